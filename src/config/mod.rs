@@ -1,0 +1,95 @@
+//! What the process is told: TOML file, environment and flags, resolved into one `Config` with every fault named at once.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::domain::money::Money;
+use crate::domain::secret::Secret;
+use crate::provider::Preset;
+
+/// Settings as they hold for the life of the process.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub listen: SocketAddr,
+    /// the data folder: `gatekeeper.redb`, `ledger/`, `admin.sock`, `lock`
+    pub folder: PathBuf,
+    /// IANA name of the zone in which hours, days, weeks and months are cut
+    pub timezone: String,
+    pub workers: usize,
+    pub ledger: LedgerConfig,
+    pub limits: Limits,
+    pub providers: Vec<Arc<Provider>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sync {
+    /// a request goes on after `write()`: survives `kill -9`, not a power cut within the last cycle
+    Os,
+    /// a request goes on after `fdatasync`
+    Disk,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overrun {
+    Refuse,
+    Clamp,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct LedgerConfig {
+    pub sync: Sync,
+    pub segment_bytes: u64,
+    /// free space under which new requests are refused
+    pub disk_reserve_mb: u64,
+    pub budget_overrun: Overrun,
+}
+
+/// Every wait has a deadline, everything that grows has a bound. Times in ms.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub body_bytes_max: usize,
+    /// a client's body must be whole within this time
+    pub body_timeout_ms: u64,
+    pub connect_timeout_ms: u64,
+    /// until the upstream's response head
+    pub head_timeout_ms: u64,
+    /// between two reads of an upstream's body
+    pub idle_timeout_ms: u64,
+    /// a whole upstream call
+    pub call_timeout_ms: u64,
+    /// a client that reads nothing for this long is gone
+    pub client_stall_ms: u64,
+    /// a whole unary answer, or one event of a stream
+    pub answer_bytes_max: usize,
+    /// silence on a stream after which a ping is sent
+    pub ping_ms: u64,
+    pub queue_max: usize,
+    pub queue_wait_ms: u64,
+    /// SIGTERM lets running requests finish for this long
+    pub drain_ms: u64,
+}
+
+/// One `[providers.NAME]`: a vendor's preset with an address and a credential.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    pub name: String,
+    pub preset: &'static Preset,
+    /// scheme, host, port and path prefix, without a trailing slash
+    pub base_url: String,
+    pub api_key: Option<Secret>,
+    pub price: PriceSetting,
+    /// bare names that resolve to this provider besides those of its sheet
+    pub models: Vec<String>,
+    /// what one request may cost at most where nothing else bounds it
+    pub request_ceiling: Option<Money>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PriceSetting {
+    /// the shipped list prices, under this vendor's name
+    Sheet(&'static str),
+    Free,
+    /// pico-USD per token
+    Fixed { input: u64, output: u64 },
+}

@@ -1,0 +1,187 @@
+//! What the ledger's log remembers: a hold, how far a stream came, and how the hold ended. An event carries everything
+//! that replaying it needs; a replay never looks at today's directory, limits or prices.
+
+use crate::domain::id::{BudgetId, KeyId, OrganizationId, RequestId, TeamId};
+use crate::domain::money::Money;
+use crate::domain::usage::Usage;
+
+/// One attempt's claim on every budget above the caller. Attempts of one request are told apart by `attempt`, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HoldId {
+    pub request: RequestId,
+    pub attempt: u8,
+}
+
+/// A budget and the start of the window that is charged (ms since 1970; 0 for `total`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Charge {
+    pub budget: BudgetId,
+    pub window_start_ms: u64,
+}
+
+/// Who asked for what, from whom it was got. The same in the hold and in its usage record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    pub organization: OrganizationId,
+    pub team: TeamId,
+    pub key: KeyId,
+    /// the name the client asked for
+    pub model_asked: String,
+    pub provider: String,
+    /// the deployment's model, as sent upstream
+    pub model: String,
+    /// the client's dialect and manner: `chat`, `messages`
+    pub dialect: String,
+    pub streamed: bool,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Status {
+    /// answered to its terminal event
+    Ok,
+    /// the upstream refused or failed before any content
+    UpstreamError,
+    /// the stream failed after it had begun: in-band error, idle deadline
+    Broken,
+    /// the stream ended without its terminal event
+    Truncated,
+    /// the client went away
+    ClientGone,
+    /// the gateway's process ended while the call was in flight
+    Orphaned,
+}
+
+impl Status {
+    pub const ALL: [Status; 6] =
+        [Status::Ok, Status::UpstreamError, Status::Broken, Status::Truncated, Status::ClientGone, Status::Orphaned];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Status::Ok => "ok",
+            Status::UpstreamError => "upstream_error",
+            Status::Broken => "broken",
+            Status::Truncated => "truncated",
+            Status::ClientGone => "client_gone",
+            Status::Orphaned => "orphaned",
+        }
+    }
+}
+
+/// What a reader of a record must know about its figures. A set, kept as bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Flags(pub u16);
+
+impl Flags {
+    /// tokens were estimated, not reported
+    pub const ESTIMATED: Flags = Flags(1);
+    /// in flight at a crash: booked at its ceiling
+    pub const ORPHANED: Flags = Flags(2);
+    /// the upstream billed more than was held
+    pub const OVER_CEILING: Flags = Flags(4);
+    /// the usage report was impossible: booked at its ceiling
+    pub const LYING_USAGE: Flags = Flags(8);
+    /// no price is known: booked at zero
+    pub const UNPRICED: Flags = Flags(16);
+    /// a `warn` budget is over its limit
+    pub const OVER_WARNING: Flags = Flags(32);
+
+    const WORDS: [(Flags, &'static str); 6] = [
+        (Flags::ESTIMATED, "estimated"),
+        (Flags::ORPHANED, "orphaned"),
+        (Flags::OVER_CEILING, "over_ceiling"),
+        (Flags::LYING_USAGE, "lying_usage"),
+        (Flags::UNPRICED, "unpriced"),
+        (Flags::OVER_WARNING, "over_warning"),
+    ];
+
+    #[must_use]
+    pub fn with(self, other: Flags) -> Flags {
+        Flags(self.0 | other.0)
+    }
+
+    pub fn has(self, other: Flags) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    pub fn words(self) -> impl Iterator<Item = &'static str> {
+        Flags::WORDS.into_iter().filter(move |(flag, _)| self.has(*flag)).map(|(_, word)| word)
+    }
+}
+
+/// Count × rate = amount: one summand of a cost, kept with the rate that was used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CostLine {
+    /// `input`, `cache_read`, `cache_write_5m`, `cache_write_1h`, `output`, `audio_in`, `audio_out`, `reasoning`, `web_search`
+    pub class: &'static str,
+    pub count: u64,
+    /// pico-USD per unit
+    pub rate_pico: u64,
+}
+
+impl CostLine {
+    /// The classes a line can have; a stored record keeps the position.
+    pub const CLASSES: [&'static str; 10] = [
+        "input",
+        "cache_read",
+        "cache_write_5m",
+        "cache_write_1h",
+        "cache_write",
+        "output",
+        "audio_in",
+        "audio_out",
+        "reasoning",
+        "web_search",
+    ];
+
+    pub fn amount(&self) -> Money {
+        Money::from_pico(i128::from(self.rate_pico)).times(self.count)
+    }
+}
+
+/// The claim as it stands in the log and, for a long stream, in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    pub id: HoldId,
+    /// admission: this instant chose the windows
+    pub at_ms: u64,
+    pub subject: Subject,
+    pub ceiling: Money,
+    pub charges: Vec<Charge>,
+}
+
+/// How a hold ended in a bill: the whole usage record, so that it can be booked without its hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settlement {
+    pub hold: Hold,
+    pub ended_ms: u64,
+    pub status: Status,
+    pub flags: Flags,
+    pub usage: Usage,
+    pub cost: Money,
+    pub lines: Vec<CostLine>,
+    /// the output cap sent upstream, if any
+    pub output_cap: Option<u64>,
+    /// the HTTP status that the upstream answered with, 0 for none
+    pub upstream_status: u16,
+    /// ms from admission to the first content event
+    pub first_content_ms: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    Hold(Hold),
+    /// what a stream has delivered so far: at most every 2 s
+    Progress {
+        id: HoldId,
+        at_ms: u64,
+        output_bytes: u64,
+        usage: Option<Usage>,
+    },
+    Settle(Settlement),
+    /// nothing was used: the claim is given back and no record is written
+    Release {
+        id: HoldId,
+        at_ms: u64,
+    },
+}

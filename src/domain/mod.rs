@@ -1,0 +1,13 @@
+//! The nouns of the product: plain values, no IO, no serde, no async.
+
+pub mod bound;
+pub mod budget;
+pub mod clock;
+pub mod event;
+pub mod id;
+pub mod money;
+pub mod pattern;
+pub mod problem;
+pub mod secret;
+pub mod tenant;
+pub mod usage;

@@ -1,0 +1,68 @@
+//! A model pattern: a model's name in which `*` stands for any run of characters.
+
+use std::fmt;
+
+/// `gpt-5.1`, `claude-*`, `openai/*`, `*`. Compared byte by byte; no case folding, no other wildcard.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Pattern(String);
+
+impl Pattern {
+    pub fn new(text: impl Into<String>) -> Pattern {
+        Pattern(text.into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the name is one that the pattern means.
+    pub fn matches(&self, name: &str) -> bool {
+        let mut parts = self.0.split('*');
+        let first = parts.next().unwrap_or("");
+        let Some(mut rest) = name.strip_prefix(first) else { return false };
+        let Some(last) = parts.next_back() else { return rest.is_empty() };
+        for part in parts {
+            match rest.find(part) {
+                Some(at) => rest = &rest[at + part.len()..],
+                None => return false,
+            }
+        }
+        rest.ends_with(last)
+    }
+
+    /// Whether the pattern means this deployment, by its bare model name, its `provider/model` form or the name asked for.
+    pub fn matches_deployment(&self, asked: &str, provider: &str, model: &str) -> bool {
+        self.matches(asked) || self.matches(model) || (self.0.contains('/') && self.matches(&format!("{provider}/{model}")))
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_run_and_nothing_else_is_special() {
+        for (pattern, name, expected) in [
+            ("gpt-5.1", "gpt-5.1", true),
+            ("gpt-5.1", "gpt-5x1", false),
+            ("claude-*", "claude-sonnet-5-5", true),
+            ("claude-*", "claude", false),
+            ("*", "", true),
+            ("*mini", "gpt-5-mini", true),
+            ("a*a", "a", false),
+            ("a*b*c", "aXbYbZc", true),
+            ("a*b*c", "aXcYb", false),
+            ("", "x", false),
+        ] {
+            assert_eq!(Pattern::new(pattern).matches(name), expected, "{pattern} on {name}");
+        }
+        assert!(Pattern::new("openai/*").matches_deployment("gpt-5.1", "openai", "gpt-5.1"));
+        assert!(!Pattern::new("openai/*").matches_deployment("gpt-5.1", "azure", "gpt-5.1"));
+    }
+}

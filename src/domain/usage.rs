@@ -1,0 +1,48 @@
+//! What a model call used, in the one canonical shape that money is computed from (shared/WIRE.md section 2.12).
+
+/// Tokens by price class. Every token is in exactly one of the five input classes or in `out_total`; the fields after
+/// `out_total` name subsets that may have a price of their own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// input tokens that no cache served
+    pub uncached_in: u64,
+    pub cache_read: u64,
+    pub cache_write_5m: u64,
+    pub cache_write_1h: u64,
+    /// cache writes whose lifetime the upstream did not say
+    pub cache_write_other: u64,
+    /// output tokens, reasoning included
+    pub out_total: u64,
+    /// subset of `out_total`
+    pub reasoning: u64,
+    /// subset of `uncached_in`
+    pub audio_in: u64,
+    /// subset of `out_total`
+    pub audio_out: u64,
+    /// searches that the vendor ran, billed per call
+    pub web_searches: u64,
+    /// the tier that served, as the upstream named it (`default`, `flex`, `priority`, `batch`, …)
+    pub service_tier: Option<String>,
+}
+
+impl Usage {
+    /// All input tokens: this chooses the long-context band.
+    pub fn in_total(&self) -> u64 {
+        [self.uncached_in, self.cache_read, self.cache_write_5m, self.cache_write_1h, self.cache_write_other]
+            .into_iter()
+            .fold(0, u64::saturating_add)
+    }
+}
+
+/// No honest call reports more tokens than this in one field; above it, or below zero, the report is a lie.
+pub const TOKENS_MAX: u64 = 1_000_000_000;
+
+/// What was read of an answer's usage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// the upstream said nothing (or nothing yet)
+    Missing,
+    Reported(Usage),
+    /// a negative, huge or non-numeric count: flagged, and booked at the hold
+    Lying,
+}
