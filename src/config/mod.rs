@@ -91,5 +91,8 @@ pub enum PriceSetting {
     Sheet(&'static str),
     Free,
     /// pico-USD per token
-    Fixed { input: u64, output: u64 },
+    Fixed {
+        input: u64,
+        output: u64,
+    },
 }

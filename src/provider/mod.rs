@@ -1,1 +1,4 @@
 //! provider
+/// stub
+#[derive(Debug)]
+pub struct Preset;
