@@ -1,4 +1,1 @@
 //! provider
-/// stub
-#[derive(Debug)]
-pub struct Preset;

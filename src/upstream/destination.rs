@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use actix_rt::net::TcpStream;
 use actix_service::{Service, fn_service};
-use actix_tls::connect::tcp::TcpConnector;
+use actix_tls::connect::tcp::TcpConnectorService;
 use actix_tls::connect::{ConnectError, ConnectInfo, Connection, Host, Resolve, Resolver};
 use futures_util::future::LocalBoxFuture;
 use hickory_resolver::TokioResolver;
@@ -52,7 +52,7 @@ impl Resolve for Names {
 pub(super) fn connector<R: Host + 'static>()
 -> impl Service<ConnectInfo<R>, Response = Connection<R, TcpStream>, Error = ConnectError> + Clone + 'static {
     let resolver = Rc::new(Resolver::custom(Names(OnceCell::new())).service());
-    let tcp = TcpConnector.service();
+    let tcp = TcpConnectorService::default();
     fn_service(move |request: ConnectInfo<R>| {
         let resolver = resolver.clone();
         async move {
