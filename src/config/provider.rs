@@ -10,7 +10,7 @@ use super::secret::{Environment, SecretSource};
 use super::{PriceSetting, Provider};
 use crate::domain::money::Money;
 use crate::domain::secret::Secret;
-use crate::provider::{self, Credential, Preset, PriceRule};
+use crate::provider::{self, Preset, PriceRule};
 
 /// More providers than this are no configuration but an accident.
 const PROVIDERS_MAX: usize = 100;
@@ -46,8 +46,7 @@ fn resolve(
     section.finish(faults);
 
     let preset = preset?;
-    let needs_key = base_url.is_none() && !matches!(preset.credential, Credential::None);
-    if api_key.is_none() && needs_key {
+    if api_key.is_none() && base_url.is_none() && preset.needs_key {
         name.fault(faults, "has no api_key; write api_key = \"env:NAME\", \"file:/path\" or \"credential:NAME\" (systemd)");
     }
     let base_url = base_url.unwrap_or_else(|| address_of(preset, &name, faults));
@@ -68,7 +67,7 @@ fn preset(name: &Written<String>, typed: Option<Written<String>>, faults: &mut F
     let (at, wanted) = typed.as_ref().map_or((name, &name.value), |typed| (typed, &typed.value));
     let found = provider::find(wanted);
     if found.is_none() {
-        let known: Vec<&str> = provider::names().collect();
+        let known: Vec<&str> = provider::REGISTRY.iter().map(|preset| preset.name).collect();
         at.fault(faults, format_args!("`{wanted}` is no type of provider; write type = one of {}", known.join(", ")));
     }
     found
@@ -117,6 +116,7 @@ fn models(written: Vec<Written<String>>, faults: &mut Faults) -> Vec<String> {
 fn usual_price(preset: &Preset, name: &Written<String>, faults: &mut Faults) -> Option<PriceSetting> {
     match preset.price {
         PriceRule::Sheet(vendor) => Some(PriceSetting::Sheet(vendor)),
+        PriceRule::Fixed { input, output } => Some(PriceSetting::Fixed { input, output }),
         PriceRule::Free => Some(PriceSetting::Free),
         PriceRule::MustSay => {
             let message = "has no price; write price = \"free\" or price = { input = \"1.00\", output = \"5.00\" } in USD per million tokens";
