@@ -14,6 +14,7 @@ use crate::domain::secret::Secret;
 use crate::provider::Preset;
 
 pub use file::{Fault, Faults};
+pub use provider::checked_url;
 pub use resolve::{Loaded, Told, load, load_base, parse, parse_listen};
 pub use secret::{Environment, SecretSource, process_environment};
 

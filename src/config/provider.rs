@@ -175,7 +175,7 @@ fn amount(value: &DeValue<'_>) -> Result<String, String> {
 }
 
 /// Checks an address and takes the slash off its end. Nothing of a faulty one is repeated: it may hold a password.
-pub(super) fn checked_url(url: &str) -> Result<String, String> {
+pub fn checked_url(url: &str) -> Result<String, String> {
     let rest = ["http://", "https://"].iter().find_map(|scheme| url.strip_prefix(scheme));
     let rest = rest.ok_or("must begin with http:// or https://")?;
     if url.bytes().any(|byte| !byte.is_ascii_graphic()) {
