@@ -406,6 +406,27 @@ mod tests {
         events.iter().map(|event| String::from_utf8_lossy(event).into_owned()).collect()
     }
 
+    #[actix_web::test]
+    async fn it_listens_on_the_loopback_interface_until_it_is_stopped() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+        let simulator = Simulator { delay_ms: 0 }.start().expect("a free port");
+        let address = simulator.address;
+        assert!(address.ip().is_loopback());
+        let body = r#"{"model":"simulator-large","stream":true,"messages":[{"role":"user","content":"hi"}]}"#;
+        let length = body.len();
+        let request = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        let mut connection = tokio::net::TcpStream::connect(address).await.expect("a connection");
+        connection.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).await.expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("data: [DONE]"), "{answer}");
+        simulator.stop().await;
+        assert!(tokio::net::TcpStream::connect(address).await.is_err());
+    }
+
     #[test]
     fn a_token_is_four_bytes_rounded_up() {
         for (text, expected) in [("", 0), ("a", 1), ("abcd", 1), ("abcde", 2), ("äöü", 2)] {
