@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::auth::Caller;
+use crate::auth::directory::Caller;
 use crate::dialect::{Edit, Request};
 use crate::domain::budget::{Budget, Owner};
 use crate::domain::event::{Hold, HoldId, Status, Subject};

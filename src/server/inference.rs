@@ -1,11 +1,11 @@
 //! Handlers of the data plane and the door to the control plane: each takes HTTP apart, asks, and puts the answer together.
 
-use actix_web::web::{Path, Payload};
+use actix_web::web::{Path, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::auth;
 use crate::auth::role::Actor;
-use crate::dialect::{Dialect, ModelEntry, ModelPage};
+use crate::dialect::{self, Dialect, ModelEntry, ModelPage};
 use crate::domain::problem::{Problem, Word};
 use crate::gateway::Call;
 use crate::server::{Worker, admin, app, call, reply};
@@ -31,11 +31,24 @@ pub(super) async fn infer(dialect: Dialect, request: HttpRequest, payload: Paylo
     reply::http(worker.gateway.handle(&worker.client, call).await)
 }
 
+#[derive(serde::Deserialize)]
+struct PageQuery {
+    limit: Option<usize>,
+    after_id: Option<String>,
+    before_id: Option<String>,
+}
+
 /// `GET /v1/models`, in the shape that the client's headers ask for.
 pub(super) async fn models(request: HttpRequest) -> HttpResponse {
     listed(&request, |entries, anthropic, query| {
-        let page = ModelPage::from_query(query)?;
-        Ok(crate::dialect::models_page(entries, anthropic, &page))
+        if !anthropic {
+            return Ok(dialect::models_list(entries));
+        }
+        let page = Query::<PageQuery>::from_query(query)
+            .map_err(|_| Problem::invalid("`limit` must be a whole number from 1 to 1000").at("limit"))?;
+        let limit = page.limit.unwrap_or(ModelPage::default().limit).clamp(1, 1_000);
+        let (after_id, before_id) = (page.after_id.as_deref(), page.before_id.as_deref());
+        Ok(dialect::models_page(entries, ModelPage { limit, after_id, before_id }))
     })
 }
 
@@ -46,7 +59,7 @@ pub(super) async fn model(request: HttpRequest, id: Path<String>) -> HttpRespons
         let entry = entry.ok_or_else(|| {
             Problem::new(Word::ModelNotFound, format!("the model `{id}` is not one that this key may call; see GET /v1/models"))
         })?;
-        Ok(crate::dialect::model_object(entry, anthropic))
+        Ok(dialect::model_object(entry, anthropic))
     })
 }
 
