@@ -15,6 +15,7 @@ mod request;
 mod splice;
 mod sse;
 mod tee;
+mod tools;
 mod unary;
 
 #[cfg(test)]
