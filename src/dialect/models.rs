@@ -68,11 +68,6 @@ pub fn models_list(entries: &[ModelEntry]) -> String {
     written(&OpenAiList { object: "list", data: entries.iter().map(openai).collect() })
 }
 
-/// One model in the shape that was asked for.
-pub fn model_object(entry: &ModelEntry, in_anthropic_shape: bool) -> String {
-    if in_anthropic_shape { written(&anthropic(entry)) } else { written(&openai(entry)) }
-}
-
 fn openai(entry: &ModelEntry) -> OpenAiModel<'_> {
     OpenAiModel { id: &entry.id, object: "model", created: entry.created_s, owned_by: &entry.owned_by }
 }

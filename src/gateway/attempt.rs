@@ -1,6 +1,5 @@
 //! One attempt: a claim is held, the request is spliced and sent, and the answer is handed to the relay.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -221,15 +220,13 @@ impl HeldAttempt {
         let mut edits: Vec<Edit<'_>> = Vec::with_capacity(3);
         let deployment = &self.open.deployment;
         if deployment.model != self.request.model {
-            let json = serde_json::Value::from(deployment.model.as_str()).to_string();
-            edits.push(Edit::Set { member: "model", json: Cow::Owned(json) });
+            edits.push(Edit::text("model", &deployment.model));
         }
         if self.request.streamed && deployment.provider.preset.asks_usage {
             edits.extend(self.request.stream_options_with_usage());
         }
         if let Some(tokens) = self.cap.write {
-            let member = self.request.output_cap.map_or(deployment.provider.preset.output_cap_member, |cap| cap.member);
-            edits.push(Edit::Set { member, json: Cow::Owned(tokens.to_string()) });
+            edits.extend(self.request.capped(tokens, deployment.provider.preset.output_cap_member));
         }
         self.request.spliced(&edits)
     }
