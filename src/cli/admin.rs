@@ -12,6 +12,7 @@ use super::exchange::{CallError, Request, exchange};
 use super::{Failure, Place};
 use crate::config::{self, Config, SecretSource};
 use crate::domain::secret::Secret;
+use crate::server::ADMIN_SOCKET;
 
 /// Lists longer than this are read through the API itself.
 const ROWS_MAX: usize = 10_000;
@@ -63,7 +64,7 @@ enum Door {
 impl Admin {
     /// Over the socket in the data folder.
     pub fn local(config: &Config) -> Admin {
-        Admin { door: Door::Socket(Config::admin_socket(&config.folder)), prefix: String::new() }
+        Admin { door: Door::Socket(config.folder.join(ADMIN_SOCKET)), prefix: String::new() }
     }
 
     fn at_url(url: &str, key_file: Option<PathBuf>) -> Result<Admin, Failure> {
