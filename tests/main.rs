@@ -1,1 +1,5 @@
+//! The one test binary: every test of the product through the door a user would use, and the rules of the house.
 
+mod harness;
+mod tidy;
+mod versions;

@@ -73,6 +73,11 @@ impl Zone {
         Some(self.start_of(date))
     }
 
+    /// The local date of an instant, written as `date_start_ms` reads it.
+    pub fn date(&self, at_ms: u64) -> String {
+        self.at(at_ms).date().to_string()
+    }
+
     /// RFC 3339 in UTC, to the millisecond where there is one.
     pub fn rfc3339(&self, at_ms: u64) -> String {
         timestamp(at_ms).to_string()

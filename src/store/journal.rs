@@ -276,8 +276,9 @@ impl Journal {
         gone
     }
 
-    pub(super) fn put_ready(&self, segment: Segment) {
-        self.lock().log.put_ready(segment);
+    /// Hands over a prepared segment; the name of one that is not wanted any more comes back.
+    pub(super) fn put_ready(&self, segment: Segment) -> Option<String> {
+        self.lock().log.put_ready(segment)
     }
 
     pub(super) fn set_disk_low(&self, low: bool) {
@@ -287,7 +288,7 @@ impl Journal {
 
 impl Inner {
     /// Whether a new hold may be logged: its settlement must find room too.
-    fn admits(&self, payload: u64) -> Result<(), NotLogged> {
+    fn admits(&mut self, payload: u64) -> Result<(), NotLogged> {
         if self.stopping {
             return Err(NotLogged::Closing);
         }
@@ -298,8 +299,8 @@ impl Inner {
             return Err(NotLogged::Behind(self.backlog.len()));
         }
         let wanted = (self.open_holds + 1) * SETTLEMENT_RESERVE + payload;
-        if self.log.room() < wanted && self.log.wants_ready().is_some() {
-            return Err(NotLogged::Failed("no room is left in its segment and the next one is not ready yet".into()));
+        if self.log.room() < wanted {
+            self.log.make_ready().map_err(|error| NotLogged::Failed(error.to_string()))?;
         }
         Ok(())
     }

@@ -67,6 +67,8 @@ pub(super) struct Log {
     active: Segment,
     /// zero-filled and waiting, so that rolling over costs nothing
     ready: Option<Segment>,
+    /// never given out twice: two hands may be making a segment at the same time
+    next_number: u32,
     sealed: Vec<Sealed>,
     /// files before the active one whose records are not yet synced
     unsynced_files: Vec<Arc<dyn DiskFile>>,
@@ -104,6 +106,7 @@ impl Log {
             disk: options.disk.clone(),
             segment_bytes: options.segment_bytes,
             identity: *identity,
+            next_number: active.number + 1,
             active,
             ready: None,
             sealed,
@@ -160,10 +163,8 @@ impl Log {
     /// Goes on in the next segment, which begins with `first_sequence`.
     fn roll(&mut self, first_sequence: u64) -> io::Result<()> {
         self.wipe_torn()?;
-        let next = match self.ready.take() {
-            Some(ready) => ready,
-            None => Segment::sparse(self.disk.as_ref(), self.active.number + 1, self.segment_bytes)?,
-        };
+        self.make_ready()?;
+        let Some(next) = self.ready.take() else { return Err(io::Error::other("no segment is ready")) };
         next.begin(&self.identity, first_sequence)?;
         let old = std::mem::replace(&mut self.active, next);
         self.sealed.push(Sealed { number: old.number, last_sequence: first_sequence - 1 });
@@ -201,15 +202,33 @@ impl Log {
         Ok(())
     }
 
-    /// The number of the segment to prepare, once the active one is half full and none waits.
-    pub(super) fn wants_ready(&self) -> Option<u32> {
-        (self.ready.is_none() && self.active.end * 2 > self.active.capacity).then_some(self.active.number + 1)
+    /// The number for a segment to prepare, once the active one is half full and none waits.
+    pub(super) fn wants_ready(&mut self) -> Option<u32> {
+        let wanted = self.ready.is_none() && self.active.end * 2 > self.active.capacity;
+        wanted.then(|| self.take_number())
     }
 
-    pub(super) fn put_ready(&mut self, segment: Segment) {
-        if self.ready.is_none() && segment.number == self.active.number + 1 {
-            self.ready = Some(segment);
+    fn take_number(&mut self) -> u32 {
+        self.next_number += 1;
+        self.next_number - 1
+    }
+
+    /// Makes the next segment at once, without filling it: the writer was too slow to prepare one.
+    pub(super) fn make_ready(&mut self) -> io::Result<()> {
+        if self.ready.is_none() {
+            let number = self.take_number();
+            self.ready = Some(Segment::sparse(self.disk.as_ref(), number, self.segment_bytes)?);
         }
+        Ok(())
+    }
+
+    /// Takes a prepared segment; hands back the name of one that came too late, to be removed.
+    pub(super) fn put_ready(&mut self, segment: Segment) -> Option<String> {
+        if self.ready.is_some() || segment.number < self.active.number {
+            return Some(file_name(segment.number));
+        }
+        self.ready = Some(segment);
+        None
     }
 
     /// Names of the segments that the books have overtaken, and forgets them.

@@ -9,6 +9,8 @@ mod log;
 mod reads;
 mod table;
 mod tenants;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};

@@ -62,13 +62,7 @@ impl Writer {
         let Some(applied) = batch.last().map(|(sequence, _)| *sequence) else { return };
         let booked = self.database.open().and_then(|database| books::book(&database, &batch, &self.options.zone));
         match booked {
-            Ok(()) => {
-                for name in self.journal.mark_applied(applied) {
-                    if let Err(error) = self.options.disk.remove(&name) {
-                        tracing::warn!("{name} is no longer needed but cannot be removed: {error}");
-                    }
-                }
-            }
+            Ok(()) => self.journal.mark_applied(applied).iter().for_each(|name| self.remove(name)),
             Err(error) => {
                 self.journal.put_back(batch);
                 tracing::error!("the books cannot be written, the log keeps what comes in; next try in 1 s: {error}");
@@ -105,8 +99,18 @@ impl Writer {
 
     fn prepare(&self, number: u32) {
         match Segment::create(self.options.disk.as_ref(), number, self.options.segment_bytes) {
-            Ok(segment) => self.journal.put_ready(segment),
+            Ok(segment) => {
+                if let Some(unwanted) = self.journal.put_ready(segment) {
+                    self.remove(&unwanted);
+                }
+            }
             Err(error) => tracing::error!("the next segment of the ledger's log cannot be made: {error}"),
+        }
+    }
+
+    fn remove(&self, name: &str) {
+        if let Err(error) = self.options.disk.remove(name) {
+            tracing::warn!("{name} is no longer needed but cannot be removed: {error}");
         }
     }
 

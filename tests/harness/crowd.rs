@@ -1,0 +1,32 @@
+//! Many at once: a bounded number of threads that take numbered turns until all turns are taken.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Runs `turn(worker's own state, number)` for 0..turns with `at_once` workers, and returns the results in the order of
+/// their numbers. Each worker makes its state once, for example a connection that it keeps.
+pub fn at_once<S, T: Send>(
+    at_once: usize,
+    turns: usize,
+    state: impl Fn(usize) -> S + Sync,
+    turn: impl Fn(&mut S, usize) -> T + Sync,
+) -> Vec<T> {
+    let next = AtomicUsize::new(0);
+    let work = |worker: usize| {
+        let mut own = state(worker);
+        let mut done = Vec::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::SeqCst);
+            if number >= turns {
+                return done;
+            }
+            done.push((number, turn(&mut own, number)));
+        }
+    };
+    let work = &work;
+    let mut results: Vec<(usize, T)> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..at_once.min(turns)).map(|worker| scope.spawn(move || work(worker))).collect();
+        workers.into_iter().flat_map(|worker| worker.join().expect("a member of the crowd panicked")).collect()
+    });
+    results.sort_by_key(|(number, _)| *number);
+    results.into_iter().map(|(_, result)| result).collect()
+}

@@ -1,0 +1,49 @@
+//! What the tests stand on: a scripted upstream that keeps its own bill, personas that speak raw HTTP, and the real
+//! process in a folder of its own whose end checks the books. Nothing here sleeps for luck: every wait has a condition
+//! and a deadline, and every traffic is on loopback.
+#![allow(dead_code, reason = "the harness speaks more words than the tests of one day use")]
+
+pub mod crowd;
+pub mod http;
+pub mod model;
+pub mod person;
+pub mod process;
+pub mod script;
+pub mod upstream;
+
+mod self_test;
+
+use std::time::{Duration, Instant};
+
+/// How long a test waits for a thing that must happen before it calls it missing.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Asks until the answer is yes; panics with `what` at the deadline.
+pub fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !happened() {
+        assert!(start.elapsed() < DEADLINE, "waited {DEADLINE:?} in vain until {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A decimal amount of dollars as integer pico-dollars, the unit in which the tests compare money.
+pub fn pico(usd: &str) -> i128 {
+    let (sign, digits) = usd.strip_prefix('-').map_or((1, usd), |rest| (-1, rest));
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
+    assert!(part.len() <= 12, "`{usd}` is finer than a pico-dollar");
+    let whole: i128 = whole.parse().unwrap_or_else(|_| panic!("`{usd}` is not an amount of dollars"));
+    let part: i128 = format!("{part:0<12}").parse().unwrap_or_else(|_| panic!("`{usd}` is not an amount of dollars"));
+    sign * (whole * 1_000_000_000_000 + part)
+}
+
+/// Integer pico-dollars as a decimal amount of dollars, without trailing zeros.
+pub fn usd(pico: i128) -> String {
+    let sign = if pico < 0 { "-" } else { "" };
+    let (whole, part) = (pico.unsigned_abs() / 1_000_000_000_000, pico.unsigned_abs() % 1_000_000_000_000);
+    let part = format!("{part:012}");
+    match part.trim_end_matches('0') {
+        "" => format!("{sign}{whole}"),
+        part => format!("{sign}{whole}.{part}"),
+    }
+}

@@ -1,0 +1,321 @@
+//! What the upstream is told to say: bytes exactly as given, in which framing, at which pace, to which end, and what a
+//! vendor would charge for it. Plain values; playing them is `upstream.rs`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::upstream::Seen;
+
+/// An answer, or a way to choose one by the request.
+#[derive(Clone)]
+pub enum Script {
+    Fixed(Box<Answer>),
+    By(Arc<dyn Fn(&Seen) -> Script + Send + Sync>),
+}
+
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    /// written as they are, one write each; in a chunked body one chunk each
+    pub pieces: Vec<Piece>,
+    pub framing: Framing,
+    pub delay: Duration,
+    pub pause: Duration,
+    /// at most so many bytes per write, each write flushed
+    pub write_bytes_max: usize,
+    /// stop after so many bytes of the body, and then do as `ending` says
+    pub body_bytes_max: usize,
+    /// stop after so many pieces, and then do as `ending` says
+    pub pieces_max: usize,
+    pub ending: Ending,
+    /// charged as soon as the head goes out
+    pub input_tokens: u64,
+}
+
+/// A part of the body, and the output tokens that are charged once it is sent.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    pub bytes: Vec<u8>,
+    pub output_tokens: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    ContentLength,
+    Chunked,
+    CloseDelimited,
+    /// the pieces are the whole wire, head included
+    Raw,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// as the framing ends
+    Clean,
+    /// the connection is closed where it stands, without the framing's end
+    Closes,
+    /// RST
+    Resets,
+    /// nothing more comes and the connection stays, until the peer goes
+    Hangs,
+}
+
+impl Script {
+    /// A whole JSON body with its length.
+    pub fn unary(status: u16, body: impl AsRef<[u8]>) -> Script {
+        Script::fixed(status, "application/json", vec![Piece::of(body)], Framing::ContentLength)
+    }
+
+    pub fn json(status: u16, body: &Value) -> Script {
+        Script::unary(status, body.to_string())
+    }
+
+    /// Server-sent events, written as they are given (with their empty lines), chunked.
+    pub fn stream(events: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Script {
+        let pieces = events.into_iter().map(Piece::of).collect();
+        Script::fixed(200, "text/event-stream; charset=utf-8", pieces, Framing::Chunked)
+    }
+
+    /// Like `stream`, with what each event costs.
+    pub fn charged_stream(pieces: Vec<Piece>) -> Script {
+        Script::fixed(200, "text/event-stream; charset=utf-8", pieces, Framing::Chunked)
+    }
+
+    /// The wire itself, head and all; the connection is closed after it.
+    pub fn raw(wire: impl AsRef<[u8]>) -> Script {
+        Script::fixed(0, "", vec![Piece::of(wire)], Framing::Raw)
+    }
+
+    /// Reads the request and never says a word.
+    pub fn hangs() -> Script {
+        Script::raw(b"").then_hangs()
+    }
+
+    /// Reads the request and closes.
+    pub fn closes() -> Script {
+        Script::raw(b"")
+    }
+
+    /// Chooses by the request.
+    pub fn by(choose: impl Fn(&Seen) -> Script + Send + Sync + 'static) -> Script {
+        Script::By(Arc::new(choose))
+    }
+
+    /// One after the other; the last one stays.
+    pub fn in_turn(scripts: impl IntoIterator<Item = Script>) -> Script {
+        let scripts: Vec<Script> = scripts.into_iter().collect();
+        assert!(!scripts.is_empty(), "at least one script");
+        let turn = AtomicUsize::new(0);
+        Script::by(move |_| scripts[turn.fetch_add(1, Ordering::SeqCst).min(scripts.len() - 1)].clone())
+    }
+
+    fn fixed(status: u16, content_type: &str, pieces: Vec<Piece>, framing: Framing) -> Script {
+        Script::Fixed(Box::new(Answer {
+            status,
+            headers: vec![("content-type".to_owned(), content_type.to_owned())],
+            pieces,
+            framing,
+            delay: Duration::ZERO,
+            pause: Duration::ZERO,
+            write_bytes_max: usize::MAX,
+            body_bytes_max: usize::MAX,
+            pieces_max: usize::MAX,
+            ending: if framing == Framing::Raw { Ending::Closes } else { Ending::Clean },
+            input_tokens: 0,
+        }))
+    }
+
+    /// The answer to this request.
+    pub fn answer_to(&self, seen: &Seen) -> Answer {
+        match self {
+            Script::Fixed(answer) => (**answer).clone(),
+            Script::By(choose) => choose(seen).answer_to(seen),
+        }
+    }
+
+    fn changed(self, change: impl Fn(&mut Answer) + Send + Sync + 'static) -> Script {
+        match self {
+            Script::Fixed(mut answer) => {
+                change(&mut answer);
+                Script::Fixed(answer)
+            }
+            Script::By(choose) => Script::by(move |seen| {
+                let mut answer = choose(seen).answer_to(seen);
+                change(&mut answer);
+                Script::Fixed(Box::new(answer))
+            }),
+        }
+    }
+
+    /// Replaces a header or adds it.
+    #[must_use]
+    pub fn header(self, name: &str, value: &str) -> Script {
+        let (name, value) = (name.to_owned(), value.to_owned());
+        self.changed(move |answer| {
+            answer.headers.retain(|(known, _)| *known != name);
+            answer.headers.push((name.clone(), value.clone()));
+        })
+    }
+
+    /// Before the head.
+    #[must_use]
+    pub fn delay_ms(self, delay_ms: u64) -> Script {
+        self.changed(move |answer| answer.delay = Duration::from_millis(delay_ms))
+    }
+
+    /// Between two pieces.
+    #[must_use]
+    pub fn pause_ms_between(self, pause_ms: u64) -> Script {
+        self.changed(move |answer| answer.pause = Duration::from_millis(pause_ms))
+    }
+
+    /// Head, framing and body, each byte in a write of its own.
+    #[must_use]
+    pub fn one_byte_per_write(self) -> Script {
+        self.in_writes_of(1)
+    }
+
+    #[must_use]
+    pub fn in_writes_of(self, bytes: usize) -> Script {
+        self.changed(move |answer| answer.write_bytes_max = bytes)
+    }
+
+    #[must_use]
+    pub fn content_length(self) -> Script {
+        self.changed(|answer| answer.framing = Framing::ContentLength)
+    }
+
+    #[must_use]
+    pub fn chunked(self) -> Script {
+        self.changed(|answer| answer.framing = Framing::Chunked)
+    }
+
+    #[must_use]
+    pub fn close_delimited(self) -> Script {
+        self.changed(|answer| answer.framing = Framing::CloseDelimited)
+    }
+
+    #[must_use]
+    pub fn then_hangs(self) -> Script {
+        self.changed(|answer| answer.ending = Ending::Hangs)
+    }
+
+    #[must_use]
+    pub fn then_resets(self) -> Script {
+        self.changed(|answer| answer.ending = Ending::Resets)
+    }
+
+    /// Says everything, and closes without the framing's end.
+    #[must_use]
+    pub fn then_closes(self) -> Script {
+        self.changed(|answer| answer.ending = Ending::Closes)
+    }
+
+    /// Closes in the middle, after so many bytes of the body.
+    #[must_use]
+    pub fn truncated_after(self, body_bytes: usize) -> Script {
+        self.changed(move |answer| {
+            answer.body_bytes_max = body_bytes;
+            answer.ending = Ending::Closes;
+        })
+    }
+
+    /// Sends so many pieces and then does as the ending says: `.only(5).then_hangs()`.
+    #[must_use]
+    pub fn only(self, pieces: usize) -> Script {
+        self.changed(move |answer| answer.pieces_max = pieces)
+    }
+
+    /// What a vendor charges: the input with the head, the output with the last piece.
+    #[must_use]
+    pub fn costs(self, input_tokens: u64, output_tokens: u64) -> Script {
+        self.changed(move |answer| {
+            answer.input_tokens = input_tokens;
+            if let Some(last) = answer.pieces.last_mut() {
+                last.output_tokens = output_tokens;
+            }
+        })
+    }
+}
+
+impl Piece {
+    pub fn of(bytes: impl AsRef<[u8]>) -> Piece {
+        Piece { bytes: bytes.as_ref().to_vec(), output_tokens: 0 }
+    }
+
+    #[must_use]
+    pub fn worth(mut self, output_tokens: u64) -> Piece {
+        self.output_tokens = output_tokens;
+        self
+    }
+}
+
+impl Answer {
+    /// The head as it goes out; nothing for a raw script.
+    pub fn head(&self) -> Vec<u8> {
+        if self.framing == Framing::Raw {
+            return Vec::new();
+        }
+        let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
+        for (name, value) in &self.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        match self.framing {
+            Framing::ContentLength => head.push_str(&format!("content-length: {}\r\n", self.body_len())),
+            Framing::Chunked => head.push_str("transfer-encoding: chunked\r\n"),
+            Framing::CloseDelimited => head.push_str("connection: close\r\n"),
+            Framing::Raw => {}
+        }
+        head.push_str("\r\n");
+        head.into_bytes()
+    }
+
+    /// The pieces that will be sent, each in its framing, cut where the script says.
+    pub fn wire_pieces(&self) -> Vec<Piece> {
+        let mut left = self.body_bytes_max;
+        let mut wire = Vec::new();
+        for piece in self.pieces.iter().take(self.pieces_max) {
+            let cut = piece.bytes.len().min(left);
+            let bytes = match self.framing {
+                Framing::Chunked if cut > 0 => framed(&piece.bytes, cut),
+                _ => piece.bytes[..cut].to_vec(),
+            };
+            wire.push(Piece { bytes, output_tokens: piece.output_tokens });
+            left -= cut;
+            if left == 0 {
+                break;
+            }
+        }
+        wire
+    }
+
+    fn body_len(&self) -> usize {
+        self.pieces.iter().map(|piece| piece.bytes.len()).sum()
+    }
+}
+
+/// A chunk that announces all of `bytes` and carries the first `cut` of them.
+fn framed(bytes: &[u8], cut: usize) -> Vec<u8> {
+    let mut chunk = format!("{:x}\r\n", bytes.len()).into_bytes();
+    chunk.extend_from_slice(&bytes[..cut]);
+    if cut == bytes.len() {
+        chunk.extend_from_slice(b"\r\n");
+    }
+    chunk
+}
+
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        404 => "Not Found",
+        429 => "Too Many Requests",
+        500 => "Internal Server Error",
+        _ => "Status",
+    }
+}

@@ -1,0 +1,63 @@
+"""The scripted upstream of the client tests: sends recordings/*.http byte for byte and remembers what it was asked.
+
+The recording is chosen by path, model, `stream` and whether the last turn brings a tool's result. It answers nothing that
+was not recorded, and it opens no connection.
+"""
+
+import json
+import socketserver
+import threading
+from pathlib import Path
+
+RECORDINGS = Path(__file__).parent / "recordings"
+
+
+def recording_name(path, body):
+    dialect = "messages" if path.endswith("/messages") else "chat"
+    last = (body.get("messages") or [{}])[-1]
+    content = last.get("content")
+    answers_tool = last.get("role") == "tool" or (
+        isinstance(content, list) and any(part.get("type") == "tool_result" for part in content)
+    )
+    return f"{dialect}-{body.get('model')}{'-stream' if body.get('stream') else ''}{'-after' if answers_tool else ''}"
+
+
+class Handler(socketserver.StreamRequestHandler):
+    disable_nagle_algorithm = True
+
+    def handle(self):
+        while self.one():
+            pass
+
+    def one(self):
+        line = self.rfile.readline()
+        if not line.strip():
+            return False
+        method, path, _ = line.decode("latin-1").split(" ", 2)
+        headers = {}
+        while (line := self.rfile.readline()).strip():
+            name, value = line.decode("latin-1").split(":", 1)
+            headers[name.strip().lower()] = value.strip()
+        raw = self.rfile.read(int(headers.get("content-length", 0)))
+        body = json.loads(raw or b"{}")
+        self.server.seen.append({"method": method, "path": path, "headers": headers, "body": body, "raw": raw.decode()})
+        recorded = RECORDINGS / (recording_name(path.split("?")[0], body) + ".http")
+        if not recorded.exists():
+            self.wfile.write(b"HTTP/1.1 418 Not recorded\r\ncontent-length: 0\r\n\r\n")
+            return True
+        self.wfile.write(recorded.read_bytes())
+        return True
+
+
+class Upstream(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.seen = []
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_address[1]}"
