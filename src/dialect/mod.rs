@@ -23,7 +23,7 @@ mod samples;
 
 pub use answer::{cost_comment, error_body, error_event, ping};
 pub use fault::{UpstreamFault, upstream_fault};
-pub use models::{ModelEntry, ModelPage, models_list, models_page};
+pub use models::{ModelEntry, ModelPage, model_object, models_list, models_page};
 pub use output::Delivered;
 pub use request::{OutputCap, Request, read};
 pub use splice::Edit;

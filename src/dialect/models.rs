@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use crate::dialect::Dialect;
 use crate::dialect::answer::written;
 
 /// One model that the caller may use.
@@ -66,6 +67,14 @@ struct AnthropicModel<'e> {
 /// All models in OpenAI's shape.
 pub fn models_list(entries: &[ModelEntry]) -> String {
     written(&OpenAiList { object: "list", data: entries.iter().map(openai).collect() })
+}
+
+/// One model, in the shape that was asked for.
+pub fn model_object(entry: &ModelEntry, dialect: Dialect) -> String {
+    match dialect {
+        Dialect::Chat => written(&openai(entry)),
+        Dialect::Messages => written(&anthropic(entry)),
+    }
 }
 
 fn openai(entry: &ModelEntry) -> OpenAiModel<'_> {

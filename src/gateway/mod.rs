@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-use crate::auth::directory::{Caller, DirectoryCell};
 use crate::auth;
+use crate::auth::directory::{Caller, DirectoryCell};
 use crate::config::{Config, Limits, Overrun};
 use crate::dialect::{self, Dialect};
 use crate::domain::clock::Clock;

@@ -117,7 +117,8 @@ pub(super) async fn not_served(request: HttpRequest) -> HttpResponse {
     };
     let path: String = request.path().chars().take(100).collect();
     let problem = if path.starts_with("/v1/") {
-        let message = format!("{} {path} is not served by this gateway; it is not passed on, because it has no meter", request.method());
+        let message =
+            format!("{} {path} is not served by this gateway; it is not passed on, because it has no meter", request.method());
         Problem::new(Word::NotSupported, message)
     } else {
         Problem::new(Word::NotFound, format!("there is nothing at {path}"))

@@ -72,19 +72,6 @@ pub enum StartError {
     Server(#[from] io::Error),
 }
 
-impl StartError {
-    /// 78 (`EX_CONFIG`) where starting again cannot help until somebody has changed something, else 1.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            StartError::Store(
-                StoreError::NotInitialised | StoreError::AlreadyInitialised | StoreError::NewerSchema { .. } | StoreError::Log(_),
-            )
-            | StartError::Timezone(_) => 78,
-            _ => 1,
-        }
-    }
-}
-
 /// What a test puts in the place of the machine's own.
 pub struct Parts {
     pub clock: Arc<dyn Clock>,
@@ -126,11 +113,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 /// Sets up a data folder: the books, the organization `default`, and one administrative key, which is returned this once.
-pub fn init(config: &Config) -> Result<Secret, StartError> {
-    block_on(set_up(config))
-}
-
-async fn set_up(config: &Config) -> Result<Secret, StartError> {
+pub async fn init(config: &Config) -> Result<Secret, StartError> {
     let house = House::open(config, Parts::system(), true)?;
     let grant = Grant::for_actor(&Actor::Process, may::SetUp)?;
     let secret = house.control.bootstrap(&grant).await;
