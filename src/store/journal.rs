@@ -222,7 +222,7 @@ impl Journal {
             if inner.log.synced() >= inner.log.written() {
                 return Ok(());
             }
-            inner.log.to_sync()
+            inner.log.unsynced()
         };
         let begun = Instant::now();
         for file in &files {
