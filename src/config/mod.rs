@@ -1,12 +1,22 @@
 //! What the process is told: TOML file, environment and flags, resolved into one `Config` with every fault named at once.
 
+mod file;
+mod provider;
+mod resolve;
+mod secret;
+
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::domain::money::Money;
 use crate::domain::secret::Secret;
 use crate::provider::Preset;
+
+pub use file::{Fault, Faults};
+pub use provider::checked_url;
+pub use resolve::{Loaded, Told, load, load_base, parse, parse_listen};
+pub use secret::{Environment, SecretSource, process_environment};
 
 /// Settings as they hold for the life of the process.
 #[derive(Clone, Debug)]
@@ -20,6 +30,18 @@ pub struct Config {
     pub ledger: LedgerConfig,
     pub limits: Limits,
     pub providers: Vec<Arc<Provider>>,
+}
+
+impl Config {
+    /// The file of the books. It exists once the folder was initialised.
+    pub fn books(folder: &Path) -> PathBuf {
+        folder.join("gatekeeper.redb")
+    }
+
+    /// The local door for the command line.
+    pub fn admin_socket(folder: &Path) -> PathBuf {
+        folder.join("admin.sock")
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +66,15 @@ pub struct LedgerConfig {
     pub disk_reserve_mb: u64,
     pub budget_overrun: Overrun,
 }
+
+impl Default for LedgerConfig {
+    fn default() -> LedgerConfig {
+        LedgerConfig { sync: Sync::Os, segment_bytes: 64 * MIB, disk_reserve_mb: 256, budget_overrun: Overrun::Refuse }
+    }
+}
+
+/// Bytes of one `_mb` in the file.
+pub const MIB: u64 = 1024 * 1024;
 
 /// Every wait has a deadline, everything that grows has a bound. Times in ms.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +101,25 @@ pub struct Limits {
     pub drain_ms: u64,
 }
 
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            body_bytes_max: 32 << 20,
+            body_timeout_ms: 60_000,
+            connect_timeout_ms: 10_000,
+            head_timeout_ms: 300_000,
+            idle_timeout_ms: 120_000,
+            call_timeout_ms: 1_800_000,
+            client_stall_ms: 60_000,
+            answer_bytes_max: 32 << 20,
+            ping_ms: 15_000,
+            queue_max: 1000,
+            queue_wait_ms: 10_000,
+            drain_ms: 30_000,
+        }
+    }
+}
+
 /// One `[providers.NAME]`: a vendor's preset with an address and a credential.
 #[derive(Clone, Debug)]
 pub struct Provider {
@@ -91,5 +141,8 @@ pub enum PriceSetting {
     Sheet(&'static str),
     Free,
     /// pico-USD per token
-    Fixed { input: u64, output: u64 },
+    Fixed {
+        input: u64,
+        output: u64,
+    },
 }

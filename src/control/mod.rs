@@ -1,1 +1,155 @@
-//! control
+//! The control plane: every change is authorised by a `Grant`, stored and audited in one transaction, told to the ledger,
+//! put into the directory, and only then answered. Nothing here touches a model call.
+
+mod budgets;
+mod fields;
+pub mod keys;
+pub mod organizations;
+pub mod reports;
+pub mod teams;
+pub mod terms;
+
+#[cfg(test)]
+pub(crate) mod harness;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::auth::directory::DirectoryCell;
+use crate::auth::role::Actor;
+use crate::domain::clock::Clock;
+use crate::domain::id::BudgetId;
+use crate::domain::problem::{Problem, Word};
+use crate::domain::zone::Zone;
+use crate::meter::Ledger;
+use crate::store::{AuditEvent, Change, Store, StoreError, Tenants};
+
+pub use crate::control::budgets::{BudgetStanding, WithBudgets};
+
+/// Everything that can be done to an instance while it runs.
+#[derive(Clone)]
+pub struct Control {
+    store: Store,
+    ledger: Arc<Ledger>,
+    directory: Arc<DirectoryCell>,
+    clock: Arc<dyn Clock>,
+    zone: Zone,
+    catalogue: Arc<Catalogue>,
+}
+
+/// Shows a visitor every model name that resolves here: the name, the provider, the provider's model.
+pub type Catalogue = dyn Fn(&mut dyn FnMut(&str, &str, &str)) + Send + Sync;
+
+impl Control {
+    pub fn new(store: Store, ledger: Arc<Ledger>, directory: Arc<DirectoryCell>, clock: Arc<dyn Clock>, zone: Zone) -> Control {
+        Control { store, ledger, directory, clock, zone, catalogue: Arc::new(|_| {}) }
+    }
+
+    /// Lets `verify` say which of the configured models a key may call.
+    #[must_use]
+    pub fn with_catalogue(self, catalogue: Arc<Catalogue>) -> Control {
+        Control { catalogue, ..self }
+    }
+
+    pub fn zone(&self) -> &Zone {
+        &self.zone
+    }
+
+    pub fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
+    }
+
+    /// The one way to change anything. The change runs on the store's writer thread and its audit event goes into the same
+    /// transaction. Once begun it is carried to its end even if the caller hangs up, or a committed revocation might never
+    /// reach the directory: hence the task of its own.
+    async fn carry_out<T: Send + 'static>(
+        &self,
+        actor: &Actor,
+        action: &'static str,
+        change: impl FnOnce(&mut Change<'_>, u64) -> Result<Done<T>, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let (control, actor, at_ms) = (self.clone(), actor.to_string(), self.clock.now_ms());
+        let task = tokio::spawn(async move {
+            let done = control
+                .store
+                .write(move |books| {
+                    let done = change(books, at_ms)?;
+                    let (subject, detail) = (done.subject.clone(), done.detail.to_string());
+                    books.append_audit(&AuditEvent { at_ms, actor, action, subject, detail })?;
+                    Ok::<_, Problem>(done)
+                })
+                .await?;
+            control.publish(done.budgets).await?;
+            Ok(done.answer)
+        });
+        task.await.unwrap_or_else(|error| Err(Problem::new(Word::Internal, format!("the change `{action}` broke off: {error}"))))
+    }
+
+    /// Tells the ledger and the directory what is committed. While the database reopens after an I/O error reads fail for up
+    /// to a second; that is waited for.
+    async fn publish(&self, budgets: Vec<BudgetId>) -> Result<(), Problem> {
+        let mut pauses_ms = [100, 300, 900].into_iter();
+        loop {
+            let (control, touched) = (self.clone(), budgets.clone());
+            let published =
+                beside(move || control.directory.refresh_after(&control.store, |tenants| control.tell(&touched, tenants)));
+            let Err(problem) = published.await else { return Ok(()) };
+            let Some(pause_ms) = pauses_ms.next() else {
+                tracing::error!(%problem, "a change is stored but not in force; the next change or a restart puts it in force");
+                return Err(problem);
+            };
+            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+        }
+    }
+
+    /// Tells the ledger of budgets as they are committed; one that is not (any more) is forgotten.
+    fn tell(&self, touched: &[BudgetId], tenants: &Tenants) {
+        for id in touched {
+            match tenants.budgets.iter().find(|budget| budget.id == *id) {
+                Some(budget) => self.ledger.set_budget(budget, self.now_ms()),
+                None => self.ledger.forget_budget(*id),
+            }
+        }
+    }
+
+    /// Reads what is committed, beside the worker that serves requests.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let store = self.store.clone();
+        beside(move || read(&store)).await
+    }
+}
+
+/// What a change did: the answer, the words of its audit event, the budgets that the ledger must hear of.
+struct Done<T> {
+    answer: T,
+    subject: String,
+    detail: Value,
+    budgets: Vec<BudgetId>,
+}
+
+async fn beside<T: Send + 'static>(read: impl FnOnce() -> Result<T, StoreError> + Send + 'static) -> Result<T, Problem> {
+    match tokio::task::spawn_blocking(read).await {
+        Ok(outcome) => outcome.map_err(Problem::from),
+        Err(error) => Err(Problem::new(Word::Internal, format!("a read of the books broke off: {error}"))),
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Problem {
+        Problem::new(Word::LedgerUnavailable, format!("the books cannot be used: {error}")).retry_after(1)
+    }
+}
+
+fn not_found(kind: &str, id: impl std::fmt::Display) -> Problem {
+    Problem::new(Word::NotFound, format!("there is no {kind} `{id}`; list them to see which there are"))
+}
+
+fn name_taken(kind: &str, name: &str, place: impl std::fmt::Display) -> Problem {
+    let message = format!("{kind} `{name}` exists already in {place}; choose another name, or change that one");
+    Problem::new(Word::Conflict, message).at("name")
+}

@@ -1,1 +1,7 @@
 //! dialect
+/// stub
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    Chat,
+    Messages,
+}

@@ -112,7 +112,8 @@ impl Flags {
 /// Count × rate = amount: one summand of a cost, kept with the rate that was used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CostLine {
-    /// `input`, `cache_read`, `cache_write_5m`, `cache_write_1h`, `output`, `audio_in`, `audio_out`, `reasoning`, `web_search`
+    /// `input`, `cache_read`, `cache_write_5m`, `cache_write_1h`, `output`, `audio_in`, `audio_out`, `reasoning`, `web_search`;
+    /// `ceiling` where the whole hold was booked
     pub class: &'static str,
     pub count: u64,
     /// pico-USD per unit
@@ -121,7 +122,7 @@ pub struct CostLine {
 
 impl CostLine {
     /// The classes a line can have; a stored record keeps the position.
-    pub const CLASSES: [&'static str; 10] = [
+    pub const CLASSES: [&'static str; 11] = [
         "input",
         "cache_read",
         "cache_write_5m",
@@ -132,6 +133,7 @@ impl CostLine {
         "audio_out",
         "reasoning",
         "web_search",
+        "ceiling",
     ];
 
     pub fn amount(&self) -> Money {

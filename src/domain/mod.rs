@@ -11,3 +11,4 @@ pub mod problem;
 pub mod secret;
 pub mod tenant;
 pub mod usage;
+pub mod zone;

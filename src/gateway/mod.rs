@@ -1,1 +1,163 @@
-//! gateway
+//! The data plane: a model call from the client's bytes to the client's bytes. Nothing is sent upstream before its worst
+//! case is held, and nothing is finished towards the client before its cost is logged.
+
+mod attempt;
+mod cap;
+mod figures;
+mod inflight;
+mod open;
+mod queue;
+mod relay;
+mod reply;
+mod upstream_error;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+
+use crate::auth::{self, Caller, DirectoryCell};
+use crate::config::{Config, Limits, Overrun};
+use crate::dialect::{self, Dialect};
+use crate::domain::clock::Clock;
+use crate::domain::id::RequestId;
+use crate::domain::problem::{Problem, Word};
+use crate::gateway::attempt::Attempt;
+pub use crate::gateway::figures::Figures;
+pub use crate::gateway::inflight::Inflight;
+use crate::gateway::queue::Queue;
+pub use crate::gateway::reply::{Body, Reply};
+use crate::meter::Ledger;
+use crate::meter::estimate::Estimates;
+use crate::policy;
+use crate::route::{Deployment, Table};
+use crate::upstream::Client;
+
+/// A model call as the listener hands it over.
+pub struct Call {
+    pub dialect: Dialect,
+    pub credential: Option<String>,
+    /// the client's headers, names in lower case
+    pub headers: Vec<(String, String)>,
+    pub body: Bytes,
+}
+
+/// What all workers share.
+pub struct Gateway {
+    limits: Limits,
+    overrun: Overrun,
+    directory: Arc<DirectoryCell>,
+    ledger: Arc<Ledger>,
+    table: Arc<Table>,
+    queue: Queue,
+    estimates: Estimates,
+    clock: Arc<dyn Clock>,
+    figures: Figures,
+    inflight: Inflight,
+    /// random at start, then counted up: what makes request ids unique
+    unique: AtomicU64,
+}
+
+impl Gateway {
+    pub fn new(
+        config: &Config,
+        table: Arc<Table>,
+        directory: Arc<DirectoryCell>,
+        ledger: Arc<Ledger>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Gateway, getrandom::Error> {
+        Ok(Gateway {
+            limits: config.limits,
+            overrun: config.ledger.budget_overrun,
+            directory,
+            ledger,
+            table,
+            queue: Queue::new(config.limits.queue_max),
+            estimates: Estimates::default(),
+            clock,
+            figures: Figures::default(),
+            inflight: Inflight::default(),
+            unique: AtomicU64::new(getrandom::u64()?),
+        })
+    }
+
+    /// The journey of a call. Every refusal is answered in the dialect that the client speaks.
+    pub async fn handle(self: &Arc<Gateway>, client: &Client, call: Call) -> Reply {
+        let id = self.next_id();
+        let dialect = call.dialect;
+        let began = std::time::Instant::now();
+        let reply = match self.journey(client, call, id).await {
+            Ok(reply) => reply,
+            Err(problem) => {
+                self.figures.refused(problem.word);
+                Reply::refusal(dialect, &problem, id)
+            }
+        };
+        self.figures.answered(began.elapsed());
+        reply
+    }
+
+    async fn journey(self: &Arc<Gateway>, client: &Client, call: Call, id: RequestId) -> Result<Reply, Problem> {
+        let running = self.inflight.begin()?;
+        let caller = self.authenticate(call.credential.as_deref())?;
+        let request = dialect::read(call.dialect, call.body)?;
+        let deployment = self.admit(&caller, &request.model)?;
+        let attempt = Attempt::plan(self, caller, request, deployment, id)?;
+        let held = attempt.hold(call.credential.as_deref()).await?;
+        held.call(client, &call.headers, running).await
+    }
+
+    fn authenticate(&self, credential: Option<&str>) -> Result<Arc<Caller>, Problem> {
+        auth::authenticate(&self.directory.load(), credential, self.clock.now_ms())
+    }
+
+    /// Where a name leads, if this caller may go there.
+    fn admit(&self, caller: &Caller, asked: &str) -> Result<Arc<Deployment>, Problem> {
+        let deployment = self.table.resolve(asked).map_err(|not_routed| not_routed.problem(asked))?;
+        policy::model_allowed(&caller.team, &caller.key, asked, &deployment.provider.name, &deployment.model)?;
+        Ok(deployment)
+    }
+
+    /// The models that the key may call, as `/v1/models` shows them: name and provider, sorted.
+    pub fn models(&self, credential: Option<&str>) -> Result<Vec<(String, String)>, Problem> {
+        let caller = self.authenticate(credential)?;
+        let allowed = self.table.names().filter(|(name, deployment)| {
+            policy::callable(&caller.team, &caller.key, name, &deployment.provider.name, &deployment.model)
+        });
+        Ok(allowed.map(|(name, deployment)| (name.to_owned(), deployment.provider.name.clone())).collect())
+    }
+
+    /// A refusal of the listener's own (body too large, endpoint not served), counted like all others.
+    pub fn refuse(&self, dialect: Dialect, problem: &Problem) -> Reply {
+        self.figures.refused(problem.word);
+        Reply::refusal(dialect, problem, self.next_id())
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub fn figures(&self) -> &Figures {
+        &self.figures
+    }
+
+    pub fn inflight(&self) -> &Inflight {
+        &self.inflight
+    }
+
+    /// Requests that wait for room in a budget.
+    pub fn waiting(&self) -> usize {
+        self.queue.waiting()
+    }
+
+    fn next_id(&self) -> RequestId {
+        // 80 bits: a counter from a random start in the upper 64, nothing in the lower 16
+        let unique = u128::from(self.unique.fetch_add(1, Ordering::Relaxed)) << 16;
+        RequestId::new(self.clock.now_ms(), unique)
+    }
+}
+
+/// A fault that only a defect of ours can cause.
+fn defect(what: &str) -> Problem {
+    Problem::new(Word::Internal, format!("{what}; this is a defect of the gateway, please report it"))
+}

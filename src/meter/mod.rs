@@ -1,1 +1,10 @@
-//! meter
+//! Everything that is held: the ledger takes the worst case in every budget above the caller before a call, and puts the
+//! actual cost in its place afterwards.
+
+pub mod estimate;
+mod ledger;
+mod state;
+pub mod window;
+
+pub use ledger::{Claim, Ending, Held, Ledger, Receipt, Refused};
+pub use state::{NoRoom, Standing, Tightest};

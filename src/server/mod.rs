@@ -1,1 +1,257 @@
-//! server
+//! The listener: the only folder that knows actix-web. HTTP comes in, HTTP goes out; what is decided in between is decided
+//! elsewhere. `start` puts the parts of the process together, `Running::stop` takes them apart in the right order.
+
+mod admin;
+mod app;
+mod call;
+mod health;
+mod inference;
+mod reply;
+mod report;
+pub mod simulator;
+
+use std::fs;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actix_web::rt::task::JoinHandle;
+use actix_web::{App, HttpServer};
+
+use crate::auth::directory::DirectoryCell;
+use crate::auth::grant::Grant;
+use crate::auth::role::{Actor, may};
+use crate::config::{Config, Sync};
+use crate::control::Control;
+use crate::domain::clock::{Clock, SystemClock};
+use crate::domain::problem::Problem;
+use crate::domain::secret::Secret;
+use crate::domain::zone::Zone;
+use crate::gateway::Gateway;
+use crate::meter::Ledger;
+use crate::price::Sheet;
+use crate::route::Table;
+use crate::store::disk::{Disk, FolderDisk};
+use crate::store::{NotLogged, Options, Store, StoreError};
+use crate::upstream::{Client, TlsRoots};
+
+/// The local door to the control plane, below the data folder.
+pub const ADMIN_SOCKET: &str = "admin.sock";
+/// Connections that send nothing are closed after this.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Why the process cannot start, in an operator's words.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    #[error("the ledger's log cannot be written: {0}")]
+    Ledger(#[from] NotLogged),
+    #[error("data folder {}: {error}", folder.display())]
+    Folder { folder: PathBuf, error: io::Error },
+    #[error("cannot listen on {address}: {error}; stop what listens there, or choose another address with --listen")]
+    Listen { address: SocketAddr, error: io::Error },
+    #[error("cannot make the admin socket {}: {error}", path.display())]
+    Socket { path: PathBuf, error: io::Error },
+    #[error("timezone `{0}` is not an IANA time zone; write it like Europe/Berlin or UTC")]
+    Timezone(String),
+    #[error("{0}")]
+    Setup(#[from] Problem),
+    #[error("TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    #[error("the system gives no random numbers: {0}")]
+    Random(#[from] getrandom::Error),
+    #[error("the server cannot run: {0}")]
+    Server(#[from] io::Error),
+}
+
+/// What a test puts in the place of the machine's own.
+pub struct Parts {
+    pub clock: Arc<dyn Clock>,
+    /// `None`: the data folder itself
+    pub disk: Option<Arc<dyn Disk>>,
+}
+
+impl Parts {
+    pub fn system() -> Parts {
+        Parts { clock: Arc::new(SystemClock), disk: None }
+    }
+}
+
+/// What every handler can reach, one per worker.
+#[derive(Clone)]
+struct Worker {
+    gateway: Arc<Gateway>,
+    control: Control,
+    directory: Arc<DirectoryCell>,
+    ledger: Arc<Ledger>,
+    client: Client,
+}
+
+/// A process that serves.
+pub struct Running {
+    pub address: SocketAddr,
+    pub gateway: Arc<Gateway>,
+    pub ledger: Arc<Ledger>,
+    pub store: Store,
+    server: ServerHandle,
+    served: JoinHandle<io::Result<()>>,
+    socket: PathBuf,
+    drain_ms: u64,
+}
+
+/// Runs a future on the runtime that the listener needs.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    actix_web::rt::System::new().block_on(future)
+}
+
+/// Sets up a data folder: the books, the organization `default`, and one administrative key, which is returned this once.
+pub async fn init(config: &Config) -> Result<Secret, StartError> {
+    let house = House::open(config, Parts::system(), true)?;
+    let grant = Grant::for_actor(&Actor::Process, may::SetUp)?;
+    let secret = house.control.bootstrap(&grant).await;
+    house.store.close();
+    Ok(secret?)
+}
+
+/// Opens the books, books what was in flight at the last end, and listens.
+pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> {
+    let house = House::open(&config, parts, false)?;
+    let roots = TlsRoots::built_in()?;
+    let table = Arc::new(Table::new(&config.providers, Arc::new(Sheet::embedded())));
+    let shown = table.clone();
+    let control = house.control.with_catalogue(Arc::new(move |visit| {
+        for (name, deployment) in shown.names() {
+            visit(name, &deployment.provider.name, &deployment.model);
+        }
+    }));
+    let gateway = Arc::new(Gateway::new(&config, table, house.directory.clone(), house.ledger.clone(), house.clock)?);
+    let listener = TcpListener::bind(config.listen).map_err(|error| StartError::Listen { address: config.listen, error })?;
+    let address = listener.local_addr()?;
+    let socket = config.folder.join(ADMIN_SOCKET);
+    let door = admin_socket(&socket).map_err(|error| StartError::Socket { path: socket.clone(), error })?;
+    let (directory, ledger) = (house.directory, house.ledger);
+    let (shared, connect_timeout_ms) = (gateway.clone(), config.limits.connect_timeout_ms);
+    let worker_ledger = ledger.clone();
+    let server = HttpServer::new(move || {
+        let worker = Worker {
+            gateway: shared.clone(),
+            control: control.clone(),
+            directory: directory.clone(),
+            ledger: worker_ledger.clone(),
+            client: Client::new(&roots, connect_timeout_ms),
+        };
+        App::new().app_data(worker).configure(app::routes)
+    })
+    .on_connect(call::note_peer)
+    .workers(config.workers)
+    // without this a client that leaves before the head is not noticed, and its upstream call runs on
+    .h1_allow_half_closed(false)
+    .keep_alive(KEEP_ALIVE)
+    .client_request_timeout(HEAD_TIMEOUT)
+    .client_disconnect_timeout(Duration::from_secs(1))
+    .shutdown_timeout(2)
+    .disable_signals()
+    .listen(listener)?
+    .listen_uds(door)?
+    .run();
+    let handle = server.handle();
+    Ok(Running {
+        address,
+        gateway,
+        ledger,
+        store: house.store,
+        server: handle,
+        served: actix_web::rt::spawn(server),
+        socket,
+        drain_ms: config.limits.drain_ms,
+    })
+}
+
+impl Running {
+    /// Takes nothing new, lets running requests finish for a while, ends the rest, and closes the books.
+    pub async fn stop(self) {
+        self.gateway.inflight().drain(self.drain_ms).await;
+        self.server.stop(true).await;
+        if let Ok(Err(error)) = self.served.await {
+            tracing::error!("the listener ended with an error: {error}");
+        }
+        let store = self.store;
+        let closed = actix_web::rt::task::spawn_blocking(move || store.close());
+        if closed.await.is_err() {
+            tracing::error!("the store could not be closed");
+        }
+        if let Err(error) = fs::remove_file(&self.socket) {
+            tracing::debug!("the admin socket was gone already: {error}");
+        }
+    }
+}
+
+/// The parts that the data folder holds together.
+struct House {
+    store: Store,
+    ledger: Arc<Ledger>,
+    directory: Arc<DirectoryCell>,
+    control: Control,
+    clock: Arc<dyn Clock>,
+}
+
+impl House {
+    fn open(config: &Config, parts: Parts, create: bool) -> Result<House, StartError> {
+        let zone = Zone::parse(&config.timezone).ok_or_else(|| StartError::Timezone(config.timezone.clone()))?;
+        let disk = match parts.disk {
+            Some(disk) => disk,
+            None => folder_disk(config, create)?,
+        };
+        let (store, recovered) = Store::open(Options {
+            disk,
+            zone: zone.clone(),
+            segment_bytes: config.ledger.segment_bytes,
+            disk_reserve_mb: config.ledger.disk_reserve_mb,
+            wait_for_disk: config.ledger.sync == Sync::Disk,
+            create,
+        })?;
+        for remark in &recovered.remarks {
+            tracing::warn!("{remark}");
+        }
+        if !recovered.holds.is_empty() {
+            tracing::warn!(
+                "{} requests were in flight when the process ended; they are booked at their ceiling, flagged `orphaned`",
+                recovered.holds.len()
+            );
+        }
+        let budgets = store.tenants()?.budgets;
+        let ledger = Ledger::recover(store.journal(), zone.clone(), budgets, recovered, parts.clock.now_ms())?;
+        let ledger = Arc::new(ledger);
+        let directory = Arc::new(DirectoryCell::open(&store)?);
+        let control = Control::new(store.clone(), ledger.clone(), directory.clone(), parts.clock.clone(), zone);
+        Ok(House { store, ledger, directory, control, clock: parts.clock })
+    }
+}
+
+fn folder_disk(config: &Config, create: bool) -> Result<Arc<dyn Disk>, StartError> {
+    if !create && !config.folder.is_dir() {
+        return Err(StoreError::NotInitialised.into());
+    }
+    match FolderDisk::lock(&config.folder) {
+        Ok(disk) => Ok(Arc::new(disk)),
+        Err(error) => Err(StartError::Folder { folder: config.folder.clone(), error }),
+    }
+}
+
+/// A socket only its owner can open. A file left behind by a crash is replaced: the folder's lock is ours.
+fn admin_socket(path: &PathBuf) -> io::Result<UnixListener> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}

@@ -1,1 +1,172 @@
-//! store
+//! The only folder that knows redb: the books (`gatekeeper.redb`), the ledger's log beside them, and the one thread that
+//! writes both. What it hands out are the nouns of `domain`; it decides nothing.
+
+mod books;
+mod codec;
+pub mod disk;
+mod journal;
+mod log;
+mod reads;
+mod table;
+mod tenants;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+
+use crate::domain::event::Hold;
+use crate::domain::event::{Charge, Status};
+use crate::domain::id::KeyId;
+use crate::domain::money::Money;
+use crate::domain::zone::Zone;
+use crate::store::disk::Disk;
+pub use crate::store::journal::{Journal, JournalFigures, NotLogged};
+use crate::store::log::LogError;
+pub use crate::store::tenants::{AuditEvent, Change, Tenants};
+
+/// What can go wrong in the store, in an operator's words.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("the data folder has never been set up; run `gatekeeper init --data FOLDER` first")]
+    NotInitialised,
+    #[error("the data folder is set up already; remove it to start anew")]
+    AlreadyInitialised,
+    #[error(
+        "gatekeeper.redb was written by a newer release (schema {found}, this one knows {known}); nothing was written; run that release"
+    )]
+    NewerSchema { found: u32, known: u32 },
+    #[error("{0}")]
+    Log(String),
+    #[error("gatekeeper.redb: {0}")]
+    Database(String),
+    #[error("a stored record of kind {kind} cannot be read: {reason}")]
+    Record { kind: &'static str, reason: String },
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl From<LogError> for StoreError {
+    fn from(error: LogError) -> StoreError {
+        StoreError::Log(error.to_string())
+    }
+}
+
+/// How the store is opened.
+#[derive(Clone)]
+pub struct Options {
+    pub disk: Arc<dyn Disk>,
+    pub zone: Zone,
+    pub segment_bytes: u64,
+    /// free space under which new holds are refused
+    pub disk_reserve_mb: u64,
+    /// requests wait for `fdatasync`
+    pub wait_for_disk: bool,
+    /// create the books if there are none
+    pub create: bool,
+}
+
+/// What a restart has to know: the open holds and the balances as of the last record of the log.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    pub holds: Vec<Hold>,
+    pub balances: Vec<(Charge, Money)>,
+    /// what was found odd and put right, for the log
+    pub remarks: Vec<String>,
+    /// records read again from the log
+    pub replayed: u64,
+}
+
+/// One row of the hour or day roll-ups.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RollupKey {
+    pub start_ms: u64,
+    pub key: KeyId,
+    pub model_asked: String,
+    pub provider: String,
+    pub model: String,
+    pub status: Status,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RollupSums {
+    pub requests: u64,
+    pub tokens_in: u64,
+    /// subset of `tokens_in`
+    pub cached_in: u64,
+    pub tokens_out: u64,
+    pub cost: Money,
+}
+
+impl RollupSums {
+    pub fn add(&mut self, other: &RollupSums) {
+        self.requests = self.requests.saturating_add(other.requests);
+        self.tokens_in = self.tokens_in.saturating_add(other.tokens_in);
+        self.cached_in = self.cached_in.saturating_add(other.cached_in);
+        self.tokens_out = self.tokens_out.saturating_add(other.tokens_out);
+        self.cost = self.cost.plus(other.cost);
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grain {
+    Hour,
+    Day,
+}
+
+/// The open store. Cheap to clone; the last clone to be dropped does not stop the writer: `close` does.
+#[derive(Clone)]
+pub struct Store {
+    database: Arc<Slot>,
+    journal: Arc<Journal>,
+    writer: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+/// The database as it is open now: the writer replaces it after an I/O error, which redb never forgets by itself.
+struct Slot(RwLock<Option<Arc<redb::Database>>>);
+
+impl Slot {
+    fn open(&self) -> Result<Arc<redb::Database>, StoreError> {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+            .ok_or_else(|| StoreError::Database("reopening after an I/O error".into()))
+    }
+
+    fn put(&self, database: Option<Arc<redb::Database>>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = database;
+    }
+}
+
+impl Store {
+    /// Opens the books, reads the log from where the books end, and starts the writer. Refuses a newer schema and a
+    /// damaged log without writing anything.
+    pub fn open(options: Options) -> Result<(Store, Recovered), StoreError> {
+        let (database, identity) = table::open(&options)?;
+        let (log, replay) = log::Log::open(&options, &identity)?;
+        let recovered = books::recover(&database, &replay)?;
+        let database = Arc::new(Slot(RwLock::new(Some(Arc::new(database)))));
+        let journal = Arc::new(Journal::new(log, replay.events, identity.applied, recovered.holds.len(), &options));
+        let writer = writer::start(database.clone(), journal.clone(), options);
+        Ok((Store { database, journal, writer: Arc::new(Mutex::new(Some(writer))) }, recovered))
+    }
+
+    /// The ledger's way to the log.
+    pub fn journal(&self) -> Arc<Journal> {
+        self.journal.clone()
+    }
+
+    /// Lets the writer finish what was handed to it and ends it.
+    pub fn close(&self) {
+        self.journal.stop();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer
+            && writer.join().is_err()
+        {
+            tracing::error!("the store's writer ended by a panic");
+        }
+        self.database.put(None);
+    }
+}

@@ -1,1 +1,7 @@
-//! upstream
+//! Calls to vendors: the only folder that knows awc. It sends what it is given, follows no redirect, changes no byte, and
+//! every wait in it has a deadline.
+
+mod client;
+mod destination;
+
+pub use client::{Client, Failed, Incoming, Outgoing, TlsRoots};

@@ -1,0 +1,251 @@
+//! Every key in memory, found by its hash: who is behind it, and under which budgets. A picture of the last commit, swapped
+//! whole; it never holds a limit or a spend (those are the ledger's) nor a secret.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::{ArcSwap, Guard};
+
+use crate::domain::budget::Owner;
+use crate::domain::id::{BudgetId, KeyId, OrganizationId, TeamId};
+use crate::domain::tenant::{AdminKey, Organization, SecretHash, Team, VirtualKey};
+use crate::store::{Store, StoreError, Tenants};
+
+/// A virtual key with everything above it.
+#[derive(Debug)]
+pub struct Caller {
+    pub key: VirtualKey,
+    pub team: Team,
+    pub organization: Organization,
+    /// of the key, then of its team, then of its organization
+    pub budgets: Vec<BudgetId>,
+}
+
+/// The tenants as of one commit.
+#[derive(Debug, Default)]
+pub struct Directory {
+    callers: HashMap<SecretHash, Arc<Caller>>,
+    admins: HashMap<SecretHash, AdminKey>,
+    keys: BTreeMap<KeyId, Arc<Caller>>,
+    teams: BTreeMap<TeamId, Team>,
+    organizations: BTreeMap<OrganizationId, Organization>,
+}
+
+impl Directory {
+    pub fn build(tenants: Tenants) -> Directory {
+        let mut budgets: HashMap<Owner, Vec<BudgetId>> = HashMap::new();
+        for budget in &tenants.budgets {
+            budgets.entry(budget.owner).or_default().push(budget.id);
+        }
+        let mut directory = Directory {
+            teams: tenants.teams.into_iter().map(|team| (team.id, team)).collect(),
+            organizations: tenants.organizations.into_iter().map(|organization| (organization.id, organization)).collect(),
+            admins: tenants.admin_keys.into_iter().map(|admin| (admin.secret_hash, admin)).collect(),
+            ..Directory::default()
+        };
+        for key in tenants.keys {
+            directory.add(key, &budgets);
+        }
+        directory
+    }
+
+    /// The caller behind a presented key, enabled or not, expired or not.
+    pub fn caller(&self, hash: &SecretHash) -> Option<&Arc<Caller>> {
+        self.callers.get(hash)
+    }
+
+    /// The administrative key with this hash, enabled or not.
+    pub fn admin(&self, hash: &SecretHash) -> Option<&AdminKey> {
+        self.admins.get(hash)
+    }
+
+    pub fn key(&self, id: KeyId) -> Option<&Arc<Caller>> {
+        self.keys.get(&id)
+    }
+
+    pub fn team(&self, id: TeamId) -> Option<&Team> {
+        self.teams.get(&id)
+    }
+
+    pub fn organization(&self, id: OrganizationId) -> Option<&Organization> {
+        self.organizations.get(&id)
+    }
+
+    pub fn keys(&self) -> impl Iterator<Item = &Arc<Caller>> {
+        self.keys.values()
+    }
+
+    pub fn teams(&self) -> impl Iterator<Item = &Team> {
+        self.teams.values()
+    }
+
+    pub fn organizations(&self) -> impl Iterator<Item = &Organization> {
+        self.organizations.values()
+    }
+
+    pub fn admins(&self) -> impl Iterator<Item = &AdminKey> {
+        self.admins.values()
+    }
+
+    /// A key without its team or organization cannot be charged to anybody, so it stays unknown.
+    fn add(&mut self, key: VirtualKey, budgets: &HashMap<Owner, Vec<BudgetId>>) {
+        let (Some(team), Some(organization)) = (self.teams.get(&key.team), self.organizations.get(&key.organization)) else {
+            tracing::error!(key = %key.id, team = %key.team, organization = %key.organization, "a stored key has no team; it is refused");
+            return;
+        };
+        let above = [Owner::Key(key.id), Owner::Team(team.id), Owner::Organization(organization.id)];
+        let caller = Arc::new(Caller {
+            budgets: above.iter().filter_map(|owner| budgets.get(owner)).flatten().copied().collect(),
+            team: team.clone(),
+            organization: organization.clone(),
+            key,
+        });
+        self.keys.insert(caller.key.id, caller.clone());
+        self.callers.insert(caller.key.secret_hash, caller);
+    }
+}
+
+/// The directory that holds now. Reading takes no lock.
+pub struct DirectoryCell {
+    current: ArcSwap<Directory>,
+    /// one refresh at a time, so that an older picture never replaces a newer one
+    refreshing: Mutex<()>,
+}
+
+impl DirectoryCell {
+    pub fn new(directory: Directory) -> DirectoryCell {
+        DirectoryCell { current: ArcSwap::from_pointee(directory), refreshing: Mutex::new(()) }
+    }
+
+    /// The directory of a store that was just opened.
+    pub fn open(store: &Store) -> Result<DirectoryCell, StoreError> {
+        Ok(DirectoryCell::new(Directory::build(store.tenants()?)))
+    }
+
+    pub fn load(&self) -> Guard<Arc<Directory>> {
+        self.current.load()
+    }
+
+    /// The same, to be kept for a while.
+    pub fn load_full(&self) -> Arc<Directory> {
+        self.current.load_full()
+    }
+
+    /// Reads what is committed and swaps it in.
+    pub fn refresh(&self, store: &Store) -> Result<(), StoreError> {
+        self.refresh_after(store, |_| {})
+    }
+
+    /// Like `refresh`, but tells somebody first what is committed: the ledger must know a budget before any caller names it,
+    /// and of two changes must hear the newer last.
+    pub fn refresh_after(&self, store: &Store, tell: impl FnOnce(&Tenants)) -> Result<(), StoreError> {
+        let _one_at_a_time = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
+        let tenants = store.tenants()?;
+        tell(&tenants);
+        self.current.store(Arc::new(Directory::build(tenants)));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+pub mod samples {
+    use super::*;
+    use crate::auth::key::{Minted, mint, mint_administrative};
+    use crate::domain::budget::{Action, Budget, Period};
+    use crate::domain::id::AdminKeyId;
+    use crate::domain::money::Money;
+    use crate::domain::secret::Secret;
+
+    /// One organization, one team, a key of each sort, a budget at each level.
+    pub struct Sample {
+        pub directory: Directory,
+        pub virtual_key: Secret,
+        pub disabled_key: Secret,
+        pub expiring_key: Secret,
+        pub expires_ms: u64,
+        pub admin_key: Secret,
+        pub disabled_admin_key: Secret,
+    }
+
+    fn key(id: u64, name: &str, minted: &Minted) -> VirtualKey {
+        VirtualKey {
+            id: KeyId(id),
+            team: TeamId(2),
+            organization: OrganizationId(1),
+            name: name.into(),
+            secret_hash: minted.hash,
+            hint: minted.hint.clone(),
+            models: Vec::new(),
+            expires_ms: None,
+            disabled: false,
+            created_ms: 0,
+        }
+    }
+
+    fn admin(id: u64, name: &str, minted: &Minted) -> AdminKey {
+        let (secret_hash, hint) = (minted.hash, minted.hint.clone());
+        AdminKey { id: AdminKeyId(id), name: name.into(), secret_hash, hint, disabled: false, created_ms: 0 }
+    }
+
+    fn budget(id: u64, owner: Owner) -> Budget {
+        let limit = Money::from_usd(10);
+        Budget { id: BudgetId(id), owner, limit, period: Period::Monthly, action: Action::Block, model: None }
+    }
+
+    pub fn sample() -> Sample {
+        let [ci, off, brief] = ["ci", "off", "brief"].map(|name| mint(name).expect("randomness"));
+        let [first, old] = [(); 2].map(|()| mint_administrative().expect("randomness"));
+        let expires_ms = 5_000_000_000;
+        let tenants = Tenants {
+            organizations: vec![Organization { id: OrganizationId(1), name: "default".into(), created_ms: 0 }],
+            teams: vec![Team {
+                id: TeamId(2),
+                organization: OrganizationId(1),
+                name: "engineering".into(),
+                models: Vec::new(),
+                created_ms: 0,
+            }],
+            keys: vec![
+                key(3, "ci", &ci),
+                VirtualKey { disabled: true, ..key(4, "off", &off) },
+                VirtualKey { expires_ms: Some(expires_ms), ..key(5, "brief", &brief) },
+                VirtualKey { team: TeamId(99), ..key(6, "lost", &mint("lost").expect("randomness")) },
+            ],
+            admin_keys: vec![admin(7, "first", &first), AdminKey { disabled: true, ..admin(8, "old", &old) }],
+            budgets: vec![
+                budget(9, Owner::Organization(OrganizationId(1))),
+                budget(10, Owner::Team(TeamId(2))),
+                budget(11, Owner::Key(KeyId(3))),
+                budget(12, Owner::Key(KeyId(5))),
+            ],
+        };
+        Sample {
+            directory: Directory::build(tenants),
+            virtual_key: ci.secret,
+            disabled_key: off.secret,
+            expiring_key: brief.secret,
+            expires_ms,
+            admin_key: first.secret,
+            disabled_admin_key: old.secret,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::samples::sample;
+    use super::*;
+
+    #[test]
+    fn a_caller_names_the_budgets_from_its_key_upwards() {
+        let sample = sample();
+        let caller = sample.directory.key(KeyId(3)).expect("the key");
+        assert_eq!(caller.budgets, [BudgetId(11), BudgetId(10), BudgetId(9)]);
+        assert_eq!(sample.directory.key(KeyId(4)).expect("the key").budgets, [BudgetId(10), BudgetId(9)]);
+    }
+
+    #[test]
+    fn a_key_without_a_team_is_unknown() {
+        assert!(sample().directory.key(KeyId(6)).is_none());
+    }
+}

@@ -1,0 +1,100 @@
+//! Money, time and models as people type them: takes the text of an argument, answers with what the server is told, or
+//! with how to write it. The server checks again; this only answers sooner.
+
+use std::str::FromStr;
+
+use serde_json::{Value, json};
+
+use crate::domain::budget::Period;
+use crate::domain::money::Money;
+
+/// `$10`, `$10/day`, `10.50/month`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BudgetArgument {
+    pub limit: Money,
+    pub period: Period,
+}
+
+impl BudgetArgument {
+    /// The form in which the server takes it.
+    pub fn json(&self) -> Value {
+        json!({"limit": self.limit.to_string(), "period": self.period.word()})
+    }
+}
+
+impl FromStr for BudgetArgument {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<BudgetArgument, String> {
+        let (amount, window) = text.split_once('/').unwrap_or((text, "total"));
+        let period = match window.trim() {
+            "day" => Some(Period::Daily),
+            "week" => Some(Period::Weekly),
+            "month" => Some(Period::Monthly),
+            word => Period::parse(word),
+        };
+        let period = period
+            .ok_or_else(|| format!("`{window}` is no window of a budget; write '$10', '$10/day', '$10/week' or '$10/month'"))?;
+        let limit = Money::parse(amount).map_err(|error| match amount.trim() {
+            // an unquoted `$10` is taken away by the shell
+            "" | "0" => "the amount is missing; put it in single quotes, or the shell takes it for a variable: '$10'".to_owned(),
+            _ => error.to_string(),
+        })?;
+        Ok(BudgetArgument { limit, period })
+    }
+}
+
+/// Checks `7d`, `12h`, `30m` or an instant, and passes it on as it was typed: the server's clock decides.
+pub fn expiry(text: &str) -> Result<String, String> {
+    let (digits, unit) = text.split_at(text.len() - text.chars().next_back().map_or(0, char::len_utf8));
+    let duration = matches!(unit, "d" | "h" | "m") && digits.parse::<u32>().is_ok_and(|count| count > 0);
+    if duration || text.parse::<jiff::Timestamp>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    Err(format!("`{text}` is no time to expire; write 7d, 12h, 30m or an instant like 2026-12-31T00:00:00Z"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_an_amount_and_a_window() {
+        for (typed, limit, period) in [
+            ("$10", "10", "total"),
+            ("10", "10", "total"),
+            ("$0.50/day", "0.5", "daily"),
+            ("$10/week", "10", "weekly"),
+            ("10/month", "10", "monthly"),
+            ("$10/monthly", "10", "monthly"),
+            ("$10/total", "10", "total"),
+        ] {
+            let budget: BudgetArgument = typed.parse().expect(typed);
+            assert_eq!((budget.limit.to_string().as_str(), budget.period.word()), (limit, period), "{typed}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_budget_is_told_how_to_write_one() {
+        for (typed, expected) in [
+            ("ten", "not an amount"),
+            ("-1", "not an amount"),
+            ("$10/year", "/month"),
+            ("", "single quotes"),
+            ("/day", "single quotes"),
+        ] {
+            let message = typed.parse::<BudgetArgument>().expect_err(typed);
+            assert!(message.contains(expected), "{typed}: {message}");
+        }
+    }
+
+    #[test]
+    fn an_expiry_is_a_duration_or_an_instant() {
+        for typed in ["7d", "12h", "30m", "2026-12-31T00:00:00Z", "2026-12-31T00:00:00+01:00"] {
+            assert_eq!(expiry(typed).as_deref(), Ok(typed));
+        }
+        for typed in ["", "d", "7", "0d", "-7d", "7w", "7y", "tomorrow", "2026-12-31", "7ä"] {
+            assert!(expiry(typed).is_err(), "{typed}");
+        }
+    }
+}

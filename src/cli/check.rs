@@ -1,0 +1,90 @@
+//! `gatekeeper check`: what the configuration comes to, or everything that is wrong with it. It opens no connection and
+//! shows no secret.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::print::{print, table};
+use super::{Failure, Place, folder};
+use crate::config::{self, Loaded, PriceSetting, Provider};
+use crate::domain::money::Money;
+use crate::price::Sheet;
+use crate::route::Table;
+
+/// More names than this tell nobody more.
+const AMBIGUOUS_SHOWN: usize = 20;
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    place: Place,
+    /// The address to listen on; outweighs `listen` in the configuration
+    #[arg(long, value_name = "ADDRESS", env = "GATEKEEPER_LISTEN")]
+    listen: Option<String>,
+}
+
+pub fn run(args: Args) -> Result<(), Failure> {
+    let loaded = config::load(&config::Told { listen: args.listen, ..args.place.told() })?;
+    let routes = Table::new(&loaded.config.providers, Arc::new(Sheet::embedded()));
+    print(&format!("{}\n{}{}", settings(&loaded), providers(&loaded.config.providers, &routes), ambiguous(&routes)))
+}
+
+fn settings(loaded: &Loaded) -> String {
+    let config = &loaded.config;
+    let file = loaded.file.as_deref().map_or("none; defaults hold".to_owned(), |file: &Path| file.display().to_string());
+    let state = if folder::is_initialised(&config.folder) { "initialised" } else { "not initialised; run `gatekeeper init`" };
+    format!(
+        "configuration  {file}\nlisten         {}\ndata           {} ({state})\ntimezone       {}\n",
+        config.listen,
+        config.folder.display(),
+        config.timezone
+    )
+}
+
+fn providers(providers: &[Arc<Provider>], routes: &Table) -> String {
+    if providers.is_empty() {
+        return "no providers: write a [providers.NAME] with its api_key\n".to_owned();
+    }
+    let row = |provider: &Arc<Provider>| {
+        let models = routes.names().filter(|(_, deployment)| deployment.provider.name == provider.name).count();
+        let credential = if provider.api_key.is_some() { "found" } else { "none" };
+        vec![
+            provider.name.clone(),
+            provider.preset.name.to_owned(),
+            provider.base_url.clone(),
+            credential.to_owned(),
+            price(provider.price),
+            models.to_string(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = providers.iter().map(row).collect();
+    table(&["PROVIDER", "TYPE", "ADDRESS", "KEY", "PRICE", "MODELS"], &rows)
+}
+
+fn price(price: PriceSetting) -> String {
+    let usd = |pico_per_token: u64| Money::from_pico(i128::from(pico_per_token)).times(1_000_000);
+    match price {
+        PriceSetting::Sheet(_) => "list prices".to_owned(),
+        PriceSetting::Free => "free".to_owned(),
+        PriceSetting::Fixed { input, output } => format!("${} in, ${} out per million", usd(input), usd(output)),
+    }
+}
+
+fn ambiguous(routes: &Table) -> String {
+    let names: Vec<(&str, &[String])> = routes.ambiguous().collect();
+    let mut text = String::new();
+    if names.is_empty() {
+        return text;
+    }
+    let count = names.len();
+    // writing to a String cannot fail
+    let _ = writeln!(text, "\n{count} names mean more than one provider; clients must write the longer form:");
+    for (name, forms) in names.iter().take(AMBIGUOUS_SHOWN) {
+        let _ = writeln!(text, "  {name}: {}", forms.join(" or "));
+    }
+    if count > AMBIGUOUS_SHOWN {
+        let _ = writeln!(text, "  … and {} more", count - AMBIGUOUS_SHOWN);
+    }
+    text
+}

@@ -1,0 +1,195 @@
+//! `gatekeeper keys`: creates, lists and disables keys of the running server. A new key's secret is printed once and kept
+//! nowhere here.
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::Failure;
+use super::admin::{Admin, Reach};
+use super::argument::{BudgetArgument, expiry};
+use super::print::{self, budgets, cell, models, print, table};
+use super::teams::create_team;
+use crate::server;
+
+/// Team names shown beside an unknown one.
+const TEAMS_SHOWN: usize = 20;
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Create a virtual key of a team, or with --admin an administrative key
+    Create(CreateArgs),
+    /// List the keys with their budgets
+    List(Reach),
+    /// Disable a key: it is refused from the next request on
+    Disable(DisableArgs),
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct CreateArgs {
+    /// The team that the key belongs to
+    #[arg(long, value_name = "NAME", required_unless_present = "admin")]
+    team: Option<String>,
+    /// What people call the key [default: the team's name and some letters]
+    #[arg(long, visible_alias = "label", value_name = "NAME")]
+    name: Option<String>,
+    /// Models that it may call, within those of its team, with `*` for any letters [default: all of them]
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    models: Vec<String>,
+    /// What it may spend: '$10' in total, '$10/day', '$10/week', '$10/month'; may be given more than once
+    #[arg(long, value_name = "AMOUNT")]
+    budget: Vec<BudgetArgument>,
+    /// When it ends: 7d, 12h, 30m or an instant like 2026-12-31T00:00:00Z [default: never]
+    #[arg(long, value_name = "TIME", value_parser = expiry)]
+    expires: Option<String>,
+    /// An administrative key: it administers everything and calls no model
+    #[arg(long, requires = "name", conflicts_with_all = ["team", "models", "budget", "expires"])]
+    admin: bool,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct DisableArgs {
+    /// The key's id, like key_3, from `gatekeeper keys list`
+    id: String,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+pub fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Create(args) => server::block_on(create(args)),
+        Command::List(reach) => server::block_on(list(reach)),
+        Command::Disable(args) => server::block_on(disable(args)),
+    }
+}
+
+async fn create(args: CreateArgs) -> Result<(), Failure> {
+    let admin = args.reach.admin()?;
+    let (wanted, team_created) = match &args.team {
+        Some(team) => {
+            let created = find_or_create_team(&admin, team).await?;
+            (virtual_key(&args, team)?, created)
+        }
+        None => (json!({"admin": true, "name": args.name}), false),
+    };
+    let key = admin.post("/v1/keys", &wanted).await?;
+    let team = args.team.as_deref().unwrap_or_default();
+    let notice =
+        if team_created { format!("created team {team}, the first one; it may call every model\n") } else { String::new() };
+    if args.reach.json {
+        eprint!("{notice}");
+        return print::json(&key);
+    }
+    print(&format!("{notice}{}", created(&key, args.team.as_deref())))
+}
+
+fn virtual_key(args: &CreateArgs, team: &str) -> Result<Value, Failure> {
+    let name = match &args.name {
+        Some(name) => name.clone(),
+        None => invented_name(team)?,
+    };
+    let budgets: Vec<Value> = args.budget.iter().map(BudgetArgument::json).collect();
+    Ok(json!({"name": name, "team": team, "models": args.models, "expires": args.expires, "budgets": budgets}))
+}
+
+/// Names are unique in a team, so an invented one has some chance in it.
+fn invented_name(team: &str) -> Result<String, Failure> {
+    let mut letters = [0; 3];
+    getrandom::fill(&mut letters).map_err(|error| Failure::refused(format!("the system gives no random numbers: {error}")))?;
+    let [one, two, three] = letters;
+    Ok(format!("{team}-{one:02x}{two:02x}{three:02x}"))
+}
+
+/// Whether the team had to be created: on an instance without any the first use must succeed; with others there, a name
+/// that is not among them is a typing error.
+async fn find_or_create_team(admin: &Admin, wanted: &str) -> Result<bool, Failure> {
+    let teams = admin.list("/v1/teams").await?;
+    if teams.is_empty() {
+        create_team(admin, wanted, &[], &[]).await?;
+        return Ok(true);
+    }
+    if teams.iter().any(|team| team["name"] == wanted || team["id"] == wanted) {
+        return Ok(false);
+    }
+    Err(Failure::refused(unknown_team(wanted, &teams)))
+}
+
+fn unknown_team(wanted: &str, teams: &[Value]) -> String {
+    let names: Vec<String> = teams.iter().take(TEAMS_SHOWN).map(|team| cell(&team["name"])).collect();
+    let more = teams.len().saturating_sub(TEAMS_SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!(
+        "there is no team `{wanted}`; the teams are {}{more}; create it with `gatekeeper teams create {wanted}`",
+        names.join(", ")
+    )
+}
+
+fn created(key: &Value, team: Option<&str>) -> String {
+    let (id, name, secret) = (cell(&key["id"]), cell(&key["name"]), cell(&key["key"]));
+    let what = match team {
+        Some(team) => format!(
+            "created key {name} ({id}) of team {team}\n  models   {}\n  budgets  {}\n  expires  {}\n",
+            models(&key["models"]),
+            budgets(&key["budgets"]),
+            expires(key)
+        ),
+        None => format!("created administrative key {name} ({id}); it administers and calls no models\n"),
+    };
+    format!("{what}\n  {secret}\n\nThe key is shown only now.\n")
+}
+
+fn expires(key: &Value) -> String {
+    key["expires_at"].as_str().unwrap_or("never").to_owned()
+}
+
+async fn list(reach: Reach) -> Result<(), Failure> {
+    let keys = reach.admin()?.list("/v1/keys").await?;
+    if reach.json {
+        return print::json(&Value::Array(keys));
+    }
+    if keys.is_empty() {
+        return print("no keys yet; create one with `gatekeeper keys create --team NAME`\n");
+    }
+    let row = |key: &Value| {
+        let state = if key["disabled"] == true { "disabled" } else { "active" };
+        let (team, models, budgets) = (cell(&key["team"]), models(&key["models"]), budgets(&key["budgets"]));
+        vec![cell(&key["id"]), cell(&key["name"]), team, state.to_owned(), expires(key), models, budgets]
+    };
+    let rows: Vec<Vec<String>> = keys.iter().map(row).collect();
+    print(&table(&["ID", "KEY", "TEAM", "STATE", "EXPIRES", "MODELS", "BUDGETS"], &rows))
+}
+
+async fn disable(args: DisableArgs) -> Result<(), Failure> {
+    if !args.id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        return Err(Failure::usage("a key is disabled by its id, like key_3; `gatekeeper keys list` shows it"));
+    }
+    let key = args.reach.admin()?.patch(&format!("/v1/keys/{}", args.id), &json!({"disabled": true})).await?;
+    if args.reach.json {
+        return print::json(&key);
+    }
+    print(&format!("disabled key {} ({}); it is refused from the next request on\n", cell(&key["name"]), args.id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_team_is_told_the_teams_and_the_command() {
+        let teams: Vec<Value> = (0..25).map(|number| json!({"name": format!("t{number}")})).collect();
+        let message = unknown_team("eng", &teams);
+        assert!(
+            message.contains("t0, t1") && message.contains("and 5 more") && message.contains("gatekeeper teams create eng"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn the_secret_of_a_new_key_stands_alone_on_its_line() {
+        let key = json!({"id": "key_1", "name": "eng-1", "key": "sk-gk-eng-x", "models": [], "budgets": []});
+        let text = created(&key, Some("eng"));
+        assert!(text.lines().any(|line| line.trim() == "sk-gk-eng-x"), "{text}");
+        assert!(text.contains("expires  never"), "{text}");
+    }
+}

@@ -1,0 +1,175 @@
+//! Budgets of an owner: stores what is wanted, keeping the identity (and so the spend) of what stays, and shows them with
+//! what the ledger knows. Never keeps a limit of its own.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::control::Control;
+use crate::control::terms::{BudgetTerms, Budgets};
+use crate::domain::budget::{Budget, Owner};
+use crate::domain::id::BudgetId;
+use crate::domain::problem::Problem;
+use crate::meter::Standing;
+use crate::store::Change;
+
+/// A budget and how it stands; `None` if the ledger has not heard of it.
+#[derive(Clone, Debug)]
+pub struct BudgetStanding {
+    pub budget: Budget,
+    pub standing: Option<Standing>,
+}
+
+/// A tenant with the budgets that are its own.
+#[derive(Clone, Debug)]
+pub struct WithBudgets<T> {
+    pub record: T,
+    pub budgets: Vec<BudgetStanding>,
+}
+
+/// What a change of budgets did.
+pub(super) struct Rewritten {
+    pub before: Vec<Budget>,
+    pub now: Vec<Budget>,
+}
+
+impl Rewritten {
+    /// Every budget that the ledger must hear of: new, changed or gone.
+    pub fn touched(&self) -> Vec<BudgetId> {
+        let gone = self.before.iter().map(|budget| budget.id).filter(|id| self.now.iter().all(|budget| budget.id != *id));
+        self.now.iter().map(|budget| budget.id).chain(gone).collect()
+    }
+}
+
+impl Control {
+    pub(super) fn with_standings<T>(&self, record: T, budgets: Vec<Budget>) -> WithBudgets<T> {
+        let now_ms = self.now_ms();
+        let standing = |budget: Budget| BudgetStanding { standing: self.ledger.standing(budget.id, now_ms), budget };
+        WithBudgets { record, budgets: budgets.into_iter().map(standing).collect() }
+    }
+}
+
+/// Makes the owner's budgets those that are wanted, in one transaction.
+pub(super) fn rewrite(books: &mut Change<'_>, owner: Owner, wanted: &Budgets) -> Result<Rewritten, Problem> {
+    let before = books.budgets_of(owner)?;
+    let kept = matched(&before, wanted.terms());
+    for budget in &before {
+        if !kept.contains(&Some(budget.id)) {
+            books.remove_budget(budget.id)?;
+        }
+    }
+    let mut now = Vec::with_capacity(kept.len());
+    for (terms, kept) in wanted.terms().iter().zip(kept) {
+        let id = match kept {
+            Some(id) => id,
+            None => BudgetId(books.next_id()?),
+        };
+        let BudgetTerms { limit, period, action, model } = terms.clone();
+        let budget = Budget { id, owner, limit, period, action, model };
+        books.put_budget(&budget)?;
+        now.push(budget);
+    }
+    Ok(Rewritten { before, now })
+}
+
+/// Which budget lives on in each of the wanted: one of the same period, model and action, else one of the same period and
+/// model. Those two say what is counted and since when; limit and action may change under a running window.
+fn matched(before: &[Budget], wanted: &[BudgetTerms]) -> Vec<Option<BudgetId>> {
+    let mut kept: Vec<Option<BudgetId>> = vec![None; wanted.len()];
+    for same_action in [true, false] {
+        for (place, terms) in wanted.iter().enumerate() {
+            if kept[place].is_some() {
+                continue;
+            }
+            let alike = |budget: &&Budget| {
+                budget.period == terms.period
+                    && budget.model == terms.model
+                    && (!same_action || budget.action == terms.action)
+                    && !kept.contains(&Some(budget.id))
+            };
+            kept[place] = before.iter().find(alike).map(|budget| budget.id);
+        }
+    }
+    kept
+}
+
+/// Rewrites an owner's budgets if a change wants that, and notes it for the audit event. Returns the budgets that hold now
+/// and those that the ledger must hear of.
+pub(super) fn change(
+    books: &mut Change<'_>,
+    owner: Owner,
+    wanted: Option<&Budgets>,
+    detail: &mut Map<String, Value>,
+) -> Result<(Vec<Budget>, Vec<BudgetId>), Problem> {
+    let Some(wanted) = wanted else { return Ok((books.budgets_of(owner)?, Vec::new())) };
+    let budgets = rewrite(books, owner, wanted)?;
+    detail.insert("budgets".to_owned(), from_to(&budgets));
+    let touched = budgets.touched();
+    Ok((budgets.now, touched))
+}
+
+pub(super) fn by_owner(budgets: Vec<Budget>) -> HashMap<Owner, Vec<Budget>> {
+    let mut owned: HashMap<Owner, Vec<Budget>> = HashMap::new();
+    for budget in budgets {
+        owned.entry(budget.owner).or_default().push(budget);
+    }
+    owned
+}
+
+pub(super) fn from_to(budgets: &Rewritten) -> Value {
+    json!({ "from": audited(&budgets.before), "to": audited(&budgets.now) })
+}
+
+/// The form that audit events keep.
+pub(super) fn audited(budgets: &[Budget]) -> Value {
+    let one = |budget: &Budget| {
+        json!({
+            "id": budget.id.to_string(),
+            "limit": budget.limit.to_string(),
+            "period": budget.period.word(),
+            "action": budget.action.word(),
+            "model": budget.model.as_ref().map(ToString::to_string),
+        })
+    };
+    budgets.iter().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::budget::{Action, Period};
+    use crate::domain::id::TeamId;
+    use crate::domain::money::Money;
+    use crate::domain::pattern::Pattern;
+
+    fn terms(period: Period, action: Action, model: Option<&str>) -> BudgetTerms {
+        BudgetTerms { limit: Money::from_usd(1), period, action, model: model.map(Pattern::new) }
+    }
+
+    fn budget(id: u64, terms: BudgetTerms) -> Budget {
+        let BudgetTerms { limit, period, action, model } = terms;
+        Budget { id: BudgetId(id), owner: Owner::Team(TeamId(1)), limit, period, action, model }
+    }
+
+    #[test]
+    fn a_budget_that_counts_the_same_keeps_its_identity() {
+        let before = [
+            budget(1, terms(Period::Monthly, Action::Block, None)),
+            budget(2, terms(Period::Monthly, Action::Warn, None)),
+            budget(3, terms(Period::Daily, Action::Block, Some("gpt-5*"))),
+        ];
+        let wanted = [
+            terms(Period::Daily, Action::Warn, Some("gpt-5*")),
+            terms(Period::Monthly, Action::Warn, None),
+            terms(Period::Daily, Action::Block, None),
+        ];
+        assert_eq!(matched(&before, &wanted), [Some(BudgetId(3)), Some(BudgetId(2)), None]);
+    }
+
+    #[test]
+    fn no_identity_is_given_twice() {
+        let before = [budget(1, terms(Period::Total, Action::Block, None))];
+        let wanted = [terms(Period::Total, Action::Warn, None), terms(Period::Total, Action::Block, None)];
+        assert_eq!(matched(&before, &wanted), [None, Some(BudgetId(1))]);
+    }
+}

@@ -1,0 +1,310 @@
+//! Keys: virtual ones of a team, and administrative ones. A secret leaves once, with the answer to its creation; only its
+//! hash is stored, and no audit event or message ever has more of it than the hint.
+
+use std::sync::Arc;
+
+use serde_json::{Map, json};
+
+use crate::auth;
+use crate::auth::directory::Caller;
+use crate::auth::grant::Grant;
+use crate::auth::key::{self, Minted};
+use crate::auth::role::{Actor, may};
+use crate::control::budgets::{audited, by_owner, change, rewrite};
+use crate::control::fields::Fields;
+use crate::control::teams::team_meant;
+use crate::control::terms::{self, Budgets, Models, Name, models_audited};
+use crate::control::{Control, Done, WithBudgets, name_taken, not_found};
+use crate::domain::budget::Owner;
+use crate::domain::id::{AdminKeyId, KeyId, TeamId};
+use crate::domain::problem::{Problem, Word};
+use crate::domain::secret::Secret;
+use crate::domain::tenant::{AdminKey, VirtualKey};
+use crate::domain::zone::Zone;
+use crate::policy::access;
+use crate::store::Change;
+
+/// A key as it is asked for: of a team, or to administer with.
+#[derive(Clone, Debug)]
+pub enum NewKey {
+    Virtual(NewVirtualKey),
+    Administrative(Name),
+}
+
+#[derive(Clone, Debug)]
+pub struct NewVirtualKey {
+    pub name: Name,
+    /// id, or a name that only one team has
+    pub team: String,
+    pub models: Models,
+    pub expires_ms: Option<u64>,
+    pub budgets: Budgets,
+}
+
+impl NewKey {
+    /// `"admin": true` asks for an administrative key, which has a name and nothing else.
+    pub fn from_json(body: &[u8], now_ms: u64) -> Result<NewKey, Problem> {
+        let mut fields = Fields::of_body(body)?;
+        let name = Name::take(&mut fields)?;
+        if fields.take("admin", "true or false")?.unwrap_or(false) {
+            fields.finish()?;
+            return Ok(NewKey::Administrative(name));
+        }
+        let new = NewVirtualKey {
+            name,
+            team: fields.require("team", "the id or the name of a team")?,
+            models: Models::take(&mut fields)?.unwrap_or_default(),
+            expires_ms: take_expiry(&mut fields, now_ms)?.flatten(),
+            budgets: Budgets::take(&mut fields)?.unwrap_or_default(),
+        };
+        fields.finish()?;
+        Ok(NewKey::Virtual(new))
+    }
+}
+
+/// What shall be different about a virtual key; `None` leaves a thing as it is.
+#[derive(Clone, Debug, Default)]
+pub struct KeyChange {
+    pub models: Option<Models>,
+    /// `Some(None)`: never
+    pub expires_ms: Option<Option<u64>>,
+    pub disabled: Option<bool>,
+    pub budgets: Option<Budgets>,
+}
+
+impl KeyChange {
+    pub fn from_json(body: &[u8], now_ms: u64) -> Result<KeyChange, Problem> {
+        let mut fields = Fields::of_body(body)?;
+        let change = KeyChange {
+            models: Models::take(&mut fields)?,
+            expires_ms: take_expiry(&mut fields, now_ms)?,
+            disabled: fields.take("disabled", "true or false")?,
+            budgets: Budgets::take(&mut fields)?,
+        };
+        fields.finish()?;
+        if change.models.is_none() && change.expires_ms.is_none() && change.disabled.is_none() && change.budgets.is_none() {
+            return Err(Problem::invalid("nothing to change; give `models`, `expires`, `disabled` or `budgets`"));
+        }
+        Ok(change)
+    }
+}
+
+/// `disabled`, the one thing that can change about an administrative key.
+pub fn admin_key_change(body: &[u8]) -> Result<bool, Problem> {
+    let mut fields = Fields::of_body(body)?;
+    let disabled = fields.require("disabled", "true or false")?;
+    fields.finish()?;
+    Ok(disabled)
+}
+
+/// What a presented key is good for right now.
+#[derive(Debug)]
+pub enum Verdict {
+    /// a virtual key, and the configured model names that it may call
+    Virtual {
+        caller: Arc<Caller>,
+        budgets: WithBudgets<KeyId>,
+        models: Vec<String>,
+    },
+    Administrative {
+        id: AdminKeyId,
+        name: String,
+    },
+    /// just as a call with it would be refused
+    Refused(Problem),
+}
+
+impl Control {
+    pub async fn create_key(
+        &self,
+        grant: &Grant<may::ChangeKeys>,
+        new: NewVirtualKey,
+    ) -> Result<(WithBudgets<VirtualKey>, Secret), Problem> {
+        let team = team_meant(&self.directory.load(), &new.team)?;
+        let minted = key::mint(new.name.as_str()).map_err(unrandom)?;
+        let secret = minted.secret.clone();
+        let create = move |books: &mut Change<'_>, at_ms: u64| {
+            let key = new_virtual_key(books, team, &new, &minted, at_ms)?;
+            let budgets = rewrite(books, Owner::Key(key.id), &new.budgets)?;
+            Ok(Done {
+                subject: key.id.to_string(),
+                detail: json!({
+                    "name": key.name,
+                    "team": key.team.to_string(),
+                    "hint": key.hint,
+                    "models": models_audited(&key.models),
+                    "expires_at": key.expires_ms.map(instant),
+                    "budgets": audited(&budgets.now),
+                }),
+                budgets: budgets.touched(),
+                answer: (key, budgets.now),
+            })
+        };
+        let (key, budgets) = self.carry_out(grant.actor(), "key.create", create).await?;
+        Ok((self.with_standings(key, budgets), secret))
+    }
+
+    pub async fn create_admin_key(&self, grant: &Grant<may::ChangeAdminKeys>, name: Name) -> Result<(AdminKey, Secret), Problem> {
+        let minted = key::mint_administrative().map_err(unrandom)?;
+        let secret = minted.secret.clone();
+        let create = move |books: &mut Change<'_>, at_ms: u64| {
+            let admin = new_admin_key(books, name.into_string(), &minted, at_ms)?;
+            let detail = json!({ "name": admin.name, "hint": admin.hint });
+            Ok(Done { subject: admin.id.to_string(), detail, budgets: Vec::new(), answer: admin })
+        };
+        let admin = self.carry_out(grant.actor(), "admin_key.create", create).await?;
+        Ok((admin, secret))
+    }
+
+    pub async fn change_key(
+        &self,
+        grant: &Grant<may::ChangeKeys>,
+        id: KeyId,
+        wanted: KeyChange,
+    ) -> Result<WithBudgets<VirtualKey>, Problem> {
+        let apply = move |books: &mut Change<'_>, _at_ms: u64| {
+            let mut key = books.key(id)?.ok_or_else(|| not_found("key", id))?;
+            let mut detail = Map::new();
+            if let Some(models) = wanted.models {
+                detail.insert("models".to_owned(), models.replace(&mut key.models));
+            }
+            if let Some(expires_ms) = wanted.expires_ms {
+                let before = std::mem::replace(&mut key.expires_ms, expires_ms);
+                detail.insert("expires_at".to_owned(), json!({ "from": before.map(instant), "to": expires_ms.map(instant) }));
+            }
+            if let Some(disabled) = wanted.disabled {
+                let before = std::mem::replace(&mut key.disabled, disabled);
+                detail.insert("disabled".to_owned(), json!({ "from": before, "to": disabled }));
+            }
+            books.put_key(&key)?;
+            let (budgets, touched) = change(books, Owner::Key(id), wanted.budgets.as_ref(), &mut detail)?;
+            Ok(Done { subject: id.to_string(), detail: detail.into(), budgets: touched, answer: (key, budgets) })
+        };
+        let (key, budgets) = self.carry_out(grant.actor(), "key.change", apply).await?;
+        Ok(self.with_standings(key, budgets))
+    }
+
+    pub async fn disable_admin_key(
+        &self,
+        grant: &Grant<may::ChangeAdminKeys>,
+        id: AdminKeyId,
+        disabled: bool,
+    ) -> Result<AdminKey, Problem> {
+        let apply = move |books: &mut Change<'_>, _at_ms: u64| {
+            let mut admin = books.admin_key(id)?.ok_or_else(|| not_found("key", id))?;
+            let before = std::mem::replace(&mut admin.disabled, disabled);
+            books.put_admin_key(&admin)?;
+            let detail = json!({ "disabled": { "from": before, "to": disabled } });
+            Ok(Done { subject: id.to_string(), detail, budgets: Vec::new(), answer: admin })
+        };
+        self.carry_out(grant.actor(), "admin_key.change", apply).await
+    }
+
+    pub async fn keys(&self, _grant: &Grant<may::ReadTenants>) -> Result<Vec<WithBudgets<VirtualKey>>, Problem> {
+        let tenants = self.read(|store| store.tenants()).await?;
+        let mut budgets = by_owner(tenants.budgets);
+        let shown = |key: VirtualKey| {
+            let own = budgets.remove(&Owner::Key(key.id)).unwrap_or_default();
+            self.with_standings(key, own)
+        };
+        Ok(tenants.keys.into_iter().map(shown).collect())
+    }
+
+    pub async fn key(&self, grant: &Grant<may::ReadTenants>, id: KeyId) -> Result<WithBudgets<VirtualKey>, Problem> {
+        let keys = self.keys(grant).await?;
+        keys.into_iter().find(|key| key.record.id == id).ok_or_else(|| not_found("key", id))
+    }
+
+    pub async fn admin_keys(&self, _grant: &Grant<may::ReadTenants>) -> Result<Vec<AdminKey>, Problem> {
+        Ok(self.read(|store| store.tenants()).await?.admin_keys)
+    }
+
+    /// Says what a key is good for, by the very checks that a call goes through.
+    pub async fn verify(&self, grant: &Grant<may::ReadTenants>, text: &str) -> Result<Verdict, Problem> {
+        let directory = self.directory.load_full();
+        if let Ok(Actor::AdminKey { id, name }) = auth::authenticate_admin(&directory, Some(text)) {
+            return Ok(Verdict::Administrative { id, name });
+        }
+        let caller = match auth::authenticate(&directory, Some(text), self.now_ms()) {
+            Ok(caller) => caller,
+            // a disabled administrative key: the other door's words would mislead
+            Err(problem) if problem.word == Word::PermissionDenied => {
+                return Ok(Verdict::Refused(auth::authenticate_admin(&directory, Some(text)).err().unwrap_or(problem)));
+            }
+            Err(problem) => return Ok(Verdict::Refused(problem)),
+        };
+        let own = self.key(grant, caller.key.id).await?;
+        let budgets = WithBudgets { record: caller.key.id, budgets: own.budgets };
+        Ok(Verdict::Virtual { models: self.callable_by(&caller), budgets, caller })
+    }
+
+    fn callable_by(&self, caller: &Caller) -> Vec<String> {
+        let mut names = Vec::new();
+        (self.catalogue)(&mut |name, provider, model| {
+            if access::callable(&caller.team, &caller.key, name, provider, model) {
+                names.push(name.to_owned());
+            }
+        });
+        names
+    }
+}
+
+/// The text of a key in a request for its check.
+pub fn key_to_verify(body: &[u8]) -> Result<Secret, Problem> {
+    let mut fields = Fields::of_body(body)?;
+    let text: String = fields.require("key", "the text of a key")?;
+    fields.finish()?;
+    Ok(Secret::new(text))
+}
+
+fn new_virtual_key(
+    books: &mut Change<'_>,
+    team: TeamId,
+    new: &NewVirtualKey,
+    minted: &Minted,
+    at_ms: u64,
+) -> Result<VirtualKey, Problem> {
+    let team = books.team(team)?.ok_or_else(|| not_found("team", team).at("team"))?;
+    if !books.claim_name(&format!("key/{}", team.id), new.name.as_str())? {
+        return Err(name_taken("a key", new.name.as_str(), format!("the team `{}`", team.name)));
+    }
+    let key = VirtualKey {
+        id: KeyId(books.next_id()?),
+        team: team.id,
+        organization: team.organization,
+        name: new.name.as_str().to_owned(),
+        secret_hash: minted.hash,
+        hint: minted.hint.clone(),
+        models: new.models.clone().into_patterns(),
+        expires_ms: new.expires_ms,
+        disabled: false,
+        created_ms: at_ms,
+    };
+    books.put_key(&key)?;
+    Ok(key)
+}
+
+pub(super) fn new_admin_key(books: &mut Change<'_>, name: String, minted: &Minted, at_ms: u64) -> Result<AdminKey, Problem> {
+    if !books.claim_name("admin_key", &name)? {
+        return Err(name_taken("an administrative key", &name, "this instance"));
+    }
+    let id = AdminKeyId(books.next_id()?);
+    let (secret_hash, hint) = (minted.hash, minted.hint.clone());
+    let admin = AdminKey { id, name, secret_hash, hint, disabled: false, created_ms: at_ms };
+    books.put_admin_key(&admin)?;
+    Ok(admin)
+}
+
+pub(super) fn unrandom(error: getrandom::Error) -> Problem {
+    Problem::new(Word::Internal, format!("the system gives no random bytes for a new key: {error}; try again"))
+}
+
+fn take_expiry(fields: &mut Fields, now_ms: u64) -> Result<Option<Option<u64>>, Problem> {
+    let text: Option<Option<String>> = fields.take_even_null("expires", "a text like `7d`, or null for never")?;
+    let Some(text) = text else { return Ok(None) };
+    text.map(|text| fields.placed("expires", terms::expiry(&text, now_ms))).transpose().map(Some)
+}
+
+fn instant(at_ms: u64) -> String {
+    Zone::utc().rfc3339(at_ms)
+}

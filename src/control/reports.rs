@@ -1,0 +1,320 @@
+//! Reports: who used how much, and the single requests. Reads roll-ups and records as they are booked; computes no price.
+
+use std::collections::HashMap;
+
+use crate::auth::directory::Directory;
+use crate::auth::grant::Grant;
+use crate::auth::role::may;
+use crate::control::Control;
+use crate::domain::event::{Settlement, Status};
+use crate::domain::id::{KeyId, OrganizationId, RequestId, TeamId};
+use crate::domain::problem::Problem;
+use crate::domain::zone::{Window, Zone};
+use crate::store::{Grain, RollupKey, RollupSums, StoreError};
+
+/// A report with more rows is refused: it would be read by nobody.
+const ROWS_MAX: usize = 10_000;
+/// How long a report waits for what was logged just now.
+const FRESH_WAIT_MS: u64 = 250;
+pub const REQUESTS_DEFAULT: usize = 50;
+pub const REQUESTS_MAX: usize = 500;
+
+/// What usage can be grouped by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dimension {
+    Provider,
+    Model,
+    Team,
+    Organization,
+    Key,
+    Status,
+}
+
+impl Dimension {
+    const ALL: [Dimension; 6] =
+        [Dimension::Provider, Dimension::Model, Dimension::Team, Dimension::Organization, Dimension::Key, Dimension::Status];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Dimension::Provider => "provider",
+            Dimension::Model => "model",
+            Dimension::Team => "team",
+            Dimension::Organization => "organization",
+            Dimension::Key => "key",
+            Dimension::Status => "status",
+        }
+    }
+}
+
+/// Stretches of time that usage can be grouped by, cut in the instance's zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stretch {
+    Hour,
+    Day,
+    Month,
+}
+
+impl Stretch {
+    const ALL: [Stretch; 3] = [Stretch::Hour, Stretch::Day, Stretch::Month];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Stretch::Hour => "hour",
+            Stretch::Day => "day",
+            Stretch::Month => "month",
+        }
+    }
+
+    fn window(self, zone: &Zone, at_ms: u64) -> Window {
+        match self {
+            Stretch::Hour => zone.hour(at_ms),
+            Stretch::Day => zone.day(at_ms),
+            Stretch::Month => zone.month(at_ms),
+        }
+    }
+}
+
+/// Whose usage, from when to when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageQuery {
+    pub start_ms: u64,
+    /// not included
+    pub end_ms: u64,
+    pub stretch: Option<Stretch>,
+    pub dimensions: Vec<Dimension>,
+}
+
+impl UsageQuery {
+    /// Reads `start`, `end`, `group_by`. Both ends are widened to whole hours, because usage is kept by the hour; the answer
+    /// says to which.
+    pub fn parse(parameters: &[(String, String)], zone: &Zone, now_ms: u64) -> Result<UsageQuery, Problem> {
+        let month = zone.month(now_ms);
+        let mut query = UsageQuery { start_ms: month.start_ms, end_ms: month.end_ms, stretch: None, dimensions: Vec::new() };
+        for (name, value) in parameters {
+            match name.as_str() {
+                "start" => query.start_ms = zone.hour(instant("start", value, zone)?).start_ms,
+                "end" => query.end_ms = hour_up(zone, instant("end", value, zone)?),
+                "group_by" => query.group_by(value)?,
+                other => {
+                    let other: String = other.chars().take(64).collect();
+                    return Err(
+                        Problem::invalid(format!("`{other}` is not known here; usage takes start, end, group_by")).at(other)
+                    );
+                }
+            }
+        }
+        if query.start_ms >= query.end_ms {
+            return Err(Problem::invalid("`start` must be before `end`").at("start"));
+        }
+        Ok(query)
+    }
+
+    fn group_by(&mut self, value: &str) -> Result<(), Problem> {
+        let fault = |says: &str| Problem::invalid(format!("`group_by` {says}")).at("group_by");
+        for word in value.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+            if let Some(stretch) = Stretch::ALL.into_iter().find(|stretch| stretch.word() == word) {
+                if self.stretch.replace(stretch).is_some() {
+                    return Err(fault("takes one of hour, day, month"));
+                }
+            } else if let Some(dimension) = Dimension::ALL.into_iter().find(|dimension| dimension.word() == word) {
+                if self.dimensions.contains(&dimension) {
+                    return Err(fault("names the same thing twice"));
+                }
+                self.dimensions.push(dimension);
+            } else {
+                return Err(fault("takes provider, model, team, organization, key, status, and one of hour, day, month"));
+            }
+        }
+        if self.dimensions.len() > 2 {
+            return Err(fault("takes at most two of provider, model, team, organization, key, status"));
+        }
+        Ok(())
+    }
+
+    /// Day roll-ups do where both ends are at midnight, or the end has not come yet, and nobody asks for hours.
+    fn grain(&self, zone: &Zone, now_ms: u64) -> Grain {
+        let midnight = |at_ms: u64| zone.day(at_ms).start_ms == at_ms;
+        let by_day =
+            self.stretch != Some(Stretch::Hour) && midnight(self.start_ms) && (self.end_ms > now_ms || midnight(self.end_ms));
+        if by_day { Grain::Day } else { Grain::Hour }
+    }
+}
+
+/// What a group has in common. `None`: the key is not known (any more).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Member {
+    Provider(String),
+    Model(String),
+    Team(Option<TeamId>),
+    Organization(Option<OrganizationId>),
+    Key(KeyId),
+    Status(Status),
+}
+
+#[derive(Clone, Debug)]
+pub struct UsageRow {
+    /// the start of the hour, day or month
+    pub stretch_start_ms: Option<u64>,
+    /// in the order of the query's dimensions
+    pub members: Vec<Member>,
+    pub sums: RollupSums,
+}
+
+#[derive(Clone, Debug)]
+pub struct UsageReport {
+    /// by time, then the dearest first
+    pub rows: Vec<UsageRow>,
+    pub total: RollupSums,
+    /// everything logged until then is counted; `None`: the newest may be missing
+    pub as_of_ms: Option<u64>,
+}
+
+type Groups = HashMap<(Option<u64>, Vec<Member>), RollupSums>;
+
+/// Records, newest first, and where the next page begins.
+#[derive(Clone, Debug)]
+pub struct RequestPage {
+    pub records: Vec<Settlement>,
+    pub next: Option<RequestId>,
+}
+
+impl Control {
+    pub async fn usage(&self, _grant: &Grant<may::ReadUsage>, query: &UsageQuery) -> Result<UsageReport, Problem> {
+        let now_ms = self.now_ms();
+        let fresh = self.store.applied_now(FRESH_WAIT_MS).await;
+        let (query, zone, directory) = (query.clone(), self.zone.clone(), self.directory.load_full());
+        let grain = query.grain(&zone, now_ms);
+        let groups = self.read(move |store| {
+            let mut groups = Groups::new();
+            store.rollups(grain, query.start_ms, query.end_ms, |row, sums| {
+                if groups.len() <= ROWS_MAX {
+                    groups.entry(group_of(&query, &zone, &directory, row)).or_default().add(sums);
+                }
+            })?;
+            Ok::<_, StoreError>(groups)
+        });
+        report(groups.await?, fresh.then_some(now_ms))
+    }
+
+    pub async fn requests(
+        &self,
+        _grant: &Grant<may::ReadUsage>,
+        before: Option<RequestId>,
+        limit: usize,
+    ) -> Result<RequestPage, Problem> {
+        let limit = limit.clamp(1, REQUESTS_MAX);
+        // a list that lags a little is still a list
+        let _fresh = self.store.applied_now(FRESH_WAIT_MS).await;
+        let records = self.read(move |store| store.requests(before, limit)).await?;
+        let next = records.last().filter(|_| records.len() == limit).map(|record| record.hold.id.request);
+        Ok(RequestPage { records, next })
+    }
+
+    /// Names for the ids in a report.
+    pub fn directory(&self) -> std::sync::Arc<Directory> {
+        self.directory.load_full()
+    }
+}
+
+fn group_of(query: &UsageQuery, zone: &Zone, directory: &Directory, row: &RollupKey) -> (Option<u64>, Vec<Member>) {
+    let caller = directory.key(row.key);
+    let member = |dimension: &Dimension| match dimension {
+        Dimension::Provider => Member::Provider(row.provider.clone()),
+        Dimension::Model => Member::Model(row.model.clone()),
+        Dimension::Team => Member::Team(caller.map(|caller| caller.team.id)),
+        Dimension::Organization => Member::Organization(caller.map(|caller| caller.organization.id)),
+        Dimension::Key => Member::Key(row.key),
+        Dimension::Status => Member::Status(row.status),
+    };
+    let stretch_start_ms = query.stretch.map(|stretch| stretch.window(zone, row.start_ms).start_ms);
+    (stretch_start_ms, query.dimensions.iter().map(member).collect())
+}
+
+fn report(groups: Groups, as_of_ms: Option<u64>) -> Result<UsageReport, Problem> {
+    if groups.len() > ROWS_MAX {
+        return Err(Problem::invalid(format!(
+            "this report has more than {ROWS_MAX} rows; ask for a shorter time or fewer groups"
+        ))
+        .at("group_by"));
+    }
+    let mut total = RollupSums::default();
+    let mut rows: Vec<UsageRow> = Vec::with_capacity(groups.len());
+    for ((stretch_start_ms, members), sums) in groups {
+        total.add(&sums);
+        rows.push(UsageRow { stretch_start_ms, members, sums });
+    }
+    rows.sort_by(|one, other| {
+        let by_cost = other.sums.cost.cmp(&one.sums.cost);
+        one.stretch_start_ms.cmp(&other.stretch_start_ms).then(by_cost).then_with(|| one.members.cmp(&other.members))
+    });
+    Ok(UsageReport { rows, total, as_of_ms })
+}
+
+/// A date of the instance's zone, or RFC 3339; a `+` that a browser turned into a space is understood.
+fn instant(name: &str, text: &str, zone: &Zone) -> Result<u64, Problem> {
+    zone.date_start_ms(text)
+        .filter(|_| text.len() == 10)
+        .or_else(|| Zone::parse_rfc3339(text))
+        .or_else(|| Zone::parse_rfc3339(&text.replace(' ', "+")))
+        .ok_or_else(|| {
+            Problem::invalid(format!("`{name}` must be a date like 2026-11-01 or an instant like 2026-11-01T00:00:00Z")).at(name)
+        })
+}
+
+fn hour_up(zone: &Zone, at_ms: u64) -> u64 {
+    let hour = zone.hour(at_ms);
+    if hour.start_ms == at_ms { at_ms } else { hour.end_ms }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: &str = "2026-11-23T10:20:30Z";
+
+    fn ms(text: &str) -> u64 {
+        Zone::parse_rfc3339(text).expect(text)
+    }
+
+    fn parse(zone: &Zone, parameters: &[(&str, &str)]) -> Result<UsageQuery, Problem> {
+        let owned: Vec<(String, String)> = parameters.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        UsageQuery::parse(&owned, zone, ms(NOW))
+    }
+
+    #[test]
+    fn nothing_said_is_this_month_by_day_roll_ups() {
+        let berlin = Zone::parse("Europe/Berlin").expect("zone");
+        let query = parse(&berlin, &[]).expect("a query");
+        assert_eq!((query.start_ms, query.end_ms), (ms("2026-10-31T23:00:00Z"), ms("2026-11-30T23:00:00Z")));
+        assert_eq!(query.grain(&berlin, ms(NOW)), Grain::Day);
+    }
+
+    #[test]
+    fn ends_are_dates_of_the_zone_or_instants_widened_to_the_hour() {
+        let berlin = Zone::parse("Europe/Berlin").expect("zone");
+        let query = parse(&berlin, &[("start", "2026-11-01"), ("end", "2026-11-02T10:20:00 01:00")]).expect("a query");
+        assert_eq!((query.start_ms, query.end_ms), (ms("2026-10-31T23:00:00Z"), ms("2026-11-02T10:00:00Z")));
+        assert_eq!(query.grain(&berlin, ms(NOW)), Grain::Hour);
+        let open = parse(&berlin, &[("start", "2026-11-01"), ("end", "2026-11-23T10:30:00Z")]).expect("a query");
+        assert_eq!(open.grain(&berlin, ms(NOW)), Grain::Day);
+    }
+
+    #[test]
+    fn grouping_is_by_two_things_and_one_stretch_of_time() {
+        let utc = Zone::utc();
+        let query = parse(&utc, &[("group_by", "team,day,model")]).expect("a query");
+        assert_eq!((query.stretch, query.dimensions), (Some(Stretch::Day), vec![Dimension::Team, Dimension::Model]));
+        assert_eq!(parse(&utc, &[("group_by", "hour")]).expect("a query").grain(&utc, ms(NOW)), Grain::Hour);
+        for parameters in [
+            [("group_by", "team,model,key")],
+            [("group_by", "hour,day")],
+            [("group_by", "team,team")],
+            [("group_by", "colour")],
+            [("start", "yesterday")],
+            [("start", "2027-01-01")],
+            [("limit", "3")],
+        ] {
+            assert!(parse(&utc, &parameters).expect_err("refused").param.is_some(), "{parameters:?}");
+        }
+    }
+}

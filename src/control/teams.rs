@@ -1,0 +1,167 @@
+//! Teams: what their keys may call, and what they may spend.
+
+use serde_json::{Map, json};
+
+use crate::auth::directory::Directory;
+use crate::auth::grant::Grant;
+use crate::auth::role::may;
+use crate::control::budgets::{audited, by_owner, change, rewrite};
+use crate::control::fields::Fields;
+use crate::control::terms::{Budgets, Models, Name, models_audited};
+use crate::control::{Control, Done, WithBudgets, name_taken, not_found};
+use crate::domain::budget::Owner;
+use crate::domain::id::{OrganizationId, TeamId};
+use crate::domain::problem::{Problem, Word};
+use crate::domain::tenant::Team;
+use crate::store::Change;
+
+/// A team as it is asked for.
+#[derive(Clone, Debug)]
+pub struct NewTeam {
+    pub name: Name,
+    /// id or name; may be left out where there is only one
+    pub organization: Option<String>,
+    pub models: Models,
+    pub budgets: Budgets,
+}
+
+impl NewTeam {
+    pub fn from_json(body: &[u8]) -> Result<NewTeam, Problem> {
+        let mut fields = Fields::of_body(body)?;
+        let new = NewTeam {
+            name: Name::take(&mut fields)?,
+            organization: fields.take("organization", "an id or a name")?,
+            models: Models::take(&mut fields)?.unwrap_or_default(),
+            budgets: Budgets::take(&mut fields)?.unwrap_or_default(),
+        };
+        fields.finish()?;
+        Ok(new)
+    }
+}
+
+/// What shall be different; `None` leaves a thing as it is.
+#[derive(Clone, Debug, Default)]
+pub struct TeamChange {
+    pub models: Option<Models>,
+    pub budgets: Option<Budgets>,
+}
+
+impl TeamChange {
+    pub fn from_json(body: &[u8]) -> Result<TeamChange, Problem> {
+        let mut fields = Fields::of_body(body)?;
+        let change = TeamChange { models: Models::take(&mut fields)?, budgets: Budgets::take(&mut fields)? };
+        fields.finish()?;
+        if change.models.is_none() && change.budgets.is_none() {
+            return Err(Problem::invalid("nothing to change; give `models` or `budgets`"));
+        }
+        Ok(change)
+    }
+}
+
+impl Control {
+    pub async fn create_team(&self, grant: &Grant<may::ChangeTeams>, new: NewTeam) -> Result<WithBudgets<Team>, Problem> {
+        let organization = organization_meant(&self.directory.load(), new.organization.as_deref())?;
+        let create = move |books: &mut Change<'_>, at_ms: u64| {
+            if !books.claim_name(&format!("team/{organization}"), new.name.as_str())? {
+                return Err(name_taken("a team", new.name.as_str(), organization));
+            }
+            let id = TeamId(books.next_id()?);
+            let team =
+                Team { id, organization, name: new.name.into_string(), models: new.models.into_patterns(), created_ms: at_ms };
+            books.put_team(&team)?;
+            let budgets = rewrite(books, Owner::Team(id), &new.budgets)?;
+            Ok(Done {
+                subject: id.to_string(),
+                detail: json!({
+                    "name": team.name,
+                    "organization": organization.to_string(),
+                    "models": models_audited(&team.models),
+                    "budgets": audited(&budgets.now),
+                }),
+                budgets: budgets.touched(),
+                answer: (team, budgets.now),
+            })
+        };
+        let (team, budgets) = self.carry_out(grant.actor(), "team.create", create).await?;
+        Ok(self.with_standings(team, budgets))
+    }
+
+    pub async fn change_team(
+        &self,
+        grant: &Grant<may::ChangeTeams>,
+        id: TeamId,
+        wanted: TeamChange,
+    ) -> Result<WithBudgets<Team>, Problem> {
+        let apply = move |books: &mut Change<'_>, _at_ms: u64| {
+            let mut team = books.team(id)?.ok_or_else(|| not_found("team", id))?;
+            let mut detail = Map::new();
+            if let Some(models) = wanted.models {
+                detail.insert("models".to_owned(), models.replace(&mut team.models));
+                books.put_team(&team)?;
+            }
+            let (budgets, touched) = change(books, Owner::Team(id), wanted.budgets.as_ref(), &mut detail)?;
+            Ok(Done { subject: id.to_string(), detail: detail.into(), budgets: touched, answer: (team, budgets) })
+        };
+        let (team, budgets) = self.carry_out(grant.actor(), "team.change", apply).await?;
+        Ok(self.with_standings(team, budgets))
+    }
+
+    pub async fn teams(&self, _grant: &Grant<may::ReadTenants>) -> Result<Vec<WithBudgets<Team>>, Problem> {
+        let tenants = self.read(|store| store.tenants()).await?;
+        let mut budgets = by_owner(tenants.budgets);
+        let shown = |team: Team| {
+            let own = budgets.remove(&Owner::Team(team.id)).unwrap_or_default();
+            self.with_standings(team, own)
+        };
+        Ok(tenants.teams.into_iter().map(shown).collect())
+    }
+
+    pub async fn team(&self, grant: &Grant<may::ReadTenants>, id: TeamId) -> Result<WithBudgets<Team>, Problem> {
+        let teams = self.teams(grant).await?;
+        teams.into_iter().find(|team| team.record.id == id).ok_or_else(|| not_found("team", id))
+    }
+}
+
+/// The team that an id or a name means; a name that two organizations use means neither.
+pub(super) fn team_meant(directory: &Directory, text: &str) -> Result<TeamId, Problem> {
+    if let Some(id) = TeamId::parse(text) {
+        return Ok(id);
+    }
+    let found: Vec<&Team> = directory.teams().filter(|team| team.name == text).collect();
+    match found.as_slice() {
+        [team] => Ok(team.id),
+        [] => Err(not_found("team", shown(text)).at("team")),
+        [one, other, ..] => Err(Problem::invalid(format!(
+            "`team` means more than one team: {} of {} and {} of {}; give the id",
+            one.id, one.organization, other.id, other.organization
+        ))
+        .at("team")),
+    }
+}
+
+fn organization_meant(directory: &Directory, text: Option<&str>) -> Result<OrganizationId, Problem> {
+    let all = || directory.organizations().map(|organization| organization.id);
+    let Some(text) = text else {
+        let mut ids = all();
+        return match (ids.next(), ids.next()) {
+            (Some(only), None) => Ok(only),
+            (None, _) => {
+                Err(Problem::new(Word::NotFound, "there is no organization yet; run `gatekeeper init`").at("organization"))
+            }
+            _ => {
+                Err(Problem::invalid("`organization` is missing, and there is more than one; give its id or name")
+                    .at("organization"))
+            }
+        };
+    };
+    let meant = match OrganizationId::parse(text) {
+        Some(id) => directory.organization(id),
+        None => directory.organizations().find(|organization| organization.name == text),
+    };
+    meant.map(|organization| organization.id).ok_or_else(|| not_found("organization", shown(text)).at("organization"))
+}
+
+/// What was given for a name, if it could be one; a message repeats nothing else.
+fn shown(text: &str) -> &str {
+    if Name::parse(text).is_ok() { text } else { "…" }
+}

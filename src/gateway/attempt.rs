@@ -1,0 +1,294 @@
+//! One attempt: a claim is held, the request is spliced and sent, and the answer is handed to the relay.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::auth::Caller;
+use crate::dialect::{Edit, Request};
+use crate::domain::budget::{Budget, Owner};
+use crate::domain::event::{Hold, HoldId, Status, Subject};
+use crate::domain::id::{BudgetId, RequestId};
+use crate::domain::money::Money;
+use crate::domain::problem::{Problem, Word};
+use crate::domain::usage::Report;
+use crate::gateway::cap::{self, Cap};
+use crate::gateway::inflight::Running;
+use crate::gateway::open::Open;
+use crate::gateway::queue::{LineFull, Waiting};
+use crate::gateway::reply::Reply;
+use crate::gateway::{Gateway, defect, relay, upstream_error};
+use crate::meter::{Claim, Held, NoRoom, Refused, Standing};
+use crate::route::Deployment;
+use crate::store::NotLogged;
+use crate::upstream::{Client, Failed, Outgoing};
+
+/// How long a hold may wait for the disk with `ledger.sync = "disk"`.
+const DISK_WAIT: Duration = Duration::from_secs(10);
+/// Headers of a client that mean something to the vendor. Everything else stays here: credentials, cookies, hop-by-hop
+/// headers, what describes our connection and not the upstream's.
+const FORWARDED: [&str; 5] = ["anthropic-version", "anthropic-beta", "openai-beta", "user-agent", "accept"];
+/// Headers of an answer that mean something to the client, by their beginning.
+const ANSWERED: [&str; 7] =
+    ["request-id", "x-request-id", "anthropic-ratelimit-", "x-ratelimit-", "retry-after", "x-should-retry", "openai-processing-ms"];
+
+/// A request on its way to one deployment.
+pub(super) struct Attempt<'g> {
+    gateway: &'g Arc<Gateway>,
+    caller: Arc<Caller>,
+    request: Request,
+    deployment: Arc<Deployment>,
+    id: HoldId,
+    path: &'static str,
+}
+
+/// An attempt whose worst case is held.
+pub(super) struct HeldAttempt {
+    request: Request,
+    open: Open,
+    cap: Cap,
+    path: &'static str,
+}
+
+impl<'g> Attempt<'g> {
+    /// Finds the way in the client's own dialect; another dialect's providers are not reached yet.
+    pub(super) fn plan(
+        gateway: &'g Arc<Gateway>,
+        caller: Arc<Caller>,
+        request: Request,
+        deployment: Arc<Deployment>,
+        id: RequestId,
+    ) -> Result<Attempt<'g>, Problem> {
+        let Some(path) = deployment.provider.preset.path(request.dialect) else {
+            let message = format!(
+                "{} does not speak the {} dialect and this release does not translate; call it at the endpoint of its own dialect",
+                deployment.qualified(),
+                request.dialect.word()
+            );
+            return Err(Problem::new(Word::NotSupported, message).at("model"));
+        };
+        Ok(Attempt { gateway, caller, request, deployment, id: HoldId { request: id, attempt: 1 }, path })
+    }
+
+    /// Holds the worst case in every budget above the caller; waits in line where it would fit once other calls settle.
+    pub(super) async fn hold(self, credential: Option<&str>) -> Result<HeldAttempt, Problem> {
+        let gateway = self.gateway;
+        let deadline = Instant::now() + Duration::from_millis(gateway.limits.queue_wait_ms);
+        let mut waiting: Option<Waiting<'_>> = None;
+        loop {
+            if waiting.as_ref().is_none_or(Waiting::may_try) {
+                let patience_over = if waiting.is_none() { gateway.queue.blocked(&self.caller.budgets) } else { None };
+                let short_of = match patience_over {
+                    Some(budget) => budget,
+                    None => match self.try_hold() {
+                        Ok((held, cap)) => return self.held(held, cap).await,
+                        Err(TryHold::Refused(problem)) => return Err(problem),
+                        Err(TryHold::Wait(budget)) => budget,
+                    },
+                };
+                if waiting.as_ref().is_none_or(|place| place.budget() != short_of) {
+                    waiting = Some(gateway.queue.join(short_of).map_err(|LineFull| self.no_place())?);
+                }
+            }
+            if Instant::now() >= deadline {
+                return Err(self.no_room_in_time());
+            }
+            if let Some(place) = &waiting {
+                place.turn(deadline).await;
+            }
+            // the key may have been revoked meanwhile
+            gateway.authenticate(credential)?;
+        }
+    }
+
+    fn try_hold(&self) -> Result<(Held, Cap), TryHold> {
+        let gateway = self.gateway;
+        let mut claim = Claim { hold: self.skeleton(gateway.clock.now_ms()), budgets: &self.caller.budgets };
+        let tightest = gateway.ledger.tightest(&claim);
+        let cap = cap::choose(&self.request, &self.deployment, tightest, gateway.overrun).map_err(TryHold::Refused)?;
+        claim.hold.ceiling = cap.ceiling;
+        match gateway.ledger.hold(claim) {
+            Ok(held) => Ok((held, cap)),
+            Err(Refused::NoRoom(NoRoom::Held { budget, .. })) => Err(TryHold::Wait(budget.id)),
+            Err(Refused::NoRoom(NoRoom::Exceeded { budget, standing })) => {
+                Err(TryHold::Refused(exceeded(&self.deployment, &budget, &standing, &cap)))
+            }
+            Err(Refused::NoRoom(NoRoom::Repeated)) => Err(TryHold::Refused(defect("a hold was asked for twice"))),
+            Err(Refused::Ledger(not_logged)) => Err(TryHold::Refused(ledger_unavailable(&not_logged))),
+        }
+    }
+
+    fn skeleton(&self, at_ms: u64) -> Hold {
+        let key = &self.caller.key;
+        Hold {
+            id: self.id,
+            at_ms,
+            subject: Subject {
+                organization: key.organization,
+                team: key.team,
+                key: key.id,
+                model_asked: self.request.model.clone(),
+                provider: self.deployment.provider.name.clone(),
+                model: self.deployment.model.clone(),
+                dialect: self.request.dialect.word().to_owned(),
+                streamed: self.request.streamed,
+            },
+            ceiling: Money::ZERO,
+            charges: Vec::new(),
+        }
+    }
+
+    async fn held(self, held: Held, cap: Cap) -> Result<HeldAttempt, Problem> {
+        let sequence = held.sequence;
+        let open = Open {
+            gateway: self.gateway.clone(),
+            deployment: self.deployment,
+            held,
+            ceiling: cap.ceiling,
+            unpriced: cap.unpriced,
+            tier_asked: self.request.service_tier.clone(),
+            output_cap: cap.tokens,
+            input_bytes: self.request.input.text_bytes,
+            admitted: Instant::now(),
+            upstream_status: 0,
+            first_content_ms: None,
+            sent: false,
+            report: Report::Missing,
+            delivered: Default::default(),
+            resolved: false,
+        };
+        on_disk(&open, sequence).await?;
+        Ok(HeldAttempt { request: self.request, open, cap, path: self.path })
+    }
+
+    fn no_place(&self) -> Problem {
+        let places = self.gateway.limits.queue_max;
+        let message = format!("{places} requests already wait for room in this budget; try again in a moment");
+        Problem::new(Word::BudgetHeld, message).retry_after(2)
+    }
+
+    fn no_room_in_time(&self) -> Problem {
+        let waited = self.gateway.limits.queue_wait_ms / 1_000;
+        let message = format!(
+            "the rest of the budget is held by requests that are running; none of it came free within {waited} s. \
+             Try again, or name a smaller max_tokens"
+        );
+        Problem::new(Word::BudgetHeld, message).retry_after(2)
+    }
+}
+
+enum TryHold {
+    Wait(BudgetId),
+    Refused(Problem),
+}
+
+impl HeldAttempt {
+    /// Sends the request and relays the answer.
+    pub(super) async fn call(mut self, client: &Client, headers: &[(String, String)], running: Running) -> Result<Reply, Problem> {
+        let limits = self.open.gateway.limits;
+        let deployment = self.open.deployment.clone();
+        let provider = &deployment.provider;
+        let url = format!("{}{}", provider.base_url, self.path);
+        let credential = provider.api_key.as_ref().and_then(|key| provider.preset.credential.header(key));
+        let mut outgoing = vec![("content-type", "application/json")];
+        outgoing.extend(headers.iter().filter(|(name, _)| FORWARDED.contains(&name.as_str())).map(|(n, v)| (n.as_str(), v.as_str())));
+        for (name, value) in provider.preset.default_headers {
+            if !outgoing.iter().any(|(sent, _)| sent == name) {
+                outgoing.push((name, value));
+            }
+        }
+        if let Some((name, value)) = &credential {
+            outgoing.push((name, value.expose()));
+        }
+        let outgoing = Outgoing { url: &url, headers: outgoing, body: self.body(), head_timeout_ms: limits.head_timeout_ms };
+        self.open.sent = true;
+        let answered = client.post(outgoing, |name| name == "content-type" || ANSWERED.iter().any(|begin| name.starts_with(begin)));
+        let incoming = match answered.await {
+            Ok(incoming) => incoming,
+            Err(failed) => return Err(self.not_answered(&failed)),
+        };
+        self.open.upstream_status = incoming.status;
+        if !(200..300).contains(&incoming.status) {
+            return upstream_error::refused(self.open, self.request.dialect, incoming).await;
+        }
+        relay::relay(relay::Answered { open: self.open, incoming, request: self.request, cap: self.cap, running }).await
+    }
+
+    /// The client's bytes with the edits that are allowed: the model's name, the usage report, the output cap.
+    fn body(&self) -> Bytes {
+        let mut edits: Vec<Edit<'_>> = Vec::with_capacity(3);
+        let deployment = &self.open.deployment;
+        if deployment.model != self.request.model {
+            let json = serde_json::Value::from(deployment.model.as_str()).to_string();
+            edits.push(Edit::Set { member: "model", json: Cow::Owned(json) });
+        }
+        if self.request.streamed && deployment.provider.preset.asks_usage {
+            edits.extend(self.request.stream_options_with_usage());
+        }
+        if let Some(tokens) = self.cap.write {
+            let member = self.request.output_cap.map_or(deployment.provider.preset.output_cap_member, |cap| cap.member);
+            edits.push(Edit::Set { member, json: Cow::Owned(tokens.to_string()) });
+        }
+        self.request.spliced(&edits)
+    }
+
+    fn not_answered(&mut self, failed: &Failed) -> Problem {
+        let name = &self.open.deployment.provider.name;
+        let (status, problem) = match failed {
+            // nothing was sent: nothing can have been billed
+            Failed::Connect(_) | Failed::Malformed(_) => {
+                (Status::UpstreamError, Problem::new(Word::UpstreamError, format!("provider {name} was not reached: {failed}")))
+            }
+            Failed::HeadTimeout(ms) => {
+                let message = format!("provider {name} sent no answer within {} s", ms / 1_000);
+                (Status::Broken, Problem::new(Word::UpstreamTimeout, message))
+            }
+            other => (Status::Broken, Problem::new(Word::UpstreamError, format!("provider {name}: {other}"))),
+        };
+        match self.open.settle(status) {
+            Ok(_) => problem,
+            Err(not_logged) => ledger_unavailable(&not_logged),
+        }
+    }
+}
+
+/// Waits until a record is as safe as `ledger.sync` promises.
+pub(super) async fn on_disk(open: &Open, sequence: u64) -> Result<(), Problem> {
+    let wait = tokio::time::timeout(DISK_WAIT, open.gateway.ledger.journal().settled(sequence));
+    wait.await.map_err(|_| {
+        let message = format!("the disk under the ledger has not answered for {} s; try again in a moment", DISK_WAIT.as_secs());
+        Problem::new(Word::LedgerUnavailable, message).retry_after(5)
+    })
+}
+
+pub(super) fn ledger_unavailable(not_logged: &NotLogged) -> Problem {
+    let word = if *not_logged == NotLogged::Closing { Word::ShuttingDown } else { Word::LedgerUnavailable };
+    Problem::new(word, format!("the books cannot take this request: {not_logged}")).retry_after(5)
+}
+
+fn exceeded(
+    deployment: &Deployment,
+    budget: &Budget,
+    standing: &Standing,
+    cap: &Cap,
+) -> Problem {
+    let whose = match budget.owner {
+        Owner::Organization(_) => "organization",
+        Owner::Team(_) => "team",
+        Owner::Key(_) => "key",
+    };
+    let left = standing.limit.minus(standing.settled).max(Money::ZERO);
+    let output = cap.tokens.map_or(String::new(), |tokens| format!(" with up to {tokens} output tokens"));
+    let message = format!(
+        "the {} budget {} of this {whose} has ${left} left of ${}; this request to {} can cost up to ${}{output}. \
+         Name a smaller max_tokens, or ask your administrator to raise the budget",
+        budget.period.word(),
+        budget.id,
+        standing.limit,
+        deployment.qualified(),
+        cap.ceiling,
+    );
+    Problem::new(Word::BudgetExceeded, message)
+}

@@ -1,0 +1,146 @@
+//! How much output a call may have: what the client named, or what the gateway chooses where it named nothing, and what
+//! that comes to at worst. Pure arithmetic over the request, the price and the tightest budget above the caller.
+
+use crate::config::Overrun;
+use crate::dialect::Request;
+use crate::domain::money::Money;
+use crate::domain::problem::{Problem, Word};
+use crate::meter::Tightest;
+use crate::price::{NoCeiling, Price};
+use crate::route::Deployment;
+
+/// The gateway's own choice is never smaller: an answer that is cut off there is worth less than a wait.
+const FLOOR_TOKENS: u64 = 256;
+/// A model that reasons spends its first thousands of tokens on that.
+const FLOOR_REASONING_TOKENS: u64 = 4_096;
+/// The choice for a model whose longest answer is not known.
+const UNKNOWN_MODEL_TOKENS: u64 = 4_096;
+/// The least that a clamp leaves after a named thinking budget.
+const AFTER_THINKING_TOKENS: u64 = 1_024;
+
+/// What a claim holds, and what is written into the upstream request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Cap {
+    /// written upstream; `None` leaves the client's bytes alone
+    pub write: Option<u64>,
+    /// the most output that was reckoned with, where anything bounds it
+    pub tokens: Option<u64>,
+    pub ceiling: Money,
+    /// no price is known, and nothing above the caller blocks: booked at zero, flagged
+    pub unpriced: bool,
+}
+
+/// Chooses the cap and its ceiling. Refuses what cannot be priced or bounded where a budget blocks.
+pub(super) fn choose(
+    request: &Request,
+    deployment: &Deployment,
+    tightest: Option<Tightest>,
+    overrun: Overrun,
+) -> Result<Cap, Problem> {
+    let chosen = Chosen { request, deployment };
+    let Some(tightest) = tightest else { return Ok(chosen.unblocked()) };
+    let (tokens, write) = match request.output_cap {
+        Some(cap) if overrun == Overrun::Refuse => (cap.tokens, None),
+        Some(cap) => {
+            let clamped = chosen.clamped(cap.tokens, tightest.now)?;
+            (clamped, (clamped != cap.tokens).then_some(clamped))
+        }
+        None => match chosen.own_choice(tightest.now)? {
+            Some(tokens) => (tokens, Some(tokens)),
+            // output costs nothing: there is nothing to bound
+            None => (0, None),
+        },
+    };
+    let ceiling = chosen.ceiling(tokens)?;
+    Ok(Cap { write, tokens: Some(tokens).filter(|tokens| *tokens > 0), ceiling, unpriced: false })
+}
+
+struct Chosen<'a> {
+    request: &'a Request,
+    deployment: &'a Deployment,
+}
+
+impl Chosen<'_> {
+    fn price(&self) -> &Price {
+        &self.deployment.price
+    }
+
+    fn tier(&self) -> Option<&str> {
+        self.request.service_tier.as_deref()
+    }
+
+    /// Nothing blocks: what the client named stands, and the hold is as good a guess as there is.
+    fn unblocked(&self) -> Cap {
+        let named = self.request.output_cap.map(|cap| cap.tokens);
+        let tokens = named.or(self.price().max_output()).unwrap_or(UNKNOWN_MODEL_TOKENS);
+        let ceiling = self.price().ceiling(&self.request.input, tokens, self.request.choices, self.tier());
+        Cap { write: None, tokens: named, unpriced: ceiling == Err(NoCeiling::Unpriced), ceiling: ceiling.unwrap_or(Money::ZERO) }
+    }
+
+    /// The worst case in money; a limit per request that the operator set stands in where there is none.
+    fn ceiling(&self, tokens: u64) -> Result<Money, Problem> {
+        let ceiling = self.price().ceiling(&self.request.input, tokens, self.request.choices, self.tier());
+        self.or_operators(ceiling)
+    }
+
+    fn or_operators(&self, ceiling: Result<Money, NoCeiling>) -> Result<Money, Problem> {
+        match (ceiling, self.deployment.provider.request_ceiling) {
+            (Ok(ceiling), _) => Ok(ceiling),
+            (Err(NoCeiling::Unbounded(_)), Some(set)) => Ok(set),
+            (Err(no_ceiling), _) => Err(self.no_ceiling(&no_ceiling)),
+        }
+    }
+
+    /// What the client named, lowered to what is left, but not below what makes sense.
+    fn clamped(&self, named: u64, left: Money) -> Result<u64, Problem> {
+        let affordable = self.affordable(left)?;
+        let least = self.request.thinking_budget.map_or(FLOOR_TOKENS, |thinking| thinking.saturating_add(AFTER_THINKING_TOKENS));
+        Ok(named.min(affordable.max(least)))
+    }
+
+    /// The smaller of the model's longest answer and what a quarter of the remainder buys after the input.
+    fn own_choice(&self, left: Money) -> Result<Option<u64>, Problem> {
+        let input = self.or_operators(self.price().input_ceiling(&self.request.input, self.tier()))?;
+        let rest = left.minus(input).max(Money::ZERO);
+        let quarter = Money::from_pico(rest.pico() / 4);
+        let affordable = self.affordable(input.plus(quarter))?;
+        if affordable == u64::MAX {
+            return Ok(None);
+        }
+        let floor = if self.price().reasons() { FLOOR_REASONING_TOKENS } else { FLOOR_TOKENS };
+        let longest = self.price().max_output().unwrap_or(UNKNOWN_MODEL_TOKENS);
+        Ok(Some(affordable.max(floor).min(longest)))
+    }
+
+    fn affordable(&self, room: Money) -> Result<u64, Problem> {
+        let affordable = self.price().affordable_output(&self.request.input, self.request.choices, self.tier(), room);
+        match (affordable, self.deployment.provider.request_ceiling) {
+            (Ok(tokens), _) => Ok(tokens),
+            // the operator's limit per request does not depend on the output
+            (Err(NoCeiling::Unbounded(_)), Some(_)) => Ok(u64::MAX),
+            (Err(no_ceiling), _) => Err(self.no_ceiling(&no_ceiling)),
+        }
+    }
+
+    fn no_ceiling(&self, no_ceiling: &NoCeiling) -> Problem {
+        let name = self.deployment.qualified();
+        let provider = &self.deployment.provider.name;
+        match no_ceiling {
+            NoCeiling::Unpriced => Problem::new(
+                Word::PriceUnknown,
+                format!(
+                    "no price is known for {name}, and a budget above this key blocks; \
+                     set `price` under [providers.{provider}] or use a priced model"
+                ),
+            ),
+            NoCeiling::Unbounded(why) => Problem::new(
+                Word::CostUnbounded,
+                format!(
+                    "nothing bounds what this request can cost ({why}), and a budget above this key blocks; \
+                     leave it out, or set `request_ceiling` under [providers.{provider}]"
+                ),
+            ),
+        }
+        .at("model")
+    }
+}

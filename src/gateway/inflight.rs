@@ -1,0 +1,82 @@
+//! Which requests are running, so that a stopping process can wait for them, and then tell the rest to end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::domain::problem::{Problem, Word};
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Open,
+    /// nothing new is taken, what runs may finish
+    Draining,
+    /// what still runs ends now
+    Ending,
+}
+
+/// The count of running requests and the phase of the process.
+pub struct Inflight {
+    phase: watch::Sender<Phase>,
+    running: Arc<watch::Sender<usize>>,
+}
+
+impl Default for Inflight {
+    fn default() -> Inflight {
+        Inflight { phase: watch::channel(Phase::Open).0, running: Arc::new(watch::channel(0).0) }
+    }
+}
+
+/// One running request; counts until it is dropped.
+pub struct Running {
+    phase: watch::Receiver<Phase>,
+    running: Arc<watch::Sender<usize>>,
+}
+
+impl Inflight {
+    pub(super) fn begin(&self) -> Result<Running, Problem> {
+        if *self.phase.borrow() != Phase::Open {
+            return Err(Problem::new(Word::ShuttingDown, "the gateway is stopping; try again in a moment").retry_after(5));
+        }
+        self.running.send_modify(|running| *running += 1);
+        Ok(Running { phase: self.phase.subscribe(), running: self.running.clone() })
+    }
+
+    pub fn running(&self) -> usize {
+        *self.running.borrow()
+    }
+
+    pub fn is_open(&self) -> bool {
+        *self.phase.borrow() == Phase::Open
+    }
+
+    /// Takes nothing new, lets what runs finish for `drain_ms`, then tells the rest to end and gives it two seconds.
+    pub async fn drain(&self, drain_ms: u64) {
+        self.phase.send_replace(Phase::Draining);
+        self.idle_within(drain_ms).await;
+        self.phase.send_replace(Phase::Ending);
+        self.idle_within(2_000).await;
+    }
+
+    async fn idle_within(&self, wait_ms: u64) {
+        let mut running = self.running.subscribe();
+        let _ = tokio::time::timeout(Duration::from_millis(wait_ms), running.wait_for(|running| *running == 0)).await;
+    }
+}
+
+impl Running {
+    /// Returns when the process can wait no longer.
+    pub(super) async fn told_to_end(&mut self) {
+        if self.phase.wait_for(|phase| *phase == Phase::Ending).await.is_err() {
+            // the gateway itself is gone: nobody is left to tell
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.running.send_modify(|running| *running = running.saturating_sub(1));
+    }
+}

@@ -1,0 +1,152 @@
+//! A hold that is open, and what is known of the call it was taken for. However the call ends, a panic or a vanished client
+//! included, the hold is resolved exactly once: by `settle` or `release`, else when this value is dropped.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::dialect::Delivered;
+use crate::domain::event::{Flags, Status};
+use crate::domain::money::Money;
+use crate::domain::usage::{Report, Usage};
+use crate::gateway::Gateway;
+use crate::meter::estimate::Text;
+use crate::meter::{Ending, Held, Receipt};
+use crate::route::Deployment;
+use crate::store::NotLogged;
+
+pub(super) struct Open {
+    pub gateway: Arc<Gateway>,
+    pub deployment: Arc<Deployment>,
+    pub held: Held,
+    pub ceiling: Money,
+    pub unpriced: bool,
+    pub tier_asked: Option<String>,
+    pub output_cap: Option<u64>,
+    /// bytes of the request that are text
+    pub input_bytes: u64,
+    /// when the hold was granted
+    pub admitted: Instant,
+    pub upstream_status: u16,
+    pub first_content_ms: Option<u64>,
+    /// the upstream has been sent the request: from here on it may bill
+    pub sent: bool,
+    pub report: Report,
+    pub delivered: Delivered,
+    pub resolved: bool,
+}
+
+impl Open {
+    /// Books the call with what is known of it. On an error the hold stays, and the answer must not be ended.
+    pub(super) fn settle(&mut self, status: Status) -> Result<Receipt, NotLogged> {
+        let ending = self.ending(status);
+        let receipt = self.gateway.ledger.settle(self.held.id, ending)?;
+        self.resolved = true;
+        self.gateway.queue.wake(&receipt.freed);
+        self.gateway.figures.ended(status);
+        self.teach(status);
+        Ok(receipt)
+    }
+
+    /// Gives the hold back without a record: nothing was sent.
+    pub(super) fn release(&mut self) {
+        match self.gateway.ledger.release(self.held.id, self.gateway.clock.now_ms()) {
+            Ok(freed) => {
+                self.resolved = true;
+                self.gateway.queue.wake(&freed);
+            }
+            Err(error) => tracing::error!("a hold cannot be given back and stays until the next start: {error}"),
+        }
+    }
+
+    fn ending(&self, status: Status) -> Ending {
+        let (usage, mut flags) = self.usage(status);
+        if self.held.over_warning {
+            flags = flags.with(Flags::OVER_WARNING);
+        }
+        let ending = Ending {
+            ended_ms: self.gateway.clock.now_ms(),
+            status,
+            flags,
+            usage,
+            cost: Money::ZERO,
+            lines: Vec::new(),
+            output_cap: self.output_cap,
+            upstream_status: self.upstream_status,
+            first_content_ms: self.first_content_ms,
+        };
+        if self.report == Report::Lying {
+            return ending.at_ceiling(self.ceiling, Flags::LYING_USAGE);
+        }
+        self.priced(ending)
+    }
+
+    fn priced(&self, mut ending: Ending) -> Ending {
+        match self.deployment.price.cost(&ending.usage, self.tier_asked.as_deref()) {
+            // an estimate may be wrong, but it never takes more than was set aside for the worst case
+            Ok(bill) if ending.flags.has(Flags::ESTIMATED) && bill.total > self.ceiling && !self.unpriced => {
+                ending.at_ceiling(self.ceiling, Flags::ESTIMATED)
+            }
+            Ok(bill) => {
+                ending.cost = bill.total;
+                ending.lines = bill.lines;
+                ending
+            }
+            Err(_) => {
+                ending.flags = ending.flags.with(Flags::UNPRICED);
+                ending
+            }
+        }
+    }
+
+    /// What was used: as reported, or as far as it was reported plus what was delivered, flagged as an estimate.
+    fn usage(&self, status: Status) -> (Usage, Flags) {
+        let whole = matches!(status, Status::Ok);
+        match &self.report {
+            Report::Reported(usage) if whole => (usage.clone(), Flags::default()),
+            Report::Lying => (Usage::default(), Flags::default()),
+            _ if status == Status::UpstreamError || !self.sent => (self.reported(), Flags::default()),
+            _ => {
+                let mut usage = self.reported();
+                if usage.in_total() == 0 {
+                    usage.uncached_in = self.tokens(Text { bytes: self.input_bytes, cjk_chars: 0 });
+                }
+                let delivered = Text { bytes: self.delivered.text_bytes, cjk_chars: self.delivered.cjk_chars };
+                usage.out_total = usage.out_total.max(self.tokens(delivered));
+                (usage, Flags::ESTIMATED)
+            }
+        }
+    }
+
+    fn reported(&self) -> Usage {
+        match &self.report {
+            Report::Reported(usage) => usage.clone(),
+            _ => Usage::default(),
+        }
+    }
+
+    fn tokens(&self, text: Text) -> u64 {
+        self.gateway.estimates.tokens(&self.deployment.provider.name, &self.deployment.model, text)
+    }
+
+    fn teach(&self, status: Status) {
+        if let (Status::Ok, Report::Reported(usage)) = (status, &self.report) {
+            let text = Text { bytes: self.delivered.text_bytes, cjk_chars: self.delivered.cjk_chars };
+            let spoken = usage.out_total.saturating_sub(usage.reasoning);
+            self.gateway.estimates.learn(&self.deployment.provider.name, &self.deployment.model, text, spoken);
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if self.resolved {
+            return;
+        }
+        if !self.sent {
+            return self.release();
+        }
+        if let Err(error) = self.settle(Status::ClientGone) {
+            tracing::error!("a call's end cannot be logged; its hold stays and is booked at its ceiling at the next start: {error}");
+        }
+    }
+}

@@ -1,0 +1,442 @@
+//! The way back: the upstream's bytes go to the client as they came, whole events only, while a tee reads usage, stop and
+//! errors. The last event waits until the cost is logged. A stream that ends without its terminal event is an error towards
+//! the client, never a clean end.
+
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::mpsc;
+
+use crate::dialect::{self, Dialect, Kind, Request, Splitter, Tee, UpstreamFault};
+use crate::domain::event::Status;
+use crate::domain::problem::{Problem, Word};
+use crate::gateway::attempt::{ledger_unavailable, on_disk};
+use crate::gateway::cap::Cap;
+use crate::gateway::inflight::Running;
+use crate::gateway::open::Open;
+use crate::gateway::reply::{Body, REQUEST_ID, Reply};
+use crate::gateway::upstream_error;
+use crate::meter::Receipt;
+use crate::upstream::{Failed, Incoming};
+
+/// Events without content are kept back until the first content, but no longer than this after the upstream's head.
+const KEPT_BACK: Duration = Duration::from_secs(2);
+/// Pieces that may wait for a client that reads slowly; then the upstream is read no further.
+const PIECES: usize = 16;
+/// How often a stream's progress is logged.
+const PROGRESS: Duration = Duration::from_secs(2);
+/// After the terminal event: how long the upstream has to end its body, so that the connection can be used again.
+const TAIL_WAIT_MS: u64 = 1_000;
+
+/// An upstream's good head, with all that belongs to the call.
+pub(super) struct Answered {
+    pub open: Open,
+    pub incoming: Incoming,
+    pub request: Request,
+    pub cap: Cap,
+    pub running: Running,
+}
+
+pub(super) async fn relay(answered: Answered) -> Result<Reply, Problem> {
+    let is_stream = answered.incoming.headers.iter().any(|(name, value)| name == "content-type" && value.starts_with("text/event-stream"));
+    if answered.request.streamed && is_stream {
+        return Stream::new(answered).begin().await;
+    }
+    unary(answered).await
+}
+
+/// The headers that every answered call carries.
+pub(super) fn head(open: &Open, status: u16, upstream: &[(String, String)]) -> Reply {
+    let mut headers: Vec<(String, String)> = upstream.to_vec();
+    headers.push((REQUEST_ID.into(), open.held.id.request.to_string()));
+    headers.push(("x-gatekeeper-model".into(), open.deployment.model.clone()));
+    headers.push(("x-gatekeeper-provider".into(), open.deployment.provider.name.clone()));
+    headers.push(("x-gatekeeper-attempts".into(), open.held.id.attempt.to_string()));
+    Reply { status, headers, body: Body::Whole(Bytes::new()) }
+}
+
+fn output_cap(reply: &mut Reply, cap: &Cap) {
+    if let Some(tokens) = cap.write {
+        reply.headers.push(("x-gatekeeper-output-cap".into(), tokens.to_string()));
+    }
+}
+
+/// A whole answer: read to its end before the head is sent, because the cost is a header.
+async fn unary(answered: Answered) -> Result<Reply, Problem> {
+    let Answered { mut open, incoming, request, cap, running } = answered;
+    let limits = open.gateway.limits;
+    let (status, headers) = (incoming.status, incoming.headers.clone());
+    let whole = incoming.whole(limits.answer_bytes_max, limits.idle_timeout_ms);
+    let body = match tokio::time::timeout(Duration::from_millis(limits.call_timeout_ms), whole).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(failed)) => return Err(broken(open, &failed)),
+        Err(_) => return Err(broken(open, &Failed::IdleTimeout(limits.call_timeout_ms))),
+    };
+    if request.streamed {
+        return Err(not_a_stream(open, request.dialect, &body));
+    }
+    let read = match dialect::read_unary(request.dialect, &body) {
+        Ok(read) => read,
+        Err(dialect::NotComplete::Fault(fault)) => return Err(faulty(open, Status::UpstreamError, &fault)),
+        Err(_) => {
+            let name = open.deployment.provider.name.clone();
+            settle(&mut open, Status::Truncated)?;
+            let message = format!("the answer of provider {name} broke off or is not JSON");
+            return Err(Problem::new(Word::UpstreamError, message));
+        }
+    };
+    open.report = read.report;
+    open.delivered = read.delivered;
+    open.first_content_ms = Some(open.admitted.elapsed().as_millis() as u64);
+    let receipt = settle(&mut open, Status::Ok)?;
+    on_disk(&open, receipt.sequence).await?;
+    let mut reply = head(&open, status, &headers);
+    reply.headers.push(("x-gatekeeper-cost-usd".into(), receipt.cost.to_string()));
+    if let Some(remaining) = receipt.remaining {
+        reply.headers.push(("x-gatekeeper-budget-remaining-usd".into(), remaining.to_string()));
+    }
+    output_cap(&mut reply, &cap);
+    reply.body = Body::Whole(body);
+    drop(running);
+    Ok(reply)
+}
+
+fn settle(open: &mut Open, status: Status) -> Result<Receipt, Problem> {
+    open.settle(status).map_err(|not_logged| ledger_unavailable(&not_logged))
+}
+
+/// A good head whose body failed before anything of it was passed on.
+fn broken(mut open: Open, failed: &Failed) -> Problem {
+    let word = if matches!(failed, Failed::IdleTimeout(_)) { Word::UpstreamTimeout } else { Word::UpstreamError };
+    let problem = Problem::new(word, format!("the answer of provider {} did not come whole: {failed}", open.deployment.provider.name));
+    settle(&mut open, Status::Broken).err().unwrap_or(problem)
+}
+
+fn faulty(mut open: Open, status: Status, fault: &UpstreamFault) -> Problem {
+    let problem = upstream_error::in_band(&open.deployment.provider.name, fault);
+    settle(&mut open, status).err().unwrap_or(problem)
+}
+
+/// The client asked for a stream and the upstream sent something else: its usage counts all the same.
+fn not_a_stream(mut open: Open, dialect: Dialect, body: &[u8]) -> Problem {
+    match dialect::read_unary(dialect, body) {
+        Ok(read) => {
+            open.report = read.report;
+            open.delivered = read.delivered;
+        }
+        Err(dialect::NotComplete::Fault(fault)) => return faulty(open, Status::UpstreamError, &fault),
+        Err(_) => {}
+    }
+    let problem = Problem::new(
+        Word::UpstreamError,
+        format!("provider {} answered a request for a stream with something else", open.deployment.provider.name),
+    );
+    settle(&mut open, Status::Broken).err().unwrap_or(problem)
+}
+
+/// A stream on its way.
+struct Stream {
+    open: Open,
+    incoming: Incoming,
+    dialect: Dialect,
+    cap: Cap,
+    running: Running,
+    splitter: Splitter,
+    tee: Tee,
+    call_deadline: Instant,
+    progressed: Instant,
+}
+
+/// What one reading of the upstream came to.
+enum Step {
+    /// events to pass on; content among them
+    Events { bytes: Bytes, content: bool },
+    /// events before the terminal one, and the terminal one
+    End { bytes: Bytes, terminal: Bytes },
+    Fault { bytes: Bytes, fault: UpstreamFault },
+    /// the upstream's body ended without a terminal event
+    Truncated,
+    Failed(Failed),
+    TooLarge,
+}
+
+/// How a stream ended that did not end well.
+struct Bad {
+    status: Status,
+    problem: Problem,
+}
+
+impl Stream {
+    fn new(answered: Answered) -> Stream {
+        let Answered { open, incoming, request, cap, running } = answered;
+        let limits = &open.gateway.limits;
+        let hide_usage = open.deployment.provider.preset.asks_usage && !request.usage_asked;
+        Stream {
+            dialect: request.dialect,
+            splitter: Splitter::new(limits.answer_bytes_max),
+            tee: Tee::new(request.dialect, hide_usage),
+            call_deadline: Instant::now() + Duration::from_millis(limits.call_timeout_ms),
+            progressed: Instant::now(),
+            open,
+            incoming,
+            cap,
+            running,
+        }
+    }
+
+    /// Keeps back what has no content, so that a stream which fails at once can still be an honest error.
+    async fn begin(mut self) -> Result<Reply, Problem> {
+        let kept_until = Instant::now() + KEPT_BACK;
+        let mut kept = BytesMut::new();
+        loop {
+            let Ok(step) = tokio::time::timeout_at(kept_until.into(), self.step_within_idle()).await else {
+                return Ok(self.flow(kept.freeze(), None));
+            };
+            match step {
+                Step::Events { bytes, content } => {
+                    kept.extend_from_slice(&bytes);
+                    if content {
+                        return Ok(self.flow(kept.freeze(), None));
+                    }
+                }
+                Step::End { bytes, terminal } => {
+                    kept.extend_from_slice(&bytes);
+                    return Ok(self.flow(kept.freeze(), Some(terminal)));
+                }
+                step => {
+                    let bad = self.bad(step);
+                    let before_content = if bad.status == Status::Broken { Status::UpstreamError } else { bad.status };
+                    let problem = bad.problem;
+                    return Err(self.settle(before_content).err().unwrap_or(problem));
+                }
+            }
+        }
+    }
+
+    /// Sends the head; the rest is passed on by a task that ends by itself, whatever the client or the upstream does.
+    fn flow(self, first: Bytes, terminal: Option<Bytes>) -> Reply {
+        let mut reply = head(&self.open, self.incoming.status, &self.incoming.headers);
+        output_cap(&mut reply, &self.cap);
+        reply.headers.push(("cache-control".into(), "no-cache".into()));
+        let (sender, receiver) = mpsc::channel(PIECES);
+        reply.body = Body::Stream(receiver);
+        tokio::task::spawn_local(self.pass_on(sender, first, terminal));
+        reply
+    }
+
+    async fn pass_on(mut self, client: mpsc::Sender<Bytes>, first: Bytes, terminal: Option<Bytes>) {
+        let outcome = self.run(&client, first, terminal).await;
+        match outcome {
+            Ok(()) | Err(Gone::Client) if self.open.resolved => {}
+            Ok(()) | Err(Gone::Client) => drop(self.settle(Status::ClientGone)),
+            Err(Gone::Bad(bad)) => {
+                let problem = self.settle(bad.status).err().unwrap_or(bad.problem);
+                let id = self.open.held.id.request.to_string();
+                let _ = self.send(&client, dialect::error_event(self.dialect, &problem, &id)).await;
+            }
+        }
+    }
+
+    async fn run(&mut self, client: &mpsc::Sender<Bytes>, first: Bytes, terminal: Option<Bytes>) -> Result<(), Gone> {
+        self.note_content();
+        self.send(client, first).await?;
+        if let Some(terminal) = terminal {
+            return self.end(client, terminal).await;
+        }
+        let mut silent_ms = 0;
+        loop {
+            let ping_ms = self.open.gateway.limits.ping_ms;
+            let step = tokio::select! {
+                biased;
+                () = client.closed() => return Err(Gone::Client),
+                () = self.running.told_to_end() => return Err(Gone::Bad(shutting_down())),
+                step = step(&mut self.incoming, &mut self.splitter, &mut self.tee, ping_ms) => step,
+            };
+            if self.call_deadline <= Instant::now() {
+                return Err(Gone::Bad(self.bad(Step::Failed(Failed::IdleTimeout(self.open.gateway.limits.call_timeout_ms)))));
+            }
+            match step {
+                Step::Failed(Failed::IdleTimeout(waited_ms)) => {
+                    silent_ms += waited_ms;
+                    if silent_ms >= self.open.gateway.limits.idle_timeout_ms {
+                        return Err(Gone::Bad(self.bad(Step::Failed(Failed::IdleTimeout(silent_ms)))));
+                    }
+                    self.send(client, dialect::ping(self.dialect)).await?;
+                }
+                Step::Events { bytes, content } => {
+                    silent_ms = 0;
+                    if content {
+                        self.note_content();
+                    }
+                    self.send(client, bytes).await?;
+                    self.log_progress();
+                }
+                Step::End { bytes, terminal } => {
+                    self.send(client, bytes).await?;
+                    return self.end(client, terminal).await;
+                }
+                Step::Fault { bytes, fault } => {
+                    self.send(client, bytes).await?;
+                    return Err(Gone::Bad(self.bad(Step::Fault { bytes: Bytes::new(), fault })));
+                }
+                bad => return Err(Gone::Bad(self.bad(bad))),
+            }
+        }
+    }
+
+    /// Logs the cost, then lets the client see the end.
+    async fn end(&mut self, client: &mpsc::Sender<Bytes>, terminal: Bytes) -> Result<(), Gone> {
+        let ledger_failed = |problem| Gone::Bad(Bad { status: Status::Broken, problem });
+        let receipt = self.settle(Status::Ok).map_err(ledger_failed)?;
+        on_disk(&self.open, receipt.sequence).await.map_err(ledger_failed)?;
+        let mut last = BytesMut::from(&dialect::cost_comment(&receipt.cost.to_string())[..]);
+        last.extend_from_slice(&terminal);
+        self.send(client, last.freeze()).await?;
+        while let Ok(Some(_)) = self.incoming.next(TAIL_WAIT_MS).await {}
+        Ok(())
+    }
+
+    /// Hands bytes to the client; one that reads nothing for too long is gone.
+    async fn send(&self, client: &mpsc::Sender<Bytes>, bytes: Bytes) -> Result<(), Gone> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let stall = Duration::from_millis(self.open.gateway.limits.client_stall_ms);
+        match tokio::time::timeout(stall, client.send(bytes)).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(Gone::Client),
+        }
+    }
+
+    async fn step_within_idle(&mut self) -> Step {
+        let idle_ms = self.open.gateway.limits.idle_timeout_ms;
+        step(&mut self.incoming, &mut self.splitter, &mut self.tee, idle_ms).await
+    }
+
+    fn note_content(&mut self) {
+        if self.open.first_content_ms.is_none() {
+            self.open.first_content_ms = Some(self.open.admitted.elapsed().as_millis() as u64);
+        }
+    }
+
+    fn log_progress(&mut self) {
+        if self.progressed.elapsed() < PROGRESS {
+            return;
+        }
+        self.progressed = Instant::now();
+        let gateway = &self.open.gateway;
+        let usage = match self.tee.report() {
+            crate::domain::usage::Report::Reported(usage) => Some(usage),
+            _ => None,
+        };
+        gateway.ledger.progress(self.open.held.id, gateway.clock.now_ms(), self.tee.delivered().text_bytes, usage);
+    }
+
+    fn settle(&mut self, status: Status) -> Result<Receipt, Problem> {
+        self.open.report = self.tee.report();
+        self.open.delivered = self.tee.delivered();
+        settle(&mut self.open, status)
+    }
+
+    fn bad(&self, step: Step) -> Bad {
+        let name = &self.open.deployment.provider.name;
+        let error = |status, message: String| Bad { status, problem: Problem::new(Word::UpstreamError, message) };
+        match step {
+            Step::Fault { fault, .. } => Bad { status: Status::Broken, problem: upstream_error::in_band(name, &fault) },
+            Step::Failed(Failed::IdleTimeout(ms)) => Bad {
+                status: Status::Broken,
+                problem: Problem::new(Word::UpstreamTimeout, format!("provider {name} sent nothing more for {} s", ms.div_ceil(1_000))),
+            },
+            Step::Failed(failed) => error(Status::Broken, format!("the stream of provider {name} failed: {failed}")),
+            Step::TooLarge => error(Status::Broken, format!("provider {name} sent an event that is too large")),
+            Step::Truncated | Step::Events { .. } | Step::End { .. } => {
+                error(Status::Truncated, format!("the stream of provider {name} broke off before its end"))
+            }
+        }
+    }
+}
+
+impl Drop for Stream {
+    /// The hold's own guard settles; it has to know what was read.
+    fn drop(&mut self) {
+        self.open.report = self.tee.report();
+        self.open.delivered = self.tee.delivered();
+    }
+}
+
+/// Why passing on ended early.
+enum Gone {
+    Client,
+    Bad(Bad),
+}
+
+fn shutting_down() -> Bad {
+    Bad { status: Status::Broken, problem: Problem::new(Word::ShuttingDown, "the gateway had to stop before the answer was whole") }
+}
+
+/// Reads once from the upstream and sorts the whole events that are there. May be dropped while it waits: nothing is lost.
+async fn step(incoming: &mut Incoming, splitter: &mut Splitter, tee: &mut Tee, idle_ms: u64) -> Step {
+    match incoming.next(idle_ms).await {
+        Err(failed) => Step::Failed(failed),
+        Ok(Some(bytes)) => match splitter.push(bytes) {
+            Ok(()) => sort(splitter, tee),
+            Err(_) => Step::TooLarge,
+        },
+        Ok(None) => {
+            // some vendors leave out the blank line after the very last event
+            let mut rest = BytesMut::from(&splitter.rest()[..]);
+            if rest.is_empty() {
+                return Step::Truncated;
+            }
+            rest.extend_from_slice(b"\n\n");
+            match tee.read(&rest) {
+                Kind::Terminal => Step::End { bytes: Bytes::new(), terminal: rest.freeze() },
+                Kind::Error(fault) if !fault.message.is_empty() => Step::Fault { bytes: Bytes::new(), fault },
+                _ => Step::Truncated,
+            }
+        }
+    }
+}
+
+fn sort(splitter: &mut Splitter, tee: &mut Tee) -> Step {
+    let mut bytes = Pieces::default();
+    let mut content = false;
+    while let Some(event) = splitter.next_event() {
+        match tee.read(&event) {
+            Kind::Content => {
+                content = true;
+                bytes.push(event);
+            }
+            Kind::Head => bytes.push(event),
+            Kind::Hidden => {}
+            Kind::Terminal => return Step::End { bytes: bytes.join(), terminal: event },
+            Kind::Error(fault) => return Step::Fault { bytes: bytes.join(), fault },
+        }
+    }
+    Step::Events { bytes: bytes.join(), content }
+}
+
+/// Events that go out in one piece; a single one is not copied.
+#[derive(Default)]
+struct Pieces {
+    first: Option<Bytes>,
+    rest: BytesMut,
+}
+
+impl Pieces {
+    fn push(&mut self, event: Bytes) {
+        match &self.first {
+            None => self.first = Some(event),
+            Some(first) => {
+                if self.rest.is_empty() {
+                    self.rest.extend_from_slice(first);
+                }
+                self.rest.extend_from_slice(&event);
+            }
+        }
+    }
+
+    fn join(self) -> Bytes {
+        if self.rest.is_empty() { self.first.unwrap_or_default() } else { self.rest.freeze() }
+    }
+}

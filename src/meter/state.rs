@@ -1,0 +1,348 @@
+//! The ledger's state without any IO: what is settled and held in every budget window, and which holds are open. It changes
+//! only by `apply`, so that a replay of the log ends in the same state; limits are told to it and never logged.
+
+use std::collections::HashMap;
+
+use crate::domain::budget::{Action, Budget};
+use crate::domain::event::{Charge, Event, Hold, HoldId};
+use crate::domain::id::BudgetId;
+use crate::domain::money::Money;
+use crate::domain::zone::{Window, Zone};
+
+/// What stands in one window of one budget.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Balance {
+    settled: Money,
+    held: Money,
+    /// open holds that charge it
+    holds: u32,
+}
+
+/// A budget as it stands now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    pub limit: Money,
+    pub settled: Money,
+    pub held: Money,
+    /// when the next window begins; `None` for `total`
+    pub resets_at_ms: Option<u64>,
+    pub blocks: bool,
+}
+
+impl Standing {
+    /// Limit − settled − held, not below zero.
+    pub fn remaining(&self) -> Money {
+        self.limit.minus(self.settled).minus(self.held).max(Money::ZERO)
+    }
+}
+
+/// Why a claim was not held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoRoom {
+    /// would not fit even if every open hold were given back
+    Exceeded { budget: Box<Budget>, standing: Standing },
+    /// fits once open holds settle
+    Held { budget: Box<Budget>, standing: Standing },
+    /// the claim is held already: an attempt asks once
+    Repeated,
+}
+
+/// A budget with the window it is in.
+struct Watched {
+    budget: Budget,
+    window: Window,
+}
+
+pub(super) struct State {
+    zone: Zone,
+    budgets: HashMap<BudgetId, Watched>,
+    balances: HashMap<Charge, Balance>,
+    holds: HashMap<HoldId, Hold>,
+}
+
+/// What a claim charges, and whether a `warn` budget is over its limit with it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Room {
+    pub charges: Vec<Charge>,
+    pub over_warning: bool,
+}
+
+impl State {
+    pub(super) fn new(zone: Zone) -> State {
+        State { zone, budgets: HashMap::new(), balances: HashMap::new(), holds: HashMap::new() }
+    }
+
+    pub(super) fn restore_balance(&mut self, charge: Charge, settled: Money) {
+        self.balances.entry(charge).or_default().settled = settled;
+    }
+
+    /// Tells a limit, new or changed. What is spent stays, unless the period changed with it.
+    pub(super) fn set_budget(&mut self, budget: Budget, now_ms: u64) {
+        let window = self.zone.window(budget.period, now_ms);
+        self.budgets.insert(budget.id, Watched { budget, window });
+    }
+
+    pub(super) fn forget_budget(&mut self, id: BudgetId) {
+        self.budgets.remove(&id);
+        self.balances.retain(|charge, balance| charge.budget != id || balance.holds > 0);
+    }
+
+    /// Whether a claim fits into every budget that counts this deployment, and what it charges.
+    pub(super) fn room(&mut self, ids: &[BudgetId], hold: &Hold, now_ms: u64) -> Result<Room, NoRoom> {
+        if self.holds.contains_key(&hold.id) {
+            return Err(NoRoom::Repeated);
+        }
+        let mut room = Room { charges: Vec::with_capacity(ids.len()), over_warning: false };
+        let mut held_up = None;
+        for id in ids {
+            let Some(standing) = self.counting(*id, hold, now_ms) else { continue };
+            let Some(watched) = self.budgets.get(id) else { continue };
+            let budget = || Box::new(watched.budget.clone());
+            let with_claim = standing.settled.plus(hold.ceiling);
+            if with_claim > standing.limit && standing.blocks {
+                return Err(NoRoom::Exceeded { budget: budget(), standing });
+            }
+            if with_claim.plus(standing.held) > standing.limit {
+                if standing.blocks {
+                    held_up.get_or_insert_with(|| NoRoom::Held { budget: budget(), standing });
+                }
+                room.over_warning |= !standing.blocks;
+            }
+            room.charges.push(Charge { budget: *id, window_start_ms: watched.window.start_ms });
+        }
+        held_up.map_or(Ok(room), Err)
+    }
+
+    /// The smallest remainder among the `block` budgets that count this deployment, with that of open holds given back.
+    /// `None`: nothing blocks.
+    pub(super) fn tightest(&mut self, ids: &[BudgetId], hold: &Hold, now_ms: u64) -> Option<Tightest> {
+        let mut tightest: Option<Tightest> = None;
+        for id in ids {
+            let Some(standing) = self.counting(*id, hold, now_ms).filter(|standing| standing.blocks) else { continue };
+            let now = standing.remaining();
+            let once_settled = standing.limit.minus(standing.settled).max(Money::ZERO);
+            let so_far = tightest.get_or_insert(Tightest { now, once_settled });
+            so_far.now = so_far.now.min(now);
+            so_far.once_settled = so_far.once_settled.min(once_settled);
+        }
+        tightest
+    }
+
+    /// The standing of a budget if it counts the hold's deployment.
+    fn counting(&mut self, id: BudgetId, hold: &Hold, now_ms: u64) -> Option<Standing> {
+        let watched = self.budgets.get(&id)?;
+        let subject = &hold.subject;
+        if let Some(pattern) = &watched.budget.model
+            && !pattern.matches_deployment(&subject.model_asked, &subject.provider, &subject.model)
+        {
+            return None;
+        }
+        self.standing(id, now_ms)
+    }
+
+    /// A budget as it stands at an instant. A window never turns back: an earlier instant counts in the latest window.
+    pub(super) fn standing(&mut self, id: BudgetId, now_ms: u64) -> Option<Standing> {
+        let watched = self.budgets.get_mut(&id)?;
+        if now_ms >= watched.window.end_ms {
+            let old = Charge { budget: id, window_start_ms: watched.window.start_ms };
+            if self.balances.get(&old).is_some_and(|balance| balance.holds == 0) {
+                self.balances.remove(&old);
+            }
+            watched.window = self.zone.window(watched.budget.period, now_ms);
+        }
+        let charge = Charge { budget: id, window_start_ms: watched.window.start_ms };
+        let balance = self.balances.get(&charge).copied().unwrap_or_default();
+        Some(Standing {
+            limit: watched.budget.limit,
+            settled: balance.settled,
+            held: balance.held,
+            resets_at_ms: (watched.window.end_ms != u64::MAX).then_some(watched.window.end_ms),
+            blocks: watched.budget.action == Action::Block,
+        })
+    }
+
+    pub(super) fn hold(&self, id: HoldId) -> Option<&Hold> {
+        self.holds.get(&id)
+    }
+
+    pub(super) fn open_holds(&self) -> usize {
+        self.holds.len()
+    }
+
+    /// Settled and held in every window that is known: for tests of the invariant.
+    pub(super) fn held_total(&self) -> Money {
+        self.holds.values().map(|hold| hold.ceiling).sum()
+    }
+
+    /// Takes an event into the state; returns the budgets in which room came free. A hold resolves at most once: a second
+    /// ending is nothing.
+    pub(super) fn apply(&mut self, event: &Event) -> Vec<BudgetId> {
+        match event {
+            Event::Hold(hold) => {
+                for charge in &hold.charges {
+                    let balance = self.balances.entry(*charge).or_default();
+                    balance.held = balance.held.plus(hold.ceiling);
+                    balance.holds += 1;
+                }
+                self.holds.insert(hold.id, hold.clone());
+                Vec::new()
+            }
+            Event::Progress { .. } => Vec::new(),
+            Event::Release { id, .. } => self.resolve(*id, Money::ZERO),
+            Event::Settle(settlement) => self.resolve(settlement.hold.id, settlement.cost),
+        }
+    }
+
+    fn resolve(&mut self, id: HoldId, cost: Money) -> Vec<BudgetId> {
+        let Some(hold) = self.holds.remove(&id) else { return Vec::new() };
+        let mut freed = Vec::with_capacity(hold.charges.len());
+        for charge in &hold.charges {
+            let balance = self.balances.entry(*charge).or_default();
+            balance.held = balance.held.minus(hold.ceiling);
+            balance.settled = balance.settled.plus(cost);
+            balance.holds = balance.holds.saturating_sub(1);
+            let past = self.budgets.get(&charge.budget).is_none_or(|watched| watched.window.start_ms != charge.window_start_ms);
+            if past && balance.holds == 0 {
+                self.balances.remove(charge);
+            }
+            freed.push(charge.budget);
+        }
+        freed
+    }
+}
+
+/// What is left in the tightest `block` budget: now, and once every open hold is given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tightest {
+    pub now: Money,
+    pub once_settled: Money,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::budget::{Owner, Period};
+    use crate::domain::event::{Flags, Settlement, Status, Subject};
+    use crate::domain::id::{KeyId, OrganizationId, RequestId, TeamId};
+    use crate::domain::pattern::Pattern;
+    use crate::domain::usage::Usage;
+
+    fn budget(id: u64, limit: i128, period: Period, action: Action, model: Option<&str>) -> Budget {
+        Budget {
+            id: BudgetId(id),
+            owner: Owner::Team(TeamId(1)),
+            limit: Money::from_pico(limit),
+            period,
+            action,
+            model: model.map(Pattern::new),
+        }
+    }
+
+    fn hold(number: u128, ceiling: i128) -> Hold {
+        Hold {
+            id: HoldId { request: RequestId(number), attempt: 1 },
+            at_ms: 0,
+            subject: Subject {
+                organization: OrganizationId(1),
+                team: TeamId(1),
+                key: KeyId(1),
+                model_asked: "m".into(),
+                provider: "p".into(),
+                model: "m-1".into(),
+                dialect: "chat".into(),
+                streamed: false,
+            },
+            ceiling: Money::from_pico(ceiling),
+            charges: Vec::new(),
+        }
+    }
+
+    fn take(state: &mut State, ids: &[u64], number: u128, ceiling: i128) -> Result<(), NoRoom> {
+        let ids: Vec<BudgetId> = ids.iter().map(|id| BudgetId(*id)).collect();
+        let mut hold = hold(number, ceiling);
+        let room = state.room(&ids, &hold, 1)?;
+        hold.charges = room.charges;
+        state.apply(&Event::Hold(hold));
+        Ok(())
+    }
+
+    fn settle(state: &mut State, number: u128, cost: i128) -> Vec<BudgetId> {
+        let hold = state.hold(HoldId { request: RequestId(number), attempt: 1 }).cloned().unwrap_or_else(|| hold(number, 0));
+        state.apply(&Event::Settle(Settlement {
+            hold,
+            ended_ms: 2,
+            status: Status::Ok,
+            flags: Flags::default(),
+            usage: Usage::default(),
+            cost: Money::from_pico(cost),
+            lines: Vec::new(),
+            output_cap: None,
+            upstream_status: 200,
+            first_content_ms: None,
+        }))
+    }
+
+    #[test]
+    fn every_level_is_taken_or_none() {
+        let mut state = State::new(Zone::utc());
+        state.set_budget(budget(1, 100, Period::Total, Action::Block, None), 0);
+        state.set_budget(budget(2, 10, Period::Total, Action::Block, None), 0);
+        assert!(matches!(take(&mut state, &[1, 2], 1, 11), Err(NoRoom::Exceeded { budget, .. }) if budget.id == BudgetId(2)));
+        assert_eq!(state.held_total(), Money::ZERO);
+        take(&mut state, &[1, 2], 1, 10).expect("fits exactly");
+        assert!(matches!(take(&mut state, &[1, 2], 2, 1), Err(NoRoom::Held { .. })));
+        assert_eq!(settle(&mut state, 1, 4), [BudgetId(1), BudgetId(2)]);
+        take(&mut state, &[1, 2], 2, 6).expect("what was not used is free again");
+    }
+
+    #[test]
+    fn a_hold_resolves_once() {
+        let mut state = State::new(Zone::utc());
+        state.set_budget(budget(1, 100, Period::Total, Action::Block, None), 0);
+        take(&mut state, &[1], 1, 50).expect("fits");
+        settle(&mut state, 1, 30);
+        assert!(settle(&mut state, 1, 30).is_empty());
+        let standing = state.standing(BudgetId(1), 1).expect("known");
+        assert_eq!((standing.settled.pico(), standing.held.pico()), (30, 0));
+    }
+
+    #[test]
+    fn warn_counts_alike_and_admits() {
+        let mut state = State::new(Zone::utc());
+        state.set_budget(budget(1, 5, Period::Total, Action::Warn, None), 0);
+        let hold = hold(1, 10);
+        let room = state.room(&[BudgetId(1)], &hold, 0).expect("a warning admits");
+        assert!(room.over_warning && room.charges.len() == 1);
+    }
+
+    #[test]
+    fn a_budget_for_other_models_is_not_charged() {
+        let mut state = State::new(Zone::utc());
+        state.set_budget(budget(1, 5, Period::Total, Action::Block, Some("gpt-*")), 0);
+        state.set_budget(budget(2, 50, Period::Total, Action::Block, Some("m-*")), 0);
+        let room = state.room(&[BudgetId(1), BudgetId(2)], &hold(1, 10), 0).expect("only the second counts it");
+        assert_eq!(room.charges, [Charge { budget: BudgetId(2), window_start_ms: 0 }]);
+    }
+
+    #[test]
+    fn a_new_window_starts_at_zero_and_a_clock_set_back_mints_nothing() {
+        const DAY: u64 = 86_400_000;
+        let mut state = State::new(Zone::utc());
+        state.set_budget(budget(1, 10, Period::Daily, Action::Block, None), DAY);
+        take(&mut state, &[1], 1, 10).expect("fits");
+        settle(&mut state, 1, 10);
+        assert_eq!(state.standing(BudgetId(1), DAY + 5).expect("known").remaining(), Money::ZERO);
+        assert_eq!(state.standing(BudgetId(1), DAY - 5).expect("known").remaining(), Money::ZERO);
+        assert_eq!(state.standing(BudgetId(1), 2 * DAY).expect("known").remaining(), Money::from_pico(10));
+        assert_eq!(state.standing(BudgetId(1), DAY + 5).expect("known").remaining(), Money::from_pico(10));
+    }
+
+    #[test]
+    fn a_bill_above_the_ceiling_is_booked_whole_and_blocks() {
+        let mut state = State::new(Zone::utc());
+        state.set_budget(budget(1, 10, Period::Total, Action::Block, None), 0);
+        take(&mut state, &[1], 1, 5).expect("fits");
+        settle(&mut state, 1, 20);
+        assert!(matches!(take(&mut state, &[1], 2, 0), Err(NoRoom::Exceeded { .. })));
+    }
+}

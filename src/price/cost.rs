@@ -1,0 +1,166 @@
+//! What a call cost: usage in, a bill of count × rate out. The lines sum to the total exactly; nothing is ever rounded.
+
+use super::Price;
+use super::rates::{Rates, Tier};
+use crate::domain::event::CostLine;
+use crate::domain::money::Money;
+use crate::domain::usage::Usage;
+
+/// The cost of one call, with the counts and rates it came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bill {
+    pub total: Money,
+    pub lines: Vec<CostLine>,
+}
+
+/// No price is known for the model, or its sheet lacks a rate that the call needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no price is known for this model; give its provider a price in the configuration")]
+pub struct Unpriced;
+
+impl Price {
+    /// The cost of this usage: at the tier that the answer named, in the band of the whole prompt.
+    pub fn cost(&self, usage: &Usage, tier_asked: Option<&str>) -> Result<Bill, Unpriced> {
+        let tier = Tier::billed(usage.service_tier.as_deref(), tier_asked);
+        let rates = self.rates(usage.in_total(), tier)?;
+        let lines: Vec<CostLine> = input_lines(&rates, usage)
+            .into_iter()
+            .chain(output_lines(&rates, usage))
+            .filter(|line| line.count > 0 && line.rate_pico > 0)
+            .collect();
+        Ok(Bill { total: lines.iter().map(CostLine::amount).sum(), lines })
+    }
+}
+
+fn input_lines(rates: &Rates, usage: &Usage) -> [CostLine; 6] {
+    let (plain, audio, audio_rate) = set_apart(usage.uncached_in, usage.audio_in, rates.audio_in);
+    [
+        line("input", plain, rates.input),
+        line("audio_in", audio, audio_rate),
+        line("cache_read", usage.cache_read, rates.cache_read),
+        line("cache_write_5m", usage.cache_write_5m, rates.cache_write),
+        line("cache_write_1h", usage.cache_write_1h, rates.cache_write_1h),
+        // an upstream that does not say the lifetime wrote for the usual one
+        line("cache_write", usage.cache_write_other, rates.cache_write),
+    ]
+}
+
+fn output_lines(rates: &Rates, usage: &Usage) -> [CostLine; 4] {
+    let (rest, audio, audio_rate) = set_apart(usage.out_total, usage.audio_out, rates.audio_out);
+    let (plain, reasoning, reasoning_rate) = set_apart(rest, usage.reasoning, rates.reasoning);
+    [
+        line("output", plain, rates.output),
+        line("audio_out", audio, audio_rate),
+        line("reasoning", reasoning, reasoning_rate),
+        line("web_search", usage.web_searches, rates.search),
+    ]
+}
+
+/// Splits a subset off its total where it has a rate of its own: what remains, the subset, its rate. A subset that is
+/// reported larger than its total is cut to it, so that no token is billed twice.
+fn set_apart(total: u64, subset: u64, rate: Option<u64>) -> (u64, u64, u64) {
+    match rate {
+        Some(rate) => (total.saturating_sub(subset), subset.min(total), rate),
+        None => (total, 0, 0),
+    }
+}
+
+fn line(class: &'static str, count: u64, rate_pico: u64) -> CostLine {
+    CostLine { class, count, rate_pico }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::price::Sheet;
+
+    fn price(vendor: &str, model: &str) -> Price {
+        Price::Sheet(Sheet::embedded().find(vendor, model).expect(model))
+    }
+
+    fn usd(price: &Price, usage: &Usage, tier_asked: Option<&str>) -> String {
+        price.cost(usage, tier_asked).expect("a price").total.to_string()
+    }
+
+    #[test]
+    fn every_class_is_billed_at_its_own_listed_rate() {
+        let usage = Usage {
+            uncached_in: 1_000_000,
+            cache_read: 1_000_000,
+            cache_write_5m: 1_000_000,
+            cache_write_1h: 1_000_000,
+            cache_write_other: 1_000_000,
+            out_total: 1_000_000,
+            reasoning: 400_000,
+            web_searches: 3,
+            ..Usage::default()
+        };
+        let bill = price("anthropic", "claude-haiku-4-5").cost(&usage, None).expect("a price");
+        assert_eq!(bill.total.to_string(), "10.63", "1 + 0.1 + 1.25 + 2 + 1.25 + 5 + 3 × 0.01");
+        assert!(bill.lines.iter().all(|line| CostLine::CLASSES.contains(&line.class)));
+    }
+
+    #[test]
+    fn audio_and_reasoning_are_set_apart_where_they_are_listed() {
+        let usage = Usage {
+            uncached_in: 1_000_000,
+            audio_in: 500_000,
+            out_total: 1_000_000,
+            audio_out: 100_000,
+            reasoning: 200_000,
+            ..Usage::default()
+        };
+        assert_eq!(usd(&price("openai", "gpt-audio"), &usage, None), "32.65", "1.25 + 16 + 9 + 6.4");
+        assert_eq!(usd(&price("gemini", "gemini-2.5-flash"), &usage, None), "3.15", "0.15 + 0.5 + 2.5");
+        let overstated = Usage { uncached_in: 10, audio_in: 1_000_000_000, ..Usage::default() };
+        assert_eq!(usd(&price("openai", "gpt-audio"), &overstated, None), "0.00032");
+    }
+
+    #[test]
+    fn the_answers_tier_decides() {
+        let usage =
+            |tier: Option<&str>| Usage { uncached_in: 1_000_000, service_tier: tier.map(str::to_owned), ..Usage::default() };
+        let gpt = price("openai", "gpt-5.1-2025-11-13");
+        for (served, asked, expected) in [
+            (Some("default"), Some("priority"), "1.25"),
+            (Some("priority"), None, "2.5"),
+            (Some("flex"), Some("flex"), "0.625"),
+            (Some("martian"), Some("flex"), "1.25"),
+            (None, Some("flex"), "1.25"),
+            (None, Some("priority"), "2.5"),
+            (None, None, "1.25"),
+        ] {
+            assert_eq!(usd(&gpt, &usage(served), asked), expected, "{served:?} {asked:?}");
+        }
+    }
+
+    #[test]
+    fn the_band_is_chosen_by_the_whole_prompt_and_holds_for_all_tokens() {
+        let haiku = price("anthropic", "claude-haiku-5-5");
+        let short = Usage { uncached_in: 1, cache_read: 99_999, out_total: 1_000_000, ..Usage::default() };
+        let long = Usage { uncached_in: 2, ..short.clone() };
+        assert_eq!(usd(&haiku, &short, None), "0.50100009");
+        assert_eq!(usd(&haiku, &long, None), "2.50500095");
+    }
+
+    #[test]
+    fn nothing_costs_nothing_and_huge_counts_do_not_wrap() {
+        let all = [price("anthropic", "claude-haiku-5-5"), Price::Free, Price::Fixed { input: u64::MAX, output: u64::MAX }];
+        for price in &all {
+            assert_eq!(price.cost(&Usage::default(), None), Ok(Bill::default()));
+        }
+        let huge = Usage { uncached_in: u64::MAX, cache_read: u64::MAX, out_total: u64::MAX, ..Usage::default() };
+        assert_eq!(all[2].cost(&huge, None).expect("a price").total, Money::MAX);
+        assert!(all[0].cost(&huge, None).expect("a price").total > Money::from_usd(1_000_000));
+        assert_eq!(all[1].cost(&huge, None), Ok(Bill::default()));
+    }
+
+    #[test]
+    fn without_a_price_there_is_no_bill() {
+        assert_eq!(Price::Unknown.cost(&Usage::default(), None), Err(Unpriced));
+        assert_eq!(price("cohere", "command-a-plus-05-2026").cost(&Usage::default(), None), Err(Unpriced));
+        let fixed = Price::Fixed { input: 2, output: 3 };
+        let usage = Usage { uncached_in: 5, cache_write_1h: 5, out_total: 10, web_searches: 9, ..Usage::default() };
+        assert_eq!(fixed.cost(&usage, None).expect("a price").total, Money::from_pico(50));
+    }
+}

@@ -1,0 +1,16 @@
+//! Anthropic: messages at its own address, list prices.
+
+use super::{CredentialStyle, Endpoint, Preset, PriceRule};
+use crate::dialect::Dialect;
+
+pub(super) static PRESET: Preset = Preset {
+    name: "anthropic",
+    base_url: Some("https://api.anthropic.com/v1"),
+    credential: CredentialStyle::XApiKey,
+    needs_key: true,
+    endpoints: &[Endpoint { dialect: Dialect::Messages, path: "/messages" }],
+    price: PriceRule::Sheet("anthropic"),
+    output_cap_member: "max_tokens",
+    asks_usage: false,
+    default_headers: &[("anthropic-version", "2023-06-01")],
+};

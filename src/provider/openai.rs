@@ -1,0 +1,17 @@
+//! OpenAI: chat at its own address, list prices. Usage on a stream comes only if it is asked for.
+
+use super::{CredentialStyle, Endpoint, Preset, PriceRule};
+use crate::dialect::Dialect;
+
+pub(super) static PRESET: Preset = Preset {
+    name: "openai",
+    base_url: Some("https://api.openai.com/v1"),
+    credential: CredentialStyle::Bearer,
+    needs_key: true,
+    endpoints: &[Endpoint { dialect: Dialect::Chat, path: "/chat/completions" }],
+    price: PriceRule::Sheet("openai"),
+    // reasoning models refuse `max_tokens`; all current models take this one
+    output_cap_member: "max_completion_tokens",
+    asks_usage: true,
+    default_headers: &[],
+};

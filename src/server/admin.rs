@@ -1,0 +1,450 @@
+//! The control plane over HTTP: finds the route, obtains the grant, reads the body, writes the answer as JSON. Decides
+//! nothing itself and knows no transport, so that the listener and the local socket share it.
+
+use actix_web::web::Query;
+use serde::Serialize;
+
+use crate::auth::grant::Grant;
+use crate::auth::role::{Actor, may};
+use crate::control::Control;
+use crate::control::keys::{KeyChange, NewKey, admin_key_change, key_to_verify};
+use crate::control::organizations::{NewOrganization, OrganizationChange};
+use crate::control::teams::{NewTeam, TeamChange};
+use crate::domain::id::{AdminKeyId, KeyId, OrganizationId, TeamId};
+use crate::domain::problem::{Problem, Word};
+use crate::server::report;
+use crate::server::shape::{AdminKeyJson, KeyJson, List, OrganizationJson, TeamJson, VerdictJson};
+
+/// The largest body of a control-plane call: 64 patterns and 16 budgets fit many times.
+pub const BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// An answer as it goes out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminReply {
+    pub status: u16,
+    pub json: String,
+}
+
+impl AdminReply {
+    pub(super) fn ok(body: &impl Serialize) -> Result<AdminReply, Problem> {
+        AdminReply::of(200, body)
+    }
+
+    fn created(body: &impl Serialize) -> Result<AdminReply, Problem> {
+        AdminReply::of(201, body)
+    }
+
+    fn of(status: u16, body: &impl Serialize) -> Result<AdminReply, Problem> {
+        let json = serde_json::to_string(body);
+        json.map(|json| AdminReply { status, json })
+            .map_err(|error| Problem::new(Word::Internal, format!("the answer cannot be written: {error}")))
+    }
+}
+
+/// Every path of the control plane, with the methods it takes.
+pub const ROUTES: [(&str, &[&str]); 9] = [
+    ("/v1/organizations", &["GET", "POST"]),
+    ("/v1/organizations/{id}", &["PATCH"]),
+    ("/v1/teams", &["GET", "POST"]),
+    ("/v1/teams/{id}", &["GET", "PATCH"]),
+    ("/v1/keys", &["GET", "POST"]),
+    ("/v1/keys/verify", &["POST"]),
+    ("/v1/keys/{id}", &["GET", "PATCH"]),
+    ("/v1/usage", &["GET"]),
+    ("/v1/requests", &["GET"]),
+];
+
+/// Answers one call of an actor whose key or socket was checked already.
+pub async fn handle(
+    control: &Control,
+    actor: &Actor,
+    method: &str,
+    path: &str,
+    query: &str,
+    body: &[u8],
+) -> Result<AdminReply, Problem> {
+    if body.len() > BODY_BYTES_MAX {
+        let message = format!("the body has {} bytes; this call takes at most {BODY_BYTES_MAX}", body.len());
+        return Err(Problem::new(Word::RequestTooLarge, message));
+    }
+    let (route, id) = route(path)?;
+    match (method, route) {
+        ("GET", "/v1/organizations") => list_organizations(control, actor).await,
+        ("POST", "/v1/organizations") => create_organization(control, actor, body).await,
+        ("PATCH", "/v1/organizations/{id}") => change_organization(control, actor, id, body).await,
+        ("GET", "/v1/teams") => list_teams(control, actor).await,
+        ("POST", "/v1/teams") => create_team(control, actor, body).await,
+        ("GET", "/v1/teams/{id}") => show_team(control, actor, id).await,
+        ("PATCH", "/v1/teams/{id}") => change_team(control, actor, id, body).await,
+        ("GET", "/v1/keys") => list_keys(control, actor, query).await,
+        ("POST", "/v1/keys") => create_key(control, actor, body).await,
+        ("POST", "/v1/keys/verify") => verify_key(control, actor, body).await,
+        ("GET", "/v1/keys/{id}") => show_key(control, actor, id).await,
+        ("PATCH", "/v1/keys/{id}") => change_key(control, actor, id, body).await,
+        ("GET", "/v1/usage") => report::usage(control, actor, query).await,
+        ("GET", "/v1/requests") => report::requests(control, actor, query).await,
+        _ => Err(method_not_allowed(method, route)),
+    }
+}
+
+/// The route that a path is on, and the id in it.
+fn route(path: &str) -> Result<(&'static str, &str), Problem> {
+    for (pattern, _) in ROUTES {
+        if pattern == path {
+            return Ok((pattern, ""));
+        }
+        let id = pattern.strip_suffix("{id}").and_then(|start| path.strip_prefix(start));
+        if let Some(id) = id.filter(|id| !id.is_empty() && !id.contains('/')) {
+            return Ok((pattern, id));
+        }
+    }
+    Err(Problem::new(Word::NotFound, "there is no such path here; see the list of paths in the documentation"))
+}
+
+fn method_not_allowed(method: &str, route: &str) -> Problem {
+    let methods = ROUTES.iter().find(|(pattern, _)| *pattern == route).map_or(&[][..], |(_, methods)| methods);
+    let method: String = method.chars().take(16).collect();
+    Problem::new(Word::NotFound, format!("{route} does not take {method}; it takes {}", methods.join(", ")))
+}
+
+/// An id of another kind, or none at all, is as unknown as one that was never given.
+fn id<T>(parsed: Option<T>, kind: &str) -> Result<T, Problem> {
+    parsed
+        .ok_or_else(|| Problem::new(Word::NotFound, format!("there is no {kind} with this id; list them to see which there are")))
+}
+
+pub(super) fn parameters(query: &str) -> Result<Vec<(String, String)>, Problem> {
+    Query::<Vec<(String, String)>>::from_query(query)
+        .map(Query::into_inner)
+        .map_err(|_| Problem::invalid("the query string cannot be read; write it like `?limit=10`"))
+}
+
+async fn list_organizations(control: &Control, actor: &Actor) -> Result<AdminReply, Problem> {
+    let organizations = control.organizations(&Grant::for_actor(actor, may::ReadTenants)?).await?;
+    AdminReply::ok(&List::of(organizations.iter().map(OrganizationJson::of)))
+}
+
+async fn create_organization(control: &Control, actor: &Actor, body: &[u8]) -> Result<AdminReply, Problem> {
+    let grant = Grant::for_actor(actor, may::ChangeOrganizations)?;
+    let created = control.create_organization(&grant, NewOrganization::from_json(body)?).await?;
+    AdminReply::created(&OrganizationJson::of(&created))
+}
+
+async fn change_organization(control: &Control, actor: &Actor, text: &str, body: &[u8]) -> Result<AdminReply, Problem> {
+    let grant = Grant::for_actor(actor, may::ChangeOrganizations)?;
+    let id = id(OrganizationId::parse(text), "organization")?;
+    let changed = control.change_organization(&grant, id, OrganizationChange::from_json(body)?).await?;
+    AdminReply::ok(&OrganizationJson::of(&changed))
+}
+
+async fn list_teams(control: &Control, actor: &Actor) -> Result<AdminReply, Problem> {
+    let teams = control.teams(&Grant::for_actor(actor, may::ReadTenants)?).await?;
+    AdminReply::ok(&List::of(teams.iter().map(TeamJson::of)))
+}
+
+async fn show_team(control: &Control, actor: &Actor, text: &str) -> Result<AdminReply, Problem> {
+    let grant = Grant::for_actor(actor, may::ReadTenants)?;
+    let team = control.team(&grant, id(TeamId::parse(text), "team")?).await?;
+    AdminReply::ok(&TeamJson::of(&team))
+}
+
+async fn create_team(control: &Control, actor: &Actor, body: &[u8]) -> Result<AdminReply, Problem> {
+    let grant = Grant::for_actor(actor, may::ChangeTeams)?;
+    let created = control.create_team(&grant, NewTeam::from_json(body)?).await?;
+    AdminReply::created(&TeamJson::of(&created))
+}
+
+async fn change_team(control: &Control, actor: &Actor, text: &str, body: &[u8]) -> Result<AdminReply, Problem> {
+    let grant = Grant::for_actor(actor, may::ChangeTeams)?;
+    let id = id(TeamId::parse(text), "team")?;
+    let changed = control.change_team(&grant, id, TeamChange::from_json(body)?).await?;
+    AdminReply::ok(&TeamJson::of(&changed))
+}
+
+/// `?admin=true` lists the administrative keys instead.
+async fn list_keys(control: &Control, actor: &Actor, query: &str) -> Result<AdminReply, Problem> {
+    let grant = Grant::for_actor(actor, may::ReadTenants)?;
+    let parameters = parameters(query)?;
+    match parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect::<Vec<_>>().as_slice() {
+        [] | [("admin", "false")] => AdminReply::ok(&List::of(control.keys(&grant).await?.iter().map(KeyJson::of))),
+        [("admin", "true")] => AdminReply::ok(&List::of(control.admin_keys(&grant).await?.iter().map(AdminKeyJson::of))),
+        _ => Err(Problem::invalid("the list of keys takes `admin=true` or nothing").at("admin")),
+    }
+}
+
+async fn show_key(control: &Control, actor: &Actor, text: &str) -> Result<AdminReply, Problem> {
+    let grant = Grant::for_actor(actor, may::ReadTenants)?;
+    if let Some(id) = AdminKeyId::parse(text) {
+        let admins = control.admin_keys(&grant).await?;
+        return AdminReply::ok(&AdminKeyJson::of(self::id(admins.iter().find(|admin| admin.id == id), "key")?));
+    }
+    let key = control.key(&grant, id(KeyId::parse(text), "key")?).await?;
+    AdminReply::ok(&KeyJson::of(&key))
+}
+
+async fn create_key(control: &Control, actor: &Actor, body: &[u8]) -> Result<AdminReply, Problem> {
+    match NewKey::from_json(body, control.now_ms())? {
+        NewKey::Virtual(new) => {
+            let (key, secret) = control.create_key(&Grant::for_actor(actor, may::ChangeKeys)?, new).await?;
+            AdminReply::created(&KeyJson::of(&key).showing(&secret))
+        }
+        NewKey::Administrative(name) => {
+            let (admin, secret) = control.create_admin_key(&Grant::for_actor(actor, may::ChangeAdminKeys)?, name).await?;
+            AdminReply::created(&AdminKeyJson::of(&admin).showing(&secret))
+        }
+    }
+}
+
+async fn change_key(control: &Control, actor: &Actor, text: &str, body: &[u8]) -> Result<AdminReply, Problem> {
+    if let Some(id) = AdminKeyId::parse(text) {
+        let grant = Grant::for_actor(actor, may::ChangeAdminKeys)?;
+        let admin = control.disable_admin_key(&grant, id, admin_key_change(body)?).await?;
+        return AdminReply::ok(&AdminKeyJson::of(&admin));
+    }
+    let grant = Grant::for_actor(actor, may::ChangeKeys)?;
+    let id = id(KeyId::parse(text), "key")?;
+    let changed = control.change_key(&grant, id, KeyChange::from_json(body, control.now_ms())?).await?;
+    AdminReply::ok(&KeyJson::of(&changed))
+}
+
+async fn verify_key(control: &Control, actor: &Actor, body: &[u8]) -> Result<AdminReply, Problem> {
+    let grant = Grant::for_actor(actor, may::ReadTenants)?;
+    let verdict = control.verify(&grant, key_to_verify(body)?.expose()).await?;
+    AdminReply::ok(&VerdictJson::of(&verdict))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::control::harness::House;
+    use crate::policy::access;
+
+    /// Asks as the owner; status and body, a refusal's status with its word and parameter.
+    async fn ask(house: &House, method: &str, path: &str, body: &str) -> (u16, Value) {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        match handle(&house.control, &Actor::Local { uid: 0 }, method, path, query, body.as_bytes()).await {
+            Ok(reply) => (reply.status, serde_json::from_str(&reply.json).expect("JSON")),
+            Err(problem) => (problem.word.status(), serde_json::json!([problem.word.as_str(), problem.param, problem.message])),
+        }
+    }
+
+    async fn made(house: &House, path: &str, body: &str) -> Value {
+        let (status, made) = ask(house, "POST", path, body).await;
+        assert_eq!(status, 201, "{made}");
+        made
+    }
+
+    fn text(value: &Value) -> &str {
+        value.as_str().expect("a text")
+    }
+
+    #[tokio::test]
+    async fn a_team_and_its_key_work_as_soon_as_they_are_answered() {
+        let house = House::open().await;
+        let team =
+            made(&house, "/v1/teams", r#"{"name":"eng","models":["gpt-5*"],"budgets":[{"limit":"12.50","period":"monthly"}]}"#)
+                .await;
+        assert_eq!(team["budgets"][0]["remaining"], "12.5");
+        assert_eq!(team["budgets"][0]["resets_at"], "2026-12-01T00:00:00Z");
+        let key = made(&house, "/v1/keys", r#"{"name":"CI","team":"eng","budget_limit":10,"expires":"7d"}"#).await;
+        assert_eq!((&key["team"], &key["expires_at"]), (&team["id"], &"2026-11-30T10:00:00Z".into()));
+        assert!(text(&key["key"]).starts_with("sk-gk-ci-") && text(&key["key"]).ends_with(text(&key["hint"])));
+
+        let caller = house.caller(text(&key["key"])).expect("a live key");
+        let budgets: Vec<String> = caller.budgets.iter().map(ToString::to_string).collect();
+        assert_eq!(budgets, [text(&key["budgets"][0]["id"]), text(&team["budgets"][0]["id"])]);
+        assert!(house.ledger.standing(caller.budgets[0], house.control.now_ms()).is_some());
+        assert!(access::callable(&caller.team, &caller.key, "gpt-5.1", "openai", "gpt-5.1"));
+
+        let (_, shown) = ask(&house, "GET", &format!("/v1/keys/{}", text(&key["id"])), "").await;
+        assert_eq!((shown["name"].clone(), shown.get("key")), ("CI".into(), None));
+        let (_, list) = ask(&house, "GET", "/v1/keys", "").await;
+        assert_eq!((&list["data"][0]["id"], &list["next"]), (&key["id"], &Value::Null));
+    }
+
+    #[tokio::test]
+    async fn a_disabled_key_is_dead_on_the_next_request() {
+        let house = House::open().await;
+        made(&house, "/v1/teams", r#"{"name":"eng"}"#).await;
+        let key = made(&house, "/v1/keys", r#"{"name":"ci","team":"eng"}"#).await;
+        let path = format!("/v1/keys/{}", text(&key["id"]));
+        let (status, changed) = ask(&house, "PATCH", &path, r#"{"disabled":true}"#).await;
+        assert_eq!((status, &changed["disabled"]), (200, &true.into()));
+        assert_eq!(house.caller(text(&key["key"])).expect_err("dead").word, Word::Authentication);
+        ask(&house, "PATCH", &path, r#"{"disabled":false,"expires":"30m"}"#).await;
+        assert!(house.caller(text(&key["key"])).is_ok());
+        house.clock.advance_ms(30 * 60_000);
+        assert_eq!(house.caller(text(&key["key"])).expect_err("dead").word, Word::KeyExpired);
+        let (_, changed) = ask(&house, "PATCH", &path, r#"{"expires":null}"#).await;
+        assert_eq!(changed["expires_at"], Value::Null);
+        assert!(house.caller(text(&key["key"])).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_changed_budget_keeps_its_identity_and_a_dropped_one_is_forgotten() {
+        let house = House::open().await;
+        let team = made(
+            &house,
+            "/v1/teams",
+            r#"{"name":"eng","budgets":[{"limit":10,"period":"monthly"},{"limit":1,"period":"daily"}]}"#,
+        )
+        .await;
+        let path = format!("/v1/teams/{}", text(&team["id"]));
+        let body = r#"{"budgets":[{"limit":"20","period":"monthly","action":"warn"},{"limit":5,"period":"weekly"}]}"#;
+        let (_, changed) = ask(&house, "PATCH", &path, body).await;
+        let (before, now) = (&team["budgets"], &changed["budgets"]);
+        assert_eq!((&now[0]["id"], &now[0]["limit"], &now[0]["action"]), (&before[0]["id"], &"20".into(), &"warn".into()));
+        assert_ne!(now[1]["id"], before[1]["id"]);
+        let gone = crate::domain::id::BudgetId::parse(text(&before[1]["id"])).expect("an id");
+        assert!(house.ledger.standing(gone, house.control.now_ms()).is_none());
+        assert_eq!(ask(&house, "GET", &path, "").await.1["budgets"], changed["budgets"]);
+    }
+
+    #[tokio::test]
+    async fn every_change_leaves_one_audit_event_and_a_refused_one_none() {
+        let house = House::open().await;
+        made(&house, "/v1/organizations", r#"{"name":"acme","budget_limit":"100","budget_period":"monthly"}"#).await;
+        made(&house, "/v1/teams", r#"{"name":"eng","organization":"acme"}"#).await;
+        let key = made(&house, "/v1/keys", r#"{"name":"ci","team":"eng"}"#).await;
+        ask(&house, "PATCH", &format!("/v1/keys/{}", text(&key["id"])), r#"{"disabled":true}"#).await;
+        assert_eq!(ask(&house, "POST", "/v1/teams", r#"{"name":"eng","organization":"acme"}"#).await.0, 409);
+        assert_eq!(ask(&house, "POST", "/v1/keys", r#"{"name":"x","team":"team_99"}"#).await.0, 404);
+        let events = house.audit();
+        let actions: Vec<&str> = events.iter().map(|event| text(&event["action"])).collect();
+        assert_eq!(actions, ["instance.set_up", "organization.create", "team.create", "key.create", "key.change"]);
+        assert_eq!((&events[3]["actor"], &events[3]["subject"]), (&"local:uid=0".into(), &key["id"]));
+        assert_eq!(events[4]["detail"]["disabled"], serde_json::json!({ "from": false, "to": true }));
+        let secret = text(&key["key"]);
+        assert!(!events.iter().any(|event| event.to_string().contains(&secret[secret.len() - 34..])));
+    }
+
+    #[tokio::test]
+    async fn bad_requests_name_what_is_wrong() {
+        let house = House::open().await;
+        made(&house, "/v1/teams", r#"{"name":"eng"}"#).await;
+        for (path, body, status, param) in [
+            ("/v1/teams", r#"{"models":[]}"#, 400, Some("name")),
+            ("/v1/teams", r#"{"name":"a\nb"}"#, 400, Some("name")),
+            ("/v1/teams", r#"{"name":"eng"}"#, 409, Some("name")),
+            ("/v1/teams", r#"{"name":"x","organization":"nobody"}"#, 404, Some("organization")),
+            ("/v1/teams", r#"{"name":"x","budgets":[{"limit":"ten"}]}"#, 400, Some("budgets[0].limit")),
+            ("/v1/keys", r#"{"name":"x"}"#, 400, Some("team")),
+            ("/v1/keys", r#"{"name":"x","team":"nobody"}"#, 404, Some("team")),
+            ("/v1/keys", r#"{"name":"x","team":"eng","rpm":5}"#, 400, Some("rpm")),
+            ("/v1/keys", r#"{"name":"x","team":"eng","metadata":{}}"#, 400, Some("metadata")),
+            ("/v1/keys", r#"{"name":"x","team":"eng","expires":"yesterday"}"#, 400, Some("expires")),
+            ("/v1/keys", r#"{"name":"x","team":"eng","models":["a b"]}"#, 400, Some("models")),
+            ("/v1/keys", r#"{"name":"x","admin":true,"team":"eng"}"#, 400, Some("team")),
+            ("/v1/keys/verify", r#"{}"#, 400, Some("key")),
+            ("/v1/keys", "[]", 400, None),
+        ] {
+            let (answered, problem) = ask(&house, "POST", path, body).await;
+            assert_eq!((answered, problem[1].as_str()), (status, param), "{body}: {problem}");
+        }
+        for (method, path) in [
+            ("GET", "/v1/teams/team_99"),
+            ("GET", "/v1/teams/x"),
+            ("PATCH", "/v1/keys/team_2"),
+            ("DELETE", "/v1/keys/key_1"),
+            ("GET", "/v1/users"),
+        ] {
+            assert_eq!(ask(&house, method, path, r#"{"disabled":true}"#).await.0, 404, "{method} {path}");
+        }
+        assert_eq!(ask(&house, "PATCH", "/v1/teams/team_3", "{}").await.0, 400);
+        assert_eq!(ask(&house, "POST", "/v1/teams", &" ".repeat(BODY_BYTES_MAX + 1)).await.0, 413);
+    }
+
+    #[tokio::test]
+    async fn verify_says_what_a_call_would_meet() {
+        let mut house = House::open().await;
+        let names = |visit: &mut dyn FnMut(&str, &str, &str)| {
+            visit("gpt-5.1", "openai", "gpt-5.1");
+            visit("claude-haiku-4-5", "anthropic", "claude-haiku-4-5");
+        };
+        house.control = house.control.clone().with_catalogue(std::sync::Arc::new(names));
+        made(&house, "/v1/teams", r#"{"name":"eng","models":["anthropic/*"]}"#).await;
+        let key = made(&house, "/v1/keys", r#"{"name":"ci","team":"eng","budget_limit":3}"#).await;
+        let verify =
+            async |text: &str| ask(&house, "POST", "/v1/keys/verify", &serde_json::json!({ "key": text }).to_string()).await.1;
+        let verdict = verify(text(&key["key"])).await;
+        assert_eq!(
+            (&verdict["valid"], &verdict["kind"], &verdict["team_name"]),
+            (&true.into(), &"virtual".into(), &"eng".into())
+        );
+        assert_eq!(
+            (&verdict["models"], &verdict["key"]["budgets"][0]["limit"]),
+            (&serde_json::json!(["claude-haiku-4-5"]), &"3".into())
+        );
+        assert_eq!(verify(house.admin.expose()).await["kind"], "administrative");
+        let verdict = verify("sk-gk-nonsense").await;
+        assert_eq!((&verdict["valid"], &verdict["code"]), (&false.into(), &"authentication_error".into()));
+    }
+
+    #[tokio::test]
+    async fn administrative_keys_are_made_listed_and_disabled() {
+        let house = House::open().await;
+        let admin = made(&house, "/v1/keys", r#"{"name":"ops","admin":true}"#).await;
+        let actor = || crate::auth::authenticate_admin(&house.control.directory(), admin["key"].as_str());
+        assert!(actor().is_ok());
+        assert_eq!(house.caller(text(&admin["key"])).expect_err("no caller").word, Word::PermissionDenied);
+        let (_, list) = ask(&house, "GET", "/v1/keys?admin=true", "").await;
+        assert_eq!(list["data"].as_array().expect("a list").len(), 2);
+        let (status, _) = ask(&house, "PATCH", &format!("/v1/keys/{}", text(&admin["id"])), r#"{"disabled":true}"#).await;
+        assert_eq!((status, actor().expect_err("disabled").word), (200, Word::Authentication));
+    }
+
+    #[tokio::test]
+    async fn of_many_changes_at_once_the_ledger_ends_with_the_stored_one() {
+        let house = House::open().await;
+        let team = made(&house, "/v1/teams", r#"{"name":"eng","budget_limit":1}"#).await;
+        let path = format!("/v1/teams/{}", text(&team["id"]));
+        let bodies: Vec<String> = (2..40).map(|limit| format!(r#"{{"budget_limit":{limit}}}"#)).collect();
+        futures_util::future::join_all(bodies.iter().map(|body| ask(&house, "PATCH", &path, body))).await;
+        let stored = house.store.tenants().expect("tenants").budgets;
+        let standing = house.ledger.standing(stored[0].id, house.control.now_ms()).expect("known to the ledger");
+        assert_eq!((stored.len(), stored[0].limit), (1, standing.limit));
+    }
+
+    #[tokio::test]
+    async fn a_change_is_carried_to_its_end_though_its_caller_hangs_up() {
+        let house = House::open().await;
+        made(&house, "/v1/teams", r#"{"name":"eng"}"#).await;
+        let key = made(&house, "/v1/keys", r#"{"name":"ci","team":"eng"}"#).await;
+        let path = format!("/v1/keys/{}", text(&key["id"]));
+        let hung_up = futures_util::FutureExt::now_or_never(ask(&house, "PATCH", &path, r#"{"disabled":true}"#));
+        assert!(hung_up.is_none());
+        // whatever is asked next stands behind it in the writer's queue and in the directory's
+        made(&house, "/v1/teams", r#"{"name":"next"}"#).await;
+        assert!(house.caller(text(&key["key"])).is_err());
+    }
+
+    #[tokio::test]
+    async fn an_instance_is_set_up_once() {
+        let house = House::open().await;
+        let again = house.control.bootstrap(&crate::control::harness::grant(may::SetUp)).await;
+        assert_eq!(again.expect_err("refused").word, Word::Conflict);
+    }
+
+    #[test]
+    fn a_path_finds_its_route_and_its_id() {
+        for (path, expected) in [
+            ("/v1/teams", Some(("/v1/teams", ""))),
+            ("/v1/teams/team_3", Some(("/v1/teams/{id}", "team_3"))),
+            ("/v1/keys/verify", Some(("/v1/keys/verify", ""))),
+            ("/v1/keys/key_1", Some(("/v1/keys/{id}", "key_1"))),
+            ("/v1/teams/", None),
+            ("/v1/teams/a/b", None),
+            ("/v1/users", None),
+        ] {
+            assert_eq!(route(path).ok(), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_method_is_told_the_right_ones() {
+        let problem = method_not_allowed("DELETE", "/v1/teams/{id}");
+        assert!(problem.message.contains("GET, PATCH"), "{problem}");
+    }
+}

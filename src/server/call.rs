@@ -1,0 +1,71 @@
+//! From HTTP to a call: who is at the other end, which credential it shows, and its body within bounds of size and time.
+
+use std::any::Any;
+use std::time::Duration;
+
+use actix_web::HttpRequest;
+use actix_web::dev::Extensions;
+use actix_web::rt::net::UnixStream;
+use actix_web::web::Payload;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+
+use crate::auth::bearer;
+use crate::auth::role::Actor;
+use crate::domain::problem::{Problem, Word};
+
+/// The peer of a connection that came through the local admin socket.
+#[derive(Clone, Copy, Debug)]
+struct LocalPeer {
+    uid: u32,
+}
+
+/// Remembers the peer's user where the connection is local: the kernel says who it is.
+pub(super) fn note_peer(connection: &dyn Any, data: &mut Extensions) {
+    if let Some(stream) = connection.downcast_ref::<UnixStream>()
+        && let Ok(peer) = stream.peer_cred()
+    {
+        data.insert(LocalPeer { uid: peer.uid() });
+    }
+}
+
+/// The actor at the local door: root and the service's own user act as owner.
+pub(super) fn local_actor(request: &HttpRequest) -> Option<Actor> {
+    let peer = request.conn_data::<LocalPeer>()?;
+    let own = rustix::process::geteuid().as_raw();
+    (peer.uid == 0 || peer.uid == own).then_some(Actor::Local { uid: peer.uid })
+}
+
+/// The credential that the client shows, in whichever of the three headers.
+pub(super) fn credential(request: &HttpRequest) -> Option<String> {
+    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    bearer::credential(header("authorization"), header("x-api-key"), header("api-key")).map(str::to_owned)
+}
+
+/// The whole body, or why it is not taken.
+pub(super) async fn body(mut payload: Payload, bytes_max: usize, timeout_ms: u64) -> Result<Bytes, Problem> {
+    let read = async {
+        let mut whole = BytesMut::new();
+        let mut only: Option<Bytes> = None;
+        while let Some(chunk) = payload.next().await {
+            let chunk = chunk.map_err(|error| Problem::invalid(format!("the body could not be read: {error}")))?;
+            if whole.len() + only.as_ref().map_or(0, Bytes::len) + chunk.len() > bytes_max {
+                let message = format!("the body is longer than {bytes_max} bytes; send less, or raise `body_mb` under [limits]");
+                return Err(Problem::new(Word::RequestTooLarge, message));
+            }
+            match only.take() {
+                None if whole.is_empty() => only = Some(chunk),
+                None => whole.extend_from_slice(&chunk),
+                Some(first) => {
+                    whole.extend_from_slice(&first);
+                    whole.extend_from_slice(&chunk);
+                }
+            }
+        }
+        Ok(only.unwrap_or_else(|| whole.freeze()))
+    };
+    match tokio::time::timeout(Duration::from_millis(timeout_ms), read).await {
+        Ok(body) => body,
+        Err(_) => Err(Problem::invalid(format!("the body was not whole after {} s; send it faster", timeout_ms / 1_000))),
+    }
+}

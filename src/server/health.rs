@@ -1,0 +1,60 @@
+//! Alive, ready, and in figures. The first two need no key and say nothing else.
+
+use std::fmt::Write;
+
+use actix_web::{HttpRequest, HttpResponse};
+
+use crate::dialect::Dialect;
+use crate::server::{Worker, inference, reply};
+
+/// `HEAD /`: what Claude Code asks before anything else.
+pub(super) async fn probe() -> HttpResponse {
+    HttpResponse::Ok().finish()
+}
+
+pub(super) async fn alive() -> HttpResponse {
+    status(200, "ok")
+}
+
+/// 503 while new requests would be refused; `degraded` while the books lag but requests are served.
+pub(super) async fn ready(request: HttpRequest) -> HttpResponse {
+    let Some(worker) = request.app_data::<Worker>() else { return status(503, "not ready") };
+    let journal = worker.ledger.journal().figures();
+    if !worker.gateway.inflight().is_open() {
+        return status(503, "stopping");
+    }
+    if journal.disk_low {
+        return status(503, "disk nearly full");
+    }
+    status(200, if journal.books_failing { "degraded" } else { "ready" })
+}
+
+fn status(code: u16, word: &str) -> HttpResponse {
+    let code = actix_web::http::StatusCode::from_u16(code).unwrap_or_default();
+    HttpResponse::build(code).content_type("application/json").body(format!("{{\"status\":\"{word}\"}}"))
+}
+
+/// The figures for Prometheus, for whoever may administer.
+pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
+    let Some(worker) = request.app_data::<Worker>() else { return status(503, "not ready") };
+    if let Err(problem) = inference::actor(worker, &request) {
+        return reply::http(worker.gateway.refuse(Dialect::Chat, &problem));
+    }
+    let mut text = String::with_capacity(4096);
+    let journal = worker.ledger.journal().figures();
+    for (name, kind, value) in [
+        ("gatekeeper_holds_open", "gauge", worker.ledger.open_holds() as u64),
+        ("gatekeeper_requests_running", "gauge", worker.gateway.inflight().running() as u64),
+        ("gatekeeper_requests_waiting", "gauge", worker.gateway.waiting() as u64),
+        ("gatekeeper_ledger_written", "counter", journal.written),
+        ("gatekeeper_ledger_synced", "counter", journal.synced),
+        ("gatekeeper_ledger_applied", "counter", journal.applied),
+        ("gatekeeper_ledger_backlog", "gauge", journal.backlog as u64),
+        ("gatekeeper_ledger_unsynced_ms", "gauge", journal.unsynced_ms),
+    ] {
+        let _ = writeln!(text, "# TYPE {name} {kind}\n{name} {value}");
+    }
+    let _ = writeln!(text, "# TYPE gatekeeper_held_usd gauge\ngatekeeper_held_usd {}", worker.ledger.held_total());
+    worker.gateway.figures().write(&mut text);
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(text)
+}

@@ -1,0 +1,114 @@
+//! Handlers of the data plane and the door to the control plane: each takes HTTP apart, asks, and puts the answer together.
+
+use actix_web::web::{Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+
+use crate::auth;
+use crate::auth::role::Actor;
+use crate::dialect::{Dialect, ModelEntry, ModelPage};
+use crate::domain::problem::{Problem, Word};
+use crate::gateway::Call;
+use crate::server::{Worker, admin, app, call, reply};
+
+fn worker(request: &HttpRequest) -> Result<&Worker, HttpResponse> {
+    request.app_data::<Worker>().ok_or_else(|| HttpResponse::InternalServerError().finish())
+}
+
+/// `POST` of a model call in a dialect.
+pub(super) async fn infer(dialect: Dialect, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let worker = match worker(&request) {
+        Ok(worker) => worker,
+        Err(response) => return response,
+    };
+    let limits = worker.gateway.limits();
+    let body = match call::body(payload, limits.body_bytes_max, limits.body_timeout_ms).await {
+        Ok(body) => body,
+        Err(problem) => return reply::http(worker.gateway.refuse(dialect, &problem)),
+    };
+    let headers = request.headers().iter();
+    let headers = headers.filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))).collect();
+    let call = Call { dialect, credential: call::credential(&request), headers, body };
+    reply::http(worker.gateway.handle(&worker.client, call).await)
+}
+
+/// `GET /v1/models`, in the shape that the client's headers ask for.
+pub(super) async fn models(request: HttpRequest) -> HttpResponse {
+    listed(&request, |entries, anthropic, query| {
+        let page = ModelPage::from_query(query)?;
+        Ok(crate::dialect::models_page(entries, anthropic, &page))
+    })
+}
+
+/// `GET /v1/models/{id}`.
+pub(super) async fn model(request: HttpRequest, id: Path<String>) -> HttpResponse {
+    listed(&request, |entries, anthropic, _| {
+        let entry = entries.iter().find(|entry| entry.id == *id);
+        let entry = entry.ok_or_else(|| {
+            Problem::new(Word::ModelNotFound, format!("the model `{id}` is not one that this key may call; see GET /v1/models"))
+        })?;
+        Ok(crate::dialect::model_object(entry, anthropic))
+    })
+}
+
+fn listed(request: &HttpRequest, show: impl FnOnce(&[ModelEntry], bool, &str) -> Result<String, Problem>) -> HttpResponse {
+    let worker = match worker(request) {
+        Ok(worker) => worker,
+        Err(response) => return response,
+    };
+    let anthropic = request.headers().contains_key("anthropic-version");
+    let dialect = if anthropic { Dialect::Messages } else { Dialect::Chat };
+    let shown = worker.gateway.models(call::credential(request).as_deref()).and_then(|names| {
+        let entry = |(id, owned_by)| ModelEntry { id, created_s: MODELS_CREATED_S, owned_by };
+        let entries: Vec<ModelEntry> = names.into_iter().map(entry).collect();
+        show(&entries, anthropic, request.query_string())
+    });
+    match shown {
+        Ok(json) => HttpResponse::Ok().content_type("application/json").body(json),
+        Err(problem) => reply::http(worker.gateway.refuse(dialect, &problem)),
+    }
+}
+
+/// 2026-01-01: vendors give each model's birthday; the gateway has one date for all.
+const MODELS_CREATED_S: u64 = 1_767_225_600;
+
+/// A call of the control plane: over the local socket by the peer's user, else by an administrative key.
+pub(super) async fn administer(request: HttpRequest, payload: Payload) -> HttpResponse {
+    let worker = match worker(&request) {
+        Ok(worker) => worker,
+        Err(response) => return response,
+    };
+    match administered(worker, &request, payload).await {
+        Ok(answer) => reply::json(answer),
+        Err(problem) => reply::http(worker.gateway.refuse(Dialect::Chat, &problem)),
+    }
+}
+
+async fn administered(worker: &Worker, request: &HttpRequest, payload: Payload) -> Result<admin::AdminReply, Problem> {
+    let actor = actor(worker, request)?;
+    let body = call::body(payload, admin::BODY_BYTES_MAX, worker.gateway.limits().body_timeout_ms).await?;
+    admin::handle(&worker.control, &actor, request.method().as_str(), request.path(), request.query_string(), &body).await
+}
+
+/// Who administers here: the local peer, or the holder of an administrative key.
+pub(super) fn actor(worker: &Worker, request: &HttpRequest) -> Result<Actor, Problem> {
+    match call::local_actor(request) {
+        Some(actor) => Ok(actor),
+        None => auth::authenticate_admin(&worker.directory.load(), call::credential(request).as_deref()),
+    }
+}
+
+/// Everything else: an endpoint without a meter does not exist, and is never passed on.
+pub(super) async fn not_served(request: HttpRequest) -> HttpResponse {
+    let worker = match worker(&request) {
+        Ok(worker) => worker,
+        Err(response) => return response,
+    };
+    let path: String = request.path().chars().take(100).collect();
+    let problem = if path.starts_with("/v1/") {
+        let message = format!("{} {path} is not served by this gateway; it is not passed on, because it has no meter", request.method());
+        Problem::new(Word::NotSupported, message)
+    } else {
+        Problem::new(Word::NotFound, format!("there is nothing at {path}"))
+    };
+    reply::http(worker.gateway.refuse(app::dialect_of(&path), &problem))
+}

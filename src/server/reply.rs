@@ -1,0 +1,27 @@
+//! From a reply to HTTP. The one place where a refusal becomes a status.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use futures_util::stream::poll_fn;
+
+use crate::gateway::{Body, Reply};
+use crate::server::admin::AdminReply;
+
+pub(super) fn http(reply: Reply) -> HttpResponse {
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let mut response = HttpResponse::build(status);
+    for (name, value) in reply.headers {
+        response.append_header((name, value));
+    }
+    match reply.body {
+        Body::Whole(bytes) => response.body(bytes),
+        Body::Stream(mut pieces) => {
+            response.streaming(poll_fn(move |context| pieces.poll_recv(context).map(|piece| piece.map(Ok::<_, std::io::Error>))))
+        }
+    }
+}
+
+pub(super) fn json(reply: AdminReply) -> HttpResponse {
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
+    HttpResponse::build(status).content_type("application/json").body(reply.json)
+}

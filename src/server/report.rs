@@ -1,0 +1,326 @@
+//! Reports over HTTP: usage and requests as JSON. Money is a decimal string with all its digits, instants are RFC 3339 UTC;
+//! days and months are dates of the instance's zone.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::auth::directory::Directory;
+use crate::auth::grant::Grant;
+use crate::auth::role::{Actor, may};
+use crate::control::Control;
+use crate::control::reports::{Member, REQUESTS_DEFAULT, REQUESTS_MAX, Stretch, UsageQuery, UsageReport, UsageRow};
+use crate::domain::event::{CostLine, Settlement};
+use crate::domain::id::RequestId;
+use crate::domain::money::Money;
+use crate::domain::problem::Problem;
+use crate::domain::usage::Usage;
+use crate::domain::zone::Zone;
+use crate::server::admin::{AdminReply, parameters};
+use crate::server::shape::{List, instant};
+use crate::store::RollupSums;
+
+/// `GET /v1/usage?start=&end=&group_by=`
+pub async fn usage(control: &Control, actor: &Actor, query: &str) -> Result<AdminReply, Problem> {
+    let grant = Grant::for_actor(actor, may::ReadUsage)?;
+    let query = UsageQuery::parse(&parameters(query)?, control.zone(), control.now_ms())?;
+    let report = control.usage(&grant, &query).await?;
+    AdminReply::ok(&usage_json(&query, &report, control.zone(), &control.directory()))
+}
+
+/// `GET /v1/requests?limit=&before=`
+pub async fn requests(control: &Control, actor: &Actor, query: &str) -> Result<AdminReply, Problem> {
+    let grant = Grant::for_actor(actor, may::ReadUsage)?;
+    let (mut before, mut limit) = (None, REQUESTS_DEFAULT);
+    for (name, value) in parameters(query)? {
+        match name.as_str() {
+            "before" => {
+                let id = RequestId::parse(&value)
+                    .ok_or_else(|| Problem::invalid("`before` must be the id of a request").at("before"))?;
+                before = Some(id);
+            }
+            "limit" => {
+                let fits = value.parse().ok().filter(|limit| (1..=REQUESTS_MAX).contains(limit));
+                limit = fits.ok_or_else(|| Problem::invalid(format!("`limit` must be 1 to {REQUESTS_MAX}")).at("limit"))?;
+            }
+            _ => return Err(Problem::invalid("the list of requests takes `limit` and `before`")),
+        }
+    }
+    let page = control.requests(&grant, before, limit).await?;
+    AdminReply::ok(&List { data: page.records.iter().map(RequestJson::of).collect(), next: page.next.map(|id| id.to_string()) })
+}
+
+#[derive(Serialize)]
+struct UsageJson {
+    object: &'static str,
+    start: String,
+    end: String,
+    /// everything logged until then is counted; null: the newest requests may be missing
+    as_of: Option<String>,
+    total: Map<String, Value>,
+    data: Vec<Map<String, Value>>,
+    next: Option<String>,
+}
+
+fn usage_json(query: &UsageQuery, report: &UsageReport, zone: &Zone, directory: &Directory) -> UsageJson {
+    let row = |row: &UsageRow| {
+        let mut members = Map::new();
+        if let (Some(stretch), Some(start_ms)) = (query.stretch, row.stretch_start_ms) {
+            members.insert(stretch.word().to_owned(), stretch_label(stretch, start_ms, zone).into());
+        }
+        for (dimension, member) in query.dimensions.iter().zip(&row.members) {
+            insert_member(&mut members, dimension.word(), member, directory);
+        }
+        insert_sums(&mut members, &row.sums);
+        members
+    };
+    let mut total = Map::new();
+    insert_sums(&mut total, &report.total);
+    UsageJson {
+        object: "usage",
+        start: instant(query.start_ms),
+        end: instant(query.end_ms),
+        as_of: report.as_of_ms.map(instant),
+        total,
+        data: report.rows.iter().map(row).collect(),
+        next: None,
+    }
+}
+
+/// `2026-11-23T10:00:00Z`, `2026-11-23`, `2026-11`.
+fn stretch_label(stretch: Stretch, start_ms: u64, zone: &Zone) -> String {
+    match stretch {
+        Stretch::Hour => instant(start_ms),
+        Stretch::Day => zone.date(start_ms),
+        Stretch::Month => zone.date(start_ms).chars().take(7).collect(),
+    }
+}
+
+/// Tenants have their name beside their id.
+fn insert_member(members: &mut Map<String, Value>, word: &str, member: &Member, directory: &Directory) {
+    let (value, name) = match member {
+        Member::Provider(text) | Member::Model(text) => return drop(members.insert(word.to_owned(), text.as_str().into())),
+        Member::Status(status) => return drop(members.insert(word.to_owned(), status.word().into())),
+        Member::Team(id) => (id.map(|id| id.to_string()), id.and_then(|id| directory.team(id)).map(|team| &team.name)),
+        Member::Organization(id) => {
+            (id.map(|id| id.to_string()), id.and_then(|id| directory.organization(id)).map(|organization| &organization.name))
+        }
+        Member::Key(id) => (Some(id.to_string()), directory.key(*id).map(|caller| &caller.key.name)),
+    };
+    members.insert(word.to_owned(), value.into());
+    members.insert(format!("{word}_name"), name.map(String::as_str).into());
+}
+
+fn insert_sums(members: &mut Map<String, Value>, sums: &RollupSums) {
+    let counts = [
+        ("requests", sums.requests),
+        ("input_tokens", sums.tokens_in),
+        ("cached_tokens", sums.cached_in),
+        ("output_tokens", sums.tokens_out),
+    ];
+    members.extend(counts.map(|(name, count)| (name.to_owned(), Value::from(count))));
+    members.insert("cost_usd".to_owned(), sums.cost.to_string().into());
+}
+
+/// One attempt's record.
+#[derive(Serialize)]
+struct RequestJson<'a> {
+    id: String,
+    object: &'static str,
+    attempt: u8,
+    at: String,
+    organization: String,
+    team: String,
+    key: String,
+    model_asked: &'a str,
+    model: &'a str,
+    provider: &'a str,
+    dialect: &'a str,
+    stream: bool,
+    status: &'static str,
+    flags: Vec<&'static str>,
+    usage: Value,
+    cost_usd: String,
+    cost_lines: Vec<Value>,
+    ceiling_usd: String,
+    output_cap: Option<u64>,
+    /// null: no answer came
+    upstream_status: Option<u16>,
+    first_content_ms: Option<u64>,
+    total_ms: u64,
+}
+
+impl RequestJson<'_> {
+    fn of(record: &Settlement) -> RequestJson<'_> {
+        let (hold, subject) = (&record.hold, &record.hold.subject);
+        RequestJson {
+            id: hold.id.request.to_string(),
+            object: "request",
+            attempt: hold.id.attempt,
+            at: instant(hold.at_ms),
+            organization: subject.organization.to_string(),
+            team: subject.team.to_string(),
+            key: subject.key.to_string(),
+            model_asked: &subject.model_asked,
+            model: &subject.model,
+            provider: &subject.provider,
+            dialect: &subject.dialect,
+            stream: subject.streamed,
+            status: record.status.word(),
+            flags: record.flags.words().collect(),
+            usage: usage_of(&record.usage),
+            cost_usd: record.cost.to_string(),
+            cost_lines: record.lines.iter().map(cost_line).collect(),
+            ceiling_usd: hold.ceiling.to_string(),
+            output_cap: record.output_cap,
+            upstream_status: Some(record.upstream_status).filter(|status| *status != 0),
+            first_content_ms: record.first_content_ms,
+            total_ms: record.ended_ms.saturating_sub(hold.at_ms),
+        }
+    }
+}
+
+fn usage_of(usage: &Usage) -> Value {
+    let writes = [usage.cache_write_5m, usage.cache_write_1h, usage.cache_write_other];
+    json!({
+        "input_tokens": usage.in_total(),
+        "cached_tokens": usage.cache_read,
+        "cache_write_tokens": writes.into_iter().fold(0, u64::saturating_add),
+        "output_tokens": usage.out_total,
+        "reasoning_tokens": usage.reasoning,
+    })
+}
+
+fn cost_line(line: &CostLine) -> Value {
+    json!({
+        "class": line.class,
+        "count": line.count,
+        "rate_usd": Money::from_pico(i128::from(line.rate_pico)).to_string(),
+        "amount_usd": line.amount().to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::role::may;
+    use crate::control::harness::{House, NOW_MS, grant};
+    use crate::control::keys::NewVirtualKey;
+    use crate::control::teams::NewTeam;
+    use crate::control::terms::{Budgets, Models, Name};
+    use crate::domain::event::{Flags, Hold, HoldId, Status, Subject};
+    use crate::meter::{Claim, Ending};
+
+    async fn ask(house: &House, path: &str) -> Value {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let actor = Actor::Local { uid: 0 };
+        let reply = match path {
+            "usage" => usage(&house.control, &actor, query).await,
+            _ => requests(&house.control, &actor, query).await,
+        };
+        serde_json::from_str(&reply.expect("a report").json).expect("JSON")
+    }
+
+    async fn subject(house: &House, team: &str) -> Subject {
+        let name = Name::parse(team).expect("a name");
+        let new = NewTeam { name: name.clone(), organization: None, models: Models::default(), budgets: Budgets::default() };
+        house.control.create_team(&grant(may::ChangeTeams), new).await.expect("a team");
+        let (models, budgets) = (Models::default(), Budgets::default());
+        let new = NewVirtualKey { name, team: team.to_owned(), models, expires_ms: None, budgets };
+        let (key, _) = house.control.create_key(&grant(may::ChangeKeys), new).await.expect("a key");
+        Subject {
+            organization: key.record.organization,
+            team: key.record.team,
+            key: key.record.id,
+            model_asked: "fast".into(),
+            provider: "openai".into(),
+            model: "gpt-5.1".into(),
+            dialect: "chat".into(),
+            streamed: true,
+        }
+    }
+
+    /// One call that used 100 + 20 tokens at a micro-dollar each.
+    fn book(house: &House, subject: &Subject, at_ms: u64, unique: u128) {
+        let id = HoldId { request: RequestId::new(at_ms, unique), attempt: 1 };
+        let ceiling = Money::from_usd(1);
+        let hold = Hold { id, at_ms, subject: subject.clone(), ceiling, charges: Vec::new() };
+        house.ledger.hold(Claim { hold, budgets: &[] }).expect("no budget refuses");
+        let lines = ["input", "output"].map(|class| CostLine {
+            class,
+            count: if class == "input" { 100 } else { 20 },
+            rate_pico: 1_000_000,
+        });
+        let ending = Ending {
+            ended_ms: at_ms + 700,
+            status: Status::Ok,
+            flags: Flags::ESTIMATED,
+            usage: Usage { uncached_in: 60, cache_read: 40, out_total: 20, reasoning: 5, ..Usage::default() },
+            cost: lines.iter().map(CostLine::amount).sum(),
+            lines: lines.to_vec(),
+            output_cap: Some(256),
+            upstream_status: 200,
+            first_content_ms: Some(120),
+        };
+        house.ledger.settle(id, ending).expect("logged");
+    }
+
+    #[tokio::test]
+    async fn what_was_just_booked_is_in_the_next_report() {
+        let house = House::open().await;
+        let (engineering, support) = (subject(&house, "engineering").await, subject(&house, "support").await);
+        let yesterday_ms = NOW_MS - 86_400_000;
+        for (subject, at_ms, unique) in
+            [(&engineering, yesterday_ms, 1), (&engineering, NOW_MS, 2), (&support, NOW_MS, 3), (&engineering, NOW_MS, 4)]
+        {
+            book(&house, subject, at_ms, unique);
+        }
+        let report = ask(&house, "usage?group_by=day,team").await;
+        assert_eq!((&report["start"], &report["end"]), (&"2026-11-01T00:00:00Z".into(), &"2026-12-01T00:00:00Z".into()));
+        assert_eq!(report["as_of"], "2026-11-23T10:00:00Z");
+        let rows: Vec<[&Value; 4]> = report["data"]
+            .as_array()
+            .expect("rows")
+            .iter()
+            .map(|row| [&row["day"], &row["team_name"], &row["requests"], &row["cost_usd"]])
+            .collect();
+        let expected = [
+            json!(["2026-11-22", "engineering", 1, "0.00012"]),
+            json!(["2026-11-23", "engineering", 2, "0.00024"]),
+            json!(["2026-11-23", "support", 1, "0.00012"]),
+        ];
+        assert_eq!(json!(rows), json!(expected));
+        assert_eq!((&report["total"]["cost_usd"], &report["total"]["cached_tokens"]), (&"0.00048".into(), &160.into()));
+
+        let hours = ask(&house, "usage?start=2026-11-23T10:00:00Z&end=2026-11-23T10:30:00Z&group_by=hour,model,status").await;
+        let row = &hours["data"][0];
+        assert_eq!((&hours["end"], &row["hour"]), (&"2026-11-23T11:00:00Z".into(), &"2026-11-23T10:00:00Z".into()));
+        assert_eq!((&row["model"], &row["status"], &row["requests"]), (&"gpt-5.1".into(), &"ok".into(), &3.into()));
+        assert_eq!(ask(&house, "usage?group_by=month").await["data"][0]["month"], "2026-11");
+        assert_eq!(ask(&house, "usage?end=2026-11-23").await["total"]["requests"], 1);
+    }
+
+    #[tokio::test]
+    async fn requests_are_listed_newest_first_and_page_by_page() {
+        let house = House::open().await;
+        let subject = subject(&house, "engineering").await;
+        for unique in 1..=3 {
+            book(&house, &subject, NOW_MS + unique, u128::from(unique));
+        }
+        let page = ask(&house, "requests?limit=2").await;
+        let next = page["next"].as_str().expect("a next page");
+        assert_eq!(page["data"][1]["id"], next);
+        let request = &page["data"][0];
+        assert_eq!((&request["at"], &request["total_ms"]), (&"2026-11-23T10:00:00.003Z".into(), &700.into()));
+        assert_eq!((&request["flags"], &request["cost_usd"]), (&json!(["estimated"]), &"0.00012".into()));
+        assert_eq!(
+            request["usage"],
+            json!({ "input_tokens": 100, "cached_tokens": 40, "cache_write_tokens": 0, "output_tokens": 20, "reasoning_tokens": 5 })
+        );
+        assert_eq!(
+            request["cost_lines"][0],
+            json!({ "class": "input", "count": 100, "rate_usd": "0.000001", "amount_usd": "0.0001" })
+        );
+        let last = ask(&house, &format!("requests?limit=2&before={next}")).await;
+        assert_eq!((last["data"].as_array().map(Vec::len), &last["next"]), (Some(1), &Value::Null));
+    }
+}

@@ -1,0 +1,219 @@
+//! The JSON of the control plane's nouns. Money is a decimal string with all its digits, instants are RFC 3339 UTC; a
+//! secret only where `key` is given, in the answer to its creation.
+
+use serde::Serialize;
+
+use crate::control::keys::Verdict;
+use crate::control::{BudgetStanding, WithBudgets};
+use crate::domain::pattern::Pattern;
+use crate::domain::secret::Secret;
+use crate::domain::tenant::{AdminKey, Organization, Team, VirtualKey};
+use crate::domain::zone::Zone;
+
+/// `next` is where the following page begins; `null`: there is none.
+#[derive(Serialize)]
+pub(super) struct List<T> {
+    pub data: Vec<T>,
+    pub next: Option<String>,
+}
+
+impl<T> List<T> {
+    pub fn of(data: impl Iterator<Item = T>) -> List<T> {
+        List { data: data.collect(), next: None }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct BudgetJson<'a> {
+    id: String,
+    limit: String,
+    period: &'static str,
+    action: &'static str,
+    model: Option<&'a str>,
+    spent: Option<String>,
+    held: Option<String>,
+    remaining: Option<String>,
+    resets_at: Option<String>,
+}
+
+impl BudgetJson<'_> {
+    pub fn of(BudgetStanding { budget, standing }: &BudgetStanding) -> BudgetJson<'_> {
+        let standing = standing.as_ref();
+        BudgetJson {
+            id: budget.id.to_string(),
+            limit: standing.map_or(budget.limit, |standing| standing.limit).to_string(),
+            period: budget.period.word(),
+            action: budget.action.word(),
+            model: budget.model.as_ref().map(Pattern::as_str),
+            spent: standing.map(|standing| standing.settled.to_string()),
+            held: standing.map(|standing| standing.held.to_string()),
+            remaining: standing.map(|standing| standing.remaining().to_string()),
+            resets_at: standing.and_then(|standing| standing.resets_at_ms).map(instant),
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct OrganizationJson<'a> {
+    id: String,
+    object: &'static str,
+    name: &'a str,
+    budgets: Vec<BudgetJson<'a>>,
+    created_at: String,
+}
+
+impl OrganizationJson<'_> {
+    pub fn of(WithBudgets { record, budgets }: &WithBudgets<Organization>) -> OrganizationJson<'_> {
+        OrganizationJson {
+            id: record.id.to_string(),
+            object: "organization",
+            name: &record.name,
+            budgets: budgets.iter().map(BudgetJson::of).collect(),
+            created_at: instant(record.created_ms),
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct TeamJson<'a> {
+    id: String,
+    object: &'static str,
+    name: &'a str,
+    organization: String,
+    models: Vec<&'a str>,
+    budgets: Vec<BudgetJson<'a>>,
+    created_at: String,
+}
+
+impl TeamJson<'_> {
+    pub fn of(WithBudgets { record, budgets }: &WithBudgets<Team>) -> TeamJson<'_> {
+        TeamJson {
+            id: record.id.to_string(),
+            object: "team",
+            name: &record.name,
+            organization: record.organization.to_string(),
+            models: record.models.iter().map(Pattern::as_str).collect(),
+            budgets: budgets.iter().map(BudgetJson::of).collect(),
+            created_at: instant(record.created_ms),
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct KeyJson<'a> {
+    id: String,
+    object: &'static str,
+    /// only in the answer to its creation
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    name: &'a str,
+    team: String,
+    organization: String,
+    models: Vec<&'a str>,
+    expires_at: Option<String>,
+    disabled: bool,
+    hint: &'a str,
+    budgets: Vec<BudgetJson<'a>>,
+    created_at: String,
+}
+
+impl<'k> KeyJson<'k> {
+    pub fn showing(self, secret: &'k Secret) -> KeyJson<'k> {
+        KeyJson { key: Some(secret.expose()), ..self }
+    }
+
+    pub fn of(WithBudgets { record, budgets }: &'k WithBudgets<VirtualKey>) -> KeyJson<'k> {
+        KeyJson::parts(record, budgets)
+    }
+
+    fn parts(record: &'k VirtualKey, budgets: &'k [BudgetStanding]) -> KeyJson<'k> {
+        KeyJson {
+            id: record.id.to_string(),
+            object: "key",
+            key: None,
+            name: &record.name,
+            team: record.team.to_string(),
+            organization: record.organization.to_string(),
+            models: record.models.iter().map(Pattern::as_str).collect(),
+            expires_at: record.expires_ms.map(instant),
+            disabled: record.disabled,
+            hint: &record.hint,
+            budgets: budgets.iter().map(BudgetJson::of).collect(),
+            created_at: instant(record.created_ms),
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct AdminKeyJson<'a> {
+    id: String,
+    object: &'static str,
+    /// only in the answer to its creation
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    name: &'a str,
+    disabled: bool,
+    hint: &'a str,
+    created_at: String,
+}
+
+impl<'k> AdminKeyJson<'k> {
+    pub fn showing(self, secret: &'k Secret) -> AdminKeyJson<'k> {
+        AdminKeyJson { key: Some(secret.expose()), ..self }
+    }
+
+    pub fn of(admin: &'k AdminKey) -> AdminKeyJson<'k> {
+        AdminKeyJson {
+            id: admin.id.to_string(),
+            object: "admin_key",
+            key: None,
+            name: &admin.name,
+            disabled: admin.disabled,
+            hint: &admin.hint,
+            created_at: instant(admin.created_ms),
+        }
+    }
+}
+
+/// What a key is good for: `kind` is `virtual`, `administrative` or null; a refusal has the word and message of the call.
+#[derive(Default, Serialize)]
+pub(super) struct VerdictJson<'a> {
+    object: &'static str,
+    valid: bool,
+    kind: Option<&'static str>,
+    code: Option<&'static str>,
+    message: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<KeyJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    team_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admin_key: Option<String>,
+    /// the configured models that it may call
+    models: &'a [String],
+}
+
+impl VerdictJson<'_> {
+    pub fn of(verdict: &Verdict) -> VerdictJson<'_> {
+        let shape = VerdictJson { object: "key_verification", valid: true, ..VerdictJson::default() };
+        match verdict {
+            Verdict::Virtual { caller, budgets, models } => VerdictJson {
+                kind: Some("virtual"),
+                key: Some(KeyJson::parts(&caller.key, &budgets.budgets)),
+                team_name: Some(&caller.team.name),
+                models,
+                ..shape
+            },
+            Verdict::Administrative { id, .. } => {
+                VerdictJson { kind: Some("administrative"), admin_key: Some(id.to_string()), ..shape }
+            }
+            Verdict::Refused(problem) => {
+                VerdictJson { valid: false, code: Some(problem.word.as_str()), message: Some(&problem.message), ..shape }
+            }
+        }
+    }
+}
+
+pub(super) fn instant(at_ms: u64) -> String {
+    Zone::utc().rfc3339(at_ms)
+}

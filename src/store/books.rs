@@ -1,0 +1,206 @@
+//! Booking: a batch of the log's records becomes usage records, balances and roll-ups in one transaction, each row written
+//! once however many records touch it. It only adds amounts that stand in the records.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
+
+use crate::domain::event::{Charge, Event, Hold, HoldId, Settlement};
+use crate::domain::id::BudgetId;
+use crate::domain::money::Money;
+use crate::domain::zone::{Window, Zone};
+use crate::store::codec::{Stored, status_number};
+use crate::store::log::Replay;
+use crate::store::table::{self, BALANCES, DAYS, HOURS, META, OPEN_HOLDS, RECORDS, RollupTable};
+use crate::store::{Recovered, RollupKey, RollupSums, StoreError};
+
+/// What a batch comes to, row by row.
+#[derive(Default)]
+struct Fold<'a> {
+    settlements: Vec<&'a Settlement>,
+    balances: BTreeMap<Charge, Money>,
+    hours: BTreeMap<RollupKey, RollupSums>,
+    days: BTreeMap<RollupKey, RollupSums>,
+    opened: BTreeMap<HoldId, &'a Hold>,
+    /// ended here, begun in an earlier batch
+    closed: BTreeSet<HoldId>,
+}
+
+/// Books a batch durably. The batch must follow what is booked already, without a gap.
+pub(super) fn book(database: &Database, batch: &[(u64, Event)], zone: &Zone) -> Result<(), StoreError> {
+    let Some((last, _)) = batch.last() else { return Ok(()) };
+    let fold = fold(batch, zone);
+    let transaction = table::begin(database)?;
+    write_records(&transaction, &fold)?;
+    write_holds(&transaction, &fold)?;
+    write_balances(&transaction, &fold)?;
+    write_rollups(&transaction, HOURS, &fold.hours)?;
+    write_rollups(&transaction, DAYS, &fold.days)?;
+    transaction.open_table(META)?.insert("applied", last)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+fn fold<'a>(batch: &'a [(u64, Event)], zone: &Zone) -> Fold<'a> {
+    let mut fold = Fold::default();
+    let mut hour = Window { start_ms: 0, end_ms: 0 };
+    let mut day = hour;
+    for (_, event) in batch {
+        match event {
+            Event::Hold(hold) => {
+                fold.opened.insert(hold.id, hold);
+            }
+            Event::Progress { .. } => {}
+            Event::Release { id, .. } => fold.close(*id),
+            Event::Settle(settlement) => {
+                let at_ms = settlement.hold.at_ms;
+                if !hour.holds(at_ms) {
+                    hour = zone.hour(at_ms);
+                }
+                if !day.holds(at_ms) {
+                    day = zone.day(at_ms);
+                }
+                fold.settle(settlement, hour, day);
+            }
+        }
+    }
+    fold
+}
+
+impl<'a> Fold<'a> {
+    fn close(&mut self, id: HoldId) {
+        if self.opened.remove(&id).is_none() {
+            self.closed.insert(id);
+        }
+    }
+
+    fn settle(&mut self, settlement: &'a Settlement, hour: Window, day: Window) {
+        self.close(settlement.hold.id);
+        for charge in &settlement.hold.charges {
+            let balance = self.balances.entry(*charge).or_default();
+            *balance = balance.plus(settlement.cost);
+        }
+        let sums = sums(settlement);
+        self.hours.entry(rollup_key(settlement, hour.start_ms)).or_default().add(&sums);
+        self.days.entry(rollup_key(settlement, day.start_ms)).or_default().add(&sums);
+        self.settlements.push(settlement);
+    }
+}
+
+fn rollup_key(settlement: &Settlement, start_ms: u64) -> RollupKey {
+    let subject = &settlement.hold.subject;
+    RollupKey {
+        start_ms,
+        key: subject.key,
+        model_asked: subject.model_asked.clone(),
+        provider: subject.provider.clone(),
+        model: subject.model.clone(),
+        status: settlement.status,
+    }
+}
+
+fn sums(settlement: &Settlement) -> RollupSums {
+    RollupSums {
+        requests: 1,
+        tokens_in: settlement.usage.in_total(),
+        cached_in: settlement.usage.cache_read,
+        tokens_out: settlement.usage.out_total,
+        cost: settlement.cost,
+    }
+}
+
+fn write_records(transaction: &WriteTransaction, fold: &Fold<'_>) -> Result<(), StoreError> {
+    let mut records = transaction.open_table(RECORDS)?;
+    for settlement in &fold.settlements {
+        let id = settlement.hold.id;
+        records.insert((id.request.0, id.attempt), settlement.encode()?.as_slice())?;
+    }
+    Ok(())
+}
+
+fn write_holds(transaction: &WriteTransaction, fold: &Fold<'_>) -> Result<(), StoreError> {
+    let mut open = transaction.open_table(OPEN_HOLDS)?;
+    for id in &fold.closed {
+        open.remove((id.request.0, id.attempt))?;
+    }
+    for (id, hold) in &fold.opened {
+        open.insert((id.request.0, id.attempt), hold.encode()?.as_slice())?;
+    }
+    Ok(())
+}
+
+fn write_balances(transaction: &WriteTransaction, fold: &Fold<'_>) -> Result<(), StoreError> {
+    let mut balances = transaction.open_table(BALANCES)?;
+    for (charge, added) in &fold.balances {
+        let key = (charge.budget.0, charge.window_start_ms);
+        let settled = match balances.get(key)? {
+            Some(bytes) => Money::decode(bytes.value())?,
+            None => Money::ZERO,
+        };
+        balances.insert(key, settled.plus(*added).encode()?.as_slice())?;
+    }
+    Ok(())
+}
+
+fn write_rollups(
+    transaction: &WriteTransaction,
+    table: RollupTable,
+    rows: &BTreeMap<RollupKey, RollupSums>,
+) -> Result<(), StoreError> {
+    let mut rollups = transaction.open_table(table)?;
+    for (row, added) in rows {
+        let status = status_number(row.status);
+        let key = (row.start_ms, row.key.0, row.model_asked.as_str(), row.provider.as_str(), row.model.as_str(), status);
+        let mut sums = match rollups.get(key)? {
+            Some(bytes) => RollupSums::decode(bytes.value())?,
+            None => RollupSums::default(),
+        };
+        sums.add(added);
+        rollups.insert(key, sums.encode()?.as_slice())?;
+    }
+    Ok(())
+}
+
+/// The state as of the last record of the log: the books plus what is not booked yet.
+pub(super) fn recover(database: &Database, replay: &Replay) -> Result<Recovered, StoreError> {
+    let read = database.begin_read()?;
+    let mut holds: HashMap<HoldId, Hold> = HashMap::new();
+    for row in read.open_table(OPEN_HOLDS)?.iter()? {
+        let hold = Hold::decode(row?.1.value())?;
+        holds.insert(hold.id, hold);
+    }
+    let mut balances: HashMap<Charge, Money> = HashMap::new();
+    for row in read.open_table(BALANCES)?.iter()? {
+        let (key, bytes) = row?;
+        let (budget, window_start_ms) = key.value();
+        balances.insert(Charge { budget: BudgetId(budget), window_start_ms }, Money::decode(bytes.value())?);
+    }
+    let mut ended: HashSet<HoldId> = HashSet::new();
+    for (_, event) in &replay.events {
+        match event {
+            Event::Hold(hold) => {
+                holds.insert(hold.id, hold.clone());
+            }
+            Event::Release { id, .. } => {
+                ended.insert(*id);
+            }
+            Event::Settle(settlement) => {
+                ended.insert(settlement.hold.id);
+                for charge in &settlement.hold.charges {
+                    let balance = balances.entry(*charge).or_default();
+                    *balance = balance.plus(settlement.cost);
+                }
+            }
+            Event::Progress { .. } => {}
+        }
+    }
+    holds.retain(|id, _| !ended.contains(id));
+    let mut holds: Vec<Hold> = holds.into_values().collect();
+    holds.sort_by_key(|hold| hold.id);
+    Ok(Recovered {
+        holds,
+        balances: balances.into_iter().collect(),
+        remarks: replay.remarks.clone(),
+        replayed: replay.events.len() as u64,
+    })
+}

@@ -1,0 +1,148 @@
+//! The disk as the store needs it: a few files in one folder. Tests put another disk under the log and the books, one
+//! that stalls, fails, tears or forgets.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Files by their name below the data folder, such as `ledger/0001.log`.
+pub trait Disk: Send + Sync + 'static {
+    /// Opens for reading and writing, creating what is not there.
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
+    fn exists(&self, name: &str) -> bool;
+    /// The names of the files in a folder, sorted; an absent folder is empty.
+    fn names(&self, folder: &str) -> io::Result<Vec<String>>;
+    fn remove(&self, name: &str) -> io::Result<()>;
+    /// Makes created and removed names last.
+    fn sync_folder(&self, folder: &str) -> io::Result<()>;
+    fn free_mb(&self) -> io::Result<u64>;
+}
+
+/// One open file, written at offsets.
+pub trait DiskFile: Send + Sync + 'static {
+    fn len(&self) -> io::Result<u64>;
+    fn set_len(&self, len: u64) -> io::Result<()>;
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()>;
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    fn sync_data(&self) -> io::Result<()>;
+}
+
+/// The real folder, locked for as long as this value lives.
+pub struct FolderDisk {
+    folder: PathBuf,
+    _lock: File,
+}
+
+impl FolderDisk {
+    /// Creates the folder (0700) if need be and takes its lock, so that two processes never write the same books.
+    pub fn lock(folder: &Path) -> io::Result<FolderDisk> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let lock =
+            OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(folder.join("lock"))?;
+        lock.try_lock().map_err(|_| {
+            let message = format!("{} is in use by another gatekeeper process; stop it first", folder.display());
+            io::Error::new(io::ErrorKind::ResourceBusy, message)
+        })?;
+        Ok(FolderDisk { folder: folder.to_owned(), _lock: lock })
+    }
+}
+
+impl Disk for FolderDisk {
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let path = self.folder.join(name);
+        if let Some(parent) = path.parent() {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+        }
+        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(path)?;
+        Ok(Arc::new(RealFile(file)))
+    }
+
+    fn exists(&self, name: &str) -> bool {
+        self.folder.join(name).exists()
+    }
+
+    fn names(&self, folder: &str) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(self.folder.join(folder)) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            names.push(entry?.file_name().to_string_lossy().into_owned());
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.folder.join(name))
+    }
+
+    fn sync_folder(&self, folder: &str) -> io::Result<()> {
+        File::open(self.folder.join(folder))?.sync_all()
+    }
+
+    fn free_mb(&self) -> io::Result<u64> {
+        let figures = rustix::fs::statvfs(&self.folder)?;
+        Ok(figures.f_bavail.saturating_mul(figures.f_frsize) / (1024 * 1024))
+    }
+}
+
+struct RealFile(File);
+
+impl DiskFile for RealFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(into, offset)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+}
+
+/// redb on the same disk as the log.
+pub(super) struct Backend(pub Arc<dyn DiskFile>);
+
+impl fmt::Debug for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Backend")
+    }
+}
+
+impl redb::StorageBackend for Backend {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read_at(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write_at(offset, data)
+    }
+}

@@ -1,0 +1,321 @@
+//! The ledger's door to the log, shared with the writer: what is appended here is written at once, and handed on to be
+//! synced and booked. Three numbers, always applied ≤ synced ≤ written.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use crate::domain::event::Event;
+use crate::store::codec::Stored;
+use crate::store::log::{Log, RECORD_BYTES_MAX, Segment};
+use crate::store::{Options, StoreError};
+
+/// What a hold sets aside in the log for its own settlement.
+const SETTLEMENT_RESERVE: u64 = 4096;
+/// Records that may wait to be booked before new holds are refused: some 100 MB, an hour of a broken disk at 50 a second.
+const BACKLOG_MAX: usize = 200_000;
+/// Operations of one commit, and how long a commit waits for more of them.
+const BATCH: usize = 512;
+const BATCH_MAX: usize = 4096;
+const LINGER: Duration = Duration::from_millis(20);
+
+/// A change of the control plane, run by the writer in a transaction of its own.
+pub(super) type Job = Box<dyn FnOnce(Result<&redb::Database, StoreError>) + Send>;
+
+/// Why a record was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotLogged {
+    #[error("the ledger's log cannot be written: {0}")]
+    Failed(String),
+    #[error("the disk is nearly full; free some space, new requests are taken again by themselves")]
+    DiskLow,
+    #[error("the books are {0} records behind the log; new requests are taken again when they have caught up")]
+    Behind(usize),
+    #[error("the ledger is closing")]
+    Closing,
+}
+
+/// How the log stands, for metrics and readiness.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JournalFigures {
+    pub written: u64,
+    pub synced: u64,
+    pub applied: u64,
+    pub unsynced_ms: u64,
+    pub backlog: usize,
+    pub disk_low: bool,
+    /// the books could not be written at the last try
+    pub books_failing: bool,
+}
+
+pub struct Journal {
+    inner: Mutex<Inner>,
+    work: Condvar,
+    synced: watch::Sender<u64>,
+    applied: watch::Sender<u64>,
+    wait_for_disk: bool,
+}
+
+struct Inner {
+    log: Log,
+    backlog: VecDeque<(u64, Event)>,
+    jobs: VecDeque<Job>,
+    open_holds: u64,
+    oldest_unsynced: Option<Instant>,
+    oldest_unbooked: Option<Instant>,
+    fresh_wanted: bool,
+    disk_low: bool,
+    books_failing: bool,
+    stopping: bool,
+}
+
+/// What the writer is to do next.
+pub(super) struct Step {
+    /// book what is synced, not only sync
+    pub book: bool,
+    pub jobs: Vec<Job>,
+    pub prepare: Option<u32>,
+}
+
+impl Journal {
+    pub(super) fn new(log: Log, replayed: Vec<(u64, Event)>, applied: u64, open_holds: usize, options: &Options) -> Journal {
+        let waiting = (!replayed.is_empty()).then(Instant::now);
+        let (synced, _) = watch::channel(log.synced());
+        Journal {
+            inner: Mutex::new(Inner {
+                log,
+                backlog: replayed.into(),
+                jobs: VecDeque::new(),
+                open_holds: open_holds as u64,
+                oldest_unsynced: waiting,
+                oldest_unbooked: waiting,
+                fresh_wanted: false,
+                disk_low: false,
+                books_failing: false,
+                stopping: false,
+            }),
+            work: Condvar::new(),
+            synced,
+            applied: watch::channel(applied).0,
+            wait_for_disk: options.wait_for_disk,
+        }
+    }
+
+    /// Writes a record and hands it on; the number is its place in the log. The caller's own lock makes this and its
+    /// change in memory one step.
+    pub fn append(&self, event: Event) -> Result<u64, NotLogged> {
+        let payload = event.encode().map_err(|error| NotLogged::Failed(error.to_string()))?;
+        if payload.len() > RECORD_BYTES_MAX {
+            return Err(NotLogged::Failed(format!("a record of {} bytes is longer than {RECORD_BYTES_MAX}", payload.len())));
+        }
+        let mut inner = self.lock();
+        if matches!(event, Event::Hold(_)) {
+            inner.admits(payload.len() as u64)?;
+        }
+        let sequence = inner.log.append(&payload).map_err(|error| NotLogged::Failed(error.to_string()))?;
+        match event {
+            Event::Hold(_) => inner.open_holds += 1,
+            Event::Settle(_) | Event::Release { .. } => inner.open_holds = inner.open_holds.saturating_sub(1),
+            Event::Progress { .. } => {}
+        }
+        inner.backlog.push_back((sequence, event));
+        inner.oldest_unsynced.get_or_insert_with(Instant::now);
+        let first = inner.oldest_unbooked.is_none();
+        inner.oldest_unbooked.get_or_insert_with(Instant::now);
+        if first || self.wait_for_disk || inner.backlog.len() == BATCH {
+            self.work.notify_one();
+        }
+        Ok(sequence)
+    }
+
+    /// Returns once a record may be acted on: at once, or when it is on disk, as `ledger.sync` says. The caller sets
+    /// the deadline.
+    pub async fn settled(&self, sequence: u64) {
+        if self.wait_for_disk {
+            reached(&self.synced, sequence).await;
+        }
+    }
+
+    /// Returns once everything written by now is in the books. The caller sets the deadline.
+    pub async fn booked(&self) {
+        let written = {
+            let mut inner = self.lock();
+            inner.fresh_wanted = true;
+            inner.log.written()
+        };
+        self.work.notify_one();
+        reached(&self.applied, written).await;
+    }
+
+    pub fn figures(&self) -> JournalFigures {
+        let inner = self.lock();
+        JournalFigures {
+            written: inner.log.written(),
+            synced: inner.log.synced(),
+            applied: *self.applied.borrow(),
+            unsynced_ms: inner.oldest_unsynced.map_or(0, |since| since.elapsed().as_millis() as u64),
+            backlog: inner.backlog.len(),
+            disk_low: inner.disk_low,
+            books_failing: inner.books_failing,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // ---- for the writer
+
+    pub(super) fn submit(&self, job: Job) -> Result<(), StoreError> {
+        let mut inner = self.lock();
+        if inner.stopping {
+            return Err(StoreError::Closed);
+        }
+        inner.jobs.push_back(job);
+        self.work.notify_one();
+        Ok(())
+    }
+
+    pub(super) fn stop(&self) {
+        self.lock().stopping = true;
+        self.work.notify_one();
+    }
+
+    /// Waits for work; `None` when everything is done and the store is closing. `not_before`: after a failed commit the
+    /// books are left alone until then, while the log goes on being synced.
+    pub(super) fn next_step(&self, not_before: Option<Instant>) -> Option<Step> {
+        let mut inner = self.lock();
+        loop {
+            let now = Instant::now();
+            let held_off = not_before.is_some_and(|until| now < until);
+            if inner.stopping && inner.jobs.is_empty() && (inner.backlog.is_empty() || held_off) {
+                return None;
+            }
+            let due = inner.due(now) && !held_off;
+            let sync_now = self.wait_for_disk && inner.oldest_unsynced.is_some();
+            if due || sync_now || !inner.jobs.is_empty() {
+                if due {
+                    inner.fresh_wanted = false;
+                }
+                return Some(Step { book: due, jobs: inner.jobs.drain(..).collect(), prepare: inner.log.wants_ready() });
+            }
+            let until =
+                [not_before.filter(|_| held_off), inner.oldest_unbooked.map(|since| since + LINGER).filter(|_| !held_off)];
+            let wait =
+                until.into_iter().flatten().min().map_or(Duration::from_secs(1), |until| until.saturating_duration_since(now));
+            inner = self.work.wait_timeout(inner, wait.max(Duration::from_micros(50))).unwrap_or_else(PoisonError::into_inner).0;
+            if inner.backlog.is_empty() && inner.jobs.is_empty() && !inner.stopping && inner.oldest_unsynced.is_none() {
+                // an idle second: let the writer look at the disk
+                if wait >= Duration::from_secs(1) {
+                    return Some(Step { book: false, jobs: Vec::new(), prepare: inner.log.wants_ready() });
+                }
+            }
+        }
+    }
+
+    /// Syncs what is written, outside the lock, so that a stalled disk stops nobody.
+    pub(super) fn sync(&self) -> std::io::Result<()> {
+        let (files, upto) = {
+            let mut inner = self.lock();
+            if inner.log.synced() >= inner.log.written() {
+                return Ok(());
+            }
+            inner.log.to_sync()
+        };
+        let begun = Instant::now();
+        for file in &files {
+            if let Err(error) = file.sync_data() {
+                self.write_again()?;
+                return Err(error);
+            }
+        }
+        let mut inner = self.lock();
+        inner.log.mark_synced(upto, files.len());
+        inner.oldest_unsynced = (inner.log.written() > upto).then_some(begun);
+        drop(inner);
+        self.synced.send_replace(upto);
+        Ok(())
+    }
+
+    /// A failed sync is never retried on its file: what it did not cover goes into a new segment.
+    fn write_again(&self) -> std::io::Result<()> {
+        let mut inner = self.lock();
+        let Inner { log, backlog, .. } = &mut *inner;
+        let payloads: Vec<(u64, Vec<u8>)> =
+            backlog.iter().filter_map(|(sequence, event)| Some((*sequence, event.encode().ok()?))).collect();
+        log.write_again(payloads.iter().map(|(sequence, payload)| (*sequence, payload.as_slice())))
+    }
+
+    /// Takes the next synced records out of the backlog.
+    pub(super) fn take_batch(&self) -> Vec<(u64, Event)> {
+        let mut inner = self.lock();
+        let synced = inner.log.synced();
+        let count = inner.backlog.iter().take(BATCH_MAX).take_while(|(sequence, _)| *sequence <= synced).count();
+        inner.backlog.drain(..count).collect()
+    }
+
+    /// Puts a batch back whose commit failed.
+    pub(super) fn put_back(&self, batch: Vec<(u64, Event)>) {
+        let mut inner = self.lock();
+        for entry in batch.into_iter().rev() {
+            inner.backlog.push_front(entry);
+        }
+        inner.books_failing = true;
+    }
+
+    /// Everything up to `applied` is in the books: returns the files that are no longer needed.
+    pub(super) fn mark_applied(&self, applied: u64) -> Vec<String> {
+        let mut inner = self.lock();
+        inner.books_failing = false;
+        inner.oldest_unbooked = (!inner.backlog.is_empty()).then(Instant::now);
+        let gone = inner.log.retire(applied);
+        drop(inner);
+        self.applied.send_replace(applied);
+        gone
+    }
+
+    /// Hands over a prepared segment; the name of one that is not wanted any more comes back.
+    pub(super) fn put_ready(&self, segment: Segment) -> Option<String> {
+        self.lock().log.put_ready(segment)
+    }
+
+    pub(super) fn set_disk_low(&self, low: bool) {
+        self.lock().disk_low = low;
+    }
+}
+
+impl Inner {
+    /// Whether a new hold may be logged: its settlement must find room too.
+    fn admits(&mut self, payload: u64) -> Result<(), NotLogged> {
+        if self.stopping {
+            return Err(NotLogged::Closing);
+        }
+        if self.disk_low {
+            return Err(NotLogged::DiskLow);
+        }
+        if self.backlog.len() >= BACKLOG_MAX {
+            return Err(NotLogged::Behind(self.backlog.len()));
+        }
+        let wanted = (self.open_holds + 1) * SETTLEMENT_RESERVE + payload;
+        if self.log.room() < wanted {
+            self.log.make_ready().map_err(|error| NotLogged::Failed(error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    fn due(&self, now: Instant) -> bool {
+        !self.backlog.is_empty()
+            && (self.stopping
+                || self.fresh_wanted
+                || !self.jobs.is_empty()
+                || self.backlog.len() >= BATCH
+                || self.oldest_unbooked.is_none_or(|since| now.duration_since(since) >= LINGER))
+    }
+}
+
+async fn reached(number: &watch::Sender<u64>, sequence: u64) {
+    // the sender lives as long as the journal, so an error cannot come
+    let _ = number.subscribe().wait_for(|reached| *reached >= sequence).await;
+}

@@ -1,0 +1,72 @@
+//! Reads for reports: usage records by time, roll-ups by range. A read transaction never outlives its call.
+
+use std::time::Duration;
+
+use redb::{ReadableDatabase, ReadableTable};
+
+use crate::domain::event::{Charge, Settlement};
+use crate::domain::id::{BudgetId, KeyId, RequestId};
+use crate::domain::money::Money;
+use crate::store::codec::{Stored, status_of};
+use crate::store::table::{BALANCES, DAYS, HOURS, RECORDS};
+use crate::store::{Grain, RollupKey, RollupSums, Store, StoreError};
+
+impl Store {
+    /// Visits the roll-ups whose period begins in `from_ms..to_ms`, in order of time. Returns how many rows were read.
+    pub fn rollups(
+        &self,
+        grain: Grain,
+        from_ms: u64,
+        to_ms: u64,
+        mut visit: impl FnMut(&RollupKey, &RollupSums),
+    ) -> Result<u64, StoreError> {
+        let read = self.database.open()?.begin_read()?;
+        let table = read.open_table(match grain {
+            Grain::Hour => HOURS,
+            Grain::Day => DAYS,
+        })?;
+        let mut rows = 0;
+        for row in table.range((from_ms, 0, "", "", "", 0)..(to_ms.max(from_ms), 0, "", "", "", 0))? {
+            let (key, sums) = row?;
+            let (start_ms, id, model_asked, provider, model, status) = key.value();
+            let key = RollupKey {
+                start_ms,
+                key: KeyId(id),
+                model_asked: model_asked.to_owned(),
+                provider: provider.to_owned(),
+                model: model.to_owned(),
+                status: status_of(status).map_err(|reason| StoreError::Record { kind: RollupSums::KIND, reason })?,
+            };
+            visit(&key, &RollupSums::decode(sums.value())?);
+            rows += 1;
+        }
+        Ok(rows)
+    }
+
+    /// Usage records, newest first, of requests admitted before the given one.
+    pub fn requests(&self, before: Option<RequestId>, limit: usize) -> Result<Vec<Settlement>, StoreError> {
+        let read = self.database.open()?.begin_read()?;
+        let table = read.open_table(RECORDS)?;
+        let end = before.map_or(u128::MAX, |before| before.0);
+        table.range(..(end, 0))?.rev().take(limit).map(|row| Settlement::decode(row?.1.value())).collect()
+    }
+
+    /// The settled amount of every budget window, as booked.
+    pub fn balances(&self) -> Result<Vec<(Charge, Money)>, StoreError> {
+        let read = self.database.open()?.begin_read()?;
+        let table = read.open_table(BALANCES)?;
+        table
+            .iter()?
+            .map(|row| {
+                let (key, bytes) = row?;
+                let (budget, window_start_ms) = key.value();
+                Ok((Charge { budget: BudgetId(budget), window_start_ms }, Money::decode(bytes.value())?))
+            })
+            .collect()
+    }
+
+    /// Waits until what was logged by now is in the books; `false` if that took longer than `wait_ms`.
+    pub async fn applied_now(&self, wait_ms: u64) -> bool {
+        tokio::time::timeout(Duration::from_millis(wait_ms), self.journal.booked()).await.is_ok()
+    }
+}

@@ -1,0 +1,254 @@
+//! All tables of `gatekeeper.redb`, its schema number, and how it is opened. A newer schema is refused before anything is
+//! written.
+
+use redb::{Database, ReadableDatabase, TableDefinition, TableError, WriteTransaction};
+
+use crate::store::disk::Backend;
+use crate::store::{Options, StoreError};
+
+pub(super) const FILE: &str = "gatekeeper.redb";
+/// Raised with every change of the tables or of what their keys mean.
+const SCHEMA: u64 = 1;
+/// redb's own default would be 1 GiB.
+const CACHE_BYTES: usize = 32 * 1024 * 1024;
+
+/// name → number: `schema`, `applied`, `next_id`, `generation`, `instance_high`, `instance_low`
+pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+pub(super) const ORGANIZATIONS: TableDefinition<u64, &[u8]> = TableDefinition::new("organizations");
+pub(super) const TEAMS: TableDefinition<u64, &[u8]> = TableDefinition::new("teams");
+pub(super) const KEYS: TableDefinition<u64, &[u8]> = TableDefinition::new("keys");
+pub(super) const ADMIN_KEYS: TableDefinition<u64, &[u8]> = TableDefinition::new("admin_keys");
+pub(super) const BUDGETS: TableDefinition<u64, &[u8]> = TableDefinition::new("budgets");
+/// (scope, name) that is taken
+pub(super) const NAMES: TableDefinition<(&str, &str), ()> = TableDefinition::new("names");
+/// sequence → event as a JSON line
+pub(super) const AUDIT: TableDefinition<u64, &str> = TableDefinition::new("audit");
+/// (request, attempt) → usage record
+pub(super) const RECORDS: TableDefinition<(u128, u8), &[u8]> = TableDefinition::new("records");
+/// (request, attempt) → hold that was open at the last commit
+pub(super) const OPEN_HOLDS: TableDefinition<(u128, u8), &[u8]> = TableDefinition::new("open_holds");
+/// (budget, start of the window) → settled amount
+pub(super) const BALANCES: TableDefinition<(u64, u64), &[u8]> = TableDefinition::new("balances");
+/// (start, key, model asked, provider, model, status) → sums
+pub(super) type RollupTable = TableDefinition<'static, (u64, u64, &'static str, &'static str, &'static str, u8), &'static [u8]>;
+pub(super) const HOURS: RollupTable = TableDefinition::new("hours");
+pub(super) const DAYS: RollupTable = TableDefinition::new("days");
+
+/// Whose books these are and how far the log is booked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Identity {
+    pub instance: [u8; 16],
+    /// raised by a restore
+    pub generation: u32,
+    pub applied: u64,
+}
+
+impl From<redb::Error> for StoreError {
+    fn from(error: redb::Error) -> StoreError {
+        StoreError::Database(error.to_string())
+    }
+}
+
+macro_rules! database_errors {
+    ($($error:ty),*) => {
+        $(impl From<$error> for StoreError {
+            fn from(error: $error) -> StoreError {
+                StoreError::Database(error.to_string())
+            }
+        })*
+    };
+}
+database_errors!(redb::DatabaseError, redb::TransactionError, redb::TableError, redb::StorageError, redb::CommitError);
+
+/// Opens or, where the options say so, creates the books.
+pub(super) fn open(options: &Options) -> Result<(Database, Identity), StoreError> {
+    let exists = options.disk.exists(FILE);
+    match (exists, options.create) {
+        (false, false) => return Err(StoreError::NotInitialised),
+        (true, true) => return Err(StoreError::AlreadyInitialised),
+        _ => {}
+    }
+    if exists {
+        refuse_newer(options)?;
+    }
+    let database = open_database(options)?;
+    if options.create {
+        create(&database)?;
+    }
+    let identity = identity(&database)?;
+    Ok((database, identity))
+}
+
+/// Opens the file once more, after an I/O error has latched the old handle.
+pub(super) fn open_database(options: &Options) -> Result<Database, StoreError> {
+    let file = options.disk.open(FILE).map_err(|error| StoreError::Database(error.to_string()))?;
+    Ok(Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(Backend(file))?)
+}
+
+/// Reads the schema through a layer that keeps every write in memory, because merely opening a redb file writes to it.
+fn refuse_newer(options: &Options) -> Result<(), StoreError> {
+    let file = options.disk.open(FILE).map_err(|error| StoreError::Database(error.to_string()))?;
+    let look = overlay::Overlay::over(file);
+    let database = Database::builder().set_cache_size(1 << 20).create_with_backend(look)?;
+    let found = number(&database, "schema")?;
+    if found > SCHEMA {
+        return Err(StoreError::NewerSchema { found: found as u32, known: SCHEMA as u32 });
+    }
+    Ok(())
+}
+
+/// A transaction whose commit is on disk when it returns, and whose crash costs no walk through the file.
+pub(super) fn begin(database: &Database) -> Result<WriteTransaction, StoreError> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_quick_repair(true);
+    Ok(transaction)
+}
+
+fn create(database: &Database) -> Result<(), StoreError> {
+    let mut instance = [0u8; 16];
+    getrandom::fill(&mut instance).map_err(|error| StoreError::Database(format!("no random numbers: {error}")))?;
+    let (high, low) = instance.split_at(8);
+    let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().unwrap_or_default());
+    let transaction = begin(database)?;
+    {
+        let mut meta = transaction.open_table(META)?;
+        for (name, value) in [
+            ("schema", SCHEMA),
+            ("applied", 0),
+            ("next_id", 1),
+            ("generation", 1),
+            ("instance_high", word(high)),
+            ("instance_low", word(low)),
+        ] {
+            meta.insert(name, value)?;
+        }
+        for table in [ORGANIZATIONS, TEAMS, KEYS, ADMIN_KEYS, BUDGETS] {
+            transaction.open_table(table)?;
+        }
+        transaction.open_table(NAMES)?;
+        transaction.open_table(AUDIT)?;
+        transaction.open_table(RECORDS)?;
+        transaction.open_table(OPEN_HOLDS)?;
+        transaction.open_table(BALANCES)?;
+        transaction.open_table(HOURS)?;
+        transaction.open_table(DAYS)?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+fn identity(database: &Database) -> Result<Identity, StoreError> {
+    let mut instance = [0u8; 16];
+    instance[..8].copy_from_slice(&number(database, "instance_high")?.to_le_bytes());
+    instance[8..].copy_from_slice(&number(database, "instance_low")?.to_le_bytes());
+    Ok(Identity { instance, generation: number(database, "generation")? as u32, applied: number(database, "applied")? })
+}
+
+fn number(database: &Database, name: &'static str) -> Result<u64, StoreError> {
+    let read = database.begin_read()?;
+    let meta = match read.open_table(META) {
+        Err(TableError::TableDoesNotExist(_)) => return Err(StoreError::NotInitialised),
+        meta => meta?,
+    };
+    meta.get(name)?.map(|value| value.value()).ok_or(StoreError::Record { kind: "meta", reason: format!("`{name}` is missing") })
+}
+
+/// A file whose writes stay in memory.
+mod overlay {
+    use std::collections::BTreeMap;
+    use std::fmt;
+    use std::io;
+    use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+    use crate::store::disk::DiskFile;
+
+    const PAGE: u64 = 4096;
+
+    pub(super) struct Overlay {
+        file: Arc<dyn DiskFile>,
+        kept: Mutex<Kept>,
+    }
+
+    struct Kept {
+        len: u64,
+        pages: BTreeMap<u64, Vec<u8>>,
+    }
+
+    impl Overlay {
+        pub(super) fn over(file: Arc<dyn DiskFile>) -> Overlay {
+            let len = file.len().unwrap_or(0);
+            Overlay { file, kept: Mutex::new(Kept { len, pages: BTreeMap::new() }) }
+        }
+
+        fn kept(&self) -> MutexGuard<'_, Kept> {
+            self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        /// One page as it stands on disk; zeros beyond the end.
+        fn from_disk(&self, page: u64) -> io::Result<Vec<u8>> {
+            let mut bytes = vec![0; PAGE as usize];
+            let start = page * PAGE;
+            let end = self.file.len()?.min(start + PAGE);
+            if start < end {
+                self.file.read_at(start, &mut bytes[..(end - start) as usize])?;
+            }
+            Ok(bytes)
+        }
+
+        /// Walks the pages that a range touches: page, range within it, range within the caller's buffer.
+        fn pieces(offset: u64, length: usize) -> impl Iterator<Item = (u64, std::ops::Range<usize>, std::ops::Range<usize>)> {
+            let end = offset + length as u64;
+            (offset / PAGE..end.div_ceil(PAGE)).map(move |page| {
+                let from = offset.max(page * PAGE);
+                let to = end.min((page + 1) * PAGE);
+                let inside = (from - page * PAGE) as usize..(to - page * PAGE) as usize;
+                (page, inside, (from - offset) as usize..(to - offset) as usize)
+            })
+        }
+    }
+
+    impl fmt::Debug for Overlay {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Overlay")
+        }
+    }
+
+    impl redb::StorageBackend for Overlay {
+        fn len(&self) -> io::Result<u64> {
+            Ok(self.kept().len)
+        }
+
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            let kept = self.kept();
+            for (page, inside, outside) in Overlay::pieces(offset, out.len()) {
+                match kept.pages.get(&page) {
+                    Some(bytes) => out[outside].copy_from_slice(&bytes[inside]),
+                    None => out[outside].copy_from_slice(&self.from_disk(page)?[inside]),
+                }
+            }
+            Ok(())
+        }
+
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.kept().len = len;
+            Ok(())
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            let mut kept = self.kept();
+            for (page, inside, outside) in Overlay::pieces(offset, data.len()) {
+                if !kept.pages.contains_key(&page) {
+                    kept.pages.insert(page, self.from_disk(page)?);
+                }
+                if let Some(bytes) = kept.pages.get_mut(&page) {
+                    bytes[inside].copy_from_slice(&data[outside]);
+                }
+            }
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The one thread that syncs the log and writes the books. Nobody waits for it but those who asked to (`ledger.sync =
+//! "disk"`, changes of the control plane, reports). It ends when the store is closed and everything is booked.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::store::journal::{Journal, Step};
+use crate::store::log::Segment;
+use crate::store::{Options, Slot, StoreError, books, table};
+
+const RETRY: Duration = Duration::from_secs(1);
+/// How often the free space is looked at.
+const DISK_LOOK: Duration = Duration::from_secs(1);
+
+pub(super) fn start(database: Arc<Slot>, journal: Arc<Journal>, options: Options) -> JoinHandle<()> {
+    let writer = Writer { database, journal, options, not_before: None, disk_looked: None };
+    match std::thread::Builder::new().name("gk-writer".into()).spawn(move || writer.run()) {
+        Ok(handle) => handle,
+        Err(error) => panic!("no thread can be started for the store's writer: {error}"),
+    }
+}
+
+struct Writer {
+    database: Arc<Slot>,
+    journal: Arc<Journal>,
+    options: Options,
+    /// after a failed commit the books are left alone until then
+    not_before: Option<Instant>,
+    disk_looked: Option<Instant>,
+}
+
+impl Writer {
+    fn run(mut self) {
+        while let Some(step) = self.journal.next_step(self.not_before) {
+            self.not_before = None;
+            self.take(step);
+        }
+        // what a closing store could not book stays in the log
+        if let Err(error) = self.journal.sync() {
+            tracing::error!("the ledger's log could not be synced at the end: {error}");
+        }
+    }
+
+    fn take(&mut self, step: Step) {
+        self.look_at_disk();
+        if let Err(error) = self.journal.sync() {
+            tracing::error!("the ledger's log could not be synced; its records were written again to a new segment: {error}");
+            return self.run_jobs(step);
+        }
+        if step.book {
+            self.book();
+        }
+        if let Some(number) = step.prepare {
+            self.prepare(number);
+        }
+        self.run_jobs(step);
+    }
+
+    fn book(&mut self) {
+        let batch = self.journal.take_batch();
+        let Some(applied) = batch.last().map(|(sequence, _)| *sequence) else { return };
+        let booked = self.database.open().and_then(|database| books::book(&database, &batch, &self.options.zone));
+        match booked {
+            Ok(()) => self.journal.mark_applied(applied).iter().for_each(|name| self.remove(name)),
+            Err(error) => {
+                self.journal.put_back(batch);
+                tracing::error!("the books cannot be written, the log keeps what comes in; next try in 1 s: {error}");
+                self.reopen();
+                self.not_before = Some(Instant::now() + RETRY);
+            }
+        }
+    }
+
+    /// redb refuses everything after the first I/O error until it is opened anew.
+    fn reopen(&self) {
+        if let Ok(old) = self.database.open() {
+            self.database.put(None);
+            let deadline = Instant::now() + RETRY;
+            // a reader may still hold the old handle; two handles on one file must not be
+            while Arc::strong_count(&old) > 1 && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        match table::open_database(&self.options) {
+            Ok(database) => self.database.put(Some(Arc::new(database))),
+            Err(error) => tracing::error!("the books cannot be opened: {error}"),
+        }
+    }
+
+    fn run_jobs(&self, step: Step) {
+        for job in step.jobs {
+            match self.database.open() {
+                Ok(database) => job(Ok(&database)),
+                Err(error) => job(Err(error)),
+            }
+        }
+    }
+
+    fn prepare(&self, number: u32) {
+        match Segment::create(self.options.disk.as_ref(), number, self.options.segment_bytes) {
+            Ok(segment) => {
+                if let Some(unwanted) = self.journal.put_ready(segment) {
+                    self.remove(&unwanted);
+                }
+            }
+            Err(error) => tracing::error!("the next segment of the ledger's log cannot be made: {error}"),
+        }
+    }
+
+    fn remove(&self, name: &str) {
+        if let Err(error) = self.options.disk.remove(name) {
+            tracing::warn!("{name} is no longer needed but cannot be removed: {error}");
+        }
+    }
+
+    fn look_at_disk(&mut self) {
+        if self.disk_looked.is_some_and(|looked| looked.elapsed() < DISK_LOOK) {
+            return;
+        }
+        self.disk_looked = Some(Instant::now());
+        match self.options.disk.free_mb() {
+            Ok(free) => self.journal.set_disk_low(free < self.options.disk_reserve_mb),
+            Err(error) => tracing::warn!("the free space of the data folder is unknown: {error}"),
+        }
+    }
+}
+
+impl From<std::io::Error> for StoreError {
+    fn from(error: std::io::Error) -> StoreError {
+        StoreError::Database(error.to_string())
+    }
+}

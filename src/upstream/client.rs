@@ -1,0 +1,167 @@
+//! One client per worker. It hands the body back as the bytes that came; whether they are whole is for the dialect to say,
+//! since a chunked body that is cut off reads like one that ended.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use awc::Connector;
+use awc::error::{ConnectError, SendRequestError};
+use awc::http::StatusCode;
+use awc::http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+
+use crate::upstream::destination;
+
+/// The certificates that upstreams are checked against, shared by all workers.
+#[derive(Clone)]
+pub struct TlsRoots(Arc<rustls::ClientConfig>);
+
+impl TlsRoots {
+    /// The roots compiled into the binary; HTTP/1.1 only.
+    pub fn built_in() -> Result<TlsRoots, rustls::Error> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(TlsRoots(Arc::new(config)))
+    }
+}
+
+/// A request as it goes out.
+pub struct Outgoing<'a> {
+    pub url: &'a str,
+    pub headers: Vec<(&'a str, &'a str)>,
+    pub body: Bytes,
+    /// until the response head
+    pub head_timeout_ms: u64,
+}
+
+/// How a call failed, in words without an address or a credential.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failed {
+    #[error("the connection could not be made: {0}")]
+    Connect(String),
+    #[error("no answer within {0} ms")]
+    HeadTimeout(u64),
+    #[error("nothing came for {0} ms")]
+    IdleTimeout(u64),
+    #[error("the connection broke: {0}")]
+    Broken(String),
+    #[error("the answer is longer than {0} bytes")]
+    TooLarge(usize),
+    #[error("the request could not be formed: {0}")]
+    Malformed(String),
+}
+
+/// Not `Send`: a client belongs to the thread that made it.
+#[derive(Clone)]
+pub struct Client(awc::Client);
+
+type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, awc::error::PayloadError>>>>;
+
+/// A response whose head has come.
+pub struct Incoming {
+    pub status: u16,
+    /// the headers that were asked for, names in lower case
+    pub headers: Vec<(String, String)>,
+    chunks: Chunks,
+    /// bytes that the head promised and that have not come yet
+    outstanding: Option<u64>,
+}
+
+impl Client {
+    pub fn new(roots: &TlsRoots, connect_timeout_ms: u64) -> Client {
+        let connect_timeout = Duration::from_millis(connect_timeout_ms);
+        let connector = Connector::new()
+            .connector(destination::connector())
+            .rustls_0_23(roots.0.clone())
+            .timeout(connect_timeout)
+            .handshake_timeout(connect_timeout)
+            // the gateway admits; here nothing may queue unseen
+            .limit(0);
+        let client = awc::Client::builder()
+            .connector(connector)
+            .max_http_version(awc::http::Version::HTTP_11)
+            .disable_redirects()
+            .no_default_headers()
+            .disable_timeout()
+            .finish();
+        Client(client)
+    }
+
+    /// Sends a POST and waits for the response head. `keep` chooses the response headers that are handed back.
+    pub async fn post(&self, outgoing: Outgoing<'_>, keep: impl Fn(&str) -> bool) -> Result<Incoming, Failed> {
+        let malformed = |what: &str| Failed::Malformed(what.to_owned());
+        let mut request = self.0.post(outgoing.url).no_decompress().timeout(Duration::from_millis(outgoing.head_timeout_ms));
+        for (name, value) in &outgoing.headers {
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| malformed("a header name is not valid"))?;
+            let value = HeaderValue::from_str(value).map_err(|_| malformed("a header value is not valid"))?;
+            request.headers_mut().append(name, value);
+        }
+        let response = request.send_body(outgoing.body).await.map_err(|error| failed(&error, outgoing.head_timeout_ms))?;
+        let headers = response
+            .headers()
+            .iter()
+            .filter(|(name, _)| keep(name.as_str()))
+            .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())));
+        let length = response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        Ok(Incoming {
+            status: response.status().as_u16(),
+            headers: headers.collect(),
+            outstanding: length.filter(|_| response.status() != StatusCode::NO_CONTENT),
+            chunks: Box::pin(response),
+        })
+    }
+}
+
+impl Incoming {
+    /// The next bytes, `None` at the end. Silence for longer than `idle_ms` is a failure.
+    pub async fn next(&mut self, idle_ms: u64) -> Result<Option<Bytes>, Failed> {
+        let next = tokio::time::timeout(Duration::from_millis(idle_ms), self.chunks.next());
+        match next.await.map_err(|_| Failed::IdleTimeout(idle_ms))? {
+            Some(Ok(bytes)) => {
+                self.outstanding = self.outstanding.map(|outstanding| outstanding.saturating_sub(bytes.len() as u64));
+                Ok(Some(bytes))
+            }
+            Some(Err(error)) => Err(Failed::Broken(error.to_string())),
+            None if self.outstanding.is_some_and(|outstanding| outstanding > 0) => {
+                Err(Failed::Broken("it ended before the promised length".into()))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// The whole body.
+    pub async fn whole(mut self, bytes_max: usize, idle_ms: u64) -> Result<Bytes, Failed> {
+        let Some(first) = self.next(idle_ms).await? else { return Ok(Bytes::new()) };
+        let mut rest = BytesMut::new();
+        let mut length = first.len();
+        while let Some(more) = self.next(idle_ms).await? {
+            if rest.is_empty() {
+                rest.extend_from_slice(&first);
+            }
+            rest.extend_from_slice(&more);
+            length += more.len();
+            if length > bytes_max {
+                return Err(Failed::TooLarge(bytes_max));
+            }
+        }
+        Ok(if rest.is_empty() { first } else { rest.freeze() })
+    }
+}
+
+fn failed(error: &SendRequestError, head_timeout_ms: u64) -> Failed {
+    match error {
+        SendRequestError::Timeout => Failed::HeadTimeout(head_timeout_ms),
+        SendRequestError::Connect(ConnectError::Timeout) => Failed::Connect("no connection within the time allowed".into()),
+        SendRequestError::Connect(error) => Failed::Connect(error.to_string()),
+        SendRequestError::Url(error) => Failed::Malformed(error.to_string()),
+        error => Failed::Broken(error.to_string()),
+    }
+}
