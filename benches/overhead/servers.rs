@@ -120,7 +120,8 @@ fn toml(folder: &Path, data: &Path, sync: &str, listen: SocketAddr, upstream: So
 }
 
 fn administrative_key(binary: &Path, data: &Path) -> Result<String, String> {
-    let made = Command::new(binary).arg("init").arg("--data").arg(data).output().map_err(|error| error.to_string())?;
+    let made =
+        Command::new(binary).arg("init").arg("--data").arg(data).current_dir("/").output().map_err(|error| error.to_string())?;
     let said = String::from_utf8_lossy(&made.stdout).into_owned();
     let mut words = said.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_');
     let key = words.find(|word| word.starts_with("sk-gk-master-"));

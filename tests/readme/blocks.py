@@ -14,9 +14,8 @@ BLOCK = re.compile(r"<!-- (run|run: background|file: [\w.-]+) -->\n+```\w*\n(.*?
 SECONDS_MAX = 120
 
 
-def shell(text, folder, environment, **options):
-    text = text.replace("cargo run --release -- ", "gatekeeper ")
-    command = ["bash", "-euo", "pipefail", "-c", text]
+def shell(block, folder, environment, **options):
+    command = ["bash", "-euo", "pipefail", "-c", block.replace("cargo run --release -- ", "gatekeeper ")]
     return subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True, **options)
 
 
