@@ -12,9 +12,7 @@ use super::exchange::{CallError, Request, exchange};
 use super::{Failure, Place};
 use crate::config::{self, Config, SecretSource};
 use crate::domain::secret::Secret;
-
-/// Lists longer than this are read through the API itself.
-const ROWS_MAX: usize = 10_000;
+use crate::server::ADMIN_SOCKET;
 
 /// How the server is reached.
 #[derive(Clone, Debug, Args)]
@@ -63,7 +61,7 @@ enum Door {
 impl Admin {
     /// Over the socket in the data folder.
     pub fn local(config: &Config) -> Admin {
-        Admin { door: Door::Socket(Config::admin_socket(&config.folder)), prefix: String::new() }
+        Admin { door: Door::Socket(config.folder.join(ADMIN_SOCKET)), prefix: String::new() }
     }
 
     fn at_url(url: &str, key_file: Option<PathBuf>) -> Result<Admin, Failure> {
@@ -111,15 +109,10 @@ impl Admin {
         self.ask("PATCH", path, Some(body.to_string())).await
     }
 
-    /// A whole list, page by page.
+    /// The rows of a list.
     pub async fn list(&self, path: &str) -> Result<Vec<Value>, Failure> {
-        let mut rows = Vec::new();
-        let mut page = self.get(path).await?;
-        loop {
-            rows.extend(page["data"].as_array_mut().map(std::mem::take).unwrap_or_default());
-            let Some(next) = page["next"].as_str().filter(|_| rows.len() < ROWS_MAX) else { return Ok(rows) };
-            page = self.get(&format!("{path}?after={next}")).await?;
-        }
+        let mut answer = self.get(path).await?;
+        Ok(answer["data"].as_array_mut().map(std::mem::take).unwrap_or_default())
     }
 
     async fn ask(&self, method: &str, path: &str, body: Option<String>) -> Result<Value, Failure> {

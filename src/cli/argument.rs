@@ -35,11 +35,11 @@ impl FromStr for BudgetArgument {
         };
         let period = period
             .ok_or_else(|| format!("`{window}` is no window of a budget; write '$10', '$10/day', '$10/week' or '$10/month'"))?;
-        let limit = Money::parse(amount).map_err(|error| match amount.trim() {
-            // an unquoted `$10` is taken away by the shell
-            "" | "0" => "the amount is missing; put it in single quotes, or the shell takes it for a variable: '$10'".to_owned(),
-            _ => error.to_string(),
-        })?;
+        // the shell makes `0` of an unquoted `$10`, and nothing of an unquoted `$ten`
+        if amount.trim().is_empty() || Money::parse(amount).is_ok_and(|limit| limit.is_zero()) {
+            return Err("the amount is nothing; put it in single quotes, or the shell takes it for a variable: '$10'".to_owned());
+        }
+        let limit = Money::parse(amount).map_err(|error| error.to_string())?;
         Ok(BudgetArgument { limit, period })
     }
 }
@@ -81,6 +81,8 @@ mod tests {
             ("-1", "not an amount"),
             ("$10/year", "/month"),
             ("", "single quotes"),
+            ("0", "single quotes"),
+            ("0/day", "single quotes"),
             ("/day", "single quotes"),
         ] {
             let message = typed.parse::<BudgetArgument>().expect_err(typed);

@@ -79,7 +79,7 @@ fn ambiguous(routes: &Table) -> String {
     }
     let count = names.len();
     // writing to a String cannot fail
-    let _ = writeln!(text, "\n{count} names mean more than one provider; clients must write the longer form:");
+    let _ = writeln!(text, "\nNames that mean more than one provider ({count}); clients must write the longer form:");
     for (name, forms) in names.iter().take(AMBIGUOUS_SHOWN) {
         let _ = writeln!(text, "  {name}: {}", forms.join(" or "));
     }

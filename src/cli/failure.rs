@@ -53,6 +53,12 @@ impl From<Faults> for Failure {
 
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Failure {
-        Failure { exit_code: error.exit_code(), message: error.to_string() }
+        // what may be different the next time is worth a restart; the rest is for a person
+        match error {
+            StartError::Listen { .. } | StartError::Server(_) | StartError::Random(_) | StartError::Ledger(_) => {
+                Failure::refused(error.to_string())
+            }
+            _ => Failure::configuration(error.to_string()),
+        }
     }
 }

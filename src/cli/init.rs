@@ -22,7 +22,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         )));
     }
     folder::create(&config.folder)?;
-    let key = server::init(&config)?;
+    let key = server::block_on(server::init(&config))?;
     let key = key.expose();
     print(&format!(
         "\

@@ -144,20 +144,24 @@ fn expires(key: &Value) -> String {
 }
 
 async fn list(reach: Reach) -> Result<(), Failure> {
-    let keys = reach.admin()?.list("/v1/keys").await?;
+    let admin = reach.admin()?;
+    let keys = admin.list("/v1/keys").await?;
     if reach.json {
         return print::json(&Value::Array(keys));
     }
     if keys.is_empty() {
         return print("no keys yet; create one with `gatekeeper keys create --team NAME`\n");
     }
-    let row = |key: &Value| {
-        let state = if key["disabled"] == true { "disabled" } else { "active" };
-        let (team, models, budgets) = (cell(&key["team"]), models(&key["models"]), budgets(&key["budgets"]));
-        vec![cell(&key["id"]), cell(&key["name"]), team, state.to_owned(), expires(key), models, budgets]
-    };
-    let rows: Vec<Vec<String>> = keys.iter().map(row).collect();
+    let teams = admin.list("/v1/teams").await?;
+    let rows: Vec<Vec<String>> = keys.iter().map(|key| row(key, &teams)).collect();
     print(&table(&["ID", "KEY", "TEAM", "STATE", "EXPIRES", "MODELS", "BUDGETS"], &rows))
+}
+
+fn row(key: &Value, teams: &[Value]) -> Vec<String> {
+    let team = teams.iter().find(|team| team["id"] == key["team"]).map_or(cell(&key["team"]), |team| cell(&team["name"]));
+    let state = if key["disabled"] == true { "disabled" } else { "active" };
+    let (models, budgets) = (models(&key["models"]), budgets(&key["budgets"]));
+    vec![cell(&key["id"]), cell(&key["name"]), team, state.to_owned(), expires(key), models, budgets]
 }
 
 async fn disable(args: DisableArgs) -> Result<(), Failure> {

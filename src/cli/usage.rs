@@ -7,7 +7,7 @@ use super::admin::Reach;
 use super::print::{self, cell, print, table};
 use crate::server;
 
-const COLUMNS: [&str; 6] = ["team", "model", "requests", "input_tokens", "output_tokens", "cost_usd"];
+const COLUMNS: [&str; 6] = ["team_name", "model", "requests", "input_tokens", "output_tokens", "cost_usd"];
 const HEADING: [&str; 6] = ["TEAM", "MODEL", "REQUESTS", "INPUT TOKENS", "OUTPUT TOKENS", "COST USD"];
 
 #[derive(Clone, Debug, clap::Args)]
@@ -48,7 +48,7 @@ mod tests {
     fn a_report_ends_with_its_total() {
         let sums = json!({"requests": 2, "input_tokens": 3, "output_tokens": 4, "cost_usd": "0.0125"});
         let mut group = sums.clone();
-        group["team"] = json!("eng");
+        group["team_name"] = json!("eng");
         group["model"] = json!("gpt-5.1");
         let text = shown(&json!({"data": [group], "total": sums}));
         assert_eq!(text.lines().count(), 3);

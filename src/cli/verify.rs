@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use super::admin::Reach;
-use super::print::{self, budgets, cell, models, print};
+use super::print::{self, budgets, cell, print};
 use crate::server;
 
 const KEY_BYTES_MAX: u64 = 4096;
+const MODELS_SHOWN: usize = 20;
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -38,32 +39,35 @@ async fn verify(key: String, reach: Reach) -> Result<(), Failure> {
         print::json(&verdict)?;
     }
     if verdict["valid"] != true {
-        return Err(Failure::refused(format!("the key is not valid: {}", cell(&verdict["reason"]))));
+        return Err(Failure::refused(format!("the key is refused: {} ({})", cell(&verdict["message"]), cell(&verdict["code"]))));
     }
     if reach.json { Ok(()) } else { print(&shown(&verdict)) }
 }
 
 fn shown(verdict: &Value) -> String {
-    let key = &verdict["key"];
-    if key["team"].is_null() {
-        return format!(
-            "valid: administrative key {} ({}); it administers and calls no models\n",
-            cell(&key["name"]),
-            cell(&key["id"])
-        );
+    if verdict["kind"] == "administrative" {
+        return format!("valid: administrative key {}; it administers and calls no models\n", cell(&verdict["admin_key"]));
     }
-    let may_call = match verdict["models"].as_array() {
-        Some(names) if names.is_empty() => "none of the configured ones".to_owned(),
-        _ => models(&verdict["models"]),
-    };
+    let key = &verdict["key"];
     format!(
-        "valid: key {} ({}) of team {}\n  may call  {may_call}\n  budgets   {}\n  expires   {}\n",
+        "valid: key {} ({}) of team {}\n  may call  {}\n  budgets   {}\n  expires   {}\n",
         cell(&key["name"]),
         cell(&key["id"]),
-        cell(&key["team"]),
-        budgets(&verdict["budgets"]),
+        cell(&verdict["team_name"]),
+        may_call(&verdict["models"]),
+        budgets(&key["budgets"]),
         key["expires_at"].as_str().unwrap_or("never"),
     )
+}
+
+/// The configured models that the key may call, as far as a person reads on.
+fn may_call(models: &Value) -> String {
+    let names: Vec<String> = models.as_array().into_iter().flatten().map(cell).collect();
+    match names.len() {
+        0 => "none of the configured models".to_owned(),
+        1..=MODELS_SHOWN => names.join(", "),
+        count => format!("{}, … ({count} models)", names[..MODELS_SHOWN].join(", ")),
+    }
 }
 
 #[cfg(test)]
@@ -72,15 +76,20 @@ mod tests {
 
     #[test]
     fn a_valid_key_is_told_with_what_it_may_call() {
-        let verdict = json!({
-            "valid": true, "reason": null, "key": {"id": "key_1", "name": "laptop", "team": "eng", "expires_at": null},
-            "models": ["gpt-5.1"], "budgets": [{"limit": "10", "period": "total", "action": "block", "model": null, "remaining": "9"}],
-        });
-        let text = shown(&verdict);
+        let budget = json!({"limit": "10", "period": "total", "action": "block", "model": null, "remaining": "9"});
+        let key = json!({"id": "key_1", "name": "laptop", "team": "team_1", "expires_at": null, "budgets": [budget]});
+        let text = shown(&json!({"valid": true, "kind": "virtual", "key": key, "team_name": "eng", "models": ["gpt-5.1"]}));
         assert_eq!(
             text,
             "valid: key laptop (key_1) of team eng\n  may call  gpt-5.1\n  budgets   $10 total, $9 left\n  expires   never\n"
         );
-        assert!(shown(&json!({"valid": true, "key": {"id": "adm_1", "name": "ops"}})).contains("administrative key ops"));
+        let administrative = json!({"valid": true, "kind": "administrative", "admin_key": "adm_1", "models": []});
+        assert!(shown(&administrative).contains("administrative key adm_1"));
+    }
+
+    #[test]
+    fn many_models_are_counted() {
+        assert!(may_call(&Value::from_iter(["m"; 900])).ends_with("m, … (900 models)"));
+        assert_eq!(may_call(&json!([])), "none of the configured models");
     }
 }

@@ -37,11 +37,6 @@ impl Config {
     pub fn books(folder: &Path) -> PathBuf {
         folder.join("gatekeeper.redb")
     }
-
-    /// The local door for the command line.
-    pub fn admin_socket(folder: &Path) -> PathBuf {
-        folder.join("admin.sock")
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

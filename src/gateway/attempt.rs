@@ -1,12 +1,11 @@
 //! One attempt: a claim is held, the request is spliced and sent, and the answer is handed to the relay.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::auth::Caller;
+use crate::auth::directory::Caller;
 use crate::dialect::{Edit, Request};
 use crate::domain::budget::{Budget, Owner};
 use crate::domain::event::{Hold, HoldId, Status, Subject};
@@ -31,8 +30,15 @@ const DISK_WAIT: Duration = Duration::from_secs(10);
 /// headers, what describes our connection and not the upstream's.
 const FORWARDED: [&str; 5] = ["anthropic-version", "anthropic-beta", "openai-beta", "user-agent", "accept"];
 /// Headers of an answer that mean something to the client, by their beginning.
-const ANSWERED: [&str; 7] =
-    ["request-id", "x-request-id", "anthropic-ratelimit-", "x-ratelimit-", "retry-after", "x-should-retry", "openai-processing-ms"];
+const ANSWERED: [&str; 7] = [
+    "request-id",
+    "x-request-id",
+    "anthropic-ratelimit-",
+    "x-ratelimit-",
+    "retry-after",
+    "x-should-retry",
+    "openai-processing-ms",
+];
 
 /// A request on its way to one deployment.
 pub(super) struct Attempt<'g> {
@@ -156,6 +162,7 @@ impl<'g> Attempt<'g> {
             first_content_ms: None,
             sent: false,
             report: Report::Missing,
+            output_is_final: false,
             delivered: Default::default(),
             resolved: false,
         };
@@ -186,14 +193,20 @@ enum TryHold {
 
 impl HeldAttempt {
     /// Sends the request and relays the answer.
-    pub(super) async fn call(mut self, client: &Client, headers: &[(String, String)], running: Running) -> Result<Reply, Problem> {
+    pub(super) async fn call(
+        mut self,
+        client: &Client,
+        headers: &[(String, String)],
+        running: Running,
+    ) -> Result<Reply, Problem> {
         let limits = self.open.gateway.limits;
         let deployment = self.open.deployment.clone();
         let provider = &deployment.provider;
         let url = format!("{}{}", provider.base_url, self.path);
         let credential = provider.api_key.as_ref().and_then(|key| provider.preset.credential.header(key));
         let mut outgoing = vec![("content-type", "application/json")];
-        outgoing.extend(headers.iter().filter(|(name, _)| FORWARDED.contains(&name.as_str())).map(|(n, v)| (n.as_str(), v.as_str())));
+        outgoing
+            .extend(headers.iter().filter(|(name, _)| FORWARDED.contains(&name.as_str())).map(|(n, v)| (n.as_str(), v.as_str())));
         for (name, value) in provider.preset.default_headers {
             if !outgoing.iter().any(|(sent, _)| sent == name) {
                 outgoing.push((name, value));
@@ -204,7 +217,8 @@ impl HeldAttempt {
         }
         let outgoing = Outgoing { url: &url, headers: outgoing, body: self.body(), head_timeout_ms: limits.head_timeout_ms };
         self.open.sent = true;
-        let answered = client.post(outgoing, |name| name == "content-type" || ANSWERED.iter().any(|begin| name.starts_with(begin)));
+        let answered =
+            client.post(outgoing, |name| name == "content-type" || ANSWERED.iter().any(|begin| name.starts_with(begin)));
         let incoming = match answered.await {
             Ok(incoming) => incoming,
             Err(failed) => return Err(self.not_answered(&failed)),
@@ -221,15 +235,13 @@ impl HeldAttempt {
         let mut edits: Vec<Edit<'_>> = Vec::with_capacity(3);
         let deployment = &self.open.deployment;
         if deployment.model != self.request.model {
-            let json = serde_json::Value::from(deployment.model.as_str()).to_string();
-            edits.push(Edit::Set { member: "model", json: Cow::Owned(json) });
+            edits.push(Edit::text("model", &deployment.model));
         }
         if self.request.streamed && deployment.provider.preset.asks_usage {
             edits.extend(self.request.stream_options_with_usage());
         }
         if let Some(tokens) = self.cap.write {
-            let member = self.request.output_cap.map_or(deployment.provider.preset.output_cap_member, |cap| cap.member);
-            edits.push(Edit::Set { member, json: Cow::Owned(tokens.to_string()) });
+            edits.extend(self.request.capped(tokens, deployment.provider.preset.output_cap_member));
         }
         self.request.spliced(&edits)
     }
@@ -268,12 +280,7 @@ pub(super) fn ledger_unavailable(not_logged: &NotLogged) -> Problem {
     Problem::new(word, format!("the books cannot take this request: {not_logged}")).retry_after(5)
 }
 
-fn exceeded(
-    deployment: &Deployment,
-    budget: &Budget,
-    standing: &Standing,
-    cap: &Cap,
-) -> Problem {
+fn exceeded(deployment: &Deployment, budget: &Budget, standing: &Standing, cap: &Cap) -> Problem {
     let whose = match budget.owner {
         Owner::Organization(_) => "organization",
         Owner::Team(_) => "team",

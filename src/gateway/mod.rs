@@ -16,7 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-use crate::auth::{self, Caller, DirectoryCell};
+use crate::auth;
+use crate::auth::directory::{Caller, DirectoryCell};
 use crate::config::{Config, Limits, Overrun};
 use crate::dialect::{self, Dialect};
 use crate::domain::clock::Clock;
@@ -29,7 +30,7 @@ use crate::gateway::queue::Queue;
 pub use crate::gateway::reply::{Body, Reply};
 use crate::meter::Ledger;
 use crate::meter::estimate::Estimates;
-use crate::policy;
+use crate::policy::access;
 use crate::route::{Deployment, Table};
 use crate::upstream::Client;
 
@@ -114,7 +115,7 @@ impl Gateway {
     /// Where a name leads, if this caller may go there.
     fn admit(&self, caller: &Caller, asked: &str) -> Result<Arc<Deployment>, Problem> {
         let deployment = self.table.resolve(asked).map_err(|not_routed| not_routed.problem(asked))?;
-        policy::model_allowed(&caller.team, &caller.key, asked, &deployment.provider.name, &deployment.model)?;
+        access::model_allowed(&caller.team, &caller.key, asked, &deployment.provider.name, &deployment.model)?;
         Ok(deployment)
     }
 
@@ -122,7 +123,7 @@ impl Gateway {
     pub fn models(&self, credential: Option<&str>) -> Result<Vec<(String, String)>, Problem> {
         let caller = self.authenticate(credential)?;
         let allowed = self.table.names().filter(|(name, deployment)| {
-            policy::callable(&caller.team, &caller.key, name, &deployment.provider.name, &deployment.model)
+            access::callable(&caller.team, &caller.key, name, &deployment.provider.name, &deployment.model)
         });
         Ok(allowed.map(|(name, deployment)| (name.to_owned(), deployment.provider.name.clone())).collect())
     }

@@ -31,6 +31,8 @@ pub(super) struct Open {
     /// the upstream has been sent the request: from here on it may bill
     pub sent: bool,
     pub report: Report,
+    /// the report's output count is the upstream's last word
+    pub output_is_final: bool,
     pub delivered: Delivered,
     pub resolved: bool,
 }
@@ -100,9 +102,8 @@ impl Open {
 
     /// What was used: as reported, or as far as it was reported plus what was delivered, flagged as an estimate.
     fn usage(&self, status: Status) -> (Usage, Flags) {
-        let whole = matches!(status, Status::Ok);
         match &self.report {
-            Report::Reported(usage) if whole => (usage.clone(), Flags::default()),
+            Report::Reported(usage) if self.output_is_final => (usage.clone(), Flags::default()),
             Report::Lying => (Usage::default(), Flags::default()),
             _ if status == Status::UpstreamError || !self.sent => (self.reported(), Flags::default()),
             _ => {
@@ -146,7 +147,9 @@ impl Drop for Open {
             return self.release();
         }
         if let Err(error) = self.settle(Status::ClientGone) {
-            tracing::error!("a call's end cannot be logged; its hold stays and is booked at its ceiling at the next start: {error}");
+            tracing::error!(
+                "a call's end cannot be logged; its hold stays and is booked at its ceiling at the next start: {error}"
+            );
         }
     }
 }

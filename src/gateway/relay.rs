@@ -38,7 +38,8 @@ pub(super) struct Answered {
 }
 
 pub(super) async fn relay(answered: Answered) -> Result<Reply, Problem> {
-    let is_stream = answered.incoming.headers.iter().any(|(name, value)| name == "content-type" && value.starts_with("text/event-stream"));
+    let is_stream =
+        answered.incoming.headers.iter().any(|(name, value)| name == "content-type" && value.starts_with("text/event-stream"));
     if answered.request.streamed && is_stream {
         return Stream::new(answered).begin().await;
     }
@@ -85,8 +86,7 @@ async fn unary(answered: Answered) -> Result<Reply, Problem> {
             return Err(Problem::new(Word::UpstreamError, message));
         }
     };
-    open.report = read.report;
-    open.delivered = read.delivered;
+    note_answer(&mut open, read);
     open.first_content_ms = Some(open.admitted.elapsed().as_millis() as u64);
     let receipt = settle(&mut open, Status::Ok)?;
     on_disk(&open, receipt.sequence).await?;
@@ -101,6 +101,12 @@ async fn unary(answered: Answered) -> Result<Reply, Problem> {
     Ok(reply)
 }
 
+fn note_answer(open: &mut Open, read: dialect::Unary) {
+    open.report = read.report;
+    open.output_is_final = true;
+    open.delivered = read.delivered;
+}
+
 fn settle(open: &mut Open, status: Status) -> Result<Receipt, Problem> {
     open.settle(status).map_err(|not_logged| ledger_unavailable(&not_logged))
 }
@@ -108,7 +114,8 @@ fn settle(open: &mut Open, status: Status) -> Result<Receipt, Problem> {
 /// A good head whose body failed before anything of it was passed on.
 fn broken(mut open: Open, failed: &Failed) -> Problem {
     let word = if matches!(failed, Failed::IdleTimeout(_)) { Word::UpstreamTimeout } else { Word::UpstreamError };
-    let problem = Problem::new(word, format!("the answer of provider {} did not come whole: {failed}", open.deployment.provider.name));
+    let problem =
+        Problem::new(word, format!("the answer of provider {} did not come whole: {failed}", open.deployment.provider.name));
     settle(&mut open, Status::Broken).err().unwrap_or(problem)
 }
 
@@ -121,8 +128,7 @@ fn faulty(mut open: Open, status: Status, fault: &UpstreamFault) -> Problem {
 fn not_a_stream(mut open: Open, dialect: Dialect, body: &[u8]) -> Problem {
     match dialect::read_unary(dialect, body) {
         Ok(read) => {
-            open.report = read.report;
-            open.delivered = read.delivered;
+            note_answer(&mut open, read);
         }
         Err(dialect::NotComplete::Fault(fault)) => return faulty(open, Status::UpstreamError, &fault),
         Err(_) => {}
@@ -150,10 +156,19 @@ struct Stream {
 /// What one reading of the upstream came to.
 enum Step {
     /// events to pass on; content among them
-    Events { bytes: Bytes, content: bool },
+    Events {
+        bytes: Bytes,
+        content: bool,
+    },
     /// events before the terminal one, and the terminal one
-    End { bytes: Bytes, terminal: Bytes },
-    Fault { bytes: Bytes, fault: UpstreamFault },
+    End {
+        bytes: Bytes,
+        terminal: Bytes,
+    },
+    Fault {
+        bytes: Bytes,
+        fault: UpstreamFault,
+    },
     /// the upstream's body ended without a terminal event
     Truncated,
     Failed(Failed),
@@ -313,6 +328,13 @@ impl Stream {
         step(&mut self.incoming, &mut self.splitter, &mut self.tee, idle_ms).await
     }
 
+    /// Tells the hold's guard what the tee has seen.
+    fn note_read(&mut self) {
+        self.open.report = self.tee.report();
+        self.open.output_is_final = self.tee.output_is_final();
+        self.open.delivered = self.tee.delivered();
+    }
+
     fn note_content(&mut self) {
         if self.open.first_content_ms.is_none() {
             self.open.first_content_ms = Some(self.open.admitted.elapsed().as_millis() as u64);
@@ -333,8 +355,7 @@ impl Stream {
     }
 
     fn settle(&mut self, status: Status) -> Result<Receipt, Problem> {
-        self.open.report = self.tee.report();
-        self.open.delivered = self.tee.delivered();
+        self.note_read();
         settle(&mut self.open, status)
     }
 
@@ -345,7 +366,10 @@ impl Stream {
             Step::Fault { fault, .. } => Bad { status: Status::Broken, problem: upstream_error::in_band(name, &fault) },
             Step::Failed(Failed::IdleTimeout(ms)) => Bad {
                 status: Status::Broken,
-                problem: Problem::new(Word::UpstreamTimeout, format!("provider {name} sent nothing more for {} s", ms.div_ceil(1_000))),
+                problem: Problem::new(
+                    Word::UpstreamTimeout,
+                    format!("provider {name} sent nothing more for {} s", ms.div_ceil(1_000)),
+                ),
             },
             Step::Failed(failed) => error(Status::Broken, format!("the stream of provider {name} failed: {failed}")),
             Step::TooLarge => error(Status::Broken, format!("provider {name} sent an event that is too large")),
@@ -359,8 +383,7 @@ impl Stream {
 impl Drop for Stream {
     /// The hold's own guard settles; it has to know what was read.
     fn drop(&mut self) {
-        self.open.report = self.tee.report();
-        self.open.delivered = self.tee.delivered();
+        self.note_read();
     }
 }
 
@@ -371,7 +394,10 @@ enum Gone {
 }
 
 fn shutting_down() -> Bad {
-    Bad { status: Status::Broken, problem: Problem::new(Word::ShuttingDown, "the gateway had to stop before the answer was whole") }
+    Bad {
+        status: Status::Broken,
+        problem: Problem::new(Word::ShuttingDown, "the gateway had to stop before the answer was whole"),
+    }
 }
 
 /// Reads once from the upstream and sorts the whole events that are there. May be dropped while it waits: nothing is lost.

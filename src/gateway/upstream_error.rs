@@ -39,7 +39,14 @@ fn is_the_clients(status: u16) -> bool {
     matches!(status, 400 | 405..=499) && status != 407
 }
 
-fn passed_on(open: &Open, dialect: Dialect, status: u16, headers: &[(String, String)], body: Bytes, fault: &UpstreamFault) -> Reply {
+fn passed_on(
+    open: &Open,
+    dialect: Dialect,
+    status: u16,
+    headers: &[(String, String)],
+    body: Bytes,
+    fault: &UpstreamFault,
+) -> Reply {
     let mut reply = relay::head(open, status, headers);
     let is_json_object = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&body).is_ok();
     reply.body = Body::Whole(if is_json_object {
@@ -62,7 +69,9 @@ fn ours(provider: &str, model: &str, status: u16, fault: &UpstreamFault) -> Prob
         ),
         404 => Problem::new(
             Word::UpstreamError,
-            format!("provider {provider} does not know model {model} or its address is wrong (404); the administrator has to look at it"),
+            format!(
+                "provider {provider} does not know model {model} or its address is wrong (404); the administrator has to look at it"
+            ),
         ),
         503 | 529 => Problem::new(Word::Overloaded, format!("provider {provider} is overloaded ({status}): {}", fault.message)),
         504 => Problem::new(Word::UpstreamTimeout, format!("provider {provider} timed out (504): {}", fault.message)),

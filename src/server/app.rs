@@ -20,7 +20,10 @@ pub(super) fn routes(app: &mut ServiceConfig) {
     app.route("/metrics", web::get().to(health::metrics));
     for prefix in PREFIXES {
         for (path, dialect) in INFERENCE {
-            app.route(&format!("{prefix}{path}"), web::post().to(move |request, payload| inference::infer(dialect, request, payload)));
+            app.route(
+                &format!("{prefix}{path}"),
+                web::post().to(move |request, payload| inference::infer(dialect, request, payload)),
+            );
         }
         app.route(&format!("{prefix}/models"), web::get().to(inference::models));
         app.route(&format!("{prefix}/models/{{id:.+}}"), web::get().to(inference::model));

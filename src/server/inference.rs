@@ -1,6 +1,6 @@
 //! Handlers of the data plane and the door to the control plane: each takes HTTP apart, asks, and puts the answer together.
 
-use actix_web::web::{Path, Payload};
+use actix_web::web::{Path, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::auth;
@@ -31,36 +31,48 @@ pub(super) async fn infer(dialect: Dialect, request: HttpRequest, payload: Paylo
     reply::http(worker.gateway.handle(&worker.client, call).await)
 }
 
+#[derive(serde::Deserialize)]
+struct PageQuery {
+    limit: Option<usize>,
+    after_id: Option<String>,
+    before_id: Option<String>,
+}
+
 /// `GET /v1/models`, in the shape that the client's headers ask for.
 pub(super) async fn models(request: HttpRequest) -> HttpResponse {
-    listed(&request, |entries, anthropic, query| {
-        let page = ModelPage::from_query(query)?;
-        Ok(crate::dialect::models_page(entries, anthropic, &page))
+    listed(&request, |entries, dialect, query| {
+        if dialect == Dialect::Chat {
+            return Ok(crate::dialect::models_list(entries));
+        }
+        let page = Query::<PageQuery>::from_query(query)
+            .map_err(|_| Problem::invalid("`limit` must be a whole number from 1 to 1000").at("limit"))?;
+        let limit = page.limit.unwrap_or(ModelPage::default().limit).clamp(1, 1_000);
+        let (after_id, before_id) = (page.after_id.as_deref(), page.before_id.as_deref());
+        Ok(crate::dialect::models_page(entries, ModelPage { limit, after_id, before_id }))
     })
 }
 
 /// `GET /v1/models/{id}`.
 pub(super) async fn model(request: HttpRequest, id: Path<String>) -> HttpResponse {
-    listed(&request, |entries, anthropic, _| {
+    listed(&request, |entries, dialect, _| {
         let entry = entries.iter().find(|entry| entry.id == *id);
         let entry = entry.ok_or_else(|| {
             Problem::new(Word::ModelNotFound, format!("the model `{id}` is not one that this key may call; see GET /v1/models"))
         })?;
-        Ok(crate::dialect::model_object(entry, anthropic))
+        Ok(crate::dialect::model_object(entry, dialect))
     })
 }
 
-fn listed(request: &HttpRequest, show: impl FnOnce(&[ModelEntry], bool, &str) -> Result<String, Problem>) -> HttpResponse {
+fn listed(request: &HttpRequest, show: impl FnOnce(&[ModelEntry], Dialect, &str) -> Result<String, Problem>) -> HttpResponse {
     let worker = match worker(request) {
         Ok(worker) => worker,
         Err(response) => return response,
     };
-    let anthropic = request.headers().contains_key("anthropic-version");
-    let dialect = if anthropic { Dialect::Messages } else { Dialect::Chat };
+    let dialect = if request.headers().contains_key("anthropic-version") { Dialect::Messages } else { Dialect::Chat };
     let shown = worker.gateway.models(call::credential(request).as_deref()).and_then(|names| {
         let entry = |(id, owned_by)| ModelEntry { id, created_s: MODELS_CREATED_S, owned_by };
         let entries: Vec<ModelEntry> = names.into_iter().map(entry).collect();
-        show(&entries, anthropic, request.query_string())
+        show(&entries, dialect, request.query_string())
     });
     match shown {
         Ok(json) => HttpResponse::Ok().content_type("application/json").body(json),
@@ -105,7 +117,8 @@ pub(super) async fn not_served(request: HttpRequest) -> HttpResponse {
     };
     let path: String = request.path().chars().take(100).collect();
     let problem = if path.starts_with("/v1/") {
-        let message = format!("{} {path} is not served by this gateway; it is not passed on, because it has no meter", request.method());
+        let message =
+            format!("{} {path} is not served by this gateway; it is not passed on, because it has no meter", request.method());
         Problem::new(Word::NotSupported, message)
     } else {
         Problem::new(Word::NotFound, format!("there is nothing at {path}"))

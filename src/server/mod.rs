@@ -8,6 +8,7 @@ mod health;
 mod inference;
 mod reply;
 mod report;
+mod shape;
 pub mod simulator;
 
 use std::fs;

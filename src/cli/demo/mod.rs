@@ -71,7 +71,7 @@ fn open(data: &Path) -> Result<Secrets, Failure> {
     }
     folder::create(data)?;
     let told = Told { data: Some(data.to_owned()), ..Told::default() };
-    let admin_key = server::init(&settings("", &told)?)?;
+    let admin_key = server::block_on(server::init(&settings("", &told)?))?;
     let secrets = Secrets::new(data, &admin_key);
     secrets.save()?;
     Ok(secrets)

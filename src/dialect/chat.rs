@@ -1,0 +1,200 @@
+//! What a chunk (or whole answer) of chat completions says: usage, output, the end, an error. Usage is read from any
+//! chunk and of each field the last value counts (WIRE.md 2.12, E11); must never count Groq's second copy twice.
+
+use serde::de::MapAccess;
+
+use crate::dialect::count::Count;
+use crate::dialect::fault::FaultReader;
+use crate::dialect::json::{Each, Leaf, One, Reads, skip};
+use crate::dialect::output::Output;
+use crate::domain::usage::{Report, Usage};
+
+/// The counts of `usage`, per field the last one given.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ChatUsage {
+    prompt: Count,
+    completion: Count,
+    cached: Count,
+    cache_write: Count,
+    audio_in: Count,
+    audio_out: Count,
+    reasoning: Count,
+    pub(super) service_tier: Option<String>,
+}
+
+impl ChatUsage {
+    pub(super) fn then(&mut self, later: ChatUsage) {
+        self.prompt.then(later.prompt);
+        self.completion.then(later.completion);
+        self.cached.then(later.cached);
+        self.cache_write.then(later.cache_write);
+        self.audio_in.then(later.audio_in);
+        self.audio_out.then(later.audio_out);
+        self.reasoning.then(later.reasoning);
+        self.service_tier = later.service_tier.or(self.service_tier.take());
+    }
+
+    pub(super) fn output_said(&self) -> bool {
+        self.completion != Count::Unsaid
+    }
+
+    /// Missing if neither prompt nor completion was counted; a single one stands with zero for the other.
+    pub(super) fn report(&self) -> Report {
+        let counts = [self.prompt, self.completion, self.cached, self.cache_write, self.audio_in, self.audio_out, self.reasoning];
+        if counts.contains(&Count::Lie) {
+            return Report::Lying;
+        }
+        if self.prompt == Count::Unsaid && self.completion == Count::Unsaid {
+            return Report::Missing;
+        }
+        let (cache_read, cache_write_other) = (self.cached.tokens(), self.cache_write.tokens());
+        let uncached_in = self.prompt.tokens().saturating_sub(cache_read).saturating_sub(cache_write_other);
+        let out_total = self.completion.tokens();
+        Report::Reported(Usage {
+            uncached_in,
+            cache_read,
+            cache_write_other,
+            out_total,
+            reasoning: self.reasoning.tokens().min(out_total),
+            audio_in: self.audio_in.tokens().min(uncached_in),
+            audio_out: self.audio_out.tokens().min(out_total),
+            service_tier: self.service_tier.clone(),
+            ..Usage::default()
+        })
+    }
+}
+
+impl Reads for ChatUsage {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "prompt_tokens" => self.prompt = Count::required(map)?,
+            "completion_tokens" => self.completion = Count::required(map)?,
+            "cached_tokens" | "num_cached_tokens" => self.cached.then(Count::optional(map)?),
+            "prompt_tokens_details" | "prompt_token_details" => map.next_value_seed(One(&mut PromptDetails(self)))?,
+            "completion_tokens_details" => map.next_value_seed(One(&mut CompletionDetails(self)))?,
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+}
+
+struct PromptDetails<'u>(&'u mut ChatUsage);
+
+impl Reads for PromptDetails<'_> {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "cached_tokens" => self.0.cached.then(Count::optional(map)?),
+            "cache_write_tokens" => self.0.cache_write.then(Count::optional(map)?),
+            "audio_tokens" => self.0.audio_in.then(Count::optional(map)?),
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+}
+
+struct CompletionDetails<'u>(&'u mut ChatUsage);
+
+impl Reads for CompletionDetails<'_> {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "reasoning_tokens" => self.0.reasoning.then(Count::optional(map)?),
+            "audio_tokens" => self.0.audio_out.then(Count::optional(map)?),
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+}
+
+/// One chunk, or one whole answer: they differ in `delta` and `message` only.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Chunk {
+    pub(super) usage: ChatUsage,
+    /// `usage` itself is there, not null
+    pub(super) has_usage: bool,
+    pub(super) choices: u64,
+    pub(super) output: Output,
+    pub(super) stopped: bool,
+    /// a choice ended with the word `error`
+    pub(super) choice_failed: bool,
+    pub(super) error: FaultReader,
+}
+
+impl Reads for Chunk {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "choices" => map.next_value_seed(Each(&mut Choice(self))),
+            "usage" => {
+                let mut usage = UsageObject::default();
+                map.next_value_seed(One(&mut usage))?;
+                self.has_usage |= usage.seen;
+                self.usage.then(usage.usage);
+                Ok(())
+            }
+            "x_groq" => map.next_value_seed(One(&mut Extension(self))),
+            "service_tier" => {
+                if let Leaf::Text(tier) = map.next_value()? {
+                    self.usage.service_tier = Some(tier.into_owned());
+                }
+                Ok(())
+            }
+            "error" => map.next_value_seed(One(&mut self.error)),
+            _ => skip(map),
+        }
+    }
+}
+
+/// A usage object, told apart from null.
+#[derive(Default)]
+struct UsageObject {
+    usage: ChatUsage,
+    seen: bool,
+}
+
+impl Reads for UsageObject {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        self.usage.member(name, map)
+    }
+
+    fn end(&mut self) {
+        self.seen = true;
+    }
+}
+
+struct Choice<'c>(&'c mut Chunk);
+
+impl Reads for Choice<'_> {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "delta" | "message" | "text" => map.next_value_seed(Each(&mut self.0.output)),
+            "finish_reason" => {
+                let reason: Leaf<'_> = map.next_value()?;
+                self.0.stopped |= reason.text().is_some();
+                self.0.choice_failed |= reason.text() == Some("error");
+                Ok(())
+            }
+            _ => skip(map),
+        }
+    }
+
+    fn end(&mut self) {
+        self.0.choices += 1;
+    }
+}
+
+/// `x_groq`: the same usage once more, and errors.
+struct Extension<'c>(&'c mut Chunk);
+
+impl Reads for Extension<'_> {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "usage" => {
+                let mut usage = ChatUsage::default();
+                map.next_value_seed(One(&mut usage))?;
+                self.0.usage.then(usage);
+                Ok(())
+            }
+            "error" => map.next_value_seed(One(&mut self.0.error)),
+            _ => skip(map),
+        }
+    }
+}

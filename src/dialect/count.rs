@@ -1,0 +1,45 @@
+//! One count of a usage report, as an upstream may say it: not at all, honestly, or impossibly. Must never guess.
+
+use serde::de::MapAccess;
+
+use crate::dialect::json::Leaf;
+use crate::domain::usage::TOKENS_MAX;
+
+/// A number of tokens or searches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Count {
+    #[default]
+    Unsaid,
+    Said(u64),
+    /// negative, fractional, too large, not a number
+    Lie,
+}
+
+impl Count {
+    /// A count that may be null when there is nothing to count.
+    pub(super) fn optional<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Count, A::Error> {
+        Ok(match map.next_value()? {
+            Leaf::Null => Count::Unsaid,
+            Leaf::Whole(tokens) if tokens <= TOKENS_MAX => Count::Said(tokens),
+            _ => Count::Lie,
+        })
+    }
+
+    /// A count that no honest report leaves null.
+    pub(super) fn required<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Count, A::Error> {
+        Count::optional(map).map(|count| if count == Count::Unsaid { Count::Lie } else { count })
+    }
+
+    pub(super) fn then(&mut self, later: Count) {
+        if later != Count::Unsaid {
+            *self = later;
+        }
+    }
+
+    pub(super) fn tokens(self) -> u64 {
+        match self {
+            Count::Said(tokens) => tokens,
+            Count::Unsaid | Count::Lie => 0,
+        }
+    }
+}

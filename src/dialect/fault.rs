@@ -1,0 +1,202 @@
+//! What an upstream says when it fails, in whichever shape it says it: either dialect's error object, a bare message,
+//! plain text, an HTML page of some proxy. Must never fail itself, and never hands a page on.
+
+use serde::de::MapAccess;
+
+use crate::dialect::Dialect;
+use crate::dialect::json::{Each, Leaf, Reads, read, skip};
+
+/// A longer message is cut.
+const MESSAGE_CHARS_MAX: usize = 2_000;
+const KIND_CHARS_MAX: usize = 100;
+const DEPTH_MAX: u8 = 4;
+
+/// An upstream's error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamFault {
+    /// as the body says or its kind implies; the HTTP status, where there is one, is the better witness
+    pub status: Option<u16>,
+    /// the upstream's word for it (`insufficient_quota`, `overloaded_error`), or `upstream_error`
+    pub kind: String,
+    pub message: String,
+}
+
+impl UpstreamFault {
+    pub(super) fn new(message: impl Into<String>) -> UpstreamFault {
+        UpstreamFault { status: None, kind: "upstream_error".to_owned(), message: message.into() }
+    }
+}
+
+/// Reads the body of an upstream's error answer.
+pub fn upstream_fault(dialect: Dialect, body: &[u8]) -> UpstreamFault {
+    let body = body.trim_ascii();
+    if body.is_empty() {
+        return UpstreamFault::new("the upstream answered with an empty body");
+    }
+    if body.starts_with(b"<") || holds_html(body) {
+        return UpstreamFault::new("the upstream answered with an HTML page");
+    }
+    let read = read(&FaultReader::default(), body).ok();
+    read.and_then(|reader| reader.fault(dialect))
+        .unwrap_or_else(|| UpstreamFault::new(cut(&String::from_utf8_lossy(body), MESSAGE_CHARS_MAX)))
+}
+
+fn holds_html(body: &[u8]) -> bool {
+    let head = &body[..body.len().min(1_024)];
+    head.windows(5).any(|window| window.eq_ignore_ascii_case(b"<html"))
+}
+
+/// Gathers an error object; also as the value of an `error` member in an answer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FaultReader {
+    /// an object or a text was there
+    pub(super) seen: bool,
+    status: Option<u16>,
+    kind: Option<String>,
+    code: Option<String>,
+    message: Option<String>,
+    depth: u8,
+}
+
+impl FaultReader {
+    /// The error, if one was said. Of its two words OpenAI's `code` says more than its `type`; Anthropic has the type.
+    pub(super) fn fault(self, dialect: Dialect) -> Option<UpstreamFault> {
+        let words = match dialect {
+            Dialect::Chat => [self.code, self.kind],
+            Dialect::Messages => [self.kind, self.code],
+        };
+        let kind = words.into_iter().flatten().next();
+        if kind.is_none() && self.message.is_none() {
+            return None;
+        }
+        let status = self.status.or_else(|| implied_status(kind.as_deref()?));
+        let message = self.message.unwrap_or_else(|| "the upstream gave no message".to_owned());
+        Some(UpstreamFault { status, kind: kind.unwrap_or_else(|| "upstream_error".to_owned()), message })
+    }
+
+    /// The error of an event that says it is one, whatever is in it.
+    pub(super) fn certain_fault(self, dialect: Dialect) -> UpstreamFault {
+        self.fault(dialect).unwrap_or_else(|| UpstreamFault::new("the upstream sent an error without a message"))
+    }
+
+    fn number(&mut self, number: u64) {
+        if (400..600).contains(&number) {
+            self.status = u16::try_from(number).ok();
+        }
+    }
+}
+
+impl Reads for FaultReader {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "error" | "detail" | "message" | "msg" if self.depth < DEPTH_MAX => {
+                self.depth += 1;
+                map.next_value_seed(Each(self))?;
+                self.depth -= 1;
+            }
+            "type" | "code" | "status" => match map.next_value()? {
+                Leaf::Whole(number) => self.number(number),
+                Leaf::Text(word) if word.is_empty() || word == "error" => {}
+                Leaf::Text(word) if name == "type" => self.kind = Some(cut(&word, KIND_CHARS_MAX)),
+                Leaf::Text(word) => self.code = Some(cut(&word, KIND_CHARS_MAX)),
+                _ => {}
+            },
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, text: &str) {
+        self.seen = true;
+        if self.message.is_none() && !text.is_empty() {
+            self.message = Some(cut(text, MESSAGE_CHARS_MAX));
+        }
+    }
+
+    fn end(&mut self) {
+        self.seen = true;
+    }
+}
+
+/// The HTTP status that a word stands for in either dialect.
+fn implied_status(kind: &str) -> Option<u16> {
+    Some(match kind {
+        "invalid_request_error" | "context_length_exceeded" | "content_filter" => 400,
+        "authentication_error" | "invalid_api_key" => 401,
+        "billing_error" => 402,
+        "permission_error" => 403,
+        "not_found_error" | "model_not_found" => 404,
+        "request_too_large" => 413,
+        "rate_limit_error" | "rate_limit_exceeded" | "insufficient_quota" => 429,
+        "api_error" | "server_error" => 500,
+        "timeout_error" => 504,
+        "overloaded_error" => 529,
+        _ => return None,
+    })
+}
+
+fn cut(text: &str, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
+        Some((end, _)) => text[..end].to_owned(),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_every_shape_are_read() {
+        for (dialect, body, status, kind, message) in [
+            (
+                Dialect::Chat,
+                r#"{"error":{"message":"no money","type":"billing","param":null,"code":"insufficient_quota"}}"#,
+                Some(429),
+                "insufficient_quota",
+                "no money",
+            ),
+            (Dialect::Chat, r#"{"error":{"message":"m","type":"server_error","code":null}}"#, Some(500), "server_error", "m"),
+            (
+                Dialect::Messages,
+                r#"{"type":"error","error":{"type":"overloaded_error","message":"busy","code":"x"},"request_id":"r"}"#,
+                Some(529),
+                "overloaded_error",
+                "busy",
+            ),
+            (Dialect::Chat, r#"{"error":"model not loaded"}"#, None, "upstream_error", "model not loaded"),
+            (Dialect::Chat, r#"{"message":"m","object":"error","type":"t","code":503}"#, Some(503), "t", "m"),
+            (
+                Dialect::Chat,
+                r#"[{"error":{"code":429,"message":"m","status":"RESOURCE_EXHAUSTED"}}]"#,
+                Some(429),
+                "RESOURCE_EXHAUSTED",
+                "m",
+            ),
+            (
+                Dialect::Chat,
+                r#"{"detail":[{"loc":["body"],"msg":"field required","type":"missing"}]}"#,
+                None,
+                "missing",
+                "field required",
+            ),
+            (Dialect::Chat, r#"{"detail":"Not Found"}"#, None, "upstream_error", "Not Found"),
+            (Dialect::Messages, " plain text\n", None, "upstream_error", "plain text"),
+            (Dialect::Chat, r#"{"ok":true}"#, None, "upstream_error", r#"{"ok":true}"#),
+            (Dialect::Chat, "", None, "upstream_error", "the upstream answered with an empty body"),
+            (Dialect::Chat, " <!DOCTYPE html><title>502", None, "upstream_error", "the upstream answered with an HTML page"),
+            (Dialect::Chat, "Bad\n<HTML>secret", None, "upstream_error", "the upstream answered with an HTML page"),
+        ] {
+            let expected = UpstreamFault { status, kind: kind.into(), message: message.into() };
+            assert_eq!(upstream_fault(dialect, body.as_bytes()), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn long_messages_are_cut_between_characters() {
+        let fault = upstream_fault(Dialect::Chat, "ü".repeat(5_000).as_bytes());
+        assert_eq!(fault.message, "ü".repeat(MESSAGE_CHARS_MAX));
+        let body = format!(r#"{{"error":{{"message":"{}"}}}}"#, "x".repeat(5_000));
+        assert_eq!(upstream_fault(Dialect::Chat, body.as_bytes()).message.len(), MESSAGE_CHARS_MAX);
+    }
+}

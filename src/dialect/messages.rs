@@ -1,0 +1,358 @@
+//! What an event (or whole answer) of Anthropic's Messages says: usage, output, the end, an error. Usage comes in
+//! `message_start` and again in `message_delta`, where it is cumulative: per field the last value counts, never a sum
+//! and never the largest (WIRE.md 2.12, E12).
+
+use serde::de::MapAccess;
+
+use crate::dialect::count::Count;
+use crate::dialect::fault::FaultReader;
+use crate::dialect::json::{Each, Leaf, One, Reads, skip};
+use crate::dialect::output::Output;
+use crate::domain::usage::{Report, Usage};
+
+/// The counts of `usage`, per field the last one given.
+#[derive(Clone, Debug, Default)]
+pub(super) struct MessagesUsage {
+    input: Count,
+    output: Count,
+    cache_read: Count,
+    cache_write: Count,
+    cache_write_5m: Count,
+    cache_write_1h: Count,
+    thinking: Count,
+    web_searches: Count,
+    /// what server-side compactions used, which the totals leave out
+    compaction: Option<Box<MessagesUsage>>,
+    service_tier: Option<String>,
+    /// `input_tokens: null` is a lie where the whole usage is told, absence where it is only brought up to date
+    input_required: bool,
+}
+
+impl MessagesUsage {
+    pub(super) fn whole() -> MessagesUsage {
+        MessagesUsage { input_required: true, ..MessagesUsage::default() }
+    }
+
+    pub(super) fn then(&mut self, later: MessagesUsage) {
+        self.input.then(later.input);
+        self.output.then(later.output);
+        self.cache_read.then(later.cache_read);
+        self.cache_write.then(later.cache_write);
+        self.cache_write_5m.then(later.cache_write_5m);
+        self.cache_write_1h.then(later.cache_write_1h);
+        self.thinking.then(later.thinking);
+        self.web_searches.then(later.web_searches);
+        self.compaction = later.compaction.or(self.compaction.take());
+        self.service_tier = later.service_tier.or(self.service_tier.take());
+    }
+
+    pub(super) fn output_said(&self) -> bool {
+        self.output != Count::Unsaid
+    }
+
+    /// Missing if neither input nor output was counted; a single one stands with zero for the other.
+    pub(super) fn report(&self) -> Report {
+        if self.lies() {
+            return Report::Lying;
+        }
+        if self.input == Count::Unsaid && self.output == Count::Unsaid {
+            return Report::Missing;
+        }
+        let mut usage = self.usage();
+        if let Some(more) = &self.compaction {
+            let more = more.usage();
+            for (class, tokens) in [
+                (&mut usage.uncached_in, more.uncached_in),
+                (&mut usage.cache_read, more.cache_read),
+                (&mut usage.cache_write_5m, more.cache_write_5m),
+                (&mut usage.cache_write_1h, more.cache_write_1h),
+                (&mut usage.cache_write_other, more.cache_write_other),
+                (&mut usage.out_total, more.out_total),
+            ] {
+                *class = class.saturating_add(tokens);
+            }
+        }
+        Report::Reported(usage)
+    }
+
+    fn lies(&self) -> bool {
+        let counts = [
+            self.input,
+            self.output,
+            self.cache_read,
+            self.cache_write,
+            self.cache_write_5m,
+            self.cache_write_1h,
+            self.thinking,
+            self.web_searches,
+        ];
+        counts.contains(&Count::Lie) || self.compaction.as_ref().is_some_and(|more| more.lies())
+    }
+
+    fn usage(&self) -> Usage {
+        let (cache_write_5m, cache_write_1h, cache_write_other) = self.cache_writes();
+        Usage {
+            uncached_in: self.input.tokens(),
+            cache_read: self.cache_read.tokens(),
+            cache_write_5m,
+            cache_write_1h,
+            cache_write_other,
+            out_total: self.output.tokens(),
+            reasoning: self.thinking.tokens().min(self.output.tokens()),
+            web_searches: self.web_searches.tokens(),
+            service_tier: self.service_tier.clone(),
+            ..Usage::default()
+        }
+    }
+
+    /// Writes of 5 minutes, of an hour, of a lifetime not said. Without a split all are of 5 minutes, which is the
+    /// default; a total later than the split overrules it, the hour's share last.
+    fn cache_writes(&self) -> (u64, u64, u64) {
+        let (five, hour) = (self.cache_write_5m.tokens(), self.cache_write_1h.tokens());
+        match self.cache_write {
+            Count::Said(total) if self.cache_write_5m == Count::Unsaid && self.cache_write_1h == Count::Unsaid => (total, 0, 0),
+            Count::Said(total) => {
+                let hour = hour.min(total);
+                let five = five.min(total - hour);
+                (five, hour, total - hour - five)
+            }
+            Count::Unsaid | Count::Lie => (five, hour, 0),
+        }
+    }
+}
+
+impl Reads for MessagesUsage {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "input_tokens" if self.input_required => self.input = Count::required(map)?,
+            "input_tokens" => self.input.then(Count::optional(map)?),
+            "output_tokens" => self.output = Count::required(map)?,
+            "cache_read_input_tokens" => self.cache_read.then(Count::optional(map)?),
+            "cache_creation_input_tokens" => self.cache_write.then(Count::optional(map)?),
+            "cache_creation" | "output_tokens_details" | "server_tool_use" => map.next_value_seed(One(&mut Details(self)))?,
+            "service_tier" | "speed" => self.tier(map)?,
+            "iterations" => {
+                let mut iterations = Iterations::default();
+                map.next_value_seed(Each(&mut iterations))?;
+                self.compaction = iterations.compaction;
+            }
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+}
+
+impl MessagesUsage {
+    /// A speed other than the standard one has prices of its own: it counts as the tier that served.
+    fn tier<'de, A: MapAccess<'de>>(&mut self, map: &mut A) -> Result<(), A::Error> {
+        match map.next_value()? {
+            Leaf::Text(tier) if tier == "standard" => {
+                self.service_tier.get_or_insert_with(|| tier.into_owned());
+            }
+            Leaf::Text(tier) => self.service_tier = Some(tier.into_owned()),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+struct Details<'u>(&'u mut MessagesUsage);
+
+impl Reads for Details<'_> {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        let count = match name {
+            "ephemeral_5m_input_tokens" => &mut self.0.cache_write_5m,
+            "ephemeral_1h_input_tokens" => &mut self.0.cache_write_1h,
+            "thinking_tokens" => &mut self.0.thinking,
+            "web_search_requests" => &mut self.0.web_searches,
+            _ => return skip(map),
+        };
+        count.then(Count::optional(map)?);
+        Ok(())
+    }
+}
+
+/// `iterations`: of these only compactions are not in the totals.
+#[derive(Default)]
+struct Iterations {
+    compaction: Option<Box<MessagesUsage>>,
+    current: MessagesUsage,
+    is_compaction: bool,
+}
+
+impl Reads for Iterations {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "type" => {
+                self.is_compaction = map.next_value::<Leaf<'_>>()?.text() == Some("compaction");
+                Ok(())
+            }
+            // one level: an iteration has no iterations
+            "iterations" => skip(map),
+            _ => self.current.member(name, map),
+        }
+    }
+
+    fn end(&mut self) {
+        let current = std::mem::take(&mut self.current);
+        if !std::mem::take(&mut self.is_compaction) {
+            return;
+        }
+        let sum = self.compaction.get_or_insert_default();
+        sum.input = plus(sum.input, current.input);
+        sum.output = plus(sum.output, current.output);
+        sum.cache_read = plus(sum.cache_read, current.cache_read);
+        sum.cache_write = plus(sum.cache_write, current.cache_write);
+        sum.cache_write_5m = plus(sum.cache_write_5m, current.cache_write_5m);
+        sum.cache_write_1h = plus(sum.cache_write_1h, current.cache_write_1h);
+    }
+}
+
+fn plus(sum: Count, more: Count) -> Count {
+    match (sum, more) {
+        (Count::Lie, _) | (_, Count::Lie) => Count::Lie,
+        (Count::Unsaid, more) => more,
+        (sum, more) => Count::Said(sum.tokens().saturating_add(more.tokens())),
+    }
+}
+
+/// One content block, at its start in a stream or whole in an answer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Block {
+    pub(super) output: Output,
+    is_hosted_result: bool,
+}
+
+impl Reads for Block {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "type" => {
+                self.is_hosted_result = map.next_value::<Leaf<'_>>()?.text().is_some_and(|kind| kind.ends_with("_tool_result"));
+                Ok(())
+            }
+            // what a hosted tool found is seen by the client, but the model did not write it
+            "content" if self.is_hosted_result => {
+                self.output.has_content = true;
+                skip(map)
+            }
+            _ => self.output.member(name, map),
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        self.output.text(text);
+    }
+
+    fn end(&mut self) {
+        self.is_hosted_result = false;
+    }
+}
+
+/// What a stream's event is, by its name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum EventKind {
+    #[default]
+    Other,
+    Stop,
+    Error,
+}
+
+impl EventKind {
+    pub(super) fn of(name: &[u8]) -> EventKind {
+        match name {
+            b"message_stop" => EventKind::Stop,
+            b"error" => EventKind::Error,
+            _ => EventKind::Other,
+        }
+    }
+}
+
+/// One event of a stream.
+#[derive(Clone, Debug, Default)]
+pub(super) struct MessagesEvent {
+    pub(super) kind: Option<EventKind>,
+    pub(super) usage: MessagesUsage,
+    /// the last word on the output was said: `message_delta`
+    pub(super) has_final_usage: bool,
+    pub(super) block: Block,
+    pub(super) stopped: bool,
+    pub(super) error: FaultReader,
+}
+
+impl Reads for MessagesEvent {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "type" => {
+                self.kind = map.next_value::<Leaf<'_>>()?.text().map(|name| EventKind::of(name.as_bytes()));
+                Ok(())
+            }
+            "message" => map.next_value_seed(One(&mut Started(self))),
+            "content_block" => map.next_value_seed(One(&mut self.block)),
+            "delta" => map.next_value_seed(One(&mut Delta(self))),
+            "usage" => {
+                let mut usage = MessagesUsage::default();
+                map.next_value_seed(One(&mut usage))?;
+                self.has_final_usage |= usage.output_said();
+                self.usage.then(usage);
+                Ok(())
+            }
+            "error" => map.next_value_seed(One(&mut self.error)),
+            _ => skip(map),
+        }
+    }
+}
+
+/// The message that `message_start` opens.
+struct Started<'e>(&'e mut MessagesEvent);
+
+impl Reads for Started<'_> {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        if name != "usage" {
+            return skip(map);
+        }
+        let mut usage = MessagesUsage::whole();
+        map.next_value_seed(One(&mut usage))?;
+        self.0.usage.then(usage);
+        Ok(())
+    }
+}
+
+struct Delta<'e>(&'e mut MessagesEvent);
+
+impl Reads for Delta<'_> {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "stop_reason" => {
+                self.0.stopped |= map.next_value::<Leaf<'_>>()?.text().is_some();
+                Ok(())
+            }
+            "stop_sequence" | "stop_details" | "container" => skip(map),
+            _ => self.0.block.output.member(name, map),
+        }
+    }
+}
+
+/// One whole answer.
+#[derive(Clone, Debug)]
+pub(super) struct Message {
+    pub(super) usage: MessagesUsage,
+    pub(super) block: Block,
+    pub(super) error: FaultReader,
+}
+
+impl Message {
+    pub(super) fn new() -> Message {
+        Message { usage: MessagesUsage::whole(), block: Block::default(), error: FaultReader::default() }
+    }
+}
+
+impl Reads for Message {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "content" => map.next_value_seed(Each(&mut self.block)),
+            "usage" => map.next_value_seed(One(&mut self.usage)),
+            "error" => map.next_value_seed(One(&mut self.error)),
+            _ => skip(map),
+        }
+    }
+}

@@ -1,0 +1,508 @@
+//! What a request asks, read once from its bytes: everything that policy, routing and the ceiling need. Takes the body,
+//! answers a `Request` or the 400 that says what is wrong. Must never echo content, and never change or copy the body.
+
+use bytes::Bytes;
+
+use crate::dialect::Dialect;
+use crate::dialect::input::{Input, compacts};
+use crate::dialect::json::Leaf;
+use crate::dialect::members::{Flaw, Members};
+use crate::domain::bound::InputBound;
+use crate::domain::problem::{Problem, Word};
+
+/// A longer model name is a mistake, and names go into records.
+const MODEL_BYTES_MAX: usize = 256;
+
+/// More answers to one prompt than any upstream gives.
+const CHOICES_MAX: u64 = 128;
+
+/// Members that bring in a conversation which the vendor keeps.
+const STORED_CONVERSATION: [&str; 4] = ["previous_response_id", "conversation", "thread", "cached_content"];
+
+/// Members by which the upstream would answer with another model than the one that policy and price were asked about.
+const OTHER_MODELS: [&str; 2] = ["fallbacks", "models"];
+
+/// One request as the client sent it, with what was read of it.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub dialect: Dialect,
+    pub body: Bytes,
+    /// as written; the public name, alias or `provider/model`
+    pub model: String,
+    pub streamed: bool,
+    /// chat: the client asked for the usage chunk itself
+    pub usage_asked: bool,
+    pub output_cap: Option<OutputCap>,
+    /// messages: `thinking.budget_tokens`
+    pub thinking_budget: Option<u64>,
+    /// answers asked for; 1 unless chat's `n` says otherwise
+    pub choices: u64,
+    /// the tier asked for; messages' `speed: fast` counts as one
+    pub service_tier: Option<String>,
+    /// the end user as the client names them
+    pub user: Option<String>,
+    /// chat: the answer may be sound, which has a price of its own
+    pub audio_output: bool,
+    pub input: InputBound,
+    pub(super) members: Members,
+}
+
+/// The most output the client asked for, and the member that says so. Where chat names it twice, the larger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutputCap {
+    pub member: &'static str,
+    pub tokens: u64,
+}
+
+/// Reads a request's body. Every refusal is the client's fault and says which member to mend.
+pub fn read(dialect: Dialect, body: Bytes) -> Result<Request, Problem> {
+    let members = Members::read(&body).map_err(|flaw| refused("the body", &flaw))?;
+    let members = Body { dialect, bytes: &body, members };
+    let model = members.model()?;
+    members.refuse_other_models()?;
+    members.require_messages()?;
+    let usage_asked = members.usage_asked()?;
+    let output_cap = members.output_cap()?;
+    let mut request = Request {
+        dialect,
+        model,
+        streamed: members.flag("stream")?,
+        usage_asked,
+        output_cap,
+        thinking_budget: members.thinking_budget(),
+        choices: members.choices()?,
+        service_tier: members.service_tier()?,
+        user: members.user(),
+        audio_output: members.audio_output(),
+        input: members.input()?,
+        body: Bytes::new(),
+        members: members.members,
+    };
+    request.body = body;
+    Ok(request)
+}
+
+impl Request {
+    /// The value of a top-level member as it stands in the body.
+    pub fn member(&self, name: &str) -> Option<&str> {
+        self.members.value(&self.body, name)
+    }
+}
+
+/// The output caps that a dialect knows, the one to add first.
+pub(super) fn cap_members(dialect: Dialect) -> &'static [&'static str] {
+    match dialect {
+        Dialect::Chat => &["max_completion_tokens", "max_tokens"],
+        Dialect::Messages => &["max_tokens"],
+    }
+}
+
+fn refused(what: &str, flaw: &Flaw) -> Problem {
+    Problem::invalid(format!("{what} cannot be read: {flaw}; send one JSON object that names each member once"))
+}
+
+struct Body<'b> {
+    dialect: Dialect,
+    bytes: &'b [u8],
+    members: Members,
+}
+
+impl<'b> Body<'b> {
+    fn raw(&self, name: &str) -> Option<&'b str> {
+        self.members.value(self.bytes, name)
+    }
+
+    /// The value, if the member is there, can be read and says something.
+    fn leaf(&self, name: &str) -> Option<Leaf<'b>> {
+        self.raw(name).map(|json| Leaf::of(json).unwrap_or(Leaf::Nested)).filter(Leaf::says_something)
+    }
+
+    fn model(&self) -> Result<String, Problem> {
+        match self.leaf("model") {
+            Some(Leaf::Text(model)) if model.is_empty() => Err(bad("model", "is empty; name a model")),
+            Some(Leaf::Text(model)) if model.len() > MODEL_BYTES_MAX => {
+                Err(bad("model", &format!("is longer than {MODEL_BYTES_MAX} bytes; name a model")))
+            }
+            Some(Leaf::Text(model)) => Ok(model.into_owned()),
+            Some(_) => Err(bad("model", "is not a text; name a model")),
+            None => Err(bad("model", "is missing; name a model")),
+        }
+    }
+
+    fn refuse_other_models(&self) -> Result<(), Problem> {
+        let Some(name) = OTHER_MODELS.into_iter().find(|name| self.leaf(name).is_some()) else { return Ok(()) };
+        let message = format!("`{name}` lets the upstream choose another model than `model`; leave it out and ask for a route");
+        Err(Problem::new(Word::NotSupported, message).at(name))
+    }
+
+    fn require_messages(&self) -> Result<(), Problem> {
+        let messages = self.raw("messages");
+        if messages.is_some_and(|json| json.starts_with('[')) {
+            return Ok(());
+        }
+        if self.dialect == Dialect::Chat && messages.is_none() && self.raw("input").is_some() {
+            let message = "the body has `input` instead of `messages`: the Responses format is not served here; send `messages`";
+            return Err(Problem::new(Word::NotSupported, message).at("input"));
+        }
+        Err(match (self.dialect, messages) {
+            (Dialect::Messages, None) => Problem::invalid("messages: Field required").at("messages"),
+            (_, None) => bad("messages", "is missing; send an array of messages"),
+            (_, Some(_)) => bad("messages", "is not an array; send an array of messages"),
+        })
+    }
+
+    /// A boolean; null is as good as absent, as the SDKs' own types say.
+    fn flag(&self, name: &'static str) -> Result<bool, Problem> {
+        match self.raw(name) {
+            None | Some("null" | "false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(bad(name, "is neither true nor false")),
+        }
+    }
+
+    fn usage_asked(&self) -> Result<bool, Problem> {
+        let Some(options) = self.raw("stream_options").filter(|_| self.dialect == Dialect::Chat) else { return Ok(false) };
+        if options == "null" {
+            return Ok(false);
+        }
+        let members =
+            Members::read(options.as_bytes()).map_err(|flaw| refused("`stream_options`", &flaw).at("stream_options"))?;
+        match members.value(options.as_bytes(), "include_usage") {
+            None | Some("null" | "false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(bad("stream_options.include_usage", "is neither true nor false")),
+        }
+    }
+
+    fn output_cap(&self) -> Result<Option<OutputCap>, Problem> {
+        let mut largest: Option<OutputCap> = None;
+        for member in cap_members(self.dialect) {
+            let tokens = match (self.raw(member), self.dialect) {
+                (Some("null"), Dialect::Chat) | (None, Dialect::Chat) => continue,
+                (None, Dialect::Messages) => return Err(Problem::invalid(format!("{member}: Field required")).at(*member)),
+                (Some(json), _) => match Leaf::of(json) {
+                    Some(Leaf::Whole(tokens)) => tokens,
+                    _ => return Err(bad(member, "is not a whole number of tokens, zero or more")),
+                },
+            };
+            if largest.is_none_or(|cap| cap.tokens < tokens) {
+                largest = Some(OutputCap { member, tokens });
+            }
+        }
+        Ok(largest)
+    }
+
+    fn thinking_budget(&self) -> Option<u64> {
+        let thinking = self.raw("thinking").filter(|_| self.dialect == Dialect::Messages)?;
+        match self.inner(thinking, "budget_tokens")? {
+            Leaf::Whole(tokens) => Some(tokens),
+            _ => None,
+        }
+    }
+
+    /// A member of an object that is a member: the last one, as most parsers have it.
+    fn inner(&self, object: &'b str, name: &str) -> Option<Leaf<'b>> {
+        let members = Members::read(object.as_bytes()).ok()?;
+        members.value(object.as_bytes(), name).and_then(Leaf::of)
+    }
+
+    fn choices(&self) -> Result<u64, Problem> {
+        match self.leaf("n").filter(|_| self.dialect == Dialect::Chat) {
+            None => Ok(1),
+            Some(Leaf::Whole(choices @ 1..=CHOICES_MAX)) => Ok(choices),
+            Some(_) => Err(bad("n", &format!("is not a whole number from 1 to {CHOICES_MAX}"))),
+        }
+    }
+
+    fn service_tier(&self) -> Result<Option<String>, Problem> {
+        if let Some(Leaf::Text(speed)) = self.leaf("speed").filter(|_| self.dialect == Dialect::Messages)
+            && speed != "standard"
+        {
+            return Ok(Some(speed.into_owned()));
+        }
+        match self.leaf("service_tier") {
+            None => Ok(None),
+            Some(Leaf::Text(tier)) => Ok(Some(tier.into_owned())),
+            Some(_) => Err(bad("service_tier", "is not a text")),
+        }
+    }
+
+    fn user(&self) -> Option<String> {
+        let user = match self.dialect {
+            Dialect::Chat => self.leaf("user")?,
+            Dialect::Messages => self.inner(self.raw("metadata")?, "user_id")?,
+        };
+        match user {
+            Leaf::Text(user) => Some(user.into_owned()),
+            _ => None,
+        }
+    }
+
+    fn audio_output(&self) -> bool {
+        let modalities = self.raw("modalities").filter(|_| self.dialect == Dialect::Chat);
+        modalities.is_some_and(|json| match serde_json::from_str::<Vec<Leaf<'_>>>(json) {
+            Ok(modalities) => modalities.iter().any(|modality| modality.text() == Some("audio")),
+            Err(_) => true,
+        })
+    }
+
+    fn input(&self) -> Result<InputBound, Problem> {
+        let mut input = Input::new(self.dialect);
+        for name in ["messages", "system"] {
+            if let Some(json) = self.raw(name) {
+                input.content(json).map_err(|_| bad(name, "holds a value that cannot be read"))?;
+            }
+        }
+        for name in ["tools", "functions"] {
+            if let Some(json) = self.raw(name).filter(|json| json.starts_with(['[', '{'])) {
+                input.tools(json).map_err(|_| bad(name, "holds a value that cannot be read"))?;
+            }
+        }
+        if self.audio_output() {
+            input.audio();
+        }
+        if STORED_CONVERSATION.into_iter().any(|name| self.leaf(name).is_some()) {
+            input.unbounded("stored conversation");
+        }
+        match self.dialect {
+            Dialect::Chat => self.chat_tools(&mut input),
+            Dialect::Messages => self.server_side_work(&mut input),
+        }
+        Ok(input.finish(self.bytes.len()))
+    }
+
+    fn chat_tools(&self, input: &mut Input) {
+        // an empty `{}` turns the search on
+        if self.raw("web_search_options").is_some_and(|json| json != "null") {
+            input.unbounded("hosted tool web_search");
+        }
+        if self.leaf("plugins").is_some() {
+            input.unbounded("hosted tool plugins");
+        }
+    }
+
+    fn server_side_work(&self, input: &mut Input) {
+        if self.leaf("container").is_some() {
+            input.unbounded("container");
+        }
+        if self.leaf("mcp_servers").is_some() {
+            input.unbounded("hosted tool mcp_servers");
+        }
+        // compaction reads the conversation once more and writes a summary beyond `max_tokens`
+        let compacts = self.raw("context_management").is_some_and(compacts);
+        if compacts || self.leaf("compaction").is_some() {
+            input.unbounded("server-side compaction");
+        }
+    }
+}
+
+fn bad(param: &str, what: &str) -> Problem {
+    Problem::invalid(format!("`{param}` {what}")).at(param)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::{Edit, samples};
+
+    fn chat(body: &str) -> Result<Request, Problem> {
+        read(Dialect::Chat, Bytes::copy_from_slice(body.as_bytes()))
+    }
+
+    fn messages(body: &str) -> Result<Request, Problem> {
+        read(Dialect::Messages, Bytes::copy_from_slice(body.as_bytes()))
+    }
+
+    /// A good request with more members.
+    fn with(dialect: Dialect, more: &str) -> Result<Request, Problem> {
+        match dialect {
+            Dialect::Chat => chat(&format!(r#"{{"model":"m","messages":[]{more}}}"#)),
+            Dialect::Messages => messages(&format!(r#"{{"model":"m","max_tokens":9,"messages":[]{more}}}"#)),
+        }
+    }
+
+    fn unbounded(dialect: Dialect, more: &str) -> Option<String> {
+        with(dialect, more).expect("a request").input.unbounded
+    }
+
+    #[test]
+    fn a_chat_request_is_read() {
+        let body = r#" {"stream":true,"mod\u0065l":"gpt-5.1","n":2,"max_tokens":100,"max_completion_tokens":90,"user":"u1",
+            "stream_options":{"include_usage":true},"service_tier":"flex","metadata":{"model":"decoy"},
+            "tools":[{"type":"function","function":{"name":"f"}}],"messages":[{"role":"user","content":"hi"}]} "#;
+        let request = chat(body).expect("a request");
+        assert_eq!((request.model.as_str(), request.streamed, request.usage_asked, request.choices), ("gpt-5.1", true, true, 2));
+        assert_eq!(request.output_cap, Some(OutputCap { member: "max_tokens", tokens: 100 }));
+        assert_eq!((request.service_tier.as_deref(), request.user.as_deref()), (Some("flex"), Some("u1")));
+        assert_eq!(request.input, InputBound { text_bytes: body.len() as u64, tools: 1, ..InputBound::default() });
+        assert_eq!(request.member("n"), Some("2"));
+        assert_eq!(request.body, body);
+    }
+
+    #[test]
+    fn a_messages_request_is_read() {
+        let body = r#"{"model":"claude-sonnet-5-5","max_tokens":64000,"stream":false,"system":[{"type":"text","text":"s"}],
+            "thinking":{"type":"enabled","budget_tokens":2048},"metadata":{"user_id":"{\"a\":1}"},"service_tier":"auto",
+            "messages":[{"role":"user","content":"hi"},{"role":"system","content":"later"}],
+            "context_management":{"edits":[{"type":"clear_thinking_20251015"}]},"tools":[{"name":"a","input_schema":{}}]}"#;
+        let request = messages(body).expect("a request");
+        assert_eq!(request.output_cap, Some(OutputCap { member: "max_tokens", tokens: 64_000 }));
+        assert_eq!((request.thinking_budget, request.choices, request.streamed), (Some(2_048), 1, false));
+        assert_eq!((request.service_tier.as_deref(), request.user.as_deref()), (Some("auto"), Some("{\"a\":1}")));
+        assert_eq!(request.input, InputBound { text_bytes: body.len() as u64, tools: 1, ..InputBound::default() });
+    }
+
+    #[test]
+    fn the_smallest_requests_have_defaults() {
+        let request = with(Dialect::Chat, "").expect("a request");
+        assert_eq!((request.streamed, request.usage_asked, request.choices, request.output_cap), (false, false, 1, None));
+        let request = messages(r#"{"model":"m","max_tokens":0,"messages":[]}"#).expect("0 warms the cache");
+        assert_eq!(request.output_cap, Some(OutputCap { member: "max_tokens", tokens: 0 }));
+        let nulls =
+            r#","stream":null,"n":null,"max_tokens":null,"stream_options":null,"user":null,"service_tier":null,"tools":null"#;
+        let request = with(Dialect::Chat, nulls).expect("null is absent");
+        assert_eq!((request.streamed, request.choices, request.output_cap, request.user), (false, 1, None, None));
+    }
+
+    #[test]
+    fn x11_what_is_wrong_is_said_with_its_member() {
+        for (refusal, message, param) in [
+            (chat(r#"{"messages":[]}"#), "`model` is missing; name a model", "model"),
+            (chat(r#"{"model":"","messages":[]}"#), "`model` is empty; name a model", "model"),
+            (chat(r#"{"model":["m"],"messages":[]}"#), "`model` is not a text; name a model", "model"),
+            (chat(r#"{"model":"m"}"#), "`messages` is missing; send an array of messages", "messages"),
+            (chat(r#"{"model":"m","messages":{}}"#), "`messages` is not an array; send an array of messages", "messages"),
+            (messages(r#"{"model":"m","max_tokens":1}"#), "messages: Field required", "messages"),
+            (messages(r#"{"model":"m","messages":[]}"#), "max_tokens: Field required", "max_tokens"),
+            (
+                messages(r#"{"model":"m","messages":[],"max_tokens":null}"#),
+                "`max_tokens` is not a whole number of tokens, zero or more",
+                "max_tokens",
+            ),
+            (with(Dialect::Chat, r#","stream":"true""#), "`stream` is neither true nor false", "stream"),
+            (with(Dialect::Chat, r#","stream":1"#), "`stream` is neither true nor false", "stream"),
+            (with(Dialect::Chat, r#","n":0"#), "`n` is not a whole number from 1 to 128", "n"),
+            (with(Dialect::Chat, r#","n":1.5"#), "`n` is not a whole number from 1 to 128", "n"),
+            (with(Dialect::Chat, r#","n":129"#), "`n` is not a whole number from 1 to 128", "n"),
+            (
+                with(Dialect::Chat, r#","max_tokens":-1"#),
+                "`max_tokens` is not a whole number of tokens, zero or more",
+                "max_tokens",
+            ),
+            (with(Dialect::Chat, r#","service_tier":3"#), "`service_tier` is not a text", "service_tier"),
+            (
+                with(Dialect::Chat, r#","stream_options":{"include_usage":1}"#),
+                "`stream_options.include_usage` is neither true nor false",
+                "stream_options.include_usage",
+            ),
+        ] {
+            assert_eq!(refusal.expect_err(message), Problem::invalid(message).at(param));
+        }
+    }
+
+    #[test]
+    fn bodies_that_are_not_one_object_are_refused_without_quoting_them() {
+        for body in [
+            "",
+            " ",
+            r#"["secret"]"#,
+            "secret",
+            r#"{"model":"secret","messages":[]"#,
+            r#"{"secret":1,}"#,
+            "{} {}",
+            r#"{"a":secret}"#,
+        ] {
+            let problem = chat(body).expect_err(body);
+            assert_eq!(problem.word, Word::InvalidRequest);
+            assert!(!problem.message.contains("secret"), "{problem}");
+        }
+        let problem = chat("{\"model\":\n\"m\" \"n\"}").expect_err("two values");
+        assert_eq!(
+            problem.message,
+            "the body cannot be read: it is not valid JSON at line 2, column 5; send one JSON object that names each member once"
+        );
+    }
+
+    #[test]
+    fn members_given_twice_are_refused_however_they_are_written() {
+        for body in [
+            r#"{"model":"a","messages":[],"model":"b"}"#,
+            r#"{"model":"a","messages":[],"mod\u0065l":"b"}"#,
+            r#"{"model":"a","messages":[],"x":1,"x":1}"#,
+            r#"{"model":"a","messages":[],"stream_options":{"include_usage":true,"include\u005fusage":false}}"#,
+        ] {
+            assert!(chat(body).expect_err(body).message.contains("more than once"), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_responses_body_on_the_chat_path_is_not_supported() {
+        let problem = chat(r#"{"model":"m","input":"hi"}"#).expect_err("no messages");
+        assert_eq!((problem.word, problem.param.as_deref()), (Word::NotSupported, Some("input")));
+    }
+
+    #[test]
+    fn no_request_slips_past_the_allow_list_by_naming_other_models() {
+        for (dialect, more) in [
+            (Dialect::Messages, r#","fallbacks":[{"model":"dear"}]"#),
+            (Dialect::Messages, r#","fallbacks":"default""#),
+            (Dialect::Chat, r#","models":["dear"]"#),
+        ] {
+            assert_eq!(with(dialect, more).expect_err(more).word, Word::NotSupported);
+        }
+        assert!(with(Dialect::Messages, r#","fallbacks":[]"#).is_ok());
+        assert!(with(Dialect::Chat, r#","models":null"#).is_ok());
+    }
+
+    #[test]
+    fn work_that_nothing_bounds_is_named() {
+        for (dialect, more, expected) in [
+            (Dialect::Chat, r#","web_search_options":{}"#, Some("hosted tool web_search")),
+            (Dialect::Chat, r#","web_search_options":null"#, None),
+            (Dialect::Chat, r#","previous_response_id":"r""#, Some("stored conversation")),
+            (Dialect::Chat, r#","tools":[{"type":"code_interpreter"}]"#, Some("hosted tool code_interpreter")),
+            (Dialect::Chat, r#","prediction":{"type":"content","content":"x"}"#, None),
+            (Dialect::Messages, r#","container":"c""#, Some("container")),
+            (Dialect::Messages, r#","mcp_servers":[{"url":"u"}]"#, Some("hosted tool mcp_servers")),
+            (Dialect::Messages, r#","mcp_servers":[]"#, None),
+            (Dialect::Messages, r#","thread":{"type":"continue"}"#, Some("stored conversation")),
+            (
+                Dialect::Messages,
+                r#","context_management":{"edits":[{"type":"\u0063ompact_20260112"}]}"#,
+                Some("server-side compaction"),
+            ),
+            (Dialect::Messages, r#","compaction":{"type":"summarize"}"#, Some("server-side compaction")),
+            (Dialect::Messages, r#","system":[{"type":"image","source":{"type":"url","url":"u"}}]"#, Some("remote image URL")),
+        ] {
+            assert_eq!(unbounded(dialect, more).as_deref(), expected, "{more}");
+        }
+    }
+
+    #[test]
+    fn sound_and_speed_are_noted() {
+        let request = with(Dialect::Chat, r#","modalities":["text","audio"]"#).expect("a request");
+        assert!(request.audio_output && request.input.audio);
+        assert!(!with(Dialect::Chat, r#","modalities":["text"]"#).expect("a request").audio_output);
+        let request = with(Dialect::Messages, r#","service_tier":"auto","speed":"fast""#).expect("a request");
+        assert_eq!(request.service_tier.as_deref(), Some("fast"));
+    }
+
+    #[test]
+    fn no_bytes_make_the_reading_panic_and_what_is_read_can_be_spliced() {
+        let chat = r#"{"model":"m","stream":true,"stream_options":{"x":1},"n":1,"tools":[{"type":"function"}],"max_tokens":5,
+            "messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,AA"}}]}]}"#;
+        let messages = r#"{"model":"m","max_tokens":5,"system":"s","thinking":{"budget_tokens":1024},"tools":[{"type":"web_search_1","max_uses":2}],
+            "messages":[{"role":"user","content":[{"type":"tool_result","content":[{"type":"image","source":{"type":"base64","data":"AA"}}]}]}]}"#;
+        for (dialect, sample) in [(Dialect::Chat, chat), (Dialect::Messages, messages)] {
+            for damaged in samples::damaged(sample.as_bytes(), 3_000) {
+                let Ok(request) = read(dialect, Bytes::from(damaged)) else { continue };
+                let mut edits = request.capped(3, "max_tokens");
+                edits.extend(request.stream_options_with_usage());
+                edits.extend([Edit::text("model", "other\""), Edit::Remove { member: "n" }]);
+                let spliced = read(dialect, request.spliced(&edits)).expect("a spliced request is a request");
+                assert_eq!((spliced.model.as_str(), spliced.choices), ("other\"", 1));
+                assert!(spliced.output_cap.is_some_and(|cap| cap.tokens <= 3));
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Bytes for the tests of this folder: streams and answers as the upstreams send them, and ways to damage them.
+
+use bytes::Bytes;
+
+use crate::dialect::sse::Splitter;
+
+/// OpenAI with `include_usage`, cached input and reasoning; 日 in the second piece of content.
+pub(super) const CHAT_STREAM: &str = concat!(
+    "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"gpt-5.1\",\"service_tier\":\"default\",",
+    "\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null},\"finish_reason\":null}],\"usage\":null}\n\n",
+    "data: {\"id\":\"c1\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hel\"},\"finish_reason\":null}],\"usage\":null}\n\n",
+    "data: {\"id\":\"c1\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"lo \\u65e5\"},\"finish_reason\":null}],\"usage\":null}\n\n",
+    "data: {\"id\":\"c1\",\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"call_1\",\"type\":\"function\",",
+    "\"function\":{\"name\":\"f\",\"arguments\":\"{}}}\"}}]},\"finish_reason\":null}],\"usage\":null}\n\n",
+    "data: {\"id\":\"c1\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"tool_calls\"}],\"usage\":null}\n\n",
+    "data: {\"id\":\"c1\",\"choices\":[],\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":12,\"total_tokens\":112,",
+    "\"prompt_tokens_details\":{\"cached_tokens\":20,\"cache_write_tokens\":10,\"audio_tokens\":1},",
+    "\"completion_tokens_details\":{\"reasoning_tokens\":5,\"audio_tokens\":0}}}\n\n",
+    "data: [DONE]\n\n",
+);
+
+/// Anthropic with thinking, text and a tool call, both cache lifetimes and searches.
+pub(super) const MESSAGES_STREAM: &str = concat!(
+    "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\",\"type\":\"message\",\"role\":\"assistant\",",
+    "\"model\":\"claude-sonnet-5-5\",\"content\":[],\"stop_reason\":null,\"stop_sequence\":null,\"usage\":{\"input_tokens\":30,",
+    "\"cache_creation_input_tokens\":100,\"cache_read_input_tokens\":200,\"cache_creation\":{\"ephemeral_5m_input_tokens\":40,",
+    "\"ephemeral_1h_input_tokens\":60},\"output_tokens\":1,\"service_tier\":\"standard\"}}}\n\n",
+    "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"thinking\",\"thinking\":\"\",\"signature\":\"\"}}\n\n",
+    "event: ping\ndata: {\"type\": \"ping\"}\n\n",
+    "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"thinking_delta\",\"thinking\":\"hmm\"}}\n\n",
+    "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"signature_delta\",\"signature\":\"c2ln\"}}\n\n",
+    "event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":0}\n\n",
+    "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":1,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n",
+    "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":1,\"delta\":{\"type\":\"text_delta\",\"text\":\"Hello\"}}\n\n",
+    "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":1,\"delta\":{\"type\":\"text_delta\",\"text\":\" you\"}}\n\n",
+    "event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":1}\n\n",
+    "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":2,\"content_block\":{\"type\":\"tool_use\",\"id\":\"toolu_1\",\"name\":\"f\",\"input\":{}}}\n\n",
+    "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":2,\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":\"\"}}\n\n",
+    "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":2,\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":\"{\\\"a\\\":1\"}}\n\n",
+    "event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":2}\n\n",
+    "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"tool_use\",\"stop_sequence\":null},",
+    "\"usage\":{\"output_tokens\":25,\"output_tokens_details\":{\"thinking_tokens\":9},\"server_tool_use\":{\"web_search_requests\":3}}}\n\n",
+    "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+);
+
+/// The events of a stream.
+pub(super) fn events(stream: &str) -> Vec<Bytes> {
+    let mut splitter = Splitter::new(1 << 20);
+    splitter.push(Bytes::copy_from_slice(stream.as_bytes())).expect("a small stream");
+    std::iter::from_fn(|| splitter.next_event()).collect()
+}
+
+/// Every prefix of a sample (or an even choice of them), and that many copies with a few bytes changed, taken out or put
+/// in: always the same ones.
+pub(super) fn damaged(sample: &[u8], count: usize) -> impl Iterator<Item = Vec<u8>> {
+    const PIECES: [&[u8]; 10] = [b"\"", b"\\", b"{", b"}", b"[", b",", b"\\ud800", b"-1", b"1e999", b"\xff"];
+    let prefixes = (0..sample.len()).step_by(sample.len() / 200 + 1).map(|end| sample[..end].to_vec());
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut below = move |bound: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random % bound as u64) as usize
+    };
+    let changed = (0..count).map(move |_| {
+        let mut bytes = sample.to_vec();
+        for _ in 0..1 + below(4) {
+            let at = below(bytes.len());
+            match below(3) {
+                0 => bytes[at] ^= 1 << below(8),
+                1 => drop(bytes.drain(at..(at + below(8)).min(bytes.len()))),
+                _ => drop(bytes.splice(at..at, PIECES[below(PIECES.len())].iter().copied())),
+            }
+        }
+        bytes
+    });
+    prefixes.chain(changed)
+}

@@ -1,0 +1,514 @@
+//! Reads along while a stream is relayed: of each event, what it is for the relay; of the stream, what it used and how
+//! much it said. Takes whole raw events; must never change one, and must survive anything an upstream sends.
+
+use crate::dialect::Dialect;
+use crate::dialect::chat::{ChatUsage, Chunk};
+use crate::dialect::fault::{FaultReader, UpstreamFault};
+use crate::dialect::json;
+use crate::dialect::messages::{EventKind, MessagesEvent, MessagesUsage};
+use crate::dialect::output::Delivered;
+use crate::dialect::sse::{self, Fields};
+use crate::domain::usage::Report;
+
+/// What an event is for the relay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// nothing of the answer is in it: heads, pings, comments, role-only deltas, usage, events nobody knows
+    Head,
+    /// a piece of the answer
+    Content,
+    /// the stream is complete: `[DONE]`, `message_stop`
+    Terminal,
+    /// the usage chunk that the client did not ask for
+    Hidden,
+    /// the upstream failed in-band, or sent what cannot be read
+    Error(UpstreamFault),
+}
+
+/// Reads one stream of one attempt.
+#[derive(Clone, Debug)]
+pub struct Tee {
+    hide_usage_chunk: bool,
+    usage: StreamUsage,
+    delivered: Delivered,
+    stopped: bool,
+}
+
+#[derive(Clone, Debug)]
+enum StreamUsage {
+    Chat(ChatUsage),
+    Messages { usage: MessagesUsage, is_final: bool },
+}
+
+impl Tee {
+    /// `hide_usage_chunk`: the client did not ask for the usage chunk that the gateway asked for (chat only).
+    pub fn new(dialect: Dialect, hide_usage_chunk: bool) -> Tee {
+        let usage = match dialect {
+            Dialect::Chat => StreamUsage::Chat(ChatUsage::default()),
+            Dialect::Messages => StreamUsage::Messages { usage: MessagesUsage::default(), is_final: false },
+        };
+        Tee { hide_usage_chunk, usage, delivered: Delivered::default(), stopped: false }
+    }
+
+    /// Reads one whole raw event.
+    pub fn read(&mut self, event: &[u8]) -> Kind {
+        let fields = sse::parse(event);
+        match self.usage {
+            StreamUsage::Chat(_) => self.read_chat(&fields),
+            StreamUsage::Messages { .. } => self.read_messages(&fields),
+        }
+    }
+
+    /// The usage as it stands: per field the last value. In messages the input is told at the start, the output at the
+    /// end: until [`Tee::output_is_final`] the output of a report is at best a beginning.
+    pub fn report(&self) -> Report {
+        match &self.usage {
+            StreamUsage::Chat(usage) => usage.report(),
+            StreamUsage::Messages { usage, .. } => usage.report(),
+        }
+    }
+
+    /// Whether the report's output count is the last word, not to be replaced by an estimate.
+    pub fn output_is_final(&self) -> bool {
+        match &self.usage {
+            StreamUsage::Chat(usage) => self.stopped && usage.output_said(),
+            StreamUsage::Messages { is_final, .. } => *is_final,
+        }
+    }
+
+    /// All text of the answer so far.
+    pub fn delivered(&self) -> Delivered {
+        self.delivered
+    }
+
+    /// Whether a finish or stop reason was seen.
+    pub fn stopped(&self) -> bool {
+        self.stopped
+    }
+
+    fn read_chat(&mut self, fields: &Fields<'_>) -> Kind {
+        let data = fields.data.trim_ascii();
+        match data {
+            _ if fields.event == Some(b"error") => return Kind::Error(named_error(Dialect::Chat, data)),
+            b"" => return Kind::Head,
+            b"[DONE]" => return Kind::Terminal,
+            _ => {}
+        }
+        let Ok(chunk) = json::read(&Chunk::default(), data) else { return not_json() };
+        if let StreamUsage::Chat(usage) = &mut self.usage {
+            usage.then(chunk.usage);
+        }
+        self.delivered.add(chunk.output.delivered);
+        self.stopped |= chunk.stopped;
+        if chunk.error.seen {
+            return Kind::Error(chunk.error.certain_fault(Dialect::Chat));
+        }
+        if chunk.choice_failed {
+            return Kind::Error(UpstreamFault::new("the upstream ended its answer with the finish reason `error`"));
+        }
+        if chunk.output.has_content {
+            return Kind::Content;
+        }
+        let is_usage_chunk = chunk.has_usage && chunk.choices == 0;
+        if is_usage_chunk && self.hide_usage_chunk { Kind::Hidden } else { Kind::Head }
+    }
+
+    fn read_messages(&mut self, fields: &Fields<'_>) -> Kind {
+        let name = fields.event.map(EventKind::of).unwrap_or_default();
+        let data = fields.data.trim_ascii();
+        match data {
+            _ if name == EventKind::Error => return Kind::Error(named_error(Dialect::Messages, data)),
+            b"" if name == EventKind::Stop => return Kind::Terminal,
+            // OpenAI's end mark, which some who borrow this dialect add
+            b"" | b"[DONE]" => return Kind::Head,
+            _ => {}
+        }
+        let Ok(event) = json::read(&MessagesEvent::default(), data) else { return not_json() };
+        if let StreamUsage::Messages { usage, is_final } = &mut self.usage {
+            usage.then(event.usage);
+            *is_final |= event.has_final_usage;
+        }
+        self.delivered.add(event.block.output.delivered);
+        self.stopped |= event.stopped;
+        match event.kind.unwrap_or(name) {
+            EventKind::Error => Kind::Error(event.error.certain_fault(Dialect::Messages)),
+            _ if event.error.seen => Kind::Error(event.error.certain_fault(Dialect::Messages)),
+            EventKind::Stop => Kind::Terminal,
+            EventKind::Other if event.block.output.has_content => Kind::Content,
+            EventKind::Other => Kind::Head,
+        }
+    }
+}
+
+/// The fault of an event that is named `error`.
+fn named_error(dialect: Dialect, data: &[u8]) -> UpstreamFault {
+    json::read(&FaultReader::default(), data).unwrap_or_default().certain_fault(dialect)
+}
+
+fn not_json() -> Kind {
+    Kind::Error(UpstreamFault::new("the upstream sent an event that is not JSON"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::samples;
+    use crate::domain::usage::Usage;
+
+    /// Reads a stream; one letter per event, and the tee.
+    fn read(mut tee: Tee, stream: &str) -> (String, Tee) {
+        let kinds = samples::events(stream)
+            .iter()
+            .map(|event| match tee.read(event) {
+                Kind::Head => 'h',
+                Kind::Content => 'c',
+                Kind::Terminal => 't',
+                Kind::Hidden => '-',
+                Kind::Error(_) => 'e',
+            })
+            .collect();
+        (kinds, tee)
+    }
+
+    fn chat(stream: &str) -> (String, Tee) {
+        read(Tee::new(Dialect::Chat, true), stream)
+    }
+
+    fn messages(stream: &str) -> (String, Tee) {
+        read(Tee::new(Dialect::Messages, false), stream)
+    }
+
+    fn data(json: &str) -> String {
+        format!("data: {json}\n\n")
+    }
+
+    fn fault(tee: &mut Tee, event: &str) -> UpstreamFault {
+        match tee.read(event.as_bytes()) {
+            Kind::Error(fault) => fault,
+            kind => panic!("{event}: {kind:?}"),
+        }
+    }
+
+    #[test]
+    fn p02_a_chat_stream_is_read_and_its_usage_chunk_hidden() {
+        let (kinds, tee) = chat(samples::CHAT_STREAM);
+        assert_eq!(kinds, "hccch-t");
+        assert!(tee.stopped() && tee.output_is_final());
+        assert_eq!(tee.delivered(), Delivered { text_bytes: 14, cjk_chars: 1 });
+        assert_eq!(
+            tee.report(),
+            Report::Reported(Usage {
+                uncached_in: 70,
+                cache_read: 20,
+                cache_write_other: 10,
+                out_total: 12,
+                reasoning: 5,
+                audio_in: 1,
+                service_tier: Some("default".into()),
+                ..Usage::default()
+            })
+        );
+    }
+
+    #[test]
+    fn p03_a_usage_chunk_that_was_asked_for_is_shown() {
+        let (kinds, _) = read(Tee::new(Dialect::Chat, false), samples::CHAT_STREAM);
+        assert_eq!(kinds, "hccchht");
+    }
+
+    #[test]
+    fn e11_usage_is_read_from_any_chunk_and_counted_once() {
+        let groq = data(r#"{"choices":[{"delta":{"content":"a"}}],"usage":null}"#)
+            + &data(
+                r#"{"choices":[{"delta":{},"finish_reason":"stop"}],"x_groq":{"id":"r","usage":{"prompt_tokens":7,"completion_tokens":3}}}"#,
+            )
+            + &data(r#"{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":3}}"#)
+            + "data: [DONE]\n\n";
+        let mistral = data(
+            r#"{"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}],"usage":{"prompt_tokens":7,"completion_tokens":3}}"#,
+        ) + "data: [DONE]\n\n";
+        for (stream, kinds) in [(groq, "ch-t"), (mistral, "ct")] {
+            let (read, tee) = chat(&stream);
+            assert_eq!(read, kinds);
+            assert_eq!(tee.report(), Report::Reported(Usage { uncached_in: 7, out_total: 3, ..Usage::default() }));
+        }
+    }
+
+    #[test]
+    fn the_last_value_of_each_field_counts_not_the_sum_nor_the_largest() {
+        let stream = data(r#"{"choices":[],"usage":{"prompt_tokens":900,"completion_tokens":1}}"#)
+            + &data(
+                r#"{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":2}}}"#,
+            );
+        let expected = Usage { uncached_in: 5, cache_read: 2, out_total: 3, ..Usage::default() };
+        assert_eq!(chat(&stream).1.report(), Report::Reported(expected));
+    }
+
+    #[test]
+    fn more_cache_than_prompt_never_counts_below_zero() {
+        let stream = data(
+            r#"{"usage":{"prompt_tokens":5,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":9},"completion_tokens_details":{"reasoning_tokens":9}}}"#,
+        );
+        let expected = Usage { cache_read: 9, out_total: 3, reasoning: 3, ..Usage::default() };
+        assert_eq!(chat(&stream).1.report(), Report::Reported(expected));
+    }
+
+    #[test]
+    fn impossible_counts_are_lies_and_absent_ones_are_missing() {
+        for (usage, expected) in [
+            ("null", Report::Missing),
+            ("{}", Report::Missing),
+            (r#"{"total_tokens":7}"#, Report::Missing),
+            (r#"{"prompt_tokens":-1,"completion_tokens":1}"#, Report::Lying),
+            (r#"{"prompt_tokens":1.5,"completion_tokens":1}"#, Report::Lying),
+            (r#"{"prompt_tokens":"7","completion_tokens":1}"#, Report::Lying),
+            (r#"{"prompt_tokens":7,"completion_tokens":null}"#, Report::Lying),
+            (r#"{"prompt_tokens":7,"completion_tokens":[1]}"#, Report::Lying),
+            (r#"{"prompt_tokens":7,"completion_tokens":1000000001}"#, Report::Lying),
+            (r#"{"prompt_tokens":7,"completion_tokens":99999999999999999999}"#, Report::Lying),
+            (r#"{"prompt_tokens":7,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":-3}}"#, Report::Lying),
+            (
+                r#"{"prompt_tokens":7,"completion_tokens":0,"prompt_tokens_details":{"cached_tokens":null},"completion_tokens_details":null}"#,
+                Report::Reported(Usage { uncached_in: 7, ..Usage::default() }),
+            ),
+            (r#"{"prompt_tokens":7}"#, Report::Reported(Usage { uncached_in: 7, ..Usage::default() })),
+        ] {
+            let stream = data(&format!(r#"{{"choices":[],"usage":{usage}}}"#));
+            assert_eq!(chat(&stream).1.report(), expected, "{usage}");
+        }
+    }
+
+    #[test]
+    fn everything_a_model_says_is_content_and_everything_else_is_not() {
+        for (chunk, kind) in [
+            (r#"{"choices":[{"delta":{"role":"assistant","content":""}}]}"#, 'h'),
+            (r#"{"choices":[],"prompt_filter_results":[{"a":"b"}],"id":"","model":""}"#, 'h'),
+            (r#"{"choices":[{"index":0,"finish_reason":null,"content_filter_results":{"hate":{"severity":"safe"}}}]}"#, 'h'),
+            (
+                r#"{"choices":[{"delta":{},"finish_reason":"stop","logprobs":{"content":[{"token":"a"}]}}],"obfuscation":"xx"}"#,
+                'h',
+            ),
+            (r#"{"choices":[{"delta":{"reasoning_content":"a"}}]}"#, 'c'),
+            (r#"{"choices":[{"delta":{"refusal":"a"}}]}"#, 'c'),
+            (r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"c","function":{"name":"f","arguments":""}}]}}]}"#, 'c'),
+            (r#"{"choices":[{"delta":{"content":"\ud83d"}}]}"#, 'c'),
+            (r#"{"choices":[{"text":"a"}]}"#, 'c'),
+            (r#"{"something":"else"}"#, 'h'),
+            (r#""a text""#, 'h'),
+            (r#"{"choices":"odd","usage":7,"error":null}"#, 'h'),
+        ] {
+            assert_eq!(chat(&data(chunk)).0, kind.to_string(), "{chunk}");
+        }
+        assert_eq!(chat(": ping\n\n\nretry: 3\n\nevent: x\n\n").0, "hhhh");
+    }
+
+    #[test]
+    fn e15_chat_errors_in_band_are_errors() {
+        let mut tee = Tee::new(Dialect::Chat, true);
+        let expected = |status, kind: &str, message: &str| UpstreamFault { status, kind: kind.into(), message: message.into() };
+        for (event, fault_read) in [
+            (
+                r#"data: {"error":{"message":"busy","type":"server_error","code":null}}"#,
+                expected(Some(500), "server_error", "busy"),
+            ),
+            (r#"data: {"error":"busy"}"#, expected(None, "upstream_error", "busy")),
+            (r#"data: {"choices":[],"x_groq":{"error":"over"}}"#, expected(None, "upstream_error", "over")),
+            (r#"data: {"error":{}}"#, expected(None, "upstream_error", "the upstream sent an error without a message")),
+            ("event: error\ndata: oops", expected(None, "upstream_error", "the upstream sent an error without a message")),
+            (
+                r#"data: {"choices":[{"delta":{"content":"a"},"finish_reason":"error"}]}"#,
+                expected(None, "upstream_error", "the upstream ended its answer with the finish reason `error`"),
+            ),
+        ] {
+            assert_eq!(fault(&mut tee, &format!("{event}\n\n")), fault_read, "{event}");
+        }
+    }
+
+    #[test]
+    fn x10_an_event_that_is_not_json_is_an_error() {
+        for dialect in [Dialect::Chat, Dialect::Messages] {
+            for event in ["data: {\"choices\":[\n\n", "data: {}{}\n\n", "data: <html>\n\n", "data: \u{1}\n\n"] {
+                let fault = fault(&mut Tee::new(dialect, true), event);
+                assert_eq!(fault, UpstreamFault::new("the upstream sent an event that is not JSON"));
+            }
+        }
+    }
+
+    #[test]
+    fn p04_a_messages_stream_is_read() {
+        let (kinds, tee) = messages(samples::MESSAGES_STREAM);
+        assert_eq!(kinds, "hhhcchhcchchchht");
+        assert!(tee.stopped() && tee.output_is_final());
+        assert_eq!(
+            tee.report(),
+            Report::Reported(Usage {
+                uncached_in: 30,
+                cache_read: 200,
+                cache_write_5m: 40,
+                cache_write_1h: 60,
+                out_total: 25,
+                reasoning: 9,
+                web_searches: 3,
+                service_tier: Some("standard".into()),
+                ..Usage::default()
+            })
+        );
+        assert_eq!(tee.delivered(), Delivered { text_bytes: 19, cjk_chars: 0 });
+    }
+
+    #[test]
+    fn e12_the_last_input_count_wins_even_if_it_is_smaller() {
+        let stream = data(r#"{"type":"message_start","message":{"usage":{"input_tokens":90000,"output_tokens":1}}}"#)
+            + &data(
+                r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"input_tokens":12,"output_tokens":5}}"#,
+            );
+        let (_, tee) = messages(&stream);
+        assert_eq!(tee.report(), Report::Reported(Usage { uncached_in: 12, out_total: 5, ..Usage::default() }));
+    }
+
+    #[test]
+    fn until_the_delta_the_output_of_a_messages_report_is_a_beginning() {
+        let (_, tee) = messages(&data(r#"{"type":"message_start","message":{"usage":{"input_tokens":9,"output_tokens":1}}}"#));
+        assert!(!tee.output_is_final() && !tee.stopped());
+        assert_eq!(tee.report(), Report::Reported(Usage { uncached_in: 9, out_total: 1, ..Usage::default() }));
+    }
+
+    #[test]
+    fn messages_cache_writes_go_to_their_lifetimes() {
+        for (usage, five, hour, other) in [
+            (r#""cache_creation_input_tokens":100"#, 100, 0, 0),
+            (r#""cache_creation_input_tokens":100,"cache_creation":null"#, 100, 0, 0),
+            (
+                r#""cache_creation_input_tokens":100,"cache_creation":{"ephemeral_5m_input_tokens":40,"ephemeral_1h_input_tokens":60}"#,
+                40,
+                60,
+                0,
+            ),
+            (
+                r#""cache_creation_input_tokens":100,"cache_creation":{"ephemeral_5m_input_tokens":40,"ephemeral_1h_input_tokens":50}"#,
+                40,
+                50,
+                10,
+            ),
+            (r#""cache_creation":{"ephemeral_5m_input_tokens":40,"ephemeral_1h_input_tokens":50}"#, 40, 50, 0),
+            (
+                r#""cache_creation_input_tokens":55,"cache_creation":{"ephemeral_5m_input_tokens":40,"ephemeral_1h_input_tokens":50}"#,
+                5,
+                50,
+                0,
+            ),
+        ] {
+            let stream = data(&format!(
+                r#"{{"type":"message_start","message":{{"usage":{{"input_tokens":1,"output_tokens":1,{usage}}}}}}}"#
+            ));
+            let Report::Reported(read) = messages(&stream).1.report() else { panic!("{usage}") };
+            assert_eq!((read.cache_write_5m, read.cache_write_1h, read.cache_write_other), (five, hour, other), "{usage}");
+        }
+    }
+
+    #[test]
+    fn what_a_compaction_used_is_added_to_the_totals() {
+        let stream = [
+            r#"data: {"type":"message_delta","delta":{},"usage":{"input_tokens":10,"output_tokens":5,"iterations":["#,
+            r#"data: {"type":"compaction","input_tokens":1000,"output_tokens":50,"cache_creation_input_tokens":7},"#,
+            r#"data: {"type":"message","input_tokens":10,"output_tokens":5},"#,
+            "data: {\"input_tokens\":100,\"output_tokens\":1,\"type\":\"compaction\"}]}}\n\n",
+        ]
+        .join("\n");
+        let expected = Usage { uncached_in: 1_110, cache_write_5m: 7, out_total: 56, ..Usage::default() };
+        let mut tee = Tee::new(Dialect::Messages, false);
+        // told again, not added again
+        for _ in 0..2 {
+            tee.read(stream.as_bytes());
+            assert_eq!(tee.report(), Report::Reported(expected.clone()));
+        }
+    }
+
+    #[test]
+    fn messages_lies_are_told_from_silence() {
+        for (event, expected) in [
+            (r#"{"type":"message_start","message":{"usage":{"input_tokens":-1,"output_tokens":1}}}"#, Report::Lying),
+            (r#"{"type":"message_start","message":{"usage":{"input_tokens":null,"output_tokens":1}}}"#, Report::Lying),
+            (r#"{"type":"message_delta","usage":{"output_tokens":"5"}}"#, Report::Lying),
+            (
+                r#"{"type":"message_delta","usage":{"output_tokens":5,"server_tool_use":{"web_search_requests":0.5}}}"#,
+                Report::Lying,
+            ),
+            (
+                r#"{"type":"message_delta","usage":{"input_tokens":null,"output_tokens":5,"server_tool_use":null}}"#,
+                Report::Reported(Usage { out_total: 5, ..Usage::default() }),
+            ),
+            (r#"{"type":"message_start","message":{"usage":{}}}"#, Report::Missing),
+            (r#"{"type":"message_start","message":{}}"#, Report::Missing),
+        ] {
+            assert_eq!(messages(&data(event)).1.report(), expected, "{event}");
+        }
+    }
+
+    #[test]
+    fn a_speed_that_is_not_standard_counts_as_the_tier() {
+        for (usage, tier) in [
+            (r#""service_tier":"standard","speed":"fast""#, "fast"),
+            (r#""speed":"fast","service_tier":"standard""#, "fast"),
+            (r#""service_tier":"priority","speed":"standard""#, "priority"),
+        ] {
+            let event =
+                format!(r#"{{"type":"message_start","message":{{"usage":{{"input_tokens":1,"output_tokens":1,{usage}}}}}}}"#);
+            let Report::Reported(read) = messages(&data(&event)).1.report() else { panic!("{usage}") };
+            assert_eq!(read.service_tier.as_deref(), Some(tier), "{usage}");
+        }
+    }
+
+    #[test]
+    fn p05_unknown_events_pass_and_unknown_deltas_are_content() {
+        for (event, kind) in [
+            ("event: shiny\ndata: {\"type\":\"shiny\",\"x\":[1]}", 'h'),
+            (r#"data: {"type":"content_block_start","content_block":{"type":"text","text":""}}"#, 'h'),
+            (r#"data: {"type":"content_block_start","content_block":{"type":"tool_use","id":"t","name":"f","input":{}}}"#, 'c'),
+            (
+                r#"data: {"type":"content_block_start","content_block":{"type":"web_search_tool_result","content":[{"url":"u"}]}}"#,
+                'c',
+            ),
+            (r#"data: {"type":"content_block_start","content_block":{"type":"redacted_thinking","data":"abc"}}"#, 'c'),
+            (r#"data: {"type":"content_block_delta","delta":{"type":"input_json_delta","partial_json":""}}"#, 'h'),
+            (r#"data: {"type":"content_block_delta","delta":{"type":"input_json_delta","partial_json":"{"}}"#, 'c'),
+            (r#"data: {"type":"content_block_delta","delta":{"type":"shiny_delta","shine":"x"}}"#, 'c'),
+            (r#"data: {"type":"message_delta","delta":{"stop_reason":"stop_sequence","stop_sequence":"END"}}"#, 'h'),
+            ("event: ping\ndata: {\"type\": \"ping\"}", 'h'),
+            ("event: ping", 'h'),
+            ("event: message_stop", 't'),
+            ("event: message_stop\ndata: {}", 't'),
+            ("data: [DONE]", 'h'),
+        ] {
+            assert_eq!(messages(&format!("{event}\n\n")).0, kind.to_string(), "{event}");
+        }
+    }
+
+    #[test]
+    fn e15_messages_errors_in_band_are_errors() {
+        let mut tee = Tee::new(Dialect::Messages, false);
+        let busy = UpstreamFault { status: Some(529), kind: "overloaded_error".into(), message: "busy".into() };
+        for event in [
+            "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"busy\"}}\n\n",
+            "data: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"busy\"}}\n\n",
+            "data: {\"error\":{\"type\":\"overloaded_error\",\"message\":\"busy\"}}\n\n",
+        ] {
+            assert_eq!(fault(&mut tee, event), busy, "{event}");
+        }
+        assert_eq!(fault(&mut tee, "data: {\"type\":\"error\"}\n\n").kind, "upstream_error");
+    }
+
+    #[test]
+    fn no_bytes_make_the_tee_panic() {
+        for (dialect, stream) in [(Dialect::Chat, samples::CHAT_STREAM), (Dialect::Messages, samples::MESSAGES_STREAM)] {
+            for damaged in samples::damaged(stream.as_bytes(), 400) {
+                let mut tee = Tee::new(dialect, true);
+                for event in samples::events(&String::from_utf8_lossy(&damaged)) {
+                    tee.read(&event);
+                }
+                tee.read(&damaged);
+                let _ = (tee.report(), tee.delivered());
+            }
+        }
+    }
+}

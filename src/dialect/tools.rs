@@ -1,0 +1,148 @@
+//! Who runs the tools of a request: the client, at no cost of ours, or the vendor, whose results are input once more.
+//! Must never take a hosted tool for one of the client's: what it does not know is hosted.
+
+use serde::de::MapAccess;
+
+use crate::dialect::Dialect;
+use crate::dialect::json::{Leaf, One, Reads, skip};
+use crate::domain::bound::InputBound;
+
+/// Tools that the client itself runs, though the vendor defines them.
+const CLIENT_TOOLS: [&str; 4] = ["bash_", "text_editor_", "computer_", "memory_"];
+
+/// Hosted tools whose runs `max_uses` bounds.
+const SEARCH_TOOLS: [&str; 2] = ["web_search_", "web_fetch_"];
+
+/// Reads the declared tools one after the other.
+#[derive(Clone)]
+pub(super) struct Tools {
+    dialect: Dialect,
+    pub(super) bound: InputBound,
+    run_by: RunBy,
+    max_uses: Option<u64>,
+}
+
+/// Who runs the tool being read.
+#[derive(Clone, Default)]
+enum RunBy {
+    #[default]
+    Client,
+    Search(String),
+    Hosted(String),
+}
+
+impl Tools {
+    pub(super) fn new(dialect: Dialect) -> Tools {
+        Tools { dialect, bound: InputBound::default(), run_by: RunBy::Client, max_uses: None }
+    }
+
+    fn run_by(&self, kind: &str) -> RunBy {
+        let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| kind.starts_with(prefix));
+        match self.dialect {
+            Dialect::Chat if kind == "function" || kind == "custom" => RunBy::Client,
+            Dialect::Messages if kind == "custom" || begins(&CLIENT_TOOLS) => RunBy::Client,
+            Dialect::Messages if begins(&SEARCH_TOOLS) => RunBy::Search(word(kind).to_owned()),
+            _ => RunBy::Hosted(word(kind).to_owned()),
+        }
+    }
+}
+
+impl Reads for Tools {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "type" => {
+                let value: Leaf<'_> = map.next_value()?;
+                let run_by = match &value {
+                    Leaf::Null => RunBy::Client,
+                    value => self.run_by(value.text().unwrap_or("?")),
+                };
+                // named twice, the dearer one counts
+                match (&self.run_by, &run_by) {
+                    (RunBy::Hosted(_), _) | (_, RunBy::Client) => {}
+                    _ => self.run_by = run_by,
+                }
+                Ok(())
+            }
+            "max_uses" => {
+                if let Leaf::Whole(uses) = map.next_value()? {
+                    self.max_uses = Some(self.max_uses.unwrap_or(0).max(uses));
+                }
+                Ok(())
+            }
+            _ => skip(map),
+        }
+    }
+
+    fn end(&mut self) {
+        self.bound.tools += 1;
+        match (std::mem::take(&mut self.run_by), self.max_uses.take()) {
+            (RunBy::Client, _) => {}
+            (RunBy::Search(_), Some(uses)) => self.bound.searches = self.bound.searches.saturating_add(uses),
+            (RunBy::Search(name), None) => unbounded(&mut self.bound, &format!("hosted tool {name} without max_uses")),
+            (RunBy::Hosted(name), _) if self.dialect == Dialect::Messages => {
+                unbounded(&mut self.bound, &format!("hosted tool {name} without max_uses"));
+            }
+            (RunBy::Hosted(name), _) => unbounded(&mut self.bound, &format!("hosted tool {name}")),
+        }
+    }
+}
+
+/// A tool that a message adds to the conversation: `{"type": "tool_definition", "definition": …}`.
+pub(super) struct AddedTool(pub(super) Tools);
+
+impl Reads for AddedTool {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "definition" => map.next_value_seed(One(&mut self.0)),
+            _ => skip(map),
+        }
+    }
+}
+
+/// Notes why nothing bounds the input; the first reason stays.
+pub(super) fn unbounded(bound: &mut InputBound, why: &str) {
+    bound.unbounded.get_or_insert_with(|| why.to_owned());
+}
+
+/// A name of the client's choosing, if it is fit to be shown.
+pub(super) fn word(name: &str) -> &str {
+    let plain = name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.?".contains(&byte));
+    if plain { name } else { "unknown" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::json::read;
+
+    fn tools(dialect: Dialect, json: &str) -> InputBound {
+        read(&Tools::new(dialect), json.as_bytes()).expect("JSON").bound
+    }
+
+    #[test]
+    fn tools_of_messages_are_the_clients_or_bounded_by_max_uses() {
+        let bound = tools(
+            Dialect::Messages,
+            r#"[{"name":"a","input_schema":{"type":"object"}},{"type":"custom","name":"b"},{"type":"bash_20250124","name":"bash"},
+            {"type":"text_editor_20250728"},{"type":"computer_20251124"},{"type":"memory_20250818"},
+            {"type":"web_search_20250305","max_uses":3},{"max_uses":2,"type":"web_fetch_20250910"}]"#,
+        );
+        assert_eq!((bound.tools, bound.searches, bound.unbounded), (8, 5, None));
+        for (tool, expected) in [
+            (r#"{"type":"web_search_20250305"}"#, "hosted tool web_search_20250305 without max_uses"),
+            (r#"{"type":"code_execution_20250825","max_uses":3}"#, "hosted tool code_execution_20250825 without max_uses"),
+            (r#"{"type":"custom","type":"mcp_toolset"}"#, "hosted tool mcp_toolset without max_uses"),
+            (r#"{"type":7}"#, "hosted tool ? without max_uses"),
+        ] {
+            assert_eq!(tools(Dialect::Messages, &format!("[{tool}]")).unbounded.as_deref(), Some(expected), "{tool}");
+        }
+    }
+
+    #[test]
+    fn tools_of_chat_are_functions_or_unbounded() {
+        let bound = tools(Dialect::Chat, r#"[{"type":"function","function":{"name":"a"}},{"type":"custom"}]"#);
+        assert_eq!((bound.tools, bound.unbounded), (2, None));
+        let bound = tools(Dialect::Chat, r#"[{"type":"code_interpreter"}]"#);
+        assert_eq!(bound.unbounded.as_deref(), Some("hosted tool code_interpreter"));
+    }
+}

@@ -1,0 +1,145 @@
+//! What a whole answer used and said. Takes the body of an HTTP 200; must never take a cut-off body, or an error that
+//! came with a good status, for an answer.
+
+use crate::dialect::Dialect;
+use crate::dialect::chat::Chunk;
+use crate::dialect::fault::{FaultReader, UpstreamFault};
+use crate::dialect::json::read;
+use crate::dialect::messages::Message;
+use crate::dialect::output::{Delivered, Output};
+use crate::domain::usage::Report;
+
+/// What was read of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unary {
+    pub report: Report,
+    pub delivered: Delivered,
+}
+
+/// Why a body is not an answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotComplete {
+    #[error("the upstream's answer ends too early")]
+    CutOff,
+    #[error("the upstream's answer is not JSON")]
+    NotJson,
+    #[error("the upstream's answer is not a JSON object")]
+    NotAnObject,
+    #[error("the upstream answered with an error: {}", .0.message)]
+    Fault(UpstreamFault),
+}
+
+/// Reads the body of an upstream's good answer.
+pub fn read_unary(dialect: Dialect, body: &[u8]) -> Result<Unary, NotComplete> {
+    match body.trim_ascii().first() {
+        None => return Err(NotComplete::CutOff),
+        Some(b'{') => {}
+        Some(_) if serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok() => return Err(NotComplete::NotAnObject),
+        Some(_) => return Err(NotComplete::NotJson),
+    }
+    let flawed = |flaw: serde_json::Error| if flaw.is_eof() { NotComplete::CutOff } else { NotComplete::NotJson };
+    match dialect {
+        Dialect::Chat => {
+            let answer = read(&Chunk::default(), body).map_err(flawed)?;
+            unary(dialect, answer.error, answer.usage.report(), &answer.output)
+        }
+        Dialect::Messages => {
+            let answer = read(&Message::new(), body).map_err(flawed)?;
+            unary(dialect, answer.error, answer.usage.report(), &answer.block.output)
+        }
+    }
+}
+
+fn unary(dialect: Dialect, error: FaultReader, report: Report, output: &Output) -> Result<Unary, NotComplete> {
+    if error.seen {
+        return Err(NotComplete::Fault(error.certain_fault(dialect)));
+    }
+    Ok(Unary { report, delivered: output.delivered })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::samples;
+    use crate::domain::usage::Usage;
+
+    const CHAT: &str = r#"{"id":"c1","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"Hello",
+        "refusal":null,"annotations":[],"tool_calls":[{"id":"t","type":"function","function":{"name":"f","arguments":"{}"}}]},
+        "logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":26,"completion_tokens":7,"total_tokens":33,
+        "prompt_tokens_details":{"cached_tokens":21}},"service_tier":"flex"}
+    "#;
+
+    const MESSAGES: &str = r#"{"id":"m","type":"message","role":"assistant","model":"c","content":[{"type":"thinking","thinking":"hm","signature":"s"},
+        {"type":"text","text":"Hello"},{"type":"tool_use","id":"t","name":"f","input":{"a":1}},
+        {"type":"web_search_tool_result","tool_use_id":"t","content":[{"type":"web_search_result","title":"long title"}]},
+        {"type":"text","text":"!"}],"stop_reason":"end_turn","usage":{"input_tokens":5,"cache_read_input_tokens":21,"output_tokens":7}}"#;
+
+    #[test]
+    fn whole_answers_are_read() {
+        let chat = Unary {
+            report: Report::Reported(Usage {
+                uncached_in: 5,
+                cache_read: 21,
+                out_total: 7,
+                service_tier: Some("flex".into()),
+                ..Usage::default()
+            }),
+            delivered: Delivered { text_bytes: 8, cjk_chars: 0 },
+        };
+        assert_eq!(read_unary(Dialect::Chat, CHAT.as_bytes()), Ok(chat));
+        let messages = Unary {
+            report: Report::Reported(Usage { uncached_in: 5, cache_read: 21, out_total: 7, ..Usage::default() }),
+            delivered: Delivered { text_bytes: 2 + 5 + 1 + 7 + 1, cjk_chars: 0 },
+        };
+        assert_eq!(read_unary(Dialect::Messages, MESSAGES.as_bytes()), Ok(messages));
+    }
+
+    #[test]
+    fn what_is_not_a_whole_answer_is_none() {
+        for (body, expected) in [
+            ("", NotComplete::CutOff),
+            (r#"{"choices":[{"message":{"content":"He"#, NotComplete::CutOff),
+            ("<html>", NotComplete::NotJson),
+            (r#"{"choices":[]} trailing"#, NotComplete::NotJson),
+            (r#"{"choices":,}"#, NotComplete::NotJson),
+            ("[{}]", NotComplete::NotAnObject),
+            ("null", NotComplete::NotAnObject),
+        ] {
+            for dialect in [Dialect::Chat, Dialect::Messages] {
+                assert_eq!(read_unary(dialect, body.as_bytes()), Err(expected.clone()), "{body}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_with_a_good_status_is_a_fault() {
+        let fault = |kind: &str, status| UpstreamFault { status, kind: kind.into(), message: "m".into() };
+        for (dialect, body, expected) in [
+            (Dialect::Chat, r#"{"error":{"message":"m","type":"t","code":500}}"#, fault("t", Some(500))),
+            (Dialect::Messages, r#"{"type":"error","error":{"type":"api_error","message":"m"}}"#, fault("api_error", Some(500))),
+        ] {
+            assert_eq!(read_unary(dialect, body.as_bytes()), Err(NotComplete::Fault(expected)));
+        }
+        assert!(read_unary(Dialect::Chat, br#"{"choices":[],"error":null}"#).is_ok());
+    }
+
+    #[test]
+    fn an_answer_without_usage_is_missing_it_and_null_counts_are_lies() {
+        let report = |dialect, body: &str| read_unary(dialect, body.as_bytes()).expect("an answer").report;
+        assert_eq!(report(Dialect::Chat, "{}"), Report::Missing);
+        assert_eq!(report(Dialect::Messages, r#"{"usage":null}"#), Report::Missing);
+        assert_eq!(report(Dialect::Messages, r#"{"usage":{"input_tokens":null,"output_tokens":1}}"#), Report::Lying);
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic_and_no_prefix_is_an_answer() {
+        for (dialect, sample) in [(Dialect::Chat, CHAT.trim_end()), (Dialect::Messages, MESSAGES)] {
+            for end in 0..sample.len() {
+                assert_eq!(read_unary(dialect, &sample.as_bytes()[..end]), Err(NotComplete::CutOff), "{end}");
+            }
+            for damaged in samples::damaged(sample.as_bytes(), 1_000) {
+                let _ = read_unary(dialect, &damaged);
+            }
+        }
+    }
+}
