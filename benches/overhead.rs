@@ -1,1 +1,211 @@
-fn main() {}
+//! What governing a request costs: requests per second and CPU microseconds per request at 64 connections, for an
+//! upstream called directly, through a bare actix→awc relay, and through Gatekeeper with key, budget hold and ledger on
+//! (`os`, `disk`). Every server is a process of its own and only its CPU is counted. The subjects take turns, because CPU
+//! per request drifts with the host; compare medians of one run only, never figures of two runs.
+//!
+//! ```text
+//! cargo bench --bench overhead                      20,000 requests a turn, 3 rounds
+//! GK_BENCH_REQUESTS=500 GK_BENCH_ROUNDS=1 …         a smoke run
+//! GATEKEEPER_BIN=path …                             another binary than the one cargo built
+//! ```
+//! All traffic is on loopback; every run is bounded in count and time and ends its processes by itself.
+
+#[path = "overhead/load.rs"]
+mod load;
+#[path = "overhead/roles.rs"]
+mod roles;
+#[path = "overhead/servers.rs"]
+mod servers;
+
+use std::fs::File;
+use std::hint::black_box;
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use load::{Load, Turn};
+use servers::Server;
+
+/// How much is measured.
+struct Counts {
+    requests: usize,
+    rounds: usize,
+    connections: usize,
+}
+
+/// One thing that is measured, and what its turns gave.
+struct Subject {
+    name: &'static str,
+    server: Server,
+    load: Load,
+    turns: Vec<Measured>,
+}
+
+#[derive(Clone, Copy)]
+struct Measured {
+    cpu_us: f64,
+    requests_per_s: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    match arguments.get(1).map(String::as_str) {
+        Some("--role=upstream") => roles::upstream(),
+        Some("--role=relay") => roles::relay(arguments.get(2).expect("the relay is told its upstream")),
+        _ => conduct(&Counts::from_environment()),
+    }
+}
+
+impl Counts {
+    fn from_environment() -> Counts {
+        let count = |name: &str, default: usize| {
+            std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a count")))
+        };
+        Counts {
+            requests: count("GK_BENCH_REQUESTS", 20_000).clamp(1, 5_000_000),
+            rounds: count("GK_BENCH_ROUNDS", 3).clamp(1, 100),
+            connections: count("GK_BENCH_CONNECTIONS", 64).clamp(1, 1_000),
+        }
+    }
+}
+
+fn conduct(counts: &Counts) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut subjects = subjects(folder.path(), counts);
+    let before = calibrate();
+    for subject in &mut subjects {
+        subject.warms_up(counts);
+    }
+    for round in 1..=counts.rounds {
+        for subject in &mut subjects {
+            subject.takes_a_turn(counts);
+        }
+        eprintln!("round {round} of {}", counts.rounds);
+    }
+    let after = calibrate();
+    report(counts, &subjects, before, after);
+    report_raw_sync(folder.path(), counts);
+}
+
+fn subjects(folder: &Path, counts: &Counts) -> Vec<Subject> {
+    let upstream = Server::role(&["--role=upstream"]);
+    let relay = Server::role(&["--role=relay", &upstream.address.to_string()]);
+    let mut subjects = vec![
+        Subject::new("direct", Load::new(upstream.address, "sk-none"), upstream),
+        Subject::new("bare relay", Load::new(relay.address, "sk-none"), relay),
+    ];
+    let upstream = subjects[0].server.address;
+    for (name, sync) in [("gatekeeper os", "os"), ("gatekeeper disk", "disk")] {
+        match Server::gatekeeper(&folder.join(sync), sync, upstream) {
+            Ok((server, key)) => subjects.push(Subject::new(name, Load::new(server.address, &key), server)),
+            Err(why) => println!("SKIPPED {name}: {why}"),
+        }
+    }
+    println!("{} requests a turn, {} connections, {} rounds", counts.requests, counts.connections, counts.rounds);
+    subjects
+}
+
+impl Subject {
+    fn new(name: &'static str, load: Load, server: Server) -> Subject {
+        Subject { name, server, load, turns: Vec::new() }
+    }
+
+    fn warms_up(&mut self, counts: &Counts) {
+        self.load.run(counts.connections, (counts.requests / 10).clamp(1, 2_000));
+    }
+
+    fn takes_a_turn(&mut self, counts: &Counts) {
+        let before = self.server.cpu_us();
+        let Turn { elapsed, latency } = self.load.run(counts.connections, counts.requests);
+        // what the server still does for these requests (writing the books) is theirs
+        std::thread::sleep(Duration::from_millis(200));
+        let cpu_us = self.server.cpu_us() - before;
+        let requests = counts.requests as f64;
+        self.turns.push(Measured {
+            cpu_us: cpu_us / requests,
+            requests_per_s: requests / elapsed.as_secs_f64(),
+            p50_ms: latency.value_at_quantile(0.50) as f64 / 1e3,
+            p99_ms: latency.value_at_quantile(0.99) as f64 / 1e3,
+        });
+    }
+
+    fn median(&self, of: impl Fn(&Measured) -> f64) -> f64 {
+        let mut values: Vec<f64> = self.turns.iter().map(of).collect();
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    }
+}
+
+/// A fixed piece of work; its time tells how fast the machine is just now.
+fn calibrate() -> Duration {
+    let start = Instant::now();
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    for _ in 0..100_000_000_u64 {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+    }
+    black_box(state);
+    start.elapsed()
+}
+
+fn report(counts: &Counts, subjects: &[Subject], before: Duration, after: Duration) {
+    let relay = subjects[1].median(|turn| turn.cpu_us);
+    println!(
+        "| {:<15} | {:>6} | {:>10} | {:>7} | {:>7} | {:>10} |",
+        "subject", "req/s", "CPU µs/req", "p50 ms", "p99 ms", "× relay"
+    );
+    println!(
+        "|{}|{}:|{}:|{}:|{}:|{}:|",
+        "-".repeat(17),
+        "-".repeat(7),
+        "-".repeat(11),
+        "-".repeat(8),
+        "-".repeat(8),
+        "-".repeat(11)
+    );
+    for subject in subjects {
+        let cpu = subject.median(|turn| turn.cpu_us);
+        println!(
+            "| {:<15} | {:>6.0} | {:>10.1} | {:>7.2} | {:>7.2} | {:>10.2} |",
+            subject.name,
+            subject.median(|turn| turn.requests_per_s),
+            cpu,
+            subject.median(|turn| turn.p50_ms),
+            subject.median(|turn| turn.p99_ms),
+            cpu / relay.max(f64::MIN_POSITIVE),
+        );
+    }
+    for subject in subjects {
+        let turns: Vec<String> = subject.turns.iter().map(|turn| format!("{:.1}", turn.cpu_us)).collect();
+        println!("{} CPU µs/req by round: {}", subject.name, turns.join(" "));
+    }
+    println!("calibration work: {} ms before, {} ms after", before.as_millis(), after.as_millis());
+    println!("(CPU of the server process alone, user + sys; medians of {})", counts.rounds);
+}
+
+/// What the disk gives anyone: groups of as many small records as there are connections, one `fdatasync` each.
+fn report_raw_sync(folder: &Path, counts: &Counts) {
+    let mut file = File::create(folder.join("raw")).expect("a file in the temporary folder");
+    let group = vec![0x5a_u8; 300 * counts.connections];
+    let syncs = (counts.requests / counts.connections).clamp(1, 500);
+    let mut times: Vec<Duration> = Vec::new();
+    let start = Instant::now();
+    for _ in 0..syncs {
+        let one = Instant::now();
+        file.write_all(&group).expect("the group is written");
+        file.sync_data().expect("the group is synced");
+        times.push(one.elapsed());
+    }
+    let elapsed = start.elapsed();
+    times.sort();
+    println!(
+        "raw group fdatasync: {:.0} records/s in groups of {}, p50 {:.2} ms, p99 {:.2} ms a sync",
+        (syncs * counts.connections) as f64 / elapsed.as_secs_f64(),
+        counts.connections,
+        times[times.len() / 2].as_secs_f64() * 1e3,
+        times[times.len() * 99 / 100].as_secs_f64() * 1e3,
+    );
+}

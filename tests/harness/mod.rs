@@ -13,6 +13,7 @@ pub mod upstream;
 
 mod self_test;
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 /// How long a test waits for a thing that must happen before it calls it missing.
@@ -46,4 +47,22 @@ pub fn usd(pico: i128) -> String {
         "" => format!("{sign}{whole}"),
         part => format!("{sign}{whole}.{part}"),
     }
+}
+
+/// How often a test does its thing: the variable's count, else a count for every day. `.ci/long` sets the variables.
+pub fn count(variable: &str, every_day: usize) -> usize {
+    match std::env::var(variable) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable}={text} is not a count")),
+        Err(_) => every_day,
+    }
+}
+
+/// Says that a test cannot run here, past the test runner's capture: `.ci/run` shows these lines at its end.
+pub fn skipped(name: &str, why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED {name}: {why}");
+}
+
+/// A figure for the table of `.ci/long`, past the test runner's capture.
+pub fn record(name: &str, figure: &str) {
+    let _ = writeln!(std::io::stderr(), "FIGURE {name}: {figure}");
 }

@@ -56,7 +56,7 @@ impl Provider {
     pub fn anthropic(name: &str, upstream: &Upstream) -> Provider {
         Provider {
             preset: "anthropic".to_owned(),
-            base_url: upstream.url(),
+            base_url: format!("{}/v1", upstream.url()),
             models: vec!["c-small".to_owned()],
             ..Provider::openai(name, upstream)
         }
@@ -267,24 +267,33 @@ impl Gatekeeper {
         self.key(&json!({"name": format!("{}-key", team.name), "team": team.id, "models": ["*"]}))
     }
 
-    /// All rows of the request log, newest or oldest first as the server gives them.
+    /// All rows of the request log, newest first.
     pub fn requests(&self) -> Vec<Value> {
-        let (admin, mut rows, mut after) = (self.admin(), Vec::new(), String::new());
+        let (admin, mut rows, mut before) = (self.admin(), Vec::new(), String::new());
         loop {
-            let page = admin.get(&format!("/v1/requests?limit=1000{after}"));
+            let page = admin.get(&format!("/v1/requests?limit=500{before}"));
             let page = page.expects(200).json();
             rows.extend(page["data"].as_array().expect("a list has `data`").iter().cloned());
             match page["next"].as_str() {
-                Some(next) => after = format!("&after={next}"),
+                Some(next) => before = format!("&before={next}"),
                 None => return rows,
             }
         }
     }
 
+    /// `/v1/usage` of all times, once it counts everything that was logged before it was asked for.
+    pub fn usage(&self) -> Value {
+        let mut usage = Value::Null;
+        wait_until("the usage report is up to date", || {
+            usage = self.admin().get("/v1/usage?start=2000-01-01&end=2100-01-01").expects(200).json();
+            !usage["as_of"].is_null()
+        });
+        usage
+    }
+
     /// What all requests cost, from `/v1/usage`, in pico-dollars.
     pub fn usage_total(&self) -> i128 {
-        let usage = self.admin().get("/v1/usage?start=2000-01-01&end=2100-01-01");
-        pico(&text(&usage.expects(200).json()["total"], "cost_usd"))
+        pico(&text(&self.usage()["total"], "cost_usd"))
     }
 
     /// One number of `/metrics`; zero if it is not there.
@@ -415,9 +424,10 @@ impl Gatekeeper {
     /// No hold open, and one sum in all places.
     pub fn checks_books(&self) {
         wait_until("no hold is open", || self.holds_open() == 0);
+        let total = self.usage_total();
         let rows = self.requests();
         let of_rows: i128 = rows.iter().map(|row| pico(&text(row, "cost_usd"))).sum();
-        assert_eq!(usd(self.usage_total()), usd(of_rows), "/v1/usage and the sum over /v1/requests, in dollars");
+        assert_eq!(usd(total), usd(of_rows), "/v1/usage and the sum over /v1/requests, in dollars");
         for team in &self.team_budgets_count_all {
             self.checks_team(team, &rows);
         }
@@ -430,7 +440,7 @@ impl Gatekeeper {
         let spent: i128 = of_team.map(|row| pico(&text(row, "cost_usd"))).sum();
         let budgets = found["budgets"].as_array().cloned().unwrap_or_default();
         for budget in budgets.iter().filter(|budget| budget["period"] == "total" && budget["model"].is_null()) {
-            let said = pico(&text(budget, "spent_usd"));
+            let said = pico(&text(budget, "spent"));
             assert_eq!(usd(said), usd(spent), "the budget of {team} and the sum over its requests, in dollars");
         }
     }
@@ -481,7 +491,8 @@ pub fn gatekeeper_command() -> Command {
 }
 
 fn initialise(data: &Path) -> String {
-    let made = gatekeeper_command().arg("init").arg("--data").arg(data).output().expect("the binary runs");
+    let beside = data.parent().expect("the data folder lies in the test's folder");
+    let made = gatekeeper_command().arg("init").arg("--data").arg(data).current_dir(beside).output().expect("the binary runs");
     let said = String::from_utf8_lossy(&made.stdout).into_owned();
     assert!(made.status.success(), "init failed: {said}{}", String::from_utf8_lossy(&made.stderr));
     let mut words = said.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_');

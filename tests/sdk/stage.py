@@ -15,6 +15,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from decimal import Decimal
 from pathlib import Path
 
 from upstream import Upstream
@@ -35,7 +36,7 @@ def config(port, folder, upstream):
     return (
         f'listen = "127.0.0.1:{port}"\ndata = "{folder}/data"\n'
         + provider("chatty", "openai_compatible", f"{upstream}/v1", CHAT_MODELS)
-        + provider("wordy", "anthropic", upstream, MESSAGE_MODELS)
+        + provider("wordy", "anthropic", f"{upstream}/v1", MESSAGE_MODELS)
     )
 
 
@@ -116,15 +117,13 @@ def run_cases(name, command, environment):
 def check_books(url, admin, upstream, log):
     """After the last case: the sums agree, and the upstream's credential stands nowhere that it should not."""
     usage = ask("GET", f"{url}/v1/usage?start=2000-01-01&end=2100-01-01", admin)
-    rows, after = [], ""
+    rows, before = [], ""
     while True:
-        page = ask("GET", f"{url}/v1/requests?limit=200{after}", admin)
+        page = ask("GET", f"{url}/v1/requests?limit=200{before}", admin)
         rows += page["data"]
         if not page.get("next"):
             break
-        after = f"&after={page['next']}"
-    from decimal import Decimal
-
+        before = f"&before={page['next']}"
     of_rows = sum(Decimal(str(row["cost_usd"])) for row in rows)
     assert Decimal(str(usage["total"]["cost_usd"])) == of_rows, (usage["total"], of_rows)
     assert rows, "the request log has rows"
@@ -144,7 +143,8 @@ def main(binary):
         key_file.write_text(CANARY)
         key_file.chmod(0o600)
         Path(folder, "gatekeeper.toml").write_text(config(port, folder, upstream.url))
-        made = subprocess.run([binary, "init", "--data", f"{folder}/data"], text=True, capture_output=True, timeout=30)
+        init = [binary, "init", "--data", f"{folder}/data"]
+        made = subprocess.run(init, cwd=folder, text=True, capture_output=True, timeout=30)
         found = re.search(r"sk-gk-master-[\w-]+", made.stdout)
         if made.returncode != 0 or not found:
             sys.exit(f"init failed: {made.stdout}{made.stderr}")

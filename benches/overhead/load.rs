@@ -1,0 +1,108 @@
+//! The load: a number of connections that each ask, read the whole answer, and ask again, until the count is reached. Any
+//! answer but 200 ends the run: a figure over refusals is no figure.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::LocalSet;
+
+/// No turn lasts longer.
+const TURN_MAX: Duration = Duration::from_secs(180);
+
+pub struct Load {
+    address: SocketAddr,
+    request: Rc<Vec<u8>>,
+}
+
+pub struct Turn {
+    pub elapsed: Duration,
+    /// microseconds
+    pub latency: Histogram<u64>,
+}
+
+impl Load {
+    /// A chat call of 2 KB.
+    pub fn new(address: SocketAddr, key: &str) -> Load {
+        let words = "Please summarise what the committee decided about the bridge. ".repeat(29);
+        let body = format!(
+            r#"{{"model":"m-small","max_tokens":256,"temperature":0.2,"messages":[{{"role":"system","content":"You are brief."}},{{"role":"user","content":"{words}"}}]}}"#
+        );
+        let request = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\n\
+             content-type: application/json\r\naccept: application/json\r\nuser-agent: overhead\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        Load { address, request: Rc::new(request.into_bytes()) }
+    }
+
+    pub fn run(&self, connections: usize, requests: usize) -> Turn {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime for the load");
+        let local = LocalSet::new();
+        let left = Rc::new(Cell::new(requests));
+        let start = Instant::now();
+        let latency = local.block_on(&runtime, async {
+            let callers: Vec<_> = (0..connections.min(requests))
+                .map(|_| tokio::task::spawn_local(call(self.address, Rc::clone(&self.request), Rc::clone(&left))))
+                .collect();
+            let mut all = histogram();
+            for caller in callers {
+                let own = tokio::time::timeout(TURN_MAX, caller).await.expect("a turn ends in time");
+                all.add(own.expect("no caller panics")).expect("histograms of one shape add up");
+            }
+            all
+        });
+        Turn { elapsed: start.elapsed(), latency }
+    }
+}
+
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 200_000_000, 3).expect("the bounds of the histogram are in order")
+}
+
+async fn call(address: SocketAddr, request: Rc<Vec<u8>>, left: Rc<Cell<usize>>) -> Histogram<u64> {
+    let mut latency = histogram();
+    let mut stream = TcpStream::connect(address).await.expect("the server listens");
+    stream.set_nodelay(true).expect("TCP_NODELAY");
+    let mut buffer = Vec::with_capacity(8 * 1024);
+    while left.get() > 0 {
+        left.set(left.get() - 1);
+        let start = Instant::now();
+        stream.write_all(&request).await.expect("the server reads");
+        answer(&mut stream, &mut buffer).await;
+        latency.saturating_record(u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX));
+    }
+    latency
+}
+
+/// Reads one answer with a length and forgets it.
+async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) {
+    let end = loop {
+        if let Some(head) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
+            let text = String::from_utf8_lossy(&buffer[..head]);
+            assert!(text.starts_with("HTTP/1.1 200"), "the server answered {text}");
+            break head + 4 + content_length(&text);
+        }
+        read(stream, buffer).await;
+    };
+    while buffer.len() < end {
+        read(stream, buffer).await;
+    }
+    buffer.drain(..end);
+}
+
+async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) {
+    let count = stream.read_buf(buffer).await.expect("the server answers");
+    assert!(count > 0, "the server closed in the middle of an answer");
+}
+
+/// The length that a head announces.
+pub fn content_length(head: &str) -> usize {
+    let mut lines = head.split("\r\n").filter_map(|line| line.split_once(':'));
+    let found = lines.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    found.map_or(0, |(_, value)| value.trim().parse().expect("content-length is a number"))
+}

@@ -1,0 +1,74 @@
+"""Runs the marked code blocks of a README, in order, in one shell in an empty folder, and counts them.
+
+A block counts once the shell has come past its end; the first one that fails ends the shell. What the blocks started in the
+background is ended with the shell's process group. Usage: blocks.py BINARY README
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+BLOCK = re.compile(r"<!-- run -->\n+```sh\n(.*?)```", re.S)
+PAST = "block-is-past"
+SECONDS_MAX = 180
+
+
+def one_script(blocks):
+    parts = [f"{block}\necho {number} >>{PAST}\n" for number, block in enumerate(blocks)]
+    return "set -euo pipefail\n" + "".join(parts).replace("cargo run --release -- ", "gatekeeper ")
+
+
+def end_group(process):
+    for how, seconds in ((signal.SIGTERM, 15), (signal.SIGKILL, 5)):
+        try:
+            os.killpg(process.pid, how)
+            process.wait(seconds)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            pass
+
+
+def environment_with(binary, folder):
+    os.symlink(binary, f"{folder}/gatekeeper")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GATEKEEPER_")}
+    return {**kept, "PATH": f"{folder}:{os.environ['PATH']}", "HOME": folder}
+
+
+def main(binary, readme):
+    blocks = BLOCK.findall(Path(readme).read_text())
+    if not blocks:
+        print("SKIPPED readme: no block is marked to run")
+        return 0
+    with tempfile.TemporaryDirectory(prefix="gatekeeper-readme-") as folder, tempfile.TemporaryDirectory() as programs:
+        said = Path(programs, "said")
+        with said.open("wb") as output:
+            shell = subprocess.Popen(
+                ["bash", "-c", one_script(blocks)],
+                cwd=folder,
+                env=environment_with(binary, programs),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        try:
+            shell.wait(SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            print(f"the blocks did not end within {SECONDS_MAX} s")
+        end_group(shell)
+        past = Path(folder, PAST)
+        passed = len(past.read_text().split()) if past.exists() else 0
+        for number, block in enumerate(blocks):
+            result = "passed" if number < passed else "FAILED" if number == passed else "not reached"
+            print(f"readme block {number + 1} ({block.strip().splitlines()[0][:60]}): {result}")
+        if passed < len(blocks):
+            print(f"--- the shell said\n{said.read_text(errors='replace')[-4000:]}")
+    print(f"{passed} passed, {len(blocks) - passed} failed")
+    return 1 if passed < len(blocks) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:3]))
