@@ -242,7 +242,7 @@ mod tests {
         Hold {
             id: HoldId { request: RequestId(number), attempt: 1 },
             at_ms: 0,
-            subject: Subject {
+            subject: std::sync::Arc::new(Subject {
                 organization: OrganizationId(1),
                 team: TeamId(1),
                 key: KeyId(1),
@@ -251,7 +251,7 @@ mod tests {
                 model: "m-1".into(),
                 dialect: "chat".into(),
                 streamed: false,
-            },
+            }),
             ceiling: Money::from_pico(ceiling),
             charges: Vec::new(),
         }
