@@ -110,8 +110,9 @@ impl<'g> Attempt<'g> {
             if let Some(place) = &waiting {
                 place.turn(deadline).await;
             }
-            // the key may have been revoked meanwhile
+            // the key may have been revoked meanwhile, and a stopping process lets nobody wait
             gateway.authenticate(credential)?;
+            gateway.inflight.still_open()?;
         }
     }
 

@@ -35,10 +35,15 @@ pub struct Running {
 }
 
 impl Inflight {
-    pub(super) fn begin(&self) -> Result<Running, Problem> {
-        if *self.phase.borrow() != Phase::Open {
-            return Err(Problem::new(Word::ShuttingDown, "the gateway is stopping; try again in a moment").retry_after(5));
+    pub(super) fn still_open(&self) -> Result<(), Problem> {
+        if self.is_open() {
+            return Ok(());
         }
+        Err(Problem::new(Word::ShuttingDown, "the gateway is stopping; try again in a moment").retry_after(5))
+    }
+
+    pub(super) fn begin(&self) -> Result<Running, Problem> {
+        self.still_open()?;
         self.running.send_modify(|running| *running += 1);
         Ok(Running { phase: self.phase.subscribe(), running: self.running.clone() })
     }
