@@ -5,7 +5,7 @@ use std::fmt::Write;
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::dialect::Dialect;
-use crate::server::{Worker, inference, reply};
+use crate::server::{inference, reply};
 
 /// `HEAD /`: what Claude Code asks before anything else.
 pub(super) async fn probe() -> HttpResponse {
@@ -18,7 +18,7 @@ pub(super) async fn alive() -> HttpResponse {
 
 /// 503 while new requests would be refused; `degraded` while the books lag but requests are served.
 pub(super) async fn ready(request: HttpRequest) -> HttpResponse {
-    let Some(worker) = request.app_data::<Worker>() else { return status(503, "not ready") };
+    let worker = inference::worker(&request);
     let journal = worker.ledger.journal().figures();
     if !worker.gateway.inflight().is_open() {
         return status(503, "stopping");
@@ -36,7 +36,7 @@ fn status(code: u16, word: &str) -> HttpResponse {
 
 /// The figures for Prometheus, for whoever may administer.
 pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
-    let Some(worker) = request.app_data::<Worker>() else { return status(503, "not ready") };
+    let worker = inference::worker(&request);
     if let Err(problem) = inference::actor(worker, &request) {
         return reply::http(worker.gateway.refuse(Dialect::Chat, &problem));
     }

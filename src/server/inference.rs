@@ -10,16 +10,14 @@ use crate::domain::problem::{Problem, Word};
 use crate::gateway::Call;
 use crate::server::{Worker, admin, app, call, reply};
 
-fn worker(request: &HttpRequest) -> Result<&Worker, HttpResponse> {
-    request.app_data::<Worker>().ok_or_else(|| HttpResponse::InternalServerError().finish())
+/// What the worker shares; the app is never built without it.
+pub(super) fn worker(request: &HttpRequest) -> &Worker {
+    request.app_data().expect("every app is given its worker")
 }
 
 /// `POST` of a model call in a dialect.
 pub(super) async fn infer(dialect: Dialect, request: HttpRequest, payload: Payload) -> HttpResponse {
-    let worker = match worker(&request) {
-        Ok(worker) => worker,
-        Err(response) => return response,
-    };
+    let worker = worker(&request);
     let limits = worker.gateway.limits();
     let body = match call::body(payload, limits.body_bytes_max, limits.body_timeout_ms).await {
         Ok(body) => body,
@@ -64,10 +62,7 @@ pub(super) async fn model(request: HttpRequest, id: Path<String>) -> HttpRespons
 }
 
 fn listed(request: &HttpRequest, show: impl FnOnce(&[ModelEntry], Dialect, &str) -> Result<String, Problem>) -> HttpResponse {
-    let worker = match worker(request) {
-        Ok(worker) => worker,
-        Err(response) => return response,
-    };
+    let worker = worker(request);
     let dialect = if request.headers().contains_key("anthropic-version") { Dialect::Messages } else { Dialect::Chat };
     let shown = worker.gateway.models(call::credential(request).as_deref()).and_then(|names| {
         let entry = |(id, owned_by)| ModelEntry { id, created_s: MODELS_CREATED_S, owned_by };
@@ -85,10 +80,7 @@ const MODELS_CREATED_S: u64 = 1_767_225_600;
 
 /// A call of the control plane: over the local socket by the peer's user, else by an administrative key.
 pub(super) async fn administer(request: HttpRequest, payload: Payload) -> HttpResponse {
-    let worker = match worker(&request) {
-        Ok(worker) => worker,
-        Err(response) => return response,
-    };
+    let worker = worker(&request);
     match administered(worker, &request, payload).await {
         Ok(answer) => reply::json(answer),
         Err(problem) => reply::http(worker.gateway.refuse(Dialect::Chat, &problem)),
@@ -111,10 +103,7 @@ pub(super) fn actor(worker: &Worker, request: &HttpRequest) -> Result<Actor, Pro
 
 /// Everything else: an endpoint without a meter does not exist, and is never passed on.
 pub(super) async fn not_served(request: HttpRequest) -> HttpResponse {
-    let worker = match worker(&request) {
-        Ok(worker) => worker,
-        Err(response) => return response,
-    };
+    let worker = worker(&request);
     let path: String = request.path().chars().take(100).collect();
     let problem = if path.starts_with("/v1/") {
         let message =

@@ -23,8 +23,8 @@ pub trait Disk: Send + Sync + 'static {
 
 /// One open file, written at offsets.
 pub trait DiskFile: Send + Sync + 'static {
-    fn len(&self) -> io::Result<u64>;
-    fn set_len(&self, len: u64) -> io::Result<()>;
+    fn size(&self) -> io::Result<u64>;
+    fn set_size(&self, size: u64) -> io::Result<()>;
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()>;
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
     fn sync_data(&self) -> io::Result<()>;
@@ -95,12 +95,12 @@ impl Disk for FolderDisk {
 struct RealFile(File);
 
 impl DiskFile for RealFile {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
     }
 
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+    fn set_size(&self, size: u64) -> io::Result<()> {
+        self.0.set_len(size)
     }
 
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
@@ -127,7 +127,7 @@ impl fmt::Debug for Backend {
 
 impl redb::StorageBackend for Backend {
     fn len(&self) -> io::Result<u64> {
-        self.0.len()
+        self.0.size()
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
@@ -135,7 +135,7 @@ impl redb::StorageBackend for Backend {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        self.0.set_size(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -218,11 +218,11 @@ impl Journal {
     /// Syncs what is written, outside the lock, so that a stalled disk stops nobody.
     pub(super) fn sync(&self) -> std::io::Result<()> {
         let (files, upto) = {
-            let mut inner = self.lock();
+            let inner = self.lock();
             if inner.log.synced() >= inner.log.written() {
                 return Ok(());
             }
-            inner.log.to_sync()
+            inner.log.unsynced()
         };
         let begun = Instant::now();
         for file in &files {

@@ -173,7 +173,7 @@ impl Log {
     }
 
     /// The files to sync, and the record up to which everything is synced once that is done.
-    pub(super) fn to_sync(&mut self) -> (Vec<Arc<dyn DiskFile>>, u64) {
+    pub(super) fn unsynced(&self) -> (Vec<Arc<dyn DiskFile>>, u64) {
         let mut files = self.unsynced_files.clone();
         files.push(self.active.file.clone());
         (files, self.written)
@@ -258,8 +258,8 @@ impl Segment {
 
     fn sparse(disk: &dyn Disk, number: u32, capacity: u64) -> io::Result<Segment> {
         let file = disk.open(&file_name(number))?;
-        file.set_len(0)?;
-        file.set_len(capacity)?;
+        file.set_size(0)?;
+        file.set_size(capacity)?;
         Ok(Segment { number, file, end: SEGMENT_HEADER, capacity })
     }
 
@@ -345,7 +345,7 @@ fn scan(disk: &dyn Disk, identity: &Identity) -> Result<Found, LogError> {
     for (position, header) in headers.iter().enumerate() {
         let next = headers.get(position + 1);
         let file = disk.open(&header.name)?;
-        let mut bytes = vec![0; file.len()? as usize];
+        let mut bytes = vec![0; file.size()? as usize];
         file.read_at(0, &mut bytes)?;
         let mut at = SEGMENT_HEADER as usize;
         while let Some(read) = read_record(&bytes, at).filter(|read| read.sequence == expected) {
@@ -396,7 +396,7 @@ fn headers(disk: &dyn Disk, identity: &Identity) -> Result<Vec<Header>, LogError
         let path = format!("{FOLDER}/{name}");
         let file = disk.open(&path)?;
         let mut bytes = [0; SEGMENT_HEADER as usize];
-        if file.len()? >= SEGMENT_HEADER {
+        if file.size()? >= SEGMENT_HEADER {
             file.read_at(0, &mut bytes)?;
         }
         if bytes.iter().all(|byte| *byte == 0) {
@@ -422,7 +422,7 @@ fn synced_beyond(disk: &dyn Disk, bytes: &[u8], at: usize, later: &[Header]) -> 
     let mut highest = highest_mark(bytes, at);
     for header in later {
         let file = disk.open(&header.name)?;
-        let mut bytes = vec![0; file.len()? as usize];
+        let mut bytes = vec![0; file.size()? as usize];
         file.read_at(0, &mut bytes)?;
         highest = highest.max(highest_mark(&bytes, SEGMENT_HEADER as usize));
     }

@@ -156,6 +156,7 @@ fn number(database: &Database, name: &'static str) -> Result<u64, StoreError> {
 /// A file whose writes stay in memory.
 mod overlay {
     use std::collections::BTreeMap;
+    use std::collections::btree_map::Entry;
     use std::fmt;
     use std::io;
     use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -176,7 +177,7 @@ mod overlay {
 
     impl Overlay {
         pub(super) fn over(file: Arc<dyn DiskFile>) -> Overlay {
-            let len = file.len().unwrap_or(0);
+            let len = file.size().unwrap_or(0);
             Overlay { file, kept: Mutex::new(Kept { len, pages: BTreeMap::new() }) }
         }
 
@@ -185,10 +186,10 @@ mod overlay {
         }
 
         /// One page as it stands on disk; zeros beyond the end.
-        fn from_disk(&self, page: u64) -> io::Result<Vec<u8>> {
+        fn on_disk(&self, page: u64) -> io::Result<Vec<u8>> {
             let mut bytes = vec![0; PAGE as usize];
             let start = page * PAGE;
-            let end = self.file.len()?.min(start + PAGE);
+            let end = self.file.size()?.min(start + PAGE);
             if start < end {
                 self.file.read_at(start, &mut bytes[..(end - start) as usize])?;
             }
@@ -223,7 +224,7 @@ mod overlay {
             for (page, inside, outside) in Overlay::pieces(offset, out.len()) {
                 match kept.pages.get(&page) {
                     Some(bytes) => out[outside].copy_from_slice(&bytes[inside]),
-                    None => out[outside].copy_from_slice(&self.from_disk(page)?[inside]),
+                    None => out[outside].copy_from_slice(&self.on_disk(page)?[inside]),
                 }
             }
             Ok(())
@@ -241,12 +242,11 @@ mod overlay {
         fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
             let mut kept = self.kept();
             for (page, inside, outside) in Overlay::pieces(offset, data.len()) {
-                if !kept.pages.contains_key(&page) {
-                    kept.pages.insert(page, self.from_disk(page)?);
-                }
-                if let Some(bytes) = kept.pages.get_mut(&page) {
-                    bytes[inside].copy_from_slice(&data[outside]);
-                }
+                let bytes = match kept.pages.entry(page) {
+                    Entry::Occupied(kept) => kept.into_mut(),
+                    Entry::Vacant(place) => place.insert(self.on_disk(page)?),
+                };
+                bytes[inside].copy_from_slice(&data[outside]);
             }
             Ok(())
         }

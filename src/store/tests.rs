@@ -264,11 +264,11 @@ impl Disk for FailingSync {
 }
 
 impl DiskFile for FailingFile {
-    fn len(&self) -> std::io::Result<u64> {
-        self.file.len()
+    fn size(&self) -> std::io::Result<u64> {
+        self.file.size()
     }
-    fn set_len(&self, len: u64) -> std::io::Result<()> {
-        self.file.set_len(len)
+    fn set_size(&self, size: u64) -> std::io::Result<()> {
+        self.file.set_size(size)
     }
     fn read_at(&self, offset: u64, into: &mut [u8]) -> std::io::Result<()> {
         self.file.read_at(offset, into)

@@ -14,7 +14,7 @@ const RETRY: Duration = Duration::from_secs(1);
 const DISK_LOOK: Duration = Duration::from_secs(1);
 
 pub(super) fn start(database: Arc<Slot>, journal: Arc<Journal>, options: Options) -> JoinHandle<()> {
-    let writer = Writer { database, journal, options, not_before: None, disk_looked: None };
+    let writer = Writer { database, journal, options, not_before: None, disk_looked: None, disk_unknown: false };
     match std::thread::Builder::new().name("gk-writer".into()).spawn(move || writer.run()) {
         Ok(handle) => handle,
         Err(error) => panic!("no thread can be started for the store's writer: {error}"),
@@ -28,6 +28,7 @@ struct Writer {
     /// after a failed commit the books are left alone until then
     not_before: Option<Instant>,
     disk_looked: Option<Instant>,
+    disk_unknown: bool,
 }
 
 impl Writer {
@@ -121,7 +122,11 @@ impl Writer {
         self.disk_looked = Some(Instant::now());
         match self.options.disk.free_mb() {
             Ok(free) => self.journal.set_disk_low(free < self.options.disk_reserve_mb),
-            Err(error) => tracing::warn!("the free space of the data folder is unknown: {error}"),
+            // said once; it would be said every second
+            Err(error) if !std::mem::replace(&mut self.disk_unknown, true) => {
+                tracing::warn!("the free space of the data folder is unknown: {error}");
+            }
+            Err(_) => {}
         }
     }
 }
