@@ -17,7 +17,8 @@ fn b03_b04_a_wrong_key_is_401_in_the_dialect_and_the_upstream_sees_nothing() {
     let last = if house.key.secret.ends_with('a') { "b" } else { "a" };
     let mistyped = format!("{}{last}", &house.key.secret[..house.key.secret.len() - 1]);
     let long = "x".repeat(4_000);
-    for key in ["sk-gk-eng-0000000000000000", cut_off, &mistyped, "sk-proj-1234567890123456789012", "Bearer", "é", "%00", &long] {
+    for key in ["sk-gk-eng-0000000000000000", cut_off, &mistyped, "sk-proj-1234567890123456789012", "Bearer", "é", "%00", &long]
+    {
         for dialect in BOTH {
             let person = user(house.gatekeeper.address(), key);
             for person in [person.clone(), person.by_x_api_key()] {
@@ -34,7 +35,9 @@ fn without_a_key_the_answer_says_how_to_send_one() {
     let house = House::opens();
     let anon = house.gatekeeper.anon();
     for dialect in BOTH {
-        for person in [anon.clone(), anon.clone().with("authorization", "Basic Zm9vOmJhcg=="), anon.clone().with("x-api-key", " ")] {
+        for person in
+            [anon.clone(), anon.clone().with("authorization", "Basic Zm9vOmJhcg=="), anon.clone().with("x-api-key", " ")]
+        {
             let message = refused(dialect, &asks(&person, dialect), 401, "authentication_error");
             assert!(message.contains("Authorization: Bearer"), "{message}");
         }
@@ -143,13 +146,8 @@ fn a_key_can_call_no_more_than_its_team() {
     let support = house.gatekeeper.team(&json!({"name": "support", "models": ["up/m-small"]}));
     let key = house.gatekeeper.key_of(&support);
     let person = house.gatekeeper.user(&key);
-    let message = refused_at(
-        Dialect::Chat,
-        &person.chat(&json!({"model": "m-large", "messages": []})),
-        403,
-        "model_not_allowed",
-        "model",
-    );
+    let message =
+        refused_at(Dialect::Chat, &person.chat(&json!({"model": "m-large", "messages": []})), 403, "model_not_allowed", "model");
     assert!(message.contains("team `support`"), "{message}");
     refused(Messages, &person.messages(&Messages.body()), 403, "model_not_allowed");
     house.nothing_happened();

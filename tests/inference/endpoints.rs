@@ -27,7 +27,8 @@ fn every_spelling_of_the_base_url_leads_to_the_endpoint() {
 #[test]
 fn an_endpoint_that_is_not_served_is_501_in_the_dialect_and_is_never_passed_on() {
     let house = House::opens();
-    for path in ["/v1/responses", "/v1/embeddings", "/v1/completions", "/v1/images/generations", "/v1/files", "/v1/audio/speech"] {
+    for path in ["/v1/responses", "/v1/embeddings", "/v1/completions", "/v1/images/generations", "/v1/files", "/v1/audio/speech"]
+    {
         let message = refused(Chat, &house.user().post(path, &Chat.body()), 501, "not_supported");
         assert!(message.contains(path), "{message}");
     }
@@ -57,12 +58,7 @@ fn the_probes_need_no_key() {
     let anon = house.gatekeeper.anon();
     let probe = anon.head("/");
     assert!(probe.expects(200).body.is_empty());
-    for (path, said) in [
-        ("/healthz", "ok"),
-        ("/health/liveliness", "ok"),
-        ("/readyz", "ready"),
-        ("/health/readiness", "ready"),
-    ] {
+    for (path, said) in [("/healthz", "ok"), ("/health/liveliness", "ok"), ("/readyz", "ready"), ("/health/readiness", "ready")] {
         let answer = anon.get(path);
         assert_eq!(answer.expects(200).json(), json!({"status": said}), "{path}");
     }

@@ -117,7 +117,8 @@ fn messages_events(deltas: u64) -> [Vec<String>; 3] {
     let event = |data: Value| format!("event: {}\ndata: {data}\n\n", data["type"].as_str().expect("an event has a type"));
     let start = json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "c-small", "content": [],
         "stop_reason": null, "stop_sequence": null, "usage": {"input_tokens": 10, "output_tokens": 1}});
-    let text = |n: u64| json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": format!("w{n} ")}});
+    let text =
+        |n: u64| json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": format!("w{n} ")}});
     [
         vec![
             event(json!({"type": "message_start", "message": start})),
