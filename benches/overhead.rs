@@ -17,6 +17,7 @@ mod roles;
 #[path = "overhead/servers.rs"]
 mod servers;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::hint::black_box;
 use std::io::Write;
@@ -39,6 +40,8 @@ struct Subject {
     server: Server,
     load: Load,
     turns: Vec<Measured>,
+    /// over all turns
+    threads_us: BTreeMap<String, f64>,
 }
 
 #[derive(Clone, Copy)]
@@ -109,7 +112,7 @@ fn subjects(folder: &Path, counts: &Counts) -> Vec<Subject> {
 
 impl Subject {
     fn new(name: &'static str, load: Load, server: Server) -> Subject {
-        Subject { name, server, load, turns: Vec::new() }
+        Subject { name, server, load, turns: Vec::new(), threads_us: BTreeMap::new() }
     }
 
     fn warms_up(&mut self, counts: &Counts) {
@@ -117,11 +120,15 @@ impl Subject {
     }
 
     fn takes_a_turn(&mut self, counts: &Counts) {
-        let before = self.server.cpu_us();
+        let (before, threads_before) = (self.server.cpu_us(), self.server.cpu_us_by_thread());
         let Turn { elapsed, latency } = self.load.run(counts.connections, counts.requests);
         // what the server still does for these requests (writing the books) is theirs
         std::thread::sleep(Duration::from_millis(200));
         let cpu_us = self.server.cpu_us() - before;
+        for (thread, after_us) in self.server.cpu_us_by_thread() {
+            let before_us = threads_before.get(&thread).copied().unwrap_or(0.0);
+            *self.threads_us.entry(thread).or_default() += after_us - before_us;
+        }
         let requests = counts.requests as f64;
         self.turns.push(Measured {
             cpu_us: cpu_us / requests,
@@ -180,7 +187,10 @@ fn report(counts: &Counts, subjects: &[Subject], before: Duration, after: Durati
     }
     for subject in subjects {
         let turns: Vec<String> = subject.turns.iter().map(|turn| format!("{:.1}", turn.cpu_us)).collect();
-        println!("{} CPU µs/req by round: {}", subject.name, turns.join(" "));
+        let all = (counts.requests * counts.rounds) as f64;
+        let threads = subject.threads_us.iter().filter(|(_, cpu_us)| **cpu_us > 0.0);
+        let threads: Vec<String> = threads.map(|(name, cpu_us)| format!("{name} {:.1}", cpu_us / all)).collect();
+        println!("{} CPU µs/req by round: {}; by thread: {}", subject.name, turns.join(" "), threads.join(", "));
     }
     println!("calibration work: {} ms before, {} ms after", before.as_millis(), after.as_millis());
     println!("(CPU of the server process alone, user + sys; medians of {})", counts.rounds);

@@ -1,5 +1,6 @@
 //! The processes under test: started by the conductor, asked for their CPU through `/proc`, ended by their own id.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -51,12 +52,19 @@ impl Server {
 
     /// User and system time of the process since its start, in microseconds.
     pub fn cpu_us(&self) -> f64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("the server still runs");
-        let after_name = stat.rsplit_once(") ").expect("/proc/PID/stat has a name in brackets").1;
-        let ticks = |field: &str| field.parse::<f64>().expect("/proc/PID/stat counts ticks");
-        let fields: Vec<&str> = after_name.split(' ').collect();
-        // fields 14 and 15 of the line; Linux tells user space 100 ticks a second
-        (ticks(fields[11]) + ticks(fields[12])) * 10_000.0
+        stat_us(&format!("/proc/{}/stat", self.child.id())).expect("the server still runs").1
+    }
+
+    /// The same by the name of its threads; threads of one kind are added up.
+    pub fn cpu_us_by_thread(&self) -> BTreeMap<String, f64> {
+        let mut threads = BTreeMap::new();
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("the server still runs");
+        for task in tasks.flatten() {
+            if let Some((name, cpu_us)) = stat_us(&task.path().join("stat").to_string_lossy()) {
+                *threads.entry(name.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned()).or_default() += cpu_us;
+            }
+        }
+        threads
     }
 
     fn waits_until_ready(&mut self, log: &Path) -> Result<(), String> {
@@ -100,6 +108,15 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Name and CPU time of a process or thread, from its line in `/proc`.
+fn stat_us(path: &str) -> Option<(String, f64)> {
+    let stat = fs::read_to_string(path).ok()?;
+    let (name, rest) = stat.split_once('(')?.1.rsplit_once(") ")?;
+    let fields: Vec<f64> = rest.split(' ').skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+    // fields 14 and 15 of the line; Linux tells user space 100 ticks a second
+    Some((name.to_owned(), fields.iter().sum::<f64>() * 10_000.0))
 }
 
 /// The binary of GATEKEEPER_BIN, else the one that cargo built beside this bench.

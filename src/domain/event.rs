@@ -1,6 +1,8 @@
 //! What the ledger's log remembers: a hold, how far a stream came, and how the hold ended. An event carries everything
 //! that replaying it needs; a replay never looks at today's directory, limits or prices.
 
+use std::sync::Arc;
+
 use crate::domain::id::{BudgetId, KeyId, OrganizationId, RequestId, TeamId};
 use crate::domain::money::Money;
 use crate::domain::usage::Usage;
@@ -147,7 +149,7 @@ pub struct Hold {
     pub id: HoldId,
     /// admission: this instant chose the windows
     pub at_ms: u64,
-    pub subject: Subject,
+    pub subject: Arc<Subject>,
     pub ceiling: Money,
     pub charges: Vec<Charge>,
 }

@@ -29,6 +29,12 @@ const DISK_WAIT: Duration = Duration::from_secs(10);
 /// Headers of a client that mean something to the vendor. Everything else stays here: credentials, cookies, hop-by-hop
 /// headers, what describes our connection and not the upstream's.
 const FORWARDED: [&str; 5] = ["anthropic-version", "anthropic-beta", "openai-beta", "user-agent", "accept"];
+
+/// Whether a client's header goes on to the vendor.
+pub fn is_forwarded(name: &str) -> bool {
+    FORWARDED.contains(&name)
+}
+
 /// Headers of an answer that mean something to the client, by their beginning.
 const ANSWERED: [&str; 7] = [
     "request-id",
@@ -104,8 +110,9 @@ impl<'g> Attempt<'g> {
             if let Some(place) = &waiting {
                 place.turn(deadline).await;
             }
-            // the key may have been revoked meanwhile
+            // the key may have been revoked meanwhile, and a stopping process lets nobody wait
             gateway.authenticate(credential)?;
+            gateway.inflight.still_open()?;
         }
     }
 
@@ -131,7 +138,7 @@ impl<'g> Attempt<'g> {
         Hold {
             id: self.id,
             at_ms,
-            subject: Subject {
+            subject: Arc::new(Subject {
                 organization: key.organization,
                 team: key.team,
                 key: key.id,
@@ -140,7 +147,7 @@ impl<'g> Attempt<'g> {
                 model: self.deployment.model.clone(),
                 dialect: self.request.dialect.word().to_owned(),
                 streamed: self.request.streamed,
-            },
+            }),
             ceiling: Money::ZERO,
             charges: Vec::new(),
         }
@@ -205,8 +212,7 @@ impl HeldAttempt {
         let url = format!("{}{}", provider.base_url, self.path);
         let credential = provider.api_key.as_ref().and_then(|key| provider.preset.credential.header(key));
         let mut outgoing = vec![("content-type", "application/json")];
-        outgoing
-            .extend(headers.iter().filter(|(name, _)| FORWARDED.contains(&name.as_str())).map(|(n, v)| (n.as_str(), v.as_str())));
+        outgoing.extend(headers.iter().filter(|(name, _)| is_forwarded(name)).map(|(n, v)| (n.as_str(), v.as_str())));
         for (name, value) in provider.preset.default_headers {
             if !outgoing.iter().any(|(sent, _)| sent == name) {
                 outgoing.push((name, value));

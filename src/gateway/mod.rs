@@ -24,6 +24,7 @@ use crate::domain::clock::Clock;
 use crate::domain::id::RequestId;
 use crate::domain::problem::{Problem, Word};
 use crate::gateway::attempt::Attempt;
+pub use crate::gateway::attempt::is_forwarded;
 pub use crate::gateway::figures::Figures;
 pub use crate::gateway::inflight::Inflight;
 use crate::gateway::queue::Queue;
@@ -38,7 +39,7 @@ use crate::upstream::Client;
 pub struct Call {
     pub dialect: Dialect,
     pub credential: Option<String>,
-    /// the client's headers, names in lower case
+    /// the client's headers that `is_forwarded`, names in lower case
     pub headers: Vec<(String, String)>,
     pub body: Bytes,
 }

@@ -121,7 +121,7 @@ impl Ledger {
         let room = state.room(claim.budgets, &claim.hold, now_ms).map_err(Refused::NoRoom)?;
         let hold = Hold { charges: room.charges, ..claim.hold };
         let id = hold.id;
-        let event = Event::Hold(hold);
+        let event = Arc::new(Event::Hold(hold));
         let sequence = self.journal.append(event.clone()).map_err(Refused::Ledger)?;
         state.apply(&event);
         Ok(Held { id, sequence, over_warning: room.over_warning })
@@ -137,7 +137,7 @@ impl Ledger {
         let flags = if over { ending.flags.with(Flags::OVER_CEILING) } else { ending.flags };
         let now_ms = ending.ended_ms;
         let cost = ending.cost;
-        let event = Event::Settle(Settlement {
+        let event = Arc::new(Event::Settle(Settlement {
             hold,
             ended_ms: ending.ended_ms,
             status: ending.status,
@@ -148,7 +148,7 @@ impl Ledger {
             output_cap: ending.output_cap,
             upstream_status: ending.upstream_status,
             first_content_ms: ending.first_content_ms,
-        });
+        }));
         let sequence = self.journal.append(event.clone())?;
         let freed = state.apply(&event);
         let remaining = charged
@@ -166,7 +166,7 @@ impl Ledger {
         if state.hold(id).is_none() {
             return Ok(Vec::new());
         }
-        let event = Event::Release { id, at_ms };
+        let event = Arc::new(Event::Release { id, at_ms });
         self.journal.append(event.clone())?;
         Ok(state.apply(&event))
     }
@@ -175,7 +175,7 @@ impl Ledger {
     pub fn progress(&self, id: HoldId, at_ms: u64, output_bytes: u64, usage: Option<Usage>) {
         let state = self.lock();
         if state.hold(id).is_some() {
-            let _ = self.journal.append(Event::Progress { id, at_ms, output_bytes, usage });
+            let _ = self.journal.append(Arc::new(Event::Progress { id, at_ms, output_bytes, usage }));
         }
     }
 

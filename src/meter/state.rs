@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 use crate::domain::budget::{Action, Budget};
 use crate::domain::event::{Charge, Event, Hold, HoldId};
 use crate::domain::id::BudgetId;
@@ -55,9 +57,9 @@ struct Watched {
 
 pub(super) struct State {
     zone: Zone,
-    budgets: HashMap<BudgetId, Watched>,
-    balances: HashMap<Charge, Balance>,
-    holds: HashMap<HoldId, Hold>,
+    budgets: HashMap<BudgetId, Watched, RandomState>,
+    balances: HashMap<Charge, Balance, RandomState>,
+    holds: HashMap<HoldId, Hold, RandomState>,
 }
 
 /// What a claim charges, and whether a `warn` budget is over its limit with it.
@@ -69,7 +71,7 @@ pub(super) struct Room {
 
 impl State {
     pub(super) fn new(zone: Zone) -> State {
-        State { zone, budgets: HashMap::new(), balances: HashMap::new(), holds: HashMap::new() }
+        State { zone, budgets: HashMap::default(), balances: HashMap::default(), holds: HashMap::default() }
     }
 
     pub(super) fn restore_balance(&mut self, charge: Charge, settled: Money) {
@@ -242,7 +244,7 @@ mod tests {
         Hold {
             id: HoldId { request: RequestId(number), attempt: 1 },
             at_ms: 0,
-            subject: Subject {
+            subject: std::sync::Arc::new(Subject {
                 organization: OrganizationId(1),
                 team: TeamId(1),
                 key: KeyId(1),
@@ -251,7 +253,7 @@ mod tests {
                 model: "m-1".into(),
                 dialect: "chat".into(),
                 streamed: false,
-            },
+            }),
             ceiling: Money::from_pico(ceiling),
             charges: Vec::new(),
         }

@@ -7,7 +7,7 @@ use crate::auth;
 use crate::auth::role::Actor;
 use crate::dialect::{Dialect, ModelEntry, ModelPage};
 use crate::domain::problem::{Problem, Word};
-use crate::gateway::Call;
+use crate::gateway::{self, Call};
 use crate::server::{Worker, admin, app, call, reply};
 
 /// What the worker shares; the app is never built without it.
@@ -24,6 +24,7 @@ pub(super) async fn infer(dialect: Dialect, request: HttpRequest, payload: Paylo
         Err(problem) => return reply::http(worker.gateway.refuse(dialect, &problem)),
     };
     let headers = request.headers().iter();
+    let headers = headers.filter(|(name, _)| gateway::is_forwarded(name.as_str()));
     let headers = headers.filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))).collect();
     let call = Call { dialect, credential: call::credential(&request), headers, body };
     reply::http(worker.gateway.handle(&worker.client, call).await)

@@ -243,7 +243,7 @@ mod tests {
     fn book(house: &House, subject: &Subject, at_ms: u64, unique: u128) {
         let id = HoldId { request: RequestId::new(at_ms, unique), attempt: 1 };
         let ceiling = Money::from_usd(1);
-        let hold = Hold { id, at_ms, subject: subject.clone(), ceiling, charges: Vec::new() };
+        let hold = Hold { id, at_ms, subject: subject.clone().into(), ceiling, charges: Vec::new() };
         house.ledger.hold(Claim { hold, budgets: &[] }).expect("no budget refuses");
         let lines = ["input", "output"].map(|class| CostLine {
             class,

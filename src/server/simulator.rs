@@ -8,6 +8,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
@@ -21,7 +22,9 @@ const BODY_BYTES_MAX: usize = 64 << 20;
 const TEXT_TOKENS: u64 = 40;
 const TEXT_TOKENS_MAX: u64 = 4096;
 const DELAY_MS_MAX: u64 = 10_000;
-/// Of no meaning; a fixed one keeps answers equal.
+/// Requests taken since the start.
+static ASKED: AtomicU64 = AtomicU64::new(1);
+/// Of no meaning; a fixed one keeps answers alike.
 const CREATED: u64 = 1_767_225_600;
 
 /// How it behaves where a request does not say.
@@ -115,6 +118,8 @@ fn streamed(events: Vec<Bytes>, delay_ms: u64) -> HttpResponse {
 
 /// A request as far as the simulator reads it, with the answer it will give.
 struct Asked {
+    /// every answer has ids of its own: clients merge messages whose ids are equal
+    number: u64,
     model: String,
     streamed: bool,
     /// a chat stream ends with a usage chunk
@@ -153,6 +158,7 @@ impl Asked {
             None => text(&model, input_tokens, directive(&last, "tokens=").unwrap_or(TEXT_TOKENS), cap),
         };
         Ok(Asked {
+            number: ASKED.fetch_add(1, Ordering::Relaxed),
             model,
             streamed: body["stream"].as_bool().unwrap_or(false),
             include_usage: body["stream_options"]["include_usage"].as_bool().unwrap_or(false),
@@ -265,19 +271,19 @@ fn chat_finish(answer: &Answer) -> &'static str {
     }
 }
 
-fn chat_call(name: &str, arguments: &str) -> Value {
-    json!({"id": "call_simulator", "type": "function", "function": {"name": name, "arguments": arguments}})
+fn chat_call(number: u64, name: &str, arguments: &str) -> Value {
+    json!({"id": format!("call_simulator_{number}"), "type": "function", "function": {"name": name, "arguments": arguments}})
 }
 
 fn chat_answer(asked: &Asked) -> Value {
     let message = match &asked.answer {
         Answer::Text { text, .. } => json!({"role": "assistant", "content": text, "refusal": null}),
         Answer::Tool { name, arguments } => {
-            json!({"role": "assistant", "content": null, "refusal": null, "tool_calls": [chat_call(name, &arguments.to_string())]})
+            json!({"role": "assistant", "content": null, "refusal": null, "tool_calls": [chat_call(asked.number, name, &arguments.to_string())]})
         }
     };
     json!({
-        "id": "chatcmpl-simulator",
+        "id": format!("chatcmpl-simulator-{}", asked.number),
         "object": "chat.completion",
         "created": CREATED,
         "model": asked.model,
@@ -289,7 +295,7 @@ fn chat_answer(asked: &Asked) -> Value {
 fn chat_events(asked: &Asked) -> Vec<Bytes> {
     let deltas = match &asked.answer {
         Answer::Text { text, .. } => pieces(text).map(|piece| json!({"content": piece})).collect(),
-        Answer::Tool { name, arguments } => chat_tool_deltas(name, &arguments.to_string()),
+        Answer::Tool { name, arguments } => chat_tool_deltas(asked.number, name, &arguments.to_string()),
     };
     let choice =
         |delta: Value, finish: Option<&str>| json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}]);
@@ -299,7 +305,7 @@ fn chat_events(asked: &Asked) -> Vec<Bytes> {
 
     let chunk = |choices: Value, usage: Value| {
         let mut chunk = json!({
-            "id": "chatcmpl-simulator", "object": "chat.completion.chunk", "created": CREATED, "model": asked.model, "choices": choices,
+            "id": format!("chatcmpl-simulator-{}", asked.number), "object": "chat.completion.chunk", "created": CREATED, "model": asked.model, "choices": choices,
         });
         if asked.include_usage {
             chunk["usage"] = usage;
@@ -315,8 +321,8 @@ fn chat_events(asked: &Asked) -> Vec<Bytes> {
 }
 
 /// A call as it is streamed: its name, then its arguments in pieces.
-fn chat_tool_deltas(name: &str, arguments: &str) -> Vec<Value> {
-    let mut opening = chat_call(name, "");
+fn chat_tool_deltas(number: u64, name: &str, arguments: &str) -> Vec<Value> {
+    let mut opening = chat_call(number, name, "");
     opening["index"] = json!(0);
     let piece = |piece| json!({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]});
     [json!({"tool_calls": [opening]})].into_iter().chain(pieces(arguments).map(piece)).collect()
@@ -338,11 +344,11 @@ fn message_answer(asked: &Asked) -> Value {
     let block = match &asked.answer {
         Answer::Text { text, .. } => json!({"type": "text", "text": text}),
         Answer::Tool { name, arguments } => {
-            json!({"type": "tool_use", "id": "toolu_simulator", "name": name, "input": arguments})
+            json!({"type": "tool_use", "id": format!("toolu_simulator_{}", asked.number), "name": name, "input": arguments})
         }
     };
     json!({
-        "id": "msg_simulator",
+        "id": format!("msg_simulator_{}", asked.number),
         "type": "message",
         "role": "assistant",
         "model": asked.model,
@@ -365,7 +371,7 @@ fn message_events(asked: &Asked) -> Vec<Bytes> {
         }
         Answer::Tool { name, arguments } => {
             let delta = |piece| json!({"type": "input_json_delta", "partial_json": piece});
-            let block = json!({"type": "tool_use", "id": "toolu_simulator", "name": name, "input": {}});
+            let block = json!({"type": "tool_use", "id": format!("toolu_simulator_{}", asked.number), "name": name, "input": {}});
             (block, pieces(&arguments.to_string()).map(delta).collect())
         }
     };

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use std::sync::Arc;
+
 use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 
 use crate::domain::event::{Charge, Event, Hold, HoldId, Settlement};
@@ -27,7 +29,7 @@ struct Fold<'a> {
 }
 
 /// Books a batch durably. The batch must follow what is booked already, without a gap.
-pub(super) fn book(database: &Database, batch: &[(u64, Event)], zone: &Zone) -> Result<(), StoreError> {
+pub(super) fn book(database: &Database, batch: &[(u64, Arc<Event>)], zone: &Zone) -> Result<(), StoreError> {
     let Some((last, _)) = batch.last() else { return Ok(()) };
     let fold = fold(batch, zone);
     let transaction = table::begin(database)?;
@@ -41,12 +43,12 @@ pub(super) fn book(database: &Database, batch: &[(u64, Event)], zone: &Zone) -> 
     Ok(())
 }
 
-fn fold<'a>(batch: &'a [(u64, Event)], zone: &Zone) -> Fold<'a> {
+fn fold<'a>(batch: &'a [(u64, Arc<Event>)], zone: &Zone) -> Fold<'a> {
     let mut fold = Fold::default();
     let mut hour = Window { start_ms: 0, end_ms: 0 };
     let mut day = hour;
     for (_, event) in batch {
-        match event {
+        match &**event {
             Event::Hold(hold) => {
                 fold.opened.insert(hold.id, hold);
             }
@@ -177,7 +179,7 @@ pub(super) fn recover(database: &Database, replay: &Replay) -> Result<Recovered,
     }
     let mut ended: HashSet<HoldId> = HashSet::new();
     for (_, event) in &replay.events {
-        match event {
+        match &**event {
             Event::Hold(hold) => {
                 holds.insert(hold.id, hold.clone());
             }

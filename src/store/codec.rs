@@ -2,6 +2,7 @@
 //! trusts a length, leaves no byte over, and turns an older version into today's noun; it never panics.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use serde::de::DeserializeOwned;
@@ -182,7 +183,7 @@ fn hold_of(row: HoldRow<'_>) -> Hold {
     Hold {
         id: HoldId { request: RequestId(row.request), attempt: row.attempt },
         at_ms: row.at_ms,
-        subject: Subject {
+        subject: Arc::new(Subject {
             organization: OrganizationId(row.subject.organization),
             team: TeamId(row.subject.team),
             key: KeyId(row.subject.key),
@@ -191,7 +192,7 @@ fn hold_of(row: HoldRow<'_>) -> Hold {
             model: row.subject.model.into_owned(),
             dialect: row.subject.dialect.into_owned(),
             streamed: row.subject.streamed,
-        },
+        }),
         ceiling: Money::from_pico(row.ceiling),
         charges: row
             .charges
@@ -528,7 +529,7 @@ pub(super) mod tests {
         Hold {
             id: HoldId { request: RequestId::new(at_ms, 7), attempt: 1 },
             at_ms,
-            subject: Subject {
+            subject: Arc::new(Subject {
                 organization: OrganizationId(1),
                 team: TeamId(2),
                 key: KeyId(3),
@@ -537,7 +538,7 @@ pub(super) mod tests {
                 model: "gpt-5.1-2025-11-13".into(),
                 dialect: "chat".into(),
                 streamed: true,
-            },
+            }),
             ceiling: Money::from_usd(1),
             charges: vec![Charge { budget: BudgetId(9), window_start_ms: 0 }],
         }

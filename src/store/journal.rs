@@ -2,7 +2,7 @@
 //! synced and booked. Three numbers, always applied ≤ synced ≤ written.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -60,7 +60,7 @@ pub struct Journal {
 
 struct Inner {
     log: Log,
-    backlog: VecDeque<(u64, Event)>,
+    backlog: VecDeque<(u64, Arc<Event>)>,
     jobs: VecDeque<Job>,
     open_holds: u64,
     oldest_unsynced: Option<Instant>,
@@ -80,7 +80,7 @@ pub(super) struct Step {
 }
 
 impl Journal {
-    pub(super) fn new(log: Log, replayed: Vec<(u64, Event)>, applied: u64, open_holds: usize, options: &Options) -> Journal {
+    pub(super) fn new(log: Log, replayed: Vec<(u64, Arc<Event>)>, applied: u64, open_holds: usize, options: &Options) -> Journal {
         let waiting = (!replayed.is_empty()).then(Instant::now);
         let (synced, _) = watch::channel(log.synced());
         Journal {
@@ -105,17 +105,17 @@ impl Journal {
 
     /// Writes a record and hands it on; the number is its place in the log. The caller's own lock makes this and its
     /// change in memory one step.
-    pub fn append(&self, event: Event) -> Result<u64, NotLogged> {
+    pub fn append(&self, event: Arc<Event>) -> Result<u64, NotLogged> {
         let payload = event.encode().map_err(|error| NotLogged::Failed(error.to_string()))?;
         if payload.len() > RECORD_BYTES_MAX {
             return Err(NotLogged::Failed(format!("a record of {} bytes is longer than {RECORD_BYTES_MAX}", payload.len())));
         }
         let mut inner = self.lock();
-        if matches!(event, Event::Hold(_)) {
+        if matches!(*event, Event::Hold(_)) {
             inner.admits(payload.len() as u64)?;
         }
         let sequence = inner.log.append(&payload).map_err(|error| NotLogged::Failed(error.to_string()))?;
-        match event {
+        match *event {
             Event::Hold(_) => inner.open_holds += 1,
             Event::Settle(_) | Event::Release { .. } => inner.open_holds = inner.open_holds.saturating_sub(1),
             Event::Progress { .. } => {}
@@ -249,7 +249,7 @@ impl Journal {
     }
 
     /// Takes the next synced records out of the backlog.
-    pub(super) fn take_batch(&self) -> Vec<(u64, Event)> {
+    pub(super) fn take_batch(&self) -> Vec<(u64, Arc<Event>)> {
         let mut inner = self.lock();
         let synced = inner.log.synced();
         let count = inner.backlog.iter().take(BATCH_MAX).take_while(|(sequence, _)| *sequence <= synced).count();
@@ -257,7 +257,7 @@ impl Journal {
     }
 
     /// Puts a batch back whose commit failed.
-    pub(super) fn put_back(&self, batch: Vec<(u64, Event)>) {
+    pub(super) fn put_back(&self, batch: Vec<(u64, Arc<Event>)>) {
         let mut inner = self.lock();
         for entry in batch.into_iter().rev() {
             inner.backlog.push_front(entry);

@@ -43,7 +43,7 @@ pub enum LogError {
 /// What `open` read: the records after `applied`, and what it put right.
 #[derive(Default)]
 pub(super) struct Replay {
-    pub events: Vec<(u64, Event)>,
+    pub events: Vec<(u64, Arc<Event>)>,
     pub remarks: Vec<String>,
 }
 
@@ -360,7 +360,7 @@ fn scan(disk: &dyn Disk, identity: &Identity) -> Result<Found, LogError> {
                     sequence: expected,
                     reason: error.to_string(),
                 })?;
-                found.replay.events.push((expected, event));
+                found.replay.events.push((expected, Arc::new(event)));
             }
             expected += 1;
             at += read.length;

@@ -37,8 +37,8 @@ fn segment(folder: &Path) -> std::path::PathBuf {
 /// Hold and settlement of one request, told apart by its instant.
 fn call(store: &Store, at_ms: u64) {
     let journal = store.journal();
-    journal.append(Event::Hold(sample_hold(at_ms))).expect("logged");
-    journal.append(Event::Settle(sample_settlement(at_ms))).expect("logged");
+    journal.append(Arc::new(Event::Hold(sample_hold(at_ms)))).expect("logged");
+    journal.append(Arc::new(Event::Settle(sample_settlement(at_ms)))).expect("logged");
 }
 
 fn wait_until_booked(store: &Store) {
@@ -92,7 +92,7 @@ fn what_was_written_but_not_booked_survives_a_kill() {
     for at_ms in 2..=50 {
         call(&store, at_ms * 1_000);
     }
-    store.journal().append(Event::Hold(sample_hold(99_000))).expect("logged");
+    store.journal().append(Arc::new(Event::Hold(sample_hold(99_000)))).expect("logged");
     let killed = killed(folder.path());
     store.close();
     let (copy, recovered) = reopened(killed.path()).expect("opens");
@@ -111,7 +111,7 @@ fn numbers_go_on_after_a_restart() {
     store.close();
     drop(store);
     let (store, _) = reopened(folder.path()).expect("opens again");
-    assert_eq!(store.journal().append(Event::Hold(sample_hold(2_000))).expect("logged"), 3);
+    assert_eq!(store.journal().append(Arc::new(Event::Hold(sample_hold(2_000)))).expect("logged"), 3);
     store.close();
 }
 

@@ -16,6 +16,8 @@ mod self_test;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
+
 /// How long a test waits for a thing that must happen before it calls it missing.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -65,4 +67,16 @@ pub fn skipped(name: &str, why: &str) {
 /// A figure for the table of `.ci/long`, past the test runner's capture.
 pub fn record(name: &str, figure: &str) {
     let _ = writeln!(std::io::stderr(), "FIGURE {name}: {figure}");
+}
+
+/// The least that both dialects take: one turn, and a cap of 50 tokens.
+pub fn hello(model: &str) -> Value {
+    json!({"model": model, "max_tokens": 50, "messages": [{"role": "user", "content": "hello"}]})
+}
+
+/// The same, streamed.
+pub fn hello_streamed(model: &str) -> Value {
+    let mut body = hello(model);
+    body["stream"] = json!(true);
+    body
 }

@@ -157,7 +157,7 @@ const cases = {
     await raises(Anthropic.NotFoundError, 404, () => claude(poor).messages.create(say('no-such-model')));
   },
   async 'anthropic over budget'() {
-    const error = await raises(Anthropic.APIError, 402, () => claude(poor).messages.create(say('c-text')));
+    const error = await raises(Anthropic.PaymentRequiredError, 402, () => claude(poor).messages.create(say('c-text')));
     assert.equal(error.error.error.type, 'billing_error');
   },
   async 'anthropic bad request of the upstream'() {

@@ -271,7 +271,7 @@ def anthropic_unknown_model():
 @case
 def anthropic_over_budget():
     call = lambda: claude(POOR).messages.create(model="c-text", messages=HELLO, max_tokens=100)
-    assert word(raises(anthropic.APIStatusError, 402, call)) == "billing_error"
+    assert word(raises(anthropic.PaymentRequiredError, 402, call)) == "billing_error"
 
 
 @case
