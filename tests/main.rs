@@ -1,5 +1,6 @@
 //! The one test binary: every test of the product through the door a user would use, and the rules of the house.
 
 mod harness;
+mod inference;
 mod tidy;
 mod versions;
