@@ -4,11 +4,15 @@
 #![allow(dead_code, reason = "the harness speaks more words than the tests of one day use")]
 
 pub mod crowd;
+pub mod disk;
 pub mod http;
+pub mod inside;
+pub mod instance;
 pub mod model;
 pub mod person;
 pub mod process;
 pub mod script;
+pub mod setup;
 pub mod upstream;
 
 mod self_test;
