@@ -1,7 +1,7 @@
 //! What the tests stand on: a scripted upstream that keeps its own bill, personas that speak raw HTTP, and the real
 //! process in a folder of its own whose end checks the books. Nothing here sleeps for luck: every wait has a condition
 //! and a deadline, and every traffic is on loopback.
-#![allow(dead_code, reason = "the harness speaks more words than the tests of one day use")]
+#![allow(dead_code, unused_imports, reason = "the harness speaks more words than the tests of one day use")]
 
 pub mod crowd;
 pub mod disk;
