@@ -3,5 +3,6 @@
 mod budget;
 mod crash;
 mod harness;
+mod inference;
 mod tidy;
 mod versions;

@@ -1,9 +1,10 @@
 //! Which requests are running, so that a stopping process can wait for them, and then tell the rest to end.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::domain::problem::{Problem, Word};
 
@@ -19,19 +20,25 @@ enum Phase {
 /// The count of running requests and the phase of the process.
 pub struct Inflight {
     phase: watch::Sender<Phase>,
-    running: Arc<watch::Sender<usize>>,
+    running: Arc<Count>,
+}
+
+#[derive(Default)]
+struct Count {
+    running: AtomicUsize,
+    none_left: Notify,
 }
 
 impl Default for Inflight {
     fn default() -> Inflight {
-        Inflight { phase: watch::channel(Phase::Open).0, running: Arc::new(watch::channel(0).0) }
+        Inflight { phase: watch::channel(Phase::Open).0, running: Arc::default() }
     }
 }
 
 /// One running request; counts until it is dropped.
 pub struct Running {
     phase: watch::Receiver<Phase>,
-    running: Arc<watch::Sender<usize>>,
+    running: Arc<Count>,
 }
 
 impl Inflight {
@@ -44,12 +51,12 @@ impl Inflight {
 
     pub(super) fn begin(&self) -> Result<Running, Problem> {
         self.still_open()?;
-        self.running.send_modify(|running| *running += 1);
+        self.running.running.fetch_add(1, Ordering::SeqCst);
         Ok(Running { phase: self.phase.subscribe(), running: self.running.clone() })
     }
 
     pub fn running(&self) -> usize {
-        *self.running.borrow()
+        self.running.running.load(Ordering::SeqCst)
     }
 
     pub fn is_open(&self) -> bool {
@@ -65,8 +72,17 @@ impl Inflight {
     }
 
     async fn idle_within(&self, wait_ms: u64) {
-        let mut running = self.running.subscribe();
-        let _ = tokio::time::timeout(Duration::from_millis(wait_ms), running.wait_for(|running| *running == 0)).await;
+        let none_left = async {
+            loop {
+                // asked for before the count is read, so that the last one's word is not missed
+                let word = self.running.none_left.notified();
+                if self.running() == 0 {
+                    return;
+                }
+                word.await;
+            }
+        };
+        let _ = tokio::time::timeout(Duration::from_millis(wait_ms), none_left).await;
     }
 }
 
@@ -82,6 +98,8 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.running.send_modify(|running| *running = running.saturating_sub(1));
+        if self.running.running.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.running.none_left.notify_waiters();
+        }
     }
 }

@@ -25,7 +25,7 @@ const KEPT_BACK: Duration = Duration::from_secs(2);
 const PIECES: usize = 16;
 /// How often a stream's progress is logged.
 const PROGRESS: Duration = Duration::from_secs(2);
-/// After the terminal event: how long the upstream has to end its body, so that the connection can be used again.
+/// After the terminal event: how long the upstream has to end its body.
 const TAIL_WAIT_MS: u64 = 1_000;
 
 /// An upstream's good head, with all that belongs to the call.
@@ -219,10 +219,11 @@ impl Stream {
                     return Ok(self.flow(kept.freeze(), Some(terminal)));
                 }
                 step => {
-                    let bad = self.bad(step);
-                    let before_content = if bad.status == Status::Broken { Status::UpstreamError } else { bad.status };
-                    let problem = bad.problem;
-                    return Err(self.settle(before_content).err().unwrap_or(problem));
+                    // an upstream that says it failed bills nothing; one that fell silent may have
+                    let refused = matches!(step, Step::Fault { .. });
+                    let Bad { status, problem } = self.bad(step);
+                    let status = if refused { Status::UpstreamError } else { status };
+                    return Err(self.settle(status).err().unwrap_or(problem));
                 }
             }
         }
@@ -242,8 +243,12 @@ impl Stream {
     async fn pass_on(mut self, client: mpsc::Sender<Bytes>, first: Bytes, terminal: Option<Bytes>) {
         let outcome = self.run(&client, first, terminal).await;
         match outcome {
-            Ok(()) | Err(Gone::Client) if self.open.resolved => {}
-            Ok(()) | Err(Gone::Client) => drop(self.settle(Status::ClientGone)),
+            Ok(()) => {
+                drop(client);
+                self.read_tail().await;
+            }
+            Err(Gone::Client) if self.open.resolved => {}
+            Err(Gone::Client) => drop(self.settle(Status::ClientGone)),
             Err(Gone::Bad(bad)) => {
                 let problem = self.settle(bad.status).err().unwrap_or(bad.problem);
                 let id = self.open.held.id.request.to_string();
@@ -260,12 +265,13 @@ impl Stream {
         }
         let mut silent_ms = 0;
         loop {
-            let ping_ms = self.open.gateway.limits.ping_ms;
+            let limits = &self.open.gateway.limits;
+            let wait_ms = limits.ping_ms.min(limits.idle_timeout_ms.saturating_sub(silent_ms));
             let step = tokio::select! {
                 biased;
                 () = client.closed() => return Err(Gone::Client),
                 () = self.running.told_to_end() => return Err(Gone::Bad(shutting_down())),
-                step = step(&mut self.incoming, &mut self.splitter, &mut self.tee, ping_ms) => step,
+                step = step(&mut self.incoming, &mut self.splitter, &mut self.tee, wait_ms) => step,
             };
             if self.call_deadline <= Instant::now() {
                 return Err(Gone::Bad(self.bad(Step::Failed(Failed::IdleTimeout(self.open.gateway.limits.call_timeout_ms)))));
@@ -306,9 +312,13 @@ impl Stream {
         on_disk(&self.open, receipt.sequence).await.map_err(ledger_failed)?;
         let mut last = BytesMut::from(&dialect::cost_comment(&receipt.cost.to_string())[..]);
         last.extend_from_slice(&terminal);
-        self.send(client, last.freeze()).await?;
-        while let Ok(Some(_)) = self.incoming.next(TAIL_WAIT_MS).await {}
-        Ok(())
+        self.send(client, last.freeze()).await
+    }
+
+    /// Lets the upstream end its body, so that the connection can be used again.
+    async fn read_tail(&mut self) {
+        let tail = async { while let Ok(Some(_)) = self.incoming.next(TAIL_WAIT_MS).await {} };
+        let _ended = tokio::time::timeout(Duration::from_millis(TAIL_WAIT_MS), tail).await;
     }
 
     /// Hands bytes to the client; one that reads nothing for too long is gone.
@@ -417,11 +427,16 @@ async fn step(incoming: &mut Incoming, splitter: &mut Splitter, tee: &mut Tee, i
             rest.extend_from_slice(b"\n\n");
             match tee.read(&rest) {
                 Kind::Terminal => Step::End { bytes: Bytes::new(), terminal: rest.freeze() },
-                Kind::Error(fault) if !fault.message.is_empty() => Step::Fault { bytes: Bytes::new(), fault },
+                Kind::Error(fault) if is_whole(&rest) => Step::Fault { bytes: Bytes::new(), fault },
                 _ => Step::Truncated,
             }
         }
     }
+}
+
+/// Whether an event's data is JSON to its end: what is cut off is no error of the upstream's.
+fn is_whole(event: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(&dialect::parse(event).data).is_ok()
 }
 
 fn sort(splitter: &mut Splitter, tee: &mut Tee) -> Step {

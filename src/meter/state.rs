@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 use crate::domain::budget::{Action, Budget};
 use crate::domain::event::{Charge, Event, Hold, HoldId};
 use crate::domain::id::BudgetId;
@@ -55,9 +57,9 @@ struct Watched {
 
 pub(super) struct State {
     zone: Zone,
-    budgets: HashMap<BudgetId, Watched>,
-    balances: HashMap<Charge, Balance>,
-    holds: HashMap<HoldId, Hold>,
+    budgets: HashMap<BudgetId, Watched, RandomState>,
+    balances: HashMap<Charge, Balance, RandomState>,
+    holds: HashMap<HoldId, Hold, RandomState>,
 }
 
 /// What a claim charges, and whether a `warn` budget is over its limit with it.
@@ -69,7 +71,7 @@ pub(super) struct Room {
 
 impl State {
     pub(super) fn new(zone: Zone) -> State {
-        State { zone, budgets: HashMap::new(), balances: HashMap::new(), holds: HashMap::new() }
+        State { zone, budgets: HashMap::default(), balances: HashMap::default(), holds: HashMap::default() }
     }
 
     pub(super) fn restore_balance(&mut self, charge: Charge, settled: Money) {

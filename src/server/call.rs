@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::dev::Extensions;
+use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::rt::net::UnixStream;
 use actix_web::web::Payload;
 use bytes::{Bytes, BytesMut};
@@ -42,16 +43,28 @@ pub(super) fn credential(request: &HttpRequest) -> Option<String> {
     bearer::credential(header("authorization"), header("x-api-key"), header("api-key")).map(str::to_owned)
 }
 
-/// The whole body, or why it is not taken.
-pub(super) async fn body(mut payload: Payload, bytes_max: usize, timeout_ms: u64) -> Result<Bytes, Problem> {
+/// The whole body, or why it is not taken. One that is announced too long is not waited for.
+pub(super) async fn body(
+    request: &HttpRequest,
+    mut payload: Payload,
+    bytes_max: usize,
+    timeout_ms: u64,
+) -> Result<Bytes, Problem> {
+    let too_large = || {
+        let message = format!("the body is longer than {bytes_max} bytes; send less, or raise `body_mb` under [limits]");
+        Problem::new(Word::RequestTooLarge, message)
+    };
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|bytes| bytes > bytes_max as u64) {
+        return Err(too_large());
+    }
     let read = async {
         let mut whole = BytesMut::new();
         let mut only: Option<Bytes> = None;
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|error| Problem::invalid(format!("the body could not be read: {error}")))?;
             if whole.len() + only.as_ref().map_or(0, Bytes::len) + chunk.len() > bytes_max {
-                let message = format!("the body is longer than {bytes_max} bytes; send less, or raise `body_mb` under [limits]");
-                return Err(Problem::new(Word::RequestTooLarge, message));
+                return Err(too_large());
             }
             match only.take() {
                 None if whole.is_empty() => only = Some(chunk),

@@ -19,7 +19,7 @@ pub(super) fn worker(request: &HttpRequest) -> &Worker {
 pub(super) async fn infer(dialect: Dialect, request: HttpRequest, payload: Payload) -> HttpResponse {
     let worker = worker(&request);
     let limits = worker.gateway.limits();
-    let body = match call::body(payload, limits.body_bytes_max, limits.body_timeout_ms).await {
+    let body = match call::body(&request, payload, limits.body_bytes_max, limits.body_timeout_ms).await {
         Ok(body) => body,
         Err(problem) => return reply::http(worker.gateway.refuse(dialect, &problem)),
     };
@@ -90,7 +90,7 @@ pub(super) async fn administer(request: HttpRequest, payload: Payload) -> HttpRe
 
 async fn administered(worker: &Worker, request: &HttpRequest, payload: Payload) -> Result<admin::AdminReply, Problem> {
     let actor = actor(worker, request)?;
-    let body = call::body(payload, admin::BODY_BYTES_MAX, worker.gateway.limits().body_timeout_ms).await?;
+    let body = call::body(request, payload, admin::BODY_BYTES_MAX, worker.gateway.limits().body_timeout_ms).await?;
     admin::handle(&worker.control, &actor, request.method().as_str(), request.path(), request.query_string(), &body).await
 }
 

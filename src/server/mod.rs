@@ -154,6 +154,8 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
     .workers(config.workers)
     // without this a client that leaves before the head is not noticed, and its upstream call runs on
     .h1_allow_half_closed(false)
+    // an event waits for no acknowledgement of the one before
+    .tcp_nodelay(true)
     .keep_alive(KEEP_ALIVE)
     .client_request_timeout(HEAD_TIMEOUT)
     .client_disconnect_timeout(Duration::from_secs(1))

@@ -159,6 +159,8 @@ impl Incoming {
 fn failed(error: &SendRequestError, head_timeout_ms: u64) -> Failed {
     match error {
         SendRequestError::Timeout => Failed::HeadTimeout(head_timeout_ms),
+        // awc's word for a connection that closes after the request was sent: it may have been heard
+        SendRequestError::Connect(ConnectError::Disconnected) => Failed::Broken("it was closed before the answer".into()),
         SendRequestError::Connect(ConnectError::Timeout) => Failed::Connect("no connection within the time allowed".into()),
         SendRequestError::Connect(error) => Failed::Connect(error.to_string()),
         SendRequestError::Url(error) => Failed::Malformed(error.to_string()),

@@ -1,0 +1,22 @@
+//! Model calls as clients make them: through the listener of the real process, in front of a scripted upstream, in both
+//! dialects. After every house the harness checks that no hold is open and that all books have one sum.
+
+mod house;
+
+mod bad_body;
+mod bad_key;
+mod bad_model;
+mod broken_answer;
+mod broken_stream;
+mod endpoints;
+mod hang_up;
+mod headers;
+mod models;
+mod relay_chat;
+mod relay_messages;
+mod request_bytes;
+mod secrets;
+mod stop;
+mod traps;
+mod upstream_refusal;
+mod waiting;
