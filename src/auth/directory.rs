@@ -1,4 +1,4 @@
-//! Every key in memory, found by its hash: who is behind it, and under which budgets. A picture of the last commit, swapped
+//! Every key in memory, found by its hash: who is behind it, and under which budgets and rate limits. A picture of the last commit, swapped
 //! whole; it never holds a limit or a spend (those are the ledger's) nor a secret.
 
 use std::collections::{BTreeMap, HashMap};
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::{ArcSwap, Guard};
 
 use crate::domain::budget::Owner;
-use crate::domain::id::{BudgetId, KeyId, OrganizationId, TeamId};
+use crate::domain::id::{BudgetId, KeyId, LimitId, OrganizationId, TeamId};
 use crate::domain::tenant::{AdminKey, Organization, SecretHash, Team, VirtualKey};
 use crate::store::{Store, StoreError, Tenants};
 
@@ -19,6 +19,15 @@ pub struct Caller {
     pub organization: Organization,
     /// of the key, then of its team, then of its organization
     pub budgets: Vec<BudgetId>,
+    /// rate limits, in the same order
+    pub limits: Vec<LimitId>,
+}
+
+/// What stands above callers, by its owner.
+#[derive(Default)]
+struct Above {
+    budgets: HashMap<Owner, Vec<BudgetId>>,
+    limits: HashMap<Owner, Vec<LimitId>>,
 }
 
 /// The tenants as of one commit.
@@ -33,9 +42,12 @@ pub struct Directory {
 
 impl Directory {
     pub fn build(tenants: Tenants) -> Directory {
-        let mut budgets: HashMap<Owner, Vec<BudgetId>> = HashMap::new();
+        let mut above = Above::default();
         for budget in &tenants.budgets {
-            budgets.entry(budget.owner).or_default().push(budget.id);
+            above.budgets.entry(budget.owner).or_default().push(budget.id);
+        }
+        for limit in &tenants.limits {
+            above.limits.entry(limit.owner).or_default().push(limit.id);
         }
         let mut directory = Directory {
             teams: tenants.teams.into_iter().map(|team| (team.id, team)).collect(),
@@ -44,7 +56,7 @@ impl Directory {
             ..Directory::default()
         };
         for key in tenants.keys {
-            directory.add(key, &budgets);
+            directory.add(key, &above);
         }
         directory
     }
@@ -88,14 +100,15 @@ impl Directory {
     }
 
     /// A key without its team or organization cannot be charged to anybody, so it stays unknown.
-    fn add(&mut self, key: VirtualKey, budgets: &HashMap<Owner, Vec<BudgetId>>) {
+    fn add(&mut self, key: VirtualKey, above: &Above) {
         let (Some(team), Some(organization)) = (self.teams.get(&key.team), self.organizations.get(&key.organization)) else {
             tracing::error!(key = %key.id, team = %key.team, organization = %key.organization, "a stored key has no team; it is refused");
             return;
         };
-        let above = [Owner::Key(key.id), Owner::Team(team.id), Owner::Organization(organization.id)];
+        let owners = [Owner::Key(key.id), Owner::Team(team.id), Owner::Organization(organization.id)];
         let caller = Arc::new(Caller {
-            budgets: above.iter().filter_map(|owner| budgets.get(owner)).flatten().copied().collect(),
+            budgets: owners.iter().filter_map(|owner| above.budgets.get(owner)).flatten().copied().collect(),
+            limits: owners.iter().filter_map(|owner| above.limits.get(owner)).flatten().copied().collect(),
             team: team.clone(),
             organization: organization.clone(),
             key,
@@ -153,6 +166,7 @@ pub mod samples {
     use crate::auth::key::{Minted, mint, mint_administrative};
     use crate::domain::budget::{Action, Budget, Period};
     use crate::domain::id::AdminKeyId;
+    use crate::domain::limit::RateLimit;
     use crate::domain::money::Money;
     use crate::domain::secret::Secret;
 
@@ -192,6 +206,10 @@ pub mod samples {
         Budget { id: BudgetId(id), owner, limit, period: Period::Monthly, action: Action::Block, model: None }
     }
 
+    fn limit(id: u64, owner: Owner) -> RateLimit {
+        RateLimit { id: LimitId(id), owner, rpm: Some(60), tpm: None, max_parallel: None, model: None }
+    }
+
     pub fn sample() -> Sample {
         let [ci, off, brief] = ["ci", "off", "brief"].map(|name| mint(name).expect("randomness"));
         let [first, old] = [(); 2].map(|()| mint_administrative().expect("randomness"));
@@ -218,6 +236,7 @@ pub mod samples {
                 budget(11, Owner::Key(KeyId(3))),
                 budget(12, Owner::Key(KeyId(5))),
             ],
+            limits: vec![limit(13, Owner::Organization(OrganizationId(1))), limit(14, Owner::Key(KeyId(3)))],
         };
         Sample {
             directory: Directory::build(tenants),
@@ -237,10 +256,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_caller_names_the_budgets_from_its_key_upwards() {
+    fn a_caller_names_the_budgets_and_limits_from_its_key_upwards() {
         let sample = sample();
         let caller = sample.directory.key(KeyId(3)).expect("the key");
         assert_eq!(caller.budgets, [BudgetId(11), BudgetId(10), BudgetId(9)]);
+        assert_eq!(caller.limits, [LimitId(14), LimitId(13)]);
         assert_eq!(sample.directory.key(KeyId(4)).expect("the key").budgets, [BudgetId(10), BudgetId(9)]);
     }
 

@@ -1,4 +1,4 @@
-//! Identities. Tenants and budgets are numbered by the store; requests carry their instant, so that they sort by time.
+//! Identities. Tenants, budgets and limits are numbered by the store; requests carry their instant, so that they sort by time.
 
 use std::fmt;
 
@@ -42,6 +42,10 @@ numbered!(
 numbered!(
     /// A budget, written `bud_1`.
     BudgetId, "bud_"
+);
+numbered!(
+    /// A rate limit, written `limit_1`.
+    LimitId, "limit_"
 );
 
 /// One request of a client, written `req_` and 26 letters: 48 bits of milliseconds since 1970, then 80 bits that make it

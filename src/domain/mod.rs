@@ -5,6 +5,7 @@ pub mod budget;
 pub mod clock;
 pub mod event;
 pub mod id;
+pub mod limit;
 pub mod money;
 pub mod pattern;
 pub mod problem;

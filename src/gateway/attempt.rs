@@ -18,8 +18,9 @@ use crate::gateway::inflight::Running;
 use crate::gateway::open::Open;
 use crate::gateway::queue::{LineFull, Waiting};
 use crate::gateway::reply::Reply;
-use crate::gateway::{Gateway, defect, relay, upstream_error};
-use crate::meter::{Claim, Held, NoRoom, Refused, Standing};
+use crate::gateway::{Gateway, defect, rates, relay, upstream_error};
+use crate::meter::estimate::Text;
+use crate::meter::{Claim, Held, NoRoom, Refused, Standing, Tokens};
 use crate::route::Deployment;
 use crate::store::NotLogged;
 use crate::upstream::{Client, Failed, Outgoing};
@@ -118,19 +119,33 @@ impl<'g> Attempt<'g> {
 
     fn try_hold(&self) -> Result<(Held, Cap), TryHold> {
         let gateway = self.gateway;
-        let mut claim = Claim { hold: self.skeleton(gateway.clock.now_ms()), budgets: &self.caller.budgets };
+        let (hold, tokens) = (self.skeleton(gateway.clock.now_ms()), Tokens::default());
+        let mut claim = Claim { hold, budgets: &self.caller.budgets, limits: &self.caller.limits, tokens };
         let tightest = gateway.ledger.tightest(&claim);
         let cap = cap::choose(&self.request, &self.deployment, tightest, gateway.overrun).map_err(TryHold::Refused)?;
         claim.hold.ceiling = cap.ceiling;
+        if !claim.limits.is_empty() {
+            claim.tokens = self.reckoned(&cap);
+        }
         match gateway.ledger.hold(claim) {
             Ok(held) => Ok((held, cap)),
             Err(Refused::NoRoom(NoRoom::Held { budget, .. })) => Err(TryHold::Wait(budget.id)),
             Err(Refused::NoRoom(NoRoom::Exceeded { budget, standing })) => {
                 Err(TryHold::Refused(exceeded(&self.deployment, &budget, &standing, &cap)))
             }
+            Err(Refused::NoRoom(NoRoom::Limited(limited))) => Err(TryHold::Refused(rates::refused(&limited))),
             Err(Refused::NoRoom(NoRoom::Repeated)) => Err(TryHold::Refused(defect("a hold was asked for twice"))),
             Err(Refused::Ledger(not_logged)) => Err(TryHold::Refused(ledger_unavailable(&not_logged))),
         }
+    }
+
+    /// The tokens that the rate limits are asked for: what the text comes to, and the output cap of every choice. Media is
+    /// counted once the vendor has counted it.
+    fn reckoned(&self, cap: &Cap) -> Tokens {
+        let (provider, model) = (&self.deployment.provider.name, &self.deployment.model);
+        let text = Text { bytes: self.request.input.text_bytes, cjk_chars: 0 };
+        let output = cap.tokens.unwrap_or(cap::UNKNOWN_MODEL_TOKENS).saturating_mul(self.request.choices);
+        Tokens { input: self.gateway.estimates.tokens(provider, model, text), output }
     }
 
     fn skeleton(&self, at_ms: u64) -> Hold {

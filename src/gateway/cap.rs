@@ -14,7 +14,7 @@ const FLOOR_TOKENS: u64 = 256;
 /// A model that reasons spends its first thousands of tokens on that.
 const FLOOR_REASONING_TOKENS: u64 = 4_096;
 /// The choice for a model whose longest answer is not known.
-const UNKNOWN_MODEL_TOKENS: u64 = 4_096;
+pub(super) const UNKNOWN_MODEL_TOKENS: u64 = 4_096;
 /// The least that a clamp leaves after a named thinking budget.
 const AFTER_THINKING_TOKENS: u64 = 1_024;
 

@@ -7,6 +7,7 @@ mod figures;
 mod inflight;
 mod open;
 mod queue;
+mod rates;
 mod relay;
 mod reply;
 mod upstream_error;

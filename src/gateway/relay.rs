@@ -15,7 +15,7 @@ use crate::gateway::cap::Cap;
 use crate::gateway::inflight::Running;
 use crate::gateway::open::Open;
 use crate::gateway::reply::{Body, REQUEST_ID, Reply};
-use crate::gateway::upstream_error;
+use crate::gateway::{rates, upstream_error};
 use crate::meter::Receipt;
 use crate::upstream::{Failed, Incoming};
 
@@ -48,7 +48,10 @@ pub(super) async fn relay(answered: Answered) -> Result<Reply, Problem> {
 
 /// The headers that every answered call carries.
 pub(super) fn head(open: &Open, status: u16, upstream: &[(String, String)]) -> Reply {
-    let mut headers: Vec<(String, String)> = upstream.to_vec();
+    let mut headers = upstream.to_vec();
+    if let Some(allowance) = &open.held.allowance {
+        rates::put_headers(&mut headers, allowance);
+    }
     headers.push((REQUEST_ID.into(), open.held.id.request.to_string()));
     headers.push(("x-gatekeeper-model".into(), open.deployment.model.clone()));
     headers.push(("x-gatekeeper-provider".into(), open.deployment.provider.name.clone()));

@@ -5,17 +5,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::budget::Budget;
 use crate::domain::event::{CostLine, Event, Flags, Hold, HoldId, Settlement, Status};
-use crate::domain::id::BudgetId;
+use crate::domain::id::{BudgetId, LimitId};
+use crate::domain::limit::RateLimit;
 use crate::domain::money::Money;
 use crate::domain::usage::Usage;
 use crate::domain::zone::Zone;
+use crate::meter::rates::{Allowance, RateStanding, Tokens};
 use crate::meter::state::{NoRoom, Standing, State, Tightest};
 use crate::store::{Journal, NotLogged, Recovered};
 
-/// A claim for one attempt: the hold without its charges, and the budgets above the caller.
+/// A claim for one attempt: the hold without its charges, and the budgets and rate limits above the caller.
 pub struct Claim<'a> {
     pub hold: Hold,
     pub budgets: &'a [BudgetId],
+    pub limits: &'a [LimitId],
+    /// reckoned only where there are limits
+    pub tokens: Tokens,
 }
 
 /// A claim that was taken.
@@ -26,6 +31,8 @@ pub struct Held {
     pub sequence: u64,
     /// a `warn` budget is over its limit with this claim
     pub over_warning: bool,
+    /// what the rate limits have left with this claim; `None` where none counts it
+    pub allowance: Option<Allowance>,
 }
 
 /// Why a claim was not taken.
@@ -57,6 +64,12 @@ impl Ending {
         self.cost = ceiling;
         self.lines = vec![CostLine { class: "ceiling", count: 1, rate_pico: u64::try_from(ceiling.pico()).unwrap_or(u64::MAX) }];
         self
+    }
+
+    /// The tokens that were used; `None` where the report of them cannot be true.
+    fn tokens(&self) -> Option<u64> {
+        let known = !self.flags.has(Flags::LYING_USAGE);
+        known.then(|| self.usage.in_total().saturating_add(self.usage.out_total))
     }
 }
 
@@ -114,23 +127,34 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// Takes a claim at every level, or nothing.
+    /// Takes a claim at every level, money, requests, tokens and a parallel call together, or nothing.
     pub fn hold(&self, claim: Claim<'_>) -> Result<Held, Refused> {
         let mut state = self.lock();
         let now_ms = claim.hold.at_ms;
-        let room = state.room(claim.budgets, &claim.hold, now_ms).map_err(Refused::NoRoom)?;
+        let room = state.room(claim.budgets, &claim.hold, now_ms);
+        // no retry helps where money is missing, and nobody waits for money whom a rate limit refuses
+        if !matches!(room, Err(NoRoom::Exceeded { .. } | NoRoom::Repeated)) {
+            let limited = state.rates.room(claim.limits, &claim.hold, claim.tokens, now_ms);
+            limited.map_err(|limited| Refused::NoRoom(NoRoom::Limited(limited)))?;
+        }
+        let room = room.map_err(Refused::NoRoom)?;
         let hold = Hold { charges: room.charges, ..claim.hold };
         let id = hold.id;
+        let allowance = state.rates.take(claim.limits, &hold, claim.tokens);
         let event = Arc::new(Event::Hold(hold));
-        let sequence = self.journal.append(event.clone()).map_err(Refused::Ledger)?;
+        let sequence = self.journal.append(event.clone()).map_err(|not_logged| {
+            state.rates.give_back(id, now_ms);
+            Refused::Ledger(not_logged)
+        })?;
         state.apply(&event);
-        Ok(Held { id, sequence, over_warning: room.over_warning })
+        Ok(Held { id, sequence, over_warning: room.over_warning, allowance })
     }
 
     /// Puts the actual cost in the place of a hold. On an error the hold stays, and the answer must not be ended.
-    /// A hold that is resolved already is left alone.
+    /// A hold that is resolved already is left alone. Rate limits are resolved either way: the call is over.
     pub fn settle(&self, id: HoldId, ending: Ending) -> Result<Receipt, NotLogged> {
         let mut state = self.lock();
+        state.rates.end(id, ending.tokens(), ending.ended_ms);
         let Some(hold) = state.hold(id).cloned() else { return Ok(Receipt::default()) };
         let charged: Vec<BudgetId> = hold.charges.iter().map(|charge| charge.budget).collect();
         let over = ending.cost > hold.ceiling;
@@ -163,6 +187,7 @@ impl Ledger {
     /// Gives a hold back: nothing was used. Returns the budgets in which room came free.
     pub fn release(&self, id: HoldId, at_ms: u64) -> Result<Vec<BudgetId>, NotLogged> {
         let mut state = self.lock();
+        state.rates.give_back(id, at_ms);
         if state.hold(id).is_none() {
             return Ok(Vec::new());
         }
@@ -195,6 +220,19 @@ impl Ledger {
 
     pub fn standing(&self, id: BudgetId, now_ms: u64) -> Option<Standing> {
         self.lock().standing(id, now_ms)
+    }
+
+    /// Tells a rate limit, after its change is committed.
+    pub fn set_limit(&self, limit: &RateLimit, now_ms: u64) {
+        self.lock().rates.set(limit.clone(), now_ms);
+    }
+
+    pub fn forget_limit(&self, id: LimitId) {
+        self.lock().rates.forget(id);
+    }
+
+    pub fn rate_standing(&self, id: LimitId, now_ms: u64) -> Option<RateStanding> {
+        self.lock().rates.standing(id, now_ms)
     }
 
     pub fn open_holds(&self) -> usize {

@@ -3,8 +3,10 @@
 
 pub mod estimate;
 mod ledger;
+mod rates;
 mod state;
 pub mod window;
 
 pub use ledger::{Claim, Ending, Held, Ledger, Receipt, Refused};
+pub use rates::{Allowance, Gauge, Limited, Measure, RateStanding, Tokens};
 pub use state::{NoRoom, Standing, Tightest};

@@ -10,6 +10,7 @@ use crate::domain::event::{Charge, Event, Hold, HoldId};
 use crate::domain::id::BudgetId;
 use crate::domain::money::Money;
 use crate::domain::zone::{Window, Zone};
+use crate::meter::rates::{Limited, Rates};
 
 /// What stands in one window of one budget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub enum NoRoom {
     Exceeded { budget: Box<Budget>, standing: Standing },
     /// fits once open holds settle
     Held { budget: Box<Budget>, standing: Standing },
+    /// a rate limit is used up
+    Limited(Box<Limited>),
     /// the claim is held already: an attempt asks once
     Repeated,
 }
@@ -60,6 +63,8 @@ pub(super) struct State {
     budgets: HashMap<BudgetId, Watched, RandomState>,
     balances: HashMap<Charge, Balance, RandomState>,
     holds: HashMap<HoldId, Hold, RandomState>,
+    /// beside all that is logged: a replay knows nothing of it
+    pub(super) rates: Rates,
 }
 
 /// What a claim charges, and whether a `warn` budget is over its limit with it.
@@ -71,7 +76,7 @@ pub(super) struct Room {
 
 impl State {
     pub(super) fn new(zone: Zone) -> State {
-        State { zone, budgets: HashMap::default(), balances: HashMap::default(), holds: HashMap::default() }
+        State { zone, budgets: HashMap::default(), balances: HashMap::default(), holds: HashMap::default(), rates: Rates::default() }
     }
 
     pub(super) fn restore_balance(&mut self, charge: Charge, settled: Money) {

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::budget::{Action, Budget, Owner, Period};
 use crate::domain::event::{Charge, CostLine, Event, Flags, Hold, HoldId, Settlement, Status, Subject};
-use crate::domain::id::{AdminKeyId, BudgetId, KeyId, OrganizationId, RequestId, TeamId};
+use crate::domain::id::{AdminKeyId, BudgetId, KeyId, LimitId, OrganizationId, RequestId, TeamId};
+use crate::domain::limit::RateLimit;
 use crate::domain::money::Money;
 use crate::domain::pattern::Pattern;
 use crate::domain::tenant::{AdminKey, Organization, Team, VirtualKey};
@@ -468,10 +469,27 @@ impl Stored for AdminKey {
     }
 }
 
+/// 0 organization, 1 team, 2 key; and its number.
+fn owner_row(owner: Owner) -> (u8, u64) {
+    match owner {
+        Owner::Organization(id) => (0, id.0),
+        Owner::Team(id) => (1, id.0),
+        Owner::Key(id) => (2, id.0),
+    }
+}
+
+fn owner_of(kind: u8, number: u64) -> Result<Owner, String> {
+    match kind {
+        0 => Ok(Owner::Organization(OrganizationId(number))),
+        1 => Ok(Owner::Team(TeamId(number))),
+        2 => Ok(Owner::Key(KeyId(number))),
+        other => Err(format!("owner of kind {other} is not known")),
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 pub(super) struct BudgetRow {
     id: u64,
-    /// 0 organization, 1 team, 2 key
     owner_kind: u8,
     owner: u64,
     limit: i128,
@@ -485,11 +503,7 @@ impl Stored for Budget {
     type Row = BudgetRow;
 
     fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
-        let (owner_kind, owner) = match self.owner {
-            Owner::Organization(id) => (0, id.0),
-            Owner::Team(id) => (1, id.0),
-            Owner::Key(id) => (2, id.0),
-        };
+        let (owner_kind, owner) = owner_row(self.owner);
         let row = BudgetRow {
             id: self.id.0,
             owner_kind,
@@ -503,21 +517,48 @@ impl Stored for Budget {
     }
 
     fn from_row(row: BudgetRow) -> Result<Budget, String> {
-        let owner = match row.owner_kind {
-            0 => Owner::Organization(OrganizationId(row.owner)),
-            1 => Owner::Team(TeamId(row.owner)),
-            2 => Owner::Key(KeyId(row.owner)),
-            other => return Err(format!("owner of kind {other} is not known")),
-        };
         let period = Period::ALL.get(usize::from(row.period)).ok_or_else(|| format!("period {} is not known", row.period))?;
         Ok(Budget {
             id: BudgetId(row.id),
-            owner,
+            owner: owner_of(row.owner_kind, row.owner)?,
             limit: Money::from_pico(row.limit),
             period: *period,
             action: if row.warn_only { Action::Warn } else { Action::Block },
             model: row.model.map(Pattern::new),
         })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct RateLimitRow {
+    id: u64,
+    owner_kind: u8,
+    owner: u64,
+    rpm: Option<u32>,
+    tpm: Option<u32>,
+    max_parallel: Option<u32>,
+    model: Option<String>,
+}
+
+impl Stored for RateLimit {
+    const KIND: &'static str = "rate limit";
+    type Row = RateLimitRow;
+
+    fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
+        let (owner_kind, owner) = owner_row(self.owner);
+        let RateLimit { id, rpm, tpm, max_parallel, .. } = *self;
+        let model = self.model.as_ref().map(|pattern| pattern.as_str().to_owned());
+        write_row(&RateLimitRow { id: id.0, owner_kind, owner, rpm, tpm, max_parallel, model }, into)
+    }
+
+    fn from_row(row: RateLimitRow) -> Result<RateLimit, String> {
+        let owner = owner_of(row.owner_kind, row.owner)?;
+        // a rate of nothing would divide by zero
+        if [row.rpm, row.tpm, row.max_parallel].contains(&Some(0)) {
+            return Err("a limit of 0 is not known".to_owned());
+        }
+        let RateLimitRow { id, rpm, tpm, max_parallel, model, .. } = row;
+        Ok(RateLimit { id: LimitId(id), owner, rpm, tpm, max_parallel, model: model.map(Pattern::new) })
     }
 }
 
@@ -585,6 +626,11 @@ pub(super) mod tests {
         let bytes = budget.encode().expect("encodes");
         assert_eq!(bytes, [1, 7, 1, 2, 251, 208, 7, 2, 1, 1, 2, b'a', b'*']);
         assert_eq!(Budget::decode(&bytes).expect("decodes"), budget);
+        let (id, owner, model) = (LimitId(7), Owner::Key(KeyId(3)), Some(Pattern::new("a*")));
+        let limit = RateLimit { id, owner, rpm: Some(60), tpm: None, max_parallel: Some(2), model };
+        let bytes = limit.encode().expect("encodes");
+        assert_eq!(bytes, [1, 7, 2, 3, 1, 60, 0, 1, 2, 1, 2, b'a', b'*']);
+        assert_eq!(RateLimit::decode(&bytes).expect("decodes"), limit);
     }
 
     #[test]

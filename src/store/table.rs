@@ -19,6 +19,7 @@ pub(super) const TEAMS: TableDefinition<u64, &[u8]> = TableDefinition::new("team
 pub(super) const KEYS: TableDefinition<u64, &[u8]> = TableDefinition::new("keys");
 pub(super) const ADMIN_KEYS: TableDefinition<u64, &[u8]> = TableDefinition::new("admin_keys");
 pub(super) const BUDGETS: TableDefinition<u64, &[u8]> = TableDefinition::new("budgets");
+pub(super) const RATE_LIMITS: TableDefinition<u64, &[u8]> = TableDefinition::new("rate_limits");
 /// (scope, name) that is taken
 pub(super) const NAMES: TableDefinition<(&str, &str), ()> = TableDefinition::new("names");
 /// sequence → event as a JSON line
@@ -122,7 +123,7 @@ fn create(database: &Database) -> Result<(), StoreError> {
         ] {
             meta.insert(name, value)?;
         }
-        for table in [ORGANIZATIONS, TEAMS, KEYS, ADMIN_KEYS, BUDGETS] {
+        for table in [ORGANIZATIONS, TEAMS, KEYS, ADMIN_KEYS, BUDGETS, RATE_LIMITS] {
             transaction.open_table(table)?;
         }
         transaction.open_table(NAMES)?;

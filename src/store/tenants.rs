@@ -4,10 +4,11 @@
 use redb::{ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
 use crate::domain::budget::{Budget, Owner};
-use crate::domain::id::{AdminKeyId, BudgetId, KeyId, OrganizationId, TeamId};
+use crate::domain::id::{AdminKeyId, BudgetId, KeyId, LimitId, OrganizationId, TeamId};
+use crate::domain::limit::RateLimit;
 use crate::domain::tenant::{AdminKey, Organization, Team, VirtualKey};
 use crate::store::codec::Stored;
-use crate::store::table::{self, ADMIN_KEYS, AUDIT, BUDGETS, KEYS, META, NAMES, ORGANIZATIONS, TEAMS};
+use crate::store::table::{self, ADMIN_KEYS, AUDIT, BUDGETS, KEYS, META, NAMES, ORGANIZATIONS, RATE_LIMITS, TEAMS};
 use crate::store::{Store, StoreError};
 
 type Rows = TableDefinition<'static, u64, &'static [u8]>;
@@ -20,6 +21,7 @@ pub struct Tenants {
     pub keys: Vec<VirtualKey>,
     pub admin_keys: Vec<AdminKey>,
     pub budgets: Vec<Budget>,
+    pub limits: Vec<RateLimit>,
 }
 
 /// One change of the control plane, as it is told to an auditor. Never a secret.
@@ -76,6 +78,7 @@ impl Store {
             keys: all(&read.open_table(KEYS)?)?,
             admin_keys: all(&read.open_table(ADMIN_KEYS)?)?,
             budgets: all(&read.open_table(BUDGETS)?)?,
+            limits: all(&read.open_table(RATE_LIMITS)?)?,
         })
     }
 
@@ -142,6 +145,12 @@ impl Change<'_> {
         Ok(budgets)
     }
 
+    pub fn limits_of(&mut self, owner: Owner) -> Result<Vec<RateLimit>, StoreError> {
+        let mut limits: Vec<RateLimit> = all(&self.transaction.open_table(RATE_LIMITS)?)?;
+        limits.retain(|limit| limit.owner == owner);
+        Ok(limits)
+    }
+
     pub fn put_organization(&mut self, organization: &Organization) -> Result<(), StoreError> {
         self.put(ORGANIZATIONS, organization.id.0, organization)
     }
@@ -164,6 +173,15 @@ impl Change<'_> {
 
     pub fn remove_budget(&mut self, id: BudgetId) -> Result<(), StoreError> {
         self.transaction.open_table(BUDGETS)?.remove(id.0)?;
+        Ok(())
+    }
+
+    pub fn put_limit(&mut self, limit: &RateLimit) -> Result<(), StoreError> {
+        self.put(RATE_LIMITS, limit.id.0, limit)
+    }
+
+    pub fn remove_limit(&mut self, id: LimitId) -> Result<(), StoreError> {
+        self.transaction.open_table(RATE_LIMITS)?.remove(id.0)?;
         Ok(())
     }
 

@@ -1,0 +1,20 @@
+//! Rate limits: who owns one, what it allows in a minute and at once, and for which models.
+
+use crate::domain::budget::Owner;
+use crate::domain::id::LimitId;
+use crate::domain::pattern::Pattern;
+
+/// How many requests and tokens may pass in a minute, and how many calls may run at once. `None` limits nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    pub id: LimitId,
+    pub owner: Owner,
+    /// requests per minute
+    pub rpm: Option<u32>,
+    /// tokens per minute, input and output together
+    pub tpm: Option<u32>,
+    /// calls that run at the same time
+    pub max_parallel: Option<u32>,
+    /// counts only calls of the models it means; `None` counts all
+    pub model: Option<Pattern>,
+}

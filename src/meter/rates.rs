@@ -1,0 +1,299 @@
+//! Requests and tokens per minute and calls at once: what every rate limit has left, and what each running call took of
+//! it. Whole numbers over the instants it is handed; it asks no clock and is not logged: after a restart every minute is
+//! unused and nothing runs.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
+use crate::domain::event::{Hold, HoldId};
+use crate::domain::id::LimitId;
+use crate::domain::limit::RateLimit;
+use crate::domain::pattern::Pattern;
+
+const MINUTE_MS: u64 = 60_000;
+/// What a retry is told to wait where every parallel call is taken: nobody knows when one ends.
+const SLOT_WAIT_MS: u64 = 1_000;
+
+/// The tokens that a call may come to, as far as that is known before it runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tokens {
+    pub input: u64,
+    pub output: u64,
+}
+
+impl Tokens {
+    /// What is taken of a minute: the input, but no more than half of the minute, and the output that is allowed, but no
+    /// more than a quarter. So a call that is larger than the whole minute still finds its turn, and calls that name a
+    /// generous cap do not keep each other out. What is used beyond it is owed: the settlement puts the true count in place.
+    fn claimed(self, tpm: u32) -> u64 {
+        let tpm = u64::from(tpm);
+        let claimed = self.input.min(tpm / 2).saturating_add(self.output.min(tpm / 4));
+        claimed.max(1)
+    }
+}
+
+/// How one measure stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gauge {
+    /// per minute
+    pub limit: u64,
+    pub remaining: u64,
+    /// until the whole minute is free again
+    pub reset_ms: u64,
+}
+
+/// What the tightest limits of a caller have left; a measure that nothing limits is `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Allowance {
+    pub requests: Option<Gauge>,
+    pub tokens: Option<Gauge>,
+}
+
+/// One limit as it stands now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateStanding {
+    pub left: Allowance,
+    /// calls that run now
+    pub running: u32,
+}
+
+/// Which measure of a limit is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    Requests,
+    Tokens,
+    Parallel,
+}
+
+/// A claim that a rate limit refuses, and when the same claim would find room if nobody else asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limited {
+    pub limit: RateLimit,
+    pub measure: Measure,
+    pub wait_ms: u64,
+}
+
+/// GCRA with one minute of burst, as the bucket that it is: each unit adds 60,000 to the level, and every millisecond
+/// `per_minute` drain off. So nothing is ever rounded, and a rate can change while the level stays.
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    per_minute: u32,
+    level: u64,
+    at_ms: u64,
+}
+
+impl Bucket {
+    /// A bucket of this rate with what is in the old one, at most full: whoever owed more than a minute is forgiven.
+    fn of(per_minute: u32, old: Option<Bucket>, now_ms: u64) -> Bucket {
+        let mut bucket = old.unwrap_or(Bucket { per_minute, level: 0, at_ms: now_ms });
+        bucket.drain(now_ms);
+        bucket.per_minute = per_minute;
+        bucket.level = bucket.level.min(bucket.brim());
+        bucket
+    }
+
+    fn brim(self) -> u64 {
+        u64::from(self.per_minute) * MINUTE_MS
+    }
+
+    /// A clock set back drains nothing. A small step is a claim that was overtaken on its way here and is ignored; after a
+    /// large one time goes on from there, or an hour that was wrong would close the limit for an hour.
+    fn drain(&mut self, now_ms: u64) {
+        match now_ms.checked_sub(self.at_ms) {
+            Some(elapsed_ms) => {
+                self.level = self.level.saturating_sub(elapsed_ms.saturating_mul(self.per_minute.into()));
+                self.at_ms = now_ms;
+            }
+            None if self.at_ms - now_ms > MINUTE_MS => self.at_ms = now_ms,
+            None => {}
+        }
+    }
+
+    /// How long until so many units fit; 0: they fit now.
+    fn wait_ms(self, units: u64) -> u64 {
+        let over = self.level.saturating_add(units.saturating_mul(MINUTE_MS)).saturating_sub(self.brim());
+        over.div_ceil(self.per_minute.into())
+    }
+
+    fn add(&mut self, units: u64) {
+        self.level = self.level.saturating_add(units.saturating_mul(MINUTE_MS));
+    }
+
+    fn give_back(&mut self, units: u64) {
+        self.level = self.level.saturating_sub(units.saturating_mul(MINUTE_MS));
+    }
+
+    fn gauge(self) -> Gauge {
+        Gauge {
+            limit: self.per_minute.into(),
+            remaining: self.brim().saturating_sub(self.level) / MINUTE_MS,
+            reset_ms: self.level.div_ceil(self.per_minute.into()),
+        }
+    }
+}
+
+/// A limit with what is used of it.
+struct Watched {
+    limit: RateLimit,
+    requests: Option<Bucket>,
+    tokens: Option<Bucket>,
+    running: u32,
+}
+
+impl Watched {
+    fn drain(&mut self, now_ms: u64) {
+        for bucket in [&mut self.requests, &mut self.tokens].into_iter().flatten() {
+            bucket.drain(now_ms);
+        }
+    }
+
+    fn counts(&self, hold: &Hold) -> bool {
+        let subject = &hold.subject;
+        let means = |model: &Pattern| {
+            model.matches_deployment(&subject.model_asked, &subject.provider, &subject.model)
+        };
+        self.limit.model.as_ref().is_none_or(means)
+    }
+
+    /// The measure that keeps this claim out for longest.
+    fn refuses(&self, tokens: Tokens) -> Option<(u64, Measure)> {
+        let full = self.limit.max_parallel.is_some_and(|max| self.running >= max);
+        let waits = [
+            (self.requests.map_or(0, |bucket| bucket.wait_ms(1)), Measure::Requests),
+            (self.tokens.map_or(0, |bucket| bucket.wait_ms(tokens.claimed(bucket.per_minute))), Measure::Tokens),
+            (if full { SLOT_WAIT_MS } else { 0 }, Measure::Parallel),
+        ];
+        waits.into_iter().filter(|(wait_ms, _)| *wait_ms > 0).max_by_key(|(wait_ms, _)| *wait_ms)
+    }
+
+    fn left(&self) -> Allowance {
+        Allowance { requests: self.requests.map(Bucket::gauge), tokens: self.tokens.map(Bucket::gauge) }
+    }
+}
+
+/// What a running call took of one limit.
+struct Taken {
+    limit: LimitId,
+    request: bool,
+    tokens: Option<u64>,
+}
+
+/// Every limit, and what the open holds took.
+#[derive(Default)]
+pub(super) struct Rates {
+    limits: HashMap<LimitId, Watched, RandomState>,
+    taken: HashMap<HoldId, Vec<Taken>, RandomState>,
+}
+
+impl Rates {
+    /// Tells a limit, new or changed. What is used of it stays used.
+    pub(super) fn set(&mut self, limit: RateLimit, now_ms: u64) {
+        let old = self.limits.remove(&limit.id);
+        let (requests, tokens, running) = old.map_or((None, None, 0), |old| (old.requests, old.tokens, old.running));
+        let watched = Watched {
+            requests: limit.rpm.map(|rpm| Bucket::of(rpm, requests, now_ms)),
+            tokens: limit.tpm.map(|tpm| Bucket::of(tpm, tokens, now_ms)),
+            running,
+            limit,
+        };
+        self.limits.insert(watched.limit.id, watched);
+    }
+
+    pub(super) fn forget(&mut self, id: LimitId) {
+        self.limits.remove(&id);
+    }
+
+    pub(super) fn standing(&mut self, id: LimitId, now_ms: u64) -> Option<RateStanding> {
+        let watched = self.limits.get_mut(&id)?;
+        watched.drain(now_ms);
+        Some(RateStanding { left: watched.left(), running: watched.running })
+    }
+
+    /// Whether a claim fits into every limit that counts this deployment; nothing is taken. Of several that refuse it, the
+    /// one that does so for longest is named.
+    pub(super) fn room(&mut self, ids: &[LimitId], hold: &Hold, tokens: Tokens, now_ms: u64) -> Result<(), Box<Limited>> {
+        let mut limited: Option<Box<Limited>> = None;
+        for id in ids {
+            let Some(watched) = self.limits.get_mut(id).filter(|watched| watched.counts(hold)) else { continue };
+            watched.drain(now_ms);
+            if let Some((wait_ms, measure)) = watched.refuses(tokens)
+                && limited.as_ref().is_none_or(|so_far| so_far.wait_ms < wait_ms)
+            {
+                limited = Some(Box::new(Limited { limit: watched.limit.clone(), measure, wait_ms }));
+            }
+        }
+        limited.map_or(Ok(()), Err)
+    }
+
+    /// Takes a claim that has room. Returns what the tightest limits have left; `None` where none counts it.
+    pub(super) fn take(&mut self, ids: &[LimitId], hold: &Hold, tokens: Tokens) -> Option<Allowance> {
+        let mut tightest: Option<Allowance> = None;
+        let mut taken = Vec::with_capacity(ids.len());
+        for id in ids {
+            let Some(watched) = self.limits.get_mut(id).filter(|watched| watched.counts(hold)) else { continue };
+            watched.running += 1;
+            if let Some(requests) = &mut watched.requests {
+                requests.add(1);
+            }
+            let claimed = watched.tokens.as_mut().map(|bucket| {
+                let claimed = tokens.claimed(bucket.per_minute);
+                bucket.add(claimed);
+                claimed
+            });
+            taken.push(Taken { limit: *id, request: watched.requests.is_some(), tokens: claimed });
+            let left = watched.left();
+            let so_far = tightest.unwrap_or_default();
+            tightest = Some(Allowance {
+                requests: tighter(so_far.requests, left.requests),
+                tokens: tighter(so_far.tokens, left.tokens),
+            });
+        }
+        if !taken.is_empty() {
+            self.taken.insert(hold.id, taken);
+        }
+        tightest
+    }
+
+    /// A call is over: its places are free again, and the tokens that it used stand where the claimed ones stood. `None`:
+    /// nobody knows how many, the claimed ones stay.
+    pub(super) fn end(&mut self, id: HoldId, used: Option<u64>, now_ms: u64) {
+        self.resolve(id, now_ms, |bucket, claimed| {
+            let used = used.unwrap_or(claimed);
+            bucket.give_back(claimed.saturating_sub(used));
+            bucket.add(used.saturating_sub(claimed));
+        });
+    }
+
+    /// Nothing was sent: everything is given back, the request too.
+    pub(super) fn give_back(&mut self, id: HoldId, now_ms: u64) {
+        let requests: Vec<LimitId> = match self.taken.get(&id) {
+            Some(taken) => taken.iter().filter(|taken| taken.request).map(|taken| taken.limit).collect(),
+            None => return,
+        };
+        self.resolve(id, now_ms, |bucket, claimed| bucket.give_back(claimed));
+        for limit in requests {
+            if let Some(bucket) = self.limits.get_mut(&limit).and_then(|watched| watched.requests.as_mut()) {
+                bucket.give_back(1);
+            }
+        }
+    }
+
+    fn resolve(&mut self, id: HoldId, now_ms: u64, correct: impl Fn(&mut Bucket, u64)) {
+        if self.taken.is_empty() {
+            return;
+        }
+        for taken in self.taken.remove(&id).unwrap_or_default() {
+            let Some(watched) = self.limits.get_mut(&taken.limit) else { continue };
+            watched.drain(now_ms);
+            watched.running = watched.running.saturating_sub(1);
+            if let (Some(bucket), Some(claimed)) = (&mut watched.tokens, taken.tokens) {
+                correct(bucket, claimed);
+            }
+        }
+    }
+}
+
+fn tighter(one: Option<Gauge>, other: Option<Gauge>) -> Option<Gauge> {
+    [one, other].into_iter().flatten().min_by_key(|gauge| gauge.remaining)
+}
