@@ -207,7 +207,7 @@ pub mod samples {
     }
 
     fn limit(id: u64, owner: Owner) -> RateLimit {
-        RateLimit { id: LimitId(id), owner, rpm: Some(60), tpm: None, max_parallel: None, model: None }
+        RateLimit { id: LimitId(id), owner, rpm: std::num::NonZeroU32::new(60), tpm: None, max_parallel: None, model: None }
     }
 
     pub fn sample() -> Sample {

@@ -1,6 +1,7 @@
 //! Money, time and models as people type them: takes the text of an argument, answers with what the server is told, or
 //! with how to write it. The server checks again; this only answers sooner.
 
+use std::num::NonZeroU32;
 use std::str::FromStr;
 
 use serde_json::{Value, json};
@@ -41,6 +42,31 @@ impl FromStr for BudgetArgument {
         }
         let limit = Money::parse(amount).map_err(|error| error.to_string())?;
         Ok(BudgetArgument { limit, period })
+    }
+}
+
+/// What may pass in a minute and run at once; flags that a key and a team share.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct LimitArguments {
+    /// Requests per minute
+    #[arg(long, value_name = "COUNT")]
+    rpm: Option<NonZeroU32>,
+    /// Tokens per minute, input and output together
+    #[arg(long, value_name = "COUNT")]
+    tpm: Option<NonZeroU32>,
+    /// Calls that run at the same time
+    #[arg(long, value_name = "COUNT")]
+    max_parallel: Option<NonZeroU32>,
+}
+
+impl LimitArguments {
+    /// Writes them into the object that the server takes.
+    pub fn put_into(&self, object: &mut Value) {
+        for (name, limit) in [("rpm", self.rpm), ("tpm", self.tpm), ("max_parallel", self.max_parallel)] {
+            if let Some(limit) = limit {
+                object[name] = json!(limit);
+            }
+        }
     }
 }
 

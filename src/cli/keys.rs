@@ -6,9 +6,8 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use super::admin::{Admin, Reach};
-use super::argument::{BudgetArgument, expiry};
-use super::print::{self, budgets, cell, models, print, table};
-use super::teams::create_team;
+use super::argument::{BudgetArgument, LimitArguments, expiry};
+use super::print::{self, budgets, cell, limits, models, print, table};
 use crate::server;
 
 /// Team names shown beside an unknown one.
@@ -38,11 +37,13 @@ pub struct CreateArgs {
     /// What it may spend: '$10' in total, '$10/day', '$10/week', '$10/month'; may be given more than once
     #[arg(long, value_name = "AMOUNT")]
     budget: Vec<BudgetArgument>,
+    #[command(flatten)]
+    limits: LimitArguments,
     /// When it ends: 7d, 12h, 30m or an instant like 2026-12-31T00:00:00Z [default: never]
     #[arg(long, value_name = "TIME", value_parser = expiry)]
     expires: Option<String>,
     /// An administrative key: it administers everything and calls no model
-    #[arg(long, requires = "name", conflicts_with_all = ["team", "models", "budget", "expires"])]
+    #[arg(long, requires = "name", conflicts_with_all = ["team", "models", "budget", "rpm", "tpm", "max_parallel", "expires"])]
     admin: bool,
     #[command(flatten)]
     reach: Reach,
@@ -90,7 +91,9 @@ fn virtual_key(args: &CreateArgs, team: &str) -> Result<Value, Failure> {
         None => invented_name(team)?,
     };
     let budgets: Vec<Value> = args.budget.iter().map(BudgetArgument::json).collect();
-    Ok(json!({"name": name, "team": team, "models": args.models, "expires": args.expires, "budgets": budgets}))
+    let mut wanted = json!({"name": name, "team": team, "models": args.models, "expires": args.expires, "budgets": budgets});
+    args.limits.put_into(&mut wanted);
+    Ok(wanted)
 }
 
 /// Names are unique in a team, so an invented one has some chance in it.
@@ -106,7 +109,7 @@ fn invented_name(team: &str) -> Result<String, Failure> {
 async fn find_or_create_team(admin: &Admin, wanted: &str) -> Result<bool, Failure> {
     let teams = admin.list("/v1/teams").await?;
     if teams.is_empty() {
-        create_team(admin, wanted, &[], &[]).await?;
+        admin.post("/v1/teams", &json!({"name": wanted})).await?;
         return Ok(true);
     }
     if teams.iter().any(|team| team["name"] == wanted || team["id"] == wanted) {
@@ -129,9 +132,10 @@ fn created(key: &Value, team: Option<&str>) -> String {
     let (id, name, secret) = (cell(&key["id"]), cell(&key["name"]), cell(&key["key"]));
     let what = match team {
         Some(team) => format!(
-            "created key {name} ({id}) of team {team}\n  models   {}\n  budgets  {}\n  expires  {}\n",
+            "created key {name} ({id}) of team {team}\n  models   {}\n  budgets  {}\n  limits   {}\n  expires  {}\n",
             models(&key["models"]),
             budgets(&key["budgets"]),
+            limits(&key["limits"]),
             expires(key)
         ),
         None => format!("created administrative key {name} ({id}); it administers and calls no models\n"),
@@ -154,14 +158,14 @@ async fn list(reach: Reach) -> Result<(), Failure> {
     }
     let teams = admin.list("/v1/teams").await?;
     let rows: Vec<Vec<String>> = keys.iter().map(|key| row(key, &teams)).collect();
-    print(&table(&["ID", "KEY", "TEAM", "STATE", "EXPIRES", "MODELS", "BUDGETS"], &rows))
+    print(&table(&["ID", "KEY", "TEAM", "STATE", "EXPIRES", "MODELS", "BUDGETS", "LIMITS"], &rows))
 }
 
 fn row(key: &Value, teams: &[Value]) -> Vec<String> {
     let team = teams.iter().find(|team| team["id"] == key["team"]).map_or(cell(&key["team"]), |team| cell(&team["name"]));
     let state = if key["disabled"] == true { "disabled" } else { "active" };
-    let (models, budgets) = (models(&key["models"]), budgets(&key["budgets"]));
-    vec![cell(&key["id"]), cell(&key["name"]), team, state.to_owned(), expires(key), models, budgets]
+    let (models, budgets, limits) = (models(&key["models"]), budgets(&key["budgets"]), limits(&key["limits"]));
+    vec![cell(&key["id"]), cell(&key["name"]), team, state.to_owned(), expires(key), models, budgets, limits]
 }
 
 async fn disable(args: DisableArgs) -> Result<(), Failure> {

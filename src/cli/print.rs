@@ -73,6 +73,23 @@ pub fn budgets(value: &Value) -> String {
     }
 }
 
+/// Every rate limit: `60 requests a minute, 4 at once on gpt-5*`.
+pub fn limits(value: &Value) -> String {
+    let one = |limit: &Value| {
+        let measures = [("rpm", "requests a minute"), ("tpm", "tokens a minute"), ("max_parallel", "at once")];
+        let given = measures.iter().filter(|(name, _)| !limit[name].is_null());
+        let mut text = given.map(|(name, what)| format!("{} {what}", limit[name])).collect::<Vec<_>>().join(", ");
+        if !limit["model"].is_null() {
+            text += &format!(" on {}", cell(&limit["model"]));
+        }
+        text
+    };
+    match value.as_array() {
+        Some(limits) if !limits.is_empty() => limits.iter().map(one).collect::<Vec<_>>().join("; "),
+        _ => "none".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -83,6 +100,13 @@ mod tests {
     fn columns_are_as_wide_as_their_widest_cell() {
         let rows = [vec!["engineering".to_owned(), "1".to_owned()], vec!["ops".to_owned(), "22".to_owned()]];
         assert_eq!(table(&["TEAM", "COST"], &rows), "TEAM         COST\nengineering  1\nops          22\n");
+    }
+
+    #[test]
+    fn limits_are_told_in_words() {
+        let told = json!([{"rpm": 60, "tpm": null, "max_parallel": 4, "model": null}, {"tpm": 1000, "model": "gpt-5*"}]);
+        assert_eq!(limits(&told), "60 requests a minute, 4 at once; 1000 tokens a minute on gpt-5*");
+        assert_eq!(limits(&json!([])), "none");
     }
 
     #[test]

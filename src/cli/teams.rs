@@ -4,9 +4,9 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::admin::{Admin, Reach};
-use super::argument::BudgetArgument;
-use super::print::{self, budgets, cell, models, print, table};
+use super::admin::Reach;
+use super::argument::{BudgetArgument, LimitArguments};
+use super::print::{self, budgets, cell, limits, models, print, table};
 use crate::server;
 
 #[derive(Clone, Debug, Subcommand)]
@@ -27,6 +27,8 @@ pub struct CreateArgs {
     #[arg(long, value_name = "AMOUNT")]
     budget: Vec<BudgetArgument>,
     #[command(flatten)]
+    limits: LimitArguments,
+    #[command(flatten)]
     reach: Reach,
 }
 
@@ -39,23 +41,21 @@ pub fn run(command: Command) -> Result<(), Failure> {
 
 async fn create(args: CreateArgs) -> Result<(), Failure> {
     let admin = args.reach.admin()?;
-    let team = create_team(&admin, &args.name, &args.models, &args.budget).await?;
+    let budgets_wanted: Vec<Value> = args.budget.iter().map(BudgetArgument::json).collect();
+    let mut wanted = json!({"name": args.name, "models": args.models, "budgets": budgets_wanted});
+    args.limits.put_into(&mut wanted);
+    let team = admin.post("/v1/teams", &wanted).await?;
     if args.reach.json {
         return print::json(&team);
     }
     print(&format!(
-        "created team {} ({})\n  models   {}\n  budgets  {}\n",
+        "created team {} ({})\n  models   {}\n  budgets  {}\n  limits   {}\n",
         cell(&team["name"]),
         cell(&team["id"]),
         models(&team["models"]),
-        budgets(&team["budgets"])
+        budgets(&team["budgets"]),
+        limits(&team["limits"])
     ))
-}
-
-/// Creates one team and returns the server's object.
-pub async fn create_team(admin: &Admin, name: &str, models: &[String], budgets: &[BudgetArgument]) -> Result<Value, Failure> {
-    let budgets: Vec<Value> = budgets.iter().map(BudgetArgument::json).collect();
-    admin.post("/v1/teams", &json!({"name": name, "models": models, "budgets": budgets})).await
 }
 
 async fn list(reach: Reach) -> Result<(), Failure> {
@@ -66,7 +66,10 @@ async fn list(reach: Reach) -> Result<(), Failure> {
     if teams.is_empty() {
         return print("no teams yet; create one with `gatekeeper teams create NAME`\n");
     }
-    let row = |team: &Value| vec![cell(&team["id"]), cell(&team["name"]), models(&team["models"]), budgets(&team["budgets"])];
+    let row = |team: &Value| {
+        let (id, name) = (cell(&team["id"]), cell(&team["name"]));
+        vec![id, name, models(&team["models"]), budgets(&team["budgets"]), limits(&team["limits"])]
+    };
     let rows: Vec<Vec<String>> = teams.iter().map(row).collect();
-    print(&table(&["ID", "TEAM", "MODELS", "BUDGETS"], &rows))
+    print(&table(&["ID", "TEAM", "MODELS", "BUDGETS", "LIMITS"], &rows))
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use super::admin::Reach;
-use super::print::{self, budgets, cell, print};
+use super::print::{self, budgets, cell, limits, print};
 use crate::server;
 
 const KEY_BYTES_MAX: u64 = 4096;
@@ -50,12 +50,13 @@ fn shown(verdict: &Value) -> String {
     }
     let key = &verdict["key"];
     format!(
-        "valid: key {} ({}) of team {}\n  may call  {}\n  budgets   {}\n  expires   {}\n",
+        "valid: key {} ({}) of team {}\n  may call  {}\n  budgets   {}\n  limits    {}\n  expires   {}\n",
         cell(&key["name"]),
         cell(&key["id"]),
         cell(&verdict["team_name"]),
         may_call(&verdict["models"]),
         budgets(&key["budgets"]),
+        limits(&key["limits"]),
         key["expires_at"].as_str().unwrap_or("never"),
     )
 }
@@ -81,7 +82,7 @@ mod tests {
         let text = shown(&json!({"valid": true, "kind": "virtual", "key": key, "team_name": "eng", "models": ["gpt-5.1"]}));
         assert_eq!(
             text,
-            "valid: key laptop (key_1) of team eng\n  may call  gpt-5.1\n  budgets   $10 total, $9 left\n  expires   never\n"
+            "valid: key laptop (key_1) of team eng\n  may call  gpt-5.1\n  budgets   $10 total, $9 left\n  limits    none\n  expires   never\n"
         );
         let administrative = json!({"valid": true, "kind": "administrative", "admin_key": "adm_1", "models": []});
         assert!(shown(&administrative).contains("administrative key adm_1"));

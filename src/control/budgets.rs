@@ -1,31 +1,13 @@
-//! Budgets of an owner: stores what is wanted, keeping the identity (and so the spend) of what stays, and shows them with
-//! what the ledger knows. Never keeps a limit of its own.
-
-use std::collections::HashMap;
+//! Budgets of an owner: stores what is wanted, keeping the identity (and so the spend) of what stays. Never keeps a limit
+//! of its own.
 
 use serde_json::{Map, Value, json};
 
-use crate::control::Control;
 use crate::control::terms::{BudgetTerms, Budgets};
 use crate::domain::budget::{Budget, Owner};
 use crate::domain::id::BudgetId;
 use crate::domain::problem::Problem;
-use crate::meter::Standing;
 use crate::store::Change;
-
-/// A budget and how it stands; `None` if the ledger has not heard of it.
-#[derive(Clone, Debug)]
-pub struct BudgetStanding {
-    pub budget: Budget,
-    pub standing: Option<Standing>,
-}
-
-/// A tenant with the budgets that are its own.
-#[derive(Clone, Debug)]
-pub struct WithBudgets<T> {
-    pub record: T,
-    pub budgets: Vec<BudgetStanding>,
-}
 
 /// What a change of budgets did.
 pub(super) struct Rewritten {
@@ -39,13 +21,9 @@ impl Rewritten {
         let gone = self.before.iter().map(|budget| budget.id).filter(|id| self.now.iter().all(|budget| budget.id != *id));
         self.now.iter().map(|budget| budget.id).chain(gone).collect()
     }
-}
 
-impl Control {
-    pub(super) fn with_standings<T>(&self, record: T, budgets: Vec<Budget>) -> WithBudgets<T> {
-        let now_ms = self.now_ms();
-        let standing = |budget: Budget| BudgetStanding { standing: self.ledger.standing(budget.id, now_ms), budget };
-        WithBudgets { record, budgets: budgets.into_iter().map(standing).collect() }
+    pub fn note(&self, detail: &mut Map<String, Value>) {
+        detail.insert("budgets".to_owned(), json!({ "from": audited(&self.before), "to": audited(&self.now) }));
     }
 }
 
@@ -91,33 +69,6 @@ fn matched(before: &[Budget], wanted: &[BudgetTerms]) -> Vec<Option<BudgetId>> {
         }
     }
     kept
-}
-
-/// Rewrites an owner's budgets if a change wants that, and notes it for the audit event. Returns the budgets that hold now
-/// and those that the ledger must hear of.
-pub(super) fn change(
-    books: &mut Change<'_>,
-    owner: Owner,
-    wanted: Option<&Budgets>,
-    detail: &mut Map<String, Value>,
-) -> Result<(Vec<Budget>, Vec<BudgetId>), Problem> {
-    let Some(wanted) = wanted else { return Ok((books.budgets_of(owner)?, Vec::new())) };
-    let budgets = rewrite(books, owner, wanted)?;
-    detail.insert("budgets".to_owned(), from_to(&budgets));
-    let touched = budgets.touched();
-    Ok((budgets.now, touched))
-}
-
-pub(super) fn by_owner(budgets: Vec<Budget>) -> HashMap<Owner, Vec<Budget>> {
-    let mut owned: HashMap<Owner, Vec<Budget>> = HashMap::new();
-    for budget in budgets {
-        owned.entry(budget.owner).or_default().push(budget);
-    }
-    owned
-}
-
-pub(super) fn from_to(budgets: &Rewritten) -> Value {
-    json!({ "from": audited(&budgets.before), "to": audited(&budgets.now) })
 }
 
 /// The form that audit events keep.

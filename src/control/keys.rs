@@ -10,11 +10,12 @@ use crate::auth::directory::Caller;
 use crate::auth::grant::Grant;
 use crate::auth::key::{self, Minted};
 use crate::auth::role::{Actor, may};
-use crate::control::budgets::{audited, by_owner, change, rewrite};
 use crate::control::fields::Fields;
+use crate::control::limits::Limits;
+use crate::control::owned::{self, Touched};
 use crate::control::teams::team_meant;
 use crate::control::terms::{self, Budgets, Models, Name, models_audited};
-use crate::control::{Control, Done, WithBudgets, name_taken, not_found};
+use crate::control::{Control, Done, WithLimits, name_taken, not_found};
 use crate::domain::budget::Owner;
 use crate::domain::id::{AdminKeyId, KeyId, TeamId};
 use crate::domain::problem::{Problem, Word};
@@ -39,6 +40,7 @@ pub struct NewVirtualKey {
     pub models: Models,
     pub expires_ms: Option<u64>,
     pub budgets: Budgets,
+    pub limits: Limits,
 }
 
 impl NewKey {
@@ -56,6 +58,7 @@ impl NewKey {
             models: Models::take(&mut fields)?.unwrap_or_default(),
             expires_ms: take_expiry(&mut fields, now_ms)?.flatten(),
             budgets: Budgets::take(&mut fields)?.unwrap_or_default(),
+            limits: Limits::take(&mut fields)?.unwrap_or_default(),
         };
         fields.finish()?;
         Ok(NewKey::Virtual(new))
@@ -70,6 +73,7 @@ pub struct KeyChange {
     pub expires_ms: Option<Option<u64>>,
     pub disabled: Option<bool>,
     pub budgets: Option<Budgets>,
+    pub limits: Option<Limits>,
 }
 
 impl KeyChange {
@@ -80,10 +84,12 @@ impl KeyChange {
             expires_ms: take_expiry(&mut fields, now_ms)?,
             disabled: fields.take("disabled", "true or false")?,
             budgets: Budgets::take(&mut fields)?,
+            limits: Limits::take(&mut fields)?,
         };
         fields.finish()?;
-        if change.models.is_none() && change.expires_ms.is_none() && change.disabled.is_none() && change.budgets.is_none() {
-            return Err(Problem::invalid("nothing to change; give `models`, `expires`, `disabled` or `budgets`"));
+        let KeyChange { models, expires_ms, disabled, budgets, limits } = &change;
+        if models.is_none() && expires_ms.is_none() && disabled.is_none() && budgets.is_none() && limits.is_none() {
+            return Err(Problem::invalid("nothing to change; give `models`, `expires`, `disabled`, `budgets` or `limits`"));
         }
         Ok(change)
     }
@@ -103,7 +109,7 @@ pub enum Verdict {
     /// a virtual key, and the configured model names that it may call
     Virtual {
         caller: Arc<Caller>,
-        budgets: WithBudgets<KeyId>,
+        own: WithLimits<VirtualKey>,
         models: Vec<String>,
     },
     Administrative {
@@ -119,29 +125,24 @@ impl Control {
         &self,
         grant: &Grant<may::ChangeKeys>,
         new: NewVirtualKey,
-    ) -> Result<(WithBudgets<VirtualKey>, Secret), Problem> {
+    ) -> Result<(WithLimits<VirtualKey>, Secret), Problem> {
         let team = team_meant(&self.directory.load(), &new.team)?;
         let minted = key::mint(new.name.as_str()).map_err(unrandom)?;
         let secret = minted.secret.clone();
         let create = move |books: &mut Change<'_>, at_ms: u64| {
             let key = new_virtual_key(books, team, &new, &minted, at_ms)?;
-            let budgets = rewrite(books, Owner::Key(key.id), &new.budgets)?;
-            Ok(Done {
-                subject: key.id.to_string(),
-                detail: json!({
-                    "name": key.name,
-                    "team": key.team.to_string(),
-                    "hint": key.hint,
-                    "models": models_audited(&key.models),
-                    "expires_at": key.expires_ms.map(instant),
-                    "budgets": audited(&budgets.now),
-                }),
-                budgets: budgets.touched(),
-                answer: (key, budgets.now),
-            })
+            let mut detail = json!({
+                "name": key.name,
+                "team": key.team.to_string(),
+                "hint": key.hint,
+                "models": models_audited(&key.models),
+                "expires_at": key.expires_ms.map(instant),
+            });
+            let (owned, touched) = owned::create(books, Owner::Key(key.id), (&new.budgets, &new.limits), &mut detail)?;
+            Ok(Done { subject: key.id.to_string(), detail, touched, answer: (key, owned) })
         };
-        let (key, budgets) = self.carry_out(grant.actor(), "key.create", create).await?;
-        Ok((self.with_standings(key, budgets), secret))
+        let (key, owned) = self.carry_out(grant.actor(), "key.create", create).await?;
+        Ok((self.with_standings(key, owned), secret))
     }
 
     pub async fn create_admin_key(&self, grant: &Grant<may::ChangeAdminKeys>, name: Name) -> Result<(AdminKey, Secret), Problem> {
@@ -150,7 +151,7 @@ impl Control {
         let create = move |books: &mut Change<'_>, at_ms: u64| {
             let admin = new_admin_key(books, name.into_string(), &minted, at_ms)?;
             let detail = json!({ "name": admin.name, "hint": admin.hint });
-            Ok(Done { subject: admin.id.to_string(), detail, budgets: Vec::new(), answer: admin })
+            Ok(Done { subject: admin.id.to_string(), detail, touched: Touched::default(), answer: admin })
         };
         let admin = self.carry_out(grant.actor(), "admin_key.create", create).await?;
         Ok((admin, secret))
@@ -161,7 +162,7 @@ impl Control {
         grant: &Grant<may::ChangeKeys>,
         id: KeyId,
         wanted: KeyChange,
-    ) -> Result<WithBudgets<VirtualKey>, Problem> {
+    ) -> Result<WithLimits<VirtualKey>, Problem> {
         let apply = move |books: &mut Change<'_>, _at_ms: u64| {
             let mut key = books.key(id)?.ok_or_else(|| not_found("key", id))?;
             let mut detail = Map::new();
@@ -177,11 +178,12 @@ impl Control {
                 detail.insert("disabled".to_owned(), json!({ "from": before, "to": disabled }));
             }
             books.put_key(&key)?;
-            let (budgets, touched) = change(books, Owner::Key(id), wanted.budgets.as_ref(), &mut detail)?;
-            Ok(Done { subject: id.to_string(), detail: detail.into(), budgets: touched, answer: (key, budgets) })
+            let terms = (wanted.budgets.as_ref(), wanted.limits.as_ref());
+            let (owned, touched) = owned::change(books, Owner::Key(id), terms, &mut detail)?;
+            Ok(Done { subject: id.to_string(), detail: detail.into(), touched, answer: (key, owned) })
         };
-        let (key, budgets) = self.carry_out(grant.actor(), "key.change", apply).await?;
-        Ok(self.with_standings(key, budgets))
+        let (key, owned) = self.carry_out(grant.actor(), "key.change", apply).await?;
+        Ok(self.with_standings(key, owned))
     }
 
     pub async fn disable_admin_key(
@@ -195,22 +197,22 @@ impl Control {
             let before = std::mem::replace(&mut admin.disabled, disabled);
             books.put_admin_key(&admin)?;
             let detail = json!({ "disabled": { "from": before, "to": disabled } });
-            Ok(Done { subject: id.to_string(), detail, budgets: Vec::new(), answer: admin })
+            Ok(Done { subject: id.to_string(), detail, touched: Touched::default(), answer: admin })
         };
         self.carry_out(grant.actor(), "admin_key.change", apply).await
     }
 
-    pub async fn keys(&self, _grant: &Grant<may::ReadTenants>) -> Result<Vec<WithBudgets<VirtualKey>>, Problem> {
+    pub async fn keys(&self, _grant: &Grant<may::ReadTenants>) -> Result<Vec<WithLimits<VirtualKey>>, Problem> {
         let tenants = self.read(|store| store.tenants()).await?;
-        let mut budgets = by_owner(tenants.budgets);
+        let mut owned = owned::by_owner(tenants.budgets, tenants.limits);
         let shown = |key: VirtualKey| {
-            let own = budgets.remove(&Owner::Key(key.id)).unwrap_or_default();
+            let own = owned.remove(&Owner::Key(key.id)).unwrap_or_default();
             self.with_standings(key, own)
         };
         Ok(tenants.keys.into_iter().map(shown).collect())
     }
 
-    pub async fn key(&self, grant: &Grant<may::ReadTenants>, id: KeyId) -> Result<WithBudgets<VirtualKey>, Problem> {
+    pub async fn key(&self, grant: &Grant<may::ReadTenants>, id: KeyId) -> Result<WithLimits<VirtualKey>, Problem> {
         let keys = self.keys(grant).await?;
         keys.into_iter().find(|key| key.record.id == id).ok_or_else(|| not_found("key", id))
     }
@@ -234,8 +236,7 @@ impl Control {
             Err(problem) => return Ok(Verdict::Refused(problem)),
         };
         let own = self.key(grant, caller.key.id).await?;
-        let budgets = WithBudgets { record: caller.key.id, budgets: own.budgets };
-        Ok(Verdict::Virtual { models: self.callable_by(&caller), budgets, caller })
+        Ok(Verdict::Virtual { models: self.callable_by(&caller), own, caller })
     }
 
     fn callable_by(&self, caller: &Caller) -> Vec<String> {

@@ -4,7 +4,9 @@
 mod budgets;
 mod fields;
 pub mod keys;
+pub mod limits;
 pub mod organizations;
+mod owned;
 pub mod reports;
 pub mod teams;
 pub mod terms;
@@ -20,13 +22,13 @@ use serde_json::Value;
 use crate::auth::directory::DirectoryCell;
 use crate::auth::role::Actor;
 use crate::domain::clock::Clock;
-use crate::domain::id::BudgetId;
 use crate::domain::problem::{Problem, Word};
 use crate::domain::zone::Zone;
 use crate::meter::Ledger;
 use crate::store::{AuditEvent, Change, Store, StoreError, Tenants};
 
-pub use crate::control::budgets::{BudgetStanding, WithBudgets};
+use crate::control::owned::Touched;
+pub use crate::control::owned::{BudgetStanding, LimitStanding, WithLimits};
 
 /// Everything that can be done to an instance while it runs.
 #[derive(Clone)]
@@ -81,7 +83,7 @@ impl Control {
                     Ok::<_, Problem>(done)
                 })
                 .await?;
-            control.publish(done.budgets).await?;
+            control.publish(done.touched).await?;
             Ok(done.answer)
         });
         task.await.unwrap_or_else(|error| Err(Problem::new(Word::Internal, format!("the change `{action}` broke off: {error}"))))
@@ -89,10 +91,10 @@ impl Control {
 
     /// Tells the ledger and the directory what is committed. While the database reopens after an I/O error reads fail for up
     /// to a second; that is waited for.
-    async fn publish(&self, budgets: Vec<BudgetId>) -> Result<(), Problem> {
+    async fn publish(&self, touched: Touched) -> Result<(), Problem> {
         let mut pauses_ms = [100, 300, 900].into_iter();
         loop {
-            let (control, touched) = (self.clone(), budgets.clone());
+            let (control, touched) = (self.clone(), touched.clone());
             let published =
                 beside(move || control.directory.refresh_after(&control.store, |tenants| control.tell(&touched, tenants)));
             let Err(problem) = published.await else { return Ok(()) };
@@ -104,12 +106,18 @@ impl Control {
         }
     }
 
-    /// Tells the ledger of budgets as they are committed; one that is not (any more) is forgotten.
-    fn tell(&self, touched: &[BudgetId], tenants: &Tenants) {
-        for id in touched {
+    /// Tells the ledger of budgets and rate limits as they are committed; one that is not (any more) is forgotten.
+    fn tell(&self, touched: &Touched, tenants: &Tenants) {
+        for id in &touched.budgets {
             match tenants.budgets.iter().find(|budget| budget.id == *id) {
                 Some(budget) => self.ledger.set_budget(budget, self.now_ms()),
                 None => self.ledger.forget_budget(*id),
+            }
+        }
+        for id in &touched.limits {
+            match tenants.limits.iter().find(|limit| limit.id == *id) {
+                Some(limit) => self.ledger.set_limit(limit, self.now_ms()),
+                None => self.ledger.forget_limit(*id),
             }
         }
     }
@@ -124,12 +132,12 @@ impl Control {
     }
 }
 
-/// What a change did: the answer, the words of its audit event, the budgets that the ledger must hear of.
+/// What a change did: the answer, the words of its audit event, what the ledger must hear of.
 struct Done<T> {
     answer: T,
     subject: String,
     detail: Value,
-    budgets: Vec<BudgetId>,
+    touched: Touched,
 }
 
 async fn beside<T: Send + 'static>(read: impl FnOnce() -> Result<T, StoreError> + Send + 'static) -> Result<T, Problem> {

@@ -1,15 +1,16 @@
 //! Organizations, and the first steps of an empty instance.
 
-use serde_json::json;
+use serde_json::{Map, json};
 
 use crate::auth::grant::Grant;
 use crate::auth::key;
 use crate::auth::role::may;
-use crate::control::budgets::{audited, by_owner, from_to, rewrite};
 use crate::control::fields::Fields;
 use crate::control::keys::{new_admin_key, unrandom};
+use crate::control::limits::Limits;
+use crate::control::owned::{self, Touched};
 use crate::control::terms::{Budgets, Name};
-use crate::control::{Control, Done, WithBudgets, name_taken, not_found};
+use crate::control::{Control, Done, WithLimits, name_taken, not_found};
 use crate::domain::budget::Owner;
 use crate::domain::id::OrganizationId;
 use crate::domain::problem::{Problem, Word};
@@ -27,31 +28,38 @@ const SCOPE: &str = "organization";
 pub struct NewOrganization {
     pub name: Name,
     pub budgets: Budgets,
+    pub limits: Limits,
 }
 
 impl NewOrganization {
     pub fn from_json(body: &[u8]) -> Result<NewOrganization, Problem> {
         let mut fields = Fields::of_body(body)?;
-        let new = NewOrganization { name: Name::take(&mut fields)?, budgets: Budgets::take(&mut fields)?.unwrap_or_default() };
+        let new = NewOrganization {
+            name: Name::take(&mut fields)?,
+            budgets: Budgets::take(&mut fields)?.unwrap_or_default(),
+            limits: Limits::take(&mut fields)?.unwrap_or_default(),
+        };
         fields.finish()?;
         Ok(new)
     }
 }
 
-/// The budgets that an organization shall have from now on.
-#[derive(Clone, Debug)]
+/// What shall be different; `None` leaves a thing as it is.
+#[derive(Clone, Debug, Default)]
 pub struct OrganizationChange {
-    pub budgets: Budgets,
+    pub budgets: Option<Budgets>,
+    pub limits: Option<Limits>,
 }
 
 impl OrganizationChange {
     pub fn from_json(body: &[u8]) -> Result<OrganizationChange, Problem> {
         let mut fields = Fields::of_body(body)?;
-        let budgets = Budgets::take(&mut fields)?;
+        let change = OrganizationChange { budgets: Budgets::take(&mut fields)?, limits: Limits::take(&mut fields)? };
         fields.finish()?;
-        Ok(OrganizationChange {
-            budgets: budgets.ok_or_else(|| Problem::invalid("nothing to change; give `budgets`").at("budgets"))?,
-        })
+        if change.budgets.is_none() && change.limits.is_none() {
+            return Err(Problem::invalid("nothing to change; give `budgets` or `limits`"));
+        }
+        Ok(change)
     }
 }
 
@@ -71,7 +79,7 @@ impl Control {
                 answer: (),
                 subject: id.to_string(),
                 detail: json!({ "organization": FIRST_ORGANIZATION, "admin_key": admin.id.to_string(), "hint": admin.hint }),
-                budgets: Vec::new(),
+                touched: Touched::default(),
             })
         })
         .await?;
@@ -82,7 +90,7 @@ impl Control {
         &self,
         grant: &Grant<may::ChangeOrganizations>,
         new: NewOrganization,
-    ) -> Result<WithBudgets<Organization>, Problem> {
+    ) -> Result<WithLimits<Organization>, Problem> {
         let create = move |books: &mut Change<'_>, at_ms: u64| {
             if !books.claim_name(SCOPE, new.name.as_str())? {
                 return Err(name_taken("an organization", new.name.as_str(), "this instance"));
@@ -90,44 +98,36 @@ impl Control {
             let organization =
                 Organization { id: OrganizationId(books.next_id()?), name: new.name.into_string(), created_ms: at_ms };
             books.put_organization(&organization)?;
-            let budgets = rewrite(books, Owner::Organization(organization.id), &new.budgets)?;
-            Ok(Done {
-                subject: organization.id.to_string(),
-                detail: json!({ "name": organization.name, "budgets": audited(&budgets.now) }),
-                budgets: budgets.touched(),
-                answer: (organization, budgets.now),
-            })
+            let (owner, mut detail) = (Owner::Organization(organization.id), json!({ "name": organization.name }));
+            let (owned, touched) = owned::create(books, owner, (&new.budgets, &new.limits), &mut detail)?;
+            Ok(Done { subject: organization.id.to_string(), detail, touched, answer: (organization, owned) })
         };
-        let (organization, budgets) = self.carry_out(grant.actor(), "organization.create", create).await?;
-        Ok(self.with_standings(organization, budgets))
+        let (organization, owned) = self.carry_out(grant.actor(), "organization.create", create).await?;
+        Ok(self.with_standings(organization, owned))
     }
 
     pub async fn change_organization(
         &self,
         grant: &Grant<may::ChangeOrganizations>,
         id: OrganizationId,
-        change: OrganizationChange,
-    ) -> Result<WithBudgets<Organization>, Problem> {
+        wanted: OrganizationChange,
+    ) -> Result<WithLimits<Organization>, Problem> {
         let change = move |books: &mut Change<'_>, _at_ms: u64| {
             let organization = books.organization(id)?.ok_or_else(|| not_found("organization", id))?;
-            let budgets = rewrite(books, Owner::Organization(id), &change.budgets)?;
-            Ok(Done {
-                subject: id.to_string(),
-                detail: json!({ "budgets": from_to(&budgets) }),
-                budgets: budgets.touched(),
-                answer: (organization, budgets.now),
-            })
+            let (terms, mut detail) = ((wanted.budgets.as_ref(), wanted.limits.as_ref()), Map::new());
+            let (owned, touched) = owned::change(books, Owner::Organization(id), terms, &mut detail)?;
+            Ok(Done { subject: id.to_string(), detail: detail.into(), touched, answer: (organization, owned) })
         };
-        let (organization, budgets) = self.carry_out(grant.actor(), "organization.change", change).await?;
-        Ok(self.with_standings(organization, budgets))
+        let (organization, owned) = self.carry_out(grant.actor(), "organization.change", change).await?;
+        Ok(self.with_standings(organization, owned))
     }
 
-    pub async fn organizations(&self, _grant: &Grant<may::ReadTenants>) -> Result<Vec<WithBudgets<Organization>>, Problem> {
+    pub async fn organizations(&self, _grant: &Grant<may::ReadTenants>) -> Result<Vec<WithLimits<Organization>>, Problem> {
         let mut tenants = self.read(|store| store.tenants()).await?;
         let organizations = std::mem::take(&mut tenants.organizations);
-        let mut budgets = by_owner(tenants.budgets);
+        let mut owned = owned::by_owner(tenants.budgets, tenants.limits);
         let shown = |organization: Organization| {
-            let own = budgets.remove(&Owner::Organization(organization.id)).unwrap_or_default();
+            let own = owned.remove(&Owner::Organization(organization.id)).unwrap_or_default();
             self.with_standings(organization, own)
         };
         Ok(organizations.into_iter().map(shown).collect())

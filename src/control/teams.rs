@@ -5,10 +5,11 @@ use serde_json::{Map, json};
 use crate::auth::directory::Directory;
 use crate::auth::grant::Grant;
 use crate::auth::role::may;
-use crate::control::budgets::{audited, by_owner, change, rewrite};
 use crate::control::fields::Fields;
+use crate::control::limits::Limits;
+use crate::control::owned;
 use crate::control::terms::{Budgets, Models, Name, models_audited};
-use crate::control::{Control, Done, WithBudgets, name_taken, not_found};
+use crate::control::{Control, Done, WithLimits, name_taken, not_found};
 use crate::domain::budget::Owner;
 use crate::domain::id::{OrganizationId, TeamId};
 use crate::domain::problem::{Problem, Word};
@@ -23,6 +24,7 @@ pub struct NewTeam {
     pub organization: Option<String>,
     pub models: Models,
     pub budgets: Budgets,
+    pub limits: Limits,
 }
 
 impl NewTeam {
@@ -33,6 +35,7 @@ impl NewTeam {
             organization: fields.take("organization", "an id or a name")?,
             models: Models::take(&mut fields)?.unwrap_or_default(),
             budgets: Budgets::take(&mut fields)?.unwrap_or_default(),
+            limits: Limits::take(&mut fields)?.unwrap_or_default(),
         };
         fields.finish()?;
         Ok(new)
@@ -44,22 +47,27 @@ impl NewTeam {
 pub struct TeamChange {
     pub models: Option<Models>,
     pub budgets: Option<Budgets>,
+    pub limits: Option<Limits>,
 }
 
 impl TeamChange {
     pub fn from_json(body: &[u8]) -> Result<TeamChange, Problem> {
         let mut fields = Fields::of_body(body)?;
-        let change = TeamChange { models: Models::take(&mut fields)?, budgets: Budgets::take(&mut fields)? };
+        let change = TeamChange {
+            models: Models::take(&mut fields)?,
+            budgets: Budgets::take(&mut fields)?,
+            limits: Limits::take(&mut fields)?,
+        };
         fields.finish()?;
-        if change.models.is_none() && change.budgets.is_none() {
-            return Err(Problem::invalid("nothing to change; give `models` or `budgets`"));
+        if change.models.is_none() && change.budgets.is_none() && change.limits.is_none() {
+            return Err(Problem::invalid("nothing to change; give `models`, `budgets` or `limits`"));
         }
         Ok(change)
     }
 }
 
 impl Control {
-    pub async fn create_team(&self, grant: &Grant<may::ChangeTeams>, new: NewTeam) -> Result<WithBudgets<Team>, Problem> {
+    pub async fn create_team(&self, grant: &Grant<may::ChangeTeams>, new: NewTeam) -> Result<WithLimits<Team>, Problem> {
         let organization = organization_meant(&self.directory.load(), new.organization.as_deref())?;
         let create = move |books: &mut Change<'_>, at_ms: u64| {
             if !books.claim_name(&format!("team/{organization}"), new.name.as_str())? {
@@ -69,21 +77,16 @@ impl Control {
             let team =
                 Team { id, organization, name: new.name.into_string(), models: new.models.into_patterns(), created_ms: at_ms };
             books.put_team(&team)?;
-            let budgets = rewrite(books, Owner::Team(id), &new.budgets)?;
-            Ok(Done {
-                subject: id.to_string(),
-                detail: json!({
-                    "name": team.name,
-                    "organization": organization.to_string(),
-                    "models": models_audited(&team.models),
-                    "budgets": audited(&budgets.now),
-                }),
-                budgets: budgets.touched(),
-                answer: (team, budgets.now),
-            })
+            let mut detail = json!({
+                "name": team.name,
+                "organization": organization.to_string(),
+                "models": models_audited(&team.models),
+            });
+            let (owned, touched) = owned::create(books, Owner::Team(id), (&new.budgets, &new.limits), &mut detail)?;
+            Ok(Done { subject: id.to_string(), detail, touched, answer: (team, owned) })
         };
-        let (team, budgets) = self.carry_out(grant.actor(), "team.create", create).await?;
-        Ok(self.with_standings(team, budgets))
+        let (team, owned) = self.carry_out(grant.actor(), "team.create", create).await?;
+        Ok(self.with_standings(team, owned))
     }
 
     pub async fn change_team(
@@ -91,7 +94,7 @@ impl Control {
         grant: &Grant<may::ChangeTeams>,
         id: TeamId,
         wanted: TeamChange,
-    ) -> Result<WithBudgets<Team>, Problem> {
+    ) -> Result<WithLimits<Team>, Problem> {
         let apply = move |books: &mut Change<'_>, _at_ms: u64| {
             let mut team = books.team(id)?.ok_or_else(|| not_found("team", id))?;
             let mut detail = Map::new();
@@ -99,24 +102,25 @@ impl Control {
                 detail.insert("models".to_owned(), models.replace(&mut team.models));
                 books.put_team(&team)?;
             }
-            let (budgets, touched) = change(books, Owner::Team(id), wanted.budgets.as_ref(), &mut detail)?;
-            Ok(Done { subject: id.to_string(), detail: detail.into(), budgets: touched, answer: (team, budgets) })
+            let terms = (wanted.budgets.as_ref(), wanted.limits.as_ref());
+            let (owned, touched) = owned::change(books, Owner::Team(id), terms, &mut detail)?;
+            Ok(Done { subject: id.to_string(), detail: detail.into(), touched, answer: (team, owned) })
         };
-        let (team, budgets) = self.carry_out(grant.actor(), "team.change", apply).await?;
-        Ok(self.with_standings(team, budgets))
+        let (team, owned) = self.carry_out(grant.actor(), "team.change", apply).await?;
+        Ok(self.with_standings(team, owned))
     }
 
-    pub async fn teams(&self, _grant: &Grant<may::ReadTenants>) -> Result<Vec<WithBudgets<Team>>, Problem> {
+    pub async fn teams(&self, _grant: &Grant<may::ReadTenants>) -> Result<Vec<WithLimits<Team>>, Problem> {
         let tenants = self.read(|store| store.tenants()).await?;
-        let mut budgets = by_owner(tenants.budgets);
+        let mut owned = owned::by_owner(tenants.budgets, tenants.limits);
         let shown = |team: Team| {
-            let own = budgets.remove(&Owner::Team(team.id)).unwrap_or_default();
+            let own = owned.remove(&Owner::Team(team.id)).unwrap_or_default();
             self.with_standings(team, own)
         };
         Ok(tenants.teams.into_iter().map(shown).collect())
     }
 
-    pub async fn team(&self, grant: &Grant<may::ReadTenants>, id: TeamId) -> Result<WithBudgets<Team>, Problem> {
+    pub async fn team(&self, grant: &Grant<may::ReadTenants>, id: TeamId) -> Result<WithLimits<Team>, Problem> {
         let teams = self.teams(grant).await?;
         teams.into_iter().find(|team| team.record.id == id).ok_or_else(|| not_found("team", id))
     }

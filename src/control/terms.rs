@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::control::fields::Fields;
 use crate::domain::budget::{Action, Period};
-use crate::domain::id::{AdminKeyId, BudgetId, KeyId, OrganizationId, TeamId};
+use crate::domain::id::{AdminKeyId, BudgetId, KeyId, LimitId, OrganizationId, TeamId};
 use crate::domain::money::Money;
 use crate::domain::pattern::Pattern;
 use crate::domain::problem::Problem;
@@ -87,6 +87,12 @@ pub(super) fn models_audited(models: &[Pattern]) -> Value {
     models.iter().map(Pattern::as_str).collect()
 }
 
+/// The models that a budget or a limit counts; none means all.
+pub(super) fn take_pattern(fields: &mut Fields) -> Result<Option<Pattern>, Problem> {
+    let text: Option<String> = fields.take("model", "a model's name or pattern")?;
+    text.map(|text| fields.placed("model", pattern(&text))).transpose()
+}
+
 fn pattern(text: &str) -> Result<Pattern, Problem> {
     if text.is_empty() || text.chars().count() > PATTERN_CHARS_MAX || !printable(text) || text.contains(char::is_whitespace) {
         return Err(Problem::invalid(format!(
@@ -113,10 +119,7 @@ impl BudgetTerms {
             limit,
             period: take_period(&mut fields, "period")?,
             action: take_action(&mut fields, "action")?,
-            model: {
-                let text: Option<String> = fields.take("model", "a model's name or pattern")?;
-                text.map(|text| fields.placed("model", pattern(&text))).transpose()?
-            },
+            model: take_pattern(&mut fields)?,
         };
         fields.finish()?;
         Ok(terms)
@@ -242,6 +245,7 @@ fn looks_like_an_id(text: &str) -> bool {
         || KeyId::parse(text).is_some()
         || AdminKeyId::parse(text).is_some()
         || BudgetId::parse(text).is_some()
+        || LimitId::parse(text).is_some()
 }
 
 #[cfg(test)]

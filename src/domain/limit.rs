@@ -1,5 +1,7 @@
 //! Rate limits: who owns one, what it allows in a minute and at once, and for which models.
 
+use std::num::NonZeroU32;
+
 use crate::domain::budget::Owner;
 use crate::domain::id::LimitId;
 use crate::domain::pattern::Pattern;
@@ -10,11 +12,11 @@ pub struct RateLimit {
     pub id: LimitId,
     pub owner: Owner,
     /// requests per minute
-    pub rpm: Option<u32>,
+    pub rpm: Option<NonZeroU32>,
     /// tokens per minute, input and output together
-    pub tpm: Option<u32>,
+    pub tpm: Option<NonZeroU32>,
     /// calls that run at the same time
-    pub max_parallel: Option<u32>,
+    pub max_parallel: Option<NonZeroU32>,
     /// counts only calls of the models it means; `None` counts all
     pub model: Option<Pattern>,
 }

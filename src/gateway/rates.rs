@@ -1,5 +1,7 @@
 //! Rate limits towards the client: what a refusal says, and the headers that tell what is left. Decides nothing.
 
+use std::num::NonZeroU32;
+
 use crate::domain::budget::Owner;
 use crate::domain::problem::{Problem, Word};
 use crate::meter::{Allowance, Gauge, Limited, Measure};
@@ -17,15 +19,16 @@ pub(super) fn refused(limited: &Limited) -> Problem {
         Owner::Team(_) => "team",
         Owner::Key(_) => "key",
     };
-    let allows = match limited.measure {
-        Measure::Requests => format!("{} requests a minute", limit.rpm.unwrap_or_default()),
-        Measure::Tokens => format!("{} tokens a minute", limit.tpm.unwrap_or_default()),
-        Measure::Parallel => format!("{} calls at once", limit.max_parallel.unwrap_or_default()),
+    let (count, of_what) = match limited.measure {
+        Measure::Requests => (limit.rpm, "requests a minute"),
+        Measure::Tokens => (limit.tpm, "tokens a minute"),
+        Measure::Parallel => (limit.max_parallel, "calls at once"),
     };
+    let count = count.map_or(0, NonZeroU32::get);
     let models = limit.model.as_ref().map_or(String::new(), |model| format!(" of {model}"));
     let wait_s = limited.wait_ms.div_ceil(1_000).max(1);
     let message = format!(
-        "the rate limit {} of this {whose} allows {allows}{models}, and they are taken; try again in {wait_s} s, or ask your \
+        "the rate limit {} of this {whose} allows {count} {of_what}{models}, and they are taken; try again in {wait_s} s, or ask your \
          administrator to raise it",
         limit.id
     );
@@ -87,7 +90,14 @@ mod tests {
     #[test]
     fn a_refusal_names_the_limit_and_when_to_come_again() {
         let (id, owner) = (LimitId(7), Owner::Team(TeamId(2)));
-        let limit = RateLimit { id, owner, rpm: Some(60), tpm: None, max_parallel: Some(2), model: Some(Pattern::new("m-*")) };
+        let limit = RateLimit {
+            id,
+            owner,
+            rpm: NonZeroU32::new(60),
+            tpm: None,
+            max_parallel: NonZeroU32::new(2),
+            model: Some(Pattern::new("m-*")),
+        };
         let limited = |measure, wait_ms| Limited { limit: limit.clone(), measure, wait_ms };
         let problem = refused(&limited(Measure::Requests, 2_001));
         assert_eq!((problem.word, problem.retry_after_s), (Word::RateLimitExceeded, Some(3)));

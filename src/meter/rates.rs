@@ -3,6 +3,7 @@
 //! unused and nothing runs.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 
 use foldhash::fast::RandomState;
 
@@ -26,8 +27,8 @@ impl Tokens {
     /// What is taken of a minute: the input, but no more than half of the minute, and the output that is allowed, but no
     /// more than a quarter. So a call that is larger than the whole minute still finds its turn, and calls that name a
     /// generous cap do not keep each other out. What is used beyond it is owed: the settlement puts the true count in place.
-    fn claimed(self, tpm: u32) -> u64 {
-        let tpm = u64::from(tpm);
+    fn claimed(self, tpm: NonZeroU32) -> u64 {
+        let tpm = u64::from(tpm.get());
         let claimed = self.input.min(tpm / 2).saturating_add(self.output.min(tpm / 4));
         claimed.max(1)
     }
@@ -78,14 +79,14 @@ pub struct Limited {
 /// `per_minute` drain off. So nothing is ever rounded, and a rate can change while the level stays.
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
-    per_minute: u32,
+    per_minute: NonZeroU32,
     level: u64,
     at_ms: u64,
 }
 
 impl Bucket {
     /// A bucket of this rate with what is in the old one, at most full: whoever owed more than a minute is forgiven.
-    fn of(per_minute: u32, old: Option<Bucket>, now_ms: u64) -> Bucket {
+    fn of(per_minute: NonZeroU32, old: Option<Bucket>, now_ms: u64) -> Bucket {
         let mut bucket = old.unwrap_or(Bucket { per_minute, level: 0, at_ms: now_ms });
         bucket.drain(now_ms);
         bucket.per_minute = per_minute;
@@ -93,8 +94,13 @@ impl Bucket {
         bucket
     }
 
+    /// Per minute in units, and as well per millisecond in parts of the level.
+    fn rate(self) -> u64 {
+        self.per_minute.get().into()
+    }
+
     fn brim(self) -> u64 {
-        u64::from(self.per_minute) * MINUTE_MS
+        self.rate() * MINUTE_MS
     }
 
     /// A clock set back drains nothing. A small step is a claim that was overtaken on its way here and is ignored; after a
@@ -102,7 +108,7 @@ impl Bucket {
     fn drain(&mut self, now_ms: u64) {
         match now_ms.checked_sub(self.at_ms) {
             Some(elapsed_ms) => {
-                self.level = self.level.saturating_sub(elapsed_ms.saturating_mul(self.per_minute.into()));
+                self.level = self.level.saturating_sub(elapsed_ms.saturating_mul(self.rate()));
                 self.at_ms = now_ms;
             }
             None if self.at_ms - now_ms > MINUTE_MS => self.at_ms = now_ms,
@@ -113,7 +119,7 @@ impl Bucket {
     /// How long until so many units fit; 0: they fit now.
     fn wait_ms(self, units: u64) -> u64 {
         let over = self.level.saturating_add(units.saturating_mul(MINUTE_MS)).saturating_sub(self.brim());
-        over.div_ceil(self.per_minute.into())
+        over.div_ceil(self.rate())
     }
 
     fn add(&mut self, units: u64) {
@@ -126,9 +132,9 @@ impl Bucket {
 
     fn gauge(self) -> Gauge {
         Gauge {
-            limit: self.per_minute.into(),
+            limit: self.rate(),
             remaining: self.brim().saturating_sub(self.level) / MINUTE_MS,
-            reset_ms: self.level.div_ceil(self.per_minute.into()),
+            reset_ms: self.level.div_ceil(self.rate()),
         }
     }
 }
@@ -150,15 +156,13 @@ impl Watched {
 
     fn counts(&self, hold: &Hold) -> bool {
         let subject = &hold.subject;
-        let means = |model: &Pattern| {
-            model.matches_deployment(&subject.model_asked, &subject.provider, &subject.model)
-        };
+        let means = |model: &Pattern| model.matches_deployment(&subject.model_asked, &subject.provider, &subject.model);
         self.limit.model.as_ref().is_none_or(means)
     }
 
     /// The measure that keeps this claim out for longest.
     fn refuses(&self, tokens: Tokens) -> Option<(u64, Measure)> {
-        let full = self.limit.max_parallel.is_some_and(|max| self.running >= max);
+        let full = self.limit.max_parallel.is_some_and(|max| self.running >= max.get());
         let waits = [
             (self.requests.map_or(0, |bucket| bucket.wait_ms(1)), Measure::Requests),
             (self.tokens.map_or(0, |bucket| bucket.wait_ms(tokens.claimed(bucket.per_minute))), Measure::Tokens),

@@ -76,7 +76,13 @@ pub(super) struct Room {
 
 impl State {
     pub(super) fn new(zone: Zone) -> State {
-        State { zone, budgets: HashMap::default(), balances: HashMap::default(), holds: HashMap::default(), rates: Rates::default() }
+        State {
+            zone,
+            budgets: HashMap::default(),
+            balances: HashMap::default(),
+            holds: HashMap::default(),
+            rates: Rates::default(),
+        }
     }
 
     pub(super) fn restore_balance(&mut self, charge: Charge, settled: Money) {

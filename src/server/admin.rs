@@ -303,6 +303,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_rate_limit_is_known_to_the_ledger_and_changed_by_halves() {
+        let house = House::open().await;
+        let body = r#"{"name":"eng","limits":[{"rpm":60,"tpm":1000},{"max_parallel":2,"model":"gpt-5*"}]}"#;
+        let team = made(&house, "/v1/teams", body).await;
+        assert_eq!((&team["rpm"], &team["limits"][0]["remaining_tokens"]), (&60.into(), &1_000.into()));
+        let key = made(&house, "/v1/keys", r#"{"name":"ci","team":"eng","rpm":6}"#).await;
+        let caller = house.caller(text(&key["key"])).expect("a live key");
+        let ids: Vec<String> = caller.limits.iter().map(ToString::to_string).collect();
+        assert_eq!(ids, [&key["limits"][0]["id"], &team["limits"][0]["id"], &team["limits"][1]["id"]].map(text));
+
+        let path = format!("/v1/teams/{}", text(&team["id"]));
+        let (_, changed) = ask(&house, "PATCH", &path, r#"{"rpm":30,"max_parallel":4}"#).await;
+        assert_eq!(
+            (&changed["rpm"], &changed["tpm"], &changed["max_parallel"], &changed["limits"][0]["id"]),
+            (&30.into(), &1_000.into(), &4.into(), &team["limits"][0]["id"])
+        );
+        let (_, emptied) = ask(&house, "PATCH", &path, r#"{"limits":[]}"#).await;
+        assert_eq!((&emptied["limits"], &emptied["rpm"]), (&serde_json::json!([]), &Value::Null));
+        assert!(house.ledger.rate_standing(caller.limits[1], house.control.now_ms()).is_none());
+        let events = house.audit();
+        let detail = &events[events.len() - 2]["detail"]["limits"];
+        assert_eq!((&detail["from"][0]["rpm"], &detail["to"][0]["rpm"]), (&60.into(), &30.into()));
+        let organizations = ask(&house, "GET", "/v1/organizations", "").await.1;
+        let path = format!("/v1/organizations/{}", text(&organizations["data"][0]["id"]));
+        assert_eq!(ask(&house, "PATCH", &path, r#"{"tpm":9}"#).await.1["limits"][0]["tpm"], 9);
+        assert_eq!(ask(&house, "PATCH", &path, "{}").await.0, 400);
+    }
+
+    #[tokio::test]
     async fn every_change_leaves_one_audit_event_and_a_refused_one_none() {
         let house = House::open().await;
         made(&house, "/v1/organizations", r#"{"name":"acme","budget_limit":"100","budget_period":"monthly"}"#).await;
@@ -332,7 +361,7 @@ mod tests {
             ("/v1/teams", r#"{"name":"x","budgets":[{"limit":"ten"}]}"#, 400, Some("budgets[0].limit")),
             ("/v1/keys", r#"{"name":"x"}"#, 400, Some("team")),
             ("/v1/keys", r#"{"name":"x","team":"nobody"}"#, 404, Some("team")),
-            ("/v1/keys", r#"{"name":"x","team":"eng","rpm":5}"#, 400, Some("rpm")),
+            ("/v1/keys", r#"{"name":"x","team":"eng","rpm":0}"#, 400, Some("rpm")),
             ("/v1/keys", r#"{"name":"x","team":"eng","metadata":{}}"#, 400, Some("metadata")),
             ("/v1/keys", r#"{"name":"x","team":"eng","expires":"yesterday"}"#, 400, Some("expires")),
             ("/v1/keys", r#"{"name":"x","team":"eng","models":["a b"]}"#, 400, Some("models")),

@@ -229,8 +229,11 @@ impl House {
                 recovered.holds.len()
             );
         }
-        let budgets = store.tenants()?.budgets;
-        let ledger = Ledger::recover(store.journal(), zone.clone(), budgets, recovered, parts.clock.now_ms())?;
+        let (tenants, now_ms) = (store.tenants()?, parts.clock.now_ms());
+        let ledger = Ledger::recover(store.journal(), zone.clone(), tenants.budgets, recovered, now_ms)?;
+        for limit in &tenants.limits {
+            ledger.set_limit(limit, now_ms);
+        }
         let ledger = Arc::new(ledger);
         let directory = Arc::new(DirectoryCell::open(&store)?);
         let control = Control::new(store.clone(), ledger.clone(), directory.clone(), parts.clock.clone(), zone);

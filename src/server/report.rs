@@ -205,10 +205,11 @@ mod tests {
     use crate::auth::role::may;
     use crate::control::harness::{House, NOW_MS, grant};
     use crate::control::keys::NewVirtualKey;
+    use crate::control::limits::Limits;
     use crate::control::teams::NewTeam;
     use crate::control::terms::{Budgets, Models, Name};
     use crate::domain::event::{Flags, Hold, HoldId, Status, Subject};
-    use crate::meter::{Claim, Ending};
+    use crate::meter::{Claim, Ending, Tokens};
 
     async fn ask(house: &House, path: &str) -> Value {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
@@ -222,10 +223,16 @@ mod tests {
 
     async fn subject(house: &House, team: &str) -> Subject {
         let name = Name::parse(team).expect("a name");
-        let new = NewTeam { name: name.clone(), organization: None, models: Models::default(), budgets: Budgets::default() };
+        let new = NewTeam {
+            name: name.clone(),
+            organization: None,
+            models: Models::default(),
+            budgets: Budgets::default(),
+            limits: Limits::default(),
+        };
         house.control.create_team(&grant(may::ChangeTeams), new).await.expect("a team");
-        let (models, budgets) = (Models::default(), Budgets::default());
-        let new = NewVirtualKey { name, team: team.to_owned(), models, expires_ms: None, budgets };
+        let (models, budgets, limits) = (Models::default(), Budgets::default(), Limits::default());
+        let new = NewVirtualKey { name, team: team.to_owned(), models, expires_ms: None, budgets, limits };
         let (key, _) = house.control.create_key(&grant(may::ChangeKeys), new).await.expect("a key");
         Subject {
             organization: key.record.organization,
@@ -244,7 +251,7 @@ mod tests {
         let id = HoldId { request: RequestId::new(at_ms, unique), attempt: 1 };
         let ceiling = Money::from_usd(1);
         let hold = Hold { id, at_ms, subject: subject.clone().into(), ceiling, charges: Vec::new() };
-        house.ledger.hold(Claim { hold, budgets: &[] }).expect("no budget refuses");
+        house.ledger.hold(Claim { hold, budgets: &[], limits: &[], tokens: Tokens::default() }).expect("no budget refuses");
         let lines = ["input", "output"].map(|class| CostLine {
             class,
             count: if class == "input" { 100 } else { 20 },

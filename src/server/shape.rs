@@ -1,10 +1,12 @@
 //! The JSON of the control plane's nouns. Money is a decimal string with all its digits, instants are RFC 3339 UTC; a
 //! secret only where `key` is given, in the answer to its creation.
 
+use std::num::NonZeroU32;
+
 use serde::Serialize;
 
 use crate::control::keys::Verdict;
-use crate::control::{BudgetStanding, WithBudgets};
+use crate::control::{BudgetStanding, LimitStanding, WithLimits};
 use crate::domain::pattern::Pattern;
 use crate::domain::secret::Secret;
 use crate::domain::tenant::{AdminKey, Organization, Team, VirtualKey};
@@ -53,22 +55,76 @@ impl BudgetJson<'_> {
     }
 }
 
+/// `remaining_…` where there is such a limit; `running` counts the calls that run now.
+#[derive(Serialize)]
+pub(super) struct LimitJson<'a> {
+    id: String,
+    rpm: Option<NonZeroU32>,
+    tpm: Option<NonZeroU32>,
+    max_parallel: Option<NonZeroU32>,
+    model: Option<&'a str>,
+    remaining_requests: Option<u64>,
+    remaining_tokens: Option<u64>,
+    running: Option<u32>,
+}
+
+impl LimitJson<'_> {
+    fn of(LimitStanding { limit, standing }: &LimitStanding) -> LimitJson<'_> {
+        let left = standing.map(|standing| standing.left).unwrap_or_default();
+        LimitJson {
+            id: limit.id.to_string(),
+            rpm: limit.rpm,
+            tpm: limit.tpm,
+            max_parallel: limit.max_parallel,
+            model: limit.model.as_ref().map(Pattern::as_str),
+            remaining_requests: left.requests.map(|gauge| gauge.remaining),
+            remaining_tokens: left.tokens.map(|gauge| gauge.remaining),
+            running: standing.map(|standing| standing.running),
+        }
+    }
+}
+
+/// The budgets and rate limits of an owner; the flat members are those of the limit over all models.
+#[derive(Serialize)]
+struct OwnedJson<'a> {
+    budgets: Vec<BudgetJson<'a>>,
+    limits: Vec<LimitJson<'a>>,
+    rpm: Option<NonZeroU32>,
+    tpm: Option<NonZeroU32>,
+    max_parallel: Option<NonZeroU32>,
+}
+
+impl<'a> OwnedJson<'a> {
+    fn of<T>(owner: &'a WithLimits<T>) -> OwnedJson<'a> {
+        let over_all = owner.limits.iter().map(|owned| &owned.limit).find(|limit| limit.model.is_none());
+        OwnedJson {
+            budgets: owner.budgets.iter().map(BudgetJson::of).collect(),
+            limits: owner.limits.iter().map(LimitJson::of).collect(),
+            rpm: over_all.and_then(|limit| limit.rpm),
+            tpm: over_all.and_then(|limit| limit.tpm),
+            max_parallel: over_all.and_then(|limit| limit.max_parallel),
+        }
+    }
+}
+
 #[derive(Serialize)]
 pub(super) struct OrganizationJson<'a> {
     id: String,
     object: &'static str,
     name: &'a str,
-    budgets: Vec<BudgetJson<'a>>,
+    #[serde(flatten)]
+    owned: OwnedJson<'a>,
     created_at: String,
 }
 
 impl OrganizationJson<'_> {
-    pub fn of(WithBudgets { record, budgets }: &WithBudgets<Organization>) -> OrganizationJson<'_> {
+    pub fn of(owner: &WithLimits<Organization>) -> OrganizationJson<'_> {
+        let record = &owner.record;
         OrganizationJson {
             id: record.id.to_string(),
             object: "organization",
             name: &record.name,
-            budgets: budgets.iter().map(BudgetJson::of).collect(),
+            owned: OwnedJson::of(owner),
             created_at: instant(record.created_ms),
         }
     }
@@ -81,19 +137,21 @@ pub(super) struct TeamJson<'a> {
     name: &'a str,
     organization: String,
     models: Vec<&'a str>,
-    budgets: Vec<BudgetJson<'a>>,
+    #[serde(flatten)]
+    owned: OwnedJson<'a>,
     created_at: String,
 }
 
 impl TeamJson<'_> {
-    pub fn of(WithBudgets { record, budgets }: &WithBudgets<Team>) -> TeamJson<'_> {
+    pub fn of(owner: &WithLimits<Team>) -> TeamJson<'_> {
+        let record = &owner.record;
         TeamJson {
             id: record.id.to_string(),
             object: "team",
             name: &record.name,
             organization: record.organization.to_string(),
             models: record.models.iter().map(Pattern::as_str).collect(),
-            budgets: budgets.iter().map(BudgetJson::of).collect(),
+            owned: OwnedJson::of(owner),
             created_at: instant(record.created_ms),
         }
     }
@@ -113,7 +171,8 @@ pub(super) struct KeyJson<'a> {
     expires_at: Option<String>,
     disabled: bool,
     hint: &'a str,
-    budgets: Vec<BudgetJson<'a>>,
+    #[serde(flatten)]
+    owned: OwnedJson<'a>,
     created_at: String,
 }
 
@@ -122,11 +181,8 @@ impl<'k> KeyJson<'k> {
         KeyJson { key: Some(secret.expose()), ..self }
     }
 
-    pub fn of(WithBudgets { record, budgets }: &'k WithBudgets<VirtualKey>) -> KeyJson<'k> {
-        KeyJson::parts(record, budgets)
-    }
-
-    fn parts(record: &'k VirtualKey, budgets: &'k [BudgetStanding]) -> KeyJson<'k> {
+    pub fn of(owner: &'k WithLimits<VirtualKey>) -> KeyJson<'k> {
+        let record = &owner.record;
         KeyJson {
             id: record.id.to_string(),
             object: "key",
@@ -138,7 +194,7 @@ impl<'k> KeyJson<'k> {
             expires_at: record.expires_ms.map(instant),
             disabled: record.disabled,
             hint: &record.hint,
-            budgets: budgets.iter().map(BudgetJson::of).collect(),
+            owned: OwnedJson::of(owner),
             created_at: instant(record.created_ms),
         }
     }
@@ -197,9 +253,9 @@ impl VerdictJson<'_> {
     pub fn of(verdict: &Verdict) -> VerdictJson<'_> {
         let shape = VerdictJson { object: "key_verification", valid: true, ..VerdictJson::default() };
         match verdict {
-            Verdict::Virtual { caller, budgets, models } => VerdictJson {
+            Verdict::Virtual { caller, own, models } => VerdictJson {
                 kind: Some("virtual"),
-                key: Some(KeyJson::parts(&caller.key, &budgets.budgets)),
+                key: Some(KeyJson::of(own)),
                 team_name: Some(&caller.team.name),
                 models,
                 ..shape

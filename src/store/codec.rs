@@ -2,6 +2,7 @@
 //! trusts a length, leaves no byte over, and turns an older version into today's noun; it never panics.
 
 use std::borrow::Cow;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
@@ -534,9 +535,9 @@ pub(super) struct RateLimitRow {
     id: u64,
     owner_kind: u8,
     owner: u64,
-    rpm: Option<u32>,
-    tpm: Option<u32>,
-    max_parallel: Option<u32>,
+    rpm: Option<NonZeroU32>,
+    tpm: Option<NonZeroU32>,
+    max_parallel: Option<NonZeroU32>,
     model: Option<String>,
 }
 
@@ -553,10 +554,6 @@ impl Stored for RateLimit {
 
     fn from_row(row: RateLimitRow) -> Result<RateLimit, String> {
         let owner = owner_of(row.owner_kind, row.owner)?;
-        // a rate of nothing would divide by zero
-        if [row.rpm, row.tpm, row.max_parallel].contains(&Some(0)) {
-            return Err("a limit of 0 is not known".to_owned());
-        }
         let RateLimitRow { id, rpm, tpm, max_parallel, model, .. } = row;
         Ok(RateLimit { id: LimitId(id), owner, rpm, tpm, max_parallel, model: model.map(Pattern::new) })
     }
@@ -627,7 +624,7 @@ pub(super) mod tests {
         assert_eq!(bytes, [1, 7, 1, 2, 251, 208, 7, 2, 1, 1, 2, b'a', b'*']);
         assert_eq!(Budget::decode(&bytes).expect("decodes"), budget);
         let (id, owner, model) = (LimitId(7), Owner::Key(KeyId(3)), Some(Pattern::new("a*")));
-        let limit = RateLimit { id, owner, rpm: Some(60), tpm: None, max_parallel: Some(2), model };
+        let limit = RateLimit { id, owner, rpm: NonZeroU32::new(60), tpm: None, max_parallel: NonZeroU32::new(2), model };
         let bytes = limit.encode().expect("encodes");
         assert_eq!(bytes, [1, 7, 2, 3, 1, 60, 0, 1, 2, 1, 2, b'a', b'*']);
         assert_eq!(RateLimit::decode(&bytes).expect("decodes"), limit);

@@ -1,0 +1,114 @@
+//! The budgets and rate limits of one owner, together: rewritten in one transaction, shown with what the ledger knows.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
+use crate::control::Control;
+use crate::control::budgets;
+use crate::control::limits::{self, Limits};
+use crate::control::terms::Budgets;
+use crate::domain::budget::{Budget, Owner};
+use crate::domain::id::{BudgetId, LimitId};
+use crate::domain::limit::RateLimit;
+use crate::domain::problem::Problem;
+use crate::meter::{RateStanding, Standing};
+use crate::store::Change;
+
+/// A budget and how it stands; `None` if the ledger has not heard of it.
+#[derive(Clone, Debug)]
+pub struct BudgetStanding {
+    pub budget: Budget,
+    pub standing: Option<Standing>,
+}
+
+/// A rate limit and how it stands; `None` if the ledger has not heard of it.
+#[derive(Clone, Debug)]
+pub struct LimitStanding {
+    pub limit: RateLimit,
+    pub standing: Option<RateStanding>,
+}
+
+/// A tenant with the budgets and rate limits that are its own.
+#[derive(Clone, Debug)]
+pub struct WithLimits<T> {
+    pub record: T,
+    pub budgets: Vec<BudgetStanding>,
+    pub limits: Vec<LimitStanding>,
+}
+
+/// What an owner has.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Owned {
+    pub budgets: Vec<Budget>,
+    pub limits: Vec<RateLimit>,
+}
+
+/// What the ledger must hear of.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Touched {
+    pub budgets: Vec<BudgetId>,
+    pub limits: Vec<LimitId>,
+}
+
+impl Control {
+    pub(super) fn with_standings<T>(&self, record: T, owned: Owned) -> WithLimits<T> {
+        let now_ms = self.now_ms();
+        let budget = |budget: Budget| BudgetStanding { standing: self.ledger.standing(budget.id, now_ms), budget };
+        let limit = |limit: RateLimit| LimitStanding { standing: self.ledger.rate_standing(limit.id, now_ms), limit };
+        WithLimits {
+            record,
+            budgets: owned.budgets.into_iter().map(budget).collect(),
+            limits: owned.limits.into_iter().map(limit).collect(),
+        }
+    }
+}
+
+/// Gives a new owner what is wanted, and notes it for the audit event.
+pub(super) fn create(
+    books: &mut Change<'_>,
+    owner: Owner,
+    wanted: (&Budgets, &Limits),
+    detail: &mut Value,
+) -> Result<(Owned, Touched), Problem> {
+    let (budgets, limits) = (budgets::rewrite(books, owner, wanted.0)?, limits::rewrite(books, owner, wanted.1)?);
+    detail["budgets"] = budgets::audited(&budgets.now);
+    detail["limits"] = limits::audited(&limits.now);
+    let touched = Touched { budgets: budgets.touched(), limits: limits.touched() };
+    Ok((Owned { budgets: budgets.now, limits: limits.now }, touched))
+}
+
+/// Rewrites what a change wants otherwise, and notes it for the audit event.
+pub(super) fn change(
+    books: &mut Change<'_>,
+    owner: Owner,
+    wanted: (Option<&Budgets>, Option<&Limits>),
+    detail: &mut Map<String, Value>,
+) -> Result<(Owned, Touched), Problem> {
+    let mut owned = Owned { budgets: books.budgets_of(owner)?, limits: books.limits_of(owner)? };
+    let mut touched = Touched::default();
+    if let Some(wanted) = wanted.0 {
+        let budgets = budgets::rewrite(books, owner, wanted)?;
+        budgets.note(detail);
+        touched.budgets = budgets.touched();
+        owned.budgets = budgets.now;
+    }
+    if let Some(wanted) = wanted.1 {
+        let limits = limits::rewrite(books, owner, wanted)?;
+        limits.note(detail);
+        touched.limits = limits.touched();
+        owned.limits = limits.now;
+    }
+    Ok((owned, touched))
+}
+
+pub(super) fn by_owner(budgets: Vec<Budget>, limits: Vec<RateLimit>) -> HashMap<Owner, Owned> {
+    let mut owners: HashMap<Owner, Owned> = HashMap::new();
+    for budget in budgets {
+        owners.entry(budget.owner).or_default().budgets.push(budget);
+    }
+    for limit in limits {
+        owners.entry(limit.owner).or_default().limits.push(limit);
+    }
+    owners
+}
