@@ -5,7 +5,6 @@
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use tokio::sync::mpsc;
 
 use crate::dialect::{self, Dialect, Kind, Request, Splitter, Tee, UpstreamFault};
 use crate::domain::event::Status;
@@ -14,7 +13,7 @@ use crate::gateway::attempt::{ledger_unavailable, on_disk};
 use crate::gateway::cap::Cap;
 use crate::gateway::inflight::Running;
 use crate::gateway::open::Open;
-use crate::gateway::reply::{Body, REQUEST_ID, Reply};
+use crate::gateway::reply::{self, Body, Outlet, REQUEST_ID, Reply};
 use crate::gateway::upstream_error;
 use crate::meter::Receipt;
 use crate::upstream::{Failed, Incoming};
@@ -234,17 +233,17 @@ impl Stream {
         let mut reply = head(&self.open, self.incoming.status, &self.incoming.headers);
         output_cap(&mut reply, &self.cap);
         reply.headers.push(("cache-control".into(), "no-cache".into()));
-        let (sender, receiver) = mpsc::channel(PIECES);
-        reply.body = Body::Stream(receiver);
-        tokio::task::spawn_local(self.pass_on(sender, first, terminal));
+        let (client, pieces) = reply::flow(PIECES);
+        reply.body = Body::Stream(pieces);
+        tokio::task::spawn_local(self.pass_on(client, first, terminal));
         reply
     }
 
-    async fn pass_on(mut self, client: mpsc::Sender<Bytes>, first: Bytes, terminal: Option<Bytes>) {
+    async fn pass_on(mut self, client: Outlet, first: Bytes, terminal: Option<Bytes>) {
         let outcome = self.run(&client, first, terminal).await;
         match outcome {
             Ok(()) => {
-                drop(client);
+                client.end();
                 self.read_tail().await;
             }
             Err(Gone::Client) if self.open.resolved => {}
@@ -252,12 +251,14 @@ impl Stream {
             Err(Gone::Bad(bad)) => {
                 let problem = self.settle(bad.status).err().unwrap_or(bad.problem);
                 let id = self.open.held.id.request.to_string();
-                let _ = self.send(&client, dialect::error_event(self.dialect, &problem, &id)).await;
+                if self.send(&client, dialect::error_event(self.dialect, &problem, &id)).await.is_ok() {
+                    client.end();
+                }
             }
         }
     }
 
-    async fn run(&mut self, client: &mpsc::Sender<Bytes>, first: Bytes, terminal: Option<Bytes>) -> Result<(), Gone> {
+    async fn run(&mut self, client: &Outlet, first: Bytes, terminal: Option<Bytes>) -> Result<(), Gone> {
         self.note_content();
         self.send(client, first).await?;
         if let Some(terminal) = terminal {
@@ -306,7 +307,7 @@ impl Stream {
     }
 
     /// Logs the cost, then lets the client see the end.
-    async fn end(&mut self, client: &mpsc::Sender<Bytes>, terminal: Bytes) -> Result<(), Gone> {
+    async fn end(&mut self, client: &Outlet, terminal: Bytes) -> Result<(), Gone> {
         let ledger_failed = |problem| Gone::Bad(Bad { status: Status::Broken, problem });
         let receipt = self.settle(Status::Ok).map_err(ledger_failed)?;
         on_disk(&self.open, receipt.sequence).await.map_err(ledger_failed)?;
@@ -322,7 +323,7 @@ impl Stream {
     }
 
     /// Hands bytes to the client; one that reads nothing for too long is gone.
-    async fn send(&self, client: &mpsc::Sender<Bytes>, bytes: Bytes) -> Result<(), Gone> {
+    async fn send(&self, client: &Outlet, bytes: Bytes) -> Result<(), Gone> {
         if bytes.is_empty() {
             return Ok(());
         }
