@@ -20,6 +20,8 @@ use crate::upstream::{Failed, Incoming};
 
 /// Events without content are kept back until the first content, but no longer than this after the upstream's head.
 const KEPT_BACK: Duration = Duration::from_secs(2);
+/// Neither are more of them kept.
+const KEPT_BYTES_MAX: usize = 256 * 1024;
 /// Pieces that may wait for a client that reads slowly; then the upstream is read no further.
 const PIECES: usize = 16;
 /// How often a stream's progress is logged.
@@ -63,11 +65,16 @@ fn output_cap(reply: &mut Reply, cap: &Cap) {
 
 /// A whole answer: read to its end before the head is sent, because the cost is a header.
 async fn unary(answered: Answered) -> Result<Reply, Problem> {
-    let Answered { mut open, incoming, request, cap, running } = answered;
+    let Answered { mut open, incoming, request, cap, mut running } = answered;
     let limits = open.gateway.limits;
     let (status, headers) = (incoming.status, incoming.headers.clone());
     let whole = incoming.whole(limits.answer_bytes_max, limits.idle_timeout_ms);
-    let body = match tokio::time::timeout(Duration::from_millis(limits.call_timeout_ms), whole).await {
+    let whole = tokio::select! {
+        biased;
+        whole = tokio::time::timeout(Duration::from_millis(limits.call_timeout_ms), whole) => whole,
+        () = running.told_to_end() => return Err(stopped(&mut open)),
+    };
+    let body = match whole {
         Ok(Ok(body)) => body,
         Ok(Err(failed)) => return Err(broken(open, &failed)),
         Err(_) => return Err(broken(open, &Failed::IdleTimeout(limits.call_timeout_ms))),
@@ -203,13 +210,20 @@ impl Stream {
         let kept_until = Instant::now() + KEPT_BACK;
         let mut kept = BytesMut::new();
         loop {
-            let Ok(step) = tokio::time::timeout_at(kept_until.into(), self.step_within_idle()).await else {
-                return Ok(self.flow(kept.freeze(), None));
+            let idle_ms = self.open.gateway.limits.idle_timeout_ms;
+            let step = tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(kept_until.into()) => return Ok(self.flow(kept.freeze(), None)),
+                step = step(&mut self.incoming, &mut self.splitter, &mut self.tee, idle_ms) => step,
+                () = self.running.told_to_end() => {
+                    self.note_read();
+                    return Err(stopped(&mut self.open));
+                }
             };
             match step {
                 Step::Events { bytes, content } => {
                     kept.extend_from_slice(&bytes);
-                    if content {
+                    if content || kept.len() > KEPT_BYTES_MAX {
                         return Ok(self.flow(kept.freeze(), None));
                     }
                 }
@@ -334,11 +348,6 @@ impl Stream {
         }
     }
 
-    async fn step_within_idle(&mut self) -> Step {
-        let idle_ms = self.open.gateway.limits.idle_timeout_ms;
-        step(&mut self.incoming, &mut self.splitter, &mut self.tee, idle_ms).await
-    }
-
     /// Tells the hold's guard what the tee has seen.
     fn note_read(&mut self) {
         self.open.report = self.tee.report();
@@ -404,10 +413,16 @@ enum Gone {
     Bad(Bad),
 }
 
+/// Books a call that the end of the process cuts short before anything of it was passed on.
+pub(super) fn stopped(open: &mut Open) -> Problem {
+    let Bad { status, problem } = shutting_down();
+    settle(open, status).err().unwrap_or(problem)
+}
+
 fn shutting_down() -> Bad {
     Bad {
         status: Status::Broken,
-        problem: Problem::new(Word::ShuttingDown, "the gateway had to stop before the answer was whole"),
+        problem: Problem::new(Word::ShuttingDown, "the gateway had to stop before the answer was whole").retry_after(5),
     }
 }
 
