@@ -1,5 +1,7 @@
 //! The one test binary: every test of the product through the door a user would use, and the rules of the house.
 
+mod budget;
+mod crash;
 mod harness;
 mod inference;
 mod tidy;

@@ -244,7 +244,9 @@ impl Segment {
     /// A zero-filled file: its blocks are allocated, so that a sync has no metadata to write.
     pub(super) fn create(disk: &dyn Disk, number: u32, capacity: u64) -> io::Result<Segment> {
         let segment = Segment::sparse(disk, number, capacity)?;
-        let zeros = vec![0u8; 1 << 20];
+        // page by page: the kernel keeps what one large write brought as one large folio, and every small write into it
+        // would then walk all its blocks (measured: 6 µs of 31 in the kernel for a request's two records)
+        let zeros = [0u8; 4096];
         let mut at = 0;
         while at < capacity {
             let length = zeros.len().min((capacity - at) as usize);

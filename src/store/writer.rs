@@ -10,6 +10,8 @@ use crate::store::log::Segment;
 use crate::store::{Options, Slot, StoreError, books, table};
 
 const RETRY: Duration = Duration::from_secs(1);
+/// After a failed sync, so that a disk that fails at once is not asked a thousand times a second.
+const SYNC_PAUSE: Duration = Duration::from_millis(50);
 /// How often the free space is looked at.
 const DISK_LOOK: Duration = Duration::from_secs(1);
 
@@ -46,7 +48,8 @@ impl Writer {
     fn take(&mut self, step: Step) {
         self.look_at_disk();
         if let Err(error) = self.journal.sync() {
-            tracing::error!("the ledger's log could not be synced; its records were written again to a new segment: {error}");
+            tracing::error!("the ledger's log could not be synced; its records are written again to a new segment: {error}");
+            std::thread::sleep(SYNC_PAUSE);
             return self.run_jobs(step);
         }
         if step.book {

@@ -1,14 +1,18 @@
 //! What the tests stand on: a scripted upstream that keeps its own bill, personas that speak raw HTTP, and the real
 //! process in a folder of its own whose end checks the books. Nothing here sleeps for luck: every wait has a condition
 //! and a deadline, and every traffic is on loopback.
-#![allow(dead_code, reason = "the harness speaks more words than the tests of one day use")]
+#![allow(dead_code, unused_imports, reason = "the harness speaks more words than the tests of one day use")]
 
 pub mod crowd;
+pub mod disk;
 pub mod http;
+pub mod inside;
+pub mod instance;
 pub mod model;
 pub mod person;
 pub mod process;
 pub mod script;
+pub mod setup;
 pub mod upstream;
 
 mod self_test;

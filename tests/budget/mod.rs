@@ -1,0 +1,5 @@
+//! Budgets through the door: nothing is overspent, what fits is served, and every refusal says why.
+
+pub mod call;
+mod fits;
+mod race;

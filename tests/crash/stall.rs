@@ -1,0 +1,60 @@
+//! A disk that stalls. With `ledger.sync = "os"` no request waits for it; with `"disk"` every request does, because that is
+//! what was asked for.
+
+use std::time::{Duration, Instant};
+
+use crate::budget::call::{Call, is_whole};
+use crate::harness::crowd::at_once;
+use crate::harness::inside::Inside;
+use crate::harness::model;
+use crate::harness::process::{Gatekeeper, Provider};
+use crate::harness::record;
+use crate::harness::upstream::Upstream;
+
+const STALL_MS: u64 = 700;
+
+/// How long each of so many calls took while every sync stalls.
+fn times(sync: &str, calls: usize) -> Vec<Duration> {
+    let upstream = Upstream::start();
+    upstream.answers(model::uses(10, 20));
+    let mut inside = Gatekeeper::before(&upstream)
+        .provider(&Provider::anthropic("claude", &upstream))
+        .ledger(&format!("sync = {sync:?}\nsegment_mb = 1"))
+        .starts_inside();
+    let team = inside.team_with_budget("eng", "1000");
+    let key = inside.key_of(&team);
+    inside.disk.syncs_take_ms(STALL_MS);
+    let times = timed(&inside, &key, calls);
+    inside.disk.heals();
+    times
+}
+
+fn timed(inside: &Inside, key: &crate::harness::process::Key, calls: usize) -> Vec<Duration> {
+    at_once(
+        16,
+        calls,
+        |_| inside.user(key).connects(),
+        |connection, number| {
+            let call = if number % 3 == 0 { Call::messages() } else { Call::chat() }.at_most(30).streamed(number % 2 == 0);
+            let begun = Instant::now();
+            let answer = call.by(connection);
+            assert!(answer.status == 200 && is_whole(&answer), "{}", answer.text());
+            begun.elapsed()
+        },
+    )
+}
+
+#[test]
+fn no_request_sees_a_stall_of_700_ms() {
+    let times = times("os", 200);
+    let longest = times.iter().max().expect("200 calls");
+    record("700 ms fsync stall", &format!("longest of 200 requests {} ms", longest.as_millis()));
+    assert!(*longest < Duration::from_millis(500), "a request took {longest:?} while the disk stalled");
+}
+
+#[test]
+fn with_sync_disk_every_request_waits_for_the_disk() {
+    let times = times("disk", 16);
+    let shortest = times.iter().min().expect("16 calls");
+    assert!(*shortest >= Duration::from_millis(STALL_MS), "a request took only {shortest:?}");
+}

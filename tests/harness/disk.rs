@@ -1,0 +1,170 @@
+//! The data folder's disk with a hand on it: every write and sync is counted, syncs can be slow, syncs and writes can fail,
+//! and it can say that it is full. What it stores is stored in the real folder.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use gatekeeper::store::disk::{Disk, DiskFile, FolderDisk};
+
+/// The records of a log segment begin here; what is written before is its head.
+const LOG_HEAD_BYTES: u64 = 64;
+/// Longer writes to a segment fill it with zeros before it is used.
+const LOG_RECORD_BYTES_MAX: usize = 64 * 1024;
+
+/// What a test can turn while the gateway runs, and what was counted.
+#[derive(Debug, Default)]
+pub struct DiskHand {
+    sync_ms: AtomicU64,
+    syncs_to_fail: AtomicUsize,
+    writes_fail: AtomicBool,
+    /// 0: what is really free
+    free_mb: AtomicU64,
+    counts: Mutex<DiskCounts>,
+}
+
+/// Since the start or the last `counts_anew`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DiskCounts {
+    /// records appended to the log
+    pub log_writes: usize,
+    pub log_syncs: usize,
+    pub book_syncs: usize,
+    /// syncs by another thread than the store's writer: a request would have waited for them
+    pub syncs_elsewhere: usize,
+}
+
+impl DiskHand {
+    /// Every sync takes so long from now on.
+    pub fn syncs_take_ms(&self, ms: u64) {
+        self.sync_ms.store(ms, Ordering::SeqCst);
+    }
+
+    /// The next syncs fail.
+    pub fn fails_syncs(&self, count: usize) {
+        self.syncs_to_fail.store(count, Ordering::SeqCst);
+    }
+
+    /// Whether writes fail from now on.
+    pub fn fails_writes(&self, fail: bool) {
+        self.writes_fail.store(fail, Ordering::SeqCst);
+    }
+
+    /// Says that so much is free; 0 is the truth again.
+    pub fn says_free_mb(&self, mb: u64) {
+        self.free_mb.store(mb, Ordering::SeqCst);
+    }
+
+    pub fn counts_anew(&self) {
+        *self.lock() = DiskCounts::default();
+    }
+
+    pub fn counts(&self) -> DiskCounts {
+        self.lock().clone()
+    }
+
+    /// Lets the disk be as it is.
+    pub fn heals(&self) {
+        self.syncs_take_ms(0);
+        self.fails_syncs(0);
+        self.fails_writes(false);
+        self.says_free_mb(0);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, DiskCounts> {
+        self.counts.lock().expect("no panic while something is counted")
+    }
+
+    fn syncs(&self, of_log: bool) -> io::Result<()> {
+        let by_writer = std::thread::current().name() == Some("gk-writer");
+        {
+            let mut counts = self.lock();
+            counts.log_syncs += usize::from(of_log);
+            counts.book_syncs += usize::from(!of_log);
+            counts.syncs_elsewhere += usize::from(!by_writer);
+        }
+        std::thread::sleep(Duration::from_millis(self.sync_ms.load(Ordering::SeqCst)));
+        let left = self.syncs_to_fail.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        if left.is_ok() { Err(io::Error::other("the test's disk failed a sync")) } else { Ok(()) }
+    }
+}
+
+/// A locked data folder under a hand.
+pub struct HandledDisk {
+    folder: FolderDisk,
+    hand: Arc<DiskHand>,
+}
+
+impl HandledDisk {
+    pub fn lock(folder: &Path, hand: &Arc<DiskHand>) -> HandledDisk {
+        let folder = FolderDisk::lock(folder).expect("nobody else uses the test's data folder");
+        HandledDisk { folder, hand: Arc::clone(hand) }
+    }
+}
+
+impl Disk for HandledDisk {
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let file = self.folder.open(name)?;
+        Ok(Arc::new(HandledFile { file, of_log: name.starts_with("ledger/"), hand: Arc::clone(&self.hand) }))
+    }
+
+    fn exists(&self, name: &str) -> bool {
+        self.folder.exists(name)
+    }
+
+    fn names(&self, folder: &str) -> io::Result<Vec<String>> {
+        self.folder.names(folder)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.folder.remove(name)
+    }
+
+    fn sync_folder(&self, folder: &str) -> io::Result<()> {
+        self.folder.sync_folder(folder)
+    }
+
+    fn free_mb(&self) -> io::Result<u64> {
+        match self.hand.free_mb.load(Ordering::SeqCst) {
+            0 => self.folder.free_mb(),
+            said => Ok(said),
+        }
+    }
+}
+
+struct HandledFile {
+    file: Arc<dyn DiskFile>,
+    of_log: bool,
+    hand: Arc<DiskHand>,
+}
+
+impl DiskFile for HandledFile {
+    fn size(&self) -> io::Result<u64> {
+        self.file.size()
+    }
+
+    fn set_size(&self, size: u64) -> io::Result<()> {
+        self.file.set_size(size)
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        self.file.read_at(offset, into)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        if self.hand.writes_fail.load(Ordering::SeqCst) {
+            return Err(io::Error::other("the test's disk failed a write"));
+        }
+        if self.of_log && offset >= LOG_HEAD_BYTES && bytes.len() <= LOG_RECORD_BYTES_MAX {
+            self.hand.lock().log_writes += 1;
+        }
+        self.file.write_at(offset, bytes)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.hand.syncs(self.of_log)?;
+        self.file.sync_data()
+    }
+}

@@ -1,0 +1,161 @@
+//! The gateway in a thread of the test: the same program, with a clock that the test moves and a disk that it has its hand
+//! on. It listens and is called like the real one; when it is dropped, its books are checked and it is stopped.
+
+use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+
+use gatekeeper::config::{self, Config, Told};
+use gatekeeper::domain::clock::ManualClock;
+use gatekeeper::domain::zone::Zone;
+use gatekeeper::server::{self, Parts, StartError};
+use gatekeeper::store::Store;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+use super::disk::{DiskHand, HandledDisk};
+use super::instance::Instance;
+use super::setup::Setup;
+
+/// What the clock says at the start: a Monday.
+pub const START: &str = "2026-11-23T10:00:00Z";
+
+/// The gateway, the clock and the disk.
+pub struct Inside {
+    instance: Instance,
+    pub clock: ManualClock,
+    pub disk: Arc<DiskHand>,
+    config: PathBuf,
+    _folder: TempDir,
+    life: Option<Life>,
+    books_checked: bool,
+}
+
+struct Life {
+    store: Store,
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Setup {
+    /// Makes the data folder and starts the gateway in this process.
+    pub fn starts_inside(self) -> Inside {
+        let (folder, _data, path) = self.written(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let made = server::block_on(server::init(&read(&path))).expect("a new folder can be set up");
+        let mut inside = Inside {
+            instance: Instance::new(SocketAddr::from(([127, 0, 0, 1], 0)), made.expose().to_owned()),
+            clock: ManualClock::at_ms(Zone::parse_rfc3339(START).expect("an instant")),
+            disk: Arc::new(DiskHand::default()),
+            config: path,
+            _folder: folder,
+            life: None,
+            books_checked: true,
+        };
+        inside.start();
+        inside
+    }
+}
+
+fn read(path: &Path) -> Config {
+    let text = std::fs::read_to_string(path).expect("the config was written");
+    config::parse(path, &text, &Told::default(), &|_| None).unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+impl Deref for Inside {
+    type Target = Instance;
+
+    fn deref(&self) -> &Instance {
+        &self.instance
+    }
+}
+
+impl DerefMut for Inside {
+    fn deref_mut(&mut self) -> &mut Instance {
+        &mut self.instance
+    }
+}
+
+impl Inside {
+    /// Starts on the same folder, at a port of its own.
+    pub fn start(&mut self) {
+        self.try_start().unwrap_or_else(|error| panic!("the gateway does not start: {error}"));
+    }
+
+    pub fn try_start(&mut self) -> Result<(), StartError> {
+        assert!(self.life.is_none(), "it runs already");
+        let config = read(&self.config);
+        let (clock, hand) = (Arc::new(self.clock.clone()), Arc::clone(&self.disk));
+        let (stop, stopped) = oneshot::channel();
+        let (started, starts) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            server::block_on(async move {
+                let disk = Arc::new(HandledDisk::lock(&config.folder, &hand));
+                match server::start(config, Parts { clock, disk: Some(disk) }).await {
+                    Err(error) => drop(started.send(Err(error))),
+                    Ok(running) => {
+                        drop(started.send(Ok((running.address, running.store.clone()))));
+                        let _ = stopped.await;
+                        running.stop().await;
+                    }
+                }
+            });
+        });
+        match starts.recv().expect("the gateway's thread says how the start went") {
+            Ok((address, store)) => {
+                self.instance.address = address;
+                self.life = Some(Life { store, stop, thread });
+                Ok(())
+            }
+            Err(error) => {
+                thread.join().expect("the gateway's thread did not panic");
+                Err(error)
+            }
+        }
+    }
+
+    /// Stops as on SIGTERM and waits for the end.
+    pub fn stop(&mut self) {
+        let Life { store, stop, thread } = self.life.take().expect("it runs");
+        let _ = stop.send(());
+        drop(store);
+        thread.join().expect("the gateway's thread did not panic");
+    }
+
+    /// The whole audit log, oldest first.
+    pub fn audit(&self) -> Vec<Value> {
+        let store = &self.life.as_ref().expect("it runs").store;
+        let lines = store.audit(0, usize::MAX).expect("the audit log can be read");
+        lines.iter().map(|line| serde_json::from_str(line).expect("an audit line is JSON")).collect()
+    }
+
+    /// The clock says this from now on.
+    pub fn it_is(&self, instant: &str) {
+        self.clock.set_ms(Zone::parse_rfc3339(instant).expect("an instant"));
+    }
+
+    /// For tests whose books are wrong on purpose.
+    pub fn without_checking_books(&mut self) {
+        self.books_checked = false;
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        if self.life.is_none() {
+            return;
+        }
+        self.disk.heals();
+        if !std::thread::panicking() && self.books_checked {
+            self.checks_books();
+        }
+        let Life { store, stop, thread } = self.life.take().expect("checked above");
+        let _ = stop.send(());
+        drop(store);
+        if thread.join().is_err() && !std::thread::panicking() {
+            panic!("the gateway's thread panicked");
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! A config in the making: providers, settings, ledger lines. Says nothing about how the gateway is run.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::upstream::Upstream;
+
+/// The credential that the config names; it may show up at the upstream and nowhere else.
+pub const UPSTREAM_KEY: &str = "sk-upstream-canary-4242";
+
+/// A config in the making.
+#[derive(Debug)]
+pub struct Setup {
+    providers: Vec<String>,
+    settings: String,
+    ledger: Vec<String>,
+    folder: TempDir,
+}
+
+/// One `[providers.NAME]` in the making.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    name: String,
+    preset: String,
+    base_url: String,
+    price: String,
+    models: Vec<String>,
+    request_ceiling: Option<String>,
+}
+
+impl Provider {
+    /// Speaks chat, at 1 and 5 dollars per million tokens, with the models `m-small` and `m-large`.
+    pub fn openai(name: &str, upstream: &Upstream) -> Provider {
+        Provider {
+            name: name.to_owned(),
+            preset: "openai_compatible".to_owned(),
+            base_url: format!("{}/v1", upstream.url()),
+            price: price("1.00", "5.00"),
+            models: vec!["m-small".to_owned(), "m-large".to_owned()],
+            request_ceiling: None,
+        }
+    }
+
+    /// Speaks messages, at 1 and 5 dollars per million tokens, with the model `c-small`.
+    pub fn anthropic(name: &str, upstream: &Upstream) -> Provider {
+        Provider {
+            preset: "anthropic".to_owned(),
+            base_url: format!("{}/v1", upstream.url()),
+            models: vec!["c-small".to_owned()],
+            ..Provider::openai(name, upstream)
+        }
+    }
+
+    /// Dollars per million tokens, in and out.
+    #[must_use]
+    pub fn price(mut self, input: &str, output: &str) -> Provider {
+        self.price = price(input, output);
+        self
+    }
+
+    /// `free` or `sheet`.
+    #[must_use]
+    pub fn priced_by(mut self, word: &str) -> Provider {
+        self.price = format!("{word:?}");
+        self
+    }
+
+    #[must_use]
+    pub fn models(mut self, models: &[&str]) -> Provider {
+        self.models = models.iter().map(|model| (*model).to_owned()).collect();
+        self
+    }
+
+    /// Another preset by its name.
+    #[must_use]
+    pub fn preset(mut self, preset: &str) -> Provider {
+        self.preset = preset.to_owned();
+        self
+    }
+
+    #[must_use]
+    pub fn base_url(mut self, url: &str) -> Provider {
+        self.base_url = url.to_owned();
+        self
+    }
+
+    /// What one request may cost at most where nothing else bounds it, in dollars.
+    #[must_use]
+    pub fn request_ceiling(mut self, usd: &str) -> Provider {
+        self.request_ceiling = Some(usd.to_owned());
+        self
+    }
+
+    fn toml(&self, key_file: &Path) -> String {
+        let ceiling = self.request_ceiling.as_ref().map_or(String::new(), |usd| format!("request_ceiling = {usd:?}\n"));
+        format!(
+            "[providers.{}]\ntype = {:?}\nbase_url = {:?}\napi_key = \"file:{}\"\nprice = {}\nmodels = {:?}\n{ceiling}",
+            self.name,
+            self.preset,
+            self.base_url,
+            key_file.display(),
+            self.price,
+            self.models
+        )
+    }
+}
+
+fn price(input: &str, output: &str) -> String {
+    format!("{{ input = {input:?}, output = {output:?} }}")
+}
+
+impl Default for Setup {
+    fn default() -> Setup {
+        let folder = tempfile::Builder::new().prefix("gatekeeper-").tempdir().expect("a temporary folder");
+        Setup { providers: Vec::new(), settings: String::new(), ledger: Vec::new(), folder }
+    }
+}
+
+impl Setup {
+    #[must_use]
+    pub fn provider(mut self, provider: &Provider) -> Setup {
+        let key_file = self.folder.path().join("upstream.key");
+        self.providers.push(provider.toml(&key_file));
+        self
+    }
+
+    /// A line of `[ledger]`, for example `sync = "disk"`.
+    #[must_use]
+    pub fn ledger(mut self, line: &str) -> Setup {
+        self.ledger.push(line.to_owned());
+        self
+    }
+
+    /// Any further TOML: top-level lines and tables other than `[ledger]`.
+    #[must_use]
+    pub fn setting(mut self, toml: &str) -> Setup {
+        self.settings.push_str(toml);
+        self.settings.push('\n');
+        self
+    }
+
+    /// Writes the credential and the config; the folder that holds them, the data folder, the config's path.
+    pub(super) fn written(self, listen: SocketAddr) -> (TempDir, PathBuf, PathBuf) {
+        let (data, config) = (self.folder.path().join("data"), self.folder.path().join("gatekeeper.toml"));
+        write_secret(&self.folder.path().join("upstream.key"), UPSTREAM_KEY);
+        fs::write(&config, self.toml(listen, &data)).expect("the config can be written");
+        (self.folder, data, config)
+    }
+
+    fn toml(&self, listen: SocketAddr, data: &Path) -> String {
+        format!(
+            "listen = \"{listen}\"\ndata = \"{}\"\n{}\n[ledger]\n{}\n{}",
+            data.display(),
+            self.settings,
+            self.ledger.join("\n"),
+            self.providers.concat()
+        )
+    }
+}
+
+fn write_secret(file: &Path, secret: &str) {
+    fs::write(file, secret).expect("a secret can be written");
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).expect("a secret can be closed");
+}
