@@ -217,7 +217,8 @@ impl House {
     }
 
     pub fn before(upstream: Upstream, change: impl FnOnce(Setup) -> Setup) -> House {
-        let setup = Gatekeeper::alone().provider(&Provider::openai("up", &upstream));
+        // a debug build takes half a second to look through a whole log of the usual size
+        let setup = Gatekeeper::alone().ledger("segment_mb = 1").provider(&Provider::openai("up", &upstream));
         let setup = setup.provider(&Provider::anthropic("ant", &upstream));
         let mut gatekeeper = change(setup).starts();
         let team = gatekeeper.team(&json!({"name": "eng", "models": ["*"]}));
