@@ -15,6 +15,9 @@ use crate::auth::bearer;
 use crate::auth::role::Actor;
 use crate::domain::problem::{Problem, Word};
 
+/// A body up to this is read before its key is looked at: it is there already.
+const SHORT_BODY_BYTES: u64 = 64 * 1024;
+
 /// The peer of a connection that came through the local admin socket.
 #[derive(Clone, Copy, Debug)]
 struct LocalPeer {
@@ -43,6 +46,16 @@ pub(super) fn credential(request: &HttpRequest) -> Option<String> {
     bearer::credential(header("authorization"), header("x-api-key"), header("api-key")).map(str::to_owned)
 }
 
+/// The length of the body as its head says it.
+fn announced(request: &HttpRequest) -> Option<u64> {
+    request.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Whether the body may be so long that nobody should be waited for who has not shown a key.
+pub(super) fn may_be_long(request: &HttpRequest) -> bool {
+    announced(request).is_none_or(|bytes| bytes > SHORT_BODY_BYTES)
+}
+
 /// The whole body, or why it is not taken. One that is announced too long is not waited for.
 pub(super) async fn body(
     request: &HttpRequest,
@@ -54,8 +67,7 @@ pub(super) async fn body(
         let message = format!("the body is longer than {bytes_max} bytes; send less, or raise `body_mb` under [limits]");
         Problem::new(Word::RequestTooLarge, message)
     };
-    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|bytes| bytes > bytes_max as u64) {
+    if announced(request).is_some_and(|bytes| bytes > bytes_max as u64) {
         return Err(too_large());
     }
     let read = async {
