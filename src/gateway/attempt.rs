@@ -92,7 +92,7 @@ impl<'g> Attempt<'g> {
         let mut waiting: Option<Waiting<'_>> = None;
         loop {
             if waiting.as_ref().is_none_or(Waiting::may_try) {
-                let patience_over = if waiting.is_none() { gateway.queue.blocked(&self.caller.budgets) } else { None };
+                let patience_over = if waiting.is_none() { self.patience_over() } else { None };
                 let short_of = match patience_over {
                     Some(budget) => budget,
                     None => match self.try_hold() {
@@ -117,10 +117,24 @@ impl<'g> Attempt<'g> {
         }
     }
 
+    /// A budget that counts this call and in which somebody has waited so long that no newcomer may pass.
+    fn patience_over(&self) -> Option<BudgetId> {
+        let gateway = self.gateway;
+        if gateway.queue.waiting() == 0 {
+            return None;
+        }
+        gateway.queue.blocked(&gateway.ledger.blocking(&self.claim()))
+    }
+
+    /// What is claimed, without the ceiling and the tokens: those depend on what is left.
+    fn claim(&self) -> Claim<'_> {
+        let hold = self.skeleton(self.gateway.clock.now_ms());
+        Claim { hold, budgets: &self.caller.budgets, limits: &self.caller.limits, tokens: Tokens::default() }
+    }
+
     fn try_hold(&self) -> Result<(Held, Cap), TryHold> {
         let gateway = self.gateway;
-        let (hold, tokens) = (self.skeleton(gateway.clock.now_ms()), Tokens::default());
-        let mut claim = Claim { hold, budgets: &self.caller.budgets, limits: &self.caller.limits, tokens };
+        let mut claim = self.claim();
         let tightest = gateway.ledger.tightest(&claim);
         let cap = cap::choose(&self.request, &self.deployment, tightest, gateway.overrun).map_err(TryHold::Refused)?;
         claim.hold.ceiling = cap.ceiling;
@@ -175,7 +189,7 @@ impl<'g> Attempt<'g> {
             deployment: self.deployment,
             held,
             ceiling: cap.ceiling,
-            unpriced: cap.unpriced,
+            guessed: cap.guessed,
             tier_asked: self.request.service_tier.clone(),
             output_cap: cap.tokens,
             input_bytes: self.request.input.text_bytes,
@@ -219,7 +233,7 @@ impl HeldAttempt {
         mut self,
         client: &Client,
         headers: &[(String, String)],
-        running: Running,
+        mut running: Running,
     ) -> Result<Reply, Problem> {
         let limits = self.open.gateway.limits;
         let deployment = self.open.deployment.clone();
@@ -240,7 +254,12 @@ impl HeldAttempt {
         self.open.sent = true;
         let answered =
             client.post(outgoing, |name| name == "content-type" || ANSWERED.iter().any(|begin| name.starts_with(begin)));
-        let incoming = match answered.await {
+        let answered = tokio::select! {
+            biased;
+            answered = answered => answered,
+            () = running.told_to_end() => return Err(relay::stopped(&mut self.open)),
+        };
+        let incoming = match answered {
             Ok(incoming) => incoming,
             Err(failed) => return Err(self.not_answered(&failed)),
         };

@@ -301,3 +301,235 @@ impl Rates {
 fn tighter(one: Option<Gauge>, other: Option<Gauge>) -> Option<Gauge> {
     [one, other].into_iter().flatten().min_by_key(|gauge| gauge.remaining)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::domain::budget::Owner;
+    use crate::domain::event::Subject;
+    use crate::domain::id::{KeyId, OrganizationId, RequestId, TeamId};
+    use crate::domain::money::Money;
+
+    const NOW_MS: u64 = 1_795_428_000_000;
+    const HOUR_MS: u64 = 3_600_000;
+
+    fn limit(id: u64, rpm: u32, tpm: u32, max_parallel: u32) -> RateLimit {
+        let some = NonZeroU32::new;
+        let owner = Owner::Key(KeyId(1));
+        RateLimit { id: LimitId(id), owner, rpm: some(rpm), tpm: some(tpm), max_parallel: some(max_parallel), model: None }
+    }
+
+    fn hold(number: u128) -> Hold {
+        let subject = Subject {
+            organization: OrganizationId(1),
+            team: TeamId(1),
+            key: KeyId(1),
+            model_asked: "m".into(),
+            provider: "p".into(),
+            model: "m-1".into(),
+            dialect: "chat".into(),
+            streamed: false,
+        };
+        let id = HoldId { request: RequestId(number), attempt: 1 };
+        Hold { id, at_ms: 0, subject: Arc::new(subject), ceiling: Money::ZERO, charges: Vec::new() }
+    }
+
+    /// Limits, a clock, and calls that are numbered as they come.
+    struct Desk {
+        rates: Rates,
+        ids: Vec<LimitId>,
+        now_ms: u64,
+        calls: u128,
+    }
+
+    impl Desk {
+        fn with(limits: impl IntoIterator<Item = RateLimit>) -> Desk {
+            let mut desk = Desk { rates: Rates::default(), ids: Vec::new(), now_ms: NOW_MS, calls: 0 };
+            for limit in limits {
+                desk.ids.push(limit.id);
+                desk.rates.set(limit, NOW_MS);
+            }
+            desk
+        }
+
+        fn asks(&mut self, input: u64, output: u64) -> Result<HoldId, (Measure, u64)> {
+            let (hold, tokens) = (hold(self.calls), Tokens { input, output });
+            let room = self.rates.room(&self.ids, &hold, tokens, self.now_ms);
+            room.map_err(|limited| (limited.measure, limited.wait_ms))?;
+            self.rates.take(&self.ids, &hold, tokens);
+            self.calls += 1;
+            Ok(hold.id)
+        }
+
+        /// How many in a row are let in, up to so many.
+        fn admits_of(&mut self, calls: usize) -> usize {
+            (0..calls).take_while(|_| self.asks(1, 1).is_ok()).count()
+        }
+
+        fn ends(&mut self, id: HoldId, used: u64) {
+            self.rates.end(id, Some(used), self.now_ms);
+        }
+
+        fn left(&mut self, id: u64) -> Allowance {
+            self.rates.standing(LimitId(id), self.now_ms).expect("known").left
+        }
+    }
+
+    #[test]
+    fn a_minute_comes_at_once_and_then_as_it_drains() {
+        // per minute, ms that pass, calls that are let in then
+        for (rpm, elapsed_ms, admitted) in [
+            (60, 999, 0),
+            (60, 1_000, 1),
+            (60, 1_999, 1),
+            (60, 30_000, 30),
+            (60, 60_000, 60),
+            (60, 86_400_000, 60),
+            (7, 8_571, 0),
+            (7, 8_572, 1),
+            (1, 59_999, 0),
+            (1, 60_000, 1),
+            (120_000, 1, 2),
+            (u32::MAX, 60_000, 500),
+        ] {
+            let mut desk = Desk::with([limit(1, rpm, 0, 0)]);
+            if rpm < 1_000 {
+                assert_eq!(desk.admits_of(1_000), rpm as usize, "the burst of {rpm}");
+            } else {
+                desk.rates.limits.get_mut(&LimitId(1)).expect("known").requests.as_mut().expect("rpm").add(rpm.into());
+            }
+            assert!(desk.asks(0, 0).is_err());
+            desk.now_ms += elapsed_ms;
+            assert_eq!(desk.admits_of(500), admitted, "{rpm} a minute, after {elapsed_ms} ms");
+        }
+    }
+
+    #[test]
+    fn nothing_is_lost_to_rounding_over_a_day() {
+        let mut desk = Desk::with([limit(1, 7, 0, 0)]);
+        let mut admitted = 0;
+        for _ in 0..86_400 {
+            admitted += desk.admits_of(10);
+            desk.now_ms += 1_000;
+        }
+        // the burst, and seven in each of the minutes since
+        assert_eq!(admitted, 7 + 7 * 1_440 - 1);
+    }
+
+    #[test]
+    fn a_refused_claim_takes_nothing_and_says_when_it_would_fit() {
+        let mut desk = Desk::with([limit(1, 2, 0, 0)]);
+        assert_eq!(desk.admits_of(2), 2);
+        for _ in 0..1_000 {
+            assert_eq!(desk.asks(0, 0), Err((Measure::Requests, 30_000)));
+        }
+        desk.now_ms += 29_999;
+        assert_eq!(desk.asks(0, 0), Err((Measure::Requests, 1)));
+        desk.now_ms += 1;
+        assert!(desk.asks(0, 0).is_ok());
+    }
+
+    #[test]
+    fn every_limit_is_taken_or_none_and_the_longest_wait_is_told() {
+        let mut desk = Desk::with([limit(1, 60, 0, 0), limit(2, 2, 0, 0), limit(3, 0, 0, 2)]);
+        assert_eq!(desk.admits_of(9), 2);
+        assert_eq!(desk.asks(0, 0), Err((Measure::Requests, 30_000)));
+        assert_eq!(desk.left(1).requests.map(|gauge| gauge.remaining), Some(58));
+        assert_eq!(desk.rates.standing(LimitId(3), NOW_MS).map(|standing| standing.running), Some(2));
+        desk.now_ms += 30_000;
+        assert_eq!(desk.asks(0, 0), Err((Measure::Parallel, SLOT_WAIT_MS)), "the slots are still taken");
+    }
+
+    #[test]
+    fn tokens_are_corrected_by_what_was_used() {
+        let mut desk = Desk::with([limit(1, 0, 1_000, 0)]);
+        let first = desk.asks(100, 200).expect("an unused minute");
+        assert_eq!(desk.left(1).tokens.map(|gauge| gauge.remaining), Some(700));
+        desk.ends(first, 30);
+        assert_eq!(desk.left(1).tokens.map(|gauge| gauge.remaining), Some(970));
+        desk.ends(first, 999);
+        assert_eq!(desk.left(1).tokens.map(|gauge| gauge.remaining), Some(970), "a call ends once");
+        let second = desk.asks(100, 0).expect("room");
+        desk.ends(second, 1_970);
+        assert_eq!(desk.asks(0, 1), Err((Measure::Tokens, 60_060)), "what was used beyond the minute is owed");
+        desk.now_ms += 60_060;
+        assert!(desk.asks(0, 1).is_ok());
+    }
+
+    #[test]
+    fn a_call_of_unknown_usage_keeps_its_claim_and_one_never_sent_gives_all_back() {
+        let mut desk = Desk::with([limit(1, 10, 1_000, 5)]);
+        let [unknown, unsent] = [(); 2].map(|()| desk.asks(100, 100).expect("room"));
+        desk.rates.end(unknown, None, NOW_MS);
+        desk.rates.give_back(unsent, NOW_MS);
+        desk.rates.give_back(unsent, NOW_MS);
+        let left = desk.left(1);
+        assert_eq!(left.requests.map(|gauge| (gauge.remaining, gauge.reset_ms)), Some((9, 6_000)));
+        assert_eq!(left.tokens.map(|gauge| (gauge.remaining, gauge.reset_ms)), Some((800, 12_000)));
+        assert_eq!(desk.rates.standing(LimitId(1), NOW_MS).map(|standing| standing.running), Some(0));
+        assert!(desk.rates.taken.is_empty());
+    }
+
+    #[test]
+    fn a_call_larger_than_the_minute_finds_its_turn() {
+        let mut desk = Desk::with([limit(1, 0, 1_000, 0)]);
+        let giant = desk.asks(1_000_000, 1_000_000).expect("half of the minute and a quarter");
+        assert_eq!(desk.left(1).tokens.map(|gauge| gauge.remaining), Some(250));
+        desk.ends(giant, 3_000);
+        desk.now_ms += 120_000;
+        assert!(desk.asks(1, 0).is_err());
+        desk.now_ms += 45_000;
+        assert!(desk.asks(1_000_000, 1_000_000).is_ok());
+    }
+
+    #[test]
+    fn a_clock_set_back_mints_nothing_and_stops_nothing() {
+        for back_ms in [1, 1_000, 59_999, 60_000, HOUR_MS, 10 * 365 * 24 * HOUR_MS] {
+            let mut desk = Desk::with([limit(1, 6, 0, 0)]);
+            assert_eq!(desk.admits_of(10), 6);
+            desk.now_ms -= back_ms;
+            assert_eq!(desk.admits_of(10), 0, "{back_ms} ms back");
+            desk.now_ms += 120_000;
+            assert_eq!(desk.admits_of(10), 6, "{back_ms} ms back and two minutes on");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_far_ahead_leaves_one_minute_and_no_more() {
+        let mut desk = Desk::with([limit(1, 6, 0, 0)]);
+        assert_eq!(desk.admits_of(10), 6);
+        desk.now_ms += 10 * 365 * 24 * HOUR_MS;
+        assert_eq!(desk.admits_of(10), 6);
+        desk.now_ms = NOW_MS;
+        assert_eq!(desk.admits_of(10), 0);
+        desk.now_ms += 10_000;
+        assert_eq!(desk.admits_of(10), 1, "it drains on from there");
+    }
+
+    #[test]
+    fn a_changed_limit_counts_what_was_used_before() {
+        let mut desk = Desk::with([limit(1, 60, 0, 1)]);
+        let first = desk.asks(0, 0).expect("room");
+        desk.rates.set(limit(1, 60, 100, 2), NOW_MS);
+        assert_eq!(desk.left(1).requests.map(|gauge| gauge.remaining), Some(59));
+        desk.asks(0, 0).expect("the second slot is new");
+        assert_eq!(desk.asks(0, 0), Err((Measure::Parallel, SLOT_WAIT_MS)));
+        desk.ends(first, 50);
+        assert_eq!(desk.left(1).tokens.map(|gauge| gauge.remaining), Some(99), "the first one took no tokens");
+        desk.rates.set(limit(1, 1, 0, 0), NOW_MS);
+        assert_eq!(desk.asks(0, 0), Err((Measure::Requests, 60_000)), "no longer than the new minute");
+        desk.rates.forget(LimitId(1));
+        assert!(desk.asks(0, 0).is_ok());
+    }
+
+    #[test]
+    fn a_limit_for_other_models_counts_nothing() {
+        let mut desk = Desk::with([RateLimit { model: Some(Pattern::new("x-*")), ..limit(1, 1, 1, 1) }]);
+        assert_eq!(desk.admits_of(5), 5);
+        assert!(desk.rates.taken.is_empty());
+        let mut desk = Desk::with([RateLimit { model: Some(Pattern::new("p/m-*")), ..limit(1, 3, 0, 0) }]);
+        assert_eq!(desk.admits_of(5), 3);
+    }
+}
