@@ -6,5 +6,6 @@ mod lying;
 mod oversized;
 mod priceless;
 mod race;
+mod rates;
 mod waiting;
 mod windows;
