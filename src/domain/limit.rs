@@ -20,3 +20,20 @@ pub struct RateLimit {
     /// counts only calls of the models it means; `None` counts all
     pub model: Option<Pattern>,
 }
+
+/// How one measure stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gauge {
+    /// per minute
+    pub limit: u64,
+    pub remaining: u64,
+    /// until the whole minute is free again
+    pub reset_ms: u64,
+}
+
+/// What the tightest limits of a caller have left; a measure that nothing limits is `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Allowance {
+    pub requests: Option<Gauge>,
+    pub tokens: Option<Gauge>,
+}

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::domain::limit::Allowance;
+
 /// A kind of refusal. The word is the contract; clients match on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Word {
@@ -84,11 +86,13 @@ pub struct Problem {
     /// the member of the request that is at fault
     pub param: Option<String>,
     pub retry_after_s: Option<u64>,
+    /// what the rate limits have left, where one of them refuses
+    pub allowance: Option<Box<Allowance>>,
 }
 
 impl Problem {
     pub fn new(word: Word, message: impl Into<String>) -> Problem {
-        Problem { word, message: message.into(), param: None, retry_after_s: None }
+        Problem { word, message: message.into(), param: None, retry_after_s: None, allowance: None }
     }
 
     pub fn invalid(message: impl Into<String>) -> Problem {
@@ -104,6 +108,12 @@ impl Problem {
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Problem {
         self.retry_after_s = Some(seconds);
+        self
+    }
+
+    #[must_use]
+    pub fn left(mut self, allowance: Allowance) -> Problem {
+        self.allowance = Some(Box::new(allowance));
         self
     }
 }

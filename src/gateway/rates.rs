@@ -3,8 +3,9 @@
 use std::num::NonZeroU32;
 
 use crate::domain::budget::Owner;
+use crate::domain::limit::{Allowance, Gauge};
 use crate::domain::problem::{Problem, Word};
-use crate::meter::{Allowance, Gauge, Limited, Measure};
+use crate::meter::{Limited, Measure};
 
 /// What the vendor's headers begin with, and ours.
 const RATE_LIMIT: &str = "x-ratelimit-";
@@ -32,7 +33,7 @@ pub(super) fn refused(limited: &Limited) -> Problem {
          administrator to raise it",
         limit.id
     );
-    Problem::new(Word::RateLimitExceeded, message).retry_after(wait_s)
+    Problem::new(Word::RateLimitExceeded, message).retry_after(wait_s).left(limited.left)
 }
 
 /// Puts ours in the place of the vendor's, which get another name.
@@ -98,7 +99,7 @@ mod tests {
             max_parallel: NonZeroU32::new(2),
             model: Some(Pattern::new("m-*")),
         };
-        let limited = |measure, wait_ms| Limited { limit: limit.clone(), measure, wait_ms };
+        let limited = |measure, wait_ms| Limited { limit: limit.clone(), measure, wait_ms, left: Allowance::default() };
         let problem = refused(&limited(Measure::Requests, 2_001));
         assert_eq!((problem.word, problem.retry_after_s), (Word::RateLimitExceeded, Some(3)));
         assert!(problem.message.contains("limit_7 of this team allows 60 requests a minute of m-*"), "{problem}");

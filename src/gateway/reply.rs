@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use crate::dialect::{self, Dialect};
 use crate::domain::id::RequestId;
 use crate::domain::problem::Problem;
+use crate::gateway::rates;
 
 pub enum Body {
     Whole(Bytes),
@@ -83,6 +84,9 @@ impl Reply {
         let mut headers = vec![("content-type".to_owned(), "application/json".to_owned())];
         if let Some(seconds) = problem.retry_after_s {
             headers.push(("retry-after".into(), seconds.to_string()));
+        }
+        if let Some(allowance) = &problem.allowance {
+            rates::put_headers(&mut headers, allowance);
         }
         let body = dialect::error_body(dialect, problem, &id);
         headers.push((REQUEST_ID.into(), id));

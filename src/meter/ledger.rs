@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::domain::budget::Budget;
 use crate::domain::event::{CostLine, Event, Flags, Hold, HoldId, Settlement, Status};
 use crate::domain::id::{BudgetId, LimitId};
-use crate::domain::limit::RateLimit;
+use crate::domain::limit::{Allowance, RateLimit};
 use crate::domain::money::Money;
 use crate::domain::usage::Usage;
 use crate::domain::zone::Zone;
-use crate::meter::rates::{Allowance, RateStanding, Tokens};
+use crate::meter::rates::{RateStanding, Tokens};
 use crate::meter::state::{NoRoom, Standing, State, Tightest};
 use crate::store::{Journal, NotLogged, Recovered};
 

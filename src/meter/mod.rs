@@ -8,5 +8,5 @@ mod state;
 pub mod window;
 
 pub use ledger::{Claim, Ending, Held, Ledger, Receipt, Refused};
-pub use rates::{Allowance, Gauge, Limited, Measure, RateStanding, Tokens};
+pub use rates::{Limited, Measure, RateStanding, Tokens};
 pub use state::{NoRoom, Standing, Tightest};

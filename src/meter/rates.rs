@@ -9,7 +9,7 @@ use foldhash::fast::RandomState;
 
 use crate::domain::event::{Hold, HoldId};
 use crate::domain::id::LimitId;
-use crate::domain::limit::RateLimit;
+use crate::domain::limit::{Allowance, Gauge, RateLimit};
 use crate::domain::pattern::Pattern;
 
 const MINUTE_MS: u64 = 60_000;
@@ -34,23 +34,6 @@ impl Tokens {
     }
 }
 
-/// How one measure stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gauge {
-    /// per minute
-    pub limit: u64,
-    pub remaining: u64,
-    /// until the whole minute is free again
-    pub reset_ms: u64,
-}
-
-/// What the tightest limits of a caller have left; a measure that nothing limits is `None`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Allowance {
-    pub requests: Option<Gauge>,
-    pub tokens: Option<Gauge>,
-}
-
 /// One limit as it stands now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateStanding {
@@ -73,6 +56,8 @@ pub struct Limited {
     pub limit: RateLimit,
     pub measure: Measure,
     pub wait_ms: u64,
+    /// what the tightest limits have left
+    pub left: Allowance,
 }
 
 /// GCRA with one minute of burst, as the bucket that it is: each unit adds 60,000 to the level, and every millisecond
@@ -217,22 +202,24 @@ impl Rates {
     /// Whether a claim fits into every limit that counts this deployment; nothing is taken. Of several that refuse it, the
     /// one that does so for longest is named.
     pub(super) fn room(&mut self, ids: &[LimitId], hold: &Hold, tokens: Tokens, now_ms: u64) -> Result<(), Box<Limited>> {
-        let mut limited: Option<Box<Limited>> = None;
+        let mut longest: Option<(u64, Measure, LimitId)> = None;
         for id in ids {
             let Some(watched) = self.limits.get_mut(id).filter(|watched| watched.counts(hold)) else { continue };
             watched.drain(now_ms);
             if let Some((wait_ms, measure)) = watched.refuses(tokens)
-                && limited.as_ref().is_none_or(|so_far| so_far.wait_ms < wait_ms)
+                && longest.is_none_or(|(so_far_ms, ..)| so_far_ms < wait_ms)
             {
-                limited = Some(Box::new(Limited { limit: watched.limit.clone(), measure, wait_ms }));
+                longest = Some((wait_ms, measure, *id));
             }
         }
-        limited.map_or(Ok(()), Err)
+        let Some((wait_ms, measure, id)) = longest else { return Ok(()) };
+        let left = self.tightest(ids, hold).unwrap_or_default();
+        let limit = self.limits.get(&id).map(|watched| watched.limit.clone());
+        limit.map_or(Ok(()), |limit| Err(Box::new(Limited { limit, measure, wait_ms, left })))
     }
 
     /// Takes a claim that has room. Returns what the tightest limits have left; `None` where none counts it.
     pub(super) fn take(&mut self, ids: &[LimitId], hold: &Hold, tokens: Tokens) -> Option<Allowance> {
-        let mut tightest: Option<Allowance> = None;
         let mut taken = Vec::with_capacity(ids.len());
         for id in ids {
             let Some(watched) = self.limits.get_mut(id).filter(|watched| watched.counts(hold)) else { continue };
@@ -246,17 +233,21 @@ impl Rates {
                 claimed
             });
             taken.push(Taken { limit: *id, request: watched.requests.is_some(), tokens: claimed });
-            let left = watched.left();
-            let so_far = tightest.unwrap_or_default();
-            tightest = Some(Allowance {
-                requests: tighter(so_far.requests, left.requests),
-                tokens: tighter(so_far.tokens, left.tokens),
-            });
         }
-        if !taken.is_empty() {
-            self.taken.insert(hold.id, taken);
+        if taken.is_empty() {
+            return None;
         }
-        tightest
+        self.taken.insert(hold.id, taken);
+        self.tightest(ids, hold)
+    }
+
+    /// What is left for this claim, measure by measure; `None` where no limit counts it.
+    fn tightest(&self, ids: &[LimitId], hold: &Hold) -> Option<Allowance> {
+        let counting = ids.iter().filter_map(|id| self.limits.get(id)).filter(|watched| watched.counts(hold));
+        counting.map(Watched::left).reduce(|one, other| Allowance {
+            requests: tighter(one.requests, other.requests),
+            tokens: tighter(one.tokens, other.tokens),
+        })
     }
 
     /// A call is over: its places are free again, and the tokens that it used stand where the claimed ones stood. `None`:

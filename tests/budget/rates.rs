@@ -92,6 +92,8 @@ fn a_refusal_names_whose_limit_it_is_in_both_dialects() {
     assert_eq!(served_of(&inside, &key, 1), 1);
     let chat = inside.user(&key).chat(&call());
     assert_eq!((chat.expects(429).error_word(), retry_after(&chat)), ("rate_limit_exceeded".to_owned(), 60));
+    assert_eq!(chat.header("x-ratelimit-remaining-requests"), Some("0"));
+    assert_eq!(chat.header("x-ratelimit-reset-requests"), Some("1m0s"));
     assert!(chat.error_message().contains("of this team allows 1 requests a minute"), "{}", chat.error_message());
     let messages = inside.user(&key).messages(&Call::messages().at_most(20).body());
     assert_eq!((messages.expects(429).error_word(), retry_after(&messages)), ("rate_limit_error".to_owned(), 60));
