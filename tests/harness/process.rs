@@ -12,11 +12,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::net::TcpSocket;
 
-use super::DEADLINE;
 pub use super::instance::{Instance, Key, Team, text};
 use super::person::Answer;
 pub use super::setup::{Provider, Setup, UPSTREAM_KEY};
 use super::upstream::Upstream;
+use super::{DEADLINE, wait_until};
 
 impl Setup {
     /// Makes the data folder, starts the server and waits until it is ready.
@@ -122,6 +122,13 @@ impl Gatekeeper {
             assert!(start.elapsed() < DEADLINE, "the server was not ready within {DEADLINE:?}\n{}", self.output());
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Starts again and waits only until it listens: for a server that will not call itself ready.
+    pub fn start_whether_ready_or_not(&mut self) {
+        assert!(self.running.is_none(), "the server runs already");
+        self.spawn();
+        wait_until("the server listens", || std::net::TcpStream::connect(self.address()).is_ok());
     }
 
     /// Starts a server that is expected to refuse, and returns how it ended and what it said.
