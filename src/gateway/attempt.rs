@@ -214,7 +214,7 @@ impl HeldAttempt {
         mut self,
         client: &Client,
         headers: &[(String, String)],
-        running: Running,
+        mut running: Running,
     ) -> Result<Reply, Problem> {
         let limits = self.open.gateway.limits;
         let deployment = self.open.deployment.clone();
@@ -235,7 +235,12 @@ impl HeldAttempt {
         self.open.sent = true;
         let answered =
             client.post(outgoing, |name| name == "content-type" || ANSWERED.iter().any(|begin| name.starts_with(begin)));
-        let incoming = match answered.await {
+        let answered = tokio::select! {
+            biased;
+            answered = answered => answered,
+            () = running.told_to_end() => return Err(relay::stopped(&mut self.open)),
+        };
+        let incoming = match answered {
             Ok(incoming) => incoming,
             Err(failed) => return Err(self.not_answered(&failed)),
         };

@@ -6,10 +6,11 @@ use std::time::Duration;
 use actix_web::HttpRequest;
 use actix_web::dev::Extensions;
 use actix_web::http::header::CONTENT_LENGTH;
-use actix_web::rt::net::UnixStream;
+use actix_web::rt::net::{TcpStream, UnixStream};
 use actix_web::web::Payload;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
+use rustix::net::sockopt::set_tcp_user_timeout;
 
 use crate::auth::bearer;
 use crate::auth::role::Actor;
@@ -24,12 +25,18 @@ struct LocalPeer {
     uid: u32,
 }
 
-/// Remembers the peer's user where the connection is local: the kernel says who it is.
-pub(super) fn note_peer(connection: &dyn Any, data: &mut Extensions) {
+/// Remembers the peer's user where the connection is local: the kernel says who it is. Over the network, a client that takes
+/// nothing for `stall_ms` loses its connection.
+pub(super) fn note_peer(connection: &dyn Any, data: &mut Extensions, stall_ms: u64) {
     if let Some(stream) = connection.downcast_ref::<UnixStream>()
         && let Ok(peer) = stream.peer_cred()
     {
         data.insert(LocalPeer { uid: peer.uid() });
+    }
+    if let Some(stream) = connection.downcast_ref::<TcpStream>()
+        && let Err(error) = set_tcp_user_timeout(stream, u32::try_from(stall_ms).unwrap_or(u32::MAX))
+    {
+        tracing::debug!("a connection has no limit for a client that reads nothing: {error}");
     }
 }
 

@@ -23,7 +23,7 @@ impl Setup {
     pub fn starts(self) -> Gatekeeper {
         let port = ReservedPort::new();
         let (folder, data, config) = self.written(port.address);
-        let instance = Instance::new(port.address, initialise(&data));
+        let instance = Instance::new(port.address, initialise(&config));
         let mut gatekeeper =
             Gatekeeper { instance, folder, data, config, _port: port, running: None, starts: 0, books_checked: true };
         gatekeeper.start();
@@ -239,9 +239,10 @@ pub fn gatekeeper_command() -> Command {
     command
 }
 
-fn initialise(data: &Path) -> String {
-    let beside = data.parent().expect("the data folder lies in the test's folder");
-    let made = gatekeeper_command().arg("init").arg("--data").arg(data).current_dir(beside).output().expect("the binary runs");
+fn initialise(config: &Path) -> String {
+    let beside = config.parent().expect("the config lies in the test's folder");
+    let made =
+        gatekeeper_command().arg("init").arg("--config").arg(config).current_dir(beside).output().expect("the binary runs");
     let said = String::from_utf8_lossy(&made.stdout).into_owned();
     assert!(made.status.success(), "init failed: {said}{}", String::from_utf8_lossy(&made.stderr));
     let mut words = said.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_');
