@@ -41,7 +41,7 @@ impl Demo {
     }
 
     /// As a person does it.
-    fn is_interrupted(mut self) {
+    fn gets_ctrl_c(mut self) {
         kill_process(Pid::from_child(&self.child), Signal::INT).expect("a child can be signalled");
         assert_eq!(self.child.wait().expect("the demo ends").code(), Some(0));
     }
@@ -82,13 +82,13 @@ fn the_demo_answers_refuses_ends_cleanly_and_finds_everything_again() {
     let mode = fs::metadata(folder.path().join("gatekeeper-demo/demo-secrets.json")).expect("the file").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let banner = demo.said.clone();
-    demo.is_interrupted();
+    demo.gets_ctrl_c();
 
     let again = Demo::starts(folder.path(), &port);
     assert_eq!(again.said.replace("gatekeeper has stopped\n", ""), banner.replace("gatekeeper has stopped\n", ""));
     assert_eq!(usage(&admin), before);
     engineer.chat(&hello("simulator-small")).expects(200);
-    again.is_interrupted();
+    again.gets_ctrl_c();
 }
 
 #[test]
