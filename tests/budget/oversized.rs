@@ -92,7 +92,7 @@ fn where_no_cap_is_named_the_gateways_own_is_sent_shown_and_recorded() {
         let row = gatekeeper.requests().remove(0);
         assert_eq!(row["output_cap"], json!(cap));
         let quarter = (pico(limit) - call.body().to_string().len() as i128 * 1_000_000) / 4 / 5_000_000;
-        let expected = quarter.max(256).min(4_096);
+        let expected = quarter.clamp(256, 4_096);
         assert_eq!(i128::from(cap), expected, "{name}");
         assert!(pico(&text(&row, "ceiling_usd")) <= pico(limit));
     }
