@@ -8,17 +8,18 @@ use bytes::Bytes;
 use crate::auth::directory::Caller;
 use crate::dialect::{Edit, Request};
 use crate::domain::budget::{Budget, Owner};
-use crate::domain::event::{Hold, HoldId, Status, Subject};
+use crate::domain::event::{Hold, HoldId, Progress, Status, Subject};
 use crate::domain::id::{BudgetId, RequestId};
 use crate::domain::money::Money;
 use crate::domain::problem::{Problem, Word};
-use crate::domain::usage::Report;
+use crate::domain::usage::{Report, Usage};
 use crate::gateway::cap::{self, Cap};
 use crate::gateway::inflight::Running;
 use crate::gateway::open::Open;
 use crate::gateway::queue::{LineFull, Waiting};
 use crate::gateway::reply::Reply;
 use crate::gateway::{Gateway, defect, relay, upstream_error};
+use crate::meter::estimate::Text;
 use crate::meter::{Claim, Held, NoRoom, Refused, Standing};
 use crate::route::Deployment;
 use crate::store::NotLogged;
@@ -122,6 +123,7 @@ impl<'g> Attempt<'g> {
         let tightest = gateway.ledger.tightest(&claim);
         let cap = cap::choose(&self.request, &self.deployment, tightest, gateway.overrun).map_err(TryHold::Refused)?;
         claim.hold.ceiling = cap.ceiling;
+        claim.hold.progress.cost = self.input_cost().min(cap.ceiling);
         match gateway.ledger.hold(claim) {
             Ok(held) => Ok((held, cap)),
             Err(Refused::NoRoom(NoRoom::Held { budget, .. })) => Err(TryHold::Wait(budget.id)),
@@ -131,6 +133,15 @@ impl<'g> Attempt<'g> {
             Err(Refused::NoRoom(NoRoom::Repeated)) => Err(TryHold::Refused(defect("a hold was asked for twice"))),
             Err(Refused::Ledger(not_logged)) => Err(TryHold::Refused(ledger_unavailable(&not_logged))),
         }
+    }
+
+    /// What the call comes to if nothing more is ever heard of it: its input, as far as it can be guessed.
+    fn input_cost(&self) -> Money {
+        let (provider, model) = (&self.deployment.provider.name, &self.deployment.model);
+        let text = Text { bytes: self.request.input.text_bytes, cjk_chars: 0 };
+        let usage = Usage { uncached_in: self.gateway.estimates.tokens(provider, model, text), ..Usage::default() };
+        let bill = self.deployment.price.cost(&usage, self.request.service_tier.as_deref());
+        bill.map_or(Money::ZERO, |bill| bill.total)
     }
 
     fn skeleton(&self, at_ms: u64) -> Hold {
@@ -150,6 +161,7 @@ impl<'g> Attempt<'g> {
             }),
             ceiling: Money::ZERO,
             charges: Vec::new(),
+            progress: Progress::default(),
         }
     }
 
