@@ -5,7 +5,6 @@
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use tokio::sync::mpsc;
 
 use crate::dialect::{self, Dialect, Kind, Request, Splitter, Tee, UpstreamFault};
 use crate::domain::event::Status;
@@ -14,13 +13,15 @@ use crate::gateway::attempt::{ledger_unavailable, on_disk};
 use crate::gateway::cap::Cap;
 use crate::gateway::inflight::Running;
 use crate::gateway::open::Open;
-use crate::gateway::reply::{Body, REQUEST_ID, Reply};
+use crate::gateway::reply::{self, Body, Outlet, REQUEST_ID, Reply};
 use crate::gateway::upstream_error;
 use crate::meter::Receipt;
 use crate::upstream::{Failed, Incoming};
 
 /// Events without content are kept back until the first content, but no longer than this after the upstream's head.
 const KEPT_BACK: Duration = Duration::from_secs(2);
+/// Neither are more of them kept.
+const KEPT_BYTES_MAX: usize = 256 * 1024;
 /// Pieces that may wait for a client that reads slowly; then the upstream is read no further.
 const PIECES: usize = 16;
 /// How often a stream's progress is logged.
@@ -64,11 +65,16 @@ fn output_cap(reply: &mut Reply, cap: &Cap) {
 
 /// A whole answer: read to its end before the head is sent, because the cost is a header.
 async fn unary(answered: Answered) -> Result<Reply, Problem> {
-    let Answered { mut open, incoming, request, cap, running } = answered;
+    let Answered { mut open, incoming, request, cap, mut running } = answered;
     let limits = open.gateway.limits;
     let (status, headers) = (incoming.status, incoming.headers.clone());
     let whole = incoming.whole(limits.answer_bytes_max, limits.idle_timeout_ms);
-    let body = match tokio::time::timeout(Duration::from_millis(limits.call_timeout_ms), whole).await {
+    let whole = tokio::select! {
+        biased;
+        whole = tokio::time::timeout(Duration::from_millis(limits.call_timeout_ms), whole) => whole,
+        () = running.told_to_end() => return Err(stopped(&mut open)),
+    };
+    let body = match whole {
         Ok(Ok(body)) => body,
         Ok(Err(failed)) => return Err(broken(open, &failed)),
         Err(_) => return Err(broken(open, &Failed::IdleTimeout(limits.call_timeout_ms))),
@@ -204,13 +210,20 @@ impl Stream {
         let kept_until = Instant::now() + KEPT_BACK;
         let mut kept = BytesMut::new();
         loop {
-            let Ok(step) = tokio::time::timeout_at(kept_until.into(), self.step_within_idle()).await else {
-                return Ok(self.flow(kept.freeze(), None));
+            let idle_ms = self.open.gateway.limits.idle_timeout_ms;
+            let step = tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(kept_until.into()) => return Ok(self.flow(kept.freeze(), None)),
+                step = step(&mut self.incoming, &mut self.splitter, &mut self.tee, idle_ms) => step,
+                () = self.running.told_to_end() => {
+                    self.note_read();
+                    return Err(stopped(&mut self.open));
+                }
             };
             match step {
                 Step::Events { bytes, content } => {
                     kept.extend_from_slice(&bytes);
-                    if content {
+                    if content || kept.len() > KEPT_BYTES_MAX {
                         return Ok(self.flow(kept.freeze(), None));
                     }
                 }
@@ -234,17 +247,17 @@ impl Stream {
         let mut reply = head(&self.open, self.incoming.status, &self.incoming.headers);
         output_cap(&mut reply, &self.cap);
         reply.headers.push(("cache-control".into(), "no-cache".into()));
-        let (sender, receiver) = mpsc::channel(PIECES);
-        reply.body = Body::Stream(receiver);
-        tokio::task::spawn_local(self.pass_on(sender, first, terminal));
+        let (client, pieces) = reply::flow(PIECES);
+        reply.body = Body::Stream(pieces);
+        tokio::task::spawn_local(self.pass_on(client, first, terminal));
         reply
     }
 
-    async fn pass_on(mut self, client: mpsc::Sender<Bytes>, first: Bytes, terminal: Option<Bytes>) {
+    async fn pass_on(mut self, client: Outlet, first: Bytes, terminal: Option<Bytes>) {
         let outcome = self.run(&client, first, terminal).await;
         match outcome {
             Ok(()) => {
-                drop(client);
+                client.end();
                 self.read_tail().await;
             }
             Err(Gone::Client) if self.open.resolved => {}
@@ -252,12 +265,14 @@ impl Stream {
             Err(Gone::Bad(bad)) => {
                 let problem = self.settle(bad.status).err().unwrap_or(bad.problem);
                 let id = self.open.held.id.request.to_string();
-                let _ = self.send(&client, dialect::error_event(self.dialect, &problem, &id)).await;
+                if self.send(&client, dialect::error_event(self.dialect, &problem, &id)).await.is_ok() {
+                    client.end();
+                }
             }
         }
     }
 
-    async fn run(&mut self, client: &mpsc::Sender<Bytes>, first: Bytes, terminal: Option<Bytes>) -> Result<(), Gone> {
+    async fn run(&mut self, client: &Outlet, first: Bytes, terminal: Option<Bytes>) -> Result<(), Gone> {
         self.note_content();
         self.send(client, first).await?;
         if let Some(terminal) = terminal {
@@ -306,7 +321,7 @@ impl Stream {
     }
 
     /// Logs the cost, then lets the client see the end.
-    async fn end(&mut self, client: &mpsc::Sender<Bytes>, terminal: Bytes) -> Result<(), Gone> {
+    async fn end(&mut self, client: &Outlet, terminal: Bytes) -> Result<(), Gone> {
         let ledger_failed = |problem| Gone::Bad(Bad { status: Status::Broken, problem });
         let receipt = self.settle(Status::Ok).map_err(ledger_failed)?;
         on_disk(&self.open, receipt.sequence).await.map_err(ledger_failed)?;
@@ -322,7 +337,7 @@ impl Stream {
     }
 
     /// Hands bytes to the client; one that reads nothing for too long is gone.
-    async fn send(&self, client: &mpsc::Sender<Bytes>, bytes: Bytes) -> Result<(), Gone> {
+    async fn send(&self, client: &Outlet, bytes: Bytes) -> Result<(), Gone> {
         if bytes.is_empty() {
             return Ok(());
         }
@@ -331,11 +346,6 @@ impl Stream {
             Ok(Ok(())) => Ok(()),
             _ => Err(Gone::Client),
         }
-    }
-
-    async fn step_within_idle(&mut self) -> Step {
-        let idle_ms = self.open.gateway.limits.idle_timeout_ms;
-        step(&mut self.incoming, &mut self.splitter, &mut self.tee, idle_ms).await
     }
 
     /// Tells the hold's guard what the tee has seen.
@@ -399,10 +409,16 @@ enum Gone {
     Bad(Bad),
 }
 
+/// Books a call that the end of the process cuts short before anything of it was passed on.
+pub(super) fn stopped(open: &mut Open) -> Problem {
+    let Bad { status, problem } = shutting_down();
+    settle(open, status).err().unwrap_or(problem)
+}
+
 fn shutting_down() -> Bad {
     Bad {
         status: Status::Broken,
-        problem: Problem::new(Word::ShuttingDown, "the gateway had to stop before the answer was whole"),
+        problem: Problem::new(Word::ShuttingDown, "the gateway had to stop before the answer was whole").retry_after(5),
     }
 }
 
