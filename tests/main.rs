@@ -4,5 +4,6 @@ mod budget;
 mod crash;
 mod harness;
 mod inference;
+mod ledger;
 mod tidy;
 mod versions;
