@@ -113,6 +113,71 @@ fn what_was_written_but_not_booked_survives_a_kill() {
 }
 
 #[test]
+fn what_was_noted_of_an_open_hold_survives_booked_or_not() {
+    use super::codec::tests::sample_progress;
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = fresh(folder.path());
+    let note = |at_ms, after_ms| {
+        let progress = crate::domain::event::Progress { after_ms, ..sample_progress() };
+        store.journal().append(Arc::new(Event::Progress { id: sample_hold(at_ms).id, progress })).expect("logged");
+    };
+    for at_ms in [1_000, 2_000, 3_000] {
+        store.journal().append(Arc::new(Event::Hold(sample_hold(at_ms)))).expect("logged");
+    }
+    // in the same batch as its hold, or in a later one; of the third nothing is heard
+    note(1_000, 2_000);
+    wait_until_booked(&store);
+    note(2_000, 2_000);
+    note(2_000, 4_000);
+    wait_until_booked(&store);
+    note(1_000, 6_000);
+    let killed = killed(folder.path());
+    store.close();
+    let (copy, recovered) = reopened(killed.path()).expect("opens");
+    let heard: Vec<u64> = recovered.holds.iter().map(|hold| hold.progress.after_ms).collect();
+    assert_eq!(heard, [6_000, 4_000, 0]);
+    copy.close();
+    let in_the_books: Vec<u64> = {
+        let database = redb::Database::open(folder.path().join("gatekeeper.redb")).expect("opens");
+        let read = redb::ReadableDatabase::begin_read(&database).expect("begins");
+        let holds = read.open_table(table::OPEN_HOLDS).expect("the table");
+        let rows = redb::ReadableTable::iter(&holds).expect("reads");
+        rows.map(|row| codec::Stored::decode(row.expect("a row").1.value()).expect("a hold"))
+            .map(|hold: Hold| hold.progress.after_ms)
+            .collect()
+    };
+    assert_eq!(in_the_books, [6_000, 4_000, 0], "once all is booked");
+}
+
+#[test]
+fn a_walk_looks_at_no_more_rows_than_it_may_and_says_where_it_stopped() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = fresh(folder.path());
+    for at_ms in 1..=30 {
+        call(&store, at_ms * 1_000);
+    }
+    wait_until_booked(&store);
+    let id = |request| HoldId { request, attempt: 0 };
+    let scan = Scan {
+        index: RecordIndex::Key(KeyId(3)),
+        from: id(RequestId(0)),
+        to: id(RequestId(u128::MAX)),
+        newest_first: false,
+        limit: 2,
+        rows_max: 7,
+    };
+    let even = |record: &crate::domain::event::Settlement| record.hold.at_ms == 10_000;
+    let first = store.records(&scan, even).expect("reads");
+    assert_eq!((first.records.len(), first.rows, first.finished), (0, 7, false));
+    assert_eq!(first.last, Some(sample_hold(7_000).id));
+    let all = store.records(&scan, |_| true).expect("reads");
+    assert_eq!((all.records.len(), all.rows), (2, 2), "the limit ends it too");
+    let none = store.records(&Scan { index: RecordIndex::NotOk(Status::Broken), ..scan }, |_| true).expect("reads");
+    assert!(none.finished && none.rows == 0);
+    store.close();
+}
+
+#[test]
 fn numbers_go_on_after_a_restart() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = fresh(folder.path());
