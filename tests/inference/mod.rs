@@ -16,6 +16,7 @@ mod relay_chat;
 mod relay_messages;
 mod request_bytes;
 mod secrets;
+mod sockets;
 mod stop;
 mod traps;
 mod upstream_refusal;
