@@ -220,14 +220,13 @@ impl Control {
             let scanned = self.read(move |store| store.records(&asked.scan(), |record| asked.wants(record))).await?;
             let (next, following) = (query.next(&scanned), query.after.is_some());
             let page = RequestPage { records: scanned.records, next, following };
-            if !page.records.is_empty() || Instant::now() >= deadline {
+            // one that stopped at its bound is answered too: the caller goes on where it stopped
+            if !page.records.is_empty() || !scanned.finished || Instant::now() >= deadline {
                 return Ok(page);
             }
             query.after = page.next.or(query.after);
-            if scanned.finished {
-                let _something = tokio::time::timeout_at(deadline, booked.changed()).await;
-                tokio::time::sleep_until(deadline.min(Instant::now() + LOOK_AGAIN)).await;
-            }
+            let _something = tokio::time::timeout_at(deadline, booked.changed()).await;
+            tokio::time::sleep_until(deadline.min(Instant::now() + LOOK_AGAIN)).await;
         }
     }
 
