@@ -5,5 +5,6 @@ mod budget;
 mod crash;
 mod harness;
 mod inference;
+mod ledger;
 mod tidy;
 mod versions;

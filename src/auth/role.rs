@@ -109,6 +109,9 @@ table! {
     ChangeAdminKeys, "admin_keys.change", [Owner];
     /// usage and requests of everybody
     ReadUsage, "usage.read", [Owner];
+    /// see orphans, verify the books
+    ReadLedger, "ledger.read", [Owner];
+    CorrectLedger, "ledger.correct", [Owner];
 }
 
 /// An action as a type.

@@ -70,6 +70,16 @@ impl LimitArguments {
     }
 }
 
+/// `-$0.12`, `0.12`: an amount that is added to what was booked. Passed on as plain digits.
+pub fn correction(text: &str) -> Result<String, String> {
+    let amount = Money::parse_signed(text).map_err(|error| error.to_string())?;
+    // the shell makes `-.12` of an unquoted `-$0.12` and `-` of `-$x`
+    if amount.is_zero() {
+        return Err("the amount is nothing; put it in single quotes, or the shell takes it for a variable: '-$0.12'".to_owned());
+    }
+    Ok(amount.to_string())
+}
+
 /// Checks `7d`, `12h`, `30m` or an instant, and passes it on as it was typed: the server's clock decides.
 pub fn expiry(text: &str) -> Result<String, String> {
     let (digits, unit) = text.split_at(text.len() - text.chars().next_back().map_or(0, char::len_utf8));
@@ -113,6 +123,16 @@ mod tests {
         ] {
             let message = typed.parse::<BudgetArgument>().expect_err(typed);
             assert!(message.contains(expected), "{typed}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_correction_may_be_negative_and_is_something() {
+        for (typed, expected) in [("-$0.12", "-0.12"), ("0.5", "0.5"), ("$-3", "-3")] {
+            assert_eq!(correction(typed).as_deref(), Ok(expected));
+        }
+        for typed in ["", "0", "-", "-0", "ten", "-.0"] {
+            assert!(correction(typed).is_err(), "{typed}");
         }
     }
 

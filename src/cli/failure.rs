@@ -21,6 +21,11 @@ impl Failure {
         Failure { message: message.into(), exit_code: 1 }
     }
 
+    /// A part of the books differs; the exit code says which.
+    pub fn differs(message: impl Into<String>, exit_code: u8) -> Failure {
+        Failure { message: message.into(), exit_code }
+    }
+
     /// The arguments do not go together.
     pub fn usage(message: impl Into<String>) -> Failure {
         Failure { message: message.into(), exit_code: 2 }

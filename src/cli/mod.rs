@@ -10,7 +10,9 @@ mod failure;
 mod folder;
 mod init;
 mod keys;
+mod ledger;
 mod print;
+mod requests;
 mod serve;
 mod signals;
 mod teams;
@@ -30,6 +32,7 @@ Exit codes:
   0   done
   1   refused or failed; the message says what and why
   2   the command line is wrong
+  10  `ledger verify`: records differ (11 balances, 12 roll-ups, 13 the log)
   78  the configuration or the data folder is wrong";
 
 /// An AI gateway and control plane: virtual keys, budgets that hold, books that survive kill -9.
@@ -60,6 +63,12 @@ enum Command {
     Verify(verify::Args),
     /// Show what this month cost, by team and model
     Usage(usage::Args),
+    /// Explain what a request cost
+    #[command(subcommand)]
+    Requests(requests::Command),
+    /// Verify and correct the books
+    #[command(subcommand)]
+    Ledger(ledger::Command),
 }
 
 /// Where the settings and the data are.
@@ -94,6 +103,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Teams(command) => teams::run(command),
         Command::Verify(args) => verify::run(args),
         Command::Usage(args) => usage::run(args),
+        Command::Requests(command) => requests::run(command),
+        Command::Ledger(command) => ledger::run(command),
     }
 }
 
@@ -122,6 +133,10 @@ mod tests {
             "gatekeeper teams create eng --models gpt-* --budget 100/month",
             "gatekeeper verify sk-gk-eng-x --url http://127.0.0.1:4000 --admin-key-file /root/key",
             "gatekeeper usage --json",
+            "gatekeeper requests explain req_00000000000000000000000000",
+            "gatekeeper ledger verify",
+            "gatekeeper ledger orphans --settle-estimated --team eng",
+            "gatekeeper ledger correct req_00000000000000000000000000 --amount -$0.12 --reason billed-twice",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }
@@ -129,6 +144,8 @@ mod tests {
             "gatekeeper keys create",
             "gatekeeper keys create --admin --team eng",
             "gatekeeper keys create --team eng --budget ten",
+            "gatekeeper ledger correct req_00000000000000000000000000 --amount -$0.12",
+            "gatekeeper ledger correct req_00000000000000000000000000 --amount 0 --reason none",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

@@ -22,7 +22,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
 
 async fn usage(reach: Reach) -> Result<(), Failure> {
     let report = reach.admin()?.get("/v1/usage?group_by=team,model").await?;
-    if reach.json { print::json(&report) } else { print(&shown(&report)) }
+    if reach.json { print::json(&report) } else { print(&(shown(&report) + &orphans_warning(&report))) }
 }
 
 fn shown(report: &Value) -> String {
@@ -36,6 +36,17 @@ fn shown(report: &Value) -> String {
     total[1] = String::new();
     rows.push(total);
     table(&HEADING, &rows)
+}
+
+/// Stays until no orphan is left.
+fn orphans_warning(report: &Value) -> String {
+    match report["orphans_uncorrected"].as_u64() {
+        Some(orphans) if orphans > 0 => format!(
+            "\nwarning: {orphans} requests are booked at their ceiling because the server ended while they were in flight;\n\
+             see `gatekeeper ledger orphans`, correct them with `gatekeeper ledger orphans --settle-estimated`\n"
+        ),
+        _ => String::new(),
+    }
 }
 
 #[cfg(test)]
@@ -54,5 +65,7 @@ mod tests {
         assert_eq!(text.lines().count(), 3);
         assert!(text.lines().last().is_some_and(|line| line.starts_with("all ") && line.ends_with("0.0125")), "{text}");
         assert_eq!(shown(&json!({"data": [], "total": {}})), "nothing was used this month\n");
+        assert!(orphans_warning(&json!({"orphans_uncorrected": 3})).contains("3 requests"));
+        assert_eq!(orphans_warning(&json!({"orphans_uncorrected": 0})), "");
     }
 }

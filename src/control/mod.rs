@@ -2,12 +2,14 @@
 //! put into the directory, and only then answered. Nothing here touches a model call.
 
 mod budgets;
+pub mod corrections;
 mod fields;
 pub mod keys;
 pub mod limits;
 pub mod organizations;
 mod owned;
 pub mod reports;
+pub mod requests;
 pub mod teams;
 pub mod terms;
 
@@ -39,6 +41,10 @@ pub struct Control {
     clock: Arc<dyn Clock>,
     zone: Zone,
     catalogue: Arc<Catalogue>,
+    /// taken by whoever corrects or verifies the books
+    books_still: Arc<tokio::sync::Mutex<()>>,
+    /// places for those who wait for the next request
+    followers: Arc<tokio::sync::Semaphore>,
 }
 
 /// Shows a visitor every model name that resolves here: the name, the provider, the provider's model.
@@ -46,7 +52,16 @@ pub type Catalogue = dyn Fn(&mut dyn FnMut(&str, &str, &str)) + Send + Sync;
 
 impl Control {
     pub fn new(store: Store, ledger: Arc<Ledger>, directory: Arc<DirectoryCell>, clock: Arc<dyn Clock>, zone: Zone) -> Control {
-        Control { store, ledger, directory, clock, zone, catalogue: Arc::new(|_| {}) }
+        Control {
+            store,
+            ledger,
+            directory,
+            clock,
+            zone,
+            catalogue: Arc::new(|_| {}),
+            books_still: Arc::default(),
+            followers: Arc::new(tokio::sync::Semaphore::new(requests::FOLLOWERS_MAX)),
+        }
     }
 
     /// Lets `verify` say which of the configured models a key may call.

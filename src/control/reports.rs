@@ -1,4 +1,4 @@
-//! Reports: who used how much, and the single requests. Reads roll-ups and records as they are booked; computes no price.
+//! Reports: who used how much. Reads roll-ups as they are booked; computes no price.
 
 use std::collections::HashMap;
 
@@ -6,8 +6,8 @@ use crate::auth::directory::Directory;
 use crate::auth::grant::Grant;
 use crate::auth::role::may;
 use crate::control::Control;
-use crate::domain::event::{Settlement, Status};
-use crate::domain::id::{KeyId, OrganizationId, RequestId, TeamId};
+use crate::domain::event::Status;
+use crate::domain::id::{KeyId, OrganizationId, TeamId};
 use crate::domain::problem::Problem;
 use crate::domain::zone::{Window, Zone};
 use crate::store::{Grain, RollupKey, RollupSums, StoreError};
@@ -15,9 +15,7 @@ use crate::store::{Grain, RollupKey, RollupSums, StoreError};
 /// A report with more rows is refused: it would be read by nobody.
 const ROWS_MAX: usize = 10_000;
 /// How long a report waits for what was logged just now.
-const FRESH_WAIT_MS: u64 = 250;
-pub const REQUESTS_DEFAULT: usize = 50;
-pub const REQUESTS_MAX: usize = 500;
+pub(super) const FRESH_WAIT_MS: u64 = 250;
 
 /// What usage can be grouped by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,16 +165,11 @@ pub struct UsageReport {
     pub total: RollupSums,
     /// everything logged until then is counted; `None`: the newest may be missing
     pub as_of_ms: Option<u64>,
+    /// requests of all times that are booked at their ceiling and that nobody has corrected
+    pub orphans_uncorrected: u64,
 }
 
 type Groups = HashMap<(Option<u64>, Vec<Member>), RollupSums>;
-
-/// Records, newest first, and where the next page begins.
-#[derive(Clone, Debug)]
-pub struct RequestPage {
-    pub records: Vec<Settlement>,
-    pub next: Option<RequestId>,
-}
 
 impl Control {
     pub async fn usage(&self, _grant: &Grant<may::ReadUsage>, query: &UsageQuery) -> Result<UsageReport, Problem> {
@@ -191,23 +184,10 @@ impl Control {
                     groups.entry(group_of(&query, &zone, &directory, row)).or_default().add(sums);
                 }
             })?;
-            Ok::<_, StoreError>(groups)
+            Ok::<_, StoreError>((groups, store.orphans_uncorrected()?))
         });
-        report(groups.await?, fresh.then_some(now_ms))
-    }
-
-    pub async fn requests(
-        &self,
-        _grant: &Grant<may::ReadUsage>,
-        before: Option<RequestId>,
-        limit: usize,
-    ) -> Result<RequestPage, Problem> {
-        let limit = limit.clamp(1, REQUESTS_MAX);
-        // a list that lags a little is still a list
-        let _fresh = self.store.applied_now(FRESH_WAIT_MS).await;
-        let records = self.read(move |store| store.requests(before, limit)).await?;
-        let next = records.last().filter(|_| records.len() == limit).map(|record| record.hold.id.request);
-        Ok(RequestPage { records, next })
+        let (groups, orphans_uncorrected) = groups.await?;
+        report(groups, fresh.then_some(now_ms), orphans_uncorrected)
     }
 
     /// Names for the ids in a report.
@@ -230,7 +210,7 @@ fn group_of(query: &UsageQuery, zone: &Zone, directory: &Directory, row: &Rollup
     (stretch_start_ms, query.dimensions.iter().map(member).collect())
 }
 
-fn report(groups: Groups, as_of_ms: Option<u64>) -> Result<UsageReport, Problem> {
+fn report(groups: Groups, as_of_ms: Option<u64>, orphans_uncorrected: u64) -> Result<UsageReport, Problem> {
     if groups.len() > ROWS_MAX {
         return Err(Problem::invalid(format!(
             "this report has more than {ROWS_MAX} rows; ask for a shorter time or fewer groups"
@@ -247,11 +227,11 @@ fn report(groups: Groups, as_of_ms: Option<u64>) -> Result<UsageReport, Problem>
         let by_cost = other.sums.cost.cmp(&one.sums.cost);
         one.stretch_start_ms.cmp(&other.stretch_start_ms).then(by_cost).then_with(|| one.members.cmp(&other.members))
     });
-    Ok(UsageReport { rows, total, as_of_ms })
+    Ok(UsageReport { rows, total, as_of_ms, orphans_uncorrected })
 }
 
 /// A date of the instance's zone, or RFC 3339; a `+` that a browser turned into a space is understood.
-fn instant(name: &str, text: &str, zone: &Zone) -> Result<u64, Problem> {
+pub(super) fn instant(name: &str, text: &str, zone: &Zone) -> Result<u64, Problem> {
     zone.date_start_ms(text)
         .filter(|_| text.len() == 10)
         .or_else(|| Zone::parse_rfc3339(text))

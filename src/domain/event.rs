@@ -68,6 +68,10 @@ impl Status {
             Status::Orphaned => "orphaned",
         }
     }
+
+    pub fn parse(word: &str) -> Option<Status> {
+        Status::ALL.into_iter().find(|status| status.word() == word)
+    }
 }
 
 /// What a reader of a record must know about its figures. A set, kept as bits.
@@ -104,6 +108,11 @@ impl Flags {
 
     pub fn has(self, other: Flags) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// The one flag that a word means.
+    pub fn parse(word: &str) -> Option<Flags> {
+        Flags::WORDS.into_iter().find(|(_, known)| *known == word).map(|(flag, _)| flag)
     }
 
     pub fn words(self) -> impl Iterator<Item = &'static str> {
@@ -143,6 +152,18 @@ impl CostLine {
     }
 }
 
+/// How far an attempt is known to have come. At admission nothing has been delivered, and the cost is that of its input.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// ms from admission
+    pub after_ms: u64,
+    pub output_bytes: u64,
+    /// what the upstream had reported by then
+    pub usage: Option<Usage>,
+    /// what would be booked if the call had ended here, estimated where nothing was reported
+    pub cost: Money,
+}
+
 /// The claim as it stands in the log and, for a long stream, in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hold {
@@ -152,6 +173,8 @@ pub struct Hold {
     pub subject: Arc<Subject>,
     pub ceiling: Money,
     pub charges: Vec<Charge>,
+    /// the last that was noted; kept in a record only where the call was orphaned
+    pub progress: Progress,
 }
 
 /// How a hold ended in a bill: the whole usage record, so that it can be booked without its hold.
@@ -172,15 +195,24 @@ pub struct Settlement {
     pub first_content_ms: Option<u64>,
 }
 
+/// A compensating entry: it changes what a record comes to in balances and reports, and leaves the record as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Correction {
+    pub at_ms: u64,
+    /// added to the record's cost: negative to give back; zero says that the booked cost was looked at and stands
+    pub amount: Money,
+    pub reason: String,
+    /// as the audit log names him
+    pub actor: String,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     Hold(Hold),
     /// what a stream has delivered so far: at most every 2 s
     Progress {
         id: HoldId,
-        at_ms: u64,
-        output_bytes: u64,
-        usage: Option<Usage>,
+        progress: Progress,
     },
     Settle(Settlement),
     /// nothing was used: the claim is given back and no record is written

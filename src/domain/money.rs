@@ -60,6 +60,17 @@ impl Money {
         self.0 == 0
     }
 
+    /// Reads what `parse` reads, and `-0.12`, `-$0.12`, `$-0.12` too.
+    pub fn parse_signed(text: &str) -> Result<Money, MoneyError> {
+        let digits = text.trim();
+        let unsigned = digits.strip_prefix('-').or_else(|| digits.strip_prefix("$-"));
+        let amount = Money::parse(unsigned.unwrap_or(digits)).map_err(|error| match error {
+            MoneyError::NotANumber(_) => MoneyError::NotANumber(text.to_owned()),
+            other => other,
+        })?;
+        Ok(if unsigned.is_some() { Money::ZERO.minus(amount) } else { amount })
+    }
+
     /// Reads `10`, `10.50`, `$10.50`; not negative, at most 12 digits after the point.
     pub fn parse(text: &str) -> Result<Money, MoneyError> {
         let not_a_number = || MoneyError::NotANumber(text.to_owned());
@@ -132,6 +143,16 @@ mod tests {
     fn what_is_not_an_amount_is_refused() {
         for text in ["", "$", ".", "-1", "1e3", "1,000", "0x1", "1.0000000000001", "1000000000000001", "99999999999999999999"] {
             assert!(Money::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_compensating_amount_may_be_negative() {
+        for (text, expected) in [("-$0.12", "-0.12"), ("-0.12", "-0.12"), ("$-3", "-3"), ("0.5", "0.5"), ("-0", "0")] {
+            assert_eq!(Money::parse_signed(text).expect(text).to_string(), expected);
+        }
+        for text in ["--1", "-", "-$", "$--1", "+1", "-1-"] {
+            assert!(Money::parse_signed(text).is_err(), "{text}");
         }
     }
 

@@ -8,11 +8,11 @@ use bytes::Bytes;
 use crate::auth::directory::Caller;
 use crate::dialect::{Edit, Request};
 use crate::domain::budget::{Budget, Owner};
-use crate::domain::event::{Hold, HoldId, Status, Subject};
+use crate::domain::event::{Hold, HoldId, Progress, Status, Subject};
 use crate::domain::id::{BudgetId, RequestId};
 use crate::domain::money::Money;
 use crate::domain::problem::{Problem, Word};
-use crate::domain::usage::Report;
+use crate::domain::usage::{Report, Usage};
 use crate::gateway::cap::{self, Cap};
 use crate::gateway::inflight::Running;
 use crate::gateway::open::Open;
@@ -141,6 +141,7 @@ impl<'g> Attempt<'g> {
         if !claim.limits.is_empty() {
             claim.tokens = self.reckoned(&cap);
         }
+        claim.hold.progress.cost = self.input_cost().min(cap.ceiling);
         match gateway.ledger.hold(claim) {
             Ok(held) => Ok((held, cap)),
             Err(Refused::NoRoom(NoRoom::Held { budget, .. })) => Err(TryHold::Wait(budget.id)),
@@ -162,6 +163,15 @@ impl<'g> Attempt<'g> {
         Tokens { input: self.gateway.estimates.tokens(provider, model, text), output }
     }
 
+    /// What the call comes to if nothing more is ever heard of it: its input, as far as it can be guessed.
+    fn input_cost(&self) -> Money {
+        let (provider, model) = (&self.deployment.provider.name, &self.deployment.model);
+        let text = Text { bytes: self.request.input.text_bytes, cjk_chars: 0 };
+        let usage = Usage { uncached_in: self.gateway.estimates.tokens(provider, model, text), ..Usage::default() };
+        let bill = self.deployment.price.cost(&usage, self.request.service_tier.as_deref());
+        bill.map_or(Money::ZERO, |bill| bill.total)
+    }
+
     fn skeleton(&self, at_ms: u64) -> Hold {
         let key = &self.caller.key;
         Hold {
@@ -179,6 +189,7 @@ impl<'g> Attempt<'g> {
             }),
             ceiling: Money::ZERO,
             charges: Vec::new(),
+            progress: Progress::default(),
         }
     }
 

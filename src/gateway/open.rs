@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::dialect::Delivered;
-use crate::domain::event::{Flags, Status};
+use crate::domain::event::{Flags, Progress, Status};
 use crate::domain::money::Money;
 use crate::domain::usage::{Report, Usage};
 use crate::gateway::Gateway;
@@ -59,6 +59,20 @@ impl Open {
             }
             Err(error) => tracing::error!("a hold cannot be given back and stays until the next start: {error}"),
         }
+    }
+
+    /// Notes how far the call has come, and what it would be booked at if the client went away now: a restart knows no more.
+    pub(super) fn log_progress(&self) {
+        let progress = Progress {
+            after_ms: self.admitted.elapsed().as_millis() as u64,
+            output_bytes: self.delivered.text_bytes,
+            usage: match &self.report {
+                Report::Reported(usage) => Some(usage.clone()),
+                _ => None,
+            },
+            cost: self.ending(Status::ClientGone).cost,
+        };
+        self.gateway.ledger.progress(self.held.id, progress);
     }
 
     fn ending(&self, status: Status) -> Ending {

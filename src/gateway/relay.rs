@@ -369,12 +369,8 @@ impl Stream {
             return;
         }
         self.progressed = Instant::now();
-        let gateway = &self.open.gateway;
-        let usage = match self.tee.report() {
-            crate::domain::usage::Report::Reported(usage) => Some(usage),
-            _ => None,
-        };
-        gateway.ledger.progress(self.open.held.id, gateway.clock.now_ms(), self.tee.delivered().text_bytes, usage);
+        self.note_read();
+        self.open.log_progress();
     }
 
     fn settle(&mut self, status: Status) -> Result<Receipt, Problem> {

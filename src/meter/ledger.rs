@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::budget::Budget;
-use crate::domain::event::{CostLine, Event, Flags, Hold, HoldId, Settlement, Status};
+use crate::domain::event::{Charge, CostLine, Event, Flags, Hold, HoldId, Progress, Settlement, Status};
 use crate::domain::id::{BudgetId, LimitId};
 use crate::domain::limit::{Allowance, RateLimit};
 use crate::domain::money::Money;
@@ -155,7 +155,11 @@ impl Ledger {
     pub fn settle(&self, id: HoldId, ending: Ending) -> Result<Receipt, NotLogged> {
         let mut state = self.lock();
         state.rates.end(id, ending.tokens(), ending.ended_ms);
-        let Some(hold) = state.hold(id).cloned() else { return Ok(Receipt::default()) };
+        let Some(mut hold) = state.hold(id).cloned() else { return Ok(Receipt::default()) };
+        if ending.status != Status::Orphaned {
+            // the ending says it all; of an orphan nothing else is known
+            hold.progress = Progress::default();
+        }
         let charged: Vec<BudgetId> = hold.charges.iter().map(|charge| charge.budget).collect();
         let over = ending.cost > hold.ceiling;
         let flags = if over { ending.flags.with(Flags::OVER_CEILING) } else { ending.flags };
@@ -197,11 +201,19 @@ impl Ledger {
     }
 
     /// Notes how far a stream has come. A lost note costs nothing but a worse estimate after a crash.
-    pub fn progress(&self, id: HoldId, at_ms: u64, output_bytes: u64, usage: Option<Usage>) {
-        let state = self.lock();
+    pub fn progress(&self, id: HoldId, progress: Progress) {
+        let mut state = self.lock();
         if state.hold(id).is_some() {
-            let _ = self.journal.append(Arc::new(Event::Progress { id, at_ms, output_bytes, usage }));
+            let event = Arc::new(Event::Progress { id, progress });
+            if self.journal.append(event.clone()).is_ok() {
+                state.apply(&event);
+            }
         }
+    }
+
+    /// Takes a compensating entry into the balances, after it is committed. Never logged: the books have it already.
+    pub fn correct(&self, charges: &[Charge], amount: Money) {
+        self.lock().correct(charges, amount);
     }
 
     /// What is left in the tightest `block` budget that counts this claim; `None` where none does.

@@ -324,7 +324,7 @@ mod tests {
             streamed: false,
         };
         let id = HoldId { request: RequestId(number), attempt: 1 };
-        Hold { id, at_ms: 0, subject: Arc::new(subject), ceiling: Money::ZERO, charges: Vec::new() }
+        Hold { id, at_ms: 0, subject: Arc::new(subject), ceiling: Money::ZERO, charges: Vec::new(), progress: Default::default() }
     }
 
     /// Limits, a clock, and calls that are numbered as they come.

@@ -207,9 +207,23 @@ impl State {
                 self.holds.insert(hold.id, hold.clone());
                 Vec::new()
             }
-            Event::Progress { .. } => Vec::new(),
+            Event::Progress { id, progress } => {
+                if let Some(hold) = self.holds.get_mut(id) {
+                    hold.progress = progress.clone();
+                }
+                Vec::new()
+            }
             Event::Release { id, .. } => self.resolve(*id, Money::ZERO),
             Event::Settle(settlement) => self.resolve(settlement.hold.id, settlement.cost),
+        }
+    }
+
+    /// Adds a compensating entry to what is settled. A window that is not watched any more stands in the books only.
+    pub(super) fn correct(&mut self, charges: &[Charge], amount: Money) {
+        for charge in charges {
+            if let Some(balance) = self.balances.get_mut(charge) {
+                balance.settled = balance.settled.plus(amount);
+            }
         }
     }
 
@@ -242,7 +256,7 @@ pub struct Tightest {
 mod tests {
     use super::*;
     use crate::domain::budget::{Owner, Period};
-    use crate::domain::event::{Flags, Settlement, Status, Subject};
+    use crate::domain::event::{Flags, Progress, Settlement, Status, Subject};
     use crate::domain::id::{KeyId, OrganizationId, RequestId, TeamId};
     use crate::domain::pattern::Pattern;
     use crate::domain::usage::Usage;
@@ -274,6 +288,7 @@ mod tests {
             }),
             ceiling: Money::from_pico(ceiling),
             charges: Vec::new(),
+            progress: Progress::default(),
         }
     }
 
@@ -324,6 +339,18 @@ mod tests {
         assert!(settle(&mut state, 1, 30).is_empty());
         let standing = state.standing(BudgetId(1), 1).expect("known");
         assert_eq!((standing.settled.pico(), standing.held.pico()), (30, 0));
+    }
+
+    #[test]
+    fn a_correction_makes_room_in_the_window_that_was_charged() {
+        let mut state = State::new(Zone::utc());
+        state.set_budget(budget(1, 100, Period::Total, Action::Block, None), 0);
+        take(&mut state, &[1], 1, 100).expect("fits");
+        settle(&mut state, 1, 100);
+        let charged = [Charge { budget: BudgetId(1), window_start_ms: 0 }, Charge { budget: BudgetId(2), window_start_ms: 0 }];
+        state.correct(&charged, Money::from_pico(-70));
+        assert_eq!(state.standing(BudgetId(1), 1).expect("known").remaining(), Money::from_pico(70));
+        assert!(!state.balances.contains_key(&charged[1]), "no window is made up");
     }
 
     #[test]

@@ -12,8 +12,8 @@ use crate::control::organizations::{NewOrganization, OrganizationChange};
 use crate::control::teams::{NewTeam, TeamChange};
 use crate::domain::id::{AdminKeyId, KeyId, OrganizationId, TeamId};
 use crate::domain::problem::{Problem, Word};
-use crate::server::report;
 use crate::server::shape::{AdminKeyJson, KeyJson, List, OrganizationJson, TeamJson, VerdictJson};
+use crate::server::{ledger, report, request};
 
 /// The largest body of a control-plane call: 64 patterns and 16 budgets fit many times.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -30,7 +30,7 @@ impl AdminReply {
         AdminReply::of(200, body)
     }
 
-    fn created(body: &impl Serialize) -> Result<AdminReply, Problem> {
+    pub(super) fn created(body: &impl Serialize) -> Result<AdminReply, Problem> {
         AdminReply::of(201, body)
     }
 
@@ -42,7 +42,7 @@ impl AdminReply {
 }
 
 /// Every path of the control plane, with the methods it takes.
-pub const ROUTES: [(&str, &[&str]); 9] = [
+pub const ROUTES: [(&str, &[&str]); 13] = [
     ("/v1/organizations", &["GET", "POST"]),
     ("/v1/organizations/{id}", &["PATCH"]),
     ("/v1/teams", &["GET", "POST"]),
@@ -52,6 +52,10 @@ pub const ROUTES: [(&str, &[&str]); 9] = [
     ("/v1/keys/{id}", &["GET", "PATCH"]),
     ("/v1/usage", &["GET"]),
     ("/v1/requests", &["GET"]),
+    ("/v1/requests/{id}", &["GET"]),
+    ("/v1/ledger/orphans", &["GET"]),
+    ("/v1/ledger/corrections", &["POST"]),
+    ("/v1/ledger/verify", &["GET"]),
 ];
 
 /// Answers one call of an actor whose key or socket was checked already.
@@ -82,7 +86,11 @@ pub async fn handle(
         ("GET", "/v1/keys/{id}") => show_key(control, actor, id).await,
         ("PATCH", "/v1/keys/{id}") => change_key(control, actor, id, body).await,
         ("GET", "/v1/usage") => report::usage(control, actor, query).await,
-        ("GET", "/v1/requests") => report::requests(control, actor, query).await,
+        ("GET", "/v1/requests") => request::requests(control, actor, query).await,
+        ("GET", "/v1/requests/{id}") => request::request(control, actor, id).await,
+        ("GET", "/v1/ledger/orphans") => ledger::orphans(control, actor, query).await,
+        ("POST", "/v1/ledger/corrections") => ledger::correct(control, actor, body).await,
+        ("GET", "/v1/ledger/verify") => ledger::verify(control, actor).await,
         _ => Err(method_not_allowed(method, route)),
     }
 }

@@ -55,6 +55,12 @@ pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
         let _ = writeln!(text, "# TYPE {name} {kind}\n{name} {value}");
     }
     let _ = writeln!(text, "# TYPE gatekeeper_held_usd gauge\ngatekeeper_held_usd {}", worker.ledger.held_total());
+    let _ =
+        writeln!(text, "# TYPE gatekeeper_followers_waiting gauge\ngatekeeper_followers_waiting {}", worker.control.followers());
+    // while the books reopen the rest of the figures still counts
+    if let Ok(orphans) = worker.control.orphans_uncorrected().await {
+        let _ = writeln!(text, "# TYPE gatekeeper_orphans_uncorrected gauge\ngatekeeper_orphans_uncorrected {orphans}");
+    }
     worker.gateway.figures().write(&mut text);
     HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(text)
 }

@@ -6,8 +6,10 @@ mod app;
 mod call;
 mod health;
 mod inference;
+mod ledger;
 mod reply;
 mod report;
+mod request;
 mod shape;
 pub mod simulator;
 
@@ -223,6 +225,13 @@ impl House {
         })?;
         for remark in &recovered.remarks {
             tracing::warn!("{remark}");
+        }
+        let uncorrected = store.orphans_uncorrected()? + recovered.holds.len() as u64;
+        if uncorrected > 0 {
+            tracing::warn!(
+                "{uncorrected} requests are booked at their ceiling because the process ended while they were in flight; \
+                 `gatekeeper ledger orphans` lists them, with --settle-estimated it corrects them"
+            );
         }
         if !recovered.holds.is_empty() {
             tracing::warn!(

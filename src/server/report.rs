@@ -1,22 +1,18 @@
-//! Reports over HTTP: usage and requests as JSON. Money is a decimal string with all its digits, instants are RFC 3339 UTC;
+//! The usage report over HTTP. Money is a decimal string with all its digits, instants are RFC 3339 UTC;
 //! days and months are dates of the instance's zone.
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::auth::directory::Directory;
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
 use crate::control::Control;
-use crate::control::reports::{Member, REQUESTS_DEFAULT, REQUESTS_MAX, Stretch, UsageQuery, UsageReport, UsageRow};
-use crate::domain::event::{CostLine, Settlement};
-use crate::domain::id::RequestId;
-use crate::domain::money::Money;
+use crate::control::reports::{Member, Stretch, UsageQuery, UsageReport, UsageRow};
 use crate::domain::problem::Problem;
-use crate::domain::usage::Usage;
 use crate::domain::zone::Zone;
 use crate::server::admin::{AdminReply, parameters};
-use crate::server::shape::{List, instant};
+use crate::server::shape::instant;
 use crate::store::RollupSums;
 
 /// `GET /v1/usage?start=&end=&group_by=`
@@ -27,28 +23,6 @@ pub async fn usage(control: &Control, actor: &Actor, query: &str) -> Result<Admi
     AdminReply::ok(&usage_json(&query, &report, control.zone(), &control.directory()))
 }
 
-/// `GET /v1/requests?limit=&before=`
-pub async fn requests(control: &Control, actor: &Actor, query: &str) -> Result<AdminReply, Problem> {
-    let grant = Grant::for_actor(actor, may::ReadUsage)?;
-    let (mut before, mut limit) = (None, REQUESTS_DEFAULT);
-    for (name, value) in parameters(query)? {
-        match name.as_str() {
-            "before" => {
-                let id = RequestId::parse(&value)
-                    .ok_or_else(|| Problem::invalid("`before` must be the id of a request").at("before"))?;
-                before = Some(id);
-            }
-            "limit" => {
-                let fits = value.parse().ok().filter(|limit| (1..=REQUESTS_MAX).contains(limit));
-                limit = fits.ok_or_else(|| Problem::invalid(format!("`limit` must be 1 to {REQUESTS_MAX}")).at("limit"))?;
-            }
-            _ => return Err(Problem::invalid("the list of requests takes `limit` and `before`")),
-        }
-    }
-    let page = control.requests(&grant, before, limit).await?;
-    AdminReply::ok(&List { data: page.records.iter().map(RequestJson::of).collect(), next: page.next.map(|id| id.to_string()) })
-}
-
 #[derive(Serialize)]
 struct UsageJson {
     object: &'static str,
@@ -56,6 +30,8 @@ struct UsageJson {
     end: String,
     /// everything logged until then is counted; null: the newest requests may be missing
     as_of: Option<String>,
+    /// requests of all times booked at their ceiling after a crash, and not corrected
+    orphans_uncorrected: u64,
     total: Map<String, Value>,
     data: Vec<Map<String, Value>>,
     next: Option<String>,
@@ -80,6 +56,7 @@ fn usage_json(query: &UsageQuery, report: &UsageReport, zone: &Zone, directory: 
         start: instant(query.start_ms),
         end: instant(query.end_ms),
         as_of: report.as_of_ms.map(instant),
+        orphans_uncorrected: report.orphans_uncorrected,
         total,
         data: report.rows.iter().map(row).collect(),
         next: None,
@@ -121,102 +98,29 @@ fn insert_sums(members: &mut Map<String, Value>, sums: &RollupSums) {
     members.insert("cost_usd".to_owned(), sums.cost.to_string().into());
 }
 
-/// One attempt's record.
-#[derive(Serialize)]
-struct RequestJson<'a> {
-    id: String,
-    object: &'static str,
-    attempt: u8,
-    at: String,
-    organization: String,
-    team: String,
-    key: String,
-    model_asked: &'a str,
-    model: &'a str,
-    provider: &'a str,
-    dialect: &'a str,
-    stream: bool,
-    status: &'static str,
-    flags: Vec<&'static str>,
-    usage: Value,
-    cost_usd: String,
-    cost_lines: Vec<Value>,
-    ceiling_usd: String,
-    output_cap: Option<u64>,
-    /// null: no answer came
-    upstream_status: Option<u16>,
-    first_content_ms: Option<u64>,
-    total_ms: u64,
-}
-
-impl RequestJson<'_> {
-    fn of(record: &Settlement) -> RequestJson<'_> {
-        let (hold, subject) = (&record.hold, &record.hold.subject);
-        RequestJson {
-            id: hold.id.request.to_string(),
-            object: "request",
-            attempt: hold.id.attempt,
-            at: instant(hold.at_ms),
-            organization: subject.organization.to_string(),
-            team: subject.team.to_string(),
-            key: subject.key.to_string(),
-            model_asked: &subject.model_asked,
-            model: &subject.model,
-            provider: &subject.provider,
-            dialect: &subject.dialect,
-            stream: subject.streamed,
-            status: record.status.word(),
-            flags: record.flags.words().collect(),
-            usage: usage_of(&record.usage),
-            cost_usd: record.cost.to_string(),
-            cost_lines: record.lines.iter().map(cost_line).collect(),
-            ceiling_usd: hold.ceiling.to_string(),
-            output_cap: record.output_cap,
-            upstream_status: Some(record.upstream_status).filter(|status| *status != 0),
-            first_content_ms: record.first_content_ms,
-            total_ms: record.ended_ms.saturating_sub(hold.at_ms),
-        }
-    }
-}
-
-fn usage_of(usage: &Usage) -> Value {
-    let writes = [usage.cache_write_5m, usage.cache_write_1h, usage.cache_write_other];
-    json!({
-        "input_tokens": usage.in_total(),
-        "cached_tokens": usage.cache_read,
-        "cache_write_tokens": writes.into_iter().fold(0, u64::saturating_add),
-        "output_tokens": usage.out_total,
-        "reasoning_tokens": usage.reasoning,
-    })
-}
-
-fn cost_line(line: &CostLine) -> Value {
-    json!({
-        "class": line.class,
-        "count": line.count,
-        "rate_usd": Money::from_pico(i128::from(line.rate_pico)).to_string(),
-        "amount_usd": line.amount().to_string(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::auth::role::may;
     use crate::control::harness::{House, NOW_MS, grant};
     use crate::control::keys::NewVirtualKey;
     use crate::control::limits::Limits;
     use crate::control::teams::NewTeam;
     use crate::control::terms::{Budgets, Models, Name};
-    use crate::domain::event::{Flags, Hold, HoldId, Status, Subject};
+    use crate::domain::event::{CostLine, Flags, Hold, HoldId, Progress, Status, Subject};
+    use crate::domain::id::RequestId;
+    use crate::domain::money::Money;
+    use crate::domain::usage::Usage;
     use crate::meter::{Claim, Ending, Tokens};
+    use crate::server::request;
 
     async fn ask(house: &House, path: &str) -> Value {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let actor = Actor::Local { uid: 0 };
         let reply = match path {
             "usage" => usage(&house.control, &actor, query).await,
-            _ => requests(&house.control, &actor, query).await,
+            _ => request::requests(&house.control, &actor, query).await,
         };
         serde_json::from_str(&reply.expect("a report").json).expect("JSON")
     }
@@ -250,7 +154,8 @@ mod tests {
     fn book(house: &House, subject: &Subject, at_ms: u64, unique: u128) {
         let id = HoldId { request: RequestId::new(at_ms, unique), attempt: 1 };
         let ceiling = Money::from_usd(1);
-        let hold = Hold { id, at_ms, subject: subject.clone().into(), ceiling, charges: Vec::new() };
+        let hold =
+            Hold { id, at_ms, subject: subject.clone().into(), ceiling, charges: Vec::new(), progress: Progress::default() };
         house.ledger.hold(Claim { hold, budgets: &[], limits: &[], tokens: Tokens::default() }).expect("no budget refuses");
         let lines = ["input", "output"].map(|class| CostLine {
             class,

@@ -7,13 +7,15 @@ use std::sync::Arc;
 
 use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 
-use crate::domain::event::{Charge, Event, Hold, HoldId, Settlement};
+use crate::domain::event::{Charge, Correction, Event, Flags, Hold, HoldId, Progress, Settlement, Status};
 use crate::domain::id::BudgetId;
 use crate::domain::money::Money;
 use crate::domain::zone::{Window, Zone};
 use crate::store::codec::{Stored, status_number};
 use crate::store::log::Replay;
-use crate::store::table::{self, BALANCES, DAYS, HOURS, META, OPEN_HOLDS, RECORDS, RollupTable};
+use crate::store::table::{
+    self, BALANCES, CORRECTIONS, DAYS, HOURS, META, OPEN_HOLDS, ORPHANS, RECORDS, RECORDS_NOT_OK, RECORDS_OF_KEY, RollupTable,
+};
 use crate::store::{Recovered, RollupKey, RollupSums, StoreError};
 
 /// What a batch comes to, row by row.
@@ -24,6 +26,8 @@ struct Fold<'a> {
     hours: BTreeMap<RollupKey, RollupSums>,
     days: BTreeMap<RollupKey, RollupSums>,
     opened: BTreeMap<HoldId, &'a Hold>,
+    /// the last that was noted of holds that are open at the end of the batch
+    progressed: BTreeMap<HoldId, &'a Progress>,
     /// ended here, begun in an earlier batch
     closed: BTreeSet<HoldId>,
 }
@@ -52,7 +56,9 @@ fn fold<'a>(batch: &'a [(u64, Arc<Event>)], zone: &Zone) -> Fold<'a> {
             Event::Hold(hold) => {
                 fold.opened.insert(hold.id, hold);
             }
-            Event::Progress { .. } => {}
+            Event::Progress { id, progress } => {
+                fold.progressed.insert(*id, progress);
+            }
             Event::Release { id, .. } => fold.close(*id),
             Event::Settle(settlement) => {
                 let at_ms = settlement.hold.at_ms;
@@ -71,6 +77,7 @@ fn fold<'a>(batch: &'a [(u64, Arc<Event>)], zone: &Zone) -> Fold<'a> {
 
 impl<'a> Fold<'a> {
     fn close(&mut self, id: HoldId) {
+        self.progressed.remove(&id);
         if self.opened.remove(&id).is_none() {
             self.closed.insert(id);
         }
@@ -78,18 +85,48 @@ impl<'a> Fold<'a> {
 
     fn settle(&mut self, settlement: &'a Settlement, hour: Window, day: Window) {
         self.close(settlement.hold.id);
+        self.add(settlement, &sums(settlement), hour, day);
+        self.settlements.push(settlement);
+    }
+
+    /// Adds to every balance and roll-up that a record counts in.
+    fn add(&mut self, settlement: &Settlement, sums: &RollupSums, hour: Window, day: Window) {
         for charge in &settlement.hold.charges {
             let balance = self.balances.entry(*charge).or_default();
-            *balance = balance.plus(settlement.cost);
+            *balance = balance.plus(sums.cost);
         }
-        let sums = sums(settlement);
-        self.hours.entry(rollup_key(settlement, hour.start_ms)).or_default().add(&sums);
-        self.days.entry(rollup_key(settlement, day.start_ms)).or_default().add(&sums);
-        self.settlements.push(settlement);
+        self.hours.entry(rollup_key(settlement, hour.start_ms)).or_default().add(sums);
+        self.days.entry(rollup_key(settlement, day.start_ms)).or_default().add(sums);
     }
 }
 
-fn rollup_key(settlement: &Settlement, start_ms: u64) -> RollupKey {
+/// Writes compensating entries, and adds them to the balances and roll-ups of their records; the records stay as they are.
+pub(super) fn correct(
+    transaction: &WriteTransaction,
+    corrected: &[(Settlement, Correction)],
+    zone: &Zone,
+) -> Result<(), StoreError> {
+    let mut fold = Fold::default();
+    {
+        let mut corrections = transaction.open_table(CORRECTIONS)?;
+        let mut orphans = transaction.open_table(ORPHANS)?;
+        for (record, correction) in corrected {
+            let (id, at_ms) = (record.hold.id, record.hold.at_ms);
+            let (request, attempt) = (id.request.0, id.attempt);
+            let last = corrections.range((request, attempt, 0)..=(request, attempt, u32::MAX))?.next_back().transpose()?;
+            let number = last.map_or(0, |(key, _)| key.value().2) + 1;
+            corrections.insert((request, attempt, number), correction.encode()?.as_slice())?;
+            orphans.remove((request, attempt))?;
+            let sums = RollupSums { cost: correction.amount, ..RollupSums::default() };
+            fold.add(record, &sums, zone.hour(at_ms), zone.day(at_ms));
+        }
+    }
+    write_balances(transaction, &fold)?;
+    write_rollups(transaction, HOURS, &fold.hours)?;
+    write_rollups(transaction, DAYS, &fold.days)
+}
+
+pub(super) fn rollup_key(settlement: &Settlement, start_ms: u64) -> RollupKey {
     let subject = &settlement.hold.subject;
     RollupKey {
         start_ms,
@@ -101,7 +138,7 @@ fn rollup_key(settlement: &Settlement, start_ms: u64) -> RollupKey {
     }
 }
 
-fn sums(settlement: &Settlement) -> RollupSums {
+pub(super) fn sums(settlement: &Settlement) -> RollupSums {
     RollupSums {
         requests: 1,
         tokens_in: settlement.usage.in_total(),
@@ -113,9 +150,18 @@ fn sums(settlement: &Settlement) -> RollupSums {
 
 fn write_records(transaction: &WriteTransaction, fold: &Fold<'_>) -> Result<(), StoreError> {
     let mut records = transaction.open_table(RECORDS)?;
+    let mut of_key = transaction.open_table(RECORDS_OF_KEY)?;
+    let mut not_ok = transaction.open_table(RECORDS_NOT_OK)?;
     for settlement in &fold.settlements {
-        let id = settlement.hold.id;
-        records.insert((id.request.0, id.attempt), settlement.encode()?.as_slice())?;
+        let (request, attempt) = (settlement.hold.id.request.0, settlement.hold.id.attempt);
+        records.insert((request, attempt), settlement.encode()?.as_slice())?;
+        of_key.insert((settlement.hold.subject.key.0, request, attempt), ())?;
+        if settlement.status != Status::Ok {
+            not_ok.insert((status_number(settlement.status), request, attempt), ())?;
+        }
+        if settlement.flags.has(Flags::ORPHANED) {
+            transaction.open_table(ORPHANS)?.insert((request, attempt), ())?;
+        }
     }
     Ok(())
 }
@@ -126,7 +172,18 @@ fn write_holds(transaction: &WriteTransaction, fold: &Fold<'_>) -> Result<(), St
         open.remove((id.request.0, id.attempt))?;
     }
     for (id, hold) in &fold.opened {
-        open.insert((id.request.0, id.attempt), hold.encode()?.as_slice())?;
+        let encoded = match fold.progressed.get(id) {
+            Some(progress) => Hold { progress: (*progress).clone(), ..(*hold).clone() }.encode()?,
+            None => hold.encode()?,
+        };
+        open.insert((id.request.0, id.attempt), encoded.as_slice())?;
+    }
+    for (id, progress) in fold.progressed.iter().filter(|(id, _)| !fold.opened.contains_key(id)) {
+        let key = (id.request.0, id.attempt);
+        let known = open.get(key)?.map(|row| Hold::decode(row.value())).transpose()?;
+        if let Some(hold) = known {
+            open.insert(key, Hold { progress: (*progress).clone(), ..hold }.encode()?.as_slice())?;
+        }
     }
     Ok(())
 }
@@ -193,7 +250,11 @@ pub(super) fn recover(database: &Database, replay: &Replay) -> Result<Recovered,
                     *balance = balance.plus(settlement.cost);
                 }
             }
-            Event::Progress { .. } => {}
+            Event::Progress { id, progress } => {
+                if let Some(hold) = holds.get_mut(id) {
+                    hold.progress = progress.clone();
+                }
+            }
         }
     }
     holds.retain(|id, _| !ended.contains(id));

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::budget::{Action, Budget, Owner, Period};
-use crate::domain::event::{Charge, CostLine, Event, Flags, Hold, HoldId, Settlement, Status, Subject};
+use crate::domain::event::{Charge, Correction, CostLine, Event, Flags, Hold, HoldId, Progress, Settlement, Status, Subject};
 use crate::domain::id::{AdminKeyId, BudgetId, KeyId, LimitId, OrganizationId, RequestId, TeamId};
 use crate::domain::limit::RateLimit;
 use crate::domain::money::Money;
@@ -81,6 +81,15 @@ pub(super) struct HoldRow<'a> {
     subject: SubjectRow<'a>,
     ceiling: i128,
     charges: Vec<(u64, u64)>,
+    progress: ProgressRow<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct ProgressRow<'a> {
+    after_ms: u64,
+    output_bytes: u64,
+    usage: Option<UsageRow<'a>>,
+    cost: i128,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -116,7 +125,7 @@ pub(super) struct SettlementRow<'a> {
 #[derive(Serialize, Deserialize)]
 pub(super) enum EventRow<'a> {
     Hold(HoldRow<'a>),
-    Progress { request: u128, attempt: u8, at_ms: u64, output_bytes: u64, usage: Option<UsageRow<'a>> },
+    Progress { request: u128, attempt: u8, progress: ProgressRow<'a> },
     Settle(SettlementRow<'a>),
     Release { request: u128, attempt: u8, at_ms: u64 },
 }
@@ -142,6 +151,16 @@ fn hold_row(hold: &Hold) -> HoldRow<'_> {
         subject: subject_row(&hold.subject),
         ceiling: hold.ceiling.pico(),
         charges: hold.charges.iter().map(|charge| (charge.budget.0, charge.window_start_ms)).collect(),
+        progress: progress_row(&hold.progress),
+    }
+}
+
+fn progress_row(progress: &Progress) -> ProgressRow<'_> {
+    ProgressRow {
+        after_ms: progress.after_ms,
+        output_bytes: progress.output_bytes,
+        usage: progress.usage.as_ref().map(usage_row),
+        cost: progress.cost.pico(),
     }
 }
 
@@ -201,6 +220,16 @@ fn hold_of(row: HoldRow<'_>) -> Hold {
             .into_iter()
             .map(|(budget, window_start_ms)| Charge { budget: BudgetId(budget), window_start_ms })
             .collect(),
+        progress: progress_of(row.progress),
+    }
+}
+
+fn progress_of(row: ProgressRow<'_>) -> Progress {
+    Progress {
+        after_ms: row.after_ms,
+        output_bytes: row.output_bytes,
+        usage: row.usage.map(usage_of),
+        cost: Money::from_pico(row.cost),
     }
 }
 
@@ -254,13 +283,9 @@ impl Stored for Event {
     fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
         let row = match self {
             Event::Hold(hold) => EventRow::Hold(hold_row(hold)),
-            Event::Progress { id, at_ms, output_bytes, usage } => EventRow::Progress {
-                request: id.request.0,
-                attempt: id.attempt,
-                at_ms: *at_ms,
-                output_bytes: *output_bytes,
-                usage: usage.as_ref().map(usage_row),
-            },
+            Event::Progress { id, progress } => {
+                EventRow::Progress { request: id.request.0, attempt: id.attempt, progress: progress_row(progress) }
+            }
             Event::Settle(settlement) => EventRow::Settle(settlement_row(settlement)?),
             Event::Release { id, at_ms } => EventRow::Release { request: id.request.0, attempt: id.attempt, at_ms: *at_ms },
         };
@@ -271,8 +296,8 @@ impl Stored for Event {
         let hold_id = |request, attempt| HoldId { request: RequestId(request), attempt };
         Ok(match row {
             EventRow::Hold(hold) => Event::Hold(hold_of(hold)),
-            EventRow::Progress { request, attempt, at_ms, output_bytes, usage } => {
-                Event::Progress { id: hold_id(request, attempt), at_ms, output_bytes, usage: usage.map(usage_of) }
+            EventRow::Progress { request, attempt, progress } => {
+                Event::Progress { id: hold_id(request, attempt), progress: progress_of(progress) }
             }
             EventRow::Settle(settlement) => Event::Settle(settlement_of(settlement)?),
             EventRow::Release { request, attempt, at_ms } => Event::Release { id: hold_id(request, attempt), at_ms },
@@ -303,6 +328,27 @@ impl Stored for Settlement {
 
     fn from_row(row: SettlementRow<'static>) -> Result<Settlement, String> {
         settlement_of(row)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct CorrectionRow {
+    at_ms: u64,
+    amount: i128,
+    reason: String,
+    actor: String,
+}
+
+impl Stored for Correction {
+    const KIND: &'static str = "correction";
+    type Row = CorrectionRow;
+
+    fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
+        write_row(&(self.at_ms, self.amount.pico(), &self.reason, &self.actor), into)
+    }
+
+    fn from_row(row: CorrectionRow) -> Result<Correction, String> {
+        Ok(Correction { at_ms: row.at_ms, amount: Money::from_pico(row.amount), reason: row.reason, actor: row.actor })
     }
 }
 
@@ -579,7 +625,12 @@ pub(super) mod tests {
             }),
             ceiling: Money::from_usd(1),
             charges: vec![Charge { budget: BudgetId(9), window_start_ms: 0 }],
+            progress: Progress { cost: Money::from_pico(40), ..Progress::default() },
         }
+    }
+
+    pub(in crate::store) fn sample_progress() -> Progress {
+        Progress { after_ms: 2_000, output_bytes: 5, usage: Some(Usage::default()), cost: Money::from_pico(60) }
     }
 
     pub(in crate::store) fn sample_settlement(at_ms: u64) -> Settlement {
@@ -603,7 +654,7 @@ pub(super) mod tests {
             Event::Hold(sample_hold(1)),
             Event::Settle(sample_settlement(2)),
             Event::Release { id: sample_hold(3).id, at_ms: 4 },
-            Event::Progress { id: sample_hold(3).id, at_ms: 4, output_bytes: 5, usage: Some(Usage::default()) },
+            Event::Progress { id: sample_hold(3).id, progress: sample_progress() },
         ] {
             assert_eq!(Event::decode(&event.encode().expect("encodes")).expect("decodes"), event);
         }

@@ -149,6 +149,11 @@ impl Journal {
         reached(&self.applied, written).await;
     }
 
+    /// Changes whenever something was booked.
+    pub fn bookings(&self) -> watch::Receiver<u64> {
+        self.applied.subscribe()
+    }
+
     pub fn figures(&self) -> JournalFigures {
         let inner = self.lock();
         JournalFigures {

@@ -7,10 +7,12 @@ pub mod disk;
 mod journal;
 mod log;
 mod reads;
+mod records;
 mod table;
 mod tenants;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod writer;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -24,7 +26,10 @@ use crate::domain::zone::Zone;
 use crate::store::disk::Disk;
 pub use crate::store::journal::{Journal, JournalFigures, NotLogged};
 use crate::store::log::LogError;
+pub use crate::store::records::{Record, RecordIndex, Scan, Scanned};
 pub use crate::store::tenants::{AuditEvent, Change, Tenants};
+use crate::store::verify::Booked;
+pub use crate::store::verify::{Difference, Part, Verification, Verified};
 
 /// What can go wrong in the store, in an operator's words.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -43,6 +48,8 @@ pub enum StoreError {
     Database(String),
     #[error("a stored record of kind {kind} cannot be read: {reason}")]
     Record { kind: &'static str, reason: String },
+    #[error("the books were not verified: {0}")]
+    NotVerified(String),
     #[error("the store is closed")]
     Closed,
 }
@@ -124,11 +131,15 @@ pub struct Store {
 }
 
 /// The database as it is open now: the writer replaces it after an I/O error, which redb never forgets by itself.
-struct Slot(RwLock<Option<Arc<redb::Database>>>);
+struct Slot {
+    open: RwLock<Option<Arc<redb::Database>>>,
+    /// what is booked while a verification runs
+    booked: Booked,
+}
 
 impl Slot {
     fn open(&self) -> Result<Arc<redb::Database>, StoreError> {
-        self.0
+        self.open
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
@@ -136,7 +147,7 @@ impl Slot {
     }
 
     fn put(&self, database: Option<Arc<redb::Database>>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = database;
+        *self.open.write().unwrap_or_else(PoisonError::into_inner) = database;
     }
 }
 
@@ -148,7 +159,7 @@ impl Store {
         let (log, replay) = log::Log::open(&options, &identity)?;
         let database = table::open_database(&options)?;
         let recovered = books::recover(&database, &replay)?;
-        let database = Arc::new(Slot(RwLock::new(Some(Arc::new(database)))));
+        let database = Arc::new(Slot { open: RwLock::new(Some(Arc::new(database))), booked: Booked::default() });
         let journal = Arc::new(Journal::new(log, replay.events, identity.applied, recovered.holds.len(), &options));
         let writer = writer::start(database.clone(), journal.clone(), options);
         Ok((Store { database, journal, writer: Arc::new(Mutex::new(Some(writer))) }, recovered))

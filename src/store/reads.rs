@@ -1,14 +1,14 @@
-//! Reads for reports: usage records by time, roll-ups by range. A read transaction never outlives its call.
+//! Reads for reports: roll-ups by range, balances. A read transaction never outlives its call.
 
 use std::time::Duration;
 
 use redb::{ReadableDatabase, ReadableTable};
 
-use crate::domain::event::{Charge, Settlement};
-use crate::domain::id::{BudgetId, KeyId, RequestId};
+use crate::domain::event::Charge;
+use crate::domain::id::{BudgetId, KeyId};
 use crate::domain::money::Money;
 use crate::store::codec::{Stored, status_of};
-use crate::store::table::{BALANCES, DAYS, HOURS, RECORDS};
+use crate::store::table::{BALANCES, DAYS, HOURS};
 use crate::store::{Grain, RollupKey, RollupSums, Store, StoreError};
 
 impl Store {
@@ -41,14 +41,6 @@ impl Store {
             rows += 1;
         }
         Ok(rows)
-    }
-
-    /// Usage records, newest first, of requests admitted before the given one.
-    pub fn requests(&self, before: Option<RequestId>, limit: usize) -> Result<Vec<Settlement>, StoreError> {
-        let read = self.database.open()?.begin_read()?;
-        let table = read.open_table(RECORDS)?;
-        let end = before.map_or(u128::MAX, |before| before.0);
-        table.range(..(end, 0))?.rev().take(limit).map(|row| Settlement::decode(row?.1.value())).collect()
     }
 
     /// The settled amount of every budget window, as booked.

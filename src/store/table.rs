@@ -26,6 +26,14 @@ pub(super) const NAMES: TableDefinition<(&str, &str), ()> = TableDefinition::new
 pub(super) const AUDIT: TableDefinition<u64, &str> = TableDefinition::new("audit");
 /// (request, attempt) → usage record
 pub(super) const RECORDS: TableDefinition<(u128, u8), &[u8]> = TableDefinition::new("records");
+/// (key, request, attempt): the records of one key in order of time
+pub(super) const RECORDS_OF_KEY: TableDefinition<(u64, u128, u8), ()> = TableDefinition::new("records_of_key");
+/// (status, request, attempt): the records that did not end well, by status in order of time
+pub(super) const RECORDS_NOT_OK: TableDefinition<(u8, u128, u8), ()> = TableDefinition::new("records_not_ok");
+/// (request, attempt) of the orphaned records that nobody has corrected
+pub(super) const ORPHANS: TableDefinition<(u128, u8), ()> = TableDefinition::new("orphans");
+/// (request, attempt, number from 1) → compensating entry
+pub(super) const CORRECTIONS: TableDefinition<(u128, u8, u32), &[u8]> = TableDefinition::new("corrections");
 /// (request, attempt) → hold that was open at the last commit
 pub(super) const OPEN_HOLDS: TableDefinition<(u128, u8), &[u8]> = TableDefinition::new("open_holds");
 /// (budget, start of the window) → settled amount
@@ -124,6 +132,10 @@ fn create(database: &Database) -> Result<(), StoreError> {
         transaction.open_table(NAMES)?;
         transaction.open_table(AUDIT)?;
         transaction.open_table(RECORDS)?;
+        transaction.open_table(RECORDS_OF_KEY)?;
+        transaction.open_table(RECORDS_NOT_OK)?;
+        transaction.open_table(ORPHANS)?;
+        transaction.open_table(CORRECTIONS)?;
         transaction.open_table(OPEN_HOLDS)?;
         transaction.open_table(BALANCES)?;
         transaction.open_table(HOURS)?;

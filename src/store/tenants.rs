@@ -4,12 +4,16 @@
 use redb::{ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
 use crate::domain::budget::{Budget, Owner};
-use crate::domain::id::{AdminKeyId, BudgetId, KeyId, LimitId, OrganizationId, TeamId};
+use crate::domain::event::{Correction, HoldId, Settlement};
+use crate::domain::id::{AdminKeyId, BudgetId, KeyId, LimitId, OrganizationId, RequestId, TeamId};
 use crate::domain::limit::RateLimit;
 use crate::domain::tenant::{AdminKey, Organization, Team, VirtualKey};
+use crate::domain::zone::Zone;
 use crate::store::codec::Stored;
-use crate::store::table::{self, ADMIN_KEYS, AUDIT, BUDGETS, KEYS, META, NAMES, ORGANIZATIONS, RATE_LIMITS, TEAMS};
-use crate::store::{Store, StoreError};
+use crate::store::table::{
+    self, ADMIN_KEYS, AUDIT, BUDGETS, KEYS, META, NAMES, ORGANIZATIONS, ORPHANS, RATE_LIMITS, RECORDS, TEAMS,
+};
+use crate::store::{Record, Store, StoreError, books, records};
 
 type Rows = TableDefinition<'static, u64, &'static [u8]>;
 
@@ -183,6 +187,26 @@ impl Change<'_> {
     pub fn remove_limit(&mut self, id: LimitId) -> Result<(), StoreError> {
         self.transaction.open_table(RATE_LIMITS)?.remove(id.0)?;
         Ok(())
+    }
+
+    /// Every attempt of a request that was booked, with what has been corrected of it.
+    pub fn records(&mut self, request: RequestId) -> Result<Vec<Record>, StoreError> {
+        let rows = self.transaction.open_table(RECORDS)?;
+        let corrections = self.transaction.open_table(table::CORRECTIONS)?;
+        records::attempts(&rows, &corrections, request)
+    }
+
+    /// Orphans that nobody has corrected, oldest first, from the given one on.
+    pub fn orphans(&mut self, from: HoldId, limit: usize) -> Result<Vec<Record>, StoreError> {
+        let orphans = self.transaction.open_table(ORPHANS)?;
+        let rows = self.transaction.open_table(RECORDS)?;
+        let corrections = self.transaction.open_table(table::CORRECTIONS)?;
+        records::orphans(&orphans, &rows, &corrections, from, limit)
+    }
+
+    /// Writes compensating entries with all that they change: balances, hours and days, and no record.
+    pub fn correct(&mut self, corrected: &[(Settlement, Correction)], zone: &Zone) -> Result<(), StoreError> {
+        books::correct(self.transaction, corrected, zone)
     }
 
     /// Appends to the audit log; returns the event's number.

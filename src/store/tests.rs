@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::codec::tests::{sample_hold, sample_settlement};
 use super::disk::{Disk, DiskFile, FolderDisk};
 use super::*;
-use crate::domain::event::Event;
+use crate::domain::event::{Event, HoldId};
 use crate::domain::id::RequestId;
 
 fn options(folder: &Path, create: bool) -> Options {
@@ -39,6 +39,15 @@ fn call(store: &Store, at_ms: u64) {
     let journal = store.journal();
     journal.append(Arc::new(Event::Hold(sample_hold(at_ms)))).expect("logged");
     journal.append(Arc::new(Event::Settle(sample_settlement(at_ms)))).expect("logged");
+}
+
+/// Records, newest first, of requests admitted before an instant.
+fn listed(store: &Store, before_ms: Option<u64>, limit: usize) -> Vec<Record> {
+    let id = |request| HoldId { request, attempt: 0 };
+    let to = id(before_ms.map_or(RequestId(u128::MAX), RequestId::first_at));
+    let index = RecordIndex::Time;
+    let scan = Scan { index, from: id(RequestId(0)), to, newest_first: true, limit, rows_max: usize::MAX };
+    store.records(&scan, |_| true).expect("reads").records
 }
 
 fn wait_until_booked(store: &Store) {
@@ -74,8 +83,8 @@ fn what_was_logged_is_booked_once_and_found_again() {
     drop(store);
     let (store, recovered) = reopened(folder.path()).expect("opens again");
     assert!(recovered.holds.is_empty() && recovered.remarks.is_empty(), "{recovered:?}");
-    assert_eq!(store.requests(None, 100).expect("reads").len(), 10);
-    assert_eq!(store.requests(Some(RequestId::first_at(5_000)), 100).expect("reads").len(), 4);
+    assert_eq!(listed(&store, None, 100).len(), 10);
+    assert_eq!(listed(&store, Some(5_000), 100).len(), 4);
     let mut requests = 0;
     store.rollups(Grain::Day, 0, u64::MAX, |_, sums| requests += sums.requests).expect("reads");
     assert_eq!(requests, 10);
@@ -98,9 +107,74 @@ fn what_was_written_but_not_booked_survives_a_kill() {
     let (copy, recovered) = reopened(killed.path()).expect("opens");
     assert_eq!(recovered.holds.len(), 1, "the one that was in flight");
     wait_until_booked(&copy);
-    assert_eq!(copy.requests(None, 100).expect("reads").len(), 50);
+    assert_eq!(listed(&copy, None, 100).len(), 50);
     assert_eq!(copy.balances().expect("reads")[0].1, Money::from_pico(50 * 123));
     copy.close();
+}
+
+#[test]
+fn what_was_noted_of_an_open_hold_survives_booked_or_not() {
+    use super::codec::tests::sample_progress;
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = fresh(folder.path());
+    let note = |at_ms, after_ms| {
+        let progress = crate::domain::event::Progress { after_ms, ..sample_progress() };
+        store.journal().append(Arc::new(Event::Progress { id: sample_hold(at_ms).id, progress })).expect("logged");
+    };
+    for at_ms in [1_000, 2_000, 3_000] {
+        store.journal().append(Arc::new(Event::Hold(sample_hold(at_ms)))).expect("logged");
+    }
+    // in the same batch as its hold, or in a later one; of the third nothing is heard
+    note(1_000, 2_000);
+    wait_until_booked(&store);
+    note(2_000, 2_000);
+    note(2_000, 4_000);
+    wait_until_booked(&store);
+    note(1_000, 6_000);
+    let killed = killed(folder.path());
+    store.close();
+    let (copy, recovered) = reopened(killed.path()).expect("opens");
+    let heard: Vec<u64> = recovered.holds.iter().map(|hold| hold.progress.after_ms).collect();
+    assert_eq!(heard, [6_000, 4_000, 0]);
+    copy.close();
+    let in_the_books: Vec<u64> = {
+        let database = redb::Database::open(folder.path().join("gatekeeper.redb")).expect("opens");
+        let read = redb::ReadableDatabase::begin_read(&database).expect("begins");
+        let holds = read.open_table(table::OPEN_HOLDS).expect("the table");
+        let rows = redb::ReadableTable::iter(&holds).expect("reads");
+        rows.map(|row| codec::Stored::decode(row.expect("a row").1.value()).expect("a hold"))
+            .map(|hold: Hold| hold.progress.after_ms)
+            .collect()
+    };
+    assert_eq!(in_the_books, [6_000, 4_000, 0], "once all is booked");
+}
+
+#[test]
+fn a_walk_looks_at_no_more_rows_than_it_may_and_says_where_it_stopped() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = fresh(folder.path());
+    for at_ms in 1..=30 {
+        call(&store, at_ms * 1_000);
+    }
+    wait_until_booked(&store);
+    let id = |request| HoldId { request, attempt: 0 };
+    let scan = Scan {
+        index: RecordIndex::Key(KeyId(3)),
+        from: id(RequestId(0)),
+        to: id(RequestId(u128::MAX)),
+        newest_first: false,
+        limit: 2,
+        rows_max: 7,
+    };
+    let even = |record: &crate::domain::event::Settlement| record.hold.at_ms == 10_000;
+    let first = store.records(&scan, even).expect("reads");
+    assert_eq!((first.records.len(), first.rows, first.finished), (0, 7, false));
+    assert_eq!(first.last, Some(sample_hold(7_000).id));
+    let all = store.records(&scan, |_| true).expect("reads");
+    assert_eq!((all.records.len(), all.rows), (2, 2), "the limit ends it too");
+    let none = store.records(&Scan { index: RecordIndex::NotOk(Status::Broken), ..scan }, |_| true).expect("reads");
+    assert!(none.finished && none.rows == 0);
+    store.close();
 }
 
 #[test]
@@ -166,7 +240,7 @@ fn a_log_that_was_lost_is_begun_anew_where_the_books_end() {
     assert!(recovered.remarks[0].contains("a new segment begins at 3"), "{:?}", recovered.remarks);
     call(&store, 2_000);
     wait_until_booked(&store);
-    assert_eq!(store.requests(None, 10).expect("reads").len(), 2);
+    assert_eq!(listed(&store, None, 10).len(), 2);
     store.close();
 }
 
@@ -199,7 +273,7 @@ fn segments_roll_over_and_go_when_they_are_booked() {
     assert!(left <= 3, "{left} segments are left");
     drop(store);
     let (store, _) = reopened(folder.path()).expect("opens");
-    assert_eq!(store.requests(None, 10_000).expect("reads").len(), 2_000);
+    assert_eq!(listed(&store, None, 10_000).len(), 2_000);
     store.close();
 }
 
@@ -301,7 +375,7 @@ fn after_a_failed_sync_the_records_are_written_again_elsewhere() {
     drop(store);
     let (store, recovered) = reopened(folder.path()).expect("opens again");
     assert!(recovered.holds.is_empty(), "{recovered:?}");
-    assert_eq!(store.requests(None, 100).expect("reads").len(), 20);
+    assert_eq!(listed(&store, None, 100).len(), 20);
     store.close();
 }
 

@@ -64,6 +64,8 @@ impl Writer {
     fn book(&mut self) {
         let batch = self.journal.take_batch();
         let Some(applied) = batch.last().map(|(sequence, _)| *sequence) else { return };
+        // before the commit, so that no verification sees a row of which it was not told
+        self.database.booked.note(&batch);
         let booked = self.database.open().and_then(|database| books::book(&database, &batch, &self.options.zone));
         match booked {
             Ok(()) => self.journal.mark_applied(applied).iter().for_each(|name| self.remove(name)),

@@ -135,18 +135,25 @@ impl Instance {
         wait_until("no hold is open", || self.holds_open() == 0);
         let total = self.usage_total();
         let rows = self.requests();
-        let of_rows: i128 = rows.iter().map(|row| pico(&text(row, "cost_usd"))).sum();
+        let of_rows: i128 = rows.iter().map(|row| pico(&text(row, "net_cost_usd"))).sum();
         assert_eq!(usd(total), usd(of_rows), "/v1/usage and the sum over /v1/requests, in dollars");
         for team in &self.team_budgets_count_all {
             self.checks_team(team, &rows);
         }
+        let verified = self.verifies();
+        assert_eq!(verified["agrees"], true, "the books do not agree with themselves: {verified:#}");
+    }
+
+    /// `GET /v1/ledger/verify`
+    pub fn verifies(&self) -> Value {
+        self.admin().get("/v1/ledger/verify").expects(200).json()
     }
 
     fn checks_team(&self, team: &str, rows: &[Value]) {
         let found = self.admin().get(&format!("/v1/teams/{team}"));
         let found = found.expects(200).json();
         let of_team = rows.iter().filter(|row| row["team"] == found["id"] || row["team"] == found["name"]);
-        let spent: i128 = of_team.map(|row| pico(&text(row, "cost_usd"))).sum();
+        let spent: i128 = of_team.map(|row| pico(&text(row, "net_cost_usd"))).sum();
         let budgets = found["budgets"].as_array().cloned().unwrap_or_default();
         for budget in budgets.iter().filter(|budget| budget["period"] == "total" && budget["model"].is_null()) {
             let said = pico(&text(budget, "spent"));

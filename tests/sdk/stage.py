@@ -124,7 +124,7 @@ def check_books(url, admin, upstream, log):
         if not page.get("next"):
             break
         before = f"&before={page['next']}"
-    of_rows = sum(Decimal(str(row["cost_usd"])) for row in rows)
+    of_rows = sum(Decimal(str(row["net_cost_usd"])) for row in rows)
     assert Decimal(str(usage["total"]["cost_usd"])) == of_rows, (usage["total"], of_rows)
     assert rows, "the request log has rows"
     output = Path(log).read_text()
@@ -159,6 +159,7 @@ def main(binary):
             counts = [
                 run_cases("python", [sys.executable, "cases.py"], environment),
                 run_cases("node", ["node", "cases.mjs"], environment),
+                run_cases("explain", [sys.executable, "explain.py", url, admin], environment),
             ]
             try:
                 check_books(url, admin, upstream, log)

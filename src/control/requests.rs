@@ -1,0 +1,312 @@
+//! The single requests: a page of them, filtered, or all that is known of one. A page reads no more rows than it may and
+//! says where to go on; a follower waits for the next one without a thread of its own.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::auth::directory::Directory;
+use crate::auth::grant::Grant;
+use crate::auth::role::may;
+use crate::control::reports::{FRESH_WAIT_MS, instant};
+use crate::control::teams::team_meant;
+use crate::control::{Control, not_found};
+use crate::domain::budget::Budget;
+use crate::domain::event::{Flags, HoldId, Settlement, Status};
+use crate::domain::id::{KeyId, RequestId, TeamId};
+use crate::domain::pattern::Pattern;
+use crate::domain::problem::{Problem, Word};
+use crate::domain::zone::Zone;
+use crate::store::{Record, RecordIndex, Scan, Scanned};
+
+pub const REQUESTS_DEFAULT: usize = 50;
+pub const REQUESTS_MAX: usize = 500;
+/// Rows that one page looks at where a filter has no index.
+const ROWS_MAX: usize = 10_000;
+const WAIT_MAX_S: u64 = 30;
+/// Followers that may wait at once.
+pub(super) const FOLLOWERS_MAX: usize = 64;
+/// A follower looks again this long after something was booked, so that a busy instance is not read at every commit.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// A request's id is of the instant it came, its place in reports of the instant its hold was granted: later by a wait.
+const ADMISSION_WAIT_MS: u64 = 60_000;
+
+/// Which requests are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestQuery {
+    key: Option<KeyId>,
+    team: Option<TeamId>,
+    model: Option<Pattern>,
+    provider: Option<String>,
+    status: Option<Status>,
+    flag: Option<Flags>,
+    start_ms: u64,
+    end_ms: u64,
+    before: Option<HoldId>,
+    after: Option<HoldId>,
+    wait_s: u64,
+    limit: usize,
+}
+
+/// Records, newest first (oldest first behind `after`), and the cursor to go on from.
+#[derive(Clone, Debug)]
+pub struct RequestPage {
+    pub records: Vec<Record>,
+    pub next: Option<HoldId>,
+    /// oldest first
+    following: bool,
+}
+
+/// One request with every attempt that was booked, and the budgets that were charged, as far as they still are.
+#[derive(Clone, Debug)]
+pub struct OneRequest {
+    pub attempts: Vec<Record>,
+    pub budgets: Vec<Budget>,
+}
+
+impl RequestQuery {
+    /// Reads the parameters; a name that is not known is refused, because a filter that is ignored shows too much.
+    pub fn parse(parameters: &[(String, String)], zone: &Zone, directory: &Directory) -> Result<RequestQuery, Problem> {
+        let mut query = RequestQuery {
+            key: None,
+            team: None,
+            model: None,
+            provider: None,
+            status: None,
+            flag: None,
+            start_ms: 0,
+            end_ms: u64::MAX,
+            before: None,
+            after: None,
+            wait_s: 0,
+            limit: REQUESTS_DEFAULT,
+        };
+        for (name, value) in parameters {
+            query.take(name, value, zone, directory)?;
+        }
+        if query.start_ms >= query.end_ms {
+            return Err(Problem::invalid("`start` must be before `end`").at("start"));
+        }
+        if query.before.is_some() && query.after.is_some() {
+            return Err(Problem::invalid("give `before` to go back or `after` to follow, not both").at("after"));
+        }
+        if query.wait_s > 0 && query.after.is_none() {
+            return Err(Problem::invalid("`wait` goes with `after`").at("wait"));
+        }
+        Ok(query)
+    }
+
+    fn take(&mut self, name: &str, value: &str, zone: &Zone, directory: &Directory) -> Result<(), Problem> {
+        let fault = |says: String| Problem::invalid(format!("`{name}` must be {says}")).at(name);
+        match name {
+            "key" => self.key = Some(KeyId::parse(value).ok_or_else(|| fault("the id of a virtual key".into()))?),
+            "team" => self.team = Some(team_meant(directory, value)?),
+            "model" => self.model = Some(Pattern::new(value)),
+            "provider" => self.provider = Some(value.to_owned()),
+            "status" => {
+                let words = Status::ALL.map(Status::word).join(", ");
+                self.status = Some(Status::parse(value).ok_or_else(|| fault(format!("one of {words}")))?);
+            }
+            "flag" => {
+                let words = Flags(u16::MAX).words().collect::<Vec<_>>().join(", ");
+                self.flag = Some(Flags::parse(value).ok_or_else(|| fault(format!("one of {words}")))?);
+            }
+            "start" => self.start_ms = instant("start", value, zone)?,
+            "end" => self.end_ms = instant("end", value, zone)?,
+            "before" => self.before = Some(parse_cursor(value, 0).ok_or_else(|| fault("the id of a request".into()))?),
+            "after" => self.after = Some(parse_cursor(value, u8::MAX).ok_or_else(|| fault("the id of a request".into()))?),
+            "wait" => {
+                let fits = value.parse().ok().filter(|seconds| *seconds <= WAIT_MAX_S);
+                self.wait_s = fits.ok_or_else(|| fault(format!("0 to {WAIT_MAX_S} seconds")))?;
+            }
+            "limit" => {
+                let fits = value.parse().ok().filter(|limit| (1..=REQUESTS_MAX).contains(limit));
+                self.limit = fits.ok_or_else(|| fault(format!("1 to {REQUESTS_MAX}")))?;
+            }
+            other => {
+                let other: String = other.chars().take(64).collect();
+                let known = "key, team, model, provider, status, flag, start, end, before, after, wait, limit";
+                return Err(
+                    Problem::invalid(format!("`{other}` is not known here; the list of requests takes {known}")).at(other)
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn scan(&self) -> Scan {
+        let first_at = |at_ms: u64| HoldId { request: RequestId::first_at(at_ms.min((1 << 48) - 1)), attempt: 0 };
+        let end = if self.end_ms == u64::MAX { END } else { first_at(self.end_ms) };
+        let start = first_at(self.start_ms.saturating_sub(ADMISSION_WAIT_MS));
+        let index = match (self.key, self.status) {
+            (Some(key), _) => RecordIndex::Key(key),
+            (None, Some(status)) if status != Status::Ok => RecordIndex::NotOk(status),
+            _ => RecordIndex::Time,
+        };
+        Scan {
+            index,
+            from: self.after.map_or(start, |after| start.max(following(after))),
+            to: self.before.map_or(end, |before| end.min(before)),
+            newest_first: self.after.is_none(),
+            limit: self.limit,
+            rows_max: ROWS_MAX,
+        }
+    }
+
+    fn wants(&self, record: &Settlement) -> bool {
+        let (hold, subject) = (&record.hold, &record.hold.subject);
+        let is_model = |model: &Pattern| model.matches_deployment(&subject.model_asked, &subject.provider, &subject.model);
+        (self.start_ms..self.end_ms).contains(&hold.at_ms)
+            && self.key.is_none_or(|key| subject.key == key)
+            && self.team.is_none_or(|team| subject.team == team)
+            && self.model.as_ref().is_none_or(is_model)
+            && self.provider.as_ref().is_none_or(|provider| subject.provider == *provider)
+            && self.status.is_none_or(|status| record.status == status)
+            && self.flag.is_none_or(|flag| record.flags.has(flag))
+    }
+
+    /// Where the next page begins. Who follows always has a cursor; who goes back has none at the end.
+    fn next(&self, scanned: &Scanned) -> Option<HoldId> {
+        if self.after.is_some() {
+            return scanned.last.or(self.after);
+        }
+        scanned.last.filter(|_| !scanned.finished)
+    }
+}
+
+/// Behind every id.
+const END: HoldId = HoldId { request: RequestId(u128::MAX), attempt: u8::MAX };
+
+/// The first place behind a row.
+pub(super) fn following(id: HoldId) -> HoldId {
+    match id.attempt.checked_add(1) {
+        Some(attempt) => HoldId { attempt, ..id },
+        None => HoldId { request: RequestId(id.request.0.saturating_add(1)), attempt: 0 },
+    }
+}
+
+/// `req_…` or, for one of its attempts, `req_….2`.
+fn parse_cursor(text: &str, attempt: u8) -> Option<HoldId> {
+    match text.split_once('.') {
+        Some((id, attempt)) => Some(HoldId { request: RequestId::parse(id)?, attempt: attempt.parse().ok()? }),
+        None => Some(HoldId { request: RequestId::parse(text)?, attempt }),
+    }
+}
+
+impl RequestPage {
+    /// The form that `before` and `after` take.
+    pub fn cursor(&self) -> Option<String> {
+        self.next.map(|id| match id.attempt {
+            0 | u8::MAX => id.request.to_string(),
+            // going back, nothing of the request is left behind its first attempt
+            1 if !self.following => id.request.to_string(),
+            attempt => format!("{}.{attempt}", id.request),
+        })
+    }
+}
+
+impl Control {
+    pub async fn requests(&self, _grant: &Grant<may::ReadUsage>, mut query: RequestQuery) -> Result<RequestPage, Problem> {
+        // a list that lags a little is still a list
+        let _fresh = self.store.applied_now(FRESH_WAIT_MS).await;
+        let deadline = Instant::now() + Duration::from_secs(query.wait_s);
+        let _place = match query.wait_s {
+            0 => None,
+            _ => Some(self.followers.clone().try_acquire_owned().map_err(|_| too_many_followers())?),
+        };
+        loop {
+            let mut booked = self.store.journal().bookings();
+            let asked = query.clone();
+            let scanned = self.read(move |store| store.records(&asked.scan(), |record| asked.wants(record))).await?;
+            let (next, following) = (query.next(&scanned), query.after.is_some());
+            let page = RequestPage { records: scanned.records, next, following };
+            // one that stopped at its bound is answered too: the caller goes on where it stopped
+            if !page.records.is_empty() || !scanned.finished || Instant::now() >= deadline {
+                return Ok(page);
+            }
+            query.after = page.next.or(query.after);
+            let _something = tokio::time::timeout_at(deadline, booked.changed()).await;
+            tokio::time::sleep_until(deadline.min(Instant::now() + LOOK_AGAIN)).await;
+        }
+    }
+
+    /// Every attempt of one request.
+    pub async fn request(&self, _grant: &Grant<may::ReadUsage>, id: RequestId) -> Result<OneRequest, Problem> {
+        let _fresh = self.store.applied_now(FRESH_WAIT_MS).await;
+        let (attempts, mut budgets) = self.read(move |store| Ok((store.request(id)?, store.tenants()?.budgets))).await?;
+        if attempts.is_empty() {
+            let message = format!("{}; a request is booked when it has ended", not_found("request", id).message);
+            return Err(Problem::new(Word::NotFound, message));
+        }
+        let charges = || attempts.iter().flat_map(|record| &record.settlement.hold.charges);
+        budgets.retain(|budget| charges().any(|charge| charge.budget == budget.id));
+        Ok(OneRequest { attempts, budgets })
+    }
+
+    /// Calls that wait for the next request.
+    pub fn followers(&self) -> usize {
+        FOLLOWERS_MAX.saturating_sub(self.followers.available_permits())
+    }
+}
+
+fn too_many_followers() -> Problem {
+    let message = format!("{FOLLOWERS_MAX} calls wait for the next request already; ask without `wait`");
+    Problem::new(Word::Overloaded, message).retry_after(5)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Tenants;
+
+    fn parse(text: &str) -> Result<RequestQuery, Problem> {
+        let pairs = text.split('&').filter(|pair| !pair.is_empty());
+        let parameters: Vec<(String, String)> =
+            pairs.map(|pair| pair.split_once('=').expect("a pair")).map(|(name, value)| (name.into(), value.into())).collect();
+        RequestQuery::parse(&parameters, &Zone::utc(), &Directory::build(Tenants::default()))
+    }
+
+    fn id(request: u128, attempt: u8) -> HoldId {
+        HoldId { request: RequestId(request), attempt }
+    }
+
+    #[test]
+    fn what_has_an_index_is_walked_by_it() {
+        let index = |text: &str| parse(text).expect(text).scan().index;
+        assert_eq!(index(""), RecordIndex::Time);
+        assert_eq!(index("key=key_3&status=broken"), RecordIndex::Key(KeyId(3)));
+        assert_eq!(index("status=broken&flag=estimated"), RecordIndex::NotOk(Status::Broken));
+        assert_eq!(index("status=ok&provider=x"), RecordIndex::Time);
+    }
+
+    #[test]
+    fn a_cursor_ends_before_or_begins_after_its_request() {
+        let request = RequestId::new(5_000, 7);
+        let scan = parse(&format!("before={request}")).expect("a query").scan();
+        assert_eq!((scan.to, scan.newest_first), (id(request.0, 0), true));
+        let scan = parse(&format!("after={request}")).expect("a query").scan();
+        assert_eq!((scan.from, scan.newest_first), (id(request.0 + 1, 0), false));
+        let scan = parse(&format!("before={request}.2")).expect("a query").scan();
+        assert_eq!(scan.to, id(request.0, 2));
+    }
+
+    #[test]
+    fn a_wrong_filter_is_named() {
+        for text in [
+            "key=team_1",
+            "team=nobody",
+            "status=fine",
+            "flag=blue",
+            "start=yesterday",
+            "start=2026-11-02&end=2026-11-01",
+            "before=req_1",
+            "wait=5",
+            "after=req_00000000000000000000000000&wait=31",
+            "limit=0",
+            "limit=501",
+            "colour=blue",
+        ] {
+            assert!(parse(text).expect_err(text).param.is_some(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Single requests over HTTP: pages of them, and one with all that its cost came from. Money is a decimal string with all
+//! its digits, instants are RFC 3339 UTC.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::auth::directory::Directory;
+use crate::auth::grant::Grant;
+use crate::auth::role::{Actor, may};
+use crate::control::Control;
+use crate::control::requests::{OneRequest, RequestQuery};
+use crate::domain::budget::{Budget, Owner};
+use crate::domain::event::{Charge, Correction, CostLine};
+use crate::domain::id::RequestId;
+use crate::domain::money::Money;
+use crate::domain::problem::{Problem, Word};
+use crate::domain::usage::Usage;
+use crate::domain::zone::Zone;
+use crate::server::admin::{AdminReply, parameters};
+use crate::server::shape::{List, instant};
+use crate::store::Record;
+
+/// `GET /v1/requests`, with filters, a cursor to go back (`before`) or to follow (`after`, `wait`).
+pub async fn requests(control: &Control, actor: &Actor, query: &str) -> Result<AdminReply, Problem> {
+    let grant = Grant::for_actor(actor, may::ReadUsage)?;
+    let query = RequestQuery::parse(&parameters(query)?, control.zone(), &control.directory())?;
+    let page = control.requests(&grant, query).await?;
+    AdminReply::ok(&List { data: page.records.iter().map(RequestJson::of).collect(), next: page.cursor() })
+}
+
+/// `GET /v1/requests/{id}`: every attempt, and the budgets that were charged.
+pub async fn request(control: &Control, actor: &Actor, text: &str) -> Result<AdminReply, Problem> {
+    let grant = Grant::for_actor(actor, may::ReadUsage)?;
+    let id = RequestId::parse(text).ok_or_else(|| {
+        Problem::new(
+            Word::NotFound,
+            "this is not the id of a request; it is `req_` and 26 letters, as in x-gatekeeper-request-id",
+        )
+    })?;
+    let one = control.request(&grant, id).await?;
+    AdminReply::ok(&one_json(id, &one, control.zone(), &control.directory()))
+}
+
+fn one_json(id: RequestId, one: &OneRequest, zone: &Zone, directory: &Directory) -> Value {
+    let sum = |amount: fn(&Record) -> Money| one.attempts.iter().map(amount).sum::<Money>().to_string();
+    let charged = |record: &Record, budget: &Budget| {
+        let charge = record.settlement.hold.charges.iter().find(|charge| charge.budget == budget.id)?;
+        Some(zone.window(budget.period, charge.window_start_ms).end_ms).filter(|end_ms| *end_ms != u64::MAX)
+    };
+    let budget = |budget: &Budget| {
+        let end_ms = one.attempts.iter().find_map(|record| charged(record, budget));
+        let (owner, name) = owner(budget.owner, directory);
+        json!({
+            "id": budget.id.to_string(),
+            "owner": owner,
+            "owner_name": name,
+            "limit": budget.limit.to_string(),
+            "period": budget.period.word(),
+            "action": budget.action.word(),
+            "model": budget.model.as_ref().map(ToString::to_string),
+            "window_end": end_ms.map(instant),
+        })
+    };
+    let names = one.attempts.first().map(|record| &record.settlement.hold.subject);
+    json!({
+        "id": id.to_string(),
+        "object": "request",
+        "key_name": names.and_then(|subject| directory.key(subject.key)).map(|caller| &caller.key.name),
+        "team_name": names.and_then(|subject| directory.team(subject.team)).map(|team| &team.name),
+        "cost_usd": sum(|record| record.settlement.cost),
+        "net_cost_usd": sum(Record::net_cost),
+        "attempts": one.attempts.iter().map(RequestJson::of).collect::<Vec<_>>(),
+        "budgets": one.budgets.iter().map(budget).collect::<Vec<_>>(),
+    })
+}
+
+fn owner(owner: Owner, directory: &Directory) -> (String, Option<&str>) {
+    match owner {
+        Owner::Organization(id) => (id.to_string(), directory.organization(id).map(|organization| organization.name.as_str())),
+        Owner::Team(id) => (id.to_string(), directory.team(id).map(|team| team.name.as_str())),
+        Owner::Key(id) => (id.to_string(), directory.key(id).map(|caller| caller.key.name.as_str())),
+    }
+}
+
+/// One attempt's record.
+#[derive(Serialize)]
+pub(super) struct RequestJson<'a> {
+    id: String,
+    object: &'static str,
+    attempt: u8,
+    at: String,
+    organization: String,
+    team: String,
+    key: String,
+    model_asked: &'a str,
+    model: &'a str,
+    provider: &'a str,
+    dialect: &'a str,
+    stream: bool,
+    status: &'static str,
+    flags: Vec<&'static str>,
+    usage: Value,
+    /// as it was booked: what the lines come to
+    cost_usd: String,
+    /// with its corrections: what usage and budgets count
+    net_cost_usd: String,
+    cost_lines: Vec<Value>,
+    corrections: Vec<Value>,
+    charges: Vec<Value>,
+    ceiling_usd: String,
+    output_cap: Option<u64>,
+    /// null: no answer came
+    upstream_status: Option<u16>,
+    first_content_ms: Option<u64>,
+    total_ms: u64,
+}
+
+impl RequestJson<'_> {
+    pub fn of(row: &Record) -> RequestJson<'_> {
+        let record = &row.settlement;
+        let (hold, subject) = (&record.hold, &record.hold.subject);
+        RequestJson {
+            id: hold.id.request.to_string(),
+            object: "request",
+            attempt: hold.id.attempt,
+            at: instant(hold.at_ms),
+            organization: subject.organization.to_string(),
+            team: subject.team.to_string(),
+            key: subject.key.to_string(),
+            model_asked: &subject.model_asked,
+            model: &subject.model,
+            provider: &subject.provider,
+            dialect: &subject.dialect,
+            stream: subject.streamed,
+            status: record.status.word(),
+            flags: record.flags.words().collect(),
+            usage: usage_of(&record.usage),
+            cost_usd: record.cost.to_string(),
+            net_cost_usd: row.net_cost().to_string(),
+            cost_lines: record.lines.iter().map(cost_line).collect(),
+            corrections: row.corrections.iter().map(correction).collect(),
+            charges: hold.charges.iter().map(charge).collect(),
+            ceiling_usd: hold.ceiling.to_string(),
+            output_cap: record.output_cap,
+            upstream_status: Some(record.upstream_status).filter(|status| *status != 0),
+            first_content_ms: record.first_content_ms,
+            total_ms: record.ended_ms.saturating_sub(hold.at_ms),
+        }
+    }
+}
+
+pub(super) fn usage_of(usage: &Usage) -> Value {
+    let writes = [usage.cache_write_5m, usage.cache_write_1h, usage.cache_write_other];
+    json!({
+        "input_tokens": usage.in_total(),
+        "cached_tokens": usage.cache_read,
+        "cache_write_tokens": writes.into_iter().fold(0, u64::saturating_add),
+        "output_tokens": usage.out_total,
+        "reasoning_tokens": usage.reasoning,
+    })
+}
+
+pub(super) fn correction(entry: &Correction) -> Value {
+    json!({
+        "at": instant(entry.at_ms),
+        "amount_usd": entry.amount.to_string(),
+        "reason": entry.reason,
+        "actor": entry.actor,
+    })
+}
+
+fn charge(charge: &Charge) -> Value {
+    // a `total` budget has one window, which has always been open
+    let start = Some(charge.window_start_ms).filter(|start_ms| *start_ms > 0);
+    json!({ "budget": charge.budget.to_string(), "window_start": start.map(instant) })
+}
+
+fn cost_line(line: &CostLine) -> Value {
+    json!({
+        "class": line.class,
+        "count": line.count,
+        "rate_usd": Money::from_pico(i128::from(line.rate_pico)).to_string(),
+        "amount_usd": line.amount().to_string(),
+    })
+}

@@ -1,0 +1,482 @@
+//! Whether the books agree with themselves: balances, hours and days are computed once more from the records and their
+//! corrections, in slices, each in a read transaction of its own, so that a long look at the books pins none of their
+//! pages. What is booked meanwhile is noted by the writer and put where it belongs. Kept in memory: a sum per budget
+//! window, the roll-ups of the last two hours and days, and what differs. It changes nothing.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use redb::{ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
+
+use crate::domain::event::{Charge, Correction, CostLine, Event, HoldId, Settlement};
+use crate::domain::id::{BudgetId, KeyId, RequestId};
+use crate::domain::money::Money;
+use crate::domain::zone::{Window, Zone};
+use crate::store::books::{rollup_key, sums};
+use crate::store::codec::{Stored, status_of};
+use crate::store::table::{BALANCES, CORRECTIONS, DAYS, HOURS, META, RECORDS, RECORDS_OF_KEY};
+use crate::store::{Grain, RollupKey, RollupSums, Store, StoreError};
+
+/// Records of one read transaction.
+const SLICE: usize = 2_000;
+/// A roll-up is compared once the records are so far past its end; what still comes for it is put right afterwards.
+const SLACK_MS: u64 = 3_600_000;
+/// Records that may be booked while a verification runs: some 50 MB.
+const BOOKED_MAX: usize = 100_000;
+/// Differences that are kept; of a roll-up that many differ the rest is only counted.
+const DIFFERENCES_MAX: usize = 10_000;
+/// Differences that are told.
+const TOLD_MAX: usize = 100;
+
+/// What can differ, in the order of the exit codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    Records,
+    Balances,
+    Rollups,
+    Log,
+}
+
+impl Part {
+    pub const ALL: [Part; 4] = [Part::Records, Part::Balances, Part::Rollups, Part::Log];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Part::Records => "records",
+            Part::Balances => "balances",
+            Part::Rollups => "rollups",
+            Part::Log => "log",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    pub part: Part,
+    /// the row
+    pub row: String,
+    pub says: String,
+}
+
+/// What was looked at, and what differs.
+#[derive(Clone, Debug, Default)]
+pub struct Verified {
+    pub records: u64,
+    pub corrections: u64,
+    pub balances: u64,
+    pub rollups: u64,
+    pub written: u64,
+    pub synced: u64,
+    pub applied: u64,
+    /// the first of them; `count` has all
+    pub differences: Vec<Difference>,
+    /// how many rows of each part differ
+    pub count: BTreeMap<Part, u64>,
+}
+
+impl Verified {
+    fn differs(&mut self, part: Part, row: impl Into<String>, says: impl Into<String>) {
+        *self.count.entry(part).or_default() += 1;
+        if self.differences.len() < TOLD_MAX {
+            self.differences.push(Difference { part, row: row.into(), says: says.into() });
+        }
+    }
+}
+
+/// What the writer books while a verification runs, by its place in the log.
+#[derive(Default)]
+pub(super) struct Booked(Mutex<Option<BTreeMap<u64, Arc<Event>>>>);
+
+impl Booked {
+    pub(super) fn note(&self, batch: &[(u64, Arc<Event>)]) {
+        if let Some(noted) = &mut *self.lock() {
+            let settled = batch.iter().filter(|(_, event)| matches!(**event, Event::Settle(_)));
+            let room = (BOOKED_MAX + 1).saturating_sub(noted.len());
+            noted.extend(settled.take(room).map(|(sequence, event)| (*sequence, event.clone())));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<BTreeMap<u64, Arc<Event>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A verification that was begun. Only one may run, and nothing may be corrected meanwhile: the caller sees to that.
+pub struct Verification {
+    store: Store,
+    zone: Zone,
+}
+
+impl Store {
+    /// Begins to note what is booked, and waits until everything logged before is.
+    pub async fn verification(&self, zone: Zone, wait_ms: u64) -> Result<Verification, StoreError> {
+        *self.database.booked.lock() = Some(BTreeMap::new());
+        let begun = Verification { store: self.clone(), zone };
+        if !self.applied_now(wait_ms).await {
+            return Err(StoreError::NotVerified("they are behind the log; try again in a moment".into()));
+        }
+        Ok(begun)
+    }
+}
+
+impl Drop for Verification {
+    fn drop(&mut self) {
+        *self.store.database.booked.lock() = None;
+    }
+}
+
+impl Verification {
+    /// Reads everything. `goes_on` is asked before each slice.
+    pub fn run(self, goes_on: impl Fn() -> bool) -> Result<Verified, StoreError> {
+        let mut look = Look::new(&self.zone);
+        let mut after = None;
+        while let Some(last) = look.slice(&self.read()?, after)? {
+            if !goes_on() {
+                return Err(StoreError::NotVerified("who asked for it has gone".into()));
+            }
+            after = Some(last);
+        }
+        look.hours.close(&self.read()?, u64::MAX, &mut look.verified)?;
+        look.days.close(&self.read()?, u64::MAX, &mut look.verified)?;
+        let balances = self.read()?;
+        let applied = applied(&balances)?;
+        let noted = self.store.database.booked.lock().take().unwrap_or_default();
+        if noted.len() > BOOKED_MAX {
+            let message = format!("more than {BOOKED_MAX} requests were booked meanwhile; run it at a quieter hour");
+            return Err(StoreError::NotVerified(message));
+        }
+        for (sequence, event) in &noted {
+            if let Event::Settle(settlement) = &**event {
+                look.late(*sequence, settlement, applied);
+            }
+        }
+        look.compare_balances(&balances)?;
+        look.check_log(&self.store, applied);
+        Ok(look.end())
+    }
+
+    fn read(&self) -> Result<ReadTransaction, StoreError> {
+        Ok(self.store.database.open()?.begin_read()?)
+    }
+}
+
+/// The last record of the log that a transaction sees in the books.
+fn applied(read: &ReadTransaction) -> Result<u64, StoreError> {
+    let meta = read.open_table(META)?;
+    Ok(meta.get("applied")?.map_or(0, |value| value.value()))
+}
+
+struct Look<'z> {
+    zone: &'z Zone,
+    /// the last record of each slice, and what its transaction saw of the log
+    slices: Vec<(HoldId, u64)>,
+    /// what the last slice, which ended at the end of the records, saw of the log
+    end_applied: u64,
+    balances: HashMap<Charge, Money>,
+    hours: Periods,
+    days: Periods,
+    verified: Verified,
+}
+
+impl<'z> Look<'z> {
+    fn new(zone: &'z Zone) -> Look<'z> {
+        Look {
+            zone,
+            slices: Vec::new(),
+            end_applied: 0,
+            balances: HashMap::new(),
+            hours: Periods::of(Grain::Hour),
+            days: Periods::of(Grain::Day),
+            verified: Verified::default(),
+        }
+    }
+
+    /// Takes the next records in; the last of them, `None` at the end.
+    fn slice(&mut self, read: &ReadTransaction, after: Option<HoldId>) -> Result<Option<HoldId>, StoreError> {
+        let start = after.map_or(Bound::Unbounded, |id| Bound::Excluded((id.request.0, id.attempt)));
+        let seen = applied(read)?;
+        let records = read.open_table(RECORDS)?;
+        let rows = records.range::<(u128, u8)>((start, Bound::Unbounded))?.take(SLICE);
+        let rows: Vec<Settlement> = rows.map(|row| Settlement::decode(row?.1.value())).collect::<Result<_, _>>()?;
+        let last = rows.last().map(|record| record.hold.id);
+        let mut corrected = corrections(read, after, last)?;
+        for record in &rows {
+            let id = record.hold.id;
+            let entries = corrected.remove(&id).unwrap_or_default();
+            self.check_record(record, &entries);
+            self.add(record, entries.iter().map(|entry| entry.amount).sum());
+        }
+        for id in corrected.keys() {
+            self.verified.differs(Part::Records, named(*id), "a correction without its record");
+        }
+        match last {
+            Some(id) => {
+                self.slices.push((id, seen));
+                let past_ms = id.request.at_ms().saturating_sub(SLACK_MS);
+                self.hours.close(read, self.zone.hour(past_ms).start_ms, &mut self.verified)?;
+                self.days.close(read, self.zone.day(past_ms).start_ms, &mut self.verified)?;
+            }
+            None => {
+                self.end_applied = seen;
+                self.check_index(read, records.len()?)?;
+            }
+        }
+        Ok(last)
+    }
+
+    fn check_record(&mut self, record: &Settlement, entries: &[Correction]) {
+        self.verified.records += 1;
+        self.verified.corrections += entries.len() as u64;
+        let id = record.hold.id;
+        let lines: Money = record.lines.iter().map(CostLine::amount).sum();
+        if lines != record.cost {
+            let says = format!("its lines come to ${lines}, its cost is ${}", record.cost);
+            self.verified.differs(Part::Records, named(id), says);
+        }
+        let net = record.cost.plus(entries.iter().map(|entry| entry.amount).sum());
+        if net < Money::ZERO {
+            self.verified.differs(Part::Records, named(id), format!("its corrections bring it to ${net}"));
+        }
+    }
+
+    fn check_index(&mut self, read: &ReadTransaction, records: u64) -> Result<(), StoreError> {
+        let indexed = read.open_table(RECORDS_OF_KEY)?.len()?;
+        if indexed != records {
+            let says = format!("it has {indexed} rows for {records} records");
+            self.verified.differs(Part::Records, "the index by key", says);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, record: &Settlement, corrected: Money) {
+        let mut sums = sums(record);
+        sums.cost = sums.cost.plus(corrected);
+        for charge in &record.hold.charges {
+            let balance = self.balances.entry(*charge).or_default();
+            *balance = balance.plus(sums.cost);
+        }
+        let at_ms = record.hold.at_ms;
+        self.hours.add(record, &sums, |zone: &Zone| zone.hour(at_ms), self.zone);
+        self.days.add(record, &sums, |zone: &Zone| zone.day(at_ms), self.zone);
+    }
+
+    /// A record that was booked meanwhile. Where its slice was read before, what was compared later had it already.
+    fn late(&mut self, sequence: u64, record: &Settlement, balances_applied: u64) {
+        let id = record.hold.id;
+        let slice = self.slices.partition_point(|(last, _)| *last < id);
+        let seen_up_to = self.slices.get(slice).map_or(self.end_applied, |(_, applied)| *applied);
+        if sequence <= seen_up_to {
+            return;
+        }
+        if sequence <= balances_applied {
+            for charge in &record.hold.charges {
+                let balance = self.balances.entry(*charge).or_default();
+                *balance = balance.plus(record.cost);
+            }
+        }
+        let sums = sums(record);
+        self.hours.late(sequence, rollup_key(record, self.zone.hour(record.hold.at_ms).start_ms), &sums);
+        self.days.late(sequence, rollup_key(record, self.zone.day(record.hold.at_ms).start_ms), &sums);
+    }
+
+    fn compare_balances(&mut self, read: &ReadTransaction) -> Result<(), StoreError> {
+        for row in read.open_table(BALANCES)?.iter()? {
+            let (key, bytes) = row?;
+            let (budget, window_start_ms) = key.value();
+            let charge = Charge { budget: BudgetId(budget), window_start_ms };
+            let (stored, computed) = (Money::decode(bytes.value())?, self.balances.remove(&charge).unwrap_or_default());
+            self.verified.balances += 1;
+            self.compare_balance(charge, stored, computed);
+        }
+        let mut left: Vec<(Charge, Money)> = self.balances.drain().filter(|(_, computed)| !computed.is_zero()).collect();
+        left.sort_by_key(|(charge, _)| *charge);
+        for (charge, computed) in left {
+            self.compare_balance(charge, Money::ZERO, computed);
+        }
+        Ok(())
+    }
+
+    fn compare_balance(&mut self, charge: Charge, stored: Money, computed: Money) {
+        if stored != computed {
+            let row = format!("{} from {}", charge.budget, Zone::utc().rfc3339(charge.window_start_ms));
+            self.verified.differs(Part::Balances, row, format!("it says ${stored}, its records come to ${computed}"));
+        }
+    }
+
+    fn check_log(&mut self, store: &Store, applied: u64) {
+        let log = store.journal().figures();
+        let verified = &mut self.verified;
+        (verified.written, verified.synced, verified.applied) = (log.written, log.synced, applied);
+        if applied > log.synced || log.synced > log.written {
+            let says = format!("applied {applied}, synced {}, written {} are not in this order", log.synced, log.written);
+            verified.differs(Part::Log, "the ledger's log", says);
+        }
+    }
+
+    fn end(mut self) -> Verified {
+        for periods in [&self.hours, &self.days] {
+            for (key, difference) in &periods.differing {
+                self.verified.differs(Part::Rollups, periods.named(key), difference.to_string());
+            }
+        }
+        self.verified
+    }
+}
+
+fn named(id: HoldId) -> String {
+    format!("{} attempt {}", id.request, id.attempt)
+}
+
+/// The compensating entries of the records after one and up to another; all that are left where there is no other.
+fn corrections(
+    read: &ReadTransaction,
+    after: Option<HoldId>,
+    last: Option<HoldId>,
+) -> Result<BTreeMap<HoldId, Vec<Correction>>, StoreError> {
+    let start = after.map_or(Bound::Unbounded, |id| Bound::Excluded((id.request.0, id.attempt, u32::MAX)));
+    let end = last.map_or(Bound::Unbounded, |id| Bound::Included((id.request.0, id.attempt, u32::MAX)));
+    let mut found: BTreeMap<HoldId, Vec<Correction>> = BTreeMap::new();
+    for row in read.open_table(CORRECTIONS)?.range::<(u128, u8, u32)>((start, end))? {
+        let (key, bytes) = row?;
+        let (request, attempt, _) = key.value();
+        let id = HoldId { request: RequestId(request), attempt };
+        found.entry(id).or_default().push(Correction::decode(bytes.value())?);
+    }
+    Ok(found)
+}
+
+/// Computed less stored, member by member.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Delta {
+    counts: [i128; 4],
+    cost: Money,
+}
+
+impl Delta {
+    fn of(sums: &RollupSums) -> Delta {
+        let counts = [sums.requests, sums.tokens_in, sums.cached_in, sums.tokens_out].map(i128::from);
+        Delta { counts, cost: sums.cost }
+    }
+
+    fn plus(mut self, other: Delta) -> Delta {
+        for (count, added) in self.counts.iter_mut().zip(other.counts) {
+            *count += added;
+        }
+        self.cost = self.cost.plus(other.cost);
+        self
+    }
+
+    fn minus(self, other: Delta) -> Delta {
+        self.plus(Delta { counts: other.counts.map(|count| -count), cost: Money::ZERO.minus(other.cost) })
+    }
+}
+
+impl std::fmt::Display for Delta {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [requests, tokens_in, cached_in, tokens_out] = self.counts;
+        write!(
+            f,
+            "its records have {requests:+} requests, {tokens_in:+} input, {cached_in:+} cached and {tokens_out:+} output tokens, ${} \
+             against what it says",
+            self.cost
+        )
+    }
+}
+
+/// The roll-ups of one grain: those that records may still come for, and those that differ.
+struct Periods {
+    grain: Grain,
+    /// the period of the last record
+    window: Window,
+    open: BTreeMap<RollupKey, RollupSums>,
+    /// compared up to here, and what the comparing transaction saw of the log
+    closed: Vec<(u64, u64)>,
+    differing: BTreeMap<RollupKey, Delta>,
+}
+
+impl Periods {
+    fn of(grain: Grain) -> Periods {
+        Periods {
+            grain,
+            window: Window { start_ms: 0, end_ms: 0 },
+            open: BTreeMap::new(),
+            closed: Vec::new(),
+            differing: BTreeMap::new(),
+        }
+    }
+
+    fn closed_to_ms(&self) -> u64 {
+        self.closed.last().map_or(0, |(to_ms, _)| *to_ms)
+    }
+
+    fn add(&mut self, record: &Settlement, sums: &RollupSums, cut: impl Fn(&Zone) -> Window, zone: &Zone) {
+        if !self.window.holds(record.hold.at_ms) {
+            self.window = cut(zone);
+        }
+        let key = rollup_key(record, self.window.start_ms);
+        if key.start_ms >= self.closed_to_ms() {
+            self.open.entry(key).or_default().add(sums);
+        } else {
+            // its instant and that of its id lie far apart: the clock was set
+            self.differ(key, Delta::of(sums));
+        }
+    }
+
+    /// A record that was booked after its slice was read: the stored row has it if it was read later still.
+    fn late(&mut self, sequence: u64, key: RollupKey, sums: &RollupSums) {
+        let closing = self.closed.partition_point(|(to_ms, _)| *to_ms <= key.start_ms);
+        if self.closed.get(closing).is_some_and(|(_, applied)| sequence <= *applied) {
+            self.differ(key, Delta::of(sums));
+        }
+    }
+
+    /// Compares everything before an instant with what is stored.
+    fn close(&mut self, read: &ReadTransaction, to_ms: u64, verified: &mut Verified) -> Result<(), StoreError> {
+        let from_ms = self.closed_to_ms();
+        if to_ms <= from_ms {
+            return Ok(());
+        }
+        let table = read.open_table(match self.grain {
+            Grain::Hour => HOURS,
+            Grain::Day => DAYS,
+        })?;
+        for row in table.range((from_ms, 0, "", "", "", 0)..(to_ms, 0, "", "", "", 0))? {
+            let (key, bytes) = row?;
+            let (start_ms, id, model_asked, provider, model, status) = key.value();
+            let status = status_of(status).map_err(|reason| StoreError::Record { kind: RollupSums::KIND, reason })?;
+            let (model_asked, provider, model) = (model_asked.to_owned(), provider.to_owned(), model.to_owned());
+            let key = RollupKey { start_ms, key: KeyId(id), model_asked, provider, model, status };
+            let computed = self.open.remove(&key).unwrap_or_default();
+            let stored = RollupSums::decode(bytes.value())?;
+            verified.rollups += 1;
+            self.differ(key, Delta::of(&computed).minus(Delta::of(&stored)));
+        }
+        while let Some(entry) = self.open.first_entry().filter(|entry| entry.key().start_ms < to_ms) {
+            let (key, computed) = entry.remove_entry();
+            self.differ(key, Delta::of(&computed));
+        }
+        self.closed.push((to_ms, applied(read)?));
+        if self.differing.len() > DIFFERENCES_MAX {
+            return Err(StoreError::NotVerified(format!("more than {DIFFERENCES_MAX} roll-ups differ; restore a backup")));
+        }
+        Ok(())
+    }
+
+    fn differ(&mut self, key: RollupKey, delta: Delta) {
+        let known = self.differing.remove(&key).unwrap_or_default();
+        let delta = known.plus(delta);
+        if delta != Delta::default() {
+            self.differing.insert(key, delta);
+        }
+    }
+
+    fn named(&self, key: &RollupKey) -> String {
+        let grain = match self.grain {
+            Grain::Hour => "hour",
+            Grain::Day => "day",
+        };
+        let from = Zone::utc().rfc3339(key.start_ms);
+        format!("{grain} {from} {} {} {}/{} {}", key.key, key.model_asked, key.provider, key.model, key.status.word())
+    }
+}

@@ -1,0 +1,97 @@
+//! Compensating entries: they count in balances, hours and days, say why and by whom, and leave the record alone.
+
+use serde_json::{Value, json};
+
+use crate::harness::inside::Inside;
+use crate::harness::model;
+use crate::harness::person::Answer;
+use crate::harness::process::{Gatekeeper, text};
+use crate::harness::upstream::Upstream;
+use crate::harness::{hello, usd};
+
+/// 10 tokens in and 20 out, at 1 and 5 micro-dollars.
+const COST: i128 = 110_000_000;
+
+fn house() -> (Upstream, Inside, String) {
+    let upstream = Upstream::start();
+    upstream.answers(model::uses(10, 20));
+    let mut inside = Gatekeeper::before(&upstream).starts_inside();
+    let team = inside.team_with_budget("eng", "1");
+    let key = inside.key_of(&team);
+    let answer = inside.user(&key).chat(&hello("m-small"));
+    let id = answer.expects(200).header("x-gatekeeper-request-id").expect("an id").to_owned();
+    (upstream, inside, id)
+}
+
+fn correct(inside: &Inside, body: &Value) -> Answer {
+    inside.admin().post("/v1/ledger/corrections", body)
+}
+
+fn spent(inside: &Inside) -> String {
+    text(&inside.admin().get("/v1/teams").json()["data"][0]["budgets"][0], "spent")
+}
+
+#[test]
+fn a_correction_counts_everywhere_and_says_why() {
+    let (_upstream, mut inside, id) = house();
+    let body = json!({"request": id, "amount": "-$0.00005", "reason": "billed twice"});
+    let made = correct(&inside, &body).expects(201).json();
+    assert_eq!((&made["corrected"], &made["amount_usd"]), (&json!(1), &json!("-0.00005")));
+    let net = usd(COST - 50_000_000);
+    let row = inside.requests().remove(0);
+    assert_eq!((text(&row, "cost_usd"), text(&row, "net_cost_usd")), (usd(COST), net.clone()));
+    let entry = json!({"at": "2026-11-23T10:00:00Z", "amount_usd": "-0.00005", "reason": "billed twice", "actor": "admin:adm_2"});
+    assert_eq!(row["corrections"], json!([entry]));
+    assert_eq!((usd(inside.usage_total()), spent(&inside)), (net.clone(), net.clone()));
+    let hours = inside.admin().get("/v1/usage?group_by=hour").expects(200).json();
+    assert_eq!((&hours["data"][0]["cost_usd"], &hours["data"][0]["requests"]), (&json!(net), &json!(1)));
+    let last = inside.audit().pop().expect("an event");
+    assert_eq!((&last["action"], &last["subject"]), (&json!("ledger.correct"), &json!(id)));
+    assert_eq!(last["detail"], json!({"attempt": 1, "amount": "-0.00005", "reason": "billed twice"}));
+    correct(&inside, &json!({"request": id, "amount": "0.00001", "reason": "not that much", "attempt": 1})).expects(201);
+    inside.stop();
+    inside.start();
+    assert_eq!(spent(&inside), usd(COST - 40_000_000));
+}
+
+#[test]
+fn a_correction_in_a_past_window_leaves_the_present_one_alone() {
+    let upstream = Upstream::start();
+    upstream.answers(model::uses(10, 20));
+    let inside = Gatekeeper::before(&upstream).starts_inside();
+    let admin = inside.admin();
+    let daily = json!({"name": "eng", "budgets": [{"limit": "1", "period": "daily"}]});
+    let team = admin.post("/v1/teams", &daily).expects(201).json();
+    let key = inside.key(&json!({"name": "k", "team": team["id"]}));
+    let answer = inside.user(&key).chat(&hello("m-small"));
+    let id = answer.header("x-gatekeeper-request-id").expect("an id").to_owned();
+    inside.it_is("2026-11-24T10:00:00Z");
+    inside.user(&key).chat(&hello("m-small")).expects(200);
+    assert_eq!(spent(&inside), usd(COST));
+    correct(&inside, &json!({"request": id, "amount": format!("-{}", usd(COST)), "reason": "a test call"})).expects(201);
+    assert_eq!(spent(&inside), usd(COST));
+    let days = admin.get("/v1/usage?group_by=day").json();
+    assert_eq!((&days["data"][0]["cost_usd"], &days["data"][1]["cost_usd"]), (&json!("0"), &json!(usd(COST))));
+}
+
+#[test]
+fn what_cannot_be_corrected_is_refused_and_changes_nothing() {
+    let (_upstream, inside, id) = house();
+    let events = inside.audit().len();
+    let long = "x".repeat(501);
+    for (status, body) in [
+        (400, json!({"request": id, "amount": "-1", "reason": "more than it cost"})),
+        (400, json!({"request": id, "amount": "0", "reason": "nothing"})),
+        (400, json!({"request": id, "amount": "ten", "reason": "no amount"})),
+        (400, json!({"request": id, "amount": "-0.00001", "reason": ""})),
+        (400, json!({"request": id, "amount": "-0.00001", "reason": long})),
+        (400, json!({"request": id, "amount": "-0.00001"})),
+        (400, json!({"request": "req_1", "amount": "-0.00001", "reason": "no id"})),
+        (404, json!({"request": id, "attempt": 2, "amount": "-0.00001", "reason": "no attempt"})),
+        (404, json!({"request": format!("req_{}", "0".repeat(26)), "amount": "-0.00001", "reason": "unknown"})),
+    ] {
+        let answer = correct(&inside, &body);
+        assert_eq!(answer.status, status, "{body}: {}", answer.text());
+    }
+    assert_eq!((usd(inside.usage_total()), inside.audit().len()), (usd(COST), events));
+}

@@ -1,0 +1,7 @@
+//! The ledger's commands and the request reports: orphans and their correction, verification, filters, explanations.
+
+mod corrections;
+mod explain;
+mod orphans;
+mod requests;
+mod verify;

@@ -1,0 +1,134 @@
+//! `GET /v1/requests`: filters, cursors in both directions, and waiting for the next request.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::harness::inside::Inside;
+use crate::harness::model;
+use crate::harness::process::{Gatekeeper, Key, Provider, text};
+use crate::harness::script::Script;
+use crate::harness::upstream::Upstream;
+use crate::harness::{hello, wait_until};
+
+struct House {
+    _upstream: Upstream,
+    inside: Inside,
+    keys: [Key; 2],
+}
+
+/// Two teams with a key each; `m-large` fails, and its calls come an hour later.
+fn house() -> House {
+    let upstream = Upstream::start();
+    upstream.answers(Script::by(|seen| match seen.json()["model"].as_str() {
+        Some("m-large") => Script::json(500, &json!({"error": {"message": "broken"}})),
+        _ => model::uses(10, 20),
+    }));
+    let setup = Gatekeeper::before(&upstream).provider(&Provider::anthropic("claude", &upstream));
+    let mut inside = setup.starts_inside();
+    let keys = ["eng", "ops"].map(|name| {
+        let team = inside.team(&json!({"name": name}));
+        inside.key_of(&team)
+    });
+    for key in &keys {
+        inside.user(key).chat(&hello("m-small")).expects(200);
+        inside.user(key).messages(&hello("c-small")).expects(200);
+    }
+    inside.it_is("2026-11-23T11:00:00Z");
+    inside.user(&keys[0]).chat(&hello("m-large")).expects(502);
+    House { _upstream: upstream, inside, keys }
+}
+
+impl House {
+    fn page(&self, query: &str) -> Value {
+        self.inside.admin().get(&format!("/v1/requests?{query}")).expects(200).json()
+    }
+
+    fn count(&self, query: &str) -> usize {
+        self.page(query)["data"].as_array().expect("a list").len()
+    }
+}
+
+#[test]
+fn each_filter_keeps_what_it_says() {
+    let house = house();
+    let (first, second) = (&house.keys[0].id, &house.keys[1].id);
+    for (query, expected) in [
+        (String::new(), 5),
+        (format!("key={first}"), 3),
+        (format!("key={second}"), 2),
+        (format!("key={first}&model=c-*"), 1),
+        ("team=eng".into(), 3),
+        ("team=ops".into(), 2),
+        ("model=m-small".into(), 2),
+        ("model=m-*".into(), 3),
+        ("provider=claude".into(), 2),
+        ("status=upstream_error".into(), 1),
+        (format!("status=upstream_error&key={second}"), 0),
+        ("status=ok".into(), 4),
+        ("status=broken".into(), 0),
+        ("flag=orphaned".into(), 0),
+        ("start=2026-11-23T10:30:00Z".into(), 1),
+        ("end=2026-11-23T10:30:00Z".into(), 4),
+        ("start=2026-11-24".into(), 0),
+        ("start=2026-11-23&end=2026-11-24&team=ops&provider=up".into(), 1),
+    ] {
+        assert_eq!(house.count(&query), expected, "{query}");
+    }
+    assert_eq!(house.inside.admin().get("/v1/requests?colour=blue").status, 400);
+}
+
+#[test]
+fn cursors_lead_back_and_forth_through_every_row_once() {
+    let house = house();
+    let walk = |direction: &str, start: &str| {
+        let (mut ids, mut cursor) = (Vec::new(), start.to_owned());
+        loop {
+            let page = house.page(&format!("limit=2{cursor}"));
+            let rows = page["data"].as_array().expect("a list").clone();
+            ids.extend(rows.iter().map(|row| text(row, "id")));
+            match page["next"].as_str() {
+                Some(next) if !rows.is_empty() => cursor = format!("&{direction}={next}"),
+                _ => return ids,
+            }
+        }
+    };
+    let mut back = walk("before", "");
+    let zero = format!("&after=req_{}", "0".repeat(26));
+    let forth = walk("after", &zero);
+    back.reverse();
+    assert_eq!((back.len(), &back), (5, &forth));
+}
+
+#[test]
+fn a_follower_waits_for_the_next_request_and_no_longer_than_told() {
+    let house = house();
+    let last = text(&house.page("limit=1")["data"][0], "id");
+    let begun = Instant::now();
+    let none = house.page(&format!("after={last}&wait=1"));
+    assert!(begun.elapsed() >= Duration::from_secs(1) && none["data"] == json!([]), "{none}");
+    let next = text(&none, "next");
+    std::thread::scope(|scope| {
+        let follower = scope.spawn(|| (house.page(&format!("after={next}&wait=20&team=ops")), Instant::now()));
+        wait_until("somebody follows", || house.inside.metric("gatekeeper_followers_waiting") >= 1.0);
+        house.inside.user(&house.keys[0]).chat(&hello("m-small")).expects(200);
+        let id = house.inside.user(&house.keys[1]).chat(&hello("m-small"));
+        let called = Instant::now();
+        let (page, at) = follower.join().expect("a page");
+        assert_eq!(page["data"][0]["id"], json!(id.header("x-gatekeeper-request-id")));
+        assert!(at.saturating_duration_since(called) < Duration::from_secs(2), "told after {:?}", at - called);
+    });
+}
+
+#[test]
+fn a_follower_that_leaves_gives_its_place_back() {
+    let house = house();
+    let last = text(&house.page("limit=1")["data"][0], "id");
+    let mut connection = house.inside.admin().connects();
+    connection.sends_request("GET", &format!("/v1/requests?after={last}&wait=30"), None);
+    wait_until("somebody follows", || house.inside.metric("gatekeeper_followers_waiting") == 1.0);
+    let left = Instant::now();
+    connection.hangs_up();
+    wait_until("nobody follows", || house.inside.metric("gatekeeper_followers_waiting") == 0.0);
+    assert!(left.elapsed() < Duration::from_secs(2), "noticed after {:?}", left.elapsed());
+}
