@@ -219,7 +219,8 @@ mod tests {
         )
         .expect("two providers");
         let openai = config.providers.iter().find(|provider| provider.name == "openai").expect("openai");
-        assert_eq!(Some(openai.base_url.as_str()), openai.preset.base_url);
+        assert_eq!(crate::provider::BaseUrl::Own("https://api.openai.com/v1"), openai.preset.base_url);
+        assert_eq!(openai.base_url, "https://api.openai.com/v1");
         assert_eq!(openai.api_key.as_ref().map(|key| key.expose()), Some(KEY));
         assert!(matches!(openai.price, PriceSetting::Sheet(_)));
     }

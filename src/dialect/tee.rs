@@ -1,13 +1,13 @@
 //! Reads along while a stream is relayed: of each event, what it is for the relay; of the stream, what it used and how
 //! much it said. Takes whole raw events; must never change one, and must survive anything an upstream sends.
 
-use crate::dialect::Dialect;
 use crate::dialect::chat::{ChatUsage, Chunk};
 use crate::dialect::fault::{FaultReader, UpstreamFault};
 use crate::dialect::json;
 use crate::dialect::messages::{EventKind, MessagesEvent, MessagesUsage};
 use crate::dialect::output::Delivered;
 use crate::dialect::sse::{self, Fields};
+use crate::dialect::{Dialect, Family};
 use crate::domain::usage::Report;
 
 /// What an event is for the relay.
@@ -43,9 +43,9 @@ enum StreamUsage {
 impl Tee {
     /// `hide_usage_chunk`: the client did not ask for the usage chunk that the gateway asked for (chat only).
     pub fn new(dialect: Dialect, hide_usage_chunk: bool) -> Tee {
-        let usage = match dialect {
-            Dialect::Chat => StreamUsage::Chat(ChatUsage::default()),
-            Dialect::Messages => StreamUsage::Messages { usage: MessagesUsage::default(), is_final: false },
+        let usage = match dialect.family() {
+            Family::OpenAi => StreamUsage::Chat(ChatUsage::default()),
+            Family::Anthropic => StreamUsage::Messages { usage: MessagesUsage::default(), is_final: false },
         };
         Tee { hide_usage_chunk, usage, delivered: Delivered::default(), stopped: false }
     }

@@ -35,6 +35,8 @@ pub(super) struct Open {
     pub output_is_final: bool,
     pub delivered: Delivered,
     pub resolved: bool,
+    /// members of the request that the vendor got otherwise or not at all, for the head of the answer
+    pub changed_members: Option<String>,
 }
 
 impl Open {

@@ -14,8 +14,8 @@ use crate::gateway::attempt::{ledger_unavailable, on_disk};
 use crate::gateway::cap::Cap;
 use crate::gateway::inflight::Running;
 use crate::gateway::open::Open;
-use crate::gateway::reply::{Body, REQUEST_ID, Reply};
-use crate::gateway::upstream_error;
+use crate::gateway::reply::{Body, Reply};
+use crate::gateway::{outgoing, upstream_error};
 use crate::meter::Receipt;
 use crate::upstream::{Failed, Incoming};
 
@@ -46,14 +46,13 @@ pub(super) async fn relay(answered: Answered) -> Result<Reply, Problem> {
     unary(answered).await
 }
 
-/// The headers that every answered call carries.
+/// The head of an answered call.
 pub(super) fn head(open: &Open, status: u16, upstream: &[(String, String)]) -> Reply {
-    let mut headers: Vec<(String, String)> = upstream.to_vec();
-    headers.push((REQUEST_ID.into(), open.held.id.request.to_string()));
-    headers.push(("x-gatekeeper-model".into(), open.deployment.model.clone()));
-    headers.push(("x-gatekeeper-provider".into(), open.deployment.provider.name.clone()));
-    headers.push(("x-gatekeeper-attempts".into(), open.held.id.attempt.to_string()));
-    Reply { status, headers, body: Body::Whole(Bytes::new()) }
+    let mut reply = Reply::answered(status, upstream, open.held.id, &open.deployment);
+    if let Some(members) = &open.changed_members {
+        reply.headers.push(("x-gatekeeper-dropped-params".into(), members.clone()));
+    }
+    reply
 }
 
 fn output_cap(reply: &mut Reply, cap: &Cap) {
@@ -67,11 +66,9 @@ async fn unary(answered: Answered) -> Result<Reply, Problem> {
     let Answered { mut open, incoming, request, cap, running } = answered;
     let limits = open.gateway.limits;
     let (status, headers) = (incoming.status, incoming.headers.clone());
-    let whole = incoming.whole(limits.answer_bytes_max, limits.idle_timeout_ms);
-    let body = match tokio::time::timeout(Duration::from_millis(limits.call_timeout_ms), whole).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(failed)) => return Err(broken(open, &failed)),
-        Err(_) => return Err(broken(open, &Failed::IdleTimeout(limits.call_timeout_ms))),
+    let body = match outgoing::whole(incoming, &limits).await {
+        Ok(body) => body,
+        Err(failed) => return Err(broken(open, &failed)),
     };
     if request.streamed {
         return Err(not_a_stream(open, request.dialect, &body));
@@ -113,9 +110,7 @@ fn settle(open: &mut Open, status: Status) -> Result<Receipt, Problem> {
 
 /// A good head whose body failed before anything of it was passed on.
 fn broken(mut open: Open, failed: &Failed) -> Problem {
-    let word = if matches!(failed, Failed::IdleTimeout(_)) { Word::UpstreamTimeout } else { Word::UpstreamError };
-    let problem =
-        Problem::new(word, format!("the answer of provider {} did not come whole: {failed}", open.deployment.provider.name));
+    let problem = outgoing::not_whole(&open.deployment.provider.name, failed);
     settle(&mut open, Status::Broken).err().unwrap_or(problem)
 }
 

@@ -110,7 +110,8 @@ impl Price {
         if input.documents > 0 {
             return window_bounds("a document");
         }
-        Ok(self.counted_tokens(input).min(self.context().unwrap_or(u64::MAX)))
+        let windows = self.context().map(|context| context.saturating_mul(input.prompts.max(1)));
+        Ok(self.counted_tokens(input).min(windows.unwrap_or(u64::MAX)))
     }
 
     fn counted_tokens(&self, input: &InputBound) -> u64 {
