@@ -246,6 +246,41 @@ mod tests {
     }
 
     #[test]
+    fn a_vendor_whose_models_the_customer_names() {
+        let azure = |lines: &str| {
+            let text = format!(
+                "[providers.azure]\napi_key = \"env:OPENAI_API_KEY\"\nbase_url = \"https://r.openai.azure.com/\"\n{lines}"
+            );
+            resolved(&text).map(|config| config.providers[0].clone())
+        };
+        let url = |provider: &crate::config::Provider, model: &str| {
+            provider.url(provider.preset.endpoint(crate::dialect::Dialect::Chat).expect("chat"), model)
+        };
+        let plain = azure("").expect("azure");
+        assert_eq!(url(&plain, "our-chat"), "https://r.openai.azure.com/openai/v1/chat/completions");
+        let older = azure("api_version = \"2024-10-21\"\nunsupported = \"error\"\npriced_as = { our-chat = \"gpt-4.1\" }")
+            .expect("azure");
+        assert_eq!(
+            url(&older, "a/b?c é"),
+            "https://r.openai.azure.com/openai/deployments/a%2Fb%3Fc%20%C3%A9/chat/completions?api-version=2024-10-21"
+        );
+        assert_eq!(older.priced_as["our-chat"], "gpt-4.1");
+        for (lines, message) in [
+            ("api_version = \"2024&x=1\"", "providers.azure.api_version: is no version"),
+            ("priced_as = { a = \"gpt-nobody\" }", "providers.azure.priced_as.a: `gpt-nobody` is not on the price sheet"),
+            ("priced_as = { a = 3 }", "providers.azure.priced_as.a: is a whole number"),
+            ("price = \"free\"\npriced_as = { a = \"gpt-4.1\" }", "has a meaning only with price = \"sheet\""),
+            ("unsupported = \"ignore\"", "write \"drop\" or \"error\""),
+        ] {
+            let faults = azure(lines).expect_err(lines).to_string();
+            assert!(faults.contains(message), "{faults}");
+        }
+        let message = faults("[providers.openai]\napi_key = \"env:OPENAI_API_KEY\"\napi_version = \"1\"");
+        assert!(message.contains("type openai takes no version"), "{message}");
+        assert!(faults("[providers.azure]\napi_key = \"env:OPENAI_API_KEY\"").contains("https://RESOURCE.openai.azure.com"));
+    }
+
+    #[test]
     fn a_flag_outweighs_the_file() {
         let told = Told { data: Some(PathBuf::from("/flag")), listen: Some("localhost:5000".to_owned()), config: None };
         let text = "data = \"/file\"\nlisten = \"0.0.0.0:1\"";

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::auth::directory::Caller;
 use crate::dialect::{Dialect, Edit, Request};
 use crate::domain::budget::{Budget, Owner};
-use crate::domain::event::{Hold, HoldId, Status, Subject};
+use crate::domain::event::{Hold, HoldId, Subject};
 use crate::domain::id::{BudgetId, RequestId};
 use crate::domain::money::Money;
 use crate::domain::problem::{Problem, Word};
@@ -58,12 +58,7 @@ impl<'g> Attempt<'g> {
         id: RequestId,
     ) -> Result<Attempt<'g>, Problem> {
         let Some(endpoint) = deployment.provider.preset.endpoint(request.dialect) else {
-            let message = format!(
-                "{} does not speak the {} dialect and this release does not translate; call it at the endpoint of its own dialect",
-                deployment.qualified(),
-                request.dialect.word()
-            );
-            return Err(Problem::new(Word::NotSupported, message).at("model"));
+            return Err(not_spoken(&deployment, request.dialect));
         };
         made_for(&deployment, request.dialect)?;
         if let Some(borrowed) = endpoint.borrowed {
@@ -239,6 +234,19 @@ impl HeldAttempt {
             Err(not_logged) => ledger_unavailable(&not_logged),
         }
     }
+}
+
+fn not_spoken(deployment: &Deployment, dialect: Dialect) -> Problem {
+    let name = deployment.qualified();
+    let message = match dialect {
+        Dialect::Chat | Dialect::Messages => format!(
+            "{name} does not speak the {} dialect and this release does not translate; call it at the endpoint of its own dialect",
+            dialect.word()
+        ),
+        Dialect::Embeddings => format!("{name} has no embeddings that this gateway knows of; ask a provider that has"),
+        Dialect::TokenCount => format!("{name} counts no tokens for its callers; count them yourself"),
+    };
+    Problem::new(Word::NotSupported, message).at("model")
 }
 
 /// A model that makes vectors has no conversations, and the other way round; where no sheet says what a model is for, its

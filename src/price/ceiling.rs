@@ -169,6 +169,15 @@ mod tests {
     }
 
     #[test]
+    fn each_text_to_embed_has_the_whole_window_and_no_output() {
+        let small = price("openai", "text-embedding-3-small");
+        let texts = |prompts| InputBound { text_bytes: 100_000, prompts, ..InputBound::default() };
+        assert_eq!(usd(small.ceiling(&texts(1), 0, 1, None)), "0.00016382", "8191 tokens");
+        assert_eq!(usd(small.ceiling(&texts(3), 500, 1, None)), "0.00049146", "three times as many, and no output");
+        assert_eq!(usd(small.ceiling(&texts(40), 0, 1, None)), "0.002", "but never more than there are bytes");
+    }
+
+    #[test]
     fn media_and_tools_have_ceilings_of_their_own() {
         let gpt = price("openai", "gpt-5.1");
         let images = |images| InputBound { images, ..InputBound::default() };
@@ -275,6 +284,7 @@ mod tests {
                 audio: self.one_of(&[false, true]),
                 searches: self.one_of(&[0, 0, 0, 3]),
                 tools: self.one_of(&[0, 1, 20]),
+                prompts: self.one_of(&[0, 1, 3]),
                 unbounded: None,
             }
         }

@@ -206,6 +206,11 @@ mod tests {
             assert!(!row(rates, "").is_priced(), "{rates}");
         }
         assert!(row(r#"{"input":"1","output":"2"}"#, "").is_priced());
+        for (rates, priced) in [(r#"{"input":"1","output":"0"}"#, true), (r#"{"input":"1"}"#, true), (r#"{"output":"1"}"#, false)]
+        {
+            let json = format!(r#"{{"provider":"v","model":"m","mode":"embedding","rates":{rates}}}"#);
+            assert_eq!(serde_json::from_str::<Row>(&json).expect("a row").is_priced(), priced, "{rates}");
+        }
         assert!(row("{}", "").reasons() && !row("{}", "").can("tools"));
     }
 }

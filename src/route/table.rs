@@ -252,6 +252,25 @@ mod tests {
     }
 
     #[test]
+    fn embeddings_are_listed_and_priced_by_their_input() {
+        let table = table(&[openai()]);
+        let small = table.resolve("text-embedding-3-small").expect("listed");
+        assert_eq!((small.price.mode(), small.price.is_known()), (Some(Mode::Embedding), true));
+        assert!(table.names().any(|(name, _)| name == "text-embedding-3-small"));
+    }
+
+    #[test]
+    fn a_model_of_the_customers_naming_is_priced_as_another() {
+        let mut azure = Arc::unwrap_or_clone(provider("azure", "azure", PriceSetting::Sheet("azure"), &["other"]));
+        azure.priced_as = [("our-chat".to_owned(), "gpt-4.1".to_owned())].into();
+        let table = table(&[Arc::new(azure)]);
+        let ours = table.resolve("our-chat").expect("listed");
+        assert_eq!((ours.model.as_str(), ours.qualified().as_str()), ("our-chat", "azure/our-chat"));
+        assert!(matches!(&ours.price, Price::Sheet(row) if row.model == "gpt-4.1"));
+        assert!(matches!(table.resolve("other").expect("listed").price, Price::Unknown));
+    }
+
+    #[test]
     fn the_providers_form_always_works() {
         let table = table(&[openai(), local(&[])]);
         let price = |asked: &str| table.resolve(asked).expect(asked).price.clone();
