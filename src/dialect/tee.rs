@@ -293,6 +293,7 @@ mod tests {
             (r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"c","function":{"name":"f","arguments":""}}]}}]}"#, 'c'),
             (r#"{"choices":[{"delta":{"content":"\ud83d"}}]}"#, 'c'),
             (r#"{"choices":[{"text":"a"}]}"#, 'c'),
+            (r#"{"choices":[{"text":"","delta":{"content":"a"}}]}"#, 'c'),
             (r#"{"something":"else"}"#, 'h'),
             (r#""a text""#, 'h'),
             (r#"{"choices":"odd","usage":7,"error":null}"#, 'h'),
@@ -300,6 +301,12 @@ mod tests {
             assert_eq!(chat(&data(chunk)).0, kind.to_string(), "{chunk}");
         }
         assert_eq!(chat(": ping\n\n\nretry: 3\n\nevent: x\n\n").0, "hhhh");
+    }
+
+    #[test]
+    fn a_text_that_is_told_twice_is_counted_once() {
+        let (_, tee) = chat(&data(r#"{"choices":[{"index":0,"text":"hello","delta":{"content":"hello"}}]}"#));
+        assert_eq!(tee.delivered(), Delivered { text_bytes: 5, cjk_chars: 0 });
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl<'g> Attempt<'g> {
         let mut waiting: Option<Waiting<'_>> = None;
         loop {
             if waiting.as_ref().is_none_or(Waiting::may_try) {
-                let patience_over = if waiting.is_none() { gateway.queue.blocked(&self.caller.budgets) } else { None };
+                let patience_over = if waiting.is_none() { self.patience_over() } else { None };
                 let short_of = match patience_over {
                     Some(budget) => budget,
                     None => match self.try_hold() {
@@ -98,6 +98,16 @@ impl<'g> Attempt<'g> {
             gateway.authenticate(credential)?;
             gateway.inflight.still_open()?;
         }
+    }
+
+    /// A budget that counts this call and in which somebody has waited so long that no newcomer may pass.
+    fn patience_over(&self) -> Option<BudgetId> {
+        let gateway = self.gateway;
+        if gateway.queue.waiting() == 0 {
+            return None;
+        }
+        let claim = Claim { hold: self.skeleton(gateway.clock.now_ms()), budgets: &self.caller.budgets };
+        gateway.queue.blocked(&gateway.ledger.blocking(&claim))
     }
 
     fn try_hold(&self) -> Result<(Held, Cap), TryHold> {
@@ -144,7 +154,7 @@ impl<'g> Attempt<'g> {
             deployment: self.deployment,
             held,
             ceiling: cap.ceiling,
-            unpriced: cap.unpriced,
+            guessed: cap.guessed,
             tier_asked: self.request.service_tier.clone(),
             output_cap: cap.tokens,
             input_bytes: self.request.input.text_bytes,
@@ -189,14 +199,19 @@ impl HeldAttempt {
         mut self,
         client: &Client,
         headers: &[(String, String)],
-        running: Running,
+        mut running: Running,
     ) -> Result<Reply, Problem> {
         let head_timeout = Duration::from_millis(self.open.gateway.limits.head_timeout_ms);
         let deployment = self.open.deployment.clone();
         let body = self.body();
         self.open.sent = true;
         let answered = outgoing::send(client, &deployment, &self.url, headers, body, head_timeout);
-        let incoming = match answered.await {
+        let answered = tokio::select! {
+            biased;
+            answered = answered => answered,
+            () = running.told_to_end() => return Err(relay::stopped(&mut self.open)),
+        };
+        let incoming = match answered {
             Ok(incoming) => incoming,
             Err(failed) => return Err(self.not_answered(&failed)),
         };

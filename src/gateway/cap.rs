@@ -3,6 +3,7 @@
 
 use crate::config::Overrun;
 use crate::dialect::Request;
+use crate::domain::bound::InputBound;
 use crate::domain::money::Money;
 use crate::domain::problem::{Problem, Word};
 use crate::meter::Tightest;
@@ -26,8 +27,8 @@ pub(super) struct Cap {
     /// the most output that was reckoned with, where anything bounds it
     pub tokens: Option<u64>,
     pub ceiling: Money,
-    /// no price is known, and nothing above the caller blocks: booked at zero, flagged
-    pub unpriced: bool,
+    /// nothing above the caller blocks, and the call has no worst case: the ceiling is only a guess
+    pub guessed: bool,
 }
 
 /// Chooses the cap and its ceiling. Refuses what cannot be priced or bounded where a budget blocks.
@@ -52,7 +53,7 @@ pub(super) fn choose(
         },
     };
     let ceiling = chosen.ceiling(tokens)?;
-    Ok(Cap { write, tokens: Some(tokens).filter(|tokens| *tokens > 0), ceiling, unpriced: false })
+    Ok(Cap { write, tokens: Some(tokens).filter(|tokens| *tokens > 0), ceiling, guessed: false })
 }
 
 struct Chosen<'a> {
@@ -74,7 +75,18 @@ impl Chosen<'_> {
         let named = self.request.output_cap.map(|cap| cap.tokens);
         let tokens = named.or(self.price().max_output()).unwrap_or(UNKNOWN_MODEL_TOKENS);
         let ceiling = self.price().ceiling(&self.request.input, tokens, self.request.choices, self.tier());
-        Cap { write: None, tokens: named, unpriced: ceiling == Err(NoCeiling::Unpriced), ceiling: ceiling.unwrap_or(Money::ZERO) }
+        let guessed = ceiling.is_err();
+        Cap { write: None, tokens: named, guessed, ceiling: ceiling.unwrap_or_else(|_| self.guess(tokens)) }
+    }
+
+    /// What a call without a worst case may come to: what the operator set for it, else what can be reckoned of it.
+    fn guess(&self, tokens: u64) -> Money {
+        if !self.price().is_known() {
+            return Money::ZERO;
+        }
+        let reckoned = InputBound { documents: 0, searches: 0, unbounded: None, ..self.request.input.clone() };
+        let ceiling = self.price().ceiling(&reckoned, tokens, self.request.choices, self.tier());
+        self.deployment.provider.request_ceiling.or(ceiling.ok()).unwrap_or(Money::ZERO)
     }
 
     /// The worst case in money; a limit per request that the operator set stands in where there is none.

@@ -7,17 +7,25 @@ use crate::dialect::Edit;
 use crate::domain::problem::{Problem, Word};
 use crate::gateway::attempt::Attempt;
 use crate::gateway::inflight::Running;
-use crate::gateway::outgoing;
 use crate::gateway::reply::{Body, Reply};
 use crate::gateway::upstream_error::Refusal;
+use crate::gateway::{outgoing, relay};
 use crate::upstream::Client;
 
 pub(super) async fn call(
     attempt: Attempt<'_>,
     client: &Client,
     headers: &[(String, String)],
-    running: Running,
+    mut running: Running,
 ) -> Result<Reply, Problem> {
+    tokio::select! {
+        biased;
+        answered = passed_on(&attempt, client, headers) => answered,
+        () = running.told_to_end() => Err(relay::shutting_down()),
+    }
+}
+
+async fn passed_on(attempt: &Attempt<'_>, client: &Client, headers: &[(String, String)]) -> Result<Reply, Problem> {
     let limits = &attempt.gateway.limits;
     let deployment = &attempt.deployment;
     let provider = &deployment.provider.name;
@@ -35,6 +43,5 @@ pub(super) async fn call(
         return Err(Problem::new(Word::UpstreamError, format!("the answer of provider {provider} broke off or is not JSON")));
     }
     reply.body = Body::Whole(body);
-    drop(running);
     Ok(reply)
 }

@@ -115,7 +115,8 @@ impl Gateway {
         held.call(client, &call.headers, running).await
     }
 
-    fn authenticate(&self, credential: Option<&str>) -> Result<Arc<Caller>, Problem> {
+    /// The caller behind a credential.
+    pub fn authenticate(&self, credential: Option<&str>) -> Result<Arc<Caller>, Problem> {
         auth::authenticate(&self.directory.load(), credential, self.clock.now_ms())
     }
 

@@ -19,7 +19,8 @@ pub(super) struct Open {
     pub deployment: Arc<Deployment>,
     pub held: Held,
     pub ceiling: Money,
-    pub unpriced: bool,
+    /// the ceiling is no bound
+    pub guessed: bool,
     pub tier_asked: Option<String>,
     pub output_cap: Option<u64>,
     /// bytes of the request that are text
@@ -87,7 +88,7 @@ impl Open {
     fn priced(&self, mut ending: Ending) -> Ending {
         match self.deployment.price.cost(&ending.usage, self.tier_asked.as_deref()) {
             // an estimate may be wrong, but it never takes more than was set aside for the worst case
-            Ok(bill) if ending.flags.has(Flags::ESTIMATED) && bill.total > self.ceiling && !self.unpriced => {
+            Ok(bill) if ending.flags.has(Flags::ESTIMATED) && bill.total > self.ceiling && !self.guessed => {
                 ending.at_ceiling(self.ceiling, Flags::ESTIMATED)
             }
             Ok(bill) => {

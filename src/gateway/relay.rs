@@ -5,7 +5,6 @@
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use tokio::sync::mpsc;
 
 use crate::dialect::{self, Dialect, Kind, Request, Splitter, Tee, UpstreamFault};
 use crate::domain::event::Status;
@@ -14,13 +13,15 @@ use crate::gateway::attempt::{ledger_unavailable, on_disk};
 use crate::gateway::cap::Cap;
 use crate::gateway::inflight::Running;
 use crate::gateway::open::Open;
-use crate::gateway::reply::{Body, Reply};
+use crate::gateway::reply::{self, Body, Outlet, Reply};
 use crate::gateway::{outgoing, upstream_error};
 use crate::meter::Receipt;
 use crate::upstream::{Failed, Incoming};
 
 /// Events without content are kept back until the first content, but no longer than this after the upstream's head.
 const KEPT_BACK: Duration = Duration::from_secs(2);
+/// Neither are more of them kept.
+const KEPT_BYTES_MAX: usize = 256 * 1024;
 /// Pieces that may wait for a client that reads slowly; then the upstream is read no further.
 const PIECES: usize = 16;
 /// How often a stream's progress is logged.
@@ -63,10 +64,15 @@ fn output_cap(reply: &mut Reply, cap: &Cap) {
 
 /// A whole answer: read to its end before the head is sent, because the cost is a header.
 async fn unary(answered: Answered) -> Result<Reply, Problem> {
-    let Answered { mut open, incoming, request, cap, running } = answered;
+    let Answered { mut open, incoming, request, cap, mut running } = answered;
     let limits = open.gateway.limits;
     let (status, headers) = (incoming.status, incoming.headers.clone());
-    let body = match outgoing::whole(incoming, &limits).await {
+    let whole = tokio::select! {
+        biased;
+        whole = outgoing::whole(incoming, &limits) => whole,
+        () = running.told_to_end() => return Err(stopped(&mut open)),
+    };
+    let body = match whole {
         Ok(body) => body,
         Err(failed) => return Err(broken(open, &failed)),
     };
@@ -199,13 +205,20 @@ impl Stream {
         let kept_until = Instant::now() + KEPT_BACK;
         let mut kept = BytesMut::new();
         loop {
-            let Ok(step) = tokio::time::timeout_at(kept_until.into(), self.step_within_idle()).await else {
-                return Ok(self.flow(kept.freeze(), None));
+            let idle_ms = self.open.gateway.limits.idle_timeout_ms;
+            let step = tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(kept_until.into()) => return Ok(self.flow(kept.freeze(), None)),
+                step = step(&mut self.incoming, &mut self.splitter, &mut self.tee, idle_ms) => step,
+                () = self.running.told_to_end() => {
+                    self.note_read();
+                    return Err(stopped(&mut self.open));
+                }
             };
             match step {
                 Step::Events { bytes, content } => {
                     kept.extend_from_slice(&bytes);
-                    if content {
+                    if content || kept.len() > KEPT_BYTES_MAX {
                         return Ok(self.flow(kept.freeze(), None));
                     }
                 }
@@ -229,17 +242,17 @@ impl Stream {
         let mut reply = head(&self.open, self.incoming.status, &self.incoming.headers);
         output_cap(&mut reply, &self.cap);
         reply.headers.push(("cache-control".into(), "no-cache".into()));
-        let (sender, receiver) = mpsc::channel(PIECES);
-        reply.body = Body::Stream(receiver);
-        tokio::task::spawn_local(self.pass_on(sender, first, terminal));
+        let (client, pieces) = reply::flow(PIECES);
+        reply.body = Body::Stream(pieces);
+        tokio::task::spawn_local(self.pass_on(client, first, terminal));
         reply
     }
 
-    async fn pass_on(mut self, client: mpsc::Sender<Bytes>, first: Bytes, terminal: Option<Bytes>) {
+    async fn pass_on(mut self, client: Outlet, first: Bytes, terminal: Option<Bytes>) {
         let outcome = self.run(&client, first, terminal).await;
         match outcome {
             Ok(()) => {
-                drop(client);
+                client.end();
                 self.read_tail().await;
             }
             Err(Gone::Client) if self.open.resolved => {}
@@ -247,12 +260,14 @@ impl Stream {
             Err(Gone::Bad(bad)) => {
                 let problem = self.settle(bad.status).err().unwrap_or(bad.problem);
                 let id = self.open.held.id.request.to_string();
-                let _ = self.send(&client, dialect::error_event(self.dialect, &problem, &id)).await;
+                if self.send(&client, dialect::error_event(self.dialect, &problem, &id)).await.is_ok() {
+                    client.end();
+                }
             }
         }
     }
 
-    async fn run(&mut self, client: &mpsc::Sender<Bytes>, first: Bytes, terminal: Option<Bytes>) -> Result<(), Gone> {
+    async fn run(&mut self, client: &Outlet, first: Bytes, terminal: Option<Bytes>) -> Result<(), Gone> {
         self.note_content();
         self.send(client, first).await?;
         if let Some(terminal) = terminal {
@@ -265,7 +280,7 @@ impl Stream {
             let step = tokio::select! {
                 biased;
                 () = client.closed() => return Err(Gone::Client),
-                () = self.running.told_to_end() => return Err(Gone::Bad(shutting_down())),
+                () = self.running.told_to_end() => return Err(Gone::Bad(Bad { status: Status::Broken, problem: shutting_down() })),
                 step = step(&mut self.incoming, &mut self.splitter, &mut self.tee, wait_ms) => step,
             };
             if self.call_deadline <= Instant::now() {
@@ -301,7 +316,7 @@ impl Stream {
     }
 
     /// Logs the cost, then lets the client see the end.
-    async fn end(&mut self, client: &mpsc::Sender<Bytes>, terminal: Bytes) -> Result<(), Gone> {
+    async fn end(&mut self, client: &Outlet, terminal: Bytes) -> Result<(), Gone> {
         let ledger_failed = |problem| Gone::Bad(Bad { status: Status::Broken, problem });
         let receipt = self.settle(Status::Ok).map_err(ledger_failed)?;
         on_disk(&self.open, receipt.sequence).await.map_err(ledger_failed)?;
@@ -317,7 +332,7 @@ impl Stream {
     }
 
     /// Hands bytes to the client; one that reads nothing for too long is gone.
-    async fn send(&self, client: &mpsc::Sender<Bytes>, bytes: Bytes) -> Result<(), Gone> {
+    async fn send(&self, client: &Outlet, bytes: Bytes) -> Result<(), Gone> {
         if bytes.is_empty() {
             return Ok(());
         }
@@ -326,11 +341,6 @@ impl Stream {
             Ok(Ok(())) => Ok(()),
             _ => Err(Gone::Client),
         }
-    }
-
-    async fn step_within_idle(&mut self) -> Step {
-        let idle_ms = self.open.gateway.limits.idle_timeout_ms;
-        step(&mut self.incoming, &mut self.splitter, &mut self.tee, idle_ms).await
     }
 
     /// Tells the hold's guard what the tee has seen.
@@ -398,11 +408,13 @@ enum Gone {
     Bad(Bad),
 }
 
-fn shutting_down() -> Bad {
-    Bad {
-        status: Status::Broken,
-        problem: Problem::new(Word::ShuttingDown, "the gateway had to stop before the answer was whole"),
-    }
+/// Books a call that the end of the process cuts short before anything of it was passed on.
+pub(super) fn stopped(open: &mut Open) -> Problem {
+    settle(open, Status::Broken).err().unwrap_or_else(shutting_down)
+}
+
+pub(super) fn shutting_down() -> Problem {
+    Problem::new(Word::ShuttingDown, "the gateway had to stop before the answer was whole").retry_after(5)
 }
 
 /// Reads once from the upstream and sorts the whole events that are there. May be dropped while it waits: nothing is lost.

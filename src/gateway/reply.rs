@@ -1,4 +1,9 @@
-//! What goes back to the listener: status, headers, and a body that is whole or still coming.
+//! What goes back to the listener: status, headers, and a body that is whole or still coming. A body that is given up in
+//! the middle must never look like one that ended.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -11,8 +16,58 @@ use crate::route::Deployment;
 
 pub enum Body {
     Whole(Bytes),
-    /// pieces of an event stream, each as soon as it is there
-    Stream(mpsc::Receiver<Bytes>),
+    Stream(Flow),
+}
+
+/// The pieces of an event stream, each as soon as it is there.
+pub struct Flow {
+    pieces: mpsc::Receiver<Bytes>,
+    ended: Arc<AtomicBool>,
+}
+
+/// The stream was given up before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the answer was given up before its end")]
+pub struct GivenUp;
+
+impl Flow {
+    /// The next piece; `None` only after an end that was meant.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, GivenUp>>> {
+        self.pieces.poll_recv(context).map(|piece| match piece {
+            Some(piece) => Some(Ok(piece)),
+            None if self.ended.load(Ordering::Acquire) => None,
+            None => Some(Err(GivenUp)),
+        })
+    }
+}
+
+/// Where the pieces of a flow are put in. Dropped without `end`, the client sees that the answer broke off.
+pub(super) struct Outlet {
+    pieces: mpsc::Sender<Bytes>,
+    ended: Arc<AtomicBool>,
+}
+
+/// A flow that holds so many pieces for a client that reads slowly.
+pub(super) fn flow(pieces_max: usize) -> (Outlet, Flow) {
+    let (sender, receiver) = mpsc::channel(pieces_max);
+    let ended = Arc::new(AtomicBool::new(false));
+    (Outlet { pieces: sender, ended: ended.clone() }, Flow { pieces: receiver, ended })
+}
+
+impl Outlet {
+    /// Waits for room; the client is gone if there is nobody to take it.
+    pub async fn send(&self, piece: Bytes) -> Result<(), GivenUp> {
+        self.pieces.send(piece).await.map_err(|_| GivenUp)
+    }
+
+    /// Returns when the client is gone.
+    pub async fn closed(&self) {
+        self.pieces.closed().await;
+    }
+
+    pub fn end(self) {
+        self.ended.store(true, Ordering::Release);
+    }
 }
 
 pub struct Reply {

@@ -184,6 +184,11 @@ impl Ledger {
         self.lock().tightest(claim.budgets, &claim.hold, claim.hold.at_ms)
     }
 
+    /// The `block` budgets that count this claim: those in whose lines it may have to wait.
+    pub fn blocking(&self, claim: &Claim<'_>) -> Vec<BudgetId> {
+        self.lock().blocking(claim.budgets, &claim.hold, claim.hold.at_ms)
+    }
+
     /// Tells a limit, after its change is committed.
     pub fn set_budget(&self, budget: &Budget, now_ms: u64) {
         self.lock().set_budget(budget.clone(), now_ms);

@@ -130,6 +130,13 @@ impl State {
         tightest
     }
 
+    /// The `block` budgets that count this deployment.
+    pub(super) fn blocking(&mut self, ids: &[BudgetId], hold: &Hold, now_ms: u64) -> Vec<BudgetId> {
+        let mut ids = ids.to_vec();
+        ids.retain(|id| self.counting(*id, hold, now_ms).is_some_and(|standing| standing.blocks));
+        ids
+    }
+
     /// The standing of a budget if it counts the hold's deployment.
     fn counting(&mut self, id: BudgetId, hold: &Hold, now_ms: u64) -> Option<Standing> {
         let watched = self.budgets.get(&id)?;

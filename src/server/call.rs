@@ -6,14 +6,18 @@ use std::time::Duration;
 use actix_web::HttpRequest;
 use actix_web::dev::Extensions;
 use actix_web::http::header::CONTENT_LENGTH;
-use actix_web::rt::net::UnixStream;
+use actix_web::rt::net::{TcpStream, UnixStream};
 use actix_web::web::Payload;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
+use rustix::net::sockopt::set_tcp_user_timeout;
 
 use crate::auth::bearer;
 use crate::auth::role::Actor;
 use crate::domain::problem::{Problem, Word};
+
+/// A body up to this is read before its key is looked at: it is there already.
+const SHORT_BODY_BYTES: u64 = 64 * 1024;
 
 /// The peer of a connection that came through the local admin socket.
 #[derive(Clone, Copy, Debug)]
@@ -21,12 +25,18 @@ struct LocalPeer {
     uid: u32,
 }
 
-/// Remembers the peer's user where the connection is local: the kernel says who it is.
-pub(super) fn note_peer(connection: &dyn Any, data: &mut Extensions) {
+/// Remembers the peer's user where the connection is local: the kernel says who it is. Over the network, a client that takes
+/// nothing for `stall_ms` loses its connection.
+pub(super) fn note_peer(connection: &dyn Any, data: &mut Extensions, stall_ms: u64) {
     if let Some(stream) = connection.downcast_ref::<UnixStream>()
         && let Ok(peer) = stream.peer_cred()
     {
         data.insert(LocalPeer { uid: peer.uid() });
+    }
+    if let Some(stream) = connection.downcast_ref::<TcpStream>()
+        && let Err(error) = set_tcp_user_timeout(stream, u32::try_from(stall_ms).unwrap_or(u32::MAX))
+    {
+        tracing::debug!("a connection has no limit for a client that reads nothing: {error}");
     }
 }
 
@@ -43,6 +53,16 @@ pub(super) fn credential(request: &HttpRequest) -> Option<String> {
     bearer::credential(header("authorization"), header("x-api-key"), header("api-key")).map(str::to_owned)
 }
 
+/// The length of the body as its head says it.
+fn announced(request: &HttpRequest) -> Option<u64> {
+    request.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Whether the body may be so long that nobody should be waited for who has not shown a key.
+pub(super) fn may_be_long(request: &HttpRequest) -> bool {
+    announced(request).is_none_or(|bytes| bytes > SHORT_BODY_BYTES)
+}
+
 /// The whole body, or why it is not taken. One that is announced too long is not waited for.
 pub(super) async fn body(
     request: &HttpRequest,
@@ -54,8 +74,7 @@ pub(super) async fn body(
         let message = format!("the body is longer than {bytes_max} bytes; send less, or raise `body_mb` under [limits]");
         Problem::new(Word::RequestTooLarge, message)
     };
-    let announced = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|bytes| bytes > bytes_max as u64) {
+    if announced(request).is_some_and(|bytes| bytes > bytes_max as u64) {
         return Err(too_large());
     }
     let read = async {

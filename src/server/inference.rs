@@ -19,6 +19,12 @@ pub(super) fn worker(request: &HttpRequest) -> &Worker {
 pub(super) async fn infer(dialect: Dialect, request: HttpRequest, payload: Payload) -> HttpResponse {
     let worker = worker(&request);
     let limits = worker.gateway.limits();
+    let credential = call::credential(&request);
+    if call::may_be_long(&request)
+        && let Err(problem) = worker.gateway.authenticate(credential.as_deref())
+    {
+        return reply::http(worker.gateway.refuse(dialect, &problem));
+    }
     let body = match call::body(&request, payload, limits.body_bytes_max, limits.body_timeout_ms).await {
         Ok(body) => body,
         Err(problem) => return reply::http(worker.gateway.refuse(dialect, &problem)),
@@ -26,7 +32,7 @@ pub(super) async fn infer(dialect: Dialect, request: HttpRequest, payload: Paylo
     let headers = request.headers().iter();
     let headers = headers.filter(|(name, _)| gateway::is_forwarded(name.as_str()));
     let headers = headers.filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))).collect();
-    let call = Call { dialect, credential: call::credential(&request), headers, body };
+    let call = Call { dialect, credential, headers, body };
     reply::http(worker.gateway.handle(&worker.client, call).await)
 }
 

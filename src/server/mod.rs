@@ -139,6 +139,7 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
     let door = admin_socket(&socket).map_err(|error| StartError::Socket { path: socket.clone(), error })?;
     let (directory, ledger) = (house.directory, house.ledger);
     let (shared, connect_timeout_ms) = (gateway.clone(), config.limits.connect_timeout_ms);
+    let client_stall_ms = config.limits.client_stall_ms;
     let worker_ledger = ledger.clone();
     let server = HttpServer::new(move || {
         let worker = Worker {
@@ -150,7 +151,7 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
         };
         App::new().app_data(worker).configure(app::routes)
     })
-    .on_connect(call::note_peer)
+    .on_connect(move |connection, data| call::note_peer(connection, data, client_stall_ms))
     .workers(config.workers)
     // without this a client that leaves before the head is not noticed, and its upstream call runs on
     .h1_allow_half_closed(false)

@@ -15,9 +15,7 @@ pub(super) fn http(reply: Reply) -> HttpResponse {
     }
     match reply.body {
         Body::Whole(bytes) => response.body(bytes),
-        Body::Stream(mut pieces) => {
-            response.streaming(poll_fn(move |context| pieces.poll_recv(context).map(|piece| piece.map(Ok::<_, std::io::Error>))))
-        }
+        Body::Stream(mut pieces) => response.streaming(poll_fn(move |context| pieces.poll_next(context))),
     }
 }
 

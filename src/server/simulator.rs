@@ -1,5 +1,5 @@
 //! An upstream without a model, for the demo and for trying things out: takes the chat and the messages dialect on a
-//! loopback address, answers the same question with the same text, streamed or whole. It says that it is a simulator in
+//! loopback address, answers the same question with the same text, streamed or whole (only its ids differ). It says that it is a simulator in
 //! every text and must never be taken for a model.
 //!
 //! What steers it stands in the last user message: `tokens=N` sets the length of the text (default 40, at most 4096),
@@ -442,8 +442,9 @@ mod tests {
 
     #[test]
     fn the_same_question_has_the_same_answer_and_its_usage_is_exact() {
-        let answer = chat_answer(&hello(json!({})));
-        assert_eq!(answer, chat_answer(&hello(json!({}))));
+        let (answer, again) = (chat_answer(&hello(json!({}))), chat_answer(&hello(json!({}))));
+        assert_eq!((&answer["choices"], &answer["usage"]), (&again["choices"], &again["usage"]));
+        assert_ne!(answer["id"], again["id"], "clients merge answers of one id");
         let text = answer["choices"][0]["message"]["content"].as_str().expect("a text");
         assert!(text.contains("simulator"));
         assert_eq!(

@@ -2,4 +2,9 @@
 
 pub mod call;
 mod fits;
+mod lying;
+mod oversized;
+mod priceless;
 mod race;
+mod waiting;
+mod windows;

@@ -34,8 +34,8 @@ impl Race {
         let cap = output + seeded.between(0, 40);
         let with_cap = seeded.between(0, 2) > 0;
         let calls = (0..REQUESTS).map(|_| {
-            let streamed = seeded.next() % 2 == 0;
-            let call = if seeded.next() % 2 == 0 { Call::chat() } else { Call::messages() }.streamed(streamed);
+            let streamed = seeded.next().is_multiple_of(2);
+            let call = if seeded.next().is_multiple_of(2) { Call::chat() } else { Call::messages() }.streamed(streamed);
             // chat may leave the cap to the gateway; messages must name one
             if call.messages || with_cap { call.at_most(cap) } else { call }
         });

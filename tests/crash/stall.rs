@@ -3,11 +3,12 @@
 
 use std::time::{Duration, Instant};
 
+use super::house;
 use crate::budget::call::{Call, is_whole};
 use crate::harness::crowd::at_once;
 use crate::harness::inside::Inside;
 use crate::harness::model;
-use crate::harness::process::{Gatekeeper, Provider};
+use crate::harness::process::Key;
 use crate::harness::record;
 use crate::harness::upstream::Upstream;
 
@@ -17,19 +18,14 @@ const STALL_MS: u64 = 700;
 fn times(sync: &str, calls: usize) -> Vec<Duration> {
     let upstream = Upstream::start();
     upstream.answers(model::uses(10, 20));
-    let mut inside = Gatekeeper::before(&upstream)
-        .provider(&Provider::anthropic("claude", &upstream))
-        .ledger(&format!("sync = {sync:?}\nsegment_mb = 1"))
-        .starts_inside();
-    let team = inside.team_with_budget("eng", "1000");
-    let key = inside.key_of(&team);
+    let (inside, key) = house(&upstream, &format!("sync = {sync:?}"));
     inside.disk.syncs_take_ms(STALL_MS);
     let times = timed(&inside, &key, calls);
     inside.disk.heals();
     times
 }
 
-fn timed(inside: &Inside, key: &crate::harness::process::Key, calls: usize) -> Vec<Duration> {
+fn timed(inside: &Inside, key: &Key, calls: usize) -> Vec<Duration> {
     at_once(
         16,
         calls,

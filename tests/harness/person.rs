@@ -193,6 +193,16 @@ impl Connection {
         }
     }
 
+    /// Raw bytes up to and including a mark; what comes after it is still to be read.
+    pub fn reads_until(&mut self, mark: &[u8]) -> Vec<u8> {
+        loop {
+            if let Some(at) = find(&self.buffer, mark) {
+                return self.buffer.drain(..at + mark.len()).collect();
+            }
+            assert_eq!(self.reads(), Heard::Bytes, "nothing more after {} bytes", self.buffer.len());
+        }
+    }
+
     /// Closes the sending half only.
     pub fn stops_sending(&self) {
         let _ = self.socket.shutdown(Shutdown::Write);

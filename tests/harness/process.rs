@@ -12,18 +12,18 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::net::TcpSocket;
 
-use super::DEADLINE;
 pub use super::instance::{Instance, Key, Team, text};
 use super::person::Answer;
 pub use super::setup::{Provider, Setup, UPSTREAM_KEY};
 use super::upstream::Upstream;
+use super::{DEADLINE, wait_until};
 
 impl Setup {
     /// Makes the data folder, starts the server and waits until it is ready.
     pub fn starts(self) -> Gatekeeper {
         let port = ReservedPort::new();
         let (folder, data, config) = self.written(port.address);
-        let instance = Instance::new(port.address, initialise(&data));
+        let instance = Instance::new(port.address, initialise(&config));
         let mut gatekeeper =
             Gatekeeper { instance, folder, data, config, _port: port, running: None, starts: 0, books_checked: true };
         gatekeeper.start();
@@ -122,6 +122,13 @@ impl Gatekeeper {
             assert!(start.elapsed() < DEADLINE, "the server was not ready within {DEADLINE:?}\n{}", self.output());
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Starts again and waits only until it listens: for a server that will not call itself ready.
+    pub fn start_whether_ready_or_not(&mut self) {
+        assert!(self.running.is_none(), "the server runs already");
+        self.spawn();
+        wait_until("the server listens", || std::net::TcpStream::connect(self.address()).is_ok());
     }
 
     /// Starts a server that is expected to refuse, and returns how it ended and what it said.
@@ -232,9 +239,10 @@ pub fn gatekeeper_command() -> Command {
     command
 }
 
-fn initialise(data: &Path) -> String {
-    let beside = data.parent().expect("the data folder lies in the test's folder");
-    let made = gatekeeper_command().arg("init").arg("--data").arg(data).current_dir(beside).output().expect("the binary runs");
+fn initialise(config: &Path) -> String {
+    let beside = config.parent().expect("the config lies in the test's folder");
+    let made =
+        gatekeeper_command().arg("init").arg("--config").arg(config).current_dir(beside).output().expect("the binary runs");
     let said = String::from_utf8_lossy(&made.stdout).into_owned();
     assert!(made.status.success(), "init failed: {said}{}", String::from_utf8_lossy(&made.stderr));
     let mut words = said.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_');

@@ -1,1 +1,159 @@
-//! To come.
+//! Clients that leave: the upstream is let go within a second, whether it talks or not, and what was used is in the books.
+
+use std::time::{Duration, Instant};
+
+use super::house::{BOTH, Booked, Chat, Dialect, House, Messages};
+use crate::harness::model;
+use crate::harness::person::{Connection, End};
+use crate::harness::script::Script;
+use crate::harness::wait_until;
+
+/// The promise of PRODUCT.md section 4.
+const PROMISED: Duration = Duration::from_secs(1);
+
+fn asks(house: &House, dialect: Dialect, streamed: bool) -> Connection {
+    let before = house.upstream.request_count();
+    let mut connection = house.user().connects();
+    connection.sends_request("POST", dialect.path(), Some(dialect.asking(streamed).to_string().as_bytes()));
+    house.upstream.waits_for_requests(before + 1);
+    connection
+}
+
+/// Exactly one more upstream connection was left, in time.
+#[track_caller]
+fn let_go(house: &House, hang_ups: usize, left: Instant) {
+    house.upstream.waits_for_hang_ups(hang_ups).waits_until_idle();
+    let parting = house.upstream.hang_ups()[hang_ups - 1];
+    let took = parting.at.saturating_duration_since(left);
+    assert!(took < PROMISED, "the upstream was let go after {took:?}");
+}
+
+#[test]
+fn a_client_that_leaves_before_the_head_stops_the_upstream() {
+    let house = House::opens();
+    house.upstream.answers(Script::hangs());
+    let mut hang_ups = 0;
+    for dialect in BOTH {
+        for streamed in [false, true] {
+            let connection = asks(&house, dialect, streamed);
+            assert_eq!(house.gatekeeper.holds_open(), 1);
+            connection.hangs_up();
+            hang_ups += 1;
+            let_go(&house, hang_ups, Instant::now());
+            house.booked().ends("client_gone", &["estimated"]).is_about(10, 0);
+        }
+    }
+}
+
+#[test]
+fn a_client_that_closes_its_sending_half_is_gone() {
+    let house = House::opens();
+    house.upstream.answers(Script::hangs());
+    for (hang_ups, dialect) in (1..).zip(BOTH) {
+        let connection = asks(&house, dialect, false);
+        connection.stops_sending();
+        let_go(&house, hang_ups, Instant::now());
+        house.booked().ends("client_gone", &["estimated"]).is_about(10, 0);
+        drop(connection);
+    }
+}
+
+#[test]
+fn a_client_that_leaves_in_the_middle_of_a_whole_answer_stops_the_upstream() {
+    let house = House::opens();
+    house.upstream.answers(model::uses(10, 20).truncated_after(90).then_hangs());
+    for (hang_ups, dialect) in (1..).zip(BOTH) {
+        let connection = asks(&house, dialect, false);
+        connection.hangs_up();
+        let_go(&house, hang_ups, Instant::now());
+        house.booked().ends("client_gone", &["estimated"]).is_about(10, 0);
+    }
+}
+
+#[test]
+fn a_client_that_leaves_while_a_beginning_is_kept_back_stops_the_upstream() {
+    let house = House::opens();
+    for (hang_ups, dialect) in (1..).zip(BOTH) {
+        let [before, ..] = dialect.events(0);
+        house.upstream.answers(Script::stream(before).then_hangs());
+        let connection = asks(&house, dialect, true);
+        connection.hangs_up();
+        let_go(&house, hang_ups, Instant::now());
+        house.booked().ends("client_gone", &["estimated"]).is_about(10, 0);
+    }
+}
+
+/// Leaves after so many deltas; the record must be between what the client saw and what the upstream sent.
+fn hangs_up_after(house: &House, dialect: Dialect, deltas: usize, script: Script, hang_ups: usize) -> Booked {
+    house.upstream.answers(script);
+    let mut stream = house.user().streams(dialect.path(), &dialect.streamed());
+    assert_eq!(stream.reads_deltas(deltas).len(), deltas);
+    let left = stream.hangs_up();
+    let_go(house, hang_ups, left);
+    let booked = house.booked();
+    booked.ends("client_gone", &["estimated"]);
+    let sent = house.upstream.bill().last().expect("the upstream's own bill").output_tokens;
+    assert!(booked.output() >= deltas as u64, "{}", booked.0);
+    assert!(booked.output() <= sent * 3 + 3, "{sent} sent, but {}", booked.0);
+    if dialect == Messages {
+        assert_eq!(booked.input(), 10, "the input was told at the start");
+    } else {
+        assert!((10..=60).contains(&booked.input()), "{}", booked.0);
+    }
+    booked
+}
+
+#[test]
+fn a_hang_up_stops_a_talking_upstream_and_is_billed() {
+    let house = House::opens();
+    let mut hang_ups = 0;
+    for dialect in BOTH {
+        for deltas in [5, 100] {
+            hang_ups += 1;
+            hangs_up_after(&house, dialect, deltas, model::uses(10, 100_000).pause_ms_between(1), hang_ups);
+        }
+    }
+}
+
+#[test]
+fn a_hang_up_stops_a_silent_upstream_and_is_billed() {
+    let house = House::opens();
+    let mut hang_ups = 0;
+    for (dialect, before) in [(Chat, 1), (Messages, 3)] {
+        for deltas in [5, 100] {
+            hang_ups += 1;
+            let script = model::uses(10, 1_000).only(before + deltas).then_hangs();
+            hangs_up_after(&house, dialect, deltas, script, hang_ups);
+        }
+    }
+}
+
+/// More than any socket holds.
+fn flood(dialect: Dialect) -> Script {
+    let [before, content, _] = dialect.events(1);
+    let long = content.concat().replace("w0 ", &"word ".repeat(20_000));
+    Script::stream([before, vec![long; 400]].concat())
+}
+
+/// Sockets that the gateway's process holds.
+fn sockets(house: &House) -> usize {
+    let files = std::fs::read_dir(format!("/proc/{}/fd", house.gatekeeper.pid())).expect("the process runs");
+    let names = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+    names.filter(|name| name.to_string_lossy().starts_with("socket:")).count()
+}
+
+#[test]
+fn a_client_that_reads_nothing_is_cut_off() {
+    let house = House::limited("client_stall_s = 1");
+    let at_rest = sockets(&house);
+    for (hang_ups, dialect) in (1..).zip(BOTH) {
+        house.upstream.answers(flood(dialect));
+        let stalled = asks(&house, dialect, true);
+        house.upstream.waits_for_hang_ups(hang_ups).waits_until_idle();
+        house.booked().ends("client_gone", &["estimated"]);
+        wait_until("the connection is given up", || sockets(&house) <= at_rest);
+        // one that wakes up later must not take the stump for the whole
+        let (_, end) = stalled.answer_begins().rest_bytes();
+        assert!(matches!(end, End::Truncated | End::Reset), "{dialect:?}: the stump of an answer ends {end:?}");
+    }
+}

@@ -1,1 +1,162 @@
-//! To come.
+//! Headers: what of the client's goes upstream, what of the upstream's comes back, and what the gateway says itself.
+
+use std::collections::BTreeSet;
+
+use super::house::{BOTH, Chat, Dialect, House, Messages};
+use crate::harness::process::UPSTREAM_KEY;
+use crate::harness::script::Script;
+
+/// What SDKs, agents, browsers and proxies send, besides the credential.
+const SENT: [(&str, &str); 22] = [
+    ("user-agent", "OpenAI/Python 2.54.0"),
+    ("accept", "application/json"),
+    ("accept-encoding", "gzip, deflate, br, zstd"),
+    ("accept-language", "de"),
+    ("cookie", "session=canary"),
+    ("x-stainless-lang", "python"),
+    ("x-stainless-retry-count", "0"),
+    ("x-app", "cli"),
+    ("x-claude-code-session-id", "s1"),
+    ("anthropic-dangerous-direct-browser-access", "true"),
+    ("x-forwarded-for", "10.1.2.3"),
+    ("forwarded", "for=10.1.2.3"),
+    ("via", "1.1 proxy"),
+    ("origin", "https://example.org"),
+    ("referer", "https://example.org/secret"),
+    ("te", "trailers"),
+    ("proxy-authorization", "Basic Zm9v"),
+    ("api-key", "other"),
+    ("x-gatekeeper-anything", "1"),
+    ("openai-organization", "org-canary"),
+    ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+    ("connection", "keep-alive"),
+];
+
+#[test]
+fn b01_upstream_sees_the_providers_credential_in_its_style_and_nothing_of_the_clients_own() {
+    let house = House::opens();
+    let person = SENT.iter().fold(house.user(), |person, (name, value)| person.with(name, value));
+    for (dialect, credential) in
+        [(Chat, ("authorization", format!("Bearer {UPSTREAM_KEY}"))), (Messages, ("x-api-key", UPSTREAM_KEY.to_owned()))]
+    {
+        person.post(dialect.path(), &dialect.body()).expects(200);
+        let seen = house.upstream.last_request();
+        assert_eq!(seen.header(credential.0), Some(credential.1.as_str()));
+        let names: BTreeSet<&str> = seen.head.headers.iter().map(|(name, _)| name.as_str()).collect();
+        let mut expected =
+            BTreeSet::from(["accept", "content-length", "content-type", "date", "host", "user-agent", credential.0]);
+        if dialect == Messages {
+            expected.insert("anthropic-version");
+        }
+        assert_eq!(names, expected);
+        assert_eq!(seen.head.headers.len(), expected.len(), "a header came twice: {:?}", seen.head.headers);
+        assert_eq!(seen.header("host"), Some(house.upstream.address().to_string().as_str()));
+        assert_eq!(
+            (seen.header("content-type"), seen.header("user-agent")),
+            (Some("application/json"), Some("OpenAI/Python 2.54.0"))
+        );
+        house.booked().ends("ok", &[]);
+    }
+}
+
+#[test]
+fn b05_version_and_betas_are_forwarded_as_they_came() {
+    let house = House::opens();
+    let betas = "claude-code-20250219,interleaved-thinking-2025-05-14,mid-conversation-system-2026-04-07";
+    let person =
+        house.user().with("anthropic-version", "2026-10-21").with("anthropic-beta", betas).with("anthropic-beta", "more-1");
+    person.messages(&Messages.body()).expects(200);
+    let seen = house.upstream.last_request();
+    let all = |name: &str| {
+        seen.head.headers.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!(all("anthropic-version"), ["2026-10-21"]);
+    assert_eq!(all("anthropic-beta"), [betas, "more-1"]);
+    house.booked();
+    house.user().messages(&Messages.body()).expects(200);
+    assert_eq!(house.upstream.last_request().header("anthropic-version"), Some("2023-06-01"));
+    house.booked();
+    house.user().with("openai-beta", "assistants=v2").chat(&Chat.body()).expects(200);
+    assert_eq!(house.upstream.last_request().header("openai-beta"), Some("assistants=v2"));
+    assert_eq!(house.upstream.last_request().header("anthropic-version"), None);
+    house.booked();
+}
+
+/// Headers of an answer: those that the client gets, and those that it does not.
+const ANSWERED: [(&str, &str); 7] = [
+    ("request-id", "req_up"),
+    ("x-request-id", "req_up_2"),
+    ("x-ratelimit-limit-tokens", "100"),
+    ("x-ratelimit-reset-requests", "6ms"),
+    ("anthropic-ratelimit-tokens-remaining", "99"),
+    ("openai-processing-ms", "321"),
+    ("x-should-retry", "true"),
+];
+const SWALLOWED: [(&str, &str); 12] = [
+    ("set-cookie", "__cf_bm=canary; path=/"),
+    ("server", "cloudflare"),
+    ("cf-ray", "8f00"),
+    ("via", "1.1 google"),
+    ("alt-svc", "h3=\":443\""),
+    ("strict-transport-security", "max-age=1"),
+    ("keep-alive", "timeout=5"),
+    ("trailer", "x-t"),
+    ("upgrade", "h2c"),
+    ("openai-organization", "org-canary"),
+    ("x-gatekeeper-cost-usd", "0"),
+    ("www-authenticate", "Bearer"),
+];
+
+fn with_headers(script: Script) -> Script {
+    ANSWERED.iter().chain(&SWALLOWED).fold(script, |script, (name, value)| script.header(name, value))
+}
+
+#[test]
+fn p11_the_upstreams_own_words_are_forwarded_and_what_belongs_to_its_connection_is_not() {
+    let house = House::opens();
+    for dialect in BOTH {
+        for (streamed, script) in [
+            (true, Script::stream(dialect.stream(2))),
+            (false, crate::harness::model::uses(10, 2)),
+            (false, Script::json(400, &dialect.refusal("invalid_request_error", "no"))),
+        ] {
+            let answer = house.answered(dialect, streamed, with_headers(script));
+            for (name, value) in ANSWERED {
+                assert_eq!(answer.header(name), Some(value), "{name} of {dialect:?}, {}", answer.status);
+            }
+            for (name, value) in SWALLOWED {
+                assert_ne!(answer.header(name), Some(value), "{name} of {dialect:?}, {}", answer.status);
+            }
+            house.booked();
+        }
+    }
+}
+
+#[test]
+fn every_answer_says_what_served_it_and_what_it_cost() {
+    let mut house = House::opens();
+    let team = house.gatekeeper.team_with_budget("bounded", "1");
+    let key = house.gatekeeper.key_of(&team);
+    let person = house.gatekeeper.user(&key);
+    let said = |dialect: Dialect, provider: &str, remaining: &str| {
+        let answer = person.post(dialect.path(), &dialect.body());
+        let booked = house.booked();
+        for (name, value) in [
+            ("x-gatekeeper-model", dialect.model()),
+            ("x-gatekeeper-provider", provider),
+            ("x-gatekeeper-attempts", "1"),
+            ("x-gatekeeper-cost-usd", "0.00011"),
+            ("x-gatekeeper-budget-remaining-usd", remaining),
+            ("x-gatekeeper-request-id", booked.0["id"].as_str().expect("an id")),
+        ] {
+            assert_eq!(answer.expects(200).header(name), Some(value), "{name}");
+        }
+    };
+    said(Chat, "up", "0.99989");
+    said(Messages, "ant", "0.99978");
+    let stream = house.asks(Chat, true);
+    let booked = house.booked();
+    assert_eq!(stream.header("x-gatekeeper-request-id"), booked.0["id"].as_str());
+    assert_eq!(stream.header("x-gatekeeper-provider"), Some("up"));
+    assert_eq!(stream.header("x-gatekeeper-budget-remaining-usd"), None, "no budget stands above this key");
+}

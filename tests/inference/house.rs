@@ -217,7 +217,8 @@ impl House {
     }
 
     pub fn before(upstream: Upstream, change: impl FnOnce(Setup) -> Setup) -> House {
-        let setup = Gatekeeper::alone().provider(&Provider::openai("up", &upstream));
+        // a debug build takes half a second to look through a whole log of the usual size
+        let setup = Gatekeeper::alone().ledger("segment_mb = 1").provider(&Provider::openai("up", &upstream));
         let setup = setup.provider(&Provider::anthropic("ant", &upstream));
         let mut gatekeeper = change(setup).starts();
         let team = gatekeeper.team(&json!({"name": "eng", "models": ["*"]}));
@@ -259,11 +260,17 @@ impl House {
     /// Exactly one more record, with no hold left: returns it.
     #[track_caller]
     pub fn booked(&self) -> Booked {
-        let wanted = self.booked.get() + 1;
+        self.booked_all(1)
+    }
+
+    /// Exactly so many more records, with no hold left: returns the newest.
+    #[track_caller]
+    pub fn booked_all(&self, calls: usize) -> Booked {
+        let wanted = self.booked.get() + calls;
         wait_until("no hold is open", || self.gatekeeper.holds_open() == 0);
         wait_until("the call is booked", || self.gatekeeper.requests().len() >= wanted);
         let rows = self.gatekeeper.requests();
-        assert_eq!(rows.len(), wanted, "one call, one record");
+        assert_eq!(rows.len(), wanted, "each call has one record");
         self.booked.set(wanted);
         self.served.set(self.upstream.request_count());
         Booked(rows[0].clone())

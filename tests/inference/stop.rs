@@ -1,1 +1,113 @@
-//! To come.
+//! SIGTERM: what runs may finish, what comes is refused, what takes too long is told so, and the books are exact after it.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::house::{BOTH, Chat, Dialect, House, is_error, refused};
+use crate::harness::model;
+use crate::harness::person::{Answer, End, Event};
+use crate::harness::script::Script;
+use crate::harness::wait_until;
+
+/// Asks the process to stop and waits until it takes nothing new.
+fn stops(house: &House) {
+    house.gatekeeper.signals(Signal::TERM);
+    wait_until("the process says that it stops", || house.gatekeeper.anon().get("/readyz").status == 503);
+}
+
+#[test]
+fn sigterm_lets_a_stream_finish_refuses_what_is_new_and_exits_0() {
+    let mut house = House::opens();
+    let mut streams = Vec::new();
+    for dialect in BOTH {
+        house.upstream.answers(Script::stream(dialect.stream(10)).pause_ms_between(150));
+        let mut stream = house.user().streams(dialect.path(), &dialect.streamed());
+        stream.reads_deltas(1);
+        streams.push((dialect, stream));
+    }
+    stops(&house);
+    for dialect in BOTH {
+        refused(dialect, &house.asks(dialect, false), 503, "shutting_down");
+        let answer = house.asks(dialect, true);
+        refused(dialect, &answer, 503, "shutting_down");
+        assert!(answer.header("retry-after").is_some());
+    }
+    for (dialect, stream) in streams {
+        let (events, end) = stream.rest();
+        assert_eq!((events.iter().filter_map(Event::delta).count(), end), (9, End::Clean));
+        assert!(dialect.is_terminal(&events[events.len() - 1]));
+    }
+    assert_eq!(house.gatekeeper.waits_for_exit().code(), Some(0));
+    house.gatekeeper.start();
+    house.upstream.answers(model::uses(10, 20));
+    let rows = house.gatekeeper.requests();
+    assert_eq!(rows.len(), 2);
+    assert!(rows.iter().all(|row| row["status"] == "ok" && row["cost_usd"] == "0.00006"), "{rows:?}");
+}
+
+#[test]
+fn a_connection_without_a_request_does_not_delay_the_end() {
+    let mut house = House::opens();
+    let idle = house.user().connects();
+    let mut used = house.user().connects();
+    used.chat(&Chat.body()).expects(200);
+    let asked = Instant::now();
+    assert_eq!(house.gatekeeper.stop().code(), Some(0));
+    assert!(asked.elapsed() < Duration::from_secs(20), "it took {:?}, with `drain_s` 30", asked.elapsed());
+    drop((idle, used));
+    house.gatekeeper.start();
+}
+
+#[test]
+fn a_stream_that_outlasts_the_drain_is_told_so_and_booked() {
+    for dialect in BOTH {
+        let mut house = House::limited("drain_s = 1");
+        let [before, content, _] = dialect.events(3);
+        house.upstream.answers(Script::stream([before, content].concat()).then_hangs());
+        let mut stream = house.user().streams(dialect.path(), &dialect.streamed());
+        stream.reads_deltas(3);
+        stops(&house);
+        let (events, end) = stream.rest();
+        assert_eq!(events.len(), 1, "{events:?}");
+        is_error(dialect, &events[0].json(), "shutting_down");
+        assert_eq!(end, End::Clean);
+        assert_eq!(house.gatekeeper.waits_for_exit().code(), Some(0));
+        house.gatekeeper.start();
+        house.booked().ends("broken", &["estimated"]).is_about(10, 3);
+    }
+}
+
+/// The answer to a call that hangs while the process stops.
+fn hung_call(house: &House, dialect: Dialect) -> Answer {
+    let mut connection = house.user().connects();
+    connection.sends_request("POST", dialect.path(), Some(dialect.body().to_string().as_bytes()));
+    house.upstream.waits_for_requests(1);
+    stops(house);
+    connection.answer("POST")
+}
+
+#[test]
+fn a_whole_answer_that_outlasts_the_drain_is_refused_and_booked() {
+    for dialect in BOTH {
+        for script in [Script::hangs(), model::uses(10, 20).truncated_after(90).then_hangs()] {
+            let mut house = House::limited("drain_s = 1");
+            house.upstream.answers(script);
+            let answer = hung_call(&house, dialect);
+            refused(dialect, &answer, 503, "shutting_down");
+            assert_eq!(house.gatekeeper.waits_for_exit().code(), Some(0));
+            house.gatekeeper.start();
+            house.booked().ends("broken", &["estimated"]).is_about(10, 0);
+        }
+    }
+}
+
+#[test]
+fn sigint_stops_like_sigterm() {
+    let mut house = House::opens();
+    house.asks(Chat, false).expects(200);
+    house.gatekeeper.signals(Signal::INT);
+    assert_eq!(house.gatekeeper.waits_for_exit().code(), Some(0));
+    house.gatekeeper.start();
+    house.booked().ends("ok", &[]).costs(10, 20);
+}

@@ -1,1 +1,147 @@
-//! To come.
+//! The traps of the libraries underneath: limits and defaults of theirs that no user must ever meet.
+
+use serde_json::json;
+
+use super::house::{BOTH, Chat, Dialect, House, Messages};
+use crate::harness::model;
+use crate::harness::person::Stream;
+use crate::harness::script::Script;
+
+/// A good request with a prompt of so many bytes.
+fn long(dialect: Dialect, bytes: usize) -> serde_json::Value {
+    let mut body = dialect.body();
+    body["messages"] = json!([{"role": "user", "content": "x".repeat(bytes)}]);
+    body
+}
+
+#[test]
+fn b12_a_body_of_three_mebibytes_goes_through() {
+    let house = House::opens();
+    for dialect in BOTH {
+        let body = long(dialect, 3 << 20);
+        house.user().post(dialect.path(), &body).expects(200);
+        assert_eq!(house.upstream.last_request().body, body.to_string().as_bytes());
+        house.booked().ends("ok", &[]).costs(10, 20);
+    }
+}
+
+#[test]
+fn b12_a_body_of_twenty_mebibytes_in_chunks_goes_through() {
+    let house = House::opens();
+    let body = long(Messages, 20 << 20).to_string();
+    let mut connection = house.user().with("transfer-encoding", "chunked").connects();
+    connection.sends_request("POST", Messages.path(), None);
+    for part in body.as_bytes().chunks(1 << 16) {
+        connection.sends([format!("{:x}\r\n", part.len()).as_bytes(), part, b"\r\n"].concat());
+    }
+    connection.sends("0\r\n\r\n");
+    connection.answer("POST").expects(200);
+    assert!(house.upstream.last_request().body == body.as_bytes());
+    house.booked().ends("ok", &[]).costs(10, 20);
+}
+
+#[test]
+fn a_client_that_waits_to_be_told_to_continue_is_told_so() {
+    let house = House::opens();
+    let body = long(Chat, 1 << 20).to_string();
+    let mut connection = house.user().with("expect", "100-continue").connects();
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: gk\r\nauthorization: Bearer {}\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
+        house.key.secret,
+        body.len()
+    );
+    connection.sends(head);
+    let told = connection.reads_until(b"\r\n\r\n");
+    assert!(told.starts_with(b"HTTP/1.1 100 "), "{}", String::from_utf8_lossy(&told));
+    connection.sends(&body);
+    connection.answer("POST").expects(200);
+    house.booked().ends("ok", &[]).costs(10, 20);
+}
+
+#[test]
+fn an_answer_of_five_mebibytes_goes_through() {
+    let house = House::opens();
+    let text = "y".repeat(5 << 20);
+    for (dialect, body) in [
+        (Chat, json!({"choices": [{"message": {"content": text}}], "usage": {"prompt_tokens": 10, "completion_tokens": 20}})),
+        (Messages, json!({"content": [{"type": "text", "text": text}], "usage": {"input_tokens": 10, "output_tokens": 20}})),
+    ] {
+        for script in [Script::json(200, &body), Script::json(200, &body).chunked()] {
+            let answer = house.answered(dialect, false, script);
+            assert!(answer.expects(200).body == body.to_string().as_bytes());
+            house.booked().ends("ok", &[]).costs(10, 20);
+        }
+    }
+}
+
+#[test]
+fn a_hundred_and_twenty_streams_run_at_once_over_one_worker() {
+    const STREAMS: usize = 120;
+    let house = House::with(|setup| setup.setting("workers = 1"));
+    let [before, content, _] = Chat.events(1);
+    house.upstream.answers(Script::stream([before, content].concat()).then_hangs());
+    let streams: Vec<Stream> = (0..STREAMS)
+        .map(|_| {
+            let mut stream = house.user().streams(Chat.path(), &Chat.streamed());
+            stream.reads_deltas(1);
+            stream
+        })
+        .collect();
+    assert_eq!((house.upstream.in_flight(), house.upstream.connection_count()), (STREAMS, STREAMS));
+    assert_eq!(house.gatekeeper.holds_open(), STREAMS as u64);
+    // and there is room for one more
+    house.upstream.answers(model::uses(10, 20));
+    house.asks(Messages, false).expects(200);
+    drop(streams);
+    house.upstream.waits_for_hang_ups(STREAMS).waits_until_idle();
+}
+
+#[test]
+fn a_connection_is_used_again_and_one_that_the_upstream_closed_is_not() {
+    let house = House::with(|setup| setup.setting("workers = 1"));
+    let mut client = house.user().connects();
+    for _ in 0..10 {
+        client.chat(&Chat.body()).expects(200);
+        client.asks("POST", Chat.path(), Some(Chat.streamed().to_string().as_bytes())).expects(200);
+    }
+    assert_eq!(house.upstream.connection_count(), 1, "whole answers and streams leave the connection ready for the next");
+    let closing = Script::unary(200, r#"{"choices":[],"usage":{"prompt_tokens":10,"completion_tokens":20}}"#).then_closes();
+    house.upstream.answers(closing);
+    for _ in 0..10 {
+        client.chat(&Chat.body()).expects(200);
+    }
+}
+
+#[test]
+fn an_answer_is_not_decompressed_because_none_was_asked_for_compressed() {
+    let house = House::opens();
+    let client = house.user().with("accept-encoding", "gzip, br, zstd");
+    let answer = client.chat(&Chat.body());
+    assert_eq!(answer.expects(200).header("content-encoding"), None);
+    assert_eq!(house.upstream.last_request().header("accept-encoding"), None);
+    house.booked().ends("ok", &[]);
+}
+
+#[test]
+fn two_requests_in_one_write_are_answered_in_their_order() {
+    let house = House::opens();
+    let mut client = house.user().connects();
+    client.sends_request("POST", Chat.path(), Some(Chat.body().to_string().as_bytes()));
+    client.sends_request("POST", Messages.path(), Some(Messages.body().to_string().as_bytes()));
+    assert!(client.answer("POST").expects(200).json()["choices"].is_array());
+    assert!(client.answer("POST").expects(200).json()["content"].is_array());
+    house.booked_all(2);
+}
+
+/// Without `TCP_NODELAY` each small event waits for the acknowledgement of the one before, up to 40 ms.
+#[test]
+fn small_events_arrive_one_by_one() {
+    let house = House::opens();
+    house.upstream.answers(model::uses(10, 200).pause_ms_between(5));
+    let mut stream = house.user().streams(Chat.path(), &Chat.streamed());
+    let deltas = stream.reads_deltas(200);
+    let mut instants: Vec<_> = deltas.iter().map(|event| event.at).collect();
+    instants.dedup();
+    eprintln!("{} arrivals", instants.len());
+    assert!(instants.len() > 90, "200 events, 5 ms apart, came in {} lumps", instants.len());
+}

@@ -1,1 +1,99 @@
-//! To come.
+//! Slow upstreams: how long a stream's beginning is kept back, when pings come, and that a slow head is no failure.
+
+use std::time::Instant;
+
+use super::house::{BOTH, Chat, Dialect, House, Messages, refused};
+use crate::harness::person::{End, Event};
+use crate::harness::script::Script;
+
+fn is_ping(dialect: Dialect, event: &Event) -> bool {
+    match dialect {
+        Chat => event.comment == "ping" && event.data.is_empty(),
+        Messages => event.name == "ping" && event.json()["type"] == "ping",
+    }
+}
+
+/// The head of a stream, a pause, and the rest.
+fn pauses(dialect: Dialect, rest: Vec<String>, pause_ms: u64) -> Script {
+    let [before, ..] = dialect.events(0);
+    Script::stream([before.concat(), rest.concat()]).pause_ms_between(pause_ms)
+}
+
+#[test]
+fn a_beginning_without_content_is_kept_back_so_that_an_early_error_is_still_a_status() {
+    let house = House::opens();
+    for dialect in BOTH {
+        let error = vec![dialect.error_event("server_error", "it went dark")];
+        let answer = house.answered(dialect, true, pauses(dialect, error, 500));
+        let message = refused(dialect, &answer, 502, "upstream_error");
+        assert!(message.contains("it went dark"), "{message}");
+        house.booked().ends("upstream_error", &[]);
+    }
+}
+
+#[test]
+fn x09_a_beginning_is_kept_back_for_two_seconds_and_then_pings_keep_the_client() {
+    let house = House::limited("ping_s = 1");
+    for dialect in BOTH {
+        let [before, ..] = dialect.events(0);
+        house.upstream.answers(Script::stream(&before).then_hangs());
+        let asked = Instant::now();
+        let mut stream = house.user().streams(dialect.path(), &dialect.streamed());
+        assert_eq!(stream.status(), 200);
+        assert!(asked.elapsed().as_millis() >= 1_900, "the head came after {:?}", asked.elapsed());
+        for event in &before {
+            assert_eq!(stream.next_event().expect("what was kept back").raw, event.as_bytes());
+        }
+        for _ in 0..2 {
+            let event = stream.next_event().expect("a ping");
+            assert!(is_ping(dialect, &event), "{event:?}");
+        }
+        stream.hangs_up();
+        house.booked().ends("client_gone", &["estimated"]).is_about(10, 0);
+    }
+}
+
+#[test]
+fn x09_after_a_slow_first_token_the_stream_is_as_whole_as_ever() {
+    let house = House::limited("ping_s = 1");
+    for dialect in BOTH {
+        let [before, content, after] = dialect.events(4);
+        let script = pauses(dialect, [content, after].concat(), 3_500);
+        let (events, end) = house.events(dialect, script);
+        assert_eq!(end, End::Clean);
+        let first = before.len();
+        assert!(is_ping(dialect, &events[first]), "{events:?}");
+        let rest: Vec<&Event> = events.iter().filter(|event| !is_ping(dialect, event)).collect();
+        assert_eq!(rest.iter().filter_map(|event| event.delta()).count(), 4);
+        assert!(dialect.is_terminal(rest[rest.len() - 1]));
+        house.booked().ends("ok", &[]).costs(10, 4);
+    }
+}
+
+#[test]
+fn content_is_not_kept_back_and_a_silent_stream_is_pinged_between_two_deltas() {
+    let house = House::limited("ping_s = 1\nidle_timeout_s = 60");
+    for dialect in BOTH {
+        let [before, content, _] = dialect.events(1);
+        house.upstream.answers(Script::stream([before, content].concat()).then_hangs());
+        let mut stream = house.user().streams(dialect.path(), &dialect.streamed());
+        assert_eq!(stream.reads_deltas(1).len(), 1);
+        assert!(is_ping(dialect, &stream.next_event().expect("a ping")));
+        stream.hangs_up();
+        house.booked().ends("client_gone", &["estimated"]).is_about(10, 1);
+    }
+}
+
+/// Also: no ping, not even a head, comes before the upstream's own head.
+#[test]
+fn an_upstream_may_take_longer_than_five_seconds_to_its_head() {
+    let house = House::limited("ping_s = 1");
+    house.upstream.answers(crate::harness::model::uses(10, 20).delay_ms(6_000));
+    let mut whole = house.user().connects();
+    whole.sends_request("POST", Chat.path(), Some(Chat.body().to_string().as_bytes()));
+    let (events, end) = house.user().streams(Messages.path(), &Messages.streamed()).rest();
+    assert_eq!(events[0].name, "message_start");
+    assert!(Messages.is_terminal(&events[events.len() - 1]));
+    assert_eq!(end, End::Clean);
+    assert_eq!(whole.answer("POST").expects(200).cost(), 110_000_000);
+}

@@ -1,0 +1,211 @@
+//! Waiting for room: what fits once the holds of others settle waits for that, in a line that is bounded in length and
+//! time, and a place in it is given up by whoever has no more use for it. The times are the product's own, so some tests
+//! take them.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::call::Call;
+use crate::harness::process::{Gatekeeper, Key, Provider, Team};
+use crate::harness::script::Script;
+use crate::harness::upstream::{Seen, Upstream};
+use crate::harness::{model, wait_until};
+
+/// Micro-dollars a call of 40 tokens is held at, some 100 for its bytes included: two of them do not fit into LIMIT.
+const LIMIT: &str = "0.00055";
+
+struct House {
+    upstream: Arc<Upstream>,
+    gatekeeper: Gatekeeper,
+    team: Team,
+    key: Key,
+}
+
+impl House {
+    fn new(limits: &str, script: Script) -> House {
+        let upstream = Arc::new(Upstream::start());
+        upstream.answers(script);
+        let mut gatekeeper = Gatekeeper::before(&upstream)
+            .provider(&Provider::anthropic("claude", &upstream))
+            .setting(&format!("[limits]\n{limits}"))
+            .starts();
+        let team = gatekeeper.team_with_budget("eng", LIMIT);
+        let key = gatekeeper.key_of(&team);
+        House { upstream, gatekeeper, team, key }
+    }
+
+    /// A call that somebody else makes meanwhile.
+    fn meanwhile(&self, key: &Key, body: &Value) -> thread::JoinHandle<(u16, String, Duration)> {
+        let (user, body) = (self.gatekeeper.user(key), body.clone());
+        thread::spawn(move || {
+            let begun = Instant::now();
+            let answer = user.chat(&body);
+            (answer.status, answer.error_or_empty(), begun.elapsed())
+        })
+    }
+
+    /// Takes all the room there is, for as long as the upstream's script lasts.
+    fn holds_all(&self) -> thread::JoinHandle<(u16, String, Duration)> {
+        let before = self.upstream.request_count();
+        let holder = self.meanwhile(&self.key, &saying("hold"));
+        self.upstream.waits_for_requests(before + 1);
+        holder
+    }
+
+    fn waits_for_waiting(&self, count: usize) {
+        wait_until(&format!("{count} requests wait"), || self.gatekeeper.metric("gatekeeper_requests_waiting") == count as f64);
+    }
+}
+
+impl crate::harness::person::Answer {
+    fn error_or_empty(&self) -> String {
+        if self.status == 200 { String::new() } else { self.error_word() }
+    }
+}
+
+fn saying(text: &str) -> Value {
+    let mut body = Call::chat().at_most(40).body();
+    body["messages"][0]["content"] = json!(text);
+    body
+}
+
+fn said(seen: &Seen) -> String {
+    seen.json()["messages"][0]["content"].as_str().unwrap_or_default().to_owned()
+}
+
+/// Answers at once, but who says `hold` only after so long.
+fn holding_ms(ms: u64) -> Script {
+    Script::by(move |seen| model::uses(10, 20).delay_ms(if said(seen) == "hold" { ms } else { 0 }))
+}
+
+#[test]
+fn what_fits_once_a_hold_settles_waits_and_is_served() {
+    let house = House::new("", holding_ms(400));
+    let holder = house.holds_all();
+    let (status, error, took) = house.meanwhile(&house.key, &saying("next")).join().expect("a caller");
+    assert_eq!((status, &*error), (200, ""));
+    assert!(took > Duration::from_millis(100) && took < Duration::from_secs(2), "{took:?}");
+    assert_eq!(holder.join().expect("a caller").0, 200);
+    assert_eq!(house.upstream.in_flight_max(), 1, "both were never held at once");
+}
+
+#[test]
+fn who_waits_past_the_deadline_is_told_to_come_again() {
+    let house = House::new("queue_wait_s = 1", holding_ms(2_500));
+    let holder = house.holds_all();
+    let begun = Instant::now();
+    let answer = house.gatekeeper.user(&house.key).chat(&saying("next"));
+    assert_eq!(answer.expects(429).error_word(), "budget_held");
+    assert!(answer.header("retry-after").is_some_and(|seconds| seconds.parse::<u64>().is_ok()));
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(900) && took < Duration::from_secs(2), "{took:?}");
+    let messages = house.gatekeeper.user(&house.key).messages(&Call::messages().at_most(40).body());
+    assert_eq!(messages.expects(429).error_word(), "rate_limit_error");
+    holder.join().expect("a caller");
+    assert_eq!(house.upstream.request_count(), 1);
+}
+
+#[test]
+fn a_full_line_says_so_at_once_and_who_hangs_up_leaves_its_place() {
+    let house = House::new("queue_max = 1", holding_ms(1_500));
+    let holder = house.holds_all();
+    let mut waiter = house.gatekeeper.user(&house.key).connects();
+    waiter.sends_request("POST", Call::chat().path(), Some(saying("leaves").to_string().as_bytes()));
+    house.waits_for_waiting(1);
+    let begun = Instant::now();
+    let turned_away = house.gatekeeper.user(&house.key).chat(&saying("too many"));
+    assert_eq!(turned_away.expects(429).error_word(), "budget_held");
+    assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+    waiter.hangs_up();
+    house.waits_for_waiting(0);
+    let (status, error, _) = house.meanwhile(&house.key, &saying("stays")).join().expect("a caller");
+    assert_eq!((status, &*error), (200, ""));
+    holder.join().expect("a caller");
+    assert_eq!(house.upstream.requests().iter().map(|seen| said(seen)).collect::<Vec<_>>(), ["hold", "stays"]);
+}
+
+#[test]
+fn a_revoked_key_waits_no_longer() {
+    let house = House::new("", holding_ms(2_000));
+    let other = house.gatekeeper.key(&json!({"name": "other", "team": house.team.id}));
+    let holder = house.holds_all();
+    let waiter = house.meanwhile(&other, &saying("revoked"));
+    house.waits_for_waiting(1);
+    house.gatekeeper.admin().patch(&format!("/v1/keys/{}", other.id), &json!({"disabled": true})).expects(200);
+    let (status, error, took) = waiter.join().expect("a caller");
+    assert_eq!((status, &*error), (401, "authentication_error"));
+    assert!(took < Duration::from_millis(1_500), "{took:?}");
+    holder.join().expect("a caller");
+    assert_eq!(house.upstream.request_count(), 1);
+}
+
+#[test]
+fn a_waiter_is_admitted_when_its_limit_is_raised() {
+    let house = House::new("", holding_ms(3_000));
+    let holder = house.holds_all();
+    let waiter = house.meanwhile(&house.key, &saying("raised"));
+    house.waits_for_waiting(1);
+    let budgets = json!({"budgets": [{"limit": "1", "period": "total", "action": "block"}]});
+    house.gatekeeper.admin().patch(&format!("/v1/teams/{}", house.team.id), &budgets).expects(200);
+    let (status, _, took) = waiter.join().expect("a caller");
+    assert_eq!(status, 200);
+    assert!(took < Duration::from_millis(1_500), "{took:?}");
+    holder.join().expect("a caller");
+}
+
+#[test]
+fn a_request_of_another_budget_is_not_held_up() {
+    let mut house = House::new("", holding_ms(3_500));
+    let other = house.gatekeeper.team_with_budget("other", LIMIT);
+    let other = house.gatekeeper.key_of(&other);
+    // a second way to another budget: the same key, a budget for other models
+    let split = house.gatekeeper.team(&json!({"name": "split", "budgets": [
+        {"limit": LIMIT, "model": "m-small"}, {"limit": "1", "model": "m-large"}]}));
+    let split = house.gatekeeper.key_of(&split);
+    let holders = [house.holds_all(), {
+        let before = house.upstream.request_count();
+        let holder = house.meanwhile(&split, &saying("hold"));
+        house.upstream.waits_for_requests(before + 1);
+        holder
+    }];
+    let waiters = [house.meanwhile(&house.key, &saying("a")), house.meanwhile(&split, &saying("b"))];
+    house.waits_for_waiting(2);
+    // longer than those in line let others pass
+    thread::sleep(Duration::from_millis(2_100));
+    let large = {
+        let mut body = saying("large");
+        body["model"] = json!("m-large");
+        body
+    };
+    for (key, body) in [(&other, saying("small")), (&split, large)] {
+        let (status, _, took) = house.meanwhile(key, &body).join().expect("a caller");
+        assert_eq!(status, 200);
+        assert!(took < Duration::from_millis(500), "{body} took {took:?}: it was held up by a budget that is not its own");
+    }
+    holders.into_iter().chain(waiters).for_each(|call| assert_eq!(call.join().expect("a caller").0, 200));
+}
+
+#[test]
+fn smaller_requests_pass_for_two_seconds_then_the_first_in_line_goes_first() {
+    let house = House::new("", holding_ms(3_000));
+    let small = |text: &str| {
+        let mut body = saying(text);
+        body["max_tokens"] = json!(1);
+        body
+    };
+    let holder = house.holds_all();
+    let large = house.meanwhile(&house.key, &saying("large"));
+    house.waits_for_waiting(1);
+    let (status, _, took) = house.meanwhile(&house.key, &small("small 1")).join().expect("a caller");
+    assert!(status == 200 && took < Duration::from_secs(1), "{status} {took:?}");
+    thread::sleep(Duration::from_millis(2_100));
+    let late = house.meanwhile(&house.key, &small("small 2"));
+    for call in [holder, large, late] {
+        assert_eq!(call.join().expect("a caller").0, 200);
+    }
+    let order: Vec<String> = house.upstream.requests().iter().map(|seen| said(seen)).collect();
+    assert_eq!(order, ["hold", "small 1", "large", "small 2"]);
+}

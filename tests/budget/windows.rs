@@ -1,0 +1,185 @@
+//! Windows, patterns and levels: several budgets at once, each counting what is its own, each starting anew at its instant.
+
+use serde_json::{Value, json};
+
+use super::call::Call;
+use crate::harness::inside::Inside;
+use crate::harness::pico;
+use crate::harness::process::{Gatekeeper, Key, Team, text};
+use crate::harness::upstream::Upstream;
+
+/// A call costs 110 micro-dollars and is held at some 195.
+fn call() -> Value {
+    Call::chat().at_most(20).body()
+}
+
+fn house(upstream: &Upstream, settings: &str) -> Inside {
+    Gatekeeper::before(upstream).setting(settings).ledger("segment_mb = 1").starts_inside()
+}
+
+fn team(inside: &mut Inside, budgets: &Value) -> (Team, Key) {
+    let team = inside.team(&json!({"name": "eng", "budgets": budgets}));
+    let key = inside.key_of(&team);
+    (team, key)
+}
+
+/// How many calls are served until one is refused, and why that one is.
+fn served(inside: &Inside, key: &Key) -> (usize, String) {
+    let user = inside.user(key);
+    for served in 0..100 {
+        let answer = user.chat(&call());
+        if answer.status != 200 {
+            assert_eq!(answer.expects(402).error_word(), "budget_exceeded");
+            return (served, answer.error_message());
+        }
+    }
+    panic!("nothing blocks");
+}
+
+fn budgets(inside: &Inside, team: &Team) -> Vec<Value> {
+    let found = inside.admin().get(&format!("/v1/teams/{}", team.id));
+    found.expects(200).json()["budgets"].as_array().expect("budgets").clone()
+}
+
+#[test]
+fn day_week_month_and_total_hold_at_once_and_each_starts_anew_at_its_own_instant() {
+    let upstream = Upstream::start();
+    let mut inside = house(&upstream, "");
+    let (team, key) = team(
+        &mut inside,
+        &json!([
+            {"limit": "0.0005", "period": "daily"},
+            {"limit": "0.00115", "period": "weekly"},
+            {"limit": "0.0018", "period": "monthly"},
+            {"limit": "0.0022", "period": "total"},
+        ]),
+    );
+    for (instant, expected, by) in [
+        ("2026-11-23T10:00:00Z", 3, "daily"),
+        ("2026-11-23T23:59:59.999Z", 0, "daily"),
+        ("2026-11-24T00:00:00Z", 3, "daily"),
+        ("2026-11-23T12:00:00Z", 0, "daily"),
+        ("2026-11-25T07:00:00Z", 3, "daily"),
+        ("2026-11-26T07:00:00Z", 0, "weekly"),
+        ("2026-11-29T23:59:59.999Z", 0, "weekly"),
+        ("2026-11-30T00:00:00Z", 3, "daily"),
+        ("2026-11-30T23:59:59.999Z", 0, "daily"),
+        ("2026-12-01T00:00:00Z", 3, "daily"),
+        ("2026-12-02T00:00:00Z", 3, "daily"),
+        ("2027-06-01T00:00:00Z", 1, "total"),
+        ("2028-02-29T00:00:00Z", 0, "total"),
+    ] {
+        inside.it_is(instant);
+        let (count, why) = served(&inside, &key);
+        assert_eq!(count, expected, "at {instant}: {why}");
+        assert!(why.contains(&format!("the {by} budget")), "at {instant}: {why}");
+    }
+    let spent: Vec<String> = budgets(&inside, &team).iter().map(|budget| text(budget, "spent")).collect();
+    assert_eq!(spent, ["0", "0", "0", "0.00209"]);
+}
+
+#[test]
+fn windows_are_cut_in_the_zone_of_the_instance_and_say_when_they_end() {
+    let upstream = Upstream::start();
+    let mut inside = house(&upstream, "timezone = \"Europe/Berlin\"");
+    let (team, key) = team(&mut inside, &json!([{"limit": "0.0005", "period": "daily"}]));
+    assert_eq!(served(&inside, &key).0, 3);
+    assert_eq!(text(&budgets(&inside, &team)[0], "resets_at"), "2026-11-23T23:00:00Z");
+    inside.it_is("2026-11-23T22:59:59Z");
+    assert_eq!(served(&inside, &key).0, 0);
+    inside.it_is("2026-11-23T23:00:00Z");
+    assert_eq!(served(&inside, &key).0, 3);
+    assert_eq!(text(&budgets(&inside, &team)[0], "resets_at"), "2026-11-24T23:00:00Z");
+}
+
+#[test]
+fn a_restart_forgets_no_window() {
+    let upstream = Upstream::start();
+    let mut inside = house(&upstream, "");
+    let (team, key) = team(&mut inside, &json!([{"limit": "0.0005", "period": "daily"}, {"limit": "0.001", "period": "total"}]));
+    assert_eq!(served(&inside, &key).0, 3);
+    let before = budgets(&inside, &team);
+    inside.stop();
+    inside.start();
+    assert_eq!(budgets(&inside, &team), before);
+    assert_eq!(served(&inside, &key).0, 0);
+    inside.it_is("2026-11-24T00:00:00Z");
+    inside.stop();
+    inside.start();
+    assert_eq!(served(&inside, &key).0, 3);
+}
+
+#[test]
+fn lowering_a_limit_below_what_is_spent_blocks_and_raising_it_admits_at_once() {
+    let upstream = Upstream::start();
+    let mut inside = house(&upstream, "");
+    let (team, key) = team(&mut inside, &json!([{"limit": "0.0005", "period": "monthly"}]));
+    let limit = |inside: &Inside, usd: &str| {
+        let budgets = json!({"budgets": [{"limit": usd, "period": "monthly"}]});
+        inside.admin().patch(&format!("/v1/teams/{}", team.id), &budgets).expects(200);
+    };
+    let user = inside.user(&key);
+    user.chat(&call()).expects(200);
+    limit(&inside, "0.00005");
+    assert_eq!(user.chat(&call()).expects(402).error_word(), "budget_exceeded");
+    let budget = &budgets(&inside, &team)[0];
+    assert_eq!((text(budget, "spent"), text(budget, "remaining")), ("0.00011".to_owned(), "0".to_owned()));
+    limit(&inside, "0.0004");
+    assert_eq!(served(&inside, &key).0, 1);
+    limit(&inside, "0.0005");
+    assert_eq!(served(&inside, &key).0, 1);
+    assert_eq!(text(&budgets(&inside, &team)[0], "spent"), "0.00033");
+}
+
+#[test]
+fn a_warning_admits_always_counts_alike_and_flags() {
+    let upstream = Upstream::start();
+    let mut inside = house(&upstream, "");
+    let (team, key) = team(&mut inside, &json!([{"limit": "0.0003", "period": "total", "action": "warn"}]));
+    let user = inside.user(&key);
+    for _ in 0..4 {
+        let answer = user.chat(&call());
+        assert_eq!(answer.expects(200).header("x-gatekeeper-budget-remaining-usd"), None, "only what blocks has a remainder");
+    }
+    let budget = &budgets(&inside, &team)[0];
+    assert_eq!((text(budget, "spent"), text(budget, "action")), ("0.00044".to_owned(), "warn".to_owned()));
+    inside.usage();
+    let mut rows = inside.requests();
+    rows.reverse();
+    let flags: Vec<&Value> = rows.iter().map(|row| &row["flags"]).collect();
+    assert_eq!(flags, [&json!([]), &json!(["over_warning"]), &json!(["over_warning"]), &json!(["over_warning"])]);
+}
+
+#[test]
+fn a_budget_for_some_models_counts_only_those() {
+    let upstream = Upstream::start();
+    let mut inside = house(&upstream, "");
+    let (team, key) = team(
+        &mut inside,
+        &json!([{"limit": "0.0003", "model": "m-l*"}, {"limit": "0.0005", "model": "up/m-small"}, {"limit": "10"}]),
+    );
+    let user = inside.user(&key);
+    let large = |name: &str| {
+        let mut body = call();
+        body["model"] = json!(name);
+        body
+    };
+    user.chat(&large("m-large")).expects(200);
+    let refused = user.chat(&large("up/m-large"));
+    assert_eq!(refused.expects(402).error_word(), "budget_exceeded");
+    assert_eq!(served(&inside, &key).0, 3);
+    let spent: Vec<String> = budgets(&inside, &team).iter().map(|budget| text(budget, "spent")).collect();
+    assert_eq!(spent, ["0.00011", "0.00033", "0.00044"]);
+}
+
+#[test]
+fn the_smallest_remainder_above_the_caller_is_in_the_answer() {
+    let upstream = Upstream::start();
+    let mut inside = house(&upstream, "");
+    let (team, _) = team(&mut inside, &json!([{"limit": "5"}]));
+    let key = inside.key(&json!({"name": "small", "team": team.id, "budget_limit": "0.001", "budget_period": "daily"}));
+    let answer = inside.user(&key).chat(&call());
+    assert_eq!(answer.expects(200).header("x-gatekeeper-budget-remaining-usd"), Some("0.00089"));
+    let held = inside.admin().get(&format!("/v1/keys/{}", key.id)).json();
+    assert_eq!(pico(&text(&held["budgets"][0], "held")), 0);
+}

@@ -1,0 +1,166 @@
+//! A data folder that is not as it was left: newer, damaged, torn, foreign, in use. What cannot be trusted is refused with
+//! exit code 78 and the reason, and nothing is written; what can be put right is put right and said.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use redb::TableDefinition;
+
+use crate::budget::call::Call;
+use crate::harness::process::Gatekeeper;
+use crate::harness::upstream::Upstream;
+
+const LOG: &str = "ledger/000001.log";
+
+/// A gateway with some calls in its books, stopped.
+fn stopped(upstream: &Upstream) -> Gatekeeper {
+    let mut gatekeeper = Gatekeeper::before(upstream).ledger("segment_mb = 1").starts();
+    let team = gatekeeper.team_with_budget("eng", "10");
+    let user = gatekeeper.user(&gatekeeper.key_of(&team));
+    for _ in 0..5 {
+        user.chat(&Call::chat().at_most(30).body()).expects(200);
+    }
+    gatekeeper.stop();
+    gatekeeper
+}
+
+/// Every file of the data folder with its bytes; the lock and the socket are no data.
+fn snapshot(data: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for folder in [data.to_owned(), data.join("ledger")] {
+        for entry in fs::read_dir(folder).expect("the folder can be listed") {
+            let path = entry.expect("an entry").path();
+            if path.is_file() && !path.ends_with("lock") {
+                files.insert(path.clone(), fs::read(path).expect("a file can be read"));
+            }
+        }
+    }
+    files
+}
+
+/// Starts, is refused with 78, and finds the folder as it was.
+fn refused(gatekeeper: &mut Gatekeeper) -> String {
+    let before = snapshot(&gatekeeper.data);
+    let (status, said) = gatekeeper.start_refused();
+    assert_eq!(status.code(), Some(78), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
+    let after = snapshot(&gatekeeper.data);
+    assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>(), "{said}");
+    for (path, bytes) in before {
+        assert!(after[&path] == bytes, "{} was written to: {said}", path.display());
+    }
+    said
+}
+
+fn write_at(gatekeeper: &Gatekeeper, name: &str, offset: u64, bytes: &[u8]) {
+    let file = fs::OpenOptions::new().write(true).open(gatekeeper.data.join(name)).expect("the file is there");
+    file.write_all_at(bytes, offset).expect("the file can be written");
+}
+
+/// Where the log's records end.
+fn log_end(gatekeeper: &Gatekeeper) -> u64 {
+    let bytes = fs::read(gatekeeper.data.join(LOG)).expect("the log is there");
+    let last = bytes.iter().rposition(|byte| *byte != 0).expect("the log has records");
+    (last as u64 + 1).next_multiple_of(8)
+}
+
+#[test]
+fn books_of_a_newer_release_are_refused_and_nothing_is_written() {
+    let upstream = Upstream::start();
+    let mut gatekeeper = stopped(&upstream);
+    {
+        const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+        let database = redb::Database::open(gatekeeper.data.join("gatekeeper.redb")).expect("the books can be opened");
+        let write = database.begin_write().expect("a transaction");
+        write.open_table(META).expect("the table").insert("schema", 99).expect("a row");
+        write.commit().expect("a commit");
+    }
+    let said = refused(&mut gatekeeper);
+    assert!(said.contains("newer release (schema 99") && said.contains("nothing was written"), "{said}");
+}
+
+#[test]
+fn a_damaged_log_is_refused_with_segment_and_offset() {
+    let upstream = Upstream::start();
+    let mut gatekeeper = stopped(&upstream);
+    write_at(&gatekeeper, LOG, 64 + 30, b"\xff\xff");
+    let said = refused(&mut gatekeeper);
+    assert!(said.contains("ledger/000001.log is damaged at byte 64"), "{said}");
+    assert!(said.contains("mv ledger/000001.log"), "the repair is named: {said}");
+}
+
+#[test]
+fn a_damaged_head_of_the_log_is_refused() {
+    let upstream = Upstream::start();
+    let mut gatekeeper = stopped(&upstream);
+    write_at(&gatekeeper, LOG, 10, b"\xff\xff");
+    let said = refused(&mut gatekeeper);
+    assert!(said.contains("ledger/000001.log is damaged at byte 0"), "{said}");
+}
+
+#[test]
+fn damaged_books_are_refused_in_words() {
+    let upstream = Upstream::start();
+    let mut gatekeeper = stopped(&upstream);
+    write_at(&gatekeeper, "gatekeeper.redb", 0, &[0x5a; 512]);
+    let said = refused(&mut gatekeeper);
+    assert!(said.contains("gatekeeper.redb"), "{said}");
+}
+
+#[test]
+fn a_torn_tail_is_cut_and_said() {
+    let upstream = Upstream::start();
+    let mut gatekeeper = stopped(&upstream);
+    let end = log_end(&gatekeeper);
+    write_at(&gatekeeper, LOG, end, b"half a record that no sync has ever covered");
+    gatekeeper.start();
+    let said = gatekeeper.output();
+    assert!(said.contains(&format!("torn tail of 43 bytes at byte {end} was cut")), "{said}");
+    assert_eq!(gatekeeper.usage()["total"]["requests"], 5);
+    let key = gatekeeper.key(&serde_json::json!({"name": "after", "team": "eng"}));
+    gatekeeper.user(&key).chat(&Call::chat().at_most(30).body()).expects(200);
+    gatekeeper.restart();
+    assert!(!gatekeeper.output().contains("torn"), "{}", gatekeeper.output());
+    assert_eq!(gatekeeper.usage()["total"]["requests"], 6);
+}
+
+#[test]
+fn the_log_of_another_data_folder_is_refused() {
+    let upstream = Upstream::start();
+    let mut gatekeeper = stopped(&upstream);
+    let other = stopped(&upstream);
+    fs::copy(other.data.join(LOG), gatekeeper.data.join(LOG)).expect("a file can be copied");
+    let said = refused(&mut gatekeeper);
+    assert!(said.contains("belongs to another data folder"), "{said}");
+}
+
+#[test]
+fn a_log_that_was_removed_is_begun_anew_where_the_books_end() {
+    let upstream = Upstream::start();
+    let mut gatekeeper = stopped(&upstream);
+    fs::remove_file(gatekeeper.data.join(LOG)).expect("the log can be removed");
+    gatekeeper.start();
+    let said = gatekeeper.output();
+    assert!(said.contains("a new segment begins at"), "{said}");
+    assert_eq!(gatekeeper.usage()["total"]["requests"], 5);
+    let key = gatekeeper.key(&serde_json::json!({"name": "after", "team": "eng"}));
+    gatekeeper.user(&key).chat(&Call::chat().at_most(30).body()).expects(200);
+    gatekeeper.restart();
+    assert_eq!(gatekeeper.usage()["total"]["requests"], 6);
+}
+
+#[test]
+fn a_second_process_on_the_same_folder_is_refused() {
+    let upstream = Upstream::start();
+    let mut gatekeeper = stopped(&upstream);
+    gatekeeper.start();
+    let config = gatekeeper.config.display().to_string();
+    let second = gatekeeper.runs(&["serve", "--config", &config, "--listen", "127.0.0.1:0"]);
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert_eq!(second.status.code(), Some(78), "{said}");
+    assert!(said.contains("in use by another gatekeeper process"), "{said}");
+    assert_eq!(gatekeeper.anon().get("/readyz").status, 200);
+    gatekeeper.key(&serde_json::json!({"name": "after", "team": "eng"}));
+}
