@@ -1,6 +1,8 @@
 //! An upstream that said no. A refusal that is the client's to mend is passed on as it came; what is ours to mend (the
 //! credential, the address, the vendor's own trouble) becomes ours, and never makes a client think its key is bad.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::dialect::{self, Dialect, UpstreamFault};
@@ -14,9 +16,9 @@ use crate::gateway::reply::{Body, Reply};
 use crate::route::Deployment;
 use crate::upstream::Incoming;
 
-/// Longer error bodies are cut off.
+/// A longer error body is left out.
 const ERROR_BYTES_MAX: usize = 256 * 1024;
-/// How long an error body may take.
+/// How long an error body may take in all.
 const ERROR_WAIT_MS: u64 = 10_000;
 
 /// Settles a refused call (it costs nothing) and answers it.
@@ -41,7 +43,9 @@ impl Refusal {
         let status = incoming.status;
         let retry_after = incoming.headers.iter().find(|(name, _)| name == "retry-after");
         let retry_after_s = retry_after.and_then(|(_, value)| value.parse().ok());
-        let body = incoming.whole(ERROR_BYTES_MAX, ERROR_WAIT_MS).await.unwrap_or_default();
+        let whole = incoming.whole(ERROR_BYTES_MAX, ERROR_WAIT_MS);
+        let body = tokio::time::timeout(Duration::from_millis(ERROR_WAIT_MS), whole).await;
+        let body = body.unwrap_or(Ok(Bytes::new())).unwrap_or_default();
         let fault = dialect::upstream_fault(dialect, &body);
         Refusal { dialect, status, retry_after_s, body, fault }
     }

@@ -15,6 +15,7 @@ use rustix::net::sockopt::set_tcp_user_timeout;
 use crate::auth::bearer;
 use crate::auth::role::Actor;
 use crate::domain::problem::{Problem, Word};
+use crate::server::admin;
 
 /// A body up to this is read before its key is looked at: it is there already.
 const SHORT_BODY_BYTES: u64 = 64 * 1024;
@@ -71,7 +72,9 @@ pub(super) async fn body(
     timeout_ms: u64,
 ) -> Result<Bytes, Problem> {
     let too_large = || {
-        let message = format!("the body is longer than {bytes_max} bytes; send less, or raise `body_mb` under [limits]");
+        // the control plane's own limit is not a setting
+        let remedy = if bytes_max == admin::BODY_BYTES_MAX { "" } else { ", or raise `body_mb` under [limits]" };
+        let message = format!("the body is longer than {bytes_max} bytes; send less{remedy}");
         Problem::new(Word::RequestTooLarge, message)
     };
     if announced(request).is_some_and(|bytes| bytes > bytes_max as u64) {

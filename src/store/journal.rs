@@ -217,6 +217,9 @@ impl Journal {
 
     /// Syncs what is written, outside the lock, so that a stalled disk stops nobody.
     pub(super) fn sync(&self) -> std::io::Result<()> {
+        if self.lock().log.is_distrusted() {
+            self.write_again()?;
+        }
         let (files, upto) = {
             let inner = self.lock();
             if inner.log.synced() >= inner.log.written() {

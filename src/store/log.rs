@@ -76,6 +76,7 @@ pub(super) struct Log {
     synced: u64,
     /// bytes after `active.end` that a failed append may have left
     torn: u64,
+    distrusted: bool,
 }
 
 impl Log {
@@ -115,6 +116,7 @@ impl Log {
             // what survived the restart may still be in the page cache only
             synced: identity.applied,
             torn: 0,
+            distrusted: false,
         };
         Ok((log, replay))
     }
@@ -186,20 +188,48 @@ impl Log {
     }
 
     /// After a failed sync: what is not known to be on disk is written again into a new segment; the file that failed
-    /// is never trusted again.
+    /// is never trusted again. If that fails too, the log is as it was, and is distrusted until it succeeds.
     pub(super) fn write_again<'a>(&mut self, payloads: impl Iterator<Item = (u64, &'a [u8])>) -> io::Result<()> {
+        self.distrusted = true;
         let first = self.synced + 1;
-        self.roll(first)?;
-        self.unsynced_files.clear();
-        for (sequence, payload) in payloads.filter(|(sequence, _)| *sequence >= first) {
-            let record = record(sequence, self.synced, payload);
-            if self.active.end + record.len() as u64 > self.active.capacity {
-                self.roll(sequence)?;
-            }
-            self.active.file.write_at(self.active.end, &record)?;
-            self.active.end += record.len() as u64;
+        let records: Vec<Vec<u8>> =
+            payloads.filter(|(sequence, _)| *sequence >= first).map(|(at, payload)| record(at, self.synced, payload)).collect();
+        // numbers rise with the records: a spare with a lower one can no longer come next
+        if let Some(spare) = self.ready.take() {
+            self.disk.remove(&file_name(spare.number))?;
         }
+        let number = self.take_number();
+        let next = match self.written_whole(number, &records, first) {
+            Ok(next) => next,
+            Err(error) => {
+                let _ = self.disk.remove(&file_name(number));
+                return Err(error);
+            }
+        };
+        let old = std::mem::replace(&mut self.active, next);
+        self.sealed.push(Sealed { number: old.number, last_sequence: first - 1 });
+        self.unsynced_files.clear();
+        self.torn = 0;
+        self.distrusted = false;
         Ok(())
+    }
+
+    /// A new segment with these records. Its head is written last: without one it is a spare that nobody misses.
+    fn written_whole(&self, number: u32, records: &[Vec<u8>], first: u64) -> io::Result<Segment> {
+        let bytes: usize = records.iter().map(Vec::len).sum();
+        let capacity = self.segment_bytes.max(SEGMENT_HEADER + bytes as u64);
+        let mut segment = Segment::sparse(self.disk.as_ref(), number, capacity)?;
+        for record in records {
+            segment.file.write_at(segment.end, record)?;
+            segment.end += record.len() as u64;
+        }
+        segment.begin(&self.identity, first)?;
+        Ok(segment)
+    }
+
+    /// A sync has failed, and what it did not cover is not written again yet.
+    pub(super) fn is_distrusted(&self) -> bool {
+        self.distrusted
     }
 
     /// The number for a segment to prepare, once the active one is half full and none waits.

@@ -144,8 +144,9 @@ impl Store {
     /// Opens the books, reads the log from where the books end, and starts the writer. Refuses a newer schema and a
     /// damaged log without writing anything.
     pub fn open(options: Options) -> Result<(Store, Recovered), StoreError> {
-        let (database, identity) = table::open(&options)?;
+        let identity = table::identify(&options)?;
         let (log, replay) = log::Log::open(&options, &identity)?;
+        let database = table::open_database(&options)?;
         let recovered = books::recover(&database, &replay)?;
         let database = Arc::new(Slot(RwLock::new(Some(Arc::new(database)))));
         let journal = Arc::new(Journal::new(log, replay.events, identity.applied, recovered.holds.len(), &options));

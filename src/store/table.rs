@@ -60,33 +60,28 @@ macro_rules! database_errors {
 }
 database_errors!(redb::DatabaseError, redb::TransactionError, redb::TableError, redb::StorageError, redb::CommitError);
 
-/// Opens or, where the options say so, creates the books.
-pub(super) fn open(options: &Options) -> Result<(Database, Identity), StoreError> {
-    let exists = options.disk.exists(FILE);
-    match (exists, options.create) {
-        (false, false) => return Err(StoreError::NotInitialised),
-        (true, true) => return Err(StoreError::AlreadyInitialised),
-        _ => {}
+/// Whose books these are, found without writing to them; where the options say so, they are created first.
+pub(super) fn identify(options: &Options) -> Result<Identity, StoreError> {
+    match (options.disk.exists(FILE), options.create) {
+        (false, false) => Err(StoreError::NotInitialised),
+        (true, true) => Err(StoreError::AlreadyInitialised),
+        (true, false) => look(options),
+        (false, true) => {
+            create(&open_database(options)?)?;
+            look(options)
+        }
     }
-    if exists {
-        refuse_newer(options)?;
-    }
-    let database = open_database(options)?;
-    if options.create {
-        create(&database)?;
-    }
-    let identity = identity(&database)?;
-    Ok((database, identity))
 }
 
-/// Opens the file once more, after an I/O error has latched the old handle.
+/// Opens the file, from the start or once more after an I/O error has latched the old handle.
 pub(super) fn open_database(options: &Options) -> Result<Database, StoreError> {
     let file = options.disk.open(FILE).map_err(|error| StoreError::Database(error.to_string()))?;
     Ok(Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(Backend(file))?)
 }
 
-/// Reads the schema through a layer that keeps every write in memory, because merely opening a redb file writes to it.
-fn refuse_newer(options: &Options) -> Result<(), StoreError> {
+/// Reads schema and identity through a layer that keeps every write in memory, because merely opening a redb file writes
+/// to it.
+fn look(options: &Options) -> Result<Identity, StoreError> {
     let file = options.disk.open(FILE).map_err(|error| StoreError::Database(error.to_string()))?;
     let look = overlay::Overlay::over(file);
     let database = Database::builder().set_cache_size(1 << 20).create_with_backend(look)?;
@@ -94,7 +89,7 @@ fn refuse_newer(options: &Options) -> Result<(), StoreError> {
     if found > SCHEMA {
         return Err(StoreError::NewerSchema { found: found as u32, known: SCHEMA as u32 });
     }
-    Ok(())
+    identity(&database)
 }
 
 /// A transaction whose commit is on disk when it returns, and whose crash costs no walk through the file.

@@ -75,6 +75,32 @@ fn a_sync_that_failed_loses_nothing() {
     assert_eq!(upstream.bill_total(1_000_000, 5_000_000), inside.usage_total());
 }
 
+/// The records that a failed sync did not cover are written again; here that fails as well, in the middle.
+#[test]
+fn a_sync_that_failed_and_could_not_be_made_good_at_once_loses_nothing() {
+    let upstream = Upstream::start();
+    let (mut inside, key) = house(&upstream, "");
+    let user = inside.user(&key);
+    inside.usage();
+    inside.disk.syncs_take_ms(300);
+    inside.disk.fails_syncs(1);
+    for _ in 0..6 {
+        user.chat(&call()).expects(200);
+    }
+    inside.disk.fails_after_log_writes(5);
+    wait_until("the sync has failed", || inside.disk.counts().failed_syncs > 0);
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    inside.disk.heals();
+    user.chat(&call()).expects(200);
+    wait_until("the books have caught up", || inside.usage()["total"]["requests"] == json!(7));
+    let before = inside.requests();
+    inside.stop();
+    inside.start();
+    inside.usage();
+    assert_eq!(inside.requests(), before);
+    assert_eq!(upstream.bill_total(1_000_000, 5_000_000), inside.usage_total());
+}
+
 #[test]
 fn while_nothing_can_be_written_requests_are_refused_and_afterwards_taken_again() {
     let upstream = Upstream::start();

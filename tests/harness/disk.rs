@@ -19,6 +19,8 @@ const LOG_RECORD_BYTES_MAX: usize = 64 * 1024;
 pub struct DiskHand {
     sync_ms: AtomicU64,
     syncs_to_fail: AtomicUsize,
+    /// log records that can still be written; `None`: any number
+    log_writes_left: Mutex<Option<usize>>,
     writes_fail: AtomicBool,
     /// 0: what is really free
     free_mb: AtomicU64,
@@ -34,6 +36,7 @@ pub struct DiskCounts {
     pub book_syncs: usize,
     /// syncs by another thread than the store's writer: a request would have waited for them
     pub syncs_elsewhere: usize,
+    pub failed_syncs: usize,
 }
 
 impl DiskHand {
@@ -45,6 +48,11 @@ impl DiskHand {
     /// The next syncs fail.
     pub fn fails_syncs(&self, count: usize) {
         self.syncs_to_fail.store(count, Ordering::SeqCst);
+    }
+
+    /// So many records can still be written to the log, then every write to it fails.
+    pub fn fails_after_log_writes(&self, count: usize) {
+        *self.log_writes_left.lock().expect("no panic while writes are counted") = Some(count);
     }
 
     /// Whether writes fail from now on.
@@ -71,6 +79,18 @@ impl DiskHand {
         self.fails_syncs(0);
         self.fails_writes(false);
         self.says_free_mb(0);
+        *self.log_writes_left.lock().expect("no panic while writes are counted") = None;
+    }
+
+    fn may_write_log(&self) -> bool {
+        match &mut *self.log_writes_left.lock().expect("no panic while writes are counted") {
+            Some(0) => false,
+            Some(left) => {
+                *left -= 1;
+                true
+            }
+            None => true,
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, DiskCounts> {
@@ -87,7 +107,11 @@ impl DiskHand {
         }
         std::thread::sleep(Duration::from_millis(self.sync_ms.load(Ordering::SeqCst)));
         let left = self.syncs_to_fail.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-        if left.is_ok() { Err(io::Error::other("the test's disk failed a sync")) } else { Ok(()) }
+        if left.is_err() {
+            return Ok(());
+        }
+        self.lock().failed_syncs += 1;
+        Err(io::Error::other("the test's disk failed a sync"))
     }
 }
 
@@ -154,7 +178,7 @@ impl DiskFile for HandledFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        if self.hand.writes_fail.load(Ordering::SeqCst) {
+        if self.hand.writes_fail.load(Ordering::SeqCst) || (self.of_log && !self.hand.may_write_log()) {
             return Err(io::Error::other("the test's disk failed a write"));
         }
         if self.of_log && offset >= LOG_HEAD_BYTES && bytes.len() <= LOG_RECORD_BYTES_MAX {

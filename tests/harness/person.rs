@@ -193,6 +193,11 @@ impl Connection {
         }
     }
 
+    /// This end of the connection.
+    pub fn address(&self) -> SocketAddr {
+        self.socket.local_addr().expect("a connected socket has an address")
+    }
+
     /// Raw bytes up to and including a mark; what comes after it is still to be read.
     pub fn reads_until(&mut self, mark: &[u8]) -> Vec<u8> {
         loop {
@@ -370,6 +375,11 @@ impl Stream {
 
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.header(name)
+    }
+
+    /// The client's end of the connection.
+    pub fn address(&self) -> SocketAddr {
+        self.connection.address()
     }
 
     /// The next whole event; at the end, how the body ended.

@@ -214,13 +214,13 @@ impl Drop for Gatekeeper {
 
 /// A port that nobody else is given, through restarts: bound but never listened on.
 #[derive(Debug)]
-struct ReservedPort {
-    address: SocketAddr,
+pub struct ReservedPort {
+    pub address: SocketAddr,
     _socket: TcpSocket,
 }
 
 impl ReservedPort {
-    fn new() -> ReservedPort {
+    pub fn new() -> ReservedPort {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_reuseaddr(true).expect("SO_REUSEADDR");
         socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port on loopback");

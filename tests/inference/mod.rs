@@ -17,6 +17,7 @@ mod relay_chat;
 mod relay_messages;
 mod request_bytes;
 mod secrets;
+mod sockets;
 mod stop;
 mod token_count;
 mod traps;

@@ -1,0 +1,107 @@
+//! `gatekeeper demo`: one command to a gateway that answers, with keys and refusals to try; the next start finds
+//! everything again.
+
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use crate::harness::person::user;
+use crate::harness::process::{ReservedPort, gatekeeper_command};
+use crate::harness::{record, wait_until};
+
+struct Demo {
+    child: Child,
+    said: String,
+}
+
+impl Demo {
+    /// Starts and waits for the banner.
+    fn starts(folder: &Path, port: &ReservedPort) -> Demo {
+        let log = folder.join("demo.log");
+        let out = File::create(&log).expect("a file for the output");
+        let mut command = gatekeeper_command();
+        command.current_dir(folder).arg("demo").arg("--listen").arg(port.address.to_string());
+        let child = command.stdin(Stdio::null()).stdout(out).stderr(Stdio::inherit()).spawn().expect("the binary starts");
+        let mut demo = Demo { child, said: String::new() };
+        wait_until("the demo says how it is stopped", || {
+            demo.said = fs::read_to_string(&log).unwrap_or_default();
+            demo.said.contains("Ctrl-C stops")
+        });
+        demo
+    }
+
+    fn key(&self, begin: &str) -> String {
+        let words = self.said.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+        words.into_iter().find(|word| word.starts_with(begin)).unwrap_or_else(|| panic!("no {begin} in {}", self.said)).to_owned()
+    }
+
+    /// As a person does it.
+    fn gets_ctrl_c(mut self) {
+        kill_process(Pid::from_child(&self.child), Signal::INT).expect("a child can be signalled");
+        assert_eq!(self.child.wait().expect("the demo ends").code(), Some(0));
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn hello(model: &str) -> Value {
+    json!({"model": model, "max_tokens": 50, "messages": [{"role": "user", "content": "Hello"}]})
+}
+
+#[test]
+fn the_demo_answers_refuses_ends_cleanly_and_finds_everything_again() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let port = ReservedPort::new();
+    let begun = Instant::now();
+    let demo = Demo::starts(folder.path(), &port);
+    let engineer = user(port.address, &demo.key("sk-gk-engineering-"));
+    engineer.chat(&hello("simulator-large")).expects(200);
+    let took = begun.elapsed();
+    record("demo to first answer", &format!("{} ms, built for the tests", took.as_millis()));
+    assert!(took < Duration::from_secs(10), "{took:?}");
+
+    engineer.messages(&hello("simulator-small")).expects(200);
+    let marketing = user(port.address, &demo.key("sk-gk-marketing-"));
+    assert_eq!(marketing.chat(&hello("simulator-large")).expects(403).error_word(), "model_not_allowed");
+    let support = user(port.address, &demo.key("sk-gk-support-"));
+    assert_eq!(support.chat(&hello("simulator-small")).expects(402).error_word(), "budget_exceeded");
+    let admin = user(port.address, &demo.key("sk-gk-master-"));
+    let usage = |admin: &crate::harness::person::Person| admin.get("/v1/usage").expects(200).json()["total"].clone();
+    let before = usage(&admin);
+    assert_eq!(before["requests"], 2);
+    let mode = fs::metadata(folder.path().join("gatekeeper-demo/demo-secrets.json")).expect("the file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let banner = demo.said.clone();
+    demo.gets_ctrl_c();
+
+    let again = Demo::starts(folder.path(), &port);
+    assert_eq!(again.said.replace("gatekeeper has stopped\n", ""), banner.replace("gatekeeper has stopped\n", ""));
+    assert_eq!(usage(&admin), before);
+    engineer.chat(&hello("simulator-small")).expects(200);
+    again.gets_ctrl_c();
+}
+
+#[test]
+fn the_demo_takes_no_folder_that_is_not_its_own() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::create_dir(folder.path().join("gatekeeper-demo")).expect("a folder");
+    fs::write(folder.path().join("gatekeeper-demo/mine.txt"), "mine").expect("a file");
+    let port = ReservedPort::new();
+    let said: super::Said = gatekeeper_command()
+        .current_dir(folder.path())
+        .args(["demo", "--listen", &port.address.to_string()])
+        .output()
+        .expect("the binary runs")
+        .into();
+    said.ends(78).complains(&["gatekeeper-demo", "other things in it"]);
+}
