@@ -207,6 +207,22 @@ impl<'t> Section<'t> {
         entries.into_iter().map(named).collect()
     }
 
+    /// Takes every text that is left, for sections whose keys are names of the operator's choosing.
+    pub fn pairs(&mut self, faults: &mut Faults) -> Vec<(String, Written<String>)> {
+        let entries = std::mem::take(&mut self.entries);
+        let pair = |entry: Written<DeValue<'t>>| match &entry.value {
+            DeValue::String(text) => {
+                let name = entry.key[self.prefix.len()..].to_owned();
+                Some((name, Written { value: text.to_string(), place: entry.place, key: entry.key }))
+            }
+            other => {
+                entry.fault(faults, format_args!("is {}; write a text in quotes", kind(other)));
+                None
+            }
+        };
+        entries.into_iter().filter_map(pair).collect()
+    }
+
     /// Names every key that nobody asked for. Its value is not shown: a misspelt `api_key` holds one.
     pub fn finish(self, faults: &mut Faults) {
         for entry in &self.entries {

@@ -5,13 +5,14 @@ mod provider;
 mod resolve;
 mod secret;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::domain::money::Money;
 use crate::domain::secret::Secret;
-use crate::provider::Preset;
+use crate::provider::{Endpoint, Preset};
 
 pub use file::{Fault, Faults};
 pub use provider::checked_url;
@@ -128,6 +129,48 @@ pub struct Provider {
     pub models: Vec<String>,
     /// what one request may cost at most where nothing else bounds it
     pub request_ceiling: Option<Money>,
+    /// names that are priced as a model of the sheet: a model of the customer's naming
+    pub priced_as: BTreeMap<String, String>,
+    /// for vendors whose addresses have one
+    pub api_version: Option<String>,
+    pub unsupported: Unsupported,
+}
+
+/// What becomes of a member of a request that a vendor which borrows the dialect does not take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unsupported {
+    /// it is left out, and the answer's head names it
+    #[default]
+    Drop,
+    /// the request is refused
+    Error,
+}
+
+impl Provider {
+    /// The address of a call.
+    pub fn url(&self, endpoint: &Endpoint, model: &str) -> String {
+        match (endpoint.versioned_path, &self.api_version) {
+            (Some(path), Some(version)) => {
+                format!("{}{}?api-version={version}", self.base_url, path.replace("{model}", &segment(model)))
+            }
+            _ => format!("{}{}", self.base_url, endpoint.path),
+        }
+    }
+}
+
+/// A name as one segment of a path.
+fn segment(name: &str) -> String {
+    use std::fmt::Write;
+    let mut segment = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            segment.push(char::from(byte));
+        } else {
+            // writing to a String cannot fail
+            let _ = write!(segment, "%{byte:02X}");
+        }
+    }
+    segment
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

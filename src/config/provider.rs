@@ -1,16 +1,18 @@
 //! One `[providers.NAME]` section: takes what is written, answers with a provider that can be called, or with every
 //! reason why not. It never asks the network.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use toml::de::DeValue;
 
 use super::file::{Faults, Section, Written, kind};
 use super::secret::{Environment, SecretSource};
-use super::{PriceSetting, Provider};
+use super::{PriceSetting, Provider, Unsupported};
 use crate::domain::money::Money;
 use crate::domain::secret::Secret;
-use crate::provider::{self, Preset, PriceRule};
+use crate::price::Sheet;
+use crate::provider::{self, BaseUrl, Preset, PriceRule};
 
 /// More providers than this are no configuration but an accident.
 const PROVIDERS_MAX: usize = 100;
@@ -43,6 +45,11 @@ fn resolve(
     let request_ceiling = section.take("request_ceiling").and_then(|written| {
         written.checked(faults, |value| amount(value).and_then(|text| Money::parse(&text).map_err(|error| error.to_string())))
     });
+    let priced_as = section.section("priced_as", faults).pairs(faults);
+    let api_version =
+        section.text("api_version", faults).and_then(|written| written.checked(faults, |text| version(text, preset)));
+    let unsupported =
+        section.word("unsupported", Unsupported::Drop, &[("drop", Unsupported::Drop), ("error", Unsupported::Error)], faults);
     section.finish(faults);
 
     let preset = preset?;
@@ -51,6 +58,7 @@ fn resolve(
     }
     let base_url = base_url.unwrap_or_else(|| address_of(preset, &name, faults));
     let price = price.unwrap_or_else(|| usual_price(preset, &name, faults));
+    let priced_as = price.map(|price| models_priced_as(priced_as, price, faults));
     Some(Provider {
         name: known?,
         preset,
@@ -59,6 +67,9 @@ fn resolve(
         price: price?,
         models,
         request_ceiling,
+        priced_as: priced_as.unwrap_or_default(),
+        api_version,
+        unsupported,
     })
 }
 
@@ -74,13 +85,13 @@ fn preset(name: &Written<String>, typed: Option<Written<String>>, faults: &mut F
 }
 
 fn address_of(preset: &Preset, name: &Written<String>, faults: &mut Faults) -> Option<String> {
-    if preset.base_url.is_none() {
-        name.fault(
-            faults,
-            format_args!("type {} has no address of its own; write base_url = \"http://HOST:PORT/v1\"", preset.name),
-        );
+    match preset.base_url {
+        BaseUrl::Own(url) => Some(url.to_owned()),
+        BaseUrl::Told(like) => {
+            name.fault(faults, format_args!("type {} has no address of its own; write base_url = \"{like}\"", preset.name));
+            None
+        }
     }
-    preset.base_url.map(str::to_owned)
 }
 
 fn secret(written: Written<String>, environment: Environment<'_>, faults: &mut Faults) -> Option<Secret> {
@@ -110,6 +121,40 @@ fn models(written: Vec<Written<String>>, faults: &mut Faults) -> Vec<String> {
         })
     };
     written.into_iter().filter_map(one).collect()
+}
+
+/// The names of `priced_as`, each with the model of the sheet that it costs as much as.
+fn models_priced_as(
+    written: Vec<(String, Written<String>)>,
+    price: PriceSetting,
+    faults: &mut Faults,
+) -> BTreeMap<String, String> {
+    if written.is_empty() {
+        return BTreeMap::new();
+    }
+    let sheet = Sheet::embedded();
+    let one = |(name, written): (String, Written<String>)| {
+        let model = written.checked(faults, |model| match price {
+            PriceSetting::Sheet(vendor) if sheet.find(vendor, model).is_some() => Ok(model.clone()),
+            PriceSetting::Sheet(vendor) => Err(format!("`{model}` is not on the price sheet of {vendor}; name a model that is")),
+            _ => Err("has a meaning only with price = \"sheet\"; leave it out".to_owned()),
+        });
+        Some((name, model?))
+    };
+    written.into_iter().filter_map(one).collect()
+}
+
+/// A version stands in addresses as it is written.
+fn version(text: &str, preset: Option<&'static Preset>) -> Result<String, String> {
+    let versioned = |preset: &Preset| preset.endpoints.iter().any(|endpoint| endpoint.versioned_path.is_some());
+    if let Some(preset) = preset.filter(|preset| !versioned(preset)) {
+        return Err(format!("type {} takes no version; leave it out", preset.name));
+    }
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
+    if text.is_empty() || text.len() > 40 || !text.bytes().all(plain) {
+        return Err("is no version; write it like \"2024-10-21\"".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// The price rule of the preset, for a section that does not say.

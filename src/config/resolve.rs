@@ -219,7 +219,8 @@ mod tests {
         )
         .expect("two providers");
         let openai = config.providers.iter().find(|provider| provider.name == "openai").expect("openai");
-        assert_eq!(Some(openai.base_url.as_str()), openai.preset.base_url);
+        assert_eq!(crate::provider::BaseUrl::Own("https://api.openai.com/v1"), openai.preset.base_url);
+        assert_eq!(openai.base_url, "https://api.openai.com/v1");
         assert_eq!(openai.api_key.as_ref().map(|key| key.expose()), Some(KEY));
         assert!(matches!(openai.price, PriceSetting::Sheet(_)));
     }
@@ -242,6 +243,41 @@ mod tests {
         assert_eq!(lan.price, PriceSetting::Fixed { input: 250_000, output: 5_000_000 });
         assert_eq!((lan.models.as_slice(), lan.api_key.is_none()), (["llama-4".to_owned()].as_slice(), true));
         assert_eq!(lan.request_ceiling.map(|ceiling| ceiling.to_string()).as_deref(), Some("0.5"));
+    }
+
+    #[test]
+    fn a_vendor_whose_models_the_customer_names() {
+        let azure = |lines: &str| {
+            let text = format!(
+                "[providers.azure]\napi_key = \"env:OPENAI_API_KEY\"\nbase_url = \"https://r.openai.azure.com/\"\n{lines}"
+            );
+            resolved(&text).map(|config| config.providers[0].clone())
+        };
+        let url = |provider: &crate::config::Provider, model: &str| {
+            provider.url(provider.preset.endpoint(crate::dialect::Dialect::Chat).expect("chat"), model)
+        };
+        let plain = azure("").expect("azure");
+        assert_eq!(url(&plain, "our-chat"), "https://r.openai.azure.com/openai/v1/chat/completions");
+        let older = azure("api_version = \"2024-10-21\"\nunsupported = \"error\"\npriced_as = { our-chat = \"gpt-4.1\" }")
+            .expect("azure");
+        assert_eq!(
+            url(&older, "a/b?c é"),
+            "https://r.openai.azure.com/openai/deployments/a%2Fb%3Fc%20%C3%A9/chat/completions?api-version=2024-10-21"
+        );
+        assert_eq!(older.priced_as["our-chat"], "gpt-4.1");
+        for (lines, message) in [
+            ("api_version = \"2024&x=1\"", "providers.azure.api_version: is no version"),
+            ("priced_as = { a = \"gpt-nobody\" }", "providers.azure.priced_as.a: `gpt-nobody` is not on the price sheet"),
+            ("priced_as = { a = 3 }", "providers.azure.priced_as.a: is a whole number"),
+            ("price = \"free\"\npriced_as = { a = \"gpt-4.1\" }", "has a meaning only with price = \"sheet\""),
+            ("unsupported = \"ignore\"", "write \"drop\" or \"error\""),
+        ] {
+            let faults = azure(lines).expect_err(lines).to_string();
+            assert!(faults.contains(message), "{faults}");
+        }
+        let message = faults("[providers.openai]\napi_key = \"env:OPENAI_API_KEY\"\napi_version = \"1\"");
+        assert!(message.contains("type openai takes no version"), "{message}");
+        assert!(faults("[providers.azure]\napi_key = \"env:OPENAI_API_KEY\"").contains("https://RESOURCE.openai.azure.com"));
     }
 
     #[test]

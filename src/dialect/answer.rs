@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Family};
 use crate::domain::problem::Problem;
 
 #[derive(Serialize)]
@@ -39,12 +39,12 @@ struct MessagesProblem<'p> {
 /// A refusal as the body of an answer.
 pub fn error_body(dialect: Dialect, problem: &Problem, request_id: &str) -> String {
     let message = problem.message.as_str();
-    match dialect {
-        Dialect::Chat => {
+    match dialect.family() {
+        Family::OpenAi => {
             let word = problem.word.as_str();
             written(&ChatError { error: ChatProblem { message, kind: word, param: problem.param.as_deref(), code: word } })
         }
-        Dialect::Messages => {
+        Family::Anthropic => {
             let error = MessagesProblem { kind: problem.word.anthropic_type(), message };
             written(&MessagesError { kind: "error", error, request_id })
         }
@@ -54,17 +54,17 @@ pub fn error_body(dialect: Dialect, problem: &Problem, request_id: &str) -> Stri
 /// A failure within a stream that has begun.
 pub fn error_event(dialect: Dialect, problem: &Problem, request_id: &str) -> Bytes {
     let body = error_body(dialect, problem, request_id);
-    Bytes::from(match dialect {
-        Dialect::Chat => format!("data: {body}\n\n"),
-        Dialect::Messages => format!("event: error\ndata: {body}\n\n"),
+    Bytes::from(match dialect.family() {
+        Family::OpenAi => format!("data: {body}\n\n"),
+        Family::Anthropic => format!("event: error\ndata: {body}\n\n"),
     })
 }
 
 /// Keeps a silent stream alive.
 pub fn ping(dialect: Dialect) -> Bytes {
-    Bytes::from_static(match dialect {
-        Dialect::Chat => b": ping\n\n",
-        Dialect::Messages => b"event: ping\ndata: {\"type\": \"ping\"}\n\n",
+    Bytes::from_static(match dialect.family() {
+        Family::OpenAi => b": ping\n\n",
+        Family::Anthropic => b"event: ping\ndata: {\"type\": \"ping\"}\n\n",
     })
 }
 

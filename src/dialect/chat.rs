@@ -113,6 +113,8 @@ pub(super) struct Chunk {
     pub(super) has_usage: bool,
     pub(super) choices: u64,
     pub(super) output: Output,
+    /// what choices say beside delta and message: legacy completions, or the same once more (Together)
+    plain: Output,
     pub(super) stopped: bool,
     /// a choice ended with the word `error`
     pub(super) choice_failed: bool,
@@ -141,6 +143,12 @@ impl Reads for Chunk {
             _ => skip(map),
         }
     }
+
+    fn end(&mut self) {
+        if !self.output.has_content {
+            self.output = std::mem::take(&mut self.plain);
+        }
+    }
 }
 
 /// A usage object, told apart from null.
@@ -165,7 +173,8 @@ struct Choice<'c>(&'c mut Chunk);
 impl Reads for Choice<'_> {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
-            "delta" | "message" | "text" => map.next_value_seed(Each(&mut self.0.output)),
+            "delta" | "message" => map.next_value_seed(Each(&mut self.0.output)),
+            "text" => map.next_value_seed(Each(&mut self.0.plain)),
             "finish_reason" => {
                 let reason: Leaf<'_> = map.next_value()?;
                 self.0.stopped |= reason.text().is_some();

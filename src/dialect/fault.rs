@@ -3,8 +3,8 @@
 
 use serde::de::MapAccess;
 
-use crate::dialect::Dialect;
 use crate::dialect::json::{Each, Leaf, Reads, read, skip};
+use crate::dialect::{Dialect, Family};
 
 /// A longer message is cut.
 const MESSAGE_CHARS_MAX: usize = 2_000;
@@ -61,9 +61,9 @@ pub(super) struct FaultReader {
 impl FaultReader {
     /// The error, if one was said. Of its two words OpenAI's `code` says more than its `type`; Anthropic has the type.
     pub(super) fn fault(self, dialect: Dialect) -> Option<UpstreamFault> {
-        let words = match dialect {
-            Dialect::Chat => [self.code, self.kind],
-            Dialect::Messages => [self.kind, self.code],
+        let words = match dialect.family() {
+            Family::OpenAi => [self.code, self.kind],
+            Family::Anthropic => [self.kind, self.code],
         };
         let kind = words.into_iter().flatten().next();
         if kind.is_none() && self.message.is_none() {

@@ -1,9 +1,10 @@
-//! What the two wire formats look like from outside: reads requests, streams and answers, edits a request without
+//! What the wire formats look like from outside: reads requests, streams and answers, edits a request without
 //! re-serialising it, writes our own errors. Pure bytes: never any IO, never a decision by vendor, never a re-serialised body.
 
 mod answer;
 mod chat;
 mod count;
+mod embeddings;
 mod fault;
 mod input;
 mod json;
@@ -38,6 +39,17 @@ pub enum Dialect {
     Chat,
     /// `POST /v1/messages`
     Messages,
+    /// `POST /v1/embeddings`: vectors for texts, so input only
+    Embeddings,
+    /// `POST /v1/messages/count_tokens`: a question about a messages request, which no vendor bills
+    TokenCount,
+}
+
+/// Whose shape errors have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    OpenAi,
+    Anthropic,
 }
 
 impl Dialect {
@@ -45,6 +57,20 @@ impl Dialect {
         match self {
             Dialect::Chat => "chat",
             Dialect::Messages => "messages",
+            Dialect::Embeddings => "embeddings",
+            Dialect::TokenCount => "token count",
         }
+    }
+
+    pub const fn family(self) -> Family {
+        match self {
+            Dialect::Chat | Dialect::Embeddings => Family::OpenAi,
+            Dialect::Messages | Dialect::TokenCount => Family::Anthropic,
+        }
+    }
+
+    /// Whether vendors answer it for nothing: such a call holds nothing and leaves no record.
+    pub const fn is_free(self) -> bool {
+        matches!(self, Dialect::TokenCount)
     }
 }

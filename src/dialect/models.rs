@@ -3,8 +3,8 @@
 
 use serde::Serialize;
 
-use crate::dialect::Dialect;
 use crate::dialect::answer::written;
+use crate::dialect::{Dialect, Family};
 
 /// One model that the caller may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,9 +71,9 @@ pub fn models_list(entries: &[ModelEntry]) -> String {
 
 /// One model, in the shape that was asked for.
 pub fn model_object(entry: &ModelEntry, dialect: Dialect) -> String {
-    match dialect {
-        Dialect::Chat => written(&openai(entry)),
-        Dialect::Messages => written(&anthropic(entry)),
+    match dialect.family() {
+        Family::OpenAi => written(&openai(entry)),
+        Family::Anthropic => written(&anthropic(entry)),
     }
 }
 

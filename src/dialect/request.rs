@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use crate::dialect::Dialect;
+use crate::dialect::embeddings;
 use crate::dialect::input::{Input, compacts};
 use crate::dialect::json::Leaf;
 use crate::dialect::members::{Flaw, Members};
@@ -47,7 +48,8 @@ pub struct Request {
     pub(super) members: Members,
 }
 
-/// The most output the client asked for, and the member that says so. Where chat names it twice, the larger.
+/// The most output the client asked for, and the member that says so. Where chat names it twice, the larger; embeddings have
+/// none, and no member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutputCap {
     pub member: &'static str,
@@ -60,13 +62,13 @@ pub fn read(dialect: Dialect, body: Bytes) -> Result<Request, Problem> {
     let members = Body { dialect, bytes: &body, members };
     let model = members.model()?;
     members.refuse_other_models()?;
-    members.require_messages()?;
+    members.require_content()?;
     let usage_asked = members.usage_asked()?;
     let output_cap = members.output_cap()?;
     let mut request = Request {
         dialect,
         model,
-        streamed: members.flag("stream")?,
+        streamed: members.streamed()?,
         usage_asked,
         output_cap,
         thinking_budget: members.thinking_budget(),
@@ -87,6 +89,11 @@ impl Request {
     pub fn member(&self, name: &str) -> Option<&str> {
         self.members.value(&self.body, name)
     }
+
+    /// The names of all top-level members, in the order in which they stand.
+    pub fn member_names(&self) -> impl Iterator<Item = &str> {
+        self.members.list.iter().filter_map(|member| std::str::from_utf8(member.name(&self.body)).ok())
+    }
 }
 
 /// The output caps that a dialect knows, the one to add first.
@@ -94,6 +101,7 @@ pub(super) fn cap_members(dialect: Dialect) -> &'static [&'static str] {
     match dialect {
         Dialect::Chat => &["max_completion_tokens", "max_tokens"],
         Dialect::Messages => &["max_tokens"],
+        Dialect::Embeddings | Dialect::TokenCount => &[],
     }
 }
 
@@ -135,7 +143,11 @@ impl<'b> Body<'b> {
         Err(Problem::new(Word::NotSupported, message).at(name))
     }
 
-    fn require_messages(&self) -> Result<(), Problem> {
+    /// What the model is to read.
+    fn require_content(&self) -> Result<(), Problem> {
+        if self.dialect == Dialect::Embeddings {
+            return self.prompts().map(drop);
+        }
         let messages = self.raw("messages");
         if messages.is_some_and(|json| json.starts_with('[')) {
             return Ok(());
@@ -145,10 +157,25 @@ impl<'b> Body<'b> {
             return Err(Problem::new(Word::NotSupported, message).at("input"));
         }
         Err(match (self.dialect, messages) {
-            (Dialect::Messages, None) => Problem::invalid("messages: Field required").at("messages"),
+            (Dialect::Messages | Dialect::TokenCount, None) => Problem::invalid("messages: Field required").at("messages"),
             (_, None) => bad("messages", "is missing; send an array of messages"),
             (_, Some(_)) => bad("messages", "is not an array; send an array of messages"),
         })
+    }
+
+    /// The texts of an embeddings request, counted: each is a prompt of its own.
+    fn prompts(&self) -> Result<u64, Problem> {
+        let Some(input) = self.raw("input") else { return Err(bad("input", "is missing; send a text, or an array of texts")) };
+        embeddings::prompts(input).ok_or_else(|| {
+            bad("input", "is neither a text, nor tokens, nor an array of either; send a text, or an array of texts")
+        })
+    }
+
+    fn streamed(&self) -> Result<bool, Problem> {
+        match self.dialect {
+            Dialect::Chat | Dialect::Messages => self.flag("stream"),
+            Dialect::Embeddings | Dialect::TokenCount => Ok(false),
+        }
     }
 
     /// A boolean; null is as good as absent, as the SDKs' own types say.
@@ -175,11 +202,14 @@ impl<'b> Body<'b> {
     }
 
     fn output_cap(&self) -> Result<Option<OutputCap>, Problem> {
+        if self.dialect == Dialect::Embeddings {
+            return Ok(Some(OutputCap { member: "", tokens: 0 }));
+        }
         let mut largest: Option<OutputCap> = None;
         for member in cap_members(self.dialect) {
             let tokens = match (self.raw(member), self.dialect) {
                 (Some("null"), Dialect::Chat) | (None, Dialect::Chat) => continue,
-                (None, Dialect::Messages) => return Err(Problem::invalid(format!("{member}: Field required")).at(*member)),
+                (None, _) => return Err(Problem::invalid(format!("{member}: Field required")).at(*member)),
                 (Some(json), _) => match Leaf::of(json) {
                     Some(Leaf::Whole(tokens)) => tokens,
                     _ => return Err(bad(member, "is not a whole number of tokens, zero or more")),
@@ -229,8 +259,8 @@ impl<'b> Body<'b> {
 
     fn user(&self) -> Option<String> {
         let user = match self.dialect {
-            Dialect::Chat => self.leaf("user")?,
-            Dialect::Messages => self.inner(self.raw("metadata")?, "user_id")?,
+            Dialect::Chat | Dialect::Embeddings => self.leaf("user")?,
+            Dialect::Messages | Dialect::TokenCount => self.inner(self.raw("metadata")?, "user_id")?,
         };
         match user {
             Leaf::Text(user) => Some(user.into_owned()),
@@ -247,6 +277,16 @@ impl<'b> Body<'b> {
     }
 
     fn input(&self) -> Result<InputBound, Problem> {
+        match self.dialect {
+            Dialect::Chat | Dialect::Messages => self.conversation(),
+            Dialect::Embeddings => {
+                Ok(InputBound { text_bytes: self.bytes.len() as u64, prompts: self.prompts()?, ..InputBound::default() })
+            }
+            Dialect::TokenCount => Ok(InputBound::default()),
+        }
+    }
+
+    fn conversation(&self) -> Result<InputBound, Problem> {
         let mut input = Input::new(self.dialect);
         for name in ["messages", "system"] {
             if let Some(json) = self.raw(name) {
@@ -264,9 +304,10 @@ impl<'b> Body<'b> {
         if STORED_CONVERSATION.into_iter().any(|name| self.leaf(name).is_some()) {
             input.unbounded("stored conversation");
         }
-        match self.dialect {
-            Dialect::Chat => self.chat_tools(&mut input),
-            Dialect::Messages => self.server_side_work(&mut input),
+        if self.dialect == Dialect::Chat {
+            self.chat_tools(&mut input);
+        } else {
+            self.server_side_work(&mut input);
         }
         Ok(input.finish(self.bytes.len()))
     }
@@ -318,6 +359,8 @@ mod tests {
         match dialect {
             Dialect::Chat => chat(&format!(r#"{{"model":"m","messages":[]{more}}}"#)),
             Dialect::Messages => messages(&format!(r#"{{"model":"m","max_tokens":9,"messages":[]{more}}}"#)),
+            Dialect::Embeddings => read(dialect, format!(r#"{{"model":"m","input":""{more}}}"#).into()),
+            Dialect::TokenCount => read(dialect, format!(r#"{{"model":"m","messages":[]{more}}}"#).into()),
         }
     }
 
@@ -421,6 +464,31 @@ mod tests {
             problem.message,
             "the body cannot be read: it is not valid JSON at line 2, column 5; send one JSON object that names each member once"
         );
+    }
+
+    #[test]
+    fn an_embeddings_request_is_bounded_by_its_bytes_and_its_prompts() {
+        let body = r#"{"input":["a","b","c"],"model":"m","encoding_format":"base64","user":"u1","stream":true,"n":7}"#;
+        let request = read(Dialect::Embeddings, Bytes::from_static(body.as_bytes())).expect("a request");
+        assert_eq!(request.input, InputBound { text_bytes: body.len() as u64, prompts: 3, ..InputBound::default() });
+        assert_eq!((request.streamed, request.choices, request.user.as_deref()), (false, 1, Some("u1")));
+        assert_eq!(request.output_cap.map(|cap| cap.tokens), Some(0));
+        for (input, message) in [
+            ("", "`input` is missing"),
+            (r#","input":{"image":"u"}"#, "`input` is neither"),
+            (r#","input":[]"#, "`input` is neither"),
+        ] {
+            let problem = read(Dialect::Embeddings, format!(r#"{{"model":"m"{input}}}"#).into()).expect_err(input);
+            assert!(problem.message.starts_with(message) && problem.param.as_deref() == Some("input"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_token_count_needs_messages_and_no_cap() {
+        let request = with(Dialect::TokenCount, r#","tools":[{"name":"f"}],"stream":1"#).expect("a request");
+        assert_eq!((request.output_cap, request.streamed), (None, false));
+        let problem = read(Dialect::TokenCount, Bytes::from_static(br#"{"model":"m"}"#)).expect_err("no messages");
+        assert_eq!(problem, Problem::invalid("messages: Field required").at("messages"));
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! Reads along while a stream is relayed: of each event, what it is for the relay; of the stream, what it used and how
 //! much it said. Takes whole raw events; must never change one, and must survive anything an upstream sends.
 
-use crate::dialect::Dialect;
 use crate::dialect::chat::{ChatUsage, Chunk};
 use crate::dialect::fault::{FaultReader, UpstreamFault};
 use crate::dialect::json;
 use crate::dialect::messages::{EventKind, MessagesEvent, MessagesUsage};
 use crate::dialect::output::Delivered;
 use crate::dialect::sse::{self, Fields};
+use crate::dialect::{Dialect, Family};
 use crate::domain::usage::Report;
 
 /// What an event is for the relay.
@@ -43,9 +43,9 @@ enum StreamUsage {
 impl Tee {
     /// `hide_usage_chunk`: the client did not ask for the usage chunk that the gateway asked for (chat only).
     pub fn new(dialect: Dialect, hide_usage_chunk: bool) -> Tee {
-        let usage = match dialect {
-            Dialect::Chat => StreamUsage::Chat(ChatUsage::default()),
-            Dialect::Messages => StreamUsage::Messages { usage: MessagesUsage::default(), is_final: false },
+        let usage = match dialect.family() {
+            Family::OpenAi => StreamUsage::Chat(ChatUsage::default()),
+            Family::Anthropic => StreamUsage::Messages { usage: MessagesUsage::default(), is_final: false },
         };
         Tee { hide_usage_chunk, usage, delivered: Delivered::default(), stopped: false }
     }
@@ -293,6 +293,7 @@ mod tests {
             (r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"c","function":{"name":"f","arguments":""}}]}}]}"#, 'c'),
             (r#"{"choices":[{"delta":{"content":"\ud83d"}}]}"#, 'c'),
             (r#"{"choices":[{"text":"a"}]}"#, 'c'),
+            (r#"{"choices":[{"text":"","delta":{"content":"a"}}]}"#, 'c'),
             (r#"{"something":"else"}"#, 'h'),
             (r#""a text""#, 'h'),
             (r#"{"choices":"odd","usage":7,"error":null}"#, 'h'),
@@ -300,6 +301,12 @@ mod tests {
             assert_eq!(chat(&data(chunk)).0, kind.to_string(), "{chunk}");
         }
         assert_eq!(chat(": ping\n\n\nretry: 3\n\nevent: x\n\n").0, "hhhh");
+    }
+
+    #[test]
+    fn a_text_that_is_told_twice_is_counted_once() {
+        let (_, tee) = chat(&data(r#"{"choices":[{"index":0,"text":"hello","delta":{"content":"hello"}}]}"#));
+        assert_eq!(tee.delivered(), Delivered { text_bytes: 5, cjk_chars: 0 });
     }
 
     #[test]

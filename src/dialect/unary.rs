@@ -1,12 +1,12 @@
 //! What a whole answer used and said. Takes the body of an HTTP 200; must never take a cut-off body, or an error that
 //! came with a good status, for an answer.
 
-use crate::dialect::Dialect;
 use crate::dialect::chat::Chunk;
 use crate::dialect::fault::{FaultReader, UpstreamFault};
 use crate::dialect::json::read;
 use crate::dialect::messages::Message;
 use crate::dialect::output::{Delivered, Output};
+use crate::dialect::{Dialect, Family};
 use crate::domain::usage::Report;
 
 /// What was read of an answer.
@@ -38,12 +38,13 @@ pub fn read_unary(dialect: Dialect, body: &[u8]) -> Result<Unary, NotComplete> {
         Some(_) => return Err(NotComplete::NotJson),
     }
     let flawed = |flaw: serde_json::Error| if flaw.is_eof() { NotComplete::CutOff } else { NotComplete::NotJson };
-    match dialect {
-        Dialect::Chat => {
+    match dialect.family() {
+        // vectors come with the same usage object, less its output
+        Family::OpenAi => {
             let answer = read(&Chunk::default(), body).map_err(flawed)?;
             unary(dialect, answer.error, answer.usage.report(), &answer.output)
         }
-        Dialect::Messages => {
+        Family::Anthropic => {
             let answer = read(&Message::new(), body).map_err(flawed)?;
             unary(dialect, answer.error, answer.usage.report(), &answer.block.output)
         }

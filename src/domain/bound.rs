@@ -5,6 +5,8 @@
 pub struct InputBound {
     /// bytes of the whole body less the payloads of inline images and documents
     pub text_bytes: u64,
+    /// texts to embed, each a prompt of its own with a context window of its own; 0 where there is one conversation
+    pub prompts: u64,
     /// inline images: each has a ceiling in tokens
     pub images: u64,
     /// inline documents (PDF and the like): bounded only by the model's context window

@@ -22,6 +22,8 @@ pub enum Word {
     ManagedByFile,
     PreconditionFailed,
     RequestTooLarge,
+    /// no WebSocket here
+    UpgradeRefused,
     RateLimitExceeded,
     BudgetHeld,
     NotSupported,
@@ -53,6 +55,7 @@ impl Word {
             Word::ManagedByFile => (409, "managed_by_file", "invalid_request_error"),
             Word::PreconditionFailed => (412, "precondition_failed", "invalid_request_error"),
             Word::RequestTooLarge => (413, "request_too_large", "request_too_large"),
+            Word::UpgradeRefused => (426, "upgrade_refused", "invalid_request_error"),
             Word::RateLimitExceeded => (429, "rate_limit_exceeded", "rate_limit_error"),
             Word::BudgetHeld => (429, "budget_held", "rate_limit_error"),
             Word::NotSupported => (501, "not_supported", "invalid_request_error"),

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::auth::directory::Caller;
-use crate::dialect::{Edit, Request};
+use crate::dialect::{Dialect, Edit, Request};
 use crate::domain::budget::{Budget, Owner};
-use crate::domain::event::{Hold, HoldId, Progress, Status, Subject};
+use crate::domain::event::{Hold, HoldId, Progress, Subject};
 use crate::domain::id::{BudgetId, RequestId};
 use crate::domain::money::Money;
 use crate::domain::problem::{Problem, Word};
@@ -18,43 +18,26 @@ use crate::gateway::inflight::Running;
 use crate::gateway::open::Open;
 use crate::gateway::queue::{LineFull, Waiting};
 use crate::gateway::reply::Reply;
-use crate::gateway::{Gateway, defect, rates, relay, upstream_error};
+use crate::gateway::{Gateway, defect, fit, outgoing, rates, relay, upstream_error};
 use crate::meter::estimate::Text;
 use crate::meter::{Claim, Held, NoRoom, Refused, Standing, Tokens};
+use crate::price::Mode;
+use crate::provider::Endpoint;
 use crate::route::Deployment;
 use crate::store::NotLogged;
-use crate::upstream::{Client, Failed, Outgoing};
+use crate::upstream::{Client, Failed};
 
 /// How long a hold may wait for the disk with `ledger.sync = "disk"`.
 const DISK_WAIT: Duration = Duration::from_secs(10);
-/// Headers of a client that mean something to the vendor. Everything else stays here: credentials, cookies, hop-by-hop
-/// headers, what describes our connection and not the upstream's.
-const FORWARDED: [&str; 5] = ["anthropic-version", "anthropic-beta", "openai-beta", "user-agent", "accept"];
-
-/// Whether a client's header goes on to the vendor.
-pub fn is_forwarded(name: &str) -> bool {
-    FORWARDED.contains(&name)
-}
-
-/// Headers of an answer that mean something to the client, by their beginning.
-const ANSWERED: [&str; 7] = [
-    "request-id",
-    "x-request-id",
-    "anthropic-ratelimit-",
-    "x-ratelimit-",
-    "retry-after",
-    "x-should-retry",
-    "openai-processing-ms",
-];
-
 /// A request on its way to one deployment.
 pub(super) struct Attempt<'g> {
-    gateway: &'g Arc<Gateway>,
+    pub gateway: &'g Arc<Gateway>,
     caller: Arc<Caller>,
-    request: Request,
-    deployment: Arc<Deployment>,
-    id: HoldId,
-    path: &'static str,
+    pub request: Request,
+    pub deployment: Arc<Deployment>,
+    pub id: HoldId,
+    endpoint: &'static Endpoint,
+    pub url: String,
 }
 
 /// An attempt whose worst case is held.
@@ -62,7 +45,8 @@ pub(super) struct HeldAttempt {
     request: Request,
     open: Open,
     cap: Cap,
-    path: &'static str,
+    endpoint: &'static Endpoint,
+    url: String,
 }
 
 impl<'g> Attempt<'g> {
@@ -74,15 +58,15 @@ impl<'g> Attempt<'g> {
         deployment: Arc<Deployment>,
         id: RequestId,
     ) -> Result<Attempt<'g>, Problem> {
-        let Some(path) = deployment.provider.preset.path(request.dialect) else {
-            let message = format!(
-                "{} does not speak the {} dialect and this release does not translate; call it at the endpoint of its own dialect",
-                deployment.qualified(),
-                request.dialect.word()
-            );
-            return Err(Problem::new(Word::NotSupported, message).at("model"));
+        let Some(endpoint) = deployment.provider.preset.endpoint(request.dialect) else {
+            return Err(not_spoken(&deployment, request.dialect));
         };
-        Ok(Attempt { gateway, caller, request, deployment, id: HoldId { request: id, attempt: 1 }, path })
+        made_for(&deployment, request.dialect)?;
+        if let Some(borrowed) = endpoint.borrowed {
+            fit::check(&request, borrowed, &deployment)?;
+        }
+        let url = deployment.provider.url(endpoint, &deployment.model);
+        Ok(Attempt { gateway, caller, request, deployment, id: HoldId { request: id, attempt: 1 }, endpoint, url })
     }
 
     /// Holds the worst case in every budget above the caller; waits in line where it would fit once other calls settle.
@@ -212,9 +196,10 @@ impl<'g> Attempt<'g> {
             output_is_final: false,
             delivered: Default::default(),
             resolved: false,
+            changed_members: self.endpoint.borrowed.and_then(|borrowed| fit::changed(&self.request, borrowed)),
         };
         on_disk(&open, sequence).await?;
-        Ok(HeldAttempt { request: self.request, open, cap, path: self.path })
+        Ok(HeldAttempt { request: self.request, open, cap, endpoint: self.endpoint, url: self.url })
     }
 
     fn no_place(&self) -> Problem {
@@ -246,25 +231,11 @@ impl HeldAttempt {
         headers: &[(String, String)],
         mut running: Running,
     ) -> Result<Reply, Problem> {
-        let limits = self.open.gateway.limits;
+        let head_timeout = Duration::from_millis(self.open.gateway.limits.head_timeout_ms);
         let deployment = self.open.deployment.clone();
-        let provider = &deployment.provider;
-        let url = format!("{}{}", provider.base_url, self.path);
-        let credential = provider.api_key.as_ref().and_then(|key| provider.preset.credential.header(key));
-        let mut outgoing = vec![("content-type", "application/json")];
-        outgoing.extend(headers.iter().filter(|(name, _)| is_forwarded(name)).map(|(n, v)| (n.as_str(), v.as_str())));
-        for (name, value) in provider.preset.default_headers {
-            if !outgoing.iter().any(|(sent, _)| sent == name) {
-                outgoing.push((name, value));
-            }
-        }
-        if let Some((name, value)) = &credential {
-            outgoing.push((name, value.expose()));
-        }
-        let outgoing = Outgoing { url: &url, headers: outgoing, body: self.body(), head_timeout_ms: limits.head_timeout_ms };
+        let body = self.body();
         self.open.sent = true;
-        let answered =
-            client.post(outgoing, |name| name == "content-type" || ANSWERED.iter().any(|begin| name.starts_with(begin)));
+        let answered = outgoing::send(client, &deployment, &self.url, headers, body, head_timeout);
         let answered = tokio::select! {
             biased;
             answered = answered => answered,
@@ -281,7 +252,8 @@ impl HeldAttempt {
         relay::relay(relay::Answered { open: self.open, incoming, request: self.request, cap: self.cap, running }).await
     }
 
-    /// The client's bytes with the edits that are allowed: the model's name, the usage report, the output cap.
+    /// The client's bytes with the edits that are allowed: the model's name, the usage report, the output cap, and at
+    /// a vendor that borrows the dialect what its table says.
     fn body(&self) -> Bytes {
         let mut edits: Vec<Edit<'_>> = Vec::with_capacity(3);
         let deployment = &self.open.deployment;
@@ -294,27 +266,44 @@ impl HeldAttempt {
         if let Some(tokens) = self.cap.write {
             edits.extend(self.request.capped(tokens, deployment.provider.preset.output_cap_member));
         }
+        if let Some(borrowed) = self.endpoint.borrowed {
+            fit::edits(&self.request, borrowed, &mut edits);
+        }
         self.request.spliced(&edits)
     }
 
     fn not_answered(&mut self, failed: &Failed) -> Problem {
-        let name = &self.open.deployment.provider.name;
-        let (status, problem) = match failed {
-            // nothing was sent: nothing can have been billed
-            Failed::Connect(_) | Failed::Malformed(_) => {
-                (Status::UpstreamError, Problem::new(Word::UpstreamError, format!("provider {name} was not reached: {failed}")))
-            }
-            Failed::HeadTimeout(ms) => {
-                let message = format!("provider {name} sent no answer within {} s", ms / 1_000);
-                (Status::Broken, Problem::new(Word::UpstreamTimeout, message))
-            }
-            other => (Status::Broken, Problem::new(Word::UpstreamError, format!("provider {name}: {other}"))),
-        };
+        let (status, problem) = outgoing::not_answered(&self.open.deployment.provider.name, failed);
         match self.open.settle(status) {
             Ok(_) => problem,
             Err(not_logged) => ledger_unavailable(&not_logged),
         }
     }
+}
+
+fn not_spoken(deployment: &Deployment, dialect: Dialect) -> Problem {
+    let name = deployment.qualified();
+    let message = match dialect {
+        Dialect::Chat | Dialect::Messages => format!(
+            "{name} does not speak the {} dialect and this release does not translate; call it at the endpoint of its own dialect",
+            dialect.word()
+        ),
+        Dialect::Embeddings => format!("{name} has no embeddings that this gateway knows of; ask a provider that has"),
+        Dialect::TokenCount => format!("{name} counts no tokens for its callers; count them yourself"),
+    };
+    Problem::new(Word::NotSupported, message).at("model")
+}
+
+/// A model that makes vectors has no conversations, and the other way round; where no sheet says what a model is for, its
+/// vendor will.
+fn made_for(deployment: &Deployment, dialect: Dialect) -> Result<(), Problem> {
+    let (does, instead) = match (deployment.price.mode(), dialect) {
+        (Some(Mode::Embedding), Dialect::Chat | Dialect::Messages) => ("makes embeddings", "POST /v1/embeddings"),
+        (Some(Mode::Chat), Dialect::Embeddings) => ("makes no embeddings", "the endpoint of a conversation"),
+        _ => return Ok(()),
+    };
+    let message = format!("the model {} {does}; call it at {instead}, or ask for another model", deployment.qualified());
+    Err(Problem::invalid(message).at("model"))
 }
 
 /// Waits until a record is as safe as `ledger.sync` promises.

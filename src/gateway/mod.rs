@@ -4,8 +4,11 @@
 mod attempt;
 mod cap;
 mod figures;
+mod fit;
+mod free;
 mod inflight;
 mod open;
+mod outgoing;
 mod queue;
 mod rates;
 mod relay;
@@ -25,9 +28,9 @@ use crate::domain::clock::Clock;
 use crate::domain::id::RequestId;
 use crate::domain::problem::{Problem, Word};
 use crate::gateway::attempt::Attempt;
-pub use crate::gateway::attempt::is_forwarded;
 pub use crate::gateway::figures::Figures;
 pub use crate::gateway::inflight::Inflight;
+pub use crate::gateway::outgoing::is_forwarded;
 use crate::gateway::queue::Queue;
 pub use crate::gateway::reply::{Body, Reply};
 use crate::meter::Ledger;
@@ -106,6 +109,9 @@ impl Gateway {
         let request = dialect::read(call.dialect, call.body)?;
         let deployment = self.admit(&caller, &request.model)?;
         let attempt = Attempt::plan(self, caller, request, deployment, id)?;
+        if call.dialect.is_free() {
+            return free::call(attempt, client, &call.headers, running).await;
+        }
         let held = attempt.hold(call.credential.as_deref()).await?;
         held.call(client, &call.headers, running).await
     }

@@ -36,6 +36,8 @@ pub(super) struct Open {
     pub output_is_final: bool,
     pub delivered: Delivered,
     pub resolved: bool,
+    /// members of the request that the vendor got otherwise or not at all, for the head of the answer
+    pub changed_members: Option<String>,
 }
 
 impl Open {
@@ -76,10 +78,7 @@ impl Open {
     }
 
     fn ending(&self, status: Status) -> Ending {
-        let (usage, mut flags) = self.usage(status);
-        if self.held.over_warning {
-            flags = flags.with(Flags::OVER_WARNING);
-        }
+        let (usage, flags) = self.usage(status);
         let ending = Ending {
             ended_ms: self.gateway.clock.now_ms(),
             status,

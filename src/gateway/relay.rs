@@ -13,8 +13,8 @@ use crate::gateway::attempt::{ledger_unavailable, on_disk};
 use crate::gateway::cap::Cap;
 use crate::gateway::inflight::Running;
 use crate::gateway::open::Open;
-use crate::gateway::reply::{self, Body, Outlet, REQUEST_ID, Reply};
-use crate::gateway::{rates, upstream_error};
+use crate::gateway::reply::{self, Body, Outlet, Reply};
+use crate::gateway::{outgoing, rates, upstream_error};
 use crate::meter::Receipt;
 use crate::upstream::{Failed, Incoming};
 
@@ -47,17 +47,17 @@ pub(super) async fn relay(answered: Answered) -> Result<Reply, Problem> {
     unary(answered).await
 }
 
-/// The headers that every answered call carries.
+/// The head of an answered call.
 pub(super) fn head(open: &Open, status: u16, upstream: &[(String, String)]) -> Reply {
     let mut headers = upstream.to_vec();
     if let Some(allowance) = &open.held.allowance {
         rates::put_headers(&mut headers, allowance);
     }
-    headers.push((REQUEST_ID.into(), open.held.id.request.to_string()));
-    headers.push(("x-gatekeeper-model".into(), open.deployment.model.clone()));
-    headers.push(("x-gatekeeper-provider".into(), open.deployment.provider.name.clone()));
-    headers.push(("x-gatekeeper-attempts".into(), open.held.id.attempt.to_string()));
-    Reply { status, headers, body: Body::Whole(Bytes::new()) }
+    let mut reply = Reply::answered(status, headers, open.held.id, &open.deployment);
+    if let Some(members) = &open.changed_members {
+        reply.headers.push(("x-gatekeeper-dropped-params".into(), members.clone()));
+    }
+    reply
 }
 
 fn output_cap(reply: &mut Reply, cap: &Cap) {
@@ -71,16 +71,14 @@ async fn unary(answered: Answered) -> Result<Reply, Problem> {
     let Answered { mut open, incoming, request, cap, mut running } = answered;
     let limits = open.gateway.limits;
     let (status, headers) = (incoming.status, incoming.headers.clone());
-    let whole = incoming.whole(limits.answer_bytes_max, limits.idle_timeout_ms);
     let whole = tokio::select! {
         biased;
-        whole = tokio::time::timeout(Duration::from_millis(limits.call_timeout_ms), whole) => whole,
+        whole = outgoing::whole(incoming, &limits) => whole,
         () = running.told_to_end() => return Err(stopped(&mut open)),
     };
     let body = match whole {
-        Ok(Ok(body)) => body,
-        Ok(Err(failed)) => return Err(broken(open, &failed)),
-        Err(_) => return Err(broken(open, &Failed::IdleTimeout(limits.call_timeout_ms))),
+        Ok(body) => body,
+        Err(failed) => return Err(broken(open, &failed)),
     };
     if request.streamed {
         return Err(not_a_stream(open, request.dialect, &body));
@@ -122,9 +120,7 @@ fn settle(open: &mut Open, status: Status) -> Result<Receipt, Problem> {
 
 /// A good head whose body failed before anything of it was passed on.
 fn broken(mut open: Open, failed: &Failed) -> Problem {
-    let word = if matches!(failed, Failed::IdleTimeout(_)) { Word::UpstreamTimeout } else { Word::UpstreamError };
-    let problem =
-        Problem::new(word, format!("the answer of provider {} did not come whole: {failed}", open.deployment.provider.name));
+    let problem = outgoing::not_whole(&open.deployment.provider.name, failed);
     settle(&mut open, Status::Broken).err().unwrap_or(problem)
 }
 
@@ -288,7 +284,7 @@ impl Stream {
             let step = tokio::select! {
                 biased;
                 () = client.closed() => return Err(Gone::Client),
-                () = self.running.told_to_end() => return Err(Gone::Bad(shutting_down())),
+                () = self.running.told_to_end() => return Err(Gone::Bad(Bad { status: Status::Broken, problem: shutting_down() })),
                 step = step(&mut self.incoming, &mut self.splitter, &mut self.tee, wait_ms) => step,
             };
             if self.call_deadline <= Instant::now() {
@@ -414,15 +410,11 @@ enum Gone {
 
 /// Books a call that the end of the process cuts short before anything of it was passed on.
 pub(super) fn stopped(open: &mut Open) -> Problem {
-    let Bad { status, problem } = shutting_down();
-    settle(open, status).err().unwrap_or(problem)
+    settle(open, Status::Broken).err().unwrap_or_else(shutting_down)
 }
 
-fn shutting_down() -> Bad {
-    Bad {
-        status: Status::Broken,
-        problem: Problem::new(Word::ShuttingDown, "the gateway had to stop before the answer was whole").retry_after(5),
-    }
+pub(super) fn shutting_down() -> Problem {
+    Problem::new(Word::ShuttingDown, "the gateway had to stop before the answer was whole").retry_after(5)
 }
 
 /// Reads once from the upstream and sorts the whole events that are there. May be dropped while it waits: nothing is lost.

@@ -9,9 +9,11 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use crate::dialect::{self, Dialect};
+use crate::domain::event::HoldId;
 use crate::domain::id::RequestId;
 use crate::domain::problem::Problem;
 use crate::gateway::rates;
+use crate::route::Deployment;
 
 pub enum Body {
     Whole(Bytes),
@@ -75,9 +77,18 @@ pub struct Reply {
     pub body: Body,
 }
 
-pub(super) const REQUEST_ID: &str = "x-gatekeeper-request-id";
+const REQUEST_ID: &str = "x-gatekeeper-request-id";
 
 impl Reply {
+    /// The head that every answered call has: what of the upstream's means something, and who answered.
+    pub(super) fn answered(status: u16, mut headers: Vec<(String, String)>, id: HoldId, deployment: &Deployment) -> Reply {
+        headers.push((REQUEST_ID.into(), id.request.to_string()));
+        headers.push(("x-gatekeeper-model".into(), deployment.model.clone()));
+        headers.push(("x-gatekeeper-provider".into(), deployment.provider.name.clone()));
+        headers.push(("x-gatekeeper-attempts".into(), id.attempt.to_string()));
+        Reply { status, headers, body: Body::Whole(Bytes::new()) }
+    }
+
     /// An error in the dialect of the endpoint.
     pub fn refusal(dialect: Dialect, problem: &Problem, id: RequestId) -> Reply {
         let id = id.to_string();

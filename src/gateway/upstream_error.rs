@@ -7,11 +7,13 @@ use bytes::Bytes;
 
 use crate::dialect::{self, Dialect, UpstreamFault};
 use crate::domain::event::Status;
+use crate::domain::id::RequestId;
 use crate::domain::problem::{Problem, Word};
 use crate::gateway::attempt::ledger_unavailable;
 use crate::gateway::open::Open;
 use crate::gateway::relay;
 use crate::gateway::reply::{Body, Reply};
+use crate::route::Deployment;
 use crate::upstream::Incoming;
 
 /// A longer error body is left out.
@@ -21,47 +23,62 @@ const ERROR_WAIT_MS: u64 = 10_000;
 
 /// Settles a refused call (it costs nothing) and answers it.
 pub(super) async fn refused(mut open: Open, dialect: Dialect, incoming: Incoming) -> Result<Reply, Problem> {
-    let status = incoming.status;
-    let headers = incoming.headers.clone();
-    let whole = incoming.whole(ERROR_BYTES_MAX, ERROR_WAIT_MS);
-    let body = tokio::time::timeout(Duration::from_millis(ERROR_WAIT_MS), whole).await;
-    let body = body.unwrap_or(Ok(Bytes::new())).unwrap_or_default();
+    let head = relay::head(&open, incoming.status, &incoming.headers);
+    let refusal = Refusal::read(dialect, incoming).await;
     open.settle(Status::UpstreamError).map_err(|not_logged| ledger_unavailable(&not_logged))?;
-    let fault = dialect::upstream_fault(dialect, &body);
-    if is_the_clients(status) {
-        return Ok(passed_on(&open, dialect, status, &headers, body, &fault));
+    refusal.answer(head, &open.deployment, open.held.id.request)
+}
+
+/// An upstream's refusal, read.
+pub(super) struct Refusal {
+    dialect: Dialect,
+    status: u16,
+    retry_after_s: Option<u64>,
+    body: Bytes,
+    fault: UpstreamFault,
+}
+
+impl Refusal {
+    pub(super) async fn read(dialect: Dialect, incoming: Incoming) -> Refusal {
+        let status = incoming.status;
+        let retry_after = incoming.headers.iter().find(|(name, _)| name == "retry-after");
+        let retry_after_s = retry_after.and_then(|(_, value)| value.parse().ok());
+        let whole = incoming.whole(ERROR_BYTES_MAX, ERROR_WAIT_MS);
+        let body = tokio::time::timeout(Duration::from_millis(ERROR_WAIT_MS), whole).await;
+        let body = body.unwrap_or(Ok(Bytes::new())).unwrap_or_default();
+        let fault = dialect::upstream_fault(dialect, &body);
+        Refusal { dialect, status, retry_after_s, body, fault }
     }
-    let provider = &open.deployment.provider.name;
-    if matches!(status, 401..=403) {
-        tracing::error!("provider {provider} answered {status}: check its api_key and its account");
+
+    /// What the client gets: the refusal itself below `head`, or a problem of ours.
+    pub(super) fn answer(self, head: Reply, deployment: &Deployment, id: RequestId) -> Result<Reply, Problem> {
+        let provider = &deployment.provider.name;
+        if is_the_clients(self.status) {
+            return Ok(self.passed_on(head, id));
+        }
+        if matches!(self.status, 401..=403) {
+            tracing::error!("provider {provider} answered {}: check its api_key and its account", self.status);
+        }
+        let problem = ours(provider, &deployment.model, self.status, &self.fault);
+        Err(Problem { retry_after_s: self.retry_after_s, ..problem })
     }
-    let retry_after_s = headers.iter().find(|(name, _)| name == "retry-after").and_then(|(_, value)| value.parse().ok());
-    Err(Problem { retry_after_s, ..ours(provider, &open.deployment.model, status, &fault) })
+
+    fn passed_on(self, mut head: Reply, id: RequestId) -> Reply {
+        let is_json_object = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&self.body).is_ok();
+        head.body = Body::Whole(if is_json_object {
+            self.body
+        } else {
+            let word = if self.status == 429 { Word::RateLimitExceeded } else { Word::InvalidRequest };
+            dialect::error_body(self.dialect, &Problem::new(word, self.fault.message), &id.to_string()).into()
+        });
+        head.headers.retain(|(name, _)| name != "content-type");
+        head.headers.push(("content-type".into(), "application/json".into()));
+        head
+    }
 }
 
 fn is_the_clients(status: u16) -> bool {
     matches!(status, 400 | 405..=499) && status != 407
-}
-
-fn passed_on(
-    open: &Open,
-    dialect: Dialect,
-    status: u16,
-    headers: &[(String, String)],
-    body: Bytes,
-    fault: &UpstreamFault,
-) -> Reply {
-    let mut reply = relay::head(open, status, headers);
-    let is_json_object = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&body).is_ok();
-    reply.body = Body::Whole(if is_json_object {
-        body
-    } else {
-        let word = if status == 429 { Word::RateLimitExceeded } else { Word::InvalidRequest };
-        dialect::error_body(dialect, &Problem::new(word, fault.message.clone()), &open.held.id.request.to_string()).into()
-    });
-    reply.headers.retain(|(name, _)| name != "content-type");
-    reply.headers.push(("content-type".into(), "application/json".into()));
-    reply
 }
 
 /// What an upstream's trouble is called towards the client.

@@ -29,8 +29,6 @@ pub struct Held {
     pub id: HoldId,
     /// its place in the log: with `ledger.sync = "disk"` the upstream is called once that is on disk
     pub sequence: u64,
-    /// a `warn` budget is over its limit with this claim
-    pub over_warning: bool,
     /// what the rate limits have left with this claim; `None` where none counts it
     pub allowance: Option<Allowance>,
 }
@@ -137,8 +135,8 @@ impl Ledger {
             let limited = state.rates.room(claim.limits, &claim.hold, claim.tokens, now_ms);
             limited.map_err(|limited| Refused::NoRoom(NoRoom::Limited(limited)))?;
         }
-        let room = room.map_err(Refused::NoRoom)?;
-        let hold = Hold { charges: room.charges, ..claim.hold };
+        let charges = room.map_err(Refused::NoRoom)?;
+        let hold = Hold { charges, ..claim.hold };
         let id = hold.id;
         let allowance = state.rates.take(claim.limits, &hold, claim.tokens);
         let event = Arc::new(Event::Hold(hold));
@@ -147,7 +145,7 @@ impl Ledger {
             Refused::Ledger(not_logged)
         })?;
         state.apply(&event);
-        Ok(Held { id, sequence, over_warning: room.over_warning, allowance })
+        Ok(Held { id, sequence, allowance })
     }
 
     /// Puts the actual cost in the place of a hold. On an error the hold stays, and the answer must not be ended.
@@ -161,8 +159,13 @@ impl Ledger {
             hold.progress = Progress::default();
         }
         let charged: Vec<BudgetId> = hold.charges.iter().map(|charge| charge.budget).collect();
-        let over = ending.cost > hold.ceiling;
-        let flags = if over { ending.flags.with(Flags::OVER_CEILING) } else { ending.flags };
+        let mut flags = ending.flags;
+        if ending.cost > hold.ceiling {
+            flags = flags.with(Flags::OVER_CEILING);
+        }
+        if state.over_warning(&hold, ending.cost) {
+            flags = flags.with(Flags::OVER_WARNING);
+        }
         let now_ms = ending.ended_ms;
         let cost = ending.cost;
         let event = Arc::new(Event::Settle(Settlement {

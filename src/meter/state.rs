@@ -67,13 +67,6 @@ pub(super) struct State {
     pub(super) rates: Rates,
 }
 
-/// What a claim charges, and whether a `warn` budget is over its limit with it.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Room {
-    pub charges: Vec<Charge>,
-    pub over_warning: bool,
-}
-
 impl State {
     pub(super) fn new(zone: Zone) -> State {
         State {
@@ -101,11 +94,11 @@ impl State {
     }
 
     /// Whether a claim fits into every budget that counts this deployment, and what it charges.
-    pub(super) fn room(&mut self, ids: &[BudgetId], hold: &Hold, now_ms: u64) -> Result<Room, NoRoom> {
+    pub(super) fn room(&mut self, ids: &[BudgetId], hold: &Hold, now_ms: u64) -> Result<Vec<Charge>, NoRoom> {
         if self.holds.contains_key(&hold.id) {
             return Err(NoRoom::Repeated);
         }
-        let mut room = Room { charges: Vec::with_capacity(ids.len()), over_warning: false };
+        let mut charges = Vec::with_capacity(ids.len());
         let mut held_up = None;
         for id in ids {
             let Some(standing) = self.counting(*id, hold, now_ms) else { continue };
@@ -115,15 +108,21 @@ impl State {
             if with_claim > standing.limit && standing.blocks {
                 return Err(NoRoom::Exceeded { budget: budget(), standing });
             }
-            if with_claim.plus(standing.held) > standing.limit {
-                if standing.blocks {
-                    held_up.get_or_insert_with(|| NoRoom::Held { budget: budget(), standing });
-                }
-                room.over_warning |= !standing.blocks;
+            if with_claim.plus(standing.held) > standing.limit && standing.blocks {
+                held_up.get_or_insert_with(|| NoRoom::Held { budget: budget(), standing });
             }
-            room.charges.push(Charge { budget: *id, window_start_ms: watched.window.start_ms });
+            charges.push(Charge { budget: *id, window_start_ms: watched.window.start_ms });
         }
-        held_up.map_or(Ok(room), Err)
+        held_up.map_or(Ok(charges), Err)
+    }
+
+    /// Whether a cost brings what is settled in a `warn` budget over its limit.
+    pub(super) fn over_warning(&self, hold: &Hold, cost: Money) -> bool {
+        hold.charges.iter().any(|charge| {
+            let warns = self.budgets.get(&charge.budget).filter(|watched| watched.budget.action == Action::Warn);
+            let settled = self.balances.get(charge).map_or(Money::ZERO, |balance| balance.settled);
+            warns.is_some_and(|watched| settled.plus(cost) > watched.budget.limit)
+        })
     }
 
     /// The smallest remainder among the `block` budgets that count this deployment, with that of open holds given back.
@@ -296,7 +295,7 @@ mod tests {
         let ids: Vec<BudgetId> = ids.iter().map(|id| BudgetId(*id)).collect();
         let mut hold = hold(number, ceiling);
         let room = state.room(&ids, &hold, 1)?;
-        hold.charges = room.charges;
+        hold.charges = room;
         state.apply(&Event::Hold(hold));
         Ok(())
     }
@@ -359,7 +358,9 @@ mod tests {
         state.set_budget(budget(1, 5, Period::Total, Action::Warn, None), 0);
         let hold = hold(1, 10);
         let room = state.room(&[BudgetId(1)], &hold, 0).expect("a warning admits");
-        assert!(room.over_warning && room.charges.len() == 1);
+        assert_eq!(room.len(), 1);
+        let hold = Hold { charges: room, ..hold };
+        assert!(state.over_warning(&hold, Money::from_pico(6)) && !state.over_warning(&hold, Money::from_pico(5)));
     }
 
     #[test]
@@ -368,7 +369,7 @@ mod tests {
         state.set_budget(budget(1, 5, Period::Total, Action::Block, Some("gpt-*")), 0);
         state.set_budget(budget(2, 50, Period::Total, Action::Block, Some("m-*")), 0);
         let room = state.room(&[BudgetId(1), BudgetId(2)], &hold(1, 10), 0).expect("only the second counts it");
-        assert_eq!(room.charges, [Charge { budget: BudgetId(2), window_start_ms: 0 }]);
+        assert_eq!(room, [Charge { budget: BudgetId(2), window_start_ms: 0 }]);
     }
 
     #[test]

@@ -110,7 +110,8 @@ impl Price {
         if input.documents > 0 {
             return window_bounds("a document");
         }
-        Ok(self.counted_tokens(input).min(self.context().unwrap_or(u64::MAX)))
+        let windows = self.context().map(|context| context.saturating_mul(input.prompts.max(1)));
+        Ok(self.counted_tokens(input).min(windows.unwrap_or(u64::MAX)))
     }
 
     fn counted_tokens(&self, input: &InputBound) -> u64 {
@@ -165,6 +166,15 @@ mod tests {
         assert_eq!(usd(gpt.input_ceiling(&text(u64::MAX), None)), "0.34", "the context window bounds it");
         let claude = price("anthropic", "claude-haiku-4-5");
         assert_eq!(usd(claude.input_ceiling(&text(1_000), None)), "0.002", "all of it may be written to the cache for an hour");
+    }
+
+    #[test]
+    fn each_text_to_embed_has_the_whole_window_and_no_output() {
+        let small = price("openai", "text-embedding-3-small");
+        let texts = |prompts| InputBound { text_bytes: 100_000, prompts, ..InputBound::default() };
+        assert_eq!(usd(small.ceiling(&texts(1), 0, 1, None)), "0.00016382", "8191 tokens");
+        assert_eq!(usd(small.ceiling(&texts(3), 500, 1, None)), "0.00049146", "three times as many, and no output");
+        assert_eq!(usd(small.ceiling(&texts(40), 0, 1, None)), "0.002", "but never more than there are bytes");
     }
 
     #[test]
@@ -274,6 +284,7 @@ mod tests {
                 audio: self.one_of(&[false, true]),
                 searches: self.one_of(&[0, 0, 0, 3]),
                 tools: self.one_of(&[0, 1, 20]),
+                prompts: self.one_of(&[0, 1, 3]),
                 unbounded: None,
             }
         }

@@ -45,6 +45,11 @@ impl Price {
         self.row().is_some_and(Row::reasons)
     }
 
+    /// What the sheet says that the model is for, if it says so.
+    pub fn mode(&self) -> Option<Mode> {
+        self.row().map(|row| row.mode)
+    }
+
     /// Whether a call could be billed at all.
     pub fn is_known(&self) -> bool {
         match self {

@@ -5,13 +5,14 @@ use serde::Deserialize;
 
 use super::rates::{Listed, Rates, Tier};
 
-/// What a model is for; only `Chat` models are offered by their bare names.
+/// What a model is for; only `Chat` and `Embedding` models are offered by their bare names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     Chat,
     Responses,
     Completion,
+    Embedding,
     #[serde(other)]
     Other,
 }
@@ -63,7 +64,7 @@ impl Row {
         self.capabilities.iter().any(|known| known == capability)
     }
 
-    /// Whether input and output both have a rate. A listed rate of zero is no price: sheets write it for what is billed by
+    /// Whether input and output both have a rate; embeddings have no output. A listed rate of zero is no price: sheets write it for what is billed by
     /// another unit or not sold yet, and a model is free only when the operator says so.
     pub fn is_priced(&self) -> bool {
         self.priced
@@ -129,7 +130,8 @@ impl From<Written> for Row {
     fn from(written: Written) -> Row {
         Row {
             cards: written.cards(),
-            priced: written.rates.input.is_some_and(|rate| rate > 0) && written.rates.output.is_some_and(|rate| rate > 0),
+            priced: written.rates.input.is_some_and(|rate| rate > 0)
+                && (written.mode == Mode::Embedding || written.rates.output.is_some_and(|rate| rate > 0)),
             vendor: written.provider,
             model: written.model,
             mode: written.mode,
@@ -204,6 +206,11 @@ mod tests {
             assert!(!row(rates, "").is_priced(), "{rates}");
         }
         assert!(row(r#"{"input":"1","output":"2"}"#, "").is_priced());
+        for (rates, priced) in [(r#"{"input":"1","output":"0"}"#, true), (r#"{"input":"1"}"#, true), (r#"{"output":"1"}"#, false)]
+        {
+            let json = format!(r#"{{"provider":"v","model":"m","mode":"embedding","rates":{rates}}}"#);
+            assert_eq!(serde_json::from_str::<Row>(&json).expect("a row").is_priced(), priced, "{rates}");
+        }
         assert!(row("{}", "").reasons() && !row("{}", "").can("tools"));
     }
 }

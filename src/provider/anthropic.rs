@@ -1,14 +1,14 @@
 //! Anthropic: messages at its own address, list prices.
 
-use super::{CredentialStyle, Endpoint, Preset, PriceRule};
+use super::{BaseUrl, CredentialStyle, Endpoint, Preset, PriceRule};
 use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
     name: "anthropic",
-    base_url: Some("https://api.anthropic.com/v1"),
+    base_url: BaseUrl::Own("https://api.anthropic.com/v1"),
     credential: CredentialStyle::XApiKey,
     needs_key: true,
-    endpoints: &[Endpoint { dialect: Dialect::Messages, path: "/messages" }],
+    endpoints: &[Endpoint::at(Dialect::Messages, "/messages"), Endpoint::at(Dialect::TokenCount, "/messages/count_tokens")],
     price: PriceRule::Sheet("anthropic"),
     output_cap_member: "max_tokens",
     asks_usage: false,

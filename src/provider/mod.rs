@@ -2,17 +2,32 @@
 //! that knows vendors apart; everything else reads these rows. It opens no connection and holds no secret.
 
 mod anthropic;
+mod azure;
+mod groq;
+mod mistral;
 mod ollama;
 mod openai;
 mod openai_compatible;
+mod openrouter;
 mod simulator;
+mod together;
 
 use crate::dialect::Dialect;
 use crate::domain::secret::Secret;
 
 /// Every preset that a `[providers.NAME]` can name; one file each.
-pub static REGISTRY: &[&Preset] =
-    &[&anthropic::PRESET, &ollama::PRESET, &openai::PRESET, &openai_compatible::PRESET, &simulator::PRESET];
+pub static REGISTRY: &[&Preset] = &[
+    &anthropic::PRESET,
+    &azure::PRESET,
+    &groq::PRESET,
+    &mistral::PRESET,
+    &ollama::PRESET,
+    &openai::PRESET,
+    &openai_compatible::PRESET,
+    &openrouter::PRESET,
+    &simulator::PRESET,
+    &together::PRESET,
+];
 
 /// The preset of this name.
 pub fn find(name: &str) -> Option<&'static Preset> {
@@ -23,8 +38,7 @@ pub fn find(name: &str) -> Option<&'static Preset> {
 #[derive(Debug)]
 pub struct Preset {
     pub name: &'static str,
-    /// without a trailing slash; `None` if the configuration must say
-    pub base_url: Option<&'static str>,
+    pub base_url: BaseUrl,
     pub credential: CredentialStyle,
     /// whether calls are pointless without a credential
     pub needs_key: bool,
@@ -39,12 +53,70 @@ pub struct Preset {
     pub default_headers: &'static [(&'static str, &'static str)],
 }
 
-/// A dialect that the vendor speaks, and where.
+/// Where a vendor is reached, without a trailing slash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BaseUrl {
+    Own(&'static str),
+    /// the configuration must say; this is what it looks like
+    Told(&'static str),
+}
+
+/// A dialect that the vendor speaks, and where.
+#[derive(Clone, Copy, Debug)]
 pub struct Endpoint {
     pub dialect: Dialect,
     /// appended to the base URL
     pub path: &'static str,
+    /// the path in place of it where the configuration has an `api_version`; `{model}` stands for the model's name
+    pub versioned_path: Option<&'static str>,
+    /// what to mind at a vendor that speaks a dialect which is not its own
+    pub borrowed: Option<&'static Borrowed>,
+}
+
+impl Endpoint {
+    /// At the dialect's own vendor, or at one that takes all of it.
+    const fn at(dialect: Dialect, path: &'static str) -> Endpoint {
+        Endpoint { dialect, path, versioned_path: None, borrowed: None }
+    }
+
+    const fn borrowing(self, borrowed: &'static Borrowed) -> Endpoint {
+        Endpoint { borrowed: Some(borrowed), ..self }
+    }
+
+    const fn with_version(self, path: &'static str) -> Endpoint {
+        Endpoint { versioned_path: Some(path), ..self }
+    }
+}
+
+/// The capability table of a vendor that borrows a dialect: what becomes of top-level members that it has no like word for.
+#[derive(Debug)]
+pub struct Borrowed {
+    pub takes: Takes,
+    /// member, the vendor's name for it
+    pub renames: &'static [(&'static str, &'static str)],
+    /// member, value, the vendor's value; JSON as it is usually written
+    pub rewords: &'static [(&'static str, &'static str, &'static str)],
+    /// one answer to a prompt, whatever `n` says
+    pub one_choice: bool,
+}
+
+/// Which members a vendor takes.
+#[derive(Clone, Copy, Debug)]
+pub enum Takes {
+    All,
+    AllBut(&'static [&'static str]),
+    /// a closed schema: any other member is refused
+    Only(&'static [&'static str]),
+}
+
+impl Takes {
+    pub fn takes(self, member: &str) -> bool {
+        match self {
+            Takes::All => true,
+            Takes::AllBut(others) => !others.contains(&member),
+            Takes::Only(members) => members.contains(&member),
+        }
+    }
 }
 
 /// How a credential travels.
@@ -55,6 +127,8 @@ pub enum CredentialStyle {
     Bearer,
     /// `x-api-key: KEY`
     XApiKey,
+    /// `api-key: KEY`
+    ApiKey,
 }
 
 /// What a vendor's calls cost, as far as the vendor alone says it.
@@ -73,9 +147,9 @@ pub enum PriceRule {
 }
 
 impl Preset {
-    /// The path of a dialect, if the vendor speaks it.
-    pub fn path(&self, dialect: Dialect) -> Option<&'static str> {
-        self.endpoints.iter().find(|endpoint| endpoint.dialect == dialect).map(|endpoint| endpoint.path)
+    /// Where a dialect is spoken, if the vendor speaks it.
+    pub fn endpoint(&self, dialect: Dialect) -> Option<&'static Endpoint> {
+        self.endpoints.iter().find(|endpoint| endpoint.dialect == dialect)
     }
 }
 
@@ -86,6 +160,7 @@ impl CredentialStyle {
             CredentialStyle::None => None,
             CredentialStyle::Bearer => Some(("authorization", Secret::new(format!("Bearer {}", key.expose())))),
             CredentialStyle::XApiKey => Some(("x-api-key", key.clone())),
+            CredentialStyle::ApiKey => Some(("api-key", key.clone())),
         }
     }
 }
@@ -114,15 +189,34 @@ mod tests {
     fn addresses_join_and_sheets_exist() {
         let sheet = Sheet::embedded();
         for preset in REGISTRY {
-            assert!(preset.base_url.is_none_or(|url| !url.ends_with('/')), "{}", preset.name);
+            let (BaseUrl::Own(url) | BaseUrl::Told(url)) = preset.base_url;
+            assert!(!url.ends_with('/'), "{}", preset.name);
             assert!(!preset.endpoints.is_empty(), "{}", preset.name);
             assert!(preset.endpoints.iter().all(|endpoint| endpoint.path.starts_with('/')), "{}", preset.name);
             if let PriceRule::Sheet(vendor) = preset.price {
                 assert!(sheet.models(vendor).any(|row| row.is_priced()), "{}", preset.name);
             }
         }
-        assert_eq!(openai::PRESET.path(Dialect::Messages), None);
-        assert_eq!(ollama::PRESET.path(Dialect::Messages), Some("/messages"));
+        assert!(openai::PRESET.endpoint(Dialect::Messages).is_none());
+        assert_eq!(ollama::PRESET.endpoint(Dialect::Messages).map(|endpoint| endpoint.path), Some("/messages"));
+    }
+
+    /// What the gateway itself writes into a body must get through the table.
+    #[test]
+    fn what_the_gateway_adds_is_taken() {
+        for preset in REGISTRY {
+            for endpoint in preset.endpoints {
+                let Some(borrowed) = endpoint.borrowed else { continue };
+                let mut added = vec!["model"];
+                if endpoint.dialect == Dialect::Chat {
+                    added.extend([preset.output_cap_member, "messages", "stream"]);
+                    added.extend(preset.asks_usage.then_some("stream_options"));
+                }
+                for member in added.iter().copied().chain(borrowed.renames.iter().map(|(_, theirs)| *theirs)) {
+                    assert!(borrowed.takes.takes(member), "{}: {member}", preset.name);
+                }
+            }
+        }
     }
 
     #[test]
@@ -131,6 +225,7 @@ mod tests {
         let sent = |style: CredentialStyle| style.header(&key).map(|(name, value)| (name, value.expose().to_owned()));
         assert_eq!(sent(CredentialStyle::Bearer), Some(("authorization", "Bearer k-1".to_owned())));
         assert_eq!(sent(CredentialStyle::XApiKey), Some(("x-api-key", "k-1".to_owned())));
+        assert_eq!(sent(CredentialStyle::ApiKey), Some(("api-key", "k-1".to_owned())));
         assert_eq!(sent(CredentialStyle::None), None);
         assert!(!format!("{:?}", CredentialStyle::Bearer.header(&key)).contains("k-1"));
     }

@@ -1,14 +1,14 @@
 //! OpenAI: chat at its own address, list prices. Usage on a stream comes only if it is asked for.
 
-use super::{CredentialStyle, Endpoint, Preset, PriceRule};
+use super::{BaseUrl, CredentialStyle, Endpoint, Preset, PriceRule};
 use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
     name: "openai",
-    base_url: Some("https://api.openai.com/v1"),
+    base_url: BaseUrl::Own("https://api.openai.com/v1"),
     credential: CredentialStyle::Bearer,
     needs_key: true,
-    endpoints: &[Endpoint { dialect: Dialect::Chat, path: "/chat/completions" }],
+    endpoints: &[Endpoint::at(Dialect::Chat, "/chat/completions"), Endpoint::at(Dialect::Embeddings, "/embeddings")],
     price: PriceRule::Sheet("openai"),
     // reasoning models refuse `max_tokens`; all current models take this one
     output_cap_member: "max_completion_tokens",

@@ -1,18 +1,15 @@
 //! The built-in simulator: no model at all, but the demo's own upstream, on an address chosen when it starts. Its prices are
 //! invented, $1 per million tokens in and $5 out, so that budgets have something to count.
 
-use super::{CredentialStyle, Endpoint, Preset, PriceRule};
+use super::{BaseUrl, CredentialStyle, Endpoint, Preset, PriceRule};
 use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
     name: "simulator",
-    base_url: None,
+    base_url: BaseUrl::Told("http://HOST:PORT/v1"),
     credential: CredentialStyle::None,
     needs_key: false,
-    endpoints: &[
-        Endpoint { dialect: Dialect::Chat, path: "/chat/completions" },
-        Endpoint { dialect: Dialect::Messages, path: "/messages" },
-    ],
+    endpoints: &[Endpoint::at(Dialect::Chat, "/chat/completions"), Endpoint::at(Dialect::Messages, "/messages")],
     price: PriceRule::Fixed { input: 1_000_000, output: 5_000_000 },
     output_cap_member: "max_completion_tokens",
     asks_usage: true,

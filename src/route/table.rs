@@ -89,9 +89,12 @@ impl Table {
     fn bare_names(&self) -> BTreeSet<String> {
         let of_sheet = |provider: &Arc<Provider>| {
             let rows = sheet_vendor(provider).into_iter().flat_map(|vendor| self.sheet.models(vendor));
-            rows.filter(|row| row.mode == Mode::Chat).map(|row| row.model.clone())
+            rows.filter(|row| is_offered(row.mode)).map(|row| row.model.clone())
         };
-        self.providers.iter().flat_map(|provider| of_sheet(provider).chain(provider.models.iter().cloned())).collect()
+        self.providers
+            .iter()
+            .flat_map(|provider| of_sheet(provider).chain(provider.models.iter().chain(provider.priced_as.keys()).cloned()))
+            .collect()
     }
 
     /// Remembers what a listed name means, and how it is shown.
@@ -127,24 +130,33 @@ impl Table {
 
     fn lists(&self, provider: &Provider, name: &str) -> bool {
         let row = || sheet_vendor(provider).and_then(|vendor| self.sheet.find(vendor, name));
-        let in_sheet = || row().is_some_and(|row| row.mode == Mode::Chat);
-        provider.models.iter().any(|listed| listed == name) || in_sheet()
+        let in_sheet = || row().is_some_and(|row| is_offered(row.mode));
+        provider.models.iter().chain(provider.priced_as.keys()).any(|listed| listed == name) || in_sheet()
     }
 
     /// Splits `provider/model` if the provider is configured.
     fn qualified<'a>(&self, asked: &'a str) -> Option<(&Arc<Provider>, &'a str)> {
-        let (name, model) = asked.split_once('/').filter(|(_, model)| !model.is_empty())?;
+        // a name of dots only would climb in an address that holds it
+        let (name, model) = asked.split_once('/').filter(|(_, model)| model.bytes().any(|byte| byte != b'.'))?;
         self.providers.iter().find(|provider| provider.name == name).map(|provider| (provider, model))
     }
 
     fn deployment(&self, provider: &Arc<Provider>, model: &str) -> Arc<Deployment> {
         let price = match provider.price {
-            PriceSetting::Sheet(vendor) => self.sheet.find(vendor, model).map_or(Price::Unknown, Price::Sheet),
+            PriceSetting::Sheet(vendor) => {
+                let listed = provider.priced_as.get(model).map_or(model, String::as_str);
+                self.sheet.find(vendor, listed).map_or(Price::Unknown, Price::Sheet)
+            }
             PriceSetting::Free => Price::Free,
             PriceSetting::Fixed { input, output } => Price::Fixed { input, output },
         };
         Arc::new(Deployment { provider: provider.clone(), model: model.to_owned(), price })
     }
+}
+
+/// Whether models of this mode are served under their bare names: those that some endpoint is for.
+fn is_offered(mode: Mode) -> bool {
+    matches!(mode, Mode::Chat | Mode::Embedding)
 }
 
 /// The vendor whose rows a provider offers; none if it is priced otherwise.
@@ -203,6 +215,9 @@ mod tests {
             price,
             models: models.iter().map(|model| (*model).to_owned()).collect(),
             request_ceiling: None,
+            priced_as: Default::default(),
+            api_version: None,
+            unsupported: Default::default(),
         })
     }
 
@@ -231,9 +246,28 @@ mod tests {
         assert!(
             matches!(&table.resolve("gpt-5.1-2026-10-31").expect("dated").price, Price::Sheet(row) if row.model == "gpt-5.1")
         );
-        for unknown in ["claude-haiku-4-5", "", "/", "openai/", "nobody/gpt-5.1", "text-embedding-3-small", "gpt-5.1-codex"] {
+        for unknown in ["claude-haiku-4-5", "", "/", "openai/", "openai/..", "nobody/gpt-5.1", "gpt-5.1-codex"] {
             assert_eq!(meant(&table, unknown), Err(NotRouted::Unknown), "{unknown}");
         }
+    }
+
+    #[test]
+    fn embeddings_are_listed_and_priced_by_their_input() {
+        let table = table(&[openai()]);
+        let small = table.resolve("text-embedding-3-small").expect("listed");
+        assert_eq!((small.price.mode(), small.price.is_known()), (Some(Mode::Embedding), true));
+        assert!(table.names().any(|(name, _)| name == "text-embedding-3-small"));
+    }
+
+    #[test]
+    fn a_model_of_the_customers_naming_is_priced_as_another() {
+        let mut azure = Arc::unwrap_or_clone(provider("azure", "azure", PriceSetting::Sheet("azure"), &["other"]));
+        azure.priced_as = [("our-chat".to_owned(), "gpt-4.1".to_owned())].into();
+        let table = table(&[Arc::new(azure)]);
+        let ours = table.resolve("our-chat").expect("listed");
+        assert_eq!((ours.model.as_str(), ours.qualified().as_str()), ("our-chat", "azure/our-chat"));
+        assert!(matches!(&ours.price, Price::Sheet(row) if row.model == "gpt-4.1"));
+        assert!(matches!(table.resolve("other").expect("listed").price, Price::Unknown));
     }
 
     #[test]

@@ -7,7 +7,12 @@ use crate::server::{admin, health, inference};
 
 /// Paths that SDKs make of a base URL with or without `/v1`.
 const PREFIXES: [&str; 3] = ["/v1", "", "/v1/v1"];
-const INFERENCE: [(&str, Dialect); 2] = [("/chat/completions", Dialect::Chat), ("/messages", Dialect::Messages)];
+const INFERENCE: [(&str, Dialect); 4] = [
+    ("/chat/completions", Dialect::Chat),
+    ("/messages", Dialect::Messages),
+    ("/messages/count_tokens", Dialect::TokenCount),
+    ("/embeddings", Dialect::Embeddings),
+];
 
 pub(super) fn routes(app: &mut ServiceConfig) {
     app.route("/", web::head().to(health::probe));
@@ -25,6 +30,7 @@ pub(super) fn routes(app: &mut ServiceConfig) {
                 web::post().to(move |request, payload| inference::infer(dialect, request, payload)),
             );
         }
+        app.route(&format!("{prefix}/responses"), web::get().to(inference::no_upgrade));
         app.route(&format!("{prefix}/models"), web::get().to(inference::models));
         app.route(&format!("{prefix}/models/{{id:.+}}"), web::get().to(inference::model));
     }

@@ -108,6 +108,15 @@ pub(super) fn actor(worker: &Worker, request: &HttpRequest) -> Result<Actor, Pro
     }
 }
 
+/// `GET /v1/responses`: a client that would rather speak over a WebSocket. Any other answer makes it ask again and again.
+pub(super) async fn no_upgrade(request: HttpRequest) -> HttpResponse {
+    let worker = worker(&request);
+    let message = "this gateway speaks HTTP/1.1 and server-sent events, and upgrades to no other protocol; send a POST";
+    let mut refusal = worker.gateway.refuse(Dialect::Chat, &Problem::new(Word::UpgradeRefused, message));
+    refusal.headers.push(("upgrade".to_owned(), "HTTP/1.1".to_owned()));
+    reply::http(refusal)
+}
+
 /// Everything else: an endpoint without a meter does not exist, and is never passed on.
 pub(super) async fn not_served(request: HttpRequest) -> HttpResponse {
     let worker = worker(&request);

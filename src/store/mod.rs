@@ -42,6 +42,11 @@ pub enum StoreError {
         "gatekeeper.redb was written by a newer release (schema {found}, this one knows {known}); nothing was written; run that release"
     )]
     NewerSchema { found: u32, known: u32 },
+    #[error(
+        "gatekeeper.redb was written before the first release (schema {found}, this one knows {known}) and cannot be read; \
+         nothing was written; move the data folder away and set up a new one"
+    )]
+    OlderSchema { found: u32, known: u32 },
     #[error("{0}")]
     Log(String),
     #[error("gatekeeper.redb: {0}")]

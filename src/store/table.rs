@@ -1,6 +1,8 @@
 //! All tables of `gatekeeper.redb`, its schema number, and how it is opened. A newer schema is refused before anything is
 //! written.
 
+use std::cmp::Ordering;
+
 use redb::{Database, ReadableDatabase, TableDefinition, TableError, WriteTransaction};
 
 use crate::store::disk::Backend;
@@ -8,7 +10,7 @@ use crate::store::{Options, StoreError};
 
 pub(super) const FILE: &str = "gatekeeper.redb";
 /// Raised with every change of the tables or of what their keys mean.
-const SCHEMA: u64 = 1;
+const SCHEMA: u64 = 2;
 /// redb's own default would be 1 GiB.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
 
@@ -95,8 +97,11 @@ fn look(options: &Options) -> Result<Identity, StoreError> {
     let look = overlay::Overlay::over(file);
     let database = Database::builder().set_cache_size(1 << 20).create_with_backend(look)?;
     let found = number(&database, "schema")?;
-    if found > SCHEMA {
-        return Err(StoreError::NewerSchema { found: found as u32, known: SCHEMA as u32 });
+    let known = SCHEMA as u32;
+    match found.cmp(&SCHEMA) {
+        Ordering::Greater => return Err(StoreError::NewerSchema { found: found as u32, known }),
+        Ordering::Less => return Err(StoreError::OlderSchema { found: found as u32, known }),
+        Ordering::Equal => {}
     }
     identity(&database)
 }

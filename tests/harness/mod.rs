@@ -55,6 +55,12 @@ pub fn usd(pico: i128) -> String {
     }
 }
 
+/// A recording of a vendor's documented format, byte for byte: `tests/golden/`.
+pub fn golden(path: &str) -> String {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
 /// How often a test does its thing: the variable's count, else a count for every day. `.ci/long` sets the variables.
 pub fn count(variable: &str, every_day: usize) -> usize {
     match std::env::var(variable) {

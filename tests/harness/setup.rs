@@ -30,6 +30,7 @@ pub struct Provider {
     price: String,
     models: Vec<String>,
     request_ceiling: Option<String>,
+    lines: String,
 }
 
 impl Provider {
@@ -42,6 +43,7 @@ impl Provider {
             price: price("1.00", "5.00"),
             models: vec!["m-small".to_owned(), "m-large".to_owned()],
             request_ceiling: None,
+            lines: String::new(),
         }
     }
 
@@ -95,16 +97,25 @@ impl Provider {
         self
     }
 
+    /// Any further line of its section.
+    #[must_use]
+    pub fn line(mut self, line: &str) -> Provider {
+        self.lines.push_str(line);
+        self.lines.push('\n');
+        self
+    }
+
     fn toml(&self, key_file: &Path) -> String {
         let ceiling = self.request_ceiling.as_ref().map_or(String::new(), |usd| format!("request_ceiling = {usd:?}\n"));
         format!(
-            "[providers.{}]\ntype = {:?}\nbase_url = {:?}\napi_key = \"file:{}\"\nprice = {}\nmodels = {:?}\n{ceiling}",
+            "[providers.{}]\ntype = {:?}\nbase_url = {:?}\napi_key = \"file:{}\"\nprice = {}\nmodels = {:?}\n{ceiling}{}",
             self.name,
             self.preset,
             self.base_url,
             key_file.display(),
             self.price,
-            self.models
+            self.models,
+            self.lines
         )
     }
 }

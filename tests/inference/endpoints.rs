@@ -27,15 +27,27 @@ fn every_spelling_of_the_base_url_leads_to_the_endpoint() {
 #[test]
 fn an_endpoint_that_is_not_served_is_501_in_the_dialect_and_is_never_passed_on() {
     let house = House::opens();
-    for path in ["/v1/responses", "/v1/embeddings", "/v1/completions", "/v1/images/generations", "/v1/files", "/v1/audio/speech"]
-    {
+    for path in ["/v1/responses", "/v1/completions", "/v1/images/generations", "/v1/files", "/v1/audio/speech"] {
         let message = refused(Chat, &house.user().post(path, &Chat.body()), 501, "not_supported");
         assert!(message.contains(path), "{message}");
     }
-    for path in ["/v1/messages/count_tokens", "/v1/messages/batches", "/v1/messages/count_tokens?beta=true"] {
+    for path in ["/v1/messages/batches", "/v1/messages/batches?beta=true"] {
         refused(Messages, &house.user().post(path, &Messages.body()), 501, "not_supported");
     }
     refused(Chat, &house.user().get("/nowhere"), 404, "not_found");
+    house.nothing_happened();
+}
+
+#[test]
+fn b06_an_upgrade_is_refused_once_and_for_all_in_the_dialect() {
+    let house = House::opens();
+    for path in ["/v1/responses", "/responses", "/v1/v1/responses?x=1"] {
+        let asking = house.gatekeeper.anon().with("upgrade", "websocket").with("connection", "upgrade");
+        let answer = asking.with("openai-beta", "responses_websockets=2026-02-06").get(path);
+        let message = refused(Chat, &answer, 426, "upgrade_refused");
+        assert!(message.contains("send a POST") && answer.header("upgrade") == Some("HTTP/1.1"), "{message}");
+        refused(Chat, &house.user().get(path), 426, "upgrade_refused");
+    }
     house.nothing_happened();
 }
 

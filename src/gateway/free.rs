@@ -1,0 +1,47 @@
+//! A call that no vendor bills: it is passed to the vendor and its answer back. It holds nothing, is no record, and counts against
+//! no budget; who may make it, and of which model, was decided before.
+
+use std::time::Duration;
+
+use crate::dialect::Edit;
+use crate::domain::problem::{Problem, Word};
+use crate::gateway::attempt::Attempt;
+use crate::gateway::inflight::Running;
+use crate::gateway::reply::{Body, Reply};
+use crate::gateway::upstream_error::Refusal;
+use crate::gateway::{outgoing, relay};
+use crate::upstream::Client;
+
+pub(super) async fn call(
+    attempt: Attempt<'_>,
+    client: &Client,
+    headers: &[(String, String)],
+    mut running: Running,
+) -> Result<Reply, Problem> {
+    tokio::select! {
+        biased;
+        answered = passed_on(&attempt, client, headers) => answered,
+        () = running.told_to_end() => Err(relay::shutting_down()),
+    }
+}
+
+async fn passed_on(attempt: &Attempt<'_>, client: &Client, headers: &[(String, String)]) -> Result<Reply, Problem> {
+    let limits = &attempt.gateway.limits;
+    let deployment = &attempt.deployment;
+    let provider = &deployment.provider.name;
+    let model = (deployment.model != attempt.request.model).then(|| Edit::text("model", &deployment.model));
+    let body = attempt.request.spliced(model.as_slice());
+    let head_timeout = Duration::from_millis(limits.head_timeout_ms);
+    let sent = outgoing::send(client, deployment, &attempt.url, headers, body, head_timeout);
+    let incoming = sent.await.map_err(|failed| outgoing::not_answered(provider, &failed).1)?;
+    let mut reply = Reply::answered(incoming.status, incoming.headers.clone(), attempt.id, deployment);
+    if !(200..300).contains(&incoming.status) {
+        return Refusal::read(attempt.request.dialect, incoming).await.answer(reply, deployment, attempt.id.request);
+    }
+    let body = outgoing::whole(incoming, limits).await.map_err(|failed| outgoing::not_whole(provider, &failed))?;
+    if serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {
+        return Err(Problem::new(Word::UpstreamError, format!("the answer of provider {provider} broke off or is not JSON")));
+    }
+    reply.body = Body::Whole(body);
+    Ok(reply)
+}

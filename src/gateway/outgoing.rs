@@ -1,0 +1,85 @@
+//! Sends a request to a deployment: which headers go along, and which come back. Never a client's credential, cookie or
+//! anything else that describes the client's connection.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::domain::event::Status;
+use crate::domain::problem::{Problem, Word};
+use crate::route::Deployment;
+use crate::upstream::{Client, Failed, Incoming, Outgoing};
+
+/// Headers of a client that mean something to the vendor.
+const FORWARDED: [&str; 5] = ["anthropic-version", "anthropic-beta", "openai-beta", "user-agent", "accept"];
+
+/// Whether a client's header goes on to the vendor.
+pub fn is_forwarded(name: &str) -> bool {
+    FORWARDED.contains(&name)
+}
+
+/// Headers of an answer that mean something to the client, by their beginning.
+const ANSWERED: [&str; 7] = [
+    "request-id",
+    "x-request-id",
+    "anthropic-ratelimit-",
+    "x-ratelimit-",
+    "retry-after",
+    "x-should-retry",
+    "openai-processing-ms",
+];
+
+/// Sends the body and waits for the head of the answer. `headers` are the client's.
+pub(super) async fn send(
+    client: &Client,
+    deployment: &Deployment,
+    url: &str,
+    headers: &[(String, String)],
+    body: Bytes,
+    head_timeout: Duration,
+) -> Result<Incoming, Failed> {
+    let provider = &deployment.provider;
+    let credential = provider.api_key.as_ref().and_then(|key| provider.preset.credential.header(key));
+    let mut outgoing = vec![("content-type", "application/json")];
+    outgoing.extend(headers.iter().filter(|(name, _)| is_forwarded(name)).map(|(n, v)| (n.as_str(), v.as_str())));
+    for (name, value) in provider.preset.default_headers {
+        if !outgoing.iter().any(|(sent, _)| sent == name) {
+            outgoing.push((name, value));
+        }
+    }
+    if let Some((name, value)) = &credential {
+        outgoing.push((name, value.expose()));
+    }
+    let outgoing = Outgoing { url, headers: outgoing, body, head_timeout_ms: head_timeout.as_millis() as u64 };
+    client.post(outgoing, |name| name == "content-type" || ANSWERED.iter().any(|begin| name.starts_with(begin))).await
+}
+
+/// No head came: what the call is booked as, and what the client is told.
+pub(super) fn not_answered(provider: &str, failed: &Failed) -> (Status, Problem) {
+    match failed {
+        // nothing was sent: nothing can have been billed
+        Failed::Connect(_) | Failed::Malformed(_) => {
+            (Status::UpstreamError, Problem::new(Word::UpstreamError, format!("provider {provider} was not reached: {failed}")))
+        }
+        Failed::HeadTimeout(ms) => {
+            let message = format!("provider {provider} sent no answer within {} s", ms / 1_000);
+            (Status::Broken, Problem::new(Word::UpstreamTimeout, message))
+        }
+        other => (Status::Broken, Problem::new(Word::UpstreamError, format!("provider {provider}: {other}"))),
+    }
+}
+
+/// A good head came, and not the whole body.
+pub(super) fn not_whole(provider: &str, failed: &Failed) -> Problem {
+    let word = if matches!(failed, Failed::IdleTimeout(_)) { Word::UpstreamTimeout } else { Word::UpstreamError };
+    Problem::new(word, format!("the answer of provider {provider} did not come whole: {failed}"))
+}
+
+/// Reads a whole answer within the limits.
+pub(super) async fn whole(incoming: Incoming, limits: &crate::config::Limits) -> Result<Bytes, Failed> {
+    let whole = incoming.whole(limits.answer_bytes_max, limits.idle_timeout_ms);
+    match tokio::time::timeout(Duration::from_millis(limits.call_timeout_ms), whole).await {
+        Ok(read) => read,
+        Err(_) => Err(Failed::IdleTimeout(limits.call_timeout_ms)),
+    }
+}

@@ -1,0 +1,66 @@
+//! Mistral: chat and embeddings much as OpenAI has them, with names of its own and a closed schema: a member that is not in it
+//! is a 422. Usage comes unasked in the last chunk of a stream.
+
+use super::{BaseUrl, Borrowed, CredentialStyle, Endpoint, Preset, PriceRule, Takes};
+use crate::dialect::Dialect;
+
+pub(super) static PRESET: Preset = Preset {
+    name: "mistral",
+    base_url: BaseUrl::Own("https://api.mistral.ai/v1"),
+    credential: CredentialStyle::Bearer,
+    needs_key: true,
+    endpoints: &[
+        Endpoint::at(Dialect::Chat, "/chat/completions").borrowing(&CHAT),
+        Endpoint::at(Dialect::Embeddings, "/embeddings").borrowing(&EMBEDDINGS),
+    ],
+    price: PriceRule::Sheet("mistral"),
+    output_cap_member: "max_tokens",
+    asks_usage: false,
+    default_headers: &[],
+};
+
+/// The members of `ChatCompletionRequest` in their SDK 3.7.
+static CHAT: Borrowed = Borrowed {
+    takes: Takes::Only(&[
+        "model",
+        "messages",
+        "temperature",
+        "top_p",
+        "max_tokens",
+        "stream",
+        "stop",
+        "random_seed",
+        "metadata",
+        "response_format",
+        "tools",
+        "tool_choice",
+        "presence_penalty",
+        "frequency_penalty",
+        "min_tokens",
+        "repetition_penalty",
+        "top_k",
+        "logprobs",
+        "top_logprobs",
+        "prompt_logprobs",
+        "top_prompt_logprobs",
+        "n",
+        "prediction",
+        "parallel_tool_calls",
+        "reasoning_effort",
+        "prompt_mode",
+        "guardrails",
+        "prompt_cache_key",
+        "service_tier",
+        "safe_prompt",
+    ]),
+    renames: &[("max_completion_tokens", "max_tokens"), ("seed", "random_seed")],
+    rewords: &[("tool_choice", "\"required\"", "\"any\"")],
+    one_choice: false,
+};
+
+static EMBEDDINGS: Borrowed = Borrowed {
+    takes: Takes::Only(&["model", "input", "metadata", "output_dimension", "output_dtype", "encoding_format"]),
+    renames: &[("dimensions", "output_dimension")],
+    rewords: &[],
+    one_choice: false,
+};

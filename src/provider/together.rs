@@ -1,0 +1,27 @@
+//! Together: chat and embeddings nearly as OpenAI has them. Usage comes unasked in the last chunk of a stream; log
+//! probabilities are asked for by their number.
+
+use super::{BaseUrl, Borrowed, CredentialStyle, Endpoint, Preset, PriceRule, Takes};
+use crate::dialect::Dialect;
+
+pub(super) static PRESET: Preset = Preset {
+    name: "together",
+    base_url: BaseUrl::Own("https://api.together.ai/v1"),
+    credential: CredentialStyle::Bearer,
+    needs_key: true,
+    endpoints: &[
+        Endpoint::at(Dialect::Chat, "/chat/completions").borrowing(&CHAT),
+        Endpoint::at(Dialect::Embeddings, "/embeddings"),
+    ],
+    price: PriceRule::Sheet("together"),
+    output_cap_member: "max_tokens",
+    asks_usage: false,
+    default_headers: &[],
+};
+
+static CHAT: Borrowed = Borrowed {
+    takes: Takes::All,
+    renames: &[("max_completion_tokens", "max_tokens"), ("top_logprobs", "logprobs")],
+    rewords: &[("logprobs", "true", "1"), ("logprobs", "false", "0")],
+    one_choice: false,
+};
