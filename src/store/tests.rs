@@ -383,3 +383,87 @@ fn options_without_lock() -> Options {
     let elsewhere = tempfile::tempdir().expect("a folder");
     Options { create: false, ..options(elsewhere.path(), false) }
 }
+
+/// A disk whose database cannot be written, and that counts how often it is opened again.
+struct FailingBooks {
+    real: FolderDisk,
+    fails: Arc<std::sync::atomic::AtomicBool>,
+    opened: Arc<std::sync::atomic::AtomicUsize>,
+}
+
+struct FailingBooksFile {
+    file: Arc<dyn DiskFile>,
+    fails: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Disk for FailingBooks {
+    fn open(&self, name: &str) -> std::io::Result<Arc<dyn DiskFile>> {
+        let file = self.real.open(name)?;
+        if name != "gatekeeper.redb" {
+            return Ok(file);
+        }
+        self.opened.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        Ok(Arc::new(FailingBooksFile { file, fails: self.fails.clone() }))
+    }
+    fn exists(&self, name: &str) -> bool {
+        self.real.exists(name)
+    }
+    fn names(&self, folder: &str) -> std::io::Result<Vec<String>> {
+        self.real.names(folder)
+    }
+    fn remove(&self, name: &str) -> std::io::Result<()> {
+        self.real.remove(name)
+    }
+    fn sync_folder(&self, folder: &str) -> std::io::Result<()> {
+        self.real.sync_folder(folder)
+    }
+    fn free_mb(&self) -> std::io::Result<u64> {
+        self.real.free_mb()
+    }
+}
+
+impl DiskFile for FailingBooksFile {
+    fn size(&self) -> std::io::Result<u64> {
+        self.file.size()
+    }
+    fn set_size(&self, size: u64) -> std::io::Result<()> {
+        self.file.set_size(size)
+    }
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> std::io::Result<()> {
+        self.file.read_at(offset, into)
+    }
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> std::io::Result<()> {
+        if self.fails.load(std::sync::atomic::Ordering::SeqCst) {
+            return Err(std::io::Error::other("the books cannot be written"));
+        }
+        self.file.write_at(offset, bytes)
+    }
+    fn sync_data(&self) -> std::io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
+#[test]
+fn books_that_cannot_be_written_are_tried_once_a_second_while_the_log_goes_on_being_synced() {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    let folder = tempfile::tempdir().expect("a folder");
+    fresh(folder.path()).close();
+    let (fails, opened) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let real = FolderDisk::lock(folder.path()).expect("free");
+    let disk = Arc::new(FailingBooks { real, fails: fails.clone(), opened: opened.clone() });
+    let (store, _) = Store::open(Options { disk, wait_for_disk: true, ..options_without_lock() }).expect("opens");
+    fails.store(true, Ordering::SeqCst);
+    opened.store(0, Ordering::SeqCst);
+    // 0.6 s in which somebody waits for the disk all the time
+    for at_ms in 1..=60 {
+        call(&store, at_ms * 1_000);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let (tried, figures) = (opened.load(Ordering::SeqCst), store.journal().figures());
+    assert!(tried <= 2, "the books were opened {tried} times within a second");
+    assert!(figures.synced > 60 && figures.books_failing, "{figures:?}");
+    fails.store(false, Ordering::SeqCst);
+    wait_until_booked(&store);
+    assert_eq!(listed(&store, None, 100).len(), 60);
+    store.close();
+}

@@ -36,7 +36,10 @@ struct Writer {
 impl Writer {
     fn run(mut self) {
         while let Some(step) = self.journal.next_step(self.not_before) {
-            self.not_before = None;
+            // a step that only syncs, or only runs a change, does not end the pause
+            if step.book {
+                self.not_before = None;
+            }
             self.take(step);
         }
         // what a closing store could not book stays in the log
