@@ -23,6 +23,7 @@ use serde_json::Value;
 
 use crate::auth::directory::DirectoryCell;
 use crate::auth::role::Actor;
+use crate::domain::attribution::Pseudonyms;
 use crate::domain::clock::Clock;
 use crate::domain::problem::{Problem, Word};
 use crate::domain::zone::Zone;
@@ -40,6 +41,7 @@ pub struct Control {
     directory: Arc<DirectoryCell>,
     clock: Arc<dyn Clock>,
     zone: Zone,
+    pseudonyms: Pseudonyms,
     catalogue: Arc<Catalogue>,
     /// taken by whoever corrects or verifies the books
     books_still: Arc<tokio::sync::Mutex<()>>,
@@ -53,6 +55,7 @@ pub type Catalogue = dyn Fn(&mut dyn FnMut(&str, &str, &str)) + Send + Sync;
 impl Control {
     pub fn new(store: Store, ledger: Arc<Ledger>, directory: Arc<DirectoryCell>, clock: Arc<dyn Clock>, zone: Zone) -> Control {
         Control {
+            pseudonyms: Pseudonyms::of_instance(store.instance()),
             store,
             ledger,
             directory,
@@ -72,6 +75,10 @@ impl Control {
 
     pub fn zone(&self) -> &Zone {
         &self.zone
+    }
+
+    pub fn pseudonyms(&self) -> &Pseudonyms {
+        &self.pseudonyms
     }
 
     pub fn now_ms(&self) -> u64 {

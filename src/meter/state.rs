@@ -284,6 +284,7 @@ mod tests {
                 model: "m-1".into(),
                 dialect: "chat".into(),
                 streamed: false,
+                attribution: Default::default(),
             }),
             ceiling: Money::from_pico(ceiling),
             charges: Vec::new(),

@@ -35,7 +35,7 @@ use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::problem::Problem;
 use crate::domain::secret::Secret;
 use crate::domain::zone::Zone;
-use crate::gateway::Gateway;
+use crate::gateway::{self, Gateway};
 use crate::meter::Ledger;
 use crate::price::Sheet;
 use crate::route::Table;
@@ -134,7 +134,13 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
             visit(name, &deployment.provider.name, &deployment.model);
         }
     }));
-    let gateway = Arc::new(Gateway::new(&config, table, house.directory.clone(), house.ledger.clone(), house.clock)?);
+    let parts = gateway::Parts {
+        directory: house.directory.clone(),
+        ledger: house.ledger.clone(),
+        pseudonyms: control.pseudonyms().clone(),
+        clock: house.clock,
+    };
+    let gateway = Arc::new(Gateway::new(&config, table, parts)?);
     let listener = TcpListener::bind(config.listen).map_err(|error| StartError::Listen { address: config.listen, error })?;
     let address = listener.local_addr()?;
     let socket = config.folder.join(ADMIN_SOCKET);

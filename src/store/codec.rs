@@ -9,6 +9,7 @@ use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::attribution::{Attribution, Tag, UserHash};
 use crate::domain::budget::{Action, Budget, Owner, Period};
 use crate::domain::event::{Charge, Correction, CostLine, Event, Flags, Hold, HoldId, Progress, Settlement, Status, Subject};
 use crate::domain::id::{AdminKeyId, BudgetId, KeyId, LimitId, OrganizationId, RequestId, TeamId};
@@ -71,6 +72,8 @@ pub(super) struct SubjectRow<'a> {
     model: Cow<'a, str>,
     dialect: Cow<'a, str>,
     streamed: bool,
+    user: Option<u64>,
+    tag: Option<Cow<'a, str>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -140,6 +143,8 @@ fn subject_row(subject: &Subject) -> SubjectRow<'_> {
         model: Cow::Borrowed(&subject.model),
         dialect: Cow::Borrowed(&subject.dialect),
         streamed: subject.streamed,
+        user: subject.attribution.user.map(|user| user.0),
+        tag: subject.attribution.tag.as_ref().map(|tag| Cow::Borrowed(tag.as_str())),
     }
 }
 
@@ -213,6 +218,10 @@ fn hold_of(row: HoldRow<'_>) -> Hold {
             model: row.subject.model.into_owned(),
             dialect: row.subject.dialect.into_owned(),
             streamed: row.subject.streamed,
+            attribution: Attribution {
+                user: row.subject.user.map(UserHash),
+                tag: row.subject.tag.and_then(|tag| Tag::parse(tag.as_bytes())),
+            },
         }),
         ceiling: Money::from_pico(row.ceiling),
         charges: row
@@ -441,6 +450,7 @@ pub(super) struct KeyRow {
     id: u64,
     team: u64,
     organization: u64,
+    parent: Option<u64>,
     name: String,
     secret_hash: [u8; 32],
     hint: String,
@@ -459,6 +469,7 @@ impl Stored for VirtualKey {
             id: self.id.0,
             team: self.team.0,
             organization: self.organization.0,
+            parent: self.parent.map(|parent| parent.0),
             name: self.name.clone(),
             secret_hash: self.secret_hash,
             hint: self.hint.clone(),
@@ -475,6 +486,7 @@ impl Stored for VirtualKey {
             id: KeyId(row.id),
             team: TeamId(row.team),
             organization: OrganizationId(row.organization),
+            parent: row.parent.map(KeyId),
             name: row.name,
             secret_hash: row.secret_hash,
             hint: row.hint,
@@ -622,6 +634,7 @@ pub(super) mod tests {
                 model: "gpt-5.1-2025-11-13".into(),
                 dialect: "chat".into(),
                 streamed: true,
+                attribution: Attribution { user: Some(UserHash(u64::MAX)), tag: Tag::parse(b"nightly") },
             }),
             ceiling: Money::from_usd(1),
             charges: vec![Charge { budget: BudgetId(9), window_start_ms: 0 }],

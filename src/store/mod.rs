@@ -130,6 +130,7 @@ pub enum Grain {
 /// The open store. Cheap to clone; the last clone to be dropped does not stop the writer: `close` does.
 #[derive(Clone)]
 pub struct Store {
+    instance: [u8; 16],
     database: Arc<Slot>,
     journal: Arc<Journal>,
     writer: Arc<Mutex<Option<JoinHandle<()>>>>,
@@ -167,7 +168,13 @@ impl Store {
         let database = Arc::new(Slot { open: RwLock::new(Some(Arc::new(database))), booked: Booked::default() });
         let journal = Arc::new(Journal::new(log, replay.events, identity.applied, recovered.holds.len(), &options));
         let writer = writer::start(database.clone(), journal.clone(), options);
-        Ok((Store { database, journal, writer: Arc::new(Mutex::new(Some(writer))) }, recovered))
+        let (instance, writer) = (identity.instance, Arc::new(Mutex::new(Some(writer))));
+        Ok((Store { instance, database, journal, writer }, recovered))
+    }
+
+    /// Whose books these are: random at their creation, the same for their life.
+    pub fn instance(&self) -> [u8; 16] {
+        self.instance
     }
 
     /// The ledger's way to the log.

@@ -10,7 +10,7 @@ use crate::store::{Options, StoreError};
 
 pub(super) const FILE: &str = "gatekeeper.redb";
 /// Raised with every change of the tables or of what their keys mean.
-const SCHEMA: u64 = 2;
+const SCHEMA: u64 = 3;
 /// redb's own default would be 1 GiB.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
 
