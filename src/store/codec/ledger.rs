@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::event::{Charge, Correction, CostLine, Event, Flags, Hold, HoldId, Progress, Settlement, Status, Subject};
+use crate::domain::event::{
+    Charge, Correction, CostLine, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status, Subject,
+};
 use crate::domain::id::{BudgetId, KeyId, OrganizationId, RequestId, TeamId};
 use crate::domain::money::Money;
 use crate::domain::usage::Usage;
@@ -132,22 +134,23 @@ fn usage_row(usage: &Usage) -> UsageRow<'_> {
 }
 
 fn settlement_row(settlement: &Settlement) -> Result<SettlementRow<'_>, String> {
-    let lines = settlement.lines.iter().map(|line| {
+    let ending = &settlement.ending;
+    let lines = ending.lines.iter().map(|line| {
         let class = CostLine::CLASSES.iter().position(|class| *class == line.class);
         let class = class.ok_or_else(|| format!("`{}` is not a class of cost", line.class))?;
         Ok((class as u8, line.count, line.rate_pico))
     });
     Ok(SettlementRow {
         hold: hold_row(&settlement.hold),
-        ended_ms: settlement.ended_ms,
-        status: Status::ALL.iter().position(|status| *status == settlement.status).unwrap_or_default() as u8,
-        flags: settlement.flags.0,
-        usage: usage_row(&settlement.usage),
-        cost: settlement.cost.pico(),
+        ended_ms: ending.ended_ms,
+        status: Status::ALL.iter().position(|status| *status == ending.status).unwrap_or_default() as u8,
+        flags: ending.flags.0,
+        usage: usage_row(&ending.usage),
+        cost: ending.cost.pico(),
         lines: lines.collect::<Result<_, String>>()?,
-        output_cap: settlement.output_cap,
-        upstream_status: settlement.upstream_status,
-        first_content_ms: settlement.first_content_ms,
+        output_cap: ending.output_cap,
+        upstream_status: ending.upstream_status,
+        first_content_ms: ending.first_content_ms,
     })
 }
 
@@ -205,8 +208,7 @@ fn settlement_of(row: SettlementRow<'_>) -> Result<Settlement, String> {
         let class = CostLine::CLASSES.get(usize::from(class)).ok_or_else(|| format!("class of cost {class} is not known"))?;
         Ok(CostLine { class, count, rate_pico })
     });
-    Ok(Settlement {
-        hold: hold_of(row.hold),
+    let ending = Ending {
         ended_ms: row.ended_ms,
         status: status_of(row.status)?,
         flags: Flags(row.flags),
@@ -216,7 +218,8 @@ fn settlement_of(row: SettlementRow<'_>) -> Result<Settlement, String> {
         output_cap: row.output_cap,
         upstream_status: row.upstream_status,
         first_content_ms: row.first_content_ms,
-    })
+    };
+    Ok(Settlement { hold: hold_of(row.hold), ending })
 }
 
 pub(in crate::store) fn status_of(number: u8) -> Result<Status, String> {

@@ -58,7 +58,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::domain::budget::{Action, Budget, Owner, Period};
-    use crate::domain::event::{Charge, CostLine, Event, Flags, Hold, HoldId, Progress, Settlement, Status, Subject};
+    use crate::domain::event::{Charge, CostLine, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status, Subject};
     use crate::domain::id::{BudgetId, KeyId, LimitId, OrganizationId, RequestId, TeamId};
     use crate::domain::limit::RateLimit;
     use crate::domain::money::Money;
@@ -90,8 +90,7 @@ pub(super) mod tests {
     }
 
     pub(in crate::store) fn sample_settlement(at_ms: u64) -> Settlement {
-        Settlement {
-            hold: sample_hold(at_ms),
+        let ending = Ending {
             ended_ms: at_ms + 5,
             status: Status::Ok,
             flags: Flags::ESTIMATED,
@@ -101,7 +100,8 @@ pub(super) mod tests {
             output_cap: Some(256),
             upstream_status: 200,
             first_content_ms: Some(3),
-        }
+        };
+        Settlement { hold: sample_hold(at_ms), ending }
     }
 
     #[test]
