@@ -175,8 +175,8 @@ impl RequestQuery {
             && self.team.is_none_or(|team| subject.team == team)
             && self.model.as_ref().is_none_or(is_model)
             && self.provider.as_ref().is_none_or(|provider| subject.provider == *provider)
-            && self.status.is_none_or(|status| record.status == status)
-            && self.flag.is_none_or(|flag| record.flags.has(flag))
+            && self.status.is_none_or(|status| record.ending.status == status)
+            && self.flag.is_none_or(|flag| record.ending.flags.has(flag))
             && self.tag.as_ref().is_none_or(|tag| subject.attribution.tag.as_ref() == Some(tag))
             && self.user.is_none_or(|user| subject.attribution.user == Some(user))
     }
