@@ -1,6 +1,7 @@
 //! The control plane: every change is authorised by a `Grant`, stored and audited in one transaction, told to the ledger,
 //! put into the directory, and only then answered. Nothing here touches a model call.
 
+pub mod alerts;
 mod budgets;
 pub mod corrections;
 mod fields;

@@ -1,5 +1,6 @@
 //! The nouns of the product: plain values, no IO, no serde, no async.
 
+pub mod alert;
 pub mod attribution;
 pub mod bound;
 pub mod budget;

@@ -15,6 +15,7 @@ use crate::domain::money::Money;
 use crate::domain::problem::{Problem, Word};
 use crate::domain::usage::{Report, Usage};
 use crate::gateway::cap::{self, Cap};
+use crate::gateway::drain::Presence;
 use crate::gateway::inflight::Running;
 use crate::gateway::open::Open;
 use crate::gateway::queue::{LineFull, Waiting};
@@ -23,7 +24,7 @@ use crate::gateway::{Gateway, defect, fit, outgoing, rates, relay, upstream_erro
 use crate::meter::estimate::Text;
 use crate::meter::{Claim, Held, NoRoom, Refused, Standing, Tokens};
 use crate::price::Mode;
-use crate::provider::Endpoint;
+use crate::provider::{Endpoint, OnDisconnect};
 use crate::route::Deployment;
 use crate::store::NotLogged;
 use crate::upstream::{Client, Failed};
@@ -134,7 +135,8 @@ impl<'g> Attempt<'g> {
         match gateway.ledger.hold(claim) {
             Ok(held) => Ok((held, cap)),
             Err(Refused::NoRoom(NoRoom::Held { budget, .. })) => Err(TryHold::Wait(budget.id)),
-            Err(Refused::NoRoom(NoRoom::Exceeded { budget, standing })) => {
+            Err(Refused::NoRoom(NoRoom::Exceeded { budget, standing, alerts })) => {
+                gateway.hand_over(alerts);
                 Err(TryHold::Refused(self.exceeded(&budget, &standing, &cap)))
             }
             Err(Refused::NoRoom(NoRoom::Limited(limited))) => {
@@ -204,6 +206,7 @@ impl<'g> Attempt<'g> {
             output_is_final: false,
             delivered: Default::default(),
             resolved: false,
+            presence: Presence::default(),
             changed_members: self.endpoint.borrowed.and_then(|borrowed| fit::changed(&self.request, borrowed)),
         };
         on_disk(&open, sequence).await?;
@@ -248,6 +251,18 @@ enum TryHold {
 }
 
 impl HeldAttempt {
+    pub(super) fn gateway(&self) -> Arc<Gateway> {
+        self.open.gateway.clone()
+    }
+
+    pub(super) fn on_disconnect(&self) -> OnDisconnect {
+        self.open.deployment.provider.on_disconnect
+    }
+
+    pub(super) fn presence(&self) -> Presence {
+        self.open.presence.clone()
+    }
+
     /// Sends the request and relays the answer.
     pub(super) async fn call(
         mut self,

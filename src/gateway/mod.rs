@@ -3,6 +3,7 @@
 
 mod attempt;
 mod cap;
+mod drain;
 mod figures;
 mod fit;
 mod free;
@@ -19,16 +20,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 use crate::auth;
 use crate::auth::directory::{Caller, DirectoryCell};
 use crate::config::{Config, Limits, Overrun};
 use crate::dialect::{self, Dialect};
+use crate::domain::alert::Alert;
 use crate::domain::attribution::{Pseudonyms, Tag};
 use crate::domain::clock::Clock;
 use crate::domain::id::RequestId;
 use crate::domain::problem::{Problem, Word};
 use crate::gateway::attempt::Attempt;
+use crate::gateway::drain::Drains;
 pub use crate::gateway::figures::Figures;
 pub use crate::gateway::inflight::Inflight;
 pub use crate::gateway::outgoing::is_forwarded;
@@ -59,6 +64,8 @@ pub struct Parts {
     pub directory: Arc<DirectoryCell>,
     pub ledger: Arc<Ledger>,
     pub pseudonyms: Pseudonyms,
+    /// who writes down what budgets have to say
+    pub alerts: mpsc::Sender<Alert>,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -70,8 +77,10 @@ pub struct Gateway {
     ledger: Arc<Ledger>,
     table: Arc<Table>,
     queue: Queue,
+    drains: Drains,
     estimates: Estimates,
     pseudonyms: Pseudonyms,
+    alerts: mpsc::Sender<Alert>,
     clock: Arc<dyn Clock>,
     figures: Figures,
     inflight: Inflight,
@@ -88,8 +97,10 @@ impl Gateway {
             ledger: parts.ledger,
             table,
             queue: Queue::new(config.limits.queue_max),
+            drains: Drains::default(),
             estimates: Estimates::default(),
             pseudonyms: parts.pseudonyms,
+            alerts: parts.alerts,
             clock: parts.clock,
             figures: Figures::default(),
             inflight: Inflight::default(),
@@ -124,7 +135,7 @@ impl Gateway {
             return free::call(attempt, client, &call.headers, running).await;
         }
         let held = attempt.hold(call.credential.as_deref()).await?;
-        held.call(client, &call.headers, running).await
+        drain::call(held, client, call.headers, running).await
     }
 
     /// The caller behind a credential.
@@ -169,6 +180,20 @@ impl Gateway {
     /// Requests that wait for room in a budget.
     pub fn waiting(&self) -> usize {
         self.queue.waiting()
+    }
+
+    /// Passes on what budgets have to say. Waits for nobody: where there is no room, it is due again with the next occasion.
+    fn hand_over(&self, alerts: Vec<Alert>) {
+        for alert in alerts {
+            if let Err(TrySendError::Full(alert) | TrySendError::Closed(alert)) = self.alerts.try_send(alert) {
+                self.ledger.take_back(&alert);
+            }
+        }
+    }
+
+    /// Calls that are read to their end without a client.
+    pub fn draining(&self) -> usize {
+        self.drains.running()
     }
 
     fn next_id(&self) -> RequestId {
