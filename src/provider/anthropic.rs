@@ -1,7 +1,7 @@
 //! Anthropic: messages at its own address, list prices. Its models are known by their generation; one that is not is taken for
 //! the newest, which take the least.
 
-use super::{BaseUrl, CredentialStyle, Endpoint, Preset, PriceRule};
+use super::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::{Capabilities, Effort, IdRule, NameRule, ReasoningStyle, SystemTurns};
 use crate::dialect::Dialect;
 
@@ -14,6 +14,7 @@ pub(super) static PRESET: Preset = Preset {
     price: PriceRule::Sheet("anthropic"),
     output_cap_member: "max_tokens",
     asks_usage: false,
+    on_disconnect: OnDisconnect::Abort,
     default_headers: &[("anthropic-version", "2023-06-01")],
     capabilities,
 };
