@@ -5,7 +5,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::admin::{Admin, Reach};
+use super::admin::{Admin, Reach, encoded};
 use super::argument::correction;
 use super::print::{self, cell, print, table};
 use crate::server;
@@ -113,12 +113,6 @@ async fn listed(admin: &Admin, team: Option<&str>) -> Result<Value, Failure> {
             }
         }
     }
-}
-
-/// A text inside a query.
-fn encoded(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 async fn orphans(args: OrphansArgs) -> Result<(), Failure> {

@@ -11,6 +11,7 @@ mod open;
 mod outgoing;
 mod queue;
 mod rates;
+mod refusals;
 mod relay;
 mod reply;
 mod upstream_error;
@@ -32,6 +33,7 @@ pub use crate::gateway::figures::Figures;
 pub use crate::gateway::inflight::Inflight;
 pub use crate::gateway::outgoing::is_forwarded;
 use crate::gateway::queue::Queue;
+use crate::gateway::refusals::Entering;
 pub use crate::gateway::reply::{Body, Reply};
 use crate::meter::Ledger;
 use crate::meter::estimate::Estimates;
@@ -60,6 +62,7 @@ pub struct Gateway {
     clock: Arc<dyn Clock>,
     figures: Figures,
     inflight: Inflight,
+    refusals: refusals::Rows,
     /// random at start, then counted up: what makes request ids unique
     unique: AtomicU64,
 }
@@ -83,6 +86,7 @@ impl Gateway {
             clock,
             figures: Figures::default(),
             inflight: Inflight::default(),
+            refusals: refusals::Rows::default(),
             unique: AtomicU64::new(getrandom::u64()?),
         })
     }
@@ -105,15 +109,30 @@ impl Gateway {
 
     async fn journey(self: &Arc<Gateway>, client: &Client, call: Call, id: RequestId) -> Result<Reply, Problem> {
         let running = self.inflight.begin()?;
-        let caller = self.authenticate(call.credential.as_deref())?;
-        let request = dialect::read(call.dialect, call.body)?;
-        let deployment = self.admit(&caller, &request.model)?;
-        let attempt = Attempt::plan(self, caller, request, deployment, id)?;
-        if call.dialect.is_free() {
-            return free::call(attempt, client, &call.headers, running).await;
+        let Call { dialect, credential, headers, body } = call;
+        let caller = self.enter(dialect, credential.as_deref(), id)?;
+        let mut entering = Entering { gateway: self, request: id, dialect, caller: caller.clone(), model_asked: String::new() };
+        let request = dialect::read(dialect, body).map_err(|problem| entering.refused(problem))?;
+        entering.model_asked.clone_from(&request.model);
+        let planned = self.admit(&caller, &request.model);
+        let planned = planned.and_then(|deployment| Attempt::plan(self, caller, request, deployment, id));
+        let attempt = planned.map_err(|problem| entering.refused(problem))?;
+        if dialect.is_free() {
+            return free::call(attempt, client, &headers, running).await;
         }
-        let held = attempt.hold(call.credential.as_deref()).await?;
-        held.call(client, &call.headers, running).await
+        let held = attempt.hold(credential.as_deref()).await.map_err(|problem| entering.refused(problem))?;
+        held.call(client, &headers, running).await
+    }
+
+    /// The caller behind a credential; a key that is known and may not call is noted.
+    fn enter(&self, dialect: Dialect, credential: Option<&str>, id: RequestId) -> Result<Arc<Caller>, Problem> {
+        self.authenticate(credential).map_err(|problem| self.note_refusal(dialect, credential, id, problem))
+    }
+
+    fn note_refusal(&self, dialect: Dialect, credential: Option<&str>, id: RequestId, problem: Problem) -> Problem {
+        let Some(caller) = auth::known(&self.directory.load(), credential) else { return problem };
+        let entering = Entering { gateway: self, request: id, dialect, caller, model_asked: String::new() };
+        entering.refused(problem)
     }
 
     /// The caller behind a credential.
@@ -137,7 +156,15 @@ impl Gateway {
         Ok(allowed.map(|(name, deployment)| (name.to_owned(), deployment.provider.name.clone())).collect())
     }
 
-    /// A refusal of the listener's own (body too large, endpoint not served), counted like all others.
+    /// A model call that the listener refuses before its body is there, noted like all others.
+    pub fn refuse_call(&self, dialect: Dialect, credential: Option<&str>, problem: Problem) -> Reply {
+        let id = self.next_id();
+        let problem = self.note_refusal(dialect, credential, id, problem);
+        self.figures.refused(problem.word);
+        Reply::refusal(dialect, &problem, id)
+    }
+
+    /// A refusal of the listener's own (not a model call, endpoint not served), counted like all others.
     pub fn refuse(&self, dialect: Dialect, problem: &Problem) -> Reply {
         self.figures.refused(problem.word);
         Reply::refusal(dialect, problem, self.next_id())

@@ -4,6 +4,7 @@
 mod admin;
 mod app;
 mod call;
+mod csv;
 mod health;
 mod inference;
 mod ledger;

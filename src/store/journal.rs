@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::domain::event::Event;
 use crate::store::codec::Stored;
 use crate::store::log::{Log, RECORD_BYTES_MAX, Segment};
+use crate::store::refusals::Refusals;
 use crate::store::{Options, StoreError};
 
 /// What a hold sets aside in the log for its own settlement.
@@ -56,6 +57,7 @@ pub struct Journal {
     synced: watch::Sender<u64>,
     applied: watch::Sender<u64>,
     wait_for_disk: bool,
+    refusals: Refusals,
 }
 
 struct Inner {
@@ -100,6 +102,7 @@ impl Journal {
             synced,
             applied: watch::channel(applied).0,
             wait_for_disk: options.wait_for_disk,
+            refusals: Refusals::default(),
         }
     }
 
@@ -147,6 +150,12 @@ impl Journal {
         };
         self.work.notify_one();
         reached(&self.applied, written).await;
+        self.refusals.written().await;
+    }
+
+    /// Where refusals go: beside the log.
+    pub fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 
     /// Changes whenever something was booked.
@@ -195,10 +204,11 @@ impl Journal {
         loop {
             let now = Instant::now();
             let held_off = not_before.is_some_and(|until| now < until);
-            if inner.stopping && inner.jobs.is_empty() && (inner.backlog.is_empty() || held_off) {
+            let nothing_left = inner.backlog.is_empty() && !self.refusals.waiting();
+            if inner.stopping && inner.jobs.is_empty() && (nothing_left || held_off) {
                 return None;
             }
-            let due = inner.due(now) && !held_off;
+            let due = !held_off && (inner.due(now) || self.refusals_due(&inner, now));
             let sync_now = self.wait_for_disk && inner.oldest_unsynced.is_some();
             if due || sync_now || !inner.jobs.is_empty() {
                 if due {
@@ -206,10 +216,9 @@ impl Journal {
                 }
                 return Some(Step { book: due, jobs: inner.jobs.drain(..).collect(), prepare: inner.log.wants_ready() });
             }
-            let until =
-                [not_before.filter(|_| held_off), inner.oldest_unbooked.map(|since| since + LINGER).filter(|_| !held_off)];
-            let wait =
-                until.into_iter().flatten().min().map_or(Duration::from_secs(1), |until| until.saturating_duration_since(now));
+            let booking = [inner.oldest_unbooked.map(|since| since + LINGER), self.refusals.due()];
+            let until = booking.into_iter().map(|until| until.filter(|_| !held_off)).chain([not_before.filter(|_| held_off)]);
+            let wait = until.flatten().min().map_or(Duration::from_secs(1), |until| until.saturating_duration_since(now));
             inner = self.work.wait_timeout(inner, wait.max(Duration::from_micros(50))).unwrap_or_else(PoisonError::into_inner).0;
             if inner.backlog.is_empty() && inner.jobs.is_empty() && !inner.stopping && inner.oldest_unsynced.is_none() {
                 // an idle second: let the writer look at the disk
@@ -218,6 +227,10 @@ impl Journal {
                 }
             }
         }
+    }
+
+    fn refusals_due(&self, inner: &Inner, now: Instant) -> bool {
+        self.refusals.due().is_some_and(|until| now >= until || inner.fresh_wanted || inner.stopping)
     }
 
     /// Syncs what is written, outside the lock, so that a stalled disk stops nobody.

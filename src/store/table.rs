@@ -10,7 +10,7 @@ use crate::store::{Options, StoreError};
 
 pub(super) const FILE: &str = "gatekeeper.redb";
 /// Raised with every change of the tables or of what their keys mean.
-const SCHEMA: u64 = 2;
+const SCHEMA: u64 = 3;
 /// redb's own default would be 1 GiB.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
 
@@ -26,11 +26,13 @@ pub(super) const RATE_LIMITS: TableDefinition<u64, &[u8]> = TableDefinition::new
 pub(super) const NAMES: TableDefinition<(&str, &str), ()> = TableDefinition::new("names");
 /// sequence → event as a JSON line
 pub(super) const AUDIT: TableDefinition<u64, &str> = TableDefinition::new("audit");
-/// (request, attempt) → usage record
+/// Attempts are counted from 1: in the place of the one before stands a refusal.
+pub(super) const REFUSED: u8 = 0;
+/// (request, attempt) → usage record, or refusal
 pub(super) const RECORDS: TableDefinition<(u128, u8), &[u8]> = TableDefinition::new("records");
 /// (key, request, attempt): the records of one key in order of time
 pub(super) const RECORDS_OF_KEY: TableDefinition<(u64, u128, u8), ()> = TableDefinition::new("records_of_key");
-/// (status, request, attempt): the records that did not end well, by status in order of time
+/// (class of status, request, attempt): the records that did not end well, by class in order of time
 pub(super) const RECORDS_NOT_OK: TableDefinition<(u8, u128, u8), ()> = TableDefinition::new("records_not_ok");
 /// (request, attempt) of the orphaned records that nobody has corrected
 pub(super) const ORPHANS: TableDefinition<(u128, u8), ()> = TableDefinition::new("orphans");
@@ -40,7 +42,7 @@ pub(super) const CORRECTIONS: TableDefinition<(u128, u8, u32), &[u8]> = TableDef
 pub(super) const OPEN_HOLDS: TableDefinition<(u128, u8), &[u8]> = TableDefinition::new("open_holds");
 /// (budget, start of the window) → settled amount
 pub(super) const BALANCES: TableDefinition<(u64, u64), &[u8]> = TableDefinition::new("balances");
-/// (start, key, model asked, provider, model, status) → sums
+/// (start, key, model asked, provider, model, class of status) → sums
 pub(super) type RollupTable = TableDefinition<'static, (u64, u64, &'static str, &'static str, &'static str, u8), &'static [u8]>;
 pub(super) const HOURS: RollupTable = TableDefinition::new("hours");
 pub(super) const DAYS: RollupTable = TableDefinition::new("days");

@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::{ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 
-use crate::domain::event::{Charge, Correction, CostLine, Event, HoldId, Settlement};
+use crate::domain::event::{Charge, Correction, CostLine, Event, HoldId, Settlement, StatusClass};
 use crate::domain::id::{BudgetId, KeyId, RequestId};
 use crate::domain::money::Money;
 use crate::domain::zone::{Window, Zone};
 use crate::store::books::{rollup_key, sums};
-use crate::store::codec::{Stored, status_of};
-use crate::store::table::{BALANCES, CORRECTIONS, DAYS, HOURS, META, RECORDS, RECORDS_OF_KEY};
+use crate::store::codec::{Stored, class_of};
+use crate::store::table::{BALANCES, CORRECTIONS, DAYS, HOURS, META, RECORDS, RECORDS_OF_KEY, REFUSED};
 use crate::store::{Grain, RollupKey, RollupSums, Store, StoreError};
 
 /// Records of one read transaction.
@@ -197,9 +197,15 @@ impl<'z> Look<'z> {
         let start = after.map_or(Bound::Unbounded, |id| Bound::Excluded((id.request.0, id.attempt)));
         let seen = applied(read)?;
         let records = read.open_table(RECORDS)?;
-        let rows = records.range::<(u128, u8)>((start, Bound::Unbounded))?.take(SLICE);
-        let rows: Vec<Settlement> = rows.map(|row| Settlement::decode(row?.1.value())).collect::<Result<_, _>>()?;
-        let last = rows.last().map(|record| record.hold.id);
+        let (mut rows, mut last) = (Vec::new(), None);
+        for row in records.range::<(u128, u8)>((start, Bound::Unbounded))?.take(SLICE) {
+            let (key, bytes) = row?;
+            let (request, attempt) = key.value();
+            last = Some(HoldId { request: RequestId(request), attempt });
+            if attempt != REFUSED {
+                rows.push(Settlement::decode(bytes.value())?);
+            }
+        }
         let mut corrected = corrections(read, after, last)?;
         for record in &rows {
             let id = record.hold.id;
@@ -443,10 +449,14 @@ impl Periods {
         })?;
         for row in table.range((from_ms, 0, "", "", "", 0)..(to_ms, 0, "", "", "", 0))? {
             let (key, bytes) = row?;
-            let (start_ms, id, model_asked, provider, model, status) = key.value();
-            let status = status_of(status).map_err(|reason| StoreError::Record { kind: RollupSums::KIND, reason })?;
+            let (start_ms, id, model_asked, provider, model, class) = key.value();
+            let class = class_of(class).map_err(|reason| StoreError::Record { kind: RollupSums::KIND, reason })?;
+            if class == StatusClass::Refused {
+                // counted, not added up: most of what is refused is no row
+                continue;
+            }
             let (model_asked, provider, model) = (model_asked.to_owned(), provider.to_owned(), model.to_owned());
-            let key = RollupKey { start_ms, key: KeyId(id), model_asked, provider, model, status };
+            let key = RollupKey { start_ms, key: KeyId(id), model_asked, provider, model, class };
             let computed = self.open.remove(&key).unwrap_or_default();
             let stored = RollupSums::decode(bytes.value())?;
             verified.rollups += 1;
@@ -477,6 +487,6 @@ impl Periods {
             Grain::Day => "day",
         };
         let from = Zone::utc().rfc3339(key.start_ms);
-        format!("{grain} {from} {} {} {}/{} {}", key.key, key.model_asked, key.provider, key.model, key.status.word())
+        format!("{grain} {from} {} {} {}/{} {}", key.key, key.model_asked, key.provider, key.model, key.class.word())
     }
 }

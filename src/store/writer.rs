@@ -65,15 +65,23 @@ impl Writer {
     }
 
     fn book(&mut self) {
-        let batch = self.journal.take_batch();
-        let Some(applied) = batch.last().map(|(sequence, _)| *sequence) else { return };
+        let (batch, refused) = (self.journal.take_batch(), self.journal.refusals().take());
+        if batch.is_empty() && refused.is_empty() {
+            return;
+        }
         // before the commit, so that no verification sees a row of which it was not told
         self.database.booked.note(&batch);
-        let booked = self.database.open().and_then(|database| books::book(&database, &batch, &self.options.zone));
+        let booked = self.database.open().and_then(|database| books::book(&database, &batch, &refused, &self.options.zone));
         match booked {
-            Ok(()) => self.journal.mark_applied(applied).iter().for_each(|name| self.remove(name)),
+            Ok(()) => {
+                self.journal.refusals().mark_written(&refused);
+                if let Some((applied, _)) = batch.last() {
+                    self.journal.mark_applied(*applied).iter().for_each(|name| self.remove(name));
+                }
+            }
             Err(error) => {
                 self.journal.put_back(batch);
+                self.journal.refusals().put_back(refused);
                 tracing::error!("the books cannot be written, the log keeps what comes in; next try in 1 s: {error}");
                 self.reopen();
                 self.not_before = Some(Instant::now() + RETRY);

@@ -3,5 +3,7 @@
 mod corrections;
 mod explain;
 mod orphans;
+mod refusals;
 mod requests;
+mod usage;
 mod verify;

@@ -79,9 +79,8 @@ fn ends_in_the_middle_of_a_day_count_whole_days_and_single_hours() {
 #[test]
 fn a_class_of_status_finds_all_that_is_in_it() {
     let (_upstream, inside, _) = house();
-    let count = |query: &str| {
-        inside.admin().get(&format!("/v1/requests?{query}")).expects(200).json()["data"].as_array().map(Vec::len)
-    };
+    let count =
+        |query: &str| inside.admin().get(&format!("/v1/requests?{query}")).expects(200).json()["data"].as_array().map(Vec::len);
     for (query, expected) in [("status=failed", 1), ("status=upstream_error", 1), ("status=broken", 0), ("status=ok", 4)] {
         assert_eq!(count(query), Some(expected), "{query}");
     }
