@@ -89,6 +89,9 @@ fn verification(verified: &Value) -> String {
         cell(&log["synced"]),
         cell(&log["applied"]),
     );
+    if let Some(from) = verified["compared_from"].as_str() {
+        text += &format!("hours and days before {from} were not compared: their requests are no longer kept (`[retention]`)\n");
+    }
     for difference in verified["differences"].as_array().into_iter().flatten() {
         text += &format!("{}: {}: {}\n", cell(&difference["part"]), cell(&difference["row"]), cell(&difference["says"]));
     }

@@ -10,7 +10,7 @@ use crate::domain::event::StatusClass;
 use crate::domain::id::{KeyId, OrganizationId, TeamId};
 use crate::domain::problem::Problem;
 use crate::domain::zone::{Window, Zone};
-use crate::store::{Grain, RollupKey, RollupSums, StoreError};
+use crate::store::{Grain, Kept, RollupKey, RollupSums, StoreError};
 
 /// A report with more rows is refused: it would be read by nobody.
 const ROWS_MAX: usize = 10_000;
@@ -170,6 +170,26 @@ struct Piece {
     to_ms: u64,
 }
 
+impl Piece {
+    /// From when on its grain is there.
+    fn kept_ms(&self, kept: &Kept) -> u64 {
+        match self.grain {
+            Grain::Hour => kept.hours_ms,
+            Grain::Day => kept.days_ms,
+        }
+    }
+}
+
+/// Part of the answer was deleted: a sum without it would be wrong.
+fn not_kept(piece: &Piece, kept: &Kept, zone: &Zone) -> Problem {
+    let from = zone.date(piece.kept_ms(kept));
+    let message = match piece.grain {
+        Grain::Hour => format!("hours before {from} are not kept (`retention.hours_days`); ask for whole days, or from there on"),
+        Grain::Day => format!("usage before {from} is not kept (`retention.days_days`); ask from there on"),
+    };
+    Problem::invalid(message).at("start")
+}
+
 /// What a group has in common. `None`: the key is not known (any more).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Member {
@@ -210,16 +230,20 @@ impl Control {
         let (query, zone, directory) = (query.clone(), self.zone.clone(), self.directory.load_full());
         let groups = self.read(move |store| {
             let (mut groups, mut rows) = (Groups::new(), 0);
-            for Piece { grain, from_ms, to_ms } in query.pieces(&zone, now_ms) {
+            let (pieces, kept) = (query.pieces(&zone, now_ms), store.kept()?);
+            if let Some(gone) = pieces.iter().find(|piece| piece.from_ms < piece.kept_ms(&kept)) {
+                return Ok(Err(not_kept(gone, &kept, &zone)));
+            }
+            for Piece { grain, from_ms, to_ms } in pieces {
                 rows += store.rollups(grain, from_ms, to_ms, ROLLUPS_MAX - rows, |row, sums| {
                     if groups.len() <= ROWS_MAX {
                         groups.entry(group_of(&query, &zone, &directory, row)).or_default().add(sums);
                     }
                 })?;
             }
-            Ok::<_, StoreError>((groups, rows, store.orphans_uncorrected()?))
+            Ok::<_, StoreError>(Ok((groups, rows, store.orphans_uncorrected()?)))
         });
-        let (groups, rows, orphans_uncorrected) = groups.await?;
+        let (groups, rows, orphans_uncorrected) = groups.await??;
         if rows == ROLLUPS_MAX {
             let message =
                 format!("this report would read more than {ROLLUPS_MAX} roll-ups; ask for a shorter time, or for whole days");

@@ -52,6 +52,7 @@ pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
         ("gatekeeper_ledger_applied", "counter", journal.applied),
         ("gatekeeper_ledger_backlog", "gauge", journal.backlog as u64),
         ("gatekeeper_ledger_unsynced_ms", "gauge", journal.unsynced_ms),
+        ("gatekeeper_retention_rows_deleted", "counter", journal.retention_rows),
         ("gatekeeper_refusals_uncounted", "counter", worker.ledger.journal().refusals().uncounted()),
         ("gatekeeper_report_rollups_read", "counter", rollups_read),
         ("gatekeeper_report_requests_read", "counter", requests_read),

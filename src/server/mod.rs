@@ -31,7 +31,7 @@ use crate::auth::directory::DirectoryCell;
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
 use crate::config::{Config, Sync};
-use crate::control::Control;
+use crate::control::{Control, Upkeep};
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::problem::Problem;
 use crate::domain::secret::Secret;
@@ -106,6 +106,7 @@ pub struct Running {
     pub store: Store,
     server: ServerHandle,
     served: JoinHandle<io::Result<()>>,
+    upkeep: Upkeep,
     socket: PathBuf,
     drain_ms: u64,
 }
@@ -130,7 +131,7 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
     let roots = TlsRoots::built_in()?;
     let table = Arc::new(Table::new(&config.providers, Arc::new(Sheet::embedded())));
     let shown = table.clone();
-    let control = house.control.with_catalogue(Arc::new(move |visit| {
+    let control = house.control.with_retention(config.retention).with_catalogue(Arc::new(move |visit| {
         for (name, deployment) in shown.names() {
             visit(name, &deployment.provider.name, &deployment.model);
         }
@@ -140,6 +141,7 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
     let address = listener.local_addr()?;
     let socket = config.folder.join(ADMIN_SOCKET);
     let door = admin_socket(&socket).map_err(|error| StartError::Socket { path: socket.clone(), error })?;
+    let upkeep = Upkeep::start(&control);
     let (directory, ledger) = (house.directory, house.ledger);
     let (shared, connect_timeout_ms) = (gateway.clone(), config.limits.connect_timeout_ms);
     let client_stall_ms = config.limits.client_stall_ms;
@@ -176,6 +178,7 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
         store: house.store,
         server: handle,
         served: actix_web::rt::spawn(server),
+        upkeep,
         socket,
         drain_ms: config.limits.drain_ms,
     })
@@ -189,6 +192,7 @@ impl Running {
         if let Ok(Err(error)) = self.served.await {
             tracing::error!("the listener ended with an error: {error}");
         }
+        self.upkeep.stop().await;
         let store = self.store;
         let closed = actix_web::rt::task::spawn_blocking(move || store.close());
         if closed.await.is_err() {

@@ -16,8 +16,8 @@ use crate::store::codec::{Stored, class_number};
 use crate::store::log::Replay;
 use crate::store::refusals::Refused;
 use crate::store::table::{
-    self, BALANCES, CORRECTIONS, DAYS, HOURS, META, OPEN_HOLDS, ORPHANS, RECORDS, RECORDS_NOT_OK, RECORDS_OF_KEY, REFUSED,
-    RollupTable,
+    self, BALANCES, BalanceTable, CORRECTIONS, DAYS, HOURS, META, OPEN_HOLDS, ORPHANS, RECORDS, RECORDS_NOT_OK, RECORDS_OF_KEY,
+    REFUSED, RollupTable,
 };
 use crate::store::{Recovered, RollupKey, RollupSums, StoreError};
 
@@ -43,7 +43,7 @@ pub(super) fn book(database: &Database, batch: &[(u64, Arc<Event>)], refused: &R
     write_records(&transaction, &fold)?;
     write_refusals(&transaction, &refused.rows)?;
     write_holds(&transaction, &fold)?;
-    write_balances(&transaction, &fold)?;
+    add_money(&transaction, BALANCES, &fold.balances)?;
     write_rollups(&transaction, HOURS, &fold.hours)?;
     write_rollups(&transaction, DAYS, &fold.days)?;
     if let Some((last, _)) = batch.last() {
@@ -144,7 +144,7 @@ pub(super) fn correct(
             fold.add(record, &sums, zone.hour(at_ms), zone.day(at_ms));
         }
     }
-    write_balances(transaction, &fold)?;
+    add_money(transaction, BALANCES, &fold.balances)?;
     write_rollups(transaction, HOURS, &fold.hours)?;
     write_rollups(transaction, DAYS, &fold.days)
 }
@@ -225,9 +225,14 @@ fn write_holds(transaction: &WriteTransaction, fold: &Fold<'_>) -> Result<(), St
     Ok(())
 }
 
-fn write_balances(transaction: &WriteTransaction, fold: &Fold<'_>) -> Result<(), StoreError> {
-    let mut balances = transaction.open_table(BALANCES)?;
-    for (charge, added) in &fold.balances {
+/// Adds to the sums of budget windows.
+pub(super) fn add_money(
+    transaction: &WriteTransaction,
+    table: BalanceTable,
+    sums: &BTreeMap<Charge, Money>,
+) -> Result<(), StoreError> {
+    let mut balances = transaction.open_table(table)?;
+    for (charge, added) in sums {
         let key = (charge.budget.0, charge.window_start_ms);
         let settled = match balances.get(key)? {
             Some(bytes) => Money::decode(bytes.value())?,

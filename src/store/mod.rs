@@ -9,6 +9,7 @@ mod log;
 mod reads;
 mod records;
 mod refusals;
+mod retention;
 mod table;
 mod tenants;
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub use crate::store::journal::{Journal, JournalFigures, NotLogged};
 use crate::store::log::LogError;
 pub use crate::store::records::{Entry, Looked, Record, RecordIndex, Scan, Scanned};
 pub use crate::store::refusals::Refusals;
+pub use crate::store::retention::Kept;
 pub use crate::store::tenants::{AuditEvent, Change, Tenants};
 use crate::store::verify::Booked;
 pub use crate::store::verify::{Difference, Part, Verification, Verified};

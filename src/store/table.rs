@@ -14,7 +14,8 @@ const SCHEMA: u64 = 3;
 /// redb's own default would be 1 GiB.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
 
-/// name → number: `schema`, `applied`, `next_id`, `generation`, `instance_high`, `instance_low`
+/// name → number: `schema`, `applied`, `next_id`, `generation`, `instance_high`, `instance_low`; once something was deleted
+/// `kept_requests_ms`, `kept_hours_ms`, `kept_days_ms`
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 pub(super) const ORGANIZATIONS: TableDefinition<u64, &[u8]> = TableDefinition::new("organizations");
 pub(super) const TEAMS: TableDefinition<u64, &[u8]> = TableDefinition::new("teams");
@@ -40,8 +41,12 @@ pub(super) const ORPHANS: TableDefinition<(u128, u8), ()> = TableDefinition::new
 pub(super) const CORRECTIONS: TableDefinition<(u128, u8, u32), &[u8]> = TableDefinition::new("corrections");
 /// (request, attempt) → hold that was open at the last commit
 pub(super) const OPEN_HOLDS: TableDefinition<(u128, u8), &[u8]> = TableDefinition::new("open_holds");
-/// (budget, start of the window) → settled amount
-pub(super) const BALANCES: TableDefinition<(u64, u64), &[u8]> = TableDefinition::new("balances");
+/// (budget, start of the window) → amount
+pub(super) type BalanceTable = TableDefinition<'static, (u64, u64), &'static [u8]>;
+/// what is settled in each window
+pub(super) const BALANCES: BalanceTable = TableDefinition::new("balances");
+/// what deleted records had come to: the rest of a balance is in the records that are kept
+pub(super) const CARRIED: BalanceTable = TableDefinition::new("carried");
 /// (start, key, model asked, provider, model, class of status) → sums
 pub(super) type RollupTable = TableDefinition<'static, (u64, u64, &'static str, &'static str, &'static str, u8), &'static [u8]>;
 pub(super) const HOURS: RollupTable = TableDefinition::new("hours");
@@ -145,6 +150,7 @@ fn create(database: &Database) -> Result<(), StoreError> {
         transaction.open_table(CORRECTIONS)?;
         transaction.open_table(OPEN_HOLDS)?;
         transaction.open_table(BALANCES)?;
+        transaction.open_table(CARRIED)?;
         transaction.open_table(HOURS)?;
         transaction.open_table(DAYS)?;
     }

@@ -5,5 +5,6 @@ mod explain;
 mod orphans;
 mod refusals;
 mod requests;
+mod retention;
 mod usage;
 mod verify;
