@@ -1,6 +1,6 @@
 //! Anthropic: messages at its own address, list prices.
 
-use super::{BaseUrl, CredentialStyle, Endpoint, Preset, PriceRule};
+use super::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
@@ -12,5 +12,6 @@ pub(super) static PRESET: Preset = Preset {
     price: PriceRule::Sheet("anthropic"),
     output_cap_member: "max_tokens",
     asks_usage: false,
+    on_disconnect: OnDisconnect::Abort,
     default_headers: &[("anthropic-version", "2023-06-01")],
 };

@@ -8,7 +8,8 @@ use crate::auth::directory::Directory;
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
 use crate::control::Control;
-use crate::control::requests::{OneRequest, RequestQuery};
+use crate::control::requests::{OneRequest, QueryTerms, RequestQuery};
+use crate::domain::attribution::Tag;
 use crate::domain::budget::{Budget, Owner};
 use crate::domain::event::{Charge, Correction, CostLine, StatusClass};
 use crate::domain::id::RequestId;
@@ -23,7 +24,7 @@ use crate::server::shape::{List, instant};
 use crate::store::{Entry, Record};
 
 /// The columns of the list as a table.
-const COLUMNS: [&str; 23] = [
+const COLUMNS: [&str; 25] = [
     "id",
     "attempt",
     "at",
@@ -35,6 +36,8 @@ const COLUMNS: [&str; 23] = [
     "model",
     "dialect",
     "stream",
+    "user",
+    "tag",
     "status",
     "code",
     "flags",
@@ -52,7 +55,8 @@ const COLUMNS: [&str; 23] = [
 /// `GET /v1/requests`, with filters, a cursor to go back (`before`) or to follow (`after`, `wait`), in JSON or CSV.
 pub async fn requests(control: &Control, actor: &Actor, query: &str, wanted: Media) -> Result<AdminReply, Problem> {
     let grant = Grant::for_actor(actor, may::ReadUsage)?;
-    let query = RequestQuery::parse(&parameters(query)?, control.zone(), &control.directory())?;
+    let (zone, directory, pseudonyms) = (control.zone(), &control.directory(), control.pseudonyms());
+    let query = RequestQuery::parse(&parameters(query)?, &QueryTerms { zone, directory, pseudonyms })?;
     let page = control.requests(&grant, query).await?;
     let (data, next) = (page.entries.iter().map(RequestJson::of_entry).collect::<Vec<_>>(), page.cursor());
     match wanted {
@@ -146,6 +150,9 @@ pub(super) struct RequestJson<'a> {
     provider: Option<&'a str>,
     dialect: &'a str,
     stream: Option<bool>,
+    /// the end user's pseudonym
+    user: Option<String>,
+    tag: Option<&'a str>,
     status: &'static str,
     /// the word of a refusal
     code: Option<&'static str>,
@@ -190,6 +197,8 @@ impl RequestJson<'_> {
             provider: None,
             dialect: &refusal.dialect,
             stream: None,
+            user: refusal.attribution.user.map(|user| user.to_string()),
+            tag: refusal.attribution.tag.as_ref().map(Tag::as_str),
             status: StatusClass::Refused.word(),
             code: Some(refusal.word.as_str()),
             flags: Vec::new(),
@@ -223,6 +232,8 @@ impl RequestJson<'_> {
             provider: Some(&subject.provider),
             dialect: &subject.dialect,
             stream: Some(subject.streamed),
+            user: subject.attribution.user.map(|user| user.to_string()),
+            tag: subject.attribution.tag.as_ref().map(Tag::as_str),
             status: ending.status.word(),
             code: None,
             flags: ending.flags.words().collect(),

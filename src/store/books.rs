@@ -16,10 +16,10 @@ use crate::store::codec::{Stored, class_number};
 use crate::store::log::Replay;
 use crate::store::refusals::Refused;
 use crate::store::table::{
-    self, BALANCES, BalanceTable, CORRECTIONS, DAYS, HOURS, META, OPEN_HOLDS, ORPHANS, RECORDS, RECORDS_NOT_OK, RECORDS_OF_KEY,
-    REFUSED, RollupTable,
+    self, ALERTS, BALANCES, BalanceTable, CORRECTIONS, DAYS, HOURS, META, OPEN_HOLDS, ORPHANS, RECORDS, RECORDS_NOT_OK,
+    RECORDS_OF_KEY, REFUSED, RollupTable,
 };
-use crate::store::{Recovered, RollupKey, RollupSums, StoreError};
+use crate::store::{Recovered, RollupKey, RollupSums, StoreError, alerts};
 
 /// What a batch comes to, row by row.
 #[derive(Default)]
@@ -305,6 +305,7 @@ pub(super) fn recover(database: &Database, replay: &Replay) -> Result<Recovered,
     Ok(Recovered {
         holds,
         balances: balances.into_iter().collect(),
+        told: alerts::told(&read.open_table(ALERTS)?)?,
         remarks: replay.remarks.clone(),
         replayed: replay.events.len() as u64,
     })

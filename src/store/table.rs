@@ -47,6 +47,8 @@ pub(super) type BalanceTable = TableDefinition<'static, (u64, u64), &'static [u8
 pub(super) const BALANCES: BalanceTable = TableDefinition::new("balances");
 /// what deleted records had come to: the rest of a balance is in the records that are kept
 pub(super) const CARRIED: BalanceTable = TableDefinition::new("carried");
+/// (budget, start of the window, kind) of the alerts that were told → the message, until somebody has taken it
+pub(super) const ALERTS: TableDefinition<(u64, u64, u8), &str> = TableDefinition::new("alerts");
 /// (start, key, model asked, provider, model, class of status) → sums
 pub(super) type RollupTable = TableDefinition<'static, (u64, u64, &'static str, &'static str, &'static str, u8), &'static [u8]>;
 pub(super) const HOURS: RollupTable = TableDefinition::new("hours");
@@ -151,6 +153,7 @@ fn create(database: &Database) -> Result<(), StoreError> {
         transaction.open_table(OPEN_HOLDS)?;
         transaction.open_table(BALANCES)?;
         transaction.open_table(CARRIED)?;
+        transaction.open_table(ALERTS)?;
         transaction.open_table(HOURS)?;
         transaction.open_table(DAYS)?;
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::attribution::{Attribution, Tag, UserHash};
 use crate::domain::event::{
     Charge, Correction, CostLine, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status, StatusClass, Subject,
 };
@@ -26,6 +27,8 @@ pub(in crate::store) struct SubjectRow<'a> {
     model: Cow<'a, str>,
     dialect: Cow<'a, str>,
     streamed: bool,
+    user: Option<u64>,
+    tag: Option<Cow<'a, str>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -95,6 +98,8 @@ fn subject_row(subject: &Subject) -> SubjectRow<'_> {
         model: Cow::Borrowed(&subject.model),
         dialect: Cow::Borrowed(&subject.dialect),
         streamed: subject.streamed,
+        user: subject.attribution.user.map(|user| user.0),
+        tag: subject.attribution.tag.as_ref().map(|tag| Cow::Borrowed(tag.as_str())),
     }
 }
 
@@ -169,6 +174,10 @@ fn hold_of(row: HoldRow<'_>) -> Hold {
             model: row.subject.model.into_owned(),
             dialect: row.subject.dialect.into_owned(),
             streamed: row.subject.streamed,
+            attribution: Attribution {
+                user: row.subject.user.map(UserHash),
+                tag: row.subject.tag.and_then(|tag| Tag::parse(tag.as_bytes())),
+            },
         }),
         ceiling: Money::from_pico(row.ceiling),
         charges: row
@@ -299,6 +308,8 @@ pub(in crate::store) struct RefusalRow<'a> {
     team: u64,
     key: u64,
     model_asked: Cow<'a, str>,
+    user: Option<u64>,
+    tag: Option<Cow<'a, str>>,
     dialect: Cow<'a, str>,
     word: Cow<'a, str>,
 }
@@ -315,6 +326,8 @@ impl Stored for Refusal {
             team: self.team.0,
             key: self.key.0,
             model_asked: Cow::Borrowed(&self.model_asked),
+            user: self.attribution.user.map(|user| user.0),
+            tag: self.attribution.tag.as_ref().map(|tag| Cow::Borrowed(tag.as_str())),
             dialect: Cow::Borrowed(&self.dialect),
             word: Cow::Borrowed(self.word.as_str()),
         };
@@ -329,6 +342,7 @@ impl Stored for Refusal {
             team: TeamId(row.team),
             key: KeyId(row.key),
             model_asked: row.model_asked.into_owned(),
+            attribution: Attribution { user: row.user.map(UserHash), tag: row.tag.and_then(|tag| Tag::parse(tag.as_bytes())) },
             dialect: row.dialect.into_owned(),
             word: Word::parse(&row.word).ok_or_else(|| format!("the word `{}` is not known", row.word))?,
         })
