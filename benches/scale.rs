@@ -46,7 +46,7 @@ fn records() -> u64 {
 }
 
 fn figure(name: &str, value: &str) {
-    println!("FIGURE scale: {name}: {value}");
+    println!("FIGURE scale, {name}: {value}");
 }
 
 fn conduct(records: u64) {
@@ -56,10 +56,10 @@ fn conduct(records: u64) {
     figure("requests", &records.to_string());
 
     // a tenth first, so that growth can be told
-    fill::filled(&data, records / 10);
+    fill::filled(&data, records / 10, records);
     let tenth = Weight::of(&data);
     let begun = Instant::now();
-    fill::filled_and_killed(&data, records - records / 10);
+    fill::filled_and_killed(&data, records / 10, records);
     let took = begun.elapsed().as_secs_f64();
     figure("filled through the log and the writer, requests/s", &format!("{:.0}", (records - records / 10) as f64 / took));
 
@@ -93,7 +93,7 @@ fn measures_usage(server: &Server) {
     let mut times: Vec<Duration> = (0..REPORTS).map(|_| timed(|| drop(server.gets(&path)))).collect();
     times.sort();
     let median = times[REPORTS / 2];
-    figure("30 days by model, ms: median, slowest of 21", &format!("{:.1}, {:.1}", ms(median), ms(times[REPORTS - 1])));
+    figure("30 days by model, ms (median, slowest of 21)", &format!("{:.1}, {:.1}", ms(median), ms(times[REPORTS - 1])));
     assert!(median < REPORT_MAX, "a month's report takes {median:?}");
 }
 
@@ -119,7 +119,7 @@ fn measures_pages(server: &Server) {
         let before = server.metric("gatekeeper_report_requests_read");
         let took = timed(|| drop(server.gets(&format!("/v1/requests?{query}"))));
         let rows = server.metric("gatekeeper_report_requests_read") - before;
-        figure(&format!("page of requests, {name}: rows read, ms"), &format!("{rows:.0}, {:.1}", ms(took)));
+        figure(&format!("page of requests ({name}), rows read and ms"), &format!("{rows:.0}, {:.1}", ms(took)));
         assert!(rows > 0.0 && rows <= rows_max, "a page of requests, {name}, reads {rows} rows");
     }
 }
@@ -135,9 +135,9 @@ fn measures_verification(server: &Server) {
 /// Bytes per request, and that they do not grow with the number of requests.
 fn compares(tenth: &Weight, all: &Weight) {
     for (name, part) in [("record", &all.records), ("indexes", &all.indexes), ("roll-ups", &all.rollups), ("other", &all.other)] {
-        figure(&format!("bytes per request on disk: {name}"), &format!("{:.1}", part.bytes as f64 / all.requests as f64));
+        figure(&format!("bytes per request on disk, {name}"), &format!("{:.1}", part.bytes as f64 / all.requests as f64));
     }
-    figure("bytes per request on disk: the whole file", &format!("{:.1}", all.file as f64 / all.requests as f64));
+    figure("bytes per request on disk, the whole file", &format!("{:.1}", all.file as f64 / all.requests as f64));
     for (name, small, large) in [("records", &tenth.records, &all.records), ("indexes", &tenth.indexes, &all.indexes)] {
         let growth = (large.bytes as f64 / all.requests as f64) / (small.bytes as f64 / tenth.requests as f64);
         figure(&format!("bytes per request of {name}, against a tenth of the requests"), &format!("{growth:.3}"));

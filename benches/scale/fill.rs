@@ -2,6 +2,7 @@
 //! and budgets as they are stored; the requests end now and begin 35 days ago.
 
 use std::io::{BufRead, BufReader, Write};
+use std::ops::Range;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -25,16 +26,16 @@ const DAY_MS: u64 = 86_400_000;
 /// What a whole run may take before it counts as stuck.
 const FILL_MAX: Duration = Duration::from_secs(7_200);
 
-/// Fills and closes.
-pub fn filled(data: &Path, requests: u64) {
-    let mut child = child(data, requests, "close");
+/// Fills in the first so many of all requests, and closes.
+pub fn filled(data: &Path, first: u64, requests: u64) {
+    let mut child = child(data, 0..first, requests, "close");
     let status = child.wait().expect("the filling process ends");
     assert!(status.success(), "filling ended with {status}");
 }
 
-/// Fills, goes on writing, and is killed in the middle of it.
-pub fn filled_and_killed(data: &Path, requests: u64) {
-    let mut child = child(data, requests, "go on");
+/// Fills in those that are left, goes on writing, and is killed in the middle of it.
+pub fn filled_and_killed(data: &Path, first: u64, requests: u64) {
+    let mut child = child(data, first..requests, requests, "go on");
     let mut line = String::new();
     let output = child.stdout.take().expect("its output is a pipe");
     BufReader::new(output).read_line(&mut line).expect("it says when it is done");
@@ -44,17 +45,18 @@ pub fn filled_and_killed(data: &Path, requests: u64) {
     child.wait().expect("it is gone");
 }
 
-fn child(data: &Path, requests: u64, then: &str) -> Child {
+fn child(data: &Path, numbers: Range<u64>, requests: u64, then: &str) -> Child {
     let own = std::env::current_exe().expect("the bench knows its own file");
     let mut fill = Command::new(own);
-    fill.arg("--role=fill").arg(data).arg(requests.to_string()).arg(then).stdin(Stdio::null()).stdout(Stdio::piped());
+    let counts = [numbers.start, numbers.end, requests].map(|count| count.to_string());
+    fill.arg("--role=fill").arg(data).args(counts).arg(then).stdin(Stdio::null()).stdout(Stdio::piped());
     fill.spawn().expect("the filling process starts")
 }
 
-/// `FOLDER REQUESTS close|go on`
+/// `FOLDER FROM TO REQUESTS close|go on`: the requests with these numbers, of so many in all.
 pub fn role(arguments: &[String]) {
-    let [data, requests, then] = arguments else { panic!("--role=fill takes FOLDER REQUESTS THEN") };
-    let requests: u64 = requests.parse().expect("a count");
+    let [data, from, to, requests, then] = arguments else { panic!("--role=fill takes FOLDER FROM TO REQUESTS THEN") };
+    let [from, to, requests] = [from, to, requests].map(|count| count.parse::<u64>().expect("a count"));
     let options = Options {
         disk: Arc::new(FolderDisk::lock(Path::new(data)).expect("the folder is free")),
         zone: Zone::utc(),
@@ -66,7 +68,7 @@ pub fn role(arguments: &[String]) {
     let (store, _) = Store::open(options).expect("the books open");
     let scene = Scene::of(store.tenants().expect("tenants"), requests);
     let (journal, begun) = (store.journal(), SystemTime::now());
-    for number in 0..requests {
+    for number in from..to {
         scene.call(&journal, number);
         assert!(begun.elapsed().is_ok_and(|took| took < FILL_MAX), "stuck after {number} requests");
     }
