@@ -3,9 +3,9 @@
 
 use serde::Deserialize;
 
-use crate::conversation::{Event, Opened, Raw, Stop};
+use crate::conversation::{Event, Opened, Stop};
 use crate::dialect::chat::{ChatUsage, Chunk};
-use crate::dialect::json;
+use crate::dialect::json::{self, Arguments};
 use crate::dialect::sse::Fields;
 use crate::dialect::translation::{AnswerHead, Heard, ReadAnswer};
 use crate::dialect::unary::{NotComplete, Unary, read_unary};
@@ -95,14 +95,7 @@ struct Function {
     #[serde(default)]
     name: Option<String>,
     #[serde(default)]
-    arguments: Option<Arguments>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Arguments {
-    Text(String),
-    Json(Raw),
+    arguments: Arguments,
 }
 
 impl ChatReader {
@@ -181,7 +174,7 @@ impl ChatReader {
     }
 
     fn call(&mut self, call: Call, events: &mut Vec<Event>) {
-        let (name, arguments) = call.function.map_or((None, None), |function| (function.name, function.arguments));
+        let (name, arguments) = call.function.map_or_else(Default::default, |function| (function.name, function.arguments.0));
         let id = call.id.filter(|id| !id.is_empty());
         let index = call.index.unwrap_or(match (&id, self.calls.last()) {
             // whole calls without a number: each names itself anew
@@ -195,11 +188,6 @@ impl ChatReader {
             // some number every call 0 and tell them apart by id only
             Some((_, known, block)) if id.as_ref().is_none_or(|id| id == known) || name.is_none() => *block,
             _ => self.open_call(index, id, name.unwrap_or_default(), events),
-        };
-        let arguments = match arguments {
-            Some(Arguments::Text(text)) => text,
-            Some(Arguments::Json(json)) if json.as_str() != "null" => json.as_str().to_owned(),
-            _ => String::new(),
         };
         if !arguments.is_empty() {
             events.push(Event::Piece { block, text: arguments });
