@@ -3,6 +3,7 @@
 
 mod attempt;
 mod cap;
+mod crossing;
 mod drain;
 mod figures;
 mod fit;
@@ -26,6 +27,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use crate::auth;
 use crate::auth::directory::{Caller, DirectoryCell};
 use crate::config::{Config, Limits, Overrun};
+use crate::conversation::Envelope;
 use crate::dialect::{self, Dialect};
 use crate::domain::alert::Alert;
 use crate::domain::attribution::{Pseudonyms, Tag};
@@ -82,6 +84,8 @@ pub struct Gateway {
     pseudonyms: Pseudonyms,
     alerts: mpsc::Sender<Alert>,
     clock: Arc<dyn Clock>,
+    /// seals what only a vendor can read
+    envelope: Envelope,
     figures: Figures,
     inflight: Inflight,
     /// random at start, then counted up: what makes request ids unique
@@ -90,7 +94,10 @@ pub struct Gateway {
 
 impl Gateway {
     pub fn new(config: &Config, table: Arc<Table>, parts: Parts) -> Result<Gateway, getrandom::Error> {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key)?;
         Ok(Gateway {
+            envelope: Envelope::new(key),
             limits: config.limits,
             overrun: config.ledger.budget_overrun,
             directory: parts.directory,

@@ -1,6 +1,7 @@
 //! Anthropic: messages at its own address, list prices.
 
 use super::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
+use crate::conversation::Capabilities;
 use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
@@ -14,4 +15,5 @@ pub(super) static PRESET: Preset = Preset {
     asks_usage: false,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[("anthropic-version", "2023-06-01")],
+    capabilities: |_| Capabilities::chat(),
 };

@@ -2,6 +2,7 @@
 //! fenced-in Ollama takes one), and none is needed.
 
 use super::{BaseUrl, Borrowed, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule, Takes};
+use crate::conversation::Capabilities;
 use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
@@ -19,6 +20,7 @@ pub(super) static PRESET: Preset = Preset {
     asks_usage: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    capabilities: |_| Capabilities::chat(),
 };
 
 /// It passes over what it does not know, so the newer name of the cap would cap nothing.

@@ -1,6 +1,7 @@
 //! OpenAI: chat at its own address, list prices. Usage on a stream comes only if it is asked for.
 
 use super::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
+use crate::conversation::Capabilities;
 use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
@@ -15,4 +16,5 @@ pub(super) static PRESET: Preset = Preset {
     asks_usage: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    capabilities: |_| Capabilities::chat(),
 };

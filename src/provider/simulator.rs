@@ -2,6 +2,7 @@
 //! invented, $1 per million tokens in and $5 out, so that budgets have something to count.
 
 use super::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
+use crate::conversation::Capabilities;
 use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
@@ -15,4 +16,5 @@ pub(super) static PRESET: Preset = Preset {
     asks_usage: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    capabilities: |_| Capabilities::chat(),
 };

@@ -2,6 +2,7 @@
 //! probabilities are asked for by their number.
 
 use super::{BaseUrl, Borrowed, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule, Takes};
+use crate::conversation::Capabilities;
 use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
@@ -18,6 +19,7 @@ pub(super) static PRESET: Preset = Preset {
     asks_usage: false,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    capabilities: |_| Capabilities::chat(),
 };
 
 static CHAT: Borrowed = Borrowed {
