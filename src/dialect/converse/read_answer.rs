@@ -1,0 +1,388 @@
+//! What Converse answers, as neutral events. A stream's terminal event is `metadata`, which brings the usage after the stop; one
+//! without it never came whole.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::conversation::{Event, Opaque, OpaqueKind, Opened, Origin, Raw, Stop};
+use crate::dialect::converse::usage::{ConverseUsage, Metadata};
+use crate::dialect::fault;
+use crate::dialect::json;
+use crate::dialect::sse::Fields;
+use crate::dialect::translation::{AnswerHead, Heard, ReadAnswer};
+use crate::dialect::unary::NotComplete;
+use crate::dialect::{Dialect, UpstreamFault};
+use crate::domain::usage::Report;
+
+/// Converse opens one block at a time; of more that are left open than this the oldest is closed.
+const OPEN_MAX: usize = 64;
+
+/// Reads one answer.
+pub(in crate::dialect) struct ConverseReader {
+    /// whose signatures these are
+    origin: Origin,
+    usage: ConverseUsage,
+    stopped: bool,
+    usage_told: bool,
+    blocks: u32,
+    /// the upstream's number of a block, ours, what it is: those that are open
+    open: Vec<OpenBlock>,
+}
+
+struct OpenBlock {
+    index: u64,
+    block: u32,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Reasoning,
+    Call,
+    /// nothing that a client has a place for: what AWS's own tools did, images
+    Hidden,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BlockStart {
+    #[serde(default)]
+    content_block_index: u64,
+    #[serde(default)]
+    start: Start,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Start {
+    #[serde(default)]
+    tool_use: Option<ToolUse>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ToolUse {
+    tool_use_id: String,
+    name: String,
+    /// `server_tool_use`: AWS runs it itself
+    #[serde(default, rename = "type")]
+    hosted: Option<String>,
+    /// of whole answers
+    #[serde(default)]
+    input: Option<Raw>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BlockDelta {
+    #[serde(default)]
+    content_block_index: u64,
+    #[serde(default)]
+    delta: Delta,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Delta {
+    #[serde(default)]
+    text: Option<String>,
+    #[serde(default)]
+    tool_use: Option<ToolUseDelta>,
+    #[serde(default)]
+    reasoning_content: Option<ReasoningDelta>,
+}
+
+#[derive(Deserialize)]
+struct ToolUseDelta {
+    #[serde(default)]
+    input: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ReasoningDelta {
+    #[serde(default)]
+    text: Option<String>,
+    #[serde(default)]
+    signature: Option<String>,
+    #[serde(default)]
+    redacted_content: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BlockStop {
+    #[serde(default)]
+    content_block_index: u64,
+}
+
+/// `messageStop`, and what a whole answer says of its end.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Stopped {
+    stop_reason: String,
+    #[serde(default)]
+    additional_model_response_fields: Option<MakersFields>,
+}
+
+/// What was asked for by its path (`/stop_sequence`).
+#[derive(Deserialize)]
+struct MakersFields {
+    #[serde(default)]
+    stop_sequence: Option<String>,
+}
+
+/// A whole answer; its stop and its usage are read beside.
+#[derive(Deserialize)]
+struct Whole {
+    output: Output,
+}
+
+#[derive(Deserialize)]
+struct Output {
+    message: Message,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    content: Vec<WholeBlock>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WholeBlock {
+    #[serde(default)]
+    text: Option<String>,
+    #[serde(default)]
+    tool_use: Option<ToolUse>,
+    #[serde(default)]
+    reasoning_content: Option<WholeReasoning>,
+    #[serde(default)]
+    citations_content: Option<Cited>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WholeReasoning {
+    #[serde(default)]
+    reasoning_text: Option<ReasoningDelta>,
+    #[serde(default)]
+    redacted_content: Option<String>,
+}
+
+/// Text with its sources, which clients of other dialects have no place for.
+#[derive(Deserialize)]
+struct Cited {
+    #[serde(default)]
+    content: Vec<CitedText>,
+}
+
+#[derive(Deserialize)]
+struct CitedText {
+    #[serde(default)]
+    text: String,
+}
+
+impl ConverseReader {
+    pub(in crate::dialect) fn new(head: &AnswerHead) -> ConverseReader {
+        let origin = Origin { dialect: Dialect::Converse.word().into(), model: head.model.clone() };
+        let usage = ConverseUsage::default();
+        ConverseReader { origin, usage, stopped: false, usage_told: false, blocks: 0, open: Vec::new() }
+    }
+
+    fn start(&mut self, start: BlockStart, events: &mut Vec<Event>) {
+        let index = start.content_block_index;
+        self.close(index, events);
+        match start.start.tool_use {
+            Some(ToolUse { tool_use_id: id, name, hosted: None, .. }) => {
+                self.begin(index, Kind::Call, Some(Opened::Call { id, name }), events);
+            }
+            _ => {
+                self.begin(index, Kind::Hidden, None, events);
+            }
+        }
+    }
+
+    fn delta(&mut self, delta: BlockDelta, events: &mut Vec<Event>) {
+        let (index, delta) = (delta.content_block_index, delta.delta);
+        if let Some(text) = delta.text {
+            self.piece(index, Kind::Text, text, events);
+        }
+        if let Some(call) = delta.tool_use {
+            self.piece(index, Kind::Call, call.input, events);
+        }
+        if let Some(reasoning) = delta.reasoning_content {
+            self.reasoning(index, reasoning, events);
+        }
+    }
+
+    fn reasoning(&mut self, index: u64, delta: ReasoningDelta, events: &mut Vec<Event>) {
+        if let Some(text) = delta.text {
+            self.piece(index, Kind::Reasoning, text, events);
+        }
+        for (kind, data) in [(OpaqueKind::Signature, delta.signature), (OpaqueKind::Redacted, delta.redacted_content)] {
+            let Some(data) = data.filter(|data| !data.is_empty()) else { continue };
+            if let Some(block) = self.block(index, Kind::Reasoning, events) {
+                let opaque = Opaque { origin: Some(self.origin.clone()), kind, data };
+                events.push(Event::Opaque { block, opaque });
+            }
+        }
+    }
+
+    fn piece(&mut self, index: u64, kind: Kind, text: String, events: &mut Vec<Event>) {
+        if text.is_empty() {
+            return;
+        }
+        if let Some(block) = self.block(index, kind, events) {
+            events.push(Event::Piece { block, text });
+        }
+    }
+
+    /// Our number of the block that a delta of this kind belongs to: blocks of text and thoughts begin with their first delta.
+    fn block(&mut self, index: u64, kind: Kind, events: &mut Vec<Event>) -> Option<u32> {
+        match self.open.iter().find(|open| open.index == index) {
+            Some(open) if open.kind == kind => return Some(open.block),
+            Some(open) if open.kind == Kind::Hidden => return None,
+            _ => {}
+        }
+        let opened = match kind {
+            Kind::Text => Opened::Text,
+            Kind::Reasoning => Opened::Reasoning,
+            // arguments of a call that never began
+            Kind::Call | Kind::Hidden => return None,
+        };
+        self.close(index, events);
+        Some(self.begin(index, kind, Some(opened), events))
+    }
+
+    fn begin(&mut self, index: u64, kind: Kind, opened: Option<Opened>, events: &mut Vec<Event>) -> u32 {
+        if self.open.len() >= OPEN_MAX {
+            self.close(self.open[0].index, events);
+        }
+        let block = self.blocks;
+        self.blocks += 1;
+        self.open.push(OpenBlock { index, block, kind });
+        events.extend(opened.map(|opened| Event::Open { block, opened }));
+        block
+    }
+
+    fn close(&mut self, index: u64, events: &mut Vec<Event>) {
+        let Some(at) = self.open.iter().position(|open| open.index == index) else { return };
+        let closed = self.open.remove(at);
+        if closed.kind != Kind::Hidden {
+            events.push(Event::Close { block: closed.block });
+        }
+    }
+
+    fn stop(&mut self, stopped: Stopped, events: &mut Vec<Event>) -> Result<(), UpstreamFault> {
+        let sequence = stopped.additional_model_response_fields.and_then(|fields| fields.stop_sequence);
+        let stop = meaning(&stopped.stop_reason, sequence)?;
+        while let Some(index) = self.open.first().map(|open| open.index) {
+            self.close(index, events);
+        }
+        self.stopped = true;
+        events.push(Event::Stop(stop));
+        Ok(())
+    }
+
+    fn whole_block(&mut self, index: u64, block: WholeBlock, events: &mut Vec<Event>) {
+        if let Some(text) = block.text {
+            self.piece(index, Kind::Text, text, events);
+        }
+        for cited in block.citations_content.map(|cited| cited.content).unwrap_or_default() {
+            self.piece(index, Kind::Text, cited.text, events);
+        }
+        if let Some(reasoning) = block.reasoning_content {
+            let mut delta = reasoning.reasoning_text.unwrap_or_default();
+            delta.redacted_content = reasoning.redacted_content;
+            self.reasoning(index, delta, events);
+        }
+        if let Some(mut call) = block.tool_use {
+            let input = call.input.take();
+            self.start(BlockStart { content_block_index: index, start: Start { tool_use: Some(call) } }, events);
+            self.piece(index, Kind::Call, input.unwrap_or_default().as_str().to_owned(), events);
+        }
+        self.close(index, events);
+    }
+}
+
+impl ReadAnswer for ConverseReader {
+    fn event(&mut self, fields: &Fields<'_>, events: &mut Vec<Event>) -> Result<Heard, UpstreamFault> {
+        let data = &fields.data[..];
+        match fields.event.unwrap_or_default() {
+            b"contentBlockDelta" => self.delta(parsed(data)?, events),
+            b"contentBlockStart" => self.start(parsed(data)?, events),
+            b"contentBlockStop" => self.close(parsed::<BlockStop>(data)?.content_block_index, events),
+            b"messageStop" => self.stop(parsed(data)?, events)?,
+            b"metadata" => {
+                self.usage.then(json::read(&Metadata::default(), data).map_err(|_| not_read())?.usage);
+                self.usage_told = true;
+                return Ok(if self.stopped { Heard::End } else { Heard::More });
+            }
+            b"error" => return Err(fault::named(Dialect::Converse, data)),
+            // messageStart, and what is not known yet
+            _ => {}
+        }
+        Ok(Heard::More)
+    }
+
+    fn whole(&mut self, body: &[u8], events: &mut Vec<Event>) -> Result<(), NotComplete> {
+        let flawed = |flaw: serde_json::Error| if flaw.is_eof() { NotComplete::CutOff } else { NotComplete::NotJson };
+        match body.trim_ascii().first() {
+            None => return Err(NotComplete::CutOff),
+            Some(b'{') => {}
+            Some(_) if serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok() => return Err(NotComplete::NotAnObject),
+            Some(_) => return Err(NotComplete::NotJson),
+        }
+        let metadata = json::read(&Metadata::default(), body).map_err(flawed)?;
+        self.usage.then(metadata.usage);
+        self.usage_told = true;
+        let whole: Whole = json::lenient(body).map_err(|_| not_an_answer())?;
+        let stopped: Stopped = json::lenient(body).map_err(|_| not_an_answer())?;
+        for (index, block) in (0..).zip(whole.output.message.content) {
+            self.whole_block(index, block, events);
+        }
+        self.stop(stopped, events).map_err(NotComplete::Fault)
+    }
+
+    fn report(&self) -> Report {
+        self.usage.report()
+    }
+
+    fn output_is_final(&self) -> bool {
+        self.usage_told && self.usage.output_said()
+    }
+}
+
+fn parsed<T: DeserializeOwned>(data: &[u8]) -> Result<T, UpstreamFault> {
+    json::lenient(data).map_err(|_| not_read())
+}
+
+fn not_read() -> UpstreamFault {
+    UpstreamFault::new("the upstream sent an event that cannot be read")
+}
+
+fn not_an_answer() -> NotComplete {
+    NotComplete::Fault(UpstreamFault::new("the upstream answered with something that is no answer"))
+}
+
+/// The stop reasons of WIRE.md 2.11; what the model garbled is a failure and no answer.
+fn meaning(reason: &str, sequence: Option<String>) -> Result<Stop, UpstreamFault> {
+    Ok(match reason {
+        "end_turn" => Stop::End,
+        "tool_use" => Stop::Tool,
+        "max_tokens" => Stop::Length,
+        "stop_sequence" => Stop::Sequence(sequence),
+        "guardrail_intervened" | "content_filtered" => Stop::Filtered,
+        "model_context_window_exceeded" => Stop::ContextWindow,
+        "malformed_model_output" | "malformed_tool_use" => {
+            return Err(UpstreamFault::new(format!("the upstream ended its answer with the stop reason `{reason}`")));
+        }
+        other => {
+            let shown: String = other.chars().take(40).collect();
+            tracing::warn!("an upstream ended an answer with the unknown reason {shown:?}: taken for a plain end");
+            Stop::End
+        }
+    })
+}
