@@ -9,7 +9,7 @@ use crate::dialect::output::Delivered;
 use crate::dialect::sse::{self, Fields};
 use crate::dialect::tee::Kind;
 use crate::dialect::unary::{NotComplete, Unary};
-use crate::dialect::{Dialect, Request, chat, error_event, messages};
+use crate::dialect::{Dialect, Request, chat, error_event};
 use crate::domain::problem::Problem;
 use crate::domain::usage::{Report, Usage};
 
@@ -200,16 +200,14 @@ pub(super) fn calls(answer: &Answer) -> bool {
 fn reader(upstream: Dialect, head: &AnswerHead) -> Option<Box<dyn ReadAnswer>> {
     Some(match upstream {
         Dialect::Chat => Box::new(chat::ChatReader::new(head)),
-        Dialect::Messages => Box::new(messages::MessagesReader::new(head)),
-        Dialect::Responses | Dialect::Embeddings | Dialect::TokenCount => return None,
+        _ => return None,
     })
 }
 
 fn writer(request: &Request, head: AnswerHead) -> Option<Box<dyn WriteAnswer>> {
     Some(match request.dialect {
         Dialect::Chat => Box::new(chat::ChatWriter::new(request, head)),
-        Dialect::Messages => Box::new(messages::MessagesWriter::new(head)),
-        Dialect::Responses | Dialect::Embeddings | Dialect::TokenCount => return None,
+        _ => return None,
     })
 }
 

@@ -284,12 +284,12 @@ impl HeldAttempt {
 fn not_spoken(deployment: &Deployment, dialect: Dialect) -> Problem {
     let name = deployment.qualified();
     let message = match dialect {
-        Dialect::Chat | Dialect::Messages => format!(
+        Dialect::Embeddings => format!("{name} has no embeddings that this gateway knows of; ask a provider that has"),
+        Dialect::TokenCount => format!("{name} counts no tokens for its callers; count them yourself"),
+        _ => format!(
             "{name} does not speak the {} dialect and this release does not translate; call it at the endpoint of its own dialect",
             dialect.word()
         ),
-        Dialect::Embeddings => format!("{name} has no embeddings that this gateway knows of; ask a provider that has"),
-        Dialect::TokenCount => format!("{name} counts no tokens for its callers; count them yourself"),
     };
     Problem::new(Word::NotSupported, message).at("model")
 }
