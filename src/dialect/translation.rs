@@ -9,7 +9,7 @@ use crate::dialect::output::Delivered;
 use crate::dialect::sse::{self, Fields};
 use crate::dialect::tee::Kind;
 use crate::dialect::unary::{NotComplete, Unary};
-use crate::dialect::{Dialect, Request, chat, error_event};
+use crate::dialect::{Dialect, Request, chat, converse, error_event};
 use crate::domain::problem::Problem;
 use crate::domain::usage::{Report, Usage};
 
@@ -200,6 +200,7 @@ pub(super) fn calls(answer: &Answer) -> bool {
 fn reader(upstream: Dialect, head: &AnswerHead) -> Option<Box<dyn ReadAnswer>> {
     Some(match upstream {
         Dialect::Chat => Box::new(chat::ChatReader::new(head)),
+        Dialect::Converse => Box::new(converse::ConverseReader::new(head)),
         _ => return None,
     })
 }

@@ -34,7 +34,7 @@ impl Maker {
 }
 
 /// The id without the ARN round it and without the region before it.
-pub(crate) fn plain_id(model: &str) -> &str {
+pub fn plain_id(model: &str) -> &str {
     let id = model.rsplit('/').next().unwrap_or(model);
     match id.split_once('.') {
         Some((region, rest)) if !region.contains(':') && BEGINNINGS.iter().any(|(maker, _)| rest.starts_with(maker)) => rest,
