@@ -2,11 +2,8 @@
 
 use serde::Serialize;
 
-use crate::conversation::{Ask, Effort, Raw, Summary, ToolChoice};
-use crate::dialect::converse::maker::Maker;
-
-/// The least that Claude takes for a thinking budget.
-const BUDGET_MIN: u64 = 1_024;
+use crate::conversation::{Ask, Effort, Raw, Reasoning, Summary};
+use crate::dialect::converse::Maker;
 
 #[derive(Default, Serialize)]
 pub(super) struct Additional<'a> {
@@ -58,8 +55,8 @@ impl<'a> Additional<'a> {
         let effort = ask.reasoning.effort;
         match maker {
             Maker::Claude => {
-                fields.thinking = thinking(ask, may_think);
-                fields.top_k = top_k.filter(|_| !fields.thinks());
+                fields.thinking = thinking(&ask.reasoning, may_think);
+                fields.top_k = top_k;
             }
             Maker::Nova => {
                 fields.inference_config = top_k.map(|top_k| NovaConfig { top_k });
@@ -75,11 +72,6 @@ impl<'a> Additional<'a> {
         fields
     }
 
-    /// Whether a Claude is told to think.
-    pub(super) fn thinks(&self) -> bool {
-        self.thinking.as_ref().is_some_and(|thinking| thinking.kind != "disabled")
-    }
-
     pub(super) fn said(self) -> Option<Additional<'a>> {
         let says = self.thinking.is_some()
             || self.top_k.is_some()
@@ -91,15 +83,8 @@ impl<'a> Additional<'a> {
     }
 }
 
-/// Claude's thinking. A forced tool forbids it, and a budget has to leave room below the cap.
-fn thinking(ask: &Ask, may_think: bool) -> Option<Thinking> {
-    let reasoning = &ask.reasoning;
-    if reasoning.is_off() {
-        return Some(Thinking { kind: "disabled", budget_tokens: None, display: None });
-    }
-    if matches!(ask.tool_choice, ToolChoice::Any | ToolChoice::Named(_)) && !ask.tools.is_empty() {
-        return None;
-    }
+/// Claude's thinking; a budget has been fitted to the cap.
+fn thinking(reasoning: &Reasoning, may_think: bool) -> Option<Thinking> {
     let display = reasoning.summary.map(|summary| match summary {
         Summary::Shown => "summarized",
         Summary::Omitted => "omitted",
@@ -107,7 +92,6 @@ fn thinking(ask: &Ask, may_think: bool) -> Option<Thinking> {
     if reasoning.adaptive {
         return Some(Thinking { kind: "adaptive", budget_tokens: None, display });
     }
-    let room = ask.output_cap.map_or(u64::MAX, |cap| cap.saturating_sub(1));
-    let budget = reasoning.budget?.min(room);
-    (budget >= BUDGET_MIN && may_think).then_some(Thinking { kind: "enabled", budget_tokens: Some(budget), display })
+    let budget = reasoning.budget.filter(|_| may_think)?;
+    Some(Thinking { kind: "enabled", budget_tokens: Some(budget), display })
 }

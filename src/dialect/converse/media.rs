@@ -53,9 +53,9 @@ fn image_format<'a>(mime: &'a str, data: &str) -> &'a str {
 
 /// The names of a request's documents: each stands once.
 #[derive(Default)]
-pub(super) struct Names(Vec<String>);
+pub(super) struct DocumentNames(Vec<String>);
 
-impl Names {
+impl DocumentNames {
     pub(super) fn document<'a>(&mut self, media: &'a Media) -> Option<Document<'a>> {
         let bytes = match &media.source {
             Source::Base64(data) => Cow::Borrowed(data.as_str()),
@@ -98,5 +98,47 @@ fn document_format(mime: &str) -> &str {
         "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet" => "xlsx",
         // one that Converse does not know either: it says so itself
         other => other.rsplit('/').next().unwrap_or(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_documents_name_has_only_letters_that_converse_takes_and_stands_once() {
+        let mut names = DocumentNames::default();
+        for (name, expected) in [
+            (Some("a_b.pdf"), "a b pdf"),
+            (Some("a  b\tpdf"), "a b pdf (2)"),
+            (Some("(x) [y]-z"), "(x) [y]-z"),
+            (Some("\u{65e5}\u{672c}"), "document"),
+            (None, "document (2)"),
+            (Some(""), "document (3)"),
+        ] {
+            assert_eq!(names.fitting(name), expected, "{name:?}");
+        }
+        assert!(names.fitting(Some(&"x ".repeat(500))).len() <= NAME_CHARS_MAX);
+    }
+
+    #[test]
+    fn formats_have_converses_own_words() {
+        for (mime, data, expected) in [
+            ("image/png", "", "png"),
+            ("image/jpeg", "", "jpeg"),
+            ("image/bmp", "", "bmp"),
+            ("", "/9j/4AAQ", "jpeg"),
+            ("", "UklGRgAA", "webp"),
+            ("", "R0lGODlh", "gif"),
+            ("application/octet-stream", "iVBORw0KGgo", "png"),
+        ] {
+            assert_eq!(image_format(mime, data), expected, "{mime}");
+        }
+        for (mime, expected) in [("application/pdf", "pdf"), ("text/csv; charset=utf-8", "csv"), ("x/odt", "odt")] {
+            assert_eq!(document_format(mime), expected);
+        }
+        let text = Media { mime: "text/plain".into(), source: Source::Text("hi".into()), name: None };
+        let document = DocumentNames::default().document(&text).expect("a document");
+        assert_eq!((document.format, &*document.source.bytes), ("txt", "aGk="));
     }
 }

@@ -386,3 +386,215 @@ fn meaning(reason: &str, sequence: Option<String>) -> Result<Stop, UpstreamFault
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conversation::{Answer, Content, Envelope, Fold, Reasoned};
+    use crate::dialect::frames::FrameSplitter;
+    use crate::dialect::frames::tests::said;
+    use crate::dialect::{samples, sse};
+    use crate::domain::usage::Usage;
+
+    fn reader() -> ConverseReader {
+        ConverseReader::new(&AnswerHead {
+            request_id: "req_1".into(),
+            model: "anthropic.claude-opus-5".into(),
+            created_s: 1,
+            envelope: Envelope::new([7; 32]),
+        })
+    }
+
+    const USAGE: &str = r#"{"usage":{"inputTokens":11,"outputTokens":5,"totalTokens":16},"metrics":{"latencyMs":9},"p":"abc"}"#;
+
+    /// With thoughts, text and two calls, padded as AWS pads.
+    const STREAM: [(&str, &str); 17] = [
+        ("messageStart", r#"{"p":"ab","role":"assistant"}"#),
+        ("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"reasoningContent":{"text":"hm"}},"p":"abcd"}"#),
+        ("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"reasoningContent":{"signature":"c2ln"}}}"#),
+        ("contentBlockStop", r#"{"contentBlockIndex":0}"#),
+        ("contentBlockDelta", r#"{"contentBlockIndex":1,"delta":{"text":"Hello"},"p":"a"}"#),
+        ("contentBlockDelta", r#"{"contentBlockIndex":1,"delta":{"text":" \u65e5"}}"#),
+        ("contentBlockStop", r#"{"contentBlockIndex":1}"#),
+        ("contentBlockStart", r#"{"contentBlockIndex":2,"start":{"toolUse":{"toolUseId":"t1","name":"f"}}}"#),
+        ("contentBlockDelta", r#"{"contentBlockIndex":2,"delta":{"toolUse":{"input":""}}}"#),
+        ("contentBlockDelta", r#"{"contentBlockIndex":2,"delta":{"toolUse":{"input":"{\"b\":1.0,"}}}"#),
+        ("contentBlockDelta", r#"{"contentBlockIndex":2,"delta":{"toolUse":{"input":"\"a\":2}"}}}"#),
+        ("contentBlockStop", r#"{"contentBlockIndex":2}"#),
+        ("contentBlockStart", r#"{"contentBlockIndex":3,"start":{"toolUse":{"toolUseId":"t2","name":"g"}}}"#),
+        ("contentBlockStop", r#"{"contentBlockIndex":3}"#),
+        ("messageStop", r#"{"stopReason":"tool_use"}"#),
+        ("aNewKindOfEvent", r#"[1]"#),
+        ("metadata", USAGE),
+    ];
+
+    /// The answer, how it was heard in the end, and what was used.
+    fn read(events: &[(&str, &str)]) -> Result<(Answer, Heard, Report), UpstreamFault> {
+        let (mut reader, mut told, mut heard) = (reader(), Vec::new(), Heard::More);
+        for (name, data) in events {
+            assert_eq!(heard, Heard::More, "nothing follows the end");
+            let fields = Fields { event: Some(name.as_bytes()), data: data.as_bytes().into(), only_comment: false };
+            heard = reader.event(&fields, &mut told)?;
+        }
+        assert!(!reader.is_whole());
+        Ok((folded(&told), heard, reader.report()))
+    }
+
+    fn folded(events: &[Event]) -> Answer {
+        let mut fold = Fold::default();
+        let mut open: Vec<u32> = Vec::new();
+        for event in events {
+            match event {
+                Event::Open { block, .. } => open.push(*block),
+                Event::Piece { block, .. } | Event::Opaque { block, .. } => assert!(open.contains(block), "{event:?}"),
+                Event::Close { block } => open.retain(|open| open != block),
+                Event::Stop(_) => assert!(open.is_empty(), "{open:?} at the stop"),
+            }
+            fold.add(event);
+        }
+        fold.answer()
+    }
+
+    /// One line per block.
+    fn lines(answer: &Answer) -> Vec<String> {
+        let line = |content: &Content| match content {
+            Content::Text(text) => format!("text {text}"),
+            Content::Reasoning(Reasoned { text, opaque }) => {
+                let opaque = opaque.as_ref().map(|opaque| format!("{:?} {}", opaque.kind, opaque.data));
+                format!("thought {text} {}", opaque.unwrap_or_default())
+            }
+            Content::ToolCall(call) => format!("call {} {} {}", call.id, call.name, call.arguments),
+            _ => "?".to_owned(),
+        };
+        answer.blocks.iter().map(|block| line(&block.content)).collect()
+    }
+
+    fn used(uncached_in: u64, out_total: u64) -> Report {
+        Report::Reported(Usage { uncached_in, out_total, ..Usage::default() })
+    }
+
+    const LINES: [&str; 4] = ["thought hm Signature c2ln", "text Hello 日", "call t1 f {\"b\":1.0,\"a\":2}", "call t2 g "];
+
+    #[test]
+    fn c03_a_stream_is_whole_with_the_usage_that_follows_its_stop() {
+        let (answer, heard, report) = read(&STREAM).expect("an answer");
+        assert_eq!(lines(&answer), LINES);
+        assert_eq!((answer.stop, heard, report), (Stop::Tool, Heard::End, used(11, 5)));
+        let origin = match &answer.blocks[0].content {
+            Content::Reasoning(reasoned) => reasoned.opaque.as_ref().and_then(|opaque| opaque.origin.clone()),
+            _ => None,
+        };
+        let expected = Origin { dialect: "converse".into(), model: "anthropic.claude-opus-5".into() };
+        assert_eq!(origin, Some(expected));
+        for cut in 0..STREAM.len() {
+            let (_, heard, _) = read(&STREAM[..cut]).expect("a beginning");
+            assert_eq!(heard, Heard::More, "cut before {cut}");
+        }
+        // usage without a stop makes nothing whole
+        assert_eq!(read(&[STREAM[0], STREAM[4], STREAM[16]]).expect("a beginning").1, Heard::More);
+    }
+
+    #[test]
+    fn blocks_that_change_their_kind_are_two_and_what_aws_did_itself_is_hidden() {
+        let (answer, ..) = read(&[
+            ("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"reasoningContent":{"redactedContent":"cmVk"}}}"#),
+            ("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"text":"a"}}"#),
+            ("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"citation":{"title":"t"}}}"#),
+            ("contentBlockStart", r#"{"contentBlockIndex":1,"start":{"toolUse":{"toolUseId":"s","name":"x","type":"server_tool_use"}}}"#),
+            ("contentBlockDelta", r#"{"contentBlockIndex":1,"delta":{"toolUse":{"input":"{}"}}}"#),
+            ("contentBlockStop", r#"{"contentBlockIndex":1}"#),
+            ("contentBlockStart", r#"{"contentBlockIndex":2,"start":{"toolResult":{"toolUseId":"s"}}}"#),
+            ("contentBlockDelta", r#"{"contentBlockIndex":2,"delta":{"toolResult":[{"text":"found"}]}}"#),
+            ("contentBlockDelta", r#"{"contentBlockIndex":9,"delta":{"toolUse":{"input":"of nothing"}}}"#),
+            ("contentBlockDelta", r#"{"contentBlockIndex":3,"delta":{"text":"b"}}"#),
+            ("messageStop", r#"{"stopReason":"end_turn"}"#),
+        ])
+        .expect("an answer");
+        assert_eq!(lines(&answer), ["thought  Redacted cmVk", "text a", "text b"]);
+        assert_eq!(answer.stop, Stop::End);
+    }
+
+    #[test]
+    fn every_stop_reason_has_its_meaning() {
+        for (stopped, expected) in [
+            (r#"{"stopReason":"end_turn"}"#, Stop::End),
+            (r#"{"stopReason":"max_tokens"}"#, Stop::Length),
+            (r#"{"stopReason":"stop_sequence","additionalModelResponseFields":{"stop_sequence":"END"}}"#, Stop::Sequence(Some("END".into()))),
+            (r#"{"stopReason":"stop_sequence","additionalModelResponseFields":null}"#, Stop::Sequence(None)),
+            (r#"{"stopReason":"guardrail_intervened"}"#, Stop::Filtered),
+            (r#"{"stopReason":"content_filtered"}"#, Stop::Filtered),
+            (r#"{"stopReason":"model_context_window_exceeded"}"#, Stop::ContextWindow),
+            (r#"{"stopReason":"something new"}"#, Stop::End),
+        ] {
+            assert_eq!(read(&[("messageStop", stopped)]).expect("a stop").0.stop, expected, "{stopped}");
+        }
+        for reason in ["malformed_model_output", "malformed_tool_use"] {
+            let fault = read(&[("messageStop", &format!(r#"{{"stopReason":"{reason}"}}"#))]).expect_err("a failure");
+            assert!(fault.message.contains(reason), "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn e15_an_exception_is_an_error_and_so_is_what_cannot_be_read() {
+        let error = r#"{"error":{"message":"slow down","status":429,"type":"throttlingException"},"type":"error"}"#;
+        let fault = read(&[STREAM[0], ("error", error)]).expect_err("a failure");
+        let expected = UpstreamFault { status: Some(429), kind: "throttlingException".into(), message: "slow down".into() };
+        assert_eq!(fault, expected);
+        for (name, data) in [("contentBlockDelta", "{"), ("messageStop", "{}"), ("metadata", "<html>"), ("contentBlockStart", "[]")] {
+            assert_eq!(read(&[(name, data)]), Err(not_read()), "{name}");
+        }
+    }
+
+    const WHOLE: &str = r#"{"metrics":{"latencyMs":9},"output":{"message":{"role":"assistant","content":[
+        {"reasoningContent":{"reasoningText":{"text":"hm","signature":"c2ln"}}},
+        {"citationsContent":{"content":[{"text":"Hello"},{"text":" \u65e5"}],"citations":[{"title":"t"}]}},
+        {"toolUse":{"toolUseId":"t1","name":"f","input":{"b":1.0,"a":2}}},
+        {"toolUse":{"toolUseId":"t2","name":"g","input":{}}},
+        {"toolUse":{"toolUseId":"s","name":"x","type":"server_tool_use","input":{}}},{"toolResult":{"toolUseId":"s","content":[]}}
+        ]}},"stopReason":"tool_use","usage":{"inputTokens":11,"outputTokens":5,"totalTokens":16}}"#;
+
+    fn whole(body: &[u8]) -> Result<(Answer, Report), NotComplete> {
+        let (mut reader, mut told) = (reader(), Vec::new());
+        reader.whole(body, &mut told)?;
+        assert!(reader.output_is_final() || reader.report() != used(11, 5));
+        Ok((folded(&told), reader.report()))
+    }
+
+    #[test]
+    fn t01_a_whole_answer_is_read() {
+        let (answer, report) = whole(WHOLE.as_bytes()).expect("an answer");
+        let mut expected = LINES.map(str::to_owned);
+        expected[3].push_str("{}");
+        assert_eq!(lines(&answer), expected);
+        assert_eq!((answer.stop, report), (Stop::Tool, used(11, 5)));
+        for end in 0..WHOLE.len() {
+            assert!(whole(&WHOLE.as_bytes()[..end]).is_err(), "{end}");
+        }
+        for body in [r#"{"message":"no"}"#, r#"{"Output":{"__type":"x"},"Version":"1.0"}"#, "[]", "<html>"] {
+            assert!(whole(body.as_bytes()).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic() {
+        let stream: Vec<u8> = STREAM.iter().flat_map(|(name, data)| said(name, data)).collect();
+        for damaged in samples::damaged(&stream, 500) {
+            let mut splitter = FrameSplitter::new(100_000);
+            let _ = splitter.push(&damaged);
+            let (mut reader, mut told) = (reader(), Vec::new());
+            while let Some(event) = splitter.next_event() {
+                let _ = reader.event(&sse::parse(&event), &mut told);
+            }
+        }
+        for (name, data) in STREAM {
+            for damaged in samples::damaged(data.as_bytes(), 200) {
+                let (mut reader, mut told) = (reader(), Vec::new());
+                let fields = Fields { event: Some(name.as_bytes()), data: damaged.into(), only_comment: false };
+                let _ = reader.event(&fields, &mut told);
+            }
+        }
+        for damaged in samples::damaged(WHOLE.as_bytes(), 1_000) {
+            let _ = reader().whole(&damaged, &mut Vec::new());
+        }
+    }
+}

@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use crate::conversation::{Ask, Cache, Raw, Tool, ToolChoice};
-use crate::dialect::converse::maker::Maker;
+use crate::dialect::converse::Maker;
 use crate::dialect::hub::Sending;
+use crate::dialect::messages::object_schema;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -27,14 +28,14 @@ struct ToolSpec<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
-    input_schema: InputSchema<'a>,
+    input_schema: InputSchema,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     strict: bool,
 }
 
 #[derive(Serialize)]
-struct InputSchema<'a> {
-    json: &'a Raw,
+struct InputSchema {
+    json: Raw,
 }
 
 /// An object whose one member says what is chosen.
@@ -89,7 +90,7 @@ fn spec<'a>(tool: &'a Tool, sending: &Sending<'a>) -> ToolSpec<'a> {
     ToolSpec {
         name: sending.names.sent(&tool.name),
         description: tool.description.as_deref().filter(|description| !description.is_empty()),
-        input_schema: InputSchema { json: &tool.schema },
+        input_schema: InputSchema { json: object_schema(&tool.schema) },
         strict: tool.strict == Some(true),
     }
 }

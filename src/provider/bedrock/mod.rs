@@ -5,7 +5,7 @@ mod sigv4;
 
 pub use sigv4::{AwsKeys, Signed, Signer};
 
-use super::{BaseUrl, Cover, CredentialStyle, Endpoint, Preset, PriceRule};
+use super::{BaseUrl, Cover, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::{Capabilities, Effort, IdRule, NameRule, ReasoningStyle, SystemTurns};
 use crate::dialect::{Dialect, Framing, Maker, plain_id};
 
@@ -28,6 +28,8 @@ pub(super) static PRESET: Preset = Preset {
     price: PriceRule::Sheet("bedrock"),
     output_cap_member: "max_tokens",
     asks_usage: false,
+    // the whole answer is billed, heard or not
+    on_disconnect: OnDisconnect::Drain,
     default_headers: &[],
     capabilities,
 };
@@ -135,6 +137,7 @@ fn claude(version: Version) -> Capabilities {
         strict: version >= Version(4, 5),
         sampling: version < Version(4, 7),
         both_sampling: version < Version(4, 1),
+        thinks_alone: true,
         reasoning: match version {
             _ if version < Version(3, 7) => ReasoningStyle::None,
             _ if version < Version(4, 6) => ReasoningStyle::Budget { min: 1_024, max: 60_000 },
