@@ -3,8 +3,8 @@
 
 use std::fmt::Write as _;
 
-use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
+use ring::hmac;
 use sha2::{Digest, Sha256};
 
 use crate::domain::secret::Secret;
@@ -54,19 +54,19 @@ impl Signer {
         let canonical = canonical(&path, &headers, &names, request.body);
         let scope = format!("{}/{}/{}/{SCOPE_END}", day(&time), self.region, self.service);
         let to_sign = format!("{ALGORITHM}\n{time}\n{scope}\n{}", hex(&Sha256::digest(canonical)));
-        let signature = hex(&mac(&self.signing_key(day(&time)), &to_sign));
+        let signature = hex(mac(self.signing_key(day(&time)).as_ref(), &to_sign).as_ref());
         let id = self.keys.access_key_id.expose();
         let authorization = format!("{ALGORITHM} Credential={id}/{scope}, SignedHeaders={names}, Signature={signature}");
         added.push(("authorization", Secret::new(authorization)));
         added
     }
 
-    fn signing_key(&self, day: &str) -> [u8; 32] {
+    fn signing_key(&self, day: &str) -> hmac::Tag {
         let secret = format!("AWS4{}", self.keys.secret_access_key.expose());
         let of_day = mac(secret.as_bytes(), day);
-        let of_region = mac(&of_day, &self.region);
-        let of_service = mac(&of_region, self.service);
-        mac(&of_service, SCOPE_END)
+        let of_region = mac(of_day.as_ref(), &self.region);
+        let of_service = mac(of_region.as_ref(), self.service);
+        mac(of_service.as_ref(), SCOPE_END)
     }
 }
 
@@ -111,10 +111,8 @@ fn day(time: &str) -> &str {
     time.split('T').next().unwrap_or_default()
 }
 
-fn mac(key: &[u8], text: &str) -> [u8; 32] {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("a MAC takes a key of any length");
-    mac.update(text.as_bytes());
-    mac.finalize().into_bytes().into()
+fn mac(key: &[u8], text: &str) -> hmac::Tag {
+    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes())
 }
 
 fn hex(bytes: &[u8]) -> String {
