@@ -59,7 +59,10 @@ impl Lines {
             }
             (CredentialStyle::BearerOrSigned(_), None, None) if needed => {
                 let keys = "or access_key_id = … and secret_access_key = … (keys of AWS)";
-                name.fault(faults, format_args!("has no credential; write api_key = … (a key of {}), {keys}, each {KEEP}", preset.name));
+                name.fault(
+                    faults,
+                    format_args!("has no credential; write api_key = … (a key of {}), {keys}, each {KEEP}", preset.name),
+                );
             }
             (_, _, Some((written, _))) => {
                 written.fault(faults, format_args!("has no meaning for type {}; write api_key = {KEEP}", preset.name));

@@ -326,7 +326,10 @@ mod tests {
             assert!(faults.contains(message), "{faults}");
         }
         let message = faults(&format!("[providers.openai]\napi_key = \"env:OPENAI_API_KEY\"\nregion = \"eu-west-1\"\n{KEYS}"));
-        assert!(message.contains("openai.region: has no meaning") && message.contains("access_key_id: has no meaning"), "{message}");
+        assert!(
+            message.contains("openai.region: has no meaning") && message.contains("access_key_id: has no meaning"),
+            "{message}"
+        );
     }
 
     #[test]

@@ -107,9 +107,7 @@ fn ours(provider: &str, model: &str, status: u16, fault: &UpstreamFault) -> Prob
             ),
         ),
         503 | 529 => Problem::new(Word::Overloaded, format!("provider {provider} is overloaded ({status}): {}", fault.message)),
-        408 | 504 => {
-            Problem::new(Word::UpstreamTimeout, format!("provider {provider} timed out ({status}): {}", fault.message))
-        }
+        408 | 504 => Problem::new(Word::UpstreamTimeout, format!("provider {provider} timed out ({status}): {}", fault.message)),
         _ => Problem::new(Word::UpstreamError, format!("provider {provider} answered {status}: {}", fault.message)),
     }
 }
@@ -117,6 +115,13 @@ fn ours(provider: &str, model: &str, status: u16, fault: &UpstreamFault) -> Prob
 /// An error that came inside an answer with status 200.
 pub(super) fn in_band(provider: &str, fault: &UpstreamFault) -> Problem {
     let overloaded = fault.kind == "overloaded_error" || matches!(fault.status, Some(503 | 529));
-    let word = if overloaded { Word::Overloaded } else { Word::UpstreamError };
+    let word = match fault.status {
+        _ if overloaded => Word::Overloaded,
+        // the account is out of money, which no client mends by waiting
+        Some(429) if fault.kind == "insufficient_quota" => Word::UpstreamError,
+        Some(429) => Word::RateLimitExceeded,
+        Some(408 | 504) => Word::UpstreamTimeout,
+        _ => Word::UpstreamError,
+    };
     Problem::new(word, format!("provider {provider} reported an error: {}", fault.message))
 }

@@ -228,7 +228,9 @@ impl CredentialStyle {
     pub fn header(self, key: &Secret) -> Option<(&'static str, Secret)> {
         match self {
             CredentialStyle::None => None,
-            CredentialStyle::Bearer | CredentialStyle::BearerOrSigned(_) => Some(("authorization", Secret::new(format!("Bearer {}", key.expose())))),
+            CredentialStyle::Bearer | CredentialStyle::BearerOrSigned(_) => {
+                Some(("authorization", Secret::new(format!("Bearer {}", key.expose()))))
+            }
             CredentialStyle::XApiKey => Some(("x-api-key", key.clone())),
             CredentialStyle::ApiKey => Some(("api-key", key.clone())),
         }

@@ -45,10 +45,7 @@ fn frames(recording: &[u8]) -> Script {
 fn deliveries(recording: &[u8]) -> Vec<Script> {
     let crab = recording.windows(4).position(|bytes| bytes == "🦀".as_bytes()).map_or(recording.len() / 2, |at| at + 2);
     let (head, tail) = recording.split_at(crab);
-    let pieces = [
-        Script::stream(recording.iter().map(|byte| [*byte])),
-        Script::stream([head, tail]).pause_ms_between(20),
-    ];
+    let pieces = [Script::stream(recording.iter().map(|byte| [*byte])), Script::stream([head, tail]).pause_ms_between(20)];
     let framed = pieces.map(|script| script.header("content-type", FRAMES));
     [frames(recording), frames(recording).one_byte_per_write()].into_iter().chain(framed).collect()
 }
@@ -146,7 +143,9 @@ fn u03_parallel_calls_come_back_and_their_results_go_in_one_turn() {
     asking["tools"] = json!([tool("get_weather"), tool("get_time")]);
     let events = events(&house.user().post(Chat.path(), &asking));
     let mut calls: Vec<(String, String, String)> = Vec::new();
-    for call in events.iter().flat_map(|event| event.json()["choices"][0]["delta"]["tool_calls"].as_array().cloned().unwrap_or_default()) {
+    for call in
+        events.iter().flat_map(|event| event.json()["choices"][0]["delta"]["tool_calls"].as_array().cloned().unwrap_or_default())
+    {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let at = call["index"].as_u64().expect("an index") as usize;
         if at == calls.len() {
@@ -155,15 +154,17 @@ fn u03_parallel_calls_come_back_and_their_results_go_in_one_turn() {
         calls[at].2.push_str(&text(&call["function"]["arguments"]));
     }
     let call = |id: &str, name: &str, arguments: &str| (id.to_owned(), name.to_owned(), arguments.to_owned());
-    assert_eq!(calls[..2], [
-        call("tooluse_a", "get_weather", r#"{"city":"Köln","days":3}"#),
-        call("tooluse_b", "get_weather", r#"{"city":"Rom"}"#),
-    ]);
+    assert_eq!(
+        calls[..2],
+        [call("tooluse_a", "get_weather", r#"{"city":"Köln","days":3}"#), call("tooluse_b", "get_weather", r#"{"city":"Rom"}"#),]
+    );
     assert_eq!((calls.len(), &*calls[2].0, &*calls[2].1), (3, "tooluse_c", "get_time"));
     assert!(events.iter().any(|event| event.json()["choices"][0]["finish_reason"] == "tool_calls"));
     house.booked().ends("ok", &[]).costs(30, 40);
 
-    let called = calls.iter().map(|(id, name, arguments)| json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}));
+    let called = calls
+        .iter()
+        .map(|(id, name, arguments)| json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}));
     let messages = asking["messages"].as_array_mut().expect("an array");
     messages.push(json!({"role": "assistant", "content": "Looking.", "tool_calls": called.collect::<Vec<_>>()}));
     for id in ["tooluse_c", "tooluse_a", "tooluse_b"] {
@@ -236,7 +237,10 @@ fn p09_claude_gets_its_own_body_and_its_frames_become_its_own_events() {
         let seen = house.upstream.last_request();
         assert_eq!(seen.target(), format!("/model/{CLAUDE_PATH}/invoke-with-response-stream"));
         assert_eq!(String::from_utf8_lossy(&seen.body), sent);
-        assert_eq!((seen.header("anthropic-beta"), seen.header("anthropic-version"), seen.header("x-api-key")), (None, None, None));
+        assert_eq!(
+            (seen.header("anthropic-beta"), seen.header("anthropic-version"), seen.header("x-api-key")),
+            (None, None, None)
+        );
     }
     house.upstream.answers(Script::unary(200, golden("bedrock/invoke.json")));
     let answer = asks(&house, Messages, CLAUDE, false);
@@ -305,7 +309,8 @@ fn x03_what_aws_refuses_is_told_in_the_clients_dialect() {
         (500, "InternalServerException", "oh", 502, "upstream_error"),
         (503, "ServiceUnavailableException", "come back", 503, "overloaded"),
     ] {
-        let script = Script::json(status, &json!({"message": message})).header("x-amzn-errortype", &format!("{kind}:http://internal.amazon.com/"));
+        let script = Script::json(status, &json!({"message": message}))
+            .header("x-amzn-errortype", &format!("{kind}:http://internal.amazon.com/"));
         house.upstream.answers(script);
         let before = house.upstream.request_count();
         for (client, model) in [(Chat, NOVA), (Chat, CLAUDE), (Messages, NOVA), (Messages, CLAUDE)] {
@@ -321,9 +326,11 @@ fn x03_what_aws_refuses_is_told_in_the_clients_dialect() {
 #[test]
 fn e15_an_exception_in_a_stream_is_an_error_in_band_and_at_its_beginning_an_honest_refusal() {
     let house = house();
-    for (client, model, recording) in
-        [(Chat, NOVA, "bedrock/failed.bin"), (Messages, NOVA, "bedrock/failed.bin"), (Messages, CLAUDE, "bedrock/invoke-failed.bin")]
-    {
+    for (client, model, recording) in [
+        (Chat, NOVA, "bedrock/failed.bin"),
+        (Messages, NOVA, "bedrock/failed.bin"),
+        (Messages, CLAUDE, "bedrock/invoke-failed.bin"),
+    ] {
         let recording = golden_bytes(recording);
         house.upstream.answers(Script::stream(cut(&recording)).header("content-type", FRAMES).pause_ms_between(100));
         let events = events(&asks(&house, client, model, true));
@@ -379,7 +386,10 @@ fn requests_are_signed_where_the_configuration_has_keys_of_aws() {
     );
     assert!(authorization.starts_with(&expected), "{authorization}");
     assert_eq!(authorization.len(), expected.len() + 64);
-    assert_eq!((seen.header("x-amz-security-token"), seen.header("content-type")), (Some(UPSTREAM_KEY), Some("application/json")));
+    assert_eq!(
+        (seen.header("x-amz-security-token"), seen.header("content-type")),
+        (Some(UPSTREAM_KEY), Some("application/json"))
+    );
     assert_eq!(seen.header("host"), Some(house.upstream.url().trim_start_matches("http://")));
 }
 

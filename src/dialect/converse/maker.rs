@@ -57,7 +57,11 @@ mod tests {
                 Maker::Claude,
                 "anthropic.claude-opus-5",
             ),
-            ("arn:aws:bedrock:us-east-1::foundation-model/meta.llama3-70b-instruct-v1:0", Maker::Llama, "meta.llama3-70b-instruct-v1:0"),
+            (
+                "arn:aws:bedrock:us-east-1::foundation-model/meta.llama3-70b-instruct-v1:0",
+                Maker::Llama,
+                "meta.llama3-70b-instruct-v1:0",
+            ),
             ("arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/x1", Maker::Other, "x1"),
             ("apac.amazon.nova-2-lite-v1:0", Maker::Nova, "amazon.nova-2-lite-v1:0"),
             ("openai.gpt-oss-120b-1:0", Maker::GptOss, "openai.gpt-oss-120b-1:0"),

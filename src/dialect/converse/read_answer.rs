@@ -500,7 +500,10 @@ mod tests {
             ("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"reasoningContent":{"redactedContent":"cmVk"}}}"#),
             ("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"text":"a"}}"#),
             ("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"citation":{"title":"t"}}}"#),
-            ("contentBlockStart", r#"{"contentBlockIndex":1,"start":{"toolUse":{"toolUseId":"s","name":"x","type":"server_tool_use"}}}"#),
+            (
+                "contentBlockStart",
+                r#"{"contentBlockIndex":1,"start":{"toolUse":{"toolUseId":"s","name":"x","type":"server_tool_use"}}}"#,
+            ),
             ("contentBlockDelta", r#"{"contentBlockIndex":1,"delta":{"toolUse":{"input":"{}"}}}"#),
             ("contentBlockStop", r#"{"contentBlockIndex":1}"#),
             ("contentBlockStart", r#"{"contentBlockIndex":2,"start":{"toolResult":{"toolUseId":"s"}}}"#),
@@ -519,7 +522,10 @@ mod tests {
         for (stopped, expected) in [
             (r#"{"stopReason":"end_turn"}"#, Stop::End),
             (r#"{"stopReason":"max_tokens"}"#, Stop::Length),
-            (r#"{"stopReason":"stop_sequence","additionalModelResponseFields":{"stop_sequence":"END"}}"#, Stop::Sequence(Some("END".into()))),
+            (
+                r#"{"stopReason":"stop_sequence","additionalModelResponseFields":{"stop_sequence":"END"}}"#,
+                Stop::Sequence(Some("END".into())),
+            ),
             (r#"{"stopReason":"stop_sequence","additionalModelResponseFields":null}"#, Stop::Sequence(None)),
             (r#"{"stopReason":"guardrail_intervened"}"#, Stop::Filtered),
             (r#"{"stopReason":"content_filtered"}"#, Stop::Filtered),
@@ -540,7 +546,9 @@ mod tests {
         let fault = read(&[STREAM[0], ("error", error)]).expect_err("a failure");
         let expected = UpstreamFault { status: Some(429), kind: "throttlingException".into(), message: "slow down".into() };
         assert_eq!(fault, expected);
-        for (name, data) in [("contentBlockDelta", "{"), ("messageStop", "{}"), ("metadata", "<html>"), ("contentBlockStart", "7")] {
+        for (name, data) in
+            [("contentBlockDelta", "{"), ("messageStop", "{}"), ("metadata", "<html>"), ("contentBlockStart", "7")]
+        {
             assert_eq!(read(&[(name, data)]).expect_err(name), not_read());
         }
     }

@@ -167,7 +167,13 @@ mod tests {
                 60,
                 0,
             ),
-            (r#""cacheWriteInputTokens":100,"cacheDetails":[{"ttl":"1h","inputTokens":60},{"ttl":"9d","inputTokens":40}]"#, 0, 0, 60, 40),
+            (
+                r#""cacheWriteInputTokens":100,"cacheDetails":[{"ttl":"1h","inputTokens":60},{"ttl":"9d","inputTokens":40}]"#,
+                0,
+                0,
+                60,
+                40,
+            ),
             (r#""cacheWriteInputTokens":null,"cacheReadInputTokens":null"#, 0, 0, 0, 0),
         ] {
             let expected =

@@ -11,9 +11,9 @@ use crate::conversation::{
 use crate::dialect::Dialect;
 use crate::dialect::answer::written;
 use crate::dialect::converse::additional::Additional;
-use crate::dialect::converse::{Maker, plain_id};
 use crate::dialect::converse::media::{Document, DocumentNames, Image};
 use crate::dialect::converse::tools::{CachePoint, ToolConfig, tool_config};
+use crate::dialect::converse::{Maker, plain_id};
 use crate::dialect::hub::Sending;
 use crate::dialect::messages::closed_schema;
 
@@ -129,7 +129,8 @@ struct InferenceConfig<'a> {
 
 impl InferenceConfig<'_> {
     fn said(self) -> Option<Self> {
-        let says = self.max_tokens.is_some() || self.temperature.is_some() || self.top_p.is_some() || !self.stop_sequences.is_empty();
+        let says =
+            self.max_tokens.is_some() || self.temperature.is_some() || self.top_p.is_some() || !self.stop_sequences.is_empty();
         says.then_some(self)
     }
 }
@@ -453,9 +454,13 @@ mod tests {
 
     #[test]
     fn m02_images_and_documents_go_as_bytes_with_their_format() {
-        let part = |part: Value| sent(json!([{"role": "user", "content": [part]}]), json!({}))["messages"][0]["content"][0].clone();
+        let part =
+            |part: Value| sent(json!([{"role": "user", "content": [part]}]), json!({}))["messages"][0]["content"][0].clone();
         let image = |url: &str| part(json!({"type": "image_url", "image_url": {"url": url}}));
-        assert_eq!(image("data:image/webp;base64,UklGRg=="), json!({"image": {"format": "webp", "source": {"bytes": "UklGRg=="}}}));
+        assert_eq!(
+            image("data:image/webp;base64,UklGRg=="),
+            json!({"image": {"format": "webp", "source": {"bytes": "UklGRg=="}}})
+        );
         assert_eq!(image("data:image/jpg;base64,AA==")["image"]["format"], "jpeg");
         let file = |name: &str, data: &str| part(json!({"type": "file", "file": {"filename": name, "file_data": data}}));
         assert_eq!(

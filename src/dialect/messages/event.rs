@@ -305,9 +305,7 @@ impl Reads for MessagesEvent {
                 Ok(())
             }
             "error" => map.next_value_seed(One(&mut self.error)),
-            "amazon-bedrock-invocationMetrics" => {
-                map.next_value_seed(One(&mut Metrics(self.metrics.get_or_insert_default())))
-            }
+            "amazon-bedrock-invocationMetrics" => map.next_value_seed(One(&mut Metrics(self.metrics.get_or_insert_default()))),
             _ => skip(map),
         }
     }
