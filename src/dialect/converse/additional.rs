@@ -66,7 +66,7 @@ impl<'a> Additional<'a> {
                 });
             }
             Maker::GptOss => fields.reasoning_effort = effort.map(Effort::word),
-            Maker::Command => fields.k = top_k,
+            Maker::Cohere => fields.k = top_k,
             Maker::Mistral | Maker::Llama | Maker::Other => fields.top_k = top_k,
         }
         fields

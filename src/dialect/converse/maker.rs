@@ -8,7 +8,7 @@ pub enum Maker {
     /// OpenAI's open weights
     GptOss,
     Mistral,
-    Command,
+    Cohere,
     Llama,
     Other,
 }
@@ -19,7 +19,7 @@ const BEGINNINGS: [(&str, Maker); 6] = [
     ("amazon.nova", Maker::Nova),
     ("openai.gpt-oss", Maker::GptOss),
     ("mistral.", Maker::Mistral),
-    ("cohere.command", Maker::Command),
+    ("cohere.", Maker::Cohere),
     ("meta.llama", Maker::Llama),
 ];
 
@@ -67,7 +67,7 @@ mod tests {
             ("openai.gpt-oss-120b-1:0", Maker::GptOss, "openai.gpt-oss-120b-1:0"),
             ("openai.gpt-6-sol", Maker::Other, "openai.gpt-6-sol"),
             ("mistral.mistral-large-2407-v1:0", Maker::Mistral, "mistral.mistral-large-2407-v1:0"),
-            ("cohere.command-r-v1:0", Maker::Command, "cohere.command-r-v1:0"),
+            ("cohere.command-r-v1:0", Maker::Cohere, "cohere.command-r-v1:0"),
             ("deepseek.v3.2", Maker::Other, "deepseek.v3.2"),
             ("", Maker::Other, ""),
         ] {

@@ -94,7 +94,7 @@ fn capabilities(model: &str) -> Capabilities {
             tool_choice_forced: false,
             ..CONVERSE
         },
-        Maker::Command => Capabilities { json_schema: false, result_images: false, tool_choice_forced: false, ..CONVERSE },
+        Maker::Cohere => Capabilities { json_schema: false, result_images: false, tool_choice_forced: false, ..CONVERSE },
         Maker::Mistral => Capabilities { result_images: false, ..CONVERSE },
         Maker::Other => Capabilities { top_k: false, result_images: false, tool_choice_forced: false, ..CONVERSE },
     }
