@@ -585,13 +585,20 @@ mod tests {
 
     #[test]
     fn no_bytes_make_it_panic() {
-        let stream: Vec<u8> = STREAM.iter().flat_map(|(name, data)| said(name, data)).collect();
-        for damaged in samples::damaged(&stream, 500) {
-            let mut splitter = FrameSplitter::new(100_000);
-            let _ = splitter.push(&damaged);
-            let (mut reader, mut told) = (reader(), Vec::new());
-            while let Some(event) = splitter.next_event() {
-                let _ = reader.event(&sse::parse(&event), &mut told);
+        let synthetic: Vec<u8> = STREAM.iter().flat_map(|(name, data)| said(name, data)).collect();
+        let recorded: [&[u8]; 3] = [
+            include_bytes!("../../../tests/golden/bedrock/tools.bin"),
+            include_bytes!("../../../tests/golden/bedrock/thinking.bin"),
+            include_bytes!("../../../tests/golden/bedrock/failed.bin"),
+        ];
+        for stream in [&synthetic[..]].into_iter().chain(recorded) {
+            for damaged in samples::damaged(stream, 500) {
+                let mut splitter = FrameSplitter::new(100_000);
+                let _ = splitter.push(&damaged);
+                let (mut reader, mut told) = (reader(), Vec::new());
+                while let Some(event) = splitter.next_event() {
+                    let _ = reader.event(&sse::parse(&event), &mut told);
+                }
             }
         }
         for (name, data) in STREAM {
