@@ -3,19 +3,23 @@
 
 mod answer;
 mod chat;
+mod cohere;
 mod count;
 mod embeddings;
 mod fault;
 mod framing;
+mod gemini;
 mod hub;
 mod input;
 mod json;
 mod members;
 mod messages;
 mod models;
+mod ollama;
 mod output;
 mod passage;
 mod request;
+mod schema;
 mod splice;
 mod sse;
 mod tee;

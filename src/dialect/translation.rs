@@ -9,7 +9,7 @@ use crate::dialect::output::Delivered;
 use crate::dialect::sse::{self, Fields};
 use crate::dialect::tee::Kind;
 use crate::dialect::unary::{NotComplete, Unary};
-use crate::dialect::{Dialect, Request, chat, error_event};
+use crate::dialect::{Dialect, Request, chat, cohere, error_event, gemini, ollama};
 use crate::domain::problem::Problem;
 use crate::domain::usage::{Report, Usage};
 
@@ -200,6 +200,9 @@ pub(super) fn calls(answer: &Answer) -> bool {
 fn reader(upstream: Dialect, head: &AnswerHead) -> Option<Box<dyn ReadAnswer>> {
     Some(match upstream {
         Dialect::Chat => Box::new(chat::ChatReader::new(head)),
+        Dialect::Gemini => Box::new(gemini::GeminiReader::new(head)),
+        Dialect::Cohere => Box::new(cohere::CohereReader::new(head)),
+        Dialect::Ollama => Box::new(ollama::OllamaReader::new(head)),
         _ => return None,
     })
 }
