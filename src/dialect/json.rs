@@ -62,7 +62,8 @@ pub(super) fn typed<T: DeserializeOwned>(request: &Request, member: &str) -> Res
     let Some(json) = request.member(member).filter(|json| *json != "null") else { return Ok(None) };
     lenient(json.as_bytes()).map(Some).map_err(|flaw| {
         let (line, column) = (flaw.line(), flaw.column());
-        let message = format!("`{member}` has a value of another kind than this endpoint takes, near its line {line}, column {column}");
+        let message =
+            format!("`{member}` has a value of another kind than this endpoint takes, near its line {line}, column {column}");
         Problem::invalid(message).at(member)
     })
 }

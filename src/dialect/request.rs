@@ -361,7 +361,7 @@ mod tests {
             Dialect::Chat => chat(&format!(r#"{{"model":"m","messages":[]{more}}}"#)),
             Dialect::Messages => messages(&format!(r#"{{"model":"m","max_tokens":9,"messages":[]{more}}}"#)),
             Dialect::Embeddings => read(dialect, format!(r#"{{"model":"m","input":""{more}}}"#).into()),
-            Dialect::TokenCount => read(dialect, format!(r#"{{"model":"m","messages":[]{more}}}"#).into()),
+            _ => read(dialect, format!(r#"{{"model":"m","messages":[]{more}}}"#).into()),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use crate::conversation::{Answer, Content, Envelope, Event, Fold, Names, Opened, Remembered, Stop};
+use crate::conversation::{Answer, Envelope, Event, Fold, Names, Opened, Remembered, Stop};
 use crate::dialect::fault::UpstreamFault;
 use crate::dialect::output::Delivered;
 use crate::dialect::sse::{self, Fields};
@@ -190,11 +190,6 @@ impl Delivered {
             Event::Open { .. } | Event::Close { .. } | Event::Stop(_) => false,
         }
     }
-}
-
-/// Whether an answer's blocks hold a call.
-pub(super) fn calls(answer: &Answer) -> bool {
-    answer.blocks.iter().any(|block| matches!(block.content, Content::ToolCall(_)))
 }
 
 fn reader(upstream: Dialect, head: &AnswerHead) -> Option<Box<dyn ReadAnswer>> {

@@ -119,7 +119,8 @@ impl ChatReader {
     }
 
     fn first_choice(&mut self, data: &[u8], events: &mut Vec<Event>) -> Result<(), UpstreamFault> {
-        let answered: Answered = json::lenient(data).map_err(|_| UpstreamFault::new("the upstream sent a chunk of another shape"))?;
+        let answered: Answered =
+            json::lenient(data).map_err(|_| UpstreamFault::new("the upstream sent a chunk of another shape"))?;
         let Some(choice) = answered.choices.into_iter().find(|choice| choice.index.unwrap_or(0) == 0) else { return Ok(()) };
         if let Some(delta) = choice.delta {
             self.delta(delta, events);
@@ -276,7 +277,10 @@ fn stop(reason: &str) -> Stop {
         "content_filter" | "refusal" => Stop::Filtered,
         "stop" | "eos" | "end_turn" | "stop_sequence" | "COMPLETE" => Stop::End,
         other => {
-            tracing::warn!("an upstream ended an answer with the unknown reason {:?}: taken for a plain end", other.get(..40).unwrap_or(other));
+            tracing::warn!(
+                "an upstream ended an answer with the unknown reason {:?}: taken for a plain end",
+                other.get(..40).unwrap_or(other)
+            );
             Stop::End
         }
     }

@@ -11,7 +11,8 @@ use crate::dialect::json::typed;
 use crate::domain::problem::Problem;
 
 /// Members that are read here, or that say nothing to another vendor and lose nothing.
-const READ: [&str; 9] = ["model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n", "store", "audio"];
+const READ: [&str; 9] =
+    ["model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n", "store", "audio"];
 
 /// Reads the body of a request that was read shallowly before. `envelope` opens what a client carried for a vendor.
 pub(in crate::dialect) fn read_request(request: &Request, envelope: &Envelope) -> Result<Ask, Problem> {
@@ -58,7 +59,9 @@ fn member(ask: &mut Ask, request: &Request, name: &str) -> Result<(), Problem> {
         "tools" => ask.tools = tools(request)?,
         "tool_choice" => ask.tool_choice = typed::<Choice>(request, name)?.map(Choice::meaning).transpose()?.unwrap_or_default(),
         "parallel_tool_calls" => ask.parallel_tools = typed(request, name)?,
-        "response_format" => ask.format = typed::<ResponseFormat>(request, name)?.map(ResponseFormat::meaning).unwrap_or_default(),
+        "response_format" => {
+            ask.format = typed::<ResponseFormat>(request, name)?.map(ResponseFormat::meaning).unwrap_or_default()
+        }
         "reasoning_effort" => ask.reasoning = effort(typed(request, name)?)?,
         // taken from the shallow reading
         "service_tier" | "user" | "modalities" => {}
@@ -252,7 +255,11 @@ fn media(url: String, usual: &str) -> Media {
             let mime = head.split(';').next().unwrap_or_default().to_ascii_lowercase();
             Media { mime, source: Source::Base64(payload.to_owned()), name: None }
         }
-        None => Media { mime: if usual.ends_with('/') { String::new() } else { usual.to_owned() }, source: Source::Url(url), name: None },
+        None => Media {
+            mime: if usual.ends_with('/') { String::new() } else { usual.to_owned() },
+            source: Source::Url(url),
+            name: None,
+        },
     }
 }
 
@@ -314,7 +321,8 @@ fn tool(declared: ToolDeclared) -> Result<Tool, Problem> {
         let message = format!("a tool of the type `{kind}` cannot be translated for this vendor; declare functions");
         return Err(Problem::invalid(message).at("tools"));
     };
-    let cache = declared.cache_control.map(|hint| if hint.ttl.as_deref() == Some("1h") { Cache::Hour } else { Cache::FiveMinutes });
+    let cache =
+        declared.cache_control.map(|hint| if hint.ttl.as_deref() == Some("1h") { Cache::Hour } else { Cache::FiveMinutes });
     let schema = function.parameters.filter(|schema| schema.as_str() != "null");
     let schema = schema.or_else(|| raw(r#"{"type":"object","properties":{}}"#.to_owned())).unwrap_or_default();
     Ok(Tool { name: function.name, description: function.description, schema, strict: function.strict, cache })
@@ -412,10 +420,15 @@ mod tests {
             "max_completion_tokens":50,"logit_bias":{"1":2},"metadata":null"#,
         )
         .expect("an ask");
-        assert_eq!(ask.turns.iter().map(|turn| turn.role).collect::<Vec<_>>(), [Role::System, Role::User, Role::Assistant, Role::User]);
+        assert_eq!(
+            ask.turns.iter().map(|turn| turn.role).collect::<Vec<_>>(),
+            [Role::System, Role::User, Role::Assistant, Role::User]
+        );
         let see = &ask.turns[1].blocks;
         assert_eq!(see[0].cache, Some(Cache::Hour));
-        assert!(matches!(&see[1].content, Content::Image(Media { mime, source: Source::Base64(data), .. }) if mime == "image/png" && data == "AAAA"));
+        assert!(
+            matches!(&see[1].content, Content::Image(Media { mime, source: Source::Base64(data), .. }) if mime == "image/png" && data == "AAAA")
+        );
         assert!(matches!(&ask.turns[2].blocks[0].content, Content::ToolCall(call) if call.arguments == "{\"a\":1}"));
         assert_eq!(ask.tools[0].schema.as_str(), r#"{"type":"object","b":1,"a":2}"#, "as it was written");
         assert_eq!((ask.stop, ask.output_cap, ask.dropped), (vec!["END".to_owned()], Some(50), vec!["logit_bias".to_owned()]));
@@ -428,7 +441,10 @@ mod tests {
         for (more, param) in [
             (r#","messages":[],"n":2"#, "n"),
             (r#","messages":[],"modalities":["text","audio"]"#, "modalities"),
-            (r#","messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"","format":"wav"}}]}]"#, "messages"),
+            (
+                r#","messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"","format":"wav"}}]}]"#,
+                "messages",
+            ),
             (r#","messages":[{"role":"tool","content":"x"}]"#, "messages"),
             (r#","messages":[{"role":"king","content":"x"}]"#, "messages"),
             (r#","messages":[{"content":"x"}]"#, "messages"),

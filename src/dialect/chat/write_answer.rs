@@ -202,7 +202,8 @@ impl WriteAnswer for ChatWriter {
         if !self.begun {
             self.chunk(Delta { content: Some(""), ..Delta::default() }, out);
         }
-        let last = Choice { index: 0, delta: Some(Delta::default()), message: None, logprobs: None, finish_reason: Some(reason(stop)) };
+        let last =
+            Choice { index: 0, delta: Some(Delta::default()), message: None, logprobs: None, finish_reason: Some(reason(stop)) };
         self.put(&[last], None, out);
         if self.usage_asked {
             self.put(&[], Some(usage.into()), out);
@@ -232,7 +233,8 @@ impl WriteAnswer for ChatWriter {
         }
         let content = text.or_else(|| tool_calls.is_empty().then(String::new));
         let message = Message { role: "assistant", content, refusal: None, reasoning_content: thoughts, tool_calls };
-        let choice = Choice { index: 0, delta: None, message: Some(message), logprobs: None, finish_reason: Some(reason(&answer.stop)) };
+        let choice =
+            Choice { index: 0, delta: None, message: Some(message), logprobs: None, finish_reason: Some(reason(&answer.stop)) };
         written(&Chunk {
             id: &self.id,
             object: "chat.completion",

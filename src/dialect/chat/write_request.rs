@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::conversation::{
     Ask, Block, Content, Effort, Format, Media, Raw, Role, Source, Tool, ToolCall, ToolChoice, ToolResult, Turn, fitting_id,
 };
-use crate::dialect::hub::Sending;
 use crate::dialect::answer::written;
+use crate::dialect::hub::Sending;
 
 /// What stands before the text of a result that tells a failure: the dialect has no flag for it.
 const FAILED: &str = "Error: ";
