@@ -31,7 +31,7 @@ mod unary;
 mod samples;
 
 pub use answer::{cost_comment, error_body, error_event, ping};
-pub use fault::{UpstreamFault, upstream_fault};
+pub use fault::{UpstreamFault, retry_after_s, standing, upstream_fault};
 pub use framing::{BadFrame, Framing};
 pub use hub::{Sending, read_request, words, write_request};
 pub use models::{ModelEntry, ModelPage, model_object, models_list, models_page};

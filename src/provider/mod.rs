@@ -3,9 +3,12 @@
 
 mod anthropic;
 mod azure;
+mod cohere;
+mod gemini;
 mod groq;
 mod mistral;
 mod ollama;
+mod ollama_native;
 mod openai;
 mod openai_compatible;
 mod openrouter;
@@ -20,9 +23,12 @@ use crate::domain::secret::Secret;
 pub static REGISTRY: &[&Preset] = &[
     &anthropic::PRESET,
     &azure::PRESET,
+    &cohere::PRESET,
+    &gemini::PRESET,
     &groq::PRESET,
     &mistral::PRESET,
     &ollama::PRESET,
+    &ollama_native::PRESET,
     &openai::PRESET,
     &openai_compatible::PRESET,
     &openrouter::PRESET,
@@ -100,6 +106,15 @@ impl Endpoint {
         Endpoint { borrowed: Some(borrowed), ..self }
     }
 
+    /// With another path for streams.
+    const fn streaming_at(self, path: &'static str) -> Endpoint {
+        Endpoint { stream_path: Some(path), ..self }
+    }
+
+    const fn framed(self, framing: Framing) -> Endpoint {
+        Endpoint { framing, ..self }
+    }
+
     const fn with_version(self, path: &'static str) -> Endpoint {
         Endpoint { versioned_path: Some(path), ..self }
     }
@@ -146,6 +161,8 @@ pub enum CredentialStyle {
     XApiKey,
     /// `api-key: KEY`
     ApiKey,
+    /// `x-goog-api-key: KEY`; never in the address, which ends up in logs
+    XGoogApiKey,
 }
 
 /// What a vendor's calls cost, as far as the vendor alone says it.
@@ -182,6 +199,7 @@ impl CredentialStyle {
             CredentialStyle::Bearer => Some(("authorization", Secret::new(format!("Bearer {}", key.expose())))),
             CredentialStyle::XApiKey => Some(("x-api-key", key.clone())),
             CredentialStyle::ApiKey => Some(("api-key", key.clone())),
+            CredentialStyle::XGoogApiKey => Some(("x-goog-api-key", key.clone())),
         }
     }
 }
@@ -247,6 +265,7 @@ mod tests {
         assert_eq!(sent(CredentialStyle::Bearer), Some(("authorization", "Bearer k-1".to_owned())));
         assert_eq!(sent(CredentialStyle::XApiKey), Some(("x-api-key", "k-1".to_owned())));
         assert_eq!(sent(CredentialStyle::ApiKey), Some(("api-key", "k-1".to_owned())));
+        assert_eq!(sent(CredentialStyle::XGoogApiKey), Some(("x-goog-api-key", "k-1".to_owned())));
         assert_eq!(sent(CredentialStyle::None), None);
         assert!(!format!("{:?}", CredentialStyle::Bearer.header(&key)).contains("k-1"));
     }

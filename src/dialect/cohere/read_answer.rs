@@ -216,7 +216,10 @@ impl CohereReader {
             (_, Some(error)) => return Err(UpstreamFault::new(error)),
             (Some(None), None) => {
                 let reason = reason.unwrap_or_default();
-                return Err(UpstreamFault { kind: reason.to_owned(), ..UpstreamFault::new(format!("the answer ended with {reason}")) });
+                return Err(UpstreamFault {
+                    kind: reason.to_owned(),
+                    ..UpstreamFault::new(format!("the answer ended with {reason}"))
+                });
             }
         }
         self.finished = true;
@@ -230,7 +233,8 @@ impl ReadAnswer for CohereReader {
         if data.is_empty() || data == b"[DONE]" {
             return Ok(Heard::More);
         }
-        let told: Told = json::lenient(data).map_err(|_| UpstreamFault::new("the upstream sent an event that is none of Cohere's"))?;
+        let told: Told =
+            json::lenient(data).map_err(|_| UpstreamFault::new("the upstream sent an event that is none of Cohere's"))?;
         if told.kind.is_none() && told.message.is_some() || fields.event == Some(b"error") {
             return Err(fault::named(Dialect::Cohere, data));
         }

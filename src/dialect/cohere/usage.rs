@@ -75,7 +75,10 @@ mod tests {
     #[test]
     fn c04_what_was_billed_counts_and_not_what_the_model_saw() {
         let seen = r#""tokens":{"input_tokens":220.0,"output_tokens":30.0},"cached_tokens":20"#;
-        assert_eq!(report(&format!(r#"{{"billed_units":{{"input_tokens":17.0,"output_tokens":12}},{seen}}}"#)), tokens(17, 0, 12));
+        assert_eq!(
+            report(&format!(r#"{{"billed_units":{{"input_tokens":17.0,"output_tokens":12}},{seen}}}"#)),
+            tokens(17, 0, 12)
+        );
         assert_eq!(report(&format!("{{{seen}}}")), tokens(200, 20, 30));
         assert_eq!(report(&format!(r#"{{"billed_units":{{"search_units":1}},{seen}}}"#)), tokens(200, 20, 30));
     }

@@ -8,15 +8,13 @@ use crate::conversation::{
     Ask, Block, Content, Effort, Format, Media, Opaque, OpaqueKind, Raw, Reasoned, Role, Source, Summary, ToolCall, ToolChoice,
     ToolResult, Turn, fitting_id,
 };
+use crate::dialect::Dialect;
 use crate::dialect::answer::written;
 use crate::dialect::hub::Sending;
 use crate::dialect::schema::without_kind;
-use crate::dialect::Dialect;
 
 /// Stands where a signature was lost: documented by the vendor, who refuses a call without any.
 const LOST_SIGNATURE: &str = "skip_thought_signature_validator";
-/// The first generation that insists on signatures, and that takes images inside a result.
-const SIGNING_GENERATION: u32 = 3;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -156,7 +154,7 @@ struct Thinking {
 
 /// The request's body.
 pub(in crate::dialect) fn write_request(ask: &Ask, sending: &Sending<'_>) -> String {
-    let writer = Writer { sending, signs: generation(sending.model).is_none_or(|number| number >= SIGNING_GENERATION) };
+    let writer = Writer { sending };
     let before = ask.turns.iter().take_while(|turn| turn.role == Role::System).count();
     let (system, turns) = ask.turns.split_at(before);
     let system: Vec<Part<'_>> = system.iter().flat_map(|turn| writer.parts(turn)).collect();
@@ -171,13 +169,6 @@ pub(in crate::dialect) fn write_request(ask: &Ask, sending: &Sending<'_>) -> Str
     })
 }
 
-/// The number in `gemini-3.1-pro`; none of names that say no number: those are the newest.
-pub(in crate::dialect) fn generation(model: &str) -> Option<u32> {
-    let model = model.rsplit('/').next().unwrap_or(model);
-    let digits = model.strip_prefix("gemini-")?.split(|letter: char| !letter.is_ascii_digit()).next()?;
-    digits.parse().ok()
-}
-
 /// The vendor's word for a tier. `auto` is what it does unasked.
 fn tier(asked: &str) -> Option<&str> {
     match asked {
@@ -189,8 +180,6 @@ fn tier(asked: &str) -> Option<&str> {
 
 struct Writer<'a> {
     sending: &'a Sending<'a>,
-    /// the model refuses the first call of a turn without a signature
-    signs: bool,
 }
 
 impl<'a> Writer<'a> {
@@ -203,6 +192,7 @@ impl<'a> Writer<'a> {
 
     fn parts(&self, turn: &'a Turn) -> Vec<Part<'a>> {
         let mut parts = Vec::with_capacity(turn.blocks.len());
+        let mut behind = Vec::new();
         let mut called = false;
         for block in &turn.blocks {
             match &block.content {
@@ -213,9 +203,12 @@ impl<'a> Writer<'a> {
                     parts.push(self.call(call, !called));
                     called = true;
                 }
-                Content::ToolResult(result) => self.result(result, &mut parts),
+                Content::ToolResult(result) => parts.push(self.result(result, &mut behind)),
             }
         }
+        // the vendor wants the results of a turn first
+        let results = parts.iter().take_while(|part| part.function_response.is_some()).count();
+        parts.splice(results..results, behind);
         parts
     }
 
@@ -237,7 +230,7 @@ impl<'a> Writer<'a> {
             FunctionCall { id: self.id(&call.id), name: self.sending.names.sent(&call.name), args: call.object_raw() };
         Part {
             function_call: Some(function_call),
-            thought_signature: signature.or_else(|| (first && self.signs).then_some(LOST_SIGNATURE)),
+            thought_signature: signature.or_else(|| (first && self.sending.capabilities.signed_calls).then_some(LOST_SIGNATURE)),
             ..Part::default()
         }
     }
@@ -249,22 +242,26 @@ impl<'a> Writer<'a> {
         (is_own && opaque.kind == OpaqueKind::Signature).then_some(opaque.data.as_str())
     }
 
-    /// A result; its images within it, or behind it where the model takes none there.
-    fn result(&self, result: &'a ToolResult, parts: &mut Vec<Part<'a>>) {
+    /// A result; its images within it, or behind all results where the model takes none there.
+    fn result(&self, result: &'a ToolResult, behind: &mut Vec<Part<'a>>) -> Part<'a> {
         let text = result.text();
         let media = result.blocks.iter().filter_map(|block: &Block| match &block.content {
             Content::Image(media) | Content::Document(media) => media_part(media),
             _ => None,
         });
-        let (within, behind): (Vec<_>, Vec<_>) = if self.signs { (media.collect(), vec![]) } else { (vec![], media.collect()) };
+        let mut within = Vec::new();
+        if self.sending.capabilities.media_within_results {
+            within.extend(media)
+        } else {
+            behind.extend(media)
+        }
         let function_response = FunctionResponse {
             id: self.id(&result.id),
             name: self.sending.names.sent(result.name.as_deref().unwrap_or("unknown")),
             response: if result.is_error { Response::Error(text) } else { Response::Output(text) },
             parts: within,
         };
-        parts.push(Part { function_response: Some(function_response), ..Part::default() });
-        parts.extend(behind);
+        Part { function_response: Some(function_response), ..Part::default() }
     }
 
     fn id(&self, id: &'a str) -> Cow<'a, str> {

@@ -132,7 +132,8 @@ impl ReadAnswer for OllamaReader {
         if data.is_empty() {
             return Ok(Heard::More);
         }
-        let line: Line = json::lenient(data).map_err(|_| UpstreamFault::new("the upstream sent a line that is none of Ollama's"))?;
+        let line: Line =
+            json::lenient(data).map_err(|_| UpstreamFault::new("the upstream sent a line that is none of Ollama's"))?;
         if line.error.is_some() {
             return Err(fault::named(Dialect::Ollama, data));
         }
