@@ -9,7 +9,7 @@ use crate::dialect::output::Delivered;
 use crate::dialect::sse::{self, Fields};
 use crate::dialect::tee::Kind;
 use crate::dialect::unary::{NotComplete, Unary};
-use crate::dialect::{Dialect, Request, chat, cohere, error_event, gemini, ollama};
+use crate::dialect::{Dialect, Request, chat, cohere, error_event, gemini, messages, ollama};
 use crate::domain::problem::Problem;
 use crate::domain::usage::{Report, Usage};
 
@@ -198,6 +198,7 @@ fn reader(upstream: Dialect, head: &AnswerHead) -> Option<Box<dyn ReadAnswer>> {
         Dialect::Gemini => Box::new(gemini::GeminiReader::new(head)),
         Dialect::Cohere => Box::new(cohere::CohereReader::new(head)),
         Dialect::Ollama => Box::new(ollama::OllamaReader::new(head)),
+        Dialect::Messages => Box::new(messages::MessagesReader::new(head)),
         _ => return None,
     })
 }
@@ -205,6 +206,7 @@ fn reader(upstream: Dialect, head: &AnswerHead) -> Option<Box<dyn ReadAnswer>> {
 fn writer(request: &Request, head: AnswerHead) -> Option<Box<dyn WriteAnswer>> {
     Some(match request.dialect {
         Dialect::Chat => Box::new(chat::ChatWriter::new(request, head)),
+        Dialect::Messages => Box::new(messages::MessagesWriter::new(head)),
         _ => return None,
     })
 }
