@@ -237,11 +237,8 @@ impl Fit<'_> {
             return self.ask.drop_param(self.words.reasoning);
         }
         let sampling = &mut self.ask.sampling;
-        let named = [
-            ("temperature", sampling.temperature.take()),
-            ("top_p", sampling.top_p.take()),
-            ("top_k", sampling.top_k.take()),
-        ];
+        let named =
+            [("temperature", sampling.temperature.take()), ("top_p", sampling.top_p.take()), ("top_k", sampling.top_k.take())];
         for (member, _) in named.into_iter().filter(|(_, value)| value.is_some()) {
             self.ask.drop_param(member);
         }
@@ -326,8 +323,15 @@ mod tests {
 
     #[test]
     fn thinking_gives_way_to_a_forced_tool_and_sampling_to_thinking() {
-        let takes = Capabilities { thinks_alone: true, reasoning: ReasoningStyle::Adaptive(&[Effort::High]), ..Capabilities::all() };
-        let tool = crate::conversation::Tool { name: "f".into(), description: None, schema: Default::default(), strict: None, cache: None };
+        let takes =
+            Capabilities { thinks_alone: true, reasoning: ReasoningStyle::Adaptive(&[Effort::High]), ..Capabilities::all() };
+        let tool = crate::conversation::Tool {
+            name: "f".into(),
+            description: None,
+            schema: Default::default(),
+            strict: None,
+            cache: None,
+        };
         let ask = |tool_choice| Ask {
             reasoning: Reasoning { effort: Some(Effort::High), ..Reasoning::default() },
             sampling: Sampling { temperature: raw("0".into()), ..Sampling::default() },
@@ -338,7 +342,10 @@ mod tests {
         let forced = fitted(ask(ToolChoice::Any), takes).expect("a fit");
         assert_eq!((forced.reasoning.is_named(), forced.dropped), (false, vec!["reasoning_effort".to_owned()]));
         let free = fitted(ask(ToolChoice::Auto), takes).expect("a fit");
-        assert_eq!((free.reasoning.adaptive, free.sampling.temperature, free.dropped), (true, None, vec!["temperature".to_owned()]));
+        assert_eq!(
+            (free.reasoning.adaptive, free.sampling.temperature, free.dropped),
+            (true, None, vec!["temperature".to_owned()])
+        );
     }
 
     #[test]

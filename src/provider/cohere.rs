@@ -1,6 +1,6 @@
 //! Cohere by its own `/v2/chat`; embeddings by the path where it speaks as OpenAI does.
 
-use super::{BaseUrl, CredentialStyle, Endpoint, Preset, PriceRule};
+use super::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::{Capabilities, NameRule, ReasoningStyle, SystemTurns};
 use crate::dialect::Dialect;
 
@@ -13,6 +13,7 @@ pub(super) static PRESET: Preset = Preset {
     price: PriceRule::Sheet("cohere"),
     output_cap_member: "max_tokens",
     asks_usage: false,
+    on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
     capabilities,
 };

@@ -1,7 +1,7 @@
 //! Google's Gemini by its own `generateContent`: the model stands in the address. Models differ by generation in how they are told
 //! to think and in whether they insist on seeing their signatures again.
 
-use super::{BaseUrl, CredentialStyle, Endpoint, Preset, PriceRule};
+use super::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::{Capabilities, Effort, NameRule, ReasoningStyle, SystemTurns};
 use crate::dialect::Dialect;
 
@@ -15,6 +15,7 @@ pub(super) static PRESET: Preset = Preset {
     price: PriceRule::Sheet("gemini"),
     output_cap_member: "maxOutputTokens",
     asks_usage: false,
+    on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
     capabilities,
 };

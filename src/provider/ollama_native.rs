@@ -2,7 +2,7 @@
 //! have it too, whether a model is to think can be said in it, and a stream that was cut off shows. What OpenAI's
 //! dialect has and this has not is lost, so where `/v1` is there, the preset `ollama` passes more on.
 
-use super::{BaseUrl, CredentialStyle, Endpoint, Preset, PriceRule};
+use super::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::{Capabilities, Effort, ReasoningStyle, SystemTurns};
 use crate::dialect::{Dialect, Framing};
 
@@ -18,6 +18,7 @@ pub(super) static PRESET: Preset = Preset {
     price: PriceRule::Free,
     output_cap_member: "num_predict",
     asks_usage: false,
+    on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
     capabilities,
 };

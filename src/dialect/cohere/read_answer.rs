@@ -282,3 +282,103 @@ fn stop(reason: &str) -> Option<Stop> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::Framing;
+    use crate::dialect::samples;
+    use crate::domain::usage::Usage;
+
+    const TEXT_STREAM: &str = include_str!("../../../tests/golden/cohere/text.sse");
+    const TEXT: &str = include_str!("../../../tests/golden/cohere/text.json");
+    const TOOL_STREAM: &str = include_str!("../../../tests/golden/cohere/tool.sse");
+    const TOOL: &str = include_str!("../../../tests/golden/cohere/tool.json");
+
+    fn reader() -> CohereReader {
+        CohereReader::new(&samples::head("command-a-plus-05-2026"))
+    }
+
+    /// The same of a stream and of a whole answer.
+    fn read(stream: &str, answer: &str) -> (Vec<String>, Report) {
+        let (mut streaming, mut whole, mut events) = (reader(), reader(), Vec::new());
+        let (told, ended) = samples::heard(&mut streaming, Framing::Sse, stream.as_bytes());
+        assert_eq!(ended, Ok(true));
+        whole.whole(answer.as_bytes(), &mut events).expect("a whole answer");
+        let story = samples::story(&told);
+        assert_eq!(samples::story(&events), story);
+        assert_eq!(streaming.report(), whole.report());
+        assert!(streaming.output_is_final() && whole.output_is_final());
+        (story, streaming.report())
+    }
+
+    fn usage(uncached_in: u64, out_total: u64) -> Report {
+        Report::Reported(Usage { uncached_in, out_total, ..Usage::default() })
+    }
+
+    #[test]
+    fn thoughts_and_text_are_told_apart_and_citations_left_out() {
+        let (story, report) = read(TEXT_STREAM, TEXT);
+        assert_eq!(story, ["thought: A greeting is due.", "text: Hello 日本 🦀", "End"]);
+        assert_eq!(report, usage(10, 25));
+    }
+
+    #[test]
+    fn u08_the_plan_is_a_thought_and_the_calls_are_intact() {
+        let (story, report) = read(TOOL_STREAM, TOOL);
+        assert_eq!(
+            story,
+            [
+                "thought: I will look up the weather in Zürich and in Bern.",
+                r#"call weather_5q3v0k8ywx2h: weather({"city":"Zürich 🦀","days":2})"#,
+                r#"call weather_m1n2b3v4c5x6: weather({"city":"Bern","days":1.0})"#,
+                "Tool",
+            ]
+        );
+        assert_eq!(report, usage(31, 40));
+    }
+
+    #[test]
+    fn an_answer_that_failed_is_an_error_with_what_was_used() {
+        let failed = include_str!("../../../tests/golden/cohere/failed.sse");
+        let mut failing = reader();
+        let fault = samples::heard(&mut failing, Framing::Sse, failed.as_bytes()).1.expect_err("a failed answer");
+        assert_eq!(fault.message, "the model crashed");
+        assert_eq!((failing.report(), failing.output_is_final()), (usage(10, 2), false));
+        for (reason, expected) in [
+            ("COMPLETE", Some(Stop::End)),
+            ("STOP_SEQUENCE", Some(Stop::Sequence(None))),
+            ("MAX_TOKENS", Some(Stop::Length)),
+            ("TOOL_CALL", Some(Stop::Tool)),
+            ("ERROR", None),
+            ("TIMEOUT", None),
+            ("NEVER_HEARD_OF", Some(Stop::End)),
+        ] {
+            assert_eq!(stop(reason), expected);
+        }
+        for event in ["event: error\ndata: {\"message\":\"gone\"}\n\n", "data: {\"message\":\"gone\"}\n\n"] {
+            assert_eq!(samples::heard(&mut reader(), Framing::Sse, event.as_bytes()).1.expect_err("an error").message, "gone");
+        }
+    }
+
+    #[test]
+    fn a_stream_without_its_end_is_cut_off() {
+        let events = samples::events(TEXT_STREAM);
+        let cut: Vec<u8> = events[..events.len() - 1].concat();
+        assert_eq!(samples::heard(&mut reader(), Framing::Sse, &cut).1, Ok(false));
+    }
+
+    #[test]
+    fn what_has_no_message_is_no_answer() {
+        for body in ["{}", r#"{"message":"no"}"#, r#"{"message":null}"#] {
+            let read = reader().whole(body.as_bytes(), &mut Vec::new());
+            assert!(matches!(read, Err(NotComplete::Fault(_))), "{body}: {read:?}");
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic_and_no_beginning_is_an_answer() {
+        samples::survives(|| Box::new(reader()), Framing::Sse, TEXT_STREAM, TEXT);
+        samples::survives(|| Box::new(reader()), Framing::Sse, TOOL_STREAM, TOOL);
+    }
+}

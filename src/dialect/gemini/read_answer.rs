@@ -152,7 +152,7 @@ impl GeminiReader {
         let id = call.id.filter(|id| !id.is_empty()).unwrap_or(minted);
         let block = self.open(Opened::Call { id, name: call.name.unwrap_or_default() }, events);
         let args = call.args.filter(|args| args.as_str() != "null");
-        let text = args.map_or_else(|| "{}".to_owned(), |args| args.as_str().to_owned());
+        let text = args.map_or_else(|| "{}".to_owned(), |args| json::compact(args.as_str()));
         events.push(Event::Piece { block, text });
         if let Some(data) = signature {
             events.push(Event::Opaque { block, opaque: self.opaque(data) });
@@ -258,4 +258,128 @@ fn stop(reason: &str) -> Option<Stop> {
             Stop::End
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::Framing;
+    use crate::dialect::samples;
+    use crate::domain::usage::Usage;
+
+    const TEXT_STREAM: &str = include_str!("../../../tests/golden/gemini/text.sse");
+    const TEXT: &str = include_str!("../../../tests/golden/gemini/text.json");
+    const TOOL_STREAM: &str = include_str!("../../../tests/golden/gemini/tool.sse");
+    const TOOL: &str = include_str!("../../../tests/golden/gemini/tool.json");
+    const SIGNATURE: &str = "EtcBCtQBAXLI2nwLIb8wGzGRSnYGjO5Wn0kJ0pqXb3eQ";
+
+    fn reader() -> GeminiReader {
+        GeminiReader::new(&samples::head("gemini-3.8-flash"))
+    }
+
+    /// The same of a stream and of a whole answer.
+    fn read(stream: &str, answer: &str) -> (Vec<String>, Report) {
+        let (mut streaming, mut whole, mut events) = (reader(), reader(), Vec::new());
+        let (told, ended) = samples::heard(&mut streaming, Framing::Sse, stream.as_bytes());
+        assert_eq!(ended, Ok(true));
+        whole.whole(answer.as_bytes(), &mut events).expect("a whole answer");
+        let story = samples::story(&told);
+        assert_eq!(samples::story(&events), story);
+        assert_eq!(streaming.report(), whole.report());
+        assert!(streaming.output_is_final() && whole.output_is_final());
+        (story, streaming.report())
+    }
+
+    fn usage(uncached_in: u64, cache_read: u64, out_total: u64, reasoning: u64) -> Report {
+        let service_tier = Some("standard".to_owned());
+        Report::Reported(Usage { uncached_in, cache_read, out_total, reasoning, service_tier, ..Usage::default() })
+    }
+
+    #[test]
+    fn r05_thoughts_are_told_from_text_and_the_texts_signature_stands_behind_it() {
+        let (story, report) = read(TEXT_STREAM, TEXT);
+        let thought = "thought: **Greeting**\n\nThe user wants a greeting.".to_owned();
+        let signature = format!("thought:  [{SIGNATURE}]");
+        assert_eq!(story, [thought, "text: Hello 日本 🦀".to_owned(), signature, "End".to_owned()]);
+        assert_eq!(report, usage(10, 4, 25, 20), "what was thought is output");
+    }
+
+    #[test]
+    fn u02_calls_come_whole_and_get_an_id_where_there_is_none() {
+        let (story, report) = read(TOOL_STREAM, TOOL);
+        let first = format!(r#"call call_req_1_0: weather({{"city":"Zürich 🦀","days":2}}) [{SIGNATURE}]"#);
+        let second = r#"call call_req_1_1: weather({"city":"Bern","days":1.0})"#.to_owned();
+        assert_eq!(story, [first, second, "Tool".to_owned()]);
+        assert_eq!(report, usage(40, 0, 64, 31));
+        let named = TOOL_STREAM.replace(r#""name":"weather","args""#, r#""id":"own","name":"weather","args""#);
+        let (events, _) = samples::heard(&mut reader(), Framing::Sse, named.as_bytes());
+        assert!(samples::story(&events)[0].starts_with("call own: weather("));
+    }
+
+    #[test]
+    fn a_blocked_prompt_is_a_filtered_answer_without_output() {
+        let story = read(
+            include_str!("../../../tests/golden/gemini/blocked.sse"),
+            include_str!("../../../tests/golden/gemini/blocked.json"),
+        );
+        assert_eq!(story, (vec!["Filtered".to_owned()], usage(9, 0, 0, 0)));
+    }
+
+    #[test]
+    fn every_reason_has_its_place_and_failures_are_none() {
+        let (end, length, filtered, pause) = (Some(Stop::End), Some(Stop::Length), Some(Stop::Filtered), Some(Stop::Pause));
+        for (reasons, expected) in [
+            ("STOP OTHER NO_IMAGE NEVER_HEARD_OF", end),
+            ("MAX_TOKENS", length),
+            ("SAFETY RECITATION LANGUAGE BLOCKLIST PROHIBITED_CONTENT SPII IMAGE_SAFETY", filtered),
+            ("CONTINUATION", pause),
+            ("MALFORMED_FUNCTION_CALL UNEXPECTED_TOOL_CALL TOO_MANY_TOOL_CALLS MALFORMED_RESPONSE", None),
+        ] {
+            for reason in reasons.split(' ') {
+                assert_eq!(stop(reason), expected, "{reason}");
+            }
+        }
+        let malformed = include_str!("../../../tests/golden/gemini/malformed.sse");
+        let (events, ended) = samples::heard(&mut reader(), Framing::Sse, malformed.as_bytes());
+        assert_eq!(events.len(), 2, "what came before is told: {events:?}");
+        let fault = ended.expect_err("a failed answer");
+        assert_eq!(fault.kind, "MALFORMED_FUNCTION_CALL");
+        assert!(fault.message.contains("default_api.weather"), "{fault:?}");
+    }
+
+    #[test]
+    fn a_stream_is_whole_only_after_a_reason_for_its_end() {
+        let events = samples::events(TEXT_STREAM);
+        let cut: Vec<u8> = events[..3].concat();
+        let mut cut_off = reader();
+        assert_eq!(samples::heard(&mut cut_off, Framing::Sse, &cut).1, Ok(false));
+        assert!(!cut_off.output_is_final());
+        assert_eq!(cut_off.report(), usage(10, 4, 25, 20), "the input is known");
+        let error = r#"data: {"error":{"code":503,"message":"overloaded","status":"UNAVAILABLE"}}"#;
+        let broken = [&cut[..], error.as_bytes(), b"\n\n"].concat();
+        let fault = samples::heard(&mut reader(), Framing::Sse, &broken).1.expect_err("an error in band");
+        assert_eq!((fault.status, fault.kind.as_str(), fault.message.as_str()), (Some(503), "UNAVAILABLE", "overloaded"));
+    }
+
+    #[test]
+    fn an_answer_that_nobody_counted_is_not_free() {
+        let uncounted = TEXT.replace("candidatesTokenCount", "somethingElse");
+        let mut reader = reader();
+        reader.whole(uncounted.as_bytes(), &mut Vec::new()).expect("an answer");
+        assert_eq!(reader.report(), Report::Missing);
+    }
+
+    #[test]
+    fn what_has_no_candidate_is_no_answer() {
+        for body in ["{}", r#"{"candidates":[]}"#, r#"{"candidates":null,"usageMetadata":{}}"#, r#"{"error":{"code":500}}"#] {
+            let read = reader().whole(body.as_bytes(), &mut Vec::new());
+            assert!(matches!(read, Err(NotComplete::Fault(_))), "{body}: {read:?}");
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic_and_no_beginning_is_an_answer() {
+        samples::survives(|| Box::new(reader()), Framing::Sse, TEXT_STREAM, TEXT);
+        samples::survives(|| Box::new(reader()), Framing::Sse, TOOL_STREAM, TOOL);
+    }
 }

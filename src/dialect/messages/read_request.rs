@@ -71,7 +71,8 @@ fn system(ask: &mut Ask, request: &Request) -> Result<(), Problem> {
 /// Takes one top-level member into the ask.
 fn member(ask: &mut Ask, request: &Request, name: &str) -> Result<(), Problem> {
     if let Some((_, what)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
-        let message = format!("`{name}` asks for {what}, which this vendor does not have; leave it out or ask an Anthropic model");
+        let message =
+            format!("`{name}` asks for {what}, which this vendor does not have; leave it out or ask an Anthropic model");
         return Err(Problem::invalid(message).at(name));
     }
     match name {

@@ -10,11 +10,11 @@ use crate::conversation::{
     Ask, Block, Cache, Content, Effort, Format, Media, Opaque, OpaqueKind, Raw, Reasoned, Role, Source, Summary, Tool, ToolCall,
     ToolChoice, ToolResult, Turn, fitting_id,
 };
+use crate::dialect::Dialect;
 use crate::dialect::answer::written;
 use crate::dialect::hub::Sending;
 use crate::dialect::messages::family::is_same_model;
 use crate::dialect::messages::schema;
-use crate::dialect::Dialect;
 
 /// What a conversation begins with that has no user's turn at its beginning: the vendor insists on one.
 const OPENING: &str = "Begin.";
@@ -271,9 +271,10 @@ impl<'a> Writer<'a> {
 
     /// Only what this model made. A client of another dialect cannot hold anything genuine that we did not seal.
     fn is_own(&self, opaque: &Opaque) -> bool {
-        opaque.origin.as_ref().is_some_and(|origin| {
-            origin.dialect == Dialect::Messages.word() && is_same_model(&origin.model, self.sending.model)
-        })
+        opaque
+            .origin
+            .as_ref()
+            .is_some_and(|origin| origin.dialect == Dialect::Messages.word() && is_same_model(&origin.model, self.sending.model))
     }
 
     /// The tools, or, where there are none any more, those that were called: the vendor takes no call of a tool that is unknown.

@@ -122,7 +122,7 @@ fn object(json: &Raw) -> String {
     match json.as_str() {
         "null" => "{}".to_owned(),
         text if text.starts_with('"') => serde_json::from_str(text).unwrap_or_else(|_| text.to_owned()),
-        object => object.to_owned(),
+        object => json::compact(object),
     }
 }
 
@@ -178,5 +178,96 @@ fn stop(reason: Option<&str>) -> Stop {
             tracing::warn!("Ollama ended an answer with {:?}: taken for a plain end", other.get(..40).unwrap_or(other));
             Stop::End
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::Framing;
+    use crate::dialect::samples;
+
+    const TEXT_STREAM: &str = include_str!("../../../tests/golden/ollama/text.ndjson");
+    const TEXT: &str = include_str!("../../../tests/golden/ollama/text.json");
+    const TOOL_STREAM: &str = include_str!("../../../tests/golden/ollama/tool.ndjson");
+    const TOOL: &str = include_str!("../../../tests/golden/ollama/tool.json");
+
+    fn reader() -> OllamaReader {
+        OllamaReader::new(&samples::head("qwen3:8b"))
+    }
+
+    /// The same of a stream and of a whole answer.
+    fn read(stream: &str, answer: &str) -> (Vec<String>, Report) {
+        let (mut streaming, mut whole, mut events) = (reader(), reader(), Vec::new());
+        let (told, ended) = samples::heard(&mut streaming, Framing::Lines, stream.as_bytes());
+        assert_eq!(ended, Ok(true));
+        whole.whole(answer.as_bytes(), &mut events).expect("a whole answer");
+        let story = samples::story(&told);
+        assert_eq!(samples::story(&events), story);
+        assert_eq!(streaming.report(), whole.report());
+        assert!(streaming.output_is_final() && whole.output_is_final());
+        (story, streaming.report())
+    }
+
+    fn usage(uncached_in: u64, out_total: u64) -> Report {
+        Report::Reported(Usage { uncached_in, out_total, ..Usage::default() })
+    }
+
+    #[test]
+    fn thoughts_and_text_are_told_apart() {
+        let (story, report) = read(TEXT_STREAM, TEXT);
+        assert_eq!(story, ["thought: A greeting is due.", "text: Hello 日本 🦀", "End"]);
+        assert_eq!(report, usage(14, 30));
+    }
+
+    #[test]
+    fn u07_arguments_are_the_object_as_it_stands() {
+        let (story, report) = read(TOOL_STREAM, TOOL);
+        let (first, second) = (r#"({"city":"Zürich 🦀","days":2})"#, r#"({"city":"Bern","days":1.0})"#);
+        let expected =
+            [format!("call call_req_1_0: weather{first}"), format!("call call_req_1_1: weather{second}"), "Tool".into()];
+        assert_eq!((story, report), (expected.to_vec(), usage(169, 41)));
+        let text = r#"{"message":{"tool_calls":[{"id":"own","function":{"name":"f","arguments":"{\"a\":1}"}}]},"done":true}"#;
+        let mut events = Vec::new();
+        reader().whole(text.as_bytes(), &mut events).expect("an answer");
+        assert_eq!(samples::story(&events)[0], r#"call own: f({"a":1})"#);
+    }
+
+    #[test]
+    fn c05_a_count_that_is_left_out_is_not_zero() {
+        let unmetered = include_str!("../../../tests/golden/ollama/unmetered.ndjson");
+        let mut reader = reader();
+        assert_eq!(samples::heard(&mut reader, Framing::Lines, unmetered.as_bytes()).1, Ok(true));
+        assert_eq!(reader.report(), Report::Missing);
+        let lying = TEXT_STREAM.replace("\"eval_count\":30", "\"eval_count\":-1");
+        samples::heard(&mut reader, Framing::Lines, lying.as_bytes()).1.expect("an answer");
+        assert_eq!(reader.report(), Report::Lying);
+    }
+
+    #[test]
+    fn x07_an_error_line_ends_the_answer() {
+        let failed = include_str!("../../../tests/golden/ollama/failed.ndjson");
+        let (events, ended) = samples::heard(&mut reader(), Framing::Lines, failed.as_bytes());
+        assert_eq!(events.len(), 2, "{events:?}");
+        assert!(ended.expect_err("a failed answer").message.ends_with("unexpected EOF"));
+    }
+
+    #[test]
+    fn what_is_not_done_is_cut_off() {
+        let cut = TEXT_STREAM.split_inclusive('\n').take(4).collect::<String>();
+        assert_eq!(samples::heard(&mut reader(), Framing::Lines, cut.as_bytes()).1, Ok(false));
+        let read = reader().whole(TEXT.replace("\"done\":true", "\"done\":false").as_bytes(), &mut Vec::new());
+        assert_eq!(read, Err(NotComplete::CutOff));
+        let unknown = reader().whole(include_str!("../../../tests/golden/ollama/unknown.json").as_bytes(), &mut Vec::new());
+        assert!(matches!(unknown, Err(NotComplete::Fault(_))));
+        for (reason, expected) in [(None, Stop::End), (Some("length"), Stop::Length), (Some("unload"), Stop::End)] {
+            assert_eq!(stop(reason), expected);
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic_and_no_beginning_is_an_answer() {
+        samples::survives(|| Box::new(reader()), Framing::Lines, TEXT_STREAM, TEXT);
+        samples::survives(|| Box::new(reader()), Framing::Lines, TOOL_STREAM, TOOL);
     }
 }
