@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::dialect::frames::{Flaw, FrameSplitter};
 use crate::dialect::sse::{Splitter, TooLarge};
 
 /// How a stream's events lie in its body.
@@ -14,6 +15,8 @@ pub enum Framing {
     Sse,
     /// one JSON text per line
     Lines,
+    /// AWS event-stream frames
+    AwsFrames,
 }
 
 impl Framing {
@@ -22,6 +25,7 @@ impl Framing {
         match self {
             Framing::Sse => content_type.starts_with("text/event-stream"),
             Framing::Lines => content_type.starts_with("application/x-ndjson"),
+            Framing::AwsFrames => content_type.starts_with("application/vnd.amazon.eventstream"),
         }
     }
 }
@@ -31,6 +35,8 @@ impl Framing {
 pub enum BadFrame {
     #[error("it has an event that is too large: {0}")]
     TooLarge(#[from] TooLarge),
+    #[error(transparent)]
+    Frame(#[from] Flaw),
 }
 
 /// The events of one stream.
@@ -38,6 +44,7 @@ pub enum BadFrame {
 pub(super) enum Frames {
     Sse(Splitter),
     Lines(Lines),
+    Aws(FrameSplitter),
 }
 
 impl Frames {
@@ -48,6 +55,7 @@ impl Frames {
                 let (held, ready) = (BytesMut::new(), VecDeque::new());
                 Frames::Lines(Lines { event_bytes_max, held, ready, overflowed: false })
             }
+            Framing::AwsFrames => Frames::Aws(FrameSplitter::new(event_bytes_max)),
         }
     }
 
@@ -55,6 +63,7 @@ impl Frames {
         match self {
             Frames::Sse(splitter) => Ok(splitter.push(bytes)?),
             Frames::Lines(lines) => Ok(lines.push(bytes)?),
+            Frames::Aws(splitter) => Ok(splitter.push(&bytes)?),
         }
     }
 
@@ -62,6 +71,7 @@ impl Frames {
         match self {
             Frames::Sse(splitter) => splitter.next_event(),
             Frames::Lines(lines) => lines.ready.pop_front(),
+            Frames::Aws(splitter) => splitter.next_event(),
         }
     }
 
@@ -73,6 +83,8 @@ impl Frames {
                 (!rest.is_empty()).then(|| [&rest[..], b"\n\n"].concat().into())
             }
             Frames::Lines(lines) => as_event(&lines.held.split()),
+            // a frame says how long it is: what is left is a piece of one
+            Frames::Aws(_) => None,
         }
     }
 }

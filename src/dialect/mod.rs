@@ -4,9 +4,11 @@
 mod answer;
 mod chat;
 mod cohere;
+mod converse;
 mod count;
 mod embeddings;
 mod fault;
+mod frames;
 mod framing;
 mod gemini;
 mod hub;
@@ -31,6 +33,7 @@ mod unary;
 mod samples;
 
 pub use answer::{cost_comment, error_body, error_event, ping};
+pub use converse::{Maker, plain_id};
 pub use fault::{UpstreamFault, retry_after_s, standing, upstream_fault};
 pub use framing::{BadFrame, Framing};
 pub use hub::{Sending, read_request, words, write_request};
