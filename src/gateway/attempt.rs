@@ -206,6 +206,7 @@ impl<'g> Attempt<'g> {
             ceiling: cap.ceiling,
             guessed: cap.guessed,
             tier_asked: self.request.service_tier.clone(),
+            tier_served: None,
             output_cap: cap.tokens,
             input_bytes: self.request.input.text_bytes,
             admitted: Instant::now(),
@@ -302,6 +303,7 @@ impl HeldAttempt {
             Err(failed) => return Err(self.not_answered(&failed)),
         };
         self.open.upstream_status = incoming.status;
+        self.open.tier_served = outgoing::tier_served(&incoming);
         if !(200..300).contains(&incoming.status) {
             return upstream_error::refused(self.open, self.request.dialect, self.endpoint.dialect, incoming).await;
         }

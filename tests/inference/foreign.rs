@@ -525,6 +525,25 @@ fn c04_cohere_is_paid_what_it_billed() {
 }
 
 #[test]
+fn c07_gemini_is_paid_for_the_tier_that_served() {
+    let house = {
+        let upstream = Upstream::start();
+        let provider = Provider::openai("v", &upstream).preset("gemini").models(&["gemini-3.8-flash"]);
+        let provider = provider.base_url(&upstream.url()).priced_by("sheet");
+        House::before(upstream, |setup| setup.provider(&provider))
+    };
+    let mut costs = Vec::new();
+    for (asked, served) in [("flex", Some("flex")), ("flex", Some("standard")), ("flex", None), ("priority", Some("priority"))] {
+        let script = GEMINI.script("text", false);
+        house.upstream.answers(served.into_iter().fold(script, |script, tier| script.header("x-gemini-service-tier", tier)));
+        house.user().post(Chat.path(), &GEMINI.asking(Chat, json!({"service_tier": asked}))).expects(200);
+        assert_eq!(house.upstream.last_request().json()["serviceTier"], json!(asked));
+        costs.push(house.booked().ends("ok", &[]).cost());
+    }
+    assert!(costs[0] < costs[1] && costs[1] == costs[2] && costs[2] < costs[3], "{costs:?}");
+}
+
+#[test]
 fn c05_what_ollama_does_not_count_is_estimated_and_never_free() {
     for dialect in BOTH {
         let house = OLLAMA.house();
@@ -568,7 +587,7 @@ fn x07_an_error_line_of_ollama_is_an_error_in_the_clients_stream() {
 
 #[test]
 fn answers_that_failed_are_errors_in_the_clients_stream() {
-    for (vendor, recording, word) in [(GEMINI, "malformed", "Malformed function call"), (COHERE, "failed", "the model crashed")] {
+    for (vendor, recording, word) in [(GEMINI, "malformed", "MALFORMED_FUNCTION_CALL"), (COHERE, "failed", "the model crashed")] {
         let house = vendor.house();
         let recording = vendor.recording(recording, true);
         house.upstream.answers(vendor.stream(recording.split_inclusive("\n\n")).pause_ms_between(20));

@@ -291,8 +291,7 @@ mod tests {
     }
 
     fn usage(uncached_in: u64, cache_read: u64, out_total: u64, reasoning: u64) -> Report {
-        let service_tier = Some("standard".to_owned());
-        Report::Reported(Usage { uncached_in, cache_read, out_total, reasoning, service_tier, ..Usage::default() })
+        Report::Reported(Usage { uncached_in, cache_read, out_total, reasoning, ..Usage::default() })
     }
 
     #[test]
@@ -343,8 +342,11 @@ mod tests {
         let (events, ended) = samples::heard(&mut reader(), Framing::Sse, malformed.as_bytes());
         assert_eq!(events.len(), 2, "what came before is told: {events:?}");
         let fault = ended.expect_err("a failed answer");
-        assert_eq!(fault.kind, "MALFORMED_FUNCTION_CALL");
-        assert!(fault.message.contains("default_api.weather"), "{fault:?}");
+        let expected = ("MALFORMED_FUNCTION_CALL", "the model's answer ended with MALFORMED_FUNCTION_CALL");
+        assert_eq!((fault.kind.as_str(), fault.message.as_str()), expected);
+        let explained = malformed.replace("\"index\":0}]", "\"index\":0,\"finishMessage\":\"no such function\"}]");
+        let (_, ended) = samples::heard(&mut reader(), Framing::Sse, explained.as_bytes());
+        assert_eq!(ended.expect_err("a failed answer").message, "no such function");
     }
 
     #[test]

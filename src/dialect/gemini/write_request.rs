@@ -352,3 +352,116 @@ fn level(effort: Effort) -> Option<&'static str> {
         Effort::XHigh | Effort::Max => "XHIGH",
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::conversation::{Capabilities, Names, Origin};
+
+    const MODEL: &str = "gemini-3.8-flash";
+
+    fn opaque(origin: Option<(&str, &str)>, data: &str) -> Opaque {
+        let origin = origin.map(|(dialect, model)| Origin { dialect: dialect.to_owned().into(), model: model.into() });
+        Opaque { origin, kind: OpaqueKind::Signature, data: data.into() }
+    }
+
+    fn call(id: &str, opaque: Option<Opaque>) -> Content {
+        Content::ToolCall(ToolCall { id: id.into(), name: "f".into(), arguments: String::new(), opaque })
+    }
+
+    fn thought(text: &str, opaque: Option<Opaque>) -> Content {
+        Content::Reasoning(Reasoned { text: text.into(), opaque })
+    }
+
+    fn result(id: &str, content: Content) -> Content {
+        let blocks = vec![Content::Text("ok".into()).into(), content.into()];
+        Content::ToolResult(ToolResult { id: id.into(), name: Some("f".into()), blocks, is_error: false })
+    }
+
+    fn image() -> Content {
+        Content::Image(Media { mime: "image/png".into(), source: Source::Base64("AA".into()), name: None })
+    }
+
+    /// The parts that one turn becomes.
+    fn parts(role: Role, contents: Vec<Content>, takes: Capabilities) -> Value {
+        let turns = vec![Turn { role, blocks: contents.into_iter().map(Into::into).collect() }];
+        let ask = Ask { turns, ..Ask::default() };
+        let names = Names::default();
+        let sending = Sending {
+            model: MODEL,
+            capabilities: &takes,
+            names: &names,
+            output_cap: None,
+            output_max: 100,
+            output_cap_member: "maxOutputTokens",
+            asks_usage: false,
+        };
+        let body: Value = serde_json::from_str(&write_request(&ask, &sending)).expect("JSON");
+        body["contents"][0]["parts"].clone()
+    }
+
+    fn signing() -> Capabilities {
+        Capabilities { signed_calls: true, media_within_results: true, ..Capabilities::all() }
+    }
+
+    /// The signatures of the parts that one assistant's turn becomes.
+    fn signatures(contents: Vec<Content>, takes: Capabilities) -> Vec<Option<String>> {
+        let parts = parts(Role::Assistant, contents, takes);
+        let parts = parts.as_array().expect("parts");
+        parts.iter().map(|part| part["thoughtSignature"].as_str().map(str::to_owned)).collect()
+    }
+
+    #[test]
+    fn e07_a_call_goes_back_with_the_signature_of_this_model_or_says_that_it_is_lost() {
+        let lost = || Some(LOST_SIGNATURE.to_owned());
+        let own = opaque(Some(("gemini", MODEL)), "own");
+        for (opaque, expected) in [
+            (Some(own.clone()), Some("own".to_owned())),
+            (Some(opaque(None, "unsealed")), Some("unsealed".to_owned())),
+            (Some(opaque(Some(("gemini", "gemini-3-pro")), "other")), lost()),
+            (Some(opaque(Some(("messages", MODEL)), "other")), lost()),
+            (None, lost()),
+        ] {
+            assert_eq!(signatures(vec![call("a", opaque), call("b", None)], signing()), [expected, None]);
+        }
+        let signed = vec![call("a", Some(own)), call("b", None)];
+        assert_eq!(signatures(signed, Capabilities::all()), [Some("own".to_owned()), None]);
+        assert_eq!(signatures(vec![call("a", None)], Capabilities::all()), [None], "earlier models insist on none");
+    }
+
+    #[test]
+    fn thoughts_go_back_only_signed_by_this_model() {
+        let own = || Some(opaque(Some(("gemini", MODEL)), "own"));
+        let contents = vec![
+            thought("hm", own()),
+            thought("nobody's", None),
+            thought("another's", Some(opaque(Some(("messages", "claude")), "x"))),
+            thought("perhaps", Some(opaque(None, "x"))),
+            Content::Text("yes".into()),
+            thought("", own()),
+        ];
+        let expected = json!([
+            {"thought": true, "text": "hm", "thoughtSignature": "own"},
+            {"text": "yes"},
+            {"text": "", "thoughtSignature": "own"},
+        ]);
+        assert_eq!(parts(Role::Assistant, contents, signing()), expected);
+    }
+
+    #[test]
+    fn images_of_results_stand_within_them_or_behind_all_of_them() {
+        let contents = || vec![result("a", image()), result("b", image()), Content::Text("go on".into())];
+        let blob = json!({"inlineData": {"mimeType": "image/png", "data": "AA"}});
+        let answer = |id: &str| json!({"functionResponse": {"id": id, "name": "f", "response": {"output": "ok"}}});
+        let within = |id: &str| {
+            let mut answer = answer(id);
+            answer["functionResponse"]["parts"] = json!([blob]);
+            answer
+        };
+        let text = json!({"text": "go on"});
+        assert_eq!(parts(Role::User, contents(), signing()), json!([within("a"), within("b"), text]));
+        assert_eq!(parts(Role::User, contents(), Capabilities::all()), json!([answer("a"), answer("b"), blob, blob, text]));
+    }
+}
