@@ -209,6 +209,7 @@ impl<'g> Attempt<'g> {
             ceiling: cap.ceiling,
             guessed: cap.guessed,
             tier_asked: self.request.service_tier.clone(),
+            tier_served: None,
             output_cap: cap.tokens,
             input_bytes: self.request.input.text_bytes,
             admitted: Instant::now(),
@@ -305,6 +306,7 @@ impl HeldAttempt {
             Err(failed) => return Err(self.not_answered(&failed)),
         };
         self.open.upstream_status = incoming.status;
+        self.open.tier_served = outgoing::tier_served(&incoming);
         if !(200..300).contains(&incoming.status) {
             return upstream_error::refused(self.open, self.request.dialect, self.endpoint.dialect, incoming).await;
         }
