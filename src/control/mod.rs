@@ -7,6 +7,7 @@ pub mod corrections;
 mod fields;
 pub mod keys;
 pub mod limits;
+mod memory;
 pub mod organizations;
 mod owned;
 pub mod reports;
@@ -29,6 +30,7 @@ use crate::domain::clock::Clock;
 use crate::domain::problem::{Problem, Word};
 use crate::domain::zone::Zone;
 use crate::meter::Ledger;
+use crate::store::memory::Memory;
 use crate::store::{AuditEvent, Change, Store, StoreError, Tenants};
 
 use crate::control::owned::Touched;
@@ -44,6 +46,7 @@ pub struct Control {
     zone: Zone,
     pseudonyms: Pseudonyms,
     catalogue: Arc<Catalogue>,
+    memory: Option<Arc<Memory>>,
     /// taken by whoever corrects or verifies the books
     books_still: Arc<tokio::sync::Mutex<()>>,
     /// places for those who wait for the next request
@@ -63,6 +66,7 @@ impl Control {
             clock,
             zone,
             catalogue: Arc::new(|_| {}),
+            memory: None,
             books_still: Arc::default(),
             followers: Arc::new(tokio::sync::Semaphore::new(requests::FOLLOWERS_MAX)),
         }
@@ -72,6 +76,12 @@ impl Control {
     #[must_use]
     pub fn with_catalogue(self, catalogue: Arc<Catalogue>) -> Control {
         Control { catalogue, ..self }
+    }
+
+    /// Lets the memory be purged.
+    #[must_use]
+    pub fn with_memory(self, memory: Option<Arc<Memory>>) -> Control {
+        Control { memory, ..self }
     }
 
     pub fn zone(&self) -> &Zone {

@@ -62,7 +62,7 @@ impl<'g> Attempt<'g> {
     pub(super) fn plan(
         gateway: &'g Arc<Gateway>,
         caller: Arc<Caller>,
-        request: Request,
+        mut request: Request,
         deployment: Arc<Deployment>,
         id: RequestId,
         tag: Option<Tag>,
@@ -77,7 +77,10 @@ impl<'g> Attempt<'g> {
             }
             None
         } else {
-            Some(Crossing::plan(gateway, &request, &deployment, endpoint)?)
+            let crossing = Crossing::plan(gateway, caller.key.team, &request, &deployment, endpoint)?;
+            // what comes in from the memory is read by the model too
+            request.input.text_bytes = request.input.text_bytes.saturating_add(crossing.recalled_bytes);
+            Some(crossing)
         };
         let url = deployment.provider.url(endpoint, &deployment.model, request.streamed);
         let user = request.user.as_deref().map(|user| gateway.pseudonyms.user(user));
@@ -203,6 +206,7 @@ impl<'g> Attempt<'g> {
             gateway: self.gateway.clone(),
             deployment: self.deployment,
             held,
+            team: self.caller.key.team,
             ceiling: cap.ceiling,
             guessed: cap.guessed,
             tier_asked: self.request.service_tier.clone(),

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use crate::config::Unsupported;
 use crate::conversation::{Ask, Capabilities, Names};
 use crate::dialect::{self, AnswerHead, Dialect, Request, Sending, Translation};
+use crate::domain::id::TeamId;
 use crate::domain::problem::Problem;
-use crate::gateway::{Gateway, cap, defect, fit};
+use crate::gateway::{Gateway, cap, defect, fit, memory};
 use crate::provider::Endpoint;
 use crate::route::Deployment;
 
@@ -16,6 +17,8 @@ pub(super) struct Crossing {
     names: Names,
     takes: Capabilities,
     upstream: Dialect,
+    /// bytes that came in from the memory, which the client did not send
+    pub recalled_bytes: u64,
 }
 
 impl Crossing {
@@ -23,6 +26,7 @@ impl Crossing {
     /// not be told.
     pub(super) fn plan(
         gateway: &Gateway,
+        team: TeamId,
         request: &Request,
         deployment: &Deployment,
         endpoint: &Endpoint,
@@ -30,6 +34,7 @@ impl Crossing {
         let name = deployment.qualified();
         let takes = deployment.capabilities();
         let mut ask = dialect::read_request(request, &gateway.envelope)?;
+        let recalled_bytes = gateway.memory.as_ref().map_or(0, |memory| memory::recall(memory, team, &mut ask, endpoint.dialect));
         ask.fit(&takes, dialect::words(request.dialect), &name)?;
         if deployment.provider.unsupported == Unsupported::Error
             && let Some(member) = ask.dropped.first()
@@ -37,7 +42,7 @@ impl Crossing {
             return Err(fit::not_taken(deployment, member));
         }
         let names = Names::of(&ask, takes.names);
-        Ok(Crossing { ask, names, takes, upstream: endpoint.dialect })
+        Ok(Crossing { ask, names, takes, upstream: endpoint.dialect, recalled_bytes })
     }
 
     /// What the vendor gets otherwise or not at all, as a header names it.

@@ -14,6 +14,7 @@ mod embeddings;
 mod endpoints;
 mod hang_up;
 mod headers;
+mod messages_hub;
 mod models;
 mod panics;
 mod relay_chat;
