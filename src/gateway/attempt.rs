@@ -341,8 +341,8 @@ impl HeldAttempt {
         Ok(request.spliced(&edits))
     }
 
-    /// The client's bytes with the edits that are allowed: the model's name, the usage report, the output cap, and at
-    /// a vendor that borrows the dialect what its table says.
+    /// The client's bytes with the edits that are allowed: the model's name, the usage report, the output cap, thoughts
+    /// that another vendor's model had in an earlier turn, and at a vendor that borrows the dialect what its table says.
     fn body(&self) -> Bytes {
         let mut edits: Vec<Edit<'_>> = Vec::with_capacity(3);
         let deployment = &self.open.deployment;
@@ -354,6 +354,11 @@ impl HeldAttempt {
         }
         if let Some(tokens) = self.cap.write {
             edits.extend(self.request.capped(tokens, deployment.provider.preset.output_cap_member));
+        }
+        if self.request.dialect == Dialect::Messages
+            && let Some(json) = dialect::without_foreign_thoughts(&self.request, deployment.capabilities().signed_thoughts)
+        {
+            edits.push(Edit::Set { member: "messages", json: json.into() });
         }
         if let Some(borrowed) = self.endpoint.borrowed {
             fit::edits(&self.request, borrowed, &mut edits);

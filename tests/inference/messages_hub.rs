@@ -451,6 +451,51 @@ fn p06_what_claude_code_sends_reaches_another_vendor_without_what_only_anthropic
 }
 
 #[test]
+fn e08_thoughts_of_another_vendors_model_do_not_reach_anthropic_and_its_own_do() {
+    let house = house();
+    let own = json!({"type": "thinking", "thinking": "mine", "signature": SIGNATURE});
+    let foreign = json!({"type": "thinking", "thinking": "theirs", "signature": ""});
+    let said = |text: &str| json!({"type": "text", "text": text});
+    let turn = |role: &str, content: Value| json!({"role": role, "content": content});
+    let turns = |first: Value| {
+        json!([
+            turn("user", json!("one")),
+            first,
+            turn("user", json!("two")),
+            turn("assistant", json!([own, said("b")])),
+            turn("user", json!("three"))
+        ])
+    };
+    let body = |turns: Value| with(messages(json!({"messages": turns})), json!({"model": SONNET}));
+    house.upstream.answers(Script::unary(200, golden("anthropic/answer.json")));
+    let (sent, answer) = sent(&house, Messages.path(), &body(turns(turn("assistant", json!([foreign, said("a")])))));
+    assert_eq!(sent["messages"], turns(turn("assistant", json!([said("a")]))));
+    assert_eq!(answer.text(), golden("anthropic/answer.json"));
+}
+
+#[test]
+fn p04_signed_and_redacted_thoughts_go_both_ways_byte_for_byte() {
+    let house = house();
+    let recording = golden("anthropic/thinking_tool.sse");
+    for script in deliveries(&recording) {
+        house.upstream.answers(script);
+        let body = with(messages(json!({"stream": true})), json!({"model": SONNET}));
+        let (bytes, _) = house.user().streams(Messages.path(), &body).rest_bytes();
+        let told = String::from_utf8(bytes).expect("UTF-8").replace('\r', "");
+        let told: Vec<&str> = told.split_inclusive("\n\n").filter(|event| !event.starts_with(": x-gatekeeper-cost")).collect();
+        assert_eq!(told.concat(), recording);
+        house.booked().ends("ok", &[]);
+    }
+    let text = format!(
+        r#"{{"model":"{SONNET}","max_tokens":500, "messages":[{{"role":"user","content":"one"}},{{"role":"assistant","content":[{{"type":"thinking","thinking":"hm","signature":"{SIGNATURE}"}}, {{"type":"redacted_thinking","data":"cmVk"}},{{"type":"text","text":"a"}}]}},{{"role":"user","content":"two"}}]}}"#
+    );
+    house.upstream.answers(Script::unary(200, golden("anthropic/answer.json")));
+    house.user().posts_bytes(Messages.path(), text.as_bytes()).expects(200);
+    house.booked().ends("ok", &[]);
+    assert_eq!(String::from_utf8_lossy(&house.upstream.last_request().body), text);
+}
+
+#[test]
 fn x01_an_overloaded_anthropic_is_told_to_a_chat_client_in_its_shape() {
     let house = house();
     let refusal = Messages.refusal("overloaded_error", "Overloaded");
@@ -577,7 +622,7 @@ fn e07_the_signature_of_a_chat_clients_call_comes_back_to_anthropic_also_after_a
 
 #[test]
 fn another_teams_call_finds_no_thoughts_and_a_memory_that_is_off_keeps_none() {
-    let house = house();
+    let mut house = house();
     first_turn(&house, true);
     let other = house.gatekeeper.team(&json!({"name": "other", "models": ["*"]}));
     let key = house.gatekeeper.key_of(&other);
