@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use ring::hmac;
 
 use crate::domain::clock::Clock;
@@ -32,6 +32,8 @@ const BATCH_MAX: usize = 256;
 const GATHER: Duration = Duration::from_millis(100);
 /// After a failure of the disk.
 const RETRY: Duration = Duration::from_secs(1);
+/// Commits that may fail one after the other before the file is thrown away.
+const FAILURES_MAX: u32 = 1;
 /// How often what is too old is thrown away where nothing is written.
 const SWEEP: Duration = Duration::from_secs(600);
 
@@ -76,6 +78,8 @@ struct Waiting {
     entries: HashMap<Id, Entry>,
     bytes: usize,
     purges: Vec<std::sync::mpsc::SyncSender<Result<u64, StoreError>>>,
+    /// a page could not be read: the file is to be thrown away
+    damaged: bool,
     stopping: bool,
 }
 
@@ -106,7 +110,7 @@ impl Memory {
         });
         let kept = shared.reopen();
         let names = hmac::Key::new(hmac::HMAC_SHA256, &key.for_purpose("reasoning memory: names"));
-        let writer = Writer { shared: shared.clone(), kept: kept.ok() };
+        let writer = Writer { shared: shared.clone(), kept: kept.ok(), failures: 0 };
         let spawned = std::thread::Builder::new().name("memory".into()).spawn(move || writer.run());
         let writer = spawned.map_err(|error| tracing::error!("the reasoning memory has no writer: {error}")).ok();
         Memory { shared, names, writer: Mutex::new(writer) }
@@ -224,8 +228,10 @@ impl Shared {
 
     fn find(&self, id: &Id) -> Option<Vec<u8>> {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner).clone()?;
-        let stored = stored(&database, id).unwrap_or_else(|error| {
+        let stored = guarded(|| stored(&database, id)).unwrap_or_else(|error| {
             tracing::debug!("the reasoning memory cannot be read: {error}");
+            self.waiting().damaged = true;
+            self.called.notify_one();
             None
         })?;
         let (at_ms, sealed) = stored.split_first_chunk::<8>()?;
@@ -238,18 +244,28 @@ impl Shared {
     /// Opens the file, from the start or once more after a failure; what cannot be read is thrown away.
     fn reopen(&self) -> Result<Kept, StoreError> {
         self.put(None);
-        let opened = self.open_file().or_else(|error| {
+        let opened = guarded(|| self.open_file()).or_else(|error| {
             tracing::warn!("{FILE} cannot be read ({error}) and is thrown away; nothing but thoughts of models is lost");
-            self.disk.remove(FILE).map_err(|error| StoreError::Database(error.to_string()))?;
-            self.open_file()
+            self.discard()?;
+            guarded(|| self.open_file())
         });
         let (database, kept) = opened?;
         self.put(Some(Arc::new(database)));
         Ok(kept)
     }
 
+    fn discard(&self) -> Result<(), StoreError> {
+        self.put(None);
+        if self.disk.exists(FILE) {
+            self.disk.remove(FILE).map_err(|error| StoreError::Database(error.to_string()))?;
+        }
+        Ok(())
+    }
+
     fn put(&self, database: Option<Arc<Database>>) {
-        *self.database.write().unwrap_or_else(PoisonError::into_inner) = database;
+        let before = std::mem::replace(&mut *self.database.write().unwrap_or_else(PoisonError::into_inner), database);
+        // closing a damaged file can fail like reading it
+        let _ = guarded(|| Ok(drop(before)));
     }
 
     fn open_file(&self) -> Result<(Database, Kept), StoreError> {
@@ -272,6 +288,12 @@ impl Shared {
         transaction.commit()?;
         Ok((database, kept))
     }
+}
+
+/// redb takes its pages to be whole: where they are not, it panics. Here that is one more reason to throw the file away.
+fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    outcome.unwrap_or_else(|_| Err(StoreError::Database("its pages are damaged".into())))
 }
 
 fn stored(database: &Database, id: &Id) -> Result<Option<Vec<u8>>, StoreError> {
@@ -307,26 +329,34 @@ struct Writer {
     shared: Arc<Shared>,
     /// `None` where the file is not open
     kept: Option<Kept>,
+    /// commits that failed, one after the other
+    failures: u32,
 }
 
 impl Writer {
     fn run(mut self) {
         loop {
             let (batch, purges, stopping) = self.called();
+            if std::mem::take(&mut self.shared.waiting().damaged) {
+                self.failures = FAILURES_MAX;
+                self.failed();
+            }
             if !purges.is_empty() {
-                let outcome = self.purge();
+                let outcome = guarded(|| self.purge());
                 for purge in purges {
                     // who asked may have gone
                     let _ = purge.send(outcome.clone());
                 }
                 continue;
             }
-            let written = self.write(&batch);
-            match written {
-                Ok(()) => self.shared.waiting().written(&batch),
+            match guarded(|| self.write(&batch)) {
+                Ok(()) => {
+                    self.failures = 0;
+                    self.shared.waiting().written(&batch);
+                }
                 Err(error) => {
                     tracing::warn!("the reasoning memory cannot be written: {error}");
-                    self.kept = None;
+                    self.failed();
                 }
             }
             if stopping && (batch.len() < BATCH_MAX || self.kept.is_none()) {
@@ -347,11 +377,24 @@ impl Writer {
 
     /// Waits until there is something to do, or a sweep is due.
     fn called(&self) -> (Vec<(Id, Entry)>, Vec<std::sync::mpsc::SyncSender<Result<u64, StoreError>>>, bool) {
-        let nothing = |waiting: &mut Waiting| waiting.order.is_empty() && waiting.purges.is_empty() && !waiting.stopping;
+        let nothing = |waiting: &mut Waiting| {
+            waiting.order.is_empty() && waiting.purges.is_empty() && !waiting.stopping && !waiting.damaged
+        };
         let waiting = self.shared.waiting();
         let waited = self.shared.called.wait_timeout_while(waiting, SWEEP, nothing);
         let (mut waiting, _) = waited.unwrap_or_else(PoisonError::into_inner);
         (waiting.batch(), std::mem::take(&mut waiting.purges), waiting.stopping)
+    }
+
+    /// A file that takes no commit is opened once more, and then thrown away.
+    fn failed(&mut self) {
+        self.kept = None;
+        self.failures += 1;
+        if self.failures > FAILURES_MAX
+            && let Err(error) = self.shared.discard()
+        {
+            tracing::error!("{FILE} is damaged and cannot be removed: {error}");
+        }
     }
 
     /// One commit: a batch, and what is over the bounds goes.
@@ -409,16 +452,8 @@ impl Writer {
     /// The file goes as a whole: nothing of what was in it stays on its pages.
     fn purge(&mut self) -> Result<u64, StoreError> {
         let waiting = self.shared.waiting().clear();
-        let database = self.shared.database.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let stored = match database {
-            Some(database) => database.begin_read()?.open_table(ENTRIES)?.len()?,
-            None => 0,
-        };
-        self.shared.put(None);
-        self.kept = None;
-        if self.shared.disk.exists(FILE) {
-            self.shared.disk.remove(FILE).map_err(|error| StoreError::Database(error.to_string()))?;
-        }
+        let stored = self.kept.take().map_or(0, |kept| kept.entries);
+        self.shared.discard()?;
         self.kept = Some(self.shared.reopen()?);
         Ok(waiting + stored)
     }

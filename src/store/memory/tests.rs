@@ -113,7 +113,9 @@ fn what_is_too_old_is_gone() {
 
 #[test]
 fn over_its_bounds_the_oldest_go() {
-    for bounds in [Bounds { entries_max: 3, ..BOUNDS }, Bounds { bytes_max: 3 * 80, ..BOUNDS }] {
+    // instant, nonce, nine letters, code
+    const ENTRY: u64 = 8 + 24 + 9 + 16;
+    for bounds in [Bounds { entries_max: 3, ..BOUNDS }, Bounds { bytes_max: 3 * ENTRY, ..BOUNDS }] {
         let place = Place::new();
         let memory = place.open(bounds);
         for number in 0..10 {
