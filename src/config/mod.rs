@@ -1,6 +1,8 @@
 //! What the process is told: TOML file, environment and flags, resolved into one `Config` with every fault named at once.
 
 mod alerts;
+mod credential;
+mod fetch;
 mod file;
 mod memory;
 mod provider;
@@ -14,7 +16,7 @@ use std::sync::Arc;
 
 use crate::domain::money::Money;
 use crate::domain::secret::Secret;
-use crate::provider::{Endpoint, OnDisconnect, Preset};
+use crate::provider::{Endpoint, OnDisconnect, Preset, Signer};
 
 pub use file::{Fault, Faults};
 pub use provider::checked_url;
@@ -30,11 +32,16 @@ pub struct Config {
     /// IANA name of the zone in which hours, days, weeks and months are cut
     pub timezone: String,
     pub workers: usize,
+    /// whether every listed model also has a name that Claude Code's picker shows
+    pub picker_aliases: bool,
     pub ledger: LedgerConfig,
+    pub retention: Retention,
     pub limits: Limits,
     pub alerts: AlertConfig,
     pub reasoning_memory: MemoryConfig,
     pub seal_key: SealKeyPlace,
+    /// `None`: images by URL are not fetched
+    pub fetch: Option<FetchConfig>,
     pub providers: Vec<Arc<Provider>>,
 }
 
@@ -72,6 +79,35 @@ impl Default for LedgerConfig {
     fn default() -> LedgerConfig {
         LedgerConfig { sync: Sync::Os, segment_bytes: 64 * MIB, disk_reserve_mb: 256, budget_overrun: Overrun::Refuse }
     }
+}
+
+/// Whole days that each kind of row is kept; 0: for ever. Day by day older ones are deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// single requests with their corrections
+    pub requests_days: u64,
+    /// what was refused; never longer than requests
+    pub refused_days: u64,
+    /// sums by the hour
+    pub hours_days: u64,
+    /// sums by the day
+    pub days_days: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Retention {
+        Retention { requests_days: 400, refused_days: 30, hours_days: 400, days_days: 0 }
+    }
+}
+
+/// What the gateway may fetch for a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchConfig {
+    /// addresses that do not belong to the Internet and may be asked all the same
+    pub private_hosts: Vec<std::net::IpAddr>,
+    pub bytes_max: usize,
+    /// for one image
+    pub timeout_ms: u64,
 }
 
 /// Bytes of one `_mb` in the file.
@@ -180,6 +216,8 @@ pub struct Provider {
     /// scheme, host, port and path prefix, without a trailing slash
     pub base_url: String,
     pub api_key: Option<Secret>,
+    /// in place of a key that goes along
+    pub signer: Option<Signer>,
     pub price: PriceSetting,
     /// bare names that resolve to this provider besides those of its sheet
     pub models: Vec<String>,
@@ -204,6 +242,10 @@ pub enum Unsupported {
 }
 
 impl Provider {
+    pub fn has_credential(&self) -> bool {
+        self.api_key.is_some() || self.signer.is_some()
+    }
+
     /// The address of a call.
     pub fn url(&self, endpoint: &Endpoint, model: &str, streamed: bool) -> String {
         let path = endpoint.stream_path.filter(|_| streamed).unwrap_or(endpoint.path);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::file::{self, Faults, Section, Written};
 use super::secret::{Environment, process_environment};
-use super::{Config, LedgerConfig, Limits, MIB, Overrun, Sync, alerts, memory, provider};
+use super::{Config, LedgerConfig, Limits, MIB, Overrun, Retention, Sync, alerts, fetch, memory, provider};
 use crate::domain::zone::Zone;
 
 /// Flags and their environment variables: what outweighs the file.
@@ -80,11 +80,14 @@ fn resolve(path: &Path, text: &str, told: &Told, environment: Option<Environment
         folder: folder(top.text("data", &mut faults), path, told, &mut faults),
         timezone: timezone(top.text("timezone", &mut faults), &mut faults),
         workers: top.whole("workers", processors(), 1..=256, &mut faults) as usize,
+        picker_aliases: top.word("picker_aliases", false, &[("on", true), ("off", false)], &mut faults),
         ledger: ledger(top.section("ledger", &mut faults), &mut faults),
+        retention: retention(top.section("retention", &mut faults), &mut faults),
         limits: limits(top.section("limits", &mut faults), &mut faults),
         alerts: alerts::resolve(top.section("alerts", &mut faults), environment, &mut faults),
         reasoning_memory: memory::resolve(top.section("reasoning_memory", &mut faults), &mut faults),
         seal_key: memory::seal_key(top.text("seal_key", &mut faults), environment, &mut faults),
+        fetch: fetch::resolve(top.section("fetch", &mut faults), &mut faults),
         providers: match (top.section("providers", &mut faults), environment) {
             (section, Some(environment)) => provider::resolve_all(section, environment, &mut faults),
             (_, None) => Vec::new(),
@@ -155,6 +158,20 @@ fn ledger(mut section: Section<'_>, faults: &mut Faults) -> LedgerConfig {
     ledger
 }
 
+fn retention(mut section: Section<'_>, faults: &mut Faults) -> Retention {
+    const DAYS_MAX: u64 = 36_500;
+    let usual = Retention::default();
+    let mut days = |key, usual| section.whole(key, usual, 0..=DAYS_MAX, faults);
+    let retention = Retention {
+        requests_days: days("requests_days", usual.requests_days),
+        refused_days: days("refused_days", usual.refused_days),
+        hours_days: days("hours_days", usual.hours_days),
+        days_days: days("days_days", usual.days_days),
+    };
+    section.finish(faults);
+    retention
+}
+
 fn limits(mut section: Section<'_>, faults: &mut Faults) -> Limits {
     const DAY_S: u64 = 86_400;
     let usual = Limits::default();
@@ -222,7 +239,6 @@ mod tests {
         )
         .expect("two providers");
         let openai = config.providers.iter().find(|provider| provider.name == "openai").expect("openai");
-        assert_eq!(crate::provider::BaseUrl::Own("https://api.openai.com/v1"), openai.preset.base_url);
         assert_eq!(openai.base_url, "https://api.openai.com/v1");
         assert_eq!(openai.api_key.as_ref().map(|key| key.expose()), Some(KEY));
         assert!(matches!(openai.price, PriceSetting::Sheet(_)));
@@ -281,6 +297,43 @@ mod tests {
         let message = faults("[providers.openai]\napi_key = \"env:OPENAI_API_KEY\"\napi_version = \"1\"");
         assert!(message.contains("type openai takes no version"), "{message}");
         assert!(faults("[providers.azure]\napi_key = \"env:OPENAI_API_KEY\"").contains("https://RESOURCE.openai.azure.com"));
+    }
+
+    #[test]
+    fn a_vendor_of_aws_is_called_with_a_key_or_signed_for_a_region() {
+        let bedrock = |lines: &str| resolved(&format!("[providers.bedrock]\n{lines}")).map(|config| config.providers[0].clone());
+        const KEYS: &str = "access_key_id = \"env:OPENAI_API_KEY\"\nsecret_access_key = \"env:ANTHROPIC_API_KEY\"\n";
+        let keyed = bedrock("region = \"eu-west-1\"\napi_key = \"env:OPENAI_API_KEY\"").expect("a key");
+        assert_eq!(keyed.base_url, "https://bedrock-runtime.eu-west-1.amazonaws.com");
+        assert!(keyed.api_key.is_some() && keyed.signer.is_none());
+        let signed = bedrock(&format!("{KEYS}region = \"us-gov-west-1\"\nsession_token = \"env:OPENAI_API_KEY\"")).expect("keys");
+        let signer = signed.signer.clone().expect("a signer");
+        assert_eq!((signer.region.as_str(), signer.service, signed.api_key.is_none()), ("us-gov-west-1", "bedrock", true));
+        assert_eq!(signer.keys.session_token.as_ref().map(|token| token.expose()), Some(KEY));
+        let converse = keyed.preset.endpoint(crate::dialect::Dialect::Chat, "m").expect("an endpoint");
+        let url = keyed.url(converse, "arn:aws:bedrock:x/eu.anthropic.claude-opus-5:0", true);
+        let model = "arn%3Aaws%3Abedrock%3Ax%2Feu.anthropic.claude-opus-5%3A0";
+        assert_eq!(url, format!("https://bedrock-runtime.eu-west-1.amazonaws.com/model/{model}/converse-stream"));
+        let private = bedrock("base_url = \"https://vpce-1.bedrock-runtime.eu-west-1.vpce.amazonaws.com\"").expect("an address");
+        assert!(private.signer.is_none() && private.base_url.starts_with("https://vpce-1."));
+        for (lines, message) in [
+            ("", "providers.bedrock: has no region; write region = \"eu-west-1\""),
+            ("region = \"eu-west-1\"", "providers.bedrock: has no credential; write api_key"),
+            ("region = \"EU/west\"\napi_key = \"env:OPENAI_API_KEY\"", "providers.bedrock.region: is no region"),
+            ("region = \"eu-west-1\"\naccess_key_id = \"env:OPENAI_API_KEY\"", "has no secret_access_key; write"),
+            ("region = \"eu-west-1\"\nsession_token = \"env:OPENAI_API_KEY\"", "has no access_key_id; write"),
+            (&format!("{KEYS}base_url = \"http://10.0.0.5\""), "has no region; write"),
+            (&format!("{KEYS}region = \"eu-west-1\"\napi_key = \"env:OPENAI_API_KEY\""), "api_key: stands beside keys of AWS"),
+            ("region = \"eu-west-1\"\naccess_key_id = \"AKID\"", "access_key_id: a key itself does not belong in this file"),
+        ] {
+            let faults = bedrock(lines).expect_err(lines).to_string();
+            assert!(faults.contains(message), "{faults}");
+        }
+        let message = faults(&format!("[providers.openai]\napi_key = \"env:OPENAI_API_KEY\"\nregion = \"eu-west-1\"\n{KEYS}"));
+        assert!(
+            message.contains("openai.region: has no meaning") && message.contains("access_key_id: has no meaning"),
+            "{message}"
+        );
     }
 
     #[test]
@@ -391,11 +444,12 @@ request_ceiling = 0.5
         assert_eq!(format!("{:?}", shown.limits), format!("{:?}", usual.limits));
         assert_eq!(format!("{:?}", shown.ledger), format!("{:?}", usual.ledger));
         assert_eq!(format!("{:?}", shown.reasoning_memory), format!("{:?}", usual.reasoning_memory));
+        assert_eq!(shown.retention, usual.retention);
         assert_eq!((shown.listen, &shown.timezone), (usual.listen, &usual.timezone));
         let table = |name: &str| {
             example.split(&format!("#: [{name}]")).nth(1).expect("the table").split("#: [").next().map(str::to_owned)
         };
-        for (section, keys) in [("limits", 12), ("ledger", 4), ("alerts", 4), ("reasoning_memory", 4)] {
+        for (section, keys) in [("limits", 12), ("ledger", 4), ("retention", 4), ("alerts", 4), ("reasoning_memory", 4)] {
             let shown = table(section).expect("the table").lines().filter(|line| line.starts_with("#: ")).count();
             assert_eq!(shown, keys, "[{section}] of the example");
         }

@@ -12,8 +12,10 @@ pub mod organizations;
 mod owned;
 pub mod reports;
 pub mod requests;
+mod retention;
 pub mod teams;
 pub mod terms;
+mod upkeep;
 
 #[cfg(test)]
 pub(crate) mod harness;
@@ -25,6 +27,7 @@ use serde_json::Value;
 
 use crate::auth::directory::DirectoryCell;
 use crate::auth::role::Actor;
+use crate::config::Retention;
 use crate::domain::attribution::Pseudonyms;
 use crate::domain::clock::Clock;
 use crate::domain::problem::{Problem, Word};
@@ -35,6 +38,7 @@ use crate::store::{AuditEvent, Change, Store, StoreError, Tenants};
 
 use crate::control::owned::Touched;
 pub use crate::control::owned::{BudgetStanding, LimitStanding, WithLimits};
+pub use crate::control::upkeep::Upkeep;
 
 /// Everything that can be done to an instance while it runs.
 #[derive(Clone)]
@@ -47,6 +51,7 @@ pub struct Control {
     pseudonyms: Pseudonyms,
     catalogue: Arc<Catalogue>,
     memory: Option<Arc<Memory>>,
+    retention: Option<Retention>,
     /// taken by whoever corrects or verifies the books
     books_still: Arc<tokio::sync::Mutex<()>>,
     /// places for those who wait for the next request
@@ -67,6 +72,7 @@ impl Control {
             zone,
             catalogue: Arc::new(|_| {}),
             memory: None,
+            retention: None,
             books_still: Arc::default(),
             followers: Arc::new(tokio::sync::Semaphore::new(requests::FOLLOWERS_MAX)),
         }

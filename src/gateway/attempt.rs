@@ -29,7 +29,7 @@ use crate::price::Mode;
 use crate::provider::{Endpoint, OnDisconnect};
 use crate::route::Deployment;
 use crate::store::NotLogged;
-use crate::upstream::{Client, Failed};
+use crate::upstream::{Client, Failed, Fetcher};
 
 /// How long a hold may wait for the disk with `ledger.sync = "disk"`.
 const DISK_WAIT: Duration = Duration::from_secs(10);
@@ -59,13 +59,14 @@ pub(super) struct HeldAttempt {
 
 impl<'g> Attempt<'g> {
     /// Finds the way: in the client's own dialect where the vendor speaks it, else through the hub.
-    pub(super) fn plan(
+    pub(super) async fn plan(
         gateway: &'g Arc<Gateway>,
         caller: Arc<Caller>,
         mut request: Request,
         deployment: Arc<Deployment>,
         id: RequestId,
         tag: Option<Tag>,
+        fetcher: Option<&Fetcher>,
     ) -> Result<Attempt<'g>, Problem> {
         let Some(endpoint) = deployment.provider.preset.endpoint(request.dialect, &deployment.model) else {
             return Err(not_spoken(&deployment, request.dialect));
@@ -77,9 +78,8 @@ impl<'g> Attempt<'g> {
             }
             None
         } else {
-            let crossing = Crossing::plan(gateway, caller.key.team, &request, &deployment, endpoint)?;
-            // what comes in from the memory is read by the model too
-            request.input.text_bytes = request.input.text_bytes.saturating_add(crossing.recalled_bytes);
+            let crossing = Crossing::plan(gateway, caller.key.team, &request, &deployment, endpoint, fetcher).await?;
+            request.input = crossing.input(request.input);
             Some(crossing)
         };
         let url = deployment.provider.url(endpoint, &deployment.model, request.streamed);
@@ -290,10 +290,12 @@ impl HeldAttempt {
     ) -> Result<Reply, Problem> {
         let head_timeout = Duration::from_millis(self.open.gateway.limits.head_timeout_ms);
         let deployment = self.open.deployment.clone();
-        let (body, passage) = self.ways()?;
-        let headers = outgoing::meant(headers, self.endpoint.dialect == self.request.dialect);
+        let (body, passage) = self.ways(headers)?;
+        let alike = self.endpoint.dialect == self.request.dialect && self.endpoint.cover.is_none();
+        let headers = outgoing::meant(headers, alike);
         self.open.sent = true;
-        let answered = outgoing::send(client, &deployment, &self.url, &headers, body, head_timeout);
+        let now_ms = self.open.gateway.clock.now_ms();
+        let answered = outgoing::send(client, &deployment, &self.url, &headers, body, head_timeout, now_ms);
         let answered = tokio::select! {
             biased;
             answered = answered => answered,
@@ -311,13 +313,13 @@ impl HeldAttempt {
         relay::relay(relay::Answered { open: self.open, incoming, passage, framing, streamed, cap: self.cap, running }).await
     }
 
-    /// What goes upstream, and how the answer comes back.
-    fn ways(&mut self) -> Result<(Bytes, Passage), Problem> {
+    /// What goes upstream, and how the answer comes back. `headers` are the client's.
+    fn ways(&mut self, headers: &[(String, String)]) -> Result<(Bytes, Passage), Problem> {
         let event_bytes_max = self.open.gateway.limits.answer_bytes_max;
         let Some(mut crossing) = self.crossing.take() else {
             let hide_usage = self.open.deployment.provider.preset.asks_usage && !self.request.usage_asked;
             let passage = Passage::alike(self.request.dialect, self.endpoint.framing, hide_usage, event_bytes_max);
-            return Ok((self.body(), passage));
+            return Ok((self.body(headers), passage));
         };
         let body =
             crossing.body(&self.open.deployment, self.cap.write).ok_or_else(|| defect("a request cannot be translated"))?;
@@ -342,11 +344,12 @@ impl HeldAttempt {
     }
 
     /// The client's bytes with the edits that are allowed: the model's name, the usage report, the output cap, thoughts
-    /// that another vendor's model had in an earlier turn, and at a vendor that borrows the dialect what its table says.
-    fn body(&self) -> Bytes {
+    /// that another vendor's model had in an earlier turn, and at a vendor that borrows the dialect, or covers it, what its table
+    /// says.
+    fn body(&self, headers: &[(String, String)]) -> Bytes {
         let mut edits: Vec<Edit<'_>> = Vec::with_capacity(3);
         let deployment = &self.open.deployment;
-        if deployment.model != self.request.model {
+        if deployment.model != self.request.model || self.request.aliased {
             edits.push(Edit::text("model", &deployment.model));
         }
         if self.request.streamed && deployment.provider.preset.asks_usage {
@@ -362,6 +365,9 @@ impl HeldAttempt {
         }
         if let Some(borrowed) = self.endpoint.borrowed {
             fit::edits(&self.request, borrowed, &mut edits);
+        }
+        if let Some(cover) = self.endpoint.cover {
+            fit::cover(headers, cover, &mut edits);
         }
         self.request.spliced(&edits)
     }

@@ -4,13 +4,15 @@
 use bytes::Bytes;
 
 use crate::config::Unsupported;
-use crate::conversation::{Ask, Capabilities, Names};
+use crate::conversation::{Ask, Capabilities, Content, Media, Names, Source};
 use crate::dialect::{self, AnswerHead, Dialect, Request, Sending, Translation};
+use crate::domain::bound::InputBound;
 use crate::domain::id::TeamId;
 use crate::domain::problem::Problem;
-use crate::gateway::{Gateway, cap, defect, fit, memory};
+use crate::gateway::{Gateway, cap, defect, fetch, fit, memory};
 use crate::provider::Endpoint;
 use crate::route::Deployment;
+use crate::upstream::Fetcher;
 
 pub(super) struct Crossing {
     ask: Ask,
@@ -18,23 +20,27 @@ pub(super) struct Crossing {
     takes: Capabilities,
     upstream: Dialect,
     /// bytes that came in from the memory, which the client did not send
-    pub recalled_bytes: u64,
+    recalled_bytes: u64,
 }
 
 impl Crossing {
     /// Reads and fits the request. Refuses what this vendor cannot do, and, where the configuration asks for that, what it would
     /// not be told.
-    pub(super) fn plan(
+    pub(super) async fn plan(
         gateway: &Gateway,
         team: TeamId,
         request: &Request,
         deployment: &Deployment,
         endpoint: &Endpoint,
+        fetcher: Option<&Fetcher>,
     ) -> Result<Crossing, Problem> {
         let name = deployment.qualified();
         let takes = deployment.capabilities();
         let mut ask = dialect::read_request(request, &gateway.envelope)?;
         let recalled_bytes = gateway.memory.as_ref().map_or(0, |memory| memory::recall(memory, team, &mut ask, endpoint.dialect));
+        if let Some(fetcher) = fetcher.filter(|_| takes.images && !takes.image_urls) {
+            fetch::images(&mut ask, fetcher).await?;
+        }
         ask.fit(&takes, dialect::words(request.dialect), &name)?;
         if deployment.provider.unsupported == Unsupported::Error
             && let Some(member) = ask.dropped.first()
@@ -43,6 +49,22 @@ impl Crossing {
         }
         let names = Names::of(&ask, takes.names);
         Ok(Crossing { ask, names, takes, upstream: endpoint.dialect, recalled_bytes })
+    }
+
+    /// The bound of what is really sent: hosted tools and files that a vendor keeps did not cross, images that were fetched
+    /// are images like others, and what came in from the memory is read by the model too.
+    pub(super) fn input(&self, asked: InputBound) -> InputBound {
+        let (mut images, mut documents, mut unbounded) = (0, 0, None);
+        for media in self.ask.media() {
+            match media {
+                Content::Image(Media { source: Source::Base64(_), .. }) => images += 1,
+                Content::Document(Media { source: Source::Base64(_), .. }) => documents += 1,
+                Content::Image(_) => unbounded = Some("remote image URL".to_owned()),
+                _ => {}
+            }
+        }
+        let text_bytes = asked.text_bytes.saturating_add(self.recalled_bytes);
+        InputBound { text_bytes, images, documents, searches: 0, unbounded, ..asked }
     }
 
     /// What the vendor gets otherwise or not at all, as a header names it.

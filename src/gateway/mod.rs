@@ -5,6 +5,7 @@ mod attempt;
 mod cap;
 mod crossing;
 mod drain;
+mod fetch;
 mod figures;
 mod fit;
 mod free;
@@ -14,6 +15,7 @@ mod open;
 mod outgoing;
 mod queue;
 mod rates;
+mod refusals;
 mod relay;
 mod reply;
 mod upstream_error;
@@ -29,7 +31,7 @@ use crate::auth;
 use crate::auth::directory::{Caller, DirectoryCell};
 use crate::config::{Config, Limits, Overrun};
 use crate::conversation::Envelope;
-use crate::dialect::{self, Dialect};
+use crate::dialect::{self, Dialect, Request};
 use crate::domain::alert::Alert;
 use crate::domain::attribution::{Pseudonyms, Tag};
 use crate::domain::clock::Clock;
@@ -41,6 +43,7 @@ pub use crate::gateway::figures::Figures;
 pub use crate::gateway::inflight::Inflight;
 pub use crate::gateway::outgoing::is_forwarded;
 use crate::gateway::queue::Queue;
+use crate::gateway::refusals::Entering;
 pub use crate::gateway::reply::{Body, Reply};
 use crate::meter::Ledger;
 use crate::meter::estimate::Estimates;
@@ -82,6 +85,7 @@ pub struct Parts {
 pub struct Gateway {
     limits: Limits,
     overrun: Overrun,
+    picker_aliases: bool,
     directory: Arc<DirectoryCell>,
     ledger: Arc<Ledger>,
     table: Arc<Table>,
@@ -96,6 +100,7 @@ pub struct Gateway {
     memory: Option<Arc<Memory>>,
     figures: Figures,
     inflight: Inflight,
+    refusals: refusals::Rows,
     /// random at start, then counted up: what makes request ids unique
     unique: AtomicU64,
 }
@@ -107,6 +112,7 @@ impl Gateway {
             memory: parts.memory,
             limits: config.limits,
             overrun: config.ledger.budget_overrun,
+            picker_aliases: config.picker_aliases,
             directory: parts.directory,
             ledger: parts.ledger,
             table,
@@ -118,6 +124,7 @@ impl Gateway {
             clock: parts.clock,
             figures: Figures::default(),
             inflight: Inflight::default(),
+            refusals: refusals::Rows::default(),
             unique: AtomicU64::new(getrandom::u64()?),
         })
     }
@@ -140,16 +147,40 @@ impl Gateway {
 
     async fn journey(self: &Arc<Gateway>, client: &Client, call: Call, id: RequestId) -> Result<Reply, Problem> {
         let running = self.inflight.begin()?;
-        let caller = self.authenticate(call.credential.as_deref())?;
-        let tag = call.tag.map(|bytes| Tag::parse(&bytes).ok_or_else(no_tag)).transpose()?;
-        let request = dialect::read(call.dialect, call.body)?;
-        let deployment = self.admit(&caller, &request.model)?;
-        let attempt = Attempt::plan(self, caller, request, deployment, id, tag)?;
-        if call.dialect.is_free() {
-            return free::call(attempt, client, &call.headers, running).await;
+        let Call { dialect, credential, headers, tag, body } = call;
+        let caller = self.enter(dialect, credential.as_deref(), id)?;
+        let mut entering = Entering::new(self, id, dialect, caller.clone());
+        let tag = tag.map(|bytes| Tag::parse(&bytes).ok_or_else(|| entering.refused(no_tag()))).transpose()?;
+        entering.attribution.tag.clone_from(&tag);
+        let mut request = dialect::read(dialect, body).map_err(|problem| entering.refused(problem))?;
+        self.see_through_alias(&mut request);
+        entering.read(&request);
+        let deployment = self.admit(&caller, &request.model).map_err(|problem| entering.refused(problem))?;
+        let planned = Attempt::plan(self, caller, request, deployment, id, tag, client.fetcher()).await;
+        let attempt = planned.map_err(|problem| entering.refused(problem))?;
+        if dialect.is_free() {
+            return free::call(attempt, client, &headers, running).await;
         }
-        let held = attempt.hold(call.credential.as_deref()).await?;
-        drain::call(held, client, call.headers, running).await
+        let held = attempt.hold(credential.as_deref()).await.map_err(|problem| entering.refused(problem))?;
+        drain::call(held, client, headers, running).await
+    }
+
+    /// Puts the model's own name in the place of a picker's alias, so that no allow-list and no budget knows but the one.
+    fn see_through_alias(&self, request: &mut Request) {
+        let meant = if self.picker_aliases { self.table.meant(&request.model) } else { &request.model };
+        if meant != request.model {
+            request.means(meant.to_owned());
+        }
+    }
+
+    /// The caller behind a credential; a key that is known and may not call is noted.
+    fn enter(&self, dialect: Dialect, credential: Option<&str>, id: RequestId) -> Result<Arc<Caller>, Problem> {
+        self.authenticate(credential).map_err(|problem| self.note_refusal(dialect, credential, id, problem))
+    }
+
+    fn note_refusal(&self, dialect: Dialect, credential: Option<&str>, id: RequestId, problem: Problem) -> Problem {
+        let Some(caller) = auth::known(&self.directory.load(), credential) else { return problem };
+        Entering::new(self, id, dialect, caller).refused(problem)
     }
 
     /// The caller behind a credential.
@@ -164,16 +195,33 @@ impl Gateway {
         Ok(deployment)
     }
 
-    /// The models that the key may call, as `/v1/models` shows them: name and provider, sorted.
-    pub fn models(&self, credential: Option<&str>) -> Result<Vec<(String, String)>, Problem> {
+    /// The models that the key may call, as `/v1/models` shows them: name and provider, sorted. Clients of Anthropic's dialect are
+    /// shown the aliases too, where the configuration wants them.
+    pub fn models(&self, credential: Option<&str>, dialect: Dialect) -> Result<Vec<(String, String)>, Problem> {
         let caller = self.authenticate(credential)?;
         let allowed = self.table.names().filter(|(name, deployment)| {
             access::callable(&caller.team, caller.keys(), name, &deployment.provider.name, &deployment.model)
         });
-        Ok(allowed.map(|(name, deployment)| (name.to_owned(), deployment.provider.name.clone())).collect())
+        let mut models: Vec<(String, String)> =
+            allowed.map(|(name, deployment)| (name.to_owned(), deployment.provider.name.clone())).collect();
+        if self.picker_aliases && dialect == Dialect::Messages {
+            let aliases = models.iter().filter_map(|(name, owner)| Some((dialect::picker_alias(name)?, owner.clone())));
+            let aliases: Vec<(String, String)> = aliases.filter(|(alias, _)| self.table.meant(alias) != alias).collect();
+            models.extend(aliases);
+            models.sort_unstable();
+        }
+        Ok(models)
     }
 
-    /// A refusal of the listener's own (body too large, endpoint not served), counted like all others.
+    /// A model call that the listener refuses before its body is there, noted like all others.
+    pub fn refuse_call(&self, dialect: Dialect, credential: Option<&str>, problem: Problem) -> Reply {
+        let id = self.next_id();
+        let problem = self.note_refusal(dialect, credential, id, problem);
+        self.figures.refused(problem.word);
+        Reply::refusal(dialect, &problem, id)
+    }
+
+    /// A refusal of the listener's own (not a model call, endpoint not served), counted like all others.
     pub fn refuse(&self, dialect: Dialect, problem: &Problem) -> Reply {
         self.figures.refused(problem.word);
         Reply::refusal(dialect, problem, self.next_id())

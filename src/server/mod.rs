@@ -4,6 +4,7 @@
 mod admin;
 mod app;
 mod call;
+mod csv;
 mod health;
 mod inference;
 mod ledger;
@@ -25,15 +26,13 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use actix_web::rt::task::JoinHandle;
 use actix_web::{App, HttpServer};
-use tokio::sync::{mpsc, oneshot};
 
 use crate::auth::directory::DirectoryCell;
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
 use crate::config::{Config, MemoryConfig, SealKeyPlace, Sync};
-use crate::control::Control;
-use crate::control::alerts::{self, Alerts};
-use crate::domain::alert::Alert;
+use crate::control::alerts::Alerts;
+use crate::control::{Control, Upkeep};
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::problem::Problem;
 use crate::domain::secret::Secret;
@@ -46,7 +45,7 @@ use crate::store::disk::{Disk, FolderDisk};
 use crate::store::memory::{Bounds, Memory};
 use crate::store::seal::{KEY_FILE, SealKey};
 use crate::store::{NotLogged, Options, Store, StoreError};
-use crate::upstream::{Client, TlsRoots};
+use crate::upstream::{Client, Fetching, TlsRoots};
 
 /// The local door to the control plane, below the data folder.
 pub const ADMIN_SOCKET: &str = "admin.sock";
@@ -111,10 +110,9 @@ pub struct Running {
     memory: Option<Arc<Memory>>,
     server: ServerHandle,
     served: JoinHandle<io::Result<()>>,
+    upkeep: Upkeep,
     socket: PathBuf,
     drain_ms: u64,
-    alerts: JoinHandle<()>,
-    stop_alerts: oneshot::Sender<()>,
 }
 
 /// Runs a future on the runtime that the listener needs.
@@ -140,14 +138,14 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
     let roots = TlsRoots::built_in()?;
     let table = Arc::new(Table::new(&config.providers, Arc::new(Sheet::embedded())));
     let shown = table.clone();
-    let control = house.control.with_catalogue(Arc::new(move |visit| {
+    let control = house.control.with_retention(config.retention).with_catalogue(Arc::new(move |visit| {
         for (name, deployment) in shown.names() {
             visit(name, &deployment.provider.name, &deployment.model);
         }
     }));
     let control = control.with_memory(memory.clone());
-    let (told, arriving) = mpsc::channel(alerts::WAITING_MAX);
-    tell_what_is_due(&house.ledger, &config, house.clock.now_ms(), &told);
+    let client = Client::new(&roots, config.limits.connect_timeout_ms, None);
+    let (alerts, told) = Alerts::open(&control, config.alerts.clone(), client);
     let parts = gateway::Parts {
         seal_key,
         memory: memory.clone(),
@@ -162,21 +160,23 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
     let address = listener.local_addr()?;
     let socket = config.folder.join(ADMIN_SOCKET);
     let door = admin_socket(&socket).map_err(|error| StartError::Socket { path: socket.clone(), error })?;
-    let client = Client::new(&roots, config.limits.connect_timeout_ms);
-    let alerts = Alerts { control: control.clone(), arriving, webhook: config.alerts.webhook.clone(), client };
-    let (stop_alerts, stop) = oneshot::channel();
-    let alerts = actix_web::rt::spawn(alerts.run(stop));
+    let upkeep = Upkeep::start(&control, alerts);
     let (directory, ledger) = (house.directory, house.ledger);
     let (shared, connect_timeout_ms) = (gateway.clone(), config.limits.connect_timeout_ms);
     let client_stall_ms = config.limits.client_stall_ms;
     let worker_ledger = ledger.clone();
+    let fetching = config.fetch.clone().map(|fetch| Fetching {
+        private_hosts: fetch.private_hosts,
+        bytes_max: fetch.bytes_max,
+        timeout_ms: fetch.timeout_ms,
+    });
     let server = HttpServer::new(move || {
         let worker = Worker {
             gateway: shared.clone(),
             control: control.clone(),
             directory: directory.clone(),
             ledger: worker_ledger.clone(),
-            client: Client::new(&roots, connect_timeout_ms),
+            client: Client::new(&roots, connect_timeout_ms, fetching.as_ref()),
         };
         App::new().app_data(worker).configure(app::routes)
     })
@@ -203,21 +203,10 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
         memory,
         server: handle,
         served: actix_web::rt::spawn(server),
+        upkeep,
         socket,
         drain_ms: config.limits.drain_ms,
-        alerts,
-        stop_alerts,
     })
-}
-
-/// What budgets had left unsaid when the process ended.
-fn tell_what_is_due(ledger: &Ledger, config: &Config, now_ms: u64, told: &mpsc::Sender<Alert>) {
-    ledger.set_threshold(config.alerts.threshold_percent);
-    for alert in ledger.alerts_due(now_ms) {
-        if let Err(unsent) = told.try_send(alert) {
-            ledger.take_back(&unsent.into_inner());
-        }
-    }
 }
 
 impl Running {
@@ -228,11 +217,7 @@ impl Running {
         if let Ok(Err(error)) = self.served.await {
             tracing::error!("the listener ended with an error: {error}");
         }
-        // dropping it would do as well
-        let _ = self.stop_alerts.send(());
-        if let Err(error) = self.alerts.await {
-            tracing::error!("the alerts ended by a panic: {error}");
-        }
+        self.upkeep.stop().await;
         let (store, memory) = (self.store, self.memory);
         let closed = actix_web::rt::task::spawn_blocking(move || {
             store.close();
