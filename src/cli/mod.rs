@@ -11,6 +11,7 @@ mod folder;
 mod init;
 mod keys;
 mod ledger;
+mod memory;
 mod print;
 mod requests;
 mod serve;
@@ -69,6 +70,9 @@ enum Command {
     /// Verify and correct the books
     #[command(subcommand)]
     Ledger(ledger::Command),
+    /// Empty what is kept of models' thoughts
+    #[command(subcommand)]
+    Memory(memory::Command),
 }
 
 /// Where the settings and the data are.
@@ -105,6 +109,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Usage(args) => usage::run(args),
         Command::Requests(command) => requests::run(command),
         Command::Ledger(command) => ledger::run(command),
+        Command::Memory(command) => memory::run(command),
     }
 }
 

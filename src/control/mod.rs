@@ -7,6 +7,7 @@ pub mod corrections;
 mod fields;
 pub mod keys;
 pub mod limits;
+mod memory;
 pub mod organizations;
 mod owned;
 pub mod reports;
@@ -32,6 +33,7 @@ use crate::domain::clock::Clock;
 use crate::domain::problem::{Problem, Word};
 use crate::domain::zone::Zone;
 use crate::meter::Ledger;
+use crate::store::memory::Memory;
 use crate::store::{AuditEvent, Change, Store, StoreError, Tenants};
 
 use crate::control::owned::Touched;
@@ -48,6 +50,7 @@ pub struct Control {
     zone: Zone,
     pseudonyms: Pseudonyms,
     catalogue: Arc<Catalogue>,
+    memory: Option<Arc<Memory>>,
     retention: Option<Retention>,
     /// taken by whoever corrects or verifies the books
     books_still: Arc<tokio::sync::Mutex<()>>,
@@ -68,6 +71,7 @@ impl Control {
             clock,
             zone,
             catalogue: Arc::new(|_| {}),
+            memory: None,
             retention: None,
             books_still: Arc::default(),
             followers: Arc::new(tokio::sync::Semaphore::new(requests::FOLLOWERS_MAX)),
@@ -78,6 +82,12 @@ impl Control {
     #[must_use]
     pub fn with_catalogue(self, catalogue: Arc<Catalogue>) -> Control {
         Control { catalogue, ..self }
+    }
+
+    /// Lets the memory be purged.
+    #[must_use]
+    pub fn with_memory(self, memory: Option<Arc<Memory>>) -> Control {
+        Control { memory, ..self }
     }
 
     pub fn zone(&self) -> &Zone {

@@ -17,6 +17,8 @@ pub struct Capabilities {
     pub reasoning: ReasoningStyle,
     /// thinking goes with neither sampling nor a forced tool
     pub thinks_alone: bool,
+    /// thoughts that it did not sign itself are refused
+    pub signed_thoughts: bool,
     pub images: bool,
     /// images by URL, fetched by the vendor
     pub image_urls: bool,
@@ -118,6 +120,7 @@ impl Capabilities {
             stops_max: 16,
             reasoning: ReasoningStyle::Effort(&Effort::ALL),
             thinks_alone: false,
+            signed_thoughts: false,
             images: true,
             image_urls: true,
             documents: true,

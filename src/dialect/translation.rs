@@ -166,7 +166,12 @@ impl Translation {
 
     /// What the next turns need and the client's dialect cannot carry.
     pub(super) fn remembered(&self) -> Option<Remembered> {
-        self.fold.clone().answer().remembered()
+        let mut remembered = self.fold.clone().answer().remembered()?;
+        if self.client != Dialect::Chat {
+            // these carry thoughts, sealed; what goes with a call none of them does
+            remembered.reasoning.clear();
+        }
+        (!remembered.reasoning.is_empty() || remembered.calls.iter().any(|(_, opaque)| opaque.is_some())).then_some(remembered)
     }
 
     pub(super) fn client(&self) -> Dialect {

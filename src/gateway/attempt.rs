@@ -78,7 +78,7 @@ impl<'g> Attempt<'g> {
             }
             None
         } else {
-            let crossing = Crossing::plan(gateway, &request, &deployment, endpoint, fetcher).await?;
+            let crossing = Crossing::plan(gateway, caller.key.team, &request, &deployment, endpoint, fetcher).await?;
             request.input = crossing.input(request.input);
             Some(crossing)
         };
@@ -206,6 +206,7 @@ impl<'g> Attempt<'g> {
             gateway: self.gateway.clone(),
             deployment: self.deployment,
             held,
+            team: self.caller.key.team,
             ceiling: cap.ceiling,
             guessed: cap.guessed,
             tier_asked: self.request.service_tier.clone(),
@@ -344,8 +345,9 @@ impl HeldAttempt {
         Ok(request.spliced(&edits))
     }
 
-    /// The client's bytes with the edits that are allowed: the model's name, the usage report, the output cap, and at
-    /// a vendor that borrows the dialect, or covers it, what its table says.
+    /// The client's bytes with the edits that are allowed: the model's name, the usage report, the output cap, thoughts
+    /// that another vendor's model had in an earlier turn, and at a vendor that borrows the dialect, or covers it, what its table
+    /// says.
     fn body(&self, headers: &[(String, String)]) -> Bytes {
         let mut edits: Vec<Edit<'_>> = Vec::with_capacity(3);
         let deployment = &self.open.deployment;
@@ -357,6 +359,11 @@ impl HeldAttempt {
         }
         if let Some(tokens) = self.cap.write {
             edits.extend(self.request.capped(tokens, deployment.provider.preset.output_cap_member));
+        }
+        if self.request.dialect == Dialect::Messages
+            && let Some(json) = dialect::without_foreign_thoughts(&self.request, deployment.capabilities().signed_thoughts)
+        {
+            edits.push(Edit::Set { member: "messages", json: json.into() });
         }
         if let Some(borrowed) = self.endpoint.borrowed {
             fit::edits(&self.request, borrowed, &mut edits);

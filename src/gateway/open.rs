@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::dialect::Delivered;
+use crate::dialect::{Delivered, Passage};
 use crate::domain::event::{Ending, Flags, Progress, Status};
+use crate::domain::id::TeamId;
 use crate::domain::money::Money;
 use crate::domain::usage::{Report, Usage};
-use crate::gateway::Gateway;
 use crate::gateway::drain::Presence;
+use crate::gateway::{Gateway, memory};
 use crate::meter::estimate::Text;
 use crate::meter::{Held, Receipt};
 use crate::route::Deployment;
@@ -19,6 +20,7 @@ pub(super) struct Open {
     pub gateway: Arc<Gateway>,
     pub deployment: Arc<Deployment>,
     pub held: Held,
+    pub team: TeamId,
     pub ceiling: Money,
     /// the ceiling is no bound
     pub guessed: bool,
@@ -58,6 +60,15 @@ impl Open {
         self.gateway.figures.ended(status);
         self.teach(status);
         Ok(receipt)
+    }
+
+    /// Keeps what the client's dialect cannot carry, for the turns that follow.
+    pub(super) fn remember(&self, passage: &Passage) {
+        if let Some(memory) = &self.gateway.memory
+            && let Some(remembered) = passage.remembered()
+        {
+            memory::keep(memory, self.team, remembered);
+        }
     }
 
     /// Gives the hold back without a record: nothing was sent.

@@ -43,6 +43,7 @@ pub(super) fn capabilities(model: &str) -> Capabilities {
             _ => ADAPTIVE,
         },
         thinks_alone: true,
+        signed_thoughts: true,
         json_object: false,
         json_schema: generation >= (4, 1),
         open_schemas: false,
