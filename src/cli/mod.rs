@@ -4,6 +4,7 @@
 mod admin;
 mod argument;
 mod check;
+mod clock;
 mod demo;
 mod exchange;
 mod failure;
@@ -69,6 +70,8 @@ enum Command {
     /// Verify and correct the books
     #[command(subcommand)]
     Ledger(ledger::Command),
+    /// Show the time that budgets go by, beside the wall clock
+    Clock(clock::Args),
 }
 
 /// Where the settings and the data are.
@@ -105,6 +108,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Usage(args) => usage::run(args),
         Command::Requests(command) => requests::run(command),
         Command::Ledger(command) => ledger::run(command),
+        Command::Clock(args) => clock::run(args),
     }
 }
 
@@ -135,6 +139,9 @@ mod tests {
             "gatekeeper usage --json",
             "gatekeeper requests explain req_00000000000000000000000000",
             "gatekeeper ledger verify",
+            "gatekeeper clock",
+            "gatekeeper clock --json",
+            "gatekeeper clock accept --json",
             "gatekeeper ledger orphans --settle-estimated --team eng",
             "gatekeeper ledger correct req_00000000000000000000000000 --amount -$0.12 --reason billed-twice",
         ] {

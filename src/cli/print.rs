@@ -52,7 +52,7 @@ pub fn models(value: &Value) -> String {
     }
 }
 
-/// Every budget with what is left of it: `$10 total, $7.5 left`.
+/// Every budget with what is left of it and when it starts anew: `$10 daily, $7.5 left until 2026-11-24T00:00:00Z`.
 pub fn budgets(value: &Value) -> String {
     let one = |budget: &Value| {
         let mut text = format!("${} {}", cell(&budget["limit"]), cell(&budget["period"]));
@@ -64,6 +64,9 @@ pub fn budgets(value: &Value) -> String {
         }
         if !budget["remaining"].is_null() {
             text += &format!(", ${} left", cell(&budget["remaining"]));
+        }
+        if !budget["resets_at"].is_null() {
+            text += &format!(" until {}", cell(&budget["resets_at"]));
         }
         text
     };
@@ -113,9 +116,10 @@ mod tests {
     fn budgets_are_told_with_what_is_left() {
         let told = json!([
             {"limit": "10", "period": "total", "action": "block", "model": null, "remaining": "7.5"},
-            {"limit": "1", "period": "daily", "action": "warn", "model": "gpt-*"},
+            {"limit": "1", "period": "daily", "action": "warn", "model": "gpt-*", "remaining": "1", "resets_at": "2026-11-24T00:00:00Z"},
         ]);
-        assert_eq!(budgets(&told), "$10 total, $7.5 left; $1 daily on gpt-* (warns only)");
+        let shown = "$10 total, $7.5 left; $1 daily on gpt-* (warns only), $1 left until 2026-11-24T00:00:00Z";
+        assert_eq!(budgets(&told), shown);
         assert_eq!(
             (budgets(&json!([])), models(&json!([])), models(&json!(["a", "b"]))),
             ("none".into(), "all".into(), "a, b".into())

@@ -2,6 +2,7 @@
 //! put into the directory, and only then answered. Nothing here touches a model call.
 
 mod budgets;
+pub mod clock;
 pub mod corrections;
 mod fields;
 pub mod keys;
@@ -12,6 +13,7 @@ pub mod reports;
 pub mod requests;
 pub mod teams;
 pub mod terms;
+mod upkeep;
 
 #[cfg(test)]
 pub(crate) mod harness;
@@ -23,14 +25,15 @@ use serde_json::Value;
 
 use crate::auth::directory::DirectoryCell;
 use crate::auth::role::Actor;
-use crate::domain::clock::Clock;
 use crate::domain::problem::{Problem, Word};
+use crate::domain::time::Time;
 use crate::domain::zone::Zone;
 use crate::meter::Ledger;
 use crate::store::{AuditEvent, Change, Store, StoreError, Tenants};
 
 use crate::control::owned::Touched;
 pub use crate::control::owned::{BudgetStanding, LimitStanding, WithLimits};
+pub use crate::control::upkeep::Upkeep;
 
 /// Everything that can be done to an instance while it runs.
 #[derive(Clone)]
@@ -38,7 +41,7 @@ pub struct Control {
     store: Store,
     ledger: Arc<Ledger>,
     directory: Arc<DirectoryCell>,
-    clock: Arc<dyn Clock>,
+    time: Arc<Time>,
     zone: Zone,
     catalogue: Arc<Catalogue>,
     /// taken by whoever corrects or verifies the books
@@ -51,12 +54,12 @@ pub struct Control {
 pub type Catalogue = dyn Fn(&mut dyn FnMut(&str, &str, &str)) + Send + Sync;
 
 impl Control {
-    pub fn new(store: Store, ledger: Arc<Ledger>, directory: Arc<DirectoryCell>, clock: Arc<dyn Clock>, zone: Zone) -> Control {
+    pub fn new(store: Store, ledger: Arc<Ledger>, directory: Arc<DirectoryCell>, time: Arc<Time>, zone: Zone) -> Control {
         Control {
             store,
             ledger,
             directory,
-            clock,
+            time,
             zone,
             catalogue: Arc::new(|_| {}),
             books_still: Arc::default(),
@@ -75,7 +78,7 @@ impl Control {
     }
 
     pub fn now_ms(&self) -> u64 {
-        self.clock.now_ms()
+        self.time.now_ms()
     }
 
     /// The one way to change anything. The change runs on the store's writer thread and its audit event goes into the same
@@ -87,7 +90,7 @@ impl Control {
         action: &'static str,
         change: impl FnOnce(&mut Change<'_>, u64) -> Result<Done<T>, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let (control, actor, at_ms) = (self.clone(), actor.to_string(), self.clock.now_ms());
+        let (control, actor, at_ms) = (self.clone(), actor.to_string(), self.now_ms());
         let task = tokio::spawn(async move {
             let done = control
                 .store
@@ -125,13 +128,13 @@ impl Control {
     fn tell(&self, touched: &Touched, tenants: &Tenants) {
         for id in &touched.budgets {
             match tenants.budgets.iter().find(|budget| budget.id == *id) {
-                Some(budget) => self.ledger.set_budget(budget, self.now_ms()),
+                Some(budget) => self.ledger.set_budget(budget),
                 None => self.ledger.forget_budget(*id),
             }
         }
         for id in &touched.limits {
             match tenants.limits.iter().find(|limit| limit.id == *id) {
-                Some(limit) => self.ledger.set_limit(limit, self.now_ms()),
+                Some(limit) => self.ledger.set_limit(limit),
                 None => self.ledger.forget_limit(*id),
             }
         }

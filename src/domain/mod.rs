@@ -11,5 +11,6 @@ pub mod pattern;
 pub mod problem;
 pub mod secret;
 pub mod tenant;
+pub mod time;
 pub mod usage;
 pub mod zone;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tokio::sync::watch;
 
 use crate::auth::directory::Caller;
 use crate::dialect::{Dialect, Edit, Request};
@@ -13,6 +14,7 @@ use crate::domain::id::{BudgetId, RequestId};
 use crate::domain::money::Money;
 use crate::domain::problem::{Problem, Word};
 use crate::domain::usage::{Report, Usage};
+use crate::domain::zone::Zone;
 use crate::gateway::cap::{self, Cap};
 use crate::gateway::inflight::Running;
 use crate::gateway::open::Open;
@@ -73,47 +75,47 @@ impl<'g> Attempt<'g> {
     pub(super) async fn hold(self, credential: Option<&str>) -> Result<HeldAttempt, Problem> {
         let gateway = self.gateway;
         let deadline = Instant::now() + Duration::from_millis(gateway.limits.queue_wait_ms);
-        let mut waiting: Option<Waiting<'_>> = None;
+        let mut waiting: Option<(Waiting<'_>, watch::Receiver<u64>)> = None;
         loop {
-            if waiting.as_ref().is_none_or(Waiting::may_try) {
-                let patience_over = if waiting.is_none() { self.patience_over() } else { None };
-                let short_of = match patience_over {
-                    Some(budget) => budget,
-                    None => match self.try_hold() {
-                        Ok((held, cap)) => return self.held(held, cap).await,
-                        Err(TryHold::Refused(problem)) => return Err(problem),
-                        Err(TryHold::Wait(budget)) => budget,
-                    },
-                };
-                if waiting.as_ref().is_none_or(|place| place.budget() != short_of) {
-                    waiting = Some(gateway.queue.join(short_of).map_err(|LineFull| self.no_place())?);
-                }
-            }
+            let short_of = match self.patience_over(waiting.as_ref().map(|(place, _)| place)) {
+                Some(budget) => budget,
+                None => match self.try_hold() {
+                    Ok((held, cap)) => return self.held(held, cap).await,
+                    Err(TryHold::Refused(problem)) => return Err(problem),
+                    Err(TryHold::Wait(budget)) => budget,
+                },
+            };
+            let Some((place, mut changes)) = waiting.take() else {
+                let place = gateway.queue.join(short_of).map_err(|LineFull| self.no_place())?;
+                // once more: what came free before it stood there woke nobody
+                waiting = Some((place, gateway.ledger.changes()));
+                continue;
+            };
             if Instant::now() >= deadline {
                 return Err(self.no_room_in_time());
             }
-            if let Some(place) = &waiting {
-                place.turn(deadline).await;
-            }
+            let place = if place.budget() == short_of { Ok(place) } else { gateway.queue.moved(place, short_of) };
+            let place = place.map_err(|LineFull| self.no_place())?;
+            place.turn(deadline, &mut changes).await;
+            waiting = Some((place, changes));
             // the key may have been revoked meanwhile, and a stopping process lets nobody wait
             gateway.authenticate(credential)?;
             gateway.inflight.still_open()?;
         }
     }
 
-    /// A budget that counts this call and in which somebody has waited so long that no newcomer may pass.
-    fn patience_over(&self) -> Option<BudgetId> {
+    /// A budget that counts this call and in which somebody has waited so long that this one may not pass.
+    fn patience_over(&self, place: Option<&Waiting<'_>>) -> Option<BudgetId> {
         let gateway = self.gateway;
         if gateway.queue.waiting() == 0 {
             return None;
         }
-        gateway.queue.blocked(&gateway.ledger.blocking(&self.claim()))
+        gateway.queue.blocked(&gateway.ledger.blocking(&self.claim()), place)
     }
 
     /// What is claimed, without the ceiling and the tokens: those depend on what is left.
     fn claim(&self) -> Claim<'_> {
-        let hold = self.skeleton(self.gateway.clock.now_ms());
-        Claim { hold, budgets: &self.caller.budgets, limits: &self.caller.limits, tokens: Tokens::default() }
+        Claim { hold: self.skeleton(), budgets: &self.caller.budgets, limits: &self.caller.limits, tokens: Tokens::default() }
     }
 
     fn try_hold(&self) -> Result<(Held, Cap), TryHold> {
@@ -156,11 +158,11 @@ impl<'g> Attempt<'g> {
         bill.map_or(Money::ZERO, |bill| bill.total)
     }
 
-    fn skeleton(&self, at_ms: u64) -> Hold {
+    fn skeleton(&self) -> Hold {
         let key = &self.caller.key;
         Hold {
             id: self.id,
-            at_ms,
+            at_ms: 0,
             subject: Arc::new(Subject {
                 organization: key.organization,
                 team: key.team,
@@ -328,8 +330,9 @@ fn exceeded(deployment: &Deployment, budget: &Budget, standing: &Standing, cap: 
     };
     let left = standing.limit.minus(standing.settled).max(Money::ZERO);
     let output = cap.tokens.map_or(String::new(), |tokens| format!(" with up to {tokens} output tokens"));
+    let anew = standing.resets_at_ms.map_or(String::new(), |at_ms| format!(" It starts anew at {}.", Zone::utc().rfc3339(at_ms)));
     let message = format!(
-        "the {} budget {} of this {whose} has ${left} left of ${}; this request to {} can cost up to ${}{output}. \
+        "the {} budget {} of this {whose} has ${left} left of ${}; this request to {} can cost up to ${}{output}.{anew} \
          Name a smaller max_tokens, or ask your administrator to raise the budget",
         budget.period.word(),
         budget.id,

@@ -24,9 +24,9 @@ use crate::auth;
 use crate::auth::directory::{Caller, DirectoryCell};
 use crate::config::{Config, Limits, Overrun};
 use crate::dialect::{self, Dialect};
-use crate::domain::clock::Clock;
 use crate::domain::id::RequestId;
 use crate::domain::problem::{Problem, Word};
+use crate::domain::time::Time;
 use crate::gateway::attempt::Attempt;
 pub use crate::gateway::figures::Figures;
 pub use crate::gateway::inflight::Inflight;
@@ -57,7 +57,7 @@ pub struct Gateway {
     table: Arc<Table>,
     queue: Queue,
     estimates: Estimates,
-    clock: Arc<dyn Clock>,
+    time: Arc<Time>,
     figures: Figures,
     inflight: Inflight,
     /// random at start, then counted up: what makes request ids unique
@@ -70,7 +70,7 @@ impl Gateway {
         table: Arc<Table>,
         directory: Arc<DirectoryCell>,
         ledger: Arc<Ledger>,
-        clock: Arc<dyn Clock>,
+        time: Arc<Time>,
     ) -> Result<Gateway, getrandom::Error> {
         Ok(Gateway {
             limits: config.limits,
@@ -80,7 +80,7 @@ impl Gateway {
             table,
             queue: Queue::new(config.limits.queue_max),
             estimates: Estimates::default(),
-            clock,
+            time,
             figures: Figures::default(),
             inflight: Inflight::default(),
             unique: AtomicU64::new(getrandom::u64()?),
@@ -118,7 +118,7 @@ impl Gateway {
 
     /// The caller behind a credential.
     pub fn authenticate(&self, credential: Option<&str>) -> Result<Arc<Caller>, Problem> {
-        auth::authenticate(&self.directory.load(), credential, self.clock.now_ms())
+        auth::authenticate(&self.directory.load(), credential, self.time.now_ms())
     }
 
     /// Where a name leads, if this caller may go there.
@@ -163,7 +163,7 @@ impl Gateway {
     fn next_id(&self) -> RequestId {
         // 80 bits: a counter from a random start in the upper 64, nothing in the lower 16
         let unique = u128::from(self.unique.fetch_add(1, Ordering::Relaxed)) << 16;
-        RequestId::new(self.clock.now_ms(), unique)
+        RequestId::new(self.time.now_ms(), unique)
     }
 }
 

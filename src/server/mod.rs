@@ -4,6 +4,7 @@
 mod admin;
 mod app;
 mod call;
+mod clock;
 mod health;
 mod inference;
 mod ledger;
@@ -30,10 +31,11 @@ use crate::auth::directory::DirectoryCell;
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
 use crate::config::{Config, Sync};
-use crate::control::Control;
+use crate::control::{Control, Upkeep};
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::problem::Problem;
 use crate::domain::secret::Secret;
+use crate::domain::time::Time;
 use crate::domain::zone::Zone;
 use crate::gateway::Gateway;
 use crate::meter::Ledger;
@@ -83,8 +85,14 @@ pub struct Parts {
 
 impl Parts {
     pub fn system() -> Parts {
-        Parts { clock: Arc::new(SystemClock), disk: None }
+        Parts { clock: Arc::new(SystemClock { boot: boot() }), disk: None }
     }
+}
+
+/// The number that the kernel gave to this start of the machine; there is none where `/proc` is not mounted.
+fn boot() -> Option<u128> {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    u128::from_str_radix(&text.trim().replace('-', ""), 16).ok()
 }
 
 /// What every handler can reach, one per worker.
@@ -94,6 +102,7 @@ struct Worker {
     control: Control,
     directory: Arc<DirectoryCell>,
     ledger: Arc<Ledger>,
+    time: Arc<Time>,
     client: Client,
 }
 
@@ -105,6 +114,7 @@ pub struct Running {
     pub store: Store,
     server: ServerHandle,
     served: JoinHandle<io::Result<()>>,
+    upkeep: Upkeep,
     socket: PathBuf,
     drain_ms: u64,
 }
@@ -134,12 +144,13 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
             visit(name, &deployment.provider.name, &deployment.model);
         }
     }));
-    let gateway = Arc::new(Gateway::new(&config, table, house.directory.clone(), house.ledger.clone(), house.clock)?);
+    let gateway = Arc::new(Gateway::new(&config, table, house.directory.clone(), house.ledger.clone(), house.time.clone())?);
     let listener = TcpListener::bind(config.listen).map_err(|error| StartError::Listen { address: config.listen, error })?;
     let address = listener.local_addr()?;
     let socket = config.folder.join(ADMIN_SOCKET);
     let door = admin_socket(&socket).map_err(|error| StartError::Socket { path: socket.clone(), error })?;
-    let (directory, ledger) = (house.directory, house.ledger);
+    let upkeep = Upkeep::start(&control).await;
+    let (directory, ledger, time) = (house.directory, house.ledger, house.time);
     let (shared, connect_timeout_ms) = (gateway.clone(), config.limits.connect_timeout_ms);
     let client_stall_ms = config.limits.client_stall_ms;
     let worker_ledger = ledger.clone();
@@ -149,6 +160,7 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
             control: control.clone(),
             directory: directory.clone(),
             ledger: worker_ledger.clone(),
+            time: time.clone(),
             client: Client::new(&roots, connect_timeout_ms),
         };
         App::new().app_data(worker).configure(app::routes)
@@ -175,6 +187,7 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
         store: house.store,
         server: handle,
         served: actix_web::rt::spawn(server),
+        upkeep,
         socket,
         drain_ms: config.limits.drain_ms,
     })
@@ -188,6 +201,7 @@ impl Running {
         if let Ok(Err(error)) = self.served.await {
             tracing::error!("the listener ended with an error: {error}");
         }
+        self.upkeep.stop().await;
         let store = self.store;
         let closed = actix_web::rt::task::spawn_blocking(move || store.close());
         if closed.await.is_err() {
@@ -205,7 +219,7 @@ struct House {
     ledger: Arc<Ledger>,
     directory: Arc<DirectoryCell>,
     control: Control,
-    clock: Arc<dyn Clock>,
+    time: Arc<Time>,
 }
 
 impl House {
@@ -239,15 +253,19 @@ impl House {
                 recovered.holds.len()
             );
         }
-        let (tenants, now_ms) = (store.tenants()?, parts.clock.now_ms());
-        let ledger = Ledger::recover(store.journal(), zone.clone(), tenants.budgets, recovered, now_ms)?;
+        let time = Arc::new(match store.anchor()? {
+            Some(anchor) => Time::resume(parts.clock, anchor),
+            None => Time::first(parts.clock),
+        });
+        let tenants = store.tenants()?;
+        let ledger = Ledger::recover(store.journal(), zone.clone(), tenants.budgets, recovered, time.clone())?;
         for limit in &tenants.limits {
-            ledger.set_limit(limit, now_ms);
+            ledger.set_limit(limit);
         }
         let ledger = Arc::new(ledger);
         let directory = Arc::new(DirectoryCell::open(&store)?);
-        let control = Control::new(store.clone(), ledger.clone(), directory.clone(), parts.clock.clone(), zone);
-        Ok(House { store, ledger, directory, control, clock: parts.clock })
+        let control = Control::new(store.clone(), ledger.clone(), directory.clone(), time.clone(), zone);
+        Ok(House { store, ledger, directory, control, time })
     }
 }
 

@@ -2,6 +2,7 @@
 //! writes both. What it hands out are the nouns of `domain`; it decides nothing.
 
 mod books;
+mod clock;
 mod codec;
 pub mod disk;
 mod journal;

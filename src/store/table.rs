@@ -14,7 +14,8 @@ const SCHEMA: u64 = 2;
 /// redb's own default would be 1 GiB.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
 
-/// name → number: `schema`, `applied`, `next_id`, `generation`, `instance_high`, `instance_low`
+/// name → number: `schema`, `applied`, `next_id`, `generation`, `instance_high`, `instance_low`; once the instance has run
+/// `clock_now_ms`, `clock_boot_ms`, and where it is known `clock_boot_high`, `clock_boot_low`
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 pub(super) const ORGANIZATIONS: TableDefinition<u64, &[u8]> = TableDefinition::new("organizations");
 pub(super) const TEAMS: TableDefinition<u64, &[u8]> = TableDefinition::new("teams");

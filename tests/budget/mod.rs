@@ -1,8 +1,10 @@
 //! Budgets through the door: nothing is overspent, what fits is served, and every refusal says why.
 
 pub mod call;
+mod clock;
 mod fits;
 mod lying;
+mod money;
 mod oversized;
 mod priceless;
 mod race;

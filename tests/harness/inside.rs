@@ -131,9 +131,9 @@ impl Inside {
         lines.iter().map(|line| serde_json::from_str(line).expect("an audit line is JSON")).collect()
     }
 
-    /// The clock says this from now on.
+    /// Time passes until then.
     pub fn it_is(&self, instant: &str) {
-        self.clock.set_ms(Zone::parse_rfc3339(instant).expect("an instant"));
+        self.clock.advance_to_ms(Zone::parse_rfc3339(instant).expect("an instant"));
     }
 
     /// For tests whose books are wrong on purpose.
