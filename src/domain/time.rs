@@ -298,11 +298,11 @@ mod tests {
         clock.jump_ms(i64::MIN);
         assert!(time.standing().ahead_ms() < 0 && time.look().is_none());
         clock.jump_ms(i64::MAX);
-        assert!(time.standing().ahead_ms() > 0);
-        clock.advance_ms(STEADY_MS);
-        time.look();
+        assert!(time.standing().ahead_ms() > 0 && time.look().is_none());
+        clock.jump_ms(i64::MIN / 2);
+        assert_eq!(time.look(), None);
         clock.advance_ms(STEADY_MS);
         time.adopt(&time.look().expect("steady"));
-        assert!(time.now_ms() > NOW_MS);
+        assert!(time.now_ms() > NOW_MS && time.standing().in_step());
     }
 }

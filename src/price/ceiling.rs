@@ -103,14 +103,15 @@ impl Price {
         if let Some(why) = &input.unbounded {
             return Err(NoCeiling::Unbounded(why.clone()));
         }
+        let prompts = input.prompts.max(1);
         if input.searches > 0 {
             // each search's results are a prompt again
-            return Ok(window_bounds("a web search")?.saturating_mul(input.searches.saturating_add(1)));
+            return Ok(window_bounds("a web search")?.saturating_mul(input.searches.saturating_add(prompts)));
         }
         if input.documents > 0 {
-            return window_bounds("a document");
+            return Ok(window_bounds("a document")?.saturating_mul(prompts));
         }
-        let windows = self.context().map(|context| context.saturating_mul(input.prompts.max(1)));
+        let windows = self.context().map(|context| context.saturating_mul(prompts));
         Ok(self.counted_tokens(input).min(windows.unwrap_or(u64::MAX)))
     }
 
