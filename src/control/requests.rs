@@ -161,8 +161,8 @@ impl RequestQuery {
             && self.team.is_none_or(|team| subject.team == team)
             && self.model.as_ref().is_none_or(is_model)
             && self.provider.as_ref().is_none_or(|provider| subject.provider == *provider)
-            && self.status.is_none_or(|status| record.status == status)
-            && self.flag.is_none_or(|flag| record.flags.has(flag))
+            && self.status.is_none_or(|status| record.ending.status == status)
+            && self.flag.is_none_or(|flag| record.ending.flags.has(flag))
     }
 
     /// Where the next page begins. Who follows always has a cursor; who goes back has none at the end.

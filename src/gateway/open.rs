@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::dialect::Delivered;
-use crate::domain::event::{Flags, Progress, Status};
+use crate::domain::event::{Ending, Flags, Progress, Status};
 use crate::domain::money::Money;
 use crate::domain::usage::{Report, Usage};
 use crate::gateway::Gateway;
 use crate::meter::estimate::Text;
-use crate::meter::{Ending, Held, Receipt};
+use crate::meter::{Held, Receipt};
 use crate::route::Deployment;
 use crate::store::NotLogged;
 

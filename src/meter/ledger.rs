@@ -6,12 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use crate::domain::budget::Budget;
-use crate::domain::event::{Charge, CostLine, Event, Flags, Hold, HoldId, Progress, Settlement, Status};
+use crate::domain::event::{Charge, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status};
 use crate::domain::id::{BudgetId, LimitId};
 use crate::domain::limit::{Allowance, RateLimit};
 use crate::domain::money::Money;
 use crate::domain::time::{Adoption, Time};
-use crate::domain::usage::Usage;
 use crate::domain::zone::Zone;
 use crate::meter::rates::{RateStanding, Tokens};
 use crate::meter::state::{NoRoom, Standing, State, Tightest};
@@ -43,37 +42,6 @@ pub struct Held {
 pub enum Refused {
     NoRoom(NoRoom),
     Ledger(NotLogged),
-}
-
-/// How an attempt ended, as the gateway saw it.
-#[derive(Clone, Debug)]
-pub struct Ending {
-    pub ended_ms: u64,
-    pub status: Status,
-    pub flags: Flags,
-    pub usage: Usage,
-    pub cost: Money,
-    pub lines: Vec<CostLine>,
-    pub output_cap: Option<u64>,
-    pub upstream_status: u16,
-    pub first_content_ms: Option<u64>,
-}
-
-impl Ending {
-    /// Books the whole hold: nothing better is known.
-    #[must_use]
-    pub fn at_ceiling(mut self, ceiling: Money, flag: Flags) -> Ending {
-        self.flags = self.flags.with(flag);
-        self.cost = ceiling;
-        self.lines = vec![CostLine { class: "ceiling", count: 1, rate_pico: u64::try_from(ceiling.pico()).unwrap_or(u64::MAX) }];
-        self
-    }
-
-    /// The tokens that were used; `None` where the report of them cannot be true.
-    fn tokens(&self) -> Option<u64> {
-        let known = !self.flags.has(Flags::LYING_USAGE);
-        known.then(|| self.usage.in_total().saturating_add(self.usage.out_total))
-    }
 }
 
 /// What an ending did.
@@ -119,18 +87,7 @@ impl Ledger {
         }
         let ledger = Ledger { state: Mutex::new(state), journal, time, changes: watch::Sender::new(0) };
         for hold in recovered.holds {
-            let ending = Ending {
-                ended_ms: now_ms,
-                status: Status::Orphaned,
-                flags: Flags::default(),
-                usage: Usage::default(),
-                cost: Money::ZERO,
-                lines: Vec::new(),
-                output_cap: None,
-                upstream_status: 0,
-                first_content_ms: None,
-            };
-            ledger.settle(hold.id, ending.at_ceiling(hold.ceiling, Flags::ORPHANED))?;
+            ledger.settle(hold.id, Ending::orphaned(hold.ceiling, now_ms))?;
         }
         Ok(ledger)
     }
@@ -160,7 +117,7 @@ impl Ledger {
 
     /// Puts the actual cost in the place of a hold. On an error the hold stays, and the answer must not be ended.
     /// A hold that is resolved already is left alone. Rate limits are resolved either way: the call is over.
-    pub fn settle(&self, id: HoldId, ending: Ending) -> Result<Receipt, NotLogged> {
+    pub fn settle(&self, id: HoldId, mut ending: Ending) -> Result<Receipt, NotLogged> {
         let mut state = self.lock();
         state.rates.end(id, ending.tokens(), self.time.boot_ms());
         let Some(mut hold) = state.hold(id).cloned() else { return Ok(Receipt::default()) };
@@ -169,27 +126,14 @@ impl Ledger {
             hold.progress = Progress::default();
         }
         let charged: Vec<BudgetId> = hold.charges.iter().map(|charge| charge.budget).collect();
-        let mut flags = ending.flags;
         if ending.cost > hold.ceiling {
-            flags = flags.with(Flags::OVER_CEILING);
+            ending.flags = ending.flags.with(Flags::OVER_CEILING);
         }
         if state.over_warning(&hold, ending.cost) {
-            flags = flags.with(Flags::OVER_WARNING);
+            ending.flags = ending.flags.with(Flags::OVER_WARNING);
         }
-        let now_ms = self.time.now_ms();
-        let cost = ending.cost;
-        let event = Arc::new(Event::Settle(Settlement {
-            hold,
-            ended_ms: ending.ended_ms,
-            status: ending.status,
-            flags,
-            usage: ending.usage,
-            cost,
-            lines: ending.lines,
-            output_cap: ending.output_cap,
-            upstream_status: ending.upstream_status,
-            first_content_ms: ending.first_content_ms,
-        }));
+        let (now_ms, cost) = (self.time.now_ms(), ending.cost);
+        let event = Arc::new(Event::Settle(Settlement { hold, ending }));
         let sequence = self.journal.append(event.clone())?;
         let freed = state.apply(&event);
         let remaining = charged

@@ -7,6 +7,6 @@ mod rates;
 mod state;
 pub mod window;
 
-pub use ledger::{Claim, Ending, Held, Ledger, Receipt, Refused};
+pub use ledger::{Claim, Held, Ledger, Receipt, Refused};
 pub use rates::{Limited, Measure, RateStanding, Tokens};
 pub use state::{NoRoom, Standing, Tightest};

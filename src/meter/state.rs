@@ -239,7 +239,7 @@ impl State {
                 Vec::new()
             }
             Event::Release { id, .. } => self.resolve(*id, Money::ZERO),
-            Event::Settle(settlement) => self.resolve(settlement.hold.id, settlement.cost),
+            Event::Settle(settlement) => self.resolve(settlement.hold.id, settlement.ending.cost),
         }
     }
 
@@ -282,7 +282,7 @@ pub struct Tightest {
 mod tests {
     use super::*;
     use crate::domain::budget::{Owner, Period};
-    use crate::domain::event::{Flags, Progress, Settlement, Status, Subject};
+    use crate::domain::event::{Ending, Flags, Progress, Settlement, Status, Subject};
     use crate::domain::id::{KeyId, OrganizationId, RequestId, TeamId};
     use crate::domain::pattern::Pattern;
     use crate::domain::usage::Usage;
@@ -329,8 +329,7 @@ mod tests {
 
     fn settle(state: &mut State, number: u128, cost: i128) -> Vec<BudgetId> {
         let hold = state.hold(HoldId { request: RequestId(number), attempt: 1 }).cloned().unwrap_or_else(|| hold(number, 0));
-        state.apply(&Event::Settle(Settlement {
-            hold,
+        let ending = Ending {
             ended_ms: 2,
             status: Status::Ok,
             flags: Flags::default(),
@@ -340,7 +339,8 @@ mod tests {
             output_cap: None,
             upstream_status: 200,
             first_content_ms: None,
-        }))
+        };
+        state.apply(&Event::Settle(Settlement { hold, ending }))
     }
 
     #[test]

@@ -108,11 +108,11 @@ mod tests {
     use crate::control::limits::Limits;
     use crate::control::teams::NewTeam;
     use crate::control::terms::{Budgets, Models, Name};
-    use crate::domain::event::{CostLine, Flags, Hold, HoldId, Progress, Status, Subject};
+    use crate::domain::event::{CostLine, Ending, Flags, Hold, HoldId, Progress, Status, Subject};
     use crate::domain::id::RequestId;
     use crate::domain::money::Money;
     use crate::domain::usage::Usage;
-    use crate::meter::{Claim, Ending, Tokens};
+    use crate::meter::{Claim, Tokens};
     use crate::server::request;
 
     async fn ask(house: &House, path: &str) -> Value {
