@@ -41,13 +41,18 @@ struct Life {
 }
 
 impl Setup {
-    /// Makes the data folder and starts the gateway in this process.
+    /// Makes the data folder and starts the gateway in this process, on a Monday.
     pub fn starts_inside(self) -> Inside {
+        self.starts_inside_at(START)
+    }
+
+    /// The same, at another time.
+    pub fn starts_inside_at(self, instant: &str) -> Inside {
         let (folder, _data, path) = self.written(SocketAddr::from(([127, 0, 0, 1], 0)));
         let made = server::block_on(server::init(&read(&path))).expect("a new folder can be set up");
         let mut inside = Inside {
             instance: Instance::new(SocketAddr::from(([127, 0, 0, 1], 0)), made.expose().to_owned()),
-            clock: ManualClock::at_ms(Zone::parse_rfc3339(START).expect("an instant")),
+            clock: ManualClock::at_ms(Zone::parse_rfc3339(instant).expect("an instant")),
             disk: Arc::new(DiskHand::default()),
             config: path,
             _folder: folder,
