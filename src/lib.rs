@@ -8,6 +8,7 @@
 //! 5  config store upstream      settings / redb and the ledger's log / calls to vendors
 //! 4  provider             vendors as data
 //! 3  dialect price        wire formats / money arithmetic
+//! 2  conversation         what is asked and answered, in no wire format
 //! 1  domain               the nouns
 //! ```
 //! A module names only lower rows; modules on one row do not name each other (`tests/tidy.rs`).
@@ -17,6 +18,7 @@ pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod conversation;
 pub mod dialect;
 pub mod domain;
 pub mod gateway;

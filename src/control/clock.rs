@@ -97,9 +97,9 @@ impl Control {
         let booked = tokio::time::timeout(BOOKED_WAIT, self.ledger.journal().booked()).await;
         booked.map_err(|_| busy("the books are behind the log"))?;
         let store = self.store.clone();
-        let balances = beside(move || store.balances_from(&windows)).await?;
+        let known = beside(move || store.known_of(&windows)).await?;
         self.commit(actor, action, adoption).await?;
-        self.ledger.set_back(&adoption, balances);
+        self.ledger.set_back(&adoption, known);
         Ok(())
     }
 

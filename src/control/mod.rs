@@ -1,6 +1,7 @@
 //! The control plane: every change is authorised by a `Grant`, stored and audited in one transaction, told to the ledger,
 //! put into the directory, and only then answered. Nothing here touches a model call.
 
+pub mod alerts;
 mod budgets;
 pub mod clock;
 pub mod corrections;
@@ -25,6 +26,7 @@ use serde_json::Value;
 
 use crate::auth::directory::DirectoryCell;
 use crate::auth::role::Actor;
+use crate::domain::attribution::Pseudonyms;
 use crate::domain::problem::{Problem, Word};
 use crate::domain::time::Time;
 use crate::domain::zone::Zone;
@@ -43,6 +45,7 @@ pub struct Control {
     directory: Arc<DirectoryCell>,
     time: Arc<Time>,
     zone: Zone,
+    pseudonyms: Pseudonyms,
     catalogue: Arc<Catalogue>,
     /// taken by whoever corrects or verifies the books
     books_still: Arc<tokio::sync::Mutex<()>>,
@@ -56,6 +59,7 @@ pub type Catalogue = dyn Fn(&mut dyn FnMut(&str, &str, &str)) + Send + Sync;
 impl Control {
     pub fn new(store: Store, ledger: Arc<Ledger>, directory: Arc<DirectoryCell>, time: Arc<Time>, zone: Zone) -> Control {
         Control {
+            pseudonyms: Pseudonyms::of_instance(store.instance()),
             store,
             ledger,
             directory,
@@ -75,6 +79,10 @@ impl Control {
 
     pub fn zone(&self) -> &Zone {
         &self.zone
+    }
+
+    pub fn pseudonyms(&self) -> &Pseudonyms {
+        &self.pseudonyms
     }
 
     pub fn now_ms(&self) -> u64 {

@@ -6,17 +6,21 @@ mod chat;
 mod count;
 mod embeddings;
 mod fault;
+mod framing;
+mod hub;
 mod input;
 mod json;
 mod members;
 mod messages;
 mod models;
 mod output;
+mod passage;
 mod request;
 mod splice;
 mod sse;
 mod tee;
 mod tools;
+mod translation;
 mod unary;
 
 #[cfg(test)]
@@ -24,25 +28,39 @@ mod samples;
 
 pub use answer::{cost_comment, error_body, error_event, ping};
 pub use fault::{UpstreamFault, upstream_fault};
+pub use framing::{BadFrame, Framing};
+pub use hub::{Sending, read_request, words, write_request};
 pub use models::{ModelEntry, ModelPage, model_object, models_list, models_page};
 pub use output::Delivered;
+pub use passage::{Passage, Passed};
 pub use request::{OutputCap, Request, read};
 pub use splice::Edit;
 pub use sse::{Fields, Splitter, TooLarge, parse};
 pub use tee::{Kind, Tee};
+pub use translation::{AnswerHead, Translation};
 pub use unary::{NotComplete, Unary, read_unary};
 
-/// The client's (or an upstream's) manner of speaking.
+/// A manner of speaking: a client's, an upstream's, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dialect {
     /// `POST /v1/chat/completions`
     Chat,
+    /// `POST /v1/responses`, the stateless part of it
+    Responses,
     /// `POST /v1/messages`
     Messages,
     /// `POST /v1/embeddings`: vectors for texts, so input only
     Embeddings,
     /// `POST /v1/messages/count_tokens`: a question about a messages request, which no vendor bills
     TokenCount,
+    /// `generateContent`; upstreams only, like all that follow
+    Gemini,
+    /// Bedrock's Converse
+    Converse,
+    /// Cohere's `/v2/chat`
+    Cohere,
+    /// Ollama's `/api/chat`
+    Ollama,
 }
 
 /// Whose shape errors have.
@@ -56,21 +74,37 @@ impl Dialect {
     pub const fn word(self) -> &'static str {
         match self {
             Dialect::Chat => "chat",
+            Dialect::Responses => "responses",
             Dialect::Messages => "messages",
             Dialect::Embeddings => "embeddings",
             Dialect::TokenCount => "token count",
+            Dialect::Gemini => "gemini",
+            Dialect::Converse => "converse",
+            Dialect::Cohere => "cohere",
+            Dialect::Ollama => "ollama",
         }
     }
 
+    /// Whose errors it is answered with; of a dialect that only upstreams speak, whose are read alike.
     pub const fn family(self) -> Family {
         match self {
-            Dialect::Chat | Dialect::Embeddings => Family::OpenAi,
             Dialect::Messages | Dialect::TokenCount => Family::Anthropic,
+            _ => Family::OpenAi,
         }
     }
 
     /// Whether vendors answer it for nothing: such a call holds nothing and leaves no record.
     pub const fn is_free(self) -> bool {
         matches!(self, Dialect::TokenCount)
+    }
+
+    /// Whether a request of another dialect can be translated into it.
+    pub const fn is_translated_to(self) -> bool {
+        self.is_conversation() && !matches!(self, Dialect::Responses)
+    }
+
+    /// Whether it is a conversation, which can be translated into another dialect's.
+    pub const fn is_conversation(self) -> bool {
+        !matches!(self, Dialect::Embeddings | Dialect::TokenCount)
     }
 }

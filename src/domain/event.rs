@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::domain::attribution::Attribution;
 use crate::domain::id::{BudgetId, KeyId, OrganizationId, RequestId, TeamId};
 use crate::domain::money::Money;
 use crate::domain::usage::Usage;
@@ -35,6 +36,7 @@ pub struct Subject {
     /// the client's dialect and manner: `chat`, `messages`
     pub dialect: String,
     pub streamed: bool,
+    pub attribution: Attribution,
 }
 
 /// How an attempt ended.

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::auth::directory::Caller;
-use crate::dialect::{Dialect, Edit, Request};
-use crate::domain::budget::{Budget, Owner};
+use crate::dialect::{self, AnswerHead, Dialect, Edit, Passage, Request};
+use crate::domain::attribution::{Attribution, Tag};
+use crate::domain::budget::Budget;
 use crate::domain::event::{Hold, HoldId, Progress, Subject};
 use crate::domain::id::{BudgetId, RequestId};
 use crate::domain::money::Money;
@@ -16,6 +17,8 @@ use crate::domain::problem::{Problem, Word};
 use crate::domain::usage::{Report, Usage};
 use crate::domain::zone::Zone;
 use crate::gateway::cap::{self, Cap};
+use crate::gateway::crossing::Crossing;
+use crate::gateway::drain::Presence;
 use crate::gateway::inflight::Running;
 use crate::gateway::open::Open;
 use crate::gateway::queue::{LineFull, Waiting};
@@ -24,7 +27,7 @@ use crate::gateway::{Gateway, defect, fit, outgoing, rates, relay, upstream_erro
 use crate::meter::estimate::Text;
 use crate::meter::{Claim, Held, NoRoom, Refused, Standing, Tokens};
 use crate::price::Mode;
-use crate::provider::Endpoint;
+use crate::provider::{Endpoint, OnDisconnect};
 use crate::route::Deployment;
 use crate::store::NotLogged;
 use crate::upstream::{Client, Failed};
@@ -40,6 +43,9 @@ pub(super) struct Attempt<'g> {
     pub id: HoldId,
     endpoint: &'static Endpoint,
     pub url: String,
+    /// where the vendor speaks another dialect
+    crossing: Option<Crossing>,
+    attribution: Attribution,
 }
 
 /// An attempt whose worst case is held.
@@ -49,26 +55,35 @@ pub(super) struct HeldAttempt {
     cap: Cap,
     endpoint: &'static Endpoint,
     url: String,
+    crossing: Option<Crossing>,
 }
 
 impl<'g> Attempt<'g> {
-    /// Finds the way in the client's own dialect; another dialect's providers are not reached yet.
+    /// Finds the way: in the client's own dialect where the vendor speaks it, else through the hub.
     pub(super) fn plan(
         gateway: &'g Arc<Gateway>,
         caller: Arc<Caller>,
         request: Request,
         deployment: Arc<Deployment>,
         id: RequestId,
+        tag: Option<Tag>,
     ) -> Result<Attempt<'g>, Problem> {
-        let Some(endpoint) = deployment.provider.preset.endpoint(request.dialect) else {
+        let Some(endpoint) = deployment.provider.preset.endpoint(request.dialect, &deployment.model) else {
             return Err(not_spoken(&deployment, request.dialect));
         };
         made_for(&deployment, request.dialect)?;
-        if let Some(borrowed) = endpoint.borrowed {
-            fit::check(&request, borrowed, &deployment)?;
-        }
-        let url = deployment.provider.url(endpoint, &deployment.model);
-        Ok(Attempt { gateway, caller, request, deployment, id: HoldId { request: id, attempt: 1 }, endpoint, url })
+        let crossing = if endpoint.dialect == request.dialect {
+            if let Some(borrowed) = endpoint.borrowed {
+                fit::check(&request, borrowed, &deployment)?;
+            }
+            None
+        } else {
+            Some(Crossing::plan(gateway, &request, &deployment, endpoint)?)
+        };
+        let url = deployment.provider.url(endpoint, &deployment.model, request.streamed);
+        let user = request.user.as_deref().map(|user| gateway.pseudonyms.user(user));
+        let (id, attribution) = (HoldId { request: id, attempt: 1 }, Attribution { user, tag });
+        Ok(Attempt { gateway, caller, request, deployment, id, endpoint, url, crossing, attribution })
     }
 
     /// Holds the worst case in every budget above the caller; waits in line where it would fit once other calls settle.
@@ -131,10 +146,13 @@ impl<'g> Attempt<'g> {
         match gateway.ledger.hold(claim) {
             Ok(held) => Ok((held, cap)),
             Err(Refused::NoRoom(NoRoom::Held { budget, .. })) => Err(TryHold::Wait(budget.id)),
-            Err(Refused::NoRoom(NoRoom::Exceeded { budget, standing })) => {
-                Err(TryHold::Refused(exceeded(&self.deployment, &budget, &standing, &cap)))
+            Err(Refused::NoRoom(NoRoom::Exceeded { budget, standing, alerts })) => {
+                gateway.hand_over(alerts);
+                Err(TryHold::Refused(self.exceeded(&budget, &standing, &cap)))
             }
-            Err(Refused::NoRoom(NoRoom::Limited(limited))) => Err(TryHold::Refused(rates::refused(&limited))),
+            Err(Refused::NoRoom(NoRoom::Limited(limited))) => {
+                Err(TryHold::Refused(rates::refused(&limited, &self.caller.whose(limited.limit.owner))))
+            }
             Err(Refused::NoRoom(NoRoom::Repeated)) => Err(TryHold::Refused(defect("a hold was asked for twice"))),
             Err(Refused::Ledger(not_logged)) => Err(TryHold::Refused(ledger_unavailable(&not_logged))),
         }
@@ -172,6 +190,7 @@ impl<'g> Attempt<'g> {
                 model: self.deployment.model.clone(),
                 dialect: self.request.dialect.word().to_owned(),
                 streamed: self.request.streamed,
+                attribution: self.attribution.clone(),
             }),
             ceiling: Money::ZERO,
             charges: Vec::new(),
@@ -198,10 +217,31 @@ impl<'g> Attempt<'g> {
             output_is_final: false,
             delivered: Default::default(),
             resolved: false,
-            changed_members: self.endpoint.borrowed.and_then(|borrowed| fit::changed(&self.request, borrowed)),
+            changed_members: match &self.crossing {
+                Some(crossing) => crossing.dropped(),
+                None => self.endpoint.borrowed.and_then(|borrowed| fit::changed(&self.request, borrowed)),
+            },
+            presence: Presence::default(),
         };
         on_disk(&open, sequence).await?;
-        Ok(HeldAttempt { request: self.request, open, cap, endpoint: self.endpoint, url: self.url })
+        Ok(HeldAttempt { request: self.request, open, cap, endpoint: self.endpoint, url: self.url, crossing: self.crossing })
+    }
+
+    fn exceeded(&self, budget: &Budget, standing: &Standing, cap: &Cap) -> Problem {
+        let left = standing.limit.minus(standing.settled).max(Money::ZERO);
+        let until = standing.resets_at_ms.map_or(String::new(), |at_ms| format!(" until {}", Zone::utc().rfc3339(at_ms)));
+        let output = cap.tokens.map_or(String::new(), |tokens| format!(" with up to {tokens} output tokens"));
+        let message = format!(
+            "the {} budget {} of {} has ${left} left of ${}{until}; this request to {} can cost up to ${}{output}. \
+             Name a smaller max_tokens, or ask your administrator to raise the budget",
+            budget.period.word(),
+            budget.id,
+            self.caller.whose(budget.owner),
+            standing.limit,
+            self.deployment.qualified(),
+            cap.ceiling,
+        );
+        Problem::new(Word::BudgetExceeded, message)
     }
 
     fn no_place(&self) -> Problem {
@@ -226,6 +266,18 @@ enum TryHold {
 }
 
 impl HeldAttempt {
+    pub(super) fn gateway(&self) -> Arc<Gateway> {
+        self.open.gateway.clone()
+    }
+
+    pub(super) fn on_disconnect(&self) -> OnDisconnect {
+        self.open.deployment.provider.on_disconnect
+    }
+
+    pub(super) fn presence(&self) -> Presence {
+        self.open.presence.clone()
+    }
+
     /// Sends the request and relays the answer.
     pub(super) async fn call(
         mut self,
@@ -235,9 +287,10 @@ impl HeldAttempt {
     ) -> Result<Reply, Problem> {
         let head_timeout = Duration::from_millis(self.open.gateway.limits.head_timeout_ms);
         let deployment = self.open.deployment.clone();
-        let body = self.body();
+        let (body, passage) = self.ways()?;
+        let headers = outgoing::meant(headers, self.endpoint.dialect == self.request.dialect);
         self.open.sent = true;
-        let answered = outgoing::send(client, &deployment, &self.url, headers, body, head_timeout);
+        let answered = outgoing::send(client, &deployment, &self.url, &headers, body, head_timeout);
         let answered = tokio::select! {
             biased;
             answered = answered => answered,
@@ -249,9 +302,40 @@ impl HeldAttempt {
         };
         self.open.upstream_status = incoming.status;
         if !(200..300).contains(&incoming.status) {
-            return upstream_error::refused(self.open, self.request.dialect, incoming).await;
+            return upstream_error::refused(self.open, self.request.dialect, self.endpoint.dialect, incoming).await;
         }
-        relay::relay(relay::Answered { open: self.open, incoming, request: self.request, cap: self.cap, running }).await
+        let (framing, streamed) = (self.endpoint.framing, self.request.streamed);
+        relay::relay(relay::Answered { open: self.open, incoming, passage, framing, streamed, cap: self.cap, running }).await
+    }
+
+    /// What goes upstream, and how the answer comes back.
+    fn ways(&mut self) -> Result<(Bytes, Passage), Problem> {
+        let event_bytes_max = self.open.gateway.limits.answer_bytes_max;
+        let Some(mut crossing) = self.crossing.take() else {
+            let hide_usage = self.open.deployment.provider.preset.asks_usage && !self.request.usage_asked;
+            let passage = Passage::alike(self.request.dialect, self.endpoint.framing, hide_usage, event_bytes_max);
+            return Ok((self.body(), passage));
+        };
+        let body =
+            crossing.body(&self.open.deployment, self.cap.write).ok_or_else(|| defect("a request cannot be translated"))?;
+        let body = self.borrowed(body)?;
+        let head = AnswerHead {
+            request_id: self.open.held.id.request.to_string(),
+            model: self.open.deployment.model.clone(),
+            created_s: self.open.gateway.time.now_ms() / 1_000,
+            envelope: self.open.gateway.envelope.clone(),
+        };
+        let translation = crossing.translation(&self.request, head)?;
+        Ok((body, Passage::translated(translation, self.endpoint.framing, event_bytes_max)))
+    }
+
+    /// A translated body at a vendor that borrows its dialect: fitted by the same table as a client's own would be.
+    fn borrowed(&self, body: Bytes) -> Result<Bytes, Problem> {
+        let Some(borrowed) = self.endpoint.borrowed else { return Ok(body) };
+        let request = dialect::read(self.endpoint.dialect, body).map_err(|_| defect("a translated request cannot be read"))?;
+        let mut edits = Vec::new();
+        fit::edits(&request, borrowed, &mut edits);
+        Ok(request.spliced(&edits))
     }
 
     /// The client's bytes with the edits that are allowed: the model's name, the usage report, the output cap, and at
@@ -286,12 +370,9 @@ impl HeldAttempt {
 fn not_spoken(deployment: &Deployment, dialect: Dialect) -> Problem {
     let name = deployment.qualified();
     let message = match dialect {
-        Dialect::Chat | Dialect::Messages => format!(
-            "{name} does not speak the {} dialect and this release does not translate; call it at the endpoint of its own dialect",
-            dialect.word()
-        ),
         Dialect::Embeddings => format!("{name} has no embeddings that this gateway knows of; ask a provider that has"),
         Dialect::TokenCount => format!("{name} counts no tokens for its callers; count them yourself"),
+        _ => format!("{name} does not speak the {} dialect, and no dialect that it can be translated to", dialect.word()),
     };
     Problem::new(Word::NotSupported, message).at("model")
 }
@@ -320,25 +401,4 @@ pub(super) async fn on_disk(open: &Open, sequence: u64) -> Result<(), Problem> {
 pub(super) fn ledger_unavailable(not_logged: &NotLogged) -> Problem {
     let word = if *not_logged == NotLogged::Closing { Word::ShuttingDown } else { Word::LedgerUnavailable };
     Problem::new(word, format!("the books cannot take this request: {not_logged}")).retry_after(5)
-}
-
-fn exceeded(deployment: &Deployment, budget: &Budget, standing: &Standing, cap: &Cap) -> Problem {
-    let whose = match budget.owner {
-        Owner::Organization(_) => "organization",
-        Owner::Team(_) => "team",
-        Owner::Key(_) => "key",
-    };
-    let left = standing.limit.minus(standing.settled).max(Money::ZERO);
-    let output = cap.tokens.map_or(String::new(), |tokens| format!(" with up to {tokens} output tokens"));
-    let anew = standing.resets_at_ms.map_or(String::new(), |at_ms| format!(" It starts anew at {}.", Zone::utc().rfc3339(at_ms)));
-    let message = format!(
-        "the {} budget {} of this {whose} has ${left} left of ${}; this request to {} can cost up to ${}{output}.{anew} \
-         Name a smaller max_tokens, or ask your administrator to raise the budget",
-        budget.period.word(),
-        budget.id,
-        standing.limit,
-        deployment.qualified(),
-        cap.ceiling,
-    );
-    Problem::new(Word::BudgetExceeded, message)
 }

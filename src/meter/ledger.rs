@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use crate::domain::alert::Alert;
 use crate::domain::budget::Budget;
 use crate::domain::event::{Charge, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status};
 use crate::domain::id::{BudgetId, LimitId};
@@ -14,7 +15,7 @@ use crate::domain::time::{Adoption, Time};
 use crate::domain::zone::Zone;
 use crate::meter::rates::{RateStanding, Tokens};
 use crate::meter::state::{NoRoom, Standing, State, Tightest};
-use crate::store::{Journal, NotLogged, Recovered};
+use crate::store::{Journal, KnownWindows, NotLogged, Recovered};
 
 /// A claim for one attempt: the hold without its instant and charges, and the budgets and rate limits above the caller.
 pub struct Claim<'a> {
@@ -53,6 +54,8 @@ pub struct Receipt {
     pub remaining: Option<Money>,
     /// budgets in which room came free: the queue wakes who waits for them
     pub freed: Vec<BudgetId>,
+    /// what budgets have to say now that this is spent
+    pub alerts: Vec<Alert>,
 }
 
 pub struct Ledger {
@@ -89,6 +92,8 @@ impl Ledger {
         for hold in recovered.holds {
             ledger.settle(hold.id, Ending::orphaned(hold.ceiling, now_ms))?;
         }
+        // what was told is what was written down; the rest is due
+        ledger.lock().restore_told(&recovered.told);
         Ok(ledger)
     }
 
@@ -125,7 +130,7 @@ impl Ledger {
             // the ending says it all; of an orphan nothing else is known
             hold.progress = Progress::default();
         }
-        let charged: Vec<BudgetId> = hold.charges.iter().map(|charge| charge.budget).collect();
+        let charged = hold.charges.clone();
         if ending.cost > hold.ceiling {
             ending.flags = ending.flags.with(Flags::OVER_CEILING);
         }
@@ -136,13 +141,14 @@ impl Ledger {
         let event = Arc::new(Event::Settle(Settlement { hold, ending }));
         let sequence = self.journal.append(event.clone())?;
         let freed = state.apply(&event);
+        let alerts = state.alerts_of(&charged, now_ms);
         let remaining = charged
             .iter()
-            .filter_map(|budget| state.standing(*budget, now_ms))
+            .filter_map(|charge| state.standing(charge.budget, now_ms))
             .filter(|standing| standing.blocks)
             .map(|standing| standing.remaining())
             .min();
-        Ok(Receipt { sequence, cost, remaining, freed })
+        Ok(Receipt { sequence, cost, remaining, freed, alerts })
     }
 
     /// Gives a hold back: nothing was used. Returns the budgets in which room came free.
@@ -169,9 +175,25 @@ impl Ledger {
     }
 
     /// Takes a compensating entry into the balances, after it is committed. Never logged: the books have it already.
+    /// What budgets have to say of it they say with the next call.
     pub fn correct(&self, charges: &[Charge], amount: Money) {
         self.lock().correct(charges, amount);
         self.changed();
+    }
+
+    /// From how many percent of a limit on a budget says so.
+    pub fn set_threshold(&self, percent: u8) {
+        self.lock().threshold_percent = percent;
+    }
+
+    /// What budgets have left unsaid: after a start, and nothing otherwise.
+    pub fn alerts_due(&self, at_ms: u64) -> Vec<Alert> {
+        self.lock().alerts_due(at_ms)
+    }
+
+    /// An alert that could not be handed on is due again.
+    pub fn take_back(&self, alert: &Alert) {
+        self.lock().take_back(alert);
     }
 
     /// What is left in the tightest `block` budget that counts this claim; `None` where none does.
@@ -218,11 +240,11 @@ impl Ledger {
         self.lock().windows_at(at_ms)
     }
 
-    /// Adopts an earlier time. `booked`: what the books say of its windows and all later ones.
-    pub fn set_back(&self, adoption: &Adoption, booked: Vec<(Charge, Money)>) {
+    /// Adopts an earlier time. `known`: what the books say of its windows and all later ones.
+    pub fn set_back(&self, adoption: &Adoption, known: KnownWindows) {
         let mut state = self.lock();
         self.time.adopt(adoption);
-        state.set_back(self.time.now_ms(), booked);
+        state.set_back(self.time.now_ms(), known);
         drop(state);
         self.changed();
     }

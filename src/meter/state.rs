@@ -5,20 +5,24 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
+use crate::domain::alert::Alert;
 use crate::domain::budget::{Action, Budget};
 use crate::domain::event::{Charge, Event, Hold, HoldId};
 use crate::domain::id::BudgetId;
 use crate::domain::money::Money;
 use crate::domain::zone::{Window, Zone};
+use crate::meter::alert::{THRESHOLD_PERCENT, Told};
 use crate::meter::rates::{Limited, Rates};
+use crate::store::KnownWindows;
 
 /// What stands in one window of one budget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Balance {
-    settled: Money,
+pub(super) struct Balance {
+    pub settled: Money,
     held: Money,
     /// open holds that charge it
     holds: u32,
+    pub told: Told,
 }
 
 /// A budget as it stands now.
@@ -43,7 +47,7 @@ impl Standing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoRoom {
     /// would not fit even if every open hold were given back
-    Exceeded { budget: Box<Budget>, standing: Standing },
+    Exceeded { budget: Box<Budget>, standing: Standing, alerts: Vec<Alert> },
     /// fits once open holds settle
     Held { budget: Box<Budget>, standing: Standing },
     /// a rate limit is used up
@@ -53,15 +57,16 @@ pub enum NoRoom {
 }
 
 /// A budget with the window it is in.
-struct Watched {
-    budget: Budget,
-    window: Window,
+pub(super) struct Watched {
+    pub budget: Budget,
+    pub window: Window,
 }
 
 pub(super) struct State {
     zone: Zone,
-    budgets: HashMap<BudgetId, Watched, RandomState>,
-    balances: HashMap<Charge, Balance, RandomState>,
+    pub(super) threshold_percent: u8,
+    pub(super) budgets: HashMap<BudgetId, Watched, RandomState>,
+    pub(super) balances: HashMap<Charge, Balance, RandomState>,
     holds: HashMap<HoldId, Hold, RandomState>,
     /// while time is being set back: past windows are not forgotten
     keeps_past: bool,
@@ -73,6 +78,7 @@ impl State {
     pub(super) fn new(zone: Zone) -> State {
         State {
             zone,
+            threshold_percent: THRESHOLD_PERCENT,
             budgets: HashMap::default(),
             balances: HashMap::default(),
             holds: HashMap::default(),
@@ -109,7 +115,8 @@ impl State {
             let budget = || Box::new(watched.budget.clone());
             let with_claim = standing.settled.plus(hold.ceiling);
             if with_claim > standing.limit && standing.blocks {
-                return Err(NoRoom::Exceeded { budget: budget(), standing });
+                let (budget, alerts) = (budget(), self.alerts_of_refusal(*id, now_ms));
+                return Err(NoRoom::Exceeded { budget, standing, alerts });
             }
             if with_claim.plus(standing.held) > standing.limit && standing.blocks {
                 held_up.get_or_insert_with(|| NoRoom::Held { budget: budget(), standing });
@@ -190,12 +197,17 @@ impl State {
         self.budgets.iter().map(|(id, watched)| Charge { budget: *id, window_start_ms: window(watched) }).collect()
     }
 
-    /// Goes back to the windows of an earlier instant. `booked` is what the books say of these windows and all later ones;
+    /// Goes back to the windows of an earlier instant. `known` is what the books say of these windows and all later ones;
     /// what is known here is newer. So every window has its limit once, however often time passes through it.
-    pub(super) fn set_back(&mut self, now_ms: u64, booked: Vec<(Charge, Money)>) {
+    pub(super) fn set_back(&mut self, now_ms: u64, known: KnownWindows) {
         self.keeps_past = false;
-        for (charge, settled) in booked {
+        for (charge, settled) in known.balances {
             self.balances.entry(charge).or_insert(Balance { settled, ..Balance::default() });
+        }
+        for (charge, kind) in known.told {
+            if let Some(balance) = self.balances.get_mut(&charge) {
+                balance.told.tell(kind);
+            }
         }
         for watched in self.budgets.values_mut() {
             watched.window = self.zone.window(watched.budget.period, now_ms);
@@ -311,6 +323,7 @@ mod tests {
                 model: "m-1".into(),
                 dialect: "chat".into(),
                 streamed: false,
+                attribution: Default::default(),
             }),
             ceiling: Money::from_pico(ceiling),
             charges: Vec::new(),

@@ -1,7 +1,8 @@
 //! Mistral: chat and embeddings much as OpenAI has them, with names of its own and a closed schema: a member that is not in it
 //! is a 422. Usage comes unasked in the last chunk of a stream.
 
-use super::{BaseUrl, Borrowed, CredentialStyle, Endpoint, Preset, PriceRule, Takes};
+use super::{BaseUrl, Borrowed, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule, Takes};
+use crate::conversation::Capabilities;
 use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
@@ -16,7 +17,9 @@ pub(super) static PRESET: Preset = Preset {
     price: PriceRule::Sheet("mistral"),
     output_cap_member: "max_tokens",
     asks_usage: false,
+    on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    capabilities: |_| Capabilities::chat(),
 };
 
 /// The members of `ChatCompletionRequest` in their SDK 3.7.

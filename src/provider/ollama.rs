@@ -1,7 +1,8 @@
 //! Ollama: models on a machine of the operator's own, so they cost nothing. A key is sent if one is configured (a hosted or
 //! fenced-in Ollama takes one), and none is needed.
 
-use super::{BaseUrl, Borrowed, CredentialStyle, Endpoint, Preset, PriceRule, Takes};
+use super::{BaseUrl, Borrowed, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule, Takes};
+use crate::conversation::Capabilities;
 use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
@@ -17,7 +18,9 @@ pub(super) static PRESET: Preset = Preset {
     price: PriceRule::Free,
     output_cap_member: "max_tokens",
     asks_usage: true,
+    on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
+    capabilities: |_| Capabilities::chat(),
 };
 
 /// It passes over what it does not know, so the newer name of the cap would cap nothing.

@@ -8,7 +8,8 @@ use crate::auth::directory::Directory;
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
 use crate::control::Control;
-use crate::control::requests::{OneRequest, RequestQuery};
+use crate::control::requests::{OneRequest, QueryTerms, RequestQuery};
+use crate::domain::attribution::Tag;
 use crate::domain::budget::{Budget, Owner};
 use crate::domain::event::{Charge, Correction, CostLine};
 use crate::domain::id::RequestId;
@@ -23,7 +24,8 @@ use crate::store::Record;
 /// `GET /v1/requests`, with filters, a cursor to go back (`before`) or to follow (`after`, `wait`).
 pub async fn requests(control: &Control, actor: &Actor, query: &str) -> Result<AdminReply, Problem> {
     let grant = Grant::for_actor(actor, may::ReadUsage)?;
-    let query = RequestQuery::parse(&parameters(query)?, control.zone(), &control.directory())?;
+    let (zone, directory, pseudonyms) = (control.zone(), &control.directory(), control.pseudonyms());
+    let query = RequestQuery::parse(&parameters(query)?, &QueryTerms { zone, directory, pseudonyms })?;
     let page = control.requests(&grant, query).await?;
     AdminReply::ok(&List { data: page.records.iter().map(RequestJson::of).collect(), next: page.cursor() })
 }
@@ -97,6 +99,9 @@ pub(super) struct RequestJson<'a> {
     provider: &'a str,
     dialect: &'a str,
     stream: bool,
+    /// the end user's pseudonym
+    user: Option<String>,
+    tag: Option<&'a str>,
     status: &'static str,
     flags: Vec<&'static str>,
     usage: Value,
@@ -132,6 +137,8 @@ impl RequestJson<'_> {
             provider: &subject.provider,
             dialect: &subject.dialect,
             stream: subject.streamed,
+            user: subject.attribution.user.map(|user| user.to_string()),
+            tag: subject.attribution.tag.as_ref().map(Tag::as_str),
             status: ending.status.word(),
             flags: ending.flags.words().collect(),
             usage: usage_of(&ending.usage),

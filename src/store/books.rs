@@ -14,9 +14,10 @@ use crate::domain::zone::{Window, Zone};
 use crate::store::codec::{Stored, status_number};
 use crate::store::log::Replay;
 use crate::store::table::{
-    self, BALANCES, CORRECTIONS, DAYS, HOURS, META, OPEN_HOLDS, ORPHANS, RECORDS, RECORDS_NOT_OK, RECORDS_OF_KEY, RollupTable,
+    self, ALERTS, BALANCES, CORRECTIONS, DAYS, HOURS, META, OPEN_HOLDS, ORPHANS, RECORDS, RECORDS_NOT_OK, RECORDS_OF_KEY,
+    RollupTable,
 };
-use crate::store::{Recovered, RollupKey, RollupSums, StoreError};
+use crate::store::{Recovered, RollupKey, RollupSums, StoreError, alerts};
 
 /// What a batch comes to, row by row.
 #[derive(Default)]
@@ -263,6 +264,7 @@ pub(super) fn recover(database: &Database, replay: &Replay) -> Result<Recovered,
     Ok(Recovered {
         holds,
         balances: balances.into_iter().collect(),
+        told: alerts::told(&read.open_table(ALERTS)?)?,
         remarks: replay.remarks.clone(),
         replayed: replay.events.len() as u64,
     })

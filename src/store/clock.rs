@@ -3,12 +3,20 @@
 
 use redb::ReadableDatabase;
 
+use crate::domain::alert::AlertKind;
 use crate::domain::event::Charge;
 use crate::domain::money::Money;
 use crate::domain::time::Anchor;
 use crate::store::codec::Stored;
-use crate::store::table::{BALANCES, META};
-use crate::store::{Change, Store, StoreError};
+use crate::store::table::{ALERTS, BALANCES, META};
+use crate::store::{Change, Store, StoreError, alerts};
+
+/// Windows as the books know them.
+#[derive(Debug, Default)]
+pub struct KnownWindows {
+    pub balances: Vec<(Charge, Money)>,
+    pub told: Vec<(Charge, AlertKind)>,
+}
 
 impl Store {
     /// The anchor that was noted last; `None`: this instance has never run.
@@ -24,9 +32,10 @@ impl Store {
         Ok(Some(Anchor { now_ms, boot_ms, boot }))
     }
 
-    /// What is booked in these windows and in every later one of the same budgets.
-    pub fn balances_from(&self, windows: &[Charge]) -> Result<Vec<(Charge, Money)>, StoreError> {
+    /// What is booked in these windows and in every later one of the same budgets, and what was told of windows.
+    pub fn known_of(&self, windows: &[Charge]) -> Result<KnownWindows, StoreError> {
         let read = self.database.open()?.begin_read()?;
+        let told = alerts::told(&read.open_table(ALERTS)?)?;
         let table = read.open_table(BALANCES)?;
         let mut balances = Vec::new();
         for window in windows {
@@ -36,7 +45,7 @@ impl Store {
                 balances.push((Charge { window_start_ms, ..*window }, Money::decode(settled.value())?));
             }
         }
-        Ok(balances)
+        Ok(KnownWindows { balances, told })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::house::{BOTH, Chat, Dialect, House, Messages, refused, refused_at};
+use super::house::{BOTH, Chat, Dialect, House, refused_at};
 use crate::harness::process::{Gatekeeper, Provider};
 use crate::harness::upstream::Upstream;
 
@@ -41,15 +41,6 @@ fn an_ambiguous_model_is_400_and_names_both_ways_to_ask() {
     gatekeeper.user(&key).chat(&body(Chat, "west/m-small")).expects(200);
     assert_eq!((one.request_count(), other.request_count()), (0, 1));
     assert_eq!(other.last_request().json()["model"], "m-small");
-}
-
-#[test]
-fn a_model_that_does_not_speak_the_clients_dialect_is_an_honest_501() {
-    let house = House::opens();
-    let message = refused_at(Chat, &house.user().chat(&body(Chat, "c-small")), 501, "not_supported", "model");
-    assert!(message.contains("ant/c-small"), "{message}");
-    refused(Messages, &house.user().messages(&body(Messages, "m-small")), 501, "not_supported");
-    house.nothing_happened();
 }
 
 #[test]

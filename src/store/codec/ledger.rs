@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::attribution::{Attribution, Tag, UserHash};
 use crate::domain::event::{
     Charge, Correction, CostLine, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status, Subject,
 };
@@ -24,6 +25,8 @@ pub(in crate::store) struct SubjectRow<'a> {
     model: Cow<'a, str>,
     dialect: Cow<'a, str>,
     streamed: bool,
+    user: Option<u64>,
+    tag: Option<Cow<'a, str>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -93,6 +96,8 @@ fn subject_row(subject: &Subject) -> SubjectRow<'_> {
         model: Cow::Borrowed(&subject.model),
         dialect: Cow::Borrowed(&subject.dialect),
         streamed: subject.streamed,
+        user: subject.attribution.user.map(|user| user.0),
+        tag: subject.attribution.tag.as_ref().map(|tag| Cow::Borrowed(tag.as_str())),
     }
 }
 
@@ -167,6 +172,10 @@ fn hold_of(row: HoldRow<'_>) -> Hold {
             model: row.subject.model.into_owned(),
             dialect: row.subject.dialect.into_owned(),
             streamed: row.subject.streamed,
+            attribution: Attribution {
+                user: row.subject.user.map(UserHash),
+                tag: row.subject.tag.and_then(|tag| Tag::parse(tag.as_bytes())),
+            },
         }),
         ceiling: Money::from_pico(row.ceiling),
         charges: row

@@ -57,6 +57,7 @@ pub(super) mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::domain::attribution::{Attribution, Tag, UserHash};
     use crate::domain::budget::{Action, Budget, Owner, Period};
     use crate::domain::event::{Charge, CostLine, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status, Subject};
     use crate::domain::id::{BudgetId, KeyId, LimitId, OrganizationId, RequestId, TeamId};
@@ -78,6 +79,7 @@ pub(super) mod tests {
                 model: "gpt-5.1-2025-11-13".into(),
                 dialect: "chat".into(),
                 streamed: true,
+                attribution: Attribution { user: Some(UserHash(u64::MAX)), tag: Tag::parse(b"nightly") },
             }),
             ceiling: Money::from_usd(1),
             charges: vec![Charge { budget: BudgetId(9), window_start_ms: 0 }],

@@ -1,0 +1,135 @@
+//! What a model takes, as data: the vendors' files fill it in, the writers of requests read it.
+
+use crate::conversation::Effort;
+
+/// What one model at one vendor can be asked. Begin from `Capabilities::all()` and take away.
+#[derive(Clone, Copy, Debug)]
+pub struct Capabilities {
+    /// temperature, top_p, top_k
+    pub sampling: bool,
+    /// temperature and top_p together
+    pub both_sampling: bool,
+    pub top_k: bool,
+    pub penalties: bool,
+    pub seed: bool,
+    /// how many stop texts; 0 for none
+    pub stops_max: usize,
+    pub reasoning: ReasoningStyle,
+    /// thinking goes with neither sampling nor a forced tool
+    pub thinks_alone: bool,
+    pub images: bool,
+    /// images by URL, fetched by the vendor
+    pub image_urls: bool,
+    /// PDF and the like
+    pub documents: bool,
+    /// images inside results of tools
+    pub result_images: bool,
+    pub tools: bool,
+    /// `tool_choice: none` with tools declared
+    pub tool_choice_none: bool,
+    /// a tool, or any tool, can be forced
+    pub tool_choice_forced: bool,
+    /// parallel calls can be turned off
+    pub parallel_switch: bool,
+    pub json_object: bool,
+    pub json_schema: bool,
+    /// a schema may leave its objects open to any member
+    pub open_schemas: bool,
+    /// the closing `strict` of a tool or schema
+    pub strict: bool,
+    pub system_turns: SystemTurns,
+    /// cache hints on blocks
+    pub cache_hints: bool,
+    pub service_tier: bool,
+    /// the end user's name
+    pub user: bool,
+    pub names: NameRule,
+    pub ids: IdRule,
+}
+
+/// How a model is told to think.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReasoningStyle {
+    /// it does not, or cannot be told
+    None,
+    /// by one of these words
+    Effort(&'static [Effort]),
+    /// by a number of tokens from `min` to `max`
+    Budget { min: u64, max: u64 },
+    /// it decides by itself, and takes these words
+    Adaptive(&'static [Effort]),
+    /// on or off
+    Switch,
+}
+
+/// Where a system turn may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SystemTurns {
+    /// only before everything else: a later one becomes a marked user turn, in its place
+    First,
+    /// anywhere
+    Anywhere,
+}
+
+/// Which names of tools a vendor takes: letters, digits, `_` and `also`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NameRule {
+    pub max: usize,
+    pub also: &'static str,
+    pub begins_with_letter: bool,
+}
+
+/// Which ids of calls a vendor takes: letters, digits and `also`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdRule {
+    pub min: usize,
+    pub max: usize,
+    pub also: &'static str,
+}
+
+impl Capabilities {
+    /// What those take who speak the chat dialect and of whose model nothing else is known.
+    pub const fn chat() -> Capabilities {
+        Capabilities {
+            top_k: false,
+            stops_max: 4,
+            reasoning: ReasoningStyle::Effort(&[Effort::Low, Effort::Medium, Effort::High]),
+            // a message of the role `tool` is text: what it shows follows as a user's message
+            result_images: true,
+            cache_hints: false,
+            ..Capabilities::all()
+        }
+    }
+
+    /// Everything.
+    pub const fn all() -> Capabilities {
+        Capabilities {
+            sampling: true,
+            both_sampling: true,
+            top_k: true,
+            penalties: true,
+            seed: true,
+            stops_max: 16,
+            reasoning: ReasoningStyle::Effort(&Effort::ALL),
+            thinks_alone: false,
+            images: true,
+            image_urls: true,
+            documents: true,
+            result_images: true,
+            tools: true,
+            tool_choice_none: true,
+            tool_choice_forced: true,
+            parallel_switch: true,
+            json_object: true,
+            json_schema: true,
+            open_schemas: true,
+            strict: true,
+            system_turns: SystemTurns::Anywhere,
+            cache_hints: true,
+            service_tier: true,
+            user: true,
+            names: NameRule { max: 64, also: "-", begins_with_letter: false },
+            ids: IdRule { min: 1, max: 256, also: "_-.:" },
+        }
+    }
+}

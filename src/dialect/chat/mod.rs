@@ -1,0 +1,25 @@
+//! OpenAI's Chat Completions, both sides: a client's requests and answers, and an upstream's.
+
+mod chunk;
+mod read_answer;
+mod read_request;
+mod write_answer;
+mod write_request;
+
+pub(super) use chunk::{ChatUsage, Chunk};
+pub(super) use read_answer::ChatReader;
+pub(super) use read_request::read_request;
+pub(super) use write_answer::ChatWriter;
+pub(super) use write_request::write_request;
+
+use crate::conversation::Words;
+
+/// What this dialect calls what may have to be left out.
+pub(super) const WORDS: Words = Words {
+    messages: "messages",
+    stop: "stop",
+    reasoning: "reasoning_effort",
+    format: "response_format",
+    parallel_tools: "parallel_tool_calls",
+    user: "user",
+};

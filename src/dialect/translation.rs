@@ -1,0 +1,214 @@
+//! An answer on its way from an upstream's dialect to a client's: the upstream's events are read into the hub's, and these
+//! are written in the client's dialect as they come. Must never tell a client that an answer is whole before the upstream did.
+
+use bytes::Bytes;
+
+use crate::conversation::{Answer, Envelope, Event, Fold, Names, Opened, Remembered, Stop};
+use crate::dialect::fault::UpstreamFault;
+use crate::dialect::output::Delivered;
+use crate::dialect::sse::{self, Fields};
+use crate::dialect::tee::Kind;
+use crate::dialect::unary::{NotComplete, Unary};
+use crate::dialect::{Dialect, Request, chat, error_event, messages};
+use crate::domain::problem::Problem;
+use crate::domain::usage::{Report, Usage};
+
+/// Reads one answer of an upstream, as a stream or whole. Must survive anything an upstream sends.
+pub(super) trait ReadAnswer {
+    /// One event of a stream (frames of other kinds are turned into server-sent events before). Adds what it says to `events`.
+    fn event(&mut self, event: &Fields<'_>, events: &mut Vec<Event>) -> Result<Heard, UpstreamFault>;
+
+    /// A whole answer. Adds what it says to `events`; the stop is one of them.
+    fn whole(&mut self, body: &[u8], events: &mut Vec<Event>) -> Result<(), NotComplete>;
+
+    /// The usage as it stands: per field the last value.
+    fn report(&self) -> Report;
+
+    /// Whether the report's output count is the upstream's last word.
+    fn output_is_final(&self) -> bool;
+
+    /// Whether the answer is whole if the upstream's body ends here: for dialects whose streams have no terminal event.
+    fn is_whole(&self) -> bool {
+        false
+    }
+}
+
+/// What an event was for the stream as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    More,
+    /// the terminal event: the answer is whole
+    End,
+}
+
+/// Writes one answer in a client's dialect.
+pub(super) trait WriteAnswer {
+    /// Adds what the client is to see of one event. Stops are not written before `end`.
+    fn event(&mut self, event: &Event, out: &mut Vec<u8>);
+
+    /// Adds the last events of a stream: blocks that are open are closed, the stop and the usage told.
+    fn end(&mut self, stop: &Stop, usage: &Usage, out: &mut Vec<u8>);
+
+    /// The failure of a stream that has begun.
+    fn failed(&mut self, problem: &Problem, request_id: &str) -> Bytes;
+
+    /// A whole answer as a body.
+    fn whole(&self, answer: &Answer, usage: &Usage) -> String;
+}
+
+/// What a client's answer says of itself.
+#[derive(Clone, Debug)]
+pub struct AnswerHead {
+    /// of the gateway's request: every answer has an id of its own (E34)
+    pub request_id: String,
+    /// the model as the upstream knows it
+    pub model: String,
+    pub created_s: u64,
+    /// seals what only the vendor can read
+    pub envelope: Envelope,
+}
+
+/// One answer.
+pub struct Translation {
+    client: Dialect,
+    reader: Box<dyn ReadAnswer>,
+    writer: Box<dyn WriteAnswer>,
+    names: Names,
+    fold: Fold,
+    delivered: Delivered,
+    events: Vec<Event>,
+}
+
+impl Translation {
+    /// `None` where one of the dialects has no answers of this kind.
+    pub fn new(upstream: Dialect, request: &Request, head: AnswerHead, names: Names) -> Option<Translation> {
+        let reader = reader(upstream, &head)?;
+        let writer = writer(request, head)?;
+        let fold = if request.streamed { Fold::of_stream() } else { Fold::default() };
+        let (delivered, events) = (Delivered::default(), Vec::new());
+        Some(Translation { client: request.dialect, reader, writer, names, fold, delivered, events })
+    }
+
+    /// Reads one whole raw event; what the client is to see of it is added to `out`.
+    pub(super) fn read(&mut self, event: &[u8], out: &mut Vec<u8>) -> Kind {
+        let fields = sse::parse(event);
+        if fields.only_comment {
+            return Kind::Head;
+        }
+        let heard = self.reader.event(&fields, &mut self.events);
+        let has_content = self.tell(Some(out));
+        match heard {
+            Err(fault) => Kind::Error(fault),
+            Ok(Heard::End) => Kind::Terminal,
+            Ok(Heard::More) if has_content => Kind::Content,
+            Ok(Heard::More) => Kind::Head,
+        }
+    }
+
+    /// Takes the events that were read: into the fold, into the count of what was delivered, and written to `out`. Whether there
+    /// was any content.
+    fn tell(&mut self, mut out: Option<&mut Vec<u8>>) -> bool {
+        let mut has_content = false;
+        for mut event in self.events.drain(..) {
+            if let Event::Open { opened: Opened::Call { name, .. }, .. } = &mut event
+                && !self.names.is_empty()
+            {
+                *name = self.names.original(name).to_owned();
+            }
+            has_content |= self.delivered.hear(&event);
+            self.fold.add(&event);
+            if let Some(out) = &mut out {
+                self.writer.event(&event, out);
+            }
+        }
+        has_content
+    }
+
+    /// Whether the answer is whole if the upstream's body ends here.
+    pub(super) fn is_whole(&self) -> bool {
+        self.reader.is_whole()
+    }
+
+    /// The end of the client's stream, after the cost is booked.
+    pub(super) fn end(&mut self, usage: &Usage) -> Bytes {
+        let mut out = Vec::new();
+        self.writer.end(&self.fold.stop(), usage, &mut out);
+        out.into()
+    }
+
+    pub(super) fn failed(&mut self, problem: &Problem, request_id: &str) -> Bytes {
+        self.writer.failed(problem, request_id)
+    }
+
+    /// Reads a whole answer.
+    pub(super) fn whole(&mut self, body: &[u8]) -> Result<Unary, NotComplete> {
+        self.reader.whole(body, &mut self.events)?;
+        self.tell(None);
+        Ok(Unary { report: self.reader.report(), delivered: self.delivered })
+    }
+
+    /// The whole answer as the client reads it.
+    pub(super) fn written(&self, usage: &Usage) -> Bytes {
+        self.writer.whole(&self.fold.clone().answer(), usage).into()
+    }
+
+    pub(super) fn report(&self) -> Report {
+        self.reader.report()
+    }
+
+    pub(super) fn output_is_final(&self) -> bool {
+        self.reader.output_is_final()
+    }
+
+    pub(super) fn delivered(&self) -> Delivered {
+        self.delivered
+    }
+
+    /// What the next turns need and the client's dialect cannot carry.
+    pub(super) fn remembered(&self) -> Option<Remembered> {
+        self.fold.clone().answer().remembered()
+    }
+
+    pub(super) fn client(&self) -> Dialect {
+        self.client
+    }
+}
+
+impl Delivered {
+    /// Counts what an event says; whether it is content.
+    fn hear(&mut self, event: &Event) -> bool {
+        match event {
+            Event::Open { opened: Opened::Call { name, .. }, .. } => {
+                self.count(name);
+                true
+            }
+            Event::Piece { text, .. } => {
+                self.count(text);
+                !text.is_empty()
+            }
+            Event::Opaque { .. } => true,
+            Event::Open { .. } | Event::Close { .. } | Event::Stop(_) => false,
+        }
+    }
+}
+
+fn reader(upstream: Dialect, head: &AnswerHead) -> Option<Box<dyn ReadAnswer>> {
+    Some(match upstream {
+        Dialect::Chat => Box::new(chat::ChatReader::new(head)),
+        Dialect::Messages => Box::new(messages::MessagesReader::new(head)),
+        _ => return None,
+    })
+}
+
+fn writer(request: &Request, head: AnswerHead) -> Option<Box<dyn WriteAnswer>> {
+    Some(match request.dialect {
+        Dialect::Chat => Box::new(chat::ChatWriter::new(request, head)),
+        Dialect::Messages => Box::new(messages::MessagesWriter::new(head)),
+        _ => return None,
+    })
+}
+
+/// The usual way to tell a failure in a stream.
+pub(super) fn failed(dialect: Dialect, problem: &Problem, request_id: &str) -> Bytes {
+    error_event(dialect, problem, request_id)
+}
