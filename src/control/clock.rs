@@ -4,19 +4,25 @@
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::sync::watch;
 
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
 use crate::control::owned::Touched;
 use crate::control::{Control, Done, beside};
 use crate::domain::problem::{Problem, Word};
-use crate::domain::time::{Adoption, Standing};
+use crate::domain::time::{Adoption, STEADY_MS, Standing};
 use crate::domain::zone::Zone;
 
 /// How long adopting an earlier time waits until all that was logged before is in the books.
 const BOOKED_WAIT: Duration = Duration::from_secs(5);
 /// How long it waits for a correction or a verification to end.
 const QUIET_WAIT: Duration = Duration::from_secs(2);
+
+/// How often the clocks are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long a start or an end waits for time to be noted; a disk that stalls holds neither up.
+const NOTE_WAIT: Duration = Duration::from_secs(2);
 
 /// Why a wall clock may be adopted.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,7 +48,7 @@ impl Control {
 
     /// Adopts the wall clock if it has run steadily for long enough. What cannot be stored now is due again at the next
     /// look.
-    pub(super) async fn look_at_clock(&self) {
+    async fn look_at_clock(&self) {
         if self.time.look().is_some()
             && let Err(problem) = self.adopt(Actor::Process, Leave::Steady).await
         {
@@ -50,8 +56,7 @@ impl Control {
         }
     }
 
-    /// Notes where time goes on from after a restart.
-    pub(super) async fn note_time(&self) -> Result<(), Problem> {
+    async fn note_time(&self) -> Result<(), Problem> {
         let anchor = self.time.anchor();
         self.store.write(move |books| books.put_anchor(&anchor).map_err(Problem::from)).await
     }
@@ -110,6 +115,38 @@ impl Control {
             Ok(Done { answer: (), subject: "clock".to_owned(), detail, touched: Touched::default() })
         })
         .await
+    }
+}
+
+/// Looks at the clocks until it is told to end.
+pub(super) async fn watch(control: Control, mut told: watch::Receiver<bool>) {
+    let mut was_in_step = true;
+    loop {
+        control.look_at_clock().await;
+        let standing = control.time.standing();
+        if was_in_step && !standing.in_step() {
+            tracing::warn!(
+                "the wall clock is {} s off adopted time, by which budgets, keys and reports go until it has run steadily for \
+                 {} minutes; `gatekeeper clock` shows both, `gatekeeper clock accept` adopts it at once",
+                standing.ahead_ms() / 1_000,
+                STEADY_MS / 60_000
+            );
+        }
+        was_in_step = standing.in_step();
+        tokio::select! {
+            _ = told.wait_for(|ends| *ends) => break,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+    note(&control).await;
+}
+
+/// Notes where time goes on from after a restart, if that can be done now.
+pub(super) async fn note(control: &Control) {
+    match tokio::time::timeout(NOTE_WAIT, control.note_time()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(problem)) => tracing::warn!(%problem, "the time could not be noted for the next start"),
+        Err(_) => tracing::warn!("the time could not be noted for the next start: the disk does not answer"),
     }
 }
 

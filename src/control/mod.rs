@@ -12,6 +12,7 @@ pub mod organizations;
 mod owned;
 pub mod reports;
 pub mod requests;
+mod retention;
 pub mod teams;
 pub mod terms;
 mod upkeep;
@@ -26,6 +27,7 @@ use serde_json::Value;
 
 use crate::auth::directory::DirectoryCell;
 use crate::auth::role::Actor;
+use crate::config::Retention;
 use crate::domain::attribution::Pseudonyms;
 use crate::domain::problem::{Problem, Word};
 use crate::domain::time::Time;
@@ -47,6 +49,7 @@ pub struct Control {
     zone: Zone,
     pseudonyms: Pseudonyms,
     catalogue: Arc<Catalogue>,
+    retention: Option<Retention>,
     /// taken by whoever corrects or verifies the books
     books_still: Arc<tokio::sync::Mutex<()>>,
     /// places for those who wait for the next request
@@ -66,6 +69,7 @@ impl Control {
             time,
             zone,
             catalogue: Arc::new(|_| {}),
+            retention: None,
             books_still: Arc::default(),
             followers: Arc::new(tokio::sync::Semaphore::new(requests::FOLLOWERS_MAX)),
         }

@@ -1,7 +1,7 @@
 //! What time it is, as far as money is concerned: the last adopted wall time, carried on by the boot-time clock. A jump of
 //! the wall clock moves nothing here until somebody adopts it. Pure: it says when adopting is due, and never does it itself.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::clock::Clock;
@@ -19,6 +19,8 @@ pub struct Anchor {
     pub now_ms: u64,
     pub boot_ms: u64,
     pub boot: Option<u128>,
+    /// to what time it was that a jump of the wall clock was last adopted; 0: never
+    pub jumped_ms: u64,
 }
 
 impl Anchor {
@@ -86,6 +88,7 @@ pub struct Time {
     clock: Arc<dyn Clock>,
     /// adopted time less the boot-time clock
     offset_ms: AtomicI64,
+    jumped_ms: AtomicU64,
     wall: Mutex<Watched>,
 }
 
@@ -93,7 +96,7 @@ impl Time {
     /// Of an instance that has never run: the wall clock is adopted as it is, for nothing has been spent.
     pub fn first(clock: Arc<dyn Clock>) -> Time {
         let offset_ms = signed(clock.wall_ms()).saturating_sub(signed(clock.boot_ms()));
-        Time::with_offset(clock, offset_ms)
+        Time::with_offset(clock, offset_ms, 0)
     }
 
     /// Goes on from where an instance was last. While the machine has been running all the time that is exact. After a
@@ -110,13 +113,13 @@ impl Time {
             true => anchor.offset_ms(),
             false => signed(anchor.now_ms).saturating_sub(signed(boot_ms)),
         };
-        Time::with_offset(clock, offset_ms)
+        Time::with_offset(clock, offset_ms, anchor.jumped_ms)
     }
 
-    fn with_offset(clock: Arc<dyn Clock>, offset_ms: i64) -> Time {
+    fn with_offset(clock: Arc<dyn Clock>, offset_ms: i64, jumped_ms: u64) -> Time {
         let boot_ms = clock.boot_ms();
         let wall = Watched { offset_ms: signed(clock.wall_ms()).saturating_sub(signed(boot_ms)), since_boot_ms: boot_ms };
-        Time { clock, offset_ms: AtomicI64::new(offset_ms), wall: Mutex::new(wall) }
+        Time { clock, offset_ms: AtomicI64::new(offset_ms), jumped_ms: AtomicU64::new(jumped_ms), wall: Mutex::new(wall) }
     }
 
     /// Milliseconds since 1970, UTC, by adopted time.
@@ -132,7 +135,17 @@ impl Time {
     /// Where to go on from after a restart.
     pub fn anchor(&self) -> Anchor {
         let boot_ms = self.clock.boot_ms();
-        Anchor { now_ms: self.now_at(boot_ms), boot_ms, boot: self.clock.boot() }
+        Anchor { now_ms: self.now_at(boot_ms), boot_ms, boot: self.clock.boot(), jumped_ms: self.jumped_ms() }
+    }
+
+    /// Whether a jump of the wall clock was adopted so lately: then nothing may be thrown away because of its age.
+    pub fn jumped_within(&self, ms: u64) -> bool {
+        let jumped_ms = self.jumped_ms();
+        jumped_ms > 0 && self.now_ms().saturating_sub(jumped_ms) < ms
+    }
+
+    fn jumped_ms(&self) -> u64 {
+        self.jumped_ms.load(Ordering::SeqCst)
     }
 
     pub fn standing(&self) -> Standing {
@@ -158,13 +171,16 @@ impl Time {
     /// The wall clock as it is now, steady or not.
     pub fn adoption(&self) -> Adoption {
         let (now_ms, boot_ms) = (self.clock.wall_ms(), self.clock.boot_ms());
-        Adoption { from_ms: self.now_at(boot_ms), anchor: Anchor { now_ms, boot_ms, boot: self.clock.boot() } }
+        let anchor = Anchor { now_ms, boot_ms, boot: self.clock.boot(), jumped_ms: self.jumped_ms() };
+        let adoption = Adoption { from_ms: self.now_at(boot_ms), anchor };
+        if adoption.in_step() { adoption } else { Adoption { anchor: Anchor { jumped_ms: now_ms, ..anchor }, ..adoption } }
     }
 
     /// Time goes by the wall clock from here on, as it was read. The watch begins anew.
     pub fn adopt(&self, adoption: &Adoption) {
         let (offset_ms, since_boot_ms) = (adoption.anchor.offset_ms(), adoption.anchor.boot_ms);
         self.offset_ms.store(offset_ms, Ordering::SeqCst);
+        self.jumped_ms.store(adoption.anchor.jumped_ms, Ordering::SeqCst);
         *self.watched() = Watched { offset_ms, since_boot_ms };
     }
 
@@ -211,9 +227,13 @@ mod tests {
             clock.advance_ms(1);
             let due = time.look().expect("ten steady minutes");
             assert_eq!((due.by_ms(), time.now_ms()), (jump_ms, NOW_MS + STEADY_MS), "due, not done");
+            assert!(!time.jumped_within(u64::MAX));
             time.adopt(&due);
             assert_eq!(time.now_ms(), NOW_MS.saturating_add_signed(jump_ms) + STEADY_MS);
             assert!(time.standing().in_step() && time.look().is_none());
+            clock.advance_ms(1_000);
+            let resumed = resumed(&clock, &time);
+            assert!(resumed.jumped_within(1_001) && !resumed.jumped_within(1_000));
         }
     }
 

@@ -5,6 +5,7 @@ mod admin;
 mod app;
 mod call;
 mod clock;
+mod csv;
 mod health;
 mod inference;
 mod ledger;
@@ -144,7 +145,7 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
     let roots = TlsRoots::built_in()?;
     let table = Arc::new(Table::new(&config.providers, Arc::new(Sheet::embedded())));
     let shown = table.clone();
-    let control = house.control.with_catalogue(Arc::new(move |visit| {
+    let control = house.control.with_retention(config.retention).with_catalogue(Arc::new(move |visit| {
         for (name, deployment) in shown.names() {
             visit(name, &deployment.provider.name, &deployment.model);
         }

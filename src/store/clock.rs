@@ -29,7 +29,8 @@ impl Store {
             (Some(high), Some(low)) => Some(u128::from(high) << 64 | u128::from(low)),
             _ => None,
         };
-        Ok(Some(Anchor { now_ms, boot_ms, boot }))
+        let jumped_ms = number("clock_jumped_ms")?.unwrap_or(0);
+        Ok(Some(Anchor { now_ms, boot_ms, boot, jumped_ms }))
     }
 
     /// What is booked in these windows and in every later one of the same budgets, and what was told of windows.
@@ -55,6 +56,7 @@ impl Change<'_> {
         let mut meta = self.meta()?;
         meta.insert("clock_now_ms", anchor.now_ms)?;
         meta.insert("clock_boot_ms", anchor.boot_ms)?;
+        meta.insert("clock_jumped_ms", anchor.jumped_ms)?;
         for (name, half) in [("clock_boot_high", 64), ("clock_boot_low", 0)] {
             match anchor.boot {
                 Some(boot) => meta.insert(name, (boot >> half) as u64)?,
