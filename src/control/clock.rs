@@ -16,7 +16,9 @@ use crate::domain::zone::Zone;
 
 /// How long adopting an earlier time waits until all that was logged before is in the books.
 const BOOKED_WAIT: Duration = Duration::from_secs(5);
-/// How long it waits for a correction or a verification to end.
+/// How long an adoption waits for another to end.
+const TURN_WAIT: Duration = Duration::from_secs(10);
+/// How long adopting an earlier time waits for a correction or a verification to end.
 const QUIET_WAIT: Duration = Duration::from_secs(2);
 
 /// How often the clocks are looked at.
@@ -63,11 +65,11 @@ impl Control {
 
     /// One at a time, and carried to its end even if the caller hangs up: what is committed must also be in force.
     async fn adopt(&self, actor: Actor, leave: Leave) -> Result<Option<Adoption>, Problem> {
-        let quiet = tokio::time::timeout(QUIET_WAIT, self.books_still.clone().lock_owned()).await;
-        let quiet = quiet.map_err(|_| busy("the books are being corrected or verified"))?;
+        let turn = tokio::time::timeout(TURN_WAIT, self.adopting.clone().lock_owned()).await;
+        let turn = turn.map_err(|_| busy("it is being adopted already"))?;
         let control = self.clone();
         let task = tokio::spawn(async move {
-            let _quiet = quiet;
+            let _turn = turn;
             control.adopt_alone(&actor, leave).await
         });
         task.await.unwrap_or_else(|error| Err(Problem::new(Word::Internal, format!("the adoption broke off: {error}"))))
@@ -96,8 +98,10 @@ impl Control {
         Ok(Some(adoption))
     }
 
-    /// Windows that the ledger has forgotten come back with what was spent in them.
+    /// Windows that the ledger has forgotten come back with what was spent in them; nobody may correct that meanwhile.
     async fn set_back(&self, actor: &Actor, action: &'static str, adoption: Adoption) -> Result<(), Problem> {
+        let quiet = tokio::time::timeout(QUIET_WAIT, self.books_still.lock()).await;
+        let _quiet = quiet.map_err(|_| busy("the books are being corrected or verified"))?;
         let windows = self.ledger.windows_at(adoption.anchor.now_ms);
         let booked = tokio::time::timeout(BOOKED_WAIT, self.ledger.journal().booked()).await;
         booked.map_err(|_| busy("the books are behind the log"))?;

@@ -50,6 +50,8 @@ pub struct Control {
     pseudonyms: Pseudonyms,
     catalogue: Arc<Catalogue>,
     retention: Option<Retention>,
+    /// taken by whoever adopts the wall clock
+    adopting: Arc<tokio::sync::Mutex<()>>,
     /// taken by whoever corrects or verifies the books
     books_still: Arc<tokio::sync::Mutex<()>>,
     /// places for those who wait for the next request
@@ -70,6 +72,7 @@ impl Control {
             zone,
             catalogue: Arc::new(|_| {}),
             retention: None,
+            adopting: Arc::default(),
             books_still: Arc::default(),
             followers: Arc::new(tokio::sync::Semaphore::new(requests::FOLLOWERS_MAX)),
         }
