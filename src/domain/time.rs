@@ -132,6 +132,11 @@ impl Time {
         self.clock.boot_ms()
     }
 
+    /// The wall clock as it is, right or wrong: for what is told to others who have clocks of their own, and nothing else.
+    pub fn wall_ms(&self) -> u64 {
+        self.clock.wall_ms()
+    }
+
     /// Where to go on from after a restart.
     pub fn anchor(&self) -> Anchor {
         let boot_ms = self.clock.boot_ms();
