@@ -20,9 +20,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use gatekeeper::domain::budget::{Action, Budget, Owner, Period};
+use gatekeeper::domain::clock::SystemClock;
 use gatekeeper::domain::event::{CostLine, Ending, Flags, Hold, HoldId, Progress, Status, Subject};
 use gatekeeper::domain::id::{BudgetId, KeyId, OrganizationId, RequestId, TeamId};
 use gatekeeper::domain::money::Money;
+use gatekeeper::domain::time::Time;
 use gatekeeper::domain::usage::Usage;
 use gatekeeper::domain::zone::Zone;
 use gatekeeper::meter::{Claim, Held, Ledger, Tokens};
@@ -69,7 +71,8 @@ impl Bench {
             action: Action::Block,
             model: None,
         });
-        let ledger = Ledger::recover(store.journal(), zone, budgets.collect(), recovered, NOW_MS).expect("an empty log");
+        let time = Arc::new(Time::first(Arc::new(SystemClock { boot: None })));
+        let ledger = Ledger::recover(store.journal(), zone, budgets.collect(), recovered, time).expect("an empty log");
         let subject = Arc::new(Subject {
             organization: OrganizationId(1),
             team: TeamId(2),

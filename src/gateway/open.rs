@@ -73,7 +73,7 @@ impl Open {
 
     /// Gives the hold back without a record: nothing was sent.
     pub(super) fn release(&mut self) {
-        match self.gateway.ledger.release(self.held.id, self.gateway.clock.now_ms()) {
+        match self.gateway.ledger.release(self.held.id) {
             Ok(freed) => {
                 self.resolved = true;
                 self.gateway.queue.wake(&freed);
@@ -99,7 +99,7 @@ impl Open {
     fn ending(&self, status: Status) -> Ending {
         let (usage, flags) = self.usage(status);
         let ending = Ending {
-            ended_ms: self.gateway.clock.now_ms(),
+            ended_ms: self.held.at_ms.saturating_add(self.admitted.elapsed().as_millis() as u64),
             status,
             flags,
             usage,

@@ -33,7 +33,7 @@ pub fn is_forwarded(name: &str) -> bool {
 }
 
 /// Headers of an answer that mean something to the client, by their beginning.
-const ANSWERED: [&str; 8] = [
+const ANSWERED: [&str; 9] = [
     "request-id",
     "x-request-id",
     "x-amzn-requestid",
