@@ -1,0 +1,224 @@
+//! A client's Responses request as a neutral ask. What has no place there is named, what would change the answer or needs a
+//! conversation that a vendor keeps is refused.
+
+use serde::Deserialize;
+
+use crate::conversation::{Ask, Content, Effort, Envelope, Format, Number, Raw, Reasoning, Role, Summary, ToolChoice, Turn};
+use crate::dialect::Request;
+use crate::dialect::json::typed;
+use crate::dialect::responses::items::{self, Item};
+use crate::dialect::responses::tools::{TOOL_SEARCH, Table, Tools};
+use crate::domain::problem::Problem;
+
+/// Members that are read here, or that say nothing to another vendor and lose nothing.
+const READ: [&str; 17] = [
+    "model",
+    "input",
+    "instructions",
+    "stream",
+    "stream_options",
+    "max_output_tokens",
+    "tools",
+    "service_tier",
+    "user",
+    "safety_identifier",
+    "metadata",
+    "client_metadata",
+    "prompt_cache_key",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "background",
+    // of hosted tools, which are named themselves
+    "max_tool_calls",
+];
+
+/// What a vendor keeps and nobody else can look up.
+const KEPT_BY_VENDOR: [&str; 3] = ["previous_response_id", "conversation", "prompt"];
+
+/// What may be asked to be included at no loss: the sealed thoughts always are.
+const INCLUDED: &str = "reasoning.encrypted_content";
+
+/// Reads the body of a request that was read shallowly before. `envelope` opens what a client carried for a vendor.
+pub(in crate::dialect) fn read_request(request: &Request, envelope: &Envelope) -> Result<Ask, Problem> {
+    if let Some(name) = KEPT_BY_VENDOR.into_iter().find(|name| request.member(name).is_some_and(|json| json != "null")) {
+        let message = format!("`{name}` names what another vendor keeps and this model never saw; send the whole conversation as `input`");
+        return Err(Problem::invalid(message).at(name));
+    }
+    let Tools { table, tools, dropped } = Tools::of(request)?;
+    let mut ask = Ask {
+        streamed: request.streamed,
+        turns: turns(request, envelope)?,
+        tools,
+        output_cap: request.output_cap.map(|cap| cap.tokens),
+        service_tier: request.service_tier.clone(),
+        user: request.user.clone(),
+        ..Ask::default()
+    };
+    dropped.into_iter().for_each(|name| ask.drop_param(name));
+    let names: Vec<&str> = request.member_names().collect();
+    for name in names {
+        member(&mut ask, request, name, &table)?;
+    }
+    Ok(ask)
+}
+
+fn turns(request: &Request, envelope: &Envelope) -> Result<Vec<Turn>, Problem> {
+    let mut turns = Vec::new();
+    if let Some(text) = typed::<String>(request, "instructions")?.filter(|text| !text.is_empty()) {
+        turns.push(Turn { role: Role::System, blocks: vec![Content::Text(text).into()] });
+    }
+    if request.member("input").is_some_and(|json| json.starts_with('"')) {
+        let text = typed::<String>(request, "input")?.unwrap_or_default();
+        turns.push(Turn { role: Role::User, blocks: vec![Content::Text(text).into()] });
+        return Ok(turns);
+    }
+    for (place, item) in typed::<Vec<Item>>(request, "input")?.unwrap_or_default().into_iter().enumerate() {
+        let refused = |what: String| Problem::invalid(format!("input[{place}]: {what}")).at("input");
+        turns.extend(items::turn(item, envelope).map_err(refused)?);
+    }
+    Ok(turns)
+}
+
+/// Takes one top-level member into the ask.
+fn member(ask: &mut Ask, request: &Request, name: &str, table: &Table) -> Result<(), Problem> {
+    if request.member(name) == Some("null") {
+        return Ok(());
+    }
+    match name {
+        "temperature" => ask.sampling.temperature = typed::<Number>(request, "temperature")?,
+        "top_p" => ask.sampling.top_p = typed::<Number>(request, "top_p")?,
+        "tool_choice" => choose(ask, typed(request, "tool_choice")?, table)?,
+        "parallel_tool_calls" => ask.parallel_tools = typed(request, "parallel_tool_calls")?,
+        "reasoning" => reason(ask, typed(request, "reasoning")?)?,
+        "text" => text(ask, typed(request, "text")?),
+        "include" => include(ask, typed(request, "include")?),
+        // nothing is stored, and the answer says so; the SDKs' own default is no wish
+        "store" => {}
+        // the whole conversation goes out, or it is refused
+        "truncation" if request.member(name) == Some("\"disabled\"") => {}
+        "top_logprobs" if request.member(name) == Some("0") => {}
+        name if READ.contains(&name) => {}
+        name => ask.drop_param(name),
+    }
+    Ok(())
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Choice {
+    Word(String),
+    Object(ChoiceObject),
+}
+
+#[derive(Deserialize)]
+struct ChoiceObject {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    namespace: Option<String>,
+    #[serde(default)]
+    mode: Option<String>,
+    #[serde(default)]
+    tools: Vec<ChoiceObject>,
+}
+
+fn choose(ask: &mut Ask, choice: Option<Choice>, table: &Table) -> Result<(), Problem> {
+    let refused = |what: &str| Err(Problem::invalid(format!("`tool_choice` {what}")).at("tool_choice"));
+    ask.tool_choice = match choice {
+        None => return Ok(()),
+        Some(Choice::Word(word)) => match word.as_str() {
+            "auto" => ToolChoice::Auto,
+            "none" => ToolChoice::None,
+            "required" => ToolChoice::Any,
+            _ => return refused("is none of auto, none and required"),
+        },
+        Some(Choice::Object(choice)) if choice.kind == "allowed_tools" => {
+            let allowed: Vec<String> = choice.tools.iter().filter_map(ChoiceObject::hub_name).collect();
+            ask.tools.retain(|tool| allowed.contains(&tool.name));
+            if choice.mode.as_deref() == Some("required") { ToolChoice::Any } else { ToolChoice::Auto }
+        }
+        Some(Choice::Object(choice)) => match choice.hub_name().filter(|name| table.holds(name)) {
+            Some(name) => ToolChoice::Named(name),
+            None => return refused("names a tool that is not declared, or one that only its vendor runs"),
+        },
+    };
+    Ok(())
+}
+
+impl ChoiceObject {
+    fn hub_name(&self) -> Option<String> {
+        match (self.kind.as_str(), &self.name) {
+            ("function" | "custom", Some(name)) => Some(Table::hub_name(self.namespace.as_deref(), name)),
+            (TOOL_SEARCH, _) => Some(TOOL_SEARCH.to_owned()),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct ReasoningAsked {
+    #[serde(default)]
+    effort: Option<String>,
+    #[serde(default, alias = "generate_summary")]
+    summary: Option<String>,
+}
+
+fn reason(ask: &mut Ask, asked: Option<ReasoningAsked>) -> Result<(), Problem> {
+    let Some(ReasoningAsked { effort, summary }) = asked else { return Ok(()) };
+    let known = "`reasoning.effort` is none of none, minimal, low, medium, high, xhigh and max";
+    let effort = match effort.as_deref() {
+        None | Some("default") => None,
+        Some(word) => Some(Effort::parse(word).ok_or_else(|| Problem::invalid(known).at("reasoning.effort"))?),
+    };
+    let summary = summary.map(|word| if word == "none" { Summary::Omitted } else { Summary::Shown });
+    ask.reasoning = Reasoning { effort, summary, ..Reasoning::default() };
+    Ok(())
+}
+
+#[derive(Deserialize)]
+struct TextAsked {
+    #[serde(default)]
+    format: Option<FormatAsked>,
+    #[serde(default)]
+    verbosity: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct FormatAsked {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    description: Option<String>,
+    #[serde(default)]
+    schema: Option<Raw>,
+    #[serde(default)]
+    strict: Option<bool>,
+}
+
+fn text(ask: &mut Ask, asked: Option<TextAsked>) {
+    let Some(TextAsked { format, verbosity }) = asked else { return };
+    if verbosity.is_some() {
+        ask.drop_param("text.verbosity");
+    }
+    let Some(format) = format else { return };
+    ask.format = match (format.kind.as_str(), format.schema) {
+        ("json_schema", Some(schema)) => Format::JsonSchema {
+            name: format.name.unwrap_or_else(|| "answer".to_owned()),
+            description: format.description,
+            schema,
+            strict: format.strict,
+        },
+        ("json_object" | "json_schema", _) => Format::JsonObject,
+        _ => Format::Text,
+    };
+}
+
+fn include(ask: &mut Ask, included: Option<Vec<String>>) {
+    if included.unwrap_or_default().iter().any(|what| what != INCLUDED) {
+        ask.drop_param("include");
+    }
+}
