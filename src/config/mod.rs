@@ -148,12 +148,14 @@ pub enum Unsupported {
 
 impl Provider {
     /// The address of a call.
-    pub fn url(&self, endpoint: &Endpoint, model: &str) -> String {
+    pub fn url(&self, endpoint: &Endpoint, model: &str, streamed: bool) -> String {
+        let path = endpoint.stream_path.filter(|_| streamed).unwrap_or(endpoint.path);
         match (endpoint.versioned_path, &self.api_version) {
             (Some(path), Some(version)) => {
                 format!("{}{}?api-version={version}", self.base_url, path.replace("{model}", &segment(model)))
             }
-            _ => format!("{}{}", self.base_url, endpoint.path),
+            _ if path.contains("{model}") => format!("{}{}", self.base_url, path.replace("{model}", &segment(model))),
+            _ => format!("{}{path}", self.base_url),
         }
     }
 }

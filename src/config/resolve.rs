@@ -254,7 +254,7 @@ mod tests {
             resolved(&text).map(|config| config.providers[0].clone())
         };
         let url = |provider: &crate::config::Provider, model: &str| {
-            provider.url(provider.preset.endpoint(crate::dialect::Dialect::Chat).expect("chat"), model)
+            provider.url(provider.preset.endpoint(crate::dialect::Dialect::Chat, model).expect("chat"), model, false)
         };
         let plain = azure("").expect("azure");
         assert_eq!(url(&plain, "our-chat"), "https://r.openai.azure.com/openai/v1/chat/completions");

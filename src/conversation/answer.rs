@@ -30,8 +30,7 @@ impl Answer {
             }
         }
         remembered.reasoning.retain(|reasoned| reasoned.opaque.is_some());
-        let is_worth_it =
-            !remembered.reasoning.is_empty() || remembered.calls.iter().any(|(_, opaque)| opaque.is_some());
+        let is_worth_it = !remembered.reasoning.is_empty() || remembered.calls.iter().any(|(_, opaque)| opaque.is_some());
         (is_worth_it && !remembered.calls.is_empty()).then_some(remembered)
     }
 }

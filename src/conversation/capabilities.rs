@@ -84,6 +84,19 @@ pub struct IdRule {
 }
 
 impl Capabilities {
+    /// What those take who speak the chat dialect and of whose model nothing else is known.
+    pub const fn chat() -> Capabilities {
+        Capabilities {
+            top_k: false,
+            stops_max: 4,
+            reasoning: ReasoningStyle::Effort(&[Effort::Low, Effort::Medium, Effort::High]),
+            // a message of the role `tool` is text: what it shows follows as a user's message
+            result_images: true,
+            cache_hints: false,
+            ..Capabilities::all()
+        }
+    }
+
     /// Everything.
     pub const fn all() -> Capabilities {
         Capabilities {

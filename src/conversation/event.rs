@@ -6,12 +6,23 @@ use crate::conversation::{Opaque, Stop};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// a block begins; numbers are the reader's own, each used once in an answer
-    Open { block: u32, opened: Opened },
+    Open {
+        block: u32,
+        opened: Opened,
+    },
     /// text of a text block, thoughts of a reasoning block, or a piece of a call's JSON arguments
-    Piece { block: u32, text: String },
+    Piece {
+        block: u32,
+        text: String,
+    },
     /// what only the vendor can read, of a reasoning block or a call; the last one counts
-    Opaque { block: u32, opaque: Opaque },
-    Close { block: u32 },
+    Opaque {
+        block: u32,
+        opaque: Opaque,
+    },
+    Close {
+        block: u32,
+    },
     /// why the answer ends; more events may follow (a late usage)
     Stop(Stop),
 }
@@ -21,5 +32,8 @@ pub enum Opened {
     Text,
     Reasoning,
     /// id and name as the upstream gave them; the id is minted by the reader where there is none
-    Call { id: String, name: String },
+    Call {
+        id: String,
+        name: String,
+    },
 }

@@ -19,6 +19,18 @@ impl Ask {
     pub fn fit(&mut self, takes: &Capabilities, words: &Words, name: &str) -> Result<(), Problem> {
         Fit { ask: self, takes, words, name }.all()
     }
+
+    /// Sets the output cap that was chosen in the end, and leaves room for an answer beside the thoughts.
+    pub fn cap(&mut self, tokens: Option<u64>, takes: &Capabilities) {
+        self.output_cap = tokens;
+        let (Some(cap), Some(budget), ReasoningStyle::Budget { min, .. }) = (tokens, self.reasoning.budget, takes.reasoning)
+        else {
+            return;
+        };
+        let budget = budget.min(cap.saturating_sub(AFTER_THINKING));
+        self.reasoning =
+            if budget < min { Reasoning::default() } else { Reasoning { budget: Some(budget), ..self.reasoning.clone() } };
+    }
 }
 
 struct Fit<'a> {
@@ -56,7 +68,9 @@ impl Fit<'_> {
     fn medium(&self, block: &Block, in_result: bool) -> Result<(), Problem> {
         let param = self.words.messages;
         match &block.content {
-            Content::Image(_) if !self.takes.images => Err(self.refused("takes no images; leave them out or ask another model", param)),
+            Content::Image(_) if !self.takes.images => {
+                Err(self.refused("takes no images; leave them out or ask another model", param))
+            }
             Content::Image(_) if in_result && !self.takes.result_images => {
                 Err(self.refused("takes no images in results of tools; send them in a user's message", param))
             }
@@ -184,9 +198,9 @@ impl Fit<'_> {
         let effort = asked.effort.or_else(|| asked.budget.map(Effort::of_tokens));
         let fitted = match self.takes.reasoning {
             ReasoningStyle::None => None,
-            ReasoningStyle::Effort(words) => {
-                effort.and_then(|effort| effort.nearest(words)).map(|effort| Reasoning { effort: Some(effort), ..Reasoning::default() })
-            }
+            ReasoningStyle::Effort(words) => effort
+                .and_then(|effort| effort.nearest(words))
+                .map(|effort| Reasoning { effort: Some(effort), ..Reasoning::default() }),
             ReasoningStyle::Adaptive(words) => Some(Reasoning {
                 effort: effort.filter(|effort| *effort != Effort::None).and_then(|effort| effort.nearest(words)),
                 adaptive: !asked.is_off(),
@@ -306,12 +320,11 @@ mod tests {
     #[test]
     fn media_that_a_model_cannot_see_are_refused() {
         let media = |source| Media { mime: "image/png".into(), source, name: None };
-        let with = |content: Content| Ask {
-            turns: vec![Turn { role: Role::User, blocks: vec![content.into()] }],
-            ..Ask::default()
-        };
+        let with =
+            |content: Content| Ask { turns: vec![Turn { role: Role::User, blocks: vec![content.into()] }], ..Ask::default() };
         let takes = Capabilities { images: false, documents: false, ..Capabilities::all() };
-        for content in [Content::Image(media(Source::Base64("AA".into()))), Content::Document(media(Source::Base64("AA".into())))] {
+        for content in [Content::Image(media(Source::Base64("AA".into()))), Content::Document(media(Source::Base64("AA".into())))]
+        {
             assert_eq!(fitted(with(content), takes).expect_err("refused").param.as_deref(), Some("messages"));
         }
         assert!(fitted(with(Content::Document(media(Source::Text("t".into())))), takes).is_ok());

@@ -25,12 +25,14 @@ impl Fold {
                 self.called |= matches!(opened, Opened::Call { .. });
                 self.blocks.push((*block, begun(opened)));
             }
-            Event::Piece { block, text } => match self.block(*block).filter(|content| !only_reasoning || matches!(content, Content::Reasoning(_))) {
-                Some(Content::Text(so_far)) => so_far.push_str(text),
-                Some(Content::Reasoning(reasoned)) => reasoned.text.push_str(text),
-                Some(Content::ToolCall(call)) => call.arguments.push_str(text),
-                _ => {}
-            },
+            Event::Piece { block, text } => {
+                match self.block(*block).filter(|content| !only_reasoning || matches!(content, Content::Reasoning(_))) {
+                    Some(Content::Text(so_far)) => so_far.push_str(text),
+                    Some(Content::Reasoning(reasoned)) => reasoned.text.push_str(text),
+                    Some(Content::ToolCall(call)) => call.arguments.push_str(text),
+                    _ => {}
+                }
+            }
             Event::Opaque { block, opaque } => match self.block(*block) {
                 Some(Content::Reasoning(reasoned)) => reasoned.opaque = Some(opaque.clone()),
                 Some(Content::ToolCall(call)) => call.opaque = Some(opaque.clone()),

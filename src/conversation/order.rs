@@ -170,10 +170,7 @@ mod tests {
             result("a"),
             text(Role::User, "now"),
         ];
-        assert_eq!(
-            ordered(turns),
-            ["User: go", "Assistant: call a | call b", "User: tool_a of a | tool_b of b | and | now"]
-        );
+        assert_eq!(ordered(turns), ["User: go", "Assistant: call a | call b", "User: tool_a of a | tool_b of b | and | now"]);
     }
 
     #[test]

@@ -41,6 +41,11 @@ pub fn upstream_fault(dialect: Dialect, body: &[u8]) -> UpstreamFault {
         .unwrap_or_else(|| UpstreamFault::new(cut(&String::from_utf8_lossy(body), MESSAGE_CHARS_MAX)))
 }
 
+/// The fault of an event that says by its name that it is one, whatever is in it.
+pub(super) fn named(dialect: Dialect, data: &[u8]) -> UpstreamFault {
+    read(&FaultReader::default(), data).unwrap_or_default().certain_fault(dialect)
+}
+
 fn holds_html(body: &[u8]) -> bool {
     let head = &body[..body.len().min(1_024)];
     head.windows(5).any(|window| window.eq_ignore_ascii_case(b"<html"))

@@ -4,7 +4,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use crate::dialect::Request;
+use crate::domain::problem::Problem;
 
 /// Somebody who wants members of an object.
 pub(super) trait Reads {
@@ -43,6 +46,26 @@ fn without_surrogates(text: &[u8]) -> Option<Vec<u8>> {
         mended.get_or_insert_with(|| text.to_vec())[at + 2..at + 6].copy_from_slice(b"0020");
     }
     mended
+}
+
+/// A JSON text as a value of a type that copies; half surrogates are read as spaces.
+pub(super) fn lenient<T: DeserializeOwned>(text: &[u8]) -> Result<T, serde_json::Error> {
+    serde_json::from_slice(text).or_else(|flaw| match without_surrogates(text) {
+        Some(mended) => serde_json::from_slice(&mended),
+        None => Err(flaw),
+    })
+}
+
+/// A member of a request as a value of a type; `None` if it is not there or null. A refusal names the member and the place, never
+/// what stands there.
+pub(super) fn typed<T: DeserializeOwned>(request: &Request, member: &str) -> Result<Option<T>, Problem> {
+    let Some(json) = request.member(member).filter(|json| *json != "null") else { return Ok(None) };
+    lenient(json.as_bytes()).map(Some).map_err(|flaw| {
+        let (line, column) = (flaw.line(), flaw.column());
+        let message =
+            format!("`{member}` has a value of another kind than this endpoint takes, near its line {line}, column {column}");
+        Problem::invalid(message).at(member)
+    })
 }
 
 /// One object; a text is handed on, anything else is passed over.

@@ -28,9 +28,9 @@ mod samples;
 
 pub use answer::{cost_comment, error_body, error_event, ping};
 pub use fault::{UpstreamFault, upstream_fault};
-pub use models::{ModelEntry, ModelPage, model_object, models_list, models_page};
 pub use framing::{BadFrame, Framing};
 pub use hub::{Sending, read_request, words, write_request};
+pub use models::{ModelEntry, ModelPage, model_object, models_list, models_page};
 pub use output::Delivered;
 pub use passage::{Passage, Passed};
 pub use request::{OutputCap, Request, read};
@@ -96,6 +96,11 @@ impl Dialect {
     /// Whether vendors answer it for nothing: such a call holds nothing and leaves no record.
     pub const fn is_free(self) -> bool {
         matches!(self, Dialect::TokenCount)
+    }
+
+    /// Whether a request of another dialect can be translated into it.
+    pub const fn is_translated_to(self) -> bool {
+        self.is_conversation() && !matches!(self, Dialect::Responses)
     }
 
     /// Whether it is a conversation, which can be translated into another dialect's.

@@ -19,7 +19,7 @@ pub struct Delivered {
 }
 
 impl Delivered {
-    fn count(&mut self, text: &str) {
+    pub(super) fn count(&mut self, text: &str) {
         self.text_bytes += text.len() as u64;
         if !text.is_ascii() {
             self.cjk_chars += text.chars().filter(|letter| is_cjk(*letter)).count() as u64;

@@ -101,7 +101,8 @@ pub(super) fn cap_members(dialect: Dialect) -> &'static [&'static str] {
     match dialect {
         Dialect::Chat => &["max_completion_tokens", "max_tokens"],
         Dialect::Messages => &["max_tokens"],
-        Dialect::Embeddings | Dialect::TokenCount => &[],
+        Dialect::Responses => &["max_output_tokens"],
+        _ => &[],
     }
 }
 
@@ -173,8 +174,8 @@ impl<'b> Body<'b> {
 
     fn streamed(&self) -> Result<bool, Problem> {
         match self.dialect {
-            Dialect::Chat | Dialect::Messages => self.flag("stream"),
             Dialect::Embeddings | Dialect::TokenCount => Ok(false),
+            _ => self.flag("stream"),
         }
     }
 
@@ -259,8 +260,8 @@ impl<'b> Body<'b> {
 
     fn user(&self) -> Option<String> {
         let user = match self.dialect {
-            Dialect::Chat | Dialect::Embeddings => self.leaf("user")?,
             Dialect::Messages | Dialect::TokenCount => self.inner(self.raw("metadata")?, "user_id")?,
+            _ => self.leaf("user")?,
         };
         match user {
             Leaf::Text(user) => Some(user.into_owned()),
@@ -278,11 +279,11 @@ impl<'b> Body<'b> {
 
     fn input(&self) -> Result<InputBound, Problem> {
         match self.dialect {
-            Dialect::Chat | Dialect::Messages => self.conversation(),
             Dialect::Embeddings => {
                 Ok(InputBound { text_bytes: self.bytes.len() as u64, prompts: self.prompts()?, ..InputBound::default() })
             }
             Dialect::TokenCount => Ok(InputBound::default()),
+            _ => self.conversation(),
         }
     }
 
@@ -360,7 +361,7 @@ mod tests {
             Dialect::Chat => chat(&format!(r#"{{"model":"m","messages":[]{more}}}"#)),
             Dialect::Messages => messages(&format!(r#"{{"model":"m","max_tokens":9,"messages":[]{more}}}"#)),
             Dialect::Embeddings => read(dialect, format!(r#"{{"model":"m","input":""{more}}}"#).into()),
-            Dialect::TokenCount => read(dialect, format!(r#"{{"model":"m","messages":[]{more}}}"#).into()),
+            _ => read(dialect, format!(r#"{{"model":"m","messages":[]{more}}}"#).into()),
         }
     }
 

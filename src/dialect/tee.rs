@@ -2,7 +2,7 @@
 //! much it said. Takes whole raw events; must never change one, and must survive anything an upstream sends.
 
 use crate::dialect::chat::{ChatUsage, Chunk};
-use crate::dialect::fault::{FaultReader, UpstreamFault};
+use crate::dialect::fault::{self, UpstreamFault};
 use crate::dialect::json;
 use crate::dialect::messages::{EventKind, MessagesEvent, MessagesUsage};
 use crate::dialect::output::Delivered;
@@ -89,7 +89,7 @@ impl Tee {
     fn read_chat(&mut self, fields: &Fields<'_>) -> Kind {
         let data = fields.data.trim_ascii();
         match data {
-            _ if fields.event == Some(b"error") => return Kind::Error(named_error(Dialect::Chat, data)),
+            _ if fields.event == Some(b"error") => return Kind::Error(fault::named(Dialect::Chat, data)),
             b"" => return Kind::Head,
             b"[DONE]" => return Kind::Terminal,
             _ => {}
@@ -117,7 +117,7 @@ impl Tee {
         let name = fields.event.map(EventKind::of).unwrap_or_default();
         let data = fields.data.trim_ascii();
         match data {
-            _ if name == EventKind::Error => return Kind::Error(named_error(Dialect::Messages, data)),
+            _ if name == EventKind::Error => return Kind::Error(fault::named(Dialect::Messages, data)),
             b"" if name == EventKind::Stop => return Kind::Terminal,
             // OpenAI's end mark, which some who borrow this dialect add
             b"" | b"[DONE]" => return Kind::Head,
@@ -138,11 +138,6 @@ impl Tee {
             EventKind::Other => Kind::Head,
         }
     }
-}
-
-/// The fault of an event that is named `error`.
-fn named_error(dialect: Dialect, data: &[u8]) -> UpstreamFault {
-    json::read(&FaultReader::default(), data).unwrap_or_default().certain_fault(dialect)
 }
 
 fn not_json() -> Kind {

@@ -3,13 +3,13 @@
 
 use bytes::Bytes;
 
-use crate::conversation::{Answer, Content, Envelope, Event, Fold, Names, Opened, Remembered, Stop};
+use crate::conversation::{Answer, Envelope, Event, Fold, Names, Opened, Remembered, Stop};
 use crate::dialect::fault::UpstreamFault;
 use crate::dialect::output::Delivered;
 use crate::dialect::sse::{self, Fields};
 use crate::dialect::tee::Kind;
 use crate::dialect::unary::{NotComplete, Unary};
-use crate::dialect::{Dialect, Request, chat, error_event, messages};
+use crate::dialect::{Dialect, Request, chat, error_event};
 use crate::domain::problem::Problem;
 use crate::domain::usage::{Report, Usage};
 
@@ -192,24 +192,17 @@ impl Delivered {
     }
 }
 
-/// Whether an answer's blocks hold a call.
-pub(super) fn calls(answer: &Answer) -> bool {
-    answer.blocks.iter().any(|block| matches!(block.content, Content::ToolCall(_)))
-}
-
 fn reader(upstream: Dialect, head: &AnswerHead) -> Option<Box<dyn ReadAnswer>> {
     Some(match upstream {
         Dialect::Chat => Box::new(chat::ChatReader::new(head)),
-        Dialect::Messages => Box::new(messages::MessagesReader::new(head)),
-        Dialect::Responses | Dialect::Embeddings | Dialect::TokenCount => return None,
+        _ => return None,
     })
 }
 
 fn writer(request: &Request, head: AnswerHead) -> Option<Box<dyn WriteAnswer>> {
     Some(match request.dialect {
         Dialect::Chat => Box::new(chat::ChatWriter::new(request, head)),
-        Dialect::Messages => Box::new(messages::MessagesWriter::new(head)),
-        Dialect::Responses | Dialect::Embeddings | Dialect::TokenCount => return None,
+        _ => return None,
     })
 }
 

@@ -26,6 +26,11 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Tokens that went into a cache, of whatever lifetime.
+    pub fn cache_writes(&self) -> u64 {
+        [self.cache_write_5m, self.cache_write_1h, self.cache_write_other].into_iter().fold(0, u64::saturating_add)
+    }
+
     /// All input tokens: this chooses the long-context band.
     pub fn in_total(&self) -> u64 {
         [self.uncached_in, self.cache_read, self.cache_write_5m, self.cache_write_1h, self.cache_write_other]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::auth::directory::Caller;
-use crate::dialect::{Dialect, Edit, Request};
+use crate::dialect::{self, AnswerHead, Dialect, Edit, Passage, Request};
 use crate::domain::budget::{Budget, Owner};
 use crate::domain::event::{Hold, HoldId, Progress, Subject};
 use crate::domain::id::{BudgetId, RequestId};
@@ -14,6 +14,7 @@ use crate::domain::money::Money;
 use crate::domain::problem::{Problem, Word};
 use crate::domain::usage::{Report, Usage};
 use crate::gateway::cap::{self, Cap};
+use crate::gateway::crossing::Crossing;
 use crate::gateway::inflight::Running;
 use crate::gateway::open::Open;
 use crate::gateway::queue::{LineFull, Waiting};
@@ -38,6 +39,8 @@ pub(super) struct Attempt<'g> {
     pub id: HoldId,
     endpoint: &'static Endpoint,
     pub url: String,
+    /// where the vendor speaks another dialect
+    crossing: Option<Crossing>,
 }
 
 /// An attempt whose worst case is held.
@@ -47,10 +50,11 @@ pub(super) struct HeldAttempt {
     cap: Cap,
     endpoint: &'static Endpoint,
     url: String,
+    crossing: Option<Crossing>,
 }
 
 impl<'g> Attempt<'g> {
-    /// Finds the way in the client's own dialect; another dialect's providers are not reached yet.
+    /// Finds the way: in the client's own dialect where the vendor speaks it, else through the hub.
     pub(super) fn plan(
         gateway: &'g Arc<Gateway>,
         caller: Arc<Caller>,
@@ -58,15 +62,21 @@ impl<'g> Attempt<'g> {
         deployment: Arc<Deployment>,
         id: RequestId,
     ) -> Result<Attempt<'g>, Problem> {
-        let Some(endpoint) = deployment.provider.preset.endpoint(request.dialect) else {
+        let Some(endpoint) = deployment.provider.preset.endpoint(request.dialect, &deployment.model) else {
             return Err(not_spoken(&deployment, request.dialect));
         };
         made_for(&deployment, request.dialect)?;
-        if let Some(borrowed) = endpoint.borrowed {
-            fit::check(&request, borrowed, &deployment)?;
-        }
-        let url = deployment.provider.url(endpoint, &deployment.model);
-        Ok(Attempt { gateway, caller, request, deployment, id: HoldId { request: id, attempt: 1 }, endpoint, url })
+        let crossing = if endpoint.dialect == request.dialect {
+            if let Some(borrowed) = endpoint.borrowed {
+                fit::check(&request, borrowed, &deployment)?;
+            }
+            None
+        } else {
+            Some(Crossing::plan(gateway, &request, &deployment, endpoint)?)
+        };
+        let url = deployment.provider.url(endpoint, &deployment.model, request.streamed);
+        let id = HoldId { request: id, attempt: 1 };
+        Ok(Attempt { gateway, caller, request, deployment, id, endpoint, url, crossing })
     }
 
     /// Holds the worst case in every budget above the caller; waits in line where it would fit once other calls settle.
@@ -196,10 +206,13 @@ impl<'g> Attempt<'g> {
             output_is_final: false,
             delivered: Default::default(),
             resolved: false,
-            changed_members: self.endpoint.borrowed.and_then(|borrowed| fit::changed(&self.request, borrowed)),
+            changed_members: match &self.crossing {
+                Some(crossing) => crossing.dropped(),
+                None => self.endpoint.borrowed.and_then(|borrowed| fit::changed(&self.request, borrowed)),
+            },
         };
         on_disk(&open, sequence).await?;
-        Ok(HeldAttempt { request: self.request, open, cap, endpoint: self.endpoint, url: self.url })
+        Ok(HeldAttempt { request: self.request, open, cap, endpoint: self.endpoint, url: self.url, crossing: self.crossing })
     }
 
     fn no_place(&self) -> Problem {
@@ -233,9 +246,10 @@ impl HeldAttempt {
     ) -> Result<Reply, Problem> {
         let head_timeout = Duration::from_millis(self.open.gateway.limits.head_timeout_ms);
         let deployment = self.open.deployment.clone();
-        let body = self.body();
+        let (body, passage) = self.ways()?;
+        let headers = outgoing::meant(headers, self.endpoint.dialect == self.request.dialect);
         self.open.sent = true;
-        let answered = outgoing::send(client, &deployment, &self.url, headers, body, head_timeout);
+        let answered = outgoing::send(client, &deployment, &self.url, &headers, body, head_timeout);
         let answered = tokio::select! {
             biased;
             answered = answered => answered,
@@ -247,9 +261,40 @@ impl HeldAttempt {
         };
         self.open.upstream_status = incoming.status;
         if !(200..300).contains(&incoming.status) {
-            return upstream_error::refused(self.open, self.request.dialect, incoming).await;
+            return upstream_error::refused(self.open, self.request.dialect, self.endpoint.dialect, incoming).await;
         }
-        relay::relay(relay::Answered { open: self.open, incoming, request: self.request, cap: self.cap, running }).await
+        let (framing, streamed) = (self.endpoint.framing, self.request.streamed);
+        relay::relay(relay::Answered { open: self.open, incoming, passage, framing, streamed, cap: self.cap, running }).await
+    }
+
+    /// What goes upstream, and how the answer comes back.
+    fn ways(&mut self) -> Result<(Bytes, Passage), Problem> {
+        let event_bytes_max = self.open.gateway.limits.answer_bytes_max;
+        let Some(mut crossing) = self.crossing.take() else {
+            let hide_usage = self.open.deployment.provider.preset.asks_usage && !self.request.usage_asked;
+            let passage = Passage::alike(self.request.dialect, self.endpoint.framing, hide_usage, event_bytes_max);
+            return Ok((self.body(), passage));
+        };
+        let body =
+            crossing.body(&self.open.deployment, self.cap.write).ok_or_else(|| defect("a request cannot be translated"))?;
+        let body = self.borrowed(body)?;
+        let head = AnswerHead {
+            request_id: self.open.held.id.request.to_string(),
+            model: self.open.deployment.model.clone(),
+            created_s: self.open.gateway.clock.now_ms() / 1_000,
+            envelope: self.open.gateway.envelope.clone(),
+        };
+        let translation = crossing.translation(&self.request, head)?;
+        Ok((body, Passage::translated(translation, self.endpoint.framing, event_bytes_max)))
+    }
+
+    /// A translated body at a vendor that borrows its dialect: fitted by the same table as a client's own would be.
+    fn borrowed(&self, body: Bytes) -> Result<Bytes, Problem> {
+        let Some(borrowed) = self.endpoint.borrowed else { return Ok(body) };
+        let request = dialect::read(self.endpoint.dialect, body).map_err(|_| defect("a translated request cannot be read"))?;
+        let mut edits = Vec::new();
+        fit::edits(&request, borrowed, &mut edits);
+        Ok(request.spliced(&edits))
     }
 
     /// The client's bytes with the edits that are allowed: the model's name, the usage report, the output cap, and at
@@ -284,12 +329,9 @@ impl HeldAttempt {
 fn not_spoken(deployment: &Deployment, dialect: Dialect) -> Problem {
     let name = deployment.qualified();
     let message = match dialect {
-        Dialect::Chat | Dialect::Messages => format!(
-            "{name} does not speak the {} dialect and this release does not translate; call it at the endpoint of its own dialect",
-            dialect.word()
-        ),
         Dialect::Embeddings => format!("{name} has no embeddings that this gateway knows of; ask a provider that has"),
         Dialect::TokenCount => format!("{name} counts no tokens for its callers; count them yourself"),
+        _ => format!("{name} does not speak the {} dialect, and no dialect that it can be translated to", dialect.word()),
     };
     Problem::new(Word::NotSupported, message).at("model")
 }

@@ -25,15 +25,19 @@ pub(super) fn check(request: &Request, borrowed: &Borrowed, deployment: &Deploym
     if deployment.provider.unsupported == Unsupported::Error
         && let Some(member) = dropped(request, borrowed).find(|member| says_something(request, member))
     {
-        let member = shown(member);
-        let provider = &deployment.provider.name;
-        let message = format!(
-            "{name} does not take `{member}`, and [providers.{provider}] says unsupported = \"error\"; leave it out, or ask \
-             another provider"
-        );
-        return Err(Problem::invalid(message).at(member));
+        return Err(not_taken(deployment, member));
     }
     Ok(())
+}
+
+/// The refusal of what a vendor does not take, where the configuration would rather have that than leave it out.
+pub(super) fn not_taken(deployment: &Deployment, member: &str) -> Problem {
+    let (name, provider, member) = (deployment.qualified(), &deployment.provider.name, shown(member));
+    let message = format!(
+        "{name} does not take `{member}`, and [providers.{provider}] says unsupported = \"error\"; leave it out, or ask \
+         another provider"
+    );
+    Problem::invalid(message).at(member)
 }
 
 /// The members that the vendor gets otherwise or not at all, as a header names them; `None` if it gets them all.
@@ -45,6 +49,11 @@ pub(super) fn changed(request: &Request, borrowed: &Borrowed) -> Option<String> 
     names.retain(|name| says_something(request, name));
     names.sort_unstable();
     names.dedup();
+    listed(&names)
+}
+
+/// Names of members as a header tells them; `None` if there are none.
+pub(super) fn listed(names: &[&str]) -> Option<String> {
     if names.is_empty() {
         return None;
     }

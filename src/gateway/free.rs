@@ -36,7 +36,11 @@ async fn passed_on(attempt: &Attempt<'_>, client: &Client, headers: &[(String, S
     let incoming = sent.await.map_err(|failed| outgoing::not_answered(provider, &failed).1)?;
     let mut reply = Reply::answered(incoming.status, incoming.headers.clone(), attempt.id, deployment);
     if !(200..300).contains(&incoming.status) {
-        return Refusal::read(attempt.request.dialect, incoming).await.answer(reply, deployment, attempt.id.request);
+        return Refusal::read(attempt.request.dialect, attempt.request.dialect, incoming).await.answer(
+            reply,
+            deployment,
+            attempt.id.request,
+        );
     }
     let body = outgoing::whole(incoming, limits).await.map_err(|failed| outgoing::not_whole(provider, &failed))?;
     if serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {

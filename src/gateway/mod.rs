@@ -3,6 +3,7 @@
 
 mod attempt;
 mod cap;
+mod crossing;
 mod figures;
 mod fit;
 mod free;
@@ -23,6 +24,7 @@ use bytes::Bytes;
 use crate::auth;
 use crate::auth::directory::{Caller, DirectoryCell};
 use crate::config::{Config, Limits, Overrun};
+use crate::conversation::Envelope;
 use crate::dialect::{self, Dialect};
 use crate::domain::clock::Clock;
 use crate::domain::id::RequestId;
@@ -58,6 +60,8 @@ pub struct Gateway {
     queue: Queue,
     estimates: Estimates,
     clock: Arc<dyn Clock>,
+    /// seals what only a vendor can read
+    envelope: Envelope,
     figures: Figures,
     inflight: Inflight,
     /// random at start, then counted up: what makes request ids unique
@@ -72,7 +76,10 @@ impl Gateway {
         ledger: Arc<Ledger>,
         clock: Arc<dyn Clock>,
     ) -> Result<Gateway, getrandom::Error> {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key)?;
         Ok(Gateway {
+            envelope: Envelope::new(key),
             limits: config.limits,
             overrun: config.ledger.budget_overrun,
             directory,

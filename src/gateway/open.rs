@@ -114,6 +114,11 @@ impl Open {
         }
     }
 
+    /// What a call that ended well is booked at, as the client is told.
+    pub fn used(&self) -> Usage {
+        self.usage(Status::Ok).0
+    }
+
     /// What was used: as reported, or as far as it was reported plus what was delivered, flagged as an estimate.
     fn usage(&self, status: Status) -> (Usage, Flags) {
         match &self.report {

@@ -1,6 +1,7 @@
 //! Sends a request to a deployment: which headers go along, and which come back. Never a client's credential, cookie or
 //! anything else that describes the client's connection.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +13,17 @@ use crate::upstream::{Client, Failed, Incoming, Outgoing};
 
 /// Headers of a client that mean something to the vendor.
 const FORWARDED: [&str; 5] = ["anthropic-version", "anthropic-beta", "openai-beta", "user-agent", "accept"];
+
+/// Those of them that mean something to every vendor.
+const FOR_ALL: &str = "user-agent";
+
+/// The client's headers that mean something to a vendor of the same dialect, or of another.
+pub(super) fn meant(headers: &[(String, String)], alike: bool) -> Cow<'_, [(String, String)]> {
+    if alike {
+        return Cow::Borrowed(headers);
+    }
+    Cow::Owned(headers.iter().filter(|(name, _)| name == FOR_ALL).cloned().collect())
+}
 
 /// Whether a client's header goes on to the vendor.
 pub fn is_forwarded(name: &str) -> bool {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::dialect::{self, Dialect, Kind, Request, Splitter, Tee, UpstreamFault};
+use crate::dialect::{self, BadFrame, Framing, Kind, Passage, Passed, UpstreamFault};
 use crate::domain::event::Status;
 use crate::domain::problem::{Problem, Word};
 use crate::gateway::attempt::{ledger_unavailable, on_disk};
@@ -33,15 +33,19 @@ const TAIL_WAIT_MS: u64 = 1_000;
 pub(super) struct Answered {
     pub open: Open,
     pub incoming: Incoming,
-    pub request: Request,
+    pub passage: Passage,
+    pub framing: Framing,
+    /// the client asked for a stream
+    pub streamed: bool,
     pub cap: Cap,
     pub running: Running,
 }
 
 pub(super) async fn relay(answered: Answered) -> Result<Reply, Problem> {
-    let is_stream =
-        answered.incoming.headers.iter().any(|(name, value)| name == "content-type" && value.starts_with("text/event-stream"));
-    if answered.request.streamed && is_stream {
+    let framing = answered.framing;
+    let mut headers = answered.incoming.headers.iter();
+    let is_stream = headers.any(|(name, value)| name == "content-type" && framing.is(value));
+    if answered.streamed && is_stream {
         return Stream::new(answered).begin().await;
     }
     unary(answered).await
@@ -68,7 +72,7 @@ fn output_cap(reply: &mut Reply, cap: &Cap) {
 
 /// A whole answer: read to its end before the head is sent, because the cost is a header.
 async fn unary(answered: Answered) -> Result<Reply, Problem> {
-    let Answered { mut open, incoming, request, cap, mut running } = answered;
+    let Answered { mut open, incoming, mut passage, streamed, cap, mut running, .. } = answered;
     let limits = open.gateway.limits;
     let (status, headers) = (incoming.status, incoming.headers.clone());
     let whole = tokio::select! {
@@ -80,10 +84,10 @@ async fn unary(answered: Answered) -> Result<Reply, Problem> {
         Ok(body) => body,
         Err(failed) => return Err(broken(open, &failed)),
     };
-    if request.streamed {
-        return Err(not_a_stream(open, request.dialect, &body));
+    if streamed {
+        return Err(not_a_stream(open, passage, &body));
     }
-    let read = match dialect::read_unary(request.dialect, &body) {
+    let read = match passage.whole(&body) {
         Ok(read) => read,
         Err(dialect::NotComplete::Fault(fault)) => return Err(faulty(open, Status::UpstreamError, &fault)),
         Err(_) => {
@@ -103,7 +107,7 @@ async fn unary(answered: Answered) -> Result<Reply, Problem> {
         reply.headers.push(("x-gatekeeper-budget-remaining-usd".into(), remaining.to_string()));
     }
     output_cap(&mut reply, &cap);
-    reply.body = Body::Whole(body);
+    reply.body = Body::Whole(passage.written(body, &open.used()));
     drop(running);
     Ok(reply)
 }
@@ -130,8 +134,8 @@ fn faulty(mut open: Open, status: Status, fault: &UpstreamFault) -> Problem {
 }
 
 /// The client asked for a stream and the upstream sent something else: its usage counts all the same.
-fn not_a_stream(mut open: Open, dialect: Dialect, body: &[u8]) -> Problem {
-    match dialect::read_unary(dialect, body) {
+fn not_a_stream(mut open: Open, mut passage: Passage, body: &[u8]) -> Problem {
+    match passage.whole(body) {
         Ok(read) => {
             note_answer(&mut open, read);
         }
@@ -149,11 +153,9 @@ fn not_a_stream(mut open: Open, dialect: Dialect, body: &[u8]) -> Problem {
 struct Stream {
     open: Open,
     incoming: Incoming,
-    dialect: Dialect,
+    passage: Passage,
     cap: Cap,
     running: Running,
-    splitter: Splitter,
-    tee: Tee,
     call_deadline: Instant,
     progressed: Instant,
 }
@@ -165,10 +167,9 @@ enum Step {
         bytes: Bytes,
         content: bool,
     },
-    /// events before the terminal one, and the terminal one
+    /// the answer is whole: events before its end
     End {
         bytes: Bytes,
-        terminal: Bytes,
     },
     Fault {
         bytes: Bytes,
@@ -177,7 +178,7 @@ enum Step {
     /// the upstream's body ended without a terminal event
     Truncated,
     Failed(Failed),
-    TooLarge,
+    BadFrame(BadFrame),
 }
 
 /// How a stream ended that did not end well.
@@ -188,13 +189,10 @@ struct Bad {
 
 impl Stream {
     fn new(answered: Answered) -> Stream {
-        let Answered { open, incoming, request, cap, running } = answered;
+        let Answered { open, incoming, passage, cap, running, .. } = answered;
         let limits = &open.gateway.limits;
-        let hide_usage = open.deployment.provider.preset.asks_usage && !request.usage_asked;
         Stream {
-            dialect: request.dialect,
-            splitter: Splitter::new(limits.answer_bytes_max),
-            tee: Tee::new(request.dialect, hide_usage),
+            passage,
             call_deadline: Instant::now() + Duration::from_millis(limits.call_timeout_ms),
             progressed: Instant::now(),
             open,
@@ -212,8 +210,8 @@ impl Stream {
             let idle_ms = self.open.gateway.limits.idle_timeout_ms;
             let step = tokio::select! {
                 biased;
-                () = tokio::time::sleep_until(kept_until.into()) => return Ok(self.flow(kept.freeze(), None)),
-                step = step(&mut self.incoming, &mut self.splitter, &mut self.tee, idle_ms) => step,
+                () = tokio::time::sleep_until(kept_until.into()) => return Ok(self.flow(kept.freeze(), false)),
+                step = step(&mut self.incoming, &mut self.passage, idle_ms) => step,
                 () = self.running.told_to_end() => {
                     self.note_read();
                     return Err(stopped(&mut self.open));
@@ -223,12 +221,12 @@ impl Stream {
                 Step::Events { bytes, content } => {
                     kept.extend_from_slice(&bytes);
                     if content || kept.len() > KEPT_BYTES_MAX {
-                        return Ok(self.flow(kept.freeze(), None));
+                        return Ok(self.flow(kept.freeze(), false));
                     }
                 }
-                Step::End { bytes, terminal } => {
+                Step::End { bytes } => {
                     kept.extend_from_slice(&bytes);
-                    return Ok(self.flow(kept.freeze(), Some(terminal)));
+                    return Ok(self.flow(kept.freeze(), true));
                 }
                 step => {
                     // an upstream that says it failed bills nothing; one that fell silent may have
@@ -242,18 +240,18 @@ impl Stream {
     }
 
     /// Sends the head; the rest is passed on by a task that ends by itself, whatever the client or the upstream does.
-    fn flow(self, first: Bytes, terminal: Option<Bytes>) -> Reply {
+    fn flow(self, first: Bytes, whole: bool) -> Reply {
         let mut reply = head(&self.open, self.incoming.status, &self.incoming.headers);
         output_cap(&mut reply, &self.cap);
         reply.headers.push(("cache-control".into(), "no-cache".into()));
         let (client, pieces) = reply::flow(PIECES);
         reply.body = Body::Stream(pieces);
-        tokio::task::spawn_local(self.pass_on(client, first, terminal));
+        tokio::task::spawn_local(self.pass_on(client, first, whole));
         reply
     }
 
-    async fn pass_on(mut self, client: Outlet, first: Bytes, terminal: Option<Bytes>) {
-        let outcome = self.run(&client, first, terminal).await;
+    async fn pass_on(mut self, client: Outlet, first: Bytes, whole: bool) {
+        let outcome = self.run(&client, first, whole).await;
         match outcome {
             Ok(()) => {
                 client.end();
@@ -264,18 +262,19 @@ impl Stream {
             Err(Gone::Bad(bad)) => {
                 let problem = self.settle(bad.status).err().unwrap_or(bad.problem);
                 let id = self.open.held.id.request.to_string();
-                if self.send(&client, dialect::error_event(self.dialect, &problem, &id)).await.is_ok() {
+                let failed = self.passage.failed(&problem, &id);
+                if self.send(&client, failed).await.is_ok() {
                     client.end();
                 }
             }
         }
     }
 
-    async fn run(&mut self, client: &Outlet, first: Bytes, terminal: Option<Bytes>) -> Result<(), Gone> {
+    async fn run(&mut self, client: &Outlet, first: Bytes, whole: bool) -> Result<(), Gone> {
         self.note_content();
         self.send(client, first).await?;
-        if let Some(terminal) = terminal {
-            return self.end(client, terminal).await;
+        if whole {
+            return self.end(client).await;
         }
         let mut silent_ms = 0;
         loop {
@@ -285,7 +284,7 @@ impl Stream {
                 biased;
                 () = client.closed() => return Err(Gone::Client),
                 () = self.running.told_to_end() => return Err(Gone::Bad(Bad { status: Status::Broken, problem: shutting_down() })),
-                step = step(&mut self.incoming, &mut self.splitter, &mut self.tee, wait_ms) => step,
+                step = step(&mut self.incoming, &mut self.passage, wait_ms) => step,
             };
             if self.call_deadline <= Instant::now() {
                 return Err(Gone::Bad(self.bad(Step::Failed(Failed::IdleTimeout(self.open.gateway.limits.call_timeout_ms)))));
@@ -296,7 +295,7 @@ impl Stream {
                     if silent_ms >= self.open.gateway.limits.idle_timeout_ms {
                         return Err(Gone::Bad(self.bad(Step::Failed(Failed::IdleTimeout(silent_ms)))));
                     }
-                    self.send(client, dialect::ping(self.dialect)).await?;
+                    self.send(client, dialect::ping(self.passage.dialect())).await?;
                 }
                 Step::Events { bytes, content } => {
                     silent_ms = 0;
@@ -306,9 +305,9 @@ impl Stream {
                     self.send(client, bytes).await?;
                     self.log_progress();
                 }
-                Step::End { bytes, terminal } => {
+                Step::End { bytes } => {
                     self.send(client, bytes).await?;
-                    return self.end(client, terminal).await;
+                    return self.end(client).await;
                 }
                 Step::Fault { bytes, fault } => {
                     self.send(client, bytes).await?;
@@ -320,12 +319,12 @@ impl Stream {
     }
 
     /// Logs the cost, then lets the client see the end.
-    async fn end(&mut self, client: &Outlet, terminal: Bytes) -> Result<(), Gone> {
+    async fn end(&mut self, client: &Outlet) -> Result<(), Gone> {
         let ledger_failed = |problem| Gone::Bad(Bad { status: Status::Broken, problem });
         let receipt = self.settle(Status::Ok).map_err(ledger_failed)?;
         on_disk(&self.open, receipt.sequence).await.map_err(ledger_failed)?;
         let mut last = BytesMut::from(&dialect::cost_comment(&receipt.cost.to_string())[..]);
-        last.extend_from_slice(&terminal);
+        last.extend_from_slice(&self.passage.end(&self.open.used()));
         self.send(client, last.freeze()).await
     }
 
@@ -347,11 +346,11 @@ impl Stream {
         }
     }
 
-    /// Tells the hold's guard what the tee has seen.
+    /// Tells the hold's guard what was read.
     fn note_read(&mut self) {
-        self.open.report = self.tee.report();
-        self.open.output_is_final = self.tee.output_is_final();
-        self.open.delivered = self.tee.delivered();
+        self.open.report = self.passage.report();
+        self.open.output_is_final = self.passage.output_is_final();
+        self.open.delivered = self.passage.delivered();
     }
 
     fn note_content(&mut self) {
@@ -387,7 +386,7 @@ impl Stream {
                 ),
             },
             Step::Failed(failed) => error(Status::Broken, format!("the stream of provider {name} failed: {failed}")),
-            Step::TooLarge => error(Status::Broken, format!("provider {name} sent an event that is too large")),
+            Step::BadFrame(bad) => error(Status::Broken, format!("the stream of provider {name} cannot be read: {bad}")),
             Step::Truncated | Step::Events { .. } | Step::End { .. } => {
                 error(Status::Truncated, format!("the stream of provider {name} broke off before its end"))
             }
@@ -418,46 +417,30 @@ pub(super) fn shutting_down() -> Problem {
 }
 
 /// Reads once from the upstream and sorts the whole events that are there. May be dropped while it waits: nothing is lost.
-async fn step(incoming: &mut Incoming, splitter: &mut Splitter, tee: &mut Tee, idle_ms: u64) -> Step {
+async fn step(incoming: &mut Incoming, passage: &mut Passage, idle_ms: u64) -> Step {
     match incoming.next(idle_ms).await {
         Err(failed) => Step::Failed(failed),
-        Ok(Some(bytes)) => match splitter.push(bytes) {
-            Ok(()) => sort(splitter, tee),
-            Err(_) => Step::TooLarge,
+        Ok(Some(bytes)) => match passage.push(bytes) {
+            Ok(()) => sort(passage),
+            Err(bad) => Step::BadFrame(bad),
         },
-        Ok(None) => {
-            // some vendors leave out the blank line after the very last event
-            let mut rest = BytesMut::from(&splitter.rest()[..]);
-            if rest.is_empty() {
-                return Step::Truncated;
-            }
-            rest.extend_from_slice(b"\n\n");
-            match tee.read(&rest) {
-                Kind::Terminal => Step::End { bytes: Bytes::new(), terminal: rest.freeze() },
-                Kind::Error(fault) if is_whole(&rest) => Step::Fault { bytes: Bytes::new(), fault },
-                _ => Step::Truncated,
-            }
-        }
+        Ok(None) => match passage.ended() {
+            None => Step::Truncated,
+            Some(Passed { kind: Kind::Error(fault), bytes }) => Step::Fault { bytes, fault },
+            Some(Passed { bytes, .. }) => Step::End { bytes },
+        },
     }
 }
 
-/// Whether an event's data is JSON to its end: what is cut off is no error of the upstream's.
-fn is_whole(event: &[u8]) -> bool {
-    serde_json::from_slice::<serde::de::IgnoredAny>(&dialect::parse(event).data).is_ok()
-}
-
-fn sort(splitter: &mut Splitter, tee: &mut Tee) -> Step {
+fn sort(passage: &mut Passage) -> Step {
     let mut bytes = Pieces::default();
     let mut content = false;
-    while let Some(event) = splitter.next_event() {
-        match tee.read(&event) {
-            Kind::Content => {
-                content = true;
-                bytes.push(event);
-            }
-            Kind::Head => bytes.push(event),
-            Kind::Hidden => {}
-            Kind::Terminal => return Step::End { bytes: bytes.join(), terminal: event },
+    while let Some(event) = passage.next_event() {
+        bytes.push(event.bytes);
+        match event.kind {
+            Kind::Content => content = true,
+            Kind::Head | Kind::Hidden => {}
+            Kind::Terminal => return Step::End { bytes: bytes.join() },
             Kind::Error(fault) => return Step::Fault { bytes: bytes.join(), fault },
         }
     }
@@ -473,6 +456,9 @@ struct Pieces {
 
 impl Pieces {
     fn push(&mut self, event: Bytes) {
+        if event.is_empty() {
+            return;
+        }
         match &self.first {
             None => self.first = Some(event),
             Some(first) => {

@@ -22,16 +22,17 @@ const ERROR_BYTES_MAX: usize = 256 * 1024;
 const ERROR_WAIT_MS: u64 = 10_000;
 
 /// Settles a refused call (it costs nothing) and answers it.
-pub(super) async fn refused(mut open: Open, dialect: Dialect, incoming: Incoming) -> Result<Reply, Problem> {
+pub(super) async fn refused(mut open: Open, client: Dialect, upstream: Dialect, incoming: Incoming) -> Result<Reply, Problem> {
     let head = relay::head(&open, incoming.status, &incoming.headers);
-    let refusal = Refusal::read(dialect, incoming).await;
+    let refusal = Refusal::read(client, upstream, incoming).await;
     open.settle(Status::UpstreamError).map_err(|not_logged| ledger_unavailable(&not_logged))?;
     refusal.answer(head, &open.deployment, open.held.id.request)
 }
 
 /// An upstream's refusal, read.
 pub(super) struct Refusal {
-    dialect: Dialect,
+    client: Dialect,
+    upstream: Dialect,
     status: u16,
     retry_after_s: Option<u64>,
     body: Bytes,
@@ -39,15 +40,15 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    pub(super) async fn read(dialect: Dialect, incoming: Incoming) -> Refusal {
+    pub(super) async fn read(client: Dialect, upstream: Dialect, incoming: Incoming) -> Refusal {
         let status = incoming.status;
         let retry_after = incoming.headers.iter().find(|(name, _)| name == "retry-after");
         let retry_after_s = retry_after.and_then(|(_, value)| value.parse().ok());
         let whole = incoming.whole(ERROR_BYTES_MAX, ERROR_WAIT_MS);
         let body = tokio::time::timeout(Duration::from_millis(ERROR_WAIT_MS), whole).await;
         let body = body.unwrap_or(Ok(Bytes::new())).unwrap_or_default();
-        let fault = dialect::upstream_fault(dialect, &body);
-        Refusal { dialect, status, retry_after_s, body, fault }
+        let fault = dialect::upstream_fault(upstream, &body);
+        Refusal { client, upstream, status, retry_after_s, body, fault }
     }
 
     /// What the client gets: the refusal itself below `head`, or a problem of ours.
@@ -65,11 +66,15 @@ impl Refusal {
 
     fn passed_on(self, mut head: Reply, id: RequestId) -> Reply {
         let is_json_object = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&self.body).is_ok();
-        head.body = Body::Whole(if is_json_object {
+        head.body = Body::Whole(if is_json_object && self.client == self.upstream {
             self.body
         } else {
-            let word = if self.status == 429 { Word::RateLimitExceeded } else { Word::InvalidRequest };
-            dialect::error_body(self.dialect, &Problem::new(word, self.fault.message), &id.to_string()).into()
+            let word = match self.status {
+                413 => Word::RequestTooLarge,
+                429 => Word::RateLimitExceeded,
+                _ => Word::InvalidRequest,
+            };
+            dialect::error_body(self.client, &Problem::new(word, self.fault.message), &id.to_string()).into()
         });
         head.headers.retain(|(name, _)| name != "content-type");
         head.headers.push(("content-type".into(), "application/json".into()));

@@ -1,6 +1,7 @@
 //! Anthropic: messages at its own address, list prices.
 
 use super::{BaseUrl, CredentialStyle, Endpoint, Preset, PriceRule};
+use crate::conversation::Capabilities;
 use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
@@ -13,4 +14,5 @@ pub(super) static PRESET: Preset = Preset {
     output_cap_member: "max_tokens",
     asks_usage: false,
     default_headers: &[("anthropic-version", "2023-06-01")],
+    capabilities: |_| Capabilities::chat(),
 };

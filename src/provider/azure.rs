@@ -3,6 +3,7 @@
 //! of the model that an answer names.
 
 use super::{BaseUrl, CredentialStyle, Endpoint, Preset, PriceRule};
+use crate::conversation::Capabilities;
 use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
@@ -19,4 +20,5 @@ pub(super) static PRESET: Preset = Preset {
     output_cap_member: "max_completion_tokens",
     asks_usage: true,
     default_headers: &[],
+    capabilities: |_| Capabilities::chat(),
 };

@@ -1,6 +1,7 @@
 //! Groq: chat nearly as OpenAI has it. Members that no model of theirs takes are a 400 there, and so is a second answer.
 
 use super::{BaseUrl, Borrowed, CredentialStyle, Endpoint, Preset, PriceRule, Takes};
+use crate::conversation::Capabilities;
 use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
@@ -14,6 +15,7 @@ pub(super) static PRESET: Preset = Preset {
     // a stream reports its usage in `x_groq` anyway; asked for, it comes in the usual place too
     asks_usage: true,
     default_headers: &[],
+    capabilities: |_| Capabilities::chat(),
 };
 
 static CHAT: Borrowed =

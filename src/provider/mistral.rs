@@ -2,6 +2,7 @@
 //! is a 422. Usage comes unasked in the last chunk of a stream.
 
 use super::{BaseUrl, Borrowed, CredentialStyle, Endpoint, Preset, PriceRule, Takes};
+use crate::conversation::Capabilities;
 use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
@@ -17,6 +18,7 @@ pub(super) static PRESET: Preset = Preset {
     output_cap_member: "max_tokens",
     asks_usage: false,
     default_headers: &[],
+    capabilities: |_| Capabilities::chat(),
 };
 
 /// The members of `ChatCompletionRequest` in their SDK 3.7.

@@ -12,7 +12,8 @@ mod openrouter;
 mod simulator;
 mod together;
 
-use crate::dialect::Dialect;
+use crate::conversation::Capabilities;
+use crate::dialect::{Dialect, Framing};
 use crate::domain::secret::Secret;
 
 /// Every preset that a `[providers.NAME]` can name; one file each.
@@ -51,6 +52,8 @@ pub struct Preset {
     pub asks_usage: bool,
     /// sent unless the client sent its own
     pub default_headers: &'static [(&'static str, &'static str)],
+    /// what a model of the vendor's takes of a request that comes from another dialect
+    pub capabilities: fn(&str) -> Capabilities,
 }
 
 /// Where a vendor is reached, without a trailing slash.
@@ -65,10 +68,16 @@ pub enum BaseUrl {
 #[derive(Clone, Copy, Debug)]
 pub struct Endpoint {
     pub dialect: Dialect,
-    /// appended to the base URL
+    /// appended to the base URL; `{model}` stands for the model's name as one segment
     pub path: &'static str,
-    /// the path in place of it where the configuration has an `api_version`; `{model}` stands for the model's name
+    /// the path of a streamed call, where it is another one
+    pub stream_path: Option<&'static str>,
+    /// the path in place of both where the configuration has an `api_version`
     pub versioned_path: Option<&'static str>,
+    /// how the events of a stream lie in its body
+    pub framing: Framing,
+    /// which models answer here
+    pub serves: fn(&str) -> bool,
     /// what to mind at a vendor that speaks a dialect which is not its own
     pub borrowed: Option<&'static Borrowed>,
 }
@@ -76,7 +85,15 @@ pub struct Endpoint {
 impl Endpoint {
     /// At the dialect's own vendor, or at one that takes all of it.
     const fn at(dialect: Dialect, path: &'static str) -> Endpoint {
-        Endpoint { dialect, path, versioned_path: None, borrowed: None }
+        Endpoint {
+            dialect,
+            path,
+            stream_path: None,
+            versioned_path: None,
+            framing: Framing::Sse,
+            serves: |_| true,
+            borrowed: None,
+        }
     }
 
     const fn borrowing(self, borrowed: &'static Borrowed) -> Endpoint {
@@ -147,9 +164,13 @@ pub enum PriceRule {
 }
 
 impl Preset {
-    /// Where a dialect is spoken, if the vendor speaks it.
-    pub fn endpoint(&self, dialect: Dialect) -> Option<&'static Endpoint> {
-        self.endpoints.iter().find(|endpoint| endpoint.dialect == dialect)
+    /// Where a call of a client's dialect goes: to the endpoint of the same dialect if the model has one, else, for a
+    /// conversation, to the first that the client's can be translated for.
+    pub fn endpoint(&self, client: Dialect, model: &str) -> Option<&'static Endpoint> {
+        let serving = || self.endpoints.iter().filter(|endpoint| (endpoint.serves)(model));
+        let own = serving().find(|endpoint| endpoint.dialect == client);
+        let other = || serving().find(|endpoint| endpoint.dialect.is_translated_to());
+        own.or_else(|| client.is_conversation().then(other).flatten())
     }
 }
 
@@ -197,8 +218,8 @@ mod tests {
                 assert!(sheet.models(vendor).any(|row| row.is_priced()), "{}", preset.name);
             }
         }
-        assert!(openai::PRESET.endpoint(Dialect::Messages).is_none());
-        assert_eq!(ollama::PRESET.endpoint(Dialect::Messages).map(|endpoint| endpoint.path), Some("/messages"));
+        assert!(openai::PRESET.endpoint(Dialect::TokenCount, "m").is_none());
+        assert_eq!(ollama::PRESET.endpoint(Dialect::Messages, "m").map(|endpoint| endpoint.path), Some("/messages"));
     }
 
     /// What the gateway itself writes into a body must get through the table.

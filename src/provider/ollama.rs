@@ -2,6 +2,7 @@
 //! fenced-in Ollama takes one), and none is needed.
 
 use super::{BaseUrl, Borrowed, CredentialStyle, Endpoint, Preset, PriceRule, Takes};
+use crate::conversation::Capabilities;
 use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
@@ -18,6 +19,7 @@ pub(super) static PRESET: Preset = Preset {
     output_cap_member: "max_tokens",
     asks_usage: true,
     default_headers: &[],
+    capabilities: |_| Capabilities::chat(),
 };
 
 /// It passes over what it does not know, so the newer name of the cap would cap nothing.

@@ -1,6 +1,7 @@
 //! OpenAI: chat at its own address, list prices. Usage on a stream comes only if it is asked for.
 
 use super::{BaseUrl, CredentialStyle, Endpoint, Preset, PriceRule};
+use crate::conversation::Capabilities;
 use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
@@ -14,4 +15,5 @@ pub(super) static PRESET: Preset = Preset {
     output_cap_member: "max_completion_tokens",
     asks_usage: true,
     default_headers: &[],
+    capabilities: |_| Capabilities::chat(),
 };

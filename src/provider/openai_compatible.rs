@@ -1,6 +1,7 @@
 //! Any server that speaks OpenAI's chat dialect: the configuration says where it is and what it costs.
 
 use super::{BaseUrl, CredentialStyle, Endpoint, Preset, PriceRule};
+use crate::conversation::Capabilities;
 use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
@@ -14,4 +15,5 @@ pub(super) static PRESET: Preset = Preset {
     output_cap_member: "max_tokens",
     asks_usage: true,
     default_headers: &[],
+    capabilities: |_| Capabilities::chat(),
 };

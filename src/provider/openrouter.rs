@@ -2,6 +2,7 @@
 //! model depends on who serves it: the configuration must say.
 
 use super::{BaseUrl, Borrowed, CredentialStyle, Endpoint, Preset, PriceRule, Takes};
+use crate::conversation::Capabilities;
 use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
@@ -14,6 +15,7 @@ pub(super) static PRESET: Preset = Preset {
     output_cap_member: "max_tokens",
     asks_usage: true,
     default_headers: &[],
+    capabilities: |_| Capabilities::chat(),
 };
 
 /// It has no `n` and passes over one.

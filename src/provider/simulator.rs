@@ -2,6 +2,7 @@
 //! invented, $1 per million tokens in and $5 out, so that budgets have something to count.
 
 use super::{BaseUrl, CredentialStyle, Endpoint, Preset, PriceRule};
+use crate::conversation::Capabilities;
 use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
@@ -14,4 +15,5 @@ pub(super) static PRESET: Preset = Preset {
     output_cap_member: "max_completion_tokens",
     asks_usage: true,
     default_headers: &[],
+    capabilities: |_| Capabilities::chat(),
 };

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::config::{PriceSetting, Provider};
+use crate::conversation::{Capabilities, ReasoningStyle};
 use crate::domain::problem::{Problem, Word};
 use crate::price::{Mode, Price, Sheet};
 
@@ -22,6 +23,20 @@ impl Deployment {
     /// The form that always means this deployment: `provider/model`.
     pub fn qualified(&self) -> String {
         format!("{}/{}", self.provider.name, self.model)
+    }
+
+    /// What the model takes of a request from another dialect: as its vendor's table says, less what the price sheet knows that
+    /// it cannot.
+    pub fn capabilities(&self) -> Capabilities {
+        let takes = (self.provider.preset.capabilities)(&self.model);
+        let Price::Sheet(row) = &self.price else { return takes };
+        Capabilities {
+            images: takes.images && row.can("vision"),
+            documents: takes.documents && row.can("pdf"),
+            json_schema: takes.json_schema && row.can("json_schema"),
+            reasoning: if row.reasons() { takes.reasoning } else { ReasoningStyle::None },
+            ..takes
+        }
     }
 }
 

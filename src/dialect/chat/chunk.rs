@@ -11,7 +11,7 @@ use crate::domain::usage::{Report, Usage};
 
 /// The counts of `usage`, per field the last one given.
 #[derive(Clone, Debug, Default)]
-pub(super) struct ChatUsage {
+pub(in crate::dialect) struct ChatUsage {
     prompt: Count,
     completion: Count,
     cached: Count,
@@ -19,11 +19,11 @@ pub(super) struct ChatUsage {
     audio_in: Count,
     audio_out: Count,
     reasoning: Count,
-    pub(super) service_tier: Option<String>,
+    pub(in crate::dialect) service_tier: Option<String>,
 }
 
 impl ChatUsage {
-    pub(super) fn then(&mut self, later: ChatUsage) {
+    pub(in crate::dialect) fn then(&mut self, later: ChatUsage) {
         self.prompt.then(later.prompt);
         self.completion.then(later.completion);
         self.cached.then(later.cached);
@@ -34,12 +34,12 @@ impl ChatUsage {
         self.service_tier = later.service_tier.or(self.service_tier.take());
     }
 
-    pub(super) fn output_said(&self) -> bool {
+    pub(in crate::dialect) fn output_said(&self) -> bool {
         self.completion != Count::Unsaid
     }
 
     /// Missing if neither prompt nor completion was counted; a single one stands with zero for the other.
-    pub(super) fn report(&self) -> Report {
+    pub(in crate::dialect) fn report(&self) -> Report {
         let counts = [self.prompt, self.completion, self.cached, self.cache_write, self.audio_in, self.audio_out, self.reasoning];
         if counts.contains(&Count::Lie) {
             return Report::Lying;
@@ -107,18 +107,18 @@ impl Reads for CompletionDetails<'_> {
 
 /// One chunk, or one whole answer: they differ in `delta` and `message` only.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Chunk {
-    pub(super) usage: ChatUsage,
+pub(in crate::dialect) struct Chunk {
+    pub(in crate::dialect) usage: ChatUsage,
     /// `usage` itself is there, not null
-    pub(super) has_usage: bool,
-    pub(super) choices: u64,
-    pub(super) output: Output,
+    pub(in crate::dialect) has_usage: bool,
+    pub(in crate::dialect) choices: u64,
+    pub(in crate::dialect) output: Output,
     /// what choices say beside delta and message: legacy completions, or the same once more (Together)
     plain: Output,
-    pub(super) stopped: bool,
+    pub(in crate::dialect) stopped: bool,
     /// a choice ended with the word `error`
-    pub(super) choice_failed: bool,
-    pub(super) error: FaultReader,
+    pub(in crate::dialect) choice_failed: bool,
+    pub(in crate::dialect) error: FaultReader,
 }
 
 impl Reads for Chunk {

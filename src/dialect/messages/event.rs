@@ -12,7 +12,7 @@ use crate::domain::usage::{Report, Usage};
 
 /// The counts of `usage`, per field the last one given.
 #[derive(Clone, Debug, Default)]
-pub(super) struct MessagesUsage {
+pub(in crate::dialect) struct MessagesUsage {
     input: Count,
     output: Count,
     cache_read: Count,
@@ -29,11 +29,11 @@ pub(super) struct MessagesUsage {
 }
 
 impl MessagesUsage {
-    pub(super) fn whole() -> MessagesUsage {
+    pub(in crate::dialect) fn whole() -> MessagesUsage {
         MessagesUsage { input_required: true, ..MessagesUsage::default() }
     }
 
-    pub(super) fn then(&mut self, later: MessagesUsage) {
+    pub(in crate::dialect) fn then(&mut self, later: MessagesUsage) {
         self.input.then(later.input);
         self.output.then(later.output);
         self.cache_read.then(later.cache_read);
@@ -46,12 +46,12 @@ impl MessagesUsage {
         self.service_tier = later.service_tier.or(self.service_tier.take());
     }
 
-    pub(super) fn output_said(&self) -> bool {
+    pub(in crate::dialect) fn output_said(&self) -> bool {
         self.output != Count::Unsaid
     }
 
     /// Missing if neither input nor output was counted; a single one stands with zero for the other.
-    pub(super) fn report(&self) -> Report {
+    pub(in crate::dialect) fn report(&self) -> Report {
         if self.lies() {
             return Report::Lying;
         }
@@ -218,8 +218,8 @@ fn plus(sum: Count, more: Count) -> Count {
 
 /// One content block, at its start in a stream or whole in an answer.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Block {
-    pub(super) output: Output,
+pub(in crate::dialect) struct Block {
+    pub(in crate::dialect) output: Output,
     is_hosted_result: bool,
 }
 
@@ -250,7 +250,7 @@ impl Reads for Block {
 
 /// What a stream's event is, by its name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum EventKind {
+pub(in crate::dialect) enum EventKind {
     #[default]
     Other,
     Stop,
@@ -258,7 +258,7 @@ pub(super) enum EventKind {
 }
 
 impl EventKind {
-    pub(super) fn of(name: &[u8]) -> EventKind {
+    pub(in crate::dialect) fn of(name: &[u8]) -> EventKind {
         match name {
             b"message_stop" => EventKind::Stop,
             b"error" => EventKind::Error,
@@ -269,14 +269,14 @@ impl EventKind {
 
 /// One event of a stream.
 #[derive(Clone, Debug, Default)]
-pub(super) struct MessagesEvent {
-    pub(super) kind: Option<EventKind>,
-    pub(super) usage: MessagesUsage,
+pub(in crate::dialect) struct MessagesEvent {
+    pub(in crate::dialect) kind: Option<EventKind>,
+    pub(in crate::dialect) usage: MessagesUsage,
     /// the last word on the output was said: `message_delta`
-    pub(super) has_final_usage: bool,
-    pub(super) block: Block,
-    pub(super) stopped: bool,
-    pub(super) error: FaultReader,
+    pub(in crate::dialect) has_final_usage: bool,
+    pub(in crate::dialect) block: Block,
+    pub(in crate::dialect) stopped: bool,
+    pub(in crate::dialect) error: FaultReader,
 }
 
 impl Reads for MessagesEvent {
@@ -334,14 +334,14 @@ impl Reads for Delta<'_> {
 
 /// One whole answer.
 #[derive(Clone, Debug)]
-pub(super) struct Message {
-    pub(super) usage: MessagesUsage,
-    pub(super) block: Block,
-    pub(super) error: FaultReader,
+pub(in crate::dialect) struct Message {
+    pub(in crate::dialect) usage: MessagesUsage,
+    pub(in crate::dialect) block: Block,
+    pub(in crate::dialect) error: FaultReader,
 }
 
 impl Message {
-    pub(super) fn new() -> Message {
+    pub(in crate::dialect) fn new() -> Message {
         Message { usage: MessagesUsage::whole(), block: Block::default(), error: FaultReader::default() }
     }
 }

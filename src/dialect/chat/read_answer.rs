@@ -1,0 +1,287 @@
+//! What an upstream answers in the chat dialect, as neutral events. Tolerant of those who borrow it: thoughts under several
+//! names, content in pieces of several kinds, calls without ids or with their arguments as objects.
+
+use serde::Deserialize;
+
+use crate::conversation::{Event, Opened, Raw, Stop};
+use crate::dialect::chat::{ChatUsage, Chunk};
+use crate::dialect::json;
+use crate::dialect::sse::Fields;
+use crate::dialect::translation::{AnswerHead, Heard, ReadAnswer};
+use crate::dialect::unary::{NotComplete, Unary, read_unary};
+use crate::dialect::{Dialect, UpstreamFault};
+use crate::domain::usage::Report;
+
+/// Reads one answer; of several choices only the first.
+pub(in crate::dialect) struct ChatReader {
+    /// what minted ids begin with
+    seed: String,
+    usage: ChatUsage,
+    /// of a whole answer
+    report: Option<Report>,
+    stopped: bool,
+    blocks: u32,
+    /// the block of text or thoughts that is open
+    open: Option<(u32, Opened)>,
+    /// the upstream's number of a call, its id, its block
+    calls: Vec<(u64, String, u32)>,
+}
+
+#[derive(Deserialize)]
+struct Answered {
+    #[serde(default)]
+    choices: Vec<Choice>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    #[serde(default)]
+    index: Option<u64>,
+    #[serde(default, alias = "message")]
+    delta: Option<Delta>,
+    #[serde(default)]
+    finish_reason: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+struct Delta {
+    #[serde(default)]
+    content: Option<Contents>,
+    #[serde(default)]
+    refusal: Option<String>,
+    #[serde(default)]
+    reasoning_content: Option<String>,
+    #[serde(default)]
+    reasoning: Option<String>,
+    #[serde(default)]
+    tool_calls: Option<Vec<Call>>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Contents {
+    Text(String),
+    Parts(Vec<Part>),
+    Other(serde::de::IgnoredAny),
+}
+
+/// Mistral's pieces: `{type: text, text}`, `{type: thinking, thinking: [{text}]}`.
+#[derive(Deserialize)]
+struct Part {
+    #[serde(default)]
+    text: Option<String>,
+    #[serde(default)]
+    thinking: Option<Vec<Thought>>,
+}
+
+#[derive(Deserialize)]
+struct Thought {
+    #[serde(default)]
+    text: String,
+}
+
+#[derive(Deserialize)]
+struct Call {
+    #[serde(default)]
+    index: Option<u64>,
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
+    function: Option<Function>,
+}
+
+#[derive(Deserialize)]
+struct Function {
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    arguments: Option<Arguments>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Arguments {
+    Text(String),
+    Json(Raw),
+}
+
+impl ChatReader {
+    pub(in crate::dialect) fn new(head: &AnswerHead) -> ChatReader {
+        ChatReader {
+            seed: head.request_id.clone(),
+            usage: ChatUsage::default(),
+            report: None,
+            stopped: false,
+            blocks: 0,
+            open: None,
+            calls: Vec::new(),
+        }
+    }
+
+    fn first_choice(&mut self, data: &[u8], events: &mut Vec<Event>) -> Result<(), UpstreamFault> {
+        let answered: Answered =
+            json::lenient(data).map_err(|_| UpstreamFault::new("the upstream sent a chunk of another shape"))?;
+        let Some(choice) = answered.choices.into_iter().find(|choice| choice.index.unwrap_or(0) == 0) else { return Ok(()) };
+        if let Some(delta) = choice.delta {
+            self.delta(delta, events);
+        }
+        if let Some(reason) = choice.finish_reason {
+            self.close(events);
+            for (_, _, block) in self.calls.drain(..) {
+                events.push(Event::Close { block });
+            }
+            events.push(Event::Stop(stop(&reason)));
+        }
+        Ok(())
+    }
+
+    fn delta(&mut self, delta: Delta, events: &mut Vec<Event>) {
+        // some send the same thoughts under both names
+        if let Some(text) = delta.reasoning_content.or(delta.reasoning) {
+            self.say(Opened::Reasoning, text, events);
+        }
+        match delta.content {
+            Some(Contents::Text(text)) => self.say(Opened::Text, text, events),
+            Some(Contents::Parts(parts)) => parts.into_iter().for_each(|part| self.part(part, events)),
+            Some(Contents::Other(_)) | None => {}
+        }
+        if let Some(text) = delta.refusal {
+            self.say(Opened::Text, text, events);
+        }
+        for call in delta.tool_calls.unwrap_or_default() {
+            self.call(call, events);
+        }
+    }
+
+    fn part(&mut self, part: Part, events: &mut Vec<Event>) {
+        for thought in part.thinking.unwrap_or_default() {
+            self.say(Opened::Reasoning, thought.text, events);
+        }
+        if let Some(text) = part.text {
+            self.say(Opened::Text, text, events);
+        }
+    }
+
+    /// A piece of text or thoughts: goes into the block of its kind that is open, or opens one.
+    fn say(&mut self, opened: Opened, text: String, events: &mut Vec<Event>) {
+        if text.is_empty() {
+            return;
+        }
+        let block = match &self.open {
+            Some((block, kind)) if *kind == opened => *block,
+            _ => {
+                self.close(events);
+                let block = self.next_block();
+                events.push(Event::Open { block, opened: opened.clone() });
+                self.open = Some((block, opened));
+                block
+            }
+        };
+        events.push(Event::Piece { block, text });
+    }
+
+    fn call(&mut self, call: Call, events: &mut Vec<Event>) {
+        let (name, arguments) = call.function.map_or((None, None), |function| (function.name, function.arguments));
+        let id = call.id.filter(|id| !id.is_empty());
+        let index = call.index.unwrap_or(match (&id, self.calls.last()) {
+            // whole calls without a number: each names itself anew
+            (Some(id), Some((index, known, _))) if id != known => index + 1,
+            (None, Some((index, ..))) if name.is_some() => index + 1,
+            (_, Some((index, ..))) => *index,
+            (_, None) => 0,
+        });
+        let known = self.calls.iter().rev().find(|(number, ..)| *number == index);
+        let block = match known {
+            // some number every call 0 and tell them apart by id only
+            Some((_, known, block)) if id.as_ref().is_none_or(|id| id == known) || name.is_none() => *block,
+            _ => self.open_call(index, id, name.unwrap_or_default(), events),
+        };
+        let arguments = match arguments {
+            Some(Arguments::Text(text)) => text,
+            Some(Arguments::Json(json)) if json.as_str() != "null" => json.as_str().to_owned(),
+            _ => String::new(),
+        };
+        if !arguments.is_empty() {
+            events.push(Event::Piece { block, text: arguments });
+        }
+    }
+
+    fn open_call(&mut self, index: u64, id: Option<String>, name: String, events: &mut Vec<Event>) -> u32 {
+        self.close(events);
+        let block = self.next_block();
+        let id = id.unwrap_or_else(|| format!("call_{}_{block}", self.seed));
+        self.calls.push((index, id.clone(), block));
+        events.push(Event::Open { block, opened: Opened::Call { id, name } });
+        block
+    }
+
+    fn close(&mut self, events: &mut Vec<Event>) {
+        if let Some((block, _)) = self.open.take() {
+            events.push(Event::Close { block });
+        }
+    }
+
+    fn next_block(&mut self) -> u32 {
+        self.blocks += 1;
+        self.blocks - 1
+    }
+}
+
+impl ReadAnswer for ChatReader {
+    fn event(&mut self, fields: &Fields<'_>, events: &mut Vec<Event>) -> Result<Heard, UpstreamFault> {
+        let data = fields.data.trim_ascii();
+        match data {
+            _ if fields.event == Some(b"error") => return Err(crate::dialect::fault::named(Dialect::Chat, data)),
+            b"" => return Ok(Heard::More),
+            b"[DONE]" => return Ok(Heard::End),
+            _ => {}
+        }
+        let Ok(chunk) = json::read(&Chunk::default(), data) else {
+            return Err(UpstreamFault::new("the upstream sent an event that is not JSON"));
+        };
+        self.usage.then(chunk.usage);
+        self.stopped |= chunk.stopped;
+        if chunk.choices > 0 {
+            self.first_choice(data, events)?;
+        }
+        if chunk.error.seen {
+            return Err(chunk.error.certain_fault(Dialect::Chat));
+        }
+        if chunk.choice_failed {
+            return Err(UpstreamFault::new("the upstream ended its answer with the finish reason `error`"));
+        }
+        Ok(Heard::More)
+    }
+
+    fn whole(&mut self, body: &[u8], events: &mut Vec<Event>) -> Result<(), NotComplete> {
+        let Unary { report, .. } = read_unary(Dialect::Chat, body)?;
+        self.report = Some(report);
+        self.first_choice(body, events).map_err(NotComplete::Fault)
+    }
+
+    fn report(&self) -> Report {
+        self.report.clone().unwrap_or_else(|| self.usage.report())
+    }
+
+    fn output_is_final(&self) -> bool {
+        self.report.is_some() || (self.stopped && self.usage.output_said())
+    }
+}
+
+/// Every word for an end that those who speak this dialect use (WIRE.md 2.11).
+fn stop(reason: &str) -> Stop {
+    match reason {
+        "length" | "max_tokens" => Stop::Length,
+        "model_length" => Stop::ContextWindow,
+        "tool_calls" | "function_call" | "tool_use" => Stop::Tool,
+        "content_filter" | "refusal" => Stop::Filtered,
+        "stop" | "eos" | "end_turn" | "stop_sequence" | "COMPLETE" => Stop::End,
+        other => {
+            tracing::warn!(
+                "an upstream ended an answer with the unknown reason {:?}: taken for a plain end",
+                other.get(..40).unwrap_or(other)
+            );
+            Stop::End
+        }
+    }
+}

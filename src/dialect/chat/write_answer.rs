@@ -1,0 +1,256 @@
+//! Neutral events as a client of the chat dialect reads them. Thoughts go out as `reasoning_content`, which clients that know it
+//! show and others pass over; what only a vendor can read is not sent, since these clients lose it.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::conversation::{Answer, Content, Event, Opened, Stop};
+use crate::dialect::answer::written;
+use crate::dialect::translation::{AnswerHead, WriteAnswer, failed};
+use crate::dialect::{Dialect, Request};
+use crate::domain::problem::Problem;
+use crate::domain::usage::Usage;
+
+/// Writes one answer.
+pub(in crate::dialect) struct ChatWriter {
+    id: String,
+    head: AnswerHead,
+    usage_asked: bool,
+    begun: bool,
+    /// the reader's number of each block that is text, thoughts or a call (then with the client's number)
+    blocks: Vec<(u32, Kind)>,
+    calls: u64,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Text,
+    Reasoning,
+    Call(u64),
+}
+
+#[derive(Serialize)]
+struct Chunk<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: u64,
+    model: &'a str,
+    choices: &'a [Choice<'a>],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<UsageOut>,
+}
+
+#[derive(Serialize)]
+struct Choice<'a> {
+    index: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delta: Option<Delta<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<Message<'a>>,
+    logprobs: Option<()>,
+    finish_reason: Option<&'static str>,
+}
+
+#[derive(Default, Serialize)]
+struct Delta<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_calls: Option<[Call<'a>; 1]>,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    role: &'static str,
+    content: Option<String>,
+    refusal: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<Call<'a>>,
+}
+
+#[derive(Serialize)]
+struct Call<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    function: Function<'a>,
+}
+
+#[derive(Serialize)]
+struct Function<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    arguments: &'a str,
+}
+
+/// Usage as this dialect tells it: the prompt with everything that a cache served or took.
+#[derive(Serialize)]
+struct UsageOut {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    total_tokens: u64,
+    prompt_tokens_details: PromptDetails,
+    completion_tokens_details: CompletionDetails,
+}
+
+#[derive(Serialize)]
+struct PromptDetails {
+    cached_tokens: u64,
+    cache_write_tokens: u64,
+    audio_tokens: u64,
+}
+
+#[derive(Serialize)]
+struct CompletionDetails {
+    reasoning_tokens: u64,
+    audio_tokens: u64,
+}
+
+impl From<&Usage> for UsageOut {
+    fn from(usage: &Usage) -> UsageOut {
+        let prompt_tokens = usage.in_total();
+        UsageOut {
+            prompt_tokens,
+            completion_tokens: usage.out_total,
+            total_tokens: prompt_tokens.saturating_add(usage.out_total),
+            prompt_tokens_details: PromptDetails {
+                cached_tokens: usage.cache_read,
+                cache_write_tokens: usage.cache_writes(),
+                audio_tokens: usage.audio_in,
+            },
+            completion_tokens_details: CompletionDetails { reasoning_tokens: usage.reasoning, audio_tokens: usage.audio_out },
+        }
+    }
+}
+
+impl ChatWriter {
+    pub(in crate::dialect) fn new(request: &Request, head: AnswerHead) -> ChatWriter {
+        let id = format!("chatcmpl-{}", head.request_id);
+        ChatWriter { id, head, usage_asked: request.usage_asked, begun: false, blocks: Vec::new(), calls: 0 }
+    }
+
+    fn chunk(&mut self, mut delta: Delta<'_>, out: &mut Vec<u8>) {
+        if !std::mem::replace(&mut self.begun, true) {
+            delta.role = Some("assistant");
+        }
+        self.put(&[Choice { index: 0, delta: Some(delta), message: None, logprobs: None, finish_reason: None }], None, out);
+    }
+
+    fn put(&self, choices: &[Choice<'_>], usage: Option<UsageOut>, out: &mut Vec<u8>) {
+        let chunk = Chunk {
+            id: &self.id,
+            object: "chat.completion.chunk",
+            created: self.head.created_s,
+            model: &self.head.model,
+            choices,
+            usage,
+        };
+        out.extend_from_slice(b"data: ");
+        out.extend_from_slice(written(&chunk).as_bytes());
+        out.extend_from_slice(b"\n\n");
+    }
+
+    fn open(&mut self, block: u32, opened: &Opened, out: &mut Vec<u8>) {
+        let kind = match opened {
+            Opened::Text => Kind::Text,
+            Opened::Reasoning => Kind::Reasoning,
+            Opened::Call { id, name } => {
+                let index = self.calls;
+                self.calls += 1;
+                let function = Function { name: Some(name), arguments: "" };
+                let call = Call { index: Some(index), id: Some(id), kind: Some("function"), function };
+                self.chunk(Delta { tool_calls: Some([call]), ..Delta::default() }, out);
+                Kind::Call(index)
+            }
+        };
+        self.blocks.push((block, kind));
+    }
+
+    fn piece(&mut self, block: u32, text: &str, out: &mut Vec<u8>) {
+        let Some((_, kind)) = self.blocks.iter().rev().find(|(number, _)| *number == block).copied() else { return };
+        let delta = match kind {
+            Kind::Text => Delta { content: Some(text), ..Delta::default() },
+            Kind::Reasoning => Delta { reasoning_content: Some(text), ..Delta::default() },
+            Kind::Call(index) => {
+                let call = Call { index: Some(index), id: None, kind: None, function: Function { name: None, arguments: text } };
+                Delta { tool_calls: Some([call]), ..Delta::default() }
+            }
+        };
+        self.chunk(delta, out);
+    }
+}
+
+impl WriteAnswer for ChatWriter {
+    fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
+        match event {
+            Event::Open { block, opened } => self.open(*block, opened, out),
+            Event::Piece { block, text } => self.piece(*block, text, out),
+            Event::Opaque { .. } | Event::Close { .. } | Event::Stop(_) => {}
+        }
+    }
+
+    fn end(&mut self, stop: &Stop, usage: &Usage, out: &mut Vec<u8>) {
+        if !self.begun {
+            self.chunk(Delta { content: Some(""), ..Delta::default() }, out);
+        }
+        let last =
+            Choice { index: 0, delta: Some(Delta::default()), message: None, logprobs: None, finish_reason: Some(reason(stop)) };
+        self.put(&[last], None, out);
+        if self.usage_asked {
+            self.put(&[], Some(usage.into()), out);
+        }
+        out.extend_from_slice(b"data: [DONE]\n\n");
+    }
+
+    fn failed(&mut self, problem: &Problem, request_id: &str) -> Bytes {
+        failed(Dialect::Chat, problem, request_id)
+    }
+
+    fn whole(&self, answer: &Answer, usage: &Usage) -> String {
+        let (mut text, mut thoughts, mut tool_calls) = (None::<String>, None::<String>, Vec::new());
+        for block in &answer.blocks {
+            match &block.content {
+                Content::Text(more) => text.get_or_insert_default().push_str(more),
+                Content::Reasoning(reasoned) if !reasoned.text.is_empty() => {
+                    thoughts.get_or_insert_default().push_str(&reasoned.text);
+                }
+                Content::ToolCall(call) => {
+                    let arguments = if call.arguments.trim().is_empty() { "{}" } else { &call.arguments };
+                    let function = Function { name: Some(&call.name), arguments };
+                    tool_calls.push(Call { index: None, id: Some(&call.id), kind: Some("function"), function });
+                }
+                _ => {}
+            }
+        }
+        let content = text.or_else(|| tool_calls.is_empty().then(String::new));
+        let message = Message { role: "assistant", content, refusal: None, reasoning_content: thoughts, tool_calls };
+        let choice =
+            Choice { index: 0, delta: None, message: Some(message), logprobs: None, finish_reason: Some(reason(&answer.stop)) };
+        written(&Chunk {
+            id: &self.id,
+            object: "chat.completion",
+            created: self.head.created_s,
+            model: &self.head.model,
+            choices: &[choice],
+            usage: Some(usage.into()),
+        })
+    }
+}
+
+fn reason(stop: &Stop) -> &'static str {
+    match stop {
+        Stop::End | Stop::Sequence(_) | Stop::Pause => "stop",
+        Stop::Length | Stop::ContextWindow => "length",
+        Stop::Tool => "tool_calls",
+        Stop::Filtered => "content_filter",
+    }
+}

@@ -1,0 +1,70 @@
+//! A request on its way to a vendor of another dialect: read into the hub, fitted to the model, written once the output cap
+//! is known. Takes the client's request, gives the upstream's body and the passage of the answer back.
+
+use bytes::Bytes;
+
+use crate::config::Unsupported;
+use crate::conversation::{Ask, Capabilities, Names};
+use crate::dialect::{self, AnswerHead, Dialect, Request, Sending, Translation};
+use crate::domain::problem::Problem;
+use crate::gateway::{Gateway, cap, defect, fit};
+use crate::provider::Endpoint;
+use crate::route::Deployment;
+
+pub(super) struct Crossing {
+    ask: Ask,
+    names: Names,
+    takes: Capabilities,
+    upstream: Dialect,
+}
+
+impl Crossing {
+    /// Reads and fits the request. Refuses what this vendor cannot do, and, where the configuration asks for that, what it would
+    /// not be told.
+    pub(super) fn plan(
+        gateway: &Gateway,
+        request: &Request,
+        deployment: &Deployment,
+        endpoint: &Endpoint,
+    ) -> Result<Crossing, Problem> {
+        let name = deployment.qualified();
+        let takes = deployment.capabilities();
+        let mut ask = dialect::read_request(request, &gateway.envelope)?;
+        ask.fit(&takes, dialect::words(request.dialect), &name)?;
+        if deployment.provider.unsupported == Unsupported::Error
+            && let Some(member) = ask.dropped.first()
+        {
+            return Err(fit::not_taken(deployment, member));
+        }
+        let names = Names::of(&ask, takes.names);
+        Ok(Crossing { ask, names, takes, upstream: endpoint.dialect })
+    }
+
+    /// What the vendor gets otherwise or not at all, as a header names it.
+    pub(super) fn dropped(&self) -> Option<String> {
+        let mut names: Vec<&str> = self.ask.dropped.iter().map(String::as_str).collect();
+        names.sort_unstable();
+        fit::listed(&names)
+    }
+
+    /// The body that goes upstream, with the cap that was chosen.
+    pub(super) fn body(&mut self, deployment: &Deployment, output_cap: Option<u64>) -> Option<Bytes> {
+        self.ask.cap(output_cap.or(self.ask.output_cap), &self.takes);
+        let preset = deployment.provider.preset;
+        let sending = Sending {
+            model: &deployment.model,
+            capabilities: &self.takes,
+            names: &self.names,
+            output_cap: self.ask.output_cap,
+            output_max: deployment.price.max_output().unwrap_or(cap::UNKNOWN_MODEL_TOKENS),
+            output_cap_member: preset.output_cap_member,
+            asks_usage: preset.asks_usage,
+        };
+        dialect::write_request(self.upstream, &self.ask, &sending).map(Bytes::from)
+    }
+
+    /// How the answer comes back.
+    pub(super) fn translation(self, request: &Request, head: AnswerHead) -> Result<Translation, Problem> {
+        Translation::new(self.upstream, request, head, self.names).ok_or_else(|| defect("an answer cannot be translated"))
+    }
+}
