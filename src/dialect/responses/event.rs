@@ -248,3 +248,40 @@ impl Reads for ResponsesEvent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::json::read;
+
+    fn answered(json: &str) -> Answered {
+        read(&Answered::default(), json.as_bytes()).expect("JSON")
+    }
+
+    #[test]
+    fn cached_and_written_tokens_are_taken_out_of_the_input() {
+        let usage = |usage: &str| answered(&format!(r#"{{"usage":{usage},"service_tier":"flex"}}"#)).usage.report();
+        let read = Usage { cache_read: 1_500, cache_write_other: 300, service_tier: Some("flex".into()), ..Usage::default() };
+        assert_eq!(
+            usage(
+                r#"{"input_tokens":2000,"input_tokens_details":{"cached_tokens":1500,"cache_write_tokens":300},
+                "output_tokens":120,"output_tokens_details":{"reasoning_tokens":64},"total_tokens":2120}"#
+            ),
+            Report::Reported(Usage { uncached_in: 200, out_total: 120, reasoning: 64, ..read.clone() })
+        );
+        assert_eq!(usage("null"), Report::Missing);
+        assert_eq!(usage(r#"{"input_tokens":-1,"output_tokens":1}"#), Report::Lying);
+        assert_eq!(usage(r#"{"input_tokens":5,"output_tokens":null}"#), Report::Lying);
+    }
+
+    #[test]
+    fn only_searches_that_searched_are_counted() {
+        let answer = answered(
+            r#"{"output":[{"type":"web_search_call","id":"ws_1","status":"completed","action":{"type":"search","query":"q"}},
+            {"action":{"type":"open_page","url":"u"},"type":"web_search_call"},{"type":"web_search_call"},
+            {"type":"message","content":[{"type":"output_text","text":"four"}]}],"usage":{"input_tokens":1,"output_tokens":1}}"#,
+        );
+        let Report::Reported(usage) = answer.usage.report() else { panic!("{answer:?}") };
+        assert_eq!(usage.web_searches, 2);
+    }
+}

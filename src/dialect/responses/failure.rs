@@ -62,8 +62,7 @@ pub(in crate::dialect) fn events(problem: &Problem, id: &str, next: u64) -> Byte
         param,
         error: Inner { kind: code, code, message, param },
     };
-    let response =
-        Failed { id, object: "response", status: "failed", error: Said { code, message }, output: [], usage: None };
+    let response = Failed { id, object: "response", status: "failed", error: Said { code, message }, output: [], usage: None };
     let failed = FailedEvent { kind: "response.failed", sequence_number: next.saturating_add(1), response };
     let (error, failed) = (written(&error), written(&failed));
     Bytes::from(format!("event: error\ndata: {error}\n\nevent: response.failed\ndata: {failed}\n\n"))

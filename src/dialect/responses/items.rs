@@ -115,7 +115,9 @@ fn message(item: Item) -> Result<Turn, String> {
 fn reasoning(item: Item, envelope: &Envelope) -> Turn {
     let texts = |parts: Vec<Part>| parts.into_iter().filter_map(|part| part.text).collect::<Vec<_>>().join("\n\n");
     let mut text = item.summary.map(texts).unwrap_or_default();
-    if text.is_empty() && let Some(Contents::Parts(parts)) = item.content {
+    if text.is_empty()
+        && let Some(Contents::Parts(parts)) = item.content
+    {
         text = texts(parts);
     }
     let opaque = item.encrypted_content.filter(|token| !token.is_empty()).map(|token| envelope.open(&token));
@@ -145,7 +147,9 @@ fn custom_call(item: Item) -> Result<ToolCall, String> {
 }
 
 fn search_call(item: Item) -> Result<ToolCall, String> {
-    let id = item.call_id.ok_or("a `tool_search_call` without a `call_id` was run by a vendor and cannot be translated; leave it out")?;
+    let id = item
+        .call_id
+        .ok_or("a `tool_search_call` without a `call_id` was run by a vendor and cannot be translated; leave it out")?;
     let arguments = item.arguments.map(text_or_json).unwrap_or_default();
     Ok(ToolCall { id, name: TOOL_SEARCH.to_owned(), arguments, opaque: None })
 }
@@ -163,7 +167,8 @@ fn result(item: Item) -> Result<Turn, String> {
 
 /// The tools themselves are declared beside all others; the result only names them.
 fn found(item: Item) -> Result<Turn, String> {
-    let id = item.call_id.ok_or("a `tool_search_output` without a `call_id` is a vendor's and cannot be translated; leave it out")?;
+    let id =
+        item.call_id.ok_or("a `tool_search_output` without a `call_id` is a vendor's and cannot be translated; leave it out")?;
     let mut names = Vec::new();
     for tool in item.tools.unwrap_or_default() {
         let namespace = tool.name.as_deref().filter(|_| !tool.tools.is_empty());

@@ -11,7 +11,6 @@ mod tee;
 mod tools;
 mod write_answer;
 
-pub(super) use event::Answered;
 pub(super) use read_request::read_request;
 pub(super) use tee::{ResponsesTee, whole};
 pub(super) use write_answer::ResponsesWriter;

@@ -134,9 +134,9 @@ pub(super) fn arguments(text: &str) -> &str {
 fn object(text: &str) -> Box<RawValue> {
     let whole = serde_json::from_str::<Box<RawValue>>(text).ok();
     let one_line = whole.map(|json| one_line(json.get()));
-    one_line.and_then(|json| RawValue::from_string(json).ok()).unwrap_or_else(|| {
-        RawValue::from_string("{}".to_owned()).expect("an empty object is JSON")
-    })
+    one_line
+        .and_then(|json| RawValue::from_string(json).ok())
+        .unwrap_or_else(|| RawValue::from_string("{}".to_owned()).expect("an empty object is JSON"))
 }
 
 /// One event of a stream; which members it has depends on its type.

@@ -88,9 +88,7 @@ impl Table {
 
     /// How the client reads a call of the tool with this name of the hub's. What was never declared is a plain function.
     pub(super) fn form(&self, hub_name: &str) -> Form {
-        self.forms.get(hub_name).cloned().unwrap_or_else(|| {
-            Form::Function(Called { namespace: None, name: hub_name.to_owned() })
-        })
+        self.forms.get(hub_name).cloned().unwrap_or_else(|| Form::Function(Called { namespace: None, name: hub_name.to_owned() }))
     }
 
     pub(super) fn holds(&self, hub_name: &str) -> bool {
@@ -114,8 +112,7 @@ impl Tools {
             tools.add(declared, None);
         }
         let input = request.member("input").unwrap_or_default();
-        let brings_tools =
-            |kind: &str| memchr::memmem::find(input.as_bytes(), kind.as_bytes()).is_some();
+        let brings_tools = |kind: &str| memchr::memmem::find(input.as_bytes(), kind.as_bytes()).is_some();
         if input.starts_with('[') && (brings_tools("additional_tools") || brings_tools("tool_search_output")) {
             // an item of another shape is told by who reads the items
             let items: Vec<Item> = lenient(input.as_bytes()).unwrap_or_default();
@@ -219,6 +216,7 @@ fn a_query() -> Raw {
 }
 
 fn one_text() -> Raw {
-    let schema = r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"],"additionalProperties":false}"#;
+    let schema =
+        r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"],"additionalProperties":false}"#;
     raw(schema.to_owned()).unwrap_or_default()
 }

@@ -113,13 +113,13 @@ impl ResponsesWriter {
         self.items.push(Told { block, id, kind, text: String::new(), sealed: None, done: false, cut_off: false });
         self.whole_item("response.output_item.added", place, BEGUN, out);
         if matches!(self.items[place].kind, Kind::Message) {
-            let event = self.event("response.content_part.added");
+            let event = self.numbered("response.content_part.added");
             put(&EventOut { part: Some(Part::text("")), ..self.of_item(place, event) }, out);
         }
     }
 
     /// The number and the type of the next event.
-    fn event(&mut self, kind: &'static str) -> (u64, &'static str) {
+    fn numbered(&mut self, kind: &'static str) -> (u64, &'static str) {
         (self.number(), kind)
     }
 
@@ -169,10 +169,10 @@ impl ResponsesWriter {
             Kind::Call { .. } => return,
         };
         if is_first && matches!(self.items[place].kind, Kind::Reasoning) {
-            let event = self.event("response.reasoning_summary_part.added");
+            let event = self.numbered("response.reasoning_summary_part.added");
             put(&EventOut { part: Some(Part::SummaryText { text: "" }), ..self.of_item(place, event) }, out);
         }
-        let event = self.event(kind);
+        let event = self.numbered(kind);
         let logprobs = matches!(self.items[place].kind, Kind::Message).then_some([]);
         put(&EventOut { delta: Some(text), logprobs, ..self.of_item(place, event) }, out);
     }
@@ -200,21 +200,21 @@ impl ResponsesWriter {
     fn finish(&mut self, place: usize, status: &'static str, out: &mut Vec<u8>) {
         match &self.items[place].kind {
             Kind::Message => {
-                let event = self.event("response.output_text.done");
+                let event = self.numbered("response.output_text.done");
                 put(&EventOut { text: Some(&self.items[place].text), logprobs: Some([]), ..self.of_item(place, event) }, out);
-                let event = self.event("response.content_part.done");
+                let event = self.numbered("response.content_part.done");
                 put(&EventOut { part: Some(Part::text(&self.items[place].text)), ..self.of_item(place, event) }, out);
             }
             Kind::Reasoning if self.items[place].text.is_empty() => {}
             Kind::Reasoning => {
-                let event = self.event("response.reasoning_summary_text.done");
+                let event = self.numbered("response.reasoning_summary_text.done");
                 put(&EventOut { text: Some(&self.items[place].text), ..self.of_item(place, event) }, out);
-                let event = self.event("response.reasoning_summary_part.done");
+                let event = self.numbered("response.reasoning_summary_part.done");
                 let part = Some(Part::SummaryText { text: &self.items[place].text });
                 put(&EventOut { part, ..self.of_item(place, event) }, out);
             }
             Kind::Call { form: Form::Function(_), .. } => {
-                let event = self.event("response.function_call_arguments.done");
+                let event = self.numbered("response.function_call_arguments.done");
                 let told = &self.items[place];
                 let (arguments, name) = (Some(arguments(&told.text)), told.kind.name());
                 put(&EventOut { arguments, name, ..self.of_item(place, event) }, out);
@@ -230,10 +230,10 @@ impl ResponsesWriter {
     fn custom_input(&mut self, place: usize, out: &mut Vec<u8>) {
         let input = custom_input(&self.items[place].text);
         if !input.is_empty() {
-            let event = self.event("response.custom_tool_call_input.delta");
+            let event = self.numbered("response.custom_tool_call_input.delta");
             put(&EventOut { delta: Some(&input), ..self.of_item(place, event) }, out);
         }
-        let event = self.event("response.custom_tool_call_input.done");
+        let event = self.numbered("response.custom_tool_call_input.done");
         put(&EventOut { input: Some(&input), ..self.of_item(place, event) }, out);
     }
 }
@@ -338,4 +338,208 @@ fn put(event: &EventOut<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\ndata: ");
     out.extend_from_slice(written(event).as_bytes());
     out.extend_from_slice(b"\n\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::conversation::{Envelope, Fold, OpaqueKind, Origin};
+    use crate::dialect::{Dialect, read, samples, sse};
+
+    const TOOLS: &str = r#""tools":[{"type":"function","name":"f","parameters":{}},{"type":"custom","name":"patch"},
+        {"type":"namespace","name":"agents","tools":[{"type":"function","name":"close"}]},{"type":"tool_search","execution":"client"}]"#;
+
+    fn writer(more: &str) -> ResponsesWriter {
+        let body = format!("{{\"model\":\"m\",\"input\":\"hi\",\n{TOOLS}{more}}}");
+        let request = read(Dialect::Responses, body.into()).expect("a request");
+        let envelope = Envelope::new([0; 32]);
+        let head = AnswerHead { request_id: "req_7".into(), model: "m-1".into(), created_s: 1_790_000_000, envelope };
+        ResponsesWriter::new(&request, head)
+    }
+
+    fn opened(block: u32, opened: Opened) -> Event {
+        Event::Open { block, opened }
+    }
+
+    fn call(block: u32, id: &str, name: &str) -> Event {
+        opened(block, Opened::Call { id: id.into(), name: name.into() })
+    }
+
+    fn piece(block: u32, text: &str) -> Event {
+        Event::Piece { block, text: text.into() }
+    }
+
+    fn close(block: u32) -> Event {
+        Event::Close { block }
+    }
+
+    fn signature(block: u32) -> Event {
+        let origin = Some(Origin { dialect: "messages".into(), model: "claude".into() });
+        Event::Opaque { block, opaque: Opaque { origin, kind: OpaqueKind::Signature, data: "sig".into() } }
+    }
+
+    fn usage() -> Usage {
+        Usage { uncached_in: 5, cache_read: 20, cache_write_5m: 3, out_total: 9, reasoning: 4, ..Usage::default() }
+    }
+
+    /// The events of a stream: each name is its type, and the numbers have no gap.
+    fn streamed(writer: &mut ResponsesWriter, events: &[Event], stop: &Stop) -> Vec<Value> {
+        let mut out = Vec::new();
+        events.iter().for_each(|event| writer.event(event, &mut out));
+        writer.end(stop, &usage(), &mut out);
+        let told = samples::events(std::str::from_utf8(&out).expect("UTF-8"));
+        let read = |(number, event): (usize, &Bytes)| {
+            let fields = sse::parse(event);
+            let json: Value = serde_json::from_slice(&fields.data).expect("JSON on one line");
+            assert_eq!(json["type"].as_str().map(str::as_bytes), fields.event);
+            assert_eq!(json["sequence_number"], number as u64, "{json}");
+            json
+        };
+        told.iter().enumerate().map(read).collect()
+    }
+
+    fn kinds(events: &[Value]) -> Vec<&str> {
+        events.iter().filter_map(|event| event["type"].as_str()?.strip_prefix("response.")).collect()
+    }
+
+    #[test]
+    fn t03_a_text_is_told_in_the_full_sequence_of_events() {
+        let events = [opened(0, Opened::Text), piece(0, "Grüße"), piece(0, "!"), close(0), Event::Stop(Stop::End)];
+        let told = streamed(&mut writer(""), &events, &Stop::End);
+        assert_eq!(
+            kinds(&told),
+            [
+                "created",
+                "in_progress",
+                "output_item.added",
+                "content_part.added",
+                "output_text.delta",
+                "output_text.delta",
+                "output_text.done",
+                "content_part.done",
+                "output_item.done",
+                "completed",
+            ]
+        );
+        assert_eq!((&told[0]["response"]["status"], &told[0]["response"]["id"]), (&"in_progress".into(), &"resp_7".into()));
+        assert_eq!((&told[6]["text"], &told[6]["item_id"]), (&"Grüße!".into(), &told[2]["item"]["id"]));
+        let last = &told[9]["response"];
+        assert_eq!(last["output"][0], told[8]["item"]);
+        assert_eq!(last["output"][0]["content"][0]["text"], "Grüße!");
+        assert_eq!(
+            last["usage"],
+            serde_json::json!({"input_tokens": 28, "input_tokens_details": {"cached_tokens": 20, "cache_write_tokens": 3},
+                "output_tokens": 9, "output_tokens_details": {"reasoning_tokens": 4}, "total_tokens": 37})
+        );
+    }
+
+    #[test]
+    fn r06_thoughts_are_a_summary_and_a_seal_that_opens_again() {
+        let events = [opened(0, Opened::Reasoning), piece(0, "h"), piece(0, "m"), signature(0), close(0)];
+        let told = streamed(&mut writer(""), &events, &Stop::End);
+        assert_eq!(
+            kinds(&told)[2..9],
+            [
+                "output_item.added",
+                "reasoning_summary_part.added",
+                "reasoning_summary_text.delta",
+                "reasoning_summary_text.delta",
+                "reasoning_summary_text.done",
+                "reasoning_summary_part.done",
+                "output_item.done",
+            ]
+        );
+        let item = &told[8]["item"];
+        assert_eq!(item["summary"][0]["text"], "hm");
+        let opaque = Envelope::new([0; 32]).open(item["encrypted_content"].as_str().expect("a seal"));
+        assert_eq!((opaque.origin.map(|origin| origin.model), opaque.data.as_str()), (Some("claude".into()), "sig"));
+        // hidden thoughts have no text and still a seal
+        let told = streamed(&mut writer(""), &[opened(0, Opened::Reasoning), signature(0), close(0)], &Stop::End);
+        assert_eq!(kinds(&told)[2..4], ["output_item.added", "output_item.done"]);
+        assert_eq!(told[3]["item"]["summary"], serde_json::json!([]));
+    }
+
+    #[test]
+    fn e27_calls_come_back_in_the_form_in_which_the_tools_were_declared() {
+        let events = [
+            call(0, "c1", "agents__close"),
+            call(1, "c2", "patch"),
+            piece(0, "{\"a\":"),
+            piece(1, "{\"input\":\"*** \\\"x"),
+            piece(0, "1}"),
+            piece(1, "\\\"\\n\"}"),
+            close(0),
+            close(1),
+            call(2, "c3", "tool_search"),
+            piece(2, "{\"query\":\n\"q\"}"),
+            close(2),
+            call(3, "c4", "f"),
+            close(3),
+        ];
+        let told = streamed(&mut writer(""), &events, &Stop::Tool);
+        let items = told.last().expect("the end")["response"]["output"].clone();
+        assert_eq!(
+            items,
+            serde_json::json!([
+                {"type": "function_call", "id": "fc_7_0", "status": "completed", "arguments": "{\"a\":1}", "call_id": "c1",
+                 "name": "close", "namespace": "agents"},
+                {"type": "custom_tool_call", "id": "ctc_7_1", "status": "completed", "call_id": "c2", "input": "*** \"x\"\n", "name": "patch"},
+                {"type": "tool_search_call", "id": "tsc_7_2", "status": "completed", "call_id": "c3", "execution": "client",
+                 "arguments": {"query": "q"}},
+                {"type": "function_call", "id": "fc_7_3", "status": "completed", "arguments": "{}", "call_id": "c4", "name": "f"},
+            ])
+        );
+        let of = |kind: &str| told.iter().filter(|event| event["type"] == kind).cloned().collect::<Vec<_>>();
+        assert_eq!(of("response.custom_tool_call_input.delta")[0]["delta"], "*** \"x\"\n");
+        assert_eq!(of("response.function_call_arguments.done")[0]["name"], "close");
+        let added = of("response.output_item.added");
+        assert_eq!((&added[0]["item"]["arguments"], &added[1]["item"]["input"]), (&"".into(), &"".into()));
+    }
+
+    #[test]
+    fn a_stream_that_ends_early_is_incomplete_and_says_why() {
+        for (stop, reason) in
+            [(Stop::Length, "max_output_tokens"), (Stop::ContextWindow, "max_output_tokens"), (Stop::Filtered, "content_filter")]
+        {
+            let told = streamed(&mut writer(""), &[opened(0, Opened::Text), piece(0, "Ei")], &stop);
+            let last = told.last().expect("the end");
+            assert_eq!((&last["type"], &last["response"]["status"]), (&"response.incomplete".into(), &"incomplete".into()));
+            assert_eq!(last["response"]["incomplete_details"]["reason"], reason);
+            assert_eq!(last["response"]["output"][0]["status"], "incomplete");
+        }
+    }
+
+    #[test]
+    fn what_was_never_said_is_no_item() {
+        let told = streamed(&mut writer(""), &[opened(0, Opened::Text), opened(1, Opened::Reasoning), close(0)], &Stop::End);
+        assert_eq!(kinds(&told), ["created", "in_progress", "completed"]);
+        assert_eq!(kinds(&streamed(&mut writer(""), &[], &Stop::End)), ["created", "in_progress", "completed"]);
+    }
+
+    #[test]
+    fn a_whole_answer_is_the_last_event_s() {
+        let events = [
+            opened(0, Opened::Reasoning),
+            piece(0, "hm"),
+            signature(0),
+            close(0),
+            opened(1, Opened::Text),
+            piece(1, "so"),
+            close(1),
+            call(2, "c1", "patch"),
+            piece(2, "no JSON"),
+            close(2),
+        ];
+        let mut fold = Fold::default();
+        events.iter().for_each(|event| fold.add(event));
+        let mut writer = writer(r#","temperature":0.70,"tool_choice":"auto","reasoning":null"#);
+        let whole: Value = serde_json::from_str(&writer.whole(&fold.answer(), &usage())).expect("JSON");
+        let told = streamed(&mut writer, &events, &Stop::Tool);
+        assert_eq!(whole, told.last().expect("the end")["response"]);
+        assert_eq!(whole["output"][2]["input"], "no JSON", "what the model wrote is not lost");
+        assert_eq!((&whole["tools"][1]["name"], &whole["temperature"]), (&"patch".into(), &serde_json::json!(0.7)));
+        assert_eq!((&whole["store"], &whole["reasoning"]["effort"]), (&false.into(), &Value::Null));
+    }
 }
