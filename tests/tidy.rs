@@ -29,7 +29,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("actix_server", &["server/"]),
     ("awc", &["upstream/"]),
     ("redb", &["store/"]),
-    ("bincode", &["store/codec.rs"]),
+    ("bincode", &["store/codec/mod.rs"]),
     ("clap", &["cli/"]),
     ("SystemTime", &["domain/clock.rs"]),
     ("Timestamp::now", &["domain/clock.rs"]),
@@ -334,7 +334,7 @@ fn a_sample_that_climbs_a_fence_is_caught() {
     bad(fences("gateway/mod.rs", "use actix_web::web;\nuse awc::Client;"), 2);
     bad(fences("server/app.rs", "use actix_web::web; // awc\nlet s = \"redb\";"), 0);
     bad(fences("store/log.rs", "use bincode::serde;"), 1);
-    bad(fences("store/codec.rs", "use bincode::serde; use redb::Value;"), 0);
+    bad(fences("store/codec/mod.rs", "use bincode::serde; use redb::Value;"), 0);
     bad(fences("server/clap.rs", "use clap::Parser;"), 1);
     bad(fences("meter/window.rs", "let now = std::time::SystemTime::now(); let then = Timestamp::now();"), 2);
     bad(fences("domain/clock.rs", "use std::time::SystemTime;"), 0);

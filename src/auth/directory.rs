@@ -8,26 +8,60 @@ use arc_swap::{ArcSwap, Guard};
 
 use crate::domain::budget::Owner;
 use crate::domain::id::{BudgetId, KeyId, LimitId, OrganizationId, TeamId};
-use crate::domain::tenant::{AdminKey, Organization, SecretHash, Team, VirtualKey};
+use crate::domain::tenant::{AdminKey, Organization, PARENTS_MAX, SecretHash, Team, VirtualKey};
 use crate::store::{Store, StoreError, Tenants};
 
 /// A virtual key with everything above it.
 #[derive(Debug)]
 pub struct Caller {
     pub key: VirtualKey,
+    /// the keys above it, nearest first
+    pub parents: Vec<VirtualKey>,
     pub team: Team,
     pub organization: Organization,
-    /// of the key, then of its team, then of its organization
+    /// of the key, then of its parents, its team, its organization
     pub budgets: Vec<BudgetId>,
     /// rate limits, in the same order
     pub limits: Vec<LimitId>,
 }
 
+impl Caller {
+    /// Whose a budget or limit above this caller is, in the words of a refusal.
+    pub fn whose(&self, owner: Owner) -> String {
+        match owner {
+            Owner::Organization(_) => "this organization".to_owned(),
+            Owner::Team(_) => "this team".to_owned(),
+            Owner::Key(id) if id == self.key.id => "this key".to_owned(),
+            Owner::Key(id) => format!("{id}, the key above this one,"),
+        }
+    }
+
+    /// The key and those above it: what one of them may not do, the key may not.
+    pub fn keys(&self) -> impl Iterator<Item = &VirtualKey> + Clone {
+        std::iter::once(&self.key).chain(&self.parents)
+    }
+}
+
 /// What stands above callers, by its owner.
 #[derive(Default)]
 struct Above {
+    keys: HashMap<KeyId, VirtualKey>,
     budgets: HashMap<Owner, Vec<BudgetId>>,
     limits: HashMap<Owner, Vec<LimitId>>,
+}
+
+impl Above {
+    /// The keys above one, nearest first; `None` where one is missing or there are more than there can be.
+    fn parents(&self, key: &VirtualKey) -> Option<Vec<VirtualKey>> {
+        let mut parents: Vec<VirtualKey> = Vec::new();
+        let mut next = key.parent;
+        while let Some(id) = next {
+            let parent = self.keys.get(&id).filter(|parent| parent.team == key.team && parents.len() < PARENTS_MAX)?;
+            next = parent.parent;
+            parents.push(parent.clone());
+        }
+        Some(parents)
+    }
 }
 
 /// The tenants as of one commit.
@@ -45,6 +79,9 @@ impl Directory {
         let mut above = Above::default();
         for budget in &tenants.budgets {
             above.budgets.entry(budget.owner).or_default().push(budget.id);
+        }
+        for key in &tenants.keys {
+            above.keys.insert(key.id, key.clone());
         }
         for limit in &tenants.limits {
             above.limits.entry(limit.owner).or_default().push(limit.id);
@@ -99,18 +136,24 @@ impl Directory {
         self.admins.values()
     }
 
-    /// A key without its team or organization cannot be charged to anybody, so it stays unknown.
+    /// A key without its parents, team or organization cannot be charged to anybody, so it stays unknown.
     fn add(&mut self, key: VirtualKey, above: &Above) {
+        let Some(parents) = above.parents(&key) else {
+            tracing::error!(key = %key.id, "a stored key has no parent, or too many above it; it is refused");
+            return;
+        };
         let (Some(team), Some(organization)) = (self.teams.get(&key.team), self.organizations.get(&key.organization)) else {
             tracing::error!(key = %key.id, team = %key.team, organization = %key.organization, "a stored key has no team; it is refused");
             return;
         };
-        let owners = [Owner::Key(key.id), Owner::Team(team.id), Owner::Organization(organization.id)];
+        let keys = std::iter::once(&key).chain(&parents).map(|key| Owner::Key(key.id));
+        let owners: Vec<Owner> = keys.chain([Owner::Team(team.id), Owner::Organization(organization.id)]).collect();
         let caller = Arc::new(Caller {
             budgets: owners.iter().filter_map(|owner| above.budgets.get(owner)).flatten().copied().collect(),
             limits: owners.iter().filter_map(|owner| above.limits.get(owner)).flatten().copied().collect(),
             team: team.clone(),
             organization: organization.clone(),
+            parents,
             key,
         });
         self.keys.insert(caller.key.id, caller.clone());
@@ -177,6 +220,8 @@ pub mod samples {
         pub disabled_key: Secret,
         pub expiring_key: Secret,
         pub expires_ms: u64,
+        /// children of the first, the disabled and the expiring key
+        pub children: [Secret; 3],
         pub admin_key: Secret,
         pub disabled_admin_key: Secret,
     }
@@ -186,6 +231,7 @@ pub mod samples {
             id: KeyId(id),
             team: TeamId(2),
             organization: OrganizationId(1),
+            parent: None,
             name: name.into(),
             secret_hash: minted.hash,
             hint: minted.hint.clone(),
@@ -212,6 +258,11 @@ pub mod samples {
 
     pub fn sample() -> Sample {
         let [ci, off, brief] = ["ci", "off", "brief"].map(|name| mint(name).expect("randomness"));
+        let children = ["grandchild", "of-off", "of-brief"].map(|name| mint(name).expect("randomness"));
+        let child = |id: u64, parent: u64, minted: &Minted| VirtualKey {
+            parent: Some(KeyId(parent)),
+            ..key(id, &format!("child-{id}"), minted)
+        };
         let [first, old] = [(); 2].map(|()| mint_administrative().expect("randomness"));
         let expires_ms = 5_000_000_000;
         let tenants = Tenants {
@@ -228,6 +279,12 @@ pub mod samples {
                 VirtualKey { disabled: true, ..key(4, "off", &off) },
                 VirtualKey { expires_ms: Some(expires_ms), ..key(5, "brief", &brief) },
                 VirtualKey { team: TeamId(99), ..key(6, "lost", &mint("lost").expect("randomness")) },
+                child(20, 3, &mint("child").expect("randomness")),
+                child(21, 20, &children[0]),
+                child(22, 4, &children[1]),
+                child(23, 5, &children[2]),
+                child(24, 99, &mint("orphan").expect("randomness")),
+                child(25, 25, &mint("own-parent").expect("randomness")),
             ],
             admin_keys: vec![admin(7, "first", &first), AdminKey { disabled: true, ..admin(8, "old", &old) }],
             budgets: vec![
@@ -235,6 +292,8 @@ pub mod samples {
                 budget(10, Owner::Team(TeamId(2))),
                 budget(11, Owner::Key(KeyId(3))),
                 budget(12, Owner::Key(KeyId(5))),
+                budget(15, Owner::Key(KeyId(20))),
+                budget(16, Owner::Key(KeyId(21))),
             ],
             limits: vec![limit(13, Owner::Organization(OrganizationId(1))), limit(14, Owner::Key(KeyId(3)))],
         };
@@ -244,6 +303,7 @@ pub mod samples {
             disabled_key: off.secret,
             expiring_key: brief.secret,
             expires_ms,
+            children: children.map(|minted| minted.secret),
             admin_key: first.secret,
             disabled_admin_key: old.secret,
         }
@@ -265,7 +325,17 @@ mod tests {
     }
 
     #[test]
-    fn a_key_without_a_team_is_unknown() {
-        assert!(sample().directory.key(KeyId(6)).is_none());
+    fn a_child_is_charged_to_every_key_above_it() {
+        let sample = sample();
+        let caller = sample.directory.key(KeyId(21)).expect("the key");
+        assert_eq!(caller.budgets, [16, 15, 11, 10, 9].map(BudgetId));
+        assert_eq!(caller.limits, [LimitId(14), LimitId(13)]);
+        assert_eq!(caller.keys().map(|key| key.id).collect::<Vec<_>>(), [21, 20, 3].map(KeyId));
+    }
+
+    #[test]
+    fn a_key_without_a_team_or_a_parent_is_unknown() {
+        let directory = sample().directory;
+        assert!([6, 24, 25].into_iter().all(|id| directory.key(KeyId(id)).is_none()));
     }
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::auth::directory::{Caller, Directory};
 use crate::auth::role::Actor;
 use crate::domain::problem::{Problem, Word};
+use crate::domain::tenant::VirtualKey;
 
 /// The caller of a model, or 401, or 403 for a key that administers.
 pub fn authenticate(directory: &Directory, credential: Option<&str>, now_ms: u64) -> Result<Arc<Caller>, Problem> {
@@ -29,20 +30,22 @@ pub fn authenticate(directory: &Directory, credential: Option<&str>, now_ms: u64
             None => not_known(text),
         });
     };
-    if caller.key.disabled {
-        return Err(disabled(text));
+    for key in caller.keys() {
+        still_valid(key, &caller.key, text, now_ms)?;
     }
-    match caller.key.expires_ms {
-        Some(expires_ms) if expires_ms <= now_ms => Err(Problem::new(
-            Word::KeyExpired,
-            format!(
-                "the key {} expired {} ago; ask your administrator for a new one",
-                hint(text),
-                roughly(now_ms.saturating_sub(expires_ms))
-            ),
-        )),
-        _ => Ok(caller.clone()),
+    Ok(caller.clone())
+}
+
+/// A key lives no longer than the keys above it.
+fn still_valid(key: &VirtualKey, presented: &VirtualKey, text: &str, now_ms: u64) -> Result<(), Problem> {
+    let whose = if key.id == presented.id { String::new() } else { format!("{} above the key ", key.id) };
+    if key.disabled {
+        return Err(disabled(text, &whose));
     }
+    let Some(expires_ms) = key.expires_ms.filter(|expires_ms| *expires_ms <= now_ms) else { return Ok(()) };
+    let ago = roughly(now_ms.saturating_sub(expires_ms));
+    let message = format!("the key {whose}{} expired {ago} ago; ask your administrator for a new one", hint(text));
+    Err(Problem::new(Word::KeyExpired, message))
 }
 
 /// The actor behind an administrative key, or 401, or 403 for a key that calls models.
@@ -59,7 +62,7 @@ pub fn authenticate_admin(directory: &Directory, credential: Option<&str>) -> Re
         });
     };
     if admin.disabled {
-        return Err(disabled(text));
+        return Err(disabled(text, ""));
     }
     Ok(Actor::AdminKey { id: admin.id, name: admin.name.clone() })
 }
@@ -88,8 +91,9 @@ fn not_known(text: &str) -> Problem {
     Problem::new(Word::Authentication, message)
 }
 
-fn disabled(text: &str) -> Problem {
-    Problem::new(Word::Authentication, format!("the key {} is disabled; ask your administrator to enable it", hint(text)))
+fn disabled(text: &str, whose: &str) -> Problem {
+    let message = format!("the key {whose}{} is disabled; ask your administrator to enable it", hint(text));
+    Problem::new(Word::Authentication, message)
 }
 
 /// The last four letters, where the text is long enough that they give nothing away and plain enough to be printed.
@@ -115,6 +119,7 @@ fn roughly(elapsed_ms: u64) -> String {
 mod tests {
     use super::*;
     use crate::auth::directory::samples::{Sample, sample};
+    use crate::domain::secret::Secret;
 
     const NOW_MS: u64 = 1_000_000_000;
 
@@ -162,6 +167,20 @@ mod tests {
             assert_eq!(problem.word, Word::KeyExpired);
             assert!(problem.message.contains(says), "{problem}");
         }
+    }
+
+    #[test]
+    fn a_child_is_dead_when_a_key_above_it_is() {
+        let sample = sample();
+        let [of_live, of_disabled, of_expiring] = sample.children.each_ref().map(Secret::expose);
+        assert!(authenticate(&sample.directory, Some(of_live), NOW_MS).is_ok());
+        let problem = refusal(&sample, of_disabled);
+        assert_eq!(problem.word, Word::Authentication);
+        assert!(problem.message.contains("key_4 above the key …"), "{problem}");
+        assert!(authenticate(&sample.directory, Some(of_expiring), sample.expires_ms - 1).is_ok());
+        let problem = authenticate(&sample.directory, Some(of_expiring), sample.expires_ms).expect_err("expired");
+        assert_eq!(problem.word, Word::KeyExpired);
+        assert!(problem.message.contains("key_5 above the key …"), "{problem}");
     }
 
     #[test]

@@ -26,8 +26,11 @@ pub enum Command {
 #[derive(Clone, Debug, clap::Args)]
 pub struct CreateArgs {
     /// The team that the key belongs to
-    #[arg(long, value_name = "NAME", required_unless_present = "admin")]
+    #[arg(long, value_name = "NAME", required_unless_present_any = ["admin", "parent"])]
     team: Option<String>,
+    /// A key that this one stands below, like key_3: it has all limits of that key besides its own
+    #[arg(long, value_name = "KEY")]
+    parent: Option<String>,
     /// What people call the key [default: the team's name and some letters]
     #[arg(long, visible_alias = "label", value_name = "NAME")]
     name: Option<String>,
@@ -43,7 +46,7 @@ pub struct CreateArgs {
     #[arg(long, value_name = "TIME", value_parser = expiry)]
     expires: Option<String>,
     /// An administrative key: it administers everything and calls no model
-    #[arg(long, requires = "name", conflicts_with_all = ["team", "models", "budget", "rpm", "tpm", "max_parallel", "expires"])]
+    #[arg(long, requires = "name", conflicts_with_all = ["team", "parent", "models", "budget", "rpm", "tpm", "max_parallel", "expires"])]
     admin: bool,
     #[command(flatten)]
     reach: Reach,
@@ -67,41 +70,51 @@ pub fn run(command: Command) -> Result<(), Failure> {
 
 async fn create(args: CreateArgs) -> Result<(), Failure> {
     let admin = args.reach.admin()?;
-    let (wanted, team_created) = match &args.team {
-        Some(team) => {
-            let created = find_or_create_team(&admin, team).await?;
-            (virtual_key(&args, team)?, created)
+    let mut notice = String::new();
+    let (wanted, place) = match (&args.parent, &args.team) {
+        (Some(parent), _) => {
+            let above = admin.get(&format!("/v1/keys/{}", key_id(parent)?)).await?;
+            (virtual_key(&args, &cell(&above["name"]))?, format!(" below {} ({parent})", cell(&above["name"])))
         }
-        None => (json!({"admin": true, "name": args.name}), false),
+        (None, Some(team)) => {
+            if find_or_create_team(&admin, team).await? {
+                notice = format!("created team {team}, the first one; it may call every model\n");
+            }
+            (virtual_key(&args, team)?, format!(" of team {team}"))
+        }
+        (None, None) => (json!({"admin": true, "name": args.name}), String::new()),
     };
     let key = admin.post("/v1/keys", &wanted).await?;
-    let team = args.team.as_deref().unwrap_or_default();
-    let notice =
-        if team_created { format!("created team {team}, the first one; it may call every model\n") } else { String::new() };
     if args.reach.json {
         eprint!("{notice}");
         return print::json(&key);
     }
-    print(&format!("{notice}{}", created(&key, args.team.as_deref())))
+    print(&format!("{notice}{}", created(&key, &place)))
 }
 
-fn virtual_key(args: &CreateArgs, team: &str) -> Result<Value, Failure> {
+/// `above` is the name of the team or key that it is made in.
+fn virtual_key(args: &CreateArgs, above: &str) -> Result<Value, Failure> {
     let name = match &args.name {
         Some(name) => name.clone(),
-        None => invented_name(team)?,
+        None => invented_name(above)?,
     };
     let budgets: Vec<Value> = args.budget.iter().map(BudgetArgument::json).collect();
-    let mut wanted = json!({"name": name, "team": team, "models": args.models, "expires": args.expires, "budgets": budgets});
+    let mut wanted = json!({"name": name, "models": args.models, "expires": args.expires, "budgets": budgets});
+    for (member, value) in [("team", &args.team), ("parent", &args.parent)] {
+        if let Some(value) = value {
+            wanted[member] = json!(value);
+        }
+    }
     args.limits.put_into(&mut wanted);
     Ok(wanted)
 }
 
 /// Names are unique in a team, so an invented one has some chance in it.
-fn invented_name(team: &str) -> Result<String, Failure> {
+fn invented_name(above: &str) -> Result<String, Failure> {
     let mut letters = [0; 3];
     getrandom::fill(&mut letters).map_err(|error| Failure::refused(format!("the system gives no random numbers: {error}")))?;
     let [one, two, three] = letters;
-    Ok(format!("{team}-{one:02x}{two:02x}{three:02x}"))
+    Ok(format!("{above}-{one:02x}{two:02x}{three:02x}"))
 }
 
 /// Whether the team had to be created: on an instance without any the first use must succeed; with others there, a name
@@ -128,17 +141,18 @@ fn unknown_team(wanted: &str, teams: &[Value]) -> String {
     )
 }
 
-fn created(key: &Value, team: Option<&str>) -> String {
+/// `place` is empty for an administrative key.
+fn created(key: &Value, place: &str) -> String {
     let (id, name, secret) = (cell(&key["id"]), cell(&key["name"]), cell(&key["key"]));
-    let what = match team {
-        Some(team) => format!(
-            "created key {name} ({id}) of team {team}\n  models   {}\n  budgets  {}\n  limits   {}\n  expires  {}\n",
+    let what = match place {
+        "" => format!("created administrative key {name} ({id}); it administers and calls no models\n"),
+        place => format!(
+            "created key {name} ({id}){place}\n  models   {}\n  budgets  {}\n  limits   {}\n  expires  {}\n",
             models(&key["models"]),
             budgets(&key["budgets"]),
             limits(&key["limits"]),
             expires(key)
         ),
-        None => format!("created administrative key {name} ({id}); it administers and calls no models\n"),
     };
     format!("{what}\n  {secret}\n\nThe key is shown only now.\n")
 }
@@ -165,18 +179,28 @@ fn row(key: &Value, teams: &[Value]) -> Vec<String> {
     let team = teams.iter().find(|team| team["id"] == key["team"]).map_or(cell(&key["team"]), |team| cell(&team["name"]));
     let state = if key["disabled"] == true { "disabled" } else { "active" };
     let (models, budgets, limits) = (models(&key["models"]), budgets(&key["budgets"]), limits(&key["limits"]));
-    vec![cell(&key["id"]), cell(&key["name"]), team, state.to_owned(), expires(key), models, budgets, limits]
+    let name = match key["parent"].as_str() {
+        Some(parent) => format!("{} (below {parent})", cell(&key["name"])),
+        None => cell(&key["name"]),
+    };
+    vec![cell(&key["id"]), name, team, state.to_owned(), expires(key), models, budgets, limits]
 }
 
 async fn disable(args: DisableArgs) -> Result<(), Failure> {
-    if !args.id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-        return Err(Failure::usage("a key is disabled by its id, like key_3; `gatekeeper keys list` shows it"));
-    }
-    let key = args.reach.admin()?.patch(&format!("/v1/keys/{}", args.id), &json!({"disabled": true})).await?;
+    let path = format!("/v1/keys/{}", key_id(&args.id)?);
+    let key = args.reach.admin()?.patch(&path, &json!({"disabled": true})).await?;
     if args.reach.json {
         return print::json(&key);
     }
     print(&format!("disabled key {} ({}); it is refused from the next request on\n", cell(&key["name"]), args.id))
+}
+
+/// A key in a path is named by its id.
+fn key_id(text: &str) -> Result<&str, Failure> {
+    if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        return Ok(text);
+    }
+    Err(Failure::usage("a key is named by its id, like key_3; `gatekeeper keys list` shows it"))
 }
 
 #[cfg(test)]
@@ -196,7 +220,7 @@ mod tests {
     #[test]
     fn the_secret_of_a_new_key_stands_alone_on_its_line() {
         let key = json!({"id": "key_1", "name": "eng-1", "key": "sk-gk-eng-x", "models": [], "budgets": []});
-        let text = created(&key, Some("eng"));
+        let text = created(&key, " of team eng");
         assert!(text.lines().any(|line| line.trim() == "sk-gk-eng-x"), "{text}");
         assert!(text.contains("expires  never"), "{text}");
     }

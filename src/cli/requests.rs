@@ -70,6 +70,12 @@ fn attempt_explained(attempt: &Value, budgets: &Value) -> String {
         cell(&attempt["provider"]),
         cell(&attempt["model"]),
     );
+    for (what, name) in [("tag     ", "tag"), ("user    ", "user")] {
+        if let Some(value) = attempt[name].as_str() {
+            text.truncate(text.trim_end().len());
+            text += &format!("\n  {what} {value}\n\n");
+        }
+    }
     text += &sum(attempt);
     text += &format!("\n  held     ${} before the call{cap}\n", cell(&attempt["ceiling_usd"]));
     for charge in list(&attempt["charges"]) {
@@ -150,7 +156,7 @@ mod tests {
         let attempt = json!({
             "attempt": 1, "at": "2026-11-23T10:00:00Z", "status": "ok", "model_asked": "fast", "dialect": "chat", "stream": true,
             "provider": "openai", "model": "gpt-5.1", "ceiling_usd": "0.01", "output_cap": 256, "flags": ["estimated"],
-            "key": "key_4", "team": "team_2",
+            "key": "key_4", "team": "team_2", "tag": "nightly", "user": "00ab",
             "cost_lines": [
                 {"class": "input", "count": 1000, "rate_usd": "0.00000125", "amount_usd": "0.00125"},
                 {"class": "output", "count": 20, "rate_usd": "0.00001", "amount_usd": "0.0002"},
@@ -165,6 +171,7 @@ mod tests {
             "budgets": [budget]}));
         for expected in [
             "key      laptop (key_4)",
+            "served   openai/gpt-5.1\n  tag      nightly\n  user     00ab\n\n",
             "input                  1000 × $0.00000125",
             " = $0.00145\n",
             "local:uid=0: billed twice = $-0.001\n",

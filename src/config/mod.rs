@@ -1,5 +1,6 @@
 //! What the process is told: TOML file, environment and flags, resolved into one `Config` with every fault named at once.
 
+mod alerts;
 mod file;
 mod provider;
 mod resolve;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 
 use crate::domain::money::Money;
 use crate::domain::secret::Secret;
-use crate::provider::{Endpoint, Preset};
+use crate::provider::{Endpoint, OnDisconnect, Preset};
 
 pub use file::{Fault, Faults};
 pub use provider::checked_url;
@@ -30,6 +31,7 @@ pub struct Config {
     pub workers: usize,
     pub ledger: LedgerConfig,
     pub limits: Limits,
+    pub alerts: AlertConfig,
     pub providers: Vec<Arc<Provider>>,
 }
 
@@ -116,6 +118,31 @@ impl Default for Limits {
     }
 }
 
+/// What becomes of alerts, besides the log and the audit log.
+#[derive(Clone, Debug)]
+pub struct AlertConfig {
+    /// of a budget's limit
+    pub threshold_percent: u8,
+    pub webhook: Option<Webhook>,
+}
+
+impl Default for AlertConfig {
+    fn default() -> AlertConfig {
+        AlertConfig { threshold_percent: 85, webhook: None }
+    }
+}
+
+/// Where alerts are sent to.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    /// many have a token in them
+    pub url: Secret,
+    /// the key of the signature
+    pub secret: Option<Secret>,
+    /// one try
+    pub timeout_ms: u64,
+}
+
 /// One `[providers.NAME]`: a vendor's preset with an address and a credential.
 #[derive(Clone, Debug)]
 pub struct Provider {
@@ -134,6 +161,7 @@ pub struct Provider {
     /// for vendors whose addresses have one
     pub api_version: Option<String>,
     pub unsupported: Unsupported,
+    pub on_disconnect: OnDisconnect,
 }
 
 /// What becomes of a member of a request that a vendor which borrows the dialect does not take.

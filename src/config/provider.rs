@@ -12,11 +12,14 @@ use super::{PriceSetting, Provider, Unsupported};
 use crate::domain::money::Money;
 use crate::domain::secret::Secret;
 use crate::price::Sheet;
-use crate::provider::{self, BaseUrl, Preset, PriceRule};
+use crate::provider::{self, BaseUrl, OnDisconnect, Preset, PriceRule};
 
 /// More providers than this are no configuration but an accident.
 const PROVIDERS_MAX: usize = 100;
 const MODELS_MAX: usize = 1000;
+/// Nothing said leaves it to the preset.
+const ON_DISCONNECT: [(&str, Option<OnDisconnect>); 2] =
+    [("abort", Some(OnDisconnect::Abort)), ("drain", Some(OnDisconnect::Drain))];
 /// 1 pico-dollar per token is a micro-dollar per million tokens.
 const TOKENS_PER_PRICE: i128 = 1_000_000;
 
@@ -50,6 +53,7 @@ fn resolve(
         section.text("api_version", faults).and_then(|written| written.checked(faults, |text| version(text, preset)));
     let unsupported =
         section.word("unsupported", Unsupported::Drop, &[("drop", Unsupported::Drop), ("error", Unsupported::Error)], faults);
+    let on_disconnect = section.word("on_disconnect", None, &ON_DISCONNECT, faults);
     section.finish(faults);
 
     let preset = preset?;
@@ -70,6 +74,7 @@ fn resolve(
         priced_as: priced_as.unwrap_or_default(),
         api_version,
         unsupported,
+        on_disconnect: on_disconnect.unwrap_or(preset.on_disconnect),
     })
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::file::{self, Faults, Section, Written};
 use super::secret::{Environment, process_environment};
-use super::{Config, LedgerConfig, Limits, MIB, Overrun, Sync, provider};
+use super::{Config, LedgerConfig, Limits, MIB, Overrun, Sync, alerts, provider};
 use crate::domain::zone::Zone;
 
 /// Flags and their environment variables: what outweighs the file.
@@ -82,6 +82,7 @@ fn resolve(path: &Path, text: &str, told: &Told, environment: Option<Environment
         workers: top.whole("workers", processors(), 1..=256, &mut faults) as usize,
         ledger: ledger(top.section("ledger", &mut faults), &mut faults),
         limits: limits(top.section("limits", &mut faults), &mut faults),
+        alerts: alerts::resolve(top.section("alerts", &mut faults), environment, &mut faults),
         providers: match (top.section("providers", &mut faults), environment) {
             (section, Some(environment)) => provider::resolve_all(section, environment, &mut faults),
             (_, None) => Vec::new(),
@@ -391,7 +392,7 @@ request_ceiling = 0.5
         let table = |name: &str| {
             example.split(&format!("#: [{name}]")).nth(1).expect("the table").split("#: [").next().map(str::to_owned)
         };
-        for (section, keys) in [("limits", 12), ("ledger", 4)] {
+        for (section, keys) in [("limits", 12), ("ledger", 4), ("alerts", 4)] {
             let shown = table(section).expect("the table").lines().filter(|line| line.starts_with("#: ")).count();
             assert_eq!(shown, keys, "[{section}] of the example");
         }

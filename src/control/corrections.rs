@@ -211,7 +211,7 @@ fn is_of(record: &Record, team: Option<TeamId>) -> bool {
 
 /// What an orphan is taken to have cost: as if its client had gone when it was last heard of. Never more than was booked.
 pub fn estimate(orphan: &Record) -> Money {
-    orphan.settlement.hold.progress.cost.min(orphan.settlement.cost)
+    orphan.settlement.hold.progress.cost.min(orphan.settlement.ending.cost)
 }
 
 fn settle_orphans(books: &mut Change<'_>, team: Option<TeamId>, at_ms: u64, actor: &str) -> Result<Option<Chosen>, Problem> {

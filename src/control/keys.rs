@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, json};
 
 use crate::auth;
-use crate::auth::directory::Caller;
+use crate::auth::directory::{Caller, Directory};
 use crate::auth::grant::Grant;
 use crate::auth::key::{self, Minted};
 use crate::auth::role::{Actor, may};
@@ -20,7 +20,7 @@ use crate::domain::budget::Owner;
 use crate::domain::id::{AdminKeyId, KeyId, TeamId};
 use crate::domain::problem::{Problem, Word};
 use crate::domain::secret::Secret;
-use crate::domain::tenant::{AdminKey, VirtualKey};
+use crate::domain::tenant::{AdminKey, PARENTS_MAX, Team, VirtualKey};
 use crate::domain::zone::Zone;
 use crate::policy::access;
 use crate::store::Change;
@@ -35,12 +35,77 @@ pub enum NewKey {
 #[derive(Clone, Debug)]
 pub struct NewVirtualKey {
     pub name: Name,
-    /// id, or a name that only one team has
-    pub team: String,
+    pub place: Place,
     pub models: Models,
     pub expires_ms: Option<u64>,
     pub budgets: Budgets,
     pub limits: Limits,
+}
+
+/// Where a new key belongs: directly to a team, or below a key of it. A team is an id, or a name that only one team has.
+#[derive(Clone, Copy, Debug)]
+pub enum Place<T = String> {
+    Team(T),
+    Below {
+        parent: KeyId,
+        /// may be said all the same, and must be right then
+        team: Option<T>,
+    },
+}
+
+impl Place {
+    fn take(fields: &mut Fields) -> Result<Place, Problem> {
+        let parent: Option<String> = fields.take("parent", "the id of a key")?;
+        let Some(parent) = parent else {
+            return Ok(Place::Team(fields.require("team", "the id or the name of a team")?));
+        };
+        let parent = KeyId::parse(&parent).ok_or_else(|| fields.fault("parent", "must be the id of a key, like key_3"))?;
+        Ok(Place::Below { parent, team: fields.take("team", "the id or the name of a team")? })
+    }
+
+    fn meant(self, directory: &Directory) -> Result<Place<TeamId>, Problem> {
+        Ok(match self {
+            Place::Team(team) => Place::Team(team_meant(directory, &team)?),
+            Place::Below { parent, team } => {
+                Place::Below { parent, team: team.map(|team| team_meant(directory, &team)).transpose()? }
+            }
+        })
+    }
+}
+
+impl Place<TeamId> {
+    /// The team and the parent of the key that is made here.
+    fn found(self, books: &mut Change<'_>) -> Result<(Team, Option<KeyId>), Problem> {
+        let (team, parent) = match self {
+            Place::Team(team) => (team, None),
+            Place::Below { parent, team } => {
+                let above = books.key(parent)?.ok_or_else(|| not_found("key", parent).at("parent"))?;
+                if team.is_some_and(|team| team != above.team) {
+                    let message = format!("{parent} is a key of {}, and a key below it is too; leave `team` out", above.team);
+                    return Err(Problem::invalid(message).at("team"));
+                }
+                (above.team, Some(below(books, &above)?))
+            }
+        };
+        Ok((books.team(team)?.ok_or_else(|| not_found("team", team).at("team"))?, parent))
+    }
+}
+
+/// A key may have another one below it, as long as the line does not grow too long.
+fn below(books: &mut Change<'_>, parent: &VirtualKey) -> Result<KeyId, Problem> {
+    let (mut line, mut next) = (1, parent.parent);
+    while let Some(above) = next {
+        line += 1;
+        next = books.key(above)?.and_then(|key| key.parent);
+        if line > PARENTS_MAX {
+            break;
+        }
+    }
+    if line > PARENTS_MAX {
+        let message = format!("{} has {} keys above it already; a key may have {PARENTS_MAX}", parent.id, PARENTS_MAX);
+        return Err(Problem::invalid(message).at("parent"));
+    }
+    Ok(parent.id)
 }
 
 impl NewKey {
@@ -54,7 +119,7 @@ impl NewKey {
         }
         let new = NewVirtualKey {
             name,
-            team: fields.require("team", "the id or the name of a team")?,
+            place: Place::take(&mut fields)?,
             models: Models::take(&mut fields)?.unwrap_or_default(),
             expires_ms: take_expiry(&mut fields, now_ms)?.flatten(),
             budgets: Budgets::take(&mut fields)?.unwrap_or_default(),
@@ -126,14 +191,15 @@ impl Control {
         grant: &Grant<may::ChangeKeys>,
         new: NewVirtualKey,
     ) -> Result<(WithLimits<VirtualKey>, Secret), Problem> {
-        let team = team_meant(&self.directory.load(), &new.team)?;
+        let place = new.place.clone().meant(&self.directory.load())?;
         let minted = key::mint(new.name.as_str()).map_err(unrandom)?;
         let secret = minted.secret.clone();
         let create = move |books: &mut Change<'_>, at_ms: u64| {
-            let key = new_virtual_key(books, team, &new, &minted, at_ms)?;
+            let key = new_virtual_key(books, place, &new, &minted, at_ms)?;
             let mut detail = json!({
                 "name": key.name,
                 "team": key.team.to_string(),
+                "parent": key.parent.map(|parent| parent.to_string()),
                 "hint": key.hint,
                 "models": models_audited(&key.models),
                 "expires_at": key.expires_ms.map(instant),
@@ -242,7 +308,7 @@ impl Control {
     fn callable_by(&self, caller: &Caller) -> Vec<String> {
         let mut names = Vec::new();
         (self.catalogue)(&mut |name, provider, model| {
-            if access::callable(&caller.team, &caller.key, name, provider, model) {
+            if access::callable(&caller.team, caller.keys(), name, provider, model) {
                 names.push(name.to_owned());
             }
         });
@@ -260,12 +326,12 @@ pub fn key_to_verify(body: &[u8]) -> Result<Secret, Problem> {
 
 fn new_virtual_key(
     books: &mut Change<'_>,
-    team: TeamId,
+    place: Place<TeamId>,
     new: &NewVirtualKey,
     minted: &Minted,
     at_ms: u64,
 ) -> Result<VirtualKey, Problem> {
-    let team = books.team(team)?.ok_or_else(|| not_found("team", team).at("team"))?;
+    let (team, parent) = place.found(books)?;
     if !books.claim_name(&format!("key/{}", team.id), new.name.as_str())? {
         return Err(name_taken("a key", new.name.as_str(), format!("the team `{}`", team.name)));
     }
@@ -273,6 +339,7 @@ fn new_virtual_key(
         id: KeyId(books.next_id()?),
         team: team.id,
         organization: team.organization,
+        parent,
         name: new.name.as_str().to_owned(),
         secret_hash: minted.hash,
         hint: minted.hint.clone(),

@@ -1,6 +1,7 @@
 //! The control plane: every change is authorised by a `Grant`, stored and audited in one transaction, told to the ledger,
 //! put into the directory, and only then answered. Nothing here touches a model call.
 
+pub mod alerts;
 mod budgets;
 pub mod corrections;
 mod fields;
@@ -23,6 +24,7 @@ use serde_json::Value;
 
 use crate::auth::directory::DirectoryCell;
 use crate::auth::role::Actor;
+use crate::domain::attribution::Pseudonyms;
 use crate::domain::clock::Clock;
 use crate::domain::problem::{Problem, Word};
 use crate::domain::zone::Zone;
@@ -40,6 +42,7 @@ pub struct Control {
     directory: Arc<DirectoryCell>,
     clock: Arc<dyn Clock>,
     zone: Zone,
+    pseudonyms: Pseudonyms,
     catalogue: Arc<Catalogue>,
     /// taken by whoever corrects or verifies the books
     books_still: Arc<tokio::sync::Mutex<()>>,
@@ -53,6 +56,7 @@ pub type Catalogue = dyn Fn(&mut dyn FnMut(&str, &str, &str)) + Send + Sync;
 impl Control {
     pub fn new(store: Store, ledger: Arc<Ledger>, directory: Arc<DirectoryCell>, clock: Arc<dyn Clock>, zone: Zone) -> Control {
         Control {
+            pseudonyms: Pseudonyms::of_instance(store.instance()),
             store,
             ledger,
             directory,
@@ -72,6 +76,10 @@ impl Control {
 
     pub fn zone(&self) -> &Zone {
         &self.zone
+    }
+
+    pub fn pseudonyms(&self) -> &Pseudonyms {
+        &self.pseudonyms
     }
 
     pub fn now_ms(&self) -> u64 {

@@ -11,6 +11,7 @@ use crate::auth::role::may;
 use crate::control::reports::{FRESH_WAIT_MS, instant};
 use crate::control::teams::team_meant;
 use crate::control::{Control, not_found};
+use crate::domain::attribution::{Pseudonyms, Tag, UserHash};
 use crate::domain::budget::Budget;
 use crate::domain::event::{Flags, HoldId, Settlement, Status};
 use crate::domain::id::{KeyId, RequestId, TeamId};
@@ -31,6 +32,13 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// A request's id is of the instant it came, its place in reports of the instant its hold was granted: later by a wait.
 const ADMISSION_WAIT_MS: u64 = 60_000;
 
+/// What the words of a query mean here.
+pub struct QueryTerms<'a> {
+    pub zone: &'a Zone,
+    pub directory: &'a Directory,
+    pub pseudonyms: &'a Pseudonyms,
+}
+
 /// Which requests are asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestQuery {
@@ -40,6 +48,8 @@ pub struct RequestQuery {
     provider: Option<String>,
     status: Option<Status>,
     flag: Option<Flags>,
+    tag: Option<Tag>,
+    user: Option<UserHash>,
     start_ms: u64,
     end_ms: u64,
     before: Option<HoldId>,
@@ -66,7 +76,7 @@ pub struct OneRequest {
 
 impl RequestQuery {
     /// Reads the parameters; a name that is not known is refused, because a filter that is ignored shows too much.
-    pub fn parse(parameters: &[(String, String)], zone: &Zone, directory: &Directory) -> Result<RequestQuery, Problem> {
+    pub fn parse(parameters: &[(String, String)], terms: &QueryTerms<'_>) -> Result<RequestQuery, Problem> {
         let mut query = RequestQuery {
             key: None,
             team: None,
@@ -74,6 +84,8 @@ impl RequestQuery {
             provider: None,
             status: None,
             flag: None,
+            tag: None,
+            user: None,
             start_ms: 0,
             end_ms: u64::MAX,
             before: None,
@@ -82,7 +94,7 @@ impl RequestQuery {
             limit: REQUESTS_DEFAULT,
         };
         for (name, value) in parameters {
-            query.take(name, value, zone, directory)?;
+            query.take(name, value, terms)?;
         }
         if query.start_ms >= query.end_ms {
             return Err(Problem::invalid("`start` must be before `end`").at("start"));
@@ -96,11 +108,11 @@ impl RequestQuery {
         Ok(query)
     }
 
-    fn take(&mut self, name: &str, value: &str, zone: &Zone, directory: &Directory) -> Result<(), Problem> {
+    fn take(&mut self, name: &str, value: &str, terms: &QueryTerms<'_>) -> Result<(), Problem> {
         let fault = |says: String| Problem::invalid(format!("`{name}` must be {says}")).at(name);
         match name {
             "key" => self.key = Some(KeyId::parse(value).ok_or_else(|| fault("the id of a virtual key".into()))?),
-            "team" => self.team = Some(team_meant(directory, value)?),
+            "team" => self.team = Some(team_meant(terms.directory, value)?),
             "model" => self.model = Some(Pattern::new(value)),
             "provider" => self.provider = Some(value.to_owned()),
             "status" => {
@@ -111,8 +123,10 @@ impl RequestQuery {
                 let words = Flags(u16::MAX).words().collect::<Vec<_>>().join(", ");
                 self.flag = Some(Flags::parse(value).ok_or_else(|| fault(format!("one of {words}")))?);
             }
-            "start" => self.start_ms = instant("start", value, zone)?,
-            "end" => self.end_ms = instant("end", value, zone)?,
+            "tag" => self.tag = Some(Tag::parse(value.as_bytes()).ok_or_else(|| fault("a tag, as it was sent".into()))?),
+            "user" => self.user = Some(terms.pseudonyms.user(value)),
+            "start" => self.start_ms = instant("start", value, terms.zone)?,
+            "end" => self.end_ms = instant("end", value, terms.zone)?,
             "before" => self.before = Some(parse_cursor(value, 0).ok_or_else(|| fault("the id of a request".into()))?),
             "after" => self.after = Some(parse_cursor(value, u8::MAX).ok_or_else(|| fault("the id of a request".into()))?),
             "wait" => {
@@ -125,7 +139,7 @@ impl RequestQuery {
             }
             other => {
                 let other: String = other.chars().take(64).collect();
-                let known = "key, team, model, provider, status, flag, start, end, before, after, wait, limit";
+                let known = "key, team, model, provider, status, flag, tag, user, start, end, before, after, wait, limit";
                 return Err(
                     Problem::invalid(format!("`{other}` is not known here; the list of requests takes {known}")).at(other)
                 );
@@ -161,8 +175,10 @@ impl RequestQuery {
             && self.team.is_none_or(|team| subject.team == team)
             && self.model.as_ref().is_none_or(is_model)
             && self.provider.as_ref().is_none_or(|provider| subject.provider == *provider)
-            && self.status.is_none_or(|status| record.status == status)
-            && self.flag.is_none_or(|flag| record.flags.has(flag))
+            && self.status.is_none_or(|status| record.ending.status == status)
+            && self.flag.is_none_or(|flag| record.ending.flags.has(flag))
+            && self.tag.as_ref().is_none_or(|tag| subject.attribution.tag.as_ref() == Some(tag))
+            && self.user.is_none_or(|user| subject.attribution.user == Some(user))
     }
 
     /// Where the next page begins. Who follows always has a cursor; who goes back has none at the end.
@@ -263,7 +279,9 @@ mod tests {
         let pairs = text.split('&').filter(|pair| !pair.is_empty());
         let parameters: Vec<(String, String)> =
             pairs.map(|pair| pair.split_once('=').expect("a pair")).map(|(name, value)| (name.into(), value.into())).collect();
-        RequestQuery::parse(&parameters, &Zone::utc(), &Directory::build(Tenants::default()))
+        let (zone, directory) = (Zone::utc(), Directory::build(Tenants::default()));
+        let pseudonyms = Pseudonyms::of_instance([7; 16]);
+        RequestQuery::parse(&parameters, &QueryTerms { zone: &zone, directory: &directory, pseudonyms: &pseudonyms })
     }
 
     fn id(request: u128, attempt: u8) -> HoldId {
@@ -297,6 +315,7 @@ mod tests {
             "team=nobody",
             "status=fine",
             "flag=blue",
+            "tag=two words",
             "start=yesterday",
             "start=2026-11-02&end=2026-11-01",
             "before=req_1",

@@ -15,6 +15,8 @@ pub struct Capabilities {
     /// how many stop texts; 0 for none
     pub stops_max: usize,
     pub reasoning: ReasoningStyle,
+    /// thinking goes with neither sampling nor a forced tool
+    pub thinks_alone: bool,
     pub images: bool,
     /// images by URL, fetched by the vendor
     pub image_urls: bool,
@@ -31,6 +33,8 @@ pub struct Capabilities {
     pub parallel_switch: bool,
     pub json_object: bool,
     pub json_schema: bool,
+    /// a schema may leave its objects open to any member
+    pub open_schemas: bool,
     /// the closing `strict` of a tool or schema
     pub strict: bool,
     pub system_turns: SystemTurns,
@@ -107,6 +111,7 @@ impl Capabilities {
             seed: true,
             stops_max: 16,
             reasoning: ReasoningStyle::Effort(&Effort::ALL),
+            thinks_alone: false,
             images: true,
             image_urls: true,
             documents: true,
@@ -117,6 +122,7 @@ impl Capabilities {
             parallel_switch: true,
             json_object: true,
             json_schema: true,
+            open_schemas: true,
             strict: true,
             system_turns: SystemTurns::Anywhere,
             cache_hints: true,

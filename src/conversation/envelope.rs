@@ -3,8 +3,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use ring::hmac;
 
 use crate::conversation::{Opaque, OpaqueKind, Origin};
 
@@ -38,8 +37,8 @@ impl Envelope {
         };
         let (dialect, model, data) = (&origin.dialect, &origin.model, &opaque.data);
         let mut sealed = format!("{kind}{BETWEEN}{dialect}{BETWEEN}{model}{BETWEEN}{data}").into_bytes();
-        let code = self.code(&sealed);
-        sealed.extend_from_slice(&code);
+        let code = hmac::sign(&self.key(), &sealed);
+        sealed.extend_from_slice(code.as_ref());
         format!("{PREFIX}{}", BASE64.encode(sealed))
     }
 
@@ -51,7 +50,7 @@ impl Envelope {
     fn opened(&self, token: &str) -> Option<Opaque> {
         let sealed = BASE64.decode(token.strip_prefix(PREFIX)?).ok()?;
         let (text, code) = sealed.split_at_checked(sealed.len().checked_sub(CODE_BYTES)?)?;
-        self.mac(text).verify_slice(code).ok()?;
+        hmac::verify(&self.key(), text, code).ok()?;
         let mut parts = std::str::from_utf8(text).ok()?.splitn(4, BETWEEN);
         let kind = match parts.next()? {
             "s" => OpaqueKind::Signature,
@@ -62,14 +61,8 @@ impl Envelope {
         Some(Opaque { origin: Some(origin), kind, data: parts.next()?.to_owned() })
     }
 
-    fn code(&self, text: &[u8]) -> [u8; CODE_BYTES] {
-        self.mac(text).finalize().into_bytes().into()
-    }
-
-    fn mac(&self, text: &[u8]) -> Hmac<Sha256> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("a MAC takes a key of any length");
-        mac.update(text);
-        mac
+    fn key(&self) -> hmac::Key {
+        hmac::Key::new(hmac::HMAC_SHA256, &self.0)
     }
 }
 

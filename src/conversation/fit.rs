@@ -48,6 +48,7 @@ impl Fit<'_> {
         self.stop()?;
         self.sampling();
         self.reasoning();
+        self.think_alone();
         self.rest();
         self.system_turns();
         Ok(())
@@ -146,7 +147,7 @@ impl Fit<'_> {
         }
         self.ask.format = match &self.ask.format {
             // any object is what a schema of an object asks for
-            Format::JsonObject if self.takes.json_schema => Format::JsonSchema {
+            Format::JsonObject if self.takes.json_schema && self.takes.open_schemas => Format::JsonSchema {
                 name: "object".to_owned(),
                 description: None,
                 schema: raw(r#"{"type":"object"}"#.to_owned()).unwrap_or_default(),
@@ -220,6 +221,24 @@ impl Fit<'_> {
             // off is what a model does that cannot think; a summary alone asks for no thinking
             None if asked.is_off() || (asked.effort.is_none() && asked.budget.is_none() && !asked.adaptive) => {}
             None => self.ask.drop_param(self.words.reasoning),
+        }
+    }
+
+    /// A forced tool is the client's plain word, and goes before thinking; sampling gives way to it.
+    fn think_alone(&mut self) {
+        let thinks = self.ask.reasoning.adaptive || self.ask.reasoning.budget.is_some();
+        if !self.takes.thinks_alone || !thinks {
+            return;
+        }
+        if matches!(self.ask.tool_choice, ToolChoice::Any | ToolChoice::Named(_)) {
+            self.ask.reasoning = Reasoning::default();
+            return self.ask.drop_param(self.words.reasoning);
+        }
+        let sampling = &mut self.ask.sampling;
+        let named =
+            [("temperature", sampling.temperature.take()), ("top_p", sampling.top_p.take()), ("top_k", sampling.top_k.take())];
+        for (member, _) in named.into_iter().filter(|(_, value)| value.is_some()) {
+            self.ask.drop_param(member);
         }
     }
 
@@ -297,6 +316,33 @@ mod tests {
         assert_eq!(thinking(asked, None, ReasoningStyle::None).1, ["reasoning_effort"]);
         let off = Reasoning { effort: Some(Effort::None), ..Reasoning::default() };
         assert_eq!(thinking(off, None, ReasoningStyle::None), (Reasoning::default(), vec![]), "nothing is lost");
+    }
+
+    #[test]
+    fn thinking_gives_way_to_a_forced_tool_and_sampling_to_thinking() {
+        let takes =
+            Capabilities { thinks_alone: true, reasoning: ReasoningStyle::Adaptive(&[Effort::High]), ..Capabilities::all() };
+        let tool = crate::conversation::Tool {
+            name: "f".into(),
+            description: None,
+            schema: Default::default(),
+            strict: None,
+            cache: None,
+        };
+        let ask = |tool_choice| Ask {
+            reasoning: Reasoning { effort: Some(Effort::High), ..Reasoning::default() },
+            sampling: Sampling { temperature: raw("0".into()), ..Sampling::default() },
+            tools: vec![tool.clone()],
+            tool_choice,
+            ..Ask::default()
+        };
+        let forced = fitted(ask(ToolChoice::Any), takes).expect("a fit");
+        assert_eq!((forced.reasoning.is_named(), forced.dropped), (false, vec!["reasoning_effort".to_owned()]));
+        let free = fitted(ask(ToolChoice::Auto), takes).expect("a fit");
+        assert_eq!(
+            (free.reasoning.adaptive, free.sampling.temperature, free.dropped),
+            (true, None, vec!["temperature".to_owned()])
+        );
     }
 
     #[test]

@@ -24,7 +24,7 @@ impl Framing {
 /// A stream that cannot be cut.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadFrame {
-    #[error(transparent)]
+    #[error("it has an event that is too large: {0}")]
     TooLarge(#[from] TooLarge),
 }
 

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::domain::attribution::Attribution;
 use crate::domain::id::{BudgetId, KeyId, OrganizationId, RequestId, TeamId};
 use crate::domain::money::Money;
 use crate::domain::usage::Usage;
@@ -35,6 +36,7 @@ pub struct Subject {
     /// the client's dialect and manner: `chat`, `messages`
     pub dialect: String,
     pub streamed: bool,
+    pub attribution: Attribution,
 }
 
 /// How an attempt ended.
@@ -181,6 +183,12 @@ pub struct Hold {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settlement {
     pub hold: Hold,
+    pub ending: Ending,
+}
+
+/// How an attempt ended, as the gateway saw it, and what it cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ending {
     pub ended_ms: u64,
     pub status: Status,
     pub flags: Flags,
@@ -193,6 +201,39 @@ pub struct Settlement {
     pub upstream_status: u16,
     /// ms from admission to the first content event
     pub first_content_ms: Option<u64>,
+}
+
+impl Ending {
+    /// Of a call that nobody saw end: its hold is booked whole.
+    pub fn orphaned(ceiling: Money, ended_ms: u64) -> Ending {
+        let ending = Ending {
+            ended_ms,
+            status: Status::Orphaned,
+            flags: Flags::default(),
+            usage: Usage::default(),
+            cost: Money::ZERO,
+            lines: Vec::new(),
+            output_cap: None,
+            upstream_status: 0,
+            first_content_ms: None,
+        };
+        ending.at_ceiling(ceiling, Flags::ORPHANED)
+    }
+
+    /// Books the whole hold: nothing better is known.
+    #[must_use]
+    pub fn at_ceiling(mut self, ceiling: Money, flag: Flags) -> Ending {
+        self.flags = self.flags.with(flag);
+        self.cost = ceiling;
+        self.lines = vec![CostLine { class: "ceiling", count: 1, rate_pico: u64::try_from(ceiling.pico()).unwrap_or(u64::MAX) }];
+        self
+    }
+
+    /// The tokens that were used; `None` where the report of them cannot be true.
+    pub fn tokens(&self) -> Option<u64> {
+        let known = !self.flags.has(Flags::LYING_USAGE);
+        known.then(|| self.usage.in_total().saturating_add(self.usage.out_total))
+    }
 }
 
 /// A compensating entry: it changes what a record comes to in balances and reports, and leaves the record as it was.

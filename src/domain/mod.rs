@@ -1,5 +1,7 @@
 //! The nouns of the product: plain values, no IO, no serde, no async.
 
+pub mod alert;
+pub mod attribution;
 pub mod bound;
 pub mod budget;
 pub mod clock;

@@ -1,10 +1,13 @@
-//! Organization → team → virtual key, and the administrative key beside them.
+//! Organization → team → virtual key → child key, and the administrative key beside them.
 
 use crate::domain::id::{AdminKeyId, KeyId, OrganizationId, TeamId};
 use crate::domain::pattern::Pattern;
 
 /// SHA-256 of a whole secret; all that is kept of it.
 pub type SecretHash = [u8; 32];
+
+/// Keys above a key, at most.
+pub const PARENTS_MAX: usize = 8;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Organization {
@@ -29,12 +32,14 @@ pub struct VirtualKey {
     pub id: KeyId,
     pub team: TeamId,
     pub organization: OrganizationId,
+    /// the key that it was made under, of the same team, and for good
+    pub parent: Option<KeyId>,
     /// what people call it; unique in its team
     pub name: String,
     pub secret_hash: SecretHash,
     /// the last four letters of the secret, to tell keys apart on a list
     pub hint: String,
-    /// the models it may call, within those of its team; empty means all of them
+    /// the models it may call, within those of its team and its parents; empty means all of them
     pub models: Vec<Pattern>,
     pub expires_ms: Option<u64>,
     pub disabled: bool,

@@ -7,7 +7,8 @@ use bytes::Bytes;
 
 use crate::auth::directory::Caller;
 use crate::dialect::{self, AnswerHead, Dialect, Edit, Passage, Request};
-use crate::domain::budget::{Budget, Owner};
+use crate::domain::attribution::{Attribution, Tag};
+use crate::domain::budget::Budget;
 use crate::domain::event::{Hold, HoldId, Progress, Subject};
 use crate::domain::id::{BudgetId, RequestId};
 use crate::domain::money::Money;
@@ -15,6 +16,7 @@ use crate::domain::problem::{Problem, Word};
 use crate::domain::usage::{Report, Usage};
 use crate::gateway::cap::{self, Cap};
 use crate::gateway::crossing::Crossing;
+use crate::gateway::drain::Presence;
 use crate::gateway::inflight::Running;
 use crate::gateway::open::Open;
 use crate::gateway::queue::{LineFull, Waiting};
@@ -23,7 +25,7 @@ use crate::gateway::{Gateway, defect, fit, outgoing, rates, relay, upstream_erro
 use crate::meter::estimate::Text;
 use crate::meter::{Claim, Held, NoRoom, Refused, Standing, Tokens};
 use crate::price::Mode;
-use crate::provider::Endpoint;
+use crate::provider::{Endpoint, OnDisconnect};
 use crate::route::Deployment;
 use crate::store::NotLogged;
 use crate::upstream::{Client, Failed};
@@ -41,6 +43,7 @@ pub(super) struct Attempt<'g> {
     pub url: String,
     /// where the vendor speaks another dialect
     crossing: Option<Crossing>,
+    attribution: Attribution,
 }
 
 /// An attempt whose worst case is held.
@@ -61,6 +64,7 @@ impl<'g> Attempt<'g> {
         request: Request,
         deployment: Arc<Deployment>,
         id: RequestId,
+        tag: Option<Tag>,
     ) -> Result<Attempt<'g>, Problem> {
         let Some(endpoint) = deployment.provider.preset.endpoint(request.dialect, &deployment.model) else {
             return Err(not_spoken(&deployment, request.dialect));
@@ -75,8 +79,9 @@ impl<'g> Attempt<'g> {
             Some(Crossing::plan(gateway, &request, &deployment, endpoint)?)
         };
         let url = deployment.provider.url(endpoint, &deployment.model, request.streamed);
-        let id = HoldId { request: id, attempt: 1 };
-        Ok(Attempt { gateway, caller, request, deployment, id, endpoint, url, crossing })
+        let user = request.user.as_deref().map(|user| gateway.pseudonyms.user(user));
+        let (id, attribution) = (HoldId { request: id, attempt: 1 }, Attribution { user, tag });
+        Ok(Attempt { gateway, caller, request, deployment, id, endpoint, url, crossing, attribution })
     }
 
     /// Holds the worst case in every budget above the caller; waits in line where it would fit once other calls settle.
@@ -139,10 +144,13 @@ impl<'g> Attempt<'g> {
         match gateway.ledger.hold(claim) {
             Ok(held) => Ok((held, cap)),
             Err(Refused::NoRoom(NoRoom::Held { budget, .. })) => Err(TryHold::Wait(budget.id)),
-            Err(Refused::NoRoom(NoRoom::Exceeded { budget, standing })) => {
-                Err(TryHold::Refused(exceeded(&self.deployment, &budget, &standing, &cap)))
+            Err(Refused::NoRoom(NoRoom::Exceeded { budget, standing, alerts })) => {
+                gateway.hand_over(alerts);
+                Err(TryHold::Refused(self.exceeded(&budget, &standing, &cap)))
             }
-            Err(Refused::NoRoom(NoRoom::Limited(limited))) => Err(TryHold::Refused(rates::refused(&limited))),
+            Err(Refused::NoRoom(NoRoom::Limited(limited))) => {
+                Err(TryHold::Refused(rates::refused(&limited, &self.caller.whose(limited.limit.owner))))
+            }
             Err(Refused::NoRoom(NoRoom::Repeated)) => Err(TryHold::Refused(defect("a hold was asked for twice"))),
             Err(Refused::Ledger(not_logged)) => Err(TryHold::Refused(ledger_unavailable(&not_logged))),
         }
@@ -180,6 +188,7 @@ impl<'g> Attempt<'g> {
                 model: self.deployment.model.clone(),
                 dialect: self.request.dialect.word().to_owned(),
                 streamed: self.request.streamed,
+                attribution: self.attribution.clone(),
             }),
             ceiling: Money::ZERO,
             charges: Vec::new(),
@@ -210,9 +219,26 @@ impl<'g> Attempt<'g> {
                 Some(crossing) => crossing.dropped(),
                 None => self.endpoint.borrowed.and_then(|borrowed| fit::changed(&self.request, borrowed)),
             },
+            presence: Presence::default(),
         };
         on_disk(&open, sequence).await?;
         Ok(HeldAttempt { request: self.request, open, cap, endpoint: self.endpoint, url: self.url, crossing: self.crossing })
+    }
+
+    fn exceeded(&self, budget: &Budget, standing: &Standing, cap: &Cap) -> Problem {
+        let left = standing.limit.minus(standing.settled).max(Money::ZERO);
+        let output = cap.tokens.map_or(String::new(), |tokens| format!(" with up to {tokens} output tokens"));
+        let message = format!(
+            "the {} budget {} of {} has ${left} left of ${}; this request to {} can cost up to ${}{output}. \
+             Name a smaller max_tokens, or ask your administrator to raise the budget",
+            budget.period.word(),
+            budget.id,
+            self.caller.whose(budget.owner),
+            standing.limit,
+            self.deployment.qualified(),
+            cap.ceiling,
+        );
+        Problem::new(Word::BudgetExceeded, message)
     }
 
     fn no_place(&self) -> Problem {
@@ -237,6 +263,18 @@ enum TryHold {
 }
 
 impl HeldAttempt {
+    pub(super) fn gateway(&self) -> Arc<Gateway> {
+        self.open.gateway.clone()
+    }
+
+    pub(super) fn on_disconnect(&self) -> OnDisconnect {
+        self.open.deployment.provider.on_disconnect
+    }
+
+    pub(super) fn presence(&self) -> Presence {
+        self.open.presence.clone()
+    }
+
     /// Sends the request and relays the answer.
     pub(super) async fn call(
         mut self,
@@ -365,24 +403,4 @@ pub(super) async fn on_disk(open: &Open, sequence: u64) -> Result<(), Problem> {
 pub(super) fn ledger_unavailable(not_logged: &NotLogged) -> Problem {
     let word = if *not_logged == NotLogged::Closing { Word::ShuttingDown } else { Word::LedgerUnavailable };
     Problem::new(word, format!("the books cannot take this request: {not_logged}")).retry_after(5)
-}
-
-fn exceeded(deployment: &Deployment, budget: &Budget, standing: &Standing, cap: &Cap) -> Problem {
-    let whose = match budget.owner {
-        Owner::Organization(_) => "organization",
-        Owner::Team(_) => "team",
-        Owner::Key(_) => "key",
-    };
-    let left = standing.limit.minus(standing.settled).max(Money::ZERO);
-    let output = cap.tokens.map_or(String::new(), |tokens| format!(" with up to {tokens} output tokens"));
-    let message = format!(
-        "the {} budget {} of this {whose} has ${left} left of ${}; this request to {} can cost up to ${}{output}. \
-         Name a smaller max_tokens, or ask your administrator to raise the budget",
-        budget.period.word(),
-        budget.id,
-        standing.limit,
-        deployment.qualified(),
-        cap.ceiling,
-    );
-    Problem::new(Word::BudgetExceeded, message)
 }

@@ -4,6 +4,7 @@
 mod attempt;
 mod cap;
 mod crossing;
+mod drain;
 mod figures;
 mod fit;
 mod free;
@@ -20,16 +21,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 use crate::auth;
 use crate::auth::directory::{Caller, DirectoryCell};
 use crate::config::{Config, Limits, Overrun};
 use crate::conversation::Envelope;
 use crate::dialect::{self, Dialect};
+use crate::domain::alert::Alert;
+use crate::domain::attribution::{Pseudonyms, Tag};
 use crate::domain::clock::Clock;
 use crate::domain::id::RequestId;
 use crate::domain::problem::{Problem, Word};
 use crate::gateway::attempt::Attempt;
+use crate::gateway::drain::Drains;
 pub use crate::gateway::figures::Figures;
 pub use crate::gateway::inflight::Inflight;
 pub use crate::gateway::outgoing::is_forwarded;
@@ -47,7 +53,22 @@ pub struct Call {
     pub credential: Option<String>,
     /// the client's headers that `is_forwarded`, names in lower case
     pub headers: Vec<(String, String)>,
+    /// the header `TAG_HEADER` as it came
+    pub tag: Option<Bytes>,
     pub body: Bytes,
+}
+
+/// What a call is filed under, besides its user; it goes no further.
+pub const TAG_HEADER: &str = "x-gatekeeper-tag";
+
+/// What the gateway is given of the rest of the process.
+pub struct Parts {
+    pub directory: Arc<DirectoryCell>,
+    pub ledger: Arc<Ledger>,
+    pub pseudonyms: Pseudonyms,
+    /// who writes down what budgets have to say
+    pub alerts: mpsc::Sender<Alert>,
+    pub clock: Arc<dyn Clock>,
 }
 
 /// What all workers share.
@@ -58,7 +79,10 @@ pub struct Gateway {
     ledger: Arc<Ledger>,
     table: Arc<Table>,
     queue: Queue,
+    drains: Drains,
     estimates: Estimates,
+    pseudonyms: Pseudonyms,
+    alerts: mpsc::Sender<Alert>,
     clock: Arc<dyn Clock>,
     /// seals what only a vendor can read
     envelope: Envelope,
@@ -69,25 +93,22 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    pub fn new(
-        config: &Config,
-        table: Arc<Table>,
-        directory: Arc<DirectoryCell>,
-        ledger: Arc<Ledger>,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Gateway, getrandom::Error> {
+    pub fn new(config: &Config, table: Arc<Table>, parts: Parts) -> Result<Gateway, getrandom::Error> {
         let mut key = [0; 32];
         getrandom::fill(&mut key)?;
         Ok(Gateway {
             envelope: Envelope::new(key),
             limits: config.limits,
             overrun: config.ledger.budget_overrun,
-            directory,
-            ledger,
+            directory: parts.directory,
+            ledger: parts.ledger,
             table,
             queue: Queue::new(config.limits.queue_max),
+            drains: Drains::default(),
             estimates: Estimates::default(),
-            clock,
+            pseudonyms: parts.pseudonyms,
+            alerts: parts.alerts,
+            clock: parts.clock,
             figures: Figures::default(),
             inflight: Inflight::default(),
             unique: AtomicU64::new(getrandom::u64()?),
@@ -113,14 +134,15 @@ impl Gateway {
     async fn journey(self: &Arc<Gateway>, client: &Client, call: Call, id: RequestId) -> Result<Reply, Problem> {
         let running = self.inflight.begin()?;
         let caller = self.authenticate(call.credential.as_deref())?;
+        let tag = call.tag.map(|bytes| Tag::parse(&bytes).ok_or_else(no_tag)).transpose()?;
         let request = dialect::read(call.dialect, call.body)?;
         let deployment = self.admit(&caller, &request.model)?;
-        let attempt = Attempt::plan(self, caller, request, deployment, id)?;
+        let attempt = Attempt::plan(self, caller, request, deployment, id, tag)?;
         if call.dialect.is_free() {
             return free::call(attempt, client, &call.headers, running).await;
         }
         let held = attempt.hold(call.credential.as_deref()).await?;
-        held.call(client, &call.headers, running).await
+        drain::call(held, client, call.headers, running).await
     }
 
     /// The caller behind a credential.
@@ -131,7 +153,7 @@ impl Gateway {
     /// Where a name leads, if this caller may go there.
     fn admit(&self, caller: &Caller, asked: &str) -> Result<Arc<Deployment>, Problem> {
         let deployment = self.table.resolve(asked).map_err(|not_routed| not_routed.problem(asked))?;
-        access::model_allowed(&caller.team, &caller.key, asked, &deployment.provider.name, &deployment.model)?;
+        access::model_allowed(&caller.team, caller.keys(), asked, &deployment.provider.name, &deployment.model)?;
         Ok(deployment)
     }
 
@@ -139,7 +161,7 @@ impl Gateway {
     pub fn models(&self, credential: Option<&str>) -> Result<Vec<(String, String)>, Problem> {
         let caller = self.authenticate(credential)?;
         let allowed = self.table.names().filter(|(name, deployment)| {
-            access::callable(&caller.team, &caller.key, name, &deployment.provider.name, &deployment.model)
+            access::callable(&caller.team, caller.keys(), name, &deployment.provider.name, &deployment.model)
         });
         Ok(allowed.map(|(name, deployment)| (name.to_owned(), deployment.provider.name.clone())).collect())
     }
@@ -167,11 +189,29 @@ impl Gateway {
         self.queue.waiting()
     }
 
+    /// Passes on what budgets have to say. Waits for nobody: where there is no room, it is due again with the next occasion.
+    fn hand_over(&self, alerts: Vec<Alert>) {
+        for alert in alerts {
+            if let Err(TrySendError::Full(alert) | TrySendError::Closed(alert)) = self.alerts.try_send(alert) {
+                self.ledger.take_back(&alert);
+            }
+        }
+    }
+
+    /// Calls that are read to their end without a client.
+    pub fn draining(&self) -> usize {
+        self.drains.running()
+    }
+
     fn next_id(&self) -> RequestId {
         // 80 bits: a counter from a random start in the upper 64, nothing in the lower 16
         let unique = u128::from(self.unique.fetch_add(1, Ordering::Relaxed)) << 16;
         RequestId::new(self.clock.now_ms(), unique)
     }
+}
+
+fn no_tag() -> Problem {
+    Problem::invalid(format!("the header {TAG_HEADER} must be 1 to 64 letters of visible ASCII, without spaces")).at(TAG_HEADER)
 }
 
 /// A fault that only a defect of ours can cause.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::dialect::Delivered;
-use crate::domain::event::{Flags, Progress, Status};
+use crate::domain::event::{Ending, Flags, Progress, Status};
 use crate::domain::money::Money;
 use crate::domain::usage::{Report, Usage};
 use crate::gateway::Gateway;
+use crate::gateway::drain::Presence;
 use crate::meter::estimate::Text;
-use crate::meter::{Ending, Held, Receipt};
+use crate::meter::{Held, Receipt};
 use crate::route::Deployment;
 use crate::store::NotLogged;
 
@@ -36,6 +37,7 @@ pub(super) struct Open {
     pub output_is_final: bool,
     pub delivered: Delivered,
     pub resolved: bool,
+    pub presence: Presence,
     /// members of the request that the vendor got otherwise or not at all, for the head of the answer
     pub changed_members: Option<String>,
 }
@@ -43,10 +45,14 @@ pub(super) struct Open {
 impl Open {
     /// Books the call with what is known of it. On an error the hold stays, and the answer must not be ended.
     pub(super) fn settle(&mut self, status: Status) -> Result<Receipt, NotLogged> {
+        // a good answer that nobody waited for
+        let unseen = status == Status::Ok && self.presence.client_has_gone();
+        let status = if unseen { Status::ClientGone } else { status };
         let ending = self.ending(status);
-        let receipt = self.gateway.ledger.settle(self.held.id, ending)?;
+        let mut receipt = self.gateway.ledger.settle(self.held.id, ending)?;
         self.resolved = true;
         self.gateway.queue.wake(&receipt.freed);
+        self.gateway.hand_over(std::mem::take(&mut receipt.alerts));
         self.gateway.figures.ended(status);
         self.teach(status);
         Ok(receipt)

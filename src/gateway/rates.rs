@@ -2,7 +2,6 @@
 
 use std::num::NonZeroU32;
 
-use crate::domain::budget::Owner;
 use crate::domain::limit::{Allowance, Gauge};
 use crate::domain::problem::{Problem, Word};
 use crate::meter::{Limited, Measure};
@@ -13,13 +12,8 @@ const RATE_LIMIT: &str = "x-ratelimit-";
 const OF_UPSTREAM: &str = "x-gatekeeper-upstream-ratelimit-";
 
 /// 429: whose limit it is, what it allows and when to come again.
-pub(super) fn refused(limited: &Limited) -> Problem {
+pub(super) fn refused(limited: &Limited, whose: &str) -> Problem {
     let limit = &limited.limit;
-    let whose = match limit.owner {
-        Owner::Organization(_) => "organization",
-        Owner::Team(_) => "team",
-        Owner::Key(_) => "key",
-    };
     let (count, of_what) = match limited.measure {
         Measure::Requests => (limit.rpm, "requests a minute"),
         Measure::Tokens => (limit.tpm, "tokens a minute"),
@@ -29,7 +23,7 @@ pub(super) fn refused(limited: &Limited) -> Problem {
     let models = limit.model.as_ref().map_or(String::new(), |model| format!(" of {model}"));
     let wait_s = limited.wait_ms.div_ceil(1_000).max(1);
     let message = format!(
-        "the rate limit {} of this {whose} allows {count} {of_what}{models}, and they are taken; try again in {wait_s} s, or ask your \
+        "the rate limit {} of {whose} allows {count} {of_what}{models}, and they are taken; try again in {wait_s} s, or ask your \
          administrator to raise it",
         limit.id
     );
@@ -67,6 +61,7 @@ fn duration(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::budget::Owner;
     use crate::domain::id::{LimitId, TeamId};
     use crate::domain::limit::RateLimit;
     use crate::domain::pattern::Pattern;
@@ -100,10 +95,10 @@ mod tests {
             model: Some(Pattern::new("m-*")),
         };
         let limited = |measure, wait_ms| Limited { limit: limit.clone(), measure, wait_ms, left: Allowance::default() };
-        let problem = refused(&limited(Measure::Requests, 2_001));
+        let problem = refused(&limited(Measure::Requests, 2_001), "this team");
         assert_eq!((problem.word, problem.retry_after_s), (Word::RateLimitExceeded, Some(3)));
         assert!(problem.message.contains("limit_7 of this team allows 60 requests a minute of m-*"), "{problem}");
-        assert!(refused(&limited(Measure::Parallel, 1_000)).message.contains("2 calls at once"));
+        assert!(refused(&limited(Measure::Parallel, 1_000), "this team").message.contains("2 calls at once"));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::gateway::open::Open;
 use crate::gateway::reply::{self, Body, Outlet, Reply};
 use crate::gateway::{outgoing, rates, upstream_error};
 use crate::meter::Receipt;
+use crate::provider::OnDisconnect;
 use crate::upstream::{Failed, Incoming};
 
 /// Events without content are kept back until the first content, but no longer than this after the upstream's head.
@@ -258,7 +259,13 @@ impl Stream {
                 self.read_tail().await;
             }
             Err(Gone::Client) if self.open.resolved => {}
-            Err(Gone::Client) => drop(self.settle(Status::ClientGone)),
+            Err(Gone::Client) => {
+                if self.open.deployment.provider.on_disconnect == OnDisconnect::Drain {
+                    let gateway = self.open.gateway.clone();
+                    gateway.drains.run(self.read_out()).await;
+                }
+                drop(self.settle(Status::ClientGone));
+            }
             Err(Gone::Bad(bad)) => {
                 let problem = self.settle(bad.status).err().unwrap_or(bad.problem);
                 let id = self.open.held.id.request.to_string();
@@ -315,6 +322,20 @@ impl Stream {
                 }
                 bad => return Err(Gone::Bad(self.bad(bad))),
             }
+        }
+    }
+
+    /// Reads on to the end without a client, for the usage that is told there.
+    async fn read_out(&mut self) {
+        let idle_ms = self.open.gateway.limits.idle_timeout_ms;
+        loop {
+            let step = tokio::select! {
+                biased;
+                () = self.running.told_to_end() => return,
+                step = step(&mut self.incoming, &mut self.passage, idle_ms) => step,
+            };
+            let Step::Events { .. } = step else { return };
+            self.log_progress();
         }
     }
 

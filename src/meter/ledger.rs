@@ -3,12 +3,12 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::domain::alert::Alert;
 use crate::domain::budget::Budget;
-use crate::domain::event::{Charge, CostLine, Event, Flags, Hold, HoldId, Progress, Settlement, Status};
+use crate::domain::event::{Charge, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status};
 use crate::domain::id::{BudgetId, LimitId};
 use crate::domain::limit::{Allowance, RateLimit};
 use crate::domain::money::Money;
-use crate::domain::usage::Usage;
 use crate::domain::zone::Zone;
 use crate::meter::rates::{RateStanding, Tokens};
 use crate::meter::state::{NoRoom, Standing, State, Tightest};
@@ -40,37 +40,6 @@ pub enum Refused {
     Ledger(NotLogged),
 }
 
-/// How an attempt ended, as the gateway saw it.
-#[derive(Clone, Debug)]
-pub struct Ending {
-    pub ended_ms: u64,
-    pub status: Status,
-    pub flags: Flags,
-    pub usage: Usage,
-    pub cost: Money,
-    pub lines: Vec<CostLine>,
-    pub output_cap: Option<u64>,
-    pub upstream_status: u16,
-    pub first_content_ms: Option<u64>,
-}
-
-impl Ending {
-    /// Books the whole hold: nothing better is known.
-    #[must_use]
-    pub fn at_ceiling(mut self, ceiling: Money, flag: Flags) -> Ending {
-        self.flags = self.flags.with(flag);
-        self.cost = ceiling;
-        self.lines = vec![CostLine { class: "ceiling", count: 1, rate_pico: u64::try_from(ceiling.pico()).unwrap_or(u64::MAX) }];
-        self
-    }
-
-    /// The tokens that were used; `None` where the report of them cannot be true.
-    fn tokens(&self) -> Option<u64> {
-        let known = !self.flags.has(Flags::LYING_USAGE);
-        known.then(|| self.usage.in_total().saturating_add(self.usage.out_total))
-    }
-}
-
 /// What an ending did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Receipt {
@@ -80,6 +49,8 @@ pub struct Receipt {
     pub remaining: Option<Money>,
     /// budgets in which room came free: the queue wakes who waits for them
     pub freed: Vec<BudgetId>,
+    /// what budgets have to say now that this is spent
+    pub alerts: Vec<Alert>,
 }
 
 pub struct Ledger {
@@ -109,19 +80,10 @@ impl Ledger {
         }
         let ledger = Ledger { state: Mutex::new(state), journal };
         for hold in recovered.holds {
-            let ending = Ending {
-                ended_ms: now_ms,
-                status: Status::Orphaned,
-                flags: Flags::default(),
-                usage: Usage::default(),
-                cost: Money::ZERO,
-                lines: Vec::new(),
-                output_cap: None,
-                upstream_status: 0,
-                first_content_ms: None,
-            };
-            ledger.settle(hold.id, ending.at_ceiling(hold.ceiling, Flags::ORPHANED))?;
+            ledger.settle(hold.id, Ending::orphaned(hold.ceiling, now_ms))?;
         }
+        // what was told is what was written down; the rest is due
+        ledger.lock().restore_told(&recovered.told);
         Ok(ledger)
     }
 
@@ -150,7 +112,7 @@ impl Ledger {
 
     /// Puts the actual cost in the place of a hold. On an error the hold stays, and the answer must not be ended.
     /// A hold that is resolved already is left alone. Rate limits are resolved either way: the call is over.
-    pub fn settle(&self, id: HoldId, ending: Ending) -> Result<Receipt, NotLogged> {
+    pub fn settle(&self, id: HoldId, mut ending: Ending) -> Result<Receipt, NotLogged> {
         let mut state = self.lock();
         state.rates.end(id, ending.tokens(), ending.ended_ms);
         let Some(mut hold) = state.hold(id).cloned() else { return Ok(Receipt::default()) };
@@ -158,37 +120,25 @@ impl Ledger {
             // the ending says it all; of an orphan nothing else is known
             hold.progress = Progress::default();
         }
-        let charged: Vec<BudgetId> = hold.charges.iter().map(|charge| charge.budget).collect();
-        let mut flags = ending.flags;
+        let charged = hold.charges.clone();
         if ending.cost > hold.ceiling {
-            flags = flags.with(Flags::OVER_CEILING);
+            ending.flags = ending.flags.with(Flags::OVER_CEILING);
         }
         if state.over_warning(&hold, ending.cost) {
-            flags = flags.with(Flags::OVER_WARNING);
+            ending.flags = ending.flags.with(Flags::OVER_WARNING);
         }
-        let now_ms = ending.ended_ms;
-        let cost = ending.cost;
-        let event = Arc::new(Event::Settle(Settlement {
-            hold,
-            ended_ms: ending.ended_ms,
-            status: ending.status,
-            flags,
-            usage: ending.usage,
-            cost,
-            lines: ending.lines,
-            output_cap: ending.output_cap,
-            upstream_status: ending.upstream_status,
-            first_content_ms: ending.first_content_ms,
-        }));
+        let (now_ms, cost) = (ending.ended_ms, ending.cost);
+        let event = Arc::new(Event::Settle(Settlement { hold, ending }));
         let sequence = self.journal.append(event.clone())?;
         let freed = state.apply(&event);
+        let alerts = state.alerts_of(&charged, now_ms);
         let remaining = charged
             .iter()
-            .filter_map(|budget| state.standing(*budget, now_ms))
+            .filter_map(|charge| state.standing(charge.budget, now_ms))
             .filter(|standing| standing.blocks)
             .map(|standing| standing.remaining())
             .min();
-        Ok(Receipt { sequence, cost, remaining, freed })
+        Ok(Receipt { sequence, cost, remaining, freed, alerts })
     }
 
     /// Gives a hold back: nothing was used. Returns the budgets in which room came free.
@@ -215,8 +165,24 @@ impl Ledger {
     }
 
     /// Takes a compensating entry into the balances, after it is committed. Never logged: the books have it already.
+    /// What budgets have to say of it they say with the next call.
     pub fn correct(&self, charges: &[Charge], amount: Money) {
         self.lock().correct(charges, amount);
+    }
+
+    /// From how many percent of a limit on a budget says so.
+    pub fn set_threshold(&self, percent: u8) {
+        self.lock().threshold_percent = percent;
+    }
+
+    /// What budgets have left unsaid: after a start, and nothing otherwise.
+    pub fn alerts_due(&self, at_ms: u64) -> Vec<Alert> {
+        self.lock().alerts_due(at_ms)
+    }
+
+    /// An alert that could not be handed on is due again.
+    pub fn take_back(&self, alert: &Alert) {
+        self.lock().take_back(alert);
     }
 
     /// What is left in the tightest `block` budget that counts this claim; `None` where none does.

@@ -1,12 +1,14 @@
 //! Everything that is held: the ledger takes the worst case in every budget above the caller before a call, and puts the
 //! actual cost in its place afterwards.
 
+mod alert;
 pub mod estimate;
 mod ledger;
 mod rates;
 mod state;
 pub mod window;
 
-pub use ledger::{Claim, Ending, Held, Ledger, Receipt, Refused};
+pub use alert::THRESHOLD_PERCENT;
+pub use ledger::{Claim, Held, Ledger, Receipt, Refused};
 pub use rates::{Limited, Measure, RateStanding, Tokens};
 pub use state::{NoRoom, Standing, Tightest};

@@ -322,6 +322,7 @@ mod tests {
             model: "m-1".into(),
             dialect: "chat".into(),
             streamed: false,
+            attribution: Default::default(),
         };
         let id = HoldId { request: RequestId(number), attempt: 1 };
         Hold { id, at_ms: 0, subject: Arc::new(subject), ceiling: Money::ZERO, charges: Vec::new(), progress: Default::default() }

@@ -5,20 +5,23 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
+use crate::domain::alert::Alert;
 use crate::domain::budget::{Action, Budget};
 use crate::domain::event::{Charge, Event, Hold, HoldId};
 use crate::domain::id::BudgetId;
 use crate::domain::money::Money;
 use crate::domain::zone::{Window, Zone};
+use crate::meter::alert::{THRESHOLD_PERCENT, Told};
 use crate::meter::rates::{Limited, Rates};
 
 /// What stands in one window of one budget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Balance {
-    settled: Money,
+pub(super) struct Balance {
+    pub settled: Money,
     held: Money,
     /// open holds that charge it
     holds: u32,
+    pub told: Told,
 }
 
 /// A budget as it stands now.
@@ -43,7 +46,7 @@ impl Standing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoRoom {
     /// would not fit even if every open hold were given back
-    Exceeded { budget: Box<Budget>, standing: Standing },
+    Exceeded { budget: Box<Budget>, standing: Standing, alerts: Vec<Alert> },
     /// fits once open holds settle
     Held { budget: Box<Budget>, standing: Standing },
     /// a rate limit is used up
@@ -53,15 +56,16 @@ pub enum NoRoom {
 }
 
 /// A budget with the window it is in.
-struct Watched {
-    budget: Budget,
-    window: Window,
+pub(super) struct Watched {
+    pub budget: Budget,
+    pub window: Window,
 }
 
 pub(super) struct State {
     zone: Zone,
-    budgets: HashMap<BudgetId, Watched, RandomState>,
-    balances: HashMap<Charge, Balance, RandomState>,
+    pub(super) threshold_percent: u8,
+    pub(super) budgets: HashMap<BudgetId, Watched, RandomState>,
+    pub(super) balances: HashMap<Charge, Balance, RandomState>,
     holds: HashMap<HoldId, Hold, RandomState>,
     /// beside all that is logged: a replay knows nothing of it
     pub(super) rates: Rates,
@@ -71,6 +75,7 @@ impl State {
     pub(super) fn new(zone: Zone) -> State {
         State {
             zone,
+            threshold_percent: THRESHOLD_PERCENT,
             budgets: HashMap::default(),
             balances: HashMap::default(),
             holds: HashMap::default(),
@@ -106,7 +111,8 @@ impl State {
             let budget = || Box::new(watched.budget.clone());
             let with_claim = standing.settled.plus(hold.ceiling);
             if with_claim > standing.limit && standing.blocks {
-                return Err(NoRoom::Exceeded { budget: budget(), standing });
+                let (budget, alerts) = (budget(), self.alerts_of_refusal(*id, now_ms));
+                return Err(NoRoom::Exceeded { budget, standing, alerts });
             }
             if with_claim.plus(standing.held) > standing.limit && standing.blocks {
                 held_up.get_or_insert_with(|| NoRoom::Held { budget: budget(), standing });
@@ -213,7 +219,7 @@ impl State {
                 Vec::new()
             }
             Event::Release { id, .. } => self.resolve(*id, Money::ZERO),
-            Event::Settle(settlement) => self.resolve(settlement.hold.id, settlement.cost),
+            Event::Settle(settlement) => self.resolve(settlement.hold.id, settlement.ending.cost),
         }
     }
 
@@ -255,7 +261,7 @@ pub struct Tightest {
 mod tests {
     use super::*;
     use crate::domain::budget::{Owner, Period};
-    use crate::domain::event::{Flags, Progress, Settlement, Status, Subject};
+    use crate::domain::event::{Ending, Flags, Progress, Settlement, Status, Subject};
     use crate::domain::id::{KeyId, OrganizationId, RequestId, TeamId};
     use crate::domain::pattern::Pattern;
     use crate::domain::usage::Usage;
@@ -284,6 +290,7 @@ mod tests {
                 model: "m-1".into(),
                 dialect: "chat".into(),
                 streamed: false,
+                attribution: Default::default(),
             }),
             ceiling: Money::from_pico(ceiling),
             charges: Vec::new(),
@@ -302,8 +309,7 @@ mod tests {
 
     fn settle(state: &mut State, number: u128, cost: i128) -> Vec<BudgetId> {
         let hold = state.hold(HoldId { request: RequestId(number), attempt: 1 }).cloned().unwrap_or_else(|| hold(number, 0));
-        state.apply(&Event::Settle(Settlement {
-            hold,
+        let ending = Ending {
             ended_ms: 2,
             status: Status::Ok,
             flags: Flags::default(),
@@ -313,7 +319,8 @@ mod tests {
             output_cap: None,
             upstream_status: 200,
             first_content_ms: None,
-        }))
+        };
+        state.apply(&Event::Settle(Settlement { hold, ending }))
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Whether a key may call a model: its team's patterns and its own must both mean it. Pure; knows nothing of what is
+//! Whether a key may call a model: its team's patterns, its own and those of every key above it must mean it. Pure; knows nothing of what is
 //! configured, so that a refusal never tells which models exist.
 
 use crate::domain::pattern::Pattern;
@@ -9,11 +9,18 @@ use crate::domain::tenant::{Team, VirtualKey};
 const PATTERNS_SHOWN: usize = 8;
 const NAME_CHARS_SHOWN: usize = 128;
 
-/// `asked` is the name in the request; `provider` and `model` are the deployment that it resolved to.
-pub fn model_allowed(team: &Team, key: &VirtualKey, asked: &str, provider: &str, model: &str) -> Result<(), Problem> {
+/// `keys` are the caller's and those above it; `asked` is the name in the request; `provider` and `model` are the deployment
+/// that it resolved to.
+pub fn model_allowed<'k>(
+    team: &Team,
+    mut keys: impl Iterator<Item = &'k VirtualKey>,
+    asked: &str,
+    provider: &str,
+    model: &str,
+) -> Result<(), Problem> {
     let (restricting, name, patterns) = if !mean(&team.models, asked, provider, model) {
         ("team", &team.name, &team.models)
-    } else if !mean(&key.models, asked, provider, model) {
+    } else if let Some(key) = keys.find(|key| !mean(&key.models, asked, provider, model)) {
         ("key", &key.name, &key.models)
     } else {
         return Ok(());
@@ -31,8 +38,14 @@ pub fn model_allowed(team: &Team, key: &VirtualKey, asked: &str, provider: &str,
 }
 
 /// Whether `model_allowed` would say yes: for lists of models.
-pub fn callable(team: &Team, key: &VirtualKey, asked: &str, provider: &str, model: &str) -> bool {
-    mean(&team.models, asked, provider, model) && mean(&key.models, asked, provider, model)
+pub fn callable<'k>(
+    team: &Team,
+    mut keys: impl Iterator<Item = &'k VirtualKey>,
+    asked: &str,
+    provider: &str,
+    model: &str,
+) -> bool {
+    mean(&team.models, asked, provider, model) && keys.all(|key| mean(&key.models, asked, provider, model))
 }
 
 /// No patterns restrict nothing.
@@ -64,6 +77,7 @@ mod tests {
             id: KeyId(3),
             team: team.id,
             organization,
+            parent: None,
             name: "campaign".into(),
             secret_hash: [0; 32],
             hint: "abcd".into(),
@@ -88,15 +102,26 @@ mod tests {
             (&["fast"], &["*"], true),
         ] {
             let (team, key) = tenants(team, key);
-            assert_eq!(callable(&team, &key, "fast", "openai", "gpt-5-mini"), expected, "{team:?} {key:?}");
-            assert_eq!(model_allowed(&team, &key, "fast", "openai", "gpt-5-mini").is_ok(), expected);
+            let keys = || std::iter::once(&key);
+            assert_eq!(callable(&team, keys(), "fast", "openai", "gpt-5-mini"), expected, "{team:?} {key:?}");
+            assert_eq!(model_allowed(&team, keys(), "fast", "openai", "gpt-5-mini").is_ok(), expected);
         }
+    }
+
+    #[test]
+    fn a_child_may_call_what_every_key_above_it_may() {
+        let (team, parent) = tenants(&[], &["gpt-5-*"]);
+        let (_, child) = tenants(&[], &["*"]);
+        let allowed = |model| model_allowed(&team, [&child, &parent].into_iter(), model, "openai", model);
+        assert!(allowed("gpt-5-mini").is_ok());
+        assert!(allowed("o3").expect_err("refused").message.contains("`gpt-5-*`"));
+        assert!(!callable(&team, [&child, &parent].into_iter(), "o3", "openai", "o3"));
     }
 
     #[test]
     fn a_refusal_names_the_model_who_restricts_and_what_is_allowed() {
         let (team, key) = tenants(&["gpt-5-mini", "claude-haiku-*"], &[]);
-        let problem = model_allowed(&team, &key, "gpt-5.1", "openai", "gpt-5.1").expect_err("refused");
+        let problem = model_allowed(&team, std::iter::once(&key), "gpt-5.1", "openai", "gpt-5.1").expect_err("refused");
         assert_eq!((problem.word, problem.param.as_deref()), (Word::ModelNotAllowed, Some("model")));
         for part in ["`gpt-5.1`", "team `marketing`", "`gpt-5-mini`, `claude-haiku-*`"] {
             assert!(problem.message.contains(part), "{problem}");
@@ -107,7 +132,7 @@ mod tests {
     fn a_refusal_is_bounded() {
         let many: Vec<String> = (0..64).map(|count| format!("model-{count}")).collect();
         let (team, key) = tenants(&[], &many.iter().map(String::as_str).collect::<Vec<_>>());
-        let problem = model_allowed(&team, &key, &"é".repeat(100_000), "openai", "x").expect_err("refused");
+        let problem = model_allowed(&team, std::iter::once(&key), &"é".repeat(100_000), "openai", "x").expect_err("refused");
         assert!(problem.message.contains("and 56 more") && problem.message.contains("key `campaign`"), "{problem}");
         assert!(problem.message.len() < 1_000);
     }

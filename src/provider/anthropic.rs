@@ -1,6 +1,6 @@
 //! Anthropic: messages at its own address, list prices.
 
-use super::{BaseUrl, CredentialStyle, Endpoint, Preset, PriceRule};
+use super::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::Capabilities;
 use crate::dialect::Dialect;
 
@@ -13,6 +13,7 @@ pub(super) static PRESET: Preset = Preset {
     price: PriceRule::Sheet("anthropic"),
     output_cap_member: "max_tokens",
     asks_usage: false,
+    on_disconnect: OnDisconnect::Abort,
     default_headers: &[("anthropic-version", "2023-06-01")],
     capabilities: |_| Capabilities::chat(),
 };

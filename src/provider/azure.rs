@@ -2,7 +2,7 @@
 //! the customer's choosing: the price is that of the model of this name, or of the one that `priced_as` says, and never that
 //! of the model that an answer names.
 
-use super::{BaseUrl, CredentialStyle, Endpoint, Preset, PriceRule};
+use super::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::Capabilities;
 use crate::dialect::Dialect;
 
@@ -20,6 +20,7 @@ pub(super) static PRESET: Preset = Preset {
     price: PriceRule::Sheet("azure"),
     output_cap_member: "max_completion_tokens",
     asks_usage: true,
+    on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
     capabilities: |_| Capabilities::chat(),
 };

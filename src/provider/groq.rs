@@ -1,6 +1,6 @@
 //! Groq: chat nearly as OpenAI has it. Members that no model of theirs takes are a 400 there, and so is a second answer.
 
-use super::{BaseUrl, Borrowed, CredentialStyle, Endpoint, Preset, PriceRule, Takes};
+use super::{BaseUrl, Borrowed, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule, Takes};
 use crate::conversation::Capabilities;
 use crate::dialect::Dialect;
 
@@ -14,6 +14,7 @@ pub(super) static PRESET: Preset = Preset {
     output_cap_member: "max_completion_tokens",
     // a stream reports its usage in `x_groq` anyway; asked for, it comes in the usual place too
     asks_usage: true,
+    on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
     capabilities: |_| Capabilities::chat(),
 };

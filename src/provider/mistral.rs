@@ -1,7 +1,7 @@
 //! Mistral: chat and embeddings much as OpenAI has them, with names of its own and a closed schema: a member that is not in it
 //! is a 422. Usage comes unasked in the last chunk of a stream.
 
-use super::{BaseUrl, Borrowed, CredentialStyle, Endpoint, Preset, PriceRule, Takes};
+use super::{BaseUrl, Borrowed, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule, Takes};
 use crate::conversation::Capabilities;
 use crate::dialect::Dialect;
 
@@ -17,6 +17,7 @@ pub(super) static PRESET: Preset = Preset {
     price: PriceRule::Sheet("mistral"),
     output_cap_member: "max_tokens",
     asks_usage: false,
+    on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
     capabilities: |_| Capabilities::chat(),
 };

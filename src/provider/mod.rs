@@ -50,6 +50,8 @@ pub struct Preset {
     pub output_cap_member: &'static str,
     /// whether a chat stream reports its usage only if `stream_options.include_usage` asks for it
     pub asks_usage: bool,
+    /// what becomes of a call whose client goes away, where the configuration says nothing
+    pub on_disconnect: OnDisconnect,
     /// sent unless the client sent its own
     pub default_headers: &'static [(&'static str, &'static str)],
     /// what a model of the vendor's takes of a request that comes from another dialect
@@ -134,6 +136,15 @@ impl Takes {
             Takes::Only(members) => members.contains(&member),
         }
     }
+}
+
+/// What becomes of a call whose client goes away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDisconnect {
+    /// the connection is closed: a vendor that notices it bills no more
+    Abort,
+    /// the answer is read to its end, for the usage that it reports there: for vendors that bill it whole all the same
+    Drain,
 }
 
 /// How a credential travels.

@@ -1,7 +1,7 @@
 //! Ollama: models on a machine of the operator's own, so they cost nothing. A key is sent if one is configured (a hosted or
 //! fenced-in Ollama takes one), and none is needed.
 
-use super::{BaseUrl, Borrowed, CredentialStyle, Endpoint, Preset, PriceRule, Takes};
+use super::{BaseUrl, Borrowed, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule, Takes};
 use crate::conversation::Capabilities;
 use crate::dialect::Dialect;
 
@@ -18,6 +18,7 @@ pub(super) static PRESET: Preset = Preset {
     price: PriceRule::Free,
     output_cap_member: "max_tokens",
     asks_usage: true,
+    on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
     capabilities: |_| Capabilities::chat(),
 };

@@ -1,6 +1,6 @@
 //! OpenAI: chat and responses at its own address, list prices. Usage on a stream comes only if it is asked for.
 
-use super::{BaseUrl, CredentialStyle, Endpoint, Preset, PriceRule};
+use super::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::Capabilities;
 use crate::dialect::Dialect;
 
@@ -18,6 +18,7 @@ pub(super) static PRESET: Preset = Preset {
     // reasoning models refuse `max_tokens`; all current models take this one
     output_cap_member: "max_completion_tokens",
     asks_usage: true,
+    on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
     capabilities: |_| Capabilities::chat(),
 };

@@ -1,6 +1,6 @@
 //! Any server that speaks OpenAI's chat dialect: the configuration says where it is and what it costs.
 
-use super::{BaseUrl, CredentialStyle, Endpoint, Preset, PriceRule};
+use super::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::Capabilities;
 use crate::dialect::Dialect;
 
@@ -14,6 +14,7 @@ pub(super) static PRESET: Preset = Preset {
     // the older name: known to servers that never heard of `max_completion_tokens`
     output_cap_member: "max_tokens",
     asks_usage: true,
+    on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
     capabilities: |_| Capabilities::chat(),
 };

@@ -1,7 +1,7 @@
 //! OpenRouter: chat as OpenAI has it, in front of other vendors. No list prices of it are shipped, and what it charges for one
 //! model depends on who serves it: the configuration must say.
 
-use super::{BaseUrl, Borrowed, CredentialStyle, Endpoint, Preset, PriceRule, Takes};
+use super::{BaseUrl, Borrowed, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule, Takes};
 use crate::conversation::Capabilities;
 use crate::dialect::Dialect;
 
@@ -14,6 +14,7 @@ pub(super) static PRESET: Preset = Preset {
     price: PriceRule::MustSay,
     output_cap_member: "max_tokens",
     asks_usage: true,
+    on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
     capabilities: |_| Capabilities::chat(),
 };

@@ -1,7 +1,7 @@
 //! The built-in simulator: no model at all, but the demo's own upstream, on an address chosen when it starts. Its prices are
 //! invented, $1 per million tokens in and $5 out, so that budgets have something to count.
 
-use super::{BaseUrl, CredentialStyle, Endpoint, Preset, PriceRule};
+use super::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::Capabilities;
 use crate::dialect::Dialect;
 
@@ -14,6 +14,7 @@ pub(super) static PRESET: Preset = Preset {
     price: PriceRule::Fixed { input: 1_000_000, output: 5_000_000 },
     output_cap_member: "max_completion_tokens",
     asks_usage: true,
+    on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
     capabilities: |_| Capabilities::chat(),
 };

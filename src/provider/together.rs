@@ -1,7 +1,7 @@
 //! Together: chat and embeddings nearly as OpenAI has them. Usage comes unasked in the last chunk of a stream; log
 //! probabilities are asked for by their number.
 
-use super::{BaseUrl, Borrowed, CredentialStyle, Endpoint, Preset, PriceRule, Takes};
+use super::{BaseUrl, Borrowed, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule, Takes};
 use crate::conversation::Capabilities;
 use crate::dialect::Dialect;
 
@@ -17,6 +17,7 @@ pub(super) static PRESET: Preset = Preset {
     price: PriceRule::Sheet("together"),
     output_cap_member: "max_tokens",
     asks_usage: false,
+    on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
     capabilities: |_| Capabilities::chat(),
 };

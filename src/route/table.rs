@@ -233,6 +233,7 @@ mod tests {
             priced_as: Default::default(),
             api_version: None,
             unsupported: Default::default(),
+            on_disconnect: provider::OnDisconnect::Abort,
         })
     }
 

@@ -264,7 +264,7 @@ mod tests {
         let budgets: Vec<String> = caller.budgets.iter().map(ToString::to_string).collect();
         assert_eq!(budgets, [text(&key["budgets"][0]["id"]), text(&team["budgets"][0]["id"])]);
         assert!(house.ledger.standing(caller.budgets[0], house.control.now_ms()).is_some());
-        assert!(access::callable(&caller.team, &caller.key, "gpt-5.1", "openai", "gpt-5.1"));
+        assert!(access::callable(&caller.team, caller.keys(), "gpt-5.1", "openai", "gpt-5.1"));
 
         let (_, shown) = ask(&house, "GET", &format!("/v1/keys/{}", text(&key["id"])), "").await;
         assert_eq!((shown["name"].clone(), shown.get("key")), ("CI".into(), None));

@@ -46,6 +46,7 @@ pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
         ("gatekeeper_holds_open", "gauge", worker.ledger.open_holds() as u64),
         ("gatekeeper_requests_running", "gauge", worker.gateway.inflight().running() as u64),
         ("gatekeeper_requests_waiting", "gauge", worker.gateway.waiting() as u64),
+        ("gatekeeper_requests_draining", "gauge", worker.gateway.draining() as u64),
         ("gatekeeper_ledger_written", "counter", journal.written),
         ("gatekeeper_ledger_synced", "counter", journal.synced),
         ("gatekeeper_ledger_applied", "counter", journal.applied),

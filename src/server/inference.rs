@@ -2,12 +2,13 @@
 
 use actix_web::web::{Path, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse};
+use bytes::Bytes;
 
 use crate::auth;
 use crate::auth::role::Actor;
 use crate::dialect::{Dialect, ModelEntry, ModelPage};
 use crate::domain::problem::{Problem, Word};
-use crate::gateway::{self, Call};
+use crate::gateway::{self, Call, TAG_HEADER};
 use crate::server::{Worker, admin, app, call, reply};
 
 /// What the worker shares; the app is never built without it.
@@ -32,7 +33,8 @@ pub(super) async fn infer(dialect: Dialect, request: HttpRequest, payload: Paylo
     let headers = request.headers().iter();
     let headers = headers.filter(|(name, _)| gateway::is_forwarded(name.as_str()));
     let headers = headers.filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))).collect();
-    let call = Call { dialect, credential, headers, body };
+    let tag = request.headers().get(TAG_HEADER).map(|value| Bytes::copy_from_slice(value.as_bytes()));
+    let call = Call { dialect, credential, headers, tag, body };
     reply::http(worker.gateway.handle(&worker.client, call).await)
 }
 

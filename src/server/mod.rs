@@ -25,17 +25,20 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use actix_web::rt::task::JoinHandle;
 use actix_web::{App, HttpServer};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::auth::directory::DirectoryCell;
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
 use crate::config::{Config, Sync};
 use crate::control::Control;
+use crate::control::alerts::{self, Alerts};
+use crate::domain::alert::Alert;
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::problem::Problem;
 use crate::domain::secret::Secret;
 use crate::domain::zone::Zone;
-use crate::gateway::Gateway;
+use crate::gateway::{self, Gateway};
 use crate::meter::Ledger;
 use crate::price::Sheet;
 use crate::route::Table;
@@ -107,6 +110,8 @@ pub struct Running {
     served: JoinHandle<io::Result<()>>,
     socket: PathBuf,
     drain_ms: u64,
+    alerts: JoinHandle<()>,
+    stop_alerts: oneshot::Sender<()>,
 }
 
 /// Runs a future on the runtime that the listener needs.
@@ -134,11 +139,24 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
             visit(name, &deployment.provider.name, &deployment.model);
         }
     }));
-    let gateway = Arc::new(Gateway::new(&config, table, house.directory.clone(), house.ledger.clone(), house.clock)?);
+    let (told, arriving) = mpsc::channel(alerts::WAITING_MAX);
+    tell_what_is_due(&house.ledger, &config, house.clock.now_ms(), &told);
+    let parts = gateway::Parts {
+        alerts: told,
+        directory: house.directory.clone(),
+        ledger: house.ledger.clone(),
+        pseudonyms: control.pseudonyms().clone(),
+        clock: house.clock,
+    };
+    let gateway = Arc::new(Gateway::new(&config, table, parts)?);
     let listener = TcpListener::bind(config.listen).map_err(|error| StartError::Listen { address: config.listen, error })?;
     let address = listener.local_addr()?;
     let socket = config.folder.join(ADMIN_SOCKET);
     let door = admin_socket(&socket).map_err(|error| StartError::Socket { path: socket.clone(), error })?;
+    let client = Client::new(&roots, config.limits.connect_timeout_ms);
+    let alerts = Alerts { control: control.clone(), arriving, webhook: config.alerts.webhook.clone(), client };
+    let (stop_alerts, stop) = oneshot::channel();
+    let alerts = actix_web::rt::spawn(alerts.run(stop));
     let (directory, ledger) = (house.directory, house.ledger);
     let (shared, connect_timeout_ms) = (gateway.clone(), config.limits.connect_timeout_ms);
     let client_stall_ms = config.limits.client_stall_ms;
@@ -177,7 +195,19 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
         served: actix_web::rt::spawn(server),
         socket,
         drain_ms: config.limits.drain_ms,
+        alerts,
+        stop_alerts,
     })
+}
+
+/// What budgets had left unsaid when the process ended.
+fn tell_what_is_due(ledger: &Ledger, config: &Config, now_ms: u64, told: &mpsc::Sender<Alert>) {
+    ledger.set_threshold(config.alerts.threshold_percent);
+    for alert in ledger.alerts_due(now_ms) {
+        if let Err(unsent) = told.try_send(alert) {
+            ledger.take_back(&unsent.into_inner());
+        }
+    }
 }
 
 impl Running {
@@ -187,6 +217,11 @@ impl Running {
         self.server.stop(true).await;
         if let Ok(Err(error)) = self.served.await {
             tracing::error!("the listener ended with an error: {error}");
+        }
+        // dropping it would do as well
+        let _ = self.stop_alerts.send(());
+        if let Err(error) = self.alerts.await {
+            tracing::error!("the alerts ended by a panic: {error}");
         }
         let store = self.store;
         let closed = actix_web::rt::task::spawn_blocking(move || store.close());

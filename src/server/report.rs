@@ -104,15 +104,15 @@ mod tests {
 
     use super::*;
     use crate::control::harness::{House, NOW_MS, grant};
-    use crate::control::keys::NewVirtualKey;
+    use crate::control::keys::{NewVirtualKey, Place};
     use crate::control::limits::Limits;
     use crate::control::teams::NewTeam;
     use crate::control::terms::{Budgets, Models, Name};
-    use crate::domain::event::{CostLine, Flags, Hold, HoldId, Progress, Status, Subject};
+    use crate::domain::event::{CostLine, Ending, Flags, Hold, HoldId, Progress, Status, Subject};
     use crate::domain::id::RequestId;
     use crate::domain::money::Money;
     use crate::domain::usage::Usage;
-    use crate::meter::{Claim, Ending, Tokens};
+    use crate::meter::{Claim, Tokens};
     use crate::server::request;
 
     async fn ask(house: &House, path: &str) -> Value {
@@ -136,7 +136,7 @@ mod tests {
         };
         house.control.create_team(&grant(may::ChangeTeams), new).await.expect("a team");
         let (models, budgets, limits) = (Models::default(), Budgets::default(), Limits::default());
-        let new = NewVirtualKey { name, team: team.to_owned(), models, expires_ms: None, budgets, limits };
+        let new = NewVirtualKey { name, place: Place::Team(team.to_owned()), models, expires_ms: None, budgets, limits };
         let (key, _) = house.control.create_key(&grant(may::ChangeKeys), new).await.expect("a key");
         Subject {
             organization: key.record.organization,
@@ -147,6 +147,7 @@ mod tests {
             model: "gpt-5.1".into(),
             dialect: "chat".into(),
             streamed: true,
+            attribution: Default::default(),
         }
     }
 

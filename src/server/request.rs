@@ -8,7 +8,8 @@ use crate::auth::directory::Directory;
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
 use crate::control::Control;
-use crate::control::requests::{OneRequest, RequestQuery};
+use crate::control::requests::{OneRequest, QueryTerms, RequestQuery};
+use crate::domain::attribution::Tag;
 use crate::domain::budget::{Budget, Owner};
 use crate::domain::event::{Charge, Correction, CostLine};
 use crate::domain::id::RequestId;
@@ -23,7 +24,8 @@ use crate::store::Record;
 /// `GET /v1/requests`, with filters, a cursor to go back (`before`) or to follow (`after`, `wait`).
 pub async fn requests(control: &Control, actor: &Actor, query: &str) -> Result<AdminReply, Problem> {
     let grant = Grant::for_actor(actor, may::ReadUsage)?;
-    let query = RequestQuery::parse(&parameters(query)?, control.zone(), &control.directory())?;
+    let (zone, directory, pseudonyms) = (control.zone(), &control.directory(), control.pseudonyms());
+    let query = RequestQuery::parse(&parameters(query)?, &QueryTerms { zone, directory, pseudonyms })?;
     let page = control.requests(&grant, query).await?;
     AdminReply::ok(&List { data: page.records.iter().map(RequestJson::of).collect(), next: page.cursor() })
 }
@@ -67,7 +69,7 @@ fn one_json(id: RequestId, one: &OneRequest, zone: &Zone, directory: &Directory)
         "object": "request",
         "key_name": names.and_then(|subject| directory.key(subject.key)).map(|caller| &caller.key.name),
         "team_name": names.and_then(|subject| directory.team(subject.team)).map(|team| &team.name),
-        "cost_usd": sum(|record| record.settlement.cost),
+        "cost_usd": sum(|record| record.settlement.ending.cost),
         "net_cost_usd": sum(Record::net_cost),
         "attempts": one.attempts.iter().map(RequestJson::of).collect::<Vec<_>>(),
         "budgets": one.budgets.iter().map(budget).collect::<Vec<_>>(),
@@ -97,6 +99,9 @@ pub(super) struct RequestJson<'a> {
     provider: &'a str,
     dialect: &'a str,
     stream: bool,
+    /// the end user's pseudonym
+    user: Option<String>,
+    tag: Option<&'a str>,
     status: &'static str,
     flags: Vec<&'static str>,
     usage: Value,
@@ -117,8 +122,8 @@ pub(super) struct RequestJson<'a> {
 
 impl RequestJson<'_> {
     pub fn of(row: &Record) -> RequestJson<'_> {
-        let record = &row.settlement;
-        let (hold, subject) = (&record.hold, &record.hold.subject);
+        let (hold, ending) = (&row.settlement.hold, &row.settlement.ending);
+        let subject = &hold.subject;
         RequestJson {
             id: hold.id.request.to_string(),
             object: "request",
@@ -132,19 +137,21 @@ impl RequestJson<'_> {
             provider: &subject.provider,
             dialect: &subject.dialect,
             stream: subject.streamed,
-            status: record.status.word(),
-            flags: record.flags.words().collect(),
-            usage: usage_of(&record.usage),
-            cost_usd: record.cost.to_string(),
+            user: subject.attribution.user.map(|user| user.to_string()),
+            tag: subject.attribution.tag.as_ref().map(Tag::as_str),
+            status: ending.status.word(),
+            flags: ending.flags.words().collect(),
+            usage: usage_of(&ending.usage),
+            cost_usd: ending.cost.to_string(),
             net_cost_usd: row.net_cost().to_string(),
-            cost_lines: record.lines.iter().map(cost_line).collect(),
+            cost_lines: ending.lines.iter().map(cost_line).collect(),
             corrections: row.corrections.iter().map(correction).collect(),
             charges: hold.charges.iter().map(charge).collect(),
             ceiling_usd: hold.ceiling.to_string(),
-            output_cap: record.output_cap,
-            upstream_status: Some(record.upstream_status).filter(|status| *status != 0),
-            first_content_ms: record.first_content_ms,
-            total_ms: record.ended_ms.saturating_sub(hold.at_ms),
+            output_cap: ending.output_cap,
+            upstream_status: Some(ending.upstream_status).filter(|status| *status != 0),
+            first_content_ms: ending.first_content_ms,
+            total_ms: ending.ended_ms.saturating_sub(hold.at_ms),
         }
     }
 }

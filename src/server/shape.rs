@@ -167,6 +167,8 @@ pub(super) struct KeyJson<'a> {
     name: &'a str,
     team: String,
     organization: String,
+    /// the key that it was made under
+    parent: Option<String>,
     models: Vec<&'a str>,
     expires_at: Option<String>,
     disabled: bool,
@@ -190,6 +192,7 @@ impl<'k> KeyJson<'k> {
             name: &record.name,
             team: record.team.to_string(),
             organization: record.organization.to_string(),
+            parent: record.parent.map(|parent| parent.to_string()),
             models: record.models.iter().map(Pattern::as_str).collect(),
             expires_at: record.expires_ms.map(instant),
             disabled: record.disabled,

@@ -14,9 +14,10 @@ use crate::domain::zone::{Window, Zone};
 use crate::store::codec::{Stored, status_number};
 use crate::store::log::Replay;
 use crate::store::table::{
-    self, BALANCES, CORRECTIONS, DAYS, HOURS, META, OPEN_HOLDS, ORPHANS, RECORDS, RECORDS_NOT_OK, RECORDS_OF_KEY, RollupTable,
+    self, ALERTS, BALANCES, CORRECTIONS, DAYS, HOURS, META, OPEN_HOLDS, ORPHANS, RECORDS, RECORDS_NOT_OK, RECORDS_OF_KEY,
+    RollupTable,
 };
-use crate::store::{Recovered, RollupKey, RollupSums, StoreError};
+use crate::store::{Recovered, RollupKey, RollupSums, StoreError, alerts};
 
 /// What a batch comes to, row by row.
 #[derive(Default)]
@@ -134,17 +135,17 @@ pub(super) fn rollup_key(settlement: &Settlement, start_ms: u64) -> RollupKey {
         model_asked: subject.model_asked.clone(),
         provider: subject.provider.clone(),
         model: subject.model.clone(),
-        status: settlement.status,
+        status: settlement.ending.status,
     }
 }
 
 pub(super) fn sums(settlement: &Settlement) -> RollupSums {
     RollupSums {
         requests: 1,
-        tokens_in: settlement.usage.in_total(),
-        cached_in: settlement.usage.cache_read,
-        tokens_out: settlement.usage.out_total,
-        cost: settlement.cost,
+        tokens_in: settlement.ending.usage.in_total(),
+        cached_in: settlement.ending.usage.cache_read,
+        tokens_out: settlement.ending.usage.out_total,
+        cost: settlement.ending.cost,
     }
 }
 
@@ -156,10 +157,10 @@ fn write_records(transaction: &WriteTransaction, fold: &Fold<'_>) -> Result<(), 
         let (request, attempt) = (settlement.hold.id.request.0, settlement.hold.id.attempt);
         records.insert((request, attempt), settlement.encode()?.as_slice())?;
         of_key.insert((settlement.hold.subject.key.0, request, attempt), ())?;
-        if settlement.status != Status::Ok {
-            not_ok.insert((status_number(settlement.status), request, attempt), ())?;
+        if settlement.ending.status != Status::Ok {
+            not_ok.insert((status_number(settlement.ending.status), request, attempt), ())?;
         }
-        if settlement.flags.has(Flags::ORPHANED) {
+        if settlement.ending.flags.has(Flags::ORPHANED) {
             transaction.open_table(ORPHANS)?.insert((request, attempt), ())?;
         }
     }
@@ -247,7 +248,7 @@ pub(super) fn recover(database: &Database, replay: &Replay) -> Result<Recovered,
                 ended.insert(settlement.hold.id);
                 for charge in &settlement.hold.charges {
                     let balance = balances.entry(*charge).or_default();
-                    *balance = balance.plus(settlement.cost);
+                    *balance = balance.plus(settlement.ending.cost);
                 }
             }
             Event::Progress { id, progress } => {
@@ -263,6 +264,7 @@ pub(super) fn recover(database: &Database, replay: &Replay) -> Result<Recovered,
     Ok(Recovered {
         holds,
         balances: balances.into_iter().collect(),
+        told: alerts::told(&read.open_table(ALERTS)?)?,
         remarks: replay.remarks.clone(),
         replayed: replay.events.len() as u64,
     })

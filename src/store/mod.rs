@@ -1,6 +1,7 @@
 //! The only folder that knows redb: the books (`gatekeeper.redb`), the ledger's log beside them, and the one thread that
 //! writes both. What it hands out are the nouns of `domain`; it decides nothing.
 
+mod alerts;
 mod books;
 mod codec;
 pub mod disk;
@@ -18,11 +19,13 @@ mod writer;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
+use crate::domain::alert::AlertKind;
 use crate::domain::event::Hold;
 use crate::domain::event::{Charge, Status};
 use crate::domain::id::KeyId;
 use crate::domain::money::Money;
 use crate::domain::zone::Zone;
+pub use crate::store::alerts::Untaken;
 use crate::store::disk::Disk;
 pub use crate::store::journal::{Journal, JournalFigures, NotLogged};
 use crate::store::log::LogError;
@@ -84,6 +87,8 @@ pub struct Options {
 pub struct Recovered {
     pub holds: Vec<Hold>,
     pub balances: Vec<(Charge, Money)>,
+    /// what budgets have said of their windows
+    pub told: Vec<(Charge, AlertKind)>,
     /// what was found odd and put right, for the log
     pub remarks: Vec<String>,
     /// records read again from the log
@@ -130,6 +135,7 @@ pub enum Grain {
 /// The open store. Cheap to clone; the last clone to be dropped does not stop the writer: `close` does.
 #[derive(Clone)]
 pub struct Store {
+    instance: [u8; 16],
     database: Arc<Slot>,
     journal: Arc<Journal>,
     writer: Arc<Mutex<Option<JoinHandle<()>>>>,
@@ -167,7 +173,13 @@ impl Store {
         let database = Arc::new(Slot { open: RwLock::new(Some(Arc::new(database))), booked: Booked::default() });
         let journal = Arc::new(Journal::new(log, replay.events, identity.applied, recovered.holds.len(), &options));
         let writer = writer::start(database.clone(), journal.clone(), options);
-        Ok((Store { database, journal, writer: Arc::new(Mutex::new(Some(writer))) }, recovered))
+        let (instance, writer) = (identity.instance, Arc::new(Mutex::new(Some(writer))));
+        Ok((Store { instance, database, journal, writer }, recovered))
+    }
+
+    /// Whose books these are: random at their creation, the same for their life.
+    pub fn instance(&self) -> [u8; 16] {
+        self.instance
     }
 
     /// The ledger's way to the log.

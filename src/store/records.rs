@@ -24,7 +24,7 @@ impl Record {
 
     /// What was booked, as corrected since.
     pub fn net_cost(&self) -> Money {
-        self.settlement.cost.plus(self.corrections.iter().map(|correction| correction.amount).sum())
+        self.settlement.ending.cost.plus(self.corrections.iter().map(|correction| correction.amount).sum())
     }
 }
 

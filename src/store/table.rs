@@ -10,7 +10,7 @@ use crate::store::{Options, StoreError};
 
 pub(super) const FILE: &str = "gatekeeper.redb";
 /// Raised with every change of the tables or of what their keys mean.
-const SCHEMA: u64 = 2;
+const SCHEMA: u64 = 3;
 /// redb's own default would be 1 GiB.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
 
@@ -40,6 +40,8 @@ pub(super) const CORRECTIONS: TableDefinition<(u128, u8, u32), &[u8]> = TableDef
 pub(super) const OPEN_HOLDS: TableDefinition<(u128, u8), &[u8]> = TableDefinition::new("open_holds");
 /// (budget, start of the window) → settled amount
 pub(super) const BALANCES: TableDefinition<(u64, u64), &[u8]> = TableDefinition::new("balances");
+/// (budget, start of the window, kind) of the alerts that were told → the message, until somebody has taken it
+pub(super) const ALERTS: TableDefinition<(u64, u64, u8), &str> = TableDefinition::new("alerts");
 /// (start, key, model asked, provider, model, status) → sums
 pub(super) type RollupTable = TableDefinition<'static, (u64, u64, &'static str, &'static str, &'static str, u8), &'static [u8]>;
 pub(super) const HOURS: RollupTable = TableDefinition::new("hours");
@@ -143,6 +145,7 @@ fn create(database: &Database) -> Result<(), StoreError> {
         transaction.open_table(CORRECTIONS)?;
         transaction.open_table(OPEN_HOLDS)?;
         transaction.open_table(BALANCES)?;
+        transaction.open_table(ALERTS)?;
         transaction.open_table(HOURS)?;
         transaction.open_table(DAYS)?;
     }

@@ -54,7 +54,7 @@ struct AuditLine<'a> {
 
 /// A transaction of the control plane. Dropped without commit, it changed nothing.
 pub struct Change<'t> {
-    transaction: &'t WriteTransaction,
+    pub(super) transaction: &'t WriteTransaction,
 }
 
 impl Store {
@@ -177,7 +177,7 @@ impl Change<'_> {
 
     pub fn remove_budget(&mut self, id: BudgetId) -> Result<(), StoreError> {
         self.transaction.open_table(BUDGETS)?.remove(id.0)?;
-        Ok(())
+        self.forget_alerts(id)
     }
 
     pub fn put_limit(&mut self, limit: &RateLimit) -> Result<(), StoreError> {

@@ -229,12 +229,12 @@ impl<'z> Look<'z> {
         self.verified.records += 1;
         self.verified.corrections += entries.len() as u64;
         let id = record.hold.id;
-        let lines: Money = record.lines.iter().map(CostLine::amount).sum();
-        if lines != record.cost {
-            let says = format!("its lines come to ${lines}, its cost is ${}", record.cost);
+        let lines: Money = record.ending.lines.iter().map(CostLine::amount).sum();
+        if lines != record.ending.cost {
+            let says = format!("its lines come to ${lines}, its cost is ${}", record.ending.cost);
             self.verified.differs(Part::Records, named(id), says);
         }
-        let net = record.cost.plus(entries.iter().map(|entry| entry.amount).sum());
+        let net = record.ending.cost.plus(entries.iter().map(|entry| entry.amount).sum());
         if net < Money::ZERO {
             self.verified.differs(Part::Records, named(id), format!("its corrections bring it to ${net}"));
         }
@@ -272,7 +272,7 @@ impl<'z> Look<'z> {
         if sequence <= balances_applied {
             for charge in &record.hold.charges {
                 let balance = self.balances.entry(*charge).or_default();
-                *balance = balance.plus(record.cost);
+                *balance = balance.plus(record.ending.cost);
             }
         }
         let sums = sums(record);

@@ -150,3 +150,19 @@ fn over_a_url_the_same_is_done_with_an_administrative_key() {
     gatekeeper.start();
     runs(&gatekeeper, &["usage", "--url", &url, "--admin-key-file", &file]).ends(1).complains(&["401"]);
 }
+
+#[test]
+fn the_command_line_makes_a_key_below_another() {
+    let upstream = Upstream::start();
+    let mut gatekeeper = Gatekeeper::before(&upstream).starts();
+    let team = gatekeeper.team(&json!({"name": "eng"}));
+    let parent = gatekeeper.key_of(&team);
+    let made = runs(&gatekeeper, &["keys", "create", "--parent", &parent.id, "--budget", "$1/day"]).ends(0);
+    let made = made.says(&[&format!("below eng-key ({})", parent.id), "created key eng-key-", "$1 daily"]);
+    let secret = made.word("sk-gk-");
+    user(&gatekeeper, &secret).chat(&call()).expects(200);
+    runs(&gatekeeper, &["keys", "list"]).ends(0).says(&[&format!("(below {})", parent.id)]);
+    runs(&gatekeeper, &["keys", "create", "--parent", "key_999"]).ends(1).complains(&["404", "key_999"]);
+    runs(&gatekeeper, &["keys", "create", "--parent", "../x"]).ends(2).complains(&["by its id"]);
+    runs(&gatekeeper, &["keys", "create", "--admin", "--name", "x", "--parent", &parent.id]).ends(2);
+}

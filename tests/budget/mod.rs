@@ -1,6 +1,8 @@
 //! Budgets through the door: nothing is overspent, what fits is served, and every refusal says why.
 
+mod alerts;
 pub mod call;
+mod children;
 mod fits;
 mod lying;
 mod oversized;

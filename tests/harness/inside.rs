@@ -4,11 +4,12 @@
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use gatekeeper::config::{self, Config, Told};
-use gatekeeper::domain::clock::ManualClock;
+use gatekeeper::domain::clock::{Clock, ManualClock};
 use gatekeeper::domain::zone::Zone;
 use gatekeeper::server::{self, Parts, StartError};
 use gatekeeper::store::Store;
@@ -27,11 +28,52 @@ pub const START: &str = "2026-11-23T10:00:00Z";
 pub struct Inside {
     instance: Instance,
     pub clock: ManualClock,
+    pub wire: Tripwire,
     pub disk: Arc<DiskHand>,
     config: PathBuf,
     _folder: TempDir,
     life: Option<Life>,
     books_checked: bool,
+}
+
+/// A wire across the clock: whichever worker asks for the time as the n-th from now on panics over it.
+#[derive(Clone, Debug, Default)]
+pub struct Tripwire(Arc<AtomicI64>);
+
+impl Tripwire {
+    /// The n-th, from 1.
+    pub fn trips_at(&self, nth: i64) {
+        self.0.store(nth, Ordering::SeqCst);
+    }
+
+    /// Takes the wire away; whether somebody tripped.
+    pub fn tripped(&self) -> bool {
+        self.0.swap(0, Ordering::SeqCst) < 0
+    }
+
+    fn crossed(&self) {
+        let worker = std::thread::current().name().is_some_and(|name| name.starts_with("actix"));
+        let crossed = |left: i64| match left {
+            0 => None,
+            1 => Some(-1),
+            left => Some(left - 1),
+        };
+        if worker && self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, crossed) == Ok(1) {
+            panic!("somebody tripped over the wire of the test");
+        }
+    }
+}
+
+struct WiredClock {
+    clock: ManualClock,
+    wire: Tripwire,
+}
+
+impl Clock for WiredClock {
+    fn now_ms(&self) -> u64 {
+        self.wire.crossed();
+        self.clock.now_ms()
+    }
 }
 
 struct Life {
@@ -48,6 +90,7 @@ impl Setup {
         let mut inside = Inside {
             instance: Instance::new(SocketAddr::from(([127, 0, 0, 1], 0)), made.expose().to_owned()),
             clock: ManualClock::at_ms(Zone::parse_rfc3339(START).expect("an instant")),
+            wire: Tripwire::default(),
             disk: Arc::new(DiskHand::default()),
             config: path,
             _folder: folder,
@@ -87,7 +130,8 @@ impl Inside {
     pub fn try_start(&mut self) -> Result<(), StartError> {
         assert!(self.life.is_none(), "it runs already");
         let config = read(&self.config);
-        let (clock, hand) = (Arc::new(self.clock.clone()), Arc::clone(&self.disk));
+        let clock = Arc::new(WiredClock { clock: self.clock.clone(), wire: self.wire.clone() });
+        let hand = Arc::clone(&self.disk);
         let (stop, stopped) = oneshot::channel();
         let (started, starts) = mpsc::channel();
         let thread = std::thread::spawn(move || {

@@ -44,15 +44,6 @@ fn an_ambiguous_model_is_400_and_names_both_ways_to_ask() {
 }
 
 #[test]
-fn a_model_that_does_not_speak_the_clients_dialect_is_an_honest_501() {
-    let house = House::opens();
-    let message = refused_at(Chat, &house.user().chat(&body(Chat, "c-small")), 501, "not_supported", "model");
-    assert!(message.contains("ant/c-small"), "{message}");
-    refused(Messages, &house.user().messages(&body(Messages, "m-small")), 501, "not_supported");
-    house.nothing_happened();
-}
-
-#[test]
 fn a_model_that_is_missing_empty_or_no_text_is_400() {
     let house = House::opens();
     for dialect in BOTH {

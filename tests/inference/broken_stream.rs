@@ -196,3 +196,16 @@ fn an_upstream_that_goes_on_after_the_end_does_not_keep_the_client() {
     assert_eq!(end, End::Clean);
     house.booked().ends("ok", &[]).costs(10, 3);
 }
+
+#[test]
+fn a_stream_that_outlasts_its_deadline_is_ended_though_it_talks() {
+    let house = House::limited("call_timeout_s = 1");
+    for (hang_ups, dialect) in (1..).zip(BOTH) {
+        let (events, end) = house.events(dialect, Script::stream(dialect.stream(1_000)).pause_ms_between(20));
+        let deltas = events.iter().filter_map(Event::delta).count();
+        assert!((5..100).contains(&deltas), "{deltas} deltas in a second");
+        ends_in_error(dialect, &(events, end), deltas, "upstream_timeout");
+        house.upstream.waits_for_hang_ups(hang_ups);
+        house.booked().ends("broken", &["estimated"]).is_about(10, deltas as u64);
+    }
+}

@@ -87,7 +87,9 @@ fn a_client_that_leaves_while_a_beginning_is_kept_back_stops_the_upstream() {
 /// Leaves after so many deltas; the record must be between what the client saw and what the upstream sent.
 fn hangs_up_after(house: &House, dialect: Dialect, deltas: usize, script: Script, hang_ups: usize) -> Booked {
     house.upstream.answers(script);
-    let mut stream = house.user().streams(dialect.path(), &dialect.streamed());
+    let mut body = dialect.streamed();
+    body["max_tokens"] = serde_json::json!(200_000);
+    let mut stream = house.user().streams(dialect.path(), &body);
     assert_eq!(stream.reads_deltas(deltas).len(), deltas);
     let left = stream.hangs_up();
     let_go(house, hang_ups, left);
@@ -109,7 +111,7 @@ fn a_hang_up_stops_a_talking_upstream_and_is_billed() {
     let house = House::opens();
     let mut hang_ups = 0;
     for dialect in BOTH {
-        for deltas in [5, 100] {
+        for deltas in [5, 100, 800] {
             hang_ups += 1;
             hangs_up_after(&house, dialect, deltas, model::uses(10, 100_000).pause_ms_between(1), hang_ups);
         }
@@ -121,7 +123,7 @@ fn a_hang_up_stops_a_silent_upstream_and_is_billed() {
     let house = House::opens();
     let mut hang_ups = 0;
     for (dialect, before) in [(Chat, 1), (Messages, 3)] {
-        for deltas in [5, 100] {
+        for deltas in [5, 100, 800] {
             hang_ups += 1;
             let script = model::uses(10, 1_000).only(before + deltas).then_hangs();
             hangs_up_after(&house, dialect, deltas, script, hang_ups);

@@ -217,9 +217,14 @@ impl House {
     }
 
     pub fn before(upstream: Upstream, change: impl FnOnce(Setup) -> Setup) -> House {
+        House::calling(upstream, |provider| provider, change)
+    }
+
+    /// With lines of its own in the section of each provider.
+    pub fn calling(upstream: Upstream, provider: impl Fn(Provider) -> Provider, change: impl FnOnce(Setup) -> Setup) -> House {
         // a debug build takes half a second to look through a whole log of the usual size
-        let setup = Gatekeeper::alone().ledger("segment_mb = 1").provider(&Provider::openai("up", &upstream));
-        let setup = setup.provider(&Provider::anthropic("ant", &upstream));
+        let setup = Gatekeeper::alone().ledger("segment_mb = 1").provider(&provider(Provider::openai("up", &upstream)));
+        let setup = setup.provider(&provider(Provider::anthropic("ant", &upstream)));
         let mut gatekeeper = change(setup).starts();
         let team = gatekeeper.team(&json!({"name": "eng", "models": ["*"]}));
         let key = gatekeeper.key_of(&team);

@@ -3,16 +3,19 @@
 
 mod house;
 
+mod attribution;
 mod bad_body;
 mod bad_key;
 mod bad_model;
 mod broken_answer;
 mod broken_stream;
+mod drain;
 mod embeddings;
 mod endpoints;
 mod hang_up;
 mod headers;
 mod models;
+mod panics;
 mod relay_chat;
 mod relay_messages;
 mod request_bytes;

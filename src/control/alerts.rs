@@ -1,0 +1,232 @@
+//! What budgets have to say: written down once, in the log and with its audit event, and then sent to the webhook. No call
+//! waits for it; what could not be sent at a stop or a crash is sent after the next start.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ring::hmac;
+use serde_json::json;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use crate::auth::role::Actor;
+use crate::config::Webhook;
+use crate::control::{Control, beside};
+use crate::domain::alert::Alert;
+use crate::domain::budget::Owner;
+use crate::domain::problem::Problem;
+use crate::domain::secret::Secret;
+use crate::domain::zone::Zone;
+use crate::store::{AuditEvent, Untaken};
+use crate::upstream::{Client, Outgoing};
+
+/// Alerts that may wait to be written down.
+pub const WAITING_MAX: usize = 1_024;
+/// Messages that are read at once to be sent.
+const READ_AT_ONCE: usize = 64;
+/// After what cannot be written; it is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+/// Before the second and before the third try to send a message; after it, it is given up.
+const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
+const SIGNATURE: &str = "x-gatekeeper-signature";
+
+/// The two who see to alerts: one writes them down, one sends them.
+pub struct Alerts {
+    pub control: Control,
+    pub arriving: mpsc::Receiver<Alert>,
+    pub webhook: Option<Webhook>,
+    pub client: Client,
+}
+
+impl Alerts {
+    /// Runs until it is told to stop; then writes down what has arrived and leaves the rest of the sending for another day.
+    pub async fn run(self, stop: oneshot::Receiver<()>) {
+        let written = Arc::new(Notify::new());
+        // of what was not sent before the last end
+        written.notify_one();
+        let Alerts { control, mut arriving, webhook, client } = self;
+        let wanted = webhook.is_some();
+        let sending = async {
+            match &webhook {
+                Some(webhook) => send_all(&control, &client, webhook, &written).await,
+                None => std::future::pending().await,
+            }
+        };
+        let writing = async {
+            while let Some(alert) = arriving.recv().await {
+                write_down(&control, &alert, wanted).await;
+                written.notify_one();
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = stop => {}
+            () = sending => {}
+            () = writing => {}
+        }
+        arriving.close();
+        while let Ok(alert) = arriving.try_recv() {
+            let last = note(&control, &alert, wanted).await;
+            last.unwrap_or_else(|problem| tracing::error!("an alert cannot be written down before the end: {problem}"));
+        }
+    }
+}
+
+/// Tries until the books take it; nothing is told that is not written.
+async fn write_down(control: &Control, alert: &Alert, wanted: bool) {
+    let mut said = false;
+    while let Err(problem) = note(control, alert, wanted).await {
+        if !std::mem::replace(&mut said, true) {
+            tracing::error!("an alert of {} cannot be written down and is tried again: {problem}", alert.budget.id);
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// One alert into the books and the audit log, and into the log when it is there.
+async fn note(control: &Control, alert: &Alert, wanted: bool) -> Result<(), Problem> {
+    let message = message(control, alert);
+    let (noted, detail) = (alert.clone(), message.clone());
+    let new = control.store.write(move |books| {
+        if !books.note_alert(&noted, if wanted { &detail } else { "" })? {
+            return Ok::<bool, Problem>(false);
+        }
+        books.append_audit(&AuditEvent {
+            at_ms: noted.at_ms,
+            actor: Actor::Process.to_string(),
+            action: noted.kind.word(),
+            subject: noted.budget.id.to_string(),
+            detail,
+        })?;
+        Ok(true)
+    });
+    if new.await? {
+        tracing::warn!(budget = %alert.budget.id, percent = alert.percent(), "{}: {message}", alert.kind.word());
+    }
+    Ok(())
+}
+
+/// The form in which the audit log keeps it and the webhook gets it.
+fn message(control: &Control, alert: &Alert) -> String {
+    let (budget, window) = (&alert.budget, alert.window);
+    let directory = control.directory();
+    let (owner, owner_name) = match budget.owner {
+        Owner::Organization(id) => (id.to_string(), directory.organization(id).map(|organization| organization.name.clone())),
+        Owner::Team(id) => (id.to_string(), directory.team(id).map(|team| team.name.clone())),
+        Owner::Key(id) => (id.to_string(), directory.key(id).map(|caller| caller.key.name.clone())),
+    };
+    let bounded = window.end_ms != u64::MAX;
+    json!({
+        "event": alert.kind.word(),
+        "id": format!("{}.{}.{}", budget.id, window.start_ms, alert.kind.word()),
+        "at": rfc3339(alert.at_ms),
+        "budget": budget.id.to_string(),
+        "owner": owner,
+        "owner_name": owner_name,
+        "period": budget.period.word(),
+        "action": budget.action.word(),
+        "model": budget.model.as_ref().map(ToString::to_string),
+        "window_start": bounded.then(|| rfc3339(window.start_ms)),
+        "window_end": bounded.then(|| rfc3339(window.end_ms)),
+        "limit_usd": budget.limit.to_string(),
+        "settled_usd": alert.settled.to_string(),
+        "percent": alert.percent(),
+        "threshold_percent": alert.threshold_percent,
+    })
+    .to_string()
+}
+
+fn rfc3339(at_ms: u64) -> String {
+    Zone::utc().rfc3339(at_ms)
+}
+
+/// Sends what is written down, one after the other, whenever there may be something.
+async fn send_all(control: &Control, client: &Client, webhook: &Webhook, written: &Notify) {
+    loop {
+        written.notified().await;
+        while let Some(untaken) = untaken(control).await {
+            for message in untaken {
+                send(client, webhook, &message).await;
+                taken(control, message).await;
+            }
+        }
+    }
+}
+
+/// What is to be sent; `None` where there is nothing.
+async fn untaken(control: &Control) -> Option<Vec<Untaken>> {
+    loop {
+        let store = control.store.clone();
+        match beside(move || store.untaken_alerts(READ_AT_ONCE)).await {
+            Ok(untaken) => return Some(untaken).filter(|untaken| !untaken.is_empty()),
+            Err(problem) => tracing::debug!("the alerts cannot be read and are looked for again: {problem}"),
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// Three tries; each has its deadline.
+async fn send(client: &Client, webhook: &Webhook, message: &Untaken) {
+    let mut pauses = PAUSES.into_iter();
+    let mut tries = 1;
+    loop {
+        let why = match posted(client, webhook, &message.message).await {
+            Ok(()) => return,
+            Err(why) => why,
+        };
+        let Some(pause) = pauses.next() else {
+            tracing::error!("the webhook did not take an alert of {} in {tries} tries: {why}", message.charge.budget);
+            return;
+        };
+        tracing::warn!("the webhook did not take an alert of {}: {why}; next try in {pause:?}", message.charge.budget);
+        tokio::time::sleep(pause).await;
+        tries += 1;
+    }
+}
+
+async fn posted(client: &Client, webhook: &Webhook, message: &str) -> Result<(), String> {
+    let signature = webhook.secret.as_ref().map(|secret| signature(secret, message));
+    let mut headers = vec![("content-type", "application/json"), ("user-agent", "gatekeeper")];
+    headers.extend(signature.as_deref().map(|signature| (SIGNATURE, signature)));
+    let body = Bytes::copy_from_slice(message.as_bytes());
+    let outgoing = Outgoing { url: webhook.url.expose(), headers, body, head_timeout_ms: webhook.timeout_ms };
+    match client.post(outgoing, |_| false).await {
+        Ok(answer) if (200..300).contains(&answer.status) => Ok(()),
+        Ok(answer) => Err(format!("it answered {}", answer.status)),
+        Err(failed) => Err(failed.to_string()),
+    }
+}
+
+fn signature(secret: &Secret, message: &str) -> String {
+    use std::fmt::Write;
+    let digest = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes()), message.as_bytes());
+    digest.as_ref().iter().fold("sha256=".to_owned(), |mut text, byte| {
+        // writing to a String cannot fail
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Taken or given up: it is not sent again.
+async fn taken(control: &Control, message: Untaken) {
+    loop {
+        let done = message.clone();
+        match control.store.write(move |books| books.alert_taken(&done).map_err(Problem::from)).await {
+            Ok(()) => return,
+            Err(problem) => tracing::debug!("a sent alert cannot be noted and is tried again: {problem}"),
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_is_the_hmac_of_the_body() {
+        // RFC 4231, test case 2
+        let signed = signature(&Secret::new("Jefe"), "what do ya want for nothing?");
+        assert_eq!(signed, "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    }
+}

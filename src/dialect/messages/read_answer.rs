@@ -1,0 +1,278 @@
+//! What an upstream answers in the messages dialect, as neutral events. Passes over blocks that are nobody's but Anthropic's
+//! (what hosted tools did), and over events and blocks that nobody knows.
+
+use serde::{Deserialize, Deserializer};
+
+use crate::conversation::{Event, Opaque, OpaqueKind, Opened, Origin, Raw, Stop};
+use crate::dialect::json::Leaf;
+use crate::dialect::messages::shape::TextOr;
+use crate::dialect::messages::{EventKind, MessagesEvent, MessagesUsage};
+use crate::dialect::sse::Fields;
+use crate::dialect::translation::{AnswerHead, Heard, ReadAnswer};
+use crate::dialect::unary::{NotComplete, read_unary};
+use crate::dialect::{Dialect, UpstreamFault, fault, json};
+use crate::domain::usage::Report;
+
+/// Reads one answer.
+pub(in crate::dialect) struct MessagesReader {
+    /// what minted ids begin with
+    seed: String,
+    origin: Origin,
+    usage: MessagesUsage,
+    output_is_final: bool,
+    /// of a whole answer
+    report: Option<Report>,
+    /// how many blocks there were so far
+    blocks: u32,
+    open: Vec<OpenBlock>,
+}
+
+/// A block that has begun and not ended.
+struct OpenBlock {
+    /// the upstream's number
+    index: u64,
+    block: u32,
+    /// arguments that stood at the beginning: a placeholder, unless no others come
+    arguments: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Frame {
+    #[serde(rename = "type", default, deserialize_with = "loose")]
+    kind: Option<String>,
+    #[serde(default)]
+    index: Option<u64>,
+    #[serde(default)]
+    content_block: Option<Part>,
+    #[serde(default)]
+    delta: Option<Delta>,
+}
+
+/// A piece, with the members of all kinds; the stop stands in one of its own.
+#[derive(Default, Deserialize)]
+struct Delta {
+    #[serde(default, deserialize_with = "loose")]
+    text: Option<String>,
+    #[serde(default, deserialize_with = "loose")]
+    thinking: Option<String>,
+    #[serde(default, deserialize_with = "loose")]
+    signature: Option<String>,
+    #[serde(default, deserialize_with = "loose")]
+    partial_json: Option<String>,
+    #[serde(default, deserialize_with = "loose")]
+    stop_reason: Option<String>,
+    #[serde(default, deserialize_with = "loose")]
+    stop_sequence: Option<String>,
+}
+
+/// A block, at its beginning in a stream or whole, with the members of all kinds.
+#[derive(Deserialize)]
+struct Part {
+    #[serde(rename = "type", default, deserialize_with = "loose")]
+    kind: Option<String>,
+    #[serde(default, deserialize_with = "loose")]
+    id: Option<String>,
+    #[serde(default, deserialize_with = "loose")]
+    name: Option<String>,
+    #[serde(default, deserialize_with = "loose")]
+    text: Option<String>,
+    #[serde(default, deserialize_with = "loose")]
+    thinking: Option<String>,
+    #[serde(default, deserialize_with = "loose")]
+    signature: Option<String>,
+    #[serde(default, deserialize_with = "loose")]
+    data: Option<String>,
+    #[serde(default)]
+    input: Option<Raw>,
+}
+
+#[derive(Deserialize)]
+struct Whole {
+    #[serde(default)]
+    content: Option<TextOr<Part>>,
+    #[serde(default, deserialize_with = "loose")]
+    stop_reason: Option<String>,
+    #[serde(default, deserialize_with = "loose")]
+    stop_sequence: Option<String>,
+}
+
+/// A text; anything else is as good as absent.
+fn loose<'de, D: Deserializer<'de>>(json: D) -> Result<Option<String>, D::Error> {
+    Ok(match Leaf::deserialize(json)? {
+        Leaf::Text(text) => Some(text.into_owned()),
+        _ => None,
+    })
+}
+
+impl MessagesReader {
+    pub(in crate::dialect) fn new(head: &AnswerHead) -> MessagesReader {
+        MessagesReader {
+            seed: head.request_id.clone(),
+            origin: Origin { dialect: Dialect::Messages.word().into(), model: head.model.clone() },
+            usage: MessagesUsage::default(),
+            output_is_final: false,
+            report: None,
+            blocks: 0,
+            open: Vec::new(),
+        }
+    }
+
+    /// An event that tells usage, or an error.
+    fn told(&mut self, data: &[u8]) -> Result<(), UpstreamFault> {
+        let event = json::read(&MessagesEvent::default(), data).map_err(|_| not_json())?;
+        self.usage.then(event.usage);
+        self.output_is_final |= event.has_final_usage;
+        match event.kind {
+            _ if event.error.seen => Err(event.error.certain_fault(Dialect::Messages)),
+            Some(EventKind::Error) => Err(event.error.certain_fault(Dialect::Messages)),
+            _ => Ok(()),
+        }
+    }
+
+    fn begin(&mut self, index: u64, part: Part, events: &mut Vec<Event>) {
+        let block = self.blocks;
+        let (opened, said, arguments) = match part.kind.as_deref() {
+            Some("text") => (Opened::Text, part.text, None),
+            Some("thinking" | "redacted_thinking") => (Opened::Reasoning, part.thinking, None),
+            Some("tool_use") => {
+                let id = part.id.filter(|id| !id.is_empty()).unwrap_or_else(|| format!("toolu_{}_{block}", self.seed));
+                let arguments = part.input.map(|input| input.as_str().to_owned());
+                (Opened::Call { id, name: part.name.unwrap_or_default() }, None, arguments)
+            }
+            // hosted tools, and what nobody knows
+            _ => return,
+        };
+        self.end(index, events);
+        self.blocks += 1;
+        self.open.push(OpenBlock { index, block, arguments });
+        events.push(Event::Open { block, opened });
+        piece(block, said, events);
+        self.opaque(block, OpaqueKind::Signature, part.signature, events);
+        self.opaque(block, OpaqueKind::Redacted, part.data, events);
+    }
+
+    fn go_on(&mut self, index: u64, delta: Delta, events: &mut Vec<Event>) {
+        let Some(open) = self.open.iter_mut().find(|open| open.index == index) else { return };
+        let block = open.block;
+        if delta.partial_json.as_ref().is_some_and(|json| !json.is_empty()) {
+            open.arguments = None;
+        }
+        for said in [delta.text, delta.thinking, delta.partial_json] {
+            piece(block, said, events);
+        }
+        self.opaque(block, OpaqueKind::Signature, delta.signature, events);
+    }
+
+    fn end(&mut self, index: u64, events: &mut Vec<Event>) {
+        let Some(at) = self.open.iter().position(|open| open.index == index) else { return };
+        let OpenBlock { block, arguments, .. } = self.open.swap_remove(at);
+        // some send all arguments at the beginning and nothing after it
+        piece(block, arguments.filter(|arguments| !is_placeholder(arguments)), events);
+        events.push(Event::Close { block });
+    }
+
+    fn end_all(&mut self, events: &mut Vec<Event>) {
+        while let Some(open) = self.open.first() {
+            self.end(open.index, events);
+        }
+    }
+
+    fn opaque(&self, block: u32, kind: OpaqueKind, data: Option<String>, events: &mut Vec<Event>) {
+        if let Some(data) = data.filter(|data| !data.is_empty()) {
+            let opaque = Opaque { origin: Some(self.origin.clone()), kind, data };
+            events.push(Event::Opaque { block, opaque });
+        }
+    }
+}
+
+impl ReadAnswer for MessagesReader {
+    fn event(&mut self, event: &Fields<'_>, events: &mut Vec<Event>) -> Result<Heard, UpstreamFault> {
+        let data = event.data.trim_ascii();
+        match data {
+            _ if event.event == Some(b"error") => return Err(fault::named(Dialect::Messages, data)),
+            b"" if event.event == Some(b"message_stop") => return Ok(Heard::End),
+            // OpenAI's end mark, which some who borrow this dialect add
+            b"" | b"[DONE]" => return Ok(Heard::More),
+            _ => {}
+        }
+        let frame: Frame = json::lenient(data).map_err(|_| not_json())?;
+        let kind = frame.kind.as_deref().map(str::as_bytes).or(event.event).unwrap_or_default();
+        let index = frame.index.unwrap_or_default();
+        match (kind, frame.content_block, frame.delta) {
+            (b"content_block_start", Some(part), _) => self.begin(index, part, events),
+            (b"content_block_delta", _, Some(delta)) => self.go_on(index, delta, events),
+            (b"content_block_stop", ..) => self.end(index, events),
+            (b"message_delta", _, delta) => {
+                self.told(data)?;
+                if let Some(Delta { stop_reason: Some(reason), stop_sequence, .. }) = delta {
+                    events.push(Event::Stop(stop(&reason, stop_sequence)));
+                }
+            }
+            (b"message_stop", ..) => {
+                self.end_all(events);
+                return Ok(Heard::End);
+            }
+            (b"ping", ..) => {}
+            // also an error that stands in an event of another name
+            _ => self.told(data)?,
+        }
+        Ok(Heard::More)
+    }
+
+    fn whole(&mut self, body: &[u8], events: &mut Vec<Event>) -> Result<(), NotComplete> {
+        let unary = read_unary(Dialect::Messages, body)?;
+        let whole: Whole = json::lenient(body).map_err(|_| NotComplete::NotJson)?;
+        self.report = Some(unary.report);
+        match whole.content {
+            None => {}
+            Some(TextOr::Text(text)) => {
+                events.push(Event::Open { block: 0, opened: Opened::Text });
+                piece(0, Some(text), events);
+            }
+            Some(TextOr::Many(parts)) => {
+                for (index, part) in (0..).zip(parts) {
+                    self.begin(index, part, events);
+                    self.end(index, events);
+                }
+            }
+        }
+        events.push(Event::Stop(stop(whole.stop_reason.as_deref().unwrap_or_default(), whole.stop_sequence)));
+        Ok(())
+    }
+
+    fn report(&self) -> Report {
+        self.report.clone().unwrap_or_else(|| self.usage.report())
+    }
+
+    fn output_is_final(&self) -> bool {
+        self.report.is_some() || self.output_is_final
+    }
+}
+
+fn piece(block: u32, said: Option<String>, events: &mut Vec<Event>) {
+    if let Some(text) = said.filter(|text| !text.is_empty()) {
+        events.push(Event::Piece { block, text });
+    }
+}
+
+/// `{}` at the beginning of a call says that the arguments follow.
+fn is_placeholder(arguments: &str) -> bool {
+    matches!(Leaf::of(arguments), Some(Leaf::Empty | Leaf::Null))
+}
+
+/// A reason that nobody knows is an end like others.
+fn stop(reason: &str, sequence: Option<String>) -> Stop {
+    match reason {
+        "max_tokens" => Stop::Length,
+        "stop_sequence" => Stop::Sequence(sequence),
+        "tool_use" => Stop::Tool,
+        "pause_turn" => Stop::Pause,
+        "refusal" => Stop::Filtered,
+        "model_context_window_exceeded" => Stop::ContextWindow,
+        _ => Stop::End,
+    }
+}
+
+fn not_json() -> UpstreamFault {
+    UpstreamFault::new("the upstream sent an event that cannot be read")
+}

@@ -1,0 +1,115 @@
+//! Schemas as Anthropic insists on them. Takes JSON as it was written and keeps its order: only what is missing is added.
+
+use crate::conversation::{Raw, raw};
+use crate::dialect::members::Members;
+
+/// Deeper schemas are left as they are.
+const DEPTH_MAX: u8 = 64;
+
+/// A tool's schema: it has to say that it is an object's.
+pub(super) fn object(schema: &Raw) -> Raw {
+    let json = schema.as_str().trim();
+    let said = |members: &Members| members.value(json.as_bytes(), "type").is_some();
+    let members = Members::read(json.as_bytes());
+    match members {
+        Ok(members) if !said(&members) => raw(with(json, "\"type\":\"object\"")).unwrap_or_default(),
+        Ok(_) => schema.clone(),
+        Err(_) => raw(r#"{"type":"object"}"#.to_owned()).unwrap_or_default(),
+    }
+}
+
+/// An answer's schema: every object in it has to be closed.
+pub(super) fn closed(schema: &Raw) -> Raw {
+    raw(close(schema.as_str(), DEPTH_MAX)).unwrap_or_else(|| schema.clone())
+}
+
+/// Adds a member at the beginning of an object.
+fn with(object: &str, member: &str) -> String {
+    let rest = object[1..].trim_start();
+    let comma = if rest.starts_with('}') { "" } else { "," };
+    format!("{{{member}{comma}{rest}")
+}
+
+fn close(json: &str, depth: u8) -> String {
+    let json = json.trim();
+    let (Some(depth), Ok(members)) = (depth.checked_sub(1), Members::read(json.as_bytes())) else { return json.to_owned() };
+    let mut written = String::with_capacity(json.len() + 64);
+    let mut from = 0;
+    for member in &members.list {
+        let value = &json[member.value.clone()];
+        let closed = match member.name(json.as_bytes()) {
+            b"properties" | b"$defs" | b"definitions" => each_value(value, depth),
+            b"items" | b"not" => close(value, depth),
+            b"anyOf" | b"oneOf" | b"allOf" | b"prefixItems" => each_element(value, depth),
+            _ => continue,
+        };
+        written.push_str(&json[from..member.value.start]);
+        written.push_str(&closed);
+        from = member.value.end;
+    }
+    written.push_str(&json[from..]);
+    let has = |name: &str| members.value(json.as_bytes(), name);
+    let is_object = has("type") == Some("\"object\"") || has("properties").is_some();
+    if is_object && has("additionalProperties").is_none() {
+        return with(&written, "\"additionalProperties\":false");
+    }
+    written
+}
+
+/// An object whose values are schemas.
+fn each_value(json: &str, depth: u8) -> String {
+    let Ok(members) = Members::read(json.as_bytes()) else { return json.to_owned() };
+    let mut written = String::with_capacity(json.len() + 64);
+    let mut from = 0;
+    for member in &members.list {
+        written.push_str(&json[from..member.value.start]);
+        written.push_str(&close(&json[member.value.clone()], depth));
+        from = member.value.end;
+    }
+    written.push_str(&json[from..]);
+    written
+}
+
+fn each_element(json: &str, depth: u8) -> String {
+    let Ok(elements) = serde_json::from_str::<Vec<&serde_json::value::RawValue>>(json) else { return json.to_owned() };
+    let closed: Vec<String> = elements.iter().map(|element| close(element.get(), depth)).collect();
+    format!("[{}]", closed.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Raw {
+        raw(json.to_owned()).expect("JSON")
+    }
+
+    #[test]
+    fn a_tools_schema_says_that_it_is_an_objects() {
+        for (schema, expected) in [
+            ("{}", r#"{"type":"object"}"#),
+            (r#"{ "properties":{"b":{},"a":{}}}"#, r#"{"type":"object","properties":{"b":{},"a":{}}}"#),
+            (r#"{"$schema":"x","type":"object"}"#, r#"{"$schema":"x","type":"object"}"#),
+        ] {
+            assert_eq!(object(&read(schema)).as_str(), expected);
+        }
+    }
+
+    #[test]
+    fn an_answers_schema_is_closed_all_the_way_down_and_keeps_its_order() {
+        for (schema, expected) in [
+            (r#"{"type":"string"}"#, r#"{"type":"string"}"#),
+            (r#"{"type":"object"}"#, r#"{"additionalProperties":false,"type":"object"}"#),
+            (
+                r#"{"type":"object","properties":{"z":{"type":"array","items":{"type":"object","properties":{}}},"a":{"anyOf":[{"type":"null"},{"properties":{}}]}},"required":["z"],"additionalProperties":false}"#,
+                r#"{"type":"object","properties":{"z":{"type":"array","items":{"additionalProperties":false,"type":"object","properties":{}}},"a":{"anyOf":[{"type":"null"},{"additionalProperties":false,"properties":{}}]}},"required":["z"],"additionalProperties":false}"#,
+            ),
+            (
+                r#"{"type":"object","additionalProperties":true,"$defs":{"x":{"type":"object"}}}"#,
+                r#"{"type":"object","additionalProperties":true,"$defs":{"x":{"additionalProperties":false,"type":"object"}}}"#,
+            ),
+        ] {
+            assert_eq!(closed(&read(schema)).as_str(), expected);
+        }
+    }
+}

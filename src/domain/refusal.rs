@@ -1,0 +1,26 @@
+//! A request that the gateway refused before anything was held or sent: who asked for what, and the word of the refusal.
+//! There is no money in it.
+
+use crate::domain::id::{KeyId, OrganizationId, RequestId, TeamId};
+use crate::domain::problem::Word;
+
+/// Letters that are kept of the name that was asked for: it may be anything.
+const MODEL_CHARS_MAX: usize = 128;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub request: RequestId,
+    pub at_ms: u64,
+    pub organization: OrganizationId,
+    pub team: TeamId,
+    pub key: KeyId,
+    /// empty where the request was refused before it was read
+    pub model_asked: String,
+    pub dialect: String,
+    pub word: Word,
+}
+
+/// As much of a name as a refusal keeps.
+pub fn shortened(name: &str) -> String {
+    name.chars().take(MODEL_CHARS_MAX).collect()
+}

@@ -1,0 +1,86 @@
+//! Refused model calls: takes who was refused what and why, and notes it for the request log. At most ten rows per key, word
+//! and minute; the rest are counted. Calls that are admitted never come here.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::auth::directory::Caller;
+use crate::dialect::Dialect;
+use crate::domain::id::{KeyId, RequestId};
+use crate::domain::problem::{Problem, Word};
+use crate::domain::refusal::{Refusal, shortened};
+use crate::gateway::Gateway;
+
+const ROWS_PER_MINUTE: u32 = 10;
+const MINUTE_MS: u64 = 60_000;
+
+/// Rows of this minute: no more entries than there are keys and words.
+#[derive(Default)]
+pub(super) struct Rows(Mutex<Minute>);
+
+#[derive(Default)]
+struct Minute {
+    number: u64,
+    rows: HashMap<(KeyId, Word), u32>,
+}
+
+impl Rows {
+    /// Whether one more may be a row.
+    fn one_more(&self, key: KeyId, word: Word, at_ms: u64) -> bool {
+        let mut minute = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = at_ms / MINUTE_MS;
+        if minute.number != number {
+            *minute = Minute { number, rows: HashMap::new() };
+        }
+        let rows = minute.rows.entry((key, word)).or_default();
+        *rows += 1;
+        *rows <= ROWS_PER_MINUTE
+    }
+}
+
+/// A call on its way in, of a key that is known.
+pub(super) struct Entering<'g> {
+    pub gateway: &'g Gateway,
+    pub request: RequestId,
+    pub dialect: Dialect,
+    pub caller: Arc<Caller>,
+    /// empty until it was read
+    pub model_asked: String,
+}
+
+impl Entering<'_> {
+    /// Notes that the call is refused.
+    pub fn refused(&self, problem: Problem) -> Problem {
+        let (gateway, key, word) = (self.gateway, &self.caller.key, problem.word);
+        let at_ms = gateway.clock.now_ms();
+        let refusal = Refusal {
+            request: self.request,
+            at_ms,
+            organization: key.organization,
+            team: key.team,
+            key: key.id,
+            model_asked: shortened(&self.model_asked),
+            dialect: self.dialect.word().to_owned(),
+            word,
+        };
+        let as_row = gateway.refusals.one_more(key.id, word, at_ms);
+        gateway.ledger.journal().refusals().note(refusal, as_row);
+        problem
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_rows_per_key_word_and_minute() {
+        let rows = Rows::default();
+        let allowed = |key, word, at_ms| (0..20).filter(|_| rows.one_more(KeyId(key), word, at_ms)).count();
+        assert_eq!(allowed(1, Word::BudgetExceeded, 59_999), 10);
+        assert_eq!(allowed(1, Word::RateLimitExceeded, 59_999), 10);
+        assert_eq!(allowed(2, Word::BudgetExceeded, 59_999), 10);
+        assert_eq!(allowed(1, Word::BudgetExceeded, 59_999), 0);
+        assert_eq!(allowed(1, Word::BudgetExceeded, 60_000), 10);
+    }
+}

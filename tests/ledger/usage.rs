@@ -1,0 +1,98 @@
+//! `GET /v1/usage` and the request list as tables: CSV for spreadsheets, classes of status, ends in the middle of a day.
+
+use serde_json::json;
+
+use crate::harness::hello;
+use crate::harness::inside::Inside;
+use crate::harness::model;
+use crate::harness::process::{Gatekeeper, Key};
+use crate::harness::script::Script;
+use crate::harness::upstream::Upstream;
+
+/// A team whose name is a formula; `m-large` fails.
+fn house() -> (Upstream, Inside, Key) {
+    let upstream = Upstream::start();
+    upstream.answers(Script::by(|seen| match seen.json()["model"].as_str() {
+        Some("m-large") => Script::json(500, &json!({"error": {"message": "broken"}})),
+        _ => model::uses(10, 20),
+    }));
+    let mut inside = Gatekeeper::before(&upstream).starts_inside();
+    let team = inside.team(&json!({"name": "=SUM(A1), \"eng\""}));
+    let key = inside.key(&json!({"name": "ci", "team": team.id, "models": ["*"]}));
+    for (instant, model) in [
+        ("2026-11-21T23:30:00Z", "m-small"),
+        ("2026-11-22T10:00:00Z", "m-small"),
+        ("2026-11-22T12:00:00Z", "m-large"),
+        ("2026-11-23T08:59:00Z", "m-small"),
+        ("2026-11-23T09:00:00Z", "m-small"),
+    ] {
+        inside.it_is(instant);
+        inside.user(&key).chat(&hello(model));
+    }
+    (upstream, inside, key)
+}
+
+#[test]
+fn a_report_is_a_table_for_spreadsheets_where_csv_is_asked_for() {
+    let (_upstream, inside, key) = house();
+    let csv = inside.admin().with("accept", "text/csv").get("/v1/usage?start=2026-11-22&end=2026-11-23&group_by=day,team,status");
+    let csv = csv.expects(200);
+    assert!(csv.header("content-type").is_some_and(|media| media.starts_with("text/csv")));
+    let rows = inside.requests();
+    let team = rows[0]["team"].as_str().expect("a team");
+    let expected = format!(
+        "day,team,team_name,status,requests,refused_requests,input_tokens,cached_tokens,output_tokens,cost_usd\r\n\
+         2026-11-22,{team},\"'=SUM(A1), \"\"eng\"\"\",ok,1,0,10,0,20,0.00011\r\n\
+         2026-11-22,{team},\"'=SUM(A1), \"\"eng\"\"\",failed,1,0,0,0,0,0\r\n"
+    );
+    assert_eq!(csv.text(), expected);
+
+    let list = inside.admin().with("accept", "text/csv").get("/v1/requests?limit=2&status=ok");
+    let text = list.expects(200).text();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("id,attempt,at,") && lines.len() == 3, "{text}");
+    assert!(lines[1].contains(&key.id) && lines[1].contains(",ok,,,10,0,0,20,0,0.00011,0.00011,"), "{text}");
+    let next = list.header("x-gatekeeper-next").expect("a cursor").to_owned();
+    let rest = inside.admin().with("accept", "text/csv").get(&format!("/v1/requests?status=ok&before={next}"));
+    assert_eq!((rest.text().lines().count(), rest.header("x-gatekeeper-next")), (3, None));
+}
+
+#[test]
+fn ends_in_the_middle_of_a_day_count_whole_days_and_single_hours() {
+    let (_upstream, inside, _) = house();
+    let requests = |query: &str| {
+        let report = inside.admin().get(&format!("/v1/usage?{query}")).expects(200).json();
+        report["total"]["requests"].as_u64().expect("a count")
+    };
+    for (query, expected) in [
+        ("start=2026-11-21T23:00:00Z&end=2026-11-23T09:00:00Z", 4),
+        ("start=2026-11-22T00:00:00Z&end=2026-11-23T09:00:00Z", 3),
+        ("start=2026-11-22T10:30:00Z&end=2026-11-23T10:00:00Z", 4),
+        ("start=2026-11-22T11:00:00Z&end=2026-11-23T10:00:00Z", 3),
+        ("start=2026-11-22T11:00:00Z&end=2026-11-22T12:00:00Z", 0),
+        ("start=2026-11-21&end=2026-11-24", 5),
+    ] {
+        assert_eq!(requests(query), expected, "{query}");
+    }
+}
+
+#[test]
+fn a_class_of_status_finds_all_that_is_in_it() {
+    let (_upstream, inside, _) = house();
+    let count = |query: &str| {
+        inside.admin().get(&format!("/v1/requests?{query}")).expects(200).json()["data"].as_array().map(Vec::len)
+    };
+    for (query, expected) in [("status=failed", 1), ("status=upstream_error", 1), ("status=broken", 0), ("status=ok", 4)] {
+        assert_eq!(count(query), Some(expected), "{query}");
+    }
+}
+
+#[test]
+fn a_month_by_model_reads_a_roll_up_per_day_and_model() {
+    let (_upstream, inside, _) = house();
+    let read = || inside.metric("gatekeeper_report_rollups_read");
+    let before = read();
+    inside.admin().get("/v1/usage?group_by=model").expects(200);
+    // 21: one, 22: ok and failed, 23: one
+    assert_eq!(read() - before, 4.0);
+}
