@@ -67,6 +67,11 @@ pub fn authenticate_admin(directory: &Directory, credential: Option<&str>) -> Re
     Ok(Actor::AdminKey { id: admin.id, name: admin.name.clone() })
 }
 
+/// The caller whose key is presented, whether it may call or not.
+pub fn known(directory: &Directory, credential: Option<&str>) -> Option<Arc<Caller>> {
+    directory.caller(&key::hash(credential?)).cloned()
+}
+
 fn presented(credential: Option<&str>) -> Result<&str, Problem> {
     credential.ok_or_else(|| {
         Problem::new(

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::Value;
 use tokio::net::{TcpStream, UnixStream};
 
-use super::exchange::{CallError, Request, exchange};
+use super::exchange::{CSV, CallError, JSON, Request, exchange};
 use super::{Failure, Place};
 use crate::config::{self, Config, SecretSource};
 use crate::domain::secret::Secret;
@@ -83,22 +83,32 @@ impl Admin {
 
     /// One call, as it is answered.
     pub async fn call(&self, method: &str, path: &str, body: Option<String>) -> Result<(u16, String), CallError> {
+        self.call_for(JSON, method, path, body).await
+    }
+
+    async fn call_for(&self, accept: &str, method: &str, path: &str, body: Option<String>) -> Result<(u16, String), CallError> {
         let path = &format!("{}{path}", self.prefix);
         match &self.door {
             Door::Socket(socket) => {
                 let at = || socket.display().to_string();
                 let stream = UnixStream::connect(socket).await.map_err(|error| not_reached(at(), error))?;
-                exchange(stream, Request { method, path, host: "localhost", key: None, body }).await
+                exchange(stream, Request { method, path, host: "localhost", key: None, accept, body }).await
             }
             Door::Address { address, host, key } => {
                 let stream = TcpStream::connect(address).await.map_err(|error| not_reached(address.to_string(), error))?;
-                exchange(stream, Request { method, path, host, key: Some(key), body }).await
+                exchange(stream, Request { method, path, host, key: Some(key), accept, body }).await
             }
         }
     }
 
     pub async fn get(&self, path: &str) -> Result<Value, Failure> {
         self.ask("GET", path, None).await
+    }
+
+    /// A report as a table.
+    pub async fn csv(&self, path: &str) -> Result<String, Failure> {
+        let answer = self.call_for(CSV, "GET", path, None).await.map_err(|error| Failure::refused(error.to_string()))?;
+        granted("GET", path, answer)
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
@@ -116,14 +126,25 @@ impl Admin {
     }
 
     async fn ask(&self, method: &str, path: &str, body: Option<String>) -> Result<Value, Failure> {
-        let (status, text) = self.call(method, path, body).await.map_err(|error| Failure::refused(error.to_string()))?;
-        let answer: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-        if (200..300).contains(&status) {
-            return Ok(answer);
-        }
-        let why = answer["error"]["message"].as_str().unwrap_or("the server gave no reason; look at its log");
-        Err(Failure::refused(format!("{method} {path} was answered {status}: {why}")))
+        let answer = self.call(method, path, body).await.map_err(|error| Failure::refused(error.to_string()))?;
+        Ok(serde_json::from_str(&granted(method, path, answer)?).unwrap_or(Value::Null))
     }
+}
+
+/// The text of an answer, or the server's reason for a refusal.
+fn granted(method: &str, path: &str, (status, text): (u16, String)) -> Result<String, Failure> {
+    if (200..300).contains(&status) {
+        return Ok(text);
+    }
+    let answer: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+    let why = answer["error"]["message"].as_str().unwrap_or("the server gave no reason; look at its log");
+    Err(Failure::refused(format!("{method} {path} was answered {status}: {why}")))
+}
+
+/// A text inside a query.
+pub fn encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 fn not_reached(at: String, why: std::io::Error) -> CallError {

@@ -11,6 +11,9 @@ use crate::domain::secret::Secret;
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 const DEADLINE: Duration = Duration::from_secs(60);
 
+pub const JSON: &str = "application/json";
+pub const CSV: &str = "text/csv";
+
 /// What is asked of the server.
 #[derive(Debug)]
 pub struct Request<'a> {
@@ -18,6 +21,7 @@ pub struct Request<'a> {
     pub path: &'a str,
     pub host: &'a str,
     pub key: Option<&'a Secret>,
+    pub accept: &'a str,
     /// JSON
     pub body: Option<String>,
 }
@@ -69,8 +73,8 @@ where
 impl Request<'_> {
     fn head(&self) -> String {
         let mut head = format!(
-            "{} {} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\naccept: application/json\r\n",
-            self.method, self.path, self.host
+            "{} {} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\naccept: {}\r\n",
+            self.method, self.path, self.host, self.accept
         );
         if let Some(key) = self.key {
             head += &format!("authorization: Bearer {}\r\n", key.expose());
@@ -130,7 +134,7 @@ mod tests {
     use super::*;
 
     fn request<'a>(key: Option<&'a Secret>, body: Option<&str>) -> Request<'a> {
-        Request { method: "POST", path: "/v1/teams", host: "localhost", key, body: body.map(str::to_owned) }
+        Request { method: "POST", path: "/v1/teams", host: "localhost", key, accept: JSON, body: body.map(str::to_owned) }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::admin::{Admin, Reach};
+use super::admin::{Admin, Reach, encoded};
 use super::argument::correction;
 use super::print::{self, cell, print, table};
 use crate::server;
@@ -89,6 +89,9 @@ fn verification(verified: &Value) -> String {
         cell(&log["synced"]),
         cell(&log["applied"]),
     );
+    if let Some(from) = verified["compared_from"].as_str() {
+        text += &format!("hours and days before {from} were not compared: their requests are no longer kept (`[retention]`)\n");
+    }
     for difference in verified["differences"].as_array().into_iter().flatten() {
         text += &format!("{}: {}: {}\n", cell(&difference["part"]), cell(&difference["row"]), cell(&difference["says"]));
     }
@@ -113,12 +116,6 @@ async fn listed(admin: &Admin, team: Option<&str>) -> Result<Value, Failure> {
             }
         }
     }
-}
-
-/// A text inside a query.
-fn encoded(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 async fn orphans(args: OrphansArgs) -> Result<(), Failure> {

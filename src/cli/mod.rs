@@ -61,7 +61,7 @@ enum Command {
     Teams(teams::Command),
     /// Say what a key may do, and why not if it may not
     Verify(verify::Args),
-    /// Show what this month cost, by team and model
+    /// Show what was used and what it cost: this month by team and model, or as asked
     Usage(usage::Args),
     /// Explain what a request cost
     #[command(subcommand)]
@@ -133,6 +133,7 @@ mod tests {
             "gatekeeper teams create eng --models gpt-* --budget 100/month",
             "gatekeeper verify sk-gk-eng-x --url http://127.0.0.1:4000 --admin-key-file /root/key",
             "gatekeeper usage --json",
+            "gatekeeper usage --csv --group-by day,key --start 2026-11-01 --end 2026-11-08",
             "gatekeeper requests explain req_00000000000000000000000000",
             "gatekeeper ledger verify",
             "gatekeeper ledger orphans --settle-estimated --team eng",
@@ -142,6 +143,7 @@ mod tests {
         }
         for line in [
             "gatekeeper keys create",
+            "gatekeeper usage --csv --json",
             "gatekeeper keys create --admin --team eng",
             "gatekeeper keys create --team eng --budget ten",
             "gatekeeper ledger correct req_00000000000000000000000000 --amount -$0.12",

@@ -65,6 +65,9 @@ pub fn budgets(value: &Value) -> String {
         if !budget["remaining"].is_null() {
             text += &format!(", ${} left", cell(&budget["remaining"]));
         }
+        if !budget["resets_at"].is_null() {
+            text += &format!(" until {}", cell(&budget["resets_at"]));
+        }
         text
     };
     match value.as_array() {
@@ -113,9 +116,11 @@ mod tests {
     fn budgets_are_told_with_what_is_left() {
         let told = json!([
             {"limit": "10", "period": "total", "action": "block", "model": null, "remaining": "7.5"},
-            {"limit": "1", "period": "daily", "action": "warn", "model": "gpt-*"},
+            {"limit": "1", "period": "daily", "action": "warn", "model": "gpt-*", "remaining": "1",
+             "resets_at": "2026-11-24T00:00:00Z"},
         ]);
-        assert_eq!(budgets(&told), "$10 total, $7.5 left; $1 daily on gpt-* (warns only)");
+        let expected = "$10 total, $7.5 left; $1 daily on gpt-* (warns only), $1 left until 2026-11-24T00:00:00Z";
+        assert_eq!(budgets(&told), expected);
         assert_eq!(
             (budgets(&json!([])), models(&json!([])), models(&json!(["a", "b"]))),
             ("none".into(), "all".into(), "a, b".into())

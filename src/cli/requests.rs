@@ -48,6 +48,10 @@ fn explained(request: &Value) -> String {
     if let Some(first) = attempts.first() {
         text += &format!("  key      {}\n  team     {}\n", whose("key_name", &first["key"]), whose("team_name", &first["team"]));
     }
+    let refusal = &request["refusal"];
+    if !refusal.is_null() {
+        text += &refused(refusal, &whose("key_name", &refusal["key"]), &whose("team_name", &refusal["team"]));
+    }
     for attempt in attempts {
         text += &attempt_explained(attempt, &request["budgets"]);
     }
@@ -55,6 +59,19 @@ fn explained(request: &Value) -> String {
         text += &format!("\n  all attempts  ${}\n", cell(&request["net_cost_usd"]));
     }
     text
+}
+
+fn refused(refusal: &Value, key: &str, team: &str) -> String {
+    let asked = match refusal["model_asked"].as_str() {
+        Some("") | None => "nothing that could be read".to_owned(),
+        Some(model) => model.to_owned(),
+    };
+    format!(
+        "  key      {key}\n  team     {team}\n\nrefused at {}: {}\n  asked    {asked} ({})\n  cost     $0: nothing was held or sent\n",
+        cell(&refusal["at"]),
+        cell(&refusal["code"]),
+        cell(&refusal["dialect"]),
+    )
 }
 
 fn attempt_explained(attempt: &Value, budgets: &Value) -> String {

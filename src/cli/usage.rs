@@ -1,41 +1,83 @@
-//! `gatekeeper usage`: what this month cost, by team and model, as the books have it.
+//! `gatekeeper usage`: what a time cost, by whatever it is grouped by, as the books have it. Adds nothing up itself.
 
 use serde_json::Value;
 
 use super::Failure;
-use super::admin::Reach;
+use super::admin::{Reach, encoded};
 use super::print::{self, cell, print, table};
 use crate::server;
 
-const COLUMNS: [&str; 6] = ["team_name", "model", "requests", "input_tokens", "output_tokens", "cost_usd"];
-const HEADING: [&str; 6] = ["TEAM", "MODEL", "REQUESTS", "INPUT TOKENS", "OUTPUT TOKENS", "COST USD"];
+const SUMS: [&str; 5] = ["requests", "refused_requests", "input_tokens", "output_tokens", "cost_usd"];
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
+    /// From here on: a date of the server's zone, or an instant [default: the first of this month]
+    #[arg(long, value_name = "DATE")]
+    start: Option<String>,
+    /// Up to here, not included [default: the end of this month]
+    #[arg(long, value_name = "DATE")]
+    end: Option<String>,
+    /// What makes a row: up to two of provider, model, team, organization, key, status, and one of hour, day, month
+    #[arg(long, value_name = "WORDS", value_delimiter = ',', default_value = "team,model")]
+    group_by: Vec<String>,
+    /// Print the server's answer as CSV, for spreadsheets
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
     #[command(flatten)]
     reach: Reach,
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    server::block_on(usage(args.reach))
+    server::block_on(usage(args))
 }
 
-async fn usage(reach: Reach) -> Result<(), Failure> {
-    let report = reach.admin()?.get("/v1/usage?group_by=team,model").await?;
-    if reach.json { print::json(&report) } else { print(&(shown(&report) + &orphans_warning(&report))) }
+async fn usage(args: Args) -> Result<(), Failure> {
+    let (admin, path) = (args.reach.admin()?, path(&args));
+    if args.csv {
+        return print(&admin.csv(&path).await?);
+    }
+    let report = admin.get(&path).await?;
+    if args.reach.json {
+        return print::json(&report);
+    }
+    print(&(shown(&args.group_by, &report) + &orphans_warning(&report)))
 }
 
-fn shown(report: &Value) -> String {
-    let row = |group: &Value| COLUMNS.iter().map(|column| cell(&group[*column])).collect::<Vec<String>>();
+fn path(args: &Args) -> String {
+    let given = [("start", &args.start), ("end", &args.end)];
+    let given = given.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?.as_str())));
+    let groups = args.group_by.join(",");
+    let parameters = given.chain([("group_by", groups.as_str())]).map(|(name, value)| format!("{name}={}", encoded(value)));
+    format!("/v1/usage?{}", parameters.collect::<Vec<_>>().join("&"))
+}
+
+fn shown(group_by: &[String], report: &Value) -> String {
+    // tenants are told by their names where they have one
+    let group = |row: &Value, word: &String| match &row[format!("{word}_name")] {
+        Value::Null => cell(&row[word]),
+        name => cell(name),
+    };
+    let sums = |row: &Value| SUMS.iter().map(|column| cell(&row[*column])).collect::<Vec<String>>();
+    let row = |row: &Value| group_by.iter().map(|word| group(row, word)).chain(sums(row)).collect::<Vec<String>>();
     let mut rows: Vec<Vec<String>> = report["data"].as_array().into_iter().flatten().map(row).collect();
     if rows.is_empty() {
-        return "nothing was used this month\n".to_owned();
+        return format!("nothing was used from {} to {}\n", cell(&report["start"]), cell(&report["end"]));
     }
-    let mut total = row(&report["total"]);
-    total[0] = "all".to_owned();
-    total[1] = String::new();
-    rows.push(total);
-    table(&HEADING, &rows)
+    let mut total: Vec<String> = group_by.iter().map(|_| String::new()).collect();
+    if let Some(first) = total.first_mut() {
+        *first = "all".to_owned();
+    }
+    rows.push(total.into_iter().chain(sums(&report["total"])).collect());
+    let heading: Vec<String> = group_by.iter().map(String::as_str).chain(SUMS).map(heading).collect();
+    table(&heading.iter().map(String::as_str).collect::<Vec<_>>(), &rows)
+}
+
+/// `cost_usd`: COST USD.
+fn heading(word: &str) -> String {
+    match word {
+        "refused_requests" => "REFUSED".to_owned(),
+        word => word.replace('_', " ").to_uppercase(),
+    }
 }
 
 /// Stays until no orphan is left.
@@ -57,14 +99,19 @@ mod tests {
 
     #[test]
     fn a_report_ends_with_its_total() {
-        let sums = json!({"requests": 2, "input_tokens": 3, "output_tokens": 4, "cost_usd": "0.0125"});
+        let sums = json!({"requests": 2, "refused_requests": 0, "input_tokens": 3, "output_tokens": 4, "cost_usd": "0.0125"});
         let mut group = sums.clone();
+        group["team"] = json!("team_1");
         group["team_name"] = json!("eng");
         group["model"] = json!("gpt-5.1");
-        let text = shown(&json!({"data": [group], "total": sums}));
+        let group_by = ["team".to_owned(), "model".to_owned()];
+        let text = shown(&group_by, &json!({"data": [group], "total": sums}));
         assert_eq!(text.lines().count(), 3);
+        assert!(text.starts_with("TEAM  MODEL    REQUESTS  REFUSED  INPUT TOKENS"), "{text}");
+        assert!(text.lines().nth(1).is_some_and(|line| line.starts_with("eng ")), "{text}");
         assert!(text.lines().last().is_some_and(|line| line.starts_with("all ") && line.ends_with("0.0125")), "{text}");
-        assert_eq!(shown(&json!({"data": [], "total": {}})), "nothing was used this month\n");
+        let nothing = json!({"start": "2026-11-01T00:00:00Z", "end": "2026-12-01T00:00:00Z", "data": [], "total": {}});
+        assert_eq!(shown(&group_by, &nothing), "nothing was used from 2026-11-01T00:00:00Z to 2026-12-01T00:00:00Z\n");
         assert!(orphans_warning(&json!({"orphans_uncorrected": 3})).contains("3 requests"));
         assert_eq!(orphans_warning(&json!({"orphans_uncorrected": 0})), "");
     }

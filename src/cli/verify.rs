@@ -49,8 +49,9 @@ fn shown(verdict: &Value) -> String {
         return format!("valid: administrative key {}; it administers and calls no models\n", cell(&verdict["admin_key"]));
     }
     let key = &verdict["key"];
+    let above = verdict["above"].as_array().map(|above| above.iter().map(above_it).collect::<String>()).unwrap_or_default();
     format!(
-        "valid: key {} ({}) of team {}\n  may call  {}\n  budgets   {}\n  limits    {}\n  expires   {}\n",
+        "valid: key {} ({}) of team {}\n  may call  {}\n  budgets   {}\n  limits    {}\n{above}  expires   {}\n",
         cell(&key["name"]),
         cell(&key["id"]),
         cell(&verdict["team_name"]),
@@ -59,6 +60,12 @@ fn shown(verdict: &Value) -> String {
         limits(&key["limits"]),
         key["expires_at"].as_str().unwrap_or("never"),
     )
+}
+
+/// `above     eng (team_2): $10 monthly, $9 left; limits none`
+fn above_it(owner: &Value) -> String {
+    let (name, id) = (cell(&owner["name"]), cell(&owner["owner"]));
+    format!("  above     {name} ({id}): {}; limits {}\n", budgets(&owner["budgets"]), limits(&owner["limits"]))
 }
 
 /// The configured models that the key may call, as far as a person reads on.
@@ -79,11 +86,16 @@ mod tests {
     fn a_valid_key_is_told_with_what_it_may_call() {
         let budget = json!({"limit": "10", "period": "total", "action": "block", "model": null, "remaining": "9"});
         let key = json!({"id": "key_1", "name": "laptop", "team": "team_1", "expires_at": null, "budgets": [budget]});
-        let text = shown(&json!({"valid": true, "kind": "virtual", "key": key, "team_name": "eng", "models": ["gpt-5.1"]}));
+        let mut verdict = json!({"valid": true, "kind": "virtual", "key": key, "team_name": "eng", "models": ["gpt-5.1"]});
+        let text = shown(&verdict);
         assert_eq!(
             text,
             "valid: key laptop (key_1) of team eng\n  may call  gpt-5.1\n  budgets   $10 total, $9 left\n  limits    none\n  expires   never\n"
         );
+        let monthly = json!([{"limit": "5", "period": "monthly", "remaining": "1", "resets_at": "2026-12-01T00:00:00Z"}]);
+        verdict["above"] = json!([{"owner": "team_2", "name": "eng", "budgets": monthly, "limits": []}]);
+        let above = "  above     eng (team_2): $5 monthly, $1 left until 2026-12-01T00:00:00Z; limits none\n";
+        assert!(shown(&verdict).contains(above), "{}", shown(&verdict));
         let administrative = json!({"valid": true, "kind": "administrative", "admin_key": "adm_1", "models": []});
         assert!(shown(&administrative).contains("administrative key adm_1"));
     }

@@ -30,6 +30,7 @@ pub struct Config {
     pub timezone: String,
     pub workers: usize,
     pub ledger: LedgerConfig,
+    pub retention: Retention,
     pub limits: Limits,
     pub alerts: AlertConfig,
     pub providers: Vec<Arc<Provider>>,
@@ -68,6 +69,25 @@ pub struct LedgerConfig {
 impl Default for LedgerConfig {
     fn default() -> LedgerConfig {
         LedgerConfig { sync: Sync::Os, segment_bytes: 64 * MIB, disk_reserve_mb: 256, budget_overrun: Overrun::Refuse }
+    }
+}
+
+/// Whole days that each kind of row is kept; 0: for ever. Day by day older ones are deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// single requests with their corrections
+    pub requests_days: u64,
+    /// what was refused; never longer than requests
+    pub refused_days: u64,
+    /// sums by the hour
+    pub hours_days: u64,
+    /// sums by the day
+    pub days_days: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Retention {
+        Retention { requests_days: 400, refused_days: 30, hours_days: 400, days_days: 0 }
     }
 }
 

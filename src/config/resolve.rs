@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::file::{self, Faults, Section, Written};
 use super::secret::{Environment, process_environment};
-use super::{Config, LedgerConfig, Limits, MIB, Overrun, Sync, alerts, provider};
+use super::{Config, LedgerConfig, Limits, MIB, Overrun, Retention, Sync, alerts, provider};
 use crate::domain::zone::Zone;
 
 /// Flags and their environment variables: what outweighs the file.
@@ -81,6 +81,7 @@ fn resolve(path: &Path, text: &str, told: &Told, environment: Option<Environment
         timezone: timezone(top.text("timezone", &mut faults), &mut faults),
         workers: top.whole("workers", processors(), 1..=256, &mut faults) as usize,
         ledger: ledger(top.section("ledger", &mut faults), &mut faults),
+        retention: retention(top.section("retention", &mut faults), &mut faults),
         limits: limits(top.section("limits", &mut faults), &mut faults),
         alerts: alerts::resolve(top.section("alerts", &mut faults), environment, &mut faults),
         providers: match (top.section("providers", &mut faults), environment) {
@@ -151,6 +152,20 @@ fn ledger(mut section: Section<'_>, faults: &mut Faults) -> LedgerConfig {
     };
     section.finish(faults);
     ledger
+}
+
+fn retention(mut section: Section<'_>, faults: &mut Faults) -> Retention {
+    const DAYS_MAX: u64 = 36_500;
+    let usual = Retention::default();
+    let mut days = |key, usual| section.whole(key, usual, 0..=DAYS_MAX, faults);
+    let retention = Retention {
+        requests_days: days("requests_days", usual.requests_days),
+        refused_days: days("refused_days", usual.refused_days),
+        hours_days: days("hours_days", usual.hours_days),
+        days_days: days("days_days", usual.days_days),
+    };
+    section.finish(faults);
+    retention
 }
 
 fn limits(mut section: Section<'_>, faults: &mut Faults) -> Limits {
@@ -388,11 +403,12 @@ request_ceiling = 0.5
         let usual = parse(path, "", &Told::default(), &environment).expect("defaults");
         assert_eq!(format!("{:?}", shown.limits), format!("{:?}", usual.limits));
         assert_eq!(format!("{:?}", shown.ledger), format!("{:?}", usual.ledger));
+        assert_eq!(shown.retention, usual.retention);
         assert_eq!((shown.listen, &shown.timezone), (usual.listen, &usual.timezone));
         let table = |name: &str| {
             example.split(&format!("#: [{name}]")).nth(1).expect("the table").split("#: [").next().map(str::to_owned)
         };
-        for (section, keys) in [("limits", 12), ("ledger", 4), ("alerts", 4)] {
+        for (section, keys) in [("limits", 12), ("ledger", 4), ("retention", 4), ("alerts", 4)] {
             let shown = table(section).expect("the table").lines().filter(|line| line.starts_with("#: ")).count();
             assert_eq!(shown, keys, "[{section}] of the example");
         }

@@ -168,6 +168,13 @@ pub fn admin_key_change(body: &[u8]) -> Result<bool, Problem> {
     Ok(disabled)
 }
 
+/// Who stands above a key.
+#[derive(Clone, Debug)]
+pub struct Above {
+    pub owner: Owner,
+    pub name: String,
+}
+
 /// What a presented key is good for right now.
 #[derive(Debug)]
 pub enum Verdict {
@@ -175,6 +182,8 @@ pub enum Verdict {
     Virtual {
         caller: Arc<Caller>,
         own: WithLimits<VirtualKey>,
+        /// from its parents upwards, those that have any
+        above: Vec<WithLimits<Above>>,
         models: Vec<String>,
     },
     Administrative {
@@ -288,7 +297,7 @@ impl Control {
     }
 
     /// Says what a key is good for, by the very checks that a call goes through.
-    pub async fn verify(&self, grant: &Grant<may::ReadTenants>, text: &str) -> Result<Verdict, Problem> {
+    pub async fn verify(&self, _grant: &Grant<may::ReadTenants>, text: &str) -> Result<Verdict, Problem> {
         let directory = self.directory.load_full();
         if let Ok(Actor::AdminKey { id, name }) = auth::authenticate_admin(&directory, Some(text)) {
             return Ok(Verdict::Administrative { id, name });
@@ -301,8 +310,13 @@ impl Control {
             }
             Err(problem) => return Ok(Verdict::Refused(problem)),
         };
-        let own = self.key(grant, caller.key.id).await?;
-        Ok(Verdict::Virtual { models: self.callable_by(&caller), own, caller })
+        let tenants = self.read(|store| store.tenants()).await?;
+        let mut owned = owned::by_owner(tenants.budgets, tenants.limits);
+        let own = owned.remove(&Owner::Key(caller.key.id)).unwrap_or_default();
+        let own = self.with_standings(caller.key.clone(), own);
+        let with_any = |above: Above| owned.remove(&above.owner).map(|owned| self.with_standings(above, owned));
+        let above = above(&caller).filter_map(with_any).collect();
+        Ok(Verdict::Virtual { models: self.callable_by(&caller), own, above, caller })
     }
 
     fn callable_by(&self, caller: &Caller) -> Vec<String> {
@@ -314,6 +328,15 @@ impl Control {
         });
         names
     }
+}
+
+fn above(caller: &Caller) -> impl Iterator<Item = Above> {
+    let parents = caller.parents.iter().map(|key| Above { owner: Owner::Key(key.id), name: key.name.clone() });
+    let (team, organization) = (&caller.team, &caller.organization);
+    parents.chain([
+        Above { owner: Owner::Team(team.id), name: team.name.clone() },
+        Above { owner: Owner::Organization(organization.id), name: organization.name.clone() },
+    ])
 }
 
 /// The text of a key in a request for its check.

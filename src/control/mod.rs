@@ -11,8 +11,10 @@ pub mod organizations;
 mod owned;
 pub mod reports;
 pub mod requests;
+mod retention;
 pub mod teams;
 pub mod terms;
+mod upkeep;
 
 #[cfg(test)]
 pub(crate) mod harness;
@@ -24,6 +26,7 @@ use serde_json::Value;
 
 use crate::auth::directory::DirectoryCell;
 use crate::auth::role::Actor;
+use crate::config::Retention;
 use crate::domain::attribution::Pseudonyms;
 use crate::domain::clock::Clock;
 use crate::domain::problem::{Problem, Word};
@@ -33,6 +36,7 @@ use crate::store::{AuditEvent, Change, Store, StoreError, Tenants};
 
 use crate::control::owned::Touched;
 pub use crate::control::owned::{BudgetStanding, LimitStanding, WithLimits};
+pub use crate::control::upkeep::Upkeep;
 
 /// Everything that can be done to an instance while it runs.
 #[derive(Clone)]
@@ -44,6 +48,7 @@ pub struct Control {
     zone: Zone,
     pseudonyms: Pseudonyms,
     catalogue: Arc<Catalogue>,
+    retention: Option<Retention>,
     /// taken by whoever corrects or verifies the books
     books_still: Arc<tokio::sync::Mutex<()>>,
     /// places for those who wait for the next request
@@ -63,6 +68,7 @@ impl Control {
             clock,
             zone,
             catalogue: Arc::new(|_| {}),
+            retention: None,
             books_still: Arc::default(),
             followers: Arc::new(tokio::sync::Semaphore::new(requests::FOLLOWERS_MAX)),
         }

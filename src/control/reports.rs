@@ -6,14 +6,16 @@ use crate::auth::directory::Directory;
 use crate::auth::grant::Grant;
 use crate::auth::role::may;
 use crate::control::Control;
-use crate::domain::event::Status;
+use crate::domain::event::StatusClass;
 use crate::domain::id::{KeyId, OrganizationId, TeamId};
 use crate::domain::problem::Problem;
 use crate::domain::zone::{Window, Zone};
-use crate::store::{Grain, RollupKey, RollupSums, StoreError};
+use crate::store::{Grain, Kept, RollupKey, RollupSums, StoreError};
 
 /// A report with more rows is refused: it would be read by nobody.
 const ROWS_MAX: usize = 10_000;
+/// Roll-ups that one report reads: a second's work.
+const ROLLUPS_MAX: u64 = 1_000_000;
 /// How long a report waits for what was logged just now.
 pub(super) const FRESH_WAIT_MS: u64 = 250;
 
@@ -40,6 +42,18 @@ impl Dimension {
             Dimension::Organization => "organization",
             Dimension::Key => "key",
             Dimension::Status => "status",
+        }
+    }
+}
+
+impl Dimension {
+    /// Tenants are told by their id and, beside it, their name.
+    pub fn name_word(self) -> Option<&'static str> {
+        match self {
+            Dimension::Team => Some("team_name"),
+            Dimension::Organization => Some("organization_name"),
+            Dimension::Key => Some("key_name"),
+            Dimension::Provider | Dimension::Model | Dimension::Status => None,
         }
     }
 }
@@ -129,13 +143,51 @@ impl UsageQuery {
         Ok(())
     }
 
-    /// Day roll-ups do where both ends are at midnight, or the end has not come yet, and nobody asks for hours.
-    fn grain(&self, zone: &Zone, now_ms: u64) -> Grain {
-        let midnight = |at_ms: u64| zone.day(at_ms).start_ms == at_ms;
-        let by_day =
-            self.stretch != Some(Stretch::Hour) && midnight(self.start_ms) && (self.end_ms > now_ms || midnight(self.end_ms));
-        if by_day { Grain::Day } else { Grain::Hour }
+    /// What is to be read: days where whole days are asked for, hours for the ragged ends, only hours where hours are
+    /// wanted. An end that has not come yet is as good as midnight.
+    fn pieces(&self, zone: &Zone, now_ms: u64) -> Vec<Piece> {
+        let start = zone.day(self.start_ms);
+        let from_ms = if start.start_ms == self.start_ms { self.start_ms } else { start.end_ms };
+        let to_ms = if self.end_ms > now_ms { self.end_ms } else { zone.day(self.end_ms).start_ms };
+        let pieces = if self.stretch == Some(Stretch::Hour) || from_ms >= to_ms {
+            vec![Piece { grain: Grain::Hour, from_ms: self.start_ms, to_ms: self.end_ms }]
+        } else {
+            vec![
+                Piece { grain: Grain::Hour, from_ms: self.start_ms, to_ms: from_ms },
+                Piece { grain: Grain::Day, from_ms, to_ms },
+                Piece { grain: Grain::Hour, from_ms: to_ms, to_ms: self.end_ms },
+            ]
+        };
+        pieces.into_iter().filter(|piece| piece.from_ms < piece.to_ms).collect()
     }
+}
+
+/// A range of roll-ups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Piece {
+    grain: Grain,
+    from_ms: u64,
+    to_ms: u64,
+}
+
+impl Piece {
+    /// From when on its grain is there.
+    fn kept_ms(&self, kept: &Kept) -> u64 {
+        match self.grain {
+            Grain::Hour => kept.hours_ms,
+            Grain::Day => kept.days_ms,
+        }
+    }
+}
+
+/// Part of the answer was deleted: a sum without it would be wrong.
+fn not_kept(piece: &Piece, kept: &Kept, zone: &Zone) -> Problem {
+    let from = zone.date(piece.kept_ms(kept));
+    let message = match piece.grain {
+        Grain::Hour => format!("hours before {from} are not kept (`retention.hours_days`); ask for whole days, or from there on"),
+        Grain::Day => format!("usage before {from} is not kept (`retention.days_days`); ask from there on"),
+    };
+    Problem::invalid(message).at("start")
 }
 
 /// What a group has in common. `None`: the key is not known (any more).
@@ -146,7 +198,7 @@ pub enum Member {
     Team(Option<TeamId>),
     Organization(Option<OrganizationId>),
     Key(KeyId),
-    Status(Status),
+    Status(StatusClass),
 }
 
 #[derive(Clone, Debug)]
@@ -176,18 +228,33 @@ impl Control {
         let now_ms = self.now_ms();
         let fresh = self.store.applied_now(FRESH_WAIT_MS).await;
         let (query, zone, directory) = (query.clone(), self.zone.clone(), self.directory.load_full());
-        let grain = query.grain(&zone, now_ms);
         let groups = self.read(move |store| {
-            let mut groups = Groups::new();
-            store.rollups(grain, query.start_ms, query.end_ms, |row, sums| {
-                if groups.len() <= ROWS_MAX {
-                    groups.entry(group_of(&query, &zone, &directory, row)).or_default().add(sums);
-                }
-            })?;
-            Ok::<_, StoreError>((groups, store.orphans_uncorrected()?))
+            let (mut groups, mut rows) = (Groups::new(), 0);
+            let (pieces, kept) = (query.pieces(&zone, now_ms), store.kept()?);
+            if let Some(gone) = pieces.iter().find(|piece| piece.from_ms < piece.kept_ms(&kept)) {
+                return Ok(Err(not_kept(gone, &kept, &zone)));
+            }
+            for Piece { grain, from_ms, to_ms } in pieces {
+                rows += store.rollups(grain, from_ms, to_ms, ROLLUPS_MAX - rows, |row, sums| {
+                    if groups.len() <= ROWS_MAX {
+                        groups.entry(group_of(&query, &zone, &directory, row)).or_default().add(sums);
+                    }
+                })?;
+            }
+            Ok::<_, StoreError>(Ok((groups, rows, store.orphans_uncorrected()?)))
         });
-        let (groups, orphans_uncorrected) = groups.await?;
+        let (groups, rows, orphans_uncorrected) = groups.await??;
+        if rows == ROLLUPS_MAX {
+            let message =
+                format!("this report would read more than {ROLLUPS_MAX} roll-ups; ask for a shorter time, or for whole days");
+            return Err(Problem::invalid(message).at("start"));
+        }
         report(groups, fresh.then_some(now_ms), orphans_uncorrected)
+    }
+
+    /// Rows that reports have read since the start: roll-ups, and entries of the request log.
+    pub fn rows_read(&self) -> (u64, u64) {
+        self.store.rows_read()
     }
 
     /// Names for the ids in a report.
@@ -204,7 +271,7 @@ fn group_of(query: &UsageQuery, zone: &Zone, directory: &Directory, row: &Rollup
         Dimension::Team => Member::Team(caller.map(|caller| caller.team.id)),
         Dimension::Organization => Member::Organization(caller.map(|caller| caller.organization.id)),
         Dimension::Key => Member::Key(row.key),
-        Dimension::Status => Member::Status(row.status),
+        Dimension::Status => Member::Status(row.class),
     };
     let stretch_start_ms = query.stretch.map(|stretch| stretch.window(zone, row.start_ms).start_ms);
     (stretch_start_ms, query.dimensions.iter().map(member).collect())
@@ -266,7 +333,23 @@ mod tests {
         let berlin = Zone::parse("Europe/Berlin").expect("zone");
         let query = parse(&berlin, &[]).expect("a query");
         assert_eq!((query.start_ms, query.end_ms), (ms("2026-10-31T23:00:00Z"), ms("2026-11-30T23:00:00Z")));
-        assert_eq!(query.grain(&berlin, ms(NOW)), Grain::Day);
+        assert_eq!(grains(&query, &berlin), [Grain::Day]);
+    }
+
+    fn grains(query: &UsageQuery, zone: &Zone) -> Vec<Grain> {
+        query.pieces(zone, ms(NOW)).iter().map(|piece| piece.grain).collect()
+    }
+
+    #[test]
+    fn whole_days_are_read_as_days_and_ragged_ends_as_hours() {
+        let berlin = Zone::parse("Europe/Berlin").expect("zone");
+        let query = parse(&berlin, &[("start", "2026-11-01T10:00:00Z"), ("end", "2026-11-20T11:30:00Z")]).expect("a query");
+        let days = Piece { grain: Grain::Day, from_ms: ms("2026-11-01T23:00:00Z"), to_ms: ms("2026-11-19T23:00:00Z") };
+        let pieces = query.pieces(&berlin, ms(NOW));
+        assert_eq!(pieces[1], days);
+        assert_eq!((pieces[0].from_ms, pieces[0].to_ms), (ms("2026-11-01T10:00:00Z"), days.from_ms));
+        assert_eq!((pieces[2].from_ms, pieces[2].to_ms), (days.to_ms, ms("2026-11-20T12:00:00Z")));
+        assert_eq!(grains(&query, &berlin), [Grain::Hour, Grain::Day, Grain::Hour]);
     }
 
     #[test]
@@ -274,9 +357,11 @@ mod tests {
         let berlin = Zone::parse("Europe/Berlin").expect("zone");
         let query = parse(&berlin, &[("start", "2026-11-01"), ("end", "2026-11-02T10:20:00 01:00")]).expect("a query");
         assert_eq!((query.start_ms, query.end_ms), (ms("2026-10-31T23:00:00Z"), ms("2026-11-02T10:00:00Z")));
-        assert_eq!(query.grain(&berlin, ms(NOW)), Grain::Hour);
+        assert_eq!(grains(&query, &berlin), [Grain::Day, Grain::Hour]);
         let open = parse(&berlin, &[("start", "2026-11-01"), ("end", "2026-11-23T10:30:00Z")]).expect("a query");
-        assert_eq!(open.grain(&berlin, ms(NOW)), Grain::Day);
+        assert_eq!(grains(&open, &berlin), [Grain::Day]);
+        let within = parse(&berlin, &[("start", "2026-11-02T08:00:00Z"), ("end", "2026-11-02T10:00:00Z")]).expect("a query");
+        assert_eq!(grains(&within, &berlin), [Grain::Hour]);
     }
 
     #[test]
@@ -284,7 +369,7 @@ mod tests {
         let utc = Zone::utc();
         let query = parse(&utc, &[("group_by", "team,day,model")]).expect("a query");
         assert_eq!((query.stretch, query.dimensions), (Some(Stretch::Day), vec![Dimension::Team, Dimension::Model]));
-        assert_eq!(parse(&utc, &[("group_by", "hour")]).expect("a query").grain(&utc, ms(NOW)), Grain::Hour);
+        assert_eq!(grains(&parse(&utc, &[("group_by", "hour")]).expect("a query"), &utc), [Grain::Hour]);
         for parameters in [
             [("group_by", "team,model,key")],
             [("group_by", "hour,day")],

@@ -13,12 +13,13 @@ use crate::control::teams::team_meant;
 use crate::control::{Control, not_found};
 use crate::domain::attribution::{Pseudonyms, Tag, UserHash};
 use crate::domain::budget::Budget;
-use crate::domain::event::{Flags, HoldId, Settlement, Status};
+use crate::domain::event::{Flags, HoldId, Settlement, Status, StatusClass};
 use crate::domain::id::{KeyId, RequestId, TeamId};
 use crate::domain::pattern::Pattern;
 use crate::domain::problem::{Problem, Word};
+use crate::domain::refusal::Refusal;
 use crate::domain::zone::Zone;
-use crate::store::{Record, RecordIndex, Scan, Scanned};
+use crate::store::{Entry, Looked, Record, RecordIndex, Scan, Scanned};
 
 pub const REQUESTS_DEFAULT: usize = 50;
 pub const REQUESTS_MAX: usize = 500;
@@ -46,6 +47,8 @@ pub struct RequestQuery {
     team: Option<TeamId>,
     model: Option<Pattern>,
     provider: Option<String>,
+    class: Option<StatusClass>,
+    /// within the class
     status: Option<Status>,
     flag: Option<Flags>,
     tag: Option<Tag>,
@@ -58,19 +61,20 @@ pub struct RequestQuery {
     limit: usize,
 }
 
-/// Records, newest first (oldest first behind `after`), and the cursor to go on from.
+/// Entries of the request log, newest first (oldest first behind `after`), and the cursor to go on from.
 #[derive(Clone, Debug)]
 pub struct RequestPage {
-    pub records: Vec<Record>,
+    pub entries: Vec<Entry>,
     pub next: Option<HoldId>,
     /// oldest first
     following: bool,
 }
 
-/// One request with every attempt that was booked, and the budgets that were charged, as far as they still are.
+/// One request with every attempt that was booked, or as it was refused, and the budgets that were charged, as far as they still are.
 #[derive(Clone, Debug)]
 pub struct OneRequest {
     pub attempts: Vec<Record>,
+    pub refusal: Option<Refusal>,
     pub budgets: Vec<Budget>,
 }
 
@@ -82,6 +86,7 @@ impl RequestQuery {
             team: None,
             model: None,
             provider: None,
+            class: None,
             status: None,
             flag: None,
             tag: None,
@@ -116,8 +121,9 @@ impl RequestQuery {
             "model" => self.model = Some(Pattern::new(value)),
             "provider" => self.provider = Some(value.to_owned()),
             "status" => {
-                let words = Status::ALL.map(Status::word).join(", ");
-                self.status = Some(Status::parse(value).ok_or_else(|| fault(format!("one of {words}")))?);
+                self.status = Status::parse(value);
+                self.class = self.status.map(Status::class).or_else(|| StatusClass::parse(value));
+                self.class.ok_or_else(|| fault(format!("one of {}", status_words())))?;
             }
             "flag" => {
                 let words = Flags(u16::MAX).words().collect::<Vec<_>>().join(", ");
@@ -152,9 +158,9 @@ impl RequestQuery {
         let first_at = |at_ms: u64| HoldId { request: RequestId::first_at(at_ms.min((1 << 48) - 1)), attempt: 0 };
         let end = if self.end_ms == u64::MAX { END } else { first_at(self.end_ms) };
         let start = first_at(self.start_ms.saturating_sub(ADMISSION_WAIT_MS));
-        let index = match (self.key, self.status) {
+        let index = match (self.key, self.class) {
             (Some(key), _) => RecordIndex::Key(key),
-            (None, Some(status)) if status != Status::Ok => RecordIndex::NotOk(status),
+            (None, Some(class)) if class != StatusClass::Ok => RecordIndex::NotOk(class),
             _ => RecordIndex::Time,
         };
         Scan {
@@ -167,7 +173,27 @@ impl RequestQuery {
         }
     }
 
-    fn wants(&self, record: &Settlement) -> bool {
+    fn wants(&self, looked: &Looked) -> bool {
+        match looked {
+            Looked::Booked(record) => self.wants_booked(record),
+            Looked::Refused(refusal) => self.wants_refused(refusal),
+        }
+    }
+
+    fn wants_refused(&self, refusal: &Refusal) -> bool {
+        (self.start_ms..self.end_ms).contains(&refusal.at_ms)
+            && self.key.is_none_or(|key| refusal.key == key)
+            && self.team.is_none_or(|team| refusal.team == team)
+            && self.model.as_ref().is_none_or(|model| model.matches(&refusal.model_asked))
+            && self.tag.as_ref().is_none_or(|tag| refusal.attribution.tag.as_ref() == Some(tag))
+            && self.user.is_none_or(|user| refusal.attribution.user == Some(user))
+            && self.class.is_none_or(|class| class == StatusClass::Refused)
+            // it came to no provider, and there is nothing to flag
+            && self.provider.is_none()
+            && self.flag.is_none()
+    }
+
+    fn wants_booked(&self, record: &Settlement) -> bool {
         let (hold, subject) = (&record.hold, &record.hold.subject);
         let is_model = |model: &Pattern| model.matches_deployment(&subject.model_asked, &subject.provider, &subject.model);
         (self.start_ms..self.end_ms).contains(&hold.at_ms)
@@ -175,6 +201,7 @@ impl RequestQuery {
             && self.team.is_none_or(|team| subject.team == team)
             && self.model.as_ref().is_none_or(is_model)
             && self.provider.as_ref().is_none_or(|provider| subject.provider == *provider)
+            && self.class.is_none_or(|class| record.ending.status.class() == class)
             && self.status.is_none_or(|status| record.ending.status == status)
             && self.flag.is_none_or(|flag| record.ending.flags.has(flag))
             && self.tag.as_ref().is_none_or(|tag| subject.attribution.tag.as_ref() == Some(tag))
@@ -188,6 +215,13 @@ impl RequestQuery {
         }
         scanned.last.filter(|_| !scanned.finished)
     }
+}
+
+/// How a request can have ended, and the classes of that which are no status themselves.
+fn status_words() -> String {
+    let mut words = Status::ALL.map(Status::word).to_vec();
+    words.extend(StatusClass::ALL.map(StatusClass::word).into_iter().filter(|word| Status::parse(word).is_none()));
+    words.join(", ")
 }
 
 /// Behind every id.
@@ -213,6 +247,7 @@ impl RequestPage {
     /// The form that `before` and `after` take.
     pub fn cursor(&self) -> Option<String> {
         self.next.map(|id| match id.attempt {
+            // a refusal is alone
             0 | u8::MAX => id.request.to_string(),
             // going back, nothing of the request is left behind its first attempt
             1 if !self.following => id.request.to_string(),
@@ -233,11 +268,11 @@ impl Control {
         loop {
             let mut booked = self.store.journal().bookings();
             let asked = query.clone();
-            let scanned = self.read(move |store| store.records(&asked.scan(), |record| asked.wants(record))).await?;
+            let scanned = self.read(move |store| store.request_log(&asked.scan(), |looked| asked.wants(looked))).await?;
             let (next, following) = (query.next(&scanned), query.after.is_some());
-            let page = RequestPage { records: scanned.records, next, following };
+            let page = RequestPage { entries: scanned.entries, next, following };
             // one that stopped at its bound is answered too: the caller goes on where it stopped
-            if !page.records.is_empty() || !scanned.finished || Instant::now() >= deadline {
+            if !page.entries.is_empty() || !scanned.finished || Instant::now() >= deadline {
                 return Ok(page);
             }
             query.after = page.next.or(query.after);
@@ -249,14 +284,15 @@ impl Control {
     /// Every attempt of one request.
     pub async fn request(&self, _grant: &Grant<may::ReadUsage>, id: RequestId) -> Result<OneRequest, Problem> {
         let _fresh = self.store.applied_now(FRESH_WAIT_MS).await;
-        let (attempts, mut budgets) = self.read(move |store| Ok((store.request(id)?, store.tenants()?.budgets))).await?;
-        if attempts.is_empty() {
+        let known = self.read(move |store| Ok((store.request(id)?, store.refusal(id)?, store.tenants()?.budgets)));
+        let (attempts, refusal, mut budgets) = known.await?;
+        if attempts.is_empty() && refusal.is_none() {
             let message = format!("{}; a request is booked when it has ended", not_found("request", id).message);
             return Err(Problem::new(Word::NotFound, message));
         }
         let charges = || attempts.iter().flat_map(|record| &record.settlement.hold.charges);
         budgets.retain(|budget| charges().any(|charge| charge.budget == budget.id));
-        Ok(OneRequest { attempts, budgets })
+        Ok(OneRequest { attempts, refusal, budgets })
     }
 
     /// Calls that wait for the next request.
@@ -293,7 +329,7 @@ mod tests {
         let index = |text: &str| parse(text).expect(text).scan().index;
         assert_eq!(index(""), RecordIndex::Time);
         assert_eq!(index("key=key_3&status=broken"), RecordIndex::Key(KeyId(3)));
-        assert_eq!(index("status=broken&flag=estimated"), RecordIndex::NotOk(Status::Broken));
+        assert_eq!(index("status=broken&flag=estimated"), RecordIndex::NotOk(StatusClass::Failed));
         assert_eq!(index("status=ok&provider=x"), RecordIndex::Time);
     }
 

@@ -74,6 +74,46 @@ impl Status {
     pub fn parse(word: &str) -> Option<Status> {
         Status::ALL.into_iter().find(|status| status.word() == word)
     }
+
+    pub fn class(self) -> StatusClass {
+        match self {
+            Status::Ok => StatusClass::Ok,
+            Status::UpstreamError | Status::Broken | Status::Truncated => StatusClass::Failed,
+            Status::ClientGone => StatusClass::ClientGone,
+            Status::Orphaned => StatusClass::Orphaned,
+        }
+    }
+}
+
+/// How requests ended, coarsely: what sums are kept by, and what went wrong is found by. A stored row keeps the position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StatusClass {
+    Ok,
+    /// the upstream failed, at once or in the middle
+    Failed,
+    ClientGone,
+    Orphaned,
+    /// refused by the gateway: nothing was sent, nothing was booked
+    Refused,
+}
+
+impl StatusClass {
+    pub const ALL: [StatusClass; 5] =
+        [StatusClass::Ok, StatusClass::Failed, StatusClass::ClientGone, StatusClass::Orphaned, StatusClass::Refused];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            StatusClass::Ok => "ok",
+            StatusClass::Failed => "failed",
+            StatusClass::ClientGone => "client_gone",
+            StatusClass::Orphaned => "orphaned",
+            StatusClass::Refused => "refused",
+        }
+    }
+
+    pub fn parse(word: &str) -> Option<StatusClass> {
+        StatusClass::ALL.into_iter().find(|class| class.word() == word)
+    }
 }
 
 /// What a reader of a record must know about its figures. A set, kept as bits.

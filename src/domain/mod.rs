@@ -11,6 +11,7 @@ pub mod limit;
 pub mod money;
 pub mod pattern;
 pub mod problem;
+pub mod refusal;
 pub mod secret;
 pub mod tenant;
 pub mod usage;

@@ -68,6 +68,38 @@ impl Word {
         }
     }
 
+    const ALL: [Word; 25] = [
+        Word::InvalidRequest,
+        Word::ModelAmbiguous,
+        Word::Authentication,
+        Word::KeyExpired,
+        Word::BudgetExceeded,
+        Word::PriceUnknown,
+        Word::CostUnbounded,
+        Word::PermissionDenied,
+        Word::ModelNotAllowed,
+        Word::ModelNotFound,
+        Word::NotFound,
+        Word::Conflict,
+        Word::ManagedByFile,
+        Word::PreconditionFailed,
+        Word::RequestTooLarge,
+        Word::UpgradeRefused,
+        Word::RateLimitExceeded,
+        Word::BudgetHeld,
+        Word::NotSupported,
+        Word::UpstreamError,
+        Word::UpstreamTimeout,
+        Word::Overloaded,
+        Word::LedgerUnavailable,
+        Word::ShuttingDown,
+        Word::Internal,
+    ];
+
+    pub fn parse(text: &str) -> Option<Word> {
+        Word::ALL.into_iter().find(|word| word.as_str() == text)
+    }
+
     pub const fn status(self) -> u16 {
         self.row().0
     }

@@ -1,6 +1,7 @@
 //! A request that the gateway refused before anything was held or sent: who asked for what, and the word of the refusal.
 //! There is no money in it.
 
+use crate::domain::attribution::Attribution;
 use crate::domain::id::{KeyId, OrganizationId, RequestId, TeamId};
 use crate::domain::problem::Word;
 
@@ -16,6 +17,7 @@ pub struct Refusal {
     pub key: KeyId,
     /// empty where the request was refused before it was read
     pub model_asked: String,
+    pub attribution: Attribution,
     pub dialect: String,
     pub word: Word,
 }

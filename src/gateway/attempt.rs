@@ -14,6 +14,7 @@ use crate::domain::id::{BudgetId, RequestId};
 use crate::domain::money::Money;
 use crate::domain::problem::{Problem, Word};
 use crate::domain::usage::{Report, Usage};
+use crate::domain::zone::Zone;
 use crate::gateway::cap::{self, Cap};
 use crate::gateway::crossing::Crossing;
 use crate::gateway::drain::Presence;
@@ -227,9 +228,10 @@ impl<'g> Attempt<'g> {
 
     fn exceeded(&self, budget: &Budget, standing: &Standing, cap: &Cap) -> Problem {
         let left = standing.limit.minus(standing.settled).max(Money::ZERO);
+        let until = standing.resets_at_ms.map_or(String::new(), |at_ms| format!(" until {}", Zone::utc().rfc3339(at_ms)));
         let output = cap.tokens.map_or(String::new(), |tokens| format!(" with up to {tokens} output tokens"));
         let message = format!(
-            "the {} budget {} of {} has ${left} left of ${}; this request to {} can cost up to ${}{output}. \
+            "the {} budget {} of {} has ${left} left of ${}{until}; this request to {} can cost up to ${}{output}. \
              Name a smaller max_tokens, or ask your administrator to raise the budget",
             budget.period.word(),
             budget.id,

@@ -13,6 +13,7 @@ mod open;
 mod outgoing;
 mod queue;
 mod rates;
+mod refusals;
 mod relay;
 mod reply;
 mod upstream_error;
@@ -40,6 +41,7 @@ pub use crate::gateway::figures::Figures;
 pub use crate::gateway::inflight::Inflight;
 pub use crate::gateway::outgoing::is_forwarded;
 use crate::gateway::queue::Queue;
+use crate::gateway::refusals::Entering;
 pub use crate::gateway::reply::{Body, Reply};
 use crate::meter::Ledger;
 use crate::meter::estimate::Estimates;
@@ -88,6 +90,7 @@ pub struct Gateway {
     envelope: Envelope,
     figures: Figures,
     inflight: Inflight,
+    refusals: refusals::Rows,
     /// random at start, then counted up: what makes request ids unique
     unique: AtomicU64,
 }
@@ -111,6 +114,7 @@ impl Gateway {
             clock: parts.clock,
             figures: Figures::default(),
             inflight: Inflight::default(),
+            refusals: refusals::Rows::default(),
             unique: AtomicU64::new(getrandom::u64()?),
         })
     }
@@ -133,16 +137,31 @@ impl Gateway {
 
     async fn journey(self: &Arc<Gateway>, client: &Client, call: Call, id: RequestId) -> Result<Reply, Problem> {
         let running = self.inflight.begin()?;
-        let caller = self.authenticate(call.credential.as_deref())?;
-        let tag = call.tag.map(|bytes| Tag::parse(&bytes).ok_or_else(no_tag)).transpose()?;
-        let request = dialect::read(call.dialect, call.body)?;
-        let deployment = self.admit(&caller, &request.model)?;
-        let attempt = Attempt::plan(self, caller, request, deployment, id, tag)?;
-        if call.dialect.is_free() {
-            return free::call(attempt, client, &call.headers, running).await;
+        let Call { dialect, credential, headers, tag, body } = call;
+        let caller = self.enter(dialect, credential.as_deref(), id)?;
+        let mut entering = Entering::new(self, id, dialect, caller.clone());
+        let tag = tag.map(|bytes| Tag::parse(&bytes).ok_or_else(|| entering.refused(no_tag()))).transpose()?;
+        entering.attribution.tag.clone_from(&tag);
+        let request = dialect::read(dialect, body).map_err(|problem| entering.refused(problem))?;
+        entering.read(&request);
+        let planned = self.admit(&caller, &request.model);
+        let planned = planned.and_then(|deployment| Attempt::plan(self, caller, request, deployment, id, tag));
+        let attempt = planned.map_err(|problem| entering.refused(problem))?;
+        if dialect.is_free() {
+            return free::call(attempt, client, &headers, running).await;
         }
-        let held = attempt.hold(call.credential.as_deref()).await?;
-        drain::call(held, client, call.headers, running).await
+        let held = attempt.hold(credential.as_deref()).await.map_err(|problem| entering.refused(problem))?;
+        drain::call(held, client, headers, running).await
+    }
+
+    /// The caller behind a credential; a key that is known and may not call is noted.
+    fn enter(&self, dialect: Dialect, credential: Option<&str>, id: RequestId) -> Result<Arc<Caller>, Problem> {
+        self.authenticate(credential).map_err(|problem| self.note_refusal(dialect, credential, id, problem))
+    }
+
+    fn note_refusal(&self, dialect: Dialect, credential: Option<&str>, id: RequestId, problem: Problem) -> Problem {
+        let Some(caller) = auth::known(&self.directory.load(), credential) else { return problem };
+        Entering::new(self, id, dialect, caller).refused(problem)
     }
 
     /// The caller behind a credential.
@@ -166,7 +185,15 @@ impl Gateway {
         Ok(allowed.map(|(name, deployment)| (name.to_owned(), deployment.provider.name.clone())).collect())
     }
 
-    /// A refusal of the listener's own (body too large, endpoint not served), counted like all others.
+    /// A model call that the listener refuses before its body is there, noted like all others.
+    pub fn refuse_call(&self, dialect: Dialect, credential: Option<&str>, problem: Problem) -> Reply {
+        let id = self.next_id();
+        let problem = self.note_refusal(dialect, credential, id, problem);
+        self.figures.refused(problem.word);
+        Reply::refusal(dialect, &problem, id)
+    }
+
+    /// A refusal of the listener's own (not a model call, endpoint not served), counted like all others.
     pub fn refuse(&self, dialect: Dialect, problem: &Problem) -> Reply {
         self.figures.refused(problem.word);
         Reply::refusal(dialect, problem, self.next_id())

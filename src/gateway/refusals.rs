@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::auth::directory::Caller;
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Request};
+use crate::domain::attribution::Attribution;
 use crate::domain::id::{KeyId, RequestId};
 use crate::domain::problem::{Problem, Word};
 use crate::domain::refusal::{Refusal, shortened};
@@ -40,15 +41,26 @@ impl Rows {
 
 /// A call on its way in, of a key that is known.
 pub(super) struct Entering<'g> {
-    pub gateway: &'g Gateway,
-    pub request: RequestId,
-    pub dialect: Dialect,
-    pub caller: Arc<Caller>,
+    gateway: &'g Gateway,
+    request: RequestId,
+    dialect: Dialect,
+    caller: Arc<Caller>,
+    pub attribution: Attribution,
     /// empty until it was read
-    pub model_asked: String,
+    model_asked: String,
 }
 
-impl Entering<'_> {
+impl<'g> Entering<'g> {
+    pub fn new(gateway: &'g Gateway, request: RequestId, dialect: Dialect, caller: Arc<Caller>) -> Entering<'g> {
+        Entering { gateway, request, dialect, caller, attribution: Attribution::default(), model_asked: String::new() }
+    }
+
+    /// The body is read: it says which model is asked for, and perhaps for whom.
+    pub fn read(&mut self, request: &Request) {
+        self.model_asked = shortened(&request.model);
+        self.attribution.user = request.user.as_deref().map(|user| self.gateway.pseudonyms.user(user));
+    }
+
     /// Notes that the call is refused.
     pub fn refused(&self, problem: Problem) -> Problem {
         let (gateway, key, word) = (self.gateway, &self.caller.key, problem.word);
@@ -59,7 +71,8 @@ impl Entering<'_> {
             organization: key.organization,
             team: key.team,
             key: key.id,
-            model_asked: shortened(&self.model_asked),
+            model_asked: self.model_asked.clone(),
+            attribution: self.attribution.clone(),
             dialect: self.dialect.word().to_owned(),
             word,
         };

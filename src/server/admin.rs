@@ -18,16 +18,46 @@ use crate::server::{ledger, report, request};
 /// The largest body of a control-plane call: 64 patterns and 16 budgets fit many times.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
 
+/// How an answer is written. Only the reports have columns; everything else answers in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Media {
+    Json,
+    Csv,
+}
+
+impl Media {
+    /// What a client's `accept` asks for.
+    pub fn accepted(accept: Option<&str>) -> Media {
+        let ranges = accept.unwrap_or_default().split(',');
+        let mut types = ranges.filter_map(|range| range.split(';').next()).map(str::trim);
+        if types.any(|media| media.eq_ignore_ascii_case("text/csv")) { Media::Csv } else { Media::Json }
+    }
+
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Media::Json => "application/json",
+            Media::Csv => "text/csv; charset=utf-8; header=present",
+        }
+    }
+}
+
 /// An answer as it goes out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminReply {
     pub status: u16,
-    pub json: String,
+    pub media: Media,
+    pub text: String,
+    /// where the next page of a table begins; in JSON it is a member of the text
+    pub next: Option<String>,
 }
 
 impl AdminReply {
     pub(super) fn ok(body: &impl Serialize) -> Result<AdminReply, Problem> {
         AdminReply::of(200, body)
+    }
+
+    pub(super) fn csv(text: String, next: Option<String>) -> AdminReply {
+        AdminReply { status: 200, media: Media::Csv, text, next }
     }
 
     pub(super) fn created(body: &impl Serialize) -> Result<AdminReply, Problem> {
@@ -36,7 +66,7 @@ impl AdminReply {
 
     fn of(status: u16, body: &impl Serialize) -> Result<AdminReply, Problem> {
         let json = serde_json::to_string(body);
-        json.map(|json| AdminReply { status, json })
+        json.map(|text| AdminReply { status, media: Media::Json, text, next: None })
             .map_err(|error| Problem::new(Word::Internal, format!("the answer cannot be written: {error}")))
     }
 }
@@ -66,6 +96,7 @@ pub async fn handle(
     path: &str,
     query: &str,
     body: &[u8],
+    wanted: Media,
 ) -> Result<AdminReply, Problem> {
     if body.len() > BODY_BYTES_MAX {
         let message = format!("the body has {} bytes; this call takes at most {BODY_BYTES_MAX}", body.len());
@@ -85,8 +116,8 @@ pub async fn handle(
         ("POST", "/v1/keys/verify") => verify_key(control, actor, body).await,
         ("GET", "/v1/keys/{id}") => show_key(control, actor, id).await,
         ("PATCH", "/v1/keys/{id}") => change_key(control, actor, id, body).await,
-        ("GET", "/v1/usage") => report::usage(control, actor, query).await,
-        ("GET", "/v1/requests") => request::requests(control, actor, query).await,
+        ("GET", "/v1/usage") => report::usage(control, actor, query, wanted).await,
+        ("GET", "/v1/requests") => request::requests(control, actor, query, wanted).await,
         ("GET", "/v1/requests/{id}") => request::request(control, actor, id).await,
         ("GET", "/v1/ledger/orphans") => ledger::orphans(control, actor, query).await,
         ("POST", "/v1/ledger/corrections") => ledger::correct(control, actor, body).await,
@@ -232,8 +263,8 @@ mod tests {
     /// Asks as the owner; status and body, a refusal's status with its word and parameter.
     async fn ask(house: &House, method: &str, path: &str, body: &str) -> (u16, Value) {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
-        match handle(&house.control, &Actor::Local { uid: 0 }, method, path, query, body.as_bytes()).await {
-            Ok(reply) => (reply.status, serde_json::from_str(&reply.json).expect("JSON")),
+        match handle(&house.control, &Actor::Local { uid: 0 }, method, path, query, body.as_bytes(), Media::Json).await {
+            Ok(reply) => (reply.status, serde_json::from_str(&reply.text).expect("JSON")),
             Err(problem) => (problem.word.status(), serde_json::json!([problem.word.as_str(), problem.param, problem.message])),
         }
     }

@@ -43,7 +43,8 @@ mod tests {
 
     #[test]
     fn cells_are_quoted_and_never_formulas() {
-        let row = json!({"a": "=1+1", "b": "x, \"y\"\nz", "c": null, "d": 3, "e": "0.000000000001", "f": ["one", "two"], "g": "\t@"});
+        let row =
+            json!({"a": "=1+1", "b": "x, \"y\"\nz", "c": null, "d": 3, "e": "0.000000000001", "f": ["one", "two"], "g": "\t@"});
         let row = row.as_object().expect("an object");
         assert_eq!(
             table(&["a", "b", "c", "d", "e", "f", "g", "h"], [row]),

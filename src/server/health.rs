@@ -42,6 +42,7 @@ pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
     }
     let mut text = String::with_capacity(4096);
     let journal = worker.ledger.journal().figures();
+    let (rollups_read, requests_read) = worker.control.rows_read();
     for (name, kind, value) in [
         ("gatekeeper_holds_open", "gauge", worker.ledger.open_holds() as u64),
         ("gatekeeper_requests_running", "gauge", worker.gateway.inflight().running() as u64),
@@ -52,6 +53,10 @@ pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
         ("gatekeeper_ledger_applied", "counter", journal.applied),
         ("gatekeeper_ledger_backlog", "gauge", journal.backlog as u64),
         ("gatekeeper_ledger_unsynced_ms", "gauge", journal.unsynced_ms),
+        ("gatekeeper_retention_rows_deleted", "counter", journal.retention_rows),
+        ("gatekeeper_refusals_uncounted", "counter", worker.ledger.journal().refusals().uncounted()),
+        ("gatekeeper_report_rollups_read", "counter", rollups_read),
+        ("gatekeeper_report_requests_read", "counter", requests_read),
     ] {
         let _ = writeln!(text, "# TYPE {name} {kind}\n{name} {value}");
     }

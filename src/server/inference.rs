@@ -9,6 +9,7 @@ use crate::auth::role::Actor;
 use crate::dialect::{Dialect, ModelEntry, ModelPage};
 use crate::domain::problem::{Problem, Word};
 use crate::gateway::{self, Call, TAG_HEADER};
+use crate::server::admin::Media;
 use crate::server::{Worker, admin, app, call, reply};
 
 /// What the worker shares; the app is never built without it.
@@ -24,11 +25,11 @@ pub(super) async fn infer(dialect: Dialect, request: HttpRequest, payload: Paylo
     if call::may_be_long(&request)
         && let Err(problem) = worker.gateway.authenticate(credential.as_deref())
     {
-        return reply::http(worker.gateway.refuse(dialect, &problem));
+        return reply::http(worker.gateway.refuse_call(dialect, credential.as_deref(), problem));
     }
     let body = match call::body(&request, payload, limits.body_bytes_max, limits.body_timeout_ms).await {
         Ok(body) => body,
-        Err(problem) => return reply::http(worker.gateway.refuse(dialect, &problem)),
+        Err(problem) => return reply::http(worker.gateway.refuse_call(dialect, credential.as_deref(), problem)),
     };
     let headers = request.headers().iter();
     let headers = headers.filter(|(name, _)| gateway::is_forwarded(name.as_str()));
@@ -91,7 +92,7 @@ const MODELS_CREATED_S: u64 = 1_767_225_600;
 pub(super) async fn administer(request: HttpRequest, payload: Payload) -> HttpResponse {
     let worker = worker(&request);
     match administered(worker, &request, payload).await {
-        Ok(answer) => reply::json(answer),
+        Ok(answer) => reply::administrative(answer),
         Err(problem) => reply::http(worker.gateway.refuse(Dialect::Chat, &problem)),
     }
 }
@@ -99,7 +100,9 @@ pub(super) async fn administer(request: HttpRequest, payload: Payload) -> HttpRe
 async fn administered(worker: &Worker, request: &HttpRequest, payload: Payload) -> Result<admin::AdminReply, Problem> {
     let actor = actor(worker, request)?;
     let body = call::body(request, payload, admin::BODY_BYTES_MAX, worker.gateway.limits().body_timeout_ms).await?;
-    admin::handle(&worker.control, &actor, request.method().as_str(), request.path(), request.query_string(), &body).await
+    let wanted = Media::accepted(request.headers().get("accept").and_then(|value| value.to_str().ok()));
+    let (method, path, query) = (request.method().as_str(), request.path(), request.query_string());
+    admin::handle(&worker.control, &actor, method, path, query, &body, wanted).await
 }
 
 /// Who administers here: the local peer, or the holder of an administrative key.

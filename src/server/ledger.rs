@@ -12,6 +12,7 @@ use crate::domain::money::Money;
 use crate::domain::problem::Problem;
 use crate::server::admin::{AdminReply, parameters};
 use crate::server::request::{self, RequestJson};
+use crate::server::shape::instant;
 use crate::store::{Part, Record, Verified};
 
 /// `GET /v1/ledger/orphans?team=&after=`
@@ -105,6 +106,8 @@ fn verified_json(verified: &Verified) -> Value {
         "corrections": verified.corrections,
         "balances": verified.balances,
         "rollups": verified.rollups,
+        // hours and days before it are not compared: their requests were deleted
+        "compared_from": (verified.compared_from_ms > 0).then(|| instant(verified.compared_from_ms)),
         "log": { "written": verified.written, "synced": verified.synced, "applied": verified.applied },
         "differing": parts,
         "differences": differences.collect::<Vec<_>>(),

@@ -4,6 +4,7 @@
 mod admin;
 mod app;
 mod call;
+mod csv;
 mod health;
 mod inference;
 mod ledger;
@@ -31,8 +32,8 @@ use crate::auth::directory::DirectoryCell;
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
 use crate::config::{Config, Sync};
-use crate::control::Control;
 use crate::control::alerts::{self, Alerts};
+use crate::control::{Control, Upkeep};
 use crate::domain::alert::Alert;
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::problem::Problem;
@@ -108,6 +109,7 @@ pub struct Running {
     pub store: Store,
     server: ServerHandle,
     served: JoinHandle<io::Result<()>>,
+    upkeep: Upkeep,
     socket: PathBuf,
     drain_ms: u64,
     alerts: JoinHandle<()>,
@@ -134,7 +136,7 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
     let roots = TlsRoots::built_in()?;
     let table = Arc::new(Table::new(&config.providers, Arc::new(Sheet::embedded())));
     let shown = table.clone();
-    let control = house.control.with_catalogue(Arc::new(move |visit| {
+    let control = house.control.with_retention(config.retention).with_catalogue(Arc::new(move |visit| {
         for (name, deployment) in shown.names() {
             visit(name, &deployment.provider.name, &deployment.model);
         }
@@ -153,6 +155,7 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
     let address = listener.local_addr()?;
     let socket = config.folder.join(ADMIN_SOCKET);
     let door = admin_socket(&socket).map_err(|error| StartError::Socket { path: socket.clone(), error })?;
+    let upkeep = Upkeep::start(&control);
     let client = Client::new(&roots, config.limits.connect_timeout_ms);
     let alerts = Alerts { control: control.clone(), arriving, webhook: config.alerts.webhook.clone(), client };
     let (stop_alerts, stop) = oneshot::channel();
@@ -193,6 +196,7 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
         store: house.store,
         server: handle,
         served: actix_web::rt::spawn(server),
+        upkeep,
         socket,
         drain_ms: config.limits.drain_ms,
         alerts,
@@ -223,6 +227,7 @@ impl Running {
         if let Err(error) = self.alerts.await {
             tracing::error!("the alerts ended by a panic: {error}");
         }
+        self.upkeep.stop().await;
         let store = self.store;
         let closed = actix_web::rt::task::spawn_blocking(move || store.close());
         if closed.await.is_err() {

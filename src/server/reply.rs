@@ -19,7 +19,13 @@ pub(super) fn http(reply: Reply) -> HttpResponse {
     }
 }
 
-pub(super) fn json(reply: AdminReply) -> HttpResponse {
-    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
-    HttpResponse::build(status).content_type("application/json").body(reply.json)
+/// Where the next page of a table begins.
+const NEXT: &str = "x-gatekeeper-next";
+
+pub(super) fn administrative(reply: AdminReply) -> HttpResponse {
+    let mut response = HttpResponse::build(StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK));
+    if let Some(next) = reply.next {
+        response.append_header((NEXT, next));
+    }
+    response.content_type(reply.media.content_type()).body(reply.text)
 }

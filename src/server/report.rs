@@ -8,19 +8,34 @@ use crate::auth::directory::Directory;
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
 use crate::control::Control;
-use crate::control::reports::{Member, Stretch, UsageQuery, UsageReport, UsageRow};
+use crate::control::reports::{Dimension, Member, Stretch, UsageQuery, UsageReport, UsageRow};
 use crate::domain::problem::Problem;
 use crate::domain::zone::Zone;
-use crate::server::admin::{AdminReply, parameters};
+use crate::server::admin::{AdminReply, Media, parameters};
+use crate::server::csv;
 use crate::server::shape::instant;
 use crate::store::RollupSums;
 
-/// `GET /v1/usage?start=&end=&group_by=`
-pub async fn usage(control: &Control, actor: &Actor, query: &str) -> Result<AdminReply, Problem> {
+/// `GET /v1/usage?start=&end=&group_by=`, in JSON or CSV.
+pub async fn usage(control: &Control, actor: &Actor, query: &str, wanted: Media) -> Result<AdminReply, Problem> {
     let grant = Grant::for_actor(actor, may::ReadUsage)?;
     let query = UsageQuery::parse(&parameters(query)?, control.zone(), control.now_ms())?;
     let report = control.usage(&grant, &query).await?;
-    AdminReply::ok(&usage_json(&query, &report, control.zone(), &control.directory()))
+    let json = usage_json(&query, &report, control.zone(), &control.directory());
+    match wanted {
+        Media::Json => AdminReply::ok(&json),
+        Media::Csv => Ok(AdminReply::csv(csv::table(&columns(&query), &json.data), None)),
+    }
+}
+
+/// What the rows of a report have, whether there are any or not.
+fn columns(query: &UsageQuery) -> Vec<&'static str> {
+    let mut columns: Vec<&'static str> = query.stretch.map(Stretch::word).into_iter().collect();
+    for dimension in &query.dimensions {
+        columns.extend(std::iter::once(dimension.word()).chain(dimension.name_word()));
+    }
+    columns.extend(["requests", "refused_requests", "input_tokens", "cached_tokens", "output_tokens", "cost_usd"]);
+    columns
 }
 
 #[derive(Serialize)]
@@ -44,7 +59,7 @@ fn usage_json(query: &UsageQuery, report: &UsageReport, zone: &Zone, directory: 
             members.insert(stretch.word().to_owned(), stretch_label(stretch, start_ms, zone).into());
         }
         for (dimension, member) in query.dimensions.iter().zip(&row.members) {
-            insert_member(&mut members, dimension.word(), member, directory);
+            insert_member(&mut members, *dimension, member, directory);
         }
         insert_sums(&mut members, &row.sums);
         members
@@ -73,10 +88,11 @@ fn stretch_label(stretch: Stretch, start_ms: u64, zone: &Zone) -> String {
 }
 
 /// Tenants have their name beside their id.
-fn insert_member(members: &mut Map<String, Value>, word: &str, member: &Member, directory: &Directory) {
+fn insert_member(members: &mut Map<String, Value>, dimension: Dimension, member: &Member, directory: &Directory) {
+    let word = dimension.word();
     let (value, name) = match member {
         Member::Provider(text) | Member::Model(text) => return drop(members.insert(word.to_owned(), text.as_str().into())),
-        Member::Status(status) => return drop(members.insert(word.to_owned(), status.word().into())),
+        Member::Status(class) => return drop(members.insert(word.to_owned(), class.word().into())),
         Member::Team(id) => (id.map(|id| id.to_string()), id.and_then(|id| directory.team(id)).map(|team| &team.name)),
         Member::Organization(id) => {
             (id.map(|id| id.to_string()), id.and_then(|id| directory.organization(id)).map(|organization| &organization.name))
@@ -84,12 +100,15 @@ fn insert_member(members: &mut Map<String, Value>, word: &str, member: &Member, 
         Member::Key(id) => (Some(id.to_string()), directory.key(*id).map(|caller| &caller.key.name)),
     };
     members.insert(word.to_owned(), value.into());
-    members.insert(format!("{word}_name"), name.map(String::as_str).into());
+    if let Some(name_word) = dimension.name_word() {
+        members.insert(name_word.to_owned(), name.map(String::as_str).into());
+    }
 }
 
 fn insert_sums(members: &mut Map<String, Value>, sums: &RollupSums) {
     let counts = [
         ("requests", sums.requests),
+        ("refused_requests", sums.refused),
         ("input_tokens", sums.tokens_in),
         ("cached_tokens", sums.cached_in),
         ("output_tokens", sums.tokens_out),
@@ -119,10 +138,10 @@ mod tests {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let actor = Actor::Local { uid: 0 };
         let reply = match path {
-            "usage" => usage(&house.control, &actor, query).await,
-            _ => request::requests(&house.control, &actor, query).await,
+            "usage" => usage(&house.control, &actor, query, Media::Json).await,
+            _ => request::requests(&house.control, &actor, query, Media::Json).await,
         };
-        serde_json::from_str(&reply.expect("a report").json).expect("JSON")
+        serde_json::from_str(&reply.expect("a report").text).expect("JSON")
     }
 
     async fn subject(house: &House, team: &str) -> Subject {

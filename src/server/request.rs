@@ -2,7 +2,7 @@
 //! its digits, instants are RFC 3339 UTC.
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::auth::directory::Directory;
 use crate::auth::grant::Grant;
@@ -11,23 +11,71 @@ use crate::control::Control;
 use crate::control::requests::{OneRequest, QueryTerms, RequestQuery};
 use crate::domain::attribution::Tag;
 use crate::domain::budget::{Budget, Owner};
-use crate::domain::event::{Charge, Correction, CostLine};
+use crate::domain::event::{Charge, Correction, CostLine, StatusClass};
 use crate::domain::id::RequestId;
 use crate::domain::money::Money;
 use crate::domain::problem::{Problem, Word};
+use crate::domain::refusal::Refusal;
 use crate::domain::usage::Usage;
 use crate::domain::zone::Zone;
-use crate::server::admin::{AdminReply, parameters};
+use crate::server::admin::{AdminReply, Media, parameters};
+use crate::server::csv;
 use crate::server::shape::{List, instant};
-use crate::store::Record;
+use crate::store::{Entry, Record};
 
-/// `GET /v1/requests`, with filters, a cursor to go back (`before`) or to follow (`after`, `wait`).
-pub async fn requests(control: &Control, actor: &Actor, query: &str) -> Result<AdminReply, Problem> {
+/// The columns of the list as a table.
+const COLUMNS: [&str; 25] = [
+    "id",
+    "attempt",
+    "at",
+    "organization",
+    "team",
+    "key",
+    "model_asked",
+    "provider",
+    "model",
+    "dialect",
+    "stream",
+    "user",
+    "tag",
+    "status",
+    "code",
+    "flags",
+    "input_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "cost_usd",
+    "net_cost_usd",
+    "first_content_ms",
+    "total_ms",
+];
+
+/// `GET /v1/requests`, with filters, a cursor to go back (`before`) or to follow (`after`, `wait`), in JSON or CSV.
+pub async fn requests(control: &Control, actor: &Actor, query: &str, wanted: Media) -> Result<AdminReply, Problem> {
     let grant = Grant::for_actor(actor, may::ReadUsage)?;
     let (zone, directory, pseudonyms) = (control.zone(), &control.directory(), control.pseudonyms());
     let query = RequestQuery::parse(&parameters(query)?, &QueryTerms { zone, directory, pseudonyms })?;
     let page = control.requests(&grant, query).await?;
-    AdminReply::ok(&List { data: page.records.iter().map(RequestJson::of).collect(), next: page.cursor() })
+    let (data, next) = (page.entries.iter().map(RequestJson::of_entry).collect::<Vec<_>>(), page.cursor());
+    match wanted {
+        Media::Json => AdminReply::ok(&List { data, next }),
+        Media::Csv => Ok(AdminReply::csv(table(&data), next)),
+    }
+}
+
+fn table(rows: &[RequestJson<'_>]) -> String {
+    let flat = |row: &RequestJson<'_>| match serde_json::to_value(row) {
+        Ok(Value::Object(mut members)) => {
+            if let Some(Value::Object(usage)) = members.remove("usage") {
+                members.extend(usage);
+            }
+            members
+        }
+        _ => Map::new(),
+    };
+    csv::table(&COLUMNS, &rows.iter().map(flat).collect::<Vec<_>>())
 }
 
 /// `GET /v1/requests/{id}`: every attempt, and the budgets that were charged.
@@ -63,14 +111,16 @@ fn one_json(id: RequestId, one: &OneRequest, zone: &Zone, directory: &Directory)
             "window_end": end_ms.map(instant),
         })
     };
-    let names = one.attempts.first().map(|record| &record.settlement.hold.subject);
+    let names = one.attempts.first().map(|record| &record.settlement.hold.subject).map(|subject| (subject.key, subject.team));
+    let names = names.or(one.refusal.as_ref().map(|refusal| (refusal.key, refusal.team)));
     json!({
         "id": id.to_string(),
         "object": "request",
-        "key_name": names.and_then(|subject| directory.key(subject.key)).map(|caller| &caller.key.name),
-        "team_name": names.and_then(|subject| directory.team(subject.team)).map(|team| &team.name),
+        "key_name": names.and_then(|(key, _)| directory.key(key)).map(|caller| &caller.key.name),
+        "team_name": names.and_then(|(_, team)| directory.team(team)).map(|team| &team.name),
         "cost_usd": sum(|record| record.settlement.ending.cost),
         "net_cost_usd": sum(Record::net_cost),
+        "refusal": one.refusal.as_ref().map(RequestJson::refused),
         "attempts": one.attempts.iter().map(RequestJson::of).collect::<Vec<_>>(),
         "budgets": one.budgets.iter().map(budget).collect::<Vec<_>>(),
     })
@@ -84,7 +134,7 @@ fn owner(owner: Owner, directory: &Directory) -> (String, Option<&str>) {
     }
 }
 
-/// One attempt's record.
+/// One attempt's record, or a refusal.
 #[derive(Serialize)]
 pub(super) struct RequestJson<'a> {
     id: String,
@@ -95,14 +145,17 @@ pub(super) struct RequestJson<'a> {
     team: String,
     key: String,
     model_asked: &'a str,
-    model: &'a str,
-    provider: &'a str,
+    /// null: refused
+    model: Option<&'a str>,
+    provider: Option<&'a str>,
     dialect: &'a str,
-    stream: bool,
+    stream: Option<bool>,
     /// the end user's pseudonym
     user: Option<String>,
     tag: Option<&'a str>,
     status: &'static str,
+    /// the word of a refusal
+    code: Option<&'static str>,
     flags: Vec<&'static str>,
     usage: Value,
     /// as it was booked: what the lines come to
@@ -121,6 +174,48 @@ pub(super) struct RequestJson<'a> {
 }
 
 impl RequestJson<'_> {
+    fn of_entry(entry: &Entry) -> RequestJson<'_> {
+        match entry {
+            Entry::Booked(record) => RequestJson::of(record),
+            Entry::Refused(refusal) => RequestJson::refused(refusal),
+        }
+    }
+
+    /// Nothing was held, sent or booked.
+    fn refused(refusal: &Refusal) -> RequestJson<'_> {
+        let nothing = Money::ZERO.to_string();
+        RequestJson {
+            id: refusal.request.to_string(),
+            object: "request",
+            attempt: 0,
+            at: instant(refusal.at_ms),
+            organization: refusal.organization.to_string(),
+            team: refusal.team.to_string(),
+            key: refusal.key.to_string(),
+            model_asked: &refusal.model_asked,
+            model: None,
+            provider: None,
+            dialect: &refusal.dialect,
+            stream: None,
+            user: refusal.attribution.user.map(|user| user.to_string()),
+            tag: refusal.attribution.tag.as_ref().map(Tag::as_str),
+            status: StatusClass::Refused.word(),
+            code: Some(refusal.word.as_str()),
+            flags: Vec::new(),
+            usage: usage_of(&Usage::default()),
+            cost_usd: nothing.clone(),
+            net_cost_usd: nothing.clone(),
+            cost_lines: Vec::new(),
+            corrections: Vec::new(),
+            charges: Vec::new(),
+            ceiling_usd: nothing,
+            output_cap: None,
+            upstream_status: None,
+            first_content_ms: None,
+            total_ms: 0,
+        }
+    }
+
     pub fn of(row: &Record) -> RequestJson<'_> {
         let (hold, ending) = (&row.settlement.hold, &row.settlement.ending);
         let subject = &hold.subject;
@@ -133,13 +228,14 @@ impl RequestJson<'_> {
             team: subject.team.to_string(),
             key: subject.key.to_string(),
             model_asked: &subject.model_asked,
-            model: &subject.model,
-            provider: &subject.provider,
+            model: Some(&subject.model),
+            provider: Some(&subject.provider),
             dialect: &subject.dialect,
-            stream: subject.streamed,
+            stream: Some(subject.streamed),
             user: subject.attribution.user.map(|user| user.to_string()),
             tag: subject.attribution.tag.as_ref().map(Tag::as_str),
             status: ending.status.word(),
+            code: None,
             flags: ending.flags.words().collect(),
             usage: usage_of(&ending.usage),
             cost_usd: ending.cost.to_string(),

@@ -5,8 +5,9 @@ use std::num::NonZeroU32;
 
 use serde::Serialize;
 
-use crate::control::keys::Verdict;
+use crate::control::keys::{Above, Verdict};
 use crate::control::{BudgetStanding, LimitStanding, WithLimits};
+use crate::domain::budget::Owner;
 use crate::domain::pattern::Pattern;
 use crate::domain::secret::Secret;
 use crate::domain::tenant::{AdminKey, Organization, Team, VirtualKey};
@@ -234,6 +235,25 @@ impl<'k> AdminKeyJson<'k> {
     }
 }
 
+#[derive(Serialize)]
+struct AboveJson<'a> {
+    owner: String,
+    name: &'a str,
+    #[serde(flatten)]
+    owned: OwnedJson<'a>,
+}
+
+impl AboveJson<'_> {
+    fn of(above: &WithLimits<Above>) -> AboveJson<'_> {
+        let owner = match above.record.owner {
+            Owner::Organization(id) => id.to_string(),
+            Owner::Team(id) => id.to_string(),
+            Owner::Key(id) => id.to_string(),
+        };
+        AboveJson { owner, name: &above.record.name, owned: OwnedJson::of(above) }
+    }
+}
+
 /// What a key is good for: `kind` is `virtual`, `administrative` or null; a refusal has the word and message of the call.
 #[derive(Default, Serialize)]
 pub(super) struct VerdictJson<'a> {
@@ -248,6 +268,8 @@ pub(super) struct VerdictJson<'a> {
     team_name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     admin_key: Option<String>,
+    /// whose budgets and limits it is charged to besides its own
+    above: Vec<AboveJson<'a>>,
     /// the configured models that it may call
     models: &'a [String],
 }
@@ -256,10 +278,11 @@ impl VerdictJson<'_> {
     pub fn of(verdict: &Verdict) -> VerdictJson<'_> {
         let shape = VerdictJson { object: "key_verification", valid: true, ..VerdictJson::default() };
         match verdict {
-            Verdict::Virtual { caller, own, models } => VerdictJson {
+            Verdict::Virtual { caller, own, above, models } => VerdictJson {
                 kind: Some("virtual"),
                 key: Some(KeyJson::of(own)),
                 team_name: Some(&caller.team.name),
+                above: above.iter().map(AboveJson::of).collect(),
                 models,
                 ..shape
             },

@@ -7,15 +7,17 @@ use std::sync::Arc;
 
 use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 
-use crate::domain::event::{Charge, Correction, Event, Flags, Hold, HoldId, Progress, Settlement, Status};
+use crate::domain::event::{Charge, Correction, Event, Flags, Hold, HoldId, Progress, Settlement, Status, StatusClass};
 use crate::domain::id::BudgetId;
 use crate::domain::money::Money;
+use crate::domain::refusal::Refusal;
 use crate::domain::zone::{Window, Zone};
-use crate::store::codec::{Stored, status_number};
+use crate::store::codec::{Stored, class_number};
 use crate::store::log::Replay;
+use crate::store::refusals::Refused;
 use crate::store::table::{
-    self, ALERTS, BALANCES, CORRECTIONS, DAYS, HOURS, META, OPEN_HOLDS, ORPHANS, RECORDS, RECORDS_NOT_OK, RECORDS_OF_KEY,
-    RollupTable,
+    self, ALERTS, BALANCES, BalanceTable, CORRECTIONS, DAYS, HOURS, META, OPEN_HOLDS, ORPHANS, RECORDS, RECORDS_NOT_OK,
+    RECORDS_OF_KEY, REFUSED, RollupTable,
 };
 use crate::store::{Recovered, RollupKey, RollupSums, StoreError, alerts};
 
@@ -33,17 +35,20 @@ struct Fold<'a> {
     closed: BTreeSet<HoldId>,
 }
 
-/// Books a batch durably. The batch must follow what is booked already, without a gap.
-pub(super) fn book(database: &Database, batch: &[(u64, Arc<Event>)], zone: &Zone) -> Result<(), StoreError> {
-    let Some((last, _)) = batch.last() else { return Ok(()) };
-    let fold = fold(batch, zone);
+/// Books a batch, and what was refused, durably. The batch must follow what is booked already, without a gap.
+pub(super) fn book(database: &Database, batch: &[(u64, Arc<Event>)], refused: &Refused, zone: &Zone) -> Result<(), StoreError> {
+    let mut fold = fold(batch, zone);
+    fold.refuse(refused, zone);
     let transaction = table::begin(database)?;
     write_records(&transaction, &fold)?;
+    write_refusals(&transaction, &refused.rows)?;
     write_holds(&transaction, &fold)?;
-    write_balances(&transaction, &fold)?;
+    add_money(&transaction, BALANCES, &fold.balances)?;
     write_rollups(&transaction, HOURS, &fold.hours)?;
     write_rollups(&transaction, DAYS, &fold.days)?;
-    transaction.open_table(META)?.insert("applied", last)?;
+    if let Some((last, _)) = batch.last() {
+        transaction.open_table(META)?.insert("applied", last)?;
+    }
     transaction.commit()?;
     Ok(())
 }
@@ -90,6 +95,23 @@ impl<'a> Fold<'a> {
         self.settlements.push(settlement);
     }
 
+    /// Counts refusals, by key alone: the names that were asked for may be anything.
+    fn refuse(&mut self, refused: &Refused, zone: &Zone) {
+        for (minute, count) in &refused.counts {
+            let key = |start_ms| RollupKey {
+                start_ms,
+                key: minute.key,
+                model_asked: String::new(),
+                provider: String::new(),
+                model: String::new(),
+                class: StatusClass::Refused,
+            };
+            let sums = RollupSums { refused: *count, ..RollupSums::default() };
+            self.hours.entry(key(zone.hour(minute.start_ms).start_ms)).or_default().add(&sums);
+            self.days.entry(key(zone.day(minute.start_ms).start_ms)).or_default().add(&sums);
+        }
+    }
+
     /// Adds to every balance and roll-up that a record counts in.
     fn add(&mut self, settlement: &Settlement, sums: &RollupSums, hour: Window, day: Window) {
         for charge in &settlement.hold.charges {
@@ -122,7 +144,7 @@ pub(super) fn correct(
             fold.add(record, &sums, zone.hour(at_ms), zone.day(at_ms));
         }
     }
-    write_balances(transaction, &fold)?;
+    add_money(transaction, BALANCES, &fold.balances)?;
     write_rollups(transaction, HOURS, &fold.hours)?;
     write_rollups(transaction, DAYS, &fold.days)
 }
@@ -135,13 +157,14 @@ pub(super) fn rollup_key(settlement: &Settlement, start_ms: u64) -> RollupKey {
         model_asked: subject.model_asked.clone(),
         provider: subject.provider.clone(),
         model: subject.model.clone(),
-        status: settlement.ending.status,
+        class: settlement.ending.status.class(),
     }
 }
 
 pub(super) fn sums(settlement: &Settlement) -> RollupSums {
     RollupSums {
         requests: 1,
+        refused: 0,
         tokens_in: settlement.ending.usage.in_total(),
         cached_in: settlement.ending.usage.cache_read,
         tokens_out: settlement.ending.usage.out_total,
@@ -158,11 +181,24 @@ fn write_records(transaction: &WriteTransaction, fold: &Fold<'_>) -> Result<(), 
         records.insert((request, attempt), settlement.encode()?.as_slice())?;
         of_key.insert((settlement.hold.subject.key.0, request, attempt), ())?;
         if settlement.ending.status != Status::Ok {
-            not_ok.insert((status_number(settlement.ending.status), request, attempt), ())?;
+            not_ok.insert((class_number(settlement.ending.status.class()), request, attempt), ())?;
         }
         if settlement.ending.flags.has(Flags::ORPHANED) {
             transaction.open_table(ORPHANS)?.insert((request, attempt), ())?;
         }
+    }
+    Ok(())
+}
+
+fn write_refusals(transaction: &WriteTransaction, rows: &[Refusal]) -> Result<(), StoreError> {
+    let mut records = transaction.open_table(RECORDS)?;
+    let mut of_key = transaction.open_table(RECORDS_OF_KEY)?;
+    let mut not_ok = transaction.open_table(RECORDS_NOT_OK)?;
+    for refusal in rows {
+        let request = refusal.request.0;
+        records.insert((request, REFUSED), refusal.encode()?.as_slice())?;
+        of_key.insert((refusal.key.0, request, REFUSED), ())?;
+        not_ok.insert((class_number(StatusClass::Refused), request, REFUSED), ())?;
     }
     Ok(())
 }
@@ -189,9 +225,14 @@ fn write_holds(transaction: &WriteTransaction, fold: &Fold<'_>) -> Result<(), St
     Ok(())
 }
 
-fn write_balances(transaction: &WriteTransaction, fold: &Fold<'_>) -> Result<(), StoreError> {
-    let mut balances = transaction.open_table(BALANCES)?;
-    for (charge, added) in &fold.balances {
+/// Adds to the sums of budget windows.
+pub(super) fn add_money(
+    transaction: &WriteTransaction,
+    table: BalanceTable,
+    sums: &BTreeMap<Charge, Money>,
+) -> Result<(), StoreError> {
+    let mut balances = transaction.open_table(table)?;
+    for (charge, added) in sums {
         let key = (charge.budget.0, charge.window_start_ms);
         let settled = match balances.get(key)? {
             Some(bytes) => Money::decode(bytes.value())?,
@@ -209,8 +250,8 @@ fn write_rollups(
 ) -> Result<(), StoreError> {
     let mut rollups = transaction.open_table(table)?;
     for (row, added) in rows {
-        let status = status_number(row.status);
-        let key = (row.start_ms, row.key.0, row.model_asked.as_str(), row.provider.as_str(), row.model.as_str(), status);
+        let class = class_number(row.class);
+        let key = (row.start_ms, row.key.0, row.model_asked.as_str(), row.provider.as_str(), row.model.as_str(), class);
         let mut sums = match rollups.get(key)? {
             Some(bytes) => RollupSums::decode(bytes.value())?,
             None => RollupSums::default(),

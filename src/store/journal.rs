@@ -10,6 +10,8 @@ use tokio::sync::watch;
 use crate::domain::event::Event;
 use crate::store::codec::Stored;
 use crate::store::log::{Log, RECORD_BYTES_MAX, Segment};
+use crate::store::refusals::Refusals;
+use crate::store::retention::Kept;
 use crate::store::{Options, StoreError};
 
 /// What a hold sets aside in the log for its own settlement.
@@ -20,6 +22,12 @@ const BACKLOG_MAX: usize = 200_000;
 const BATCH: usize = 512;
 const BATCH_MAX: usize = 4096;
 const LINGER: Duration = Duration::from_millis(20);
+
+/// Between two slices of retention, so that it takes a small part of the writer's time; after one that failed; and how
+/// much longer where somebody always waits for the disk.
+const SWEEP_PAUSE: Duration = Duration::from_millis(100);
+const SWEEP_RETRY: Duration = Duration::from_secs(1);
+const SWEEP_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A change of the control plane, run by the writer in a transaction of its own.
 pub(super) type Job = Box<dyn FnOnce(Result<&redb::Database, StoreError>) + Send>;
@@ -48,6 +56,8 @@ pub struct JournalFigures {
     pub disk_low: bool,
     /// the books could not be written at the last try
     pub books_failing: bool,
+    /// rows that retention has deleted since the start
+    pub retention_rows: u64,
 }
 
 pub struct Journal {
@@ -56,6 +66,7 @@ pub struct Journal {
     synced: watch::Sender<u64>,
     applied: watch::Sender<u64>,
     wait_for_disk: bool,
+    refusals: Refusals,
 }
 
 struct Inner {
@@ -68,7 +79,17 @@ struct Inner {
     fresh_wanted: bool,
     disk_low: bool,
     books_failing: bool,
+    sweep: Sweep,
     stopping: bool,
+}
+
+/// How far the books are rid of what is no longer kept.
+#[derive(Default)]
+struct Sweep {
+    kept: Kept,
+    unfinished: bool,
+    not_before: Option<Instant>,
+    rows: u64,
 }
 
 /// What the writer is to do next.
@@ -77,6 +98,8 @@ pub(super) struct Step {
     pub book: bool,
     pub jobs: Vec<Job>,
     pub prepare: Option<u32>,
+    /// delete a slice of what is older
+    pub sweep: Option<Kept>,
 }
 
 impl Journal {
@@ -94,12 +117,14 @@ impl Journal {
                 fresh_wanted: false,
                 disk_low: false,
                 books_failing: false,
+                sweep: Sweep::default(),
                 stopping: false,
             }),
             work: Condvar::new(),
             synced,
             applied: watch::channel(applied).0,
             wait_for_disk: options.wait_for_disk,
+            refusals: Refusals::default(),
         }
     }
 
@@ -147,6 +172,12 @@ impl Journal {
         };
         self.work.notify_one();
         reached(&self.applied, written).await;
+        self.refusals.written().await;
+    }
+
+    /// Where refusals go: beside the log.
+    pub fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 
     /// Changes whenever something was booked.
@@ -164,11 +195,22 @@ impl Journal {
             backlog: inner.backlog.len(),
             disk_low: inner.disk_low,
             books_failing: inner.books_failing,
+            retention_rows: inner.sweep.rows,
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells from when on each kind is kept.
+    pub(super) fn keep_from(&self, kept: Kept) {
+        let mut inner = self.lock();
+        if inner.sweep.kept != kept {
+            inner.sweep = Sweep { kept, unfinished: true, ..std::mem::take(&mut inner.sweep) };
+            drop(inner);
+            self.work.notify_one();
+        }
     }
 
     // ---- for the writer
@@ -195,29 +237,38 @@ impl Journal {
         loop {
             let now = Instant::now();
             let held_off = not_before.is_some_and(|until| now < until);
-            if inner.stopping && inner.jobs.is_empty() && (inner.backlog.is_empty() || held_off) {
+            let nothing_left = inner.backlog.is_empty() && !self.refusals.waiting();
+            if inner.stopping && inner.jobs.is_empty() && (nothing_left || held_off) {
                 return None;
             }
-            let due = inner.due(now) && !held_off;
+            let due = !held_off && (inner.due(now) || self.refusals_due(&inner, now));
             let sync_now = self.wait_for_disk && inner.oldest_unsynced.is_some();
             if due || sync_now || !inner.jobs.is_empty() {
                 if due {
                     inner.fresh_wanted = false;
                 }
-                return Some(Step { book: due, jobs: inner.jobs.drain(..).collect(), prepare: inner.log.wants_ready() });
+                let sweep = inner.sweep.due(now, SWEEP_PATIENCE).filter(|_| sync_now && !due);
+                return Some(Step { book: due, jobs: inner.jobs.drain(..).collect(), prepare: inner.log.wants_ready(), sweep });
             }
-            let until =
-                [not_before.filter(|_| held_off), inner.oldest_unbooked.map(|since| since + LINGER).filter(|_| !held_off)];
-            let wait =
-                until.into_iter().flatten().min().map_or(Duration::from_secs(1), |until| until.saturating_duration_since(now));
+            if let Some(kept) = inner.sweep.due(now, Duration::ZERO).filter(|_| !held_off && !inner.stopping) {
+                return Some(Step { book: false, jobs: Vec::new(), prepare: inner.log.wants_ready(), sweep: Some(kept) });
+            }
+            let booking = [inner.oldest_unbooked.map(|since| since + LINGER), self.refusals.due()];
+            let booking = booking.into_iter().chain([inner.sweep.not_before.filter(|_| inner.sweep.unfinished)]);
+            let until = booking.map(|until| until.filter(|_| !held_off)).chain([not_before.filter(|_| held_off)]);
+            let wait = until.flatten().min().map_or(Duration::from_secs(1), |until| until.saturating_duration_since(now));
             inner = self.work.wait_timeout(inner, wait.max(Duration::from_micros(50))).unwrap_or_else(PoisonError::into_inner).0;
             if inner.backlog.is_empty() && inner.jobs.is_empty() && !inner.stopping && inner.oldest_unsynced.is_none() {
                 // an idle second: let the writer look at the disk
                 if wait >= Duration::from_secs(1) {
-                    return Some(Step { book: false, jobs: Vec::new(), prepare: inner.log.wants_ready() });
+                    return Some(Step { book: false, jobs: Vec::new(), prepare: inner.log.wants_ready(), sweep: None });
                 }
             }
         }
+    }
+
+    fn refusals_due(&self, inner: &Inner, now: Instant) -> bool {
+        self.refusals.due().is_some_and(|until| now >= until || inner.fresh_wanted || inner.stopping)
     }
 
     /// Syncs what is written, outside the lock, so that a stalled disk stops nobody.
@@ -284,6 +335,15 @@ impl Journal {
         gone
     }
 
+    /// A slice was deleted, or could not be; 0 rows: nothing is left to delete.
+    pub(super) fn swept(&self, kept: Kept, rows: Option<usize>) {
+        let sweep = &mut self.lock().sweep;
+        sweep.rows += rows.unwrap_or(0) as u64;
+        sweep.unfinished &= rows != Some(0) || sweep.kept != kept;
+        let pause = if rows.is_some() { SWEEP_PAUSE } else { SWEEP_RETRY };
+        sweep.not_before = Some(Instant::now() + pause);
+    }
+
     /// Hands over a prepared segment; the name of one that is not wanted any more comes back.
     pub(super) fn put_ready(&self, segment: Segment) -> Option<String> {
         self.lock().log.put_ready(segment)
@@ -291,6 +351,14 @@ impl Journal {
 
     pub(super) fn set_disk_low(&self, low: bool) {
         self.lock().disk_low = low;
+    }
+}
+
+impl Sweep {
+    /// What is to be deleted, once nothing has been for a while longer than the pause.
+    fn due(&self, now: Instant, longer: Duration) -> Option<Kept> {
+        let rested = self.not_before.is_none_or(|until| now >= until + longer);
+        (self.unfinished && rested).then_some(self.kept)
     }
 }
 

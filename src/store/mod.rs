@@ -9,6 +9,8 @@ mod journal;
 mod log;
 mod reads;
 mod records;
+mod refusals;
+mod retention;
 mod table;
 mod tenants;
 #[cfg(test)]
@@ -16,12 +18,13 @@ mod tests;
 mod verify;
 mod writer;
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use crate::domain::alert::AlertKind;
 use crate::domain::event::Hold;
-use crate::domain::event::{Charge, Status};
+use crate::domain::event::{Charge, StatusClass};
 use crate::domain::id::KeyId;
 use crate::domain::money::Money;
 use crate::domain::zone::Zone;
@@ -29,7 +32,9 @@ pub use crate::store::alerts::Untaken;
 use crate::store::disk::Disk;
 pub use crate::store::journal::{Journal, JournalFigures, NotLogged};
 use crate::store::log::LogError;
-pub use crate::store::records::{Record, RecordIndex, Scan, Scanned};
+pub use crate::store::records::{Entry, Looked, Record, RecordIndex, Scan, Scanned};
+pub use crate::store::refusals::Refusals;
+pub use crate::store::retention::Kept;
 pub use crate::store::tenants::{AuditEvent, Change, Tenants};
 use crate::store::verify::Booked;
 pub use crate::store::verify::{Difference, Part, Verification, Verified};
@@ -103,12 +108,14 @@ pub struct RollupKey {
     pub model_asked: String,
     pub provider: String,
     pub model: String,
-    pub status: Status,
+    pub class: StatusClass,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RollupSums {
     pub requests: u64,
+    /// beside `requests`: what was refused took nothing
+    pub refused: u64,
     pub tokens_in: u64,
     /// subset of `tokens_in`
     pub cached_in: u64,
@@ -119,6 +126,7 @@ pub struct RollupSums {
 impl RollupSums {
     pub fn add(&mut self, other: &RollupSums) {
         self.requests = self.requests.saturating_add(other.requests);
+        self.refused = self.refused.saturating_add(other.refused);
         self.tokens_in = self.tokens_in.saturating_add(other.tokens_in);
         self.cached_in = self.cached_in.saturating_add(other.cached_in);
         self.tokens_out = self.tokens_out.saturating_add(other.tokens_out);
@@ -146,6 +154,14 @@ struct Slot {
     open: RwLock<Option<Arc<redb::Database>>>,
     /// what is booked while a verification runs
     booked: Booked,
+    rows_read: RowsRead,
+}
+
+/// What reports have read since the start.
+#[derive(Default)]
+struct RowsRead {
+    rollups: AtomicU64,
+    requests: AtomicU64,
 }
 
 impl Slot {
@@ -170,7 +186,11 @@ impl Store {
         let (log, replay) = log::Log::open(&options, &identity)?;
         let database = table::open_database(&options)?;
         let recovered = books::recover(&database, &replay)?;
-        let database = Arc::new(Slot { open: RwLock::new(Some(Arc::new(database))), booked: Booked::default() });
+        let database = Arc::new(Slot {
+            open: RwLock::new(Some(Arc::new(database))),
+            booked: Booked::default(),
+            rows_read: RowsRead::default(),
+        });
         let journal = Arc::new(Journal::new(log, replay.events, identity.applied, recovered.holds.len(), &options));
         let writer = writer::start(database.clone(), journal.clone(), options);
         let (instance, writer) = (identity.instance, Arc::new(Mutex::new(Some(writer))));

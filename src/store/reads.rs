@@ -1,5 +1,6 @@
 //! Reads for reports: roll-ups by range, balances. A read transaction never outlives its call.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use redb::{ReadableDatabase, ReadableTable};
@@ -7,17 +8,19 @@ use redb::{ReadableDatabase, ReadableTable};
 use crate::domain::event::Charge;
 use crate::domain::id::{BudgetId, KeyId};
 use crate::domain::money::Money;
-use crate::store::codec::{Stored, status_of};
+use crate::store::codec::{Stored, class_of};
 use crate::store::table::{BALANCES, DAYS, HOURS};
-use crate::store::{Grain, RollupKey, RollupSums, Store, StoreError};
+use crate::store::{Grain, RollupKey, RollupSums, RowsRead, Store, StoreError};
 
 impl Store {
-    /// Visits the roll-ups whose period begins in `from_ms..to_ms`, in order of time. Returns how many rows were read.
+    /// Visits the roll-ups whose period begins in `from_ms..to_ms`, in order of time, but no more than `rows_max`. Returns
+    /// how many rows were read.
     pub fn rollups(
         &self,
         grain: Grain,
         from_ms: u64,
         to_ms: u64,
+        rows_max: u64,
         mut visit: impl FnMut(&RollupKey, &RollupSums),
     ) -> Result<u64, StoreError> {
         let read = self.database.open()?.begin_read()?;
@@ -27,19 +30,23 @@ impl Store {
         })?;
         let mut rows = 0;
         for row in table.range((from_ms, 0, "", "", "", 0)..(to_ms.max(from_ms), 0, "", "", "", 0))? {
+            if rows == rows_max {
+                break;
+            }
             let (key, sums) = row?;
-            let (start_ms, id, model_asked, provider, model, status) = key.value();
+            let (start_ms, id, model_asked, provider, model, class) = key.value();
             let key = RollupKey {
                 start_ms,
                 key: KeyId(id),
                 model_asked: model_asked.to_owned(),
                 provider: provider.to_owned(),
                 model: model.to_owned(),
-                status: status_of(status).map_err(|reason| StoreError::Record { kind: RollupSums::KIND, reason })?,
+                class: class_of(class).map_err(|reason| StoreError::Record { kind: RollupSums::KIND, reason })?,
             };
             visit(&key, &RollupSums::decode(sums.value())?);
             rows += 1;
         }
+        self.database.rows_read.rollups.fetch_add(rows, Ordering::Relaxed);
         Ok(rows)
     }
 
@@ -55,6 +62,12 @@ impl Store {
                 Ok((Charge { budget: BudgetId(budget), window_start_ms }, Money::decode(bytes.value())?))
             })
             .collect()
+    }
+
+    /// How many rows reports have read since the start: roll-ups, and entries of the request log.
+    pub fn rows_read(&self) -> (u64, u64) {
+        let RowsRead { rollups, requests } = &self.database.rows_read;
+        (rollups.load(Ordering::Relaxed), requests.load(Ordering::Relaxed))
     }
 
     /// Waits until what was logged by now is in the books; `false` if that took longer than `wait_ms`.

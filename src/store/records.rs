@@ -1,13 +1,16 @@
 //! Usage records by time, by key and by how they ended, with what has been corrected of them. A read looks at no more rows
 //! than it is allowed, says how far it came, and its transaction never outlives the call.
 
+use std::sync::atomic::Ordering;
+
 use redb::{ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 
-use crate::domain::event::{Correction, HoldId, Settlement, Status};
+use crate::domain::event::{Correction, HoldId, Settlement, StatusClass};
 use crate::domain::id::{KeyId, RequestId};
 use crate::domain::money::Money;
-use crate::store::codec::{Stored, status_number};
-use crate::store::table::{CORRECTIONS, ORPHANS, RECORDS, RECORDS_NOT_OK, RECORDS_OF_KEY};
+use crate::domain::refusal::Refusal;
+use crate::store::codec::{Stored, class_number};
+use crate::store::table::{CORRECTIONS, ORPHANS, RECORDS, RECORDS_NOT_OK, RECORDS_OF_KEY, REFUSED};
 use crate::store::{Store, StoreError};
 
 /// A usage record and its compensating entries, oldest first.
@@ -28,23 +31,46 @@ impl Record {
     }
 }
 
+/// One row of the request log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    Booked(Record),
+    Refused(Refusal),
+}
+
+impl Entry {
+    pub fn id(&self) -> HoldId {
+        match self {
+            Entry::Booked(record) => record.id(),
+            Entry::Refused(refusal) => HoldId { request: refusal.request, attempt: REFUSED },
+        }
+    }
+}
+
+/// An entry as it is looked at, before anybody asks for its corrections.
+#[derive(Clone, Debug)]
+pub enum Looked {
+    Booked(Settlement),
+    Refused(Refusal),
+}
+
 /// Which order of rows is walked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordIndex {
     Time,
     Key(KeyId),
-    /// any status but `ok`: what ended well is in no index
-    NotOk(Status),
+    /// any class but `ok`: what ended well is in no index
+    NotOk(StatusClass),
 }
 
-/// A walk through records from `from` up to, and without, `to`.
+/// A walk through the request log from `from` up to, and without, `to`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scan {
     pub index: RecordIndex,
     pub from: HoldId,
     pub to: HoldId,
     pub newest_first: bool,
-    /// records wanted
+    /// entries wanted
     pub limit: usize,
     /// rows that may be looked at
     pub rows_max: usize,
@@ -53,7 +79,7 @@ pub struct Scan {
 /// How far a walk came.
 #[derive(Clone, Debug, Default)]
 pub struct Scanned {
-    pub records: Vec<Record>,
+    pub entries: Vec<Entry>,
     /// the last row that was looked at
     pub last: Option<HoldId>,
     pub rows: usize,
@@ -64,21 +90,25 @@ pub struct Scanned {
 type Ids<'t> = Box<dyn Iterator<Item = Result<HoldId, StoreError>> + 't>;
 
 impl Store {
-    /// Walks the records and keeps those that are wanted.
-    pub fn records(&self, scan: &Scan, mut wanted: impl FnMut(&Settlement) -> bool) -> Result<Scanned, StoreError> {
+    /// Walks the request log and keeps what is wanted of it.
+    pub fn request_log(&self, scan: &Scan, mut wanted: impl FnMut(&Looked) -> bool) -> Result<Scanned, StoreError> {
         let read = self.database.open()?.begin_read()?;
         let (records, corrections) = (read.open_table(RECORDS)?, read.open_table(CORRECTIONS)?);
         let mut scanned = Scanned::default();
         for id in ids(&read, scan)? {
-            if scanned.records.len() == scan.limit || scanned.rows == scan.rows_max {
+            if scanned.entries.len() == scan.limit || scanned.rows == scan.rows_max {
                 return Ok(scanned);
             }
             let id = id?;
             scanned.rows += 1;
+            self.database.rows_read.requests.fetch_add(1, Ordering::Relaxed);
             scanned.last = Some(id);
-            let settlement = settlement(&records, id)?;
-            if wanted(&settlement) {
-                scanned.records.push(with_corrections(&corrections, settlement)?);
+            let looked = looked(&records, id)?;
+            if wanted(&looked) {
+                scanned.entries.push(match looked {
+                    Looked::Booked(settlement) => Entry::Booked(with_corrections(&corrections, settlement)?),
+                    Looked::Refused(refusal) => Entry::Refused(refusal),
+                });
             }
         }
         scanned.finished = true;
@@ -89,6 +119,13 @@ impl Store {
     pub fn request(&self, request: RequestId) -> Result<Vec<Record>, StoreError> {
         let read = self.database.open()?.begin_read()?;
         attempts(&read.open_table(RECORDS)?, &read.open_table(CORRECTIONS)?, request)
+    }
+
+    /// The request as it was refused, if it was and is a row.
+    pub fn refusal(&self, request: RequestId) -> Result<Option<Refusal>, StoreError> {
+        let read = self.database.open()?.begin_read()?;
+        let row = read.open_table(RECORDS)?.get((request.0, REFUSED))?;
+        row.map(|row| Refusal::decode(row.value())).transpose()
     }
 
     /// Orphans that nobody has corrected, oldest first, from the given one on.
@@ -125,9 +162,9 @@ fn ids<'t>(read: &'t ReadTransaction, scan: &Scan) -> Result<Ids<'t>, StoreError
             });
             turned(rows, scan.newest_first)
         }
-        RecordIndex::NotOk(status) => {
-            let status = status_number(status);
-            let range = (status, from.0, from.1)..(status, to.0, to.1);
+        RecordIndex::NotOk(class) => {
+            let class = class_number(class);
+            let range = (class, from.0, from.1)..(class, to.0, to.1);
             let rows = read.open_table(RECORDS_NOT_OK)?.range(range)?.map(move |row| {
                 let (_, request, attempt) = row?.0.value();
                 Ok(hold_id(request, attempt))
@@ -141,12 +178,19 @@ fn turned<'t>(rows: impl DoubleEndedIterator<Item = Result<HoldId, StoreError>> 
     if newest_first { Box::new(rows.rev()) } else { Box::new(rows) }
 }
 
-fn settlement(records: &impl ReadableTable<(u128, u8), &'static [u8]>, id: HoldId) -> Result<Settlement, StoreError> {
+fn looked(records: &impl ReadableTable<(u128, u8), &'static [u8]>, id: HoldId) -> Result<Looked, StoreError> {
+    if id.attempt == REFUSED {
+        return decoded(records, id).map(Looked::Refused);
+    }
+    decoded(records, id).map(Looked::Booked)
+}
+
+fn decoded<N: Stored>(records: &impl ReadableTable<(u128, u8), &'static [u8]>, id: HoldId) -> Result<N, StoreError> {
     let missing = || StoreError::Record {
-        kind: Settlement::KIND,
+        kind: N::KIND,
         reason: format!("{} attempt {} stands in an index and is missing", id.request, id.attempt),
     };
-    Settlement::decode(records.get((id.request.0, id.attempt))?.ok_or_else(missing)?.value())
+    N::decode(records.get((id.request.0, id.attempt))?.ok_or_else(missing)?.value())
 }
 
 fn with_corrections(
@@ -165,7 +209,7 @@ pub(super) fn attempts(
     request: RequestId,
 ) -> Result<Vec<Record>, StoreError> {
     records
-        .range((request.0, 0)..=(request.0, u8::MAX))?
+        .range((request.0, REFUSED + 1)..=(request.0, u8::MAX))?
         .map(|row| with_corrections(corrections, Settlement::decode(row?.1.value())?))
         .collect()
 }
@@ -181,7 +225,7 @@ pub(super) fn orphans(
     rows.map(|row| {
         let (request, attempt) = row?.0.value();
         let id = HoldId { request: RequestId(request), attempt };
-        with_corrections(corrections, settlement(records, id)?)
+        with_corrections(corrections, decoded(records, id)?)
     })
     .collect()
 }

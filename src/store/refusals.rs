@@ -134,6 +134,7 @@ impl Refused {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::attribution::Attribution;
     use crate::domain::id::{OrganizationId, RequestId, TeamId};
     use crate::domain::problem::Word;
 
@@ -145,6 +146,7 @@ mod tests {
             team: TeamId(2),
             key: KeyId(key),
             model_asked: "m".into(),
+            attribution: Attribution::default(),
             dialect: "chat".into(),
             word: Word::BudgetExceeded,
         }

@@ -14,7 +14,8 @@ const SCHEMA: u64 = 3;
 /// redb's own default would be 1 GiB.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
 
-/// name → number: `schema`, `applied`, `next_id`, `generation`, `instance_high`, `instance_low`
+/// name → number: `schema`, `applied`, `next_id`, `generation`, `instance_high`, `instance_low`; once something was deleted
+/// `kept_requests_ms`, `kept_hours_ms`, `kept_days_ms`
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 pub(super) const ORGANIZATIONS: TableDefinition<u64, &[u8]> = TableDefinition::new("organizations");
 pub(super) const TEAMS: TableDefinition<u64, &[u8]> = TableDefinition::new("teams");
@@ -26,11 +27,13 @@ pub(super) const RATE_LIMITS: TableDefinition<u64, &[u8]> = TableDefinition::new
 pub(super) const NAMES: TableDefinition<(&str, &str), ()> = TableDefinition::new("names");
 /// sequence → event as a JSON line
 pub(super) const AUDIT: TableDefinition<u64, &str> = TableDefinition::new("audit");
-/// (request, attempt) → usage record
+/// Attempts are counted from 1: in the place of the one before stands a refusal.
+pub(super) const REFUSED: u8 = 0;
+/// (request, attempt) → usage record, or refusal
 pub(super) const RECORDS: TableDefinition<(u128, u8), &[u8]> = TableDefinition::new("records");
 /// (key, request, attempt): the records of one key in order of time
 pub(super) const RECORDS_OF_KEY: TableDefinition<(u64, u128, u8), ()> = TableDefinition::new("records_of_key");
-/// (status, request, attempt): the records that did not end well, by status in order of time
+/// (class of status, request, attempt): the records that did not end well, by class in order of time
 pub(super) const RECORDS_NOT_OK: TableDefinition<(u8, u128, u8), ()> = TableDefinition::new("records_not_ok");
 /// (request, attempt) of the orphaned records that nobody has corrected
 pub(super) const ORPHANS: TableDefinition<(u128, u8), ()> = TableDefinition::new("orphans");
@@ -38,11 +41,15 @@ pub(super) const ORPHANS: TableDefinition<(u128, u8), ()> = TableDefinition::new
 pub(super) const CORRECTIONS: TableDefinition<(u128, u8, u32), &[u8]> = TableDefinition::new("corrections");
 /// (request, attempt) → hold that was open at the last commit
 pub(super) const OPEN_HOLDS: TableDefinition<(u128, u8), &[u8]> = TableDefinition::new("open_holds");
-/// (budget, start of the window) → settled amount
-pub(super) const BALANCES: TableDefinition<(u64, u64), &[u8]> = TableDefinition::new("balances");
+/// (budget, start of the window) → amount
+pub(super) type BalanceTable = TableDefinition<'static, (u64, u64), &'static [u8]>;
+/// what is settled in each window
+pub(super) const BALANCES: BalanceTable = TableDefinition::new("balances");
+/// what deleted records had come to: the rest of a balance is in the records that are kept
+pub(super) const CARRIED: BalanceTable = TableDefinition::new("carried");
 /// (budget, start of the window, kind) of the alerts that were told → the message, until somebody has taken it
 pub(super) const ALERTS: TableDefinition<(u64, u64, u8), &str> = TableDefinition::new("alerts");
-/// (start, key, model asked, provider, model, status) → sums
+/// (start, key, model asked, provider, model, class of status) → sums
 pub(super) type RollupTable = TableDefinition<'static, (u64, u64, &'static str, &'static str, &'static str, u8), &'static [u8]>;
 pub(super) const HOURS: RollupTable = TableDefinition::new("hours");
 pub(super) const DAYS: RollupTable = TableDefinition::new("days");
@@ -145,6 +152,7 @@ fn create(database: &Database) -> Result<(), StoreError> {
         transaction.open_table(CORRECTIONS)?;
         transaction.open_table(OPEN_HOLDS)?;
         transaction.open_table(BALANCES)?;
+        transaction.open_table(CARRIED)?;
         transaction.open_table(ALERTS)?;
         transaction.open_table(HOURS)?;
         transaction.open_table(DAYS)?;

@@ -47,7 +47,8 @@ fn listed(store: &Store, before_ms: Option<u64>, limit: usize) -> Vec<Record> {
     let to = id(before_ms.map_or(RequestId(u128::MAX), RequestId::first_at));
     let index = RecordIndex::Time;
     let scan = Scan { index, from: id(RequestId(0)), to, newest_first: true, limit, rows_max: usize::MAX };
-    store.records(&scan, |_| true).expect("reads").records
+    let entries = store.request_log(&scan, |_| true).expect("reads").entries;
+    entries.into_iter().filter_map(|entry| if let Entry::Booked(record) = entry { Some(record) } else { None }).collect()
 }
 
 fn wait_until_booked(store: &Store) {
@@ -86,7 +87,7 @@ fn what_was_logged_is_booked_once_and_found_again() {
     assert_eq!(listed(&store, None, 100).len(), 10);
     assert_eq!(listed(&store, Some(5_000), 100).len(), 4);
     let mut requests = 0;
-    store.rollups(Grain::Day, 0, u64::MAX, |_, sums| requests += sums.requests).expect("reads");
+    store.rollups(Grain::Day, 0, u64::MAX, u64::MAX, |_, sums| requests += sums.requests).expect("reads");
     assert_eq!(requests, 10);
     assert_eq!(store.balances().expect("reads")[0].1, Money::from_pico(1_230));
     store.close();
@@ -166,13 +167,14 @@ fn a_walk_looks_at_no_more_rows_than_it_may_and_says_where_it_stopped() {
         limit: 2,
         rows_max: 7,
     };
-    let even = |record: &crate::domain::event::Settlement| record.hold.at_ms == 10_000;
-    let first = store.records(&scan, even).expect("reads");
-    assert_eq!((first.records.len(), first.rows, first.finished), (0, 7, false));
+    let even = |looked: &Looked| matches!(looked, Looked::Booked(record) if record.hold.at_ms == 10_000);
+    let first = store.request_log(&scan, even).expect("reads");
+    assert_eq!((first.entries.len(), first.rows, first.finished), (0, 7, false));
     assert_eq!(first.last, Some(sample_hold(7_000).id));
-    let all = store.records(&scan, |_| true).expect("reads");
-    assert_eq!((all.records.len(), all.rows), (2, 2), "the limit ends it too");
-    let none = store.records(&Scan { index: RecordIndex::NotOk(Status::Broken), ..scan }, |_| true).expect("reads");
+    let all = store.request_log(&scan, |_| true).expect("reads");
+    assert_eq!((all.entries.len(), all.rows), (2, 2), "the limit ends it too");
+    let not_ok = Scan { index: RecordIndex::NotOk(StatusClass::Failed), ..scan };
+    let none = store.request_log(&not_ok, |_| true).expect("reads");
     assert!(none.finished && none.rows == 0);
     store.close();
 }

@@ -9,13 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::{ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 
-use crate::domain::event::{Charge, Correction, CostLine, Event, HoldId, Settlement};
+use crate::domain::event::{Charge, Correction, CostLine, Event, HoldId, Settlement, StatusClass};
 use crate::domain::id::{BudgetId, KeyId, RequestId};
 use crate::domain::money::Money;
 use crate::domain::zone::{Window, Zone};
 use crate::store::books::{rollup_key, sums};
-use crate::store::codec::{Stored, status_of};
-use crate::store::table::{BALANCES, CORRECTIONS, DAYS, HOURS, META, RECORDS, RECORDS_OF_KEY};
+use crate::store::codec::{Stored, class_of};
+use crate::store::retention::Kept;
+use crate::store::table::{BALANCES, CARRIED, CORRECTIONS, DAYS, HOURS, META, RECORDS, RECORDS_OF_KEY, REFUSED};
 use crate::store::{Grain, RollupKey, RollupSums, Store, StoreError};
 
 /// Records of one read transaction.
@@ -69,6 +70,8 @@ pub struct Verified {
     pub written: u64,
     pub synced: u64,
     pub applied: u64,
+    /// hours and days before this are not compared: their records were deleted; 0 where none was
+    pub compared_from_ms: u64,
     /// the first of them; `count` has all
     pub differences: Vec<Difference>,
     /// how many rows of each part differ
@@ -97,6 +100,11 @@ impl Booked {
         }
     }
 
+    /// Whether a verification runs.
+    pub(super) fn is_noting(&self) -> bool {
+        self.lock().is_some()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<BTreeMap<u64, Arc<Event>>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -109,10 +117,17 @@ pub struct Verification {
 }
 
 impl Store {
-    /// Begins to note what is booked, and waits until everything logged before is.
+    /// Begins to note what is booked, and waits until everything logged before is. It is begun by the writer, between two
+    /// slices of retention, which then rests until the end.
     pub async fn verification(&self, zone: Zone, wait_ms: u64) -> Result<Verification, StoreError> {
-        *self.database.booked.lock() = Some(BTreeMap::new());
-        let begun = Verification { store: self.clone(), zone };
+        let (begins, begun) = tokio::sync::oneshot::channel();
+        let store = self.clone();
+        self.journal.submit(Box::new(move |_| {
+            *store.database.booked.lock() = Some(BTreeMap::new());
+            // one that nobody waits for any more is dropped here
+            let _ = begins.send(Verification { store, zone });
+        }))?;
+        let begun = begun.await.map_err(|_| StoreError::Closed)?;
         if !self.applied_now(wait_ms).await {
             return Err(StoreError::NotVerified("they are behind the log; try again in a moment".into()));
         }
@@ -129,7 +144,7 @@ impl Drop for Verification {
 impl Verification {
     /// Reads everything. `goes_on` is asked before each slice.
     pub fn run(self, goes_on: impl Fn() -> bool) -> Result<Verified, StoreError> {
-        let mut look = Look::new(&self.zone);
+        let mut look = Look::new(&self.zone, &self.read()?)?;
         let mut after = None;
         while let Some(last) = look.slice(&self.read()?, after)? {
             if !goes_on() {
@@ -169,6 +184,8 @@ fn applied(read: &ReadTransaction) -> Result<u64, StoreError> {
 
 struct Look<'z> {
     zone: &'z Zone,
+    /// what retention has left; it deletes nothing meanwhile
+    kept: Kept,
     /// the last record of each slice, and what its transaction saw of the log
     slices: Vec<(HoldId, u64)>,
     /// what the last slice, which ended at the end of the records, saw of the log
@@ -180,16 +197,18 @@ struct Look<'z> {
 }
 
 impl<'z> Look<'z> {
-    fn new(zone: &'z Zone) -> Look<'z> {
-        Look {
+    fn new(zone: &'z Zone, read: &ReadTransaction) -> Result<Look<'z>, StoreError> {
+        let kept = Kept::stored(read)?;
+        Ok(Look {
             zone,
+            kept,
             slices: Vec::new(),
             end_applied: 0,
-            balances: HashMap::new(),
-            hours: Periods::of(Grain::Hour),
-            days: Periods::of(Grain::Day),
-            verified: Verified::default(),
-        }
+            balances: carried(read, &kept)?,
+            hours: Periods::of(Grain::Hour, kept.requests_ms.max(kept.hours_ms)),
+            days: Periods::of(Grain::Day, kept.requests_ms.max(kept.days_ms)),
+            verified: Verified { compared_from_ms: kept.requests_ms, ..Verified::default() },
+        })
     }
 
     /// Takes the next records in; the last of them, `None` at the end.
@@ -197,9 +216,15 @@ impl<'z> Look<'z> {
         let start = after.map_or(Bound::Unbounded, |id| Bound::Excluded((id.request.0, id.attempt)));
         let seen = applied(read)?;
         let records = read.open_table(RECORDS)?;
-        let rows = records.range::<(u128, u8)>((start, Bound::Unbounded))?.take(SLICE);
-        let rows: Vec<Settlement> = rows.map(|row| Settlement::decode(row?.1.value())).collect::<Result<_, _>>()?;
-        let last = rows.last().map(|record| record.hold.id);
+        let (mut rows, mut last) = (Vec::new(), None);
+        for row in records.range::<(u128, u8)>((start, Bound::Unbounded))?.take(SLICE) {
+            let (key, bytes) = row?;
+            let (request, attempt) = key.value();
+            last = Some(HoldId { request: RequestId(request), attempt });
+            if attempt != REFUSED {
+                rows.push(Settlement::decode(bytes.value())?);
+            }
+        }
         let mut corrected = corrections(read, after, last)?;
         for record in &rows {
             let id = record.hold.id;
@@ -252,13 +277,17 @@ impl<'z> Look<'z> {
     fn add(&mut self, record: &Settlement, corrected: Money) {
         let mut sums = sums(record);
         sums.cost = sums.cost.plus(corrected);
-        for charge in &record.hold.charges {
-            let balance = self.balances.entry(*charge).or_default();
-            *balance = balance.plus(sums.cost);
-        }
+        self.charge(record, sums.cost);
         let at_ms = record.hold.at_ms;
         self.hours.add(record, &sums, |zone: &Zone| zone.hour(at_ms), self.zone);
         self.days.add(record, &sums, |zone: &Zone| zone.day(at_ms), self.zone);
+    }
+
+    fn charge(&mut self, record: &Settlement, cost: Money) {
+        for charge in record.hold.charges.iter().filter(|charge| self.kept.has_balance(charge)) {
+            let balance = self.balances.entry(*charge).or_default();
+            *balance = balance.plus(cost);
+        }
     }
 
     /// A record that was booked meanwhile. Where its slice was read before, what was compared later had it already.
@@ -270,10 +299,7 @@ impl<'z> Look<'z> {
             return;
         }
         if sequence <= balances_applied {
-            for charge in &record.hold.charges {
-                let balance = self.balances.entry(*charge).or_default();
-                *balance = balance.plus(record.ending.cost);
-            }
+            self.charge(record, record.ending.cost);
         }
         let sums = sums(record);
         self.hours.late(sequence, rollup_key(record, self.zone.hour(record.hold.at_ms).start_ms), &sums);
@@ -285,6 +311,9 @@ impl<'z> Look<'z> {
             let (key, bytes) = row?;
             let (budget, window_start_ms) = key.value();
             let charge = Charge { budget: BudgetId(budget), window_start_ms };
+            if !self.kept.has_balance(&charge) {
+                continue;
+            }
             let (stored, computed) = (Money::decode(bytes.value())?, self.balances.remove(&charge).unwrap_or_default());
             self.verified.balances += 1;
             self.compare_balance(charge, stored, computed);
@@ -346,6 +375,17 @@ fn corrections(
     Ok(found)
 }
 
+/// What deleted records had come to.
+fn carried(read: &ReadTransaction, kept: &Kept) -> Result<HashMap<Charge, Money>, StoreError> {
+    let rows = read.open_table(CARRIED)?;
+    let sums = rows.iter()?.map(|row| {
+        let (key, bytes) = row?;
+        let (budget, window_start_ms) = key.value();
+        Ok((Charge { budget: BudgetId(budget), window_start_ms }, Money::decode(bytes.value())?))
+    });
+    sums.filter(|sum| sum.as_ref().map_or(true, |(charge, _)| kept.has_balance(charge))).collect()
+}
+
 /// Computed less stored, member by member.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Delta {
@@ -387,6 +427,8 @@ impl std::fmt::Display for Delta {
 /// The roll-ups of one grain: those that records may still come for, and those that differ.
 struct Periods {
     grain: Grain,
+    /// before this nothing can be compared
+    from_ms: u64,
     /// the period of the last record
     window: Window,
     open: BTreeMap<RollupKey, RollupSums>,
@@ -396,9 +438,10 @@ struct Periods {
 }
 
 impl Periods {
-    fn of(grain: Grain) -> Periods {
+    fn of(grain: Grain, from_ms: u64) -> Periods {
         Periods {
             grain,
+            from_ms,
             window: Window { start_ms: 0, end_ms: 0 },
             open: BTreeMap::new(),
             closed: Vec::new(),
@@ -407,7 +450,7 @@ impl Periods {
     }
 
     fn closed_to_ms(&self) -> u64 {
-        self.closed.last().map_or(0, |(to_ms, _)| *to_ms)
+        self.closed.last().map_or(self.from_ms, |(to_ms, _)| *to_ms)
     }
 
     fn add(&mut self, record: &Settlement, sums: &RollupSums, cut: impl Fn(&Zone) -> Window, zone: &Zone) {
@@ -443,10 +486,14 @@ impl Periods {
         })?;
         for row in table.range((from_ms, 0, "", "", "", 0)..(to_ms, 0, "", "", "", 0))? {
             let (key, bytes) = row?;
-            let (start_ms, id, model_asked, provider, model, status) = key.value();
-            let status = status_of(status).map_err(|reason| StoreError::Record { kind: RollupSums::KIND, reason })?;
+            let (start_ms, id, model_asked, provider, model, class) = key.value();
+            let class = class_of(class).map_err(|reason| StoreError::Record { kind: RollupSums::KIND, reason })?;
+            if class == StatusClass::Refused {
+                // counted, not added up: most of what is refused is no row
+                continue;
+            }
             let (model_asked, provider, model) = (model_asked.to_owned(), provider.to_owned(), model.to_owned());
-            let key = RollupKey { start_ms, key: KeyId(id), model_asked, provider, model, status };
+            let key = RollupKey { start_ms, key: KeyId(id), model_asked, provider, model, class };
             let computed = self.open.remove(&key).unwrap_or_default();
             let stored = RollupSums::decode(bytes.value())?;
             verified.rollups += 1;
@@ -464,6 +511,9 @@ impl Periods {
     }
 
     fn differ(&mut self, key: RollupKey, delta: Delta) {
+        if key.start_ms < self.from_ms {
+            return;
+        }
         let known = self.differing.remove(&key).unwrap_or_default();
         let delta = known.plus(delta);
         if delta != Delta::default() {
@@ -477,6 +527,6 @@ impl Periods {
             Grain::Day => "day",
         };
         let from = Zone::utc().rfc3339(key.start_ms);
-        format!("{grain} {from} {} {} {}/{} {}", key.key, key.model_asked, key.provider, key.model, key.status.word())
+        format!("{grain} {from} {} {} {}/{} {}", key.key, key.model_asked, key.provider, key.model, key.class.word())
     }
 }

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::store::journal::{Journal, Step};
 use crate::store::log::Segment;
-use crate::store::{Options, Slot, StoreError, books, table};
+use crate::store::retention::Kept;
+use crate::store::{Options, Slot, StoreError, books, retention, table};
 
 const RETRY: Duration = Duration::from_secs(1);
 /// After a failed sync, so that a disk that fails at once is not asked a thousand times a second.
@@ -61,19 +62,46 @@ impl Writer {
         if let Some(number) = step.prepare {
             self.prepare(number);
         }
+        if let Some(kept) = step.sweep {
+            self.sweep(kept);
+        }
         self.run_jobs(step);
     }
 
+    /// Deletes a slice of what is no longer kept; not while the books are verified, which is begun on this thread.
+    fn sweep(&mut self, kept: Kept) {
+        if self.database.booked.is_noting() {
+            return self.journal.swept(kept, None);
+        }
+        match self.database.open().and_then(|database| retention::slice(&database, &kept)) {
+            Ok(rows) => self.journal.swept(kept, Some(rows)),
+            Err(error) => {
+                tracing::error!("what is no longer kept cannot be deleted; next try in 1 s: {error}");
+                self.journal.swept(kept, None);
+                self.reopen();
+                self.not_before = Some(Instant::now() + RETRY);
+            }
+        }
+    }
+
     fn book(&mut self) {
-        let batch = self.journal.take_batch();
-        let Some(applied) = batch.last().map(|(sequence, _)| *sequence) else { return };
+        let (batch, refused) = (self.journal.take_batch(), self.journal.refusals().take());
+        if batch.is_empty() && refused.is_empty() {
+            return;
+        }
         // before the commit, so that no verification sees a row of which it was not told
         self.database.booked.note(&batch);
-        let booked = self.database.open().and_then(|database| books::book(&database, &batch, &self.options.zone));
+        let booked = self.database.open().and_then(|database| books::book(&database, &batch, &refused, &self.options.zone));
         match booked {
-            Ok(()) => self.journal.mark_applied(applied).iter().for_each(|name| self.remove(name)),
+            Ok(()) => {
+                self.journal.refusals().mark_written(&refused);
+                if let Some((applied, _)) = batch.last() {
+                    self.journal.mark_applied(*applied).iter().for_each(|name| self.remove(name));
+                }
+            }
             Err(error) => {
                 self.journal.put_back(batch);
+                self.journal.refusals().put_back(refused);
                 tracing::error!("the books cannot be written, the log keeps what comes in; next try in 1 s: {error}");
                 self.reopen();
                 self.not_before = Some(Instant::now() + RETRY);

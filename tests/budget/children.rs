@@ -109,6 +109,14 @@ fn a_child_may_call_only_what_every_key_above_it_may() {
         verdict["models"].clone()
     };
     assert_eq!((models(&middle), models(&grandchild)), (json!(["m-small"]), json!(["m-small"])));
+    inside
+        .admin()
+        .patch(&format!("/v1/keys/{}", parent.id), &json!({"budget_limit": "5", "budget_period": "daily"}))
+        .expects(200);
+    let verdict = inside.admin().post("/v1/keys/verify", &json!({"key": grandchild.secret})).json();
+    assert_eq!(verdict["above"].as_array().map(Vec::len), Some(1), "{verdict}");
+    assert_eq!((&verdict["above"][0]["owner"], &verdict["above"][0]["name"]), (&json!(parent.id), &json!("parent")));
+    assert_eq!(verdict["above"][0]["budgets"][0]["resets_at"], json!("2026-11-24T00:00:00Z"));
 }
 
 #[test]

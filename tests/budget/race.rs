@@ -160,7 +160,7 @@ fn no_budget_is_overspent_by_five_hundred_requests_fifty_at_once() {
 }
 
 #[test]
-fn no_level_is_overspent_when_key_team_and_organization_all_have_a_budget() {
+fn no_level_is_overspent_when_child_key_parent_team_and_organization_all_have_a_budget() {
     let upstream = Upstream::start();
     let mut gatekeeper = house(&upstream);
     let race = Race::seeded(7, &upstream);
@@ -168,10 +168,11 @@ fn no_level_is_overspent_when_key_team_and_organization_all_have_a_budget() {
     let organizations = gatekeeper.admin().get("/v1/organizations").json();
     let organization = text(&organizations["data"][0], "id");
     gatekeeper.admin().patch(&format!("/v1/organizations/{organization}"), &json!({"budgets": budget(30)})).expects(200);
-    let team = gatekeeper.team(&json!({"name": "all", "budgets": budget(20)}));
-    let keys = ["a", "b"].map(|name| gatekeeper.key(&json!({"name": name, "team": team.id, "budgets": budget(12)})));
+    let team = gatekeeper.team(&json!({"name": "all", "budgets": budget(25)}));
+    let parent = gatekeeper.key(&json!({"name": "parent", "team": team.id, "budgets": budget(20)}));
+    let keys = ["a", "b"].map(|name| gatekeeper.key(&json!({"name": name, "parent": parent.id, "budgets": budget(12)})));
     let mut paths = vec![format!("/v1/teams/{}", team.id), "/v1/organizations".to_owned()];
-    paths.extend(keys.iter().map(|key| format!("/v1/keys/{}", key.id)));
+    paths.extend(keys.iter().chain([&parent]).map(|key| format!("/v1/keys/{}", key.id)));
     let (served, _) = raced(&race, &gatekeeper, &keys, &paths);
     let least = race.least(20 * race.cost).min(2 * race.least(12 * race.cost));
     assert!((least..=20).contains(&served), "{served} served, at least {least} of at most 20 expected");
@@ -180,4 +181,5 @@ fn no_level_is_overspent_when_key_team_and_organization_all_have_a_budget() {
     let of_organization = spent(&gatekeeper.admin().get("/v1/organizations").json()["data"][0]);
     assert_eq!((of_keys, of_team), (billed(&upstream, 0), billed(&upstream, 0)));
     assert_eq!(of_organization, of_team);
+    assert_eq!(spent(&gatekeeper.admin().get(&format!("/v1/keys/{}", parent.id)).json()), of_team);
 }

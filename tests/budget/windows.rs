@@ -73,6 +73,7 @@ fn day_week_month_and_total_hold_at_once_and_each_starts_anew_at_its_own_instant
         let (count, why) = served(&inside, &key);
         assert_eq!(count, expected, "at {instant}: {why}");
         assert!(why.contains(&format!("the {by} budget")), "at {instant}: {why}");
+        assert_eq!(why.contains("Z; this request"), by != "total", "a window says when it ends: {why}");
     }
     let spent: Vec<String> = budgets(&inside, &team).iter().map(|budget| text(budget, "spent")).collect();
     assert_eq!(spent, ["0", "0", "0", "0.00209"]);

@@ -89,8 +89,13 @@ impl Instance {
         self.key(&json!({"name": format!("{}-key", team.name), "team": team.id, "models": ["*"]}))
     }
 
-    /// All rows of the request log, newest first.
+    /// What was booked, newest first: the request log without what was refused.
     pub fn requests(&self) -> Vec<Value> {
+        self.request_log().into_iter().filter(|row| row["status"] != "refused").collect()
+    }
+
+    /// All rows of the request log, newest first.
+    pub fn request_log(&self) -> Vec<Value> {
         let (admin, mut rows, mut before) = (self.admin(), Vec::new(), String::new());
         loop {
             let page = admin.get(&format!("/v1/requests?limit=500{before}"));

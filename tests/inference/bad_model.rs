@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::house::{BOTH, Chat, Dialect, House, Messages, refused, refused_at};
+use super::house::{BOTH, Chat, Dialect, House, refused_at};
 use crate::harness::process::{Gatekeeper, Provider};
 use crate::harness::upstream::Upstream;
 

@@ -3,5 +3,8 @@
 mod corrections;
 mod explain;
 mod orphans;
+mod refusals;
 mod requests;
+mod retention;
+mod usage;
 mod verify;

@@ -51,7 +51,7 @@ fn a_report_is_a_table_for_spreadsheets_where_csv_is_asked_for() {
     let text = list.expects(200).text();
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[0].starts_with("id,attempt,at,") && lines.len() == 3, "{text}");
-    assert!(lines[1].contains(&key.id) && lines[1].contains(",ok,,,10,0,0,20,0,0.00011,0.00011,"), "{text}");
+    assert!(lines[1].contains(&key.id) && lines[1].contains(",,,ok,,,10,0,0,20,0,0.00011,0.00011,"), "{text}");
     let next = list.header("x-gatekeeper-next").expect("a cursor").to_owned();
     let rest = inside.admin().with("accept", "text/csv").get(&format!("/v1/requests?status=ok&before={next}"));
     assert_eq!((rest.text().lines().count(), rest.header("x-gatekeeper-next")), (3, None));
@@ -79,9 +79,8 @@ fn ends_in_the_middle_of_a_day_count_whole_days_and_single_hours() {
 #[test]
 fn a_class_of_status_finds_all_that_is_in_it() {
     let (_upstream, inside, _) = house();
-    let count = |query: &str| {
-        inside.admin().get(&format!("/v1/requests?{query}")).expects(200).json()["data"].as_array().map(Vec::len)
-    };
+    let count =
+        |query: &str| inside.admin().get(&format!("/v1/requests?{query}")).expects(200).json()["data"].as_array().map(Vec::len);
     for (query, expected) in [("status=failed", 1), ("status=upstream_error", 1), ("status=broken", 0), ("status=ok", 4)] {
         assert_eq!(count(query), Some(expected), "{query}");
     }

@@ -59,7 +59,7 @@ fn tampers_hour(books: &Database) {
     let (key, _) = table.first().expect("reads").expect("an hour");
     let change = books.begin_write().expect("a transaction");
     // one request, no tokens, no cost
-    change.open_table(HOURS).expect("the table").insert(key.value(), [1, 1, 0, 0, 0, 0].as_slice()).expect("inserts");
+    change.open_table(HOURS).expect("the table").insert(key.value(), [1, 1, 0, 0, 0, 0, 0].as_slice()).expect("inserts");
     change.commit().expect("commits");
 }
 

@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::attribution::{Attribution, Tag, UserHash};
 use crate::domain::event::{
-    Charge, Correction, CostLine, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status, Subject,
+    Charge, Correction, CostLine, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status, StatusClass, Subject,
 };
 use crate::domain::id::{BudgetId, KeyId, OrganizationId, RequestId, TeamId};
 use crate::domain::money::Money;
+use crate::domain::problem::Word;
+use crate::domain::refusal::Refusal;
 use crate::domain::usage::Usage;
 use crate::store::RollupSums;
 use crate::store::codec::{Stored, write_row};
@@ -231,12 +233,16 @@ fn settlement_of(row: SettlementRow<'_>) -> Result<Settlement, String> {
     Ok(Settlement { hold: hold_of(row.hold), ending })
 }
 
-pub(in crate::store) fn status_of(number: u8) -> Result<Status, String> {
+fn status_of(number: u8) -> Result<Status, String> {
     Status::ALL.get(usize::from(number)).copied().ok_or_else(|| format!("status {number} is not known"))
 }
 
-pub(in crate::store) fn status_number(status: Status) -> u8 {
-    Status::ALL.iter().position(|known| *known == status).unwrap_or_default() as u8
+pub(in crate::store) fn class_of(number: u8) -> Result<StatusClass, String> {
+    StatusClass::ALL.get(usize::from(number)).copied().ok_or_else(|| format!("class of status {number} is not known"))
+}
+
+pub(in crate::store) fn class_number(class: StatusClass) -> u8 {
+    StatusClass::ALL.iter().position(|known| *known == class).unwrap_or_default() as u8
 }
 
 impl Stored for Event {
@@ -295,6 +301,55 @@ impl Stored for Settlement {
 }
 
 #[derive(Serialize, Deserialize)]
+pub(in crate::store) struct RefusalRow<'a> {
+    request: u128,
+    at_ms: u64,
+    organization: u64,
+    team: u64,
+    key: u64,
+    model_asked: Cow<'a, str>,
+    user: Option<u64>,
+    tag: Option<Cow<'a, str>>,
+    dialect: Cow<'a, str>,
+    word: Cow<'a, str>,
+}
+
+impl Stored for Refusal {
+    const KIND: &'static str = "refusal";
+    type Row = RefusalRow<'static>;
+
+    fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
+        let row = RefusalRow {
+            request: self.request.0,
+            at_ms: self.at_ms,
+            organization: self.organization.0,
+            team: self.team.0,
+            key: self.key.0,
+            model_asked: Cow::Borrowed(&self.model_asked),
+            user: self.attribution.user.map(|user| user.0),
+            tag: self.attribution.tag.as_ref().map(|tag| Cow::Borrowed(tag.as_str())),
+            dialect: Cow::Borrowed(&self.dialect),
+            word: Cow::Borrowed(self.word.as_str()),
+        };
+        write_row(&row, into)
+    }
+
+    fn from_row(row: RefusalRow<'static>) -> Result<Refusal, String> {
+        Ok(Refusal {
+            request: RequestId(row.request),
+            at_ms: row.at_ms,
+            organization: OrganizationId(row.organization),
+            team: TeamId(row.team),
+            key: KeyId(row.key),
+            model_asked: row.model_asked.into_owned(),
+            attribution: Attribution { user: row.user.map(UserHash), tag: row.tag.and_then(|tag| Tag::parse(tag.as_bytes())) },
+            dialect: row.dialect.into_owned(),
+            word: Word::parse(&row.word).ok_or_else(|| format!("the word `{}` is not known", row.word))?,
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
 pub(in crate::store) struct CorrectionRow {
     at_ms: u64,
     amount: i128,
@@ -317,14 +372,14 @@ impl Stored for Correction {
 
 impl Stored for RollupSums {
     const KIND: &'static str = "roll-up";
-    type Row = (u64, u64, u64, u64, i128);
+    type Row = (u64, u64, u64, u64, u64, i128);
 
     fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
-        write_row(&(self.requests, self.tokens_in, self.cached_in, self.tokens_out, self.cost.pico()), into)
+        write_row(&(self.requests, self.refused, self.tokens_in, self.cached_in, self.tokens_out, self.cost.pico()), into)
     }
 
-    fn from_row((requests, tokens_in, cached_in, tokens_out, cost): Self::Row) -> Result<RollupSums, String> {
-        Ok(RollupSums { requests, tokens_in, cached_in, tokens_out, cost: Money::from_pico(cost) })
+    fn from_row((requests, refused, tokens_in, cached_in, tokens_out, cost): Self::Row) -> Result<RollupSums, String> {
+        Ok(RollupSums { requests, refused, tokens_in, cached_in, tokens_out, cost: Money::from_pico(cost) })
     }
 }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::store::StoreError;
-pub(super) use crate::store::codec::ledger::{status_number, status_of};
+pub(super) use crate::store::codec::ledger::{class_number, class_of};
 
 const VALUE_BYTES_MAX: usize = 1024 * 1024;
 const VERSION: u8 = 1;

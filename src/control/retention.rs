@@ -1,0 +1,68 @@
+//! How long each kind of row is kept: whole days of the instance's zone, as the settings say. Tells the store from when on;
+//! deletes nothing itself.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::config::Retention;
+use crate::control::Control;
+use crate::domain::zone::Zone;
+use crate::store::Kept;
+
+/// How often it is looked whether a day has passed.
+const LOOK: Duration = Duration::from_secs(1);
+const DAY_MS: u64 = 86_400_000;
+
+impl Control {
+    /// Sets how long each kind is kept; without this all is kept for ever.
+    #[must_use]
+    pub fn with_retention(self, retention: Retention) -> Control {
+        Control { retention: Some(retention), ..self }
+    }
+
+    fn keep(&self) {
+        if let Some(retention) = self.retention {
+            self.store.keep_from(kept(retention, &self.zone, self.now_ms()));
+        }
+    }
+}
+
+/// Day after day, until it is told to end.
+pub(super) async fn keep(control: Control, mut told: watch::Receiver<bool>) {
+    loop {
+        control.keep();
+        tokio::select! {
+            _ = told.wait_for(|ends| *ends) => return,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+fn kept(retention: Retention, zone: &Zone, now_ms: u64) -> Kept {
+    let from = |days: u64| match days {
+        0 => 0,
+        days => zone.day(now_ms.saturating_sub(days.saturating_mul(DAY_MS))).start_ms,
+    };
+    let requests_ms = from(retention.requests_days);
+    // what was refused stands among the requests, and goes with them at the latest
+    let refusals_ms = from(retention.refused_days).max(requests_ms);
+    Kept { requests_ms, refusals_ms, hours_ms: from(retention.hours_days), days_ms: from(retention.days_days) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_is_kept_for_whole_days_of_the_zone() {
+        let berlin = Zone::parse("Europe/Berlin").expect("zone");
+        let ms = |text: &str| Zone::parse_rfc3339(text).expect(text);
+        let retention = Retention { requests_days: 10, refused_days: 30, hours_days: 30, days_days: 0 };
+        let kept = kept(retention, &berlin, ms("2026-11-04T22:30:00Z"));
+        // summer time ended in between
+        assert_eq!(kept.requests_ms, ms("2026-10-24T22:00:00Z"));
+        assert_eq!(kept.refusals_ms, kept.requests_ms, "never longer than requests");
+        assert_eq!((kept.hours_ms, kept.days_ms), (ms("2026-10-05T22:00:00Z"), 0));
+    }
+}

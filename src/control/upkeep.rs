@@ -1,0 +1,31 @@
+//! What runs beside requests: begun before the first is taken, ended and waited for before the books are closed.
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::control::{Control, retention};
+
+/// The background tasks, and the word that ends them.
+pub struct Upkeep {
+    ends: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl Upkeep {
+    pub fn start(control: &Control) -> Upkeep {
+        let (ends, told) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(retention::keep(control.clone(), told));
+        Upkeep { ends, tasks }
+    }
+
+    /// Ends every task and waits for it.
+    pub async fn stop(mut self) {
+        self.ends.send_replace(true);
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!("a background task broke off: {error}");
+            }
+        }
+    }
+}
