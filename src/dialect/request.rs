@@ -48,6 +48,8 @@ pub struct Request {
     /// chat: the answer may be sound, which has a price of its own
     pub audio_output: bool,
     pub input: InputBound,
+    /// the same for a vendor of another dialect, to whom neither hosted tools nor stored things are sent
+    pub input_translated: InputBound,
     pub(super) members: Members,
 }
 
@@ -70,6 +72,7 @@ pub fn read(dialect: Dialect, body: Bytes) -> Result<Request, Problem> {
     members.refuse_background()?;
     let usage_asked = members.usage_asked()?;
     let output_cap = members.output_cap()?;
+    let (input, input_translated) = members.input()?;
     let mut request = Request {
         dialect,
         model,
@@ -81,7 +84,8 @@ pub fn read(dialect: Dialect, body: Bytes) -> Result<Request, Problem> {
         service_tier: members.service_tier()?,
         user: members.user(),
         audio_output: members.audio_output(),
-        input: members.input()?,
+        input,
+        input_translated,
         body: Bytes::new(),
         members: members.members,
     };
@@ -308,17 +312,18 @@ impl<'b> Body<'b> {
         })
     }
 
-    fn input(&self) -> Result<InputBound, Problem> {
+    fn input(&self) -> Result<(InputBound, InputBound), Problem> {
         match self.dialect {
             Dialect::Embeddings => {
-                Ok(InputBound { text_bytes: self.bytes.len() as u64, prompts: self.prompts()?, ..InputBound::default() })
+                let text_bytes = self.bytes.len() as u64;
+                Ok((InputBound { text_bytes, prompts: self.prompts()?, ..InputBound::default() }, InputBound::default()))
             }
-            Dialect::TokenCount => Ok(InputBound::default()),
+            Dialect::TokenCount => Ok((InputBound::default(), InputBound::default())),
             _ => self.conversation(),
         }
     }
 
-    fn conversation(&self) -> Result<InputBound, Problem> {
+    fn conversation(&self) -> Result<(InputBound, InputBound), Problem> {
         let mut input = Input::new(self.dialect);
         let members: &[&str] = if self.dialect == Dialect::Responses { &["input"] } else { &["messages", "system"] };
         for name in members.iter().copied() {
@@ -690,6 +695,8 @@ mod tests {
             let input = responses(more).expect("a request").input;
             assert_eq!(input.unbounded.as_deref(), Some(why), "{more}");
         }
+        let translated = responses(r#","input":"","tools":[{"type":"web_search"}]"#).expect("a request").input_translated;
+        assert_eq!((translated.unbounded, translated.tools), (None, 1), "other vendors are not sent it");
         let input = responses(r#","input":"","max_tool_calls":3,"tools":[{"type":"web_search"}]"#).expect("a request").input;
         assert_eq!((input.searches, input.unbounded), (3, None));
     }

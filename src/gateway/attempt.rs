@@ -62,7 +62,7 @@ impl<'g> Attempt<'g> {
     pub(super) fn plan(
         gateway: &'g Arc<Gateway>,
         caller: Arc<Caller>,
-        request: Request,
+        mut request: Request,
         deployment: Arc<Deployment>,
         id: RequestId,
         tag: Option<Tag>,
@@ -77,7 +77,9 @@ impl<'g> Attempt<'g> {
             }
             None
         } else {
-            Some(Crossing::plan(gateway, &request, &deployment, endpoint)?)
+            let crossing = Crossing::plan(gateway, &request, &deployment, endpoint)?;
+            request.input = std::mem::take(&mut request.input_translated);
+            Some(crossing)
         };
         let url = deployment.provider.url(endpoint, &deployment.model, request.streamed);
         let user = request.user.as_deref().map(|user| gateway.pseudonyms.user(user));
