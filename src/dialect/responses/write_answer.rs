@@ -317,7 +317,7 @@ impl ResponsesWriter {
         ResponseOut {
             incomplete_details: reason.map(|reason| Incomplete { reason }),
             usage: Some(usage.into()),
-            service_tier: usage.service_tier.as_deref(),
+            service_tier: usage.service_tier.as_deref().map(tier),
             ..self.response(status, output)
         }
     }
@@ -330,6 +330,11 @@ fn incomplete(stop: &Stop) -> Option<&'static str> {
         Stop::Length | Stop::ContextWindow => Some("max_output_tokens"),
         Stop::Filtered => Some("content_filter"),
     }
+}
+
+/// The tier that served, in a word that the SDKs know.
+fn tier(served: &str) -> &str {
+    if ["auto", "default", "flex", "scale", "priority", "fast"].contains(&served) { served } else { "default" }
 }
 
 fn put(event: &EventOut<'_>, out: &mut Vec<u8>) {
