@@ -86,6 +86,7 @@ const VENDOR_HOSTS: &[&str] = &[
 const VENDOR_WORDS_ALLOWED: &[(&str, &str)] = &[
     ("cli/demo", "simulator"),
     ("server/simulator", "simulator"),
+    ("dialect/models", "anthropic"),
     ("dialect/", "gemini"),
     ("dialect/", "cohere"),
     ("dialect/", "ollama"),

@@ -29,6 +29,8 @@ pub struct Config {
     /// IANA name of the zone in which hours, days, weeks and months are cut
     pub timezone: String,
     pub workers: usize,
+    /// whether every listed model also has a name that Claude Code's picker shows
+    pub picker_aliases: bool,
     pub ledger: LedgerConfig,
     pub retention: Retention,
     pub limits: Limits,

@@ -80,6 +80,7 @@ fn resolve(path: &Path, text: &str, told: &Told, environment: Option<Environment
         folder: folder(top.text("data", &mut faults), path, told, &mut faults),
         timezone: timezone(top.text("timezone", &mut faults), &mut faults),
         workers: top.whole("workers", processors(), 1..=256, &mut faults) as usize,
+        picker_aliases: top.word("picker_aliases", false, &[("on", true), ("off", false)], &mut faults),
         ledger: ledger(top.section("ledger", &mut faults), &mut faults),
         retention: retention(top.section("retention", &mut faults), &mut faults),
         limits: limits(top.section("limits", &mut faults), &mut faults),

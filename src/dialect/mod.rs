@@ -31,7 +31,7 @@ pub use answer::{cost_comment, error_body, error_event, ping};
 pub use fault::{UpstreamFault, upstream_fault};
 pub use framing::{BadFrame, Framing};
 pub use hub::{Sending, read_request, words, write_request};
-pub use models::{ModelEntry, ModelPage, model_object, models_list, models_page};
+pub use models::{ModelEntry, ModelPage, behind_alias, model_object, models_list, models_page, picker_alias};
 pub use output::Delivered;
 pub use passage::{Passage, Passed};
 pub use request::{OutputCap, Request, read};

@@ -15,6 +15,21 @@ pub struct ModelEntry {
     pub owned_by: String,
 }
 
+/// What a name begins with that Claude Code's picker is to show: it passes over all others.
+const PICKED: [&str; 2] = ["claude", "anthropic"];
+const ALIAS: &str = "anthropic/";
+
+/// The alias under which the picker shows a model; `None` for a name that it shows as it is.
+pub fn picker_alias(name: &str) -> Option<String> {
+    let is_picked = PICKED.iter().any(|begin| name.get(..begin.len()).is_some_and(|head| head.eq_ignore_ascii_case(begin)));
+    (!is_picked).then(|| format!("{ALIAS}{name}"))
+}
+
+/// The name behind such an alias, if it can be one.
+pub fn behind_alias(asked: &str) -> Option<&str> {
+    asked.strip_prefix(ALIAS).filter(|name| picker_alias(name).is_some())
+}
+
 /// The part of the list that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ModelPage<'q> {

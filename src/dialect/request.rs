@@ -33,6 +33,8 @@ pub struct Request {
     pub body: Bytes,
     /// as written; the public name, alias or `provider/model`
     pub model: String,
+    /// the body has an alias in the place of `model`
+    pub aliased: bool,
     pub streamed: bool,
     /// chat: the client asked for the usage chunk itself
     pub usage_asked: bool,
@@ -76,6 +78,7 @@ pub fn read(dialect: Dialect, body: Bytes) -> Result<Request, Problem> {
     let mut request = Request {
         dialect,
         model,
+        aliased: false,
         streamed: members.streamed()?,
         usage_asked,
         output_cap,
@@ -94,6 +97,12 @@ pub fn read(dialect: Dialect, body: Bytes) -> Result<Request, Problem> {
 }
 
 impl Request {
+    /// Takes the name that was meant in the place of an alias, for everything but the body.
+    pub fn means(&mut self, name: String) {
+        self.model = name;
+        self.aliased = true;
+    }
+
     /// The value of a top-level member as it stands in the body.
     pub fn member(&self, name: &str) -> Option<&str> {
         self.members.value(&self.body, name)

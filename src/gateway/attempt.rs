@@ -344,7 +344,7 @@ impl HeldAttempt {
     fn body(&self) -> Bytes {
         let mut edits: Vec<Edit<'_>> = Vec::with_capacity(3);
         let deployment = &self.open.deployment;
-        if deployment.model != self.request.model {
+        if deployment.model != self.request.model || self.request.aliased {
             edits.push(Edit::text("model", &deployment.model));
         }
         if self.request.streamed && deployment.provider.preset.asks_usage {

@@ -29,7 +29,8 @@ async fn passed_on(attempt: &Attempt<'_>, client: &Client, headers: &[(String, S
     let limits = &attempt.gateway.limits;
     let deployment = &attempt.deployment;
     let provider = &deployment.provider.name;
-    let model = (deployment.model != attempt.request.model).then(|| Edit::text("model", &deployment.model));
+    let is_other = deployment.model != attempt.request.model || attempt.request.aliased;
+    let model = is_other.then(|| Edit::text("model", &deployment.model));
     let body = attempt.request.spliced(model.as_slice());
     let head_timeout = Duration::from_millis(limits.head_timeout_ms);
     let sent = outgoing::send(client, deployment, &attempt.url, headers, body, head_timeout);

@@ -29,7 +29,7 @@ use crate::auth;
 use crate::auth::directory::{Caller, DirectoryCell};
 use crate::config::{Config, Limits, Overrun};
 use crate::conversation::Envelope;
-use crate::dialect::{self, Dialect};
+use crate::dialect::{self, Dialect, Request};
 use crate::domain::alert::Alert;
 use crate::domain::attribution::{Pseudonyms, Tag};
 use crate::domain::clock::Clock;
@@ -77,6 +77,7 @@ pub struct Parts {
 pub struct Gateway {
     limits: Limits,
     overrun: Overrun,
+    picker_aliases: bool,
     directory: Arc<DirectoryCell>,
     ledger: Arc<Ledger>,
     table: Arc<Table>,
@@ -103,6 +104,7 @@ impl Gateway {
             envelope: Envelope::new(key),
             limits: config.limits,
             overrun: config.ledger.budget_overrun,
+            picker_aliases: config.picker_aliases,
             directory: parts.directory,
             ledger: parts.ledger,
             table,
@@ -142,7 +144,8 @@ impl Gateway {
         let mut entering = Entering::new(self, id, dialect, caller.clone());
         let tag = tag.map(|bytes| Tag::parse(&bytes).ok_or_else(|| entering.refused(no_tag()))).transpose()?;
         entering.attribution.tag.clone_from(&tag);
-        let request = dialect::read(dialect, body).map_err(|problem| entering.refused(problem))?;
+        let mut request = dialect::read(dialect, body).map_err(|problem| entering.refused(problem))?;
+        self.see_through_alias(&mut request);
         entering.read(&request);
         let planned = self.admit(&caller, &request.model);
         let planned = planned.and_then(|deployment| Attempt::plan(self, caller, request, deployment, id, tag));
@@ -152,6 +155,14 @@ impl Gateway {
         }
         let held = attempt.hold(credential.as_deref()).await.map_err(|problem| entering.refused(problem))?;
         drain::call(held, client, headers, running).await
+    }
+
+    /// Puts the model's own name in the place of a picker's alias, so that no allow-list and no budget knows but the one.
+    fn see_through_alias(&self, request: &mut Request) {
+        let meant = if self.picker_aliases { self.table.meant(&request.model) } else { &request.model };
+        if meant != request.model {
+            request.means(meant.to_owned());
+        }
     }
 
     /// The caller behind a credential; a key that is known and may not call is noted.
@@ -176,13 +187,22 @@ impl Gateway {
         Ok(deployment)
     }
 
-    /// The models that the key may call, as `/v1/models` shows them: name and provider, sorted.
-    pub fn models(&self, credential: Option<&str>) -> Result<Vec<(String, String)>, Problem> {
+    /// The models that the key may call, as `/v1/models` shows them: name and provider, sorted. Clients of Anthropic's dialect are
+    /// shown the aliases too, where the configuration wants them.
+    pub fn models(&self, credential: Option<&str>, dialect: Dialect) -> Result<Vec<(String, String)>, Problem> {
         let caller = self.authenticate(credential)?;
         let allowed = self.table.names().filter(|(name, deployment)| {
             access::callable(&caller.team, caller.keys(), name, &deployment.provider.name, &deployment.model)
         });
-        Ok(allowed.map(|(name, deployment)| (name.to_owned(), deployment.provider.name.clone())).collect())
+        let mut models: Vec<(String, String)> =
+            allowed.map(|(name, deployment)| (name.to_owned(), deployment.provider.name.clone())).collect();
+        if self.picker_aliases && dialect == Dialect::Messages {
+            let aliases = models.iter().filter_map(|(name, owner)| Some((dialect::picker_alias(name)?, owner.clone())));
+            let aliases: Vec<(String, String)> = aliases.filter(|(alias, _)| self.table.meant(alias) != alias).collect();
+            models.extend(aliases);
+            models.sort_unstable();
+        }
+        Ok(models)
     }
 
     /// A model call that the listener refuses before its body is there, noted like all others.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::config::{PriceSetting, Provider};
 use crate::conversation::{Capabilities, ReasoningStyle};
+use crate::dialect::behind_alias;
 use crate::domain::problem::{Problem, Word};
 use crate::price::{Mode, Price, Sheet};
 
@@ -88,6 +89,14 @@ impl Table {
             [] => Err(NotRouted::Unknown),
             [only] => Ok(only.clone()),
             several => Err(NotRouted::Ambiguous(forms(several))),
+        }
+    }
+
+    /// The name that is meant by one that may be a picker's alias: a name that is listed itself is no alias.
+    pub fn meant<'a>(&self, asked: &'a str) -> &'a str {
+        match behind_alias(asked) {
+            Some(name) if self.listed.contains_key(name) && !self.listed.contains_key(asked) => name,
+            _ => asked,
         }
     }
 
@@ -295,6 +304,15 @@ mod tests {
         assert!(matches!(price("openai/not-yet-known"), Price::Unknown));
         assert!(matches!(price("local/org/some-model"), Price::Free));
         assert_eq!(table.resolve("local/org/some-model").expect("a slash").model, "org/some-model");
+    }
+
+    #[test]
+    fn an_alias_means_the_listed_name_behind_it_and_never_hides_a_name() {
+        let table = table(&[openai(), local(&["anthropic/own", "own"])]);
+        assert_eq!(table.meant("anthropic/gpt-5.1"), "gpt-5.1");
+        for name in ["anthropic/own", "anthropic/unknown", "anthropic/claude-haiku-4-5", "gpt-5.1", "anthropic/"] {
+            assert_eq!(table.meant(name), name);
+        }
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub(super) async fn model(request: HttpRequest, id: Path<String>) -> HttpRespons
 fn listed(request: &HttpRequest, show: impl FnOnce(&[ModelEntry], Dialect, &str) -> Result<String, Problem>) -> HttpResponse {
     let worker = worker(request);
     let dialect = if request.headers().contains_key("anthropic-version") { Dialect::Messages } else { Dialect::Chat };
-    let shown = worker.gateway.models(call::credential(request).as_deref()).and_then(|names| {
+    let shown = worker.gateway.models(call::credential(request).as_deref(), dialect).and_then(|names| {
         let entry = |(id, owned_by)| ModelEntry { id, created_s: MODELS_CREATED_S, owned_by };
         let entries: Vec<ModelEntry> = names.into_iter().map(entry).collect();
         show(&entries, dialect, request.query_string())

@@ -99,3 +99,24 @@ fn without_a_key_there_is_no_list() {
     refused(Chat, &anon.get("/v1/models/m-small"), 401, "authentication_error");
     refused(Messages, &anon.with("anthropic-version", "2023-06-01").get("/v1/models"), 401, "authentication_error");
 }
+
+#[test]
+fn b09_a_picker_is_shown_aliases_that_open_no_other_door() {
+    let house = House::with(|setup| setup.setting("picker_aliases = \"on\""));
+    let user = anthropic(&house.user());
+    let listed = ids(&user.get("/v1/models?limit=1000").expects(200).json());
+    assert_eq!(listed, ["anthropic/c-small", "anthropic/m-large", "anthropic/m-small", "c-small", "m-large", "m-small"]);
+    assert_eq!(ids(&house.user().get("/v1/models").expects(200).json()), ["c-small", "m-large", "m-small"]);
+    user.get("/v1/models/anthropic%2Fm-small").expects(200);
+
+    let mut body = Chat.body();
+    body["model"] = json!("anthropic/m-small");
+    house.user().chat(&body).expects(200);
+    assert_eq!(house.upstream.requests()[0].json()["model"], "m-small", "the upstream knows no alias");
+    let row = house.gatekeeper.admin().get("/v1/requests").expects(200).json();
+    assert_eq!(row["data"][0]["model_asked"], "m-small", "neither do the books");
+
+    // an allow-list that means a vendor does not mean all that has an alias
+    let key = house.gatekeeper.key(&json!({"name": "narrow", "team": house.team.id, "models": ["anthropic/*"]}));
+    refused(Chat, &house.gatekeeper.user(&key).chat(&body), 403, "model_not_allowed");
+}

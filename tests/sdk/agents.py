@@ -1,0 +1,236 @@
+"""The coding agents themselves, from their npm packages, against the built binary with a scripted upstream behind it: one prompt
+and one round trip of a shell tool, for each agent and each vendor's dialect. Usage: agents.py BINARY FOLDER-OF-NODE-MODULES
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import script
+from stage import ask, free_port, wait_until_ready
+
+CANARY = "sk-upstream-canary-4242"
+# name in the configuration, type, path behind the scripted upstream's address, model
+VENDORS = [
+    ("anthropic", "anthropic", "/v1", "claude-agent-test"),
+    ("openai", "openai", "/v1", "gpt-agent-test"),
+    ("gemini", "gemini", "/v1beta", "gemini-3-agent-test"),
+]
+SECONDS = 120
+
+
+class Fault(Exception):
+    pass
+
+
+def demand(condition, what):
+    if not condition:
+        raise Fault(what)
+
+
+def config(port, folder, upstream):
+    providers = "".join(
+        f'[providers.{name}]\ntype = "{kind}"\nbase_url = "{upstream}{path}"\napi_key = "file:{folder}/upstream.key"\n'
+        f'price = {{ input = "1.00", output = "5.00" }}\nmodels = ["{model}"]\n'
+        for name, kind, path, model in VENDORS
+    )
+    return f'listen = "127.0.0.1:{port}"\ndata = "{folder}/data"\npicker_aliases = "on"\n{providers}'
+
+
+class Stage:
+    """A gateway, the upstream behind it, and a key."""
+
+    def __init__(self, binary, folder):
+        self.upstream, self.folder = script.Script(), Path(folder)
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        key_file = self.folder / "upstream.key"
+        key_file.write_text(CANARY)
+        key_file.chmod(0o600)
+        (self.folder / "gatekeeper.toml").write_text(config(port, folder, self.upstream.url))
+        made = subprocess.run([binary, "init", "--data", f"{folder}/data"], text=True, capture_output=True, timeout=30)
+        found = re.search(r"sk-gk-master-[\w-]+", made.stdout)
+        if made.returncode != 0 or not found:
+            sys.exit(f"init failed: {made.stdout}{made.stderr}")
+        self.admin, self.log = found.group(), f"{folder}/serve.log"
+        with open(self.log, "wb") as output:
+            command = [binary, "serve", "--config", f"{folder}/gatekeeper.toml"]
+            self.server = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output)
+        wait_until_ready(self.url, self.server, self.log)
+        budgets = [{"limit": "1000", "period": "total", "action": "block"}]
+        team = ask("POST", f"{self.url}/v1/teams", self.admin, {"name": "agents", "models": ["*"], "budgets": budgets})["id"]
+        self.key = ask("POST", f"{self.url}/v1/keys", self.admin, {"name": "agent", "team": team, "models": ["*"]})["key"]
+
+    def stop(self):
+        self.server.send_signal(signal.SIGTERM)
+        try:
+            self.server.wait(30)
+        except subprocess.TimeoutExpired:
+            self.server.kill()
+
+    def home(self):
+        """An empty home and an empty project, so that nothing of this machine's user is read."""
+        home = Path(tempfile.mkdtemp(prefix="home-", dir=self.folder))
+        project = home / "project"
+        project.mkdir()
+        return home, project
+
+    def environment(self, home, **more):
+        kept = {name: os.environ[name] for name in ("PATH", "LANG", "TERM") if name in os.environ}
+        return {**kept, "HOME": str(home), "NO_PROXY": "*", "DISABLE_AUTOUPDATER": "1", **more}
+
+
+def run(command, environment, project):
+    """Runs an agent to its end; ends it with everything that it started if it takes too long."""
+    agent = subprocess.Popen(
+        command, env=environment, cwd=project, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, start_new_session=True,
+    )
+    try:
+        out, errors = agent.communicate(timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(agent.pid, signal.SIGKILL)
+        out, errors = agent.communicate()
+        raise Fault(f"it did not end within {SECONDS} s: {out[-500:]} {errors[-1500:]}")
+    demand(agent.returncode == 0, f"it ended with {agent.returncode}: {out[-1500:]} {errors[-1500:]}")
+    return out
+
+
+def claude(stage, modules, model, prompt):
+    home, project = stage.home()
+    environment = stage.environment(
+        home,
+        ANTHROPIC_BASE_URL=stage.url,
+        ANTHROPIC_AUTH_TOKEN=stage.key,
+        ANTHROPIC_SMALL_FAST_MODEL=model,
+        ANTHROPIC_DEFAULT_HAIKU_MODEL=model,
+        CLAUDE_CONFIG_DIR=str(home / ".claude"),
+        CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC="1",
+        DISABLE_TELEMETRY="1",
+    )
+    command = [f"{modules}/.bin/claude", "-p", prompt, "--model", model, "--allowedTools", "Bash", "--output-format", "json"]
+    answer = json.loads(run(command, environment, project))
+    demand(not answer.get("is_error"), f"it tells an error: {json.dumps(answer)[:1500]}")
+    return answer["result"]
+
+
+def codex(stage, modules, model, prompt, built_in=False):
+    home, project = stage.home()
+    settings = home / ".codex"
+    settings.mkdir()
+    provider = 'model_provider = "gate"\n' if not built_in else f'openai_base_url = "{stage.url}/v1"\n'
+    (settings / "config.toml").write_text(
+        f'model = "{model}"\n{provider}approval_policy = "never"\nsandbox_mode = "danger-full-access"\n'
+        f'[model_providers.gate]\nname = "gate"\nbase_url = "{stage.url}/v1"\nenv_key = "GATE_KEY"\nwire_api = "responses"\n'
+        "[analytics]\nenabled = false\n"
+    )
+    if built_in:
+        (settings / "auth.json").write_text(json.dumps({"OPENAI_API_KEY": stage.key}))
+    environment = stage.environment(home, CODEX_HOME=str(settings), GATE_KEY=stage.key)
+    last = home / "last.txt"
+    command = [f"{modules}/.bin/codex", "exec", "--skip-git-repo-check", "--output-last-message", str(last), prompt]
+    run(command, environment, project)
+    return last.read_text()
+
+
+def prompted(agent, stage, modules, model):
+    said = agent(stage, modules, model, f"{script.ASKED}, nothing else.")
+    demand(said.strip() == "OK", f"it says {said!r} instead of OK")
+
+
+def with_tool(agent, stage, modules, model):
+    before = len(stage.upstream.seen)
+    said = agent(stage, modules, model, f"{script.ASKS_TOOL} once and tell what it said.")
+    demand(script.PROOF in said, f"it says {said!r} without what the tool said")
+    results = [seen for seen in stage.upstream.seen[before:] if script.PROOF in json.dumps(seen["body"])]
+    demand(results, "the upstream never saw the tool's result")
+
+
+def foreign_upstream_is_spared(stage):
+    """What only one vendor's clients say goes to that vendor alone."""
+    for seen in stage.upstream.seen:
+        path, body, headers = seen["path"], json.dumps(seen["body"]), seen["headers"]
+        demand(CANARY in json.dumps(headers), f"{path}: the upstream's credential is missing")
+        demand("sk-gk-" not in json.dumps(seen), f"{path}: a virtual key reached the upstream")
+        if not path.startswith("/v1/messages"):
+            for word in ("cache_control", "context_management", "output_config", '"thinking"'):
+                demand(f'"{word.strip(chr(34))}":' not in body, f"{path}: {word} went to another vendor")
+            demand("anthropic-beta" not in headers and "anthropic-version" not in headers, f"{path}: Anthropic's headers")
+
+
+def books_agree(stage):
+    usage = ask("GET", f"{stage.url}/v1/usage?start=2000-01-01&end=2100-01-01", stage.admin)
+    output = Path(stage.log).read_text()
+    demand(CANARY not in output and "sk-gk-" not in output, "a secret stands in the server's output")
+    billed = [seen for seen in stage.upstream.seen if seen["method"] == "POST" and "count_tokens" not in seen["path"]]
+    demand(int(usage["total"]["requests"]) == len(billed), f"{usage['total']} but the upstream answered {len(billed)} calls")
+
+
+def one_upgrade_attempt(stage, modules):
+    """B06: the built-in provider tries a WebSocket once, is told 426, and posts."""
+    said = codex(stage, modules, "gpt-agent-test", f"{script.ASKED}, nothing else.", built_in=True)
+    demand(said.strip() == "OK", f"it says {said!r} instead of OK")
+
+
+def picker_lists(stage, modules):
+    """B09: with discovery on, the picker's cache lists names that begin with claude or anthropic."""
+    home, project = stage.home()
+    environment = stage.environment(
+        home, ANTHROPIC_BASE_URL=stage.url, ANTHROPIC_AUTH_TOKEN=stage.key, CLAUDE_CONFIG_DIR=str(home / ".claude"),
+        CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY="1", DISABLE_TELEMETRY="1",
+    )
+    command = [f"{modules}/.bin/claude", "-p", f"{script.ASKED}, nothing else.", "--model", "claude-agent-test"]
+    run(command, environment, project)
+    deadline, listed = time.monotonic() + 10, ""
+    while time.monotonic() < deadline and "gpt-agent-test" not in listed:
+        listed = "".join(found.read_text() for found in (home / ".claude").rglob("*model*.json"))
+        time.sleep(0.1)
+    demand("anthropic/gpt-agent-test" in listed, f"the cache lists {listed[:500]!r}")
+
+
+def cases(stage, modules):
+    for name, agent in (("claude code", claude), ("codex", codex)):
+        if not Path(modules, ".bin", name.split()[0]).exists():
+            print(f"SKIPPED agents: {name} is not installed", flush=True)
+            continue
+        for vendor, _, _, model in VENDORS:
+            yield f"{name} on {vendor}: a prompt", lambda agent=agent, model=model: prompted(agent, stage, modules, model)
+            yield f"{name} on {vendor}: a tool round trip", lambda agent=agent, model=model: with_tool(agent, stage, modules, model)
+    yield "b06 codex at the built-in provider", lambda: one_upgrade_attempt(stage, modules)
+    yield "b09 claude code discovers models", lambda: picker_lists(stage, modules)
+    yield "other vendors are spared what is not theirs", lambda: foreign_upstream_is_spared(stage)
+    yield "books agree", lambda: books_agree(stage)
+
+
+def main(binary, modules):
+    passed = failed = 0
+    folder = tempfile.mkdtemp(prefix="gatekeeper-agents-")
+    stage = Stage(binary, folder)
+    try:
+        for name, case in cases(stage, modules):
+            began = time.monotonic()
+            try:
+                case()
+                passed += 1
+                print(f"{name}: passed ({time.monotonic() - began:.1f} s)", flush=True)
+            except (Fault, OSError, ValueError, KeyError) as fault:
+                failed += 1
+                print(f"{name}: FAILED: {fault}", flush=True)
+    finally:
+        stage.stop()
+    if failed:
+        print(f"--- the server said\n{Path(stage.log).read_text()[-4000:]}")
+    shutil.rmtree(folder, ignore_errors=True)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(str(Path(sys.argv[1]).resolve()), str(Path(sys.argv[2]).resolve())))

@@ -1,0 +1,235 @@
+"""A scripted upstream in the vendors' own wire formats, for agents: it answers a prompt with a text, a prompt that asks for the
+tool with one call of a shell tool, and the tool's result with what the result said. It remembers what it was asked.
+
+Speaks Anthropic's Messages, OpenAI's Chat Completions and Responses, and Gemini's generateContent, streamed and whole.
+"""
+
+import json
+import socketserver
+import threading
+
+ASKS_TOOL = "RUN THE TOOL"
+ASKED = "SAY OK"
+COMMAND = "echo gatekeeper-was-here-$((40+2))"
+PROOF = "gatekeeper-was-here-42"
+SHELLS = ("Bash", "exec_command", "shell_command", "shell", "local_shell")
+
+
+def texts(value):
+    """Every text in a JSON value, in order."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from texts(inner)
+
+
+def turns(body):
+    return body.get("messages") or body.get("contents") or body.get("input") or []
+
+
+def tool_names(body):
+    for tool in body.get("tools") or []:
+        for declared in tool.get("functionDeclarations", [tool]):
+            name = declared.get("name") or (declared.get("function") or {}).get("name")
+            if name:
+                yield name
+
+
+def reply(body):
+    """What the model says: ("text", text) or ("call", tool name, arguments)."""
+    said = [text for text in texts(turns(body))]
+    if any(PROOF in text for text in said):
+        return "text", f"The tool said {PROOF}."
+    shell = next((name for name in SHELLS if name in set(tool_names(body))), None)
+    if shell and any(ASKS_TOOL in text for text in said):
+        arguments = {"command": COMMAND, "description": "prove it"} if shell == "Bash" else {"cmd": COMMAND}
+        if shell in ("shell", "local_shell"):
+            arguments = {"command": ["bash", "-lc", COMMAND]}
+        elif shell == "shell_command":
+            arguments = {"command": COMMAND}
+        return "call", shell, arguments
+    return "text", "OK"
+
+
+def sse(events):
+    lines = []
+    for name, data in events:
+        text = data if isinstance(data, str) else json.dumps(data)
+        lines.append((f"event: {name}\n" if name else "") + f"data: {text}\n\n")
+    return "".join(lines)
+
+
+def messages_events(body, said):
+    model, usage = body["model"], {"input_tokens": 100, "output_tokens": 1}
+    message = {"id": "msg_up", "type": "message", "role": "assistant", "model": model, "content": [], "stop_reason": None,
+               "stop_sequence": None, "usage": usage}
+    yield "message_start", {"type": "message_start", "message": message}
+    if said[0] == "text":
+        block, delta, stop = {"type": "text", "text": ""}, {"type": "text_delta", "text": said[1]}, "end_turn"
+    else:
+        block = {"type": "tool_use", "id": "toolu_up1", "name": said[1], "input": {}}
+        delta, stop = {"type": "input_json_delta", "partial_json": json.dumps(said[2])}, "tool_use"
+    yield "content_block_start", {"type": "content_block_start", "index": 0, "content_block": block}
+    yield "content_block_delta", {"type": "content_block_delta", "index": 0, "delta": delta}
+    yield "content_block_stop", {"type": "content_block_stop", "index": 0}
+    yield "message_delta", {"type": "message_delta", "delta": {"stop_reason": stop, "stop_sequence": None},
+                            "usage": {"output_tokens": 12}}
+    yield "message_stop", {"type": "message_stop"}
+
+
+def messages_whole(body, said):
+    content = [{"type": "text", "text": said[1]}] if said[0] == "text" else [
+        {"type": "tool_use", "id": "toolu_up1", "name": said[1], "input": said[2]}]
+    return {"id": "msg_up", "type": "message", "role": "assistant", "model": body["model"], "content": content,
+            "stop_reason": "end_turn" if said[0] == "text" else "tool_use", "stop_sequence": None,
+            "usage": {"input_tokens": 100, "output_tokens": 12}}
+
+
+def chat_events(body, said):
+    def chunk(delta, reason=None, **more):
+        return {"id": "chatcmpl-up", "object": "chat.completion.chunk", "created": 1, "model": body["model"],
+                "choices": [{"index": 0, "delta": delta, "finish_reason": reason}], **more}
+
+    yield None, chunk({"role": "assistant", "content": ""})
+    if said[0] == "text":
+        yield None, chunk({"content": said[1]})
+    else:
+        call = {"index": 0, "id": "call_up1", "type": "function", "function": {"name": said[1], "arguments": ""}}
+        yield None, chunk({"tool_calls": [call]})
+        text = json.dumps(said[2])
+        for piece in (text[:7], text[7:]):
+            yield None, chunk({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]})
+    yield None, chunk({}, "stop" if said[0] == "text" else "tool_calls")
+    yield None, {"id": "chatcmpl-up", "object": "chat.completion.chunk", "created": 1, "model": body["model"], "choices": [],
+                 "usage": {"prompt_tokens": 100, "completion_tokens": 12, "total_tokens": 112}}
+    yield None, "[DONE]"
+
+
+def chat_whole(body, said):
+    message = {"role": "assistant", "content": said[1] if said[0] == "text" else None}
+    if said[0] == "call":
+        function = {"name": said[1], "arguments": json.dumps(said[2])}
+        message["tool_calls"] = [{"id": "call_up1", "type": "function", "function": function}]
+    return {"id": "chatcmpl-up", "object": "chat.completion", "created": 1, "model": body["model"],
+            "choices": [{"index": 0, "message": message, "finish_reason": "stop" if said[0] == "text" else "tool_calls"}],
+            "usage": {"prompt_tokens": 100, "completion_tokens": 12, "total_tokens": 112}}
+
+
+def responses_item(said):
+    if said[0] == "text":
+        part = {"type": "output_text", "text": said[1], "annotations": []}
+        return {"id": "msg_up", "type": "message", "role": "assistant", "status": "completed", "content": [part]}
+    return {"id": "fc_up", "type": "function_call", "call_id": "call_up1", "name": said[1], "status": "completed",
+            "arguments": json.dumps(said[2])}
+
+
+def responses_whole(body, said, status="completed"):
+    usage = {"input_tokens": 100, "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0}, "output_tokens": 12,
+             "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 112}
+    done = status == "completed"
+    return {"id": "resp_up", "object": "response", "created_at": 1, "status": status, "model": body["model"],
+            "output": [responses_item(said)] if done else [], "usage": usage if done else None, "tools": [],
+            "parallel_tool_calls": True, "tool_choice": "auto", "metadata": {}, "error": None, "incomplete_details": None}
+
+
+def responses_events(body, said):
+    item, number = responses_item(said), iter(range(100))
+    names = []
+
+    def event(kind, **more):
+        names.append(kind)
+        return kind, {"type": kind, "sequence_number": next(number), **more}
+
+    yield event("response.created", response=responses_whole(body, said, "in_progress"))
+    empty = {**item, "status": "in_progress", **({"content": []} if said[0] == "text" else {"arguments": ""})}
+    yield event("response.output_item.added", output_index=0, item=empty)
+    if said[0] == "text":
+        place = {"item_id": item["id"], "output_index": 0, "content_index": 0}
+        yield event("response.content_part.added", part={"type": "output_text", "text": "", "annotations": []}, **place)
+        yield event("response.output_text.delta", delta=said[1], logprobs=[], **place)
+        yield event("response.output_text.done", text=said[1], logprobs=[], **place)
+        yield event("response.content_part.done", part=item["content"][0], **place)
+    else:
+        place = {"item_id": item["id"], "output_index": 0}
+        yield event("response.function_call_arguments.delta", delta=item["arguments"], **place)
+        yield event("response.function_call_arguments.done", arguments=item["arguments"], name=said[1], **place)
+    yield event("response.output_item.done", output_index=0, item=item)
+    yield event("response.completed", response=responses_whole(body, said))
+
+
+def gemini_whole(body, said):
+    if said[0] == "text":
+        parts = [{"text": said[1]}]
+    else:
+        parts = [{"functionCall": {"name": said[1], "args": said[2]}, "thoughtSignature": "c2lnLW9mLXRoZS11cHN0cmVhbQ=="}]
+    return {"candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": "STOP", "index": 0}],
+            "usageMetadata": {"promptTokenCount": 100, "candidatesTokenCount": 12, "totalTokenCount": 112},
+            "modelVersion": "gemini-script", "responseId": "up"}
+
+
+WRITERS = {
+    "messages": (messages_events, messages_whole),
+    "chat": (chat_events, chat_whole),
+    "responses": (responses_events, responses_whole),
+    "gemini": (lambda body, said: iter([(None, gemini_whole(body, said))]), gemini_whole),
+}
+
+
+def dialect_of(path):
+    for ending, dialect in (("/messages", "messages"), ("/chat/completions", "chat"), ("/responses", "responses")):
+        if path.endswith(ending):
+            return dialect
+    return "gemini" if "enerateContent" in path else None
+
+
+class Handler(socketserver.StreamRequestHandler):
+    disable_nagle_algorithm = True
+
+    def handle(self):
+        while self.one():
+            pass
+
+    def one(self):
+        line = self.rfile.readline()
+        if not line.strip():
+            return False
+        method, path, _ = line.decode("latin-1").split(" ", 2)
+        headers = {}
+        while (line := self.rfile.readline()).strip():
+            name, value = line.decode("latin-1").split(":", 1)
+            headers[name.strip().lower()] = value.strip()
+        raw = self.rfile.read(int(headers.get("content-length", 0)))
+        body = json.loads(raw or b"{}")
+        self.server.seen.append({"method": method, "path": path, "headers": headers, "body": body})
+        dialect = dialect_of(path.split("?")[0])
+        if not dialect:
+            self.wfile.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
+            return True
+        stream, whole = WRITERS[dialect]
+        said = reply(body)
+        if body.get("stream") or "streamGenerateContent" in path:
+            kind, answer = "text/event-stream", sse(stream(body, said))
+        else:
+            kind, answer = "application/json", json.dumps(whole(body, said))
+        answer = answer.encode()
+        head = f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {len(answer)}\r\n\r\n"
+        self.wfile.write(head.encode() + answer)
+        return True
+
+
+class Script(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.seen = []
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_address[1]}"
