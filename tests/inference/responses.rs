@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::house::{Chat, House, is_error, refused_at};
+use super::house::{Chat, House, refused_at};
 use crate::harness::golden;
 use crate::harness::person::{Answer, Event};
 use crate::harness::process::{Provider, UPSTREAM_KEY};
@@ -74,7 +74,7 @@ fn b07_what_codex_sends_reaches_openai_byte_for_byte() {
         for path in [PATH, "/responses", "/v1/v1/responses"] {
             house.user().posts_bytes(path, body.as_bytes()).expects(200);
             let sent = house.upstream.last_request();
-            assert_eq!((sent.path.as_str(), String::from_utf8_lossy(&sent.body)), ("/v1/responses", body.as_str().into()));
+            assert_eq!((sent.path(), String::from_utf8_lossy(&sent.body)), ("/v1/responses", body.as_str().into()));
             assert_eq!(sent.header("authorization"), Some(format!("Bearer {UPSTREAM_KEY}").as_str()));
             house.booked().ends("ok", &[]).costs(2_000, 120);
         }
@@ -140,7 +140,7 @@ fn azure_is_reached_at_its_own_path_of_responses() {
     house.upstream.answers(Script::unary(200, golden("openai/responses.json")));
     house.user().posts_bytes(PATH, asking("").as_bytes()).expects(200);
     let sent = house.upstream.last_request();
-    assert_eq!((sent.path.as_str(), sent.header("api-key")), ("/openai/v1/responses", Some(UPSTREAM_KEY)));
+    assert_eq!((sent.path(), sent.header("api-key")), ("/openai/v1/responses", Some(UPSTREAM_KEY)));
     house.booked().ends("ok", &[]).costs(2_000, 120);
 }
 
@@ -149,14 +149,16 @@ fn a_stream_that_fails_or_breaks_off_ends_with_an_error_that_each_client_hears()
     let house = house("openai");
     let recording = golden("openai/responses-failed.sse");
     let failure = recording.find("event: response.failed").expect("the failure");
-    for (sent, word, status) in [(&recording[..], "upstream_error", "upstream_error"), (&recording[..failure], "upstream_error", "truncated")] {
-        house.upstream.answers(Script::stream([sent]));
+    for (sent, word, status) in
+        [(&recording[..], "upstream_error", "upstream_error"), (&recording[..failure], "upstream_error", "truncated")]
+    {
+        house.upstream.answers(Script::stream([&recording[..failure], &sent[failure..]]).pause_ms_between(50));
         let answer = house.user().posts_bytes(PATH, asking(r#","stream":true"#).as_bytes());
         let text = answer.expects(200).text();
         assert!(text.starts_with(&recording[..failure]), "{text}");
         let told = events(&answer);
         let (error, failed) = (&told[told.len() - 2], &told[told.len() - 1]);
-        is_error(Chat, error, word);
+        assert_eq!((&error["error"]["code"], &error["error"]["message"]), (&json!(word), &error["message"]), "{error}");
         assert_eq!((&error["type"], &error["code"]), (&json!("error"), &json!(word)), "{error}");
         assert_eq!(failed["response"]["error"]["message"], error["message"], "{failed}");
         assert_eq!((&failed["response"]["id"], &failed["response"]["status"]), (&json!("resp_0a51"), &json!("failed")));
@@ -169,7 +171,9 @@ fn a_budget_caps_the_output_under_this_dialect_s_name() {
     let mut house = house("openai");
     let team = house.gatekeeper.team_with_budget("spare", "0.01");
     let key = house.gatekeeper.key_of(&team);
-    house.upstream.answers(Script::unary(200, golden("openai/responses.json")));
+    let small = json!({"id": "resp_1", "object": "response", "status": "completed", "error": null, "output": [],
+        "usage": {"input_tokens": 5, "output_tokens": 3}});
+    house.upstream.answers(Script::json(200, &small));
     let answer = house.gatekeeper.user(&key).posts_bytes(PATH, asking("").as_bytes());
     let cap = answer.expects(200).header("x-gatekeeper-output-cap").expect("a cap").to_owned();
     let body = String::from_utf8_lossy(&house.upstream.last_request().body).into_owned();
@@ -236,7 +240,7 @@ fn t03_a_text_of_another_dialect_comes_in_the_full_sequence_of_events() {
             assert_eq!((&last["usage"]["input_tokens"], &last["usage"]["output_tokens"]), (&json!(10), &json!(3)));
             house.booked().ends("ok", &[]).costs(10, 3);
         }
-        house.upstream.answers(Script::stream(dialect.stream(3)).only(2));
+        house.upstream.answers(Script::stream(dialect.stream(3)).only(4).pause_ms_between(20));
         let told = events(asks(&house, model, true, "").expects(200));
         assert_eq!(told.last().expect("an end")["type"], json!("response.failed"), "{told:?}");
         assert_eq!(house.booked().0["status"], json!("truncated"));
@@ -322,7 +326,10 @@ fn e27_a_custom_tool_of_a_namespace_is_called_in_its_own_form_by_another_vendor(
     body["model"] = json!("c-small");
     let told = items(&house, &body, Script::stream(messages_call("functions__exec", r#"{"input":"text(\"hi\")"}"#)));
     let call = &told[1];
-    assert_eq!((&call["type"], &call["namespace"], &call["name"]), (&json!("custom_tool_call"), &json!("functions"), &json!("exec")));
+    assert_eq!(
+        (&call["type"], &call["namespace"], &call["name"]),
+        (&json!("custom_tool_call"), &json!("functions"), &json!("exec"))
+    );
     assert_eq!(call["input"], json!("text(\"hi\")"));
 }
 
@@ -332,7 +339,8 @@ fn hosted_tools_are_named_and_bound_nothing_where_they_are_not_sent() {
     let team = house.gatekeeper.team_with_budget("spare", "1");
     let key = house.gatekeeper.key_of(&team);
     house.upstream.answers(Script::unary(200, r#"{"id":"c1","choices":[{"index":0,"message":{"role":"assistant","content":"yes"},"finish_reason":"stop"}],"usage":{"prompt_tokens":10,"completion_tokens":3}}"#));
-    let body = r#"{"model":"m-small","input":"hi","tools":[{"type":"web_search"},{"type":"function","name":"f","parameters":{}}]}"#;
+    let body =
+        r#"{"model":"m-small","input":"hi","tools":[{"type":"web_search"},{"type":"function","name":"f","parameters":{}}]}"#;
     let answer = house.gatekeeper.user(&key).posts_bytes(PATH, body.as_bytes());
     assert_eq!(answer.expects(200).header("x-gatekeeper-dropped-params"), Some("tools.web_search"));
     let whole = answer.json();
@@ -364,7 +372,7 @@ fn a_silent_upstream_is_covered_by_comments_that_every_client_passes_over() {
     house.upstream.answers(Script::stream([before.concat() + &content.concat(), after.concat()]).pause_ms_between(1_500));
     let stream = house.user().streams(PATH, &json!({"model": "m-small", "input": "say it", "stream": true}));
     let (told, _) = stream.rest();
-    let is_ping = |event: &Event| event.raw.starts_with(": ping");
+    let is_ping = |event: &Event| event.raw.starts_with(b": ping");
     assert!(told.iter().any(is_ping), "{}", told.len());
     house.booked().ends("ok", &[]);
 }

@@ -59,7 +59,8 @@ impl ResponsesTee {
             EventKind::ItemAdded => self.delivered.add(event.item.output.delivered),
             _ => {}
         }
-        if let Some(sequence) = event.sequence {
+        // an error is told in our own words, in the place of the upstream's
+        if let Some(sequence) = event.sequence.filter(|_| kind != EventKind::Error) {
             self.next_sequence = sequence.saturating_add(1);
         }
         if let Some(id) = &event.answered.id {
