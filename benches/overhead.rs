@@ -16,61 +16,24 @@ mod load;
 mod roles;
 #[path = "overhead/servers.rs"]
 mod servers;
+#[path = "overhead/subject.rs"]
+mod subject;
 
-use std::collections::BTreeMap;
 use std::fs::File;
-use std::hint::black_box;
 use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use load::{Load, Turn};
+use load::Load;
 use servers::Server;
-
-/// How much is measured.
-struct Counts {
-    requests: usize,
-    rounds: usize,
-    connections: usize,
-}
-
-/// One thing that is measured, and what its turns gave.
-struct Subject {
-    name: &'static str,
-    server: Server,
-    load: Load,
-    turns: Vec<Measured>,
-    /// over all turns
-    threads_us: BTreeMap<String, f64>,
-}
-
-#[derive(Clone, Copy)]
-struct Measured {
-    cpu_us: f64,
-    requests_per_s: f64,
-    p50_ms: f64,
-    p99_ms: f64,
-}
+use subject::{Counts, Subject, calibrate};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.get(1).map(String::as_str) {
         Some("--role=upstream") => roles::upstream(),
         Some("--role=relay") => roles::relay(arguments.get(2).expect("the relay is told its upstream")),
-        _ => conduct(&Counts::from_environment()),
-    }
-}
-
-impl Counts {
-    fn from_environment() -> Counts {
-        let count = |name: &str, default: usize| {
-            std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a count")))
-        };
-        Counts {
-            requests: count("GK_BENCH_REQUESTS", 20_000).clamp(1, 5_000_000),
-            rounds: count("GK_BENCH_ROUNDS", 3).clamp(1, 100),
-            connections: count("GK_BENCH_CONNECTIONS", 64).clamp(1, 1_000),
-        }
+        _ => conduct(&Counts::from_environment(20_000)),
     }
 }
 
@@ -96,66 +59,18 @@ fn subjects(folder: &Path, counts: &Counts) -> Vec<Subject> {
     let upstream = Server::role(&["--role=upstream"]);
     let relay = Server::role(&["--role=relay", &upstream.address.to_string()]);
     let mut subjects = vec![
-        Subject::new("direct", Load::new(upstream.address, "sk-none"), upstream),
-        Subject::new("bare relay", Load::new(relay.address, "sk-none"), relay),
+        Subject::new("direct", Load::new(upstream.address, "sk-none", "m-small", ""), upstream.into()),
+        Subject::new("bare relay", Load::new(relay.address, "sk-none", "m-small", ""), relay.into()),
     ];
     let upstream = subjects[0].server.address;
     for (name, sync) in [("gatekeeper os", "os"), ("gatekeeper disk", "disk")] {
         match Server::gatekeeper(&folder.join(sync), sync, upstream) {
-            Ok((server, key)) => subjects.push(Subject::new(name, Load::new(server.address, &key), server)),
+            Ok((server, key)) => subjects.push(Subject::new(name, Load::new(server.address, &key, "m-small", ""), server.into())),
             Err(why) => println!("SKIPPED {name}: {why}"),
         }
     }
     println!("{} requests a turn, {} connections, {} rounds", counts.requests, counts.connections, counts.rounds);
     subjects
-}
-
-impl Subject {
-    fn new(name: &'static str, load: Load, server: Server) -> Subject {
-        Subject { name, server, load, turns: Vec::new(), threads_us: BTreeMap::new() }
-    }
-
-    fn warms_up(&mut self, counts: &Counts) {
-        self.load.run(counts.connections, (counts.requests / 10).clamp(1, 2_000));
-    }
-
-    fn takes_a_turn(&mut self, counts: &Counts) {
-        let (before, threads_before) = (self.server.cpu_us(), self.server.cpu_us_by_thread());
-        let Turn { elapsed, latency } = self.load.run(counts.connections, counts.requests);
-        // what the server still does for these requests (writing the books) is theirs
-        std::thread::sleep(Duration::from_millis(200));
-        let cpu_us = self.server.cpu_us() - before;
-        for (thread, after_us) in self.server.cpu_us_by_thread() {
-            let before_us = threads_before.get(&thread).copied().unwrap_or(0.0);
-            *self.threads_us.entry(thread).or_default() += after_us - before_us;
-        }
-        let requests = counts.requests as f64;
-        self.turns.push(Measured {
-            cpu_us: cpu_us / requests,
-            requests_per_s: requests / elapsed.as_secs_f64(),
-            p50_ms: latency.value_at_quantile(0.50) as f64 / 1e3,
-            p99_ms: latency.value_at_quantile(0.99) as f64 / 1e3,
-        });
-    }
-
-    fn median(&self, of: impl Fn(&Measured) -> f64) -> f64 {
-        let mut values: Vec<f64> = self.turns.iter().map(of).collect();
-        values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
-    }
-}
-
-/// A fixed piece of work; its time tells how fast the machine is just now.
-fn calibrate() -> Duration {
-    let start = Instant::now();
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-    for _ in 0..100_000_000_u64 {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-    }
-    black_box(state);
-    start.elapsed()
 }
 
 fn report(counts: &Counts, subjects: &[Subject], before: Duration, after: Duration) {

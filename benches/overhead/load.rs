@@ -26,11 +26,11 @@ pub struct Turn {
 }
 
 impl Load {
-    /// A chat call of 2 KB.
-    pub fn new(address: SocketAddr, key: &str) -> Load {
+    /// A chat call of 2 KB to a model; `more` are further members, each with a comma before it.
+    pub fn new(address: SocketAddr, key: &str, model: &str, more: &str) -> Load {
         let words = "Please summarise what the committee decided about the bridge. ".repeat(29);
         let body = format!(
-            r#"{{"model":"m-small","max_tokens":256,"temperature":0.2,"messages":[{{"role":"system","content":"You are brief."}},{{"role":"user","content":"{words}"}}]}}"#
+            r#"{{"model":"{model}","max_tokens":256,"temperature":0.2,"messages":[{{"role":"system","content":"You are brief."}},{{"role":"user","content":"{words}"}}]{more}}}"#
         );
         let request = format!(
             "POST /v1/chat/completions HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\n\
@@ -79,16 +79,25 @@ async fn call(address: SocketAddr, request: Rc<Vec<u8>>, left: Rc<Cell<usize>>) 
     latency
 }
 
-/// Reads one answer with a length and forgets it.
+/// Reads one answer, with a length or in chunks, and forgets it.
 async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) {
-    let end = loop {
+    let head = loop {
         if let Some(head) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
-            let text = String::from_utf8_lossy(&buffer[..head]);
-            assert!(text.starts_with("HTTP/1.1 200"), "the server answered {text}");
-            break head + 4 + content_length(&text);
+            break head + 4;
         }
         read(stream, buffer).await;
     };
+    let text = String::from_utf8_lossy(&buffer[..head]).into_owned();
+    assert!(text.starts_with("HTTP/1.1 200"), "the server answered {text}");
+    if text.contains("chunked") {
+        while !buffer.ends_with(b"\r\n0\r\n\r\n") {
+            read(stream, buffer).await;
+        }
+        let end = memchr::memmem::find(buffer, b"data: [DONE]");
+        assert!(end.is_some(), "the stream ended without its end: {}", String::from_utf8_lossy(buffer));
+        return buffer.clear();
+    }
+    let end = head + content_length(&text);
     while buffer.len() < end {
         read(stream, buffer).await;
     }

@@ -1,5 +1,6 @@
-//! The servers that the bench brings itself, each in a process of its own: an upstream that always gives the same answer
-//! of 840 bytes, and the least that a relay of actix and awc can be. They say their port and live until they are ended.
+//! The servers that the benches bring themselves, each in a process of its own: an upstream that always gives the same answer
+//! of some 840 bytes, in the dialect that it is asked in, whole or as a stream of 100 pieces a millisecond apart; and the least
+//! that a relay of actix and awc can be. They say their port and live until they are ended.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -10,13 +11,24 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::load::content_length;
 
+/// Pieces of a streamed answer.
+pub const PIECES: usize = 100;
+
+/// What the upstream says, whatever it is asked.
+struct Answers {
+    chat: Vec<u8>,
+    messages: Vec<u8>,
+    chat_events: Vec<String>,
+    messages_events: Vec<String>,
+}
+
 /// Answers every request with the same completion.
 pub fn upstream() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime for the upstream");
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port on loopback");
         say_address(listener.local_addr().expect("a bound listener has an address"));
-        let answer = Rc::new(completion());
+        let answer = Rc::new(Answers::new());
         let local = tokio::task::LocalSet::new();
         local
             .run_until(async {
@@ -29,13 +41,13 @@ pub fn upstream() {
     });
 }
 
-async fn answers(mut stream: TcpStream, answer: Rc<Vec<u8>>) {
+async fn answers(mut stream: TcpStream, all: Rc<Answers>) {
     let _ = stream.set_nodelay(true);
     let mut buffer = Vec::with_capacity(8 * 1024);
     loop {
         while let Some(end) = request_end(&buffer) {
-            buffer.drain(..end);
-            if stream.write_all(&answer).await.is_err() {
+            let request: Vec<u8> = buffer.drain(..end).collect();
+            if all.answer(&mut stream, &request).await.is_err() {
                 return;
             }
         }
@@ -45,19 +57,80 @@ async fn answers(mut stream: TcpStream, answer: Rc<Vec<u8>>) {
     }
 }
 
+impl Answers {
+    fn new() -> Answers {
+        let words = "The committee decided to repair the bridge before the winter. ".repeat(7);
+        let chat = format!(
+            r#"{{"id":"chatcmpl-overhead","object":"chat.completion","created":1,"model":"m-small","choices":[{{"index":0,"message":{{"role":"assistant","content":"{words}"}},"logprobs":null,"finish_reason":"stop"}}],"usage":{{"prompt_tokens":420,"completion_tokens":96,"total_tokens":516,"prompt_tokens_details":{{"cached_tokens":0}},"completion_tokens_details":{{"reasoning_tokens":0}}}},"service_tier":"default"}}"#
+        );
+        let messages = format!(
+            r#"{{"id":"msg_overhead","type":"message","role":"assistant","model":"c-small","content":[{{"type":"text","text":"{words}"}}],"stop_reason":"end_turn","stop_sequence":null,"usage":{{"input_tokens":420,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"cache_creation":{{"ephemeral_5m_input_tokens":0,"ephemeral_1h_input_tokens":0}},"output_tokens":96,"service_tier":"standard"}}}}"#
+        );
+        Answers { chat: whole(&chat), messages: whole(&messages), chat_events: chat_events(), messages_events: messages_events() }
+    }
+
+    async fn answer(&self, stream: &mut TcpStream, request: &[u8]) -> std::io::Result<()> {
+        let is_messages = request.starts_with(b"POST /v1/messages");
+        if memchr::memmem::find(request, b"\"stream\":true").is_none() {
+            return stream.write_all(if is_messages { &self.messages } else { &self.chat }).await;
+        }
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+        stream.write_all(head.as_bytes()).await?;
+        for event in if is_messages { &self.messages_events } else { &self.chat_events } {
+            stream.write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes()).await?;
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        stream.write_all(b"0\r\n\r\n").await
+    }
+}
+
+fn chat_events() -> Vec<String> {
+    let head = r#""id":"chatcmpl-stream","object":"chat.completion.chunk","created":1,"model":"m-small""#;
+    let chunk = |delta: &str, reason: &str| {
+        format!(
+            "data: {{{head},\"choices\":[{{\"index\":0,\"delta\":{{{delta}}},\"logprobs\":null,\"finish_reason\":{reason}}}],\"usage\":null}}\n\n"
+        )
+    };
+    let mut events = vec![chunk(r#""role":"assistant","content":"""#, "null")];
+    events.extend((0..PIECES).map(|_| chunk(r#""content":" before""#, "null")));
+    events.push(chunk("", "\"stop\""));
+    events.push(format!(
+        "data: {{{head},\"choices\":[],\"usage\":{{\"prompt_tokens\":420,\"completion_tokens\":100,\"total_tokens\":520}}}}\n\n"
+    ));
+    events.push("data: [DONE]\n\n".to_owned());
+    events
+}
+
+fn messages_events() -> Vec<String> {
+    let event = |name: &str, rest: &str| format!("event: {name}\ndata: {{\"type\":\"{name}\"{rest}}}\n\n");
+    let mut events = vec![
+        event(
+            "message_start",
+            r#","message":{"id":"msg_stream","type":"message","role":"assistant","model":"c-small","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":420,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":1}}"#,
+        ),
+        event("content_block_start", r#","index":0,"content_block":{"type":"text","text":""}"#),
+    ];
+    events.extend(
+        (0..PIECES).map(|_| event("content_block_delta", r#","index":0,"delta":{"type":"text_delta","text":" before"}"#)),
+    );
+    events.push(event("content_block_stop", r#","index":0"#));
+    events.push(event(
+        "message_delta",
+        r#","delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":100}"#,
+    ));
+    events.push(event("message_stop", ""));
+    events
+}
+
 fn request_end(buffer: &[u8]) -> Option<usize> {
     let head = buffer.windows(4).position(|window| window == b"\r\n\r\n")?;
     let end = head + 4 + content_length(&String::from_utf8_lossy(&buffer[..head]));
     (buffer.len() >= end).then_some(end)
 }
 
-fn completion() -> Vec<u8> {
-    let words = "The committee decided to repair the bridge before the winter. ".repeat(7);
-    let body = format!(
-        r#"{{"id":"chatcmpl-overhead","object":"chat.completion","created":1,"model":"m-small","choices":[{{"index":0,"message":{{"role":"assistant","content":"{words}"}},"logprobs":null,"finish_reason":"stop"}}],"usage":{{"prompt_tokens":420,"completion_tokens":96,"total_tokens":516,"prompt_tokens_details":{{"cached_tokens":0}},"completion_tokens_details":{{"reasoning_tokens":0}}}},"service_tier":"default"}}"#
-    );
+fn whole(body: &str) -> Vec<u8> {
     let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
-    [head.into_bytes(), body.into_bytes()].concat()
+    [head.as_bytes(), body.as_bytes()].concat()
 }
 
 /// Sends each request on and its answer back, and does nothing else.
@@ -90,6 +163,9 @@ async fn forward(relay: web::Data<Relay>, request: HttpRequest, body: web::Bytes
     let mut reply = HttpResponse::build(answer.status());
     for (name, value) in answer.headers().iter().filter(|(name, _)| *name != "content-length") {
         reply.insert_header((name.clone(), value.clone()));
+    }
+    if answer.headers().get("content-type").is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream")) {
+        return reply.streaming(answer);
     }
     match answer.body().await {
         Ok(body) => reply.body(body),

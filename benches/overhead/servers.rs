@@ -129,10 +129,11 @@ fn binary() -> Result<PathBuf, String> {
 fn toml(folder: &Path, data: &Path, sync: &str, listen: SocketAddr, upstream: SocketAddr) -> String {
     format!(
         "listen = \"{listen}\"\ndata = \"{}\"\nworkers = 1\n[ledger]\nsync = \"{sync}\"\n[providers.up]\ntype = \"openai_compatible\"\n\
-         base_url = \"http://{upstream}/v1\"\napi_key = \"file:{}\"\nprice = {{ input = \"1.00\", output = \"5.00\" }}\n\
-         models = [\"m-small\"]\n",
+         base_url = \"http://{upstream}/v1\"\napi_key = \"file:{key}\"\nprice = {{ input = \"1.00\", output = \"5.00\" }}\n\
+         models = [\"m-small\"]\n[providers.other]\ntype = \"anthropic\"\nbase_url = \"http://{upstream}/v1\"\n\
+         api_key = \"file:{key}\"\nprice = {{ input = \"1.00\", output = \"5.00\" }}\nmodels = [\"c-small\"]\n",
         data.display(),
-        folder.join("upstream.key").display()
+        key = folder.join("upstream.key").display()
     )
 }
 

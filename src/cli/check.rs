@@ -48,7 +48,7 @@ fn providers(providers: &[Arc<Provider>], routes: &Table) -> String {
     }
     let row = |provider: &Arc<Provider>| {
         let models = routes.names().filter(|(_, deployment)| deployment.provider.name == provider.name).count();
-        let credential = if provider.api_key.is_some() { "found" } else { "none" };
+        let credential = if provider.has_credential() { "found" } else { "none" };
         vec![
             provider.name.clone(),
             provider.preset.name.to_owned(),

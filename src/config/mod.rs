@@ -1,6 +1,7 @@
 //! What the process is told: TOML file, environment and flags, resolved into one `Config` with every fault named at once.
 
 mod alerts;
+mod credential;
 mod file;
 mod provider;
 mod resolve;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 
 use crate::domain::money::Money;
 use crate::domain::secret::Secret;
-use crate::provider::{Endpoint, OnDisconnect, Preset};
+use crate::provider::{Endpoint, OnDisconnect, Preset, Signer};
 
 pub use file::{Fault, Faults};
 pub use provider::checked_url;
@@ -173,6 +174,8 @@ pub struct Provider {
     /// scheme, host, port and path prefix, without a trailing slash
     pub base_url: String,
     pub api_key: Option<Secret>,
+    /// in place of a key that goes along
+    pub signer: Option<Signer>,
     pub price: PriceSetting,
     /// bare names that resolve to this provider besides those of its sheet
     pub models: Vec<String>,
@@ -197,6 +200,10 @@ pub enum Unsupported {
 }
 
 impl Provider {
+    pub fn has_credential(&self) -> bool {
+        self.api_key.is_some() || self.signer.is_some()
+    }
+
     /// The address of a call.
     pub fn url(&self, endpoint: &Endpoint, model: &str, streamed: bool) -> String {
         let path = endpoint.stream_path.filter(|_| streamed).unwrap_or(endpoint.path);

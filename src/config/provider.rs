@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use toml::de::DeValue;
 
+use super::credential::{Credential, Lines};
 use super::file::{Faults, Section, Written, kind};
-use super::secret::{Environment, SecretSource};
+use super::secret::Environment;
 use super::{PriceSetting, Provider, Unsupported};
 use crate::domain::money::Money;
-use crate::domain::secret::Secret;
 use crate::price::Sheet;
 use crate::provider::{self, BaseUrl, OnDisconnect, Preset, PriceRule};
 
@@ -42,7 +42,7 @@ fn resolve(
     let known = name.clone().checked(faults, |name| checked_name(name));
     let preset = preset(&name, section.text("type", faults), faults);
     let base_url = section.text("base_url", faults).map(|written| written.checked(faults, |url| checked_url(url)));
-    let api_key = section.text("api_key", faults).map(|written| secret(written, environment, faults));
+    let credential = Lines::take(&mut section, environment, faults);
     let price = section.take("price").map(|written| written_price(&section, written, preset, faults));
     let models = models(section.texts("models", faults), faults);
     let request_ceiling = section.take("request_ceiling").and_then(|written| {
@@ -57,17 +57,16 @@ fn resolve(
     section.finish(faults);
 
     let preset = preset?;
-    if api_key.is_none() && base_url.is_none() && preset.needs_key {
-        name.fault(faults, "has no api_key; write api_key = \"env:NAME\", \"file:/path\" or \"credential:NAME\" (systemd)");
-    }
-    let base_url = base_url.unwrap_or_else(|| address_of(preset, &name, faults));
+    let credential = credential.resolve(preset, &name, base_url.is_some(), faults);
+    let base_url = base_url.unwrap_or_else(|| address_of(preset, &credential, &name, faults));
     let price = price.unwrap_or_else(|| usual_price(preset, &name, faults));
     let priced_as = price.map(|price| models_priced_as(priced_as, price, faults));
     Some(Provider {
         name: known?,
         preset,
         base_url: base_url?,
-        api_key: api_key.flatten(),
+        api_key: credential.api_key,
+        signer: credential.signer,
         price: price?,
         models,
         request_ceiling,
@@ -89,18 +88,15 @@ fn preset(name: &Written<String>, typed: Option<Written<String>>, faults: &mut F
     found
 }
 
-fn address_of(preset: &Preset, name: &Written<String>, faults: &mut Faults) -> Option<String> {
+fn address_of(preset: &Preset, credential: &Credential, name: &Written<String>, faults: &mut Faults) -> Option<String> {
     match preset.base_url {
         BaseUrl::Own(url) => Some(url.to_owned()),
+        BaseUrl::OfRegion(address) => credential.region.as_deref().map(address),
         BaseUrl::Told(like) => {
             name.fault(faults, format_args!("type {} has no address of its own; write base_url = \"{like}\"", preset.name));
             None
         }
     }
-}
-
-fn secret(written: Written<String>, environment: Environment<'_>, faults: &mut Faults) -> Option<Secret> {
-    written.checked(faults, |source| SecretSource::parse(source)?.read(environment))
 }
 
 /// Names a deployment `NAME/model`, so it holds nothing that would make that ambiguous.

@@ -236,7 +236,6 @@ mod tests {
         )
         .expect("two providers");
         let openai = config.providers.iter().find(|provider| provider.name == "openai").expect("openai");
-        assert_eq!(crate::provider::BaseUrl::Own("https://api.openai.com/v1"), openai.preset.base_url);
         assert_eq!(openai.base_url, "https://api.openai.com/v1");
         assert_eq!(openai.api_key.as_ref().map(|key| key.expose()), Some(KEY));
         assert!(matches!(openai.price, PriceSetting::Sheet(_)));
@@ -295,6 +294,43 @@ mod tests {
         let message = faults("[providers.openai]\napi_key = \"env:OPENAI_API_KEY\"\napi_version = \"1\"");
         assert!(message.contains("type openai takes no version"), "{message}");
         assert!(faults("[providers.azure]\napi_key = \"env:OPENAI_API_KEY\"").contains("https://RESOURCE.openai.azure.com"));
+    }
+
+    #[test]
+    fn a_vendor_of_aws_is_called_with_a_key_or_signed_for_a_region() {
+        let bedrock = |lines: &str| resolved(&format!("[providers.bedrock]\n{lines}")).map(|config| config.providers[0].clone());
+        const KEYS: &str = "access_key_id = \"env:OPENAI_API_KEY\"\nsecret_access_key = \"env:ANTHROPIC_API_KEY\"\n";
+        let keyed = bedrock("region = \"eu-west-1\"\napi_key = \"env:OPENAI_API_KEY\"").expect("a key");
+        assert_eq!(keyed.base_url, "https://bedrock-runtime.eu-west-1.amazonaws.com");
+        assert!(keyed.api_key.is_some() && keyed.signer.is_none());
+        let signed = bedrock(&format!("{KEYS}region = \"us-gov-west-1\"\nsession_token = \"env:OPENAI_API_KEY\"")).expect("keys");
+        let signer = signed.signer.clone().expect("a signer");
+        assert_eq!((signer.region.as_str(), signer.service, signed.api_key.is_none()), ("us-gov-west-1", "bedrock", true));
+        assert_eq!(signer.keys.session_token.as_ref().map(|token| token.expose()), Some(KEY));
+        let converse = keyed.preset.endpoint(crate::dialect::Dialect::Chat, "m").expect("an endpoint");
+        let url = keyed.url(converse, "arn:aws:bedrock:x/eu.anthropic.claude-opus-5:0", true);
+        let model = "arn%3Aaws%3Abedrock%3Ax%2Feu.anthropic.claude-opus-5%3A0";
+        assert_eq!(url, format!("https://bedrock-runtime.eu-west-1.amazonaws.com/model/{model}/converse-stream"));
+        let private = bedrock("base_url = \"https://vpce-1.bedrock-runtime.eu-west-1.vpce.amazonaws.com\"").expect("an address");
+        assert!(private.signer.is_none() && private.base_url.starts_with("https://vpce-1."));
+        for (lines, message) in [
+            ("", "providers.bedrock: has no region; write region = \"eu-west-1\""),
+            ("region = \"eu-west-1\"", "providers.bedrock: has no credential; write api_key"),
+            ("region = \"EU/west\"\napi_key = \"env:OPENAI_API_KEY\"", "providers.bedrock.region: is no region"),
+            ("region = \"eu-west-1\"\naccess_key_id = \"env:OPENAI_API_KEY\"", "has no secret_access_key; write"),
+            ("region = \"eu-west-1\"\nsession_token = \"env:OPENAI_API_KEY\"", "has no access_key_id; write"),
+            (&format!("{KEYS}base_url = \"http://10.0.0.5\""), "has no region; write"),
+            (&format!("{KEYS}region = \"eu-west-1\"\napi_key = \"env:OPENAI_API_KEY\""), "api_key: stands beside keys of AWS"),
+            ("region = \"eu-west-1\"\naccess_key_id = \"AKID\"", "access_key_id: a key itself does not belong in this file"),
+        ] {
+            let faults = bedrock(lines).expect_err(lines).to_string();
+            assert!(faults.contains(message), "{faults}");
+        }
+        let message = faults(&format!("[providers.openai]\napi_key = \"env:OPENAI_API_KEY\"\nregion = \"eu-west-1\"\n{KEYS}"));
+        assert!(
+            message.contains("openai.region: has no meaning") && message.contains("access_key_id: has no meaning"),
+            "{message}"
+        );
     }
 
     #[test]

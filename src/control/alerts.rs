@@ -7,10 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use ring::hmac;
 use serde_json::json;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::auth::role::Actor;
-use crate::config::Webhook;
+use crate::config::{AlertConfig, Webhook};
 use crate::control::{Control, beside};
 use crate::domain::alert::Alert;
 use crate::domain::budget::Owner;
@@ -21,7 +21,7 @@ use crate::store::{AuditEvent, Untaken};
 use crate::upstream::{Client, Outgoing};
 
 /// Alerts that may wait to be written down.
-pub const WAITING_MAX: usize = 1_024;
+const WAITING_MAX: usize = 1_024;
 /// Messages that are read at once to be sent.
 const READ_AT_ONCE: usize = 64;
 /// After what cannot be written; it is tried again.
@@ -32,15 +32,27 @@ const SIGNATURE: &str = "x-gatekeeper-signature";
 
 /// The two who see to alerts: one writes them down, one sends them.
 pub struct Alerts {
-    pub control: Control,
-    pub arriving: mpsc::Receiver<Alert>,
-    pub webhook: Option<Webhook>,
-    pub client: Client,
+    control: Control,
+    arriving: mpsc::Receiver<Alert>,
+    webhook: Option<Webhook>,
+    client: Client,
 }
 
 impl Alerts {
-    /// Runs until it is told to stop; then writes down what has arrived and leaves the rest of the sending for another day.
-    pub async fn run(self, stop: oneshot::Receiver<()>) {
+    /// The way in for those who have alerts. What budgets had left unsaid when the process ended is in it already.
+    pub fn open(control: &Control, config: AlertConfig, client: Client) -> (Alerts, mpsc::Sender<Alert>) {
+        let (told, arriving) = mpsc::channel(WAITING_MAX);
+        control.ledger.set_threshold(config.threshold_percent);
+        for alert in control.ledger.alerts_due(control.now_ms()) {
+            if let Err(untold) = told.try_send(alert) {
+                control.ledger.take_back(&untold.into_inner());
+            }
+        }
+        (Alerts { control: control.clone(), arriving, webhook: config.webhook, client }, told)
+    }
+
+    /// Runs until it is told to end; then writes down what has arrived and leaves the rest of the sending for another day.
+    pub(super) async fn run(self, mut told: watch::Receiver<bool>) {
         let written = Arc::new(Notify::new());
         // of what was not sent before the last end
         written.notify_one();
@@ -60,7 +72,7 @@ impl Alerts {
         };
         tokio::select! {
             biased;
-            _ = stop => {}
+            _ = told.wait_for(|ends| *ends) => {}
             () = sending => {}
             () = writing => {}
         }

@@ -3,6 +3,7 @@
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::control::alerts::Alerts;
 use crate::control::{Control, retention};
 
 /// The background tasks, and the word that ends them.
@@ -12,10 +13,12 @@ pub struct Upkeep {
 }
 
 impl Upkeep {
-    pub fn start(control: &Control) -> Upkeep {
+    pub fn start(control: &Control, alerts: Alerts) -> Upkeep {
         let (ends, told) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        tasks.spawn(retention::keep(control.clone(), told));
+        tasks.spawn(retention::keep(control.clone(), told.clone()));
+        // its client belongs to this thread
+        tasks.spawn_local(alerts.run(told));
         Upkeep { ends, tasks }
     }
 

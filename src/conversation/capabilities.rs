@@ -37,6 +37,8 @@ pub struct Capabilities {
     pub open_schemas: bool,
     /// the closing `strict` of a tool or schema
     pub strict: bool,
+    /// a user's message may follow the results of tools at once
+    pub user_after_results: bool,
     pub system_turns: SystemTurns,
     /// cache hints on blocks
     pub cache_hints: bool,
@@ -124,6 +126,7 @@ impl Capabilities {
             json_schema: true,
             open_schemas: true,
             strict: true,
+            user_after_results: true,
             system_turns: SystemTurns::Anywhere,
             cache_hints: true,
             service_tier: true,

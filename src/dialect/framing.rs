@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use crate::dialect::frames::{Flaw, FrameSplitter};
 use crate::dialect::sse::{Splitter, TooLarge};
 
 /// How a stream's events lie in its body.
@@ -10,6 +11,8 @@ use crate::dialect::sse::{Splitter, TooLarge};
 pub enum Framing {
     /// server-sent events
     Sse,
+    /// AWS event-stream frames
+    AwsFrames,
 }
 
 impl Framing {
@@ -17,6 +20,7 @@ impl Framing {
     pub fn is(self, content_type: &str) -> bool {
         match self {
             Framing::Sse => content_type.starts_with("text/event-stream"),
+            Framing::AwsFrames => content_type.starts_with("application/vnd.amazon.eventstream"),
         }
     }
 }
@@ -26,30 +30,36 @@ impl Framing {
 pub enum BadFrame {
     #[error("it has an event that is too large: {0}")]
     TooLarge(#[from] TooLarge),
+    #[error(transparent)]
+    Frame(#[from] Flaw),
 }
 
 /// The events of one stream.
 #[derive(Debug)]
 pub(super) enum Frames {
     Sse(Splitter),
+    Aws(FrameSplitter),
 }
 
 impl Frames {
     pub(super) fn new(framing: Framing, event_bytes_max: usize) -> Frames {
         match framing {
             Framing::Sse => Frames::Sse(Splitter::new(event_bytes_max)),
+            Framing::AwsFrames => Frames::Aws(FrameSplitter::new(event_bytes_max)),
         }
     }
 
     pub(super) fn push(&mut self, bytes: Bytes) -> Result<(), BadFrame> {
         match self {
             Frames::Sse(splitter) => Ok(splitter.push(bytes)?),
+            Frames::Aws(splitter) => Ok(splitter.push(&bytes)?),
         }
     }
 
     pub(super) fn next_event(&mut self) -> Option<Bytes> {
         match self {
             Frames::Sse(splitter) => splitter.next_event(),
+            Frames::Aws(splitter) => splitter.next_event(),
         }
     }
 
@@ -60,6 +70,8 @@ impl Frames {
                 let rest = splitter.rest();
                 (!rest.is_empty()).then(|| [&rest[..], b"\n\n"].concat().into())
             }
+            // a frame says how long it is: what is left is a piece of one
+            Frames::Aws(_) => None,
         }
     }
 }

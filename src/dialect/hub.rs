@@ -1,7 +1,7 @@
 //! From a client's request to another dialect's: read into the hub's neutral ask, written as the upstream reads it.
 
 use crate::conversation::{Ask, Capabilities, Envelope, Names, Words};
-use crate::dialect::{Dialect, Request, chat, messages, responses};
+use crate::dialect::{Dialect, Request, chat, converse, messages, responses};
 use crate::domain::problem::Problem;
 
 /// How a request is to be written for one deployment.
@@ -49,6 +49,7 @@ pub fn write_request(upstream: Dialect, ask: &Ask, sending: &Sending<'_>) -> Opt
     Some(match upstream {
         Dialect::Chat => chat::write_request(ask, sending),
         Dialect::Messages => messages::write_request(ask, sending),
+        Dialect::Converse => converse::write_request(ask, sending),
         _ => return None,
     })
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use crate::dialect::Request;
 use crate::domain::problem::Problem;
@@ -66,6 +67,21 @@ pub(super) fn typed<T: DeserializeOwned>(request: &Request, member: &str) -> Res
             format!("`{member}` has a value of another kind than this endpoint takes, near its line {line}, column {column}");
         Problem::invalid(message).at(member)
     })
+}
+
+/// The arguments of a call: a text that is JSON, as most dialects have it, or the JSON itself; as the text either way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Arguments(pub String);
+
+impl<'de> Deserialize<'de> for Arguments {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(json)?;
+        Ok(Arguments(match raw.get() {
+            "null" => String::new(),
+            text if text.starts_with('"') => serde_json::from_str(text).map_err(serde::de::Error::custom)?,
+            json => json.to_owned(),
+        }))
+    }
 }
 
 /// One object; a text is handed on, anything else is passed over.

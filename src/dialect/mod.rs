@@ -3,9 +3,11 @@
 
 mod answer;
 mod chat;
+mod converse;
 mod count;
 mod embeddings;
 mod fault;
+mod frames;
 mod framing;
 mod hub;
 mod input;
@@ -28,6 +30,7 @@ mod unary;
 mod samples;
 
 pub use answer::{cost_comment, error_body, error_event, ping};
+pub use converse::{Maker, plain_id};
 pub use fault::{UpstreamFault, upstream_fault};
 pub use framing::{BadFrame, Framing};
 pub use hub::{Sending, read_request, words, write_request};

@@ -69,6 +69,9 @@ pub(super) fn damaged(sample: &[u8], count: usize) -> impl Iterator<Item = Vec<u
     let changed = (0..count).map(move |_| {
         let mut bytes = sample.to_vec();
         for _ in 0..1 + below(4) {
+            if bytes.is_empty() {
+                break;
+            }
             let at = below(bytes.len());
             match below(3) {
                 0 => bytes[at] ^= 1 << below(8),

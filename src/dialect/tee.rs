@@ -145,6 +145,15 @@ impl Tee {
         if let StreamUsage::Messages { usage, is_final } = &mut self.usage {
             usage.then(event.usage);
             *is_final |= event.has_final_usage;
+            match event.metrics {
+                // the model's own last word is known: these fill in what it left out
+                Some(metrics) if *is_final => usage.or(metrics),
+                Some(metrics) => {
+                    *is_final = metrics.output_said();
+                    usage.then(metrics);
+                }
+                None => {}
+            }
         }
         self.delivered.add(event.block.output.delivered);
         self.stopped |= event.stopped;
@@ -424,6 +433,24 @@ mod tests {
             let Report::Reported(read) = messages(&stream).1.report() else { panic!("{usage}") };
             assert_eq!((read.cache_write_5m, read.cache_write_1h, read.cache_write_other), (five, hour, other), "{usage}");
         }
+    }
+
+    #[test]
+    fn e11_bedrocks_own_counts_fill_in_what_the_model_left_out_and_overrule_nothing() {
+        let start = r#"{"type":"message_start","message":{"usage":{"input_tokens":9,"output_tokens":1}}}"#;
+        let delta = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":7}}"#;
+        let stop = r#"{"type":"message_stop","amazon-bedrock-invocationMetrics":{"inputTokenCount":10,"outputTokenCount":25,"invocationLatency":9,"firstByteLatency":1,"cacheReadInputTokenCount":3,"cacheWriteInputTokenCount":4}}"#;
+        for (events, uncached_in, out_total) in
+            [(&[start, delta, stop][..], 9, 7), (&[start, stop][..], 10, 25), (&[stop][..], 10, 25)]
+        {
+            let stream: String = events.iter().map(|event| data(event)).collect();
+            let (kinds, tee) = messages(&stream);
+            let expected = Usage { uncached_in, out_total, cache_read: 3, cache_write_5m: 4, ..Usage::default() };
+            assert_eq!((tee.report(), tee.output_is_final()), (Report::Reported(expected), true), "{stream}");
+            assert!(kinds.ends_with('t'), "{kinds}");
+        }
+        let lie = r#"{"type":"message_stop","amazon-bedrock-invocationMetrics":{"inputTokenCount":-1}}"#;
+        assert_eq!(messages(&data(lie)).1.report(), Report::Lying);
     }
 
     #[test]

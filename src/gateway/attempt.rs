@@ -288,10 +288,12 @@ impl HeldAttempt {
     ) -> Result<Reply, Problem> {
         let head_timeout = Duration::from_millis(self.open.gateway.limits.head_timeout_ms);
         let deployment = self.open.deployment.clone();
-        let (body, passage) = self.ways()?;
-        let headers = outgoing::meant(headers, self.endpoint.dialect == self.request.dialect);
+        let (body, passage) = self.ways(headers)?;
+        let alike = self.endpoint.dialect == self.request.dialect && self.endpoint.cover.is_none();
+        let headers = outgoing::meant(headers, alike);
         self.open.sent = true;
-        let answered = outgoing::send(client, &deployment, &self.url, &headers, body, head_timeout);
+        let now_ms = self.open.gateway.clock.now_ms();
+        let answered = outgoing::send(client, &deployment, &self.url, &headers, body, head_timeout, now_ms);
         let answered = tokio::select! {
             biased;
             answered = answered => answered,
@@ -309,13 +311,13 @@ impl HeldAttempt {
         relay::relay(relay::Answered { open: self.open, incoming, passage, framing, streamed, cap: self.cap, running }).await
     }
 
-    /// What goes upstream, and how the answer comes back.
-    fn ways(&mut self) -> Result<(Bytes, Passage), Problem> {
+    /// What goes upstream, and how the answer comes back. `headers` are the client's.
+    fn ways(&mut self, headers: &[(String, String)]) -> Result<(Bytes, Passage), Problem> {
         let event_bytes_max = self.open.gateway.limits.answer_bytes_max;
         let Some(mut crossing) = self.crossing.take() else {
             let hide_usage = self.open.deployment.provider.preset.asks_usage && !self.request.usage_asked;
             let passage = Passage::alike(self.request.dialect, self.endpoint.framing, hide_usage, event_bytes_max);
-            return Ok((self.body(), passage));
+            return Ok((self.body(headers), passage));
         };
         let body =
             crossing.body(&self.open.deployment, self.cap.write).ok_or_else(|| defect("a request cannot be translated"))?;
@@ -340,8 +342,8 @@ impl HeldAttempt {
     }
 
     /// The client's bytes with the edits that are allowed: the model's name, the usage report, the output cap, and at
-    /// a vendor that borrows the dialect what its table says.
-    fn body(&self) -> Bytes {
+    /// a vendor that borrows the dialect, or covers it, what its table says.
+    fn body(&self, headers: &[(String, String)]) -> Bytes {
         let mut edits: Vec<Edit<'_>> = Vec::with_capacity(3);
         let deployment = &self.open.deployment;
         if deployment.model != self.request.model || self.request.aliased {
@@ -355,6 +357,9 @@ impl HeldAttempt {
         }
         if let Some(borrowed) = self.endpoint.borrowed {
             fit::edits(&self.request, borrowed, &mut edits);
+        }
+        if let Some(cover) = self.endpoint.cover {
+            fit::cover(headers, cover, &mut edits);
         }
         self.request.spliced(&edits)
     }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use crate::config::Unsupported;
 use crate::dialect::{Edit, Request};
 use crate::domain::problem::Problem;
-use crate::provider::Borrowed;
+use crate::provider::{Borrowed, Cover};
 use crate::route::Deployment;
 
 /// More names than this, and longer ones, are not repeated in a header.
@@ -80,6 +80,20 @@ pub(super) fn edits<'r>(request: &'r Request, borrowed: &'static Borrowed, edits
         }
     }
     edits.extend(dropped(request, borrowed).map(|member| Edit::Remove { member }));
+}
+
+/// Adds what covers the request, on top of the edits that there are. `headers` are the client's.
+pub(super) fn cover(headers: &[(String, String)], cover: &'static Cover, edits: &mut Vec<Edit<'_>>) {
+    edits.extend(cover.leaves_out.iter().map(|member| Edit::Remove { member }));
+    edits.extend(cover.adds.iter().map(|(member, json)| Edit::Set { member, json: Cow::Borrowed(json) }));
+    for (header, member) in cover.moves {
+        let lists = headers.iter().filter(|(name, _)| name == header).flat_map(|(_, list)| list.split(','));
+        let words: Vec<&str> = lists.map(str::trim).filter(|word| !word.is_empty()).collect();
+        if !words.is_empty() {
+            let json = serde_json::Value::from(words).to_string();
+            edits.push(Edit::Set { member, json: Cow::Owned(json) });
+        }
+    }
 }
 
 /// What a member will be by the edits so far.
@@ -158,6 +172,31 @@ mod tests {
         assert_eq!(fitted(r#","max_completion_tokens":50"#, Some(100)).0, r#","max_tokens":50}"#);
         assert_eq!(fitted("", Some(100)).0, r#","max_tokens":100}"#);
         assert_eq!(fitted(r#","max_completion_tokens":500,"max_tokens":900"#, Some(100)).0, r#","max_tokens":100}"#);
+    }
+
+    #[test]
+    fn p09_a_cover_takes_the_betas_from_the_header_and_leaves_the_rest_as_it_came() {
+        static COVER: Cover = Cover {
+            leaves_out: &["model", "stream"],
+            adds: &[("anthropic_version", "\"v\"")],
+            moves: &[("anthropic-beta", "anthropic_beta")],
+        };
+        let covered = |more: &str, headers: &[(&str, &str)]| {
+            let request = request(more);
+            let headers: Vec<(String, String)> = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+            let mut edits = vec![Edit::text("model", "other")];
+            cover(&headers, &COVER, &mut edits);
+            String::from_utf8(request.spliced(&edits).to_vec()).expect("UTF-8")
+        };
+        assert_eq!(covered(r#","stream":true,"x":1.0"#, &[]), r#"{"messages":[],"x":1.0,"anthropic_version":"v"}"#);
+        assert_eq!(
+            covered("", &[("anthropic-beta", "a-1, b\"2,"), ("anthropic-version", "2023-06-01"), ("anthropic-beta", "c")]),
+            r#"{"messages":[],"anthropic_version":"v","anthropic_beta":["a-1","b\"2","c"]}"#
+        );
+        assert_eq!(
+            covered(r#","anthropic_version":"w","anthropic_beta":["own"]"#, &[("anthropic-beta", " ")]),
+            r#"{"messages":[],"anthropic_version":"v","anthropic_beta":["own"]}"#
+        );
     }
 
     #[test]

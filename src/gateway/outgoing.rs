@@ -8,6 +8,8 @@ use bytes::Bytes;
 
 use crate::domain::event::Status;
 use crate::domain::problem::{Problem, Word};
+use crate::domain::secret::Secret;
+use crate::provider::Signed;
 use crate::route::Deployment;
 use crate::upstream::{Client, Failed, Incoming, Outgoing};
 
@@ -31,9 +33,10 @@ pub fn is_forwarded(name: &str) -> bool {
 }
 
 /// Headers of an answer that mean something to the client, by their beginning.
-const ANSWERED: [&str; 7] = [
+const ANSWERED: [&str; 8] = [
     "request-id",
     "x-request-id",
+    "x-amzn-requestid",
     "anthropic-ratelimit-",
     "x-ratelimit-",
     "retry-after",
@@ -41,7 +44,7 @@ const ANSWERED: [&str; 7] = [
     "openai-processing-ms",
 ];
 
-/// Sends the body and waits for the head of the answer. `headers` are the client's.
+/// Sends the body and waits for the head of the answer. `headers` are the client's; `now_ms` stands in a signature.
 pub(super) async fn send(
     client: &Client,
     deployment: &Deployment,
@@ -49,9 +52,16 @@ pub(super) async fn send(
     headers: &[(String, String)],
     body: Bytes,
     head_timeout: Duration,
+    now_ms: u64,
 ) -> Result<Incoming, Failed> {
     let provider = &deployment.provider;
-    let credential = provider.api_key.as_ref().and_then(|key| provider.preset.credential.header(key));
+    let mut credential: Vec<(&str, Secret)> = Vec::new();
+    if let Some(signer) = &provider.signer {
+        let headers = [("content-type", "application/json")];
+        credential.extend(signer.sign(&Signed { url, headers: &headers, body: &body }, now_ms));
+    } else {
+        credential.extend(provider.api_key.as_ref().and_then(|key| provider.preset.credential.header(key)));
+    }
     let mut outgoing = vec![("content-type", "application/json")];
     outgoing.extend(headers.iter().filter(|(name, _)| is_forwarded(name)).map(|(n, v)| (n.as_str(), v.as_str())));
     for (name, value) in provider.preset.default_headers {
@@ -59,9 +69,7 @@ pub(super) async fn send(
             outgoing.push((name, value));
         }
     }
-    if let Some((name, value)) = &credential {
-        outgoing.push((name, value.expose()));
-    }
+    outgoing.extend(credential.iter().map(|(name, value)| (*name, value.expose())));
     let outgoing = Outgoing { url, headers: outgoing, body, head_timeout_ms: head_timeout.as_millis() as u64 };
     client.post(outgoing, |name| name == "content-type" || ANSWERED.iter().any(|begin| name.starts_with(begin))).await
 }

@@ -245,6 +245,10 @@ impl Stream {
         let mut reply = head(&self.open, self.incoming.status, &self.incoming.headers);
         output_cap(&mut reply, &self.cap);
         reply.headers.push(("cache-control".into(), "no-cache".into()));
+        // whatever the upstream's framing was, the client's is this
+        for (_, value) in reply.headers.iter_mut().filter(|(name, value)| name == "content-type" && !Framing::Sse.is(value)) {
+            *value = "text/event-stream".into();
+        }
         let (client, pieces) = reply::flow(PIECES);
         reply.body = Body::Stream(pieces);
         tokio::task::spawn_local(self.pass_on(client, first, whole));

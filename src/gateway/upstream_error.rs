@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::dialect::{self, Dialect, UpstreamFault};
+use crate::dialect::{self, Dialect, Family, UpstreamFault};
 use crate::domain::event::Status;
 use crate::domain::id::RequestId;
 use crate::domain::problem::{Problem, Word};
@@ -64,9 +64,15 @@ impl Refusal {
         Err(Problem { retry_after_s: self.retry_after_s, ..problem })
     }
 
+    /// A vendor may take Anthropic's dialect and tell errors in its own.
+    fn is_in_the_clients_shape(&self) -> bool {
+        let object = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&self.body);
+        let is_shaped = |object: serde_json::Map<_, _>| self.client.family() == Family::OpenAi || object.contains_key("error");
+        self.client == self.upstream && object.is_ok_and(is_shaped)
+    }
+
     fn passed_on(self, mut head: Reply, id: RequestId) -> Reply {
-        let is_json_object = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&self.body).is_ok();
-        head.body = Body::Whole(if is_json_object && self.client == self.upstream {
+        head.body = Body::Whole(if self.is_in_the_clients_shape() {
             self.body
         } else {
             let word = match self.status {
@@ -82,8 +88,9 @@ impl Refusal {
     }
 }
 
+/// Not what a proxy, or a vendor's own model behind it, did to the vendor.
 fn is_the_clients(status: u16) -> bool {
-    matches!(status, 400 | 405..=499) && status != 407
+    matches!(status, 400 | 405..=499) && !matches!(status, 407 | 408 | 424)
 }
 
 /// What an upstream's trouble is called towards the client.
@@ -100,7 +107,7 @@ fn ours(provider: &str, model: &str, status: u16, fault: &UpstreamFault) -> Prob
             ),
         ),
         503 | 529 => Problem::new(Word::Overloaded, format!("provider {provider} is overloaded ({status}): {}", fault.message)),
-        504 => Problem::new(Word::UpstreamTimeout, format!("provider {provider} timed out (504): {}", fault.message)),
+        408 | 504 => Problem::new(Word::UpstreamTimeout, format!("provider {provider} timed out ({status}): {}", fault.message)),
         _ => Problem::new(Word::UpstreamError, format!("provider {provider} answered {status}: {}", fault.message)),
     }
 }
@@ -108,6 +115,13 @@ fn ours(provider: &str, model: &str, status: u16, fault: &UpstreamFault) -> Prob
 /// An error that came inside an answer with status 200.
 pub(super) fn in_band(provider: &str, fault: &UpstreamFault) -> Problem {
     let overloaded = fault.kind == "overloaded_error" || matches!(fault.status, Some(503 | 529));
-    let word = if overloaded { Word::Overloaded } else { Word::UpstreamError };
+    let word = match fault.status {
+        _ if overloaded => Word::Overloaded,
+        // the account is out of money, which no client mends by waiting
+        Some(429) if fault.kind == "insufficient_quota" => Word::UpstreamError,
+        Some(429) => Word::RateLimitExceeded,
+        Some(408 | 504) => Word::UpstreamTimeout,
+        _ => Word::UpstreamError,
+    };
     Problem::new(word, format!("provider {provider} reported an error: {}", fault.message))
 }

@@ -3,7 +3,6 @@
 //! of the model that an answer names.
 
 use super::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
-use crate::conversation::Capabilities;
 use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
@@ -22,5 +21,5 @@ pub(super) static PRESET: Preset = Preset {
     asks_usage: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
-    capabilities: |_| Capabilities::chat(),
+    capabilities: super::openai::capabilities,
 };

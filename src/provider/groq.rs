@@ -1,7 +1,7 @@
 //! Groq: chat nearly as OpenAI has it. Members that no model of theirs takes are a 400 there, and so is a second answer.
 
 use super::{BaseUrl, Borrowed, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule, Takes};
-use crate::conversation::Capabilities;
+use crate::conversation::{Capabilities, Effort, ReasoningStyle};
 use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
@@ -16,8 +16,13 @@ pub(super) static PRESET: Preset = Preset {
     asks_usage: true,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
-    capabilities: |_| Capabilities::chat(),
+    capabilities,
 };
 
 static CHAT: Borrowed =
     Borrowed { takes: Takes::AllBut(&["logprobs", "top_logprobs", "logit_bias"]), renames: &[], rewords: &[], one_choice: true };
+
+fn capabilities(model: &str) -> Capabilities {
+    let words: &[Effort] = if model.contains("qwen") { &[Effort::None] } else { &[Effort::Low, Effort::Medium, Effort::High] };
+    Capabilities { reasoning: ReasoningStyle::Effort(words), documents: false, ..Capabilities::chat() }
+}

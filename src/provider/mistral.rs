@@ -2,7 +2,7 @@
 //! is a 422. Usage comes unasked in the last chunk of a stream.
 
 use super::{BaseUrl, Borrowed, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule, Takes};
-use crate::conversation::Capabilities;
+use crate::conversation::{Capabilities, Effort, IdRule, ReasoningStyle};
 use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
@@ -19,7 +19,7 @@ pub(super) static PRESET: Preset = Preset {
     asks_usage: false,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
-    capabilities: |_| Capabilities::chat(),
+    capabilities,
 };
 
 /// The members of `ChatCompletionRequest` in their SDK 3.7.
@@ -67,3 +67,17 @@ static EMBEDDINGS: Borrowed = Borrowed {
     rewords: &[],
     one_choice: false,
 };
+
+/// Ids of calls are nine letters or digits, and no user may speak right after the results of tools.
+fn capabilities(_: &str) -> Capabilities {
+    Capabilities {
+        top_k: true,
+        documents: false,
+        user: false,
+        user_after_results: false,
+        // every word of their SDK 3.7
+        reasoning: ReasoningStyle::Effort(&Effort::ALL),
+        ids: IdRule { min: 9, max: 9, also: "" },
+        ..Capabilities::chat()
+    }
+}

@@ -1,8 +1,9 @@
 //! Vendors as data: where one is reached, how it takes its credential, what it speaks and how it is priced. The only place
-//! that knows vendors apart; everything else reads these rows. It opens no connection and holds no secret.
+//! that knows vendors apart; everything else reads these rows. It opens no connection and keeps no secret.
 
 mod anthropic;
 mod azure;
+mod bedrock;
 mod groq;
 mod mistral;
 mod ollama;
@@ -12,6 +13,8 @@ mod openrouter;
 mod simulator;
 mod together;
 
+pub use bedrock::{AwsKeys, Signed, Signer};
+
 use crate::conversation::Capabilities;
 use crate::dialect::{Dialect, Framing};
 use crate::domain::secret::Secret;
@@ -20,6 +23,7 @@ use crate::domain::secret::Secret;
 pub static REGISTRY: &[&Preset] = &[
     &anthropic::PRESET,
     &azure::PRESET,
+    &bedrock::PRESET,
     &groq::PRESET,
     &mistral::PRESET,
     &ollama::PRESET,
@@ -59,11 +63,13 @@ pub struct Preset {
 }
 
 /// Where a vendor is reached, without a trailing slash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum BaseUrl {
     Own(&'static str),
     /// the configuration must say; this is what it looks like
     Told(&'static str),
+    /// that of a region, which the configuration must say
+    OfRegion(fn(&str) -> String),
 }
 
 /// A dialect that the vendor speaks, and where.
@@ -82,6 +88,8 @@ pub struct Endpoint {
     pub serves: fn(&str) -> bool,
     /// what to mind at a vendor that speaks a dialect which is not its own
     pub borrowed: Option<&'static Borrowed>,
+    /// at a vendor that takes the very dialect, in a cover of its own
+    pub cover: Option<&'static Cover>,
 }
 
 impl Endpoint {
@@ -95,7 +103,24 @@ impl Endpoint {
             framing: Framing::Sse,
             serves: |_| true,
             borrowed: None,
+            cover: None,
         }
+    }
+
+    const fn streaming_at(self, path: &'static str) -> Endpoint {
+        Endpoint { stream_path: Some(path), ..self }
+    }
+
+    const fn framed(self, framing: Framing) -> Endpoint {
+        Endpoint { framing, ..self }
+    }
+
+    const fn serving(self, serves: fn(&str) -> bool) -> Endpoint {
+        Endpoint { serves, ..self }
+    }
+
+    const fn covered(self, cover: &'static Cover) -> Endpoint {
+        Endpoint { cover: Some(cover), ..self }
     }
 
     const fn borrowing(self, borrowed: &'static Borrowed) -> Endpoint {
@@ -117,6 +142,17 @@ pub struct Borrowed {
     pub rewords: &'static [(&'static str, &'static str, &'static str)],
     /// one answer to a prompt, whatever `n` says
     pub one_choice: bool,
+}
+
+/// What is put round a request that else goes as it came. The client's headers stay behind.
+#[derive(Debug)]
+pub struct Cover {
+    /// members that the vendor reads elsewhere
+    pub leaves_out: &'static [&'static str],
+    /// member, JSON
+    pub adds: &'static [(&'static str, &'static str)],
+    /// a client's header that is a list of words, the member that is the same list
+    pub moves: &'static [(&'static str, &'static str)],
 }
 
 /// Which members a vendor takes.
@@ -157,6 +193,8 @@ pub enum CredentialStyle {
     XApiKey,
     /// `api-key: KEY`
     ApiKey,
+    /// `authorization: Bearer KEY`, or requests signed by keys of AWS for this service of theirs
+    BearerOrSigned(&'static str),
 }
 
 /// What a vendor's calls cost, as far as the vendor alone says it.
@@ -190,7 +228,9 @@ impl CredentialStyle {
     pub fn header(self, key: &Secret) -> Option<(&'static str, Secret)> {
         match self {
             CredentialStyle::None => None,
-            CredentialStyle::Bearer => Some(("authorization", Secret::new(format!("Bearer {}", key.expose())))),
+            CredentialStyle::Bearer | CredentialStyle::BearerOrSigned(_) => {
+                Some(("authorization", Secret::new(format!("Bearer {}", key.expose()))))
+            }
             CredentialStyle::XApiKey => Some(("x-api-key", key.clone())),
             CredentialStyle::ApiKey => Some(("api-key", key.clone())),
         }
@@ -221,7 +261,10 @@ mod tests {
     fn addresses_join_and_sheets_exist() {
         let sheet = Sheet::embedded();
         for preset in REGISTRY {
-            let (BaseUrl::Own(url) | BaseUrl::Told(url)) = preset.base_url;
+            let url = match preset.base_url {
+                BaseUrl::Own(url) | BaseUrl::Told(url) => url.to_owned(),
+                BaseUrl::OfRegion(address) => address("a-region-1"),
+            };
             assert!(!url.ends_with('/'), "{}", preset.name);
             assert!(!preset.endpoints.is_empty(), "{}", preset.name);
             assert!(preset.endpoints.iter().all(|endpoint| endpoint.path.starts_with('/')), "{}", preset.name);

@@ -19,7 +19,7 @@ pub(super) static PRESET: Preset = Preset {
     asks_usage: false,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[],
-    capabilities: |_| Capabilities::chat(),
+    capabilities,
 };
 
 static CHAT: Borrowed = Borrowed {
@@ -28,3 +28,7 @@ static CHAT: Borrowed = Borrowed {
     rewords: &[("logprobs", "true", "1"), ("logprobs", "false", "0")],
     one_choice: false,
 };
+
+fn capabilities(_: &str) -> Capabilities {
+    Capabilities { top_k: true, documents: false, user: false, ..Capabilities::chat() }
+}

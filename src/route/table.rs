@@ -236,6 +236,7 @@ mod tests {
             preset: provider::find(preset).expect(preset),
             base_url: "http://127.0.0.1:1".to_owned(),
             api_key: None,
+            signer: None,
             price,
             models: models.iter().map(|model| (*model).to_owned()).collect(),
             request_ceiling: None,

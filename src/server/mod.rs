@@ -26,15 +26,13 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use actix_web::rt::task::JoinHandle;
 use actix_web::{App, HttpServer};
-use tokio::sync::{mpsc, oneshot};
 
 use crate::auth::directory::DirectoryCell;
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
 use crate::config::{Config, Sync};
-use crate::control::alerts::{self, Alerts};
+use crate::control::alerts::Alerts;
 use crate::control::{Control, Upkeep};
-use crate::domain::alert::Alert;
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::problem::Problem;
 use crate::domain::secret::Secret;
@@ -112,8 +110,6 @@ pub struct Running {
     upkeep: Upkeep,
     socket: PathBuf,
     drain_ms: u64,
-    alerts: JoinHandle<()>,
-    stop_alerts: oneshot::Sender<()>,
 }
 
 /// Runs a future on the runtime that the listener needs.
@@ -141,8 +137,8 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
             visit(name, &deployment.provider.name, &deployment.model);
         }
     }));
-    let (told, arriving) = mpsc::channel(alerts::WAITING_MAX);
-    tell_what_is_due(&house.ledger, &config, house.clock.now_ms(), &told);
+    let client = Client::new(&roots, config.limits.connect_timeout_ms);
+    let (alerts, told) = Alerts::open(&control, config.alerts.clone(), client);
     let parts = gateway::Parts {
         alerts: told,
         directory: house.directory.clone(),
@@ -155,11 +151,7 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
     let address = listener.local_addr()?;
     let socket = config.folder.join(ADMIN_SOCKET);
     let door = admin_socket(&socket).map_err(|error| StartError::Socket { path: socket.clone(), error })?;
-    let upkeep = Upkeep::start(&control);
-    let client = Client::new(&roots, config.limits.connect_timeout_ms);
-    let alerts = Alerts { control: control.clone(), arriving, webhook: config.alerts.webhook.clone(), client };
-    let (stop_alerts, stop) = oneshot::channel();
-    let alerts = actix_web::rt::spawn(alerts.run(stop));
+    let upkeep = Upkeep::start(&control, alerts);
     let (directory, ledger) = (house.directory, house.ledger);
     let (shared, connect_timeout_ms) = (gateway.clone(), config.limits.connect_timeout_ms);
     let client_stall_ms = config.limits.client_stall_ms;
@@ -199,19 +191,7 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
         upkeep,
         socket,
         drain_ms: config.limits.drain_ms,
-        alerts,
-        stop_alerts,
     })
-}
-
-/// What budgets had left unsaid when the process ended.
-fn tell_what_is_due(ledger: &Ledger, config: &Config, now_ms: u64, told: &mpsc::Sender<Alert>) {
-    ledger.set_threshold(config.alerts.threshold_percent);
-    for alert in ledger.alerts_due(now_ms) {
-        if let Err(unsent) = told.try_send(alert) {
-            ledger.take_back(&unsent.into_inner());
-        }
-    }
 }
 
 impl Running {
@@ -221,11 +201,6 @@ impl Running {
         self.server.stop(true).await;
         if let Ok(Err(error)) = self.served.await {
             tracing::error!("the listener ended with an error: {error}");
-        }
-        // dropping it would do as well
-        let _ = self.stop_alerts.send(());
-        if let Err(error) = self.alerts.await {
-            tracing::error!("the alerts ended by a panic: {error}");
         }
         self.upkeep.stop().await;
         let store = self.store;

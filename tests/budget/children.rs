@@ -182,3 +182,29 @@ fn a_place_below_a_key_is_checked() {
     assert_eq!(answer.expects(400).json()["error"]["param"], json!("parent"));
     inside.user(&last).chat(&call()).expects(200);
 }
+
+#[test]
+fn a_budget_for_some_models_counts_those_at_every_level() {
+    let upstream = Upstream::start();
+    let of_model = |model: &str, limit: &str| json!({"budgets": [{"limit": limit, "model": model}]});
+    let (inside, [parent, middle, grandchild]) =
+        line(&upstream, of_model("m-l*", "1"), of_model("up/m-large", "1"), of_model("m-small", "1"));
+    let team = text(&inside.admin().get("/v1/teams").json()["data"][0], "id");
+    let organization = text(&inside.admin().get("/v1/organizations").json()["data"][0], "id");
+    inside.admin().patch(&format!("/v1/teams/{team}"), &of_model("m-large", "1")).expects(200);
+    inside.admin().patch(&format!("/v1/organizations/{organization}"), &of_model("*-large", "0.00035")).expects(200);
+    let asks_of = |model: &str| {
+        let mut body = call();
+        body["model"] = json!(model);
+        inside.user(&grandchild).chat(&body)
+    };
+    for model in ["m-large", "m-small", "up/m-large", "m-small"] {
+        asks_of(model).expects(200);
+    }
+    let refused = asks_of("m-large");
+    assert!(refused.expects(402).error_message().contains("this organization"), "{}", refused.error_message());
+    asks_of("m-small").expects(200);
+    assert_eq!([&parent, &middle, &grandchild].map(|key| spent(&inside, key)), ["0.00022", "0.00022", "0.00033"]);
+    let of = |path: String| text(&inside.admin().get(&path).json()["data"][0]["budgets"][0], "spent");
+    assert_eq!((of("/v1/teams".into()), of("/v1/organizations".into())), ("0.00022".into(), "0.00022".into()));
+}

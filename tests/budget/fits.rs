@@ -1,6 +1,9 @@
 //! What fits is served: a request that only has to wait for the holds of others is never refused.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::call::{Call, is_whole};
+use super::race::watched;
 use crate::harness::crowd::at_once;
 use crate::harness::model;
 use crate::harness::process::{Gatekeeper, Provider};
@@ -40,4 +43,29 @@ fn nobody_is_refused_who_fits_with_max_tokens_and_a_stream() {
 #[test]
 fn nobody_is_refused_who_fits_without_max_tokens() {
     assert_eq!(served_of_150(|number| Call::chat().streamed(number % 2 == 0)), 150);
+}
+
+/// Each call could cost $5.10 and costs $0.05: four fit into $25 at first, and one when most of it is spent.
+#[test]
+fn forty_agents_who_could_each_use_up_a_fifth_of_the_budget_are_all_served() {
+    let upstream = Upstream::start();
+    upstream.answers(model::uses(10, 8).delay_ms(50));
+    let dear = Provider::openai("up", &upstream).price("1000", "5000");
+    let mut gatekeeper = Gatekeeper::alone().provider(&dear).starts();
+    let team = gatekeeper.team_with_budget("agents", "25");
+    let key = gatekeeper.key_of(&team);
+    let over = AtomicBool::new(false);
+    let answers = std::thread::scope(|scope| {
+        let path = [format!("/v1/teams/{}", team.id)];
+        let (gatekeeper, over) = (&gatekeeper, &over);
+        let watcher = scope.spawn(move || watched(gatekeeper, &path, over));
+        let answers = at_once(40, 320, |_| gatekeeper.user(&key).connects(), |agent, _| Call::chat().at_most(1_000).by(agent));
+        over.store(true, Ordering::SeqCst);
+        watcher.join().expect("the budget stood above its limit");
+        answers
+    });
+    let refused: Vec<String> = answers.iter().filter(|answer| answer.status != 200).map(|answer| answer.text()).collect();
+    assert_eq!(refused, Vec::<String>::new());
+    assert_eq!(usd(gatekeeper.usage_total()), "16");
+    assert!(upstream.in_flight_max() <= 4, "{} at once", upstream.in_flight_max());
 }

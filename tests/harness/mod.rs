@@ -57,8 +57,13 @@ pub fn usd(pico: i128) -> String {
 
 /// A recording of a vendor's documented format, byte for byte: `tests/golden/`.
 pub fn golden(path: &str) -> String {
+    String::from_utf8(golden_bytes(path)).unwrap_or_else(|_| panic!("{path} is not UTF-8"))
+}
+
+/// The same of a format that is no text.
+pub fn golden_bytes(path: &str) -> Vec<u8> {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(path);
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// How often a test does its thing: the variable's count, else a count for every day. `.ci/long` sets the variables.

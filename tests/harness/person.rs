@@ -355,6 +355,17 @@ impl Event {
         Event { name: field("event:"), data: field("data:"), comment: field(":"), raw, at }
     }
 
+    /// The events of a stream that was read as one body.
+    pub fn all(mut body: &[u8]) -> Vec<Event> {
+        let mut events = Vec::new();
+        while let Some(end) = event_end(body) {
+            events.push(Event::read(body[..end].to_vec(), Instant::now()));
+            body = &body[end..];
+        }
+        assert!(body.is_empty(), "an event without an end: {:?}", String::from_utf8_lossy(body));
+        events
+    }
+
     /// The data as JSON, or null.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.data).unwrap_or(Value::Null)

@@ -30,6 +30,8 @@ pub struct Provider {
     price: String,
     models: Vec<String>,
     request_ceiling: Option<String>,
+    /// the lines that name where the credential is kept
+    credential: &'static [&'static str],
     lines: String,
 }
 
@@ -43,6 +45,7 @@ impl Provider {
             price: price("1.00", "5.00"),
             models: vec!["m-small".to_owned(), "m-large".to_owned()],
             request_ceiling: None,
+            credential: &["api_key"],
             lines: String::new(),
         }
     }
@@ -97,6 +100,13 @@ impl Provider {
         self
     }
 
+    /// Requests are signed in place of a key that goes along.
+    #[must_use]
+    pub fn signed(mut self) -> Provider {
+        self.credential = &["access_key_id", "secret_access_key", "session_token"];
+        self
+    }
+
     /// Any further line of its section.
     #[must_use]
     pub fn line(mut self, line: &str) -> Provider {
@@ -107,15 +117,11 @@ impl Provider {
 
     fn toml(&self, key_file: &Path) -> String {
         let ceiling = self.request_ceiling.as_ref().map_or(String::new(), |usd| format!("request_ceiling = {usd:?}\n"));
+        let credential: String =
+            self.credential.iter().map(|line| format!("{line} = \"file:{}\"\n", key_file.display())).collect();
         format!(
-            "[providers.{}]\ntype = {:?}\nbase_url = {:?}\napi_key = \"file:{}\"\nprice = {}\nmodels = {:?}\n{ceiling}{}",
-            self.name,
-            self.preset,
-            self.base_url,
-            key_file.display(),
-            self.price,
-            self.models,
-            self.lines
+            "[providers.{}]\ntype = {:?}\nbase_url = {:?}\n{credential}price = {}\nmodels = {:?}\n{ceiling}{}",
+            self.name, self.preset, self.base_url, self.price, self.models, self.lines
         )
     }
 }

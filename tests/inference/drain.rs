@@ -1,6 +1,8 @@
 //! `on_disconnect = "drain"`: a call whose client goes away is read to its end, and booked as its vendor reports it.
 
-use super::house::{BOTH, Dialect, House, Messages};
+use serde_json::json;
+
+use super::house::{BOTH, Chat, Dialect, House, Messages};
 use crate::harness::model;
 use crate::harness::person::Connection;
 use crate::harness::script::Script;
@@ -32,6 +34,21 @@ fn a_stream_whose_client_left_is_booked_as_it_is_reported_at_its_end() {
         wait_until("the call is drained", || house.gatekeeper.metric("gatekeeper_requests_draining") == 1.0);
         house.booked().ends("client_gone", &[]).costs(10, 60);
         assert_eq!(house.gatekeeper.metric("gatekeeper_requests_draining"), 0.0);
+    }
+    assert!(house.upstream.hang_ups().is_empty(), "the upstream was heard to its end");
+}
+
+#[test]
+fn a_translated_stream_is_drained_like_any_other() {
+    let house = house("");
+    for (client, upstream) in [(Chat, Messages), (Messages, Chat)] {
+        house.upstream.answers(model::uses(10, 60).pause_ms_between(10));
+        let mut body = client.streamed();
+        body["model"] = json!(upstream.model());
+        let mut stream = house.user().streams(client.path(), &body);
+        stream.reads_deltas(5);
+        stream.hangs_up();
+        house.booked().ends("client_gone", &[]).costs(10, 60);
     }
     assert!(house.upstream.hang_ups().is_empty(), "the upstream was heard to its end");
 }

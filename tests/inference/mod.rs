@@ -7,6 +7,7 @@ mod attribution;
 mod bad_body;
 mod bad_key;
 mod bad_model;
+mod bedrock;
 mod broken_answer;
 mod broken_stream;
 mod drain;

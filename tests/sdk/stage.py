@@ -159,6 +159,7 @@ def main(binary):
             counts = [
                 run_cases("python", [sys.executable, "cases.py"], environment),
                 run_cases("node", ["node", "cases.mjs"], environment),
+                run_cases("bedrock", [sys.executable, "bedrock.py", binary], environment),
                 run_cases("explain", [sys.executable, "explain.py", url, admin], environment),
             ]
             try:

@@ -3,9 +3,9 @@
 
 use serde::Deserialize;
 
-use crate::conversation::{Event, Opened, Raw, Stop};
+use crate::conversation::{Event, Opened, Stop};
 use crate::dialect::chat::{ChatUsage, Chunk};
-use crate::dialect::json;
+use crate::dialect::json::{self, Arguments};
 use crate::dialect::sse::Fields;
 use crate::dialect::translation::{AnswerHead, Heard, ReadAnswer};
 use crate::dialect::unary::{NotComplete, Unary, read_unary};
@@ -95,14 +95,7 @@ struct Function {
     #[serde(default)]
     name: Option<String>,
     #[serde(default)]
-    arguments: Option<Arguments>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Arguments {
-    Text(String),
-    Json(Raw),
+    arguments: Arguments,
 }
 
 impl ChatReader {
@@ -181,7 +174,7 @@ impl ChatReader {
     }
 
     fn call(&mut self, call: Call, events: &mut Vec<Event>) {
-        let (name, arguments) = call.function.map_or((None, None), |function| (function.name, function.arguments));
+        let (name, arguments) = call.function.map_or_else(Default::default, |function| (function.name, function.arguments.0));
         let id = call.id.filter(|id| !id.is_empty());
         let index = call.index.unwrap_or(match (&id, self.calls.last()) {
             // whole calls without a number: each names itself anew
@@ -195,11 +188,6 @@ impl ChatReader {
             // some number every call 0 and tell them apart by id only
             Some((_, known, block)) if id.as_ref().is_none_or(|id| id == known) || name.is_none() => *block,
             _ => self.open_call(index, id, name.unwrap_or_default(), events),
-        };
-        let arguments = match arguments {
-            Some(Arguments::Text(text)) => text,
-            Some(Arguments::Json(json)) if json.as_str() != "null" => json.as_str().to_owned(),
-            _ => String::new(),
         };
         if !arguments.is_empty() {
             events.push(Event::Piece { block, text: arguments });
@@ -282,6 +270,89 @@ fn stop(reason: &str) -> Stop {
                 other.get(..40).unwrap_or(other)
             );
             Stop::End
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conversation::{Content, Envelope, Fold};
+    use crate::dialect::samples;
+    use crate::dialect::sse;
+
+    fn reader() -> ChatReader {
+        ChatReader::new(&AnswerHead {
+            request_id: "req_1".into(),
+            model: "m".into(),
+            created_s: 0,
+            envelope: Envelope::new([0; 32]),
+        })
+    }
+
+    /// The blocks that a stream of these choices tells, one line each, and why it stopped.
+    fn told(chunks: &[&str]) -> (Vec<String>, Stop) {
+        let (mut reader, mut events) = (reader(), Vec::new());
+        for chunk in chunks {
+            let event = format!("data: {{\"choices\":[{chunk}]}}\n\n");
+            assert_eq!(reader.event(&sse::parse(event.as_bytes()), &mut events), Ok(Heard::More), "{chunk}");
+        }
+        let mut fold = Fold::default();
+        events.iter().for_each(|event| fold.add(event));
+        let answer = fold.answer();
+        let line = |content: &Content| match content {
+            Content::Text(text) => format!("text {text}"),
+            Content::Reasoning(reasoned) => format!("thought {}", reasoned.text),
+            Content::ToolCall(call) => format!("{} {} {}", call.id, call.name, call.arguments),
+            _ => "?".to_owned(),
+        };
+        (answer.blocks.iter().map(|block| line(&block.content)).collect(), answer.stop)
+    }
+
+    #[test]
+    fn e02_calls_whose_pieces_come_mixed_are_told_apart() {
+        let (blocks, stop) = told(&[
+            r#"{"index":0,"delta":{"role":"assistant","content":"so"}}"#,
+            r#"{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":""}},{"index":1,"id":"b","function":{"name":"g","arguments":"{"}}]}}"#,
+            r#"{"index":0,"delta":{"tool_calls":[{"index":1,"function":{"arguments":"}"}}]}}"#,
+            r#"{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{\"x\":1}"}}]}}"#,
+            r#"{"index":1,"delta":{"content":"another choice"}}"#,
+            r#"{"index":0,"delta":{},"finish_reason":"stop"}"#,
+        ]);
+        assert_eq!(blocks, ["text so", r#"a f {"x":1}"#, "b g {}"]);
+        assert_eq!(stop, Stop::Tool, "whatever the upstream calls it");
+    }
+
+    #[test]
+    fn whole_calls_without_numbers_or_ids_are_calls_of_their_own() {
+        let (blocks, _) = told(&[
+            r#"{"delta":{"tool_calls":[{"function":{"name":"f","arguments":{"x": 1}}},{"function":{"name":"g"}}]}}"#,
+            r#"{"delta":{"tool_calls":[{"index":0,"id":"c","function":{"name":"h","arguments":"{}"}}]}}"#,
+        ]);
+        assert_eq!(blocks, [r#"call_req_1_0 f {"x": 1}"#, "call_req_1_1 g ", "c h {}"]);
+    }
+
+    #[test]
+    fn r03_r04_thoughts_are_told_from_text_under_every_name() {
+        let (blocks, stop) = told(&[
+            r#"{"delta":{"reasoning":"hm"}}"#,
+            r#"{"delta":{"reasoning_content":"!","reasoning":"!"}}"#,
+            r#"{"delta":{"content":[{"type":"thinking","thinking":[{"type":"text","text":" so"}]},{"type":"text","text":"a"}]}}"#,
+            r#"{"delta":{"content":"b","refusal":null},"finish_reason":"model_length"}"#,
+        ]);
+        assert_eq!(blocks, ["thought hm! so", "text ab"]);
+        assert_eq!(stop, Stop::ContextWindow);
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic() {
+        for damaged in samples::damaged(samples::CHAT_STREAM.as_bytes(), 3_000) {
+            let (mut reader, mut events) = (reader(), Vec::new());
+            for event in samples::events(&String::from_utf8_lossy(&damaged)) {
+                let _ = reader.event(&sse::parse(&event), &mut events);
+            }
+            let _ = reader.whole(&damaged, &mut events);
+            let _ = (reader.report(), reader.output_is_final());
         }
     }
 }

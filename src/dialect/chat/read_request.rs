@@ -7,7 +7,7 @@ use crate::conversation::{
     ToolChoice, ToolResult, Turn, raw,
 };
 use crate::dialect::Request;
-use crate::dialect::json::typed;
+use crate::dialect::json::{Arguments, typed};
 use crate::domain::problem::Problem;
 
 /// Members that are read here, or that say nothing to another vendor and lose nothing.
@@ -147,15 +147,7 @@ struct Call {
 struct Function {
     name: String,
     #[serde(default)]
-    arguments: Option<Arguments>,
-}
-
-/// A text that is JSON, as the dialect has it, or the JSON itself, as some clients send it.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Arguments {
-    Text(String),
-    Json(Raw),
+    arguments: Arguments,
 }
 
 #[derive(Deserialize)]
@@ -213,11 +205,7 @@ fn tool_turn(id: Option<String>, blocks: Vec<Block>) -> Result<Turn, String> {
 
 fn tool_call(call: Call, envelope: &Envelope) -> Result<ToolCall, String> {
     let function = call.function.ok_or("a tool call has no `function`; calls of other kinds cannot be translated")?;
-    let arguments = match function.arguments {
-        Some(Arguments::Text(text)) => text,
-        Some(Arguments::Json(json)) => json.as_str().to_owned(),
-        None => String::new(),
-    };
+    let arguments = function.arguments.0;
     let signature = call.extra_content.and_then(|extra| extra.google).and_then(|google| google.thought_signature);
     Ok(ToolCall { id: call.id, name: function.name, arguments, opaque: signature.map(|token| envelope.open(&token)) })
 }

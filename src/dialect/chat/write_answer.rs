@@ -254,3 +254,84 @@ fn reason(stop: &Stop) -> &'static str {
         Stop::Filtered => "content_filter",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conversation::{Envelope, Fold};
+    use crate::dialect::read;
+    use serde_json::{Value, json};
+
+    const USAGE: Usage = Usage {
+        uncached_in: 10,
+        cache_read: 20,
+        cache_write_5m: 3,
+        cache_write_1h: 4,
+        cache_write_other: 0,
+        out_total: 8,
+        reasoning: 5,
+        audio_in: 0,
+        audio_out: 0,
+        web_searches: 0,
+        service_tier: None,
+    };
+
+    fn writer(more: &str) -> ChatWriter {
+        let body = format!(r#"{{"model":"m","messages":[]{more}}}"#);
+        let request = read(Dialect::Chat, body.into()).expect("a request");
+        let envelope = Envelope::new([0; 32]);
+        ChatWriter::new(&request, AnswerHead { request_id: "req_1".into(), model: "their-m".into(), created_s: 9, envelope })
+    }
+
+    fn events() -> Vec<Event> {
+        let piece = |block, text: &str| Event::Piece { block, text: text.into() };
+        vec![
+            Event::Open { block: 0, opened: Opened::Reasoning },
+            piece(0, "hm"),
+            Event::Open { block: 1, opened: Opened::Text },
+            piece(1, "so"),
+            Event::Open { block: 2, opened: Opened::Call { id: "a".into(), name: "f".into() } },
+            piece(2, "{}"),
+            Event::Stop(Stop::Tool),
+        ]
+    }
+
+    #[test]
+    fn a_stream_has_one_role_its_pieces_and_one_end() {
+        let mut writer = writer(r#","stream":true,"stream_options":{"include_usage":true}"#);
+        let mut out = Vec::new();
+        events().iter().for_each(|event| writer.event(event, &mut out));
+        writer.end(&Stop::Tool, &USAGE, &mut out);
+        let text = String::from_utf8(out).expect("UTF-8");
+        let (chunks, end) = text.trim_end().rsplit_once("\n\n").expect("events");
+        assert_eq!(end, "data: [DONE]");
+        let chunks: Vec<Value> = chunks
+            .split("\n\n")
+            .map(|event| serde_json::from_str(event.strip_prefix("data: ").expect("data")).expect("JSON"))
+            .collect();
+        assert_eq!(chunks[0]["choices"][0]["delta"], json!({"role": "assistant", "reasoning_content": "hm"}));
+        assert_eq!(chunks[1]["choices"][0]["delta"], json!({"content": "so"}));
+        assert_eq!(chunks[2]["choices"][0]["delta"]["tool_calls"][0]["id"], "a");
+        assert_eq!(chunks[4]["choices"][0]["finish_reason"], "tool_calls");
+        let usage = &chunks[5];
+        assert_eq!((&usage["choices"], &usage["usage"]["prompt_tokens"]), (&json!([]), &json!(37)));
+        assert_eq!(chunks.len(), 6);
+        assert!(chunks.iter().all(|chunk| chunk["id"] == "chatcmpl-req_1" && chunk["model"] == "their-m"));
+    }
+
+    #[test]
+    fn c01_a_whole_answer_tells_the_prompt_with_all_that_a_cache_served_or_took() {
+        let mut fold = Fold::default();
+        events().iter().for_each(|event| fold.add(event));
+        let answer: Value = serde_json::from_str(&writer("").whole(&fold.answer(), &USAGE)).expect("JSON");
+        let message = &answer["choices"][0]["message"];
+        assert_eq!((&message["content"], &message["reasoning_content"]), (&json!("so"), &json!("hm")));
+        assert_eq!(message["tool_calls"][0]["function"], json!({"name": "f", "arguments": "{}"}));
+        let usage = &answer["usage"];
+        assert_eq!(
+            (&usage["prompt_tokens"], &usage["completion_tokens"], &usage["total_tokens"]),
+            (&json!(37), &json!(8), &json!(45))
+        );
+        assert_eq!(usage["prompt_tokens_details"]["cached_tokens"], 20);
+    }
+}

@@ -14,6 +14,8 @@ use crate::dialect::hub::Sending;
 const FAILED: &str = "Error: ";
 /// What stands in a result whose image follows in a user's message: the dialect's results are text.
 const IMAGE_FOLLOWS: &str = "(the image follows)";
+/// What the assistant says between results of tools and a user, where the vendor insists that it says something (E6).
+const UNDERSTOOD: &str = "Understood.";
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -219,6 +221,11 @@ fn push_turn<'a>(messages: &mut Vec<Message<'a>>, turn: &'a Turn, sending: &Send
         Role::User => "user",
         Role::Assistant => "assistant",
     };
+    let follows_results = messages.last().is_some_and(|message| message.role == "tool");
+    if turn.role == Role::User && follows_results && !sending.capabilities.user_after_results {
+        let content = Contents::Text(Cow::Borrowed(UNDERSTOOD));
+        messages.push(Message { role: "assistant", tool_call_id: None, content, tool_calls: Vec::new() });
+    }
     messages.push(Message { role, tool_call_id: None, content: contents(parts, turn.role), tool_calls: calls });
 }
 
@@ -309,5 +316,67 @@ fn response_format(format: &Format) -> Option<ResponseFormat<'_>> {
         Format::JsonSchema { name, description, schema, strict } => Some(ResponseFormat::JsonSchema {
             json_schema: JsonSchema { name, description: description.as_deref(), schema, strict: *strict },
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conversation::{Capabilities, Envelope, IdRule, Names, raw};
+    use crate::dialect::{Dialect, read};
+
+    fn sent(body: &str, takes: Capabilities) -> serde_json::Value {
+        let request = read(Dialect::Chat, bytes::Bytes::copy_from_slice(body.as_bytes())).expect("a request");
+        let mut ask = crate::dialect::read_request(&request, &Envelope::new([0; 32])).expect("an ask");
+        ask.fit(&takes, &crate::dialect::chat::WORDS, "v/m").expect("a fit");
+        let names = Names::of(&ask, takes.names);
+        let sending = Sending {
+            model: "their-model",
+            capabilities: &takes,
+            names: &names,
+            output_cap: ask.output_cap,
+            output_max: 4_096,
+            output_cap_member: "max_tokens",
+            asks_usage: true,
+        };
+        serde_json::from_str(&write_request(&ask, &sending)).expect("JSON")
+    }
+
+    #[test]
+    fn e06_ids_are_nine_letters_and_the_assistant_speaks_between_results_and_a_user() {
+        let body = r#"{"model":"m","stream":true,"max_completion_tokens":9,"messages":[
+            {"role":"assistant","tool_calls":[{"id":"call_1","type":"function","function":{"name":"f","arguments":""}}]},
+            {"role":"tool","tool_call_id":"call_1","content":"done"},{"role":"user","content":"and now?"}]}"#;
+        let takes = Capabilities { ids: IdRule { min: 9, max: 9, also: "" }, user_after_results: false, ..Capabilities::chat() };
+        let sent = sent(body, takes);
+        let messages = sent["messages"].as_array().expect("messages");
+        let roles: Vec<&str> = messages.iter().filter_map(|message| message["role"].as_str()).collect();
+        assert_eq!(roles, ["assistant", "tool", "assistant", "user"]);
+        let id = messages[0]["tool_calls"][0]["id"].as_str().expect("an id");
+        assert_eq!((id.len(), id), (9, messages[1]["tool_call_id"].as_str().expect("an id")));
+        assert_eq!(messages[0]["tool_calls"][0]["function"]["arguments"], "{}");
+        assert_eq!((&sent["model"], &sent["max_tokens"]), (&"their-model".into(), &9.into()));
+        assert_eq!(sent["stream_options"], serde_json::json!({"include_usage": true}));
+    }
+
+    #[test]
+    fn e24_equal_asks_are_equal_bytes_and_schemas_stay_as_they_were_written() {
+        let schema = raw(r#"{"z":1.0, "a":{"$ref":"x"}}"#.into()).expect("JSON");
+        let tool = Tool { name: "f".into(), description: None, schema, strict: None, cache: None };
+        let ask = Ask { tools: vec![tool], ..Ask::default() };
+        let takes = Capabilities::chat();
+        let names = Names::of(&ask, takes.names);
+        let sending = Sending {
+            model: "m",
+            capabilities: &takes,
+            names: &names,
+            output_cap: None,
+            output_max: 1,
+            output_cap_member: "max_tokens",
+            asks_usage: false,
+        };
+        let written = write_request(&ask, &sending);
+        assert!(written.contains(r#""parameters":{"z":1.0, "a":{"$ref":"x"}}"#), "{written}");
+        assert_eq!(written, write_request(&ask.clone(), &sending));
     }
 }

@@ -46,6 +46,12 @@ impl MessagesUsage {
         self.service_tier = later.service_tier.or(self.service_tier.take());
     }
 
+    /// Takes only what was not said before.
+    pub(in crate::dialect) fn or(&mut self, other: MessagesUsage) {
+        let said = std::mem::replace(self, other);
+        self.then(said);
+    }
+
     pub(in crate::dialect) fn output_said(&self) -> bool {
         self.output != Count::Unsaid
     }
@@ -274,6 +280,8 @@ pub(in crate::dialect) struct MessagesEvent {
     pub(in crate::dialect) usage: MessagesUsage,
     /// the last word on the output was said: `message_delta`
     pub(in crate::dialect) has_final_usage: bool,
+    /// what Bedrock counted beside the model
+    pub(in crate::dialect) metrics: Option<MessagesUsage>,
     pub(in crate::dialect) block: Block,
     pub(in crate::dialect) stopped: bool,
     pub(in crate::dialect) error: FaultReader,
@@ -297,8 +305,26 @@ impl Reads for MessagesEvent {
                 Ok(())
             }
             "error" => map.next_value_seed(One(&mut self.error)),
+            "amazon-bedrock-invocationMetrics" => map.next_value_seed(One(&mut Metrics(self.metrics.get_or_insert_default()))),
             _ => skip(map),
         }
+    }
+}
+
+/// What Bedrock has counted itself, in the last event of a stream.
+struct Metrics<'u>(&'u mut MessagesUsage);
+
+impl Reads for Metrics<'_> {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        let count = match name {
+            "inputTokenCount" => &mut self.0.input,
+            "outputTokenCount" => &mut self.0.output,
+            "cacheReadInputTokenCount" => &mut self.0.cache_read,
+            "cacheWriteInputTokenCount" => &mut self.0.cache_write,
+            _ => return skip(map),
+        };
+        count.then(Count::optional(map)?);
+        Ok(())
     }
 }
 

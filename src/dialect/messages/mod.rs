@@ -13,6 +13,7 @@ mod write_request;
 pub(super) use event::{EventKind, Message, MessagesEvent, MessagesUsage};
 pub(super) use read_answer::MessagesReader;
 pub(super) use read_request::read_request;
+pub(super) use schema::{closed as closed_schema, object as object_schema};
 pub(super) use write_answer::MessagesWriter;
 pub(super) use write_request::write_request;
 

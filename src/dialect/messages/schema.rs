@@ -7,7 +7,7 @@ use crate::dialect::members::Members;
 const DEPTH_MAX: u8 = 64;
 
 /// A tool's schema: it has to say that it is an object's.
-pub(super) fn object(schema: &Raw) -> Raw {
+pub(in crate::dialect) fn object(schema: &Raw) -> Raw {
     let json = schema.as_str().trim();
     let said = |members: &Members| members.value(json.as_bytes(), "type").is_some();
     let members = Members::read(json.as_bytes());
@@ -19,7 +19,7 @@ pub(super) fn object(schema: &Raw) -> Raw {
 }
 
 /// An answer's schema: every object in it has to be closed.
-pub(super) fn closed(schema: &Raw) -> Raw {
+pub(in crate::dialect) fn closed(schema: &Raw) -> Raw {
     raw(close(schema.as_str(), DEPTH_MAX)).unwrap_or_else(|| schema.clone())
 }
 

@@ -1,0 +1,200 @@
+//! What a Converse call used, as its `metadata` (or whole answer) says.
+
+use serde::de::MapAccess;
+
+use crate::dialect::count::Count;
+use crate::dialect::json::{Each, Leaf, One, Reads, skip};
+use crate::domain::usage::{Report, Usage};
+
+/// The counts of `usage`, per field the last one given. The input leaves caches out (WIRE.md 2.12).
+#[derive(Clone, Debug, Default)]
+pub(super) struct ConverseUsage {
+    input: Count,
+    output: Count,
+    cache_read: Count,
+    cache_write: Count,
+    cache_write_5m: Count,
+    cache_write_1h: Count,
+    service_tier: Option<String>,
+}
+
+impl ConverseUsage {
+    pub(super) fn then(&mut self, later: ConverseUsage) {
+        self.input.then(later.input);
+        self.output.then(later.output);
+        self.cache_read.then(later.cache_read);
+        self.cache_write.then(later.cache_write);
+        self.cache_write_5m.then(later.cache_write_5m);
+        self.cache_write_1h.then(later.cache_write_1h);
+        self.service_tier = later.service_tier.or(self.service_tier.take());
+    }
+
+    pub(super) fn output_said(&self) -> bool {
+        self.output != Count::Unsaid
+    }
+
+    /// Missing if neither input nor output was counted; a single one stands with zero for the other.
+    pub(super) fn report(&self) -> Report {
+        let counts = [self.input, self.output, self.cache_read, self.cache_write, self.cache_write_5m, self.cache_write_1h];
+        if counts.contains(&Count::Lie) {
+            return Report::Lying;
+        }
+        if self.input == Count::Unsaid && self.output == Count::Unsaid {
+            return Report::Missing;
+        }
+        let (cache_write_5m, cache_write_1h, cache_write_other) = self.cache_writes();
+        Report::Reported(Usage {
+            uncached_in: self.input.tokens(),
+            cache_read: self.cache_read.tokens(),
+            cache_write_5m,
+            cache_write_1h,
+            cache_write_other,
+            out_total: self.output.tokens(),
+            service_tier: self.service_tier.clone(),
+            ..Usage::default()
+        })
+    }
+
+    /// Writes of 5 minutes, of an hour, of a lifetime not said. Without details all are of 5 minutes, the usual lifetime.
+    fn cache_writes(&self) -> (u64, u64, u64) {
+        let (five, hour) = (self.cache_write_5m.tokens(), self.cache_write_1h.tokens());
+        match self.cache_write {
+            Count::Said(total) if self.cache_write_5m == Count::Unsaid && self.cache_write_1h == Count::Unsaid => (total, 0, 0),
+            Count::Said(total) => (five, hour, total.saturating_sub(five.saturating_add(hour))),
+            Count::Unsaid | Count::Lie => (five, hour, 0),
+        }
+    }
+}
+
+impl Reads for ConverseUsage {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "inputTokens" => self.input = Count::required(map)?,
+            "outputTokens" => self.output = Count::required(map)?,
+            "cacheReadInputTokens" => self.cache_read.then(Count::optional(map)?),
+            "cacheWriteInputTokens" => self.cache_write.then(Count::optional(map)?),
+            "cacheDetails" => {
+                let mut details = Details { usage: self, ttl: None, tokens: Count::Unsaid };
+                map.next_value_seed(Each(&mut details))?;
+            }
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+}
+
+/// `cacheDetails`: of what was written to the cache, how much for how long.
+struct Details<'u> {
+    usage: &'u mut ConverseUsage,
+    ttl: Option<String>,
+    tokens: Count,
+}
+
+impl Reads for Details<'_> {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "ttl" => self.ttl = map.next_value::<Leaf<'_>>()?.text().map(str::to_owned),
+            "inputTokens" => self.tokens = Count::required(map)?,
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        let tokens = std::mem::take(&mut self.tokens);
+        match self.ttl.take().as_deref() {
+            Some("5m") => self.usage.cache_write_5m.then(tokens),
+            Some("1h") => self.usage.cache_write_1h.then(tokens),
+            // of another lifetime: what the total has beyond the others
+            _ => {}
+        }
+    }
+}
+
+/// `metadata`, or a whole answer, as far as usage goes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Metadata {
+    pub(super) usage: ConverseUsage,
+}
+
+impl Reads for Metadata {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "usage" => map.next_value_seed(One(&mut self.usage)),
+            "serviceTier" => map.next_value_seed(One(&mut Tier(&mut self.usage))),
+            _ => skip(map),
+        }
+    }
+}
+
+struct Tier<'u>(&'u mut ConverseUsage);
+
+impl Reads for Tier<'_> {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        if name != "type" {
+            return skip(map);
+        }
+        self.0.service_tier = map.next_value::<Leaf<'_>>()?.text().map(str::to_owned).or(self.0.service_tier.take());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::json::read;
+
+    fn report(usage: &str) -> Report {
+        let metadata = format!(r#"{{"usage":{{{usage}}},"metrics":{{"latencyMs":9}},"serviceTier":{{"type":"flex"}}}}"#);
+        read(&Metadata::default(), metadata.as_bytes()).expect("JSON").usage.report()
+    }
+
+    fn used(uncached_in: u64, out_total: u64) -> Usage {
+        Usage { uncached_in, out_total, service_tier: Some("flex".into()), ..Usage::default() }
+    }
+
+    #[test]
+    fn the_input_leaves_caches_out_and_writes_go_to_their_lifetimes() {
+        let plain = r#""inputTokens":7,"outputTokens":3,"totalTokens":10"#;
+        assert_eq!(report(plain), Report::Reported(used(7, 3)));
+        for (more, read, five, hour, other) in [
+            (r#""cacheReadInputTokens":5,"cacheWriteInputTokens":100"#, 5, 100, 0, 0),
+            (r#""cacheWriteInputTokens":100,"cacheDetails":[]"#, 0, 100, 0, 0),
+            (
+                r#""cacheWriteInputTokens":100,"cacheDetails":[{"ttl":"1h","inputTokens":60},{"inputTokens":40,"ttl":"5m"}]"#,
+                0,
+                40,
+                60,
+                0,
+            ),
+            (
+                r#""cacheWriteInputTokens":100,"cacheDetails":[{"ttl":"1h","inputTokens":60},{"ttl":"9d","inputTokens":40}]"#,
+                0,
+                0,
+                60,
+                40,
+            ),
+            (r#""cacheWriteInputTokens":null,"cacheReadInputTokens":null"#, 0, 0, 0, 0),
+        ] {
+            let expected =
+                Usage { cache_read: read, cache_write_5m: five, cache_write_1h: hour, cache_write_other: other, ..used(7, 3) };
+            assert_eq!(report(&format!("{plain},{more}")), Report::Reported(expected), "{more}");
+        }
+    }
+
+    #[test]
+    fn lies_are_told_from_silence() {
+        for (usage, expected) in [
+            ("", Report::Missing),
+            (r#""totalTokens":7"#, Report::Missing),
+            (r#""inputTokens":-1,"outputTokens":3"#, Report::Lying),
+            (r#""inputTokens":null,"outputTokens":3"#, Report::Lying),
+            (r#""inputTokens":7,"outputTokens":1.5"#, Report::Lying),
+            (r#""inputTokens":7,"outputTokens":3,"cacheReadInputTokens":"x""#, Report::Lying),
+            (r#""inputTokens":7,"outputTokens":3,"cacheDetails":[{"ttl":"1h","inputTokens":-1}]"#, Report::Lying),
+            (r#""inputTokens":7"#, Report::Reported(used(7, 0))),
+        ] {
+            assert_eq!(report(usage), expected, "{usage}");
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! AWS Bedrock: Claude's own bodies to its own clients, Converse for everybody else, at the host of a region. Called with an API
+//! key of Bedrock's, or signed with keys of AWS.
+
+mod sigv4;
+
+pub use sigv4::{AwsKeys, Signed, Signer};
+
+use super::{BaseUrl, Cover, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
+use crate::conversation::{Capabilities, Effort, IdRule, NameRule, ReasoningStyle, SystemTurns};
+use crate::dialect::{Dialect, Framing, Maker, plain_id};
+
+pub(super) static PRESET: Preset = Preset {
+    name: "bedrock",
+    base_url: BaseUrl::OfRegion(address),
+    credential: CredentialStyle::BearerOrSigned("bedrock"),
+    needs_key: true,
+    // Converse first: it is where other dialects are translated to
+    endpoints: &[
+        Endpoint::at(Dialect::Converse, "/model/{model}/converse")
+            .streaming_at("/model/{model}/converse-stream")
+            .framed(Framing::AwsFrames),
+        Endpoint::at(Dialect::Messages, "/model/{model}/invoke")
+            .streaming_at("/model/{model}/invoke-with-response-stream")
+            .framed(Framing::AwsFrames)
+            .covered(&INVOKE)
+            .serving(|model| Maker::of(model) == Maker::Claude),
+    ],
+    price: PriceRule::Sheet("bedrock"),
+    output_cap_member: "max_tokens",
+    asks_usage: false,
+    // the whole answer is billed, heard or not
+    on_disconnect: OnDisconnect::Drain,
+    default_headers: &[],
+    capabilities,
+};
+
+/// InvokeModel takes Anthropic's body without what stands in the address, and with what stands in headers elsewhere.
+static INVOKE: Cover = Cover {
+    leaves_out: &["model", "stream"],
+    adds: &[("anthropic_version", "\"bedrock-2023-05-31\"")],
+    moves: &[("anthropic-beta", "anthropic_beta")],
+};
+
+fn address(region: &str) -> String {
+    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    format!("https://bedrock-runtime.{region}.{domain}")
+}
+
+/// What Converse takes from every model.
+const CONVERSE: Capabilities = Capabilities {
+    penalties: false,
+    seed: false,
+    image_urls: false,
+    tool_choice_none: false,
+    parallel_switch: false,
+    json_object: false,
+    strict: false,
+    user: false,
+    cache_hints: false,
+    system_turns: SystemTurns::First,
+    reasoning: ReasoningStyle::None,
+    names: NameRule { max: 64, also: "-", begins_with_letter: false },
+    ids: IdRule { min: 1, max: 64, also: "_-.:" },
+    ..Capabilities::all()
+};
+
+fn capabilities(model: &str) -> Capabilities {
+    match Maker::of(model) {
+        Maker::Claude => claude(Version::of(plain_id(model))),
+        Maker::Nova => Capabilities {
+            stops_max: 4,
+            cache_hints: true,
+            json_schema: false,
+            // its highest effort forbids an output cap
+            reasoning: if plain_id(model).starts_with("amazon.nova-2") {
+                ReasoningStyle::Effort(&[Effort::None, Effort::Low, Effort::Medium])
+            } else {
+                ReasoningStyle::None
+            },
+            ..CONVERSE
+        },
+        Maker::GptOss => Capabilities {
+            top_k: false,
+            result_images: false,
+            tool_choice_forced: false,
+            reasoning: ReasoningStyle::Effort(&[Effort::Low, Effort::Medium, Effort::High]),
+            ..CONVERSE
+        },
+        Maker::Llama => Capabilities {
+            top_k: false,
+            stops_max: 0,
+            json_schema: false,
+            result_images: false,
+            tool_choice_forced: false,
+            ..CONVERSE
+        },
+        Maker::Cohere => Capabilities { json_schema: false, result_images: false, tool_choice_forced: false, ..CONVERSE },
+        Maker::Mistral => Capabilities { result_images: false, ..CONVERSE },
+        Maker::Other => Capabilities { top_k: false, result_images: false, tool_choice_forced: false, ..CONVERSE },
+    }
+}
+
+/// Of a Claude; one whose name says none is taken for the newest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Version(u32, u32);
+
+impl Version {
+    const NEWEST: Version = Version(u32::MAX, 0);
+    /// `claude-v2`, `claude-instant`
+    const OLDEST: Version = Version(2, 0);
+
+    /// Takes `anthropic.claude-3-7-sonnet-20250219-v1:0` as well as `anthropic.claude-opus-5`.
+    fn of(id: &str) -> Version {
+        let name = id.trim_start_matches("anthropic.claude-");
+        if name.starts_with('v') || name.starts_with("instant") {
+            return Version::OLDEST;
+        }
+        let number = |part: &&str| part.len() <= 2 && part.bytes().all(|byte| byte.is_ascii_digit());
+        let mut numbers = name.split('-').skip_while(|part| !number(part)).take_while(number).map(str::parse::<u32>);
+        match (numbers.next(), numbers.next()) {
+            (Some(Ok(major)), Some(Ok(minor))) => Version(major, minor),
+            (Some(Ok(major)), None) => Version(major, 0),
+            _ => Version::NEWEST,
+        }
+    }
+}
+
+fn claude(version: Version) -> Capabilities {
+    const ALL: &[Effort] = &[Effort::Low, Effort::Medium, Effort::High, Effort::XHigh, Effort::Max];
+    const FIRST: &[Effort] = &[Effort::Low, Effort::Medium, Effort::High, Effort::Max];
+    Capabilities {
+        stops_max: 2_500,
+        tools: version > Version::OLDEST,
+        images: version > Version::OLDEST,
+        cache_hints: version >= Version(3, 5),
+        json_schema: version >= Version(4, 5),
+        strict: version >= Version(4, 5),
+        sampling: version < Version(4, 7),
+        both_sampling: version < Version(4, 1),
+        thinks_alone: true,
+        reasoning: match version {
+            _ if version < Version(3, 7) => ReasoningStyle::None,
+            _ if version < Version(4, 6) => ReasoningStyle::Budget { min: 1_024, max: 60_000 },
+            Version(4, 6) => ReasoningStyle::Adaptive(FIRST),
+            _ => ReasoningStyle::Adaptive(ALL),
+        },
+        ..CONVERSE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claude_is_reached_in_its_own_dialect_by_its_own_clients_and_through_converse_by_others() {
+        let path = |client, model| PRESET.endpoint(client, model).map(|endpoint| endpoint.path);
+        let (invoke, converse) = (Some("/model/{model}/invoke"), Some("/model/{model}/converse"));
+        for model in [
+            "anthropic.claude-opus-5",
+            "global.anthropic.claude-opus-5",
+            "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/eu.anthropic.claude-opus-5",
+        ] {
+            assert_eq!((path(Dialect::Messages, model), path(Dialect::Chat, model)), (invoke, converse), "{model}");
+        }
+        for model in ["amazon.nova-lite-v1:0", "arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/x1"] {
+            assert_eq!((path(Dialect::Messages, model), path(Dialect::Chat, model)), (converse, converse), "{model}");
+        }
+        assert_eq!(path(Dialect::TokenCount, "anthropic.claude-opus-5"), None);
+        assert_eq!(path(Dialect::Embeddings, "amazon.titan-embed-text-v2:0"), None);
+    }
+
+    #[test]
+    fn a_region_has_its_host() {
+        assert_eq!(address("eu-west-1"), "https://bedrock-runtime.eu-west-1.amazonaws.com");
+        assert_eq!(address("cn-north-1"), "https://bedrock-runtime.cn-north-1.amazonaws.com.cn");
+    }
+
+    #[test]
+    fn e21_a_claude_takes_what_its_version_takes() {
+        for (id, version) in [
+            ("anthropic.claude-v2:1", Version::OLDEST),
+            ("anthropic.claude-instant-v1", Version::OLDEST),
+            ("anthropic.claude-3-opus-20240229-v1:0", Version(3, 0)),
+            ("anthropic.claude-3-7-sonnet-20250219-v1:0", Version(3, 7)),
+            ("anthropic.claude-sonnet-4-20250514-v1:0", Version(4, 0)),
+            ("anthropic.claude-opus-4-5-20251101-v1:0", Version(4, 5)),
+            ("anthropic.claude-opus-4-6-v1", Version(4, 6)),
+            ("anthropic.claude-haiku-5-5", Version(5, 5)),
+            ("anthropic.claude-mythos-preview", Version::NEWEST),
+        ] {
+            assert_eq!(Version::of(id), version, "{id}");
+        }
+        let takes = |id: &str| capabilities(id);
+        assert!(!takes("us.anthropic.claude-opus-4-7").sampling && !takes("anthropic.claude-mythos-preview").sampling);
+        let older = takes("eu.anthropic.claude-sonnet-4-20250514-v1:0");
+        assert!(older.sampling && matches!(older.reasoning, ReasoningStyle::Budget { min: 1_024, .. }));
+        assert!(matches!(takes("anthropic.claude-opus-5").reasoning, ReasoningStyle::Adaptive(_)));
+        assert_eq!(takes("anthropic.claude-3-opus-20240229-v1:0").reasoning, ReasoningStyle::None);
+    }
+
+    #[test]
+    fn models_of_other_makers_take_less() {
+        let llama = capabilities("us.meta.llama4-scout-17b-instruct-v1:0");
+        assert_eq!((llama.stops_max, llama.tool_choice_forced, llama.top_k), (0, false, false));
+        let nova = |id| capabilities(id).reasoning;
+        assert_eq!(nova("eu.amazon.nova-lite-v1:0"), ReasoningStyle::None);
+        assert!(matches!(nova("eu.amazon.nova-2-lite-v1:0"), ReasoningStyle::Effort(_)));
+        assert!(matches!(nova("openai.gpt-oss-20b-1:0"), ReasoningStyle::Effort(_)));
+    }
+}
