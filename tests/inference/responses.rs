@@ -150,7 +150,7 @@ fn a_stream_that_fails_or_breaks_off_ends_with_an_error_that_each_client_hears()
     let recording = golden("openai/responses-failed.sse");
     let failure = recording.find("event: response.failed").expect("the failure");
     for (sent, word, status) in
-        [(&recording[..], "upstream_error", "upstream_error"), (&recording[..failure], "upstream_error", "truncated")]
+        [(&recording[..], "upstream_error", "broken"), (&recording[..failure], "upstream_error", "truncated")]
     {
         house.upstream.answers(Script::stream([&recording[..failure], &sent[failure..]]).pause_ms_between(50));
         let answer = house.user().posts_bytes(PATH, asking(r#","stream":true"#).as_bytes());
