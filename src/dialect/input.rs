@@ -19,16 +19,13 @@ const HOSTED_CALLS: [&str; 5] =
 #[derive(Debug)]
 pub(super) struct Input {
     dialect: Dialect,
-    /// of what is written in the request
     bound: InputBound,
-    /// of what the vendor itself would bring in
-    vendors: InputBound,
     media_bytes: u64,
 }
 
 impl Input {
     pub(super) fn new(dialect: Dialect) -> Input {
-        Input { dialect, bound: InputBound::default(), vendors: InputBound::default(), media_bytes: 0 }
+        Input { dialect, bound: InputBound::default(), media_bytes: 0 }
     }
 
     /// Reads `messages`, `system` or anything else that holds content.
@@ -42,9 +39,7 @@ impl Input {
     /// Reads `tools`.
     pub(super) fn tools(&mut self, json: &str, hosted_calls_max: Option<u64>) -> Result<(), serde_json::Error> {
         let tools = Tools::new(self.dialect).with_calls_max(hosted_calls_max);
-        let bound = read(&tools, json.as_bytes())?.bound;
-        self.bound.tools += bound.tools;
-        add(&mut self.vendors, InputBound { tools: 0, ..bound });
+        add(&mut self.bound, read(&tools, json.as_bytes())?.bound);
         Ok(())
     }
 
@@ -54,20 +49,17 @@ impl Input {
 
     /// Something that the vendor keeps and that the model's context window bounds, as it does a document.
     pub(super) fn stored(&mut self) {
-        self.vendors.documents += 1;
+        self.bound.documents += 1;
     }
 
-    /// Something that the vendor brings in, without a bound.
     pub(super) fn unbounded(&mut self, why: &str) {
-        unbounded(&mut self.vendors, why);
+        unbounded(&mut self.bound, why);
     }
 
-    /// The bound of a body of that many bytes, and the same for a vendor to whom only what is written goes, in words of its own.
-    pub(super) fn finish(mut self, body_bytes: usize) -> (InputBound, InputBound) {
+    /// The bound of a body of that many bytes.
+    pub(super) fn finish(mut self, body_bytes: usize) -> InputBound {
         self.bound.text_bytes = (body_bytes as u64).saturating_sub(self.media_bytes);
-        let mut all = self.bound.clone();
-        add(&mut all, self.vendors);
-        (all, self.bound)
+        self.bound
     }
 }
 
@@ -419,7 +411,7 @@ mod tests {
     fn content(dialect: Dialect, json: &str) -> InputBound {
         let mut input = Input::new(dialect);
         input.content(json).expect("readable");
-        input.finish(json.len()).0
+        input.finish(json.len())
     }
 
     fn why(dialect: Dialect, json: &str) -> Option<String> {

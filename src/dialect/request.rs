@@ -50,8 +50,6 @@ pub struct Request {
     /// chat: the answer may be sound, which has a price of its own
     pub audio_output: bool,
     pub input: InputBound,
-    /// the same for a vendor of another dialect, to whom neither hosted tools nor stored things are sent
-    pub input_translated: InputBound,
     pub(super) members: Members,
 }
 
@@ -74,7 +72,6 @@ pub fn read(dialect: Dialect, body: Bytes) -> Result<Request, Problem> {
     members.refuse_background()?;
     let usage_asked = members.usage_asked()?;
     let output_cap = members.output_cap()?;
-    let (input, input_translated) = members.input()?;
     let mut request = Request {
         dialect,
         model,
@@ -87,8 +84,7 @@ pub fn read(dialect: Dialect, body: Bytes) -> Result<Request, Problem> {
         service_tier: members.service_tier()?,
         user: members.user(),
         audio_output: members.audio_output(),
-        input,
-        input_translated,
+        input: members.input()?,
         body: Bytes::new(),
         members: members.members,
     };
@@ -321,18 +317,18 @@ impl<'b> Body<'b> {
         })
     }
 
-    fn input(&self) -> Result<(InputBound, InputBound), Problem> {
+    fn input(&self) -> Result<InputBound, Problem> {
         match self.dialect {
             Dialect::Embeddings => {
                 let text_bytes = self.bytes.len() as u64;
-                Ok((InputBound { text_bytes, prompts: self.prompts()?, ..InputBound::default() }, InputBound::default()))
+                Ok(InputBound { text_bytes, prompts: self.prompts()?, ..InputBound::default() })
             }
-            Dialect::TokenCount => Ok((InputBound::default(), InputBound::default())),
+            Dialect::TokenCount => Ok(InputBound::default()),
             _ => self.conversation(),
         }
     }
 
-    fn conversation(&self) -> Result<(InputBound, InputBound), Problem> {
+    fn conversation(&self) -> Result<InputBound, Problem> {
         let mut input = Input::new(self.dialect);
         let members: &[&str] = if self.dialect == Dialect::Responses { &["input"] } else { &["messages", "system"] };
         for name in members.iter().copied() {
@@ -704,8 +700,6 @@ mod tests {
             let input = responses(more).expect("a request").input;
             assert_eq!(input.unbounded.as_deref(), Some(why), "{more}");
         }
-        let translated = responses(r#","input":"","tools":[{"type":"web_search"}]"#).expect("a request").input_translated;
-        assert_eq!((translated.unbounded, translated.tools), (None, 1), "other vendors are not sent it");
         let input = responses(r#","input":"","max_tool_calls":3,"tools":[{"type":"web_search"}]"#).expect("a request").input;
         assert_eq!((input.searches, input.unbounded), (3, None));
     }

@@ -98,13 +98,11 @@ impl State {
             return;
         };
         // only what was spent makes a balance; a budget of nothing is at its limit without one
-        if occasion == Occasion::Spent && !self.balances.contains_key(&charge) {
-            return;
-        }
-        let balance = self.balances.entry(charge).or_default();
-        if balance.told.all() {
-            return;
-        }
+        let balance = match occasion {
+            Occasion::Spent => self.balances.get_mut(&charge),
+            Occasion::Refused => Some(self.balances.entry(charge).or_default()),
+        };
+        let Some(balance) = balance.filter(|balance| !balance.told.all()) else { return };
         let (limit, settled) = (watched.budget.limit, balance.settled);
         let refused = occasion == Occasion::Refused;
         let some_spent = refused || settled > Money::ZERO;

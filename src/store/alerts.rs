@@ -6,7 +6,7 @@ use redb::{ReadableDatabase, ReadableTable};
 use crate::domain::alert::{Alert, AlertKind};
 use crate::domain::event::Charge;
 use crate::domain::id::BudgetId;
-use crate::store::table::ALERTS;
+use crate::store::table::{ALERTS, BUDGETS};
 use crate::store::{Change, Store, StoreError};
 
 /// A message that nobody has taken yet.
@@ -51,11 +51,11 @@ impl Change<'_> {
         Ok(true)
     }
 
-    /// The message was taken, or given up.
+    /// The message was taken, or given up; of a budget that is no more nothing is left.
     pub fn alert_taken(&mut self, untaken: &Untaken) -> Result<(), StoreError> {
         let mut rows = self.transaction.open_table(ALERTS)?;
         let key = (untaken.charge.budget.0, untaken.charge.window_start_ms, number(untaken.kind));
-        if rows.get(key)?.is_some() {
+        if rows.remove(key)?.is_some() && self.transaction.open_table(BUDGETS)?.get(key.0)?.is_some() {
             rows.insert(key, "")?;
         }
         Ok(())

@@ -331,6 +331,9 @@ impl Disk for FailingSync {
     fn remove(&self, name: &str) -> std::io::Result<()> {
         self.real.remove(name)
     }
+    fn rename(&self, from: &str, to: &str) -> std::io::Result<()> {
+        self.real.rename(from, to)
+    }
     fn sync_folder(&self, folder: &str) -> std::io::Result<()> {
         self.real.sync_folder(folder)
     }
@@ -415,6 +418,9 @@ impl Disk for FailingBooks {
     }
     fn remove(&self, name: &str) -> std::io::Result<()> {
         self.real.remove(name)
+    }
+    fn rename(&self, from: &str, to: &str) -> std::io::Result<()> {
+        self.real.rename(from, to)
     }
     fn sync_folder(&self, folder: &str) -> std::io::Result<()> {
         self.real.sync_folder(folder)

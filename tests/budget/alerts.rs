@@ -215,6 +215,26 @@ fn what_was_not_sent_at_a_kill_is_sent_after_the_start_and_written_once() {
 }
 
 #[test]
+fn a_budget_that_is_taken_away_leaves_nothing_to_say() {
+    let (upstream, hook) = (Upstream::start(), Hook::that(Script::json(503, &json!({}))));
+    let mut inside = hook.before(&upstream).starts_inside();
+    let (team, key) = team(&mut inside, "eng", json!([{"limit": "0.00012", "action": "warn"}]));
+    asks(&inside, &key).expects(200);
+    hook.receiver.waits_for_requests(1);
+    inside.admin().patch(&format!("/v1/teams/{}", team.id), &json!({"budgets": []})).expects(200);
+    hook.receiver.answers(Script::json(200, &json!({})));
+    hook.receiver.waits_for_requests(2);
+    inside.usage();
+    inside.stop();
+    inside.start();
+    asks(&inside, &key).expects(200);
+    let other = json!({"budget_limit": "1", "budget_period": "daily"});
+    inside.admin().patch(&format!("/v1/teams/{}", team.id), &other).expects(200);
+    asks(&inside, &key).expects(200);
+    assert_eq!((hook.receiver.request_count(), audited(&inside).len()), (2, 1));
+}
+
+#[test]
 fn a_redirect_is_not_followed() {
     let (upstream, elsewhere) = (Upstream::start(), Upstream::start());
     let hook = Hook::that(Script::json(307, &json!({})).header("location", &format!("{}/other", elsewhere.url())));

@@ -174,6 +174,8 @@ fn a_place_below_a_key_is_checked() {
         assert_eq!((answer.expects(status).json()["error"]["param"].clone()), json!(param), "{body}");
     }
     asks(json!({"name": "a", "parent": parent.id, "team": "eng"})).expects(201);
+    let moved = inside.admin().patch(&format!("/v1/keys/{}", parent.id), &json!({"parent": "key_3"}));
+    assert_eq!(moved.expects(400).json()["error"]["param"], json!("parent"), "a key never changes its parent");
     let mut last = parent;
     for depth in 1..=8 {
         last = child(&inside, &format!("deep-{depth}"), &last, json!({}));
