@@ -2,6 +2,7 @@
 
 mod alerts;
 mod credential;
+mod fetch;
 mod file;
 mod provider;
 mod resolve;
@@ -36,6 +37,8 @@ pub struct Config {
     pub retention: Retention,
     pub limits: Limits,
     pub alerts: AlertConfig,
+    /// `None`: images by URL are not fetched
+    pub fetch: Option<FetchConfig>,
     pub providers: Vec<Arc<Provider>>,
 }
 
@@ -92,6 +95,16 @@ impl Default for Retention {
     fn default() -> Retention {
         Retention { requests_days: 400, refused_days: 30, hours_days: 400, days_days: 0 }
     }
+}
+
+/// What the gateway may fetch for a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchConfig {
+    /// addresses that do not belong to the Internet and may be asked all the same
+    pub private_hosts: Vec<std::net::IpAddr>,
+    pub bytes_max: usize,
+    /// for one image
+    pub timeout_ms: u64,
 }
 
 /// Bytes of one `_mb` in the file.

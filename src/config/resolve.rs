@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::file::{self, Faults, Section, Written};
 use super::secret::{Environment, process_environment};
-use super::{Config, LedgerConfig, Limits, MIB, Overrun, Retention, Sync, alerts, provider};
+use super::{Config, LedgerConfig, Limits, MIB, Overrun, Retention, Sync, alerts, fetch, provider};
 use crate::domain::zone::Zone;
 
 /// Flags and their environment variables: what outweighs the file.
@@ -85,6 +85,7 @@ fn resolve(path: &Path, text: &str, told: &Told, environment: Option<Environment
         retention: retention(top.section("retention", &mut faults), &mut faults),
         limits: limits(top.section("limits", &mut faults), &mut faults),
         alerts: alerts::resolve(top.section("alerts", &mut faults), environment, &mut faults),
+        fetch: fetch::resolve(top.section("fetch", &mut faults), &mut faults),
         providers: match (top.section("providers", &mut faults), environment) {
             (section, Some(environment)) => provider::resolve_all(section, environment, &mut faults),
             (_, None) => Vec::new(),

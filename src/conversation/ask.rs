@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::conversation::Block;
+use crate::conversation::{Block, Content};
 
 /// A JSON value that is kept as it was written.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -68,13 +68,14 @@ impl Ask {
         }
     }
 
-    /// The name of the tool that a call was made to, from the turns before.
-    pub fn tool_of_call(&self, id: &str) -> Option<&str> {
-        let calls = self.turns.iter().flat_map(|turn| &turn.blocks).filter_map(|block| match &block.content {
-            crate::conversation::Content::ToolCall(call) if call.id == id => Some(call.name.as_str()),
-            _ => None,
+    /// Images and documents, also those in results of tools.
+    pub fn media(&self) -> impl Iterator<Item = &Content> {
+        let blocks = self.turns.iter().flat_map(|turn| &turn.blocks);
+        let contents = blocks.flat_map(|block| match &block.content {
+            Content::ToolResult(result) => result.blocks.iter().map(|block| &block.content).collect::<Vec<_>>(),
+            content => vec![content],
         });
-        calls.last()
+        contents.filter(|content| matches!(content, Content::Image(_) | Content::Document(_)))
     }
 }
 

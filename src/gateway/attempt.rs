@@ -29,7 +29,7 @@ use crate::price::Mode;
 use crate::provider::{Endpoint, OnDisconnect};
 use crate::route::Deployment;
 use crate::store::NotLogged;
-use crate::upstream::{Client, Failed};
+use crate::upstream::{Client, Failed, Fetcher};
 
 /// How long a hold may wait for the disk with `ledger.sync = "disk"`.
 const DISK_WAIT: Duration = Duration::from_secs(10);
@@ -59,13 +59,14 @@ pub(super) struct HeldAttempt {
 
 impl<'g> Attempt<'g> {
     /// Finds the way: in the client's own dialect where the vendor speaks it, else through the hub.
-    pub(super) fn plan(
+    pub(super) async fn plan(
         gateway: &'g Arc<Gateway>,
         caller: Arc<Caller>,
-        request: Request,
+        mut request: Request,
         deployment: Arc<Deployment>,
         id: RequestId,
         tag: Option<Tag>,
+        fetcher: Option<&Fetcher>,
     ) -> Result<Attempt<'g>, Problem> {
         let Some(endpoint) = deployment.provider.preset.endpoint(request.dialect, &deployment.model) else {
             return Err(not_spoken(&deployment, request.dialect));
@@ -77,7 +78,9 @@ impl<'g> Attempt<'g> {
             }
             None
         } else {
-            Some(Crossing::plan(gateway, &request, &deployment, endpoint)?)
+            let crossing = Crossing::plan(gateway, &request, &deployment, endpoint, fetcher).await?;
+            request.input = crossing.input(request.input);
+            Some(crossing)
         };
         let url = deployment.provider.url(endpoint, &deployment.model, request.streamed);
         let user = request.user.as_deref().map(|user| gateway.pseudonyms.user(user));

@@ -4,12 +4,14 @@
 use bytes::Bytes;
 
 use crate::config::Unsupported;
-use crate::conversation::{Ask, Capabilities, Names};
+use crate::conversation::{Ask, Capabilities, Content, Media, Names, Source};
 use crate::dialect::{self, AnswerHead, Dialect, Request, Sending, Translation};
+use crate::domain::bound::InputBound;
 use crate::domain::problem::Problem;
-use crate::gateway::{Gateway, cap, defect, fit};
+use crate::gateway::{Gateway, cap, defect, fetch, fit};
 use crate::provider::Endpoint;
 use crate::route::Deployment;
+use crate::upstream::Fetcher;
 
 pub(super) struct Crossing {
     ask: Ask,
@@ -21,15 +23,19 @@ pub(super) struct Crossing {
 impl Crossing {
     /// Reads and fits the request. Refuses what this vendor cannot do, and, where the configuration asks for that, what it would
     /// not be told.
-    pub(super) fn plan(
+    pub(super) async fn plan(
         gateway: &Gateway,
         request: &Request,
         deployment: &Deployment,
         endpoint: &Endpoint,
+        fetcher: Option<&Fetcher>,
     ) -> Result<Crossing, Problem> {
         let name = deployment.qualified();
         let takes = deployment.capabilities();
         let mut ask = dialect::read_request(request, &gateway.envelope)?;
+        if let Some(fetcher) = fetcher.filter(|_| takes.images && !takes.image_urls) {
+            fetch::images(&mut ask, fetcher).await?;
+        }
         ask.fit(&takes, dialect::words(request.dialect), &name)?;
         if deployment.provider.unsupported == Unsupported::Error
             && let Some(member) = ask.dropped.first()
@@ -38,6 +44,21 @@ impl Crossing {
         }
         let names = Names::of(&ask, takes.names);
         Ok(Crossing { ask, names, takes, upstream: endpoint.dialect })
+    }
+
+    /// The bound of what is really sent: hosted tools and files that a vendor keeps did not cross, and images that were fetched
+    /// are images like others.
+    pub(super) fn input(&self, asked: InputBound) -> InputBound {
+        let (mut images, mut documents, mut unbounded) = (0, 0, None);
+        for media in self.ask.media() {
+            match media {
+                Content::Image(Media { source: Source::Base64(_), .. }) => images += 1,
+                Content::Document(Media { source: Source::Base64(_), .. }) => documents += 1,
+                Content::Image(_) => unbounded = Some("remote image URL".to_owned()),
+                _ => {}
+            }
+        }
+        InputBound { images, documents, searches: 0, unbounded, ..asked }
     }
 
     /// What the vendor gets otherwise or not at all, as a header names it.

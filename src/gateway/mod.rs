@@ -5,6 +5,7 @@ mod attempt;
 mod cap;
 mod crossing;
 mod drain;
+mod fetch;
 mod figures;
 mod fit;
 mod free;
@@ -147,8 +148,8 @@ impl Gateway {
         let mut request = dialect::read(dialect, body).map_err(|problem| entering.refused(problem))?;
         self.see_through_alias(&mut request);
         entering.read(&request);
-        let planned = self.admit(&caller, &request.model);
-        let planned = planned.and_then(|deployment| Attempt::plan(self, caller, request, deployment, id, tag));
+        let deployment = self.admit(&caller, &request.model).map_err(|problem| entering.refused(problem))?;
+        let planned = Attempt::plan(self, caller, request, deployment, id, tag, client.fetcher()).await;
         let attempt = planned.map_err(|problem| entering.refused(problem))?;
         if dialect.is_free() {
             return free::call(attempt, client, &headers, running).await;

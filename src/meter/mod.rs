@@ -6,6 +6,8 @@ pub mod estimate;
 mod ledger;
 mod rates;
 mod state;
+#[cfg(test)]
+mod tests;
 pub mod window;
 
 pub use alert::THRESHOLD_PERCENT;

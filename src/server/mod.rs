@@ -43,7 +43,7 @@ use crate::price::Sheet;
 use crate::route::Table;
 use crate::store::disk::{Disk, FolderDisk};
 use crate::store::{NotLogged, Options, Store, StoreError};
-use crate::upstream::{Client, TlsRoots};
+use crate::upstream::{Client, Fetching, TlsRoots};
 
 /// The local door to the control plane, below the data folder.
 pub const ADMIN_SOCKET: &str = "admin.sock";
@@ -137,7 +137,7 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
             visit(name, &deployment.provider.name, &deployment.model);
         }
     }));
-    let client = Client::new(&roots, config.limits.connect_timeout_ms);
+    let client = Client::new(&roots, config.limits.connect_timeout_ms, None);
     let (alerts, told) = Alerts::open(&control, config.alerts.clone(), client);
     let parts = gateway::Parts {
         alerts: told,
@@ -156,13 +156,18 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
     let (shared, connect_timeout_ms) = (gateway.clone(), config.limits.connect_timeout_ms);
     let client_stall_ms = config.limits.client_stall_ms;
     let worker_ledger = ledger.clone();
+    let fetching = config.fetch.clone().map(|fetch| Fetching {
+        private_hosts: fetch.private_hosts,
+        bytes_max: fetch.bytes_max,
+        timeout_ms: fetch.timeout_ms,
+    });
     let server = HttpServer::new(move || {
         let worker = Worker {
             gateway: shared.clone(),
             control: control.clone(),
             directory: directory.clone(),
             ledger: worker_ledger.clone(),
-            client: Client::new(&roots, connect_timeout_ms),
+            client: Client::new(&roots, connect_timeout_ms, fetching.as_ref()),
         };
         App::new().app_data(worker).configure(app::routes)
     })

@@ -13,8 +13,8 @@ use crate::domain::money::Money;
 use crate::domain::refusal::Refusal;
 use crate::domain::zone::{Window, Zone};
 use crate::store::codec::{Stored, class_number};
-use crate::store::log::Replay;
 use crate::store::refusals::Refused;
+use crate::store::scan::Replay;
 use crate::store::table::{
     self, ALERTS, BALANCES, BalanceTable, CORRECTIONS, DAYS, HOURS, META, OPEN_HOLDS, ORPHANS, RECORDS, RECORDS_NOT_OK,
     RECORDS_OF_KEY, REFUSED, RollupTable,
@@ -35,11 +35,13 @@ struct Fold<'a> {
     closed: BTreeSet<HoldId>,
 }
 
-/// Books a batch, and what was refused, durably. The batch must follow what is booked already, without a gap.
+/// Books a batch, and what was refused, durably. The batch must follow what is booked already, without a gap; what of it is
+/// booked already, by a commit that reported a failure and yet took place, is left out.
 pub(super) fn book(database: &Database, batch: &[(u64, Arc<Event>)], refused: &Refused, zone: &Zone) -> Result<(), StoreError> {
-    let mut fold = fold(batch, zone);
-    fold.refuse(refused, zone);
     let transaction = table::begin(database)?;
+    let applied = transaction.open_table(META)?.get("applied")?.map_or(0, |value| value.value());
+    let mut fold = fold(&batch[batch.partition_point(|(sequence, _)| *sequence <= applied)..], zone);
+    fold.refuse(refused, zone);
     write_records(&transaction, &fold)?;
     write_refusals(&transaction, &refused.rows)?;
     write_holds(&transaction, &fold)?;

@@ -10,12 +10,15 @@ use std::sync::Arc;
 
 /// Files by their name below the data folder, such as `ledger/0001.log`.
 pub trait Disk: Send + Sync + 'static {
-    /// Opens for reading and writing, creating what is not there.
+    /// Opens for reading and writing, creating what is not there. A new file's name lasts once its folder is synced; that
+    /// of a new folder lasts at once.
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
     fn exists(&self, name: &str) -> bool;
     /// The names of the files in a folder, sorted; an absent folder is empty.
     fn names(&self, folder: &str) -> io::Result<Vec<String>>;
     fn remove(&self, name: &str) -> io::Result<()>;
+    /// Gives a file another name, at once: a power cut leaves it under one of the two.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Makes created and removed names last.
     fn sync_folder(&self, folder: &str) -> io::Result<()>;
     fn free_mb(&self) -> io::Result<u64>;
@@ -39,7 +42,7 @@ pub struct FolderDisk {
 impl FolderDisk {
     /// Creates the folder (0700) if need be and takes its lock, so that two processes never write the same books.
     pub fn lock(folder: &Path) -> io::Result<FolderDisk> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        create_folder(folder)?;
         let lock =
             OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(folder.join("lock"))?;
         lock.try_lock().map_err(|_| {
@@ -50,11 +53,23 @@ impl FolderDisk {
     }
 }
 
+/// Creates a folder, and what lies above it, so that no power cut takes it away again.
+fn create_folder(folder: &Path) -> io::Result<()> {
+    let exists = folder.is_dir();
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let parent = folder.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
+    match parent.map(File::open) {
+        Some(Ok(parent)) if !exists => parent.sync_all(),
+        // one who may create here but not look: nothing more can be done
+        _ => Ok(()),
+    }
+}
+
 impl Disk for FolderDisk {
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         let path = self.folder.join(name);
-        if let Some(parent) = path.parent() {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+        if let Some(parent) = path.parent().filter(|parent| !parent.exists()) {
+            create_folder(parent)?;
         }
         let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(path)?;
         Ok(Arc::new(RealFile(file)))
@@ -80,6 +95,10 @@ impl Disk for FolderDisk {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         fs::remove_file(self.folder.join(name))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.folder.join(from), self.folder.join(to))
     }
 
     fn sync_folder(&self, folder: &str) -> io::Result<()> {

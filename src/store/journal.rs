@@ -9,9 +9,10 @@ use tokio::sync::watch;
 
 use crate::domain::event::Event;
 use crate::store::codec::Stored;
-use crate::store::log::{Log, RECORD_BYTES_MAX, Segment};
+use crate::store::log::Log;
 use crate::store::refusals::Refusals;
 use crate::store::retention::Kept;
+use crate::store::segment::{RECORD_BYTES_MAX, Segment};
 use crate::store::{Options, StoreError};
 
 /// What a hold sets aside in the log for its own settlement.
@@ -276,25 +277,23 @@ impl Journal {
         if self.lock().log.is_distrusted() {
             self.write_again()?;
         }
-        let (files, upto) = {
-            let inner = self.lock();
+        let unsynced = {
+            let mut inner = self.lock();
             if inner.log.synced() >= inner.log.written() {
                 return Ok(());
             }
             inner.log.unsynced()
         };
         let begun = Instant::now();
-        for file in &files {
-            if let Err(error) = file.sync_data() {
-                self.write_again()?;
-                return Err(error);
-            }
+        if let Err(error) = unsynced.sync() {
+            self.write_again()?;
+            return Err(error);
         }
         let mut inner = self.lock();
-        inner.log.mark_synced(upto, files.len());
-        inner.oldest_unsynced = (inner.log.written() > upto).then_some(begun);
+        inner.log.mark_synced(&unsynced);
+        inner.oldest_unsynced = (inner.log.written() > unsynced.upto).then_some(begun);
         drop(inner);
-        self.synced.send_replace(upto);
+        self.synced.send_replace(unsynced.upto);
         Ok(())
     }
 

@@ -5,20 +5,11 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::domain::event::Event;
-use crate::store::codec::Stored;
 use crate::store::disk::{Disk, DiskFile};
+use crate::store::scan::{Replay, Sealed, scan};
+use crate::store::segment::{FOLDER, SEGMENT_HEADER, Segment, file_name, record};
 use crate::store::table::Identity;
 use crate::store::{Options, StoreError};
-
-const FOLDER: &str = "ledger";
-const MAGIC: &[u8; 8] = b"GKLEDGR1";
-const SEGMENT_HEADER: u64 = 64;
-/// length, checksum, sequence, highest sequence known to be synced
-const RECORD_HEADER: usize = 24;
-/// Records start at multiples of this, so that a scan past damage finds them.
-const ALIGN: usize = 8;
-pub(super) const RECORD_BYTES_MAX: usize = 64 * 1024;
 
 /// Why the log cannot be used. Nothing has been written when one of these is returned by `open`.
 #[derive(Debug, thiserror::Error)]
@@ -40,26 +31,6 @@ pub enum LogError {
     Unreadable { segment: String, sequence: u64, reason: String },
 }
 
-/// What `open` read: the records after `applied`, and what it put right.
-#[derive(Default)]
-pub(super) struct Replay {
-    pub events: Vec<(u64, Arc<Event>)>,
-    pub remarks: Vec<String>,
-}
-
-pub(super) struct Segment {
-    number: u32,
-    file: Arc<dyn DiskFile>,
-    /// where the next record goes
-    end: u64,
-    capacity: u64,
-}
-
-struct Sealed {
-    number: u32,
-    last_sequence: u64,
-}
-
 pub(super) struct Log {
     disk: Arc<dyn Disk>,
     segment_bytes: u64,
@@ -72,6 +43,8 @@ pub(super) struct Log {
     sealed: Vec<Sealed>,
     /// files before the active one whose records are not yet synced
     unsynced_files: Vec<Arc<dyn DiskFile>>,
+    /// a segment was made whose name a power cut could still take away
+    folder_unsynced: bool,
     written: u64,
     synced: u64,
     /// bytes after `active.end` that a failed append may have left
@@ -79,17 +52,35 @@ pub(super) struct Log {
     distrusted: bool,
 }
 
+/// What a sync has to do so that everything up to a record lasts.
+pub(super) struct Unsynced {
+    files: Vec<Arc<dyn DiskFile>>,
+    folder: Option<Arc<dyn Disk>>,
+    pub upto: u64,
+}
+
+impl Unsynced {
+    pub(super) fn sync(&self) -> io::Result<()> {
+        for file in &self.files {
+            file.sync_data()?;
+        }
+        self.folder.as_ref().map_or(Ok(()), |disk| disk.sync_folder(FOLDER))
+    }
+}
+
 impl Log {
     /// Reads what is there from `identity.applied` on.
     pub(super) fn open(options: &Options, identity: &Identity) -> Result<(Log, Replay), StoreError> {
         let found = scan(options.disk.as_ref(), identity)?;
+        for spare in &found.spares {
+            options.disk.remove(spare).map_err(LogError::Io)?;
+        }
         let mut replay = found.replay;
         let next = found.last_sequence.max(identity.applied) + 1;
-        let number = found.segments.last().map_or(1, |segment| segment.number + 1);
-        let (mut sealed, active) = match found.tail {
-            // the log ends where the books end or later: go on in its last segment
-            Some(tail) if found.last_sequence >= identity.applied => (found.segments, tail),
-            tail => {
+        let number = found.segments.iter().map(|segment| segment.number).max().unwrap_or(0) + 1;
+        let active = match found.tail {
+            Some(tail) => tail,
+            None => {
                 if identity.applied > 0 {
                     replay.remarks.push(format!(
                         "the ledger log ends at record {}, the books at {}: a new segment begins at {next}",
@@ -98,22 +89,23 @@ impl Log {
                 }
                 let fresh = Segment::create(options.disk.as_ref(), number, options.segment_bytes).map_err(LogError::Io)?;
                 fresh.begin(identity, next).map_err(LogError::Io)?;
-                drop(tail);
-                (found.segments, fresh)
+                fresh
             }
         };
+        let mut sealed = found.segments;
         sealed.retain(|segment| segment.number != active.number);
         let log = Log {
             disk: options.disk.clone(),
             segment_bytes: options.segment_bytes,
             identity: *identity,
-            next_number: active.number + 1,
+            next_number: number.max(active.number + 1),
             active,
             ready: None,
             sealed,
-            unsynced_files: Vec::new(),
-            written: next - 1,
             // what survived the restart may still be in the page cache only
+            unsynced_files: found.unsynced_files,
+            folder_unsynced: true,
+            written: next - 1,
             synced: identity.applied,
             torn: 0,
             distrusted: false,
@@ -167,30 +159,37 @@ impl Log {
         self.wipe_torn()?;
         self.make_ready()?;
         let Some(next) = self.ready.take() else { return Err(io::Error::other("no segment is ready")) };
-        next.begin(&self.identity, first_sequence)?;
+        if let Err(error) = next.begin(&self.identity, first_sequence) {
+            // the head may stand there all the same: no record from this number on may go into the old segment
+            self.active.capacity = self.active.end;
+            self.ready = Some(next);
+            return Err(error);
+        }
         let old = std::mem::replace(&mut self.active, next);
         self.sealed.push(Sealed { number: old.number, last_sequence: first_sequence - 1 });
         self.unsynced_files.push(old.file);
         Ok(())
     }
 
-    /// The files to sync, and the record up to which everything is synced once that is done.
-    pub(super) fn unsynced(&self) -> (Vec<Arc<dyn DiskFile>>, u64) {
+    /// What there is to sync.
+    pub(super) fn unsynced(&mut self) -> Unsynced {
         let mut files = self.unsynced_files.clone();
         files.push(self.active.file.clone());
-        (files, self.written)
+        let folder = std::mem::take(&mut self.folder_unsynced).then(|| self.disk.clone());
+        Unsynced { files, folder, upto: self.written }
     }
 
-    pub(super) fn mark_synced(&mut self, sequence: u64, files: usize) {
-        self.synced = self.synced.max(sequence);
+    pub(super) fn mark_synced(&mut self, done: &Unsynced) {
+        self.synced = self.synced.max(done.upto);
         // all but the last of the files that were synced will see no further record
-        self.unsynced_files.drain(..files.saturating_sub(1).min(self.unsynced_files.len()));
+        self.unsynced_files.drain(..(done.files.len() - 1).min(self.unsynced_files.len()));
     }
 
     /// After a failed sync: what is not known to be on disk is written again into a new segment; the file that failed
     /// is never trusted again. If that fails too, the log is as it was, and is distrusted until it succeeds.
     pub(super) fn write_again<'a>(&mut self, payloads: impl Iterator<Item = (u64, &'a [u8])>) -> io::Result<()> {
         self.distrusted = true;
+        self.folder_unsynced = true;
         let first = self.synced + 1;
         let records: Vec<Vec<u8>> =
             payloads.filter(|(sequence, _)| *sequence >= first).map(|(at, payload)| record(at, self.synced, payload)).collect();
@@ -247,6 +246,7 @@ impl Log {
     pub(super) fn make_ready(&mut self) -> io::Result<()> {
         if self.ready.is_none() {
             let number = self.take_number();
+            self.folder_unsynced = true;
             self.ready = Some(Segment::sparse(self.disk.as_ref(), number, self.segment_bytes)?);
         }
         Ok(())
@@ -268,233 +268,4 @@ impl Log {
         self.sealed = kept;
         gone.into_iter().map(|segment| file_name(segment.number)).collect()
     }
-}
-
-impl Segment {
-    /// A zero-filled file: its blocks are allocated, so that a sync has no metadata to write.
-    pub(super) fn create(disk: &dyn Disk, number: u32, capacity: u64) -> io::Result<Segment> {
-        let segment = Segment::sparse(disk, number, capacity)?;
-        // page by page: the kernel keeps what one large write brought as one large folio, and every small write into it
-        // would then walk all its blocks (measured: 6 µs of 31 in the kernel for a request's two records)
-        let zeros = [0u8; 4096];
-        let mut at = 0;
-        while at < capacity {
-            let length = zeros.len().min((capacity - at) as usize);
-            segment.file.write_at(at, &zeros[..length])?;
-            at += length as u64;
-        }
-        segment.file.sync_data()?;
-        disk.sync_folder(FOLDER)?;
-        Ok(segment)
-    }
-
-    fn sparse(disk: &dyn Disk, number: u32, capacity: u64) -> io::Result<Segment> {
-        let file = disk.open(&file_name(number))?;
-        file.set_size(0)?;
-        file.set_size(capacity)?;
-        Ok(Segment { number, file, end: SEGMENT_HEADER, capacity })
-    }
-
-    fn begin(&self, identity: &Identity, first_sequence: u64) -> io::Result<()> {
-        self.file.write_at(0, &header(identity, first_sequence))
-    }
-}
-
-fn file_name(number: u32) -> String {
-    format!("{FOLDER}/{number:06}.log")
-}
-
-fn header(identity: &Identity, first_sequence: u64) -> [u8; SEGMENT_HEADER as usize] {
-    let mut bytes = [0; SEGMENT_HEADER as usize];
-    bytes[..8].copy_from_slice(MAGIC);
-    bytes[8..24].copy_from_slice(&identity.instance);
-    bytes[24..28].copy_from_slice(&identity.generation.to_le_bytes());
-    bytes[28..36].copy_from_slice(&first_sequence.to_le_bytes());
-    let checksum = crc32fast::hash(&bytes[..36]);
-    bytes[36..40].copy_from_slice(&checksum.to_le_bytes());
-    bytes
-}
-
-fn record(sequence: u64, synced: u64, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity((RECORD_HEADER + payload.len()).next_multiple_of(ALIGN));
-    bytes.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-    bytes.extend_from_slice(&[0; 4]);
-    bytes.extend_from_slice(&sequence.to_le_bytes());
-    bytes.extend_from_slice(&synced.to_le_bytes());
-    bytes.extend_from_slice(payload);
-    let checksum = crc32fast::hash(&bytes[8..]);
-    bytes[4..8].copy_from_slice(&checksum.to_le_bytes());
-    bytes.resize(bytes.len().next_multiple_of(ALIGN), 0);
-    bytes
-}
-
-struct Read<'a> {
-    sequence: u64,
-    synced: u64,
-    payload: &'a [u8],
-    length: usize,
-}
-
-/// The record at an offset, if there is a whole and sound one.
-fn read_record(bytes: &[u8], at: usize) -> Option<Read<'_>> {
-    let head = bytes.get(at..at + RECORD_HEADER)?;
-    let word = |from: usize| u64::from_le_bytes(head[from..from + 8].try_into().unwrap_or_default());
-    let length = word(0) as u32 as usize;
-    if length == 0 || length > RECORD_BYTES_MAX {
-        return None;
-    }
-    let body = bytes.get(at + 8..at + RECORD_HEADER + length)?;
-    if crc32fast::hash(body) != (word(0) >> 32) as u32 {
-        return None;
-    }
-    let whole = (RECORD_HEADER + length).next_multiple_of(ALIGN);
-    Some(Read { sequence: word(8), synced: word(16), payload: &body[16..], length: whole })
-}
-
-/// What the folder holds, read once from start to end.
-struct Found {
-    segments: Vec<Sealed>,
-    tail: Option<Segment>,
-    last_sequence: u64,
-    replay: Replay,
-}
-
-struct Header {
-    number: u32,
-    name: String,
-    first_sequence: u64,
-}
-
-fn scan(disk: &dyn Disk, identity: &Identity) -> Result<Found, LogError> {
-    let headers = headers(disk, identity)?;
-    let mut found = Found { segments: Vec::new(), tail: None, last_sequence: 0, replay: Replay::default() };
-    let Some(first) = headers.first() else { return Ok(found) };
-    if first.first_sequence > identity.applied + 1 {
-        return Err(LogError::Gap { applied: identity.applied, found: first.first_sequence });
-    }
-    let mut expected = first.first_sequence;
-    let mut highest_synced = identity.applied;
-    for (position, header) in headers.iter().enumerate() {
-        let next = headers.get(position + 1);
-        let file = disk.open(&header.name)?;
-        let mut bytes = vec![0; file.size()? as usize];
-        file.read_at(0, &mut bytes)?;
-        let mut at = SEGMENT_HEADER as usize;
-        while let Some(read) = read_record(&bytes, at).filter(|read| read.sequence == expected) {
-            // a later segment that begins at or before this record was written because this file's sync failed
-            if next.is_some_and(|next| read.sequence >= next.first_sequence) {
-                break;
-            }
-            highest_synced = highest_synced.max(read.synced);
-            if read.sequence > identity.applied {
-                let event = Event::decode(read.payload).map_err(|error| LogError::Unreadable {
-                    segment: header.name.clone(),
-                    sequence: expected,
-                    reason: error.to_string(),
-                })?;
-                found.replay.events.push((expected, Arc::new(event)));
-            }
-            expected += 1;
-            at += read.length;
-        }
-        found.last_sequence = expected - 1;
-        match next {
-            Some(next) if next.first_sequence == expected => {
-                found.segments.push(Sealed { number: header.number, last_sequence: expected - 1 });
-            }
-            _ => {
-                let later = &headers[position + 1..];
-                highest_synced = highest_synced.max(synced_beyond(disk, &bytes, at, later)?);
-                if expected <= highest_synced {
-                    let (segment, offset) = (header.name.clone(), at as u64);
-                    return Err(LogError::Corrupt { segment, offset, sequence: expected });
-                }
-                cut(disk, file.as_ref(), &header.name, &bytes, at, later, &mut found.replay.remarks)?;
-                found.segments.push(Sealed { number: header.number, last_sequence: expected - 1 });
-                let capacity = bytes.len() as u64;
-                found.tail = Some(Segment { number: header.number, file, end: at as u64, capacity });
-                break;
-            }
-        }
-    }
-    Ok(found)
-}
-
-/// The heads of all segments in order; empty spares are removed.
-fn headers(disk: &dyn Disk, identity: &Identity) -> Result<Vec<Header>, LogError> {
-    let mut headers = Vec::new();
-    for name in disk.names(FOLDER)? {
-        let Some(number) = name.strip_suffix(".log").and_then(|number| number.parse().ok()) else { continue };
-        let path = format!("{FOLDER}/{name}");
-        let file = disk.open(&path)?;
-        let mut bytes = [0; SEGMENT_HEADER as usize];
-        if file.size()? >= SEGMENT_HEADER {
-            file.read_at(0, &mut bytes)?;
-        }
-        if bytes.iter().all(|byte| *byte == 0) {
-            disk.remove(&path)?;
-            continue;
-        }
-        let first_sequence = u64::from_le_bytes(bytes[28..36].try_into().unwrap_or_default());
-        let sound = bytes[..8] == *MAGIC && crc32fast::hash(&bytes[..36]).to_le_bytes() == bytes[36..40];
-        if !sound {
-            return Err(LogError::Corrupt { segment: path, offset: 0, sequence: identity.applied + 1 });
-        }
-        if bytes[8..24] != identity.instance || bytes[24..28] != identity.generation.to_le_bytes() {
-            return Err(LogError::Foreign { segment: path });
-        }
-        headers.push(Header { number, name: path, first_sequence });
-    }
-    headers.sort_by_key(|header| header.number);
-    Ok(headers)
-}
-
-/// The highest synced mark in any sound record past an unreadable place: what it covers was on disk once.
-fn synced_beyond(disk: &dyn Disk, bytes: &[u8], at: usize, later: &[Header]) -> Result<u64, LogError> {
-    let mut highest = highest_mark(bytes, at);
-    for header in later {
-        let file = disk.open(&header.name)?;
-        let mut bytes = vec![0; file.size()? as usize];
-        file.read_at(0, &mut bytes)?;
-        highest = highest.max(highest_mark(&bytes, SEGMENT_HEADER as usize));
-    }
-    Ok(highest)
-}
-
-fn highest_mark(bytes: &[u8], from: usize) -> u64 {
-    let mut highest = 0;
-    let mut at = from;
-    while at + RECORD_HEADER <= bytes.len() {
-        match read_record(bytes, at) {
-            Some(read) => {
-                highest = highest.max(read.synced);
-                at += read.length;
-            }
-            None => at += ALIGN,
-        }
-    }
-    highest
-}
-
-/// Cuts a torn tail: zeroes what follows the last sound record and removes later segments, none of which was ever known
-/// to be on disk.
-fn cut(
-    disk: &dyn Disk,
-    file: &dyn DiskFile,
-    name: &str,
-    bytes: &[u8],
-    at: usize,
-    later: &[Header],
-    remarks: &mut Vec<String>,
-) -> Result<(), LogError> {
-    if let Some(last) = bytes[at..].iter().rposition(|byte| *byte != 0) {
-        file.write_at(at as u64, &vec![0; last + 1])?;
-        file.sync_data()?;
-        remarks.push(format!("{name}: a torn tail of {} bytes at byte {at} was cut; it had never been synced", last + 1));
-    }
-    for header in later {
-        disk.remove(&header.name)?;
-        remarks.push(format!("{}: removed; nothing in it had ever been synced", header.name));
-    }
-    Ok(())
 }

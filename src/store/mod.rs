@@ -11,6 +11,8 @@ mod reads;
 mod records;
 mod refusals;
 mod retention;
+mod scan;
+mod segment;
 mod table;
 mod tenants;
 #[cfg(test)]

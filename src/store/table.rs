@@ -9,6 +9,8 @@ use crate::store::disk::Backend;
 use crate::store::{Options, StoreError};
 
 pub(super) const FILE: &str = "gatekeeper.redb";
+/// The same while it is made.
+const UNFINISHED: &str = "gatekeeper.redb.new";
 /// Raised with every change of the tables or of what their keys mean.
 const SCHEMA: u64 = 3;
 /// redb's own default would be 1 GiB.
@@ -87,7 +89,7 @@ pub(super) fn identify(options: &Options) -> Result<Identity, StoreError> {
         (true, true) => Err(StoreError::AlreadyInitialised),
         (true, false) => look(options),
         (false, true) => {
-            create(&open_database(options)?)?;
+            create(options)?;
             look(options)
         }
     }
@@ -95,14 +97,18 @@ pub(super) fn identify(options: &Options) -> Result<Identity, StoreError> {
 
 /// Opens the file, from the start or once more after an I/O error has latched the old handle.
 pub(super) fn open_database(options: &Options) -> Result<Database, StoreError> {
-    let file = options.disk.open(FILE).map_err(|error| StoreError::Database(error.to_string()))?;
+    open_file(options, FILE)
+}
+
+fn open_file(options: &Options, name: &str) -> Result<Database, StoreError> {
+    let file = options.disk.open(name)?;
     Ok(Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(Backend(file))?)
 }
 
 /// Reads schema and identity through a layer that keeps every write in memory, because merely opening a redb file writes
 /// to it.
 fn look(options: &Options) -> Result<Identity, StoreError> {
-    let file = options.disk.open(FILE).map_err(|error| StoreError::Database(error.to_string()))?;
+    let file = options.disk.open(FILE)?;
     let look = overlay::Overlay::over(file);
     let database = Database::builder().set_cache_size(1 << 20).create_with_backend(look)?;
     let found = number(&database, "schema")?;
@@ -122,7 +128,18 @@ pub(super) fn begin(database: &Database) -> Result<WriteTransaction, StoreError>
     Ok(transaction)
 }
 
-fn create(database: &Database) -> Result<(), StoreError> {
+/// Makes the books under another name first, so that a power cut leaves them whole or not at all.
+fn create(options: &Options) -> Result<(), StoreError> {
+    if options.disk.exists(UNFINISHED) {
+        options.disk.remove(UNFINISHED)?;
+    }
+    fill(&open_file(options, UNFINISHED)?)?;
+    options.disk.rename(UNFINISHED, FILE)?;
+    options.disk.sync_folder("")?;
+    Ok(())
+}
+
+fn fill(database: &Database) -> Result<(), StoreError> {
     let mut instance = [0u8; 16];
     getrandom::fill(&mut instance).map_err(|error| StoreError::Database(format!("no random numbers: {error}")))?;
     let (high, low) = instance.split_at(8);

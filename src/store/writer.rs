@@ -6,18 +6,29 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::store::journal::{Journal, Step};
-use crate::store::log::Segment;
 use crate::store::retention::Kept;
+use crate::store::segment::Segment;
 use crate::store::{Options, Slot, StoreError, books, retention, table};
 
 const RETRY: Duration = Duration::from_secs(1);
 /// After a failed sync, so that a disk that fails at once is not asked a thousand times a second.
 const SYNC_PAUSE: Duration = Duration::from_millis(50);
+/// While something keeps failing it is said again so often.
+const SAY_AGAIN: Duration = Duration::from_secs(10);
 /// How often the free space is looked at.
 const DISK_LOOK: Duration = Duration::from_secs(1);
 
 pub(super) fn start(database: Arc<Slot>, journal: Arc<Journal>, options: Options) -> JoinHandle<()> {
-    let writer = Writer { database, journal, options, not_before: None, disk_looked: None, disk_unknown: false };
+    let writer = Writer {
+        database,
+        journal,
+        options,
+        not_before: None,
+        disk_looked: None,
+        disk_unknown: false,
+        log_trouble: Trouble::default(),
+        books_trouble: Trouble::default(),
+    };
     match std::thread::Builder::new().name("gk-writer".into()).spawn(move || writer.run()) {
         Ok(handle) => handle,
         Err(error) => panic!("no thread can be started for the store's writer: {error}"),
@@ -32,6 +43,28 @@ struct Writer {
     not_before: Option<Instant>,
     disk_looked: Option<Instant>,
     disk_unknown: bool,
+    log_trouble: Trouble,
+    books_trouble: Trouble,
+}
+
+/// Something that fails, perhaps again and again: when it was last said.
+#[derive(Default)]
+struct Trouble(Option<Instant>);
+
+impl Trouble {
+    /// Whether to say it now.
+    fn is_news(&mut self) -> bool {
+        let news = self.0.is_none_or(|said| said.elapsed() >= SAY_AGAIN);
+        if news {
+            self.0 = Some(Instant::now());
+        }
+        news
+    }
+
+    /// Whether it is over just now.
+    fn ends(&mut self) -> bool {
+        self.0.take().is_some()
+    }
 }
 
 impl Writer {
@@ -52,9 +85,14 @@ impl Writer {
     fn take(&mut self, step: Step) {
         self.look_at_disk();
         if let Err(error) = self.journal.sync() {
-            tracing::error!("the ledger's log could not be synced; its records are written again to a new segment: {error}");
+            if self.log_trouble.is_news() {
+                tracing::error!("the ledger's log cannot be synced; its records are written again to a new segment: {error}");
+            }
             std::thread::sleep(SYNC_PAUSE);
             return self.run_jobs(step);
+        }
+        if self.log_trouble.ends() {
+            tracing::info!("the ledger's log is synced again");
         }
         if step.book {
             self.book();
@@ -76,9 +114,12 @@ impl Writer {
         match self.database.open().and_then(|database| retention::slice(&database, &kept)) {
             Ok(rows) => self.journal.swept(kept, Some(rows)),
             Err(error) => {
-                tracing::error!("what is no longer kept cannot be deleted; next try in 1 s: {error}");
                 self.journal.swept(kept, None);
-                self.reopen();
+                let news = self.books_trouble.is_news();
+                if news {
+                    tracing::error!("what is no longer kept cannot be deleted; tried again every second: {error}");
+                }
+                self.reopen(news);
                 self.not_before = Some(Instant::now() + RETRY);
             }
         }
@@ -98,19 +139,27 @@ impl Writer {
                 if let Some((applied, _)) = batch.last() {
                     self.journal.mark_applied(*applied).iter().for_each(|name| self.remove(name));
                 }
+                if self.books_trouble.ends() {
+                    tracing::info!("the books are written again");
+                }
             }
             Err(error) => {
                 self.journal.put_back(batch);
                 self.journal.refusals().put_back(refused);
-                tracing::error!("the books cannot be written, the log keeps what comes in; next try in 1 s: {error}");
-                self.reopen();
+                let news = self.books_trouble.is_news();
+                if news {
+                    tracing::error!(
+                        "the books cannot be written, the log keeps what comes in; tried again every second: {error}"
+                    );
+                }
+                self.reopen(news);
                 self.not_before = Some(Instant::now() + RETRY);
             }
         }
     }
 
     /// redb refuses everything after the first I/O error until it is opened anew.
-    fn reopen(&self) {
+    fn reopen(&self, said: bool) {
         if let Ok(old) = self.database.open() {
             self.database.put(None);
             let deadline = Instant::now() + RETRY;
@@ -121,7 +170,8 @@ impl Writer {
         }
         match table::open_database(&self.options) {
             Ok(database) => self.database.put(Some(Arc::new(database))),
-            Err(error) => tracing::error!("the books cannot be opened: {error}"),
+            Err(error) if said => tracing::error!("the books cannot be opened: {error}"),
+            Err(_) => {}
         }
     }
 

@@ -5,14 +5,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_rt::net::TcpStream;
+use actix_service::Service;
+use actix_tls::connect::{self as awc_connect, ConnectInfo, Connection};
 use awc::Connector;
 use awc::error::{ConnectError, SendRequestError};
 use awc::http::StatusCode;
+use awc::http::Uri;
 use awc::http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 
 use crate::upstream::destination;
+use crate::upstream::fetch::{Fetcher, Fetching};
 
 /// The certificates that upstreams are checked against, shared by all workers.
 #[derive(Clone)]
@@ -63,7 +68,10 @@ pub enum Failed {
 
 /// Not `Send`: a client belongs to the thread that made it.
 #[derive(Clone)]
-pub struct Client(awc::Client);
+pub struct Client {
+    calls: awc::Client,
+    fetcher: Option<Fetcher>,
+}
 
 type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, awc::error::PayloadError>>>>;
 
@@ -78,51 +86,51 @@ pub struct Incoming {
 }
 
 impl Client {
-    pub fn new(roots: &TlsRoots, connect_timeout_ms: u64) -> Client {
-        let connect_timeout = Duration::from_millis(connect_timeout_ms);
-        let connector = Connector::new()
-            .connector(destination::connector())
-            .rustls_0_23(roots.0.clone())
-            .timeout(connect_timeout)
-            .handshake_timeout(connect_timeout)
-            // the gateway admits; here nothing may queue unseen
-            .limit(0);
-        let client = awc::Client::builder()
-            .connector(connector)
-            .max_http_version(awc::http::Version::HTTP_11)
-            .disable_redirects()
-            .no_default_headers()
-            .disable_timeout()
-            .finish();
-        Client(client)
+    /// `fetching`: what may be fetched for a client, if anything may.
+    pub fn new(roots: &TlsRoots, connect_timeout_ms: u64, fetching: Option<&Fetching>) -> Client {
+        let connector = Connector::new().connector(destination::connector());
+        let calls = client_over(connector, roots, Duration::from_millis(connect_timeout_ms));
+        Client { calls, fetcher: fetching.map(|fetching| Fetcher::new(roots, connect_timeout_ms, fetching)) }
+    }
+
+    /// Fetches what clients name, if the operator lets it.
+    pub fn fetcher(&self) -> Option<&Fetcher> {
+        self.fetcher.as_ref()
     }
 
     /// Sends a POST and waits for the response head. `keep` chooses the response headers that are handed back.
     pub async fn post(&self, outgoing: Outgoing<'_>, keep: impl Fn(&str) -> bool) -> Result<Incoming, Failed> {
         let malformed = |what: &str| Failed::Malformed(what.to_owned());
-        let mut request = self.0.post(outgoing.url).no_decompress().timeout(Duration::from_millis(outgoing.head_timeout_ms));
+        let mut request = self.calls.post(outgoing.url).no_decompress().timeout(Duration::from_millis(outgoing.head_timeout_ms));
         for (name, value) in &outgoing.headers {
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| malformed("a header name is not valid"))?;
             let value = HeaderValue::from_str(value).map_err(|_| malformed("a header value is not valid"))?;
             request.headers_mut().append(name, value);
         }
-        let response = request.send_body(outgoing.body).await.map_err(|error| failed(&error, outgoing.head_timeout_ms))?;
+        let response = request.send_body(outgoing.body).await.map_err(|error| Failed::of(&error, outgoing.head_timeout_ms))?;
+        Ok(Incoming::new(response, keep))
+    }
+}
+
+impl Incoming {
+    pub(super) fn new<S>(response: awc::ClientResponse<S>, keep: impl Fn(&str) -> bool) -> Incoming
+    where
+        S: Stream<Item = Result<Bytes, awc::error::PayloadError>> + Unpin + 'static,
+    {
         let headers = response
             .headers()
             .iter()
             .filter(|(name, _)| keep(name.as_str()))
             .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())));
         let length = response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        Ok(Incoming {
+        Incoming {
             status: response.status().as_u16(),
             headers: headers.collect(),
             outstanding: length.filter(|_| response.status() != StatusCode::NO_CONTENT),
             chunks: Box::pin(response),
-        })
+        }
     }
-}
 
-impl Incoming {
     /// The next bytes, `None` at the end. Silence for longer than `idle_ms` is a failure.
     pub async fn next(&mut self, idle_ms: u64) -> Result<Option<Bytes>, Failed> {
         let next = tokio::time::timeout(Duration::from_millis(idle_ms), self.chunks.next());
@@ -158,14 +166,36 @@ impl Incoming {
     }
 }
 
-fn failed(error: &SendRequestError, head_timeout_ms: u64) -> Failed {
-    match error {
-        SendRequestError::Timeout => Failed::HeadTimeout(head_timeout_ms),
-        // awc's word for a connection that closes after the request was sent: it may have been heard
-        SendRequestError::Connect(ConnectError::Disconnected) => Failed::Broken("it was closed before the answer".into()),
-        SendRequestError::Connect(ConnectError::Timeout) => Failed::Connect("no connection within the time allowed".into()),
-        SendRequestError::Connect(error) => Failed::Connect(error.to_string()),
-        SendRequestError::Url(error) => Failed::Malformed(error.to_string()),
-        error => Failed::Broken(error.to_string()),
+/// HTTP/1.1 only, no redirects, no headers of its own, no time-out but those that are named.
+pub(super) fn client_over<S>(connector: Connector<S>, roots: &TlsRoots, connect_timeout: Duration) -> awc::Client
+where
+    S: Service<ConnectInfo<Uri>, Response = Connection<Uri, TcpStream>, Error = awc_connect::ConnectError> + Clone + 'static,
+{
+    let connector = connector
+        .rustls_0_23(roots.0.clone())
+        .timeout(connect_timeout)
+        .handshake_timeout(connect_timeout)
+        // the gateway admits; here nothing may queue unseen
+        .limit(0);
+    awc::Client::builder()
+        .connector(connector)
+        .max_http_version(awc::http::Version::HTTP_11)
+        .disable_redirects()
+        .no_default_headers()
+        .disable_timeout()
+        .finish()
+}
+
+impl Failed {
+    pub(super) fn of(error: &SendRequestError, head_timeout_ms: u64) -> Failed {
+        match error {
+            SendRequestError::Timeout => Failed::HeadTimeout(head_timeout_ms),
+            // awc's word for a connection that closes after the request was sent: it may have been heard
+            SendRequestError::Connect(ConnectError::Disconnected) => Failed::Broken("it was closed before the answer".into()),
+            SendRequestError::Connect(ConnectError::Timeout) => Failed::Connect("no connection within the time allowed".into()),
+            SendRequestError::Connect(error) => Failed::Connect(error.to_string()),
+            SendRequestError::Url(error) => Failed::Malformed(error.to_string()),
+            error => Failed::Broken(error.to_string()),
+        }
     }
 }

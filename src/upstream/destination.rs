@@ -48,10 +48,39 @@ impl Resolve for Names {
     }
 }
 
+/// Says of an address whether it may be connected to.
+pub(super) type Guard = Rc<dyn Fn(IpAddr) -> bool>;
+
+/// Names whose forbidden addresses are as good as none: the address that was looked at is the one that is connected to.
+struct Guarded(Names, Guard);
+
+impl Resolve for Guarded {
+    fn lookup<'a>(&'a self, host: &'a str, port: u16) -> LocalBoxFuture<'a, Result<Vec<SocketAddr>, Box<dyn Error>>> {
+        Box::pin(async move {
+            let mut found = self.0.lookup(host, port).await?;
+            found.retain(|address| (self.1)(address.ip()));
+            if found.is_empty() { Err("it leads to no address of the Internet".into()) } else { Ok(found) }
+        })
+    }
+}
+
 /// The connector that awc is given. One per worker.
 pub(super) fn connector<R: Host + 'static>()
 -> impl Service<ConnectInfo<R>, Response = Connection<R, TcpStream>, Error = ConnectError> + Clone + 'static {
-    let resolver = Rc::new(Resolver::custom(Names(OnceCell::new())).service());
+    over(Names(OnceCell::new()))
+}
+
+/// The same for addresses that a client chose.
+pub(super) fn guarded<R: Host + 'static>(
+    guard: Guard,
+) -> impl Service<ConnectInfo<R>, Response = Connection<R, TcpStream>, Error = ConnectError> + Clone + 'static {
+    over(Guarded(Names(OnceCell::new()), guard))
+}
+
+fn over<R: Host + 'static>(
+    names: impl Resolve + 'static,
+) -> impl Service<ConnectInfo<R>, Response = Connection<R, TcpStream>, Error = ConnectError> + Clone + 'static {
+    let resolver = Rc::new(Resolver::custom(names).service());
     let tcp = TcpConnectorService::default();
     fn_service(move |request: ConnectInfo<R>| {
         let resolver = resolver.clone();

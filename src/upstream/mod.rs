@@ -3,5 +3,7 @@
 
 mod client;
 mod destination;
+mod fetch;
 
 pub use client::{Client, Failed, Incoming, Outgoing, TlsRoots};
+pub use fetch::{Fetcher, Fetching};

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::person::{Answer, Connection};
+pub use crate::harness::seeded::Seeded;
 
 /// What is asked. The text is always the same, so that equal calls have equal ceilings.
 #[derive(Clone, Copy, Debug, Default)]
@@ -61,27 +62,5 @@ pub fn is_whole(answer: &Answer) -> bool {
             text.contains("data: [DONE]") || text.contains("event: message_stop")
         }
         _ => text.ends_with('}'),
-    }
-}
-
-/// xorshift: the same numbers for the same seed on every run.
-#[derive(Clone, Debug)]
-pub struct Seeded(u64);
-
-impl Seeded {
-    pub fn new(seed: u64) -> Seeded {
-        Seeded(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    /// `from` to `to`, both included.
-    pub fn between(&mut self, from: u64, to: u64) -> u64 {
-        from + self.next() % (to - from + 1)
     }
 }

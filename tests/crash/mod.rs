@@ -1,8 +1,11 @@
 //! The books when things go wrong: a killed process, a slow or failing disk, a damaged or foreign data folder.
 
+mod books;
 mod counts;
 mod failing;
+mod faults;
 mod folder;
+mod images;
 mod kill;
 mod stall;
 

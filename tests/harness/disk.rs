@@ -146,6 +146,10 @@ impl Disk for HandledDisk {
         self.folder.remove(name)
     }
 
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.folder.rename(from, to)
+    }
+
     fn sync_folder(&self, folder: &str) -> io::Result<()> {
         self.folder.sync_folder(folder)
     }

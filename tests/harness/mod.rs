@@ -11,7 +11,9 @@ pub mod instance;
 pub mod model;
 pub mod person;
 pub mod process;
+pub mod recorder;
 pub mod script;
+pub mod seeded;
 pub mod setup;
 pub mod upstream;
 

@@ -1,0 +1,342 @@
+//! What the ledger costs, without any HTTP: a hold and its settlement against two bare `write()` calls of 300 bytes, all
+//! CPU that a request takes with its share of syncs and commits, the one lock under several workers, and `ledger.sync =
+//! "disk"` against a bare loop that writes and syncs groups. Everything is measured in turns in one run, because figures of
+//! two runs cannot be compared; medians are given.
+//!
+//! ```text
+//! cargo bench --bench ledger                                     100,000 requests a turn, 5 rounds
+//! GK_LEDGER_REQUESTS=2000 GK_LEDGER_ROUNDS=1 …                   a smoke run
+//! ```
+//! What does not drift with the machine is asserted: writes, syncs and bytes per request.
+
+#[path = "ledger/counted.rs"]
+mod counted;
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use gatekeeper::domain::budget::{Action, Budget, Owner, Period};
+use gatekeeper::domain::event::{CostLine, Ending, Flags, Hold, HoldId, Progress, Status, Subject};
+use gatekeeper::domain::id::{BudgetId, KeyId, OrganizationId, RequestId, TeamId};
+use gatekeeper::domain::money::Money;
+use gatekeeper::domain::usage::Usage;
+use gatekeeper::domain::zone::Zone;
+use gatekeeper::meter::{Claim, Held, Ledger, Tokens};
+use gatekeeper::store::{Options, Store};
+
+use counted::{CountedDisk, Counters, Counts};
+
+const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+/// Requests after which the writer is waited for: the log must not run away from the books.
+const CHUNK: usize = 5_000;
+const BARE_BYTES: usize = 300;
+const AT_ONCE: usize = 64;
+const NOW_MS: u64 = 1_800_000_000_000;
+/// Key, team, organization.
+const BUDGETS: [BudgetId; 3] = [BudgetId(1), BudgetId(2), BudgetId(3)];
+
+fn count(name: &str, default: usize) -> usize {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a count")))
+}
+
+/// The ledger on a folder of its own.
+struct Bench {
+    ledger: Arc<Ledger>,
+    store: Store,
+    counters: Arc<Counters>,
+    subject: Arc<Subject>,
+    next: AtomicU64,
+}
+
+impl Bench {
+    fn open(folder: &Path, wait_for_disk: bool) -> Bench {
+        let counters = Arc::new(Counters::default());
+        let zone = Zone::utc();
+        let disk = Arc::new(CountedDisk::lock(folder, &counters));
+        let options =
+            Options { disk, zone: zone.clone(), segment_bytes: SEGMENT_BYTES, disk_reserve_mb: 0, wait_for_disk, create: true };
+        let (store, recovered) = Store::open(options).expect("an empty folder opens");
+        let owners = [Owner::Key(KeyId(3)), Owner::Team(TeamId(2)), Owner::Organization(OrganizationId(1))];
+        let budgets = BUDGETS.iter().zip(owners).map(|(id, owner)| Budget {
+            id: *id,
+            owner,
+            limit: Money::from_usd(1_000_000_000),
+            period: Period::Monthly,
+            action: Action::Block,
+            model: None,
+        });
+        let ledger = Ledger::recover(store.journal(), zone, budgets.collect(), recovered, NOW_MS).expect("an empty log");
+        let subject = Arc::new(Subject {
+            organization: OrganizationId(1),
+            team: TeamId(2),
+            key: KeyId(3),
+            model_asked: "gpt-5.1".into(),
+            provider: "openai".into(),
+            model: "gpt-5.1-2025-11-13".into(),
+            dialect: "chat".into(),
+            streamed: true,
+            attribution: Default::default(),
+        });
+        Bench { ledger: Arc::new(ledger), store, counters, subject, next: AtomicU64::new(1) }
+    }
+
+    fn hold(&self) -> Held {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let at_ms = NOW_MS + number / 10;
+        let id = HoldId { request: RequestId::new(at_ms, u128::from(number)), attempt: 1 };
+        let (subject, ceiling) = (Arc::clone(&self.subject), Money::from_pico(30_000_000_000));
+        let progress = Progress { cost: Money::from_pico(800_000_000), ..Progress::default() };
+        let hold = Hold { id, at_ms, subject, ceiling, charges: Vec::new(), progress };
+        self.ledger.hold(Claim { hold, budgets: &BUDGETS, limits: &[], tokens: Tokens::default() }).expect("there is room")
+    }
+
+    fn settle(&self, held: &Held) -> u64 {
+        let lines = vec![
+            CostLine { class: "input", count: 642, rate_pico: 1_250_000 },
+            CostLine { class: "output", count: 318, rate_pico: 10_000_000 },
+        ];
+        let ending = Ending {
+            ended_ms: NOW_MS + 2_000,
+            status: Status::Ok,
+            flags: Flags::default(),
+            usage: Usage { uncached_in: 642, out_total: 318, service_tier: Some("default".into()), ..Usage::default() },
+            cost: lines.iter().map(CostLine::amount).sum(),
+            lines,
+            output_cap: Some(4_096),
+            upstream_status: 200,
+            first_content_ms: Some(431),
+        };
+        self.ledger.settle(held.id, ending).expect("the log can be written").sequence
+    }
+
+    fn requests(&self, count: usize) {
+        for _ in 0..count {
+            let held = self.hold();
+            self.settle(&held);
+        }
+    }
+
+    fn is_booked(&self) {
+        waits(self.store.journal().booked());
+    }
+}
+
+fn waits<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
+}
+
+/// Nanoseconds on a CPU: of one thread, or of all.
+fn cpu_ns(of_all: bool) -> u64 {
+    let of = |path: &Path| -> u64 {
+        let text = fs::read_to_string(path.join("schedstat")).unwrap_or_default();
+        text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(0)
+    };
+    if !of_all {
+        return of(Path::new("/proc/thread-self"));
+    }
+    let threads = fs::read_dir("/proc/self/task").expect("Linux");
+    threads.map(|thread| of(&thread.expect("a thread").path())).sum()
+}
+
+/// What the turns of one subject gave, in µs per request.
+#[derive(Default)]
+struct Turns(Vec<f64>);
+
+impl Turns {
+    fn add(&mut self, ns: u64, requests: usize) {
+        self.0.push(ns as f64 / 1e3 / requests as f64);
+    }
+
+    fn median(&self) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted[sorted.len() / 2]
+    }
+
+    fn all(&self) -> String {
+        self.0.iter().map(|turn| format!("{turn:.2}")).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// The yardstick: a zero-filled file that is written 300 bytes at a time, as the log is.
+struct Bare {
+    file: File,
+    end: u64,
+}
+
+impl Bare {
+    fn new(path: &Path) -> Bare {
+        let file = File::create_new(path).expect("a file in the bench's folder");
+        for at in 0..SEGMENT_BYTES / 4096 {
+            file.write_all_at(&[0; 4096], at * 4096).expect("zeros are written");
+        }
+        file.sync_data().expect("zeros are synced");
+        Bare { file, end: 0 }
+    }
+
+    fn writes(&mut self, count: usize) {
+        let record = [0x5a_u8; BARE_BYTES];
+        for _ in 0..count {
+            if self.end + BARE_BYTES as u64 > SEGMENT_BYTES {
+                self.end = 0;
+            }
+            self.file.write_all_at(&record, self.end).expect("a record is written");
+            self.end += BARE_BYTES as u64;
+        }
+    }
+}
+
+fn main() {
+    // `cargo bench -- --bench` and `cargo test` hand in arguments that mean nothing here
+    let (requests, rounds) = (count("GK_LEDGER_REQUESTS", 100_000).max(100), count("GK_LEDGER_ROUNDS", 5).max(1));
+    let folder = tempfile::tempdir_in(std::env::var_os("GK_LEDGER_FOLDER").unwrap_or_else(|| ".".into())).expect("a folder");
+    cost(&folder.path().join("cost"), requests, rounds);
+    contention(&folder.path().join("contention"), requests, rounds);
+    group_sync(&folder.path().join("disk"), requests / 5, rounds);
+}
+
+/// One caller: what it pays, and what everybody pays together.
+fn cost(folder: &Path, requests: usize, rounds: usize) {
+    let bench = Bench::open(folder, false);
+    let mut bare = Bare::new(&folder.join("bare"));
+    let (mut of_bare, mut of_caller, mut of_all) = (Turns::default(), Turns::default(), Turns::default());
+    bench.requests(requests.min(CHUNK));
+    bench.is_booked();
+    let mut counts = Counts::default();
+    for _ in 0..rounds {
+        let begun = cpu_ns(false);
+        bare.writes(2 * requests);
+        of_bare.add(cpu_ns(false) - begun, requests);
+        bench.counters.take();
+        let (mut caller, all) = (0, cpu_ns(true));
+        for chunk in chunks(requests) {
+            let begun = cpu_ns(false);
+            bench.requests(chunk);
+            caller += cpu_ns(false) - begun;
+            bench.is_booked();
+        }
+        of_caller.add(caller, requests);
+        of_all.add(cpu_ns(true) - all, requests);
+        counts = bench.counters.take();
+    }
+    bench.store.close();
+    let (bare, caller, all) = (of_bare.median(), of_caller.median(), of_all.median());
+    println!("| CPU of one request                     |  median µs | bar           | by round");
+    println!("|----------------------------------------|-----------:|---------------|---------");
+    println!("| two bare writes of {BARE_BYTES} bytes           | {bare:>10.2} |               | {}", of_bare.all());
+    println!("| hold + settlement, by the caller       | {caller:>10.2} | ≤ {:>5.2} (4 ×) | {}", 4.0 * bare, of_caller.all());
+    println!("| with its share of syncs and commits    | {all:>10.2} | ≤ 33.33       | {}", of_all.all());
+    println!("FIGURE hold + settlement: {caller:.2} µs of CPU, {:.2} × two bare writes of {BARE_BYTES} bytes", caller / bare);
+    println!("FIGURE ledger on one core: {:.0} requests/s, by CPU of caller and writer", 1e6 / all);
+    check(&counts, requests);
+}
+
+fn chunks(requests: usize) -> impl Iterator<Item = usize> {
+    (0..requests.div_ceil(CHUNK)).map(move |chunk| CHUNK.min(requests - chunk * CHUNK))
+}
+
+/// What does not drift.
+fn check(counts: &Counts, requests: usize) {
+    let per_request = |count: u64| count as f64 / requests as f64;
+    println!(
+        "FIGURE ledger per request: {:.3} writes and {:.1} bytes to the log, {:.4} syncs of the log, {:.4} of the books, {:.0} bytes to the books",
+        per_request(counts.log_writes),
+        per_request(counts.log_bytes),
+        per_request(counts.log_syncs),
+        per_request(counts.book_syncs),
+        per_request(counts.book_bytes),
+    );
+    assert_eq!(counts.log_writes, 2 * requests as u64, "a request is two writes to the log");
+    assert!(per_request(counts.log_bytes) <= 600.0, "a request's two records are no longer than 600 bytes");
+    assert!(per_request(counts.log_syncs + counts.book_syncs) <= 0.1, "ten requests share a sync, at the least: {counts:?}");
+}
+
+/// The one lock: the same requests by 1, 2 and 4 workers.
+fn contention(folder: &Path, requests: usize, rounds: usize) {
+    const WORKERS: [usize; 3] = [1, 2, 4];
+    let bench = Bench::open(folder, false);
+    let mut turns: [(Turns, Turns); 3] = Default::default();
+    for _ in 0..rounds {
+        for (workers, (cpu, wall)) in WORKERS.into_iter().zip(&mut turns) {
+            let (mut busy, mut elapsed) = (0, Duration::ZERO);
+            for chunk in chunks(requests) {
+                let (begun, ns) = (Instant::now(), AtomicU64::new(0));
+                std::thread::scope(|scope| {
+                    for _ in 0..workers {
+                        scope.spawn(|| {
+                            bench.requests(chunk / workers);
+                            ns.fetch_add(cpu_ns(false), Ordering::Relaxed);
+                        });
+                    }
+                });
+                elapsed += begun.elapsed();
+                busy += ns.into_inner();
+                bench.is_booked();
+            }
+            cpu.add(busy, requests);
+            wall.add(elapsed.as_nanos() as u64, requests);
+        }
+    }
+    bench.store.close();
+    println!();
+    println!("| workers | CPU µs a request | requests/s by the clock |");
+    println!("|--------:|-----------------:|------------------------:|");
+    for (workers, (cpu, wall)) in WORKERS.iter().zip(&turns) {
+        println!("| {workers:>7} | {:>16.2} | {:>23.0} |", cpu.median(), 1e6 / wall.median());
+    }
+    let [one, two, four] = turns.map(|(cpu, wall)| (cpu.median(), 1e6 / wall.median()));
+    println!(
+        "FIGURE one lock: {:.2}, {:.2}, {:.2} µs of CPU a request and {:.0}, {:.0}, {:.0} requests/s with 1, 2, 4 workers",
+        one.0, two.0, four.0, one.1, two.1, four.1
+    );
+}
+
+/// 64 callers that wait for the disk twice each, against a loop that writes 64 records and syncs them.
+fn group_sync(folder: &Path, requests: usize, rounds: usize) {
+    let bench = Arc::new(Bench::open(folder, true));
+    let mut bare = Bare::new(&folder.join("bare"));
+    let (mut of_bare, mut of_ledger) = (Turns::default(), Turns::default());
+    let mut counts = Counts::default();
+    for _ in 0..rounds {
+        let begun = Instant::now();
+        for _ in 0..(2 * requests).div_ceil(AT_ONCE) {
+            bare.writes(AT_ONCE);
+            bare.file.sync_data().expect("a group is synced");
+        }
+        of_bare.add(begun.elapsed().as_nanos() as u64, requests);
+        bench.counters.take();
+        let begun = Instant::now();
+        waits(async {
+            let share = requests / AT_ONCE;
+            futures_util::future::join_all((0..AT_ONCE).map(|_| calls(&bench, share))).await;
+        });
+        of_ledger.add(begun.elapsed().as_nanos() as u64, requests / AT_ONCE * AT_ONCE);
+        counts = bench.counters.take();
+        bench.is_booked();
+    }
+    bench.store.close();
+    let (bare, ledger) = (of_bare.median(), of_ledger.median());
+    println!();
+    println!("| {AT_ONCE} at once, every record on disk     | median µs a request | bar            | by round");
+    println!("|---------------------------------------|--------------------:|----------------|---------");
+    println!("| bare groups of {AT_ONCE}, written and synced | {bare:>19.2} |                | {}", of_bare.all());
+    println!("| ledger.sync = \"disk\"                  | {ledger:>19.2} | ≤ {:>6.2} (1.5 ×) | {}", 1.5 * bare, of_ledger.all());
+    println!(
+        "FIGURE ledger.sync disk: {:.2} × a bare group fdatasync loop at {AT_ONCE} at once, {:.1} records a sync",
+        ledger / bare,
+        counts.log_writes as f64 / counts.log_syncs as f64
+    );
+}
+
+async fn calls(bench: &Bench, count: usize) {
+    let journal = bench.store.journal();
+    for _ in 0..count {
+        let held = bench.hold();
+        journal.settled(held.sequence).await;
+        journal.settled(bench.settle(&held)).await;
+    }
+}

@@ -1,0 +1,291 @@
+//! The ledger's core without any IO, in thousands of random lives: claims, marks, endings, endings told twice, crashes and
+//! replays from any record on, over several budgets, as the seed has them. Every amount is reckoned once more beside it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::domain::budget::{Action, Budget, Owner, Period};
+use crate::domain::event::{Charge, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status, Subject};
+use crate::domain::id::{BudgetId, KeyId, OrganizationId, RequestId, TeamId};
+use crate::domain::money::Money;
+use crate::domain::usage::Usage;
+use crate::domain::zone::Zone;
+use crate::meter::state::{NoRoom, State};
+
+const LIVES: u64 = 400;
+const STEPS: usize = 150;
+const HOUR_MS: u64 = 3_600_000;
+
+/// Limit in pico-dollars, period, action.
+const BUDGETS: [(i128, Period, Action); 5] = [
+    (100, Period::Total, Action::Block),
+    (60, Period::Daily, Action::Block),
+    (500, Period::Total, Action::Block),
+    (40, Period::Daily, Action::Warn),
+    (200, Period::Monthly, Action::Block),
+];
+
+/// xorshift: the same life for the same seed on every run.
+struct Seeded(u64);
+
+impl Seeded {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+
+    fn any<T: Copy>(&mut self, of: impl IntoIterator<Item = T>) -> Option<T> {
+        let all: Vec<T> = of.into_iter().collect();
+        (!all.is_empty()).then(|| all[self.below(all.len() as u64) as usize])
+    }
+}
+
+/// What the log comes to, reckoned from its events one by one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Reckoned {
+    open: BTreeMap<HoldId, Hold>,
+    ended: BTreeSet<HoldId>,
+    settled: BTreeMap<Charge, Money>,
+    /// what bills were above their ceilings
+    excess: BTreeMap<Charge, Money>,
+}
+
+impl Reckoned {
+    fn of(events: &[Event]) -> Reckoned {
+        let mut reckoned = Reckoned::default();
+        events.iter().for_each(|event| reckoned.take(event));
+        reckoned
+    }
+
+    fn take(&mut self, event: &Event) {
+        match event {
+            Event::Hold(hold) => drop(self.open.insert(hold.id, hold.clone())),
+            Event::Progress { id, progress } => self.open.get_mut(id).expect("it is open").progress = progress.clone(),
+            Event::Release { id, .. } => self.end(*id),
+            Event::Settle(Settlement { hold, ending }) => {
+                self.end(hold.id);
+                for charge in &hold.charges {
+                    let settled = self.settled.entry(*charge).or_default();
+                    *settled = settled.plus(ending.cost);
+                    let excess = self.excess.entry(*charge).or_default();
+                    *excess = excess.plus(ending.cost.minus(hold.ceiling).max(Money::ZERO));
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, id: HoldId) {
+        assert!(self.open.remove(&id).is_some(), "{id:?} was not open");
+        assert!(self.ended.insert(id), "{id:?} has ended twice");
+    }
+
+    fn held(&self, charge: Charge) -> Money {
+        self.open.values().filter(|hold| hold.charges.contains(&charge)).map(|hold| hold.ceiling).sum()
+    }
+}
+
+struct Life {
+    seeded: Seeded,
+    now_ms: u64,
+    state: State,
+    log: Vec<Event>,
+    reckoned: Reckoned,
+    next: u128,
+}
+
+fn budgets() -> impl Iterator<Item = Budget> {
+    BUDGETS.iter().zip(1..).map(|((limit, period, action), id)| Budget {
+        id: BudgetId(id),
+        owner: Owner::Team(TeamId(1)),
+        limit: Money::from_pico(*limit),
+        period: *period,
+        action: *action,
+        model: None,
+    })
+}
+
+fn told(mut state: State, now_ms: u64) -> State {
+    budgets().for_each(|budget| state.set_budget(budget, now_ms));
+    state
+}
+
+impl Life {
+    fn begin(seed: u64) -> Life {
+        let mut seeded = Seeded(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        let now_ms = 1_700_000_000_000 + seeded.below(1_000_000_000);
+        let state = told(State::new(Zone::utc()), now_ms);
+        Life { seeded, now_ms, state, log: Vec::new(), reckoned: Reckoned::default(), next: 1 }
+    }
+
+    fn step(&mut self) {
+        self.now_ms += if self.seeded.below(8) == 0 { self.seeded.below(9 * HOUR_MS) } else { self.seeded.below(1_000) };
+        match self.seeded.below(20) {
+            0..=8 => self.claim(),
+            9 => self.claim_again(),
+            10..=14 => self.end(),
+            15 => self.end_again(),
+            16 => self.note(),
+            17 | 18 => self.replay(),
+            _ => self.crash(),
+        }
+        self.check();
+    }
+
+    /// As `Ledger` does it: logged, then applied.
+    fn happens(&mut self, event: Event) -> Vec<BudgetId> {
+        let freed = self.state.apply(&event);
+        self.reckoned.take(&event);
+        self.log.push(event);
+        freed
+    }
+
+    fn claim(&mut self) {
+        let id = HoldId { request: RequestId(self.next), attempt: 1 };
+        self.next += 1;
+        let ids: Vec<BudgetId> = budgets().map(|budget| budget.id).filter(|_| self.seeded.below(2) == 0).collect();
+        let ceiling = Money::from_pico(i128::from(self.seeded.below(30)));
+        let hold = self.hold(id, ceiling);
+        match self.state.room(&ids, &hold, self.now_ms) {
+            Ok(charges) => {
+                assert_eq!(charges.iter().map(|charge| charge.budget).collect::<Vec<_>>(), ids);
+                drop(self.happens(Event::Hold(Hold { charges, ..hold })));
+            }
+            Err(NoRoom::Exceeded { standing, .. }) => assert!(standing.settled.plus(ceiling) > standing.limit),
+            Err(NoRoom::Held { standing, .. }) => {
+                assert!(standing.settled.plus(ceiling) <= standing.limit);
+                assert!(standing.settled.plus(standing.held).plus(ceiling) > standing.limit);
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    fn hold(&self, id: HoldId, ceiling: Money) -> Hold {
+        let subject = Arc::new(Subject {
+            organization: OrganizationId(1),
+            team: TeamId(1),
+            key: KeyId(1),
+            model_asked: "m".into(),
+            provider: "p".into(),
+            model: "m".into(),
+            dialect: "chat".into(),
+            streamed: false,
+            attribution: Default::default(),
+        });
+        Hold { id, at_ms: self.now_ms, subject, ceiling, charges: Vec::new(), progress: Progress::default() }
+    }
+
+    fn claim_again(&mut self) {
+        let Some(id) = self.seeded.any(self.reckoned.open.keys().copied()) else { return };
+        let again = self.hold(id, Money::from_pico(1));
+        assert_eq!(self.state.room(&[], &again, self.now_ms), Err(NoRoom::Repeated));
+    }
+
+    /// A bill up to the ceiling, one above it, or nothing at all.
+    fn ending(&mut self, hold: Hold) -> Event {
+        let ceiling = u64::try_from(hold.ceiling.pico()).expect("a small ceiling");
+        let cost = match self.seeded.below(8) {
+            0 => return Event::Release { id: hold.id, at_ms: self.now_ms },
+            1 => ceiling + self.seeded.below(9),
+            _ => self.seeded.below(ceiling + 1),
+        };
+        let mut ending = Ending::orphaned(Money::from_pico(i128::from(cost)), self.now_ms);
+        (ending.status, ending.usage) = (Status::Ok, Usage::default());
+        ending.flags = if cost > ceiling { Flags::OVER_CEILING } else { Flags::default() };
+        Event::Settle(Settlement { hold, ending })
+    }
+
+    fn end(&mut self) {
+        let Some(id) = self.seeded.any(self.reckoned.open.keys().copied()) else { return };
+        let hold = self.state.hold(id).cloned().expect("what is open is held");
+        let charged: Vec<BudgetId> = hold.charges.iter().map(|charge| charge.budget).collect();
+        let event = self.ending(hold);
+        assert_eq!(self.happens(event), charged, "room came free in each budget that was charged");
+    }
+
+    /// An ending that comes a second time, of whatever kind, is nothing.
+    fn end_again(&mut self) {
+        let Some(id) = self.seeded.any(self.reckoned.ended.iter().copied()) else { return };
+        assert!(self.state.hold(id).is_none(), "the ledger logs no second ending");
+        let hold = self.hold(id, Money::from_pico(20));
+        let again = self.ending(hold);
+        assert!(self.state.apply(&again).is_empty());
+    }
+
+    fn note(&mut self) {
+        let Some(id) = self.seeded.any(self.reckoned.open.keys().copied()) else { return };
+        let progress = Progress { after_ms: self.seeded.below(9_000), ..Progress::default() };
+        drop(self.happens(Event::Progress { id, progress }));
+    }
+
+    /// The books as of any record, and the rest of the log, end in the same state.
+    fn replay(&mut self) {
+        let booked = self.seeded.below(self.log.len() as u64 + 1) as usize;
+        let mut again = recovered(&self.log, booked, self.now_ms);
+        same(&mut again, &mut self.state, &self.reckoned, self.now_ms);
+    }
+
+    /// The log ends where a power cut left it; what was open is booked at its ceiling, once.
+    fn crash(&mut self) {
+        let lost = self.seeded.below(4).min(self.log.len() as u64) as usize;
+        self.log.truncate(self.log.len() - lost);
+        let booked = self.seeded.below(self.log.len() as u64 + 1) as usize;
+        self.state = recovered(&self.log, booked, self.now_ms);
+        self.reckoned = Reckoned::of(&self.log);
+        for hold in self.reckoned.open.clone().into_values() {
+            let ending = Ending::orphaned(hold.ceiling, self.now_ms);
+            drop(self.happens(Event::Settle(Settlement { hold, ending })));
+        }
+        assert_eq!((self.state.open_holds(), self.state.held_total()), (0, Money::ZERO));
+    }
+
+    fn check(&mut self) {
+        assert_eq!(self.state.open_holds(), self.reckoned.open.len());
+        for budget in budgets() {
+            let standing = self.state.standing(budget.id, self.now_ms).expect("it is known");
+            let window_start_ms = Zone::utc().window(budget.period, self.now_ms).start_ms;
+            let charge = Charge { budget: budget.id, window_start_ms };
+            let settled = self.reckoned.settled.get(&charge).copied().unwrap_or_default();
+            assert_eq!((standing.settled, standing.held), (settled, self.reckoned.held(charge)));
+            let excess = self.reckoned.excess.get(&charge).copied().unwrap_or_default();
+            let within = standing.settled.plus(standing.held) <= standing.limit.plus(excess);
+            assert!(within || budget.action == Action::Warn, "{standing:?} with {excess} of flagged bills above their ceilings");
+        }
+    }
+}
+
+/// As a restart finds it: balances and open holds from the books as of one record, then the rest of the log.
+fn recovered(log: &[Event], booked: usize, now_ms: u64) -> State {
+    let books = Reckoned::of(&log[..booked]);
+    let mut state = State::new(Zone::utc());
+    books.settled.iter().for_each(|(charge, settled)| state.restore_balance(*charge, *settled));
+    let mut state = told(state, now_ms);
+    books.open.values().for_each(|hold| drop(state.apply(&Event::Hold(hold.clone()))));
+    log[booked..].iter().for_each(|event| drop(state.apply(event)));
+    state
+}
+
+fn same(one: &mut State, other: &mut State, reckoned: &Reckoned, now_ms: u64) {
+    for budget in budgets() {
+        assert_eq!(one.standing(budget.id, now_ms), other.standing(budget.id, now_ms));
+    }
+    assert_eq!((one.open_holds(), one.held_total()), (other.open_holds(), other.held_total()));
+    for (id, hold) in &reckoned.open {
+        assert_eq!((one.hold(*id), other.hold(*id)), (Some(hold), Some(hold)));
+    }
+}
+
+#[test]
+fn in_any_life_every_hold_resolves_at_most_once_and_no_budget_is_overspent() {
+    let (mut holds, mut ended) = (0, 0);
+    for seed in 1..=LIVES {
+        let mut life = Life::begin(seed);
+        for _ in 0..STEPS {
+            life.step();
+        }
+        holds += life.log.iter().filter(|event| matches!(event, Event::Hold(_))).count();
+        ended += life.reckoned.ended.len();
+    }
+    assert!(holds > 10_000 && ended > 8_000, "{holds} holds, {ended} endings: too few to say anything");
+}

@@ -1,0 +1,232 @@
+//! Reading the ledger's log after a start: the records that the books do not have yet, up to where it ends. A torn tail is
+//! cut, which is told from corruption by the marks in the records: what one of them says was synced must be there.
+
+use std::sync::Arc;
+
+use crate::domain::event::Event;
+use crate::store::codec::Stored;
+use crate::store::disk::{Disk, DiskFile};
+use crate::store::log::LogError;
+use crate::store::segment::{ALIGN, FOLDER, Head, RECORD_HEADER, SEGMENT_HEADER, Segment, read_header, read_record};
+use crate::store::table::Identity;
+
+/// What `open` read: the records after `applied`, and what it put right.
+#[derive(Default)]
+pub(super) struct Replay {
+    pub events: Vec<(u64, Arc<Event>)>,
+    pub remarks: Vec<String>,
+}
+
+/// A segment that sees no further record.
+pub(super) struct Sealed {
+    pub number: u32,
+    pub last_sequence: u64,
+}
+
+/// What the folder holds, read once from start to end.
+pub(super) struct Found {
+    pub segments: Vec<Sealed>,
+    /// where the log goes on; `None`: a new segment must begin
+    pub tail: Option<Segment>,
+    pub last_sequence: u64,
+    /// files with records that the books lack and that may never have been synced, the tail's left out
+    pub unsynced_files: Vec<Arc<dyn DiskFile>>,
+    /// files that were never begun
+    pub spares: Vec<String>,
+    pub replay: Replay,
+}
+
+struct Header {
+    number: u32,
+    name: String,
+    first_sequence: u64,
+    /// the first record that is not looked for in it: a later segment has it
+    until: u64,
+}
+
+/// What reading needs to know from segment to segment.
+struct Reader<'a> {
+    disk: &'a dyn Disk,
+    applied: u64,
+    expected: u64,
+    /// the highest record of which anything says that it was on disk
+    highest_synced: u64,
+    found: Found,
+}
+
+/// How the reading of a segment ended.
+enum Stop {
+    /// at its end, where the next one begins
+    Next,
+    /// the log goes on here, or cannot
+    Tail(Option<Segment>),
+}
+
+pub(super) fn scan(disk: &dyn Disk, identity: &Identity) -> Result<Found, LogError> {
+    let applied = identity.applied;
+    let mut found = Found {
+        segments: Vec::new(),
+        tail: None,
+        last_sequence: 0,
+        unsynced_files: Vec::new(),
+        spares: Vec::new(),
+        replay: Replay::default(),
+    };
+    let headers = needed(headers(disk, identity, &mut found.spares)?, applied, &mut found.segments);
+    let Some(first) = headers.first() else { return Ok(found) };
+    if first.first_sequence > applied + 1 {
+        return Err(LogError::Gap { applied, found: first.first_sequence });
+    }
+    let mut reader = Reader { disk, applied, expected: first.first_sequence, highest_synced: applied, found };
+    for (position, header) in headers.iter().enumerate() {
+        if let Stop::Tail(tail) = reader.segment(header, &headers[position + 1..])? {
+            reader.found.tail = tail;
+            break;
+        }
+    }
+    reader.found.last_sequence = reader.expected - 1;
+    Ok(reader.found)
+}
+
+/// Leaves those whose records are looked for. The books may have overtaken a segment that was not removed yet, or whose
+/// removal a power cut undid; and what a failed sync did not cover was written again, from there on, to a later one.
+fn needed(mut headers: Vec<Header>, applied: u64, others: &mut Vec<Sealed>) -> Vec<Header> {
+    let mut until = u64::MAX;
+    for header in headers.iter_mut().rev() {
+        header.until = until;
+        until = until.min(header.first_sequence);
+    }
+    headers.retain(|header| {
+        let needed = header.first_sequence < header.until && header.until > applied + 1;
+        if !needed {
+            others.push(Sealed { number: header.number, last_sequence: header.until - 1 });
+        }
+        needed
+    });
+    headers
+}
+
+impl Reader<'_> {
+    fn segment(&mut self, header: &Header, later: &[Header]) -> Result<Stop, LogError> {
+        let file = self.disk.open(&header.name)?;
+        let mut bytes = vec![0; file.size()? as usize];
+        file.read_at(0, &mut bytes)?;
+        let at = self.records(header, &bytes)?;
+        self.found.segments.push(Sealed { number: header.number, last_sequence: self.expected - 1 });
+        if self.expected == header.until {
+            if self.expected > self.applied + 1 {
+                self.found.unsynced_files.push(file);
+            }
+            return Ok(Stop::Next);
+        }
+        let synced_beyond = synced_beyond(self.disk, &bytes, at, later)?;
+        if self.expected <= self.highest_synced.max(synced_beyond) {
+            let ends_cleanly = later.is_empty() && bytes[at..].iter().all(|byte| *byte == 0);
+            if ends_cleanly && self.highest_synced == self.applied {
+                // only the books go on: nothing that was in this log is missing from them
+                return Ok(Stop::Tail(None));
+            }
+            let (segment, offset) = (header.name.clone(), at as u64);
+            return Err(LogError::Corrupt { segment, offset, sequence: self.expected });
+        }
+        cut(self.disk, file.as_ref(), &header.name, &bytes, at, later, &mut self.found.replay.remarks)?;
+        let capacity = bytes.len() as u64;
+        Ok(Stop::Tail(Some(Segment { number: header.number, file, end: at as u64, capacity })))
+    }
+
+    /// Reads sound records in order; returns where they end.
+    fn records(&mut self, header: &Header, bytes: &[u8]) -> Result<usize, LogError> {
+        let mut at = SEGMENT_HEADER as usize;
+        while self.expected < header.until {
+            let Some(read) = read_record(bytes, at).filter(|read| read.sequence == self.expected) else { break };
+            self.highest_synced = self.highest_synced.max(read.synced);
+            if read.sequence > self.applied {
+                let event = Event::decode(read.payload).map_err(|error| LogError::Unreadable {
+                    segment: header.name.clone(),
+                    sequence: read.sequence,
+                    reason: error.to_string(),
+                })?;
+                self.found.replay.events.push((read.sequence, Arc::new(event)));
+            }
+            self.expected += 1;
+            at += read.length;
+        }
+        Ok(at)
+    }
+}
+
+/// The heads of all segments in order. Files that were never begun are named apart.
+fn headers(disk: &dyn Disk, identity: &Identity, spares: &mut Vec<String>) -> Result<Vec<Header>, LogError> {
+    let mut headers = Vec::new();
+    for name in disk.names(FOLDER)? {
+        let Some(number) = name.strip_suffix(".log").and_then(|number| number.parse().ok()) else { continue };
+        let path = format!("{FOLDER}/{name}");
+        let file = disk.open(&path)?;
+        let mut bytes = [0; SEGMENT_HEADER as usize];
+        if file.size()? >= SEGMENT_HEADER {
+            file.read_at(0, &mut bytes)?;
+        }
+        match read_header(&bytes, identity) {
+            Head::Blank => spares.push(path),
+            Head::Unsound => return Err(LogError::Corrupt { segment: path, offset: 0, sequence: identity.applied + 1 }),
+            Head::Foreign => return Err(LogError::Foreign { segment: path }),
+            Head::Ours { first_sequence } => headers.push(Header { number, name: path, first_sequence, until: u64::MAX }),
+        }
+    }
+    headers.sort_by_key(|header| header.number);
+    Ok(headers)
+}
+
+/// The highest synced mark in any sound record past an unreadable place: what it covers was on disk once.
+fn synced_beyond(disk: &dyn Disk, bytes: &[u8], at: usize, later: &[Header]) -> Result<u64, LogError> {
+    let mut highest = highest_mark(bytes, at);
+    for header in later {
+        let file = disk.open(&header.name)?;
+        let mut bytes = vec![0; file.size()? as usize];
+        file.read_at(0, &mut bytes)?;
+        highest = highest.max(highest_mark(&bytes, SEGMENT_HEADER as usize));
+    }
+    Ok(highest)
+}
+
+fn highest_mark(bytes: &[u8], from: usize) -> u64 {
+    let mut highest = 0;
+    let mut at = from;
+    while at + RECORD_HEADER <= bytes.len() {
+        match read_record(bytes, at) {
+            Some(read) => {
+                highest = highest.max(read.synced);
+                at += read.length;
+            }
+            None => at += ALIGN,
+        }
+    }
+    highest
+}
+
+/// Cuts a torn tail: zeroes what follows the last sound record and removes later segments, none of which was ever known
+/// to be on disk.
+fn cut(
+    disk: &dyn Disk,
+    file: &dyn DiskFile,
+    name: &str,
+    bytes: &[u8],
+    at: usize,
+    later: &[Header],
+    remarks: &mut Vec<String>,
+) -> Result<(), LogError> {
+    if let Some(last) = bytes[at..].iter().rposition(|byte| *byte != 0) {
+        file.write_at(at as u64, &vec![0; last + 1])?;
+        file.sync_data()?;
+        remarks.push(format!("{name}: a torn tail of {} bytes at byte {at} was cut; it had never been synced", last + 1));
+    }
+    for header in later {
+        disk.remove(&header.name)?;
+        remarks.push(format!("{}: removed; nothing in it had ever been synced", header.name));
+    }
+    if !later.is_empty() {
+        // a power cut that brought one back would put its records in the place of those that are written now
+        disk.sync_folder(FOLDER)?;
+    }
+    Ok(())
+}

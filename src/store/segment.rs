@@ -1,0 +1,133 @@
+//! One file of the ledger's log and the bytes in it: a head that says whose it is and where it begins, and records that say
+//! their length, number and checksum. It knows no other file, and never trusts a byte that it reads.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::store::disk::{Disk, DiskFile};
+use crate::store::table::Identity;
+
+pub(super) const FOLDER: &str = "ledger";
+const MAGIC: &[u8; 8] = b"GKLEDGR1";
+pub(super) const SEGMENT_HEADER: u64 = 64;
+/// length, checksum, sequence, highest sequence known to be synced
+pub(super) const RECORD_HEADER: usize = 24;
+/// Records start at multiples of this, so that a scan past damage finds them.
+pub(super) const ALIGN: usize = 8;
+pub(super) const RECORD_BYTES_MAX: usize = 64 * 1024;
+
+pub(super) struct Segment {
+    pub number: u32,
+    pub file: Arc<dyn DiskFile>,
+    /// where the next record goes
+    pub end: u64,
+    pub capacity: u64,
+}
+
+impl Segment {
+    /// A zero-filled file: its blocks are allocated, so that a sync has no metadata to write.
+    pub(super) fn create(disk: &dyn Disk, number: u32, capacity: u64) -> io::Result<Segment> {
+        let segment = Segment::sparse(disk, number, capacity)?;
+        // page by page: the kernel keeps what one large write brought as one large folio, and every small write into it
+        // would then walk all its blocks (measured: 6 µs of 31 in the kernel for a request's two records)
+        let zeros = [0u8; 4096];
+        let mut at = 0;
+        while at < capacity {
+            let length = zeros.len().min((capacity - at) as usize);
+            segment.file.write_at(at, &zeros[..length])?;
+            at += length as u64;
+        }
+        segment.file.sync_data()?;
+        disk.sync_folder(FOLDER)?;
+        Ok(segment)
+    }
+
+    pub(super) fn sparse(disk: &dyn Disk, number: u32, capacity: u64) -> io::Result<Segment> {
+        let file = disk.open(&file_name(number))?;
+        file.set_size(0)?;
+        file.set_size(capacity)?;
+        Ok(Segment { number, file, end: SEGMENT_HEADER, capacity })
+    }
+
+    pub(super) fn begin(&self, identity: &Identity, first_sequence: u64) -> io::Result<()> {
+        self.file.write_at(0, &header(identity, first_sequence))
+    }
+}
+
+pub(super) fn file_name(number: u32) -> String {
+    format!("{FOLDER}/{number:06}.log")
+}
+
+fn header(identity: &Identity, first_sequence: u64) -> [u8; SEGMENT_HEADER as usize] {
+    let mut bytes = [0; SEGMENT_HEADER as usize];
+    bytes[..8].copy_from_slice(MAGIC);
+    bytes[8..24].copy_from_slice(&identity.instance);
+    bytes[24..28].copy_from_slice(&identity.generation.to_le_bytes());
+    bytes[28..36].copy_from_slice(&first_sequence.to_le_bytes());
+    let checksum = crc32fast::hash(&bytes[..36]);
+    bytes[36..40].copy_from_slice(&checksum.to_le_bytes());
+    bytes
+}
+
+/// What the head of a segment says.
+pub(super) enum Head {
+    /// nothing: a spare that was never begun
+    Blank,
+    Unsound,
+    /// of another data folder, or of the time before a restore
+    Foreign,
+    Ours {
+        first_sequence: u64,
+    },
+}
+
+pub(super) fn read_header(bytes: &[u8; SEGMENT_HEADER as usize], identity: &Identity) -> Head {
+    if bytes.iter().all(|byte| *byte == 0) {
+        return Head::Blank;
+    }
+    if bytes[..8] != *MAGIC || crc32fast::hash(&bytes[..36]).to_le_bytes() != bytes[36..40] {
+        return Head::Unsound;
+    }
+    if bytes[8..24] != identity.instance || bytes[24..28] != identity.generation.to_le_bytes() {
+        return Head::Foreign;
+    }
+    Head::Ours { first_sequence: u64::from_le_bytes(bytes[28..36].try_into().unwrap_or_default()) }
+}
+
+pub(super) fn record(sequence: u64, synced: u64, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity((RECORD_HEADER + payload.len()).next_multiple_of(ALIGN));
+    bytes.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(&[0; 4]);
+    bytes.extend_from_slice(&sequence.to_le_bytes());
+    bytes.extend_from_slice(&synced.to_le_bytes());
+    bytes.extend_from_slice(payload);
+    let checksum = crc32fast::hash(&bytes[8..]);
+    bytes[4..8].copy_from_slice(&checksum.to_le_bytes());
+    bytes.resize(bytes.len().next_multiple_of(ALIGN), 0);
+    bytes
+}
+
+/// A sound record as it was found.
+pub(super) struct Read<'a> {
+    pub sequence: u64,
+    pub synced: u64,
+    pub payload: &'a [u8],
+    /// with its head and its filling
+    pub length: usize,
+}
+
+/// The record at an offset, if there is a whole and sound one.
+pub(super) fn read_record(bytes: &[u8], at: usize) -> Option<Read<'_>> {
+    let head = bytes.get(at..at + RECORD_HEADER)?;
+    let word = |from: usize| u64::from_le_bytes(head[from..from + 8].try_into().unwrap_or_default());
+    let length = word(0) as u32 as usize;
+    if length == 0 || length > RECORD_BYTES_MAX {
+        return None;
+    }
+    let body = bytes.get(at + 8..at + RECORD_HEADER + length)?;
+    if crc32fast::hash(body) != (word(0) >> 32) as u32 {
+        return None;
+    }
+    let whole = (RECORD_HEADER + length).next_multiple_of(ALIGN);
+    Some(Read { sequence: word(8), synced: word(16), payload: &body[16..], length: whole })
+}

@@ -1,0 +1,203 @@
+//! Power cuts, ten thousand of them in the long run: at every sync, and between them, the disk under the log and the books
+//! is cut to what may have survived, and the store is opened on what is left. It always opens; nothing that was promised is
+//! missing; what is there is the log's beginning, whole and booked once; and the recovery is cut like anything else.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use gatekeeper::domain::event::Event;
+use gatekeeper::domain::zone::Zone;
+use gatekeeper::meter::Ledger;
+use gatekeeper::store::{Options, Recovered, Store, StoreError};
+
+use super::books::{Books, RESTART_MS, Work, waits};
+use crate::harness::recorder::{Cut, Picture, Promised, Promises, Recorded, Recorder};
+use crate::harness::seeded::Seeded;
+use crate::harness::{count, record};
+
+/// Pictures that are taken in the life of a store, and looked at, by how many cuts it has survived.
+const PICTURES: [usize; 4] = [8, 1, 1, 0];
+/// What is asked of a store before it is cut.
+const STEPS: [usize; 4] = [120, 30, 10, 0];
+
+/// One family of disks: how the store runs on them, and what was counted.
+struct Family {
+    wait_for_disk: bool,
+    failing_percent: u64,
+    segment_bytes: u64,
+    images: usize,
+    wanted: usize,
+    longest_replay: u64,
+}
+
+impl Family {
+    fn options(&self, disk: &Arc<Recorder>, create: bool) -> Options {
+        Options {
+            disk: Arc::new(Recorded(Arc::clone(disk))),
+            zone: Zone::utc(),
+            segment_bytes: self.segment_bytes,
+            disk_reserve_mb: 0,
+            wait_for_disk: self.wait_for_disk,
+            create,
+        }
+    }
+
+    fn begins(&mut self, seed: u64) {
+        self.segment_bytes = [4, 8, 16][(seed % 3) as usize] * 1024;
+        let disk = Arc::new(Recorder::default());
+        let promises = Arc::new(Promises::default());
+        let (store, recovered) = Store::open(self.options(&disk, true)).expect("an empty disk can be set up");
+        disk.films(seed, PICTURES[0], &promises);
+        self.goes_on(&disk, (store, recovered), promises, &[], (seed, 0));
+    }
+
+    /// Opens what a cut has left, and checks it.
+    fn recovers(&mut self, disk: Recorder, (promised, least): (Promised, u64), history: &[Event], (seed, age): (u64, usize)) {
+        self.images += 1;
+        let (disk, promises) = (Arc::new(disk), Arc::new(Promises::default()));
+        promises.synced.store(promised.synced, Ordering::SeqCst);
+        promises.number.store(promised.number, Ordering::SeqCst);
+        disk.films(seed, PICTURES[age], &promises);
+        let (store, recovered) = Store::open(self.options(&disk, false)).expect("a power cut never keeps the store from opening");
+        let there = store.journal().figures().written;
+        assert!(there >= least, "records {} to {least} were promised and are gone", there + 1);
+        assert!(there <= history.len() as u64, "record {there} was never written");
+        promises.written.store(there, Ordering::SeqCst);
+        self.longest_replay = self.longest_replay.max(recovered.replayed);
+        self.goes_on(&disk, (store, recovered), promises, &history[..there as usize], (seed, age));
+    }
+
+    /// Recovers the ledger, works on, and cuts all of that in turn.
+    fn goes_on(
+        &mut self,
+        disk: &Arc<Recorder>,
+        (store, recovered): (Store, Recovered),
+        promises: Arc<Promises>,
+        history: &[Event],
+        (seed, age): (u64, usize),
+    ) {
+        if self.failing_percent > 0 {
+            disk.fails_log_syncs(seed, self.failing_percent);
+        }
+        let mut books = Books::of(history);
+        books.is_what_was_recovered(&recovered);
+        let mut events = history.to_vec();
+        events.extend(books.orphans());
+        books = Books::of(&events);
+        Ledger::recover(store.journal(), Zone::utc(), Vec::new(), recovered, RESTART_MS).expect("the log can be written");
+        let mut seeded = Seeded::new(seed);
+        if age > 0 {
+            books.is_in(&store);
+            let number = waits(store.write(|change| change.next_id())).expect("the control plane can write");
+            let before = promises.number.swap(number, Ordering::SeqCst);
+            assert!(number > before, "number {number} was given out twice");
+        }
+        let wait_for_disk = self.wait_for_disk;
+        let patience = seeded.between(0, 3);
+        let mut work = Work {
+            seeded: Seeded::new(seeded.next()),
+            events,
+            books,
+            promises,
+            wait_for_disk,
+            patience,
+            bears_faults: None,
+            refused: 0,
+        };
+        for _ in 0..STEPS[age] {
+            work.step(&store);
+        }
+        store.close();
+        drop(store);
+        let events = self.starts_twice(disk, work.events);
+        let pictures = disk.pictures();
+        for picture in pictures {
+            self.cuts(&picture, &events, (seeded.next(), age + 1));
+        }
+    }
+
+    /// A stop and two starts: the second has nothing left to do.
+    fn starts_twice(&self, disk: &Arc<Recorder>, mut events: Vec<Event>) -> Vec<Event> {
+        for _ in 0..2 {
+            let (store, recovered) = Store::open(self.options(disk, false)).expect("opens after a stop");
+            Books::of(&events).is_what_was_recovered(&recovered);
+            assert!(recovered.remarks.is_empty(), "{:?}", recovered.remarks);
+            events.extend(Books::of(&events).orphans());
+            Ledger::recover(store.journal(), Zone::utc(), Vec::new(), recovered, RESTART_MS).expect("the log can be written");
+            store.close();
+        }
+        events
+    }
+
+    fn cuts(&mut self, picture: &Picture, events: &[Event], (seed, age): (u64, usize)) {
+        if self.images >= self.wanted {
+            return;
+        }
+        let mut seeded = Seeded::new(seed);
+        let killed = seeded.between(0, 5) == 0;
+        let cut = if killed { Cut::LosesNothing } else { Cut::any(&mut seeded, picture.writes()) };
+        let promised = picture.promised;
+        let least = if killed { promised.written } else { promised.synced };
+        let left = picture.after(&cut, &mut seeded);
+        self.recovers(left, (promised, least), events, (seeded.next(), age));
+    }
+}
+
+/// Cuts until there are so many images.
+fn family(wait_for_disk: bool, failing_percent: u64, seed: u64) {
+    let wanted = count("GK_IMAGES", 200) / 4;
+    let mut family = Family { wait_for_disk, failing_percent, segment_bytes: 0, images: 0, wanted, longest_replay: 0 };
+    let mut runs = 0;
+    while family.images < wanted {
+        family.begins(seed + runs);
+        runs += 1;
+    }
+    let sync = if wait_for_disk { "disk" } else { "os" };
+    let failing = if failing_percent > 0 { ", syncs of the log failing now and then" } else { "" };
+    record(
+        &format!("crash images, sync = {sync}{failing}"),
+        &format!("{} images of {runs} runs, up to {} records replayed", family.images, family.longest_replay),
+    );
+}
+
+#[test]
+fn with_sync_os_no_power_cut_takes_what_was_synced() {
+    family(false, 0, 10_000);
+}
+
+#[test]
+fn with_sync_disk_no_power_cut_takes_what_was_acknowledged() {
+    family(true, 0, 20_000);
+}
+
+#[test]
+fn with_sync_os_no_power_cut_after_failed_syncs_takes_what_was_synced() {
+    family(false, 20, 30_000);
+}
+
+#[test]
+fn with_sync_disk_no_power_cut_after_failed_syncs_takes_what_was_acknowledged() {
+    family(true, 20, 40_000);
+}
+
+/// Before `init` has said that it is done, a cut may leave anything; but never a folder that can neither be used nor set up.
+#[test]
+fn a_power_cut_during_init_leaves_a_folder_that_opens_or_can_be_set_up() {
+    let family =
+        Family { wait_for_disk: false, failing_percent: 0, segment_bytes: 16 * 1024, images: 0, wanted: 0, longest_replay: 0 };
+    for seed in 0..20 {
+        let disk = Arc::new(Recorder::default());
+        disk.films(seed, 20, &Arc::new(Promises::default()));
+        Store::open(family.options(&disk, true)).expect("an empty disk can be set up").0.close();
+        let mut seeded = Seeded::new(seed);
+        for picture in disk.pictures() {
+            let cut = Cut::any(&mut seeded, picture.writes());
+            let left = Arc::new(picture.after(&cut, &mut seeded));
+            let opened = Store::open(family.options(&left, false)).or_else(|error| match error {
+                StoreError::NotInitialised => Store::open(family.options(&left, true)),
+                error => Err(error),
+            });
+            opened.unwrap_or_else(|error| panic!("seed {seed}, {cut:?}: {error}")).0.close();
+        }
+    }
+}
