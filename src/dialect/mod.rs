@@ -21,6 +21,7 @@ mod ollama;
 mod output;
 mod passage;
 mod request;
+mod responses;
 mod schema;
 mod splice;
 mod sse;

@@ -8,7 +8,7 @@ use crate::dialect::fault::{FaultReader, UpstreamFault};
 use crate::dialect::json::{lenient, read};
 use crate::dialect::messages::Message;
 use crate::dialect::output::{Delivered, Output};
-use crate::dialect::{Dialect, Family};
+use crate::dialect::{Dialect, Family, responses};
 use crate::domain::usage::Report;
 
 /// What was read of an answer.
@@ -35,6 +35,14 @@ pub enum NotComplete {
 pub fn read_unary(dialect: Dialect, body: &[u8]) -> Result<Unary, NotComplete> {
     object(body)?;
     match dialect.family() {
+        _ if dialect == Dialect::Responses => {
+            let answer = responses::whole(body).map_err(flawed)?;
+            let fault = answer.failed && !answer.error.seen;
+            if fault {
+                return Err(NotComplete::Fault(UpstreamFault::new("the upstream says that its answer failed, and not why")));
+            }
+            unary(dialect, answer.error, answer.usage.report(), &answer.items.output)
+        }
         // vectors come with the same usage object, less its output
         Family::OpenAi => {
             let answer = read(&Chunk::default(), body).map_err(flawed)?;
