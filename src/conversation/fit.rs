@@ -199,9 +199,11 @@ impl Fit<'_> {
         let effort = asked.effort.or_else(|| asked.budget.map(Effort::of_tokens));
         let fitted = match self.takes.reasoning {
             ReasoningStyle::None => None,
-            ReasoningStyle::Effort(words) => effort
-                .and_then(|effort| effort.nearest(words))
-                .map(|effort| Reasoning { effort: Some(effort), ..Reasoning::default() }),
+            ReasoningStyle::Effort(words) => match effort {
+                Some(effort) => effort.nearest(words).map(|effort| Reasoning { effort: Some(effort), ..Reasoning::default() }),
+                // it thinks by itself; the client may still want to see it
+                None => asked.adaptive.then(|| Reasoning { adaptive: true, ..Reasoning::default() }),
+            },
             ReasoningStyle::Adaptive(words) => Some(Reasoning {
                 effort: effort.filter(|effort| *effort != Effort::None).and_then(|effort| effort.nearest(words)),
                 adaptive: !asked.is_off(),
@@ -251,7 +253,11 @@ impl Fit<'_> {
     }
 
     fn budget(&self, asked: &Reasoning, min: u64, max: u64) -> Option<Reasoning> {
-        if asked.is_off() || (self.takes.signed_thoughts && self.has_lost_thoughts()) {
+        if asked.is_off() {
+            // where no thinking is a budget like any other
+            return (min == 0).then(|| Reasoning { budget: Some(0), ..Reasoning::default() });
+        }
+        if self.takes.signed_thoughts && self.has_lost_thoughts() {
             return None;
         }
         let wanted = asked.budget.or(asked.effort.map(Effort::tokens)).unwrap_or(Effort::Medium.tokens()).clamp(min, max);

@@ -129,6 +129,7 @@ mod tests {
     use crate::conversation::ToolCall;
     use crate::domain::clock::ManualClock;
     use crate::domain::secret::Secret;
+    use crate::domain::time::Time;
     use crate::store::disk::FolderDisk;
     use crate::store::memory::Bounds;
     use crate::store::seal::SealKey;
@@ -169,7 +170,7 @@ mod tests {
         let disk = Arc::new(FolderDisk::lock(folder.path()).expect("the folder is free"));
         let key = SealKey::of_secret(&Secret::new("k".repeat(32)));
         let bounds = Bounds { entries_max: 10, bytes_max: 1 << 20, keep_ms: 1_000 };
-        let memory = Memory::open(disk, Arc::new(ManualClock::at_ms(1)), &key, bounds);
+        let memory = Memory::open(disk, Arc::new(Time::first(Arc::new(ManualClock::at_ms(1)))), &key, bounds);
         let reasoning = vec![Reasoned { text: "hm".into(), opaque: Some(opaque("messages", "c2ln")) }];
         let calls = vec![("a".to_owned(), None), ("b".to_owned(), Some(opaque("gemini", "Zw")))];
         keep(&memory, TeamId(1), Remembered { reasoning, calls });

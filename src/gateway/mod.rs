@@ -34,9 +34,9 @@ use crate::conversation::Envelope;
 use crate::dialect::{self, Dialect, Request};
 use crate::domain::alert::Alert;
 use crate::domain::attribution::{Pseudonyms, Tag};
-use crate::domain::clock::Clock;
 use crate::domain::id::RequestId;
 use crate::domain::problem::{Problem, Word};
+use crate::domain::time::Time;
 use crate::gateway::attempt::Attempt;
 use crate::gateway::drain::Drains;
 pub use crate::gateway::figures::Figures;
@@ -78,7 +78,7 @@ pub struct Parts {
     pub seal_key: SealKey,
     /// `None`: what clients cannot carry is lost
     pub memory: Option<Arc<Memory>>,
-    pub clock: Arc<dyn Clock>,
+    pub time: Arc<Time>,
 }
 
 /// What all workers share.
@@ -92,9 +92,9 @@ pub struct Gateway {
     queue: Queue,
     drains: Drains,
     estimates: Estimates,
+    time: Arc<Time>,
     pseudonyms: Pseudonyms,
     alerts: mpsc::Sender<Alert>,
-    clock: Arc<dyn Clock>,
     /// seals what only a vendor can read
     envelope: Envelope,
     memory: Option<Arc<Memory>>,
@@ -121,7 +121,7 @@ impl Gateway {
             estimates: Estimates::default(),
             pseudonyms: parts.pseudonyms,
             alerts: parts.alerts,
-            clock: parts.clock,
+            time: parts.time,
             figures: Figures::default(),
             inflight: Inflight::default(),
             refusals: refusals::Rows::default(),
@@ -185,7 +185,7 @@ impl Gateway {
 
     /// The caller behind a credential.
     pub fn authenticate(&self, credential: Option<&str>) -> Result<Arc<Caller>, Problem> {
-        auth::authenticate(&self.directory.load(), credential, self.clock.now_ms())
+        auth::authenticate(&self.directory.load(), credential, self.time.now_ms())
     }
 
     /// Where a name leads, if this caller may go there.
@@ -261,7 +261,7 @@ impl Gateway {
     fn next_id(&self) -> RequestId {
         // 80 bits: a counter from a random start in the upper 64, nothing in the lower 16
         let unique = u128::from(self.unique.fetch_add(1, Ordering::Relaxed)) << 16;
-        RequestId::new(self.clock.now_ms(), unique)
+        RequestId::new(self.time.now_ms(), unique)
     }
 }
 

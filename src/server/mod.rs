@@ -4,6 +4,7 @@
 mod admin;
 mod app;
 mod call;
+mod clock;
 mod csv;
 mod health;
 mod inference;
@@ -36,6 +37,7 @@ use crate::control::{Control, Upkeep};
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::problem::Problem;
 use crate::domain::secret::Secret;
+use crate::domain::time::Time;
 use crate::domain::zone::Zone;
 use crate::gateway::{self, Gateway};
 use crate::meter::Ledger;
@@ -87,8 +89,14 @@ pub struct Parts {
 
 impl Parts {
     pub fn system() -> Parts {
-        Parts { clock: Arc::new(SystemClock), disk: None }
+        Parts { clock: Arc::new(SystemClock { boot: boot() }), disk: None }
     }
+}
+
+/// The number that the kernel gave to this start of the machine; there is none where `/proc` is not mounted.
+fn boot() -> Option<u128> {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    u128::from_str_radix(&text.trim().replace('-', ""), 16).ok()
 }
 
 /// What every handler can reach, one per worker.
@@ -98,6 +106,7 @@ struct Worker {
     control: Control,
     directory: Arc<DirectoryCell>,
     ledger: Arc<Ledger>,
+    time: Arc<Time>,
     client: Client,
 }
 
@@ -153,15 +162,15 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
         directory: house.directory.clone(),
         ledger: house.ledger.clone(),
         pseudonyms: control.pseudonyms().clone(),
-        clock: house.clock,
+        time: house.time.clone(),
     };
     let gateway = Arc::new(Gateway::new(&config, table, parts)?);
     let listener = TcpListener::bind(config.listen).map_err(|error| StartError::Listen { address: config.listen, error })?;
     let address = listener.local_addr()?;
     let socket = config.folder.join(ADMIN_SOCKET);
     let door = admin_socket(&socket).map_err(|error| StartError::Socket { path: socket.clone(), error })?;
-    let upkeep = Upkeep::start(&control, alerts);
-    let (directory, ledger) = (house.directory, house.ledger);
+    let upkeep = Upkeep::start(&control, alerts).await;
+    let (directory, ledger, time) = (house.directory, house.ledger, house.time);
     let (shared, connect_timeout_ms) = (gateway.clone(), config.limits.connect_timeout_ms);
     let client_stall_ms = config.limits.client_stall_ms;
     let worker_ledger = ledger.clone();
@@ -176,6 +185,7 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
             control: control.clone(),
             directory: directory.clone(),
             ledger: worker_ledger.clone(),
+            time: time.clone(),
             client: Client::new(&roots, connect_timeout_ms, fetching.as_ref()),
         };
         App::new().app_data(worker).configure(app::routes)
@@ -238,8 +248,8 @@ struct House {
     ledger: Arc<Ledger>,
     directory: Arc<DirectoryCell>,
     control: Control,
-    clock: Arc<dyn Clock>,
     disk: Arc<dyn Disk>,
+    time: Arc<Time>,
 }
 
 impl House {
@@ -273,15 +283,19 @@ impl House {
                 recovered.holds.len()
             );
         }
-        let (tenants, now_ms) = (store.tenants()?, parts.clock.now_ms());
-        let ledger = Ledger::recover(store.journal(), zone.clone(), tenants.budgets, recovered, now_ms)?;
+        let time = Arc::new(match store.anchor()? {
+            Some(anchor) => Time::resume(parts.clock, anchor),
+            None => Time::first(parts.clock),
+        });
+        let tenants = store.tenants()?;
+        let ledger = Ledger::recover(store.journal(), zone.clone(), tenants.budgets, recovered, time.clone())?;
         for limit in &tenants.limits {
-            ledger.set_limit(limit, now_ms);
+            ledger.set_limit(limit);
         }
         let ledger = Arc::new(ledger);
         let directory = Arc::new(DirectoryCell::open(&store)?);
-        let control = Control::new(store.clone(), ledger.clone(), directory.clone(), parts.clock.clone(), zone);
-        Ok(House { store, ledger, directory, control, clock: parts.clock, disk })
+        let control = Control::new(store.clone(), ledger.clone(), directory.clone(), time.clone(), zone);
+        Ok(House { store, ledger, directory, control, time, disk })
     }
 }
 
@@ -301,7 +315,7 @@ fn open_memory(config: &Config, house: &House, key: &SealKey) -> Option<Arc<Memo
         return None;
     }
     let bounds = Bounds { keep_ms, entries_max, bytes_max };
-    Some(Arc::new(Memory::open(house.disk.clone(), house.clock.clone(), key, bounds)))
+    Some(Arc::new(Memory::open(house.disk.clone(), house.time.clone(), key, bounds)))
 }
 
 fn folder_disk(config: &Config, create: bool) -> Result<Arc<dyn Disk>, StartError> {

@@ -10,8 +10,8 @@ use std::time::Duration;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use ring::hmac;
 
-use crate::domain::clock::Clock;
 use crate::domain::id::TeamId;
+use crate::domain::time::Time;
 use crate::store::StoreError;
 use crate::store::disk::{Backend, Disk};
 use crate::store::seal::{Seal, SealKey};
@@ -63,7 +63,7 @@ pub struct Memory {
 
 struct Shared {
     disk: Arc<dyn Disk>,
-    clock: Arc<dyn Clock>,
+    time: Arc<Time>,
     bounds: Bounds,
     seal: Seal,
     database: RwLock<Option<Arc<Database>>>,
@@ -98,10 +98,10 @@ struct Kept {
 
 impl Memory {
     /// Opens the file, or makes a new one in the place of what cannot be read, and starts the writer.
-    pub fn open(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, key: &SealKey, bounds: Bounds) -> Memory {
+    pub fn open(disk: Arc<dyn Disk>, time: Arc<Time>, key: &SealKey, bounds: Bounds) -> Memory {
         let shared = Arc::new(Shared {
             disk,
-            clock,
+            time,
             bounds,
             seal: Seal::new(key.for_purpose("reasoning memory: entries")),
             database: RwLock::new(None),
@@ -137,7 +137,7 @@ impl Memory {
         if plain.len() > ENTRY_BYTES_MAX {
             return;
         }
-        let (id, at_ms) = (self.id(team, call), self.shared.clock.now_ms());
+        let (id, at_ms) = (self.id(team, call), self.shared.time.now_ms());
         let mut waiting = self.shared.waiting();
         if waiting.stopping || waiting.order.len() >= WAITING_MAX || waiting.bytes + plain.len() > WAITING_BYTES_MAX {
             return;
@@ -223,7 +223,7 @@ impl Shared {
     }
 
     fn is_fresh(&self, at_ms: u64) -> bool {
-        self.clock.now_ms().saturating_sub(at_ms) <= self.bounds.keep_ms
+        self.time.now_ms().saturating_sub(at_ms) <= self.bounds.keep_ms
     }
 
     fn find(&self, id: &Id) -> Option<Vec<u8>> {

@@ -3,6 +3,7 @@
 
 mod alerts;
 mod books;
+mod clock;
 mod codec;
 pub mod disk;
 mod journal;
@@ -33,6 +34,7 @@ use crate::domain::id::KeyId;
 use crate::domain::money::Money;
 use crate::domain::zone::Zone;
 pub use crate::store::alerts::Untaken;
+pub use crate::store::clock::KnownWindows;
 use crate::store::disk::Disk;
 pub use crate::store::journal::{Journal, JournalFigures, NotLogged};
 use crate::store::log::LogError;

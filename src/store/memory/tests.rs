@@ -5,6 +5,7 @@ use std::path::Path;
 use super::*;
 use crate::domain::clock::ManualClock;
 use crate::domain::secret::Secret;
+use crate::domain::time::Time;
 use crate::store::disk::FolderDisk;
 
 const DAY_MS: u64 = 86_400_000;
@@ -24,7 +25,7 @@ impl Place {
     }
 
     fn open(&self, bounds: Bounds) -> Memory {
-        Memory::open(self.disk.clone(), Arc::new(self.clock.clone()), &key("k"), bounds)
+        Memory::open(self.disk.clone(), Arc::new(Time::first(Arc::new(self.clock.clone()))), &key("k"), bounds)
     }
 
     fn file(&self) -> std::path::PathBuf {
@@ -72,7 +73,7 @@ fn a_thought_is_found_at_once_and_after_a_restart_by_its_own_team_only() {
     for clear in [&b"a long thought"[..], b"call_1"] {
         assert!(!stored.windows(clear.len()).any(|window| window == clear), "nothing lies in clear");
     }
-    let stranger = Memory::open(place.disk.clone(), Arc::new(place.clock.clone()), &key("x"), BOUNDS);
+    let stranger = Memory::open(place.disk.clone(), Arc::new(Time::first(Arc::new(place.clock.clone()))), &key("x"), BOUNDS);
     assert_eq!(found(&stranger, 1, "call_1"), None);
     stranger.close();
 }
