@@ -226,3 +226,39 @@ fn delete_balances(transaction: &WriteTransaction, kept: &Kept) -> Result<usize,
     }
     Ok(rows)
 }
+
+#[cfg(test)]
+mod tests {
+    use redb::{ReadableDatabase, ReadableTableMetadata};
+
+    use super::*;
+    use crate::store::tests::{call, fresh, wait_until_booked};
+
+    #[test]
+    fn slices_are_small_and_leave_what_is_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = fresh(folder.path());
+        for number in 1..=2_500 {
+            call(&store, number * 1_000);
+        }
+        wait_until_booked(&store);
+        let kept = Kept { requests_ms: 2_400_000, refusals_ms: 2_400_000, hours_ms: 3_600_000, days_ms: 0 };
+        let database = store.database.open().expect("the books");
+        let slices: Vec<usize> =
+            std::iter::from_fn(|| Some(slice(&database, &kept).expect("a slice")).filter(|rows| *rows > 0)).collect();
+        // 2,399 records with a place in one index each, and the one hour that they are summed in
+        assert_eq!(slices.iter().sum::<usize>(), 2 * 2_399 + 1);
+        assert!(slices.len() > 3 && slices.iter().all(|rows| *rows <= SLICE), "{slices:?}");
+        let read = database.begin_read().expect("a read");
+        let left = |rows: Result<u64, redb::StorageError>| rows.expect("a count");
+        assert_eq!(left(read.open_table(RECORDS).expect("records").len()), 101);
+        assert_eq!(left(read.open_table(RECORDS_OF_KEY).expect("an index").len()), 101);
+        assert_eq!(left(read.open_table(DAYS).expect("days").len()), 1);
+        let sums = read.open_table(CARRIED).expect("carried");
+        let carried = sums.first().expect("reads").expect("a sum").1;
+        assert_eq!(Money::decode(carried.value()).expect("money"), Money::from_pico(123 * 2_399));
+        assert_eq!(Kept::stored(&read).expect("what is kept"), Kept { refusals_ms: 0, ..kept });
+        drop((read, database));
+        store.close();
+    }
+}

@@ -22,7 +22,7 @@ fn options(folder: &Path, create: bool) -> Options {
     }
 }
 
-fn fresh(folder: &Path) -> Store {
+pub(super) fn fresh(folder: &Path) -> Store {
     Store::open(options(folder, true)).expect("a new folder opens").0
 }
 
@@ -35,7 +35,7 @@ fn segment(folder: &Path) -> std::path::PathBuf {
 }
 
 /// Hold and settlement of one request, told apart by its instant.
-fn call(store: &Store, at_ms: u64) {
+pub(super) fn call(store: &Store, at_ms: u64) {
     let journal = store.journal();
     journal.append(Arc::new(Event::Hold(sample_hold(at_ms)))).expect("logged");
     journal.append(Arc::new(Event::Settle(sample_settlement(at_ms)))).expect("logged");
@@ -51,7 +51,7 @@ fn listed(store: &Store, before_ms: Option<u64>, limit: usize) -> Vec<Record> {
     entries.into_iter().filter_map(|entry| if let Entry::Booked(record) = entry { Some(record) } else { None }).collect()
 }
 
-fn wait_until_booked(store: &Store) {
+pub(super) fn wait_until_booked(store: &Store) {
     for _ in 0..1_000 {
         let figures = store.journal().figures();
         if figures.applied == figures.written {

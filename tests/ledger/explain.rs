@@ -1,11 +1,15 @@
-//! `gatekeeper requests explain`: the sum of a record in words, from the running server.
+//! `gatekeeper requests explain`: the sum of a record in words, from the running server; and the sums of random requests,
+//! computed once more by a script that shares no code with the gateway.
 
-use serde_json::json;
+use std::process::Command;
 
-use crate::harness::hello;
+use serde_json::{Value, json};
+
 use crate::harness::model;
-use crate::harness::process::Gatekeeper;
-use crate::harness::upstream::Upstream;
+use crate::harness::process::{Gatekeeper, Provider, text};
+use crate::harness::script::Script;
+use crate::harness::upstream::{Seen, Upstream};
+use crate::harness::{count, hello, pico, record, skipped, usd};
 
 #[test]
 fn a_request_is_explained_from_its_record() {
@@ -43,4 +47,113 @@ fn a_request_is_explained_from_its_record() {
     assert!(unknown.status.code() == Some(1) && why.contains("there is no request"), "{why}");
     let wrong = explain("nonsense");
     assert_eq!(wrong.status.code(), Some(2));
+}
+
+/// Numbers that differ from request to request and are the same in every run (SplitMix64).
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (bits ^ (bits >> 31)) % end
+    }
+
+    /// Now and then many, to reach the band of long prompts.
+    fn tokens(&mut self) -> u64 {
+        if self.below(8) == 0 { self.below(400_000) } else { self.below(5_000) }
+    }
+
+    fn tier(&mut self) -> Value {
+        [json!("default"), json!("flex"), json!("priority"), Value::Null][self.below(4) as usize].clone()
+    }
+}
+
+/// Uses something else each time: cached and written input, audio, reasoning, searches, tiers, long prompts.
+fn uses_by_chance(seen: &Seen) -> Script {
+    let mut chance = Chance(seen.number as u64);
+    let body = if seen.path().ends_with("/messages") { messages_answer(&mut chance) } else { chat_answer(&mut chance) };
+    Script::json(200, &body)
+}
+
+fn chat_answer(chance: &mut Chance) -> Value {
+    let (prompt, completion) = (chance.tokens(), chance.below(5_000));
+    let cached = chance.below(prompt + 1);
+    let (audio_in, audio_out) = (chance.below(prompt - cached + 1), chance.below(completion + 1));
+    json!({"id": "up", "object": "chat.completion", "created": 1, "model": "m", "service_tier": chance.tier(),
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion,
+            "prompt_tokens_details": {"cached_tokens": cached, "audio_tokens": audio_in},
+            "completion_tokens_details": {"reasoning_tokens": chance.below(completion - audio_out + 1), "audio_tokens": audio_out}}})
+}
+
+fn messages_answer(chance: &mut Chance) -> Value {
+    let (minutes, hour) = (chance.below(9_000), chance.below(9_000));
+    json!({"id": "up", "type": "message", "role": "assistant", "model": "m", "content": [{"type": "text", "text": "hi"}],
+        "stop_reason": "end_turn", "stop_sequence": null,
+        "usage": {"input_tokens": chance.tokens(), "output_tokens": chance.below(5_000), "cache_read_input_tokens": chance.tokens(),
+            "cache_creation_input_tokens": minutes + hour,
+            "cache_creation": {"ephemeral_5m_input_tokens": minutes, "ephemeral_1h_input_tokens": hour},
+            "server_tool_use": {"web_search_requests": chance.below(3)}}})
+}
+
+/// Every token of an answer is in exactly one line.
+fn counts_every_token(row: &Value) {
+    let lines = row["cost_lines"].as_array().expect("lines");
+    let counted = |classes: &[&str]| -> u64 {
+        let lines = lines.iter().filter(|line| line["class"].as_str().is_some_and(|class| classes.contains(&class)));
+        lines.map(|line| line["count"].as_u64().expect("a count")).sum()
+    };
+    let input = counted(&["input", "audio_in", "cache_read", "cache_write_5m", "cache_write_1h", "cache_write"]);
+    let output = counted(&["output", "audio_out", "reasoning"]);
+    assert_eq!(
+        (json!(input), json!(output)),
+        (row["usage"]["input_tokens"].clone(), row["usage"]["output_tokens"].clone()),
+        "{row}"
+    );
+}
+
+#[test]
+fn the_sums_of_random_requests_are_computed_once_more_by_a_stranger() {
+    if Command::new("python3").arg("--version").output().is_err() {
+        return skipped("explain", "no python3");
+    }
+    let requests = count("GK_EXPLAINED", 200);
+    let upstream = Upstream::start();
+    upstream.answers(Script::by(uses_by_chance));
+    let by_sheet = |provider: Provider| provider.priced_by("sheet").models(&[]);
+    let openai = by_sheet(Provider::openai("openai", &upstream).preset("openai"));
+    let anthropic = by_sheet(Provider::anthropic("anthropic", &upstream));
+    let mut gatekeeper = Gatekeeper::alone().provider(&openai).provider(&anthropic).starts();
+    let team = gatekeeper.team(&json!({"name": "eng", "models": ["*"]}));
+    let key = gatekeeper.key_of(&team);
+    let mut connection = gatekeeper.user(&key).connects();
+    for number in 0..requests {
+        let status = match number % 3 {
+            0 => connection.chat(&hello("gpt-5.4")).status,
+            1 => connection.chat(&hello("gpt-audio")).status,
+            _ => connection.messages(&hello("claude-haiku-5-5")).status,
+        };
+        assert_eq!(status, 200);
+    }
+    let rows = gatekeeper.requests();
+    rows.iter().for_each(counts_every_token);
+    for row in rows.iter().step_by(7) {
+        let back = usd(-pico(&text(row, "cost_usd")) / 10);
+        let body = json!({"request": row["id"], "amount": back, "reason": "a tenth back"});
+        gatekeeper.admin().post("/v1/ledger/corrections", &body).expects(201);
+    }
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk/explain.py");
+    let mut explain = Command::new("python3");
+    explain.env("PYTHONDONTWRITEBYTECODE", "1").args([script, &gatekeeper.url(), &gatekeeper.admin_key, &requests.to_string()]);
+    let told = explain.output().expect("python3 runs");
+    let said = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.status.success(), "{said}{}", String::from_utf8_lossy(&told.stderr));
+    assert_eq!(said.trim(), format!("the sums of {requests} requests: passed"));
+    let classes: std::collections::BTreeSet<String> =
+        rows.iter().flat_map(|row| row["cost_lines"].as_array().expect("lines")).map(|line| text(line, "class")).collect();
+    assert!(classes.len() >= 8, "{classes:?}");
+    record("explained sums computed once more", &format!("{requests}, of the classes {}", Vec::from_iter(classes).join(" ")));
 }

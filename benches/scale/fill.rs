@@ -1,0 +1,195 @@
+//! Fills the books as the ledger does: a hold and a settlement for each request go through the log to the writer. Takes keys
+//! and budgets as they are stored; the requests end now and begin 35 days ago.
+
+use std::io::{BufRead, BufReader, Write};
+use std::ops::Range;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use gatekeeper::domain::budget::Owner;
+use gatekeeper::domain::event::{Charge, CostLine, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status, Subject};
+use gatekeeper::domain::id::RequestId;
+use gatekeeper::domain::tenant::VirtualKey;
+use gatekeeper::domain::usage::Usage;
+use gatekeeper::domain::zone::Zone;
+use gatekeeper::store::disk::FolderDisk;
+use gatekeeper::store::{Journal, NotLogged, Options, Store, Tenants};
+
+pub const KEYS: usize = 50;
+pub const MODELS: usize = 12;
+const PROVIDERS: usize = 4;
+const MODELS_OF_KEY: usize = 4;
+const DAYS: u64 = 35;
+const DAY_MS: u64 = 86_400_000;
+/// What a whole run may take before it counts as stuck.
+const FILL_MAX: Duration = Duration::from_secs(7_200);
+
+/// Fills in the first so many of all requests, and closes.
+pub fn filled(data: &Path, first: u64, requests: u64) {
+    let mut child = child(data, 0..first, requests, "close");
+    let status = child.wait().expect("the filling process ends");
+    assert!(status.success(), "filling ended with {status}");
+}
+
+/// Fills in those that are left, goes on writing, and is killed in the middle of it.
+pub fn filled_and_killed(data: &Path, first: u64, requests: u64) {
+    let mut child = child(data, first..requests, requests, "go on");
+    let mut line = String::new();
+    let output = child.stdout.take().expect("its output is a pipe");
+    BufReader::new(output).read_line(&mut line).expect("it says when it is done");
+    assert_eq!(line.trim(), "filled");
+    std::thread::sleep(Duration::from_millis(200));
+    child.kill().expect("it still writes");
+    child.wait().expect("it is gone");
+}
+
+fn child(data: &Path, numbers: Range<u64>, requests: u64, then: &str) -> Child {
+    let own = std::env::current_exe().expect("the bench knows its own file");
+    let mut fill = Command::new(own);
+    let counts = [numbers.start, numbers.end, requests].map(|count| count.to_string());
+    fill.arg("--role=fill").arg(data).args(counts).arg(then).stdin(Stdio::null()).stdout(Stdio::piped());
+    fill.spawn().expect("the filling process starts")
+}
+
+/// `FOLDER FROM TO REQUESTS close|go on`: the requests with these numbers, of so many in all.
+pub fn role(arguments: &[String]) {
+    let [data, from, to, requests, then] = arguments else { panic!("--role=fill takes FOLDER FROM TO REQUESTS THEN") };
+    let [from, to, requests] = [from, to, requests].map(|count| count.parse::<u64>().expect("a count"));
+    let options = Options {
+        disk: Arc::new(FolderDisk::lock(Path::new(data)).expect("the folder is free")),
+        zone: Zone::utc(),
+        segment_bytes: 64 << 20,
+        disk_reserve_mb: 0,
+        wait_for_disk: false,
+        create: false,
+    };
+    let (store, _) = Store::open(options).expect("the books open");
+    let scene = Scene::of(store.tenants().expect("tenants"), requests);
+    let (journal, begun) = (store.journal(), SystemTime::now());
+    for number in from..to {
+        scene.call(&journal, number);
+        assert!(begun.elapsed().is_ok_and(|took| took < FILL_MAX), "stuck after {number} requests");
+    }
+    if then == "close" {
+        return store.close();
+    }
+    while journal.figures().applied < journal.figures().written {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    println!("filled");
+    std::io::stdout().flush().expect("the conductor listens");
+    // until it is killed, or long past that
+    (requests..requests + 10_000_000).for_each(|number| scene.call(&journal, number));
+}
+
+/// The date so many days ago, as reports take it; with 0 tomorrow's, which is not included.
+pub fn date(days_ago: u64) -> String {
+    Zone::utc().date(now_ms() + DAY_MS - days_ago * DAY_MS)
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+/// Who calls what, and when.
+struct Scene {
+    callers: Vec<(VirtualKey, Vec<gatekeeper::domain::budget::Budget>)>,
+    start_ms: u64,
+    /// what fills the random part of ids
+    seed: u64,
+    requests: u64,
+    zone: Zone,
+}
+
+impl Scene {
+    fn of(tenants: Tenants, requests: u64) -> Scene {
+        assert_eq!(tenants.keys.len(), KEYS, "the bench made its keys");
+        let above = |key: &VirtualKey| {
+            let counts = |owner: Owner| owner == Owner::Key(key.id) || owner == Owner::Team(key.team);
+            tenants.budgets.iter().filter(|budget| counts(budget.owner)).cloned().collect()
+        };
+        let callers = tenants.keys.iter().map(|key| (key.clone(), above(key))).collect();
+        Scene { callers, start_ms: now_ms() - DAYS * DAY_MS, seed: now_ms(), requests, zone: Zone::utc() }
+    }
+
+    /// Hold and settlement of one request; waits while the books are behind.
+    fn call(&self, journal: &Journal, number: u64) {
+        let hold = self.hold(number);
+        let settlement = Settlement { ending: ending(&hold, mixed(self.seed ^ number)), hold: hold.clone() };
+        for event in [Event::Hold(hold), Event::Settle(settlement)].map(Arc::new) {
+            while let Err(not_logged) = journal.append(event.clone()) {
+                assert!(matches!(not_logged, NotLogged::Behind(_)), "{not_logged}");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
+    fn hold(&self, number: u64) -> Hold {
+        let chance = mixed(number.wrapping_mul(3) ^ self.seed);
+        let at_ms = self.start_ms + number.min(self.requests) * (DAYS * DAY_MS) / self.requests;
+        let caller = chance as usize % KEYS;
+        let (key, budgets) = &self.callers[caller];
+        let model = (caller + (chance >> 16) as usize % MODELS_OF_KEY * (MODELS / MODELS_OF_KEY)) % MODELS;
+        let charge = |budget: &gatekeeper::domain::budget::Budget| Charge {
+            budget: budget.id,
+            window_start_ms: self.zone.window(budget.period, at_ms).start_ms,
+        };
+        Hold {
+            id: HoldId { request: RequestId::new(at_ms, u128::from(self.seed) << 40 | u128::from(number)), attempt: 1 },
+            at_ms,
+            subject: Arc::new(Subject {
+                organization: key.organization,
+                team: key.team,
+                key: key.id,
+                attribution: Default::default(),
+                model_asked: format!("model-{model}"),
+                provider: format!("provider-{}", model % PROVIDERS),
+                model: format!("model-{model}-2026-11-01"),
+                dialect: "chat".to_owned(),
+                streamed: chance & 1 == 0,
+            }),
+            ceiling: cost_lines(8_000, 4_000).iter().map(CostLine::amount).sum(),
+            charges: budgets.iter().map(charge).collect(),
+            progress: Progress::default(),
+        }
+    }
+}
+
+fn ending(hold: &Hold, chance: u64) -> Ending {
+    let status = match chance % 1_000 {
+        0..970 => Status::Ok,
+        970..980 => Status::UpstreamError,
+        980..985 => Status::Broken,
+        985..990 => Status::Truncated,
+        _ => Status::ClientGone,
+    };
+    let (uncached_in, out_total) = (200 + (chance >> 20) % 6_000, 20 + (chance >> 40) % 1_500);
+    let flags = if status == Status::ClientGone { Flags::ESTIMATED } else { Flags::default() };
+    let lines = cost_lines(uncached_in, out_total);
+    Ending {
+        ended_ms: hold.at_ms + 400 + chance % 20_000,
+        status,
+        flags,
+        usage: Usage { uncached_in, out_total, ..Usage::default() },
+        cost: lines.iter().map(CostLine::amount).sum(),
+        lines,
+        output_cap: Some(4_096),
+        upstream_status: 200,
+        first_content_ms: Some(300),
+    }
+}
+
+fn cost_lines(input: u64, output: u64) -> Vec<CostLine> {
+    let line = |class, count, rate_pico| CostLine { class, count, rate_pico };
+    vec![line("input", input, 1_250_000), line("output", output, 10_000_000)]
+}
+
+/// Spreads numbers evenly (the finaliser of SplitMix64).
+fn mixed(number: u64) -> u64 {
+    let mut bits = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
+}
