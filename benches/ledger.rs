@@ -194,9 +194,9 @@ impl Bare {
 }
 
 fn main() {
-    // `cargo bench -- --bench` and `cargo test` hand in arguments that mean nothing here
     let (requests, rounds) = (count("GK_LEDGER_REQUESTS", 100_000).max(100), count("GK_LEDGER_ROUNDS", 5).max(1));
-    let folder = tempfile::tempdir_in(std::env::var_os("GK_LEDGER_FOLDER").unwrap_or_else(|| ".".into())).expect("a folder");
+    // beside what cargo builds: a disk, where the temporary folder may be memory
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
     cost(&folder.path().join("cost"), requests, rounds);
     contention(&folder.path().join("contention"), requests, rounds);
     group_sync(&folder.path().join("disk"), requests / 5, rounds);

@@ -112,6 +112,8 @@ table! {
     /// see orphans, verify the books
     ReadLedger, "ledger.read", [Owner];
     CorrectLedger, "ledger.correct", [Owner];
+    /// throw away what is kept of models' thoughts
+    PurgeMemory, "reasoning_memory.purge", [Owner];
     /// see adopted time and the wall clock
     ReadClock, "clock.read", [Owner];
     /// adopt the wall clock as it is

@@ -12,6 +12,7 @@ mod folder;
 mod init;
 mod keys;
 mod ledger;
+mod memory;
 mod print;
 mod requests;
 mod serve;
@@ -70,6 +71,9 @@ enum Command {
     /// Verify and correct the books
     #[command(subcommand)]
     Ledger(ledger::Command),
+    /// Empty what is kept of models' thoughts
+    #[command(subcommand)]
+    Memory(memory::Command),
     /// Show the time that budgets go by, beside the wall clock
     Clock(clock::Args),
 }
@@ -108,6 +112,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Usage(args) => usage::run(args),
         Command::Requests(command) => requests::run(command),
         Command::Ledger(command) => ledger::run(command),
+        Command::Memory(command) => memory::run(command),
         Command::Clock(args) => clock::run(args),
     }
 }

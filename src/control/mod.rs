@@ -8,6 +8,7 @@ pub mod corrections;
 mod fields;
 pub mod keys;
 pub mod limits;
+mod memory;
 pub mod organizations;
 mod owned;
 pub mod reports;
@@ -33,6 +34,7 @@ use crate::domain::problem::{Problem, Word};
 use crate::domain::time::Time;
 use crate::domain::zone::Zone;
 use crate::meter::Ledger;
+use crate::store::memory::Memory;
 use crate::store::{AuditEvent, Change, Store, StoreError, Tenants};
 
 use crate::control::owned::Touched;
@@ -49,6 +51,7 @@ pub struct Control {
     zone: Zone,
     pseudonyms: Pseudonyms,
     catalogue: Arc<Catalogue>,
+    memory: Option<Arc<Memory>>,
     retention: Option<Retention>,
     /// taken by whoever adopts the wall clock
     adopting: Arc<tokio::sync::Mutex<()>>,
@@ -71,6 +74,7 @@ impl Control {
             time,
             zone,
             catalogue: Arc::new(|_| {}),
+            memory: None,
             retention: None,
             adopting: Arc::default(),
             books_still: Arc::default(),
@@ -82,6 +86,12 @@ impl Control {
     #[must_use]
     pub fn with_catalogue(self, catalogue: Arc<Catalogue>) -> Control {
         Control { catalogue, ..self }
+    }
+
+    /// Lets the memory be purged.
+    #[must_use]
+    pub fn with_memory(self, memory: Option<Arc<Memory>>) -> Control {
+        Control { memory, ..self }
     }
 
     pub fn zone(&self) -> &Zone {

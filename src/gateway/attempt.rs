@@ -79,7 +79,7 @@ impl<'g> Attempt<'g> {
             }
             None
         } else {
-            let crossing = Crossing::plan(gateway, &request, &deployment, endpoint, fetcher).await?;
+            let crossing = Crossing::plan(gateway, caller.key.team, &request, &deployment, endpoint, fetcher).await?;
             request.input = crossing.input(request.input);
             Some(crossing)
         };
@@ -207,9 +207,11 @@ impl<'g> Attempt<'g> {
             gateway: self.gateway.clone(),
             deployment: self.deployment,
             held,
+            team: self.caller.key.team,
             ceiling: cap.ceiling,
             guessed: cap.guessed,
             tier_asked: self.request.service_tier.clone(),
+            tier_served: None,
             output_cap: cap.tokens,
             input_bytes: self.request.input.text_bytes,
             admitted: Instant::now(),
@@ -306,6 +308,7 @@ impl HeldAttempt {
             Err(failed) => return Err(self.not_answered(&failed)),
         };
         self.open.upstream_status = incoming.status;
+        self.open.tier_served = outgoing::tier_served(&incoming);
         if !(200..300).contains(&incoming.status) {
             return upstream_error::refused(self.open, self.request.dialect, self.endpoint.dialect, incoming).await;
         }
@@ -343,8 +346,9 @@ impl HeldAttempt {
         Ok(request.spliced(&edits))
     }
 
-    /// The client's bytes with the edits that are allowed: the model's name, the usage report, the output cap, and at
-    /// a vendor that borrows the dialect, or covers it, what its table says.
+    /// The client's bytes with the edits that are allowed: the model's name, the usage report, the output cap, thoughts
+    /// that another vendor's model had in an earlier turn, and at a vendor that borrows the dialect, or covers it, what its table
+    /// says.
     fn body(&self, headers: &[(String, String)]) -> Bytes {
         let mut edits: Vec<Edit<'_>> = Vec::with_capacity(3);
         let deployment = &self.open.deployment;
@@ -356,6 +360,11 @@ impl HeldAttempt {
         }
         if let Some(tokens) = self.cap.write {
             edits.extend(self.request.capped(tokens, deployment.provider.preset.output_cap_member));
+        }
+        if self.request.dialect == Dialect::Messages
+            && let Some(json) = dialect::without_foreign_thoughts(&self.request, deployment.capabilities().signed_thoughts)
+        {
+            edits.push(Edit::Set { member: "messages", json: json.into() });
         }
         if let Some(borrowed) = self.endpoint.borrowed {
             fit::edits(&self.request, borrowed, &mut edits);
@@ -389,8 +398,13 @@ fn not_spoken(deployment: &Deployment, dialect: Dialect) -> Problem {
 /// vendor will.
 fn made_for(deployment: &Deployment, dialect: Dialect) -> Result<(), Problem> {
     let (does, instead) = match (deployment.price.mode(), dialect) {
-        (Some(Mode::Embedding), Dialect::Chat | Dialect::Messages) => ("makes embeddings", "POST /v1/embeddings"),
-        (Some(Mode::Chat), Dialect::Embeddings) => ("makes no embeddings", "the endpoint of a conversation"),
+        (Some(Mode::Embedding), Dialect::Chat | Dialect::Messages | Dialect::Responses) => {
+            ("makes embeddings", "POST /v1/embeddings")
+        }
+        (Some(Mode::Responses), Dialect::Chat | Dialect::Messages) => {
+            ("is reached in the Responses dialect only", "POST /v1/responses")
+        }
+        (Some(Mode::Chat | Mode::Responses), Dialect::Embeddings) => ("makes no embeddings", "the endpoint of a conversation"),
         _ => return Ok(()),
     };
     let message = format!("the model {} {does}; call it at {instead}, or ask for another model", deployment.qualified());

@@ -10,6 +10,7 @@ mod figures;
 mod fit;
 mod free;
 mod inflight;
+mod memory;
 mod open;
 mod outgoing;
 mod queue;
@@ -48,6 +49,8 @@ use crate::meter::Ledger;
 use crate::meter::estimate::Estimates;
 use crate::policy::access;
 use crate::route::{Deployment, Table};
+use crate::store::memory::Memory;
+use crate::store::seal::SealKey;
 use crate::upstream::Client;
 
 /// A model call as the listener hands it over.
@@ -71,6 +74,10 @@ pub struct Parts {
     pub pseudonyms: Pseudonyms,
     /// who writes down what budgets have to say
     pub alerts: mpsc::Sender<Alert>,
+    /// what seals are made of
+    pub seal_key: SealKey,
+    /// `None`: what clients cannot carry is lost
+    pub memory: Option<Arc<Memory>>,
     pub time: Arc<Time>,
 }
 
@@ -90,6 +97,7 @@ pub struct Gateway {
     alerts: mpsc::Sender<Alert>,
     /// seals what only a vendor can read
     envelope: Envelope,
+    memory: Option<Arc<Memory>>,
     figures: Figures,
     inflight: Inflight,
     refusals: refusals::Rows,
@@ -99,10 +107,9 @@ pub struct Gateway {
 
 impl Gateway {
     pub fn new(config: &Config, table: Arc<Table>, parts: Parts) -> Result<Gateway, getrandom::Error> {
-        let mut key = [0; 32];
-        getrandom::fill(&mut key)?;
         Ok(Gateway {
-            envelope: Envelope::new(key),
+            envelope: Envelope::new(parts.seal_key.for_purpose("envelope")),
+            memory: parts.memory,
             limits: config.limits,
             overrun: config.ledger.budget_overrun,
             picker_aliases: config.picker_aliases,

@@ -100,6 +100,7 @@ async fn unary(answered: Answered) -> Result<Reply, Problem> {
     };
     note_answer(&mut open, read);
     open.first_content_ms = Some(open.admitted.elapsed().as_millis() as u64);
+    open.remember(&passage);
     let receipt = settle(&mut open, Status::Ok)?;
     on_disk(&open, receipt.sequence).await?;
     let mut reply = head(&open, status, &headers);
@@ -298,7 +299,7 @@ impl Stream {
                 step = step(&mut self.incoming, &mut self.passage, wait_ms) => step,
             };
             if self.call_deadline <= Instant::now() {
-                return Err(Gone::Bad(self.bad(Step::Failed(Failed::IdleTimeout(self.open.gateway.limits.call_timeout_ms)))));
+                return Err(Gone::Bad(self.bad(Step::Failed(Failed::CallTimeout(self.open.gateway.limits.call_timeout_ms)))));
             }
             match step {
                 Step::Failed(Failed::IdleTimeout(waited_ms)) => {
@@ -346,6 +347,7 @@ impl Stream {
     /// Logs the cost, then lets the client see the end.
     async fn end(&mut self, client: &Outlet) -> Result<(), Gone> {
         let ledger_failed = |problem| Gone::Bad(Bad { status: Status::Broken, problem });
+        self.open.remember(&self.passage);
         let receipt = self.settle(Status::Ok).map_err(ledger_failed)?;
         on_disk(&self.open, receipt.sequence).await.map_err(ledger_failed)?;
         let mut last = BytesMut::from(&dialect::cost_comment(&receipt.cost.to_string())[..]);
@@ -408,6 +410,13 @@ impl Stream {
                 problem: Problem::new(
                     Word::UpstreamTimeout,
                     format!("provider {name} sent nothing more for {} s", ms.div_ceil(1_000)),
+                ),
+            },
+            Step::Failed(Failed::CallTimeout(ms)) => Bad {
+                status: Status::Broken,
+                problem: Problem::new(
+                    Word::UpstreamTimeout,
+                    format!("the answer of provider {name} was not whole within {} s", ms.div_ceil(1_000)),
                 ),
             },
             Step::Failed(failed) => error(Status::Broken, format!("the stream of provider {name} failed: {failed}")),

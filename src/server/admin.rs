@@ -72,7 +72,7 @@ impl AdminReply {
 }
 
 /// Every path of the control plane, with the methods it takes.
-pub const ROUTES: [(&str, &[&str]); 15] = [
+pub const ROUTES: [(&str, &[&str]); 16] = [
     ("/v1/organizations", &["GET", "POST"]),
     ("/v1/organizations/{id}", &["PATCH"]),
     ("/v1/teams", &["GET", "POST"]),
@@ -86,6 +86,7 @@ pub const ROUTES: [(&str, &[&str]); 15] = [
     ("/v1/ledger/orphans", &["GET"]),
     ("/v1/ledger/corrections", &["POST"]),
     ("/v1/ledger/verify", &["GET"]),
+    ("/v1/reasoning-memory", &["DELETE"]),
     ("/v1/clock", &["GET"]),
     ("/v1/clock/accept", &["POST"]),
 ];
@@ -124,10 +125,16 @@ pub async fn handle(
         ("GET", "/v1/ledger/orphans") => ledger::orphans(control, actor, query).await,
         ("POST", "/v1/ledger/corrections") => ledger::correct(control, actor, body).await,
         ("GET", "/v1/ledger/verify") => ledger::verify(control, actor).await,
+        ("DELETE", "/v1/reasoning-memory") => purge_memory(control, actor).await,
         ("GET", "/v1/clock") => clock::show(control, actor).await,
         ("POST", "/v1/clock/accept") => clock::accept(control, actor).await,
         _ => Err(method_not_allowed(method, route)),
     }
+}
+
+async fn purge_memory(control: &Control, actor: &Actor) -> Result<AdminReply, Problem> {
+    let entries = control.purge_memory(&Grant::for_actor(actor, may::PurgeMemory)?).await?;
+    AdminReply::ok(&serde_json::json!({ "object": "purge", "entries": entries }))
 }
 
 /// The route that a path is on, and the id in it.

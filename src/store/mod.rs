@@ -1,5 +1,5 @@
 //! The only folder that knows redb: the books (`gatekeeper.redb`), the ledger's log beside them, and the one thread that
-//! writes both. What it hands out are the nouns of `domain`; it decides nothing.
+//! writes both; and the disposable memory of what models thought. What it hands out are the nouns of `domain`; it decides nothing.
 
 mod alerts;
 mod books;
@@ -8,11 +8,13 @@ mod codec;
 pub mod disk;
 mod journal;
 mod log;
+pub mod memory;
 mod reads;
 mod records;
 mod refusals;
 mod retention;
 mod scan;
+pub mod seal;
 mod segment;
 mod table;
 mod tenants;
