@@ -100,6 +100,10 @@ impl DiskFile for CountedFile {
         self.file.set_size(size)
     }
 
+    fn allocate(&self, size: u64) -> io::Result<()> {
+        self.file.allocate(size)
+    }
+
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
         self.file.read_at(offset, into)
     }

@@ -1,7 +1,7 @@
 //! From a client's request to another dialect's: read into the hub's neutral ask, written as the upstream reads it.
 
 use crate::conversation::{Ask, Capabilities, Envelope, Names, Words};
-use crate::dialect::{Dialect, Request, chat, converse, messages};
+use crate::dialect::{Dialect, Request, chat, converse, messages, responses};
 use crate::domain::problem::Problem;
 
 /// How a request is to be written for one deployment.
@@ -27,6 +27,7 @@ pub struct Sending<'a> {
 pub fn read_request(request: &Request, envelope: &Envelope) -> Result<Ask, Problem> {
     let mut ask = match request.dialect {
         Dialect::Chat => chat::read_request(request, envelope)?,
+        Dialect::Responses => responses::read_request(request, envelope)?,
         Dialect::Messages => messages::read_request(request, envelope)?,
         _ => return Err(Problem::invalid("a request of this kind cannot be translated for another vendor")),
     };
@@ -37,6 +38,7 @@ pub fn read_request(request: &Request, envelope: &Envelope) -> Result<Ask, Probl
 /// What a client's dialect calls things.
 pub const fn words(client: Dialect) -> &'static Words {
     match client {
+        Dialect::Responses => &responses::WORDS,
         Dialect::Messages => &messages::WORDS,
         _ => &chat::WORDS,
     }

@@ -11,6 +11,10 @@ use crate::domain::bound::InputBound;
 /// Content in content: a tool result in a message is 2, a document in it 3.
 const DEPTH_MAX: u8 = 8;
 
+/// Items of Responses that tell of a call which the vendor ran.
+const HOSTED_CALLS: [&str; 5] =
+    ["web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call", "mcp_call"];
+
 /// Gathers the bound of one request, member by member.
 #[derive(Debug)]
 pub(super) struct Input {
@@ -33,13 +37,19 @@ impl Input {
     }
 
     /// Reads `tools`.
-    pub(super) fn tools(&mut self, json: &str) -> Result<(), serde_json::Error> {
-        add(&mut self.bound, read(&Tools::new(self.dialect), json.as_bytes())?.bound);
+    pub(super) fn tools(&mut self, json: &str, hosted_calls_max: Option<u64>) -> Result<(), serde_json::Error> {
+        let tools = Tools::new(self.dialect).with_calls_max(hosted_calls_max);
+        add(&mut self.bound, read(&tools, json.as_bytes())?.bound);
         Ok(())
     }
 
     pub(super) fn audio(&mut self) {
         self.bound.audio = true;
+    }
+
+    /// Something that the vendor keeps and that the model's context window bounds, as it does a document.
+    pub(super) fn stored(&mut self) {
+        self.bound.documents += 1;
     }
 
     pub(super) fn unbounded(&mut self, why: &str) {
@@ -104,6 +114,39 @@ struct Part {
     is_image: bool,
     is_other: bool,
     source: Source,
+    item: Item,
+}
+
+/// What was seen of an item of Responses, to tell what the vendor would fetch from its own store.
+#[derive(Clone, Default)]
+struct Item {
+    has_id: bool,
+    has_kind: bool,
+    is_reference: bool,
+    is_reasoning: bool,
+    /// a hosted tool's call, whose results the vendor remembers
+    is_hosted: bool,
+    is_sealed: bool,
+    /// a message, a call, an output: nothing is fetched
+    has_body: bool,
+}
+
+impl Item {
+    fn kind(&mut self, kind: Option<&str>) {
+        self.has_kind |= kind.is_some();
+        self.is_reference |= kind == Some("item_reference");
+        self.is_reasoning |= kind == Some("reasoning");
+        self.is_hosted |= kind.is_some_and(|kind| HOSTED_CALLS.contains(&kind));
+    }
+
+    /// Whether the vendor fills it in from what it keeps: a reference, and thoughts that do not come along.
+    fn is_stored(&self) -> bool {
+        let is_short_reference = self.has_id && !self.has_kind && !self.has_body;
+        self.is_reference
+            || is_short_reference
+            || (self.is_hosted && self.has_id)
+            || (self.is_reasoning && self.has_id && !self.is_sealed)
+    }
 }
 
 impl Parts {
@@ -171,9 +214,17 @@ impl Reads for Parts {
         match name {
             // the bulk of every body: passed over without decoding
             "text" | "role" | "cache_control" | "input" | "tool_calls" => skip(map),
-            "content" => self.nested(map),
+            "content" => {
+                self.part.item.has_body = true;
+                self.nested(map)
+            }
+            "output" | "id" | "encrypted_content" | "tools" if self.dialect == Dialect::Responses => self.item(name, map),
             "type" => {
                 let value: Leaf<'_> = map.next_value()?;
+                self.part.item.kind(value.text());
+                if value.text() == Some("compaction_trigger") {
+                    unbounded(&mut self.bound, "server-side compaction");
+                }
                 let is_image = value.text() == Some("image");
                 self.part.is_image |= is_image;
                 self.part.is_other |= !is_image;
@@ -203,6 +254,9 @@ impl Reads for Parts {
 
     fn end(&mut self) {
         let part = std::mem::take(&mut self.part);
+        if self.dialect == Dialect::Responses && part.item.is_stored() {
+            self.bound.documents += 1;
+        }
         let is_image = part.is_image && !part.is_other;
         if part.source.is_remote {
             unbounded(&mut self.bound, if is_image { "remote image URL" } else { "remote document URL" });
@@ -214,6 +268,28 @@ impl Reads for Parts {
 }
 
 impl Parts {
+    /// What only items of Responses have.
+    fn item<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "output" => {
+                self.part.item.has_body = true;
+                self.nested(map)
+            }
+            "tools" => {
+                let mut tools = Tools::new(self.dialect);
+                map.next_value_seed(Each(&mut tools))?;
+                add(&mut self.bound, tools.bound);
+                Ok(())
+            }
+            _ => {
+                let says_something = map.next_value::<Leaf<'_>>()?.says_something();
+                let seen = if name == "id" { &mut self.part.item.has_id } else { &mut self.part.item.is_sealed };
+                *seen |= says_something;
+                Ok(())
+            }
+        }
+    }
+
     fn reference_id<'de, A: MapAccess<'de>>(&mut self, map: &mut A) -> Result<(), A::Error> {
         let value: Leaf<'_> = map.next_value()?;
         if value.says_something() {

@@ -18,6 +18,7 @@ mod models;
 mod output;
 mod passage;
 mod request;
+mod responses;
 mod splice;
 mod sse;
 mod tee;

@@ -70,7 +70,8 @@ impl Output {
 impl Reads for Output {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
-            "role" | "id" | "type" | "index" | "object" | "status" | "call_id" | "tool_use_id" | "caller" | "format" => skip(map),
+            "role" | "id" | "type" | "index" | "object" | "status" | "call_id" | "tool_use_id" | "caller" | "format"
+            | "phase" | "execution" | "logprobs" => skip(map),
             "signature" | "thought_signature" | "data" | "citation" | "citations" | "annotations" | "extra_content"
             | "encrypted_content" => self.uncounted(map),
             "input" | "arguments" => self.arguments(map),

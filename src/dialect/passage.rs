@@ -107,7 +107,9 @@ impl Passage {
     /// A failure within a stream that has begun, as the client reads it.
     pub fn failed(&mut self, problem: &Problem, request_id: &str) -> Bytes {
         match &mut self.way {
-            Way::Alike { dialect, .. } => error_event(*dialect, problem, request_id),
+            Way::Alike { dialect, tee } => {
+                tee.failed(problem, request_id).unwrap_or_else(|| error_event(*dialect, problem, request_id))
+            }
             Way::Translated(translation) => translation.failed(problem, request_id),
         }
     }

@@ -20,6 +20,9 @@ const CHOICES_MAX: u64 = 128;
 /// Members that bring in a conversation which the vendor keeps.
 const STORED_CONVERSATION: [&str; 4] = ["previous_response_id", "conversation", "thread", "cached_content"];
 
+/// Those of Responses: what they bring in is bounded by the model's context window, and stands in for `input`.
+const KEPT: [&str; 3] = ["previous_response_id", "conversation", "prompt"];
+
 /// Members by which the upstream would answer with another model than the one that policy and price were asked about.
 const OTHER_MODELS: [&str; 2] = ["fallbacks", "models"];
 
@@ -61,10 +64,12 @@ pub struct OutputCap {
 /// Reads a request's body. Every refusal is the client's fault and says which member to mend.
 pub fn read(dialect: Dialect, body: Bytes) -> Result<Request, Problem> {
     let members = Members::read(&body).map_err(|flaw| refused("the body", &flaw))?;
+    let dialect = spoken(dialect, &members, &body);
     let members = Body { dialect, bytes: &body, members };
     let model = members.model()?;
     members.refuse_other_models()?;
     members.require_content()?;
+    members.refuse_background()?;
     let usage_asked = members.usage_asked()?;
     let output_cap = members.output_cap()?;
     let mut request = Request {
@@ -103,6 +108,12 @@ impl Request {
     pub fn member_names(&self) -> impl Iterator<Item = &str> {
         self.members.list.iter().filter_map(|member| std::str::from_utf8(member.name(&self.body)).ok())
     }
+}
+
+/// The dialect of a body: some clients send Responses to the path of chat (Cursor does).
+fn spoken(dialect: Dialect, members: &Members, body: &[u8]) -> Dialect {
+    let is_there = |name: &str| members.value(body, name).is_some();
+    if dialect == Dialect::Chat && is_there("input") && !is_there("messages") { Dialect::Responses } else { dialect }
 }
 
 /// The output caps that a dialect knows, the one to add first.
@@ -158,19 +169,38 @@ impl<'b> Body<'b> {
         if self.dialect == Dialect::Embeddings {
             return self.prompts().map(drop);
         }
+        if self.dialect == Dialect::Responses {
+            return self.items();
+        }
         let messages = self.raw("messages");
         if messages.is_some_and(|json| json.starts_with('[')) {
             return Ok(());
-        }
-        if self.dialect == Dialect::Chat && messages.is_none() && self.raw("input").is_some() {
-            let message = "the body has `input` instead of `messages`: the Responses format is not served here; send `messages`";
-            return Err(Problem::new(Word::NotSupported, message).at("input"));
         }
         Err(match (self.dialect, messages) {
             (Dialect::Messages | Dialect::TokenCount, None) => Problem::invalid("messages: Field required").at("messages"),
             (_, None) => bad("messages", "is missing; send an array of messages"),
             (_, Some(_)) => bad("messages", "is not an array; send an array of messages"),
         })
+    }
+
+    /// The input of a Responses request: a text or items; only what the vendor keeps stands in for it.
+    fn items(&self) -> Result<(), Problem> {
+        match self.raw("input").filter(|json| *json != "null") {
+            Some(json) if json.starts_with(['"', '[']) => Ok(()),
+            Some(_) => Err(bad("input", "is neither a text nor an array of items")),
+            None if KEPT.into_iter().any(|name| self.leaf(name).is_some()) => Ok(()),
+            None => Err(bad("input", "is missing; send a text or an array of items")),
+        }
+    }
+
+    /// An answer that is fetched later would be told, and billed, where no meter reads.
+    fn refuse_background(&self) -> Result<(), Problem> {
+        if self.dialect != Dialect::Responses || !self.flag("background")? {
+            return Ok(());
+        }
+        let message =
+            "`background` lets the answer be fetched later, past the meter of this gateway; leave it out and wait, or stream";
+        Err(Problem::new(Word::NotSupported, message).at("background"))
     }
 
     /// The texts of an embeddings request, counted: each is a prompt of its own.
@@ -218,7 +248,7 @@ impl<'b> Body<'b> {
         let mut largest: Option<OutputCap> = None;
         for member in cap_members(self.dialect) {
             let tokens = match (self.raw(member), self.dialect) {
-                (Some("null"), Dialect::Chat) | (None, Dialect::Chat) => continue,
+                (Some("null") | None, Dialect::Chat | Dialect::Responses) => continue,
                 (None, _) => return Err(Problem::invalid(format!("{member}: Field required")).at(*member)),
                 (Some(json), _) => match Leaf::of(json) {
                     Some(Leaf::Whole(tokens)) => tokens,
@@ -270,6 +300,7 @@ impl<'b> Body<'b> {
     fn user(&self) -> Option<String> {
         let user = match self.dialect {
             Dialect::Messages | Dialect::TokenCount => self.inner(self.raw("metadata")?, "user_id")?,
+            Dialect::Responses => self.leaf("safety_identifier").or_else(|| self.leaf("user"))?,
             _ => self.leaf("user")?,
         };
         match user {
@@ -289,7 +320,8 @@ impl<'b> Body<'b> {
     fn input(&self) -> Result<InputBound, Problem> {
         match self.dialect {
             Dialect::Embeddings => {
-                Ok(InputBound { text_bytes: self.bytes.len() as u64, prompts: self.prompts()?, ..InputBound::default() })
+                let text_bytes = self.bytes.len() as u64;
+                Ok(InputBound { text_bytes, prompts: self.prompts()?, ..InputBound::default() })
             }
             Dialect::TokenCount => Ok(InputBound::default()),
             _ => self.conversation(),
@@ -298,20 +330,23 @@ impl<'b> Body<'b> {
 
     fn conversation(&self) -> Result<InputBound, Problem> {
         let mut input = Input::new(self.dialect);
-        for name in ["messages", "system"] {
+        let members: &[&str] = if self.dialect == Dialect::Responses { &["input"] } else { &["messages", "system"] };
+        for name in members.iter().copied() {
             if let Some(json) = self.raw(name) {
                 input.content(json).map_err(|_| bad(name, "holds a value that cannot be read"))?;
             }
         }
         for name in ["tools", "functions"] {
             if let Some(json) = self.raw(name).filter(|json| json.starts_with(['[', '{'])) {
-                input.tools(json).map_err(|_| bad(name, "holds a value that cannot be read"))?;
+                input.tools(json, self.hosted_calls_max()).map_err(|_| bad(name, "holds a value that cannot be read"))?;
             }
         }
         if self.audio_output() {
             input.audio();
         }
-        if STORED_CONVERSATION.into_iter().any(|name| self.leaf(name).is_some()) {
+        if self.dialect == Dialect::Responses {
+            self.kept_by_vendor(&mut input);
+        } else if STORED_CONVERSATION.into_iter().any(|name| self.leaf(name).is_some()) {
             input.unbounded("stored conversation");
         }
         if self.dialect == Dialect::Chat {
@@ -320,6 +355,24 @@ impl<'b> Body<'b> {
             self.server_side_work(&mut input);
         }
         Ok(input.finish(self.bytes.len()))
+    }
+
+    /// What a Responses vendor keeps. A conversation comes to no more than the model's context window; a prompt may bring tools.
+    fn kept_by_vendor(&self, input: &mut Input) {
+        if self.leaf("prompt").is_some() {
+            input.unbounded("stored prompt");
+        }
+        if ["previous_response_id", "conversation"].into_iter().any(|name| self.leaf(name).is_some()) {
+            input.stored();
+        }
+    }
+
+    /// Responses: the most calls of all hosted tools together.
+    fn hosted_calls_max(&self) -> Option<u64> {
+        match self.leaf("max_tool_calls").filter(|_| self.dialect == Dialect::Responses)? {
+            Leaf::Whole(calls) => Some(calls),
+            _ => None,
+        }
     }
 
     fn chat_tools(&self, input: &mut Input) {
@@ -514,12 +567,6 @@ mod tests {
     }
 
     #[test]
-    fn a_responses_body_on_the_chat_path_is_not_supported() {
-        let problem = chat(r#"{"model":"m","input":"hi"}"#).expect_err("no messages");
-        assert_eq!((problem.word, problem.param.as_deref()), (Word::NotSupported, Some("input")));
-    }
-
-    #[test]
     fn no_request_slips_past_the_allow_list_by_naming_other_models() {
         for (dialect, more) in [
             (Dialect::Messages, r#","fallbacks":[{"model":"dear"}]"#),
@@ -582,5 +629,101 @@ mod tests {
                 assert!(spliced.output_cap.is_some_and(|cap| cap.tokens <= 3));
             }
         }
+    }
+
+    fn responses(more: &str) -> Result<Request, Problem> {
+        read(Dialect::Responses, format!(r#"{{"model":"m"{more}}}"#).into())
+    }
+
+    #[test]
+    fn a_responses_request_is_read() {
+        let request = responses(
+            r#","input":[{"role":"user","content":[{"type":"input_text","text":"see"},
+            {"type":"input_image","image_url":"data:image/png;base64,AAAABBBB"}]},
+            {"type":"function_call_output","call_id":"c","output":[{"type":"input_image","image_url":"data:image/png;base64,CC"},
+            {"type":"input_file","filename":"a.pdf","file_data":"data:application/pdf;base64,DDDD"}]},
+            {"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"gAAAA"}],
+            "stream":true,"max_output_tokens":70,"safety_identifier":"u2","user":"u1","service_tier":"flex","store":false,
+            "tools":[{"type":"function","name":"f"},{"type":"custom","name":"c"},{"type":"tool_search","execution":"client"},
+            {"type":"namespace","name":"n","tools":[{"type":"function","name":"g"}]}]"#,
+        )
+        .expect("a request");
+        assert_eq!(request.output_cap, Some(OutputCap { member: "max_output_tokens", tokens: 70 }));
+        assert_eq!((request.streamed, request.choices, request.user.as_deref()), (true, 1, Some("u2")));
+        let input = &request.input;
+        assert_eq!((input.images, input.documents, input.tools, input.unbounded.as_deref()), (2, 1, 5, None));
+        assert_eq!(input.text_bytes, request.body.len() as u64 - 42);
+    }
+
+    #[test]
+    fn what_a_responses_vendor_keeps_fills_at_most_the_context_window() {
+        for more in [
+            r#","previous_response_id":"resp_1""#,
+            r#","input":"x","conversation":{"id":"conv_1"}"#,
+            r#","input":[{"type":"item_reference","id":"msg_1"}]"#,
+            r#","input":[{"id":"msg_1"}]"#,
+            r#","input":[{"type":"reasoning","id":"rs_1","summary":[]}]"#,
+            r#","input":[{"type":"web_search_call","id":"ws_1","status":"completed"}]"#,
+        ] {
+            let input = responses(more).expect("a request").input;
+            assert_eq!((input.documents, input.unbounded), (1, None), "{more}");
+        }
+        let input =
+            responses(r#","input":[{"type":"message","id":"msg_1","role":"assistant","content":"x"}]"#).expect("a request").input;
+        assert_eq!(input.documents, 0);
+    }
+
+    #[test]
+    fn what_a_responses_vendor_runs_is_unbounded_or_counted() {
+        for (more, why) in [
+            (r#","prompt":{"id":"p"}"#, "stored prompt"),
+            (r#","input":"","tools":[{"type":"web_search"}]"#, "hosted tool web_search without max_tool_calls"),
+            (r#","input":"","tools":[{"type":"code_interpreter","container":"c"}]"#, "hosted tool code_interpreter"),
+            (r#","input":"","tools":[{"type":"tool_search"}]"#, "hosted tool tool_search"),
+            (r#","input":"","max_tool_calls":3,"tools":[{"type":"mcp","server_label":"s"}]"#, "hosted tool mcp"),
+            (r#","input":"","context_management":[{"type":"compaction","compact_threshold":1}]"#, "server-side compaction"),
+            (r#","input":[{"type":"compaction_trigger"}]"#, "server-side compaction"),
+            (
+                r#","input":[{"type":"additional_tools","role":"developer","tools":[{"type":"file_search"}]}]"#,
+                "hosted tool file_search",
+            ),
+            (
+                r#","input":[{"role":"user","content":[{"type":"input_image","image_url":"https://x.y/z.png"}]}]"#,
+                "remote image URL",
+            ),
+            (r#","input":[{"role":"user","content":[{"type":"input_file","file_url":"https://x.y"}]}]"#, "remote file URL"),
+            (
+                r#","input":[{"type":"function_call_output","call_id":"c","output":[{"type":"input_image","file_id":"f"}]}]"#,
+                "file id",
+            ),
+        ] {
+            let input = responses(more).expect("a request").input;
+            assert_eq!(input.unbounded.as_deref(), Some(why), "{more}");
+        }
+        let input = responses(r#","input":"","max_tool_calls":3,"tools":[{"type":"web_search"}]"#).expect("a request").input;
+        assert_eq!((input.searches, input.unbounded), (3, None));
+    }
+
+    #[test]
+    fn a_bad_responses_request_says_which_member_to_mend() {
+        for (more, param, status) in [
+            ("", "input", 400),
+            (r#","input":null"#, "input", 400),
+            (r#","input":{}"#, "input", 400),
+            (r#","input":"x","background":true"#, "background", 501),
+            (r#","input":"x","max_output_tokens":1.5"#, "max_output_tokens", 400),
+            (r#","input":"x","stream":"yes""#, "stream", 400),
+        ] {
+            let problem = responses(more).expect_err(more);
+            assert_eq!((problem.word.status(), problem.param.as_deref()), (status, Some(param)), "{problem}");
+        }
+        assert!(responses(r#","input":"x","background":false,"max_output_tokens":null"#).is_ok());
+    }
+
+    #[test]
+    fn a_body_with_input_and_no_messages_is_a_responses_request_wherever_it_is_sent() {
+        assert_eq!(chat(r#"{"model":"m","input":[]}"#).map(|request| request.dialect), Ok(Dialect::Responses));
+        assert_eq!(chat(r#"{"model":"m","input":"x","messages":[]}"#).map(|request| request.dialect), Ok(Dialect::Chat));
+        assert!(messages(r#"{"model":"m","max_tokens":1,"input":[]}"#).is_err());
     }
 }

@@ -45,8 +45,12 @@ pub(super) const MESSAGES_STREAM: &str = concat!(
 
 /// The events of a stream.
 pub(super) fn events(stream: &str) -> Vec<Bytes> {
+    events_of(stream.as_bytes())
+}
+
+pub(super) fn events_of(stream: &[u8]) -> Vec<Bytes> {
     let mut splitter = Splitter::new(1 << 20);
-    splitter.push(Bytes::copy_from_slice(stream.as_bytes())).expect("a small stream");
+    splitter.push(Bytes::copy_from_slice(stream)).expect("a small stream");
     std::iter::from_fn(|| splitter.next_event()).collect()
 }
 

@@ -59,7 +59,9 @@ impl Request {
     pub fn capped<'a>(&self, tokens: u64, added_as: &'a str) -> Vec<Edit<'a>> {
         let set = |member| Edit::Set { member, json: Cow::Owned(tokens.to_string()) };
         if self.output_cap.is_none() {
-            return vec![set(added_as)];
+            // only chat has several names for it
+            let own = cap_members(self.dialect).first().copied().filter(|_| self.dialect != Dialect::Chat);
+            return vec![set(own.unwrap_or(added_as))];
         }
         let above =
             |member: &&&'static str| matches!(self.member(member).and_then(Leaf::of), Some(Leaf::Whole(named)) if named > tokens);

@@ -6,8 +6,10 @@ use crate::dialect::fault::{self, UpstreamFault};
 use crate::dialect::json;
 use crate::dialect::messages::{EventKind, MessagesEvent, MessagesUsage};
 use crate::dialect::output::Delivered;
+use crate::dialect::responses::ResponsesTee;
 use crate::dialect::sse::{self, Fields};
 use crate::dialect::{Dialect, Family};
+use crate::domain::problem::Problem;
 use crate::domain::usage::Report;
 
 /// What an event is for the relay.
@@ -38,12 +40,14 @@ pub struct Tee {
 enum StreamUsage {
     Chat(ChatUsage),
     Messages { usage: MessagesUsage, is_final: bool },
+    Responses(Box<ResponsesTee>),
 }
 
 impl Tee {
     /// `hide_usage_chunk`: the client did not ask for the usage chunk that the gateway asked for (chat only).
     pub fn new(dialect: Dialect, hide_usage_chunk: bool) -> Tee {
         let usage = match dialect.family() {
+            _ if dialect == Dialect::Responses => StreamUsage::Responses(Box::default()),
             Family::OpenAi => StreamUsage::Chat(ChatUsage::default()),
             Family::Anthropic => StreamUsage::Messages { usage: MessagesUsage::default(), is_final: false },
         };
@@ -53,7 +57,8 @@ impl Tee {
     /// Reads one whole raw event.
     pub fn read(&mut self, event: &[u8]) -> Kind {
         let fields = sse::parse(event);
-        match self.usage {
+        match &mut self.usage {
+            StreamUsage::Responses(tee) => tee.read(&fields),
             StreamUsage::Chat(_) => self.read_chat(&fields),
             StreamUsage::Messages { .. } => self.read_messages(&fields),
         }
@@ -65,6 +70,7 @@ impl Tee {
         match &self.usage {
             StreamUsage::Chat(usage) => usage.report(),
             StreamUsage::Messages { usage, .. } => usage.report(),
+            StreamUsage::Responses(tee) => tee.report(),
         }
     }
 
@@ -73,12 +79,24 @@ impl Tee {
         match &self.usage {
             StreamUsage::Chat(usage) => self.stopped && usage.output_said(),
             StreamUsage::Messages { is_final, .. } => *is_final,
+            StreamUsage::Responses(tee) => tee.output_is_final(),
         }
     }
 
     /// All text of the answer so far.
     pub fn delivered(&self) -> Delivered {
-        self.delivered
+        match &self.usage {
+            StreamUsage::Responses(tee) => tee.delivered(),
+            _ => self.delivered,
+        }
+    }
+
+    /// A failure within the stream, where its words depend on what came before.
+    pub(super) fn failed(&self, problem: &Problem, request_id: &str) -> Option<bytes::Bytes> {
+        match &self.usage {
+            StreamUsage::Responses(tee) => Some(tee.failed(problem, request_id)),
+            _ => None,
+        }
     }
 
     /// Whether a finish or stop reason was seen.

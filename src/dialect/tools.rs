@@ -4,7 +4,7 @@
 use serde::de::MapAccess;
 
 use crate::dialect::Dialect;
-use crate::dialect::json::{Leaf, One, Reads, skip};
+use crate::dialect::json::{Each, Leaf, One, Reads, skip};
 use crate::domain::bound::InputBound;
 
 /// Tools that the client itself runs, though the vendor defines them.
@@ -13,6 +13,10 @@ const CLIENT_TOOLS: [&str; 4] = ["bash_", "text_editor_", "computer_", "memory_"
 /// Hosted tools whose runs `max_uses` bounds.
 const SEARCH_TOOLS: [&str; 2] = ["web_search_", "web_fetch_"];
 
+/// Tools of Responses that the client itself runs, or that only hold others.
+const CLIENT_KINDS: [&str; 7] =
+    ["function", "custom", "namespace", "local_shell", "apply_patch", "computer", "computer_use_preview"];
+
 /// Reads the declared tools one after the other.
 #[derive(Clone)]
 pub(super) struct Tools {
@@ -20,6 +24,10 @@ pub(super) struct Tools {
     pub(super) bound: InputBound,
     run_by: RunBy,
     max_uses: Option<u64>,
+    /// the bound that the request sets for all of them
+    hosted_calls_max: Option<u64>,
+    /// Responses: the client runs a tool that a vendor could run
+    runs_here: bool,
 }
 
 /// Who runs the tool being read.
@@ -33,13 +41,21 @@ enum RunBy {
 
 impl Tools {
     pub(super) fn new(dialect: Dialect) -> Tools {
-        Tools { dialect, bound: InputBound::default(), run_by: RunBy::Client, max_uses: None }
+        let bound = InputBound::default();
+        Tools { dialect, bound, run_by: RunBy::Client, max_uses: None, hosted_calls_max: None, runs_here: false }
+    }
+
+    /// Where the request itself bounds how often hosted tools may run.
+    pub(super) fn with_calls_max(self, hosted_calls_max: Option<u64>) -> Tools {
+        Tools { hosted_calls_max, ..self }
     }
 
     fn run_by(&self, kind: &str) -> RunBy {
         let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| kind.starts_with(prefix));
         match self.dialect {
             Dialect::Chat if kind == "function" || kind == "custom" => RunBy::Client,
+            Dialect::Responses if CLIENT_KINDS.contains(&kind) => RunBy::Client,
+            Dialect::Responses if kind.starts_with("web_search") => RunBy::Search(word(kind).to_owned()),
             Dialect::Messages if kind == "custom" || begins(&CLIENT_TOOLS) => RunBy::Client,
             Dialect::Messages if begins(&SEARCH_TOOLS) => RunBy::Search(word(kind).to_owned()),
             _ => RunBy::Hosted(word(kind).to_owned()),
@@ -69,15 +85,35 @@ impl Reads for Tools {
                 }
                 Ok(())
             }
+            "execution" if self.dialect == Dialect::Responses => {
+                self.runs_here = map.next_value::<Leaf<'_>>()?.text() == Some("client");
+                Ok(())
+            }
+            // a namespace's
+            "tools" if self.dialect == Dialect::Responses => {
+                let mut inner = Tools::new(self.dialect).with_calls_max(self.hosted_calls_max);
+                map.next_value_seed(Each(&mut inner))?;
+                self.bound.tools += inner.bound.tools;
+                self.bound.searches = self.bound.searches.saturating_add(inner.bound.searches);
+                if let Some(why) = inner.bound.unbounded {
+                    unbounded(&mut self.bound, &why);
+                }
+                Ok(())
+            }
             _ => skip(map),
         }
     }
 
     fn end(&mut self) {
         self.bound.tools += 1;
-        match (std::mem::take(&mut self.run_by), self.max_uses.take()) {
+        let runs_here = std::mem::take(&mut self.runs_here);
+        match (std::mem::take(&mut self.run_by), self.max_uses.take().or(self.hosted_calls_max)) {
             (RunBy::Client, _) => {}
+            (RunBy::Hosted(name), _) if runs_here && name == "tool_search" => {}
             (RunBy::Search(_), Some(uses)) => self.bound.searches = self.bound.searches.saturating_add(uses),
+            (RunBy::Search(name), None) if self.dialect == Dialect::Responses => {
+                unbounded(&mut self.bound, &format!("hosted tool {name} without max_tool_calls"));
+            }
             (RunBy::Search(name), None) => unbounded(&mut self.bound, &format!("hosted tool {name} without max_uses")),
             (RunBy::Hosted(name), _) if self.dialect == Dialect::Messages => {
                 unbounded(&mut self.bound, &format!("hosted tool {name} without max_uses"));

@@ -9,7 +9,7 @@ use crate::dialect::output::Delivered;
 use crate::dialect::sse::{self, Fields};
 use crate::dialect::tee::Kind;
 use crate::dialect::unary::{NotComplete, Unary};
-use crate::dialect::{Dialect, Request, chat, converse, error_event, messages};
+use crate::dialect::{Dialect, Request, chat, converse, error_event, messages, responses};
 use crate::domain::problem::Problem;
 use crate::domain::usage::{Report, Usage};
 
@@ -204,6 +204,7 @@ fn reader(upstream: Dialect, head: &AnswerHead) -> Option<Box<dyn ReadAnswer>> {
 fn writer(request: &Request, head: AnswerHead) -> Option<Box<dyn WriteAnswer>> {
     Some(match request.dialect {
         Dialect::Chat => Box::new(chat::ChatWriter::new(request, head)),
+        Dialect::Responses => Box::new(responses::ResponsesWriter::new(request, head)),
         Dialect::Messages => Box::new(messages::MessagesWriter::new(head)),
         _ => return None,
     })

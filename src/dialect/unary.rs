@@ -6,7 +6,7 @@ use crate::dialect::fault::{FaultReader, UpstreamFault};
 use crate::dialect::json::read;
 use crate::dialect::messages::Message;
 use crate::dialect::output::{Delivered, Output};
-use crate::dialect::{Dialect, Family};
+use crate::dialect::{Dialect, Family, responses};
 use crate::domain::usage::Report;
 
 /// What was read of an answer.
@@ -39,6 +39,14 @@ pub fn read_unary(dialect: Dialect, body: &[u8]) -> Result<Unary, NotComplete> {
     }
     let flawed = |flaw: serde_json::Error| if flaw.is_eof() { NotComplete::CutOff } else { NotComplete::NotJson };
     match dialect.family() {
+        _ if dialect == Dialect::Responses => {
+            let answer = responses::whole(body).map_err(flawed)?;
+            let fault = answer.failed && !answer.error.seen;
+            if fault {
+                return Err(NotComplete::Fault(UpstreamFault::new("the upstream says that its answer failed, and not why")));
+            }
+            unary(dialect, answer.error, answer.usage.report(), &answer.items.output)
+        }
         // vectors come with the same usage object, less its output
         Family::OpenAi => {
             let answer = read(&Chunk::default(), body).map_err(flawed)?;

@@ -388,8 +388,13 @@ fn not_spoken(deployment: &Deployment, dialect: Dialect) -> Problem {
 /// vendor will.
 fn made_for(deployment: &Deployment, dialect: Dialect) -> Result<(), Problem> {
     let (does, instead) = match (deployment.price.mode(), dialect) {
-        (Some(Mode::Embedding), Dialect::Chat | Dialect::Messages) => ("makes embeddings", "POST /v1/embeddings"),
-        (Some(Mode::Chat), Dialect::Embeddings) => ("makes no embeddings", "the endpoint of a conversation"),
+        (Some(Mode::Embedding), Dialect::Chat | Dialect::Messages | Dialect::Responses) => {
+            ("makes embeddings", "POST /v1/embeddings")
+        }
+        (Some(Mode::Responses), Dialect::Chat | Dialect::Messages) => {
+            ("is reached in the Responses dialect only", "POST /v1/responses")
+        }
+        (Some(Mode::Chat | Mode::Responses), Dialect::Embeddings) => ("makes no embeddings", "the endpoint of a conversation"),
         _ => return Ok(()),
     };
     let message = format!("the model {} {does}; call it at {instead}, or ask for another model", deployment.qualified());

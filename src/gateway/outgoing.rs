@@ -91,7 +91,11 @@ pub(super) fn not_answered(provider: &str, failed: &Failed) -> (Status, Problem)
 
 /// A good head came, and not the whole body.
 pub(super) fn not_whole(provider: &str, failed: &Failed) -> Problem {
-    let word = if matches!(failed, Failed::IdleTimeout(_)) { Word::UpstreamTimeout } else { Word::UpstreamError };
+    let word = if matches!(failed, Failed::IdleTimeout(_) | Failed::CallTimeout(_)) {
+        Word::UpstreamTimeout
+    } else {
+        Word::UpstreamError
+    };
     Problem::new(word, format!("the answer of provider {provider} did not come whole: {failed}"))
 }
 
@@ -100,6 +104,6 @@ pub(super) async fn whole(incoming: Incoming, limits: &crate::config::Limits) ->
     let whole = incoming.whole(limits.answer_bytes_max, limits.idle_timeout_ms);
     match tokio::time::timeout(Duration::from_millis(limits.call_timeout_ms), whole).await {
         Ok(read) => read,
-        Err(_) => Err(Failed::IdleTimeout(limits.call_timeout_ms)),
+        Err(_) => Err(Failed::CallTimeout(limits.call_timeout_ms)),
     }
 }

@@ -298,7 +298,7 @@ impl Stream {
                 step = step(&mut self.incoming, &mut self.passage, wait_ms) => step,
             };
             if self.call_deadline <= Instant::now() {
-                return Err(Gone::Bad(self.bad(Step::Failed(Failed::IdleTimeout(self.open.gateway.limits.call_timeout_ms)))));
+                return Err(Gone::Bad(self.bad(Step::Failed(Failed::CallTimeout(self.open.gateway.limits.call_timeout_ms)))));
             }
             match step {
                 Step::Failed(Failed::IdleTimeout(waited_ms)) => {
@@ -408,6 +408,13 @@ impl Stream {
                 problem: Problem::new(
                     Word::UpstreamTimeout,
                     format!("provider {name} sent nothing more for {} s", ms.div_ceil(1_000)),
+                ),
+            },
+            Step::Failed(Failed::CallTimeout(ms)) => Bad {
+                status: Status::Broken,
+                problem: Problem::new(
+                    Word::UpstreamTimeout,
+                    format!("the answer of provider {name} was not whole within {} s", ms.div_ceil(1_000)),
                 ),
             },
             Step::Failed(failed) => error(Status::Broken, format!("the stream of provider {name} failed: {failed}")),

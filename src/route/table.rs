@@ -180,7 +180,7 @@ impl Table {
 
 /// Whether models of this mode are served under their bare names: those that some endpoint is for.
 fn is_offered(mode: Mode) -> bool {
-    matches!(mode, Mode::Chat | Mode::Embedding)
+    matches!(mode, Mode::Chat | Mode::Responses | Mode::Embedding)
 }
 
 /// The vendor whose rows a provider offers; none if it is priced otherwise.

@@ -7,8 +7,9 @@ use crate::server::{admin, health, inference};
 
 /// Paths that SDKs make of a base URL with or without `/v1`.
 const PREFIXES: [&str; 3] = ["/v1", "", "/v1/v1"];
-const INFERENCE: [(&str, Dialect); 4] = [
+const INFERENCE: [(&str, Dialect); 5] = [
     ("/chat/completions", Dialect::Chat),
+    ("/responses", Dialect::Responses),
     ("/messages", Dialect::Messages),
     ("/messages/count_tokens", Dialect::TokenCount),
     ("/embeddings", Dialect::Embeddings),

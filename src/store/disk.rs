@@ -28,6 +28,8 @@ pub trait Disk: Send + Sync + 'static {
 pub trait DiskFile: Send + Sync + 'static {
     fn size(&self) -> io::Result<u64>;
     fn set_size(&self, size: u64) -> io::Result<()>;
+    /// Sets a size, with room on the disk for all of it: later writes inside find the disk never full.
+    fn allocate(&self, size: u64) -> io::Result<()>;
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()>;
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
     fn sync_data(&self) -> io::Result<()>;
@@ -120,6 +122,15 @@ impl DiskFile for RealFile {
 
     fn set_size(&self, size: u64) -> io::Result<()> {
         self.0.set_len(size)
+    }
+
+    fn allocate(&self, size: u64) -> io::Result<()> {
+        use rustix::fs::{FallocateFlags, fallocate};
+        match fallocate(&self.0, FallocateFlags::empty(), 0, size) {
+            // a file system without it: the size alone
+            Err(rustix::io::Errno::OPNOTSUPP) => self.0.set_len(size),
+            done => Ok(done?),
+        }
     }
 
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {

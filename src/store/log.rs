@@ -18,11 +18,12 @@ pub enum LogError {
     Io(#[from] io::Error),
     #[error(
         "{segment} is damaged at byte {offset}: record {sequence} was on disk and is unreadable. Restore a backup, or accept the loss of \
-         the records from there on that are not in gatekeeper.redb: mv {segment} {segment}.damaged"
+         all records of this segment and of later ones that are not in gatekeeper.redb; in the data folder: {repair}"
     )]
-    Corrupt { segment: String, offset: u64, sequence: u64 },
+    Corrupt { segment: String, offset: u64, sequence: u64, repair: String },
     #[error(
-        "{segment} belongs to another data folder or to the time before a restore; move it away: mv {segment} {segment}.foreign"
+        "{segment} belongs to another data folder or to the time before a restore; move it away, in the data folder: \
+         mv {segment} {segment}.foreign"
     )]
     Foreign { segment: String },
     #[error("the ledger log begins at record {found}, but gatekeeper.redb ends at {applied}: a segment is missing; put it back")]
@@ -217,7 +218,7 @@ impl Log {
     fn written_whole(&self, number: u32, records: &[Vec<u8>], first: u64) -> io::Result<Segment> {
         let bytes: usize = records.iter().map(Vec::len).sum();
         let capacity = self.segment_bytes.max(SEGMENT_HEADER + bytes as u64);
-        let mut segment = Segment::sparse(self.disk.as_ref(), number, capacity)?;
+        let mut segment = Segment::unfilled(self.disk.as_ref(), number, capacity)?;
         for record in records {
             segment.file.write_at(segment.end, record)?;
             segment.end += record.len() as u64;
@@ -247,7 +248,7 @@ impl Log {
         if self.ready.is_none() {
             let number = self.take_number();
             self.folder_unsynced = true;
-            self.ready = Some(Segment::sparse(self.disk.as_ref(), number, self.segment_bytes)?);
+            self.ready = Some(Segment::unfilled(self.disk.as_ref(), number, self.segment_bytes)?);
         }
         Ok(())
     }

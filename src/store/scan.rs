@@ -127,7 +127,8 @@ impl Reader<'_> {
                 return Ok(Stop::Tail(None));
             }
             let (segment, offset) = (header.name.clone(), at as u64);
-            return Err(LogError::Corrupt { segment, offset, sequence: self.expected });
+            let repair = moving_away(self.disk, header.number)?;
+            return Err(LogError::Corrupt { segment, offset, sequence: self.expected, repair });
         }
         cut(self.disk, file.as_ref(), &header.name, &bytes, at, later, &mut self.found.replay.remarks)?;
         let capacity = bytes.len() as u64;
@@ -155,11 +156,27 @@ impl Reader<'_> {
     }
 }
 
+/// The command that takes a segment and all later ones out of the log: without the first, the others would be a gap.
+fn moving_away(disk: &dyn Disk, from: u32) -> Result<String, LogError> {
+    let mut moves: Vec<(u32, String)> = Vec::new();
+    for name in disk.names(FOLDER)? {
+        if let Some(number) = number_of(&name).filter(|number| *number >= from) {
+            moves.push((number, format!("mv {FOLDER}/{name} {FOLDER}/{name}.damaged")));
+        }
+    }
+    moves.sort();
+    Ok(moves.into_iter().map(|(_, command)| command).collect::<Vec<_>>().join(" && "))
+}
+
+fn number_of(name: &str) -> Option<u32> {
+    name.strip_suffix(".log")?.parse().ok()
+}
+
 /// The heads of all segments in order. Files that were never begun are named apart.
 fn headers(disk: &dyn Disk, identity: &Identity, spares: &mut Vec<String>) -> Result<Vec<Header>, LogError> {
     let mut headers = Vec::new();
     for name in disk.names(FOLDER)? {
-        let Some(number) = name.strip_suffix(".log").and_then(|number| number.parse().ok()) else { continue };
+        let Some(number) = number_of(&name) else { continue };
         let path = format!("{FOLDER}/{name}");
         let file = disk.open(&path)?;
         let mut bytes = [0; SEGMENT_HEADER as usize];
@@ -168,7 +185,10 @@ fn headers(disk: &dyn Disk, identity: &Identity, spares: &mut Vec<String>) -> Re
         }
         match read_header(&bytes, identity) {
             Head::Blank => spares.push(path),
-            Head::Unsound => return Err(LogError::Corrupt { segment: path, offset: 0, sequence: identity.applied + 1 }),
+            Head::Unsound => {
+                let (sequence, repair) = (identity.applied + 1, moving_away(disk, number)?);
+                return Err(LogError::Corrupt { segment: path, offset: 0, sequence, repair });
+            }
             Head::Foreign => return Err(LogError::Foreign { segment: path }),
             Head::Ours { first_sequence } => headers.push(Header { number, name: path, first_sequence, until: u64::MAX }),
         }

@@ -27,7 +27,7 @@ pub(super) struct Segment {
 impl Segment {
     /// A zero-filled file: its blocks are allocated, so that a sync has no metadata to write.
     pub(super) fn create(disk: &dyn Disk, number: u32, capacity: u64) -> io::Result<Segment> {
-        let segment = Segment::sparse(disk, number, capacity)?;
+        let segment = Segment::unfilled(disk, number, capacity)?;
         // page by page: the kernel keeps what one large write brought as one large folio, and every small write into it
         // would then walk all its blocks (measured: 6 µs of 31 in the kernel for a request's two records)
         let zeros = [0u8; 4096];
@@ -42,10 +42,11 @@ impl Segment {
         Ok(segment)
     }
 
-    pub(super) fn sparse(disk: &dyn Disk, number: u32, capacity: u64) -> io::Result<Segment> {
+    pub(super) fn unfilled(disk: &dyn Disk, number: u32, capacity: u64) -> io::Result<Segment> {
         let file = disk.open(&file_name(number))?;
         file.set_size(0)?;
-        file.set_size(capacity)?;
+        // what a hold reserves for its settlement must be there when the disk is full
+        file.allocate(capacity)?;
         Ok(Segment { number, file, end: SEGMENT_HEADER, capacity })
     }
 

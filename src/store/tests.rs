@@ -349,6 +349,9 @@ impl DiskFile for FailingFile {
     fn set_size(&self, size: u64) -> std::io::Result<()> {
         self.file.set_size(size)
     }
+    fn allocate(&self, size: u64) -> std::io::Result<()> {
+        self.file.allocate(size)
+    }
     fn read_at(&self, offset: u64, into: &mut [u8]) -> std::io::Result<()> {
         self.file.read_at(offset, into)
     }
@@ -436,6 +439,9 @@ impl DiskFile for FailingBooksFile {
     }
     fn set_size(&self, size: u64) -> std::io::Result<()> {
         self.file.set_size(size)
+    }
+    fn allocate(&self, size: u64) -> std::io::Result<()> {
+        self.file.allocate(size)
     }
     fn read_at(&self, offset: u64, into: &mut [u8]) -> std::io::Result<()> {
         self.file.read_at(offset, into)

@@ -28,6 +28,7 @@ pub(super) fn start(database: Arc<Slot>, journal: Arc<Journal>, options: Options
         disk_unknown: false,
         log_trouble: Trouble::default(),
         books_trouble: Trouble::default(),
+        segment_trouble: Trouble::default(),
     };
     match std::thread::Builder::new().name("gk-writer".into()).spawn(move || writer.run()) {
         Ok(handle) => handle,
@@ -45,6 +46,7 @@ struct Writer {
     disk_unknown: bool,
     log_trouble: Trouble,
     books_trouble: Trouble,
+    segment_trouble: Trouble,
 }
 
 /// Something that fails, perhaps again and again: when it was last said.
@@ -184,14 +186,18 @@ impl Writer {
         }
     }
 
-    fn prepare(&self, number: u32) {
+    fn prepare(&mut self, number: u32) {
         match Segment::create(self.options.disk.as_ref(), number, self.options.segment_bytes) {
             Ok(segment) => {
+                self.segment_trouble.ends();
                 if let Some(unwanted) = self.journal.put_ready(segment) {
                     self.remove(&unwanted);
                 }
             }
-            Err(error) => tracing::error!("the next segment of the ledger's log cannot be made: {error}"),
+            Err(error) if self.segment_trouble.is_news() => {
+                tracing::error!("the next segment of the ledger's log cannot be made: {error}");
+            }
+            Err(_) => {}
         }
     }
 

@@ -56,6 +56,8 @@ pub enum Failed {
     HeadTimeout(u64),
     #[error("nothing came for {0} ms")]
     IdleTimeout(u64),
+    #[error("it was not whole within {0} ms")]
+    CallTimeout(u64),
     #[error("the connection broke: {0}")]
     Broken(String),
     #[error("the answer is longer than {0} bytes")]

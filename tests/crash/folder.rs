@@ -100,6 +100,72 @@ fn a_damaged_head_of_the_log_is_refused() {
     assert!(said.contains("ledger/000001.log is damaged at byte 0"), "{said}");
 }
 
+/// Records of the log: offset and length, in order.
+fn records(bytes: &[u8]) -> Vec<(u64, u64)> {
+    let (mut found, mut at) = (Vec::new(), 64);
+    while at + 24 <= bytes.len() {
+        let length = u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes")) as usize;
+        if length == 0 {
+            break;
+        }
+        let whole = (24 + length).next_multiple_of(8);
+        found.push((at as u64, whole as u64));
+        at += whole;
+    }
+    found
+}
+
+#[test]
+fn damage_in_the_middle_of_the_log_is_refused_and_the_printed_command_repairs_it() {
+    let upstream = Upstream::start();
+    let mut gatekeeper = stopped(&upstream);
+    let (offset, _) = records(&fs::read(gatekeeper.data.join(LOG)).expect("the log is there"))[4];
+    write_at(&gatekeeper, LOG, offset + 30, b"\xff\xff");
+    let said = refused(&mut gatekeeper);
+    assert!(said.contains(&format!("ledger/000001.log is damaged at byte {offset}: record 5 ")), "{said}");
+    let command = said.split("in the data folder: ").nth(1).and_then(|rest| rest.lines().next()).expect("a command");
+    let done = std::process::Command::new("sh").args(["-c", command]).current_dir(&gatekeeper.data).status();
+    assert!(done.expect("a shell").success(), "{command}");
+    gatekeeper.start();
+    assert!(gatekeeper.data.join("ledger/000001.log.damaged").exists());
+    assert_eq!(gatekeeper.usage()["total"]["requests"], 5, "all was in the books");
+}
+
+#[test]
+fn a_log_that_ends_before_the_books_is_begun_anew_where_they_end() {
+    let upstream = Upstream::start();
+    let mut gatekeeper = stopped(&upstream);
+    let bytes = fs::read(gatekeeper.data.join(LOG)).expect("the log is there");
+    let written = records(&bytes);
+    // as if the last records had never been written: no trace of them is left
+    let (from, _) = written[written.len() - 3];
+    write_at(&gatekeeper, LOG, from, &vec![0; bytes.len() - from as usize]);
+    gatekeeper.start();
+    let (last, said) = (written.len(), gatekeeper.output());
+    let remark = format!("ends at record {}, the books at {last}: a new segment begins at {}", last - 3, last + 1);
+    assert!(said.contains(&remark), "{said}");
+    let key = gatekeeper.key(&serde_json::json!({"name": "after", "team": "eng"}));
+    gatekeeper.user(&key).chat(&Call::chat().at_most(30).body()).expects(200);
+    gatekeeper.restart();
+    assert!(!gatekeeper.output().contains("a new segment begins"), "{}", gatekeeper.output());
+    assert_eq!(gatekeeper.usage()["total"]["requests"], 6);
+}
+
+#[test]
+fn a_log_without_its_beginning_is_refused() {
+    let upstream = Upstream::start();
+    let mut gatekeeper = stopped(&upstream);
+    // the head of a segment that begins ten records after the books end
+    let mut head = fs::read(gatekeeper.data.join(LOG)).expect("the log is there")[..64].to_vec();
+    let first = u64::from_le_bytes(head[28..36].try_into().expect("eight bytes")) + 20;
+    head[28..36].copy_from_slice(&first.to_le_bytes());
+    let checksum = crc32fast::hash(&head[..36]);
+    head[36..40].copy_from_slice(&checksum.to_le_bytes());
+    write_at(&gatekeeper, LOG, 0, &head);
+    let said = refused(&mut gatekeeper);
+    assert!(said.contains("a segment is missing"), "{said}");
+}
+
 #[test]
 fn damaged_books_are_refused_in_words() {
     let upstream = Upstream::start();

@@ -5,6 +5,7 @@ mod counts;
 mod failing;
 mod faults;
 mod folder;
+mod full;
 mod images;
 mod kill;
 mod stall;

@@ -23,11 +23,81 @@ impl Setup {
     pub fn starts(self) -> Gatekeeper {
         let port = ReservedPort::new();
         let (folder, data, config) = self.written(port.address);
-        let instance = Instance::new(port.address, initialise(&config));
-        let mut gatekeeper =
-            Gatekeeper { instance, folder, data, config, _port: port, running: None, starts: 0, books_checked: true };
+        let instance = Instance::new(port.address, initialise(&config, None));
+        let mut gatekeeper = Gatekeeper {
+            instance,
+            folder,
+            data,
+            config,
+            _port: port,
+            namespace: None,
+            running: None,
+            starts: 0,
+            books_checked: true,
+        };
         gatekeeper.start();
         gatekeeper
+    }
+}
+
+impl Setup {
+    /// The same with a data folder of so many MiB, seen by the server alone: a tmpfs in a mount namespace. An error says
+    /// why that cannot be had here.
+    pub fn starts_on_tmpfs(self, mib: u64) -> Result<Gatekeeper, String> {
+        let port = ReservedPort::new();
+        let (folder, data, config) = self.written(port.address);
+        fs::create_dir(&data).expect("the data folder can be made");
+        let namespace = Namespace::with_tmpfs(&data, mib)?;
+        let key = initialise(&config, Some(&namespace));
+        let mut gatekeeper = Gatekeeper {
+            instance: Instance::new(port.address, key),
+            folder,
+            data: namespace.sees(&data),
+            config,
+            _port: port,
+            namespace: Some(namespace),
+            running: None,
+            starts: 0,
+            books_checked: true,
+        };
+        gatekeeper.start();
+        Ok(gatekeeper)
+    }
+}
+
+/// A mount namespace, for as long as the process lives that holds it.
+#[derive(Debug)]
+struct Namespace {
+    holder: Child,
+}
+
+impl Namespace {
+    fn with_tmpfs(data: &Path, mib: u64) -> Result<Namespace, String> {
+        let script = format!("mount -t tmpfs -o size={mib}m tmpfs '{}' && echo mounted && exec sleep 600", data.display());
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-c", &script]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut holder = command.spawn().map_err(|error| format!("unshare: {error}"))?;
+        let mut said = String::new();
+        let out = holder.stdout.take().expect("a pipe");
+        let _ = std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut said);
+        if said.trim() == "mounted" {
+            return Ok(Namespace { holder });
+        }
+        let output = holder.wait_with_output().map_err(|error| error.to_string())?;
+        Err(format!("no tmpfs in a mount namespace: {}", String::from_utf8_lossy(&output.stderr).trim()))
+    }
+
+    /// A path inside, as it is reached from outside.
+    fn sees(&self, path: &Path) -> PathBuf {
+        let inside = path.strip_prefix("/").expect("an absolute path");
+        Path::new("/proc").join(self.holder.id().to_string()).join("root").join(inside)
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
     }
 }
 
@@ -39,6 +109,7 @@ pub struct Gatekeeper {
     pub data: PathBuf,
     pub config: PathBuf,
     _port: ReservedPort,
+    namespace: Option<Namespace>,
     running: Option<Child>,
     starts: usize,
     books_checked: bool,
@@ -171,7 +242,7 @@ impl Gatekeeper {
         self.starts += 1;
         let log = File::create(self.folder().join(format!("serve-{}.log", self.starts))).expect("a file for the output");
         let same = log.try_clone().expect("one file for both outputs");
-        let child = gatekeeper_command()
+        let child = gatekeeper_command_in(self.namespace.as_ref())
             .arg("serve")
             .arg("--config")
             .arg(&self.config)
@@ -239,10 +310,29 @@ pub fn gatekeeper_command() -> Command {
     command
 }
 
-fn initialise(config: &Path) -> String {
+fn gatekeeper_command_in(namespace: Option<&Namespace>) -> Command {
+    let plain = gatekeeper_command();
+    let Some(namespace) = namespace else { return plain };
+    let mut command = Command::new("nsenter");
+    command.args(["-m", "-t", &namespace.holder.id().to_string(), "--"]).arg(plain.get_program());
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
+}
+
+fn initialise(config: &Path, namespace: Option<&Namespace>) -> String {
     let beside = config.parent().expect("the config lies in the test's folder");
-    let made =
-        gatekeeper_command().arg("init").arg("--config").arg(config).current_dir(beside).output().expect("the binary runs");
+    let made = gatekeeper_command_in(namespace)
+        .arg("init")
+        .arg("--config")
+        .arg(config)
+        .current_dir(beside)
+        .output()
+        .expect("the binary runs");
     let said = String::from_utf8_lossy(&made.stdout).into_owned();
     assert!(made.status.success(), "init failed: {said}{}", String::from_utf8_lossy(&made.stderr));
     let mut words = said.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_');

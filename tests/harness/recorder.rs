@@ -472,6 +472,10 @@ impl DiskFile for RecordedFile {
         Ok(())
     }
 
+    fn allocate(&self, size: u64) -> io::Result<()> {
+        self.set_size(size)
+    }
+
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
         let mut state = self.disk.lock();
         state.strikes(Operation::Read)?;

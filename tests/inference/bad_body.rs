@@ -162,15 +162,6 @@ fn a_request_without_messages_is_400() {
 }
 
 #[test]
-fn a_responses_body_on_chat_is_an_honest_501() {
-    let house = House::opens();
-    let answer = house.user().chat(&json!({"model": "m-small", "input": "hi"}));
-    let message = refused_at(Chat, &answer, 501, "not_supported", "input");
-    assert!(message.contains("Responses"), "{message}");
-    house.nothing_happened();
-}
-
-#[test]
 fn a_switch_that_is_neither_on_nor_off_is_400() {
     let house = House::opens();
     for dialect in BOTH {

@@ -176,3 +176,16 @@ fn an_answer_without_usage_is_estimated_and_one_that_lies_is_booked_at_its_ceili
         }
     }
 }
+
+#[test]
+fn a_whole_answer_that_outlasts_its_deadline_is_504_though_it_trickles() {
+    let house = House::limited("call_timeout_s = 1");
+    for (hang_ups, dialect) in (1..).zip(BOTH) {
+        let crumbs: Vec<Vec<u8>> = answer(dialect).into_bytes().chunks(2).map(<[u8]>::to_vec).collect();
+        let script = Script::stream(crumbs).header("content-type", "application/json").pause_ms_between(50);
+        let message = refused(dialect, &house.answered(dialect, false, script), 504, "upstream_timeout");
+        assert!(message.contains("not whole within 1000 ms"), "{message}");
+        house.upstream.waits_for_hang_ups(hang_ups);
+        house.booked().ends("broken", &["estimated"]).is_about(10, 0);
+    }
+}

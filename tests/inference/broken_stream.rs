@@ -204,7 +204,8 @@ fn a_stream_that_outlasts_its_deadline_is_ended_though_it_talks() {
         let (events, end) = house.events(dialect, Script::stream(dialect.stream(1_000)).pause_ms_between(20));
         let deltas = events.iter().filter_map(Event::delta).count();
         assert!((5..100).contains(&deltas), "{deltas} deltas in a second");
-        ends_in_error(dialect, &(events, end), deltas, "upstream_timeout");
+        let message = ends_in_error(dialect, &(events, end), deltas, "upstream_timeout");
+        assert!(message.contains("not whole within 1 s"), "{message}");
         house.upstream.waits_for_hang_ups(hang_ups);
         house.booked().ends("broken", &["estimated"]).is_about(10, deltas as u64);
     }

@@ -27,7 +27,7 @@ fn every_spelling_of_the_base_url_leads_to_the_endpoint() {
 #[test]
 fn an_endpoint_that_is_not_served_is_501_in_the_dialect_and_is_never_passed_on() {
     let house = House::opens();
-    for path in ["/v1/responses", "/v1/completions", "/v1/images/generations", "/v1/files", "/v1/audio/speech"] {
+    for path in ["/v1/responses/input_tokens", "/v1/completions", "/v1/images/generations", "/v1/files", "/v1/audio/speech"] {
         let message = refused(Chat, &house.user().post(path, &Chat.body()), 501, "not_supported");
         assert!(message.contains(path), "{message}");
     }

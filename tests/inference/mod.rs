@@ -20,6 +20,7 @@ mod panics;
 mod relay_chat;
 mod relay_messages;
 mod request_bytes;
+mod responses;
 mod secrets;
 mod sockets;
 mod stop;

@@ -1,0 +1,28 @@
+//! OpenAI's Responses as its clients speak it, without anything that a vendor would have to keep between calls; towards OpenAI
+//! itself and those who speak alike, everything passes.
+
+mod echo;
+mod event;
+mod failure;
+mod items;
+mod output;
+mod read_request;
+mod tee;
+mod tools;
+mod write_answer;
+
+pub(super) use read_request::read_request;
+pub(super) use tee::{ResponsesTee, whole};
+pub(super) use write_answer::ResponsesWriter;
+
+use crate::conversation::Words;
+
+/// What this dialect calls what may have to be left out.
+pub(super) const WORDS: Words = Words {
+    messages: "input",
+    stop: "stop",
+    reasoning: "reasoning",
+    format: "text.format",
+    parallel_tools: "parallel_tool_calls",
+    user: "user",
+};

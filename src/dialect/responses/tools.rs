@@ -1,0 +1,222 @@
+//! The tools of a request as the hub knows them: functions only, each under one name. A custom tool becomes a function of one text,
+//! a namespace is spread out under names that lead back, the client's own search for tools is a function too. The same table,
+//! read from the same request, gives each call back in the form that the client declared (E27).
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::conversation::{Raw, Tool, raw};
+use crate::dialect::Request;
+use crate::dialect::json::lenient;
+use crate::domain::problem::Problem;
+
+/// The name under which the hub knows the client's search for tools.
+pub(super) const TOOL_SEARCH: &str = "tool_search";
+/// The one argument of a custom tool that has become a function.
+const CUSTOM_ARGUMENT: &str = "input";
+/// Between a namespace and a name in it.
+const BETWEEN: &str = "__";
+
+/// The form in which a client declared a tool, and reads calls of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Function(Called),
+    Custom(Called),
+    ToolSearch,
+}
+
+/// A tool's name as the client calls it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Called {
+    pub(super) namespace: Option<String>,
+    pub(super) name: String,
+}
+
+/// Every declared tool by the hub's name of it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Table {
+    forms: HashMap<String, Form>,
+}
+
+/// A tool as a client declares it; of a namespace the tools in it.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Declared {
+    #[serde(rename = "type", default)]
+    kind: String,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    description: Option<String>,
+    #[serde(default)]
+    parameters: Option<Raw>,
+    #[serde(default)]
+    strict: Option<bool>,
+    #[serde(default)]
+    execution: Option<String>,
+    #[serde(default)]
+    format: Option<CustomFormat>,
+    #[serde(default)]
+    tools: Vec<Declared>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct CustomFormat {
+    #[serde(default)]
+    syntax: Option<String>,
+    #[serde(default)]
+    definition: Option<String>,
+}
+
+/// An item of the input that brings tools along; of all others nothing is read.
+#[derive(Deserialize)]
+struct Item {
+    #[serde(default)]
+    tools: Option<Vec<Declared>>,
+}
+
+impl Table {
+    /// The hub's name of a tool that a call in the history names.
+    pub(super) fn hub_name(namespace: Option<&str>, name: &str) -> String {
+        match namespace.filter(|namespace| !namespace.is_empty()) {
+            Some(namespace) if namespace.ends_with(BETWEEN) => format!("{namespace}{name}"),
+            Some(namespace) => format!("{namespace}{BETWEEN}{name}"),
+            None => name.to_owned(),
+        }
+    }
+
+    /// How the client reads a call of the tool with this name of the hub's. What was never declared is a plain function.
+    pub(super) fn form(&self, hub_name: &str) -> Form {
+        self.forms.get(hub_name).cloned().unwrap_or_else(|| Form::Function(Called { namespace: None, name: hub_name.to_owned() }))
+    }
+
+    pub(super) fn holds(&self, hub_name: &str) -> bool {
+        self.forms.contains_key(hub_name)
+    }
+}
+
+/// The tools of a request: the table, the hub's tools in the client's order, and what vendors run and others do not have.
+#[derive(Debug, Default)]
+pub(super) struct Tools {
+    pub(super) table: Table,
+    pub(super) tools: Vec<Tool>,
+    pub(super) dropped: Vec<String>,
+}
+
+impl Tools {
+    /// Reads `tools`, and the tools that items of the input bring along.
+    pub(super) fn of(request: &Request) -> Result<Tools, Problem> {
+        let mut tools = Tools::default();
+        for declared in crate::dialect::json::typed::<Vec<Declared>>(request, "tools")?.unwrap_or_default() {
+            tools.add(declared, None);
+        }
+        let input = request.member("input").unwrap_or_default();
+        let brings_tools = |kind: &str| memchr::memmem::find(input.as_bytes(), kind.as_bytes()).is_some();
+        if input.starts_with('[') && (brings_tools("additional_tools") || brings_tools("tool_search_output")) {
+            // an item of another shape is told by who reads the items
+            let items: Vec<Item> = lenient(input.as_bytes()).unwrap_or_default();
+            for declared in items.into_iter().flat_map(|item| item.tools.unwrap_or_default()) {
+                tools.add(declared, None);
+            }
+        }
+        Ok(tools)
+    }
+
+    fn add(&mut self, declared: Declared, namespace: Option<&str>) {
+        match (declared.kind.as_str(), &declared.name) {
+            ("function", Some(_)) => self.function(declared, namespace),
+            ("custom", Some(_)) => self.custom(declared, namespace),
+            ("namespace", Some(name)) if namespace.is_none() => {
+                let name = name.clone();
+                for inner in declared.tools {
+                    self.add(inner, Some(&name));
+                }
+            }
+            (TOOL_SEARCH, _) if declared.execution.as_deref() == Some("client") => self.tool_search(declared),
+            // what all tools are loaded without
+            (TOOL_SEARCH, _) => {}
+            (kind, _) => self.dropped.push(format!("tools.{}", crate::dialect::tools::word(kind))),
+        }
+    }
+
+    fn function(&mut self, declared: Declared, namespace: Option<&str>) {
+        let name = declared.name.unwrap_or_default();
+        let schema = declared.parameters.filter(|schema| schema.as_str() != "null").unwrap_or_else(no_arguments);
+        let called = Called { namespace: namespace.map(str::to_owned), name };
+        let tool = Tool {
+            name: Table::hub_name(namespace, &called.name),
+            description: declared.description,
+            schema,
+            strict: declared.strict,
+            cache: None,
+        };
+        self.put(tool, Form::Function(called));
+    }
+
+    fn custom(&mut self, declared: Declared, namespace: Option<&str>) {
+        let name = declared.name.unwrap_or_default();
+        let mut description = declared.description.unwrap_or_default();
+        if let Some(CustomFormat { syntax, definition: Some(definition) }) = declared.format {
+            let syntax = syntax.unwrap_or_else(|| "given".to_owned());
+            let between = if description.is_empty() { "" } else { "\n\n" };
+            description.push_str(&format!("{between}`{CUSTOM_ARGUMENT}` must match this {syntax} grammar:\n{definition}"));
+        }
+        let called = Called { namespace: namespace.map(str::to_owned), name };
+        let tool = Tool {
+            name: Table::hub_name(namespace, &called.name),
+            description: Some(description).filter(|description| !description.is_empty()),
+            schema: one_text(),
+            strict: None,
+            cache: None,
+        };
+        self.put(tool, Form::Custom(called));
+    }
+
+    fn tool_search(&mut self, declared: Declared) {
+        let schema = declared.parameters.filter(|schema| schema.as_str() != "null").unwrap_or_else(a_query);
+        let description = declared.description.or_else(|| Some("Searches for more tools.".to_owned()));
+        let tool = Tool { name: TOOL_SEARCH.to_owned(), description, schema, strict: None, cache: None };
+        self.put(tool, Form::ToolSearch);
+    }
+
+    /// The first of a name counts: a search may bring the same tool twice.
+    fn put(&mut self, tool: Tool, form: Form) {
+        if !self.table.holds(&tool.name) {
+            self.table.forms.insert(tool.name.clone(), form);
+            self.tools.push(tool);
+        }
+    }
+}
+
+/// The arguments of the function that a custom tool has become.
+pub(super) fn custom_arguments(input: &str) -> String {
+    json!({ CUSTOM_ARGUMENT: input }).to_string()
+}
+
+/// The text that a custom tool is called with; what the model wrote, where it is something else.
+pub(super) fn custom_input(arguments: &str) -> String {
+    #[derive(Deserialize)]
+    struct Arguments {
+        input: String,
+    }
+    match lenient::<Arguments>(arguments.as_bytes()) {
+        Ok(Arguments { input }) => input,
+        Err(_) => arguments.to_owned(),
+    }
+}
+
+fn no_arguments() -> Raw {
+    raw(r#"{"type":"object","properties":{}}"#.to_owned()).unwrap_or_default()
+}
+
+fn a_query() -> Raw {
+    let schema = r#"{"type":"object","properties":{"query":{"type":"string"}},"required":["query"]}"#;
+    raw(schema.to_owned()).unwrap_or_default()
+}
+
+fn one_text() -> Raw {
+    let schema =
+        r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"],"additionalProperties":false}"#;
+    raw(schema.to_owned()).unwrap_or_default()
+}
