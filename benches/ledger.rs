@@ -20,9 +20,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use gatekeeper::domain::budget::{Action, Budget, Owner, Period};
+use gatekeeper::domain::clock::SystemClock;
 use gatekeeper::domain::event::{CostLine, Ending, Flags, Hold, HoldId, Progress, Status, Subject};
 use gatekeeper::domain::id::{BudgetId, KeyId, OrganizationId, RequestId, TeamId};
 use gatekeeper::domain::money::Money;
+use gatekeeper::domain::time::Time;
 use gatekeeper::domain::usage::Usage;
 use gatekeeper::domain::zone::Zone;
 use gatekeeper::meter::{Claim, Held, Ledger, Tokens};
@@ -69,7 +71,8 @@ impl Bench {
             action: Action::Block,
             model: None,
         });
-        let ledger = Ledger::recover(store.journal(), zone, budgets.collect(), recovered, NOW_MS).expect("an empty log");
+        let time = Arc::new(Time::first(Arc::new(SystemClock { boot: None })));
+        let ledger = Ledger::recover(store.journal(), zone, budgets.collect(), recovered, time).expect("an empty log");
         let subject = Arc::new(Subject {
             organization: OrganizationId(1),
             team: TeamId(2),
@@ -191,9 +194,9 @@ impl Bare {
 }
 
 fn main() {
-    // `cargo bench -- --bench` and `cargo test` hand in arguments that mean nothing here
     let (requests, rounds) = (count("GK_LEDGER_REQUESTS", 100_000).max(100), count("GK_LEDGER_ROUNDS", 5).max(1));
-    let folder = tempfile::tempdir_in(std::env::var_os("GK_LEDGER_FOLDER").unwrap_or_else(|| ".".into())).expect("a folder");
+    // beside what cargo builds: a disk, where the temporary folder may be memory
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
     cost(&folder.path().join("cost"), requests, rounds);
     contention(&folder.path().join("contention"), requests, rounds);
     group_sync(&folder.path().join("disk"), requests / 5, rounds);

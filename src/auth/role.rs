@@ -15,7 +15,7 @@ pub enum Actor {
         id: AdminKeyId,
         name: String,
     },
-    /// the program itself, started by a person: `init`, `demo`
+    /// the program itself: started by a person (`init`, `demo`), or of its own accord
     Process,
 }
 
@@ -112,6 +112,12 @@ table! {
     /// see orphans, verify the books
     ReadLedger, "ledger.read", [Owner];
     CorrectLedger, "ledger.correct", [Owner];
+    /// throw away what is kept of models' thoughts
+    PurgeMemory, "reasoning_memory.purge", [Owner];
+    /// see adopted time and the wall clock
+    ReadClock, "clock.read", [Owner];
+    /// adopt the wall clock as it is
+    AcceptClock, "clock.accept", [Owner];
 }
 
 /// An action as a type.

@@ -115,6 +115,10 @@ impl Admin {
         self.ask("POST", path, Some(body.to_string())).await
     }
 
+    pub async fn delete(&self, path: &str) -> Result<Value, Failure> {
+        self.ask("DELETE", path, None).await
+    }
+
     pub async fn patch(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         self.ask("PATCH", path, Some(body.to_string())).await
     }

@@ -4,6 +4,7 @@
 mod admin;
 mod argument;
 mod check;
+mod clock;
 mod demo;
 mod exchange;
 mod failure;
@@ -11,6 +12,7 @@ mod folder;
 mod init;
 mod keys;
 mod ledger;
+mod memory;
 mod print;
 mod requests;
 mod serve;
@@ -69,6 +71,11 @@ enum Command {
     /// Verify and correct the books
     #[command(subcommand)]
     Ledger(ledger::Command),
+    /// Empty what is kept of models' thoughts
+    #[command(subcommand)]
+    Memory(memory::Command),
+    /// Show the time that budgets go by, beside the wall clock
+    Clock(clock::Args),
 }
 
 /// Where the settings and the data are.
@@ -105,6 +112,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Usage(args) => usage::run(args),
         Command::Requests(command) => requests::run(command),
         Command::Ledger(command) => ledger::run(command),
+        Command::Memory(command) => memory::run(command),
+        Command::Clock(args) => clock::run(args),
     }
 }
 
@@ -136,6 +145,9 @@ mod tests {
             "gatekeeper usage --csv --group-by day,key --start 2026-11-01 --end 2026-11-08",
             "gatekeeper requests explain req_00000000000000000000000000",
             "gatekeeper ledger verify",
+            "gatekeeper clock",
+            "gatekeeper clock --json",
+            "gatekeeper clock accept --json",
             "gatekeeper ledger orphans --settle-estimated --team eng",
             "gatekeeper ledger correct req_00000000000000000000000000 --amount -$0.12 --reason billed-twice",
         ] {

@@ -52,7 +52,7 @@ pub fn models(value: &Value) -> String {
     }
 }
 
-/// Every budget with what is left of it: `$10 total, $7.5 left`.
+/// Every budget with what is left of it and when it starts anew: `$10 daily, $7.5 left until 2026-11-24T00:00:00Z`.
 pub fn budgets(value: &Value) -> String {
     let one = |budget: &Value| {
         let mut text = format!("${} {}", cell(&budget["limit"]), cell(&budget["period"]));

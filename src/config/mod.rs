@@ -4,6 +4,7 @@ mod alerts;
 mod credential;
 mod fetch;
 mod file;
+mod memory;
 mod provider;
 mod resolve;
 mod secret;
@@ -26,7 +27,7 @@ pub use secret::{Environment, SecretSource, process_environment};
 #[derive(Clone, Debug)]
 pub struct Config {
     pub listen: SocketAddr,
-    /// the data folder: `gatekeeper.redb`, `ledger/`, `admin.sock`, `lock`
+    /// the data folder: `gatekeeper.redb`, `ledger/`, `memory.redb`, `seal.key`, `admin.sock`, `lock`
     pub folder: PathBuf,
     /// IANA name of the zone in which hours, days, weeks and months are cut
     pub timezone: String,
@@ -37,6 +38,8 @@ pub struct Config {
     pub retention: Retention,
     pub limits: Limits,
     pub alerts: AlertConfig,
+    pub reasoning_memory: MemoryConfig,
+    pub seal_key: SealKeyPlace,
     /// `None`: images by URL are not fetched
     pub fetch: Option<FetchConfig>,
     pub providers: Vec<Arc<Provider>>,
@@ -153,6 +156,32 @@ impl Default for Limits {
         }
     }
 }
+
+/// Where the key of all seals is.
+#[derive(Clone, Debug)]
+pub enum SealKeyPlace {
+    /// in a file of the data folder, which is made where there is none
+    Folder,
+    /// told by the operator, at least 32 letters; empty where secrets are not read
+    Told(Secret),
+}
+
+/// How long what models thought is kept for clients that cannot carry it.
+#[derive(Clone, Copy, Debug)]
+pub struct MemoryConfig {
+    pub enabled: bool,
+    pub keep_ms: u64,
+    pub entries_max: u64,
+    pub bytes_max: u64,
+}
+
+impl Default for MemoryConfig {
+    fn default() -> MemoryConfig {
+        MemoryConfig { enabled: true, keep_ms: 7 * DAY_MS, entries_max: 100_000, bytes_max: 1024 * MIB }
+    }
+}
+
+const DAY_MS: u64 = 86_400_000;
 
 /// What becomes of alerts, besides the log and the audit log.
 #[derive(Clone, Debug)]

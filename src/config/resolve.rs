@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::file::{self, Faults, Section, Written};
 use super::secret::{Environment, process_environment};
-use super::{Config, LedgerConfig, Limits, MIB, Overrun, Retention, Sync, alerts, fetch, provider};
+use super::{Config, LedgerConfig, Limits, MIB, Overrun, Retention, Sync, alerts, fetch, memory, provider};
 use crate::domain::zone::Zone;
 
 /// Flags and their environment variables: what outweighs the file.
@@ -85,6 +85,8 @@ fn resolve(path: &Path, text: &str, told: &Told, environment: Option<Environment
         retention: retention(top.section("retention", &mut faults), &mut faults),
         limits: limits(top.section("limits", &mut faults), &mut faults),
         alerts: alerts::resolve(top.section("alerts", &mut faults), environment, &mut faults),
+        reasoning_memory: memory::resolve(top.section("reasoning_memory", &mut faults), &mut faults),
+        seal_key: memory::seal_key(top.text("seal_key", &mut faults), environment, &mut faults),
         fetch: fetch::resolve(top.section("fetch", &mut faults), &mut faults),
         providers: match (top.section("providers", &mut faults), environment) {
             (section, Some(environment)) => provider::resolve_all(section, environment, &mut faults),
@@ -435,18 +437,19 @@ request_ceiling = 0.5
     fn the_example_file_shows_every_key_with_its_default() {
         let example = include_str!("../../packaging/gatekeeper.toml");
         let uncommented: Vec<&str> = example.lines().map(|line| line.strip_prefix("#: ").unwrap_or(line)).collect();
-        let environment = |_: &str| Some(KEY.to_owned());
+        let environment = |_: &str| Some(KEY.repeat(2));
         let path = Path::new("/etc/gatekeeper/gatekeeper.toml");
         let shown = parse(path, &uncommented.join("\n"), &Told::default(), &environment).expect("every example line is valid");
         let usual = parse(path, "", &Told::default(), &environment).expect("defaults");
         assert_eq!(format!("{:?}", shown.limits), format!("{:?}", usual.limits));
         assert_eq!(format!("{:?}", shown.ledger), format!("{:?}", usual.ledger));
+        assert_eq!(format!("{:?}", shown.reasoning_memory), format!("{:?}", usual.reasoning_memory));
         assert_eq!(shown.retention, usual.retention);
         assert_eq!((shown.listen, &shown.timezone), (usual.listen, &usual.timezone));
         let table = |name: &str| {
             example.split(&format!("#: [{name}]")).nth(1).expect("the table").split("#: [").next().map(str::to_owned)
         };
-        for (section, keys) in [("limits", 12), ("ledger", 4), ("retention", 4), ("alerts", 4)] {
+        for (section, keys) in [("limits", 12), ("ledger", 4), ("retention", 4), ("alerts", 4), ("reasoning_memory", 4)] {
             let shown = table(section).expect("the table").lines().filter(|line| line.starts_with("#: ")).count();
             assert_eq!(shown, keys, "[{section}] of the example");
         }

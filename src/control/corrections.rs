@@ -156,7 +156,7 @@ impl Control {
         let quiet = quiet.map_err(|_| being_verified())?;
         // a request that has just ended can be corrected
         let _fresh = self.store.applied_now(FRESH_WAIT_MS).await;
-        let (control, actor, at_ms) = (self.clone(), actor.to_string(), self.clock.now_ms());
+        let (control, actor, at_ms) = (self.clone(), actor.to_string(), self.now_ms());
         let task = tokio::spawn(async move {
             let _quiet = quiet;
             let zone = control.zone.clone();

@@ -9,9 +9,10 @@ use crate::auth::directory::{Caller, DirectoryCell};
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, Permit};
 use crate::control::Control;
-use crate::domain::clock::{Clock, ManualClock};
+use crate::domain::clock::ManualClock;
 use crate::domain::problem::Problem;
 use crate::domain::secret::Secret;
+use crate::domain::time::Time;
 use crate::domain::zone::Zone;
 use crate::meter::Ledger;
 use crate::store::disk::FolderDisk;
@@ -43,16 +44,17 @@ impl House {
             create: true,
         };
         let (store, recovered) = Store::open(options).expect("a store");
-        let ledger = Ledger::recover(store.journal(), zone.clone(), Vec::new(), recovered, clock.now_ms()).expect("a ledger");
+        let time = Arc::new(Time::first(Arc::new(clock.clone())));
+        let ledger = Ledger::recover(store.journal(), zone.clone(), Vec::new(), recovered, time.clone()).expect("a ledger");
         let (ledger, directory) = (Arc::new(ledger), Arc::new(DirectoryCell::open(&store).expect("a directory")));
-        let control = Control::new(store.clone(), ledger.clone(), directory, Arc::new(clock.clone()), zone);
+        let control = Control::new(store.clone(), ledger.clone(), directory, time, zone);
         let admin = control.bootstrap(&grant(crate::auth::role::may::SetUp)).await.expect("an empty instance");
         House { control, clock, store, ledger, admin, _folder: folder }
     }
 
     /// What a call with this key would meet.
     pub fn caller(&self, text: &str) -> Result<Arc<Caller>, Problem> {
-        auth::authenticate(&self.control.directory(), Some(text), self.clock.now_ms())
+        auth::authenticate(&self.control.directory(), Some(text), self.control.now_ms())
     }
 
     pub fn audit(&self) -> Vec<serde_json::Value> {

@@ -3,10 +3,12 @@
 
 pub mod alerts;
 mod budgets;
+pub mod clock;
 pub mod corrections;
 mod fields;
 pub mod keys;
 pub mod limits;
+mod memory;
 pub mod organizations;
 mod owned;
 pub mod reports;
@@ -28,10 +30,11 @@ use crate::auth::directory::DirectoryCell;
 use crate::auth::role::Actor;
 use crate::config::Retention;
 use crate::domain::attribution::Pseudonyms;
-use crate::domain::clock::Clock;
 use crate::domain::problem::{Problem, Word};
+use crate::domain::time::Time;
 use crate::domain::zone::Zone;
 use crate::meter::Ledger;
+use crate::store::memory::Memory;
 use crate::store::{AuditEvent, Change, Store, StoreError, Tenants};
 
 use crate::control::owned::Touched;
@@ -44,11 +47,14 @@ pub struct Control {
     store: Store,
     ledger: Arc<Ledger>,
     directory: Arc<DirectoryCell>,
-    clock: Arc<dyn Clock>,
+    time: Arc<Time>,
     zone: Zone,
     pseudonyms: Pseudonyms,
     catalogue: Arc<Catalogue>,
+    memory: Option<Arc<Memory>>,
     retention: Option<Retention>,
+    /// taken by whoever adopts the wall clock
+    adopting: Arc<tokio::sync::Mutex<()>>,
     /// taken by whoever corrects or verifies the books
     books_still: Arc<tokio::sync::Mutex<()>>,
     /// places for those who wait for the next request
@@ -59,16 +65,18 @@ pub struct Control {
 pub type Catalogue = dyn Fn(&mut dyn FnMut(&str, &str, &str)) + Send + Sync;
 
 impl Control {
-    pub fn new(store: Store, ledger: Arc<Ledger>, directory: Arc<DirectoryCell>, clock: Arc<dyn Clock>, zone: Zone) -> Control {
+    pub fn new(store: Store, ledger: Arc<Ledger>, directory: Arc<DirectoryCell>, time: Arc<Time>, zone: Zone) -> Control {
         Control {
             pseudonyms: Pseudonyms::of_instance(store.instance()),
             store,
             ledger,
             directory,
-            clock,
+            time,
             zone,
             catalogue: Arc::new(|_| {}),
+            memory: None,
             retention: None,
+            adopting: Arc::default(),
             books_still: Arc::default(),
             followers: Arc::new(tokio::sync::Semaphore::new(requests::FOLLOWERS_MAX)),
         }
@@ -80,6 +88,12 @@ impl Control {
         Control { catalogue, ..self }
     }
 
+    /// Lets the memory be purged.
+    #[must_use]
+    pub fn with_memory(self, memory: Option<Arc<Memory>>) -> Control {
+        Control { memory, ..self }
+    }
+
     pub fn zone(&self) -> &Zone {
         &self.zone
     }
@@ -89,7 +103,7 @@ impl Control {
     }
 
     pub fn now_ms(&self) -> u64 {
-        self.clock.now_ms()
+        self.time.now_ms()
     }
 
     /// The one way to change anything. The change runs on the store's writer thread and its audit event goes into the same
@@ -101,7 +115,7 @@ impl Control {
         action: &'static str,
         change: impl FnOnce(&mut Change<'_>, u64) -> Result<Done<T>, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let (control, actor, at_ms) = (self.clone(), actor.to_string(), self.clock.now_ms());
+        let (control, actor, at_ms) = (self.clone(), actor.to_string(), self.now_ms());
         let task = tokio::spawn(async move {
             let done = control
                 .store
@@ -139,13 +153,13 @@ impl Control {
     fn tell(&self, touched: &Touched, tenants: &Tenants) {
         for id in &touched.budgets {
             match tenants.budgets.iter().find(|budget| budget.id == *id) {
-                Some(budget) => self.ledger.set_budget(budget, self.now_ms()),
+                Some(budget) => self.ledger.set_budget(budget),
                 None => self.ledger.forget_budget(*id),
             }
         }
         for id in &touched.limits {
             match tenants.limits.iter().find(|limit| limit.id == *id) {
-                Some(limit) => self.ledger.set_limit(limit, self.now_ms()),
+                Some(limit) => self.ledger.set_limit(limit),
                 None => self.ledger.forget_limit(*id),
             }
         }

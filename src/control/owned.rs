@@ -53,9 +53,8 @@ pub(super) struct Touched {
 
 impl Control {
     pub(super) fn with_standings<T>(&self, record: T, owned: Owned) -> WithLimits<T> {
-        let now_ms = self.now_ms();
-        let budget = |budget: Budget| BudgetStanding { standing: self.ledger.standing(budget.id, now_ms), budget };
-        let limit = |limit: RateLimit| LimitStanding { standing: self.ledger.rate_standing(limit.id, now_ms), limit };
+        let budget = |budget: Budget| BudgetStanding { standing: self.ledger.standing(budget.id), budget };
+        let limit = |limit: RateLimit| LimitStanding { standing: self.ledger.rate_standing(limit.id), limit };
         WithLimits {
             record,
             budgets: owned.budgets.into_iter().map(budget).collect(),

@@ -21,17 +21,20 @@ impl Control {
         Control { retention: Some(retention), ..self }
     }
 
-    fn keep(&self) {
-        if let Some(retention) = self.retention {
-            self.store.keep_from(kept(retention, &self.zone, self.now_ms()));
-        }
+    /// From when on each kind is kept now. `None`: nothing more is deleted, by the settings or because time has jumped less
+    /// than a day ago: a clock that is wrong by years must not cost the records of years.
+    fn kept_now(&self) -> Option<Kept> {
+        let retention = self.retention.filter(|_| !self.time.jumped_within(DAY_MS))?;
+        Some(kept(retention, &self.zone, self.now_ms()))
     }
 }
 
 /// Day after day, until it is told to end.
 pub(super) async fn keep(control: Control, mut told: watch::Receiver<bool>) {
     loop {
-        control.keep();
+        if let Some(kept) = control.kept_now() {
+            control.store.keep_from(kept);
+        }
         tokio::select! {
             _ = told.wait_for(|ends| *ends) => return,
             () = tokio::time::sleep(LOOK) => {}
@@ -53,6 +56,23 @@ fn kept(retention: Retention, zone: &Zone, now_ms: u64) -> Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::role::may;
+    use crate::control::harness::{House, grant};
+
+    #[tokio::test]
+    async fn a_clock_that_jumps_deletes_nothing_for_a_day() {
+        let house = House::open().await;
+        let retention = Retention { requests_days: 10, refused_days: 10, hours_days: 10, days_days: 10 };
+        let control = house.control.clone().with_retention(retention);
+        let before = control.kept_now().expect("it runs steadily").days_ms;
+        house.clock.jump_ms(3_650 * DAY_MS as i64);
+        assert_eq!(control.kept_now().expect("nothing is adopted").days_ms, before);
+        control.accept_clock(&grant(may::AcceptClock)).await.expect("adopted");
+        house.clock.advance_ms(DAY_MS - 1);
+        assert!(control.kept_now().is_none());
+        house.clock.advance_ms(1);
+        assert_eq!(control.kept_now().expect("a day has passed").days_ms, before + 3_651 * DAY_MS);
+    }
 
     #[test]
     fn each_kind_is_kept_for_whole_days_of_the_zone() {

@@ -4,7 +4,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::control::alerts::Alerts;
-use crate::control::{Control, retention};
+use crate::control::{Control, clock, retention};
 
 /// The background tasks, and the word that ends them.
 pub struct Upkeep {
@@ -13,9 +13,11 @@ pub struct Upkeep {
 }
 
 impl Upkeep {
-    pub fn start(control: &Control, alerts: Alerts) -> Upkeep {
+    pub async fn start(control: &Control, alerts: Alerts) -> Upkeep {
+        clock::note(control).await;
         let (ends, told) = watch::channel(false);
         let mut tasks = JoinSet::new();
+        tasks.spawn(clock::watch(control.clone(), told.clone()));
         tasks.spawn(retention::keep(control.clone(), told.clone()));
         // its client belongs to this thread
         tasks.spawn_local(alerts.run(told));

@@ -17,6 +17,8 @@ pub struct Capabilities {
     pub reasoning: ReasoningStyle,
     /// thinking goes with neither sampling nor a forced tool
     pub thinks_alone: bool,
+    /// thoughts that it did not sign itself are refused
+    pub signed_thoughts: bool,
     pub images: bool,
     /// images by URL, fetched by the vendor
     pub image_urls: bool,
@@ -47,6 +49,10 @@ pub struct Capabilities {
     pub user: bool,
     pub names: NameRule,
     pub ids: IdRule,
+    /// the first call of a turn must come back with the vendor's signature
+    pub signed_calls: bool,
+    /// media can stand within a result, not only behind it (Gemini's dialect)
+    pub media_within_results: bool,
 }
 
 /// How a model is told to think.
@@ -56,7 +62,7 @@ pub enum ReasoningStyle {
     None,
     /// by one of these words
     Effort(&'static [Effort]),
-    /// by a number of tokens from `min` to `max`
+    /// by a number of tokens from `min` to `max`; with a `min` of 0 none means not to think
     Budget { min: u64, max: u64 },
     /// it decides by itself, and takes these words
     Adaptive(&'static [Effort]),
@@ -114,6 +120,7 @@ impl Capabilities {
             stops_max: 16,
             reasoning: ReasoningStyle::Effort(&Effort::ALL),
             thinks_alone: false,
+            signed_thoughts: false,
             images: true,
             image_urls: true,
             documents: true,
@@ -133,6 +140,8 @@ impl Capabilities {
             user: true,
             names: NameRule { max: 64, also: "-", begins_with_letter: false },
             ids: IdRule { min: 1, max: 256, also: "_-.:" },
+            signed_calls: false,
+            media_within_results: false,
         }
     }
 }

@@ -7,8 +7,6 @@ use ring::hmac;
 
 use crate::conversation::{Opaque, OpaqueKind, Origin};
 
-/// How a sealed token begins; the digit is the version of what follows.
-const PREFIX: &str = "gk1.";
 const CODE_BYTES: usize = 32;
 /// Between the parts of what is sealed: in no dialect's word and in no model's name.
 const BETWEEN: char = '\n';
@@ -24,6 +22,9 @@ impl std::fmt::Debug for Envelope {
 }
 
 impl Envelope {
+    /// How a sealed token begins, and no vendor's own; the digit is the version of what follows.
+    pub const PREFIX: &str = "gk1.";
+
     pub fn new(key: [u8; 32]) -> Envelope {
         Envelope(key)
     }
@@ -39,7 +40,7 @@ impl Envelope {
         let mut sealed = format!("{kind}{BETWEEN}{dialect}{BETWEEN}{model}{BETWEEN}{data}").into_bytes();
         let code = hmac::sign(&self.key(), &sealed);
         sealed.extend_from_slice(code.as_ref());
-        format!("{PREFIX}{}", BASE64.encode(sealed))
+        format!("{}{}", Envelope::PREFIX, BASE64.encode(sealed))
     }
 
     /// What a client sent: our own token opened, or the very bytes with no origin.
@@ -48,7 +49,7 @@ impl Envelope {
     }
 
     fn opened(&self, token: &str) -> Option<Opaque> {
-        let sealed = BASE64.decode(token.strip_prefix(PREFIX)?).ok()?;
+        let sealed = BASE64.decode(token.strip_prefix(Envelope::PREFIX)?).ok()?;
         let (text, code) = sealed.split_at_checked(sealed.len().checked_sub(CODE_BYTES)?)?;
         hmac::verify(&self.key(), text, code).ok()?;
         let mut parts = std::str::from_utf8(text).ok()?.splitn(4, BETWEEN);
@@ -82,7 +83,7 @@ mod tests {
             let token = envelope.seal(&opaque(data));
             assert_eq!(envelope.open(&token), opaque(data));
             assert_eq!(Envelope::new([8; 32]).open(&token).origin, None);
-            for at in PREFIX.len()..token.len() {
+            for at in Envelope::PREFIX.len()..token.len() {
                 let mut changed = token.clone().into_bytes();
                 changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
                 let changed = String::from_utf8(changed).expect("ASCII");

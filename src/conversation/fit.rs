@@ -199,9 +199,11 @@ impl Fit<'_> {
         let effort = asked.effort.or_else(|| asked.budget.map(Effort::of_tokens));
         let fitted = match self.takes.reasoning {
             ReasoningStyle::None => None,
-            ReasoningStyle::Effort(words) => effort
-                .and_then(|effort| effort.nearest(words))
-                .map(|effort| Reasoning { effort: Some(effort), ..Reasoning::default() }),
+            ReasoningStyle::Effort(words) => match effort {
+                Some(effort) => effort.nearest(words).map(|effort| Reasoning { effort: Some(effort), ..Reasoning::default() }),
+                // it thinks by itself; the client may still want to see it
+                None => asked.adaptive.then(|| Reasoning { adaptive: true, ..Reasoning::default() }),
+            },
             ReasoningStyle::Adaptive(words) => Some(Reasoning {
                 effort: effort.filter(|effort| *effort != Effort::None).and_then(|effort| effort.nearest(words)),
                 adaptive: !asked.is_off(),
@@ -242,8 +244,20 @@ impl Fit<'_> {
         }
     }
 
+    /// A turn of calls that goes on without the signed thoughts that it began with.
+    fn has_lost_thoughts(&self) -> bool {
+        let Some(last) = self.ask.turns.iter().rfind(|turn| turn.role == Role::Assistant) else { return false };
+        let has = |wanted: fn(&Content) -> bool| last.blocks.iter().any(|block| wanted(&block.content));
+        has(|content| matches!(content, Content::ToolCall(_)))
+            && !has(|content| matches!(content, Content::Reasoning(reasoned) if reasoned.opaque.is_some()))
+    }
+
     fn budget(&self, asked: &Reasoning, min: u64, max: u64) -> Option<Reasoning> {
         if asked.is_off() {
+            // where no thinking is a budget like any other
+            return (min == 0).then(|| Reasoning { budget: Some(0), ..Reasoning::default() });
+        }
+        if self.takes.signed_thoughts && self.has_lost_thoughts() {
             return None;
         }
         let wanted = asked.budget.or(asked.effort.map(Effort::tokens)).unwrap_or(Effort::Medium.tokens()).clamp(min, max);
@@ -343,6 +357,23 @@ mod tests {
             (free.reasoning.adaptive, free.sampling.temperature, free.dropped),
             (true, None, vec!["temperature".to_owned()])
         );
+    }
+
+    #[test]
+    fn a_budget_is_dropped_and_named_where_the_thoughts_before_a_call_are_lost() {
+        let reasoning = ReasoningStyle::Budget { min: 1_024, max: 64_000 };
+        let takes = Capabilities { reasoning, signed_thoughts: true, ..Capabilities::all() };
+        let call = crate::conversation::ToolCall { id: "a".into(), name: "f".into(), arguments: String::new(), opaque: None };
+        let opaque =
+            crate::conversation::Opaque { origin: None, kind: crate::conversation::OpaqueKind::Signature, data: "s".into() };
+        let thought = crate::conversation::Reasoned { text: "hm".into(), opaque: Some(opaque) };
+        for (thoughts, kept) in [(vec![], false), (vec![Content::Reasoning(thought).into()], true)] {
+            let blocks = [thoughts, vec![Content::ToolCall(call.clone()).into()]].concat();
+            let turns = vec![Turn { role: Role::Assistant, blocks }];
+            let reasoning = Reasoning { effort: Some(Effort::Medium), ..Reasoning::default() };
+            let ask = fitted(Ask { turns, reasoning, ..Ask::default() }, takes).expect("a fit");
+            assert_eq!((ask.reasoning.budget.is_some(), ask.dropped.is_empty()), (kept, kept));
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One count of a usage report, as an upstream may say it: not at all, honestly, or impossibly. Must never guess.
 
 use serde::de::MapAccess;
+use serde::{Deserialize, Deserializer};
 
 use crate::dialect::json::Leaf;
 use crate::domain::usage::TOKENS_MAX;
@@ -15,14 +16,24 @@ pub(super) enum Count {
     Lie,
 }
 
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Count, D::Error> {
+        Leaf::deserialize(json).map(|leaf| Count::of(&leaf))
+    }
+}
+
 impl Count {
+    fn of(leaf: &Leaf<'_>) -> Count {
+        match leaf {
+            Leaf::Null => Count::Unsaid,
+            Leaf::Whole(tokens) if *tokens <= TOKENS_MAX => Count::Said(*tokens),
+            _ => Count::Lie,
+        }
+    }
+
     /// A count that may be null when there is nothing to count.
     pub(super) fn optional<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Count, A::Error> {
-        Ok(match map.next_value()? {
-            Leaf::Null => Count::Unsaid,
-            Leaf::Whole(tokens) if tokens <= TOKENS_MAX => Count::Said(tokens),
-            _ => Count::Lie,
-        })
+        map.next_value()
     }
 
     /// A count that no honest report leaves null.

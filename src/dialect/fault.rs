@@ -10,6 +10,8 @@ use crate::dialect::{Dialect, Family};
 const MESSAGE_CHARS_MAX: usize = 2_000;
 const KIND_CHARS_MAX: usize = 100;
 const DEPTH_MAX: u8 = 4;
+/// Google's reason for a credential that it does not know, which it answers with 400.
+const BAD_KEY: &str = "API_KEY_INVALID";
 
 /// An upstream's error.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +43,58 @@ pub fn upstream_fault(dialect: Dialect, body: &[u8]) -> UpstreamFault {
         .unwrap_or_else(|| UpstreamFault::new(cut(&String::from_utf8_lossy(body), MESSAGE_CHARS_MAX)))
 }
 
+/// The status that a refusal stands for. Some vendors have a number of their own for what all others number alike: what is the
+/// gateway's to mend may not reach a client as its own mistake.
+pub fn standing(upstream: Dialect, status: u16, fault: &UpstreamFault) -> u16 {
+    match (upstream, status) {
+        (Dialect::Gemini, 400) if fault.kind == BAD_KEY => 401,
+        // Cohere's word for a credential that it does not take, Groq's for a tier that is full
+        (Dialect::Cohere, 498) => 401,
+        (_, 498) => 503,
+        // it hung up on itself: we did not
+        (_, 499) => 502,
+        _ => status,
+    }
+}
+
+/// How long the body of a refusal asks to wait: Google tells it there and in no header. Whole seconds, up.
+pub fn retry_after_s(body: &[u8]) -> Option<u64> {
+    read(&Delay::default(), body).ok()?.seconds
+}
+
+/// Finds `retryDelay` among the details of a Google error, `"7s"` or `"0.5s"`.
+#[derive(Clone, Debug, Default)]
+struct Delay {
+    seconds: Option<u64>,
+    depth: u8,
+}
+
+impl Reads for Delay {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "error" | "details" if self.depth < DEPTH_MAX => {
+                self.depth += 1;
+                map.next_value_seed(Each(self))?;
+                self.depth -= 1;
+            }
+            "retryDelay" => {
+                let written: Leaf<'_> = map.next_value()?;
+                self.seconds = written.text().and_then(seconds).or(self.seconds);
+            }
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+}
+
+/// A duration in Google's JSON: seconds, perhaps with a fraction, and an `s`.
+fn seconds(text: &str) -> Option<u64> {
+    let digits = |text: &str| text.bytes().all(|digit| digit.is_ascii_digit());
+    let (whole, part) = text.strip_suffix('s')?.split_once('.').unwrap_or((text.strip_suffix('s')?, "0"));
+    let seconds = whole.parse::<u64>().ok().filter(|_| digits(whole) && digits(part))?;
+    Some(seconds.saturating_add(u64::from(part.bytes().any(|digit| digit != b'0'))))
+}
+
 /// The fault of an event that says by its name that it is one, whatever is in it.
 pub(super) fn named(dialect: Dialect, data: &[u8]) -> UpstreamFault {
     read(&FaultReader::default(), data).unwrap_or_default().certain_fault(dialect)
@@ -60,13 +114,31 @@ pub(super) struct FaultReader {
     kind: Option<String>,
     code: Option<String>,
     message: Option<String>,
+    bad_key: bool,
     depth: u8,
+}
+
+/// The reasons among the details of a Google error.
+#[derive(Default)]
+struct Reasons {
+    bad_key: bool,
+}
+
+impl Reads for Reasons {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "reason" => self.bad_key |= map.next_value::<Leaf<'_>>()?.text() == Some(BAD_KEY),
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
 }
 
 impl FaultReader {
     /// The error, if one was said. Of its two words OpenAI's `code` says more than its `type`; Anthropic has the type.
     pub(super) fn fault(self, dialect: Dialect) -> Option<UpstreamFault> {
         let words = match dialect.family() {
+            _ if self.bad_key => [Some(BAD_KEY.to_owned()), None],
             Family::OpenAi => [self.code, self.kind],
             Family::Anthropic => [self.kind, self.code],
         };
@@ -98,6 +170,11 @@ impl Reads for FaultReader {
                 self.depth += 1;
                 map.next_value_seed(Each(self))?;
                 self.depth -= 1;
+            }
+            "details" if self.depth < DEPTH_MAX => {
+                let mut reasons = Reasons::default();
+                map.next_value_seed(Each(&mut reasons))?;
+                self.bad_key |= reasons.bad_key;
             }
             "type" | "code" | "status" => match map.next_value()? {
                 Leaf::Whole(number) => self.number(number),
@@ -194,6 +271,47 @@ mod tests {
         ] {
             let expected = UpstreamFault { status, kind: kind.into(), message: message.into() };
             assert_eq!(upstream_fault(dialect, body.as_bytes()), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn x02_googles_delay_stands_in_the_body() {
+        let body = |delay: &str| {
+            format!(
+                r#"{{"error":{{"code":429,"message":"m","status":"RESOURCE_EXHAUSTED","details":[
+                    {{"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{{"quotaMetric":"m"}}]}},
+                    {{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":{delay}}}]}}}}"#
+            )
+        };
+        for (delay, expected) in [
+            (r#""7s""#, Some(7)),
+            (r#""0.5s""#, Some(1)),
+            (r#""18.000s""#, Some(18)),
+            (r#""0s""#, Some(0)),
+            (r#""-1s""#, None),
+            (r#""+1s""#, None),
+            (r#""s""#, None),
+            (r#""1.-5s""#, None),
+            (r#""7""#, None),
+            ("7", None),
+        ] {
+            assert_eq!(retry_after_s(body(delay).as_bytes()), expected, "{delay}");
+        }
+        assert_eq!(retry_after_s(b"<html>"), None);
+        assert_eq!(upstream_fault(Dialect::Gemini, body("1").as_bytes()).kind, "RESOURCE_EXHAUSTED");
+    }
+
+    #[test]
+    fn a_credential_that_a_vendor_does_not_take_is_not_the_clients_mistake() {
+        let body = br#"{"error":{"code":400,"message":"API key not valid.","status":"INVALID_ARGUMENT","details":[
+            {"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID","domain":"googleapis.com"}]}}"#;
+        let fault = upstream_fault(Dialect::Gemini, body);
+        assert_eq!(standing(Dialect::Gemini, 400, &fault), 401);
+        let other = upstream_fault(Dialect::Gemini, br#"{"error":{"code":400,"message":"m","status":"INVALID_ARGUMENT"}}"#);
+        for (dialect, status, expected) in
+            [(Dialect::Gemini, 400, 400), (Dialect::Cohere, 498, 401), (Dialect::Chat, 498, 503), (Dialect::Cohere, 499, 502)]
+        {
+            assert_eq!(standing(dialect, status, &other), expected);
         }
     }
 

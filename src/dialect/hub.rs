@@ -1,7 +1,7 @@
 //! From a client's request to another dialect's: read into the hub's neutral ask, written as the upstream reads it.
 
 use crate::conversation::{Ask, Capabilities, Envelope, Names, Words};
-use crate::dialect::{Dialect, Request, chat, converse, messages, responses};
+use crate::dialect::{Dialect, Request, chat, cohere, converse, gemini, messages, ollama, responses};
 use crate::domain::problem::Problem;
 
 /// How a request is to be written for one deployment.
@@ -48,6 +48,9 @@ pub const fn words(client: Dialect) -> &'static Words {
 pub fn write_request(upstream: Dialect, ask: &Ask, sending: &Sending<'_>) -> Option<String> {
     Some(match upstream {
         Dialect::Chat => chat::write_request(ask, sending),
+        Dialect::Gemini => gemini::write_request(ask, sending),
+        Dialect::Cohere => cohere::write_request(ask, sending),
+        Dialect::Ollama => ollama::write_request(ask, sending),
         Dialect::Messages => messages::write_request(ask, sending),
         Dialect::Converse => converse::write_request(ask, sending),
         _ => return None,

@@ -57,6 +57,21 @@ pub(super) fn lenient<T: DeserializeOwned>(text: &[u8]) -> Result<T, serde_json:
     })
 }
 
+/// A JSON text without the white space between its tokens, which some who write for the eye put there; the rest as it stands.
+pub(super) fn compact(json: &str) -> String {
+    let (mut in_text, mut escaped) = (false, false);
+    let kept = json.chars().filter(|letter| {
+        let is_space = !in_text && letter.is_ascii_whitespace();
+        match letter {
+            '"' if !escaped => in_text = !in_text,
+            _ => {}
+        }
+        escaped = in_text && !escaped && *letter == '\\';
+        !is_space
+    });
+    kept.collect()
+}
+
 /// A member of a request as a value of a type; `None` if it is not there or null. A refusal names the member and the place, never
 /// what stands there.
 pub(super) fn typed<T: DeserializeOwned>(request: &Request, member: &str) -> Result<Option<T>, Problem> {
@@ -340,6 +355,11 @@ mod tests {
         }
         assert_eq!(texts(r#"{"a":"x"} x"#), None);
         assert_eq!(texts(r#"{"a":"x""#), None);
+    }
+
+    #[test]
+    fn white_space_is_only_left_out_between_tokens() {
+        assert_eq!(compact("{\n \"a b\" : [1.0,\t\"\\\" c \\\\\" ] }"), r#"{"a b":[1.0,"\" c \\"]}"#);
     }
 
     #[test]

@@ -3,22 +3,26 @@
 
 mod answer;
 mod chat;
+mod cohere;
 mod converse;
 mod count;
 mod embeddings;
 mod fault;
 mod frames;
 mod framing;
+mod gemini;
 mod hub;
 mod input;
 mod json;
 mod members;
 mod messages;
 mod models;
+mod ollama;
 mod output;
 mod passage;
 mod request;
 mod responses;
+mod schema;
 mod splice;
 mod sse;
 mod tee;
@@ -31,9 +35,10 @@ mod samples;
 
 pub use answer::{cost_comment, error_body, error_event, ping};
 pub use converse::{Maker, plain_id};
-pub use fault::{UpstreamFault, upstream_fault};
+pub use fault::{UpstreamFault, retry_after_s, standing, upstream_fault};
 pub use framing::{BadFrame, Framing};
 pub use hub::{Sending, read_request, words, write_request};
+pub use messages::without_foreign_thoughts;
 pub use models::{ModelEntry, ModelPage, behind_alias, model_object, models_list, models_page, picker_alias};
 pub use output::Delivered;
 pub use passage::{Passage, Passed};

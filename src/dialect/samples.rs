@@ -2,7 +2,12 @@
 
 use bytes::Bytes;
 
-use crate::dialect::sse::Splitter;
+use crate::conversation::{Block, Content, Envelope, Event, Fold, Opaque};
+use crate::dialect::UpstreamFault;
+use crate::dialect::framing::{Frames, Framing};
+use crate::dialect::sse::{Splitter, parse};
+use crate::dialect::translation::{AnswerHead, Heard, ReadAnswer};
+use crate::dialect::unary::NotComplete;
 
 /// OpenAI with `include_usage`, cached input and reasoning; 日 in the second piece of content.
 pub(super) const CHAT_STREAM: &str = concat!(
@@ -82,4 +87,72 @@ pub(super) fn damaged(sample: &[u8], count: usize) -> impl Iterator<Item = Vec<u
         bytes
     });
     prefixes.chain(changed)
+}
+
+/// What a reader makes of a stream: the events, and whether it was whole in the end.
+pub(super) fn heard(reader: &mut dyn ReadAnswer, framing: Framing, stream: &[u8]) -> (Vec<Event>, Result<bool, UpstreamFault>) {
+    let mut frames = Frames::new(framing, 1 << 20);
+    frames.push(Bytes::copy_from_slice(stream)).expect("a small stream");
+    let (mut events, mut ended) = (Vec::new(), false);
+    while let Some(event) = frames.next_event() {
+        match reader.event(&parse(&event), &mut events) {
+            Ok(heard) => ended |= heard == Heard::End,
+            Err(fault) => return (events, Err(fault)),
+        }
+    }
+    (events, Ok(ended || reader.is_whole()))
+}
+
+/// The answer that events tell, a line per block and one for its end; and that each block is opened and closed once.
+pub(super) fn story(events: &[Event]) -> Vec<String> {
+    let mut fold = Fold::default();
+    let mut open: Vec<u32> = Vec::new();
+    for event in events {
+        match event {
+            Event::Open { block, .. } => open.push(*block),
+            Event::Piece { block, .. } | Event::Opaque { block, .. } => assert!(open.contains(block), "{events:?}"),
+            Event::Close { block } => {
+                let at = open.iter().position(|other| other == block).unwrap_or_else(|| panic!("{events:?}"));
+                open.remove(at);
+            }
+            Event::Stop(_) => assert!(open.is_empty(), "{events:?}"),
+        }
+        fold.add(event);
+    }
+    let signed = |opaque: &Option<Opaque>| opaque.as_ref().map_or(String::new(), |opaque| format!(" [{}]", opaque.data));
+    let answer = fold.answer();
+    let line = |block: &Block| match &block.content {
+        Content::Text(text) => format!("text: {text}"),
+        Content::Reasoning(thought) => format!("thought: {}{}", thought.text, signed(&thought.opaque)),
+        Content::ToolCall(call) => format!("call {}: {}({}){}", call.id, call.name, call.arguments, signed(&call.opaque)),
+        other => format!("{other:?}"),
+    };
+    answer.blocks.iter().map(line).chain([format!("{:?}", answer.stop)]).collect()
+}
+
+/// The head of an answer to request `req_1`.
+pub(super) fn head(model: &str) -> AnswerHead {
+    AnswerHead { request_id: "req_1".into(), model: model.into(), created_s: 1, envelope: Envelope::new([7; 32]) }
+}
+
+/// Reads damaged copies of a stream and of a whole answer with new readers: no bytes make one panic, and no beginning of a whole answer is
+/// one.
+pub(super) fn survives(new: impl Fn() -> Box<dyn ReadAnswer>, framing: Framing, stream: &str, answer: &str) {
+    for bytes in damaged(stream.as_bytes(), 1_000) {
+        let mut reader = new();
+        let _ = heard(&mut *reader, framing, &bytes);
+        let _ = (reader.report(), reader.output_is_final(), reader.is_whole());
+    }
+    for bytes in damaged(answer.as_bytes(), 1_000) {
+        let mut reader = new();
+        let _ = reader.whole(&bytes, &mut Vec::new());
+        let _ = (reader.report(), reader.output_is_final());
+    }
+    let answer = answer.trim_end().as_bytes();
+    for end in 0..answer.len() {
+        let read = new().whole(&answer[..end], &mut Vec::new());
+        // these beginnings can be told from nonsense by nobody
+        let within_a_token = std::str::from_utf8(&answer[..end]).is_err() || answer[..end].ends_with(b".");
+        assert!(read == Err(NotComplete::CutOff) || within_a_token && read == Err(NotComplete::NotJson), "{end}: {read:?}");
+    }
 }

@@ -9,7 +9,7 @@ use crate::dialect::output::Delivered;
 use crate::dialect::sse::{self, Fields};
 use crate::dialect::tee::Kind;
 use crate::dialect::unary::{NotComplete, Unary};
-use crate::dialect::{Dialect, Request, chat, converse, error_event, messages, responses};
+use crate::dialect::{Dialect, Request, chat, cohere, converse, error_event, gemini, messages, ollama, responses};
 use crate::domain::problem::Problem;
 use crate::domain::usage::{Report, Usage};
 
@@ -166,7 +166,12 @@ impl Translation {
 
     /// What the next turns need and the client's dialect cannot carry.
     pub(super) fn remembered(&self) -> Option<Remembered> {
-        self.fold.clone().answer().remembered()
+        let mut remembered = self.fold.clone().answer().remembered()?;
+        if self.client != Dialect::Chat {
+            // these carry thoughts, sealed; what goes with a call none of them does
+            remembered.reasoning.clear();
+        }
+        (!remembered.reasoning.is_empty() || remembered.calls.iter().any(|(_, opaque)| opaque.is_some())).then_some(remembered)
     }
 
     pub(super) fn client(&self) -> Dialect {
@@ -195,6 +200,9 @@ impl Delivered {
 fn reader(upstream: Dialect, head: &AnswerHead) -> Option<Box<dyn ReadAnswer>> {
     Some(match upstream {
         Dialect::Chat => Box::new(chat::ChatReader::new(head)),
+        Dialect::Gemini => Box::new(gemini::GeminiReader::new(head)),
+        Dialect::Cohere => Box::new(cohere::CohereReader::new(head)),
+        Dialect::Ollama => Box::new(ollama::OllamaReader::new(head)),
         Dialect::Messages => Box::new(messages::MessagesReader::new(head)),
         Dialect::Converse => Box::new(converse::ConverseReader::new(head)),
         _ => return None,

@@ -1,9 +1,11 @@
 //! What a whole answer used and said. Takes the body of an HTTP 200; must never take a cut-off body, or an error that
 //! came with a good status, for an answer.
 
+use serde::de::DeserializeOwned;
+
 use crate::dialect::chat::Chunk;
 use crate::dialect::fault::{FaultReader, UpstreamFault};
-use crate::dialect::json::read;
+use crate::dialect::json::{lenient, read};
 use crate::dialect::messages::Message;
 use crate::dialect::output::{Delivered, Output};
 use crate::dialect::{Dialect, Family, responses};
@@ -31,13 +33,7 @@ pub enum NotComplete {
 
 /// Reads the body of an upstream's good answer.
 pub fn read_unary(dialect: Dialect, body: &[u8]) -> Result<Unary, NotComplete> {
-    match body.trim_ascii().first() {
-        None => return Err(NotComplete::CutOff),
-        Some(b'{') => {}
-        Some(_) if serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok() => return Err(NotComplete::NotAnObject),
-        Some(_) => return Err(NotComplete::NotJson),
-    }
-    let flawed = |flaw: serde_json::Error| if flaw.is_eof() { NotComplete::CutOff } else { NotComplete::NotJson };
+    object(body)?;
     match dialect.family() {
         _ if dialect == Dialect::Responses => {
             let answer = responses::whole(body).map_err(flawed)?;
@@ -57,6 +53,26 @@ pub fn read_unary(dialect: Dialect, body: &[u8]) -> Result<Unary, NotComplete> {
             unary(dialect, answer.error, answer.usage.report(), &answer.block.output)
         }
     }
+}
+
+/// The body of an upstream's good answer as a value of a type.
+pub(super) fn whole_of<T: DeserializeOwned>(body: &[u8]) -> Result<T, NotComplete> {
+    object(body)?;
+    lenient(body).map_err(flawed)
+}
+
+/// Only an object can be an answer.
+fn object(body: &[u8]) -> Result<(), NotComplete> {
+    match body.trim_ascii().first() {
+        None => Err(NotComplete::CutOff),
+        Some(b'{') => Ok(()),
+        Some(_) if serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok() => Err(NotComplete::NotAnObject),
+        Some(_) => Err(NotComplete::NotJson),
+    }
+}
+
+fn flawed(flaw: serde_json::Error) -> NotComplete {
+    if flaw.is_eof() { NotComplete::CutOff } else { NotComplete::NotJson }
 }
 
 fn unary(dialect: Dialect, error: FaultReader, report: Report, output: &Output) -> Result<Unary, NotComplete> {

@@ -14,5 +14,6 @@ pub mod problem;
 pub mod refusal;
 pub mod secret;
 pub mod tenant;
+pub mod time;
 pub mod usage;
 pub mod zone;

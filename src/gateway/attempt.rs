@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tokio::sync::watch;
 
 use crate::auth::directory::Caller;
 use crate::dialect::{self, AnswerHead, Dialect, Edit, Passage, Request};
@@ -78,7 +79,7 @@ impl<'g> Attempt<'g> {
             }
             None
         } else {
-            let crossing = Crossing::plan(gateway, &request, &deployment, endpoint, fetcher).await?;
+            let crossing = Crossing::plan(gateway, caller.key.team, &request, &deployment, endpoint, fetcher).await?;
             request.input = crossing.input(request.input);
             Some(crossing)
         };
@@ -92,47 +93,47 @@ impl<'g> Attempt<'g> {
     pub(super) async fn hold(self, credential: Option<&str>) -> Result<HeldAttempt, Problem> {
         let gateway = self.gateway;
         let deadline = Instant::now() + Duration::from_millis(gateway.limits.queue_wait_ms);
-        let mut waiting: Option<Waiting<'_>> = None;
+        let mut waiting: Option<(Waiting<'_>, watch::Receiver<u64>)> = None;
         loop {
-            if waiting.as_ref().is_none_or(Waiting::may_try) {
-                let patience_over = if waiting.is_none() { self.patience_over() } else { None };
-                let short_of = match patience_over {
-                    Some(budget) => budget,
-                    None => match self.try_hold() {
-                        Ok((held, cap)) => return self.held(held, cap).await,
-                        Err(TryHold::Refused(problem)) => return Err(problem),
-                        Err(TryHold::Wait(budget)) => budget,
-                    },
-                };
-                if waiting.as_ref().is_none_or(|place| place.budget() != short_of) {
-                    waiting = Some(gateway.queue.join(short_of).map_err(|LineFull| self.no_place())?);
-                }
-            }
+            let short_of = match self.patience_over(waiting.as_ref().map(|(place, _)| place)) {
+                Some(budget) => budget,
+                None => match self.try_hold() {
+                    Ok((held, cap)) => return self.held(held, cap).await,
+                    Err(TryHold::Refused(problem)) => return Err(problem),
+                    Err(TryHold::Wait(budget)) => budget,
+                },
+            };
+            let Some((place, mut changes)) = waiting.take() else {
+                let place = gateway.queue.join(short_of).map_err(|LineFull| self.no_place())?;
+                // once more: what came free before it stood there woke nobody
+                waiting = Some((place, gateway.ledger.changes()));
+                continue;
+            };
             if Instant::now() >= deadline {
                 return Err(self.no_room_in_time());
             }
-            if let Some(place) = &waiting {
-                place.turn(deadline).await;
-            }
+            let place = if place.budget() == short_of { Ok(place) } else { gateway.queue.moved(place, short_of) };
+            let place = place.map_err(|LineFull| self.no_place())?;
+            place.turn(deadline, &mut changes).await;
+            waiting = Some((place, changes));
             // the key may have been revoked meanwhile, and a stopping process lets nobody wait
             gateway.authenticate(credential)?;
             gateway.inflight.still_open()?;
         }
     }
 
-    /// A budget that counts this call and in which somebody has waited so long that no newcomer may pass.
-    fn patience_over(&self) -> Option<BudgetId> {
+    /// A budget that counts this call and in which somebody has waited so long that this one may not pass.
+    fn patience_over(&self, place: Option<&Waiting<'_>>) -> Option<BudgetId> {
         let gateway = self.gateway;
         if gateway.queue.waiting() == 0 {
             return None;
         }
-        gateway.queue.blocked(&gateway.ledger.blocking(&self.claim()))
+        gateway.queue.blocked(&gateway.ledger.blocking(&self.claim()), place)
     }
 
     /// What is claimed, without the ceiling and the tokens: those depend on what is left.
     fn claim(&self) -> Claim<'_> {
-        let hold = self.skeleton(self.gateway.clock.now_ms());
-        Claim { hold, budgets: &self.caller.budgets, limits: &self.caller.limits, tokens: Tokens::default() }
+        Claim { hold: self.skeleton(), budgets: &self.caller.budgets, limits: &self.caller.limits, tokens: Tokens::default() }
     }
 
     fn try_hold(&self) -> Result<(Held, Cap), TryHold> {
@@ -178,11 +179,11 @@ impl<'g> Attempt<'g> {
         bill.map_or(Money::ZERO, |bill| bill.total)
     }
 
-    fn skeleton(&self, at_ms: u64) -> Hold {
+    fn skeleton(&self) -> Hold {
         let key = &self.caller.key;
         Hold {
             id: self.id,
-            at_ms,
+            at_ms: 0,
             subject: Arc::new(Subject {
                 organization: key.organization,
                 team: key.team,
@@ -206,9 +207,11 @@ impl<'g> Attempt<'g> {
             gateway: self.gateway.clone(),
             deployment: self.deployment,
             held,
+            team: self.caller.key.team,
             ceiling: cap.ceiling,
             guessed: cap.guessed,
             tier_asked: self.request.service_tier.clone(),
+            tier_served: None,
             output_cap: cap.tokens,
             input_bytes: self.request.input.text_bytes,
             admitted: Instant::now(),
@@ -293,7 +296,7 @@ impl HeldAttempt {
         let alike = self.endpoint.dialect == self.request.dialect && self.endpoint.cover.is_none();
         let headers = outgoing::meant(headers, alike);
         self.open.sent = true;
-        let now_ms = self.open.gateway.clock.now_ms();
+        let now_ms = self.open.gateway.time.wall_ms();
         let answered = outgoing::send(client, &deployment, &self.url, &headers, body, head_timeout, now_ms);
         let answered = tokio::select! {
             biased;
@@ -305,6 +308,7 @@ impl HeldAttempt {
             Err(failed) => return Err(self.not_answered(&failed)),
         };
         self.open.upstream_status = incoming.status;
+        self.open.tier_served = outgoing::tier_served(&incoming);
         if !(200..300).contains(&incoming.status) {
             return upstream_error::refused(self.open, self.request.dialect, self.endpoint.dialect, incoming).await;
         }
@@ -326,7 +330,7 @@ impl HeldAttempt {
         let head = AnswerHead {
             request_id: self.open.held.id.request.to_string(),
             model: self.open.deployment.model.clone(),
-            created_s: self.open.gateway.clock.now_ms() / 1_000,
+            created_s: self.open.gateway.time.now_ms() / 1_000,
             envelope: self.open.gateway.envelope.clone(),
         };
         let translation = crossing.translation(&self.request, head)?;
@@ -342,8 +346,9 @@ impl HeldAttempt {
         Ok(request.spliced(&edits))
     }
 
-    /// The client's bytes with the edits that are allowed: the model's name, the usage report, the output cap, and at
-    /// a vendor that borrows the dialect, or covers it, what its table says.
+    /// The client's bytes with the edits that are allowed: the model's name, the usage report, the output cap, thoughts
+    /// that another vendor's model had in an earlier turn, and at a vendor that borrows the dialect, or covers it, what its table
+    /// says.
     fn body(&self, headers: &[(String, String)]) -> Bytes {
         let mut edits: Vec<Edit<'_>> = Vec::with_capacity(3);
         let deployment = &self.open.deployment;
@@ -355,6 +360,11 @@ impl HeldAttempt {
         }
         if let Some(tokens) = self.cap.write {
             edits.extend(self.request.capped(tokens, deployment.provider.preset.output_cap_member));
+        }
+        if self.request.dialect == Dialect::Messages
+            && let Some(json) = dialect::without_foreign_thoughts(&self.request, deployment.capabilities().signed_thoughts)
+        {
+            edits.push(Edit::Set { member: "messages", json: json.into() });
         }
         if let Some(borrowed) = self.endpoint.borrowed {
             fit::edits(&self.request, borrowed, &mut edits);

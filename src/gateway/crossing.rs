@@ -7,8 +7,9 @@ use crate::config::Unsupported;
 use crate::conversation::{Ask, Capabilities, Content, Media, Names, Source};
 use crate::dialect::{self, AnswerHead, Dialect, Request, Sending, Translation};
 use crate::domain::bound::InputBound;
+use crate::domain::id::TeamId;
 use crate::domain::problem::Problem;
-use crate::gateway::{Gateway, cap, defect, fetch, fit};
+use crate::gateway::{Gateway, cap, defect, fetch, fit, memory};
 use crate::provider::Endpoint;
 use crate::route::Deployment;
 use crate::upstream::Fetcher;
@@ -18,6 +19,8 @@ pub(super) struct Crossing {
     names: Names,
     takes: Capabilities,
     upstream: Dialect,
+    /// bytes that came in from the memory, which the client did not send
+    recalled_bytes: u64,
 }
 
 impl Crossing {
@@ -25,6 +28,7 @@ impl Crossing {
     /// not be told.
     pub(super) async fn plan(
         gateway: &Gateway,
+        team: TeamId,
         request: &Request,
         deployment: &Deployment,
         endpoint: &Endpoint,
@@ -33,6 +37,7 @@ impl Crossing {
         let name = deployment.qualified();
         let takes = deployment.capabilities();
         let mut ask = dialect::read_request(request, &gateway.envelope)?;
+        let recalled_bytes = gateway.memory.as_ref().map_or(0, |memory| memory::recall(memory, team, &mut ask, endpoint.dialect));
         if let Some(fetcher) = fetcher.filter(|_| takes.images && !takes.image_urls) {
             fetch::images(&mut ask, fetcher).await?;
         }
@@ -43,11 +48,11 @@ impl Crossing {
             return Err(fit::not_taken(deployment, member));
         }
         let names = Names::of(&ask, takes.names);
-        Ok(Crossing { ask, names, takes, upstream: endpoint.dialect })
+        Ok(Crossing { ask, names, takes, upstream: endpoint.dialect, recalled_bytes })
     }
 
-    /// The bound of what is really sent: hosted tools and files that a vendor keeps did not cross, and images that were fetched
-    /// are images like others.
+    /// The bound of what is really sent: hosted tools and files that a vendor keeps did not cross, images that were fetched
+    /// are images like others, and what came in from the memory is read by the model too.
     pub(super) fn input(&self, asked: InputBound) -> InputBound {
         let (mut images, mut documents, mut unbounded) = (0, 0, None);
         for media in self.ask.media() {
@@ -58,7 +63,8 @@ impl Crossing {
                 _ => {}
             }
         }
-        InputBound { images, documents, searches: 0, unbounded, ..asked }
+        let text_bytes = asked.text_bytes.saturating_add(self.recalled_bytes);
+        InputBound { text_bytes, images, documents, searches: 0, unbounded, ..asked }
     }
 
     /// What the vendor gets otherwise or not at all, as a header names it.

@@ -33,7 +33,7 @@ async fn passed_on(attempt: &Attempt<'_>, client: &Client, headers: &[(String, S
     let model = is_other.then(|| Edit::text("model", &deployment.model));
     let body = attempt.request.spliced(model.as_slice());
     let head_timeout = Duration::from_millis(limits.head_timeout_ms);
-    let now_ms = attempt.gateway.clock.now_ms();
+    let now_ms = attempt.gateway.time.wall_ms();
     let sent = outgoing::send(client, deployment, &attempt.url, headers, body, head_timeout, now_ms);
     let incoming = sent.await.map_err(|failed| outgoing::not_answered(provider, &failed).1)?;
     let mut reply = Reply::answered(incoming.status, incoming.headers.clone(), attempt.id, deployment);

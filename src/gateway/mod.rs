@@ -10,6 +10,7 @@ mod figures;
 mod fit;
 mod free;
 mod inflight;
+mod memory;
 mod open;
 mod outgoing;
 mod queue;
@@ -33,9 +34,9 @@ use crate::conversation::Envelope;
 use crate::dialect::{self, Dialect, Request};
 use crate::domain::alert::Alert;
 use crate::domain::attribution::{Pseudonyms, Tag};
-use crate::domain::clock::Clock;
 use crate::domain::id::RequestId;
 use crate::domain::problem::{Problem, Word};
+use crate::domain::time::Time;
 use crate::gateway::attempt::Attempt;
 use crate::gateway::drain::Drains;
 pub use crate::gateway::figures::Figures;
@@ -48,6 +49,8 @@ use crate::meter::Ledger;
 use crate::meter::estimate::Estimates;
 use crate::policy::access;
 use crate::route::{Deployment, Table};
+use crate::store::memory::Memory;
+use crate::store::seal::SealKey;
 use crate::upstream::Client;
 
 /// A model call as the listener hands it over.
@@ -71,7 +74,11 @@ pub struct Parts {
     pub pseudonyms: Pseudonyms,
     /// who writes down what budgets have to say
     pub alerts: mpsc::Sender<Alert>,
-    pub clock: Arc<dyn Clock>,
+    /// what seals are made of
+    pub seal_key: SealKey,
+    /// `None`: what clients cannot carry is lost
+    pub memory: Option<Arc<Memory>>,
+    pub time: Arc<Time>,
 }
 
 /// What all workers share.
@@ -85,11 +92,12 @@ pub struct Gateway {
     queue: Queue,
     drains: Drains,
     estimates: Estimates,
+    time: Arc<Time>,
     pseudonyms: Pseudonyms,
     alerts: mpsc::Sender<Alert>,
-    clock: Arc<dyn Clock>,
     /// seals what only a vendor can read
     envelope: Envelope,
+    memory: Option<Arc<Memory>>,
     figures: Figures,
     inflight: Inflight,
     refusals: refusals::Rows,
@@ -99,10 +107,9 @@ pub struct Gateway {
 
 impl Gateway {
     pub fn new(config: &Config, table: Arc<Table>, parts: Parts) -> Result<Gateway, getrandom::Error> {
-        let mut key = [0; 32];
-        getrandom::fill(&mut key)?;
         Ok(Gateway {
-            envelope: Envelope::new(key),
+            envelope: Envelope::new(parts.seal_key.for_purpose("envelope")),
+            memory: parts.memory,
             limits: config.limits,
             overrun: config.ledger.budget_overrun,
             picker_aliases: config.picker_aliases,
@@ -114,7 +121,7 @@ impl Gateway {
             estimates: Estimates::default(),
             pseudonyms: parts.pseudonyms,
             alerts: parts.alerts,
-            clock: parts.clock,
+            time: parts.time,
             figures: Figures::default(),
             inflight: Inflight::default(),
             refusals: refusals::Rows::default(),
@@ -178,7 +185,7 @@ impl Gateway {
 
     /// The caller behind a credential.
     pub fn authenticate(&self, credential: Option<&str>) -> Result<Arc<Caller>, Problem> {
-        auth::authenticate(&self.directory.load(), credential, self.clock.now_ms())
+        auth::authenticate(&self.directory.load(), credential, self.time.now_ms())
     }
 
     /// Where a name leads, if this caller may go there.
@@ -254,7 +261,7 @@ impl Gateway {
     fn next_id(&self) -> RequestId {
         // 80 bits: a counter from a random start in the upper 64, nothing in the lower 16
         let unique = u128::from(self.unique.fetch_add(1, Ordering::Relaxed)) << 16;
-        RequestId::new(self.clock.now_ms(), unique)
+        RequestId::new(self.time.now_ms(), unique)
     }
 }
 

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::dialect::Delivered;
+use crate::dialect::{Delivered, Passage};
 use crate::domain::event::{Ending, Flags, Progress, Status};
+use crate::domain::id::TeamId;
 use crate::domain::money::Money;
 use crate::domain::usage::{Report, Usage};
-use crate::gateway::Gateway;
 use crate::gateway::drain::Presence;
+use crate::gateway::{Gateway, memory};
 use crate::meter::estimate::Text;
 use crate::meter::{Held, Receipt};
 use crate::route::Deployment;
@@ -19,10 +20,13 @@ pub(super) struct Open {
     pub gateway: Arc<Gateway>,
     pub deployment: Arc<Deployment>,
     pub held: Held,
+    pub team: TeamId,
     pub ceiling: Money,
     /// the ceiling is no bound
     pub guessed: bool,
     pub tier_asked: Option<String>,
+    /// the tier that served, where the head of the answer says it
+    pub tier_served: Option<String>,
     pub output_cap: Option<u64>,
     /// bytes of the request that are text
     pub input_bytes: u64,
@@ -58,9 +62,18 @@ impl Open {
         Ok(receipt)
     }
 
+    /// Keeps what the client's dialect cannot carry, for the turns that follow.
+    pub(super) fn remember(&self, passage: &Passage) {
+        if let Some(memory) = &self.gateway.memory
+            && let Some(remembered) = passage.remembered()
+        {
+            memory::keep(memory, self.team, remembered);
+        }
+    }
+
     /// Gives the hold back without a record: nothing was sent.
     pub(super) fn release(&mut self) {
-        match self.gateway.ledger.release(self.held.id, self.gateway.clock.now_ms()) {
+        match self.gateway.ledger.release(self.held.id) {
             Ok(freed) => {
                 self.resolved = true;
                 self.gateway.queue.wake(&freed);
@@ -86,7 +99,7 @@ impl Open {
     fn ending(&self, status: Status) -> Ending {
         let (usage, flags) = self.usage(status);
         let ending = Ending {
-            ended_ms: self.gateway.clock.now_ms(),
+            ended_ms: self.held.at_ms.saturating_add(self.admitted.elapsed().as_millis() as u64),
             status,
             flags,
             usage,
@@ -125,8 +138,14 @@ impl Open {
         self.usage(Status::Ok).0
     }
 
-    /// What was used: as reported, or as far as it was reported plus what was delivered, flagged as an estimate.
     fn usage(&self, status: Status) -> (Usage, Flags) {
+        let (mut usage, flags) = self.counted(status);
+        usage.service_tier = usage.service_tier.or_else(|| self.tier_served.clone());
+        (usage, flags)
+    }
+
+    /// What was used: as reported, or as far as it was reported plus what was delivered, flagged as an estimate.
+    fn counted(&self, status: Status) -> (Usage, Flags) {
         match &self.report {
             Report::Reported(usage) if self.output_is_final => (usage.clone(), Flags::default()),
             Report::Lying => (Usage::default(), Flags::default()),

@@ -33,7 +33,7 @@ pub fn is_forwarded(name: &str) -> bool {
 }
 
 /// Headers of an answer that mean something to the client, by their beginning.
-const ANSWERED: [&str; 8] = [
+const ANSWERED: [&str; 9] = [
     "request-id",
     "x-request-id",
     "x-amzn-requestid",
@@ -42,7 +42,13 @@ const ANSWERED: [&str; 8] = [
     "retry-after",
     "x-should-retry",
     "openai-processing-ms",
+    TIER_SERVED,
 ];
+
+/// Where Google says at which tier it served a call: in the head, and nowhere in the body.
+const TIER_SERVED: &str = "x-gemini-service-tier";
+/// A longer name of a tier is none.
+const TIER_CHARS_MAX: usize = 32;
 
 /// Sends the body and waits for the head of the answer. `headers` are the client's; `now_ms` stands in a signature.
 pub(super) async fn send(
@@ -72,6 +78,12 @@ pub(super) async fn send(
     outgoing.extend(credential.iter().map(|(name, value)| (*name, value.expose())));
     let outgoing = Outgoing { url, headers: outgoing, body, head_timeout_ms: head_timeout.as_millis() as u64 };
     client.post(outgoing, |name| name == "content-type" || ANSWERED.iter().any(|begin| name.starts_with(begin))).await
+}
+
+/// The tier that served a call, where the head of the answer says it.
+pub(super) fn tier_served(incoming: &Incoming) -> Option<String> {
+    let header = incoming.headers.iter().find(|(name, _)| name == TIER_SERVED);
+    header.map(|(_, tier)| tier.chars().take(TIER_CHARS_MAX).collect())
 }
 
 /// No head came: what the call is booked as, and what the client is told.

@@ -1,12 +1,13 @@
 //! Who waits for room in a budget. A waiter holds nothing; it queues at the first budget that lacks room and is tried again
-//! when room comes free there. Smaller requests may pass the first in line for two seconds, then it goes first.
+//! when room comes free there or a limit changes. Smaller requests may pass the first in line for two seconds, then it goes
+//! first: before newcomers, and before whoever waits in another line for less long and would take of its budget.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::domain::id::BudgetId;
 
@@ -14,6 +15,8 @@ use crate::domain::id::BudgetId;
 const PASSED_FOR: Duration = Duration::from_secs(2);
 /// Waiters that are tried in vain each time room comes free.
 const TRIED_IN_VAIN: usize = 8;
+/// How often a waiter looks whether it is still wanted: its key may be revoked, the process may stop, a window may end.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 #[derive(Default)]
 struct Waiter {
@@ -24,6 +27,12 @@ struct Place {
     number: u64,
     since: Instant,
     waiter: Arc<Waiter>,
+}
+
+impl Place {
+    fn patience_is_over(&self) -> bool {
+        self.since.elapsed() >= PASSED_FOR
+    }
 }
 
 #[derive(Default)]
@@ -45,6 +54,7 @@ pub(super) struct Waiting<'a> {
     queue: &'a Queue,
     budget: BudgetId,
     number: u64,
+    since: Instant,
     waiter: Arc<Waiter>,
 }
 
@@ -61,16 +71,18 @@ impl Queue {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Whether somebody has waited so long for one of these budgets that no newcomer may pass: then the budget.
-    pub(super) fn blocked(&self, budgets: &[BudgetId]) -> Option<BudgetId> {
+    /// A budget of these in whose line somebody has waited so long that this request may not pass: a newcomer (`place` is
+    /// none) passes nobody, a waiter only those who came after it. So the one who waits longest is never held up.
+    pub(super) fn blocked(&self, budgets: &[BudgetId], place: Option<&Waiting<'_>>) -> Option<BudgetId> {
         if self.waiting() == 0 {
             return None;
         }
         let lines = self.lock();
-        let patience_over = |budget: &&BudgetId| {
-            lines.by_budget.get(budget).and_then(VecDeque::front).is_some_and(|first| first.since.elapsed() >= PASSED_FOR)
+        let goes_first = |budget: &&BudgetId| {
+            let first = lines.by_budget.get(budget).and_then(VecDeque::front);
+            first.is_some_and(|first| first.patience_is_over() && place.is_none_or(|place| first.number < place.number))
         };
-        budgets.iter().find(patience_over).copied()
+        budgets.iter().find(goes_first).copied()
     }
 
     /// Joins the end of a budget's line.
@@ -78,14 +90,30 @@ impl Queue {
         let mut lines = self.lock();
         let number = lines.next;
         lines.next += 1;
+        self.stand(lines, budget, number, Instant::now())
+    }
+
+    /// Leaves a line for that of another budget, and stands there as if it had always waited there.
+    pub(super) fn moved<'q>(&'q self, from: Waiting<'q>, budget: BudgetId) -> Result<Waiting<'q>, LineFull> {
+        self.stand(self.lock(), budget, from.number, from.since)
+    }
+
+    fn stand(
+        &self,
+        mut lines: MutexGuard<'_, Lines>,
+        budget: BudgetId,
+        number: u64,
+        since: Instant,
+    ) -> Result<Waiting<'_>, LineFull> {
         let line = lines.by_budget.entry(budget).or_default();
         if line.len() >= self.places_max {
             return Err(LineFull);
         }
         let waiter = Arc::new(Waiter::default());
-        line.push_back(Place { number, since: Instant::now(), waiter: waiter.clone() });
+        let before = line.partition_point(|place| place.number < number);
+        line.insert(before, Place { number, since, waiter: waiter.clone() });
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        Ok(Waiting { queue: self, budget, number, waiter })
+        Ok(Waiting { queue: self, budget, number, since, waiter })
     }
 
     /// Room came free in these budgets: the first in each line are tried again.
@@ -96,7 +124,7 @@ impl Queue {
         let lines = self.lock();
         for budget in freed {
             let Some(line) = lines.by_budget.get(budget) else { continue };
-            let passed = line.front().is_some_and(|first| first.since.elapsed() >= PASSED_FOR);
+            let passed = line.front().is_some_and(Place::patience_is_over);
             let tried = if passed { 1 } else { TRIED_IN_VAIN };
             line.iter().take(tried).for_each(|place| place.waiter.woken.notify_one());
         }
@@ -112,18 +140,17 @@ impl Waiting<'_> {
         self.budget
     }
 
-    /// Returns when it is worth trying again, or at the deadline; looks again by itself now and then, so that a wake-up
-    /// meant for somebody who left is not missed.
-    pub(super) async fn turn(&self, deadline: Instant) {
-        let look_again = Instant::now() + Duration::from_millis(250);
-        let _ = tokio::time::timeout_at(deadline.min(look_again).into(), self.waiter.woken.notified()).await;
-    }
-
-    /// Whether it may try now: nobody before it has waited past patience.
-    pub(super) fn may_try(&self) -> bool {
-        let lines = self.queue.lock();
-        let first = lines.by_budget.get(&self.budget).and_then(VecDeque::front);
-        first.is_none_or(|first| first.number == self.number || first.since.elapsed() < PASSED_FOR)
+    /// Returns when it is worth trying again, or at the deadline: when room came free, when a limit changed, and now and
+    /// then.
+    pub(super) async fn turn(&self, deadline: Instant, changes: &mut watch::Receiver<u64>) {
+        let look_again = Instant::now() + LOOK_AGAIN;
+        let worth_trying = async {
+            tokio::select! {
+                () = self.waiter.woken.notified() => {}
+                _ = changes.changed() => {}
+            }
+        };
+        let _ = tokio::time::timeout_at(deadline.min(look_again).into(), worth_trying).await;
     }
 }
 
@@ -157,17 +184,63 @@ mod tests {
         assert_eq!(queue.waiting(), 0);
     }
 
+    /// As if the first in this line had come two seconds ago.
+    fn loses_patience(queue: &Queue, budget: BudgetId) {
+        if let Some(place) = queue.lock().by_budget.get_mut(&budget).and_then(VecDeque::front_mut) {
+            place.since = Instant::now().checked_sub(PASSED_FOR).expect("the clock runs for two seconds");
+        }
+    }
+
     #[test]
     fn newcomers_may_pass_until_the_first_has_waited_long_enough() {
         let queue = Queue::new(10);
-        let first = queue.join(BudgetId(1)).expect("place");
-        let second = queue.join(BudgetId(1)).expect("place");
-        assert_eq!(queue.blocked(&[BudgetId(1)]), None);
-        assert!(second.may_try());
-        if let Some(place) = queue.lock().by_budget.get_mut(&BudgetId(1)).and_then(VecDeque::front_mut) {
-            place.since = Instant::now().checked_sub(PASSED_FOR).expect("the clock runs for two seconds");
-        }
-        assert_eq!(queue.blocked(&[BudgetId(2), BudgetId(1)]), Some(BudgetId(1)));
-        assert!(first.may_try() && !second.may_try());
+        let (team, other) = (BudgetId(1), BudgetId(2));
+        let first = queue.join(team).expect("place");
+        let second = queue.join(team).expect("place");
+        assert_eq!((queue.blocked(&[team], None), queue.blocked(&[team], Some(&second))), (None, None));
+        loses_patience(&queue, team);
+        assert_eq!(queue.blocked(&[other, team], None), Some(team));
+        assert_eq!((queue.blocked(&[team], Some(&first)), queue.blocked(&[team], Some(&second))), (None, Some(team)));
+    }
+
+    #[test]
+    fn who_waits_in_another_line_passes_nobody_who_has_waited_longer() {
+        let queue = Queue::new(10);
+        let (team, key) = (BudgetId(1), BudgetId(2));
+        let of_team = queue.join(team).expect("place");
+        let of_key = queue.join(key).expect("place");
+        loses_patience(&queue, team);
+        loses_patience(&queue, key);
+        assert_eq!(queue.blocked(&[key, team], Some(&of_key)), Some(team), "the team's room is meant for the other");
+        assert_eq!(queue.blocked(&[team, key], Some(&of_team)), None, "both would wait for each other");
+        assert_eq!(queue.blocked(&[key], None), Some(key));
+    }
+
+    #[test]
+    fn who_changes_the_line_keeps_its_turn() {
+        let queue = Queue::new(10);
+        let (team, key) = (BudgetId(1), BudgetId(2));
+        let first = queue.join(key).expect("place");
+        let second = queue.join(team).expect("place");
+        let first = queue.moved(first, team).expect("place");
+        assert_eq!((first.budget(), queue.waiting()), (team, 2));
+        loses_patience(&queue, team);
+        assert_eq!((queue.blocked(&[team], Some(&first)), queue.blocked(&[team], Some(&second))), (None, Some(team)));
+        drop((first, second));
+        assert_eq!(queue.waiting(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_changed_limit_is_noticed_at_once() {
+        use futures_util::FutureExt;
+        let queue = Queue::new(10);
+        let waits = queue.join(BudgetId(1)).expect("place");
+        let (changed, mut changes) = watch::channel(0);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        assert!(waits.turn(deadline, &mut changes).now_or_never().is_none());
+        changed.send_replace(1);
+        assert!(waits.turn(deadline, &mut changes).now_or_never().is_some());
+        queue.wake(&[BudgetId(1)]);
+        assert!(waits.turn(deadline, &mut changes).now_or_never().is_some());
     }
 }

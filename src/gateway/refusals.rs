@@ -26,10 +26,10 @@ struct Minute {
 }
 
 impl Rows {
-    /// Whether one more may be a row.
-    fn one_more(&self, key: KeyId, word: Word, at_ms: u64) -> bool {
+    /// Whether one more may be a row. Minutes are those of the boot-time clock, which never jumps.
+    fn one_more(&self, key: KeyId, word: Word, boot_ms: u64) -> bool {
         let mut minute = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = at_ms / MINUTE_MS;
+        let number = boot_ms / MINUTE_MS;
         if minute.number != number {
             *minute = Minute { number, rows: HashMap::new() };
         }
@@ -66,7 +66,7 @@ impl<'g> Entering<'g> {
     /// Notes that the call is refused.
     pub fn refused(&self, problem: Problem) -> Problem {
         let (gateway, key, word) = (self.gateway, &self.caller.key, problem.word);
-        let at_ms = gateway.clock.now_ms();
+        let at_ms = gateway.time.now_ms();
         let user = self.user.as_deref().map(|user| gateway.pseudonyms.user(user));
         let refusal = Refusal {
             request: self.request,
@@ -79,7 +79,7 @@ impl<'g> Entering<'g> {
             dialect: self.dialect.word().to_owned(),
             word,
         };
-        let as_row = gateway.refusals.one_more(key.id, word, at_ms);
+        let as_row = gateway.refusals.one_more(key.id, word, gateway.time.boot_ms());
         gateway.ledger.journal().refusals().note(refusal, as_row);
         problem
     }

@@ -100,6 +100,7 @@ async fn unary(answered: Answered) -> Result<Reply, Problem> {
     };
     note_answer(&mut open, read);
     open.first_content_ms = Some(open.admitted.elapsed().as_millis() as u64);
+    open.remember(&passage);
     let receipt = settle(&mut open, Status::Ok)?;
     on_disk(&open, receipt.sequence).await?;
     let mut reply = head(&open, status, &headers);
@@ -346,6 +347,7 @@ impl Stream {
     /// Logs the cost, then lets the client see the end.
     async fn end(&mut self, client: &Outlet) -> Result<(), Gone> {
         let ledger_failed = |problem| Gone::Bad(Bad { status: Status::Broken, problem });
+        self.open.remember(&self.passage);
         let receipt = self.settle(Status::Ok).map_err(ledger_failed)?;
         on_disk(&self.open, receipt.sequence).await.map_err(ledger_failed)?;
         let mut last = BytesMut::from(&dialect::cost_comment(&receipt.cost.to_string())[..]);

@@ -43,11 +43,13 @@ impl Refusal {
     pub(super) async fn read(client: Dialect, upstream: Dialect, incoming: Incoming) -> Refusal {
         let status = incoming.status;
         let retry_after = incoming.headers.iter().find(|(name, _)| name == "retry-after");
-        let retry_after_s = retry_after.and_then(|(_, value)| value.parse().ok());
+        let told_s = retry_after.and_then(|(_, value)| value.parse().ok());
         let whole = incoming.whole(ERROR_BYTES_MAX, ERROR_WAIT_MS);
         let body = tokio::time::timeout(Duration::from_millis(ERROR_WAIT_MS), whole).await;
         let body = body.unwrap_or(Ok(Bytes::new())).unwrap_or_default();
         let fault = dialect::upstream_fault(upstream, &body);
+        let status = dialect::standing(upstream, status, &fault);
+        let retry_after_s = told_s.or_else(|| dialect::retry_after_s(&body));
         Refusal { client, upstream, status, retry_after_s, body, fault }
     }
 
@@ -84,6 +86,11 @@ impl Refusal {
         });
         head.headers.retain(|(name, _)| name != "content-type");
         head.headers.push(("content-type".into(), "application/json".into()));
+        if let Some(seconds) = self.retry_after_s
+            && !head.headers.iter().any(|(name, _)| name == "retry-after")
+        {
+            head.headers.push(("retry-after".into(), seconds.to_string()));
+        }
         head
     }
 }

@@ -29,7 +29,7 @@ impl Told {
         AlertKind::ALL.into_iter().all(|kind| self.has(kind))
     }
 
-    fn tell(&mut self, kind: AlertKind) {
+    pub(super) fn tell(&mut self, kind: AlertKind) {
         self.0 |= Told::bit(kind);
     }
 

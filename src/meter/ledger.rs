@@ -3,18 +3,21 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::watch;
+
 use crate::domain::alert::Alert;
 use crate::domain::budget::Budget;
 use crate::domain::event::{Charge, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status};
 use crate::domain::id::{BudgetId, LimitId};
 use crate::domain::limit::{Allowance, RateLimit};
 use crate::domain::money::Money;
+use crate::domain::time::{Adoption, Time};
 use crate::domain::zone::Zone;
 use crate::meter::rates::{RateStanding, Tokens};
 use crate::meter::state::{NoRoom, Standing, State, Tightest};
-use crate::store::{Journal, NotLogged, Recovered};
+use crate::store::{Journal, KnownWindows, NotLogged, Recovered};
 
-/// A claim for one attempt: the hold without its charges, and the budgets and rate limits above the caller.
+/// A claim for one attempt: the hold without its instant and charges, and the budgets and rate limits above the caller.
 pub struct Claim<'a> {
     pub hold: Hold,
     pub budgets: &'a [BudgetId],
@@ -27,6 +30,8 @@ pub struct Claim<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
     pub id: HoldId,
+    /// when it was granted
+    pub at_ms: u64,
     /// its place in the log: with `ledger.sync = "disk"` the upstream is called once that is on disk
     pub sequence: u64,
     /// what the rate limits have left with this claim; `None` where none counts it
@@ -56,6 +61,10 @@ pub struct Receipt {
 pub struct Ledger {
     state: Mutex<State>,
     journal: Arc<Journal>,
+    /// read under the lock, so that no claim carries an instant from before time was set back into the windows after it
+    time: Arc<Time>,
+    /// counts what may have made room other than the end of a call
+    changes: watch::Sender<u64>,
 }
 
 impl Ledger {
@@ -66,8 +75,9 @@ impl Ledger {
         zone: Zone,
         budgets: Vec<Budget>,
         recovered: Recovered,
-        now_ms: u64,
+        time: Arc<Time>,
     ) -> Result<Ledger, NotLogged> {
+        let now_ms = time.now_ms();
         let mut state = State::new(zone);
         for (charge, settled) in recovered.balances {
             state.restore_balance(charge, settled);
@@ -78,7 +88,7 @@ impl Ledger {
         for hold in &recovered.holds {
             state.apply(&Event::Hold(hold.clone()));
         }
-        let ledger = Ledger { state: Mutex::new(state), journal };
+        let ledger = Ledger { state: Mutex::new(state), journal, time, changes: watch::Sender::new(0) };
         for hold in recovered.holds {
             ledger.settle(hold.id, Ending::orphaned(hold.ceiling, now_ms))?;
         }
@@ -90,31 +100,31 @@ impl Ledger {
     /// Takes a claim at every level, money, requests, tokens and a parallel call together, or nothing.
     pub fn hold(&self, claim: Claim<'_>) -> Result<Held, Refused> {
         let mut state = self.lock();
-        let now_ms = claim.hold.at_ms;
-        let room = state.room(claim.budgets, &claim.hold, now_ms);
+        let (at_ms, boot_ms) = (self.time.now_ms(), self.time.boot_ms());
+        let room = state.room(claim.budgets, &claim.hold, at_ms);
         // no retry helps where money is missing, and nobody waits for money whom a rate limit refuses
         if !matches!(room, Err(NoRoom::Exceeded { .. } | NoRoom::Repeated)) {
-            let limited = state.rates.room(claim.limits, &claim.hold, claim.tokens, now_ms);
+            let limited = state.rates.room(claim.limits, &claim.hold, claim.tokens, boot_ms);
             limited.map_err(|limited| Refused::NoRoom(NoRoom::Limited(limited)))?;
         }
         let charges = room.map_err(Refused::NoRoom)?;
-        let hold = Hold { charges, ..claim.hold };
+        let hold = Hold { at_ms, charges, ..claim.hold };
         let id = hold.id;
         let allowance = state.rates.take(claim.limits, &hold, claim.tokens);
         let event = Arc::new(Event::Hold(hold));
         let sequence = self.journal.append(event.clone()).map_err(|not_logged| {
-            state.rates.give_back(id, now_ms);
+            state.rates.give_back(id, boot_ms);
             Refused::Ledger(not_logged)
         })?;
         state.apply(&event);
-        Ok(Held { id, sequence, allowance })
+        Ok(Held { id, at_ms, sequence, allowance })
     }
 
     /// Puts the actual cost in the place of a hold. On an error the hold stays, and the answer must not be ended.
     /// A hold that is resolved already is left alone. Rate limits are resolved either way: the call is over.
     pub fn settle(&self, id: HoldId, mut ending: Ending) -> Result<Receipt, NotLogged> {
         let mut state = self.lock();
-        state.rates.end(id, ending.tokens(), ending.ended_ms);
+        state.rates.end(id, ending.tokens(), self.time.boot_ms());
         let Some(mut hold) = state.hold(id).cloned() else { return Ok(Receipt::default()) };
         if ending.status != Status::Orphaned {
             // the ending says it all; of an orphan nothing else is known
@@ -127,7 +137,7 @@ impl Ledger {
         if state.over_warning(&hold, ending.cost) {
             ending.flags = ending.flags.with(Flags::OVER_WARNING);
         }
-        let (now_ms, cost) = (ending.ended_ms, ending.cost);
+        let (now_ms, cost) = (self.time.now_ms(), ending.cost);
         let event = Arc::new(Event::Settle(Settlement { hold, ending }));
         let sequence = self.journal.append(event.clone())?;
         let freed = state.apply(&event);
@@ -142,13 +152,13 @@ impl Ledger {
     }
 
     /// Gives a hold back: nothing was used. Returns the budgets in which room came free.
-    pub fn release(&self, id: HoldId, at_ms: u64) -> Result<Vec<BudgetId>, NotLogged> {
+    pub fn release(&self, id: HoldId) -> Result<Vec<BudgetId>, NotLogged> {
         let mut state = self.lock();
-        state.rates.give_back(id, at_ms);
+        state.rates.give_back(id, self.time.boot_ms());
         if state.hold(id).is_none() {
             return Ok(Vec::new());
         }
-        let event = Arc::new(Event::Release { id, at_ms });
+        let event = Arc::new(Event::Release { id, at_ms: self.time.now_ms() });
         self.journal.append(event.clone())?;
         Ok(state.apply(&event))
     }
@@ -168,6 +178,7 @@ impl Ledger {
     /// What budgets have to say of it they say with the next call.
     pub fn correct(&self, charges: &[Charge], amount: Money) {
         self.lock().correct(charges, amount);
+        self.changed();
     }
 
     /// From how many percent of a limit on a budget says so.
@@ -187,38 +198,60 @@ impl Ledger {
 
     /// What is left in the tightest `block` budget that counts this claim; `None` where none does.
     pub fn tightest(&self, claim: &Claim<'_>) -> Option<Tightest> {
-        self.lock().tightest(claim.budgets, &claim.hold, claim.hold.at_ms)
+        self.lock().tightest(claim.budgets, &claim.hold, self.time.now_ms())
     }
 
     /// The `block` budgets that count this claim: those in whose lines it may have to wait.
     pub fn blocking(&self, claim: &Claim<'_>) -> Vec<BudgetId> {
-        self.lock().blocking(claim.budgets, &claim.hold, claim.hold.at_ms)
+        self.lock().blocking(claim.budgets, &claim.hold, self.time.now_ms())
     }
 
     /// Tells a limit, after its change is committed.
-    pub fn set_budget(&self, budget: &Budget, now_ms: u64) {
-        self.lock().set_budget(budget.clone(), now_ms);
+    pub fn set_budget(&self, budget: &Budget) {
+        self.lock().set_budget(budget.clone(), self.time.now_ms());
+        self.changed();
     }
 
     pub fn forget_budget(&self, id: BudgetId) {
         self.lock().forget_budget(id);
+        self.changed();
     }
 
-    pub fn standing(&self, id: BudgetId, now_ms: u64) -> Option<Standing> {
-        self.lock().standing(id, now_ms)
+    pub fn standing(&self, id: BudgetId) -> Option<Standing> {
+        self.lock().standing(id, self.time.now_ms())
     }
 
     /// Tells a rate limit, after its change is committed.
-    pub fn set_limit(&self, limit: &RateLimit, now_ms: u64) {
-        self.lock().rates.set(limit.clone(), now_ms);
+    pub fn set_limit(&self, limit: &RateLimit) {
+        self.lock().rates.set(limit.clone(), self.time.boot_ms());
     }
 
     pub fn forget_limit(&self, id: LimitId) {
         self.lock().rates.forget(id);
     }
 
-    pub fn rate_standing(&self, id: LimitId, now_ms: u64) -> Option<RateStanding> {
-        self.lock().rates.standing(id, now_ms)
+    pub fn rate_standing(&self, id: LimitId) -> Option<RateStanding> {
+        self.lock().rates.standing(id, self.time.boot_ms())
+    }
+
+    /// The windows into which time is about to be set back. From now on no window is forgotten, until `set_back` or
+    /// `stay`; what the ledger had forgotten before is booked once everything logged by now is.
+    pub fn windows_at(&self, at_ms: u64) -> Vec<Charge> {
+        self.lock().windows_at(at_ms)
+    }
+
+    /// Adopts an earlier time. `known`: what the books say of its windows and all later ones.
+    pub fn set_back(&self, adoption: &Adoption, known: KnownWindows) {
+        let mut state = self.lock();
+        self.time.adopt(adoption);
+        state.set_back(self.time.now_ms(), known);
+        drop(state);
+        self.changed();
+    }
+
+    /// Time is not set back after all.
+    pub fn stay(&self) {
+        self.lock().keep_no_past();
     }
 
     pub fn open_holds(&self) -> usize {
@@ -227,6 +260,15 @@ impl Ledger {
 
     pub fn held_total(&self) -> Money {
         self.lock().held_total()
+    }
+
+    /// Changes whenever a limit was changed or a balance corrected: who waits for room may have it now.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
     }
 
     pub fn journal(&self) -> &Arc<Journal> {

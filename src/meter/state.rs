@@ -13,6 +13,7 @@ use crate::domain::money::Money;
 use crate::domain::zone::{Window, Zone};
 use crate::meter::alert::{THRESHOLD_PERCENT, Told};
 use crate::meter::rates::{Limited, Rates};
+use crate::store::KnownWindows;
 
 /// What stands in one window of one budget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,6 +68,8 @@ pub(super) struct State {
     pub(super) budgets: HashMap<BudgetId, Watched, RandomState>,
     pub(super) balances: HashMap<Charge, Balance, RandomState>,
     holds: HashMap<HoldId, Hold, RandomState>,
+    /// while time is being set back: past windows are not forgotten
+    keeps_past: bool,
     /// beside all that is logged: a replay knows nothing of it
     pub(super) rates: Rates,
 }
@@ -79,6 +82,7 @@ impl State {
             budgets: HashMap::default(),
             balances: HashMap::default(),
             holds: HashMap::default(),
+            keeps_past: false,
             rates: Rates::default(),
         }
     }
@@ -170,7 +174,7 @@ impl State {
         let watched = self.budgets.get_mut(&id)?;
         if now_ms >= watched.window.end_ms {
             let old = Charge { budget: id, window_start_ms: watched.window.start_ms };
-            if self.balances.get(&old).is_some_and(|balance| balance.holds == 0) {
+            if !self.keeps_past && self.balances.get(&old).is_some_and(|balance| balance.holds == 0) {
                 self.balances.remove(&old);
             }
             watched.window = self.zone.window(watched.budget.period, now_ms);
@@ -184,6 +188,34 @@ impl State {
             resets_at_ms: (watched.window.end_ms != u64::MAX).then_some(watched.window.end_ms),
             blocks: watched.budget.action == Action::Block,
         })
+    }
+
+    /// The windows that an instant falls into. From now on no window is forgotten, until `set_back`.
+    pub(super) fn windows_at(&mut self, at_ms: u64) -> Vec<Charge> {
+        self.keeps_past = true;
+        let window = |watched: &Watched| self.zone.window(watched.budget.period, at_ms).start_ms;
+        self.budgets.iter().map(|(id, watched)| Charge { budget: *id, window_start_ms: window(watched) }).collect()
+    }
+
+    /// Goes back to the windows of an earlier instant. `known` is what the books say of these windows and all later ones;
+    /// what is known here is newer. So every window has its limit once, however often time passes through it.
+    pub(super) fn set_back(&mut self, now_ms: u64, known: KnownWindows) {
+        self.keeps_past = false;
+        for (charge, settled) in known.balances {
+            self.balances.entry(charge).or_insert(Balance { settled, ..Balance::default() });
+        }
+        for (charge, kind) in known.told {
+            if let Some(balance) = self.balances.get_mut(&charge) {
+                balance.told.tell(kind);
+            }
+        }
+        for watched in self.budgets.values_mut() {
+            watched.window = self.zone.window(watched.budget.period, now_ms);
+        }
+    }
+
+    pub(super) fn keep_no_past(&mut self) {
+        self.keeps_past = false;
     }
 
     pub(super) fn hold(&self, id: HoldId) -> Option<&Hold> {
@@ -240,8 +272,9 @@ impl State {
             balance.held = balance.held.minus(hold.ceiling);
             balance.settled = balance.settled.plus(cost);
             balance.holds = balance.holds.saturating_sub(1);
-            let past = self.budgets.get(&charge.budget).is_none_or(|watched| watched.window.start_ms != charge.window_start_ms);
-            if past && balance.holds == 0 {
+            // a window that is still to come was charged before time was set back: it must know of that when it comes
+            let past = self.budgets.get(&charge.budget).is_none_or(|watched| charge.window_start_ms < watched.window.start_ms);
+            if past && balance.holds == 0 && !self.keeps_past {
                 self.balances.remove(charge);
             }
             freed.push(charge.budget);

@@ -103,14 +103,15 @@ impl Price {
         if let Some(why) = &input.unbounded {
             return Err(NoCeiling::Unbounded(why.clone()));
         }
+        let prompts = input.prompts.max(1);
         if input.searches > 0 {
             // each search's results are a prompt again
-            return Ok(window_bounds("a web search")?.saturating_mul(input.searches.saturating_add(1)));
+            return Ok(window_bounds("a web search")?.saturating_mul(input.searches.saturating_add(prompts)));
         }
         if input.documents > 0 {
-            return window_bounds("a document");
+            return Ok(window_bounds("a document")?.saturating_mul(prompts));
         }
-        let windows = self.context().map(|context| context.saturating_mul(input.prompts.max(1)));
+        let windows = self.context().map(|context| context.saturating_mul(prompts));
         Ok(self.counted_tokens(input).min(windows.unwrap_or(u64::MAX)))
     }
 
@@ -290,24 +291,28 @@ mod tests {
         }
     }
 
-    #[test]
-    fn no_usage_within_its_bounds_costs_more_than_the_ceiling() {
+    const TIERS: [Option<&str>; 7] =
+        [None, Some("auto"), Some("default"), Some("flex"), Some("priority"), Some("batch"), Some("x")];
+
+    /// Every row of the sheet that a call can come under, and what the operator can say instead.
+    fn all_prices() -> Vec<Price> {
         let sheet = Sheet::embedded();
         let vendors = ["anthropic", "azure", "bedrock", "cohere", "gemini", "groq", "mistral", "openai", "together"];
-        let mut prices: Vec<Price> = vendors
-            .iter()
-            .flat_map(|vendor| sheet.models(vendor))
-            .filter(|row| row.mode == Mode::Chat)
-            .map(|row| Price::Sheet(row.clone()))
-            .collect();
+        let rows = vendors.iter().flat_map(|vendor| sheet.models(vendor));
+        let called = rows.filter(|row| matches!(row.mode, Mode::Chat | Mode::Embedding));
+        let mut prices: Vec<Price> = called.map(|row| Price::Sheet(row.clone())).collect();
         prices.extend([Price::Free, Price::Fixed { input: 3, output: 7 }]);
+        prices
+    }
+
+    #[test]
+    fn no_usage_within_its_bounds_costs_more_than_the_ceiling() {
+        let prices = all_prices();
         let mut seeded = Seeded(0x9E37_79B9_7F4A_7C15);
         let mut checked = 0;
-        for round in 0..40_000 {
-            let price = &prices[round % prices.len()];
+        for round in 0..prices.len() * TIERS.len() * 8 {
+            let (price, asked) = (&prices[round % prices.len()], TIERS[round / prices.len() % TIERS.len()]);
             let (bound, cap, choices) = (seeded.bound(), seeded.upto(200_000), seeded.one_of(&[1, 1, 5]));
-            let asked =
-                seeded.one_of(&[None, Some("auto"), Some("default"), Some("flex"), Some("priority"), Some("batch"), Some("x")]);
             let Ok(ceiling) = price.ceiling(&bound, cap, choices, asked) else { continue };
             let tokens = price.input_tokens(&bound).unwrap_or(bound.text_bytes);
             let served = match asked {
@@ -322,6 +327,31 @@ mod tests {
             checked += 1;
         }
         assert!(checked > 30_000, "{checked}");
+    }
+
+    #[test]
+    fn a_larger_request_never_has_a_smaller_ceiling() {
+        let prices = all_prices();
+        let mut seeded = Seeded(11);
+        for round in 0..prices.len() * TIERS.len() * 2 {
+            let (price, asked) = (&prices[round % prices.len()], TIERS[round / prices.len() % TIERS.len()]);
+            let (bound, cap, choices) = (seeded.bound(), seeded.upto(200_000), seeded.one_of(&[1, 5]));
+            let larger = InputBound {
+                text_bytes: bound.text_bytes + seeded.upto(600_000),
+                images: bound.images + seeded.upto(3),
+                audio: bound.audio || seeded.one_of(&[false, true]),
+                searches: bound.searches + seeded.upto(2),
+                tools: bound.tools + seeded.upto(5),
+                ..bound.clone()
+            };
+            let ceiling = |bound: &InputBound, cap, choices| price.ceiling(bound, cap, choices, asked);
+            let (Ok(small), Ok(large)) =
+                (ceiling(&bound, cap, choices), ceiling(&larger, cap + seeded.upto(9), choices + seeded.upto(2)))
+            else {
+                continue;
+            };
+            assert!(small <= large, "{price:?} {asked:?}: {small} for {bound:?}, {large} for {larger:?}");
+        }
     }
 
     #[test]

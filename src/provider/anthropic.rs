@@ -1,7 +1,8 @@
-//! Anthropic: messages at its own address, list prices.
+//! Anthropic: messages at its own address, list prices. Its models are known by their generation; one that is not is taken for
+//! the newest, which take the least.
 
 use super::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
-use crate::conversation::Capabilities;
+use crate::conversation::{Capabilities, Effort, IdRule, NameRule, ReasoningStyle, SystemTurns};
 use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
@@ -15,5 +16,95 @@ pub(super) static PRESET: Preset = Preset {
     asks_usage: false,
     on_disconnect: OnDisconnect::Abort,
     default_headers: &[("anthropic-version", "2023-06-01")],
-    capabilities: |_| Capabilities::chat(),
+    capabilities,
 };
+
+/// Where thinking is a matter of the model, and the client's words for it.
+const ADAPTIVE: ReasoningStyle =
+    ReasoningStyle::Adaptive(&[Effort::Low, Effort::Medium, Effort::High, Effort::XHigh, Effort::Max]);
+/// The first that took no budget but words.
+const ADAPTIVE_4_6: ReasoningStyle = ReasoningStyle::Adaptive(&[Effort::Low, Effort::Medium, Effort::High]);
+const BUDGET: ReasoningStyle = ReasoningStyle::Budget { min: 1_024, max: 64_000 };
+
+/// What a Claude model takes, at whatever vendor: by its name, with or without prefix and date.
+pub(super) fn capabilities(model: &str) -> Capabilities {
+    let generation = generation(model).unwrap_or((u16::MAX, 0));
+    Capabilities {
+        // refused since 4.7 (WIRE.md E21), both at once since 4.1
+        sampling: generation < (4, 7),
+        both_sampling: generation < (4, 1),
+        penalties: false,
+        seed: false,
+        stops_max: 8_191,
+        reasoning: match generation {
+            (..3, _) | (3, ..7) => ReasoningStyle::None,
+            (3, _) | (4, ..6) => BUDGET,
+            (4, 6) => ADAPTIVE_4_6,
+            _ => ADAPTIVE,
+        },
+        thinks_alone: true,
+        signed_thoughts: true,
+        json_object: false,
+        json_schema: generation >= (4, 1),
+        open_schemas: false,
+        strict: generation >= (4, 1),
+        // in the middle only with a beta that the client of another dialect cannot ask for
+        system_turns: SystemTurns::First,
+        service_tier: false,
+        names: NameRule { max: 128, also: "-", begins_with_letter: false },
+        ids: IdRule { min: 1, max: 64, also: "_-" },
+        ..Capabilities::all()
+    }
+}
+
+/// The first two numbers of the name, its date aside: `claude-3-5-sonnet-20241022`, `claude-opus-4-20250514`, `claude-sonnet-5-5`.
+/// `None` if there is none.
+fn generation(model: &str) -> Option<(u16, u16)> {
+    let name = &model[model.find("claude")?..];
+    let name = name.split([':', '@']).next().unwrap_or(name);
+    let words = name.split(['-', '.']);
+    let mut numbers = words.filter(|word| word.len() <= 2).map_while(|word| word.parse().ok());
+    let major = numbers.next()?;
+    Some((major, numbers.next().unwrap_or(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generation_is_read_from_every_kind_of_name() {
+        for (model, expected) in [
+            ("claude-3-haiku-20240307", Some((3, 0))),
+            ("claude-3-5-sonnet-20241022", Some((3, 5))),
+            ("us.anthropic.claude-3-7-sonnet-20250219-v1:0", Some((3, 7))),
+            ("claude-opus-4-20250514", Some((4, 0))),
+            ("anthropic.claude-opus-4-1-20250805-v1:0", Some((4, 1))),
+            ("anthropic.claude-haiku-4-5@20251001", Some((4, 5))),
+            ("claude-sonnet-4.5", Some((4, 5))),
+            ("us.anthropic.claude-opus-4-6-v1", Some((4, 6))),
+            ("claude-sonnet-5", Some((5, 0))),
+            ("claude-haiku-5-5", Some((5, 5))),
+            ("claude-mythos-preview", None),
+            ("some-alias", None),
+        ] {
+            assert_eq!(generation(model), expected, "{model}");
+        }
+    }
+
+    #[test]
+    fn e21_newer_and_unknown_models_take_no_sampling_and_think_by_themselves() {
+        for (model, sampling, both, reasoning) in [
+            ("claude-3-5-sonnet-20241022", true, true, ReasoningStyle::None),
+            ("claude-3-7-sonnet-20250219", true, true, BUDGET),
+            ("claude-sonnet-4-5", true, false, BUDGET),
+            ("claude-sonnet-4-6", true, false, ADAPTIVE_4_6),
+            ("claude-opus-4-7", false, false, ADAPTIVE),
+            ("claude-sonnet-5-5", false, false, ADAPTIVE),
+            ("claude-mythos-preview", false, false, ADAPTIVE),
+        ] {
+            let takes = capabilities(model);
+            assert_eq!((takes.sampling, takes.both_sampling, takes.reasoning), (sampling, both, reasoning), "{model}");
+        }
+    }
+}

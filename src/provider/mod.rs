@@ -4,9 +4,12 @@
 mod anthropic;
 mod azure;
 mod bedrock;
+mod cohere;
+mod gemini;
 mod groq;
 mod mistral;
 mod ollama;
+mod ollama_native;
 mod openai;
 mod openai_compatible;
 mod openrouter;
@@ -24,9 +27,12 @@ pub static REGISTRY: &[&Preset] = &[
     &anthropic::PRESET,
     &azure::PRESET,
     &bedrock::PRESET,
+    &cohere::PRESET,
+    &gemini::PRESET,
     &groq::PRESET,
     &mistral::PRESET,
     &ollama::PRESET,
+    &ollama_native::PRESET,
     &openai::PRESET,
     &openai_compatible::PRESET,
     &openrouter::PRESET,
@@ -193,6 +199,8 @@ pub enum CredentialStyle {
     XApiKey,
     /// `api-key: KEY`
     ApiKey,
+    /// `x-goog-api-key: KEY`; never in the address, which ends up in logs
+    XGoogApiKey,
     /// `authorization: Bearer KEY`, or requests signed by keys of AWS for this service of theirs
     BearerOrSigned(&'static str),
 }
@@ -233,6 +241,7 @@ impl CredentialStyle {
             }
             CredentialStyle::XApiKey => Some(("x-api-key", key.clone())),
             CredentialStyle::ApiKey => Some(("api-key", key.clone())),
+            CredentialStyle::XGoogApiKey => Some(("x-goog-api-key", key.clone())),
         }
     }
 }
@@ -301,6 +310,7 @@ mod tests {
         assert_eq!(sent(CredentialStyle::Bearer), Some(("authorization", "Bearer k-1".to_owned())));
         assert_eq!(sent(CredentialStyle::XApiKey), Some(("x-api-key", "k-1".to_owned())));
         assert_eq!(sent(CredentialStyle::ApiKey), Some(("api-key", "k-1".to_owned())));
+        assert_eq!(sent(CredentialStyle::XGoogApiKey), Some(("x-goog-api-key", "k-1".to_owned())));
         assert_eq!(sent(CredentialStyle::None), None);
         assert!(!format!("{:?}", CredentialStyle::Bearer.header(&key)).contains("k-1"));
     }

@@ -13,7 +13,7 @@ use crate::control::teams::{NewTeam, TeamChange};
 use crate::domain::id::{AdminKeyId, KeyId, OrganizationId, TeamId};
 use crate::domain::problem::{Problem, Word};
 use crate::server::shape::{AdminKeyJson, KeyJson, List, OrganizationJson, TeamJson, VerdictJson};
-use crate::server::{ledger, report, request};
+use crate::server::{clock, ledger, report, request};
 
 /// The largest body of a control-plane call: 64 patterns and 16 budgets fit many times.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -72,7 +72,7 @@ impl AdminReply {
 }
 
 /// Every path of the control plane, with the methods it takes.
-pub const ROUTES: [(&str, &[&str]); 13] = [
+pub const ROUTES: [(&str, &[&str]); 16] = [
     ("/v1/organizations", &["GET", "POST"]),
     ("/v1/organizations/{id}", &["PATCH"]),
     ("/v1/teams", &["GET", "POST"]),
@@ -86,6 +86,9 @@ pub const ROUTES: [(&str, &[&str]); 13] = [
     ("/v1/ledger/orphans", &["GET"]),
     ("/v1/ledger/corrections", &["POST"]),
     ("/v1/ledger/verify", &["GET"]),
+    ("/v1/reasoning-memory", &["DELETE"]),
+    ("/v1/clock", &["GET"]),
+    ("/v1/clock/accept", &["POST"]),
 ];
 
 /// Answers one call of an actor whose key or socket was checked already.
@@ -122,8 +125,16 @@ pub async fn handle(
         ("GET", "/v1/ledger/orphans") => ledger::orphans(control, actor, query).await,
         ("POST", "/v1/ledger/corrections") => ledger::correct(control, actor, body).await,
         ("GET", "/v1/ledger/verify") => ledger::verify(control, actor).await,
+        ("DELETE", "/v1/reasoning-memory") => purge_memory(control, actor).await,
+        ("GET", "/v1/clock") => clock::show(control, actor).await,
+        ("POST", "/v1/clock/accept") => clock::accept(control, actor).await,
         _ => Err(method_not_allowed(method, route)),
     }
+}
+
+async fn purge_memory(control: &Control, actor: &Actor) -> Result<AdminReply, Problem> {
+    let entries = control.purge_memory(&Grant::for_actor(actor, may::PurgeMemory)?).await?;
+    AdminReply::ok(&serde_json::json!({ "object": "purge", "entries": entries }))
 }
 
 /// The route that a path is on, and the id in it.
@@ -294,7 +305,7 @@ mod tests {
         let caller = house.caller(text(&key["key"])).expect("a live key");
         let budgets: Vec<String> = caller.budgets.iter().map(ToString::to_string).collect();
         assert_eq!(budgets, [text(&key["budgets"][0]["id"]), text(&team["budgets"][0]["id"])]);
-        assert!(house.ledger.standing(caller.budgets[0], house.control.now_ms()).is_some());
+        assert!(house.ledger.standing(caller.budgets[0]).is_some());
         assert!(access::callable(&caller.team, caller.keys(), "gpt-5.1", "openai", "gpt-5.1"));
 
         let (_, shown) = ask(&house, "GET", &format!("/v1/keys/{}", text(&key["id"])), "").await;
@@ -337,7 +348,7 @@ mod tests {
         assert_eq!((&now[0]["id"], &now[0]["limit"], &now[0]["action"]), (&before[0]["id"], &"20".into(), &"warn".into()));
         assert_ne!(now[1]["id"], before[1]["id"]);
         let gone = crate::domain::id::BudgetId::parse(text(&before[1]["id"])).expect("an id");
-        assert!(house.ledger.standing(gone, house.control.now_ms()).is_none());
+        assert!(house.ledger.standing(gone).is_none());
         assert_eq!(ask(&house, "GET", &path, "").await.1["budgets"], changed["budgets"]);
     }
 
@@ -360,7 +371,7 @@ mod tests {
         );
         let (_, emptied) = ask(&house, "PATCH", &path, r#"{"limits":[]}"#).await;
         assert_eq!((&emptied["limits"], &emptied["rpm"]), (&serde_json::json!([]), &Value::Null));
-        assert!(house.ledger.rate_standing(caller.limits[1], house.control.now_ms()).is_none());
+        assert!(house.ledger.rate_standing(caller.limits[1]).is_none());
         let events = house.audit();
         let detail = &events[events.len() - 2]["detail"]["limits"];
         assert_eq!((&detail["from"][0]["rpm"], &detail["to"][0]["rpm"]), (&60.into(), &30.into()));
@@ -471,7 +482,7 @@ mod tests {
         let bodies: Vec<String> = (2..40).map(|limit| format!(r#"{{"budget_limit":{limit}}}"#)).collect();
         futures_util::future::join_all(bodies.iter().map(|body| ask(&house, "PATCH", &path, body))).await;
         let stored = house.store.tenants().expect("tenants").budgets;
-        let standing = house.ledger.standing(stored[0].id, house.control.now_ms()).expect("known to the ledger");
+        let standing = house.ledger.standing(stored[0].id).expect("known to the ledger");
         assert_eq!((stored.len(), stored[0].limit), (1, standing.limit));
     }
 

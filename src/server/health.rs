@@ -16,7 +16,8 @@ pub(super) async fn alive() -> HttpResponse {
     status(200, "ok")
 }
 
-/// 503 while new requests would be refused; `degraded` while the books lag but requests are served.
+/// 503 while new requests would be refused; `degraded` while requests are served but something needs a look: what, is said
+/// to whoever may administer.
 pub(super) async fn ready(request: HttpRequest) -> HttpResponse {
     let worker = inference::worker(&request);
     let journal = worker.ledger.journal().figures();
@@ -26,7 +27,26 @@ pub(super) async fn ready(request: HttpRequest) -> HttpResponse {
     if journal.disk_low {
         return status(503, "disk nearly full");
     }
-    status(200, if journal.books_failing { "degraded" } else { "ready" })
+    let mut reasons = Vec::new();
+    if journal.books_failing {
+        reasons.push("the books cannot be written; the log keeps what comes in".to_owned());
+    }
+    let clock = worker.time.standing();
+    if !clock.in_step() {
+        let (off_s, way) = (clock.ahead_ms().unsigned_abs() / 1_000, if clock.ahead_ms() > 0 { "ahead of" } else { "behind" });
+        reasons.push(format!("the wall clock is {off_s} s {way} adopted time; see `gatekeeper clock`"));
+    }
+    match reasons.is_empty() {
+        true => status(200, "ready"),
+        // without a key the status and nothing else
+        false if inference::actor(worker, &request).is_err() => status(200, "degraded"),
+        false => degraded(&reasons.join("; ")),
+    }
+}
+
+fn degraded(reason: &str) -> HttpResponse {
+    let body = serde_json::json!({ "status": "degraded", "reason": reason });
+    HttpResponse::Ok().content_type("application/json").body(body.to_string())
 }
 
 fn status(code: u16, word: &str) -> HttpResponse {
@@ -60,6 +80,9 @@ pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
     ] {
         let _ = writeln!(text, "# TYPE {name} {kind}\n{name} {value}");
     }
+    let clock = worker.time.standing();
+    let _ = writeln!(text, "# TYPE gatekeeper_clock_ahead_ms gauge\ngatekeeper_clock_ahead_ms {}", clock.ahead_ms());
+    let _ = writeln!(text, "# TYPE gatekeeper_clock_adopted gauge\ngatekeeper_clock_adopted {}", u8::from(clock.in_step()));
     let _ = writeln!(text, "# TYPE gatekeeper_held_usd gauge\ngatekeeper_held_usd {}", worker.ledger.held_total());
     let _ =
         writeln!(text, "# TYPE gatekeeper_followers_waiting gauge\ngatekeeper_followers_waiting {}", worker.control.followers());

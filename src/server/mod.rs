@@ -4,6 +4,7 @@
 mod admin;
 mod app;
 mod call;
+mod clock;
 mod csv;
 mod health;
 mod inference;
@@ -30,18 +31,21 @@ use actix_web::{App, HttpServer};
 use crate::auth::directory::DirectoryCell;
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
-use crate::config::{Config, Sync};
+use crate::config::{Config, MemoryConfig, SealKeyPlace, Sync};
 use crate::control::alerts::Alerts;
 use crate::control::{Control, Upkeep};
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::problem::Problem;
 use crate::domain::secret::Secret;
+use crate::domain::time::Time;
 use crate::domain::zone::Zone;
 use crate::gateway::{self, Gateway};
 use crate::meter::Ledger;
 use crate::price::Sheet;
 use crate::route::Table;
 use crate::store::disk::{Disk, FolderDisk};
+use crate::store::memory::{Bounds, Memory};
+use crate::store::seal::{KEY_FILE, SealKey};
 use crate::store::{NotLogged, Options, Store, StoreError};
 use crate::upstream::{Client, Fetching, TlsRoots};
 
@@ -85,8 +89,14 @@ pub struct Parts {
 
 impl Parts {
     pub fn system() -> Parts {
-        Parts { clock: Arc::new(SystemClock), disk: None }
+        Parts { clock: Arc::new(SystemClock { boot: boot() }), disk: None }
     }
+}
+
+/// The number that the kernel gave to this start of the machine; there is none where `/proc` is not mounted.
+fn boot() -> Option<u128> {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    u128::from_str_radix(&text.trim().replace('-', ""), 16).ok()
 }
 
 /// What every handler can reach, one per worker.
@@ -96,6 +106,7 @@ struct Worker {
     control: Control,
     directory: Arc<DirectoryCell>,
     ledger: Arc<Ledger>,
+    time: Arc<Time>,
     client: Client,
 }
 
@@ -105,6 +116,7 @@ pub struct Running {
     pub gateway: Arc<Gateway>,
     pub ledger: Arc<Ledger>,
     pub store: Store,
+    memory: Option<Arc<Memory>>,
     server: ServerHandle,
     served: JoinHandle<io::Result<()>>,
     upkeep: Upkeep,
@@ -120,6 +132,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
 /// Sets up a data folder: the books, the organization `default`, and one administrative key, which is returned this once.
 pub async fn init(config: &Config) -> Result<Secret, StartError> {
     let house = House::open(config, Parts::system(), true)?;
+    seal_key(config)?;
     let grant = Grant::for_actor(&Actor::Process, may::SetUp)?;
     let secret = house.control.bootstrap(&grant).await;
     house.store.close();
@@ -129,6 +142,8 @@ pub async fn init(config: &Config) -> Result<Secret, StartError> {
 /// Opens the books, books what was in flight at the last end, and listens.
 pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> {
     let house = House::open(&config, parts, false)?;
+    let seal_key = seal_key(&config)?;
+    let memory = open_memory(&config, &house, &seal_key);
     let roots = TlsRoots::built_in()?;
     let table = Arc::new(Table::new(&config.providers, Arc::new(Sheet::embedded())));
     let shown = table.clone();
@@ -137,22 +152,25 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
             visit(name, &deployment.provider.name, &deployment.model);
         }
     }));
+    let control = control.with_memory(memory.clone());
     let client = Client::new(&roots, config.limits.connect_timeout_ms, None);
     let (alerts, told) = Alerts::open(&control, config.alerts.clone(), client);
     let parts = gateway::Parts {
+        seal_key,
+        memory: memory.clone(),
         alerts: told,
         directory: house.directory.clone(),
         ledger: house.ledger.clone(),
         pseudonyms: control.pseudonyms().clone(),
-        clock: house.clock,
+        time: house.time.clone(),
     };
     let gateway = Arc::new(Gateway::new(&config, table, parts)?);
     let listener = TcpListener::bind(config.listen).map_err(|error| StartError::Listen { address: config.listen, error })?;
     let address = listener.local_addr()?;
     let socket = config.folder.join(ADMIN_SOCKET);
     let door = admin_socket(&socket).map_err(|error| StartError::Socket { path: socket.clone(), error })?;
-    let upkeep = Upkeep::start(&control, alerts);
-    let (directory, ledger) = (house.directory, house.ledger);
+    let upkeep = Upkeep::start(&control, alerts).await;
+    let (directory, ledger, time) = (house.directory, house.ledger, house.time);
     let (shared, connect_timeout_ms) = (gateway.clone(), config.limits.connect_timeout_ms);
     let client_stall_ms = config.limits.client_stall_ms;
     let worker_ledger = ledger.clone();
@@ -167,6 +185,7 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
             control: control.clone(),
             directory: directory.clone(),
             ledger: worker_ledger.clone(),
+            time: time.clone(),
             client: Client::new(&roots, connect_timeout_ms, fetching.as_ref()),
         };
         App::new().app_data(worker).configure(app::routes)
@@ -191,6 +210,7 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
         gateway,
         ledger,
         store: house.store,
+        memory,
         server: handle,
         served: actix_web::rt::spawn(server),
         upkeep,
@@ -208,8 +228,11 @@ impl Running {
             tracing::error!("the listener ended with an error: {error}");
         }
         self.upkeep.stop().await;
-        let store = self.store;
-        let closed = actix_web::rt::task::spawn_blocking(move || store.close());
+        let (store, memory) = (self.store, self.memory);
+        let closed = actix_web::rt::task::spawn_blocking(move || {
+            store.close();
+            memory.iter().for_each(|memory| memory.close());
+        });
         if closed.await.is_err() {
             tracing::error!("the store could not be closed");
         }
@@ -225,7 +248,8 @@ struct House {
     ledger: Arc<Ledger>,
     directory: Arc<DirectoryCell>,
     control: Control,
-    clock: Arc<dyn Clock>,
+    disk: Arc<dyn Disk>,
+    time: Arc<Time>,
 }
 
 impl House {
@@ -236,7 +260,7 @@ impl House {
             None => folder_disk(config, create)?,
         };
         let (store, recovered) = Store::open(Options {
-            disk,
+            disk: disk.clone(),
             zone: zone.clone(),
             segment_bytes: config.ledger.segment_bytes,
             disk_reserve_mb: config.ledger.disk_reserve_mb,
@@ -259,16 +283,39 @@ impl House {
                 recovered.holds.len()
             );
         }
-        let (tenants, now_ms) = (store.tenants()?, parts.clock.now_ms());
-        let ledger = Ledger::recover(store.journal(), zone.clone(), tenants.budgets, recovered, now_ms)?;
+        let time = Arc::new(match store.anchor()? {
+            Some(anchor) => Time::resume(parts.clock, anchor),
+            None => Time::first(parts.clock),
+        });
+        let tenants = store.tenants()?;
+        let ledger = Ledger::recover(store.journal(), zone.clone(), tenants.budgets, recovered, time.clone())?;
         for limit in &tenants.limits {
-            ledger.set_limit(limit, now_ms);
+            ledger.set_limit(limit);
         }
         let ledger = Arc::new(ledger);
         let directory = Arc::new(DirectoryCell::open(&store)?);
-        let control = Control::new(store.clone(), ledger.clone(), directory.clone(), parts.clock.clone(), zone);
-        Ok(House { store, ledger, directory, control, clock: parts.clock })
+        let control = Control::new(store.clone(), ledger.clone(), directory.clone(), time.clone(), zone);
+        Ok(House { store, ledger, directory, control, time, disk })
     }
+}
+
+/// The key of all seals: the operator's, or the data folder's own.
+fn seal_key(config: &Config) -> Result<SealKey, StartError> {
+    let found = match &config.seal_key {
+        SealKeyPlace::Folder => SealKey::in_folder(&config.folder),
+        SealKeyPlace::Told(secret) => Ok(SealKey::of_secret(secret)),
+    };
+    found.map_err(|error| StartError::Folder { folder: config.folder.join(KEY_FILE), error })
+}
+
+fn open_memory(config: &Config, house: &House, key: &SealKey) -> Option<Arc<Memory>> {
+    let MemoryConfig { enabled, keep_ms, entries_max, bytes_max } = config.reasoning_memory;
+    if !enabled {
+        Memory::forget(&*house.disk);
+        return None;
+    }
+    let bounds = Bounds { keep_ms, entries_max, bytes_max };
+    Some(Arc::new(Memory::open(house.disk.clone(), house.time.clone(), key, bounds)))
 }
 
 fn folder_disk(config: &Config, create: bool) -> Result<Arc<dyn Disk>, StartError> {

@@ -170,8 +170,9 @@ mod tests {
         }
     }
 
-    /// One call that used 100 + 20 tokens at a micro-dollar each.
+    /// One call that used 100 + 20 tokens at a micro-dollar each; time passes until then.
     fn book(house: &House, subject: &Subject, at_ms: u64, unique: u128) {
+        house.clock.advance_to_ms(at_ms);
         let id = HoldId { request: RequestId::new(at_ms, unique), attempt: 1 };
         let ceiling = Money::from_usd(1);
         let hold =
@@ -200,15 +201,18 @@ mod tests {
     async fn what_was_just_booked_is_in_the_next_report() {
         let house = House::open().await;
         let (engineering, support) = (subject(&house, "engineering").await, subject(&house, "support").await);
-        let yesterday_ms = NOW_MS - 86_400_000;
-        for (subject, at_ms, unique) in
-            [(&engineering, yesterday_ms, 1), (&engineering, NOW_MS, 2), (&support, NOW_MS, 3), (&engineering, NOW_MS, 4)]
-        {
+        let day_after_ms = NOW_MS + 86_400_000;
+        for (subject, at_ms, unique) in [
+            (&engineering, NOW_MS, 1),
+            (&engineering, day_after_ms, 2),
+            (&support, day_after_ms, 3),
+            (&engineering, day_after_ms, 4),
+        ] {
             book(&house, subject, at_ms, unique);
         }
         let report = ask(&house, "usage?group_by=day,team").await;
         assert_eq!((&report["start"], &report["end"]), (&"2026-11-01T00:00:00Z".into(), &"2026-12-01T00:00:00Z".into()));
-        assert_eq!(report["as_of"], "2026-11-23T10:00:00Z");
+        assert_eq!(report["as_of"], "2026-11-24T10:00:00Z");
         let rows: Vec<[&Value; 4]> = report["data"]
             .as_array()
             .expect("rows")
@@ -216,19 +220,19 @@ mod tests {
             .map(|row| [&row["day"], &row["team_name"], &row["requests"], &row["cost_usd"]])
             .collect();
         let expected = [
-            json!(["2026-11-22", "engineering", 1, "0.00012"]),
-            json!(["2026-11-23", "engineering", 2, "0.00024"]),
-            json!(["2026-11-23", "support", 1, "0.00012"]),
+            json!(["2026-11-23", "engineering", 1, "0.00012"]),
+            json!(["2026-11-24", "engineering", 2, "0.00024"]),
+            json!(["2026-11-24", "support", 1, "0.00012"]),
         ];
         assert_eq!(json!(rows), json!(expected));
         assert_eq!((&report["total"]["cost_usd"], &report["total"]["cached_tokens"]), (&"0.00048".into(), &160.into()));
 
-        let hours = ask(&house, "usage?start=2026-11-23T10:00:00Z&end=2026-11-23T10:30:00Z&group_by=hour,model,status").await;
+        let hours = ask(&house, "usage?start=2026-11-24T10:00:00Z&end=2026-11-24T10:30:00Z&group_by=hour,model,status").await;
         let row = &hours["data"][0];
-        assert_eq!((&hours["end"], &row["hour"]), (&"2026-11-23T11:00:00Z".into(), &"2026-11-23T10:00:00Z".into()));
+        assert_eq!((&hours["end"], &row["hour"]), (&"2026-11-24T11:00:00Z".into(), &"2026-11-24T10:00:00Z".into()));
         assert_eq!((&row["model"], &row["status"], &row["requests"]), (&"gpt-5.1".into(), &"ok".into(), &3.into()));
         assert_eq!(ask(&house, "usage?group_by=month").await["data"][0]["month"], "2026-11");
-        assert_eq!(ask(&house, "usage?end=2026-11-23").await["total"]["requests"], 1);
+        assert_eq!(ask(&house, "usage?end=2026-11-24").await["total"]["requests"], 1);
     }
 
     #[tokio::test]

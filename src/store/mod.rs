@@ -1,17 +1,20 @@
 //! The only folder that knows redb: the books (`gatekeeper.redb`), the ledger's log beside them, and the one thread that
-//! writes both. What it hands out are the nouns of `domain`; it decides nothing.
+//! writes both; and the disposable memory of what models thought. What it hands out are the nouns of `domain`; it decides nothing.
 
 mod alerts;
 mod books;
+mod clock;
 mod codec;
 pub mod disk;
 mod journal;
 mod log;
+pub mod memory;
 mod reads;
 mod records;
 mod refusals;
 mod retention;
 mod scan;
+pub mod seal;
 mod segment;
 mod table;
 mod tenants;
@@ -31,6 +34,7 @@ use crate::domain::id::KeyId;
 use crate::domain::money::Money;
 use crate::domain::zone::Zone;
 pub use crate::store::alerts::Untaken;
+pub use crate::store::clock::KnownWindows;
 use crate::store::disk::Disk;
 pub use crate::store::journal::{Journal, JournalFigures, NotLogged};
 use crate::store::log::LogError;

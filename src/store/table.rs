@@ -16,7 +16,8 @@ const SCHEMA: u64 = 3;
 /// redb's own default would be 1 GiB.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
 
-/// name → number: `schema`, `applied`, `next_id`, `generation`, `instance_high`, `instance_low`; once something was deleted
+/// name → number: `schema`, `applied`, `next_id`, `generation`, `instance_high`, `instance_low`; once the instance has run
+/// `clock_now_ms`, `clock_boot_ms`, `clock_jumped_ms`, and where it is known `clock_boot_high`, `clock_boot_low`; once something was deleted
 /// `kept_requests_ms`, `kept_hours_ms`, `kept_days_ms`
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 pub(super) const ORGANIZATIONS: TableDefinition<u64, &[u8]> = TableDefinition::new("organizations");

@@ -1,7 +1,7 @@
 //! Typed reads and writes of the control plane's rows. A `Change` is one transaction on the writer's thread: it is stored
 //! with its audit event or not at all.
 
-use redb::{ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use crate::domain::budget::{Budget, Owner};
 use crate::domain::event::{Correction, HoldId, Settlement};
@@ -112,7 +112,7 @@ fn all<N: Stored>(table: &impl ReadableTable<u64, &'static [u8]>) -> Result<Vec<
 impl Change<'_> {
     /// The next number of the one sequence that all kinds share.
     pub fn next_id(&mut self) -> Result<u64, StoreError> {
-        let mut meta = self.transaction.open_table(META)?;
+        let mut meta = self.meta()?;
         let next = meta.get("next_id")?.map_or(1, |value| value.value());
         meta.insert("next_id", next + 1)?;
         Ok(next)
@@ -220,6 +220,10 @@ impl Change<'_> {
         let line = serde_json::to_string(&line).map_err(|error| fault(error.to_string()))?;
         audit.insert(seq, line.as_str())?;
         Ok(seq)
+    }
+
+    pub(super) fn meta(&self) -> Result<Table<'_, &'static str, u64>, StoreError> {
+        Ok(self.transaction.open_table(META)?)
     }
 
     fn row<N: Stored>(&mut self, table: Rows, id: u64) -> Result<Option<N>, StoreError> {

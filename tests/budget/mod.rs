@@ -3,8 +3,10 @@
 mod alerts;
 pub mod call;
 mod children;
+mod clock;
 mod fits;
 mod lying;
+mod money;
 mod oversized;
 mod priceless;
 mod race;

@@ -58,7 +58,6 @@ fn day_week_month_and_total_hold_at_once_and_each_starts_anew_at_its_own_instant
         ("2026-11-23T10:00:00Z", 3, "daily"),
         ("2026-11-23T23:59:59.999Z", 0, "daily"),
         ("2026-11-24T00:00:00Z", 3, "daily"),
-        ("2026-11-23T12:00:00Z", 0, "daily"),
         ("2026-11-25T07:00:00Z", 3, "daily"),
         ("2026-11-26T07:00:00Z", 0, "weekly"),
         ("2026-11-29T23:59:59.999Z", 0, "weekly"),

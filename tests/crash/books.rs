@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use gatekeeper::domain::clock::ManualClock;
 use gatekeeper::domain::event::{Charge, CostLine, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status, Subject};
 use gatekeeper::domain::id::{BudgetId, KeyId, OrganizationId, RequestId, TeamId};
 use gatekeeper::domain::money::Money;
+use gatekeeper::domain::time::Time;
 use gatekeeper::domain::usage::Usage;
 use gatekeeper::domain::zone::Zone;
 use gatekeeper::store::{Entry, NotLogged, RecordIndex, Recovered, Scan, Store};
@@ -18,7 +20,12 @@ use crate::harness::recorder::Promises;
 use crate::harness::seeded::Seeded;
 
 /// When every recovery takes place.
-pub const RESTART_MS: u64 = 2_000_000_000_000;
+const RESTART_MS: u64 = 2_000_000_000_000;
+
+/// The time that a ledger goes by when it starts again.
+pub fn restarted() -> Arc<Time> {
+    Arc::new(Time::first(Arc::new(ManualClock::at_ms(RESTART_MS))))
+}
 /// A future that takes so long has failed.
 const DEADLINE: Duration = Duration::from_secs(60);
 

@@ -10,7 +10,7 @@ use gatekeeper::domain::zone::Zone;
 use gatekeeper::meter::Ledger;
 use gatekeeper::store::{Options, Store};
 
-use super::books::{Books, RESTART_MS, Work};
+use super::books::{Books, Work, restarted};
 use crate::harness::crowd::at_once;
 use crate::harness::recorder::{Cut, Fault, Promises, Recorded, Recorder};
 use crate::harness::seeded::Seeded;
@@ -35,7 +35,7 @@ fn opened(disk: &Arc<Recorder>, wait_for_disk: bool, create: bool, expected: &Bo
     let options = Options { disk, zone: Zone::utc(), segment_bytes: 8 * 1024, disk_reserve_mb: 0, wait_for_disk, create };
     let (store, recovered) = Store::open(options).expect("the store opens on a disk that works");
     expected.is_what_was_recovered(&recovered);
-    Ledger::recover(store.journal(), Zone::utc(), Vec::new(), recovered, RESTART_MS).expect("the log can be written");
+    Ledger::recover(store.journal(), Zone::utc(), Vec::new(), recovered, restarted()).expect("the log can be written");
     store
 }
 

@@ -10,7 +10,7 @@ use gatekeeper::domain::zone::Zone;
 use gatekeeper::meter::Ledger;
 use gatekeeper::store::{Options, Recovered, Store, StoreError};
 
-use super::books::{Books, RESTART_MS, Work, waits};
+use super::books::{Books, Work, restarted, waits};
 use crate::harness::recorder::{Cut, Picture, Promised, Promises, Recorded, Recorder};
 use crate::harness::seeded::Seeded;
 use crate::harness::{count, record};
@@ -84,7 +84,7 @@ impl Family {
         let mut events = history.to_vec();
         events.extend(books.orphans());
         books = Books::of(&events);
-        Ledger::recover(store.journal(), Zone::utc(), Vec::new(), recovered, RESTART_MS).expect("the log can be written");
+        Ledger::recover(store.journal(), Zone::utc(), Vec::new(), recovered, restarted()).expect("the log can be written");
         let mut seeded = Seeded::new(seed);
         if age > 0 {
             books.is_in(&store);
@@ -123,7 +123,7 @@ impl Family {
             Books::of(&events).is_what_was_recovered(&recovered);
             assert!(recovered.remarks.is_empty(), "{:?}", recovered.remarks);
             events.extend(Books::of(&events).orphans());
-            Ledger::recover(store.journal(), Zone::utc(), Vec::new(), recovered, RESTART_MS).expect("the log can be written");
+            Ledger::recover(store.journal(), Zone::utc(), Vec::new(), recovered, restarted()).expect("the log can be written");
             store.close();
         }
         events

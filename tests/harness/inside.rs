@@ -70,9 +70,17 @@ struct WiredClock {
 }
 
 impl Clock for WiredClock {
-    fn now_ms(&self) -> u64 {
+    fn wall_ms(&self) -> u64 {
+        self.clock.wall_ms()
+    }
+
+    fn boot_ms(&self) -> u64 {
         self.wire.crossed();
-        self.clock.now_ms()
+        self.clock.boot_ms()
+    }
+
+    fn boot(&self) -> Option<u128> {
+        self.clock.boot()
     }
 }
 
@@ -83,13 +91,18 @@ struct Life {
 }
 
 impl Setup {
-    /// Makes the data folder and starts the gateway in this process.
+    /// Makes the data folder and starts the gateway in this process, on a Monday.
     pub fn starts_inside(self) -> Inside {
+        self.starts_inside_at(START)
+    }
+
+    /// The same, at another time.
+    pub fn starts_inside_at(self, instant: &str) -> Inside {
         let (folder, _data, path) = self.written(SocketAddr::from(([127, 0, 0, 1], 0)));
         let made = server::block_on(server::init(&read(&path))).expect("a new folder can be set up");
         let mut inside = Inside {
             instance: Instance::new(SocketAddr::from(([127, 0, 0, 1], 0)), made.expose().to_owned()),
-            clock: ManualClock::at_ms(Zone::parse_rfc3339(START).expect("an instant")),
+            clock: ManualClock::at_ms(Zone::parse_rfc3339(instant).expect("an instant")),
             wire: Tripwire::default(),
             disk: Arc::new(DiskHand::default()),
             config: path,
@@ -175,9 +188,9 @@ impl Inside {
         lines.iter().map(|line| serde_json::from_str(line).expect("an audit line is JSON")).collect()
     }
 
-    /// The clock says this from now on.
+    /// Time passes until then.
     pub fn it_is(&self, instant: &str) {
-        self.clock.set_ms(Zone::parse_rfc3339(instant).expect("an instant"));
+        self.clock.advance_to_ms(Zone::parse_rfc3339(instant).expect("an instant"));
     }
 
     /// For tests whose books are wrong on purpose.

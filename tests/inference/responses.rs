@@ -82,6 +82,23 @@ fn b07_what_codex_sends_reaches_openai_byte_for_byte() {
 }
 
 #[test]
+fn b11_what_the_ai_sdk_sends_by_default_goes_to_openai_and_to_others() {
+    let body = r#"{"model":"m","input":[{"role":"user","content":[{"type":"input_text","text":"hello"}]}],"tools":[{"type":"function","name":"get_weather","description":"w","parameters":{"type":"object","properties":{"city":{"type":"string"}}}}],"tool_choice":"auto","stream":true}"#;
+    let house = house("openai");
+    house.upstream.answers(Script::stream([golden("openai/responses.sse")]));
+    house.user().posts_bytes(PATH, body.as_bytes()).expects(200);
+    assert_eq!(String::from_utf8_lossy(&house.upstream.last_request().body), body);
+    house.booked().ends("ok", &[]).costs(2_000, 120);
+
+    let house = translated();
+    house.upstream.answers(Script::stream(Chat.stream(2)));
+    let answer = house.user().posts_bytes(PATH, body.replace(r#""m""#, r#""m-small""#).as_bytes());
+    assert_eq!(kinds(&events(answer.expects(200))).last(), Some(&"completed"));
+    assert_eq!(house.upstream.last_request().json()["tools"][0]["function"]["name"], json!("get_weather"));
+    house.booked().ends("ok", &[]).costs(10, 2);
+}
+
+#[test]
 fn p07_a_stream_of_responses_reaches_the_client_byte_for_byte_however_it_is_cut() {
     let house = house("openai");
     let recording = golden("openai/responses.sse");

@@ -16,7 +16,7 @@ fn house() -> (Upstream, Inside, Key) {
         Some("m-large") => Script::json(500, &json!({"error": {"message": "broken"}})),
         _ => model::uses(10, 20),
     }));
-    let mut inside = Gatekeeper::before(&upstream).starts_inside();
+    let mut inside = Gatekeeper::before(&upstream).starts_inside_at("2026-11-21T23:00:00Z");
     let team = inside.team(&json!({"name": "=SUM(A1), \"eng\""}));
     let key = inside.key(&json!({"name": "ci", "team": team.id, "models": ["*"]}));
     for (instant, model) in [

@@ -128,6 +128,8 @@ def codex(stage, modules, model, prompt, built_in=False):
     provider = 'model_provider = "gate"\n' if not built_in else f'openai_base_url = "{stage.url}/v1"\n'
     (settings / "config.toml").write_text(
         f'model = "{model}"\n{provider}approval_policy = "never"\nsandbox_mode = "danger-full-access"\n'
+        # a budget blocks, and nothing bounds what the vendor's own search brings in
+        'web_search = "disabled"\n'
         f'[model_providers.gate]\nname = "gate"\nbase_url = "{stage.url}/v1"\nenv_key = "GATE_KEY"\nwire_api = "responses"\n'
         "[analytics]\nenabled = false\n"
     )

@@ -15,10 +15,12 @@ from pathlib import Path
 from unittest import mock
 
 import anthropic
+import botocore.session
 import openai
 from botocore import auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from botocore.validate import ParamValidator
 
 import stage
 
@@ -88,10 +90,40 @@ def messages(client, model, uncached, output):
 
 
 def signatures(url):
-    assert len(Amazon.seen) == 6, Amazon.seen
+    assert len(Amazon.seen) == 10, Amazon.seen
     for path, headers, body in Amazon.seen:
         expected, sent = signed_by_botocore(url + path, headers, body)
         assert sent == expected, (path, sent, expected)
+
+
+def known_to_botocore(client, claude):
+    """Everything that the gateway can write of a request has its place in botocore's model of Converse."""
+    pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    tool = {"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object"}}}
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    hint = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{pixel}"}}
+    document = {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERg=="}}
+    messages = [
+        {"role": "system", "content": [{"type": "text", "text": "s", **hint}]},
+        {"role": "user", "content": [{"type": "text", "text": "u", **hint}, image, document]},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "result"},
+    ]
+    schema = {"type": "json_schema", "json_schema": {"name": "n", "description": "d", "schema": {"type": "object"}}}
+    more = {"tools": [tool], "response_format": schema, "stop": ["END"], "service_tier": "flex", "max_tokens": 9000}
+    first = len(Amazon.seen)
+    for model in (NOVA, claude):
+        client.chat.completions.create(model=model, messages=messages, reasoning_effort="high", **more)
+        client.chat.completions.create(model=model, messages=messages, tool_choice="required", temperature=0.5, **more)
+    shape = botocore.session.get_session().get_service_model("bedrock-runtime").operation_model("Converse").input_shape
+    for path, _, body in Amazon.seen[first:]:
+        assert path.endswith("/converse"), path
+        fault = ParamValidator().validate({**json.loads(body), "modelId": NOVA}, shape).generate_report()
+        assert not fault, fault
+    sent = b"".join(body for _, _, body in Amazon.seen[first:])
+    for member in (b"cachePoint", b"toolChoice", b"outputConfig", b"serviceTier", b"thinking", b"document", b"image", b"toolResult"):
+        assert member in sent, member
 
 
 def vectors():
@@ -137,9 +169,11 @@ def main(binary):
             team = stage.ask("POST", f"{url}/v1/teams", admin, {"name": "clients", "models": ["*"]})["id"]
             key = stage.ask("POST", f"{url}/v1/keys", admin, {"name": "client", "team": team, "models": ["*"]})["key"]
             claude = anthropic.Anthropic(api_key=key, base_url=url, max_retries=0)
-            report("openai reads converse", chat, openai.OpenAI(api_key=key, base_url=f"{url}/v1", max_retries=0))
+            client = openai.OpenAI(api_key=key, base_url=f"{url}/v1", max_retries=0)
+            report("openai reads converse", chat, client)
             report("anthropic reads converse", messages, claude, NOVA, 10, 5)
             report("anthropic reads invoke", messages, claude, CLAUDE, 10, 25)
+            report("botocore knows all that is sent to converse", known_to_botocore, client, CLAUDE)
             report("botocore signs what was sent alike", signatures, amazon)
             assert "canary" not in Path(log).read_text(), "a secret stands in the server's output"
         finally:

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import OpenAI from 'openai';
 import Anthropic from '@anthropic-ai/sdk';
+import { createOpenAI } from '@ai-sdk/openai';
+import { generateText, streamText } from 'ai';
 
 const { GK_URL: url, GK_KEY: key, GK_POOR_KEY: poor, GK_SEEN: seen } = process.env;
 const words = 'Grüße aus dem Wald 🌲';
@@ -14,6 +16,7 @@ const messageTools = ['get_weather', 'get_time'].map((name) => ({ name, input_sc
 
 const chat = (apiKey = key) => new OpenAI({ baseURL: `${url}/v1`, apiKey, maxRetries: 0, timeout: 20000 });
 const claude = (apiKey = key) => new Anthropic({ baseURL: url, apiKey, maxRetries: 0, timeout: 20000 });
+const ai = createOpenAI({ baseURL: `${url}/v1`, apiKey: key });
 const seenLast = async () => (await (await fetch(seen)).json()).at(-1);
 const say = (model, more = {}) => ({ model, messages, max_tokens: 100, ...more });
 
@@ -172,6 +175,31 @@ const cases = {
     for (const model of ['c-500', 'c-529', 'c-401']) {
       const error = await claude().messages.create(say(model)).then(() => null, (error) => error);
       assert.ok(error && [502, 503, 529].includes(error.status), `${model}: ${error?.status}`);
+    }
+  },
+  async 'openai responses'() {
+    const answer = await chat().responses.create({ model: 'c-text', input: 'hello' });
+    assert.equal(answer.output_text, words);
+    let last;
+    for await (const event of await chat().responses.create({ model: 'o-text', input: 'hello', stream: true })) last = event;
+    assert.equal(last.type, 'response.completed');
+    assert.equal(last.response.output[0].content[0].text, words);
+  },
+  async 'b11 ai sdk by default'() {
+    const { textStream, usage } = streamText({ model: ai('r-all'), prompt: 'hello' });
+    let text = '';
+    for await (const piece of textStream) text += piece;
+    assert.equal(text, 'Ein 🦀 läuft.');
+    assert.equal((await usage).inputTokens, 2000);
+    assert.match((await seenLast()).path, /\/v1\/responses$/);
+  },
+  async 'ai sdk on other vendors'() {
+    for (const model of ['o-text', 'c-text']) {
+      assert.equal((await generateText({ model: ai(model), prompt: 'hello' })).text, words);
+      const { textStream } = streamText({ model: ai(model), prompt: 'hello' });
+      let text = '';
+      for await (const piece of textStream) text += piece;
+      assert.equal(text, words);
     }
   },
   async 'anthropic truncated stream is an error'() {

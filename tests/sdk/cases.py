@@ -8,6 +8,8 @@ import urllib.request
 
 import anthropic
 import openai
+import pydantic
+from openai.types.responses import Response, ResponseStreamEvent
 
 URL, KEY, POOR = os.environ["GK_URL"], os.environ["GK_KEY"], os.environ["GK_POOR_KEY"]
 WORDS = "Grüße aus dem Wald 🌲"
@@ -185,6 +187,81 @@ def openai_truncated_stream_is_an_error():
         assert "".join(words) == "Grüße aus dem"
         return
     raise AssertionError("a truncated stream ended as if it were whole")
+
+
+def fits(events):
+    """Every event has what the SDK's own types require, and the numbers have no gap; the types of what came."""
+    types = pydantic.TypeAdapter(ResponseStreamEvent)
+    known = [event for event in events if event.type != "response.tide"]
+    for event in known:
+        types.validate_python(event.to_dict(mode="json"))
+    numbers = [event.sequence_number for event in events]
+    assert numbers == list(range(len(numbers))), numbers
+    return [event.type for event in events]
+
+
+@case
+def openai_responses_of_openai_itself():
+    answer = chat().responses.create(model="r-all", input="hello")
+    assert answer.output_text == "Ein 🦀 läuft." and answer.usage.input_tokens_details.cached_tokens == 1500
+    kinds = fits(list(chat().responses.create(model="r-all", input="hello", stream=True)))
+    assert "response.tide" in kinds and kinds[-1] == "response.completed"
+    items = [item.to_dict() for item in answer.output]
+    chat().responses.create(model="r-all", input=items, store=False)
+    assert seen_last()["body"]["input"] == items
+
+
+@case
+def openai_responses_of_a_chat_vendor():
+    answer = chat().responses.create(model="o-text", input="hello", instructions="be brief")
+    assert answer.output_text == WORDS and (answer.usage.input_tokens, answer.usage.output_tokens) == (19, 7)
+    Response.model_validate(answer.to_dict(mode="json"))
+    assert [message["role"] for message in seen_last()["body"]["messages"]] == ["system", "user"]
+    kinds = fits(list(chat().responses.create(model="o-text", input="hello", stream=True)))
+    assert kinds[:2] == ["response.created", "response.in_progress"] and kinds[-1] == "response.completed", kinds
+
+
+@case
+def openai_responses_of_anthropic_accumulate():
+    with chat().responses.stream(model="c-think", input="hello") as stream:
+        fits(list(stream))
+        final = stream.get_final_response()
+    thoughts = final.output[0]
+    assert thoughts.type == "reasoning" and thoughts.summary[0].text == "First think."
+    again = [thoughts.to_dict(), {"role": "user", "content": "and?"}]
+    chat().responses.create(model="c-text", input=again)
+    sent = seen_last()["body"]["messages"]
+    assert sent[0]["content"][0]["signature"] == "EqQBCgIYAhIkSIGNATURE==", sent
+
+
+@case
+def openai_responses_tools_of_anthropic():
+    tools = [{**tool["function"], "type": "function", "strict": None} for tool in CHAT_TOOLS]
+    answer = chat().responses.create(model="c-tools", input="hello", tools=tools)
+    calls = [item for item in answer.output if item.type == "function_call"]
+    assert [call.name for call in calls] == ["get_weather", "get_time"]
+    assert json.loads(calls[0].arguments) == {"city": "Köln", "days": 3}
+
+
+@case
+def openai_responses_truncated_stream_is_an_error():
+    for model in ("o-cut", "c-cut"):
+        kinds = []
+        try:
+            for event in chat().responses.create(model=model, input="hello", stream=True):
+                kinds.append(event.type)
+        except openai.APIError as error:
+            assert "response.output_text.delta" in kinds and "broke off" in str(error), f"{kinds} {error}"
+        else:
+            raise AssertionError("a truncated stream ended as if it were whole")
+
+
+@case
+def openai_responses_refusals():
+    call = lambda: chat(POOR).responses.create(model="o-text", input="hello")
+    assert code(raises(openai.APIStatusError, 402, call)) == "budget_exceeded"
+    call = lambda: chat().responses.create(model="o-text", input="hello", background=True)
+    raises(openai.InternalServerError, 501, call)
 
 
 @case

@@ -23,6 +23,7 @@ from upstream import Upstream
 HERE = Path(__file__).parent
 CANARY = "sk-upstream-canary-4242"
 CHAT_MODELS = ["o-text", "o-tools", "o-cut", "o-400", "o-401", "o-429", "o-500", "o-other"]
+RESPONSES_MODELS = ["r-all"]
 MESSAGE_MODELS = ["c-text", "c-tools", "c-think", "c-cut", "c-400", "c-401", "c-429", "c-500", "c-529", "c-other"]
 
 
@@ -36,6 +37,7 @@ def config(port, folder, upstream):
     return (
         f'listen = "127.0.0.1:{port}"\ndata = "{folder}/data"\n'
         + provider("chatty", "openai_compatible", f"{upstream}/v1", CHAT_MODELS)
+        + provider("answering", "openai", f"{upstream}/v1", RESPONSES_MODELS)
         + provider("wordy", "anthropic", f"{upstream}/v1", MESSAGE_MODELS)
     )
 
@@ -97,7 +99,7 @@ def keys(url, admin):
 
     rich = team("clients", ["*"], "1000")
     poor = team("spent", ["*"], "0.000001")
-    allowed = [model for model in CHAT_MODELS + MESSAGE_MODELS if not model.endswith("-other")]
+    allowed = [model for model in CHAT_MODELS + RESPONSES_MODELS + MESSAGE_MODELS if not model.endswith("-other")]
     return {"GK_KEY": key("client", rich, allowed), "GK_POOR_KEY": key("poor", poor, ["*"])}
 
 

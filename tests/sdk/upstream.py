@@ -13,7 +13,7 @@ RECORDINGS = Path(__file__).parent / "recordings"
 
 
 def recording_name(path, body):
-    dialect = "messages" if path.endswith("/messages") else "chat"
+    dialect = next((name for name in ("messages", "responses") if path.endswith(f"/{name}")), "chat")
     last = (body.get("messages") or [{}])[-1]
     content = last.get("content")
     answers_tool = last.get("role") == "tool" or (

@@ -19,6 +19,10 @@ use crate::dialect::messages::closed_schema;
 
 /// What a result says that says nothing: no text may be blank.
 const SILENT: &str = "(no output)";
+/// What a conversation begins with that has no user's turn at its beginning: Converse insists on one.
+const OPENING: &str = "Begin.";
+/// What a turn says that is a document alone: Converse insists on words beside it.
+const ATTACHED: &str = "(attached)";
 
 /// Writes an ask that was fitted.
 pub(in crate::dialect) fn write_request(ask: &Ask, sending: &Sending<'_>) -> String {
@@ -208,6 +212,16 @@ impl<'a> Writer<'a> {
                 _ => messages.push(Message { role, content }),
             }
         }
+        if messages.first().is_none_or(|message| message.role != "user") {
+            messages.insert(0, Message { role: "user", content: vec![text(OPENING)] });
+        }
+        messages.iter_mut().for_each(name_documents);
+        if let Some(Part::Text(text)) =
+            messages.last_mut().filter(|last| last.role == "assistant").and_then(|last| last.content.last_mut())
+        {
+            // the beginning of an answer must not end in white space
+            *text = Cow::Owned(text.trim_end().to_owned());
+        }
         messages
     }
 
@@ -250,7 +264,7 @@ impl<'a> Writer<'a> {
             self.push_block(block, &mut content);
         }
         if content.is_empty() {
-            content.push(Part::Text(Cow::Borrowed(SILENT)));
+            content.push(text(SILENT));
         }
         let tool_use_id = fitting_id(&result.id, self.sending.capabilities.ids);
         Returned { tool_use_id, content, status: result.is_error.then_some("error") }
@@ -280,6 +294,17 @@ impl<'a> Writer<'a> {
         opaque.origin.as_ref().is_some_and(|origin| {
             origin.dialect == Dialect::Converse.word() && plain_id(&origin.model) == plain_id(self.sending.model)
         })
+    }
+}
+
+fn text(text: &str) -> Part<'_> {
+    Part::Text(Cow::Borrowed(text))
+}
+
+fn name_documents(message: &mut Message<'_>) {
+    let has = |is: fn(&Part<'_>) -> bool| message.content.iter().any(is);
+    if has(|part| matches!(part, Part::Document(_))) && !has(|part| matches!(part, Part::Text(_))) {
+        message.content.push(text(ATTACHED));
     }
 }
 
@@ -402,6 +427,17 @@ mod tests {
     }
 
     #[test]
+    fn a_conversation_begins_with_the_user_and_an_answers_beginning_ends_in_no_space() {
+        let messages = json!([{"role": "assistant", "content": "hello"}, {"role": "user", "content": " "}, {"role": "assistant", "content": "I am \n"}]);
+        let body = sent(messages, json!({}));
+        let expected = json!([
+            {"role": "user", "content": [{"text": OPENING}]},
+            {"role": "assistant", "content": [{"text": "hello"}, {"text": "I am"}]},
+        ]);
+        assert_eq!(body["messages"], expected);
+    }
+
+    #[test]
     fn u03_results_of_a_turn_are_one_user_message_in_the_order_of_the_calls() {
         let messages = json!([
             {"role": "user", "content": "go"},
@@ -467,6 +503,9 @@ mod tests {
             file("Plan_2 (final).pdf", "data:application/pdf;base64,JVBERg=="),
             json!({"document": {"format": "pdf", "name": "Plan 2 (final) pdf", "source": {"bytes": "JVBERg=="}}})
         );
+        let alone =
+            json!([{"role": "user", "content": [{"type": "file", "file": {"file_data": "data:application/pdf;base64,AA=="}}]}]);
+        assert_eq!(sent(alone, json!({}))["messages"][0]["content"][1], json!({"text": ATTACHED}));
     }
 
     #[test]

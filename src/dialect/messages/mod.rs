@@ -2,6 +2,7 @@
 
 mod event;
 mod family;
+mod foreign;
 mod read_answer;
 mod read_request;
 mod read_turns;
@@ -11,6 +12,7 @@ mod write_answer;
 mod write_request;
 
 pub(super) use event::{EventKind, Message, MessagesEvent, MessagesUsage};
+pub use foreign::without_foreign_thoughts;
 pub(super) use read_answer::MessagesReader;
 pub(super) use read_request::read_request;
 pub(super) use schema::{closed as closed_schema, object as object_schema};

@@ -276,3 +276,162 @@ fn stop(reason: &str, sequence: Option<String>) -> Stop {
 fn not_json() -> UpstreamFault {
     UpstreamFault::new("the upstream sent an event that cannot be read")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conversation::{Answer, Content, Envelope, Fold};
+    use crate::dialect::{samples, sse};
+    use crate::domain::usage::Usage;
+
+    fn reader() -> MessagesReader {
+        let envelope = Envelope::new([7; 32]);
+        MessagesReader::new(&AnswerHead { request_id: "req_1".into(), model: "claude-sonnet-4-5".into(), created_s: 1, envelope })
+    }
+
+    /// What a stream tells, and whether it came to its end.
+    fn heard(stream: &[u8]) -> (Result<Heard, UpstreamFault>, Answer, Report) {
+        let (mut reader, mut events, mut heard) = (reader(), Vec::new(), Ok(Heard::More));
+        for event in samples::events(&String::from_utf8_lossy(stream)) {
+            heard = reader.event(&sse::parse(&event), &mut events);
+            if heard != Ok(Heard::More) {
+                break;
+            }
+        }
+        (heard, folded(&events), reader.report())
+    }
+
+    fn folded(events: &[Event]) -> Answer {
+        let mut fold = Fold::default();
+        events.iter().for_each(|event| fold.add(event));
+        fold.answer()
+    }
+
+    fn told(answer: &Answer) -> Vec<String> {
+        let told = answer.blocks.iter().map(|block| match &block.content {
+            Content::Text(text) => text.clone(),
+            Content::ToolCall(call) => format!("{}={}{}", call.id, call.name, call.arguments),
+            Content::Reasoning(reasoned) => {
+                let opaque = reasoned.opaque.as_ref().expect("signed");
+                assert_eq!(opaque.origin.as_ref().map(|origin| origin.model.as_str()), Some("claude-sonnet-4-5"));
+                format!("({}) {:?} {}", reasoned.text, opaque.kind, opaque.data)
+            }
+            other => format!("{other:?}"),
+        });
+        told.collect()
+    }
+
+    fn event(json: &str) -> String {
+        format!("data: {json}\n\n")
+    }
+
+    #[test]
+    fn a_stream_is_read_to_its_end() {
+        let (end, answer, report) = heard(samples::MESSAGES_STREAM.as_bytes());
+        assert_eq!(end, Ok(Heard::End));
+        assert_eq!(told(&answer), ["(hmm) Signature c2ln", "Hello you", r#"toolu_1=f{"a":1"#]);
+        assert_eq!(answer.stop, Stop::Tool);
+        let usage = Usage {
+            uncached_in: 30,
+            cache_read: 200,
+            cache_write_5m: 40,
+            cache_write_1h: 60,
+            out_total: 25,
+            reasoning: 9,
+            web_searches: 3,
+            service_tier: Some("standard".into()),
+            ..Usage::default()
+        };
+        assert_eq!(report, Report::Reported(usage));
+    }
+
+    #[test]
+    fn a_whole_answer_is_read() {
+        let body = r#"{"id":"m","type":"message","content":[{"type":"redacted_thinking","data":"cmVk"},
+            {"type":"server_tool_use","id":"s","name":"web_search","input":{"query":"q"}},
+            {"type":"text","text":"Hello"},{"type":"tool_use","id":"t","name":"f","input":{"b": 1.0}},{"type":"tool_use","id":"u","name":"g","input":{}}],
+            "stop_reason":"max_tokens","stop_sequence":null,"usage":{"input_tokens":5,"output_tokens":7}}"#;
+        let (mut reader, mut events) = (reader(), Vec::new());
+        reader.whole(body.as_bytes(), &mut events).expect("an answer");
+        let answer = folded(&events);
+        assert_eq!(told(&answer), ["() Redacted cmVk", "Hello", r#"t=f{"b": 1.0}"#, "u=g"]);
+        assert_eq!(answer.stop, Stop::Length);
+        assert_eq!(reader.report(), Report::Reported(Usage { uncached_in: 5, out_total: 7, ..Usage::default() }));
+        assert!(reader.output_is_final());
+    }
+
+    #[test]
+    fn stops_are_the_hubs() {
+        for (reason, sequence, expected) in [
+            ("end_turn", "null", Stop::End),
+            ("stop_sequence", "\"END\"", Stop::Sequence(Some("END".into()))),
+            ("pause_turn", "null", Stop::Pause),
+            ("refusal", "null", Stop::Filtered),
+            ("model_context_window_exceeded", "null", Stop::ContextWindow),
+            ("max_tokens", "null", Stop::Length),
+            ("a new one", "null", Stop::End),
+        ] {
+            let stream = event(&format!(
+                r#"{{"type":"message_delta","delta":{{"stop_reason":"{reason}","stop_sequence":{sequence}}},"usage":{{"output_tokens":1}}}}"#
+            ));
+            assert_eq!(heard(stream.as_bytes()).1.stop, expected, "{reason}");
+        }
+    }
+
+    #[test]
+    fn e04_arguments_at_the_beginning_count_only_if_no_others_come() {
+        let start = |input: &str| {
+            event(&format!(
+                r#"{{"type":"content_block_start","index":0,"content_block":{{"type":"tool_use","id":"t","name":"f","input":{input}}}}}"#
+            ))
+        };
+        let delta =
+            event(r#"{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"{\"a\":1}"}}"#);
+        let stop = event(r#"{"type":"content_block_stop","index":0}"#);
+        for (stream, expected) in [
+            (start("{}") + &delta + &stop, r#"t=f{"a":1}"#),
+            (start(r#"{"b":2}"#) + &stop, r#"t=f{"b":2}"#),
+            (start(r#"{"b":2}"#) + &delta + &stop, r#"t=f{"a":1}"#),
+            (start("{}") + &stop, "t=f"),
+        ] {
+            assert_eq!(told(&heard(stream.as_bytes()).1), [expected]);
+        }
+    }
+
+    #[test]
+    fn p05_what_nobody_knows_is_passed_over_and_an_error_never_is() {
+        let unknown = [
+            "event: ping\ndata: {\"type\":\"ping\"}\n\n".to_owned(),
+            event(r#"{"type":"content_block_start","index":0,"content_block":{"type":"new","text":{"a":1}}}"#),
+            event(r#"{"type":"content_block_delta","index":0,"delta":{"type":"new_delta","text":"secret"}}"#),
+            event(r#"{"type":"a_new_event","x":[]}"#),
+            event(r#"{"type":"content_block_delta","index":7,"delta":{"type":"text_delta","text":"nobody's"}}"#),
+            "data: [DONE]\n\n".to_owned(),
+        ];
+        let (end, answer, _) = heard(unknown.concat().as_bytes());
+        assert_eq!((end, answer.blocks.len()), (Ok(Heard::More), 0));
+        for stream in [
+            "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"busy\"}}\n\n"
+                .to_owned(),
+            event(r#"{"type":"error","error":{"type":"overloaded_error","message":"busy"}}"#),
+            event(r#"{"error":{"type":"overloaded_error","message":"busy"}}"#),
+        ] {
+            let fault = heard(stream.as_bytes()).0.expect_err("an error");
+            assert_eq!((fault.status, fault.message.as_str()), (Some(529), "busy"));
+        }
+        assert!(heard(b"data: {\"type\":\n\n").0.is_err());
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic_and_no_prefix_is_whole() {
+        let stream = samples::MESSAGES_STREAM.as_bytes();
+        let last = samples::MESSAGES_STREAM.rfind("event: message_stop").expect("an end");
+        for end in 0..last {
+            assert_ne!(heard(&stream[..end]).0, Ok(Heard::End), "{end}");
+        }
+        for damaged in samples::damaged(stream, 2_000) {
+            let _ = heard(&damaged);
+            let _ = reader().whole(&damaged, &mut Vec::new());
+        }
+    }
+}

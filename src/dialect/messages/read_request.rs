@@ -253,3 +253,6 @@ impl OutputFormat {
         Format::JsonSchema { name, description: None, schema: self.schema, strict: Some(true) }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! The messages of a client's request as turns: every block that another vendor can be told, and a refusal of those that none can.
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::conversation::{
     Ask, Block, Content, Envelope, Media, OpaqueKind, Raw, Reasoned, Role, Source, ToolCall, ToolResult, Turn,
@@ -26,7 +27,8 @@ struct Message {
     content: TextOr<Part>,
 }
 
-/// One block, with the members of all kinds.
+/// One block, with the members of all kinds; those that are of another shape in blocks of other kinds are read when it is known
+/// which it is.
 #[derive(Deserialize)]
 struct Part {
     #[serde(rename = "type")]
@@ -36,7 +38,7 @@ struct Part {
     #[serde(default)]
     citations: Option<serde::de::IgnoredAny>,
     #[serde(default)]
-    source: Option<Kept>,
+    source: Option<Raw>,
     #[serde(default)]
     title: Option<String>,
     #[serde(default)]
@@ -52,7 +54,7 @@ struct Part {
     #[serde(default)]
     tool_name: Option<String>,
     #[serde(default)]
-    content: Option<TextOr<Part>>,
+    content: Option<Raw>,
     #[serde(default)]
     is_error: Option<bool>,
     #[serde(default)]
@@ -169,7 +171,10 @@ impl Reader<'_> {
             return Err(self.refused("has a tool_result block without `tool_use_id`"));
         };
         let blocks = match part.content {
-            Some(content) => self.blocks(content, Role::User)?,
+            Some(content) => {
+                let content = self.shape(&content, "a tool_result block whose `content` cannot be read")?;
+                self.blocks(content, Role::User)?
+            }
             None => Vec::new(),
         };
         if blocks.iter().any(|block| matches!(block.content, Content::ToolResult(_))) {
@@ -178,8 +183,9 @@ impl Reader<'_> {
         Ok(ToolResult { id, name: None, blocks, is_error: part.is_error.unwrap_or_default() })
     }
 
-    fn media(&mut self, kept: Option<Kept>, name: Option<String>) -> Result<Media, Problem> {
-        let Some(kept) = kept else { return Err(self.refused("has an image or a document without its `source`")) };
+    fn media(&mut self, source: Option<Raw>, name: Option<String>) -> Result<Media, Problem> {
+        let Some(source) = source else { return Err(self.refused("has an image or a document without its `source`")) };
+        let kept: Kept = self.shape(&source, "an image or a document whose `source` cannot be read")?;
         let mime = kept.media_type.unwrap_or_default();
         let source = match (kept.kind.as_str(), kept.data, kept.url, kept.file_id, kept.content) {
             ("base64", Some(data), ..) => Source::Base64(data),
@@ -203,6 +209,10 @@ impl Reader<'_> {
             }
         }
         Ok(texts.join("\n"))
+    }
+
+    fn shape<T: DeserializeOwned>(&self, json: &Raw, what: &str) -> Result<T, Problem> {
+        serde_json::from_str(json.as_str()).map_err(|_| self.refused(&format!("has {what}")))
     }
 
     fn unknown(&self, kind: &str) -> Problem {

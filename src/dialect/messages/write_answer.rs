@@ -120,15 +120,15 @@ impl MessagesWriter {
                 if !told {
                     self.tell(&Part::Text { text: "" }, out);
                 }
-                self.delta(&Delta::TextDelta { text }, out);
+                self.delta(&Delta::Text { text }, out);
             }
             Kind::Reasoning => {
                 if !told {
                     self.tell(&Part::Thinking { thinking: "", signature: String::new() }, out);
                 }
-                self.delta(&Delta::ThinkingDelta { thinking: text }, out);
+                self.delta(&Delta::Thinking { thinking: text }, out);
             }
-            Kind::Call => self.delta(&Delta::InputJsonDelta { partial_json: text }, out),
+            Kind::Call => self.delta(&Delta::InputJson { partial_json: text }, out),
         }
     }
 
@@ -214,7 +214,7 @@ impl MessagesWriter {
                     if !told {
                         self.tell(&Part::Thinking { thinking: "", signature: String::new() }, out);
                     }
-                    self.delta(&Delta::SignatureDelta { signature: &token }, out);
+                    self.delta(&Delta::Signature { signature: &token }, out);
                 }
             }
         }
@@ -358,12 +358,16 @@ struct BlockDelta<'a> {
 }
 
 #[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type")]
 enum Delta<'a> {
-    TextDelta { text: &'a str },
-    ThinkingDelta { thinking: &'a str },
-    SignatureDelta { signature: &'a str },
-    InputJsonDelta { partial_json: &'a str },
+    #[serde(rename = "text_delta")]
+    Text { text: &'a str },
+    #[serde(rename = "thinking_delta")]
+    Thinking { thinking: &'a str },
+    #[serde(rename = "signature_delta")]
+    Signature { signature: &'a str },
+    #[serde(rename = "input_json_delta")]
+    InputJson { partial_json: &'a str },
 }
 
 #[derive(Serialize)]
@@ -436,3 +440,6 @@ impl Counts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

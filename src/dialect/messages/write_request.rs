@@ -406,3 +406,6 @@ fn trim_end(content: &mut [Part<'_>]) {
         *text = Cow::Owned(text.trim_end().to_owned());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -345,6 +345,16 @@ mod tests {
     }
 
     #[test]
+    fn nothing_that_a_client_sends_stops_the_reading() {
+        let body = include_str!("../../../tests/golden/codex/tools-2.json");
+        for bytes in crate::dialect::samples::damaged(body.as_bytes(), 300) {
+            if let Ok(request) = read(Dialect::Responses, bytes.into()) {
+                drop(read_request(&request, &envelope()));
+            }
+        }
+    }
+
+    #[test]
     fn what_only_a_vendor_could_look_up_is_refused_with_its_place() {
         for (more, param) in [
             (r#","input":"x","previous_response_id":"resp_1""#, "previous_response_id"),

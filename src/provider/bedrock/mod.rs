@@ -171,6 +171,11 @@ mod tests {
     }
 
     #[test]
+    fn e17_a_call_whose_client_is_gone_is_read_to_its_end() {
+        assert_eq!(PRESET.on_disconnect, OnDisconnect::Drain);
+    }
+
+    #[test]
     fn a_region_has_its_host() {
         assert_eq!(address("eu-west-1"), "https://bedrock-runtime.eu-west-1.amazonaws.com");
         assert_eq!(address("cn-north-1"), "https://bedrock-runtime.cn-north-1.amazonaws.com.cn");

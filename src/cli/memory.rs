@@ -1,0 +1,28 @@
+//! `gatekeeper memory`: empties what is kept of models' thoughts, in the running server.
+
+use clap::Subcommand;
+
+use super::Failure;
+use super::admin::Reach;
+use super::print::{self, cell, print};
+use crate::server;
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Throw away what is kept of models' thoughts for clients that cannot carry it
+    Purge(Reach),
+}
+
+pub fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Purge(reach) => server::block_on(purge(reach)),
+    }
+}
+
+async fn purge(reach: Reach) -> Result<(), Failure> {
+    let purged = reach.admin()?.delete("/v1/reasoning-memory").await?;
+    if reach.json {
+        return print::json(&purged);
+    }
+    print(&format!("{} entries of the reasoning memory are thrown away\n", cell(&purged["entries"])))
+}

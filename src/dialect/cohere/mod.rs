@@ -1,0 +1,8 @@
+//! Cohere's `/v2/chat`, as an upstream.
+
+mod read_answer;
+mod usage;
+mod write_request;
+
+pub(super) use read_answer::CohereReader;
+pub(super) use write_request::write_request;

@@ -1,0 +1,135 @@
+//! Thoughts of other vendors' models in a client's messages: a conversation that went elsewhere for a turn carries them in blocks
+//! that Anthropic refuses. Takes the `messages` of a request, gives them back without these blocks and with every other byte as it
+//! was; `None` where there are none, which is found out without reading the JSON.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::conversation::Envelope;
+use crate::dialect::Request;
+use crate::dialect::members::Members;
+
+const SIGNATURE: &[u8] = b"\"signature\"";
+
+/// `unsigned_too`: blocks without a signature go as well as those that the gateway sealed.
+pub fn without_foreign_thoughts(request: &Request, unsigned_too: bool) -> Option<String> {
+    let messages = request.member("messages")?;
+    let may_have = memchr::memmem::find(messages.as_bytes(), Envelope::PREFIX.as_bytes()).is_some()
+        || (unsigned_too && has_empty_signature(messages));
+    may_have.then(|| without(messages, unsigned_too))?
+}
+
+fn has_empty_signature(messages: &str) -> bool {
+    memchr::memmem::find_iter(messages.as_bytes(), SIGNATURE).any(|at| {
+        let value = messages[at + SIGNATURE.len()..].trim_start().strip_prefix(':');
+        value.is_some_and(|value| value.trim_start().starts_with("\"\""))
+    })
+}
+
+/// `None` where nothing has to go.
+fn without(messages: &str, unsigned_too: bool) -> Option<String> {
+    let all: Vec<&RawValue> = serde_json::from_str(messages).ok()?;
+    let mut kept = Vec::with_capacity(all.len());
+    let mut changed = false;
+    for message in all {
+        match thinned(message.get(), unsigned_too) {
+            Thinned::AsItWas => kept.push(message.get().to_owned()),
+            Thinned::To(message) => {
+                changed = true;
+                kept.push(message);
+            }
+            Thinned::Empty => changed = true,
+        }
+    }
+    changed.then(|| format!("[{}]", kept.join(",")))
+}
+
+enum Thinned {
+    AsItWas,
+    To(String),
+    /// nothing else was said
+    Empty,
+}
+
+fn thinned(message: &str, unsigned_too: bool) -> Thinned {
+    let Ok(members) = Members::read(message.as_bytes()) else { return Thinned::AsItWas };
+    let content = members.value(message.as_bytes(), "content");
+    let Some(blocks) = content.and_then(|content| serde_json::from_str::<Vec<&RawValue>>(content).ok()) else {
+        return Thinned::AsItWas;
+    };
+    let kept: Vec<&str> = blocks.iter().map(|block| block.get()).filter(|block| !is_foreign(block, unsigned_too)).collect();
+    if kept.len() == blocks.len() {
+        return Thinned::AsItWas;
+    }
+    if kept.is_empty() {
+        return Thinned::Empty;
+    }
+    let member = members.list.iter().find(|member| member.name(message.as_bytes()) == b"content");
+    let Some(value) = member.map(|member| member.value.clone()) else { return Thinned::AsItWas };
+    Thinned::To(format!("{}[{}]{}", &message[..value.start], kept.join(","), &message[value.end..]))
+}
+
+/// What tells whose a block is.
+#[derive(Deserialize)]
+struct Part {
+    #[serde(rename = "type", default)]
+    kind: String,
+    #[serde(default)]
+    signature: Option<String>,
+    #[serde(default)]
+    data: Option<String>,
+}
+
+fn is_foreign(block: &str, unsigned_too: bool) -> bool {
+    let Ok(part) = serde_json::from_str::<Part>(block) else { return false };
+    let token = match part.kind.as_str() {
+        "thinking" => part.signature,
+        "redacted_thinking" => part.data,
+        _ => return false,
+    };
+    let token = token.unwrap_or_default();
+    token.starts_with(Envelope::PREFIX) || (unsigned_too && token.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::{Dialect, read};
+
+    fn cleaned(messages: &str, unsigned_too: bool) -> Option<String> {
+        let body = format!(r#"{{"model":"m","max_tokens":9,"messages":{messages}}}"#);
+        without_foreign_thoughts(&read(Dialect::Messages, body.into()).expect("a request"), unsigned_too)
+    }
+
+    #[test]
+    fn e08_thoughts_of_others_go_and_every_other_byte_stays() {
+        let messages = r#"[ {"role":"user", "content":"gk1."},
+            {"content":[{"type":"thinking","thinking":"a","signature":"gk1.x"}, {"type":"redacted_thinking","data":"gk1.y"},
+             {"type":"thinking","thinking":"b","signature":""},{ "type":"text","text":"1.0" }], "role":"assistant"},
+            {"role":"assistant","content":[{"type":"thinking","thinking":"c","signature":"gk1.z"}]},
+            {"role":"assistant","content":[{"type":"thinking","thinking":"d","signature":"EqoB"}]} ]"#;
+        assert_eq!(
+            cleaned(messages, true).as_deref(),
+            Some(
+                r#"[{"role":"user", "content":"gk1."},{"content":[{ "type":"text","text":"1.0" }], "role":"assistant"},{"role":"assistant","content":[{"type":"thinking","thinking":"d","signature":"EqoB"}]}]"#
+            )
+        );
+        assert!(cleaned(messages, false).is_some_and(|kept| kept.contains(r#""thinking":"b""#) && !kept.contains("gk1.x")));
+    }
+
+    #[test]
+    fn a_conversation_without_them_is_not_touched() {
+        for messages in [
+            r#"[{"role":"user","content":"gk1. and \"signature\":\"\""}]"#,
+            r#"[{"role":"assistant","content":[{"type":"thinking","thinking":"d","signature":"EqoB"}]}]"#,
+            r#"[{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"f","input":{"signature":""}}]}]"#,
+            "[7]",
+            "[]",
+        ] {
+            assert_eq!(cleaned(messages, true), None, "{messages}");
+        }
+        let unsigned = r#"[{"role":"assistant","content":[{"type":"thinking","thinking":"d","signature" : ""},7]}]"#;
+        assert_eq!(cleaned(unsigned, false), None);
+        assert_eq!(cleaned(unsigned, true).as_deref(), Some(r#"[{"role":"assistant","content":[7]}]"#));
+    }
+}

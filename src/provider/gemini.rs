@@ -1,0 +1,91 @@
+//! Google's Gemini by its own `generateContent`: the model stands in the address. Models differ by generation in how they are told
+//! to think and in whether they insist on seeing their signatures again.
+
+use super::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
+use crate::conversation::{Capabilities, Effort, NameRule, ReasoningStyle, SystemTurns};
+use crate::dialect::Dialect;
+
+pub(super) static PRESET: Preset = Preset {
+    name: "gemini",
+    base_url: BaseUrl::Own("https://generativelanguage.googleapis.com/v1beta"),
+    credential: CredentialStyle::XGoogApiKey,
+    needs_key: true,
+    endpoints: &[Endpoint::at(Dialect::Gemini, "/models/{model}:generateContent")
+        .streaming_at("/models/{model}:streamGenerateContent?alt=sse")],
+    price: PriceRule::Sheet("gemini"),
+    output_cap_member: "maxOutputTokens",
+    asks_usage: false,
+    on_disconnect: OnDisconnect::Abort,
+    default_headers: &[],
+    capabilities,
+};
+
+/// The first generation that takes a level in place of a budget, insists on signatures, and takes media within results.
+const SIGNING: u32 = 3;
+
+fn capabilities(model: &str) -> Capabilities {
+    let is_signing = model.starts_with("gemini-") && generation(model).is_none_or(|number| number >= SIGNING);
+    Capabilities {
+        // several models refuse them
+        penalties: false,
+        stops_max: 5,
+        reasoning: reasoning(model),
+        image_urls: false,
+        parallel_switch: false,
+        strict: false,
+        system_turns: SystemTurns::First,
+        cache_hints: false,
+        user: false,
+        names: NameRule { max: 128, also: "-.:", begins_with_letter: true },
+        signed_calls: is_signing,
+        media_within_results: is_signing,
+        ..Capabilities::all()
+    }
+}
+
+/// The number in `gemini-3.1-pro`; none of a name like `gemini-pro-latest`, which is the newest.
+fn generation(model: &str) -> Option<u32> {
+    let rest = model.strip_prefix("gemini-")?;
+    rest.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
+}
+
+fn reasoning(model: &str) -> ReasoningStyle {
+    const ALL: &[Effort] = &[Effort::Minimal, Effort::Low, Effort::Medium, Effort::High];
+    match model {
+        _ if !model.starts_with("gemini-") => ReasoningStyle::None,
+        _ if model.starts_with("gemini-2.5-flash-lite") => ReasoningStyle::Budget { min: 512, max: 24_576 },
+        _ if model.starts_with("gemini-2.5-flash") => ReasoningStyle::Budget { min: 0, max: 24_576 },
+        _ if model.starts_with("gemini-2.5-pro") => ReasoningStyle::Budget { min: 128, max: 32_768 },
+        _ if generation(model).is_some_and(|number| number < SIGNING) => ReasoningStyle::None,
+        _ if model.starts_with("gemini-3-pro") => ReasoningStyle::Effort(&[Effort::Low, Effort::High]),
+        _ if ["gemini-3-flash", "gemini-3.5-flash-lite", "gemini-3.6-flash"].iter().any(|known| model.starts_with(known)) => {
+            ReasoningStyle::Effort(ALL)
+        }
+        _ => ReasoningStyle::Effort(&[Effort::Low, Effort::Medium, Effort::High]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_models_generation_says_how_it_thinks_and_whether_it_signs() {
+        let budget = |min, max| ReasoningStyle::Budget { min, max };
+        let words = ReasoningStyle::Effort(&[Effort::Low, Effort::Medium, Effort::High]);
+        for (model, reasoning, is_signing) in [
+            ("gemini-2.0-flash", ReasoningStyle::None, false),
+            ("gemini-2.5-pro", budget(128, 32_768), false),
+            ("gemini-2.5-flash", budget(0, 24_576), false),
+            ("gemini-2.5-flash-lite", budget(512, 24_576), false),
+            ("gemini-3-pro-preview", ReasoningStyle::Effort(&[Effort::Low, Effort::High]), true),
+            ("gemini-3.8-flash", words, true),
+            ("gemini-4-argon", words, true),
+            ("gemini-pro-latest", words, true),
+            ("gemma-4-31b-it", ReasoningStyle::None, false),
+        ] {
+            let takes = capabilities(model);
+            assert_eq!((takes.reasoning, takes.signed_calls), (reasoning, is_signing), "{model}");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Adopted time and the wall clock over HTTP. Decides nothing itself.
+
+use serde_json::json;
+
+use crate::auth::grant::Grant;
+use crate::auth::role::{Actor, may};
+use crate::control::Control;
+use crate::domain::problem::Problem;
+use crate::domain::time::STEADY_MS;
+use crate::server::admin::AdminReply;
+use crate::server::shape::instant;
+
+/// `GET /v1/clock`
+pub async fn show(control: &Control, actor: &Actor) -> Result<AdminReply, Problem> {
+    let standing = control.clock(&Grant::for_actor(actor, may::ReadClock)?).await;
+    AdminReply::ok(&json!({
+        "object": "clock",
+        "adopted": instant(standing.now_ms),
+        "wall": instant(standing.wall_ms),
+        "ahead_ms": standing.ahead_ms(),
+        "in_step": standing.in_step(),
+        "steady_ms": standing.steady_ms,
+        "adopted_after_ms": STEADY_MS,
+    }))
+}
+
+/// `POST /v1/clock/accept`
+pub async fn accept(control: &Control, actor: &Actor) -> Result<AdminReply, Problem> {
+    let adoption = control.accept_clock(&Grant::for_actor(actor, may::AcceptClock)?).await?;
+    AdminReply::ok(&json!({
+        "object": "clock_adoption",
+        "from": instant(adoption.from_ms),
+        "to": instant(adoption.anchor.now_ms),
+        "by_ms": adoption.by_ms(),
+    }))
+}

@@ -1,0 +1,161 @@
+"""Whether the recordings in tests/golden are what the vendors' own SDKs read: each recording of a vendor below is served to its SDK,
+unmodified, and what the SDK understood must say everything that the recording says. Needs no gateway. Usage: recordings.py
+"""
+
+import base64
+import http.server
+import json
+import sys
+import threading
+from pathlib import Path
+
+import cohere
+import ollama
+from google import genai
+from google.genai import errors, types
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+HELLO = [{"role": "user", "content": "say it"}]
+KINDS = {".json": "application/json", ".sse": "text/event-stream", ".ndjson": "application/x-ndjson"}
+
+
+class Replay(http.server.BaseHTTPRequestHandler):
+    """Answers everything with one recording."""
+
+    protocol_version = "HTTP/1.1"
+    recording = None
+    status = 200
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        body = self.recording.read_bytes()
+        self.send_response(self.status)
+        self.send_header("content-type", KINDS[self.recording.suffix])
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def said(path):
+    """The JSON texts of a recording, in order."""
+    text = path.read_text()
+    if path.suffix == ".json":
+        return [json.loads(text)]
+    if path.suffix == ".ndjson":
+        return [json.loads(line) for line in text.splitlines()]
+    return [json.loads(line[len("data: ") :]) for line in text.splitlines() if line.startswith("data: ")]
+
+
+def snake(name):
+    return "".join("_" + letter.lower() if letter.isupper() else letter for letter in name)
+
+
+def lost(recorded, read, at=""):
+    """What the recording says and the SDK did not understand. A name is the same in snake case; nothing is the same as an empty thing."""
+    if isinstance(recorded, dict):
+        read = read if isinstance(read, dict) else {}
+        names = {snake(name): value for name, value in read.items()}
+        return [loss for name, value in recorded.items() for loss in lost(value, names.get(snake(name)), f"{at}.{name}")]
+    if isinstance(recorded, list):
+        read = read if isinstance(read, list) else []
+        read = read + [None] * (len(recorded) - len(read))
+        return [loss for number, value in enumerate(recorded) for loss in lost(value, read[number], f"{at}[{number}]")]
+    if recorded == read or (not recorded and not read) or at.endswith("thoughtSignature") and same_bytes(recorded, read):
+        return []
+    return [f"{at}: {recorded!r} became {read!r}"]
+
+
+def same_bytes(one, other):
+    one, other = (base64.urlsafe_b64decode(text.replace("+", "-").replace("/", "_") + "==") for text in (one, other or ""))
+    return one == other
+
+
+def gemini(url, streamed):
+    client = genai.Client(api_key="k", http_options=types.HttpOptions(base_url=url))
+    asks = {"model": "gemini-3.8-flash", "contents": "say it"}
+    answers = client.models.generate_content_stream(**asks) if streamed else [client.models.generate_content(**asks)]
+    return [answer.model_dump(mode="json", by_alias=True, exclude_none=True) for answer in answers]
+
+
+def gemini_error(url, _):
+    client = genai.Client(api_key="k", http_options=types.HttpOptions(base_url=url))
+    try:
+        client.models.generate_content(model="gemini-3.8-flash", contents="say it")
+    except errors.ClientError as error:
+        assert (error.code, bool(error.status), bool(error.message)) == (error.details["error"]["code"], True, True)
+        return [error.details]
+    raise AssertionError("no error was raised")
+
+
+def cohere_v2(url, streamed):
+    client = cohere.ClientV2(api_key="k", base_url=url)
+    asks = {"model": "command-a-plus-05-2026", "messages": HELLO}
+    answers = client.chat_stream(**asks) if streamed else [client.chat(**asks)]
+    return [answer.model_dump(mode="json") for answer in answers]
+
+
+def cohere_error(url, _):
+    try:
+        cohere.ClientV2(api_key="k", base_url=url).chat(model="m", messages=HELLO)
+    except cohere.core.api_error.ApiError as error:
+        return [error.body]
+    raise AssertionError("no error was raised")
+
+
+def ollama_chat(url, streamed):
+    answers = ollama.Client(host=url).chat(model="qwen3:8b", messages=HELLO, stream=streamed)
+    return [answer.model_dump(mode="json") for answer in (answers if streamed else [answers])]
+
+
+def ollama_error(url, streamed):
+    read = []
+    try:
+        for answer in ollama.Client(host=url).chat(model="m", messages=HELLO, stream=streamed):
+            read.append(answer.model_dump(mode="json"))
+    except ollama.ResponseError as error:
+        return read + [{"error": error.error}]
+    raise AssertionError("no error was raised")
+
+
+# folder, reader, status, recordings
+TABLE = [
+    ("gemini", gemini, 200, ["text.json", "tool.json", "blocked.json", "text.sse", "tool.sse", "blocked.sse", "malformed.sse"]),
+    ("gemini", gemini_error, 429, ["limit.json"]),
+    ("gemini", gemini_error, 400, ["key.json"]),
+    ("cohere", cohere_v2, 200, ["text.json", "tool.json", "text.sse", "tool.sse", "failed.sse"]),
+    ("cohere", cohere_error, 429, ["limit.json"]),
+    ("cohere", cohere_error, 498, ["key.json"]),
+    ("ollama", ollama_chat, 200, ["text.json", "tool.json", "length.json", "text.ndjson", "tool.ndjson", "unmetered.ndjson"]),
+    ("ollama", ollama_error, 200, ["failed.ndjson"]),
+    ("ollama", ollama_error, 404, ["unknown.json"]),
+]
+
+
+def main():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Replay)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_address[1]}"
+    passed = failed = 0
+    for folder, read, Replay.status, names in TABLE:
+        for name in names:
+            Replay.recording = GOLDEN / folder / name
+            try:
+                recorded, understood = said(Replay.recording), read(url, Replay.recording.suffix != ".json")
+                losses = lost(recorded, understood)
+                assert len(recorded) == len(understood), f"{len(recorded)} were recorded, {len(understood)} read"
+                assert not losses, "; ".join(losses)
+                passed += 1
+                print(f"recording {folder}/{name}: passed")
+            except Exception as error:
+                failed += 1
+                print(f"recording {folder}/{name}: FAILED: {type(error).__name__}: {error}")
+    print(f"recordings: {passed} passed, {failed} failed")
+    server.shutdown()
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
