@@ -127,7 +127,8 @@ impl Incoming {
             status: response.status().as_u16(),
             headers: headers.collect(),
             outstanding: length.filter(|_| response.status() != StatusCode::NO_CONTENT),
-            chunks: Box::pin(response),
+            // awc panics when a body is asked for more after its end
+            chunks: Box::pin(response.fuse()),
         }
     }
 

@@ -68,6 +68,18 @@ pub fn golden_bytes(path: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// Holds a generated table against the one that is kept in `tests/`; with `GK_WRITE_TABLES=1` it is written instead.
+#[track_caller]
+pub fn table(file: &str, observed: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(file);
+    if std::env::var_os("GK_WRITE_TABLES").is_some_and(|word| word == "1") {
+        std::fs::write(&path, observed).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    let differs = observed.lines().find(|line| !kept.lines().any(|other| other == *line)).unwrap_or("a line too many");
+    assert!(kept == observed, "tests/{file} is not what was observed, first in: {differs}\nGK_WRITE_TABLES=1 writes it anew");
+}
+
 /// How often a test does its thing: the variable's count, else a count for every day. `.ci/long` sets the variables.
 pub fn count(variable: &str, every_day: usize) -> usize {
     match std::env::var(variable) {

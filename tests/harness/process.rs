@@ -1,5 +1,5 @@
 //! The real thing: the built binary in a folder of its own, told only by its config file and its HTTP API, and ended only
-//! by its own process id. When it is dropped, its books are checked.
+//! by its own process id. When it is dropped, its books are checked, and that it never panicked.
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
@@ -275,6 +275,8 @@ impl Drop for Gatekeeper {
             eprintln!("--- the server said\n{}", tail(&self.output(), 60));
         } else if self.books_checked {
             self.checks_books();
+            let said = self.all_output();
+            assert!(!said.contains("panicked at"), "the server panicked:\n{}", tail(&said, 60));
         }
         if let Some(mut child) = self.running.take() {
             let _ = child.kill();

@@ -16,6 +16,7 @@ mod endpoints;
 mod foreign;
 mod hang_up;
 mod headers;
+mod matrix;
 mod messages_hub;
 mod models;
 mod panics;

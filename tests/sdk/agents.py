@@ -22,7 +22,16 @@ VENDORS = [
     ("anthropic", "anthropic", "/v1", "claude-agent-test"),
     ("openai", "openai", "/v1", "gpt-agent-test"),
     ("gemini", "gemini", "/v1beta", "gemini-3-agent-test"),
+    ("groq", "groq", "/openai/v1", "oss-agent-test"),
 ]
+# runs that are a conformance case: agent, vendor, what it does
+IDS = {
+    ("claude code", "anthropic", "a prompt"): "b05",
+    ("claude code", "gemini", "a tool round trip"): "t04",
+    ("claude code", "groq", "a tool round trip"): "t05",
+    ("codex", "openai", "a prompt"): "b07",
+    ("codex", "anthropic", "a tool round trip"): "t06",
+}
 SECONDS = 120
 
 
@@ -103,11 +112,11 @@ def run(command, environment, project):
     return out
 
 
-def claude(stage, modules, model, prompt):
+def claude(stage, modules, model, prompt, url=None):
     home, project = stage.home()
     environment = stage.environment(
         home,
-        ANTHROPIC_BASE_URL=stage.url,
+        ANTHROPIC_BASE_URL=url or stage.url,
         ANTHROPIC_AUTH_TOKEN=stage.key,
         ANTHROPIC_SMALL_FAST_MODEL=model,
         ANTHROPIC_DEFAULT_HAIKU_MODEL=model,
@@ -121,7 +130,7 @@ def claude(stage, modules, model, prompt):
     return answer["result"]
 
 
-def codex(stage, modules, model, prompt, built_in=False):
+def codex(stage, modules, model, prompt, built_in=False, url=None):
     home, project = stage.home()
     settings = home / ".codex"
     settings.mkdir()
@@ -130,7 +139,7 @@ def codex(stage, modules, model, prompt, built_in=False):
         f'model = "{model}"\n{provider}approval_policy = "never"\nsandbox_mode = "danger-full-access"\n'
         # a budget blocks, and nothing bounds what the vendor's own search brings in
         'web_search = "disabled"\n'
-        f'[model_providers.gate]\nname = "gate"\nbase_url = "{stage.url}/v1"\nenv_key = "GATE_KEY"\nwire_api = "responses"\n'
+        f'[model_providers.gate]\nname = "gate"\nbase_url = "{url or stage.url}/v1"\nenv_key = "GATE_KEY"\nwire_api = "responses"\n'
         "[analytics]\nenabled = false\n"
     )
     if built_in:
@@ -170,15 +179,61 @@ def foreign_upstream_is_spared(stage):
 def books_agree(stage):
     usage = ask("GET", f"{stage.url}/v1/usage?start=2000-01-01&end=2100-01-01", stage.admin)
     output = Path(stage.log).read_text()
+    demand("panicked" not in output, f"the server panicked: {output[output.find('panicked') - 200:][:1500]}")
     demand(CANARY not in output and "sk-gk-" not in output, "a secret stands in the server's output")
     billed = [seen for seen in stage.upstream.seen if seen["method"] == "POST" and "count_tokens" not in seen["path"]]
     demand(int(usage["total"]["requests"]) == len(billed), f"{usage['total']} but the upstream answered {len(billed)} calls")
 
 
+def sent(upstream, before, path):
+    return [seen for seen in upstream.seen[before:] if seen["method"] == "POST" and seen["path"].split("?")[0] == path]
+
+
+def members(seen, words=()):
+    """What one request says: its members, and how often each of the words stands in it. A budget that blocks adds a cap."""
+    body = json.dumps(seen["body"])
+    return sorted(set(seen["body"]) - {"max_output_tokens"}), {word: body.count(f'"{word}":') for word in words}
+
+
+def arrives_as_without_us(agent, stage, modules, model, path, words, headers):
+    """The same prompt once past the gateway: the vendor must have been sent the same by way of it, member for member."""
+    direct, before = script.Script(), len(stage.upstream.seen)
+    try:
+        agent(stage, modules, model, f"{script.ASKED}, nothing else.")
+        agent(stage, modules, model, f"{script.ASKED}, nothing else.", url=direct.url)
+        ours, theirs = sent(stage.upstream, before, path), sent(direct, 0, path)
+    finally:
+        direct.shutdown()
+    demand(theirs and len(ours) == len(theirs), f"{len(ours)} requests in place of {len(theirs)}")
+    for mine, own in zip(ours, theirs):
+        demand(members(mine, words) == members(own, words), f"{members(mine, words)} in place of {members(own, words)}")
+        for name in headers:
+            demand(mine["headers"].get(name) == own["headers"].get(name), f"{name}: {mine['headers'].get(name)}")
+    return ours
+
+
+def claudes_own_fields(stage, modules):
+    """P06: what only Anthropic knows reaches Anthropic."""
+    words = ("cache_control", "context_management", "output_config", "thinking", "role")
+    headers = ("anthropic-beta", "anthropic-version")
+    ours = arrives_as_without_us(claude, stage, modules, "claude-agent-test", "/v1/messages", words, headers)
+    demand(any(members(seen, words)[1]["cache_control"] for seen in ours), "it sends no cache_control, so this shows nothing")
+    demand(any(seen["headers"].get("anthropic-beta") for seen in ours), "it sends no beta, so this shows nothing")
+
+
+def codexs_own_fields(stage, modules):
+    """B07: one request to OpenAI, with every member that Codex gave it."""
+    words = ("type", "encrypted_content", "namespace", "prompt_cache_key", "store")
+    ours = arrives_as_without_us(codex, stage, modules, "gpt-agent-test", "/v1/responses", words, ())
+    demand(len(ours) == 1, f"{len(ours)} requests for one prompt")
+
+
 def one_upgrade_attempt(stage, modules):
-    """B06: the built-in provider tries a WebSocket once, is told 426, and posts."""
+    """B06: the built-in provider tries a WebSocket once, is told 426, and posts once."""
+    before = len(stage.upstream.seen)
     said = codex(stage, modules, "gpt-agent-test", f"{script.ASKED}, nothing else.", built_in=True)
     demand(said.strip() == "OK", f"it says {said!r} instead of OK")
+    demand(len(sent(stage.upstream, before, "/v1/responses")) == 1, f"{stage.upstream.seen[before:]}"[:1500])
 
 
 def picker_lists(stage, modules):
@@ -203,8 +258,11 @@ def cases(stage, modules):
             print(f"SKIPPED agents: {name} is not installed", flush=True)
             continue
         for vendor, _, _, model in VENDORS:
-            yield f"{name} on {vendor}: a prompt", lambda agent=agent, model=model: prompted(agent, stage, modules, model)
-            yield f"{name} on {vendor}: a tool round trip", lambda agent=agent, model=model: with_tool(agent, stage, modules, model)
+            for what, does in (("a prompt", prompted), ("a tool round trip", with_tool)):
+                case = " ".join((IDS.get((name, vendor, what), ""), f"{name} on {vendor}: {what}")).strip()
+                yield case, lambda does=does, agent=agent, model=model: does(agent, stage, modules, model)
+    yield "p06 claude code's own fields reach anthropic", lambda: claudes_own_fields(stage, modules)
+    yield "b07 codex's own fields reach openai", lambda: codexs_own_fields(stage, modules)
     yield "b06 codex at the built-in provider", lambda: one_upgrade_attempt(stage, modules)
     yield "b09 claude code discovers models", lambda: picker_lists(stage, modules)
     yield "other vendors are spared what is not theirs", lambda: foreign_upstream_is_spared(stage)

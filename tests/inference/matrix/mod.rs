@@ -1,0 +1,267 @@
+//! The table of `tests/MATRIX.md`: every client dialect at every provider, feature by feature, each cell a call through one real
+//! process that has all of the providers. A cell works, or it is refused for a reason that the error says; anything else fails.
+
+mod clients;
+mod upstreams;
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use self::clients::{Client, Heard, PNG};
+use self::upstreams::{INPUT, JSON, OUTPUT, Say, Spoken, TEXT, THOUGHT};
+use super::house::House;
+use crate::harness::person::Answer;
+use crate::harness::process::Provider;
+use crate::harness::table;
+use crate::harness::upstream::{Seen, Upstream};
+
+/// A provider: its preset, which is its name here and the beginning of its addresses, and the model that is asked, which the price
+/// sheet knows to think and to answer by a schema; and one that sees, if it is another.
+struct Row {
+    preset: &'static str,
+    model: &'static str,
+    seeing: &'static str,
+}
+
+const fn row(preset: &'static str, model: &'static str) -> Row {
+    Row { preset, model, seeing: model }
+}
+
+const ROWS: [Row; 11] = [
+    row("openai", "gpt-5.2"),
+    row("anthropic", "claude-opus-4-6"),
+    row("gemini", "gemini-3.8-flash"),
+    row("bedrock", "anthropic.claude-opus-4-6-v1"),
+    row("azure", "gpt-5.2"),
+    row("mistral", "mistral-medium-3-5"),
+    Row { preset: "groq", model: "gpt-oss-120b", seeing: "qwen/qwen3.8-27b" },
+    row("cohere", "command-a-plus-05-2026"),
+    Row { preset: "ollama", model: "qwen3:8b", seeing: "qwen3-vl:8b" },
+    Row { preset: "ollama_native", model: "qwen3:8b", seeing: "qwen3-vl:8b" },
+    row("together", "moonshotai/Kimi-K3"),
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Feature {
+    Text,
+    Stream,
+    Tools,
+    ParallelTools,
+    Image,
+    StructuredOutput,
+    Reasoning,
+}
+
+impl Feature {
+    const ALL: [Feature; 7] = [
+        Feature::Text,
+        Feature::Stream,
+        Feature::Tools,
+        Feature::ParallelTools,
+        Feature::Image,
+        Feature::StructuredOutput,
+        Feature::Reasoning,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Feature::Text => "text",
+            Feature::Stream => "stream",
+            Feature::Tools => "tools",
+            Feature::ParallelTools => "parallel tools",
+            Feature::Image => "image",
+            Feature::StructuredOutput => "structured output",
+            Feature::Reasoning => "reasoning",
+        }
+    }
+
+    fn say(self) -> Say {
+        match self {
+            Feature::Text | Feature::Stream | Feature::Image => Say::Text,
+            Feature::Tools => Say::Call,
+            Feature::ParallelTools => Say::Calls,
+            Feature::StructuredOutput => Say::Json,
+            Feature::Reasoning => Say::Thoughts,
+        }
+    }
+}
+
+/// What one cell came to: what stands in the table, and what is wrong, if anything is.
+type Cell = Result<String, String>;
+
+fn demand(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(what()) }
+}
+
+/// One gateway before one upstream that is all vendors, each under its own beginning of the path.
+fn house() -> House {
+    let upstream = Upstream::start();
+    let url = upstream.url();
+    let providers: Vec<Provider> = ROWS
+        .iter()
+        .map(|row| {
+            let mut models = vec![row.model, row.seeing];
+            models.dedup();
+            let provider = Provider::openai(row.preset, &upstream).preset(row.preset).models(&models);
+            // what Ollama serves costs nothing and is in no sheet
+            let price = if row.preset.starts_with("ollama") { "free" } else { "sheet" };
+            let provider = provider.base_url(&format!("{url}/{}", row.preset)).priced_by(price);
+            if row.preset == "bedrock" { provider.line("region = \"eu-west-1\"") } else { provider }
+        })
+        .collect();
+    House::before(upstream, |setup| providers.iter().fold(setup, |setup, provider| setup.provider(provider)))
+}
+
+/// The call of one cell, and everything that must be true of it.
+fn cell(house: &House, client: Client, row: &Row, feature: Feature) -> Result<(String, Option<Spoken>), String> {
+    let model = if feature == Feature::Image { row.seeing } else { row.model };
+    let name = format!("{}/{model}", row.preset);
+    let streamed = feature == Feature::Stream;
+    house.upstream.answers(upstreams::script(feature.say(), streamed));
+    let before = house.upstream.request_count();
+    let answer = house.user().post(client.path(), &client.asks(&name, feature));
+    if (400..500).contains(&answer.status) {
+        demand(house.upstream.request_count() == before, || "refused, but the upstream was called".to_owned())?;
+        return Ok((refusal(&answer, &name)?, None));
+    }
+    demand(answer.status == 200, || format!("{} {}", answer.status, answer.text()))?;
+    let seen = house.upstream.last_request();
+    let spoken = Spoken::at(seen.path());
+    let says = is_heard(&client.hears(&answer, streamed), feature, spoken.tells_thoughts(seen.path()))?;
+    let dropped = answer.header("x-gatekeeper-dropped-params").unwrap_or_default().to_owned();
+    is_sent(&seen, feature).map_err(|missing| format!("{missing} (dropped: {dropped}) in {}", seen.json()))?;
+    let booked = house.booked();
+    // Cohere has no list price for its newest model, and what a call costs is not the question here
+    let flags: &[&str] = if row.preset == "cohere" { &["unpriced"] } else { &[] };
+    demand(booked.0["status"] == "ok" && booked.0["flags"] == json!(flags), || booked.0.to_string())?;
+    demand((booked.input(), booked.output()) == (INPUT, OUTPUT), || format!("booked as {}", booked.0["usage"]))?;
+    Ok((says, Some(spoken)))
+}
+
+/// The first words of an error that names the model at fault.
+fn refusal(answer: &Answer, model: &str) -> Cell {
+    let message = answer.error_message();
+    demand(message.contains(model), || format!("a refusal that does not name {model}: {message}"))?;
+    let first = message.split(';').next().unwrap_or_default().trim();
+    Ok(format!("refused: {first}"))
+}
+
+/// Whether the client hears what the upstream said.
+fn is_heard(heard: &Heard, feature: Feature, tells_thoughts: bool) -> Cell {
+    let say = feature.say();
+    let text = match say {
+        Say::Text | Say::Thoughts => TEXT,
+        Say::Json => JSON,
+        Say::Call | Say::Calls => "",
+    };
+    let thoughts = if say == Say::Thoughts && tells_thoughts { THOUGHT } else { "" };
+    let expected = Heard { text: text.to_owned(), thoughts: thoughts.to_owned(), calls: clients::calls(say) };
+    demand(*heard == expected, || format!("heard {heard:?} in place of {expected:?}"))?;
+    let hidden = say == Say::Thoughts && !tells_thoughts;
+    Ok(if hidden { "works¹" } else { "works" }.to_owned())
+}
+
+/// Whether the upstream was sent what the feature is about.
+fn is_sent(seen: &Seen, feature: Feature) -> Result<(), String> {
+    let body = seen.json();
+    let has = |schema: &Value| {
+        any(&body, &|value| value["properties"] == schema["properties"] && value["required"] == schema["required"])
+    };
+    match feature {
+        Feature::Text | Feature::Stream => demand(any(&body, &|value| value == "say it"), || "no prompt".to_owned()),
+        Feature::Tools | Feature::ParallelTools => {
+            demand(has(&clients::tool()) && any(&body, &|value| value["name"] == "weather"), || "no tool".to_owned())
+        }
+        Feature::Image => {
+            let ends = |value: &Value| value.as_str().is_some_and(|text| text.ends_with(PNG));
+            demand(any(&body, &ends), || "no image".to_owned())
+        }
+        Feature::StructuredOutput => demand(has(&clients::schema()), || "no schema".to_owned()),
+        Feature::Reasoning => {
+            let members = ["reasoning_effort", "thinking", "reasoning", "thinkingConfig", "reasoningConfig", "think"];
+            let told = |value: &Value| members.iter().any(|member| value.get(member).is_some_and(|told| !told.is_null()));
+            demand(any(&body, &told), || "it is not told to think".to_owned())
+        }
+    }
+}
+
+/// Whether this holds for any value in it, also in JSON that stands in a text.
+fn any(value: &Value, holds: &dyn Fn(&Value) -> bool) -> bool {
+    let within = match value {
+        Value::Array(values) => values.iter().any(|value| any(value, holds)),
+        Value::Object(members) => members.values().any(|value| any(value, holds)),
+        Value::String(text) if text.starts_with('{') => serde_json::from_str(text).is_ok_and(|inner: Value| any(&inner, holds)),
+        _ => false,
+    };
+    within || holds(value)
+}
+
+const INTRODUCTION: &str = "\
+# Every client dialect at every provider
+
+Made by the test `every_client_dialect_works_at_every_provider` (tests/inference/matrix); made anew by
+`GK_WRITE_TABLES=1 cargo test --locked every_client_dialect_works`. Do not edit: the test fails when it differs from what was observed.
+
+Each cell is a call through the real process, in front of a scripted upstream that answers in the dialect at whose path it was
+called. *works*: the client heard the very text, calls, arguments and thoughts that the upstream said; the upstream had got the
+prompt, the image's bytes, the schemas of tool or answer, or the word to think; and the ledger's row has the tokens that the upstream
+reported. *refused*: a clear error before anything was sent, which begins as shown. Where a provider is spoken to in the
+client's own dialect, the request goes there as it came: that a vendor does all that another vendor's dialect can say is not shown here.
+No live account was used.
+
+¹ The vendor counts the thoughts of its models and does not tell them in this dialect.
+";
+
+fn written(observed: &[(Client, &Row, Vec<String>)]) -> String {
+    let mut page = INTRODUCTION.to_owned();
+    for client in Client::ALL {
+        let heads: Vec<&str> = Feature::ALL.iter().map(|feature| feature.name()).collect();
+        let _ =
+            write!(page, "\n## Clients of {}\n\n| provider | model | spoken to in | {} |\n", client.name(), heads.join(" | "));
+        let _ = writeln!(page, "|{}", "---|".repeat(3 + heads.len()));
+        for (_, row, cells) in observed.iter().filter(|(of, ..)| *of == client) {
+            let _ = writeln!(page, "| {} | {} | {} |", row.preset, models(row), cells.join(" | "));
+        }
+    }
+    page
+}
+
+fn models(row: &Row) -> String {
+    if row.seeing == row.model { row.model.to_owned() } else { format!("{} (image: {})", row.model, row.seeing) }
+}
+
+#[test]
+fn every_client_dialect_works_at_every_provider() {
+    let house = house();
+    let (mut observed, mut faults) = (Vec::new(), Vec::new());
+    for client in Client::ALL {
+        for row in &ROWS {
+            let (mut cells, mut dialects) = (Vec::new(), Vec::new());
+            for feature in Feature::ALL {
+                match cell(&house, client, row, feature) {
+                    Ok((says, spoken)) => {
+                        cells.push(says);
+                        dialects.extend(spoken.map(Spoken::name));
+                    }
+                    Err(fault) => faults.push(format!("{client:?} at {}, {}: {fault}", row.preset, feature.name())),
+                }
+            }
+            dialects.dedup();
+            cells.insert(0, dialects.join(", "));
+            observed.push((client, row, cells));
+        }
+    }
+    assert!(faults.is_empty(), "{} cells do not work:\n{}", faults.len(), faults.join("\n"));
+    table("MATRIX.md", &written(&observed));
+}
+
+#[test]
+fn a_cell_of_the_table_that_a_model_cannot_fill_is_a_refusal_that_names_it() {
+    let house = house();
+    let blind = Row { preset: "groq", model: "gpt-oss-120b", seeing: "gpt-oss-120b" };
+    for client in [Client::Messages, Client::Responses] {
+        let (says, spoken) = cell(&house, client, &blind, Feature::Image).expect("an honest refusal");
+        assert!(says.starts_with("refused: ") && says.contains("image") && spoken.is_none(), "{says}");
+    }
+}
