@@ -24,7 +24,7 @@ VENDORS = [
     ("openai", "/v1", "gpt-judged", "openai"),
     ("anthropic", "/anthropic/v1", "claude-judged", "anthropic"),
     ("gemini", "/gemini/v1beta", "gemini-judged", "openai"),
-    ("cohere", "/cohere/v2", "command-judged", "anthropic"),
+    ("cohere", "/cohere", "command-judged", "anthropic"),
     ("mistral", "/mistral/v1", "mistral-judged", "anthropic"),
     ("groq", "/groq/openai/v1", "groq-judged", "openai"),
     ("together", "/together/v1", "together-judged", "openai"),
