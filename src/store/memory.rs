@@ -38,6 +38,8 @@ const FAILURES_MAX: u32 = 1;
 const SWEEP: Duration = Duration::from_secs(600);
 
 type Id = [u8; 16];
+/// Whoever waits for a purge.
+type Purge = std::sync::mpsc::SyncSender<Result<u64, StoreError>>;
 
 /// id → when it was kept (ms, big-endian), then the sealed bytes
 const ENTRIES: TableDefinition<&Id, &[u8]> = TableDefinition::new("entries");
@@ -77,7 +79,7 @@ struct Waiting {
     order: VecDeque<Id>,
     entries: HashMap<Id, Entry>,
     bytes: usize,
-    purges: Vec<std::sync::mpsc::SyncSender<Result<u64, StoreError>>>,
+    purges: Vec<Purge>,
     /// a page could not be read: the file is to be thrown away
     damaged: bool,
     stopping: bool,
@@ -265,7 +267,10 @@ impl Shared {
     fn put(&self, database: Option<Arc<Database>>) {
         let before = std::mem::replace(&mut *self.database.write().unwrap_or_else(PoisonError::into_inner), database);
         // closing a damaged file can fail like reading it
-        let _ = guarded(|| Ok(drop(before)));
+        let _ = guarded(|| {
+            drop(before);
+            Ok(())
+        });
     }
 
     fn open_file(&self) -> Result<(Database, Kept), StoreError> {
@@ -376,7 +381,7 @@ impl Writer {
     }
 
     /// Waits until there is something to do, or a sweep is due.
-    fn called(&self) -> (Vec<(Id, Entry)>, Vec<std::sync::mpsc::SyncSender<Result<u64, StoreError>>>, bool) {
+    fn called(&self) -> (Vec<(Id, Entry)>, Vec<Purge>, bool) {
         let nothing = |waiting: &mut Waiting| {
             waiting.order.is_empty() && waiting.purges.is_empty() && !waiting.stopping && !waiting.damaged
         };
