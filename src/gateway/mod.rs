@@ -151,7 +151,7 @@ impl Gateway {
         let caller = self.enter(dialect, credential.as_deref(), id)?;
         let mut entering = Entering::new(self, id, dialect, caller.clone());
         let tag = tag.map(|bytes| Tag::parse(&bytes).ok_or_else(|| entering.refused(no_tag()))).transpose()?;
-        entering.attribution.tag.clone_from(&tag);
+        entering.tag.clone_from(&tag);
         let mut request = dialect::read(dialect, body).map_err(|problem| entering.refused(problem))?;
         self.see_through_alias(&mut request);
         entering.read(&request);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::auth::directory::Caller;
 use crate::dialect::{Dialect, Request};
-use crate::domain::attribution::Attribution;
+use crate::domain::attribution::{Attribution, Tag};
 use crate::domain::id::{KeyId, RequestId};
 use crate::domain::problem::{Problem, Word};
 use crate::domain::refusal::{Refusal, shortened};
@@ -45,34 +45,37 @@ pub(super) struct Entering<'g> {
     request: RequestId,
     dialect: Dialect,
     caller: Arc<Caller>,
-    pub attribution: Attribution,
+    pub tag: Option<Tag>,
     /// empty until it was read
     model_asked: String,
+    /// as the client names them: the pseudonym is reckoned only where the call is refused
+    user: Option<String>,
 }
 
 impl<'g> Entering<'g> {
     pub fn new(gateway: &'g Gateway, request: RequestId, dialect: Dialect, caller: Arc<Caller>) -> Entering<'g> {
-        Entering { gateway, request, dialect, caller, attribution: Attribution::default(), model_asked: String::new() }
+        Entering { gateway, request, dialect, caller, tag: None, model_asked: String::new(), user: None }
     }
 
     /// The body is read: it says which model is asked for, and perhaps for whom.
     pub fn read(&mut self, request: &Request) {
-        self.model_asked = shortened(&request.model);
-        self.attribution.user = request.user.as_deref().map(|user| self.gateway.pseudonyms.user(user));
+        self.model_asked.clone_from(&request.model);
+        self.user.clone_from(&request.user);
     }
 
     /// Notes that the call is refused.
     pub fn refused(&self, problem: Problem) -> Problem {
         let (gateway, key, word) = (self.gateway, &self.caller.key, problem.word);
         let at_ms = gateway.time.now_ms();
+        let user = self.user.as_deref().map(|user| gateway.pseudonyms.user(user));
         let refusal = Refusal {
             request: self.request,
             at_ms,
             organization: key.organization,
             team: key.team,
             key: key.id,
-            model_asked: self.model_asked.clone(),
-            attribution: self.attribution.clone(),
+            model_asked: shortened(&self.model_asked),
+            attribution: Attribution { user, tag: self.tag.clone() },
             dialect: self.dialect.word().to_owned(),
             word,
         };

@@ -272,7 +272,7 @@ mod tests {
         assert!(
             matches!(&table.resolve("gpt-5.1-2026-10-31").expect("dated").price, Price::Sheet(row) if row.model == "gpt-5.1")
         );
-        for unknown in ["claude-haiku-4-5", "", "/", "openai/", "openai/..", "nobody/gpt-5.1", "gpt-5.1-codex"] {
+        for unknown in ["claude-haiku-4-5", "", "/", "openai/", "openai/..", "nobody/gpt-5.1", "gpt-9.9-codex"] {
             assert_eq!(meant(&table, unknown), Err(NotRouted::Unknown), "{unknown}");
         }
     }

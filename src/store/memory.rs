@@ -38,8 +38,6 @@ const FAILURES_MAX: u32 = 1;
 const SWEEP: Duration = Duration::from_secs(600);
 
 type Id = [u8; 16];
-/// Whoever waits for a purge.
-type Purge = std::sync::mpsc::SyncSender<Result<u64, StoreError>>;
 
 /// id → when it was kept (ms, big-endian), then the sealed bytes
 const ENTRIES: TableDefinition<&Id, &[u8]> = TableDefinition::new("entries");
@@ -74,12 +72,22 @@ struct Shared {
     called: Condvar,
 }
 
+/// Who asked for a purge, and waits for what became of it.
+type Asked = std::sync::mpsc::SyncSender<Result<u64, StoreError>>;
+
+/// What the thread is called for.
+struct Work {
+    batch: Vec<(Id, Entry)>,
+    purges: Vec<Asked>,
+    stopping: bool,
+}
+
 #[derive(Default)]
 struct Waiting {
     order: VecDeque<Id>,
     entries: HashMap<Id, Entry>,
     bytes: usize,
-    purges: Vec<Purge>,
+    purges: Vec<Asked>,
     /// a page could not be read: the file is to be thrown away
     damaged: bool,
     stopping: bool,
@@ -341,7 +349,7 @@ struct Writer {
 impl Writer {
     fn run(mut self) {
         loop {
-            let (batch, purges, stopping) = self.called();
+            let Work { batch, purges, stopping } = self.called();
             if std::mem::take(&mut self.shared.waiting().damaged) {
                 self.failures = FAILURES_MAX;
                 self.failed();
@@ -381,14 +389,14 @@ impl Writer {
     }
 
     /// Waits until there is something to do, or a sweep is due.
-    fn called(&self) -> (Vec<(Id, Entry)>, Vec<Purge>, bool) {
+    fn called(&self) -> Work {
         let nothing = |waiting: &mut Waiting| {
             waiting.order.is_empty() && waiting.purges.is_empty() && !waiting.stopping && !waiting.damaged
         };
         let waiting = self.shared.waiting();
         let waited = self.shared.called.wait_timeout_while(waiting, SWEEP, nothing);
         let (mut waiting, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        (waiting.batch(), std::mem::take(&mut waiting.purges), waiting.stopping)
+        Work { batch: waiting.batch(), purges: std::mem::take(&mut waiting.purges), stopping: waiting.stopping }
     }
 
     /// A file that takes no commit is opened once more, and then thrown away.

@@ -120,6 +120,27 @@ fn t02_c03_messages_reach_converse_and_the_usage_after_the_stop_is_in_the_last_d
 }
 
 #[test]
+fn t03_responses_reach_converse_and_get_the_full_sequence_of_events() {
+    let house = house();
+    for script in deliveries(&golden_bytes("bedrock/stream.bin")) {
+        house.upstream.answers(script);
+        let answer = house.user().post("/v1/responses", &json!({"model": NOVA, "input": "say it", "stream": true}));
+        let told: Vec<Value> = events(&answer).iter().filter(|event| !event.name.is_empty()).map(Event::json).collect();
+        let kinds: Vec<&str> = told.iter().filter_map(|event| event["type"].as_str()?.strip_prefix("response.")).collect();
+        let begun = vec!["created", "in_progress", "output_item.added", "content_part.added"];
+        let ended = vec!["output_text.done", "content_part.done", "output_item.done", "completed"];
+        assert_eq!(kinds, [begun, vec!["output_text.delta"; 3], ended].concat());
+        assert!(told.iter().enumerate().all(|(number, event)| event["sequence_number"] == json!(number)));
+        let last = &told.last().expect("an event")["response"];
+        assert_eq!(last["output"][0]["content"][0]["text"], "Say it: 🦀 now.");
+        assert_eq!((&last["usage"]["input_tokens"], &last["usage"]["output_tokens"]), (&json!(10), &json!(5)));
+        house.booked().ends("ok", &[]).costs(10, 5);
+        let expected = json!({"messages": [{"role": "user", "content": [{"text": "say it"}]}]});
+        assert_eq!(house.upstream.last_request().json(), expected);
+    }
+}
+
+#[test]
 fn c03_cache_writes_are_booked_by_their_lifetimes() {
     let house = house();
     house.upstream.answers(frames(&golden_bytes("bedrock/cached.bin")));
