@@ -2,6 +2,7 @@
 
 mod admin;
 mod budget;
+mod conformance;
 mod crash;
 mod harness;
 mod inference;

@@ -51,44 +51,43 @@ impl Resolve for Names {
 /// Says of an address whether it may be connected to.
 pub(super) type Guard = Rc<dyn Fn(IpAddr) -> bool>;
 
-/// Names whose forbidden addresses are as good as none: the address that was looked at is the one that is connected to.
-struct Guarded(Names, Guard);
-
-impl Resolve for Guarded {
-    fn lookup<'a>(&'a self, host: &'a str, port: u16) -> LocalBoxFuture<'a, Result<Vec<SocketAddr>, Box<dyn Error>>> {
-        Box::pin(async move {
-            let mut found = self.0.lookup(host, port).await?;
-            found.retain(|address| (self.1)(address.ip()));
-            if found.is_empty() { Err("it leads to no address of the Internet".into()) } else { Ok(found) }
-        })
-    }
-}
-
 /// The connector that awc is given. One per worker.
 pub(super) fn connector<R: Host + 'static>()
 -> impl Service<ConnectInfo<R>, Response = Connection<R, TcpStream>, Error = ConnectError> + Clone + 'static {
-    over(Names(OnceCell::new()))
+    over(None)
 }
 
 /// The same for addresses that a client chose.
 pub(super) fn guarded<R: Host + 'static>(
     guard: Guard,
 ) -> impl Service<ConnectInfo<R>, Response = Connection<R, TcpStream>, Error = ConnectError> + Clone + 'static {
-    over(Guarded(Names(OnceCell::new()), guard))
+    over(Some(guard))
 }
 
 fn over<R: Host + 'static>(
-    names: impl Resolve + 'static,
+    guard: Option<Guard>,
 ) -> impl Service<ConnectInfo<R>, Response = Connection<R, TcpStream>, Error = ConnectError> + Clone + 'static {
-    let resolver = Rc::new(Resolver::custom(names).service());
+    let resolver = Rc::new(Resolver::custom(Names(OnceCell::new())).service());
     let tcp = TcpConnectorService::default();
     fn_service(move |request: ConnectInfo<R>| {
-        let resolver = resolver.clone();
+        let (resolver, guard) = (resolver.clone(), guard.clone());
         async move {
-            let resolved = resolver.call(request).await?;
+            let mut resolved = resolver.call(request).await?;
+            if let Some(guard) = guard {
+                resolved = allowed(resolved, &guard)?;
+            }
             let connection = tcp.call(resolved).await?;
             connection.io_ref().set_nodelay(true).map_err(ConnectError::Io)?;
             Ok(connection)
         }
     })
+}
+
+/// Less the forbidden addresses. Looks at what will be connected to: an address in place of a name never comes to the names' resolver.
+fn allowed<R: Host>(resolved: ConnectInfo<R>, guard: &Guard) -> Result<ConnectInfo<R>, ConnectError> {
+    let allowed: Vec<SocketAddr> = resolved.addrs().filter(|address| guard(address.ip())).collect();
+    if allowed.is_empty() {
+        return Err(ConnectError::Resolver("it leads to no address of the Internet".into()));
+    }
+    Ok(resolved.set_addrs(allowed))
 }

@@ -1,10 +1,12 @@
 //! A messages stream on its way: the client gets the recording's bytes and the cost; nothing is understood that need not
 //! be, and the usage is read from wherever it stands.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::house::{House, Messages};
+use crate::harness::process::{Provider, text};
 use crate::harness::script::Script;
+use crate::harness::upstream::Upstream;
 
 const COST: &str = ": x-gatekeeper-cost-usd 0.000225\n\n";
 
@@ -117,4 +119,45 @@ fn c06_cache_writes_of_both_lifetimes_are_counted_once() {
         booked.0["usage"],
         json!({"input_tokens": 1_310, "cached_tokens": 1_000, "cache_write_tokens": 300, "output_tokens": 5, "reasoning_tokens": 0})
     );
+}
+
+/// A gateway before Anthropic at list prices, and its answer with this usage: what the call's cost consists of, as class, count, amount.
+fn lines_of(usage: &Value, more: Value) -> Vec<(String, u64, String)> {
+    let upstream = Upstream::start();
+    let claude = Provider::anthropic("claude", &upstream).priced_by("sheet").models(&["claude-opus-4-6"]);
+    let house = House::before(upstream, |setup| setup.provider(&claude));
+    let answer = json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-opus-4-6",
+        "content": [{"type": "text", "text": "found"}], "stop_reason": "end_turn", "stop_sequence": null, "usage": usage});
+    house.upstream.answers(Script::json(200, &answer));
+    let mut body = Messages.body();
+    body["model"] = json!("claude/claude-opus-4-6");
+    body.as_object_mut().expect("an object").extend(more.as_object().expect("members").clone());
+    house.user().post(Messages.path(), &body).expects(200);
+    let row = house.booked();
+    row.ends("ok", &[]);
+    let lines = row.0["cost_lines"].as_array().expect("lines").iter();
+    let line = |line: &Value| (text(line, "class"), line["count"].as_u64().expect("a count"), text(line, "amount_usd"));
+    lines.map(line).collect()
+}
+
+#[test]
+fn c06_cache_writes_of_both_lifetimes_are_billed_in_their_classes() {
+    let usage = json!({"input_tokens": 3, "output_tokens": 10, "cache_creation_input_tokens": 30, "cache_read_input_tokens": 0,
+        "cache_creation": {"ephemeral_5m_input_tokens": 10, "ephemeral_1h_input_tokens": 20}});
+    let lines = lines_of(&usage, json!({}));
+    // at $6.25 and $10 per million tokens
+    let line = |class: &str, count, amount: &str| (class.to_owned(), count, amount.to_owned());
+    for expected in [line("cache_write_5m", 10, "0.0000625"), line("cache_write_1h", 20, "0.0002")] {
+        assert!(lines.contains(&expected), "{expected:?} in {lines:?}");
+    }
+    assert!(lines.contains(&line("input", 3, "0.000015")), "{lines:?}");
+}
+
+#[test]
+fn c08_three_web_searches_are_three_fees() {
+    let usage = json!({"input_tokens": 100, "output_tokens": 10, "server_tool_use": {"web_search_requests": 3}});
+    let tools = json!([{"type": "web_search_20250305", "name": "web_search", "max_uses": 3}]);
+    let lines = lines_of(&usage, json!({"tools": tools}));
+    let searches: Vec<_> = lines.iter().filter(|(class, ..)| class == "web_search").collect();
+    assert_eq!(searches, [&("web_search".to_owned(), 3, "0.03".to_owned())], "{lines:?}");
 }

@@ -3,7 +3,8 @@
 
 use serde_json::{Value, json};
 
-use super::house::{Chat, House, refused_at};
+use super::house::{Chat, House, Messages, refused_at};
+use super::told::whole;
 use crate::harness::golden;
 use crate::harness::process::{Provider, UPSTREAM_KEY};
 use crate::harness::script::Script;
@@ -276,4 +277,43 @@ fn a_cap_of_the_gateways_own_has_the_vendors_name() {
         let body = house.upstream.last_request().json();
         assert!(body[member].as_u64().is_some_and(|tokens| tokens > 0), "{vendor}: {body}");
     }
+}
+
+#[test]
+fn r04_mistrals_thinking_chunks_are_told_apart_from_its_text() {
+    let house = plain("mistral");
+    let thinking = json!({"type": "thinking", "thinking": [{"type": "text", "text": "A greeting is due."}]});
+    let message = json!({"role": "assistant", "content": [thinking, {"type": "text", "text": "Grüße 🦀"}]});
+    let usage = json!({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15});
+    let answer = json!({"id": "c", "object": "chat.completion", "created": 1, "model": "m", "usage": usage,
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]});
+    house.upstream.answers(Script::json(200, &answer));
+    let body = json!({"model": "m", "max_tokens": 500, "messages": [{"role": "user", "content": "say it"}]});
+    let told = whole(Messages, house.user().post(Messages.path(), &body).expects(200));
+    assert_eq!((told.thoughts.as_str(), told.text.as_str()), ("A greeting is due.", "Grüße 🦀"));
+    house.booked().ends("ok", &[]).costs(10, 5);
+    // a client of the vendor's own dialect gets what the vendor said
+    let chat = house.user().posts_bytes(Chat.path(), asking("").as_bytes());
+    assert_eq!(chat.expects(200).text(), answer.to_string());
+    house.booked().ends("ok", &[]);
+}
+
+#[test]
+fn c07_a_call_that_asked_for_flex_and_was_served_by_default_costs_the_default() {
+    let house = house("openai", |provider| provider.priced_by("sheet").models(&["gpt-5.2"]));
+    let cost = |served: &str| {
+        let usage = json!({"prompt_tokens": 1_000, "completion_tokens": 100, "total_tokens": 1_100});
+        let choice = json!({"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"});
+        let answer = json!({"id": "c", "object": "chat.completion", "created": 1, "model": "gpt-5.2", "service_tier": served,
+            "choices": [choice], "usage": usage});
+        house.upstream.answers(Script::json(200, &answer));
+        let body = asking(r#","service_tier":"flex""#).replace("\"m\"", "\"gpt-5.2\"");
+        house.user().posts_bytes(Chat.path(), body.as_bytes()).expects(200);
+        let row = house.booked();
+        row.ends("ok", &[]);
+        row.cost()
+    };
+    let (default, flex) = (cost("default"), cost("flex"));
+    // $1.75 and $14 per million tokens; half of it where flex served
+    assert_eq!((default, flex), (3_150_000_000, 1_575_000_000));
 }

@@ -24,13 +24,16 @@ VENDORS = [
     ("gemini", "gemini", "/v1beta", "gemini-3-agent-test"),
     ("groq", "groq", "/openai/v1", "oss-agent-test"),
 ]
-# runs that are a conformance case: agent, vendor, what it does
-IDS = {
-    ("claude code", "anthropic", "a prompt"): "b05",
-    ("claude code", "gemini", "a tool round trip"): "t04",
-    ("claude code", "groq", "a tool round trip"): "t05",
-    ("codex", "openai", "a prompt"): "b07",
-    ("codex", "anthropic", "a tool round trip"): "t06",
+# runs that are a conformance case, by the name without its id
+NAMED = {
+    name[4:]: name
+    for name in (
+        "b05 claude code on anthropic: a prompt",
+        "t04 claude code on gemini: a tool round trip",
+        "t05 claude code on groq: a tool round trip",
+        "b07 codex on openai: a prompt",
+        "t06 codex on anthropic: a tool round trip",
+    )
 }
 SECONDS = 120
 
@@ -259,10 +262,10 @@ def cases(stage, modules):
             continue
         for vendor, _, _, model in VENDORS:
             for what, does in (("a prompt", prompted), ("a tool round trip", with_tool)):
-                case = " ".join((IDS.get((name, vendor, what), ""), f"{name} on {vendor}: {what}")).strip()
-                yield case, lambda does=does, agent=agent, model=model: does(agent, stage, modules, model)
-    yield "p06 claude code's own fields reach anthropic", lambda: claudes_own_fields(stage, modules)
-    yield "b07 codex's own fields reach openai", lambda: codexs_own_fields(stage, modules)
+                case = f"{name} on {vendor}: {what}"
+                yield NAMED.get(case, case), lambda does=does, agent=agent, model=model: does(agent, stage, modules, model)
+    yield "p06 all that claude code sends reaches anthropic", lambda: claudes_own_fields(stage, modules)
+    yield "b07 all that codex sends reaches openai", lambda: codexs_own_fields(stage, modules)
     yield "b06 codex at the built-in provider", lambda: one_upgrade_attempt(stage, modules)
     yield "b09 claude code discovers models", lambda: picker_lists(stage, modules)
     yield "other vendors are spared what is not theirs", lambda: foreign_upstream_is_spared(stage)
