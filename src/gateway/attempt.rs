@@ -44,7 +44,7 @@ pub(super) struct Attempt<'g> {
     endpoint: &'static Endpoint,
     pub url: String,
     /// where the vendor speaks another dialect
-    crossing: Option<Crossing>,
+    crossing: Option<Box<Crossing>>,
     attribution: Attribution,
 }
 
@@ -55,7 +55,7 @@ pub(super) struct HeldAttempt {
     cap: Cap,
     endpoint: &'static Endpoint,
     url: String,
-    crossing: Option<Crossing>,
+    crossing: Option<Box<Crossing>>,
 }
 
 impl<'g> Attempt<'g> {
@@ -79,7 +79,9 @@ impl<'g> Attempt<'g> {
             }
             None
         } else {
-            let crossing = Crossing::plan(gateway, caller.key.team, &request, &deployment, endpoint, fetcher).await?;
+            // boxed, so that calls that need none are not moved about with room for it
+            let crossing = Box::pin(Crossing::plan(gateway, caller.key.team, &request, &deployment, endpoint, fetcher));
+            let crossing = Box::new(crossing.await?);
             request.input = crossing.input(request.input);
             Some(crossing)
         };

@@ -159,7 +159,7 @@ impl Gateway {
         let planned = Attempt::plan(self, caller, request, deployment, id, tag, client.fetcher()).await;
         let attempt = planned.map_err(|problem| entering.refused(problem))?;
         if dialect.is_free() {
-            return free::call(attempt, client, &headers, running).await;
+            return Box::pin(free::call(attempt, client, &headers, running)).await;
         }
         let held = attempt.hold(credential.as_deref()).await.map_err(|problem| entering.refused(problem))?;
         drain::call(held, client, headers, running).await

@@ -47,7 +47,7 @@ pub(super) async fn relay(answered: Answered) -> Result<Reply, Problem> {
     let mut headers = answered.incoming.headers.iter();
     let is_stream = headers.any(|(name, value)| name == "content-type" && framing.is(value));
     if answered.streamed && is_stream {
-        return Stream::new(answered).begin().await;
+        return Box::pin(Stream::new(answered).begin()).await;
     }
     unary(answered).await
 }
