@@ -101,11 +101,8 @@ impl Pair {
 
 fn report(counts: &Counts, pairs: &[Pair]) {
     let whole = |pair: &Pair| pair.whole.median(|turn| turn.cpu_us);
-    println!(
-        "| {:<14} | {:>12} | {:>13} | {:>12} | {:>8} |",
-        "subject", "CPU µs/whole", "CPU µs/stream", "CPU µs/piece", "p50 ms"
-    );
-    println!("|{}|{}:|{}:|{}:|{}:|", "-".repeat(16), "-".repeat(13), "-".repeat(14), "-".repeat(13), "-".repeat(9));
+    println!("| subject | whole/s | CPU µs/whole | p50 ms | p99 ms | CPU µs/stream | CPU µs/piece |");
+    println!("|---|---:|---:|---:|---:|---:|---:|");
     for pair in pairs {
         println!(
             "| {} | {:.0} | {:.1} | {:.2} | {:.2} | {:.0} | {:.2} |",
