@@ -624,37 +624,3 @@ fn another_teams_call_finds_no_thoughts_and_a_memory_that_is_off_keeps_none() {
     assert_eq!(thoughts(&off, None)[0]["type"], "text");
     assert!(!off.gatekeeper.data.join("memory.redb").exists());
 }
-
-/// What a call by a messages client to the model at the sheet's prices came to: the count of each class.
-fn booked_by_the_sheet(more: Value, usage: Value) -> Value {
-    let upstream = Upstream::start();
-    let claude = Provider::anthropic("claude", &upstream).models(&[SONNET]).priced_by("sheet").request_ceiling("1");
-    let house = House::before(upstream, |setup| setup.provider(&claude));
-    let content = json!([{"type": "text", "text": "so"}]);
-    house.upstream.answers(Script::json(
-        200,
-        &json!({"id": "m", "type": "message", "role": "assistant", "model": SONNET, "content": content,
-            "stop_reason": "end_turn", "stop_sequence": null, "usage": usage}),
-    ));
-    house.user().post(Messages.path(), &with(messages(more), json!({"model": SONNET}))).expects(200);
-    let row = house.booked();
-    assert_eq!(row.0["status"], "ok", "{}", row.0);
-    let line = |line: &Value| (line["class"].as_str().expect("a class").to_owned(), line["count"].clone());
-    let lines = row.0["cost_lines"].as_array().expect("lines").iter().map(line);
-    lines.collect::<serde_json::Map<String, Value>>().into()
-}
-
-#[test]
-fn c06_cache_writes_of_both_lifetimes_are_two_classes() {
-    let usage = json!({"input_tokens": 14, "cache_creation_input_tokens": 30, "cache_read_input_tokens": 0, "output_tokens": 5,
-        "cache_creation": {"ephemeral_5m_input_tokens": 10, "ephemeral_1h_input_tokens": 20}});
-    let lines = booked_by_the_sheet(json!({}), usage);
-    assert_eq!((&lines["cache_write_5m"], &lines["cache_write_1h"], &lines["input"]), (&json!(10), &json!(20), &json!(14)));
-}
-
-#[test]
-fn c08_three_searches_are_three_fees() {
-    let search = json!({"tools": [{"type": "web_search_20250305", "name": "web_search", "max_uses": 3}]});
-    let usage = json!({"input_tokens": 14, "output_tokens": 5, "server_tool_use": {"web_search_requests": 3}});
-    assert_eq!(booked_by_the_sheet(search, usage)["web_search"], json!(3));
-}
