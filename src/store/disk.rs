@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Files by their name below the data folder, such as `ledger/0001.log`.
 pub trait Disk: Send + Sync + 'static {
@@ -35,6 +36,9 @@ pub trait DiskFile: Send + Sync + 'static {
     fn sync_data(&self) -> io::Result<()>;
 }
 
+/// How long a lock that somebody holds is asked for.
+const LOCK_WAIT: Duration = Duration::from_millis(500);
+
 /// The real folder, locked for as long as this value lives.
 pub struct FolderDisk {
     folder: PathBuf,
@@ -47,7 +51,7 @@ impl FolderDisk {
         create_folder(folder)?;
         let lock =
             OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(folder.join("lock"))?;
-        lock.try_lock().map_err(|_| {
+        locked(&lock).map_err(|_| {
             let message = format!("{} is in use by another gatekeeper process; stop it first", folder.display());
             io::Error::new(io::ErrorKind::ResourceBusy, message)
         })?;
@@ -64,6 +68,17 @@ fn create_folder(folder: &Path) -> io::Result<()> {
         Some(Ok(parent)) if !exists => parent.sync_all(),
         // one who may create here but not look: nothing more can be done
         _ => Ok(()),
+    }
+}
+
+/// Takes the lock. One that has just been let go of may be held for a moment by a child on its way to become another program.
+fn locked(lock: &File) -> Result<(), std::fs::TryLockError> {
+    let deadline = Instant::now() + LOCK_WAIT;
+    loop {
+        match lock.try_lock() {
+            Err(_) if Instant::now() < deadline => std::thread::sleep(LOCK_WAIT / 50),
+            taken => return taken,
+        }
     }
 }
 
