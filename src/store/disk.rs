@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Files by their name below the data folder, such as `ledger/0001.log`.
@@ -162,7 +163,24 @@ impl DiskFile for RealFile {
 }
 
 /// redb on the same disk as the log.
-pub(super) struct Backend(pub Arc<dyn DiskFile>);
+pub(super) struct Backend {
+    file: Arc<dyn DiskFile>,
+    failed: Arc<AtomicBool>,
+}
+
+impl Backend {
+    /// `failed` is set by the first operation that fails, from where on redb refuses everything.
+    pub(super) fn on(file: Arc<dyn DiskFile>, failed: Arc<AtomicBool>) -> Backend {
+        Backend { file, failed }
+    }
+
+    fn noted<T>(&self, done: io::Result<T>) -> io::Result<T> {
+        if done.is_err() {
+            self.failed.store(true, Ordering::Release);
+        }
+        done
+    }
+}
 
 impl fmt::Debug for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -172,22 +190,22 @@ impl fmt::Debug for Backend {
 
 impl redb::StorageBackend for Backend {
     fn len(&self) -> io::Result<u64> {
-        self.0.size()
+        self.noted(self.file.size())
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read_at(offset, out)
+        self.noted(self.file.read_at(offset, out))
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_size(len)
+        self.noted(self.file.set_size(len))
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.noted(self.file.sync_data())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write_at(offset, data)
+        self.noted(self.file.write_at(offset, data))
     }
 }

@@ -323,6 +323,11 @@ impl Journal {
         inner.books_failing = true;
     }
 
+    /// Whether the books can be written, as far as is known.
+    pub(super) fn books_fail(&self, failing: bool) {
+        self.lock().books_failing = failing;
+    }
+
     /// Everything up to `applied` is in the books: returns the files that are no longer needed.
     pub(super) fn mark_applied(&self, applied: u64) -> Vec<String> {
         let mut inner = self.lock();

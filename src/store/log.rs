@@ -46,6 +46,8 @@ pub(super) struct Log {
     unsynced_files: Vec<Arc<dyn DiskFile>>,
     /// a segment was made whose name a power cut could still take away
     folder_unsynced: bool,
+    /// the last record that the start found: an earlier process may have promised that it is on disk
+    found: u64,
     written: u64,
     synced: u64,
     /// bytes after `active.end` that a failed append may have left
@@ -79,6 +81,7 @@ impl Log {
         let mut replay = found.replay;
         let next = found.last_sequence.max(identity.applied) + 1;
         let number = found.segments.iter().map(|segment| segment.number).max().unwrap_or(0) + 1;
+        let goes_on = found.tail.is_some();
         let active = match found.tail {
             Some(tail) => tail,
             None => {
@@ -88,11 +91,19 @@ impl Log {
                         found.last_sequence, identity.applied
                     ));
                 }
-                let fresh = Segment::create(options.disk.as_ref(), number, options.segment_bytes).map_err(LogError::Io)?;
-                fresh.begin(identity, next).map_err(LogError::Io)?;
+                let mut fresh = Segment::create(options.disk.as_ref(), number, options.segment_bytes).map_err(LogError::Io)?;
+                fresh.begin(identity, next).and_then(|()| fresh.file.sync_data()).map_err(LogError::Io)?;
                 fresh
             }
         };
+        let mut unsynced_files = Vec::new();
+        for doubtful in found.doubtful {
+            unsynced_files.push(doubtful.written_again().map_err(LogError::Io)?);
+        }
+        if goes_on {
+            // the active one is synced anyway
+            unsynced_files.pop();
+        }
         let mut sealed = found.segments;
         sealed.retain(|segment| segment.number != active.number);
         let log = Log {
@@ -103,9 +114,9 @@ impl Log {
             active,
             ready: None,
             sealed,
-            // what survived the restart may still be in the page cache only
-            unsynced_files: found.unsynced_files,
+            unsynced_files,
             folder_unsynced: true,
+            found: next - 1,
             written: next - 1,
             synced: identity.applied,
             torn: 0,
@@ -159,7 +170,7 @@ impl Log {
     fn roll(&mut self, first_sequence: u64) -> io::Result<()> {
         self.wipe_torn()?;
         self.make_ready()?;
-        let Some(next) = self.ready.take() else { return Err(io::Error::other("no segment is ready")) };
+        let Some(mut next) = self.ready.take() else { return Err(io::Error::other("no segment is ready")) };
         if let Err(error) = next.begin(&self.identity, first_sequence) {
             // the head may stand there all the same: no record from this number on may go into the old segment
             self.active.capacity = self.active.end;
@@ -223,6 +234,10 @@ impl Log {
             segment.file.write_at(segment.end, record)?;
             segment.end += record.len() as u64;
         }
+        if first <= self.found {
+            // from its head on this segment stands in the place of one that has them on disk
+            segment.file.sync_data()?;
+        }
         segment.begin(&self.identity, first)?;
         Ok(segment)
     }
@@ -262,8 +277,12 @@ impl Log {
         None
     }
 
-    /// Names of the segments that the books have overtaken, and forgets them.
+    /// Names of the segments that the books have overtaken, and forgets them. None before the active one is known to be on
+    /// disk: a power cut that took it and brought older ones back would leave a log that looks damaged, or has a gap.
     pub(super) fn retire(&mut self, applied: u64) -> Vec<String> {
+        if self.synced < self.active.first_sequence {
+            return Vec::new();
+        }
         let (gone, kept): (Vec<Sealed>, Vec<Sealed>) =
             std::mem::take(&mut self.sealed).into_iter().partition(|segment| segment.last_sequence <= applied);
         self.sealed = kept;

@@ -283,7 +283,7 @@ impl Shared {
 
     fn open_file(&self) -> Result<(Database, Kept), StoreError> {
         let file = self.disk.open(FILE).map_err(|error| StoreError::Database(error.to_string()))?;
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(Backend(file))?;
+        let database = Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(Backend::on(file, Arc::default()))?;
         let transaction = database.begin_write()?;
         let mut kept = Kept::default();
         {

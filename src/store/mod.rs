@@ -23,7 +23,7 @@ mod tests;
 mod verify;
 mod writer;
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
@@ -158,6 +158,8 @@ pub struct Store {
 /// The database as it is open now: the writer replaces it after an I/O error, which redb never forgets by itself.
 struct Slot {
     open: RwLock<Option<Arc<redb::Database>>>,
+    /// set by an I/O error under it
+    failed: Arc<AtomicBool>,
     /// what is booked while a verification runs
     booked: Booked,
     rows_read: RowsRead,
@@ -179,6 +181,11 @@ impl Slot {
             .ok_or_else(|| StoreError::Database("reopening after an I/O error".into()))
     }
 
+    /// Whether it has to be opened anew before it can be used.
+    fn is_unusable(&self) -> bool {
+        self.failed.load(Ordering::Acquire) || self.open.read().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
     fn put(&self, database: Option<Arc<redb::Database>>) {
         *self.open.write().unwrap_or_else(PoisonError::into_inner) = database;
     }
@@ -190,10 +197,12 @@ impl Store {
     pub fn open(options: Options) -> Result<(Store, Recovered), StoreError> {
         let identity = table::identify(&options)?;
         let (log, replay) = log::Log::open(&options, &identity)?;
-        let database = table::open_database(&options)?;
+        let failed = Arc::default();
+        let database = table::open_database(&options, &failed)?;
         let recovered = books::recover(&database, &replay)?;
         let database = Arc::new(Slot {
             open: RwLock::new(Some(Arc::new(database))),
+            failed,
             booked: Booked::default(),
             rows_read: RowsRead::default(),
         });

@@ -1,6 +1,8 @@
 //! Reading the ledger's log after a start: the records that the books do not have yet, up to where it ends. A torn tail is
 //! cut, which is told from corruption by the marks in the records: what one of them says was synced must be there.
 
+use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::domain::event::Event;
@@ -23,14 +25,35 @@ pub(super) struct Sealed {
     pub last_sequence: u64,
 }
 
+/// A file that may be in memory only.
+pub(super) struct Doubtful {
+    file: Arc<dyn DiskFile>,
+    /// from the first record that the books lack to the end of the last
+    records: Range<usize>,
+}
+
+impl Doubtful {
+    /// Writes what was read from it once more, and hands it over to be synced. An earlier process may have met a failed sync
+    /// and died: what it had written is still read, and yet no sync would bring it to the disk.
+    pub(super) fn written_again(self) -> io::Result<Arc<dyn DiskFile>> {
+        self.file.set_size(self.file.size()?)?;
+        for part in [0..SEGMENT_HEADER as usize, self.records] {
+            let mut bytes = vec![0; part.len()];
+            self.file.read_at(part.start as u64, &mut bytes)?;
+            self.file.write_at(part.start as u64, &bytes)?;
+        }
+        Ok(self.file)
+    }
+}
+
 /// What the folder holds, read once from start to end.
 pub(super) struct Found {
     pub segments: Vec<Sealed>,
     /// where the log goes on; `None`: a new segment must begin
     pub tail: Option<Segment>,
     pub last_sequence: u64,
-    /// files with records that the books lack and that may never have been synced, the tail's left out
-    pub unsynced_files: Vec<Arc<dyn DiskFile>>,
+    /// files with records that the books lack, and the tail's, in order: perhaps never synced, or by a sync that failed
+    pub doubtful: Vec<Doubtful>,
     /// files that were never begun
     pub spares: Vec<String>,
     pub replay: Replay,
@@ -68,7 +91,7 @@ pub(super) fn scan(disk: &dyn Disk, identity: &Identity) -> Result<Found, LogErr
         segments: Vec::new(),
         tail: None,
         last_sequence: 0,
-        unsynced_files: Vec::new(),
+        doubtful: Vec::new(),
         spares: Vec::new(),
         replay: Replay::default(),
     };
@@ -111,11 +134,12 @@ impl Reader<'_> {
         let file = self.disk.open(&header.name)?;
         let mut bytes = vec![0; file.size()? as usize];
         file.read_at(0, &mut bytes)?;
-        let at = self.records(header, &bytes)?;
+        let records = self.records(header, &bytes)?;
+        let at = records.end;
         self.found.segments.push(Sealed { number: header.number, last_sequence: self.expected - 1 });
         if self.expected == header.until {
             if self.expected > self.applied + 1 {
-                self.found.unsynced_files.push(file);
+                self.found.doubtful.push(Doubtful { file, records });
             }
             return Ok(Stop::Next);
         }
@@ -132,12 +156,20 @@ impl Reader<'_> {
         }
         cut(self.disk, file.as_ref(), &header.name, &bytes, at, later, &mut self.found.replay.remarks)?;
         let capacity = bytes.len() as u64;
-        Ok(Stop::Tail(Some(Segment { number: header.number, file, end: at as u64, capacity })))
+        self.found.doubtful.push(Doubtful { file: file.clone(), records });
+        Ok(Stop::Tail(Some(Segment {
+            number: header.number,
+            first_sequence: header.first_sequence,
+            file,
+            end: at as u64,
+            capacity,
+        })))
     }
 
-    /// Reads sound records in order; returns where they end.
-    fn records(&mut self, header: &Header, bytes: &[u8]) -> Result<usize, LogError> {
+    /// Reads sound records in order; returns where those that the books lack begin and end.
+    fn records(&mut self, header: &Header, bytes: &[u8]) -> Result<Range<usize>, LogError> {
         let mut at = SEGMENT_HEADER as usize;
+        let mut from = at;
         while self.expected < header.until {
             let Some(read) = read_record(bytes, at).filter(|read| read.sequence == self.expected) else { break };
             self.highest_synced = self.highest_synced.max(read.synced);
@@ -149,10 +181,13 @@ impl Reader<'_> {
                 })?;
                 self.found.replay.events.push((read.sequence, Arc::new(event)));
             }
-            self.expected += 1;
             at += read.length;
+            if self.expected <= self.applied {
+                from = at;
+            }
+            self.expected += 1;
         }
-        Ok(at)
+        Ok(from..at)
     }
 }
 

@@ -18,6 +18,8 @@ pub(super) const RECORD_BYTES_MAX: usize = 64 * 1024;
 
 pub(super) struct Segment {
     pub number: u32,
+    /// its first record; 0 until it is begun
+    pub first_sequence: u64,
     pub file: Arc<dyn DiskFile>,
     /// where the next record goes
     pub end: u64,
@@ -28,31 +30,39 @@ impl Segment {
     /// A zero-filled file: its blocks are allocated, so that a sync has no metadata to write.
     pub(super) fn create(disk: &dyn Disk, number: u32, capacity: u64) -> io::Result<Segment> {
         let segment = Segment::unfilled(disk, number, capacity)?;
+        segment.fill().and_then(|()| disk.sync_folder(FOLDER)).inspect_err(|_| forget(disk, number))?;
+        Ok(segment)
+    }
+
+    fn fill(&self) -> io::Result<()> {
         // page by page: the kernel keeps what one large write brought as one large folio, and every small write into it
         // would then walk all its blocks (measured: 6 µs of 31 in the kernel for a request's two records)
         let zeros = [0u8; 4096];
         let mut at = 0;
-        while at < capacity {
-            let length = zeros.len().min((capacity - at) as usize);
-            segment.file.write_at(at, &zeros[..length])?;
+        while at < self.capacity {
+            let length = zeros.len().min((self.capacity - at) as usize);
+            self.file.write_at(at, &zeros[..length])?;
             at += length as u64;
         }
-        segment.file.sync_data()?;
-        disk.sync_folder(FOLDER)?;
-        Ok(segment)
+        self.file.sync_data()
     }
 
     pub(super) fn unfilled(disk: &dyn Disk, number: u32, capacity: u64) -> io::Result<Segment> {
         let file = disk.open(&file_name(number))?;
-        file.set_size(0)?;
         // what a hold reserves for its settlement must be there when the disk is full
-        file.allocate(capacity)?;
-        Ok(Segment { number, file, end: SEGMENT_HEADER, capacity })
+        file.set_size(0).and_then(|()| file.allocate(capacity)).inspect_err(|_| forget(disk, number))?;
+        Ok(Segment { number, first_sequence: 0, file, end: SEGMENT_HEADER, capacity })
     }
 
-    pub(super) fn begin(&self, identity: &Identity, first_sequence: u64) -> io::Result<()> {
+    pub(super) fn begin(&mut self, identity: &Identity, first_sequence: u64) -> io::Result<()> {
+        self.first_sequence = first_sequence;
         self.file.write_at(0, &header(identity, first_sequence))
     }
+}
+
+/// Takes away what was begun and could not be made: a full disk would gather a file with every try.
+fn forget(disk: &dyn Disk, number: u32) {
+    let _ = disk.remove(&file_name(number));
 }
 
 pub(super) fn file_name(number: u32) -> String {

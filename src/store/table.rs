@@ -2,6 +2,8 @@
 //! written.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use redb::{Database, ReadableDatabase, TableDefinition, TableError, WriteTransaction};
 
@@ -96,14 +98,15 @@ pub(super) fn identify(options: &Options) -> Result<Identity, StoreError> {
     }
 }
 
-/// Opens the file, from the start or once more after an I/O error has latched the old handle.
-pub(super) fn open_database(options: &Options) -> Result<Database, StoreError> {
-    open_file(options, FILE)
+/// Opens the file, from the start or once more after an I/O error has latched the old handle. `failed` is set once there
+/// is such an error.
+pub(super) fn open_database(options: &Options, failed: &Arc<AtomicBool>) -> Result<Database, StoreError> {
+    open_file(options, FILE, failed)
 }
 
-fn open_file(options: &Options, name: &str) -> Result<Database, StoreError> {
+fn open_file(options: &Options, name: &str, failed: &Arc<AtomicBool>) -> Result<Database, StoreError> {
     let file = options.disk.open(name)?;
-    Ok(Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(Backend(file))?)
+    Ok(Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(Backend::on(file, failed.clone()))?)
 }
 
 /// Reads schema and identity through a layer that keeps every write in memory, because merely opening a redb file writes
@@ -134,7 +137,7 @@ fn create(options: &Options) -> Result<(), StoreError> {
     if options.disk.exists(UNFINISHED) {
         options.disk.remove(UNFINISHED)?;
     }
-    fill(&open_file(options, UNFINISHED)?)?;
+    fill(&open_file(options, UNFINISHED, &Arc::default())?)?;
     options.disk.rename(UNFINISHED, FILE)?;
     options.disk.sync_folder("")?;
     Ok(())

@@ -2,6 +2,7 @@
 //! "disk"`, changes of the control plane, reports). It ends when the store is closed and everything is booked.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -86,11 +87,14 @@ impl Writer {
 
     fn take(&mut self, step: Step) {
         self.look_at_disk();
+        self.mend_books();
         if let Err(error) = self.journal.sync() {
             if self.log_trouble.is_news() {
                 tracing::error!("the ledger's log cannot be synced; its records are written again to a new segment: {error}");
             }
             std::thread::sleep(SYNC_PAUSE);
+            // a store that is closed meanwhile does not wait for a disk that may never heal: the log keeps what it has
+            self.not_before = self.not_before.max(Some(Instant::now() + SYNC_PAUSE));
             return self.run_jobs(step);
         }
         if self.log_trouble.ends() {
@@ -160,6 +164,26 @@ impl Writer {
         }
     }
 
+    /// An I/O error that a report or a change of the control plane met is nobody else's to mend: no booking may come for hours.
+    fn mend_books(&mut self) {
+        let held_off = self.not_before.is_some_and(|until| Instant::now() < until);
+        if held_off || !self.database.is_unusable() {
+            return;
+        }
+        let news = self.books_trouble.is_news();
+        if news {
+            tracing::error!("the books met an I/O error and are opened anew");
+        }
+        self.reopen(news);
+        let failing = self.database.is_unusable();
+        self.journal.books_fail(failing);
+        if failing {
+            self.not_before = Some(Instant::now() + RETRY);
+        } else if self.books_trouble.ends() {
+            tracing::info!("the books are open again");
+        }
+    }
+
     /// redb refuses everything after the first I/O error until it is opened anew.
     fn reopen(&self, said: bool) {
         if let Ok(old) = self.database.open() {
@@ -170,7 +194,8 @@ impl Writer {
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
-        match table::open_database(&self.options) {
+        self.database.failed.store(false, Ordering::Release);
+        match table::open_database(&self.options, &self.database.failed) {
             Ok(database) => self.database.put(Some(Arc::new(database))),
             Err(error) if said => tracing::error!("the books cannot be opened: {error}"),
             Err(_) => {}

@@ -10,11 +10,11 @@ use gatekeeper::domain::zone::Zone;
 use gatekeeper::meter::Ledger;
 use gatekeeper::store::{Options, Store};
 
-use super::books::{Books, Work, restarted};
+use super::books::{Books, Work, restarted, waits};
 use crate::harness::crowd::at_once;
 use crate::harness::recorder::{Cut, Fault, Promises, Recorded, Recorder};
 use crate::harness::seeded::Seeded;
-use crate::harness::{count, record};
+use crate::harness::{count, record, wait_until};
 
 const FAULTS: [Fault; 5] = [Fault::NoSpace, Fault::ReadOnly, Fault::BadDisk, Fault::ShortWrite, Fault::FailingSync];
 /// The last operation at which a fault begins.
@@ -122,4 +122,22 @@ fn a_fault_at_any_operation_loses_nothing_and_heals_without_a_restart() {
             &format!("struck {lives} lives, {struck} operations failed, {refused} records refused"),
         );
     }
+}
+
+/// With nothing to book for hours, nothing else would open the books anew.
+#[test]
+fn a_change_of_the_control_plane_that_met_a_fault_does_not_stop_the_next() {
+    let disk = Arc::new(Recorder::default());
+    let store = opened(&disk, false, true, &Books::default());
+    let change = || waits(store.write(|change| change.next_id()));
+    let first = change().expect("the disk works");
+    for fault in FAULTS {
+        disk.fails(fault, 0, 1_000);
+        change().expect_err("the disk does not work");
+        assert!(disk.heals() > 0, "{fault:?} has struck");
+        wait_until("changes are taken again", || change().is_ok());
+        store.tenants().expect("the books can be read");
+    }
+    assert!(change().expect("the disk works") > first);
+    store.close();
 }

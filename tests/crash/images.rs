@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use gatekeeper::domain::event::Event;
 use gatekeeper::domain::zone::Zone;
@@ -13,7 +14,7 @@ use gatekeeper::store::{Options, Recovered, Store, StoreError};
 use super::books::{Books, Work, restarted, waits};
 use crate::harness::recorder::{Cut, Picture, Promised, Promises, Recorded, Recorder};
 use crate::harness::seeded::Seeded;
-use crate::harness::{count, record};
+use crate::harness::{count, record, wait_until};
 
 /// Pictures that are taken in the life of a store, and looked at, by how many cuts it has survived.
 const PICTURES: [usize; 4] = [8, 1, 1, 0];
@@ -178,6 +179,79 @@ fn with_sync_os_no_power_cut_after_failed_syncs_takes_what_was_synced() {
 #[test]
 fn with_sync_disk_no_power_cut_after_failed_syncs_takes_what_was_acknowledged() {
     family(true, 20, 40_000);
+}
+
+/// A store on small segments, without a ledger: nothing is written but what the test writes.
+fn bare(disk: &Arc<Recorder>, wait_for_disk: bool, create: bool) -> (Store, Recovered) {
+    let family = Family { wait_for_disk, failing_percent: 0, segment_bytes: 8 * 1024, images: 0, wanted: 0, longest_replay: 0 };
+    Store::open(family.options(disk, create)).expect("the store opens")
+}
+
+fn works(store: &Store, seed: u64, wait_for_disk: bool, steps: usize) -> Work {
+    let mut work = Work {
+        seeded: Seeded::new(seed),
+        events: Vec::new(),
+        books: Books::default(),
+        promises: Arc::default(),
+        wait_for_disk,
+        patience: 0,
+        bears_faults: Some(Duration::from_millis(3)),
+        refused: 0,
+    };
+    for _ in 0..steps {
+        work.step(store);
+    }
+    work
+}
+
+/// The first process meets failing syncs and is killed. The second still reads what the first wrote, which no sync of its
+/// own would bring to the disk: it has to write it again before it may say that it is there.
+#[test]
+fn what_a_killed_process_could_not_sync_is_written_again_by_the_next() {
+    let disk = Arc::new(Recorder::default());
+    let (store, _) = bare(&disk, false, true);
+    disk.fails_log_syncs(1, 100);
+    let work = works(&store, 7, false, 60);
+    wait_until("a sync has failed", || disk.picture_of_failure().is_some());
+    let killed = disk.picture_of_failure().map(|picture| picture.after(&Cut::LosesNothing, &mut Seeded::new(1)));
+    let killed = Arc::new(killed.expect("it was waited for"));
+    store.close();
+    let (store, recovered) = bare(&killed, false, false);
+    killed.fails_book_syncs();
+    let found = store.journal().figures().written;
+    assert!(found > 0, "something was written before the sync");
+    let books = Books::of(&work.events[..found as usize]);
+    books.is_what_was_recovered(&recovered);
+    wait_until("it says that all is on disk", || store.journal().figures().synced == found);
+    let cut = Arc::new(killed.picture().after(&Cut::LosesAll, &mut Seeded::new(1)));
+    store.close();
+    books.is_what_was_recovered(&bare(&cut, false, false).1);
+}
+
+/// The first process has its records on disk and is killed before they are booked. The second cannot sync, and writes them
+/// again elsewhere: until that is on disk it must not stand in the place of the first's.
+#[test]
+fn what_a_killed_process_had_on_disk_is_not_lost_by_the_next_that_cannot_sync() {
+    let disk = Arc::new(Recorder::default());
+    let (store, _) = bare(&disk, true, true);
+    disk.fails_book_syncs();
+    let work = works(&store, 7, true, 30);
+    waits(store.journal().settled(work.events.len() as u64));
+    let killed = Arc::new(disk.picture().after(&Cut::LosesAll, &mut Seeded::new(1)));
+    store.close();
+    killed.fails_log_syncs(1, 100);
+    let (store, recovered) = bare(&killed, true, false);
+    work.books.is_what_was_recovered(&recovered);
+    std::thread::sleep(Duration::from_millis(200));
+    let picture = killed.picture();
+    store.close();
+    for seed in 0..50 {
+        let mut seeded = Seeded::new(seed);
+        let cut = Arc::new(picture.after(&Cut::any(&mut seeded, picture.writes()), &mut seeded));
+        let (store, recovered) = bare(&cut, true, false);
+        work.books.is_what_was_recovered(&recovered);
+        store.close();
+    }
 }
 
 /// Before `init` has said that it is done, a cut may leave anything; but never a folder that can neither be used nor set up.

@@ -301,8 +301,10 @@ struct State {
     files: Files,
     camera: Option<Camera>,
     striking: Option<Striking>,
-    /// of a hundred syncs of the log so many fail
-    failing: Option<(Seeded, u64)>,
+    /// of a hundred syncs of the log, or of the books, so many fail
+    failing: [Option<(Seeded, u64)>; 2],
+    /// as it was when a sync of the log had just failed for the first time
+    failed: Option<Files>,
 }
 
 /// The disk.
@@ -324,7 +326,12 @@ impl Recorder {
 
     /// Lets so many of a hundred syncs of the log fail, and forget what they should have written.
     pub fn fails_log_syncs(&self, seed: u64, percent: u64) {
-        self.lock().failing = Some((Seeded::new(seed), percent));
+        self.lock().failing[1] = Some((Seeded::new(seed), percent));
+    }
+
+    /// The books can no longer be written.
+    pub fn fails_book_syncs(&self) {
+        self.lock().failing[0] = Some((Seeded::new(0), 100));
     }
 
     /// The disk fails from its k-th operation from now on, for so many operations.
@@ -335,6 +342,11 @@ impl Recorder {
     /// Ends a fault; how often it has struck.
     pub fn heals(&self) -> u64 {
         self.lock().striking.take().map_or(0, |striking| striking.struck)
+    }
+
+    /// The disk when a sync of the log had just failed for the first time.
+    pub fn picture_of_failure(&self) -> Option<Picture> {
+        Some(Picture { files: self.lock().failed.clone()?, promised: Promised::default() })
     }
 
     /// The disk now.
@@ -509,10 +521,15 @@ impl DiskFile for RecordedFile {
         let mut state = self.disk.lock();
         state.look(true);
         let fails = state.strikes(Operation::Sync).is_err()
-            || (self.of_log && state.failing.as_mut().is_some_and(|(seeded, percent)| seeded.between(1, 100) <= *percent));
+            || state.failing[usize::from(self.of_log)]
+                .as_mut()
+                .is_some_and(|(seeded, percent)| seeded.between(1, 100) <= *percent);
         let content = state.files.content(self.id);
         if fails {
             content.give_up();
+            if self.of_log && state.failed.is_none() {
+                state.failed = Some(state.files.clone());
+            }
             return Err(io::Error::other("the test's disk forgot what it should have written"));
         }
         content.sync();

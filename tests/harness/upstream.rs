@@ -43,6 +43,7 @@ struct Books {
     bill: Vec<Line>,
     partings: Vec<Parting>,
     connections: usize,
+    closed: usize,
     in_flight: usize,
     in_flight_max: usize,
 }
@@ -207,6 +208,12 @@ impl Upstream {
         self
     }
 
+    /// Until so many connections are closed at this end.
+    pub fn waits_for_closed(&self, count: usize) -> &Upstream {
+        wait_until(&format!("{count} connections are closed"), || self.shared.books().closed >= count);
+        self
+    }
+
     /// Until no request is in work: from then on the bill stands.
     pub fn waits_until_idle(&self) -> &Upstream {
         wait_until("the upstream is idle", || self.in_flight() == 0);
@@ -275,7 +282,10 @@ fn serve(listener: std::net::TcpListener, shared: &Arc<Shared>, stopped: oneshot
                     books.connections - 1
                 };
                 let shared = Arc::clone(shared);
-                tokio::spawn(async move { Connection { stream, buffer: Vec::new(), number, shared }.lives().await });
+                tokio::spawn(async move {
+                    Connection { stream, buffer: Vec::new(), number, shared: Arc::clone(&shared) }.lives().await;
+                    shared.books().closed += 1;
+                });
             }
         };
         tokio::select! {

@@ -149,8 +149,7 @@ fn books_agree_while_old_requests_are_deleted_under_load() {
         over.store(true, Ordering::SeqCst);
         load.join().expect("a client saw something wrong")
     });
-    wait_until("the load has left requests to delete", || inside.metric("gatekeeper_retention_rows_deleted") > 0.0);
-    let verified = agrees(&inside);
-    assert!(verified["records"].as_u64().is_some_and(|kept| kept < served), "{verified:#} of {served}");
+    // usage rows and roll-ups go too: what was deleted need not be a request
+    wait_until("requests have gone", || agrees(&inside)["records"].as_u64().is_some_and(|kept| kept < served));
     record("retention: requests served while their predecessors went", &served.to_string());
 }
