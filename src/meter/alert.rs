@@ -75,7 +75,9 @@ impl State {
     pub(super) fn restore_told(&mut self, told: &[(Charge, AlertKind)]) {
         self.balances.values_mut().for_each(|balance| balance.told = Told::default());
         for (charge, kind) in told {
-            self.balances.entry(*charge).or_default().told.tell(*kind);
+            if !self.is_past(*charge) {
+                self.balances.entry(*charge).or_default().told.tell(*kind);
+            }
         }
     }
 

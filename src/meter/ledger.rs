@@ -79,11 +79,11 @@ impl Ledger {
     ) -> Result<Ledger, NotLogged> {
         let now_ms = time.now_ms();
         let mut state = State::new(zone);
-        for (charge, settled) in recovered.balances {
-            state.restore_balance(charge, settled);
-        }
         for budget in budgets {
             state.set_budget(budget, now_ms);
+        }
+        for (charge, settled) in recovered.balances {
+            state.restore_balance(charge, settled);
         }
         for hold in &recovered.holds {
             state.apply(&Event::Hold(hold.clone()));

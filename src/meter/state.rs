@@ -87,8 +87,18 @@ impl State {
         }
     }
 
+    /// Takes what the books say of a window, once its budget is told. Past windows stay in the books alone, which keep them for
+    /// years.
     pub(super) fn restore_balance(&mut self, charge: Charge, settled: Money) {
-        self.balances.entry(charge).or_default().settled = settled;
+        if !self.is_past(charge) {
+            self.balances.entry(charge).or_default().settled = settled;
+        }
+    }
+
+    /// Whether nothing counts in a window any more: it is over, or its budget is gone. One that is still to come was charged before
+    /// time was set back, and must know of that when it comes.
+    pub(super) fn is_past(&self, charge: Charge) -> bool {
+        self.budgets.get(&charge.budget).is_none_or(|watched| charge.window_start_ms < watched.window.start_ms)
     }
 
     /// Tells a limit, new or changed. What is spent stays, unless the period changed with it.
@@ -264,6 +274,11 @@ impl State {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn known_windows(&self) -> usize {
+        self.balances.len()
+    }
+
     fn resolve(&mut self, id: HoldId, cost: Money) -> Vec<BudgetId> {
         let Some(hold) = self.holds.remove(&id) else { return Vec::new() };
         let mut freed = Vec::with_capacity(hold.charges.len());
@@ -272,9 +287,8 @@ impl State {
             balance.held = balance.held.minus(hold.ceiling);
             balance.settled = balance.settled.plus(cost);
             balance.holds = balance.holds.saturating_sub(1);
-            // a window that is still to come was charged before time was set back: it must know of that when it comes
-            let past = self.budgets.get(&charge.budget).is_none_or(|watched| charge.window_start_ms < watched.window.start_ms);
-            if past && balance.holds == 0 && !self.keeps_past {
+            let unused = balance.holds == 0 && !self.keeps_past;
+            if unused && self.is_past(*charge) {
                 self.balances.remove(charge);
             }
             freed.push(charge.budget);

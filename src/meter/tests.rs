@@ -258,9 +258,8 @@ impl Life {
 /// As a restart finds it: balances and open holds from the books as of one record, then the rest of the log.
 fn recovered(log: &[Event], booked: usize, now_ms: u64) -> State {
     let books = Reckoned::of(&log[..booked]);
-    let mut state = State::new(Zone::utc());
+    let mut state = told(State::new(Zone::utc()), now_ms);
     books.settled.iter().for_each(|(charge, settled)| state.restore_balance(*charge, *settled));
-    let mut state = told(state, now_ms);
     books.open.values().for_each(|hold| drop(state.apply(&Event::Hold(hold.clone()))));
     log[booked..].iter().for_each(|event| drop(state.apply(event)));
     state
@@ -288,4 +287,22 @@ fn in_any_life_every_hold_resolves_at_most_once_and_no_budget_is_overspent() {
         ended += life.reckoned.ended.len();
     }
     assert!(holds > 10_000 && ended > 8_000, "{holds} holds, {ended} endings: too few to say anything");
+}
+
+/// Years of daily windows are in the books; a restart takes the open ones into memory.
+#[test]
+fn a_restart_knows_no_window_that_is_over() {
+    let day_ms = 86_400_000;
+    let now_ms = 20_000 * day_ms + 5;
+    let mut state = told(State::new(Zone::utc()), now_ms);
+    for budget in budgets() {
+        for ago in 0..400 {
+            let start_ms = Zone::utc().window(budget.period, now_ms - ago * day_ms).start_ms;
+            state.restore_balance(Charge { budget: budget.id, window_start_ms: start_ms }, Money::from_pico(7));
+        }
+    }
+    assert_eq!(state.known_windows(), budgets().count());
+    for budget in budgets() {
+        assert_eq!(state.standing(budget.id, now_ms).map(|standing| standing.settled), Some(Money::from_pico(7)));
+    }
 }
