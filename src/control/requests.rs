@@ -19,7 +19,7 @@ use crate::domain::pattern::Pattern;
 use crate::domain::problem::{Problem, Word};
 use crate::domain::refusal::Refusal;
 use crate::domain::zone::Zone;
-use crate::store::{Entry, Looked, Record, RecordIndex, Scan, Scanned};
+use crate::store::{Entry, Looked, Place, Record, RecordIndex, Scan, Scanned};
 
 pub const REQUESTS_DEFAULT: usize = 50;
 pub const REQUESTS_MAX: usize = 500;
@@ -56,18 +56,28 @@ pub struct RequestQuery {
     start_ms: u64,
     end_ms: u64,
     before: Option<HoldId>,
-    after: Option<HoldId>,
+    after: Option<After>,
     wait_s: u64,
     limit: usize,
 }
 
-/// Entries of the request log, newest first (oldest first behind `after`), and the cursor to go on from.
+/// Behind what an answer begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    /// the requests that were admitted later
+    Request(HoldId),
+    /// those that were booked later
+    Place(Place),
+}
+
+/// Entries of the request log: newest first, behind `after` oldest first.
 #[derive(Clone, Debug)]
 pub struct RequestPage {
     pub entries: Vec<Entry>,
-    pub next: Option<HoldId>,
-    /// oldest first
-    following: bool,
+    /// what `before` or `after` takes to go on
+    pub next: Option<String>,
+    /// what `after` takes to be told what was booked since
+    pub follow: String,
 }
 
 /// One request with every attempt that was booked, or as it was refused, and the budgets that were charged, as far as they still are.
@@ -107,8 +117,9 @@ impl RequestQuery {
         if query.before.is_some() && query.after.is_some() {
             return Err(Problem::invalid("give `before` to go back or `after` to follow, not both").at("after"));
         }
-        if query.wait_s > 0 && query.after.is_none() {
-            return Err(Problem::invalid("`wait` goes with `after`").at("wait"));
+        if query.wait_s > 0 && !matches!(query.after, Some(After::Place(_))) {
+            let message = "`wait` goes with `after=FOLLOW`, where FOLLOW is the `follow` of an earlier answer";
+            return Err(Problem::invalid(message).at("wait"));
         }
         Ok(query)
     }
@@ -134,7 +145,12 @@ impl RequestQuery {
             "start" => self.start_ms = instant("start", value, terms.zone)?,
             "end" => self.end_ms = instant("end", value, terms.zone)?,
             "before" => self.before = Some(parse_cursor(value, 0).ok_or_else(|| fault("the id of a request".into()))?),
-            "after" => self.after = Some(parse_cursor(value, u8::MAX).ok_or_else(|| fault("the id of a request".into()))?),
+            "after" => {
+                let request = || parse_cursor(value, u8::MAX).map(After::Request);
+                let after = Place::parse(value).map(After::Place).or_else(request);
+                self.after =
+                    Some(after.ok_or_else(|| fault("the id of a request, or the `follow` of an earlier answer".into()))?);
+            }
             "wait" => {
                 let fits = value.parse().ok().filter(|seconds| *seconds <= WAIT_MAX_S);
                 self.wait_s = fits.ok_or_else(|| fault(format!("0 to {WAIT_MAX_S} seconds")))?;
@@ -165,7 +181,7 @@ impl RequestQuery {
         };
         Scan {
             index,
-            from: self.after.map_or(start, |after| start.max(following(after))),
+            from: if let Some(After::Request(after)) = self.after { start.max(following(after)) } else { start },
             to: self.before.map_or(end, |before| end.min(before)),
             newest_first: self.after.is_none(),
             limit: self.limit,
@@ -208,12 +224,16 @@ impl RequestQuery {
             && self.user.is_none_or(|user| subject.attribution.user == Some(user))
     }
 
-    /// Where the next page begins. Who follows always has a cursor; who goes back has none at the end.
-    fn next(&self, scanned: &Scanned) -> Option<HoldId> {
-        if self.after.is_some() {
-            return scanned.last.or(self.after);
-        }
-        scanned.last.filter(|_| !scanned.finished)
+    /// Where the next page begins.
+    fn next(&self, scanned: &Scanned) -> Option<String> {
+        let id = scanned.last.filter(|_| !scanned.finished)?;
+        Some(match id.attempt {
+            // a refusal is alone
+            0 | u8::MAX => id.request.to_string(),
+            // going back, nothing of the request is left behind its first attempt
+            1 if self.after.is_none() => id.request.to_string(),
+            attempt => format!("{}.{attempt}", id.request),
+        })
     }
 }
 
@@ -243,39 +263,39 @@ fn parse_cursor(text: &str, attempt: u8) -> Option<HoldId> {
     }
 }
 
-impl RequestPage {
-    /// The form that `before` and `after` take.
-    pub fn cursor(&self) -> Option<String> {
-        self.next.map(|id| match id.attempt {
-            // a refusal is alone
-            0 | u8::MAX => id.request.to_string(),
-            // going back, nothing of the request is left behind its first attempt
-            1 if !self.following => id.request.to_string(),
-            attempt => format!("{}.{attempt}", id.request),
-        })
-    }
-}
-
 impl Control {
-    pub async fn requests(&self, _grant: &Grant<may::ReadUsage>, mut query: RequestQuery) -> Result<RequestPage, Problem> {
+    pub async fn requests(&self, _grant: &Grant<may::ReadUsage>, query: RequestQuery) -> Result<RequestPage, Problem> {
         // a list that lags a little is still a list
         let _fresh = self.store.applied_now(FRESH_WAIT_MS).await;
+        if let Some(After::Place(place)) = query.after {
+            return self.followed(query, place).await;
+        }
+        // what is booked while the page is read is told twice rather than never
+        let follow = self.store.place().to_string();
+        let asked = query.clone();
+        let scanned = self.read(move |store| store.request_log(&asked.scan(), |looked| asked.wants(looked))).await?;
+        Ok(RequestPage { next: query.next(&scanned), entries: scanned.entries, follow })
+    }
+
+    /// What was booked behind a place; waits for the first of it.
+    async fn followed(&self, query: RequestQuery, mut place: Place) -> Result<RequestPage, Problem> {
         let deadline = Instant::now() + Duration::from_secs(query.wait_s);
-        let _place = match query.wait_s {
+        let _turn = match query.wait_s {
             0 => None,
             _ => Some(self.followers.clone().try_acquire_owned().map_err(|_| too_many_followers())?),
         };
         loop {
             let mut booked = self.store.journal().bookings();
             let asked = query.clone();
-            let scanned = self.read(move |store| store.request_log(&asked.scan(), |looked| asked.wants(looked))).await?;
-            let (next, following) = (query.next(&scanned), query.after.is_some());
-            let page = RequestPage { entries: scanned.entries, next, following };
+            let bounds = (query.limit, ROWS_MAX);
+            let followed = self.read(move |store| store.request_log_since(place, bounds, |looked| asked.wants(looked))).await?;
+            let followed = followed.ok_or_else(place_lost)?;
+            place = followed.place;
             // one that stopped at its bound is answered too: the caller goes on where it stopped
-            if !page.entries.is_empty() || !scanned.finished || Instant::now() >= deadline {
-                return Ok(page);
+            if !followed.entries.is_empty() || !followed.finished || Instant::now() >= deadline {
+                let cursor = place.to_string();
+                return Ok(RequestPage { entries: followed.entries, next: Some(cursor.clone()), follow: cursor });
             }
-            query.after = page.next.or(query.after);
             let _something = tokio::time::timeout_at(deadline, booked.changed()).await;
             tokio::time::sleep_until(deadline.min(Instant::now() + LOOK_AGAIN)).await;
         }
@@ -299,6 +319,12 @@ impl Control {
     pub fn followers(&self) -> usize {
         FOLLOWERS_MAX.saturating_sub(self.followers.available_permits())
     }
+}
+
+fn place_lost() -> Problem {
+    let message = "the requests behind this place are not known any more: the gateway was started since, or too many have ended; \
+                   read the list without `after`, and follow from its `follow`";
+    Problem::invalid(message).at("after")
 }
 
 fn too_many_followers() -> Problem {
@@ -357,6 +383,8 @@ mod tests {
             "before=req_1",
             "wait=5",
             "after=req_00000000000000000000000000&wait=31",
+            "after=req_00000000000000000000000000&wait=5",
+            "after=at_1.2",
             "limit=0",
             "limit=501",
             "colour=blue",

@@ -20,7 +20,7 @@ use crate::domain::usage::Usage;
 use crate::domain::zone::Zone;
 use crate::server::admin::{AdminReply, Media, parameters};
 use crate::server::csv;
-use crate::server::shape::{List, instant};
+use crate::server::shape::instant;
 use crate::store::{Entry, Record};
 
 /// The columns of the list as a table.
@@ -58,9 +58,9 @@ pub async fn requests(control: &Control, actor: &Actor, query: &str, wanted: Med
     let (zone, directory, pseudonyms) = (control.zone(), &control.directory(), control.pseudonyms());
     let query = RequestQuery::parse(&parameters(query)?, &QueryTerms { zone, directory, pseudonyms })?;
     let page = control.requests(&grant, query).await?;
-    let (data, next) = (page.entries.iter().map(RequestJson::of_entry).collect::<Vec<_>>(), page.cursor());
+    let (data, next) = (page.entries.iter().map(RequestJson::of_entry).collect::<Vec<_>>(), page.next);
     match wanted {
-        Media::Json => AdminReply::ok(&List { data, next }),
+        Media::Json => AdminReply::ok(&json!({"data": data, "next": next, "follow": page.follow})),
         Media::Csv => Ok(AdminReply::csv(table(&data), next)),
     }
 }

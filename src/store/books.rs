@@ -55,6 +55,13 @@ pub(super) fn book(database: &Database, batch: &[(u64, Arc<Event>)], refused: &R
     Ok(())
 }
 
+/// The rows of the request log that a batch makes.
+pub(super) fn rows<'a>(batch: &'a [(u64, Arc<Event>)], refused: &'a Refused) -> impl Iterator<Item = HoldId> + 'a {
+    let settled =
+        batch.iter().filter_map(|(_, event)| if let Event::Settle(settled) = &**event { Some(settled.hold.id) } else { None });
+    settled.chain(refused.rows.iter().map(|refusal| HoldId { request: refusal.request, attempt: REFUSED }))
+}
+
 fn fold<'a>(batch: &'a [(u64, Arc<Event>)], zone: &Zone) -> Fold<'a> {
     let mut fold = Fold::default();
     let mut hour = Window { start_ms: 0, end_ms: 0 };

@@ -339,6 +339,11 @@ impl Journal {
         gone
     }
 
+    /// Something was booked that is not of the log.
+    pub(super) fn tell_followers(&self) {
+        self.applied.send_modify(|_| {});
+    }
+
     /// A slice was deleted, or could not be; 0 rows: nothing is left to delete.
     pub(super) fn swept(&self, kept: Kept, rows: Option<usize>) {
         let sweep = &mut self.lock().sweep;

@@ -9,6 +9,7 @@ pub mod disk;
 mod journal;
 mod log;
 pub mod memory;
+mod newest;
 mod reads;
 mod records;
 mod refusals;
@@ -38,7 +39,9 @@ pub use crate::store::clock::KnownWindows;
 use crate::store::disk::Disk;
 pub use crate::store::journal::{Journal, JournalFigures, NotLogged};
 use crate::store::log::LogError;
-pub use crate::store::records::{Entry, Looked, Record, RecordIndex, Scan, Scanned};
+use crate::store::newest::Newest;
+pub use crate::store::newest::Place;
+pub use crate::store::records::{Entry, Followed, Looked, Record, RecordIndex, Scan, Scanned};
 pub use crate::store::refusals::Refusals;
 pub use crate::store::retention::Kept;
 pub use crate::store::tenants::{AuditEvent, Change, Tenants};
@@ -163,6 +166,7 @@ struct Slot {
     /// what is booked while a verification runs
     booked: Booked,
     rows_read: RowsRead,
+    newest: Newest,
 }
 
 /// What reports have read since the start.
@@ -205,6 +209,7 @@ impl Store {
             failed,
             booked: Booked::default(),
             rows_read: RowsRead::default(),
+            newest: Newest::default(),
         });
         let journal = Arc::new(Journal::new(log, replay.events, identity.applied, recovered.holds.len(), &options));
         let writer = writer::start(database.clone(), journal.clone(), options);

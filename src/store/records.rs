@@ -10,6 +10,7 @@ use crate::domain::id::{KeyId, RequestId};
 use crate::domain::money::Money;
 use crate::domain::refusal::Refusal;
 use crate::store::codec::{Stored, class_number};
+use crate::store::newest::Place;
 use crate::store::table::{CORRECTIONS, ORPHANS, RECORDS, RECORDS_NOT_OK, RECORDS_OF_KEY, REFUSED};
 use crate::store::{Store, StoreError};
 
@@ -87,6 +88,17 @@ pub struct Scanned {
     pub finished: bool,
 }
 
+/// What was booked behind a place.
+#[derive(Clone, Debug)]
+pub struct Followed {
+    /// oldest booking first
+    pub entries: Vec<Entry>,
+    /// where to go on
+    pub place: Place,
+    /// nothing is left behind it
+    pub finished: bool,
+}
+
 type Ids<'t> = Box<dyn Iterator<Item = Result<HoldId, StoreError>> + 't>;
 
 impl Store {
@@ -103,16 +115,45 @@ impl Store {
             scanned.rows += 1;
             self.database.rows_read.requests.fetch_add(1, Ordering::Relaxed);
             scanned.last = Some(id);
-            let looked = looked(&records, id)?;
+            let looked = looked(&records, id)?.ok_or_else(|| missing(id))?;
             if wanted(&looked) {
-                scanned.entries.push(match looked {
-                    Looked::Booked(settlement) => Entry::Booked(with_corrections(&corrections, settlement)?),
-                    Looked::Refused(refusal) => Entry::Refused(refusal),
-                });
+                scanned.entries.push(entry(&corrections, looked)?);
             }
         }
         scanned.finished = true;
         Ok(scanned)
+    }
+
+    /// The place behind everything that is booked.
+    pub fn place(&self) -> Place {
+        self.database.newest.place()
+    }
+
+    /// Keeps what is wanted of the rows that were booked behind a place. `None`: these are not known any more, because the
+    /// process has started since, or too many came.
+    pub fn request_log_since(
+        &self,
+        place: Place,
+        (limit, rows_max): (usize, usize),
+        mut wanted: impl FnMut(&Looked) -> bool,
+    ) -> Result<Option<Followed>, StoreError> {
+        let Some(ids) = self.database.newest.since(place, rows_max) else { return Ok(None) };
+        let read = self.database.open()?.begin_read()?;
+        let (records, corrections) = (read.open_table(RECORDS)?, read.open_table(CORRECTIONS)?);
+        let mut followed = Followed { entries: Vec::new(), place, finished: ids.len() < rows_max };
+        for id in ids {
+            if followed.entries.len() == limit {
+                followed.finished = false;
+                break;
+            }
+            followed.place = followed.place.behind(1);
+            self.database.rows_read.requests.fetch_add(1, Ordering::Relaxed);
+            // it may be too old to be kept already
+            if let Some(looked) = looked(&records, id)?.filter(&mut wanted) {
+                followed.entries.push(entry(&corrections, looked)?);
+            }
+        }
+        Ok(Some(followed))
     }
 
     /// Every attempt of one request.
@@ -178,19 +219,25 @@ fn turned<'t>(rows: impl DoubleEndedIterator<Item = Result<HoldId, StoreError>> 
     if newest_first { Box::new(rows.rev()) } else { Box::new(rows) }
 }
 
-fn looked(records: &impl ReadableTable<(u128, u8), &'static [u8]>, id: HoldId) -> Result<Looked, StoreError> {
-    if id.attempt == REFUSED {
-        return decoded(records, id).map(Looked::Refused);
-    }
-    decoded(records, id).map(Looked::Booked)
+fn looked(records: &impl ReadableTable<(u128, u8), &'static [u8]>, id: HoldId) -> Result<Option<Looked>, StoreError> {
+    let row = records.get((id.request.0, id.attempt))?;
+    row.map(|row| match id.attempt {
+        REFUSED => Refusal::decode(row.value()).map(Looked::Refused),
+        _ => Settlement::decode(row.value()).map(Looked::Booked),
+    })
+    .transpose()
 }
 
-fn decoded<N: Stored>(records: &impl ReadableTable<(u128, u8), &'static [u8]>, id: HoldId) -> Result<N, StoreError> {
-    let missing = || StoreError::Record {
-        kind: N::KIND,
-        reason: format!("{} attempt {} stands in an index and is missing", id.request, id.attempt),
-    };
-    N::decode(records.get((id.request.0, id.attempt))?.ok_or_else(missing)?.value())
+fn missing(id: HoldId) -> StoreError {
+    let reason = format!("{} attempt {} stands in an index and is missing", id.request, id.attempt);
+    StoreError::Record { kind: Settlement::KIND, reason }
+}
+
+fn entry(corrections: &impl ReadableTable<(u128, u8, u32), &'static [u8]>, looked: Looked) -> Result<Entry, StoreError> {
+    Ok(match looked {
+        Looked::Booked(settlement) => Entry::Booked(with_corrections(corrections, settlement)?),
+        Looked::Refused(refusal) => Entry::Refused(refusal),
+    })
 }
 
 fn with_corrections(
@@ -225,7 +272,8 @@ pub(super) fn orphans(
     rows.map(|row| {
         let (request, attempt) = row?.0.value();
         let id = HoldId { request: RequestId(request), attempt };
-        with_corrections(corrections, decoded(records, id)?)
+        let row = records.get((request, attempt))?.ok_or_else(|| missing(id))?;
+        with_corrections(corrections, Settlement::decode(row.value())?)
     })
     .collect()
 }

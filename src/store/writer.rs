@@ -141,9 +141,11 @@ impl Writer {
         let booked = self.database.open().and_then(|database| books::book(&database, &batch, &refused, &self.options.zone));
         match booked {
             Ok(()) => {
+                self.database.newest.note(books::rows(&batch, &refused));
                 self.journal.refusals().mark_written(&refused);
-                if let Some((applied, _)) = batch.last() {
-                    self.journal.mark_applied(*applied).iter().for_each(|name| self.remove(name));
+                match batch.last() {
+                    Some((applied, _)) => self.journal.mark_applied(*applied).iter().for_each(|name| self.remove(name)),
+                    None => self.journal.tell_followers(),
                 }
                 if self.books_trouble.ends() {
                     tracing::info!("the books are written again");

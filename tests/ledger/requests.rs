@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 
 use crate::harness::inside::Inside;
 use crate::harness::model;
+use crate::harness::person::Answer;
 use crate::harness::process::{Gatekeeper, Key, Provider, text};
 use crate::harness::script::Script;
-use crate::harness::upstream::Upstream;
+use crate::harness::upstream::{Seen, Upstream};
 use crate::harness::{hello, wait_until};
 
 struct House {
-    _upstream: Upstream,
+    upstream: Upstream,
     inside: Inside,
     keys: [Key; 2],
 }
@@ -36,7 +37,7 @@ fn house() -> House {
     }
     inside.it_is("2026-11-23T11:00:00Z");
     inside.user(&keys[0]).chat(&hello("m-large")).expects(502);
-    House { _upstream: upstream, inside, keys }
+    House { upstream, inside, keys }
 }
 
 impl House {
@@ -88,8 +89,8 @@ fn cursors_lead_back_and_forth_through_every_row_once() {
             let rows = page["data"].as_array().expect("a list").clone();
             ids.extend(rows.iter().map(|row| text(row, "id")));
             match page["next"].as_str() {
-                Some(next) if !rows.is_empty() => cursor = format!("&{direction}={next}"),
-                _ => return ids,
+                Some(next) => cursor = format!("&{direction}={next}"),
+                None => return ids,
             }
         }
     };
@@ -103,9 +104,9 @@ fn cursors_lead_back_and_forth_through_every_row_once() {
 #[test]
 fn a_follower_waits_for_the_next_request_and_no_longer_than_told() {
     let house = house();
-    let last = text(&house.page("limit=1")["data"][0], "id");
+    let follow = text(&house.page("limit=1"), "follow");
     let begun = Instant::now();
-    let none = house.page(&format!("after={last}&wait=1"));
+    let none = house.page(&format!("after={follow}&wait=1"));
     assert!(begun.elapsed() >= Duration::from_secs(1) && none["data"] == json!([]), "{none}");
     let next = text(&none, "next");
     std::thread::scope(|scope| {
@@ -123,12 +124,60 @@ fn a_follower_waits_for_the_next_request_and_no_longer_than_told() {
 #[test]
 fn a_follower_that_leaves_gives_its_place_back() {
     let house = house();
-    let last = text(&house.page("limit=1")["data"][0], "id");
+    let follow = text(&house.page("limit=1"), "follow");
     let mut connection = house.inside.admin().connects();
-    connection.sends_request("GET", &format!("/v1/requests?after={last}&wait=30"), None);
+    connection.sends_request("GET", &format!("/v1/requests?after={follow}&wait=30"), None);
     wait_until("somebody follows", || house.inside.metric("gatekeeper_followers_waiting") == 1.0);
     let left = Instant::now();
     connection.hangs_up();
     wait_until("nobody follows", || house.inside.metric("gatekeeper_followers_waiting") == 0.0);
     assert!(left.elapsed() < Duration::from_secs(2), "noticed after {:?}", left.elapsed());
+}
+
+#[test]
+fn a_follower_is_told_what_began_early_and_ended_late() {
+    let house = house();
+    let holds = |seen: &Seen| seen.json()["messages"][0]["content"] == "slow";
+    house.upstream.answers(Script::by(move |seen| model::uses(10, 20).delay_ms(if holds(seen) { 1_500 } else { 0 })));
+    let (before, user) = (house.upstream.request_count(), house.inside.user(&house.keys[0]));
+    let mut follow = text(&house.page("limit=1"), "follow");
+    let (slow, fast) = std::thread::scope(|scope| {
+        let slow = scope.spawn(|| {
+            let mut body = hello("m-small");
+            body["messages"][0]["content"] = json!("slow");
+            text_of_id(&user.chat(&body))
+        });
+        house.upstream.waits_for_requests(before + 1);
+        let fast = text_of_id(&house.inside.user(&house.keys[1]).chat(&hello("m-small")));
+        let refused = text_of_id(&house.inside.user(&house.keys[1]).chat(&hello("no-such-model")));
+        let mut told = Vec::new();
+        while told.len() < 3 {
+            let page = house.page(&format!("after={follow}&wait=20&limit=1"));
+            assert_ne!(page["data"], json!([]), "nothing came in 20 s after {told:?}");
+            told.extend(page["data"].as_array().expect("a list").iter().map(|row| text(row, "id")));
+            follow = text(&page, "next");
+        }
+        let slow = slow.join().expect("a caller");
+        assert_eq!(told.last(), Some(&slow), "it ended last");
+        assert!(told.contains(&fast) && told.contains(&refused), "{told:?}");
+        (slow, fast)
+    });
+    assert!(slow < fast, "it began first");
+    let nothing = house.page(&format!("after={follow}"));
+    assert_eq!((&nothing["data"], &nothing["next"]), (&json!([]), &json!(follow)));
+}
+
+#[test]
+fn a_follower_that_comes_back_after_a_restart_is_told_to_read_the_list() {
+    let mut house = house();
+    let follow = text(&house.page("limit=1"), "follow");
+    house.inside.stop();
+    house.inside.start();
+    let refused = house.inside.admin().get(&format!("/v1/requests?after={follow}&wait=5"));
+    assert_eq!(refused.expects(400).json()["error"]["param"], json!("after"));
+    assert!(refused.error_message().contains("follow from its `follow`"), "{}", refused.error_message());
+}
+
+fn text_of_id(answer: &Answer) -> String {
+    answer.header("x-gatekeeper-request-id").expect("every answer has its id").to_owned()
 }
