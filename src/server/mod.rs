@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::ServerHandle;
+use actix_web::dev::{Server, ServerHandle};
 use actix_web::rt::task::JoinHandle;
 use actix_web::{App, HttpServer};
 
@@ -170,45 +170,27 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
     let socket = config.folder.join(ADMIN_SOCKET);
     let door = admin_socket(&socket).map_err(|error| StartError::Socket { path: socket.clone(), error })?;
     let upkeep = Upkeep::start(&control, alerts).await;
-    let (directory, ledger, time) = (house.directory, house.ledger, house.time);
-    let (shared, connect_timeout_ms) = (gateway.clone(), config.limits.connect_timeout_ms);
-    let client_stall_ms = config.limits.client_stall_ms;
-    let worker_ledger = ledger.clone();
     let fetching = config.fetch.clone().map(|fetch| Fetching {
         private_hosts: fetch.private_hosts,
         bytes_max: fetch.bytes_max,
         timeout_ms: fetch.timeout_ms,
     });
-    let server = HttpServer::new(move || {
-        let worker = Worker {
-            gateway: shared.clone(),
-            control: control.clone(),
-            directory: directory.clone(),
-            ledger: worker_ledger.clone(),
-            time: time.clone(),
-            client: Client::new(&roots, connect_timeout_ms, fetching.as_ref()),
-        };
-        App::new().app_data(worker).configure(app::routes)
-    })
-    .on_connect(move |connection, data| call::note_peer(connection, data, client_stall_ms))
-    .workers(config.workers)
-    // without this a client that leaves before the head is not noticed, and its upstream call runs on
-    .h1_allow_half_closed(false)
-    // an event waits for no acknowledgement of the one before
-    .tcp_nodelay(true)
-    .keep_alive(KEEP_ALIVE)
-    .client_request_timeout(HEAD_TIMEOUT)
-    .client_disconnect_timeout(Duration::from_secs(1))
-    .shutdown_timeout(2)
-    .disable_signals()
-    .listen(listener)?
-    .listen_uds(door)?
-    .run();
+    let (shared, connect_timeout_ms) = (gateway.clone(), config.limits.connect_timeout_ms);
+    let (directory, ledger, time) = (house.directory, house.ledger.clone(), house.time);
+    let worker = move || Worker {
+        gateway: shared.clone(),
+        control: control.clone(),
+        directory: directory.clone(),
+        ledger: ledger.clone(),
+        time: time.clone(),
+        client: Client::new(&roots, connect_timeout_ms, fetching.as_ref()),
+    };
+    let server = listens(&config, worker, (listener, door))?;
     let handle = server.handle();
     Ok(Running {
         address,
         gateway,
-        ledger,
+        ledger: house.ledger,
         store: house.store,
         memory,
         server: handle,
@@ -217,6 +199,31 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
         socket,
         drain_ms: config.limits.drain_ms,
     })
+}
+
+/// The listeners with their time-outs; each worker thread makes its own parts.
+fn listens(
+    config: &Config,
+    worker: impl Fn() -> Worker + Clone + Send + 'static,
+    (listener, door): (TcpListener, UnixListener),
+) -> Result<Server, StartError> {
+    let client_stall_ms = config.limits.client_stall_ms;
+    let server = HttpServer::new(move || App::new().app_data(worker()).configure(app::routes))
+        .on_connect(move |connection, data| call::note_peer(connection, data, client_stall_ms))
+        .workers(config.workers)
+        // without this a client that leaves before the head is not noticed, and its upstream call runs on
+        .h1_allow_half_closed(false)
+        // an event waits for no acknowledgement of the one before
+        .tcp_nodelay(true)
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(HEAD_TIMEOUT)
+        .client_disconnect_timeout(Duration::from_secs(1))
+        .shutdown_timeout(2)
+        .disable_signals()
+        .listen(listener)?
+        .listen_uds(door)?
+        .run();
+    Ok(server)
 }
 
 impl Running {
