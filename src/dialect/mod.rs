@@ -2,6 +2,7 @@
 //! re-serialising it, writes our own errors. Pure bytes: never any IO, never a decision by vendor, never a re-serialised body.
 
 mod answer;
+mod bound;
 mod chat;
 mod cohere;
 mod converse;

@@ -5,7 +5,6 @@ use bytes::Bytes;
 
 use crate::dialect::Dialect;
 use crate::dialect::embeddings;
-use crate::dialect::input::{Input, compacts};
 use crate::dialect::json::Leaf;
 use crate::dialect::members::{Flaw, Members};
 use crate::domain::bound::InputBound;
@@ -16,9 +15,6 @@ const MODEL_BYTES_MAX: usize = 256;
 
 /// More answers to one prompt than any upstream gives.
 const CHOICES_MAX: u64 = 128;
-
-/// Members that bring in a conversation which the vendor keeps.
-const STORED_CONVERSATION: [&str; 4] = ["previous_response_id", "conversation", "thread", "cached_content"];
 
 /// Those of Responses: what they bring in is bounded by the model's context window, and stands in for `input`.
 const KEPT: [&str; 3] = ["previous_response_id", "conversation", "prompt"];
@@ -130,19 +126,20 @@ fn refused(what: &str, flaw: &Flaw) -> Problem {
     Problem::invalid(format!("{what} cannot be read: {flaw}; send one JSON object that names each member once"))
 }
 
-struct Body<'b> {
-    dialect: Dialect,
-    bytes: &'b [u8],
+/// A body while it is read.
+pub(super) struct Body<'b> {
+    pub(super) dialect: Dialect,
+    pub(super) bytes: &'b [u8],
     members: Members,
 }
 
 impl<'b> Body<'b> {
-    fn raw(&self, name: &str) -> Option<&'b str> {
+    pub(super) fn raw(&self, name: &str) -> Option<&'b str> {
         self.members.value(self.bytes, name)
     }
 
     /// The value, if the member is there, can be read and says something.
-    fn leaf(&self, name: &str) -> Option<Leaf<'b>> {
+    pub(super) fn leaf(&self, name: &str) -> Option<Leaf<'b>> {
         self.raw(name).map(|json| Leaf::of(json).unwrap_or(Leaf::Nested)).filter(Leaf::says_something)
     }
 
@@ -204,7 +201,7 @@ impl<'b> Body<'b> {
     }
 
     /// The texts of an embeddings request, counted: each is a prompt of its own.
-    fn prompts(&self) -> Result<u64, Problem> {
+    pub(super) fn prompts(&self) -> Result<u64, Problem> {
         let Some(input) = self.raw("input") else { return Err(bad("input", "is missing; send a text, or an array of texts")) };
         embeddings::prompts(input).ok_or_else(|| {
             bad("input", "is neither a text, nor tokens, nor an array of either; send a text, or an array of texts")
@@ -308,99 +305,10 @@ impl<'b> Body<'b> {
             _ => None,
         }
     }
-
-    fn audio_output(&self) -> bool {
-        let modalities = self.raw("modalities").filter(|_| self.dialect == Dialect::Chat);
-        modalities.is_some_and(|json| match serde_json::from_str::<Vec<Leaf<'_>>>(json) {
-            Ok(modalities) => modalities.iter().any(|modality| modality.text() == Some("audio")),
-            Err(_) => true,
-        })
-    }
-
-    fn input(&self) -> Result<InputBound, Problem> {
-        match self.dialect {
-            Dialect::Embeddings => {
-                let text_bytes = self.bytes.len() as u64;
-                Ok(InputBound { text_bytes, prompts: self.prompts()?, ..InputBound::default() })
-            }
-            Dialect::TokenCount => Ok(InputBound::default()),
-            _ => self.conversation(),
-        }
-    }
-
-    fn conversation(&self) -> Result<InputBound, Problem> {
-        let mut input = Input::new(self.dialect);
-        let members: &[&str] = if self.dialect == Dialect::Responses { &["input"] } else { &["messages", "system"] };
-        for name in members.iter().copied() {
-            if let Some(json) = self.raw(name) {
-                input.content(json).map_err(|_| bad(name, "holds a value that cannot be read"))?;
-            }
-        }
-        for name in ["tools", "functions"] {
-            if let Some(json) = self.raw(name).filter(|json| json.starts_with(['[', '{'])) {
-                input.tools(json, self.hosted_calls_max()).map_err(|_| bad(name, "holds a value that cannot be read"))?;
-            }
-        }
-        if self.audio_output() {
-            input.audio();
-        }
-        if self.dialect == Dialect::Responses {
-            self.kept_by_vendor(&mut input);
-        } else if STORED_CONVERSATION.into_iter().any(|name| self.leaf(name).is_some()) {
-            input.unbounded("stored conversation");
-        }
-        if self.dialect == Dialect::Chat {
-            self.chat_tools(&mut input);
-        } else {
-            self.server_side_work(&mut input);
-        }
-        Ok(input.finish(self.bytes.len()))
-    }
-
-    /// What a Responses vendor keeps. A conversation comes to no more than the model's context window; a prompt may bring tools.
-    fn kept_by_vendor(&self, input: &mut Input) {
-        if self.leaf("prompt").is_some() {
-            input.unbounded("stored prompt");
-        }
-        if ["previous_response_id", "conversation"].into_iter().any(|name| self.leaf(name).is_some()) {
-            input.stored();
-        }
-    }
-
-    /// Responses: the most calls of all hosted tools together.
-    fn hosted_calls_max(&self) -> Option<u64> {
-        match self.leaf("max_tool_calls").filter(|_| self.dialect == Dialect::Responses)? {
-            Leaf::Whole(calls) => Some(calls),
-            _ => None,
-        }
-    }
-
-    fn chat_tools(&self, input: &mut Input) {
-        // an empty `{}` turns the search on
-        if self.raw("web_search_options").is_some_and(|json| json != "null") {
-            input.unbounded("hosted tool web_search");
-        }
-        if self.leaf("plugins").is_some() {
-            input.unbounded("hosted tool plugins");
-        }
-    }
-
-    fn server_side_work(&self, input: &mut Input) {
-        if self.leaf("container").is_some() {
-            input.unbounded("container");
-        }
-        if self.leaf("mcp_servers").is_some() {
-            input.unbounded("hosted tool mcp_servers");
-        }
-        // compaction reads the conversation once more and writes a summary beyond `max_tokens`
-        let compacts = self.raw("context_management").is_some_and(compacts);
-        if compacts || self.leaf("compaction").is_some() {
-            input.unbounded("server-side compaction");
-        }
-    }
 }
 
-fn bad(param: &str, what: &str) -> Problem {
+/// A member that says what it must not.
+pub(super) fn bad(param: &str, what: &str) -> Problem {
     Problem::invalid(format!("`{param}` {what}")).at(param)
 }
 
@@ -425,10 +333,6 @@ mod tests {
             Dialect::Embeddings => read(dialect, format!(r#"{{"model":"m","input":""{more}}}"#).into()),
             _ => read(dialect, format!(r#"{{"model":"m","messages":[]{more}}}"#).into()),
         }
-    }
-
-    fn unbounded(dialect: Dialect, more: &str) -> Option<String> {
-        with(dialect, more).expect("a request").input.unbounded
     }
 
     #[test]
@@ -580,30 +484,6 @@ mod tests {
     }
 
     #[test]
-    fn work_that_nothing_bounds_is_named() {
-        for (dialect, more, expected) in [
-            (Dialect::Chat, r#","web_search_options":{}"#, Some("hosted tool web_search")),
-            (Dialect::Chat, r#","web_search_options":null"#, None),
-            (Dialect::Chat, r#","previous_response_id":"r""#, Some("stored conversation")),
-            (Dialect::Chat, r#","tools":[{"type":"code_interpreter"}]"#, Some("hosted tool code_interpreter")),
-            (Dialect::Chat, r#","prediction":{"type":"content","content":"x"}"#, None),
-            (Dialect::Messages, r#","container":"c""#, Some("container")),
-            (Dialect::Messages, r#","mcp_servers":[{"url":"u"}]"#, Some("hosted tool mcp_servers")),
-            (Dialect::Messages, r#","mcp_servers":[]"#, None),
-            (Dialect::Messages, r#","thread":{"type":"continue"}"#, Some("stored conversation")),
-            (
-                Dialect::Messages,
-                r#","context_management":{"edits":[{"type":"\u0063ompact_20260112"}]}"#,
-                Some("server-side compaction"),
-            ),
-            (Dialect::Messages, r#","compaction":{"type":"summarize"}"#, Some("server-side compaction")),
-            (Dialect::Messages, r#","system":[{"type":"image","source":{"type":"url","url":"u"}}]"#, Some("remote image URL")),
-        ] {
-            assert_eq!(unbounded(dialect, more).as_deref(), expected, "{more}");
-        }
-    }
-
-    #[test]
     fn sound_and_speed_are_noted() {
         let request = with(Dialect::Chat, r#","modalities":["text","audio"]"#).expect("a request");
         assert!(request.audio_output && request.input.audio);
@@ -653,55 +533,6 @@ mod tests {
         let input = &request.input;
         assert_eq!((input.images, input.documents, input.tools, input.unbounded.as_deref()), (2, 1, 5, None));
         assert_eq!(input.text_bytes, request.body.len() as u64 - 42);
-    }
-
-    #[test]
-    fn what_a_responses_vendor_keeps_fills_at_most_the_context_window() {
-        for more in [
-            r#","previous_response_id":"resp_1""#,
-            r#","input":"x","conversation":{"id":"conv_1"}"#,
-            r#","input":[{"type":"item_reference","id":"msg_1"}]"#,
-            r#","input":[{"id":"msg_1"}]"#,
-            r#","input":[{"type":"reasoning","id":"rs_1","summary":[]}]"#,
-            r#","input":[{"type":"web_search_call","id":"ws_1","status":"completed"}]"#,
-        ] {
-            let input = responses(more).expect("a request").input;
-            assert_eq!((input.documents, input.unbounded), (1, None), "{more}");
-        }
-        let input =
-            responses(r#","input":[{"type":"message","id":"msg_1","role":"assistant","content":"x"}]"#).expect("a request").input;
-        assert_eq!(input.documents, 0);
-    }
-
-    #[test]
-    fn what_a_responses_vendor_runs_is_unbounded_or_counted() {
-        for (more, why) in [
-            (r#","prompt":{"id":"p"}"#, "stored prompt"),
-            (r#","input":"","tools":[{"type":"web_search"}]"#, "hosted tool web_search without max_tool_calls"),
-            (r#","input":"","tools":[{"type":"code_interpreter","container":"c"}]"#, "hosted tool code_interpreter"),
-            (r#","input":"","tools":[{"type":"tool_search"}]"#, "hosted tool tool_search"),
-            (r#","input":"","max_tool_calls":3,"tools":[{"type":"mcp","server_label":"s"}]"#, "hosted tool mcp"),
-            (r#","input":"","context_management":[{"type":"compaction","compact_threshold":1}]"#, "server-side compaction"),
-            (r#","input":[{"type":"compaction_trigger"}]"#, "server-side compaction"),
-            (
-                r#","input":[{"type":"additional_tools","role":"developer","tools":[{"type":"file_search"}]}]"#,
-                "hosted tool file_search",
-            ),
-            (
-                r#","input":[{"role":"user","content":[{"type":"input_image","image_url":"https://x.y/z.png"}]}]"#,
-                "remote image URL",
-            ),
-            (r#","input":[{"role":"user","content":[{"type":"input_file","file_url":"https://x.y"}]}]"#, "remote file URL"),
-            (
-                r#","input":[{"type":"function_call_output","call_id":"c","output":[{"type":"input_image","file_id":"f"}]}]"#,
-                "file id",
-            ),
-        ] {
-            let input = responses(more).expect("a request").input;
-            assert_eq!(input.unbounded.as_deref(), Some(why), "{more}");
-        }
-        let input = responses(r#","input":"","max_tool_calls":3,"tools":[{"type":"web_search"}]"#).expect("a request").input;
-        assert_eq!((input.searches, input.unbounded), (3, None));
     }
 
     #[test]
