@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use gatekeeper::domain::zone::Zone;
 use gatekeeper::meter::Ledger;
+use gatekeeper::store::disk::Disk;
 use gatekeeper::store::{Options, Store};
 
 use super::books::{Books, Work, restarted, waits};
@@ -61,6 +62,8 @@ fn life(fault: Fault, kth: u64) -> Outcome {
     }
     let outcome = Outcome { struck: disk.heals(), refused: work.refused };
     goes_on(&store, &mut work);
+    let segments = Recorded(Arc::clone(&disk)).names("ledger").expect("the disk works");
+    assert!(segments.len() <= 6, "segments that could not be made are left: {segments:?}");
     store.close();
     drop(store);
     let cut = Arc::new(disk.picture().after(&Cut::LosesAll, &mut seeded));
