@@ -147,6 +147,14 @@ impl Work {
         self.logs(store, event);
     }
 
+    /// Begins so many calls, one right after the other.
+    pub fn holds(&mut self, store: &Store, count: usize) {
+        for _ in 0..count {
+            let event = self.hold();
+            self.logs(store, event);
+        }
+    }
+
     fn logs(&mut self, store: &Store, event: Event) {
         let sequence = match store.journal().append(Arc::new(event.clone())) {
             Ok(sequence) => sequence,

@@ -187,8 +187,8 @@ fn bare(disk: &Arc<Recorder>, wait_for_disk: bool, create: bool) -> (Store, Reco
     Store::open(family.options(disk, create)).expect("the store opens")
 }
 
-fn works(store: &Store, seed: u64, wait_for_disk: bool, steps: usize) -> Work {
-    let mut work = Work {
+fn work(seed: u64, wait_for_disk: bool) -> Work {
+    Work {
         seeded: Seeded::new(seed),
         events: Vec::new(),
         books: Books::default(),
@@ -197,11 +197,33 @@ fn works(store: &Store, seed: u64, wait_for_disk: bool, steps: usize) -> Work {
         patience: 0,
         bears_faults: Some(Duration::from_millis(3)),
         refused: 0,
-    };
+    }
+}
+
+fn works(store: &Store, seed: u64, wait_for_disk: bool, steps: usize) -> Work {
+    let mut work = work(seed, wait_for_disk);
     for _ in 0..steps {
         work.step(store);
     }
     work
+}
+
+/// The first process is killed before any sync, with records in several segments: the second syncs them all before it says so.
+#[test]
+fn what_a_killed_process_left_in_several_segments_is_synced_by_the_next() {
+    let disk = Arc::new(Recorder::default());
+    let (store, _) = bare(&disk, false, true);
+    let mut work = work(7, false);
+    work.holds(&store, 80);
+    let killed = Arc::new(disk.picture().after(&Cut::LosesNothing, &mut Seeded::new(1)));
+    store.close();
+    let (store, recovered) = bare(&killed, false, false);
+    killed.fails_book_syncs();
+    work.books.is_what_was_recovered(&recovered);
+    wait_until("it says that all is on disk", || store.journal().figures().synced == work.events.len() as u64);
+    let cut = Arc::new(killed.picture().after(&Cut::LosesAll, &mut Seeded::new(1)));
+    store.close();
+    work.books.is_what_was_recovered(&bare(&cut, false, false).1);
 }
 
 /// The first process meets failing syncs and is killed. The second still reads what the first wrote, which no sync of its
