@@ -19,9 +19,8 @@ use crate::store::{Options, StoreError};
 const SETTLEMENT_RESERVE: u64 = 4096;
 /// Records that may wait to be booked before new holds are refused: some 100 MB, an hour of a broken disk at 50 a second.
 const BACKLOG_MAX: usize = 200_000;
-/// Operations of one commit, and how long a commit waits for more of them.
-const BATCH: usize = 512;
-const BATCH_MAX: usize = 4096;
+/// Records of one commit at the most, and how long a commit waits for more of them.
+const BATCH: usize = 4096;
 const LINGER: Duration = Duration::from_millis(20);
 
 /// With nothing to do, a thread looks around so often.
@@ -164,7 +163,8 @@ impl Journal {
         let first = inner.oldest_unsynced.is_none();
         inner.oldest_unsynced.get_or_insert_with(Instant::now);
         inner.oldest_unbooked.get_or_insert_with(Instant::now);
-        if first || self.wait_for_disk || inner.unsynced() == BATCH {
+        // who syncs looks for more before it rests: no need to call it for every record
+        if first || inner.unsynced() == BATCH {
             self.unsynced.notify_one();
         }
         Ok(sequence)
@@ -377,7 +377,7 @@ impl Journal {
     pub(super) fn take_batch(&self) -> Vec<(u64, Arc<Event>)> {
         let mut inner = self.lock();
         let synced = inner.log.synced();
-        let count = inner.backlog.iter().take(BATCH_MAX).take_while(|(sequence, _)| *sequence <= synced).count();
+        let count = inner.backlog.iter().take(BATCH).take_while(|(sequence, _)| *sequence <= synced).count();
         inner.backlog.drain(..count).collect()
     }
 
