@@ -36,6 +36,7 @@ impl Doubtful {
     /// Writes what was read from it once more, and hands it over to be synced. An earlier process may have met a failed sync
     /// and died: what it had written is still read, and yet no sync would bring it to the disk.
     pub(super) fn written_again(self) -> io::Result<Arc<dyn DiskFile>> {
+        // its size may be in memory only, like its bytes
         self.file.set_size(self.file.size()?)?;
         for part in [0..SEGMENT_HEADER as usize, self.records] {
             let mut bytes = vec![0; part.len()];
