@@ -13,6 +13,7 @@ use crate::domain::money::Money;
 use crate::domain::refusal::Refusal;
 use crate::domain::zone::{Window, Zone};
 use crate::store::codec::{Stored, class_number};
+use crate::store::pace::Pace;
 use crate::store::refusals::Refused;
 use crate::store::scan::Replay;
 use crate::store::table::{
@@ -37,12 +38,18 @@ struct Fold<'a> {
 
 /// Books a batch, and what was refused, durably. The batch must follow what is booked already, without a gap; what of it is
 /// booked already, by a commit that reported a failure and yet took place, is left out.
-pub(super) fn book(database: &Database, batch: &[(u64, Arc<Event>)], refused: &Refused, zone: &Zone) -> Result<(), StoreError> {
+pub(super) fn book(
+    database: &Database,
+    batch: &[(u64, Arc<Event>)],
+    refused: &Refused,
+    zone: &Zone,
+    pace: &Pace,
+) -> Result<(), StoreError> {
     let transaction = table::begin(database)?;
     let applied = transaction.open_table(META)?.get("applied")?.map_or(0, |value| value.value());
-    let mut fold = fold(&batch[batch.partition_point(|(sequence, _)| *sequence <= applied)..], zone);
+    let mut fold = fold(&batch[batch.partition_point(|(sequence, _)| *sequence <= applied)..], zone, pace);
     fold.refuse(refused, zone);
-    write_records(&transaction, &fold)?;
+    write_records(&transaction, &fold, pace)?;
     write_refusals(&transaction, &refused.rows)?;
     write_holds(&transaction, &fold)?;
     add_money(&transaction, BALANCES, &fold.balances)?;
@@ -62,11 +69,11 @@ pub(super) fn rows<'a>(batch: &'a [(u64, Arc<Event>)], refused: &'a Refused) -> 
     settled.chain(refused.rows.iter().map(|refusal| HoldId { request: refusal.request, attempt: REFUSED }))
 }
 
-fn fold<'a>(batch: &'a [(u64, Arc<Event>)], zone: &Zone) -> Fold<'a> {
+fn fold<'a>(batch: &'a [(u64, Arc<Event>)], zone: &Zone, pace: &Pace) -> Fold<'a> {
     let mut fold = Fold::default();
     let mut hour = Window { start_ms: 0, end_ms: 0 };
     let mut day = hour;
-    for (_, event) in batch {
+    for (_, event) in pace.over(batch) {
         match &**event {
             Event::Hold(hold) => {
                 fold.opened.insert(hold.id, hold);
@@ -181,11 +188,11 @@ pub(super) fn sums(settlement: &Settlement) -> RollupSums {
     }
 }
 
-fn write_records(transaction: &WriteTransaction, fold: &Fold<'_>) -> Result<(), StoreError> {
+fn write_records(transaction: &WriteTransaction, fold: &Fold<'_>, pace: &Pace) -> Result<(), StoreError> {
     let mut records = transaction.open_table(RECORDS)?;
     let mut of_key = transaction.open_table(RECORDS_OF_KEY)?;
     let mut not_ok = transaction.open_table(RECORDS_NOT_OK)?;
-    for settlement in &fold.settlements {
+    for settlement in pace.over(&fold.settlements) {
         let (request, attempt) = (settlement.hold.id.request.0, settlement.hold.id.attempt);
         records.insert((request, attempt), settlement.encode()?.as_slice())?;
         of_key.insert((settlement.hold.subject.key.0, request, attempt), ())?;

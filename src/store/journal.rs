@@ -1,5 +1,5 @@
 //! The ledger's door to the log, shared with the writer: what is appended here is written at once, and handed on to be
-//! synced and booked. Three numbers, always applied ≤ synced ≤ written.
+//! synced and booked, by a thread for each. Three numbers, always applied ≤ synced ≤ written.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::domain::event::Event;
 use crate::store::codec::Stored;
 use crate::store::log::Log;
+use crate::store::reach::Reach;
 use crate::store::refusals::Refusals;
 use crate::store::retention::Kept;
 use crate::store::segment::{RECORD_BYTES_MAX, Segment};
@@ -19,16 +20,21 @@ use crate::store::{Options, StoreError};
 const SETTLEMENT_RESERVE: u64 = 4096;
 /// Records that may wait to be booked before new holds are refused: some 100 MB, an hour of a broken disk at 50 a second.
 const BACKLOG_MAX: usize = 200_000;
-/// Operations of one commit, and how long a commit waits for more of them.
-const BATCH: usize = 512;
-const BATCH_MAX: usize = 4096;
+/// Records of one commit at the most, and how long a commit waits for more of them.
+const BATCH: usize = 4096;
 const LINGER: Duration = Duration::from_millis(20);
 
-/// Between two slices of retention, so that it takes a small part of the writer's time; after one that failed; and how
-/// much longer where somebody always waits for the disk.
+/// With fewer than so many records in its last group, a sync that clients wait for rests a while for company: each costs some
+/// 50 µs of processor time, whatever it covers. It is a small part of what an upstream takes.
+const GROUP: usize = 16;
+const REST: Duration = Duration::from_micros(500);
+
+/// With nothing to do, a thread looks around so often.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Between two slices of retention, so that it takes a small part of the writer's time; and after one that failed.
 const SWEEP_PAUSE: Duration = Duration::from_millis(100);
 const SWEEP_RETRY: Duration = Duration::from_secs(1);
-const SWEEP_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A change of the control plane, run by the writer in a transaction of its own.
 pub(super) type Job = Box<dyn FnOnce(Result<&redb::Database, StoreError>) + Send>;
@@ -63,8 +69,11 @@ pub struct JournalFigures {
 
 pub struct Journal {
     inner: Mutex<Inner>,
-    work: Condvar,
-    synced: watch::Sender<u64>,
+    /// for who syncs
+    unsynced: Condvar,
+    /// for who books
+    bookable: Condvar,
+    synced: Reach,
     applied: watch::Sender<u64>,
     wait_for_disk: bool,
     refusals: Refusals,
@@ -73,15 +82,23 @@ pub struct Journal {
 struct Inner {
     log: Log,
     backlog: VecDeque<(u64, Arc<Event>)>,
-    jobs: VecDeque<Job>,
+    /// changes, each with the last record that was written before it
+    jobs: VecDeque<(u64, Job)>,
     open_holds: u64,
     oldest_unsynced: Option<Instant>,
     oldest_unbooked: Option<Instant>,
+    sync_wanted: bool,
+    /// no sync before, but for a whole group
+    rests_until: Option<Instant>,
+    /// the last sync failed
+    sync_failing: bool,
     fresh_wanted: bool,
     disk_low: bool,
     books_failing: bool,
     sweep: Sweep,
     stopping: bool,
+    /// nobody syncs any more
+    syncs_ended: bool,
 }
 
 /// How far the books are rid of what is no longer kept.
@@ -95,7 +112,7 @@ struct Sweep {
 
 /// What the writer is to do next.
 pub(super) struct Step {
-    /// book what is synced, not only sync
+    /// book what is synced
     pub book: bool,
     pub jobs: Vec<Job>,
     pub prepare: Option<u32>,
@@ -106,7 +123,7 @@ pub(super) struct Step {
 impl Journal {
     pub(super) fn new(log: Log, replayed: Vec<(u64, Arc<Event>)>, applied: u64, open_holds: usize, options: &Options) -> Journal {
         let waiting = (!replayed.is_empty()).then(Instant::now);
-        let (synced, _) = watch::channel(log.synced());
+        let synced = Reach::from(log.synced());
         Journal {
             inner: Mutex::new(Inner {
                 log,
@@ -115,13 +132,18 @@ impl Journal {
                 open_holds: open_holds as u64,
                 oldest_unsynced: waiting,
                 oldest_unbooked: waiting,
+                sync_wanted: false,
+                rests_until: None,
+                sync_failing: false,
                 fresh_wanted: false,
                 disk_low: false,
                 books_failing: false,
                 sweep: Sweep::default(),
                 stopping: false,
+                syncs_ended: false,
             }),
-            work: Condvar::new(),
+            unsynced: Condvar::new(),
+            bookable: Condvar::new(),
             synced,
             applied: watch::channel(applied).0,
             wait_for_disk: options.wait_for_disk,
@@ -147,11 +169,13 @@ impl Journal {
             Event::Progress { .. } => {}
         }
         inner.backlog.push_back((sequence, event));
+        let first = inner.oldest_unsynced.is_none();
         inner.oldest_unsynced.get_or_insert_with(Instant::now);
-        let first = inner.oldest_unbooked.is_none();
         inner.oldest_unbooked.get_or_insert_with(Instant::now);
-        if first || self.wait_for_disk || inner.backlog.len() == BATCH {
-            self.work.notify_one();
+        // who syncs looks for more before it rests: no need to call it for every record
+        let enough = if self.wait_for_disk { GROUP } else { BATCH };
+        if (first && inner.rests_until.is_none()) || inner.unsynced() == enough {
+            self.unsynced.notify_one();
         }
         Ok(sequence)
     }
@@ -160,7 +184,7 @@ impl Journal {
     /// the deadline.
     pub async fn settled(&self, sequence: u64) {
         if self.wait_for_disk {
-            reached(&self.synced, sequence).await;
+            self.synced.reached(sequence).await;
         }
     }
 
@@ -168,11 +192,13 @@ impl Journal {
     pub async fn booked(&self) {
         let written = {
             let mut inner = self.lock();
-            inner.fresh_wanted = true;
+            (inner.sync_wanted, inner.fresh_wanted) = (true, true);
             inner.log.written()
         };
-        self.work.notify_one();
-        reached(&self.applied, written).await;
+        self.unsynced.notify_one();
+        self.bookable.notify_one();
+        // the sender lives as long as the journal, so an error cannot come
+        let _ = self.applied.subscribe().wait_for(|applied| *applied >= written).await;
         self.refusals.written().await;
     }
 
@@ -210,61 +236,100 @@ impl Journal {
         if inner.sweep.kept != kept {
             inner.sweep = Sweep { kept, unfinished: true, ..std::mem::take(&mut inner.sweep) };
             drop(inner);
-            self.work.notify_one();
+            self.bookable.notify_one();
         }
     }
 
-    // ---- for the writer
+    // ---- for who syncs and who books
 
     pub(super) fn submit(&self, job: Job) -> Result<(), StoreError> {
         let mut inner = self.lock();
         if inner.stopping {
             return Err(StoreError::Closed);
         }
-        inner.jobs.push_back(job);
-        self.work.notify_one();
+        let after = inner.log.written();
+        inner.jobs.push_back((after, job));
+        inner.sync_wanted = true;
+        self.unsynced.notify_one();
+        self.bookable.notify_one();
         Ok(())
     }
 
     pub(super) fn stop(&self) {
         self.lock().stopping = true;
-        self.work.notify_one();
+        self.unsynced.notify_one();
+        self.bookable.notify_one();
     }
 
-    /// Waits for work; `None` when everything is done and the store is closing. `not_before`: after a failed commit the
-    /// books are left alone until then, while the log goes on being synced.
-    pub(super) fn next_step(&self, not_before: Option<Instant>) -> Option<Step> {
+    pub(super) fn is_stopping(&self) -> bool {
+        self.lock().stopping
+    }
+
+    /// Who syncs has ended: what is not synced stays in the log.
+    pub(super) fn syncs_no_more(&self) {
+        self.lock().syncs_ended = true;
+        self.bookable.notify_one();
+    }
+
+    /// Waits until the log is to be synced (`true`), or a while has passed; `None` when all is synced and the store is closing.
+    pub(super) fn next_sync(&self) -> Option<bool> {
         let mut inner = self.lock();
+        let idle_until = Instant::now() + IDLE;
+        loop {
+            let (now, unsynced) = (Instant::now(), inner.unsynced());
+            inner.rests_until = inner.rests_until.filter(|until| now < *until);
+            let not_before = match inner.oldest_unsynced {
+                Some(_) if self.wait_for_disk => inner.rests_until.filter(|_| unsynced < GROUP),
+                Some(since) => Some(since + LINGER).filter(|_| unsynced < BATCH),
+                None => None,
+            };
+            if unsynced == 0 {
+                inner.sync_wanted = false;
+                if inner.stopping {
+                    return None;
+                }
+            } else if inner.stopping || inner.sync_wanted || not_before.is_none_or(|until| now >= until) {
+                inner.sync_wanted = false;
+                return Some(true);
+            }
+            if now >= idle_until {
+                return Some(false);
+            }
+            // a rest is over by the clock, also while nothing waits: nobody calls before
+            let until = not_before.or(inner.rests_until).map_or(idle_until, |until| until.min(idle_until));
+            inner = waited(&self.unsynced, inner, until.saturating_duration_since(now));
+        }
+    }
+
+    /// Waits for work at the books; `None` when everything is done and the store is closing. `not_before`: after a failed
+    /// commit the books are left alone until then, while the log goes on being synced.
+    pub(super) fn next_booking(&self, not_before: Option<Instant>) -> Option<Step> {
+        let mut inner = self.lock();
+        let idle_until = Instant::now() + IDLE;
         loop {
             let now = Instant::now();
             let held_off = not_before.is_some_and(|until| now < until);
-            let nothing_left = inner.backlog.is_empty() && !self.refusals.waiting();
+            let bookable = inner.bookable();
+            let nothing_left = inner.syncs_ended && bookable == 0 && !self.refusals.waiting();
             if inner.stopping && inner.jobs.is_empty() && (nothing_left || held_off) {
                 return None;
             }
-            let due = !held_off && (inner.due(now) || self.refusals_due(&inner, now));
-            let sync_now = self.wait_for_disk && inner.oldest_unsynced.is_some();
-            if due || sync_now || !inner.jobs.is_empty() {
-                if due {
-                    inner.fresh_wanted = false;
-                }
-                let sweep = inner.sweep.due(now, SWEEP_PATIENCE).filter(|_| sync_now && !due);
-                return Some(Step { book: due, jobs: inner.jobs.drain(..).collect(), prepare: inner.log.wants_ready(), sweep });
+            let due = !held_off && (inner.due(now, bookable) || self.refusals_due(&inner, now));
+            if due {
+                // what is not synced yet is still wanted
+                inner.fresh_wanted &= bookable < inner.backlog.len();
             }
-            if let Some(kept) = inner.sweep.due(now, Duration::ZERO).filter(|_| !held_off && !inner.stopping) {
-                return Some(Step { book: false, jobs: Vec::new(), prepare: inner.log.wants_ready(), sweep: Some(kept) });
+            let rested = !due && !held_off && !inner.stopping && inner.jobs.is_empty();
+            let sweep = inner.sweep.due(now).filter(|_| rested);
+            let jobs = inner.jobs(*self.applied.borrow(), held_off);
+            if due || sweep.is_some() || !jobs.is_empty() || now >= idle_until {
+                return Some(Step { book: due, jobs, prepare: inner.log.wants_ready(), sweep });
             }
-            let booking = [inner.oldest_unbooked.map(|since| since + LINGER), self.refusals.due()];
-            let booking = booking.into_iter().chain([inner.sweep.not_before.filter(|_| inner.sweep.unfinished)]);
-            let until = booking.map(|until| until.filter(|_| !held_off)).chain([not_before.filter(|_| held_off)]);
-            let wait = until.flatten().min().map_or(Duration::from_secs(1), |until| until.saturating_duration_since(now));
-            inner = self.work.wait_timeout(inner, wait.max(Duration::from_micros(50))).unwrap_or_else(PoisonError::into_inner).0;
-            if inner.backlog.is_empty() && inner.jobs.is_empty() && !inner.stopping && inner.oldest_unsynced.is_none() {
-                // an idle second: let the writer look at the disk
-                if wait >= Duration::from_secs(1) {
-                    return Some(Step { book: false, jobs: Vec::new(), prepare: inner.log.wants_ready(), sweep: None });
-                }
-            }
+            let booking = inner.oldest_unbooked.map(|since| since + LINGER).filter(|_| bookable > 0);
+            let sweeping = inner.sweep.not_before.filter(|_| inner.sweep.unfinished);
+            let soonest = [booking, self.refusals.due(), sweeping].into_iter().flatten().min().filter(|_| !held_off);
+            let until = soonest.or(not_before.filter(|_| held_off)).map_or(idle_until, |until| until.min(idle_until));
+            inner = waited(&self.bookable, inner, until.saturating_duration_since(now).max(Duration::from_micros(50)));
         }
     }
 
@@ -274,6 +339,16 @@ impl Journal {
 
     /// Syncs what is written, outside the lock, so that a stalled disk stops nobody.
     pub(super) fn sync(&self) -> std::io::Result<()> {
+        let done = self.sync_written();
+        if done.is_err() {
+            // changes of the control plane do not wait for a disk that fails
+            self.lock().sync_failing = true;
+            self.bookable.notify_one();
+        }
+        done
+    }
+
+    fn sync_written(&self) -> std::io::Result<()> {
         if self.lock().log.is_distrusted() {
             self.write_again()?;
         }
@@ -290,10 +365,19 @@ impl Journal {
             return Err(error);
         }
         let mut inner = self.lock();
+        inner.sync_failing = false;
+        let covered = unsynced.upto - inner.log.synced();
+        inner.rests_until = (self.wait_for_disk && covered < GROUP as u64).then(|| Instant::now() + REST);
+        let before = inner.bookable();
         inner.log.mark_synced(&unsynced);
         inner.oldest_unsynced = (inner.log.written() > unsynced.upto).then_some(begun);
+        // else who books wakes by the clock
+        let wakes = before == 0 || inner.bookable() >= BATCH || inner.fresh_wanted || inner.stopping || !inner.jobs.is_empty();
         drop(inner);
-        self.synced.send_replace(unsynced.upto);
+        self.synced.raise(unsynced.upto);
+        if wakes {
+            self.bookable.notify_one();
+        }
         Ok(())
     }
 
@@ -310,7 +394,7 @@ impl Journal {
     pub(super) fn take_batch(&self) -> Vec<(u64, Arc<Event>)> {
         let mut inner = self.lock();
         let synced = inner.log.synced();
-        let count = inner.backlog.iter().take(BATCH_MAX).take_while(|(sequence, _)| *sequence <= synced).count();
+        let count = inner.backlog.iter().take(BATCH).take_while(|(sequence, _)| *sequence <= synced).count();
         inner.backlog.drain(..count).collect()
     }
 
@@ -364,9 +448,9 @@ impl Journal {
 }
 
 impl Sweep {
-    /// What is to be deleted, once nothing has been for a while longer than the pause.
-    fn due(&self, now: Instant, longer: Duration) -> Option<Kept> {
-        let rested = self.not_before.is_none_or(|until| now >= until + longer);
+    /// What is to be deleted, once nothing has been for a while.
+    fn due(&self, now: Instant) -> Option<Kept> {
+        let rested = self.not_before.is_none_or(|until| now >= until);
         (self.unfinished && rested).then_some(self.kept)
     }
 }
@@ -390,17 +474,34 @@ impl Inner {
         Ok(())
     }
 
-    fn due(&self, now: Instant) -> bool {
-        !self.backlog.is_empty()
+    /// Records that no sync has covered.
+    fn unsynced(&self) -> usize {
+        self.log.written().saturating_sub(self.log.synced()) as usize
+    }
+
+    /// Records at the front of the backlog that may be booked.
+    fn bookable(&self) -> usize {
+        // their numbers have no gap
+        self.backlog.front().map_or(0, |(first, _)| (self.log.synced() + 1).saturating_sub(*first) as usize)
+    }
+
+    fn due(&self, now: Instant, bookable: usize) -> bool {
+        bookable > 0
             && (self.stopping
                 || self.fresh_wanted
                 || !self.jobs.is_empty()
-                || self.backlog.len() >= BATCH
+                || bookable >= BATCH
                 || self.oldest_unbooked.is_none_or(|since| now.duration_since(since) >= LINGER))
+    }
+
+    /// Takes the changes whose turn it is: the books have what was written before them, or cannot have it now.
+    fn jobs(&mut self, applied: u64, held_off: bool) -> Vec<Job> {
+        let gives_up = held_off || self.sync_failing || self.syncs_ended;
+        let ready = self.jobs.iter().take_while(|(after, _)| gives_up || *after <= applied).count();
+        self.jobs.drain(..ready).map(|(_, job)| job).collect()
     }
 }
 
-async fn reached(number: &watch::Sender<u64>, sequence: u64) {
-    // the sender lives as long as the journal, so an error cannot come
-    let _ = number.subscribe().wait_for(|reached| *reached >= sequence).await;
+fn waited<'a>(on: &Condvar, inner: MutexGuard<'a, Inner>, at_most: Duration) -> MutexGuard<'a, Inner> {
+    on.wait_timeout(inner, at_most).unwrap_or_else(PoisonError::into_inner).0
 }

@@ -10,6 +10,8 @@ mod journal;
 mod log;
 pub mod memory;
 mod newest;
+mod pace;
+mod reach;
 mod reads;
 mod records;
 mod refusals;
@@ -17,10 +19,12 @@ mod retention;
 mod scan;
 pub mod seal;
 mod segment;
+mod syncer;
 mod table;
 mod tenants;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod verify;
 mod writer;
 
@@ -149,13 +153,14 @@ pub enum Grain {
     Day,
 }
 
-/// The open store. Cheap to clone; the last clone to be dropped does not stop the writer: `close` does.
+/// The open store. Cheap to clone; the last clone to be dropped does not stop its threads: `close` does.
 #[derive(Clone)]
 pub struct Store {
     instance: [u8; 16],
     database: Arc<Slot>,
     journal: Arc<Journal>,
-    writer: Arc<Mutex<Option<JoinHandle<()>>>>,
+    /// who syncs and who books
+    threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
 /// The database as it is open now: the writer replaces it after an I/O error, which redb never forgets by itself.
@@ -196,7 +201,7 @@ impl Slot {
 }
 
 impl Store {
-    /// Opens the books, reads the log from where the books end, and starts the writer. Refuses a newer schema and a
+    /// Opens the books, reads the log from where the books end, and starts the threads that sync and book. Refuses a newer schema and a
     /// damaged log without writing anything.
     pub fn open(options: Options) -> Result<(Store, Recovered), StoreError> {
         let identity = table::identify(&options)?;
@@ -212,9 +217,10 @@ impl Store {
             newest: Newest::default(),
         });
         let journal = Arc::new(Journal::new(log, replay.events, identity.applied, recovered.holds.len(), &options));
-        let writer = writer::start(database.clone(), journal.clone(), options);
-        let (instance, writer) = (identity.instance, Arc::new(Mutex::new(Some(writer))));
-        Ok((Store { instance, database, journal, writer }, recovered))
+        let threads =
+            vec![syncer::start(journal.clone(), options.clone()), writer::start(database.clone(), journal.clone(), options)];
+        let (instance, threads) = (identity.instance, Arc::new(Mutex::new(threads)));
+        Ok((Store { instance, database, journal, threads }, recovered))
     }
 
     /// Whose books these are: random at their creation, the same for their life.
@@ -227,14 +233,14 @@ impl Store {
         self.journal.clone()
     }
 
-    /// Lets the writer finish what was handed to it and ends it.
+    /// Lets the threads finish what was handed to them and ends them.
     pub fn close(&self) {
         self.journal.stop();
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(writer) = writer
-            && writer.join().is_err()
-        {
-            tracing::error!("the store's writer ended by a panic");
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the store ended by a panic");
+            }
         }
         self.database.put(None);
     }

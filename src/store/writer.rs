@@ -1,5 +1,5 @@
-//! The one thread that syncs the log and writes the books. Nobody waits for it but those who asked to (`ledger.sync =
-//! "disk"`, changes of the control plane, reports). It ends when the store is closed and everything is booked.
+//! The one thread that writes the books: what is synced, changes of the control plane, and the slices of retention. Nobody waits
+//! for it but those who asked to (changes of the control plane, reports). It ends when the store is closed and everything is booked.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,27 +7,19 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::store::journal::{Journal, Step};
+use crate::store::pace::Pace;
 use crate::store::retention::Kept;
 use crate::store::segment::Segment;
+use crate::store::trouble::Trouble;
 use crate::store::{Options, Slot, StoreError, books, retention, table};
 
 const RETRY: Duration = Duration::from_secs(1);
-/// After a failed sync, so that a disk that fails at once is not asked a thousand times a second.
-const SYNC_PAUSE: Duration = Duration::from_millis(50);
-/// While something keeps failing it is said again so often.
-const SAY_AGAIN: Duration = Duration::from_secs(10);
-/// How often the free space is looked at.
-const DISK_LOOK: Duration = Duration::from_secs(1);
-
 pub(super) fn start(database: Arc<Slot>, journal: Arc<Journal>, options: Options) -> JoinHandle<()> {
     let writer = Writer {
         database,
         journal,
         options,
         not_before: None,
-        disk_looked: None,
-        disk_unknown: false,
-        log_trouble: Trouble::default(),
         books_trouble: Trouble::default(),
         segment_trouble: Trouble::default(),
     };
@@ -43,63 +35,23 @@ struct Writer {
     options: Options,
     /// after a failed commit the books are left alone until then
     not_before: Option<Instant>,
-    disk_looked: Option<Instant>,
-    disk_unknown: bool,
-    log_trouble: Trouble,
     books_trouble: Trouble,
     segment_trouble: Trouble,
 }
 
-/// Something that fails, perhaps again and again: when it was last said.
-#[derive(Default)]
-struct Trouble(Option<Instant>);
-
-impl Trouble {
-    /// Whether to say it now.
-    fn is_news(&mut self) -> bool {
-        let news = self.0.is_none_or(|said| said.elapsed() >= SAY_AGAIN);
-        if news {
-            self.0 = Some(Instant::now());
-        }
-        news
-    }
-
-    /// Whether it is over just now.
-    fn ends(&mut self) -> bool {
-        self.0.take().is_some()
-    }
-}
-
 impl Writer {
     fn run(mut self) {
-        while let Some(step) = self.journal.next_step(self.not_before) {
-            // a step that only syncs, or only runs a change, does not end the pause
+        while let Some(step) = self.journal.next_booking(self.not_before) {
+            // a step that only runs a change does not end the pause
             if step.book {
                 self.not_before = None;
             }
             self.take(step);
         }
-        // what a closing store could not book stays in the log
-        if let Err(error) = self.journal.sync() {
-            tracing::error!("the ledger's log could not be synced at the end: {error}");
-        }
     }
 
     fn take(&mut self, step: Step) {
-        self.look_at_disk();
         self.mend_books();
-        if let Err(error) = self.journal.sync() {
-            if self.log_trouble.is_news() {
-                tracing::error!("the ledger's log cannot be synced; its records are written again to a new segment: {error}");
-            }
-            std::thread::sleep(SYNC_PAUSE);
-            // a store that is closed meanwhile does not wait for a disk that may never heal: the log keeps what it has
-            self.not_before = self.not_before.max(Some(Instant::now() + SYNC_PAUSE));
-            return self.run_jobs(step);
-        }
-        if self.log_trouble.ends() {
-            tracing::info!("the ledger's log is synced again");
-        }
         if step.book {
             self.book();
         }
@@ -138,7 +90,9 @@ impl Writer {
         }
         // before the commit, so that no verification sees a row of which it was not told
         self.database.booked.note(&batch);
-        let booked = self.database.open().and_then(|database| books::book(&database, &batch, &refused, &self.options.zone));
+        let pace = Pace::default();
+        let zone = &self.options.zone;
+        let booked = self.database.open().and_then(|database| books::book(&database, &batch, &refused, zone, &pace));
         match booked {
             Ok(()) => {
                 self.database.newest.note(books::rows(&batch, &refused));
@@ -147,6 +101,7 @@ impl Writer {
                     Some((applied, _)) => self.journal.mark_applied(*applied).iter().for_each(|name| self.remove(name)),
                     None => self.journal.tell_followers(),
                 }
+                pace.over(batch).for_each(drop);
                 if self.books_trouble.ends() {
                     tracing::info!("the books are written again");
                 }
@@ -231,21 +186,6 @@ impl Writer {
     fn remove(&self, name: &str) {
         if let Err(error) = self.options.disk.remove(name) {
             tracing::warn!("{name} is no longer needed but cannot be removed: {error}");
-        }
-    }
-
-    fn look_at_disk(&mut self) {
-        if self.disk_looked.is_some_and(|looked| looked.elapsed() < DISK_LOOK) {
-            return;
-        }
-        self.disk_looked = Some(Instant::now());
-        match self.options.disk.free_mb() {
-            Ok(free) => self.journal.set_disk_low(free < self.options.disk_reserve_mb),
-            // said once; it would be said every second
-            Err(error) if !std::mem::replace(&mut self.disk_unknown, true) => {
-                tracing::warn!("the free space of the data folder is unknown: {error}");
-            }
-            Err(_) => {}
         }
     }
 }

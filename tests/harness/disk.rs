@@ -98,12 +98,12 @@ impl DiskHand {
     }
 
     fn syncs(&self, of_log: bool) -> io::Result<()> {
-        let by_writer = std::thread::current().name() == Some("gk-writer");
+        let by_the_store = matches!(std::thread::current().name(), Some("gk-writer" | "gk-syncer"));
         {
             let mut counts = self.lock();
             counts.log_syncs += usize::from(of_log);
             counts.book_syncs += usize::from(!of_log);
-            counts.syncs_elsewhere += usize::from(!by_writer);
+            counts.syncs_elsewhere += usize::from(!by_the_store);
         }
         std::thread::sleep(Duration::from_millis(self.sync_ms.load(Ordering::SeqCst)));
         let left = self.syncs_to_fail.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
