@@ -24,8 +24,8 @@ const BACKLOG_MAX: usize = 200_000;
 const BATCH: usize = 4096;
 const LINGER: Duration = Duration::from_millis(20);
 
-/// With fewer than so many records in its last group, a sync that clients wait for rests a while for company: each costs some
-/// 50 µs of processor time, whatever it covers. It is a small part of what an upstream takes.
+/// With fewer than so many records in its last group, the next sync that clients wait for rests a while for company: a sync
+/// costs the same processor time whatever it covers, and the rest is a small part of what an upstream takes.
 const GROUP: usize = 16;
 const REST: Duration = Duration::from_micros(500);
 

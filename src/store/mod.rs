@@ -1,5 +1,6 @@
-//! The only folder that knows redb: the books (`gatekeeper.redb`), the ledger's log beside them, and the one thread that
-//! writes both; and the disposable memory of what models thought. What it hands out are the nouns of `domain`; it decides nothing.
+//! The only folder that knows redb: the books (`gatekeeper.redb`) and the thread that writes them, the ledger's log beside them
+//! and the thread that syncs it; and the disposable memory of what models thought. What it hands out are the nouns of `domain`; it
+//! decides nothing.
 
 mod alerts;
 mod books;

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::codec::tests::{sample_hold, sample_settlement};
 use super::disk::{Disk, DiskFile, FolderDisk};
@@ -277,6 +277,26 @@ fn segments_roll_over_and_go_when_they_are_booked() {
     let (store, _) = reopened(folder.path()).expect("opens");
     assert_eq!(listed(&store, None, 10_000).len(), 2_000);
     store.close();
+}
+
+#[test]
+fn with_sync_disk_a_sync_rests_for_company_after_a_small_group() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, _) = Store::open(Options { wait_for_disk: true, ..options(folder.path(), true) }).expect("a new folder opens");
+    let journal = store.journal();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let begun = Instant::now();
+    for at_ms in 0..40 {
+        let sequence = journal.append(Arc::new(Event::Hold(sample_hold(at_ms)))).expect("logged");
+        runtime.block_on(journal.settled(sequence));
+        assert!(journal.figures().synced >= sequence, "who waited finds it on disk");
+    }
+    assert!(begun.elapsed() >= 39 * Duration::from_micros(500), "a rest between two: {:?}", begun.elapsed());
+    // a whole group, and what a closing store has, wait for no rest
+    (0..100).for_each(|at_ms| call(&store, at_ms));
+    runtime.block_on(journal.settled(journal.figures().written));
+    store.close();
+    assert_eq!(journal.figures().applied, 240, "all of it is booked");
 }
 
 #[test]
