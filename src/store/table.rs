@@ -106,6 +106,8 @@ pub(super) fn open_database(options: &Options, failed: &Arc<AtomicBool>) -> Resu
 
 fn open_file(options: &Options, name: &str, failed: &Arc<AtomicBool>) -> Result<Database, StoreError> {
     let file = options.disk.open(name)?;
+    // after a failed sync its length may be in memory only, and redb would take it for what is on the disk
+    file.set_size(file.size()?)?;
     Ok(Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(Backend::on(file, failed.clone()))?)
 }
 

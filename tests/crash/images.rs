@@ -9,6 +9,7 @@ use std::time::Duration;
 use gatekeeper::domain::event::Event;
 use gatekeeper::domain::zone::Zone;
 use gatekeeper::meter::Ledger;
+use gatekeeper::store::disk::Disk;
 use gatekeeper::store::{Options, Recovered, Store, StoreError};
 
 use super::books::{Books, Work, restarted, waits};
@@ -274,6 +275,27 @@ fn what_a_killed_process_had_on_disk_is_not_lost_by_the_next_that_cannot_sync() 
         work.books.is_what_was_recovered(&recovered);
         store.close();
     }
+}
+
+/// A failed sync may leave the file of the books longer in memory than on the disk, and no later sync would bring that there.
+#[test]
+fn a_length_of_the_books_that_could_not_be_synced_is_set_again() {
+    let disk = Arc::new(Recorder::default());
+    let (store, _) = bare(&disk, false, true);
+    let bytes = || Recorded(Arc::clone(&disk)).open("gatekeeper.redb").and_then(|file| file.size()).expect("it can be read");
+    let before = bytes();
+    disk.fails_book_syncs();
+    let mut work = work(7, false);
+    // the file grows once, while it cannot be synced, and not again afterwards
+    work.holds(&store, 200);
+    wait_until("the books have grown", || bytes() > before && store.journal().figures().books_failing);
+    let grown = bytes();
+    disk.heals_book_syncs();
+    wait_until("the books are written again", || store.journal().figures().applied == work.events.len() as u64);
+    store.close();
+    assert_eq!(bytes(), grown);
+    let cut = Arc::new(disk.picture().after(&Cut::LosesAll, &mut Seeded::new(1)));
+    work.books.is_what_was_recovered(&bare(&cut, false, false).1);
 }
 
 /// Before `init` has said that it is done, a cut may leave anything; but never a folder that can neither be used nor set up.

@@ -334,6 +334,11 @@ impl Recorder {
         self.lock().failing[0] = Some((Seeded::new(0), 100));
     }
 
+    /// They can be written again.
+    pub fn heals_book_syncs(&self) {
+        self.lock().failing[0] = None;
+    }
+
     /// The disk fails from its k-th operation from now on, for so many operations.
     pub fn fails(&self, fault: Fault, kth: u64, length: u64) {
         self.lock().striking = Some(Striking { fault, from: kth, to: kth + length, seen: 0, struck: 0 });
