@@ -1,5 +1,5 @@
-//! A number that only rises, and everybody who waits until it is as high as theirs. Each is woken once, when it is: with 64
-//! callers that wait for the disk, waking them all at every sync cost more than the sync.
+//! A number that only rises, and everybody who waits until it is as high as theirs. Each is woken once, when it is, and
+//! not at every sync in vain.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;

@@ -34,7 +34,7 @@ pub struct DiskCounts {
     pub log_writes: usize,
     pub log_syncs: usize,
     pub book_syncs: usize,
-    /// syncs by another thread than the store's writer: a request would have waited for them
+    /// syncs by another thread than the store's two: a request would have waited for them
     pub syncs_elsewhere: usize,
     pub failed_syncs: usize,
 }
