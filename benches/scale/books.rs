@@ -7,7 +7,10 @@ use redb::{Database, ReadableDatabase, ReadableTableMetadata, TableHandle};
 /// Pages that tables take, and their rows.
 #[derive(Default)]
 pub struct Part {
+    /// whole pages, with what is free in them
     pub bytes: u64,
+    /// what the rows themselves take
+    pub stored: u64,
     pub rows: u64,
 }
 
@@ -40,6 +43,7 @@ impl Weight {
                 _ => &mut weight.other,
             };
             part.bytes += stats.stored_bytes() + stats.metadata_bytes() + stats.fragmented_bytes();
+            part.stored += stats.stored_bytes();
             part.rows += table.len().expect("the length of a table");
         }
         weight.requests = weight.records.rows;
