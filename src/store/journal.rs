@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::domain::event::Event;
 use crate::store::codec::Stored;
+use crate::store::company::{BATCH, Company, Due, LINGER};
 use crate::store::log::Log;
 use crate::store::reach::Reach;
 use crate::store::refusals::Refusals;
@@ -20,15 +21,6 @@ use crate::store::{Options, StoreError};
 const SETTLEMENT_RESERVE: u64 = 4096;
 /// Records that may wait to be booked before new holds are refused: some 100 MB, an hour of a broken disk at 50 a second.
 const BACKLOG_MAX: usize = 200_000;
-/// Records of one commit at the most, and how long a commit waits for more of them.
-const BATCH: usize = 4096;
-const LINGER: Duration = Duration::from_millis(20);
-
-/// With fewer than so many records in its last group, the next sync that clients wait for rests a while for company: a sync
-/// costs the same processor time whatever it covers, and the rest is a small part of what an upstream takes.
-const GROUP: usize = 16;
-const REST: Duration = Duration::from_micros(500);
-
 /// With nothing to do, a thread looks around so often.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -85,11 +77,8 @@ struct Inner {
     /// changes, each with the last record that was written before it
     jobs: VecDeque<(u64, Job)>,
     open_holds: u64,
-    oldest_unsynced: Option<Instant>,
+    company: Company,
     oldest_unbooked: Option<Instant>,
-    sync_wanted: bool,
-    /// no sync before, but for a whole group
-    rests_until: Option<Instant>,
     /// the last sync failed
     sync_failing: bool,
     fresh_wanted: bool,
@@ -130,10 +119,8 @@ impl Journal {
                 backlog: replayed.into(),
                 jobs: VecDeque::new(),
                 open_holds: open_holds as u64,
-                oldest_unsynced: waiting,
+                company: Company::new(options.wait_for_disk, waiting),
                 oldest_unbooked: waiting,
-                sync_wanted: false,
-                rests_until: None,
                 sync_failing: false,
                 fresh_wanted: false,
                 disk_low: false,
@@ -169,12 +156,9 @@ impl Journal {
             Event::Progress { .. } => {}
         }
         inner.backlog.push_back((sequence, event));
-        let first = inner.oldest_unsynced.is_none();
-        inner.oldest_unsynced.get_or_insert_with(Instant::now);
-        inner.oldest_unbooked.get_or_insert_with(Instant::now);
-        // who syncs looks for more before it rests: no need to call it for every record
-        let enough = if self.wait_for_disk { GROUP } else { BATCH };
-        if (first && inner.rests_until.is_none()) || inner.unsynced() == enough {
+        let (now, unsynced) = (Instant::now(), inner.unsynced());
+        inner.oldest_unbooked.get_or_insert(now);
+        if inner.company.comes(now, unsynced) {
             self.unsynced.notify_one();
         }
         Ok(sequence)
@@ -192,7 +176,8 @@ impl Journal {
     pub async fn booked(&self) {
         let written = {
             let mut inner = self.lock();
-            (inner.sync_wanted, inner.fresh_wanted) = (true, true);
+            inner.company.want();
+            inner.fresh_wanted = true;
             inner.log.written()
         };
         self.unsynced.notify_one();
@@ -218,7 +203,7 @@ impl Journal {
             written: inner.log.written(),
             synced: inner.log.synced(),
             applied: *self.applied.borrow(),
-            unsynced_ms: inner.oldest_unsynced.map_or(0, |since| since.elapsed().as_millis() as u64),
+            unsynced_ms: inner.company.waits(Instant::now()).as_millis() as u64,
             backlog: inner.backlog.len(),
             disk_low: inner.disk_low,
             books_failing: inner.books_failing,
@@ -249,7 +234,7 @@ impl Journal {
         }
         let after = inner.log.written();
         inner.jobs.push_back((after, job));
-        inner.sync_wanted = true;
+        inner.company.want();
         self.unsynced.notify_one();
         self.bookable.notify_one();
         Ok(())
@@ -276,27 +261,16 @@ impl Journal {
         let mut inner = self.lock();
         let idle_until = Instant::now() + IDLE;
         loop {
-            let (now, unsynced) = (Instant::now(), inner.unsynced());
-            inner.rests_until = inner.rests_until.filter(|until| now < *until);
-            let not_before = match inner.oldest_unsynced {
-                Some(_) if self.wait_for_disk => inner.rests_until.filter(|_| unsynced < GROUP),
-                Some(since) => Some(since + LINGER).filter(|_| unsynced < BATCH),
-                None => None,
+            let (now, unsynced, hurried) = (Instant::now(), inner.unsynced(), inner.stopping);
+            let until = match inner.company.due(now, unsynced, hurried) {
+                Due::Now => return Some(true),
+                Due::Nothing if hurried => return None,
+                Due::At(until) => until.min(idle_until),
+                Due::Nothing => idle_until,
             };
-            if unsynced == 0 {
-                inner.sync_wanted = false;
-                if inner.stopping {
-                    return None;
-                }
-            } else if inner.stopping || inner.sync_wanted || not_before.is_none_or(|until| now >= until) {
-                inner.sync_wanted = false;
-                return Some(true);
-            }
             if now >= idle_until {
                 return Some(false);
             }
-            // a rest is over by the clock, also while nothing waits: nobody calls before
-            let until = not_before.or(inner.rests_until).map_or(idle_until, |until| until.min(idle_until));
             inner = waited(&self.unsynced, inner, until.saturating_duration_since(now));
         }
     }
@@ -367,10 +341,10 @@ impl Journal {
         let mut inner = self.lock();
         inner.sync_failing = false;
         let covered = unsynced.upto - inner.log.synced();
-        inner.rests_until = (self.wait_for_disk && covered < GROUP as u64).then(|| Instant::now() + REST);
+        let left = inner.log.written() > unsynced.upto;
+        inner.company.synced(begun, Instant::now(), covered, left);
         let before = inner.bookable();
         inner.log.mark_synced(&unsynced);
-        inner.oldest_unsynced = (inner.log.written() > unsynced.upto).then_some(begun);
         // else who books wakes by the clock
         let wakes = before == 0 || inner.bookable() >= BATCH || inner.fresh_wanted || inner.stopping || !inner.jobs.is_empty();
         drop(inner);

@@ -6,6 +6,7 @@ mod alerts;
 mod books;
 mod clock;
 mod codec;
+mod company;
 pub mod disk;
 mod journal;
 mod log;
