@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::domain::event::Event;
 use crate::store::codec::Stored;
 use crate::store::company::{BATCH, Company, Due, LINGER};
-use crate::store::log::Log;
+use crate::store::log::{Active, Log};
 use crate::store::reach::Reach;
 use crate::store::refusals::Refusals;
 use crate::store::retention::Kept;
@@ -209,6 +209,11 @@ impl Journal {
             books_failing: inner.books_failing,
             retention_rows: inner.sweep.rows,
         }
+    }
+
+    /// The file that is written to, as it is now.
+    pub(super) fn active(&self) -> Active {
+        self.lock().log.active()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -55,6 +55,15 @@ pub(super) struct Log {
     distrusted: bool,
 }
 
+/// The file that is written to, and up to where: what a look for damage reads.
+pub(super) struct Active {
+    pub identity: Identity,
+    pub name: String,
+    pub file: Arc<dyn DiskFile>,
+    pub first_sequence: u64,
+    pub end: u64,
+}
+
 /// What a sync has to do so that everything up to a record lasts.
 pub(super) struct Unsynced {
     files: Vec<Arc<dyn DiskFile>>,
@@ -131,6 +140,11 @@ impl Log {
 
     pub(super) fn synced(&self) -> u64 {
         self.synced
+    }
+
+    pub(super) fn active(&self) -> Active {
+        let Segment { number, first_sequence, end, .. } = self.active;
+        Active { identity: self.identity, name: file_name(number), file: self.active.file.clone(), first_sequence, end }
     }
 
     /// Bytes that can still be appended without making a new file.

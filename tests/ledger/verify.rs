@@ -1,6 +1,8 @@
 //! `ledger verify`: silent over books that agree, also while they are written, and the exit code says what was tampered
 //! with.
 
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
@@ -15,6 +17,8 @@ use crate::harness::upstream::Upstream;
 type Bytes = &'static [u8];
 const BALANCES: TableDefinition<(u64, u64), Bytes> = TableDefinition::new("balances");
 const HOURS: TableDefinition<(u64, u64, &str, &str, &str, u8), Bytes> = TableDefinition::new("hours");
+const RECORDS: TableDefinition<(u128, u8), Bytes> = TableDefinition::new("records");
+const OF_KEY: TableDefinition<(u64, u128, u8), ()> = TableDefinition::new("records_of_key");
 const CORRECTIONS: TableDefinition<(u128, u8, u32), Bytes> = TableDefinition::new("corrections");
 
 fn house() -> (Upstream, Gatekeeper) {
@@ -70,12 +74,27 @@ fn adds_stray_correction(books: &Database) {
     change.commit().expect("commits");
 }
 
+fn takes_a_place_in_the_index(books: &Database) {
+    let change = books.begin_write().expect("a transaction");
+    change.open_table(OF_KEY).expect("the table").pop_first().expect("reads").expect("a place");
+    change.commit().expect("commits");
+}
+
+fn takes_a_record(books: &Database) {
+    takes_a_place_in_the_index(books);
+    let change = books.begin_write().expect("a transaction");
+    change.open_table(RECORDS).expect("the table").pop_first().expect("reads").expect("a record");
+    change.commit().expect("commits");
+}
+
 #[test]
 fn the_exit_code_says_what_differs() {
     let (code, said) = verified_after(|_| {});
     assert!(code == Some(0) && said.contains("5 records") && said.contains("all agree"), "{code:?} {said}");
     let (code, said) = verified_after(adds_stray_correction);
     assert!(code == Some(10) && said.contains("a correction without its record"), "{code:?} {said}");
+    let (code, said) = verified_after(takes_a_place_in_the_index);
+    assert!(code == Some(10) && said.contains("it is missing in the index by key"), "{code:?} {said}");
     let (code, said) = verified_after(tampers_balance);
     assert!(code == Some(11) && said.contains("it says $0.000000000001, its records come to $0.00055"), "{code:?} {said}");
     let (code, said) = verified_after(tampers_hour);
@@ -85,6 +104,53 @@ fn the_exit_code_says_what_differs() {
         tampers_balance(books);
     });
     assert!(code == Some(11) && said.contains("rollups: hour"), "the first of them: {code:?} {said}");
+}
+
+#[test]
+fn a_record_that_the_books_lost_is_told_by_the_log() {
+    let (code, said) = verified_after(takes_a_record);
+    assert!(code == Some(11) && said.contains("log: ") && said.contains("the books do not have it"), "{code:?} {said}");
+}
+
+#[test]
+fn damage_in_the_log_is_found_before_the_next_start_refuses_it_and_what_it_prints_repairs_it() {
+    const LOG: &str = "ledger/000001.log";
+    let (_upstream, mut gatekeeper) = house();
+    let verify = ["ledger", "verify", "--config", &gatekeeper.config.display().to_string()].map(str::to_owned);
+    let verifies = |gatekeeper: &Gatekeeper| {
+        let ran = gatekeeper.runs(&verify.each_ref().map(String::as_str));
+        (ran.status.code(), String::from_utf8_lossy(&ran.stdout).into_owned())
+    };
+    assert_eq!(verifies(&gatekeeper).0, Some(0));
+    let log = OpenOptions::new().read(true).write(true).open(gatekeeper.data.join(LOG)).expect("the log is there");
+    let mut head = [0; 64 + 24];
+    log.read_exact_at(&mut head, 0).expect("its head and the first record's");
+    // a byte of the second record
+    let at = 64 + (24 + u64::from(u16::from_le_bytes([head[64], head[65]]))).next_multiple_of(8);
+    log.write_all_at(b"\xff\xff", at + 30).expect("the log can be written");
+    let (code, said) = verifies(&gatekeeper);
+    assert!(code == Some(13) && said.contains(&format!("log: {LOG}: record 2 at byte {at} is damaged")), "{code:?} {said}");
+    let repair = said.split("in the data folder: ").nth(1).and_then(|rest| rest.lines().next()).expect("a command").to_owned();
+    gatekeeper.stop();
+    assert_eq!(gatekeeper.start_refused().0.code(), Some(78));
+    let done = std::process::Command::new("sh").args(["-c", &repair]).current_dir(&gatekeeper.data).status();
+    assert!(done.expect("a shell").success(), "{repair}");
+    gatekeeper.start();
+    assert_eq!(verifies(&gatekeeper).0, Some(0));
+    assert_eq!(gatekeeper.usage()["total"]["requests"], 5, "nothing is lost");
+    // and the head of the file
+    let log = OpenOptions::new().write(true).open(newest_log(&gatekeeper)).expect("the log is there");
+    log.write_all_at(b"\xff", 12).expect("the log can be written");
+    let (code, said) = verifies(&gatekeeper);
+    assert!(code == Some(13) && said.contains("its head is damaged"), "{code:?} {said}");
+    gatekeeper.without_checking_books();
+}
+
+fn newest_log(gatekeeper: &Gatekeeper) -> std::path::PathBuf {
+    let entries = fs::read_dir(gatekeeper.data.join("ledger")).expect("the folder can be listed");
+    let logs =
+        entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.extension().is_some_and(|end| end == "log"));
+    logs.max().expect("a log")
 }
 
 #[test]

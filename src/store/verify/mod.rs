@@ -1,23 +1,28 @@
 //! Whether the books agree with themselves: balances, hours and days are computed once more from the records and their
 //! corrections, in slices, each in a read transaction of its own, so that a long look at the books pins none of their
 //! pages. What is booked meanwhile is noted by the writer and put where it belongs. Kept in memory: a sum per budget
-//! window, the roll-ups of the last two hours and days, and what differs. It changes nothing.
+//! window, the roll-ups of the last two hours and days, and what differs. The log's file is read once more as well. It changes nothing.
+
+mod logged;
+mod periods;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use redb::{ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
+use redb::{ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 
-use crate::domain::event::{Charge, Correction, CostLine, Event, HoldId, Settlement, StatusClass};
-use crate::domain::id::{BudgetId, KeyId, RequestId};
+use crate::domain::event::{Charge, Correction, CostLine, Event, HoldId, Settlement, Status};
+use crate::domain::id::{BudgetId, RequestId};
 use crate::domain::money::Money;
-use crate::domain::zone::{Window, Zone};
+use crate::domain::zone::Zone;
 use crate::store::books::{rollup_key, sums};
-use crate::store::codec::{Stored, class_of};
+use crate::store::codec::{Stored, class_number};
 use crate::store::retention::Kept;
-use crate::store::table::{BALANCES, CARRIED, CORRECTIONS, DAYS, HOURS, META, RECORDS, RECORDS_OF_KEY, REFUSED};
-use crate::store::{Grain, RollupKey, RollupSums, Store, StoreError};
+use crate::store::table::{BALANCES, CARRIED, CORRECTIONS, META, RECORDS, RECORDS_NOT_OK, RECORDS_OF_KEY, REFUSED};
+use crate::store::verify::logged::{LogLook, Seen};
+use crate::store::verify::periods::Periods;
+use crate::store::{Grain, Store, StoreError};
 
 /// Records of one read transaction.
 const SLICE: usize = 2_000;
@@ -25,8 +30,6 @@ const SLICE: usize = 2_000;
 const SLACK_MS: u64 = 3_600_000;
 /// Records that may be booked while a verification runs: some 50 MB.
 const BOOKED_MAX: usize = 100_000;
-/// Differences that are kept; of a roll-up that many differ the rest is only counted.
-const DIFFERENCES_MAX: usize = 10_000;
 /// Differences that are told.
 const TOLD_MAX: usize = 100;
 
@@ -167,8 +170,26 @@ impl Verification {
             }
         }
         look.compare_balances(&balances)?;
-        look.check_log(&self.store, applied);
+        drop(balances);
+        look.check_order(&self.store, applied);
+        self.check_log(&mut look)?;
         Ok(look.end())
+    }
+
+    /// Reads the log's file. One that is no longer written to when damage is found in it was overtaken: nothing of it is needed.
+    fn check_log(&self, look: &mut Look<'_>) -> Result<(), StoreError> {
+        let journal = self.store.journal();
+        let active = journal.active();
+        let mut log = LogLook { active: &active, kept: look.kept, verified: &mut look.verified };
+        if let Seen::Damaged(says) = log.run(|| self.read())?
+            && journal.active().name == active.name
+        {
+            let name = &active.name;
+            let remedy =
+                "the next start will refuse it; a server that has stopped has booked all of it, so then, in the data folder";
+            look.verified.differs(Part::Log, name, format!("{says}; {remedy}: mv {name} {name}.damaged"));
+        }
+        Ok(())
     }
 
     fn read(&self) -> Result<ReadTransaction, StoreError> {
@@ -226,10 +247,12 @@ impl<'z> Look<'z> {
             }
         }
         let mut corrected = corrections(read, after, last)?;
+        let places = Places { of_key: read.open_table(RECORDS_OF_KEY)?, not_ok: read.open_table(RECORDS_NOT_OK)? };
         for record in &rows {
             let id = record.hold.id;
             let entries = corrected.remove(&id).unwrap_or_default();
             self.check_record(record, &entries);
+            self.check_places(&places, record)?;
             self.add(record, entries.iter().map(|entry| entry.amount).sum());
         }
         for id in corrected.keys() {
@@ -263,6 +286,19 @@ impl<'z> Look<'z> {
         if net < Money::ZERO {
             self.verified.differs(Part::Records, named(id), format!("its corrections bring it to ${net}"));
         }
+    }
+
+    /// Reports find a record by its key, and by its class where it did not end well.
+    fn check_places(&mut self, places: &Places, record: &Settlement) -> Result<(), StoreError> {
+        let (id, class) = (record.hold.id, record.ending.status.class());
+        let (request, attempt) = (id.request.0, id.attempt);
+        if places.of_key.get((record.hold.subject.key.0, request, attempt))?.is_none() {
+            self.verified.differs(Part::Records, named(id), "it is missing in the index by key");
+        }
+        if record.ending.status != Status::Ok && places.not_ok.get((class_number(class), request, attempt))?.is_none() {
+            self.verified.differs(Part::Records, named(id), format!("it is missing in the index of what is {}", class.word()));
+        }
+        Ok(())
     }
 
     fn check_index(&mut self, read: &ReadTransaction, records: u64) -> Result<(), StoreError> {
@@ -333,7 +369,7 @@ impl<'z> Look<'z> {
         }
     }
 
-    fn check_log(&mut self, store: &Store, applied: u64) {
+    fn check_order(&mut self, store: &Store, applied: u64) {
         let log = store.journal().figures();
         let verified = &mut self.verified;
         (verified.written, verified.synced, verified.applied) = (log.written, log.synced, applied);
@@ -351,6 +387,12 @@ impl<'z> Look<'z> {
         }
         self.verified
     }
+}
+
+/// The indexes by which reports find records.
+struct Places {
+    of_key: ReadOnlyTable<(u64, u128, u8), ()>,
+    not_ok: ReadOnlyTable<(u8, u128, u8), ()>,
 }
 
 fn named(id: HoldId) -> String {
@@ -384,149 +426,4 @@ fn carried(read: &ReadTransaction, kept: &Kept) -> Result<HashMap<Charge, Money>
         Ok((Charge { budget: BudgetId(budget), window_start_ms }, Money::decode(bytes.value())?))
     });
     sums.filter(|sum| sum.as_ref().map_or(true, |(charge, _)| kept.has_balance(charge))).collect()
-}
-
-/// Computed less stored, member by member.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-struct Delta {
-    counts: [i128; 4],
-    cost: Money,
-}
-
-impl Delta {
-    fn of(sums: &RollupSums) -> Delta {
-        let counts = [sums.requests, sums.tokens_in, sums.cached_in, sums.tokens_out].map(i128::from);
-        Delta { counts, cost: sums.cost }
-    }
-
-    fn plus(mut self, other: Delta) -> Delta {
-        for (count, added) in self.counts.iter_mut().zip(other.counts) {
-            *count += added;
-        }
-        self.cost = self.cost.plus(other.cost);
-        self
-    }
-
-    fn minus(self, other: Delta) -> Delta {
-        self.plus(Delta { counts: other.counts.map(|count| -count), cost: Money::ZERO.minus(other.cost) })
-    }
-}
-
-impl std::fmt::Display for Delta {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let [requests, tokens_in, cached_in, tokens_out] = self.counts;
-        write!(
-            f,
-            "its records have {requests:+} requests, {tokens_in:+} input, {cached_in:+} cached and {tokens_out:+} output tokens, ${} \
-             against what it says",
-            self.cost
-        )
-    }
-}
-
-/// The roll-ups of one grain: those that records may still come for, and those that differ.
-struct Periods {
-    grain: Grain,
-    /// before this nothing can be compared
-    from_ms: u64,
-    /// the period of the last record
-    window: Window,
-    open: BTreeMap<RollupKey, RollupSums>,
-    /// compared up to here, and what the comparing transaction saw of the log
-    closed: Vec<(u64, u64)>,
-    differing: BTreeMap<RollupKey, Delta>,
-}
-
-impl Periods {
-    fn of(grain: Grain, from_ms: u64) -> Periods {
-        Periods {
-            grain,
-            from_ms,
-            window: Window { start_ms: 0, end_ms: 0 },
-            open: BTreeMap::new(),
-            closed: Vec::new(),
-            differing: BTreeMap::new(),
-        }
-    }
-
-    fn closed_to_ms(&self) -> u64 {
-        self.closed.last().map_or(self.from_ms, |(to_ms, _)| *to_ms)
-    }
-
-    fn add(&mut self, record: &Settlement, sums: &RollupSums, cut: impl Fn(&Zone) -> Window, zone: &Zone) {
-        if !self.window.holds(record.hold.at_ms) {
-            self.window = cut(zone);
-        }
-        let key = rollup_key(record, self.window.start_ms);
-        if key.start_ms >= self.closed_to_ms() {
-            self.open.entry(key).or_default().add(sums);
-        } else {
-            // its instant and that of its id lie far apart: the clock was set
-            self.differ(key, Delta::of(sums));
-        }
-    }
-
-    /// A record that was booked after its slice was read: the stored row has it if it was read later still.
-    fn late(&mut self, sequence: u64, key: RollupKey, sums: &RollupSums) {
-        let closing = self.closed.partition_point(|(to_ms, _)| *to_ms <= key.start_ms);
-        if self.closed.get(closing).is_some_and(|(_, applied)| sequence <= *applied) {
-            self.differ(key, Delta::of(sums));
-        }
-    }
-
-    /// Compares everything before an instant with what is stored.
-    fn close(&mut self, read: &ReadTransaction, to_ms: u64, verified: &mut Verified) -> Result<(), StoreError> {
-        let from_ms = self.closed_to_ms();
-        if to_ms <= from_ms {
-            return Ok(());
-        }
-        let table = read.open_table(match self.grain {
-            Grain::Hour => HOURS,
-            Grain::Day => DAYS,
-        })?;
-        for row in table.range((from_ms, 0, "", "", "", 0)..(to_ms, 0, "", "", "", 0))? {
-            let (key, bytes) = row?;
-            let (start_ms, id, model_asked, provider, model, class) = key.value();
-            let class = class_of(class).map_err(|reason| StoreError::Record { kind: RollupSums::KIND, reason })?;
-            if class == StatusClass::Refused {
-                // counted, not added up: most of what is refused is no row
-                continue;
-            }
-            let (model_asked, provider, model) = (model_asked.to_owned(), provider.to_owned(), model.to_owned());
-            let key = RollupKey { start_ms, key: KeyId(id), model_asked, provider, model, class };
-            let computed = self.open.remove(&key).unwrap_or_default();
-            let stored = RollupSums::decode(bytes.value())?;
-            verified.rollups += 1;
-            self.differ(key, Delta::of(&computed).minus(Delta::of(&stored)));
-        }
-        while let Some(entry) = self.open.first_entry().filter(|entry| entry.key().start_ms < to_ms) {
-            let (key, computed) = entry.remove_entry();
-            self.differ(key, Delta::of(&computed));
-        }
-        self.closed.push((to_ms, applied(read)?));
-        if self.differing.len() > DIFFERENCES_MAX {
-            return Err(StoreError::NotVerified(format!("more than {DIFFERENCES_MAX} roll-ups differ; restore a backup")));
-        }
-        Ok(())
-    }
-
-    fn differ(&mut self, key: RollupKey, delta: Delta) {
-        if key.start_ms < self.from_ms {
-            return;
-        }
-        let known = self.differing.remove(&key).unwrap_or_default();
-        let delta = known.plus(delta);
-        if delta != Delta::default() {
-            self.differing.insert(key, delta);
-        }
-    }
-
-    fn named(&self, key: &RollupKey) -> String {
-        let grain = match self.grain {
-            Grain::Hour => "hour",
-            Grain::Day => "day",
-        };
-        let from = Zone::utc().rfc3339(key.start_ms);
-        format!("{grain} {from} {} {} {}/{} {}", key.key, key.model_asked, key.provider, key.model, key.class.word())
-    }
 }
