@@ -193,13 +193,14 @@ impl DirectoryCell {
     }
 
     /// Like `refresh`, but tells somebody first what is committed: the ledger must know a budget before any caller names it,
-    /// and of two changes must hear the newer last.
-    pub fn refresh_after(&self, store: &Store, tell: impl FnOnce(&Tenants)) -> Result<(), StoreError> {
+    /// and of two changes must hear the newer last. What is gone is told by the caller, afterwards: for as long as a caller
+    /// that can be looked up names a budget the ledger must know it.
+    pub fn refresh_after<T>(&self, store: &Store, tell: impl FnOnce(&Tenants) -> T) -> Result<T, StoreError> {
         let _one_at_a_time = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
         let tenants = store.tenants()?;
-        tell(&tenants);
+        let told = tell(&tenants);
         self.current.store(Arc::new(Directory::build(tenants)));
-        Ok(())
+        Ok(told)
     }
 }
 

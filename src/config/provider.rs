@@ -183,6 +183,11 @@ fn written_price(
         let input = rate(&mut rates, "input", &written, faults);
         let output = rate(&mut rates, "output", &written, faults);
         rates.finish(faults);
+        if (input, output) == (Some(0), Some(0)) {
+            // zeros may as well be a price that somebody did not know yet
+            written.fault(faults, "has no rate above zero; a model that costs nothing is price = \"free\"");
+            return None;
+        }
         return Some(PriceSetting::Fixed { input: input?, output: output? });
     }
     written.checked(faults, |value| match (value.as_str(), preset.map(|preset| preset.price)) {

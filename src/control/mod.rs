@@ -138,8 +138,11 @@ impl Control {
         let mut pauses_ms = [100, 300, 900].into_iter();
         loop {
             let (control, touched) = (self.clone(), touched.clone());
-            let published =
-                beside(move || control.directory.refresh_after(&control.store, |tenants| control.tell(&touched, tenants)));
+            let published = beside(move || {
+                let gone = control.directory.refresh_after(&control.store, |tenants| control.tell(&touched, tenants))?;
+                control.forget(&gone);
+                Ok(())
+            });
             let Err(problem) = published.await else { return Ok(()) };
             let Some(pause_ms) = pauses_ms.next() else {
                 tracing::error!(%problem, "a change is stored but not in force; the next change or a restart puts it in force");
@@ -149,20 +152,24 @@ impl Control {
         }
     }
 
-    /// Tells the ledger of budgets and rate limits as they are committed; one that is not (any more) is forgotten.
-    fn tell(&self, touched: &Touched, tenants: &Tenants) {
-        for id in &touched.budgets {
-            match tenants.budgets.iter().find(|budget| budget.id == *id) {
-                Some(budget) => self.ledger.set_budget(budget),
-                None => self.ledger.forget_budget(*id),
-            }
+    /// Tells the ledger of budgets and rate limits as they are committed; returns those that are not (any more).
+    fn tell(&self, touched: &Touched, tenants: &Tenants) -> Touched {
+        let mut gone = touched.clone();
+        for budget in tenants.budgets.iter().filter(|budget| touched.budgets.contains(&budget.id)) {
+            self.ledger.set_budget(budget);
+            gone.budgets.retain(|id| *id != budget.id);
         }
-        for id in &touched.limits {
-            match tenants.limits.iter().find(|limit| limit.id == *id) {
-                Some(limit) => self.ledger.set_limit(limit),
-                None => self.ledger.forget_limit(*id),
-            }
+        for limit in tenants.limits.iter().filter(|limit| touched.limits.contains(&limit.id)) {
+            self.ledger.set_limit(limit);
+            gone.limits.retain(|id| *id != limit.id);
         }
+        gone
+    }
+
+    /// Tells the ledger what no caller names any more. A number is never given out twice.
+    fn forget(&self, gone: &Touched) {
+        gone.budgets.iter().for_each(|id| self.ledger.forget_budget(*id));
+        gone.limits.iter().for_each(|id| self.ledger.forget_limit(*id));
     }
 
     /// Reads what is committed, beside the worker that serves requests.

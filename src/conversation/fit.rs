@@ -7,8 +7,10 @@ use crate::conversation::{
 };
 use crate::domain::problem::Problem;
 
-/// The least that is left for the answer itself beside a thinking budget.
+/// The least that is left for the answer itself beside a thinking budget, where the client named the cap: what vendors demand.
 const AFTER_THINKING: u64 = 1;
+/// The same where the gateway chose the cap: the client has no say in it, and wants an answer.
+pub const AFTER_THINKING_OF_OURS: u64 = 1_024;
 /// How a system turn begins and ends where it has to stand in a user's turn.
 const SYSTEM_OPEN: &str = "<system>\n";
 const SYSTEM_CLOSE: &str = "\n</system>";
@@ -20,14 +22,21 @@ impl Ask {
         Fit { ask: self, takes, words, name }.all()
     }
 
-    /// Sets the output cap that was chosen in the end, and leaves room for an answer beside the thoughts.
-    pub fn cap(&mut self, tokens: Option<u64>, takes: &Capabilities) {
-        self.output_cap = tokens;
-        let (Some(cap), Some(budget), ReasoningStyle::Budget { min, .. }) = (tokens, self.reasoning.budget, takes.reasoning)
-        else {
+    /// The fewest tokens that the model may be told to think with, where it is told a number.
+    pub fn least_thinking(&self, takes: &Capabilities) -> Option<u64> {
+        match takes.reasoning {
+            ReasoningStyle::Budget { min, .. } => self.reasoning.budget.map(|budget| budget.min(min)),
+            _ => None,
+        }
+    }
+
+    /// Sets the output cap that the gateway chose, and leaves room for an answer beside the thoughts.
+    pub fn cap(&mut self, cap: u64, takes: &Capabilities) {
+        self.output_cap = Some(cap);
+        let (Some(budget), ReasoningStyle::Budget { min, .. }) = (self.reasoning.budget, takes.reasoning) else {
             return;
         };
-        let budget = budget.min(cap.saturating_sub(AFTER_THINKING));
+        let budget = budget.min(cap.saturating_sub(AFTER_THINKING_OF_OURS));
         self.reasoning =
             if budget < min { Reasoning::default() } else { Reasoning { budget: Some(budget), ..self.reasoning.clone() } };
     }

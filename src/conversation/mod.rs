@@ -19,6 +19,7 @@ pub use block::{Block, Cache, Content, Media, Opaque, OpaqueKind, Origin, Reason
 pub use capabilities::{Capabilities, IdRule, NameRule, ReasoningStyle, SystemTurns};
 pub use envelope::Envelope;
 pub use event::{Event, Opened};
+pub use fit::AFTER_THINKING_OF_OURS;
 pub use fold::Fold;
 pub use names::{Names, fitting_id};
 pub use stop::Stop;

@@ -35,7 +35,7 @@ pub struct Request {
     /// chat: the client asked for the usage chunk itself
     pub usage_asked: bool,
     pub output_cap: Option<OutputCap>,
-    /// messages: `thinking.budget_tokens`
+    /// messages: `thinking.budget_tokens`; of an effort that another dialect writes as a number, the smallest that it may become
     pub thinking_budget: Option<u64>,
     /// answers asked for; 1 unless chat's `n` says otherwise
     pub choices: u64,

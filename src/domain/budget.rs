@@ -67,3 +67,11 @@ pub struct Budget {
     /// counts only calls of the models it means; `None` counts all
     pub model: Option<Pattern>,
 }
+
+/// What the tightest `block` budget above a call has left: limit − settled − held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remainder {
+    pub left: Money,
+    /// when its next window begins; `None` for `total`
+    pub resets_at_ms: Option<u64>,
+}

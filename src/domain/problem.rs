@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::domain::budget::Remainder;
 use crate::domain::limit::Allowance;
 
 /// A kind of refusal. The word is the contract; clients match on it.
@@ -123,11 +124,13 @@ pub struct Problem {
     pub retry_after_s: Option<u64>,
     /// what the rate limits have left, where one of them refuses
     pub allowance: Option<Box<Allowance>>,
+    /// what the budget has left that refuses
+    pub remainder: Option<Remainder>,
 }
 
 impl Problem {
     pub fn new(word: Word, message: impl Into<String>) -> Problem {
-        Problem { word, message: message.into(), param: None, retry_after_s: None, allowance: None }
+        Problem { word, message: message.into(), param: None, retry_after_s: None, allowance: None, remainder: None }
     }
 
     pub fn invalid(message: impl Into<String>) -> Problem {
@@ -149,6 +152,12 @@ impl Problem {
     #[must_use]
     pub fn left(mut self, allowance: Allowance) -> Problem {
         self.allowance = Some(Box::new(allowance));
+        self
+    }
+
+    #[must_use]
+    pub fn of_budget(mut self, remainder: Option<Remainder>) -> Problem {
+        self.remainder = remainder;
         self
     }
 }

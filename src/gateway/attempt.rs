@@ -23,7 +23,7 @@ use crate::gateway::inflight::Running;
 use crate::gateway::open::Open;
 use crate::gateway::queue::{LineFull, Waiting};
 use crate::gateway::reply::Reply;
-use crate::gateway::{Gateway, defect, fit, outgoing, rates, relay, upstream_error};
+use crate::gateway::{Gateway, defect, fit, outgoing, rates, relay, reply, upstream_error};
 use crate::meter::estimate::Text;
 use crate::meter::{Claim, Held, NoRoom, Refused, Standing, Tokens};
 use crate::price::Mode;
@@ -83,6 +83,7 @@ impl<'g> Attempt<'g> {
             let crossing = Box::pin(Crossing::plan(gateway, caller.key.team, &request, &deployment, endpoint, fetcher));
             let crossing = Box::new(crossing.await?);
             request.input = crossing.input(request.input);
+            request.thinking_budget = request.thinking_budget.or(crossing.least_thinking());
             Some(crossing)
         };
         let url = deployment.provider.url(endpoint, &deployment.model, request.streamed);
@@ -91,46 +92,65 @@ impl<'g> Attempt<'g> {
         Ok(Attempt { gateway, caller, request, deployment, id, endpoint, url, crossing, attribution })
     }
 
-    /// Holds the worst case in every budget above the caller; waits in line where it would fit once other calls settle.
-    pub(super) async fn hold(self, credential: Option<&str>) -> Result<HeldAttempt, Problem> {
+    /// Holds the worst case in every budget above the caller; waits in line where it would fit once other calls settle. Each look is
+    /// at the caller as it is then: a key, a model, a budget or a limit that was changed meanwhile is changed for this call too.
+    pub(super) async fn hold(mut self, credential: Option<&str>) -> Result<HeldAttempt, Problem> {
         let gateway = self.gateway;
         let deadline = Instant::now() + Duration::from_millis(gateway.limits.queue_wait_ms);
         let mut waiting: Option<(Waiting<'_>, watch::Receiver<u64>)> = None;
         loop {
-            let short_of = match self.patience_over(waiting.as_ref().map(|(place, _)| place)) {
-                Some(budget) => budget,
-                None => match self.try_hold() {
-                    Ok((held, cap)) => return self.held(held, cap).await,
-                    Err(TryHold::Refused(problem)) => return Err(problem),
-                    Err(TryHold::Wait(budget)) => budget,
-                },
+            if waiting.is_some() || !self.is_up_to_date() {
+                self.renew(credential)?;
+            }
+            let short_of = match self.try_hold(waiting.as_ref().map(|(place, _)| place)) {
+                Ok((held, cap)) => return self.held(held, cap).await,
+                Err(TryHold::Refused(problem)) => return Err(problem),
+                Err(TryHold::Stale) if self.is_up_to_date() => return Err(defect("a key names a budget that is not there")),
+                Err(TryHold::Stale) => continue,
+                Err(TryHold::Wait(budget)) => budget,
             };
             let Some((place, mut changes)) = waiting.take() else {
-                let place = gateway.queue.join(short_of).map_err(|LineFull| self.no_place())?;
+                let place = gateway.queue.join(short_of).map_err(|LineFull| self.no_place(short_of))?;
                 // once more: what came free before it stood there woke nobody
                 waiting = Some((place, gateway.ledger.changes()));
                 continue;
             };
             if Instant::now() >= deadline {
-                return Err(self.no_room_in_time());
+                return Err(self.no_room_in_time(short_of));
             }
             let place = if place.budget() == short_of { Ok(place) } else { gateway.queue.moved(place, short_of) };
-            let place = place.map_err(|LineFull| self.no_place())?;
+            let place = place.map_err(|LineFull| self.no_place(short_of))?;
             place.turn(deadline, &mut changes).await;
             waiting = Some((place, changes));
-            // the key may have been revoked meanwhile, and a stopping process lets nobody wait
-            gateway.authenticate(credential)?;
+            // a stopping process lets nobody wait
             gateway.inflight.still_open()?;
         }
     }
 
-    /// A budget that counts this call and in which somebody has waited so long that this one may not pass.
-    fn patience_over(&self, place: Option<&Waiting<'_>>) -> Option<BudgetId> {
+    /// Whether the directory still has the caller as it was looked up.
+    fn is_up_to_date(&self) -> bool {
+        let directory = self.gateway.directory.load();
+        directory.key(self.caller.key.id).is_some_and(|now| Arc::ptr_eq(now, &self.caller))
+    }
+
+    /// Looks the caller up anew: the key may have been revoked meanwhile, or have lost the model.
+    fn renew(&mut self, credential: Option<&str>) -> Result<(), Problem> {
+        let caller = self.gateway.authenticate(credential)?;
+        if !Arc::ptr_eq(&caller, &self.caller) {
+            self.gateway.admit(&caller, &self.request.model)?;
+            self.caller = caller;
+        }
+        Ok(())
+    }
+
+    /// A budget that counts this call and in which somebody has waited so long that this one may not pass. Who needs no money of
+    /// it passes everybody.
+    fn patience_over(&self, claim: &Claim<'_>, place: Option<&Waiting<'_>>) -> Option<BudgetId> {
         let gateway = self.gateway;
-        if gateway.queue.waiting() == 0 {
+        if gateway.queue.waiting() == 0 || claim.hold.ceiling.is_zero() {
             return None;
         }
-        gateway.queue.blocked(&gateway.ledger.blocking(&self.claim()), place)
+        gateway.queue.blocked(&gateway.ledger.blocking(claim), place)
     }
 
     /// What is claimed, without the ceiling and the tokens: those depend on what is left.
@@ -138,7 +158,7 @@ impl<'g> Attempt<'g> {
         Claim { hold: self.skeleton(), budgets: &self.caller.budgets, limits: &self.caller.limits, tokens: Tokens::default() }
     }
 
-    fn try_hold(&self) -> Result<(Held, Cap), TryHold> {
+    fn try_hold(&self, place: Option<&Waiting<'_>>) -> Result<(Held, Cap), TryHold> {
         let gateway = self.gateway;
         let mut claim = self.claim();
         let tightest = gateway.ledger.tightest(&claim);
@@ -148,18 +168,31 @@ impl<'g> Attempt<'g> {
             claim.tokens = self.reckoned(&cap);
         }
         claim.hold.progress.cost = self.input_cost().min(cap.ceiling);
-        match gateway.ledger.hold(claim) {
-            Ok(held) => Ok((held, cap)),
-            Err(Refused::NoRoom(NoRoom::Held { budget, .. })) => Err(TryHold::Wait(budget.id)),
-            Err(Refused::NoRoom(NoRoom::Exceeded { budget, standing, alerts })) => {
-                gateway.hand_over(alerts);
-                Err(TryHold::Refused(self.exceeded(&budget, &standing, &cap)))
+        if let Some(budget) = self.patience_over(&claim, place) {
+            // what no wait can help is told at once all the same
+            gateway.ledger.look(&claim).or_else(|refused| match self.not_held(refused, &cap) {
+                TryHold::Wait(_) => Ok(()),
+                refused => Err(refused),
+            })?;
+            return Err(TryHold::Wait(budget));
+        }
+        gateway.ledger.hold(claim).map_err(|refused| self.not_held(refused, &cap)).map(|held| (held, cap))
+    }
+
+    fn not_held(&self, refused: Refused, cap: &Cap) -> TryHold {
+        let no_room = match refused {
+            Refused::NoRoom(no_room) => no_room,
+            Refused::Ledger(not_logged) => return TryHold::Refused(ledger_unavailable(&not_logged)),
+        };
+        match no_room {
+            NoRoom::Held { budget, .. } => TryHold::Wait(budget.id),
+            NoRoom::Exceeded { budget, standing, alerts } => {
+                self.gateway.hand_over(alerts);
+                TryHold::Refused(self.exceeded(&budget, &standing, cap))
             }
-            Err(Refused::NoRoom(NoRoom::Limited(limited))) => {
-                Err(TryHold::Refused(rates::refused(&limited, &self.caller.whose(limited.limit.owner))))
-            }
-            Err(Refused::NoRoom(NoRoom::Repeated)) => Err(TryHold::Refused(defect("a hold was asked for twice"))),
-            Err(Refused::Ledger(not_logged)) => Err(TryHold::Refused(ledger_unavailable(&not_logged))),
+            NoRoom::Limited(limited) => TryHold::Refused(rates::refused(&limited, &self.caller.whose(limited.limit.owner))),
+            NoRoom::Stale => TryHold::Stale,
+            NoRoom::Repeated => TryHold::Refused(defect("a hold was asked for twice")),
         }
     }
 
@@ -238,9 +271,11 @@ impl<'g> Attempt<'g> {
         let left = standing.limit.minus(standing.settled).max(Money::ZERO);
         let until = standing.resets_at_ms.map_or(String::new(), |at_ms| format!(" until {}", Zone::utc().rfc3339(at_ms)));
         let output = cap.tokens.map_or(String::new(), |tokens| format!(" with up to {tokens} output tokens"));
+        let models = budget.model.as_ref().map_or(String::new(), |model| format!(" on {model}"));
+        let remedy = if self.input_fits(left) { "Name a smaller max_tokens, or ask" } else { "Ask" };
         let message = format!(
-            "the {} budget {} of {} has ${left} left of ${}{until}; this request to {} can cost up to ${}{output}. \
-             Name a smaller max_tokens, or ask your administrator to raise the budget",
+            "the {} budget {}{models} of {} has ${left} left of ${}{until}; this request to {} can cost up to ${}{output}. \
+             {remedy} your administrator to raise the budget",
             budget.period.word(),
             budget.id,
             self.caller.whose(budget.owner),
@@ -248,31 +283,56 @@ impl<'g> Attempt<'g> {
             self.deployment.qualified(),
             cap.ceiling,
         );
-        Problem::new(Word::BudgetExceeded, message)
+        Problem::new(Word::BudgetExceeded, message).of_budget(Some(standing.remainder()))
     }
 
-    fn no_place(&self) -> Problem {
+    /// Whether less output would help.
+    fn input_fits(&self, left: Money) -> bool {
+        let input = self.deployment.price.input_ceiling(&self.request.input, self.request.service_tier.as_deref());
+        self.request.dialect != Dialect::Embeddings && input.is_ok_and(|input| input < left)
+    }
+
+    fn no_place(&self, short_of: BudgetId) -> Problem {
         let places = self.gateway.limits.queue_max;
-        let message = format!("{places} requests already wait for room in this budget; try again in a moment");
-        Problem::new(Word::BudgetHeld, message).retry_after(2)
+        self.budget_held(
+            short_of,
+            &format!("{places} requests already wait for room in the budget {short_of}; try again in a moment"),
+        )
     }
 
-    fn no_room_in_time(&self) -> Problem {
+    fn no_room_in_time(&self, short_of: BudgetId) -> Problem {
         let waited = self.gateway.limits.queue_wait_ms / 1_000;
         let message = format!(
-            "the rest of the budget is held by requests that are running; none of it came free within {waited} s. \
+            "the rest of the budget {short_of} is held by requests that are running; none of it came free within {waited} s. \
              Try again, or name a smaller max_tokens"
         );
-        Problem::new(Word::BudgetHeld, message).retry_after(2)
+        self.budget_held(short_of, &message)
+    }
+
+    fn budget_held(&self, short_of: BudgetId, message: &str) -> Problem {
+        let standing = self.gateway.ledger.standing(short_of);
+        Problem::new(Word::BudgetHeld, message).retry_after(2).of_budget(standing.map(|standing| standing.remainder()))
     }
 }
 
 enum TryHold {
     Wait(BudgetId),
+    /// what stands above the caller was changed
+    Stale,
     Refused(Problem),
 }
 
 impl HeldAttempt {
+    /// Headers that say who is asked, and what the rate limits have left: for an attempt that ends without an answer.
+    pub(super) fn asked(&self) -> Vec<(String, String)> {
+        let mut headers = Vec::new();
+        if let Some(allowance) = &self.open.held.allowance {
+            rates::put_headers(&mut headers, allowance);
+        }
+        reply::put_attempt(&mut headers, self.open.held.id, &self.open.deployment);
+        headers
+    }
+
     pub(super) fn gateway(&self) -> Arc<Gateway> {
         self.open.gateway.clone()
     }

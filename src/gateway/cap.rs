@@ -2,6 +2,7 @@
 //! that comes to at worst. Pure arithmetic over the request, the price and the tightest budget above the caller.
 
 use crate::config::Overrun;
+use crate::conversation::AFTER_THINKING_OF_OURS;
 use crate::dialect::Request;
 use crate::domain::bound::InputBound;
 use crate::domain::money::Money;
@@ -16,8 +17,6 @@ const FLOOR_TOKENS: u64 = 256;
 const FLOOR_REASONING_TOKENS: u64 = 4_096;
 /// The choice for a model whose longest answer is not known.
 pub(super) const UNKNOWN_MODEL_TOKENS: u64 = 4_096;
-/// The least that a clamp leaves after a named thinking budget.
-const AFTER_THINKING_TOKENS: u64 = 1_024;
 
 /// What a claim holds, and what is written into the upstream request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,8 +105,12 @@ impl Chosen<'_> {
     /// What the client named, lowered to what is left, but not below what makes sense.
     fn clamped(&self, named: u64, left: Money) -> Result<u64, Problem> {
         let affordable = self.affordable(left)?;
-        let least = self.request.thinking_budget.map_or(FLOOR_TOKENS, |thinking| thinking.saturating_add(AFTER_THINKING_TOKENS));
-        Ok(named.min(affordable.max(least)))
+        Ok(named.min(affordable.max(self.least())))
+    }
+
+    /// The smallest cap that makes sense: thoughts and an answer.
+    fn least(&self) -> u64 {
+        self.request.thinking_budget.map_or(FLOOR_TOKENS, |thinking| thinking.saturating_add(AFTER_THINKING_OF_OURS))
     }
 
     /// The smaller of the model's longest answer and what a quarter of the remainder buys after the input.
@@ -119,7 +122,7 @@ impl Chosen<'_> {
         if affordable == u64::MAX {
             return Ok(None);
         }
-        let floor = if self.price().reasons() { FLOOR_REASONING_TOKENS } else { FLOOR_TOKENS };
+        let floor = if self.price().reasons() { FLOOR_REASONING_TOKENS.max(self.least()) } else { self.least() };
         let longest = self.price().max_output().unwrap_or(UNKNOWN_MODEL_TOKENS);
         Ok(Some(affordable.max(floor).min(longest)))
     }

@@ -67,6 +67,11 @@ impl Crossing {
         InputBound { text_bytes, images, documents, searches: 0, unbounded, ..asked }
     }
 
+    /// The fewest tokens that the model may be told to think with, where an effort became a number.
+    pub(super) fn least_thinking(&self) -> Option<u64> {
+        self.ask.least_thinking(&self.takes)
+    }
+
     /// What the vendor gets otherwise or not at all, as a header names it.
     pub(super) fn dropped(&self) -> Option<String> {
         let mut names: Vec<&str> = self.ask.dropped.iter().map(String::as_str).collect();
@@ -76,7 +81,9 @@ impl Crossing {
 
     /// The body that goes upstream, with the cap that was chosen.
     pub(super) fn body(&mut self, deployment: &Deployment, output_cap: Option<u64>) -> Option<Bytes> {
-        self.ask.cap(output_cap.or(self.ask.output_cap), &self.takes);
+        if let Some(tokens) = output_cap {
+            self.ask.cap(tokens, &self.takes);
+        }
         let preset = deployment.provider.preset;
         let sending = Sending {
             model: &deployment.model,

@@ -136,16 +136,18 @@ impl Gateway {
         let began = std::time::Instant::now();
         let reply = match self.journey(client, call, id).await {
             Ok(reply) => reply,
-            Err(problem) => {
+            Err(Ended { problem, headers }) => {
                 self.figures.refused(problem.word);
-                Reply::refusal(dialect, &problem, id)
+                let mut reply = Reply::refusal(dialect, &problem, id);
+                reply.headers.extend(headers);
+                reply
             }
         };
         self.figures.answered(began.elapsed());
         reply
     }
 
-    async fn journey(self: &Arc<Gateway>, client: &Client, call: Call, id: RequestId) -> Result<Reply, Problem> {
+    async fn journey(self: &Arc<Gateway>, client: &Client, call: Call, id: RequestId) -> Result<Reply, Ended> {
         let running = self.inflight.begin()?;
         let Call { dialect, credential, headers, tag, body } = call;
         let caller = self.enter(dialect, credential.as_deref(), id)?;
@@ -159,10 +161,11 @@ impl Gateway {
         let planned = Attempt::plan(self, caller, request, deployment, id, tag, client.fetcher()).await;
         let attempt = planned.map_err(|problem| entering.refused(problem))?;
         if dialect.is_free() {
-            return Box::pin(free::call(attempt, client, &headers, running)).await;
+            return Ok(Box::pin(free::call(attempt, client, &headers, running)).await?);
         }
         let held = attempt.hold(credential.as_deref()).await.map_err(|problem| entering.refused(problem))?;
-        drain::call(held, client, headers, running).await
+        let asked = held.asked();
+        drain::call(held, client, headers, running).await.map_err(|problem| Ended { problem, headers: asked })
     }
 
     /// Puts the model's own name in the place of a picker's alias, so that no allow-list and no budget knows but the one.
@@ -262,6 +265,18 @@ impl Gateway {
         // 80 bits: a counter from a random start in the upper 64, nothing in the lower 16
         let unique = u128::from(self.unique.fetch_add(1, Ordering::Relaxed)) << 16;
         RequestId::new(self.time.now_ms(), unique)
+    }
+}
+
+/// How a journey ended without an answer: what is said, and the headers of the attempt that was made, if one was.
+struct Ended {
+    problem: Problem,
+    headers: Vec<(String, String)>,
+}
+
+impl From<Problem> for Ended {
+    fn from(problem: Problem) -> Ended {
+        Ended { problem, headers: Vec::new() }
     }
 }
 

@@ -105,9 +105,7 @@ async fn unary(answered: Answered) -> Result<Reply, Problem> {
     on_disk(&open, receipt.sequence).await?;
     let mut reply = head(&open, status, &headers);
     reply.headers.push(("x-gatekeeper-cost-usd".into(), receipt.cost.to_string()));
-    if let Some(remaining) = receipt.remaining {
-        reply.headers.push(("x-gatekeeper-budget-remaining-usd".into(), remaining.to_string()));
-    }
+    reply::put_remainder(&mut reply.headers, receipt.remainder);
     output_cap(&mut reply, &cap);
     reply.body = Body::Whole(passage.written(body, &open.used()));
     drop(running);
@@ -244,6 +242,7 @@ impl Stream {
     /// Sends the head; the rest is passed on by a task that ends by itself, whatever the client or the upstream does.
     fn flow(self, first: Bytes, whole: bool) -> Reply {
         let mut reply = head(&self.open, self.incoming.status, &self.incoming.headers);
+        reply::put_remainder(&mut reply.headers, self.open.held.remainder);
         output_cap(&mut reply, &self.cap);
         reply.headers.push(("cache-control".into(), "no-cache".into()));
         // whatever the upstream's framing was, the client's is this

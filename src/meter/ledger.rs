@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use crate::domain::alert::Alert;
-use crate::domain::budget::Budget;
+use crate::domain::budget::{Budget, Remainder};
 use crate::domain::event::{Charge, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status};
 use crate::domain::id::{BudgetId, LimitId};
 use crate::domain::limit::{Allowance, RateLimit};
@@ -36,6 +36,8 @@ pub struct Held {
     pub sequence: u64,
     /// what the rate limits have left with this claim; `None` where none counts it
     pub allowance: Option<Allowance>,
+    /// what the tightest `block` budget has left with it; `None` where none counts it
+    pub remainder: Option<Remainder>,
 }
 
 /// Why a claim was not taken.
@@ -50,8 +52,8 @@ pub enum Refused {
 pub struct Receipt {
     pub sequence: u64,
     pub cost: Money,
-    /// the smallest remainder among the `block` budgets that were charged
-    pub remaining: Option<Money>,
+    /// the smallest among the `block` budgets that were charged
+    pub remainder: Option<Remainder>,
     /// budgets in which room came free: the queue wakes who waits for them
     pub freed: Vec<BudgetId>,
     /// what budgets have to say now that this is spent
@@ -101,13 +103,7 @@ impl Ledger {
     pub fn hold(&self, claim: Claim<'_>) -> Result<Held, Refused> {
         let mut state = self.lock();
         let (at_ms, boot_ms) = (self.time.now_ms(), self.time.boot_ms());
-        let room = state.room(claim.budgets, &claim.hold, at_ms);
-        // no retry helps where money is missing, and nobody waits for money whom a rate limit refuses
-        if !matches!(room, Err(NoRoom::Exceeded { .. } | NoRoom::Repeated)) {
-            let limited = state.rates.room(claim.limits, &claim.hold, claim.tokens, boot_ms);
-            limited.map_err(|limited| Refused::NoRoom(NoRoom::Limited(limited)))?;
-        }
-        let charges = room.map_err(Refused::NoRoom)?;
+        let charges = room(&mut state, &claim, at_ms, boot_ms).map_err(Refused::NoRoom)?;
         let hold = Hold { at_ms, charges, ..claim.hold };
         let id = hold.id;
         let allowance = state.rates.take(claim.limits, &hold, claim.tokens);
@@ -117,7 +113,18 @@ impl Ledger {
             Refused::Ledger(not_logged)
         })?;
         state.apply(&event);
-        Ok(Held { id, at_ms, sequence, allowance })
+        let remainder = match &*event {
+            Event::Hold(hold) => state.remainder(&hold.charges, at_ms),
+            _ => None,
+        };
+        Ok(Held { id, at_ms, sequence, allowance, remainder })
+    }
+
+    /// Whether a claim would be taken now. Takes nothing.
+    pub fn look(&self, claim: &Claim<'_>) -> Result<(), Refused> {
+        let mut state = self.lock();
+        let (at_ms, boot_ms) = (self.time.now_ms(), self.time.boot_ms());
+        room(&mut state, claim, at_ms, boot_ms).map(drop).map_err(Refused::NoRoom)
     }
 
     /// Puts the actual cost in the place of a hold. On an error the hold stays, and the answer must not be ended.
@@ -142,13 +149,8 @@ impl Ledger {
         let sequence = self.journal.append(event.clone())?;
         let freed = state.apply(&event);
         let alerts = state.alerts_of(&charged, now_ms);
-        let remaining = charged
-            .iter()
-            .filter_map(|charge| state.standing(charge.budget, now_ms))
-            .filter(|standing| standing.blocks)
-            .map(|standing| standing.remaining())
-            .min();
-        Ok(Receipt { sequence, cost, remaining, freed, alerts })
+        let remainder = state.remainder(&charged, now_ms);
+        Ok(Receipt { sequence, cost, remainder, freed, alerts })
     }
 
     /// Gives a hold back: nothing was used. Returns the budgets in which room came free.
@@ -279,4 +281,17 @@ impl Ledger {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a claim finds room at every level, and what it charges.
+fn room(state: &mut State, claim: &Claim<'_>, at_ms: u64, boot_ms: u64) -> Result<Vec<Charge>, NoRoom> {
+    if !state.knows(claim.budgets) || !state.rates.knows(claim.limits) {
+        return Err(NoRoom::Stale);
+    }
+    let room = state.room(claim.budgets, &claim.hold, at_ms);
+    // no retry helps where money is missing, and nobody waits for money whom a rate limit refuses
+    if !matches!(room, Err(NoRoom::Exceeded { .. } | NoRoom::Repeated)) {
+        state.rates.room(claim.limits, &claim.hold, claim.tokens, boot_ms).map_err(NoRoom::Limited)?;
+    }
+    room
 }

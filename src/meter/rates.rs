@@ -186,6 +186,10 @@ impl Rates {
         self.limits.remove(&id);
     }
 
+    pub(super) fn knows(&self, ids: &[LimitId]) -> bool {
+        ids.iter().all(|id| self.limits.contains_key(id))
+    }
+
     pub(super) fn standing(&mut self, id: LimitId, now_ms: u64) -> Option<RateStanding> {
         let watched = self.limits.get_mut(&id)?;
         watched.drain(now_ms);

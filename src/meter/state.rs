@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 
 use crate::domain::alert::Alert;
-use crate::domain::budget::{Action, Budget};
+use crate::domain::budget::{Action, Budget, Remainder};
 use crate::domain::event::{Charge, Event, Hold, HoldId};
 use crate::domain::id::BudgetId;
 use crate::domain::money::Money;
@@ -41,6 +41,10 @@ impl Standing {
     pub fn remaining(&self) -> Money {
         self.limit.minus(self.settled).minus(self.held).max(Money::ZERO)
     }
+
+    pub fn remainder(&self) -> Remainder {
+        Remainder { left: self.remaining(), resets_at_ms: self.resets_at_ms }
+    }
 }
 
 /// Why a claim was not held.
@@ -52,6 +56,8 @@ pub enum NoRoom {
     Held { budget: Box<Budget>, standing: Standing },
     /// a rate limit is used up
     Limited(Box<Limited>),
+    /// it names a budget or limit that is there no more: its caller is to be looked up anew
+    Stale,
     /// the claim is held already: an attempt asks once
     Repeated,
 }
@@ -110,6 +116,10 @@ impl State {
     pub(super) fn forget_budget(&mut self, id: BudgetId) {
         self.budgets.remove(&id);
         self.balances.retain(|charge, balance| charge.budget != id || balance.holds > 0);
+    }
+
+    pub(super) fn knows(&self, ids: &[BudgetId]) -> bool {
+        ids.iter().all(|id| self.budgets.contains_key(id))
     }
 
     /// Whether a claim fits into every budget that counts this deployment, and what it charges.
@@ -198,6 +208,12 @@ impl State {
             resets_at_ms: (watched.window.end_ms != u64::MAX).then_some(watched.window.end_ms),
             blocks: watched.budget.action == Action::Block,
         })
+    }
+
+    /// The smallest remainder among the `block` budgets that are charged.
+    pub(super) fn remainder(&mut self, charges: &[Charge], now_ms: u64) -> Option<Remainder> {
+        let standings = charges.iter().filter_map(|charge| self.standing(charge.budget, now_ms));
+        standings.filter(|standing| standing.blocks).map(|standing| standing.remainder()).min_by_key(|remainder| remainder.left)
     }
 
     /// The windows that an instant falls into. From now on no window is forgotten, until `set_back`.
