@@ -54,3 +54,15 @@ fn a_file_that_is_not_toml_is_named_with_its_line() {
 fn a_credential_that_is_not_there_is_said() {
     check("[providers.openai]\napi_key = \"env:NO_SUCH_KEY\"\n").ends(78).complains(&["gatekeeper.toml:2:", "NO_SUCH_KEY"]);
 }
+
+#[test]
+fn a_price_of_nothing_is_called_free() {
+    let section = |price: &str| {
+        format!(
+            "[providers.lan]\ntype = \"openai_compatible\"\nbase_url = \"http://127.0.0.1:1\"\nmodels = [\"m\"]\nprice = {price}\n"
+        )
+    };
+    let zeros = check(&section("{ input = \"0\", output = \"0.00\" }"));
+    zeros.ends(78).complains(&["gatekeeper.toml:5:", "price: has no rate above zero", "price = \"free\""]);
+    check(&section("{ input = \"0\", output = \"0.01\" }")).ends(0);
+}

@@ -76,6 +76,38 @@ fn a_clamp_never_goes_below_the_thinking_budget_and_1024() {
     assert_eq!(upstream.request_count(), 1);
 }
 
+/// A client of the chat dialect names an effort, the vendor wants a number of tokens: beside whatever cap the gateway chooses the
+/// model is left room to think and to answer.
+#[test]
+fn an_effort_that_becomes_a_number_leaves_1024_of_a_cap_of_ours_for_the_answer() {
+    let upstream = Upstream::start();
+    upstream.answers(model::uses(10, 20));
+    let claude = Provider::anthropic("claude", &upstream).preset("anthropic").priced_by("sheet").models(&["claude-haiku-4-5"]);
+    let mut gatekeeper = Gatekeeper::alone().provider(&claude).ledger("budget_overrun = \"clamp\"").starts();
+    let mut asks = |limit: &str, cap: Option<u64>| {
+        let team = gatekeeper.team_with_budget(limit, limit);
+        let mut body = json!({"model": "claude-haiku-4-5", "reasoning_effort": "high",
+            "messages": [{"role": "user", "content": "What does it cost?"}]});
+        if let Some(cap) = cap {
+            body["max_tokens"] = json!(cap);
+        }
+        gatekeeper.user(&gatekeeper.key_of(&team)).chat(&body).expects(200);
+        let sent = upstream.last_request().json();
+        let number = |value: &serde_json::Value| value.as_u64().expect("a number");
+        (number(&sent["max_tokens"]), number(&sent["thinking"]["budget_tokens"]))
+    };
+    assert_eq!(asks("0.03", None), (4_096, 3_072));
+    let (cap, thinking) = asks("0.031", Some(60_000));
+    assert!(cap < 7_000 && thinking == cap - 1_024, "{cap} {thinking}");
+    assert_eq!(asks("10", None), (64_000, 16_384));
+    // less than the least that the model can think with would be no thinking at all
+    let team = gatekeeper.team_with_budget("least", "0.0104");
+    let body = json!({"model": "claude-haiku-4-5", "reasoning_effort": "high", "max_tokens": 60_000,
+        "messages": [{"role": "user", "content": "What does it cost?"}]});
+    let refused = gatekeeper.user(&gatekeeper.key_of(&team)).chat(&body);
+    assert!(refused.expects(402).error_message().contains("with up to 2048 output tokens"), "{}", refused.error_message());
+}
+
 #[test]
 fn where_no_cap_is_named_the_gateways_own_is_sent_shown_and_recorded() {
     let upstream = Upstream::start();

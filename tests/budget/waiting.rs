@@ -30,6 +30,7 @@ impl House {
         upstream.answers(script);
         let mut gatekeeper = Gatekeeper::before(&upstream)
             .provider(&Provider::anthropic("claude", &upstream))
+            .provider(&Provider::openai("gratis", &upstream).priced_by("free").models(&["m-gratis"]))
             .setting(&format!("[limits]\n{limits}"))
             .starts();
         let team = gatekeeper.team_with_budget("eng", LIMIT);
@@ -94,11 +95,13 @@ fn what_fits_once_a_hold_settles_waits_and_is_served() {
 
 #[test]
 fn who_waits_past_the_deadline_is_told_to_come_again() {
-    let house = House::new("queue_wait_s = 1", holding_ms(2_500));
+    let house = House::new("queue_wait_s = 1", holding_ms(5_000));
     let holder = house.holds_all();
     let begun = Instant::now();
     let answer = house.gatekeeper.user(&house.key).chat(&saying("next"));
     assert_eq!(answer.expects(429).error_word(), "budget_held");
+    assert!(answer.error_message().contains("the rest of the budget bud_"), "{}", answer.error_message());
+    assert_eq!(answer.header("x-gatekeeper-budget-remaining-usd").map(|left| left.parse::<f64>().is_ok()), Some(true));
     assert!(answer.header("retry-after").is_some_and(|seconds| seconds.parse::<u64>().is_ok()));
     let took = begun.elapsed();
     assert!(took >= Duration::from_millis(900) && took < Duration::from_secs(2), "{took:?}");
@@ -208,4 +211,96 @@ fn smaller_requests_pass_for_two_seconds_then_the_first_in_line_goes_first() {
     }
     let order: Vec<String> = house.upstream.requests().iter().map(|seen| said(seen)).collect();
     assert_eq!(order, ["hold", "small 1", "large", "small 2"]);
+}
+
+/// A budget of another period is another budget: what waits is held in it, and in no other.
+#[test]
+fn a_budget_that_is_replaced_while_calls_wait_holds_for_them() {
+    let house = House::new("", holding_ms(3_000));
+    let holder = house.holds_all();
+    let waiters: Vec<_> = (0..3).map(|number| house.meanwhile(&house.key, &saying(&format!("waits {number}")))).collect();
+    house.waits_for_waiting(3);
+    let budgets = json!({"budgets": [{"limit": LIMIT, "period": "daily"}]});
+    house.gatekeeper.admin().patch(&format!("/v1/teams/{}", house.team.id), &budgets).expects(200);
+    for waiter in waiters {
+        let (status, error, took) = waiter.join().expect("a caller");
+        assert!(status == 200 && took < Duration::from_secs(3), "{status} {error} {took:?}");
+    }
+    assert_eq!(house.upstream.in_flight_max(), 2, "one in the old budget, and one at once in the new");
+    holder.join().expect("a caller");
+    house.gatekeeper.usage();
+    let rows = house.gatekeeper.requests();
+    let charged = rows.iter().filter(|row| row["charges"].as_array().is_some_and(|charges| charges.len() == 1)).count();
+    assert_eq!(charged, 4, "{rows:#?}");
+    let team = house.gatekeeper.admin().get(&format!("/v1/teams/{}", house.team.id)).expects(200).json();
+    assert_eq!(team["budgets"][0]["spent"], "0.00033", "three calls of $0.00011");
+}
+
+#[test]
+fn what_is_changed_above_a_waiter_is_changed_for_it() {
+    let house = House::new("", holding_ms(4_000));
+    let key = |name: &str| house.gatekeeper.key(&json!({"name": name, "team": house.team.id}));
+    let keys = ["models", "budget", "limits"].map(key);
+    let holder = house.holds_all();
+    let waiters = keys.each_ref().map(|key| house.meanwhile(key, &saying(&key.id)));
+    house.waits_for_waiting(3);
+    for (key, change) in keys.iter().zip([
+        json!({"models": ["gpt-*"]}),
+        json!({"budgets": [{"limit": "0.00001", "period": "daily"}]}),
+        json!({"tpm": 1, "rpm": 1}),
+    ]) {
+        house.gatekeeper.admin().patch(&format!("/v1/keys/{}", key.id), &change).expects(200);
+    }
+    let [models, budget, limits] = waiters.map(|waiter| waiter.join().expect("a caller"));
+    assert_eq!((models.0, &*models.1), (403, "model_not_allowed"));
+    assert_eq!((budget.0, &*budget.1), (402, "budget_exceeded"));
+    assert!(models.2 < Duration::from_secs(3) && budget.2 < Duration::from_secs(3), "{:?} {:?}", models.2, budget.2);
+    assert_eq!((limits.0, &*limits.1), (200, ""));
+    let again = house.gatekeeper.user(&keys[2]).chat(&saying("again"));
+    assert_eq!(again.expects(429).error_word(), "rate_limit_exceeded", "the one that waited was counted");
+    holder.join().expect("a caller");
+}
+
+/// Once the first in line has waited for two seconds nobody passes it. That is no reason to let those wait whom no wait can help.
+#[test]
+fn behind_a_patient_waiter_nobody_waits_in_vain_or_without_need() {
+    let house = House::new("queue_max = 1", holding_ms(6_000));
+    let limited = house.gatekeeper.key(&json!({"name": "limited", "team": house.team.id, "tpm": 1000, "rpm": 1}));
+    let mut small = saying("uses the minute up");
+    small["max_tokens"] = json!(1);
+    house.gatekeeper.user(&limited).chat(&small).expects(200);
+    let holder = house.holds_all();
+    let waiter = house.meanwhile(&house.key, &saying("waits"));
+    house.waits_for_waiting(1);
+    thread::sleep(Duration::from_millis(2_100));
+    let (mut oversized, mut free) = (saying("oversized"), saying("free"));
+    oversized["max_tokens"] = json!(100_000);
+    free["model"] = json!("m-gratis");
+    for (key, body, status, word) in [
+        (&house.key, oversized, 402, "budget_exceeded"),
+        (&limited, small, 429, "rate_limit_exceeded"),
+        (&house.key, free, 200, ""),
+        (&house.key, saying("would fit"), 429, "budget_held"),
+    ] {
+        let (answered, error, took) = house.meanwhile(key, &body).join().expect("a caller");
+        assert_eq!((answered, &*error), (status, word), "{body}");
+        assert!(took < Duration::from_secs(2), "{body} took {took:?}");
+    }
+    [holder, waiter].into_iter().for_each(|call| assert_eq!(call.join().expect("a caller").0, 200));
+}
+
+#[test]
+fn a_stopping_process_lets_nobody_wait() {
+    let mut house = House::new("", holding_ms(3_000));
+    let holder = house.holds_all();
+    let waiter = house.meanwhile(&house.key, &saying("waits"));
+    house.waits_for_waiting(1);
+    house.gatekeeper.signals(rustix::process::Signal::TERM);
+    let (status, error, took) = waiter.join().expect("a caller");
+    assert_eq!((status, &*error), (503, "shutting_down"));
+    assert!(took < Duration::from_millis(2_500), "{took:?}");
+    assert_eq!(holder.join().expect("a caller").0, 200, "what runs may finish");
+    assert_eq!(house.gatekeeper.waits_for_exit().code(), Some(0));
+    assert_eq!(house.upstream.request_count(), 1);
+    house.gatekeeper.start();
 }

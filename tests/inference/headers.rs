@@ -160,3 +160,29 @@ fn every_answer_says_what_served_it_and_what_it_cost() {
     assert_eq!(stream.header("x-gatekeeper-provider"), Some("up"));
     assert_eq!(stream.header("x-gatekeeper-budget-remaining-usd"), None, "no budget stands above this key");
 }
+
+/// An attempt that came to nothing was an attempt: it says who was asked, and counts against the limits.
+#[test]
+fn what_the_upstream_failed_at_says_who_was_asked() {
+    let mut house = House::opens();
+    let team = house.gatekeeper.team(&serde_json::json!({"name": "limited", "rpm": 100}));
+    let key = house.gatekeeper.key_of(&team);
+    for dialect in BOTH {
+        let provider = if dialect == Chat { "up" } else { "ant" };
+        for (script, status) in [
+            (Script::json(500, &dialect.refusal("server_error", "no")), 502),
+            (Script::json(401, &dialect.refusal("authentication_error", "no")), 502),
+            (Script::closes(), 502),
+        ] {
+            house.upstream.answers(script);
+            let answer = house.gatekeeper.user(&key).post(dialect.path(), &dialect.body());
+            for (name, value) in
+                [("x-gatekeeper-model", dialect.model()), ("x-gatekeeper-provider", provider), ("x-gatekeeper-attempts", "1")]
+            {
+                assert_eq!(answer.expects(status).header(name), Some(value), "{name} of {dialect:?}");
+            }
+            assert!(answer.header("x-ratelimit-remaining-requests").is_some());
+            house.booked();
+        }
+    }
+}
