@@ -36,6 +36,11 @@ impl Zone {
         TimeZone::get(name).ok().map(Zone)
     }
 
+    /// Its IANA name.
+    pub fn name(&self) -> &str {
+        self.0.iana_name().unwrap_or("UTC")
+    }
+
     /// The window of a budget's period that an instant falls into.
     pub fn window(&self, period: Period, at_ms: u64) -> Window {
         match period {

@@ -109,7 +109,10 @@ impl State {
 
     /// Tells a limit, new or changed. What is spent stays, unless the period changed with it.
     pub(super) fn set_budget(&mut self, budget: Budget, now_ms: u64) {
-        let window = self.zone.window(budget.period, now_ms);
+        let known = self.budgets.get(&budget.id).filter(|known| known.budget.period == budget.period);
+        // a window never turns back, not even by the seconds that a clock may be set back unnoticed
+        let window = known.map(|known| known.window).filter(|window| now_ms < window.end_ms);
+        let window = window.unwrap_or_else(|| self.zone.window(budget.period, now_ms));
         self.budgets.insert(budget.id, Watched { budget, window });
     }
 
@@ -453,6 +456,20 @@ mod tests {
         assert_eq!(state.standing(BudgetId(1), DAY - 5).expect("known").remaining(), Money::ZERO);
         assert_eq!(state.standing(BudgetId(1), 2 * DAY).expect("known").remaining(), Money::from_pico(10));
         assert_eq!(state.standing(BudgetId(1), DAY + 5).expect("known").remaining(), Money::from_pico(10));
+    }
+
+    #[test]
+    fn a_limit_that_is_changed_while_the_clock_is_set_back_over_midnight_opens_no_past_window() {
+        const DAY: u64 = 86_400_000;
+        let mut state = State::new(Zone::utc());
+        state.set_budget(budget(1, 10, Period::Daily, Action::Block, None), DAY - 1);
+        assert_eq!(state.standing(BudgetId(1), DAY).expect("known").remaining(), Money::from_pico(10));
+        take(&mut state, &[1], 1, 10).expect("fits");
+        settle(&mut state, 1, 10);
+        state.set_budget(budget(1, 11, Period::Daily, Action::Block, None), DAY - 3_000);
+        assert_eq!(state.standing(BudgetId(1), DAY - 2_999).expect("known").remaining(), Money::from_pico(1));
+        state.set_budget(budget(1, 11, Period::Daily, Action::Block, None), 2 * DAY);
+        assert_eq!(state.standing(BudgetId(1), 2 * DAY).expect("known").remaining(), Money::from_pico(11));
     }
 
     #[test]

@@ -70,6 +70,11 @@ pub enum StoreError {
          nothing was written; move the data folder away and set up a new one"
     )]
     OlderSchema { found: u32, known: u32 },
+    #[error(
+        "gatekeeper.redb was written with timezone = {booked:?} and the configuration says {set:?}: every budget would start anew and \
+         reports would lack what is booked; nothing was written; set timezone = {booked:?}, or begin a new data folder"
+    )]
+    OtherZone { booked: String, set: String },
     #[error("{0}")]
     Log(String),
     #[error("gatekeeper.redb: {0}")]
@@ -210,6 +215,9 @@ impl Store {
         let (log, replay) = log::Log::open(&options, &identity)?;
         let failed = Arc::default();
         let database = table::open_database(&options, &failed)?;
+        if identity.applied == 0 {
+            table::take_zone(&database, &options, !replay.events.is_empty())?;
+        }
         let recovered = books::recover(&database, &replay)?;
         let database = Arc::new(Slot {
             open: RwLock::new(Some(Arc::new(database))),

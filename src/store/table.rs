@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use redb::{Database, ReadableDatabase, TableDefinition, TableError, WriteTransaction};
+use redb::{Database, ReadableDatabase, ReadableTableMetadata, TableDefinition, TableError, WriteTransaction};
 
 use crate::store::disk::Backend;
 use crate::store::{Options, StoreError};
@@ -13,8 +13,9 @@ use crate::store::{Options, StoreError};
 pub(super) const FILE: &str = "gatekeeper.redb";
 /// The same while it is made.
 const UNFINISHED: &str = "gatekeeper.redb.new";
+const TIMEZONE: &str = "timezone";
 /// Raised with every change of the tables or of what their keys mean.
-const SCHEMA: u64 = 3;
+const SCHEMA: u64 = 4;
 /// redb's own default would be 1 GiB.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
 
@@ -22,6 +23,8 @@ const CACHE_BYTES: usize = 32 * 1024 * 1024;
 /// `clock_now_ms`, `clock_boot_ms`, `clock_jumped_ms`, and where it is known `clock_boot_high`, `clock_boot_low`; once something was deleted
 /// `kept_requests_ms`, `kept_hours_ms`, `kept_days_ms`
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+/// name → word: `timezone`, in which windows, hours and days were cut
+const WORDS: TableDefinition<&str, &str> = TableDefinition::new("words");
 pub(super) const ORGANIZATIONS: TableDefinition<u64, &[u8]> = TableDefinition::new("organizations");
 pub(super) const TEAMS: TableDefinition<u64, &[u8]> = TableDefinition::new("teams");
 pub(super) const KEYS: TableDefinition<u64, &[u8]> = TableDefinition::new("keys");
@@ -124,7 +127,33 @@ fn look(options: &Options) -> Result<Identity, StoreError> {
         Ordering::Less => return Err(StoreError::OlderSchema { found: found as u32, known }),
         Ordering::Equal => {}
     }
-    identity(&database)
+    let identity = identity(&database)?;
+    if identity.applied > 0 {
+        same_zone(&database, options)?;
+    }
+    Ok(identity)
+}
+
+/// Balances and sums are kept by the instants at which a zone cuts its windows and days: in another zone none of them would be found.
+fn same_zone(database: &Database, options: &Options) -> Result<(), StoreError> {
+    let words = database.begin_read()?.open_table(WORDS)?;
+    let booked = words.get(TIMEZONE)?.map_or_else(String::new, |word| word.value().to_owned());
+    let set = options.zone.name();
+    if booked == set { Ok(()) } else { Err(StoreError::OtherZone { booked, set: set.to_owned() }) }
+}
+
+/// Takes the zone of the options for books without a record. What was refused is counted by hours and days as well, and what is `logged`
+/// will be.
+pub(super) fn take_zone(database: &Database, options: &Options, logged: bool) -> Result<(), StoreError> {
+    let Err(other) = same_zone(database, options) else { return Ok(()) };
+    let is_cut = logged || !database.begin_read()?.open_table(DAYS)?.is_empty()?;
+    if is_cut {
+        return Err(other);
+    }
+    let transaction = begin(database)?;
+    transaction.open_table(WORDS)?.insert(TIMEZONE, options.zone.name())?;
+    transaction.commit()?;
+    Ok(())
 }
 
 /// A transaction whose commit is on disk when it returns, and whose crash costs no walk through the file.
@@ -139,13 +168,13 @@ fn create(options: &Options) -> Result<(), StoreError> {
     if options.disk.exists(UNFINISHED) {
         options.disk.remove(UNFINISHED)?;
     }
-    fill(&open_file(options, UNFINISHED, &Arc::default())?)?;
+    fill(&open_file(options, UNFINISHED, &Arc::default())?, options.zone.name())?;
     options.disk.rename(UNFINISHED, FILE)?;
     options.disk.sync_folder("")?;
     Ok(())
 }
 
-fn fill(database: &Database) -> Result<(), StoreError> {
+fn fill(database: &Database, zone: &str) -> Result<(), StoreError> {
     let mut instance = [0u8; 16];
     getrandom::fill(&mut instance).map_err(|error| StoreError::Database(format!("no random numbers: {error}")))?;
     let (high, low) = instance.split_at(8);
@@ -163,6 +192,7 @@ fn fill(database: &Database) -> Result<(), StoreError> {
         ] {
             meta.insert(name, value)?;
         }
+        transaction.open_table(WORDS)?.insert(TIMEZONE, zone)?;
         for table in [ORGANIZATIONS, TEAMS, KEYS, ADMIN_KEYS, BUDGETS, RATE_LIMITS] {
             transaction.open_table(table)?;
         }

@@ -212,3 +212,33 @@ fn answers_streams_and_refusals_say_what_is_left_and_when_it_starts_anew() {
     let message = user.chat(&long).expects(402).error_message();
     assert!(message.contains(". Ask your administrator"), "a smaller max_tokens would not help: {message}");
 }
+
+/// In another zone no balance and no sum would be found: every budget would start anew, with what it has spent.
+#[test]
+fn another_zone_is_refused_once_something_is_booked() {
+    let upstream = Upstream::start();
+    upstream.answers(crate::harness::model::uses(10, 20));
+    let mut gatekeeper = Gatekeeper::before(&upstream).setting("timezone = \"Europe/Berlin\"").starts();
+    let moves = |gatekeeper: &Gatekeeper, from: &str, to: &str| {
+        let config = std::fs::read_to_string(&gatekeeper.config).expect("the configuration is there");
+        assert!(config.contains(from));
+        std::fs::write(&gatekeeper.config, config.replace(from, to)).expect("it can be written");
+    };
+    gatekeeper.stop();
+    moves(&gatekeeper, "Europe/Berlin", "America/New_York");
+    gatekeeper.start();
+    let team = gatekeeper.team_with_budget("eng", "10");
+    let key = gatekeeper.key_of(&team);
+    gatekeeper.user(&key).chat(&call()).expects(200);
+    gatekeeper.stop();
+    moves(&gatekeeper, "America/New_York", "Europe/Berlin");
+    let (status, said) = gatekeeper.start_refused();
+    assert_eq!(status.code(), Some(78), "{said}");
+    assert!(
+        said.contains("\"America/New_York\"") && said.contains("\"Europe/Berlin\"") && said.contains("nothing was written"),
+        "{said}"
+    );
+    moves(&gatekeeper, "Europe/Berlin", "America/New_York");
+    gatekeeper.start();
+    assert_eq!(gatekeeper.usage()["total"]["requests"], 1);
+}
