@@ -150,7 +150,10 @@ impl Gateway {
     async fn journey(self: &Arc<Gateway>, client: &Client, call: Call, id: RequestId) -> Result<Reply, Ended> {
         let running = self.inflight.begin()?;
         let Call { dialect, credential, headers, tag, body } = call;
-        let caller = self.enter(dialect, credential.as_deref(), id)?;
+        let caller = self.authenticate(credential.as_deref()).map_err(|problem| {
+            let call = Refused { dialect, credential: credential.as_deref(), id };
+            self.note_refusal(&call, problem, |entering| entering.read_what_can_be(tag.as_deref(), &body))
+        })?;
         let mut entering = Entering::new(self, id, dialect, caller.clone());
         let tag = tag.map(|bytes| Tag::parse(&bytes).ok_or_else(|| entering.refused(no_tag()))).transpose()?;
         entering.tag.clone_from(&tag);
@@ -176,14 +179,12 @@ impl Gateway {
         }
     }
 
-    /// The caller behind a credential; a key that is known and may not call is noted.
-    fn enter(&self, dialect: Dialect, credential: Option<&str>, id: RequestId) -> Result<Arc<Caller>, Problem> {
-        self.authenticate(credential).map_err(|problem| self.note_refusal(dialect, credential, id, problem))
-    }
-
-    fn note_refusal(&self, dialect: Dialect, credential: Option<&str>, id: RequestId, problem: Problem) -> Problem {
-        let Some(caller) = auth::known(&self.directory.load(), credential) else { return problem };
-        Entering::new(self, id, dialect, caller).refused(problem)
+    /// A key that is known and may not call is noted.
+    fn note_refusal(&self, call: &Refused<'_>, problem: Problem, read: impl FnOnce(&mut Entering<'_>)) -> Problem {
+        let Some(caller) = auth::known(&self.directory.load(), call.credential) else { return problem };
+        let mut entering = Entering::new(self, call.id, call.dialect, caller);
+        read(&mut entering);
+        entering.refused(problem)
     }
 
     /// The caller behind a credential.
@@ -219,7 +220,7 @@ impl Gateway {
     /// A model call that the listener refuses before its body is there, noted like all others.
     pub fn refuse_call(&self, dialect: Dialect, credential: Option<&str>, problem: Problem) -> Reply {
         let id = self.next_id();
-        let problem = self.note_refusal(dialect, credential, id, problem);
+        let problem = self.note_refusal(&Refused { dialect, credential, id }, problem, |_| {});
         self.figures.refused(problem.word);
         Reply::refusal(dialect, &problem, id)
     }
@@ -266,6 +267,13 @@ impl Gateway {
         let unique = u128::from(self.unique.fetch_add(1, Ordering::Relaxed)) << 16;
         RequestId::new(self.time.now_ms(), unique)
     }
+}
+
+/// A call that is refused before it is read.
+struct Refused<'c> {
+    dialect: Dialect,
+    credential: Option<&'c str>,
+    id: RequestId,
 }
 
 /// How a journey ended without an answer: what is said, and the headers of the attempt that was made, if one was.

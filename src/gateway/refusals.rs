@@ -4,8 +4,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
+
 use crate::auth::directory::Caller;
-use crate::dialect::{Dialect, Request};
+use crate::dialect::{self, Dialect, Request};
 use crate::domain::attribution::{Attribution, Tag};
 use crate::domain::id::{KeyId, RequestId};
 use crate::domain::problem::{Problem, Word};
@@ -61,6 +63,14 @@ impl<'g> Entering<'g> {
     pub fn read(&mut self, request: &Request) {
         self.model_asked.clone_from(&request.model);
         self.user.clone_from(&request.user);
+    }
+
+    /// A call that is refused whatever stands in it: its row is found like others where the rest can be read.
+    pub fn read_what_can_be(&mut self, tag: Option<&[u8]>, body: &Bytes) {
+        self.tag = tag.and_then(Tag::parse);
+        if let Ok(request) = dialect::read(self.dialect, body.clone()) {
+            self.read(&request);
+        }
     }
 
     /// Notes that the call is refused.

@@ -77,11 +77,16 @@ fn ten_rows_per_key_reason_and_minute_and_the_rest_is_counted() {
 fn a_key_that_may_not_call_any_more_is_told_from_one_that_is_not_known() {
     let (_upstream, inside, key) = house();
     inside.admin().patch(&format!("/v1/keys/{}", key.id), &json!({"disabled": true})).expects(200);
-    inside.user(&key).chat(&hello("m-small")).expects(401);
+    let mut body = hello("m-small");
+    body["user"] = json!("ada");
+    inside.user(&key).with("x-gatekeeper-tag", "nightly").chat(&body).expects(401);
     let stranger = Key { id: String::new(), secret: "sk-gk-eng-nobody".to_owned() };
     inside.user(&stranger).chat(&hello("m-small")).expects(401);
     let rows = refused(&inside, "status=refused");
-    assert_eq!((rows.len(), &rows[0]["code"]), (1, &json!("authentication_error")));
+    assert_eq!((rows.len(), &rows[0]["code"], &rows[0]["model_asked"]), (1, &json!("authentication_error"), &json!("m-small")));
+    for filter in ["tag=nightly", "user=ada", "model=m-small"] {
+        assert_eq!(refused(&inside, filter).len(), 1, "{filter}");
+    }
     assert_eq!(counted(&inside), (0, 1));
 }
 
