@@ -27,6 +27,15 @@ use serde_json::{Value, json};
 /// How long a test waits for a thing that must happen before it calls it missing.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
+/// Raises a flag when it goes out of scope, also by a panic: whoever loops until then ends, and the panic is told.
+pub struct Raises<'a>(pub &'a std::sync::atomic::AtomicBool);
+
+impl Drop for Raises<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
 /// Asks until the answer is yes; panics with `what` at the deadline.
 pub fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
     let start = Instant::now();

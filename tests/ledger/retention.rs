@@ -10,7 +10,7 @@ use crate::harness::crowd::at_once;
 use crate::harness::inside::Inside;
 use crate::harness::process::{Gatekeeper, Key, text};
 use crate::harness::upstream::Upstream;
-use crate::harness::{count, hello, model, record, wait_until};
+use crate::harness::{Raises, count, hello, model, record, wait_until};
 
 const SETTINGS: &str = "[retention]\nrequests_days = 5\nrefused_days = 2\nhours_days = 8\ndays_days = 30";
 
@@ -182,13 +182,14 @@ fn agrees_under_load(sync: &str, days: usize) {
             );
             served.into_iter().sum::<u64>()
         });
+        let over = Raises(&over);
         for day in 0..days as u64 {
             for hour in [1, 7, 19] {
                 inside.clock.advance_to_ms(start_ms + day * 86_400_000 + hour * 3_600_000);
                 agrees(&inside);
             }
         }
-        over.store(true, Ordering::SeqCst);
+        drop(over);
         load.join().expect("a client saw something wrong")
     });
     // usage rows and roll-ups go too: what was deleted need not be a request

@@ -157,6 +157,8 @@ impl Verification {
         }
         look.hours.close(&self.read()?, u64::MAX, &mut look.verified)?;
         look.days.close(&self.read()?, u64::MAX, &mut look.verified)?;
+        // while what is booked is noted: retention rests until then
+        self.check_log(&mut look)?;
         let balances = self.read()?;
         let applied = applied(&balances)?;
         let noted = self.store.database.booked.lock().take().unwrap_or_default();
@@ -170,9 +172,7 @@ impl Verification {
             }
         }
         look.compare_balances(&balances)?;
-        drop(balances);
         look.check_order(&self.store, applied);
-        self.check_log(&mut look)?;
         Ok(look.end())
     }
 
