@@ -168,7 +168,7 @@ impl Tee {
 }
 
 fn not_json() -> Kind {
-    Kind::Error(UpstreamFault::new("the upstream sent an event that is not JSON"))
+    Kind::Error(UpstreamFault::unreadable("the upstream sent an event that is not JSON"))
 }
 
 #[cfg(test)]
@@ -334,7 +334,8 @@ mod tests {
     #[test]
     fn e15_chat_errors_in_band_are_errors() {
         let mut tee = Tee::new(Dialect::Chat, true);
-        let expected = |status, kind: &str, message: &str| UpstreamFault { status, kind: kind.into(), message: message.into() };
+        let expected =
+            |status, kind: &str, message: &str| UpstreamFault { status, kind: kind.into(), ..UpstreamFault::new(message) };
         for (event, fault_read) in [
             (
                 r#"data: {"error":{"message":"busy","type":"server_error","code":null}}"#,
@@ -358,7 +359,7 @@ mod tests {
         for dialect in [Dialect::Chat, Dialect::Messages] {
             for event in ["data: {\"choices\":[\n\n", "data: {}{}\n\n", "data: <html>\n\n", "data: \u{1}\n\n"] {
                 let fault = fault(&mut Tee::new(dialect, true), event);
-                assert_eq!(fault, UpstreamFault::new("the upstream sent an event that is not JSON"));
+                assert_eq!(fault, UpstreamFault::unreadable("the upstream sent an event that is not JSON"));
             }
         }
     }
@@ -534,7 +535,7 @@ mod tests {
     #[test]
     fn e15_messages_errors_in_band_are_errors() {
         let mut tee = Tee::new(Dialect::Messages, false);
-        let busy = UpstreamFault { status: Some(529), kind: "overloaded_error".into(), message: "busy".into() };
+        let busy = UpstreamFault { status: Some(529), kind: "overloaded_error".into(), ..UpstreamFault::new("busy") };
         for event in [
             "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"busy\"}}\n\n",
             "data: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"busy\"}}\n\n",

@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn an_error_with_a_good_status_is_a_fault() {
-        let fault = |kind: &str, status| UpstreamFault { status, kind: kind.into(), message: "m".into() };
+        let fault = |kind: &str, status| UpstreamFault { status, kind: kind.into(), ..UpstreamFault::new("m") };
         for (dialect, body, expected) in [
             (Dialect::Chat, r#"{"error":{"message":"m","type":"t","code":500}}"#, fault("t", Some(500))),
             (Dialect::Messages, r#"{"type":"error","error":{"type":"api_error","message":"m"}}"#, fault("api_error", Some(500))),

@@ -90,7 +90,7 @@ async fn unary(answered: Answered) -> Result<Reply, Problem> {
     }
     let read = match passage.whole(&body) {
         Ok(read) => read,
-        Err(dialect::NotComplete::Fault(fault)) => return Err(faulty(open, Status::UpstreamError, &fault)),
+        Err(dialect::NotComplete::Fault(fault)) => return Err(faulty(open, &fault)),
         Err(_) => {
             let name = open.deployment.provider.name.clone();
             settle(&mut open, Status::Truncated)?;
@@ -130,9 +130,14 @@ fn broken(mut open: Open, failed: &Failed) -> Problem {
     settle(&mut open, Status::Broken).err().unwrap_or(problem)
 }
 
-fn faulty(mut open: Open, status: Status, fault: &UpstreamFault) -> Problem {
+fn faulty(mut open: Open, fault: &UpstreamFault) -> Problem {
     let problem = upstream_error::in_band(&open.deployment.provider.name, fault);
-    settle(&mut open, status).err().unwrap_or(problem)
+    settle(&mut open, ending(fault)).err().unwrap_or(problem)
+}
+
+/// What a call is that failed before anything of its answer was passed on.
+fn ending(fault: &UpstreamFault) -> Status {
+    if fault.unreadable { Status::Broken } else { Status::UpstreamError }
 }
 
 /// The client asked for a stream and the upstream sent something else: its usage counts all the same.
@@ -141,7 +146,7 @@ fn not_a_stream(mut open: Open, mut passage: Passage, body: &[u8]) -> Problem {
         Ok(read) => {
             note_answer(&mut open, read);
         }
-        Err(dialect::NotComplete::Fault(fault)) => return faulty(open, Status::UpstreamError, &fault),
+        Err(dialect::NotComplete::Fault(fault)) => return faulty(open, &fault),
         Err(_) => {}
     }
     let problem = Problem::new(
@@ -231,10 +236,10 @@ impl Stream {
                     return Ok(self.flow(kept.freeze(), true));
                 }
                 step => {
-                    // an upstream that says it failed bills nothing; one that fell silent may have
-                    let refused = matches!(step, Step::Fault { .. });
+                    // an upstream that says it failed bills nothing; one that fell silent, or cannot be understood, may
+                    let failed = if let Step::Fault { fault, .. } = &step { Some(ending(fault)) } else { None };
                     let Bad { status, problem } = self.bad(step);
-                    let status = if refused { Status::UpstreamError } else { status };
+                    let status = failed.unwrap_or(status);
                     return Err(self.settle(status).err().unwrap_or(problem));
                 }
             }

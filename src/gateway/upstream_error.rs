@@ -130,5 +130,9 @@ pub(super) fn in_band(provider: &str, fault: &UpstreamFault) -> Problem {
         Some(408 | 504) => Word::UpstreamTimeout,
         _ => Word::UpstreamError,
     };
-    Problem::new(word, format!("provider {provider} reported an error: {}", fault.message))
+    let message = match fault {
+        UpstreamFault { unreadable: true, message, .. } => format!("the answer of provider {provider} cannot be read: {message}"),
+        UpstreamFault { message, .. } => format!("provider {provider} reported an error: {message}"),
+    };
+    Problem::new(word, message)
 }

@@ -234,7 +234,7 @@ impl ReadAnswer for CohereReader {
             return Ok(Heard::More);
         }
         let told: Told =
-            json::lenient(data).map_err(|_| UpstreamFault::new("the upstream sent an event that is none of Cohere's"))?;
+            json::lenient(data).map_err(|_| UpstreamFault::unreadable("the upstream sent an event that is none of Cohere's"))?;
         if told.kind.is_none() && told.message.is_some() || fields.event == Some(b"error") {
             return Err(fault::named(Dialect::Cohere, data));
         }
@@ -246,7 +246,7 @@ impl ReadAnswer for CohereReader {
         let message = match answered.message {
             Some(AnswerMessage::Said(message)) => message,
             Some(AnswerMessage::Failed(text)) => return Err(NotComplete::Fault(UpstreamFault::new(text))),
-            None => return Err(NotComplete::Fault(UpstreamFault::new("the upstream's answer has no message"))),
+            None => return Err(NotComplete::Fault(UpstreamFault::unreadable("the upstream's answer has no message"))),
         };
         self.usage = answered.usage.unwrap_or_default();
         self.say(Place::Plan, message.tool_plan.unwrap_or_default(), events);

@@ -360,11 +360,11 @@ fn parsed<T: DeserializeOwned>(data: &[u8]) -> Result<T, UpstreamFault> {
 }
 
 fn not_read() -> UpstreamFault {
-    UpstreamFault::new("the upstream sent an event that cannot be read")
+    UpstreamFault::unreadable("the upstream sent an event that cannot be read")
 }
 
 fn not_an_answer() -> NotComplete {
-    NotComplete::Fault(UpstreamFault::new("the upstream answered with something that is no answer"))
+    NotComplete::Fault(UpstreamFault::unreadable("the upstream answered with something that is no answer"))
 }
 
 /// The stop reasons of WIRE.md 2.11; what the model garbled is a failure and no answer.
@@ -544,7 +544,7 @@ mod tests {
     fn e15_an_exception_is_an_error_and_so_is_what_cannot_be_read() {
         let error = r#"{"error":{"message":"slow down","status":429,"type":"throttlingException"},"type":"error"}"#;
         let fault = read(&[STREAM[0], ("error", error)]).expect_err("a failure");
-        let expected = UpstreamFault { status: Some(429), kind: "throttlingException".into(), message: "slow down".into() };
+        let expected = UpstreamFault { status: Some(429), kind: "throttlingException".into(), ..UpstreamFault::new("slow down") };
         assert_eq!(fault, expected);
         for (name, data) in
             [("contentBlockDelta", "{"), ("messageStop", "{}"), ("metadata", "<html>"), ("contentBlockStart", "7")]

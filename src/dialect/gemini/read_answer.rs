@@ -191,8 +191,8 @@ impl ReadAnswer for GeminiReader {
         if data.is_empty() {
             return Ok(Heard::More);
         }
-        let answered: Answered =
-            json::lenient(data).map_err(|_| UpstreamFault::new("the upstream sent an event that is no answer of Gemini"))?;
+        let answered: Answered = json::lenient(data)
+            .map_err(|_| UpstreamFault::unreadable("the upstream sent an event that is no answer of Gemini"))?;
         if answered.error.is_some() || fields.event == Some(b"error") {
             return Err(fault::named(Dialect::Gemini, data));
         }
@@ -207,7 +207,7 @@ impl ReadAnswer for GeminiReader {
         }
         let is_answer = answered.prompt_feedback.is_some() || answered.candidates.as_ref().is_some_and(|some| !some.is_empty());
         if !is_answer {
-            return Err(NotComplete::Fault(UpstreamFault::new("the upstream's answer has no candidate")));
+            return Err(NotComplete::Fault(UpstreamFault::unreadable("the upstream's answer has no candidate")));
         }
         self.answered(answered, events).map_err(NotComplete::Fault)?;
         self.finished = true;

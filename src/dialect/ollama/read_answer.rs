@@ -133,7 +133,7 @@ impl ReadAnswer for OllamaReader {
             return Ok(Heard::More);
         }
         let line: Line =
-            json::lenient(data).map_err(|_| UpstreamFault::new("the upstream sent a line that is none of Ollama's"))?;
+            json::lenient(data).map_err(|_| UpstreamFault::unreadable("the upstream sent a line that is none of Ollama's"))?;
         if line.error.is_some() {
             return Err(fault::named(Dialect::Ollama, data));
         }
