@@ -276,7 +276,7 @@ mod tests {
             (Dialect::Chat, " <!DOCTYPE html><title>502", None, "upstream_error", "the upstream answered with an HTML page"),
             (Dialect::Chat, "Bad\n<HTML>secret", None, "upstream_error", "the upstream answered with an HTML page"),
         ] {
-            let expected = UpstreamFault { status, kind: kind.into(), message: message.into() };
+            let expected = UpstreamFault { status, kind: kind.into(), ..UpstreamFault::new(message) };
             assert_eq!(upstream_fault(dialect, body.as_bytes()), expected, "{body}");
         }
     }

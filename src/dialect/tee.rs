@@ -175,7 +175,7 @@ fn not_json() -> Kind {
 mod tests {
     use super::*;
     use crate::dialect::samples;
-    use crate::domain::usage::Usage;
+    use crate::domain::usage::{Side, Usage};
 
     /// Reads a stream; one letter per event, and the tee.
     fn read(mut tee: Tee, stream: &str) -> (String, Tee) {
@@ -293,7 +293,19 @@ mod tests {
                 r#"{"prompt_tokens":7,"completion_tokens":0,"prompt_tokens_details":{"cached_tokens":null},"completion_tokens_details":null}"#,
                 Report::Reported(Usage { uncached_in: 7, ..Usage::default() }),
             ),
-            (r#"{"prompt_tokens":7}"#, Report::Reported(Usage { uncached_in: 7, ..Usage::default() })),
+            (
+                r#"{"prompt_tokens":7}"#,
+                Report::Half { usage: Usage { uncached_in: 7, ..Usage::default() }, unsaid: Side::Output },
+            ),
+            (
+                r#"{"completion_tokens":7}"#,
+                Report::Half { usage: Usage { out_total: 7, ..Usage::default() }, unsaid: Side::Input },
+            ),
+            (r#""x""#, Report::Lying),
+            ("[]", Report::Lying),
+            ("-3", Report::Lying),
+            (r#"{"prompt_tokens":7,"completion_tokens":1,"prompt_tokens_details":"x"}"#, Report::Lying),
+            (r#"{"prompt_tokens":7,"completion_tokens":1,"completion_tokens_details":[]}"#, Report::Lying),
         ] {
             let stream = data(&format!(r#"{{"choices":[],"usage":{usage}}}"#));
             assert_eq!(chat(&stream).1.report(), expected, "{usage}");
@@ -484,7 +496,7 @@ mod tests {
             ),
             (
                 r#"{"type":"message_delta","usage":{"input_tokens":null,"output_tokens":5,"server_tool_use":null}}"#,
-                Report::Reported(Usage { out_total: 5, ..Usage::default() }),
+                Report::Half { usage: Usage { out_total: 5, ..Usage::default() }, unsaid: Side::Input },
             ),
             (r#"{"type":"message_start","message":{"usage":{}}}"#, Report::Missing),
             (r#"{"type":"message_start","message":{}}"#, Report::Missing),

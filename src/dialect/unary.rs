@@ -9,7 +9,7 @@ use crate::dialect::json::{lenient, read};
 use crate::dialect::messages::Message;
 use crate::dialect::output::{Delivered, Output};
 use crate::dialect::{Dialect, Family, responses};
-use crate::domain::usage::Report;
+use crate::domain::usage::{Report, Side};
 
 /// What was read of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +79,11 @@ fn unary(dialect: Dialect, error: FaultReader, report: Report, output: &Output) 
     if error.seen {
         return Err(NotComplete::Fault(error.certain_fault(dialect)));
     }
+    let report = match report {
+        // vectors are no tokens
+        Report::Half { usage, unsaid: Side::Output } if dialect == Dialect::Embeddings => Report::Reported(usage),
+        report => report,
+    };
     Ok(Unary { report, delivered: output.delivered })
 }
 

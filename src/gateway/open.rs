@@ -8,7 +8,7 @@ use crate::dialect::{Delivered, Passage};
 use crate::domain::event::{Ending, Flags, Progress, Status};
 use crate::domain::id::TeamId;
 use crate::domain::money::Money;
-use crate::domain::usage::{Report, Usage};
+use crate::domain::usage::{Report, Side, Usage};
 use crate::gateway::drain::Presence;
 use crate::gateway::{Gateway, memory};
 use crate::meter::estimate::Text;
@@ -87,10 +87,7 @@ impl Open {
         let progress = Progress {
             after_ms: self.admitted.elapsed().as_millis() as u64,
             output_bytes: self.delivered.text_bytes,
-            usage: match &self.report {
-                Report::Reported(usage) => Some(usage.clone()),
-                _ => None,
-            },
+            usage: self.report.usage().cloned(),
             cost: self.ending(Status::ClientGone).cost,
         };
         self.gateway.ledger.progress(self.held.id, progress);
@@ -144,29 +141,51 @@ impl Open {
         (usage, flags)
     }
 
-    /// What was used: as reported, or as far as it was reported plus what was delivered, flagged as an estimate.
+    /// What was used: as reported, and flagged as an estimate where a side of it was not. Who says that it failed bills no
+    /// more than it said.
     fn counted(&self, status: Status) -> (Usage, Flags) {
-        match &self.report {
-            Report::Reported(usage) if self.output_is_final => (usage.clone(), Flags::default()),
-            Report::Lying => (Usage::default(), Flags::default()),
-            _ if status == Status::UpstreamError || !self.sent => (self.reported(), Flags::default()),
-            _ => {
-                let mut usage = self.reported();
-                if usage.in_total() == 0 {
-                    usage.uncached_in = self.tokens(Text { bytes: self.input_bytes, cjk_chars: 0 });
-                }
-                let delivered = Text { bytes: self.delivered.text_bytes, cjk_chars: self.delivered.cjk_chars };
-                usage.out_total = usage.out_total.max(self.tokens(delivered));
-                (usage, Flags::ESTIMATED)
-            }
+        let mut usage = self.report.usage().cloned().unwrap_or_default();
+        let unsaid = self.unsaid(&usage);
+        if unsaid.is_empty() || status == Status::UpstreamError || !self.sent {
+            return (usage, Flags::default());
         }
+        for side in unsaid {
+            self.estimate(side, &mut usage);
+        }
+        (usage, Flags::ESTIMATED)
     }
 
-    fn reported(&self) -> Usage {
-        match &self.report {
-            Report::Reported(usage) => usage.clone(),
-            _ => Usage::default(),
+    /// The sides of a call that have to be estimated.
+    fn unsaid(&self, usage: &Usage) -> Vec<Side> {
+        let mut unsaid = Vec::new();
+        let (input, output) = match self.report {
+            Report::Lying => return unsaid,
+            Report::Missing => (false, false),
+            Report::Half { unsaid, .. } => (unsaid == Side::Output, unsaid == Side::Input && self.output_is_final),
+            // of an answer that is not over an empty beginning may have been told
+            Report::Reported(_) => (self.output_is_final || usage.in_total() > 0, self.output_is_final),
+        };
+        let trusted = self.deployment.provider.preset.trusts_zero;
+        let no_input = usage.in_total() == 0 && self.input_bytes > 0 && !trusted;
+        let no_output = usage.out_total == 0 && self.delivered.text_bytes > 0 && !trusted;
+        unsaid.extend((!input || no_input).then_some(Side::Input));
+        unsaid.extend((!output || no_output).then_some(Side::Output));
+        unsaid
+    }
+
+    fn estimate(&self, side: Side, usage: &mut Usage) {
+        if side == Side::Input {
+            let input = self.tokens(Text { bytes: self.input_bytes, cjk_chars: 0 });
+            usage.uncached_in = usage.uncached_in.max(input);
+            return;
         }
+        let delivered = Text { bytes: self.delivered.text_bytes, cjk_chars: self.delivered.cjk_chars };
+        let delivered = self.tokens(delivered);
+        usage.out_total = match self.report {
+            // what was said of it was counted beside it, as Gemini's thoughts are
+            Report::Half { unsaid: Side::Output, .. } => usage.out_total.saturating_add(delivered),
+            _ => usage.out_total.max(delivered),
+        };
     }
 
     fn tokens(&self, text: Text) -> u64 {

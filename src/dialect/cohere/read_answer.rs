@@ -50,7 +50,8 @@ struct Delta {
     message: Option<DeltaMessage>,
     finish_reason: Option<String>,
     error: Option<String>,
-    usage: Option<CohereUsage>,
+    #[serde(default)]
+    usage: CohereUsage,
 }
 
 #[derive(Default, Deserialize)]
@@ -100,7 +101,8 @@ struct Function {
 struct Answered {
     finish_reason: Option<String>,
     message: Option<AnswerMessage>,
-    usage: Option<CohereUsage>,
+    #[serde(default)]
+    usage: CohereUsage,
 }
 
 #[derive(Deserialize)]
@@ -199,7 +201,7 @@ impl CohereReader {
             }
             "tool-call-end" => self.close(|place| place == Place::Call(index), events),
             "message-end" => {
-                self.usage = delta.usage.unwrap_or_default();
+                self.usage = delta.usage;
                 self.end(delta.finish_reason.as_deref(), delta.error, events)?;
                 return Ok(Heard::End);
             }
@@ -248,7 +250,7 @@ impl ReadAnswer for CohereReader {
             Some(AnswerMessage::Failed(text)) => return Err(NotComplete::Fault(UpstreamFault::new(text))),
             None => return Err(NotComplete::Fault(UpstreamFault::unreadable("the upstream's answer has no message"))),
         };
-        self.usage = answered.usage.unwrap_or_default();
+        self.usage = answered.usage;
         self.say(Place::Plan, message.tool_plan.unwrap_or_default(), events);
         for (index, piece) in (0..).zip(message.content.unwrap_or_default()) {
             self.piece(index, piece, events);

@@ -122,7 +122,7 @@ struct BlockStop {
 #[serde(rename_all = "camelCase")]
 struct Stopped {
     stop_reason: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::if_it_fits")]
     additional_model_response_fields: Option<MakersFields>,
 }
 

@@ -29,6 +29,7 @@ struct Line {
     message: Option<Message>,
     #[serde(default)]
     done: bool,
+    #[serde(default, deserialize_with = "json::if_it_fits")]
     done_reason: Option<String>,
     #[serde(default)]
     prompt_eval_count: Count,
@@ -153,15 +154,13 @@ impl ReadAnswer for OllamaReader {
         Ok(())
     }
 
-    /// Counts are left out where the vendor does not know them, which is not zero: both must be there.
+    /// Counts are left out where the vendor does not know them, which is not zero.
     fn report(&self) -> Report {
-        match (self.prompt, self.output) {
-            (Count::Lie, _) | (_, Count::Lie) => Report::Lying,
-            (Count::Said(uncached_in), Count::Said(out_total)) => {
-                Report::Reported(Usage { uncached_in, out_total, ..Usage::default() })
-            }
-            _ => Report::Missing,
+        if [self.prompt, self.output].contains(&Count::Lie) {
+            return Report::Lying;
         }
+        let usage = Usage { uncached_in: self.prompt.tokens(), out_total: self.output.tokens(), ..Usage::default() };
+        Report::of(usage, self.prompt.is_said(), self.output.is_said())
     }
 
     fn output_is_final(&self) -> bool {
@@ -186,6 +185,7 @@ mod tests {
     use super::*;
     use crate::dialect::Framing;
     use crate::dialect::samples;
+    use crate::domain::usage::Side;
 
     const TEXT_STREAM: &str = include_str!("../../../tests/golden/ollama/text.ndjson");
     const TEXT: &str = include_str!("../../../tests/golden/ollama/text.json");
@@ -238,7 +238,8 @@ mod tests {
         let unmetered = include_str!("../../../tests/golden/ollama/unmetered.ndjson");
         let mut reader = reader();
         assert_eq!(samples::heard(&mut reader, Framing::Lines, unmetered.as_bytes()).1, Ok(true));
-        assert_eq!(reader.report(), Report::Missing);
+        let usage = Usage { out_total: 5, ..Usage::default() };
+        assert_eq!(reader.report(), Report::Half { usage, unsaid: Side::Input });
         let lying = TEXT_STREAM.replace("\"eval_count\":30", "\"eval_count\":-1");
         samples::heard(&mut reader, Framing::Lines, lying.as_bytes()).1.expect("an answer");
         assert_eq!(reader.report(), Report::Lying);
