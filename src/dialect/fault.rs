@@ -26,7 +26,8 @@ pub struct UpstreamFault {
 }
 
 impl UpstreamFault {
-    pub(super) fn new(message: impl Into<String>) -> UpstreamFault {
+    /// A failure in so many words.
+    pub fn new(message: impl Into<String>) -> UpstreamFault {
         UpstreamFault { status: None, kind: "upstream_error".to_owned(), message: message.into(), unreadable: false }
     }
 

@@ -2,7 +2,7 @@
 //! included, the hold is resolved exactly once: by `settle` or `release`, else when this value is dropped.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::dialect::{Delivered, Passage};
 use crate::domain::event::{Ending, Flags, Progress, Status};
@@ -34,8 +34,8 @@ pub(super) struct Open {
     pub admitted: Instant,
     pub upstream_status: u16,
     pub first_content_ms: Option<u64>,
-    /// the upstream has been sent the request: from here on it may bill
-    pub sent: bool,
+    /// when the upstream was sent the request: from here on it may bill
+    pub sent_at: Option<Instant>,
     pub report: Report,
     /// the report's output count is the upstream's last word
     pub output_is_final: bool,
@@ -49,10 +49,10 @@ pub(super) struct Open {
 impl Open {
     /// Books the call with what is known of it. On an error the hold stays, and the answer must not be ended.
     pub(super) fn settle(&mut self, status: Status) -> Result<Receipt, NotLogged> {
-        // a good answer that nobody waited for
-        let unseen = status == Status::Ok && self.presence.client_has_gone();
-        let status = if unseen { Status::ClientGone } else { status };
-        let ending = self.ending(status);
+        let mut ending = self.ending(status);
+        // an answer that nobody waited for, whatever it was
+        let status = if self.presence.client_has_gone() { Status::ClientGone } else { status };
+        ending.status = status;
         let mut receipt = self.gateway.ledger.settle(self.held.id, ending)?;
         self.resolved = true;
         self.gateway.queue.wake(&receipt.freed);
@@ -60,6 +60,11 @@ impl Open {
         self.gateway.figures.ended(status);
         self.teach(status);
         Ok(receipt)
+    }
+
+    /// When the answer must be whole.
+    pub(super) fn call_deadline(&self) -> Instant {
+        self.sent_at.unwrap_or(self.admitted) + Duration::from_millis(self.gateway.limits.call_timeout_ms)
     }
 
     /// Keeps what the client's dialect cannot carry, for the turns that follow.
@@ -146,13 +151,18 @@ impl Open {
     fn counted(&self, status: Status) -> (Usage, Flags) {
         let mut usage = self.report.usage().cloned().unwrap_or_default();
         let unsaid = self.unsaid(&usage);
-        if unsaid.is_empty() || status == Status::UpstreamError || !self.sent {
+        if unsaid.is_empty() || status == Status::UpstreamError || self.is_refused() || self.sent_at.is_none() {
             return (usage, Flags::default());
         }
         for side in unsaid {
             self.estimate(side, &mut usage);
         }
         (usage, Flags::ESTIMATED)
+    }
+
+    /// The upstream's head was a refusal, which costs nothing whoever is left to hear it.
+    fn is_refused(&self) -> bool {
+        self.upstream_status != 0 && !(200..300).contains(&self.upstream_status)
     }
 
     /// The sides of a call that have to be estimated.
@@ -206,7 +216,7 @@ impl Drop for Open {
         if self.resolved {
             return;
         }
-        if !self.sent {
+        if self.sent_at.is_none() {
             return self.release();
         }
         if let Err(error) = self.settle(Status::ClientGone) {

@@ -244,7 +244,7 @@ impl ReadAnswer for ChatReader {
     fn whole(&mut self, body: &[u8], events: &mut Vec<Event>) -> Result<(), NotComplete> {
         let Unary { report, .. } = read_unary(Dialect::Chat, body)?;
         self.report = Some(report);
-        self.first_choice(body, events).map_err(NotComplete::Fault)
+        self.first_choice(body, events).map_err(|fault| NotComplete::fault(fault, self.report()))
     }
 
     fn report(&self) -> Report {

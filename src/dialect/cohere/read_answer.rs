@@ -245,12 +245,13 @@ impl ReadAnswer for CohereReader {
 
     fn whole(&mut self, body: &[u8], events: &mut Vec<Event>) -> Result<(), NotComplete> {
         let answered: Answered = whole_of(body)?;
-        let message = match answered.message {
-            Some(AnswerMessage::Said(message)) => message,
-            Some(AnswerMessage::Failed(text)) => return Err(NotComplete::Fault(UpstreamFault::new(text))),
-            None => return Err(NotComplete::Fault(UpstreamFault::unreadable("the upstream's answer has no message"))),
-        };
         self.usage = answered.usage;
+        let message = match answered.message {
+            Some(AnswerMessage::Said(message)) => Ok(message),
+            Some(AnswerMessage::Failed(text)) => Err(UpstreamFault::new(text)),
+            None => Err(UpstreamFault::unreadable("the upstream's answer has no message")),
+        };
+        let message = message.map_err(|fault| NotComplete::fault(fault, self.report()))?;
         self.say(Place::Plan, message.tool_plan.unwrap_or_default(), events);
         for (index, piece) in (0..).zip(message.content.unwrap_or_default()) {
             self.piece(index, piece, events);
@@ -258,7 +259,7 @@ impl ReadAnswer for CohereReader {
         for (index, call) in (0..).zip(message.tool_calls.unwrap_or_default()) {
             self.call(index, call, events);
         }
-        self.end(answered.finish_reason.as_deref(), None, events).map_err(NotComplete::Fault)
+        self.end(answered.finish_reason.as_deref(), None, events).map_err(|fault| NotComplete::fault(fault, self.report()))
     }
 
     fn report(&self) -> Report {
@@ -374,7 +375,7 @@ mod tests {
     fn what_has_no_message_is_no_answer() {
         for body in ["{}", r#"{"message":"no"}"#, r#"{"message":null}"#] {
             let read = reader().whole(body.as_bytes(), &mut Vec::new());
-            assert!(matches!(read, Err(NotComplete::Fault(_))), "{body}: {read:?}");
+            assert!(matches!(read, Err(NotComplete::Fault { .. })), "{body}: {read:?}");
         }
     }
 

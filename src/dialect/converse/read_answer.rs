@@ -286,6 +286,10 @@ impl ConverseReader {
         Ok(())
     }
 
+    fn not_an_answer(&self) -> NotComplete {
+        NotComplete::fault(UpstreamFault::unreadable("the upstream answered with something that is no answer"), self.report())
+    }
+
     fn whole_block(&mut self, index: u64, block: WholeBlock, events: &mut Vec<Event>) {
         if let Some(text) = block.text {
             self.piece(index, Kind::Text, text, events);
@@ -338,12 +342,12 @@ impl ReadAnswer for ConverseReader {
         let metadata = json::read(&Metadata::default(), body).map_err(flawed)?;
         self.usage.then(metadata.usage);
         self.usage_told = true;
-        let whole: Whole = json::lenient(body).map_err(|_| not_an_answer())?;
-        let stopped: Stopped = json::lenient(body).map_err(|_| not_an_answer())?;
+        let whole: Whole = json::lenient(body).map_err(|_| self.not_an_answer())?;
+        let stopped: Stopped = json::lenient(body).map_err(|_| self.not_an_answer())?;
         for (index, block) in (0..).zip(whole.output.message.content) {
             self.whole_block(index, block, events);
         }
-        self.stop(stopped, events).map_err(NotComplete::Fault)
+        self.stop(stopped, events).map_err(|fault| NotComplete::fault(fault, self.report()))
     }
 
     fn report(&self) -> Report {
@@ -361,10 +365,6 @@ fn parsed<T: DeserializeOwned>(data: &[u8]) -> Result<T, UpstreamFault> {
 
 fn not_read() -> UpstreamFault {
     UpstreamFault::unreadable("the upstream sent an event that cannot be read")
-}
-
-fn not_an_answer() -> NotComplete {
-    NotComplete::Fault(UpstreamFault::unreadable("the upstream answered with something that is no answer"))
 }
 
 /// The stop reasons of WIRE.md 2.11; what the model garbled is a failure and no answer.

@@ -197,6 +197,7 @@ impl ReadAnswer for GeminiReader {
         let answered: Answered = json::lenient(data)
             .map_err(|_| UpstreamFault::unreadable("the upstream sent an event that is no answer of Gemini"))?;
         if answered.error.is_some() || fields.event == Some(b"error") {
+            self.usage.then(answered.usage_metadata);
             return Err(fault::named(Dialect::Gemini, data));
         }
         self.answered(answered, events)?;
@@ -206,13 +207,14 @@ impl ReadAnswer for GeminiReader {
     fn whole(&mut self, body: &[u8], events: &mut Vec<Event>) -> Result<(), NotComplete> {
         let answered: Answered = whole_of(body)?;
         if answered.error.is_some() {
-            return Err(NotComplete::Fault(fault::named(Dialect::Gemini, body)));
+            return Err(NotComplete::fault(fault::named(Dialect::Gemini, body), answered.usage_metadata.report()));
         }
         let is_answer = answered.prompt_feedback.is_some() || answered.candidates.as_ref().is_some_and(|some| !some.is_empty());
         if !is_answer {
-            return Err(NotComplete::Fault(UpstreamFault::unreadable("the upstream's answer has no candidate")));
+            let fault = UpstreamFault::unreadable("the upstream's answer has no candidate");
+            return Err(NotComplete::fault(fault, answered.usage_metadata.report()));
         }
-        self.answered(answered, events).map_err(NotComplete::Fault)?;
+        self.answered(answered, events).map_err(|fault| NotComplete::fault(fault, self.report()))?;
         self.finished = true;
         Ok(())
     }
@@ -379,7 +381,7 @@ mod tests {
     fn what_has_no_candidate_is_no_answer() {
         for body in ["{}", r#"{"candidates":[]}"#, r#"{"candidates":null,"usageMetadata":{}}"#, r#"{"error":{"code":500}}"#] {
             let read = reader().whole(body.as_bytes(), &mut Vec::new());
-            assert!(matches!(read, Err(NotComplete::Fault(_))), "{body}: {read:?}");
+            assert!(matches!(read, Err(NotComplete::Fault { .. })), "{body}: {read:?}");
         }
     }
 

@@ -63,9 +63,13 @@ impl OllamaReader {
         OllamaReader { seed: head.request_id.clone(), prompt, output, blocks: 0, open: None, done: false }
     }
 
-    fn line(&mut self, line: Line, events: &mut Vec<Event>) {
+    fn count(&mut self, line: &Line) {
         self.prompt.then(line.prompt_eval_count);
         self.output.then(line.eval_count);
+    }
+
+    fn line(&mut self, line: Line, events: &mut Vec<Event>) {
+        self.count(&line);
         if let Some(message) = line.message {
             self.say(Opened::Reasoning, message.thinking.unwrap_or_default(), events);
             self.say(Opened::Text, message.content.unwrap_or_default(), events);
@@ -136,6 +140,7 @@ impl ReadAnswer for OllamaReader {
         let line: Line =
             json::lenient(data).map_err(|_| UpstreamFault::unreadable("the upstream sent a line that is none of Ollama's"))?;
         if line.error.is_some() {
+            self.count(&line);
             return Err(fault::named(Dialect::Ollama, data));
         }
         self.line(line, events);
@@ -145,7 +150,8 @@ impl ReadAnswer for OllamaReader {
     fn whole(&mut self, body: &[u8], events: &mut Vec<Event>) -> Result<(), NotComplete> {
         let line: Line = whole_of(body)?;
         if line.error.is_some() {
-            return Err(NotComplete::Fault(fault::named(Dialect::Ollama, body)));
+            self.count(&line);
+            return Err(NotComplete::fault(fault::named(Dialect::Ollama, body), self.report()));
         }
         if !line.done {
             return Err(NotComplete::CutOff);
@@ -260,7 +266,7 @@ mod tests {
         let read = reader().whole(TEXT.replace("\"done\":true", "\"done\":false").as_bytes(), &mut Vec::new());
         assert_eq!(read, Err(NotComplete::CutOff));
         let unknown = reader().whole(include_str!("../../../tests/golden/ollama/unknown.json").as_bytes(), &mut Vec::new());
-        assert!(matches!(unknown, Err(NotComplete::Fault(_))));
+        assert!(matches!(unknown, Err(NotComplete::Fault { .. })));
         for (reason, expected) in [(None, Stop::End), (Some("length"), Stop::Length), (Some("unload"), Stop::End)] {
             assert_eq!(stop(reason), expected);
         }
