@@ -47,6 +47,10 @@ impl Count {
         }
     }
 
+    pub(super) fn is_said(self) -> bool {
+        self != Count::Unsaid
+    }
+
     pub(super) fn tokens(self) -> u64 {
         match self {
             Count::Said(tokens) => tokens,

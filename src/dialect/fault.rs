@@ -21,11 +21,19 @@ pub struct UpstreamFault {
     /// the upstream's word for it (`insufficient_quota`, `overloaded_error`), or `upstream_error`
     pub kind: String,
     pub message: String,
+    /// the upstream did not say that it failed: what it sent cannot be read, and may be billed all the same
+    pub unreadable: bool,
 }
 
 impl UpstreamFault {
-    pub(super) fn new(message: impl Into<String>) -> UpstreamFault {
-        UpstreamFault { status: None, kind: "upstream_error".to_owned(), message: message.into() }
+    /// A failure in so many words.
+    pub fn new(message: impl Into<String>) -> UpstreamFault {
+        UpstreamFault { status: None, kind: "upstream_error".to_owned(), message: message.into(), unreadable: false }
+    }
+
+    /// What came is no answer, and no error either.
+    pub(super) fn unreadable(message: impl Into<String>) -> UpstreamFault {
+        UpstreamFault { unreadable: true, ..UpstreamFault::new(message) }
     }
 }
 
@@ -148,7 +156,7 @@ impl FaultReader {
         }
         let status = self.status.or_else(|| implied_status(kind.as_deref()?));
         let message = self.message.unwrap_or_else(|| "the upstream gave no message".to_owned());
-        Some(UpstreamFault { status, kind: kind.unwrap_or_else(|| "upstream_error".to_owned()), message })
+        Some(UpstreamFault { status, kind: kind.unwrap_or_else(|| "upstream_error".to_owned()), ..UpstreamFault::new(message) })
     }
 
     /// The error of an event that says it is one, whatever is in it.
@@ -269,7 +277,7 @@ mod tests {
             (Dialect::Chat, " <!DOCTYPE html><title>502", None, "upstream_error", "the upstream answered with an HTML page"),
             (Dialect::Chat, "Bad\n<HTML>secret", None, "upstream_error", "the upstream answered with an HTML page"),
         ] {
-            let expected = UpstreamFault { status, kind: kind.into(), message: message.into() };
+            let expected = UpstreamFault { status, kind: kind.into(), ..UpstreamFault::new(message) };
             assert_eq!(upstream_fault(dialect, body.as_bytes()), expected, "{body}");
         }
     }

@@ -16,7 +16,12 @@ pub(super) trait Reads {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error>;
 
     /// A text stands where an object could.
-    fn text(&mut self, _text: &str) {}
+    fn text(&mut self, _text: &str) {
+        self.other();
+    }
+
+    /// Something else stands where an object could; null is nothing.
+    fn other(&mut self) {}
 
     /// The object is over.
     fn end(&mut self) {}
@@ -84,6 +89,12 @@ pub(super) fn typed<T: DeserializeOwned>(request: &Request, member: &str) -> Res
     })
 }
 
+/// A member that an answer can do without: of another kind than it should be it is as good as absent.
+pub(super) fn if_it_fits<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(json: D) -> Result<T, D::Error> {
+    let written = Box::<RawValue>::deserialize(json)?;
+    Ok(serde_json::from_str(written.get()).unwrap_or_default())
+}
+
 /// The arguments of a call: a text that is JSON, as most dialects have it, or the JSON itself; as the text either way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Arguments(pub String);
@@ -99,10 +110,10 @@ impl<'de> Deserialize<'de> for Arguments {
     }
 }
 
-/// One object; a text is handed on, anything else is passed over.
+/// One object; a text is handed on, that something else stands there is said.
 pub(super) struct One<'r, R>(pub &'r mut R);
 
-/// An array of objects or texts, or one of them; anything else is passed over.
+/// An array of objects or texts, or one of them; that something else stands there is said.
 pub(super) struct Each<'r, R>(pub &'r mut R);
 
 /// The visits that mean nothing to a reader of objects.
@@ -113,18 +124,22 @@ macro_rules! pass_over_scalars {
         }
 
         fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+            self.0.other();
             Ok(())
         }
 
         fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+            self.0.other();
             Ok(())
         }
 
         fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+            self.0.other();
             Ok(())
         }
 
         fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+            self.0.other();
             Ok(())
         }
 
@@ -153,6 +168,7 @@ impl<'de, R: Reads> Visitor<'de> for One<'_, R> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<(), A::Error> {
+        self.0.other();
         pass_over(seq)
     }
 }

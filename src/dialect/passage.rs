@@ -96,12 +96,17 @@ impl Passage {
         }
     }
 
-    /// The end of the client's stream, after the cost is booked.
-    pub fn end(&mut self, usage: &Usage) -> Bytes {
-        match &mut self.way {
+    /// The end of the client's stream, after the cost is booked: `comment` stands just before the terminal event.
+    pub fn end(&mut self, usage: &Usage, comment: &[u8]) -> Bytes {
+        let end = match &mut self.way {
             Way::Alike { .. } => std::mem::take(&mut self.terminal),
             Way::Translated(translation) => translation.end(usage),
-        }
+        };
+        let before = match &self.way {
+            Way::Alike { .. } => 0,
+            Way::Translated(_) => last_event(&end),
+        };
+        [&end[..before], comment, &end[before..]].concat().into()
     }
 
     /// A failure within a stream that has begun, as the client reads it.
@@ -169,4 +174,10 @@ impl Passage {
             Way::Translated(translation) => translation.remembered(),
         }
     }
+}
+
+/// Where the last of several events begins. They are our own: each ends with an empty line, and has no other.
+fn last_event(events: &[u8]) -> usize {
+    let before = events.strip_suffix(b"\n\n").unwrap_or(events);
+    memchr::memmem::rfind(before, b"\n\n").map_or(0, |end| end + 2)
 }

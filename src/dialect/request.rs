@@ -297,7 +297,7 @@ impl<'b> Body<'b> {
     fn user(&self) -> Option<String> {
         let user = match self.dialect {
             Dialect::Messages | Dialect::TokenCount => self.inner(self.raw("metadata")?, "user_id")?,
-            Dialect::Responses => self.leaf("safety_identifier").or_else(|| self.leaf("user"))?,
+            Dialect::Responses => self.leaf("user").filter(Leaf::says_something).or_else(|| self.leaf("safety_identifier"))?,
             _ => self.leaf("user")?,
         };
         match user {
@@ -529,7 +529,7 @@ mod tests {
         )
         .expect("a request");
         assert_eq!(request.output_cap, Some(OutputCap { member: "max_output_tokens", tokens: 70 }));
-        assert_eq!((request.streamed, request.choices, request.user.as_deref()), (true, 1, Some("u2")));
+        assert_eq!((request.streamed, request.choices, request.user.as_deref()), (true, 1, Some("u1")));
         let input = &request.input;
         assert_eq!((input.images, input.documents, input.tools, input.unbounded.as_deref()), (2, 1, 5, None));
         assert_eq!(input.text_bytes, request.body.len() as u64 - 42);

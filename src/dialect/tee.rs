@@ -168,14 +168,14 @@ impl Tee {
 }
 
 fn not_json() -> Kind {
-    Kind::Error(UpstreamFault::new("the upstream sent an event that is not JSON"))
+    Kind::Error(UpstreamFault::unreadable("the upstream sent an event that is not JSON"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::dialect::samples;
-    use crate::domain::usage::Usage;
+    use crate::domain::usage::{Side, Usage};
 
     /// Reads a stream; one letter per event, and the tee.
     fn read(mut tee: Tee, stream: &str) -> (String, Tee) {
@@ -293,7 +293,19 @@ mod tests {
                 r#"{"prompt_tokens":7,"completion_tokens":0,"prompt_tokens_details":{"cached_tokens":null},"completion_tokens_details":null}"#,
                 Report::Reported(Usage { uncached_in: 7, ..Usage::default() }),
             ),
-            (r#"{"prompt_tokens":7}"#, Report::Reported(Usage { uncached_in: 7, ..Usage::default() })),
+            (
+                r#"{"prompt_tokens":7}"#,
+                Report::Half { usage: Usage { uncached_in: 7, ..Usage::default() }, unsaid: Side::Output },
+            ),
+            (
+                r#"{"completion_tokens":7}"#,
+                Report::Half { usage: Usage { out_total: 7, ..Usage::default() }, unsaid: Side::Input },
+            ),
+            (r#""x""#, Report::Lying),
+            ("[]", Report::Lying),
+            ("-3", Report::Lying),
+            (r#"{"prompt_tokens":7,"completion_tokens":1,"prompt_tokens_details":"x"}"#, Report::Lying),
+            (r#"{"prompt_tokens":7,"completion_tokens":1,"completion_tokens_details":[]}"#, Report::Lying),
         ] {
             let stream = data(&format!(r#"{{"choices":[],"usage":{usage}}}"#));
             assert_eq!(chat(&stream).1.report(), expected, "{usage}");
@@ -334,7 +346,8 @@ mod tests {
     #[test]
     fn e15_chat_errors_in_band_are_errors() {
         let mut tee = Tee::new(Dialect::Chat, true);
-        let expected = |status, kind: &str, message: &str| UpstreamFault { status, kind: kind.into(), message: message.into() };
+        let expected =
+            |status, kind: &str, message: &str| UpstreamFault { status, kind: kind.into(), ..UpstreamFault::new(message) };
         for (event, fault_read) in [
             (
                 r#"data: {"error":{"message":"busy","type":"server_error","code":null}}"#,
@@ -358,7 +371,7 @@ mod tests {
         for dialect in [Dialect::Chat, Dialect::Messages] {
             for event in ["data: {\"choices\":[\n\n", "data: {}{}\n\n", "data: <html>\n\n", "data: \u{1}\n\n"] {
                 let fault = fault(&mut Tee::new(dialect, true), event);
-                assert_eq!(fault, UpstreamFault::new("the upstream sent an event that is not JSON"));
+                assert_eq!(fault, UpstreamFault::unreadable("the upstream sent an event that is not JSON"));
             }
         }
     }
@@ -483,7 +496,7 @@ mod tests {
             ),
             (
                 r#"{"type":"message_delta","usage":{"input_tokens":null,"output_tokens":5,"server_tool_use":null}}"#,
-                Report::Reported(Usage { out_total: 5, ..Usage::default() }),
+                Report::Half { usage: Usage { out_total: 5, ..Usage::default() }, unsaid: Side::Input },
             ),
             (r#"{"type":"message_start","message":{"usage":{}}}"#, Report::Missing),
             (r#"{"type":"message_start","message":{}}"#, Report::Missing),
@@ -534,7 +547,7 @@ mod tests {
     #[test]
     fn e15_messages_errors_in_band_are_errors() {
         let mut tee = Tee::new(Dialect::Messages, false);
-        let busy = UpstreamFault { status: Some(529), kind: "overloaded_error".into(), message: "busy".into() };
+        let busy = UpstreamFault { status: Some(529), kind: "overloaded_error".into(), ..UpstreamFault::new("busy") };
         for event in [
             "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"busy\"}}\n\n",
             "data: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"busy\"}}\n\n",

@@ -9,7 +9,7 @@ use crate::dialect::json::{lenient, read};
 use crate::dialect::messages::Message;
 use crate::dialect::output::{Delivered, Output};
 use crate::dialect::{Dialect, Family, responses};
-use crate::domain::usage::Report;
+use crate::domain::usage::{Report, Side};
 
 /// What was read of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +27,15 @@ pub enum NotComplete {
     NotJson,
     #[error("the upstream's answer is not a JSON object")]
     NotAnObject,
-    #[error("the upstream answered with an error: {}", .0.message)]
-    Fault(UpstreamFault),
+    /// what it says of its usage is billed all the same
+    #[error("the upstream answered with an error: {}", fault.message)]
+    Fault { fault: UpstreamFault, report: Box<Report> },
+}
+
+impl NotComplete {
+    pub(super) fn fault(fault: UpstreamFault, report: Report) -> NotComplete {
+        NotComplete::Fault { fault, report: Box::new(report) }
+    }
 }
 
 /// Reads the body of an upstream's good answer.
@@ -39,7 +46,8 @@ pub fn read_unary(dialect: Dialect, body: &[u8]) -> Result<Unary, NotComplete> {
             let answer = responses::whole(body).map_err(flawed)?;
             let fault = answer.failed && !answer.error.seen;
             if fault {
-                return Err(NotComplete::Fault(UpstreamFault::new("the upstream says that its answer failed, and not why")));
+                let fault = UpstreamFault::new("the upstream says that its answer failed, and not why");
+                return Err(NotComplete::fault(fault, answer.usage.report()));
             }
             unary(dialect, answer.error, answer.usage.report(), &answer.items.output)
         }
@@ -76,8 +84,13 @@ fn flawed(flaw: serde_json::Error) -> NotComplete {
 }
 
 fn unary(dialect: Dialect, error: FaultReader, report: Report, output: &Output) -> Result<Unary, NotComplete> {
+    let report = match report {
+        // vectors are no tokens
+        Report::Half { usage, unsaid: Side::Output } if dialect == Dialect::Embeddings => Report::Reported(usage),
+        report => report,
+    };
     if error.seen {
-        return Err(NotComplete::Fault(error.certain_fault(dialect)));
+        return Err(NotComplete::fault(error.certain_fault(dialect), report));
     }
     Ok(Unary { report, delivered: output.delivered })
 }
@@ -138,12 +151,12 @@ mod tests {
 
     #[test]
     fn an_error_with_a_good_status_is_a_fault() {
-        let fault = |kind: &str, status| UpstreamFault { status, kind: kind.into(), message: "m".into() };
+        let fault = |kind: &str, status| UpstreamFault { status, kind: kind.into(), ..UpstreamFault::new("m") };
         for (dialect, body, expected) in [
             (Dialect::Chat, r#"{"error":{"message":"m","type":"t","code":500}}"#, fault("t", Some(500))),
             (Dialect::Messages, r#"{"type":"error","error":{"type":"api_error","message":"m"}}"#, fault("api_error", Some(500))),
         ] {
-            assert_eq!(read_unary(dialect, body.as_bytes()), Err(NotComplete::Fault(expected)));
+            assert_eq!(read_unary(dialect, body.as_bytes()), Err(NotComplete::fault(expected, Report::Missing)));
         }
         assert!(read_unary(Dialect::Chat, br#"{"choices":[],"error":null}"#).is_ok());
     }

@@ -42,12 +42,44 @@ impl Usage {
 /// No honest call reports more tokens than this in one field; above it, or below zero, the report is a lie.
 pub const TOKENS_MAX: u64 = 1_000_000_000;
 
+/// What a count is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Input,
+    Output,
+}
+
 /// What was read of an answer's usage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
     /// the upstream said nothing (or nothing yet)
     Missing,
     Reported(Usage),
+    /// one side was not counted: it adds nothing to the usage, and is not zero
+    Half {
+        usage: Usage,
+        unsaid: Side,
+    },
     /// a negative, huge or non-numeric count: flagged, and booked at the hold
     Lying,
+}
+
+impl Report {
+    /// An honest report, by which sides were counted.
+    pub fn of(usage: Usage, input_said: bool, output_said: bool) -> Report {
+        match (input_said, output_said) {
+            (true, true) => Report::Reported(usage),
+            (true, false) => Report::Half { usage, unsaid: Side::Output },
+            (false, true) => Report::Half { usage, unsaid: Side::Input },
+            (false, false) => Report::Missing,
+        }
+    }
+
+    /// As far as it can be believed.
+    pub fn usage(&self) -> Option<&Usage> {
+        match self {
+            Report::Reported(usage) | Report::Half { usage, .. } => Some(usage),
+            Report::Missing | Report::Lying => None,
+        }
+    }
 }

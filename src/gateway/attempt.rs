@@ -252,7 +252,7 @@ impl<'g> Attempt<'g> {
             admitted: Instant::now(),
             upstream_status: 0,
             first_content_ms: None,
-            sent: false,
+            sent_at: None,
             report: Report::Missing,
             output_is_final: false,
             delivered: Default::default(),
@@ -352,12 +352,13 @@ impl HeldAttempt {
         headers: &[(String, String)],
         mut running: Running,
     ) -> Result<Reply, Problem> {
-        let head_timeout = Duration::from_millis(self.open.gateway.limits.head_timeout_ms);
+        let limits = &self.open.gateway.limits;
+        let head_timeout = Duration::from_millis(limits.head_timeout_ms.min(limits.call_timeout_ms));
         let deployment = self.open.deployment.clone();
         let (body, passage) = self.ways(headers)?;
         let alike = self.endpoint.dialect == self.request.dialect && self.endpoint.cover.is_none();
         let headers = outgoing::meant(headers, alike);
-        self.open.sent = true;
+        self.open.sent_at = Some(Instant::now());
         let now_ms = self.open.gateway.time.wall_ms();
         let answered = outgoing::send(client, &deployment, &self.url, &headers, body, head_timeout, now_ms);
         let answered = tokio::select! {
@@ -372,7 +373,7 @@ impl HeldAttempt {
         self.open.upstream_status = incoming.status;
         self.open.tier_served = outgoing::tier_served(&incoming);
         if !(200..300).contains(&incoming.status) {
-            return upstream_error::refused(self.open, self.request.dialect, self.endpoint.dialect, incoming).await;
+            return upstream_error::refused(self.open, self.request.dialect, self.endpoint.dialect, incoming, running).await;
         }
         let (framing, streamed) = (self.endpoint.framing, self.request.streamed);
         relay::relay(relay::Answered { open: self.open, incoming, passage, framing, streamed, cap: self.cap, running }).await

@@ -1,7 +1,7 @@
 //! A call that no vendor bills: it is passed to the vendor and its answer back. It holds nothing, is no record, and counts against
 //! no budget; who may make it, and of which model, was decided before.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::dialect::Edit;
 use crate::domain::problem::{Problem, Word};
@@ -34,6 +34,7 @@ async fn passed_on(attempt: &Attempt<'_>, client: &Client, headers: &[(String, S
     let body = attempt.request.spliced(model.as_slice());
     let head_timeout = Duration::from_millis(limits.head_timeout_ms);
     let now_ms = attempt.gateway.time.wall_ms();
+    let deadline = Instant::now() + Duration::from_millis(limits.call_timeout_ms);
     let sent = outgoing::send(client, deployment, &attempt.url, headers, body, head_timeout, now_ms);
     let incoming = sent.await.map_err(|failed| outgoing::not_answered(provider, &failed).1)?;
     let mut reply = Reply::answered(incoming.status, incoming.headers.clone(), attempt.id, deployment);
@@ -44,7 +45,8 @@ async fn passed_on(attempt: &Attempt<'_>, client: &Client, headers: &[(String, S
             attempt.id.request,
         );
     }
-    let body = outgoing::whole(incoming, limits).await.map_err(|failed| outgoing::not_whole(provider, &failed))?;
+    let body =
+        outgoing::whole(incoming, limits, deadline, |_| {}).await.map_err(|failed| outgoing::not_whole(provider, &failed))?;
     if serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {
         return Err(Problem::new(Word::UpstreamError, format!("the answer of provider {provider} broke off or is not JSON")));
     }

@@ -2,13 +2,13 @@
 //! included, the hold is resolved exactly once: by `settle` or `release`, else when this value is dropped.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::dialect::{Delivered, Passage};
 use crate::domain::event::{Ending, Flags, Progress, Status};
 use crate::domain::id::TeamId;
 use crate::domain::money::Money;
-use crate::domain::usage::{Report, Usage};
+use crate::domain::usage::{Report, Side, Usage};
 use crate::gateway::drain::Presence;
 use crate::gateway::{Gateway, memory};
 use crate::meter::estimate::Text;
@@ -34,8 +34,8 @@ pub(super) struct Open {
     pub admitted: Instant,
     pub upstream_status: u16,
     pub first_content_ms: Option<u64>,
-    /// the upstream has been sent the request: from here on it may bill
-    pub sent: bool,
+    /// when the upstream was sent the request: from here on it may bill
+    pub sent_at: Option<Instant>,
     pub report: Report,
     /// the report's output count is the upstream's last word
     pub output_is_final: bool,
@@ -49,10 +49,10 @@ pub(super) struct Open {
 impl Open {
     /// Books the call with what is known of it. On an error the hold stays, and the answer must not be ended.
     pub(super) fn settle(&mut self, status: Status) -> Result<Receipt, NotLogged> {
-        // a good answer that nobody waited for
-        let unseen = status == Status::Ok && self.presence.client_has_gone();
-        let status = if unseen { Status::ClientGone } else { status };
-        let ending = self.ending(status);
+        let mut ending = self.ending(status);
+        // an answer that nobody waited for, whatever it was
+        let status = if self.presence.client_has_gone() { Status::ClientGone } else { status };
+        ending.status = status;
         let mut receipt = self.gateway.ledger.settle(self.held.id, ending)?;
         self.resolved = true;
         self.gateway.queue.wake(&receipt.freed);
@@ -60,6 +60,11 @@ impl Open {
         self.gateway.figures.ended(status);
         self.teach(status);
         Ok(receipt)
+    }
+
+    /// When the answer must be whole.
+    pub(super) fn call_deadline(&self) -> Instant {
+        self.sent_at.unwrap_or(self.admitted) + Duration::from_millis(self.gateway.limits.call_timeout_ms)
     }
 
     /// Keeps what the client's dialect cannot carry, for the turns that follow.
@@ -87,10 +92,7 @@ impl Open {
         let progress = Progress {
             after_ms: self.admitted.elapsed().as_millis() as u64,
             output_bytes: self.delivered.text_bytes,
-            usage: match &self.report {
-                Report::Reported(usage) => Some(usage.clone()),
-                _ => None,
-            },
+            usage: self.report.usage().cloned(),
             cost: self.ending(Status::ClientGone).cost,
         };
         self.gateway.ledger.progress(self.held.id, progress);
@@ -144,29 +146,56 @@ impl Open {
         (usage, flags)
     }
 
-    /// What was used: as reported, or as far as it was reported plus what was delivered, flagged as an estimate.
+    /// What was used: as reported, and flagged as an estimate where a side of it was not. Who says that it failed bills no
+    /// more than it said.
     fn counted(&self, status: Status) -> (Usage, Flags) {
-        match &self.report {
-            Report::Reported(usage) if self.output_is_final => (usage.clone(), Flags::default()),
-            Report::Lying => (Usage::default(), Flags::default()),
-            _ if status == Status::UpstreamError || !self.sent => (self.reported(), Flags::default()),
-            _ => {
-                let mut usage = self.reported();
-                if usage.in_total() == 0 {
-                    usage.uncached_in = self.tokens(Text { bytes: self.input_bytes, cjk_chars: 0 });
-                }
-                let delivered = Text { bytes: self.delivered.text_bytes, cjk_chars: self.delivered.cjk_chars };
-                usage.out_total = usage.out_total.max(self.tokens(delivered));
-                (usage, Flags::ESTIMATED)
-            }
+        let mut usage = self.report.usage().cloned().unwrap_or_default();
+        let unsaid = self.unsaid(&usage);
+        if unsaid.is_empty() || status == Status::UpstreamError || self.is_refused() || self.sent_at.is_none() {
+            return (usage, Flags::default());
         }
+        for side in unsaid {
+            self.estimate(side, &mut usage);
+        }
+        (usage, Flags::ESTIMATED)
     }
 
-    fn reported(&self) -> Usage {
-        match &self.report {
-            Report::Reported(usage) => usage.clone(),
-            _ => Usage::default(),
+    /// The upstream's head was a refusal, which costs nothing whoever is left to hear it.
+    fn is_refused(&self) -> bool {
+        self.upstream_status != 0 && !(200..300).contains(&self.upstream_status)
+    }
+
+    /// The sides of a call that have to be estimated.
+    fn unsaid(&self, usage: &Usage) -> Vec<Side> {
+        let mut unsaid = Vec::new();
+        let (input, output) = match self.report {
+            Report::Lying => return unsaid,
+            Report::Missing => (false, false),
+            Report::Half { unsaid, .. } => (unsaid == Side::Output, unsaid == Side::Input && self.output_is_final),
+            // of an answer that is not over an empty beginning may have been told
+            Report::Reported(_) => (self.output_is_final || usage.in_total() > 0, self.output_is_final),
+        };
+        let trusted = self.deployment.provider.preset.trusts_zero;
+        let no_input = usage.in_total() == 0 && self.input_bytes > 0 && !trusted;
+        let no_output = usage.out_total == 0 && self.delivered.text_bytes > 0 && !trusted;
+        unsaid.extend((!input || no_input).then_some(Side::Input));
+        unsaid.extend((!output || no_output).then_some(Side::Output));
+        unsaid
+    }
+
+    fn estimate(&self, side: Side, usage: &mut Usage) {
+        if side == Side::Input {
+            let input = self.tokens(Text { bytes: self.input_bytes, cjk_chars: 0 });
+            usage.uncached_in = usage.uncached_in.max(input);
+            return;
         }
+        let delivered = Text { bytes: self.delivered.text_bytes, cjk_chars: self.delivered.cjk_chars };
+        let delivered = self.tokens(delivered);
+        usage.out_total = match self.report {
+            // what was said of it was counted beside it, as Gemini's thoughts are
+            Report::Half { unsaid: Side::Output, .. } => usage.out_total.saturating_add(delivered),
+            _ => usage.out_total.max(delivered),
+        };
     }
 
     fn tokens(&self, text: Text) -> u64 {
@@ -187,7 +216,7 @@ impl Drop for Open {
         if self.resolved {
             return;
         }
-        if !self.sent {
+        if self.sent_at.is_none() {
             return self.release();
         }
         if let Err(error) = self.settle(Status::ClientGone) {

@@ -2,10 +2,11 @@
 //! anything else that describes the client's connection.
 
 use std::borrow::Cow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use crate::config::Limits;
 use crate::domain::event::Status;
 use crate::domain::problem::{Problem, Word};
 use crate::domain::secret::Secret;
@@ -111,10 +112,15 @@ pub(super) fn not_whole(provider: &str, failed: &Failed) -> Problem {
     Problem::new(word, format!("the answer of provider {provider} did not come whole: {failed}"))
 }
 
-/// Reads a whole answer within the limits.
-pub(super) async fn whole(incoming: Incoming, limits: &crate::config::Limits) -> Result<Bytes, Failed> {
-    let whole = incoming.whole(limits.answer_bytes_max, limits.idle_timeout_ms);
-    match tokio::time::timeout(Duration::from_millis(limits.call_timeout_ms), whole).await {
+/// Reads a whole answer within the limits and tells `came` how much there is of it.
+pub(super) async fn whole(
+    incoming: Incoming,
+    limits: &Limits,
+    deadline: Instant,
+    came: impl FnMut(usize),
+) -> Result<Bytes, Failed> {
+    let whole = incoming.whole(limits.answer_bytes_max, limits.idle_timeout_ms, came);
+    match tokio::time::timeout_at(deadline.into(), whole).await {
         Ok(read) => read,
         Err(_) => Err(Failed::CallTimeout(limits.call_timeout_ms)),
     }

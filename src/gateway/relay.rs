@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::dialect::{self, BadFrame, Framing, Kind, Passage, Passed, UpstreamFault};
+use crate::dialect::{self, BadFrame, Delivered, Framing, Kind, NotComplete, Passage, Passed, Unary, UpstreamFault};
 use crate::domain::event::Status;
 use crate::domain::problem::{Problem, Word};
+use crate::domain::usage::Report;
 use crate::gateway::attempt::{ledger_unavailable, on_disk};
 use crate::gateway::cap::Cap;
 use crate::gateway::inflight::Running;
@@ -74,11 +75,13 @@ fn output_cap(reply: &mut Reply, cap: &Cap) {
 /// A whole answer: read to its end before the head is sent, because the cost is a header.
 async fn unary(answered: Answered) -> Result<Reply, Problem> {
     let Answered { mut open, incoming, mut passage, streamed, cap, mut running, .. } = answered;
-    let limits = open.gateway.limits;
+    let (limits, deadline) = (open.gateway.limits, open.call_deadline());
     let (status, headers) = (incoming.status, incoming.headers.clone());
+    // as long as it is not read, what has come counts as text of the answer
+    let came = |bytes| open.delivered.text_bytes = bytes as u64;
     let whole = tokio::select! {
         biased;
-        whole = outgoing::whole(incoming, &limits) => whole,
+        whole = outgoing::whole(incoming, &limits, deadline, came) => whole,
         () = running.told_to_end() => return Err(stopped(&mut open)),
     };
     let body = match whole {
@@ -90,8 +93,9 @@ async fn unary(answered: Answered) -> Result<Reply, Problem> {
     }
     let read = match passage.whole(&body) {
         Ok(read) => read,
-        Err(dialect::NotComplete::Fault(fault)) => return Err(faulty(open, Status::UpstreamError, &fault)),
-        Err(_) => {
+        Err(NotComplete::Fault { fault, report }) => return Err(faulty(open, *report, &fault)),
+        Err(flaw) => {
+            forget_unless_cut(&mut open, &flaw);
             let name = open.deployment.provider.name.clone();
             settle(&mut open, Status::Truncated)?;
             let message = format!("the answer of provider {name} broke off or is not JSON");
@@ -112,7 +116,14 @@ async fn unary(answered: Answered) -> Result<Reply, Problem> {
     Ok(reply)
 }
 
-fn note_answer(open: &mut Open, read: dialect::Unary) {
+/// What came is a part of an answer, or none at all.
+fn forget_unless_cut(open: &mut Open, flaw: &NotComplete) {
+    if *flaw != NotComplete::CutOff {
+        open.delivered = Delivered::default();
+    }
+}
+
+fn note_answer(open: &mut Open, read: Unary) {
     open.report = read.report;
     open.output_is_final = true;
     open.delivered = read.delivered;
@@ -128,9 +139,16 @@ fn broken(mut open: Open, failed: &Failed) -> Problem {
     settle(&mut open, Status::Broken).err().unwrap_or(problem)
 }
 
-fn faulty(mut open: Open, status: Status, fault: &UpstreamFault) -> Problem {
+/// A whole answer that says it failed.
+fn faulty(mut open: Open, report: Report, fault: &UpstreamFault) -> Problem {
+    note_answer(&mut open, Unary { report, delivered: Delivered::default() });
     let problem = upstream_error::in_band(&open.deployment.provider.name, fault);
-    settle(&mut open, status).err().unwrap_or(problem)
+    settle(&mut open, ending(fault)).err().unwrap_or(problem)
+}
+
+/// What a call is that failed before anything of its answer was passed on.
+fn ending(fault: &UpstreamFault) -> Status {
+    if fault.unreadable { Status::Broken } else { Status::UpstreamError }
 }
 
 /// The client asked for a stream and the upstream sent something else: its usage counts all the same.
@@ -139,8 +157,8 @@ fn not_a_stream(mut open: Open, mut passage: Passage, body: &[u8]) -> Problem {
         Ok(read) => {
             note_answer(&mut open, read);
         }
-        Err(dialect::NotComplete::Fault(fault)) => return faulty(open, Status::UpstreamError, &fault),
-        Err(_) => {}
+        Err(NotComplete::Fault { fault, report }) => return faulty(open, *report, &fault),
+        Err(flaw) => forget_unless_cut(&mut open, &flaw),
     }
     let problem = Problem::new(
         Word::UpstreamError,
@@ -170,6 +188,7 @@ enum Step {
     /// the answer is whole: events before its end
     End {
         bytes: Bytes,
+        content: bool,
     },
     Fault {
         bytes: Bytes,
@@ -178,6 +197,8 @@ enum Step {
     /// the upstream's body ended without a terminal event
     Truncated,
     Failed(Failed),
+    /// the call has had its time
+    Late,
     BadFrame(BadFrame),
 }
 
@@ -190,16 +211,7 @@ struct Bad {
 impl Stream {
     fn new(answered: Answered) -> Stream {
         let Answered { open, incoming, passage, cap, running, .. } = answered;
-        let limits = &open.gateway.limits;
-        Stream {
-            passage,
-            call_deadline: Instant::now() + Duration::from_millis(limits.call_timeout_ms),
-            progressed: Instant::now(),
-            open,
-            incoming,
-            cap,
-            running,
-        }
+        Stream { passage, call_deadline: open.call_deadline(), progressed: Instant::now(), open, incoming, cap, running }
     }
 
     /// Keeps back what has no content, so that a stream which fails at once can still be an honest error.
@@ -211,7 +223,7 @@ impl Stream {
             let step = tokio::select! {
                 biased;
                 () = tokio::time::sleep_until(kept_until.into()) => return Ok(self.flow(kept.freeze(), false)),
-                step = step(&mut self.incoming, &mut self.passage, idle_ms) => step,
+                step = step(&mut self.incoming, &mut self.passage, idle_ms, self.call_deadline) => step,
                 () = self.running.told_to_end() => {
                     self.note_read();
                     return Err(stopped(&mut self.open));
@@ -220,19 +232,21 @@ impl Stream {
             match step {
                 Step::Events { bytes, content } => {
                     kept.extend_from_slice(&bytes);
+                    self.note_content(content);
                     if content || kept.len() > KEPT_BYTES_MAX {
                         return Ok(self.flow(kept.freeze(), false));
                     }
                 }
-                Step::End { bytes } => {
+                Step::End { bytes, content } => {
                     kept.extend_from_slice(&bytes);
+                    self.note_content(content);
                     return Ok(self.flow(kept.freeze(), true));
                 }
                 step => {
-                    // an upstream that says it failed bills nothing; one that fell silent may have
-                    let refused = matches!(step, Step::Fault { .. });
+                    // an upstream that says it failed bills nothing; one that fell silent, or cannot be understood, may
+                    let failed = if let Step::Fault { fault, .. } = &step { Some(ending(fault)) } else { None };
                     let Bad { status, problem } = self.bad(step);
-                    let status = if refused { Status::UpstreamError } else { status };
+                    let status = failed.unwrap_or(status);
                     return Err(self.settle(status).err().unwrap_or(problem));
                 }
             }
@@ -282,7 +296,6 @@ impl Stream {
     }
 
     async fn run(&mut self, client: &Outlet, first: Bytes, whole: bool) -> Result<(), Gone> {
-        self.note_content();
         self.send(client, first).await?;
         if whole {
             return self.end(client).await;
@@ -295,11 +308,8 @@ impl Stream {
                 biased;
                 () = client.closed() => return Err(Gone::Client),
                 () = self.running.told_to_end() => return Err(Gone::Bad(Bad { status: Status::Broken, problem: shutting_down() })),
-                step = step(&mut self.incoming, &mut self.passage, wait_ms) => step,
+                step = step(&mut self.incoming, &mut self.passage, wait_ms, self.call_deadline) => step,
             };
-            if self.call_deadline <= Instant::now() {
-                return Err(Gone::Bad(self.bad(Step::Failed(Failed::CallTimeout(self.open.gateway.limits.call_timeout_ms)))));
-            }
             match step {
                 Step::Failed(Failed::IdleTimeout(waited_ms)) => {
                     silent_ms += waited_ms;
@@ -310,13 +320,12 @@ impl Stream {
                 }
                 Step::Events { bytes, content } => {
                     silent_ms = 0;
-                    if content {
-                        self.note_content();
-                    }
+                    self.note_content(content);
                     self.send(client, bytes).await?;
                     self.log_progress();
                 }
-                Step::End { bytes } => {
+                Step::End { bytes, content } => {
+                    self.note_content(content);
                     self.send(client, bytes).await?;
                     return self.end(client).await;
                 }
@@ -336,9 +345,10 @@ impl Stream {
             let step = tokio::select! {
                 biased;
                 () = self.running.told_to_end() => return,
-                step = step(&mut self.incoming, &mut self.passage, idle_ms) => step,
+                step = step(&mut self.incoming, &mut self.passage, idle_ms, self.call_deadline) => step,
             };
-            let Step::Events { .. } = step else { return };
+            let Step::Events { content, .. } = step else { return };
+            self.note_content(content);
             self.log_progress();
         }
     }
@@ -349,9 +359,9 @@ impl Stream {
         self.open.remember(&self.passage);
         let receipt = self.settle(Status::Ok).map_err(ledger_failed)?;
         on_disk(&self.open, receipt.sequence).await.map_err(ledger_failed)?;
-        let mut last = BytesMut::from(&dialect::cost_comment(&receipt.cost.to_string())[..]);
-        last.extend_from_slice(&self.passage.end(&self.open.used()));
-        self.send(client, last.freeze()).await
+        let comment = dialect::cost_comment(&receipt.cost.to_string());
+        let last = self.passage.end(&self.open.used(), &comment);
+        self.send(client, last).await
     }
 
     /// Lets the upstream end its body, so that the connection can be used again.
@@ -379,8 +389,10 @@ impl Stream {
         self.open.delivered = self.passage.delivered();
     }
 
-    fn note_content(&mut self) {
-        if self.open.first_content_ms.is_none() {
+    /// The first content is that of which the client, or the count of what was delivered, knows first.
+    fn note_content(&mut self, content: bool) {
+        let content = content || self.passage.delivered().text_bytes > 0;
+        if content && self.open.first_content_ms.is_none() {
             self.open.first_content_ms = Some(self.open.admitted.elapsed().as_millis() as u64);
         }
     }
@@ -411,13 +423,11 @@ impl Stream {
                     format!("provider {name} sent nothing more for {} s", ms.div_ceil(1_000)),
                 ),
             },
-            Step::Failed(Failed::CallTimeout(ms)) => Bad {
-                status: Status::Broken,
-                problem: Problem::new(
-                    Word::UpstreamTimeout,
-                    format!("the answer of provider {name} was not whole within {} s", ms.div_ceil(1_000)),
-                ),
-            },
+            Step::Late => {
+                let within_s = self.open.gateway.limits.call_timeout_ms.div_ceil(1_000);
+                let message = format!("the answer of provider {name} was not whole within {within_s} s");
+                Bad { status: Status::Broken, problem: Problem::new(Word::UpstreamTimeout, message) }
+            }
             Step::Failed(failed) => error(Status::Broken, format!("the stream of provider {name} failed: {failed}")),
             Step::BadFrame(bad) => error(Status::Broken, format!("the stream of provider {name} cannot be read: {bad}")),
             Step::Truncated | Step::Events { .. } | Step::End { .. } => {
@@ -450,8 +460,11 @@ pub(super) fn shutting_down() -> Problem {
 }
 
 /// Reads once from the upstream and sorts the whole events that are there. May be dropped while it waits: nothing is lost.
-async fn step(incoming: &mut Incoming, passage: &mut Passage, idle_ms: u64) -> Step {
-    match incoming.next(idle_ms).await {
+async fn step(incoming: &mut Incoming, passage: &mut Passage, idle_ms: u64, deadline: Instant) -> Step {
+    let next = tokio::time::timeout_at(deadline.into(), incoming.next(idle_ms));
+    // also an upstream that always has more to say
+    let (false, Ok(next)) = (deadline <= Instant::now(), next.await) else { return Step::Late };
+    match next {
         Err(failed) => Step::Failed(failed),
         Ok(Some(bytes)) => match passage.push(bytes) {
             Ok(()) => sort(passage),
@@ -460,7 +473,7 @@ async fn step(incoming: &mut Incoming, passage: &mut Passage, idle_ms: u64) -> S
         Ok(None) => match passage.ended() {
             None => Step::Truncated,
             Some(Passed { kind: Kind::Error(fault), bytes }) => Step::Fault { bytes, fault },
-            Some(Passed { bytes, .. }) => Step::End { bytes },
+            Some(Passed { kind, bytes }) => Step::End { bytes, content: kind == Kind::Content },
         },
     }
 }
@@ -473,7 +486,7 @@ fn sort(passage: &mut Passage) -> Step {
         match event.kind {
             Kind::Content => content = true,
             Kind::Head | Kind::Hidden => {}
-            Kind::Terminal => return Step::End { bytes: bytes.join() },
+            Kind::Terminal => return Step::End { bytes: bytes.join(), content },
             Kind::Error(fault) => return Step::Fault { bytes: bytes.join(), fault },
         }
     }

@@ -10,11 +10,12 @@ use crate::domain::event::Status;
 use crate::domain::id::RequestId;
 use crate::domain::problem::{Problem, Word};
 use crate::gateway::attempt::ledger_unavailable;
+use crate::gateway::inflight::Running;
 use crate::gateway::open::Open;
 use crate::gateway::relay;
 use crate::gateway::reply::{Body, Reply};
 use crate::route::Deployment;
-use crate::upstream::Incoming;
+use crate::upstream::{Failed, Incoming};
 
 /// A longer error body is left out.
 const ERROR_BYTES_MAX: usize = 256 * 1024;
@@ -22,12 +23,27 @@ const ERROR_BYTES_MAX: usize = 256 * 1024;
 const ERROR_WAIT_MS: u64 = 10_000;
 
 /// Settles a refused call (it costs nothing) and answers it.
-pub(super) async fn refused(mut open: Open, client: Dialect, upstream: Dialect, incoming: Incoming) -> Result<Reply, Problem> {
+pub(super) async fn refused(
+    mut open: Open,
+    client: Dialect,
+    upstream: Dialect,
+    incoming: Incoming,
+    mut running: Running,
+) -> Result<Reply, Problem> {
     let head = relay::head(&open, incoming.status, &incoming.headers);
-    let refusal = Refusal::read(client, upstream, incoming).await;
+    let answered = (incoming.status, incoming.headers.clone());
+    let refusal = tokio::select! {
+        biased;
+        refusal = Refusal::read(client, upstream, incoming) => refusal,
+        // what it is, is known; why, the client is not told
+        () = running.told_to_end() => Refusal::of(client, upstream, answered, Err("the upstream's reason did not come in time")),
+    };
     open.settle(Status::UpstreamError).map_err(|not_logged| ledger_unavailable(&not_logged))?;
     refusal.answer(head, &open.deployment, open.held.id.request)
 }
+
+/// Status and headers of an answer.
+type Answered = (u16, Vec<(String, String)>);
 
 /// An upstream's refusal, read.
 pub(super) struct Refusal {
@@ -41,13 +57,26 @@ pub(super) struct Refusal {
 
 impl Refusal {
     pub(super) async fn read(client: Dialect, upstream: Dialect, incoming: Incoming) -> Refusal {
-        let status = incoming.status;
-        let retry_after = incoming.headers.iter().find(|(name, _)| name == "retry-after");
+        let answered = (incoming.status, incoming.headers.clone());
+        let whole = incoming.whole(ERROR_BYTES_MAX, ERROR_WAIT_MS, |_| {});
+        let body = match tokio::time::timeout(Duration::from_millis(ERROR_WAIT_MS), whole).await {
+            Ok(Ok(body)) => Ok(body),
+            Ok(Err(Failed::TooLarge(_))) => Err("the upstream's reason is too long to be passed on"),
+            Ok(Err(_)) => Err("the upstream's reason did not come whole"),
+            Err(_) => Err("the upstream's reason did not come in time"),
+        };
+        Refusal::of(client, upstream, answered, body)
+    }
+
+    /// A refusal by its head, and its body or why there is none.
+    fn of(client: Dialect, upstream: Dialect, (status, headers): Answered, body: Result<Bytes, &str>) -> Refusal {
+        let retry_after = headers.iter().find(|(name, _)| name == "retry-after");
         let told_s = retry_after.and_then(|(_, value)| value.parse().ok());
-        let whole = incoming.whole(ERROR_BYTES_MAX, ERROR_WAIT_MS);
-        let body = tokio::time::timeout(Duration::from_millis(ERROR_WAIT_MS), whole).await;
-        let body = body.unwrap_or(Ok(Bytes::new())).unwrap_or_default();
-        let fault = dialect::upstream_fault(upstream, &body);
+        let fault = match &body {
+            Ok(body) => dialect::upstream_fault(upstream, body),
+            Err(why) => UpstreamFault::new(*why),
+        };
+        let body = body.unwrap_or_default();
         let status = dialect::standing(upstream, status, &fault);
         let retry_after_s = told_s.or_else(|| dialect::retry_after_s(&body));
         Refusal { client, upstream, status, retry_after_s, body, fault }
@@ -130,5 +159,9 @@ pub(super) fn in_band(provider: &str, fault: &UpstreamFault) -> Problem {
         Some(408 | 504) => Word::UpstreamTimeout,
         _ => Word::UpstreamError,
     };
-    Problem::new(word, format!("provider {provider} reported an error: {}", fault.message))
+    let message = match fault {
+        UpstreamFault { unreadable: true, message, .. } => format!("the answer of provider {provider} cannot be read: {message}"),
+        UpstreamFault { message, .. } => format!("provider {provider} reported an error: {message}"),
+    };
+    Problem::new(word, message)
 }

@@ -14,6 +14,7 @@ pub(super) static PRESET: Preset = Preset {
     output_cap_member: "max_tokens",
     asks_usage: false,
     on_disconnect: OnDisconnect::Abort,
+    trusts_zero: true,
     default_headers: &[],
     capabilities,
 };

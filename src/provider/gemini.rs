@@ -16,6 +16,7 @@ pub(super) static PRESET: Preset = Preset {
     output_cap_member: "maxOutputTokens",
     asks_usage: false,
     on_disconnect: OnDisconnect::Abort,
+    trusts_zero: true,
     default_headers: &[],
     capabilities,
 };

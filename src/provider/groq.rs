@@ -15,6 +15,7 @@ pub(super) static PRESET: Preset = Preset {
     // a stream reports its usage in `x_groq` anyway; asked for, it comes in the usual place too
     asks_usage: true,
     on_disconnect: OnDisconnect::Abort,
+    trusts_zero: true,
     default_headers: &[],
     capabilities,
 };

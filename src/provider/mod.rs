@@ -62,6 +62,8 @@ pub struct Preset {
     pub asks_usage: bool,
     /// what becomes of a call whose client goes away, where the configuration says nothing
     pub on_disconnect: OnDisconnect,
+    /// whether no tokens in a report are meant so; elsewhere they stand for what nobody counted
+    pub trusts_zero: bool,
     /// sent unless the client sent its own
     pub default_headers: &'static [(&'static str, &'static str)],
     /// what a model of the vendor's takes of a request that comes from another dialect

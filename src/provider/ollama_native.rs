@@ -19,6 +19,7 @@ pub(super) static PRESET: Preset = Preset {
     output_cap_member: "num_predict",
     asks_usage: false,
     on_disconnect: OnDisconnect::Abort,
+    trusts_zero: true,
     default_headers: &[],
     capabilities,
 };

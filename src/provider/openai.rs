@@ -19,6 +19,7 @@ pub(super) static PRESET: Preset = Preset {
     output_cap_member: "max_completion_tokens",
     asks_usage: true,
     on_disconnect: OnDisconnect::Abort,
+    trusts_zero: true,
     default_headers: &[],
     capabilities,
 };

@@ -15,6 +15,7 @@ pub(super) static PRESET: Preset = Preset {
     output_cap_member: "max_tokens",
     asks_usage: true,
     on_disconnect: OnDisconnect::Abort,
+    trusts_zero: false,
     default_headers: &[],
     capabilities: |_| Capabilities::chat(),
 };

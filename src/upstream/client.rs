@@ -148,17 +148,19 @@ impl Incoming {
         }
     }
 
-    /// The whole body.
-    pub async fn whole(mut self, bytes_max: usize, idle_ms: u64) -> Result<Bytes, Failed> {
+    /// The whole body. Tells `came` how many bytes there are so far: if it never becomes whole, nobody else knows.
+    pub async fn whole(mut self, bytes_max: usize, idle_ms: u64, mut came: impl FnMut(usize)) -> Result<Bytes, Failed> {
         let Some(first) = self.next(idle_ms).await? else { return Ok(Bytes::new()) };
         let mut rest = BytesMut::new();
         let mut length = first.len();
+        came(length);
         while let Some(more) = self.next(idle_ms).await? {
             if rest.is_empty() {
                 rest.extend_from_slice(&first);
             }
             rest.extend_from_slice(&more);
             length += more.len();
+            came(length);
             if length > bytes_max {
                 return Err(Failed::TooLarge(bytes_max));
             }

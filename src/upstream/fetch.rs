@@ -49,7 +49,7 @@ impl Fetcher {
             if incoming.status != 200 {
                 return Err(Failed::Broken(format!("it was answered with {}", incoming.status)));
             }
-            incoming.whole(self.bytes_max, self.timeout_ms).await
+            incoming.whole(self.bytes_max, self.timeout_ms, |_| {}).await
         };
         tokio::time::timeout(within, whole).await.unwrap_or(Err(Failed::HeadTimeout(self.timeout_ms)))
     }

@@ -144,8 +144,12 @@ fn a_missing_report_is_estimated_within_the_hold() {
 #[test]
 fn a_report_of_zero_is_trusted() {
     let house = House::new("1000");
-    for call in [Call::chat(), Call::messages(), Call::chat().streamed(true)].map(|call| call.at_most(40)) {
+    let row = house.row(Call::messages().at_most(40), &usage_of(Call::messages(), "0", "0"));
+    assert_eq!((&row["flags"], text(&row, "cost_usd")), (&json!([]), "0".to_owned()), "{row}");
+    // of a server that nobody knows it is not
+    for call in [Call::chat(), Call::chat().streamed(true)].map(|call| call.at_most(40)) {
         let row = house.row(call, &usage_of(call, "0", "0"));
-        assert_eq!((&row["flags"], text(&row, "cost_usd")), (&json!([]), "0".to_owned()), "{call:?}");
+        assert_eq!((&row["flags"], &row["usage"]["output_tokens"]), (&json!(["estimated"]), &json!(5)), "{row}");
+        assert!(row["usage"]["input_tokens"].as_u64().is_some_and(|tokens| tokens > 0), "{row}");
     }
 }

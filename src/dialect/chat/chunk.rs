@@ -35,22 +35,18 @@ impl ChatUsage {
     }
 
     pub(in crate::dialect) fn output_said(&self) -> bool {
-        self.completion != Count::Unsaid
+        self.completion.is_said()
     }
 
-    /// Missing if neither prompt nor completion was counted; a single one stands with zero for the other.
     pub(in crate::dialect) fn report(&self) -> Report {
         let counts = [self.prompt, self.completion, self.cached, self.cache_write, self.audio_in, self.audio_out, self.reasoning];
         if counts.contains(&Count::Lie) {
             return Report::Lying;
         }
-        if self.prompt == Count::Unsaid && self.completion == Count::Unsaid {
-            return Report::Missing;
-        }
         let (cache_read, cache_write_other) = (self.cached.tokens(), self.cache_write.tokens());
         let uncached_in = self.prompt.tokens().saturating_sub(cache_read).saturating_sub(cache_write_other);
         let out_total = self.completion.tokens();
-        Report::Reported(Usage {
+        let usage = Usage {
             uncached_in,
             cache_read,
             cache_write_other,
@@ -60,7 +56,8 @@ impl ChatUsage {
             audio_out: self.audio_out.tokens().min(out_total),
             service_tier: self.service_tier.clone(),
             ..Usage::default()
-        })
+        };
+        Report::of(usage, self.prompt.is_said(), self.completion.is_said())
     }
 }
 
@@ -76,6 +73,10 @@ impl Reads for ChatUsage {
         }
         Ok(())
     }
+
+    fn other(&mut self) {
+        self.prompt = Count::Lie;
+    }
 }
 
 struct PromptDetails<'u>(&'u mut ChatUsage);
@@ -90,6 +91,10 @@ impl Reads for PromptDetails<'_> {
         }
         Ok(())
     }
+
+    fn other(&mut self) {
+        self.0.cached = Count::Lie;
+    }
 }
 
 struct CompletionDetails<'u>(&'u mut ChatUsage);
@@ -102,6 +107,10 @@ impl Reads for CompletionDetails<'_> {
             _ => skip(map)?,
         }
         Ok(())
+    }
+
+    fn other(&mut self) {
+        self.0.reasoning = Count::Lie;
     }
 }
 
@@ -161,6 +170,10 @@ struct UsageObject {
 impl Reads for UsageObject {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         self.usage.member(name, map)
+    }
+
+    fn other(&mut self) {
+        self.usage.other();
     }
 
     fn end(&mut self) {

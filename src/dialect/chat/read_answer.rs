@@ -113,7 +113,7 @@ impl ChatReader {
 
     fn first_choice(&mut self, data: &[u8], events: &mut Vec<Event>) -> Result<(), UpstreamFault> {
         let answered: Answered =
-            json::lenient(data).map_err(|_| UpstreamFault::new("the upstream sent a chunk of another shape"))?;
+            json::lenient(data).map_err(|_| UpstreamFault::unreadable("the upstream sent a chunk of another shape"))?;
         let Some(choice) = answered.choices.into_iter().find(|choice| choice.index.unwrap_or(0) == 0) else { return Ok(()) };
         if let Some(delta) = choice.delta {
             self.delta(delta, events);
@@ -225,7 +225,7 @@ impl ReadAnswer for ChatReader {
             _ => {}
         }
         let Ok(chunk) = json::read(&Chunk::default(), data) else {
-            return Err(UpstreamFault::new("the upstream sent an event that is not JSON"));
+            return Err(UpstreamFault::unreadable("the upstream sent an event that is not JSON"));
         };
         self.usage.then(chunk.usage);
         self.stopped |= chunk.stopped;
@@ -244,7 +244,7 @@ impl ReadAnswer for ChatReader {
     fn whole(&mut self, body: &[u8], events: &mut Vec<Event>) -> Result<(), NotComplete> {
         let Unary { report, .. } = read_unary(Dialect::Chat, body)?;
         self.report = Some(report);
-        self.first_choice(body, events).map_err(NotComplete::Fault)
+        self.first_choice(body, events).map_err(|fault| NotComplete::fault(fault, self.report()))
     }
 
     fn report(&self) -> Report {

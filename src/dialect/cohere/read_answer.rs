@@ -50,7 +50,8 @@ struct Delta {
     message: Option<DeltaMessage>,
     finish_reason: Option<String>,
     error: Option<String>,
-    usage: Option<CohereUsage>,
+    #[serde(default)]
+    usage: CohereUsage,
 }
 
 #[derive(Default, Deserialize)]
@@ -100,7 +101,8 @@ struct Function {
 struct Answered {
     finish_reason: Option<String>,
     message: Option<AnswerMessage>,
-    usage: Option<CohereUsage>,
+    #[serde(default)]
+    usage: CohereUsage,
 }
 
 #[derive(Deserialize)]
@@ -199,7 +201,7 @@ impl CohereReader {
             }
             "tool-call-end" => self.close(|place| place == Place::Call(index), events),
             "message-end" => {
-                self.usage = delta.usage.unwrap_or_default();
+                self.usage = delta.usage;
                 self.end(delta.finish_reason.as_deref(), delta.error, events)?;
                 return Ok(Heard::End);
             }
@@ -234,7 +236,7 @@ impl ReadAnswer for CohereReader {
             return Ok(Heard::More);
         }
         let told: Told =
-            json::lenient(data).map_err(|_| UpstreamFault::new("the upstream sent an event that is none of Cohere's"))?;
+            json::lenient(data).map_err(|_| UpstreamFault::unreadable("the upstream sent an event that is none of Cohere's"))?;
         if told.kind.is_none() && told.message.is_some() || fields.event == Some(b"error") {
             return Err(fault::named(Dialect::Cohere, data));
         }
@@ -243,12 +245,13 @@ impl ReadAnswer for CohereReader {
 
     fn whole(&mut self, body: &[u8], events: &mut Vec<Event>) -> Result<(), NotComplete> {
         let answered: Answered = whole_of(body)?;
+        self.usage = answered.usage;
         let message = match answered.message {
-            Some(AnswerMessage::Said(message)) => message,
-            Some(AnswerMessage::Failed(text)) => return Err(NotComplete::Fault(UpstreamFault::new(text))),
-            None => return Err(NotComplete::Fault(UpstreamFault::new("the upstream's answer has no message"))),
+            Some(AnswerMessage::Said(message)) => Ok(message),
+            Some(AnswerMessage::Failed(text)) => Err(UpstreamFault::new(text)),
+            None => Err(UpstreamFault::unreadable("the upstream's answer has no message")),
         };
-        self.usage = answered.usage.unwrap_or_default();
+        let message = message.map_err(|fault| NotComplete::fault(fault, self.report()))?;
         self.say(Place::Plan, message.tool_plan.unwrap_or_default(), events);
         for (index, piece) in (0..).zip(message.content.unwrap_or_default()) {
             self.piece(index, piece, events);
@@ -256,7 +259,7 @@ impl ReadAnswer for CohereReader {
         for (index, call) in (0..).zip(message.tool_calls.unwrap_or_default()) {
             self.call(index, call, events);
         }
-        self.end(answered.finish_reason.as_deref(), None, events).map_err(NotComplete::Fault)
+        self.end(answered.finish_reason.as_deref(), None, events).map_err(|fault| NotComplete::fault(fault, self.report()))
     }
 
     fn report(&self) -> Report {
@@ -372,7 +375,7 @@ mod tests {
     fn what_has_no_message_is_no_answer() {
         for body in ["{}", r#"{"message":"no"}"#, r#"{"message":null}"#] {
             let read = reader().whole(body.as_bytes(), &mut Vec::new());
-            assert!(matches!(read, Err(NotComplete::Fault(_))), "{body}: {read:?}");
+            assert!(matches!(read, Err(NotComplete::Fault { .. })), "{body}: {read:?}");
         }
     }
 

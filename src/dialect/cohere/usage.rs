@@ -1,25 +1,72 @@
 //! What Cohere's `usage` says, in the canonical shape (WIRE.md 2.12): what was billed where it says so, else what the model saw. Its
 //! counts are written as fractions that are whole.
 
-use serde::{Deserialize, Deserializer};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess};
 
 use crate::conversation::Raw;
 use crate::dialect::count::Count;
+use crate::dialect::json::{One, Reads, skip};
 use crate::domain::usage::{Report, TOKENS_MAX, Usage};
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct CohereUsage {
-    billed_units: Option<Tokens>,
-    tokens: Option<Tokens>,
-    cached_tokens: Whole,
+    billed: Tokens,
+    seen: Tokens,
+    cached: Count,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Tokens {
-    input_tokens: Whole,
-    output_tokens: Whole,
+    input: Count,
+    output: Count,
+}
+
+impl Tokens {
+    fn are_said(self) -> bool {
+        self.input.is_said() || self.output.is_said()
+    }
+}
+
+impl Reads for CohereUsage {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "billed_units" => map.next_value_seed(One(&mut self.billed)),
+            "tokens" => map.next_value_seed(One(&mut self.seen)),
+            "cached_tokens" => whole(map, &mut self.cached),
+            _ => skip(map),
+        }
+    }
+
+    fn other(&mut self) {
+        self.billed.other();
+    }
+}
+
+impl Reads for Tokens {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "input_tokens" => whole(map, &mut self.input),
+            "output_tokens" => whole(map, &mut self.output),
+            _ => skip(map),
+        }
+    }
+
+    fn other(&mut self) {
+        self.input = Count::Lie;
+    }
+}
+
+impl<'de> Deserialize<'de> for CohereUsage {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<CohereUsage, D::Error> {
+        let mut usage = CohereUsage::default();
+        One(&mut usage).deserialize(json)?;
+        Ok(usage)
+    }
+}
+
+fn whole<'de, A: MapAccess<'de>>(map: &mut A, count: &mut Count) -> Result<(), A::Error> {
+    *count = map.next_value::<Whole>()?.0;
+    Ok(())
 }
 
 /// A count like `12.0`.
@@ -42,26 +89,26 @@ impl<'de> Deserialize<'de> for Whole {
 impl CohereUsage {
     /// Billed units take no notice of what a cache served.
     pub(super) fn report(&self) -> Report {
-        let said = |tokens: &&Tokens| tokens.input_tokens.0 != Count::Unsaid || tokens.output_tokens.0 != Count::Unsaid;
-        let billed = self.billed_units.as_ref().filter(said);
-        let Some(tokens) = billed.or(self.tokens.as_ref()).filter(said) else { return Report::Missing };
-        let cached = if billed.is_some() { Count::Unsaid } else { self.cached_tokens.0 };
-        let (input, output) = (tokens.input_tokens.0, tokens.output_tokens.0);
+        let is_billed = self.billed.are_said();
+        let Tokens { input, output } = if is_billed { self.billed } else { self.seen };
+        let cached = if is_billed { Count::Unsaid } else { self.cached };
         if [input, output, cached].contains(&Count::Lie) {
             return Report::Lying;
         }
-        Report::Reported(Usage {
+        let usage = Usage {
             uncached_in: input.tokens().saturating_sub(cached.tokens()),
             cache_read: cached.tokens(),
             out_total: output.tokens(),
             ..Usage::default()
-        })
+        };
+        Report::of(usage, input.is_said(), output.is_said())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::usage::Side;
 
     fn report(json: &str) -> Report {
         let usage: CohereUsage = serde_json::from_str(json).expect("usage");
@@ -88,9 +135,15 @@ mod tests {
         for nothing in ["{}", r#"{"billed_units":null,"tokens":{}}"#, r#"{"tokens":{"input_tokens":null}}"#] {
             assert_eq!(report(nothing), Report::Missing);
         }
-        for lie in ["1.5", "-1", "-1.0", "\"7\"", "1.", "1e3", "99999999999", "[]", "{}"] {
-            let usage = serde_json::from_str::<CohereUsage>(&format!(r#"{{"tokens":{{"input_tokens":{lie}}}}}"#));
-            assert!(usage.is_err() || usage.is_ok_and(|usage| usage.report() == Report::Lying), "{lie}");
+        let half = Report::Half { usage: Usage { uncached_in: 10, ..Usage::default() }, unsaid: Side::Output };
+        assert_eq!(report(r#"{"billed_units":{"input_tokens":10}}"#), half);
+        for lie in ["1.5", "-1", "-1.0", "\"7\"", "1e3", "99999999999", "[]", "{}"] {
+            assert_eq!(report(&format!(r#"{{"tokens":{{"input_tokens":{lie}}}}}"#)), Report::Lying, "{lie}");
+        }
+        for lie in ["5", "\"x\"", "[]", "-3", "true"] {
+            for odd in [lie.to_owned(), format!(r#"{{"billed_units":{lie}}}"#), format!(r#"{{"tokens":{lie}}}"#)] {
+                assert_eq!(report(&odd), Report::Lying, "{odd}");
+            }
         }
     }
 }

@@ -122,7 +122,7 @@ struct BlockStop {
 #[serde(rename_all = "camelCase")]
 struct Stopped {
     stop_reason: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::if_it_fits")]
     additional_model_response_fields: Option<MakersFields>,
 }
 
@@ -286,6 +286,10 @@ impl ConverseReader {
         Ok(())
     }
 
+    fn not_an_answer(&self) -> NotComplete {
+        NotComplete::fault(UpstreamFault::unreadable("the upstream answered with something that is no answer"), self.report())
+    }
+
     fn whole_block(&mut self, index: u64, block: WholeBlock, events: &mut Vec<Event>) {
         if let Some(text) = block.text {
             self.piece(index, Kind::Text, text, events);
@@ -338,12 +342,12 @@ impl ReadAnswer for ConverseReader {
         let metadata = json::read(&Metadata::default(), body).map_err(flawed)?;
         self.usage.then(metadata.usage);
         self.usage_told = true;
-        let whole: Whole = json::lenient(body).map_err(|_| not_an_answer())?;
-        let stopped: Stopped = json::lenient(body).map_err(|_| not_an_answer())?;
+        let whole: Whole = json::lenient(body).map_err(|_| self.not_an_answer())?;
+        let stopped: Stopped = json::lenient(body).map_err(|_| self.not_an_answer())?;
         for (index, block) in (0..).zip(whole.output.message.content) {
             self.whole_block(index, block, events);
         }
-        self.stop(stopped, events).map_err(NotComplete::Fault)
+        self.stop(stopped, events).map_err(|fault| NotComplete::fault(fault, self.report()))
     }
 
     fn report(&self) -> Report {
@@ -360,11 +364,7 @@ fn parsed<T: DeserializeOwned>(data: &[u8]) -> Result<T, UpstreamFault> {
 }
 
 fn not_read() -> UpstreamFault {
-    UpstreamFault::new("the upstream sent an event that cannot be read")
-}
-
-fn not_an_answer() -> NotComplete {
-    NotComplete::Fault(UpstreamFault::new("the upstream answered with something that is no answer"))
+    UpstreamFault::unreadable("the upstream sent an event that cannot be read")
 }
 
 /// The stop reasons of WIRE.md 2.11; what the model garbled is a failure and no answer.
@@ -544,7 +544,7 @@ mod tests {
     fn e15_an_exception_is_an_error_and_so_is_what_cannot_be_read() {
         let error = r#"{"error":{"message":"slow down","status":429,"type":"throttlingException"},"type":"error"}"#;
         let fault = read(&[STREAM[0], ("error", error)]).expect_err("a failure");
-        let expected = UpstreamFault { status: Some(429), kind: "throttlingException".into(), message: "slow down".into() };
+        let expected = UpstreamFault { status: Some(429), kind: "throttlingException".into(), ..UpstreamFault::new("slow down") };
         assert_eq!(fault, expected);
         for (name, data) in
             [("contentBlockDelta", "{"), ("messageStop", "{}"), ("metadata", "<html>"), ("contentBlockStart", "7")]

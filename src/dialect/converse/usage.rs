@@ -30,20 +30,16 @@ impl ConverseUsage {
     }
 
     pub(super) fn output_said(&self) -> bool {
-        self.output != Count::Unsaid
+        self.output.is_said()
     }
 
-    /// Missing if neither input nor output was counted; a single one stands with zero for the other.
     pub(super) fn report(&self) -> Report {
         let counts = [self.input, self.output, self.cache_read, self.cache_write, self.cache_write_5m, self.cache_write_1h];
         if counts.contains(&Count::Lie) {
             return Report::Lying;
         }
-        if self.input == Count::Unsaid && self.output == Count::Unsaid {
-            return Report::Missing;
-        }
         let (cache_write_5m, cache_write_1h, cache_write_other) = self.cache_writes();
-        Report::Reported(Usage {
+        let usage = Usage {
             uncached_in: self.input.tokens(),
             cache_read: self.cache_read.tokens(),
             cache_write_5m,
@@ -52,7 +48,8 @@ impl ConverseUsage {
             out_total: self.output.tokens(),
             service_tier: self.service_tier.clone(),
             ..Usage::default()
-        })
+        };
+        Report::of(usage, self.input.is_said(), self.output.is_said())
     }
 
     /// Writes of 5 minutes, of an hour, of a lifetime not said. Without details all are of 5 minutes, the usual lifetime.
@@ -81,6 +78,10 @@ impl Reads for ConverseUsage {
         }
         Ok(())
     }
+
+    fn other(&mut self) {
+        self.input = Count::Lie;
+    }
 }
 
 /// `cacheDetails`: of what was written to the cache, how much for how long.
@@ -98,6 +99,10 @@ impl Reads for Details<'_> {
             _ => skip(map)?,
         }
         Ok(())
+    }
+
+    fn other(&mut self) {
+        self.usage.cache_write = Count::Lie;
     }
 
     fn end(&mut self) {
@@ -143,6 +148,7 @@ impl Reads for Tier<'_> {
 mod tests {
     use super::*;
     use crate::dialect::json::read;
+    use crate::domain::usage::Side;
 
     fn report(usage: &str) -> Report {
         let metadata = format!(r#"{{"usage":{{{usage}}},"metrics":{{"latencyMs":9}},"serviceTier":{{"type":"flex"}}}}"#);
@@ -192,7 +198,8 @@ mod tests {
             (r#""inputTokens":7,"outputTokens":1.5"#, Report::Lying),
             (r#""inputTokens":7,"outputTokens":3,"cacheReadInputTokens":"x""#, Report::Lying),
             (r#""inputTokens":7,"outputTokens":3,"cacheDetails":[{"ttl":"1h","inputTokens":-1}]"#, Report::Lying),
-            (r#""inputTokens":7"#, Report::Reported(used(7, 0))),
+            (r#""inputTokens":7"#, Report::Half { usage: used(7, 0), unsaid: Side::Output }),
+            (r#""outputTokens":3"#, Report::Half { usage: used(0, 3), unsaid: Side::Input }),
         ] {
             assert_eq!(report(usage), expected, "{usage}");
         }

@@ -10,7 +10,7 @@ use crate::dialect::sse::Fields;
 use crate::dialect::translation::{AnswerHead, Heard, ReadAnswer};
 use crate::dialect::unary::{NotComplete, whole_of};
 use crate::dialect::{Dialect, UpstreamFault, fault, json};
-use crate::domain::usage::Report;
+use crate::domain::usage::{Report, Side};
 
 /// Reads one answer; of several candidates only the first.
 pub(in crate::dialect) struct GeminiReader {
@@ -31,7 +31,9 @@ pub(in crate::dialect) struct GeminiReader {
 struct Answered {
     candidates: Option<Vec<Candidate>>,
     prompt_feedback: Option<Feedback>,
-    usage_metadata: Option<GeminiUsage>,
+    #[serde(default)]
+    usage_metadata: GeminiUsage,
+    #[serde(default, deserialize_with = "json::if_it_fits")]
     service_tier: Option<String>,
     error: Option<IgnoredAny>,
 }
@@ -48,6 +50,7 @@ struct Candidate {
     index: Option<u64>,
     content: Option<Contents>,
     finish_reason: Option<String>,
+    #[serde(default, deserialize_with = "json::if_it_fits")]
     finish_message: Option<String>,
 }
 
@@ -87,7 +90,7 @@ impl GeminiReader {
     }
 
     fn answered(&mut self, answered: Answered, events: &mut Vec<Event>) -> Result<(), UpstreamFault> {
-        self.usage.then(answered.usage_metadata.unwrap_or_default());
+        self.usage.then(answered.usage_metadata);
         self.usage.service_tier = answered.service_tier.or(self.usage.service_tier.take());
         let first = answered.candidates.unwrap_or_default().into_iter().find(|candidate| candidate.index.unwrap_or(0) == 0);
         if let Some(candidate) = first {
@@ -191,9 +194,10 @@ impl ReadAnswer for GeminiReader {
         if data.is_empty() {
             return Ok(Heard::More);
         }
-        let answered: Answered =
-            json::lenient(data).map_err(|_| UpstreamFault::new("the upstream sent an event that is no answer of Gemini"))?;
+        let answered: Answered = json::lenient(data)
+            .map_err(|_| UpstreamFault::unreadable("the upstream sent an event that is no answer of Gemini"))?;
         if answered.error.is_some() || fields.event == Some(b"error") {
+            self.usage.then(answered.usage_metadata);
             return Err(fault::named(Dialect::Gemini, data));
         }
         self.answered(answered, events)?;
@@ -203,27 +207,29 @@ impl ReadAnswer for GeminiReader {
     fn whole(&mut self, body: &[u8], events: &mut Vec<Event>) -> Result<(), NotComplete> {
         let answered: Answered = whole_of(body)?;
         if answered.error.is_some() {
-            return Err(NotComplete::Fault(fault::named(Dialect::Gemini, body)));
+            return Err(NotComplete::fault(fault::named(Dialect::Gemini, body), answered.usage_metadata.report()));
         }
         let is_answer = answered.prompt_feedback.is_some() || answered.candidates.as_ref().is_some_and(|some| !some.is_empty());
         if !is_answer {
-            return Err(NotComplete::Fault(UpstreamFault::new("the upstream's answer has no candidate")));
+            let fault = UpstreamFault::unreadable("the upstream's answer has no candidate");
+            return Err(NotComplete::fault(fault, answered.usage_metadata.report()));
         }
-        self.answered(answered, events).map_err(NotComplete::Fault)?;
+        self.answered(answered, events).map_err(|fault| NotComplete::fault(fault, self.report()))?;
         self.finished = true;
         Ok(())
     }
 
-    /// An answer whose own tokens nobody counted is not one of no tokens.
+    /// A count of zero is left out: an answer that said nothing has no tokens of its own.
     fn report(&self) -> Report {
         match self.usage.report() {
-            Report::Reported(_) if self.finished && self.said && !self.usage.output_said() => Report::Missing,
+            Report::Half { usage, unsaid: Side::Output } if self.finished && !self.said => Report::Reported(usage),
             report => report,
         }
     }
 
     fn output_is_final(&self) -> bool {
-        self.finished && matches!(self.report(), Report::Reported(_))
+        let unsaid = matches!(self.report(), Report::Missing | Report::Half { unsaid: Side::Output, .. });
+        self.finished && !unsaid
     }
 
     fn is_whole(&self) -> bool {
@@ -368,14 +374,14 @@ mod tests {
         let uncounted = TEXT.replace("candidatesTokenCount", "somethingElse");
         let mut reader = reader();
         reader.whole(uncounted.as_bytes(), &mut Vec::new()).expect("an answer");
-        assert_eq!(reader.report(), Report::Missing);
+        assert!(matches!(reader.report(), Report::Half { unsaid: Side::Output, .. }), "{:?}", reader.report());
     }
 
     #[test]
     fn what_has_no_candidate_is_no_answer() {
         for body in ["{}", r#"{"candidates":[]}"#, r#"{"candidates":null,"usageMetadata":{}}"#, r#"{"error":{"code":500}}"#] {
             let read = reader().whole(body.as_bytes(), &mut Vec::new());
-            assert!(matches!(read, Err(NotComplete::Fault(_))), "{body}: {read:?}");
+            assert!(matches!(read, Err(NotComplete::Fault { .. })), "{body}: {read:?}");
         }
     }
 

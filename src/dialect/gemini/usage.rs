@@ -1,70 +1,121 @@
 //! What `usageMetadata` says, in the canonical shape (WIRE.md 2.12): the prompt includes what the cache served, the candidates
 //! exclude the thoughts, what tools of the vendor's own read is told beside both. Of each field the last value counts.
 
-use serde::Deserialize;
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess};
 
 use crate::dialect::count::Count;
+use crate::dialect::json::{Each, Leaf, One, Reads, skip};
 use crate::domain::usage::{Report, Usage};
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct GeminiUsage {
-    prompt_token_count: Count,
-    cached_content_token_count: Count,
-    tool_use_prompt_token_count: Count,
-    candidates_token_count: Count,
-    thoughts_token_count: Count,
-    prompt_tokens_details: Option<Vec<Modality>>,
-    cache_tokens_details: Option<Vec<Modality>>,
-    candidates_tokens_details: Option<Vec<Modality>>,
+    prompt: Count,
+    cached: Count,
+    tool_use: Count,
+    candidates: Count,
+    thoughts: Count,
+    /// the tokens of sound, which have a price of their own; other media cost what text costs
+    sound_in: Count,
+    sound_cached: Count,
+    sound_out: Count,
     pub(super) service_tier: Option<String>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Modality {
-    modality: Option<String>,
-    token_count: Count,
+impl Reads for GeminiUsage {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "promptTokenCount" => self.prompt.then(Count::optional(map)?),
+            "cachedContentTokenCount" => self.cached.then(Count::optional(map)?),
+            "toolUsePromptTokenCount" => self.tool_use.then(Count::optional(map)?),
+            "candidatesTokenCount" => self.candidates.then(Count::optional(map)?),
+            "thoughtsTokenCount" => self.thoughts.then(Count::optional(map)?),
+            "promptTokensDetails" => self.sound_in.then(sound(map)?),
+            "cacheTokensDetails" => self.sound_cached.then(sound(map)?),
+            "candidatesTokensDetails" => self.sound_out.then(sound(map)?),
+            "serviceTier" => {
+                if let Leaf::Text(tier) = map.next_value()? {
+                    self.service_tier = Some(tier.into_owned());
+                }
+            }
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+
+    fn other(&mut self) {
+        self.prompt = Count::Lie;
+    }
+}
+
+impl<'de> Deserialize<'de> for GeminiUsage {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<GeminiUsage, D::Error> {
+        let mut usage = GeminiUsage::default();
+        One(&mut usage).deserialize(json)?;
+        Ok(usage)
+    }
+}
+
+/// Details by modality: how much of it was sound.
+#[derive(Default)]
+struct Details {
+    is_sound: bool,
+    tokens: Count,
+    sound: Count,
+}
+
+impl Reads for Details {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "modality" => self.is_sound = map.next_value::<Leaf<'_>>()?.text() == Some("AUDIO"),
+            "tokenCount" => self.tokens = Count::optional(map)?,
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        let tokens = std::mem::take(&mut self.tokens);
+        if std::mem::take(&mut self.is_sound) {
+            self.sound.then(tokens);
+        }
+    }
+
+    fn other(&mut self) {
+        self.sound = Count::Lie;
+    }
+}
+
+/// The tokens of sound among details, where they speak of any.
+fn sound<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Count, A::Error> {
+    let mut details = Details::default();
+    map.next_value_seed(Each(&mut details))?;
+    Ok(details.sound)
 }
 
 impl GeminiUsage {
     pub(super) fn then(&mut self, later: GeminiUsage) {
-        self.prompt_token_count.then(later.prompt_token_count);
-        self.cached_content_token_count.then(later.cached_content_token_count);
-        self.tool_use_prompt_token_count.then(later.tool_use_prompt_token_count);
-        self.candidates_token_count.then(later.candidates_token_count);
-        self.thoughts_token_count.then(later.thoughts_token_count);
-        self.prompt_tokens_details = later.prompt_tokens_details.or(self.prompt_tokens_details.take());
-        self.cache_tokens_details = later.cache_tokens_details.or(self.cache_tokens_details.take());
-        self.candidates_tokens_details = later.candidates_tokens_details.or(self.candidates_tokens_details.take());
+        self.prompt.then(later.prompt);
+        self.cached.then(later.cached);
+        self.tool_use.then(later.tool_use);
+        self.candidates.then(later.candidates);
+        self.thoughts.then(later.thoughts);
+        self.sound_in.then(later.sound_in);
+        self.sound_cached.then(later.sound_cached);
+        self.sound_out.then(later.sound_out);
         self.service_tier = later.service_tier.or(self.service_tier.take());
     }
 
-    /// Whether the answer's own tokens were counted.
-    pub(super) fn output_said(&self) -> bool {
-        self.candidates_token_count != Count::Unsaid
-    }
-
     pub(super) fn report(&self) -> Report {
-        let counts = [
-            self.prompt_token_count,
-            self.cached_content_token_count,
-            self.tool_use_prompt_token_count,
-            self.candidates_token_count,
-            self.thoughts_token_count,
-        ];
-        let sounds = [&self.prompt_tokens_details, &self.cache_tokens_details, &self.candidates_tokens_details].map(sound);
+        let counts = [self.prompt, self.cached, self.tool_use, self.candidates, self.thoughts];
+        let sounds = [self.sound_in, self.sound_cached, self.sound_out];
         if counts.iter().chain(&sounds).any(|count| *count == Count::Lie) {
             return Report::Lying;
-        }
-        if counts.iter().all(|count| *count == Count::Unsaid) {
-            return Report::Missing;
         }
         let [prompt, cache_read, tool_use, candidates, thoughts] = counts.map(Count::tokens);
         let [sound_in, sound_cached, sound_out] = sounds.map(Count::tokens);
         let uncached_in = prompt.saturating_sub(cache_read).saturating_add(tool_use);
         let out_total = candidates.saturating_add(thoughts);
-        Report::Reported(Usage {
+        let usage = Usage {
             uncached_in,
             cache_read,
             out_total,
@@ -73,22 +124,15 @@ impl GeminiUsage {
             audio_out: sound_out.min(out_total),
             service_tier: self.service_tier.clone(),
             ..Usage::default()
-        })
+        };
+        Report::of(usage, self.prompt.is_said(), self.candidates.is_said())
     }
-}
-
-/// The tokens of sound, which have a price of their own; other media cost what text costs.
-fn sound(details: &Option<Vec<Modality>>) -> Count {
-    let mut sound = Count::Unsaid;
-    for detail in details.iter().flatten().filter(|detail| detail.modality.as_deref() == Some("AUDIO")) {
-        sound.then(detail.token_count);
-    }
-    sound
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::usage::Side;
 
     fn report(json: &str) -> Report {
         let usage: GeminiUsage = serde_json::from_str(json).expect("usage");
@@ -122,8 +166,22 @@ mod tests {
         for lie in ["-1", "1.5", "\"7\"", "[]", "1e30", "99999999999"] {
             assert_eq!(report(&format!(r#"{{"promptTokenCount":3,"candidatesTokenCount":{lie}}}"#)), Report::Lying, "{lie}");
         }
+        for lie in ["5", "\"x\"", "[]", "-3", "true"] {
+            assert_eq!(report(lie), Report::Lying, "{lie}");
+        }
+        for odd in [r#""promptTokensDetails":"x""#, r#""cacheTokensDetails":[5]"#, r#""candidatesTokensDetails":7"#] {
+            assert_eq!(report(&format!("{{{odd}}}")), Report::Lying, "{odd}");
+        }
+        let half = |usage, unsaid| Report::Half { usage, unsaid };
+        for (json, expected) in [
+            (r#"{"promptTokenCount":3}"#, half(Usage { uncached_in: 3, ..Usage::default() }, Side::Output)),
+            (r#"{"candidatesTokenCount":3}"#, half(Usage { out_total: 3, ..Usage::default() }, Side::Input)),
+            (r#"{"promptTokensDetails":[{"modality":5,"tokenCount":1}],"serviceTier":5}"#, Report::Missing),
+        ] {
+            assert_eq!(report(json), expected, "{json}");
+        }
         assert_eq!(
-            report(r#"{"promptTokenCount":3,"cachedContentTokenCount":5}"#),
+            report(r#"{"promptTokenCount":3,"cachedContentTokenCount":5,"candidatesTokenCount":0}"#),
             Report::Reported(Usage { cache_read: 5, ..Usage::default() })
         );
     }

@@ -53,16 +53,12 @@ impl MessagesUsage {
     }
 
     pub(in crate::dialect) fn output_said(&self) -> bool {
-        self.output != Count::Unsaid
+        self.output.is_said()
     }
 
-    /// Missing if neither input nor output was counted; a single one stands with zero for the other.
     pub(in crate::dialect) fn report(&self) -> Report {
         if self.lies() {
             return Report::Lying;
-        }
-        if self.input == Count::Unsaid && self.output == Count::Unsaid {
-            return Report::Missing;
         }
         let mut usage = self.usage();
         if let Some(more) = &self.compaction {
@@ -78,7 +74,7 @@ impl MessagesUsage {
                 *class = class.saturating_add(tokens);
             }
         }
-        Report::Reported(usage)
+        Report::of(usage, self.input.is_said(), self.output.is_said())
     }
 
     fn lies(&self) -> bool {
@@ -146,6 +142,10 @@ impl Reads for MessagesUsage {
         }
         Ok(())
     }
+
+    fn other(&mut self) {
+        self.input = Count::Lie;
+    }
 }
 
 impl MessagesUsage {
@@ -175,6 +175,10 @@ impl Reads for Details<'_> {
         };
         count.then(Count::optional(map)?);
         Ok(())
+    }
+
+    fn other(&mut self) {
+        self.0.cache_write = Count::Lie;
     }
 }
 

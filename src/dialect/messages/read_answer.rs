@@ -274,7 +274,7 @@ fn stop(reason: &str, sequence: Option<String>) -> Stop {
 }
 
 fn not_json() -> UpstreamFault {
-    UpstreamFault::new("the upstream sent an event that cannot be read")
+    UpstreamFault::unreadable("the upstream sent an event that cannot be read")
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ struct Line {
     message: Option<Message>,
     #[serde(default)]
     done: bool,
+    #[serde(default, deserialize_with = "json::if_it_fits")]
     done_reason: Option<String>,
     #[serde(default)]
     prompt_eval_count: Count,
@@ -62,9 +63,13 @@ impl OllamaReader {
         OllamaReader { seed: head.request_id.clone(), prompt, output, blocks: 0, open: None, done: false }
     }
 
-    fn line(&mut self, line: Line, events: &mut Vec<Event>) {
+    fn count(&mut self, line: &Line) {
         self.prompt.then(line.prompt_eval_count);
         self.output.then(line.eval_count);
+    }
+
+    fn line(&mut self, line: Line, events: &mut Vec<Event>) {
+        self.count(&line);
         if let Some(message) = line.message {
             self.say(Opened::Reasoning, message.thinking.unwrap_or_default(), events);
             self.say(Opened::Text, message.content.unwrap_or_default(), events);
@@ -133,8 +138,9 @@ impl ReadAnswer for OllamaReader {
             return Ok(Heard::More);
         }
         let line: Line =
-            json::lenient(data).map_err(|_| UpstreamFault::new("the upstream sent a line that is none of Ollama's"))?;
+            json::lenient(data).map_err(|_| UpstreamFault::unreadable("the upstream sent a line that is none of Ollama's"))?;
         if line.error.is_some() {
+            self.count(&line);
             return Err(fault::named(Dialect::Ollama, data));
         }
         self.line(line, events);
@@ -144,7 +150,8 @@ impl ReadAnswer for OllamaReader {
     fn whole(&mut self, body: &[u8], events: &mut Vec<Event>) -> Result<(), NotComplete> {
         let line: Line = whole_of(body)?;
         if line.error.is_some() {
-            return Err(NotComplete::Fault(fault::named(Dialect::Ollama, body)));
+            self.count(&line);
+            return Err(NotComplete::fault(fault::named(Dialect::Ollama, body), self.report()));
         }
         if !line.done {
             return Err(NotComplete::CutOff);
@@ -153,15 +160,13 @@ impl ReadAnswer for OllamaReader {
         Ok(())
     }
 
-    /// Counts are left out where the vendor does not know them, which is not zero: both must be there.
+    /// Counts are left out where the vendor does not know them, which is not zero.
     fn report(&self) -> Report {
-        match (self.prompt, self.output) {
-            (Count::Lie, _) | (_, Count::Lie) => Report::Lying,
-            (Count::Said(uncached_in), Count::Said(out_total)) => {
-                Report::Reported(Usage { uncached_in, out_total, ..Usage::default() })
-            }
-            _ => Report::Missing,
+        if [self.prompt, self.output].contains(&Count::Lie) {
+            return Report::Lying;
         }
+        let usage = Usage { uncached_in: self.prompt.tokens(), out_total: self.output.tokens(), ..Usage::default() };
+        Report::of(usage, self.prompt.is_said(), self.output.is_said())
     }
 
     fn output_is_final(&self) -> bool {
@@ -186,6 +191,7 @@ mod tests {
     use super::*;
     use crate::dialect::Framing;
     use crate::dialect::samples;
+    use crate::domain::usage::Side;
 
     const TEXT_STREAM: &str = include_str!("../../../tests/golden/ollama/text.ndjson");
     const TEXT: &str = include_str!("../../../tests/golden/ollama/text.json");
@@ -238,7 +244,8 @@ mod tests {
         let unmetered = include_str!("../../../tests/golden/ollama/unmetered.ndjson");
         let mut reader = reader();
         assert_eq!(samples::heard(&mut reader, Framing::Lines, unmetered.as_bytes()).1, Ok(true));
-        assert_eq!(reader.report(), Report::Missing);
+        let usage = Usage { out_total: 5, ..Usage::default() };
+        assert_eq!(reader.report(), Report::Half { usage, unsaid: Side::Input });
         let lying = TEXT_STREAM.replace("\"eval_count\":30", "\"eval_count\":-1");
         samples::heard(&mut reader, Framing::Lines, lying.as_bytes()).1.expect("an answer");
         assert_eq!(reader.report(), Report::Lying);
@@ -259,7 +266,7 @@ mod tests {
         let read = reader().whole(TEXT.replace("\"done\":true", "\"done\":false").as_bytes(), &mut Vec::new());
         assert_eq!(read, Err(NotComplete::CutOff));
         let unknown = reader().whole(include_str!("../../../tests/golden/ollama/unknown.json").as_bytes(), &mut Vec::new());
-        assert!(matches!(unknown, Err(NotComplete::Fault(_))));
+        assert!(matches!(unknown, Err(NotComplete::Fault { .. })));
         for (reason, expected) in [(None, Stop::End), (Some("length"), Stop::Length), (Some("unload"), Stop::End)] {
             assert_eq!(stop(reason), expected);
         }

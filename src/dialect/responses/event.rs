@@ -42,20 +42,16 @@ impl ResponsesUsage {
     }
 
     pub(in crate::dialect) fn output_said(&self) -> bool {
-        self.output != Count::Unsaid
+        self.output.is_said()
     }
 
-    /// Missing if neither input nor output was counted; a single one stands with zero for the other.
     pub(in crate::dialect) fn report(&self) -> Report {
         if [self.input, self.output, self.cached, self.cache_write, self.reasoning].contains(&Count::Lie) {
             return Report::Lying;
         }
-        if self.input == Count::Unsaid && self.output == Count::Unsaid {
-            return Report::Missing;
-        }
         let (cache_read, cache_write_other) = (self.cached.tokens(), self.cache_write.tokens());
         let out_total = self.output.tokens();
-        Report::Reported(Usage {
+        let usage = Usage {
             uncached_in: self.input.tokens().saturating_sub(cache_read).saturating_sub(cache_write_other),
             cache_read,
             cache_write_other,
@@ -64,7 +60,8 @@ impl ResponsesUsage {
             web_searches: self.searches,
             service_tier: self.service_tier.clone(),
             ..Usage::default()
-        })
+        };
+        Report::of(usage, self.input.is_said(), self.output.is_said())
     }
 }
 
@@ -77,6 +74,10 @@ impl Reads for ResponsesUsage {
             _ => skip(map)?,
         }
         Ok(())
+    }
+
+    fn other(&mut self) {
+        self.input = Count::Lie;
     }
 }
 
@@ -92,6 +93,10 @@ impl Reads for Details<'_> {
         };
         count.then(Count::optional(map)?);
         Ok(())
+    }
+
+    fn other(&mut self) {
+        self.0.cached = Count::Lie;
     }
 }
 

@@ -35,7 +35,7 @@ impl ResponsesTee {
             _ => {}
         }
         let Ok(event) = json::read(&ResponsesEvent::default(), data) else {
-            return Kind::Error(UpstreamFault::new("the upstream sent an event that is not JSON"));
+            return Kind::Error(UpstreamFault::unreadable("the upstream sent an event that is not JSON"));
         };
         let kind = event.kind.unwrap_or(name);
         self.note(&event, kind);

@@ -30,6 +30,7 @@ pub(super) static PRESET: Preset = Preset {
     asks_usage: false,
     // the whole answer is billed, heard or not
     on_disconnect: OnDisconnect::Drain,
+    trusts_zero: true,
     default_headers: &[],
     capabilities,
 };
