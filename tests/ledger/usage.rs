@@ -120,3 +120,26 @@ fn what_lies_behind_the_end_is_not_counted_once_time_has_gone_back() {
         }
     }
 }
+
+#[test]
+fn an_end_that_no_calendar_can_hold_is_the_last_there_is() {
+    let (_upstream, inside, _) = house();
+    for end in ["9999-12-31", "9999-12-31T23:59:59Z", "9999-12-30"] {
+        let report = inside.admin().get(&format!("/v1/usage?start=2026-11-22&end={end}")).expects(200).json();
+        assert_eq!(
+            (&report["total"]["requests"], &report["end"].as_str().map(|end| &end[..10])),
+            (&json!(4), &Some("9999-12-30"))
+        );
+        let list = inside.admin().get(&format!("/v1/requests?start=2026-11-22&end={end}")).expects(200).json();
+        assert_eq!(list["data"].as_array().map(Vec::len), Some(4), "{end}");
+    }
+    for late in ["/v1/usage?start=9999-12-31", "/v1/requests?start=9999-12-31&end=9999-12-31"] {
+        assert_eq!(inside.admin().get(late).expects(400).json()["error"]["param"], json!("start"), "{late}");
+    }
+    let early = inside.admin().get("/v1/requests?start=0001-01-01&end=1969-07-20T20:17:40Z").expects(400).json();
+    assert_eq!(early["error"]["param"], json!("start"), "nothing lies between");
+    assert_eq!(
+        inside.admin().get("/v1/requests?start=1969-07-20T20:17:40Z").expects(200).json()["data"][4]["status"],
+        json!("ok")
+    );
+}
