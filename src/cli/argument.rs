@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::domain::budget::Period;
 use crate::domain::money::Money;
+use crate::domain::zone::Zone;
 
 /// `$10`, `$10/day`, `10.50/month`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +85,7 @@ pub fn correction(text: &str) -> Result<String, String> {
 pub fn expiry(text: &str) -> Result<String, String> {
     let (digits, unit) = text.split_at(text.len() - text.chars().next_back().map_or(0, char::len_utf8));
     let duration = matches!(unit, "d" | "h" | "m") && digits.parse::<u32>().is_ok_and(|count| count > 0);
-    if duration || text.parse::<jiff::Timestamp>().is_ok() {
+    if duration || Zone::parse_rfc3339(text).is_some() {
         return Ok(text.to_owned());
     }
     Err(format!("`{text}` is no time to expire; write 7d, 12h, 30m or an instant like 2026-12-31T00:00:00Z"))
@@ -138,7 +139,7 @@ mod tests {
 
     #[test]
     fn an_expiry_is_a_duration_or_an_instant() {
-        for typed in ["7d", "12h", "30m", "2026-12-31T00:00:00Z", "2026-12-31T00:00:00+01:00"] {
+        for typed in ["7d", "12h", "30m", "2026-12-31T00:00:00Z", "2026-12-31T00:00:00+01:00", "9999-12-31T23:59:59Z"] {
             assert_eq!(expiry(typed).as_deref(), Ok(typed));
         }
         for typed in ["", "d", "7", "0d", "-7d", "7w", "7y", "tomorrow", "2026-12-31", "7ä"] {

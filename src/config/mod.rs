@@ -50,6 +50,12 @@ impl Config {
     pub fn books(folder: &Path) -> PathBuf {
         folder.join("gatekeeper.redb")
     }
+
+    /// How long a request may wait before its hold is granted: for its images, and then for room in a budget.
+    pub fn waits_ms(&self) -> u64 {
+        let images_ms = self.fetch.as_ref().map_or(0, |fetch| fetch.timeout_ms * IMAGES_MAX as u64);
+        images_ms + self.limits.queue_wait_ms
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +115,9 @@ pub struct FetchConfig {
     /// for one image
     pub timeout_ms: u64,
 }
+
+/// Images that are fetched for one request: more addresses are a crawl, not a question.
+pub const IMAGES_MAX: usize = 20;
 
 /// Bytes of one `_mb` in the file.
 pub const MIB: u64 = 1024 * 1024;

@@ -217,6 +217,13 @@ mod tests {
     }
 
     #[test]
+    fn a_request_waits_for_its_images_and_for_a_budget() {
+        assert_eq!(resolved("").expect("defaults").waits_ms(), 10_000);
+        let text = "[limits]\nqueue_wait_s = 600\n[fetch]\nimages = \"on\"\ntimeout_s = 120";
+        assert_eq!(resolved(text).expect("a file").waits_ms(), 600_000 + 20 * 120_000);
+    }
+
+    #[test]
     fn an_empty_file_means_the_defaults_and_no_providers() {
         let config = resolved("").expect("defaults");
         assert_eq!(config.listen, "127.0.0.1:4000".parse().expect("an address"));

@@ -53,6 +53,8 @@ pub struct Control {
     catalogue: Arc<Catalogue>,
     memory: Option<Arc<Memory>>,
     retention: Option<Retention>,
+    /// how long a request may wait before its hold is granted
+    waits_ms: u64,
     /// taken by whoever adopts the wall clock
     adopting: Arc<tokio::sync::Mutex<()>>,
     /// taken by whoever corrects or verifies the books
@@ -76,6 +78,7 @@ impl Control {
             catalogue: Arc::new(|_| {}),
             memory: None,
             retention: None,
+            waits_ms: 0,
             adopting: Arc::default(),
             books_still: Arc::default(),
             followers: Arc::new(tokio::sync::Semaphore::new(requests::FOLLOWERS_MAX)),
@@ -92,6 +95,12 @@ impl Control {
     #[must_use]
     pub fn with_memory(self, memory: Option<Arc<Memory>>) -> Control {
         Control { memory, ..self }
+    }
+
+    /// Tells how long a request may wait before its hold is granted, so that the list finds it at the time of its hold.
+    #[must_use]
+    pub fn with_waits_ms(self, waits_ms: u64) -> Control {
+        Control { waits_ms, ..self }
     }
 
     pub fn zone(&self) -> &Zone {

@@ -144,11 +144,11 @@ impl UsageQuery {
     }
 
     /// What is to be read: days where whole days are asked for, hours for the ragged ends, only hours where hours are
-    /// wanted. An end that has not come yet is as good as midnight.
-    fn pieces(&self, zone: &Zone, now_ms: u64) -> Vec<Piece> {
+    /// wanted. An end that has not come yet is ragged all the same: time may have gone back, and usage lie behind it.
+    fn pieces(&self, zone: &Zone) -> Vec<Piece> {
         let start = zone.day(self.start_ms);
         let from_ms = if start.start_ms == self.start_ms { self.start_ms } else { start.end_ms };
-        let to_ms = if self.end_ms > now_ms { self.end_ms } else { zone.day(self.end_ms).start_ms };
+        let to_ms = zone.day(self.end_ms).start_ms;
         let pieces = if self.stretch == Some(Stretch::Hour) || from_ms >= to_ms {
             vec![Piece { grain: Grain::Hour, from_ms: self.start_ms, to_ms: self.end_ms }]
         } else {
@@ -230,7 +230,7 @@ impl Control {
         let (query, zone, directory) = (query.clone(), self.zone.clone(), self.directory.load_full());
         let groups = self.read(move |store| {
             let (mut groups, mut rows) = (Groups::new(), 0);
-            let (pieces, kept) = (query.pieces(&zone, now_ms), store.kept()?);
+            let (pieces, kept) = (query.pieces(&zone), store.kept()?);
             if let Some(gone) = pieces.iter().find(|piece| piece.from_ms < piece.kept_ms(&kept)) {
                 return Ok(Err(not_kept(gone, &kept, &zone)));
             }
@@ -337,7 +337,7 @@ mod tests {
     }
 
     fn grains(query: &UsageQuery, zone: &Zone) -> Vec<Grain> {
-        query.pieces(zone, ms(NOW)).iter().map(|piece| piece.grain).collect()
+        query.pieces(zone).iter().map(|piece| piece.grain).collect()
     }
 
     #[test]
@@ -345,7 +345,7 @@ mod tests {
         let berlin = Zone::parse("Europe/Berlin").expect("zone");
         let query = parse(&berlin, &[("start", "2026-11-01T10:00:00Z"), ("end", "2026-11-20T11:30:00Z")]).expect("a query");
         let days = Piece { grain: Grain::Day, from_ms: ms("2026-11-01T23:00:00Z"), to_ms: ms("2026-11-19T23:00:00Z") };
-        let pieces = query.pieces(&berlin, ms(NOW));
+        let pieces = query.pieces(&berlin);
         assert_eq!(pieces[1], days);
         assert_eq!((pieces[0].from_ms, pieces[0].to_ms), (ms("2026-11-01T10:00:00Z"), days.from_ms));
         assert_eq!((pieces[2].from_ms, pieces[2].to_ms), (days.to_ms, ms("2026-11-20T12:00:00Z")));
@@ -359,7 +359,7 @@ mod tests {
         assert_eq!((query.start_ms, query.end_ms), (ms("2026-10-31T23:00:00Z"), ms("2026-11-02T10:00:00Z")));
         assert_eq!(grains(&query, &berlin), [Grain::Day, Grain::Hour]);
         let open = parse(&berlin, &[("start", "2026-11-01"), ("end", "2026-11-23T10:30:00Z")]).expect("a query");
-        assert_eq!(grains(&open, &berlin), [Grain::Day]);
+        assert_eq!(grains(&open, &berlin), [Grain::Day, Grain::Hour], "an end that has not come is no midnight");
         let within = parse(&berlin, &[("start", "2026-11-02T08:00:00Z"), ("end", "2026-11-02T10:00:00Z")]).expect("a query");
         assert_eq!(grains(&within, &berlin), [Grain::Hour]);
     }

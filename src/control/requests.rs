@@ -30,8 +30,8 @@ const WAIT_MAX_S: u64 = 30;
 pub(super) const FOLLOWERS_MAX: usize = 64;
 /// A follower looks again this long after something was booked, so that a busy instance is not read at every commit.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// A request's id is of the instant it came, its place in reports of the instant its hold was granted: later by a wait.
-const ADMISSION_WAIT_MS: u64 = 60_000;
+/// Between two steps of a request that wait for nobody; generous, because nothing but a page's length hangs on it.
+const STEPS_MS: u64 = 60_000;
 
 /// What the words of a query mean here.
 pub struct QueryTerms<'a> {
@@ -170,10 +170,12 @@ impl RequestQuery {
         Ok(())
     }
 
-    fn scan(&self) -> Scan {
+    /// A request's id is of the instant it came, its place in reports of the instant its hold was granted: later by
+    /// `admission_ms` at most.
+    fn scan(&self, admission_ms: u64) -> Scan {
         let first_at = |at_ms: u64| HoldId { request: RequestId::first_at(at_ms.min((1 << 48) - 1)), attempt: 0 };
         let end = if self.end_ms == u64::MAX { END } else { first_at(self.end_ms) };
-        let start = first_at(self.start_ms.saturating_sub(ADMISSION_WAIT_MS));
+        let start = first_at(self.start_ms.saturating_sub(admission_ms));
         let index = match (self.key, self.class) {
             (Some(key), _) => RecordIndex::Key(key),
             (None, Some(class)) if class != StatusClass::Ok => RecordIndex::NotOk(class),
@@ -272,8 +274,8 @@ impl Control {
         }
         // what is booked while the page is read is told twice rather than never
         let follow = self.store.place().to_string();
-        let asked = query.clone();
-        let scanned = self.read(move |store| store.request_log(&asked.scan(), |looked| asked.wants(looked))).await?;
+        let (asked, scan) = (query.clone(), query.scan(self.waits_ms + STEPS_MS));
+        let scanned = self.read(move |store| store.request_log(&scan, |looked| asked.wants(looked))).await?;
         Ok(RequestPage { next: query.next(&scanned), entries: scanned.entries, follow })
     }
 
@@ -352,7 +354,7 @@ mod tests {
 
     #[test]
     fn what_has_an_index_is_walked_by_it() {
-        let index = |text: &str| parse(text).expect(text).scan().index;
+        let index = |text: &str| parse(text).expect(text).scan(0).index;
         assert_eq!(index(""), RecordIndex::Time);
         assert_eq!(index("key=key_3&status=broken"), RecordIndex::Key(KeyId(3)));
         assert_eq!(index("status=broken&flag=estimated"), RecordIndex::NotOk(StatusClass::Failed));
@@ -362,12 +364,20 @@ mod tests {
     #[test]
     fn a_cursor_ends_before_or_begins_after_its_request() {
         let request = RequestId::new(5_000, 7);
-        let scan = parse(&format!("before={request}")).expect("a query").scan();
+        let scan = parse(&format!("before={request}")).expect("a query").scan(0);
         assert_eq!((scan.to, scan.newest_first), (id(request.0, 0), true));
-        let scan = parse(&format!("after={request}")).expect("a query").scan();
+        let scan = parse(&format!("after={request}")).expect("a query").scan(0);
         assert_eq!((scan.from, scan.newest_first), (id(request.0 + 1, 0), false));
-        let scan = parse(&format!("before={request}.2")).expect("a query").scan();
+        let scan = parse(&format!("before={request}.2")).expect("a query").scan(0);
         assert_eq!(scan.to, id(request.0, 2));
+    }
+
+    #[test]
+    fn what_came_before_the_start_and_may_have_waited_until_then_is_looked_at() {
+        let from = |wait_ms| parse("start=1970-01-02").expect("a query").scan(wait_ms).from;
+        assert_eq!(from(0), id(RequestId::first_at(86_400_000).0, 0));
+        assert_eq!(from(400_000), id(RequestId::first_at(86_000_000).0, 0));
+        assert_eq!(from(u64::MAX), id(0, 0));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Where an hour, a day, a week or a month begins: in the one time zone of the instance, from bundled zone data.
 
 use jiff::civil::{Date, Weekday};
+use jiff::fmt::temporal::Pieces;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan, ZonedDateTime};
 
@@ -84,7 +85,8 @@ impl Zone {
         hour
     }
 
-    /// The first instant of a date written `2026-11-01`.
+    /// The first instant of a date written `2026-11-01`; of one that no clock can show, the first or the last instant that can
+    /// be: `9999-12-31` is written for "no end".
     pub fn date_start_ms(&self, date: &str) -> Option<u64> {
         let date: Date = date.parse().ok()?;
         Some(self.start_of(date))
@@ -100,10 +102,16 @@ impl Zone {
         timestamp(at_ms).to_string()
     }
 
-    /// Reads RFC 3339 with an offset.
+    /// Reads RFC 3339 with an offset; what no clock can show is moved like a date.
     pub fn parse_rfc3339(text: &str) -> Option<u64> {
-        let at: Timestamp = text.parse().ok()?;
-        u64::try_from(at.as_millisecond()).ok()
+        match text.parse() {
+            Ok(at) => Some(millis(at)),
+            Err(_) => {
+                let pieces = Pieces::parse(text).ok()?;
+                let written = pieces.time().is_some() && pieces.offset().is_some();
+                written.then(|| beyond(pieces.date()))
+            }
+        }
     }
 
     fn at(&self, at_ms: u64) -> ZonedDateTime {
@@ -128,17 +136,26 @@ impl Zone {
         date.to_zoned_datetime(self.0.clone())
             .ok()
             .and_then(|midnight| midnight.start_of_day().ok())
-            .map_or(0, |start| millis(start.timestamp()))
+            .map_or_else(|| beyond(date), |start| millis(start.timestamp()))
     }
 }
 
+/// 9999-12-30T22:00:00Z, the last second that every zone can show.
+const LAST_MS: u64 = 253_402_207_200_000;
+
+/// For a date outside of what can be shown: the end that it lies behind.
+fn beyond(date: Date) -> u64 {
+    if date.year() > 0 { LAST_MS } else { 0 }
+}
+
+/// Before 1970 nothing was used.
 fn millis(at: Timestamp) -> u64 {
-    u64::try_from(at.as_millisecond()).unwrap_or(0)
+    u64::try_from(at.as_millisecond()).map_or(0, |ms| ms.min(LAST_MS))
 }
 
 /// Beyond what a calendar can show the last instant it can.
 fn timestamp(at_ms: u64) -> Timestamp {
-    i64::try_from(at_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(Timestamp::MAX)
+    i64::try_from(at_ms.min(LAST_MS)).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]
@@ -452,6 +469,26 @@ mod tests {
     fn an_hour_is_cut_at_the_local_hour() {
         let hour = Zone::parse("Asia/Kolkata").expect("zone").hour(ms("2026-11-23T10:45:10Z"));
         assert_eq!(hour.start_ms, ms("2026-11-23T10:30:00Z"));
+    }
+
+    #[test]
+    fn what_no_clock_can_show_is_the_first_or_the_last_instant() {
+        for zone in ["UTC", "Pacific/Kiritimati", "Etc/GMT+12", "Asia/Kolkata"] {
+            let zone = Zone::parse(zone).expect(zone);
+            let last = zone.date_start_ms("9999-12-31").expect("a date");
+            assert!((ms("9999-12-30T00:00:00Z")..=LAST_MS).contains(&last), "{zone:?}: {last}");
+            assert!(zone.day(last).start_ms <= last && zone.hour(last).start_ms <= last, "{zone:?}");
+            assert_eq!(zone.date_start_ms("0001-01-01"), Some(0));
+        }
+        assert_eq!(Zone::utc().date_start_ms("9999-12-31"), Some(LAST_MS));
+        for text in ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999+02:00", "9999-12-30T22:00:00Z"] {
+            assert_eq!(Zone::parse_rfc3339(text), Some(LAST_MS), "{text}");
+        }
+        assert_eq!(Zone::parse_rfc3339("1969-07-20T20:17:40Z"), Some(0));
+        for text in ["9999-12-31", "9999-12-31T23:59:59", "9999-12-32T00:00:00Z", "for ever", ""] {
+            assert_eq!(Zone::parse_rfc3339(text), None, "{text}");
+        }
+        assert_eq!(Zone::utc().rfc3339(u64::MAX), "9999-12-30T22:00:00Z");
     }
 
     #[test]

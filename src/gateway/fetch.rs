@@ -4,12 +4,10 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::config::IMAGES_MAX;
 use crate::conversation::{Ask, Block, Content, Media, Source};
 use crate::domain::problem::Problem;
 use crate::upstream::Fetcher;
-
-/// More addresses in one request are a crawl, not a question.
-const IMAGES_MAX: usize = 20;
 
 /// Fetches every image of the ask that is named by its address.
 pub(super) async fn images(ask: &mut Ask, fetcher: &Fetcher) -> Result<(), Problem> {

@@ -152,7 +152,7 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
             visit(name, &deployment.provider.name, &deployment.model);
         }
     }));
-    let control = control.with_memory(memory.clone());
+    let control = control.with_memory(memory.clone()).with_waits_ms(config.waits_ms());
     let client = Client::new(&roots, config.limits.connect_timeout_ms, None);
     let (alerts, told) = Alerts::open(&control, config.alerts.clone(), client);
     let parts = gateway::Parts {

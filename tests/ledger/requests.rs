@@ -79,6 +79,30 @@ fn each_filter_keeps_what_it_says() {
     assert_eq!(house.inside.admin().get("/v1/requests?colour=blue").status, 400);
 }
 
+/// It came at ten, and had its hold after five minutes in the line.
+#[test]
+fn a_request_that_waited_is_found_at_the_time_of_its_hold() {
+    let upstream = Upstream::start();
+    upstream.answers(model::uses(10, 20).delay_ms(1_000));
+    let mut inside = Gatekeeper::before(&upstream).setting("[limits]\nqueue_wait_s = 600").starts_inside();
+    // room for one of them
+    let team = inside.team_with_budget("eng", "0.00055");
+    let user = inside.user(&inside.key_of(&team));
+    let mut call = hello("m-small");
+    call["max_tokens"] = json!(40);
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| user.chat(&call).expects(200).status);
+        upstream.waits_for_requests(1);
+        let second = scope.spawn(|| text_of_id(user.chat(&call).expects(200)));
+        wait_until("the second waits", || inside.metric("gatekeeper_requests_waiting") == 1.0);
+        inside.it_is("2026-11-23T10:05:00Z");
+        first.join().expect("a caller");
+        let id = second.join().expect("a caller");
+        let page = inside.admin().get("/v1/requests?start=2026-11-23T10:04:00Z").expects(200).json();
+        assert_eq!((page["data"].as_array().map(Vec::len), &page["data"][0]["id"]), (Some(1), &json!(id)), "{page}");
+    });
+}
+
 #[test]
 fn cursors_lead_back_and_forth_through_every_row_once() {
     let house = house();

@@ -95,3 +95,51 @@ fn a_month_by_model_reads_a_roll_up_per_day_and_model() {
     // 21: one, 22: ok and failed, 23: one
     assert_eq!(read() - before, 4.0);
 }
+
+/// The clock is set back by hours, and then by days: what was booked by the time that it said lies behind `end`.
+#[test]
+fn what_lies_behind_the_end_is_not_counted_once_time_has_gone_back() {
+    const HOUR_MS: i64 = 3_600_000;
+    let (_upstream, inside, _) = house();
+    let requests = |query: &str| {
+        let report = inside.admin().get(&format!("/v1/usage?{query}")).expects(200).json();
+        report["total"]["requests"].as_u64().expect("a count")
+    };
+    for back_ms in [2 * HOUR_MS, 72 * HOUR_MS] {
+        inside.clock.jump_ms(-back_ms);
+        inside.admin().post("/v1/clock/accept", &json!({})).expects(200);
+        for (query, expected) in [
+            ("start=2026-11-22&end=2026-11-23T08:00:00Z", 2),
+            ("start=2026-11-22&end=2026-11-23T09:00:00Z", 3),
+            ("start=2026-11-22&end=2026-11-22T11:00:00Z", 1),
+            ("start=2026-11-21T06:00:00Z&end=2026-11-23T08:00:00Z", 3),
+            ("start=2026-11-22&end=2026-11-23", 2),
+            ("start=2026-11-22", 4),
+        ] {
+            assert_eq!(requests(query), expected, "{query}, {back_ms} ms back");
+        }
+    }
+}
+
+#[test]
+fn an_end_that_no_calendar_can_hold_is_the_last_there_is() {
+    let (_upstream, inside, _) = house();
+    for end in ["9999-12-31", "9999-12-31T23:59:59Z", "9999-12-30"] {
+        let report = inside.admin().get(&format!("/v1/usage?start=2026-11-22&end={end}")).expects(200).json();
+        assert_eq!(
+            (&report["total"]["requests"], &report["end"].as_str().map(|end| &end[..10])),
+            (&json!(4), &Some("9999-12-30"))
+        );
+        let list = inside.admin().get(&format!("/v1/requests?start=2026-11-22&end={end}")).expects(200).json();
+        assert_eq!(list["data"].as_array().map(Vec::len), Some(4), "{end}");
+    }
+    for late in ["/v1/usage?start=9999-12-31", "/v1/requests?start=9999-12-31&end=9999-12-31"] {
+        assert_eq!(inside.admin().get(late).expects(400).json()["error"]["param"], json!("start"), "{late}");
+    }
+    let early = inside.admin().get("/v1/requests?start=0001-01-01&end=1969-07-20T20:17:40Z").expects(400).json();
+    assert_eq!(early["error"]["param"], json!("start"), "nothing lies between");
+    assert_eq!(
+        inside.admin().get("/v1/requests?start=1969-07-20T20:17:40Z").expects(200).json()["data"][4]["status"],
+        json!("ok")
+    );
+}
