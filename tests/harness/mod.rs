@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 /// How long a test waits for a thing that must happen before it calls it missing.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Asks until the answer is yes; panics with `what` at the deadline.
 pub fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
