@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use gatekeeper::config::{self, Config, Told};
 use gatekeeper::domain::clock::{Clock, ManualClock};
 use gatekeeper::domain::zone::Zone;
+use gatekeeper::meter::Ledger;
 use gatekeeper::server::{self, Parts, StartError};
 use gatekeeper::store::Store;
 use serde_json::Value;
@@ -86,6 +87,7 @@ impl Clock for WiredClock {
 
 struct Life {
     store: Store,
+    ledger: Arc<Ledger>,
     stop: oneshot::Sender<()>,
     thread: JoinHandle<()>,
 }
@@ -153,7 +155,7 @@ impl Inside {
                 match server::start(config, Parts { clock, disk: Some(disk) }).await {
                     Err(error) => drop(started.send(Err(error))),
                     Ok(running) => {
-                        drop(started.send(Ok((running.address, running.store.clone()))));
+                        drop(started.send(Ok((running.address, running.store.clone(), running.ledger.clone()))));
                         let _ = stopped.await;
                         running.stop().await;
                     }
@@ -161,9 +163,9 @@ impl Inside {
             });
         });
         match starts.recv().expect("the gateway's thread says how the start went") {
-            Ok((address, store)) => {
+            Ok((address, store, ledger)) => {
                 self.instance.address = address;
-                self.life = Some(Life { store, stop, thread });
+                self.life = Some(Life { store, ledger, stop, thread });
                 Ok(())
             }
             Err(error) => {
@@ -175,10 +177,15 @@ impl Inside {
 
     /// Stops as on SIGTERM and waits for the end.
     pub fn stop(&mut self) {
-        let Life { store, stop, thread } = self.life.take().expect("it runs");
+        let Life { store, stop, thread, .. } = self.life.take().expect("it runs");
         let _ = stop.send(());
         drop(store);
         thread.join().expect("the gateway's thread did not panic");
+    }
+
+    /// The ledger of this life, to be looked at past the door.
+    pub fn ledger(&self) -> &Ledger {
+        &self.life.as_ref().expect("it runs").ledger
     }
 
     /// The whole audit log, oldest first.
@@ -208,7 +215,7 @@ impl Drop for Inside {
         if !std::thread::panicking() && self.books_checked {
             self.checks_books();
         }
-        let Life { store, stop, thread } = self.life.take().expect("checked above");
+        let Life { store, stop, thread, .. } = self.life.take().expect("checked above");
         let _ = stop.send(());
         drop(store);
         if thread.join().is_err() && !std::thread::panicking() {

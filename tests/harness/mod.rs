@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 /// How long a test waits for a thing that must happen before it calls it missing.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Raises a flag when it goes out of scope, also by a panic: whoever loops until then ends, and the panic is told.
 pub struct Raises<'a>(pub &'a std::sync::atomic::AtomicBool);

@@ -267,7 +267,8 @@ enum Operation {
     Sync,
 }
 
-/// A fault that begins and ends with a numbered operation.
+/// A fault that begins and ends with a numbered operation, but never ends before it has struck: of the operations in between
+/// there may be none that it is for.
 #[derive(Debug)]
 struct Striking {
     fault: Fault,
@@ -288,7 +289,8 @@ impl Striking {
             (Fault::BadDisk, _) | (Fault::FailingSync, Operation::Sync) => 5,
             _ => return Ok(()),
         };
-        if !(self.from..self.to).contains(&self.seen) {
+        let is_over = self.seen >= self.to && self.struck > 0;
+        if self.seen < self.from || is_over {
             return Ok(());
         }
         self.struck += 1;
@@ -339,9 +341,14 @@ impl Recorder {
         self.lock().failing[0] = None;
     }
 
-    /// The disk fails from its k-th operation from now on, for so many operations.
+    /// The disk fails from its k-th operation from now on, for so many operations, and at least once.
     pub fn fails(&self, fault: Fault, kth: u64, length: u64) {
         self.lock().striking = Some(Striking { fault, from: kth, to: kth + length, seen: 0, struck: 0 });
+    }
+
+    /// How often a fault has struck so far.
+    pub fn struck(&self) -> u64 {
+        self.lock().striking.as_ref().map_or(0, |striking| striking.struck)
     }
 
     /// Ends a fault; how often it has struck.
