@@ -1,5 +1,6 @@
 //! Reading the ledger's log after a start: the records that the books do not have yet, up to where it ends. A torn tail is
-//! cut, which is told from corruption by the marks in the records: what one of them says was synced must be there.
+//! cut, which is told from corruption by the marks in the records: what one of them says was synced must be there. That holds
+//! for marks in files that are not read as well: a head that was lost makes no spare of a segment.
 
 use std::io;
 use std::ops::Range;
@@ -55,7 +56,7 @@ pub(super) struct Found {
     pub last_sequence: u64,
     /// files with records that the books lack, and the tail's, in order: perhaps never synced, or by a sync that failed
     pub doubtful: Vec<Doubtful>,
-    /// files that were never begun
+    /// files that have no head: never begun, or nothing in them was ever synced
     pub spares: Vec<String>,
     pub replay: Replay,
 }
@@ -68,6 +69,21 @@ struct Header {
     until: u64,
 }
 
+/// A file that is not read in its turn: it has no head, or the books or a later segment have overtaken it.
+struct Aside {
+    number: u32,
+    name: String,
+    /// what stands in it all the same
+    traces: Traces,
+}
+
+/// The highest of what sound records say, wherever they stand.
+#[derive(Clone, Copy, Default)]
+struct Traces {
+    sequence: u64,
+    synced: u64,
+}
+
 /// What reading needs to know from segment to segment.
 struct Reader<'a> {
     disk: &'a dyn Disk,
@@ -75,6 +91,7 @@ struct Reader<'a> {
     expected: u64,
     /// the highest record of which anything says that it was on disk
     highest_synced: u64,
+    aside: Vec<Aside>,
     found: Found,
 }
 
@@ -96,45 +113,55 @@ pub(super) fn scan(disk: &dyn Disk, identity: &Identity) -> Result<Found, LogErr
         spares: Vec::new(),
         replay: Replay::default(),
     };
-    let headers = needed(headers(disk, identity, &mut found.spares)?, applied, &mut found.segments);
-    let Some(first) = headers.first() else { return Ok(found) };
-    if first.first_sequence > applied + 1 {
-        return Err(LogError::Gap { applied, found: first.first_sequence });
+    let mut headless = Vec::new();
+    let (headers, overtaken) = needed(headers(disk, identity, &mut headless)?, applied, &mut found.segments);
+    found.spares.extend(headless.iter().map(|(_, name)| name.clone()));
+    let mut aside = Vec::new();
+    for (number, name) in headless.into_iter().chain(overtaken) {
+        let (_, bytes) = whole(disk, &name)?;
+        let traces = traces(&bytes, SEGMENT_HEADER as usize);
+        aside.push(Aside { number, name, traces });
     }
-    let mut reader = Reader { disk, applied, expected: first.first_sequence, highest_synced: applied, found };
-    for (position, header) in headers.iter().enumerate() {
-        if let Stop::Tail(tail) = reader.segment(header, &headers[position + 1..])? {
-            reader.found.tail = tail;
-            break;
-        }
+    let highest_synced = aside.iter().map(|file| file.traces.synced).fold(applied, u64::max);
+    let mut reader = Reader { disk, applied, expected: applied + 1, highest_synced, aside, found };
+    match headers.first() {
+        Some(first) if first.first_sequence <= applied + 1 => reader.read(first.first_sequence, &headers)?,
+        None if highest_synced <= applied => {}
+        first => return Err(reader.missing(first)?),
     }
-    reader.found.last_sequence = reader.expected - 1;
+    reader.remark_headless();
     Ok(reader.found)
 }
 
 /// Leaves those whose records are looked for. The books may have overtaken a segment that was not removed yet, or whose
 /// removal a power cut undid; and what a failed sync did not cover was written again, from there on, to a later one.
-fn needed(mut headers: Vec<Header>, applied: u64, others: &mut Vec<Sealed>) -> Vec<Header> {
+fn needed(mut headers: Vec<Header>, applied: u64, others: &mut Vec<Sealed>) -> (Vec<Header>, Vec<(u32, String)>) {
     let mut until = u64::MAX;
     for header in headers.iter_mut().rev() {
         header.until = until;
         until = until.min(header.first_sequence);
     }
-    headers.retain(|header| {
-        let needed = header.first_sequence < header.until && header.until > applied + 1;
-        if !needed {
-            others.push(Sealed { number: header.number, last_sequence: header.until - 1 });
-        }
-        needed
-    });
-    headers
+    let is_needed = |header: &Header| header.first_sequence < header.until && header.until > applied + 1;
+    let (needed, overtaken): (Vec<Header>, Vec<Header>) = headers.into_iter().partition(is_needed);
+    others.extend(overtaken.iter().map(|header| Sealed { number: header.number, last_sequence: header.until - 1 }));
+    (needed, overtaken.into_iter().map(|header| (header.number, header.name)).collect())
 }
 
 impl Reader<'_> {
+    fn read(&mut self, from: u64, headers: &[Header]) -> Result<(), LogError> {
+        self.expected = from;
+        for (position, header) in headers.iter().enumerate() {
+            if let Stop::Tail(tail) = self.segment(header, &headers[position + 1..])? {
+                self.found.tail = tail;
+                break;
+            }
+        }
+        self.found.last_sequence = self.expected - 1;
+        Ok(())
+    }
+
     fn segment(&mut self, header: &Header, later: &[Header]) -> Result<Stop, LogError> {
-        let file = self.disk.open(&header.name)?;
-        let mut bytes = vec![0; file.size()? as usize];
-        file.read_at(0, &mut bytes)?;
+        let (file, bytes) = whole(self.disk, &header.name)?;
         let records = self.records(header, &bytes)?;
         let at = records.end;
         self.found.segments.push(Sealed { number: header.number, last_sequence: self.expected - 1 });
@@ -146,14 +173,14 @@ impl Reader<'_> {
         }
         let synced_beyond = synced_beyond(self.disk, &bytes, at, later)?;
         if self.expected <= self.highest_synced.max(synced_beyond) {
-            let ends_cleanly = later.is_empty() && bytes[at..].iter().all(|byte| *byte == 0);
-            if ends_cleanly && self.highest_synced == self.applied {
+            let ends_cleanly = bytes[at..].iter().all(|byte| *byte == 0);
+            if ends_cleanly && later.is_empty() && self.highest_synced == self.applied {
                 // only the books go on: nothing that was in this log is missing from them
                 return Ok(Stop::Tail(None));
             }
-            let (segment, offset) = (header.name.clone(), at as u64);
-            let repair = moving_away(self.disk, header.number)?;
-            return Err(LogError::Corrupt { segment, offset, sequence: self.expected, repair });
+            let damaged = if ends_cleanly { self.holder() } else { None };
+            let (number, name, at) = damaged.map_or((header.number, &header.name, at), |file| (file.number, &file.name, 0));
+            return Err(self.corrupt(number, name, at)?);
         }
         cut(self.disk, file.as_ref(), &header.name, &bytes, at, later, &mut self.found.replay.remarks)?;
         let capacity = bytes.len() as u64;
@@ -165,6 +192,35 @@ impl Reader<'_> {
             end: at as u64,
             capacity,
         })))
+    }
+
+    /// No file goes on where the books end: one that did has lost its head, or is gone.
+    fn missing(&self, first: Option<&Header>) -> Result<LogError, LogError> {
+        let found = first.map_or(self.highest_synced, |first| first.first_sequence);
+        match self.holder() {
+            Some(file) => self.corrupt(file.number, &file.name, 0),
+            None => Ok(LogError::Gap { applied: self.applied, found }),
+        }
+    }
+
+    /// The first of the files set aside in which the next record may stand: it holds that one or a later one.
+    fn holder(&self) -> Option<&Aside> {
+        self.aside.iter().filter(|file| file.traces.sequence >= self.expected).min_by_key(|file| file.number)
+    }
+
+    fn corrupt(&self, number: u32, name: &str, at: usize) -> Result<LogError, LogError> {
+        let (segment, repair) = (name.to_owned(), moving_away(self.disk, number)?);
+        Ok(LogError::Corrupt { segment, offset: at as u64, sequence: self.expected, repair })
+    }
+
+    /// Says of what a power cut took before its first sync that it is gone: its head was not on disk, so no record in it was
+    /// ever promised to be. What of it was read elsewhere is not gone.
+    fn remark_headless(&mut self) {
+        let read = self.found.last_sequence.max(self.applied);
+        for file in self.aside.iter().filter(|file| self.found.spares.contains(&file.name) && file.traces.sequence > read) {
+            let remark = format!("{}: removed; it has no head, and nothing in it had ever been synced", file.name);
+            self.found.replay.remarks.push(remark);
+        }
     }
 
     /// Reads sound records in order; returns where those that the books lack begin and end.
@@ -208,8 +264,8 @@ fn number_of(name: &str) -> Option<u32> {
     name.strip_suffix(".log")?.parse().ok()
 }
 
-/// The heads of all segments in order. Files that were never begun are named apart.
-fn headers(disk: &dyn Disk, identity: &Identity, spares: &mut Vec<String>) -> Result<Vec<Header>, LogError> {
+/// The heads of all segments in order. The files that have none are named apart.
+fn headers(disk: &dyn Disk, identity: &Identity, headless: &mut Vec<(u32, String)>) -> Result<Vec<Header>, LogError> {
     let mut headers = Vec::new();
     for name in disk.names(FOLDER)? {
         let Some(number) = number_of(&name) else { continue };
@@ -220,7 +276,7 @@ fn headers(disk: &dyn Disk, identity: &Identity, spares: &mut Vec<String>) -> Re
             file.read_at(0, &mut bytes)?;
         }
         match read_header(&bytes, identity) {
-            Head::Blank => spares.push(path),
+            Head::Blank => headless.push((number, path)),
             Head::Unsound => {
                 let (sequence, repair) = (identity.applied + 1, moving_away(disk, number)?);
                 return Err(LogError::Corrupt { segment: path, offset: 0, sequence, repair });
@@ -235,23 +291,28 @@ fn headers(disk: &dyn Disk, identity: &Identity, spares: &mut Vec<String>) -> Re
 
 /// The highest synced mark in any sound record past an unreadable place: what it covers was on disk once.
 fn synced_beyond(disk: &dyn Disk, bytes: &[u8], at: usize, later: &[Header]) -> Result<u64, LogError> {
-    let mut highest = highest_mark(bytes, at);
+    let mut highest = traces(bytes, at).synced;
     for header in later {
-        let file = disk.open(&header.name)?;
-        let mut bytes = vec![0; file.size()? as usize];
-        file.read_at(0, &mut bytes)?;
-        highest = highest.max(highest_mark(&bytes, SEGMENT_HEADER as usize));
+        let (_, bytes) = whole(disk, &header.name)?;
+        highest = highest.max(traces(&bytes, SEGMENT_HEADER as usize).synced);
     }
     Ok(highest)
 }
 
-fn highest_mark(bytes: &[u8], from: usize) -> u64 {
-    let mut highest = 0;
+fn whole(disk: &dyn Disk, name: &str) -> Result<(Arc<dyn DiskFile>, Vec<u8>), LogError> {
+    let file = disk.open(name)?;
+    let mut bytes = vec![0; file.size()? as usize];
+    file.read_at(0, &mut bytes)?;
+    Ok((file, bytes))
+}
+
+fn traces(bytes: &[u8], from: usize) -> Traces {
+    let mut highest = Traces::default();
     let mut at = from;
     while at + RECORD_HEADER <= bytes.len() {
         match read_record(bytes, at) {
             Some(read) => {
-                highest = highest.max(read.synced);
+                highest = Traces { sequence: highest.sequence.max(read.sequence), synced: highest.synced.max(read.synced) };
                 at += read.length;
             }
             None => at += ALIGN,

@@ -6,10 +6,19 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatekeeper::domain::zone::Zone;
+use gatekeeper::store::disk::Disk;
+use gatekeeper::store::{Options, Recovered, Store, StoreError};
 use redb::TableDefinition;
 
+use super::books::{Books, Work, waits};
 use crate::budget::call::Call;
 use crate::harness::process::Gatekeeper;
+use crate::harness::recorder::{Cut, Recorded, Recorder};
+use crate::harness::seeded::Seeded;
 use crate::harness::upstream::Upstream;
 
 const LOG: &str = "ledger/000001.log";
@@ -98,6 +107,141 @@ fn a_damaged_head_of_the_log_is_refused() {
     write_at(&gatekeeper, LOG, 10, b"\xff\xff");
     let said = refused(&mut gatekeeper);
     assert!(said.contains("ledger/000001.log is damaged at byte 0"), "{said}");
+}
+
+/// The books as they were before the last calls, of which only the log tells.
+fn behind(upstream: &Upstream) -> Gatekeeper {
+    let mut gatekeeper = stopped(upstream);
+    let (books, before) = (gatekeeper.data.join("gatekeeper.redb"), gatekeeper.data.join("before"));
+    fs::copy(&books, &before).expect("the books can be copied");
+    gatekeeper.start();
+    let key = gatekeeper.key(&serde_json::json!({"name": "later", "team": "eng"}));
+    let user = gatekeeper.user(&key);
+    for _ in 0..30 {
+        user.chat(&Call::chat().at_most(30).body()).expects(200);
+    }
+    gatekeeper.stop();
+    fs::rename(before, books).expect("the books can be put back");
+    gatekeeper
+}
+
+#[test]
+fn a_log_whose_head_was_lost_is_no_file_that_nobody_misses() {
+    let upstream = Upstream::start();
+    for zeros in [64, 4096] {
+        let mut gatekeeper = behind(&upstream);
+        write_at(&gatekeeper, LOG, 0, &vec![0; zeros]);
+        let said = refused(&mut gatekeeper);
+        assert!(said.contains("ledger/000001.log is damaged at byte 0: record 11 was on disk"), "{zeros}: {said}");
+        assert!(said.contains("in the data folder: mv ledger/000001.log ledger/000001.log.damaged"), "{zeros}: {said}");
+    }
+}
+
+/// Small segments, and books that stay where they are.
+fn opens(disk: &Arc<Recorder>, create: bool) -> Result<(Store, Recovered), StoreError> {
+    let segment_bytes = 8 * 1024;
+    let disk = Arc::new(Recorded(Arc::clone(disk)));
+    Store::open(Options { disk, zone: Zone::utc(), segment_bytes, disk_reserve_mb: 0, wait_for_disk: true, create })
+}
+
+fn work() -> Work {
+    Work {
+        seeded: Seeded::new(7),
+        events: Vec::new(),
+        books: Books::default(),
+        promises: Arc::default(),
+        wait_for_disk: true,
+        patience: 0,
+        bears_faults: Some(Duration::from_millis(3)),
+        refused: 0,
+    }
+}
+
+/// A log of several segments of which nothing is booked, and what it says.
+fn several_segments() -> (Arc<Recorder>, usize, Vec<String>) {
+    let disk = Arc::new(Recorder::default());
+    let (store, _) = opens(&disk, true).expect("an empty disk can be set up");
+    disk.fails_book_syncs();
+    let mut work = work();
+    for _ in 0..9 {
+        work.holds(&store, 10);
+        waits(store.journal().settled(work.events.len() as u64));
+    }
+    work.holds(&store, 1);
+    let killed = Arc::new(disk.picture().after(&Cut::LosesNothing, &mut Seeded::new(1)));
+    store.close();
+    let folder = Recorded(Arc::clone(&killed));
+    let mut logs = folder.names("ledger").expect("the folder can be listed");
+    // one that waits to be begun is missed by nobody
+    logs.retain(|log| {
+        let mut head = [0; 8];
+        folder.open(&format!("ledger/{log}")).and_then(|file| file.read_at(0, &mut head)).expect("it can be read");
+        head != [0; 8]
+    });
+    assert!(logs.len() >= 3, "{logs:?}");
+    (killed, work.events.len(), logs)
+}
+
+/// What the store says of a copy that something was done to.
+fn opened_after(disk: &Arc<Recorder>, done: impl FnOnce(&Recorded)) -> Result<usize, String> {
+    let copy = Arc::new(disk.picture().after(&Cut::LosesNothing, &mut Seeded::new(1)));
+    done(&Recorded(Arc::clone(&copy)));
+    let (store, recovered) = opens(&copy, false).map_err(|error| error.to_string())?;
+    store.close();
+    Ok(recovered.holds.len())
+}
+
+#[test]
+fn the_lost_head_of_any_of_several_segments_is_refused_and_named() {
+    let (disk, holds, logs) = several_segments();
+    assert_eq!(opened_after(&disk, |_| {}), Ok(holds));
+    for log in logs {
+        let said = opened_after(&disk, |disk| {
+            let file = disk.open(&format!("ledger/{log}")).expect("it is there");
+            file.write_at(0, &[0; 64]).expect("it can be written");
+        });
+        let said = said.expect_err("it is refused");
+        assert!(said.contains(&format!("ledger/{log} is damaged at byte 0")), "{log}: {said}");
+    }
+}
+
+/// The first write of a segment may reach the disk without its head. Whatever is in it was promised to nobody.
+#[test]
+fn a_segment_that_was_never_synced_is_cut_like_a_torn_tail_and_said() {
+    let disk = Arc::new(Recorder::default());
+    let (store, _) = opens(&disk, true).expect("an empty disk can be set up");
+    disk.fails_book_syncs();
+    let mut work = work();
+    work.holds(&store, 1);
+    let cut = Arc::new(disk.picture().after(&Cut::LosesNothing, &mut Seeded::new(1)));
+    store.close();
+    let log = Recorded(Arc::clone(&cut)).open(LOG).expect("it is there");
+    log.write_at(0, &[0; 64]).expect("it can be written");
+    for remarks in [1, 0] {
+        let (store, recovered) = opens(&cut, false).expect("a power cut never keeps the store from opening");
+        assert_eq!((recovered.holds.len(), recovered.remarks.len()), (0, remarks), "{:?}", recovered.remarks);
+        assert!(recovered.remarks.iter().all(|remark| remark.contains("it has no head")), "{:?}", recovered.remarks);
+        store.close();
+    }
+}
+
+#[test]
+fn segments_under_each_others_names_are_refused() {
+    let (disk, _, logs) = several_segments();
+    let named = |log: &String| format!("ledger/{log}");
+    for (one, other) in logs.iter().flat_map(|one| logs.iter().map(move |other| (one, other))).filter(|(one, other)| one != other)
+    {
+        let swapped = opened_after(&disk, |disk| {
+            for (from, to) in [
+                (named(one), "ledger/between".to_owned()),
+                (named(other), named(one)),
+                ("ledger/between".to_owned(), named(other)),
+            ] {
+                disk.rename(&from, &to).expect("it can be renamed");
+            }
+        });
+        assert!(swapped.is_err(), "{one} and {other}");
+    }
 }
 
 /// Records of the log: offset and length, in order.
