@@ -13,7 +13,7 @@ mod priceless;
 mod race;
 mod rates;
 mod reports;
-mod vendors;
 mod sampler;
+mod vendors;
 mod waiting;
 mod windows;
