@@ -45,7 +45,9 @@ impl Tight {
 
     /// The budgets of one level: one a window, and the parent's for a pattern.
     fn budgets(self, level: Level, cost: i128) -> Value {
-        let limit = |level, window| if self.level == level && self.window == window { TIGHT } else { ROOMY } * cost;
+        // what the pattern does not count must not use up the others' room before the pattern's is
+        let roomy = if self.level == Level::Pattern { REQUESTS as i128 + ROOMY } else { ROOMY };
+        let limit = |level, window| if self.level == level && self.window == window { TIGHT } else { roomy } * cost;
         let mut budgets: Vec<Value> =
             WINDOWS.into_iter().map(|window| json!({"limit": usd(limit(level, window)), "period": window})).collect();
         if level == Level::Parent {
