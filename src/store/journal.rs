@@ -146,8 +146,14 @@ impl Journal {
             return Err(NotLogged::Failed(format!("a record of {} bytes is longer than {RECORD_BYTES_MAX}", payload.len())));
         }
         let mut inner = self.lock();
-        if matches!(*event, Event::Hold(_)) {
-            inner.admits(payload.len() as u64)?;
+        match *event {
+            Event::Hold(_) => inner.admits(payload.len() as u64)?,
+            // what holds have reserved for their ends is not for notes, however many there are
+            Event::Progress { .. } => {
+                let holds = inner.open_holds;
+                inner.has_room(holds, payload.len() as u64)?;
+            }
+            Event::Settle(_) | Event::Release { .. } => {}
         }
         let sequence = inner.log.append(&payload).map_err(|error| NotLogged::Failed(error.to_string()))?;
         match *event {
@@ -446,8 +452,12 @@ impl Inner {
         if self.backlog.len() >= BACKLOG_MAX {
             return Err(NotLogged::Behind(self.backlog.len()));
         }
-        let wanted = (self.open_holds + 1) * SETTLEMENT_RESERVE + payload;
-        if self.log.room() < wanted {
+        self.has_room(self.open_holds + 1, payload)
+    }
+
+    /// Sees to it that so many settlements and a record find room: a new file is made at once, or the record is refused.
+    fn has_room(&mut self, settlements: u64, payload: u64) -> Result<(), NotLogged> {
+        if self.log.room() < settlements * SETTLEMENT_RESERVE + payload {
             self.log.make_ready().map_err(|error| NotLogged::Failed(error.to_string()))?;
         }
         Ok(())
@@ -484,3 +494,6 @@ impl Inner {
 fn waited<'a>(on: &Condvar, inner: MutexGuard<'a, Inner>, at_most: Duration) -> MutexGuard<'a, Inner> {
     on.wait_timeout(inner, at_most).unwrap_or_else(PoisonError::into_inner).0
 }
+
+#[cfg(test)]
+mod tests;

@@ -59,6 +59,10 @@ pub use crate::store::verify::{Difference, Part, Verification, Verified};
 pub enum StoreError {
     #[error("the data folder has never been set up; run `gatekeeper init --data FOLDER` first")]
     NotInitialised,
+    #[error(
+        "gatekeeper.redb holds nothing, though this data folder was set up: the books are damaged; nothing was written; restore a backup"
+    )]
+    Emptied,
     #[error("the data folder is set up already; remove it to start anew")]
     AlreadyInitialised,
     #[error(

@@ -224,7 +224,8 @@ fn identity(database: &Database) -> Result<Identity, StoreError> {
 fn number(database: &Database, name: &'static str) -> Result<u64, StoreError> {
     let read = database.begin_read()?;
     let meta = match read.open_table(META) {
-        Err(TableError::TableDoesNotExist(_)) => return Err(StoreError::NotInitialised),
+        // it is made whole under another name, so it never was without
+        Err(TableError::TableDoesNotExist(_)) => return Err(StoreError::Emptied),
         meta => meta?,
     };
     meta.get(name)?.map(|value| value.value()).ok_or(StoreError::Record { kind: "meta", reason: format!("`{name}` is missing") })

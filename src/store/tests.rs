@@ -11,7 +11,7 @@ use super::*;
 use crate::domain::event::{Event, HoldId};
 use crate::domain::id::RequestId;
 
-fn options(folder: &Path, create: bool) -> Options {
+pub(super) fn options(folder: &Path, create: bool) -> Options {
     Options {
         disk: Arc::new(FolderDisk::lock(folder).expect("the folder is free")),
         zone: Zone::utc(),

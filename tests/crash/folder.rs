@@ -320,6 +320,16 @@ fn damaged_books_are_refused_in_words() {
 }
 
 #[test]
+fn books_of_no_bytes_are_damaged_books_and_no_new_folder() {
+    let upstream = Upstream::start();
+    let mut gatekeeper = stopped(&upstream);
+    fs::write(gatekeeper.data.join("gatekeeper.redb"), b"").expect("the books can be emptied");
+    let said = refused(&mut gatekeeper);
+    assert!(said.contains("the books are damaged") && said.contains("restore a backup"), "{said}");
+    assert!(!said.contains("gatekeeper init"), "{said}");
+}
+
+#[test]
 fn a_torn_tail_is_cut_and_said() {
     let upstream = Upstream::start();
     let mut gatekeeper = stopped(&upstream);
