@@ -50,13 +50,13 @@ impl FromStr for BudgetArgument {
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct LimitArguments {
     /// Requests per minute
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true, value_parser = count)]
     rpm: Option<NonZeroU32>,
     /// Tokens per minute, input and output together
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true, value_parser = count)]
     tpm: Option<NonZeroU32>,
     /// Calls that run at the same time
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", allow_hyphen_values = true, value_parser = count)]
     max_parallel: Option<NonZeroU32>,
 }
 
@@ -69,6 +69,10 @@ impl LimitArguments {
             }
         }
     }
+}
+
+fn count(text: &str) -> Result<NonZeroU32, String> {
+    text.parse().map_err(|_| format!("`{text}` is no limit; write a whole number from 1 to {}, or leave it out", u32::MAX))
 }
 
 /// `-$0.12`, `0.12`: an amount that is added to what was booked. Passed on as plain digits.

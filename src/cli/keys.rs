@@ -1,7 +1,7 @@
 //! `gatekeeper keys`: creates, lists and disables keys of the running server. A new key's secret is printed once and kept
 //! nowhere here.
 
-use clap::Subcommand;
+use clap::{ArgGroup, Subcommand};
 use serde_json::{Value, json};
 
 use super::Failure;
@@ -24,9 +24,10 @@ pub enum Command {
 }
 
 #[derive(Clone, Debug, clap::Args)]
+#[command(group(ArgGroup::new("whose").args(["team", "parent", "admin"]).required(true).multiple(true)))]
 pub struct CreateArgs {
     /// The team that the key belongs to
-    #[arg(long, value_name = "NAME", required_unless_present_any = ["admin", "parent"])]
+    #[arg(long, value_name = "NAME")]
     team: Option<String>,
     /// A key that this one stands below, like key_3: it has all limits of that key besides its own
     #[arg(long, value_name = "KEY")]
@@ -38,7 +39,7 @@ pub struct CreateArgs {
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     models: Vec<String>,
     /// What it may spend: '$10' in total, '$10/day', '$10/week', '$10/month'; may be given more than once
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
     budget: Vec<BudgetArgument>,
     #[command(flatten)]
     limits: LimitArguments,
@@ -69,6 +70,12 @@ pub fn run(command: Command) -> Result<(), Failure> {
 }
 
 async fn create(args: CreateArgs) -> Result<(), Failure> {
+    let named = |name: &Option<String>| name.as_ref().is_some_and(|name| !name.trim().is_empty());
+    if !args.admin && !named(&args.parent) && !named(&args.team) {
+        let message = "say whose key it is: --team NAME, or --parent KEY for one below another key, or --admin for an \
+                       administrative key";
+        return Err(Failure::usage(message));
+    }
     let admin = args.reach.admin()?;
     let mut notice = String::new();
     let (wanted, place) = match (&args.parent, &args.team) {

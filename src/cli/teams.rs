@@ -24,7 +24,7 @@ pub struct CreateArgs {
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     models: Vec<String>,
     /// What it may spend: '$10' in total, '$10/day', '$10/week', '$10/month'; may be given more than once
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
     budget: Vec<BudgetArgument>,
     #[command(flatten)]
     limits: LimitArguments,

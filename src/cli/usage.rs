@@ -32,6 +32,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
 }
 
 async fn usage(args: Args) -> Result<(), Failure> {
+    let args = Args { group_by: words(&args.group_by), ..args };
     let (admin, path) = (args.reach.admin()?, path(&args));
     if args.csv {
         return print(&admin.csv(&path).await?);
@@ -41,6 +42,11 @@ async fn usage(args: Args) -> Result<(), Failure> {
         return print::json(&report);
     }
     print(&(shown(&args.group_by, &report) + &orphans_warning(&report)))
+}
+
+/// As the server reads them: spaces around a word are nobody's, and no word is no group.
+fn words(typed: &[String]) -> Vec<String> {
+    typed.iter().map(|word| word.trim().to_owned()).filter(|word| !word.is_empty()).collect()
 }
 
 fn path(args: &Args) -> String {
@@ -64,8 +70,10 @@ fn shown(group_by: &[String], report: &Value) -> String {
         return format!("nothing was used from {} to {}\n", cell(&report["start"]), cell(&report["end"]));
     }
     let mut total: Vec<String> = group_by.iter().map(|_| String::new()).collect();
-    if let Some(first) = total.first_mut() {
-        *first = "all".to_owned();
+    match total.first_mut() {
+        Some(first) => *first = "all".to_owned(),
+        // the one row is the total
+        None => rows.clear(),
     }
     rows.push(total.into_iter().chain(sums(&report["total"])).collect());
     let heading: Vec<String> = group_by.iter().map(String::as_str).chain(SUMS).map(heading).collect();
@@ -83,11 +91,17 @@ fn heading(word: &str) -> String {
 /// Stays until no orphan is left.
 fn orphans_warning(report: &Value) -> String {
     match report["orphans_uncorrected"].as_u64() {
-        Some(orphans) if orphans > 0 => format!(
-            "\nwarning: {orphans} requests are booked at their ceiling because the server ended while they were in flight;\n\
-             see `gatekeeper ledger orphans`, correct them with `gatekeeper ledger orphans --settle-estimated`\n"
-        ),
-        _ => String::new(),
+        None | Some(0) => String::new(),
+        Some(orphans) => {
+            let booked = match orphans {
+                1 => "1 request is booked at its ceiling because the server ended while it was in flight".to_owned(),
+                _ => format!("{orphans} requests are booked at their ceiling because the server ended while they were in flight"),
+            };
+            format!(
+                "\nwarning: {booked};\n\
+                 see `gatekeeper ledger orphans`, correct with `gatekeeper ledger orphans --settle-estimated`\n"
+            )
+        }
     }
 }
 
@@ -112,7 +126,16 @@ mod tests {
         assert!(text.lines().last().is_some_and(|line| line.starts_with("all ") && line.ends_with("0.0125")), "{text}");
         let nothing = json!({"start": "2026-11-01T00:00:00Z", "end": "2026-12-01T00:00:00Z", "data": [], "total": {}});
         assert_eq!(shown(&group_by, &nothing), "nothing was used from 2026-11-01T00:00:00Z to 2026-12-01T00:00:00Z\n");
-        assert!(orphans_warning(&json!({"orphans_uncorrected": 3})).contains("3 requests"));
+        assert!(orphans_warning(&json!({"orphans_uncorrected": 3})).contains("3 requests are"));
+        assert!(orphans_warning(&json!({"orphans_uncorrected": 1})).contains("1 request is"));
         assert_eq!(orphans_warning(&json!({"orphans_uncorrected": 0})), "");
+    }
+
+    #[test]
+    fn words_are_trimmed_and_no_word_is_the_total_alone() {
+        assert_eq!(words(&["team".into(), " day".into(), String::new(), " ".into()]), ["team", "day"]);
+        let sums = json!({"requests": 2, "refused_requests": 0, "input_tokens": 3, "output_tokens": 4, "cost_usd": "0.0125"});
+        let text = shown(&[], &json!({"data": [sums], "total": sums}));
+        assert_eq!(text.matches("0.0125").count(), 1, "{text}");
     }
 }

@@ -266,11 +266,8 @@ fn correct_one(books: &mut Change<'_>, wanted: &OneCorrection, at_ms: u64, actor
     }
     let (net, amount) = (record.net_cost(), wanted.amount);
     if net.plus(amount) < Money::ZERO {
-        let message = format!(
-            "`amount` would bring {} to ${}; it stands at ${net}, so give back at most -{net}",
-            wanted.request,
-            net.plus(amount)
-        );
+        let most = if net > Money::ZERO { format!("give back at most -{net}") } else { "there is nothing to give back".into() };
+        let message = format!("`amount` would bring {} to ${}; it stands at ${net}, so {most}", wanted.request, net.plus(amount));
         return Err(Problem::invalid(message).at("amount"));
     }
     let attempt = record.id().attempt;

@@ -115,10 +115,15 @@ impl UsageQuery {
                 }
             }
         }
-        if query.start_ms >= query.end_ms {
-            return Err(Problem::invalid("`start` must be before `end`").at("start"));
-        }
-        Ok(query)
+        let given = |wanted: &str| parameters.iter().any(|(name, _)| name == wanted);
+        let (from, to) = (zone.date(month.start_ms), zone.date(month.end_ms));
+        let (at, says) = match (given("start"), given("end")) {
+            _ if query.start_ms < query.end_ms => return Ok(query),
+            (false, true) => ("end", format!("`end` must be after `start`, which is {from} where it is not given; give `start`")),
+            (true, false) => ("start", format!("`start` must be before `end`, which is {to} where it is not given; give `end`")),
+            _ => ("start", "`start` must be before `end`".to_owned()),
+        };
+        Err(Problem::invalid(says).at(at))
     }
 
     fn group_by(&mut self, value: &str) -> Result<(), Problem> {
@@ -362,6 +367,20 @@ mod tests {
         assert_eq!(grains(&open, &berlin), [Grain::Day, Grain::Hour], "an end that has not come is no midnight");
         let within = parse(&berlin, &[("start", "2026-11-02T08:00:00Z"), ("end", "2026-11-02T10:00:00Z")]).expect("a query");
         assert_eq!(grains(&within, &berlin), [Grain::Hour]);
+    }
+
+    #[test]
+    fn an_end_that_was_not_given_is_named_where_it_does_not_fit() {
+        let utc = Zone::utc();
+        for (parameters, param, says) in [
+            (vec![("end", "2026-01-01")], "end", "which is 2026-11-01 where it is not given; give `start`"),
+            (vec![("start", "2027-01-01")], "start", "which is 2026-12-01 where it is not given; give `end`"),
+            (vec![("start", "2026-01-02"), ("end", "2026-01-01")], "start", "`start` must be before `end`"),
+        ] {
+            let problem = parse(&utc, &parameters).expect_err("refused");
+            assert_eq!(problem.param.as_deref(), Some(param));
+            assert!(problem.message.ends_with(says), "{}", problem.message);
+        }
     }
 
     #[test]

@@ -26,11 +26,11 @@ pub enum Media {
 }
 
 impl Media {
-    /// What a client's `accept` asks for.
+    /// What a client's `accept` prefers: by `q`, at the same `q` what it names more closely, and else JSON.
     pub fn accepted(accept: Option<&str>) -> Media {
-        let ranges = accept.unwrap_or_default().split(',');
-        let mut types = ranges.filter_map(|range| range.split(';').next()).map(str::trim);
-        if types.any(|media| media.eq_ignore_ascii_case("text/csv")) { Media::Csv } else { Media::Json }
+        let accept = accept.unwrap_or_default();
+        let (json, csv) = (wanted(accept, "application", "json"), wanted(accept, "text", "csv"));
+        if csv > json && csv.0 > 0 { Media::Csv } else { Media::Json }
     }
 
     pub fn content_type(self) -> &'static str {
@@ -39,6 +39,33 @@ impl Media {
             Media::Csv => "text/csv; charset=utf-8; header=present",
         }
     }
+}
+
+/// How much a type is wanted, in thousandths, and how closely it is named: by itself, by its family, or as anything. The
+/// closest name counts.
+fn wanted(accept: &str, family: &str, kind: &str) -> (u16, u8) {
+    let mut best = (0, 0);
+    for range in accept.split(',') {
+        let mut parts = range.split(';').map(str::trim);
+        let Some((left, right)) = parts.next().and_then(|media| media.split_once('/')) else { continue };
+        let closeness = match (left.eq_ignore_ascii_case(family), right.eq_ignore_ascii_case(kind)) {
+            (true, true) => 3,
+            (true, false) if right == "*" => 2,
+            _ if (left, right) == ("*", "*") => 1,
+            _ => continue,
+        };
+        if closeness > best.1 {
+            best = (parts.find_map(quality).unwrap_or(1_000), closeness);
+        }
+    }
+    best
+}
+
+/// `q=0.8`, in thousandths.
+fn quality(parameter: &str) -> Option<u16> {
+    let (name, value) = parameter.split_once('=')?;
+    let share: f32 = value.trim().parse().ok().filter(|_| name.trim().eq_ignore_ascii_case("q"))?;
+    Some((share.clamp(0.0, 1.0) * 1_000.0).round() as u16)
 }
 
 /// An answer as it goes out.
@@ -163,10 +190,18 @@ fn id<T>(parsed: Option<T>, kind: &str) -> Result<T, Problem> {
         .ok_or_else(|| Problem::new(Word::NotFound, format!("there is no {kind} with this id; list them to see which there are")))
 }
 
+/// One that is given twice is refused: whichever was taken, the other would be ignored.
 pub(super) fn parameters(query: &str) -> Result<Vec<(String, String)>, Problem> {
-    Query::<Vec<(String, String)>>::from_query(query)
+    let parameters = Query::<Vec<(String, String)>>::from_query(query)
         .map(Query::into_inner)
-        .map_err(|_| Problem::invalid("the query string cannot be read; write it like `?limit=10`"))
+        .map_err(|_| Problem::invalid("the query string cannot be read; write it like `?limit=10`"))?;
+    for (at, (name, _)) in parameters.iter().enumerate() {
+        if parameters.iter().take(at).any(|(earlier, _)| earlier == name) {
+            let name: String = name.chars().take(64).collect();
+            return Err(Problem::invalid(format!("`{name}` is given more than once; give it once")).at(name));
+        }
+    }
+    Ok(parameters)
 }
 
 async fn list_organizations(control: &Control, actor: &Actor) -> Result<AdminReply, Problem> {

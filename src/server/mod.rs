@@ -277,19 +277,7 @@ impl House {
         for remark in &recovered.remarks {
             tracing::warn!("{remark}");
         }
-        let uncorrected = store.orphans_uncorrected()? + recovered.holds.len() as u64;
-        if uncorrected > 0 {
-            tracing::warn!(
-                "{uncorrected} requests are booked at their ceiling because the process ended while they were in flight; \
-                 `gatekeeper ledger orphans` lists them, with --settle-estimated it corrects them"
-            );
-        }
-        if !recovered.holds.is_empty() {
-            tracing::warn!(
-                "{} requests were in flight when the process ended; they are booked at their ceiling, flagged `orphaned`",
-                recovered.holds.len()
-            );
-        }
+        warn_of_orphans(store.orphans_uncorrected()?, recovered.holds.len() as u64);
         let time = Arc::new(match store.anchor()? {
             Some(anchor) => Time::resume(parts.clock, anchor),
             None => Time::first(parts.clock),
@@ -304,6 +292,21 @@ impl House {
         let control = Control::new(store.clone(), ledger.clone(), directory.clone(), time.clone(), zone);
         Ok(House { store, ledger, directory, control, time, disk })
     }
+}
+
+/// Says once how many requests are booked at their ceiling: of earlier ends of the process, and of the last one.
+fn warn_of_orphans(earlier: u64, now: u64) {
+    let booked = match earlier + now {
+        0 => return,
+        1 => {
+            "1 request is booked at its ceiling, flagged `orphaned`, because the process ended while it was in flight".to_owned()
+        }
+        all => format!(
+            "{all} requests are booked at their ceiling, flagged `orphaned`, because the process ended while they were in flight, \
+             {now} of them when it ended last"
+        ),
+    };
+    tracing::warn!("{booked}; `gatekeeper ledger orphans` lists, with --settle-estimated it corrects");
 }
 
 /// The key of all seals: the operator's, or the data folder's own.

@@ -259,4 +259,23 @@ mod tests {
         let last = ask(&house, &format!("requests?limit=2&before={next}")).await;
         assert_eq!((last["data"].as_array().map(Vec::len), &last["next"]), (Some(1), &Value::Null));
     }
+
+    /// The oldest request is the only one of its provider: a page looks at 10,000 rows, and the next one finds it.
+    #[tokio::test]
+    async fn a_page_looks_at_ten_thousand_rows_and_its_cursor_goes_on() {
+        let house = House::open().await;
+        let common = subject(&house, "engineering").await;
+        let rare = Subject { provider: "rare".into(), ..common.clone() };
+        book(&house, &rare, NOW_MS + 1, 1);
+        for unique in 2..=10_001 {
+            book(&house, &common, NOW_MS + unique, u128::from(unique));
+        }
+        assert!(house.store.applied_now(60_000).await, "all is in the books");
+        let page = ask(&house, "requests?provider=rare").await;
+        assert_eq!(page["data"], json!([]));
+        let next = page["next"].as_str().expect("it says where to go on");
+        assert_eq!(house.control.rows_read().1, 10_000);
+        let page = ask(&house, &format!("requests?provider=rare&before={next}")).await;
+        assert_eq!((&page["data"][0]["provider"], &page["next"]), (&json!("rare"), &Value::Null));
+    }
 }

@@ -50,7 +50,14 @@ fn commands_without_a_server_say_that_there_is_none() {
 #[test]
 fn a_wrong_command_line_is_2_and_says_what_is_right() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    runs(folder.path(), &["keys", "create"]).ends(2).complains(&["--team"]);
+    for whose in [&["keys", "create"][..], &["keys", "create", "--team", ""]] {
+        runs(folder.path(), whose).ends(2).complains(&["--team", "--parent", "--admin"]);
+    }
+    for command in [&["keys", "create", "--team", "eng"][..], &["teams", "create", "eng"]] {
+        runs(folder.path(), &[command, &["--budget", "-5"]].concat()).ends(2).complains(&["not an amount"]);
+        runs(folder.path(), &[command, &["--rpm", "0"]].concat()).ends(2).complains(&["a whole number from 1"]);
+        runs(folder.path(), &[command, &["--tpm", "-3"]].concat()).ends(2).complains(&["a whole number from 1"]);
+    }
     runs(folder.path(), &["keys", "create", "--team", "eng", "--budget", "0"]).ends(2).complains(&["single quotes", "'$10'"]);
     runs(folder.path(), &["keys", "create", "--team", "eng", "--budget", "$5/year"]).ends(2).complains(&["'$10/month'"]);
     runs(folder.path(), &["keys", "create", "--team", "eng", "--expires", "soon"]).ends(2).complains(&["7d"]);

@@ -95,3 +95,13 @@ fn what_cannot_be_corrected_is_refused_and_changes_nothing() {
     }
     assert_eq!((usd(inside.usage_total()), inside.audit().len()), (usd(COST), events));
 }
+
+#[test]
+fn where_nothing_is_left_there_is_nothing_to_give_back() {
+    let (_upstream, inside, id) = house();
+    let back = |amount: &str| correct(&inside, &json!({"request": id, "amount": amount, "reason": "a test call"}));
+    assert!(back("-1").expects(400).error_message().ends_with(&format!("give back at most -{}", usd(COST))));
+    back(&format!("-{}", usd(COST))).expects(201);
+    let message = back("-0.00001").expects(400).error_message();
+    assert!(message.ends_with("it stands at $0, so there is nothing to give back"), "{message}");
+}

@@ -52,6 +52,7 @@ fn spent(gatekeeper: &Gatekeeper) -> i128 {
 fn orphans_are_corrected_to_their_estimate_once() {
     let (_upstream, mut gatekeeper, _) = killed();
     assert!(gatekeeper.output().contains("2 requests are booked at their ceiling"), "{}", gatekeeper.output());
+    assert_eq!(gatekeeper.output().matches("in flight").count(), 1, "it is said once");
     let listed = orphans(&gatekeeper);
     assert_eq!(listed.len(), 2);
     let stream = listed.iter().find(|orphan| orphan["stream"] == true).expect("the stream");

@@ -143,3 +143,43 @@ fn an_end_that_no_calendar_can_hold_is_the_last_there_is() {
         json!("ok")
     );
 }
+
+#[test]
+fn a_parameter_that_is_given_twice_is_refused() {
+    let (_upstream, inside, _) = house();
+    for (path, name) in [
+        ("/v1/usage?group_by=team&group_by=model", "group_by"),
+        ("/v1/requests?status=ok&limit=3&status=failed", "status"),
+        ("/v1/ledger/orphans?team=a&team=b", "team"),
+    ] {
+        let refused = inside.admin().get(path).expects(400).json();
+        assert_eq!(refused["error"]["param"], json!(name), "{path}");
+    }
+}
+
+#[test]
+fn a_table_is_the_answer_where_it_is_preferred() {
+    let (_upstream, inside, _) = house();
+    for (accept, table) in [
+        ("text/csv", true),
+        ("TEXT/CSV; q=0.5, */*;q=0.1", true),
+        ("application/json;q=0.5, text/csv", true),
+        ("text/csv, */*", true),
+        ("text/*", true),
+        ("application/json;q=1, text/csv;q=0", false),
+        ("text/csv;q=0", false),
+        ("text/csv;q=0, text/*", false),
+        ("text/csv;q=0.2, application/json;q=0.8", false),
+        ("text/csv, application/json", false),
+        ("text/html, */*;q=0.8", false),
+        ("*/*", false),
+        ("", false),
+    ] {
+        let answer = inside.admin().with("accept", accept).get("/v1/usage");
+        assert_eq!(
+            answer.expects(200).header("content-type").is_some_and(|media| media.starts_with("text/csv")),
+            table,
+            "{accept}"
+        );
+    }
+}
