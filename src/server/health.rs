@@ -27,7 +27,16 @@ pub(super) async fn ready(request: HttpRequest) -> HttpResponse {
     if journal.disk_low {
         return status(503, "disk nearly full");
     }
+    if journal.log_failing {
+        return status(503, "the ledger's log cannot be written");
+    }
+    if journal.behind {
+        return status(503, "the books are behind the log");
+    }
     let mut reasons = Vec::new();
+    if journal.sync_failing {
+        reasons.push("the ledger's log cannot be synced".to_owned());
+    }
     if journal.books_failing {
         reasons.push("the books cannot be written; the log keeps what comes in".to_owned());
     }

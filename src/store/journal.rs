@@ -17,6 +17,8 @@ use crate::store::retention::Kept;
 use crate::store::segment::{RECORD_BYTES_MAX, Segment};
 use crate::store::{Options, StoreError};
 
+/// So long after a record that could not be written the log counts as failing; whether it still does only the next one shows.
+const FAILING: Duration = Duration::from_secs(5);
 /// What a hold sets aside in the log for its own settlement.
 const SETTLEMENT_RESERVE: u64 = 4096;
 /// Records that may wait to be booked before new holds are refused: some 100 MB, an hour of a broken disk at 50 a second.
@@ -53,6 +55,12 @@ pub struct JournalFigures {
     pub unsynced_ms: u64,
     pub backlog: usize,
     pub disk_low: bool,
+    /// a record could not be written to the log just now
+    pub log_failing: bool,
+    /// the log could not be synced at the last try
+    pub sync_failing: bool,
+    /// so many records wait to be booked that no hold is taken
+    pub behind: bool,
     /// the books could not be written at the last try
     pub books_failing: bool,
     /// rows that retention has deleted since the start
@@ -81,6 +89,8 @@ struct Inner {
     oldest_unbooked: Option<Instant>,
     /// the last sync failed
     sync_failing: bool,
+    /// when a record was last tried in vain; `None` once one was written
+    log_failed: Option<Instant>,
     fresh_wanted: bool,
     disk_low: bool,
     books_failing: bool,
@@ -122,6 +132,7 @@ impl Journal {
                 company: Company::new(options.wait_for_disk, waiting),
                 oldest_unbooked: waiting,
                 sync_failing: false,
+                log_failed: None,
                 fresh_wanted: false,
                 disk_low: false,
                 books_failing: false,
@@ -147,7 +158,11 @@ impl Journal {
         }
         let mut inner = self.lock();
         match *event {
-            Event::Hold(_) => inner.admits(payload.len() as u64)?,
+            Event::Hold(_) => {
+                let admitted = inner.admits(payload.len() as u64);
+                inner.note_failure(&admitted);
+                admitted?;
+            }
             // what holds have reserved for their ends is not for notes, however many there are
             Event::Progress { .. } => {
                 let holds = inner.open_holds;
@@ -155,7 +170,9 @@ impl Journal {
             }
             Event::Settle(_) | Event::Release { .. } => {}
         }
-        let sequence = inner.log.append(&payload).map_err(|error| NotLogged::Failed(error.to_string()))?;
+        let appended = inner.log.append(&payload).map_err(|error| NotLogged::Failed(error.to_string()));
+        inner.note_failure(&appended);
+        let sequence = appended?;
         match *event {
             Event::Hold(_) => inner.open_holds += 1,
             Event::Settle(_) | Event::Release { .. } => inner.open_holds = inner.open_holds.saturating_sub(1),
@@ -212,6 +229,9 @@ impl Journal {
             unsynced_ms: inner.company.waits(Instant::now()).as_millis() as u64,
             backlog: inner.backlog.len(),
             disk_low: inner.disk_low,
+            log_failing: inner.log_failed.is_some_and(|at| at.elapsed() < FAILING),
+            sync_failing: inner.sync_failing,
+            behind: inner.backlog.len() >= BACKLOG_MAX,
             books_failing: inner.books_failing,
             retention_rows: inner.sweep.rows,
         }
@@ -441,6 +461,14 @@ impl Sweep {
 }
 
 impl Inner {
+    fn note_failure<T>(&mut self, done: &Result<T, NotLogged>) {
+        match done {
+            Err(NotLogged::Failed(_)) => self.log_failed = Some(Instant::now()),
+            Err(_) => {}
+            Ok(_) => self.log_failed = None,
+        }
+    }
+
     /// Whether a new hold may be logged: its settlement must find room too.
     fn admits(&mut self, payload: u64) -> Result<(), NotLogged> {
         if self.stopping {

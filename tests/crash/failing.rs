@@ -142,3 +142,28 @@ fn an_answer_whose_cost_cannot_be_written_is_not_ended() {
     let row = inside.requests().remove(0);
     assert_eq!((&row["flags"], &row["cost_usd"]), (&json!(["orphaned"]), &row["ceiling_usd"]));
 }
+
+/// Who asks whether to send requests here is told no while they would be refused, and asked to look again soon: only a request shows
+/// whether the log can be written once more.
+#[test]
+fn while_the_log_cannot_be_written_the_gateway_is_not_ready() {
+    let upstream = Upstream::start();
+    let (inside, key) = house(&upstream, "");
+    let user = inside.user(&key);
+    let ready = || inside.anon().get("/readyz").status;
+    user.chat(&Call::chat().at_most(30).body()).expects(200);
+    assert_eq!(ready(), 200);
+    inside.disk.fails_after_log_writes(0);
+    for _ in 0..2 {
+        assert_eq!(user.chat(&Call::chat().at_most(30).body()).expects(503).error_word(), "ledger_unavailable");
+        assert_eq!(ready(), 503);
+    }
+    inside.disk.heals();
+    user.chat(&Call::chat().at_most(30).body()).expects(200);
+    assert_eq!(ready(), 200, "at once, by the request that was taken");
+    inside.disk.fails_after_log_writes(0);
+    user.chat(&Call::chat().at_most(30).body()).expects(503);
+    assert_eq!(ready(), 503);
+    inside.disk.heals();
+    wait_until("it takes requests again", || ready() == 200);
+}
