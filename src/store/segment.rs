@@ -82,7 +82,7 @@ fn header(identity: &Identity, first_sequence: u64) -> [u8; SEGMENT_HEADER as us
 
 /// What the head of a segment says.
 pub(super) enum Head {
-    /// nothing: a spare that was never begun
+    /// nothing, or the beginning of a head whose writing was cut off: a spare that was never begun
     Blank,
     Unsound,
     /// of another data folder, or of the time before a restore
@@ -93,11 +93,10 @@ pub(super) enum Head {
 }
 
 pub(super) fn read_header(bytes: &[u8; SEGMENT_HEADER as usize], identity: &Identity) -> Head {
-    if bytes.iter().all(|byte| *byte == 0) {
-        return Head::Blank;
-    }
     if bytes[..8] != *MAGIC || crc32fast::hash(&bytes[..36]).to_le_bytes() != bytes[36..40] {
-        return Head::Unsound;
+        // the checksum comes last
+        let unfinished = bytes[36..].iter().all(|byte| *byte == 0);
+        return if unfinished { Head::Blank } else { Head::Unsound };
     }
     if bytes[8..24] != identity.instance || bytes[24..28] != identity.generation.to_le_bytes() {
         return Head::Foreign;

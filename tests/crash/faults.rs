@@ -177,8 +177,6 @@ struct Struck {
     early: bool,
     not_opened: bool,
     not_recovered: bool,
-    /// left behind a segment whose head was cut short: the only known start after which the next one refuses
-    half_a_head: bool,
 }
 
 /// A process was killed; the next one's disk fails while it opens the books, reads the log and books what was open. It may
@@ -212,23 +210,8 @@ fn restart(fault: Fault, number: u64, kth: u64) -> Struck {
             struck.not_recovered = true;
         }
     }
-    if fault == Fault::ShortWrite && half_a_head(&disk) {
-        // not mended yet: the next start takes it for damage and refuses, though no record is missing
-        struck.half_a_head = true;
-        return struck;
-    }
     check_restart(&disk, &work, "on the healed disk");
     struck
-}
-
-/// Whether a segment begins with the first half of a head, and zeros where its checksum belongs.
-fn half_a_head(disk: &Arc<Recorder>) -> bool {
-    let disk = Recorded(Arc::clone(disk));
-    disk.names("ledger").expect("the disk works").iter().any(|name| {
-        let mut head = [0; 64];
-        let read = disk.open(&format!("ledger/{name}")).and_then(|file| file.read_at(0, &mut head));
-        read.is_ok() && head[..32] != [0; 32] && head[32..] == [0; 32]
-    })
 }
 
 /// The disk of a process that was killed at work, with calls open and records that are not booked.
@@ -261,10 +244,8 @@ fn a_fault_at_any_operation_of_a_start_loses_nothing_and_the_next_start_is_exact
         record(
             &format!("fault {fault:?} at the start"),
             &format!(
-                "struck each of {lives} lives, {early} before the start was over: {not_opened} not opened, {} not recovered, \
-                 {} with half a head",
-                count(|struck| struck.not_recovered),
-                count(|struck| struck.half_a_head)
+                "struck each of {lives} lives, {early} before the start was over: {not_opened} not opened, {} not recovered",
+                count(|struck| struck.not_recovered)
             ),
         );
     }
