@@ -7,6 +7,7 @@ pub mod clock;
 pub mod corrections;
 mod fields;
 pub mod keys;
+mod late;
 pub mod limits;
 mod memory;
 pub mod organizations;

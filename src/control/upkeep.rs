@@ -4,7 +4,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::control::alerts::Alerts;
-use crate::control::{Control, clock, retention};
+use crate::control::{Control, clock, late, retention};
 
 /// The background tasks, and the word that ends them.
 pub struct Upkeep {
@@ -19,6 +19,7 @@ impl Upkeep {
         let mut tasks = JoinSet::new();
         tasks.spawn(clock::watch(control.clone(), told.clone()));
         tasks.spawn(retention::keep(control.clone(), told.clone()));
+        tasks.spawn(late::book(control.ledger.clone(), told.clone()));
         // its client belongs to this thread
         tasks.spawn_local(alerts.run(told));
         Upkeep { ends, tasks }

@@ -60,6 +60,12 @@ impl Status {
     pub const ALL: [Status; 6] =
         [Status::Ok, Status::UpstreamError, Status::Broken, Status::Truncated, Status::ClientGone, Status::Orphaned];
 
+    /// What it is if the client was not told the end of its answer.
+    #[must_use]
+    pub fn unended(self) -> Status {
+        if self == Status::Ok { Status::Broken } else { self }
+    }
+
     pub fn word(self) -> &'static str {
         match self {
             Status::Ok => "ok",

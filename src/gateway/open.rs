@@ -1,5 +1,6 @@
 //! A hold that is open, and what is known of the call it was taken for. However the call ends, a panic or a vanished client
-//! included, the hold is resolved exactly once: by `settle` or `release`, else when this value is dropped.
+//! included, the hold is resolved exactly once: by `settle` or `release`, else when this value is dropped; where the log does
+//! not take that, the ledger keeps it and tries again.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -47,17 +48,26 @@ pub(super) struct Open {
 }
 
 impl Open {
-    /// Books the call with what is known of it. On an error the hold stays, and the answer must not be ended.
+    /// Books the call with what is known of it. On an error the ledger keeps the ending until it can be logged, and the answer
+    /// must not be ended.
     pub(super) fn settle(&mut self, status: Status) -> Result<Receipt, NotLogged> {
         let mut ending = self.ending(status);
         // an answer that nobody waited for, whatever it was
         let status = if self.presence.client_has_gone() { Status::ClientGone } else { status };
         ending.status = status;
-        let mut receipt = self.gateway.ledger.settle(self.held.id, ending)?;
-        self.resolved = true;
+        let settled = self.gateway.ledger.settle(self.held.id, ending);
+        let first = !std::mem::replace(&mut self.resolved, true);
+        let mut receipt = settled.inspect_err(|error| {
+            if first {
+                tracing::error!("the end of call {} cannot be logged yet, its hold stays: {error}", self.held.id.request);
+                self.gateway.figures.ended(status.unended());
+            }
+        })?;
         self.gateway.queue.wake(&receipt.freed);
         self.gateway.hand_over(std::mem::take(&mut receipt.alerts));
-        self.gateway.figures.ended(status);
+        if first {
+            self.gateway.figures.ended(status);
+        }
         self.teach(status);
         Ok(receipt)
     }
@@ -78,12 +88,10 @@ impl Open {
 
     /// Gives the hold back without a record: nothing was sent.
     pub(super) fn release(&mut self) {
+        self.resolved = true;
         match self.gateway.ledger.release(self.held.id) {
-            Ok(freed) => {
-                self.resolved = true;
-                self.gateway.queue.wake(&freed);
-            }
-            Err(error) => tracing::error!("a hold cannot be given back and stays until the next start: {error}"),
+            Ok(freed) => self.gateway.queue.wake(&freed),
+            Err(error) => tracing::error!("the hold of call {} cannot be given back yet: {error}", self.held.id.request),
         }
     }
 
@@ -219,10 +227,6 @@ impl Drop for Open {
         if self.sent_at.is_none() {
             return self.release();
         }
-        if let Err(error) = self.settle(Status::ClientGone) {
-            tracing::error!(
-                "a call's end cannot be logged; its hold stays and is booked at its ceiling at the next start: {error}"
-            );
-        }
+        let _kept_by_the_ledger = self.settle(Status::ClientGone);
     }
 }

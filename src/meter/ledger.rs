@@ -14,7 +14,7 @@ use crate::domain::money::Money;
 use crate::domain::time::{Adoption, Time};
 use crate::domain::zone::Zone;
 use crate::meter::rates::{RateStanding, Tokens};
-use crate::meter::state::{NoRoom, Standing, State, Tightest};
+use crate::meter::state::{NoRoom, Owed, Standing, State, Tightest};
 use crate::store::{Journal, KnownWindows, NotLogged, Recovered};
 
 /// A claim for one attempt: the hold without its instant and charges, and the budgets and rate limits above the caller.
@@ -127,8 +127,9 @@ impl Ledger {
         room(&mut state, claim, at_ms, boot_ms).map(drop).map_err(Refused::NoRoom)
     }
 
-    /// Puts the actual cost in the place of a hold. On an error the hold stays, and the answer must not be ended.
-    /// A hold that is resolved already is left alone. Rate limits are resolved either way: the call is over.
+    /// Puts the actual cost in the place of a hold. On an error the hold stays until `settle_owed` can log the ending, and the
+    /// answer must not be ended. A hold that is resolved already is left alone. Rate limits are resolved either way: the call
+    /// is over.
     pub fn settle(&self, id: HoldId, mut ending: Ending) -> Result<Receipt, NotLogged> {
         let mut state = self.lock();
         state.rates.end(id, ending.tokens(), self.time.boot_ms());
@@ -146,14 +147,24 @@ impl Ledger {
         }
         let (now_ms, cost) = (self.time.now_ms(), ending.cost);
         let event = Arc::new(Event::Settle(Settlement { hold, ending }));
-        let sequence = self.journal.append(event.clone())?;
+        let sequence = match self.journal.append(event.clone()) {
+            Ok(sequence) => sequence,
+            Err(not_logged) => {
+                if let Event::Settle(Settlement { ending, .. }) = Arc::unwrap_or_clone(event) {
+                    let status = ending.status.unended();
+                    state.owed.insert(id, Owed::Ending(Box::new(Ending { status, ..ending })));
+                }
+                return Err(not_logged);
+            }
+        };
         let freed = state.apply(&event);
         let alerts = state.alerts_of(&charged, now_ms);
         let remainder = state.remainder(&charged, now_ms);
         Ok(Receipt { sequence, cost, remainder, freed, alerts })
     }
 
-    /// Gives a hold back: nothing was used. Returns the budgets in which room came free.
+    /// Gives a hold back: nothing was used. Returns the budgets in which room came free. On an error the hold stays until
+    /// `settle_owed` can give it back.
     pub fn release(&self, id: HoldId) -> Result<Vec<BudgetId>, NotLogged> {
         let mut state = self.lock();
         state.rates.give_back(id, self.time.boot_ms());
@@ -161,8 +172,40 @@ impl Ledger {
             return Ok(Vec::new());
         }
         let event = Arc::new(Event::Release { id, at_ms: self.time.now_ms() });
-        self.journal.append(event.clone())?;
+        if let Err(not_logged) = self.journal.append(event.clone()) {
+            state.owed.insert(id, Owed::Release);
+            return Err(not_logged);
+        }
         Ok(state.apply(&event))
+    }
+
+    /// Logs the endings that could not be logged when they came, until the log fails again. What budgets have to say of them
+    /// they say with the next call. Returns how many were logged.
+    pub fn settle_owed(&self) -> usize {
+        let mut logged = 0;
+        while let Some((id, owed)) = self.first_owed() {
+            let done = match owed {
+                Owed::Ending(ending) => self.settle(id, *ending).map(|receipt| receipt.alerts),
+                Owed::Release => self.release(id).map(|_| Vec::new()),
+            };
+            let Ok(alerts) = done else { break };
+            alerts.iter().for_each(|alert| self.take_back(alert));
+            logged += 1;
+        }
+        if logged > 0 {
+            self.changed();
+        }
+        logged
+    }
+
+    /// Takes it out: an ending that fails again is put back.
+    fn first_owed(&self) -> Option<(HoldId, Owed)> {
+        self.lock().owed.pop_first()
+    }
+
+    /// Endings that the log has not taken yet: each keeps its hold.
+    pub fn owed(&self) -> usize {
+        self.lock().owed.len()
     }
 
     /// Notes how far a stream has come. A lost note costs nothing but a worse estimate after a crash.

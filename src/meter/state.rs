@@ -1,13 +1,13 @@
 //! The ledger's state without any IO: what is settled and held in every budget window, and which holds are open. It changes
 //! only by `apply`, so that a replay of the log ends in the same state; limits are told to it and never logged.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use foldhash::fast::RandomState;
 
 use crate::domain::alert::Alert;
 use crate::domain::budget::{Action, Budget, Remainder};
-use crate::domain::event::{Charge, Event, Hold, HoldId};
+use crate::domain::event::{Charge, Ending, Event, Hold, HoldId};
 use crate::domain::id::BudgetId;
 use crate::domain::money::Money;
 use crate::domain::zone::{Window, Zone};
@@ -78,6 +78,15 @@ pub(super) struct State {
     keeps_past: bool,
     /// beside all that is logged: a replay knows nothing of it
     pub(super) rates: Rates,
+    /// endings of open holds that the log did not take
+    pub(super) owed: BTreeMap<HoldId, Owed>,
+}
+
+/// How a hold ended, when that could not be logged.
+#[derive(Clone, Debug)]
+pub(super) enum Owed {
+    Ending(Box<Ending>),
+    Release,
 }
 
 impl State {
@@ -90,6 +99,7 @@ impl State {
             holds: HashMap::default(),
             keeps_past: false,
             rates: Rates::default(),
+            owed: BTreeMap::new(),
         }
     }
 
@@ -300,6 +310,7 @@ impl State {
 
     fn resolve(&mut self, id: HoldId, cost: Money) -> Vec<BudgetId> {
         let Some(hold) = self.holds.remove(&id) else { return Vec::new() };
+        self.owed.remove(&id);
         let mut freed = Vec::with_capacity(hold.charges.len());
         for charge in &hold.charges {
             let balance = self.balances.entry(*charge).or_default();
@@ -327,7 +338,7 @@ pub struct Tightest {
 mod tests {
     use super::*;
     use crate::domain::budget::{Owner, Period};
-    use crate::domain::event::{Ending, Flags, Progress, Settlement, Status, Subject};
+    use crate::domain::event::{Flags, Progress, Settlement, Status, Subject};
     use crate::domain::id::{KeyId, OrganizationId, RequestId, TeamId};
     use crate::domain::pattern::Pattern;
     use crate::domain::usage::Usage;

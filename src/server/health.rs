@@ -74,6 +74,7 @@ pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
     let (rollups_read, requests_read) = worker.control.rows_read();
     for (name, kind, value) in [
         ("gatekeeper_holds_open", "gauge", worker.ledger.open_holds() as u64),
+        ("gatekeeper_ends_unlogged", "gauge", worker.ledger.owed() as u64),
         ("gatekeeper_requests_running", "gauge", worker.gateway.inflight().running() as u64),
         ("gatekeeper_requests_waiting", "gauge", worker.gateway.waiting() as u64),
         ("gatekeeper_requests_draining", "gauge", worker.gateway.draining() as u64),

@@ -1,13 +1,16 @@
 //! A disk that fails while the gateway runs. Requests are refused in words while nothing can be written, and taken again
 //! by themselves; a sync that failed is not trusted, and loses nothing.
 
+use std::thread;
+
 use serde_json::json;
 
 use super::house;
 use crate::budget::call::Call;
-use crate::harness::process::Gatekeeper;
+use crate::harness::inside::Inside;
+use crate::harness::process::{Gatekeeper, Key};
 use crate::harness::upstream::Upstream;
-use crate::harness::wait_until;
+use crate::harness::{model, wait_until};
 
 fn call() -> serde_json::Value {
     Call::chat().at_most(30).body()
@@ -121,26 +124,107 @@ fn while_nothing_can_be_written_requests_are_refused_and_afterwards_taken_again(
     wait_until("the books have caught up", || inside.usage()["total"]["requests"] == json!(2));
 }
 
-#[test]
-fn an_answer_whose_cost_cannot_be_written_is_not_ended() {
-    let upstream = Upstream::start();
-    let (mut inside, key) = house(&upstream, "");
-    upstream.answers(crate::harness::model::uses(10, 20).pause_ms_between(10));
-    let mut stream = inside.user(&key).streams(Call::chat().path(), &Call::chat().at_most(30).streamed(true).body());
+/// A call whose stream the log did not take the end of, on a disk that still fails.
+fn unended(inside: &Inside, key: &Key, upstream: &Upstream) {
+    upstream.answers(model::uses(10, 20).pause_ms_between(10));
+    let mut stream = inside.user(key).streams(Call::chat().path(), &Call::chat().at_most(30).streamed(true).body());
     stream.reads_deltas(3);
     inside.disk.fails_writes(true);
     let (events, _) = stream.rest();
     let said: String = events.iter().map(|event| String::from_utf8_lossy(&event.raw).into_owned()).collect();
     assert!(said.contains("ledger_unavailable"), "{said}");
     assert!(!said.contains("[DONE]"), "{said}");
+    upstream.answers(model::uses(10, 20));
+}
+
+/// Its hold stays as long, and it is booked at what it cost once the log takes it: the client was not told its end.
+#[test]
+fn an_answer_whose_cost_cannot_be_written_is_not_ended_and_is_booked_later() {
+    let upstream = Upstream::start();
+    let (mut inside, key) = house(&upstream, "");
+    unended(&inside, &key, &upstream);
+    let left = || (inside.holds_open(), inside.metric("gatekeeper_ends_unlogged"));
+    assert_eq!(left(), (1, 1.0));
+    // longer than a request that failed is remembered: the log is tried all the while
+    wait_until("it was tried often", || inside.disk.counts().failed_log_writes > 7);
+    assert_eq!((inside.anon().get("/readyz").status, left()), (503, (1, 1.0)));
     inside.disk.fails_writes(false);
-    // the hold stays until the next start, and is booked at its ceiling then
-    assert_eq!(inside.holds_open(), 1);
+    wait_until("the log takes it", || left() == (0, 0.0));
+    assert_eq!(inside.anon().get("/readyz").status, 200);
+    inside.usage();
+    let row = inside.requests().remove(0);
+    assert_eq!((&row["status"], &row["flags"]), (&json!("broken"), &json!([])), "{row:#}");
+    let booked = inside.usage_total();
+    assert_eq!(booked, upstream.bill_total(1_000_000, 5_000_000));
+    inside.checks_books();
+    let metrics = inside.admin().get("/metrics").text();
+    assert!(metrics.contains("gatekeeper_requests_total{status=\"broken\"} 1\n"), "{metrics}");
     inside.stop();
+    inside.start();
+    assert_eq!((inside.usage_total(), inside.requests().len()), (booked, 1), "a restart has nothing to add");
+}
+
+#[test]
+fn what_the_log_did_not_take_is_logged_when_the_gateway_is_stopped() {
+    let upstream = Upstream::start();
+    let (mut inside, key) = house(&upstream, "");
+    unended(&inside, &key, &upstream);
+    inside.disk.fails_writes(false);
+    inside.stop();
+    inside.start();
+    inside.usage();
+    assert_eq!(inside.requests().remove(0)["flags"], json!([]));
+    assert_eq!(inside.usage_total(), upstream.bill_total(1_000_000, 5_000_000));
+}
+
+#[test]
+fn what_the_log_never_took_is_booked_at_its_ceiling_by_the_next_start() {
+    let upstream = Upstream::start();
+    let (mut inside, key) = house(&upstream, "");
+    unended(&inside, &key, &upstream);
+    inside.stop();
+    inside.disk.fails_writes(false);
     inside.start();
     inside.usage();
     let row = inside.requests().remove(0);
     assert_eq!((&row["flags"], &row["cost_usd"]), (&json!(["orphaned"]), &row["ceiling_usd"]));
+}
+
+/// Who waits for the room that such a call keeps gets it with the booking.
+#[test]
+fn room_that_an_unlogged_end_keeps_comes_free_with_it() {
+    let upstream = Upstream::start();
+    let (mut inside, _) = house(&upstream, "");
+    let team = inside.team_with_budget("small", "0.00045");
+    let key = inside.key_of(&team);
+    unended(&inside, &key, &upstream);
+    let user = inside.user(&key);
+    thread::scope(|scope| {
+        let waits = scope.spawn(|| user.chat(&call()).status);
+        wait_until("it waits for room", || inside.metric("gatekeeper_requests_waiting") == 1.0);
+        inside.disk.fails_writes(false);
+        assert_eq!(waits.join().expect("a call ends"), 200);
+    });
+    inside.checks_books();
+}
+
+/// A hold that cannot be given back is given back later, and leaves no record: nothing was sent.
+#[test]
+fn a_hold_that_cannot_be_given_back_is_given_back_later() {
+    let upstream = Upstream::start();
+    let (inside, key) = house(&upstream, "sync = \"disk\"");
+    inside.disk.syncs_take_ms(1_000);
+    let mut connection = inside.user(&key).connects();
+    connection.sends_request("POST", Call::chat().path(), Some(call().to_string().as_bytes()));
+    wait_until("it is held and waits for the disk", || inside.holds_open() == 1);
+    inside.disk.fails_writes(true);
+    connection.hangs_up();
+    wait_until("it cannot be given back", || inside.metric("gatekeeper_ends_unlogged") == 1.0);
+    inside.disk.heals();
+    wait_until("it is given back", || inside.holds_open() == 0);
+    inside.usage();
+    assert_eq!((inside.requests().len(), upstream.request_count()), (0, 0));
+    inside.checks_books();
 }
 
 /// Who asks whether to send requests here is told no while they would be refused, and asked to look again soon: only a request shows

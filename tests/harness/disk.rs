@@ -37,6 +37,7 @@ pub struct DiskCounts {
     /// syncs by another thread than the store's two: a request would have waited for them
     pub syncs_elsewhere: usize,
     pub failed_syncs: usize,
+    pub failed_log_writes: usize,
 }
 
 impl DiskHand {
@@ -187,6 +188,7 @@ impl DiskFile for HandledFile {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         if self.hand.writes_fail.load(Ordering::SeqCst) || (self.of_log && !self.hand.may_write_log()) {
+            self.hand.lock().failed_log_writes += usize::from(self.of_log);
             return Err(io::Error::other("the test's disk failed a write"));
         }
         if self.of_log && offset >= LOG_HEAD_BYTES && bytes.len() <= LOG_RECORD_BYTES_MAX {
