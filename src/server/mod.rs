@@ -277,7 +277,7 @@ impl House {
         for remark in &recovered.remarks {
             tracing::warn!("{remark}");
         }
-        warn_of_orphans(store.orphans_uncorrected()?, recovered.holds.len() as u64);
+        warn_of_orphans(recovered.orphans, recovered.holds.len() as u64);
         let time = Arc::new(match store.anchor()? {
             Some(anchor) => Time::resume(parts.clock, anchor),
             None => Time::first(parts.clock),

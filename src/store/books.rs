@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use std::sync::Arc;
 
-use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
+use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, WriteTransaction};
 
 use crate::domain::event::{Charge, Correction, Event, Flags, Hold, HoldId, Progress, Settlement, Status, StatusClass};
 use crate::domain::id::BudgetId;
@@ -293,6 +293,7 @@ pub(super) fn recover(database: &Database, replay: &Replay) -> Result<Recovered,
         balances.insert(Charge { budget: BudgetId(budget), window_start_ms }, Money::decode(bytes.value())?);
     }
     let mut ended: HashSet<HoldId> = HashSet::new();
+    let mut orphans = read.open_table(ORPHANS)?.len()?;
     for (_, event) in &replay.events {
         match &**event {
             Event::Hold(hold) => {
@@ -303,6 +304,7 @@ pub(super) fn recover(database: &Database, replay: &Replay) -> Result<Recovered,
             }
             Event::Settle(settlement) => {
                 ended.insert(settlement.hold.id);
+                orphans += u64::from(settlement.ending.flags.has(Flags::ORPHANED));
                 for charge in &settlement.hold.charges {
                     let balance = balances.entry(*charge).or_default();
                     *balance = balance.plus(settlement.ending.cost);
@@ -321,6 +323,7 @@ pub(super) fn recover(database: &Database, replay: &Replay) -> Result<Recovered,
     Ok(Recovered {
         holds,
         balances: balances.into_iter().collect(),
+        orphans,
         told: alerts::told(&read.open_table(ALERTS)?)?,
         remarks: replay.remarks.clone(),
         replayed: replay.events.len() as u64,

@@ -116,6 +116,8 @@ pub struct Options {
 pub struct Recovered {
     pub holds: Vec<Hold>,
     pub balances: Vec<(Charge, Money)>,
+    /// calls of earlier ends that are booked at their ceiling and not corrected
+    pub orphans: u64,
     /// what budgets have said of their windows
     pub told: Vec<(Charge, AlertKind)>,
     /// what was found odd and put right, for the log
@@ -168,6 +170,7 @@ pub enum Grain {
 #[derive(Clone)]
 pub struct Store {
     instance: [u8; 16],
+    disk: Arc<dyn Disk>,
     database: Arc<Slot>,
     journal: Arc<Journal>,
     /// who syncs and who books
@@ -198,7 +201,7 @@ impl Slot {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
-            .ok_or_else(|| StoreError::Database("reopening after an I/O error".into()))
+            .ok_or_else(|| StoreError::Database(table::REOPENING.to_owned()))
     }
 
     /// Whether it has to be opened anew before it can be used.
@@ -230,11 +233,12 @@ impl Store {
             rows_read: RowsRead::default(),
             newest: Newest::default(),
         });
+        let disk = options.disk.clone();
         let journal = Arc::new(Journal::new(log, replay.events, identity.applied, recovered.holds.len(), &options));
         let threads =
             vec![syncer::start(journal.clone(), options.clone()), writer::start(database.clone(), journal.clone(), options)];
         let (instance, threads) = (identity.instance, Arc::new(Mutex::new(threads)));
-        Ok((Store { instance, database, journal, threads }, recovered))
+        Ok((Store { instance, disk, database, journal, threads }, recovered))
     }
 
     /// Whose books these are: random at their creation, the same for their life.

@@ -73,15 +73,22 @@ pub(super) struct Identity {
 
 impl From<redb::Error> for StoreError {
     fn from(error: redb::Error) -> StoreError {
-        StoreError::Database(error.to_string())
+        StoreError::Database(match error {
+            // the writer opens them anew within a second
+            redb::Error::PreviousIo => REOPENING.to_owned(),
+            error => error.to_string(),
+        })
     }
 }
+
+/// What is said while the books cannot be used for a moment.
+pub(super) const REOPENING: &str = "it met an I/O error and is opened anew; try again in a second";
 
 macro_rules! database_errors {
     ($($error:ty),*) => {
         $(impl From<$error> for StoreError {
             fn from(error: $error) -> StoreError {
-                StoreError::Database(error.to_string())
+                redb::Error::from(error).into()
             }
         })*
     };

@@ -78,6 +78,8 @@ impl Books {
         assert_eq!(holds, self.holds);
         let balances: BTreeMap<Charge, Money> = recovered.balances.iter().copied().collect();
         assert_eq!(balances, self.balances);
+        let orphans = self.records.values().filter(|record| record.ending.status == Status::Orphaned).count();
+        assert_eq!(recovered.orphans, orphans as u64);
     }
 
     /// Everything is booked: the records one by one, and the books agree with themselves.

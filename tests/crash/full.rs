@@ -6,12 +6,15 @@ use std::io::Write;
 use std::path::Path;
 
 use crate::budget::call::Call;
+use crate::harness::person::Stream;
 use crate::harness::process::{Gatekeeper, Provider};
+use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
 use crate::harness::{model, pico, record, skipped, wait_until};
 
 /// Calls within which the log's segment must be used up.
 const CALLS_MAX: usize = 20_000;
+const STREAMS: usize = 20;
 
 /// Writes until there is no room for another byte.
 fn fill(file: &Path) {
@@ -38,6 +41,14 @@ fn a_full_disk_refuses_in_words_and_heals_without_a_restart() {
     let mut connection = user.connects();
     Call::chat().at_most(30).by(&mut connection).expects(200);
     gatekeeper.usage();
+    // calls that run while the disk fills have set room aside for their ends
+    upstream.answers(Script::by(|seen| {
+        let streamed = seen.json()["stream"] == true;
+        if streamed { model::uses(10, 20).pause_ms_between(100) } else { model::uses(10, 20) }
+    }));
+    let streamed = Call::chat().at_most(30).streamed(true).body();
+    let mut streams: Vec<Stream> = (0..STREAMS).map(|_| user.streams(Call::chat().path(), &streamed)).collect();
+    streams.iter_mut().for_each(|stream| drop(stream.reads_deltas(1)));
     let filling = gatekeeper.data.join("filling");
     fill(&filling);
     let mut served = 1;
@@ -53,6 +64,12 @@ fn a_full_disk_refuses_in_words_and_heals_without_a_restart() {
     let asked = upstream.request_count();
     assert_eq!(user.messages(&Call::messages().at_most(30).body()).expects(503).error_word(), "overloaded_error");
     assert_eq!(upstream.request_count(), asked, "nothing is sent upstream that is not in the log");
+    for stream in streams {
+        let (events, _) = stream.rest();
+        let said: String = events.iter().map(|event| String::from_utf8_lossy(&event.raw).into_owned()).collect();
+        assert!(said.contains("[DONE]"), "{said}");
+    }
+    assert_eq!(gatekeeper.holds_open(), 0);
     wait_until("the books can be read", || gatekeeper.admin().get("/v1/requests?limit=1").status == 200);
     assert_eq!(gatekeeper.anon().get("/healthz").status, 200);
     fs::remove_file(&filling).expect("the filling can be removed");
@@ -67,5 +84,5 @@ fn a_full_disk_refuses_in_words_and_heals_without_a_restart() {
     assert_eq!(pico(budget["budgets"][0]["spent"].as_str().expect("an amount")), billed);
     gatekeeper.restart();
     assert_eq!(gatekeeper.usage_total(), billed, "and after a restart");
-    record("a full tmpfs", &format!("{served} calls served before it was noticed, none lost"));
+    record("a full tmpfs", &format!("{STREAMS} streams ended well, {served} calls served before it was noticed, none lost"));
 }

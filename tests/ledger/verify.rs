@@ -146,6 +146,20 @@ fn damage_in_the_log_is_found_before_the_next_start_refuses_it_and_what_it_print
     gatekeeper.without_checking_books();
 }
 
+#[test]
+fn a_log_that_is_deleted_under_a_running_server_is_told_and_costs_nothing_if_it_is_stopped() {
+    let (_upstream, mut gatekeeper) = house();
+    fs::remove_file(newest_log(&gatekeeper)).expect("the log can be removed");
+    let ran = gatekeeper.runs(&["ledger", "verify", "--config", &gatekeeper.config.display().to_string()]);
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+    assert!(ran.status.code() == Some(13) && said.contains("it is gone"), "{:?} {said}", ran.status.code());
+    gatekeeper.without_checking_books();
+    gatekeeper.stop();
+    gatekeeper.start();
+    assert_eq!(gatekeeper.usage()["total"]["requests"], 5, "nothing is lost");
+    assert_eq!(gatekeeper.verifies()["agrees"], true);
+}
+
 fn newest_log(gatekeeper: &Gatekeeper) -> std::path::PathBuf {
     let entries = fs::read_dir(gatekeeper.data.join("ledger")).expect("the folder can be listed");
     let logs =

@@ -180,6 +180,11 @@ impl Verification {
     fn check_log(&self, look: &mut Look<'_>) -> Result<(), StoreError> {
         let journal = self.store.journal();
         let active = journal.active();
+        if !self.store.disk.exists(&active.name) && journal.active().name == active.name {
+            let says = "it is gone, and the server writes to what nobody will find; stop it now: it books all of that first";
+            look.verified.differs(Part::Log, &active.name, says);
+            return Ok(());
+        }
         let mut log = LogLook { active: &active, kept: look.kept, verified: &mut look.verified };
         if let Seen::Damaged(says) = log.run(|| self.read())?
             && journal.active().name == active.name
