@@ -1,5 +1,5 @@
-//! What a million requests weigh: bytes on disk split into records, indexes and roll-ups, the rows that a month's report reads and
-//! how long it takes, the rows of a page of the request log, the start after `kill -9`, and memory. The books are filled through the
+//! What a million requests weigh: bytes on disk split into records, indexes and roll-ups, the rows and pages of the books that a
+//! month's report reads and how long it takes, those of a page of the request log, the start after `kill -9`, and memory. The books are filled through the
 //! log and the writer, by a process that is killed while it writes; everything else is asked of a real server on that folder.
 //!
 //! ```text
@@ -8,7 +8,7 @@
 //! GATEKEEPER_BIN=path …                      another binary than the one cargo built
 //! ```
 //! 35 days, 50 keys in 5 teams with a daily and a monthly budget each, 12 models of 4 providers of which a key uses 4, 97 % ok, the rest
-//! failed or left by their clients. Asserted are counts of rows and generous bounds; the figures are for reading.
+//! failed or left by their clients. Asserted are counts of rows and pages and generous bounds; the figures are for reading.
 
 #[path = "scale/books.rs"]
 mod books;
@@ -23,6 +23,12 @@ use std::time::{Duration, Instant};
 use books::{Part, Weight};
 use server::Server;
 
+/// Whatever they were read for, since the start.
+const PAGES_READ: &str = "gatekeeper_books_pages_read";
+/// However large the books are.
+const START_PAGES_MAX: f64 = 500.0;
+/// A page of 4 KB has so many roll-ups at least, the pages of their tree counted in.
+const ROLLUPS_OF_PAGE_MIN: f64 = 12.0;
 const REPORTS: usize = 21;
 const ROLLUPS_MAX: f64 = 20_000.0;
 const PAGE_ROWS_MAX: f64 = 10_000.0;
@@ -71,6 +77,16 @@ fn conduct(records: u64) {
     figure("start after kill -9, ms", &start.as_millis().to_string());
     assert!(start < START_MAX, "the start after kill -9 took {start:?}");
     let server = server.with_key(admin);
+    let pages = server.metric(PAGES_READ);
+    figure("pages read at that start", &pages.to_string());
+    assert!(pages <= START_PAGES_MAX, "the start after kill -9 reads {pages} pages");
+    let memory = server.memory_mb();
+    figure("memory of that server at its most, MB", &format!("{memory:.0}"));
+    assert!(memory < MEMORY_MB_MAX, "{memory} MB");
+    let server = server.starts_again(folder.path());
+    let pages = server.metric(PAGES_READ);
+    figure("pages read at a start after a stop", &pages.to_string());
+    assert!(pages <= START_PAGES_MAX, "a start reads {pages} pages");
     measures_usage(&server);
     measures_pages(&server);
     let memory = server.memory_mb();
@@ -86,17 +102,27 @@ fn conduct(records: u64) {
 fn measures_usage(server: &Server) {
     let path = format!("/v1/usage?group_by=model&start={}&end={}", fill::date(30), fill::date(0));
     let before = server.metric("gatekeeper_report_rollups_read");
-    let report = server.gets(&path);
+    let mut report = serde_json::Value::Null;
+    let pages = reads_pages(server, || report = server.gets(&path));
     let rows = server.metric("gatekeeper_report_rollups_read") - before;
     assert_eq!(report["data"].as_array().map(Vec::len), Some(fill::MODELS), "one row per model");
     assert!(report["total"]["requests"].as_u64().is_some_and(|requests| requests > 0), "{report}");
     figure("roll-ups read for 30 days by model", &format!("{rows:.0}"));
+    figure("pages read for it", &pages.to_string());
+    assert!(pages > 0.0 && pages <= rows / ROLLUPS_OF_PAGE_MIN, "{rows} roll-ups are read in {pages} pages");
     assert!(rows <= ROLLUPS_MAX, "a month's report reads {rows} roll-ups");
     let mut times: Vec<Duration> = (0..REPORTS).map(|_| timed(|| drop(server.gets(&path)))).collect();
     times.sort();
     let median = times[REPORTS / 2];
     figure("30 days by model, ms (median, slowest of 21)", &format!("{:.1}, {:.1}", ms(median), ms(times[REPORTS - 1])));
     assert!(median < REPORT_MAX, "a month's report takes {median:?}");
+}
+
+/// Pages of the books that are read from the disk meanwhile.
+fn reads_pages(server: &Server, meanwhile: impl FnOnce()) -> f64 {
+    let before = server.metric(PAGES_READ);
+    meanwhile();
+    server.metric(PAGES_READ) - before
 }
 
 fn timed(what: impl FnOnce()) -> Duration {
@@ -112,17 +138,20 @@ fn ms(time: Duration) -> f64 {
 /// Pages of the request log: with an index as many rows as are shown, without one a bounded number.
 fn measures_pages(server: &Server) {
     let key = server.gets("/v1/keys")["data"][7]["id"].as_str().expect("a key").to_owned();
-    for (name, query, rows_max) in [
-        ("newest", "limit=50".to_owned(), 51.0),
-        ("of a key", format!("limit=50&key={key}"), 51.0),
-        ("failed", "limit=50&status=failed".to_owned(), 51.0),
-        ("of a provider that nobody has", "limit=50&provider=nobody".to_owned(), PAGE_ROWS_MAX),
+    for (name, query, rows_max, pages_max) in [
+        ("newest", "limit=50".to_owned(), 51.0, 30.0),
+        // each of its records may stand in a page of its own, below pages of their tree
+        ("of a key", format!("limit=50&key={key}"), 51.0, 150.0),
+        ("failed", "limit=50&status=failed".to_owned(), 51.0, 150.0),
+        ("of a provider that nobody has", "limit=50&provider=nobody".to_owned(), PAGE_ROWS_MAX, 1_500.0),
     ] {
         let before = server.metric("gatekeeper_report_requests_read");
-        let took = timed(|| drop(server.gets(&format!("/v1/requests?{query}"))));
+        let mut took = Duration::ZERO;
+        let pages = reads_pages(server, || took = timed(|| drop(server.gets(&format!("/v1/requests?{query}")))));
         let rows = server.metric("gatekeeper_report_requests_read") - before;
-        figure(&format!("page of requests ({name}), rows read and ms"), &format!("{rows:.0}, {:.1}", ms(took)));
+        figure(&format!("page of requests ({name}), rows, pages read and ms"), &format!("{rows:.0}, {pages}, {:.1}", ms(took)));
         assert!(rows > 0.0 && rows <= rows_max, "a page of requests, {name}, reads {rows} rows");
+        assert!(pages <= pages_max, "a page of requests, {name}, reads {pages} pages of the books");
     }
 }
 

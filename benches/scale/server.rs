@@ -77,6 +77,13 @@ impl Server {
         assert!(told.success() && self.child.wait().expect("the server ends").success());
     }
 
+    /// With nothing in its cache.
+    pub fn starts_again(self, folder: &Path) -> Server {
+        let admin = self.admin.clone();
+        self.ends();
+        Server::starts(folder).with_key(admin)
+    }
+
     pub fn gets(&self, path: &str) -> Value {
         let (status, body) = self.asks("GET", path, "").unwrap_or_else(|| panic!("no answer to GET {path}"));
         assert_eq!(status, 200, "GET {path}: {body}");

@@ -262,6 +262,11 @@ impl Control {
         self.store.rows_read()
     }
 
+    /// Pages of the books that were read from the disk since the start: reports, bookings, all.
+    pub fn pages_read(&self) -> u64 {
+        self.store.pages_read()
+    }
+
     /// Names for the ids in a report.
     pub fn directory(&self) -> std::sync::Arc<Directory> {
         self.directory.load_full()

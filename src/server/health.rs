@@ -85,6 +85,7 @@ pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
         ("gatekeeper_ledger_unsynced_ms", "gauge", journal.unsynced_ms),
         ("gatekeeper_retention_rows_deleted", "counter", journal.retention_rows),
         ("gatekeeper_refusals_uncounted", "counter", worker.ledger.journal().refusals().uncounted()),
+        ("gatekeeper_books_pages_read", "counter", worker.control.pages_read()),
         ("gatekeeper_report_rollups_read", "counter", rollups_read),
         ("gatekeeper_report_requests_read", "counter", requests_read),
     ] {

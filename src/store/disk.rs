@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Files by their name below the data folder, such as `ledger/0001.log`.
@@ -162,21 +162,32 @@ impl DiskFile for RealFile {
     }
 }
 
+/// A page of the books, in bytes.
+const PAGE: u64 = 4096;
+
+/// What happens to a database's file below redb.
+#[derive(Default)]
+pub(super) struct Below {
+    /// an operation has failed: from there on redb refuses everything
+    pub failed: AtomicBool,
+    /// what redb did not have in its cache
+    pub pages_read: AtomicU64,
+}
+
 /// redb on the same disk as the log.
 pub(super) struct Backend {
     file: Arc<dyn DiskFile>,
-    failed: Arc<AtomicBool>,
+    below: Arc<Below>,
 }
 
 impl Backend {
-    /// `failed` is set by the first operation that fails, from where on redb refuses everything.
-    pub(super) fn on(file: Arc<dyn DiskFile>, failed: Arc<AtomicBool>) -> Backend {
-        Backend { file, failed }
+    pub(super) fn on(file: Arc<dyn DiskFile>, below: Arc<Below>) -> Backend {
+        Backend { file, below }
     }
 
     fn noted<T>(&self, done: io::Result<T>) -> io::Result<T> {
         if done.is_err() {
-            self.failed.store(true, Ordering::Release);
+            self.below.failed.store(true, Ordering::Release);
         }
         done
     }
@@ -194,6 +205,7 @@ impl redb::StorageBackend for Backend {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.below.pages_read.fetch_add((out.len() as u64).div_ceil(PAGE), Ordering::Relaxed);
         self.noted(self.file.read_at(offset, out))
     }
 

@@ -30,7 +30,7 @@ mod trouble;
 mod verify;
 mod writer;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
@@ -42,7 +42,7 @@ use crate::domain::money::Money;
 use crate::domain::zone::Zone;
 pub use crate::store::alerts::Untaken;
 pub use crate::store::clock::KnownWindows;
-use crate::store::disk::Disk;
+use crate::store::disk::{Below, Disk};
 pub use crate::store::journal::{Journal, JournalFigures, NotLogged};
 use crate::store::log::LogError;
 use crate::store::newest::Newest;
@@ -180,8 +180,7 @@ pub struct Store {
 /// The database as it is open now: the writer replaces it after an I/O error, which redb never forgets by itself.
 struct Slot {
     open: RwLock<Option<Arc<redb::Database>>>,
-    /// set by an I/O error under it
-    failed: Arc<AtomicBool>,
+    below: Arc<Below>,
     /// what is booked while a verification runs
     booked: Booked,
     rows_read: RowsRead,
@@ -206,7 +205,7 @@ impl Slot {
 
     /// Whether it has to be opened anew before it can be used.
     fn is_unusable(&self) -> bool {
-        self.failed.load(Ordering::Acquire) || self.open.read().unwrap_or_else(PoisonError::into_inner).is_none()
+        self.below.failed.load(Ordering::Acquire) || self.open.read().unwrap_or_else(PoisonError::into_inner).is_none()
     }
 
     fn put(&self, database: Option<Arc<redb::Database>>) {
@@ -220,15 +219,15 @@ impl Store {
     pub fn open(options: Options) -> Result<(Store, Recovered), StoreError> {
         let identity = table::identify(&options)?;
         let (log, replay) = log::Log::open(&options, &identity)?;
-        let failed = Arc::default();
-        let database = table::open_database(&options, &failed)?;
+        let below = Arc::default();
+        let database = table::open_database(&options, &below)?;
         if identity.applied == 0 {
             table::take_zone(&database, &options, !replay.events.is_empty())?;
         }
         let recovered = books::recover(&database, &replay)?;
         let database = Arc::new(Slot {
             open: RwLock::new(Some(Arc::new(database))),
-            failed,
+            below,
             booked: Booked::default(),
             rows_read: RowsRead::default(),
             newest: Newest::default(),

@@ -70,6 +70,11 @@ impl Store {
         (rollups.load(Ordering::Relaxed), requests.load(Ordering::Relaxed))
     }
 
+    /// Pages of the books that were read from the disk since the start, for whatever reason.
+    pub fn pages_read(&self) -> u64 {
+        self.database.below.pages_read.load(Ordering::Relaxed)
+    }
+
     /// Waits until what was logged by now is in the books; `false` if that took longer than `wait_ms`.
     pub async fn applied_now(&self, wait_ms: u64) -> bool {
         tokio::time::timeout(Duration::from_millis(wait_ms), self.journal.booked()).await.is_ok()

@@ -3,11 +3,10 @@
 
 use std::cmp::Ordering;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use redb::{Database, ReadableDatabase, ReadableTableMetadata, TableDefinition, TableError, WriteTransaction};
 
-use crate::store::disk::Backend;
+use crate::store::disk::{Backend, Below};
 use crate::store::{Options, StoreError};
 
 pub(super) const FILE: &str = "gatekeeper.redb";
@@ -108,17 +107,16 @@ pub(super) fn identify(options: &Options) -> Result<Identity, StoreError> {
     }
 }
 
-/// Opens the file, from the start or once more after an I/O error has latched the old handle. `failed` is set once there
-/// is such an error.
-pub(super) fn open_database(options: &Options, failed: &Arc<AtomicBool>) -> Result<Database, StoreError> {
-    open_file(options, FILE, failed)
+/// Opens the file, from the start or once more after an I/O error has latched the old handle.
+pub(super) fn open_database(options: &Options, below: &Arc<Below>) -> Result<Database, StoreError> {
+    open_file(options, FILE, below)
 }
 
-fn open_file(options: &Options, name: &str, failed: &Arc<AtomicBool>) -> Result<Database, StoreError> {
+fn open_file(options: &Options, name: &str, below: &Arc<Below>) -> Result<Database, StoreError> {
     let file = options.disk.open(name)?;
     // after a failed sync its length may be in memory only, and redb would take it for what is on the disk
     file.set_size(file.size()?)?;
-    Ok(Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(Backend::on(file, failed.clone()))?)
+    Ok(Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(Backend::on(file, below.clone()))?)
 }
 
 /// Reads schema and identity through a layer that keeps every write in memory, because merely opening a redb file writes

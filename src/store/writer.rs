@@ -151,8 +151,8 @@ impl Writer {
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
-        self.database.failed.store(false, Ordering::Release);
-        match table::open_database(&self.options, &self.database.failed) {
+        self.database.below.failed.store(false, Ordering::Release);
+        match table::open_database(&self.options, &self.database.below) {
             Ok(database) => self.database.put(Some(Arc::new(database))),
             Err(error) if said => tracing::error!("the books cannot be opened: {error}"),
             Err(_) => {}

@@ -44,7 +44,7 @@ fn a_full_disk_refuses_in_words_and_heals_without_a_restart() {
     // calls that run while the disk fills have set room aside for their ends
     upstream.answers(Script::by(|seen| {
         let streamed = seen.json()["stream"] == true;
-        if streamed { model::uses(10, 20).pause_ms_between(100) } else { model::uses(10, 20) }
+        if streamed { model::uses(10, 20).pause_ms_between(2_000) } else { model::uses(10, 20) }
     }));
     let streamed = Call::chat().at_most(30).streamed(true).body();
     let mut streams: Vec<Stream> = (0..STREAMS).map(|_| user.streams(Call::chat().path(), &streamed)).collect();
@@ -61,6 +61,7 @@ fn a_full_disk_refuses_in_words_and_heals_without_a_restart() {
         assert!(served < CALLS_MAX, "the disk is full and everybody is served");
     };
     assert_eq!(refused.expects(503).error_word(), "ledger_unavailable");
+    assert_eq!(gatekeeper.holds_open(), STREAMS as u64, "they run still");
     let asked = upstream.request_count();
     assert_eq!(user.messages(&Call::messages().at_most(30).body()).expects(503).error_word(), "overloaded_error");
     assert_eq!(upstream.request_count(), asked, "nothing is sent upstream that is not in the log");
