@@ -12,6 +12,7 @@ use crate::domain::usage::Usage;
 use crate::domain::zone::Zone;
 use crate::meter::state::{NoRoom, State};
 
+/// Where `GK_LIVES` does not say how many.
 const LIVES: u64 = 400;
 const STEPS: usize = 150;
 const HOUR_MS: u64 = 3_600_000;
@@ -278,7 +279,8 @@ fn same(one: &mut State, other: &mut State, reckoned: &Reckoned, now_ms: u64) {
 #[test]
 fn in_any_life_every_hold_resolves_at_most_once_and_no_budget_is_overspent() {
     let (mut holds, mut ended) = (0, 0);
-    for seed in 1..=LIVES {
+    let lives = std::env::var("GK_LIVES").map_or(LIVES, |lives| lives.parse().expect("GK_LIVES is a count"));
+    for seed in 1..=lives {
         let mut life = Life::begin(seed);
         for _ in 0..STEPS {
             life.step();
@@ -286,7 +288,8 @@ fn in_any_life_every_hold_resolves_at_most_once_and_no_budget_is_overspent() {
         holds += life.log.iter().filter(|event| matches!(event, Event::Hold(_))).count();
         ended += life.reckoned.ended.len();
     }
-    assert!(holds > 10_000 && ended > 8_000, "{holds} holds, {ended} endings: too few to say anything");
+    let (holds, ended) = (holds as u64 / lives, ended as u64 / lives);
+    assert!(holds > 25 && ended > 20, "{holds} holds, {ended} endings a life: too few to say anything");
 }
 
 /// Years of daily windows are in the books; a restart takes the open ones into memory.

@@ -53,6 +53,20 @@ fn an_unpriced_model_is_refused_where_a_budget_blocks_and_flagged_where_none_doe
     assert_eq!((&row["flags"], &row["usage"]["output_tokens"]), (&json!(["unpriced"]), &json!(20)));
 }
 
+/// A sheet writes zero for what is billed by other things than tokens, and for what may cost nothing for now.
+#[test]
+fn a_price_of_zero_on_the_sheet_is_no_price() {
+    const MODEL: &str = "labs-leanstral-1-5-1";
+    let upstream = Upstream::start();
+    let labs = Provider::openai("labs", &upstream).preset("mistral").priced_by("sheet").models(&[MODEL]);
+    let mut gatekeeper = Gatekeeper::before(&upstream).provider(&labs).starts();
+    let (blocked, open) = keys(&mut gatekeeper);
+    let refused = gatekeeper.user(&blocked).chat(&asking(MODEL));
+    assert_eq!((refused.expects(402).error_word(), upstream.request_count()), ("price_unknown".to_owned(), 0));
+    assert_eq!(gatekeeper.user(&open).chat(&asking(MODEL)).expects(200).cost(), 0);
+    assert_eq!(newest(&gatekeeper)["flags"], json!(["unpriced"]));
+}
+
 #[test]
 fn what_nothing_bounds_is_refused_where_a_budget_blocks() {
     let upstream = Upstream::start();

@@ -46,13 +46,13 @@ fn a_refused_request_writes_nothing() {
     assert_eq!(inside.disk.counts().log_writes, 0);
 }
 
-/// On a disk that takes 20 ms to sync, as a busy one does: the faster the requests come, the more share a commit.
+/// On a disk that takes 200 ms to sync, as a busy one does: the faster the requests come, the more share a commit.
 #[test]
 fn requests_at_once_share_their_syncs_and_commits() {
     let upstream = Upstream::start();
     let (inside, key) = house(&upstream, "");
     inside.usage();
-    inside.disk.syncs_take_ms(20);
+    inside.disk.syncs_take_ms(200);
     inside.disk.counts_anew();
     crowd(&inside, &key);
     let counts = inside.disk.counts();
@@ -67,7 +67,7 @@ fn with_sync_disk_requests_at_once_share_one_sync_of_the_log() {
     let upstream = Upstream::start();
     let (inside, key) = house(&upstream, "sync = \"disk\"");
     inside.usage();
-    inside.disk.syncs_take_ms(10);
+    inside.disk.syncs_take_ms(50);
     inside.disk.counts_anew();
     crowd(&inside, &key);
     let counts = inside.disk.counts();

@@ -265,7 +265,8 @@ fn what_a_killed_process_had_on_disk_is_not_lost_by_the_next_that_cannot_sync() 
     killed.fails_log_syncs(1, 100);
     let (store, recovered) = bare(&killed, true, false);
     work.books.is_what_was_recovered(&recovered);
-    std::thread::sleep(Duration::from_millis(200));
+    // what the sync did not bring to the disk is written again before it is said that it failed
+    wait_until("a sync has failed", || store.journal().figures().sync_failing);
     let picture = killed.picture();
     store.close();
     for seed in 0..50 {

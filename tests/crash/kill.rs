@@ -12,7 +12,7 @@ use crate::harness::model;
 use crate::harness::person::Connection;
 use crate::harness::process::{Gatekeeper, Key, Provider, text};
 use crate::harness::upstream::Upstream;
-use crate::harness::{count, pico, record, usd};
+use crate::harness::{Raises, count, pico, record, usd};
 
 const WORKERS: usize = 24;
 const INPUT: u64 = 1_000_000;
@@ -95,9 +95,10 @@ impl House {
                     },
                 )
             });
+            let ends = Raises(over);
             upstream.waits_for_requests(wanted);
             gatekeeper.kill_9();
-            over.store(true, Ordering::SeqCst);
+            drop(ends);
             load.join().expect("a client saw something wrong");
         });
         self.upstream.waits_until_idle();

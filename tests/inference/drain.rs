@@ -27,7 +27,7 @@ fn asks(house: &House, dialect: Dialect, streamed: bool) -> Connection {
 fn a_stream_whose_client_left_is_booked_as_it_is_reported_at_its_end() {
     let house = house("");
     for dialect in BOTH {
-        house.upstream.answers(model::uses(10, 60).pause_ms_between(10));
+        house.upstream.answers(model::uses(10, 60).pause_ms_between(60));
         let mut stream = house.user().streams(dialect.path(), &dialect.streamed());
         stream.reads_deltas(5);
         stream.hangs_up();
@@ -42,7 +42,7 @@ fn a_stream_whose_client_left_is_booked_as_it_is_reported_at_its_end() {
 fn a_translated_stream_is_drained_like_any_other() {
     let house = house("");
     for (client, upstream) in [(Chat, Messages), (Messages, Chat)] {
-        house.upstream.answers(model::uses(10, 60).pause_ms_between(10));
+        house.upstream.answers(model::uses(10, 60).pause_ms_between(60));
         let mut body = client.streamed();
         body["model"] = json!(upstream.model());
         let mut stream = house.user().streams(client.path(), &body);
@@ -58,7 +58,7 @@ fn a_call_whose_client_left_before_the_head_is_booked_as_it_is_reported() {
     let house = house("");
     for dialect in BOTH {
         for (streamed, script) in
-            [(false, model::uses(10, 20).delay_ms(400)), (true, model::uses(10, 20).delay_ms(400)), (false, slow_body())]
+            [(false, model::uses(10, 20).delay_ms(1_500)), (true, model::uses(10, 20).delay_ms(1_500)), (false, slow_body())]
         {
             house.upstream.answers(script);
             asks(&house, dialect, streamed).hangs_up();
@@ -70,7 +70,7 @@ fn a_call_whose_client_left_before_the_head_is_booked_as_it_is_reported() {
 
 /// A whole answer that comes in crumbs.
 fn slow_body() -> Script {
-    model::uses(10, 20).in_writes_of(400).pause_ms_between(100).delay_ms(100)
+    model::uses(10, 20).in_writes_of(400).pause_ms_between(200).delay_ms(1_000)
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn a_drained_stream_that_fails_is_an_estimate() {
     let house = house("");
     for dialect in BOTH {
         let [before, content, _] = dialect.events(30);
-        house.upstream.answers(Script::stream([before, content].concat()).pause_ms_between(10).then_closes());
+        house.upstream.answers(Script::stream([before, content].concat()).pause_ms_between(60).then_closes());
         let mut stream = house.user().streams(dialect.path(), &dialect.streamed());
         stream.reads_deltas(2);
         stream.hangs_up();

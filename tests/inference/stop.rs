@@ -21,7 +21,7 @@ fn sigterm_lets_a_stream_finish_refuses_what_is_new_and_exits_0() {
     let mut house = House::opens();
     let mut streams = Vec::new();
     for dialect in BOTH {
-        house.upstream.answers(Script::stream(dialect.stream(10)).pause_ms_between(150));
+        house.upstream.answers(Script::stream(dialect.stream(10)).pause_ms_between(600));
         let mut stream = house.user().streams(dialect.path(), &dialect.streamed());
         stream.reads_deltas(1);
         streams.push((dialect, stream));
@@ -62,7 +62,7 @@ fn a_connection_without_a_request_does_not_delay_the_end() {
 #[test]
 fn a_stream_that_outlasts_the_drain_is_told_so_and_booked() {
     for dialect in BOTH {
-        let mut house = House::limited("drain_s = 1");
+        let mut house = House::limited("drain_s = 4");
         let [before, content, _] = dialect.events(3);
         house.upstream.answers(Script::stream([before, content].concat()).then_hangs());
         let mut stream = house.user().streams(dialect.path(), &dialect.streamed());
@@ -91,7 +91,7 @@ fn hung_call(house: &House, dialect: Dialect) -> Answer {
 fn a_whole_answer_that_outlasts_the_drain_is_refused_and_booked() {
     for dialect in BOTH {
         for (script, came) in [(Script::hangs(), 0), (model::uses(10, 20).truncated_after(90).then_hangs(), 30)] {
-            let mut house = House::limited("drain_s = 1");
+            let mut house = House::limited("drain_s = 4");
             house.upstream.answers(script);
             let answer = hung_call(&house, dialect);
             refused(dialect, &answer, 503, "shutting_down");

@@ -162,7 +162,7 @@ fn a_follower_that_leaves_gives_its_place_back() {
 fn a_follower_is_told_what_began_early_and_ended_late() {
     let house = house();
     let holds = |seen: &Seen| seen.json()["messages"][0]["content"] == "slow";
-    house.upstream.answers(Script::by(move |seen| model::uses(10, 20).delay_ms(if holds(seen) { 1_500 } else { 0 })));
+    house.upstream.answers(Script::by(move |seen| model::uses(10, 20).delay_ms(if holds(seen) { 5_000 } else { 0 })));
     let (before, user) = (house.upstream.request_count(), house.inside.user(&house.keys[0]));
     let mut follow = text(&house.page("limit=1"), "follow");
     let (slow, fast) = std::thread::scope(|scope| {
