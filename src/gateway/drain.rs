@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::domain::problem::Problem;
-use crate::gateway::attempt::HeldAttempt;
 use crate::gateway::defect;
+use crate::gateway::held::HeldAttempt;
 use crate::gateway::inflight::Running;
 use crate::gateway::reply::Reply;
 use crate::provider::OnDisconnect;

@@ -9,6 +9,7 @@ mod fetch;
 mod figures;
 mod fit;
 mod free;
+mod held;
 mod inflight;
 mod memory;
 mod open;
@@ -19,6 +20,7 @@ mod refusals;
 mod relay;
 mod reply;
 mod upstream_error;
+mod whole;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

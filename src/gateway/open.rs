@@ -159,7 +159,7 @@ impl Open {
     fn counted(&self, status: Status) -> (Usage, Flags) {
         let mut usage = self.report.usage().cloned().unwrap_or_default();
         let unsaid = self.unsaid(&usage);
-        if unsaid.is_empty() || status == Status::UpstreamError || self.is_refused() || self.sent_at.is_none() {
+        if unsaid.is_empty() || status == Status::UpstreamError || self.is_refused() {
             return (usage, Flags::default());
         }
         for side in unsaid {

@@ -9,7 +9,7 @@ use crate::dialect::{self, Dialect, Family, UpstreamFault};
 use crate::domain::event::Status;
 use crate::domain::id::RequestId;
 use crate::domain::problem::{Problem, Word};
-use crate::gateway::attempt::ledger_unavailable;
+use crate::gateway::held::ledger_unavailable;
 use crate::gateway::inflight::Running;
 use crate::gateway::open::Open;
 use crate::gateway::relay;

@@ -12,61 +12,12 @@ use crate::control::organizations::{NewOrganization, OrganizationChange};
 use crate::control::teams::{NewTeam, TeamChange};
 use crate::domain::id::{AdminKeyId, KeyId, OrganizationId, TeamId};
 use crate::domain::problem::{Problem, Word};
+use crate::server::media::Media;
 use crate::server::shape::{AdminKeyJson, KeyJson, List, OrganizationJson, TeamJson, VerdictJson};
 use crate::server::{clock, ledger, report, request};
 
 /// The largest body of a control-plane call: 64 patterns and 16 budgets fit many times.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
-
-/// How an answer is written. Only the reports have columns; everything else answers in JSON.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Media {
-    Json,
-    Csv,
-}
-
-impl Media {
-    /// What a client's `accept` prefers: by `q`, at the same `q` what it names more closely, and else JSON.
-    pub fn accepted(accept: Option<&str>) -> Media {
-        let accept = accept.unwrap_or_default();
-        let (json, csv) = (wanted(accept, "application", "json"), wanted(accept, "text", "csv"));
-        if csv > json && csv.0 > 0 { Media::Csv } else { Media::Json }
-    }
-
-    pub fn content_type(self) -> &'static str {
-        match self {
-            Media::Json => "application/json",
-            Media::Csv => "text/csv; charset=utf-8; header=present",
-        }
-    }
-}
-
-/// How much a type is wanted, in thousandths, and how closely it is named: by itself, by its family, or as anything. The
-/// closest name counts.
-fn wanted(accept: &str, family: &str, kind: &str) -> (u16, u8) {
-    let mut best = (0, 0);
-    for range in accept.split(',') {
-        let mut parts = range.split(';').map(str::trim);
-        let Some((left, right)) = parts.next().and_then(|media| media.split_once('/')) else { continue };
-        let closeness = match (left.eq_ignore_ascii_case(family), right.eq_ignore_ascii_case(kind)) {
-            (true, true) => 3,
-            (true, false) if right == "*" => 2,
-            _ if (left, right) == ("*", "*") => 1,
-            _ => continue,
-        };
-        if closeness > best.1 {
-            best = (parts.find_map(quality).unwrap_or(1_000), closeness);
-        }
-    }
-    best
-}
-
-/// `q=0.8`, in thousandths.
-fn quality(parameter: &str) -> Option<u16> {
-    let (name, value) = parameter.split_once('=')?;
-    let share: f32 = value.trim().parse().ok().filter(|_| name.trim().eq_ignore_ascii_case("q"))?;
-    Some((share.clamp(0.0, 1.0) * 1_000.0).round() as u16)
-}
 
 /// An answer as it goes out.
 #[derive(Clone, Debug, PartialEq, Eq)]

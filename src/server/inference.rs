@@ -9,7 +9,7 @@ use crate::auth::role::Actor;
 use crate::dialect::{Dialect, ModelEntry, ModelPage};
 use crate::domain::problem::{Problem, Word};
 use crate::gateway::{self, Call, TAG_HEADER};
-use crate::server::admin::Media;
+use crate::server::media::Media;
 use crate::server::{Worker, admin, app, call, reply};
 
 /// What the worker shares; the app is never built without it.

@@ -9,6 +9,7 @@ mod csv;
 mod health;
 mod inference;
 mod ledger;
+mod media;
 mod reply;
 mod report;
 mod request;

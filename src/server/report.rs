@@ -11,8 +11,9 @@ use crate::control::Control;
 use crate::control::reports::{Dimension, Member, Stretch, UsageQuery, UsageReport, UsageRow};
 use crate::domain::problem::Problem;
 use crate::domain::zone::Zone;
-use crate::server::admin::{AdminReply, Media, parameters};
+use crate::server::admin::{AdminReply, parameters};
 use crate::server::csv;
+use crate::server::media::Media;
 use crate::server::shape::instant;
 use crate::store::RollupSums;
 

@@ -18,8 +18,9 @@ use crate::domain::problem::{Problem, Word};
 use crate::domain::refusal::Refusal;
 use crate::domain::usage::Usage;
 use crate::domain::zone::Zone;
-use crate::server::admin::{AdminReply, Media, parameters};
+use crate::server::admin::{AdminReply, parameters};
 use crate::server::csv;
+use crate::server::media::Media;
 use crate::server::shape::instant;
 use crate::store::{Entry, Record};
 
