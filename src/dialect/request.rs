@@ -9,6 +9,7 @@ use crate::dialect::json::Leaf;
 use crate::dialect::members::{Flaw, Members};
 use crate::domain::bound::InputBound;
 use crate::domain::problem::{Problem, Word};
+use crate::domain::usage::PLACE_OF_INFERENCE;
 
 /// A longer model name is a mistake, and names go into records.
 const MODEL_BYTES_MAX: usize = 256;
@@ -287,6 +288,11 @@ impl<'b> Body<'b> {
         {
             return Ok(Some(speed.into_owned()));
         }
+        if let Some(Leaf::Text(place)) = self.leaf("inference_geo").filter(|_| self.dialect == Dialect::Messages)
+            && place != "global"
+        {
+            return Ok(Some(format!("{PLACE_OF_INFERENCE}{place}")));
+        }
         match self.leaf("service_tier") {
             None => Ok(None),
             Some(Leaf::Text(tier)) => Ok(Some(tier.into_owned())),
@@ -490,6 +496,10 @@ mod tests {
         assert!(!with(Dialect::Chat, r#","modalities":["text"]"#).expect("a request").audio_output);
         let request = with(Dialect::Messages, r#","service_tier":"auto","speed":"fast""#).expect("a request");
         assert_eq!(request.service_tier.as_deref(), Some("fast"));
+        for (geo, tier) in [("us", Some("inference_geo=us")), ("global", None)] {
+            let request = with(Dialect::Messages, &format!(r#","inference_geo":"{geo}""#)).expect("a request");
+            assert_eq!(request.service_tier.as_deref(), tier);
+        }
     }
 
     #[test]

@@ -511,6 +511,11 @@ mod tests {
             (r#""service_tier":"standard","speed":"fast""#, "fast"),
             (r#""speed":"fast","service_tier":"standard""#, "fast"),
             (r#""service_tier":"priority","speed":"standard""#, "priority"),
+            (r#""inference_geo":"us","service_tier":"standard","speed":"standard""#, "inference_geo=us"),
+            (r#""service_tier":"standard","inference_geo":"us""#, "inference_geo=us"),
+            (r#""service_tier":"standard","inference_geo":"global""#, "standard"),
+            (r#""inference_geo":"not_available","service_tier":"standard""#, "standard"),
+            (r#""inference_geo":"us","speed":"fast""#, "fast"),
         ] {
             let event =
                 format!(r#"{{"type":"message_start","message":{{"usage":{{"input_tokens":1,"output_tokens":1,{usage}}}}}}}"#);

@@ -1,5 +1,9 @@
 //! What a model call used, in the one canonical shape that money is computed from (shared/WIRE.md section 2.12).
 
+/// Before the place where Anthropic was asked to run a model, or ran it, in the place of the service tier: like a faster tier it
+/// costs more than the base rates.
+pub const PLACE_OF_INFERENCE: &str = "inference_geo=";
+
 /// Tokens by price class. Every token is in exactly one of the five input classes or in `out_total`; the fields after
 /// `out_total` name subsets that may have a price of their own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -84,8 +84,9 @@ impl Chosen<'_> {
             return Money::ZERO;
         }
         let reckoned = InputBound { documents: 0, searches: 0, unbounded: None, ..self.request.input.clone() };
-        let ceiling = self.price().ceiling(&reckoned, tokens, self.request.choices, self.tier());
-        self.deployment.provider.request_ceiling.or(ceiling.ok()).unwrap_or(Money::ZERO)
+        let ceiling = |tier| self.price().ceiling(&reckoned, tokens, self.request.choices, tier).ok();
+        let set = self.deployment.provider.request_ceiling;
+        set.or_else(|| ceiling(self.tier())).or_else(|| ceiling(None)).unwrap_or(Money::ZERO)
     }
 
     /// The worst case in money; a limit per request that the operator set stands in where there is none.

@@ -132,6 +132,9 @@ impl Open {
                 ending.at_ceiling(self.ceiling, Flags::ESTIMATED)
             }
             Ok(bill) => {
+                if bill.guessed {
+                    ending.flags = ending.flags.with(Flags::ESTIMATED);
+                }
                 ending.cost = bill.total;
                 ending.lines = bill.lines;
                 ending

@@ -89,6 +89,9 @@ impl Price {
         if matches!(self, Price::Free) {
             return Ok((Money::ZERO, Money::ZERO));
         }
+        if let Some(word) = tier_asked.filter(|word| !self.lists(Tier::named(word))) {
+            return Err(NoCeiling::Unbounded(format!("the price sheet has no rates for {word}")));
+        }
         let tokens = self.input_tokens(input)?;
         let dearest = self.dearest(tokens, input.audio, tier_asked);
         let paid = |rate: u64, count| Money::from_pico(i128::from(rate)).times(count);

@@ -11,6 +11,8 @@ use crate::domain::usage::Usage;
 pub struct Bill {
     pub total: Money,
     pub lines: Vec<CostLine>,
+    /// the tier that served is dearer than the base rates, and these are in its place, because the sheet does not have its own
+    pub guessed: bool,
 }
 
 /// No price is known for the model, or its sheet lacks a rate that the call needs.
@@ -28,7 +30,7 @@ impl Price {
             .chain(output_lines(&rates, usage))
             .filter(|line| line.count > 0 && line.rate_pico > 0)
             .collect();
-        Ok(Bill { total: lines.iter().map(CostLine::amount).sum(), lines })
+        Ok(Bill { total: lines.iter().map(CostLine::amount).sum(), lines, guessed: !self.lists(tier) })
     }
 }
 
@@ -162,5 +164,29 @@ mod tests {
         let fixed = Price::Fixed { input: 2, output: 3 };
         let usage = Usage { uncached_in: 5, cache_write_1h: 5, out_total: 10, web_searches: 9, ..Usage::default() };
         assert_eq!(fixed.cost(&usage, None).expect("a price").total, Money::from_pico(50));
+    }
+
+    #[test]
+    fn a_dearer_tier_that_the_sheet_does_not_list_is_a_guess_and_bounds_nothing() {
+        use crate::domain::bound::InputBound;
+        use crate::price::NoCeiling;
+        let usage = |tier: &str| Usage { uncached_in: 1_000_000, service_tier: Some(tier.into()), ..Usage::default() };
+        let input = InputBound { text_bytes: 10, ..InputBound::default() };
+        let (listed, unlisted) = (price("openai", "gpt-5.1"), price("anthropic", "claude-opus-4-6"));
+        for tier in ["fast", "priority", "inference_geo=us"] {
+            assert!(!listed.cost(&usage(tier), None).expect("a price").guessed, "{tier}");
+            assert!(unlisted.cost(&usage(tier), None).expect("a price").guessed, "{tier}");
+            assert!(listed.ceiling(&input, 10, 1, Some(tier)).is_ok());
+            let NoCeiling::Unbounded(why) = unlisted.ceiling(&input, 10, 1, Some(tier)).expect_err(tier) else {
+                panic!("{tier}")
+            };
+            assert!(why.contains(tier), "{why}");
+        }
+        for tier in ["standard", "auto", "batch", "flex", "default"] {
+            assert!(!unlisted.cost(&usage(tier), None).expect("a price").guessed, "{tier}");
+            assert!(unlisted.ceiling(&input, 10, 1, Some(tier)).is_ok(), "{tier}");
+        }
+        let fixed = Price::Fixed { input: 5, output: 5 };
+        assert!(!fixed.cost(&usage("fast"), None).expect("a price").guessed, "who set it says what it costs");
     }
 }

@@ -50,6 +50,11 @@ impl Price {
         self.row().map(|row| row.mode)
     }
 
+    /// Whether it knows what this tier costs.
+    fn lists(&self, tier: Tier) -> bool {
+        self.row().is_none_or(|row| row.lists(tier))
+    }
+
     /// Whether a call could be billed at all.
     pub fn is_known(&self) -> bool {
         match self {

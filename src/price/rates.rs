@@ -4,6 +4,7 @@
 use serde::{Deserialize, Deserializer, de};
 
 use crate::domain::money::Money;
+use crate::domain::usage::PLACE_OF_INFERENCE;
 
 /// Vendors list hosted web search at $10 per 1,000 calls (OpenAI and Anthropic, November 2026); the sheet has no column for it.
 const SEARCH_FEE_PICO: u64 = 10_000_000_000;
@@ -27,6 +28,7 @@ impl Tier {
             "flex" => Tier::Flex,
             // asked for as `fast`, answered as `priority`
             "priority" | "fast" => Tier::Priority,
+            word if word.starts_with(PLACE_OF_INFERENCE) => Tier::Priority,
             _ => Tier::Standard,
         }
     }

@@ -35,6 +35,7 @@ pub struct Row {
     /// by rising `above`; the first has `above` 0 and holds the base rates
     cards: Vec<Card>,
     priced: bool,
+    lists_priority: bool,
 }
 
 /// The rates of one context band. A band holds for all tokens of a call whose whole prompt is longer than `above`.
@@ -68,6 +69,11 @@ impl Row {
     /// another unit or not sold yet, and a model is free only when the operator says so.
     pub fn is_priced(&self) -> bool {
         self.priced
+    }
+
+    /// Whether it has rates of its own for a tier that may be dearer than the base rates.
+    pub(super) fn lists(&self, tier: Tier) -> bool {
+        tier != Tier::Priority || self.lists_priority
     }
 
     /// The card for a whole prompt of this many tokens.
@@ -130,6 +136,8 @@ impl From<Written> for Row {
     fn from(written: Written) -> Row {
         Row {
             cards: written.cards(),
+            lists_priority: written.service_tiers.priority.is_some()
+                || written.long_context.iter().any(|band| band.tiers.priority.is_some()),
             priced: written.rates.input.is_some_and(|rate| rate > 0)
                 && (written.mode == Mode::Embedding || written.rates.output.is_some_and(|rate| rate > 0)),
             vendor: written.provider,

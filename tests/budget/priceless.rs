@@ -67,6 +67,33 @@ fn a_price_of_zero_on_the_sheet_is_no_price() {
     assert_eq!(newest(&gatekeeper)["flags"], json!(["unpriced"]));
 }
 
+/// The sheet has no rates for Anthropic's fast mode, which costs several times as much, nor for its inference in one country.
+#[test]
+fn a_dearer_tier_that_is_on_no_sheet_is_refused_where_a_budget_blocks_and_flagged_where_none_does() {
+    const MODEL: &str = "claude-sonnet-4-5";
+    let upstream = Upstream::start();
+    let claude = Provider::anthropic("claude", &upstream).preset("anthropic").priced_by("sheet").models(&[MODEL]);
+    let mut gatekeeper = Gatekeeper::before(&upstream).provider(&claude).starts();
+    let (blocked, open) = keys(&mut gatekeeper);
+    for (member, value) in [("speed", "fast"), ("inference_geo", "us")] {
+        let mut body = asking(MODEL);
+        assert_eq!(gatekeeper.user(&blocked).messages(&body).status, 200);
+        assert_eq!(newest(&gatekeeper)["flags"], json!([]));
+        let before = upstream.request_count();
+        body[member] = json!(value);
+        let refused = gatekeeper.user(&blocked).messages(&body);
+        assert_eq!((refused.expects(402).error_word(), upstream.request_count()), ("billing_error".to_owned(), before));
+        assert!(
+            refused.error_message().contains(value) && refused.error_message().contains("nothing bounds"),
+            "{}",
+            refused.error_message()
+        );
+        let served = gatekeeper.user(&open).messages(&body);
+        assert!(served.expects(200).cost() > 0, "at the base rates");
+        assert_eq!(newest(&gatekeeper)["flags"], json!(["estimated"]));
+    }
+}
+
 #[test]
 fn what_nothing_bounds_is_refused_where_a_budget_blocks() {
     let upstream = Upstream::start();

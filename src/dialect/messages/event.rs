@@ -8,7 +8,7 @@ use crate::dialect::count::Count;
 use crate::dialect::fault::FaultReader;
 use crate::dialect::json::{Each, Leaf, One, Reads, skip};
 use crate::dialect::output::Output;
-use crate::domain::usage::{Report, Usage};
+use crate::domain::usage::{PLACE_OF_INFERENCE, Report, Usage};
 
 /// The counts of `usage`, per field the last one given.
 #[derive(Clone, Debug, Default)]
@@ -133,6 +133,7 @@ impl Reads for MessagesUsage {
             "cache_creation_input_tokens" => self.cache_write.then(Count::optional(map)?),
             "cache_creation" | "output_tokens_details" | "server_tool_use" => map.next_value_seed(One(&mut Details(self)))?,
             "service_tier" | "speed" => self.tier(map)?,
+            "inference_geo" => self.place(map)?,
             "iterations" => {
                 let mut iterations = Iterations::default();
                 map.next_value_seed(Each(&mut iterations))?;
@@ -157,6 +158,19 @@ impl MessagesUsage {
             }
             Leaf::Text(tier) => self.service_tier = Some(tier.into_owned()),
             _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl MessagesUsage {
+    /// Where the model ran, if that has a price of its own; a tier that has one too is told instead.
+    fn place<'de, A: MapAccess<'de>>(&mut self, map: &mut A) -> Result<(), A::Error> {
+        if let Leaf::Text(place) = map.next_value()?
+            && !["", "global", "not_available"].contains(&&*place)
+            && self.service_tier.as_ref().is_none_or(|tier| tier == "standard")
+        {
+            self.service_tier = Some(format!("{PLACE_OF_INFERENCE}{place}"));
         }
         Ok(())
     }
