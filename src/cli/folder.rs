@@ -18,7 +18,12 @@ pub fn require_initialised(folder: &Path) -> Result<(), Failure> {
     if is_initialised(folder) {
         return Ok(());
     }
+    let logged = fs::read_dir(folder.join("ledger")).is_ok_and(|mut files| files.next().is_some());
     let folder = folder.display();
+    if logged {
+        let message = "has a ledger log and no gatekeeper.redb: the books are gone; nothing was written; restore a backup";
+        return Err(Failure::configuration(format!("the data folder {folder} {message}")));
+    }
     Err(Failure::configuration(format!("the data folder {folder} was never initialised; run `gatekeeper init --data {folder}`")))
 }
 
@@ -52,5 +57,7 @@ mod tests {
         fs::write(folder.join("letter.txt"), "dear").expect("write");
         assert!(create(&folder).expect_err("a full folder").to_string().contains("has other things in it"));
         assert_eq!(require_initialised(&folder).expect_err("no books").exit_code(), 78);
+        fs::create_dir(folder.join("ledger")).and_then(|()| fs::write(folder.join("ledger/000001.log"), "x")).expect("a log");
+        assert!(require_initialised(&folder).expect_err("no books").to_string().contains("restore a backup"));
     }
 }

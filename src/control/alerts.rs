@@ -24,6 +24,8 @@ use crate::upstream::{Client, Outgoing};
 const WAITING_MAX: usize = 1_024;
 /// Messages that are read at once to be sent.
 const READ_AT_ONCE: usize = 64;
+/// How often it is looked whether an alert found no place to wait.
+const LOOK: Duration = Duration::from_secs(1);
 /// After what cannot be written; it is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 /// Before the second and before the third try to send a message; after it, it is given up.
@@ -65,9 +67,20 @@ impl Alerts {
             }
         };
         let writing = async {
-            while let Some(alert) = arriving.recv().await {
-                write_down(&control, &alert, wanted).await;
-                written.notify_one();
+            let mut look = tokio::time::interval(LOOK);
+            loop {
+                // what found no place to wait, and what was booked late, is asked for
+                let alerts = tokio::select! {
+                    arrived = arriving.recv() => match arrived {
+                        Some(alert) => vec![alert],
+                        None => return,
+                    },
+                    _ = look.tick() => control.ledger.alerts_untold(control.now_ms()),
+                };
+                for alert in alerts {
+                    write_down(&control, &alert, wanted).await;
+                    written.notify_one();
+                }
             }
         };
         tokio::select! {
@@ -78,6 +91,7 @@ impl Alerts {
         }
         arriving.close();
         while let Ok(alert) = arriving.try_recv() {
+            say(&control, &alert);
             let last = note(&control, &alert, wanted).await;
             last.unwrap_or_else(|problem| tracing::error!("an alert cannot be written down before the end: {problem}"));
         }
@@ -86,6 +100,7 @@ impl Alerts {
 
 /// Tries until the books take it; nothing is told that is not written.
 async fn write_down(control: &Control, alert: &Alert, wanted: bool) {
+    say(control, alert);
     let mut said = false;
     while let Err(problem) = note(control, alert, wanted).await {
         if !std::mem::replace(&mut said, true) {
@@ -95,13 +110,17 @@ async fn write_down(control: &Control, alert: &Alert, wanted: bool) {
     }
 }
 
-/// One alert into the books and the audit log, and into the log when it is there.
+/// In the process's log, before it is in the books: a crash between the two tells it twice rather than never.
+fn say(control: &Control, alert: &Alert) {
+    tracing::warn!(budget = %alert.budget.id, percent = alert.percent(), "{}: {}", alert.kind.word(), message(control, alert));
+}
+
+/// One alert into the books and the audit log.
 async fn note(control: &Control, alert: &Alert, wanted: bool) -> Result<(), Problem> {
-    let message = message(control, alert);
-    let (noted, detail) = (alert.clone(), message.clone());
-    let new = control.store.write(move |books| {
+    let (noted, detail) = (alert.clone(), message(control, alert));
+    let written = control.store.write(move |books| {
         if !books.note_alert(&noted, if wanted { &detail } else { "" })? {
-            return Ok::<bool, Problem>(false);
+            return Ok::<(), Problem>(());
         }
         books.append_audit(&AuditEvent {
             at_ms: noted.at_ms,
@@ -110,12 +129,9 @@ async fn note(control: &Control, alert: &Alert, wanted: bool) -> Result<(), Prob
             subject: noted.budget.id.to_string(),
             detail,
         })?;
-        Ok(true)
+        Ok(())
     });
-    if new.await? {
-        tracing::warn!(budget = %alert.budget.id, percent = alert.percent(), "{}: {message}", alert.kind.word());
-    }
-    Ok(())
+    written.await
 }
 
 /// The form in which the audit log keeps it and the webhook gets it.

@@ -86,11 +86,9 @@ impl OneCorrection {
         let request: String = fields.require("request", "the id of a request")?;
         let request =
             RequestId::parse(&request).ok_or_else(|| fields.fault("request", "must be the id of a request, like req_…"))?;
-        let amount: String = fields.require("amount", "an amount of dollars in quotes, like \"-0.12\"")?;
-        let amount = match amount.len() {
-            0..=40 => Money::parse_signed(&amount).map_err(|error| fields.fault("amount", format!("is not right: {error}")))?,
-            _ => return Err(fields.fault("amount", "must be an amount of dollars like \"-0.12\"")),
-        };
+        let amount = fields.take_signed_money("amount")?;
+        let amount =
+            amount.ok_or_else(|| fields.fault("amount", "is missing; it must be an amount of dollars like \"-0.12\""))?;
         if amount.is_zero() {
             return Err(fields.fault("amount", "must not be zero; nothing would be corrected"));
         }

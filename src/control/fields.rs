@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::domain::money::Money;
+use crate::domain::money::{Money, MoneyError};
 use crate::domain::problem::Problem;
 
 /// Members that a later release will know: refused by name rather than ignored, because ignoring a limit is dangerous.
@@ -61,14 +61,27 @@ impl Fields {
 
     /// Takes an amount of dollars from its own digits, whether they stand in quotes or not: never through a float.
     pub fn take_money(&mut self, name: &'static str) -> Result<Option<Money>, Problem> {
-        let wanted = "an amount of dollars like \"10.50\"";
+        self.take_amount(name, "an amount of dollars like \"10.50\"", Money::parse)
+    }
+
+    /// The same for what may be negative.
+    pub fn take_signed_money(&mut self, name: &'static str) -> Result<Option<Money>, Problem> {
+        self.take_amount(name, "an amount of dollars like \"-0.12\"", Money::parse_signed)
+    }
+
+    fn take_amount(
+        &mut self,
+        name: &'static str,
+        wanted: &str,
+        parse: fn(&str) -> Result<Money, MoneyError>,
+    ) -> Result<Option<Money>, Problem> {
         let Some(value) = self.take_raw(name).filter(|value| value.get() != "null") else { return Ok(None) };
         let text = match value.get() {
             quoted if quoted.starts_with('"') => serde_json::from_str(quoted).ok(),
             number => Some(number.to_owned()),
         };
         let text: String = text.ok_or_else(|| self.fault(name, format!("must be {wanted}")))?;
-        Money::parse(&text).map(Some).map_err(|error| match text.len() {
+        parse(&text).map(Some).map_err(|error| match text.len() {
             0..=40 => self.fault(name, format!("is not right: {error}")),
             _ => self.fault(name, format!("must be {wanted}")),
         })

@@ -294,7 +294,7 @@ impl Control {
             let followed = followed.ok_or_else(place_lost)?;
             place = followed.place;
             // one that stopped at its bound is answered too: the caller goes on where it stopped
-            if !followed.entries.is_empty() || !followed.finished || Instant::now() >= deadline {
+            if !followed.entries.is_empty() || !followed.finished || Instant::now() >= deadline || self.followers.is_closed() {
                 let cursor = place.to_string();
                 return Ok(RequestPage { entries: followed.entries, next: Some(cursor.clone()), follow: cursor });
             }
@@ -315,6 +315,12 @@ impl Control {
         let charges = || attempts.iter().flat_map(|record| &record.settlement.hold.charges);
         budgets.retain(|budget| charges().any(|charge| charge.budget == budget.id));
         Ok(OneRequest { attempts, refusal, budgets })
+    }
+
+    /// Answers all who wait for the next request, and lets nobody wait any more: the process is stopping.
+    pub fn lets_followers_go(&self) {
+        self.followers.close();
+        self.store.wake_followers();
     }
 
     /// Calls that wait for the next request.

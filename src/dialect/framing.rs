@@ -22,11 +22,13 @@ pub enum Framing {
 impl Framing {
     /// Whether a body of this content type can be such a stream.
     pub fn is(self, content_type: &str) -> bool {
-        match self {
-            Framing::Sse => content_type.starts_with("text/event-stream"),
-            Framing::Lines => content_type.starts_with("application/x-ndjson"),
-            Framing::AwsFrames => content_type.starts_with("application/vnd.amazon.eventstream"),
-        }
+        let media = match self {
+            Framing::Sse => "text/event-stream",
+            Framing::Lines => "application/x-ndjson",
+            Framing::AwsFrames => "application/vnd.amazon.eventstream",
+        };
+        // in any case, with its parameters behind
+        content_type.get(..media.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(media))
     }
 }
 

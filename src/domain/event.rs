@@ -225,6 +225,13 @@ pub struct Hold {
     pub progress: Progress,
 }
 
+impl Hold {
+    /// The most that is known to be possible: its ceiling, or what was reported above it.
+    pub fn worst(&self) -> Money {
+        self.ceiling.max(self.progress.cost)
+    }
+}
+
 /// How a hold ended in a bill: the whole usage record, so that it can be booked without its hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settlement {

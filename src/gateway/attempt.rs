@@ -89,7 +89,7 @@ impl<'g> Attempt<'g> {
             }
             let short_of = match self.try_hold(waiting.as_ref().map(|(place, _)| place)) {
                 Ok((held, cap)) => return self.held(held, cap).await,
-                Err(TryHold::Refused(problem)) => return Err(problem),
+                Err(TryHold::Refused(problem)) => return Err(self.of_budgets(problem)),
                 Err(TryHold::Stale) if self.is_up_to_date() => return Err(defect("a key names a budget that is not there")),
                 Err(TryHold::Stale) => continue,
                 Err(TryHold::Wait(budget)) => budget,
@@ -268,7 +268,7 @@ impl<'g> Attempt<'g> {
             self.deployment.qualified(),
             cap.ceiling,
         );
-        Problem::new(Word::BudgetExceeded, message).of_budget(Some(standing.remainder()))
+        Problem::new(Word::BudgetExceeded, message)
     }
 
     /// Whether less output would help.
@@ -279,24 +279,36 @@ impl<'g> Attempt<'g> {
 
     fn no_place(&self, short_of: BudgetId) -> Problem {
         let places = self.gateway.limits.queue_max;
-        self.budget_held(
-            short_of,
-            &format!("{places} requests already wait for room in the budget {short_of}; try again in a moment"),
-        )
+        let budget = self.told(short_of);
+        self.budget_held(&format!("{places} requests already wait for room in {budget}; try again in a moment"))
     }
 
     fn no_room_in_time(&self, short_of: BudgetId) -> Problem {
         let waited = self.gateway.limits.queue_wait_ms / 1_000;
-        let message = format!(
-            "the rest of the budget {short_of} is held by requests that are running; none of it came free within {waited} s. \
-             Try again, or name a smaller max_tokens"
-        );
-        self.budget_held(short_of, &message)
+        self.budget_held(&format!(
+            "the rest of {} is held by requests that are running; none of it came free within {waited} s. Try again, or name a \
+             smaller max_tokens",
+            self.told(short_of)
+        ))
     }
 
-    fn budget_held(&self, short_of: BudgetId, message: &str) -> Problem {
-        let standing = self.gateway.ledger.standing(short_of);
-        Problem::new(Word::BudgetHeld, message).retry_after(2).of_budget(standing.map(|standing| standing.remainder()))
+    fn budget_held(&self, message: &str) -> Problem {
+        self.of_budgets(Problem::new(Word::BudgetHeld, message).retry_after(2))
+    }
+
+    /// A budget in words: which, whose, and when it begins anew.
+    fn told(&self, id: BudgetId) -> String {
+        let ledger = &self.gateway.ledger;
+        let Some((budget, standing)) = ledger.budget(id).zip(ledger.standing(id)) else { return format!("the budget {id}") };
+        let until = standing.resets_at_ms.map_or(String::new(), |at_ms| format!(" until {}", Zone::utc().rfc3339(at_ms)));
+        let models = budget.model.as_ref().map_or(String::new(), |model| format!(" on {model}"));
+        let (period, whose) = (budget.period.word(), self.caller.whose(budget.owner));
+        format!("the {period} budget {id}{models} of {whose} (${}{until})", standing.limit)
+    }
+
+    /// With what the tightest of the budgets above has left, whatever the call was refused for.
+    fn of_budgets(&self, problem: Problem) -> Problem {
+        problem.of_budget(self.gateway.ledger.remainder(&self.claim()))
     }
 }
 

@@ -39,6 +39,7 @@ impl HeldAttempt {
             rates::put_headers(&mut headers, allowance);
         }
         reply::put_attempt(&mut headers, self.open.held.id, &self.open.deployment);
+        reply::put_remainder(&mut headers, self.open.held.remainder);
         headers
     }
 

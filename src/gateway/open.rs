@@ -14,6 +14,7 @@ use crate::gateway::drain::Presence;
 use crate::gateway::{Gateway, memory};
 use crate::meter::estimate::Text;
 use crate::meter::{Held, Receipt};
+use crate::price::Bill;
 use crate::route::Deployment;
 use crate::store::NotLogged;
 
@@ -63,6 +64,7 @@ impl Open {
                 self.gateway.figures.ended(status.unended());
             }
         })?;
+        self.held.allowance = receipt.allowance.or(self.held.allowance.take());
         self.gateway.queue.wake(&receipt.freed);
         self.gateway.hand_over(std::mem::take(&mut receipt.alerts));
         if first {
@@ -127,11 +129,15 @@ impl Open {
 
     fn priced(&self, mut ending: Ending) -> Ending {
         match self.deployment.price.cost(&ending.usage, self.tier_asked.as_deref()) {
-            // an estimate may be wrong, but it never takes more than was set aside for the worst case
-            Ok(bill) if ending.flags.has(Flags::ESTIMATED) && bill.total > self.ceiling && !self.guessed => {
-                ending.at_ceiling(self.ceiling, Flags::ESTIMATED)
-            }
             Ok(bill) => {
+                let over = ending.flags.has(Flags::ESTIMATED) && bill.total > self.ceiling && !self.guessed;
+                let bill = match self.reported_bill().filter(|_| over) {
+                    // what was reported is booked whole, whatever it comes to
+                    Some(reported) if reported.total >= self.ceiling => reported,
+                    // an estimate may be wrong, but it never takes more than was set aside for the worst case
+                    _ if over => return ending.at_ceiling(self.ceiling, Flags::ESTIMATED),
+                    _ => bill,
+                };
                 if bill.guessed {
                     ending.flags = ending.flags.with(Flags::ESTIMATED);
                 }
@@ -144,6 +150,13 @@ impl Open {
                 ending
             }
         }
+    }
+
+    /// What the upstream's own counts come to, with nothing estimated beside them.
+    fn reported_bill(&self) -> Option<Bill> {
+        let mut reported = self.report.usage()?.clone();
+        reported.service_tier = reported.service_tier.or_else(|| self.tier_served.clone());
+        self.deployment.price.cost(&reported, self.tier_asked.as_deref()).ok()
     }
 
     /// What a call that ended well is booked at, as the client is told.

@@ -69,7 +69,8 @@ pub(super) async fn send(
     } else {
         credential.extend(provider.api_key.as_ref().and_then(|key| provider.preset.credential.header(key)));
     }
-    let mut outgoing = vec![("content-type", "application/json")];
+    // answers are read as they come, so nothing may compress them
+    let mut outgoing = vec![("content-type", "application/json"), ("accept-encoding", "identity")];
     outgoing.extend(headers.iter().filter(|(name, _)| is_forwarded(name)).map(|(n, v)| (n.as_str(), v.as_str())));
     for (name, value) in provider.preset.default_headers {
         if !outgoing.iter().any(|(sent, _)| sent == name) {

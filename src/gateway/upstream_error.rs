@@ -13,7 +13,7 @@ use crate::gateway::held::ledger_unavailable;
 use crate::gateway::inflight::Running;
 use crate::gateway::open::Open;
 use crate::gateway::relay;
-use crate::gateway::reply::{Body, Reply};
+use crate::gateway::reply::{self, Body, Reply};
 use crate::route::Deployment;
 use crate::upstream::{Failed, Incoming};
 
@@ -30,15 +30,17 @@ pub(super) async fn refused(
     incoming: Incoming,
     mut running: Running,
 ) -> Result<Reply, Problem> {
-    let head = relay::head(&open, incoming.status, &incoming.headers);
-    let answered = (incoming.status, incoming.headers.clone());
+    let (status, headers) = (incoming.status, incoming.headers.clone());
+    let answered = (status, headers.clone());
     let refusal = tokio::select! {
         biased;
         refusal = Refusal::read(client, upstream, incoming) => refusal,
         // what it is, is known; why, the client is not told
         () = running.told_to_end() => Refusal::of(client, upstream, answered, Err("the upstream's reason did not come in time")),
     };
-    open.settle(Status::UpstreamError).map_err(|not_logged| ledger_unavailable(&not_logged))?;
+    let receipt = open.settle(Status::UpstreamError).map_err(|not_logged| ledger_unavailable(&not_logged))?;
+    let mut head = relay::head(&open, status, &headers);
+    reply::put_remainder(&mut head.headers, receipt.remainder);
     refusal.answer(head, &open.deployment, open.held.id.request)
 }
 

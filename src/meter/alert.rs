@@ -86,7 +86,13 @@ impl State {
         let charge = Charge { budget: alert.budget.id, window_start_ms: alert.window.start_ms };
         if let Some(balance) = self.balances.get_mut(&charge) {
             balance.told.take_back(alert.kind);
+            self.untold = true;
         }
+    }
+
+    /// What every budget has left unsaid, where something was taken back since this was asked last.
+    pub(super) fn alerts_untold(&mut self, at_ms: u64) -> Vec<Alert> {
+        if std::mem::take(&mut self.untold) { self.alerts_due(at_ms) } else { Vec::new() }
     }
 
     fn charge_now(&self, id: BudgetId) -> Option<Charge> {

@@ -54,6 +54,8 @@ pub struct Receipt {
     pub cost: Money,
     /// the smallest among the `block` budgets that were charged
     pub remainder: Option<Remainder>,
+    /// what the rate limits have left now that the tokens are known; `None` where none counts it
+    pub allowance: Option<Allowance>,
     /// budgets in which room came free: the queue wakes who waits for them
     pub freed: Vec<BudgetId>,
     /// what budgets have to say now that this is spent
@@ -70,8 +72,8 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// The state as of the last record of the log. Holds that were open then are booked at their ceiling, flagged
-    /// `orphaned`: their calls may have cost that much, and never more.
+    /// The state as of the last record of the log. Holds that were open then are booked at their ceiling, or at what was
+    /// reported by then where that is more, flagged `orphaned`: their calls may have cost that much.
     pub fn recover(
         journal: Arc<Journal>,
         zone: Zone,
@@ -92,7 +94,7 @@ impl Ledger {
         }
         let ledger = Ledger { state: Mutex::new(state), journal, time, changes: watch::Sender::new(0) };
         for hold in recovered.holds {
-            ledger.settle(hold.id, Ending::orphaned(hold.ceiling, now_ms))?;
+            ledger.settle(hold.id, Ending::orphaned(hold.worst(), now_ms))?;
         }
         // what was told is what was written down; the rest is due
         ledger.lock().restore_told(&recovered.told);
@@ -132,7 +134,7 @@ impl Ledger {
     /// is over.
     pub fn settle(&self, id: HoldId, mut ending: Ending) -> Result<Receipt, NotLogged> {
         let mut state = self.lock();
-        state.rates.end(id, ending.tokens(), self.time.boot_ms());
+        let allowance = state.rates.end(id, ending.tokens(), self.time.boot_ms());
         let Some(mut hold) = state.hold(id).cloned() else { return Ok(Receipt::default()) };
         if ending.status != Status::Orphaned {
             // the ending says it all; of an orphan nothing else is known
@@ -160,7 +162,7 @@ impl Ledger {
         let freed = state.apply(&event);
         let alerts = state.alerts_of(&charged, now_ms);
         let remainder = state.remainder(&charged, now_ms);
-        Ok(Receipt { sequence, cost, remainder, freed, alerts })
+        Ok(Receipt { sequence, cost, remainder, allowance, freed, alerts })
     }
 
     /// Gives a hold back: nothing was used. Returns the budgets in which room came free. On an error the hold stays until
@@ -180,7 +182,7 @@ impl Ledger {
     }
 
     /// Logs the endings that could not be logged when they came, until the log fails again. What budgets have to say of them
-    /// they say with the next call. Returns how many were logged.
+    /// is told by `alerts_untold`. Returns how many were logged.
     pub fn settle_owed(&self) -> usize {
         let mut logged = 0;
         while let Some((id, owed)) = self.first_owed() {
@@ -236,6 +238,11 @@ impl Ledger {
         self.lock().alerts_due(at_ms)
     }
 
+    /// What is due because alerts could not be handed on when they came; nothing otherwise.
+    pub fn alerts_untold(&self, at_ms: u64) -> Vec<Alert> {
+        self.lock().alerts_untold(at_ms)
+    }
+
     /// An alert that could not be handed on is due again.
     pub fn take_back(&self, alert: &Alert) {
         self.lock().take_back(alert);
@@ -244,6 +251,11 @@ impl Ledger {
     /// What is left in the tightest `block` budget that counts this claim; `None` where none does.
     pub fn tightest(&self, claim: &Claim<'_>) -> Option<Tightest> {
         self.lock().tightest(claim.budgets, &claim.hold, self.time.now_ms())
+    }
+
+    /// The smallest remainder of a `block` budget that counts this claim; `None` where none does.
+    pub fn remainder(&self, claim: &Claim<'_>) -> Option<Remainder> {
+        self.lock().remainder_of(claim.budgets, &claim.hold, self.time.now_ms())
     }
 
     /// The `block` budgets that count this claim: those in whose lines it may have to wait.
@@ -260,6 +272,10 @@ impl Ledger {
     pub fn forget_budget(&self, id: BudgetId) {
         self.lock().forget_budget(id);
         self.changed();
+    }
+
+    pub fn budget(&self, id: BudgetId) -> Option<Budget> {
+        self.lock().budgets.get(&id).map(|watched| watched.budget.clone())
     }
 
     pub fn standing(&self, id: BudgetId) -> Option<Standing> {

@@ -241,20 +241,17 @@ impl Rates {
     /// What is left for this claim, measure by measure; `None` where no limit counts it.
     fn tightest(&self, ids: &[LimitId], hold: &Hold) -> Option<Allowance> {
         let counting = ids.iter().filter_map(|id| self.limits.get(id)).filter(|watched| watched.counts(hold));
-        counting.map(Watched::left).reduce(|one, other| Allowance {
-            requests: tighter(one.requests, other.requests),
-            tokens: tighter(one.tokens, other.tokens),
-        })
+        left_of(counting)
     }
 
     /// A call is over: its places are free again, and the tokens that it used stand where the claimed ones stood. `None`:
-    /// nobody knows how many, the claimed ones stay.
-    pub(super) fn end(&mut self, id: HoldId, used: Option<u64>, now_ms: u64) {
+    /// nobody knows how many, the claimed ones stay. Returns what the tightest of its limits have left then.
+    pub(super) fn end(&mut self, id: HoldId, used: Option<u64>, now_ms: u64) -> Option<Allowance> {
         self.resolve(id, now_ms, |bucket, claimed| {
             let used = used.unwrap_or(claimed);
             bucket.give_back(claimed.saturating_sub(used));
             bucket.add(used.saturating_sub(claimed));
-        });
+        })
     }
 
     /// Nothing was sent: everything is given back, the request too.
@@ -263,7 +260,7 @@ impl Rates {
             Some(taken) => taken.iter().filter(|taken| taken.request).map(|taken| taken.limit).collect(),
             None => return,
         };
-        self.resolve(id, now_ms, |bucket, claimed| bucket.give_back(claimed));
+        let _left_before_the_requests = self.resolve(id, now_ms, |bucket, claimed| bucket.give_back(claimed));
         for limit in requests {
             if let Some(bucket) = self.limits.get_mut(&limit).and_then(|watched| watched.requests.as_mut()) {
                 bucket.give_back(1);
@@ -271,11 +268,12 @@ impl Rates {
         }
     }
 
-    fn resolve(&mut self, id: HoldId, now_ms: u64, correct: impl Fn(&mut Bucket, u64)) {
+    fn resolve(&mut self, id: HoldId, now_ms: u64, correct: impl Fn(&mut Bucket, u64)) -> Option<Allowance> {
         if self.taken.is_empty() {
-            return;
+            return None;
         }
-        for taken in self.taken.remove(&id).unwrap_or_default() {
+        let all_taken = self.taken.remove(&id)?;
+        for taken in &all_taken {
             let Some(watched) = self.limits.get_mut(&taken.limit) else { continue };
             watched.drain(now_ms);
             watched.running = watched.running.saturating_sub(1);
@@ -283,7 +281,16 @@ impl Rates {
                 correct(bucket, claimed);
             }
         }
+        left_of(all_taken.iter().filter_map(|taken| self.limits.get(&taken.limit)))
     }
+}
+
+/// What is left of all these, measure by measure.
+fn left_of<'w>(limits: impl Iterator<Item = &'w Watched>) -> Option<Allowance> {
+    limits.map(Watched::left).reduce(|one, other| Allowance {
+        requests: tighter(one.requests, other.requests),
+        tokens: tighter(one.tokens, other.tokens),
+    })
 }
 
 fn tighter(one: Option<Gauge>, other: Option<Gauge>) -> Option<Gauge> {

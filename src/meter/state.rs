@@ -76,6 +76,8 @@ pub(super) struct State {
     holds: HashMap<HoldId, Hold, RandomState>,
     /// while time is being set back: past windows are not forgotten
     keeps_past: bool,
+    /// an alert was taken back
+    pub(super) untold: bool,
     /// beside all that is logged: a replay knows nothing of it
     pub(super) rates: Rates,
     /// endings of open holds that the log did not take
@@ -98,6 +100,7 @@ impl State {
             balances: HashMap::default(),
             holds: HashMap::default(),
             keeps_past: false,
+            untold: false,
             rates: Rates::default(),
             owed: BTreeMap::new(),
         }
@@ -141,22 +144,33 @@ impl State {
             return Err(NoRoom::Repeated);
         }
         let mut charges = Vec::with_capacity(ids.len());
-        let mut held_up = None;
+        let (mut held_up, mut exceeded) = (None, Vec::new());
         for id in ids {
             let Some(standing) = self.counting(*id, hold, now_ms) else { continue };
             let Some(watched) = self.budgets.get(id) else { continue };
             let budget = || Box::new(watched.budget.clone());
             let with_claim = standing.settled.plus(hold.ceiling);
             if with_claim > standing.limit && standing.blocks {
-                let (budget, alerts) = (budget(), self.alerts_of_refusal(*id, now_ms));
-                return Err(NoRoom::Exceeded { budget, standing, alerts });
+                exceeded.push((budget(), standing));
             }
             if with_claim.plus(standing.held) > standing.limit && standing.blocks {
                 held_up.get_or_insert_with(|| NoRoom::Held { budget: budget(), standing });
             }
             charges.push(Charge { budget: *id, window_start_ms: watched.window.start_ms });
         }
-        held_up.map_or(Ok(charges), Err)
+        if exceeded.is_empty() { held_up.map_or(Ok(charges), Err) } else { Err(self.exceeded(exceeded, now_ms)) }
+    }
+
+    /// Of several budgets that refuse a claim the one with the least left is named, and of these the last to begin anew: no
+    /// smaller claim, and no wait, helps before that one does. Each of them has its say.
+    fn exceeded(&mut self, budgets: Vec<(Box<Budget>, Standing)>, now_ms: u64) -> NoRoom {
+        let alerts = budgets.iter().flat_map(|(budget, _)| self.alerts_of_refusal(budget.id, now_ms)).collect();
+        let lasts = |standing: &Standing| std::cmp::Reverse(standing.resets_at_ms.unwrap_or(u64::MAX));
+        let named = budgets.into_iter().min_by_key(|(_, standing)| (standing.limit.minus(standing.settled), lasts(standing)));
+        match named {
+            Some((budget, standing)) => NoRoom::Exceeded { budget, standing, alerts },
+            None => NoRoom::Stale,
+        }
     }
 
     /// Whether a cost brings what is settled in a `warn` budget over its limit.
@@ -181,6 +195,12 @@ impl State {
             so_far.once_settled = so_far.once_settled.min(once_settled);
         }
         tightest
+    }
+
+    /// The smallest remainder among the `block` budgets that count this deployment.
+    pub(super) fn remainder_of(&mut self, ids: &[BudgetId], hold: &Hold, now_ms: u64) -> Option<Remainder> {
+        let standings = ids.iter().filter_map(|id| self.counting(*id, hold, now_ms));
+        smallest(standings)
     }
 
     /// The `block` budgets that count this deployment.
@@ -225,8 +245,7 @@ impl State {
 
     /// The smallest remainder among the `block` budgets that are charged.
     pub(super) fn remainder(&mut self, charges: &[Charge], now_ms: u64) -> Option<Remainder> {
-        let standings = charges.iter().filter_map(|charge| self.standing(charge.budget, now_ms));
-        standings.filter(|standing| standing.blocks).map(|standing| standing.remainder()).min_by_key(|remainder| remainder.left)
+        smallest(charges.iter().filter_map(|charge| self.standing(charge.budget, now_ms)))
     }
 
     /// The windows that an instant falls into. From now on no window is forgotten, until `set_back`.
@@ -325,6 +344,12 @@ impl State {
         }
         freed
     }
+}
+
+/// Of those that block; where two have as little left, the one that begins anew later.
+fn smallest(standings: impl Iterator<Item = Standing>) -> Option<Remainder> {
+    let remainders = standings.filter(|standing| standing.blocks).map(|standing| standing.remainder());
+    remainders.min_by_key(|remainder| (remainder.left, std::cmp::Reverse(remainder.resets_at_ms.unwrap_or(u64::MAX))))
 }
 
 /// What is left in the tightest `block` budget: now, and once every open hold is given back.

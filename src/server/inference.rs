@@ -133,5 +133,6 @@ pub(super) async fn not_served(request: HttpRequest) -> HttpResponse {
     } else {
         Problem::new(Word::NotFound, format!("there is nothing at {path}"))
     };
-    reply::http(worker.gateway.refuse(app::dialect_of(&path), &problem))
+    // whoever asks with a key finds it among his refusals
+    reply::http(worker.gateway.refuse_call(app::dialect_of(&path), call::credential(&request).as_deref(), problem))
 }

@@ -117,6 +117,7 @@ pub struct Running {
     pub gateway: Arc<Gateway>,
     pub ledger: Arc<Ledger>,
     pub store: Store,
+    control: Control,
     memory: Option<Arc<Memory>>,
     server: ServerHandle,
     served: JoinHandle<io::Result<()>>,
@@ -178,6 +179,7 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
     });
     let (shared, connect_timeout_ms) = (gateway.clone(), config.limits.connect_timeout_ms);
     let (directory, ledger, time) = (house.directory, house.ledger.clone(), house.time);
+    let kept = control.clone();
     let worker = move || Worker {
         gateway: shared.clone(),
         control: control.clone(),
@@ -193,6 +195,7 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
         gateway,
         ledger: house.ledger,
         store: house.store,
+        control: kept,
         memory,
         server: handle,
         served: actix_web::rt::spawn(server),
@@ -230,6 +233,7 @@ fn listens(
 impl Running {
     /// Takes nothing new, lets running requests finish for a while, ends the rest, and closes the books.
     pub async fn stop(self) {
+        self.control.lets_followers_go();
         self.gateway.inflight().drain(self.drain_ms).await;
         self.server.stop(true).await;
         if let Ok(Err(error)) = self.served.await {

@@ -70,6 +70,11 @@ impl Store {
         (rollups.load(Ordering::Relaxed), requests.load(Ordering::Relaxed))
     }
 
+    /// Has whoever waits for bookings look once more.
+    pub fn wake_followers(&self) {
+        self.journal.tell_followers();
+    }
+
     /// Pages of the books that were read from the disk since the start, for whatever reason.
     pub fn pages_read(&self) -> u64 {
         self.database.below.pages_read.load(Ordering::Relaxed)

@@ -226,6 +226,10 @@ fn looked(records: &impl ReadableTable<(u128, u8), &'static [u8]>, id: HoldId) -
         _ => Settlement::decode(row.value()).map(Looked::Booked),
     })
     .transpose()
+    .map_err(|error| StoreError::Record {
+        kind: Settlement::KIND,
+        reason: format!("{} attempt {}: {error}; `gatekeeper ledger verify` tells all of them", id.request, id.attempt),
+    })
 }
 
 fn missing(id: HoldId) -> StoreError {

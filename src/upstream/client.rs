@@ -1,7 +1,9 @@
 //! One client per worker. It hands the body back as the bytes that came; whether they are whole is for the dialect to say,
 //! since a chunked body that is cut off reads like one that ended.
 
+use std::cell::RefCell;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,7 +71,9 @@ pub enum Failed {
 /// Not `Send`: a client belongs to the thread that made it.
 #[derive(Clone)]
 pub struct Client {
-    calls: awc::Client,
+    calls: Rc<RefCell<awc::Client>>,
+    /// one with no connection open
+    fresh: Rc<dyn Fn() -> awc::Client>,
     fetcher: Option<Fetcher>,
 }
 
@@ -88,9 +92,13 @@ pub struct Incoming {
 impl Client {
     /// `fetching`: what may be fetched for a client, if anything may.
     pub fn new(roots: &TlsRoots, connect_timeout_ms: u64, fetching: Option<&Fetching>) -> Client {
-        let connector = Connector::new().connector(destination::connector());
-        let calls = client_over(connector, roots, Duration::from_millis(connect_timeout_ms));
-        Client { calls, fetcher: fetching.map(|fetching| Fetcher::new(roots, connect_timeout_ms, fetching)) }
+        let fetcher = fetching.map(|fetching| Fetcher::new(roots, connect_timeout_ms, fetching));
+        let roots = roots.clone();
+        let fresh = move || {
+            let connector = Connector::new().connector(destination::connector());
+            client_over(connector, &roots, Duration::from_millis(connect_timeout_ms))
+        };
+        Client { calls: Rc::new(RefCell::new(fresh())), fresh: Rc::new(fresh), fetcher }
     }
 
     /// Fetches what clients name, if the operator lets it.
@@ -101,15 +109,29 @@ impl Client {
     /// Sends a POST and waits for the response head. `keep` chooses the response headers that are handed back.
     pub async fn post(&self, outgoing: Outgoing<'_>, keep: impl Fn(&str) -> bool) -> Result<Incoming, Failed> {
         let malformed = |what: &str| Failed::Malformed(what.to_owned());
-        let mut request = self.calls.post(outgoing.url).no_decompress().timeout(Duration::from_millis(outgoing.head_timeout_ms));
+        let request = self.calls.borrow().post(outgoing.url);
+        let mut request = request.no_decompress().timeout(Duration::from_millis(outgoing.head_timeout_ms));
         for (name, value) in &outgoing.headers {
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| malformed("a header name is not valid"))?;
             let value = HeaderValue::from_str(value).map_err(|_| malformed("a header value is not valid"))?;
             request.headers_mut().append(name, value);
         }
         let response = request.send_body(outgoing.body).await.map_err(|error| Failed::of(&error, outgoing.head_timeout_ms))?;
+        if may_be_followed(response.status()) {
+            // awc takes it for the answer and keeps the connection, on which the answer itself may come to whoever has it next
+            self.calls.replace((self.fresh)());
+            return Err(Failed::Broken(format!(
+                "it answered {}, and the answer itself was not waited for",
+                response.status().as_u16()
+            )));
+        }
         Ok(Incoming::new(response, keep))
     }
+}
+
+/// Heads after which there is no body: those that are no answers yet, and those that no model call can have.
+fn may_be_followed(status: StatusCode) -> bool {
+    status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 impl Incoming {

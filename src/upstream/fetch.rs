@@ -43,7 +43,8 @@ impl Fetcher {
     pub async fn fetch(&self, url: &str) -> Result<Bytes, Failed> {
         let within = Duration::from_millis(self.timeout_ms);
         let whole = async {
-            let request = self.client.get(url).no_decompress().timeout(within);
+            // a connection of its own: nothing that a host says late can be taken for another answer
+            let request = self.client.get(url).no_decompress().force_close().timeout(within);
             let response = request.send().await.map_err(|error| Failed::of(&error, self.timeout_ms))?;
             let incoming = Incoming::new(response, |_| false);
             if incoming.status != 200 {

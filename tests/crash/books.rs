@@ -68,7 +68,7 @@ impl Books {
     /// What a restart makes of open holds, in its order.
     pub fn orphans(&self) -> Vec<Event> {
         let orphan =
-            |hold: &Hold| Event::Settle(Settlement { hold: hold.clone(), ending: Ending::orphaned(hold.ceiling, RESTART_MS) });
+            |hold: &Hold| Event::Settle(Settlement { hold: hold.clone(), ending: Ending::orphaned(hold.worst(), RESTART_MS) });
         self.holds.values().map(orphan).collect()
     }
 

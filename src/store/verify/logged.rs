@@ -76,12 +76,11 @@ impl LogLook<'_> {
         let stored = records.get((id.request.0, id.attempt))?.map(|row| row.value().to_vec());
         let says = match stored {
             Some(stored) if stored == settlement.encode()? => return Ok(()),
-            Some(stored) => format!(
-                "record {} of the log says ${}, the books say ${}",
-                record.sequence,
-                settlement.ending.cost,
-                Settlement::decode(&stored)?.ending.cost
-            ),
+            Some(stored) => {
+                let booked =
+                    Settlement::decode(&stored).map_or("what cannot be read".into(), |booked| format!("${}", booked.ending.cost));
+                format!("record {} of the log says ${}, the books say {booked}", record.sequence, settlement.ending.cost)
+            }
             // retention has deleted it
             None if settlement.hold.at_ms < self.kept.requests_ms => return Ok(()),
             None => format!(

@@ -202,6 +202,11 @@ impl Verification {
     }
 }
 
+/// A balance in words.
+fn window_of(charge: Charge) -> String {
+    format!("{} from {}", charge.budget, Zone::utc().rfc3339(charge.window_start_ms))
+}
+
 /// The last record of the log that a transaction sees in the books.
 fn applied(read: &ReadTransaction) -> Result<u64, StoreError> {
     let meta = read.open_table(META)?;
@@ -246,9 +251,17 @@ impl<'z> Look<'z> {
         for row in records.range::<(u128, u8)>((start, Bound::Unbounded))?.take(SLICE) {
             let (key, bytes) = row?;
             let (request, attempt) = key.value();
-            last = Some(HoldId { request: RequestId(request), attempt });
-            if attempt != REFUSED {
-                rows.push(Settlement::decode(bytes.value())?);
+            let id = HoldId { request: RequestId(request), attempt };
+            last = Some(id);
+            if attempt == REFUSED {
+                continue;
+            }
+            match Settlement::decode(bytes.value()) {
+                Ok(record) => rows.push(record),
+                Err(error) => {
+                    self.verified.records += 1;
+                    self.verified.differs(Part::Records, named(id), error.to_string());
+                }
             }
         }
         let mut corrected = corrections(read, after, last)?;
@@ -355,9 +368,12 @@ impl<'z> Look<'z> {
             if !self.kept.has_balance(&charge) {
                 continue;
             }
-            let (stored, computed) = (Money::decode(bytes.value())?, self.balances.remove(&charge).unwrap_or_default());
+            let computed = self.balances.remove(&charge).unwrap_or_default();
             self.verified.balances += 1;
-            self.compare_balance(charge, stored, computed);
+            match Money::decode(bytes.value()) {
+                Ok(stored) => self.compare_balance(charge, stored, computed),
+                Err(error) => self.verified.differs(Part::Balances, window_of(charge), error.to_string()),
+            }
         }
         let mut left: Vec<(Charge, Money)> = self.balances.drain().filter(|(_, computed)| !computed.is_zero()).collect();
         left.sort_by_key(|(charge, _)| *charge);
@@ -369,8 +385,11 @@ impl<'z> Look<'z> {
 
     fn compare_balance(&mut self, charge: Charge, stored: Money, computed: Money) {
         if stored != computed {
-            let row = format!("{} from {}", charge.budget, Zone::utc().rfc3339(charge.window_start_ms));
-            self.verified.differs(Part::Balances, row, format!("it says ${stored}, its records come to ${computed}"));
+            self.verified.differs(
+                Part::Balances,
+                window_of(charge),
+                format!("it says ${stored}, its records come to ${computed}"),
+            );
         }
     }
 

@@ -127,8 +127,14 @@ impl Periods {
             let (model_asked, provider, model) = (model_asked.to_owned(), provider.to_owned(), model.to_owned());
             let key = RollupKey { start_ms, key: KeyId(id), model_asked, provider, model, class };
             let computed = self.open.remove(&key).unwrap_or_default();
-            let stored = RollupSums::decode(bytes.value())?;
             verified.rollups += 1;
+            let stored = match RollupSums::decode(bytes.value()) {
+                Ok(stored) => stored,
+                Err(error) => {
+                    verified.differs(Part::Rollups, self.named(&key), error.to_string());
+                    continue;
+                }
+            };
             self.differ(key, Delta::of(&computed).minus(Delta::of(&stored)));
         }
         while let Some(entry) = self.open.first_entry().filter(|entry| entry.key().start_ms < to_ms) {
