@@ -117,20 +117,20 @@ impl Client {
             request.headers_mut().append(name, value);
         }
         let response = request.send_body(outgoing.body).await.map_err(|error| Failed::of(&error, outgoing.head_timeout_ms))?;
-        if may_be_followed(response.status()) {
-            // awc takes it for the answer and keeps the connection, on which the answer itself may come to whoever has it next
+        let status = response.status();
+        if is_without_body(status) {
+            // awc keeps the connection, and whatever comes late on it would be the answer to whoever has it next
             self.calls.replace((self.fresh)());
-            return Err(Failed::Broken(format!(
-                "it answered {}, and the answer itself was not waited for",
-                response.status().as_u16()
-            )));
+        }
+        if status.is_informational() {
+            return Err(Failed::Broken(format!("it answered {}, and the answer itself was not waited for", status.as_u16())));
         }
         Ok(Incoming::new(response, keep))
     }
 }
 
-/// Heads after which there is no body: those that are no answers yet, and those that no model call can have.
-fn may_be_followed(status: StatusCode) -> bool {
+/// Heads that are no answers yet, and those after which no body comes: rare enough to begin with new connections.
+fn is_without_body(status: StatusCode) -> bool {
     status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED)
 }
 

@@ -300,3 +300,36 @@ fn what_cannot_be_written_down_is_told_once_it_can() {
     inside.usage();
     assert_eq!((audited(&inside).len(), hook.receiver.request_count()), (2, 2));
 }
+
+/// More than find a place to wait: what is due when the process starts, and what crosses while it runs.
+#[test]
+fn no_alert_is_lost_however_many_come_at_once() {
+    const TEAMS: usize = 80;
+    const BUDGETS: usize = 16;
+    let upstream = Upstream::start();
+    upstream.answers(model::uses(10, 20));
+    let mut gatekeeper = Gatekeeper::before(&upstream).setting("[alerts]\nthreshold_percent = 85").starts();
+    // a call costs 0.00011, a little more than half of each
+    let budgets: Vec<Value> = ["*", "m-*", "m-s*", "m-small"]
+        .iter()
+        .flat_map(|model| {
+            ["daily", "weekly", "monthly", "total"]
+                .map(|period| json!({"limit": "0.0002", "action": "warn", "period": period, "model": model}))
+        })
+        .collect();
+    assert_eq!(budgets.len(), BUDGETS);
+    let keys: Vec<Key> = (0..TEAMS).map(|number| team(&mut gatekeeper, &format!("eng-{number}"), json!(budgets)).1).collect();
+    let ask_all = |gatekeeper: &Gatekeeper| {
+        at_once(40, TEAMS, |_| (), |(), number| asks(gatekeeper, &keys[number]).status).into_iter().all(|status| status == 200)
+    };
+    assert!(ask_all(&gatekeeper));
+    let config = fs::read_to_string(&gatekeeper.config).expect("the config can be read");
+    fs::write(&gatekeeper.config, config.replace("threshold_percent = 85", "threshold_percent = 40")).expect("written");
+    gatekeeper.restart();
+    let told = |gatekeeper: &Gatekeeper, kind: &str| gatekeeper.all_output().matches(&format!("{kind}: ")).count();
+    wait_until("all thresholds are told", || told(&gatekeeper, "budget.threshold") >= TEAMS * BUDGETS);
+    assert!(ask_all(&gatekeeper));
+    wait_until("all limits are told", || told(&gatekeeper, "budget.limit") >= TEAMS * BUDGETS);
+    std::thread::sleep(Duration::from_millis(1_500));
+    assert_eq!([told(&gatekeeper, "budget.threshold"), told(&gatekeeper, "budget.limit")], [TEAMS * BUDGETS; 2], "each once");
+}

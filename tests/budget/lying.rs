@@ -153,3 +153,32 @@ fn a_report_of_zero_is_trusted() {
         assert!(row["usage"]["input_tokens"].as_u64().is_some_and(|tokens| tokens > 0), "{row}");
     }
 }
+
+/// What is estimated takes no more than was held; what is reported is booked whole, whatever is estimated beside it.
+#[test]
+fn a_reported_side_above_the_ceiling_is_booked_whole_though_the_other_is_estimated() {
+    let house = House::new("1000");
+    for call in [Call::chat(), Call::chat().streamed(true)].map(|call| call.at_most(40)) {
+        // zero input is believed of nobody here
+        let row = house.row(call, &usage_of(call, "0", "1000"));
+        assert_eq!((&row["flags"], text(&row, "cost_usd")), (&json!(["estimated", "over_ceiling"]), "0.005".to_owned()), "{row}");
+    }
+    let row = house.row(Call::chat().at_most(40), &usage_of(Call::chat(), "0", "30"));
+    let cost = pico(&text(&row, "cost_usd"));
+    assert!(150_000_000 < cost && cost <= pico(&text(&row, "ceiling_usd")), "{row}");
+    // the head of a messages stream has counted a large input, then the client goes away
+    let head = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"type\":\"message\",\"role\":\"assistant\",\
+                \"model\":\"c\",\"content\":[],\"stop_reason\":null,\"usage\":{\"input_tokens\":50000,\"output_tokens\":1}}}\n\n";
+    let text_of = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\
+                   \"text\":\"word \"}}\n\n";
+    house.upstream.answers(Script::stream([head, text_of]).then_hangs());
+    let asking = Call::messages().streamed(true).at_most(40);
+    let mut stream = house.gatekeeper.user(&house.key).streams(asking.path(), &asking.body());
+    stream.reads_deltas(1);
+    stream.hangs_up();
+    crate::harness::wait_until("it is booked", || house.gatekeeper.holds_open() == 0);
+    house.gatekeeper.usage();
+    let row = house.gatekeeper.requests().remove(0);
+    assert_eq!((&row["status"], &row["flags"]), (&json!("client_gone"), &json!(["estimated", "over_ceiling"])), "{row}");
+    assert!(pico(&text(&row, "cost_usd")) >= 50_000_000_000, "{row}");
+}

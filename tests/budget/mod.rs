@@ -12,6 +12,7 @@ mod oversized;
 mod priceless;
 mod race;
 mod rates;
+mod refused;
 mod reports;
 mod sampler;
 mod vendors;

@@ -100,7 +100,7 @@ fn who_waits_past_the_deadline_is_told_to_come_again() {
     let begun = Instant::now();
     let answer = house.gatekeeper.user(&house.key).chat(&saying("next"));
     assert_eq!(answer.expects(429).error_word(), "budget_held");
-    assert!(answer.error_message().contains("the rest of the budget bud_"), "{}", answer.error_message());
+    assert!(answer.error_message().contains("the rest of the total budget bud_"), "{}", answer.error_message());
     assert_eq!(answer.header("x-gatekeeper-budget-remaining-usd").map(|left| left.parse::<f64>().is_ok()), Some(true));
     assert!(answer.header("retry-after").is_some_and(|seconds| seconds.parse::<u64>().is_ok()));
     let took = begun.elapsed();

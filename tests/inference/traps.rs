@@ -10,6 +10,7 @@ use crate::harness::model;
 use crate::harness::person::Stream;
 use crate::harness::script::Script;
 use crate::harness::skipped;
+use crate::harness::wait_until;
 
 /// A good request with a prompt of so many bytes.
 fn long(dialect: Dialect, bytes: usize) -> serde_json::Value {
@@ -121,12 +122,12 @@ fn a_connection_is_used_again_and_one_that_the_upstream_closed_is_not() {
 }
 
 #[test]
-fn an_answer_is_not_decompressed_because_none_was_asked_for_compressed() {
+fn an_answer_is_not_decompressed_because_it_was_asked_for_as_it_is() {
     let house = House::opens();
     let client = house.user().with("accept-encoding", "gzip, br, zstd");
     let answer = client.chat(&Chat.body());
     assert_eq!(answer.expects(200).header("content-encoding"), None);
-    assert_eq!(house.upstream.last_request().header("accept-encoding"), None);
+    assert_eq!(house.upstream.last_request().header("accept-encoding"), Some("identity"));
     house.booked().ends("ok", &[]);
 }
 
@@ -159,4 +160,29 @@ fn no_socket_waits_for_acknowledgements_and_none_waits_for_ever() {
     let client = towards(stream.address());
     assert!(client.no_delay, "TCP_NODELAY towards the client");
     assert_eq!(client.user_timeout_ms, 7_000, "the longest that sent bytes may go unread");
+}
+
+/// A head that is no answer yet, and one after which no body comes: what follows on that connection belongs to nobody else.
+#[test]
+fn what_an_upstream_says_after_a_head_that_is_no_answer_reaches_nobody() {
+    let house = House::opens();
+    let late = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{\"late\":1}";
+    // the first write is the head alone
+    for head in ["HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 103 E Hints__\r\n\r\n", "HTTP/1.1 204 No conten\r\n\r\n"] {
+        let said = Script::raw(format!("{head}{late}")).in_writes_of(head.len()).pause_ms_between(200).then_hangs();
+        house.upstream.answers(said);
+        let mut client = house.user().connects();
+        let refused = client.chat(&Chat.body());
+        assert_eq!(refused.expects(502).error_word(), "upstream_error", "{head:?}");
+        // it may be billed all the same
+        let status = if head.contains("204") { "truncated" } else { "broken" };
+        house.booked().ends(status, &["estimated"]);
+        house.upstream.answers(model::uses(10, 20));
+        for _ in 0..3 {
+            let answer = client.chat(&Chat.body());
+            assert!(answer.expects(200).json()["choices"].is_array(), "{}", answer.text());
+        }
+        wait_until("the rest is booked", || house.gatekeeper.holds_open() == 0);
+        house.booked_all(3);
+    }
 }

@@ -48,7 +48,7 @@ fn a_correction_counts_everywhere_and_says_why() {
     let last = inside.audit().pop().expect("an event");
     assert_eq!((&last["action"], &last["subject"]), (&json!("ledger.correct"), &json!(id)));
     assert_eq!(last["detail"], json!({"attempt": 1, "amount": "-0.00005", "reason": "billed twice"}));
-    correct(&inside, &json!({"request": id, "amount": "0.00001", "reason": "not that much", "attempt": 1})).expects(201);
+    correct(&inside, &json!({"request": id, "amount": 0.00001, "reason": "not that much", "attempt": 1})).expects(201);
     inside.stop();
     inside.start();
     assert_eq!(spent(&inside), usd(COST - 40_000_000));

@@ -56,6 +56,17 @@ fn a_refusal_is_a_row_with_its_word_and_costs_nothing() {
 }
 
 #[test]
+fn an_endpoint_that_is_not_served_is_refused_like_anything_else() {
+    let (_upstream, inside, key) = house();
+    for path in ["/v1/images/generations", "/v1/nonsense"] {
+        inside.user(&key).post(path, &json!({"model": "m-small"})).expects(501);
+    }
+    let rows = refused(&inside, "status=refused");
+    assert_eq!(rows.iter().map(|row| &row["code"]).collect::<Vec<_>>(), [&json!("not_supported"); 2]);
+    assert_eq!(counted(&inside), (0, 2));
+}
+
+#[test]
 fn ten_rows_per_key_reason_and_minute_and_the_rest_is_counted() {
     let (_upstream, inside, key) = house();
     let mut connection = inside.user(&key).connects();

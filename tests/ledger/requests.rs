@@ -205,3 +205,20 @@ fn a_follower_that_comes_back_after_a_restart_is_told_to_read_the_list() {
 fn text_of_id(answer: &Answer) -> String {
     answer.header("x-gatekeeper-request-id").expect("every answer has its id").to_owned()
 }
+
+#[test]
+fn who_waits_for_the_next_request_is_answered_when_the_process_stops() {
+    let upstream = Upstream::start();
+    let mut gatekeeper = crate::harness::process::Gatekeeper::before(&upstream).starts();
+    let follow = text(&gatekeeper.admin().get("/v1/requests?limit=1").expects(200).json(), "follow");
+    let person = gatekeeper.admin();
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| person.get(&format!("/v1/requests?after={follow}&wait=25")));
+        wait_until("it waits", || gatekeeper.metric("gatekeeper_followers_waiting") == 1.0);
+        gatekeeper.signals(rustix::process::Signal::TERM);
+        let page = waits.join().expect("an answer").expects(200).json();
+        assert_eq!((&page["data"], &page["next"]), (&json!([]), &json!(follow)));
+    });
+    assert_eq!(gatekeeper.waits_for_exit().code(), Some(0));
+    gatekeeper.start();
+}

@@ -87,6 +87,24 @@ fn takes_a_record(books: &Database) {
     change.commit().expect("commits");
 }
 
+/// As a bad disk leaves it.
+fn garbles_a_record(books: &Database) {
+    let change = books.begin_write().expect("a transaction");
+    {
+        let mut records = change.open_table(RECORDS).expect("the table");
+        let key = records.first().expect("reads").expect("a record").0.value();
+        records.insert(key, [0xff; 40].as_slice()).expect("inserts");
+    }
+    change.commit().expect("commits");
+}
+
+#[test]
+fn a_record_that_cannot_be_read_is_told_and_the_rest_is_looked_at() {
+    let (code, said) = verified_after(garbles_a_record);
+    assert!(code == Some(10) && said.contains("cannot be read"), "{code:?} {said}");
+    assert!(said.contains("balances: ") && said.contains("rollups: hour") && said.contains("log: "), "{said}");
+}
+
 #[test]
 fn the_exit_code_says_what_differs() {
     let (code, said) = verified_after(|_| {});

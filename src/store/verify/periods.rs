@@ -131,7 +131,7 @@ impl Periods {
             let stored = match RollupSums::decode(bytes.value()) {
                 Ok(stored) => stored,
                 Err(error) => {
-                    verified.differs(Part::Rollups, self.named(&key), error.to_string());
+                    verified.differs(crate::store::verify::Part::Rollups, self.named(&key), error.to_string());
                     continue;
                 }
             };
