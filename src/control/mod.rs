@@ -27,10 +27,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::auth::directory::DirectoryCell;
+use crate::auth::directory::{Directory, DirectoryCell};
 use crate::auth::role::Actor;
 use crate::config::Retention;
 use crate::domain::attribution::Pseudonyms;
+use crate::domain::budget::Owner;
+use crate::domain::event::Subject;
 use crate::domain::problem::{Problem, Word};
 use crate::domain::time::Time;
 use crate::domain::zone::Zone;
@@ -170,7 +172,7 @@ impl Control {
             gone.budgets.retain(|id| *id != budget.id);
         }
         for limit in tenants.limits.iter().filter(|limit| touched.limits.contains(&limit.id)) {
-            self.ledger.set_limit(limit);
+            self.ledger.set_limit(limit, |subject| stands_above(limit.owner, subject, &self.directory()));
             gone.limits.retain(|id| *id != limit.id);
         }
         gone
@@ -189,6 +191,15 @@ impl Control {
     ) -> Result<T, Problem> {
         let store = self.store.clone();
         beside(move || read(&store)).await
+    }
+}
+
+/// Whether an owner is the caller of a call, or above it.
+fn stands_above(owner: Owner, subject: &Subject, directory: &Directory) -> bool {
+    match owner {
+        Owner::Organization(id) => subject.organization == id,
+        Owner::Team(id) => subject.team == id,
+        Owner::Key(id) => directory.key(subject.key).is_some_and(|caller| caller.keys().any(|key| key.id == id)),
     }
 }
 

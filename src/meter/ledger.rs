@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::domain::alert::Alert;
 use crate::domain::budget::{Budget, Remainder};
-use crate::domain::event::{Charge, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status};
+use crate::domain::event::{Charge, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status, Subject};
 use crate::domain::id::{BudgetId, LimitId};
 use crate::domain::limit::{Allowance, RateLimit};
 use crate::domain::money::Money;
@@ -282,9 +282,15 @@ impl Ledger {
         self.lock().standing(id, self.time.now_ms())
     }
 
-    /// Tells a rate limit, after its change is committed.
-    pub fn set_limit(&self, limit: &RateLimit) {
-        self.lock().rates.set(limit.clone(), self.time.boot_ms());
+    /// Tells a rate limit, after its change is committed. Calls that run already have their places in a new one: those whose
+    /// caller it stands above.
+    pub fn set_limit(&self, limit: &RateLimit, stands_above: impl Fn(&Subject) -> bool) {
+        let mut state = self.lock();
+        let is_new = !state.rates.knows(&[limit.id]);
+        state.rates.set(limit.clone(), self.time.boot_ms());
+        if is_new {
+            state.seat_running(limit.id, stands_above);
+        }
     }
 
     pub fn forget_limit(&self, id: LimitId) {

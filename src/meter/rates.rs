@@ -182,6 +182,13 @@ impl Rates {
         self.limits.insert(watched.limit.id, watched);
     }
 
+    /// A place for a call that runs already.
+    pub(super) fn seat(&mut self, id: LimitId, hold: &Hold) {
+        let Some(watched) = self.limits.get_mut(&id).filter(|watched| watched.counts(hold)) else { return };
+        watched.running += 1;
+        self.taken.entry(hold.id).or_default().push(Taken { limit: id, request: false, tokens: None });
+    }
+
     pub(super) fn forget(&mut self, id: LimitId) {
         self.limits.remove(&id);
     }

@@ -7,8 +7,8 @@ use foldhash::fast::RandomState;
 
 use crate::domain::alert::Alert;
 use crate::domain::budget::{Action, Budget, Remainder};
-use crate::domain::event::{Charge, Ending, Event, Hold, HoldId};
-use crate::domain::id::BudgetId;
+use crate::domain::event::{Charge, Ending, Event, Hold, HoldId, Subject};
+use crate::domain::id::{BudgetId, LimitId};
 use crate::domain::money::Money;
 use crate::domain::zone::{Window, Zone};
 use crate::meter::alert::{THRESHOLD_PERCENT, Told};
@@ -276,6 +276,13 @@ impl State {
         self.keeps_past = false;
     }
 
+    /// Gives calls that run a place in a limit that is new; what they took of other measures is past.
+    pub(super) fn seat_running(&mut self, limit: LimitId, stands_above: impl Fn(&Subject) -> bool) {
+        for hold in self.holds.values().filter(|hold| stands_above(&hold.subject) && !self.owed.contains_key(&hold.id)) {
+            self.rates.seat(limit, hold);
+        }
+    }
+
     pub(super) fn hold(&self, id: HoldId) -> Option<&Hold> {
         self.holds.get(&id)
     }
@@ -363,7 +370,7 @@ pub struct Tightest {
 mod tests {
     use super::*;
     use crate::domain::budget::{Owner, Period};
-    use crate::domain::event::{Flags, Progress, Settlement, Status, Subject};
+    use crate::domain::event::{Flags, Progress, Settlement, Status};
     use crate::domain::id::{KeyId, OrganizationId, RequestId, TeamId};
     use crate::domain::pattern::Pattern;
     use crate::domain::usage::Usage;

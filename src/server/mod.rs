@@ -290,7 +290,8 @@ impl House {
         let tenants = store.tenants()?;
         let ledger = Ledger::recover(store.journal(), zone.clone(), tenants.budgets, recovered, time.clone())?;
         for limit in &tenants.limits {
-            ledger.set_limit(limit);
+            // nothing runs yet
+            ledger.set_limit(limit, |_| false);
         }
         let ledger = Arc::new(ledger);
         let directory = Arc::new(DirectoryCell::open(&store)?);

@@ -187,6 +187,33 @@ fn a_wall_clock_that_jumps_neither_mints_nor_stops_anything() {
 }
 
 #[test]
+fn calls_that_run_have_their_places_in_a_limit_that_comes_later() {
+    let upstream = Upstream::start();
+    upstream.answers(Script::by(|seen| match seen.json()["stream"].as_bool() {
+        Some(true) => model::uses(10, 20).then_hangs().only(3),
+        _ => model::uses(10, 20),
+    }));
+    let mut inside = house(&upstream);
+    let key = key_with(&mut inside, json!({}));
+    let stream = || inside.user(&key).streams(Call::chat().path(), &Call::chat().at_most(30).streamed(true).body());
+    let running: Vec<_> = (0..3).map(|_| stream()).collect();
+    upstream.waits_for_requests(3);
+    assert_eq!(change_key(&inside, &key, &json!({"max_parallel": 2}))["limits"][0]["running"], 3);
+    inside.user(&key).chat(&call()).expects(429);
+    // another limit in its place counts them too, and one for other models does not
+    let limits = json!({"limits": [{"max_parallel": 3, "model": "m-*"}, {"max_parallel": 1, "model": "c-*"}]});
+    let shown = change_key(&inside, &key, &limits);
+    assert_eq!((&shown["limits"][0]["running"], &shown["limits"][1]["running"]), (&json!(3), &json!(0)), "{shown:#}");
+    inside.user(&key).chat(&call()).expects(429);
+    for stream in running {
+        let _left = stream.hangs_up();
+    }
+    crate::harness::wait_until("they have left", || inside.holds_open() == 0);
+    assert_eq!(of_key(&inside, &key)["limits"][0]["running"], 0);
+    inside.user(&key).chat(&call()).expects(200);
+}
+
+#[test]
 fn a_changed_limit_counts_at_once_and_outlives_a_restart() {
     let upstream = Upstream::start();
     let mut inside = house(&upstream);
