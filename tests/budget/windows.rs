@@ -58,13 +58,14 @@ fn day_week_month_and_total_hold_at_once_and_each_starts_anew_at_its_own_instant
         ("2026-11-23T10:00:00Z", 3, "daily"),
         ("2026-11-23T23:59:59.999Z", 0, "daily"),
         ("2026-11-24T00:00:00Z", 3, "daily"),
-        ("2026-11-25T07:00:00Z", 3, "daily"),
+        // both refuse, and the week has less left
+        ("2026-11-25T07:00:00Z", 3, "weekly"),
         ("2026-11-26T07:00:00Z", 0, "weekly"),
         ("2026-11-29T23:59:59.999Z", 0, "weekly"),
         ("2026-11-30T00:00:00Z", 3, "daily"),
         ("2026-11-30T23:59:59.999Z", 0, "daily"),
         ("2026-12-01T00:00:00Z", 3, "daily"),
-        ("2026-12-02T00:00:00Z", 3, "daily"),
+        ("2026-12-02T00:00:00Z", 3, "weekly"),
         ("2027-06-01T00:00:00Z", 1, "total"),
         ("2028-02-29T00:00:00Z", 0, "total"),
     ] {

@@ -43,8 +43,16 @@ fn b01_upstream_sees_the_providers_credential_in_its_style_and_nothing_of_the_cl
         let seen = house.upstream.last_request();
         assert_eq!(seen.header(credential.0), Some(credential.1.as_str()));
         let names: BTreeSet<&str> = seen.head.headers.iter().map(|(name, _)| name.as_str()).collect();
-        let mut expected =
-            BTreeSet::from(["accept", "content-length", "content-type", "date", "host", "user-agent", credential.0]);
+        let mut expected = BTreeSet::from([
+            "accept",
+            "accept-encoding",
+            "content-length",
+            "content-type",
+            "date",
+            "host",
+            "user-agent",
+            credential.0,
+        ]);
         if dialect == Messages {
             expected.insert("anthropic-version");
         }
