@@ -199,6 +199,15 @@ mod tests {
     }
 
     #[test]
+    fn the_dearest_rates_are_of_all_that_a_call_may_hold() {
+        let rates = Rates::listed(listed(
+            r#"{"input":"1","input_audio":"2","cache_read_audio":"3","output":"5","output_audio":"6","output_image":"7"}"#,
+        ));
+        assert_eq!((rates.dearest_input(false), rates.dearest_input(true)), (1_000_000, 3_000_000));
+        assert_eq!(rates.dearest_output(), 7_000_000);
+    }
+
+    #[test]
     fn the_answer_says_the_tier_and_an_unknown_word_is_never_a_discount() {
         assert_eq!(Tier::billed(Some("flex"), None), Tier::Flex);
         assert_eq!(Tier::billed(Some("default"), Some("priority")), Tier::Standard);
