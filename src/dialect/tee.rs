@@ -275,6 +275,21 @@ mod tests {
         assert_eq!(chat(&stream).1.report(), Report::Reported(expected));
     }
 
+    /// As OpenRouter reports the images of a Gemini model.
+    #[test]
+    fn images_that_were_made_are_a_share_of_the_output() {
+        let stream = |images| {
+            data(&format!(
+                r#"{{"usage":{{"prompt_tokens":5,"completion_tokens":1300,"completion_tokens_details":{{"image_tokens":{images}}}}}}}"#
+            ))
+        };
+        let expected = |image_out| Usage { uncached_in: 5, out_total: 1_300, image_out, ..Usage::default() };
+        for (told, image_out) in [("1290", 1_290), ("9999", 1_300), ("null", 0)] {
+            assert_eq!(chat(&stream(told)).1.report(), Report::Reported(expected(image_out)), "{told}");
+        }
+        assert_eq!(chat(&stream("-1")).1.report(), Report::Lying);
+    }
+
     #[test]
     fn impossible_counts_are_lies_and_absent_ones_are_missing() {
         for (usage, expected) in [

@@ -171,8 +171,7 @@ impl Flags {
 /// Count × rate = amount: one summand of a cost, kept with the rate that was used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CostLine {
-    /// `input`, `cache_read`, `cache_write_5m`, `cache_write_1h`, `output`, `audio_in`, `audio_out`, `reasoning`, `web_search`;
-    /// `ceiling` where the whole hold was booked
+    /// one of `CLASSES`; `ceiling` where the whole hold was booked
     pub class: &'static str,
     pub count: u64,
     /// pico-USD per unit
@@ -181,15 +180,17 @@ pub struct CostLine {
 
 impl CostLine {
     /// The classes a line can have; a stored record keeps the position.
-    pub const CLASSES: [&'static str; 11] = [
+    pub const CLASSES: [&'static str; 13] = [
         "input",
         "cache_read",
+        "cache_read_audio",
         "cache_write_5m",
         "cache_write_1h",
         "cache_write",
         "output",
         "audio_in",
         "audio_out",
+        "image_out",
         "reasoning",
         "web_search",
         "ceiling",

@@ -21,8 +21,12 @@ pub struct Usage {
     pub reasoning: u64,
     /// subset of `uncached_in`
     pub audio_in: u64,
+    /// subset of `cache_read`
+    pub audio_cached: u64,
     /// subset of `out_total`
     pub audio_out: u64,
+    /// subset of `out_total`
+    pub image_out: u64,
     /// searches that the vendor ran, billed per call
     pub web_searches: u64,
     /// the tier that served, as the upstream named it (`default`, `flex`, `priority`, `batch`, …)

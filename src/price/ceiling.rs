@@ -144,7 +144,7 @@ impl Price {
 mod tests {
     use super::*;
     use crate::domain::usage::Usage;
-    use crate::price::{Mode, Sheet};
+    use crate::price::Sheet;
 
     fn price(vendor: &str, model: &str) -> Price {
         Price::Sheet(Sheet::embedded().find(vendor, model).expect(model))
@@ -196,6 +196,15 @@ mod tests {
         let audio = InputBound { audio: true, ..text(1_000) };
         assert_eq!(usd(price("openai", "gpt-audio").input_ceiling(&audio, None)), "0.032");
         assert_eq!(usd(price("openai", "gpt-audio").input_ceiling(&text(1_000), None)), "0.0025");
+    }
+
+    #[test]
+    fn a_model_that_makes_images_may_answer_with_nothing_else() {
+        let image_model = price("gemini", "gemini-2.5-flash-image");
+        assert_eq!(usd(image_model.ceiling(&text(100), 1_290, 1, None)), "0.03873", "100 × 0.3 + 1290 × 30");
+        let room = Money::from_pico(38_730_000_000);
+        assert_eq!(image_model.affordable_output(&text(100), 1, None, room), Ok(1_290));
+        assert_eq!(usd(price("gemini", "gemini-2.5-flash").ceiling(&text(100), 1_290, 1, None)), "0.003255");
     }
 
     #[test]
@@ -273,9 +282,11 @@ mod tests {
             };
             usage.uncached_in = left;
             usage.audio_in = if bound.audio { self.upto(in_most) } else { 0 };
+            usage.audio_cached = if bound.audio { self.upto(in_most) } else { 0 };
             usage.out_total = self.upto(out_most);
             usage.reasoning = self.upto(out_most);
             usage.audio_out = self.upto(out_most);
+            usage.image_out = self.upto(out_most);
             usage.web_searches = self.upto(bound.searches);
             usage
         }
@@ -302,8 +313,7 @@ mod tests {
         let sheet = Sheet::embedded();
         let vendors = ["anthropic", "azure", "bedrock", "cohere", "gemini", "groq", "mistral", "openai", "together"];
         let rows = vendors.iter().flat_map(|vendor| sheet.models(vendor));
-        let called = rows.filter(|row| matches!(row.mode, Mode::Chat | Mode::Embedding));
-        let mut prices: Vec<Price> = called.map(|row| Price::Sheet(row.clone())).collect();
+        let mut prices: Vec<Price> = rows.map(|row| Price::Sheet(row.clone())).collect();
         prices.extend([Price::Free, Price::Fixed { input: 3, output: 7 }]);
         prices
     }

@@ -34,12 +34,14 @@ impl Price {
     }
 }
 
-fn input_lines(rates: &Rates, usage: &Usage) -> [CostLine; 6] {
+fn input_lines(rates: &Rates, usage: &Usage) -> [CostLine; 7] {
     let (plain, audio, audio_rate) = set_apart(usage.uncached_in, usage.audio_in, rates.audio_in);
+    let (cached, cached_audio, cached_audio_rate) = set_apart(usage.cache_read, usage.audio_cached, rates.audio_cached);
     [
         line("input", plain, rates.input),
         line("audio_in", audio, audio_rate),
-        line("cache_read", usage.cache_read, rates.cache_read),
+        line("cache_read", cached, rates.cache_read),
+        line("cache_read_audio", cached_audio, cached_audio_rate),
         line("cache_write_5m", usage.cache_write_5m, rates.cache_write),
         line("cache_write_1h", usage.cache_write_1h, rates.cache_write_1h),
         // an upstream that does not say the lifetime wrote for the usual one
@@ -47,12 +49,14 @@ fn input_lines(rates: &Rates, usage: &Usage) -> [CostLine; 6] {
     ]
 }
 
-fn output_lines(rates: &Rates, usage: &Usage) -> [CostLine; 4] {
+fn output_lines(rates: &Rates, usage: &Usage) -> [CostLine; 5] {
     let (rest, audio, audio_rate) = set_apart(usage.out_total, usage.audio_out, rates.audio_out);
+    let (rest, image, image_rate) = set_apart(rest, usage.image_out, rates.image_out);
     let (plain, reasoning, reasoning_rate) = set_apart(rest, usage.reasoning, rates.reasoning);
     [
         line("output", plain, rates.output),
         line("audio_out", audio, audio_rate),
+        line("image_out", image, image_rate),
         line("reasoning", reasoning, reasoning_rate),
         line("web_search", usage.web_searches, rates.search),
     ]
@@ -116,6 +120,31 @@ mod tests {
         assert_eq!(usd(&price("gemini", "gemini-2.5-flash"), &usage, None), "3.15", "0.15 + 0.5 + 2.5");
         let overstated = Usage { uncached_in: 10, audio_in: 1_000_000_000, ..Usage::default() };
         assert_eq!(usd(&price("openai", "gpt-audio"), &overstated, None), "0.00032");
+    }
+
+    #[test]
+    fn an_image_that_a_model_makes_is_billed_at_the_rate_of_images() {
+        let usage = Usage { uncached_in: 100, out_total: 1_290, image_out: 1_290, ..Usage::default() };
+        let image_model = price("gemini", "gemini-2.5-flash-image");
+        assert_eq!(usd(&image_model, &usage, None), "0.03873", "100 × 0.3 + 1290 × 30");
+        let mixed = Usage { out_total: 1_400, reasoning: 60, ..usage.clone() };
+        assert_eq!(usd(&image_model, &mixed, None), "0.039005", "and 110 × 2.5 more");
+        assert_eq!(usd(&price("gemini", "gemini-2.5-flash"), &usage, None), "0.003255", "it has no rate for images");
+        let batch = Usage { service_tier: Some("batch".into()), ..usage.clone() };
+        assert_eq!(usd(&price("gemini", "gemini-3-pro-image"), &batch, None), "0.0775", "100 × 1 + 1290 × 60");
+        let overstated = Usage { out_total: 10, image_out: 1_000_000, ..Usage::default() };
+        assert_eq!(usd(&image_model, &overstated, None), "0.0003");
+    }
+
+    #[test]
+    fn sound_that_a_cache_served_is_billed_at_its_own_rate_where_it_is_listed() {
+        let usage = Usage { uncached_in: 200, cache_read: 800, audio_cached: 800, out_total: 200, ..Usage::default() };
+        let flash = price("gemini", "gemini-2.5-flash");
+        assert_eq!(usd(&flash, &usage, None), "0.00064", "200 × 0.3 + 800 × 0.1 + 200 × 2.5");
+        assert_eq!(usd(&flash, &Usage { audio_cached: 300, ..usage.clone() }, None), "0.000605", "500 at 0.03 and 300 at 0.1");
+        let overstated = Usage { audio_cached: 1_000_000, ..usage.clone() };
+        assert_eq!(usd(&flash, &overstated, None), "0.00064");
+        assert_eq!(usd(&price("gemini", "gemini-2.5-flash-image"), &usage, None), "0.000584", "800 at 0.03: none is listed");
     }
 
     #[test]

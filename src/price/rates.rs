@@ -61,6 +61,8 @@ pub(super) struct Listed {
     #[serde(default, deserialize_with = "pico_per_token")]
     cache_read: Option<u64>,
     #[serde(default, deserialize_with = "pico_per_token")]
+    cache_read_audio: Option<u64>,
+    #[serde(default, deserialize_with = "pico_per_token")]
     cache_write: Option<u64>,
     #[serde(default, deserialize_with = "pico_per_token")]
     cache_write_1h: Option<u64>,
@@ -72,6 +74,8 @@ pub(super) struct Listed {
     output_reasoning: Option<u64>,
     #[serde(default, deserialize_with = "pico_per_token")]
     output_audio: Option<u64>,
+    #[serde(default, deserialize_with = "pico_per_token")]
+    output_image: Option<u64>,
 }
 
 impl Listed {
@@ -89,12 +93,14 @@ impl Listed {
         Listed {
             input: pick(self.input, other.input),
             cache_read: pick(self.cache_read, other.cache_read),
+            cache_read_audio: pick(self.cache_read_audio, other.cache_read_audio),
             cache_write: pick(self.cache_write, other.cache_write),
             cache_write_1h: pick(self.cache_write_1h, other.cache_write_1h),
             input_audio: pick(self.input_audio, other.input_audio),
             output: pick(self.output, other.output),
             output_reasoning: pick(self.output_reasoning, other.output_reasoning),
             output_audio: pick(self.output_audio, other.output_audio),
+            output_image: pick(self.output_image, other.output_image),
         }
     }
 }
@@ -108,17 +114,19 @@ fn pico_per_token<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u
     u64::try_from(per_token).map(Some).map_err(|_| de::Error::custom(format!("the rate {text} is too large")))
 }
 
-/// Rates with every gap filled. The three options are subsets that are billed apart only where the sheet lists them.
+/// Rates with every gap filled. The options are subsets that are billed apart only where the sheet lists them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rates {
     pub(super) input: u64,
     pub(super) cache_read: u64,
+    pub(super) audio_cached: Option<u64>,
     pub(super) cache_write: u64,
     pub(super) cache_write_1h: u64,
     pub(super) audio_in: Option<u64>,
     pub(super) output: u64,
     pub(super) reasoning: Option<u64>,
     pub(super) audio_out: Option<u64>,
+    pub(super) image_out: Option<u64>,
     /// per search
     pub(super) search: u64,
 }
@@ -134,6 +142,7 @@ impl Rates {
         Rates {
             input,
             cache_read: listed.cache_read.unwrap_or(input),
+            audio_cached: listed.cache_read_audio,
             cache_write: listed.cache_write.unwrap_or(input),
             cache_write_1h: listed.cache_write_1h.unwrap_or(match listed.cache_write {
                 // who charges for writes charges twice the input for an hour, wherever a list price is known
@@ -145,19 +154,21 @@ impl Rates {
             output: listed.output.unwrap_or(0),
             reasoning: listed.output_reasoning,
             audio_out: listed.output_audio,
+            image_out: listed.output_image,
             search: SEARCH_FEE_PICO,
         }
     }
 
     /// The dearest that an input token can be.
     pub(super) fn dearest_input(&self, audio: bool) -> u64 {
-        let audio_in = self.audio_in.filter(|_| audio).unwrap_or(0);
-        [self.input, self.cache_read, self.cache_write, self.cache_write_1h].into_iter().fold(audio_in, u64::max)
+        let text = [self.input, self.cache_read, self.cache_write, self.cache_write_1h];
+        let sound = [self.audio_in, self.audio_cached].into_iter().flatten().filter(|_| audio);
+        text.into_iter().chain(sound).fold(0, u64::max)
     }
 
-    /// The dearest that an output token can be.
+    /// The dearest that an output token can be. No request forbids a model to answer with what it has a rate for.
     pub(super) fn dearest_output(&self) -> u64 {
-        self.output.max(self.reasoning.unwrap_or(0)).max(self.audio_out.unwrap_or(0))
+        [self.reasoning, self.audio_out, self.image_out].into_iter().flatten().fold(self.output, u64::max)
     }
 }
 
@@ -185,6 +196,15 @@ mod tests {
         assert_eq!((writes.cache_read, writes.cache_write, writes.cache_write_1h), (100_000, 1_250_000, 2_000_000));
         let dear = Rates::listed(listed(r#"{"input":"1","output":"5","cache_write":"3"}"#));
         assert_eq!(dear.cache_write_1h, 3_000_000);
+    }
+
+    #[test]
+    fn the_dearest_rates_are_of_all_that_a_call_may_hold() {
+        let rates = Rates::listed(listed(
+            r#"{"input":"1","input_audio":"2","cache_read_audio":"3","output":"5","output_audio":"6","output_image":"7"}"#,
+        ));
+        assert_eq!((rates.dearest_input(false), rates.dearest_input(true)), (1_000_000, 3_000_000));
+        assert_eq!(rates.dearest_output(), 7_000_000);
     }
 
     #[test]

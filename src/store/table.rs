@@ -14,7 +14,7 @@ pub(super) const FILE: &str = "gatekeeper.redb";
 const UNFINISHED: &str = "gatekeeper.redb.new";
 const TIMEZONE: &str = "timezone";
 /// Raised with every change of the tables or of what their keys mean.
-const SCHEMA: u64 = 4;
+const SCHEMA: u64 = 5;
 /// redb's own default would be 1 GiB.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
 

@@ -7,6 +7,7 @@ mod clock;
 mod fits;
 mod levels;
 mod lying;
+mod media;
 mod money;
 mod oversized;
 mod priceless;

@@ -103,7 +103,9 @@ fn a_cost_is_the_sum_of_its_lines_and_never_negative_whatever_an_upstream_report
             out_total: tokens(),
             reasoning: tokens(),
             audio_in: tokens(),
+            audio_cached: tokens(),
             audio_out: tokens(),
+            image_out: tokens(),
             web_searches: tokens(),
             service_tier: [None, Some("flex"), Some("priority"), Some("nonsense")][round % 4].map(str::to_owned),
         };

@@ -106,8 +106,9 @@ fn counts_every_token(row: &Value) {
         let lines = lines.iter().filter(|line| line["class"].as_str().is_some_and(|class| classes.contains(&class)));
         lines.map(|line| line["count"].as_u64().expect("a count")).sum()
     };
-    let input = counted(&["input", "audio_in", "cache_read", "cache_write_5m", "cache_write_1h", "cache_write"]);
-    let output = counted(&["output", "audio_out", "reasoning"]);
+    let input =
+        counted(&["input", "audio_in", "cache_read", "cache_read_audio", "cache_write_5m", "cache_write_1h", "cache_write"]);
+    let output = counted(&["output", "audio_out", "image_out", "reasoning"]);
     assert_eq!(
         (json!(input), json!(output)),
         (row["usage"]["input_tokens"].clone(), row["usage"]["output_tokens"].clone()),

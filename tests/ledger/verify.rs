@@ -45,7 +45,7 @@ fn verified_after(tamper: impl FnOnce(&Database)) -> (Option<i32>, String) {
 }
 
 /// One picodollar, as a balance is stored.
-const ONE_PICO: [u8; 2] = [1, 2];
+const ONE_PICO: [u8; 2] = [2, 2];
 
 fn tampers_balance(books: &Database) {
     let change = books.begin_write().expect("a transaction");
@@ -63,14 +63,14 @@ fn tampers_hour(books: &Database) {
     let (key, _) = table.first().expect("reads").expect("an hour");
     let change = books.begin_write().expect("a transaction");
     // one request, no tokens, no cost
-    change.open_table(HOURS).expect("the table").insert(key.value(), [1, 1, 0, 0, 0, 0, 0].as_slice()).expect("inserts");
+    change.open_table(HOURS).expect("the table").insert(key.value(), [2, 1, 0, 0, 0, 0, 0].as_slice()).expect("inserts");
     change.commit().expect("commits");
 }
 
 fn adds_stray_correction(books: &Database) {
     let change = books.begin_write().expect("a transaction");
     // at 0, one picodollar back, no reason, by nobody
-    change.open_table(CORRECTIONS).expect("the table").insert((1, 1, 1), [1, 0, 1, 0, 0].as_slice()).expect("inserts");
+    change.open_table(CORRECTIONS).expect("the table").insert((1, 1, 1), [2, 0, 1, 0, 0].as_slice()).expect("inserts");
     change.commit().expect("commits");
 }
 

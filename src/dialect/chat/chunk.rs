@@ -18,6 +18,7 @@ pub(in crate::dialect) struct ChatUsage {
     cache_write: Count,
     audio_in: Count,
     audio_out: Count,
+    image_out: Count,
     reasoning: Count,
     pub(in crate::dialect) service_tier: Option<String>,
 }
@@ -30,6 +31,7 @@ impl ChatUsage {
         self.cache_write.then(later.cache_write);
         self.audio_in.then(later.audio_in);
         self.audio_out.then(later.audio_out);
+        self.image_out.then(later.image_out);
         self.reasoning.then(later.reasoning);
         self.service_tier = later.service_tier.or(self.service_tier.take());
     }
@@ -39,8 +41,9 @@ impl ChatUsage {
     }
 
     pub(in crate::dialect) fn report(&self) -> Report {
-        let counts = [self.prompt, self.completion, self.cached, self.cache_write, self.audio_in, self.audio_out, self.reasoning];
-        if counts.contains(&Count::Lie) {
+        let totals = [self.prompt, self.completion, self.cached, self.cache_write];
+        let shares = [self.audio_in, self.audio_out, self.image_out, self.reasoning];
+        if totals.iter().chain(&shares).any(|count| *count == Count::Lie) {
             return Report::Lying;
         }
         let (cache_read, cache_write_other) = (self.cached.tokens(), self.cache_write.tokens());
@@ -54,6 +57,7 @@ impl ChatUsage {
             reasoning: self.reasoning.tokens().min(out_total),
             audio_in: self.audio_in.tokens().min(uncached_in),
             audio_out: self.audio_out.tokens().min(out_total),
+            image_out: self.image_out.tokens().min(out_total),
             service_tier: self.service_tier.clone(),
             ..Usage::default()
         };
@@ -104,6 +108,8 @@ impl Reads for CompletionDetails<'_> {
         match name {
             "reasoning_tokens" => self.0.reasoning.then(Count::optional(map)?),
             "audio_tokens" => self.0.audio_out.then(Count::optional(map)?),
+            // OpenRouter's word for what an image model makes
+            "image_tokens" => self.0.image_out.then(Count::optional(map)?),
             _ => skip(map)?,
         }
         Ok(())

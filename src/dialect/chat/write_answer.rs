@@ -271,7 +271,9 @@ mod tests {
         out_total: 8,
         reasoning: 5,
         audio_in: 0,
+        audio_cached: 0,
         audio_out: 0,
+        image_out: 0,
         web_searches: 0,
         service_tier: None,
     };

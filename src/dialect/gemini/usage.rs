@@ -14,10 +14,11 @@ pub(super) struct GeminiUsage {
     tool_use: Count,
     candidates: Count,
     thoughts: Count,
-    /// the tokens of sound, which have a price of their own; other media cost what text costs
+    /// the tokens of sound and of images made, which have a price of their own; other media cost what text costs
     sound_in: Count,
     sound_cached: Count,
     sound_out: Count,
+    images_out: Count,
     pub(super) service_tier: Option<String>,
 }
 
@@ -29,9 +30,13 @@ impl Reads for GeminiUsage {
             "toolUsePromptTokenCount" => self.tool_use.then(Count::optional(map)?),
             "candidatesTokenCount" => self.candidates.then(Count::optional(map)?),
             "thoughtsTokenCount" => self.thoughts.then(Count::optional(map)?),
-            "promptTokensDetails" => self.sound_in.then(sound(map)?),
-            "cacheTokensDetails" => self.sound_cached.then(sound(map)?),
-            "candidatesTokensDetails" => self.sound_out.then(sound(map)?),
+            "promptTokensDetails" => self.sound_in.then(details(map)?.sound),
+            "cacheTokensDetails" => self.sound_cached.then(details(map)?.sound),
+            "candidatesTokensDetails" => {
+                let made = details(map)?;
+                self.sound_out.then(made.sound);
+                self.images_out.then(made.images);
+            }
             "serviceTier" => {
                 if let Leaf::Text(tier) = map.next_value()? {
                     self.service_tier = Some(tier.into_owned());
@@ -55,18 +60,37 @@ impl<'de> Deserialize<'de> for GeminiUsage {
     }
 }
 
-/// Details by modality: how much of it was sound.
+/// Details by modality: how much of it was sound, and how much images.
 #[derive(Default)]
 struct Details {
-    is_sound: bool,
+    modality: Modality,
     tokens: Count,
     sound: Count,
+    images: Count,
+}
+
+#[derive(Clone, Copy, Default)]
+enum Modality {
+    Sound,
+    Image,
+    #[default]
+    Other,
+}
+
+impl Modality {
+    fn named(word: Option<&str>) -> Modality {
+        match word {
+            Some("AUDIO") => Modality::Sound,
+            Some("IMAGE") => Modality::Image,
+            _ => Modality::Other,
+        }
+    }
 }
 
 impl Reads for Details {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
-            "modality" => self.is_sound = map.next_value::<Leaf<'_>>()?.text() == Some("AUDIO"),
+            "modality" => self.modality = Modality::named(map.next_value::<Leaf<'_>>()?.text()),
             "tokenCount" => self.tokens = Count::optional(map)?,
             _ => skip(map)?,
         }
@@ -75,8 +99,10 @@ impl Reads for Details {
 
     fn end(&mut self) {
         let tokens = std::mem::take(&mut self.tokens);
-        if std::mem::take(&mut self.is_sound) {
-            self.sound.then(tokens);
+        match std::mem::take(&mut self.modality) {
+            Modality::Sound => self.sound.then(tokens),
+            Modality::Image => self.images.then(tokens),
+            Modality::Other => {}
         }
     }
 
@@ -85,11 +111,10 @@ impl Reads for Details {
     }
 }
 
-/// The tokens of sound among details, where they speak of any.
-fn sound<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Count, A::Error> {
+fn details<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Details, A::Error> {
     let mut details = Details::default();
     map.next_value_seed(Each(&mut details))?;
-    Ok(details.sound)
+    Ok(details)
 }
 
 impl GeminiUsage {
@@ -102,17 +127,18 @@ impl GeminiUsage {
         self.sound_in.then(later.sound_in);
         self.sound_cached.then(later.sound_cached);
         self.sound_out.then(later.sound_out);
+        self.images_out.then(later.images_out);
         self.service_tier = later.service_tier.or(self.service_tier.take());
     }
 
     pub(super) fn report(&self) -> Report {
         let counts = [self.prompt, self.cached, self.tool_use, self.candidates, self.thoughts];
-        let sounds = [self.sound_in, self.sound_cached, self.sound_out];
-        if counts.iter().chain(&sounds).any(|count| *count == Count::Lie) {
+        let media = [self.sound_in, self.sound_cached, self.sound_out, self.images_out];
+        if counts.iter().chain(&media).any(|count| *count == Count::Lie) {
             return Report::Lying;
         }
         let [prompt, cache_read, tool_use, candidates, thoughts] = counts.map(Count::tokens);
-        let [sound_in, sound_cached, sound_out] = sounds.map(Count::tokens);
+        let [sound_in, sound_cached, sound_out, images_out] = media.map(Count::tokens);
         let uncached_in = prompt.saturating_sub(cache_read).saturating_add(tool_use);
         let out_total = candidates.saturating_add(thoughts);
         let usage = Usage {
@@ -121,7 +147,9 @@ impl GeminiUsage {
             out_total,
             reasoning: thoughts,
             audio_in: sound_in.saturating_sub(sound_cached).min(uncached_in),
+            audio_cached: sound_cached.min(cache_read),
             audio_out: sound_out.min(out_total),
+            image_out: images_out.min(out_total),
             service_tier: self.service_tier.clone(),
             ..Usage::default()
         };
@@ -145,14 +173,17 @@ mod tests {
             "thoughtsTokenCount":5,"totalTokenCount":132,"serviceTier":"flex",
             "promptTokensDetails":[{"modality":"TEXT","tokenCount":70},{"modality":"AUDIO","tokenCount":30}],
             "cacheTokensDetails":[{"modality":"AUDIO","tokenCount":10}],
-            "candidatesTokensDetails":[{"modality":"AUDIO","tokenCount":3}]}"#;
+            "candidatesTokensDetails":[{"modality":"AUDIO","tokenCount":3},{"modality":"IMAGE","tokenCount":11},
+                {"modality":"TEXT","tokenCount":6}]}"#;
         let expected = Usage {
             uncached_in: 67,
             cache_read: 40,
             out_total: 25,
             reasoning: 5,
             audio_in: 20,
+            audio_cached: 10,
             audio_out: 3,
+            image_out: 11,
             service_tier: Some("flex".into()),
             ..Usage::default()
         };
@@ -183,6 +214,33 @@ mod tests {
         assert_eq!(
             report(r#"{"promptTokenCount":3,"cachedContentTokenCount":5,"candidatesTokenCount":0}"#),
             Report::Reported(Usage { cache_read: 5, ..Usage::default() })
+        );
+    }
+
+    #[test]
+    fn an_image_may_come_late_in_a_stream_and_only_those_that_were_made_count() {
+        let mut usage: GeminiUsage = serde_json::from_str(
+            r#"{"promptTokenCount":268,"candidatesTokenCount":10,"promptTokensDetails":[{"modality":"IMAGE","tokenCount":258}],
+                "candidatesTokensDetails":[{"modality":"TEXT","tokenCount":10}]}"#,
+        )
+        .expect("usage");
+        let text = Usage { uncached_in: 268, out_total: 10, ..Usage::default() };
+        assert_eq!(usage.report(), Report::Reported(text.clone()));
+        let last = r#"{"candidatesTokenCount":1300,"candidatesTokensDetails":[{"tokenCount":1290,"modality":"IMAGE"}]}"#;
+        usage.then(serde_json::from_str(last).expect("usage"));
+        assert_eq!(usage.report(), Report::Reported(Usage { out_total: 1_300, image_out: 1_290, ..text }));
+    }
+
+    #[test]
+    fn a_share_is_never_larger_than_the_whole() {
+        let overstated = r#"{"promptTokenCount":9,"cachedContentTokenCount":4,"candidatesTokenCount":7,
+            "cacheTokensDetails":[{"modality":"AUDIO","tokenCount":5}],
+            "candidatesTokensDetails":[{"modality":"IMAGE","tokenCount":8}]}"#;
+        let cut = Usage { uncached_in: 5, cache_read: 4, audio_cached: 4, out_total: 7, image_out: 7, ..Usage::default() };
+        assert_eq!(report(overstated), Report::Reported(cut));
+        assert_eq!(
+            report(r#"{"candidatesTokenCount":7,"candidatesTokensDetails":[{"modality":"IMAGE","tokenCount":-8}]}"#),
+            Report::Lying
         );
     }
 

@@ -60,7 +60,9 @@ pub(in crate::store) struct UsageRow<'a> {
     out_total: u64,
     reasoning: u64,
     audio_in: u64,
+    audio_cached: u64,
     audio_out: u64,
+    image_out: u64,
     web_searches: u64,
     service_tier: Option<Cow<'a, str>>,
 }
@@ -134,7 +136,9 @@ fn usage_row(usage: &Usage) -> UsageRow<'_> {
         out_total: usage.out_total,
         reasoning: usage.reasoning,
         audio_in: usage.audio_in,
+        audio_cached: usage.audio_cached,
         audio_out: usage.audio_out,
+        image_out: usage.image_out,
         web_searches: usage.web_searches,
         service_tier: usage.service_tier.as_deref().map(Cow::Borrowed),
     }
@@ -208,7 +212,9 @@ fn usage_of(row: UsageRow<'_>) -> Usage {
         out_total: row.out_total,
         reasoning: row.reasoning,
         audio_in: row.audio_in,
+        audio_cached: row.audio_cached,
         audio_out: row.audio_out,
+        image_out: row.image_out,
         web_searches: row.web_searches,
         service_tier: row.service_tier.map(Cow::into_owned),
     }

@@ -12,7 +12,7 @@ use crate::store::StoreError;
 pub(super) use crate::store::codec::ledger::{class_number, class_of};
 
 const VALUE_BYTES_MAX: usize = 1024 * 1024;
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 fn shape() -> Configuration<LittleEndian, Varint, Limit<VALUE_BYTES_MAX>> {
     bincode::config::standard().with_limit::<VALUE_BYTES_MAX>()
@@ -87,6 +87,25 @@ pub(super) mod tests {
         }
     }
 
+    /// Every count another, so that none can stand in another's place.
+    fn all_classes() -> Usage {
+        Usage {
+            uncached_in: 1,
+            cache_read: 2,
+            cache_write_5m: 3,
+            cache_write_1h: 4,
+            cache_write_other: 5,
+            out_total: 6,
+            reasoning: 7,
+            audio_in: 8,
+            audio_cached: 9,
+            audio_out: 10,
+            image_out: 11,
+            web_searches: 12,
+            service_tier: Some("flex".into()),
+        }
+    }
+
     pub(in crate::store) fn sample_progress() -> Progress {
         Progress { after_ms: 2_000, output_bytes: 5, usage: Some(Usage::default()), cost: Money::from_pico(60) }
     }
@@ -108,19 +127,23 @@ pub(super) mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
+        let mut every_class = sample_settlement(5);
+        every_class.ending.usage = all_classes();
+        every_class.ending.lines = CostLine::CLASSES.map(|class| CostLine { class, count: 1, rate_pico: 2 }).into();
         for event in [
             Event::Hold(sample_hold(1)),
             Event::Settle(sample_settlement(2)),
             Event::Release { id: sample_hold(3).id, at_ms: 4 },
             Event::Progress { id: sample_hold(3).id, progress: sample_progress() },
+            Event::Settle(every_class),
         ] {
             assert_eq!(Event::decode(&event.encode().expect("encodes")).expect("decodes"), event);
         }
     }
 
-    /// The bytes of version 1 are a promise to every data folder in use: a change of shape needs a new version.
+    /// The bytes of version 2 are a promise to every data folder in use: a change of shape needs a new version.
     #[test]
-    fn the_bytes_of_version_1_stay_as_they_are() {
+    fn the_bytes_of_version_2_stay_as_they_are() {
         let budget = Budget {
             id: BudgetId(7),
             owner: Owner::Team(TeamId(2)),
@@ -130,12 +153,12 @@ pub(super) mod tests {
             model: Some(Pattern::new("a*")),
         };
         let bytes = budget.encode().expect("encodes");
-        assert_eq!(bytes, [1, 7, 1, 2, 251, 208, 7, 2, 1, 1, 2, b'a', b'*']);
+        assert_eq!(bytes, [2, 7, 1, 2, 251, 208, 7, 2, 1, 1, 2, b'a', b'*']);
         assert_eq!(Budget::decode(&bytes).expect("decodes"), budget);
         let (id, owner, model) = (LimitId(7), Owner::Key(KeyId(3)), Some(Pattern::new("a*")));
         let limit = RateLimit { id, owner, rpm: NonZeroU32::new(60), tpm: None, max_parallel: NonZeroU32::new(2), model };
         let bytes = limit.encode().expect("encodes");
-        assert_eq!(bytes, [1, 7, 2, 3, 1, 60, 0, 1, 2, 1, 2, b'a', b'*']);
+        assert_eq!(bytes, [2, 7, 2, 3, 1, 60, 0, 1, 2, 1, 2, b'a', b'*']);
         assert_eq!(RateLimit::decode(&bytes).expect("decodes"), limit);
     }
 
