@@ -158,6 +158,29 @@ fn what_is_not_said_of_a_usage_is_estimated_and_what_is_said_is_not() {
     }
 }
 
+/// Cohere and Converse tell their usage in the event that ends the answer and nowhere else.
+#[test]
+fn an_output_that_was_counted_before_the_end_is_a_beginning_and_one_counted_with_it_the_last_word() {
+    let house = House::opens();
+    for call in all_calls() {
+        let (_, vendor, streamed) = call;
+        if !streamed || matches!(vendor, Vendor::Cohere | Vendor::Converse) {
+            continue;
+        }
+        let row = |early: &str, late: &str| {
+            let answer = house.asked(call, vendor.stream(early, late));
+            assert_eq!(answer.status, 200, "{call:?}: {}", answer.text());
+            house.last_row()
+        };
+        let told = |output| vendor.usage(Some("10"), Some(output));
+        is_booked(&row(&told("1"), ""), Some(10), None, &format!("{call:?} early"));
+        let more = row(&told("9"), "");
+        let (flags, output) = (&more["flags"], &more["usage"]["output_tokens"]);
+        assert_eq!((flags, output), (&json!(["estimated"]), &json!(9)), "{call:?}: never below what was said: {more}");
+        is_booked(&row(&told("1"), &told("4")), Some(10), Some(4), &format!("{call:?} throughout"));
+    }
+}
+
 #[test]
 fn a_bill_above_the_ceiling_is_booked_whole_in_every_dialect() {
     let house = House::opens();

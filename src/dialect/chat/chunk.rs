@@ -79,6 +79,34 @@ impl Reads for ChatUsage {
     }
 }
 
+/// The usage of a stream, and whether its output count is the last word: one that was said before the end is a beginning.
+#[derive(Clone, Debug, Default)]
+pub(in crate::dialect) struct StreamedUsage {
+    usage: ChatUsage,
+    /// a finish reason was seen, or an error
+    pub(in crate::dialect) ended: bool,
+    pub(in crate::dialect) output_is_final: bool,
+}
+
+impl StreamedUsage {
+    /// Takes the usage of the next chunk.
+    pub(in crate::dialect) fn then(&mut self, chunk: &mut Chunk) {
+        self.ended |= chunk.stopped || chunk.error.seen;
+        let later = std::mem::take(&mut chunk.usage);
+        if later.output_said() {
+            self.output_is_final = self.ended;
+        } else if chunk.output.delivered.text_bytes > 0 {
+            // of several choices another goes on
+            self.output_is_final = false;
+        }
+        self.usage.then(later);
+    }
+
+    pub(in crate::dialect) fn report(&self) -> Report {
+        self.usage.report()
+    }
+}
+
 struct PromptDetails<'u>(&'u mut ChatUsage);
 
 impl Reads for PromptDetails<'_> {

@@ -4,7 +4,7 @@
 use serde::Deserialize;
 
 use crate::conversation::{Event, Opened, Stop};
-use crate::dialect::chat::{ChatUsage, Chunk};
+use crate::dialect::chat::{Chunk, StreamedUsage};
 use crate::dialect::json::{self, Arguments};
 use crate::dialect::sse::Fields;
 use crate::dialect::translation::{AnswerHead, Heard, ReadAnswer};
@@ -16,10 +16,9 @@ use crate::domain::usage::Report;
 pub(in crate::dialect) struct ChatReader {
     /// what minted ids begin with
     seed: String,
-    usage: ChatUsage,
+    usage: StreamedUsage,
     /// of a whole answer
     report: Option<Report>,
-    stopped: bool,
     blocks: u32,
     /// the block of text or thoughts that is open
     open: Option<(u32, Opened)>,
@@ -102,9 +101,8 @@ impl ChatReader {
     pub(in crate::dialect) fn new(head: &AnswerHead) -> ChatReader {
         ChatReader {
             seed: head.request_id.clone(),
-            usage: ChatUsage::default(),
+            usage: StreamedUsage::default(),
             report: None,
-            stopped: false,
             blocks: 0,
             open: None,
             calls: Vec::new(),
@@ -219,16 +217,18 @@ impl ReadAnswer for ChatReader {
     fn event(&mut self, fields: &Fields<'_>, events: &mut Vec<Event>) -> Result<Heard, UpstreamFault> {
         let data = fields.data.trim_ascii();
         match data {
-            _ if fields.event == Some(b"error") => return Err(crate::dialect::fault::named(Dialect::Chat, data)),
+            _ if fields.event == Some(b"error") => {
+                self.usage.ended = true;
+                return Err(crate::dialect::fault::named(Dialect::Chat, data));
+            }
             b"" => return Ok(Heard::More),
             b"[DONE]" => return Ok(Heard::End),
             _ => {}
         }
-        let Ok(chunk) = json::read(&Chunk::default(), data) else {
+        let Ok(mut chunk) = json::read(&Chunk::default(), data) else {
             return Err(UpstreamFault::unreadable("the upstream sent an event that is not JSON"));
         };
-        self.usage.then(chunk.usage);
-        self.stopped |= chunk.stopped;
+        self.usage.then(&mut chunk);
         if chunk.choices > 0 {
             self.first_choice(data, events)?;
         }
@@ -252,7 +252,7 @@ impl ReadAnswer for ChatReader {
     }
 
     fn output_is_final(&self) -> bool {
-        self.report.is_some() || (self.stopped && self.usage.output_said())
+        self.report.is_some() || self.usage.output_is_final
     }
 }
 

@@ -23,6 +23,7 @@ pub(in crate::dialect) struct ConverseReader {
     origin: Origin,
     usage: ConverseUsage,
     stopped: bool,
+    /// after the stop
     usage_told: bool,
     blocks: u32,
     /// the upstream's number of a block, ours, what it is: those that are open
@@ -277,11 +278,12 @@ impl ConverseReader {
 
     fn stop(&mut self, stopped: Stopped, events: &mut Vec<Event>) -> Result<(), UpstreamFault> {
         let sequence = stopped.additional_model_response_fields.and_then(|fields| fields.stop_sequence);
+        // also before a failure: its usage follows
+        self.stopped = true;
         let stop = meaning(&stopped.stop_reason, sequence)?;
         while let Some(index) = self.open.first().map(|open| open.index) {
             self.close(index, events);
         }
-        self.stopped = true;
         events.push(Event::Stop(stop));
         Ok(())
     }
@@ -321,7 +323,7 @@ impl ReadAnswer for ConverseReader {
             b"messageStop" => self.stop(parsed(data)?, events)?,
             b"metadata" => {
                 self.usage.then(json::read(&Metadata::default(), data).map_err(|_| not_read())?.usage);
-                self.usage_told = true;
+                self.usage_told |= self.stopped;
                 return Ok(if self.stopped { Heard::End } else { Heard::More });
             }
             b"error" => return Err(fault::named(Dialect::Converse, data)),

@@ -18,7 +18,7 @@ use crate::domain::usage::Report;
 pub(in crate::dialect) struct ResponsesTee {
     usage: ResponsesUsage,
     delivered: Delivered,
-    stopped: bool,
+    output_is_final: bool,
     /// the answer's id, as the upstream gave it
     id: Option<String>,
     next_sequence: u64,
@@ -51,8 +51,10 @@ impl ResponsesTee {
 
     fn note(&mut self, event: &ResponsesEvent, kind: EventKind) {
         self.usage.searched(event.item_searches(kind));
+        // the events before the last bring the answer as it stands then
+        let is_last = matches!(kind, EventKind::Stop | EventKind::Error);
+        self.output_is_final |= is_last && event.answered.usage.output_said();
         self.usage.then(event.answered.usage.clone());
-        self.stopped |= kind == EventKind::Stop;
         match kind {
             EventKind::Delta => self.delivered.add(event.delta.delivered),
             // a tool's name; its arguments come in deltas
@@ -73,7 +75,7 @@ impl ResponsesTee {
     }
 
     pub(in crate::dialect) fn output_is_final(&self) -> bool {
-        self.stopped && self.usage.output_said()
+        self.output_is_final
     }
 
     pub(in crate::dialect) fn delivered(&self) -> Delivered {
