@@ -1,7 +1,7 @@
 //! Reads along while a stream is relayed: of each event, what it is for the relay; of the stream, what it used and how
 //! much it said. Takes whole raw events; must never change one, and must survive anything an upstream sends.
 
-use crate::dialect::chat::{Chunk, StreamedUsage};
+use crate::dialect::chat::{Chunk, StreamedUsage, choice_failed};
 use crate::dialect::fault::{self, UpstreamFault};
 use crate::dialect::json;
 use crate::dialect::messages::{EventKind, MessagesEvent, MessagesUsage};
@@ -21,6 +21,8 @@ pub enum Kind {
     Content,
     /// the stream is complete: `[DONE]`, `message_stop`
     Terminal,
+    /// the upstream says that its stream is over, and its answer is not: as good as a body that breaks off
+    CutOff,
     /// the usage chunk that the client did not ask for
     Hidden,
     /// the upstream failed in-band, or sent what cannot be read
@@ -62,6 +64,17 @@ impl Tee {
             StreamUsage::Chat(_) => self.read_chat(&fields),
             StreamUsage::Messages { .. } => self.read_messages(&fields),
         }
+    }
+
+    /// Reads an event that the client does not get to see, for its usage alone.
+    pub fn overhear(&mut self, event: &[u8]) -> Kind {
+        let delivered = self.delivered;
+        let kind = match &mut self.usage {
+            StreamUsage::Responses(tee) => tee.overhear(&sse::parse(event)),
+            _ => self.read(event),
+        };
+        self.delivered = delivered;
+        kind
     }
 
     /// The usage as it stands: per field the last value. In messages the input is told at the start, the output at the
@@ -127,7 +140,7 @@ impl Tee {
             return Kind::Error(chunk.error.certain_fault(Dialect::Chat));
         }
         if chunk.choice_failed {
-            return Kind::Error(UpstreamFault::new("the upstream ended its answer with the finish reason `error`"));
+            return Kind::Error(choice_failed());
         }
         if chunk.output.has_content {
             return Kind::Content;
@@ -191,7 +204,7 @@ mod tests {
                 Kind::Content => 'c',
                 Kind::Terminal => 't',
                 Kind::Hidden => '-',
-                Kind::Error(_) => 'e',
+                Kind::Error(_) | Kind::CutOff => 'e',
             })
             .collect();
         (kinds, tee)

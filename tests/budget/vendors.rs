@@ -166,7 +166,9 @@ impl Vendor {
     pub fn stream(self, early: &str, usage: &str) -> Script {
         match self {
             Chat | Compatible => Script::stream([
-                data(&format!(r#"{{"id":"a","choices":[{{"index":0,"delta":{{"content":"{TEXT}"}},"finish_reason":null}}]{early}}}"#)),
+                data(&format!(
+                    r#"{{"id":"a","choices":[{{"index":0,"delta":{{"content":"{TEXT}"}},"finish_reason":null}}]{early}}}"#
+                )),
                 data(r#"{"id":"a","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#),
                 data(&format!(r#"{{"id":"a","choices":[]{usage}}}"#)),
                 data("[DONE]"),
@@ -231,12 +233,12 @@ fn data(json: &str) -> String {
     format!("data: {json}\n\n")
 }
 
-fn named(name: &str, rest: &str) -> String {
+pub fn named(name: &str, rest: &str) -> String {
     format!("event: {name}\ndata: {{\"type\":\"{name}\"{rest}}}\n\n")
 }
 
 /// A frame of AWS's event stream.
-fn frame(event: &str, payload: &str) -> Vec<u8> {
+pub fn frame(event: &str, payload: &str) -> Vec<u8> {
     let mut headers = Vec::new();
     for (name, value) in [(":event-type", event), (":content-type", "application/json"), (":message-type", "event")] {
         headers.push(name.len() as u8);

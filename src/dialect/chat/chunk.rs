@@ -4,7 +4,7 @@
 use serde::de::MapAccess;
 
 use crate::dialect::count::Count;
-use crate::dialect::fault::FaultReader;
+use crate::dialect::fault::{FaultReader, UpstreamFault};
 use crate::dialect::json::{Each, Leaf, One, Reads, skip};
 use crate::dialect::output::Output;
 use crate::domain::usage::{Report, Usage};
@@ -188,6 +188,11 @@ impl Reads for Chunk {
     }
 }
 
+/// What a choice that ended with the word `error` means for the answer.
+pub(in crate::dialect) fn choice_failed() -> UpstreamFault {
+    UpstreamFault::new("the upstream ended its answer with the finish reason `error`")
+}
+
 /// A usage object, told apart from null.
 #[derive(Default)]
 struct UsageObject {
@@ -218,7 +223,8 @@ impl Reads for Choice<'_> {
             "text" => map.next_value_seed(Each(&mut self.0.plain)),
             "finish_reason" => {
                 let reason: Leaf<'_> = map.next_value()?;
-                self.0.stopped |= reason.text().is_some();
+                // some send an empty one with every chunk
+                self.0.stopped |= reason.text().is_some_and(|reason| !reason.is_empty());
                 self.0.choice_failed |= reason.text() == Some("error");
                 Ok(())
             }

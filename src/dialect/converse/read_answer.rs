@@ -540,6 +540,14 @@ mod tests {
             let fault = read(&[("messageStop", &format!(r#"{{"stopReason":"{reason}"}}"#))]).expect_err("a failure");
             assert!(fault.message.contains(reason), "{fault:?}");
         }
+        let (mut failed, mut told) = (reader(), Vec::new());
+        let mut hear = |name: &str, data: &'static str| {
+            let event = Fields { event: Some(name.as_bytes()), data: data.as_bytes().into(), only_comment: false };
+            failed.event(&event, &mut told)
+        };
+        hear("messageStop", r#"{"stopReason":"malformed_tool_use"}"#).expect_err("a failure");
+        assert_eq!(hear("metadata", USAGE), Ok(Heard::End), "nothing follows");
+        assert_eq!((failed.report(), failed.output_is_final()), (used(11, 5), true));
     }
 
     #[test]

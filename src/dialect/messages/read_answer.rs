@@ -225,6 +225,10 @@ impl ReadAnswer for MessagesReader {
     fn whole(&mut self, body: &[u8], events: &mut Vec<Event>) -> Result<(), NotComplete> {
         let unary = read_unary(Dialect::Messages, body)?;
         let whole: Whole = json::lenient(body).map_err(|_| NotComplete::NotJson)?;
+        if whole.content.is_none() && whole.stop_reason.is_none() {
+            let fault = UpstreamFault::unreadable("the upstream's answer has no content");
+            return Err(NotComplete::fault(fault, unary.report));
+        }
         self.report = Some(unary.report);
         match whole.content {
             None => {}
