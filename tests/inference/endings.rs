@@ -250,7 +250,7 @@ fn a_usage_that_follows_a_fault_is_booked_and_the_client_sees_the_fault() {
         for pause_ms in [0, 30] {
             let script =
                 |begun: &[Vec<String>]| Script::stream([begun.concat(), tail.clone()].concat()).pause_ms_between(pause_ms);
-            house.upstream.answers(script(&[before.clone()]));
+            house.upstream.answers(script(std::slice::from_ref(&before)));
             let mut asking = client.streamed();
             asking["model"] = json!(Chat.model());
             refused(client, &house.user().post(client.path(), &asking), 502, "upstream_error");
