@@ -63,7 +63,7 @@ impl Passage {
                     Passed { kind: Kind::Terminal, bytes: Bytes::new() }
                 }
                 kind @ (Kind::Content | Kind::Head) => Passed { kind, bytes: event },
-                kind @ (Kind::Hidden | Kind::Error(_)) => Passed { kind, bytes: Bytes::new() },
+                kind @ (Kind::Hidden | Kind::Error(_) | Kind::CutOff) => Passed { kind, bytes: Bytes::new() },
             },
             Way::Translated(translation) => {
                 let mut bytes = Vec::new();
@@ -71,6 +71,15 @@ impl Passage {
                 Passed { kind, bytes: bytes.into() }
             }
         }
+    }
+
+    /// Reads the next whole event that has come for its usage alone, after a stream failed: nothing of it is for the client.
+    pub fn overhear(&mut self) -> Option<Kind> {
+        let event = self.frames.next_event()?;
+        Some(match &mut self.way {
+            Way::Alike { tee, .. } => tee.overhear(&event),
+            Way::Translated(translation) => translation.overhear(&event),
+        })
     }
 
     /// The upstream's body has ended. What it left without an end is told if it makes the answer whole, or is a whole error;

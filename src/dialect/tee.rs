@@ -1,7 +1,7 @@
 //! Reads along while a stream is relayed: of each event, what it is for the relay; of the stream, what it used and how
 //! much it said. Takes whole raw events; must never change one, and must survive anything an upstream sends.
 
-use crate::dialect::chat::{ChatUsage, Chunk};
+use crate::dialect::chat::{Chunk, StreamedUsage, choice_failed};
 use crate::dialect::fault::{self, UpstreamFault};
 use crate::dialect::json;
 use crate::dialect::messages::{EventKind, MessagesEvent, MessagesUsage};
@@ -21,6 +21,8 @@ pub enum Kind {
     Content,
     /// the stream is complete: `[DONE]`, `message_stop`
     Terminal,
+    /// the upstream says that its stream is over, and its answer is not: as good as a body that breaks off
+    CutOff,
     /// the usage chunk that the client did not ask for
     Hidden,
     /// the upstream failed in-band, or sent what cannot be read
@@ -38,7 +40,7 @@ pub struct Tee {
 
 #[derive(Clone, Debug)]
 enum StreamUsage {
-    Chat(ChatUsage),
+    Chat(StreamedUsage),
     Messages { usage: MessagesUsage, is_final: bool },
     Responses(Box<ResponsesTee>),
 }
@@ -48,7 +50,7 @@ impl Tee {
     pub fn new(dialect: Dialect, hide_usage_chunk: bool) -> Tee {
         let usage = match dialect.family() {
             _ if dialect == Dialect::Responses => StreamUsage::Responses(Box::default()),
-            Family::OpenAi => StreamUsage::Chat(ChatUsage::default()),
+            Family::OpenAi => StreamUsage::Chat(StreamedUsage::default()),
             Family::Anthropic => StreamUsage::Messages { usage: MessagesUsage::default(), is_final: false },
         };
         Tee { hide_usage_chunk, usage, delivered: Delivered::default(), stopped: false }
@@ -64,6 +66,17 @@ impl Tee {
         }
     }
 
+    /// Reads an event that the client does not get to see, for its usage alone.
+    pub fn overhear(&mut self, event: &[u8]) -> Kind {
+        let delivered = self.delivered;
+        let kind = match &mut self.usage {
+            StreamUsage::Responses(tee) => tee.overhear(&sse::parse(event)),
+            _ => self.read(event),
+        };
+        self.delivered = delivered;
+        kind
+    }
+
     /// The usage as it stands: per field the last value. In messages the input is told at the start, the output at the
     /// end: until [`Tee::output_is_final`] the output of a report is at best a beginning.
     pub fn report(&self) -> Report {
@@ -77,7 +90,7 @@ impl Tee {
     /// Whether the report's output count is the last word, not to be replaced by an estimate.
     pub fn output_is_final(&self) -> bool {
         match &self.usage {
-            StreamUsage::Chat(usage) => self.stopped && usage.output_said(),
+            StreamUsage::Chat(usage) => usage.output_is_final,
             StreamUsage::Messages { is_final, .. } => *is_final,
             StreamUsage::Responses(tee) => tee.output_is_final(),
         }
@@ -107,14 +120,19 @@ impl Tee {
     fn read_chat(&mut self, fields: &Fields<'_>) -> Kind {
         let data = fields.data.trim_ascii();
         match data {
-            _ if fields.event == Some(b"error") => return Kind::Error(fault::named(Dialect::Chat, data)),
+            _ if fields.event == Some(b"error") => {
+                if let StreamUsage::Chat(usage) = &mut self.usage {
+                    usage.ended = true;
+                }
+                return Kind::Error(fault::named(Dialect::Chat, data));
+            }
             b"" => return Kind::Head,
             b"[DONE]" => return Kind::Terminal,
             _ => {}
         }
-        let Ok(chunk) = json::read(&Chunk::default(), data) else { return not_json() };
+        let Ok(mut chunk) = json::read(&Chunk::default(), data) else { return not_json() };
         if let StreamUsage::Chat(usage) = &mut self.usage {
-            usage.then(chunk.usage);
+            usage.then(&mut chunk);
         }
         self.delivered.add(chunk.output.delivered);
         self.stopped |= chunk.stopped;
@@ -122,7 +140,7 @@ impl Tee {
             return Kind::Error(chunk.error.certain_fault(Dialect::Chat));
         }
         if chunk.choice_failed {
-            return Kind::Error(UpstreamFault::new("the upstream ended its answer with the finish reason `error`"));
+            return Kind::Error(choice_failed());
         }
         if chunk.output.has_content {
             return Kind::Content;
@@ -142,9 +160,10 @@ impl Tee {
             _ => {}
         }
         let Ok(event) = json::read(&MessagesEvent::default(), data) else { return not_json() };
+        self.stopped |= event.stopped;
         if let StreamUsage::Messages { usage, is_final } = &mut self.usage {
             usage.then(event.usage);
-            *is_final |= event.has_final_usage;
+            *is_final |= self.stopped && event.has_final_usage;
             match event.metrics {
                 // the model's own last word is known: these fill in what it left out
                 Some(metrics) if *is_final => usage.or(metrics),
@@ -156,7 +175,6 @@ impl Tee {
             }
         }
         self.delivered.add(event.block.output.delivered);
-        self.stopped |= event.stopped;
         match event.kind.unwrap_or(name) {
             EventKind::Error => Kind::Error(event.error.certain_fault(Dialect::Messages)),
             _ if event.error.seen => Kind::Error(event.error.certain_fault(Dialect::Messages)),
@@ -186,7 +204,7 @@ mod tests {
                 Kind::Content => 'c',
                 Kind::Terminal => 't',
                 Kind::Hidden => '-',
-                Kind::Error(_) => 'e',
+                Kind::Error(_) | Kind::CutOff => 'e',
             })
             .collect();
         (kinds, tee)
@@ -254,6 +272,36 @@ mod tests {
             assert_eq!(read, kinds);
             assert_eq!(tee.report(), Report::Reported(Usage { uncached_in: 7, out_total: 3, ..Usage::default() }));
         }
+    }
+
+    #[test]
+    fn an_output_that_was_counted_before_the_end_is_no_last_word() {
+        let text = r#"{"choices":[{"index":0,"delta":{"content":"a"}}]}"#;
+        let counted = r#"{"choices":[{"index":0,"delta":{"content":"a"}}],"usage":{"prompt_tokens":7,"completion_tokens":1}}"#;
+        let stop = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+        let stop_counted =
+            r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":7,"completion_tokens":3}}"#;
+        let usage = r#"{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":3}}"#;
+        let error = r#"{"error":{"message":"it went dark"}}"#;
+        for (chunks, is_final) in [
+            (&[counted, text, stop][..], false),
+            (&[usage, stop], false),
+            (&[counted, text, stop, usage], true),
+            (&[counted, counted, stop_counted], true),
+            (&[text, stop_counted, r#"{"choices":[]}"#], true),
+            // of two choices the other goes on
+            (&[text, stop_counted, text], false),
+            (&[text, stop_counted, text, usage], true),
+            (&[text, error, usage], true),
+            (&[counted, error], false),
+        ] {
+            let stream: String = chunks.iter().map(|chunk| data(chunk)).collect();
+            assert_eq!(chat(&stream).1.output_is_final(), is_final, "{chunks:?}");
+        }
+        let delta = r#"{"type":"message_delta","delta":{},"usage":{"output_tokens":1}}"#;
+        let stop = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"}}"#;
+        assert!(!messages(&(data(delta) + &data(stop))).1.output_is_final());
+        assert!(messages(&(data(stop) + &data(delta))).1.output_is_final());
     }
 
     #[test]

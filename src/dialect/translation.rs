@@ -39,6 +39,8 @@ pub(super) enum Heard {
     More,
     /// the terminal event: the answer is whole
     End,
+    /// the terminal event of an answer that is not
+    CutOff,
 }
 
 /// Writes one answer in a client's dialect.
@@ -97,12 +99,14 @@ impl Translation {
         }
         let heard = self.reader.event(&fields, &mut self.events);
         let has_content = self.tell(Some(out));
-        match heard {
-            Err(fault) => Kind::Error(fault),
-            Ok(Heard::End) => Kind::Terminal,
-            Ok(Heard::More) if has_content => Kind::Content,
-            Ok(Heard::More) => Kind::Head,
-        }
+        kind(heard, has_content)
+    }
+
+    /// Reads an event that the client does not get to see, for its usage alone.
+    pub(super) fn overhear(&mut self, event: &[u8]) -> Kind {
+        let heard = self.reader.event(&sse::parse(event), &mut self.events);
+        self.events.clear();
+        kind(heard, false)
     }
 
     /// Takes the events that were read: into the fold, into the count of what was delivered, and written to `out`. Whether there
@@ -176,6 +180,16 @@ impl Translation {
 
     pub(super) fn client(&self) -> Dialect {
         self.client
+    }
+}
+
+fn kind(heard: Result<Heard, UpstreamFault>, has_content: bool) -> Kind {
+    match heard {
+        Err(fault) => Kind::Error(fault),
+        Ok(Heard::End) => Kind::Terminal,
+        Ok(Heard::CutOff) => Kind::CutOff,
+        Ok(Heard::More) if has_content => Kind::Content,
+        Ok(Heard::More) => Kind::Head,
     }
 }
 

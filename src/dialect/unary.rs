@@ -3,7 +3,7 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::dialect::chat::Chunk;
+use crate::dialect::chat::{Chunk, choice_failed};
 use crate::dialect::fault::{FaultReader, UpstreamFault};
 use crate::dialect::json::{lenient, read};
 use crate::dialect::messages::Message;
@@ -54,6 +54,9 @@ pub fn read_unary(dialect: Dialect, body: &[u8]) -> Result<Unary, NotComplete> {
         // vectors come with the same usage object, less its output
         Family::OpenAi => {
             let answer = read(&Chunk::default(), body).map_err(flawed)?;
+            if answer.choice_failed && !answer.error.seen {
+                return Err(NotComplete::fault(choice_failed(), answer.usage.report()));
+            }
             unary(dialect, answer.error, answer.usage.report(), &answer.output)
         }
         Family::Anthropic => {

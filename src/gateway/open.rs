@@ -227,7 +227,7 @@ impl Open {
     }
 
     fn teach(&self, status: Status) {
-        if let (Status::Ok, Report::Reported(usage)) = (status, &self.report) {
+        if let (Status::Ok, Report::Reported(usage), true) = (status, &self.report, self.output_is_final) {
             let text = Text { bytes: self.delivered.text_bytes, cjk_chars: self.delivered.cjk_chars };
             let spoken = usage.out_total.saturating_sub(usage.reasoning);
             self.gateway.estimates.learn(&self.deployment.provider.name, &self.deployment.model, text, spoken);

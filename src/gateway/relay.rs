@@ -27,7 +27,7 @@ const KEPT_BYTES_MAX: usize = 256 * 1024;
 const PIECES: usize = 16;
 /// How often a stream's progress is logged.
 const PROGRESS: Duration = Duration::from_secs(2);
-/// After the terminal event: how long the upstream has to end its body.
+/// After the terminal event: how long the upstream has to end its body; after a fault: to tell what it used.
 const TAIL_WAIT_MS: u64 = 1_000;
 
 /// An upstream's good head, with all that belongs to the call.
@@ -107,8 +107,10 @@ enum Step {
         bytes: Bytes,
         fault: UpstreamFault,
     },
-    /// the upstream's body ended without a terminal event
-    Truncated,
+    /// the upstream's stream ended, and its answer had not
+    Truncated {
+        bytes: Bytes,
+    },
     Failed(Failed),
     /// the call has had its time
     Late,
@@ -156,6 +158,9 @@ impl Stream {
                     return Ok(self.flow(kept.freeze(), true));
                 }
                 step => {
+                    if let Step::Fault { .. } = &step {
+                        self.overhear().await;
+                    }
                     // an upstream that says it failed bills nothing; one that fell silent, or cannot be understood, may
                     let failed = if let Step::Fault { fault, .. } = &step { Some(ending(fault)) } else { None };
                     let Bad { status, problem } = self.bad(step);
@@ -244,7 +249,12 @@ impl Stream {
                 }
                 Step::Fault { bytes, fault } => {
                     self.send(client, bytes).await?;
+                    self.overhear().await;
                     return Err(Gone::Bad(self.bad(Step::Fault { bytes: Bytes::new(), fault })));
+                }
+                Step::Truncated { bytes } => {
+                    self.send(client, bytes).await?;
+                    return Err(Gone::Bad(self.bad(Step::Truncated { bytes: Bytes::new() })));
                 }
                 bad => return Err(Gone::Bad(self.bad(bad))),
             }
@@ -260,9 +270,36 @@ impl Stream {
                 () = self.running.told_to_end() => return,
                 step = step(&mut self.incoming, &mut self.passage, idle_ms, self.call_deadline) => step,
             };
-            let Step::Events { content, .. } = step else { return };
-            self.note_content(content);
-            self.log_progress();
+            match step {
+                Step::Events { content, .. } => {
+                    self.note_content(content);
+                    self.log_progress();
+                }
+                Step::Fault { .. } => return self.overhear().await,
+                _ => return,
+            }
+        }
+    }
+
+    /// After a fault: what the upstream used may follow, and is all that is still read.
+    async fn overhear(&mut self) {
+        let until = Instant::now() + Duration::from_millis(TAIL_WAIT_MS);
+        // an upstream may always have more to say
+        while !self.passage.output_is_final() && Instant::now() < until {
+            match self.passage.overhear() {
+                Some(Kind::Terminal | Kind::CutOff) => return,
+                Some(_) => continue,
+                None => {}
+            }
+            let next = tokio::select! {
+                biased;
+                () = self.running.told_to_end() => return,
+                next = tokio::time::timeout_at(until.into(), self.incoming.next(TAIL_WAIT_MS)) => next,
+            };
+            let Ok(Ok(Some(bytes))) = next else { return };
+            if self.passage.push(bytes).is_err() {
+                return;
+            }
         }
     }
 
@@ -343,7 +380,7 @@ impl Stream {
             }
             Step::Failed(failed) => error(Status::Broken, format!("the stream of provider {name} failed: {failed}")),
             Step::BadFrame(bad) => error(Status::Broken, format!("the stream of provider {name} cannot be read: {bad}")),
-            Step::Truncated | Step::Events { .. } | Step::End { .. } => {
+            Step::Truncated { .. } | Step::Events { .. } | Step::End { .. } => {
                 error(Status::Truncated, format!("the stream of provider {name} broke off before its end"))
             }
         }
@@ -384,7 +421,7 @@ async fn step(incoming: &mut Incoming, passage: &mut Passage, idle_ms: u64, dead
             Err(bad) => Step::BadFrame(bad),
         },
         Ok(None) => match passage.ended() {
-            None => Step::Truncated,
+            None => Step::Truncated { bytes: Bytes::new() },
             Some(Passed { kind: Kind::Error(fault), bytes }) => Step::Fault { bytes, fault },
             Some(Passed { kind, bytes }) => Step::End { bytes, content: kind == Kind::Content },
         },
@@ -400,6 +437,7 @@ fn sort(passage: &mut Passage) -> Step {
             Kind::Content => content = true,
             Kind::Head | Kind::Hidden => {}
             Kind::Terminal => return Step::End { bytes: bytes.join(), content },
+            Kind::CutOff => return Step::Truncated { bytes: bytes.join() },
             Kind::Error(fault) => return Step::Fault { bytes: bytes.join(), fault },
         }
     }

@@ -3,11 +3,11 @@
 
 use serde_json::{Value, json};
 
-use super::vendors::{CONVERSATIONS, Client, VENDORS, Vendor};
-use crate::harness::pico;
+use super::vendors::{CONVERSATIONS, Client, TEXT, VENDORS, Vendor, frame, named};
 use crate::harness::process::{Gatekeeper, Key, text};
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
+use crate::harness::{pico, wait_until};
 
 /// A gateway before one account at each vendor.
 struct House {
@@ -32,11 +32,7 @@ impl House {
         let (client, vendor, streamed) = call;
         let answer = self.asked(call, vendor.answers(streamed, usage));
         assert_eq!(answer.status, 200, "{call:?} {usage}: {}", answer.text());
-        assert!(
-            client == Client::Embeddings || answer.text().contains(super::vendors::TEXT),
-            "{call:?} {usage}: {}",
-            answer.text()
-        );
+        assert!(client == Client::Embeddings || answer.text().contains(TEXT), "{call:?} {usage}: {}", answer.text());
         self.last_row()
     }
 
@@ -155,6 +151,95 @@ fn what_is_not_said_of_a_usage_is_estimated_and_what_is_said_is_not() {
         is_booked(&house.row(call, &vendor.usage(Some("10"), None)), Some(10), nothing, &format!("{call:?} input"));
         is_booked(&house.row(call, &vendor.usage(None, Some("4"))), None, Some(4), &format!("{call:?} output"));
         is_booked(&house.row(call, &vendor.usage(Some("10"), Some("4"))), Some(10), Some(4), &format!("{call:?} both"));
+    }
+}
+
+/// Cohere and Converse tell their usage in the event that ends the answer and nowhere else.
+#[test]
+fn an_output_that_was_counted_before_the_end_is_a_beginning_and_one_counted_with_it_the_last_word() {
+    let house = House::opens();
+    for call in all_calls() {
+        let (_, vendor, streamed) = call;
+        if !streamed || matches!(vendor, Vendor::Cohere | Vendor::Converse) {
+            continue;
+        }
+        let row = |early: &str, late: &str| {
+            let answer = house.asked(call, vendor.stream(early, late));
+            assert_eq!(answer.status, 200, "{call:?}: {}", answer.text());
+            house.last_row()
+        };
+        let told = |output| vendor.usage(Some("10"), Some(output));
+        is_booked(&row(&told("1"), ""), Some(10), None, &format!("{call:?} early"));
+        let more = row(&told("9"), "");
+        let (flags, output) = (&more["flags"], &more["usage"]["output_tokens"]);
+        assert_eq!((flags, output), (&json!(["estimated"]), &json!(9)), "{call:?}: never below what was said: {more}");
+        is_booked(&row(&told("1"), &told("4")), Some(10), Some(4), &format!("{call:?} throughout"));
+    }
+}
+
+#[test]
+fn a_drained_answer_that_failed_is_booked_at_the_usage_behind_its_failure() {
+    let house = House::opens();
+    house.upstream.answers(failing(Vendor::Converse, 150));
+    let user = house.gatekeeper.user(&house.key);
+    let mut stream = user.streams(Client::Chat.path(), &Client::Chat.asking(Vendor::Converse, true));
+    stream.reads_deltas(1);
+    stream.hangs_up();
+    wait_until("the call is booked", || !house.gatekeeper.requests().is_empty());
+    let row = house.last_row();
+    let counts = (&row["usage"]["input_tokens"], &row["usage"]["output_tokens"], &row["flags"]);
+    assert_eq!((counts, &row["status"]), ((&json!(10), &json!(4), &json!([])), &json!("client_gone")), "{row}");
+}
+
+/// A stream that says something and then fails, with the usage beside the failure or behind it.
+fn failing(vendor: Vendor, pause_ms: u64) -> Script {
+    let usage = vendor.usage(Some("10"), Some("4"));
+    match vendor {
+        Vendor::Converse => Script::stream([
+            frame("contentBlockDelta", &format!(r#"{{"contentBlockIndex":0,"delta":{{"text":"{TEXT}"}}}}"#)),
+            frame("contentBlockStop", r#"{"contentBlockIndex":0}"#),
+            frame("messageStop", r#"{"stopReason":"malformed_tool_use"}"#),
+            frame("metadata", &format!(r#"{{"metrics":{{"latencyMs":9}}{usage}}}"#)),
+        ])
+        .header("content-type", "application/vnd.amazon.eventstream"),
+        Vendor::Cohere => Script::stream([
+            named("content-start", r#","index":0,"delta":{"message":{"content":{"type":"text","text":""}}}"#),
+            named("content-delta", &format!(r#","index":0,"delta":{{"message":{{"content":{{"text":"{TEXT}"}}}}}}"#)),
+            named("message-end", &format!(r#","delta":{{"finish_reason":"ERROR"{usage}}}"#)),
+        ]),
+        _ => Script::stream([
+            named(
+                "response.output_text.delta",
+                &format!(r#","item_id":"i","output_index":0,"content_index":0,"delta":"{TEXT}""#),
+            ),
+            named(
+                "response.failed",
+                &format!(r#","response":{{"id":"r","error":{{"code":"server_error","message":"no"}}{usage}}}"#),
+            ),
+        ]),
+    }
+    .pause_ms_between(pause_ms)
+}
+
+#[test]
+fn a_failure_that_tells_its_usage_is_booked_at_it_and_is_no_estimate() {
+    let house = House::opens();
+    for vendor in [Vendor::Converse, Vendor::Cohere, Vendor::Responses] {
+        for client in vendor.clients() {
+            for (pause_ms, status) in [(0, None), (50, Some("broken"))] {
+                let answer = house.asked((*client, vendor, true), failing(vendor, pause_ms));
+                let row = house.last_row();
+                assert!(
+                    !answer.text().contains("response.completed") && !answer.text().contains("message_stop"),
+                    "{}",
+                    answer.text()
+                );
+                let counts = (&row["usage"]["input_tokens"], &row["usage"]["output_tokens"], &row["flags"]);
+                assert_eq!(counts, (&json!(10), &json!(4), &json!([])), "{client:?} {vendor:?} {pause_ms}: {row}");
+                // without pauses nothing may have been passed on
+                assert!(status.is_none_or(|status| row["status"] == status), "{client:?} {vendor:?}: {row}");
+            }
+        }
     }
 }
 

@@ -136,7 +136,7 @@ impl Vendor {
 
     /// The answer; `usage` is a member with a comma before it, or nothing.
     pub fn answers(self, streamed: bool, usage: &str) -> Script {
-        if streamed { self.stream(usage) } else { Script::unary(200, self.whole(usage)) }
+        if streamed { self.stream("", usage) } else { Script::unary(200, self.whole(usage)) }
     }
 
     fn whole(self, usage: &str) -> String {
@@ -162,10 +162,13 @@ impl Vendor {
         }
     }
 
-    fn stream(self, usage: &str) -> Script {
+    /// A stream that tells one usage with its text, and another with its end.
+    pub fn stream(self, early: &str, usage: &str) -> Script {
         match self {
             Chat | Compatible => Script::stream([
-                data(&format!(r#"{{"id":"a","choices":[{{"index":0,"delta":{{"content":"{TEXT}"}},"finish_reason":null}}]}}"#)),
+                data(&format!(
+                    r#"{{"id":"a","choices":[{{"index":0,"delta":{{"content":"{TEXT}"}},"finish_reason":null}}]{early}}}"#
+                )),
                 data(r#"{"id":"a","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#),
                 data(&format!(r#"{{"id":"a","choices":[]{usage}}}"#)),
                 data("[DONE]"),
@@ -174,6 +177,7 @@ impl Vendor {
                 named("message_start", r#","message":{"id":"a","type":"message","role":"assistant","content":[],"model":"c"}"#),
                 named("content_block_start", r#","index":0,"content_block":{"type":"text","text":""}"#),
                 named("content_block_delta", &format!(r#","index":0,"delta":{{"type":"text_delta","text":"{TEXT}"}}"#)),
+                named("message_delta", &format!(r#","delta":{{}}{early}"#)),
                 named("content_block_stop", r#","index":0"#),
                 named("message_delta", &format!(r#","delta":{{"stop_reason":"end_turn"}}{usage}"#)),
                 named("message_stop", ""),
@@ -183,15 +187,19 @@ impl Vendor {
                     "response.output_text.delta",
                     &format!(r#","item_id":"i","output_index":0,"content_index":0,"delta":"{TEXT}""#),
                 ),
+                named("response.in_progress", &format!(r#","response":{}"#, response("in_progress", early))),
                 named("response.completed", &format!(r#","response":{}"#, response("completed", usage))),
             ]),
-            Gemini => Script::stream([data(&gemini(usage))]),
+            Gemini => Script::stream([
+                data(&gemini(early).replace(r#","finishReason":"STOP""#, "")),
+                data(&gemini(usage).replace(TEXT, "")),
+            ]),
             Cohere => Script::stream([
                 named("content-start", r#","index":0,"delta":{"message":{"content":{"type":"text","text":""}}}"#),
                 named("content-delta", &format!(r#","index":0,"delta":{{"message":{{"content":{{"text":"{TEXT}"}}}}}}"#)),
                 named("message-end", &format!(r#","delta":{{"finish_reason":"COMPLETE"{usage}}}"#)),
             ]),
-            Ollama => Script::stream([ollama(TEXT, "false", ""), "\n".to_owned(), ollama("", "true", usage), "\n".to_owned()])
+            Ollama => Script::stream([ollama(TEXT, "false", early), "\n".to_owned(), ollama("", "true", usage), "\n".to_owned()])
                 .header("content-type", "application/x-ndjson"),
             Converse => Script::stream([
                 frame("contentBlockDelta", &format!(r#"{{"contentBlockIndex":0,"delta":{{"text":"{TEXT}"}}}}"#)),
@@ -225,12 +233,12 @@ fn data(json: &str) -> String {
     format!("data: {json}\n\n")
 }
 
-fn named(name: &str, rest: &str) -> String {
+pub fn named(name: &str, rest: &str) -> String {
     format!("event: {name}\ndata: {{\"type\":\"{name}\"{rest}}}\n\n")
 }
 
 /// A frame of AWS's event stream.
-fn frame(event: &str, payload: &str) -> Vec<u8> {
+pub fn frame(event: &str, payload: &str) -> Vec<u8> {
     let mut headers = Vec::new();
     for (name, value) in [(":event-type", event), (":content-type", "application/json"), (":message-type", "event")] {
         headers.push(name.len() as u8);

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::house::{BOTH, Chat, Dialect, House, Messages, refused};
+use super::house::{BOTH, Chat, Dialect, House, Messages, is_error, refused};
+use crate::harness::person::{End, Event};
 use crate::harness::process::Provider;
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
@@ -145,4 +146,168 @@ fn the_cost_of_a_translated_stream_stands_just_before_its_end() {
         assert!(end.contains("[DONE]") || end.contains("message_stop"), "{text}");
         house.booked();
     }
+}
+
+/// Asks for a stream in the client's dialect of a vendor that speaks chat.
+fn asks_a_chat_vendor(house: &House, client: Dialect, script: Script) -> (Vec<Event>, End) {
+    house.upstream.answers(script);
+    let mut body = client.streamed();
+    body["model"] = json!(Chat.model());
+    let stream = house.user().streams(client.path(), &body);
+    assert_eq!(stream.status(), 200);
+    stream.rest()
+}
+
+#[test]
+fn a_choice_that_ended_with_error_is_a_failed_answer_whole_as_in_a_stream() {
+    let house = House::opens();
+    let body = json!({"id": "c1", "object": "chat.completion", "created": 1, "model": "m-small",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "so"}, "finish_reason": "error"}],
+        "usage": {"prompt_tokens": 10, "completion_tokens": 20}});
+    for client in BOTH {
+        house.upstream.answers(Script::json(200, &body));
+        let mut asking = client.body();
+        asking["model"] = json!(Chat.model());
+        let answer = house.user().post(client.path(), &asking);
+        let message = refused(client, &answer, 502, "upstream_error");
+        assert!(message.contains("finish reason `error`"), "{message}");
+        house.booked().ends("upstream_error", &[]).costs(10, 20);
+    }
+}
+
+#[test]
+fn a_translated_answer_without_any_choice_is_none() {
+    let house = House::opens();
+    for body in ["{}", r#"{"choices":[]}"#, r#"{"choices":[],"usage":{"prompt_tokens":10,"completion_tokens":20}}"#] {
+        house.upstream.answers(Script::unary(200, body));
+        let mut asking = Messages.body();
+        asking["model"] = json!(Chat.model());
+        refused(Messages, &house.user().post(Messages.path(), &asking), 502, "upstream_error");
+        let (flags, booked) = (if body.contains("usage") { &[][..] } else { &["estimated"] }, house.booked());
+        booked.ends("broken", flags);
+        assert_eq!(booked.output(), if flags.is_empty() { 20 } else { 0 }, "{}", booked.0);
+    }
+    house.upstream.answers(Script::unary(200, "{}"));
+    let mut asking = Chat.body();
+    asking["model"] = json!(Messages.model());
+    refused(Chat, &house.user().post(Chat.path(), &asking), 502, "upstream_error");
+    house.booked().ends("broken", &["estimated"]);
+}
+
+/// Streams of chat that end with `[DONE]` and never told why: with text, and in the middle of a call.
+fn unfinished() -> [Vec<String>; 2] {
+    let call = json!({"choices": [{"index": 0, "delta": {"tool_calls":
+        [{"index": 0, "id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{\"a"}}]}}]});
+    let usage = json!({"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 3}});
+    let done = "data: [DONE]\n\n".to_owned();
+    let [before, content, _] = Chat.events(3);
+    let call = vec![format!("data: {call}\n\n"), format!("data: {usage}\n\n"), done.clone()];
+    [[before.clone(), content, vec![done]].concat(), [before, call].concat()]
+}
+
+#[test]
+fn a_translated_stream_that_never_said_why_it_ended_is_truncated() {
+    let house = House::opens();
+    // the pauses let the content through before the end is seen; one upstream never ends its body
+    for script in unfinished().map(|events| Script::stream(events).pause_ms_between(20)) {
+        for script in [script.clone(), script.then_hangs()] {
+            let (events, end) = asks_a_chat_vendor(&house, Messages, script.clone());
+            assert!(!events.iter().any(|event| Messages.is_terminal(event) || event.name == "message_delta"), "{events:?}");
+            is_error(Messages, &events.last().expect("an error").json(), "upstream_error");
+            assert_eq!(end, End::Clean);
+            house.booked().ends("truncated", &["estimated"]);
+
+            house.upstream.answers(script);
+            let answer = house.user().post("/v1/responses", &json!({"model": Chat.model(), "input": "say it", "stream": true}));
+            let text = answer.expects(200).text();
+            assert!(text.contains("response.failed") && !text.contains("response.completed"), "{text}");
+            house.booked().ends("truncated", &["estimated"]);
+        }
+    }
+    house.upstream.answers(Script::stream(["data: [DONE]\n\n"]));
+    let mut asking = Messages.streamed();
+    asking["model"] = json!(Chat.model());
+    let message = refused(Messages, &house.user().post(Messages.path(), &asking), 502, "upstream_error");
+    assert!(message.contains("broke off"), "{message}");
+    house.booked().ends("truncated", &["estimated"]);
+    // who speaks the same dialect gets what the upstream said
+    for events in unfinished() {
+        let (told, _) = asks_a_chat_vendor(&house, Chat, Script::stream(events));
+        assert_eq!(told.last().map(|event| event.data.as_str()), Some("[DONE]"));
+        house.booked().ends("ok", &["estimated"]);
+    }
+}
+
+#[test]
+fn a_usage_that_follows_a_fault_is_booked_and_the_client_sees_the_fault() {
+    let house = House::opens();
+    let error = json!({"choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "error"}],
+        "error": {"message": "it went dark", "code": 502}});
+    let usage = json!({"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 20}});
+    let tail = vec![format!("data: {error}\n\n"), format!("data: {usage}\n\n"), "data: [DONE]\n\n".to_owned()];
+    let [before, content, _] = Chat.events(3);
+    for client in BOTH {
+        for pause_ms in [0, 30] {
+            let script =
+                |begun: &[Vec<String>]| Script::stream([begun.concat(), tail.clone()].concat()).pause_ms_between(pause_ms);
+            house.upstream.answers(script(std::slice::from_ref(&before)));
+            let mut asking = client.streamed();
+            asking["model"] = json!(Chat.model());
+            refused(client, &house.user().post(client.path(), &asking), 502, "upstream_error");
+            house.booked().ends("upstream_error", &[]).costs(10, 20);
+            if pause_ms == 0 {
+                continue;
+            }
+            let (events, end) = asks_a_chat_vendor(&house, client, script(&[before.clone(), content.clone()]));
+            let last = events.last().expect("an error").json();
+            is_error(client, &last, "upstream_error");
+            assert!(last.to_string().contains("it went dark"), "{last}");
+            assert_eq!((events.iter().filter_map(Event::delta).count(), end), (3, End::Clean), "{events:?}");
+            house.booked().ends("broken", &[]).costs(10, 20);
+        }
+    }
+}
+
+#[test]
+fn an_upstream_that_is_silent_after_its_fault_does_not_keep_the_client() {
+    let house = House::opens();
+    for dialect in BOTH {
+        let [before, content, _] = dialect.events(3);
+        let error = vec![dialect.error_event("server_error", "it went dark")];
+        let began = std::time::Instant::now();
+        let script = Script::stream([before, content, error].concat());
+        house.events(dialect, script.then_hangs());
+        assert!(began.elapsed().as_millis() < 3_000, "{:?}", began.elapsed());
+        house.booked().ends("broken", &["estimated"]).is_about(10, 3);
+    }
+}
+
+/// What an Anthropic that says this at the beginning is booked at, when its client leaves after 30 deltas.
+fn left_by_its_client(usage: serde_json::Value) -> super::house::Booked {
+    let upstream = Upstream::start();
+    let provider = Provider::anthropic("v", &upstream).preset("anthropic").models(&["claude"]);
+    let house = House::before(upstream, |setup| setup.provider(&provider));
+    let [before, content, _] = Messages.events(40);
+    let start = json!({"type": "message_start", "message": {"id": "msg_1", "type": "message", "role": "assistant",
+        "model": "claude", "content": [], "usage": usage}});
+    let begun = vec![format!("event: message_start\ndata: {start}\n\n"), before[1].clone()];
+    house.upstream.answers(Script::stream([begun, content].concat()).then_hangs());
+    let mut asking = Messages.streamed();
+    asking["model"] = json!("claude");
+    let mut stream = house.user().streams(Messages.path(), &asking);
+    stream.reads_deltas(30);
+    stream.hangs_up();
+    house.booked()
+}
+
+#[test]
+fn the_beginning_of_an_output_is_no_bound_where_the_input_was_not_said() {
+    let booked = left_by_its_client(json!({"output_tokens": 1}));
+    booked.ends("client_gone", &["estimated"]).is_about(10, 30);
+}
+
+#[test]
+fn an_input_of_zero_at_the_beginning_of_an_answer_that_never_came_whole_is_estimated() {
+    let booked = left_by_its_client(json!({"input_tokens": 0, "output_tokens": 1}));
+    booked.ends("client_gone", &["estimated"]).is_about(10, 30);
 }

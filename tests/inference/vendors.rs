@@ -142,7 +142,7 @@ fn e15_a_groq_stream_that_fails_is_an_error_in_band() {
     house.upstream.answers(Script::stream(recording.split_inclusive("\n\n")).pause_ms_between(100));
     let answer = house.user().posts_bytes(Chat.path(), asking(r#","stream":true"#).as_bytes());
     assert!(answer.expects(200).text().contains("over capacity") && !answer.text().contains("[DONE]"), "{}", answer.text());
-    house.booked().ends("broken", &["estimated"]);
+    house.booked().ends("broken", &[]).costs(10, 5);
 }
 
 #[test]

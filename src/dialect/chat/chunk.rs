@@ -4,7 +4,7 @@
 use serde::de::MapAccess;
 
 use crate::dialect::count::Count;
-use crate::dialect::fault::FaultReader;
+use crate::dialect::fault::{FaultReader, UpstreamFault};
 use crate::dialect::json::{Each, Leaf, One, Reads, skip};
 use crate::dialect::output::Output;
 use crate::domain::usage::{Report, Usage};
@@ -80,6 +80,34 @@ impl Reads for ChatUsage {
 
     fn other(&mut self) {
         self.prompt = Count::Lie;
+    }
+}
+
+/// The usage of a stream, and whether its output count is the last word: one that was said before the end is a beginning.
+#[derive(Clone, Debug, Default)]
+pub(in crate::dialect) struct StreamedUsage {
+    usage: ChatUsage,
+    /// a finish reason was seen, or an error
+    pub(in crate::dialect) ended: bool,
+    pub(in crate::dialect) output_is_final: bool,
+}
+
+impl StreamedUsage {
+    /// Takes the usage of the next chunk.
+    pub(in crate::dialect) fn then(&mut self, chunk: &mut Chunk) {
+        self.ended |= chunk.stopped || chunk.error.seen;
+        let later = std::mem::take(&mut chunk.usage);
+        if later.output_said() {
+            self.output_is_final = self.ended;
+        } else if chunk.output.delivered.text_bytes > 0 {
+            // of several choices another goes on
+            self.output_is_final = false;
+        }
+        self.usage.then(later);
+    }
+
+    pub(in crate::dialect) fn report(&self) -> Report {
+        self.usage.report()
     }
 }
 
@@ -166,6 +194,11 @@ impl Reads for Chunk {
     }
 }
 
+/// What a choice that ended with the word `error` means for the answer.
+pub(in crate::dialect) fn choice_failed() -> UpstreamFault {
+    UpstreamFault::new("the upstream ended its answer with the finish reason `error`")
+}
+
 /// A usage object, told apart from null.
 #[derive(Default)]
 struct UsageObject {
@@ -196,7 +229,8 @@ impl Reads for Choice<'_> {
             "text" => map.next_value_seed(Each(&mut self.0.plain)),
             "finish_reason" => {
                 let reason: Leaf<'_> = map.next_value()?;
-                self.0.stopped |= reason.text().is_some();
+                // some send an empty one with every chunk
+                self.0.stopped |= reason.text().is_some_and(|reason| !reason.is_empty());
                 self.0.choice_failed |= reason.text() == Some("error");
                 Ok(())
             }

@@ -6,7 +6,7 @@ mod read_request;
 mod write_answer;
 mod write_request;
 
-pub(super) use chunk::{ChatUsage, Chunk};
+pub(super) use chunk::{Chunk, StreamedUsage, choice_failed};
 pub(super) use read_answer::ChatReader;
 pub(super) use read_request::read_request;
 pub(super) use write_answer::ChatWriter;

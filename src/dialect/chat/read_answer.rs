@@ -4,7 +4,7 @@
 use serde::Deserialize;
 
 use crate::conversation::{Event, Opened, Stop};
-use crate::dialect::chat::{ChatUsage, Chunk};
+use crate::dialect::chat::{Chunk, StreamedUsage, choice_failed};
 use crate::dialect::json::{self, Arguments};
 use crate::dialect::sse::Fields;
 use crate::dialect::translation::{AnswerHead, Heard, ReadAnswer};
@@ -16,10 +16,9 @@ use crate::domain::usage::Report;
 pub(in crate::dialect) struct ChatReader {
     /// what minted ids begin with
     seed: String,
-    usage: ChatUsage,
+    usage: StreamedUsage,
     /// of a whole answer
     report: Option<Report>,
-    stopped: bool,
     blocks: u32,
     /// the block of text or thoughts that is open
     open: Option<(u32, Opened)>,
@@ -102,30 +101,30 @@ impl ChatReader {
     pub(in crate::dialect) fn new(head: &AnswerHead) -> ChatReader {
         ChatReader {
             seed: head.request_id.clone(),
-            usage: ChatUsage::default(),
+            usage: StreamedUsage::default(),
             report: None,
-            stopped: false,
             blocks: 0,
             open: None,
             calls: Vec::new(),
         }
     }
 
-    fn first_choice(&mut self, data: &[u8], events: &mut Vec<Event>) -> Result<(), UpstreamFault> {
+    /// Whether there was one.
+    fn first_choice(&mut self, data: &[u8], events: &mut Vec<Event>) -> Result<bool, UpstreamFault> {
         let answered: Answered =
             json::lenient(data).map_err(|_| UpstreamFault::unreadable("the upstream sent a chunk of another shape"))?;
-        let Some(choice) = answered.choices.into_iter().find(|choice| choice.index.unwrap_or(0) == 0) else { return Ok(()) };
+        let Some(choice) = answered.choices.into_iter().find(|choice| choice.index.unwrap_or(0) == 0) else { return Ok(false) };
         if let Some(delta) = choice.delta {
             self.delta(delta, events);
         }
-        if let Some(reason) = choice.finish_reason {
+        if let Some(reason) = choice.finish_reason.filter(|reason| !reason.is_empty()) {
             self.close(events);
             for (_, _, block) in self.calls.drain(..) {
                 events.push(Event::Close { block });
             }
             events.push(Event::Stop(stop(&reason)));
         }
-        Ok(())
+        Ok(true)
     }
 
     fn delta(&mut self, delta: Delta, events: &mut Vec<Event>) {
@@ -219,16 +218,19 @@ impl ReadAnswer for ChatReader {
     fn event(&mut self, fields: &Fields<'_>, events: &mut Vec<Event>) -> Result<Heard, UpstreamFault> {
         let data = fields.data.trim_ascii();
         match data {
-            _ if fields.event == Some(b"error") => return Err(crate::dialect::fault::named(Dialect::Chat, data)),
+            _ if fields.event == Some(b"error") => {
+                self.usage.ended = true;
+                return Err(crate::dialect::fault::named(Dialect::Chat, data));
+            }
             b"" => return Ok(Heard::More),
-            b"[DONE]" => return Ok(Heard::End),
+            b"[DONE]" if self.usage.ended => return Ok(Heard::End),
+            b"[DONE]" => return Ok(Heard::CutOff),
             _ => {}
         }
-        let Ok(chunk) = json::read(&Chunk::default(), data) else {
+        let Ok(mut chunk) = json::read(&Chunk::default(), data) else {
             return Err(UpstreamFault::unreadable("the upstream sent an event that is not JSON"));
         };
-        self.usage.then(chunk.usage);
-        self.stopped |= chunk.stopped;
+        self.usage.then(&mut chunk);
         if chunk.choices > 0 {
             self.first_choice(data, events)?;
         }
@@ -236,7 +238,7 @@ impl ReadAnswer for ChatReader {
             return Err(chunk.error.certain_fault(Dialect::Chat));
         }
         if chunk.choice_failed {
-            return Err(UpstreamFault::new("the upstream ended its answer with the finish reason `error`"));
+            return Err(choice_failed());
         }
         Ok(Heard::More)
     }
@@ -244,7 +246,12 @@ impl ReadAnswer for ChatReader {
     fn whole(&mut self, body: &[u8], events: &mut Vec<Event>) -> Result<(), NotComplete> {
         let Unary { report, .. } = read_unary(Dialect::Chat, body)?;
         self.report = Some(report);
-        self.first_choice(body, events).map_err(|fault| NotComplete::fault(fault, self.report()))
+        let answered = match self.first_choice(body, events) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(UpstreamFault::unreadable("the upstream's answer has no choice")),
+            Err(fault) => Err(fault),
+        };
+        answered.map_err(|fault| NotComplete::fault(fault, self.report()))
     }
 
     fn report(&self) -> Report {
@@ -252,7 +259,7 @@ impl ReadAnswer for ChatReader {
     }
 
     fn output_is_final(&self) -> bool {
-        self.report.is_some() || (self.stopped && self.usage.output_said())
+        self.report.is_some() || self.usage.output_is_final
     }
 }
 
@@ -342,6 +349,23 @@ mod tests {
         ]);
         assert_eq!(blocks, ["thought hm! so", "text ab"]);
         assert_eq!(stop, Stop::ContextWindow);
+    }
+
+    #[test]
+    fn an_end_mark_without_a_reason_is_a_break_and_an_answer_without_a_choice_none() {
+        let ends = |reason: &str| {
+            let (mut reader, mut events) = (reader(), Vec::new());
+            let chunk = format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"a\"}},\"finish_reason\":{reason}}}]}}\n\n");
+            reader.event(&sse::parse(chunk.as_bytes()), &mut events).expect("a chunk");
+            reader.event(&sse::parse(b"data: [DONE]\n\n"), &mut events)
+        };
+        assert_eq!(["\"stop\"", "\"\"", "null"].map(ends), [Ok(Heard::End), Ok(Heard::CutOff), Ok(Heard::CutOff)]);
+        for body in ["{}", r#"{"choices":[]}"#, r#"{"choices":[{"index":1,"message":{"content":"a"}}]}"#] {
+            let read = reader().whole(body.as_bytes(), &mut Vec::new());
+            assert!(matches!(&read, Err(NotComplete::Fault { fault, .. }) if fault.unreadable), "{body}: {read:?}");
+        }
+        let failed = reader().whole(br#"{"choices":[{"message":{"content":"a"},"finish_reason":"error"}]}"#, &mut Vec::new());
+        assert!(matches!(&failed, Err(NotComplete::Fault { fault, .. }) if !fault.unreadable), "{failed:?}");
     }
 
     #[test]

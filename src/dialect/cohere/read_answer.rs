@@ -9,7 +9,7 @@ use crate::dialect::sse::Fields;
 use crate::dialect::translation::{AnswerHead, Heard, ReadAnswer};
 use crate::dialect::unary::{NotComplete, whole_of};
 use crate::dialect::{Dialect, UpstreamFault, fault, json};
-use crate::domain::usage::Report;
+use crate::domain::usage::{Report, Side};
 
 /// Reads one answer.
 pub(in crate::dialect) struct CohereReader {
@@ -19,7 +19,8 @@ pub(in crate::dialect) struct CohereReader {
     blocks: u32,
     /// what is open: where the vendor has it, our number of it
     open: Vec<(Place, u32)>,
-    finished: bool,
+    /// the usage comes in the event that ends the answer, well or not
+    counted: bool,
 }
 
 /// The vendor numbers contents and calls apart; there is one plan.
@@ -123,7 +124,7 @@ struct Message {
 impl CohereReader {
     pub(in crate::dialect) fn new(head: &AnswerHead) -> CohereReader {
         let usage = CohereUsage::default();
-        CohereReader { seed: head.request_id.clone(), usage, blocks: 0, open: Vec::new(), finished: false }
+        CohereReader { seed: head.request_id.clone(), usage, blocks: 0, open: Vec::new(), counted: false }
     }
 
     fn piece(&mut self, index: u64, piece: Piece, events: &mut Vec<Event>) {
@@ -202,6 +203,7 @@ impl CohereReader {
             "tool-call-end" => self.close(|place| place == Place::Call(index), events),
             "message-end" => {
                 self.usage = delta.usage;
+                self.counted = matches!(self.report(), Report::Reported(_) | Report::Half { unsaid: Side::Input, .. });
                 self.end(delta.finish_reason.as_deref(), delta.error, events)?;
                 return Ok(Heard::End);
             }
@@ -224,7 +226,6 @@ impl CohereReader {
                 });
             }
         }
-        self.finished = true;
         Ok(())
     }
 }
@@ -246,6 +247,7 @@ impl ReadAnswer for CohereReader {
     fn whole(&mut self, body: &[u8], events: &mut Vec<Event>) -> Result<(), NotComplete> {
         let answered: Answered = whole_of(body)?;
         self.usage = answered.usage;
+        self.counted = true;
         let message = match answered.message {
             Some(AnswerMessage::Said(message)) => Ok(message),
             Some(AnswerMessage::Failed(text)) => Err(UpstreamFault::new(text)),
@@ -267,7 +269,7 @@ impl ReadAnswer for CohereReader {
     }
 
     fn output_is_final(&self) -> bool {
-        self.finished
+        self.counted
     }
 }
 
@@ -347,7 +349,7 @@ mod tests {
         let mut failing = reader();
         let fault = samples::heard(&mut failing, Framing::Sse, failed.as_bytes()).1.expect_err("a failed answer");
         assert_eq!(fault.message, "the model crashed");
-        assert_eq!((failing.report(), failing.output_is_final()), (usage(10, 2), false));
+        assert_eq!((failing.report(), failing.output_is_final()), (usage(10, 2), true));
         for (reason, expected) in [
             ("COMPLETE", Some(Stop::End)),
             ("STOP_SEQUENCE", Some(Stop::Sequence(None))),

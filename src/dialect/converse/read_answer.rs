@@ -23,6 +23,7 @@ pub(in crate::dialect) struct ConverseReader {
     origin: Origin,
     usage: ConverseUsage,
     stopped: bool,
+    /// after the stop
     usage_told: bool,
     blocks: u32,
     /// the upstream's number of a block, ours, what it is: those that are open
@@ -277,11 +278,12 @@ impl ConverseReader {
 
     fn stop(&mut self, stopped: Stopped, events: &mut Vec<Event>) -> Result<(), UpstreamFault> {
         let sequence = stopped.additional_model_response_fields.and_then(|fields| fields.stop_sequence);
+        // also before a failure: its usage follows
+        self.stopped = true;
         let stop = meaning(&stopped.stop_reason, sequence)?;
         while let Some(index) = self.open.first().map(|open| open.index) {
             self.close(index, events);
         }
-        self.stopped = true;
         events.push(Event::Stop(stop));
         Ok(())
     }
@@ -321,7 +323,7 @@ impl ReadAnswer for ConverseReader {
             b"messageStop" => self.stop(parsed(data)?, events)?,
             b"metadata" => {
                 self.usage.then(json::read(&Metadata::default(), data).map_err(|_| not_read())?.usage);
-                self.usage_told = true;
+                self.usage_told |= self.stopped;
                 return Ok(if self.stopped { Heard::End } else { Heard::More });
             }
             b"error" => return Err(fault::named(Dialect::Converse, data)),
@@ -538,6 +540,14 @@ mod tests {
             let fault = read(&[("messageStop", &format!(r#"{{"stopReason":"{reason}"}}"#))]).expect_err("a failure");
             assert!(fault.message.contains(reason), "{fault:?}");
         }
+        let (mut failed, mut told) = (reader(), Vec::new());
+        let mut hear = |name: &str, data: &'static str| {
+            let event = Fields { event: Some(name.as_bytes()), data: data.as_bytes().into(), only_comment: false };
+            failed.event(&event, &mut told)
+        };
+        hear("messageStop", r#"{"stopReason":"malformed_tool_use"}"#).expect_err("a failure");
+        assert_eq!(hear("metadata", USAGE), Ok(Heard::End), "nothing follows");
+        assert_eq!((failed.report(), failed.output_is_final()), (used(11, 5), true));
     }
 
     #[test]

@@ -24,6 +24,10 @@ pub(in crate::dialect) struct GeminiReader {
     /// there was text, or a call
     said: bool,
     finished: bool,
+    /// finished, or failed
+    ended: bool,
+    /// the output was counted with the end or after it: what was said before is a beginning
+    counted: bool,
 }
 
 #[derive(Deserialize)]
@@ -86,21 +90,38 @@ impl GeminiReader {
             open: None,
             said: false,
             finished: false,
+            ended: false,
+            counted: false,
         }
     }
 
     fn answered(&mut self, answered: Answered, events: &mut Vec<Event>) -> Result<(), UpstreamFault> {
-        self.usage.then(answered.usage_metadata);
-        self.usage.service_tier = answered.service_tier.or(self.usage.service_tier.take());
         let first = answered.candidates.unwrap_or_default().into_iter().find(|candidate| candidate.index.unwrap_or(0) == 0);
-        if let Some(candidate) = first {
-            return self.candidate(candidate, events);
-        }
-        // a prompt that was blocked has no candidates
-        if answered.prompt_feedback.is_some_and(|feedback| feedback.block_reason.is_some()) {
-            self.finish(Stop::Filtered, events);
-        }
-        Ok(())
+        let blocked = answered.prompt_feedback.is_some_and(|feedback| feedback.block_reason.is_some());
+        let heard = match first {
+            Some(candidate) => self.candidate(candidate, events),
+            // a prompt that was blocked has no candidates
+            None if blocked => {
+                self.finish(Stop::Filtered, events);
+                Ok(())
+            }
+            None => Ok(()),
+        };
+        self.ended |= self.finished || heard.is_err();
+        self.count(answered.usage_metadata);
+        self.usage.service_tier = answered.service_tier.or(self.usage.service_tier.take());
+        heard
+    }
+
+    fn count(&mut self, later: GeminiUsage) {
+        self.counted |= self.ended
+            && match later.report() {
+                Report::Missing => false,
+                // a count of zero is left out
+                Report::Half { unsaid: Side::Output, .. } => !self.said,
+                Report::Half { .. } | Report::Reported(_) | Report::Lying => true,
+            };
+        self.usage.then(later);
     }
 
     fn candidate(&mut self, candidate: Candidate, events: &mut Vec<Event>) -> Result<(), UpstreamFault> {
@@ -197,7 +218,8 @@ impl ReadAnswer for GeminiReader {
         let answered: Answered = json::lenient(data)
             .map_err(|_| UpstreamFault::unreadable("the upstream sent an event that is no answer of Gemini"))?;
         if answered.error.is_some() || fields.event == Some(b"error") {
-            self.usage.then(answered.usage_metadata);
+            self.ended = true;
+            self.count(answered.usage_metadata);
             return Err(fault::named(Dialect::Gemini, data));
         }
         self.answered(answered, events)?;
@@ -216,6 +238,7 @@ impl ReadAnswer for GeminiReader {
         }
         self.answered(answered, events).map_err(|fault| NotComplete::fault(fault, self.report()))?;
         self.finished = true;
+        self.counted = true;
         Ok(())
     }
 
@@ -229,7 +252,7 @@ impl ReadAnswer for GeminiReader {
 
     fn output_is_final(&self) -> bool {
         let unsaid = matches!(self.report(), Report::Missing | Report::Half { unsaid: Side::Output, .. });
-        self.finished && !unsaid
+        self.counted && !unsaid
     }
 
     fn is_whole(&self) -> bool {

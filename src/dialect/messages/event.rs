@@ -296,7 +296,7 @@ impl EventKind {
 pub(in crate::dialect) struct MessagesEvent {
     pub(in crate::dialect) kind: Option<EventKind>,
     pub(in crate::dialect) usage: MessagesUsage,
-    /// the last word on the output was said: `message_delta`
+    /// the output was counted up to here, as in `message_delta`: the last word, if a stop was said
     pub(in crate::dialect) has_final_usage: bool,
     /// what Bedrock counted beside the model
     pub(in crate::dialect) metrics: Option<MessagesUsage>,

@@ -19,6 +19,7 @@ pub(in crate::dialect) struct MessagesReader {
     seed: String,
     origin: Origin,
     usage: MessagesUsage,
+    stopped: bool,
     output_is_final: bool,
     /// of a whole answer
     report: Option<Report>,
@@ -110,6 +111,7 @@ impl MessagesReader {
             seed: head.request_id.clone(),
             origin: Origin { dialect: Dialect::Messages.word().into(), model: head.model.clone() },
             usage: MessagesUsage::default(),
+            stopped: false,
             output_is_final: false,
             report: None,
             blocks: 0,
@@ -121,7 +123,8 @@ impl MessagesReader {
     fn told(&mut self, data: &[u8]) -> Result<(), UpstreamFault> {
         let event = json::read(&MessagesEvent::default(), data).map_err(|_| not_json())?;
         self.usage.then(event.usage);
-        self.output_is_final |= event.has_final_usage;
+        self.stopped |= event.stopped;
+        self.output_is_final |= self.stopped && event.has_final_usage;
         match event.kind {
             _ if event.error.seen => Err(event.error.certain_fault(Dialect::Messages)),
             Some(EventKind::Error) => Err(event.error.certain_fault(Dialect::Messages)),
@@ -222,6 +225,10 @@ impl ReadAnswer for MessagesReader {
     fn whole(&mut self, body: &[u8], events: &mut Vec<Event>) -> Result<(), NotComplete> {
         let unary = read_unary(Dialect::Messages, body)?;
         let whole: Whole = json::lenient(body).map_err(|_| NotComplete::NotJson)?;
+        if whole.content.is_none() && whole.stop_reason.is_none() {
+            let fault = UpstreamFault::unreadable("the upstream's answer has no content");
+            return Err(NotComplete::fault(fault, unary.report));
+        }
         self.report = Some(unary.report);
         match whole.content {
             None => {}

@@ -22,6 +22,8 @@ pub(in crate::dialect) struct OllamaReader {
     /// the block of text or thoughts that is open
     open: Option<(u32, Opened)>,
     done: bool,
+    /// the output was counted with the end: what was said before is a beginning
+    counted: bool,
 }
 
 #[derive(Deserialize)]
@@ -60,12 +62,13 @@ struct Function {
 impl OllamaReader {
     pub(in crate::dialect) fn new(head: &AnswerHead) -> OllamaReader {
         let (prompt, output) = (Count::Unsaid, Count::Unsaid);
-        OllamaReader { seed: head.request_id.clone(), prompt, output, blocks: 0, open: None, done: false }
+        OllamaReader { seed: head.request_id.clone(), prompt, output, blocks: 0, open: None, done: false, counted: false }
     }
 
     fn count(&mut self, line: &Line) {
         self.prompt.then(line.prompt_eval_count);
         self.output.then(line.eval_count);
+        self.counted |= (line.done || line.error.is_some()) && line.eval_count.is_said();
     }
 
     fn line(&mut self, line: Line, events: &mut Vec<Event>) {
@@ -170,7 +173,7 @@ impl ReadAnswer for OllamaReader {
     }
 
     fn output_is_final(&self) -> bool {
-        self.done
+        self.counted
     }
 }
 

@@ -18,7 +18,7 @@ use crate::domain::usage::Report;
 pub(in crate::dialect) struct ResponsesTee {
     usage: ResponsesUsage,
     delivered: Delivered,
-    stopped: bool,
+    output_is_final: bool,
     /// the answer's id, as the upstream gave it
     id: Option<String>,
     next_sequence: u64,
@@ -49,10 +49,20 @@ impl ResponsesTee {
         }
     }
 
+    /// Reads an event that the client does not get to see, for its usage alone: what the client is told counts on without it.
+    pub(in crate::dialect) fn overhear(&mut self, fields: &Fields<'_>) -> Kind {
+        let (delivered, id, next_sequence) = (self.delivered, self.id.clone(), self.next_sequence);
+        let kind = self.read(fields);
+        (self.delivered, self.id, self.next_sequence) = (delivered, id, next_sequence);
+        kind
+    }
+
     fn note(&mut self, event: &ResponsesEvent, kind: EventKind) {
         self.usage.searched(event.item_searches(kind));
+        // the events before the last bring the answer as it stands then
+        let is_last = matches!(kind, EventKind::Stop | EventKind::Error);
+        self.output_is_final |= is_last && event.answered.usage.output_said();
         self.usage.then(event.answered.usage.clone());
-        self.stopped |= kind == EventKind::Stop;
         match kind {
             EventKind::Delta => self.delivered.add(event.delta.delivered),
             // a tool's name; its arguments come in deltas
@@ -73,7 +83,7 @@ impl ResponsesTee {
     }
 
     pub(in crate::dialect) fn output_is_final(&self) -> bool {
-        self.stopped && self.usage.output_said()
+        self.output_is_final
     }
 
     pub(in crate::dialect) fn delivered(&self) -> Delivered {
@@ -109,7 +119,7 @@ mod tests {
             Kind::Content => 'c',
             Kind::Terminal => 't',
             Kind::Hidden => '-',
-            Kind::Error(_) => 'e',
+            Kind::Error(_) | Kind::CutOff => 'e',
         };
         (samples::events(stream).iter().map(letter).collect(), tee)
     }
@@ -154,6 +164,28 @@ mod tests {
         let Kind::Error(fault) = tee.read(&sse::parse(last)) else { panic!("no error") };
         assert_eq!((fault.status, fault.kind.as_str()), (Some(500), "server_error"));
         assert_eq!(fault.message, "The server had an error while processing your request.");
+    }
+
+    #[test]
+    fn a_count_is_the_last_word_in_the_last_event_only_and_what_is_overheard_moves_nothing() {
+        let event = |kind: &str, usage: &str| {
+            let usage = format!(r#""usage":{{"input_tokens":7{usage}}}"#);
+            format!(r#"data: {{"type":"response.{kind}","sequence_number":9,"response":{{"id":"resp_b",{usage}}}}}"#) + "\n\n"
+        };
+        let counted = r#","output_tokens":3"#;
+        for (events, is_final) in [
+            (event("in_progress", counted) + &event("completed", ""), false),
+            (event("in_progress", "") + &event("completed", counted), true),
+            (event("failed", counted), true),
+            (event("failed", ""), false),
+        ] {
+            assert_eq!(read(&events).1.output_is_final(), is_final, "{events}");
+        }
+        let (_, mut tee) = read("data: {\"type\":\"response.output_text.delta\",\"delta\":\"so\",\"sequence_number\":4}\n\n");
+        let before = (tee.failed(&Problem::invalid("no"), "req_1"), tee.delivered());
+        tee.overhear(&sse::parse(event("completed", counted).as_bytes()));
+        assert_eq!((tee.failed(&Problem::invalid("no"), "req_1"), tee.delivered()), before);
+        assert!(tee.output_is_final());
     }
 
     #[test]
