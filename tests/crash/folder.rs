@@ -20,6 +20,7 @@ use crate::harness::process::Gatekeeper;
 use crate::harness::recorder::{Cut, Recorded, Recorder};
 use crate::harness::seeded::Seeded;
 use crate::harness::upstream::Upstream;
+use crate::harness::wait_until;
 
 const LOG: &str = "ledger/000001.log";
 
@@ -120,6 +121,10 @@ fn behind(upstream: &Upstream) -> Gatekeeper {
     for _ in 0..30 {
         user.chat(&Call::chat().at_most(30).body()).expects(200);
     }
+    // a record says what was synced before it
+    let metric = |name| gatekeeper.metric(name);
+    wait_until("all of it is synced", || metric("gatekeeper_ledger_synced") == metric("gatekeeper_ledger_written"));
+    user.chat(&Call::chat().at_most(30).body()).expects(200);
     gatekeeper.stop();
     fs::rename(before, books).expect("the books can be put back");
     gatekeeper
