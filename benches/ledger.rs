@@ -42,7 +42,10 @@ const NOW_MS: u64 = 1_800_000_000_000;
 const BUDGETS: [BudgetId; 3] = [BudgetId(1), BudgetId(2), BudgetId(3)];
 
 fn count(name: &str, default: usize) -> usize {
-    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a count")))
+    std::env::var(name).map_or(default, |text| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name}={text} is not a count"))
+    })
 }
 
 /// The ledger on a folder of its own.
@@ -59,10 +62,20 @@ impl Bench {
         let counters = Arc::new(Counters::default());
         let zone = Zone::utc();
         let disk = Arc::new(CountedDisk::lock(folder, &counters));
-        let options =
-            Options { disk, zone: zone.clone(), segment_bytes: SEGMENT_BYTES, disk_reserve_mb: 0, wait_for_disk, create: true };
+        let options = Options {
+            disk,
+            zone: zone.clone(),
+            segment_bytes: SEGMENT_BYTES,
+            disk_reserve_mb: 0,
+            wait_for_disk,
+            create: true,
+        };
         let (store, recovered) = Store::open(options).expect("an empty folder opens");
-        let owners = [Owner::Key(KeyId(3)), Owner::Team(TeamId(2)), Owner::Organization(OrganizationId(1))];
+        let owners = [
+            Owner::Key(KeyId(3)),
+            Owner::Team(TeamId(2)),
+            Owner::Organization(OrganizationId(1)),
+        ];
         let budgets = BUDGETS.iter().zip(owners).map(|(id, owner)| Budget {
             id: *id,
             owner,
@@ -72,7 +85,8 @@ impl Bench {
             model: None,
         });
         let time = Arc::new(Time::first(Arc::new(SystemClock { boot: None })));
-        let ledger = Ledger::recover(store.journal(), zone, budgets.collect(), recovered, time).expect("an empty log");
+        let ledger = Ledger::recover(store.journal(), zone, budgets.collect(), recovered, time)
+            .expect("an empty log");
         let subject = Arc::new(Subject {
             organization: OrganizationId(1),
             team: TeamId(2),
@@ -84,36 +98,78 @@ impl Bench {
             streamed: true,
             attribution: Default::default(),
         });
-        Bench { ledger: Arc::new(ledger), store, counters, subject, next: AtomicU64::new(1) }
+        Bench {
+            ledger: Arc::new(ledger),
+            store,
+            counters,
+            subject,
+            next: AtomicU64::new(1),
+        }
     }
 
     fn hold(&self) -> Held {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let at_ms = NOW_MS + number / 10;
-        let id = HoldId { request: RequestId::new(at_ms, u128::from(number)), attempt: 1 };
+        let id = HoldId {
+            request: RequestId::new(at_ms, u128::from(number)),
+            attempt: 1,
+        };
         let (subject, ceiling) = (Arc::clone(&self.subject), Money::from_pico(30_000_000_000));
-        let progress = Progress { cost: Money::from_pico(800_000_000), ..Progress::default() };
-        let hold = Hold { id, at_ms, subject, ceiling, charges: Vec::new(), progress };
-        self.ledger.hold(Claim { hold, budgets: &BUDGETS, limits: &[], tokens: Tokens::default() }).expect("there is room")
+        let progress = Progress {
+            cost: Money::from_pico(800_000_000),
+            ..Progress::default()
+        };
+        let hold = Hold {
+            id,
+            at_ms,
+            subject,
+            ceiling,
+            charges: Vec::new(),
+            progress,
+        };
+        self.ledger
+            .hold(Claim {
+                hold,
+                budgets: &BUDGETS,
+                limits: &[],
+                tokens: Tokens::default(),
+            })
+            .expect("there is room")
     }
 
     fn settle(&self, held: &Held) -> u64 {
         let lines = vec![
-            CostLine { class: "input", count: 642, rate_pico: 1_250_000 },
-            CostLine { class: "output", count: 318, rate_pico: 10_000_000 },
+            CostLine {
+                class: "input",
+                count: 642,
+                rate_pico: 1_250_000,
+            },
+            CostLine {
+                class: "output",
+                count: 318,
+                rate_pico: 10_000_000,
+            },
         ];
         let ending = Ending {
             ended_ms: NOW_MS + 2_000,
             status: Status::Ok,
             flags: Flags::default(),
-            usage: Usage { uncached_in: 642, out_total: 318, service_tier: Some("default".into()), ..Usage::default() },
+            usage: Usage {
+                uncached_in: 642,
+                out_total: 318,
+                service_tier: Some("default".into()),
+                ..Usage::default()
+            },
             cost: lines.iter().map(CostLine::amount).sum(),
             lines,
             output_cap: Some(4_096),
             upstream_status: 200,
             first_content_ms: Some(431),
         };
-        self.ledger.settle(held.id, ending).expect("the log can be written").sequence
+        self.ledger
+            .settle(held.id, ending)
+            .expect("the log can be written")
+            .sequence
     }
 
     fn requests(&self, count: usize) {
@@ -129,20 +185,28 @@ impl Bench {
 }
 
 fn waits<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime")
+        .block_on(future)
 }
 
 /// Nanoseconds on a CPU: of one thread, or of all.
 fn cpu_ns(of_all: bool) -> u64 {
     let of = |path: &Path| -> u64 {
         let text = fs::read_to_string(path.join("schedstat")).unwrap_or_default();
-        text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(0)
+        text.split(' ')
+            .next()
+            .and_then(|first| first.parse().ok())
+            .unwrap_or(0)
     };
     if !of_all {
         return of(Path::new("/proc/thread-self"));
     }
     let threads = fs::read_dir("/proc/self/task").expect("Linux");
-    threads.map(|thread| of(&thread.expect("a thread").path())).sum()
+    threads
+        .map(|thread| of(&thread.expect("a thread").path()))
+        .sum()
 }
 
 /// What the turns of one subject gave, in µs per request.
@@ -161,7 +225,11 @@ impl Turns {
     }
 
     fn all(&self) -> String {
-        self.0.iter().map(|turn| format!("{turn:.2}")).collect::<Vec<_>>().join(" ")
+        self.0
+            .iter()
+            .map(|turn| format!("{turn:.2}"))
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 }
 
@@ -175,7 +243,8 @@ impl Bare {
     fn new(path: &Path) -> Bare {
         let file = File::create_new(path).expect("a file in the bench's folder");
         for at in 0..SEGMENT_BYTES / 4096 {
-            file.write_all_at(&[0; 4096], at * 4096).expect("zeros are written");
+            file.write_all_at(&[0; 4096], at * 4096)
+                .expect("zeros are written");
         }
         file.sync_data().expect("zeros are synced");
         Bare { file, end: 0 }
@@ -187,14 +256,19 @@ impl Bare {
             if self.end + BARE_BYTES as u64 > SEGMENT_BYTES {
                 self.end = 0;
             }
-            self.file.write_all_at(&record, self.end).expect("a record is written");
+            self.file
+                .write_all_at(&record, self.end)
+                .expect("a record is written");
             self.end += BARE_BYTES as u64;
         }
     }
 }
 
 fn main() {
-    let (requests, rounds) = (count("GK_LEDGER_REQUESTS", 100_000).max(100), count("GK_LEDGER_ROUNDS", 5).max(1));
+    let (requests, rounds) = (
+        count("GK_LEDGER_REQUESTS", 100_000).max(100),
+        count("GK_LEDGER_ROUNDS", 5).max(1),
+    );
     // beside what cargo builds: a disk, where the temporary folder may be memory
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
     cost(&folder.path().join("cost"), requests, rounds);
@@ -206,7 +280,8 @@ fn main() {
 fn cost(folder: &Path, requests: usize, rounds: usize) {
     let bench = Bench::open(folder, false);
     let mut bare = Bare::new(&folder.join("bare"));
-    let (mut of_bare, mut of_caller, mut of_all) = (Turns::default(), Turns::default(), Turns::default());
+    let (mut of_bare, mut of_caller, mut of_all) =
+        (Turns::default(), Turns::default(), Turns::default());
     bench.requests(requests.min(CHUNK));
     bench.is_booked();
     let mut counts = Counts::default();
@@ -230,11 +305,27 @@ fn cost(folder: &Path, requests: usize, rounds: usize) {
     let (bare, caller, all) = (of_bare.median(), of_caller.median(), of_all.median());
     println!("| CPU of one request                     |  median µs | bar           | by round");
     println!("|----------------------------------------|-----------:|---------------|---------");
-    println!("| two bare writes of {BARE_BYTES} bytes           | {bare:>10.2} |               | {}", of_bare.all());
-    println!("| hold + settlement, by the caller       | {caller:>10.2} | ≤ {:>5.2} (4 ×) | {}", 4.0 * bare, of_caller.all());
-    println!("| with its share of syncs and commits    | {all:>10.2} | ≤ 33.33       | {}", of_all.all());
-    println!("FIGURE hold + settlement: {caller:.2} µs of CPU, {:.2} × two bare writes of {BARE_BYTES} bytes", caller / bare);
-    println!("FIGURE ledger on one core: {:.0} requests/s, by CPU of caller and writer", 1e6 / all);
+    println!(
+        "| two bare writes of {BARE_BYTES} bytes           | {bare:>10.2} |               | {}",
+        of_bare.all()
+    );
+    println!(
+        "| hold + settlement, by the caller       | {caller:>10.2} | ≤ {:>5.2} (4 ×) | {}",
+        4.0 * bare,
+        of_caller.all()
+    );
+    println!(
+        "| with its share of syncs and commits    | {all:>10.2} | ≤ 33.33       | {}",
+        of_all.all()
+    );
+    println!(
+        "FIGURE hold + settlement: {caller:.2} µs of CPU, {:.2} × two bare writes of {BARE_BYTES} bytes",
+        caller / bare
+    );
+    println!(
+        "FIGURE ledger on one core: {:.0} requests/s, by CPU of caller and writer",
+        1e6 / all
+    );
     check(&counts, requests);
 }
 
@@ -253,9 +344,19 @@ fn check(counts: &Counts, requests: usize) {
         per_request(counts.book_syncs),
         per_request(counts.book_bytes),
     );
-    assert_eq!(counts.log_writes, 2 * requests as u64, "a request is two writes to the log");
-    assert!(per_request(counts.log_bytes) <= 600.0, "a request's two records are no longer than 600 bytes");
-    assert!(per_request(counts.log_syncs + counts.book_syncs) <= 0.1, "ten requests share a sync, at the least: {counts:?}");
+    assert_eq!(
+        counts.log_writes,
+        2 * requests as u64,
+        "a request is two writes to the log"
+    );
+    assert!(
+        per_request(counts.log_bytes) <= 600.0,
+        "a request's two records are no longer than 600 bytes"
+    );
+    assert!(
+        per_request(counts.log_syncs + counts.book_syncs) <= 0.1,
+        "ten requests share a sync, at the least: {counts:?}"
+    );
 }
 
 /// The one lock: the same requests by 1, 2 and 4 workers.
@@ -289,7 +390,11 @@ fn contention(folder: &Path, requests: usize, rounds: usize) {
     println!("| workers | CPU µs a request | requests/s by the clock |");
     println!("|--------:|-----------------:|------------------------:|");
     for (workers, (cpu, wall)) in WORKERS.iter().zip(&turns) {
-        println!("| {workers:>7} | {:>16.2} | {:>23.0} |", cpu.median(), 1e6 / wall.median());
+        println!(
+            "| {workers:>7} | {:>16.2} | {:>23.0} |",
+            cpu.median(),
+            1e6 / wall.median()
+        );
     }
     let [one, two, four] = turns.map(|(cpu, wall)| (cpu.median(), 1e6 / wall.median()));
     println!(
@@ -317,17 +422,31 @@ fn group_sync(folder: &Path, requests: usize, rounds: usize) {
             let share = requests / AT_ONCE;
             futures_util::future::join_all((0..AT_ONCE).map(|_| calls(&bench, share))).await;
         });
-        of_ledger.add(begun.elapsed().as_nanos() as u64, requests / AT_ONCE * AT_ONCE);
+        of_ledger.add(
+            begun.elapsed().as_nanos() as u64,
+            requests / AT_ONCE * AT_ONCE,
+        );
         counts = bench.counters.take();
         bench.is_booked();
     }
     bench.store.close();
     let (bare, ledger) = (of_bare.median(), of_ledger.median());
     println!();
-    println!("| {AT_ONCE} at once, every record on disk     | median µs a request | bar            | by round");
-    println!("|---------------------------------------|--------------------:|----------------|---------");
-    println!("| bare groups of {AT_ONCE}, written and synced | {bare:>19.2} |                | {}", of_bare.all());
-    println!("| ledger.sync = \"disk\"                  | {ledger:>19.2} | ≤ {:>6.2} (1.5 ×) | {}", 1.5 * bare, of_ledger.all());
+    println!(
+        "| {AT_ONCE} at once, every record on disk     | median µs a request | bar            | by round"
+    );
+    println!(
+        "|---------------------------------------|--------------------:|----------------|---------"
+    );
+    println!(
+        "| bare groups of {AT_ONCE}, written and synced | {bare:>19.2} |                | {}",
+        of_bare.all()
+    );
+    println!(
+        "| ledger.sync = \"disk\"                  | {ledger:>19.2} | ≤ {:>6.2} (1.5 ×) | {}",
+        1.5 * bare,
+        of_ledger.all()
+    );
     println!(
         "FIGURE ledger.sync disk: {:.2} × a bare group fdatasync loop at {AT_ONCE} at once, {:.1} records a sync",
         ledger / bare,

@@ -32,7 +32,9 @@ fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.get(1).map(String::as_str) {
         Some("--role=upstream") => roles::upstream(),
-        Some("--role=relay") => roles::relay(arguments.get(2).expect("the relay is told its upstream")),
+        Some("--role=relay") => {
+            roles::relay(arguments.get(2).expect("the relay is told its upstream"))
+        }
         _ => conduct(&Counts::from_environment(20_000)),
     }
 }
@@ -59,17 +61,32 @@ fn subjects(folder: &Path, counts: &Counts) -> Vec<Subject> {
     let upstream = Server::role(&["--role=upstream"]);
     let relay = Server::role(&["--role=relay", &upstream.address.to_string()]);
     let mut subjects = vec![
-        Subject::new("direct", Load::new(upstream.address, "sk-none", "m-small", ""), upstream.into()),
-        Subject::new("bare relay", Load::new(relay.address, "sk-none", "m-small", ""), relay.into()),
+        Subject::new(
+            "direct",
+            Load::new(upstream.address, "sk-none", "m-small", ""),
+            upstream.into(),
+        ),
+        Subject::new(
+            "bare relay",
+            Load::new(relay.address, "sk-none", "m-small", ""),
+            relay.into(),
+        ),
     ];
     let upstream = subjects[0].server.address;
     for (name, sync) in [("gatekeeper os", "os"), ("gatekeeper disk", "disk")] {
         match Server::gatekeeper(&folder.join(sync), sync, upstream) {
-            Ok((server, key)) => subjects.push(Subject::new(name, Load::new(server.address, &key, "m-small", ""), server.into())),
+            Ok((server, key)) => subjects.push(Subject::new(
+                name,
+                Load::new(server.address, &key, "m-small", ""),
+                server.into(),
+            )),
             Err(why) => println!("SKIPPED {name}: {why}"),
         }
     }
-    println!("{} requests a turn, {} connections, {} rounds", counts.requests, counts.connections, counts.rounds);
+    println!(
+        "{} requests a turn, {} connections, {} rounds",
+        counts.requests, counts.connections, counts.rounds
+    );
     subjects
 }
 
@@ -101,14 +118,35 @@ fn report(counts: &Counts, subjects: &[Subject], before: Duration, after: Durati
         );
     }
     for subject in subjects {
-        let turns: Vec<String> = subject.turns.iter().map(|turn| format!("{:.1}", turn.cpu_us)).collect();
+        let turns: Vec<String> = subject
+            .turns
+            .iter()
+            .map(|turn| format!("{:.1}", turn.cpu_us))
+            .collect();
         let all = (counts.requests * counts.rounds) as f64;
-        let threads = subject.threads_us.iter().filter(|(_, cpu_us)| **cpu_us > 0.0);
-        let threads: Vec<String> = threads.map(|(name, cpu_us)| format!("{name} {:.1}", cpu_us / all)).collect();
-        println!("{} CPU µs/req by round: {}; by thread: {}", subject.name, turns.join(" "), threads.join(", "));
+        let threads = subject
+            .threads_us
+            .iter()
+            .filter(|(_, cpu_us)| **cpu_us > 0.0);
+        let threads: Vec<String> = threads
+            .map(|(name, cpu_us)| format!("{name} {:.1}", cpu_us / all))
+            .collect();
+        println!(
+            "{} CPU µs/req by round: {}; by thread: {}",
+            subject.name,
+            turns.join(" "),
+            threads.join(", ")
+        );
     }
-    println!("calibration work: {} ms before, {} ms after", before.as_millis(), after.as_millis());
-    println!("(CPU of the server process alone, user + sys; medians of {})", counts.rounds);
+    println!(
+        "calibration work: {} ms before, {} ms after",
+        before.as_millis(),
+        after.as_millis()
+    );
+    println!(
+        "(CPU of the server process alone, user + sys; medians of {})",
+        counts.rounds
+    );
 }
 
 /// What the disk gives anyone: groups of as many small records as there are connections, one `fdatasync` each.

@@ -49,7 +49,9 @@ fn main() {
 
 fn records() -> u64 {
     let text = std::env::var("GK_RECORDS").unwrap_or_else(|_| "1000000".to_owned());
-    let records: u64 = text.parse().unwrap_or_else(|_| panic!("GK_RECORDS={text} is not a count"));
+    let records: u64 = text
+        .parse()
+        .unwrap_or_else(|_| panic!("GK_RECORDS={text} is not a count"));
     records.clamp(10_000, 20_000_000)
 }
 
@@ -69,7 +71,10 @@ fn conduct(records: u64) {
     let begun = Instant::now();
     fill::filled_and_killed(&data, records / 10, records);
     let took = begun.elapsed().as_secs_f64();
-    figure("filled through the log and the writer, requests/s", &format!("{:.0}", (records - records / 10) as f64 / took));
+    figure(
+        "filled through the log and the writer, requests/s",
+        &format!("{:.0}", (records - records / 10) as f64 / took),
+    );
 
     let begun = Instant::now();
     let server = Server::starts(folder.path());
@@ -79,9 +84,15 @@ fn conduct(records: u64) {
     let server = server.with_key(admin);
     let pages = server.metric(PAGES_READ);
     figure("pages read at that start", &pages.to_string());
-    assert!(pages <= START_PAGES_MAX, "the start after kill -9 reads {pages} pages");
+    assert!(
+        pages <= START_PAGES_MAX,
+        "the start after kill -9 reads {pages} pages"
+    );
     let memory = server.memory_mb();
-    figure("memory of that server at its most, MB", &format!("{memory:.0}"));
+    figure(
+        "memory of that server at its most, MB",
+        &format!("{memory:.0}"),
+    );
     assert!(memory < MEMORY_MB_MAX, "{memory} MB");
     let server = server.starts_again(folder.path());
     let pages = server.metric(PAGES_READ);
@@ -90,7 +101,10 @@ fn conduct(records: u64) {
     measures_usage(&server);
     measures_pages(&server);
     let memory = server.memory_mb();
-    figure("memory of the server at its most, MB", &format!("{memory:.0}"));
+    figure(
+        "memory of the server at its most, MB",
+        &format!("{memory:.0}"),
+    );
     assert!(memory < MEMORY_MB_MAX, "{memory} MB");
     measures_verification(&server);
     drop(server);
@@ -100,21 +114,45 @@ fn conduct(records: u64) {
 
 /// A month by model: the rows that it reads, and its time.
 fn measures_usage(server: &Server) {
-    let path = format!("/v1/usage?group_by=model&start={}&end={}", fill::date(30), fill::date(0));
+    let path = format!(
+        "/v1/usage?group_by=model&start={}&end={}",
+        fill::date(30),
+        fill::date(0)
+    );
     let before = server.metric("gatekeeper_report_rollups_read");
     let mut report = serde_json::Value::Null;
     let pages = reads_pages(server, || report = server.gets(&path));
     let rows = server.metric("gatekeeper_report_rollups_read") - before;
-    assert_eq!(report["data"].as_array().map(Vec::len), Some(fill::MODELS), "one row per model");
-    assert!(report["total"]["requests"].as_u64().is_some_and(|requests| requests > 0), "{report}");
+    assert_eq!(
+        report["data"].as_array().map(Vec::len),
+        Some(fill::MODELS),
+        "one row per model"
+    );
+    assert!(
+        report["total"]["requests"]
+            .as_u64()
+            .is_some_and(|requests| requests > 0),
+        "{report}"
+    );
     figure("roll-ups read for 30 days by model", &format!("{rows:.0}"));
     figure("pages read for it", &pages.to_string());
-    assert!(pages > 0.0 && pages <= rows / ROLLUPS_OF_PAGE_MIN, "{rows} roll-ups are read in {pages} pages");
-    assert!(rows <= ROLLUPS_MAX, "a month's report reads {rows} roll-ups");
-    let mut times: Vec<Duration> = (0..REPORTS).map(|_| timed(|| drop(server.gets(&path)))).collect();
+    assert!(
+        pages > 0.0 && pages <= rows / ROLLUPS_OF_PAGE_MIN,
+        "{rows} roll-ups are read in {pages} pages"
+    );
+    assert!(
+        rows <= ROLLUPS_MAX,
+        "a month's report reads {rows} roll-ups"
+    );
+    let mut times: Vec<Duration> = (0..REPORTS)
+        .map(|_| timed(|| drop(server.gets(&path))))
+        .collect();
     times.sort();
     let median = times[REPORTS / 2];
-    figure("30 days by model, ms (median, slowest of 21)", &format!("{:.1}, {:.1}", ms(median), ms(times[REPORTS - 1])));
+    figure(
+        "30 days by model, ms (median, slowest of 21)",
+        &format!("{:.1}, {:.1}", ms(median), ms(times[REPORTS - 1])),
+    );
     assert!(median < REPORT_MAX, "a month's report takes {median:?}");
 }
 
@@ -137,21 +175,40 @@ fn ms(time: Duration) -> f64 {
 
 /// Pages of the request log: with an index as many rows as are shown, without one a bounded number.
 fn measures_pages(server: &Server) {
-    let key = server.gets("/v1/keys")["data"][7]["id"].as_str().expect("a key").to_owned();
+    let key = server.gets("/v1/keys")["data"][7]["id"]
+        .as_str()
+        .expect("a key")
+        .to_owned();
     for (name, query, rows_max, pages_max) in [
         ("newest", "limit=50".to_owned(), 51.0, 30.0),
         // each of its records may stand in a page of its own, below pages of their tree
         ("of a key", format!("limit=50&key={key}"), 51.0, 150.0),
         ("failed", "limit=50&status=failed".to_owned(), 51.0, 150.0),
-        ("of a provider that nobody has", "limit=50&provider=nobody".to_owned(), PAGE_ROWS_MAX, 1_500.0),
+        (
+            "of a provider that nobody has",
+            "limit=50&provider=nobody".to_owned(),
+            PAGE_ROWS_MAX,
+            1_500.0,
+        ),
     ] {
         let before = server.metric("gatekeeper_report_requests_read");
         let mut took = Duration::ZERO;
-        let pages = reads_pages(server, || took = timed(|| drop(server.gets(&format!("/v1/requests?{query}")))));
+        let pages = reads_pages(server, || {
+            took = timed(|| drop(server.gets(&format!("/v1/requests?{query}"))))
+        });
         let rows = server.metric("gatekeeper_report_requests_read") - before;
-        figure(&format!("page of requests ({name}), rows, pages read and ms"), &format!("{rows:.0}, {pages}, {:.1}", ms(took)));
-        assert!(rows > 0.0 && rows <= rows_max, "a page of requests, {name}, reads {rows} rows");
-        assert!(pages <= pages_max, "a page of requests, {name}, reads {pages} pages of the books");
+        figure(
+            &format!("page of requests ({name}), rows, pages read and ms"),
+            &format!("{rows:.0}, {pages}, {:.1}", ms(took)),
+        );
+        assert!(
+            rows > 0.0 && rows <= rows_max,
+            "a page of requests, {name}, reads {rows} rows"
+        );
+        assert!(
+            pages <= pages_max,
+            "a page of requests, {name}, reads {pages} pages of the books"
+        );
     }
 }
 
@@ -160,32 +217,60 @@ fn measures_verification(server: &Server) {
     let took = timed(|| verified = server.gets("/v1/ledger/verify"));
     assert_eq!(verified["agrees"], true, "{verified:#}");
     figure("verification, s", &format!("{:.1}", took.as_secs_f64()));
-    figure("memory of the server after it, at its most, MB", &format!("{:.0}", server.memory_mb()));
+    figure(
+        "memory of the server after it, at its most, MB",
+        &format!("{:.0}", server.memory_mb()),
+    );
 }
 
 /// Bytes per request, and that they do not grow with the number of requests. Asserted is what rows take, which is the same in each run;
 /// how full their pages are at one instant is chance (rows in random order split pages at their half), so of that only the bounds.
 fn compares(tenth: &Weight, all: &Weight) {
-    for (name, part) in [("record", &all.records), ("indexes", &all.indexes), ("roll-ups", &all.rollups), ("other", &all.other)] {
-        figure(&format!("bytes per request on disk, {name}"), &format!("{:.1}", part.bytes as f64 / all.requests as f64));
+    for (name, part) in [
+        ("record", &all.records),
+        ("indexes", &all.indexes),
+        ("roll-ups", &all.rollups),
+        ("other", &all.other),
+    ] {
+        figure(
+            &format!("bytes per request on disk, {name}"),
+            &format!("{:.1}", part.bytes as f64 / all.requests as f64),
+        );
     }
-    figure("bytes per request on disk, the whole file", &format!("{:.1}", all.file as f64 / all.requests as f64));
-    for (name, small, large) in [("records", &tenth.records, &all.records), ("indexes", &tenth.indexes, &all.indexes)] {
-        let growth = |of: fn(&Part) -> u64| (of(large) as f64 / all.requests as f64) / (of(small) as f64 / tenth.requests as f64);
+    figure(
+        "bytes per request on disk, the whole file",
+        &format!("{:.1}", all.file as f64 / all.requests as f64),
+    );
+    for (name, small, large) in [
+        ("records", &tenth.records, &all.records),
+        ("indexes", &tenth.indexes, &all.indexes),
+    ] {
+        let growth = |of: fn(&Part) -> u64| {
+            (of(large) as f64 / all.requests as f64) / (of(small) as f64 / tenth.requests as f64)
+        };
         let (rows, pages) = (growth(|part| part.stored), growth(|part| part.bytes));
         figure(
             &format!("bytes per request of {name}, against a tenth of the requests: rows, pages"),
             &format!("{rows:.3}, {pages:.3}"),
         );
-        assert!((0.98..1.02).contains(&rows), "rows of {name} do not grow with the number of requests: {rows}");
+        assert!(
+            (0.98..1.02).contains(&rows),
+            "rows of {name} do not grow with the number of requests: {rows}"
+        );
         for part in [small, large] {
             let full = part.stored as f64 / part.bytes as f64;
             assert!(full >= FULL_MIN, "pages of {name} are {full:.2} full");
         }
     }
     let growth = all.rollups.rows as f64 / tenth.rollups.rows as f64;
-    figure("roll-ups, against a tenth of the requests", &format!("{growth:.2}"));
-    assert!(growth <= all.requests as f64 / tenth.requests as f64, "roll-ups grow faster than requests: {growth}");
+    figure(
+        "roll-ups, against a tenth of the requests",
+        &format!("{growth:.2}"),
+    );
+    assert!(
+        growth <= all.requests as f64 / tenth.requests as f64,
+        "roll-ups grow faster than requests: {growth}"
+    );
 }
 
 /// The file of the books below a data folder.

@@ -36,7 +36,9 @@ fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.get(1).map(String::as_str) {
         Some("--role=upstream") => roles::upstream(),
-        Some("--role=relay") => roles::relay(arguments.get(2).expect("the relay is told its upstream")),
+        Some("--role=relay") => {
+            roles::relay(arguments.get(2).expect("the relay is told its upstream"))
+        }
         _ => conduct(&Counts::from_environment(10_000)),
     }
 }
@@ -46,7 +48,10 @@ fn conduct(counts: &Counts) {
     let upstream = Server::role(&["--role=upstream"]);
     let mut pairs = pairs(folder.path(), &upstream);
     // a stream is so many pieces: fewer of them are as much work
-    let streams = Counts { requests: (counts.requests / 50).max(counts.connections), ..*counts };
+    let streams = Counts {
+        requests: (counts.requests / 50).max(counts.connections),
+        ..*counts
+    };
     println!(
         "{} whole answers and {} streams of {} pieces a turn, {} connections, {} rounds",
         counts.requests,
@@ -69,11 +74,18 @@ fn conduct(counts: &Counts) {
     }
     let after = calibrate();
     report(counts, &pairs);
-    println!("calibration work: {} ms before, {} ms after", before.as_millis(), after.as_millis());
+    println!(
+        "calibration work: {} ms before, {} ms after",
+        before.as_millis(),
+        after.as_millis()
+    );
 }
 
 fn pairs(folder: &Path, upstream: &Server) -> Vec<Pair> {
-    let relay = Rc::new(Server::role(&["--role=relay", &upstream.address.to_string()]));
+    let relay = Rc::new(Server::role(&[
+        "--role=relay",
+        &upstream.address.to_string(),
+    ]));
     let mut pairs = vec![Pair::new("bare relay", &relay, "sk-none", "m-small")];
     match Server::gatekeeper(&folder.join("gatekeeper"), "os", upstream.address) {
         Ok((server, key)) => {
@@ -88,8 +100,17 @@ fn pairs(folder: &Path, upstream: &Server) -> Vec<Pair> {
 
 impl Pair {
     fn new(name: &'static str, server: &Rc<Server>, key: &str, model: &str) -> Pair {
-        let subject = |more: &str| Subject::new(name, Load::new(server.address, key, model, more), server.clone());
-        Pair { whole: subject(""), streamed: subject(STREAMED) }
+        let subject = |more: &str| {
+            Subject::new(
+                name,
+                Load::new(server.address, key, model, more),
+                server.clone(),
+            )
+        };
+        Pair {
+            whole: subject(""),
+            streamed: subject(STREAMED),
+        }
     }
 
     /// CPU of one streamed piece: what a stream costs beyond a whole answer, by its pieces.
@@ -101,7 +122,9 @@ impl Pair {
 
 fn report(counts: &Counts, pairs: &[Pair]) {
     let whole = |pair: &Pair| pair.whole.median(|turn| turn.cpu_us);
-    println!("| subject | whole/s | CPU µs/whole | p50 ms | p99 ms | CPU µs/stream | CPU µs/piece |");
+    println!(
+        "| subject | whole/s | CPU µs/whole | p50 ms | p99 ms | CPU µs/stream | CPU µs/piece |"
+    );
     println!("|---|---:|---:|---:|---:|---:|---:|");
     for pair in pairs {
         println!(
@@ -114,17 +137,38 @@ fn report(counts: &Counts, pairs: &[Pair]) {
             pair.streamed.median(|turn| turn.cpu_us),
             pair.piece_us(),
         );
-        let turns: Vec<String> = pair.whole.turns.iter().map(|turn| format!("{:.1}", turn.cpu_us)).collect();
-        let streams: Vec<String> = pair.streamed.turns.iter().map(|turn| format!("{:.0}", turn.cpu_us)).collect();
-        eprintln!("{} by round: whole {}; streams {}", pair.whole.name, turns.join(" "), streams.join(" "));
+        let turns: Vec<String> = pair
+            .whole
+            .turns
+            .iter()
+            .map(|turn| format!("{:.1}", turn.cpu_us))
+            .collect();
+        let streams: Vec<String> = pair
+            .streamed
+            .turns
+            .iter()
+            .map(|turn| format!("{:.0}", turn.cpu_us))
+            .collect();
+        eprintln!(
+            "{} by round: whole {}; streams {}",
+            pair.whole.name,
+            turns.join(" "),
+            streams.join(" ")
+        );
     }
     if let [_, same, other] = pairs {
-        println!("FIGURE other dialect, whole answer: {:.2} × the same dialect (goal 2)", whole(other) / whole(same));
+        println!(
+            "FIGURE other dialect, whole answer: {:.2} × the same dialect (goal 2)",
+            whole(other) / whole(same)
+        );
         println!(
             "FIGURE other dialect, streamed piece: {:.1} µs (goal 25), same dialect {:.1} µs",
             other.piece_us(),
             same.piece_us()
         );
     }
-    println!("(CPU of the server process alone, user + sys; medians of {})", counts.rounds);
+    println!(
+        "(CPU of the server process alone, user + sys; medians of {})",
+        counts.rounds
+    );
 }

@@ -35,7 +35,10 @@ const FENCES: &[(&str, &[&str])] = &[
     ("Timestamp::now", &["domain/clock.rs"]),
     ("Zoned::now", &["domain/clock.rs"]),
     ("clock_gettime", &["domain/clock.rs"]),
-    ("env::var", &["config/", "cli/", "main.rs", "meter/tests.rs"]),
+    (
+        "env::var",
+        &["config/", "cli/", "main.rs", "meter/tests.rs"],
+    ),
     ("env::vars", &["config/", "cli/", "main.rs"]),
     ("env::var_os", &["config/", "cli/", "main.rs"]),
     ("env::vars_os", &["config/", "cli/", "main.rs"]),
@@ -46,7 +49,15 @@ const FENCES: &[(&str, &[&str])] = &[
 ];
 
 /// The nouns do no IO, are no wire format and never wait.
-const NOT_IN_DOMAIN: &[&str] = &["serde", "serde_json", "tokio", "async", "std::fs", "std::net", "std::io"];
+const NOT_IN_DOMAIN: &[&str] = &[
+    "serde",
+    "serde_json",
+    "tokio",
+    "async",
+    "std::fs",
+    "std::net",
+    "std::io",
+];
 
 /// Names of presets, besides those that `src/provider/` has.
 const VENDORS: &[&str] = &[
@@ -95,16 +106,27 @@ const VENDOR_WORDS_ALLOWED: &[(&str, &str)] = &[
 const LEFTOVERS: &[&str] = &["todo!", "unimplemented!", "dbg!"];
 
 fn row(module: &str) -> Option<u8> {
-    ROWS.iter().find(|(_, modules)| modules.contains(&module)).map(|(row, _)| *row)
+    ROWS.iter()
+        .find(|(_, modules)| modules.contains(&module))
+        .map(|(row, _)| *row)
 }
 
 /// `server/app.rs` is of `server`, `main.rs` of `main`.
 fn module_of(path: &str) -> &str {
-    path.split('/').next().unwrap_or_default().trim_end_matches(".rs")
+    path.split('/')
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches(".rs")
 }
 
 fn is_in(path: &str, places: &[&str]) -> bool {
-    places.iter().any(|place| if place.ends_with(".rs") { path == *place } else { path.starts_with(place) })
+    places.iter().any(|place| {
+        if place.ends_with(".rs") {
+            path == *place
+        } else {
+            path.starts_with(place)
+        }
+    })
 }
 
 /// The layer rule.
@@ -114,7 +136,9 @@ fn layers(path: &str, text: &str) -> Vec<String> {
         return Vec::new();
     }
     let Some(own) = row(home) else {
-        return vec![format!("{path}: `{home}` has no row in the map: give it one in src/lib.rs and tests/tidy.rs")];
+        return vec![format!(
+            "{path}: `{home}` has no row in the map: give it one in src/lib.rs and tests/tidy.rs"
+        )];
     };
     let source = Source::read(text);
     let mut faults = Vec::new();
@@ -123,13 +147,17 @@ fn layers(path: &str, text: &str) -> Vec<String> {
             match row(&named) {
                 _ if named == home => {}
                 Some(other) if other < own => {}
-                Some(other) => faults.push(format!("{path}:{line}: `{home}` (row {own}) names `{named}` (row {other})")),
+                Some(other) => faults.push(format!(
+                    "{path}:{line}: `{home}` (row {own}) names `{named}` (row {other})"
+                )),
                 None => faults.push(format!("{path}:{line}: `{named}` is no module of the map")),
             }
         }
     }
     faults.extend(
-        source.lines_with("super::super").map(|line| format!("{path}:{line}: `super::super` hides the layer: write `crate::`")),
+        source
+            .lines_with("super::super")
+            .map(|line| format!("{path}:{line}: `super::super` hides the layer: write `crate::`")),
     );
     faults
 }
@@ -139,17 +167,27 @@ fn fences(path: &str, text: &str) -> Vec<String> {
     let source = Source::read(text);
     let mut faults = Vec::new();
     let mut forbid = |word: &str, why: String| {
-        faults.extend(source.lines_with(word).map(|line| format!("{path}:{line}: `{word}` {why}")));
+        faults.extend(
+            source
+                .lines_with(word)
+                .map(|line| format!("{path}:{line}: `{word}` {why}")),
+        );
     };
     for (word, places) in FENCES.iter().filter(|(_, places)| !is_in(path, places)) {
         forbid(word, format!("belongs only in {}", places.join(", ")));
     }
     if !is_in(path, &["config/", "cli/", "main.rs"]) {
-        forbid("env::{", "hides a variable of the environment: name it".to_owned());
+        forbid(
+            "env::{",
+            "hides a variable of the environment: name it".to_owned(),
+        );
     }
     if path.starts_with("domain/") {
         for word in NOT_IN_DOMAIN {
-            forbid(word, "is IO, a wire format or a wait: not among the nouns".to_owned());
+            forbid(
+                word,
+                "is IO, a wire format or a wait: not among the nouns".to_owned(),
+            );
         }
     }
     faults
@@ -161,20 +199,32 @@ fn vendors(path: &str, text: &str, vendors: &[&str]) -> Vec<String> {
         return Vec::new();
     }
     let source = Source::read(text).without_tests();
-    let allowed = |literal: &str| VENDOR_WORDS_ALLOWED.iter().any(|(place, word)| path.starts_with(place) && literal == *word);
+    let allowed = |literal: &str| {
+        VENDOR_WORDS_ALLOWED
+            .iter()
+            .any(|(place, word)| path.starts_with(place) && literal == *word)
+    };
     let mut faults = Vec::new();
     for (line, literal) in &source.literals {
         let name = literal.trim_end_matches('/');
         if vendors.contains(&name) && !allowed(name) {
-            faults.push(format!("{path}:{line}: \"{literal}\" is a vendor's name: ask the preset for what it can"));
+            faults.push(format!(
+                "{path}:{line}: \"{literal}\" is a vendor's name: ask the preset for what it can"
+            ));
         }
         if let Some(host) = VENDOR_HOSTS.iter().find(|host| literal.contains(**host)) {
-            faults.push(format!("{path}:{line}: `{host}` is a vendor's host: it belongs in provider/"));
+            faults.push(format!(
+                "{path}:{line}: `{host}` is a vendor's host: it belongs in provider/"
+            ));
         }
     }
     for vendor in vendors {
         let path_to = format!("provider::{vendor}");
-        faults.extend(source.lines_with(&path_to).map(|line| format!("{path}:{line}: `{path_to}` picks a vendor")));
+        faults.extend(
+            source
+                .lines_with(&path_to)
+                .map(|line| format!("{path}:{line}: `{path_to}` picks a vendor")),
+        );
     }
     faults
 }
@@ -184,12 +234,25 @@ fn leftovers(path: &str, text: &str) -> Vec<String> {
     let source = Source::read(text);
     let mut faults = Vec::new();
     for word in LEFTOVERS {
-        faults.extend(source.lines_with(word).map(|line| format!("{path}:{line}: `{word}` is not finished work")));
+        faults.extend(
+            source
+                .lines_with(word)
+                .map(|line| format!("{path}:{line}: `{word}` is not finished work")),
+        );
     }
-    faults.extend(source.lines_with("#[ignore").map(|line| format!("{path}:{line}: a test that is ignored proves nothing")));
+    faults.extend(
+        source
+            .lines_with("#[ignore")
+            .map(|line| format!("{path}:{line}: a test that is ignored proves nothing")),
+    );
     for attribute in ["#[allow(", "#![allow(", "#[expect(", "#![expect("] {
-        let unexplained = source.lines_with(attribute).filter(|line| !source.is_explained(*line));
-        faults.extend(unexplained.map(|line| format!("{path}:{line}: say why: `{attribute}…, reason = \"…\")]`")));
+        let unexplained = source
+            .lines_with(attribute)
+            .filter(|line| !source.is_explained(*line));
+        faults.extend(
+            unexplained
+                .map(|line| format!("{path}:{line}: say why: `{attribute}…, reason = \"…\")]`")),
+        );
     }
     faults
 }
@@ -198,7 +261,11 @@ fn leftovers(path: &str, text: &str) -> Vec<String> {
 fn headed(path: &str, text: &str) -> Vec<String> {
     let headed = text.starts_with("//!");
     (!headed)
-        .then(|| format!("{path}:1: the first sentence says what the file answers and must never do: `//! …`"))
+        .then(|| {
+            format!(
+                "{path}:1: the first sentence says what the file answers and must never do: `//! …`"
+            )
+        })
         .into_iter()
         .collect()
 }
@@ -211,7 +278,9 @@ fn registry(entry: &str, stems: &[&str]) -> Vec<String> {
         let uses = words(&source.code).filter(|(_, word)| word == stem).count();
         let declared = source.lines_with(&format!("mod {stem};")).count();
         if uses <= declared {
-            faults.push(format!("provider/{stem}.rs is not in the registry of provider/mod.rs"));
+            faults.push(format!(
+                "provider/{stem}.rs is not in the registry of provider/mod.rs"
+            ));
         }
     }
     faults
@@ -226,14 +295,23 @@ fn files(folder: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut folders = vec![root().join(folder)];
     while let Some(next) = folders.pop() {
-        for entry in fs::read_dir(&next).unwrap_or_else(|error| panic!("{}: {error}", next.display())) {
+        for entry in
+            fs::read_dir(&next).unwrap_or_else(|error| panic!("{}: {error}", next.display()))
+        {
             let path = entry.expect("a folder can be listed").path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
             if path.is_dir() && !name.starts_with('.') && name != "node_modules" {
                 folders.push(path);
             } else if name.ends_with(".rs") {
-                let inside = path.strip_prefix(root().join(folder)).expect("a file lies in its folder");
-                let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+                let inside = path
+                    .strip_prefix(root().join(folder))
+                    .expect("a file lies in its folder");
+                let text = fs::read_to_string(&path)
+                    .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
                 found.push((inside.to_string_lossy().into_owned(), text));
             }
         }
@@ -244,17 +322,29 @@ fn files(folder: &str) -> Vec<(String, String)> {
 
 #[track_caller]
 fn none(faults: Vec<String>) {
-    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+    assert!(
+        faults.is_empty(),
+        "{} faults:\n{}",
+        faults.len(),
+        faults.join("\n")
+    );
 }
 
 fn all_of_src(rule: impl Fn(&str, &str) -> Vec<String>) -> Vec<String> {
-    files("src").iter().flat_map(|(path, text)| rule(path, text)).collect()
+    files("src")
+        .iter()
+        .flat_map(|(path, text)| rule(path, text))
+        .collect()
 }
 
 /// The files of `provider/` without its entry and without what is no preset.
 fn provider_stems() -> Vec<String> {
-    let entries = files("src/provider").into_iter().filter(|(path, _)| path != "mod.rs" && !path.contains('/'));
-    entries.map(|(path, _)| path.trim_end_matches(".rs").to_owned()).collect()
+    let entries = files("src/provider")
+        .into_iter()
+        .filter(|(path, _)| path != "mod.rs" && !path.contains('/'));
+    entries
+        .map(|(path, _)| path.trim_end_matches(".rs").to_owned())
+        .collect()
 }
 
 #[test]
@@ -270,23 +360,36 @@ fn each_library_has_its_one_folder() {
 #[test]
 fn nothing_outside_provider_decides_by_vendor() {
     let stems = provider_stems();
-    let names: BTreeSet<&str> = VENDORS.iter().copied().chain(stems.iter().map(String::as_str)).collect();
+    let names: BTreeSet<&str> = VENDORS
+        .iter()
+        .copied()
+        .chain(stems.iter().map(String::as_str))
+        .collect();
     let names: Vec<&str> = names.into_iter().collect();
     none(all_of_src(|path, text| vendors(path, text, &names)));
 }
 
 #[test]
 fn the_provider_registry_equals_the_folder() {
-    let entry = fs::read_to_string(root().join("src/provider/mod.rs")).expect("provider/ has its entry");
+    let entry =
+        fs::read_to_string(root().join("src/provider/mod.rs")).expect("provider/ has its entry");
     let stems = provider_stems();
-    none(registry(&entry, &stems.iter().map(String::as_str).collect::<Vec<_>>()));
+    none(registry(
+        &entry,
+        &stems.iter().map(String::as_str).collect::<Vec<_>>(),
+    ));
 }
 
 #[test]
 fn nothing_unfinished_is_left() {
     let faults = ["src", "tests", "benches"].into_iter().flat_map(|folder| {
-        let faults = files(folder).into_iter().flat_map(|(path, text)| leftovers(&path, &text)).collect::<Vec<_>>();
-        faults.into_iter().map(move |fault| format!("{folder}/{fault}"))
+        let faults = files(folder)
+            .into_iter()
+            .flat_map(|(path, text)| leftovers(&path, &text))
+            .collect::<Vec<_>>();
+        faults
+            .into_iter()
+            .map(move |fault| format!("{folder}/{fault}"))
     });
     none(faults.collect());
 }
@@ -294,14 +397,23 @@ fn nothing_unfinished_is_left() {
 #[test]
 fn every_file_begins_by_saying_what_it_is() {
     none(all_of_src(headed));
-    none(files("tests").iter().flat_map(|(path, text)| headed(path, text)).collect());
+    none(
+        files("tests")
+            .iter()
+            .flat_map(|(path, text)| headed(path, text))
+            .collect(),
+    );
 }
 
 #[test]
 fn unsafe_code_is_denied_at_the_root() {
     let library = fs::read_to_string(root().join("src/lib.rs")).expect("src/lib.rs");
     assert!(library.contains("#![deny(unsafe_code)]"));
-    assert!(files("src").iter().all(|(path, text)| path == "cache/simd.rs" || !text.contains("allow(unsafe_code")));
+    assert!(
+        files("src")
+            .iter()
+            .all(|(path, text)| path == "cache/simd.rs" || !text.contains("allow(unsafe_code"))
+    );
 }
 
 #[track_caller]
@@ -311,10 +423,25 @@ fn bad(faults: Vec<String>, count: usize) {
 
 #[test]
 fn a_sample_that_breaks_the_layers_is_caught() {
-    bad(layers("meter/ledger.rs", "use crate::store::log;\nuse crate::domain::money::Money;\nuse crate::meter::window;"), 0);
+    bad(
+        layers(
+            "meter/ledger.rs",
+            "use crate::store::log;\nuse crate::domain::money::Money;\nuse crate::meter::window;",
+        ),
+        0,
+    );
     bad(layers("meter/ledger.rs", "use crate::policy::access;"), 1);
-    bad(layers("store/writer.rs", "fn f() { crate::gateway::handle() }"), 1);
-    bad(layers("price/cost.rs", "use crate::{domain::money::Money, dialect::{sse, chat}, price::sheet, server};"), 2);
+    bad(
+        layers("store/writer.rs", "fn f() { crate::gateway::handle() }"),
+        1,
+    );
+    bad(
+        layers(
+            "price/cost.rs",
+            "use crate::{domain::money::Money, dialect::{sse, chat}, price::sheet, server};",
+        ),
+        2,
+    );
     bad(
         layers(
             "price/cost.rs",
@@ -326,45 +453,137 @@ fn a_sample_that_breaks_the_layers_is_caught() {
     bad(layers("route/table.rs", "use crate::*;"), 1);
     bad(layers("shiny/mod.rs", "fn f() {}"), 1);
     bad(layers("route/table.rs", "use super::super::server;"), 1);
-    bad(layers("main.rs", "use gatekeeper::cli;\nfn main() { gatekeeper::nonsense::f() }"), 1);
-    bad(layers("cli/mod.rs", "pub(crate) fn f() { crate :: main :: f() }"), 1);
+    bad(
+        layers(
+            "main.rs",
+            "use gatekeeper::cli;\nfn main() { gatekeeper::nonsense::f() }",
+        ),
+        1,
+    );
+    bad(
+        layers("cli/mod.rs", "pub(crate) fn f() { crate :: main :: f() }"),
+        1,
+    );
 }
 
 #[test]
 fn a_sample_that_climbs_a_fence_is_caught() {
-    bad(fences("gateway/mod.rs", "use actix_web::web;\nuse awc::Client;"), 2);
-    bad(fences("server/app.rs", "use actix_web::web; // awc\nlet s = \"redb\";"), 0);
+    bad(
+        fences("gateway/mod.rs", "use actix_web::web;\nuse awc::Client;"),
+        2,
+    );
+    bad(
+        fences(
+            "server/app.rs",
+            "use actix_web::web; // awc\nlet s = \"redb\";",
+        ),
+        0,
+    );
     bad(fences("store/log.rs", "use bincode::serde;"), 1);
-    bad(fences("store/codec/mod.rs", "use bincode::serde; use redb::Value;"), 0);
+    bad(
+        fences("store/codec/mod.rs", "use bincode::serde; use redb::Value;"),
+        0,
+    );
     bad(fences("server/clap.rs", "use clap::Parser;"), 1);
-    bad(fences("meter/window.rs", "let now = std::time::SystemTime::now(); let then = Timestamp::now();"), 2);
+    bad(
+        fences(
+            "meter/window.rs",
+            "let now = std::time::SystemTime::now(); let then = Timestamp::now();",
+        ),
+        2,
+    );
     bad(fences("domain/clock.rs", "use std::time::SystemTime;"), 0);
-    bad(fences("upstream/client.rs", "std::env::var(\"X\"); use std::env::{self, var};"), 2);
+    bad(
+        fences(
+            "upstream/client.rs",
+            "std::env::var(\"X\"); use std::env::{self, var};",
+        ),
+        2,
+    );
     bad(fences("main.rs", "std::env::var(\"X\");"), 0);
     bad(fences("route/pick.rs", "fn f() { unsafe { g() } }"), 1);
     bad(fences("cache/simd.rs", "fn f() { unsafe { g() } }"), 0);
-    bad(fences("domain/id.rs", "use serde::Serialize;\nasync fn f() {}"), 2);
+    bad(
+        fences("domain/id.rs", "use serde::Serialize;\nasync fn f() {}"),
+        2,
+    );
 }
 
 #[test]
 fn a_sample_that_decides_by_vendor_is_caught() {
     let names = ["openai", "anthropic", "simulator"];
-    bad(vendors("gateway/mod.rs", "if provider.name == \"anthropic\" { a() }", &names), 1);
-    bad(vendors("route/table.rs", "model.strip_prefix(r\"openai/\")", &names), 1);
-    bad(vendors("upstream/client.rs", "const URL: &str = \"https://api.openai.com/v1\";", &names), 1);
-    bad(vendors("config/resolve.rs", "use crate::provider::anthropic;", &names), 1);
-    bad(vendors("server/call.rs", "headers.get(\"anthropic-version\") // \"openai\"", &names), 0);
+    bad(
+        vendors(
+            "gateway/mod.rs",
+            "if provider.name == \"anthropic\" { a() }",
+            &names,
+        ),
+        1,
+    );
+    bad(
+        vendors("route/table.rs", "model.strip_prefix(r\"openai/\")", &names),
+        1,
+    );
+    bad(
+        vendors(
+            "upstream/client.rs",
+            "const URL: &str = \"https://api.openai.com/v1\";",
+            &names,
+        ),
+        1,
+    );
+    bad(
+        vendors(
+            "config/resolve.rs",
+            "use crate::provider::anthropic;",
+            &names,
+        ),
+        1,
+    );
+    bad(
+        vendors(
+            "server/call.rs",
+            "headers.get(\"anthropic-version\") // \"openai\"",
+            &names,
+        ),
+        0,
+    );
     bad(vendors("provider/openai.rs", "\"openai\"", &names), 0);
     bad(vendors("cli/demo.rs", "\"simulator\"", &names), 0);
-    bad(vendors("price/sheet.rs", "#[cfg(test)]\nmod tests { fn f() { find(\"openai\") } }", &names), 0);
+    bad(
+        vendors(
+            "price/sheet.rs",
+            "#[cfg(test)]\nmod tests { fn f() { find(\"openai\") } }",
+            &names,
+        ),
+        0,
+    );
 }
 
 #[test]
 fn a_sample_with_leftovers_is_caught() {
-    bad(leftovers("a.rs", "fn f() { todo!() }\n#[test]\n#[ignore = \"slow\"]\nfn g() { dbg!(1); }"), 3);
+    bad(
+        leftovers(
+            "a.rs",
+            "fn f() { todo!() }\n#[test]\n#[ignore = \"slow\"]\nfn g() { dbg!(1); }",
+        ),
+        3,
+    );
     bad(leftovers("a.rs", "#[allow(dead_code)]\nfn f() {}"), 1);
-    bad(leftovers("a.rs", "#[allow(dead_code, reason = \"read by the next issue\")]\nfn f() {}"), 0);
-    bad(leftovers("a.rs", "// the protocol's own spelling\n#[allow(non_snake_case)]\nfn f() {}"), 0);
+    bad(
+        leftovers(
+            "a.rs",
+            "#[allow(dead_code, reason = \"read by the next issue\")]\nfn f() {}",
+        ),
+        0,
+    );
+    bad(
+        leftovers(
+            "a.rs",
+            "// the protocol's own spelling\n#[allow(non_snake_case)]\nfn f() {}",
+        ),
+        0,
+    );
     bad(leftovers("a.rs", "let s = \"todo!\"; // dbg!"), 0);
     bad(headed("a.rs", "use std::fs;"), 1);
 }
@@ -374,5 +593,8 @@ fn a_provider_missing_from_the_registry_is_caught() {
     let entry = "mod openai;\nmod groq;\npub const ALL: &[&Preset] = &[&openai::PRESET];";
     bad(registry(entry, &["openai"]), 0);
     bad(registry(entry, &["openai", "groq"]), 1);
-    bad(registry("registry!(openai, groq);", &["openai", "groq", "stray"]), 1);
+    bad(
+        registry("registry!(openai, groq);", &["openai", "groq", "stray"]),
+        1,
+    );
 }

@@ -9,11 +9,18 @@ use toml::{Table, Value};
 fn read(file: &str) -> Table {
     let path = format!("{}/{file}", env!("CARGO_MANIFEST_DIR"));
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    text.parse().unwrap_or_else(|error| panic!("{path}: {error}"))
+    text.parse()
+        .unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 fn rows<'a>(table: &'a Table, name: &str) -> Vec<&'a Table> {
-    table.get(name).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_table).collect()
+    table
+        .get(name)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_table)
+        .collect()
 }
 
 fn word<'a>(row: &'a Table, name: &str) -> &'a str {
@@ -23,7 +30,12 @@ fn word<'a>(row: &'a Table, name: &str) -> &'a str {
 /// The numbers of a version; what follows a `-` or `+` does not count.
 fn numbers(version: &str) -> Vec<u64> {
     let core = version.split(['-', '+']).next().unwrap_or_default();
-    core.split('.').map(|part| part.parse().unwrap_or_else(|_| panic!("`{version}` is not a version"))).collect()
+    core.split('.')
+        .map(|part| {
+            part.parse()
+                .unwrap_or_else(|_| panic!("`{version}` is not a version"))
+        })
+        .collect()
 }
 
 fn compare(one: &str, other: &str) -> Ordering {
@@ -46,14 +58,23 @@ fn faults(lock: &Table, rules: &Table) -> Vec<String> {
     let mut faults = Vec::new();
     for rule in rows(rules, "crate") {
         let (name, floor) = (word(rule, "name"), word(rule, "floor"));
-        for version in versions_of(lock, name).into_iter().filter(|version| compare(version, floor).is_lt()) {
-            faults.push(format!("{name} {version} is below {floor}: {} {}", word(rule, "advisory"), word(rule, "why")));
+        for version in versions_of(lock, name)
+            .into_iter()
+            .filter(|version| compare(version, floor).is_lt())
+        {
+            faults.push(format!(
+                "{name} {version} is below {floor}: {} {}",
+                word(rule, "advisory"),
+                word(rule, "why")
+            ));
         }
     }
     for rule in rows(rules, "exception") {
         let (name, exact, below) = (word(rule, "name"), word(rule, "exact"), word(rule, "below"));
-        let stands =
-            |version: &&str| (exact.is_empty() || *version == exact) && (below.is_empty() || compare(version, below).is_lt());
+        let stands = |version: &&str| {
+            (exact.is_empty() || *version == exact)
+                && (below.is_empty() || compare(version, below).is_lt())
+        };
         let versions = versions_of(lock, name);
         if versions.is_empty() || !versions.iter().any(stands) {
             faults.push(format!(
@@ -71,7 +92,10 @@ fn faults(lock: &Table, rules: &Table) -> Vec<String> {
 #[test]
 fn no_crate_is_below_its_floor() {
     let rules = read("packaging/minimum-versions.toml");
-    assert!(rows(&rules, "crate").len() > 10, "the list of floors was read");
+    assert!(
+        rows(&rules, "crate").len() > 10,
+        "the list of floors was read"
+    );
     let faults = faults(&read("Cargo.lock"), &rules);
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
@@ -81,12 +105,20 @@ fn a_lock_file_with_an_old_crate_is_caught() {
     let rules: Table =
         "[[crate]]\nname = 'a'\nfloor = '1.2.3'\n[[exception]]\nname = 'b'\nexact = '2.0.1'\nwhy = 'x'".parse().expect("rules");
     let lock = |a: &str, b: &str| -> Table {
-        format!("[[package]]\nname = 'a'\nversion = '{a}'\n[[package]]\nname = 'b'\nversion = '{b}'")
-            .parse()
-            .expect("a lock file")
+        format!(
+            "[[package]]\nname = 'a'\nversion = '{a}'\n[[package]]\nname = 'b'\nversion = '{b}'"
+        )
+        .parse()
+        .expect("a lock file")
     };
-    assert_eq!(faults(&lock("1.2.3", "2.0.1"), &rules), Vec::<String>::new());
-    assert_eq!(faults(&lock("1.10.0+x", "2.0.1"), &rules), Vec::<String>::new());
+    assert_eq!(
+        faults(&lock("1.2.3", "2.0.1"), &rules),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        faults(&lock("1.10.0+x", "2.0.1"), &rules),
+        Vec::<String>::new()
+    );
     assert_eq!(faults(&lock("1.2.2", "2.0.1"), &rules).len(), 1);
     assert_eq!(faults(&lock("1.2.3", "2.0.2"), &rules).len(), 1);
 }

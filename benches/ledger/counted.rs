@@ -50,14 +50,21 @@ pub struct CountedDisk {
 
 impl CountedDisk {
     pub fn lock(folder: &Path, counters: &Arc<Counters>) -> CountedDisk {
-        CountedDisk { folder: FolderDisk::lock(folder).expect("nobody uses the bench's folder"), counters: Arc::clone(counters) }
+        CountedDisk {
+            folder: FolderDisk::lock(folder).expect("nobody uses the bench's folder"),
+            counters: Arc::clone(counters),
+        }
     }
 }
 
 impl Disk for CountedDisk {
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         let file = self.folder.open(name)?;
-        Ok(Arc::new(CountedFile { file, of_log: name.starts_with("ledger/"), counters: Arc::clone(&self.counters) }))
+        Ok(Arc::new(CountedFile {
+            file,
+            of_log: name.starts_with("ledger/"),
+            counters: Arc::clone(&self.counters),
+        }))
     }
 
     fn exists(&self, name: &str) -> bool {
@@ -112,7 +119,10 @@ impl DiskFile for CountedFile {
         let (counters, length) = (&self.counters, bytes.len() as u64);
         if !self.of_log {
             counters.book_bytes.fetch_add(length, Ordering::Relaxed);
-        } else if offset >= SEGMENT_HEAD_BYTES && bytes.len() <= RECORD_BYTES_MAX && bytes.iter().any(|byte| *byte != 0) {
+        } else if offset >= SEGMENT_HEAD_BYTES
+            && bytes.len() <= RECORD_BYTES_MAX
+            && bytes.iter().any(|byte| *byte != 0)
+        {
             counters.log_writes.fetch_add(1, Ordering::Relaxed);
             counters.log_bytes.fetch_add(length, Ordering::Relaxed);
         }
@@ -120,7 +130,11 @@ impl DiskFile for CountedFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let syncs = if self.of_log { &self.counters.log_syncs } else { &self.counters.book_syncs };
+        let syncs = if self.of_log {
+            &self.counters.log_syncs
+        } else {
+            &self.counters.book_syncs
+        };
         syncs.fetch_add(1, Ordering::Relaxed);
         self.file.sync_data()
     }

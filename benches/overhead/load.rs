@@ -37,26 +37,44 @@ impl Load {
              content-type: application/json\r\naccept: application/json\r\nuser-agent: overhead\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
-        Load { address, request: Rc::new(request.into_bytes()) }
+        Load {
+            address,
+            request: Rc::new(request.into_bytes()),
+        }
     }
 
     pub fn run(&self, connections: usize, requests: usize) -> Turn {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime for the load");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime for the load");
         let local = LocalSet::new();
         let left = Rc::new(Cell::new(requests));
         let start = Instant::now();
         let latency = local.block_on(&runtime, async {
             let callers: Vec<_> = (0..connections.min(requests))
-                .map(|_| tokio::task::spawn_local(call(self.address, Rc::clone(&self.request), Rc::clone(&left))))
+                .map(|_| {
+                    tokio::task::spawn_local(call(
+                        self.address,
+                        Rc::clone(&self.request),
+                        Rc::clone(&left),
+                    ))
+                })
                 .collect();
             let mut all = histogram();
             for caller in callers {
-                let own = tokio::time::timeout(TURN_MAX, caller).await.expect("a turn ends in time");
-                all.add(own.expect("no caller panics")).expect("histograms of one shape add up");
+                let own = tokio::time::timeout(TURN_MAX, caller)
+                    .await
+                    .expect("a turn ends in time");
+                all.add(own.expect("no caller panics"))
+                    .expect("histograms of one shape add up");
             }
             all
         });
-        Turn { elapsed: start.elapsed(), latency }
+        Turn {
+            elapsed: start.elapsed(),
+            latency,
+        }
     }
 }
 
@@ -66,7 +84,9 @@ fn histogram() -> Histogram<u64> {
 
 async fn call(address: SocketAddr, request: Rc<Vec<u8>>, left: Rc<Cell<usize>>) -> Histogram<u64> {
     let mut latency = histogram();
-    let mut stream = TcpStream::connect(address).await.expect("the server listens");
+    let mut stream = TcpStream::connect(address)
+        .await
+        .expect("the server listens");
     stream.set_nodelay(true).expect("TCP_NODELAY");
     let mut buffer = Vec::with_capacity(8 * 1024);
     while left.get() > 0 {
@@ -88,13 +108,20 @@ async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) {
         read(stream, buffer).await;
     };
     let text = String::from_utf8_lossy(&buffer[..head]).into_owned();
-    assert!(text.starts_with("HTTP/1.1 200"), "the server answered {text}");
+    assert!(
+        text.starts_with("HTTP/1.1 200"),
+        "the server answered {text}"
+    );
     if text.contains("chunked") {
         while !buffer.ends_with(b"\r\n0\r\n\r\n") {
             read(stream, buffer).await;
         }
         let end = memchr::memmem::find(buffer, b"data: [DONE]");
-        assert!(end.is_some(), "the stream ended without its end: {}", String::from_utf8_lossy(buffer));
+        assert!(
+            end.is_some(),
+            "the stream ended without its end: {}",
+            String::from_utf8_lossy(buffer)
+        );
         return buffer.clear();
     }
     let end = head + content_length(&text);
@@ -113,5 +140,7 @@ async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) {
 pub fn content_length(head: &str) -> usize {
     let mut lines = head.split("\r\n").filter_map(|line| line.split_once(':'));
     let found = lines.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-    found.map_or(0, |(_, value)| value.trim().parse().expect("content-length is a number"))
+    found.map_or(0, |(_, value)| {
+        value.trim().parse().expect("content-length is a number")
+    })
 }

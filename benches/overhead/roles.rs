@@ -24,10 +24,19 @@ struct Answers {
 
 /// Answers every request with the same completion.
 pub fn upstream() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime for the upstream");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime for the upstream");
     runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port on loopback");
-        say_address(listener.local_addr().expect("a bound listener has an address"));
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a free port on loopback");
+        say_address(
+            listener
+                .local_addr()
+                .expect("a bound listener has an address"),
+        );
         let answer = Rc::new(Answers::new());
         let local = tokio::task::LocalSet::new();
         local
@@ -66,18 +75,35 @@ impl Answers {
         let messages = format!(
             r#"{{"id":"msg_overhead","type":"message","role":"assistant","model":"c-small","content":[{{"type":"text","text":"{words}"}}],"stop_reason":"end_turn","stop_sequence":null,"usage":{{"input_tokens":420,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"cache_creation":{{"ephemeral_5m_input_tokens":0,"ephemeral_1h_input_tokens":0}},"output_tokens":96,"service_tier":"standard"}}}}"#
         );
-        Answers { chat: whole(&chat), messages: whole(&messages), chat_events: chat_events(), messages_events: messages_events() }
+        Answers {
+            chat: whole(&chat),
+            messages: whole(&messages),
+            chat_events: chat_events(),
+            messages_events: messages_events(),
+        }
     }
 
     async fn answer(&self, stream: &mut TcpStream, request: &[u8]) -> std::io::Result<()> {
         let is_messages = request.starts_with(b"POST /v1/messages");
         if memchr::memmem::find(request, b"\"stream\":true").is_none() {
-            return stream.write_all(if is_messages { &self.messages } else { &self.chat }).await;
+            return stream
+                .write_all(if is_messages {
+                    &self.messages
+                } else {
+                    &self.chat
+                })
+                .await;
         }
         let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
         stream.write_all(head.as_bytes()).await?;
-        for event in if is_messages { &self.messages_events } else { &self.chat_events } {
-            stream.write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes()).await?;
+        for event in if is_messages {
+            &self.messages_events
+        } else {
+            &self.chat_events
+        } {
+            stream
+                .write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes())
+                .await?;
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
         stream.write_all(b"0\r\n\r\n").await
@@ -85,7 +111,8 @@ impl Answers {
 }
 
 fn chat_events() -> Vec<String> {
-    let head = r#""id":"chatcmpl-stream","object":"chat.completion.chunk","created":1,"model":"m-small""#;
+    let head =
+        r#""id":"chatcmpl-stream","object":"chat.completion.chunk","created":1,"model":"m-small""#;
     let chunk = |delta: &str, reason: &str| {
         format!(
             "data: {{{head},\"choices\":[{{\"index\":0,\"delta\":{{{delta}}},\"logprobs\":null,\"finish_reason\":{reason}}}],\"usage\":null}}\n\n"
@@ -102,17 +129,24 @@ fn chat_events() -> Vec<String> {
 }
 
 fn messages_events() -> Vec<String> {
-    let event = |name: &str, rest: &str| format!("event: {name}\ndata: {{\"type\":\"{name}\"{rest}}}\n\n");
+    let event =
+        |name: &str, rest: &str| format!("event: {name}\ndata: {{\"type\":\"{name}\"{rest}}}\n\n");
     let mut events = vec![
         event(
             "message_start",
             r#","message":{"id":"msg_stream","type":"message","role":"assistant","model":"c-small","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":420,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":1}}"#,
         ),
-        event("content_block_start", r#","index":0,"content_block":{"type":"text","text":""}"#),
+        event(
+            "content_block_start",
+            r#","index":0,"content_block":{"type":"text","text":""}"#,
+        ),
     ];
-    events.extend(
-        (0..PIECES).map(|_| event("content_block_delta", r#","index":0,"delta":{"type":"text_delta","text":" before"}"#)),
-    );
+    events.extend((0..PIECES).map(|_| {
+        event(
+            "content_block_delta",
+            r#","index":0,"delta":{"type":"text_delta","text":" before"}"#,
+        )
+    }));
     events.push(event("content_block_stop", r#","index":0"#));
     events.push(event(
         "message_delta",
@@ -129,7 +163,10 @@ fn request_end(buffer: &[u8]) -> Option<usize> {
 }
 
 fn whole(body: &str) -> Vec<u8> {
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
     [head.as_bytes(), body.as_bytes()].concat()
 }
 
@@ -138,11 +175,20 @@ pub fn relay(upstream: &str) {
     let target = format!("http://{upstream}");
     let served = actix_web::rt::System::new().block_on(async move {
         let server = HttpServer::new(move || {
-            let client = awc::Client::builder().no_default_headers().disable_redirects().finish();
-            let state = web::Data::new(Relay { client, target: target.clone() });
+            let client = awc::Client::builder()
+                .no_default_headers()
+                .disable_redirects()
+                .finish();
+            let state = web::Data::new(Relay {
+                client,
+                target: target.clone(),
+            });
             App::new().app_data(state).default_service(web::to(forward))
         });
-        let server = server.workers(1).bind("127.0.0.1:0").expect("a free port on loopback");
+        let server = server
+            .workers(1)
+            .bind("127.0.0.1:0")
+            .expect("a free port on loopback");
         say_address(server.addrs()[0]);
         server.run().await
     });
@@ -155,16 +201,33 @@ struct Relay {
 }
 
 async fn forward(relay: web::Data<Relay>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
-    let mut call = relay.client.request(request.method().clone(), format!("{}{}", relay.target, request.uri()));
-    for (name, value) in request.headers().iter().filter(|(name, _)| *name != "host" && *name != "content-length") {
+    let mut call = relay.client.request(
+        request.method().clone(),
+        format!("{}{}", relay.target, request.uri()),
+    );
+    for (name, value) in request
+        .headers()
+        .iter()
+        .filter(|(name, _)| *name != "host" && *name != "content-length")
+    {
         call = call.insert_header((name.clone(), value.clone()));
     }
-    let Ok(mut answer) = call.send_body(body).await else { return HttpResponse::BadGateway().finish() };
+    let Ok(mut answer) = call.send_body(body).await else {
+        return HttpResponse::BadGateway().finish();
+    };
     let mut reply = HttpResponse::build(answer.status());
-    for (name, value) in answer.headers().iter().filter(|(name, _)| *name != "content-length") {
+    for (name, value) in answer
+        .headers()
+        .iter()
+        .filter(|(name, _)| *name != "content-length")
+    {
         reply.insert_header((name.clone(), value.clone()));
     }
-    if answer.headers().get("content-type").is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream")) {
+    if answer
+        .headers()
+        .get("content-type")
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
+    {
         return reply.streaming(answer);
     }
     match answer.body().await {

@@ -20,48 +20,84 @@ impl Server {
     /// This executable in another role; it prints its address first.
     pub fn role(arguments: &[&str]) -> Server {
         let own = std::env::current_exe().expect("the bench knows its own file");
-        let mut child = Command::new(own).args(arguments).stdout(Stdio::piped()).spawn().expect("the role starts");
+        let mut child = Command::new(own)
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the role starts");
         let mut line = String::new();
         let output = child.stdout.take().expect("the role's output is a pipe");
-        BufReader::new(output).read_line(&mut line).expect("the role says its address");
-        let address = line.trim().parse().unwrap_or_else(|_| panic!("the role said {line:?} instead of its address"));
+        BufReader::new(output)
+            .read_line(&mut line)
+            .expect("the role says its address");
+        let address = line
+            .trim()
+            .parse()
+            .unwrap_or_else(|_| panic!("the role said {line:?} instead of its address"));
         Server { address, child }
     }
 
     /// Gatekeeper in a folder of its own, with a key under a budget that blocks.
-    pub fn gatekeeper(folder: &Path, sync: &str, upstream: SocketAddr) -> Result<(Server, String), String> {
+    pub fn gatekeeper(
+        folder: &Path,
+        sync: &str,
+        upstream: SocketAddr,
+    ) -> Result<(Server, String), String> {
         let binary = binary()?;
         let (data, config) = (folder.join("data"), folder.join("gatekeeper.toml"));
         fs::create_dir_all(folder).map_err(|error| error.to_string())?;
         fs::write(folder.join("upstream.key"), "sk-upstream").map_err(|error| error.to_string())?;
         let address = free_address();
-        fs::write(&config, toml(folder, &data, sync, address, upstream)).map_err(|error| error.to_string())?;
+        fs::write(&config, toml(folder, &data, sync, address, upstream))
+            .map_err(|error| error.to_string())?;
         let admin = administrative_key(&binary, &data)?;
         let log = File::create(folder.join("log")).map_err(|error| error.to_string())?;
         let errors = log.try_clone().map_err(|error| error.to_string())?;
         let mut serve = Command::new(&binary);
-        serve.arg("serve").arg("--config").arg(&config).current_dir(folder).stdin(Stdio::null()).stdout(log).stderr(errors);
-        let mut server = Server { address, child: serve.spawn().map_err(|error| error.to_string())? };
+        serve
+            .arg("serve")
+            .arg("--config")
+            .arg(&config)
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors);
+        let mut server = Server {
+            address,
+            child: serve.spawn().map_err(|error| error.to_string())?,
+        };
         server.waits_until_ready(&folder.join("log"))?;
         let team = r#"{"name":"bench","models":["*"],"budgets":[{"limit":"1000000","period":"total","action":"block"}]}"#;
         let team = member(&server.posts("/v1/teams", &admin, team)?, "id")?;
-        let key = server.posts("/v1/keys", &admin, &format!(r#"{{"name":"bench","team":"{team}","models":["*"]}}"#))?;
+        let key = server.posts(
+            "/v1/keys",
+            &admin,
+            &format!(r#"{{"name":"bench","team":"{team}","models":["*"]}}"#),
+        )?;
         let key = member(&key, "key")?;
         Ok((server, key))
     }
 
     /// User and system time of the process since its start, in microseconds.
     pub fn cpu_us(&self) -> f64 {
-        stat_us(&format!("/proc/{}/stat", self.child.id())).expect("the server still runs").1
+        stat_us(&format!("/proc/{}/stat", self.child.id()))
+            .expect("the server still runs")
+            .1
     }
 
     /// The same by the name of its threads; threads of one kind are added up.
     pub fn cpu_us_by_thread(&self) -> BTreeMap<String, f64> {
         let mut threads = BTreeMap::new();
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("the server still runs");
+        let tasks =
+            fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("the server still runs");
         for task in tasks.flatten() {
             if let Some((name, cpu_us)) = stat_us(&task.path().join("stat").to_string_lossy()) {
-                *threads.entry(name.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned()).or_default() += cpu_us;
+                *threads
+                    .entry(
+                        name.trim_end_matches(|c: char| c.is_ascii_digit())
+                            .to_owned(),
+                    )
+                    .or_default() += cpu_us;
             }
         }
         threads
@@ -71,14 +107,20 @@ impl Server {
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(20) {
             if let Ok(Some(status)) = self.child.try_wait() {
-                return Err(format!("it ended with {status}: {}", fs::read_to_string(log).unwrap_or_default()));
+                return Err(format!(
+                    "it ended with {status}: {}",
+                    fs::read_to_string(log).unwrap_or_default()
+                ));
             }
             if self.asks("GET", "/readyz", "", "").is_ok() {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        Err(format!("it was not ready within 20 s: {}", fs::read_to_string(log).unwrap_or_default()))
+        Err(format!(
+            "it was not ready within 20 s: {}",
+            fs::read_to_string(log).unwrap_or_default()
+        ))
     }
 
     fn posts(&self, path: &str, key: &str, body: &str) -> Result<String, String> {
@@ -87,19 +129,29 @@ impl Server {
 
     fn asks(&self, method: &str, path: &str, key: &str, body: &str) -> Result<String, String> {
         let mut stream = TcpStream::connect(self.address).map_err(|error| error.to_string())?;
-        stream.set_read_timeout(Some(Duration::from_secs(10))).map_err(|error| error.to_string())?;
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .map_err(|error| error.to_string())?;
         let request = format!(
             "{method} {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {key}\r\nconnection: close\r\n\
              content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             self.address,
             body.len()
         );
-        stream.write_all(request.as_bytes()).map_err(|error| error.to_string())?;
+        stream
+            .write_all(request.as_bytes())
+            .map_err(|error| error.to_string())?;
         let mut answer = String::new();
         let _ = stream.read_to_string(&mut answer);
-        let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| format!("no answer to {method} {path}"))?;
+        let (head, body) = answer
+            .split_once("\r\n\r\n")
+            .ok_or_else(|| format!("no answer to {method} {path}"))?;
         let good = head.starts_with("HTTP/1.1 20") && body.len() >= content_length(head);
-        if good { Ok(body.to_owned()) } else { Err(format!("{method} {path}: {answer}")) }
+        if good {
+            Ok(body.to_owned())
+        } else {
+            Err(format!("{method} {path}: {answer}"))
+        }
     }
 }
 
@@ -114,7 +166,12 @@ impl Drop for Server {
 fn stat_us(path: &str) -> Option<(String, f64)> {
     let stat = fs::read_to_string(path).ok()?;
     let (name, rest) = stat.split_once('(')?.1.rsplit_once(") ")?;
-    let fields: Vec<f64> = rest.split(' ').skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+    let fields: Vec<f64> = rest
+        .split(' ')
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse().ok())
+        .collect();
     // fields 14 and 15 of the line; Linux tells user space 100 ticks a second
     Some((name.to_owned(), fields.iter().sum::<f64>() * 10_000.0))
 }
@@ -123,10 +180,23 @@ fn stat_us(path: &str) -> Option<(String, f64)> {
 fn binary() -> Result<PathBuf, String> {
     let named = std::env::var_os("GATEKEEPER_BIN").map(PathBuf::from);
     let binary = named.unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_gatekeeper")));
-    if binary.is_file() { Ok(binary) } else { Err(format!("{} is no file: set GATEKEEPER_BIN", binary.display())) }
+    if binary.is_file() {
+        Ok(binary)
+    } else {
+        Err(format!(
+            "{} is no file: set GATEKEEPER_BIN",
+            binary.display()
+        ))
+    }
 }
 
-fn toml(folder: &Path, data: &Path, sync: &str, listen: SocketAddr, upstream: SocketAddr) -> String {
+fn toml(
+    folder: &Path,
+    data: &Path,
+    sync: &str,
+    listen: SocketAddr,
+    upstream: SocketAddr,
+) -> String {
     format!(
         "listen = \"{listen}\"\ndata = \"{}\"\nworkers = 1\n[ledger]\nsync = \"{sync}\"\n[providers.up]\ntype = \"openai_compatible\"\n\
          base_url = \"http://{upstream}/v1\"\napi_key = \"file:{key}\"\nprice = {{ input = \"1.00\", output = \"5.00\" }}\n\
@@ -138,21 +208,37 @@ fn toml(folder: &Path, data: &Path, sync: &str, listen: SocketAddr, upstream: So
 }
 
 fn administrative_key(binary: &Path, data: &Path) -> Result<String, String> {
-    let made =
-        Command::new(binary).arg("init").arg("--data").arg(data).current_dir("/").output().map_err(|error| error.to_string())?;
+    let made = Command::new(binary)
+        .arg("init")
+        .arg("--data")
+        .arg(data)
+        .current_dir("/")
+        .output()
+        .map_err(|error| error.to_string())?;
     let said = String::from_utf8_lossy(&made.stdout).into_owned();
     let mut words = said.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_');
     let key = words.find(|word| word.starts_with("sk-gk-master-"));
-    key.map(str::to_owned).ok_or_else(|| format!("init printed no key: {said}{}", String::from_utf8_lossy(&made.stderr)))
+    key.map(str::to_owned).ok_or_else(|| {
+        format!(
+            "init printed no key: {said}{}",
+            String::from_utf8_lossy(&made.stderr)
+        )
+    })
 }
 
 fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port on loopback");
-    listener.local_addr().expect("a bound listener has an address")
+    listener
+        .local_addr()
+        .expect("a bound listener has an address")
 }
 
 /// A member of a JSON object that is a string.
 fn member(json: &str, name: &str) -> Result<String, String> {
-    let object: serde_json::Value = serde_json::from_str(json).map_err(|error| format!("{error}: {json}"))?;
-    object[name].as_str().map(str::to_owned).ok_or_else(|| format!("no `{name}` in {json}"))
+    let object: serde_json::Value =
+        serde_json::from_str(json).map_err(|error| format!("{error}: {json}"))?;
+    object[name]
+        .as_str()
+        .map(str::to_owned)
+        .ok_or_else(|| format!("no `{name}` in {json}"))
 }

@@ -38,7 +38,10 @@ impl Counts {
     /// `requests` a turn where the environment says nothing.
     pub fn from_environment(requests: usize) -> Counts {
         let count = |name: &str, default: usize| {
-            std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a count")))
+            std::env::var(name).map_or(default, |text| {
+                text.parse()
+                    .unwrap_or_else(|_| panic!("{name}={text} is not a count"))
+            })
         };
         Counts {
             requests: count("GK_BENCH_REQUESTS", requests).clamp(1, 5_000_000),
@@ -50,11 +53,18 @@ impl Counts {
 
 impl Subject {
     pub fn new(name: &'static str, load: Load, server: Rc<Server>) -> Subject {
-        Subject { name, server, load, turns: Vec::new(), threads_us: BTreeMap::new() }
+        Subject {
+            name,
+            server,
+            load,
+            turns: Vec::new(),
+            threads_us: BTreeMap::new(),
+        }
     }
 
     pub fn warms_up(&mut self, counts: &Counts) {
-        self.load.run(counts.connections, (counts.requests / 10).clamp(1, 2_000));
+        self.load
+            .run(counts.connections, (counts.requests / 10).clamp(1, 2_000));
     }
 
     pub fn takes_a_turn(&mut self, counts: &Counts) {

@@ -28,10 +28,20 @@ impl Weight {
     pub fn of(data: &Path) -> Weight {
         let file = super::file(data);
         let length = std::fs::metadata(&file).expect("the books are there").len();
-        let database = Database::builder().set_cache_size(32 << 20).open(&file).expect("the books open");
+        let database = Database::builder()
+            .set_cache_size(32 << 20)
+            .open(&file)
+            .expect("the books open");
         let read = database.begin_read().expect("a read");
         let (records, indexes, rollups, other) = Default::default();
-        let mut weight = Weight { requests: 0, records, indexes, rollups, other, file: length };
+        let mut weight = Weight {
+            requests: 0,
+            records,
+            indexes,
+            rollups,
+            other,
+            file: length,
+        };
         for handle in read.list_tables().expect("a list of tables") {
             let name = handle.name().to_owned();
             let table = read.open_untyped_table(handle).expect("a table");

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gatekeeper::domain::budget::Owner;
-use gatekeeper::domain::event::{Charge, CostLine, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status, Subject};
+use gatekeeper::domain::event::{
+    Charge, CostLine, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status, Subject,
+};
 use gatekeeper::domain::id::RequestId;
 use gatekeeper::domain::tenant::VirtualKey;
 use gatekeeper::domain::usage::Usage;
@@ -38,7 +40,9 @@ pub fn filled_and_killed(data: &Path, first: u64, requests: u64) {
     let mut child = child(data, first..requests, requests, "go on");
     let mut line = String::new();
     let output = child.stdout.take().expect("its output is a pipe");
-    BufReader::new(output).read_line(&mut line).expect("it says when it is done");
+    BufReader::new(output)
+        .read_line(&mut line)
+        .expect("it says when it is done");
     assert_eq!(line.trim(), "filled");
     std::thread::sleep(Duration::from_millis(200));
     child.kill().expect("it still writes");
@@ -49,14 +53,22 @@ fn child(data: &Path, numbers: Range<u64>, requests: u64, then: &str) -> Child {
     let own = std::env::current_exe().expect("the bench knows its own file");
     let mut fill = Command::new(own);
     let counts = [numbers.start, numbers.end, requests].map(|count| count.to_string());
-    fill.arg("--role=fill").arg(data).args(counts).arg(then).stdin(Stdio::null()).stdout(Stdio::piped());
+    fill.arg("--role=fill")
+        .arg(data)
+        .args(counts)
+        .arg(then)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
     fill.spawn().expect("the filling process starts")
 }
 
 /// `FOLDER FROM TO REQUESTS close|go on`: the requests with these numbers, of so many in all.
 pub fn role(arguments: &[String]) {
-    let [data, from, to, requests, then] = arguments else { panic!("--role=fill takes FOLDER FROM TO REQUESTS THEN") };
-    let [from, to, requests] = [from, to, requests].map(|count| count.parse::<u64>().expect("a count"));
+    let [data, from, to, requests, then] = arguments else {
+        panic!("--role=fill takes FOLDER FROM TO REQUESTS THEN")
+    };
+    let [from, to, requests] =
+        [from, to, requests].map(|count| count.parse::<u64>().expect("a count"));
     let options = Options {
         disk: Arc::new(FolderDisk::lock(Path::new(data)).expect("the folder is free")),
         zone: Zone::utc(),
@@ -70,7 +82,10 @@ pub fn role(arguments: &[String]) {
     let (journal, begun) = (store.journal(), SystemTime::now());
     for number in from..to {
         scene.call(&journal, number);
-        assert!(begun.elapsed().is_ok_and(|took| took < FILL_MAX), "stuck after {number} requests");
+        assert!(
+            begun.elapsed().is_ok_and(|took| took < FILL_MAX),
+            "stuck after {number} requests"
+        );
     }
     if then == "close" {
         return store.close();
@@ -90,7 +105,9 @@ pub fn date(days_ago: u64) -> String {
 }
 
 fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as u64)
 }
 
 /// Who calls what, and when.
@@ -107,17 +124,36 @@ impl Scene {
     fn of(tenants: Tenants, requests: u64) -> Scene {
         assert_eq!(tenants.keys.len(), KEYS, "the bench made its keys");
         let above = |key: &VirtualKey| {
-            let counts = |owner: Owner| owner == Owner::Key(key.id) || owner == Owner::Team(key.team);
-            tenants.budgets.iter().filter(|budget| counts(budget.owner)).cloned().collect()
+            let counts =
+                |owner: Owner| owner == Owner::Key(key.id) || owner == Owner::Team(key.team);
+            tenants
+                .budgets
+                .iter()
+                .filter(|budget| counts(budget.owner))
+                .cloned()
+                .collect()
         };
-        let callers = tenants.keys.iter().map(|key| (key.clone(), above(key))).collect();
-        Scene { callers, start_ms: now_ms() - DAYS * DAY_MS, seed: now_ms(), requests, zone: Zone::utc() }
+        let callers = tenants
+            .keys
+            .iter()
+            .map(|key| (key.clone(), above(key)))
+            .collect();
+        Scene {
+            callers,
+            start_ms: now_ms() - DAYS * DAY_MS,
+            seed: now_ms(),
+            requests,
+            zone: Zone::utc(),
+        }
     }
 
     /// Hold and settlement of one request; waits while the books are behind.
     fn call(&self, journal: &Journal, number: u64) {
         let hold = self.hold(number);
-        let settlement = Settlement { ending: ending(&hold, mixed(self.seed ^ number)), hold: hold.clone() };
+        let settlement = Settlement {
+            ending: ending(&hold, mixed(self.seed ^ number)),
+            hold: hold.clone(),
+        };
         for event in [Event::Hold(hold), Event::Settle(settlement)].map(Arc::new) {
             while let Err(not_logged) = journal.append(event.clone()) {
                 assert!(matches!(not_logged, NotLogged::Behind(_)), "{not_logged}");
@@ -131,13 +167,17 @@ impl Scene {
         let at_ms = self.start_ms + number.min(self.requests) * (DAYS * DAY_MS) / self.requests;
         let caller = chance as usize % KEYS;
         let (key, budgets) = &self.callers[caller];
-        let model = (caller + (chance >> 16) as usize % MODELS_OF_KEY * (MODELS / MODELS_OF_KEY)) % MODELS;
+        let model =
+            (caller + (chance >> 16) as usize % MODELS_OF_KEY * (MODELS / MODELS_OF_KEY)) % MODELS;
         let charge = |budget: &gatekeeper::domain::budget::Budget| Charge {
             budget: budget.id,
             window_start_ms: self.zone.window(budget.period, at_ms).start_ms,
         };
         Hold {
-            id: HoldId { request: RequestId::new(at_ms, u128::from(self.seed) << 40 | u128::from(number)), attempt: 1 },
+            id: HoldId {
+                request: RequestId::new(at_ms, u128::from(self.seed) << 40 | u128::from(number)),
+                attempt: 1,
+            },
             at_ms,
             subject: Arc::new(Subject {
                 organization: key.organization,
@@ -166,13 +206,21 @@ fn ending(hold: &Hold, chance: u64) -> Ending {
         _ => Status::ClientGone,
     };
     let (uncached_in, out_total) = (200 + (chance >> 20) % 6_000, 20 + (chance >> 40) % 1_500);
-    let flags = if status == Status::ClientGone { Flags::ESTIMATED } else { Flags::default() };
+    let flags = if status == Status::ClientGone {
+        Flags::ESTIMATED
+    } else {
+        Flags::default()
+    };
     let lines = cost_lines(uncached_in, out_total);
     Ending {
         ended_ms: hold.at_ms + 400 + chance % 20_000,
         status,
         flags,
-        usage: Usage { uncached_in, out_total, ..Usage::default() },
+        usage: Usage {
+            uncached_in,
+            out_total,
+            ..Usage::default()
+        },
         cost: lines.iter().map(CostLine::amount).sum(),
         lines,
         output_cap: Some(4_096),
@@ -182,8 +230,15 @@ fn ending(hold: &Hold, chance: u64) -> Ending {
 }
 
 fn cost_lines(input: u64, output: u64) -> Vec<CostLine> {
-    let line = |class, count, rate_pico| CostLine { class, count, rate_pico };
-    vec![line("input", input, 1_250_000), line("output", output, 10_000_000)]
+    let line = |class, count, rate_pico| CostLine {
+        class,
+        count,
+        rate_pico,
+    };
+    vec![
+        line("input", input, 1_250_000),
+        line("output", output, 10_000_000),
+    ]
 }
 
 /// Spreads numbers evenly (the finaliser of SplitMix64).

@@ -25,16 +25,28 @@ pub struct Server {
 impl Server {
     /// Makes the data folder with 50 keys in 5 teams, each with budgets; returns the administrative key.
     pub fn sets_up(folder: &Path, data: &Path) -> String {
-        let made = Command::new(binary()).arg("init").arg("--data").arg(data).current_dir("/").output().expect("init runs");
+        let made = Command::new(binary())
+            .arg("init")
+            .arg("--data")
+            .arg(data)
+            .current_dir("/")
+            .output()
+            .expect("init runs");
         let said = String::from_utf8_lossy(&made.stdout).into_owned();
         let mut words = said.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_');
-        let admin = words.find(|word| word.starts_with("sk-gk-master-")).expect("init prints a key").to_owned();
+        let admin = words
+            .find(|word| word.starts_with("sk-gk-master-"))
+            .expect("init prints a key")
+            .to_owned();
         let server = Server::starts(folder).with_key(admin.clone());
         let budgets = json!([{"limit": "1000000", "period": "daily"}, {"limit": "1000000", "period": "monthly"}]);
         for number in 0..KEYS {
             let team = format!("team-{}", number % TEAMS);
             if number < TEAMS {
-                server.posts("/v1/teams", &json!({"name": team, "models": ["*"], "budgets": budgets}));
+                server.posts(
+                    "/v1/teams",
+                    &json!({"name": team, "models": ["*"], "budgets": budgets}),
+                );
             }
             server
                 .posts("/v1/keys", &json!({"name": format!("key-{number}"), "team": team, "models": ["*"], "budgets": budgets}));
@@ -48,18 +60,40 @@ impl Server {
         let (config, log) = (folder.join("gatekeeper.toml"), folder.join("log"));
         let address = free_address();
         // what is filled in is never too old here
-        let toml = format!("listen = \"{address}\"\ndata = \"data\"\nworkers = 1\n[providers.ollama]\n");
+        let toml =
+            format!("listen = \"{address}\"\ndata = \"data\"\nworkers = 1\n[providers.ollama]\n");
         fs::write(&config, toml).expect("the config is written");
         let output = File::create(&log).expect("the log is made");
         let errors = output.try_clone().expect("the log is shared");
         let mut serve = Command::new(binary());
-        serve.arg("serve").arg("--config").arg(&config).current_dir(folder).stdin(Stdio::null()).stdout(output).stderr(errors);
-        let mut server = Server { address, child: serve.spawn().expect("the server starts"), admin: String::new() };
+        serve
+            .arg("serve")
+            .arg("--config")
+            .arg(&config)
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors);
+        let mut server = Server {
+            address,
+            child: serve.spawn().expect("the server starts"),
+            admin: String::new(),
+        };
         let begun = Instant::now();
-        while server.asks("GET", "/readyz", "").is_none_or(|(status, _)| status != 200) {
-            let ended = server.child.try_wait().expect("the server can be asked after");
+        while server
+            .asks("GET", "/readyz", "")
+            .is_none_or(|(status, _)| status != 200)
+        {
+            let ended = server
+                .child
+                .try_wait()
+                .expect("the server can be asked after");
             let log = || fs::read_to_string(&log).unwrap_or_default();
-            assert!(ended.is_none() && begun.elapsed() < READY_MAX, "the server is not ready: {ended:?} {}", log());
+            assert!(
+                ended.is_none() && begun.elapsed() < READY_MAX,
+                "the server is not ready: {ended:?} {}",
+                log()
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
         server
@@ -73,7 +107,11 @@ impl Server {
     /// Ends as on SIGTERM and waits for it.
     fn ends(mut self) {
         let pid = self.child.id().to_string();
-        let told = Command::new("kill").arg("-TERM").arg(pid).status().expect("kill runs");
+        let told = Command::new("kill")
+            .arg("-TERM")
+            .arg(pid)
+            .status()
+            .expect("kill runs");
         assert!(told.success() && self.child.wait().expect("the server ends").success());
     }
 
@@ -85,27 +123,45 @@ impl Server {
     }
 
     pub fn gets(&self, path: &str) -> Value {
-        let (status, body) = self.asks("GET", path, "").unwrap_or_else(|| panic!("no answer to GET {path}"));
+        let (status, body) = self
+            .asks("GET", path, "")
+            .unwrap_or_else(|| panic!("no answer to GET {path}"));
         assert_eq!(status, 200, "GET {path}: {body}");
         serde_json::from_str(&body).unwrap_or_else(|error| panic!("GET {path}: {error}: {body}"))
     }
 
     fn posts(&self, path: &str, body: &Value) {
-        let answered = self.asks("POST", path, &body.to_string()).unwrap_or_else(|| panic!("no answer to POST {path}"));
+        let answered = self
+            .asks("POST", path, &body.to_string())
+            .unwrap_or_else(|| panic!("no answer to POST {path}"));
         assert_eq!(answered.0, 201, "POST {path}: {}", answered.1);
     }
 
     pub fn metric(&self, name: &str) -> f64 {
         let (_, text) = self.asks("GET", "/metrics", "").expect("metrics");
-        let line = text.lines().find(|line| line.split(' ').next() == Some(name)).unwrap_or_else(|| panic!("no {name}"));
-        line.rsplit(' ').next().and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{line}"))
+        let line = text
+            .lines()
+            .find(|line| line.split(' ').next() == Some(name))
+            .unwrap_or_else(|| panic!("no {name}"));
+        line.rsplit(' ')
+            .next()
+            .and_then(|value| value.parse().ok())
+            .unwrap_or_else(|| panic!("{line}"))
     }
 
     /// The most memory that the process has had resident since its start.
     pub fn memory_mb(&self) -> f64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the server still runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
-        let kb: f64 = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))
+            .expect("the server still runs");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .expect("VmHWM");
+        let kb: f64 = line
+            .trim()
+            .trim_end_matches(" kB")
+            .parse()
+            .expect("a number of kB");
         kb * 1_024.0 / 1e6
     }
 
@@ -142,5 +198,7 @@ fn binary() -> PathBuf {
 
 fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port on loopback");
-    listener.local_addr().expect("a bound listener has an address")
+    listener
+        .local_addr()
+        .expect("a bound listener has an address")
 }

@@ -3,9 +3,17 @@
 
 /// `Authorization: Bearer KEY`, else `x-api-key`, else `api-key`. Clients that send two keys mean the first in that order;
 /// another scheme than Bearer, or an empty value, is as good as none.
-pub fn credential<'a>(authorization: Option<&'a str>, x_api_key: Option<&'a str>, api_key: Option<&'a str>) -> Option<&'a str> {
+pub fn credential<'a>(
+    authorization: Option<&'a str>,
+    x_api_key: Option<&'a str>,
+    api_key: Option<&'a str>,
+) -> Option<&'a str> {
     let candidates = [authorization.and_then(bearer), x_api_key, api_key];
-    candidates.into_iter().flatten().map(str::trim).find(|text| !text.is_empty())
+    candidates
+        .into_iter()
+        .flatten()
+        .map(str::trim)
+        .find(|text| !text.is_empty())
 }
 
 fn bearer(value: &str) -> Option<&str> {
@@ -29,7 +37,11 @@ mod tests {
             ([None, None, None], None),
         ] {
             let [authorization, x_api_key, api_key] = headers;
-            assert_eq!(credential(authorization, x_api_key, api_key), expected, "{headers:?}");
+            assert_eq!(
+                credential(authorization, x_api_key, api_key),
+                expected,
+                "{headers:?}"
+            );
         }
     }
 }

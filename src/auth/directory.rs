@@ -56,7 +56,10 @@ impl Above {
         let mut parents: Vec<VirtualKey> = Vec::new();
         let mut next = key.parent;
         while let Some(id) = next {
-            let parent = self.keys.get(&id).filter(|parent| parent.team == key.team && parents.len() < PARENTS_MAX)?;
+            let parent = self
+                .keys
+                .get(&id)
+                .filter(|parent| parent.team == key.team && parents.len() < PARENTS_MAX)?;
             next = parent.parent;
             parents.push(parent.clone());
         }
@@ -78,7 +81,11 @@ impl Directory {
     pub fn build(tenants: Tenants) -> Directory {
         let mut above = Above::default();
         for budget in &tenants.budgets {
-            above.budgets.entry(budget.owner).or_default().push(budget.id);
+            above
+                .budgets
+                .entry(budget.owner)
+                .or_default()
+                .push(budget.id);
         }
         for key in &tenants.keys {
             above.keys.insert(key.id, key.clone());
@@ -87,9 +94,21 @@ impl Directory {
             above.limits.entry(limit.owner).or_default().push(limit.id);
         }
         let mut directory = Directory {
-            teams: tenants.teams.into_iter().map(|team| (team.id, team)).collect(),
-            organizations: tenants.organizations.into_iter().map(|organization| (organization.id, organization)).collect(),
-            admins: tenants.admin_keys.into_iter().map(|admin| (admin.secret_hash, admin)).collect(),
+            teams: tenants
+                .teams
+                .into_iter()
+                .map(|team| (team.id, team))
+                .collect(),
+            organizations: tenants
+                .organizations
+                .into_iter()
+                .map(|organization| (organization.id, organization))
+                .collect(),
+            admins: tenants
+                .admin_keys
+                .into_iter()
+                .map(|admin| (admin.secret_hash, admin))
+                .collect(),
             ..Directory::default()
         };
         for key in tenants.keys {
@@ -142,15 +161,32 @@ impl Directory {
             tracing::error!(key = %key.id, "a stored key has no parent, or too many above it; it is refused");
             return;
         };
-        let (Some(team), Some(organization)) = (self.teams.get(&key.team), self.organizations.get(&key.organization)) else {
+        let (Some(team), Some(organization)) = (
+            self.teams.get(&key.team),
+            self.organizations.get(&key.organization),
+        ) else {
             tracing::error!(key = %key.id, team = %key.team, organization = %key.organization, "a stored key has no team; it is refused");
             return;
         };
-        let keys = std::iter::once(&key).chain(&parents).map(|key| Owner::Key(key.id));
-        let owners: Vec<Owner> = keys.chain([Owner::Team(team.id), Owner::Organization(organization.id)]).collect();
+        let keys = std::iter::once(&key)
+            .chain(&parents)
+            .map(|key| Owner::Key(key.id));
+        let owners: Vec<Owner> = keys
+            .chain([Owner::Team(team.id), Owner::Organization(organization.id)])
+            .collect();
         let caller = Arc::new(Caller {
-            budgets: owners.iter().filter_map(|owner| above.budgets.get(owner)).flatten().copied().collect(),
-            limits: owners.iter().filter_map(|owner| above.limits.get(owner)).flatten().copied().collect(),
+            budgets: owners
+                .iter()
+                .filter_map(|owner| above.budgets.get(owner))
+                .flatten()
+                .copied()
+                .collect(),
+            limits: owners
+                .iter()
+                .filter_map(|owner| above.limits.get(owner))
+                .flatten()
+                .copied()
+                .collect(),
             team: team.clone(),
             organization: organization.clone(),
             parents,
@@ -170,7 +206,10 @@ pub struct DirectoryCell {
 
 impl DirectoryCell {
     pub fn new(directory: Directory) -> DirectoryCell {
-        DirectoryCell { current: ArcSwap::from_pointee(directory), refreshing: Mutex::new(()) }
+        DirectoryCell {
+            current: ArcSwap::from_pointee(directory),
+            refreshing: Mutex::new(()),
+        }
     }
 
     /// The directory of a store that was just opened.
@@ -195,8 +234,15 @@ impl DirectoryCell {
     /// Like `refresh`, but tells somebody first what is committed: the ledger must know a budget before any caller names it,
     /// and of two changes must hear the newer last. What is gone is told by the caller, afterwards: for as long as a caller
     /// that can be looked up names a budget the ledger must know it.
-    pub fn refresh_after<T>(&self, store: &Store, tell: impl FnOnce(&Tenants) -> T) -> Result<T, StoreError> {
-        let _one_at_a_time = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn refresh_after<T>(
+        &self,
+        store: &Store,
+        tell: impl FnOnce(&Tenants) -> T,
+    ) -> Result<T, StoreError> {
+        let _one_at_a_time = self
+            .refreshing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let tenants = store.tenants()?;
         let told = tell(&tenants);
         self.current.store(Arc::new(Directory::build(tenants)));
@@ -245,21 +291,43 @@ pub mod samples {
 
     fn admin(id: u64, name: &str, minted: &Minted) -> AdminKey {
         let (secret_hash, hint) = (minted.hash, minted.hint.clone());
-        AdminKey { id: AdminKeyId(id), name: name.into(), secret_hash, hint, disabled: false, created_ms: 0 }
+        AdminKey {
+            id: AdminKeyId(id),
+            name: name.into(),
+            secret_hash,
+            hint,
+            disabled: false,
+            created_ms: 0,
+        }
     }
 
     fn budget(id: u64, owner: Owner) -> Budget {
         let limit = Money::from_usd(10);
-        Budget { id: BudgetId(id), owner, limit, period: Period::Monthly, action: Action::Block, model: None }
+        Budget {
+            id: BudgetId(id),
+            owner,
+            limit,
+            period: Period::Monthly,
+            action: Action::Block,
+            model: None,
+        }
     }
 
     fn limit(id: u64, owner: Owner) -> RateLimit {
-        RateLimit { id: LimitId(id), owner, rpm: std::num::NonZeroU32::new(60), tpm: None, max_parallel: None, model: None }
+        RateLimit {
+            id: LimitId(id),
+            owner,
+            rpm: std::num::NonZeroU32::new(60),
+            tpm: None,
+            max_parallel: None,
+            model: None,
+        }
     }
 
     pub fn sample() -> Sample {
         let [ci, off, brief] = ["ci", "off", "brief"].map(|name| mint(name).expect("randomness"));
-        let children = ["grandchild", "of-off", "of-brief"].map(|name| mint(name).expect("randomness"));
+        let children =
+            ["grandchild", "of-off", "of-brief"].map(|name| mint(name).expect("randomness"));
         let child = |id: u64, parent: u64, minted: &Minted| VirtualKey {
             parent: Some(KeyId(parent)),
             ..key(id, &format!("child-{id}"), minted)
@@ -267,7 +335,11 @@ pub mod samples {
         let [first, old] = [(); 2].map(|()| mint_administrative().expect("randomness"));
         let expires_ms = 5_000_000_000;
         let tenants = Tenants {
-            organizations: vec![Organization { id: OrganizationId(1), name: "default".into(), created_ms: 0 }],
+            organizations: vec![Organization {
+                id: OrganizationId(1),
+                name: "default".into(),
+                created_ms: 0,
+            }],
             teams: vec![Team {
                 id: TeamId(2),
                 organization: OrganizationId(1),
@@ -277,9 +349,18 @@ pub mod samples {
             }],
             keys: vec![
                 key(3, "ci", &ci),
-                VirtualKey { disabled: true, ..key(4, "off", &off) },
-                VirtualKey { expires_ms: Some(expires_ms), ..key(5, "brief", &brief) },
-                VirtualKey { team: TeamId(99), ..key(6, "lost", &mint("lost").expect("randomness")) },
+                VirtualKey {
+                    disabled: true,
+                    ..key(4, "off", &off)
+                },
+                VirtualKey {
+                    expires_ms: Some(expires_ms),
+                    ..key(5, "brief", &brief)
+                },
+                VirtualKey {
+                    team: TeamId(99),
+                    ..key(6, "lost", &mint("lost").expect("randomness"))
+                },
                 child(20, 3, &mint("child").expect("randomness")),
                 child(21, 20, &children[0]),
                 child(22, 4, &children[1]),
@@ -287,7 +368,13 @@ pub mod samples {
                 child(24, 99, &mint("orphan").expect("randomness")),
                 child(25, 25, &mint("own-parent").expect("randomness")),
             ],
-            admin_keys: vec![admin(7, "first", &first), AdminKey { disabled: true, ..admin(8, "old", &old) }],
+            admin_keys: vec![
+                admin(7, "first", &first),
+                AdminKey {
+                    disabled: true,
+                    ..admin(8, "old", &old)
+                },
+            ],
             budgets: vec![
                 budget(9, Owner::Organization(OrganizationId(1))),
                 budget(10, Owner::Team(TeamId(2))),
@@ -296,7 +383,10 @@ pub mod samples {
                 budget(15, Owner::Key(KeyId(20))),
                 budget(16, Owner::Key(KeyId(21))),
             ],
-            limits: vec![limit(13, Owner::Organization(OrganizationId(1))), limit(14, Owner::Key(KeyId(3)))],
+            limits: vec![
+                limit(13, Owner::Organization(OrganizationId(1))),
+                limit(14, Owner::Key(KeyId(3))),
+            ],
         };
         Sample {
             directory: Directory::build(tenants),
@@ -322,7 +412,10 @@ mod tests {
         let caller = sample.directory.key(KeyId(3)).expect("the key");
         assert_eq!(caller.budgets, [BudgetId(11), BudgetId(10), BudgetId(9)]);
         assert_eq!(caller.limits, [LimitId(14), LimitId(13)]);
-        assert_eq!(sample.directory.key(KeyId(4)).expect("the key").budgets, [BudgetId(10), BudgetId(9)]);
+        assert_eq!(
+            sample.directory.key(KeyId(4)).expect("the key").budgets,
+            [BudgetId(10), BudgetId(9)]
+        );
     }
 
     #[test]
@@ -331,12 +424,19 @@ mod tests {
         let caller = sample.directory.key(KeyId(21)).expect("the key");
         assert_eq!(caller.budgets, [16, 15, 11, 10, 9].map(BudgetId));
         assert_eq!(caller.limits, [LimitId(14), LimitId(13)]);
-        assert_eq!(caller.keys().map(|key| key.id).collect::<Vec<_>>(), [21, 20, 3].map(KeyId));
+        assert_eq!(
+            caller.keys().map(|key| key.id).collect::<Vec<_>>(),
+            [21, 20, 3].map(KeyId)
+        );
     }
 
     #[test]
     fn a_key_without_a_team_or_a_parent_is_unknown() {
         let directory = sample().directory;
-        assert!([6, 24, 25].into_iter().all(|id| directory.key(KeyId(id)).is_none()));
+        assert!(
+            [6, 24, 25]
+                .into_iter()
+                .all(|id| directory.key(KeyId(id)).is_none())
+        );
     }
 }

@@ -17,11 +17,18 @@ impl<P: Permit> Grant<P> {
     /// `Grant::for_actor(&actor, may::ChangeTeams)`; 403 where the actor's role does not carry the action.
     pub fn for_actor(actor: &Actor, _action: P) -> Result<Grant<P>, Problem> {
         if actor.role().may(P::ACTION) {
-            return Ok(Grant { actor: actor.clone(), permit: PhantomData });
+            return Ok(Grant {
+                actor: actor.clone(),
+                permit: PhantomData,
+            });
         }
         Err(Problem::new(
             Word::PermissionDenied,
-            format!("{actor} has the role {}, which does not carry {}; ask an owner", actor.role().word(), P::ACTION.word()),
+            format!(
+                "{actor} has the role {}, which does not carry {}; ask an owner",
+                actor.role().word(),
+                P::ACTION.word()
+            ),
         ))
     }
 

@@ -45,7 +45,12 @@ pub fn hash(text: &str) -> SecretHash {
 
 /// Whether the checksum fits: a text that fails this was never a key of any gateway.
 pub fn looks_right(text: &str) -> bool {
-    let Some((head, random)) = text.strip_prefix(PREFIX).and_then(|rest| rest.rsplit_once('-')) else { return false };
+    let Some((head, random)) = text
+        .strip_prefix(PREFIX)
+        .and_then(|rest| rest.rsplit_once('-'))
+    else {
+        return false;
+    };
     let letters = random.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if head.is_empty() || !letters || random.len() != RANDOM_CHARS + CHECKSUM_CHARS {
         return false;
@@ -57,7 +62,11 @@ pub fn looks_right(text: &str) -> bool {
 fn minted(slug: &str) -> Result<Minted, getrandom::Error> {
     let mut text = format!("{PREFIX}{slug}-{}", random_letters()?);
     text.push_str(&checksum(&text));
-    Ok(Minted { hash: hash(&text), hint: text[text.len() - 4..].to_owned(), secret: Secret::new(text) })
+    Ok(Minted {
+        hash: hash(&text),
+        hint: text[text.len() - 4..].to_owned(),
+        secret: Secret::new(text),
+    })
 }
 
 fn random_letters() -> Result<String, getrandom::Error> {
@@ -69,7 +78,11 @@ fn random_letters() -> Result<String, getrandom::Error> {
         getrandom::fill(&mut bytes)?;
         let wanted = RANDOM_CHARS - letters.len();
         letters.extend(
-            bytes.iter().filter(|byte| **byte < FAIR).take(wanted).map(|byte| char::from(BASE62[usize::from(byte % 62)])),
+            bytes
+                .iter()
+                .filter(|byte| **byte < FAIR)
+                .take(wanted)
+                .map(|byte| char::from(BASE62[usize::from(byte % 62)])),
         );
     }
     Ok(letters)
@@ -100,7 +113,11 @@ fn slug(name: &str) -> String {
     }
     slug.truncate(SLUG_CHARS_MAX);
     let slug = slug.trim_end_matches('-');
-    if slug.is_empty() { "key".to_owned() } else { slug.to_owned() }
+    if slug.is_empty() {
+        "key".to_owned()
+    } else {
+        slug.to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -117,7 +134,10 @@ mod tests {
             ("日本", "key"),
             ("master", "key-master"),
             ("Admin!", "key-admin"),
-            ("a-very-long-name-that-goes-on-and-on", "a-very-long-name-that-go"),
+            (
+                "a-very-long-name-that-goes-on-and-on",
+                "a-very-long-name-that-go",
+            ),
             ("abcdefghijklmnopqrstuvw--x", "abcdefghijklmnopqrstuvw"),
         ] {
             assert_eq!(slug(name), expected, "{name}");
@@ -128,7 +148,10 @@ mod tests {
     fn a_minted_key_looks_right_and_one_changed_letter_does_not() {
         let minted = mint("engineering / CI").expect("randomness");
         let text = minted.secret.expose();
-        assert!(text.starts_with("sk-gk-engineering-ci-") && looks_right(text), "{text}");
+        assert!(
+            text.starts_with("sk-gk-engineering-ci-") && looks_right(text),
+            "{text}"
+        );
         assert_eq!(minted.hash, hash(text));
         assert!(text.ends_with(&minted.hint));
         for at in 0..text.len() {
@@ -142,13 +165,24 @@ mod tests {
     #[test]
     fn an_administrative_key_says_so() {
         let minted = mint_administrative().expect("randomness");
-        assert!(minted.secret.expose().starts_with("sk-gk-master-") && looks_right(minted.secret.expose()));
+        assert!(
+            minted.secret.expose().starts_with("sk-gk-master-")
+                && looks_right(minted.secret.expose())
+        );
     }
 
     #[test]
     fn no_two_keys_are_the_same_and_every_letter_occurs() {
-        let keys: Vec<String> = (0..500).map(|_| random_letters().expect("randomness")).collect();
+        let keys: Vec<String> = (0..500)
+            .map(|_| random_letters().expect("randomness"))
+            .collect();
         assert_eq!(keys.iter().collect::<HashSet<_>>().len(), keys.len());
-        assert_eq!(keys.iter().flat_map(|key| key.chars()).collect::<HashSet<_>>().len(), 62);
+        assert_eq!(
+            keys.iter()
+                .flat_map(|key| key.chars())
+                .collect::<HashSet<_>>()
+                .len(),
+            62
+        );
     }
 }

@@ -15,7 +15,11 @@ use crate::domain::problem::{Problem, Word};
 use crate::domain::tenant::VirtualKey;
 
 /// The caller of a model, or 401, or 403 for a key that administers.
-pub fn authenticate(directory: &Directory, credential: Option<&str>, now_ms: u64) -> Result<Arc<Caller>, Problem> {
+pub fn authenticate(
+    directory: &Directory,
+    credential: Option<&str>,
+    now_ms: u64,
+) -> Result<Arc<Caller>, Problem> {
     let text = presented(credential)?;
     let hash = key::hash(text);
     let Some(caller) = directory.caller(&hash) else {
@@ -37,26 +41,46 @@ pub fn authenticate(directory: &Directory, credential: Option<&str>, now_ms: u64
 }
 
 /// A key lives no longer than the keys above it.
-fn still_valid(key: &VirtualKey, presented: &VirtualKey, text: &str, now_ms: u64) -> Result<(), Problem> {
-    let whose = if key.id == presented.id { String::new() } else { format!("{} above the key ", key.id) };
+fn still_valid(
+    key: &VirtualKey,
+    presented: &VirtualKey,
+    text: &str,
+    now_ms: u64,
+) -> Result<(), Problem> {
+    let whose = if key.id == presented.id {
+        String::new()
+    } else {
+        format!("{} above the key ", key.id)
+    };
     if key.disabled {
         return Err(disabled(text, &whose));
     }
-    let Some(expires_ms) = key.expires_ms.filter(|expires_ms| *expires_ms <= now_ms) else { return Ok(()) };
+    let Some(expires_ms) = key.expires_ms.filter(|expires_ms| *expires_ms <= now_ms) else {
+        return Ok(());
+    };
     let ago = roughly(now_ms.saturating_sub(expires_ms));
-    let message = format!("the key {whose}{} expired {ago} ago; ask your administrator for a new one", hint(text));
+    let message = format!(
+        "the key {whose}{} expired {ago} ago; ask your administrator for a new one",
+        hint(text)
+    );
     Err(Problem::new(Word::KeyExpired, message))
 }
 
 /// The actor behind an administrative key, or 401, or 403 for a key that calls models.
-pub fn authenticate_admin(directory: &Directory, credential: Option<&str>) -> Result<Actor, Problem> {
+pub fn authenticate_admin(
+    directory: &Directory,
+    credential: Option<&str>,
+) -> Result<Actor, Problem> {
     let text = presented(credential)?;
     let hash = key::hash(text);
     let Some(admin) = directory.admin(&hash) else {
         return Err(match directory.caller(&hash) {
             Some(_) => Problem::new(
                 Word::PermissionDenied,
-                format!("the key {} is a virtual key, and virtual keys cannot administer; use an administrative key", hint(text)),
+                format!(
+                    "the key {} is a virtual key, and virtual keys cannot administer; use an administrative key",
+                    hint(text)
+                ),
             ),
             None => not_known(text),
         });
@@ -64,7 +88,10 @@ pub fn authenticate_admin(directory: &Directory, credential: Option<&str>) -> Re
     if admin.disabled {
         return Err(disabled(text, ""));
     }
-    Ok(Actor::AdminKey { id: admin.id, name: admin.name.clone() })
+    Ok(Actor::AdminKey {
+        id: admin.id,
+        name: admin.name.clone(),
+    })
 }
 
 /// The caller whose key is presented, whether it may call or not.
@@ -83,9 +110,15 @@ fn presented(credential: Option<&str>) -> Result<&str, Problem> {
 
 fn not_known(text: &str) -> Problem {
     let message = if key::looks_right(text) {
-        format!("the key {} is not known here; it belongs to another gateway or was never stored", hint(text))
+        format!(
+            "the key {} is not known here; it belongs to another gateway or was never stored",
+            hint(text)
+        )
     } else if text.starts_with(key::PREFIX) {
-        format!("the key {} is mistyped or cut off: its checksum is wrong; copy it again, whole", hint(text))
+        format!(
+            "the key {} is mistyped or cut off: its checksum is wrong; copy it again, whole",
+            hint(text)
+        )
     } else {
         format!(
             "the key {} is not a key of this gateway, those begin with `{}`; ask your administrator for one",
@@ -97,14 +130,19 @@ fn not_known(text: &str) -> Problem {
 }
 
 fn disabled(text: &str, whose: &str) -> Problem {
-    let message = format!("the key {whose}{} is disabled; ask your administrator to enable it", hint(text));
+    let message = format!(
+        "the key {whose}{} is disabled; ask your administrator to enable it",
+        hint(text)
+    );
     Problem::new(Word::Authentication, message)
 }
 
 /// The last four letters, where the text is long enough that they give nothing away and plain enough to be printed.
 fn hint(text: &str) -> String {
     match text.len().checked_sub(4).and_then(|at| text.get(at..)) {
-        Some(last) if text.len() >= 20 && last.bytes().all(|byte| byte.is_ascii_alphanumeric()) => format!("…{last}"),
+        Some(last) if text.len() >= 20 && last.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+            format!("…{last}")
+        }
         _ => "presented".to_owned(),
     }
 }
@@ -135,8 +173,12 @@ mod tests {
     #[test]
     fn a_virtual_key_is_its_caller() {
         let sample = sample();
-        let caller = authenticate(&sample.directory, Some(sample.virtual_key.expose()), NOW_MS).expect("a caller");
-        assert_eq!((caller.key.name.as_str(), caller.team.name.as_str()), ("ci", "engineering"));
+        let caller = authenticate(&sample.directory, Some(sample.virtual_key.expose()), NOW_MS)
+            .expect("a caller");
+        assert_eq!(
+            (caller.key.name.as_str(), caller.team.name.as_str()),
+            ("ci", "engineering")
+        );
     }
 
     #[test]
@@ -154,12 +196,25 @@ mod tests {
             let problem = refusal(&sample, text);
             assert_eq!(problem.word, Word::Authentication, "{problem}");
             assert!(problem.message.contains(says), "{problem}");
-            assert!(problem.message.contains(&format!("…{}", &text[text.len() - 4..])), "{problem}");
-            assert!(!problem.message.contains(&text[text.len() - 8..]), "{problem}");
+            assert!(
+                problem
+                    .message
+                    .contains(&format!("…{}", &text[text.len() - 4..])),
+                "{problem}"
+            );
+            assert!(
+                !problem.message.contains(&text[text.len() - 8..]),
+                "{problem}"
+            );
         }
         let short = refusal(&sample, "hunter2");
         assert!(!short.message.contains("ter2"), "{short}");
-        assert_eq!(authenticate(&sample.directory, None, NOW_MS).expect_err("refused").word, Word::Authentication);
+        assert_eq!(
+            authenticate(&sample.directory, None, NOW_MS)
+                .expect_err("refused")
+                .word,
+            Word::Authentication
+        );
     }
 
     #[test]
@@ -167,8 +222,13 @@ mod tests {
         let sample = sample();
         let text = Some(sample.expiring_key.expose());
         assert!(authenticate(&sample.directory, text, sample.expires_ms - 1).is_ok());
-        for (now_ms, says) in [(0, "less than a minute"), (60_000, "1 minute ago"), (172_800_000, "2 days ago")] {
-            let problem = authenticate(&sample.directory, text, sample.expires_ms + now_ms).expect_err("expired");
+        for (now_ms, says) in [
+            (0, "less than a minute"),
+            (60_000, "1 minute ago"),
+            (172_800_000, "2 days ago"),
+        ] {
+            let problem = authenticate(&sample.directory, text, sample.expires_ms + now_ms)
+                .expect_err("expired");
             assert_eq!(problem.word, Word::KeyExpired);
             assert!(problem.message.contains(says), "{problem}");
         }
@@ -181,30 +241,50 @@ mod tests {
         assert!(authenticate(&sample.directory, Some(of_live), NOW_MS).is_ok());
         let problem = refusal(&sample, of_disabled);
         assert_eq!(problem.word, Word::Authentication);
-        assert!(problem.message.contains("key_4 above the key …"), "{problem}");
+        assert!(
+            problem.message.contains("key_4 above the key …"),
+            "{problem}"
+        );
         assert!(authenticate(&sample.directory, Some(of_expiring), sample.expires_ms - 1).is_ok());
-        let problem = authenticate(&sample.directory, Some(of_expiring), sample.expires_ms).expect_err("expired");
+        let problem = authenticate(&sample.directory, Some(of_expiring), sample.expires_ms)
+            .expect_err("expired");
         assert_eq!(problem.word, Word::KeyExpired);
-        assert!(problem.message.contains("key_5 above the key …"), "{problem}");
+        assert!(
+            problem.message.contains("key_5 above the key …"),
+            "{problem}"
+        );
     }
 
     #[test]
     fn neither_kind_of_key_does_the_work_of_the_other() {
         let sample = sample();
-        assert_eq!(refusal(&sample, sample.admin_key.expose()).word, Word::PermissionDenied);
-        let problem = authenticate_admin(&sample.directory, Some(sample.virtual_key.expose())).expect_err("refused");
+        assert_eq!(
+            refusal(&sample, sample.admin_key.expose()).word,
+            Word::PermissionDenied
+        );
+        let problem = authenticate_admin(&sample.directory, Some(sample.virtual_key.expose()))
+            .expect_err("refused");
         assert_eq!(problem.word, Word::PermissionDenied);
-        let actor = authenticate_admin(&sample.directory, Some(sample.admin_key.expose())).expect("an actor");
+        let actor = authenticate_admin(&sample.directory, Some(sample.admin_key.expose()))
+            .expect("an actor");
         assert!(matches!(actor, Actor::AdminKey { ref name, .. } if name == "first"));
-        let problem = authenticate_admin(&sample.directory, Some(sample.disabled_admin_key.expose())).expect_err("refused");
+        let problem =
+            authenticate_admin(&sample.directory, Some(sample.disabled_admin_key.expose()))
+                .expect_err("refused");
         assert_eq!(problem.word, Word::Authentication);
     }
 
     #[test]
     fn a_text_of_any_letters_is_refused_without_a_panic() {
         let sample = sample();
-        for text in ["", "é", "sk-gk-", "sk-gk--", "日本語日本語日本語日本語", "sk-gk-x-é00000000000000000000000000000000000"]
-        {
+        for text in [
+            "",
+            "é",
+            "sk-gk-",
+            "sk-gk--",
+            "日本語日本語日本語日本語",
+            "sk-gk-x-é00000000000000000000000000000000000",
+        ] {
             assert_eq!(refusal(&sample, text).word, Word::Authentication);
         }
     }

@@ -136,8 +136,14 @@ mod tests {
 
     #[test]
     fn actors_are_named_for_the_audit_log() {
-        let key = Actor::AdminKey { id: AdminKeyId(3), name: "ops".into() };
-        let named: Vec<String> = [Actor::Local { uid: 1000 }, key, Actor::Process].iter().map(Actor::to_string).collect();
+        let key = Actor::AdminKey {
+            id: AdminKeyId(3),
+            name: "ops".into(),
+        };
+        let named: Vec<String> = [Actor::Local { uid: 1000 }, key, Actor::Process]
+            .iter()
+            .map(Actor::to_string)
+            .collect();
         assert_eq!(named, ["local:uid=1000", "admin:adm_3", "process"]);
     }
 }

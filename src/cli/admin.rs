@@ -61,11 +61,15 @@ enum Door {
 impl Admin {
     /// Over the socket in the data folder.
     pub fn local(config: &Config) -> Admin {
-        Admin { door: Door::Socket(config.folder.join(ADMIN_SOCKET)), prefix: String::new() }
+        Admin {
+            door: Door::Socket(config.folder.join(ADMIN_SOCKET)),
+            prefix: String::new(),
+        }
     }
 
     fn at_url(url: &str, key_file: Option<PathBuf>) -> Result<Admin, Failure> {
-        let checked = config::checked_url(url).map_err(|message| Failure::usage(format!("--url {message}")))?;
+        let checked = config::checked_url(url)
+            .map_err(|message| Failure::usage(format!("--url {message}")))?;
         let Some(rest) = checked.strip_prefix("http://") else {
             let message = "--url with https is not supported yet; run the command on the server itself, or through `ssh -L 4000:127.0.0.1:4000`";
             return Err(Failure::usage(message));
@@ -76,27 +80,73 @@ impl Admin {
             None => SecretSource::Env("GATEKEEPER_ADMIN_KEY".to_owned()),
         };
         let key = key.read(&config::process_environment).map_err(|message| {
-            Failure::usage(format!("--url needs an administrative key: {message}; or give --admin-key-file"))
+            Failure::usage(format!(
+                "--url needs an administrative key: {message}; or give --admin-key-file"
+            ))
         })?;
-        Ok(Admin { door: Door::Address { address: address(host)?, host: host.to_owned(), key }, prefix: prefix.to_owned() })
+        Ok(Admin {
+            door: Door::Address {
+                address: address(host)?,
+                host: host.to_owned(),
+                key,
+            },
+            prefix: prefix.to_owned(),
+        })
     }
 
     /// One call, as it is answered.
-    pub async fn call(&self, method: &str, path: &str, body: Option<String>) -> Result<(u16, String), CallError> {
+    pub async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<String>,
+    ) -> Result<(u16, String), CallError> {
         self.call_for(JSON, method, path, body).await
     }
 
-    async fn call_for(&self, accept: &str, method: &str, path: &str, body: Option<String>) -> Result<(u16, String), CallError> {
+    async fn call_for(
+        &self,
+        accept: &str,
+        method: &str,
+        path: &str,
+        body: Option<String>,
+    ) -> Result<(u16, String), CallError> {
         let path = &format!("{}{path}", self.prefix);
         match &self.door {
             Door::Socket(socket) => {
                 let at = || socket.display().to_string();
-                let stream = UnixStream::connect(socket).await.map_err(|error| not_reached(at(), error))?;
-                exchange(stream, Request { method, path, host: "localhost", key: None, accept, body }).await
+                let stream = UnixStream::connect(socket)
+                    .await
+                    .map_err(|error| not_reached(at(), error))?;
+                exchange(
+                    stream,
+                    Request {
+                        method,
+                        path,
+                        host: "localhost",
+                        key: None,
+                        accept,
+                        body,
+                    },
+                )
+                .await
             }
             Door::Address { address, host, key } => {
-                let stream = TcpStream::connect(address).await.map_err(|error| not_reached(address.to_string(), error))?;
-                exchange(stream, Request { method, path, host, key: Some(key), accept, body }).await
+                let stream = TcpStream::connect(address)
+                    .await
+                    .map_err(|error| not_reached(address.to_string(), error))?;
+                exchange(
+                    stream,
+                    Request {
+                        method,
+                        path,
+                        host,
+                        key: Some(key),
+                        accept,
+                        body,
+                    },
+                )
+                .await
             }
         }
     }
@@ -107,7 +157,10 @@ impl Admin {
 
     /// A report as a table.
     pub async fn csv(&self, path: &str) -> Result<String, Failure> {
-        let answer = self.call_for(CSV, "GET", path, None).await.map_err(|error| Failure::refused(error.to_string()))?;
+        let answer = self
+            .call_for(CSV, "GET", path, None)
+            .await
+            .map_err(|error| Failure::refused(error.to_string()))?;
         granted("GET", path, answer)
     }
 
@@ -126,11 +179,17 @@ impl Admin {
     /// The rows of a list.
     pub async fn list(&self, path: &str) -> Result<Vec<Value>, Failure> {
         let mut answer = self.get(path).await?;
-        Ok(answer["data"].as_array_mut().map(std::mem::take).unwrap_or_default())
+        Ok(answer["data"]
+            .as_array_mut()
+            .map(std::mem::take)
+            .unwrap_or_default())
     }
 
     async fn ask(&self, method: &str, path: &str, body: Option<String>) -> Result<Value, Failure> {
-        let answer = self.call(method, path, body).await.map_err(|error| Failure::refused(error.to_string()))?;
+        let answer = self
+            .call(method, path, body)
+            .await
+            .map_err(|error| Failure::refused(error.to_string()))?;
         Ok(serde_json::from_str(&granted(method, path, answer)?).unwrap_or(Value::Null))
     }
 }
@@ -141,14 +200,26 @@ fn granted(method: &str, path: &str, (status, text): (u16, String)) -> Result<St
         return Ok(text);
     }
     let answer: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-    let why = answer["error"]["message"].as_str().unwrap_or("the server gave no reason; look at its log");
-    Err(Failure::refused(format!("{method} {path} was answered {status}: {why}")))
+    let why = answer["error"]["message"]
+        .as_str()
+        .unwrap_or("the server gave no reason; look at its log");
+    Err(Failure::refused(format!(
+        "{method} {path} was answered {status}: {why}"
+    )))
 }
 
 /// A text inside a query.
 pub fn encoded(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    text.bytes()
+        .map(|byte| {
+            if plain(byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
+        .collect()
 }
 
 fn not_reached(at: String, why: std::io::Error) -> CallError {
@@ -160,10 +231,19 @@ fn not_reached(at: String, why: std::io::Error) -> CallError {
 
 /// Names are not resolved here: a static binary has no resolver of its own machine, and the key must go to no other.
 fn address(host: &str) -> Result<SocketAddr, Failure> {
-    let with_port = if host.contains(':') && !host.ends_with(']') { host.to_owned() } else { format!("{host}:80") };
-    let numeric = with_port.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}")).unwrap_or(with_port);
+    let with_port = if host.contains(':') && !host.ends_with(']') {
+        host.to_owned()
+    } else {
+        format!("{host}:80")
+    };
+    let numeric = with_port
+        .strip_prefix("localhost:")
+        .map(|port| format!("127.0.0.1:{port}"))
+        .unwrap_or(with_port);
     numeric.parse().map_err(|_| {
-        Failure::usage(format!("--url: `{host}` is a name; write the address in numbers, like http://10.0.0.5:4000"))
+        Failure::usage(format!(
+            "--url: `{host}` is a name; write the address in numbers, like http://10.0.0.5:4000"
+        ))
     })
 }
 
@@ -179,9 +259,15 @@ mod tests {
             ("10.0.0.5", "10.0.0.5:80"),
             ("[::1]", "[::1]:80"),
         ] {
-            assert_eq!(address(host).map(|address| address.to_string()).as_deref(), Ok(expected));
+            assert_eq!(
+                address(host).map(|address| address.to_string()).as_deref(),
+                Ok(expected)
+            );
         }
-        assert_eq!(address("gateway.lan:4000").expect_err("a name").exit_code(), 2);
+        assert_eq!(
+            address("gateway.lan:4000").expect_err("a name").exit_code(),
+            2
+        );
     }
 
     #[test]

@@ -63,7 +63,11 @@ pub struct LimitArguments {
 impl LimitArguments {
     /// Writes them into the object that the server takes.
     pub fn put_into(&self, object: &mut Value) {
-        for (name, limit) in [("rpm", self.rpm), ("tpm", self.tpm), ("max_parallel", self.max_parallel)] {
+        for (name, limit) in [
+            ("rpm", self.rpm),
+            ("tpm", self.tpm),
+            ("max_parallel", self.max_parallel),
+        ] {
             if let Some(limit) = limit {
                 object[name] = json!(limit);
             }
@@ -72,7 +76,12 @@ impl LimitArguments {
 }
 
 fn count(text: &str) -> Result<NonZeroU32, String> {
-    text.parse().map_err(|_| format!("`{text}` is no limit; write a whole number from 1 to {}, or leave it out", u32::MAX))
+    text.parse().map_err(|_| {
+        format!(
+            "`{text}` is no limit; write a whole number from 1 to {}, or leave it out",
+            u32::MAX
+        )
+    })
 }
 
 /// `-$0.12`, `0.12`: an amount that is added to what was booked. Passed on as plain digits.
@@ -87,12 +96,16 @@ pub fn correction(text: &str) -> Result<String, String> {
 
 /// Checks `7d`, `12h`, `30m` or an instant, and passes it on as it was typed: the server's clock decides.
 pub fn expiry(text: &str) -> Result<String, String> {
-    let (digits, unit) = text.split_at(text.len() - text.chars().next_back().map_or(0, char::len_utf8));
-    let duration = matches!(unit, "d" | "h" | "m") && digits.parse::<u32>().is_ok_and(|count| count > 0);
+    let (digits, unit) =
+        text.split_at(text.len() - text.chars().next_back().map_or(0, char::len_utf8));
+    let duration =
+        matches!(unit, "d" | "h" | "m") && digits.parse::<u32>().is_ok_and(|count| count > 0);
     if duration || Zone::parse_rfc3339(text).is_some() {
         return Ok(text.to_owned());
     }
-    Err(format!("`{text}` is no time to expire; write 7d, 12h, 30m or an instant like 2026-12-31T00:00:00Z"))
+    Err(format!(
+        "`{text}` is no time to expire; write 7d, 12h, 30m or an instant like 2026-12-31T00:00:00Z"
+    ))
 }
 
 #[cfg(test)]
@@ -111,7 +124,11 @@ mod tests {
             ("$10/total", "10", "total"),
         ] {
             let budget: BudgetArgument = typed.parse().expect(typed);
-            assert_eq!((budget.limit.to_string().as_str(), budget.period.word()), (limit, period), "{typed}");
+            assert_eq!(
+                (budget.limit.to_string().as_str(), budget.period.word()),
+                (limit, period),
+                "{typed}"
+            );
         }
     }
 
@@ -143,10 +160,28 @@ mod tests {
 
     #[test]
     fn an_expiry_is_a_duration_or_an_instant() {
-        for typed in ["7d", "12h", "30m", "2026-12-31T00:00:00Z", "2026-12-31T00:00:00+01:00", "9999-12-31T23:59:59Z"] {
+        for typed in [
+            "7d",
+            "12h",
+            "30m",
+            "2026-12-31T00:00:00Z",
+            "2026-12-31T00:00:00+01:00",
+            "9999-12-31T23:59:59Z",
+        ] {
             assert_eq!(expiry(typed).as_deref(), Ok(typed));
         }
-        for typed in ["", "d", "7", "0d", "-7d", "7w", "7y", "tomorrow", "2026-12-31", "7ä"] {
+        for typed in [
+            "",
+            "d",
+            "7",
+            "0d",
+            "-7d",
+            "7w",
+            "7y",
+            "tomorrow",
+            "2026-12-31",
+            "7ä",
+        ] {
             assert!(expiry(typed).is_err(), "{typed}");
         }
     }

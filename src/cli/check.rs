@@ -25,15 +25,32 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    let loaded = config::load(&config::Told { listen: args.listen, ..args.place.told() })?;
+    let loaded = config::load(&config::Told {
+        listen: args.listen,
+        ..args.place.told()
+    })?;
     let routes = Table::new(&loaded.config.providers, Arc::new(Sheet::embedded()));
-    print(&format!("{}\n{}{}", settings(&loaded), providers(&loaded.config.providers, &routes), ambiguous(&routes)))
+    print(&format!(
+        "{}\n{}{}",
+        settings(&loaded),
+        providers(&loaded.config.providers, &routes),
+        ambiguous(&routes)
+    ))
 }
 
 fn settings(loaded: &Loaded) -> String {
     let config = &loaded.config;
-    let file = loaded.file.as_deref().map_or("none; defaults hold".to_owned(), |file: &Path| file.display().to_string());
-    let state = if folder::is_initialised(&config.folder) { "initialised" } else { "not initialised; run `gatekeeper init`" };
+    let file = loaded
+        .file
+        .as_deref()
+        .map_or("none; defaults hold".to_owned(), |file: &Path| {
+            file.display().to_string()
+        });
+    let state = if folder::is_initialised(&config.folder) {
+        "initialised"
+    } else {
+        "not initialised; run `gatekeeper init`"
+    };
     format!(
         "configuration  {file}\nlisten         {}\ndata           {} ({state})\ntimezone       {}\n",
         config.listen,
@@ -47,8 +64,15 @@ fn providers(providers: &[Arc<Provider>], routes: &Table) -> String {
         return "no providers: write a [providers.NAME] with its api_key\n".to_owned();
     }
     let row = |provider: &Arc<Provider>| {
-        let models = routes.names().filter(|(_, deployment)| deployment.provider.name == provider.name).count();
-        let credential = if provider.has_credential() { "found" } else { "none" };
+        let models = routes
+            .names()
+            .filter(|(_, deployment)| deployment.provider.name == provider.name)
+            .count();
+        let credential = if provider.has_credential() {
+            "found"
+        } else {
+            "none"
+        };
         vec![
             provider.name.clone(),
             provider.preset.name.to_owned(),
@@ -59,7 +83,10 @@ fn providers(providers: &[Arc<Provider>], routes: &Table) -> String {
         ]
     };
     let rows: Vec<Vec<String>> = providers.iter().map(row).collect();
-    table(&["PROVIDER", "TYPE", "ADDRESS", "KEY", "PRICE", "MODELS"], &rows)
+    table(
+        &["PROVIDER", "TYPE", "ADDRESS", "KEY", "PRICE", "MODELS"],
+        &rows,
+    )
 }
 
 fn price(price: PriceSetting) -> String {
@@ -67,7 +94,9 @@ fn price(price: PriceSetting) -> String {
     match price {
         PriceSetting::Sheet(_) => "list prices".to_owned(),
         PriceSetting::Free => "free".to_owned(),
-        PriceSetting::Fixed { input, output } => format!("${} in, ${} out per million", usd(input), usd(output)),
+        PriceSetting::Fixed { input, output } => {
+            format!("${} in, ${} out per million", usd(input), usd(output))
+        }
     }
 }
 
@@ -79,7 +108,10 @@ fn ambiguous(routes: &Table) -> String {
     }
     let count = names.len();
     // writing to a String cannot fail
-    let _ = writeln!(text, "\nNames that mean more than one provider ({count}); clients must write the longer form:");
+    let _ = writeln!(
+        text,
+        "\nNames that mean more than one provider ({count}); clients must write the longer form:"
+    );
     for (name, forms) in names.iter().take(AMBIGUOUS_SHOWN) {
         let _ = writeln!(text, "  {name}: {}", forms.join(" or "));
     }

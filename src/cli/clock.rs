@@ -32,7 +32,11 @@ pub fn run(args: Args) -> Result<(), Failure> {
 
 async fn show(reach: Reach) -> Result<(), Failure> {
     let clock = reach.admin()?.get("/v1/clock").await?;
-    if reach.json { print::json(&clock) } else { print(&shown(&clock)) }
+    if reach.json {
+        print::json(&clock)
+    } else {
+        print(&shown(&clock))
+    }
 }
 
 async fn accept(reach: Reach) -> Result<(), Failure> {
@@ -40,17 +44,26 @@ async fn accept(reach: Reach) -> Result<(), Failure> {
     if reach.json {
         return print::json(&adoption);
     }
-    print(&format!("time was {} and is {}\n", cell(&adoption["from"]), cell(&adoption["to"])))
+    print(&format!(
+        "time was {} and is {}\n",
+        cell(&adoption["from"]),
+        cell(&adoption["to"])
+    ))
 }
 
 fn shown(clock: &Value) -> String {
     let ahead_ms = clock["ahead_ms"].as_i64().unwrap_or_default();
-    let off = format!("{} {}", span(ahead_ms.unsigned_abs()), if ahead_ms < 0 { "behind" } else { "ahead" });
+    let off = format!(
+        "{} {}",
+        span(ahead_ms.unsigned_abs()),
+        if ahead_ms < 0 { "behind" } else { "ahead" }
+    );
     let (adopted, wall) = (cell(&clock["adopted"]), cell(&clock["wall"]));
     if clock["in_step"] == true {
         return format!("adopted  {adopted}\nwall     {wall}  in step\n");
     }
-    let [steady, needed] = ["steady_ms", "adopted_after_ms"].map(|name| span(clock[name].as_u64().unwrap_or_default()));
+    let [steady, needed] = ["steady_ms", "adopted_after_ms"]
+        .map(|name| span(clock[name].as_u64().unwrap_or_default()));
     format!(
         "adopted  {adopted}  budgets, keys and reports go by this\nwall     {wall}  {off}, steady for {steady}\n\n\
          The wall clock is adopted once it has run steadily for {needed}. If it is right, `gatekeeper clock accept`\n\
@@ -60,16 +73,29 @@ fn shown(clock: &Value) -> String {
 
 /// A length of time in its two largest units.
 fn span(ms: u64) -> String {
-    let units = [("days", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000)];
+    let units = [
+        ("days", 86_400_000),
+        ("h", 3_600_000),
+        ("min", 60_000),
+        ("s", 1_000),
+    ];
     let mut left = ms;
     let counted = units.map(|(name, unit)| {
         let count = left / unit;
         left %= unit;
         (count, name)
     });
-    let told: Vec<String> =
-        counted.iter().skip_while(|(count, _)| *count == 0).take(2).map(|(count, name)| format!("{count} {name}")).collect();
-    if told.is_empty() { "0 s".to_owned() } else { told.join(" ") }
+    let told: Vec<String> = counted
+        .iter()
+        .skip_while(|(count, _)| *count == 0)
+        .take(2)
+        .map(|(count, name)| format!("{count} {name}"))
+        .collect();
+    if told.is_empty() {
+        "0 s".to_owned()
+    } else {
+        told.join(" ")
+    }
 }
 
 #[cfg(test)]
@@ -94,9 +120,12 @@ mod tests {
         let clock = json!({"adopted": "2026-11-23T10:00:00Z", "wall": "2026-11-23T09:00:00Z", "ahead_ms": -3_600_000,
             "in_step": false, "steady_ms": 61_000, "adopted_after_ms": 600_000});
         let text = shown(&clock);
-        assert!(text.contains("1 h 0 min behind, steady for 1 min 1 s") && text.contains("clock accept"), "{text}");
-        let clock =
-            json!({"adopted": "2026-11-23T10:00:00Z", "wall": "2026-11-23T10:00:01Z", "ahead_ms": 1_000, "in_step": true});
+        assert!(
+            text.contains("1 h 0 min behind, steady for 1 min 1 s")
+                && text.contains("clock accept"),
+            "{text}"
+        );
+        let clock = json!({"adopted": "2026-11-23T10:00:00Z", "wall": "2026-11-23T10:00:01Z", "ahead_ms": 1_000, "in_step": true});
         assert!(shown(&clock).ends_with("in step\n"));
     }
 }

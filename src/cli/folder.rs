@@ -22,9 +22,13 @@ pub fn require_initialised(folder: &Path) -> Result<(), Failure> {
     let folder = folder.display();
     if logged {
         let message = "has a ledger log and no gatekeeper.redb: the books are gone; nothing was written; restore a backup";
-        return Err(Failure::configuration(format!("the data folder {folder} {message}")));
+        return Err(Failure::configuration(format!(
+            "the data folder {folder} {message}"
+        )));
     }
-    Err(Failure::configuration(format!("the data folder {folder} was never initialised; run `gatekeeper init --data {folder}`")))
+    Err(Failure::configuration(format!(
+        "the data folder {folder} was never initialised; run `gatekeeper init --data {folder}`"
+    )))
 }
 
 /// Creates the folder, or takes an empty one, and closes it to others (0700).
@@ -35,10 +39,17 @@ pub fn create(folder: &Path) -> Result<(), Failure> {
             folder.display()
         ))
     };
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(failed)?;
     if fs::read_dir(folder).map_err(failed)?.next().is_some() {
         let message = "has other things in it; name an empty or a new folder with --data";
-        return Err(Failure::configuration(format!("the data folder {} {message}", folder.display())));
+        return Err(Failure::configuration(format!(
+            "the data folder {} {message}",
+            folder.display()
+        )));
     }
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(failed)
 }
@@ -52,12 +63,36 @@ mod tests {
         let parent = tempfile::tempdir().expect("a temporary folder");
         let folder = parent.path().join("a/b");
         create(&folder).expect("a new folder");
-        assert_eq!(fs::metadata(&folder).expect("the folder").permissions().mode() & 0o777, 0o700);
+        assert_eq!(
+            fs::metadata(&folder)
+                .expect("the folder")
+                .permissions()
+                .mode()
+                & 0o777,
+            0o700
+        );
         create(&folder).expect("an empty folder");
         fs::write(folder.join("letter.txt"), "dear").expect("write");
-        assert!(create(&folder).expect_err("a full folder").to_string().contains("has other things in it"));
-        assert_eq!(require_initialised(&folder).expect_err("no books").exit_code(), 78);
-        fs::create_dir(folder.join("ledger")).and_then(|()| fs::write(folder.join("ledger/000001.log"), "x")).expect("a log");
-        assert!(require_initialised(&folder).expect_err("no books").to_string().contains("restore a backup"));
+        assert!(
+            create(&folder)
+                .expect_err("a full folder")
+                .to_string()
+                .contains("has other things in it")
+        );
+        assert_eq!(
+            require_initialised(&folder)
+                .expect_err("no books")
+                .exit_code(),
+            78
+        );
+        fs::create_dir(folder.join("ledger"))
+            .and_then(|()| fs::write(folder.join("ledger/000001.log"), "x"))
+            .expect("a log");
+        assert!(
+            require_initialised(&folder)
+                .expect_err("no books")
+                .to_string()
+                .contains("restore a backup")
+        );
     }
 }

@@ -81,7 +81,10 @@ async fn create(args: CreateArgs) -> Result<(), Failure> {
     let (wanted, place) = match (&args.parent, &args.team) {
         (Some(parent), _) => {
             let above = admin.get(&format!("/v1/keys/{}", key_id(parent)?)).await?;
-            (virtual_key(&args, &cell(&above["name"]))?, format!(" below {} ({parent})", cell(&above["name"])))
+            (
+                virtual_key(&args, &cell(&above["name"]))?,
+                format!(" below {} ({parent})", cell(&above["name"])),
+            )
         }
         (None, Some(team)) => {
             if find_or_create_team(&admin, team).await? {
@@ -106,7 +109,8 @@ fn virtual_key(args: &CreateArgs, above: &str) -> Result<Value, Failure> {
         None => invented_name(above)?,
     };
     let budgets: Vec<Value> = args.budget.iter().map(BudgetArgument::json).collect();
-    let mut wanted = json!({"name": name, "models": args.models, "expires": args.expires, "budgets": budgets});
+    let mut wanted =
+        json!({"name": name, "models": args.models, "expires": args.expires, "budgets": budgets});
     for (member, value) in [("team", &args.team), ("parent", &args.parent)] {
         if let Some(value) = value {
             wanted[member] = json!(value);
@@ -119,7 +123,9 @@ fn virtual_key(args: &CreateArgs, above: &str) -> Result<Value, Failure> {
 /// Names are unique in a team, so an invented one has some chance in it.
 fn invented_name(above: &str) -> Result<String, Failure> {
     let mut letters = [0; 3];
-    getrandom::fill(&mut letters).map_err(|error| Failure::refused(format!("the system gives no random numbers: {error}")))?;
+    getrandom::fill(&mut letters).map_err(|error| {
+        Failure::refused(format!("the system gives no random numbers: {error}"))
+    })?;
     let [one, two, three] = letters;
     Ok(format!("{above}-{one:02x}{two:02x}{three:02x}"))
 }
@@ -132,16 +138,27 @@ async fn find_or_create_team(admin: &Admin, wanted: &str) -> Result<bool, Failur
         admin.post("/v1/teams", &json!({"name": wanted})).await?;
         return Ok(true);
     }
-    if teams.iter().any(|team| team["name"] == wanted || team["id"] == wanted) {
+    if teams
+        .iter()
+        .any(|team| team["name"] == wanted || team["id"] == wanted)
+    {
         return Ok(false);
     }
     Err(Failure::refused(unknown_team(wanted, &teams)))
 }
 
 fn unknown_team(wanted: &str, teams: &[Value]) -> String {
-    let names: Vec<String> = teams.iter().take(TEAMS_SHOWN).map(|team| cell(&team["name"])).collect();
+    let names: Vec<String> = teams
+        .iter()
+        .take(TEAMS_SHOWN)
+        .map(|team| cell(&team["name"]))
+        .collect();
     let more = teams.len().saturating_sub(TEAMS_SHOWN);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
     format!(
         "there is no team `{wanted}`; the teams are {}{more}; create it with `gatekeeper teams create {wanted}`",
         names.join(", ")
@@ -152,7 +169,9 @@ fn unknown_team(wanted: &str, teams: &[Value]) -> String {
 fn created(key: &Value, place: &str) -> String {
     let (id, name, secret) = (cell(&key["id"]), cell(&key["name"]), cell(&key["key"]));
     let what = match place {
-        "" => format!("created administrative key {name} ({id}); it administers and calls no models\n"),
+        "" => format!(
+            "created administrative key {name} ({id}); it administers and calls no models\n"
+        ),
         place => format!(
             "created key {name} ({id}){place}\n  models   {}\n  budgets  {}\n  limits   {}\n  expires  {}\n",
             models(&key["models"]),
@@ -179,35 +198,73 @@ async fn list(reach: Reach) -> Result<(), Failure> {
     }
     let teams = admin.list("/v1/teams").await?;
     let rows: Vec<Vec<String>> = keys.iter().map(|key| row(key, &teams)).collect();
-    print(&table(&["ID", "KEY", "TEAM", "STATE", "EXPIRES", "MODELS", "BUDGETS", "LIMITS"], &rows))
+    print(&table(
+        &[
+            "ID", "KEY", "TEAM", "STATE", "EXPIRES", "MODELS", "BUDGETS", "LIMITS",
+        ],
+        &rows,
+    ))
 }
 
 fn row(key: &Value, teams: &[Value]) -> Vec<String> {
-    let team = teams.iter().find(|team| team["id"] == key["team"]).map_or(cell(&key["team"]), |team| cell(&team["name"]));
-    let state = if key["disabled"] == true { "disabled" } else { "active" };
-    let (models, budgets, limits) = (models(&key["models"]), budgets(&key["budgets"]), limits(&key["limits"]));
+    let team = teams
+        .iter()
+        .find(|team| team["id"] == key["team"])
+        .map_or(cell(&key["team"]), |team| cell(&team["name"]));
+    let state = if key["disabled"] == true {
+        "disabled"
+    } else {
+        "active"
+    };
+    let (models, budgets, limits) = (
+        models(&key["models"]),
+        budgets(&key["budgets"]),
+        limits(&key["limits"]),
+    );
     let name = match key["parent"].as_str() {
         Some(parent) => format!("{} (below {parent})", cell(&key["name"])),
         None => cell(&key["name"]),
     };
-    vec![cell(&key["id"]), name, team, state.to_owned(), expires(key), models, budgets, limits]
+    vec![
+        cell(&key["id"]),
+        name,
+        team,
+        state.to_owned(),
+        expires(key),
+        models,
+        budgets,
+        limits,
+    ]
 }
 
 async fn disable(args: DisableArgs) -> Result<(), Failure> {
     let path = format!("/v1/keys/{}", key_id(&args.id)?);
-    let key = args.reach.admin()?.patch(&path, &json!({"disabled": true})).await?;
+    let key = args
+        .reach
+        .admin()?
+        .patch(&path, &json!({"disabled": true}))
+        .await?;
     if args.reach.json {
         return print::json(&key);
     }
-    print(&format!("disabled key {} ({}); it is refused from the next request on\n", cell(&key["name"]), args.id))
+    print(&format!(
+        "disabled key {} ({}); it is refused from the next request on\n",
+        cell(&key["name"]),
+        args.id
+    ))
 }
 
 /// A key in a path is named by its id.
 fn key_id(text: &str) -> Result<&str, Failure> {
-    if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+    if text
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    {
         return Ok(text);
     }
-    Err(Failure::usage("a key is named by its id, like key_3; `gatekeeper keys list` shows it"))
+    Err(Failure::usage(
+        "a key is named by its id, like key_3; `gatekeeper keys list` shows it",
+    ))
 }
 
 #[cfg(test)]
@@ -216,10 +273,14 @@ mod tests {
 
     #[test]
     fn an_unknown_team_is_told_the_teams_and_the_command() {
-        let teams: Vec<Value> = (0..25).map(|number| json!({"name": format!("t{number}")})).collect();
+        let teams: Vec<Value> = (0..25)
+            .map(|number| json!({"name": format!("t{number}")}))
+            .collect();
         let message = unknown_team("eng", &teams);
         assert!(
-            message.contains("t0, t1") && message.contains("and 5 more") && message.contains("gatekeeper teams create eng"),
+            message.contains("t0, t1")
+                && message.contains("and 5 more")
+                && message.contains("gatekeeper teams create eng"),
             "{message}"
         );
     }
@@ -228,7 +289,10 @@ mod tests {
     fn the_secret_of_a_new_key_stands_alone_on_its_line() {
         let key = json!({"id": "key_1", "name": "eng-1", "key": "sk-gk-eng-x", "models": [], "budgets": []});
         let text = created(&key, " of team eng");
-        assert!(text.lines().any(|line| line.trim() == "sk-gk-eng-x"), "{text}");
+        assert!(
+            text.lines().any(|line| line.trim() == "sk-gk-eng-x"),
+            "{text}"
+        );
         assert!(text.contains("expires  never"), "{text}");
     }
 }

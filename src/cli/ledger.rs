@@ -66,15 +66,27 @@ async fn verify(reach: Reach) -> Result<(), Failure> {
         print(&verification(&verified))?;
     }
     match differs(&verified) {
-        Some((part, exit_code)) => Err(Failure::differs(format!("the books do not agree: {part} differ"), exit_code)),
+        Some((part, exit_code)) => Err(Failure::differs(
+            format!("the books do not agree: {part} differ"),
+            exit_code,
+        )),
         None => Ok(()),
     }
 }
 
 /// The first part that differs, and its exit code.
 fn differs(verified: &Value) -> Option<(&'static str, u8)> {
-    let parts = [("records", 10), ("balances", 11), ("rollups", 12), ("log", 13)];
-    parts.into_iter().find(|(part, _)| verified["differing"][part].as_u64().is_some_and(|count| count > 0))
+    let parts = [
+        ("records", 10),
+        ("balances", 11),
+        ("rollups", 12),
+        ("log", 13),
+    ];
+    parts.into_iter().find(|(part, _)| {
+        verified["differing"][part]
+            .as_u64()
+            .is_some_and(|count| count > 0)
+    })
 }
 
 fn verification(verified: &Value) -> String {
@@ -90,10 +102,17 @@ fn verification(verified: &Value) -> String {
         cell(&log["applied"]),
     );
     if let Some(from) = verified["compared_from"].as_str() {
-        text += &format!("hours and days before {from} were not compared: their requests are no longer kept (`[retention]`)\n");
+        text += &format!(
+            "hours and days before {from} were not compared: their requests are no longer kept (`[retention]`)\n"
+        );
     }
     for difference in verified["differences"].as_array().into_iter().flatten() {
-        text += &format!("{}: {}: {}\n", cell(&difference["part"]), cell(&difference["row"]), cell(&difference["says"]));
+        text += &format!(
+            "{}: {}: {}\n",
+            cell(&difference["part"]),
+            cell(&difference["row"]),
+            cell(&difference["says"])
+        );
     }
     if verified["agrees"] == true {
         text += "all agree\n";
@@ -106,8 +125,15 @@ async fn listed(admin: &Admin, team: Option<&str>) -> Result<Value, Failure> {
     let team = team.map_or(String::new(), |team| format!("&team={}", encoded(team)));
     let (mut rows, mut after) = (Vec::new(), String::new());
     loop {
-        let mut page = admin.get(&format!("/v1/ledger/orphans?{after}{team}")).await?;
-        rows.extend(page["data"].as_array_mut().map(std::mem::take).unwrap_or_default());
+        let mut page = admin
+            .get(&format!("/v1/ledger/orphans?{after}{team}"))
+            .await?;
+        rows.extend(
+            page["data"]
+                .as_array_mut()
+                .map(std::mem::take)
+                .unwrap_or_default(),
+        );
         match page["next"].as_str() {
             Some(next) => after = format!("after={next}"),
             None => {
@@ -120,29 +146,59 @@ async fn listed(admin: &Admin, team: Option<&str>) -> Result<Value, Failure> {
 
 async fn orphans(args: OrphansArgs) -> Result<(), Failure> {
     let page = listed(&args.reach.admin()?, args.team.as_deref()).await?;
-    if args.reach.json { print::json(&page) } else { print(&orphans_shown(&page)) }
+    if args.reach.json {
+        print::json(&page)
+    } else {
+        print(&orphans_shown(&page))
+    }
 }
 
 fn orphans_shown(page: &Value) -> String {
     let row = |orphan: &Value| {
         let heard = match &orphan["last_heard"] {
             Value::Null => "nothing".to_owned(),
-            heard => format!("{} bytes after {} ms", cell(&heard["output_bytes"]), cell(&heard["after_ms"])),
+            heard => format!(
+                "{} bytes after {} ms",
+                cell(&heard["output_bytes"]),
+                cell(&heard["after_ms"])
+            ),
         };
         let names = ["id", "at", "key", "model", "cost_usd", "estimate_usd"];
-        names.iter().map(|name| cell(&orphan[*name])).chain([heard]).collect::<Vec<String>>()
+        names
+            .iter()
+            .map(|name| cell(&orphan[*name]))
+            .chain([heard])
+            .collect::<Vec<String>>()
     };
-    let rows: Vec<Vec<String>> = page["data"].as_array().into_iter().flatten().map(row).collect();
+    let rows: Vec<Vec<String>> = page["data"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(row)
+        .collect();
     if rows.is_empty() {
-        return "no orphans: no request is booked at its ceiling without having been corrected\n".to_owned();
+        return "no orphans: no request is booked at its ceiling without having been corrected\n"
+            .to_owned();
     }
-    let heading = ["REQUEST", "AT", "KEY", "MODEL", "BOOKED USD", "ESTIMATE USD", "LAST HEARD OF"];
+    let heading = [
+        "REQUEST",
+        "AT",
+        "KEY",
+        "MODEL",
+        "BOOKED USD",
+        "ESTIMATE USD",
+        "LAST HEARD OF",
+    ];
     table(&heading, &rows) + "\ncorrect them with `gatekeeper ledger orphans --settle-estimated`\n"
 }
 
 async fn settle(args: OrphansArgs) -> Result<(), Failure> {
     let body = json!({"orphans": "estimated", "team": args.team});
-    let corrected = args.reach.admin()?.post("/v1/ledger/corrections", &body).await?;
+    let corrected = args
+        .reach
+        .admin()?
+        .post("/v1/ledger/corrections", &body)
+        .await?;
     if args.reach.json {
         return print::json(&corrected);
     }
@@ -156,11 +212,19 @@ async fn settle(args: OrphansArgs) -> Result<(), Failure> {
 
 async fn correct(args: CorrectArgs) -> Result<(), Failure> {
     let body = json!({"request": args.request, "attempt": args.attempt, "amount": args.amount, "reason": args.reason});
-    let corrected = args.reach.admin()?.post("/v1/ledger/corrections", &body).await?;
+    let corrected = args
+        .reach
+        .admin()?
+        .post("/v1/ledger/corrections", &body)
+        .await?;
     if args.reach.json {
         return print::json(&corrected);
     }
-    print(&format!("corrected {} by ${}\n", args.request, cell(&corrected["amount_usd"])))
+    print(&format!(
+        "corrected {} by ${}\n",
+        args.request,
+        cell(&corrected["amount_usd"])
+    ))
 }
 
 #[cfg(test)]
@@ -186,7 +250,10 @@ mod tests {
         let orphan = json!({"id": "req_1", "at": "2026-11-23T10:00:00Z", "key": "key_1", "model": "m", "cost_usd": "0.5",
             "estimate_usd": "0.02", "last_heard": {"output_bytes": 300, "after_ms": 4000}});
         let text = orphans_shown(&json!({"data": [orphan]}));
-        assert!(text.contains("300 bytes after 4000 ms") && text.contains("--settle-estimated"), "{text}");
+        assert!(
+            text.contains("300 bytes after 4000 ms") && text.contains("--settle-estimated"),
+            "{text}"
+        );
         assert!(orphans_shown(&json!({"data": []})).starts_with("no orphans"));
         assert_eq!(encoded("a&b c"), "a%26b%20c");
     }

@@ -24,5 +24,8 @@ async fn purge(reach: Reach) -> Result<(), Failure> {
     if reach.json {
         return print::json(&purged);
     }
-    print(&format!("{} entries of the reasoning memory are thrown away\n", cell(&purged["entries"])))
+    print(&format!(
+        "{} entries of the reasoning memory are thrown away\n",
+        cell(&purged["entries"])
+    ))
 }

@@ -91,7 +91,11 @@ struct Place {
 
 impl Place {
     fn told(&self) -> Told {
-        Told { config: self.config.clone(), data: self.data.clone(), listen: None }
+        Told {
+            config: self.config.clone(),
+            data: self.data.clone(),
+            listen: None,
+        }
     }
 }
 

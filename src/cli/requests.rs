@@ -31,11 +31,25 @@ pub fn run(command: Command) -> Result<(), Failure> {
 
 async fn explain(args: ExplainArgs) -> Result<(), Failure> {
     let id = &args.request;
-    if !id.starts_with("req_") || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-        return Err(Failure::usage("a request's id is `req_` and 26 letters, as in the header x-gatekeeper-request-id"));
+    if !id.starts_with("req_")
+        || !id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    {
+        return Err(Failure::usage(
+            "a request's id is `req_` and 26 letters, as in the header x-gatekeeper-request-id",
+        ));
     }
-    let request = args.reach.admin()?.get(&format!("/v1/requests/{id}")).await?;
-    if args.reach.json { print::json(&request) } else { print(&explained(&request)) }
+    let request = args
+        .reach
+        .admin()?
+        .get(&format!("/v1/requests/{id}"))
+        .await?;
+    if args.reach.json {
+        print::json(&request)
+    } else {
+        print(&explained(&request))
+    }
 }
 
 fn explained(request: &Value) -> String {
@@ -43,14 +57,25 @@ fn explained(request: &Value) -> String {
         Value::Null => cell(id),
         name => format!("{} ({})", cell(name), cell(id)),
     };
-    let attempts = request["attempts"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let attempts = request["attempts"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     let mut text = format!("{}\n", cell(&request["id"]));
     if let Some(first) = attempts.first() {
-        text += &format!("  key      {}\n  team     {}\n", whose("key_name", &first["key"]), whose("team_name", &first["team"]));
+        text += &format!(
+            "  key      {}\n  team     {}\n",
+            whose("key_name", &first["key"]),
+            whose("team_name", &first["team"])
+        );
     }
     let refusal = &request["refusal"];
     if !refusal.is_null() {
-        text += &refused(refusal, &whose("key_name", &refusal["key"]), &whose("team_name", &refusal["team"]));
+        text += &refused(
+            refusal,
+            &whose("key_name", &refusal["key"]),
+            &whose("team_name", &refusal["team"]),
+        );
     }
     for attempt in attempts {
         text += &attempt_explained(attempt, &request["budgets"]);
@@ -75,7 +100,11 @@ fn refused(refusal: &Value, key: &str, team: &str) -> String {
 }
 
 fn attempt_explained(attempt: &Value, budgets: &Value) -> String {
-    let cap = attempt["output_cap"].as_u64().map_or(String::new(), |tokens| format!(", with at most {tokens} output tokens"));
+    let cap = attempt["output_cap"]
+        .as_u64()
+        .map_or(String::new(), |tokens| {
+            format!(", with at most {tokens} output tokens")
+        });
     let mut text = format!(
         "\nattempt {} at {}: {}\n  asked    {} ({}{})\n  served   {}/{}\n\n",
         cell(&attempt["attempt"]),
@@ -83,7 +112,11 @@ fn attempt_explained(attempt: &Value, budgets: &Value) -> String {
         cell(&attempt["status"]),
         cell(&attempt["model_asked"]),
         cell(&attempt["dialect"]),
-        if attempt["stream"] == true { ", streamed" } else { "" },
+        if attempt["stream"] == true {
+            ", streamed"
+        } else {
+            ""
+        },
         cell(&attempt["provider"]),
         cell(&attempt["model"]),
     );
@@ -94,7 +127,10 @@ fn attempt_explained(attempt: &Value, budgets: &Value) -> String {
         }
     }
     text += &sum(attempt);
-    text += &format!("\n  held     ${} before the call{cap}\n", cell(&attempt["ceiling_usd"]));
+    text += &format!(
+        "\n  held     ${} before the call{cap}\n",
+        cell(&attempt["ceiling_usd"])
+    );
     for charge in list(&attempt["charges"]) {
         text += &format!("  charged  {}\n", charged(charge, budgets));
     }
@@ -115,45 +151,83 @@ fn list(value: &Value) -> &[Value] {
 fn sum(attempt: &Value) -> String {
     let mut rows: Vec<(String, String)> = Vec::new();
     for line in list(&attempt["cost_lines"]) {
-        let what = format!("{:<14} {:>12} × ${}", cell(&line["class"]), cell(&line["count"]), cell(&line["rate_usd"]));
+        let what = format!(
+            "{:<14} {:>12} × ${}",
+            cell(&line["class"]),
+            cell(&line["count"]),
+            cell(&line["rate_usd"])
+        );
         rows.push((what, cell(&line["amount_usd"])));
     }
     rows.push(("cost".to_owned(), cell(&attempt["cost_usd"])));
     let corrections = list(&attempt["corrections"]);
     for entry in corrections {
-        let what = format!("corrected {} by {}: {}", cell(&entry["at"]), cell(&entry["actor"]), cell(&entry["reason"]));
+        let what = format!(
+            "corrected {} by {}: {}",
+            cell(&entry["at"]),
+            cell(&entry["actor"]),
+            cell(&entry["reason"])
+        );
         rows.push((what, cell(&entry["amount_usd"])));
     }
     if !corrections.is_empty() {
         rows.push(("net cost".to_owned(), cell(&attempt["net_cost_usd"])));
     }
-    let width = rows.iter().map(|(what, _)| what.chars().count()).max().unwrap_or(0);
-    rows.iter().map(|(what, amount)| format!("  {what:<width$} = ${amount}\n")).collect()
+    let width = rows
+        .iter()
+        .map(|(what, _)| what.chars().count())
+        .max()
+        .unwrap_or(0);
+    rows.iter()
+        .map(|(what, amount)| format!("  {what:<width$} = ${amount}\n"))
+        .collect()
 }
 
 /// `bud_3: team eng, $10 monthly, blocks, window from … to …`
 fn charged(charge: &Value, budgets: &Value) -> String {
-    let Some(budget) = list(budgets).iter().find(|budget| budget["id"] == charge["budget"]) else {
-        return format!("{}, which is no more; window from {}", cell(&charge["budget"]), cell(&charge["window_start"]));
+    let Some(budget) = list(budgets)
+        .iter()
+        .find(|budget| budget["id"] == charge["budget"])
+    else {
+        return format!(
+            "{}, which is no more; window from {}",
+            cell(&charge["budget"]),
+            cell(&charge["window_start"])
+        );
     };
-    let owner = match (cell(&budget["owner"]).split_once('_'), &budget["owner_name"]) {
+    let owner = match (
+        cell(&budget["owner"]).split_once('_'),
+        &budget["owner_name"],
+    ) {
         (Some(("org", _)), Value::String(name)) => format!("organization {name}"),
         (Some((kind, _)), Value::String(name)) => format!("{kind} {name}"),
         _ => cell(&budget["owner"]),
     };
-    let model = budget["model"].as_str().map_or(String::new(), |model| format!(" on {model}"));
+    let model = budget["model"]
+        .as_str()
+        .map_or(String::new(), |model| format!(" on {model}"));
     let window = match (&charge["window_start"], &budget["window_end"]) {
         (Value::String(start), Value::String(end)) => format!("; window {start} to {end}"),
         _ => String::new(),
     };
-    let limit = format!("${} {}{model}", cell(&budget["limit"]), cell(&budget["period"]));
-    format!("{} of {owner}: {limit}, {}s{window}", cell(&budget["id"]), cell(&budget["action"]))
+    let limit = format!(
+        "${} {}{model}",
+        cell(&budget["limit"]),
+        cell(&budget["period"])
+    );
+    format!(
+        "{} of {owner}: {limit}, {}s{window}",
+        cell(&budget["id"]),
+        cell(&budget["action"])
+    )
 }
 
 fn in_words(flag: &str) -> &'static str {
     match flag {
         "estimated" => "the upstream did not report all tokens; they were estimated from the bytes",
-        "orphaned" => "the server ended while the call was in flight; it was booked at what was held",
+        "orphaned" => {
+            "the server ended while the call was in flight; it was booked at what was held"
+        }
         "over_ceiling" => "the upstream billed more than was held; the whole bill was booked",
         "lying_usage" => "the upstream's usage report was impossible; what was held was booked",
         "unpriced" => "no price is known; nothing was booked",
@@ -184,8 +258,10 @@ mod tests {
         });
         let budget = json!({"id": "bud_3", "owner": "team_2", "owner_name": "eng", "limit": "10", "period": "monthly",
             "action": "block", "model": null, "window_end": "2026-12-01T00:00:00Z"});
-        let text = explained(&json!({"id": "req_1", "key_name": "laptop", "team_name": "eng", "attempts": [attempt],
-            "budgets": [budget]}));
+        let text = explained(
+            &json!({"id": "req_1", "key_name": "laptop", "team_name": "eng", "attempts": [attempt],
+            "budgets": [budget]}),
+        );
         for expected in [
             "key      laptop (key_4)",
             "served   openai/gpt-5.1\n  tag      nightly\n  user     00ab\n\n",

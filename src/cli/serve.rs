@@ -18,7 +18,10 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    let told = config::Told { listen: args.listen, ..args.place.told() };
+    let told = config::Told {
+        listen: args.listen,
+        ..args.place.told()
+    };
     let config = config::load(&told)?.config;
     folder::require_initialised(&config.folder)?;
     log("info");
@@ -28,15 +31,22 @@ pub fn run(args: Args) -> Result<(), Failure> {
 async fn serve(config: Config) -> Result<(), Failure> {
     let mut signals = Signals::catch()?;
     let running = server::start(config, Parts::system()).await?;
-    print(&format!("gatekeeper listens on http://{}\n", running.address))?;
+    print(&format!(
+        "gatekeeper listens on http://{}\n",
+        running.address
+    ))?;
     signals.until_stopped(running).await?;
     print("gatekeeper has stopped\n")
 }
 
 /// Events go to standard error; `$GATEKEEPER_LOG` chooses more or fewer, like `debug` or `gatekeeper=debug`.
 pub fn log(usual: &str) {
-    let filter = EnvFilter::try_from_env("GATEKEEPER_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    let filter =
+        EnvFilter::try_from_env("GATEKEEPER_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false);
     // somebody else's subscriber (a test's) is as good
     let _already_set = subscriber.try_init();
 }

@@ -14,8 +14,14 @@ pub struct Signals {
 
 impl Signals {
     pub fn catch() -> Result<Signals, Failure> {
-        let caught = |kind| signal(kind).map_err(|error| Failure::refused(format!("signals cannot be caught: {error}")));
-        Ok(Signals { terminate: caught(SignalKind::terminate())?, interrupt: caught(SignalKind::interrupt())? })
+        let caught = |kind| {
+            signal(kind)
+                .map_err(|error| Failure::refused(format!("signals cannot be caught: {error}")))
+        };
+        Ok(Signals {
+            terminate: caught(SignalKind::terminate())?,
+            interrupt: caught(SignalKind::interrupt())?,
+        })
     }
 
     pub async fn next(&mut self) {

@@ -68,8 +68,17 @@ async fn list(reach: Reach) -> Result<(), Failure> {
     }
     let row = |team: &Value| {
         let (id, name) = (cell(&team["id"]), cell(&team["name"]));
-        vec![id, name, models(&team["models"]), budgets(&team["budgets"]), limits(&team["limits"])]
+        vec![
+            id,
+            name,
+            models(&team["models"]),
+            budgets(&team["budgets"]),
+            limits(&team["limits"]),
+        ]
     };
     let rows: Vec<Vec<String>> = teams.iter().map(row).collect();
-    print(&table(&["ID", "TEAM", "MODELS", "BUDGETS", "LIMITS"], &rows))
+    print(&table(
+        &["ID", "TEAM", "MODELS", "BUDGETS", "LIMITS"],
+        &rows,
+    ))
 }

@@ -7,7 +7,13 @@ use super::admin::{Reach, encoded};
 use super::print::{self, cell, print, table};
 use crate::server;
 
-const SUMS: [&str; 5] = ["requests", "refused_requests", "input_tokens", "output_tokens", "cost_usd"];
+const SUMS: [&str; 5] = [
+    "requests",
+    "refused_requests",
+    "input_tokens",
+    "output_tokens",
+    "cost_usd",
+];
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -18,7 +24,12 @@ pub struct Args {
     #[arg(long, value_name = "DATE")]
     end: Option<String>,
     /// What makes a row: up to two of provider, model, team, organization, key, status, and one of hour, day, month
-    #[arg(long, value_name = "WORDS", value_delimiter = ',', default_value = "team,model")]
+    #[arg(
+        long,
+        value_name = "WORDS",
+        value_delimiter = ',',
+        default_value = "team,model"
+    )]
     group_by: Vec<String>,
     /// Print the server's answer as CSV, for spreadsheets
     #[arg(long, conflicts_with = "json")]
@@ -32,7 +43,10 @@ pub fn run(args: Args) -> Result<(), Failure> {
 }
 
 async fn usage(args: Args) -> Result<(), Failure> {
-    let args = Args { group_by: words(&args.group_by), ..args };
+    let args = Args {
+        group_by: words(&args.group_by),
+        ..args
+    };
     let (admin, path) = (args.reach.admin()?, path(&args));
     if args.csv {
         return print(&admin.csv(&path).await?);
@@ -46,14 +60,22 @@ async fn usage(args: Args) -> Result<(), Failure> {
 
 /// As the server reads them: spaces around a word are nobody's, and no word is no group.
 fn words(typed: &[String]) -> Vec<String> {
-    typed.iter().map(|word| word.trim().to_owned()).filter(|word| !word.is_empty()).collect()
+    typed
+        .iter()
+        .map(|word| word.trim().to_owned())
+        .filter(|word| !word.is_empty())
+        .collect()
 }
 
 fn path(args: &Args) -> String {
     let given = [("start", &args.start), ("end", &args.end)];
-    let given = given.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?.as_str())));
+    let given = given
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.as_ref()?.as_str())));
     let groups = args.group_by.join(",");
-    let parameters = given.chain([("group_by", groups.as_str())]).map(|(name, value)| format!("{name}={}", encoded(value)));
+    let parameters = given
+        .chain([("group_by", groups.as_str())])
+        .map(|(name, value)| format!("{name}={}", encoded(value)));
     format!("/v1/usage?{}", parameters.collect::<Vec<_>>().join("&"))
 }
 
@@ -63,11 +85,30 @@ fn shown(group_by: &[String], report: &Value) -> String {
         Value::Null => cell(&row[word]),
         name => cell(name),
     };
-    let sums = |row: &Value| SUMS.iter().map(|column| cell(&row[*column])).collect::<Vec<String>>();
-    let row = |row: &Value| group_by.iter().map(|word| group(row, word)).chain(sums(row)).collect::<Vec<String>>();
-    let mut rows: Vec<Vec<String>> = report["data"].as_array().into_iter().flatten().map(row).collect();
+    let sums = |row: &Value| {
+        SUMS.iter()
+            .map(|column| cell(&row[*column]))
+            .collect::<Vec<String>>()
+    };
+    let row = |row: &Value| {
+        group_by
+            .iter()
+            .map(|word| group(row, word))
+            .chain(sums(row))
+            .collect::<Vec<String>>()
+    };
+    let mut rows: Vec<Vec<String>> = report["data"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(row)
+        .collect();
     if rows.is_empty() {
-        return format!("nothing was used from {} to {}\n", cell(&report["start"]), cell(&report["end"]));
+        return format!(
+            "nothing was used from {} to {}\n",
+            cell(&report["start"]),
+            cell(&report["end"])
+        );
     }
     let mut total: Vec<String> = group_by.iter().map(|_| String::new()).collect();
     match total.first_mut() {
@@ -76,8 +117,16 @@ fn shown(group_by: &[String], report: &Value) -> String {
         None => rows.clear(),
     }
     rows.push(total.into_iter().chain(sums(&report["total"])).collect());
-    let heading: Vec<String> = group_by.iter().map(String::as_str).chain(SUMS).map(heading).collect();
-    table(&heading.iter().map(String::as_str).collect::<Vec<_>>(), &rows)
+    let heading: Vec<String> = group_by
+        .iter()
+        .map(String::as_str)
+        .chain(SUMS)
+        .map(heading)
+        .collect();
+    table(
+        &heading.iter().map(String::as_str).collect::<Vec<_>>(),
+        &rows,
+    )
 }
 
 /// `cost_usd`: COST USD.
@@ -121,11 +170,27 @@ mod tests {
         let group_by = ["team".to_owned(), "model".to_owned()];
         let text = shown(&group_by, &json!({"data": [group], "total": sums}));
         assert_eq!(text.lines().count(), 3);
-        assert!(text.starts_with("TEAM  MODEL    REQUESTS  REFUSED  INPUT TOKENS"), "{text}");
-        assert!(text.lines().nth(1).is_some_and(|line| line.starts_with("eng ")), "{text}");
-        assert!(text.lines().last().is_some_and(|line| line.starts_with("all ") && line.ends_with("0.0125")), "{text}");
+        assert!(
+            text.starts_with("TEAM  MODEL    REQUESTS  REFUSED  INPUT TOKENS"),
+            "{text}"
+        );
+        assert!(
+            text.lines()
+                .nth(1)
+                .is_some_and(|line| line.starts_with("eng ")),
+            "{text}"
+        );
+        assert!(
+            text.lines()
+                .last()
+                .is_some_and(|line| line.starts_with("all ") && line.ends_with("0.0125")),
+            "{text}"
+        );
         let nothing = json!({"start": "2026-11-01T00:00:00Z", "end": "2026-12-01T00:00:00Z", "data": [], "total": {}});
-        assert_eq!(shown(&group_by, &nothing), "nothing was used from 2026-11-01T00:00:00Z to 2026-12-01T00:00:00Z\n");
+        assert_eq!(
+            shown(&group_by, &nothing),
+            "nothing was used from 2026-11-01T00:00:00Z to 2026-12-01T00:00:00Z\n"
+        );
         assert!(orphans_warning(&json!({"orphans_uncorrected": 3})).contains("3 requests are"));
         assert!(orphans_warning(&json!({"orphans_uncorrected": 1})).contains("1 request is"));
         assert_eq!(orphans_warning(&json!({"orphans_uncorrected": 0})), "");
@@ -133,7 +198,10 @@ mod tests {
 
     #[test]
     fn words_are_trimmed_and_no_word_is_the_total_alone() {
-        assert_eq!(words(&["team".into(), " day".into(), String::new(), " ".into()]), ["team", "day"]);
+        assert_eq!(
+            words(&["team".into(), " day".into(), String::new(), " ".into()]),
+            ["team", "day"]
+        );
         let sums = json!({"requests": 2, "refused_requests": 0, "input_tokens": 3, "output_tokens": 4, "cost_usd": "0.0125"});
         let text = shown(&[], &json!({"data": [sums], "total": sums}));
         assert_eq!(text.matches("0.0125").count(), 1, "{text}");

@@ -22,34 +22,57 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    let key = if args.key == "-" { read_key()? } else { args.key };
+    let key = if args.key == "-" {
+        read_key()?
+    } else {
+        args.key
+    };
     server::block_on(verify(key, args.reach))
 }
 
 fn read_key() -> Result<String, Failure> {
     let mut text = String::new();
-    let read = std::io::stdin().take(KEY_BYTES_MAX).read_to_string(&mut text);
+    let read = std::io::stdin()
+        .take(KEY_BYTES_MAX)
+        .read_to_string(&mut text);
     read.map_err(|error| Failure::refused(format!("standard input cannot be read: {error}")))?;
     Ok(text.trim().to_owned())
 }
 
 async fn verify(key: String, reach: Reach) -> Result<(), Failure> {
-    let verdict = reach.admin()?.post("/v1/keys/verify", &json!({"key": key})).await?;
+    let verdict = reach
+        .admin()?
+        .post("/v1/keys/verify", &json!({"key": key}))
+        .await?;
     if reach.json {
         print::json(&verdict)?;
     }
     if verdict["valid"] != true {
-        return Err(Failure::refused(format!("the key is refused: {} ({})", cell(&verdict["message"]), cell(&verdict["code"]))));
+        return Err(Failure::refused(format!(
+            "the key is refused: {} ({})",
+            cell(&verdict["message"]),
+            cell(&verdict["code"])
+        )));
     }
-    if reach.json { Ok(()) } else { print(&shown(&verdict)) }
+    if reach.json {
+        Ok(())
+    } else {
+        print(&shown(&verdict))
+    }
 }
 
 fn shown(verdict: &Value) -> String {
     if verdict["kind"] == "administrative" {
-        return format!("valid: administrative key {}; it administers and calls no models\n", cell(&verdict["admin_key"]));
+        return format!(
+            "valid: administrative key {}; it administers and calls no models\n",
+            cell(&verdict["admin_key"])
+        );
     }
     let key = &verdict["key"];
-    let above = verdict["above"].as_array().map(|above| above.iter().map(above_it).collect::<String>()).unwrap_or_default();
+    let above = verdict["above"]
+        .as_array()
+        .map(|above| above.iter().map(above_it).collect::<String>())
+        .unwrap_or_default();
     format!(
         "valid: key {} ({}) of team {}\n  may call  {}\n  budgets   {}\n  limits    {}\n{above}  expires   {}\n",
         cell(&key["name"]),
@@ -65,7 +88,11 @@ fn shown(verdict: &Value) -> String {
 /// `above     eng (team_2): $10 monthly, $9 left; limits none`
 fn above_it(owner: &Value) -> String {
     let (name, id) = (cell(&owner["name"]), cell(&owner["owner"]));
-    format!("  above     {name} ({id}): {}; limits {}\n", budgets(&owner["budgets"]), limits(&owner["limits"]))
+    format!(
+        "  above     {name} ({id}): {}; limits {}\n",
+        budgets(&owner["budgets"]),
+        limits(&owner["limits"])
+    )
 }
 
 /// The configured models that the key may call, as far as a person reads on.
@@ -93,10 +120,12 @@ mod tests {
             "valid: key laptop (key_1) of team eng\n  may call  gpt-5.1\n  budgets   $10 total, $9 left\n  limits    none\n  expires   never\n"
         );
         let monthly = json!([{"limit": "5", "period": "monthly", "remaining": "1", "resets_at": "2026-12-01T00:00:00Z"}]);
-        verdict["above"] = json!([{"owner": "team_2", "name": "eng", "budgets": monthly, "limits": []}]);
+        verdict["above"] =
+            json!([{"owner": "team_2", "name": "eng", "budgets": monthly, "limits": []}]);
         let above = "  above     eng (team_2): $5 monthly, $1 left until 2026-12-01T00:00:00Z; limits none\n";
         assert!(shown(&verdict).contains(above), "{}", shown(&verdict));
-        let administrative = json!({"valid": true, "kind": "administrative", "admin_key": "adm_1", "models": []});
+        let administrative =
+            json!({"valid": true, "kind": "administrative", "admin_key": "adm_1", "models": []});
         assert!(shown(&administrative).contains("administrative key adm_1"));
     }
 

@@ -30,10 +30,16 @@ pub(super) struct Credential {
 }
 
 impl Lines {
-    pub(super) fn take(section: &mut Section<'_>, environment: Environment<'_>, faults: &mut Faults) -> Lines {
+    pub(super) fn take(
+        section: &mut Section<'_>,
+        environment: Environment<'_>,
+        faults: &mut Faults,
+    ) -> Lines {
         let mut line = |key: &'static str| {
             let written = section.text(key, faults)?;
-            let secret = written.clone().checked(faults, |source| SecretSource::parse(source)?.read(environment));
+            let secret = written.clone().checked(faults, |source| {
+                SecretSource::parse(source)?.read(environment)
+            });
             Some((written, secret))
         };
         Lines {
@@ -46,31 +52,67 @@ impl Lines {
     }
 
     /// `has_address`: the section says where the vendor is reached; a fake or a gateway there may want no credential.
-    pub(super) fn resolve(self, preset: &Preset, name: &Written<String>, has_address: bool, faults: &mut Faults) -> Credential {
+    pub(super) fn resolve(
+        self,
+        preset: &Preset,
+        name: &Written<String>,
+        has_address: bool,
+        faults: &mut Faults,
+    ) -> Credential {
         let region = self.region(preset, name, has_address, faults);
-        let of_aws = [&self.access_key_id, &self.secret_access_key, &self.session_token].into_iter().flatten().next();
+        let of_aws = [
+            &self.access_key_id,
+            &self.secret_access_key,
+            &self.session_token,
+        ]
+        .into_iter()
+        .flatten()
+        .next();
         let needed = preset.needs_key && !has_address;
         match (preset.credential, &self.api_key, of_aws) {
             (CredentialStyle::BearerOrSigned(_), Some((api_key, _)), Some(_)) => {
-                api_key.fault(faults, "stands beside keys of AWS; leave the one or the others out");
+                api_key.fault(
+                    faults,
+                    "stands beside keys of AWS; leave the one or the others out",
+                );
             }
             (CredentialStyle::BearerOrSigned(service), None, Some(_)) => {
-                return Credential { api_key: None, signer: self.signer(service, region.clone(), name, faults), region };
+                return Credential {
+                    api_key: None,
+                    signer: self.signer(service, region.clone(), name, faults),
+                    region,
+                };
             }
             (CredentialStyle::BearerOrSigned(_), None, None) if needed => {
                 let keys = "or access_key_id = … and secret_access_key = … (keys of AWS)";
                 name.fault(
                     faults,
-                    format_args!("has no credential; write api_key = … (a key of {}), {keys}, each {KEEP}", preset.name),
+                    format_args!(
+                        "has no credential; write api_key = … (a key of {}), {keys}, each {KEEP}",
+                        preset.name
+                    ),
                 );
             }
             (_, _, Some((written, _))) => {
-                written.fault(faults, format_args!("has no meaning for type {}; write api_key = {KEEP}", preset.name));
+                written.fault(
+                    faults,
+                    format_args!(
+                        "has no meaning for type {}; write api_key = {KEEP}",
+                        preset.name
+                    ),
+                );
             }
-            (_, None, None) if needed => name.fault(faults, format_args!("has no api_key; write api_key = {KEEP}")),
+            (_, None, None) if needed => name.fault(
+                faults,
+                format_args!("has no api_key; write api_key = {KEEP}"),
+            ),
             _ => {}
         }
-        Credential { api_key: found(self.api_key), signer: None, region }
+        Credential {
+            api_key: found(self.api_key),
+            signer: None,
+            region,
+        }
     }
 
     fn signer(
@@ -80,7 +122,10 @@ impl Lines {
         name: &Written<String>,
         faults: &mut Faults,
     ) -> Option<Signer> {
-        for (key, line) in [("access_key_id", &self.access_key_id), ("secret_access_key", &self.secret_access_key)] {
+        for (key, line) in [
+            ("access_key_id", &self.access_key_id),
+            ("secret_access_key", &self.secret_access_key),
+        ] {
             if line.is_none() {
                 name.fault(faults, format_args!("has no {key}; write {key} = {KEEP}"));
             }
@@ -90,14 +135,28 @@ impl Lines {
             secret_access_key: found(self.secret_access_key)?,
             session_token: found(self.session_token),
         };
-        Some(Signer { keys, region: region?, service })
+        Some(Signer {
+            keys,
+            region: region?,
+            service,
+        })
     }
 
-    fn region(&self, preset: &Preset, name: &Written<String>, has_address: bool, faults: &mut Faults) -> Option<String> {
+    fn region(
+        &self,
+        preset: &Preset,
+        name: &Written<String>,
+        has_address: bool,
+        faults: &mut Faults,
+    ) -> Option<String> {
         match (preset.base_url, self.region.clone()) {
             (BaseUrl::OfRegion(_), Some(written)) => written.checked(faults, |region| {
-                let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-                if region.is_empty() || region.len() > REGION_BYTES_MAX || !region.bytes().all(plain) {
+                let plain =
+                    |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+                if region.is_empty()
+                    || region.len() > REGION_BYTES_MAX
+                    || !region.bytes().all(plain)
+                {
                     return Err("is no region; write it like \"eu-west-1\"".to_owned());
                 }
                 Ok(region.clone())
@@ -110,7 +169,10 @@ impl Lines {
                 None
             }
             (_, Some(written)) => {
-                written.fault(faults, format_args!("has no meaning for type {}; leave it out", preset.name));
+                written.fault(
+                    faults,
+                    format_args!("has no meaning for type {}; leave it out", preset.name),
+                );
                 None
             }
             (_, None) => None,

@@ -16,11 +16,20 @@ pub(super) fn resolve(mut section: Section<'_>, faults: &mut Faults) -> Option<F
     let timeout_ms = section.whole("timeout_s", TIMEOUT_S, 1..=120, faults) * 1_000;
     let hosts = section.texts("private_hosts", faults);
     section.finish(faults);
-    let private_hosts = hosts.into_iter().filter_map(|written| address(written, faults)).collect();
-    images.then_some(FetchConfig { private_hosts, bytes_max: bytes_max as usize, timeout_ms })
+    let private_hosts = hosts
+        .into_iter()
+        .filter_map(|written| address(written, faults))
+        .collect();
+    images.then_some(FetchConfig {
+        private_hosts,
+        bytes_max: bytes_max as usize,
+        timeout_ms,
+    })
 }
 
 fn address(written: Written<String>, faults: &mut Faults) -> Option<IpAddr> {
-    written
-        .checked(faults, |text| text.parse().map_err(|_| format!("`{text}` is no IP address; write it like 10.0.0.7 or fd00::7")))
+    written.checked(faults, |text| {
+        text.parse()
+            .map_err(|_| format!("`{text}` is no IP address; write it like 10.0.0.7 or fd00::7"))
+    })
 }

@@ -27,7 +27,10 @@ pub struct Faults(pub Vec<Fault>);
 
 impl Faults {
     pub fn add(&mut self, place: impl Into<String>, message: impl Into<String>) {
-        self.0.push(Fault { place: place.into(), message: message.into() });
+        self.0.push(Fault {
+            place: place.into(),
+            message: message.into(),
+        });
     }
 }
 
@@ -58,19 +61,34 @@ impl<T> Written<T> {
     }
 
     /// The value, or a fault saying what is wrong with it.
-    pub fn checked<U>(self, faults: &mut Faults, check: impl FnOnce(&T) -> Result<U, String>) -> Option<U> {
-        check(&self.value).map_err(|message| self.fault(faults, message)).ok()
+    pub fn checked<U>(
+        self,
+        faults: &mut Faults,
+        check: impl FnOnce(&T) -> Result<U, String>,
+    ) -> Option<U> {
+        check(&self.value)
+            .map_err(|message| self.fault(faults, message))
+            .ok()
     }
 }
 
 /// Reads a whole file into its top section. Syntax faults are added; what could be read is handed out all the same.
 pub(super) fn parse<'t>(name: &str, text: &'t str, faults: &mut Faults) -> Section<'t> {
     let (table, errors) = DeTable::parse_recoverable(text);
-    let origin = Origin { name: name.to_owned(), text };
+    let origin = Origin {
+        name: name.to_owned(),
+        text,
+    };
     for error in errors {
         let line = error.span().map_or(1, |span| origin.line(span.start));
         // the message only: the library's own display repeats the line, and a key may stand on it
-        faults.add(format!("{name}:{line}"), format!("not TOML: {}", error.message().lines().next().unwrap_or("syntax error")));
+        faults.add(
+            format!("{name}:{line}"),
+            format!(
+                "not TOML: {}",
+                error.message().lines().next().unwrap_or("syntax error")
+            ),
+        );
     }
     Section::new(origin, String::new(), table.into_inner())
 }
@@ -83,7 +101,12 @@ struct Origin<'t> {
 
 impl Origin<'_> {
     fn line(&self, at: usize) -> usize {
-        1 + self.text.bytes().take(at).filter(|byte| *byte == b'\n').count()
+        1 + self
+            .text
+            .bytes()
+            .take(at)
+            .filter(|byte| *byte == b'\n')
+            .count()
     }
 
     fn place(&self, at: usize) -> String {
@@ -106,70 +129,136 @@ impl<'t> Section<'t> {
         let entry = |(key, value): (Spanned<_>, Spanned<DeValue<'t>>)| {
             let key: Spanned<std::borrow::Cow<'t, str>> = key;
             let place = origin.place(key.span().start);
-            Written { place, key: format!("{prefix}{}", key.get_ref()), value: value.into_inner() }
+            Written {
+                place,
+                key: format!("{prefix}{}", key.get_ref()),
+                value: value.into_inner(),
+            }
         };
         let entries = table.into_iter().map(entry).collect();
-        Section { origin, prefix, entries, asked: Vec::new() }
+        Section {
+            origin,
+            prefix,
+            entries,
+            asked: Vec::new(),
+        }
     }
 
     /// Takes a key as it stands.
     pub fn take(&mut self, key: &'static str) -> Option<Written<DeValue<'t>>> {
         self.asked.push(key);
-        let at = self.entries.iter().position(|entry| entry.key[self.prefix.len()..] == *key)?;
+        let at = self
+            .entries
+            .iter()
+            .position(|entry| entry.key[self.prefix.len()..] == *key)?;
         Some(self.entries.remove(at))
     }
 
     pub fn text(&mut self, key: &'static str, faults: &mut Faults) -> Option<Written<String>> {
         let entry = self.take(key)?;
         match &entry.value {
-            DeValue::String(text) => Some(Written { value: text.to_string(), place: entry.place, key: entry.key }),
+            DeValue::String(text) => Some(Written {
+                value: text.to_string(),
+                place: entry.place,
+                key: entry.key,
+            }),
             other => {
-                entry.fault(faults, format_args!("is {}; write a text in quotes", kind(other)));
+                entry.fault(
+                    faults,
+                    format_args!("is {}; write a text in quotes", kind(other)),
+                );
                 None
             }
         }
     }
 
     /// A whole number within its range, or the default.
-    pub fn whole(&mut self, key: &'static str, default: u64, range: RangeInclusive<u64>, faults: &mut Faults) -> u64 {
-        let Some(entry) = self.take(key) else { return default };
+    pub fn whole(
+        &mut self,
+        key: &'static str,
+        default: u64,
+        range: RangeInclusive<u64>,
+        faults: &mut Faults,
+    ) -> u64 {
+        let Some(entry) = self.take(key) else {
+            return default;
+        };
         let number = match &entry.value {
             DeValue::Integer(digits) => i128::from_str_radix(digits.as_str(), digits.radix()).ok(),
             _ => None,
         };
-        if let Some(number) = number.and_then(|number| u64::try_from(number).ok()).filter(|number| range.contains(number)) {
+        if let Some(number) = number
+            .and_then(|number| u64::try_from(number).ok())
+            .filter(|number| range.contains(number))
+        {
             return number;
         }
         let written = number.map_or(kind(&entry.value).to_owned(), |number| number.to_string());
-        entry.fault(faults, format_args!("is {written}; write a whole number from {} to {}", range.start(), range.end()));
+        entry.fault(
+            faults,
+            format_args!(
+                "is {written}; write a whole number from {} to {}",
+                range.start(),
+                range.end()
+            ),
+        );
         default
     }
 
     /// One of a few words, or the default.
-    pub fn word<T: Copy>(&mut self, key: &'static str, default: T, words: &[(&str, T)], faults: &mut Faults) -> T {
-        let Some(written) = self.text(key, faults) else { return default };
+    pub fn word<T: Copy>(
+        &mut self,
+        key: &'static str,
+        default: T,
+        words: &[(&str, T)],
+        faults: &mut Faults,
+    ) -> T {
+        let Some(written) = self.text(key, faults) else {
+            return default;
+        };
         if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == written.value) {
             return *meaning;
         }
-        let choices: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
-        written.fault(faults, format_args!("is \"{}\"; write {}", written.value, choices.join(" or ")));
+        let choices: Vec<String> = words
+            .iter()
+            .map(|(word, _)| format!("\"{word}\""))
+            .collect();
+        written.fault(
+            faults,
+            format_args!("is \"{}\"; write {}", written.value, choices.join(" or ")),
+        );
         default
     }
 
     /// A list of texts; empty when the key is missing.
     pub fn texts(&mut self, key: &'static str, faults: &mut Faults) -> Vec<Written<String>> {
-        let Some(entry) = self.take(key) else { return Vec::new() };
+        let Some(entry) = self.take(key) else {
+            return Vec::new();
+        };
         let DeValue::Array(items) = &entry.value else {
-            entry.fault(faults, format_args!("is {}; write a list like [\"a\", \"b\"]", kind(&entry.value)));
+            entry.fault(
+                faults,
+                format_args!(
+                    "is {}; write a list like [\"a\", \"b\"]",
+                    kind(&entry.value)
+                ),
+            );
             return Vec::new();
         };
         let mut texts = Vec::new();
         for item in items {
             match item.get_ref() {
                 DeValue::String(text) => {
-                    texts.push(Written { place: entry.place.clone(), key: entry.key.clone(), value: text.to_string() });
+                    texts.push(Written {
+                        place: entry.place.clone(),
+                        key: entry.key.clone(),
+                        value: text.to_string(),
+                    });
                 }
-                other => entry.fault(faults, format_args!("holds {}; every item is a text in quotes", kind(other))),
+                other => entry.fault(
+                    faults,
+                    format_args!("holds {}; every item is a text in quotes", kind(other)),
+                ),
             }
         }
         texts
@@ -179,7 +268,11 @@ impl<'t> Section<'t> {
     pub fn section(&mut self, key: &'static str, faults: &mut Faults) -> Section<'t> {
         match self.take(key) {
             Some(entry) => self.below(entry, faults),
-            None => Section::new(self.origin.clone(), format!("{}{key}.", self.prefix), DeTable::new()),
+            None => Section::new(
+                self.origin.clone(),
+                format!("{}{key}.", self.prefix),
+                DeTable::new(),
+            ),
         }
     }
 
@@ -189,7 +282,10 @@ impl<'t> Section<'t> {
         let table = match entry.value {
             DeValue::Table(table) => table,
             ref other => {
-                entry.fault(faults, format_args!("is {}; write a table: [{}]", kind(other), entry.key));
+                entry.fault(
+                    faults,
+                    format_args!("is {}; write a table: [{}]", kind(other), entry.key),
+                );
                 DeTable::new()
             }
         };
@@ -201,7 +297,11 @@ impl<'t> Section<'t> {
         let entries = std::mem::take(&mut self.entries);
         let named = |entry: Written<DeValue<'t>>| {
             let name = entry.key[self.prefix.len()..].to_owned();
-            let written = Written { place: entry.place.clone(), key: entry.key.clone(), value: name };
+            let written = Written {
+                place: entry.place.clone(),
+                key: entry.key.clone(),
+                value: name,
+            };
             (written, self.below(entry, faults))
         };
         entries.into_iter().map(named).collect()
@@ -213,10 +313,20 @@ impl<'t> Section<'t> {
         let pair = |entry: Written<DeValue<'t>>| match &entry.value {
             DeValue::String(text) => {
                 let name = entry.key[self.prefix.len()..].to_owned();
-                Some((name, Written { value: text.to_string(), place: entry.place, key: entry.key }))
+                Some((
+                    name,
+                    Written {
+                        value: text.to_string(),
+                        place: entry.place,
+                        key: entry.key,
+                    },
+                ))
             }
             other => {
-                entry.fault(faults, format_args!("is {}; write a text in quotes", kind(other)));
+                entry.fault(
+                    faults,
+                    format_args!("is {}; write a text in quotes", kind(other)),
+                );
                 None
             }
         };
@@ -226,7 +336,13 @@ impl<'t> Section<'t> {
     /// Names every key that nobody asked for. Its value is not shown: a misspelt `api_key` holds one.
     pub fn finish(self, faults: &mut Faults) {
         for entry in &self.entries {
-            entry.fault(faults, format_args!("is not a key that is known here; the keys are {}", self.asked.join(", ")));
+            entry.fault(
+                faults,
+                format_args!(
+                    "is not a key that is known here; the keys are {}",
+                    self.asked.join(", ")
+                ),
+            );
         }
     }
 }

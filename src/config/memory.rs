@@ -21,11 +21,16 @@ pub(super) fn resolve(mut section: Section<'_>, faults: &mut Faults) -> MemoryCo
 }
 
 fn enabled(section: &mut Section<'_>, usual: bool, faults: &mut Faults) -> bool {
-    let Some(entry) = section.take("enabled") else { return usual };
+    let Some(entry) = section.take("enabled") else {
+        return usual;
+    };
     match &entry.value {
         DeValue::Boolean(enabled) => *enabled,
         other => {
-            entry.fault(faults, format_args!("is {}; write true or false", kind(other)));
+            entry.fault(
+                faults,
+                format_args!("is {}; write true or false", kind(other)),
+            );
             usual
         }
     }
@@ -46,10 +51,14 @@ pub(super) fn seal_key(
         let secret = SecretSource::parse(source)?.read(environment)?;
         match secret.expose().len() {
             KEY_LETTERS_MIN.. => Ok(secret),
-            _ => Err(format!("leads to a key of fewer than {KEY_LETTERS_MIN} letters; make one with: openssl rand -hex 32")),
+            _ => Err(format!(
+                "leads to a key of fewer than {KEY_LETTERS_MIN} letters; make one with: openssl rand -hex 32"
+            )),
         }
     };
-    written.checked(faults, read).map_or_else(unread, SealKeyPlace::Told)
+    written
+        .checked(faults, read)
+        .map_or_else(unread, SealKeyPlace::Told)
 }
 
 fn unread() -> SealKeyPlace {
@@ -69,26 +78,43 @@ mod tests {
             "SHORT" => Some("k".repeat(31)),
             _ => None,
         };
-        let key = seal_key(top.text("seal_key", &mut faults), Some(&environment), &mut faults);
+        let key = seal_key(
+            top.text("seal_key", &mut faults),
+            Some(&environment),
+            &mut faults,
+        );
         let memory = resolve(top, &mut faults);
-        if faults.0.is_empty() { Ok((memory, key)) } else { Err(faults.to_string()) }
+        if faults.0.is_empty() {
+            Ok((memory, key))
+        } else {
+            Err(faults.to_string())
+        }
     }
 
     #[test]
     fn nothing_said_is_seven_days_and_a_key_in_the_folder() {
         let (memory, key) = resolved("").expect("defaults");
         assert!(memory.enabled);
-        assert_eq!((memory.keep_ms, memory.entries_max, memory.bytes_max), (7 * 86_400_000, 100_000, 1 << 30));
+        assert_eq!(
+            (memory.keep_ms, memory.entries_max, memory.bytes_max),
+            (7 * 86_400_000, 100_000, 1 << 30)
+        );
         assert!(matches!(key, SealKeyPlace::Folder));
     }
 
     #[test]
     fn all_of_it_can_be_said() {
-        let text = "seal_key = \"env:KEY\"\nenabled = false\ndays = 1\nentries_max = 5\nsize_mb = 2";
+        let text =
+            "seal_key = \"env:KEY\"\nenabled = false\ndays = 1\nentries_max = 5\nsize_mb = 2";
         let (memory, key) = resolved(text).expect("settings");
         assert!(!memory.enabled);
-        assert_eq!((memory.keep_ms, memory.entries_max, memory.bytes_max), (86_400_000, 5, 2 << 20));
-        let SealKeyPlace::Told(secret) = &key else { panic!("{key:?}") };
+        assert_eq!(
+            (memory.keep_ms, memory.entries_max, memory.bytes_max),
+            (86_400_000, 5, 2 << 20)
+        );
+        let SealKeyPlace::Told(secret) = &key else {
+            panic!("{key:?}")
+        };
         assert_eq!(secret.expose().len(), 32);
         assert!(!format!("{key:?}").contains("kkkk"));
     }
@@ -103,7 +129,10 @@ mod tests {
             ("dayz = 1", "not a key that is known here"),
         ] {
             let faults = resolved(text).expect_err(text);
-            assert!(faults.contains(says) && !faults.contains("kkkk"), "{faults}");
+            assert!(
+                faults.contains(says) && !faults.contains("kkkk"),
+                "{faults}"
+            );
         }
     }
 }

@@ -53,7 +53,10 @@ impl Config {
 
     /// How long a request may wait before its hold is granted: for its images, and then for room in a budget.
     pub fn waits_ms(&self) -> u64 {
-        let images_ms = self.fetch.as_ref().map_or(0, |fetch| fetch.timeout_ms * IMAGES_MAX as u64);
+        let images_ms = self
+            .fetch
+            .as_ref()
+            .map_or(0, |fetch| fetch.timeout_ms * IMAGES_MAX as u64);
         images_ms + self.limits.queue_wait_ms
     }
 }
@@ -83,7 +86,12 @@ pub struct LedgerConfig {
 
 impl Default for LedgerConfig {
     fn default() -> LedgerConfig {
-        LedgerConfig { sync: Sync::Os, segment_bytes: 64 * MIB, disk_reserve_mb: 256, budget_overrun: Overrun::Refuse }
+        LedgerConfig {
+            sync: Sync::Os,
+            segment_bytes: 64 * MIB,
+            disk_reserve_mb: 256,
+            budget_overrun: Overrun::Refuse,
+        }
     }
 }
 
@@ -102,7 +110,12 @@ pub struct Retention {
 
 impl Default for Retention {
     fn default() -> Retention {
-        Retention { requests_days: 400, refused_days: 30, hours_days: 400, days_days: 0 }
+        Retention {
+            requests_days: 400,
+            refused_days: 30,
+            hours_days: 400,
+            days_days: 0,
+        }
     }
 }
 
@@ -186,7 +199,12 @@ pub struct MemoryConfig {
 
 impl Default for MemoryConfig {
     fn default() -> MemoryConfig {
-        MemoryConfig { enabled: true, keep_ms: 7 * DAY_MS, entries_max: 100_000, bytes_max: 1024 * MIB }
+        MemoryConfig {
+            enabled: true,
+            keep_ms: 7 * DAY_MS,
+            entries_max: 100_000,
+            bytes_max: 1024 * MIB,
+        }
     }
 }
 
@@ -202,7 +220,10 @@ pub struct AlertConfig {
 
 impl Default for AlertConfig {
     fn default() -> AlertConfig {
-        AlertConfig { threshold_percent: 85, webhook: None }
+        AlertConfig {
+            threshold_percent: 85,
+            webhook: None,
+        }
     }
 }
 
@@ -257,12 +278,23 @@ impl Provider {
 
     /// The address of a call.
     pub fn url(&self, endpoint: &Endpoint, model: &str, streamed: bool) -> String {
-        let path = endpoint.stream_path.filter(|_| streamed).unwrap_or(endpoint.path);
+        let path = endpoint
+            .stream_path
+            .filter(|_| streamed)
+            .unwrap_or(endpoint.path);
         match (endpoint.versioned_path, &self.api_version) {
             (Some(path), Some(version)) => {
-                format!("{}{}?api-version={version}", self.base_url, path.replace("{model}", &segment(model)))
+                format!(
+                    "{}{}?api-version={version}",
+                    self.base_url,
+                    path.replace("{model}", &segment(model))
+                )
             }
-            _ if path.contains("{model}") => format!("{}{}", self.base_url, path.replace("{model}", &segment(model))),
+            _ if path.contains("{model}") => format!(
+                "{}{}",
+                self.base_url,
+                path.replace("{model}", &segment(model))
+            ),
             _ => format!("{}{path}", self.base_url),
         }
     }

@@ -18,18 +18,32 @@ use crate::provider::{self, BaseUrl, OnDisconnect, Preset, PriceRule};
 const PROVIDERS_MAX: usize = 100;
 const MODELS_MAX: usize = 1000;
 /// Nothing said leaves it to the preset.
-const ON_DISCONNECT: [(&str, Option<OnDisconnect>); 2] =
-    [("abort", Some(OnDisconnect::Abort)), ("drain", Some(OnDisconnect::Drain))];
+const ON_DISCONNECT: [(&str, Option<OnDisconnect>); 2] = [
+    ("abort", Some(OnDisconnect::Abort)),
+    ("drain", Some(OnDisconnect::Drain)),
+];
 /// 1 pico-dollar per token is a micro-dollar per million tokens.
 const TOKENS_PER_PRICE: i128 = 1_000_000;
 
 /// Resolves the whole `[providers]` section.
-pub(super) fn resolve_all(mut section: Section<'_>, environment: Environment<'_>, faults: &mut Faults) -> Vec<Arc<Provider>> {
+pub(super) fn resolve_all(
+    mut section: Section<'_>,
+    environment: Environment<'_>,
+    faults: &mut Faults,
+) -> Vec<Arc<Provider>> {
     let named = section.named(faults);
     if named.len() > PROVIDERS_MAX {
-        faults.add("providers", format!("{} of them; at most {PROVIDERS_MAX} are allowed", named.len()));
+        faults.add(
+            "providers",
+            format!(
+                "{} of them; at most {PROVIDERS_MAX} are allowed",
+                named.len()
+            ),
+        );
     }
-    let resolved = named.into_iter().filter_map(|(name, section)| resolve(name, section, environment, faults));
+    let resolved = named
+        .into_iter()
+        .filter_map(|(name, section)| resolve(name, section, environment, faults));
     resolved.map(Arc::new).collect()
 }
 
@@ -41,18 +55,29 @@ fn resolve(
 ) -> Option<Provider> {
     let known = name.clone().checked(faults, |name| checked_name(name));
     let preset = preset(&name, section.text("type", faults), faults);
-    let base_url = section.text("base_url", faults).map(|written| written.checked(faults, |url| checked_url(url)));
+    let base_url = section
+        .text("base_url", faults)
+        .map(|written| written.checked(faults, |url| checked_url(url)));
     let credential = Lines::take(&mut section, environment, faults);
-    let price = section.take("price").map(|written| written_price(&section, written, preset, faults));
+    let price = section
+        .take("price")
+        .map(|written| written_price(&section, written, preset, faults));
     let models = models(section.texts("models", faults), faults);
     let request_ceiling = section.take("request_ceiling").and_then(|written| {
-        written.checked(faults, |value| amount(value).and_then(|text| Money::parse(&text).map_err(|error| error.to_string())))
+        written.checked(faults, |value| {
+            amount(value).and_then(|text| Money::parse(&text).map_err(|error| error.to_string()))
+        })
     });
     let priced_as = section.section("priced_as", faults).pairs(faults);
-    let api_version =
-        section.text("api_version", faults).and_then(|written| written.checked(faults, |text| version(text, preset)));
-    let unsupported =
-        section.word("unsupported", Unsupported::Drop, &[("drop", Unsupported::Drop), ("error", Unsupported::Error)], faults);
+    let api_version = section
+        .text("api_version", faults)
+        .and_then(|written| written.checked(faults, |text| version(text, preset)));
+    let unsupported = section.word(
+        "unsupported",
+        Unsupported::Drop,
+        &[("drop", Unsupported::Drop), ("error", Unsupported::Error)],
+        faults,
+    );
     let on_disconnect = section.word("on_disconnect", None, &ON_DISCONNECT, faults);
     section.finish(faults);
 
@@ -78,22 +103,48 @@ fn resolve(
 }
 
 /// The preset named by `type`, else the one that the section is named for.
-fn preset(name: &Written<String>, typed: Option<Written<String>>, faults: &mut Faults) -> Option<&'static Preset> {
-    let (at, wanted) = typed.as_ref().map_or((name, &name.value), |typed| (typed, &typed.value));
+fn preset(
+    name: &Written<String>,
+    typed: Option<Written<String>>,
+    faults: &mut Faults,
+) -> Option<&'static Preset> {
+    let (at, wanted) = typed
+        .as_ref()
+        .map_or((name, &name.value), |typed| (typed, &typed.value));
     let found = provider::find(wanted);
     if found.is_none() {
-        let known: Vec<&str> = provider::REGISTRY.iter().map(|preset| preset.name).collect();
-        at.fault(faults, format_args!("`{wanted}` is no type of provider; write type = one of {}", known.join(", ")));
+        let known: Vec<&str> = provider::REGISTRY
+            .iter()
+            .map(|preset| preset.name)
+            .collect();
+        at.fault(
+            faults,
+            format_args!(
+                "`{wanted}` is no type of provider; write type = one of {}",
+                known.join(", ")
+            ),
+        );
     }
     found
 }
 
-fn address_of(preset: &Preset, credential: &Credential, name: &Written<String>, faults: &mut Faults) -> Option<String> {
+fn address_of(
+    preset: &Preset,
+    credential: &Credential,
+    name: &Written<String>,
+    faults: &mut Faults,
+) -> Option<String> {
     match preset.base_url {
         BaseUrl::Own(url) => Some(url.to_owned()),
         BaseUrl::OfRegion(address) => credential.region.as_deref().map(address),
         BaseUrl::Told(like) => {
-            name.fault(faults, format_args!("type {} has no address of its own; write base_url = \"{like}\"", preset.name));
+            name.fault(
+                faults,
+                format_args!(
+                    "type {} has no address of its own; write base_url = \"{like}\"",
+                    preset.name
+                ),
+            );
             None
         }
     }
@@ -101,7 +152,9 @@ fn address_of(preset: &Preset, credential: &Credential, name: &Written<String>, 
 
 /// Names a deployment `NAME/model`, so it holds nothing that would make that ambiguous.
 fn checked_name(name: &str) -> Result<String, String> {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
+    let plain = |byte: u8| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_'
+    };
     if name.is_empty() || name.len() > 40 || !name.bytes().all(plain) {
         return Err("a provider's name is 1 to 40 of a-z, 0-9, - and _".to_owned());
     }
@@ -110,13 +163,26 @@ fn checked_name(name: &str) -> Result<String, String> {
 
 fn models(written: Vec<Written<String>>, faults: &mut Faults) -> Vec<String> {
     if let Some(first) = written.get(MODELS_MAX) {
-        first.fault(faults, format_args!("lists {} models; at most {MODELS_MAX} are allowed", written.len()));
+        first.fault(
+            faults,
+            format_args!(
+                "lists {} models; at most {MODELS_MAX} are allowed",
+                written.len()
+            ),
+        );
     }
     let one = |written: Written<String>| {
         written.checked(faults, |model| match model.as_str() {
             "" => Err("holds an empty name".to_owned()),
-            model if model.len() > 200 || model.chars().any(|letter| letter.is_whitespace() || letter.is_control()) => {
-                Err(format!("holds {model:?}; a model's name has no spaces and at most 200 bytes"))
+            model
+                if model.len() > 200
+                    || model
+                        .chars()
+                        .any(|letter| letter.is_whitespace() || letter.is_control()) =>
+            {
+                Err(format!(
+                    "holds {model:?}; a model's name has no spaces and at most 200 bytes"
+                ))
             }
             model => Ok(model.to_owned()),
         })
@@ -137,7 +203,9 @@ fn models_priced_as(
     let one = |(name, written): (String, Written<String>)| {
         let model = written.checked(faults, |model| match price {
             PriceSetting::Sheet(vendor) if sheet.find(vendor, model).is_some() => Ok(model.clone()),
-            PriceSetting::Sheet(vendor) => Err(format!("`{model}` is not on the price sheet of {vendor}; name a model that is")),
+            PriceSetting::Sheet(vendor) => Err(format!(
+                "`{model}` is not on the price sheet of {vendor}; name a model that is"
+            )),
             _ => Err("has a meaning only with price = \"sheet\"; leave it out".to_owned()),
         });
         Some((name, model?))
@@ -147,9 +215,17 @@ fn models_priced_as(
 
 /// A version stands in addresses as it is written.
 fn version(text: &str, preset: Option<&'static Preset>) -> Result<String, String> {
-    let versioned = |preset: &Preset| preset.endpoints.iter().any(|endpoint| endpoint.versioned_path.is_some());
+    let versioned = |preset: &Preset| {
+        preset
+            .endpoints
+            .iter()
+            .any(|endpoint| endpoint.versioned_path.is_some())
+    };
     if let Some(preset) = preset.filter(|preset| !versioned(preset)) {
-        return Err(format!("type {} takes no version; leave it out", preset.name));
+        return Err(format!(
+            "type {} takes no version; leave it out",
+            preset.name
+        ));
     }
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
     if text.is_empty() || text.len() > 40 || !text.bytes().all(plain) {
@@ -159,7 +235,11 @@ fn version(text: &str, preset: Option<&'static Preset>) -> Result<String, String
 }
 
 /// The price rule of the preset, for a section that does not say.
-fn usual_price(preset: &Preset, name: &Written<String>, faults: &mut Faults) -> Option<PriceSetting> {
+fn usual_price(
+    preset: &Preset,
+    name: &Written<String>,
+    faults: &mut Faults,
+) -> Option<PriceSetting> {
     match preset.price {
         PriceRule::Sheet(vendor) => Some(PriceSetting::Sheet(vendor)),
         PriceRule::Fixed { input, output } => Some(PriceSetting::Fixed { input, output }),
@@ -185,10 +265,16 @@ fn written_price(
         rates.finish(faults);
         if (input, output) == (Some(0), Some(0)) {
             // zeros may as well be a price that somebody did not know yet
-            written.fault(faults, "has no rate above zero; a model that costs nothing is price = \"free\"");
+            written.fault(
+                faults,
+                "has no rate above zero; a model that costs nothing is price = \"free\"",
+            );
             return None;
         }
-        return Some(PriceSetting::Fixed { input: input?, output: output? });
+        return Some(PriceSetting::Fixed {
+            input: input?,
+            output: output?,
+        });
     }
     written.checked(faults, |value| match (value.as_str(), preset.map(|preset| preset.price)) {
         (Some("free"), _) => Ok(PriceSetting::Free),
@@ -203,15 +289,24 @@ fn written_price(
 }
 
 /// One rate of `price = { input, output }`, in pico-USD per token, rounded up.
-fn rate(rates: &mut Section<'_>, key: &'static str, price: &Written<DeValue<'_>>, faults: &mut Faults) -> Option<u64> {
+fn rate(
+    rates: &mut Section<'_>,
+    key: &'static str,
+    price: &Written<DeValue<'_>>,
+    faults: &mut Faults,
+) -> Option<u64> {
     let Some(written) = rates.take(key) else {
-        price.fault(faults, format_args!("lacks {key}; both rates are needed, in USD per million tokens"));
+        price.fault(
+            faults,
+            format_args!("lacks {key}; both rates are needed, in USD per million tokens"),
+        );
         return None;
     };
     written.checked(faults, |value| {
         let usd = Money::parse(&amount(value)?).map_err(|error| error.to_string())?;
         let pico_per_token = (usd.pico() + TOKENS_PER_PRICE - 1) / TOKENS_PER_PRICE;
-        u64::try_from(pico_per_token).map_err(|_| format!("{usd} USD per million tokens is more than can be reckoned with"))
+        u64::try_from(pico_per_token)
+            .map_err(|_| format!("{usd} USD per million tokens is more than can be reckoned with"))
     })
 }
 
@@ -220,42 +315,66 @@ fn amount(value: &DeValue<'_>) -> Result<String, String> {
     match value {
         DeValue::String(text) => Ok(text.to_string()),
         DeValue::Integer(digits) if digits.radix() == 10 => Ok(digits.as_str().to_owned()),
-        DeValue::Float(digits) => Err(format!("is a number with a point; write it in quotes: \"{}\"", digits.as_str())),
-        other => Err(format!("is {}; write an amount of USD in quotes, like \"0.50\"", kind(other))),
+        DeValue::Float(digits) => Err(format!(
+            "is a number with a point; write it in quotes: \"{}\"",
+            digits.as_str()
+        )),
+        other => Err(format!(
+            "is {}; write an amount of USD in quotes, like \"0.50\"",
+            kind(other)
+        )),
     }
 }
 
 /// Checks an address and takes the slash off its end. Nothing of a faulty one is repeated: it may hold a password.
 pub fn checked_url(url: &str) -> Result<String, String> {
-    let rest = ["http://", "https://"].iter().find_map(|scheme| url.strip_prefix(scheme));
+    let rest = ["http://", "https://"]
+        .iter()
+        .find_map(|scheme| url.strip_prefix(scheme));
     let rest = rest.ok_or("must begin with http:// or https://")?;
     if url.bytes().any(|byte| !byte.is_ascii_graphic()) {
-        return Err("holds a space or a letter that no address has; write it percent-encoded".to_owned());
+        return Err(
+            "holds a space or a letter that no address has; write it percent-encoded".to_owned(),
+        );
     }
     if url.contains(['?', '#']) {
-        return Err("must have no ? and no #; a base address is scheme, host, port and path".to_owned());
+        return Err(
+            "must have no ? and no #; a base address is scheme, host, port and path".to_owned(),
+        );
     }
     let (authority, _path) = rest.split_once('/').unwrap_or((rest, ""));
     if authority.contains('@') {
-        return Err("must hold no user or password; write the key as api_key = \"env:NAME\"".to_owned());
+        return Err(
+            "must hold no user or password; write the key as api_key = \"env:NAME\"".to_owned(),
+        );
     }
     check_authority(authority)?;
     Ok(url.trim_end_matches('/').to_owned())
 }
 
 fn check_authority(authority: &str) -> Result<(), String> {
-    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+    let (host, port) = match authority
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once(']'))
+    {
         Some((address, after)) => {
-            address.parse::<std::net::Ipv6Addr>().map_err(|_| "has no IPv6 address between [ and ]")?;
+            address
+                .parse::<std::net::Ipv6Addr>()
+                .map_err(|_| "has no IPv6 address between [ and ]")?;
             (address, after)
         }
         None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
     };
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':');
+    let plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':');
     if host.is_empty() || !host.bytes().all(plain) {
         return Err("has no host; write it like http://10.0.0.5:8000/v1".to_owned());
     }
-    let numbered = |port: &str| port.strip_prefix(':').and_then(|port| port.parse::<u16>().ok()).is_some_and(|port| port > 0);
+    let numbered = |port: &str| {
+        port.strip_prefix(':')
+            .and_then(|port| port.parse::<u16>().ok())
+            .is_some_and(|port| port > 0)
+    };
     if !port.is_empty() && !numbered(port) {
         return Err("has a port that is no number from 1 to 65535".to_owned());
     }

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::file::{self, Faults, Section, Written};
 use super::secret::{Environment, process_environment};
-use super::{Config, LedgerConfig, Limits, MIB, Overrun, Retention, Sync, alerts, fetch, memory, provider};
+use super::{
+    Config, LedgerConfig, Limits, MIB, Overrun, Retention, Sync, alerts, fetch, memory, provider,
+};
 use crate::domain::zone::Zone;
 
 /// Flags and their environment variables: what outweighs the file.
@@ -45,7 +47,12 @@ pub fn load_base(told: &Told) -> Result<Loaded, Faults> {
 }
 
 fn load_with(told: &Told, environment: Option<Environment<'_>>) -> Result<Loaded, Faults> {
-    let file = told.config.clone().or_else(|| PLACES.iter().map(PathBuf::from).find(|place| place.exists()));
+    let file = told.config.clone().or_else(|| {
+        PLACES
+            .iter()
+            .map(PathBuf::from)
+            .find(|place| place.exists())
+    });
     let text = match &file {
         Some(path) => read(path)?,
         None => String::new(),
@@ -56,23 +63,39 @@ fn load_with(told: &Told, environment: Option<Environment<'_>>) -> Result<Loaded
 }
 
 /// Resolves a text as if it stood in a file of that path.
-pub fn parse(path: &Path, text: &str, told: &Told, environment: Environment<'_>) -> Result<Config, Faults> {
+pub fn parse(
+    path: &Path,
+    text: &str,
+    told: &Told,
+    environment: Environment<'_>,
+) -> Result<Config, Faults> {
     resolve(path, text, told, Some(environment))
 }
 
 fn read(path: &Path) -> Result<String, Faults> {
     let mut text = String::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
+    let read = std::fs::File::open(path)
+        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
     let mut faults = Faults::default();
     match read {
-        Err(error) => faults.add(path.display().to_string(), format!("cannot be read ({error}); check the path and its owner")),
-        Ok(length) if length as u64 > FILE_BYTES_MAX => faults.add(path.display().to_string(), "is larger than 1 MiB"),
+        Err(error) => faults.add(
+            path.display().to_string(),
+            format!("cannot be read ({error}); check the path and its owner"),
+        ),
+        Ok(length) if length as u64 > FILE_BYTES_MAX => {
+            faults.add(path.display().to_string(), "is larger than 1 MiB")
+        }
         Ok(_) => return Ok(text),
     }
     Err(faults)
 }
 
-fn resolve(path: &Path, text: &str, told: &Told, environment: Option<Environment<'_>>) -> Result<Config, Faults> {
+fn resolve(
+    path: &Path,
+    text: &str,
+    told: &Told,
+    environment: Option<Environment<'_>>,
+) -> Result<Config, Faults> {
     let mut faults = Faults::default();
     let mut top = file::parse(&path.display().to_string(), text, &mut faults);
     let config = Config {
@@ -80,43 +103,72 @@ fn resolve(path: &Path, text: &str, told: &Told, environment: Option<Environment
         folder: folder(top.text("data", &mut faults), path, told, &mut faults),
         timezone: timezone(top.text("timezone", &mut faults), &mut faults),
         workers: top.whole("workers", processors(), 1..=256, &mut faults) as usize,
-        picker_aliases: top.word("picker_aliases", false, &[("on", true), ("off", false)], &mut faults),
+        picker_aliases: top.word(
+            "picker_aliases",
+            false,
+            &[("on", true), ("off", false)],
+            &mut faults,
+        ),
         ledger: ledger(top.section("ledger", &mut faults), &mut faults),
         retention: retention(top.section("retention", &mut faults), &mut faults),
         limits: limits(top.section("limits", &mut faults), &mut faults),
         alerts: alerts::resolve(top.section("alerts", &mut faults), environment, &mut faults),
-        reasoning_memory: memory::resolve(top.section("reasoning_memory", &mut faults), &mut faults),
+        reasoning_memory: memory::resolve(
+            top.section("reasoning_memory", &mut faults),
+            &mut faults,
+        ),
         seal_key: memory::seal_key(top.text("seal_key", &mut faults), environment, &mut faults),
         fetch: fetch::resolve(top.section("fetch", &mut faults), &mut faults),
         providers: match (top.section("providers", &mut faults), environment) {
-            (section, Some(environment)) => provider::resolve_all(section, environment, &mut faults),
+            (section, Some(environment)) => {
+                provider::resolve_all(section, environment, &mut faults)
+            }
             (_, None) => Vec::new(),
         },
     };
     top.finish(&mut faults);
-    if faults.0.is_empty() { Ok(config) } else { Err(faults) }
+    if faults.0.is_empty() {
+        Ok(config)
+    } else {
+        Err(faults)
+    }
 }
 
 fn listen(written: Option<Written<String>>, told: &Told, faults: &mut Faults) -> SocketAddr {
     let text = written.unwrap_or_else(|| given("listen", LISTEN_DEFAULT));
-    let text = told.listen.as_deref().map_or(text, |listen| given("--listen", listen));
+    let text = told
+        .listen
+        .as_deref()
+        .map_or(text, |listen| given("--listen", listen));
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    text.checked(faults, |text| parse_listen(text)).unwrap_or(any)
+    text.checked(faults, |text| parse_listen(text))
+        .unwrap_or(any)
 }
 
 /// An address to listen on. `localhost` is put in numbers here: a static binary resolves no names of its own machine.
 pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
-    let numeric = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    let numeric = text
+        .strip_prefix("localhost:")
+        .map(|port| format!("127.0.0.1:{port}"));
     let parsed = numeric.as_deref().unwrap_or(text).parse();
     parsed.map_err(|_| format!("`{text}` is no address to listen on; write it like 127.0.0.1:4000, 0.0.0.0:4000 or [::]:4000"))
 }
 
 fn given(place: &str, value: &str) -> Written<String> {
-    Written { place: place.to_owned(), key: "listen".to_owned(), value: value.to_owned() }
+    Written {
+        place: place.to_owned(),
+        key: "listen".to_owned(),
+        value: value.to_owned(),
+    }
 }
 
 /// A relative `data` in the file counts from the file's own folder, so that it means the same from everywhere.
-fn folder(written: Option<Written<String>>, path: &Path, told: &Told, faults: &mut Faults) -> PathBuf {
+fn folder(
+    written: Option<Written<String>>,
+    path: &Path,
+    told: &Told,
+    faults: &mut Faults,
+) -> PathBuf {
     let beside = path.parent().unwrap_or(Path::new(""));
     let from_file = written.and_then(|written| {
         written.checked(faults, |folder| match folder.as_str() {
@@ -124,29 +176,47 @@ fn folder(written: Option<Written<String>>, path: &Path, told: &Told, faults: &m
             folder => Ok(beside.join(folder)),
         })
     });
-    told.data.clone().or(from_file).unwrap_or_else(|| PathBuf::from(DATA_DEFAULT))
+    told.data
+        .clone()
+        .or(from_file)
+        .unwrap_or_else(|| PathBuf::from(DATA_DEFAULT))
 }
 
 fn timezone(written: Option<Written<String>>, faults: &mut Faults) -> String {
     let zone = written.and_then(|written| {
         written.checked(faults, |name| match Zone::parse(name) {
             Some(_) => Ok(name.clone()),
-            None => Err(format!("`{name}` is no zone of the IANA list; write it like \"Europe/Berlin\" or \"UTC\"")),
+            None => Err(format!(
+                "`{name}` is no zone of the IANA list; write it like \"Europe/Berlin\" or \"UTC\""
+            )),
         })
     });
     zone.unwrap_or_else(|| "UTC".to_owned())
 }
 
 fn processors() -> u64 {
-    std::thread::available_parallelism().map_or(1, |count| count.get() as u64).min(256)
+    std::thread::available_parallelism()
+        .map_or(1, |count| count.get() as u64)
+        .min(256)
 }
 
 fn ledger(mut section: Section<'_>, faults: &mut Faults) -> LedgerConfig {
     let usual = LedgerConfig::default();
     let ledger = LedgerConfig {
-        sync: section.word("sync", usual.sync, &[("os", Sync::Os), ("disk", Sync::Disk)], faults),
-        segment_bytes: section.whole("segment_mb", usual.segment_bytes / MIB, 1..=1024, faults) * MIB,
-        disk_reserve_mb: section.whole("disk_reserve_mb", usual.disk_reserve_mb, 0..=1_000_000, faults),
+        sync: section.word(
+            "sync",
+            usual.sync,
+            &[("os", Sync::Os), ("disk", Sync::Disk)],
+            faults,
+        ),
+        segment_bytes: section.whole("segment_mb", usual.segment_bytes / MIB, 1..=1024, faults)
+            * MIB,
+        disk_reserve_mb: section.whole(
+            "disk_reserve_mb",
+            usual.disk_reserve_mb,
+            0..=1_000_000,
+            faults,
+        ),
         budget_overrun: section.word(
             "budget_overrun",
             usual.budget_overrun,
@@ -175,10 +245,13 @@ fn retention(mut section: Section<'_>, faults: &mut Faults) -> Retention {
 fn limits(mut section: Section<'_>, faults: &mut Faults) -> Limits {
     const DAY_S: u64 = 86_400;
     let usual = Limits::default();
-    let mut megabytes = |key, usual: usize, most| (section.whole(key, usual as u64 / MIB, 1..=most, faults) * MIB) as usize;
+    let mut megabytes = |key, usual: usize, most| {
+        (section.whole(key, usual as u64 / MIB, 1..=most, faults) * MIB) as usize
+    };
     let body_bytes_max = megabytes("body_mb", usual.body_bytes_max, 1024);
     let answer_bytes_max = megabytes("answer_mb", usual.answer_bytes_max, 1024);
-    let mut seconds = |key, usual_ms: u64, most_s| section.whole(key, usual_ms / 1000, 1..=most_s, faults) * 1000;
+    let mut seconds =
+        |key, usual_ms: u64, most_s| section.whole(key, usual_ms / 1000, 1..=most_s, faults) * 1000;
     let limits = Limits {
         body_bytes_max,
         answer_bytes_max,
@@ -205,11 +278,18 @@ mod tests {
     const KEY: &str = "sk-canary-0123456789";
 
     fn environment(name: &str) -> Option<String> {
-        ["OPENAI_API_KEY", "ANTHROPIC_API_KEY"].contains(&name).then(|| KEY.to_owned())
+        ["OPENAI_API_KEY", "ANTHROPIC_API_KEY"]
+            .contains(&name)
+            .then(|| KEY.to_owned())
     }
 
     fn resolved(text: &str) -> Result<Config, Faults> {
-        parse(Path::new("gatekeeper.toml"), text, &Told::default(), &environment)
+        parse(
+            Path::new("gatekeeper.toml"),
+            text,
+            &Told::default(),
+            &environment,
+        )
     }
 
     fn faults(text: &str) -> String {
@@ -220,7 +300,10 @@ mod tests {
     fn a_request_waits_for_its_images_and_for_a_budget() {
         assert_eq!(resolved("").expect("defaults").waits_ms(), 10_000);
         let text = "[limits]\nqueue_wait_s = 600\n[fetch]\nimages = \"on\"\ntimeout_s = 120";
-        assert_eq!(resolved(text).expect("a file").waits_ms(), 600_000 + 20 * 120_000);
+        assert_eq!(
+            resolved(text).expect("a file").waits_ms(),
+            600_000 + 20 * 120_000
+        );
     }
 
     #[test]
@@ -229,7 +312,10 @@ mod tests {
         assert_eq!(config.listen, "127.0.0.1:4000".parse().expect("an address"));
         assert_eq!(config.folder, Path::new("gatekeeper-data"));
         assert_eq!(config.timezone, "UTC");
-        assert_eq!((config.limits.head_timeout_ms, config.limits.body_bytes_max), (300_000, 32 << 20));
+        assert_eq!(
+            (config.limits.head_timeout_ms, config.limits.body_bytes_max),
+            (300_000, 32 << 20)
+        );
         assert_eq!(config.ledger.sync, Sync::Os);
         assert!(config.providers.is_empty());
     }
@@ -245,7 +331,11 @@ mod tests {
         "#,
         )
         .expect("two providers");
-        let openai = config.providers.iter().find(|provider| provider.name == "openai").expect("openai");
+        let openai = config
+            .providers
+            .iter()
+            .find(|provider| provider.name == "openai")
+            .expect("openai");
         assert_eq!(openai.base_url, "https://api.openai.com/v1");
         assert_eq!(openai.api_key.as_ref().map(|key| key.expose()), Some(KEY));
         assert!(matches!(openai.price, PriceSetting::Sheet(_)));
@@ -266,9 +356,23 @@ mod tests {
         .expect("one provider");
         let lan = &config.providers[0];
         assert_eq!(lan.base_url, "http://10.0.0.5:8000/v1");
-        assert_eq!(lan.price, PriceSetting::Fixed { input: 250_000, output: 5_000_000 });
-        assert_eq!((lan.models.as_slice(), lan.api_key.is_none()), (["llama-4".to_owned()].as_slice(), true));
-        assert_eq!(lan.request_ceiling.map(|ceiling| ceiling.to_string()).as_deref(), Some("0.5"));
+        assert_eq!(
+            lan.price,
+            PriceSetting::Fixed {
+                input: 250_000,
+                output: 5_000_000
+            }
+        );
+        assert_eq!(
+            (lan.models.as_slice(), lan.api_key.is_none()),
+            (["llama-4".to_owned()].as_slice(), true)
+        );
+        assert_eq!(
+            lan.request_ceiling
+                .map(|ceiling| ceiling.to_string())
+                .as_deref(),
+            Some("0.5")
+        );
     }
 
     #[test]
@@ -280,10 +384,20 @@ mod tests {
             resolved(&text).map(|config| config.providers[0].clone())
         };
         let url = |provider: &crate::config::Provider, model: &str| {
-            provider.url(provider.preset.endpoint(crate::dialect::Dialect::Chat, model).expect("chat"), model, false)
+            provider.url(
+                provider
+                    .preset
+                    .endpoint(crate::dialect::Dialect::Chat, model)
+                    .expect("chat"),
+                model,
+                false,
+            )
         };
         let plain = azure("").expect("azure");
-        assert_eq!(url(&plain, "our-chat"), "https://r.openai.azure.com/openai/v1/chat/completions");
+        assert_eq!(
+            url(&plain, "our-chat"),
+            "https://r.openai.azure.com/openai/v1/chat/completions"
+        );
         let older = azure("api_version = \"2024-10-21\"\nunsupported = \"error\"\npriced_as = { our-chat = \"gpt-4.1\" }")
             .expect("azure");
         assert_eq!(
@@ -292,69 +406,169 @@ mod tests {
         );
         assert_eq!(older.priced_as["our-chat"], "gpt-4.1");
         for (lines, message) in [
-            ("api_version = \"2024&x=1\"", "providers.azure.api_version: is no version"),
-            ("priced_as = { a = \"gpt-nobody\" }", "providers.azure.priced_as.a: `gpt-nobody` is not on the price sheet"),
-            ("priced_as = { a = 3 }", "providers.azure.priced_as.a: is a whole number"),
-            ("price = \"free\"\npriced_as = { a = \"gpt-4.1\" }", "has a meaning only with price = \"sheet\""),
+            (
+                "api_version = \"2024&x=1\"",
+                "providers.azure.api_version: is no version",
+            ),
+            (
+                "priced_as = { a = \"gpt-nobody\" }",
+                "providers.azure.priced_as.a: `gpt-nobody` is not on the price sheet",
+            ),
+            (
+                "priced_as = { a = 3 }",
+                "providers.azure.priced_as.a: is a whole number",
+            ),
+            (
+                "price = \"free\"\npriced_as = { a = \"gpt-4.1\" }",
+                "has a meaning only with price = \"sheet\"",
+            ),
             ("unsupported = \"ignore\"", "write \"drop\" or \"error\""),
         ] {
             let faults = azure(lines).expect_err(lines).to_string();
             assert!(faults.contains(message), "{faults}");
         }
-        let message = faults("[providers.openai]\napi_key = \"env:OPENAI_API_KEY\"\napi_version = \"1\"");
-        assert!(message.contains("type openai takes no version"), "{message}");
-        assert!(faults("[providers.azure]\napi_key = \"env:OPENAI_API_KEY\"").contains("https://RESOURCE.openai.azure.com"));
+        let message =
+            faults("[providers.openai]\napi_key = \"env:OPENAI_API_KEY\"\napi_version = \"1\"");
+        assert!(
+            message.contains("type openai takes no version"),
+            "{message}"
+        );
+        assert!(
+            faults("[providers.azure]\napi_key = \"env:OPENAI_API_KEY\"")
+                .contains("https://RESOURCE.openai.azure.com")
+        );
     }
 
     #[test]
     fn a_vendor_of_aws_is_called_with_a_key_or_signed_for_a_region() {
-        let bedrock = |lines: &str| resolved(&format!("[providers.bedrock]\n{lines}")).map(|config| config.providers[0].clone());
+        let bedrock = |lines: &str| {
+            resolved(&format!("[providers.bedrock]\n{lines}"))
+                .map(|config| config.providers[0].clone())
+        };
         const KEYS: &str = "access_key_id = \"env:OPENAI_API_KEY\"\nsecret_access_key = \"env:ANTHROPIC_API_KEY\"\n";
-        let keyed = bedrock("region = \"eu-west-1\"\napi_key = \"env:OPENAI_API_KEY\"").expect("a key");
-        assert_eq!(keyed.base_url, "https://bedrock-runtime.eu-west-1.amazonaws.com");
+        let keyed =
+            bedrock("region = \"eu-west-1\"\napi_key = \"env:OPENAI_API_KEY\"").expect("a key");
+        assert_eq!(
+            keyed.base_url,
+            "https://bedrock-runtime.eu-west-1.amazonaws.com"
+        );
         assert!(keyed.api_key.is_some() && keyed.signer.is_none());
-        let signed = bedrock(&format!("{KEYS}region = \"us-gov-west-1\"\nsession_token = \"env:OPENAI_API_KEY\"")).expect("keys");
+        let signed = bedrock(&format!(
+            "{KEYS}region = \"us-gov-west-1\"\nsession_token = \"env:OPENAI_API_KEY\""
+        ))
+        .expect("keys");
         let signer = signed.signer.clone().expect("a signer");
-        assert_eq!((signer.region.as_str(), signer.service, signed.api_key.is_none()), ("us-gov-west-1", "bedrock", true));
-        assert_eq!(signer.keys.session_token.as_ref().map(|token| token.expose()), Some(KEY));
-        let converse = keyed.preset.endpoint(crate::dialect::Dialect::Chat, "m").expect("an endpoint");
-        let url = keyed.url(converse, "arn:aws:bedrock:x/eu.anthropic.claude-opus-5:0", true);
+        assert_eq!(
+            (
+                signer.region.as_str(),
+                signer.service,
+                signed.api_key.is_none()
+            ),
+            ("us-gov-west-1", "bedrock", true)
+        );
+        assert_eq!(
+            signer
+                .keys
+                .session_token
+                .as_ref()
+                .map(|token| token.expose()),
+            Some(KEY)
+        );
+        let converse = keyed
+            .preset
+            .endpoint(crate::dialect::Dialect::Chat, "m")
+            .expect("an endpoint");
+        let url = keyed.url(
+            converse,
+            "arn:aws:bedrock:x/eu.anthropic.claude-opus-5:0",
+            true,
+        );
         let model = "arn%3Aaws%3Abedrock%3Ax%2Feu.anthropic.claude-opus-5%3A0";
-        assert_eq!(url, format!("https://bedrock-runtime.eu-west-1.amazonaws.com/model/{model}/converse-stream"));
-        let private = bedrock("base_url = \"https://vpce-1.bedrock-runtime.eu-west-1.vpce.amazonaws.com\"").expect("an address");
+        assert_eq!(
+            url,
+            format!(
+                "https://bedrock-runtime.eu-west-1.amazonaws.com/model/{model}/converse-stream"
+            )
+        );
+        let private =
+            bedrock("base_url = \"https://vpce-1.bedrock-runtime.eu-west-1.vpce.amazonaws.com\"")
+                .expect("an address");
         assert!(private.signer.is_none() && private.base_url.starts_with("https://vpce-1."));
         for (lines, message) in [
-            ("", "providers.bedrock: has no region; write region = \"eu-west-1\""),
-            ("region = \"eu-west-1\"", "providers.bedrock: has no credential; write api_key"),
-            ("region = \"EU/west\"\napi_key = \"env:OPENAI_API_KEY\"", "providers.bedrock.region: is no region"),
-            ("region = \"eu-west-1\"\naccess_key_id = \"env:OPENAI_API_KEY\"", "has no secret_access_key; write"),
-            ("region = \"eu-west-1\"\nsession_token = \"env:OPENAI_API_KEY\"", "has no access_key_id; write"),
-            (&format!("{KEYS}base_url = \"http://10.0.0.5\""), "has no region; write"),
-            (&format!("{KEYS}region = \"eu-west-1\"\napi_key = \"env:OPENAI_API_KEY\""), "api_key: stands beside keys of AWS"),
-            ("region = \"eu-west-1\"\naccess_key_id = \"AKID\"", "access_key_id: a key itself does not belong in this file"),
+            (
+                "",
+                "providers.bedrock: has no region; write region = \"eu-west-1\"",
+            ),
+            (
+                "region = \"eu-west-1\"",
+                "providers.bedrock: has no credential; write api_key",
+            ),
+            (
+                "region = \"EU/west\"\napi_key = \"env:OPENAI_API_KEY\"",
+                "providers.bedrock.region: is no region",
+            ),
+            (
+                "region = \"eu-west-1\"\naccess_key_id = \"env:OPENAI_API_KEY\"",
+                "has no secret_access_key; write",
+            ),
+            (
+                "region = \"eu-west-1\"\nsession_token = \"env:OPENAI_API_KEY\"",
+                "has no access_key_id; write",
+            ),
+            (
+                &format!("{KEYS}base_url = \"http://10.0.0.5\""),
+                "has no region; write",
+            ),
+            (
+                &format!("{KEYS}region = \"eu-west-1\"\napi_key = \"env:OPENAI_API_KEY\""),
+                "api_key: stands beside keys of AWS",
+            ),
+            (
+                "region = \"eu-west-1\"\naccess_key_id = \"AKID\"",
+                "access_key_id: a key itself does not belong in this file",
+            ),
         ] {
             let faults = bedrock(lines).expect_err(lines).to_string();
             assert!(faults.contains(message), "{faults}");
         }
-        let message = faults(&format!("[providers.openai]\napi_key = \"env:OPENAI_API_KEY\"\nregion = \"eu-west-1\"\n{KEYS}"));
+        let message = faults(&format!(
+            "[providers.openai]\napi_key = \"env:OPENAI_API_KEY\"\nregion = \"eu-west-1\"\n{KEYS}"
+        ));
         assert!(
-            message.contains("openai.region: has no meaning") && message.contains("access_key_id: has no meaning"),
+            message.contains("openai.region: has no meaning")
+                && message.contains("access_key_id: has no meaning"),
             "{message}"
         );
     }
 
     #[test]
     fn a_flag_outweighs_the_file() {
-        let told = Told { data: Some(PathBuf::from("/flag")), listen: Some("localhost:5000".to_owned()), config: None };
+        let told = Told {
+            data: Some(PathBuf::from("/flag")),
+            listen: Some("localhost:5000".to_owned()),
+            config: None,
+        };
         let text = "data = \"/file\"\nlisten = \"0.0.0.0:1\"";
-        let config = parse(Path::new("gatekeeper.toml"), text, &told, &environment).expect("a config");
-        assert_eq!((config.folder, config.listen.to_string()), (PathBuf::from("/flag"), "127.0.0.1:5000".to_owned()));
+        let config =
+            parse(Path::new("gatekeeper.toml"), text, &told, &environment).expect("a config");
+        assert_eq!(
+            (config.folder, config.listen.to_string()),
+            (PathBuf::from("/flag"), "127.0.0.1:5000".to_owned())
+        );
     }
 
     #[test]
     fn a_relative_data_folder_counts_from_the_file() {
-        let at =
-            |path: &str| parse(Path::new(path), "data = \"books\"", &Told::default(), &environment).expect("a config").folder;
+        let at = |path: &str| {
+            parse(
+                Path::new(path),
+                "data = \"books\"",
+                &Told::default(),
+                &environment,
+            )
+            .expect("a config")
+            .folder
+        };
         assert_eq!(at("/srv/gk/gatekeeper.toml"), Path::new("/srv/gk/books"));
         assert_eq!(at("gatekeeper.toml"), Path::new("books"));
     }
@@ -397,7 +611,10 @@ request_ceiling = 0.5
             "gatekeeper.toml:16: providers.x.price: write \"sheet\"",
             "gatekeeper.toml:18: providers.ollama.request_ceiling: is a number with a point; write it in quotes: \"0.5\"",
         ] {
-            assert!(message.contains(expected), "missing: {expected}\nin:\n{message}");
+            assert!(
+                message.contains(expected),
+                "missing: {expected}\nin:\n{message}"
+            );
         }
         assert_eq!(message.lines().count(), 14, "{message}");
     }
@@ -425,16 +642,31 @@ request_ceiling = 0.5
 
     #[test]
     fn a_file_that_was_named_must_be_there() {
-        let told = Told { config: Some(PathBuf::from("/nowhere/gatekeeper.toml")), ..Told::default() };
-        assert!(load(&told).expect_err("no file").to_string().contains("/nowhere/gatekeeper.toml: cannot be read"));
+        let told = Told {
+            config: Some(PathBuf::from("/nowhere/gatekeeper.toml")),
+            ..Told::default()
+        };
+        assert!(
+            load(&told)
+                .expect_err("no file")
+                .to_string()
+                .contains("/nowhere/gatekeeper.toml: cannot be read")
+        );
     }
 
     #[test]
     fn commands_that_call_no_provider_need_no_credential() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("gatekeeper.toml");
-        std::fs::write(&path, "[providers.openai]\napi_key = \"env:GATEKEEPER_TEST_NO_SUCH_KEY\"\n").expect("write the file");
-        let told = Told { config: Some(path), ..Told::default() };
+        std::fs::write(
+            &path,
+            "[providers.openai]\napi_key = \"env:GATEKEEPER_TEST_NO_SUCH_KEY\"\n",
+        )
+        .expect("write the file");
+        let told = Told {
+            config: Some(path),
+            ..Told::default()
+        };
         assert!(load(&told).is_err());
         assert!(load_base(&told).is_ok());
     }
@@ -443,21 +675,52 @@ request_ceiling = 0.5
     #[test]
     fn the_example_file_shows_every_key_with_its_default() {
         let example = include_str!("../../packaging/gatekeeper.toml");
-        let uncommented: Vec<&str> = example.lines().map(|line| line.strip_prefix("#: ").unwrap_or(line)).collect();
+        let uncommented: Vec<&str> = example
+            .lines()
+            .map(|line| line.strip_prefix("#: ").unwrap_or(line))
+            .collect();
         let environment = |_: &str| Some(KEY.repeat(2));
         let path = Path::new("/etc/gatekeeper/gatekeeper.toml");
-        let shown = parse(path, &uncommented.join("\n"), &Told::default(), &environment).expect("every example line is valid");
+        let shown = parse(
+            path,
+            &uncommented.join("\n"),
+            &Told::default(),
+            &environment,
+        )
+        .expect("every example line is valid");
         let usual = parse(path, "", &Told::default(), &environment).expect("defaults");
         assert_eq!(format!("{:?}", shown.limits), format!("{:?}", usual.limits));
         assert_eq!(format!("{:?}", shown.ledger), format!("{:?}", usual.ledger));
-        assert_eq!(format!("{:?}", shown.reasoning_memory), format!("{:?}", usual.reasoning_memory));
+        assert_eq!(
+            format!("{:?}", shown.reasoning_memory),
+            format!("{:?}", usual.reasoning_memory)
+        );
         assert_eq!(shown.retention, usual.retention);
-        assert_eq!((shown.listen, &shown.timezone), (usual.listen, &usual.timezone));
+        assert_eq!(
+            (shown.listen, &shown.timezone),
+            (usual.listen, &usual.timezone)
+        );
         let table = |name: &str| {
-            example.split(&format!("#: [{name}]")).nth(1).expect("the table").split("#: [").next().map(str::to_owned)
+            example
+                .split(&format!("#: [{name}]"))
+                .nth(1)
+                .expect("the table")
+                .split("#: [")
+                .next()
+                .map(str::to_owned)
         };
-        for (section, keys) in [("limits", 12), ("ledger", 4), ("retention", 4), ("alerts", 4), ("reasoning_memory", 4)] {
-            let shown = table(section).expect("the table").lines().filter(|line| line.starts_with("#: ")).count();
+        for (section, keys) in [
+            ("limits", 12),
+            ("ledger", 4),
+            ("retention", 4),
+            ("alerts", 4),
+            ("reasoning_memory", 4),
+        ] {
+            let shown = table(section)
+                .expect("the table")
+                .lines()
+                .filter(|line| line.starts_with("#: "))
+                .count();
             assert_eq!(shown, keys, "[{section}] of the example");
         }
     }

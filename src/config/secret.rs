@@ -27,7 +27,8 @@ pub enum SecretSource {
 }
 
 /// What to write where a secret was asked for.
-const REMEDY: &str = "write where the key is kept: \"env:NAME\", \"file:/path\" or \"credential:NAME\" (systemd)";
+const REMEDY: &str =
+    "write where the key is kept: \"env:NAME\", \"file:/path\" or \"credential:NAME\" (systemd)";
 
 /// A longer one is no key but a wrong file.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
@@ -37,21 +38,31 @@ impl SecretSource {
         let (kind, rest) = written.split_once(':').unwrap_or((written, ""));
         match kind {
             "env" if is_variable(rest) => Ok(SecretSource::Env(rest.to_owned())),
-            "env" => Err("env: needs the name of an environment variable, like env:OPENAI_API_KEY".to_owned()),
+            "env" => Err(
+                "env: needs the name of an environment variable, like env:OPENAI_API_KEY"
+                    .to_owned(),
+            ),
             "file" if rest.starts_with('/') => Ok(SecretSource::File(PathBuf::from(rest))),
-            "file" => Err("file: needs an absolute path, like file:/etc/gatekeeper/openai.key".to_owned()),
+            "file" => {
+                Err("file: needs an absolute path, like file:/etc/gatekeeper/openai.key".to_owned())
+            }
             "credential" if is_file_name(rest) => Ok(SecretSource::Credential(rest.to_owned())),
-            "credential" => Err("credential: needs the name given to LoadCredential=, like credential:openai".to_owned()),
-            _ => Err(format!("a key itself does not belong in this file; {REMEDY}")),
+            "credential" => Err(
+                "credential: needs the name given to LoadCredential=, like credential:openai"
+                    .to_owned(),
+            ),
+            _ => Err(format!(
+                "a key itself does not belong in this file; {REMEDY}"
+            )),
         }
     }
 
     /// Reads the secret.
     pub fn read(&self, environment: Environment<'_>) -> Result<Secret, String> {
         let text = match self {
-            SecretSource::Env(name) => {
-                environment(name).ok_or_else(|| format!("${name} is not set in the environment; set it and start again"))?
-            }
+            SecretSource::Env(name) => environment(name).ok_or_else(|| {
+                format!("${name} is not set in the environment; set it and start again")
+            })?,
             SecretSource::File(path) => read_file(path)?,
             SecretSource::Credential(name) => {
                 let folder = environment("CREDENTIALS_DIRECTORY").ok_or_else(|| {
@@ -65,7 +76,10 @@ impl SecretSource {
             return Err(format!("{} is empty; put the key there", self.describe()));
         }
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(format!("{} holds more than one word or letters no key has; put only the key there", self.describe()));
+            return Err(format!(
+                "{} holds more than one word or letters no key has; put only the key there",
+                self.describe()
+            ));
         }
         Ok(Secret::new(text))
     }
@@ -80,18 +94,31 @@ impl SecretSource {
 }
 
 fn read_file(path: &Path) -> Result<String, String> {
-    let unreadable = |error: std::io::Error| format!("{} cannot be read ({error}); check the path and its owner", path.display());
+    let unreadable = |error: std::io::Error| {
+        format!(
+            "{} cannot be read ({error}); check the path and its owner",
+            path.display()
+        )
+    };
     let mut text = String::new();
     let file = std::fs::File::open(path).map_err(unreadable)?;
-    file.take(SECRET_BYTES_MAX + 1).read_to_string(&mut text).map_err(unreadable)?;
+    file.take(SECRET_BYTES_MAX + 1)
+        .read_to_string(&mut text)
+        .map_err(unreadable)?;
     if text.len() as u64 > SECRET_BYTES_MAX {
-        return Err(format!("{} is larger than 64 KiB; a file with one key is expected", path.display()));
+        return Err(format!(
+            "{} is larger than 64 KiB; a file with one key is expected",
+            path.display()
+        ));
     }
     Ok(text)
 }
 
 fn is_variable(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 fn is_file_name(name: &str) -> bool {
@@ -107,21 +134,32 @@ mod tests {
     #[test]
     fn a_literal_key_is_refused_with_the_remedy_and_not_repeated() {
         let message = SecretSource::parse(LITERAL).expect_err("a literal");
-        assert!(message.contains("env:NAME") && !message.contains(LITERAL), "{message}");
+        assert!(
+            message.contains("env:NAME") && !message.contains(LITERAL),
+            "{message}"
+        );
     }
 
     #[test]
     fn a_secret_is_found_in_the_environment_a_file_and_a_systemd_credential() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        std::fs::write(folder.path().join("openai"), format!("{LITERAL}\n")).expect("write the secret");
+        std::fs::write(folder.path().join("openai"), format!("{LITERAL}\n"))
+            .expect("write the secret");
         let credentials = folder.path().display().to_string();
         let environment = |name: &str| match name {
             "KEY" => Some(LITERAL.to_owned()),
             "CREDENTIALS_DIRECTORY" => Some(credentials.clone()),
             _ => None,
         };
-        for written in ["env:KEY".to_owned(), format!("file:{credentials}/openai"), "credential:openai".to_owned()] {
-            let secret = SecretSource::parse(&written).expect(&written).read(&environment).expect(&written);
+        for written in [
+            "env:KEY".to_owned(),
+            format!("file:{credentials}/openai"),
+            "credential:openai".to_owned(),
+        ] {
+            let secret = SecretSource::parse(&written)
+                .expect(&written)
+                .read(&environment)
+                .expect(&written);
             assert_eq!(secret.expose(), LITERAL);
         }
     }
@@ -140,10 +178,22 @@ mod tests {
             ("file:/nowhere/key", "/nowhere/key cannot be read"),
             ("credential:openai", "LoadCredential=openai"),
         ] {
-            let message = SecretSource::parse(written).expect(written).read(&environment).expect_err(written);
-            assert!(message.contains(expected) && !message.contains(LITERAL), "{message}");
+            let message = SecretSource::parse(written)
+                .expect(written)
+                .read(&environment)
+                .expect_err(written);
+            assert!(
+                message.contains(expected) && !message.contains(LITERAL),
+                "{message}"
+            );
         }
-        for written in ["env:", "env:A B", "file:relative", "credential:../x", "credential:"] {
+        for written in [
+            "env:",
+            "env:A B",
+            "file:relative",
+            "credential:../x",
+            "credential:",
+        ] {
             assert!(SecretSource::parse(written).is_err(), "{written}");
         }
     }

@@ -42,7 +42,11 @@ pub struct Alerts {
 
 impl Alerts {
     /// The way in for those who have alerts. What budgets had left unsaid when the process ended is in it already.
-    pub fn open(control: &Control, config: AlertConfig, client: Client) -> (Alerts, mpsc::Sender<Alert>) {
+    pub fn open(
+        control: &Control,
+        config: AlertConfig,
+        client: Client,
+    ) -> (Alerts, mpsc::Sender<Alert>) {
         let (told, arriving) = mpsc::channel(WAITING_MAX);
         control.ledger.set_threshold(config.threshold_percent);
         for alert in control.ledger.alerts_due(control.now_ms()) {
@@ -50,7 +54,15 @@ impl Alerts {
                 control.ledger.take_back(&untold.into_inner());
             }
         }
-        (Alerts { control: control.clone(), arriving, webhook: config.webhook, client }, told)
+        (
+            Alerts {
+                control: control.clone(),
+                arriving,
+                webhook: config.webhook,
+                client,
+            },
+            told,
+        )
     }
 
     /// Runs until it is told to end; then writes down what has arrived and leaves the rest of the sending for another day.
@@ -58,7 +70,12 @@ impl Alerts {
         let written = Arc::new(Notify::new());
         // of what was not sent before the last end
         written.notify_one();
-        let Alerts { control, mut arriving, webhook, client } = self;
+        let Alerts {
+            control,
+            mut arriving,
+            webhook,
+            client,
+        } = self;
         let wanted = webhook.is_some();
         let sending = async {
             match &webhook {
@@ -93,7 +110,9 @@ impl Alerts {
         while let Ok(alert) = arriving.try_recv() {
             say(&control, &alert);
             let last = note(&control, &alert, wanted).await;
-            last.unwrap_or_else(|problem| tracing::error!("an alert cannot be written down before the end: {problem}"));
+            last.unwrap_or_else(|problem| {
+                tracing::error!("an alert cannot be written down before the end: {problem}")
+            });
         }
     }
 }
@@ -104,7 +123,10 @@ async fn write_down(control: &Control, alert: &Alert, wanted: bool) {
     let mut said = false;
     while let Err(problem) = note(control, alert, wanted).await {
         if !std::mem::replace(&mut said, true) {
-            tracing::error!("an alert of {} cannot be written down and is tried again: {problem}", alert.budget.id);
+            tracing::error!(
+                "an alert of {} cannot be written down and is tried again: {problem}",
+                alert.budget.id
+            );
         }
         tokio::time::sleep(RETRY).await;
     }
@@ -139,9 +161,20 @@ fn message(control: &Control, alert: &Alert) -> String {
     let (budget, window) = (&alert.budget, alert.window);
     let directory = control.directory();
     let (owner, owner_name) = match budget.owner {
-        Owner::Organization(id) => (id.to_string(), directory.organization(id).map(|organization| organization.name.clone())),
-        Owner::Team(id) => (id.to_string(), directory.team(id).map(|team| team.name.clone())),
-        Owner::Key(id) => (id.to_string(), directory.key(id).map(|caller| caller.key.name.clone())),
+        Owner::Organization(id) => (
+            id.to_string(),
+            directory
+                .organization(id)
+                .map(|organization| organization.name.clone()),
+        ),
+        Owner::Team(id) => (
+            id.to_string(),
+            directory.team(id).map(|team| team.name.clone()),
+        ),
+        Owner::Key(id) => (
+            id.to_string(),
+            directory.key(id).map(|caller| caller.key.name.clone()),
+        ),
     };
     let bounded = window.end_ms != u64::MAX;
     json!({
@@ -187,7 +220,9 @@ async fn untaken(control: &Control) -> Option<Vec<Untaken>> {
         let store = control.store.clone();
         match beside(move || store.untaken_alerts(READ_AT_ONCE)).await {
             Ok(untaken) => return Some(untaken).filter(|untaken| !untaken.is_empty()),
-            Err(problem) => tracing::debug!("the alerts cannot be read and are looked for again: {problem}"),
+            Err(problem) => {
+                tracing::debug!("the alerts cannot be read and are looked for again: {problem}")
+            }
         }
         tokio::time::sleep(RETRY).await;
     }
@@ -203,21 +238,38 @@ async fn send(client: &Client, webhook: &Webhook, message: &Untaken) {
             Err(why) => why,
         };
         let Some(pause) = pauses.next() else {
-            tracing::error!("the webhook did not take an alert of {} in {tries} tries: {why}", message.charge.budget);
+            tracing::error!(
+                "the webhook did not take an alert of {} in {tries} tries: {why}",
+                message.charge.budget
+            );
             return;
         };
-        tracing::warn!("the webhook did not take an alert of {}: {why}; next try in {pause:?}", message.charge.budget);
+        tracing::warn!(
+            "the webhook did not take an alert of {}: {why}; next try in {pause:?}",
+            message.charge.budget
+        );
         tokio::time::sleep(pause).await;
         tries += 1;
     }
 }
 
 async fn posted(client: &Client, webhook: &Webhook, message: &str) -> Result<(), String> {
-    let signature = webhook.secret.as_ref().map(|secret| signature(secret, message));
-    let mut headers = vec![("content-type", "application/json"), ("user-agent", "gatekeeper")];
+    let signature = webhook
+        .secret
+        .as_ref()
+        .map(|secret| signature(secret, message));
+    let mut headers = vec![
+        ("content-type", "application/json"),
+        ("user-agent", "gatekeeper"),
+    ];
     headers.extend(signature.as_deref().map(|signature| (SIGNATURE, signature)));
     let body = Bytes::copy_from_slice(message.as_bytes());
-    let outgoing = Outgoing { url: webhook.url.expose(), headers, body, head_timeout_ms: webhook.timeout_ms };
+    let outgoing = Outgoing {
+        url: webhook.url.expose(),
+        headers,
+        body,
+        head_timeout_ms: webhook.timeout_ms,
+    };
     match client.post(outgoing, |_| false).await {
         Ok(answer) if (200..300).contains(&answer.status) => Ok(()),
         Ok(answer) => Err(format!("it answered {}", answer.status)),
@@ -227,21 +279,33 @@ async fn posted(client: &Client, webhook: &Webhook, message: &str) -> Result<(),
 
 fn signature(secret: &Secret, message: &str) -> String {
     use std::fmt::Write;
-    let digest = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes()), message.as_bytes());
-    digest.as_ref().iter().fold("sha256=".to_owned(), |mut text, byte| {
-        // writing to a String cannot fail
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let digest = hmac::sign(
+        &hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes()),
+        message.as_bytes(),
+    );
+    digest
+        .as_ref()
+        .iter()
+        .fold("sha256=".to_owned(), |mut text, byte| {
+            // writing to a String cannot fail
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 /// Taken or given up: it is not sent again.
 async fn taken(control: &Control, message: Untaken) {
     loop {
         let done = message.clone();
-        match control.store.write(move |books| books.alert_taken(&done).map_err(Problem::from)).await {
+        match control
+            .store
+            .write(move |books| books.alert_taken(&done).map_err(Problem::from))
+            .await
+        {
             Ok(()) => return,
-            Err(problem) => tracing::debug!("a sent alert cannot be noted and is tried again: {problem}"),
+            Err(problem) => {
+                tracing::debug!("a sent alert cannot be noted and is tried again: {problem}")
+            }
         }
         tokio::time::sleep(RETRY).await;
     }
@@ -255,6 +319,9 @@ mod tests {
     fn a_signature_is_the_hmac_of_the_body() {
         // RFC 4231, test case 2
         let signed = signature(&Secret::new("Jefe"), "what do ya want for nothing?");
-        assert_eq!(signed, "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+        assert_eq!(
+            signed,
+            "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+        );
     }
 }

@@ -18,17 +18,32 @@ pub(super) struct Rewritten {
 impl Rewritten {
     /// Every budget that the ledger must hear of: new, changed or gone.
     pub fn touched(&self) -> Vec<BudgetId> {
-        let gone = self.before.iter().map(|budget| budget.id).filter(|id| self.now.iter().all(|budget| budget.id != *id));
-        self.now.iter().map(|budget| budget.id).chain(gone).collect()
+        let gone = self
+            .before
+            .iter()
+            .map(|budget| budget.id)
+            .filter(|id| self.now.iter().all(|budget| budget.id != *id));
+        self.now
+            .iter()
+            .map(|budget| budget.id)
+            .chain(gone)
+            .collect()
     }
 
     pub fn note(&self, detail: &mut Map<String, Value>) {
-        detail.insert("budgets".to_owned(), json!({ "from": audited(&self.before), "to": audited(&self.now) }));
+        detail.insert(
+            "budgets".to_owned(),
+            json!({ "from": audited(&self.before), "to": audited(&self.now) }),
+        );
     }
 }
 
 /// Makes the owner's budgets those that are wanted, in one transaction.
-pub(super) fn rewrite(books: &mut Change<'_>, owner: Owner, wanted: &Budgets) -> Result<Rewritten, Problem> {
+pub(super) fn rewrite(
+    books: &mut Change<'_>,
+    owner: Owner,
+    wanted: &Budgets,
+) -> Result<Rewritten, Problem> {
     let before = books.budgets_of(owner)?;
     let kept = matched(&before, wanted.terms());
     for budget in &before {
@@ -42,8 +57,20 @@ pub(super) fn rewrite(books: &mut Change<'_>, owner: Owner, wanted: &Budgets) ->
             Some(id) => id,
             None => BudgetId(books.next_id()?),
         };
-        let BudgetTerms { limit, period, action, model } = terms.clone();
-        let budget = Budget { id, owner, limit, period, action, model };
+        let BudgetTerms {
+            limit,
+            period,
+            action,
+            model,
+        } = terms.clone();
+        let budget = Budget {
+            id,
+            owner,
+            limit,
+            period,
+            action,
+            model,
+        };
         books.put_budget(&budget)?;
         now.push(budget);
     }
@@ -94,12 +121,29 @@ mod tests {
     use crate::domain::pattern::Pattern;
 
     fn terms(period: Period, action: Action, model: Option<&str>) -> BudgetTerms {
-        BudgetTerms { limit: Money::from_usd(1), period, action, model: model.map(Pattern::new) }
+        BudgetTerms {
+            limit: Money::from_usd(1),
+            period,
+            action,
+            model: model.map(Pattern::new),
+        }
     }
 
     fn budget(id: u64, terms: BudgetTerms) -> Budget {
-        let BudgetTerms { limit, period, action, model } = terms;
-        Budget { id: BudgetId(id), owner: Owner::Team(TeamId(1)), limit, period, action, model }
+        let BudgetTerms {
+            limit,
+            period,
+            action,
+            model,
+        } = terms;
+        Budget {
+            id: BudgetId(id),
+            owner: Owner::Team(TeamId(1)),
+            limit,
+            period,
+            action,
+            model,
+        }
     }
 
     #[test]
@@ -114,13 +158,19 @@ mod tests {
             terms(Period::Monthly, Action::Warn, None),
             terms(Period::Daily, Action::Block, None),
         ];
-        assert_eq!(matched(&before, &wanted), [Some(BudgetId(3)), Some(BudgetId(2)), None]);
+        assert_eq!(
+            matched(&before, &wanted),
+            [Some(BudgetId(3)), Some(BudgetId(2)), None]
+        );
     }
 
     #[test]
     fn no_identity_is_given_twice() {
         let before = [budget(1, terms(Period::Total, Action::Block, None))];
-        let wanted = [terms(Period::Total, Action::Warn, None), terms(Period::Total, Action::Block, None)];
+        let wanted = [
+            terms(Period::Total, Action::Warn, None),
+            terms(Period::Total, Action::Block, None),
+        ];
         assert_eq!(matched(&before, &wanted), [None, Some(BudgetId(1))]);
     }
 }

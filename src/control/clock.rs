@@ -45,7 +45,9 @@ impl Control {
     /// Adopts the wall clock as it is now. Returns what that did.
     pub async fn accept_clock(&self, grant: &Grant<may::AcceptClock>) -> Result<Adoption, Problem> {
         let adopted = self.adopt(grant.actor().clone(), Leave::Given).await?;
-        adopted.ok_or_else(|| Problem::new(Word::Internal, "the wall clock was not adopted; try again"))
+        adopted.ok_or_else(|| {
+            Problem::new(Word::Internal, "the wall clock was not adopted; try again")
+        })
     }
 
     /// Adopts the wall clock if it has run steadily for long enough. What cannot be stored now is due again at the next
@@ -60,7 +62,9 @@ impl Control {
 
     async fn note_time(&self) -> Result<(), Problem> {
         let anchor = self.time.anchor();
-        self.store.write(move |books| books.put_anchor(&anchor).map_err(Problem::from)).await
+        self.store
+            .write(move |books| books.put_anchor(&anchor).map_err(Problem::from))
+            .await
     }
 
     /// One at a time, and carried to its end even if the caller hangs up: what is committed must also be in force.
@@ -72,7 +76,12 @@ impl Control {
             let _turn = turn;
             control.adopt_alone(&actor, leave).await
         });
-        task.await.unwrap_or_else(|error| Err(Problem::new(Word::Internal, format!("the adoption broke off: {error}"))))
+        task.await.unwrap_or_else(|error| {
+            Err(Problem::new(
+                Word::Internal,
+                format!("the adoption broke off: {error}"),
+            ))
+        })
     }
 
     async fn adopt_alone(&self, actor: &Actor, leave: Leave) -> Result<Option<Adoption>, Problem> {
@@ -80,26 +89,45 @@ impl Control {
             Leave::Steady => self.time.look(),
             Leave::Given => Some(self.time.adoption()),
         };
-        let Some(adoption) = adoption else { return Ok(None) };
+        let Some(adoption) = adoption else {
+            return Ok(None);
+        };
         if leave == Leave::Steady && adoption.in_step() {
             // a step that is no jump: nobody needs to hear of it
-            self.store.write(move |books| books.put_anchor(&adoption.anchor).map_err(Problem::from)).await?;
+            self.store
+                .write(move |books| books.put_anchor(&adoption.anchor).map_err(Problem::from))
+                .await?;
             self.time.adopt(&adoption);
             return Ok(Some(adoption));
         }
-        let action = if leave == Leave::Steady { "clock.adopt" } else { "clock.accept" };
+        let action = if leave == Leave::Steady {
+            "clock.adopt"
+        } else {
+            "clock.accept"
+        };
         if adoption.by_ms() >= 0 || adoption.in_step() {
             self.commit(actor, action, adoption).await?;
             self.time.adopt(&adoption);
         } else {
-            self.set_back(actor, action, adoption).await.inspect_err(|_| self.ledger.stay())?;
+            self.set_back(actor, action, adoption)
+                .await
+                .inspect_err(|_| self.ledger.stay())?;
         }
-        tracing::warn!("time was {} and is {}", instant(adoption.from_ms), instant(adoption.anchor.now_ms));
+        tracing::warn!(
+            "time was {} and is {}",
+            instant(adoption.from_ms),
+            instant(adoption.anchor.now_ms)
+        );
         Ok(Some(adoption))
     }
 
     /// Windows that the ledger has forgotten come back with what was spent in them; nobody may correct that meanwhile.
-    async fn set_back(&self, actor: &Actor, action: &'static str, adoption: Adoption) -> Result<(), Problem> {
+    async fn set_back(
+        &self,
+        actor: &Actor,
+        action: &'static str,
+        adoption: Adoption,
+    ) -> Result<(), Problem> {
         let quiet = tokio::time::timeout(QUIET_WAIT, self.books_still.lock()).await;
         let _quiet = quiet.map_err(|_| busy("the books are being corrected or verified"))?;
         let windows = self.ledger.windows_at(adoption.anchor.now_ms);
@@ -112,11 +140,22 @@ impl Control {
         Ok(())
     }
 
-    async fn commit(&self, actor: &Actor, action: &'static str, adoption: Adoption) -> Result<(), Problem> {
-        let detail = json!({ "from": instant(adoption.from_ms), "to": instant(adoption.anchor.now_ms) });
+    async fn commit(
+        &self,
+        actor: &Actor,
+        action: &'static str,
+        adoption: Adoption,
+    ) -> Result<(), Problem> {
+        let detail =
+            json!({ "from": instant(adoption.from_ms), "to": instant(adoption.anchor.now_ms) });
         self.carry_out(actor, action, move |books, _| {
             books.put_anchor(&adoption.anchor)?;
-            Ok(Done { answer: (), subject: "clock".to_owned(), detail, touched: Touched::default() })
+            Ok(Done {
+                answer: (),
+                subject: "clock".to_owned(),
+                detail,
+                touched: Touched::default(),
+            })
         })
         .await
     }
@@ -149,13 +188,21 @@ pub(super) async fn watch(control: Control, mut told: watch::Receiver<bool>) {
 pub(super) async fn note(control: &Control) {
     match tokio::time::timeout(NOTE_WAIT, control.note_time()).await {
         Ok(Ok(())) => {}
-        Ok(Err(problem)) => tracing::warn!(%problem, "the time could not be noted for the next start"),
-        Err(_) => tracing::warn!("the time could not be noted for the next start: the disk does not answer"),
+        Ok(Err(problem)) => {
+            tracing::warn!(%problem, "the time could not be noted for the next start")
+        }
+        Err(_) => tracing::warn!(
+            "the time could not be noted for the next start: the disk does not answer"
+        ),
     }
 }
 
 fn busy(why: &str) -> Problem {
-    Problem::new(Word::LedgerUnavailable, format!("the wall clock was not adopted: {why}; try again in a moment")).retry_after(1)
+    Problem::new(
+        Word::LedgerUnavailable,
+        format!("the wall clock was not adopted: {why}; try again in a moment"),
+    )
+    .retry_after(1)
 }
 
 fn instant(at_ms: u64) -> String {

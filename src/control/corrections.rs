@@ -73,7 +73,9 @@ impl Wanted {
         let orphans: Option<String> = fields.take("orphans", "\"estimated\"")?;
         let wanted = match orphans.as_deref() {
             None => Wanted::Request(OneCorrection::take(&mut fields)?),
-            Some("estimated") => Wanted::Orphans { team: fields.take("team", "an id or a name")? },
+            Some("estimated") => Wanted::Orphans {
+                team: fields.take("team", "an id or a name")?,
+            },
             Some(_) => return Err(fields.fault("orphans", "must be \"estimated\"")),
         };
         fields.finish()?;
@@ -84,21 +86,36 @@ impl Wanted {
 impl OneCorrection {
     fn take(fields: &mut Fields) -> Result<OneCorrection, Problem> {
         let request: String = fields.require("request", "the id of a request")?;
-        let request =
-            RequestId::parse(&request).ok_or_else(|| fields.fault("request", "must be the id of a request, like req_…"))?;
+        let request = RequestId::parse(&request)
+            .ok_or_else(|| fields.fault("request", "must be the id of a request, like req_…"))?;
         let amount = fields.take_signed_money("amount")?;
-        let amount =
-            amount.ok_or_else(|| fields.fault("amount", "is missing; it must be an amount of dollars like \"-0.12\""))?;
+        let amount = amount.ok_or_else(|| {
+            fields.fault(
+                "amount",
+                "is missing; it must be an amount of dollars like \"-0.12\"",
+            )
+        })?;
         if amount.is_zero() {
             return Err(fields.fault("amount", "must not be zero; nothing would be corrected"));
         }
         let reason: String = fields.require("reason", "a text that says why")?;
         let reason = reason.trim().to_owned();
-        if reason.is_empty() || reason.chars().count() > REASON_CHARS_MAX || reason.chars().any(char::is_control) {
-            return Err(fields.fault("reason", format!("must be 1 to {REASON_CHARS_MAX} characters on one line")));
+        if reason.is_empty()
+            || reason.chars().count() > REASON_CHARS_MAX
+            || reason.chars().any(char::is_control)
+        {
+            return Err(fields.fault(
+                "reason",
+                format!("must be 1 to {REASON_CHARS_MAX} characters on one line"),
+            ));
         }
         let attempt = fields.take("attempt", "the number of an attempt, from 1")?;
-        Ok(OneCorrection { request, attempt, amount, reason })
+        Ok(OneCorrection {
+            request,
+            attempt,
+            amount,
+            reason,
+        })
     }
 }
 
@@ -113,14 +130,26 @@ impl Control {
         team: Option<&str>,
         after: Option<RequestId>,
     ) -> Result<OrphanPage, Problem> {
-        let team = team.map(|team| team_meant(&self.directory.load(), team)).transpose()?;
+        let team = team
+            .map(|team| team_meant(&self.directory.load(), team))
+            .transpose()?;
         let _fresh = self.store.applied_now(FRESH_WAIT_MS).await;
-        let from = after.map_or(FIRST, |after| HoldId { request: RequestId(after.0.saturating_add(1)), attempt: 0 });
+        let from = after.map_or(FIRST, |after| HoldId {
+            request: RequestId(after.0.saturating_add(1)),
+            attempt: 0,
+        });
         self.read(move |store| {
             let mut orphans = store.orphans(from, PAGE)?;
-            let next = orphans.last().filter(|_| orphans.len() == PAGE).map(Record::id);
+            let next = orphans
+                .last()
+                .filter(|_| orphans.len() == PAGE)
+                .map(Record::id);
             orphans.retain(|orphan| is_of(orphan, team));
-            Ok::<_, StoreError>(OrphanPage { orphans, next, uncorrected: store.orphans_uncorrected()? })
+            Ok::<_, StoreError>(OrphanPage {
+                orphans,
+                next,
+                uncorrected: store.orphans_uncorrected()?,
+            })
         })
         .await
     }
@@ -130,17 +159,32 @@ impl Control {
     }
 
     /// Corrects what is wanted, in one transaction. Settling orphans twice changes nothing the second time.
-    pub async fn correct(&self, grant: &Grant<may::CorrectLedger>, wanted: Wanted) -> Result<Corrected, Problem> {
+    pub async fn correct(
+        &self,
+        grant: &Grant<may::CorrectLedger>,
+        wanted: Wanted,
+    ) -> Result<Corrected, Problem> {
         let entries = match wanted {
             Wanted::Orphans { team } => {
-                let team = team.map(|team| team_meant(&self.directory.load(), &team)).transpose()?;
-                self.book(grant.actor(), move |books, at_ms, actor| settle_orphans(books, team, at_ms, actor)).await?
+                let team = team
+                    .map(|team| team_meant(&self.directory.load(), &team))
+                    .transpose()?;
+                self.book(grant.actor(), move |books, at_ms, actor| {
+                    settle_orphans(books, team, at_ms, actor)
+                })
+                .await?
             }
             Wanted::Request(one) => {
-                self.book(grant.actor(), move |books, at_ms, actor| correct_one(books, &one, at_ms, actor)).await?
+                self.book(grant.actor(), move |books, at_ms, actor| {
+                    correct_one(books, &one, at_ms, actor)
+                })
+                .await?
             }
         };
-        Ok(Corrected { entries: entries.unwrap_or_default(), orphans_left: self.orphans_uncorrected().await? })
+        Ok(Corrected {
+            entries: entries.unwrap_or_default(),
+            orphans_left: self.orphans_uncorrected().await?,
+        })
     }
 
     /// Writes entries with their audit event, then tells the ledger. Carried to its end even if the caller hangs up: what
@@ -148,9 +192,12 @@ impl Control {
     async fn book(
         &self,
         actor: &Actor,
-        choose: impl FnOnce(&mut Change<'_>, u64, &str) -> Result<Option<Chosen>, Problem> + Send + 'static,
+        choose: impl FnOnce(&mut Change<'_>, u64, &str) -> Result<Option<Chosen>, Problem>
+        + Send
+        + 'static,
     ) -> Result<Booked, Problem> {
-        let quiet = tokio::time::timeout(VERIFICATION_WAIT, self.books_still.clone().lock_owned()).await;
+        let quiet =
+            tokio::time::timeout(VERIFICATION_WAIT, self.books_still.clone().lock_owned()).await;
         let quiet = quiet.map_err(|_| being_verified())?;
         // a request that has just ended can be corrected
         let _fresh = self.store.applied_now(FRESH_WAIT_MS).await;
@@ -159,25 +206,47 @@ impl Control {
             let _quiet = quiet;
             let zone = control.zone.clone();
             let write = control.store.write(move |books| {
-                let Some(chosen) = choose(books, at_ms, &actor)? else { return Ok::<Booked, Problem>(None) };
+                let Some(chosen) = choose(books, at_ms, &actor)? else {
+                    return Ok::<Booked, Problem>(None);
+                };
                 books.correct(&chosen.entries, &zone)?;
                 let (subject, detail) = (chosen.subject, chosen.detail.to_string());
-                books.append_audit(&AuditEvent { at_ms, actor, action: chosen.action, subject, detail })?;
+                books.append_audit(&AuditEvent {
+                    at_ms,
+                    actor,
+                    action: chosen.action,
+                    subject,
+                    detail,
+                })?;
                 Ok(Some(chosen.entries))
             });
             let booked = write.await?;
             for (record, correction) in booked.iter().flatten() {
-                control.ledger.correct(&record.hold.charges, correction.amount);
+                control
+                    .ledger
+                    .correct(&record.hold.charges, correction.amount);
             }
             Ok(booked)
         });
-        task.await.unwrap_or_else(|error| Err(Problem::new(Word::Internal, format!("the correction broke off: {error}"))))
+        task.await.unwrap_or_else(|error| {
+            Err(Problem::new(
+                Word::Internal,
+                format!("the correction broke off: {error}"),
+            ))
+        })
     }
 
     /// Computes the books once more and says what differs. Ends early if the caller has gone.
     pub async fn verify_books(&self, _grant: &Grant<may::ReadLedger>) -> Result<Verified, Problem> {
-        let quiet = self.books_still.clone().try_lock_owned().map_err(|_| being_verified())?;
-        let begun = self.store.verification(self.zone.clone(), CATCH_UP_MS).await?;
+        let quiet = self
+            .books_still
+            .clone()
+            .try_lock_owned()
+            .map_err(|_| being_verified())?;
+        let begun = self
+            .store
+            .verification(self.zone.clone(), CATCH_UP_MS)
+            .await?;
         let caller = Arc::new(());
         let waits = Arc::downgrade(&caller);
         let task = tokio::task::spawn_blocking(move || {
@@ -188,7 +257,10 @@ impl Control {
         drop(caller);
         match verified {
             Ok(verified) => Ok(verified?),
-            Err(error) => Err(Problem::new(Word::Internal, format!("the verification broke off: {error}"))),
+            Err(error) => Err(Problem::new(
+                Word::Internal,
+                format!("the verification broke off: {error}"),
+            )),
         }
     }
 }
@@ -201,7 +273,10 @@ struct Chosen {
     detail: serde_json::Value,
 }
 
-const FIRST: HoldId = HoldId { request: RequestId(0), attempt: 0 };
+const FIRST: HoldId = HoldId {
+    request: RequestId(0),
+    attempt: 0,
+};
 
 fn is_of(record: &Record, team: Option<TeamId>) -> bool {
     team.is_none_or(|team| record.settlement.hold.subject.team == team)
@@ -209,10 +284,20 @@ fn is_of(record: &Record, team: Option<TeamId>) -> bool {
 
 /// What an orphan is taken to have cost: as if its client had gone when it was last heard of. Never more than was booked.
 pub fn estimate(orphan: &Record) -> Money {
-    orphan.settlement.hold.progress.cost.min(orphan.settlement.ending.cost)
+    orphan
+        .settlement
+        .hold
+        .progress
+        .cost
+        .min(orphan.settlement.ending.cost)
 }
 
-fn settle_orphans(books: &mut Change<'_>, team: Option<TeamId>, at_ms: u64, actor: &str) -> Result<Option<Chosen>, Problem> {
+fn settle_orphans(
+    books: &mut Change<'_>,
+    team: Option<TeamId>,
+    at_ms: u64,
+    actor: &str,
+) -> Result<Option<Chosen>, Problem> {
     let orphans = orphans_of(books, team)?;
     if orphans.is_empty() {
         return Ok(None);
@@ -220,13 +305,29 @@ fn settle_orphans(books: &mut Change<'_>, team: Option<TeamId>, at_ms: u64, acto
     let entry = |orphan: Record| {
         let amount = estimate(&orphan).minus(orphan.net_cost());
         let reason = "orphan settled at its estimate".to_owned();
-        (orphan.settlement, Correction { at_ms, amount, reason, actor: actor.to_owned() })
+        (
+            orphan.settlement,
+            Correction {
+                at_ms,
+                amount,
+                reason,
+                actor: actor.to_owned(),
+            },
+        )
     };
     let entries: Vec<(Settlement, Correction)> = orphans.into_iter().map(entry).collect();
-    let amount: Money = entries.iter().map(|(_, correction)| correction.amount).sum();
+    let amount: Money = entries
+        .iter()
+        .map(|(_, correction)| correction.amount)
+        .sum();
     let subject = team.map_or("orphans".to_owned(), |team| team.to_string());
     let detail = json!({ "orphans": entries.len(), "amount": amount.to_string(), "by_key": by_key(&entries) });
-    Ok(Some(Chosen { entries, action: "ledger.settle_orphans", subject, detail }))
+    Ok(Some(Chosen {
+        entries,
+        action: "ledger.settle_orphans",
+        subject,
+        detail,
+    }))
 }
 
 /// The first of a team's orphans, or of all.
@@ -252,27 +353,57 @@ fn by_key(entries: &[(Settlement, Correction)]) -> serde_json::Value {
         let sum = keys.entry(record.hold.subject.key.to_string()).or_default();
         *sum = sum.plus(correction.amount);
     }
-    keys.into_iter().map(|(key, sum)| (key, sum.to_string().into())).collect::<serde_json::Map<_, _>>().into()
+    keys.into_iter()
+        .map(|(key, sum)| (key, sum.to_string().into()))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
-fn correct_one(books: &mut Change<'_>, wanted: &OneCorrection, at_ms: u64, actor: &str) -> Result<Option<Chosen>, Problem> {
+fn correct_one(
+    books: &mut Change<'_>,
+    wanted: &OneCorrection,
+    at_ms: u64,
+    actor: &str,
+) -> Result<Option<Chosen>, Problem> {
     let records = books.records(wanted.request)?;
     let record = the_attempt(records, wanted)?;
     if record.corrections.len() >= CORRECTIONS_MAX {
-        let message = format!("{} has {CORRECTIONS_MAX} corrections already; it takes no more", wanted.request);
+        let message = format!(
+            "{} has {CORRECTIONS_MAX} corrections already; it takes no more",
+            wanted.request
+        );
         return Err(Problem::new(Word::Conflict, message).at("request"));
     }
     let (net, amount) = (record.net_cost(), wanted.amount);
     if net.plus(amount) < Money::ZERO {
-        let most = if net > Money::ZERO { format!("give back at most -{net}") } else { "there is nothing to give back".into() };
-        let message = format!("`amount` would bring {} to ${}; it stands at ${net}, so {most}", wanted.request, net.plus(amount));
+        let most = if net > Money::ZERO {
+            format!("give back at most -{net}")
+        } else {
+            "there is nothing to give back".into()
+        };
+        let message = format!(
+            "`amount` would bring {} to ${}; it stands at ${net}, so {most}",
+            wanted.request,
+            net.plus(amount)
+        );
         return Err(Problem::invalid(message).at("amount"));
     }
     let attempt = record.id().attempt;
-    let detail = json!({ "attempt": attempt, "amount": amount.to_string(), "reason": wanted.reason });
-    let correction = Correction { at_ms, amount, reason: wanted.reason.clone(), actor: actor.to_owned() };
+    let detail =
+        json!({ "attempt": attempt, "amount": amount.to_string(), "reason": wanted.reason });
+    let correction = Correction {
+        at_ms,
+        amount,
+        reason: wanted.reason.clone(),
+        actor: actor.to_owned(),
+    };
     let entries = vec![(record.settlement, correction)];
-    Ok(Some(Chosen { entries, action: "ledger.correct", subject: wanted.request.to_string(), detail }))
+    Ok(Some(Chosen {
+        entries,
+        action: "ledger.correct",
+        subject: wanted.request.to_string(),
+        detail,
+    }))
 }
 
 /// The attempt that is meant; one of several must be named.
@@ -281,13 +412,19 @@ fn the_attempt(mut records: Vec<Record>, wanted: &OneCorrection) -> Result<Recor
         return Err(not_found("request", wanted.request).at("request"));
     }
     if let Some(attempt) = wanted.attempt {
-        let found = records.into_iter().find(|record| record.id().attempt == attempt);
+        let found = records
+            .into_iter()
+            .find(|record| record.id().attempt == attempt);
         return found.ok_or_else(|| not_found("attempt", attempt).at("attempt"));
     }
     match (records.pop(), records.len()) {
         (Some(only), 0) => Ok(only),
         (_, more) => {
-            let message = format!("{} had {} attempts; say which with `attempt`", wanted.request, more + 1);
+            let message = format!(
+                "{} had {} attempts; say which with `attempt`",
+                wanted.request,
+                more + 1
+            );
             Err(Problem::invalid(message).at("attempt"))
         }
     }

@@ -21,23 +21,36 @@ pub struct Fields {
 
 impl Fields {
     pub fn of_body(body: &[u8]) -> Result<Fields, Problem> {
-        let members: Members = serde_json::from_slice(body)
-            .map_err(|error| Problem::invalid(format!("the body must be a JSON object with unique members: {error}")))?;
+        let members: Members = serde_json::from_slice(body).map_err(|error| {
+            Problem::invalid(format!(
+                "the body must be a JSON object with unique members: {error}"
+            ))
+        })?;
         Fields::of(String::new(), members)
     }
 
     fn of_value(at: String, value: &RawValue) -> Result<Fields, Problem> {
-        let members: Members = serde_json::from_str(value.get())
-            .map_err(|_| Problem::invalid(format!("`{at}` must be a JSON object with unique members")).at(at.clone()))?;
+        let members: Members = serde_json::from_str(value.get()).map_err(|_| {
+            Problem::invalid(format!("`{at}` must be a JSON object with unique members"))
+                .at(at.clone())
+        })?;
         Fields::of(format!("{at}."), members)
     }
 
     fn of(at: String, Members(members): Members) -> Result<Fields, Problem> {
-        Ok(Fields { at, members, known: Vec::new() })
+        Ok(Fields {
+            at,
+            members,
+            known: Vec::new(),
+        })
     }
 
     /// Takes a member; absent and null are alike.
-    pub fn take<T: DeserializeOwned>(&mut self, name: &'static str, wanted: &str) -> Result<Option<T>, Problem> {
+    pub fn take<T: DeserializeOwned>(
+        &mut self,
+        name: &'static str,
+        wanted: &str,
+    ) -> Result<Option<T>, Problem> {
         match self.take_even_null::<T>(name, wanted)? {
             Some(value) => Ok(value),
             None => Ok(None),
@@ -50,13 +63,22 @@ impl Fields {
         name: &'static str,
         wanted: &str,
     ) -> Result<Option<Option<T>>, Problem> {
-        let Some(value) = self.take_raw(name) else { return Ok(None) };
-        serde_json::from_str(value.get()).map(Some).map_err(|_| self.fault(name, format!("must be {wanted}")))
+        let Some(value) = self.take_raw(name) else {
+            return Ok(None);
+        };
+        serde_json::from_str(value.get())
+            .map(Some)
+            .map_err(|_| self.fault(name, format!("must be {wanted}")))
     }
 
     /// Takes a member that the call cannot do without.
-    pub fn require<T: DeserializeOwned>(&mut self, name: &'static str, wanted: &str) -> Result<T, Problem> {
-        self.take(name, wanted)?.ok_or_else(|| self.fault(name, format!("is missing; it must be {wanted}")))
+    pub fn require<T: DeserializeOwned>(
+        &mut self,
+        name: &'static str,
+        wanted: &str,
+    ) -> Result<T, Problem> {
+        self.take(name, wanted)?
+            .ok_or_else(|| self.fault(name, format!("is missing; it must be {wanted}")))
     }
 
     /// Takes an amount of dollars from its own digits, whether they stand in quotes or not: never through a float.
@@ -66,7 +88,11 @@ impl Fields {
 
     /// The same for what may be negative.
     pub fn take_signed_money(&mut self, name: &'static str) -> Result<Option<Money>, Problem> {
-        self.take_amount(name, "an amount of dollars like \"-0.12\"", Money::parse_signed)
+        self.take_amount(
+            name,
+            "an amount of dollars like \"-0.12\"",
+            Money::parse_signed,
+        )
     }
 
     fn take_amount(
@@ -75,7 +101,9 @@ impl Fields {
         wanted: &str,
         parse: fn(&str) -> Result<Money, MoneyError>,
     ) -> Result<Option<Money>, Problem> {
-        let Some(value) = self.take_raw(name).filter(|value| value.get() != "null") else { return Ok(None) };
+        let Some(value) = self.take_raw(name).filter(|value| value.get() != "null") else {
+            return Ok(None);
+        };
         let text = match value.get() {
             quoted if quoted.starts_with('"') => serde_json::from_str(quoted).ok(),
             number => Some(number.to_owned()),
@@ -89,9 +117,18 @@ impl Fields {
 
     /// Takes a list of objects.
     pub fn take_objects(&mut self, name: &'static str) -> Result<Option<Vec<Fields>>, Problem> {
-        let Some(values) = self.take::<Vec<Box<RawValue>>>(name, "a list of objects")? else { return Ok(None) };
-        let object = |(place, value): (usize, Box<RawValue>)| Fields::of_value(format!("{}{name}[{place}]", self.at), &value);
-        values.into_iter().enumerate().map(object).collect::<Result<_, _>>().map(Some)
+        let Some(values) = self.take::<Vec<Box<RawValue>>>(name, "a list of objects")? else {
+            return Ok(None);
+        };
+        let object = |(place, value): (usize, Box<RawValue>)| {
+            Fields::of_value(format!("{}{name}[{place}]", self.at), &value)
+        };
+        values
+            .into_iter()
+            .enumerate()
+            .map(object)
+            .collect::<Result<_, _>>()
+            .map(Some)
     }
 
     /// A 400 that names the member.
@@ -104,18 +141,30 @@ impl Fields {
     pub fn placed<T>(&self, name: &str, outcome: Result<T, Problem>) -> Result<T, Problem> {
         outcome.map_err(|problem| {
             let path = format!("{}{}", self.at, problem.param.as_deref().unwrap_or(name));
-            Problem { message: format!("`{path}` {}", problem.message), ..problem }.at(path)
+            Problem {
+                message: format!("`{path}` {}", problem.message),
+                ..problem
+            }
+            .at(path)
         })
     }
 
     /// What is left over is a fault.
     pub fn finish(self) -> Result<(), Problem> {
-        let Some((name, _)) = self.members.first() else { return Ok(()) };
+        let Some((name, _)) = self.members.first() else {
+            return Ok(());
+        };
         if NOT_YET.contains(&name.as_str()) {
             return Err(self.fault(name, "is not supported by this release yet; leave it out"));
         }
         let name: String = name.chars().take(64).collect();
-        Err(self.fault(&name, format!("is not a member that this call knows; it takes {}", self.known.join(", "))))
+        Err(self.fault(
+            &name,
+            format!(
+                "is not a member that this call knows; it takes {}",
+                self.known.join(", ")
+            ),
+        ))
     }
 
     fn take_raw(&mut self, name: &'static str) -> Option<Box<RawValue>> {
@@ -179,9 +228,22 @@ mod tests {
             (r#"{"limit": null}"#, None),
             ("{}", None),
         ] {
-            assert_eq!(fields(body).take_money("limit").expect(body).map(|money| money.to_string()).as_deref(), expected);
+            assert_eq!(
+                fields(body)
+                    .take_money("limit")
+                    .expect(body)
+                    .map(|money| money.to_string())
+                    .as_deref(),
+                expected
+            );
         }
-        for body in [r#"{"limit": -1}"#, r#"{"limit": 1e3}"#, r#"{"limit": true}"#, r#"{"limit": [1]}"#, r#"{"limit": ""}"#] {
+        for body in [
+            r#"{"limit": -1}"#,
+            r#"{"limit": 1e3}"#,
+            r#"{"limit": true}"#,
+            r#"{"limit": [1]}"#,
+            r#"{"limit": ""}"#,
+        ] {
             let problem = fields(body).take_money("limit").expect_err(body);
             assert_eq!(problem.param.as_deref(), Some("limit"), "{problem}");
         }
@@ -189,7 +251,16 @@ mod tests {
 
     #[test]
     fn a_body_is_one_object_with_unique_members() {
-        for body in ["", "[]", "[1]", "1", "{", r#"{"a":1,"a":2}"#, r#"{"a":1} x"#, "\u{feff}{}"] {
+        for body in [
+            "",
+            "[]",
+            "[1]",
+            "1",
+            "{",
+            r#"{"a":1,"a":2}"#,
+            r#"{"a":1} x"#,
+            "\u{feff}{}",
+        ] {
             assert!(Fields::of_body(body.as_bytes()).is_err(), "{body}");
         }
     }
@@ -197,25 +268,47 @@ mod tests {
     #[test]
     fn what_nobody_took_is_named_with_what_is_known() {
         let mut taken = fields(r#"{"nmae": "x"}"#);
-        assert_eq!(taken.take::<String>("name", "a text").expect("absent"), None);
+        assert_eq!(
+            taken.take::<String>("name", "a text").expect("absent"),
+            None
+        );
         let problem = taken.finish().expect_err("left over");
         assert_eq!(problem.param.as_deref(), Some("nmae"));
         assert!(problem.message.contains("it takes name"), "{problem}");
-        let problem = fields(r#"{"metadata": {}}"#).finish().expect_err("left over");
-        assert!(problem.message.contains("not supported by this release yet"), "{problem}");
+        let problem = fields(r#"{"metadata": {}}"#)
+            .finish()
+            .expect_err("left over");
+        assert!(
+            problem
+                .message
+                .contains("not supported by this release yet"),
+            "{problem}"
+        );
     }
 
     #[test]
     fn a_fault_in_a_list_names_its_place() {
         let mut outer = fields(r#"{"budgets": [{"limit": 1}, {"limit": "x"}]}"#);
-        let mut inner = outer.take_objects("budgets").expect("a list").expect("there");
+        let mut inner = outer
+            .take_objects("budgets")
+            .expect("a list")
+            .expect("there");
         assert!(inner[0].take_money("limit").is_ok());
-        assert_eq!(inner[1].take_money("limit").expect_err("no amount").param.as_deref(), Some("budgets[1].limit"));
+        assert_eq!(
+            inner[1]
+                .take_money("limit")
+                .expect_err("no amount")
+                .param
+                .as_deref(),
+            Some("budgets[1].limit")
+        );
     }
 
     #[test]
     fn no_value_is_repeated() {
-        let problem = fields(r#"{"key": ["sk-gk-secret"]}"#).require::<String>("key", "a text").expect_err("a list");
+        let problem = fields(r#"{"key": ["sk-gk-secret"]}"#)
+            .require::<String>("key", "a text")
+            .expect_err("a list");
         assert!(!problem.message.contains("secret"), "{problem}");
     }
 }

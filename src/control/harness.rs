@@ -34,7 +34,11 @@ pub(crate) struct House {
 impl House {
     /// Set up: one organization, one administrative key, nothing else.
     pub async fn open() -> House {
-        let (folder, clock, zone) = (tempfile::tempdir().expect("a folder"), ManualClock::at_ms(NOW_MS), Zone::utc());
+        let (folder, clock, zone) = (
+            tempfile::tempdir().expect("a folder"),
+            ManualClock::at_ms(NOW_MS),
+            Zone::utc(),
+        );
         let options = Options {
             disk: Arc::new(FolderDisk::lock(folder.path()).expect("an unlocked folder")),
             zone: zone.clone(),
@@ -45,11 +49,31 @@ impl House {
         };
         let (store, recovered) = Store::open(options).expect("a store");
         let time = Arc::new(Time::first(Arc::new(clock.clone())));
-        let ledger = Ledger::recover(store.journal(), zone.clone(), Vec::new(), recovered, time.clone()).expect("a ledger");
-        let (ledger, directory) = (Arc::new(ledger), Arc::new(DirectoryCell::open(&store).expect("a directory")));
+        let ledger = Ledger::recover(
+            store.journal(),
+            zone.clone(),
+            Vec::new(),
+            recovered,
+            time.clone(),
+        )
+        .expect("a ledger");
+        let (ledger, directory) = (
+            Arc::new(ledger),
+            Arc::new(DirectoryCell::open(&store).expect("a directory")),
+        );
         let control = Control::new(store.clone(), ledger.clone(), directory, time, zone);
-        let admin = control.bootstrap(&grant(crate::auth::role::may::SetUp)).await.expect("an empty instance");
-        House { control, clock, store, ledger, admin, _folder: folder }
+        let admin = control
+            .bootstrap(&grant(crate::auth::role::may::SetUp))
+            .await
+            .expect("an empty instance");
+        House {
+            control,
+            clock,
+            store,
+            ledger,
+            admin,
+            _folder: folder,
+        }
     }
 
     /// What a call with this key would meet.
@@ -59,7 +83,10 @@ impl House {
 
     pub fn audit(&self) -> Vec<serde_json::Value> {
         let lines = self.store.audit(0, 1_000).expect("the audit log");
-        lines.iter().map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
+        lines
+            .iter()
+            .map(|line| serde_json::from_str(line).expect("a JSON line"))
+            .collect()
     }
 }
 

@@ -57,18 +57,25 @@ impl Place {
     fn take(fields: &mut Fields) -> Result<Place, Problem> {
         let parent: Option<String> = fields.take("parent", "the id of a key")?;
         let Some(parent) = parent else {
-            return Ok(Place::Team(fields.require("team", "the id or the name of a team")?));
+            return Ok(Place::Team(
+                fields.require("team", "the id or the name of a team")?,
+            ));
         };
-        let parent = KeyId::parse(&parent).ok_or_else(|| fields.fault("parent", "must be the id of a key, like key_3"))?;
-        Ok(Place::Below { parent, team: fields.take("team", "the id or the name of a team")? })
+        let parent = KeyId::parse(&parent)
+            .ok_or_else(|| fields.fault("parent", "must be the id of a key, like key_3"))?;
+        Ok(Place::Below {
+            parent,
+            team: fields.take("team", "the id or the name of a team")?,
+        })
     }
 
     fn meant(self, directory: &Directory) -> Result<Place<TeamId>, Problem> {
         Ok(match self {
             Place::Team(team) => Place::Team(team_meant(directory, &team)?),
-            Place::Below { parent, team } => {
-                Place::Below { parent, team: team.map(|team| team_meant(directory, &team)).transpose()? }
-            }
+            Place::Below { parent, team } => Place::Below {
+                parent,
+                team: team.map(|team| team_meant(directory, &team)).transpose()?,
+            },
         })
     }
 }
@@ -79,15 +86,25 @@ impl Place<TeamId> {
         let (team, parent) = match self {
             Place::Team(team) => (team, None),
             Place::Below { parent, team } => {
-                let above = books.key(parent)?.ok_or_else(|| not_found("key", parent).at("parent"))?;
+                let above = books
+                    .key(parent)?
+                    .ok_or_else(|| not_found("key", parent).at("parent"))?;
                 if team.is_some_and(|team| team != above.team) {
-                    let message = format!("{parent} is a key of {}, and a key below it is too; leave `team` out", above.team);
+                    let message = format!(
+                        "{parent} is a key of {}, and a key below it is too; leave `team` out",
+                        above.team
+                    );
                     return Err(Problem::invalid(message).at("team"));
                 }
                 (above.team, Some(below(books, &above)?))
             }
         };
-        Ok((books.team(team)?.ok_or_else(|| not_found("team", team).at("team"))?, parent))
+        Ok((
+            books
+                .team(team)?
+                .ok_or_else(|| not_found("team", team).at("team"))?,
+            parent,
+        ))
     }
 }
 
@@ -102,7 +119,10 @@ fn below(books: &mut Change<'_>, parent: &VirtualKey) -> Result<KeyId, Problem> 
         }
     }
     if line > PARENTS_MAX {
-        let message = format!("{} has {} keys above it already; a key may have {PARENTS_MAX}", parent.id, PARENTS_MAX);
+        let message = format!(
+            "{} has {} keys above it already; a key may have {PARENTS_MAX}",
+            parent.id, PARENTS_MAX
+        );
         return Err(Problem::invalid(message).at("parent"));
     }
     Ok(parent.id)
@@ -152,9 +172,22 @@ impl KeyChange {
             limits: Limits::take(&mut fields)?,
         };
         fields.finish()?;
-        let KeyChange { models, expires_ms, disabled, budgets, limits } = &change;
-        if models.is_none() && expires_ms.is_none() && disabled.is_none() && budgets.is_none() && limits.is_none() {
-            return Err(Problem::invalid("nothing to change; give `models`, `expires`, `disabled`, `budgets` or `limits`"));
+        let KeyChange {
+            models,
+            expires_ms,
+            disabled,
+            budgets,
+            limits,
+        } = &change;
+        if models.is_none()
+            && expires_ms.is_none()
+            && disabled.is_none()
+            && budgets.is_none()
+            && limits.is_none()
+        {
+            return Err(Problem::invalid(
+                "nothing to change; give `models`, `expires`, `disabled`, `budgets` or `limits`",
+            ));
         }
         Ok(change)
     }
@@ -213,22 +246,43 @@ impl Control {
                 "models": models_audited(&key.models),
                 "expires_at": key.expires_ms.map(instant),
             });
-            let (owned, touched) = owned::create(books, Owner::Key(key.id), (&new.budgets, &new.limits), &mut detail)?;
-            Ok(Done { subject: key.id.to_string(), detail, touched, answer: (key, owned) })
+            let (owned, touched) = owned::create(
+                books,
+                Owner::Key(key.id),
+                (&new.budgets, &new.limits),
+                &mut detail,
+            )?;
+            Ok(Done {
+                subject: key.id.to_string(),
+                detail,
+                touched,
+                answer: (key, owned),
+            })
         };
         let (key, owned) = self.carry_out(grant.actor(), "key.create", create).await?;
         Ok((self.with_standings(key, owned), secret))
     }
 
-    pub async fn create_admin_key(&self, grant: &Grant<may::ChangeAdminKeys>, name: Name) -> Result<(AdminKey, Secret), Problem> {
+    pub async fn create_admin_key(
+        &self,
+        grant: &Grant<may::ChangeAdminKeys>,
+        name: Name,
+    ) -> Result<(AdminKey, Secret), Problem> {
         let minted = key::mint_administrative().map_err(unrandom)?;
         let secret = minted.secret.clone();
         let create = move |books: &mut Change<'_>, at_ms: u64| {
             let admin = new_admin_key(books, name.into_string(), &minted, at_ms)?;
             let detail = json!({ "name": admin.name, "hint": admin.hint });
-            Ok(Done { subject: admin.id.to_string(), detail, touched: Touched::default(), answer: admin })
+            Ok(Done {
+                subject: admin.id.to_string(),
+                detail,
+                touched: Touched::default(),
+                answer: admin,
+            })
         };
-        let admin = self.carry_out(grant.actor(), "admin_key.create", create).await?;
+        let admin = self
+            .carry_out(grant.actor(), "admin_key.create", create)
+            .await?;
         Ok((admin, secret))
     }
 
@@ -246,16 +300,27 @@ impl Control {
             }
             if let Some(expires_ms) = wanted.expires_ms {
                 let before = std::mem::replace(&mut key.expires_ms, expires_ms);
-                detail.insert("expires_at".to_owned(), json!({ "from": before.map(instant), "to": expires_ms.map(instant) }));
+                detail.insert(
+                    "expires_at".to_owned(),
+                    json!({ "from": before.map(instant), "to": expires_ms.map(instant) }),
+                );
             }
             if let Some(disabled) = wanted.disabled {
                 let before = std::mem::replace(&mut key.disabled, disabled);
-                detail.insert("disabled".to_owned(), json!({ "from": before, "to": disabled }));
+                detail.insert(
+                    "disabled".to_owned(),
+                    json!({ "from": before, "to": disabled }),
+                );
             }
             books.put_key(&key)?;
             let terms = (wanted.budgets.as_ref(), wanted.limits.as_ref());
             let (owned, touched) = owned::change(books, Owner::Key(id), terms, &mut detail)?;
-            Ok(Done { subject: id.to_string(), detail: detail.into(), touched, answer: (key, owned) })
+            Ok(Done {
+                subject: id.to_string(),
+                detail: detail.into(),
+                touched,
+                answer: (key, owned),
+            })
         };
         let (key, owned) = self.carry_out(grant.actor(), "key.change", apply).await?;
         Ok(self.with_standings(key, owned))
@@ -272,12 +337,21 @@ impl Control {
             let before = std::mem::replace(&mut admin.disabled, disabled);
             books.put_admin_key(&admin)?;
             let detail = json!({ "disabled": { "from": before, "to": disabled } });
-            Ok(Done { subject: id.to_string(), detail, touched: Touched::default(), answer: admin })
+            Ok(Done {
+                subject: id.to_string(),
+                detail,
+                touched: Touched::default(),
+                answer: admin,
+            })
         };
-        self.carry_out(grant.actor(), "admin_key.change", apply).await
+        self.carry_out(grant.actor(), "admin_key.change", apply)
+            .await
     }
 
-    pub async fn keys(&self, _grant: &Grant<may::ReadTenants>) -> Result<Vec<WithLimits<VirtualKey>>, Problem> {
+    pub async fn keys(
+        &self,
+        _grant: &Grant<may::ReadTenants>,
+    ) -> Result<Vec<WithLimits<VirtualKey>>, Problem> {
         let tenants = self.read(|store| store.tenants()).await?;
         let mut owned = owned::by_owner(tenants.budgets, tenants.limits);
         let shown = |key: VirtualKey| {
@@ -287,17 +361,30 @@ impl Control {
         Ok(tenants.keys.into_iter().map(shown).collect())
     }
 
-    pub async fn key(&self, grant: &Grant<may::ReadTenants>, id: KeyId) -> Result<WithLimits<VirtualKey>, Problem> {
+    pub async fn key(
+        &self,
+        grant: &Grant<may::ReadTenants>,
+        id: KeyId,
+    ) -> Result<WithLimits<VirtualKey>, Problem> {
         let keys = self.keys(grant).await?;
-        keys.into_iter().find(|key| key.record.id == id).ok_or_else(|| not_found("key", id))
+        keys.into_iter()
+            .find(|key| key.record.id == id)
+            .ok_or_else(|| not_found("key", id))
     }
 
-    pub async fn admin_keys(&self, _grant: &Grant<may::ReadTenants>) -> Result<Vec<AdminKey>, Problem> {
+    pub async fn admin_keys(
+        &self,
+        _grant: &Grant<may::ReadTenants>,
+    ) -> Result<Vec<AdminKey>, Problem> {
         Ok(self.read(|store| store.tenants()).await?.admin_keys)
     }
 
     /// Says what a key is good for, by the very checks that a call goes through.
-    pub async fn verify(&self, _grant: &Grant<may::ReadTenants>, text: &str) -> Result<Verdict, Problem> {
+    pub async fn verify(
+        &self,
+        _grant: &Grant<may::ReadTenants>,
+        text: &str,
+    ) -> Result<Verdict, Problem> {
         let directory = self.directory.load_full();
         if let Ok(Actor::AdminKey { id, name }) = auth::authenticate_admin(&directory, Some(text)) {
             return Ok(Verdict::Administrative { id, name });
@@ -306,7 +393,11 @@ impl Control {
             Ok(caller) => caller,
             // a disabled administrative key: the other door's words would mislead
             Err(problem) if problem.word == Word::PermissionDenied => {
-                return Ok(Verdict::Refused(auth::authenticate_admin(&directory, Some(text)).err().unwrap_or(problem)));
+                return Ok(Verdict::Refused(
+                    auth::authenticate_admin(&directory, Some(text))
+                        .err()
+                        .unwrap_or(problem),
+                ));
             }
             Err(problem) => return Ok(Verdict::Refused(problem)),
         };
@@ -314,9 +405,18 @@ impl Control {
         let mut owned = owned::by_owner(tenants.budgets, tenants.limits);
         let own = owned.remove(&Owner::Key(caller.key.id)).unwrap_or_default();
         let own = self.with_standings(caller.key.clone(), own);
-        let with_any = |above: Above| owned.remove(&above.owner).map(|owned| self.with_standings(above, owned));
+        let with_any = |above: Above| {
+            owned
+                .remove(&above.owner)
+                .map(|owned| self.with_standings(above, owned))
+        };
         let above = above(&caller).filter_map(with_any).collect();
-        Ok(Verdict::Virtual { models: self.callable_by(&caller), own, above, caller })
+        Ok(Verdict::Virtual {
+            models: self.callable_by(&caller),
+            own,
+            above,
+            caller,
+        })
     }
 
     fn callable_by(&self, caller: &Caller) -> Vec<String> {
@@ -331,11 +431,20 @@ impl Control {
 }
 
 fn above(caller: &Caller) -> impl Iterator<Item = Above> {
-    let parents = caller.parents.iter().map(|key| Above { owner: Owner::Key(key.id), name: key.name.clone() });
+    let parents = caller.parents.iter().map(|key| Above {
+        owner: Owner::Key(key.id),
+        name: key.name.clone(),
+    });
     let (team, organization) = (&caller.team, &caller.organization);
     parents.chain([
-        Above { owner: Owner::Team(team.id), name: team.name.clone() },
-        Above { owner: Owner::Organization(organization.id), name: organization.name.clone() },
+        Above {
+            owner: Owner::Team(team.id),
+            name: team.name.clone(),
+        },
+        Above {
+            owner: Owner::Organization(organization.id),
+            name: organization.name.clone(),
+        },
     ])
 }
 
@@ -356,7 +465,11 @@ fn new_virtual_key(
 ) -> Result<VirtualKey, Problem> {
     let (team, parent) = place.found(books)?;
     if !books.claim_name(&format!("key/{}", team.id), new.name.as_str())? {
-        return Err(name_taken("a key", new.name.as_str(), format!("the team `{}`", team.name)));
+        return Err(name_taken(
+            "a key",
+            new.name.as_str(),
+            format!("the team `{}`", team.name),
+        ));
     }
     let key = VirtualKey {
         id: KeyId(books.next_id()?),
@@ -375,25 +488,43 @@ fn new_virtual_key(
     Ok(key)
 }
 
-pub(super) fn new_admin_key(books: &mut Change<'_>, name: String, minted: &Minted, at_ms: u64) -> Result<AdminKey, Problem> {
+pub(super) fn new_admin_key(
+    books: &mut Change<'_>,
+    name: String,
+    minted: &Minted,
+    at_ms: u64,
+) -> Result<AdminKey, Problem> {
     if !books.claim_name("admin_key", &name)? {
         return Err(name_taken("an administrative key", &name, "this instance"));
     }
     let id = AdminKeyId(books.next_id()?);
     let (secret_hash, hint) = (minted.hash, minted.hint.clone());
-    let admin = AdminKey { id, name, secret_hash, hint, disabled: false, created_ms: at_ms };
+    let admin = AdminKey {
+        id,
+        name,
+        secret_hash,
+        hint,
+        disabled: false,
+        created_ms: at_ms,
+    };
     books.put_admin_key(&admin)?;
     Ok(admin)
 }
 
 pub(super) fn unrandom(error: getrandom::Error) -> Problem {
-    Problem::new(Word::Internal, format!("the system gives no random bytes for a new key: {error}; try again"))
+    Problem::new(
+        Word::Internal,
+        format!("the system gives no random bytes for a new key: {error}; try again"),
+    )
 }
 
 fn take_expiry(fields: &mut Fields, now_ms: u64) -> Result<Option<Option<u64>>, Problem> {
-    let text: Option<Option<String>> = fields.take_even_null("expires", "a text like `7d`, or null for never")?;
+    let text: Option<Option<String>> =
+        fields.take_even_null("expires", "a text like `7d`, or null for never")?;
     let Some(text) = text else { return Ok(None) };
-    text.map(|text| fields.placed("expires", terms::expiry(&text, now_ms))).transpose().map(Some)
+    text.map(|text| fields.placed("expires", terms::expiry(&text, now_ms)))
+        .transpose()
+        .map(Some)
 }
 
 fn instant(at_ms: u64) -> String {

@@ -13,15 +13,21 @@ const TRY: Duration = Duration::from_secs(1);
 /// Second after second, and once more when it is told to end: then no call is left.
 pub(super) async fn book(ledger: Arc<Ledger>, mut told: watch::Receiver<bool>) {
     loop {
-        let ends = tokio::time::timeout(TRY, told.wait_for(|ends| *ends)).await.is_ok();
+        let ends = tokio::time::timeout(TRY, told.wait_for(|ends| *ends))
+            .await
+            .is_ok();
         let logged = ledger.settle_owed();
         if logged > 0 {
-            tracing::info!("the ends of {logged} calls, which could not be logged when they came, are logged now");
+            tracing::info!(
+                "the ends of {logged} calls, which could not be logged when they came, are logged now"
+            );
         }
         if ends {
             let left = ledger.owed();
             if left > 0 {
-                tracing::error!("the ends of {left} calls cannot be logged: the next start books them at their ceilings");
+                tracing::error!(
+                    "the ends of {left} calls cannot be logged: the next start books them at their ceilings"
+                );
             }
             return;
         }

@@ -37,15 +37,28 @@ impl LimitTerms {
             model: take_pattern(&mut fields)?,
         };
         if terms.limits_nothing() {
-            return Err(fields.fault("rpm", "is missing; an entry has at least one of rpm, tpm and max_parallel"));
+            return Err(fields.fault(
+                "rpm",
+                "is missing; an entry has at least one of rpm, tpm and max_parallel",
+            ));
         }
         fields.finish()?;
         Ok(terms)
     }
 
     fn of(limit: &RateLimit) -> LimitTerms {
-        let RateLimit { rpm, tpm, max_parallel, .. } = *limit;
-        LimitTerms { rpm, tpm, max_parallel, model: limit.model.clone() }
+        let RateLimit {
+            rpm,
+            tpm,
+            max_parallel,
+            ..
+        } = *limit;
+        LimitTerms {
+            rpm,
+            tpm,
+            max_parallel,
+            model: limit.model.clone(),
+        }
     }
 
     fn limits_nothing(&self) -> bool {
@@ -59,7 +72,11 @@ pub enum Limits {
     /// `limits`: these and no others, no two of the same model
     Exactly(Vec<LimitTerms>),
     /// `rpm`, `tpm`, `max_parallel`: so much of the limit over all models is replaced, `Some(None)` by nothing
-    OverAll { rpm: Option<Option<NonZeroU32>>, tpm: Option<Option<NonZeroU32>>, max_parallel: Option<Option<NonZeroU32>> },
+    OverAll {
+        rpm: Option<Option<NonZeroU32>>,
+        tpm: Option<Option<NonZeroU32>>,
+        max_parallel: Option<Option<NonZeroU32>>,
+    },
 }
 
 impl Default for Limits {
@@ -74,25 +91,44 @@ impl Limits {
         let rpm = fields.take_even_null("rpm", WHOLE)?;
         let tpm = fields.take_even_null("tpm", WHOLE)?;
         let max_parallel = fields.take_even_null("max_parallel", WHOLE)?;
-        let flat = [("rpm", rpm), ("tpm", tpm), ("max_parallel", max_parallel)].into_iter().find(|(_, given)| given.is_some());
+        let flat = [("rpm", rpm), ("tpm", tpm), ("max_parallel", max_parallel)]
+            .into_iter()
+            .find(|(_, given)| given.is_some());
         match (list, flat) {
-            (Some(_), Some((name, _))) => Err(fields.fault(name, "is of the limit over all models; write it into `limits`")),
+            (Some(_), Some((name, _))) => Err(fields.fault(
+                name,
+                "is of the limit over all models; write it into `limits`",
+            )),
             (Some(list), None) => {
-                let terms = list.into_iter().take(LIMITS_MAX + 1).map(LimitTerms::take).collect::<Result<_, _>>()?;
+                let terms = list
+                    .into_iter()
+                    .take(LIMITS_MAX + 1)
+                    .map(LimitTerms::take)
+                    .collect::<Result<_, _>>()?;
                 fields.placed("limits", Limits::exactly(terms)).map(Some)
             }
-            (None, Some(_)) => Ok(Some(Limits::OverAll { rpm, tpm, max_parallel })),
+            (None, Some(_)) => Ok(Some(Limits::OverAll {
+                rpm,
+                tpm,
+                max_parallel,
+            })),
             (None, None) => Ok(None),
         }
     }
 
     fn exactly(terms: Vec<LimitTerms>) -> Result<Limits, Problem> {
         if terms.len() > LIMITS_MAX {
-            return Err(Problem::invalid(format!("may have at most {LIMITS_MAX} entries")));
+            return Err(Problem::invalid(format!(
+                "may have at most {LIMITS_MAX} entries"
+            )));
         }
         let mut seen = HashSet::new();
-        match terms.iter().position(|terms| !seen.insert(terms.model.as_ref())) {
-            Some(place) => Err(Problem::invalid("repeats the model of another entry").at(format!("limits[{place}]"))),
+        match terms
+            .iter()
+            .position(|terms| !seen.insert(terms.model.as_ref()))
+        {
+            Some(place) => Err(Problem::invalid("repeats the model of another entry")
+                .at(format!("limits[{place}]"))),
             None => Ok(Limits::Exactly(terms)),
         }
     }
@@ -101,10 +137,16 @@ impl Limits {
     fn over(&self, before: &[RateLimit]) -> Vec<LimitTerms> {
         let (rpm, tpm, max_parallel) = match self {
             Limits::Exactly(terms) => return terms.clone(),
-            Limits::OverAll { rpm, tpm, max_parallel } => (rpm, tpm, max_parallel),
+            Limits::OverAll {
+                rpm,
+                tpm,
+                max_parallel,
+            } => (rpm, tpm, max_parallel),
         };
-        let (mut over_all, mut all): (Vec<_>, Vec<_>) =
-            before.iter().map(LimitTerms::of).partition(|terms| terms.model.is_none());
+        let (mut over_all, mut all): (Vec<_>, Vec<_>) = before
+            .iter()
+            .map(LimitTerms::of)
+            .partition(|terms| terms.model.is_none());
         let was = over_all.pop().unwrap_or_default();
         let now = LimitTerms {
             rpm: rpm.unwrap_or(was.rpm),
@@ -128,17 +170,28 @@ pub(super) struct Rewritten {
 impl Rewritten {
     /// Every limit that the ledger must hear of: new, changed or gone.
     pub fn touched(&self) -> Vec<LimitId> {
-        let gone = self.before.iter().map(|limit| limit.id).filter(|id| self.now.iter().all(|limit| limit.id != *id));
+        let gone = self
+            .before
+            .iter()
+            .map(|limit| limit.id)
+            .filter(|id| self.now.iter().all(|limit| limit.id != *id));
         self.now.iter().map(|limit| limit.id).chain(gone).collect()
     }
 
     pub fn note(&self, detail: &mut Map<String, Value>) {
-        detail.insert("limits".to_owned(), json!({ "from": audited(&self.before), "to": audited(&self.now) }));
+        detail.insert(
+            "limits".to_owned(),
+            json!({ "from": audited(&self.before), "to": audited(&self.now) }),
+        );
     }
 }
 
 /// Makes the owner's limits those that are wanted, in one transaction. A limit of the same model lives on.
-pub(super) fn rewrite(books: &mut Change<'_>, owner: Owner, wanted: &Limits) -> Result<Rewritten, Problem> {
+pub(super) fn rewrite(
+    books: &mut Change<'_>,
+    owner: Owner,
+    wanted: &Limits,
+) -> Result<Rewritten, Problem> {
     let before = books.limits_of(owner)?;
     let mut now = Vec::new();
     for terms in wanted.over(&before) {
@@ -146,8 +199,20 @@ pub(super) fn rewrite(books: &mut Change<'_>, owner: Owner, wanted: &Limits) -> 
             Some(limit) => limit.id,
             None => LimitId(books.next_id()?),
         };
-        let LimitTerms { rpm, tpm, max_parallel, model } = terms;
-        let limit = RateLimit { id, owner, rpm, tpm, max_parallel, model };
+        let LimitTerms {
+            rpm,
+            tpm,
+            max_parallel,
+            model,
+        } = terms;
+        let limit = RateLimit {
+            id,
+            owner,
+            rpm,
+            tpm,
+            max_parallel,
+            model,
+        };
         books.put_limit(&limit)?;
         now.push(limit);
     }
@@ -188,7 +253,14 @@ mod tests {
 
     fn limit(id: u64, rpm: u32, model: Option<&str>) -> RateLimit {
         let (id, owner, model) = (LimitId(id), Owner::Key(KeyId(1)), model.map(Pattern::new));
-        RateLimit { id, owner, rpm: NonZeroU32::new(rpm), tpm: None, max_parallel: None, model }
+        RateLimit {
+            id,
+            owner,
+            rpm: NonZeroU32::new(rpm),
+            tpm: None,
+            max_parallel: None,
+            model,
+        }
     }
 
     #[test]
@@ -196,10 +268,17 @@ mod tests {
         let before = [limit(1, 60, None), limit(2, 5, Some("m-*"))];
         let now = |body: &str| limits(body).expect(body).expect("there").over(&before);
         let added = now(r#"{"tpm":1000}"#);
-        assert_eq!((added[0].rpm, added[0].tpm), (NonZeroU32::new(60), NonZeroU32::new(1_000)));
+        assert_eq!(
+            (added[0].rpm, added[0].tpm),
+            (NonZeroU32::new(60), NonZeroU32::new(1_000))
+        );
         assert_eq!(added[1].model, Some(Pattern::new("m-*")));
         let dropped = now(r#"{"rpm":null}"#);
-        assert_eq!((dropped.len(), dropped[0].model.is_some()), (1, true), "a limit of nothing is none");
+        assert_eq!(
+            (dropped.len(), dropped[0].model.is_some()),
+            (1, true),
+            "a limit of nothing is none"
+        );
         assert!(now(r#"{"limits":[]}"#).is_empty());
         assert_eq!(limits("{}").expect("nothing"), None);
     }
@@ -222,7 +301,11 @@ mod tests {
             (r#"{"limits":[{"rpm":1,"rps":1}]}"#, "limits[0].rps"),
             (many.as_str(), "limits"),
         ] {
-            assert_eq!(limits(body).expect_err(body).param.as_deref(), Some(param), "{body}");
+            assert_eq!(
+                limits(body).expect_err(body).param.as_deref(),
+                Some(param),
+                "{body}"
+            );
         }
     }
 }

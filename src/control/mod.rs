@@ -70,7 +70,13 @@ pub struct Control {
 pub type Catalogue = dyn Fn(&mut dyn FnMut(&str, &str, &str)) + Send + Sync;
 
 impl Control {
-    pub fn new(store: Store, ledger: Arc<Ledger>, directory: Arc<DirectoryCell>, time: Arc<Time>, zone: Zone) -> Control {
+    pub fn new(
+        store: Store,
+        ledger: Arc<Ledger>,
+        directory: Arc<DirectoryCell>,
+        time: Arc<Time>,
+        zone: Zone,
+    ) -> Control {
         Control {
             pseudonyms: Pseudonyms::of_instance(store.instance()),
             store,
@@ -134,14 +140,25 @@ impl Control {
                 .write(move |books| {
                     let done = change(books, at_ms)?;
                     let (subject, detail) = (done.subject.clone(), done.detail.to_string());
-                    books.append_audit(&AuditEvent { at_ms, actor, action, subject, detail })?;
+                    books.append_audit(&AuditEvent {
+                        at_ms,
+                        actor,
+                        action,
+                        subject,
+                        detail,
+                    })?;
                     Ok::<_, Problem>(done)
                 })
                 .await?;
             control.publish(done.touched).await?;
             Ok(done.answer)
         });
-        task.await.unwrap_or_else(|error| Err(Problem::new(Word::Internal, format!("the change `{action}` broke off: {error}"))))
+        task.await.unwrap_or_else(|error| {
+            Err(Problem::new(
+                Word::Internal,
+                format!("the change `{action}` broke off: {error}"),
+            ))
+        })
     }
 
     /// Tells the ledger and the directory what is committed. While the database reopens after an I/O error reads fail for up
@@ -151,11 +168,15 @@ impl Control {
         loop {
             let (control, touched) = (self.clone(), touched.clone());
             let published = beside(move || {
-                let gone = control.directory.refresh_after(&control.store, |tenants| control.tell(&touched, tenants))?;
+                let gone = control
+                    .directory
+                    .refresh_after(&control.store, |tenants| control.tell(&touched, tenants))?;
                 control.forget(&gone);
                 Ok(())
             });
-            let Err(problem) = published.await else { return Ok(()) };
+            let Err(problem) = published.await else {
+                return Ok(());
+            };
             let Some(pause_ms) = pauses_ms.next() else {
                 tracing::error!(%problem, "a change is stored but not in force; the next change or a restart puts it in force");
                 return Err(problem);
@@ -167,12 +188,22 @@ impl Control {
     /// Tells the ledger of budgets and rate limits as they are committed; returns those that are not (any more).
     fn tell(&self, touched: &Touched, tenants: &Tenants) -> Touched {
         let mut gone = touched.clone();
-        for budget in tenants.budgets.iter().filter(|budget| touched.budgets.contains(&budget.id)) {
+        for budget in tenants
+            .budgets
+            .iter()
+            .filter(|budget| touched.budgets.contains(&budget.id))
+        {
             self.ledger.set_budget(budget);
             gone.budgets.retain(|id| *id != budget.id);
         }
-        for limit in tenants.limits.iter().filter(|limit| touched.limits.contains(&limit.id)) {
-            self.ledger.set_limit(limit, |subject| stands_above(limit.owner, subject, &self.directory()));
+        for limit in tenants
+            .limits
+            .iter()
+            .filter(|limit| touched.limits.contains(&limit.id))
+        {
+            self.ledger.set_limit(limit, |subject| {
+                stands_above(limit.owner, subject, &self.directory())
+            });
             gone.limits.retain(|id| *id != limit.id);
         }
         gone
@@ -180,8 +211,12 @@ impl Control {
 
     /// Tells the ledger what no caller names any more. A number is never given out twice.
     fn forget(&self, gone: &Touched) {
-        gone.budgets.iter().for_each(|id| self.ledger.forget_budget(*id));
-        gone.limits.iter().for_each(|id| self.ledger.forget_limit(*id));
+        gone.budgets
+            .iter()
+            .for_each(|id| self.ledger.forget_budget(*id));
+        gone.limits
+            .iter()
+            .for_each(|id| self.ledger.forget_limit(*id));
     }
 
     /// Reads what is committed, beside the worker that serves requests.
@@ -199,7 +234,9 @@ fn stands_above(owner: Owner, subject: &Subject, directory: &Directory) -> bool 
     match owner {
         Owner::Organization(id) => subject.organization == id,
         Owner::Team(id) => subject.team == id,
-        Owner::Key(id) => directory.key(subject.key).is_some_and(|caller| caller.keys().any(|key| key.id == id)),
+        Owner::Key(id) => directory
+            .key(subject.key)
+            .is_some_and(|caller| caller.keys().any(|key| key.id == id)),
     }
 }
 
@@ -211,24 +248,38 @@ struct Done<T> {
     touched: Touched,
 }
 
-async fn beside<T: Send + 'static>(read: impl FnOnce() -> Result<T, StoreError> + Send + 'static) -> Result<T, Problem> {
+async fn beside<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, Problem> {
     match tokio::task::spawn_blocking(read).await {
         Ok(outcome) => outcome.map_err(Problem::from),
-        Err(error) => Err(Problem::new(Word::Internal, format!("a read of the books broke off: {error}"))),
+        Err(error) => Err(Problem::new(
+            Word::Internal,
+            format!("a read of the books broke off: {error}"),
+        )),
     }
 }
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Problem {
-        Problem::new(Word::LedgerUnavailable, format!("the books cannot be used: {error}")).retry_after(1)
+        Problem::new(
+            Word::LedgerUnavailable,
+            format!("the books cannot be used: {error}"),
+        )
+        .retry_after(1)
     }
 }
 
 fn not_found(kind: &str, id: impl std::fmt::Display) -> Problem {
-    Problem::new(Word::NotFound, format!("there is no {kind} `{id}`; list them to see which there are"))
+    Problem::new(
+        Word::NotFound,
+        format!("there is no {kind} `{id}`; list them to see which there are"),
+    )
 }
 
 fn name_taken(kind: &str, name: &str, place: impl std::fmt::Display) -> Problem {
-    let message = format!("{kind} `{name}` exists already in {place}; choose another name, or change that one");
+    let message = format!(
+        "{kind} `{name}` exists already in {place}; choose another name, or change that one"
+    );
     Problem::new(Word::Conflict, message).at("name")
 }

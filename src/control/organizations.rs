@@ -54,10 +54,15 @@ pub struct OrganizationChange {
 impl OrganizationChange {
     pub fn from_json(body: &[u8]) -> Result<OrganizationChange, Problem> {
         let mut fields = Fields::of_body(body)?;
-        let change = OrganizationChange { budgets: Budgets::take(&mut fields)?, limits: Limits::take(&mut fields)? };
+        let change = OrganizationChange {
+            budgets: Budgets::take(&mut fields)?,
+            limits: Limits::take(&mut fields)?,
+        };
         fields.finish()?;
         if change.budgets.is_none() && change.limits.is_none() {
-            return Err(Problem::invalid("nothing to change; give `budgets` or `limits`"));
+            return Err(Problem::invalid(
+                "nothing to change; give `budgets` or `limits`",
+            ));
         }
         Ok(change)
     }
@@ -93,16 +98,34 @@ impl Control {
     ) -> Result<WithLimits<Organization>, Problem> {
         let create = move |books: &mut Change<'_>, at_ms: u64| {
             if !books.claim_name(SCOPE, new.name.as_str())? {
-                return Err(name_taken("an organization", new.name.as_str(), "this instance"));
+                return Err(name_taken(
+                    "an organization",
+                    new.name.as_str(),
+                    "this instance",
+                ));
             }
-            let organization =
-                Organization { id: OrganizationId(books.next_id()?), name: new.name.into_string(), created_ms: at_ms };
+            let organization = Organization {
+                id: OrganizationId(books.next_id()?),
+                name: new.name.into_string(),
+                created_ms: at_ms,
+            };
             books.put_organization(&organization)?;
-            let (owner, mut detail) = (Owner::Organization(organization.id), json!({ "name": organization.name }));
-            let (owned, touched) = owned::create(books, owner, (&new.budgets, &new.limits), &mut detail)?;
-            Ok(Done { subject: organization.id.to_string(), detail, touched, answer: (organization, owned) })
+            let (owner, mut detail) = (
+                Owner::Organization(organization.id),
+                json!({ "name": organization.name }),
+            );
+            let (owned, touched) =
+                owned::create(books, owner, (&new.budgets, &new.limits), &mut detail)?;
+            Ok(Done {
+                subject: organization.id.to_string(),
+                detail,
+                touched,
+                answer: (organization, owned),
+            })
         };
-        let (organization, owned) = self.carry_out(grant.actor(), "organization.create", create).await?;
+        let (organization, owned) = self
+            .carry_out(grant.actor(), "organization.create", create)
+            .await?;
         Ok(self.with_standings(organization, owned))
     }
 
@@ -113,21 +136,39 @@ impl Control {
         wanted: OrganizationChange,
     ) -> Result<WithLimits<Organization>, Problem> {
         let change = move |books: &mut Change<'_>, _at_ms: u64| {
-            let organization = books.organization(id)?.ok_or_else(|| not_found("organization", id))?;
-            let (terms, mut detail) = ((wanted.budgets.as_ref(), wanted.limits.as_ref()), Map::new());
-            let (owned, touched) = owned::change(books, Owner::Organization(id), terms, &mut detail)?;
-            Ok(Done { subject: id.to_string(), detail: detail.into(), touched, answer: (organization, owned) })
+            let organization = books
+                .organization(id)?
+                .ok_or_else(|| not_found("organization", id))?;
+            let (terms, mut detail) = (
+                (wanted.budgets.as_ref(), wanted.limits.as_ref()),
+                Map::new(),
+            );
+            let (owned, touched) =
+                owned::change(books, Owner::Organization(id), terms, &mut detail)?;
+            Ok(Done {
+                subject: id.to_string(),
+                detail: detail.into(),
+                touched,
+                answer: (organization, owned),
+            })
         };
-        let (organization, owned) = self.carry_out(grant.actor(), "organization.change", change).await?;
+        let (organization, owned) = self
+            .carry_out(grant.actor(), "organization.change", change)
+            .await?;
         Ok(self.with_standings(organization, owned))
     }
 
-    pub async fn organizations(&self, _grant: &Grant<may::ReadTenants>) -> Result<Vec<WithLimits<Organization>>, Problem> {
+    pub async fn organizations(
+        &self,
+        _grant: &Grant<may::ReadTenants>,
+    ) -> Result<Vec<WithLimits<Organization>>, Problem> {
         let mut tenants = self.read(|store| store.tenants()).await?;
         let organizations = std::mem::take(&mut tenants.organizations);
         let mut owned = owned::by_owner(tenants.budgets, tenants.limits);
         let shown = |organization: Organization| {
-            let own = owned.remove(&Owner::Organization(organization.id)).unwrap_or_default();
+            let own = owned
+                .remove(&Owner::Organization(organization.id))
+                .unwrap_or_default();
             self.with_standings(organization, own)
         };
         Ok(organizations.into_iter().map(shown).collect())

@@ -53,8 +53,14 @@ pub(super) struct Touched {
 
 impl Control {
     pub(super) fn with_standings<T>(&self, record: T, owned: Owned) -> WithLimits<T> {
-        let budget = |budget: Budget| BudgetStanding { standing: self.ledger.standing(budget.id), budget };
-        let limit = |limit: RateLimit| LimitStanding { standing: self.ledger.rate_standing(limit.id), limit };
+        let budget = |budget: Budget| BudgetStanding {
+            standing: self.ledger.standing(budget.id),
+            budget,
+        };
+        let limit = |limit: RateLimit| LimitStanding {
+            standing: self.ledger.rate_standing(limit.id),
+            limit,
+        };
         WithLimits {
             record,
             budgets: owned.budgets.into_iter().map(budget).collect(),
@@ -70,11 +76,23 @@ pub(super) fn create(
     wanted: (&Budgets, &Limits),
     detail: &mut Value,
 ) -> Result<(Owned, Touched), Problem> {
-    let (budgets, limits) = (budgets::rewrite(books, owner, wanted.0)?, limits::rewrite(books, owner, wanted.1)?);
+    let (budgets, limits) = (
+        budgets::rewrite(books, owner, wanted.0)?,
+        limits::rewrite(books, owner, wanted.1)?,
+    );
     detail["budgets"] = budgets::audited(&budgets.now);
     detail["limits"] = limits::audited(&limits.now);
-    let touched = Touched { budgets: budgets.touched(), limits: limits.touched() };
-    Ok((Owned { budgets: budgets.now, limits: limits.now }, touched))
+    let touched = Touched {
+        budgets: budgets.touched(),
+        limits: limits.touched(),
+    };
+    Ok((
+        Owned {
+            budgets: budgets.now,
+            limits: limits.now,
+        },
+        touched,
+    ))
 }
 
 /// Rewrites what a change wants otherwise, and notes it for the audit event.
@@ -84,7 +102,10 @@ pub(super) fn change(
     wanted: (Option<&Budgets>, Option<&Limits>),
     detail: &mut Map<String, Value>,
 ) -> Result<(Owned, Touched), Problem> {
-    let mut owned = Owned { budgets: books.budgets_of(owner)?, limits: books.limits_of(owner)? };
+    let mut owned = Owned {
+        budgets: books.budgets_of(owner)?,
+        limits: books.limits_of(owner)?,
+    };
     let mut touched = Touched::default();
     if let Some(wanted) = wanted.0 {
         let budgets = budgets::rewrite(books, owner, wanted)?;

@@ -31,8 +31,14 @@ pub enum Dimension {
 }
 
 impl Dimension {
-    const ALL: [Dimension; 6] =
-        [Dimension::Provider, Dimension::Model, Dimension::Team, Dimension::Organization, Dimension::Key, Dimension::Status];
+    const ALL: [Dimension; 6] = [
+        Dimension::Provider,
+        Dimension::Model,
+        Dimension::Team,
+        Dimension::Organization,
+        Dimension::Key,
+        Dimension::Status,
+    ];
 
     pub fn word(self) -> &'static str {
         match self {
@@ -99,9 +105,18 @@ pub struct UsageQuery {
 impl UsageQuery {
     /// Reads `start`, `end`, `group_by`. Both ends are widened to whole hours, because usage is kept by the hour; the answer
     /// says to which.
-    pub fn parse(parameters: &[(String, String)], zone: &Zone, now_ms: u64) -> Result<UsageQuery, Problem> {
+    pub fn parse(
+        parameters: &[(String, String)],
+        zone: &Zone,
+        now_ms: u64,
+    ) -> Result<UsageQuery, Problem> {
         let month = zone.month(now_ms);
-        let mut query = UsageQuery { start_ms: month.start_ms, end_ms: month.end_ms, stretch: None, dimensions: Vec::new() };
+        let mut query = UsageQuery {
+            start_ms: month.start_ms,
+            end_ms: month.end_ms,
+            stretch: None,
+            dimensions: Vec::new(),
+        };
         for (name, value) in parameters {
             match name.as_str() {
                 "start" => query.start_ms = zone.hour(instant("start", value, zone)?).start_ms,
@@ -109,9 +124,10 @@ impl UsageQuery {
                 "group_by" => query.group_by(value)?,
                 other => {
                     let other: String = other.chars().take(64).collect();
-                    return Err(
-                        Problem::invalid(format!("`{other}` is not known here; usage takes start, end, group_by")).at(other)
-                    );
+                    return Err(Problem::invalid(format!(
+                        "`{other}` is not known here; usage takes start, end, group_by"
+                    ))
+                    .at(other));
                 }
             }
         }
@@ -119,8 +135,18 @@ impl UsageQuery {
         let (from, to) = (zone.date(month.start_ms), zone.date(month.end_ms));
         let (at, says) = match (given("start"), given("end")) {
             _ if query.start_ms < query.end_ms => return Ok(query),
-            (false, true) => ("end", format!("`end` must be after `start`, which is {from} where it is not given; give `start`")),
-            (true, false) => ("start", format!("`start` must be before `end`, which is {to} where it is not given; give `end`")),
+            (false, true) => (
+                "end",
+                format!(
+                    "`end` must be after `start`, which is {from} where it is not given; give `start`"
+                ),
+            ),
+            (true, false) => (
+                "start",
+                format!(
+                    "`start` must be before `end`, which is {to} where it is not given; give `end`"
+                ),
+            ),
             _ => ("start", "`start` must be before `end`".to_owned()),
         };
         Err(Problem::invalid(says).at(at))
@@ -128,22 +154,36 @@ impl UsageQuery {
 
     fn group_by(&mut self, value: &str) -> Result<(), Problem> {
         let fault = |says: &str| Problem::invalid(format!("`group_by` {says}")).at("group_by");
-        for word in value.split(',').map(str::trim).filter(|word| !word.is_empty()) {
-            if let Some(stretch) = Stretch::ALL.into_iter().find(|stretch| stretch.word() == word) {
+        for word in value
+            .split(',')
+            .map(str::trim)
+            .filter(|word| !word.is_empty())
+        {
+            if let Some(stretch) = Stretch::ALL
+                .into_iter()
+                .find(|stretch| stretch.word() == word)
+            {
                 if self.stretch.replace(stretch).is_some() {
                     return Err(fault("takes one of hour, day, month"));
                 }
-            } else if let Some(dimension) = Dimension::ALL.into_iter().find(|dimension| dimension.word() == word) {
+            } else if let Some(dimension) = Dimension::ALL
+                .into_iter()
+                .find(|dimension| dimension.word() == word)
+            {
                 if self.dimensions.contains(&dimension) {
                     return Err(fault("names the same thing twice"));
                 }
                 self.dimensions.push(dimension);
             } else {
-                return Err(fault("takes provider, model, team, organization, key, status, and one of hour, day, month"));
+                return Err(fault(
+                    "takes provider, model, team, organization, key, status, and one of hour, day, month",
+                ));
             }
         }
         if self.dimensions.len() > 2 {
-            return Err(fault("takes at most two of provider, model, team, organization, key, status"));
+            return Err(fault(
+                "takes at most two of provider, model, team, organization, key, status",
+            ));
         }
         Ok(())
     }
@@ -152,18 +192,41 @@ impl UsageQuery {
     /// wanted. An end that has not come yet is ragged all the same: time may have gone back, and usage lie behind it.
     fn pieces(&self, zone: &Zone) -> Vec<Piece> {
         let start = zone.day(self.start_ms);
-        let from_ms = if start.start_ms == self.start_ms { self.start_ms } else { start.end_ms };
+        let from_ms = if start.start_ms == self.start_ms {
+            self.start_ms
+        } else {
+            start.end_ms
+        };
         let to_ms = zone.day(self.end_ms).start_ms;
         let pieces = if self.stretch == Some(Stretch::Hour) || from_ms >= to_ms {
-            vec![Piece { grain: Grain::Hour, from_ms: self.start_ms, to_ms: self.end_ms }]
+            vec![Piece {
+                grain: Grain::Hour,
+                from_ms: self.start_ms,
+                to_ms: self.end_ms,
+            }]
         } else {
             vec![
-                Piece { grain: Grain::Hour, from_ms: self.start_ms, to_ms: from_ms },
-                Piece { grain: Grain::Day, from_ms, to_ms },
-                Piece { grain: Grain::Hour, from_ms: to_ms, to_ms: self.end_ms },
+                Piece {
+                    grain: Grain::Hour,
+                    from_ms: self.start_ms,
+                    to_ms: from_ms,
+                },
+                Piece {
+                    grain: Grain::Day,
+                    from_ms,
+                    to_ms,
+                },
+                Piece {
+                    grain: Grain::Hour,
+                    from_ms: to_ms,
+                    to_ms: self.end_ms,
+                },
             ]
         };
-        pieces.into_iter().filter(|piece| piece.from_ms < piece.to_ms).collect()
+        pieces
+            .into_iter()
+            .filter(|piece| piece.from_ms < piece.to_ms)
+            .collect()
     }
 }
 
@@ -189,8 +252,12 @@ impl Piece {
 fn not_kept(piece: &Piece, kept: &Kept, zone: &Zone) -> Problem {
     let from = zone.date(piece.kept_ms(kept));
     let message = match piece.grain {
-        Grain::Hour => format!("hours before {from} are not kept (`retention.hours_days`); ask for whole days, or from there on"),
-        Grain::Day => format!("usage before {from} is not kept (`retention.days_days`); ask from there on"),
+        Grain::Hour => format!(
+            "hours before {from} are not kept (`retention.hours_days`); ask for whole days, or from there on"
+        ),
+        Grain::Day => {
+            format!("usage before {from} is not kept (`retention.days_days`); ask from there on")
+        }
     };
     Problem::invalid(message).at("start")
 }
@@ -229,20 +296,36 @@ pub struct UsageReport {
 type Groups = HashMap<(Option<u64>, Vec<Member>), RollupSums>;
 
 impl Control {
-    pub async fn usage(&self, _grant: &Grant<may::ReadUsage>, query: &UsageQuery) -> Result<UsageReport, Problem> {
+    pub async fn usage(
+        &self,
+        _grant: &Grant<may::ReadUsage>,
+        query: &UsageQuery,
+    ) -> Result<UsageReport, Problem> {
         let now_ms = self.now_ms();
         let fresh = self.store.applied_now(FRESH_WAIT_MS).await;
-        let (query, zone, directory) = (query.clone(), self.zone.clone(), self.directory.load_full());
+        let (query, zone, directory) =
+            (query.clone(), self.zone.clone(), self.directory.load_full());
         let groups = self.read(move |store| {
             let (mut groups, mut rows) = (Groups::new(), 0);
             let (pieces, kept) = (query.pieces(&zone), store.kept()?);
-            if let Some(gone) = pieces.iter().find(|piece| piece.from_ms < piece.kept_ms(&kept)) {
+            if let Some(gone) = pieces
+                .iter()
+                .find(|piece| piece.from_ms < piece.kept_ms(&kept))
+            {
                 return Ok(Err(not_kept(gone, &kept, &zone)));
             }
-            for Piece { grain, from_ms, to_ms } in pieces {
+            for Piece {
+                grain,
+                from_ms,
+                to_ms,
+            } in pieces
+            {
                 rows += store.rollups(grain, from_ms, to_ms, ROLLUPS_MAX - rows, |row, sums| {
                     if groups.len() <= ROWS_MAX {
-                        groups.entry(group_of(&query, &zone, &directory, row)).or_default().add(sums);
+                        groups
+                            .entry(group_of(&query, &zone, &directory, row))
+                            .or_default()
+                            .add(sums);
                     }
                 })?;
             }
@@ -250,8 +333,9 @@ impl Control {
         });
         let (groups, rows, orphans_uncorrected) = groups.await??;
         if rows == ROLLUPS_MAX {
-            let message =
-                format!("this report would read more than {ROLLUPS_MAX} roll-ups; ask for a shorter time, or for whole days");
+            let message = format!(
+                "this report would read more than {ROLLUPS_MAX} roll-ups; ask for a shorter time, or for whole days"
+            );
             return Err(Problem::invalid(message).at("start"));
         }
         report(groups, fresh.then_some(now_ms), orphans_uncorrected)
@@ -273,21 +357,37 @@ impl Control {
     }
 }
 
-fn group_of(query: &UsageQuery, zone: &Zone, directory: &Directory, row: &RollupKey) -> (Option<u64>, Vec<Member>) {
+fn group_of(
+    query: &UsageQuery,
+    zone: &Zone,
+    directory: &Directory,
+    row: &RollupKey,
+) -> (Option<u64>, Vec<Member>) {
     let caller = directory.key(row.key);
     let member = |dimension: &Dimension| match dimension {
         Dimension::Provider => Member::Provider(row.provider.clone()),
         Dimension::Model => Member::Model(row.model.clone()),
         Dimension::Team => Member::Team(caller.map(|caller| caller.team.id)),
-        Dimension::Organization => Member::Organization(caller.map(|caller| caller.organization.id)),
+        Dimension::Organization => {
+            Member::Organization(caller.map(|caller| caller.organization.id))
+        }
         Dimension::Key => Member::Key(row.key),
         Dimension::Status => Member::Status(row.class),
     };
-    let stretch_start_ms = query.stretch.map(|stretch| stretch.window(zone, row.start_ms).start_ms);
-    (stretch_start_ms, query.dimensions.iter().map(member).collect())
+    let stretch_start_ms = query
+        .stretch
+        .map(|stretch| stretch.window(zone, row.start_ms).start_ms);
+    (
+        stretch_start_ms,
+        query.dimensions.iter().map(member).collect(),
+    )
 }
 
-fn report(groups: Groups, as_of_ms: Option<u64>, orphans_uncorrected: u64) -> Result<UsageReport, Problem> {
+fn report(
+    groups: Groups,
+    as_of_ms: Option<u64>,
+    orphans_uncorrected: u64,
+) -> Result<UsageReport, Problem> {
     if groups.len() > ROWS_MAX {
         return Err(Problem::invalid(format!(
             "this report has more than {ROWS_MAX} rows; ask for a shorter time or fewer groups"
@@ -298,13 +398,25 @@ fn report(groups: Groups, as_of_ms: Option<u64>, orphans_uncorrected: u64) -> Re
     let mut rows: Vec<UsageRow> = Vec::with_capacity(groups.len());
     for ((stretch_start_ms, members), sums) in groups {
         total.add(&sums);
-        rows.push(UsageRow { stretch_start_ms, members, sums });
+        rows.push(UsageRow {
+            stretch_start_ms,
+            members,
+            sums,
+        });
     }
     rows.sort_by(|one, other| {
         let by_cost = other.sums.cost.cmp(&one.sums.cost);
-        one.stretch_start_ms.cmp(&other.stretch_start_ms).then(by_cost).then_with(|| one.members.cmp(&other.members))
+        one.stretch_start_ms
+            .cmp(&other.stretch_start_ms)
+            .then(by_cost)
+            .then_with(|| one.members.cmp(&other.members))
     });
-    Ok(UsageReport { rows, total, as_of_ms, orphans_uncorrected })
+    Ok(UsageReport {
+        rows,
+        total,
+        as_of_ms,
+        orphans_uncorrected,
+    })
 }
 
 /// A date of the instance's zone, or RFC 3339; a `+` that a browser turned into a space is understood.
@@ -314,13 +426,20 @@ pub(super) fn instant(name: &str, text: &str, zone: &Zone) -> Result<u64, Proble
         .or_else(|| Zone::parse_rfc3339(text))
         .or_else(|| Zone::parse_rfc3339(&text.replace(' ', "+")))
         .ok_or_else(|| {
-            Problem::invalid(format!("`{name}` must be a date like 2026-11-01 or an instant like 2026-11-01T00:00:00Z")).at(name)
+            Problem::invalid(format!(
+                "`{name}` must be a date like 2026-11-01 or an instant like 2026-11-01T00:00:00Z"
+            ))
+            .at(name)
         })
 }
 
 fn hour_up(zone: &Zone, at_ms: u64) -> u64 {
     let hour = zone.hour(at_ms);
-    if hour.start_ms == at_ms { at_ms } else { hour.end_ms }
+    if hour.start_ms == at_ms {
+        at_ms
+    } else {
+        hour.end_ms
+    }
 }
 
 #[cfg(test)]
@@ -334,7 +453,10 @@ mod tests {
     }
 
     fn parse(zone: &Zone, parameters: &[(&str, &str)]) -> Result<UsageQuery, Problem> {
-        let owned: Vec<(String, String)> = parameters.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let owned: Vec<(String, String)> = parameters
+            .iter()
+            .map(|(name, value)| ((*name).into(), (*value).into()))
+            .collect();
         UsageQuery::parse(&owned, zone, ms(NOW))
     }
 
@@ -342,7 +464,10 @@ mod tests {
     fn nothing_said_is_this_month_by_day_roll_ups() {
         let berlin = Zone::parse("Europe/Berlin").expect("zone");
         let query = parse(&berlin, &[]).expect("a query");
-        assert_eq!((query.start_ms, query.end_ms), (ms("2026-10-31T23:00:00Z"), ms("2026-11-30T23:00:00Z")));
+        assert_eq!(
+            (query.start_ms, query.end_ms),
+            (ms("2026-10-31T23:00:00Z"), ms("2026-11-30T23:00:00Z"))
+        );
         assert_eq!(grains(&query, &berlin), [Grain::Day]);
     }
 
@@ -353,24 +478,69 @@ mod tests {
     #[test]
     fn whole_days_are_read_as_days_and_ragged_ends_as_hours() {
         let berlin = Zone::parse("Europe/Berlin").expect("zone");
-        let query = parse(&berlin, &[("start", "2026-11-01T10:00:00Z"), ("end", "2026-11-20T11:30:00Z")]).expect("a query");
-        let days = Piece { grain: Grain::Day, from_ms: ms("2026-11-01T23:00:00Z"), to_ms: ms("2026-11-19T23:00:00Z") };
+        let query = parse(
+            &berlin,
+            &[
+                ("start", "2026-11-01T10:00:00Z"),
+                ("end", "2026-11-20T11:30:00Z"),
+            ],
+        )
+        .expect("a query");
+        let days = Piece {
+            grain: Grain::Day,
+            from_ms: ms("2026-11-01T23:00:00Z"),
+            to_ms: ms("2026-11-19T23:00:00Z"),
+        };
         let pieces = query.pieces(&berlin);
         assert_eq!(pieces[1], days);
-        assert_eq!((pieces[0].from_ms, pieces[0].to_ms), (ms("2026-11-01T10:00:00Z"), days.from_ms));
-        assert_eq!((pieces[2].from_ms, pieces[2].to_ms), (days.to_ms, ms("2026-11-20T12:00:00Z")));
-        assert_eq!(grains(&query, &berlin), [Grain::Hour, Grain::Day, Grain::Hour]);
+        assert_eq!(
+            (pieces[0].from_ms, pieces[0].to_ms),
+            (ms("2026-11-01T10:00:00Z"), days.from_ms)
+        );
+        assert_eq!(
+            (pieces[2].from_ms, pieces[2].to_ms),
+            (days.to_ms, ms("2026-11-20T12:00:00Z"))
+        );
+        assert_eq!(
+            grains(&query, &berlin),
+            [Grain::Hour, Grain::Day, Grain::Hour]
+        );
     }
 
     #[test]
     fn ends_are_dates_of_the_zone_or_instants_widened_to_the_hour() {
         let berlin = Zone::parse("Europe/Berlin").expect("zone");
-        let query = parse(&berlin, &[("start", "2026-11-01"), ("end", "2026-11-02T10:20:00 01:00")]).expect("a query");
-        assert_eq!((query.start_ms, query.end_ms), (ms("2026-10-31T23:00:00Z"), ms("2026-11-02T10:00:00Z")));
+        let query = parse(
+            &berlin,
+            &[
+                ("start", "2026-11-01"),
+                ("end", "2026-11-02T10:20:00 01:00"),
+            ],
+        )
+        .expect("a query");
+        assert_eq!(
+            (query.start_ms, query.end_ms),
+            (ms("2026-10-31T23:00:00Z"), ms("2026-11-02T10:00:00Z"))
+        );
         assert_eq!(grains(&query, &berlin), [Grain::Day, Grain::Hour]);
-        let open = parse(&berlin, &[("start", "2026-11-01"), ("end", "2026-11-23T10:30:00Z")]).expect("a query");
-        assert_eq!(grains(&open, &berlin), [Grain::Day, Grain::Hour], "an end that has not come is no midnight");
-        let within = parse(&berlin, &[("start", "2026-11-02T08:00:00Z"), ("end", "2026-11-02T10:00:00Z")]).expect("a query");
+        let open = parse(
+            &berlin,
+            &[("start", "2026-11-01"), ("end", "2026-11-23T10:30:00Z")],
+        )
+        .expect("a query");
+        assert_eq!(
+            grains(&open, &berlin),
+            [Grain::Day, Grain::Hour],
+            "an end that has not come is no midnight"
+        );
+        let within = parse(
+            &berlin,
+            &[
+                ("start", "2026-11-02T08:00:00Z"),
+                ("end", "2026-11-02T10:00:00Z"),
+            ],
+        )
+        .expect("a query");
         assert_eq!(grains(&within, &berlin), [Grain::Hour]);
     }
 
@@ -378,9 +548,21 @@ mod tests {
     fn an_end_that_was_not_given_is_named_where_it_does_not_fit() {
         let utc = Zone::utc();
         for (parameters, param, says) in [
-            (vec![("end", "2026-01-01")], "end", "which is 2026-11-01 where it is not given; give `start`"),
-            (vec![("start", "2027-01-01")], "start", "which is 2026-12-01 where it is not given; give `end`"),
-            (vec![("start", "2026-01-02"), ("end", "2026-01-01")], "start", "`start` must be before `end`"),
+            (
+                vec![("end", "2026-01-01")],
+                "end",
+                "which is 2026-11-01 where it is not given; give `start`",
+            ),
+            (
+                vec![("start", "2027-01-01")],
+                "start",
+                "which is 2026-12-01 where it is not given; give `end`",
+            ),
+            (
+                vec![("start", "2026-01-02"), ("end", "2026-01-01")],
+                "start",
+                "`start` must be before `end`",
+            ),
         ] {
             let problem = parse(&utc, &parameters).expect_err("refused");
             assert_eq!(problem.param.as_deref(), Some(param));
@@ -392,8 +574,17 @@ mod tests {
     fn grouping_is_by_two_things_and_one_stretch_of_time() {
         let utc = Zone::utc();
         let query = parse(&utc, &[("group_by", "team,day,model")]).expect("a query");
-        assert_eq!((query.stretch, query.dimensions), (Some(Stretch::Day), vec![Dimension::Team, Dimension::Model]));
-        assert_eq!(grains(&parse(&utc, &[("group_by", "hour")]).expect("a query"), &utc), [Grain::Hour]);
+        assert_eq!(
+            (query.stretch, query.dimensions),
+            (Some(Stretch::Day), vec![Dimension::Team, Dimension::Model])
+        );
+        assert_eq!(
+            grains(
+                &parse(&utc, &[("group_by", "hour")]).expect("a query"),
+                &utc
+            ),
+            [Grain::Hour]
+        );
         for parameters in [
             [("group_by", "team,model,key")],
             [("group_by", "hour,day")],
@@ -403,7 +594,13 @@ mod tests {
             [("start", "2027-01-01")],
             [("limit", "3")],
         ] {
-            assert!(parse(&utc, &parameters).expect_err("refused").param.is_some(), "{parameters:?}");
+            assert!(
+                parse(&utc, &parameters)
+                    .expect_err("refused")
+                    .param
+                    .is_some(),
+                "{parameters:?}"
+            );
         }
     }
 }

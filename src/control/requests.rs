@@ -90,7 +90,10 @@ pub struct OneRequest {
 
 impl RequestQuery {
     /// Reads the parameters; a name that is not known is refused, because a filter that is ignored shows too much.
-    pub fn parse(parameters: &[(String, String)], terms: &QueryTerms<'_>) -> Result<RequestQuery, Problem> {
+    pub fn parse(
+        parameters: &[(String, String)],
+        terms: &QueryTerms<'_>,
+    ) -> Result<RequestQuery, Problem> {
         let mut query = RequestQuery {
             key: None,
             team: None,
@@ -115,7 +118,10 @@ impl RequestQuery {
             return Err(Problem::invalid("`start` must be before `end`").at("start"));
         }
         if query.before.is_some() && query.after.is_some() {
-            return Err(Problem::invalid("give `before` to go back or `after` to follow, not both").at("after"));
+            return Err(Problem::invalid(
+                "give `before` to go back or `after` to follow, not both",
+            )
+            .at("after"));
         }
         if query.wait_s > 0 && !matches!(query.after, Some(After::Place(_))) {
             let message = "`wait` goes with `after=FOLLOW`, where FOLLOW is the `follow` of an earlier answer";
@@ -127,44 +133,67 @@ impl RequestQuery {
     fn take(&mut self, name: &str, value: &str, terms: &QueryTerms<'_>) -> Result<(), Problem> {
         let fault = |says: String| Problem::invalid(format!("`{name}` must be {says}")).at(name);
         match name {
-            "key" => self.key = Some(KeyId::parse(value).ok_or_else(|| fault("the id of a virtual key".into()))?),
+            "key" => {
+                self.key = Some(
+                    KeyId::parse(value).ok_or_else(|| fault("the id of a virtual key".into()))?,
+                )
+            }
             "team" => self.team = Some(team_meant(terms.directory, value)?),
             "model" => self.model = Some(Pattern::new(value)),
             "provider" => self.provider = Some(value.to_owned()),
             "status" => {
                 self.status = Status::parse(value);
-                self.class = self.status.map(Status::class).or_else(|| StatusClass::parse(value));
-                self.class.ok_or_else(|| fault(format!("one of {}", status_words())))?;
+                self.class = self
+                    .status
+                    .map(Status::class)
+                    .or_else(|| StatusClass::parse(value));
+                self.class
+                    .ok_or_else(|| fault(format!("one of {}", status_words())))?;
             }
             "flag" => {
                 let words = Flags(u16::MAX).words().collect::<Vec<_>>().join(", ");
-                self.flag = Some(Flags::parse(value).ok_or_else(|| fault(format!("one of {words}")))?);
+                self.flag =
+                    Some(Flags::parse(value).ok_or_else(|| fault(format!("one of {words}")))?);
             }
-            "tag" => self.tag = Some(Tag::parse(value.as_bytes()).ok_or_else(|| fault("a tag, as it was sent".into()))?),
+            "tag" => {
+                self.tag = Some(
+                    Tag::parse(value.as_bytes())
+                        .ok_or_else(|| fault("a tag, as it was sent".into()))?,
+                )
+            }
             "user" => self.user = Some(terms.pseudonyms.user(value)),
             "start" => self.start_ms = instant("start", value, terms.zone)?,
             "end" => self.end_ms = instant("end", value, terms.zone)?,
-            "before" => self.before = Some(parse_cursor(value, 0).ok_or_else(|| fault("the id of a request".into()))?),
+            "before" => {
+                self.before = Some(
+                    parse_cursor(value, 0).ok_or_else(|| fault("the id of a request".into()))?,
+                )
+            }
             "after" => {
                 let request = || parse_cursor(value, u8::MAX).map(After::Request);
                 let after = Place::parse(value).map(After::Place).or_else(request);
-                self.after =
-                    Some(after.ok_or_else(|| fault("the id of a request, or the `follow` of an earlier answer".into()))?);
+                self.after = Some(after.ok_or_else(|| {
+                    fault("the id of a request, or the `follow` of an earlier answer".into())
+                })?);
             }
             "wait" => {
                 let fits = value.parse().ok().filter(|seconds| *seconds <= WAIT_MAX_S);
                 self.wait_s = fits.ok_or_else(|| fault(format!("0 to {WAIT_MAX_S} seconds")))?;
             }
             "limit" => {
-                let fits = value.parse().ok().filter(|limit| (1..=REQUESTS_MAX).contains(limit));
+                let fits = value
+                    .parse()
+                    .ok()
+                    .filter(|limit| (1..=REQUESTS_MAX).contains(limit));
                 self.limit = fits.ok_or_else(|| fault(format!("1 to {REQUESTS_MAX}")))?;
             }
             other => {
                 let other: String = other.chars().take(64).collect();
                 let known = "key, team, model, provider, status, flag, tag, user, start, end, before, after, wait, limit";
-                return Err(
-                    Problem::invalid(format!("`{other}` is not known here; the list of requests takes {known}")).at(other)
-                );
+                return Err(Problem::invalid(format!(
+                    "`{other}` is not known here; the list of requests takes {known}"
+                ))
+                .at(other));
             }
         }
         Ok(())
@@ -173,8 +202,15 @@ impl RequestQuery {
     /// A request's id is of the instant it came, its place in reports of the instant its hold was granted: later by
     /// `admission_ms` at most.
     fn scan(&self, admission_ms: u64) -> Scan {
-        let first_at = |at_ms: u64| HoldId { request: RequestId::first_at(at_ms.min((1 << 48) - 1)), attempt: 0 };
-        let end = if self.end_ms == u64::MAX { END } else { first_at(self.end_ms) };
+        let first_at = |at_ms: u64| HoldId {
+            request: RequestId::first_at(at_ms.min((1 << 48) - 1)),
+            attempt: 0,
+        };
+        let end = if self.end_ms == u64::MAX {
+            END
+        } else {
+            first_at(self.end_ms)
+        };
         let start = first_at(self.start_ms.saturating_sub(admission_ms));
         let index = match (self.key, self.class) {
             (Some(key), _) => RecordIndex::Key(key),
@@ -183,7 +219,11 @@ impl RequestQuery {
         };
         Scan {
             index,
-            from: if let Some(After::Request(after)) = self.after { start.max(following(after)) } else { start },
+            from: if let Some(After::Request(after)) = self.after {
+                start.max(following(after))
+            } else {
+                start
+            },
             to: self.before.map_or(end, |before| end.min(before)),
             newest_first: self.after.is_none(),
             limit: self.limit,
@@ -213,17 +253,31 @@ impl RequestQuery {
 
     fn wants_booked(&self, record: &Settlement) -> bool {
         let (hold, subject) = (&record.hold, &record.hold.subject);
-        let is_model = |model: &Pattern| model.matches_deployment(&subject.model_asked, &subject.provider, &subject.model);
+        let is_model = |model: &Pattern| {
+            model.matches_deployment(&subject.model_asked, &subject.provider, &subject.model)
+        };
         (self.start_ms..self.end_ms).contains(&hold.at_ms)
             && self.key.is_none_or(|key| subject.key == key)
             && self.team.is_none_or(|team| subject.team == team)
             && self.model.as_ref().is_none_or(is_model)
-            && self.provider.as_ref().is_none_or(|provider| subject.provider == *provider)
-            && self.class.is_none_or(|class| record.ending.status.class() == class)
-            && self.status.is_none_or(|status| record.ending.status == status)
+            && self
+                .provider
+                .as_ref()
+                .is_none_or(|provider| subject.provider == *provider)
+            && self
+                .class
+                .is_none_or(|class| record.ending.status.class() == class)
+            && self
+                .status
+                .is_none_or(|status| record.ending.status == status)
             && self.flag.is_none_or(|flag| record.ending.flags.has(flag))
-            && self.tag.as_ref().is_none_or(|tag| subject.attribution.tag.as_ref() == Some(tag))
-            && self.user.is_none_or(|user| subject.attribution.user == Some(user))
+            && self
+                .tag
+                .as_ref()
+                .is_none_or(|tag| subject.attribution.tag.as_ref() == Some(tag))
+            && self
+                .user
+                .is_none_or(|user| subject.attribution.user == Some(user))
     }
 
     /// Where the next page begins.
@@ -242,31 +296,52 @@ impl RequestQuery {
 /// How a request can have ended, and the classes of that which are no status themselves.
 fn status_words() -> String {
     let mut words = Status::ALL.map(Status::word).to_vec();
-    words.extend(StatusClass::ALL.map(StatusClass::word).into_iter().filter(|word| Status::parse(word).is_none()));
+    words.extend(
+        StatusClass::ALL
+            .map(StatusClass::word)
+            .into_iter()
+            .filter(|word| Status::parse(word).is_none()),
+    );
     words.join(", ")
 }
 
 /// Behind every id.
-const END: HoldId = HoldId { request: RequestId(u128::MAX), attempt: u8::MAX };
+const END: HoldId = HoldId {
+    request: RequestId(u128::MAX),
+    attempt: u8::MAX,
+};
 
 /// The first place behind a row.
 pub(super) fn following(id: HoldId) -> HoldId {
     match id.attempt.checked_add(1) {
         Some(attempt) => HoldId { attempt, ..id },
-        None => HoldId { request: RequestId(id.request.0.saturating_add(1)), attempt: 0 },
+        None => HoldId {
+            request: RequestId(id.request.0.saturating_add(1)),
+            attempt: 0,
+        },
     }
 }
 
 /// `req_…` or, for one of its attempts, `req_….2`.
 fn parse_cursor(text: &str, attempt: u8) -> Option<HoldId> {
     match text.split_once('.') {
-        Some((id, attempt)) => Some(HoldId { request: RequestId::parse(id)?, attempt: attempt.parse().ok()? }),
-        None => Some(HoldId { request: RequestId::parse(text)?, attempt }),
+        Some((id, attempt)) => Some(HoldId {
+            request: RequestId::parse(id)?,
+            attempt: attempt.parse().ok()?,
+        }),
+        None => Some(HoldId {
+            request: RequestId::parse(text)?,
+            attempt,
+        }),
     }
 }
 
 impl Control {
-    pub async fn requests(&self, _grant: &Grant<may::ReadUsage>, query: RequestQuery) -> Result<RequestPage, Problem> {
+    pub async fn requests(
+        &self,
+        _grant: &Grant<may::ReadUsage>,
+        query: RequestQuery,
+    ) -> Result<RequestPage, Problem> {
         // a list that lags a little is still a list
         let _fresh = self.store.applied_now(FRESH_WAIT_MS).await;
         if let Some(After::Place(place)) = query.after {
@@ -275,28 +350,55 @@ impl Control {
         // what is booked while the page is read is told twice rather than never
         let follow = self.store.place().to_string();
         let (asked, scan) = (query.clone(), query.scan(self.waits_ms + STEPS_MS));
-        let scanned = self.read(move |store| store.request_log(&scan, |looked| asked.wants(looked))).await?;
-        Ok(RequestPage { next: query.next(&scanned), entries: scanned.entries, follow })
+        let scanned = self
+            .read(move |store| store.request_log(&scan, |looked| asked.wants(looked)))
+            .await?;
+        Ok(RequestPage {
+            next: query.next(&scanned),
+            entries: scanned.entries,
+            follow,
+        })
     }
 
     /// What was booked behind a place; waits for the first of it.
-    async fn followed(&self, query: RequestQuery, mut place: Place) -> Result<RequestPage, Problem> {
+    async fn followed(
+        &self,
+        query: RequestQuery,
+        mut place: Place,
+    ) -> Result<RequestPage, Problem> {
         let deadline = Instant::now() + Duration::from_secs(query.wait_s);
         let _turn = match query.wait_s {
             0 => None,
-            _ => Some(self.followers.clone().try_acquire_owned().map_err(|_| too_many_followers())?),
+            _ => Some(
+                self.followers
+                    .clone()
+                    .try_acquire_owned()
+                    .map_err(|_| too_many_followers())?,
+            ),
         };
         loop {
             let mut booked = self.store.journal().bookings();
             let asked = query.clone();
             let bounds = (query.limit, ROWS_MAX);
-            let followed = self.read(move |store| store.request_log_since(place, bounds, |looked| asked.wants(looked))).await?;
+            let followed = self
+                .read(move |store| {
+                    store.request_log_since(place, bounds, |looked| asked.wants(looked))
+                })
+                .await?;
             let followed = followed.ok_or_else(place_lost)?;
             place = followed.place;
             // one that stopped at its bound is answered too: the caller goes on where it stopped
-            if !followed.entries.is_empty() || !followed.finished || Instant::now() >= deadline || self.followers.is_closed() {
+            if !followed.entries.is_empty()
+                || !followed.finished
+                || Instant::now() >= deadline
+                || self.followers.is_closed()
+            {
                 let cursor = place.to_string();
-                return Ok(RequestPage { entries: followed.entries, next: Some(cursor.clone()), follow: cursor });
+                return Ok(RequestPage {
+                    entries: followed.entries,
+                    next: Some(cursor.clone()),
+                    follow: cursor,
+                });
             }
             let _something = tokio::time::timeout_at(deadline, booked.changed()).await;
             tokio::time::sleep_until(deadline.min(Instant::now() + LOOK_AGAIN)).await;
@@ -304,17 +406,38 @@ impl Control {
     }
 
     /// Every attempt of one request.
-    pub async fn request(&self, _grant: &Grant<may::ReadUsage>, id: RequestId) -> Result<OneRequest, Problem> {
+    pub async fn request(
+        &self,
+        _grant: &Grant<may::ReadUsage>,
+        id: RequestId,
+    ) -> Result<OneRequest, Problem> {
         let _fresh = self.store.applied_now(FRESH_WAIT_MS).await;
-        let known = self.read(move |store| Ok((store.request(id)?, store.refusal(id)?, store.tenants()?.budgets)));
+        let known = self.read(move |store| {
+            Ok((
+                store.request(id)?,
+                store.refusal(id)?,
+                store.tenants()?.budgets,
+            ))
+        });
         let (attempts, refusal, mut budgets) = known.await?;
         if attempts.is_empty() && refusal.is_none() {
-            let message = format!("{}; a request is booked when it has ended", not_found("request", id).message);
+            let message = format!(
+                "{}; a request is booked when it has ended",
+                not_found("request", id).message
+            );
             return Err(Problem::new(Word::NotFound, message));
         }
-        let charges = || attempts.iter().flat_map(|record| &record.settlement.hold.charges);
+        let charges = || {
+            attempts
+                .iter()
+                .flat_map(|record| &record.settlement.hold.charges)
+        };
         budgets.retain(|budget| charges().any(|charge| charge.budget == budget.id));
-        Ok(OneRequest { attempts, refusal, budgets })
+        Ok(OneRequest {
+            attempts,
+            refusal,
+            budgets,
+        })
     }
 
     /// Answers all who wait for the next request, and lets nobody wait any more: the process is stopping.
@@ -336,7 +459,8 @@ fn place_lost() -> Problem {
 }
 
 fn too_many_followers() -> Problem {
-    let message = format!("{FOLLOWERS_MAX} calls wait for the next request already; ask without `wait`");
+    let message =
+        format!("{FOLLOWERS_MAX} calls wait for the next request already; ask without `wait`");
     Problem::new(Word::Overloaded, message).retry_after(5)
 }
 
@@ -347,15 +471,27 @@ mod tests {
 
     fn parse(text: &str) -> Result<RequestQuery, Problem> {
         let pairs = text.split('&').filter(|pair| !pair.is_empty());
-        let parameters: Vec<(String, String)> =
-            pairs.map(|pair| pair.split_once('=').expect("a pair")).map(|(name, value)| (name.into(), value.into())).collect();
+        let parameters: Vec<(String, String)> = pairs
+            .map(|pair| pair.split_once('=').expect("a pair"))
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
         let (zone, directory) = (Zone::utc(), Directory::build(Tenants::default()));
         let pseudonyms = Pseudonyms::of_instance([7; 16]);
-        RequestQuery::parse(&parameters, &QueryTerms { zone: &zone, directory: &directory, pseudonyms: &pseudonyms })
+        RequestQuery::parse(
+            &parameters,
+            &QueryTerms {
+                zone: &zone,
+                directory: &directory,
+                pseudonyms: &pseudonyms,
+            },
+        )
     }
 
     fn id(request: u128, attempt: u8) -> HoldId {
-        HoldId { request: RequestId(request), attempt }
+        HoldId {
+            request: RequestId(request),
+            attempt,
+        }
     }
 
     #[test]
@@ -363,24 +499,39 @@ mod tests {
         let index = |text: &str| parse(text).expect(text).scan(0).index;
         assert_eq!(index(""), RecordIndex::Time);
         assert_eq!(index("key=key_3&status=broken"), RecordIndex::Key(KeyId(3)));
-        assert_eq!(index("status=broken&flag=estimated"), RecordIndex::NotOk(StatusClass::Failed));
+        assert_eq!(
+            index("status=broken&flag=estimated"),
+            RecordIndex::NotOk(StatusClass::Failed)
+        );
         assert_eq!(index("status=ok&provider=x"), RecordIndex::Time);
     }
 
     #[test]
     fn a_cursor_ends_before_or_begins_after_its_request() {
         let request = RequestId::new(5_000, 7);
-        let scan = parse(&format!("before={request}")).expect("a query").scan(0);
+        let scan = parse(&format!("before={request}"))
+            .expect("a query")
+            .scan(0);
         assert_eq!((scan.to, scan.newest_first), (id(request.0, 0), true));
         let scan = parse(&format!("after={request}")).expect("a query").scan(0);
-        assert_eq!((scan.from, scan.newest_first), (id(request.0 + 1, 0), false));
-        let scan = parse(&format!("before={request}.2")).expect("a query").scan(0);
+        assert_eq!(
+            (scan.from, scan.newest_first),
+            (id(request.0 + 1, 0), false)
+        );
+        let scan = parse(&format!("before={request}.2"))
+            .expect("a query")
+            .scan(0);
         assert_eq!(scan.to, id(request.0, 2));
     }
 
     #[test]
     fn what_came_before_the_start_and_may_have_waited_until_then_is_looked_at() {
-        let from = |wait_ms| parse("start=1970-01-02").expect("a query").scan(wait_ms).from;
+        let from = |wait_ms| {
+            parse("start=1970-01-02")
+                .expect("a query")
+                .scan(wait_ms)
+                .from
+        };
         assert_eq!(from(0), id(RequestId::first_at(86_400_000).0, 0));
         assert_eq!(from(400_000), id(RequestId::first_at(86_000_000).0, 0));
         assert_eq!(from(u64::MAX), id(0, 0));

@@ -60,30 +60,51 @@ impl TeamChange {
         };
         fields.finish()?;
         if change.models.is_none() && change.budgets.is_none() && change.limits.is_none() {
-            return Err(Problem::invalid("nothing to change; give `models`, `budgets` or `limits`"));
+            return Err(Problem::invalid(
+                "nothing to change; give `models`, `budgets` or `limits`",
+            ));
         }
         Ok(change)
     }
 }
 
 impl Control {
-    pub async fn create_team(&self, grant: &Grant<may::ChangeTeams>, new: NewTeam) -> Result<WithLimits<Team>, Problem> {
+    pub async fn create_team(
+        &self,
+        grant: &Grant<may::ChangeTeams>,
+        new: NewTeam,
+    ) -> Result<WithLimits<Team>, Problem> {
         let organization = organization_meant(&self.directory.load(), new.organization.as_deref())?;
         let create = move |books: &mut Change<'_>, at_ms: u64| {
             if !books.claim_name(&format!("team/{organization}"), new.name.as_str())? {
                 return Err(name_taken("a team", new.name.as_str(), organization));
             }
             let id = TeamId(books.next_id()?);
-            let team =
-                Team { id, organization, name: new.name.into_string(), models: new.models.into_patterns(), created_ms: at_ms };
+            let team = Team {
+                id,
+                organization,
+                name: new.name.into_string(),
+                models: new.models.into_patterns(),
+                created_ms: at_ms,
+            };
             books.put_team(&team)?;
             let mut detail = json!({
                 "name": team.name,
                 "organization": organization.to_string(),
                 "models": models_audited(&team.models),
             });
-            let (owned, touched) = owned::create(books, Owner::Team(id), (&new.budgets, &new.limits), &mut detail)?;
-            Ok(Done { subject: id.to_string(), detail, touched, answer: (team, owned) })
+            let (owned, touched) = owned::create(
+                books,
+                Owner::Team(id),
+                (&new.budgets, &new.limits),
+                &mut detail,
+            )?;
+            Ok(Done {
+                subject: id.to_string(),
+                detail,
+                touched,
+                answer: (team, owned),
+            })
         };
         let (team, owned) = self.carry_out(grant.actor(), "team.create", create).await?;
         Ok(self.with_standings(team, owned))
@@ -104,13 +125,21 @@ impl Control {
             }
             let terms = (wanted.budgets.as_ref(), wanted.limits.as_ref());
             let (owned, touched) = owned::change(books, Owner::Team(id), terms, &mut detail)?;
-            Ok(Done { subject: id.to_string(), detail: detail.into(), touched, answer: (team, owned) })
+            Ok(Done {
+                subject: id.to_string(),
+                detail: detail.into(),
+                touched,
+                answer: (team, owned),
+            })
         };
         let (team, owned) = self.carry_out(grant.actor(), "team.change", apply).await?;
         Ok(self.with_standings(team, owned))
     }
 
-    pub async fn teams(&self, _grant: &Grant<may::ReadTenants>) -> Result<Vec<WithLimits<Team>>, Problem> {
+    pub async fn teams(
+        &self,
+        _grant: &Grant<may::ReadTenants>,
+    ) -> Result<Vec<WithLimits<Team>>, Problem> {
         let tenants = self.read(|store| store.tenants()).await?;
         let mut owned = owned::by_owner(tenants.budgets, tenants.limits);
         let shown = |team: Team| {
@@ -120,9 +149,16 @@ impl Control {
         Ok(tenants.teams.into_iter().map(shown).collect())
     }
 
-    pub async fn team(&self, grant: &Grant<may::ReadTenants>, id: TeamId) -> Result<WithLimits<Team>, Problem> {
+    pub async fn team(
+        &self,
+        grant: &Grant<may::ReadTenants>,
+        id: TeamId,
+    ) -> Result<WithLimits<Team>, Problem> {
         let teams = self.teams(grant).await?;
-        teams.into_iter().find(|team| team.record.id == id).ok_or_else(|| not_found("team", id))
+        teams
+            .into_iter()
+            .find(|team| team.record.id == id)
+            .ok_or_else(|| not_found("team", id))
     }
 }
 
@@ -143,29 +179,46 @@ pub(super) fn team_meant(directory: &Directory, text: &str) -> Result<TeamId, Pr
     }
 }
 
-fn organization_meant(directory: &Directory, text: Option<&str>) -> Result<OrganizationId, Problem> {
-    let all = || directory.organizations().map(|organization| organization.id);
+fn organization_meant(
+    directory: &Directory,
+    text: Option<&str>,
+) -> Result<OrganizationId, Problem> {
+    let all = || {
+        directory
+            .organizations()
+            .map(|organization| organization.id)
+    };
     let Some(text) = text else {
         let mut ids = all();
         return match (ids.next(), ids.next()) {
             (Some(only), None) => Ok(only),
-            (None, _) => {
-                Err(Problem::new(Word::NotFound, "there is no organization yet; run `gatekeeper init`").at("organization"))
-            }
-            _ => {
-                Err(Problem::invalid("`organization` is missing, and there is more than one; give its id or name")
-                    .at("organization"))
-            }
+            (None, _) => Err(Problem::new(
+                Word::NotFound,
+                "there is no organization yet; run `gatekeeper init`",
+            )
+            .at("organization")),
+            _ => Err(Problem::invalid(
+                "`organization` is missing, and there is more than one; give its id or name",
+            )
+            .at("organization")),
         };
     };
     let meant = match OrganizationId::parse(text) {
         Some(id) => directory.organization(id),
-        None => directory.organizations().find(|organization| organization.name == text),
+        None => directory
+            .organizations()
+            .find(|organization| organization.name == text),
     };
-    meant.map(|organization| organization.id).ok_or_else(|| not_found("organization", shown(text)).at("organization"))
+    meant
+        .map(|organization| organization.id)
+        .ok_or_else(|| not_found("organization", shown(text)).at("organization"))
 }
 
 /// What was given for a name, if it could be one; a message repeats nothing else.
 fn shown(text: &str) -> &str {
-    if Name::parse(text).is_ok() { text } else { "…" }
+    if Name::parse(text).is_ok() {
+        text
+    } else {
+        "…"
+    }
 }

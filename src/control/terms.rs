@@ -58,10 +58,15 @@ pub struct Models(Vec<Pattern>);
 
 impl Models {
     pub fn parse<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Result<Models, Problem> {
-        let patterns: Vec<Pattern> =
-            texts.into_iter().take(PATTERNS_MAX + 1).map(|text| pattern(text.as_ref())).collect::<Result<_, _>>()?;
+        let patterns: Vec<Pattern> = texts
+            .into_iter()
+            .take(PATTERNS_MAX + 1)
+            .map(|text| pattern(text.as_ref()))
+            .collect::<Result<_, _>>()?;
         if patterns.len() > PATTERNS_MAX {
-            return Err(Problem::invalid(format!("may name at most {PATTERNS_MAX} models; use patterns like `gpt-5*`")));
+            return Err(Problem::invalid(format!(
+                "may name at most {PATTERNS_MAX} models; use patterns like `gpt-5*`"
+            )));
         }
         Ok(Models(patterns))
     }
@@ -77,8 +82,11 @@ impl Models {
     }
 
     pub(super) fn take(fields: &mut Fields) -> Result<Option<Models>, Problem> {
-        let texts: Option<Vec<String>> = fields.take("models", "a list of model names or patterns")?;
-        texts.map(|texts| fields.placed("models", Models::parse(texts))).transpose()
+        let texts: Option<Vec<String>> =
+            fields.take("models", "a list of model names or patterns")?;
+        texts
+            .map(|texts| fields.placed("models", Models::parse(texts)))
+            .transpose()
     }
 }
 
@@ -90,11 +98,16 @@ pub(super) fn models_audited(models: &[Pattern]) -> Value {
 /// The models that a budget or a limit counts; none means all.
 pub(super) fn take_pattern(fields: &mut Fields) -> Result<Option<Pattern>, Problem> {
     let text: Option<String> = fields.take("model", "a model's name or pattern")?;
-    text.map(|text| fields.placed("model", pattern(&text))).transpose()
+    text.map(|text| fields.placed("model", pattern(&text)))
+        .transpose()
 }
 
 fn pattern(text: &str) -> Result<Pattern, Problem> {
-    if text.is_empty() || text.chars().count() > PATTERN_CHARS_MAX || !printable(text) || text.contains(char::is_whitespace) {
+    if text.is_empty()
+        || text.chars().count() > PATTERN_CHARS_MAX
+        || !printable(text)
+        || text.contains(char::is_whitespace)
+    {
         return Err(Problem::invalid(format!(
             "must be a model's name or a pattern like `claude-*`: 1 to {PATTERN_CHARS_MAX} printable characters, no white space"
         )));
@@ -113,8 +126,9 @@ pub struct BudgetTerms {
 
 impl BudgetTerms {
     fn take(mut fields: Fields) -> Result<BudgetTerms, Problem> {
-        let limit =
-            fields.take_money("limit")?.ok_or_else(|| fields.fault("limit", "is missing; write dollars like \"10.50\""))?;
+        let limit = fields
+            .take_money("limit")?
+            .ok_or_else(|| fields.fault("limit", "is missing; write dollars like \"10.50\""))?;
         let terms = BudgetTerms {
             limit,
             period: take_period(&mut fields, "period")?,
@@ -133,13 +147,19 @@ pub struct Budgets(Vec<BudgetTerms>);
 impl Budgets {
     pub fn new(terms: Vec<BudgetTerms>) -> Result<Budgets, Problem> {
         if terms.len() > BUDGETS_MAX {
-            return Err(Problem::invalid(format!("may have at most {BUDGETS_MAX} entries")));
+            return Err(Problem::invalid(format!(
+                "may have at most {BUDGETS_MAX} entries"
+            )));
         }
         let mut seen = HashSet::new();
-        match terms.iter().position(|terms| !seen.insert((terms.period, terms.action, terms.model.as_ref()))) {
-            Some(place) => {
-                Err(Problem::invalid("repeats the period, action and model of another entry").at(format!("budgets[{place}]")))
-            }
+        match terms
+            .iter()
+            .position(|terms| !seen.insert((terms.period, terms.action, terms.model.as_ref())))
+        {
+            Some(place) => Err(Problem::invalid(
+                "repeats the period, action and model of another entry",
+            )
+            .at(format!("budgets[{place}]"))),
             None => Ok(Budgets(terms)),
         }
     }
@@ -152,9 +172,16 @@ impl Budgets {
     pub(super) fn take(fields: &mut Fields) -> Result<Option<Budgets>, Problem> {
         let list = fields.take_objects("budgets")?;
         match (list, Budgets::take_shorthand(fields)?) {
-            (Some(_), Some(_)) => Err(fields.fault("budget_limit", "is shorthand for `budgets`; give one of the two")),
+            (Some(_), Some(_)) => Err(fields.fault(
+                "budget_limit",
+                "is shorthand for `budgets`; give one of the two",
+            )),
             (Some(list), None) => {
-                let terms = list.into_iter().take(BUDGETS_MAX + 1).map(BudgetTerms::take).collect::<Result<_, _>>()?;
+                let terms = list
+                    .into_iter()
+                    .take(BUDGETS_MAX + 1)
+                    .map(BudgetTerms::take)
+                    .collect::<Result<_, _>>()?;
                 fields.placed("budgets", Budgets::new(terms)).map(Some)
             }
             (None, shorthand) => Ok(shorthand.map(|terms| Budgets(vec![terms]))),
@@ -166,9 +193,10 @@ impl Budgets {
         let period: Option<String> = fields.take("budget_period", PERIODS)?;
         let action: Option<String> = fields.take("budget_action", ACTIONS)?;
         match limit {
-            None if period.is_some() || action.is_some() => {
-                Err(fields.fault("budget_limit", "is missing beside the other `budget_` members"))
-            }
+            None if period.is_some() || action.is_some() => Err(fields.fault(
+                "budget_limit",
+                "is missing beside the other `budget_` members",
+            )),
             None => Ok(None),
             Some(limit) => Ok(Some(BudgetTerms {
                 limit,
@@ -195,11 +223,15 @@ fn take_action(fields: &mut Fields, name: &'static str) -> Result<Action, Proble
 
 /// Nothing said is `total`, as on the command line.
 fn read_period(fields: &Fields, name: &str, word: Option<String>) -> Result<Period, Problem> {
-    word.map_or(Ok(Period::Total), |word| Period::parse(&word).ok_or_else(|| fields.fault(name, format!("must be {PERIODS}"))))
+    word.map_or(Ok(Period::Total), |word| {
+        Period::parse(&word).ok_or_else(|| fields.fault(name, format!("must be {PERIODS}")))
+    })
 }
 
 fn read_action(fields: &Fields, name: &str, word: Option<String>) -> Result<Action, Problem> {
-    word.map_or(Ok(Action::Block), |word| Action::parse(&word).ok_or_else(|| fields.fault(name, format!("must be {ACTIONS}"))))
+    word.map_or(Ok(Action::Block), |word| {
+        Action::parse(&word).ok_or_else(|| fields.fault(name, format!("must be {ACTIONS}")))
+    })
 }
 
 /// Reads `7d`, `12h`, `30m` from now on, or an RFC 3339 instant to come.
@@ -266,8 +298,19 @@ mod tests {
         for text in ["a", "Größe & Co.", "日本", &"x".repeat(64)] {
             assert!(Name::parse(text).is_ok(), "{text}");
         }
-        for text in ["", " a", "a\n", "a\u{202e}b", "team_3", "org_1", &"x".repeat(65)] {
-            assert_eq!(Name::parse(text).expect_err(text).param.as_deref(), Some("name"));
+        for text in [
+            "",
+            " a",
+            "a\n",
+            "a\u{202e}b",
+            "team_3",
+            "org_1",
+            &"x".repeat(65),
+        ] {
+            assert_eq!(
+                Name::parse(text).expect_err(text).param.as_deref(),
+                Some("name")
+            );
         }
     }
 
@@ -287,11 +330,22 @@ mod tests {
         );
         let list = list.expect("budgets").expect("there");
         assert_eq!(list.terms()[0].model, Some(Pattern::new("gpt-5*")));
-        assert_eq!((list.terms()[1].action, list.terms()[1].limit), (Action::Warn, Money::from_usd(8)));
-        let one = budgets(r#"{"budget_limit":"10","budget_period":"daily"}"#).expect("budgets").expect("there");
-        assert_eq!((one.terms()[0].period, one.terms()[0].action), (Period::Daily, Action::Block));
+        assert_eq!(
+            (list.terms()[1].action, list.terms()[1].limit),
+            (Action::Warn, Money::from_usd(8))
+        );
+        let one = budgets(r#"{"budget_limit":"10","budget_period":"daily"}"#)
+            .expect("budgets")
+            .expect("there");
+        assert_eq!(
+            (one.terms()[0].period, one.terms()[0].action),
+            (Period::Daily, Action::Block)
+        );
         assert_eq!(budgets("{}").expect("none"), None);
-        assert_eq!(budgets(r#"{"budgets":[]}"#).expect("empty"), Some(Budgets::default()));
+        assert_eq!(
+            budgets(r#"{"budgets":[]}"#).expect("empty"),
+            Some(Budgets::default())
+        );
     }
 
     #[test]
@@ -299,11 +353,23 @@ mod tests {
         let many = format!(r#"{{"budgets":[{}]}}"#, [r#"{"limit":1}"#; 17].join(","));
         for (body, param) in [
             (r#"{"budgets":[{"period":"daily"}]}"#, "budgets[0].limit"),
-            (r#"{"budgets":[{"limit":1,"period":"hourly"}]}"#, "budgets[0].period"),
-            (r#"{"budgets":[{"limit":1},{"limit":1,"action":"shout"}]}"#, "budgets[1].action"),
+            (
+                r#"{"budgets":[{"limit":1,"period":"hourly"}]}"#,
+                "budgets[0].period",
+            ),
+            (
+                r#"{"budgets":[{"limit":1},{"limit":1,"action":"shout"}]}"#,
+                "budgets[1].action",
+            ),
             (r#"{"budgets":[{"limit":1},{"limit":2}]}"#, "budgets[1]"),
-            (r#"{"budgets":[{"limit":1,"model":"a b"}]}"#, "budgets[0].model"),
-            (r#"{"budgets":[{"limit":1,"window":"x"}]}"#, "budgets[0].window"),
+            (
+                r#"{"budgets":[{"limit":1,"model":"a b"}]}"#,
+                "budgets[0].model",
+            ),
+            (
+                r#"{"budgets":[{"limit":1,"window":"x"}]}"#,
+                "budgets[0].window",
+            ),
             (r#"{"budgets":[3]}"#, "budgets[0]"),
             (r#"{"budgets":{}}"#, "budgets"),
             (r#"{"budget_period":"daily"}"#, "budget_limit"),
@@ -311,15 +377,25 @@ mod tests {
             (r#"{"budget_limit":1,"budget_action":"x"}"#, "budget_action"),
             (many.as_str(), "budgets"),
         ] {
-            assert_eq!(budgets(body).expect_err(body).param.as_deref(), Some(param), "{body}");
+            assert_eq!(
+                budgets(body).expect_err(body).param.as_deref(),
+                Some(param),
+                "{body}"
+            );
         }
     }
 
     #[test]
     fn an_expiry_is_in_the_future() {
         assert_eq!(expiry("7d", NOW_MS).expect("days"), NOW_MS + 7 * 86_400_000);
-        assert_eq!(expiry("12h", NOW_MS).expect("hours"), NOW_MS + 12 * 3_600_000);
-        assert_eq!(expiry("30m", NOW_MS).expect("minutes"), NOW_MS + 30 * 60_000);
+        assert_eq!(
+            expiry("12h", NOW_MS).expect("hours"),
+            NOW_MS + 12 * 3_600_000
+        );
+        assert_eq!(
+            expiry("30m", NOW_MS).expect("minutes"),
+            NOW_MS + 30 * 60_000
+        );
         assert!(expiry("2026-12-31T00:00:00+01:00", NOW_MS).is_ok());
         for text in [
             "",

@@ -24,13 +24,20 @@ impl Answer {
         let mut remembered = Remembered::default();
         for block in &self.blocks {
             match &block.content {
-                Content::Reasoning(reasoned) if remembered.calls.is_empty() => remembered.reasoning.push(reasoned.clone()),
-                Content::ToolCall(call) => remembered.calls.push((call.id.clone(), call.opaque.clone())),
+                Content::Reasoning(reasoned) if remembered.calls.is_empty() => {
+                    remembered.reasoning.push(reasoned.clone())
+                }
+                Content::ToolCall(call) => remembered
+                    .calls
+                    .push((call.id.clone(), call.opaque.clone())),
                 _ => {}
             }
         }
-        remembered.reasoning.retain(|reasoned| reasoned.opaque.is_some());
-        let is_worth_it = !remembered.reasoning.is_empty() || remembered.calls.iter().any(|(_, opaque)| opaque.is_some());
+        remembered
+            .reasoning
+            .retain(|reasoned| reasoned.opaque.is_some());
+        let is_worth_it = !remembered.reasoning.is_empty()
+            || remembered.calls.iter().any(|(_, opaque)| opaque.is_some());
         (is_worth_it && !remembered.calls.is_empty()).then_some(remembered)
     }
 }

@@ -72,7 +72,11 @@ impl Ask {
     pub fn media(&self) -> impl Iterator<Item = &Content> {
         let blocks = self.turns.iter().flat_map(|turn| &turn.blocks);
         let contents = blocks.flat_map(|block| match &block.content {
-            Content::ToolResult(result) => result.blocks.iter().map(|block| &block.content).collect::<Vec<_>>(),
+            Content::ToolResult(result) => result
+                .blocks
+                .iter()
+                .map(|block| &block.content)
+                .collect::<Vec<_>>(),
             content => vec![content],
         });
         contents.filter(|content| matches!(content, Content::Image(_) | Content::Document(_)))
@@ -172,8 +176,15 @@ pub enum Effort {
 }
 
 impl Effort {
-    pub const ALL: [Effort; 7] =
-        [Effort::None, Effort::Minimal, Effort::Low, Effort::Medium, Effort::High, Effort::XHigh, Effort::Max];
+    pub const ALL: [Effort; 7] = [
+        Effort::None,
+        Effort::Minimal,
+        Effort::Low,
+        Effort::Medium,
+        Effort::High,
+        Effort::XHigh,
+        Effort::Max,
+    ];
 
     pub const fn word(self) -> &'static str {
         match self {
@@ -194,7 +205,10 @@ impl Effort {
     /// The nearest of the words that a model takes; of two that are as near the lower. `None` where it takes none.
     pub fn nearest(self, taken: &[Effort]) -> Option<Effort> {
         let distance = |other: &Effort| (*other as i8 - self as i8).unsigned_abs();
-        taken.iter().copied().min_by_key(|other| (distance(other), *other))
+        taken
+            .iter()
+            .copied()
+            .min_by_key(|other| (distance(other), *other))
     }
 
     /// Thinking tokens that stand for the word where a model takes a number only.
@@ -212,7 +226,11 @@ impl Effort {
 
     /// The word that stands for a number of thinking tokens where a model takes words only.
     pub fn of_tokens(tokens: u64) -> Effort {
-        Effort::ALL.into_iter().rev().find(|effort| effort.tokens() <= tokens).unwrap_or(Effort::None)
+        Effort::ALL
+            .into_iter()
+            .rev()
+            .find(|effort| effort.tokens() <= tokens)
+            .unwrap_or(Effort::None)
     }
 }
 
@@ -254,7 +272,10 @@ mod tests {
             assert_eq!(asked.nearest(&taken), Some(expected));
         }
         assert_eq!(Effort::High.nearest(&[]), None);
-        assert_eq!(Effort::Medium.nearest(&[Effort::Low, Effort::High]), Some(Effort::Low));
+        assert_eq!(
+            Effort::Medium.nearest(&[Effort::Low, Effort::High]),
+            Some(Effort::Low)
+        );
         for effort in Effort::ALL {
             assert_eq!(Effort::of_tokens(effort.tokens()), effort);
             assert_eq!(Effort::parse(effort.word()), Some(effort));

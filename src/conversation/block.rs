@@ -13,7 +13,10 @@ pub struct Block {
 
 impl From<Content> for Block {
     fn from(content: Content) -> Block {
-        Block { content, cache: None }
+        Block {
+            content,
+            cache: None,
+        }
     }
 }
 
@@ -146,7 +149,12 @@ mod tests {
     #[test]
     fn arguments_are_always_an_object_and_never_lost() {
         let object = |arguments: &str| {
-            let call = ToolCall { id: "c".into(), name: "f".into(), arguments: arguments.into(), opaque: None };
+            let call = ToolCall {
+                id: "c".into(),
+                name: "f".into(),
+                arguments: arguments.into(),
+                opaque: None,
+            };
             call.object().into_owned()
         };
         for (arguments, expected) in [

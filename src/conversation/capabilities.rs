@@ -138,8 +138,16 @@ impl Capabilities {
             cache_hints: true,
             service_tier: true,
             user: true,
-            names: NameRule { max: 64, also: "-", begins_with_letter: false },
-            ids: IdRule { min: 1, max: 256, also: "_-.:" },
+            names: NameRule {
+                max: 64,
+                also: "-",
+                begins_with_letter: false,
+            },
+            ids: IdRule {
+                min: 1,
+                max: 256,
+                also: "_-.:",
+            },
             signed_calls: false,
             media_within_results: false,
         }

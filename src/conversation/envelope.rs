@@ -31,13 +31,16 @@ impl Envelope {
 
     /// The token that a client is given in the place of the vendor's own bytes. What has no origin is handed on as it is.
     pub fn seal(&self, opaque: &Opaque) -> String {
-        let Some(origin) = &opaque.origin else { return opaque.data.clone() };
+        let Some(origin) = &opaque.origin else {
+            return opaque.data.clone();
+        };
         let kind = match opaque.kind {
             OpaqueKind::Signature => 's',
             OpaqueKind::Redacted => 'r',
         };
         let (dialect, model, data) = (&origin.dialect, &origin.model, &opaque.data);
-        let mut sealed = format!("{kind}{BETWEEN}{dialect}{BETWEEN}{model}{BETWEEN}{data}").into_bytes();
+        let mut sealed =
+            format!("{kind}{BETWEEN}{dialect}{BETWEEN}{model}{BETWEEN}{data}").into_bytes();
         let code = hmac::sign(&self.key(), &sealed);
         sealed.extend_from_slice(code.as_ref());
         format!("{}{}", Envelope::PREFIX, BASE64.encode(sealed))
@@ -45,7 +48,11 @@ impl Envelope {
 
     /// What a client sent: our own token opened, or the very bytes with no origin.
     pub fn open(&self, token: &str) -> Opaque {
-        self.opened(token).unwrap_or_else(|| Opaque { origin: None, kind: OpaqueKind::Signature, data: token.to_owned() })
+        self.opened(token).unwrap_or_else(|| Opaque {
+            origin: None,
+            kind: OpaqueKind::Signature,
+            data: token.to_owned(),
+        })
     }
 
     fn opened(&self, token: &str) -> Option<Opaque> {
@@ -58,8 +65,15 @@ impl Envelope {
             "r" => OpaqueKind::Redacted,
             _ => return None,
         };
-        let origin = Origin { dialect: parts.next()?.to_owned().into(), model: parts.next()?.to_owned() };
-        Some(Opaque { origin: Some(origin), kind, data: parts.next()?.to_owned() })
+        let origin = Origin {
+            dialect: parts.next()?.to_owned().into(),
+            model: parts.next()?.to_owned(),
+        };
+        Some(Opaque {
+            origin: Some(origin),
+            kind,
+            data: parts.next()?.to_owned(),
+        })
     }
 
     fn key(&self) -> hmac::Key {
@@ -72,8 +86,15 @@ mod tests {
     use super::*;
 
     fn opaque(data: &str) -> Opaque {
-        let origin = Origin { dialect: "gemini".into(), model: "gemini-3-pro".into() };
-        Opaque { origin: Some(origin), kind: OpaqueKind::Signature, data: data.into() }
+        let origin = Origin {
+            dialect: "gemini".into(),
+            model: "gemini-3-pro".into(),
+        };
+        Opaque {
+            origin: Some(origin),
+            kind: OpaqueKind::Signature,
+            data: data.into(),
+        }
     }
 
     #[test]
@@ -97,7 +118,10 @@ mod tests {
     fn what_others_made_passes_untouched() {
         let envelope = Envelope::new([7; 32]);
         let foreign = envelope.open("EqQBCgIYAhIk");
-        assert_eq!((foreign.origin.as_ref(), foreign.data.as_str()), (None, "EqQBCgIYAhIk"));
+        assert_eq!(
+            (foreign.origin.as_ref(), foreign.data.as_str()),
+            (None, "EqQBCgIYAhIk")
+        );
         assert_eq!(envelope.seal(&foreign), "EqQBCgIYAhIk");
     }
 }

@@ -2,8 +2,8 @@
 //! What would change the meaning of the answer is refused, never dropped in silence.
 
 use crate::conversation::{
-    Ask, Block, Capabilities, Content, Effort, Format, Media, Reasoning, ReasoningStyle, Role, Source, SystemTurns, ToolChoice,
-    Words, raw,
+    Ask, Block, Capabilities, Content, Effort, Format, Media, Reasoning, ReasoningStyle, Role,
+    Source, SystemTurns, ToolChoice, Words, raw,
 };
 use crate::domain::problem::Problem;
 
@@ -19,13 +19,21 @@ impl Ask {
     /// Fits the ask to a model called `name` towards the client. `words` are the client's; names of what was left out are added
     /// to `dropped`.
     pub fn fit(&mut self, takes: &Capabilities, words: &Words, name: &str) -> Result<(), Problem> {
-        Fit { ask: self, takes, words, name }.all()
+        Fit {
+            ask: self,
+            takes,
+            words,
+            name,
+        }
+        .all()
     }
 
     /// The fewest tokens that the model may be told to think with, where it is told a number.
     pub fn least_thinking(&self, takes: &Capabilities) -> Option<u64> {
         match takes.reasoning {
-            ReasoningStyle::Budget { min, .. } => self.reasoning.budget.map(|budget| budget.min(min)),
+            ReasoningStyle::Budget { min, .. } => {
+                self.reasoning.budget.map(|budget| budget.min(min))
+            }
             _ => None,
         }
     }
@@ -33,12 +41,20 @@ impl Ask {
     /// Sets the output cap that the gateway chose, and leaves room for an answer beside the thoughts.
     pub fn cap(&mut self, cap: u64, takes: &Capabilities) {
         self.output_cap = Some(cap);
-        let (Some(budget), ReasoningStyle::Budget { min, .. }) = (self.reasoning.budget, takes.reasoning) else {
+        let (Some(budget), ReasoningStyle::Budget { min, .. }) =
+            (self.reasoning.budget, takes.reasoning)
+        else {
             return;
         };
         let budget = budget.min(cap.saturating_sub(AFTER_THINKING_OF_OURS));
-        self.reasoning =
-            if budget < min { Reasoning::default() } else { Reasoning { budget: Some(budget), ..self.reasoning.clone() } };
+        self.reasoning = if budget < min {
+            Reasoning::default()
+        } else {
+            Reasoning {
+                budget: Some(budget),
+                ..self.reasoning.clone()
+            }
+        };
     }
 }
 
@@ -78,21 +94,33 @@ impl Fit<'_> {
     fn medium(&self, block: &Block, in_result: bool) -> Result<(), Problem> {
         let param = self.words.messages;
         match &block.content {
-            Content::Image(_) if !self.takes.images => {
-                Err(self.refused("takes no images; leave them out or ask another model", param))
-            }
-            Content::Image(_) if in_result && !self.takes.result_images => {
-                Err(self.refused("takes no images in results of tools; send them in a user's message", param))
-            }
-            Content::Image(Media { source: Source::Url(_), .. }) if !self.takes.image_urls => {
+            Content::Image(_) if !self.takes.images => Err(self.refused(
+                "takes no images; leave them out or ask another model",
+                param,
+            )),
+            Content::Image(_) if in_result && !self.takes.result_images => Err(self.refused(
+                "takes no images in results of tools; send them in a user's message",
+                param,
+            )),
+            Content::Image(Media {
+                source: Source::Url(_),
+                ..
+            }) if !self.takes.image_urls => {
                 let what = "is not reached with images by URL, and this gateway fetches none; send the image itself, in base64";
                 Err(self.refused(what, param))
             }
             Content::Document(media) => self.document(media),
-            Content::Image(Media { source: Source::File(_), .. }) => {
-                Err(self.refused("cannot see files that another vendor keeps; send the file itself, in base64", param))
-            }
-            Content::ToolResult(result) => result.blocks.iter().try_for_each(|block| self.medium(block, true)),
+            Content::Image(Media {
+                source: Source::File(_),
+                ..
+            }) => Err(self.refused(
+                "cannot see files that another vendor keeps; send the file itself, in base64",
+                param,
+            )),
+            Content::ToolResult(result) => result
+                .blocks
+                .iter()
+                .try_for_each(|block| self.medium(block, true)),
             _ => Ok(()),
         }
     }
@@ -113,7 +141,10 @@ impl Fit<'_> {
     fn tools(&mut self) -> Result<(), Problem> {
         let takes = self.takes;
         if !takes.tools && !self.ask.tools.is_empty() {
-            return Err(self.refused("calls no tools; leave `tools` out or ask another model", "tools"));
+            return Err(self.refused(
+                "calls no tools; leave `tools` out or ask another model",
+                "tools",
+            ));
         }
         if self.ask.tools.is_empty() {
             if self.ask.tool_choice != ToolChoice::Auto {
@@ -140,7 +171,10 @@ impl Fit<'_> {
             self.ask.parallel_tools = None;
         }
         if !takes.strict {
-            self.ask.tools.iter_mut().for_each(|tool| tool.strict = None);
+            self.ask
+                .tools
+                .iter_mut()
+                .for_each(|tool| tool.strict = None);
         }
         Ok(())
     }
@@ -156,12 +190,14 @@ impl Fit<'_> {
         }
         self.ask.format = match &self.ask.format {
             // any object is what a schema of an object asks for
-            Format::JsonObject if self.takes.json_schema && self.takes.open_schemas => Format::JsonSchema {
-                name: "object".to_owned(),
-                description: None,
-                schema: raw(r#"{"type":"object"}"#.to_owned()).unwrap_or_default(),
-                strict: None,
-            },
+            Format::JsonObject if self.takes.json_schema && self.takes.open_schemas => {
+                Format::JsonSchema {
+                    name: "object".to_owned(),
+                    description: None,
+                    schema: raw(r#"{"type":"object"}"#.to_owned()).unwrap_or_default(),
+                    strict: None,
+                }
+            }
             Format::JsonSchema { .. } if self.takes.json_object => Format::JsonObject,
             _ => Format::Text,
         };
@@ -186,17 +222,31 @@ impl Fit<'_> {
         let both = sampling.temperature.is_some() && sampling.top_p.is_some();
         for (member, value, taken) in [
             ("temperature", &mut sampling.temperature, takes.sampling),
-            ("top_p", &mut sampling.top_p, takes.sampling && (takes.both_sampling || !both)),
+            (
+                "top_p",
+                &mut sampling.top_p,
+                takes.sampling && (takes.both_sampling || !both),
+            ),
             ("top_k", &mut sampling.top_k, takes.sampling && takes.top_k),
-            ("frequency_penalty", &mut sampling.frequency_penalty, takes.penalties),
-            ("presence_penalty", &mut sampling.presence_penalty, takes.penalties),
+            (
+                "frequency_penalty",
+                &mut sampling.frequency_penalty,
+                takes.penalties,
+            ),
+            (
+                "presence_penalty",
+                &mut sampling.presence_penalty,
+                takes.penalties,
+            ),
             ("seed", &mut sampling.seed, takes.seed),
         ] {
             if !taken && value.take().is_some() {
                 dropped.push(member);
             }
         }
-        dropped.into_iter().for_each(|member| self.ask.drop_param(member));
+        dropped
+            .into_iter()
+            .for_each(|member| self.ask.drop_param(member));
     }
 
     /// Thinking in the model's own manner: the nearest word, or a number that leaves room for an answer.
@@ -209,12 +259,20 @@ impl Fit<'_> {
         let fitted = match self.takes.reasoning {
             ReasoningStyle::None => None,
             ReasoningStyle::Effort(words) => match effort {
-                Some(effort) => effort.nearest(words).map(|effort| Reasoning { effort: Some(effort), ..Reasoning::default() }),
+                Some(effort) => effort.nearest(words).map(|effort| Reasoning {
+                    effort: Some(effort),
+                    ..Reasoning::default()
+                }),
                 // it thinks by itself; the client may still want to see it
-                None => asked.adaptive.then(|| Reasoning { adaptive: true, ..Reasoning::default() }),
+                None => asked.adaptive.then(|| Reasoning {
+                    adaptive: true,
+                    ..Reasoning::default()
+                }),
             },
             ReasoningStyle::Adaptive(words) => Some(Reasoning {
-                effort: effort.filter(|effort| *effort != Effort::None).and_then(|effort| effort.nearest(words)),
+                effort: effort
+                    .filter(|effort| *effort != Effort::None)
+                    .and_then(|effort| effort.nearest(words)),
                 adaptive: !asked.is_off(),
                 budget: None,
                 summary: None,
@@ -228,9 +286,15 @@ impl Fit<'_> {
             }),
         };
         match fitted {
-            Some(fitted) => self.ask.reasoning = Reasoning { summary: asked.summary, ..fitted },
+            Some(fitted) => {
+                self.ask.reasoning = Reasoning {
+                    summary: asked.summary,
+                    ..fitted
+                }
+            }
             // off is what a model does that cannot think; a summary alone asks for no thinking
-            None if asked.is_off() || (asked.effort.is_none() && asked.budget.is_none() && !asked.adaptive) => {}
+            None if asked.is_off()
+                || (asked.effort.is_none() && asked.budget.is_none() && !asked.adaptive) => {}
             None => self.ask.drop_param(self.words.reasoning),
         }
     }
@@ -246,8 +310,11 @@ impl Fit<'_> {
             return self.ask.drop_param(self.words.reasoning);
         }
         let sampling = &mut self.ask.sampling;
-        let named =
-            [("temperature", sampling.temperature.take()), ("top_p", sampling.top_p.take()), ("top_k", sampling.top_k.take())];
+        let named = [
+            ("temperature", sampling.temperature.take()),
+            ("top_p", sampling.top_p.take()),
+            ("top_k", sampling.top_k.take()),
+        ];
         for (member, _) in named.into_iter().filter(|(_, value)| value.is_some()) {
             self.ask.drop_param(member);
         }
@@ -255,24 +322,47 @@ impl Fit<'_> {
 
     /// A turn of calls that goes on without the signed thoughts that it began with.
     fn has_lost_thoughts(&self) -> bool {
-        let Some(last) = self.ask.turns.iter().rfind(|turn| turn.role == Role::Assistant) else { return false };
-        let has = |wanted: fn(&Content) -> bool| last.blocks.iter().any(|block| wanted(&block.content));
+        let Some(last) = self
+            .ask
+            .turns
+            .iter()
+            .rfind(|turn| turn.role == Role::Assistant)
+        else {
+            return false;
+        };
+        let has =
+            |wanted: fn(&Content) -> bool| last.blocks.iter().any(|block| wanted(&block.content));
         has(|content| matches!(content, Content::ToolCall(_)))
-            && !has(|content| matches!(content, Content::Reasoning(reasoned) if reasoned.opaque.is_some()))
+            && !has(
+                |content| matches!(content, Content::Reasoning(reasoned) if reasoned.opaque.is_some()),
+            )
     }
 
     fn budget(&self, asked: &Reasoning, min: u64, max: u64) -> Option<Reasoning> {
         if asked.is_off() {
             // where no thinking is a budget like any other
-            return (min == 0).then(|| Reasoning { budget: Some(0), ..Reasoning::default() });
+            return (min == 0).then(|| Reasoning {
+                budget: Some(0),
+                ..Reasoning::default()
+            });
         }
         if self.takes.signed_thoughts && self.has_lost_thoughts() {
             return None;
         }
-        let wanted = asked.budget.or(asked.effort.map(Effort::tokens)).unwrap_or(Effort::Medium.tokens()).clamp(min, max);
-        let room = self.ask.output_cap.map_or(u64::MAX, |cap| cap.saturating_sub(AFTER_THINKING));
+        let wanted = asked
+            .budget
+            .or(asked.effort.map(Effort::tokens))
+            .unwrap_or(Effort::Medium.tokens())
+            .clamp(min, max);
+        let room = self
+            .ask
+            .output_cap
+            .map_or(u64::MAX, |cap| cap.saturating_sub(AFTER_THINKING));
         let budget = wanted.min(room);
-        (budget >= min).then(|| Reasoning { budget: Some(budget), ..Reasoning::default() })
+        (budget >= min).then(|| Reasoning {
+            budget: Some(budget),
+            ..Reasoning::default()
+        })
     }
 
     fn rest(&mut self) {
@@ -290,7 +380,11 @@ impl Fit<'_> {
         if self.takes.system_turns == SystemTurns::Anywhere {
             return;
         }
-        let turns = self.ask.turns.iter_mut().skip_while(|turn| turn.role == Role::System);
+        let turns = self
+            .ask
+            .turns
+            .iter_mut()
+            .skip_while(|turn| turn.role == Role::System);
         for turn in turns.filter(|turn| turn.role == Role::System) {
             turn.role = Role::User;
             for block in &mut turn.blocks {
@@ -321,30 +415,78 @@ mod tests {
         ask.fit(&takes, &WORDS, "vendor/model").map(|()| ask)
     }
 
-    fn thinking(reasoning: Reasoning, output_cap: Option<u64>, style: ReasoningStyle) -> (Reasoning, Vec<String>) {
-        let takes = Capabilities { reasoning: style, ..Capabilities::all() };
-        let ask = fitted(Ask { reasoning, output_cap, ..Ask::default() }, takes).expect("a fit");
+    fn thinking(
+        reasoning: Reasoning,
+        output_cap: Option<u64>,
+        style: ReasoningStyle,
+    ) -> (Reasoning, Vec<String>) {
+        let takes = Capabilities {
+            reasoning: style,
+            ..Capabilities::all()
+        };
+        let ask = fitted(
+            Ask {
+                reasoning,
+                output_cap,
+                ..Ask::default()
+            },
+            takes,
+        )
+        .expect("a fit");
         (ask.reasoning, ask.dropped)
     }
 
     #[test]
     fn r01_thinking_fits_the_model_or_is_named_as_dropped() {
-        let asked = Reasoning { effort: Some(Effort::High), ..Reasoning::default() };
-        let budget = ReasoningStyle::Budget { min: 1_024, max: 64_000 };
-        assert_eq!(thinking(asked.clone(), Some(800), budget), (Reasoning::default(), vec!["reasoning_effort".to_owned()]));
-        assert_eq!(thinking(asked.clone(), Some(2_000), budget).0.budget, Some(1_999));
+        let asked = Reasoning {
+            effort: Some(Effort::High),
+            ..Reasoning::default()
+        };
+        let budget = ReasoningStyle::Budget {
+            min: 1_024,
+            max: 64_000,
+        };
+        assert_eq!(
+            thinking(asked.clone(), Some(800), budget),
+            (Reasoning::default(), vec!["reasoning_effort".to_owned()])
+        );
+        assert_eq!(
+            thinking(asked.clone(), Some(2_000), budget).0.budget,
+            Some(1_999)
+        );
         assert_eq!(thinking(asked.clone(), None, budget).0.budget, Some(16_384));
-        let adaptive = thinking(asked.clone(), Some(800), ReasoningStyle::Adaptive(&[Effort::Low, Effort::High])).0;
-        assert_eq!((adaptive.adaptive, adaptive.effort, adaptive.budget), (true, Some(Effort::High), None));
-        assert_eq!(thinking(asked, None, ReasoningStyle::None).1, ["reasoning_effort"]);
-        let off = Reasoning { effort: Some(Effort::None), ..Reasoning::default() };
-        assert_eq!(thinking(off, None, ReasoningStyle::None), (Reasoning::default(), vec![]), "nothing is lost");
+        let adaptive = thinking(
+            asked.clone(),
+            Some(800),
+            ReasoningStyle::Adaptive(&[Effort::Low, Effort::High]),
+        )
+        .0;
+        assert_eq!(
+            (adaptive.adaptive, adaptive.effort, adaptive.budget),
+            (true, Some(Effort::High), None)
+        );
+        assert_eq!(
+            thinking(asked, None, ReasoningStyle::None).1,
+            ["reasoning_effort"]
+        );
+        let off = Reasoning {
+            effort: Some(Effort::None),
+            ..Reasoning::default()
+        };
+        assert_eq!(
+            thinking(off, None, ReasoningStyle::None),
+            (Reasoning::default(), vec![]),
+            "nothing is lost"
+        );
     }
 
     #[test]
     fn thinking_gives_way_to_a_forced_tool_and_sampling_to_thinking() {
-        let takes =
-            Capabilities { thinks_alone: true, reasoning: ReasoningStyle::Adaptive(&[Effort::High]), ..Capabilities::all() };
+        let takes = Capabilities {
+            thinks_alone: true,
+            reasoning: ReasoningStyle::Adaptive(&[Effort::High]),
+            ..Capabilities::all()
+        };
         let tool = crate::conversation::Tool {
             name: "f".into(),
             description: None,
@@ -353,79 +495,219 @@ mod tests {
             cache: None,
         };
         let ask = |tool_choice| Ask {
-            reasoning: Reasoning { effort: Some(Effort::High), ..Reasoning::default() },
-            sampling: Sampling { temperature: raw("0".into()), ..Sampling::default() },
+            reasoning: Reasoning {
+                effort: Some(Effort::High),
+                ..Reasoning::default()
+            },
+            sampling: Sampling {
+                temperature: raw("0".into()),
+                ..Sampling::default()
+            },
             tools: vec![tool.clone()],
             tool_choice,
             ..Ask::default()
         };
         let forced = fitted(ask(ToolChoice::Any), takes).expect("a fit");
-        assert_eq!((forced.reasoning.is_named(), forced.dropped), (false, vec!["reasoning_effort".to_owned()]));
+        assert_eq!(
+            (forced.reasoning.is_named(), forced.dropped),
+            (false, vec!["reasoning_effort".to_owned()])
+        );
         let free = fitted(ask(ToolChoice::Auto), takes).expect("a fit");
         assert_eq!(
-            (free.reasoning.adaptive, free.sampling.temperature, free.dropped),
+            (
+                free.reasoning.adaptive,
+                free.sampling.temperature,
+                free.dropped
+            ),
             (true, None, vec!["temperature".to_owned()])
         );
     }
 
     #[test]
     fn a_budget_is_dropped_and_named_where_the_thoughts_before_a_call_are_lost() {
-        let reasoning = ReasoningStyle::Budget { min: 1_024, max: 64_000 };
-        let takes = Capabilities { reasoning, signed_thoughts: true, ..Capabilities::all() };
-        let call = crate::conversation::ToolCall { id: "a".into(), name: "f".into(), arguments: String::new(), opaque: None };
-        let opaque =
-            crate::conversation::Opaque { origin: None, kind: crate::conversation::OpaqueKind::Signature, data: "s".into() };
-        let thought = crate::conversation::Reasoned { text: "hm".into(), opaque: Some(opaque) };
-        for (thoughts, kept) in [(vec![], false), (vec![Content::Reasoning(thought).into()], true)] {
+        let reasoning = ReasoningStyle::Budget {
+            min: 1_024,
+            max: 64_000,
+        };
+        let takes = Capabilities {
+            reasoning,
+            signed_thoughts: true,
+            ..Capabilities::all()
+        };
+        let call = crate::conversation::ToolCall {
+            id: "a".into(),
+            name: "f".into(),
+            arguments: String::new(),
+            opaque: None,
+        };
+        let opaque = crate::conversation::Opaque {
+            origin: None,
+            kind: crate::conversation::OpaqueKind::Signature,
+            data: "s".into(),
+        };
+        let thought = crate::conversation::Reasoned {
+            text: "hm".into(),
+            opaque: Some(opaque),
+        };
+        for (thoughts, kept) in [
+            (vec![], false),
+            (vec![Content::Reasoning(thought).into()], true),
+        ] {
             let blocks = [thoughts, vec![Content::ToolCall(call.clone()).into()]].concat();
-            let turns = vec![Turn { role: Role::Assistant, blocks }];
-            let reasoning = Reasoning { effort: Some(Effort::Medium), ..Reasoning::default() };
-            let ask = fitted(Ask { turns, reasoning, ..Ask::default() }, takes).expect("a fit");
-            assert_eq!((ask.reasoning.budget.is_some(), ask.dropped.is_empty()), (kept, kept));
+            let turns = vec![Turn {
+                role: Role::Assistant,
+                blocks,
+            }];
+            let reasoning = Reasoning {
+                effort: Some(Effort::Medium),
+                ..Reasoning::default()
+            };
+            let ask = fitted(
+                Ask {
+                    turns,
+                    reasoning,
+                    ..Ask::default()
+                },
+                takes,
+            )
+            .expect("a fit");
+            assert_eq!(
+                (ask.reasoning.budget.is_some(), ask.dropped.is_empty()),
+                (kept, kept)
+            );
         }
     }
 
     #[test]
     fn r02_adaptive_thinking_becomes_the_nearest_effort_and_no_budget() {
-        let asked = Reasoning { effort: Some(Effort::XHigh), adaptive: true, ..Reasoning::default() };
-        let (fitted, dropped) = thinking(asked, None, ReasoningStyle::Effort(&[Effort::Low, Effort::Medium, Effort::High]));
-        assert_eq!((fitted.effort, fitted.budget, fitted.adaptive), (Some(Effort::High), None, false));
+        let asked = Reasoning {
+            effort: Some(Effort::XHigh),
+            adaptive: true,
+            ..Reasoning::default()
+        };
+        let (fitted, dropped) = thinking(
+            asked,
+            None,
+            ReasoningStyle::Effort(&[Effort::Low, Effort::Medium, Effort::High]),
+        );
+        assert_eq!(
+            (fitted.effort, fitted.budget, fitted.adaptive),
+            (Some(Effort::High), None, false)
+        );
         assert!(dropped.is_empty());
     }
 
     #[test]
     fn what_a_model_does_not_take_is_dropped_by_the_clients_name() {
         let number = || raw("0.5".into());
-        let sampling = Sampling { temperature: number(), top_p: number(), seed: number(), ..Sampling::default() };
-        let takes = Capabilities { sampling: false, user: false, seed: true, ..Capabilities::all() };
-        let ask = fitted(Ask { sampling, user: Some("u".into()), ..Ask::default() }, takes).expect("a fit");
+        let sampling = Sampling {
+            temperature: number(),
+            top_p: number(),
+            seed: number(),
+            ..Sampling::default()
+        };
+        let takes = Capabilities {
+            sampling: false,
+            user: false,
+            seed: true,
+            ..Capabilities::all()
+        };
+        let ask = fitted(
+            Ask {
+                sampling,
+                user: Some("u".into()),
+                ..Ask::default()
+            },
+            takes,
+        )
+        .expect("a fit");
         assert_eq!(ask.dropped, ["temperature", "top_p", "user"]);
         assert!(ask.sampling.seed.is_some() && ask.sampling.temperature.is_none());
     }
 
     #[test]
     fn media_that_a_model_cannot_see_are_refused() {
-        let media = |source| Media { mime: "image/png".into(), source, name: None };
-        let with =
-            |content: Content| Ask { turns: vec![Turn { role: Role::User, blocks: vec![content.into()] }], ..Ask::default() };
-        let takes = Capabilities { images: false, documents: false, ..Capabilities::all() };
-        for content in [Content::Image(media(Source::Base64("AA".into()))), Content::Document(media(Source::Base64("AA".into())))]
-        {
-            assert_eq!(fitted(with(content), takes).expect_err("refused").param.as_deref(), Some("messages"));
+        let media = |source| Media {
+            mime: "image/png".into(),
+            source,
+            name: None,
+        };
+        let with = |content: Content| Ask {
+            turns: vec![Turn {
+                role: Role::User,
+                blocks: vec![content.into()],
+            }],
+            ..Ask::default()
+        };
+        let takes = Capabilities {
+            images: false,
+            documents: false,
+            ..Capabilities::all()
+        };
+        for content in [
+            Content::Image(media(Source::Base64("AA".into()))),
+            Content::Document(media(Source::Base64("AA".into()))),
+        ] {
+            assert_eq!(
+                fitted(with(content), takes)
+                    .expect_err("refused")
+                    .param
+                    .as_deref(),
+                Some("messages")
+            );
         }
-        assert!(fitted(with(Content::Document(media(Source::Text("t".into())))), takes).is_ok());
-        let takes = Capabilities { image_urls: false, ..Capabilities::all() };
-        let problem = fitted(with(Content::Image(media(Source::Url("https://x".into())))), takes).expect_err("refused");
+        assert!(
+            fitted(
+                with(Content::Document(media(Source::Text("t".into())))),
+                takes
+            )
+            .is_ok()
+        );
+        let takes = Capabilities {
+            image_urls: false,
+            ..Capabilities::all()
+        };
+        let problem = fitted(
+            with(Content::Image(media(Source::Url("https://x".into())))),
+            takes,
+        )
+        .expect_err("refused");
         assert!(problem.message.contains("base64"), "{problem}");
     }
 
     #[test]
     fn e01_a_system_turn_in_the_middle_keeps_its_place() {
-        let turn = |role, text: &str| Turn { role, blocks: vec![Content::Text(text.into()).into()] };
-        let turns = vec![turn(Role::System, "top"), turn(Role::User, "go"), turn(Role::System, "later")];
-        let takes = Capabilities { system_turns: SystemTurns::First, ..Capabilities::all() };
-        let ask = fitted(Ask { turns, ..Ask::default() }, takes).expect("a fit");
-        assert_eq!((ask.turns.len(), ask.turns[1].role, ask.turns[1].blocks.len()), (2, Role::User, 2));
-        assert!(matches!(&ask.turns[1].blocks[1].content, Content::Text(text) if text == "<system>\nlater\n</system>"));
+        let turn = |role, text: &str| Turn {
+            role,
+            blocks: vec![Content::Text(text.into()).into()],
+        };
+        let turns = vec![
+            turn(Role::System, "top"),
+            turn(Role::User, "go"),
+            turn(Role::System, "later"),
+        ];
+        let takes = Capabilities {
+            system_turns: SystemTurns::First,
+            ..Capabilities::all()
+        };
+        let ask = fitted(
+            Ask {
+                turns,
+                ..Ask::default()
+            },
+            takes,
+        )
+        .expect("a fit");
+        assert_eq!(
+            (
+                ask.turns.len(),
+                ask.turns[1].role,
+                ask.turns[1].blocks.len()
+            ),
+            (2, Role::User, 2)
+        );
+        assert!(
+            matches!(&ask.turns[1].blocks[1].content, Content::Text(text) if text == "<system>\nlater\n</system>")
+        );
     }
 }

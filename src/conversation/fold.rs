@@ -15,7 +15,10 @@ pub struct Fold {
 impl Fold {
     /// Keeps only what is needed once a stream is over: why it ended, which calls there were, and the thoughts.
     pub fn of_stream() -> Fold {
-        Fold { only_reasoning: true, ..Fold::default() }
+        Fold {
+            only_reasoning: true,
+            ..Fold::default()
+        }
     }
 
     pub fn add(&mut self, event: &Event) {
@@ -26,7 +29,10 @@ impl Fold {
                 self.blocks.push((*block, begun(opened)));
             }
             Event::Piece { block, text } => {
-                match self.block(*block).filter(|content| !only_reasoning || matches!(content, Content::Reasoning(_))) {
+                match self
+                    .block(*block)
+                    .filter(|content| !only_reasoning || matches!(content, Content::Reasoning(_)))
+                {
                     Some(Content::Text(so_far)) => so_far.push_str(text),
                     Some(Content::Reasoning(reasoned)) => reasoned.text.push_str(text),
                     Some(Content::ToolCall(call)) => call.arguments.push_str(text),
@@ -50,8 +56,17 @@ impl Fold {
             Content::Reasoning(reasoned) => !reasoned.text.is_empty() || reasoned.opaque.is_some(),
             _ => true,
         };
-        let blocks = self.blocks.into_iter().map(|(_, content)| content).filter(said).map(Into::into).collect();
-        Answer { blocks, stop: self.stop.with_calls(self.called) }
+        let blocks = self
+            .blocks
+            .into_iter()
+            .map(|(_, content)| content)
+            .filter(said)
+            .map(Into::into)
+            .collect();
+        Answer {
+            blocks,
+            stop: self.stop.with_calls(self.called),
+        }
     }
 
     /// Why the answer ends, as far as it is known.
@@ -60,7 +75,11 @@ impl Fold {
     }
 
     fn block(&mut self, number: u32) -> Option<&mut Content> {
-        self.blocks.iter_mut().rev().find(|(block, _)| *block == number).map(|(_, content)| content)
+        self.blocks
+            .iter_mut()
+            .rev()
+            .find(|(block, _)| *block == number)
+            .map(|(_, content)| content)
     }
 }
 
@@ -68,9 +87,12 @@ fn begun(opened: &Opened) -> Content {
     match opened {
         Opened::Text => Content::Text(String::new()),
         Opened::Reasoning => Content::Reasoning(Reasoned::default()),
-        Opened::Call { id, name } => {
-            Content::ToolCall(ToolCall { id: id.clone(), name: name.clone(), arguments: String::new(), opaque: None })
-        }
+        Opened::Call { id, name } => Content::ToolCall(ToolCall {
+            id: id.clone(),
+            name: name.clone(),
+            arguments: String::new(),
+            opaque: None,
+        }),
     }
 }
 
@@ -79,17 +101,32 @@ mod tests {
     use super::*;
 
     fn piece(block: u32, text: &str) -> Event {
-        Event::Piece { block, text: text.into() }
+        Event::Piece {
+            block,
+            text: text.into(),
+        }
     }
 
     #[test]
     fn blocks_that_are_open_side_by_side_are_told_apart() {
         let mut fold = Fold::default();
-        let call = |id: &str| Opened::Call { id: id.into(), name: "f".into() };
+        let call = |id: &str| Opened::Call {
+            id: id.into(),
+            name: "f".into(),
+        };
         for event in [
-            Event::Open { block: 0, opened: Opened::Text },
-            Event::Open { block: 1, opened: call("a") },
-            Event::Open { block: 2, opened: call("b") },
+            Event::Open {
+                block: 0,
+                opened: Opened::Text,
+            },
+            Event::Open {
+                block: 1,
+                opened: call("a"),
+            },
+            Event::Open {
+                block: 2,
+                opened: call("b"),
+            },
             piece(2, "{\"x\""),
             piece(1, "{"),
             piece(2, ":1}"),

@@ -14,8 +14,14 @@ mod order;
 mod stop;
 
 pub use answer::{Answer, Remembered};
-pub use ask::{Ask, Effort, Format, Number, Raw, Reasoning, Role, Sampling, Summary, Tool, ToolChoice, Turn, Words, raw};
-pub use block::{Block, Cache, Content, Media, Opaque, OpaqueKind, Origin, Reasoned, Source, ToolCall, ToolResult};
+pub use ask::{
+    Ask, Effort, Format, Number, Raw, Reasoning, Role, Sampling, Summary, Tool, ToolChoice, Turn,
+    Words, raw,
+};
+pub use block::{
+    Block, Cache, Content, Media, Opaque, OpaqueKind, Origin, Reasoned, Source, ToolCall,
+    ToolResult,
+};
 pub use capabilities::{Capabilities, IdRule, NameRule, ReasoningStyle, SystemTurns};
 pub use envelope::Envelope;
 pub use event::{Event, Opened};

@@ -19,16 +19,26 @@ impl Names {
     /// Gathers every tool name that an ask holds and does not fit.
     pub fn of(ask: &Ask, rule: NameRule) -> Names {
         let mut names = Names::default();
-        let calls = ask.turns.iter().flat_map(|turn| &turn.blocks).filter_map(|block| match &block.content {
-            Content::ToolCall(call) => Some(call.name.as_str()),
-            Content::ToolResult(result) => result.name.as_deref(),
-            _ => None,
-        });
+        let calls = ask
+            .turns
+            .iter()
+            .flat_map(|turn| &turn.blocks)
+            .filter_map(|block| match &block.content {
+                Content::ToolCall(call) => Some(call.name.as_str()),
+                Content::ToolResult(result) => result.name.as_deref(),
+                _ => None,
+            });
         let chosen = match &ask.tool_choice {
             ToolChoice::Named(name) => Some(name.as_str()),
             _ => None,
         };
-        for name in ask.tools.iter().map(|tool| tool.name.as_str()).chain(chosen).chain(calls) {
+        for name in ask
+            .tools
+            .iter()
+            .map(|tool| tool.name.as_str())
+            .chain(chosen)
+            .chain(calls)
+        {
             names.add(name, rule);
         }
         names
@@ -64,16 +74,26 @@ impl NameRule {
     }
 
     fn fits(self, name: &str) -> bool {
-        let begins = !self.begins_with_letter || name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
-        !name.is_empty() && name.len() <= self.max && begins && name.chars().all(|letter| self.takes(letter))
+        let begins = !self.begins_with_letter
+            || name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+        !name.is_empty()
+            && name.len() <= self.max
+            && begins
+            && name.chars().all(|letter| self.takes(letter))
     }
 
     /// The beginning of the name and a fingerprint of the whole: equal names stay equal, different ones different.
     fn fitting(self, name: &str) -> String {
         let mark = fingerprint(name, 8);
         let room = self.max.saturating_sub(mark.len() + 1);
-        let mut kept: String = name.chars().map(|letter| if self.takes(letter) { letter } else { '_' }).take(room).collect();
-        if self.begins_with_letter && !kept.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') {
+        let mut kept: String = name
+            .chars()
+            .map(|letter| if self.takes(letter) { letter } else { '_' })
+            .take(room)
+            .collect();
+        if self.begins_with_letter
+            && !kept.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        {
             kept.insert(0, '_');
             kept.truncate(room);
         }
@@ -103,7 +123,11 @@ mod tests {
     use super::*;
     use crate::conversation::{Tool, raw};
 
-    const RULE: NameRule = NameRule { max: 64, also: "-", begins_with_letter: true };
+    const RULE: NameRule = NameRule {
+        max: 64,
+        also: "-",
+        begins_with_letter: true,
+    };
 
     #[test]
     fn u09_long_names_are_shortened_and_come_back() {
@@ -116,7 +140,10 @@ mod tests {
             strict: None,
             cache: None,
         };
-        let ask = Ask { tools: vec![tool(&long), tool(&other), tool("fits"), tool("9 né")], ..Ask::default() };
+        let ask = Ask {
+            tools: vec![tool(&long), tool(&other), tool("fits"), tool("9 né")],
+            ..Ask::default()
+        };
         let names = Names::of(&ask, RULE);
         for name in [long.as_str(), &other, "fits", "9 né"] {
             let sent = names.sent(name);
@@ -129,11 +156,25 @@ mod tests {
 
     #[test]
     fn ids_that_do_not_fit_become_the_same_fitting_one() {
-        let rule = IdRule { min: 9, max: 9, also: "" };
+        let rule = IdRule {
+            min: 9,
+            max: 9,
+            also: "",
+        };
         assert_eq!(fitting_id("abcDEF123", rule), "abcDEF123");
         let mapped = fitting_id("call_1", rule);
         assert_eq!((mapped.len(), &mapped), (9, &fitting_id("call_1", rule)));
         assert_ne!(mapped, fitting_id("call_2", rule));
-        assert_eq!(fitting_id("toolu_01", IdRule { min: 1, max: 64, also: "_-" }), "toolu_01");
+        assert_eq!(
+            fitting_id(
+                "toolu_01",
+                IdRule {
+                    min: 1,
+                    max: 64,
+                    also: "_-"
+                }
+            ),
+            "toolu_01"
+        );
     }
 }

@@ -55,13 +55,21 @@ struct Call {
 impl Ordering {
     fn assistant(&mut self, turn: Turn) {
         let called = turn.blocks.iter().filter_map(|block| match &block.content {
-            Content::ToolCall(call) => Some(Call { id: call.id.clone(), name: call.name.clone(), result: None }),
+            Content::ToolCall(call) => Some(Call {
+                id: call.id.clone(),
+                name: call.name.clone(),
+                result: None,
+            }),
             _ => None,
         });
         let called: Vec<Call> = called.collect();
-        let unanswered = self.rest.is_empty() && self.systems.is_empty() && self.calls.iter().all(|call| call.result.is_none());
+        let unanswered = self.rest.is_empty()
+            && self.systems.is_empty()
+            && self.calls.iter().all(|call| call.result.is_none());
         match self.ordered.last_mut() {
-            Some(before) if before.role == Role::Assistant && unanswered => before.blocks.extend(turn.blocks),
+            Some(before) if before.role == Role::Assistant && unanswered => {
+                before.blocks.extend(turn.blocks)
+            }
             _ => {
                 self.close();
                 self.ordered.push(turn);
@@ -78,14 +86,23 @@ impl Ordering {
             let blocks = std::mem::take(&mut self.rest);
             match self.ordered.last_mut() {
                 Some(before) if before.role == Role::User => before.blocks.extend(blocks),
-                _ => self.ordered.push(Turn { role: Role::User, blocks }),
+                _ => self.ordered.push(Turn {
+                    role: Role::User,
+                    blocks,
+                }),
             }
         }
     }
 
     fn user_block(&mut self, mut block: Block) {
-        let Content::ToolResult(result) = &mut block.content else { return self.rest.push(block) };
-        match self.calls.iter_mut().find(|call| call.id == result.id && call.result.is_none()) {
+        let Content::ToolResult(result) = &mut block.content else {
+            return self.rest.push(block);
+        };
+        match self
+            .calls
+            .iter_mut()
+            .find(|call| call.id == result.id && call.result.is_none())
+        {
             Some(call) => {
                 result.name.get_or_insert_with(|| call.name.clone());
                 call.result = Some(block);
@@ -105,11 +122,17 @@ impl Ordering {
 
     /// Ends what the last assistant turn began.
     fn close(&mut self) {
-        let results = self.calls.drain(..).map(|call| call.result.unwrap_or_else(|| missing(&call.id, &call.name)));
+        let results = self
+            .calls
+            .drain(..)
+            .map(|call| call.result.unwrap_or_else(|| missing(&call.id, &call.name)));
         let mut blocks: Vec<Block> = results.collect();
         blocks.append(&mut self.rest);
         if !blocks.is_empty() {
-            self.ordered.push(Turn { role: Role::User, blocks });
+            self.ordered.push(Turn {
+                role: Role::User,
+                blocks,
+            });
         }
         self.ordered.append(&mut self.systems);
     }
@@ -117,7 +140,13 @@ impl Ordering {
 
 fn missing(id: &str, name: &str) -> Block {
     let blocks = vec![Content::Text(MISSING.to_owned()).into()];
-    Content::ToolResult(ToolResult { id: id.to_owned(), name: Some(name.to_owned()), blocks, is_error: true }).into()
+    Content::ToolResult(ToolResult {
+        id: id.to_owned(),
+        name: Some(name.to_owned()),
+        blocks,
+        is_error: true,
+    })
+    .into()
 }
 
 #[cfg(test)]
@@ -126,29 +155,56 @@ mod tests {
     use crate::conversation::ToolCall;
 
     fn text(role: Role, text: &str) -> Turn {
-        Turn { role, blocks: vec![Content::Text(text.into()).into()] }
+        Turn {
+            role,
+            blocks: vec![Content::Text(text.into()).into()],
+        }
     }
 
     fn call(id: &str) -> Turn {
-        let call = ToolCall { id: id.into(), name: format!("tool_{id}"), arguments: String::new(), opaque: None };
-        Turn { role: Role::Assistant, blocks: vec![Content::ToolCall(call).into()] }
+        let call = ToolCall {
+            id: id.into(),
+            name: format!("tool_{id}"),
+            arguments: String::new(),
+            opaque: None,
+        };
+        Turn {
+            role: Role::Assistant,
+            blocks: vec![Content::ToolCall(call).into()],
+        }
     }
 
     fn result(id: &str) -> Turn {
         let blocks = vec![Content::Text(format!("of {id}")).into()];
-        let result = ToolResult { id: id.into(), name: None, blocks, is_error: false };
-        Turn { role: Role::User, blocks: vec![Content::ToolResult(result).into()] }
+        let result = ToolResult {
+            id: id.into(),
+            name: None,
+            blocks,
+            is_error: false,
+        };
+        Turn {
+            role: Role::User,
+            blocks: vec![Content::ToolResult(result).into()],
+        }
     }
 
     /// One line per turn: its role, and its blocks.
     fn ordered(turns: Vec<Turn>) -> Vec<String> {
-        let mut ask = Ask { turns, ..Ask::default() };
+        let mut ask = Ask {
+            turns,
+            ..Ask::default()
+        };
         ask.order_turns();
         let block = |block: &Block| match &block.content {
             Content::Text(text) => text.clone(),
             Content::ToolCall(call) => format!("call {}", call.id),
             Content::ToolResult(result) => {
-                format!("{} {}{}", result.name.as_deref().unwrap_or("?"), result.text(), if result.is_error { "!" } else { "" })
+                format!(
+                    "{} {}{}",
+                    result.name.as_deref().unwrap_or("?"),
+                    result.text(),
+                    if result.is_error { "!" } else { "" }
+                )
             }
             _ => "?".to_owned(),
         };
@@ -170,12 +226,26 @@ mod tests {
             result("a"),
             text(Role::User, "now"),
         ];
-        assert_eq!(ordered(turns), ["User: go", "Assistant: call a | call b", "User: tool_a of a | tool_b of b | and | now"]);
+        assert_eq!(
+            ordered(turns),
+            [
+                "User: go",
+                "Assistant: call a | call b",
+                "User: tool_a of a | tool_b of b | and | now"
+            ]
+        );
     }
 
     #[test]
     fn a_missing_result_is_an_error_and_one_that_nobody_asked_for_is_text() {
-        let turns = vec![call("a"), call("b"), result("b"), result("c"), text(Role::Assistant, "so"), call("d")];
+        let turns = vec![
+            call("a"),
+            call("b"),
+            result("b"),
+            result("c"),
+            text(Role::Assistant, "so"),
+            call("d"),
+        ];
         assert_eq!(
             ordered(turns),
             [

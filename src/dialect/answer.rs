@@ -42,11 +42,25 @@ pub fn error_body(dialect: Dialect, problem: &Problem, request_id: &str) -> Stri
     match dialect.family() {
         Family::OpenAi => {
             let word = problem.word.as_str();
-            written(&ChatError { error: ChatProblem { message, kind: word, param: problem.param.as_deref(), code: word } })
+            written(&ChatError {
+                error: ChatProblem {
+                    message,
+                    kind: word,
+                    param: problem.param.as_deref(),
+                    code: word,
+                },
+            })
         }
         Family::Anthropic => {
-            let error = MessagesProblem { kind: problem.word.anthropic_type(), message };
-            written(&MessagesError { kind: "error", error, request_id })
+            let error = MessagesProblem {
+                kind: problem.word.anthropic_type(),
+                message,
+            };
+            written(&MessagesError {
+                kind: "error",
+                error,
+                request_id,
+            })
         }
     }
 }
@@ -107,13 +121,24 @@ mod tests {
     fn events_of_our_own_are_whole_events() {
         for dialect in [Dialect::Chat, Dialect::Messages] {
             let event = error_event(dialect, &problem(), "req_1");
-            let Fields { event: name, data, .. } = parse(&event);
-            assert_eq!(String::from_utf8_lossy(&data), error_body(dialect, &problem(), "req_1"));
-            assert_eq!(name, (dialect == Dialect::Messages).then_some(&b"error"[..]));
+            let Fields {
+                event: name, data, ..
+            } = parse(&event);
+            assert_eq!(
+                String::from_utf8_lossy(&data),
+                error_body(dialect, &problem(), "req_1")
+            );
+            assert_eq!(
+                name,
+                (dialect == Dialect::Messages).then_some(&b"error"[..])
+            );
             assert!(event.ends_with(b"\n\n"));
         }
         assert_eq!(ping(Dialect::Chat), ": ping\n\n");
-        assert_eq!(ping(Dialect::Messages), "event: ping\ndata: {\"type\": \"ping\"}\n\n");
+        assert_eq!(
+            ping(Dialect::Messages),
+            "event: ping\ndata: {\"type\": \"ping\"}\n\n"
+        );
         assert_eq!(cost_comment("0.0012"), ": x-gatekeeper-cost-usd 0.0012\n\n");
     }
 }

@@ -38,7 +38,13 @@ impl Count {
 
     /// A count that no honest report leaves null.
     pub(super) fn required<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Count, A::Error> {
-        Count::optional(map).map(|count| if count == Count::Unsaid { Count::Lie } else { count })
+        Count::optional(map).map(|count| {
+            if count == Count::Unsaid {
+                Count::Lie
+            } else {
+                count
+            }
+        })
     }
 
     pub(super) fn then(&mut self, later: Count) {

@@ -11,7 +11,9 @@ use serde_json::value::RawValue;
 pub(super) fn prompts(input: &str) -> Option<u64> {
     match input.as_bytes().first()? {
         b'"' => Some(1),
-        b'[' => serde_json::Deserializer::from_str(input).deserialize_seq(Prompts).ok(),
+        b'[' => serde_json::Deserializer::from_str(input)
+            .deserialize_seq(Prompts)
+            .ok(),
         _ => None,
     }
 }
@@ -45,7 +47,10 @@ impl<'de> Visitor<'de> for Prompts {
 
 /// Whole numbers and what separates them.
 fn are_tokens(json: &[u8]) -> bool {
-    !json.is_empty() && json.iter().all(|byte| byte.is_ascii_digit() || *byte == b',' || byte.is_ascii_whitespace())
+    !json.is_empty()
+        && json
+            .iter()
+            .all(|byte| byte.is_ascii_digit() || *byte == b',' || byte.is_ascii_whitespace())
 }
 
 #[cfg(test)]
@@ -68,7 +73,10 @@ mod tests {
             ("[-1]", None),
             (r#"[["a"]]"#, None),
             ("[[[1]]]", None),
-            (r#"[{"type":"image_url","image_url":{"url":"https://x.y"}}]"#, None),
+            (
+                r#"[{"type":"image_url","image_url":{"url":"https://x.y"}}]"#,
+                None,
+            ),
             (r#"{"text":"a"}"#, None),
             ("null", None),
             ("7", None),

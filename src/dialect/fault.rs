@@ -28,12 +28,20 @@ pub struct UpstreamFault {
 impl UpstreamFault {
     /// A failure in so many words.
     pub fn new(message: impl Into<String>) -> UpstreamFault {
-        UpstreamFault { status: None, kind: "upstream_error".to_owned(), message: message.into(), unreadable: false }
+        UpstreamFault {
+            status: None,
+            kind: "upstream_error".to_owned(),
+            message: message.into(),
+            unreadable: false,
+        }
     }
 
     /// What came is no answer, and no error either.
     pub(super) fn unreadable(message: impl Into<String>) -> UpstreamFault {
-        UpstreamFault { unreadable: true, ..UpstreamFault::new(message) }
+        UpstreamFault {
+            unreadable: true,
+            ..UpstreamFault::new(message)
+        }
     }
 }
 
@@ -48,7 +56,9 @@ pub fn upstream_fault(dialect: Dialect, body: &[u8]) -> UpstreamFault {
     }
     let read = read(&FaultReader::default(), body).ok();
     read.and_then(|reader| reader.fault(dialect))
-        .unwrap_or_else(|| UpstreamFault::new(cut(&String::from_utf8_lossy(body), MESSAGE_CHARS_MAX)))
+        .unwrap_or_else(|| {
+            UpstreamFault::new(cut(&String::from_utf8_lossy(body), MESSAGE_CHARS_MAX))
+        })
 }
 
 /// The status that a refusal stands for. Some vendors have a number of their own for what all others number alike: what is the
@@ -98,19 +108,28 @@ impl Reads for Delay {
 /// A duration in Google's JSON: seconds, perhaps with a fraction, and an `s`.
 fn seconds(text: &str) -> Option<u64> {
     let digits = |text: &str| text.bytes().all(|digit| digit.is_ascii_digit());
-    let (whole, part) = text.strip_suffix('s')?.split_once('.').unwrap_or((text.strip_suffix('s')?, "0"));
-    let seconds = whole.parse::<u64>().ok().filter(|_| digits(whole) && digits(part))?;
+    let (whole, part) = text
+        .strip_suffix('s')?
+        .split_once('.')
+        .unwrap_or((text.strip_suffix('s')?, "0"));
+    let seconds = whole
+        .parse::<u64>()
+        .ok()
+        .filter(|_| digits(whole) && digits(part))?;
     Some(seconds.saturating_add(u64::from(part.bytes().any(|digit| digit != b'0'))))
 }
 
 /// The fault of an event that says by its name that it is one, whatever is in it.
 pub(super) fn named(dialect: Dialect, data: &[u8]) -> UpstreamFault {
-    read(&FaultReader::default(), data).unwrap_or_default().certain_fault(dialect)
+    read(&FaultReader::default(), data)
+        .unwrap_or_default()
+        .certain_fault(dialect)
 }
 
 fn holds_html(body: &[u8]) -> bool {
     let head = &body[..body.len().min(1_024)];
-    head.windows(5).any(|window| window.eq_ignore_ascii_case(b"<html"))
+    head.windows(5)
+        .any(|window| window.eq_ignore_ascii_case(b"<html"))
 }
 
 /// Gathers an error object; also as the value of an `error` member in an answer.
@@ -155,13 +174,20 @@ impl FaultReader {
             return None;
         }
         let status = self.status.or_else(|| implied_status(kind.as_deref()?));
-        let message = self.message.unwrap_or_else(|| "the upstream gave no message".to_owned());
-        Some(UpstreamFault { status, kind: kind.unwrap_or_else(|| "upstream_error".to_owned()), ..UpstreamFault::new(message) })
+        let message = self
+            .message
+            .unwrap_or_else(|| "the upstream gave no message".to_owned());
+        Some(UpstreamFault {
+            status,
+            kind: kind.unwrap_or_else(|| "upstream_error".to_owned()),
+            ..UpstreamFault::new(message)
+        })
     }
 
     /// The error of an event that says it is one, whatever is in it.
     pub(super) fn certain_fault(self, dialect: Dialect) -> UpstreamFault {
-        self.fault(dialect).unwrap_or_else(|| UpstreamFault::new("the upstream sent an error without a message"))
+        self.fault(dialect)
+            .unwrap_or_else(|| UpstreamFault::new("the upstream sent an error without a message"))
     }
 
     fn number(&mut self, number: u64) {
@@ -246,7 +272,13 @@ mod tests {
                 "insufficient_quota",
                 "no money",
             ),
-            (Dialect::Chat, r#"{"error":{"message":"m","type":"server_error","code":null}}"#, Some(500), "server_error", "m"),
+            (
+                Dialect::Chat,
+                r#"{"error":{"message":"m","type":"server_error","code":null}}"#,
+                Some(500),
+                "server_error",
+                "m",
+            ),
             (
                 Dialect::Messages,
                 r#"{"type":"error","error":{"type":"overloaded_error","message":"busy","code":"x"},"request_id":"r"}"#,
@@ -254,8 +286,20 @@ mod tests {
                 "overloaded_error",
                 "busy",
             ),
-            (Dialect::Chat, r#"{"error":"model not loaded"}"#, None, "upstream_error", "model not loaded"),
-            (Dialect::Chat, r#"{"message":"m","object":"error","type":"t","code":503}"#, Some(503), "t", "m"),
+            (
+                Dialect::Chat,
+                r#"{"error":"model not loaded"}"#,
+                None,
+                "upstream_error",
+                "model not loaded",
+            ),
+            (
+                Dialect::Chat,
+                r#"{"message":"m","object":"error","type":"t","code":503}"#,
+                Some(503),
+                "t",
+                "m",
+            ),
             (
                 Dialect::Chat,
                 r#"[{"error":{"code":429,"message":"m","status":"RESOURCE_EXHAUSTED"}}]"#,
@@ -270,14 +314,54 @@ mod tests {
                 "missing",
                 "field required",
             ),
-            (Dialect::Chat, r#"{"detail":"Not Found"}"#, None, "upstream_error", "Not Found"),
-            (Dialect::Messages, " plain text\n", None, "upstream_error", "plain text"),
-            (Dialect::Chat, r#"{"ok":true}"#, None, "upstream_error", r#"{"ok":true}"#),
-            (Dialect::Chat, "", None, "upstream_error", "the upstream answered with an empty body"),
-            (Dialect::Chat, " <!DOCTYPE html><title>502", None, "upstream_error", "the upstream answered with an HTML page"),
-            (Dialect::Chat, "Bad\n<HTML>secret", None, "upstream_error", "the upstream answered with an HTML page"),
+            (
+                Dialect::Chat,
+                r#"{"detail":"Not Found"}"#,
+                None,
+                "upstream_error",
+                "Not Found",
+            ),
+            (
+                Dialect::Messages,
+                " plain text\n",
+                None,
+                "upstream_error",
+                "plain text",
+            ),
+            (
+                Dialect::Chat,
+                r#"{"ok":true}"#,
+                None,
+                "upstream_error",
+                r#"{"ok":true}"#,
+            ),
+            (
+                Dialect::Chat,
+                "",
+                None,
+                "upstream_error",
+                "the upstream answered with an empty body",
+            ),
+            (
+                Dialect::Chat,
+                " <!DOCTYPE html><title>502",
+                None,
+                "upstream_error",
+                "the upstream answered with an HTML page",
+            ),
+            (
+                Dialect::Chat,
+                "Bad\n<HTML>secret",
+                None,
+                "upstream_error",
+                "the upstream answered with an HTML page",
+            ),
         ] {
-            let expected = UpstreamFault { status, kind: kind.into(), ..UpstreamFault::new(message) };
+            let expected = UpstreamFault {
+                status,
+                kind: kind.into(),
+                ..UpstreamFault::new(message)
+            };
             assert_eq!(upstream_fault(dialect, body.as_bytes()), expected, "{body}");
         }
     }
@@ -306,7 +390,10 @@ mod tests {
             assert_eq!(retry_after_s(body(delay).as_bytes()), expected, "{delay}");
         }
         assert_eq!(retry_after_s(b"<html>"), None);
-        assert_eq!(upstream_fault(Dialect::Gemini, body("1").as_bytes()).kind, "RESOURCE_EXHAUSTED");
+        assert_eq!(
+            upstream_fault(Dialect::Gemini, body("1").as_bytes()).kind,
+            "RESOURCE_EXHAUSTED"
+        );
     }
 
     #[test]
@@ -315,10 +402,16 @@ mod tests {
             {"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID","domain":"googleapis.com"}]}}"#;
         let fault = upstream_fault(Dialect::Gemini, body);
         assert_eq!(standing(Dialect::Gemini, 400, &fault), 401);
-        let other = upstream_fault(Dialect::Gemini, br#"{"error":{"code":400,"message":"m","status":"INVALID_ARGUMENT"}}"#);
-        for (dialect, status, expected) in
-            [(Dialect::Gemini, 400, 400), (Dialect::Cohere, 498, 401), (Dialect::Chat, 498, 503), (Dialect::Cohere, 499, 502)]
-        {
+        let other = upstream_fault(
+            Dialect::Gemini,
+            br#"{"error":{"code":400,"message":"m","status":"INVALID_ARGUMENT"}}"#,
+        );
+        for (dialect, status, expected) in [
+            (Dialect::Gemini, 400, 400),
+            (Dialect::Cohere, 498, 401),
+            (Dialect::Chat, 498, 503),
+            (Dialect::Cohere, 499, 502),
+        ] {
             assert_eq!(standing(dialect, status, &other), expected);
         }
     }
@@ -328,6 +421,9 @@ mod tests {
         let fault = upstream_fault(Dialect::Chat, "ü".repeat(5_000).as_bytes());
         assert_eq!(fault.message, "ü".repeat(MESSAGE_CHARS_MAX));
         let body = format!(r#"{{"error":{{"message":"{}"}}}}"#, "x".repeat(5_000));
-        assert_eq!(upstream_fault(Dialect::Chat, body.as_bytes()).message.len(), MESSAGE_CHARS_MAX);
+        assert_eq!(
+            upstream_fault(Dialect::Chat, body.as_bytes()).message.len(),
+            MESSAGE_CHARS_MAX
+        );
     }
 }

@@ -50,7 +50,12 @@ pub(super) struct FrameSplitter {
 
 impl FrameSplitter {
     pub(super) fn new(frame_bytes_max: usize) -> FrameSplitter {
-        FrameSplitter { frame_bytes_max, held: BytesMut::new(), ready: VecDeque::new(), flaw: None }
+        FrameSplitter {
+            frame_bytes_max,
+            held: BytesMut::new(),
+            ready: VecDeque::new(),
+            flaw: None,
+        }
     }
 
     /// Takes the next bytes.
@@ -79,7 +84,9 @@ impl FrameSplitter {
 
     /// Cuts off one frame; what it says, if it says anything.
     fn next_frame(&mut self) -> Result<Option<Option<Bytes>>, Flaw> {
-        let Some(lengths) = lengths(&self.held, self.frame_bytes_max)? else { return Ok(None) };
+        let Some(lengths) = lengths(&self.held, self.frame_bytes_max)? else {
+            return Ok(None);
+        };
         if self.held.len() < lengths.total {
             return Ok(None);
         }
@@ -100,8 +107,13 @@ struct Lengths {
 
 /// The lengths of the frame that begins here, once they have come; garbage is known by them at once.
 fn lengths(held: &[u8], frame_bytes_max: usize) -> Result<Option<Lengths>, Flaw> {
-    let Some(prelude) = held.get(..PRELUDE_BYTES) else { return Ok(None) };
-    let (total, headers) = (number(&prelude[..4]) as usize, number(&prelude[4..8]) as usize);
+    let Some(prelude) = held.get(..PRELUDE_BYTES) else {
+        return Ok(None);
+    };
+    let (total, headers) = (
+        number(&prelude[..4]) as usize,
+        number(&prelude[4..8]) as usize,
+    );
     if crc32fast::hash(&prelude[..8]) != number(&prelude[8..]) {
         return Err(Flaw::PreludeSum);
     }
@@ -116,7 +128,10 @@ fn lengths(held: &[u8], frame_bytes_max: usize) -> Result<Option<Lengths>, Flaw>
 
 /// Big-endian; of fewer than four bytes as many as there are.
 fn number(bytes: &[u8]) -> u32 {
-    bytes.iter().take(4).fold(0, |number, byte| number << 8 | u32::from(*byte))
+    bytes
+        .iter()
+        .take(4)
+        .fold(0, |number, byte| number << 8 | u32::from(*byte))
 }
 
 /// The headers that say what a frame is; all others are passed over.
@@ -142,7 +157,9 @@ impl<'h> Headers<'h> {
                 b":error-message" => &mut headers.error_message,
                 _ => continue,
             };
-            let text = value.and_then(|value| std::str::from_utf8(value).ok()).ok_or(Flaw::Headers)?;
+            let text = value
+                .and_then(|value| std::str::from_utf8(value).ok())
+                .ok_or(Flaw::Headers)?;
             if place.replace(text).is_some() {
                 return Err(Flaw::Headers);
             }
@@ -216,7 +233,10 @@ fn event(name: &str, data: &[u8]) -> Bytes {
 
 /// A name that can stand in a line.
 fn is_plain(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
 }
 
 #[derive(Deserialize)]
@@ -235,7 +255,11 @@ fn unwrapped(payload: &[u8]) -> Result<Bytes, Flaw> {
     let wrapped: Wrapped = json::lenient(payload).map_err(|_| Flaw::Payload)?;
     let data = BASE64.decode(wrapped.bytes).map_err(|_| Flaw::Payload)?;
     let named: Named = json::lenient(&data).map_err(|_| Flaw::Payload)?;
-    Ok(if is_plain(&named.kind) { event(&named.kind, &data) } else { event("message", &data) })
+    Ok(if is_plain(&named.kind) {
+        event(&named.kind, &data)
+    } else {
+        event("message", &data)
+    })
 }
 
 /// The content of an exception.
@@ -250,16 +274,30 @@ struct Exception {
 /// An error event in the one shape that all readers of faults know.
 fn failure(headers: &Headers<'_>, payload: &[u8]) -> Bytes {
     let exception: Exception = json::lenient(payload).unwrap_or_default();
-    let kind = headers.exception_type.or(headers.error_code).unwrap_or("unknown");
-    let said = exception.message.or(exception.original_message).or(headers.error_message.map(str::to_owned));
-    let message = said.filter(|message| !message.is_empty()).unwrap_or_else(|| kind.to_owned());
+    let kind = headers
+        .exception_type
+        .or(headers.error_code)
+        .unwrap_or("unknown");
+    let said = exception
+        .message
+        .or(exception.original_message)
+        .or(headers.error_message.map(str::to_owned));
+    let message = said
+        .filter(|message| !message.is_empty())
+        .unwrap_or_else(|| kind.to_owned());
     let error = serde_json::json!({ "type": kind, "status": status(kind), "message": message });
-    event("error", written(&serde_json::json!({ "type": "error", "error": error })).as_bytes())
+    event(
+        "error",
+        written(&serde_json::json!({ "type": "error", "error": error })).as_bytes(),
+    )
 }
 
 /// The HTTP status that AWS's word for a failure stands for; `null` for a word that is not known.
 pub(super) fn status(kind: &str) -> Option<u16> {
-    let kind = kind.strip_suffix("Exception").or_else(|| kind.strip_suffix("Error")).unwrap_or(kind);
+    let kind = kind
+        .strip_suffix("Exception")
+        .or_else(|| kind.strip_suffix("Error"))
+        .unwrap_or(kind);
     Some(match kind.to_ascii_lowercase().as_str() {
         "validation" | "servicequotaexceeded" => 400,
         "accessdenied" => 403,
@@ -303,15 +341,28 @@ pub(super) mod tests {
 
     /// A frame of a Converse stream.
     pub(in crate::dialect) fn said(event: &str, payload: &str) -> Vec<u8> {
-        frame(&[(":event-type", event), (":content-type", "application/json"), (":message-type", "event")], payload.as_bytes())
+        frame(
+            &[
+                (":event-type", event),
+                (":content-type", "application/json"),
+                (":message-type", "event"),
+            ],
+            payload.as_bytes(),
+        )
     }
 
     fn chunk(event: &str) -> Vec<u8> {
-        said("chunk", &format!(r#"{{"bytes":"{}","p":"abcdefg"}}"#, BASE64.encode(event)))
+        said(
+            "chunk",
+            &format!(r#"{{"bytes":"{}","p":"abcdefg"}}"#, BASE64.encode(event)),
+        )
     }
 
     fn failed(kind: &str, payload: &str) -> Vec<u8> {
-        frame(&[(":exception-type", kind), (":message-type", "exception")], payload.as_bytes())
+        frame(
+            &[(":exception-type", kind), (":message-type", "exception")],
+            payload.as_bytes(),
+        )
     }
 
     /// All events of a stream that arrives in pieces, and how it went on after them.
@@ -330,7 +381,14 @@ pub(super) mod tests {
             chunk(r#"{"type":"content_block_delta","delta":{"text":"日"}}"#),
             frame(&[(":message-type", "heartbeat")], b""),
             failed("throttlingException", r#"{"message":"slow \"down\""}"#),
-            frame(&[(":message-type", "error"), (":error-code", "InternalError"), (":error-message", "oh")], b""),
+            frame(
+                &[
+                    (":message-type", "error"),
+                    (":error-code", "InternalError"),
+                    (":error-message", "oh"),
+                ],
+                b"",
+            ),
         ]
         .concat();
         let expected = concat!(
@@ -341,9 +399,16 @@ pub(super) mod tests {
             "event: error\ndata: {\"error\":{\"message\":\"oh\",\"status\":null,\"type\":\"InternalError\"},\"type\":\"error\"}\n\n",
         );
         assert_eq!(read(&[&stream]), (expected.to_owned(), None));
-        assert_eq!(read(&stream.chunks(1).collect::<Vec<_>>()), (expected.to_owned(), None));
+        assert_eq!(
+            read(&stream.chunks(1).collect::<Vec<_>>()),
+            (expected.to_owned(), None)
+        );
         for at in 0..stream.len() {
-            assert_eq!(read(&[&stream[..at], &stream[at..]]).0, expected, "cut at {at}");
+            assert_eq!(
+                read(&[&stream[..at], &stream[at..]]).0,
+                expected,
+                "cut at {at}"
+            );
         }
     }
 
@@ -366,19 +431,43 @@ pub(super) mod tests {
             headers.push(kind);
             headers.extend_from_slice(&value);
         }
-        headers.extend_from_slice(b"\x0d:message-type\x07\x00\x05event\x0b:event-type\x07\x00\x01m");
-        assert_eq!(read(&[&framed(&headers, b"{}")]), ("event: m\ndata: {}\n\n".to_owned(), None));
-        for broken in [&headers[..headers.len() - 1], b"\x01x\x0a", b"\x05x", b"\x01x\x07\xff\xff", b"\x0d:message-type\x00"] {
-            assert_eq!(read(&[&framed(broken, b"{}")]).1, Some(Flaw::Headers), "{broken:?}");
+        headers
+            .extend_from_slice(b"\x0d:message-type\x07\x00\x05event\x0b:event-type\x07\x00\x01m");
+        assert_eq!(
+            read(&[&framed(&headers, b"{}")]),
+            ("event: m\ndata: {}\n\n".to_owned(), None)
+        );
+        for broken in [
+            &headers[..headers.len() - 1],
+            b"\x01x\x0a",
+            b"\x05x",
+            b"\x01x\x07\xff\xff",
+            b"\x0d:message-type\x00",
+        ] {
+            assert_eq!(
+                read(&[&framed(broken, b"{}")]).1,
+                Some(Flaw::Headers),
+                "{broken:?}"
+            );
         }
-        let twice = frame(&[(":message-type", "event"), (":event-type", "a"), (":event-type", "b")], b"{}");
+        let twice = frame(
+            &[
+                (":message-type", "event"),
+                (":event-type", "a"),
+                (":event-type", "b"),
+            ],
+            b"{}",
+        );
         assert_eq!(read(&[&twice]).1, Some(Flaw::Headers));
     }
 
     #[test]
     fn a_name_cannot_smuggle_in_a_line() {
         for name in ["", "a\ndata: {}", "a\r", "a b"] {
-            assert_eq!(read(&[&said(name, "{}")]), (String::new(), Some(Flaw::Headers)));
+            assert_eq!(
+                read(&[&said(name, "{}")]),
+                (String::new(), Some(Flaw::Headers))
+            );
         }
         let (told, _) = read(&[&chunk("{\"type\":\"x\\ny\"}")]);
         assert_eq!(told, "event: message\ndata: {\"type\":\"x\\ny\"}\n\n");
@@ -392,7 +481,11 @@ pub(super) mod tests {
             stream[good.len() + at] ^= 0x10;
             let (told, flaw) = read(&[&stream]);
             assert_eq!(told, "event: a\ndata: {}\n\n", "at {at}");
-            let expected = if at < PRELUDE_BYTES { Flaw::PreludeSum } else { Flaw::Sum };
+            let expected = if at < PRELUDE_BYTES {
+                Flaw::PreludeSum
+            } else {
+                Flaw::Sum
+            };
             assert_eq!(flaw, Some(expected), "at {at}");
         }
         assert_eq!(read(&[b"HTTP/1.1 200 OK\r\n"]).1, Some(Flaw::PreludeSum));
@@ -413,21 +506,44 @@ pub(super) mod tests {
             (100_001, 0, Flaw::TooLarge(100_000)),
             (u32::MAX, 9, Flaw::TooLarge(100_000)),
         ] {
-            assert_eq!(read(&[&prelude(total, headers)]).1, Some(flaw), "{total} {headers}");
+            assert_eq!(
+                read(&[&prelude(total, headers)]).1,
+                Some(flaw),
+                "{total} {headers}"
+            );
         }
-        assert_eq!(read(&[&prelude(100_000, 0)]).1, None, "the rest may still come");
+        assert_eq!(
+            read(&[&prelude(100_000, 0)]).1,
+            None,
+            "the rest may still come"
+        );
     }
 
     #[test]
     fn content_that_cannot_be_unwrapped_is_a_flaw() {
-        for payload in ["", "{}", r#"{"bytes":"%"}"#, r#"{"bytes":7}"#, r#"{"bytes":"bm8="}"#] {
-            assert_eq!(read(&[&said("chunk", payload)]).1, Some(Flaw::Payload), "{payload}");
+        for payload in [
+            "",
+            "{}",
+            r#"{"bytes":"%"}"#,
+            r#"{"bytes":7}"#,
+            r#"{"bytes":"bm8="}"#,
+        ] {
+            assert_eq!(
+                read(&[&said("chunk", payload)]).1,
+                Some(Flaw::Payload),
+                "{payload}"
+            );
         }
     }
 
     #[test]
     fn no_bytes_make_it_panic() {
-        let stream = [said("a", "{}"), chunk(r#"{"type":"b"}"#), failed("modelStreamErrorException", "{")].concat();
+        let stream = [
+            said("a", "{}"),
+            chunk(r#"{"type":"b"}"#),
+            failed("modelStreamErrorException", "{"),
+        ]
+        .concat();
         for damaged in crate::dialect::samples::damaged(&stream, 2_000) {
             read(&[&damaged]);
             // damage behind the sums

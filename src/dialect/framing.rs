@@ -28,7 +28,9 @@ impl Framing {
             Framing::AwsFrames => "application/vnd.amazon.eventstream",
         };
         // in any case, with its parameters behind
-        content_type.get(..media.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(media))
+        content_type
+            .get(..media.len())
+            .is_some_and(|begin| begin.eq_ignore_ascii_case(media))
     }
 }
 
@@ -55,7 +57,12 @@ impl Frames {
             Framing::Sse => Frames::Sse(Splitter::new(event_bytes_max)),
             Framing::Lines => {
                 let (held, ready) = (BytesMut::new(), VecDeque::new());
-                Frames::Lines(Lines { event_bytes_max, held, ready, overflowed: false })
+                Frames::Lines(Lines {
+                    event_bytes_max,
+                    held,
+                    ready,
+                    overflowed: false,
+                })
             }
             Framing::AwsFrames => Frames::Aws(FrameSplitter::new(event_bytes_max)),
         }
@@ -105,7 +112,9 @@ impl Lines {
     /// Lines before one that is too long are still handed out; after it nothing is taken.
     fn push(&mut self, mut chunk: Bytes) -> Result<(), TooLarge> {
         while !self.overflowed {
-            let Some(end) = memchr::memchr(b'\n', &chunk) else { break };
+            let Some(end) = memchr::memchr(b'\n', &chunk) else {
+                break;
+            };
             self.hold(&chunk.split_to(end + 1));
             let line = self.held.split();
             if !self.overflowed {
@@ -113,7 +122,13 @@ impl Lines {
             }
         }
         self.hold(&chunk);
-        if self.overflowed { Err(TooLarge { event_bytes_max: self.event_bytes_max }) } else { Ok(()) }
+        if self.overflowed {
+            Err(TooLarge {
+                event_bytes_max: self.event_bytes_max,
+            })
+        } else {
+            Ok(())
+        }
     }
 
     fn hold(&mut self, bytes: &[u8]) {
@@ -149,10 +164,16 @@ mod tests {
             let mut frames = Frames::new(Framing::Lines, 100);
             let mut seen = Vec::new();
             for piece in LINES.as_bytes().chunks(size) {
-                frames.push(Bytes::copy_from_slice(piece)).expect("short lines");
+                frames
+                    .push(Bytes::copy_from_slice(piece))
+                    .expect("short lines");
                 seen.extend(events(&mut frames));
             }
-            assert_eq!(seen, ["{\"a\":1}", "{\"b\":\"日\"}", "{\"c\":3}"], "cut at {size}");
+            assert_eq!(
+                seen,
+                ["{\"a\":1}", "{\"b\":\"日\"}", "{\"c\":3}"],
+                "cut at {size}"
+            );
             let rest = frames.rest().expect("a beginning");
             assert_eq!(parse(&rest).data, b"{\"d\"".as_slice());
             assert_eq!(frames.rest(), None);
@@ -162,20 +183,32 @@ mod tests {
     #[test]
     fn a_line_that_is_too_long_ends_the_stream_after_those_before_it() {
         let mut frames = Frames::new(Framing::Lines, 10);
-        assert!(frames.push(Bytes::from_static(b"{\"a\":1}\n{\"a\":\"long\"")).is_err());
+        assert!(
+            frames
+                .push(Bytes::from_static(b"{\"a\":1}\n{\"a\":\"long\""))
+                .is_err()
+        );
         assert_eq!(events(&mut frames), ["{\"a\":1}"]);
         assert!(frames.push(Bytes::from_static(b"\n{}\n")).is_err());
         assert_eq!(events(&mut frames), Vec::<String>::new());
         let mut frames = Frames::new(Framing::Lines, 10);
         for _ in 0..5 {
-            frames.push(Bytes::from_static(b"{\"a\":1}\n")).expect("each line is short");
+            frames
+                .push(Bytes::from_static(b"{\"a\":1}\n"))
+                .expect("each line is short");
             assert_eq!(events(&mut frames), ["{\"a\":1}"]);
         }
     }
 
     #[test]
     fn content_types_tell_framings_apart() {
-        assert!(Framing::Lines.is("application/x-ndjson; charset=utf-8") && !Framing::Lines.is("text/event-stream"));
-        assert!(Framing::Sse.is("text/event-stream; charset=utf-8") && !Framing::Sse.is("application/x-ndjson"));
+        assert!(
+            Framing::Lines.is("application/x-ndjson; charset=utf-8")
+                && !Framing::Lines.is("text/event-stream")
+        );
+        assert!(
+            Framing::Sse.is("text/event-stream; charset=utf-8")
+                && !Framing::Sse.is("application/x-ndjson")
+        );
     }
 }

@@ -1,7 +1,9 @@
 //! From a client's request to another dialect's: read into the hub's neutral ask, written as the upstream reads it.
 
 use crate::conversation::{Ask, Capabilities, Envelope, Names, Words};
-use crate::dialect::{Dialect, Request, chat, cohere, converse, gemini, messages, ollama, responses};
+use crate::dialect::{
+    Dialect, Request, chat, cohere, converse, gemini, messages, ollama, responses,
+};
 use crate::domain::problem::Problem;
 
 /// How a request is to be written for one deployment.
@@ -29,7 +31,11 @@ pub fn read_request(request: &Request, envelope: &Envelope) -> Result<Ask, Probl
         Dialect::Chat => chat::read_request(request, envelope)?,
         Dialect::Responses => responses::read_request(request, envelope)?,
         Dialect::Messages => messages::read_request(request, envelope)?,
-        _ => return Err(Problem::invalid("a request of this kind cannot be translated for another vendor")),
+        _ => {
+            return Err(Problem::invalid(
+                "a request of this kind cannot be translated for another vendor",
+            ));
+        }
     };
     ask.order_turns();
     Ok(ask)

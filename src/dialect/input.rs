@@ -12,8 +12,13 @@ use crate::domain::bound::InputBound;
 const DEPTH_MAX: u8 = 8;
 
 /// Items of Responses that tell of a call which the vendor ran.
-const HOSTED_CALLS: [&str; 5] =
-    ["web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call", "mcp_call"];
+const HOSTED_CALLS: [&str; 5] = [
+    "web_search_call",
+    "file_search_call",
+    "code_interpreter_call",
+    "image_generation_call",
+    "mcp_call",
+];
 
 /// Gathers the bound of one request, member by member.
 #[derive(Debug)]
@@ -25,7 +30,11 @@ pub(super) struct Input {
 
 impl Input {
     pub(super) fn new(dialect: Dialect) -> Input {
-        Input { dialect, bound: InputBound::default(), media_bytes: 0 }
+        Input {
+            dialect,
+            bound: InputBound::default(),
+            media_bytes: 0,
+        }
     }
 
     /// Reads `messages`, `system` or anything else that holds content.
@@ -37,7 +46,11 @@ impl Input {
     }
 
     /// Reads `tools`.
-    pub(super) fn tools(&mut self, json: &str, hosted_calls_max: Option<u64>) -> Result<(), serde_json::Error> {
+    pub(super) fn tools(
+        &mut self,
+        json: &str,
+        hosted_calls_max: Option<u64>,
+    ) -> Result<(), serde_json::Error> {
         let tools = Tools::new(self.dialect).with_calls_max(hosted_calls_max);
         add(&mut self.bound, read(&tools, json.as_bytes())?.bound);
         Ok(())
@@ -89,7 +102,10 @@ impl Reads for Edits {
         match name {
             "edits" => map.next_value_seed(Each(self)),
             "type" => {
-                self.compacts |= map.next_value::<Leaf<'_>>()?.text().is_some_and(|kind| kind.starts_with("compact"));
+                self.compacts |= map
+                    .next_value::<Leaf<'_>>()?
+                    .text()
+                    .is_some_and(|kind| kind.starts_with("compact"));
                 Ok(())
             }
             _ => skip(map),
@@ -151,7 +167,13 @@ impl Item {
 
 impl Parts {
     fn new(dialect: Dialect) -> Parts {
-        Parts { dialect, bound: InputBound::default(), media_bytes: 0, depth: 0, part: Part::default() }
+        Parts {
+            dialect,
+            bound: InputBound::default(),
+            media_bytes: 0,
+            depth: 0,
+            part: Part::default(),
+        }
     }
 
     fn nested<'de, A: MapAccess<'de>>(&mut self, map: &mut A) -> Result<(), A::Error> {
@@ -171,14 +193,21 @@ impl Parts {
     }
 
     fn source<'de, A: MapAccess<'de>>(&mut self, map: &mut A) -> Result<(), A::Error> {
-        let mut reader = SourceReader { parts: self, seen: Source::default() };
+        let mut reader = SourceReader {
+            parts: self,
+            seen: Source::default(),
+        };
         map.next_value_seed(One(&mut reader))?;
         let seen = reader.seen;
         self.part.source.add(seen);
         Ok(())
     }
 
-    fn reference<'de, A: MapAccess<'de>>(&mut self, what: &str, map: &mut A) -> Result<(), A::Error> {
+    fn reference<'de, A: MapAccess<'de>>(
+        &mut self,
+        what: &str,
+        map: &mut A,
+    ) -> Result<(), A::Error> {
         map.next_value_seed(One(&mut Reference { parts: self, what }))
     }
 
@@ -186,7 +215,9 @@ impl Parts {
         let Some(payload) = strip_prefix_ignoring_case(url, "data:") else {
             return unbounded(&mut self.bound, &format!("remote {what} URL"));
         };
-        let payload_bytes = payload.split_once(',').map_or(0, |(_, payload)| payload.len() as u64);
+        let payload_bytes = payload
+            .split_once(',')
+            .map_or(0, |(_, payload)| payload.len() as u64);
         if what == "audio" {
             self.bound.audio = true;
         } else if strip_prefix_ignoring_case(payload, "image/").is_some() {
@@ -218,7 +249,11 @@ impl Reads for Parts {
                 self.part.item.has_body = true;
                 self.nested(map)
             }
-            "output" | "id" | "encrypted_content" | "tools" if self.dialect == Dialect::Responses => self.item(name, map),
+            "output" | "id" | "encrypted_content" | "tools"
+                if self.dialect == Dialect::Responses =>
+            {
+                self.item(name, map)
+            }
             "type" => {
                 let value: Leaf<'_> = map.next_value()?;
                 self.part.item.kind(value.text());
@@ -259,9 +294,20 @@ impl Reads for Parts {
         }
         let is_image = part.is_image && !part.is_other;
         if part.source.is_remote {
-            unbounded(&mut self.bound, if is_image { "remote image URL" } else { "remote document URL" });
+            unbounded(
+                &mut self.bound,
+                if is_image {
+                    "remote image URL"
+                } else {
+                    "remote document URL"
+                },
+            );
         }
-        let media = if is_image { &mut self.bound.images } else { &mut self.bound.documents };
+        let media = if is_image {
+            &mut self.bound.images
+        } else {
+            &mut self.bound.documents
+        };
         *media += part.source.media;
         self.media_bytes += part.source.media_bytes;
     }
@@ -283,7 +329,11 @@ impl Parts {
             }
             _ => {
                 let says_something = map.next_value::<Leaf<'_>>()?.says_something();
-                let seen = if name == "id" { &mut self.part.item.has_id } else { &mut self.part.item.is_sealed };
+                let seen = if name == "id" {
+                    &mut self.part.item.has_id
+                } else {
+                    &mut self.part.item.is_sealed
+                };
                 *seen |= says_something;
                 Ok(())
             }
@@ -401,7 +451,8 @@ impl Reads for SourceReader<'_> {
 
 fn strip_prefix_ignoring_case<'t>(text: &'t str, prefix: &str) -> Option<&'t str> {
     let head = text.get(..prefix.len())?;
-    head.eq_ignore_ascii_case(prefix).then(|| &text[prefix.len()..])
+    head.eq_ignore_ascii_case(prefix)
+        .then(|| &text[prefix.len()..])
 }
 
 #[cfg(test)]
@@ -422,7 +473,10 @@ mod tests {
     fn text_counts_its_bytes_and_needs_nothing_else() {
         let json = r#"[{"role":"user","content":"see https://x.y and {\"type\":\"image_url\"}"},{"role":"user","content":[{"type":"text","text":"file_id"}]}]"#;
         for dialect in [Dialect::Chat, Dialect::Messages] {
-            let expected = InputBound { text_bytes: json.len() as u64, ..InputBound::default() };
+            let expected = InputBound {
+                text_bytes: json.len() as u64,
+                ..InputBound::default()
+            };
             assert_eq!(content(dialect, json), expected);
         }
     }
@@ -432,7 +486,10 @@ mod tests {
         let json = r#"[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAABBBB"}},
             {"type":"image_url","image_url":"DATA:Image/png;base64,CCCC"}]}]"#;
         let bound = content(Dialect::Chat, json);
-        assert_eq!((bound.images, bound.documents, bound.unbounded), (2, 0, None));
+        assert_eq!(
+            (bound.images, bound.documents, bound.unbounded),
+            (2, 0, None)
+        );
         assert_eq!(bound.text_bytes, json.len() as u64 - 12);
     }
 
@@ -441,25 +498,58 @@ mod tests {
         let json = r#"[{"role":"user","content":[{"type":"file","file":{"filename":"a.pdf","file_data":"data:application/pdf;base64,AAAA"}},
             {"type":"input_audio","input_audio":{"data":"AAAA","format":"wav"}}]}]"#;
         let bound = content(Dialect::Chat, json);
-        assert_eq!((bound.images, bound.documents, bound.audio, bound.unbounded), (0, 1, true, None));
+        assert_eq!(
+            (bound.images, bound.documents, bound.audio, bound.unbounded),
+            (0, 1, true, None)
+        );
         assert_eq!(bound.text_bytes, json.len() as u64 - 32);
     }
 
     #[test]
     fn what_lies_elsewhere_is_unbounded() {
         for (part, expected) in [
-            (r#"{"type":"image_url","image_url":{"url":"https://x.y/z.png"}}"#, "remote image URL"),
-            (r#"{"type":"image_url","image_url":{"\u0075rl":"https:\/\/x.y"}}"#, "remote image URL"),
-            (r#"{"type":"text","image\u005furl":"gs://x"}"#, "remote image URL"),
-            (r#"{"type":"document_url","document_url":"https://x.y"}"#, "remote document URL"),
+            (
+                r#"{"type":"image_url","image_url":{"url":"https://x.y/z.png"}}"#,
+                "remote image URL",
+            ),
+            (
+                r#"{"type":"image_url","image_url":{"\u0075rl":"https:\/\/x.y"}}"#,
+                "remote image URL",
+            ),
+            (
+                r#"{"type":"text","image\u005furl":"gs://x"}"#,
+                "remote image URL",
+            ),
+            (
+                r#"{"type":"document_url","document_url":"https://x.y"}"#,
+                "remote document URL",
+            ),
             (r#"{"type":"file","file":{"file_id":"file-1"}}"#, "file id"),
-            (r#"{"type":"file","file":{"file_data":"https://x.y"}}"#, "remote file URL"),
+            (
+                r#"{"type":"file","file":{"file_data":"https://x.y"}}"#,
+                "remote file URL",
+            ),
         ] {
-            let json = format!(r#"[{{"role":"user","content":[{{"type":"text","text":"a"}},{part}]}}]"#);
-            assert_eq!(why(Dialect::Chat, &json).as_deref(), Some(expected), "{part}");
+            let json =
+                format!(r#"[{{"role":"user","content":[{{"type":"text","text":"a"}},{part}]}}]"#);
+            assert_eq!(
+                why(Dialect::Chat, &json).as_deref(),
+                Some(expected),
+                "{part}"
+            );
         }
-        assert_eq!(why(Dialect::Chat, r#"[{"role":"assistant","audio":{"id":"a"}}]"#).as_deref(), Some("stored audio"));
-        assert_eq!(why(Dialect::Chat, r#"[{"role":"assistant","audio":null}]"#), None);
+        assert_eq!(
+            why(
+                Dialect::Chat,
+                r#"[{"role":"assistant","audio":{"id":"a"}}]"#
+            )
+            .as_deref(),
+            Some("stored audio")
+        );
+        assert_eq!(
+            why(Dialect::Chat, r#"[{"role":"assistant","audio":null}]"#),
+            None
+        );
     }
 
     #[test]
@@ -473,16 +563,28 @@ mod tests {
             {"type":"web_search_result","url":"https://x.y","encrypted_content":"zzz"}
         ]}]}]"#;
         let bound = content(Dialect::Messages, json);
-        assert_eq!((bound.images, bound.documents, bound.unbounded.as_deref()), (2, 1, None));
+        assert_eq!(
+            (bound.images, bound.documents, bound.unbounded.as_deref()),
+            (2, 1, None)
+        );
         assert_eq!(bound.text_bytes, json.len() as u64 - 14);
     }
 
     #[test]
     fn blocks_that_lie_elsewhere_are_unbounded() {
         for (block, expected) in [
-            (r#"{"type":"image","source":{"type":"url","url":"https://x.y"}}"#, "remote image URL"),
-            (r#"{"type":"document","source":{"type":"url","url":"https://x.y"}}"#, "remote document URL"),
-            (r#"{"type":"image","source":{"type":"file","file_id":"f"}}"#, "file id"),
+            (
+                r#"{"type":"image","source":{"type":"url","url":"https://x.y"}}"#,
+                "remote image URL",
+            ),
+            (
+                r#"{"type":"document","source":{"type":"url","url":"https://x.y"}}"#,
+                "remote document URL",
+            ),
+            (
+                r#"{"type":"image","source":{"type":"file","file_id":"f"}}"#,
+                "file id",
+            ),
             (r#"{"type":"container_upload","file_id":"f"}"#, "file id"),
             (
                 r#"{"type":"tool_addition","tool":{"type":"tool_definition","definition":{"type":"web_search_20250305"}}}"#,
@@ -491,9 +593,15 @@ mod tests {
         ] {
             for json in [
                 format!(r#"[{{"role":"user","content":[{block}]}}]"#),
-                format!(r#"[{{"role":"user","content":[{{"type":"tool_result","content":[{block}]}}]}}]"#),
+                format!(
+                    r#"[{{"role":"user","content":[{{"type":"tool_result","content":[{block}]}}]}}]"#
+                ),
             ] {
-                assert_eq!(why(Dialect::Messages, &json).as_deref(), Some(expected), "{json}");
+                assert_eq!(
+                    why(Dialect::Messages, &json).as_deref(),
+                    Some(expected),
+                    "{json}"
+                );
             }
         }
     }
@@ -507,16 +615,33 @@ mod tests {
     #[test]
     fn content_nested_beyond_the_depth_is_unbounded_not_overlooked() {
         let image = r#"{"type":"image","source":{"type":"url","url":"https://x.y"}}"#;
-        let deep = |depth: usize| format!("[{}{image}{}]", r#"{"content":["#.repeat(depth), "]}".repeat(depth));
-        assert_eq!(why(Dialect::Messages, &deep(8)).as_deref(), Some("remote image URL"));
-        assert_eq!(why(Dialect::Messages, &deep(9)).as_deref(), Some("content nested too deep"));
-        assert_eq!(why(Dialect::Messages, &deep(10_000)).as_deref(), Some("content nested too deep"));
+        let deep = |depth: usize| {
+            format!(
+                "[{}{image}{}]",
+                r#"{"content":["#.repeat(depth),
+                "]}".repeat(depth)
+            )
+        };
+        assert_eq!(
+            why(Dialect::Messages, &deep(8)).as_deref(),
+            Some("remote image URL")
+        );
+        assert_eq!(
+            why(Dialect::Messages, &deep(9)).as_deref(),
+            Some("content nested too deep")
+        );
+        assert_eq!(
+            why(Dialect::Messages, &deep(10_000)).as_deref(),
+            Some("content nested too deep")
+        );
     }
 
     #[test]
     fn half_an_emoji_in_a_text_hides_nothing() {
-        let json =
-            r#"[{"role":"user","content":"\ud83d"},{"role":"user","content":[{"type":"image_url","image_url":"https://x"}]}]"#;
-        assert_eq!(why(Dialect::Chat, json).as_deref(), Some("remote image URL"));
+        let json = r#"[{"role":"user","content":"\ud83d"},{"role":"user","content":[{"type":"image_url","image_url":"https://x"}]}]"#;
+        assert_eq!(
+            why(Dialect::Chat, json).as_deref(),
+            Some("remote image URL")
+        );
     }
 }

@@ -4,7 +4,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
+    Visitor,
+};
 use serde_json::value::RawValue;
 
 use crate::dialect::Request;
@@ -48,7 +51,11 @@ fn read_strictly<R: Reads>(mut reader: R, text: &[u8]) -> Result<R, serde_json::
 fn without_surrogates(text: &[u8]) -> Option<Vec<u8>> {
     let mut mended: Option<Vec<u8>> = None;
     for at in memchr::memmem::find_iter(text, b"\\u") {
-        let Some([b'd' | b'D', b'8'..=b'9' | b'a'..=b'f' | b'A'..=b'F', _, _]) = text.get(at + 2..at + 6) else { continue };
+        let Some([b'd' | b'D', b'8'..=b'9' | b'a'..=b'f' | b'A'..=b'F', _, _]) =
+            text.get(at + 2..at + 6)
+        else {
+            continue;
+        };
         mended.get_or_insert_with(|| text.to_vec())[at + 2..at + 6].copy_from_slice(b"0020");
     }
     mended
@@ -79,8 +86,13 @@ pub(super) fn compact(json: &str) -> String {
 
 /// A member of a request as a value of a type; `None` if it is not there or null. A refusal names the member and the place, never
 /// what stands there.
-pub(super) fn typed<T: DeserializeOwned>(request: &Request, member: &str) -> Result<Option<T>, Problem> {
-    let Some(json) = request.member(member).filter(|json| *json != "null") else { return Ok(None) };
+pub(super) fn typed<T: DeserializeOwned>(
+    request: &Request,
+    member: &str,
+) -> Result<Option<T>, Problem> {
+    let Some(json) = request.member(member).filter(|json| *json != "null") else {
+        return Ok(None);
+    };
     lenient(json.as_bytes()).map(Some).map_err(|flaw| {
         let (line, column) = (flaw.line(), flaw.column());
         let message =
@@ -90,7 +102,9 @@ pub(super) fn typed<T: DeserializeOwned>(request: &Request, member: &str) -> Res
 }
 
 /// A member that an answer can do without: of another kind than it should be it is as good as absent.
-pub(super) fn if_it_fits<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(json: D) -> Result<T, D::Error> {
+pub(super) fn if_it_fits<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
+    json: D,
+) -> Result<T, D::Error> {
     let written = Box::<RawValue>::deserialize(json)?;
     Ok(serde_json::from_str(written.get()).unwrap_or_default())
 }
@@ -104,7 +118,9 @@ impl<'de> Deserialize<'de> for Arguments {
         let raw = Box::<RawValue>::deserialize(json)?;
         Ok(Arguments(match raw.get() {
             "null" => String::new(),
-            text if text.starts_with('"') => serde_json::from_str(text).map_err(serde::de::Error::custom)?,
+            text if text.starts_with('"') => {
+                serde_json::from_str(text).map_err(serde::de::Error::custom)?
+            }
             json => json.to_owned(),
         }))
     }
@@ -342,7 +358,11 @@ mod tests {
     struct Texts(String);
 
     impl Reads for Texts {
-        fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        fn member<'de, A: MapAccess<'de>>(
+            &mut self,
+            name: &str,
+            map: &mut A,
+        ) -> Result<(), A::Error> {
             match name {
                 "a" => map.next_value_seed(Each(self)),
                 _ => skip(map),
@@ -355,14 +375,19 @@ mod tests {
     }
 
     fn texts(json: &str) -> Option<String> {
-        read(&Texts::default(), json.as_bytes()).ok().map(|texts| texts.0)
+        read(&Texts::default(), json.as_bytes())
+            .ok()
+            .map(|texts| texts.0)
     }
 
     #[test]
     fn only_what_was_asked_for_is_read_whatever_its_shape() {
         for (json, expected) in [
             (r#"{"a":"x","b":"y"}"#, "x"),
-            (r#"{"a":["x",{"a":"y","c":[[["z"]]]},3,null,[["q"]]]}"#, "xy"),
+            (
+                r#"{"a":["x",{"a":"y","c":[[["z"]]]},3,null,[["q"]]]}"#,
+                "xy",
+            ),
             (r#"{"a":1.5,"b":{"a":"z"}}"#, ""),
             (r#"{"\u0061":"x"}"#, "x"),
             ("7", ""),
@@ -375,13 +400,19 @@ mod tests {
 
     #[test]
     fn white_space_is_only_left_out_between_tokens() {
-        assert_eq!(compact("{\n \"a b\" : [1.0,\t\"\\\" c \\\\\" ] }"), r#"{"a b":[1.0,"\" c \\"]}"#);
+        assert_eq!(
+            compact("{\n \"a b\" : [1.0,\t\"\\\" c \\\\\" ] }"),
+            r#"{"a b":[1.0,"\" c \\"]}"#
+        );
     }
 
     #[test]
     fn half_an_emoji_does_not_stop_the_reading() {
         assert_eq!(texts(r#"{"a":"x\ud83d"}"#).as_deref(), Some("x "));
-        assert_eq!(texts(r#"{"a":["x\ud83d\ude00", "\uDE00"]}"#).as_deref(), Some("x   "));
+        assert_eq!(
+            texts(r#"{"a":["x\ud83d\ude00", "\uDE00"]}"#).as_deref(),
+            Some("x   ")
+        );
     }
 
     #[test]

@@ -58,7 +58,10 @@ pub(super) enum Flaw {
 
 impl Members {
     pub(super) fn read(bytes: &[u8]) -> Result<Members, Flaw> {
-        let open = match bytes.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r')) {
+        let open = match bytes
+            .iter()
+            .position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))
+        {
             None => return Err(Flaw::Empty),
             Some(open) if bytes[open] == b'{' => open,
             Some(_) => return Err(Flaw::NotAnObject),
@@ -66,24 +69,38 @@ impl Members {
         let text = std::str::from_utf8(bytes).map_err(|flaw| Flaw::NotUtf8(flaw.valid_up_to()))?;
         let mut list = Vec::with_capacity(16);
         let mut json = serde_json::Deserializer::from_str(text);
-        let read = json.deserialize_map(Collect { text, list: &mut list }).and_then(|()| json.end());
+        let read = json
+            .deserialize_map(Collect {
+                text,
+                list: &mut list,
+            })
+            .and_then(|()| json.end());
         if list.len() > MEMBERS_MAX {
             return Err(Flaw::TooMany);
         }
         read.map_err(|flaw| Flaw::at(&flaw))?;
         let members = Members { open, list };
-        members.twice(text).map_or(Ok(()), |name| Err(Flaw::Duplicate(name)))?;
+        members
+            .twice(text)
+            .map_or(Ok(()), |name| Err(Flaw::Duplicate(name)))?;
         Ok(members)
     }
 
     /// The value of a member as it stands in the text.
     pub(super) fn value<'t>(&self, text: &'t [u8], name: &str) -> Option<&'t str> {
-        let member = self.list.iter().find(|member| member.name(text) == name.as_bytes())?;
+        let member = self
+            .list
+            .iter()
+            .find(|member| member.name(text) == name.as_bytes())?;
         std::str::from_utf8(&text[member.value.clone()]).ok()
     }
 
     fn twice(&self, text: &str) -> Option<String> {
-        let mut names: Vec<&[u8]> = self.list.iter().map(|member| member.name(text.as_bytes())).collect();
+        let mut names: Vec<&[u8]> = self
+            .list
+            .iter()
+            .map(|member| member.name(text.as_bytes()))
+            .collect();
         names.sort_unstable();
         let twice = names.windows(2).find(|pair| pair[0] == pair[1])?[0];
         Some(shown(&String::from_utf8_lossy(twice)))
@@ -102,14 +119,25 @@ impl Member {
 impl Flaw {
     fn at(flaw: &serde_json::Error) -> Flaw {
         let (line, column) = (flaw.line(), flaw.column());
-        if flaw.is_eof() { Flaw::CutOff { line, column } } else { Flaw::NotJson { line, column } }
+        if flaw.is_eof() {
+            Flaw::CutOff { line, column }
+        } else {
+            Flaw::NotJson { line, column }
+        }
     }
 }
 
 /// A name is shown only if it looks like one: a body that is not a request must not be quoted back.
 fn shown(name: &str) -> String {
-    let plain = name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
-    if plain { format!("`{name}`") } else { "its name is not shown".to_owned() }
+    let plain = name.len() <= 64
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+    if plain {
+        format!("`{name}`")
+    } else {
+        "its name is not shown".to_owned()
+    }
 }
 
 struct Collect<'t, 'l> {
@@ -131,7 +159,10 @@ impl<'de> Visitor<'de> for Collect<'de, '_> {
                 Cow::Borrowed(name) => MemberName::Plain(span(self.text, name)),
                 Cow::Owned(name) => MemberName::Escaped(name.into_boxed_str()),
             };
-            self.list.push(Member { name, value: span(self.text, value.get()) });
+            self.list.push(Member {
+                name,
+                value: span(self.text, value.get()),
+            });
             if self.list.len() > MEMBERS_MAX {
                 return Err(A::Error::custom("too many members"));
             }
@@ -170,8 +201,14 @@ mod tests {
 
     #[test]
     fn a_name_that_comes_twice_is_a_flaw_however_it_is_written() {
-        assert_eq!(flaw(br#"{"model":1,"b":2,"mod\u0065l":3}"#), Flaw::Duplicate("`model`".into()));
-        assert_eq!(flaw(br#"{"my secret":1,"my secret":3}"#), Flaw::Duplicate("its name is not shown".into()));
+        assert_eq!(
+            flaw(br#"{"model":1,"b":2,"mod\u0065l":3}"#),
+            Flaw::Duplicate("`model`".into())
+        );
+        assert_eq!(
+            flaw(br#"{"my secret":1,"my secret":3}"#),
+            Flaw::Duplicate("its name is not shown".into())
+        );
         assert!(Members::read(br#"{"a":{"b":1,"b":2}}"#).is_ok());
     }
 
@@ -184,7 +221,13 @@ mod tests {
         assert_eq!(flaw(b"{} x"), Flaw::NotJson { line: 1, column: 4 });
         assert_eq!(flaw(b"{\"a\":1,}"), Flaw::NotJson { line: 1, column: 8 });
         assert!(matches!(flaw(b"{\"a\":"), Flaw::CutOff { .. }));
-        let many = format!("{{{}}}", (0..=MEMBERS_MAX).map(|n| format!("\"{n}\":0")).collect::<Vec<_>>().join(","));
+        let many = format!(
+            "{{{}}}",
+            (0..=MEMBERS_MAX)
+                .map(|n| format!("\"{n}\":0"))
+                .collect::<Vec<_>>()
+                .join(",")
+        );
         assert_eq!(flaw(many.as_bytes()), Flaw::TooMany);
     }
 

@@ -40,7 +40,9 @@ pub use fault::{UpstreamFault, retry_after_s, standing, upstream_fault};
 pub use framing::{BadFrame, Framing};
 pub use hub::{Sending, read_request, words, write_request};
 pub use messages::without_foreign_thoughts;
-pub use models::{ModelEntry, ModelPage, behind_alias, model_object, models_list, models_page, picker_alias};
+pub use models::{
+    ModelEntry, ModelPage, behind_alias, model_object, models_list, models_page, picker_alias,
+};
 pub use output::Delivered;
 pub use passage::{Passage, Passed};
 pub use request::{OutputCap, Request, read};

@@ -21,13 +21,18 @@ const ALIAS: &str = "anthropic/";
 
 /// The alias under which the picker shows a model; `None` for a name that it shows as it is.
 pub fn picker_alias(name: &str) -> Option<String> {
-    let is_picked = PICKED.iter().any(|begin| name.get(..begin.len()).is_some_and(|head| head.eq_ignore_ascii_case(begin)));
+    let is_picked = PICKED.iter().any(|begin| {
+        name.get(..begin.len())
+            .is_some_and(|head| head.eq_ignore_ascii_case(begin))
+    });
     (!is_picked).then(|| format!("{ALIAS}{name}"))
 }
 
 /// The name behind such an alias, if it can be one.
 pub fn behind_alias(asked: &str) -> Option<&str> {
-    asked.strip_prefix(ALIAS).filter(|name| picker_alias(name).is_some())
+    asked
+        .strip_prefix(ALIAS)
+        .filter(|name| picker_alias(name).is_some())
 }
 
 /// The part of the list that was asked for.
@@ -43,7 +48,11 @@ pub struct ModelPage<'q> {
 impl Default for ModelPage<'_> {
     /// Anthropic's default of 20.
     fn default() -> Self {
-        ModelPage { limit: 20, after_id: None, before_id: None }
+        ModelPage {
+            limit: 20,
+            after_id: None,
+            before_id: None,
+        }
     }
 }
 
@@ -81,7 +90,10 @@ struct AnthropicModel<'e> {
 
 /// All models in OpenAI's shape.
 pub fn models_list(entries: &[ModelEntry]) -> String {
-    written(&OpenAiList { object: "list", data: entries.iter().map(openai).collect() })
+    written(&OpenAiList {
+        object: "list",
+        data: entries.iter().map(openai).collect(),
+    })
 }
 
 /// One model, in the shape that was asked for.
@@ -93,7 +105,12 @@ pub fn model_object(entry: &ModelEntry, dialect: Dialect) -> String {
 }
 
 fn openai(entry: &ModelEntry) -> OpenAiModel<'_> {
-    OpenAiModel { id: &entry.id, object: "model", created: entry.created_s, owned_by: &entry.owned_by }
+    OpenAiModel {
+        id: &entry.id,
+        object: "model",
+        created: entry.created_s,
+        owned_by: &entry.owned_by,
+    }
 }
 
 /// One page in Anthropic's shape. Behind or before a model that is not there stands nothing.
@@ -106,7 +123,9 @@ pub fn models_page(entries: &[ModelEntry], page: ModelPage<'_>) -> String {
             (&before[first..], first > 0)
         }
         (after, _) => {
-            let first = after.map_or(0, |id| position(id).map_or(entries.len(), |place| place + 1));
+            let first = after.map_or(0, |id| {
+                position(id).map_or(entries.len(), |place| place + 1)
+            });
             let behind = &entries[first..];
             let count = behind.len().min(page.limit);
             (&behind[..count], count < behind.len())
@@ -122,8 +141,16 @@ pub fn models_page(entries: &[ModelEntry], page: ModelPage<'_>) -> String {
 
 fn anthropic(entry: &ModelEntry) -> AnthropicModel<'_> {
     let seconds = i64::try_from(entry.created_s).unwrap_or(0);
-    let created_at = jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string();
-    AnthropicModel { kind: "model", id: &entry.id, display_name: &entry.id, created_at, lifecycle: "active" }
+    let created_at = jiff::Timestamp::from_second(seconds)
+        .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+        .to_string();
+    AnthropicModel {
+        kind: "model",
+        id: &entry.id,
+        display_name: &entry.id,
+        created_at,
+        lifecycle: "active",
+    }
 }
 
 #[cfg(test)]
@@ -131,7 +158,11 @@ mod tests {
     use super::*;
 
     fn entries(ids: &[&str]) -> Vec<ModelEntry> {
-        let entry = |id: &&str| ModelEntry { id: (*id).to_owned(), created_s: 1_767_225_600, owned_by: "openai".to_owned() };
+        let entry = |id: &&str| ModelEntry {
+            id: (*id).to_owned(),
+            created_s: 1_767_225_600,
+            owned_by: "openai".to_owned(),
+        };
         ids.iter().map(entry).collect()
     }
 
@@ -153,23 +184,77 @@ mod tests {
                 r#""has_more":false,"first_id":"a","last_id":"a"}"#
             )
         );
-        assert_eq!(models_page(&[], ModelPage::default()), r#"{"data":[],"has_more":false,"first_id":null,"last_id":null}"#);
+        assert_eq!(
+            models_page(&[], ModelPage::default()),
+            r#"{"data":[],"has_more":false,"first_id":null,"last_id":null}"#
+        );
     }
 
     #[test]
     fn b08_pages_walk_over_all_models_both_ways() {
         let entries = entries(&["a", "b", "c"]);
-        let end = |page: ModelPage<'_>| models_page(&entries, page).split_once("\"has_more\"").expect("a page").1.to_owned();
-        let page = |limit| ModelPage { limit, ..ModelPage::default() };
+        let end = |page: ModelPage<'_>| {
+            models_page(&entries, page)
+                .split_once("\"has_more\"")
+                .expect("a page")
+                .1
+                .to_owned()
+        };
+        let page = |limit| ModelPage {
+            limit,
+            ..ModelPage::default()
+        };
         for (page, expected) in [
             (page(1), r#":true,"first_id":"a","last_id":"a"}"#),
-            (ModelPage { after_id: Some("a"), ..page(1) }, r#":true,"first_id":"b","last_id":"b"}"#),
-            (ModelPage { after_id: Some("b"), ..page(1) }, r#":false,"first_id":"c","last_id":"c"}"#),
-            (ModelPage { after_id: Some("c"), ..page(1) }, r#":false,"first_id":null,"last_id":null}"#),
-            (ModelPage { after_id: Some("x"), ..page(1) }, r#":false,"first_id":null,"last_id":null}"#),
-            (ModelPage { before_id: Some("c"), ..page(1) }, r#":true,"first_id":"b","last_id":"b"}"#),
-            (ModelPage { before_id: Some("b"), ..page(5) }, r#":false,"first_id":"a","last_id":"a"}"#),
-            (ModelPage { before_id: Some("x"), ..page(5) }, r#":false,"first_id":null,"last_id":null}"#),
+            (
+                ModelPage {
+                    after_id: Some("a"),
+                    ..page(1)
+                },
+                r#":true,"first_id":"b","last_id":"b"}"#,
+            ),
+            (
+                ModelPage {
+                    after_id: Some("b"),
+                    ..page(1)
+                },
+                r#":false,"first_id":"c","last_id":"c"}"#,
+            ),
+            (
+                ModelPage {
+                    after_id: Some("c"),
+                    ..page(1)
+                },
+                r#":false,"first_id":null,"last_id":null}"#,
+            ),
+            (
+                ModelPage {
+                    after_id: Some("x"),
+                    ..page(1)
+                },
+                r#":false,"first_id":null,"last_id":null}"#,
+            ),
+            (
+                ModelPage {
+                    before_id: Some("c"),
+                    ..page(1)
+                },
+                r#":true,"first_id":"b","last_id":"b"}"#,
+            ),
+            (
+                ModelPage {
+                    before_id: Some("b"),
+                    ..page(5)
+                },
+                r#":false,"first_id":"a","last_id":"a"}"#,
+            ),
+            (
+                ModelPage {
+                    before_id: Some("x"),
+                    ..page(5)
+                },
+                r#":false,"first_id":null,"last_id":null}"#,
+            ),
         ] {
             assert_eq!(end(page), expected, "{page:?}");
         }

@@ -70,10 +70,10 @@ impl Output {
 impl Reads for Output {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
-            "role" | "id" | "type" | "index" | "object" | "status" | "call_id" | "tool_use_id" | "caller" | "format"
-            | "phase" | "execution" | "logprobs" => skip(map),
-            "signature" | "thought_signature" | "data" | "citation" | "citations" | "annotations" | "extra_content"
-            | "encrypted_content" => self.uncounted(map),
+            "role" | "id" | "type" | "index" | "object" | "status" | "call_id" | "tool_use_id"
+            | "caller" | "format" | "phase" | "execution" | "logprobs" => skip(map),
+            "signature" | "thought_signature" | "data" | "citation" | "citations"
+            | "annotations" | "extra_content" | "encrypted_content" => self.uncounted(map),
             "input" | "arguments" => self.arguments(map),
             _ if self.depth == DEPTH_MAX => skip(map),
             _ => {
@@ -98,17 +98,27 @@ mod tests {
 
     fn walked(json: &str) -> (u64, u64, bool) {
         let output = read(&Output::default(), json.as_bytes()).expect("JSON");
-        (output.delivered.text_bytes, output.delivered.cjk_chars, output.has_content)
+        (
+            output.delivered.text_bytes,
+            output.delivered.cjk_chars,
+            output.has_content,
+        )
     }
 
     #[test]
     fn text_is_counted_wherever_it_stands() {
         for (delta, expected) in [
             (r#"{"role":"assistant","content":""}"#, (0, 0, false)),
-            (r#"{"role":"assistant","content":null,"refusal":null,"tool_calls":[]}"#, (0, 0, false)),
+            (
+                r#"{"role":"assistant","content":null,"refusal":null,"tool_calls":[]}"#,
+                (0, 0, false),
+            ),
             (r#"{"content":"a\nb"}"#, (3, 0, true)),
             (r#"{"content":"日本 ok"}"#, (9, 2, true)),
-            (r#"{"reasoning_content":"hm","reasoning":"hm"}"#, (4, 0, true)),
+            (
+                r#"{"reasoning_content":"hm","reasoning":"hm"}"#,
+                (4, 0, true),
+            ),
             (r#"{"refusal":"no"}"#, (2, 0, true)),
             (
                 r#"{"content":[{"type":"thinking","thinking":[{"type":"text","text":"hm"}]},{"type":"text","text":"a"}]}"#,
@@ -118,11 +128,26 @@ mod tests {
                 r#"{"tool_calls":[{"index":0,"id":"call_1","type":"function","function":{"name":"f","arguments":""}}]}"#,
                 (1, 0, true),
             ),
-            (r#"{"tool_calls":[{"index":0,"function":{"arguments":"{\"a\":"}}]}"#, (5, 0, true)),
-            (r#"{"tool_calls":[{"function":{"arguments":{"a": 1}}}]}"#, (8, 0, true)),
-            (r#"{"type":"tool_use","id":"t","name":"","input":{ }}"#, (0, 0, false)),
-            (r#"{"type":"signature_delta","signature":"abc"}"#, (0, 0, true)),
-            (r#"{"audio":{"id":"x","data":"AAAA","transcript":"hi"}}"#, (2, 0, true)),
+            (
+                r#"{"tool_calls":[{"index":0,"function":{"arguments":"{\"a\":"}}]}"#,
+                (5, 0, true),
+            ),
+            (
+                r#"{"tool_calls":[{"function":{"arguments":{"a": 1}}}]}"#,
+                (8, 0, true),
+            ),
+            (
+                r#"{"type":"tool_use","id":"t","name":"","input":{ }}"#,
+                (0, 0, false),
+            ),
+            (
+                r#"{"type":"signature_delta","signature":"abc"}"#,
+                (0, 0, true),
+            ),
+            (
+                r#"{"audio":{"id":"x","data":"AAAA","transcript":"hi"}}"#,
+                (2, 0, true),
+            ),
             (r#"{"a_new_kind_of_text":"abc"}"#, (3, 0, true)),
         ] {
             assert_eq!(walked(delta), expected, "{delta}");

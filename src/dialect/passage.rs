@@ -34,14 +34,34 @@ pub struct Passed {
 
 impl Passage {
     /// Both sides speak alike. `hide_usage_chunk`: the client did not ask for the usage chunk that the gateway asked for.
-    pub fn alike(dialect: Dialect, framing: Framing, hide_usage_chunk: bool, event_bytes_max: usize) -> Passage {
-        let way = Way::Alike { dialect, tee: Tee::new(dialect, hide_usage_chunk) };
-        Passage { frames: Frames::new(framing, event_bytes_max), way, terminal: Bytes::new() }
+    pub fn alike(
+        dialect: Dialect,
+        framing: Framing,
+        hide_usage_chunk: bool,
+        event_bytes_max: usize,
+    ) -> Passage {
+        let way = Way::Alike {
+            dialect,
+            tee: Tee::new(dialect, hide_usage_chunk),
+        };
+        Passage {
+            frames: Frames::new(framing, event_bytes_max),
+            way,
+            terminal: Bytes::new(),
+        }
     }
 
-    pub fn translated(translation: Translation, framing: Framing, event_bytes_max: usize) -> Passage {
+    pub fn translated(
+        translation: Translation,
+        framing: Framing,
+        event_bytes_max: usize,
+    ) -> Passage {
         let way = Way::Translated(Box::new(translation));
-        Passage { frames: Frames::new(framing, event_bytes_max), way, terminal: Bytes::new() }
+        Passage {
+            frames: Frames::new(framing, event_bytes_max),
+            way,
+            terminal: Bytes::new(),
+        }
     }
 
     /// Takes the next bytes of the upstream's stream.
@@ -60,15 +80,24 @@ impl Passage {
             Way::Alike { tee, .. } => match tee.read(&event) {
                 Kind::Terminal => {
                     self.terminal = event;
-                    Passed { kind: Kind::Terminal, bytes: Bytes::new() }
+                    Passed {
+                        kind: Kind::Terminal,
+                        bytes: Bytes::new(),
+                    }
                 }
                 kind @ (Kind::Content | Kind::Head) => Passed { kind, bytes: event },
-                kind @ (Kind::Hidden | Kind::Error(_) | Kind::CutOff) => Passed { kind, bytes: Bytes::new() },
+                kind @ (Kind::Hidden | Kind::Error(_) | Kind::CutOff) => Passed {
+                    kind,
+                    bytes: Bytes::new(),
+                },
             },
             Way::Translated(translation) => {
                 let mut bytes = Vec::new();
                 let kind = translation.read(&event, &mut bytes);
-                Passed { kind, bytes: bytes.into() }
+                Passed {
+                    kind,
+                    bytes: bytes.into(),
+                }
             }
         }
     }
@@ -86,16 +115,26 @@ impl Passage {
     /// else nothing: the stream is truncated.
     pub fn ended(&mut self) -> Option<Passed> {
         if let Some(rest) = self.frames.rest() {
-            let is_whole_json = serde_json::from_slice::<serde::de::IgnoredAny>(&crate::dialect::parse(&rest).data).is_ok();
+            let is_whole_json =
+                serde_json::from_slice::<serde::de::IgnoredAny>(&crate::dialect::parse(&rest).data)
+                    .is_ok();
             let passed = self.pass(rest);
             match passed.kind {
                 Kind::Terminal => return Some(passed),
                 Kind::Error(_) if is_whole_json => return Some(passed),
-                Kind::Content | Kind::Head if self.is_whole() => return Some(Passed { kind: Kind::Terminal, ..passed }),
+                Kind::Content | Kind::Head if self.is_whole() => {
+                    return Some(Passed {
+                        kind: Kind::Terminal,
+                        ..passed
+                    });
+                }
                 _ => return None,
             }
         }
-        self.is_whole().then(|| Passed { kind: Kind::Terminal, bytes: Bytes::new() })
+        self.is_whole().then(|| Passed {
+            kind: Kind::Terminal,
+            bytes: Bytes::new(),
+        })
     }
 
     fn is_whole(&self) -> bool {
@@ -121,9 +160,9 @@ impl Passage {
     /// A failure within a stream that has begun, as the client reads it.
     pub fn failed(&mut self, problem: &Problem, request_id: &str) -> Bytes {
         match &mut self.way {
-            Way::Alike { dialect, tee } => {
-                tee.failed(problem, request_id).unwrap_or_else(|| error_event(*dialect, problem, request_id))
-            }
+            Way::Alike { dialect, tee } => tee
+                .failed(problem, request_id)
+                .unwrap_or_else(|| error_event(*dialect, problem, request_id)),
             Way::Translated(translation) => translation.failed(problem, request_id),
         }
     }

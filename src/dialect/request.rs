@@ -62,7 +62,11 @@ pub struct OutputCap {
 pub fn read(dialect: Dialect, body: Bytes) -> Result<Request, Problem> {
     let members = Members::read(&body).map_err(|flaw| refused("the body", &flaw))?;
     let dialect = spoken(dialect, &members, &body);
-    let members = Body { dialect, bytes: &body, members };
+    let members = Body {
+        dialect,
+        bytes: &body,
+        members,
+    };
     let model = members.model()?;
     members.refuse_other_models()?;
     members.require_content()?;
@@ -103,14 +107,21 @@ impl Request {
 
     /// The names of all top-level members, in the order in which they stand.
     pub fn member_names(&self) -> impl Iterator<Item = &str> {
-        self.members.list.iter().filter_map(|member| std::str::from_utf8(member.name(&self.body)).ok())
+        self.members
+            .list
+            .iter()
+            .filter_map(|member| std::str::from_utf8(member.name(&self.body)).ok())
     }
 }
 
 /// The dialect of a body: some clients send Responses to the path of chat (Cursor does).
 fn spoken(dialect: Dialect, members: &Members, body: &[u8]) -> Dialect {
     let is_there = |name: &str| members.value(body, name).is_some();
-    if dialect == Dialect::Chat && is_there("input") && !is_there("messages") { Dialect::Responses } else { dialect }
+    if dialect == Dialect::Chat && is_there("input") && !is_there("messages") {
+        Dialect::Responses
+    } else {
+        dialect
+    }
 }
 
 /// The output caps that a dialect knows, the one to add first.
@@ -124,7 +135,9 @@ pub(super) fn cap_members(dialect: Dialect) -> &'static [&'static str] {
 }
 
 fn refused(what: &str, flaw: &Flaw) -> Problem {
-    Problem::invalid(format!("{what} cannot be read: {flaw}; send one JSON object that names each member once"))
+    Problem::invalid(format!(
+        "{what} cannot be read: {flaw}; send one JSON object that names each member once"
+    ))
 }
 
 /// A body while it is read.
@@ -141,15 +154,20 @@ impl<'b> Body<'b> {
 
     /// The value, if the member is there, can be read and says something.
     pub(super) fn leaf(&self, name: &str) -> Option<Leaf<'b>> {
-        self.raw(name).map(|json| Leaf::of(json).unwrap_or(Leaf::Nested)).filter(Leaf::says_something)
+        self.raw(name)
+            .map(|json| Leaf::of(json).unwrap_or(Leaf::Nested))
+            .filter(Leaf::says_something)
     }
 
     fn model(&self) -> Result<String, Problem> {
         match self.leaf("model") {
-            Some(Leaf::Text(model)) if model.is_empty() => Err(bad("model", "is empty; name a model")),
-            Some(Leaf::Text(model)) if model.len() > MODEL_BYTES_MAX => {
-                Err(bad("model", &format!("is longer than {MODEL_BYTES_MAX} bytes; name a model")))
+            Some(Leaf::Text(model)) if model.is_empty() => {
+                Err(bad("model", "is empty; name a model"))
             }
+            Some(Leaf::Text(model)) if model.len() > MODEL_BYTES_MAX => Err(bad(
+                "model",
+                &format!("is longer than {MODEL_BYTES_MAX} bytes; name a model"),
+            )),
             Some(Leaf::Text(model)) => Ok(model.into_owned()),
             Some(_) => Err(bad("model", "is not a text; name a model")),
             None => Err(bad("model", "is missing; name a model")),
@@ -157,8 +175,15 @@ impl<'b> Body<'b> {
     }
 
     fn refuse_other_models(&self) -> Result<(), Problem> {
-        let Some(name) = OTHER_MODELS.into_iter().find(|name| self.leaf(name).is_some()) else { return Ok(()) };
-        let message = format!("`{name}` lets the upstream choose another model than `model`; leave it out and ask for a route");
+        let Some(name) = OTHER_MODELS
+            .into_iter()
+            .find(|name| self.leaf(name).is_some())
+        else {
+            return Ok(());
+        };
+        let message = format!(
+            "`{name}` lets the upstream choose another model than `model`; leave it out and ask for a route"
+        );
         Err(Problem::new(Word::NotSupported, message).at(name))
     }
 
@@ -175,7 +200,9 @@ impl<'b> Body<'b> {
             return Ok(());
         }
         Err(match (self.dialect, messages) {
-            (Dialect::Messages | Dialect::TokenCount, None) => Problem::invalid("messages: Field required").at("messages"),
+            (Dialect::Messages | Dialect::TokenCount, None) => {
+                Problem::invalid("messages: Field required").at("messages")
+            }
             (_, None) => bad("messages", "is missing; send an array of messages"),
             (_, Some(_)) => bad("messages", "is not an array; send an array of messages"),
         })
@@ -196,14 +223,18 @@ impl<'b> Body<'b> {
         if self.dialect != Dialect::Responses || !self.flag("background")? {
             return Ok(());
         }
-        let message =
-            "`background` lets the answer be fetched later, past the meter of this gateway; leave it out and wait, or stream";
+        let message = "`background` lets the answer be fetched later, past the meter of this gateway; leave it out and wait, or stream";
         Err(Problem::new(Word::NotSupported, message).at("background"))
     }
 
     /// The texts of an embeddings request, counted: each is a prompt of its own.
     pub(super) fn prompts(&self) -> Result<u64, Problem> {
-        let Some(input) = self.raw("input") else { return Err(bad("input", "is missing; send a text, or an array of texts")) };
+        let Some(input) = self.raw("input") else {
+            return Err(bad(
+                "input",
+                "is missing; send a text, or an array of texts",
+            ));
+        };
         embeddings::prompts(input).ok_or_else(|| {
             bad("input", "is neither a text, nor tokens, nor an array of either; send a text, or an array of texts")
         })
@@ -226,28 +257,41 @@ impl<'b> Body<'b> {
     }
 
     fn usage_asked(&self) -> Result<bool, Problem> {
-        let Some(options) = self.raw("stream_options").filter(|_| self.dialect == Dialect::Chat) else { return Ok(false) };
+        let Some(options) = self
+            .raw("stream_options")
+            .filter(|_| self.dialect == Dialect::Chat)
+        else {
+            return Ok(false);
+        };
         if options == "null" {
             return Ok(false);
         }
-        let members =
-            Members::read(options.as_bytes()).map_err(|flaw| refused("`stream_options`", &flaw).at("stream_options"))?;
+        let members = Members::read(options.as_bytes())
+            .map_err(|flaw| refused("`stream_options`", &flaw).at("stream_options"))?;
         match members.value(options.as_bytes(), "include_usage") {
             None | Some("null" | "false") => Ok(false),
             Some("true") => Ok(true),
-            Some(_) => Err(bad("stream_options.include_usage", "is neither true nor false")),
+            Some(_) => Err(bad(
+                "stream_options.include_usage",
+                "is neither true nor false",
+            )),
         }
     }
 
     fn output_cap(&self) -> Result<Option<OutputCap>, Problem> {
         if self.dialect == Dialect::Embeddings {
-            return Ok(Some(OutputCap { member: "", tokens: 0 }));
+            return Ok(Some(OutputCap {
+                member: "",
+                tokens: 0,
+            }));
         }
         let mut largest: Option<OutputCap> = None;
         for member in cap_members(self.dialect) {
             let tokens = match (self.raw(member), self.dialect) {
                 (Some("null") | None, Dialect::Chat | Dialect::Responses) => continue,
-                (None, _) => return Err(Problem::invalid(format!("{member}: Field required")).at(*member)),
+                (None, _) => {
+                    return Err(Problem::invalid(format!("{member}: Field required")).at(*member));
+                }
                 (Some(json), _) => match Leaf::of(json) {
                     Some(Leaf::Whole(tokens)) => tokens,
                     _ => return Err(bad(member, "is not a whole number of tokens, zero or more")),
@@ -261,7 +305,9 @@ impl<'b> Body<'b> {
     }
 
     fn thinking_budget(&self) -> Option<u64> {
-        let thinking = self.raw("thinking").filter(|_| self.dialect == Dialect::Messages)?;
+        let thinking = self
+            .raw("thinking")
+            .filter(|_| self.dialect == Dialect::Messages)?;
         match self.inner(thinking, "budget_tokens")? {
             Leaf::Whole(tokens) => Some(tokens),
             _ => None,
@@ -278,17 +324,24 @@ impl<'b> Body<'b> {
         match self.leaf("n").filter(|_| self.dialect == Dialect::Chat) {
             None => Ok(1),
             Some(Leaf::Whole(choices @ 1..=CHOICES_MAX)) => Ok(choices),
-            Some(_) => Err(bad("n", &format!("is not a whole number from 1 to {CHOICES_MAX}"))),
+            Some(_) => Err(bad(
+                "n",
+                &format!("is not a whole number from 1 to {CHOICES_MAX}"),
+            )),
         }
     }
 
     fn service_tier(&self) -> Result<Option<String>, Problem> {
-        if let Some(Leaf::Text(speed)) = self.leaf("speed").filter(|_| self.dialect == Dialect::Messages)
+        if let Some(Leaf::Text(speed)) = self
+            .leaf("speed")
+            .filter(|_| self.dialect == Dialect::Messages)
             && speed != "standard"
         {
             return Ok(Some(speed.into_owned()));
         }
-        if let Some(Leaf::Text(place)) = self.leaf("inference_geo").filter(|_| self.dialect == Dialect::Messages)
+        if let Some(Leaf::Text(place)) = self
+            .leaf("inference_geo")
+            .filter(|_| self.dialect == Dialect::Messages)
             && place != "global"
         {
             return Ok(Some(format!("{PLACE_OF_INFERENCE}{place}")));
@@ -302,8 +355,13 @@ impl<'b> Body<'b> {
 
     fn user(&self) -> Option<String> {
         let user = match self.dialect {
-            Dialect::Messages | Dialect::TokenCount => self.inner(self.raw("metadata")?, "user_id")?,
-            Dialect::Responses => self.leaf("user").filter(Leaf::says_something).or_else(|| self.leaf("safety_identifier"))?,
+            Dialect::Messages | Dialect::TokenCount => {
+                self.inner(self.raw("metadata")?, "user_id")?
+            }
+            Dialect::Responses => self
+                .leaf("user")
+                .filter(Leaf::says_something)
+                .or_else(|| self.leaf("safety_identifier"))?,
             _ => self.leaf("user")?,
         };
         match user {
@@ -335,9 +393,17 @@ mod tests {
     fn with(dialect: Dialect, more: &str) -> Result<Request, Problem> {
         match dialect {
             Dialect::Chat => chat(&format!(r#"{{"model":"m","messages":[]{more}}}"#)),
-            Dialect::Messages => messages(&format!(r#"{{"model":"m","max_tokens":9,"messages":[]{more}}}"#)),
-            Dialect::Embeddings => read(dialect, format!(r#"{{"model":"m","input":""{more}}}"#).into()),
-            _ => read(dialect, format!(r#"{{"model":"m","messages":[]{more}}}"#).into()),
+            Dialect::Messages => messages(&format!(
+                r#"{{"model":"m","max_tokens":9,"messages":[]{more}}}"#
+            )),
+            Dialect::Embeddings => read(
+                dialect,
+                format!(r#"{{"model":"m","input":""{more}}}"#).into(),
+            ),
+            _ => read(
+                dialect,
+                format!(r#"{{"model":"m","messages":[]{more}}}"#).into(),
+            ),
         }
     }
 
@@ -347,10 +413,34 @@ mod tests {
             "stream_options":{"include_usage":true},"service_tier":"flex","metadata":{"model":"decoy"},
             "tools":[{"type":"function","function":{"name":"f"}}],"messages":[{"role":"user","content":"hi"}]} "#;
         let request = chat(body).expect("a request");
-        assert_eq!((request.model.as_str(), request.streamed, request.usage_asked, request.choices), ("gpt-5.1", true, true, 2));
-        assert_eq!(request.output_cap, Some(OutputCap { member: "max_tokens", tokens: 100 }));
-        assert_eq!((request.service_tier.as_deref(), request.user.as_deref()), (Some("flex"), Some("u1")));
-        assert_eq!(request.input, InputBound { text_bytes: body.len() as u64, tools: 1, ..InputBound::default() });
+        assert_eq!(
+            (
+                request.model.as_str(),
+                request.streamed,
+                request.usage_asked,
+                request.choices
+            ),
+            ("gpt-5.1", true, true, 2)
+        );
+        assert_eq!(
+            request.output_cap,
+            Some(OutputCap {
+                member: "max_tokens",
+                tokens: 100
+            })
+        );
+        assert_eq!(
+            (request.service_tier.as_deref(), request.user.as_deref()),
+            (Some("flex"), Some("u1"))
+        );
+        assert_eq!(
+            request.input,
+            InputBound {
+                text_bytes: body.len() as u64,
+                tools: 1,
+                ..InputBound::default()
+            }
+        );
         assert_eq!(request.member("n"), Some("2"));
         assert_eq!(request.body, body);
     }
@@ -362,57 +452,153 @@ mod tests {
             "messages":[{"role":"user","content":"hi"},{"role":"system","content":"later"}],
             "context_management":{"edits":[{"type":"clear_thinking_20251015"}]},"tools":[{"name":"a","input_schema":{}}]}"#;
         let request = messages(body).expect("a request");
-        assert_eq!(request.output_cap, Some(OutputCap { member: "max_tokens", tokens: 64_000 }));
-        assert_eq!((request.thinking_budget, request.choices, request.streamed), (Some(2_048), 1, false));
-        assert_eq!((request.service_tier.as_deref(), request.user.as_deref()), (Some("auto"), Some("{\"a\":1}")));
-        assert_eq!(request.input, InputBound { text_bytes: body.len() as u64, tools: 1, ..InputBound::default() });
+        assert_eq!(
+            request.output_cap,
+            Some(OutputCap {
+                member: "max_tokens",
+                tokens: 64_000
+            })
+        );
+        assert_eq!(
+            (request.thinking_budget, request.choices, request.streamed),
+            (Some(2_048), 1, false)
+        );
+        assert_eq!(
+            (request.service_tier.as_deref(), request.user.as_deref()),
+            (Some("auto"), Some("{\"a\":1}"))
+        );
+        assert_eq!(
+            request.input,
+            InputBound {
+                text_bytes: body.len() as u64,
+                tools: 1,
+                ..InputBound::default()
+            }
+        );
     }
 
     #[test]
     fn the_smallest_requests_have_defaults() {
         let request = with(Dialect::Chat, "").expect("a request");
-        assert_eq!((request.streamed, request.usage_asked, request.choices, request.output_cap), (false, false, 1, None));
-        let request = messages(r#"{"model":"m","max_tokens":0,"messages":[]}"#).expect("0 warms the cache");
-        assert_eq!(request.output_cap, Some(OutputCap { member: "max_tokens", tokens: 0 }));
-        let nulls =
-            r#","stream":null,"n":null,"max_tokens":null,"stream_options":null,"user":null,"service_tier":null,"tools":null"#;
+        assert_eq!(
+            (
+                request.streamed,
+                request.usage_asked,
+                request.choices,
+                request.output_cap
+            ),
+            (false, false, 1, None)
+        );
+        let request =
+            messages(r#"{"model":"m","max_tokens":0,"messages":[]}"#).expect("0 warms the cache");
+        assert_eq!(
+            request.output_cap,
+            Some(OutputCap {
+                member: "max_tokens",
+                tokens: 0
+            })
+        );
+        let nulls = r#","stream":null,"n":null,"max_tokens":null,"stream_options":null,"user":null,"service_tier":null,"tools":null"#;
         let request = with(Dialect::Chat, nulls).expect("null is absent");
-        assert_eq!((request.streamed, request.choices, request.output_cap, request.user), (false, 1, None, None));
+        assert_eq!(
+            (
+                request.streamed,
+                request.choices,
+                request.output_cap,
+                request.user
+            ),
+            (false, 1, None, None)
+        );
     }
 
     #[test]
     fn x11_what_is_wrong_is_said_with_its_member() {
         for (refusal, message, param) in [
-            (chat(r#"{"messages":[]}"#), "`model` is missing; name a model", "model"),
-            (chat(r#"{"model":"","messages":[]}"#), "`model` is empty; name a model", "model"),
-            (chat(r#"{"model":["m"],"messages":[]}"#), "`model` is not a text; name a model", "model"),
-            (chat(r#"{"model":"m"}"#), "`messages` is missing; send an array of messages", "messages"),
-            (chat(r#"{"model":"m","messages":{}}"#), "`messages` is not an array; send an array of messages", "messages"),
-            (messages(r#"{"model":"m","max_tokens":1}"#), "messages: Field required", "messages"),
-            (messages(r#"{"model":"m","messages":[]}"#), "max_tokens: Field required", "max_tokens"),
+            (
+                chat(r#"{"messages":[]}"#),
+                "`model` is missing; name a model",
+                "model",
+            ),
+            (
+                chat(r#"{"model":"","messages":[]}"#),
+                "`model` is empty; name a model",
+                "model",
+            ),
+            (
+                chat(r#"{"model":["m"],"messages":[]}"#),
+                "`model` is not a text; name a model",
+                "model",
+            ),
+            (
+                chat(r#"{"model":"m"}"#),
+                "`messages` is missing; send an array of messages",
+                "messages",
+            ),
+            (
+                chat(r#"{"model":"m","messages":{}}"#),
+                "`messages` is not an array; send an array of messages",
+                "messages",
+            ),
+            (
+                messages(r#"{"model":"m","max_tokens":1}"#),
+                "messages: Field required",
+                "messages",
+            ),
+            (
+                messages(r#"{"model":"m","messages":[]}"#),
+                "max_tokens: Field required",
+                "max_tokens",
+            ),
             (
                 messages(r#"{"model":"m","messages":[],"max_tokens":null}"#),
                 "`max_tokens` is not a whole number of tokens, zero or more",
                 "max_tokens",
             ),
-            (with(Dialect::Chat, r#","stream":"true""#), "`stream` is neither true nor false", "stream"),
-            (with(Dialect::Chat, r#","stream":1"#), "`stream` is neither true nor false", "stream"),
-            (with(Dialect::Chat, r#","n":0"#), "`n` is not a whole number from 1 to 128", "n"),
-            (with(Dialect::Chat, r#","n":1.5"#), "`n` is not a whole number from 1 to 128", "n"),
-            (with(Dialect::Chat, r#","n":129"#), "`n` is not a whole number from 1 to 128", "n"),
+            (
+                with(Dialect::Chat, r#","stream":"true""#),
+                "`stream` is neither true nor false",
+                "stream",
+            ),
+            (
+                with(Dialect::Chat, r#","stream":1"#),
+                "`stream` is neither true nor false",
+                "stream",
+            ),
+            (
+                with(Dialect::Chat, r#","n":0"#),
+                "`n` is not a whole number from 1 to 128",
+                "n",
+            ),
+            (
+                with(Dialect::Chat, r#","n":1.5"#),
+                "`n` is not a whole number from 1 to 128",
+                "n",
+            ),
+            (
+                with(Dialect::Chat, r#","n":129"#),
+                "`n` is not a whole number from 1 to 128",
+                "n",
+            ),
             (
                 with(Dialect::Chat, r#","max_tokens":-1"#),
                 "`max_tokens` is not a whole number of tokens, zero or more",
                 "max_tokens",
             ),
-            (with(Dialect::Chat, r#","service_tier":3"#), "`service_tier` is not a text", "service_tier"),
+            (
+                with(Dialect::Chat, r#","service_tier":3"#),
+                "`service_tier` is not a text",
+                "service_tier",
+            ),
             (
                 with(Dialect::Chat, r#","stream_options":{"include_usage":1}"#),
                 "`stream_options.include_usage` is neither true nor false",
                 "stream_options.include_usage",
             ),
         ] {
-            assert_eq!(refusal.expect_err(message), Problem::invalid(message).at(param));
+            assert_eq!(
+                refusal.expect_err(message),
+                Problem::invalid(message).at(param)
+            );
         }
     }
 
@@ -442,26 +628,49 @@ mod tests {
     #[test]
     fn an_embeddings_request_is_bounded_by_its_bytes_and_its_prompts() {
         let body = r#"{"input":["a","b","c"],"model":"m","encoding_format":"base64","user":"u1","stream":true,"n":7}"#;
-        let request = read(Dialect::Embeddings, Bytes::from_static(body.as_bytes())).expect("a request");
-        assert_eq!(request.input, InputBound { text_bytes: body.len() as u64, prompts: 3, ..InputBound::default() });
-        assert_eq!((request.streamed, request.choices, request.user.as_deref()), (false, 1, Some("u1")));
+        let request =
+            read(Dialect::Embeddings, Bytes::from_static(body.as_bytes())).expect("a request");
+        assert_eq!(
+            request.input,
+            InputBound {
+                text_bytes: body.len() as u64,
+                prompts: 3,
+                ..InputBound::default()
+            }
+        );
+        assert_eq!(
+            (request.streamed, request.choices, request.user.as_deref()),
+            (false, 1, Some("u1"))
+        );
         assert_eq!(request.output_cap.map(|cap| cap.tokens), Some(0));
         for (input, message) in [
             ("", "`input` is missing"),
             (r#","input":{"image":"u"}"#, "`input` is neither"),
             (r#","input":[]"#, "`input` is neither"),
         ] {
-            let problem = read(Dialect::Embeddings, format!(r#"{{"model":"m"{input}}}"#).into()).expect_err(input);
-            assert!(problem.message.starts_with(message) && problem.param.as_deref() == Some("input"), "{problem}");
+            let problem = read(
+                Dialect::Embeddings,
+                format!(r#"{{"model":"m"{input}}}"#).into(),
+            )
+            .expect_err(input);
+            assert!(
+                problem.message.starts_with(message) && problem.param.as_deref() == Some("input"),
+                "{problem}"
+            );
         }
     }
 
     #[test]
     fn a_token_count_needs_messages_and_no_cap() {
-        let request = with(Dialect::TokenCount, r#","tools":[{"name":"f"}],"stream":1"#).expect("a request");
+        let request =
+            with(Dialect::TokenCount, r#","tools":[{"name":"f"}],"stream":1"#).expect("a request");
         assert_eq!((request.output_cap, request.streamed), (None, false));
-        let problem = read(Dialect::TokenCount, Bytes::from_static(br#"{"model":"m"}"#)).expect_err("no messages");
-        assert_eq!(problem, Problem::invalid("messages: Field required").at("messages"));
+        let problem = read(Dialect::TokenCount, Bytes::from_static(br#"{"model":"m"}"#))
+            .expect_err("no messages");
+        assert_eq!(
+            problem,
+            Problem::invalid("messages: Field required").at("messages")
+        );
     }
 
     #[test]
@@ -472,7 +681,13 @@ mod tests {
             r#"{"model":"a","messages":[],"x":1,"x":1}"#,
             r#"{"model":"a","messages":[],"stream_options":{"include_usage":true,"include\u005fusage":false}}"#,
         ] {
-            assert!(chat(body).expect_err(body).message.contains("more than once"), "{body}");
+            assert!(
+                chat(body)
+                    .expect_err(body)
+                    .message
+                    .contains("more than once"),
+                "{body}"
+            );
         }
     }
 
@@ -483,7 +698,10 @@ mod tests {
             (Dialect::Messages, r#","fallbacks":"default""#),
             (Dialect::Chat, r#","models":["dear"]"#),
         ] {
-            assert_eq!(with(dialect, more).expect_err(more).word, Word::NotSupported);
+            assert_eq!(
+                with(dialect, more).expect_err(more).word,
+                Word::NotSupported
+            );
         }
         assert!(with(Dialect::Messages, r#","fallbacks":[]"#).is_ok());
         assert!(with(Dialect::Chat, r#","models":null"#).is_ok());
@@ -493,11 +711,20 @@ mod tests {
     fn sound_and_speed_are_noted() {
         let request = with(Dialect::Chat, r#","modalities":["text","audio"]"#).expect("a request");
         assert!(request.audio_output && request.input.audio);
-        assert!(!with(Dialect::Chat, r#","modalities":["text"]"#).expect("a request").audio_output);
-        let request = with(Dialect::Messages, r#","service_tier":"auto","speed":"fast""#).expect("a request");
+        assert!(
+            !with(Dialect::Chat, r#","modalities":["text"]"#)
+                .expect("a request")
+                .audio_output
+        );
+        let request = with(
+            Dialect::Messages,
+            r#","service_tier":"auto","speed":"fast""#,
+        )
+        .expect("a request");
         assert_eq!(request.service_tier.as_deref(), Some("fast"));
         for (geo, tier) in [("us", Some("inference_geo=us")), ("global", None)] {
-            let request = with(Dialect::Messages, &format!(r#","inference_geo":"{geo}""#)).expect("a request");
+            let request = with(Dialect::Messages, &format!(r#","inference_geo":"{geo}""#))
+                .expect("a request");
             assert_eq!(request.service_tier.as_deref(), tier);
         }
     }
@@ -510,11 +737,14 @@ mod tests {
             "messages":[{"role":"user","content":[{"type":"tool_result","content":[{"type":"image","source":{"type":"base64","data":"AA"}}]}]}]}"#;
         for (dialect, sample) in [(Dialect::Chat, chat), (Dialect::Messages, messages)] {
             for damaged in samples::damaged(sample.as_bytes(), 3_000) {
-                let Ok(request) = read(dialect, Bytes::from(damaged)) else { continue };
+                let Ok(request) = read(dialect, Bytes::from(damaged)) else {
+                    continue;
+                };
                 let mut edits = request.capped(3, "max_tokens");
                 edits.extend(request.stream_options_with_usage());
                 edits.extend([Edit::text("model", "other\""), Edit::Remove { member: "n" }]);
-                let spliced = read(dialect, request.spliced(&edits)).expect("a spliced request is a request");
+                let spliced =
+                    read(dialect, request.spliced(&edits)).expect("a spliced request is a request");
                 assert_eq!((spliced.model.as_str(), spliced.choices), ("other\"", 1));
                 assert!(spliced.output_cap.is_some_and(|cap| cap.tokens <= 3));
             }
@@ -522,7 +752,10 @@ mod tests {
     }
 
     fn responses(more: &str) -> Result<Request, Problem> {
-        read(Dialect::Responses, format!(r#"{{"model":"m"{more}}}"#).into())
+        read(
+            Dialect::Responses,
+            format!(r#"{{"model":"m"{more}}}"#).into(),
+        )
     }
 
     #[test]
@@ -538,10 +771,27 @@ mod tests {
             {"type":"namespace","name":"n","tools":[{"type":"function","name":"g"}]}]"#,
         )
         .expect("a request");
-        assert_eq!(request.output_cap, Some(OutputCap { member: "max_output_tokens", tokens: 70 }));
-        assert_eq!((request.streamed, request.choices, request.user.as_deref()), (true, 1, Some("u1")));
+        assert_eq!(
+            request.output_cap,
+            Some(OutputCap {
+                member: "max_output_tokens",
+                tokens: 70
+            })
+        );
+        assert_eq!(
+            (request.streamed, request.choices, request.user.as_deref()),
+            (true, 1, Some("u1"))
+        );
         let input = &request.input;
-        assert_eq!((input.images, input.documents, input.tools, input.unbounded.as_deref()), (2, 1, 5, None));
+        assert_eq!(
+            (
+                input.images,
+                input.documents,
+                input.tools,
+                input.unbounded.as_deref()
+            ),
+            (2, 1, 5, None)
+        );
         assert_eq!(input.text_bytes, request.body.len() as u64 - 42);
     }
 
@@ -552,19 +802,33 @@ mod tests {
             (r#","input":null"#, "input", 400),
             (r#","input":{}"#, "input", 400),
             (r#","input":"x","background":true"#, "background", 501),
-            (r#","input":"x","max_output_tokens":1.5"#, "max_output_tokens", 400),
+            (
+                r#","input":"x","max_output_tokens":1.5"#,
+                "max_output_tokens",
+                400,
+            ),
             (r#","input":"x","stream":"yes""#, "stream", 400),
         ] {
             let problem = responses(more).expect_err(more);
-            assert_eq!((problem.word.status(), problem.param.as_deref()), (status, Some(param)), "{problem}");
+            assert_eq!(
+                (problem.word.status(), problem.param.as_deref()),
+                (status, Some(param)),
+                "{problem}"
+            );
         }
         assert!(responses(r#","input":"x","background":false,"max_output_tokens":null"#).is_ok());
     }
 
     #[test]
     fn a_body_with_input_and_no_messages_is_a_responses_request_wherever_it_is_sent() {
-        assert_eq!(chat(r#"{"model":"m","input":[]}"#).map(|request| request.dialect), Ok(Dialect::Responses));
-        assert_eq!(chat(r#"{"model":"m","input":"x","messages":[]}"#).map(|request| request.dialect), Ok(Dialect::Chat));
+        assert_eq!(
+            chat(r#"{"model":"m","input":[]}"#).map(|request| request.dialect),
+            Ok(Dialect::Responses)
+        );
+        assert_eq!(
+            chat(r#"{"model":"m","input":"x","messages":[]}"#).map(|request| request.dialect),
+            Ok(Dialect::Chat)
+        );
         assert!(messages(r#"{"model":"m","max_tokens":1,"input":[]}"#).is_err());
     }
 }

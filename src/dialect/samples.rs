@@ -55,15 +55,21 @@ pub(super) fn events(stream: &str) -> Vec<Bytes> {
 
 pub(super) fn events_of(stream: &[u8]) -> Vec<Bytes> {
     let mut splitter = Splitter::new(1 << 20);
-    splitter.push(Bytes::copy_from_slice(stream)).expect("a small stream");
+    splitter
+        .push(Bytes::copy_from_slice(stream))
+        .expect("a small stream");
     std::iter::from_fn(|| splitter.next_event()).collect()
 }
 
 /// Every prefix of a sample (or an even choice of them), and that many copies with a few bytes changed, taken out or put
 /// in: always the same ones.
 pub(super) fn damaged(sample: &[u8], count: usize) -> impl Iterator<Item = Vec<u8>> {
-    const PIECES: [&[u8]; 10] = [b"\"", b"\\", b"{", b"}", b"[", b",", b"\\ud800", b"-1", b"1e999", b"\xff"];
-    let prefixes = (0..sample.len()).step_by(sample.len() / 200 + 1).map(|end| sample[..end].to_vec());
+    const PIECES: [&[u8]; 10] = [
+        b"\"", b"\\", b"{", b"}", b"[", b",", b"\\ud800", b"-1", b"1e999", b"\xff",
+    ];
+    let prefixes = (0..sample.len())
+        .step_by(sample.len() / 200 + 1)
+        .map(|end| sample[..end].to_vec());
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
     let mut below = move |bound: usize| {
         random ^= random << 13;
@@ -90,9 +96,15 @@ pub(super) fn damaged(sample: &[u8], count: usize) -> impl Iterator<Item = Vec<u
 }
 
 /// What a reader makes of a stream: the events, and whether it was whole in the end.
-pub(super) fn heard(reader: &mut dyn ReadAnswer, framing: Framing, stream: &[u8]) -> (Vec<Event>, Result<bool, UpstreamFault>) {
+pub(super) fn heard(
+    reader: &mut dyn ReadAnswer,
+    framing: Framing,
+    stream: &[u8],
+) -> (Vec<Event>, Result<bool, UpstreamFault>) {
     let mut frames = Frames::new(framing, 1 << 20);
-    frames.push(Bytes::copy_from_slice(stream)).expect("a small stream");
+    frames
+        .push(Bytes::copy_from_slice(stream))
+        .expect("a small stream");
     let (mut events, mut ended) = (Vec::new(), false);
     while let Some(event) = frames.next_event() {
         match reader.event(&parse(&event), &mut events) {
@@ -110,34 +122,66 @@ pub(super) fn story(events: &[Event]) -> Vec<String> {
     for event in events {
         match event {
             Event::Open { block, .. } => open.push(*block),
-            Event::Piece { block, .. } | Event::Opaque { block, .. } => assert!(open.contains(block), "{events:?}"),
+            Event::Piece { block, .. } | Event::Opaque { block, .. } => {
+                assert!(open.contains(block), "{events:?}")
+            }
             Event::Close { block } => {
-                let at = open.iter().position(|other| other == block).unwrap_or_else(|| panic!("{events:?}"));
+                let at = open
+                    .iter()
+                    .position(|other| other == block)
+                    .unwrap_or_else(|| panic!("{events:?}"));
                 open.remove(at);
             }
             Event::Stop(_) => assert!(open.is_empty(), "{events:?}"),
         }
         fold.add(event);
     }
-    let signed = |opaque: &Option<Opaque>| opaque.as_ref().map_or(String::new(), |opaque| format!(" [{}]", opaque.data));
+    let signed = |opaque: &Option<Opaque>| {
+        opaque
+            .as_ref()
+            .map_or(String::new(), |opaque| format!(" [{}]", opaque.data))
+    };
     let answer = fold.answer();
     let line = |block: &Block| match &block.content {
         Content::Text(text) => format!("text: {text}"),
-        Content::Reasoning(thought) => format!("thought: {}{}", thought.text, signed(&thought.opaque)),
-        Content::ToolCall(call) => format!("call {}: {}({}){}", call.id, call.name, call.arguments, signed(&call.opaque)),
+        Content::Reasoning(thought) => {
+            format!("thought: {}{}", thought.text, signed(&thought.opaque))
+        }
+        Content::ToolCall(call) => format!(
+            "call {}: {}({}){}",
+            call.id,
+            call.name,
+            call.arguments,
+            signed(&call.opaque)
+        ),
         other => format!("{other:?}"),
     };
-    answer.blocks.iter().map(line).chain([format!("{:?}", answer.stop)]).collect()
+    answer
+        .blocks
+        .iter()
+        .map(line)
+        .chain([format!("{:?}", answer.stop)])
+        .collect()
 }
 
 /// The head of an answer to request `req_1`.
 pub(super) fn head(model: &str) -> AnswerHead {
-    AnswerHead { request_id: "req_1".into(), model: model.into(), created_s: 1, envelope: Envelope::new([7; 32]) }
+    AnswerHead {
+        request_id: "req_1".into(),
+        model: model.into(),
+        created_s: 1,
+        envelope: Envelope::new([7; 32]),
+    }
 }
 
 /// Reads damaged copies of a stream and of a whole answer with new readers: no bytes make one panic, and no beginning of a whole answer is
 /// one.
-pub(super) fn survives(new: impl Fn() -> Box<dyn ReadAnswer>, framing: Framing, stream: &str, answer: &str) {
+pub(super) fn survives(
+    new: impl Fn() -> Box<dyn ReadAnswer>,
+    framing: Framing,
+    stream: &str,
+    answer: &str,
+) {
     for bytes in damaged(stream.as_bytes(), 1_000) {
         let mut reader = new();
         let _ = heard(&mut *reader, framing, &bytes);
@@ -152,7 +196,11 @@ pub(super) fn survives(new: impl Fn() -> Box<dyn ReadAnswer>, framing: Framing, 
     for end in 0..answer.len() {
         let read = new().whole(&answer[..end], &mut Vec::new());
         // these beginnings can be told from nonsense by nobody
-        let within_a_token = std::str::from_utf8(&answer[..end]).is_err() || answer[..end].ends_with(b".");
-        assert!(read == Err(NotComplete::CutOff) || within_a_token && read == Err(NotComplete::NotJson), "{end}: {read:?}");
+        let within_a_token =
+            std::str::from_utf8(&answer[..end]).is_err() || answer[..end].ends_with(b".");
+        assert!(
+            read == Err(NotComplete::CutOff) || within_a_token && read == Err(NotComplete::NotJson),
+            "{end}: {read:?}"
+        );
     }
 }

@@ -12,14 +12,23 @@ const KIND: &str = "$schema";
 /// The schema without its `$schema`.
 pub(super) fn without_kind(schema: &Raw) -> Cow<'_, Raw> {
     let text = schema.as_str();
-    let Ok(members) = Members::read(text.as_bytes()) else { return Cow::Borrowed(schema) };
+    let Ok(members) = Members::read(text.as_bytes()) else {
+        return Cow::Borrowed(schema);
+    };
     if members.value(text.as_bytes(), KIND).is_none() {
         return Cow::Borrowed(schema);
     }
-    let kept = members.list.iter().filter(|member| member.name(text.as_bytes()) != KIND.as_bytes());
+    let kept = members
+        .list
+        .iter()
+        .filter(|member| member.name(text.as_bytes()) != KIND.as_bytes());
     let written = kept.map(|member| {
         let name = String::from_utf8_lossy(member.name(text.as_bytes()));
-        format!("{}:{}", serde_json::Value::from(name), &text[member.value.clone()])
+        format!(
+            "{}:{}",
+            serde_json::Value::from(name),
+            &text[member.value.clone()]
+        )
     });
     let written: Vec<String> = written.collect();
     raw(format!("{{{}}}", written.join(","))).map_or(Cow::Borrowed(schema), Cow::Owned)

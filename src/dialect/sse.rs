@@ -51,13 +51,21 @@ enum Step {
 
 impl Splitter {
     pub fn new(event_bytes_max: usize) -> Splitter {
-        Splitter { event_bytes_max, held: BytesMut::new(), ready: VecDeque::new(), place: Place::LineStart, overflowed: false }
+        Splitter {
+            event_bytes_max,
+            held: BytesMut::new(),
+            ready: VecDeque::new(),
+            place: Place::LineStart,
+            overflowed: false,
+        }
     }
 
     /// Takes the next bytes. Events before one that is too large are still handed out; after it nothing is taken.
     pub fn push(&mut self, mut chunk: Bytes) -> Result<(), TooLarge> {
         while !self.overflowed {
-            let Some(end) = self.event_end(&chunk) else { break };
+            let Some(end) = self.event_end(&chunk) else {
+                break;
+            };
             let event = chunk.split_to(end);
             self.check(event.len());
             if !self.overflowed {
@@ -67,7 +75,9 @@ impl Splitter {
         }
         self.check(chunk.len());
         if self.overflowed {
-            return Err(TooLarge { event_bytes_max: self.event_bytes_max });
+            return Err(TooLarge {
+                event_bytes_max: self.event_bytes_max,
+            });
         }
         self.held.extend_from_slice(&chunk);
         Ok(())
@@ -122,9 +132,13 @@ impl Splitter {
 impl Place {
     fn step(self, byte: u8) -> Step {
         match (self, byte) {
-            (Place::LineStart, b'\n') | (Place::AfterBlankCr, b'\n') => Step::EndsHere(Place::LineStart),
+            (Place::LineStart, b'\n') | (Place::AfterBlankCr, b'\n') => {
+                Step::EndsHere(Place::LineStart)
+            }
             (Place::LineStart | Place::AfterBareCr, b'\r') => Step::Go(Place::AfterBlankCr),
-            (Place::InLine | Place::AfterCr | Place::AfterBareCr, b'\n') => Step::Go(Place::LineStart),
+            (Place::InLine | Place::AfterCr | Place::AfterBareCr, b'\n') => {
+                Step::Go(Place::LineStart)
+            }
             (Place::InLine, b'\r') => Step::Go(Place::AfterCr),
             (Place::AfterCr, b'\r') => Step::EndsHere(Place::AfterBareCr),
             (Place::AfterBlankCr, _) => Step::EndedBefore,
@@ -145,7 +159,10 @@ pub struct Fields<'e> {
 
 /// Reads one raw event, tolerantly: `data:` with or without a space, a byte order mark before the first field.
 pub fn parse(event: &[u8]) -> Fields<'_> {
-    let mut fields = Fields { only_comment: true, ..Fields::default() };
+    let mut fields = Fields {
+        only_comment: true,
+        ..Fields::default()
+    };
     let mut has_data = false;
     for line in lines(event.strip_prefix(b"\xef\xbb\xbf").unwrap_or(event)) {
         let (name, value) = match memchr::memchr(b':', line) {
@@ -170,7 +187,9 @@ pub fn parse(event: &[u8]) -> Fields<'_> {
 
 /// The lines that are not empty.
 fn lines(event: &[u8]) -> impl Iterator<Item = &[u8]> {
-    event.split(|byte| matches!(byte, b'\n' | b'\r')).filter(|line| !line.is_empty())
+    event
+        .split(|byte| matches!(byte, b'\n' | b'\r'))
+        .filter(|line| !line.is_empty())
 }
 
 #[cfg(test)]
@@ -181,7 +200,9 @@ mod tests {
         let mut splitter = Splitter::new(10_000);
         let mut events = Vec::new();
         for chunk in chunks {
-            splitter.push(Bytes::copy_from_slice(chunk)).expect("small enough");
+            splitter
+                .push(Bytes::copy_from_slice(chunk))
+                .expect("small enough");
             while let Some(event) = splitter.next_event() {
                 events.push(event.to_vec());
             }
@@ -191,35 +212,65 @@ mod tests {
 
     const STREAMS: [(&str, &[&str]); 9] = [
         ("data: a\n\ndata: b\n\n", &["data: a\n\n", "data: b\n\n"]),
-        ("data: a\r\n\r\ndata: ü\r\n\r\n", &["data: a\r\n\r\n", "data: ü\r\n\r\n"]),
+        (
+            "data: a\r\n\r\ndata: ü\r\n\r\n",
+            &["data: a\r\n\r\n", "data: ü\r\n\r\n"],
+        ),
         ("data: a\r\rdata: b\r\r", &["data: a\r\r", "data: b\r\r"]),
-        ("event: x\r\ndata: a\n\r\ndata: b\r\n\n", &["event: x\r\ndata: a\n\r\n", "data: b\r\n\n"]),
+        (
+            "event: x\r\ndata: a\n\r\ndata: b\r\n\n",
+            &["event: x\r\ndata: a\n\r\n", "data: b\r\n\n"],
+        ),
         ("data: a\n\n\n: c\n\n", &["data: a\n\n", "\n", ": c\n\n"]),
         ("data: a\n\rdata: b\n\n", &["data: a\n\r", "data: b\n\n"]),
-        ("data: a\r\r\ndata: b\r\r", &["data: a\r\r", "\ndata: b\r\r"]),
-        ("\n\r\n\r\rdata: b\n\n", &["\n", "\r\n", "\r", "\r", "data: b\n\n"]),
-        ("\u{feff}data: a\ndata: b\n\n: ping\n\n", &["\u{feff}data: a\ndata: b\n\n", ": ping\n\n"]),
+        (
+            "data: a\r\r\ndata: b\r\r",
+            &["data: a\r\r", "\ndata: b\r\r"],
+        ),
+        (
+            "\n\r\n\r\rdata: b\n\n",
+            &["\n", "\r\n", "\r", "\r", "data: b\n\n"],
+        ),
+        (
+            "\u{feff}data: a\ndata: b\n\n: ping\n\n",
+            &["\u{feff}data: a\ndata: b\n\n", ": ping\n\n"],
+        ),
     ];
 
     #[test]
     fn e14_events_are_the_same_however_the_bytes_arrive() {
         for (stream, expected) in STREAMS {
-            let expected: Vec<Vec<u8>> = expected.iter().map(|event| event.as_bytes().to_vec()).collect();
+            let expected: Vec<Vec<u8>> = expected
+                .iter()
+                .map(|event| event.as_bytes().to_vec())
+                .collect();
             let bytes = stream.as_bytes();
             let singly: Vec<&[u8]> = bytes.chunks(1).collect();
             let whole = split(&[bytes]);
             assert_eq!(split(&singly), whole, "{stream:?}");
             for at in 0..=bytes.len() {
-                assert_eq!(split(&[&bytes[..at], &bytes[at..]]), whole, "{stream:?} at {at}");
+                assert_eq!(
+                    split(&[&bytes[..at], &bytes[at..]]),
+                    whole,
+                    "{stream:?} at {at}"
+                );
             }
-            assert_eq!([whole.0.concat(), whole.1.clone()].concat(), bytes, "{stream:?}");
+            assert_eq!(
+                [whole.0.concat(), whole.1.clone()].concat(),
+                bytes,
+                "{stream:?}"
+            );
             assert_eq!(whole, (expected, Vec::new()), "{stream:?}");
         }
     }
 
     #[test]
     fn what_has_no_blank_line_behind_it_is_the_rest() {
-        for (stream, expected) in [("data: a\n\ndata: b\n", "data: b\n"), ("data: [DONE]", "data: [DONE]"), ("", "")] {
+        for (stream, expected) in [
+            ("data: a\n\ndata: b\n", "data: b\n"),
+            ("data: [DONE]", "data: [DONE]"),
+            ("", ""),
+        ] {
             assert_eq!(split(&[stream.as_bytes()]).1, expected.as_bytes());
         }
     }
@@ -232,7 +283,10 @@ mod tests {
         splitter.push(Bytes::from_static(b" c\n\n")).expect("small");
         for (at, event) in [(0, "data: a\n\n"), (9, "data: b\n\n")] {
             let read = splitter.next_event().expect("an event");
-            assert_eq!((&read[..], read.as_ptr()), (event.as_bytes(), chunk[at..].as_ptr()));
+            assert_eq!(
+                (&read[..], read.as_ptr()),
+                (event.as_bytes(), chunk[at..].as_ptr())
+            );
         }
         assert_eq!(splitter.next_event().expect("joined"), "data: c\n\n");
     }
@@ -241,14 +295,19 @@ mod tests {
     fn an_event_over_the_bound_is_refused_and_those_before_it_are_not() {
         let mut splitter = Splitter::new(9);
         let too_large = Err(TooLarge { event_bytes_max: 9 });
-        assert_eq!(splitter.push(Bytes::from_static(b"data: a\n\ndata: bb\n\n")), too_large);
+        assert_eq!(
+            splitter.push(Bytes::from_static(b"data: a\n\ndata: bb\n\n")),
+            too_large
+        );
         assert_eq!(splitter.next_event().expect("the first"), "data: a\n\n");
         assert_eq!(splitter.next_event(), None);
         assert_eq!(splitter.push(Bytes::from_static(b"\n")), too_large);
 
         let mut splitter = Splitter::new(9);
         for _ in 0..9 {
-            splitter.push(Bytes::from_static(b"d")).expect("within the bound");
+            splitter
+                .push(Bytes::from_static(b"d"))
+                .expect("within the bound");
         }
         assert_eq!(splitter.push(Bytes::from_static(b"d")), too_large);
     }
@@ -259,8 +318,18 @@ mod tests {
             ("data: a\n\n", None, "a", false),
             ("data:a\r\n\r\n", None, "a", false),
             ("data:  a\r\r", None, " a", false),
-            ("\u{feff}event:x\ndata: a\ndata\ndata:b\n\n", Some("x"), "a\n\nb", false),
-            ("event: x\nevent: y\nid: 1\nretry: 2\n\n", Some("y"), "", false),
+            (
+                "\u{feff}event:x\ndata: a\ndata\ndata:b\n\n",
+                Some("x"),
+                "a\n\nb",
+                false,
+            ),
+            (
+                "event: x\nevent: y\nid: 1\nretry: 2\n\n",
+                Some("y"),
+                "",
+                false,
+            ),
             (": ping\n\n", None, "", true),
             ("\n", None, "", true),
             ("data\n\n", None, "", false),
@@ -269,7 +338,11 @@ mod tests {
         ] {
             let fields = parse(event.as_bytes());
             assert_eq!(fields.event, name.map(str::as_bytes), "{event:?}");
-            assert_eq!((&fields.data[..], fields.only_comment), (data.as_bytes(), only_comment), "{event:?}");
+            assert_eq!(
+                (&fields.data[..], fields.only_comment),
+                (data.as_bytes(), only_comment),
+                "{event:?}"
+            );
         }
     }
 }

@@ -41,7 +41,10 @@ pub struct Tee {
 #[derive(Clone, Debug)]
 enum StreamUsage {
     Chat(StreamedUsage),
-    Messages { usage: MessagesUsage, is_final: bool },
+    Messages {
+        usage: MessagesUsage,
+        is_final: bool,
+    },
     Responses(Box<ResponsesTee>),
 }
 
@@ -51,9 +54,17 @@ impl Tee {
         let usage = match dialect.family() {
             _ if dialect == Dialect::Responses => StreamUsage::Responses(Box::default()),
             Family::OpenAi => StreamUsage::Chat(StreamedUsage::default()),
-            Family::Anthropic => StreamUsage::Messages { usage: MessagesUsage::default(), is_final: false },
+            Family::Anthropic => StreamUsage::Messages {
+                usage: MessagesUsage::default(),
+                is_final: false,
+            },
         };
-        Tee { hide_usage_chunk, usage, delivered: Delivered::default(), stopped: false }
+        Tee {
+            hide_usage_chunk,
+            usage,
+            delivered: Delivered::default(),
+            stopped: false,
+        }
     }
 
     /// Reads one whole raw event.
@@ -130,7 +141,9 @@ impl Tee {
             b"[DONE]" => return Kind::Terminal,
             _ => {}
         }
-        let Ok(mut chunk) = json::read(&Chunk::default(), data) else { return not_json() };
+        let Ok(mut chunk) = json::read(&Chunk::default(), data) else {
+            return not_json();
+        };
         if let StreamUsage::Chat(usage) = &mut self.usage {
             usage.then(&mut chunk);
         }
@@ -146,20 +159,28 @@ impl Tee {
             return Kind::Content;
         }
         let is_usage_chunk = chunk.has_usage && chunk.choices == 0;
-        if is_usage_chunk && self.hide_usage_chunk { Kind::Hidden } else { Kind::Head }
+        if is_usage_chunk && self.hide_usage_chunk {
+            Kind::Hidden
+        } else {
+            Kind::Head
+        }
     }
 
     fn read_messages(&mut self, fields: &Fields<'_>) -> Kind {
         let name = fields.event.map(EventKind::of).unwrap_or_default();
         let data = fields.data.trim_ascii();
         match data {
-            _ if name == EventKind::Error => return Kind::Error(fault::named(Dialect::Messages, data)),
+            _ if name == EventKind::Error => {
+                return Kind::Error(fault::named(Dialect::Messages, data));
+            }
             b"" if name == EventKind::Stop => return Kind::Terminal,
             // OpenAI's end mark, which some who borrow this dialect add
             b"" | b"[DONE]" => return Kind::Head,
             _ => {}
         }
-        let Ok(event) = json::read(&MessagesEvent::default(), data) else { return not_json() };
+        let Ok(event) = json::read(&MessagesEvent::default(), data) else {
+            return not_json();
+        };
         self.stopped |= event.stopped;
         if let StreamUsage::Messages { usage, is_final } = &mut self.usage {
             usage.then(event.usage);
@@ -186,7 +207,9 @@ impl Tee {
 }
 
 fn not_json() -> Kind {
-    Kind::Error(UpstreamFault::unreadable("the upstream sent an event that is not JSON"))
+    Kind::Error(UpstreamFault::unreadable(
+        "the upstream sent an event that is not JSON",
+    ))
 }
 
 #[cfg(test)]
@@ -234,7 +257,13 @@ mod tests {
         let (kinds, tee) = chat(samples::CHAT_STREAM);
         assert_eq!(kinds, "hccch-t");
         assert!(tee.stopped() && tee.output_is_final());
-        assert_eq!(tee.delivered(), Delivered { text_bytes: 14, cjk_chars: 1 });
+        assert_eq!(
+            tee.delivered(),
+            Delivered {
+                text_bytes: 14,
+                cjk_chars: 1
+            }
+        );
         assert_eq!(
             tee.report(),
             Report::Reported(Usage {
@@ -270,7 +299,14 @@ mod tests {
         for (stream, kinds) in [(groq, "ch-t"), (mistral, "ct")] {
             let (read, tee) = chat(&stream);
             assert_eq!(read, kinds);
-            assert_eq!(tee.report(), Report::Reported(Usage { uncached_in: 7, out_total: 3, ..Usage::default() }));
+            assert_eq!(
+                tee.report(),
+                Report::Reported(Usage {
+                    uncached_in: 7,
+                    out_total: 3,
+                    ..Usage::default()
+                })
+            );
         }
     }
 
@@ -279,8 +315,7 @@ mod tests {
         let text = r#"{"choices":[{"index":0,"delta":{"content":"a"}}]}"#;
         let counted = r#"{"choices":[{"index":0,"delta":{"content":"a"}}],"usage":{"prompt_tokens":7,"completion_tokens":1}}"#;
         let stop = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
-        let stop_counted =
-            r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":7,"completion_tokens":3}}"#;
+        let stop_counted = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":7,"completion_tokens":3}}"#;
         let usage = r#"{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":3}}"#;
         let error = r#"{"error":{"message":"it went dark"}}"#;
         for (chunks, is_final) in [
@@ -310,7 +345,12 @@ mod tests {
             + &data(
                 r#"{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":2}}}"#,
             );
-        let expected = Usage { uncached_in: 5, cache_read: 2, out_total: 3, ..Usage::default() };
+        let expected = Usage {
+            uncached_in: 5,
+            cache_read: 2,
+            out_total: 3,
+            ..Usage::default()
+        };
         assert_eq!(chat(&stream).1.report(), Report::Reported(expected));
     }
 
@@ -319,7 +359,12 @@ mod tests {
         let stream = data(
             r#"{"usage":{"prompt_tokens":5,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":9},"completion_tokens_details":{"reasoning_tokens":9}}}"#,
         );
-        let expected = Usage { cache_read: 9, out_total: 3, reasoning: 3, ..Usage::default() };
+        let expected = Usage {
+            cache_read: 9,
+            out_total: 3,
+            reasoning: 3,
+            ..Usage::default()
+        };
         assert_eq!(chat(&stream).1.report(), Report::Reported(expected));
     }
 
@@ -331,9 +376,18 @@ mod tests {
                 r#"{{"usage":{{"prompt_tokens":5,"completion_tokens":1300,"completion_tokens_details":{{"image_tokens":{images}}}}}}}"#
             ))
         };
-        let expected = |image_out| Usage { uncached_in: 5, out_total: 1_300, image_out, ..Usage::default() };
+        let expected = |image_out| Usage {
+            uncached_in: 5,
+            out_total: 1_300,
+            image_out,
+            ..Usage::default()
+        };
         for (told, image_out) in [("1290", 1_290), ("9999", 1_300), ("null", 0)] {
-            assert_eq!(chat(&stream(told)).1.report(), Report::Reported(expected(image_out)), "{told}");
+            assert_eq!(
+                chat(&stream(told)).1.report(),
+                Report::Reported(expected(image_out)),
+                "{told}"
+            );
         }
         assert_eq!(chat(&stream("-1")).1.report(), Report::Lying);
     }
@@ -344,31 +398,76 @@ mod tests {
             ("null", Report::Missing),
             ("{}", Report::Missing),
             (r#"{"total_tokens":7}"#, Report::Missing),
-            (r#"{"prompt_tokens":-1,"completion_tokens":1}"#, Report::Lying),
-            (r#"{"prompt_tokens":1.5,"completion_tokens":1}"#, Report::Lying),
-            (r#"{"prompt_tokens":"7","completion_tokens":1}"#, Report::Lying),
-            (r#"{"prompt_tokens":7,"completion_tokens":null}"#, Report::Lying),
-            (r#"{"prompt_tokens":7,"completion_tokens":[1]}"#, Report::Lying),
-            (r#"{"prompt_tokens":7,"completion_tokens":1000000001}"#, Report::Lying),
-            (r#"{"prompt_tokens":7,"completion_tokens":99999999999999999999}"#, Report::Lying),
-            (r#"{"prompt_tokens":7,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":-3}}"#, Report::Lying),
+            (
+                r#"{"prompt_tokens":-1,"completion_tokens":1}"#,
+                Report::Lying,
+            ),
+            (
+                r#"{"prompt_tokens":1.5,"completion_tokens":1}"#,
+                Report::Lying,
+            ),
+            (
+                r#"{"prompt_tokens":"7","completion_tokens":1}"#,
+                Report::Lying,
+            ),
+            (
+                r#"{"prompt_tokens":7,"completion_tokens":null}"#,
+                Report::Lying,
+            ),
+            (
+                r#"{"prompt_tokens":7,"completion_tokens":[1]}"#,
+                Report::Lying,
+            ),
+            (
+                r#"{"prompt_tokens":7,"completion_tokens":1000000001}"#,
+                Report::Lying,
+            ),
+            (
+                r#"{"prompt_tokens":7,"completion_tokens":99999999999999999999}"#,
+                Report::Lying,
+            ),
+            (
+                r#"{"prompt_tokens":7,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":-3}}"#,
+                Report::Lying,
+            ),
             (
                 r#"{"prompt_tokens":7,"completion_tokens":0,"prompt_tokens_details":{"cached_tokens":null},"completion_tokens_details":null}"#,
-                Report::Reported(Usage { uncached_in: 7, ..Usage::default() }),
+                Report::Reported(Usage {
+                    uncached_in: 7,
+                    ..Usage::default()
+                }),
             ),
             (
                 r#"{"prompt_tokens":7}"#,
-                Report::Half { usage: Usage { uncached_in: 7, ..Usage::default() }, unsaid: Side::Output },
+                Report::Half {
+                    usage: Usage {
+                        uncached_in: 7,
+                        ..Usage::default()
+                    },
+                    unsaid: Side::Output,
+                },
             ),
             (
                 r#"{"completion_tokens":7}"#,
-                Report::Half { usage: Usage { out_total: 7, ..Usage::default() }, unsaid: Side::Input },
+                Report::Half {
+                    usage: Usage {
+                        out_total: 7,
+                        ..Usage::default()
+                    },
+                    unsaid: Side::Input,
+                },
             ),
             (r#""x""#, Report::Lying),
             ("[]", Report::Lying),
             ("-3", Report::Lying),
-            (r#"{"prompt_tokens":7,"completion_tokens":1,"prompt_tokens_details":"x"}"#, Report::Lying),
-            (r#"{"prompt_tokens":7,"completion_tokens":1,"completion_tokens_details":[]}"#, Report::Lying),
+            (
+                r#"{"prompt_tokens":7,"completion_tokens":1,"prompt_tokens_details":"x"}"#,
+                Report::Lying,
+            ),
+            (
+                r#"{"prompt_tokens":7,"completion_tokens":1,"completion_tokens_details":[]}"#,
+                Report::Lying,
+            ),
         ] {
             let stream = data(&format!(r#"{{"choices":[],"usage":{usage}}}"#));
             assert_eq!(chat(&stream).1.report(), expected, "{usage}");
@@ -378,16 +477,28 @@ mod tests {
     #[test]
     fn everything_a_model_says_is_content_and_everything_else_is_not() {
         for (chunk, kind) in [
-            (r#"{"choices":[{"delta":{"role":"assistant","content":""}}]}"#, 'h'),
-            (r#"{"choices":[],"prompt_filter_results":[{"a":"b"}],"id":"","model":""}"#, 'h'),
-            (r#"{"choices":[{"index":0,"finish_reason":null,"content_filter_results":{"hate":{"severity":"safe"}}}]}"#, 'h'),
+            (
+                r#"{"choices":[{"delta":{"role":"assistant","content":""}}]}"#,
+                'h',
+            ),
+            (
+                r#"{"choices":[],"prompt_filter_results":[{"a":"b"}],"id":"","model":""}"#,
+                'h',
+            ),
+            (
+                r#"{"choices":[{"index":0,"finish_reason":null,"content_filter_results":{"hate":{"severity":"safe"}}}]}"#,
+                'h',
+            ),
             (
                 r#"{"choices":[{"delta":{},"finish_reason":"stop","logprobs":{"content":[{"token":"a"}]}}],"obfuscation":"xx"}"#,
                 'h',
             ),
             (r#"{"choices":[{"delta":{"reasoning_content":"a"}}]}"#, 'c'),
             (r#"{"choices":[{"delta":{"refusal":"a"}}]}"#, 'c'),
-            (r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"c","function":{"name":"f","arguments":""}}]}}]}"#, 'c'),
+            (
+                r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"c","function":{"name":"f","arguments":""}}]}}]}"#,
+                'c',
+            ),
             (r#"{"choices":[{"delta":{"content":"\ud83d"}}]}"#, 'c'),
             (r#"{"choices":[{"text":"a"}]}"#, 'c'),
             (r#"{"choices":[{"text":"","delta":{"content":"a"}}]}"#, 'c'),
@@ -402,39 +513,86 @@ mod tests {
 
     #[test]
     fn a_text_that_is_told_twice_is_counted_once() {
-        let (_, tee) = chat(&data(r#"{"choices":[{"index":0,"text":"hello","delta":{"content":"hello"}}]}"#));
-        assert_eq!(tee.delivered(), Delivered { text_bytes: 5, cjk_chars: 0 });
+        let (_, tee) = chat(&data(
+            r#"{"choices":[{"index":0,"text":"hello","delta":{"content":"hello"}}]}"#,
+        ));
+        assert_eq!(
+            tee.delivered(),
+            Delivered {
+                text_bytes: 5,
+                cjk_chars: 0
+            }
+        );
     }
 
     #[test]
     fn e15_chat_errors_in_band_are_errors() {
         let mut tee = Tee::new(Dialect::Chat, true);
-        let expected =
-            |status, kind: &str, message: &str| UpstreamFault { status, kind: kind.into(), ..UpstreamFault::new(message) };
+        let expected = |status, kind: &str, message: &str| UpstreamFault {
+            status,
+            kind: kind.into(),
+            ..UpstreamFault::new(message)
+        };
         for (event, fault_read) in [
             (
                 r#"data: {"error":{"message":"busy","type":"server_error","code":null}}"#,
                 expected(Some(500), "server_error", "busy"),
             ),
-            (r#"data: {"error":"busy"}"#, expected(None, "upstream_error", "busy")),
-            (r#"data: {"choices":[],"x_groq":{"error":"over"}}"#, expected(None, "upstream_error", "over")),
-            (r#"data: {"error":{}}"#, expected(None, "upstream_error", "the upstream sent an error without a message")),
-            ("event: error\ndata: oops", expected(None, "upstream_error", "the upstream sent an error without a message")),
+            (
+                r#"data: {"error":"busy"}"#,
+                expected(None, "upstream_error", "busy"),
+            ),
+            (
+                r#"data: {"choices":[],"x_groq":{"error":"over"}}"#,
+                expected(None, "upstream_error", "over"),
+            ),
+            (
+                r#"data: {"error":{}}"#,
+                expected(
+                    None,
+                    "upstream_error",
+                    "the upstream sent an error without a message",
+                ),
+            ),
+            (
+                "event: error\ndata: oops",
+                expected(
+                    None,
+                    "upstream_error",
+                    "the upstream sent an error without a message",
+                ),
+            ),
             (
                 r#"data: {"choices":[{"delta":{"content":"a"},"finish_reason":"error"}]}"#,
-                expected(None, "upstream_error", "the upstream ended its answer with the finish reason `error`"),
+                expected(
+                    None,
+                    "upstream_error",
+                    "the upstream ended its answer with the finish reason `error`",
+                ),
             ),
         ] {
-            assert_eq!(fault(&mut tee, &format!("{event}\n\n")), fault_read, "{event}");
+            assert_eq!(
+                fault(&mut tee, &format!("{event}\n\n")),
+                fault_read,
+                "{event}"
+            );
         }
     }
 
     #[test]
     fn x10_an_event_that_is_not_json_is_an_error() {
         for dialect in [Dialect::Chat, Dialect::Messages] {
-            for event in ["data: {\"choices\":[\n\n", "data: {}{}\n\n", "data: <html>\n\n", "data: \u{1}\n\n"] {
+            for event in [
+                "data: {\"choices\":[\n\n",
+                "data: {}{}\n\n",
+                "data: <html>\n\n",
+                "data: \u{1}\n\n",
+            ] {
                 let fault = fault(&mut Tee::new(dialect, true), event);
-                assert_eq!(fault, UpstreamFault::unreadable("the upstream sent an event that is not JSON"));
+                assert_eq!(
+                    fault,
+                    UpstreamFault::unreadable("the upstream sent an event that is not JSON")
+                );
             }
         }
     }
@@ -458,31 +616,59 @@ mod tests {
                 ..Usage::default()
             })
         );
-        assert_eq!(tee.delivered(), Delivered { text_bytes: 19, cjk_chars: 0 });
+        assert_eq!(
+            tee.delivered(),
+            Delivered {
+                text_bytes: 19,
+                cjk_chars: 0
+            }
+        );
     }
 
     #[test]
     fn e12_the_last_input_count_wins_even_if_it_is_smaller() {
-        let stream = data(r#"{"type":"message_start","message":{"usage":{"input_tokens":90000,"output_tokens":1}}}"#)
-            + &data(
-                r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"input_tokens":12,"output_tokens":5}}"#,
-            );
+        let stream = data(
+            r#"{"type":"message_start","message":{"usage":{"input_tokens":90000,"output_tokens":1}}}"#,
+        ) + &data(
+            r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"input_tokens":12,"output_tokens":5}}"#,
+        );
         let (_, tee) = messages(&stream);
-        assert_eq!(tee.report(), Report::Reported(Usage { uncached_in: 12, out_total: 5, ..Usage::default() }));
+        assert_eq!(
+            tee.report(),
+            Report::Reported(Usage {
+                uncached_in: 12,
+                out_total: 5,
+                ..Usage::default()
+            })
+        );
     }
 
     #[test]
     fn until_the_delta_the_output_of_a_messages_report_is_a_beginning() {
-        let (_, tee) = messages(&data(r#"{"type":"message_start","message":{"usage":{"input_tokens":9,"output_tokens":1}}}"#));
+        let (_, tee) = messages(&data(
+            r#"{"type":"message_start","message":{"usage":{"input_tokens":9,"output_tokens":1}}}"#,
+        ));
         assert!(!tee.output_is_final() && !tee.stopped());
-        assert_eq!(tee.report(), Report::Reported(Usage { uncached_in: 9, out_total: 1, ..Usage::default() }));
+        assert_eq!(
+            tee.report(),
+            Report::Reported(Usage {
+                uncached_in: 9,
+                out_total: 1,
+                ..Usage::default()
+            })
+        );
     }
 
     #[test]
     fn messages_cache_writes_go_to_their_lifetimes() {
         for (usage, five, hour, other) in [
             (r#""cache_creation_input_tokens":100"#, 100, 0, 0),
-            (r#""cache_creation_input_tokens":100,"cache_creation":null"#, 100, 0, 0),
+            (
+                r#""cache_creation_input_tokens":100,"cache_creation":null"#,
+                100,
+                0,
+                0,
+            ),
             (
                 r#""cache_creation_input_tokens":100,"cache_creation":{"ephemeral_5m_input_tokens":40,"ephemeral_1h_input_tokens":60}"#,
                 40,
@@ -495,7 +681,12 @@ mod tests {
                 50,
                 10,
             ),
-            (r#""cache_creation":{"ephemeral_5m_input_tokens":40,"ephemeral_1h_input_tokens":50}"#, 40, 50, 0),
+            (
+                r#""cache_creation":{"ephemeral_5m_input_tokens":40,"ephemeral_1h_input_tokens":50}"#,
+                40,
+                50,
+                0,
+            ),
             (
                 r#""cache_creation_input_tokens":55,"cache_creation":{"ephemeral_5m_input_tokens":40,"ephemeral_1h_input_tokens":50}"#,
                 5,
@@ -506,26 +697,50 @@ mod tests {
             let stream = data(&format!(
                 r#"{{"type":"message_start","message":{{"usage":{{"input_tokens":1,"output_tokens":1,{usage}}}}}}}"#
             ));
-            let Report::Reported(read) = messages(&stream).1.report() else { panic!("{usage}") };
-            assert_eq!((read.cache_write_5m, read.cache_write_1h, read.cache_write_other), (five, hour, other), "{usage}");
+            let Report::Reported(read) = messages(&stream).1.report() else {
+                panic!("{usage}")
+            };
+            assert_eq!(
+                (
+                    read.cache_write_5m,
+                    read.cache_write_1h,
+                    read.cache_write_other
+                ),
+                (five, hour, other),
+                "{usage}"
+            );
         }
     }
 
     #[test]
     fn e11_bedrocks_own_counts_fill_in_what_the_model_left_out_and_overrule_nothing() {
-        let start = r#"{"type":"message_start","message":{"usage":{"input_tokens":9,"output_tokens":1}}}"#;
+        let start =
+            r#"{"type":"message_start","message":{"usage":{"input_tokens":9,"output_tokens":1}}}"#;
         let delta = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":7}}"#;
         let stop = r#"{"type":"message_stop","amazon-bedrock-invocationMetrics":{"inputTokenCount":10,"outputTokenCount":25,"invocationLatency":9,"firstByteLatency":1,"cacheReadInputTokenCount":3,"cacheWriteInputTokenCount":4}}"#;
-        for (events, uncached_in, out_total) in
-            [(&[start, delta, stop][..], 9, 7), (&[start, stop][..], 10, 25), (&[stop][..], 10, 25)]
-        {
+        for (events, uncached_in, out_total) in [
+            (&[start, delta, stop][..], 9, 7),
+            (&[start, stop][..], 10, 25),
+            (&[stop][..], 10, 25),
+        ] {
             let stream: String = events.iter().map(|event| data(event)).collect();
             let (kinds, tee) = messages(&stream);
-            let expected = Usage { uncached_in, out_total, cache_read: 3, cache_write_5m: 4, ..Usage::default() };
-            assert_eq!((tee.report(), tee.output_is_final()), (Report::Reported(expected), true), "{stream}");
+            let expected = Usage {
+                uncached_in,
+                out_total,
+                cache_read: 3,
+                cache_write_5m: 4,
+                ..Usage::default()
+            };
+            assert_eq!(
+                (tee.report(), tee.output_is_final()),
+                (Report::Reported(expected), true),
+                "{stream}"
+            );
             assert!(kinds.ends_with('t'), "{kinds}");
         }
-        let lie = r#"{"type":"message_stop","amazon-bedrock-invocationMetrics":{"inputTokenCount":-1}}"#;
+        let lie =
+            r#"{"type":"message_stop","amazon-bedrock-invocationMetrics":{"inputTokenCount":-1}}"#;
         assert_eq!(messages(&data(lie)).1.report(), Report::Lying);
     }
 
@@ -538,7 +753,12 @@ mod tests {
             "data: {\"input_tokens\":100,\"output_tokens\":1,\"type\":\"compaction\"}]}}\n\n",
         ]
         .join("\n");
-        let expected = Usage { uncached_in: 1_110, cache_write_5m: 7, out_total: 56, ..Usage::default() };
+        let expected = Usage {
+            uncached_in: 1_110,
+            cache_write_5m: 7,
+            out_total: 56,
+            ..Usage::default()
+        };
         let mut tee = Tee::new(Dialect::Messages, false);
         // told again, not added again
         for _ in 0..2 {
@@ -550,18 +770,36 @@ mod tests {
     #[test]
     fn messages_lies_are_told_from_silence() {
         for (event, expected) in [
-            (r#"{"type":"message_start","message":{"usage":{"input_tokens":-1,"output_tokens":1}}}"#, Report::Lying),
-            (r#"{"type":"message_start","message":{"usage":{"input_tokens":null,"output_tokens":1}}}"#, Report::Lying),
-            (r#"{"type":"message_delta","usage":{"output_tokens":"5"}}"#, Report::Lying),
+            (
+                r#"{"type":"message_start","message":{"usage":{"input_tokens":-1,"output_tokens":1}}}"#,
+                Report::Lying,
+            ),
+            (
+                r#"{"type":"message_start","message":{"usage":{"input_tokens":null,"output_tokens":1}}}"#,
+                Report::Lying,
+            ),
+            (
+                r#"{"type":"message_delta","usage":{"output_tokens":"5"}}"#,
+                Report::Lying,
+            ),
             (
                 r#"{"type":"message_delta","usage":{"output_tokens":5,"server_tool_use":{"web_search_requests":0.5}}}"#,
                 Report::Lying,
             ),
             (
                 r#"{"type":"message_delta","usage":{"input_tokens":null,"output_tokens":5,"server_tool_use":null}}"#,
-                Report::Half { usage: Usage { out_total: 5, ..Usage::default() }, unsaid: Side::Input },
+                Report::Half {
+                    usage: Usage {
+                        out_total: 5,
+                        ..Usage::default()
+                    },
+                    unsaid: Side::Input,
+                },
             ),
-            (r#"{"type":"message_start","message":{"usage":{}}}"#, Report::Missing),
+            (
+                r#"{"type":"message_start","message":{"usage":{}}}"#,
+                Report::Missing,
+            ),
             (r#"{"type":"message_start","message":{}}"#, Report::Missing),
         ] {
             assert_eq!(messages(&data(event)).1.report(), expected, "{event}");
@@ -573,16 +811,34 @@ mod tests {
         for (usage, tier) in [
             (r#""service_tier":"standard","speed":"fast""#, "fast"),
             (r#""speed":"fast","service_tier":"standard""#, "fast"),
-            (r#""service_tier":"priority","speed":"standard""#, "priority"),
-            (r#""inference_geo":"us","service_tier":"standard","speed":"standard""#, "inference_geo=us"),
-            (r#""service_tier":"standard","inference_geo":"us""#, "inference_geo=us"),
-            (r#""service_tier":"standard","inference_geo":"global""#, "standard"),
-            (r#""inference_geo":"not_available","service_tier":"standard""#, "standard"),
+            (
+                r#""service_tier":"priority","speed":"standard""#,
+                "priority",
+            ),
+            (
+                r#""inference_geo":"us","service_tier":"standard","speed":"standard""#,
+                "inference_geo=us",
+            ),
+            (
+                r#""service_tier":"standard","inference_geo":"us""#,
+                "inference_geo=us",
+            ),
+            (
+                r#""service_tier":"standard","inference_geo":"global""#,
+                "standard",
+            ),
+            (
+                r#""inference_geo":"not_available","service_tier":"standard""#,
+                "standard",
+            ),
             (r#""inference_geo":"us","speed":"fast""#, "fast"),
         ] {
-            let event =
-                format!(r#"{{"type":"message_start","message":{{"usage":{{"input_tokens":1,"output_tokens":1,{usage}}}}}}}"#);
-            let Report::Reported(read) = messages(&data(&event)).1.report() else { panic!("{usage}") };
+            let event = format!(
+                r#"{{"type":"message_start","message":{{"usage":{{"input_tokens":1,"output_tokens":1,{usage}}}}}}}"#
+            );
+            let Report::Reported(read) = messages(&data(&event)).1.report() else {
+                panic!("{usage}")
+            };
             assert_eq!(read.service_tier.as_deref(), Some(tier), "{usage}");
         }
     }
@@ -591,31 +847,60 @@ mod tests {
     fn p05_unknown_events_pass_and_unknown_deltas_are_content() {
         for (event, kind) in [
             ("event: shiny\ndata: {\"type\":\"shiny\",\"x\":[1]}", 'h'),
-            (r#"data: {"type":"content_block_start","content_block":{"type":"text","text":""}}"#, 'h'),
-            (r#"data: {"type":"content_block_start","content_block":{"type":"tool_use","id":"t","name":"f","input":{}}}"#, 'c'),
+            (
+                r#"data: {"type":"content_block_start","content_block":{"type":"text","text":""}}"#,
+                'h',
+            ),
+            (
+                r#"data: {"type":"content_block_start","content_block":{"type":"tool_use","id":"t","name":"f","input":{}}}"#,
+                'c',
+            ),
             (
                 r#"data: {"type":"content_block_start","content_block":{"type":"web_search_tool_result","content":[{"url":"u"}]}}"#,
                 'c',
             ),
-            (r#"data: {"type":"content_block_start","content_block":{"type":"redacted_thinking","data":"abc"}}"#, 'c'),
-            (r#"data: {"type":"content_block_delta","delta":{"type":"input_json_delta","partial_json":""}}"#, 'h'),
-            (r#"data: {"type":"content_block_delta","delta":{"type":"input_json_delta","partial_json":"{"}}"#, 'c'),
-            (r#"data: {"type":"content_block_delta","delta":{"type":"shiny_delta","shine":"x"}}"#, 'c'),
-            (r#"data: {"type":"message_delta","delta":{"stop_reason":"stop_sequence","stop_sequence":"END"}}"#, 'h'),
+            (
+                r#"data: {"type":"content_block_start","content_block":{"type":"redacted_thinking","data":"abc"}}"#,
+                'c',
+            ),
+            (
+                r#"data: {"type":"content_block_delta","delta":{"type":"input_json_delta","partial_json":""}}"#,
+                'h',
+            ),
+            (
+                r#"data: {"type":"content_block_delta","delta":{"type":"input_json_delta","partial_json":"{"}}"#,
+                'c',
+            ),
+            (
+                r#"data: {"type":"content_block_delta","delta":{"type":"shiny_delta","shine":"x"}}"#,
+                'c',
+            ),
+            (
+                r#"data: {"type":"message_delta","delta":{"stop_reason":"stop_sequence","stop_sequence":"END"}}"#,
+                'h',
+            ),
             ("event: ping\ndata: {\"type\": \"ping\"}", 'h'),
             ("event: ping", 'h'),
             ("event: message_stop", 't'),
             ("event: message_stop\ndata: {}", 't'),
             ("data: [DONE]", 'h'),
         ] {
-            assert_eq!(messages(&format!("{event}\n\n")).0, kind.to_string(), "{event}");
+            assert_eq!(
+                messages(&format!("{event}\n\n")).0,
+                kind.to_string(),
+                "{event}"
+            );
         }
     }
 
     #[test]
     fn e15_messages_errors_in_band_are_errors() {
         let mut tee = Tee::new(Dialect::Messages, false);
-        let busy = UpstreamFault { status: Some(529), kind: "overloaded_error".into(), ..UpstreamFault::new("busy") };
+        let busy = UpstreamFault {
+            status: Some(529),
+            kind: "overloaded_error".into(),
+            ..UpstreamFault::new("busy")
+        };
         for event in [
             "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"busy\"}}\n\n",
             "data: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"busy\"}}\n\n",
@@ -623,12 +908,18 @@ mod tests {
         ] {
             assert_eq!(fault(&mut tee, event), busy, "{event}");
         }
-        assert_eq!(fault(&mut tee, "data: {\"type\":\"error\"}\n\n").kind, "upstream_error");
+        assert_eq!(
+            fault(&mut tee, "data: {\"type\":\"error\"}\n\n").kind,
+            "upstream_error"
+        );
     }
 
     #[test]
     fn no_bytes_make_the_tee_panic() {
-        for (dialect, stream) in [(Dialect::Chat, samples::CHAT_STREAM), (Dialect::Messages, samples::MESSAGES_STREAM)] {
+        for (dialect, stream) in [
+            (Dialect::Chat, samples::CHAT_STREAM),
+            (Dialect::Messages, samples::MESSAGES_STREAM),
+        ] {
             for damaged in samples::damaged(stream.as_bytes(), 400) {
                 let mut tee = Tee::new(dialect, true);
                 for event in samples::events(&String::from_utf8_lossy(&damaged)) {

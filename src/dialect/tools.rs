@@ -14,8 +14,15 @@ const CLIENT_TOOLS: [&str; 4] = ["bash_", "text_editor_", "computer_", "memory_"
 const SEARCH_TOOLS: [&str; 2] = ["web_search_", "web_fetch_"];
 
 /// Tools of Responses that the client itself runs, or that only hold others.
-const CLIENT_KINDS: [&str; 7] =
-    ["function", "custom", "namespace", "local_shell", "apply_patch", "computer", "computer_use_preview"];
+const CLIENT_KINDS: [&str; 7] = [
+    "function",
+    "custom",
+    "namespace",
+    "local_shell",
+    "apply_patch",
+    "computer",
+    "computer_use_preview",
+];
 
 /// Reads the declared tools one after the other.
 #[derive(Clone)]
@@ -42,12 +49,22 @@ enum RunBy {
 impl Tools {
     pub(super) fn new(dialect: Dialect) -> Tools {
         let bound = InputBound::default();
-        Tools { dialect, bound, run_by: RunBy::Client, max_uses: None, hosted_calls_max: None, runs_here: false }
+        Tools {
+            dialect,
+            bound,
+            run_by: RunBy::Client,
+            max_uses: None,
+            hosted_calls_max: None,
+            runs_here: false,
+        }
     }
 
     /// Where the request itself bounds how often hosted tools may run.
     pub(super) fn with_calls_max(self, hosted_calls_max: Option<u64>) -> Tools {
-        Tools { hosted_calls_max, ..self }
+        Tools {
+            hosted_calls_max,
+            ..self
+        }
     }
 
     fn run_by(&self, kind: &str) -> RunBy {
@@ -55,7 +72,9 @@ impl Tools {
         match self.dialect {
             Dialect::Chat if kind == "function" || kind == "custom" => RunBy::Client,
             Dialect::Responses if CLIENT_KINDS.contains(&kind) => RunBy::Client,
-            Dialect::Responses if kind.starts_with("web_search") => RunBy::Search(word(kind).to_owned()),
+            Dialect::Responses if kind.starts_with("web_search") => {
+                RunBy::Search(word(kind).to_owned())
+            }
             Dialect::Messages if kind == "custom" || begins(&CLIENT_TOOLS) => RunBy::Client,
             Dialect::Messages if begins(&SEARCH_TOOLS) => RunBy::Search(word(kind).to_owned()),
             _ => RunBy::Hosted(word(kind).to_owned()),
@@ -107,16 +126,30 @@ impl Reads for Tools {
     fn end(&mut self) {
         self.bound.tools += 1;
         let runs_here = std::mem::take(&mut self.runs_here);
-        match (std::mem::take(&mut self.run_by), self.max_uses.take().or(self.hosted_calls_max)) {
+        match (
+            std::mem::take(&mut self.run_by),
+            self.max_uses.take().or(self.hosted_calls_max),
+        ) {
             (RunBy::Client, _) => {}
             (RunBy::Hosted(name), _) if runs_here && name == "tool_search" => {}
-            (RunBy::Search(_), Some(uses)) => self.bound.searches = self.bound.searches.saturating_add(uses),
-            (RunBy::Search(name), None) if self.dialect == Dialect::Responses => {
-                unbounded(&mut self.bound, &format!("hosted tool {name} without max_tool_calls"));
+            (RunBy::Search(_), Some(uses)) => {
+                self.bound.searches = self.bound.searches.saturating_add(uses)
             }
-            (RunBy::Search(name), None) => unbounded(&mut self.bound, &format!("hosted tool {name} without max_uses")),
+            (RunBy::Search(name), None) if self.dialect == Dialect::Responses => {
+                unbounded(
+                    &mut self.bound,
+                    &format!("hosted tool {name} without max_tool_calls"),
+                );
+            }
+            (RunBy::Search(name), None) => unbounded(
+                &mut self.bound,
+                &format!("hosted tool {name} without max_uses"),
+            ),
             (RunBy::Hosted(name), _) if self.dialect == Dialect::Messages => {
-                unbounded(&mut self.bound, &format!("hosted tool {name} without max_uses"));
+                unbounded(
+                    &mut self.bound,
+                    &format!("hosted tool {name} without max_uses"),
+                );
             }
             (RunBy::Hosted(name), _) => unbounded(&mut self.bound, &format!("hosted tool {name}")),
         }
@@ -142,7 +175,10 @@ pub(super) fn unbounded(bound: &mut InputBound, why: &str) {
 
 /// A name of the client's choosing, if it is fit to be shown.
 pub(super) fn word(name: &str) -> &str {
-    let plain = name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.?".contains(&byte));
+    let plain = name.len() <= 64
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_-.?".contains(&byte));
     if plain { name } else { "unknown" }
 }
 
@@ -152,7 +188,9 @@ mod tests {
     use crate::dialect::json::read;
 
     fn tools(dialect: Dialect, json: &str) -> InputBound {
-        read(&Tools::new(dialect), json.as_bytes()).expect("JSON").bound
+        read(&Tools::new(dialect), json.as_bytes())
+            .expect("JSON")
+            .bound
     }
 
     #[test]
@@ -165,20 +203,41 @@ mod tests {
         );
         assert_eq!((bound.tools, bound.searches, bound.unbounded), (8, 5, None));
         for (tool, expected) in [
-            (r#"{"type":"web_search_20250305"}"#, "hosted tool web_search_20250305 without max_uses"),
-            (r#"{"type":"code_execution_20250825","max_uses":3}"#, "hosted tool code_execution_20250825 without max_uses"),
-            (r#"{"type":"custom","type":"mcp_toolset"}"#, "hosted tool mcp_toolset without max_uses"),
+            (
+                r#"{"type":"web_search_20250305"}"#,
+                "hosted tool web_search_20250305 without max_uses",
+            ),
+            (
+                r#"{"type":"code_execution_20250825","max_uses":3}"#,
+                "hosted tool code_execution_20250825 without max_uses",
+            ),
+            (
+                r#"{"type":"custom","type":"mcp_toolset"}"#,
+                "hosted tool mcp_toolset without max_uses",
+            ),
             (r#"{"type":7}"#, "hosted tool ? without max_uses"),
         ] {
-            assert_eq!(tools(Dialect::Messages, &format!("[{tool}]")).unbounded.as_deref(), Some(expected), "{tool}");
+            assert_eq!(
+                tools(Dialect::Messages, &format!("[{tool}]"))
+                    .unbounded
+                    .as_deref(),
+                Some(expected),
+                "{tool}"
+            );
         }
     }
 
     #[test]
     fn tools_of_chat_are_functions_or_unbounded() {
-        let bound = tools(Dialect::Chat, r#"[{"type":"function","function":{"name":"a"}},{"type":"custom"}]"#);
+        let bound = tools(
+            Dialect::Chat,
+            r#"[{"type":"function","function":{"name":"a"}},{"type":"custom"}]"#,
+        );
         assert_eq!((bound.tools, bound.unbounded), (2, None));
         let bound = tools(Dialect::Chat, r#"[{"type":"code_interpreter"}]"#);
-        assert_eq!(bound.unbounded.as_deref(), Some("hosted tool code_interpreter"));
+        assert_eq!(
+            bound.unbounded.as_deref(),
+            Some("hosted tool code_interpreter")
+        );
     }
 }

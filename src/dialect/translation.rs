@@ -9,14 +9,20 @@ use crate::dialect::output::Delivered;
 use crate::dialect::sse::{self, Fields};
 use crate::dialect::tee::Kind;
 use crate::dialect::unary::{NotComplete, Unary};
-use crate::dialect::{Dialect, Request, chat, cohere, converse, error_event, gemini, messages, ollama, responses};
+use crate::dialect::{
+    Dialect, Request, chat, cohere, converse, error_event, gemini, messages, ollama, responses,
+};
 use crate::domain::problem::Problem;
 use crate::domain::usage::{Report, Usage};
 
 /// Reads one answer of an upstream, as a stream or whole. Must survive anything an upstream sends.
 pub(super) trait ReadAnswer {
     /// One event of a stream (frames of other kinds are turned into server-sent events before). Adds what it says to `events`.
-    fn event(&mut self, event: &Fields<'_>, events: &mut Vec<Event>) -> Result<Heard, UpstreamFault>;
+    fn event(
+        &mut self,
+        event: &Fields<'_>,
+        events: &mut Vec<Event>,
+    ) -> Result<Heard, UpstreamFault>;
 
     /// A whole answer. Adds what it says to `events`; the stop is one of them.
     fn whole(&mut self, body: &[u8], events: &mut Vec<Event>) -> Result<(), NotComplete>;
@@ -83,12 +89,29 @@ pub struct Translation {
 
 impl Translation {
     /// `None` where one of the dialects has no answers of this kind.
-    pub fn new(upstream: Dialect, request: &Request, head: AnswerHead, names: Names) -> Option<Translation> {
+    pub fn new(
+        upstream: Dialect,
+        request: &Request,
+        head: AnswerHead,
+        names: Names,
+    ) -> Option<Translation> {
         let reader = reader(upstream, &head)?;
         let writer = writer(request, head)?;
-        let fold = if request.streamed { Fold::of_stream() } else { Fold::default() };
+        let fold = if request.streamed {
+            Fold::of_stream()
+        } else {
+            Fold::default()
+        };
         let (delivered, events) = (Delivered::default(), Vec::new());
-        Some(Translation { client: request.dialect, reader, writer, names, fold, delivered, events })
+        Some(Translation {
+            client: request.dialect,
+            reader,
+            writer,
+            names,
+            fold,
+            delivered,
+            events,
+        })
     }
 
     /// Reads one whole raw event; what the client is to see of it is added to `out`.
@@ -114,7 +137,10 @@ impl Translation {
     fn tell(&mut self, mut out: Option<&mut Vec<u8>>) -> bool {
         let mut has_content = false;
         for mut event in self.events.drain(..) {
-            if let Event::Open { opened: Opened::Call { name, .. }, .. } = &mut event
+            if let Event::Open {
+                opened: Opened::Call { name, .. },
+                ..
+            } = &mut event
                 && !self.names.is_empty()
             {
                 *name = self.names.original(name).to_owned();
@@ -148,7 +174,10 @@ impl Translation {
     pub(super) fn whole(&mut self, body: &[u8]) -> Result<Unary, NotComplete> {
         self.reader.whole(body, &mut self.events)?;
         self.tell(None);
-        Ok(Unary { report: self.reader.report(), delivered: self.delivered })
+        Ok(Unary {
+            report: self.reader.report(),
+            delivered: self.delivered,
+        })
     }
 
     /// The whole answer as the client reads it.
@@ -175,7 +204,9 @@ impl Translation {
             // these carry thoughts, sealed; what goes with a call none of them does
             remembered.reasoning.clear();
         }
-        (!remembered.reasoning.is_empty() || remembered.calls.iter().any(|(_, opaque)| opaque.is_some())).then_some(remembered)
+        (!remembered.reasoning.is_empty()
+            || remembered.calls.iter().any(|(_, opaque)| opaque.is_some()))
+        .then_some(remembered)
     }
 
     pub(super) fn client(&self) -> Dialect {
@@ -197,7 +228,10 @@ impl Delivered {
     /// Counts what an event says; whether it is content.
     fn hear(&mut self, event: &Event) -> bool {
         match event {
-            Event::Open { opened: Opened::Call { name, .. }, .. } => {
+            Event::Open {
+                opened: Opened::Call { name, .. },
+                ..
+            } => {
                 self.count(name);
                 true
             }

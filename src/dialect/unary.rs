@@ -29,12 +29,18 @@ pub enum NotComplete {
     NotAnObject,
     /// what it says of its usage is billed all the same
     #[error("the upstream answered with an error: {}", fault.message)]
-    Fault { fault: UpstreamFault, report: Box<Report> },
+    Fault {
+        fault: UpstreamFault,
+        report: Box<Report>,
+    },
 }
 
 impl NotComplete {
     pub(super) fn fault(fault: UpstreamFault, report: Report) -> NotComplete {
-        NotComplete::Fault { fault, report: Box::new(report) }
+        NotComplete::Fault {
+            fault,
+            report: Box::new(report),
+        }
     }
 }
 
@@ -46,10 +52,16 @@ pub fn read_unary(dialect: Dialect, body: &[u8]) -> Result<Unary, NotComplete> {
             let answer = responses::whole(body).map_err(flawed)?;
             let fault = answer.failed && !answer.error.seen;
             if fault {
-                let fault = UpstreamFault::new("the upstream says that its answer failed, and not why");
+                let fault =
+                    UpstreamFault::new("the upstream says that its answer failed, and not why");
                 return Err(NotComplete::fault(fault, answer.usage.report()));
             }
-            unary(dialect, answer.error, answer.usage.report(), &answer.items.output)
+            unary(
+                dialect,
+                answer.error,
+                answer.usage.report(),
+                &answer.items.output,
+            )
         }
         // vectors come with the same usage object, less its output
         Family::OpenAi => {
@@ -61,7 +73,12 @@ pub fn read_unary(dialect: Dialect, body: &[u8]) -> Result<Unary, NotComplete> {
         }
         Family::Anthropic => {
             let answer = read(&Message::new(), body).map_err(flawed)?;
-            unary(dialect, answer.error, answer.usage.report(), &answer.block.output)
+            unary(
+                dialect,
+                answer.error,
+                answer.usage.report(),
+                &answer.block.output,
+            )
         }
     }
 }
@@ -77,25 +94,42 @@ fn object(body: &[u8]) -> Result<(), NotComplete> {
     match body.trim_ascii().first() {
         None => Err(NotComplete::CutOff),
         Some(b'{') => Ok(()),
-        Some(_) if serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok() => Err(NotComplete::NotAnObject),
+        Some(_) if serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok() => {
+            Err(NotComplete::NotAnObject)
+        }
         Some(_) => Err(NotComplete::NotJson),
     }
 }
 
 fn flawed(flaw: serde_json::Error) -> NotComplete {
-    if flaw.is_eof() { NotComplete::CutOff } else { NotComplete::NotJson }
+    if flaw.is_eof() {
+        NotComplete::CutOff
+    } else {
+        NotComplete::NotJson
+    }
 }
 
-fn unary(dialect: Dialect, error: FaultReader, report: Report, output: &Output) -> Result<Unary, NotComplete> {
+fn unary(
+    dialect: Dialect,
+    error: FaultReader,
+    report: Report,
+    output: &Output,
+) -> Result<Unary, NotComplete> {
     let report = match report {
         // vectors are no tokens
-        Report::Half { usage, unsaid: Side::Output } if dialect == Dialect::Embeddings => Report::Reported(usage),
+        Report::Half {
+            usage,
+            unsaid: Side::Output,
+        } if dialect == Dialect::Embeddings => Report::Reported(usage),
         report => report,
     };
     if error.seen {
         return Err(NotComplete::fault(error.certain_fault(dialect), report));
     }
-    Ok(Unary { report, delivered: output.delivered })
+    Ok(Unary {
+        report,
+        delivered: output.delivered,
+    })
 }
 
 #[cfg(test)]
@@ -125,21 +159,38 @@ mod tests {
                 service_tier: Some("flex".into()),
                 ..Usage::default()
             }),
-            delivered: Delivered { text_bytes: 8, cjk_chars: 0 },
+            delivered: Delivered {
+                text_bytes: 8,
+                cjk_chars: 0,
+            },
         };
         assert_eq!(read_unary(Dialect::Chat, CHAT.as_bytes()), Ok(chat));
         let messages = Unary {
-            report: Report::Reported(Usage { uncached_in: 5, cache_read: 21, out_total: 7, ..Usage::default() }),
-            delivered: Delivered { text_bytes: 2 + 5 + 1 + 7 + 1, cjk_chars: 0 },
+            report: Report::Reported(Usage {
+                uncached_in: 5,
+                cache_read: 21,
+                out_total: 7,
+                ..Usage::default()
+            }),
+            delivered: Delivered {
+                text_bytes: 2 + 5 + 1 + 7 + 1,
+                cjk_chars: 0,
+            },
         };
-        assert_eq!(read_unary(Dialect::Messages, MESSAGES.as_bytes()), Ok(messages));
+        assert_eq!(
+            read_unary(Dialect::Messages, MESSAGES.as_bytes()),
+            Ok(messages)
+        );
     }
 
     #[test]
     fn what_is_not_a_whole_answer_is_none() {
         for (body, expected) in [
             ("", NotComplete::CutOff),
-            (r#"{"choices":[{"message":{"content":"He"#, NotComplete::CutOff),
+            (
+                r#"{"choices":[{"message":{"content":"He"#,
+                NotComplete::CutOff,
+            ),
             ("<html>", NotComplete::NotJson),
             (r#"{"choices":[]} trailing"#, NotComplete::NotJson),
             (r#"{"choices":,}"#, NotComplete::NotJson),
@@ -147,36 +198,75 @@ mod tests {
             ("null", NotComplete::NotAnObject),
         ] {
             for dialect in [Dialect::Chat, Dialect::Messages] {
-                assert_eq!(read_unary(dialect, body.as_bytes()), Err(expected.clone()), "{body}");
+                assert_eq!(
+                    read_unary(dialect, body.as_bytes()),
+                    Err(expected.clone()),
+                    "{body}"
+                );
             }
         }
     }
 
     #[test]
     fn an_error_with_a_good_status_is_a_fault() {
-        let fault = |kind: &str, status| UpstreamFault { status, kind: kind.into(), ..UpstreamFault::new("m") };
+        let fault = |kind: &str, status| UpstreamFault {
+            status,
+            kind: kind.into(),
+            ..UpstreamFault::new("m")
+        };
         for (dialect, body, expected) in [
-            (Dialect::Chat, r#"{"error":{"message":"m","type":"t","code":500}}"#, fault("t", Some(500))),
-            (Dialect::Messages, r#"{"type":"error","error":{"type":"api_error","message":"m"}}"#, fault("api_error", Some(500))),
+            (
+                Dialect::Chat,
+                r#"{"error":{"message":"m","type":"t","code":500}}"#,
+                fault("t", Some(500)),
+            ),
+            (
+                Dialect::Messages,
+                r#"{"type":"error","error":{"type":"api_error","message":"m"}}"#,
+                fault("api_error", Some(500)),
+            ),
         ] {
-            assert_eq!(read_unary(dialect, body.as_bytes()), Err(NotComplete::fault(expected, Report::Missing)));
+            assert_eq!(
+                read_unary(dialect, body.as_bytes()),
+                Err(NotComplete::fault(expected, Report::Missing))
+            );
         }
         assert!(read_unary(Dialect::Chat, br#"{"choices":[],"error":null}"#).is_ok());
     }
 
     #[test]
     fn an_answer_without_usage_is_missing_it_and_null_counts_are_lies() {
-        let report = |dialect, body: &str| read_unary(dialect, body.as_bytes()).expect("an answer").report;
+        let report = |dialect, body: &str| {
+            read_unary(dialect, body.as_bytes())
+                .expect("an answer")
+                .report
+        };
         assert_eq!(report(Dialect::Chat, "{}"), Report::Missing);
-        assert_eq!(report(Dialect::Messages, r#"{"usage":null}"#), Report::Missing);
-        assert_eq!(report(Dialect::Messages, r#"{"usage":{"input_tokens":null,"output_tokens":1}}"#), Report::Lying);
+        assert_eq!(
+            report(Dialect::Messages, r#"{"usage":null}"#),
+            Report::Missing
+        );
+        assert_eq!(
+            report(
+                Dialect::Messages,
+                r#"{"usage":{"input_tokens":null,"output_tokens":1}}"#
+            ),
+            Report::Lying
+        );
     }
 
     #[test]
     fn no_bytes_make_it_panic_and_no_prefix_is_an_answer() {
-        for (dialect, sample) in [(Dialect::Chat, CHAT.trim_end()), (Dialect::Messages, MESSAGES)] {
+        for (dialect, sample) in [
+            (Dialect::Chat, CHAT.trim_end()),
+            (Dialect::Messages, MESSAGES),
+        ] {
             for end in 0..sample.len() {
-                assert_eq!(read_unary(dialect, &sample.as_bytes()[..end]), Err(NotComplete::CutOff), "{end}");
+                assert_eq!(
+                    read_unary(dialect, &sample.as_bytes()[..end]),
+                    Err(NotComplete::CutOff),
+                    "{end}"
+                );
             }
             for damaged in samples::damaged(sample.as_bytes(), 1_000) {
                 let _ = read_unary(dialect, &damaged);

@@ -38,7 +38,11 @@ pub struct Alert {
 impl Alert {
     /// What is spent of the limit, in whole percent, rounded down; 100 of a limit of nothing.
     pub fn percent(&self) -> u64 {
-        let percent = self.settled.pico().saturating_mul(100).checked_div(self.budget.limit.pico());
+        let percent = self
+            .settled
+            .pico()
+            .saturating_mul(100)
+            .checked_div(self.budget.limit.pico());
         percent.map_or(100, |percent| u64::try_from(percent).unwrap_or(0))
     }
 }

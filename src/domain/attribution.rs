@@ -37,7 +37,13 @@ impl Pseudonyms {
 
     pub fn user(&self, user: &str) -> UserHash {
         let digest = hmac::sign(&self.0, user.as_bytes());
-        UserHash(digest.as_ref().iter().take(8).fold(0, |hash, byte| (hash << 8) | u64::from(*byte)))
+        UserHash(
+            digest
+                .as_ref()
+                .iter()
+                .take(8)
+                .fold(0, |hash, byte| (hash << 8) | u64::from(*byte)),
+        )
     }
 }
 
@@ -48,7 +54,8 @@ pub struct Tag(String);
 impl Tag {
     /// `None` for what is no tag.
     pub fn parse(bytes: &[u8]) -> Option<Tag> {
-        let fits = (1..=TAG_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic);
+        let fits =
+            (1..=TAG_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic);
         fits.then(|| Tag(bytes.iter().map(|byte| char::from(*byte)).collect()))
     }
 
@@ -73,7 +80,10 @@ mod tests {
     #[test]
     fn a_tag_is_short_visible_ascii() {
         for text in ["a", "team=x/build:42", &"x".repeat(64)] {
-            assert_eq!(Tag::parse(text.as_bytes()).as_ref().map(Tag::as_str), Some(text));
+            assert_eq!(
+                Tag::parse(text.as_bytes()).as_ref().map(Tag::as_str),
+                Some(text)
+            );
         }
         for text in ["", "a b", "a\n", "é", "\u{7f}", &"x".repeat(65)] {
             assert_eq!(Tag::parse(text.as_bytes()), None, "{text:?}");

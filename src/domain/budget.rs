@@ -21,7 +21,12 @@ pub enum Period {
 }
 
 impl Period {
-    pub const ALL: [Period; 4] = [Period::Daily, Period::Weekly, Period::Monthly, Period::Total];
+    pub const ALL: [Period; 4] = [
+        Period::Daily,
+        Period::Weekly,
+        Period::Monthly,
+        Period::Total,
+    ];
 
     pub fn word(self) -> &'static str {
         match self {
@@ -53,7 +58,9 @@ impl Action {
     }
 
     pub fn parse(word: &str) -> Option<Action> {
-        [Action::Block, Action::Warn].into_iter().find(|action| action.word() == word)
+        [Action::Block, Action::Warn]
+            .into_iter()
+            .find(|action| action.word() == word)
     }
 }
 

@@ -26,13 +26,22 @@ pub struct SystemClock {
 
 impl Clock for SystemClock {
     fn wall_ms(&self) -> u64 {
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| {
+                u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+            })
     }
 
     fn boot_ms(&self) -> u64 {
         let since = clock_gettime(ClockId::Boottime);
-        let (seconds, nanos) = (u64::try_from(since.tv_sec).unwrap_or(0), u64::try_from(since.tv_nsec).unwrap_or(0));
-        seconds.saturating_mul(1_000).saturating_add(nanos / 1_000_000)
+        let (seconds, nanos) = (
+            u64::try_from(since.tv_sec).unwrap_or(0),
+            u64::try_from(since.tv_nsec).unwrap_or(0),
+        );
+        seconds
+            .saturating_mul(1_000)
+            .saturating_add(nanos / 1_000_000)
     }
 
     fn boot(&self) -> Option<u128> {
@@ -53,7 +62,11 @@ struct Hands {
 impl ManualClock {
     /// A machine that was started an hour ago.
     pub fn at_ms(wall_ms: u64) -> ManualClock {
-        ManualClock(Arc::new(Mutex::new(Hands { wall_ms, boot_ms: 3_600_000, boot: 1 })))
+        ManualClock(Arc::new(Mutex::new(Hands {
+            wall_ms,
+            boot_ms: 3_600_000,
+            boot: 1,
+        })))
     }
 
     /// Time passes, for both clocks.
@@ -66,7 +79,11 @@ impl ManualClock {
     /// Time passes until the wall clock says this; it never passes backwards.
     pub fn advance_to_ms(&self, wall_ms: u64) {
         let from_ms = self.hands().wall_ms;
-        self.advance_ms(wall_ms.checked_sub(from_ms).expect("a later instant: time does not pass backwards"));
+        self.advance_ms(
+            wall_ms
+                .checked_sub(from_ms)
+                .expect("a later instant: time does not pass backwards"),
+        );
     }
 
     /// Somebody sets the wall clock; no time passes.
@@ -78,7 +95,11 @@ impl ManualClock {
     /// The machine is off for so long, and has just been started again.
     pub fn reboot_after_ms(&self, off_ms: u64) {
         let mut hands = self.hands();
-        *hands = Hands { wall_ms: hands.wall_ms + off_ms, boot_ms: 20_000, boot: hands.boot + 1 };
+        *hands = Hands {
+            wall_ms: hands.wall_ms + off_ms,
+            boot_ms: 20_000,
+            boot: hands.boot + 1,
+        };
     }
 
     fn hands(&self) -> MutexGuard<'_, Hands> {

@@ -57,13 +57,23 @@ pub enum Status {
 }
 
 impl Status {
-    pub const ALL: [Status; 6] =
-        [Status::Ok, Status::UpstreamError, Status::Broken, Status::Truncated, Status::ClientGone, Status::Orphaned];
+    pub const ALL: [Status; 6] = [
+        Status::Ok,
+        Status::UpstreamError,
+        Status::Broken,
+        Status::Truncated,
+        Status::ClientGone,
+        Status::Orphaned,
+    ];
 
     /// What it is if the client was not told the end of its answer.
     #[must_use]
     pub fn unended(self) -> Status {
-        if self == Status::Ok { Status::Broken } else { self }
+        if self == Status::Ok {
+            Status::Broken
+        } else {
+            self
+        }
     }
 
     pub fn word(self) -> &'static str {
@@ -104,8 +114,13 @@ pub enum StatusClass {
 }
 
 impl StatusClass {
-    pub const ALL: [StatusClass; 5] =
-        [StatusClass::Ok, StatusClass::Failed, StatusClass::ClientGone, StatusClass::Orphaned, StatusClass::Refused];
+    pub const ALL: [StatusClass; 5] = [
+        StatusClass::Ok,
+        StatusClass::Failed,
+        StatusClass::ClientGone,
+        StatusClass::Orphaned,
+        StatusClass::Refused,
+    ];
 
     pub fn word(self) -> &'static str {
         match self {
@@ -118,7 +133,9 @@ impl StatusClass {
     }
 
     pub fn parse(word: &str) -> Option<StatusClass> {
-        StatusClass::ALL.into_iter().find(|class| class.word() == word)
+        StatusClass::ALL
+            .into_iter()
+            .find(|class| class.word() == word)
     }
 }
 
@@ -160,11 +177,17 @@ impl Flags {
 
     /// The one flag that a word means.
     pub fn parse(word: &str) -> Option<Flags> {
-        Flags::WORDS.into_iter().find(|(_, known)| *known == word).map(|(flag, _)| flag)
+        Flags::WORDS
+            .into_iter()
+            .find(|(_, known)| *known == word)
+            .map(|(flag, _)| flag)
     }
 
     pub fn words(self) -> impl Iterator<Item = &'static str> {
-        Flags::WORDS.into_iter().filter(move |(flag, _)| self.has(*flag)).map(|(_, word)| word)
+        Flags::WORDS
+            .into_iter()
+            .filter(move |(flag, _)| self.has(*flag))
+            .map(|(_, word)| word)
     }
 }
 
@@ -279,7 +302,11 @@ impl Ending {
     pub fn at_ceiling(mut self, ceiling: Money, flag: Flags) -> Ending {
         self.flags = self.flags.with(flag);
         self.cost = ceiling;
-        self.lines = vec![CostLine { class: "ceiling", count: 1, rate_pico: u64::try_from(ceiling.pico()).unwrap_or(u64::MAX) }];
+        self.lines = vec![CostLine {
+            class: "ceiling",
+            count: 1,
+            rate_pico: u64::try_from(ceiling.pico()).unwrap_or(u64::MAX),
+        }];
         self
     }
 

@@ -19,7 +19,9 @@ pub struct Money(i128);
 pub enum MoneyError {
     #[error("`{0}` is not an amount of dollars; write it like 10, 10.50 or $10.50")]
     NotANumber(String),
-    #[error("`{0}` has more than 12 digits after the point; the smallest unit is a millionth of a millionth of a dollar")]
+    #[error(
+        "`{0}` has more than 12 digits after the point; the smallest unit is a millionth of a millionth of a dollar"
+    )]
     TooFine(String),
     #[error("`{0}` is more than {USD_MAX} dollars")]
     TooLarge(String),
@@ -63,12 +65,18 @@ impl Money {
     /// Reads what `parse` reads, and `-0.12`, `-$0.12`, `$-0.12` too.
     pub fn parse_signed(text: &str) -> Result<Money, MoneyError> {
         let digits = text.trim();
-        let unsigned = digits.strip_prefix('-').or_else(|| digits.strip_prefix("$-"));
+        let unsigned = digits
+            .strip_prefix('-')
+            .or_else(|| digits.strip_prefix("$-"));
         let amount = Money::parse(unsigned.unwrap_or(digits)).map_err(|error| match error {
             MoneyError::NotANumber(_) => MoneyError::NotANumber(text.to_owned()),
             other => other,
         })?;
-        Ok(if unsigned.is_some() { Money::ZERO.minus(amount) } else { amount })
+        Ok(if unsigned.is_some() {
+            Money::ZERO.minus(amount)
+        } else {
+            amount
+        })
     }
 
     /// Reads `10`, `10.50`, `$10.50`; not negative, at most 12 digits after the point.
@@ -78,7 +86,8 @@ impl Money {
         let digits = digits.strip_prefix('$').unwrap_or(digits);
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
         let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-        if (whole.is_empty() && fraction.is_empty()) || !all_digits(whole) || !all_digits(fraction) {
+        if (whole.is_empty() && fraction.is_empty()) || !all_digits(whole) || !all_digits(fraction)
+        {
             return Err(not_a_number());
         }
         let fraction = fraction.trim_end_matches('0');
@@ -93,7 +102,9 @@ impl Money {
         if whole > USD_MAX {
             return Err(MoneyError::TooLarge(text.to_owned()));
         }
-        let fraction: i128 = format!("{fraction:0<12}").parse().map_err(|_| not_a_number())?;
+        let fraction: i128 = format!("{fraction:0<12}")
+            .parse()
+            .map_err(|_| not_a_number())?;
         Ok(Money(whole * PICO_PER_USD + fraction))
     }
 }
@@ -105,8 +116,14 @@ impl fmt::Display for Money {
         let pico = self.0.unsigned_abs();
         // amounts of a call fit 64 bits, whose division costs a tenth of that of 128
         let (whole, mut fraction) = match u64::try_from(pico) {
-            Ok(pico) => (u128::from(pico / PICO_PER_USD as u64), pico % PICO_PER_USD as u64),
-            Err(_) => (pico / PICO_PER_USD as u128, (pico % PICO_PER_USD as u128) as u64),
+            Ok(pico) => (
+                u128::from(pico / PICO_PER_USD as u64),
+                pico % PICO_PER_USD as u64,
+            ),
+            Err(_) => (
+                pico / PICO_PER_USD as u128,
+                (pico % PICO_PER_USD as u128) as u64,
+            ),
         };
         if fraction == 0 {
             return write!(f, "{sign}{whole}");
@@ -132,7 +149,14 @@ mod tests {
 
     #[test]
     fn decimal_strings_round_trip_without_losing_a_digit() {
-        for text in ["0", "3", "12.5", "0.0000125", "0.000000000001", "999999999999999.999999999999"] {
+        for text in [
+            "0",
+            "3",
+            "12.5",
+            "0.0000125",
+            "0.000000000001",
+            "999999999999999.999999999999",
+        ] {
             assert_eq!(Money::parse(text).expect(text).to_string(), text);
         }
         assert_eq!(Money::parse("$10.50").expect("dollars").to_string(), "10.5");
@@ -141,14 +165,31 @@ mod tests {
 
     #[test]
     fn what_is_not_an_amount_is_refused() {
-        for text in ["", "$", ".", "-1", "1e3", "1,000", "0x1", "1.0000000000001", "1000000000000001", "99999999999999999999"] {
+        for text in [
+            "",
+            "$",
+            ".",
+            "-1",
+            "1e3",
+            "1,000",
+            "0x1",
+            "1.0000000000001",
+            "1000000000000001",
+            "99999999999999999999",
+        ] {
             assert!(Money::parse(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn a_compensating_amount_may_be_negative() {
-        for (text, expected) in [("-$0.12", "-0.12"), ("-0.12", "-0.12"), ("$-3", "-3"), ("0.5", "0.5"), ("-0", "0")] {
+        for (text, expected) in [
+            ("-$0.12", "-0.12"),
+            ("-0.12", "-0.12"),
+            ("$-3", "-3"),
+            ("0.5", "0.5"),
+            ("-0", "0"),
+        ] {
             assert_eq!(Money::parse_signed(text).expect(text).to_string(), expected);
         }
         for text in ["--1", "-", "-$", "$--1", "+1", "-1-"] {

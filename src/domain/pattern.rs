@@ -19,8 +19,12 @@ impl Pattern {
     pub fn matches(&self, name: &str) -> bool {
         let mut parts = self.0.split('*');
         let first = parts.next().unwrap_or("");
-        let Some(mut rest) = name.strip_prefix(first) else { return false };
-        let Some(last) = parts.next_back() else { return rest.is_empty() };
+        let Some(mut rest) = name.strip_prefix(first) else {
+            return false;
+        };
+        let Some(last) = parts.next_back() else {
+            return rest.is_empty();
+        };
         for part in parts {
             match rest.find(part) {
                 Some(at) => rest = &rest[at + part.len()..],
@@ -32,7 +36,9 @@ impl Pattern {
 
     /// Whether the pattern means this deployment, by its bare model name, its `provider/model` form or the name asked for.
     pub fn matches_deployment(&self, asked: &str, provider: &str, model: &str) -> bool {
-        self.matches(asked) || self.matches(model) || (self.0.contains('/') && self.matches(&format!("{provider}/{model}")))
+        self.matches(asked)
+            || self.matches(model)
+            || (self.0.contains('/') && self.matches(&format!("{provider}/{model}")))
     }
 }
 
@@ -60,7 +66,11 @@ mod tests {
             ("a*b*c", "aXcYb", false),
             ("", "x", false),
         ] {
-            assert_eq!(Pattern::new(pattern).matches(name), expected, "{pattern} on {name}");
+            assert_eq!(
+                Pattern::new(pattern).matches(name),
+                expected,
+                "{pattern} on {name}"
+            );
         }
         assert!(Pattern::new("openai/*").matches_deployment("gpt-5.1", "openai", "gpt-5.1"));
         assert!(!Pattern::new("openai/*").matches_deployment("gpt-5.1", "azure", "gpt-5.1"));

@@ -130,7 +130,14 @@ pub struct Problem {
 
 impl Problem {
     pub fn new(word: Word, message: impl Into<String>) -> Problem {
-        Problem { word, message: message.into(), param: None, retry_after_s: None, allowance: None, remainder: None }
+        Problem {
+            word,
+            message: message.into(),
+            param: None,
+            retry_after_s: None,
+            allowance: None,
+            remainder: None,
+        }
     }
 
     pub fn invalid(message: impl Into<String>) -> Problem {

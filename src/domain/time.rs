@@ -118,8 +118,16 @@ impl Time {
 
     fn with_offset(clock: Arc<dyn Clock>, offset_ms: i64, jumped_ms: u64) -> Time {
         let boot_ms = clock.boot_ms();
-        let wall = Watched { offset_ms: signed(clock.wall_ms()).saturating_sub(signed(boot_ms)), since_boot_ms: boot_ms };
-        Time { clock, offset_ms: AtomicI64::new(offset_ms), jumped_ms: AtomicU64::new(jumped_ms), wall: Mutex::new(wall) }
+        let wall = Watched {
+            offset_ms: signed(clock.wall_ms()).saturating_sub(signed(boot_ms)),
+            since_boot_ms: boot_ms,
+        };
+        Time {
+            clock,
+            offset_ms: AtomicI64::new(offset_ms),
+            jumped_ms: AtomicU64::new(jumped_ms),
+            wall: Mutex::new(wall),
+        }
     }
 
     /// Milliseconds since 1970, UTC, by adopted time.
@@ -140,7 +148,12 @@ impl Time {
     /// Where to go on from after a restart.
     pub fn anchor(&self) -> Anchor {
         let boot_ms = self.clock.boot_ms();
-        Anchor { now_ms: self.now_at(boot_ms), boot_ms, boot: self.clock.boot(), jumped_ms: self.jumped_ms() }
+        Anchor {
+            now_ms: self.now_at(boot_ms),
+            boot_ms,
+            boot: self.clock.boot(),
+            jumped_ms: self.jumped_ms(),
+        }
     }
 
     /// Whether a jump of the wall clock was adopted so lately: then nothing may be thrown away because of its age.
@@ -157,8 +170,16 @@ impl Time {
         let (wall_ms, boot_ms) = (self.clock.wall_ms(), self.clock.boot_ms());
         let watched = *self.watched();
         let steady = watched.agrees(signed(wall_ms).saturating_sub(signed(boot_ms)));
-        let steady_ms = if steady { boot_ms.saturating_sub(watched.since_boot_ms) } else { 0 };
-        Standing { now_ms: self.now_at(boot_ms), wall_ms, steady_ms }
+        let steady_ms = if steady {
+            boot_ms.saturating_sub(watched.since_boot_ms)
+        } else {
+            0
+        };
+        Standing {
+            now_ms: self.now_at(boot_ms),
+            wall_ms,
+            steady_ms,
+        }
     }
 
     /// Looks at the clocks, which somebody must do now and then; the wall time to adopt once it has run steadily for long
@@ -168,7 +189,10 @@ impl Time {
         let (offset_ms, boot_ms) = (adoption.anchor.offset_ms(), adoption.anchor.boot_ms);
         let mut watched = self.watched();
         if !watched.agrees(offset_ms) {
-            *watched = Watched { offset_ms, since_boot_ms: boot_ms };
+            *watched = Watched {
+                offset_ms,
+                since_boot_ms: boot_ms,
+            };
         }
         (boot_ms.saturating_sub(watched.since_boot_ms) >= STEADY_MS).then_some(adoption)
     }
@@ -176,21 +200,44 @@ impl Time {
     /// The wall clock as it is now, steady or not.
     pub fn adoption(&self) -> Adoption {
         let (now_ms, boot_ms) = (self.clock.wall_ms(), self.clock.boot_ms());
-        let anchor = Anchor { now_ms, boot_ms, boot: self.clock.boot(), jumped_ms: self.jumped_ms() };
-        let adoption = Adoption { from_ms: self.now_at(boot_ms), anchor };
-        if adoption.in_step() { adoption } else { Adoption { anchor: Anchor { jumped_ms: now_ms, ..anchor }, ..adoption } }
+        let anchor = Anchor {
+            now_ms,
+            boot_ms,
+            boot: self.clock.boot(),
+            jumped_ms: self.jumped_ms(),
+        };
+        let adoption = Adoption {
+            from_ms: self.now_at(boot_ms),
+            anchor,
+        };
+        if adoption.in_step() {
+            adoption
+        } else {
+            Adoption {
+                anchor: Anchor {
+                    jumped_ms: now_ms,
+                    ..anchor
+                },
+                ..adoption
+            }
+        }
     }
 
     /// Time goes by the wall clock from here on, as it was read. The watch begins anew.
     pub fn adopt(&self, adoption: &Adoption) {
         let (offset_ms, since_boot_ms) = (adoption.anchor.offset_ms(), adoption.anchor.boot_ms);
         self.offset_ms.store(offset_ms, Ordering::SeqCst);
-        self.jumped_ms.store(adoption.anchor.jumped_ms, Ordering::SeqCst);
-        *self.watched() = Watched { offset_ms, since_boot_ms };
+        self.jumped_ms
+            .store(adoption.anchor.jumped_ms, Ordering::SeqCst);
+        *self.watched() = Watched {
+            offset_ms,
+            since_boot_ms,
+        };
     }
 
     fn now_at(&self, boot_ms: u64) -> u64 {
-        u64::try_from(signed(boot_ms).saturating_add(self.offset_ms.load(Ordering::SeqCst))).unwrap_or(0)
+        u64::try_from(signed(boot_ms).saturating_add(self.offset_ms.load(Ordering::SeqCst)))
+            .unwrap_or(0)
     }
 
     fn watched(&self) -> MutexGuard<'_, Watched> {
@@ -226,15 +273,29 @@ mod tests {
             let (clock, time) = started();
             clock.jump_ms(jump_ms);
             assert_eq!((time.now_ms(), time.look()), (NOW_MS, None), "{jump_ms}");
-            assert_eq!((time.standing().ahead_ms(), time.standing().in_step()), (jump_ms, false));
+            assert_eq!(
+                (time.standing().ahead_ms(), time.standing().in_step()),
+                (jump_ms, false)
+            );
             clock.advance_ms(STEADY_MS - 1);
-            assert_eq!((time.now_ms(), time.look()), (NOW_MS + STEADY_MS - 1, None), "{jump_ms}");
+            assert_eq!(
+                (time.now_ms(), time.look()),
+                (NOW_MS + STEADY_MS - 1, None),
+                "{jump_ms}"
+            );
             clock.advance_ms(1);
             let due = time.look().expect("ten steady minutes");
-            assert_eq!((due.by_ms(), time.now_ms()), (jump_ms, NOW_MS + STEADY_MS), "due, not done");
+            assert_eq!(
+                (due.by_ms(), time.now_ms()),
+                (jump_ms, NOW_MS + STEADY_MS),
+                "due, not done"
+            );
             assert!(!time.jumped_within(u64::MAX));
             time.adopt(&due);
-            assert_eq!(time.now_ms(), NOW_MS.saturating_add_signed(jump_ms) + STEADY_MS);
+            assert_eq!(
+                time.now_ms(),
+                NOW_MS.saturating_add_signed(jump_ms) + STEADY_MS
+            );
             assert!(time.standing().in_step() && time.look().is_none());
             clock.advance_ms(1_000);
             let resumed = resumed(&clock, &time);
@@ -283,7 +344,11 @@ mod tests {
             clock.advance_ms(3 * 86_400_000);
             clock.jump_ms(jump_ms);
             let time = Time::resume(Arc::new(clock.clone()), anchor);
-            assert_eq!((time.now_ms(), time.standing().in_step()), (NOW_MS + 3 * 86_400_000, false), "{jump_ms}");
+            assert_eq!(
+                (time.now_ms(), time.standing().in_step()),
+                (NOW_MS + 3 * 86_400_000, false),
+                "{jump_ms}"
+            );
             clock.advance_ms(STEADY_MS);
             assert_eq!(time.look().expect("steady").by_ms(), jump_ms);
         }
@@ -294,13 +359,22 @@ mod tests {
 
     #[test]
     fn after_a_start_of_the_machine_time_goes_on_from_the_anchor() {
-        for (off_ms, jump_ms) in [(60_000, 0), (3 * 86_400_000, 0), (60_000, HOUR_MS), (60_000, -87_660 * HOUR_MS)] {
+        for (off_ms, jump_ms) in [
+            (60_000, 0),
+            (3 * 86_400_000, 0),
+            (60_000, HOUR_MS),
+            (60_000, -87_660 * HOUR_MS),
+        ] {
             let (clock, time) = started();
             let anchor = time.anchor();
             clock.reboot_after_ms(off_ms);
             clock.jump_ms(jump_ms);
             let time = Time::resume(Arc::new(clock.clone()), anchor);
-            assert_eq!((time.now_ms(), time.standing().in_step()), (NOW_MS, false), "{off_ms} {jump_ms}");
+            assert_eq!(
+                (time.now_ms(), time.standing().in_step()),
+                (NOW_MS, false),
+                "{off_ms} {jump_ms}"
+            );
             // and again, before the wall clock was believed
             clock.advance_ms(1_000);
             assert_eq!(resumed(&clock, &time).now_ms(), NOW_MS + 1_000);
@@ -310,11 +384,21 @@ mod tests {
     #[test]
     fn where_a_start_of_the_machine_has_no_number_the_clocks_tell() {
         let (clock, time) = started();
-        let nameless = Anchor { boot: None, ..time.anchor() };
+        let nameless = Anchor {
+            boot: None,
+            ..time.anchor()
+        };
         clock.advance_ms(5_000);
-        assert_eq!(Time::resume(Arc::new(clock.clone()), nameless).now_ms(), NOW_MS + 5_000);
+        assert_eq!(
+            Time::resume(Arc::new(clock.clone()), nameless).now_ms(),
+            NOW_MS + 5_000
+        );
         clock.jump_ms(HOUR_MS);
-        assert_eq!(Time::resume(Arc::new(clock.clone()), nameless).now_ms(), NOW_MS, "perhaps another start: nothing is known");
+        assert_eq!(
+            Time::resume(Arc::new(clock.clone()), nameless).now_ms(),
+            NOW_MS,
+            "perhaps another start: nothing is known"
+        );
     }
 
     #[test]

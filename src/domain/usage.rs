@@ -36,14 +36,26 @@ pub struct Usage {
 impl Usage {
     /// Tokens that went into a cache, of whatever lifetime.
     pub fn cache_writes(&self) -> u64 {
-        [self.cache_write_5m, self.cache_write_1h, self.cache_write_other].into_iter().fold(0, u64::saturating_add)
+        [
+            self.cache_write_5m,
+            self.cache_write_1h,
+            self.cache_write_other,
+        ]
+        .into_iter()
+        .fold(0, u64::saturating_add)
     }
 
     /// All input tokens: this chooses the long-context band.
     pub fn in_total(&self) -> u64 {
-        [self.uncached_in, self.cache_read, self.cache_write_5m, self.cache_write_1h, self.cache_write_other]
-            .into_iter()
-            .fold(0, u64::saturating_add)
+        [
+            self.uncached_in,
+            self.cache_read,
+            self.cache_write_5m,
+            self.cache_write_1h,
+            self.cache_write_other,
+        ]
+        .into_iter()
+        .fold(0, u64::saturating_add)
     }
 }
 
@@ -77,8 +89,14 @@ impl Report {
     pub fn of(usage: Usage, input_said: bool, output_said: bool) -> Report {
         match (input_said, output_said) {
             (true, true) => Report::Reported(usage),
-            (true, false) => Report::Half { usage, unsaid: Side::Output },
-            (false, true) => Report::Half { usage, unsaid: Side::Input },
+            (true, false) => Report::Half {
+                usage,
+                unsaid: Side::Output,
+            },
+            (false, true) => Report::Half {
+                usage,
+                unsaid: Side::Input,
+            },
             (false, false) => Report::Missing,
         }
     }

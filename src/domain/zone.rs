@@ -20,7 +20,10 @@ pub struct Window {
 
 impl Window {
     /// The only window of a `total` budget.
-    pub const ALWAYS: Window = Window { start_ms: 0, end_ms: u64::MAX };
+    pub const ALWAYS: Window = Window {
+        start_ms: 0,
+        end_ms: u64::MAX,
+    };
 
     pub fn holds(self, at_ms: u64) -> bool {
         self.start_ms <= at_ms && at_ms < self.end_ms
@@ -50,7 +53,13 @@ impl Zone {
             Period::Weekly => self.span(at_ms, |date| {
                 let start = date
                     .nth_weekday(-1, Weekday::Monday)
-                    .map_or(date, |monday| if date.weekday() == Weekday::Monday { date } else { monday });
+                    .map_or(date, |monday| {
+                        if date.weekday() == Weekday::Monday {
+                            date
+                        } else {
+                            monday
+                        }
+                    });
                 (start, start.saturating_add(7.days()))
             }),
             Period::Monthly => self.month(at_ms),
@@ -62,7 +71,12 @@ impl Zone {
     }
 
     pub fn month(&self, at_ms: u64) -> Window {
-        self.span(at_ms, |date| (date.first_of_month(), date.first_of_month().saturating_add(1.month())))
+        self.span(at_ms, |date| {
+            (
+                date.first_of_month(),
+                date.first_of_month().saturating_add(1.month()),
+            )
+        })
     }
 
     /// The clock hour: whole hours of local time, so that a zone of half an hour's offset is cut at its own hours. A clock
@@ -70,9 +84,14 @@ impl Zone {
     pub fn hour(&self, at_ms: u64) -> Window {
         const HOUR_MS: u64 = 3_600_000;
         let zoned = self.at(at_ms);
-        let into_ms = i64::from(zoned.minute()) * 60_000 + i64::from(zoned.second()) * 1_000 + i64::from(zoned.millisecond());
+        let into_ms = i64::from(zoned.minute()) * 60_000
+            + i64::from(zoned.second()) * 1_000
+            + i64::from(zoned.millisecond());
         let start_ms = at_ms.saturating_sub(into_ms.unsigned_abs());
-        let mut hour = Window { start_ms, end_ms: start_ms.saturating_add(HOUR_MS) };
+        let mut hour = Window {
+            start_ms,
+            end_ms: start_ms.saturating_add(HOUR_MS),
+        };
         let changed = |other_ms| self.at(other_ms).offset() != zoned.offset();
         if changed(hour.start_ms) {
             let change = self.0.preceding(zoned.timestamp() + 1.nanosecond()).next();
@@ -120,7 +139,10 @@ impl Zone {
 
     fn span(&self, at_ms: u64, cut: impl Fn(Date) -> (Date, Date)) -> Window {
         let (from, to) = cut(self.day_of(at_ms));
-        Window { start_ms: self.start_of(from), end_ms: self.start_of(to) }
+        Window {
+            start_ms: self.start_of(from),
+            end_ms: self.start_of(to),
+        }
     }
 
     /// The day whose first instant has come last: where a clock change just after midnight leads back over it, the new day
@@ -128,7 +150,11 @@ impl Zone {
     fn day_of(&self, at_ms: u64) -> Date {
         let date = self.at(at_ms).date();
         let next = date.saturating_add(1.day());
-        if self.start_of(next) <= at_ms { next } else { date }
+        if self.start_of(next) <= at_ms {
+            next
+        } else {
+            date
+        }
     }
 
     /// Midnight, or the first instant after it where a clock change skips midnight.
@@ -155,7 +181,10 @@ fn millis(at: Timestamp) -> u64 {
 
 /// Beyond what a calendar can show the last instant it can.
 fn timestamp(at_ms: u64) -> Timestamp {
-    i64::try_from(at_ms.min(LAST_MS)).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(Timestamp::MAX)
+    i64::try_from(at_ms.min(LAST_MS))
+        .ok()
+        .and_then(|ms| Timestamp::from_millisecond(ms).ok())
+        .unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]
@@ -170,20 +199,104 @@ mod tests {
     #[test]
     fn windows_are_cut_in_the_zone_of_the_instance() {
         for (zone, period, at, start, end) in [
-            ("UTC", Period::Daily, "2026-11-23T21:42:00Z", "2026-11-23T00:00:00Z", "2026-11-24T00:00:00Z"),
-            ("UTC", Period::Daily, "2026-11-23T00:00:00Z", "2026-11-23T00:00:00Z", "2026-11-24T00:00:00Z"),
-            ("UTC", Period::Daily, "2026-11-23T23:59:59.999Z", "2026-11-23T00:00:00Z", "2026-11-24T00:00:00Z"),
-            ("UTC", Period::Daily, "2028-02-29T23:59:59Z", "2028-02-29T00:00:00Z", "2028-03-01T00:00:00Z"),
-            ("UTC", Period::Daily, "2100-02-28T12:00:00Z", "2100-02-28T00:00:00Z", "2100-03-01T00:00:00Z"),
-            ("UTC", Period::Weekly, "2026-11-23T00:00:00Z", "2026-11-23T00:00:00Z", "2026-11-30T00:00:00Z"),
-            ("UTC", Period::Weekly, "2026-11-22T23:59:59.999Z", "2026-11-16T00:00:00Z", "2026-11-23T00:00:00Z"),
-            ("UTC", Period::Weekly, "2026-12-31T12:00:00Z", "2026-12-28T00:00:00Z", "2027-01-04T00:00:00Z"),
-            ("UTC", Period::Weekly, "2027-01-03T23:59:59Z", "2026-12-28T00:00:00Z", "2027-01-04T00:00:00Z"),
-            ("UTC", Period::Monthly, "2026-12-31T23:59:59.999Z", "2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z"),
-            ("UTC", Period::Monthly, "2027-01-01T00:00:00Z", "2027-01-01T00:00:00Z", "2027-02-01T00:00:00Z"),
-            ("UTC", Period::Monthly, "2026-04-30T23:59:59Z", "2026-04-01T00:00:00Z", "2026-05-01T00:00:00Z"),
-            ("UTC", Period::Monthly, "2028-02-29T12:00:00Z", "2028-02-01T00:00:00Z", "2028-03-01T00:00:00Z"),
-            ("UTC", Period::Monthly, "2100-02-28T23:59:59Z", "2100-02-01T00:00:00Z", "2100-03-01T00:00:00Z"),
+            (
+                "UTC",
+                Period::Daily,
+                "2026-11-23T21:42:00Z",
+                "2026-11-23T00:00:00Z",
+                "2026-11-24T00:00:00Z",
+            ),
+            (
+                "UTC",
+                Period::Daily,
+                "2026-11-23T00:00:00Z",
+                "2026-11-23T00:00:00Z",
+                "2026-11-24T00:00:00Z",
+            ),
+            (
+                "UTC",
+                Period::Daily,
+                "2026-11-23T23:59:59.999Z",
+                "2026-11-23T00:00:00Z",
+                "2026-11-24T00:00:00Z",
+            ),
+            (
+                "UTC",
+                Period::Daily,
+                "2028-02-29T23:59:59Z",
+                "2028-02-29T00:00:00Z",
+                "2028-03-01T00:00:00Z",
+            ),
+            (
+                "UTC",
+                Period::Daily,
+                "2100-02-28T12:00:00Z",
+                "2100-02-28T00:00:00Z",
+                "2100-03-01T00:00:00Z",
+            ),
+            (
+                "UTC",
+                Period::Weekly,
+                "2026-11-23T00:00:00Z",
+                "2026-11-23T00:00:00Z",
+                "2026-11-30T00:00:00Z",
+            ),
+            (
+                "UTC",
+                Period::Weekly,
+                "2026-11-22T23:59:59.999Z",
+                "2026-11-16T00:00:00Z",
+                "2026-11-23T00:00:00Z",
+            ),
+            (
+                "UTC",
+                Period::Weekly,
+                "2026-12-31T12:00:00Z",
+                "2026-12-28T00:00:00Z",
+                "2027-01-04T00:00:00Z",
+            ),
+            (
+                "UTC",
+                Period::Weekly,
+                "2027-01-03T23:59:59Z",
+                "2026-12-28T00:00:00Z",
+                "2027-01-04T00:00:00Z",
+            ),
+            (
+                "UTC",
+                Period::Monthly,
+                "2026-12-31T23:59:59.999Z",
+                "2026-12-01T00:00:00Z",
+                "2027-01-01T00:00:00Z",
+            ),
+            (
+                "UTC",
+                Period::Monthly,
+                "2027-01-01T00:00:00Z",
+                "2027-01-01T00:00:00Z",
+                "2027-02-01T00:00:00Z",
+            ),
+            (
+                "UTC",
+                Period::Monthly,
+                "2026-04-30T23:59:59Z",
+                "2026-04-01T00:00:00Z",
+                "2026-05-01T00:00:00Z",
+            ),
+            (
+                "UTC",
+                Period::Monthly,
+                "2028-02-29T12:00:00Z",
+                "2028-02-01T00:00:00Z",
+                "2028-03-01T00:00:00Z",
+            ),
+            (
+                "UTC",
+                Period::Monthly,
+                "2100-02-28T23:59:59Z",
+                "2100-02-01T00:00:00Z",
+                "2100-03-01T00:00:00Z",
+            ),
             // the clocks go forward, and back
             (
                 "Europe/Berlin",
@@ -335,7 +448,13 @@ mod tests {
                 "2018-11-03T00:00:00-03:00",
                 "2018-11-04T01:00:00-02:00",
             ),
-            ("Asia/Beirut", Period::Daily, "2026-03-29T10:00:00+03:00", "2026-03-29T01:00:00+03:00", "2026-03-30T00:00:00+03:00"),
+            (
+                "Asia/Beirut",
+                Period::Daily,
+                "2026-03-29T10:00:00+03:00",
+                "2026-03-29T01:00:00+03:00",
+                "2026-03-30T00:00:00+03:00",
+            ),
             (
                 "Africa/Cairo",
                 Period::Daily,
@@ -401,10 +520,34 @@ mod tests {
                 "2027-01-01T00:00:00+14:00",
                 "2027-02-01T00:00:00+14:00",
             ),
-            ("Etc/GMT+12", Period::Daily, "2026-11-23T11:59:59Z", "2026-11-22T00:00:00-12:00", "2026-11-23T00:00:00-12:00"),
-            ("Etc/GMT+12", Period::Weekly, "2026-11-23T11:59:59Z", "2026-11-16T00:00:00-12:00", "2026-11-23T00:00:00-12:00"),
-            ("Asia/Kathmandu", Period::Daily, "2026-11-23T18:15:00Z", "2026-11-24T00:00:00+05:45", "2026-11-25T00:00:00+05:45"),
-            ("Asia/Kolkata", Period::Monthly, "2026-11-30T18:29:59Z", "2026-11-01T00:00:00+05:30", "2026-12-01T00:00:00+05:30"),
+            (
+                "Etc/GMT+12",
+                Period::Daily,
+                "2026-11-23T11:59:59Z",
+                "2026-11-22T00:00:00-12:00",
+                "2026-11-23T00:00:00-12:00",
+            ),
+            (
+                "Etc/GMT+12",
+                Period::Weekly,
+                "2026-11-23T11:59:59Z",
+                "2026-11-16T00:00:00-12:00",
+                "2026-11-23T00:00:00-12:00",
+            ),
+            (
+                "Asia/Kathmandu",
+                Period::Daily,
+                "2026-11-23T18:15:00Z",
+                "2026-11-24T00:00:00+05:45",
+                "2026-11-25T00:00:00+05:45",
+            ),
+            (
+                "Asia/Kolkata",
+                Period::Monthly,
+                "2026-11-30T18:29:59Z",
+                "2026-11-01T00:00:00+05:30",
+                "2026-12-01T00:00:00+05:30",
+            ),
             (
                 "Pacific/Chatham",
                 Period::Daily,
@@ -414,7 +557,11 @@ mod tests {
             ),
         ] {
             let window = Zone::parse(zone).expect(zone).window(period, ms(at));
-            assert_eq!((window.start_ms, window.end_ms), (ms(start), ms(end)), "{zone} {period:?} {at}");
+            assert_eq!(
+                (window.start_ms, window.end_ms),
+                (ms(start), ms(end)),
+                "{zone} {period:?} {at}"
+            );
         }
     }
 
@@ -422,7 +569,13 @@ mod tests {
     fn a_total_has_one_window_and_no_end() {
         for zone in ["UTC", "Pacific/Apia"] {
             for at_ms in [0, ms("2011-12-30T10:00:00Z"), u64::MAX] {
-                assert_eq!(Zone::parse(zone).expect(zone).window(Period::Total, at_ms), Window { start_ms: 0, end_ms: u64::MAX });
+                assert_eq!(
+                    Zone::parse(zone).expect(zone).window(Period::Total, at_ms),
+                    Window {
+                        start_ms: 0,
+                        end_ms: u64::MAX
+                    }
+                );
             }
         }
     }
@@ -430,12 +583,30 @@ mod tests {
     #[test]
     fn an_hour_in_which_the_clock_changes_is_cut_there() {
         for (at, start, end) in [
-            ("2026-04-05T01:45:00+11:00", "2026-04-05T01:00:00+11:00", "2026-04-05T02:00:00+11:00"),
-            ("2026-04-05T01:45:00+10:30", "2026-04-05T01:30:00+10:30", "2026-04-05T02:00:00+10:30"),
-            ("2026-10-04T01:59:00+10:30", "2026-10-04T01:00:00+10:30", "2026-10-04T02:00:00+10:30"),
-            ("2026-10-04T02:45:00+11:00", "2026-10-04T02:30:00+11:00", "2026-10-04T03:00:00+11:00"),
+            (
+                "2026-04-05T01:45:00+11:00",
+                "2026-04-05T01:00:00+11:00",
+                "2026-04-05T02:00:00+11:00",
+            ),
+            (
+                "2026-04-05T01:45:00+10:30",
+                "2026-04-05T01:30:00+10:30",
+                "2026-04-05T02:00:00+10:30",
+            ),
+            (
+                "2026-10-04T01:59:00+10:30",
+                "2026-10-04T01:00:00+10:30",
+                "2026-10-04T02:00:00+10:30",
+            ),
+            (
+                "2026-10-04T02:45:00+11:00",
+                "2026-10-04T02:30:00+11:00",
+                "2026-10-04T03:00:00+11:00",
+            ),
         ] {
-            let hour = Zone::parse("Australia/Lord_Howe").expect("a zone").hour(ms(at));
+            let hour = Zone::parse("Australia/Lord_Howe")
+                .expect("a zone")
+                .hour(ms(at));
             assert_eq!((hour.start_ms, hour.end_ms), (ms(start), ms(end)), "{at}");
         }
     }
@@ -450,7 +621,10 @@ mod tests {
         for name in zones.split(' ').filter(|name| !name.is_empty()) {
             let zone = Zone::parse(name).expect(name);
             let week = |at_ms| zone.window(Period::Weekly, at_ms);
-            let cuts: [&dyn Fn(u64) -> Window; 4] = [&|at| zone.hour(at), &|at| zone.day(at), &week, &|at| zone.month(at)];
+            let cuts: [&dyn Fn(u64) -> Window; 4] =
+                [&|at| zone.hour(at), &|at| zone.day(at), &week, &|at| {
+                    zone.month(at)
+                }];
             for step in 0..700 {
                 // some three weeks, and a little more each time
                 let at_ms = from_ms + step * 1_900_123_457;
@@ -459,7 +633,11 @@ mod tests {
                     assert!(window.holds(at_ms), "{name} {at_ms}: {window:?}");
                     assert_eq!(cut(window.start_ms), window, "{name}: its first instant");
                     assert_eq!(cut(window.end_ms - 1), window, "{name}: its last instant");
-                    assert_eq!(cut(window.end_ms).start_ms, window.end_ms, "{name}: the next one");
+                    assert_eq!(
+                        cut(window.end_ms).start_ms,
+                        window.end_ms,
+                        "{name}: the next one"
+                    );
                 }
             }
         }
@@ -467,7 +645,9 @@ mod tests {
 
     #[test]
     fn an_hour_is_cut_at_the_local_hour() {
-        let hour = Zone::parse("Asia/Kolkata").expect("zone").hour(ms("2026-11-23T10:45:10Z"));
+        let hour = Zone::parse("Asia/Kolkata")
+            .expect("zone")
+            .hour(ms("2026-11-23T10:45:10Z"));
         assert_eq!(hour.start_ms, ms("2026-11-23T10:30:00Z"));
     }
 
@@ -476,16 +656,32 @@ mod tests {
         for zone in ["UTC", "Pacific/Kiritimati", "Etc/GMT+12", "Asia/Kolkata"] {
             let zone = Zone::parse(zone).expect(zone);
             let last = zone.date_start_ms("9999-12-31").expect("a date");
-            assert!((ms("9999-12-30T00:00:00Z")..=LAST_MS).contains(&last), "{zone:?}: {last}");
-            assert!(zone.day(last).start_ms <= last && zone.hour(last).start_ms <= last, "{zone:?}");
+            assert!(
+                (ms("9999-12-30T00:00:00Z")..=LAST_MS).contains(&last),
+                "{zone:?}: {last}"
+            );
+            assert!(
+                zone.day(last).start_ms <= last && zone.hour(last).start_ms <= last,
+                "{zone:?}"
+            );
             assert_eq!(zone.date_start_ms("0001-01-01"), Some(0));
         }
         assert_eq!(Zone::utc().date_start_ms("9999-12-31"), Some(LAST_MS));
-        for text in ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999+02:00", "9999-12-30T22:00:00Z"] {
+        for text in [
+            "9999-12-31T23:59:59Z",
+            "9999-12-31T23:59:59.999+02:00",
+            "9999-12-30T22:00:00Z",
+        ] {
             assert_eq!(Zone::parse_rfc3339(text), Some(LAST_MS), "{text}");
         }
         assert_eq!(Zone::parse_rfc3339("1969-07-20T20:17:40Z"), Some(0));
-        for text in ["9999-12-31", "9999-12-31T23:59:59", "9999-12-32T00:00:00Z", "for ever", ""] {
+        for text in [
+            "9999-12-31",
+            "9999-12-31T23:59:59",
+            "9999-12-32T00:00:00Z",
+            "for ever",
+            "",
+        ] {
             assert_eq!(Zone::parse_rfc3339(text), None, "{text}");
         }
         assert_eq!(Zone::utc().rfc3339(u64::MAX), "9999-12-30T22:00:00Z");

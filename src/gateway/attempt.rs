@@ -54,7 +54,11 @@ impl<'g> Attempt<'g> {
         tag: Option<Tag>,
         fetcher: Option<&Fetcher>,
     ) -> Result<Attempt<'g>, Problem> {
-        let Some(endpoint) = deployment.provider.preset.endpoint(request.dialect, &deployment.model) else {
+        let Some(endpoint) = deployment
+            .provider
+            .preset
+            .endpoint(request.dialect, &deployment.model)
+        else {
             return Err(not_spoken(&deployment, request.dialect));
         };
         made_for(&deployment, request.dialect)?;
@@ -65,16 +69,44 @@ impl<'g> Attempt<'g> {
             None
         } else {
             // boxed, so that calls that need none are not moved about with room for it
-            let crossing = Box::pin(Crossing::plan(gateway, caller.key.team, &request, &deployment, endpoint, fetcher));
+            let crossing = Box::pin(Crossing::plan(
+                gateway,
+                caller.key.team,
+                &request,
+                &deployment,
+                endpoint,
+                fetcher,
+            ));
             let crossing = Box::new(crossing.await?);
             request.input = crossing.input(request.input);
             request.thinking_budget = request.thinking_budget.or(crossing.least_thinking());
             Some(crossing)
         };
-        let url = deployment.provider.url(endpoint, &deployment.model, request.streamed);
-        let user = request.user.as_deref().map(|user| gateway.pseudonyms.user(user));
-        let (id, attribution) = (HoldId { request: id, attempt: 1 }, Attribution { user, tag });
-        Ok(Attempt { gateway, caller, request, deployment, id, endpoint, url, crossing, attribution })
+        let url = deployment
+            .provider
+            .url(endpoint, &deployment.model, request.streamed);
+        let user = request
+            .user
+            .as_deref()
+            .map(|user| gateway.pseudonyms.user(user));
+        let (id, attribution) = (
+            HoldId {
+                request: id,
+                attempt: 1,
+            },
+            Attribution { user, tag },
+        );
+        Ok(Attempt {
+            gateway,
+            caller,
+            request,
+            deployment,
+            id,
+            endpoint,
+            url,
+            crossing,
+            attribution,
+        })
     }
 
     /// Holds the worst case in every budget above the caller; waits in line where it would fit once other calls settle. Each look is
@@ -90,12 +122,17 @@ impl<'g> Attempt<'g> {
             let short_of = match self.try_hold(waiting.as_ref().map(|(place, _)| place)) {
                 Ok((held, cap)) => return self.held(held, cap).await,
                 Err(TryHold::Refused(problem)) => return Err(self.of_budgets(problem)),
-                Err(TryHold::Stale) if self.is_up_to_date() => return Err(defect("a key names a budget that is not there")),
+                Err(TryHold::Stale) if self.is_up_to_date() => {
+                    return Err(defect("a key names a budget that is not there"));
+                }
                 Err(TryHold::Stale) => continue,
                 Err(TryHold::Wait(budget)) => budget,
             };
             let Some((place, mut changes)) = waiting.take() else {
-                let place = gateway.queue.join(short_of).map_err(|LineFull| self.no_place(short_of))?;
+                let place = gateway
+                    .queue
+                    .join(short_of)
+                    .map_err(|LineFull| self.no_place(short_of))?;
                 // once more: what came free before it stood there woke nobody
                 waiting = Some((place, gateway.ledger.changes()));
                 continue;
@@ -103,7 +140,11 @@ impl<'g> Attempt<'g> {
             if Instant::now() >= deadline {
                 return Err(self.no_room_in_time(short_of));
             }
-            let place = if place.budget() == short_of { Ok(place) } else { gateway.queue.moved(place, short_of) };
+            let place = if place.budget() == short_of {
+                Ok(place)
+            } else {
+                gateway.queue.moved(place, short_of)
+            };
             let place = place.map_err(|LineFull| self.no_place(short_of))?;
             place.turn(deadline, &mut changes).await;
             waiting = Some((place, changes));
@@ -115,7 +156,9 @@ impl<'g> Attempt<'g> {
     /// Whether the directory still has the caller as it was looked up.
     fn is_up_to_date(&self) -> bool {
         let directory = self.gateway.directory.load();
-        directory.key(self.caller.key.id).is_some_and(|now| Arc::ptr_eq(now, &self.caller))
+        directory
+            .key(self.caller.key.id)
+            .is_some_and(|now| Arc::ptr_eq(now, &self.caller))
     }
 
     /// Looks the caller up anew: the key may have been revoked meanwhile, or have lost the model.
@@ -135,19 +178,27 @@ impl<'g> Attempt<'g> {
         if gateway.queue.waiting() == 0 || claim.hold.ceiling.is_zero() {
             return None;
         }
-        gateway.queue.blocked(&gateway.ledger.blocking(claim), place)
+        gateway
+            .queue
+            .blocked(&gateway.ledger.blocking(claim), place)
     }
 
     /// What is claimed, without the ceiling and the tokens: those depend on what is left.
     fn claim(&self) -> Claim<'_> {
-        Claim { hold: self.skeleton(), budgets: &self.caller.budgets, limits: &self.caller.limits, tokens: Tokens::default() }
+        Claim {
+            hold: self.skeleton(),
+            budgets: &self.caller.budgets,
+            limits: &self.caller.limits,
+            tokens: Tokens::default(),
+        }
     }
 
     fn try_hold(&self, place: Option<&Waiting<'_>>) -> Result<(Held, Cap), TryHold> {
         let gateway = self.gateway;
         let mut claim = self.claim();
         let tightest = gateway.ledger.tightest(&claim);
-        let cap = cap::choose(&self.request, &self.deployment, tightest, gateway.overrun).map_err(TryHold::Refused)?;
+        let cap = cap::choose(&self.request, &self.deployment, tightest, gateway.overrun)
+            .map_err(TryHold::Refused)?;
         claim.hold.ceiling = cap.ceiling;
         if !claim.limits.is_empty() {
             claim.tokens = self.reckoned(&cap);
@@ -155,27 +206,43 @@ impl<'g> Attempt<'g> {
         claim.hold.progress.cost = self.input_cost().min(cap.ceiling);
         if let Some(budget) = self.patience_over(&claim, place) {
             // what no wait can help is told at once all the same
-            gateway.ledger.look(&claim).or_else(|refused| match self.not_held(refused, &cap) {
-                TryHold::Wait(_) => Ok(()),
-                refused => Err(refused),
-            })?;
+            gateway
+                .ledger
+                .look(&claim)
+                .or_else(|refused| match self.not_held(refused, &cap) {
+                    TryHold::Wait(_) => Ok(()),
+                    refused => Err(refused),
+                })?;
             return Err(TryHold::Wait(budget));
         }
-        gateway.ledger.hold(claim).map_err(|refused| self.not_held(refused, &cap)).map(|held| (held, cap))
+        gateway
+            .ledger
+            .hold(claim)
+            .map_err(|refused| self.not_held(refused, &cap))
+            .map(|held| (held, cap))
     }
 
     fn not_held(&self, refused: Refused, cap: &Cap) -> TryHold {
         let no_room = match refused {
             Refused::NoRoom(no_room) => no_room,
-            Refused::Ledger(not_logged) => return TryHold::Refused(ledger_unavailable(&not_logged)),
+            Refused::Ledger(not_logged) => {
+                return TryHold::Refused(ledger_unavailable(&not_logged));
+            }
         };
         match no_room {
             NoRoom::Held { budget, .. } => TryHold::Wait(budget.id),
-            NoRoom::Exceeded { budget, standing, alerts } => {
+            NoRoom::Exceeded {
+                budget,
+                standing,
+                alerts,
+            } => {
                 self.gateway.hand_over(alerts);
                 TryHold::Refused(self.exceeded(&budget, &standing, cap))
             }
-            NoRoom::Limited(limited) => TryHold::Refused(rates::refused(&limited, &self.caller.whose(limited.limit.owner))),
+            NoRoom::Limited(limited) => TryHold::Refused(rates::refused(
+                &limited,
+                &self.caller.whose(limited.limit.owner),
+            )),
             NoRoom::Stale => TryHold::Stale,
             NoRoom::Repeated => TryHold::Refused(defect("a hold was asked for twice")),
         }
@@ -185,17 +252,35 @@ impl<'g> Attempt<'g> {
     /// counted once the vendor has counted it.
     fn reckoned(&self, cap: &Cap) -> Tokens {
         let (provider, model) = (&self.deployment.provider.name, &self.deployment.model);
-        let text = Text { bytes: self.request.input.text_bytes, cjk_chars: 0 };
-        let output = cap.tokens.unwrap_or(cap::UNKNOWN_MODEL_TOKENS).saturating_mul(self.request.choices);
-        Tokens { input: self.gateway.estimates.tokens(provider, model, text), output }
+        let text = Text {
+            bytes: self.request.input.text_bytes,
+            cjk_chars: 0,
+        };
+        let output = cap
+            .tokens
+            .unwrap_or(cap::UNKNOWN_MODEL_TOKENS)
+            .saturating_mul(self.request.choices);
+        Tokens {
+            input: self.gateway.estimates.tokens(provider, model, text),
+            output,
+        }
     }
 
     /// What the call comes to if nothing more is ever heard of it: its input, as far as it can be guessed.
     fn input_cost(&self) -> Money {
         let (provider, model) = (&self.deployment.provider.name, &self.deployment.model);
-        let text = Text { bytes: self.request.input.text_bytes, cjk_chars: 0 };
-        let usage = Usage { uncached_in: self.gateway.estimates.tokens(provider, model, text), ..Usage::default() };
-        let bill = self.deployment.price.cost(&usage, self.request.service_tier.as_deref());
+        let text = Text {
+            bytes: self.request.input.text_bytes,
+            cjk_chars: 0,
+        };
+        let usage = Usage {
+            uncached_in: self.gateway.estimates.tokens(provider, model, text),
+            ..Usage::default()
+        };
+        let bill = self
+            .deployment
+            .price
+            .cost(&usage, self.request.service_tier.as_deref());
         bill.map_or(Money::ZERO, |bill| bill.total)
     }
 
@@ -244,20 +329,41 @@ impl<'g> Attempt<'g> {
             resolved: false,
             changed_members: match &self.crossing {
                 Some(crossing) => crossing.dropped(),
-                None => self.endpoint.borrowed.and_then(|borrowed| fit::changed(&self.request, borrowed)),
+                None => self
+                    .endpoint
+                    .borrowed
+                    .and_then(|borrowed| fit::changed(&self.request, borrowed)),
             },
             presence: Presence::default(),
         };
         on_disk(&open, sequence).await?;
-        Ok(HeldAttempt { request: self.request, open, cap, endpoint: self.endpoint, url: self.url, crossing: self.crossing })
+        Ok(HeldAttempt {
+            request: self.request,
+            open,
+            cap,
+            endpoint: self.endpoint,
+            url: self.url,
+            crossing: self.crossing,
+        })
     }
 
     fn exceeded(&self, budget: &Budget, standing: &Standing, cap: &Cap) -> Problem {
         let left = standing.limit.minus(standing.settled).max(Money::ZERO);
-        let until = standing.resets_at_ms.map_or(String::new(), |at_ms| format!(" until {}", Zone::utc().rfc3339(at_ms)));
-        let output = cap.tokens.map_or(String::new(), |tokens| format!(" with up to {tokens} output tokens"));
-        let models = budget.model.as_ref().map_or(String::new(), |model| format!(" on {model}"));
-        let remedy = if self.input_fits(left) { "Name a smaller max_tokens, or ask" } else { "Ask" };
+        let until = standing.resets_at_ms.map_or(String::new(), |at_ms| {
+            format!(" until {}", Zone::utc().rfc3339(at_ms))
+        });
+        let output = cap.tokens.map_or(String::new(), |tokens| {
+            format!(" with up to {tokens} output tokens")
+        });
+        let models = budget
+            .model
+            .as_ref()
+            .map_or(String::new(), |model| format!(" on {model}"));
+        let remedy = if self.input_fits(left) {
+            "Name a smaller max_tokens, or ask"
+        } else {
+            "Ask"
+        };
         let message = format!(
             "the {} budget {}{models} of {} has ${left} left of ${}{until}; this request to {} can cost up to ${}{output}. \
              {remedy} your administrator to raise the budget",
@@ -273,14 +379,19 @@ impl<'g> Attempt<'g> {
 
     /// Whether less output would help.
     fn input_fits(&self, left: Money) -> bool {
-        let input = self.deployment.price.input_ceiling(&self.request.input, self.request.service_tier.as_deref());
+        let input = self
+            .deployment
+            .price
+            .input_ceiling(&self.request.input, self.request.service_tier.as_deref());
         self.request.dialect != Dialect::Embeddings && input.is_ok_and(|input| input < left)
     }
 
     fn no_place(&self, short_of: BudgetId) -> Problem {
         let places = self.gateway.limits.queue_max;
         let budget = self.told(short_of);
-        self.budget_held(&format!("{places} requests already wait for room in {budget}; try again in a moment"))
+        self.budget_held(&format!(
+            "{places} requests already wait for room in {budget}; try again in a moment"
+        ))
     }
 
     fn no_room_in_time(&self, short_of: BudgetId) -> Problem {
@@ -299,11 +410,21 @@ impl<'g> Attempt<'g> {
     /// A budget in words: which, whose, and when it begins anew.
     fn told(&self, id: BudgetId) -> String {
         let ledger = &self.gateway.ledger;
-        let Some((budget, standing)) = ledger.budget(id).zip(ledger.standing(id)) else { return format!("the budget {id}") };
-        let until = standing.resets_at_ms.map_or(String::new(), |at_ms| format!(" until {}", Zone::utc().rfc3339(at_ms)));
-        let models = budget.model.as_ref().map_or(String::new(), |model| format!(" on {model}"));
+        let Some((budget, standing)) = ledger.budget(id).zip(ledger.standing(id)) else {
+            return format!("the budget {id}");
+        };
+        let until = standing.resets_at_ms.map_or(String::new(), |at_ms| {
+            format!(" until {}", Zone::utc().rfc3339(at_ms))
+        });
+        let models = budget
+            .model
+            .as_ref()
+            .map_or(String::new(), |model| format!(" on {model}"));
         let (period, whose) = (budget.period.word(), self.caller.whose(budget.owner));
-        format!("the {period} budget {id}{models} of {whose} (${}{until})", standing.limit)
+        format!(
+            "the {period} budget {id}{models} of {whose} (${}{until})",
+            standing.limit
+        )
     }
 
     /// With what the tightest of the budgets above has left, whatever the call was refused for.
@@ -322,9 +443,16 @@ enum TryHold {
 fn not_spoken(deployment: &Deployment, dialect: Dialect) -> Problem {
     let name = deployment.qualified();
     let message = match dialect {
-        Dialect::Embeddings => format!("{name} has no embeddings that this gateway knows of; ask a provider that has"),
-        Dialect::TokenCount => format!("{name} counts no tokens for its callers; count them yourself"),
-        _ => format!("{name} does not speak the {} dialect, and no dialect that it can be translated to", dialect.word()),
+        Dialect::Embeddings => {
+            format!("{name} has no embeddings that this gateway knows of; ask a provider that has")
+        }
+        Dialect::TokenCount => {
+            format!("{name} counts no tokens for its callers; count them yourself")
+        }
+        _ => format!(
+            "{name} does not speak the {} dialect, and no dialect that it can be translated to",
+            dialect.word()
+        ),
     };
     Problem::new(Word::NotSupported, message).at("model")
 }
@@ -336,12 +464,18 @@ fn made_for(deployment: &Deployment, dialect: Dialect) -> Result<(), Problem> {
         (Some(Mode::Embedding), Dialect::Chat | Dialect::Messages | Dialect::Responses) => {
             ("makes embeddings", "POST /v1/embeddings")
         }
-        (Some(Mode::Responses), Dialect::Chat | Dialect::Messages) => {
-            ("is reached in the Responses dialect only", "POST /v1/responses")
+        (Some(Mode::Responses), Dialect::Chat | Dialect::Messages) => (
+            "is reached in the Responses dialect only",
+            "POST /v1/responses",
+        ),
+        (Some(Mode::Chat | Mode::Responses), Dialect::Embeddings) => {
+            ("makes no embeddings", "the endpoint of a conversation")
         }
-        (Some(Mode::Chat | Mode::Responses), Dialect::Embeddings) => ("makes no embeddings", "the endpoint of a conversation"),
         _ => return Ok(()),
     };
-    let message = format!("the model {} {does}; call it at {instead}, or ask for another model", deployment.qualified());
+    let message = format!(
+        "the model {} {does}; call it at {instead}, or ask for another model",
+        deployment.qualified()
+    );
     Err(Problem::invalid(message).at("model"))
 }

@@ -37,8 +37,13 @@ pub(super) fn choose(
     tightest: Option<Tightest>,
     overrun: Overrun,
 ) -> Result<Cap, Problem> {
-    let chosen = Chosen { request, deployment };
-    let Some(tightest) = tightest else { return Ok(chosen.unblocked()) };
+    let chosen = Chosen {
+        request,
+        deployment,
+    };
+    let Some(tightest) = tightest else {
+        return Ok(chosen.unblocked());
+    };
     let (tokens, write) = match request.output_cap {
         Some(cap) if overrun == Overrun::Refuse => (cap.tokens, None),
         Some(cap) => {
@@ -52,7 +57,12 @@ pub(super) fn choose(
         },
     };
     let ceiling = chosen.ceiling(tokens)?;
-    Ok(Cap { write, tokens: Some(tokens).filter(|tokens| *tokens > 0), ceiling, guessed: false })
+    Ok(Cap {
+        write,
+        tokens: Some(tokens).filter(|tokens| *tokens > 0),
+        ceiling,
+        guessed: false,
+    })
 }
 
 struct Chosen<'a> {
@@ -72,10 +82,22 @@ impl Chosen<'_> {
     /// Nothing blocks: what the client named stands, and the hold is as good a guess as there is.
     fn unblocked(&self) -> Cap {
         let named = self.request.output_cap.map(|cap| cap.tokens);
-        let tokens = named.or(self.price().max_output()).unwrap_or(UNKNOWN_MODEL_TOKENS);
-        let ceiling = self.price().ceiling(&self.request.input, tokens, self.request.choices, self.tier());
+        let tokens = named
+            .or(self.price().max_output())
+            .unwrap_or(UNKNOWN_MODEL_TOKENS);
+        let ceiling = self.price().ceiling(
+            &self.request.input,
+            tokens,
+            self.request.choices,
+            self.tier(),
+        );
         let guessed = ceiling.is_err();
-        Cap { write: None, tokens: named, guessed, ceiling: ceiling.unwrap_or_else(|_| self.guess(tokens)) }
+        Cap {
+            write: None,
+            tokens: named,
+            guessed,
+            ceiling: ceiling.unwrap_or_else(|_| self.guess(tokens)),
+        }
     }
 
     /// What a call without a worst case may come to: what the operator set for it, else what can be reckoned of it.
@@ -83,15 +105,31 @@ impl Chosen<'_> {
         if !self.price().is_known() {
             return Money::ZERO;
         }
-        let reckoned = InputBound { documents: 0, searches: 0, unbounded: None, ..self.request.input.clone() };
-        let ceiling = |tier| self.price().ceiling(&reckoned, tokens, self.request.choices, tier).ok();
+        let reckoned = InputBound {
+            documents: 0,
+            searches: 0,
+            unbounded: None,
+            ..self.request.input.clone()
+        };
+        let ceiling = |tier| {
+            self.price()
+                .ceiling(&reckoned, tokens, self.request.choices, tier)
+                .ok()
+        };
         let set = self.deployment.provider.request_ceiling;
-        set.or_else(|| ceiling(self.tier())).or_else(|| ceiling(None)).unwrap_or(Money::ZERO)
+        set.or_else(|| ceiling(self.tier()))
+            .or_else(|| ceiling(None))
+            .unwrap_or(Money::ZERO)
     }
 
     /// The worst case in money; a limit per request that the operator set stands in where there is none.
     fn ceiling(&self, tokens: u64) -> Result<Money, Problem> {
-        let ceiling = self.price().ceiling(&self.request.input, tokens, self.request.choices, self.tier());
+        let ceiling = self.price().ceiling(
+            &self.request.input,
+            tokens,
+            self.request.choices,
+            self.tier(),
+        );
         self.or_operators(ceiling)
     }
 
@@ -111,25 +149,39 @@ impl Chosen<'_> {
 
     /// The smallest cap that makes sense: thoughts and an answer.
     fn least(&self) -> u64 {
-        self.request.thinking_budget.map_or(FLOOR_TOKENS, |thinking| thinking.saturating_add(AFTER_THINKING_OF_OURS))
+        self.request
+            .thinking_budget
+            .map_or(FLOOR_TOKENS, |thinking| {
+                thinking.saturating_add(AFTER_THINKING_OF_OURS)
+            })
     }
 
     /// The smaller of the model's longest answer and what a quarter of the remainder buys after the input.
     fn own_choice(&self, left: Money) -> Result<Option<u64>, Problem> {
-        let input = self.or_operators(self.price().input_ceiling(&self.request.input, self.tier()))?;
+        let input =
+            self.or_operators(self.price().input_ceiling(&self.request.input, self.tier()))?;
         let rest = left.minus(input).max(Money::ZERO);
         let quarter = Money::from_pico(rest.pico() / 4);
         let affordable = self.affordable(input.plus(quarter))?;
         if affordable == u64::MAX {
             return Ok(None);
         }
-        let floor = if self.price().reasons() { FLOOR_REASONING_TOKENS.max(self.least()) } else { self.least() };
+        let floor = if self.price().reasons() {
+            FLOOR_REASONING_TOKENS.max(self.least())
+        } else {
+            self.least()
+        };
         let longest = self.price().max_output().unwrap_or(UNKNOWN_MODEL_TOKENS);
         Ok(Some(affordable.max(floor).min(longest)))
     }
 
     fn affordable(&self, room: Money) -> Result<u64, Problem> {
-        let affordable = self.price().affordable_output(&self.request.input, self.request.choices, self.tier(), room);
+        let affordable = self.price().affordable_output(
+            &self.request.input,
+            self.request.choices,
+            self.tier(),
+            room,
+        );
         match (affordable, self.deployment.provider.request_ceiling) {
             (Ok(tokens), _) => Ok(tokens),
             // the operator's limit per request does not depend on the output

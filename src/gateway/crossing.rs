@@ -37,7 +37,9 @@ impl Crossing {
         let name = deployment.qualified();
         let takes = deployment.capabilities();
         let mut ask = dialect::read_request(request, &gateway.envelope)?;
-        let recalled_bytes = gateway.memory.as_ref().map_or(0, |memory| memory::recall(memory, team, &mut ask, endpoint.dialect));
+        let recalled_bytes = gateway.memory.as_ref().map_or(0, |memory| {
+            memory::recall(memory, team, &mut ask, endpoint.dialect)
+        });
         if let Some(fetcher) = fetcher.filter(|_| takes.images && !takes.image_urls) {
             fetch::images(&mut ask, fetcher).await?;
         }
@@ -48,7 +50,13 @@ impl Crossing {
             return Err(fit::not_taken(deployment, member));
         }
         let names = Names::of(&ask, takes.names);
-        Ok(Crossing { ask, names, takes, upstream: endpoint.dialect, recalled_bytes })
+        Ok(Crossing {
+            ask,
+            names,
+            takes,
+            upstream: endpoint.dialect,
+            recalled_bytes,
+        })
     }
 
     /// The bound of what is really sent: hosted tools and files that a vendor keeps did not cross, images that were fetched
@@ -57,14 +65,27 @@ impl Crossing {
         let (mut images, mut documents, mut unbounded) = (0, 0, None);
         for media in self.ask.media() {
             match media {
-                Content::Image(Media { source: Source::Base64(_), .. }) => images += 1,
-                Content::Document(Media { source: Source::Base64(_), .. }) => documents += 1,
+                Content::Image(Media {
+                    source: Source::Base64(_),
+                    ..
+                }) => images += 1,
+                Content::Document(Media {
+                    source: Source::Base64(_),
+                    ..
+                }) => documents += 1,
                 Content::Image(_) => unbounded = Some("remote image URL".to_owned()),
                 _ => {}
             }
         }
         let text_bytes = asked.text_bytes.saturating_add(self.recalled_bytes);
-        InputBound { text_bytes, images, documents, searches: 0, unbounded, ..asked }
+        InputBound {
+            text_bytes,
+            images,
+            documents,
+            searches: 0,
+            unbounded,
+            ..asked
+        }
     }
 
     /// The fewest tokens that the model may be told to think with, where an effort became a number.
@@ -80,7 +101,11 @@ impl Crossing {
     }
 
     /// The body that goes upstream, with the cap that was chosen.
-    pub(super) fn body(&mut self, deployment: &Deployment, output_cap: Option<u64>) -> Option<Bytes> {
+    pub(super) fn body(
+        &mut self,
+        deployment: &Deployment,
+        output_cap: Option<u64>,
+    ) -> Option<Bytes> {
         if let Some(tokens) = output_cap {
             self.ask.cap(tokens, &self.takes);
         }
@@ -90,7 +115,10 @@ impl Crossing {
             capabilities: &self.takes,
             names: &self.names,
             output_cap: self.ask.output_cap,
-            output_max: deployment.price.max_output().unwrap_or(cap::UNKNOWN_MODEL_TOKENS),
+            output_max: deployment
+                .price
+                .max_output()
+                .unwrap_or(cap::UNKNOWN_MODEL_TOKENS),
             output_cap_member: preset.output_cap_member,
             asks_usage: preset.asks_usage,
         };
@@ -98,7 +126,12 @@ impl Crossing {
     }
 
     /// How the answer comes back.
-    pub(super) fn translation(self, request: &Request, head: AnswerHead) -> Result<Translation, Problem> {
-        Translation::new(self.upstream, request, head, self.names).ok_or_else(|| defect("an answer cannot be translated"))
+    pub(super) fn translation(
+        self,
+        request: &Request,
+        head: AnswerHead,
+    ) -> Result<Translation, Problem> {
+        Translation::new(self.upstream, request, head, self.names)
+            .ok_or_else(|| defect("an answer cannot be translated"))
     }
 }

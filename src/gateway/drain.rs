@@ -35,11 +35,16 @@ impl Default for Drains {
 
 impl Drains {
     fn within(places_max: usize, longest: Duration) -> Drains {
-        Drains { places: Semaphore::new(places_max), places_max, longest }
+        Drains {
+            places: Semaphore::new(places_max),
+            places_max,
+            longest,
+        }
     }
 
     pub(super) fn running(&self) -> usize {
-        self.places_max.saturating_sub(self.places.available_permits())
+        self.places_max
+            .saturating_sub(self.places.available_permits())
     }
 
     /// Lets the rest of a call run on, where there is a place for it, and no longer than one may; it is dropped then.
@@ -87,7 +92,9 @@ pub(super) async fn call(
         }
         gateway.drains.run(call).await;
     });
-    answered.await.unwrap_or_else(|_| Err(defect("a call broke off")))
+    answered
+        .await
+        .unwrap_or_else(|_| Err(defect("a call broke off")))
 }
 
 #[cfg(test)]
@@ -100,12 +107,18 @@ mod tests {
         let ran = AtomicBool::new(false);
         let first = drains.run(async {
             assert_eq!(drains.running(), 1);
-            drains.run(async { ran.store(true, Ordering::Relaxed) }).await;
+            drains
+                .run(async { ran.store(true, Ordering::Relaxed) })
+                .await;
             std::future::pending::<()>().await;
         });
-        tokio::time::timeout(Duration::from_secs(10), first).await.expect("what never ends is ended");
+        tokio::time::timeout(Duration::from_secs(10), first)
+            .await
+            .expect("what never ends is ended");
         assert!(!ran.load(Ordering::Relaxed), "there was no second place");
-        drains.run(async { ran.store(true, Ordering::Relaxed) }).await;
+        drains
+            .run(async { ran.store(true, Ordering::Relaxed) })
+            .await;
         assert!(ran.load(Ordering::Relaxed), "the place came free");
         assert_eq!(drains.running(), 0);
     }

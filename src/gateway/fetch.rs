@@ -20,7 +20,9 @@ pub(super) async fn images(ask: &mut Ask, fetcher: &Fetcher) -> Result<(), Probl
         for media in inner.iter_mut().filter_map(remote) {
             fetched += 1;
             if fetched > IMAGES_MAX {
-                return Err(refused(&format!("more than {IMAGES_MAX} images by URL; send the images themselves, in base64")));
+                return Err(refused(&format!(
+                    "more than {IMAGES_MAX} images by URL; send the images themselves, in base64"
+                )));
             }
             fetch(media, fetcher).await?;
         }
@@ -36,13 +38,25 @@ fn remote(block: &mut Block) -> Option<&mut Media> {
 }
 
 async fn fetch(media: &mut Media, fetcher: &Fetcher) -> Result<(), Problem> {
-    let Source::Url(url) = &media.source else { return Ok(()) };
+    let Source::Url(url) = &media.source else {
+        return Ok(());
+    };
     if !url.starts_with("https://") && !url.starts_with("http://") {
-        return Err(refused("an image's URL must begin with https:// or http://"));
+        return Err(refused(
+            "an image's URL must begin with https:// or http://",
+        ));
     }
-    let bytes = fetcher.fetch(url).await.map_err(|failed| refused(&format!("an image could not be fetched: {failed}")))?;
-    let mime = kind(&bytes).ok_or_else(|| refused("what an image's URL leads to is no PNG, JPEG, GIF or WebP"))?;
-    *media = Media { mime: mime.to_owned(), source: Source::Base64(STANDARD.encode(&bytes)), name: media.name.take() };
+    let bytes = fetcher
+        .fetch(url)
+        .await
+        .map_err(|failed| refused(&format!("an image could not be fetched: {failed}")))?;
+    let mime = kind(&bytes)
+        .ok_or_else(|| refused("what an image's URL leads to is no PNG, JPEG, GIF or WebP"))?;
+    *media = Media {
+        mime: mime.to_owned(),
+        source: Source::Base64(STANDARD.encode(&bytes)),
+        name: media.name.take(),
+    };
     Ok(())
 }
 
@@ -56,7 +70,21 @@ fn kind(bytes: &[u8]) -> Option<&'static str> {
         [0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a, ..] => Some("image/png"),
         [0xff, 0xd8, 0xff, ..] => Some("image/jpeg"),
         [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some("image/gif"),
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some("image/webp"),
+        [
+            b'R',
+            b'I',
+            b'F',
+            b'F',
+            _,
+            _,
+            _,
+            _,
+            b'W',
+            b'E',
+            b'B',
+            b'P',
+            ..,
+        ] => Some("image/webp"),
         _ => None,
     }
 }

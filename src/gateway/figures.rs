@@ -30,7 +30,12 @@ impl Figures {
     }
 
     pub(super) fn refused(&self, word: Word) {
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner).entry(word.as_str()).or_default() += 1;
+        *self
+            .refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(word.as_str())
+            .or_default() += 1;
     }
 
     /// Notes how long a head took, upstream's time included.
@@ -50,17 +55,34 @@ impl Figures {
         let _ = writeln!(into, "# TYPE gatekeeper_requests_total counter");
         for (status, count) in Status::ALL.iter().zip(&self.ended) {
             let count = count.load(Ordering::Relaxed);
-            let _ = writeln!(into, "gatekeeper_requests_total{{status=\"{}\"}} {count}", status.word());
+            let _ = writeln!(
+                into,
+                "gatekeeper_requests_total{{status=\"{}\"}} {count}",
+                status.word()
+            );
         }
         let _ = writeln!(into, "# TYPE gatekeeper_refused_total counter");
-        for (word, count) in self.refused.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for (word, count) in self
+            .refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+        {
             let _ = writeln!(into, "gatekeeper_refused_total{{code=\"{word}\"}} {count}");
         }
-        if let Some(histogram) = self.latency.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+        if let Some(histogram) = self
+            .latency
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+        {
             let _ = writeln!(into, "# TYPE gatekeeper_answer_ms summary");
             for quantile in QUANTILES {
                 let value = histogram.value_at_quantile(quantile);
-                let _ = writeln!(into, "gatekeeper_answer_ms{{quantile=\"{quantile}\"}} {value}");
+                let _ = writeln!(
+                    into,
+                    "gatekeeper_answer_ms{{quantile=\"{quantile}\"}} {value}"
+                );
             }
             let _ = writeln!(into, "gatekeeper_answer_ms_count {}", histogram.len());
         }

@@ -25,7 +25,11 @@ pub(super) async fn call(
     }
 }
 
-async fn passed_on(attempt: &Attempt<'_>, client: &Client, headers: &[(String, String)]) -> Result<Reply, Problem> {
+async fn passed_on(
+    attempt: &Attempt<'_>,
+    client: &Client,
+    headers: &[(String, String)],
+) -> Result<Reply, Problem> {
     let limits = &attempt.gateway.limits;
     let deployment = &attempt.deployment;
     let provider = &deployment.provider.name;
@@ -35,20 +39,37 @@ async fn passed_on(attempt: &Attempt<'_>, client: &Client, headers: &[(String, S
     let head_timeout = Duration::from_millis(limits.head_timeout_ms);
     let now_ms = attempt.gateway.time.wall_ms();
     let deadline = Instant::now() + Duration::from_millis(limits.call_timeout_ms);
-    let sent = outgoing::send(client, deployment, &attempt.url, headers, body, head_timeout, now_ms);
-    let incoming = sent.await.map_err(|failed| outgoing::not_answered(provider, &failed).1)?;
-    let mut reply = Reply::answered(incoming.status, incoming.headers.clone(), attempt.id, deployment);
+    let sent = outgoing::send(
+        client,
+        deployment,
+        &attempt.url,
+        headers,
+        body,
+        head_timeout,
+        now_ms,
+    );
+    let incoming = sent
+        .await
+        .map_err(|failed| outgoing::not_answered(provider, &failed).1)?;
+    let mut reply = Reply::answered(
+        incoming.status,
+        incoming.headers.clone(),
+        attempt.id,
+        deployment,
+    );
     if !(200..300).contains(&incoming.status) {
-        return Refusal::read(attempt.request.dialect, attempt.request.dialect, incoming).await.answer(
-            reply,
-            deployment,
-            attempt.id.request,
-        );
+        return Refusal::read(attempt.request.dialect, attempt.request.dialect, incoming)
+            .await
+            .answer(reply, deployment, attempt.id.request);
     }
-    let body =
-        outgoing::whole(incoming, limits, deadline, |_| {}).await.map_err(|failed| outgoing::not_whole(provider, &failed))?;
+    let body = outgoing::whole(incoming, limits, deadline, |_| {})
+        .await
+        .map_err(|failed| outgoing::not_whole(provider, &failed))?;
     if serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {
-        return Err(Problem::new(Word::UpstreamError, format!("the answer of provider {provider} broke off or is not JSON")));
+        return Err(Problem::new(
+            Word::UpstreamError,
+            format!("the answer of provider {provider} broke off or is not JSON"),
+        ));
     }
     reply.body = Body::Whole(body);
     Ok(reply)

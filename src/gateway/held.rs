@@ -63,14 +63,23 @@ impl HeldAttempt {
         mut running: Running,
     ) -> Result<Reply, Problem> {
         let limits = &self.open.gateway.limits;
-        let head_timeout = Duration::from_millis(limits.head_timeout_ms.min(limits.call_timeout_ms));
+        let head_timeout =
+            Duration::from_millis(limits.head_timeout_ms.min(limits.call_timeout_ms));
         let deployment = self.open.deployment.clone();
         let (body, passage) = self.ways(headers)?;
         let alike = self.endpoint.dialect == self.request.dialect && self.endpoint.cover.is_none();
         let headers = outgoing::meant(headers, alike);
         self.open.sent_at = Some(Instant::now());
         let now_ms = self.open.gateway.time.wall_ms();
-        let answered = outgoing::send(client, &deployment, &self.url, &headers, body, head_timeout, now_ms);
+        let answered = outgoing::send(
+            client,
+            &deployment,
+            &self.url,
+            &headers,
+            body,
+            head_timeout,
+            now_ms,
+        );
         let answered = tokio::select! {
             biased;
             answered = answered => answered,
@@ -83,22 +92,45 @@ impl HeldAttempt {
         self.open.upstream_status = incoming.status;
         self.open.tier_served = outgoing::tier_served(&incoming);
         if !(200..300).contains(&incoming.status) {
-            return upstream_error::refused(self.open, self.request.dialect, self.endpoint.dialect, incoming, running).await;
+            return upstream_error::refused(
+                self.open,
+                self.request.dialect,
+                self.endpoint.dialect,
+                incoming,
+                running,
+            )
+            .await;
         }
         let (framing, streamed) = (self.endpoint.framing, self.request.streamed);
-        relay::relay(relay::Answered { open: self.open, incoming, passage, framing, streamed, cap: self.cap, running }).await
+        relay::relay(relay::Answered {
+            open: self.open,
+            incoming,
+            passage,
+            framing,
+            streamed,
+            cap: self.cap,
+            running,
+        })
+        .await
     }
 
     /// What goes upstream, and how the answer comes back. `headers` are the client's.
     fn ways(&mut self, headers: &[(String, String)]) -> Result<(Bytes, Passage), Problem> {
         let event_bytes_max = self.open.gateway.limits.answer_bytes_max;
         let Some(mut crossing) = self.crossing.take() else {
-            let hide_usage = self.open.deployment.provider.preset.asks_usage && !self.request.usage_asked;
-            let passage = Passage::alike(self.request.dialect, self.endpoint.framing, hide_usage, event_bytes_max);
+            let hide_usage =
+                self.open.deployment.provider.preset.asks_usage && !self.request.usage_asked;
+            let passage = Passage::alike(
+                self.request.dialect,
+                self.endpoint.framing,
+                hide_usage,
+                event_bytes_max,
+            );
             return Ok((self.body(headers), passage));
         };
-        let body =
-            crossing.body(&self.open.deployment, self.cap.write).ok_or_else(|| defect("a request cannot be translated"))?;
+        let body = crossing
+            .body(&self.open.deployment, self.cap.write)
+            .ok_or_else(|| defect("a request cannot be translated"))?;
         let body = self.borrowed(body)?;
         let head = AnswerHead {
             request_id: self.open.held.id.request.to_string(),
@@ -107,13 +139,19 @@ impl HeldAttempt {
             envelope: self.open.gateway.envelope.clone(),
         };
         let translation = crossing.translation(&self.request, head)?;
-        Ok((body, Passage::translated(translation, self.endpoint.framing, event_bytes_max)))
+        Ok((
+            body,
+            Passage::translated(translation, self.endpoint.framing, event_bytes_max),
+        ))
     }
 
     /// A translated body at a vendor that borrows its dialect: fitted by the same table as a client's own would be.
     fn borrowed(&self, body: Bytes) -> Result<Bytes, Problem> {
-        let Some(borrowed) = self.endpoint.borrowed else { return Ok(body) };
-        let request = dialect::read(self.endpoint.dialect, body).map_err(|_| defect("a translated request cannot be read"))?;
+        let Some(borrowed) = self.endpoint.borrowed else {
+            return Ok(body);
+        };
+        let request = dialect::read(self.endpoint.dialect, body)
+            .map_err(|_| defect("a translated request cannot be read"))?;
         let mut edits = Vec::new();
         fit::edits(&request, borrowed, &mut edits);
         Ok(request.spliced(&edits))
@@ -132,12 +170,21 @@ impl HeldAttempt {
             edits.extend(self.request.stream_options_with_usage());
         }
         if let Some(tokens) = self.cap.write {
-            edits.extend(self.request.capped(tokens, deployment.provider.preset.output_cap_member));
+            edits.extend(
+                self.request
+                    .capped(tokens, deployment.provider.preset.output_cap_member),
+            );
         }
         if self.request.dialect == Dialect::Messages
-            && let Some(json) = dialect::without_foreign_thoughts(&self.request, deployment.capabilities().signed_thoughts)
+            && let Some(json) = dialect::without_foreign_thoughts(
+                &self.request,
+                deployment.capabilities().signed_thoughts,
+            )
         {
-            edits.push(Edit::Set { member: "messages", json: json.into() });
+            edits.push(Edit::Set {
+                member: "messages",
+                json: json.into(),
+            });
         }
         if let Some(borrowed) = self.endpoint.borrowed {
             fit::edits(&self.request, borrowed, &mut edits);
@@ -161,12 +208,23 @@ impl HeldAttempt {
 pub(super) async fn on_disk(open: &Open, sequence: u64) -> Result<(), Problem> {
     let wait = tokio::time::timeout(DISK_WAIT, open.gateway.ledger.journal().settled(sequence));
     wait.await.map_err(|_| {
-        let message = format!("the disk under the ledger has not answered for {} s; try again in a moment", DISK_WAIT.as_secs());
+        let message = format!(
+            "the disk under the ledger has not answered for {} s; try again in a moment",
+            DISK_WAIT.as_secs()
+        );
         Problem::new(Word::LedgerUnavailable, message).retry_after(5)
     })
 }
 
 pub(super) fn ledger_unavailable(not_logged: &NotLogged) -> Problem {
-    let word = if *not_logged == NotLogged::Closing { Word::ShuttingDown } else { Word::LedgerUnavailable };
-    Problem::new(word, format!("the books cannot take this request: {not_logged}")).retry_after(5)
+    let word = if *not_logged == NotLogged::Closing {
+        Word::ShuttingDown
+    } else {
+        Word::LedgerUnavailable
+    };
+    Problem::new(
+        word,
+        format!("the books cannot take this request: {not_logged}"),
+    )
+    .retry_after(5)
 }

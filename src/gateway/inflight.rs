@@ -31,7 +31,10 @@ struct Count {
 
 impl Default for Inflight {
     fn default() -> Inflight {
-        Inflight { phase: watch::channel(Phase::Open).0, running: Arc::default() }
+        Inflight {
+            phase: watch::channel(Phase::Open).0,
+            running: Arc::default(),
+        }
     }
 }
 
@@ -46,13 +49,20 @@ impl Inflight {
         if self.is_open() {
             return Ok(());
         }
-        Err(Problem::new(Word::ShuttingDown, "the gateway is stopping; try again in a moment").retry_after(5))
+        Err(Problem::new(
+            Word::ShuttingDown,
+            "the gateway is stopping; try again in a moment",
+        )
+        .retry_after(5))
     }
 
     pub(super) fn begin(&self) -> Result<Running, Problem> {
         self.still_open()?;
         self.running.running.fetch_add(1, Ordering::SeqCst);
-        Ok(Running { phase: self.phase.subscribe(), running: self.running.clone() })
+        Ok(Running {
+            phase: self.phase.subscribe(),
+            running: self.running.clone(),
+        })
     }
 
     pub fn running(&self) -> usize {
@@ -89,7 +99,12 @@ impl Inflight {
 impl Running {
     /// Returns when the process can wait no longer.
     pub(super) async fn told_to_end(&mut self) {
-        if self.phase.wait_for(|phase| *phase == Phase::Ending).await.is_err() {
+        if self
+            .phase
+            .wait_for(|phase| *phase == Phase::Ending)
+            .await
+            .is_err()
+        {
             // the gateway itself is gone: nobody is left to tell
             std::future::pending::<()>().await;
         }

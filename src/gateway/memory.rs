@@ -3,7 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::conversation::{Ask, Block, Content, Opaque, OpaqueKind, Origin, Reasoned, Remembered, Role, Turn};
+use crate::conversation::{
+    Ask, Block, Content, Opaque, OpaqueKind, Origin, Reasoned, Remembered, Role, Turn,
+};
 use crate::dialect::Dialect;
 use crate::domain::id::TeamId;
 use crate::store::memory::Memory;
@@ -36,9 +38,16 @@ struct KeptOpaque {
 
 /// Keeps what an answer's calls need in the turns that follow.
 pub(super) fn keep(memory: &Memory, team: TeamId, remembered: Remembered) {
-    let mut reasoning: Vec<KeptThought> = remembered.reasoning.into_iter().map(KeptThought::from).collect();
+    let mut reasoning: Vec<KeptThought> = remembered
+        .reasoning
+        .into_iter()
+        .map(KeptThought::from)
+        .collect();
     for (id, opaque) in remembered.calls {
-        let kept = Kept { reasoning: std::mem::take(&mut reasoning), opaque: opaque.and_then(KeptOpaque::of) };
+        let kept = Kept {
+            reasoning: std::mem::take(&mut reasoning),
+            opaque: opaque.and_then(KeptOpaque::of),
+        };
         if kept.reasoning.is_empty() && kept.opaque.is_none() {
             continue;
         }
@@ -53,8 +62,17 @@ pub(super) fn keep(memory: &Memory, team: TeamId, remembered: Remembered) {
 pub(super) fn recall(memory: &Memory, team: TeamId, ask: &mut Ask, upstream: Dialect) -> u64 {
     let mut bytes = 0;
     let mut left = CALLS_MAX;
-    for turn in ask.turns.iter_mut().rev().filter(|turn| turn.role == Role::Assistant) {
-        let calls = turn.blocks.iter().filter(|block| matches!(block.content, Content::ToolCall(_))).count();
+    for turn in ask
+        .turns
+        .iter_mut()
+        .rev()
+        .filter(|turn| turn.role == Role::Assistant)
+    {
+        let calls = turn
+            .blocks
+            .iter()
+            .filter(|block| matches!(block.content, Content::ToolCall(_)))
+            .count();
         if calls > left {
             break;
         }
@@ -68,14 +86,29 @@ fn recall_turn(memory: &Memory, team: TeamId, turn: &mut Turn, upstream: Dialect
     let mut bytes = 0;
     let mut thoughts: Vec<Reasoned> = Vec::new();
     for block in &mut turn.blocks {
-        let Content::ToolCall(call) = &mut block.content else { continue };
-        let Some(kept) = memory.find(team, &call.id).and_then(|plain| serde_json::from_slice::<Kept>(&plain).ok()) else {
+        let Content::ToolCall(call) = &mut block.content else {
             continue;
         };
-        thoughts.extend(kept.reasoning.into_iter().filter_map(|thought| thought.of(upstream)));
+        let Some(kept) = memory
+            .find(team, &call.id)
+            .and_then(|plain| serde_json::from_slice::<Kept>(&plain).ok())
+        else {
+            continue;
+        };
+        thoughts.extend(
+            kept.reasoning
+                .into_iter()
+                .filter_map(|thought| thought.of(upstream)),
+        );
         if call.opaque.is_none() {
-            call.opaque = kept.opaque.filter(|opaque| opaque.dialect == upstream.word()).map(Opaque::from);
-            bytes += call.opaque.as_ref().map_or(0, |opaque| opaque.data.len() as u64);
+            call.opaque = kept
+                .opaque
+                .filter(|opaque| opaque.dialect == upstream.word())
+                .map(Opaque::from);
+            bytes += call
+                .opaque
+                .as_ref()
+                .map_or(0, |opaque| opaque.data.len() as u64);
         }
     }
     let carried = |block: &Block| matches!(&block.content, Content::Reasoning(reasoned) if reasoned.opaque.is_some());
@@ -83,25 +116,43 @@ fn recall_turn(memory: &Memory, team: TeamId, turn: &mut Turn, upstream: Dialect
         return bytes;
     }
     // what the client echoed of the same thoughts, without what makes them worth anything
-    turn.blocks.retain(|block| !matches!(block.content, Content::Reasoning(_)));
+    turn.blocks
+        .retain(|block| !matches!(block.content, Content::Reasoning(_)));
     for thought in &thoughts {
-        bytes += thought.text.len() as u64 + thought.opaque.as_ref().map_or(0, |opaque| opaque.data.len() as u64);
+        bytes += thought.text.len() as u64
+            + thought
+                .opaque
+                .as_ref()
+                .map_or(0, |opaque| opaque.data.len() as u64);
     }
-    turn.blocks.splice(0..0, thoughts.into_iter().map(|thought| Content::Reasoning(thought).into()));
+    turn.blocks.splice(
+        0..0,
+        thoughts
+            .into_iter()
+            .map(|thought| Content::Reasoning(thought).into()),
+    );
     bytes
 }
 
 impl From<Reasoned> for KeptThought {
     fn from(reasoned: Reasoned) -> KeptThought {
-        KeptThought { text: reasoned.text, opaque: reasoned.opaque.and_then(KeptOpaque::of) }
+        KeptThought {
+            text: reasoned.text,
+            opaque: reasoned.opaque.and_then(KeptOpaque::of),
+        }
     }
 }
 
 impl KeptThought {
     /// A thought that the dialect made.
     fn of(self, upstream: Dialect) -> Option<Reasoned> {
-        let opaque = self.opaque.filter(|opaque| opaque.dialect == upstream.word())?;
-        Some(Reasoned { text: self.text, opaque: Some(opaque.into()) })
+        let opaque = self
+            .opaque
+            .filter(|opaque| opaque.dialect == upstream.word())?;
+        Some(Reasoned {
+            text: self.text,
+            opaque: Some(opaque.into()),
+        })
     }
 }
 
@@ -110,14 +161,30 @@ impl KeptOpaque {
     fn of(opaque: Opaque) -> Option<KeptOpaque> {
         let Origin { dialect, model } = opaque.origin?;
         let redacted = opaque.kind == OpaqueKind::Redacted;
-        Some(KeptOpaque { dialect: dialect.into_owned(), model, redacted, data: opaque.data })
+        Some(KeptOpaque {
+            dialect: dialect.into_owned(),
+            model,
+            redacted,
+            data: opaque.data,
+        })
     }
 }
 
 impl From<KeptOpaque> for Opaque {
     fn from(kept: KeptOpaque) -> Opaque {
-        let kind = if kept.redacted { OpaqueKind::Redacted } else { OpaqueKind::Signature };
-        Opaque { origin: Some(Origin { dialect: kept.dialect.into(), model: kept.model }), kind, data: kept.data }
+        let kind = if kept.redacted {
+            OpaqueKind::Redacted
+        } else {
+            OpaqueKind::Signature
+        };
+        Opaque {
+            origin: Some(Origin {
+                dialect: kept.dialect.into(),
+                model: kept.model,
+            }),
+            kind,
+            data: kept.data,
+        }
     }
 }
 
@@ -135,29 +202,58 @@ mod tests {
     use crate::store::seal::SealKey;
 
     fn opaque(dialect: &'static str, data: &str) -> Opaque {
-        let origin = Origin { dialect: dialect.into(), model: "m".into() };
-        Opaque { origin: Some(origin), kind: OpaqueKind::Signature, data: data.into() }
+        let origin = Origin {
+            dialect: dialect.into(),
+            model: "m".into(),
+        };
+        Opaque {
+            origin: Some(origin),
+            kind: OpaqueKind::Signature,
+            data: data.into(),
+        }
     }
 
     fn call(id: &str, opaque: Option<Opaque>) -> Content {
-        Content::ToolCall(ToolCall { id: id.into(), name: "f".into(), arguments: "{}".into(), opaque })
+        Content::ToolCall(ToolCall {
+            id: id.into(),
+            name: "f".into(),
+            arguments: "{}".into(),
+            opaque,
+        })
     }
 
     fn thought(text: &str, opaque: Option<Opaque>) -> Content {
-        Content::Reasoning(Reasoned { text: text.into(), opaque })
+        Content::Reasoning(Reasoned {
+            text: text.into(),
+            opaque,
+        })
     }
 
     fn ask(blocks: Vec<Content>) -> Ask {
         let blocks = blocks.into_iter().map(Into::into).collect();
-        Ask { turns: vec![Turn { role: Role::Assistant, blocks }], ..Ask::default() }
+        Ask {
+            turns: vec![Turn {
+                role: Role::Assistant,
+                blocks,
+            }],
+            ..Ask::default()
+        }
     }
 
     fn told(ask: &Ask) -> Vec<String> {
         let told = |block: &Block| match &block.content {
             Content::Reasoning(reasoned) => {
-                format!("({}) {}", reasoned.text, reasoned.opaque.as_ref().map_or("", |opaque| &opaque.data))
+                format!(
+                    "({}) {}",
+                    reasoned.text,
+                    reasoned.opaque.as_ref().map_or("", |opaque| &opaque.data)
+                )
             }
-            Content::ToolCall(call) => format!("{} {}", call.id, call.opaque.as_ref().map_or("", |opaque| &opaque.data)),
+            Content::ToolCall(call) => format!(
+                "{} {}",
+                call.id,
+                call.opaque.as_ref().map_or("", |opaque| &opaque.data)
+            ),
             Content::Text(text) => text.clone(),
             _ => String::new(),
         };
@@ -169,25 +265,62 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let disk = Arc::new(FolderDisk::lock(folder.path()).expect("the folder is free"));
         let key = SealKey::of_secret(&Secret::new("k".repeat(32)));
-        let bounds = Bounds { entries_max: 10, bytes_max: 1 << 20, keep_ms: 1_000 };
-        let memory = Memory::open(disk, Arc::new(Time::first(Arc::new(ManualClock::at_ms(1)))), &key, bounds);
-        let reasoning = vec![Reasoned { text: "hm".into(), opaque: Some(opaque("messages", "c2ln")) }];
-        let calls = vec![("a".to_owned(), None), ("b".to_owned(), Some(opaque("gemini", "Zw")))];
+        let bounds = Bounds {
+            entries_max: 10,
+            bytes_max: 1 << 20,
+            keep_ms: 1_000,
+        };
+        let memory = Memory::open(
+            disk,
+            Arc::new(Time::first(Arc::new(ManualClock::at_ms(1)))),
+            &key,
+            bounds,
+        );
+        let reasoning = vec![Reasoned {
+            text: "hm".into(),
+            opaque: Some(opaque("messages", "c2ln")),
+        }];
+        let calls = vec![
+            ("a".to_owned(), None),
+            ("b".to_owned(), Some(opaque("gemini", "Zw"))),
+        ];
         keep(&memory, TeamId(1), Remembered { reasoning, calls });
 
-        let lost = || ask(vec![thought("hm", None), Content::Text("so".into()), call("a", None), call("b", None)]);
+        let lost = || {
+            ask(vec![
+                thought("hm", None),
+                Content::Text("so".into()),
+                call("a", None),
+                call("b", None),
+            ])
+        };
         let recalled = |mut ask: Ask, team, upstream| {
             let bytes = recall(&memory, TeamId(team), &mut ask, upstream);
             (told(&ask), bytes)
         };
         let owned = |told: [&str; 4]| told.map(str::to_owned).to_vec();
-        assert_eq!(recalled(lost(), 1, Dialect::Messages), (owned(["(hm) c2ln", "so", "a ", "b "]), 6));
-        assert_eq!(recalled(lost(), 1, Dialect::Gemini), (owned(["(hm) ", "so", "a ", "b Zw"]), 2));
+        assert_eq!(
+            recalled(lost(), 1, Dialect::Messages),
+            (owned(["(hm) c2ln", "so", "a ", "b "]), 6)
+        );
+        assert_eq!(
+            recalled(lost(), 1, Dialect::Gemini),
+            (owned(["(hm) ", "so", "a ", "b Zw"]), 2)
+        );
         for (team, upstream) in [(2, Dialect::Messages), (1, Dialect::Converse)] {
-            assert_eq!(recalled(lost(), team, upstream), (owned(["(hm) ", "so", "a ", "b "]), 0));
+            assert_eq!(
+                recalled(lost(), team, upstream),
+                (owned(["(hm) ", "so", "a ", "b "]), 0)
+            );
         }
-        let carried = ask(vec![thought("hm", Some(opaque("messages", "own"))), call("a", None)]);
-        assert_eq!(recalled(carried, 1, Dialect::Messages), (vec!["(hm) own".to_owned(), "a ".to_owned()], 0));
+        let carried = ask(vec![
+            thought("hm", Some(opaque("messages", "own"))),
+            call("a", None),
+        ]);
+        assert_eq!(
+            recalled(carried, 1, Dialect::Messages),
+            (vec!["(hm) own".to_owned(), "a ".to_owned()], 0)
+        );
         memory.close();
     }
 }

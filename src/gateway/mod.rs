@@ -108,7 +108,11 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    pub fn new(config: &Config, table: Arc<Table>, parts: Parts) -> Result<Gateway, getrandom::Error> {
+    pub fn new(
+        config: &Config,
+        table: Arc<Table>,
+        parts: Parts,
+    ) -> Result<Gateway, getrandom::Error> {
         Ok(Gateway {
             envelope: Envelope::new(parts.seal_key.for_purpose("envelope")),
             memory: parts.memory,
@@ -149,41 +153,85 @@ impl Gateway {
         reply
     }
 
-    async fn journey(self: &Arc<Gateway>, client: &Client, call: Call, id: RequestId) -> Result<Reply, Ended> {
+    async fn journey(
+        self: &Arc<Gateway>,
+        client: &Client,
+        call: Call,
+        id: RequestId,
+    ) -> Result<Reply, Ended> {
         let running = self.inflight.begin()?;
-        let Call { dialect, credential, headers, tag, body } = call;
-        let caller = self.authenticate(credential.as_deref()).map_err(|problem| {
-            let call = Refused { dialect, credential: credential.as_deref(), id };
-            self.note_refusal(&call, problem, |entering| entering.read_what_can_be(tag.as_deref(), &body))
-        })?;
+        let Call {
+            dialect,
+            credential,
+            headers,
+            tag,
+            body,
+        } = call;
+        let caller = self
+            .authenticate(credential.as_deref())
+            .map_err(|problem| {
+                let call = Refused {
+                    dialect,
+                    credential: credential.as_deref(),
+                    id,
+                };
+                self.note_refusal(&call, problem, |entering| {
+                    entering.read_what_can_be(tag.as_deref(), &body)
+                })
+            })?;
         let mut entering = Entering::new(self, id, dialect, caller.clone());
-        let tag = tag.map(|bytes| Tag::parse(&bytes).ok_or_else(|| entering.refused(no_tag()))).transpose()?;
+        let tag = tag
+            .map(|bytes| Tag::parse(&bytes).ok_or_else(|| entering.refused(no_tag())))
+            .transpose()?;
         entering.tag.clone_from(&tag);
-        let mut request = dialect::read(dialect, body).map_err(|problem| entering.refused(problem))?;
+        let mut request =
+            dialect::read(dialect, body).map_err(|problem| entering.refused(problem))?;
         self.see_through_alias(&mut request);
         entering.read(&request);
-        let deployment = self.admit(&caller, &request.model).map_err(|problem| entering.refused(problem))?;
-        let planned = Attempt::plan(self, caller, request, deployment, id, tag, client.fetcher()).await;
+        let deployment = self
+            .admit(&caller, &request.model)
+            .map_err(|problem| entering.refused(problem))?;
+        let planned =
+            Attempt::plan(self, caller, request, deployment, id, tag, client.fetcher()).await;
         let attempt = planned.map_err(|problem| entering.refused(problem))?;
         if dialect.is_free() {
             return Ok(Box::pin(free::call(attempt, client, &headers, running)).await?);
         }
-        let held = attempt.hold(credential.as_deref()).await.map_err(|problem| entering.refused(problem))?;
+        let held = attempt
+            .hold(credential.as_deref())
+            .await
+            .map_err(|problem| entering.refused(problem))?;
         let asked = held.asked();
-        drain::call(held, client, headers, running).await.map_err(|problem| Ended { problem, headers: asked })
+        drain::call(held, client, headers, running)
+            .await
+            .map_err(|problem| Ended {
+                problem,
+                headers: asked,
+            })
     }
 
     /// Puts the model's own name in the place of a picker's alias, so that no allow-list and no budget knows but the one.
     fn see_through_alias(&self, request: &mut Request) {
-        let meant = if self.picker_aliases { self.table.meant(&request.model) } else { &request.model };
+        let meant = if self.picker_aliases {
+            self.table.meant(&request.model)
+        } else {
+            &request.model
+        };
         if meant != request.model {
             request.means(meant.to_owned());
         }
     }
 
     /// A key that is known and may not call is noted.
-    fn note_refusal(&self, call: &Refused<'_>, problem: Problem, read: impl FnOnce(&mut Entering<'_>)) -> Problem {
-        let Some(caller) = auth::known(&self.directory.load(), call.credential) else { return problem };
+    fn note_refusal(
+        &self,
+        call: &Refused<'_>,
+        problem: Problem,
+        read: impl FnOnce(&mut Entering<'_>),
+    ) -> Problem {
+        let Some(caller) = auth::known(&self.directory.load(), call.credential) else {
+            return problem;
+        };
         let mut entering = Entering::new(self, call.id, call.dialect, caller);
         read(&mut entering);
         entering.refused(problem)
@@ -196,23 +244,47 @@ impl Gateway {
 
     /// Where a name leads, if this caller may go there.
     fn admit(&self, caller: &Caller, asked: &str) -> Result<Arc<Deployment>, Problem> {
-        let deployment = self.table.resolve(asked).map_err(|not_routed| not_routed.problem(asked))?;
-        access::model_allowed(&caller.team, caller.keys(), asked, &deployment.provider.name, &deployment.model)?;
+        let deployment = self
+            .table
+            .resolve(asked)
+            .map_err(|not_routed| not_routed.problem(asked))?;
+        access::model_allowed(
+            &caller.team,
+            caller.keys(),
+            asked,
+            &deployment.provider.name,
+            &deployment.model,
+        )?;
         Ok(deployment)
     }
 
     /// The models that the key may call, as `/v1/models` shows them: name and provider, sorted. Clients of Anthropic's dialect are
     /// shown the aliases too, where the configuration wants them.
-    pub fn models(&self, credential: Option<&str>, dialect: Dialect) -> Result<Vec<(String, String)>, Problem> {
+    pub fn models(
+        &self,
+        credential: Option<&str>,
+        dialect: Dialect,
+    ) -> Result<Vec<(String, String)>, Problem> {
         let caller = self.authenticate(credential)?;
         let allowed = self.table.names().filter(|(name, deployment)| {
-            access::callable(&caller.team, caller.keys(), name, &deployment.provider.name, &deployment.model)
+            access::callable(
+                &caller.team,
+                caller.keys(),
+                name,
+                &deployment.provider.name,
+                &deployment.model,
+            )
         });
-        let mut models: Vec<(String, String)> =
-            allowed.map(|(name, deployment)| (name.to_owned(), deployment.provider.name.clone())).collect();
+        let mut models: Vec<(String, String)> = allowed
+            .map(|(name, deployment)| (name.to_owned(), deployment.provider.name.clone()))
+            .collect();
         if self.picker_aliases && dialect == Dialect::Messages {
-            let aliases = models.iter().filter_map(|(name, owner)| Some((dialect::picker_alias(name)?, owner.clone())));
-            let aliases: Vec<(String, String)> = aliases.filter(|(alias, _)| self.table.meant(alias) != alias).collect();
+            let aliases = models
+                .iter()
+                .filter_map(|(name, owner)| Some((dialect::picker_alias(name)?, owner.clone())));
+            let aliases: Vec<(String, String)> = aliases
+                .filter(|(alias, _)| self.table.meant(alias) != alias)
+                .collect();
             models.extend(aliases);
             models.sort_unstable();
         }
@@ -220,9 +292,22 @@ impl Gateway {
     }
 
     /// A model call that the listener refuses before its body is there, noted like all others.
-    pub fn refuse_call(&self, dialect: Dialect, credential: Option<&str>, problem: Problem) -> Reply {
+    pub fn refuse_call(
+        &self,
+        dialect: Dialect,
+        credential: Option<&str>,
+        problem: Problem,
+    ) -> Reply {
         let id = self.next_id();
-        let problem = self.note_refusal(&Refused { dialect, credential, id }, problem, |_| {});
+        let problem = self.note_refusal(
+            &Refused {
+                dialect,
+                credential,
+                id,
+            },
+            problem,
+            |_| {},
+        );
         self.figures.refused(problem.word);
         Reply::refusal(dialect, &problem, id)
     }
@@ -253,7 +338,9 @@ impl Gateway {
     /// Passes on what budgets have to say. Waits for nobody: where there is no room, it is due again with the next occasion.
     fn hand_over(&self, alerts: Vec<Alert>) {
         for alert in alerts {
-            if let Err(TrySendError::Full(alert) | TrySendError::Closed(alert)) = self.alerts.try_send(alert) {
+            if let Err(TrySendError::Full(alert) | TrySendError::Closed(alert)) =
+                self.alerts.try_send(alert)
+            {
                 self.ledger.take_back(&alert);
             }
         }
@@ -286,15 +373,24 @@ struct Ended {
 
 impl From<Problem> for Ended {
     fn from(problem: Problem) -> Ended {
-        Ended { problem, headers: Vec::new() }
+        Ended {
+            problem,
+            headers: Vec::new(),
+        }
     }
 }
 
 fn no_tag() -> Problem {
-    Problem::invalid(format!("the header {TAG_HEADER} must be 1 to 64 letters of visible ASCII, without spaces")).at(TAG_HEADER)
+    Problem::invalid(format!(
+        "the header {TAG_HEADER} must be 1 to 64 letters of visible ASCII, without spaces"
+    ))
+    .at(TAG_HEADER)
 }
 
 /// A fault that only a defect of ours can cause.
 fn defect(what: &str) -> Problem {
-    Problem::new(Word::Internal, format!("{what}; this is a defect of the gateway, please report it"))
+    Problem::new(
+        Word::Internal,
+        format!("{what}; this is a defect of the gateway, please report it"),
+    )
 }

@@ -54,13 +54,20 @@ impl Open {
     pub(super) fn settle(&mut self, status: Status) -> Result<Receipt, NotLogged> {
         let mut ending = self.ending(status);
         // an answer that nobody waited for, whatever it was
-        let status = if self.presence.client_has_gone() { Status::ClientGone } else { status };
+        let status = if self.presence.client_has_gone() {
+            Status::ClientGone
+        } else {
+            status
+        };
         ending.status = status;
         let settled = self.gateway.ledger.settle(self.held.id, ending);
         let first = !std::mem::replace(&mut self.resolved, true);
         let mut receipt = settled.inspect_err(|error| {
             if first {
-                tracing::error!("the end of call {} cannot be logged yet, its hold stays: {error}", self.held.id.request);
+                tracing::error!(
+                    "the end of call {} cannot be logged yet, its hold stays: {error}",
+                    self.held.id.request
+                );
                 self.gateway.figures.ended(status.unended());
             }
         })?;
@@ -76,7 +83,8 @@ impl Open {
 
     /// When the answer must be whole.
     pub(super) fn call_deadline(&self) -> Instant {
-        self.sent_at.unwrap_or(self.admitted) + Duration::from_millis(self.gateway.limits.call_timeout_ms)
+        self.sent_at.unwrap_or(self.admitted)
+            + Duration::from_millis(self.gateway.limits.call_timeout_ms)
     }
 
     /// Keeps what the client's dialect cannot carry, for the turns that follow.
@@ -93,7 +101,10 @@ impl Open {
         self.resolved = true;
         match self.gateway.ledger.release(self.held.id) {
             Ok(freed) => self.gateway.queue.wake(&freed),
-            Err(error) => tracing::error!("the hold of call {} cannot be given back yet: {error}", self.held.id.request),
+            Err(error) => tracing::error!(
+                "the hold of call {} cannot be given back yet: {error}",
+                self.held.id.request
+            ),
         }
     }
 
@@ -111,7 +122,10 @@ impl Open {
     fn ending(&self, status: Status) -> Ending {
         let (usage, flags) = self.usage(status);
         let ending = Ending {
-            ended_ms: self.held.at_ms.saturating_add(self.admitted.elapsed().as_millis() as u64),
+            ended_ms: self
+                .held
+                .at_ms
+                .saturating_add(self.admitted.elapsed().as_millis() as u64),
             status,
             flags,
             usage,
@@ -128,9 +142,15 @@ impl Open {
     }
 
     fn priced(&self, mut ending: Ending) -> Ending {
-        match self.deployment.price.cost(&ending.usage, self.tier_asked.as_deref()) {
+        match self
+            .deployment
+            .price
+            .cost(&ending.usage, self.tier_asked.as_deref())
+        {
             Ok(bill) => {
-                let over = ending.flags.has(Flags::ESTIMATED) && bill.total > self.ceiling && !self.guessed;
+                let over = ending.flags.has(Flags::ESTIMATED)
+                    && bill.total > self.ceiling
+                    && !self.guessed;
                 let bill = match self.reported_bill().filter(|_| over) {
                     // what was reported is booked whole, whatever it comes to
                     Some(reported) if reported.total >= self.ceiling => reported,
@@ -156,7 +176,10 @@ impl Open {
     fn reported_bill(&self) -> Option<Bill> {
         let mut reported = self.report.usage()?.clone();
         reported.service_tier = reported.service_tier.or_else(|| self.tier_served.clone());
-        self.deployment.price.cost(&reported, self.tier_asked.as_deref()).ok()
+        self.deployment
+            .price
+            .cost(&reported, self.tier_asked.as_deref())
+            .ok()
     }
 
     /// What a call that ended well is booked at, as the client is told.
@@ -195,9 +218,15 @@ impl Open {
         let (input, output) = match self.report {
             Report::Lying => return unsaid,
             Report::Missing => (false, false),
-            Report::Half { unsaid, .. } => (unsaid == Side::Output, unsaid == Side::Input && self.output_is_final),
+            Report::Half { unsaid, .. } => (
+                unsaid == Side::Output,
+                unsaid == Side::Input && self.output_is_final,
+            ),
             // of an answer that is not over an empty beginning may have been told
-            Report::Reported(_) => (self.output_is_final || usage.in_total() > 0, self.output_is_final),
+            Report::Reported(_) => (
+                self.output_is_final || usage.in_total() > 0,
+                self.output_is_final,
+            ),
         };
         let trusted = self.deployment.provider.preset.trusts_zero;
         let no_input = usage.in_total() == 0 && self.input_bytes > 0 && !trusted;
@@ -209,28 +238,49 @@ impl Open {
 
     fn estimate(&self, side: Side, usage: &mut Usage) {
         if side == Side::Input {
-            let input = self.tokens(Text { bytes: self.input_bytes, cjk_chars: 0 });
+            let input = self.tokens(Text {
+                bytes: self.input_bytes,
+                cjk_chars: 0,
+            });
             usage.uncached_in = usage.uncached_in.max(input);
             return;
         }
-        let delivered = Text { bytes: self.delivered.text_bytes, cjk_chars: self.delivered.cjk_chars };
+        let delivered = Text {
+            bytes: self.delivered.text_bytes,
+            cjk_chars: self.delivered.cjk_chars,
+        };
         let delivered = self.tokens(delivered);
         usage.out_total = match self.report {
             // what was said of it was counted beside it, as Gemini's thoughts are
-            Report::Half { unsaid: Side::Output, .. } => usage.out_total.saturating_add(delivered),
+            Report::Half {
+                unsaid: Side::Output,
+                ..
+            } => usage.out_total.saturating_add(delivered),
             _ => usage.out_total.max(delivered),
         };
     }
 
     fn tokens(&self, text: Text) -> u64 {
-        self.gateway.estimates.tokens(&self.deployment.provider.name, &self.deployment.model, text)
+        self.gateway
+            .estimates
+            .tokens(&self.deployment.provider.name, &self.deployment.model, text)
     }
 
     fn teach(&self, status: Status) {
-        if let (Status::Ok, Report::Reported(usage), true) = (status, &self.report, self.output_is_final) {
-            let text = Text { bytes: self.delivered.text_bytes, cjk_chars: self.delivered.cjk_chars };
+        if let (Status::Ok, Report::Reported(usage), true) =
+            (status, &self.report, self.output_is_final)
+        {
+            let text = Text {
+                bytes: self.delivered.text_bytes,
+                cjk_chars: self.delivered.cjk_chars,
+            };
             let spoken = usage.out_total.saturating_sub(usage.reasoning);
-            self.gateway.estimates.learn(&self.deployment.provider.name, &self.deployment.model, text, spoken);
+            self.gateway.estimates.learn(
+                &self.deployment.provider.name,
+                &self.deployment.model,
+                text,
+                spoken,
+            );
         }
     }
 }

@@ -15,7 +15,13 @@ use crate::route::Deployment;
 use crate::upstream::{Client, Failed, Incoming, Outgoing};
 
 /// Headers of a client that mean something to the vendor.
-const FORWARDED: [&str; 5] = ["anthropic-version", "anthropic-beta", "openai-beta", "user-agent", "accept"];
+const FORWARDED: [&str; 5] = [
+    "anthropic-version",
+    "anthropic-beta",
+    "openai-beta",
+    "user-agent",
+    "accept",
+];
 
 /// Those of them that mean something to every vendor.
 const FOR_ALL: &str = "user-agent";
@@ -25,7 +31,13 @@ pub(super) fn meant(headers: &[(String, String)], alike: bool) -> Cow<'_, [(Stri
     if alike {
         return Cow::Borrowed(headers);
     }
-    Cow::Owned(headers.iter().filter(|(name, _)| name == FOR_ALL).cloned().collect())
+    Cow::Owned(
+        headers
+            .iter()
+            .filter(|(name, _)| name == FOR_ALL)
+            .cloned()
+            .collect(),
+    )
 }
 
 /// Whether a client's header goes on to the vendor.
@@ -65,26 +77,62 @@ pub(super) async fn send(
     let mut credential: Vec<(&str, Secret)> = Vec::new();
     if let Some(signer) = &provider.signer {
         let headers = [("content-type", "application/json")];
-        credential.extend(signer.sign(&Signed { url, headers: &headers, body: &body }, now_ms));
+        credential.extend(signer.sign(
+            &Signed {
+                url,
+                headers: &headers,
+                body: &body,
+            },
+            now_ms,
+        ));
     } else {
-        credential.extend(provider.api_key.as_ref().and_then(|key| provider.preset.credential.header(key)));
+        credential.extend(
+            provider
+                .api_key
+                .as_ref()
+                .and_then(|key| provider.preset.credential.header(key)),
+        );
     }
     // answers are read as they come, so nothing may compress them
-    let mut outgoing = vec![("content-type", "application/json"), ("accept-encoding", "identity")];
-    outgoing.extend(headers.iter().filter(|(name, _)| is_forwarded(name)).map(|(n, v)| (n.as_str(), v.as_str())));
+    let mut outgoing = vec![
+        ("content-type", "application/json"),
+        ("accept-encoding", "identity"),
+    ];
+    outgoing.extend(
+        headers
+            .iter()
+            .filter(|(name, _)| is_forwarded(name))
+            .map(|(n, v)| (n.as_str(), v.as_str())),
+    );
     for (name, value) in provider.preset.default_headers {
         if !outgoing.iter().any(|(sent, _)| sent == name) {
             outgoing.push((name, value));
         }
     }
-    outgoing.extend(credential.iter().map(|(name, value)| (*name, value.expose())));
-    let outgoing = Outgoing { url, headers: outgoing, body, head_timeout_ms: head_timeout.as_millis() as u64 };
-    client.post(outgoing, |name| name == "content-type" || ANSWERED.iter().any(|begin| name.starts_with(begin))).await
+    outgoing.extend(
+        credential
+            .iter()
+            .map(|(name, value)| (*name, value.expose())),
+    );
+    let outgoing = Outgoing {
+        url,
+        headers: outgoing,
+        body,
+        head_timeout_ms: head_timeout.as_millis() as u64,
+    };
+    client
+        .post(outgoing, |name| {
+            name == "content-type" || ANSWERED.iter().any(|begin| name.starts_with(begin))
+        })
+        .await
 }
 
 /// The tier that served a call, where the head of the answer says it.
 pub(super) fn tier_served(incoming: &Incoming) -> Option<String> {
-    let header = incoming.headers.iter().find(|(name, _)| name == TIER_SERVED);
+    let header = incoming
+        .headers
+        .iter()
+        .find(|(name, _)| name == TIER_SERVED);
     header.map(|(_, tier)| tier.chars().take(TIER_CHARS_MAX).collect())
 }
 
@@ -92,14 +140,21 @@ pub(super) fn tier_served(incoming: &Incoming) -> Option<String> {
 pub(super) fn not_answered(provider: &str, failed: &Failed) -> (Status, Problem) {
     match failed {
         // nothing was sent: nothing can have been billed
-        Failed::Connect(_) | Failed::Malformed(_) => {
-            (Status::UpstreamError, Problem::new(Word::UpstreamError, format!("provider {provider} was not reached: {failed}")))
-        }
+        Failed::Connect(_) | Failed::Malformed(_) => (
+            Status::UpstreamError,
+            Problem::new(
+                Word::UpstreamError,
+                format!("provider {provider} was not reached: {failed}"),
+            ),
+        ),
         Failed::HeadTimeout(ms) => {
             let message = format!("provider {provider} sent no answer within {} s", ms / 1_000);
             (Status::Broken, Problem::new(Word::UpstreamTimeout, message))
         }
-        other => (Status::Broken, Problem::new(Word::UpstreamError, format!("provider {provider}: {other}"))),
+        other => (
+            Status::Broken,
+            Problem::new(Word::UpstreamError, format!("provider {provider}: {other}")),
+        ),
     }
 }
 
@@ -110,7 +165,10 @@ pub(super) fn not_whole(provider: &str, failed: &Failed) -> Problem {
     } else {
         Word::UpstreamError
     };
-    Problem::new(word, format!("the answer of provider {provider} did not come whole: {failed}"))
+    Problem::new(
+        word,
+        format!("the answer of provider {provider} did not come whole: {failed}"),
+    )
 }
 
 /// Reads a whole answer within the limits and tells `came` how much there is of it.

@@ -64,7 +64,11 @@ pub(super) struct LineFull;
 
 impl Queue {
     pub(super) fn new(places_max: usize) -> Queue {
-        Queue { lines: Mutex::default(), waiting: AtomicUsize::new(0), places_max }
+        Queue {
+            lines: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            places_max,
+        }
     }
 
     pub(super) fn waiting(&self) -> usize {
@@ -73,14 +77,20 @@ impl Queue {
 
     /// A budget of these in whose line somebody has waited so long that this request may not pass: a newcomer (`place` is
     /// none) passes nobody, a waiter only those who came after it. So the one who waits longest is never held up.
-    pub(super) fn blocked(&self, budgets: &[BudgetId], place: Option<&Waiting<'_>>) -> Option<BudgetId> {
+    pub(super) fn blocked(
+        &self,
+        budgets: &[BudgetId],
+        place: Option<&Waiting<'_>>,
+    ) -> Option<BudgetId> {
         if self.waiting() == 0 {
             return None;
         }
         let lines = self.lock();
         let goes_first = |budget: &&BudgetId| {
             let first = lines.by_budget.get(budget).and_then(VecDeque::front);
-            first.is_some_and(|first| first.patience_is_over() && place.is_none_or(|place| first.number < place.number))
+            first.is_some_and(|first| {
+                first.patience_is_over() && place.is_none_or(|place| first.number < place.number)
+            })
         };
         budgets.iter().find(goes_first).copied()
     }
@@ -94,7 +104,11 @@ impl Queue {
     }
 
     /// Leaves a line for that of another budget, and stands there as if it had always waited there.
-    pub(super) fn moved<'q>(&'q self, from: Waiting<'q>, budget: BudgetId) -> Result<Waiting<'q>, LineFull> {
+    pub(super) fn moved<'q>(
+        &'q self,
+        from: Waiting<'q>,
+        budget: BudgetId,
+    ) -> Result<Waiting<'q>, LineFull> {
         self.stand(self.lock(), budget, from.number, from.since)
     }
 
@@ -111,9 +125,22 @@ impl Queue {
         }
         let waiter = Arc::new(Waiter::default());
         let before = line.partition_point(|place| place.number < number);
-        line.insert(before, Place { number, since, waiter: waiter.clone() });
+        line.insert(
+            before,
+            Place {
+                number,
+                since,
+                waiter: waiter.clone(),
+            },
+        );
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        Ok(Waiting { queue: self, budget, number, since, waiter })
+        Ok(Waiting {
+            queue: self,
+            budget,
+            number,
+            since,
+            waiter,
+        })
     }
 
     /// Room came free in these budgets: the first in each line are tried again.
@@ -123,10 +150,14 @@ impl Queue {
         }
         let lines = self.lock();
         for budget in freed {
-            let Some(line) = lines.by_budget.get(budget) else { continue };
+            let Some(line) = lines.by_budget.get(budget) else {
+                continue;
+            };
             let passed = line.front().is_some_and(Place::patience_is_over);
             let tried = if passed { 1 } else { TRIED_IN_VAIN };
-            line.iter().take(tried).for_each(|place| place.waiter.woken.notify_one());
+            line.iter()
+                .take(tried)
+                .for_each(|place| place.waiter.woken.notify_one());
         }
     }
 
@@ -157,7 +188,9 @@ impl Waiting<'_> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let mut lines = self.queue.lock();
-        let Some(line) = lines.by_budget.get_mut(&self.budget) else { return };
+        let Some(line) = lines.by_budget.get_mut(&self.budget) else {
+            return;
+        };
         line.retain(|place| place.number != self.number);
         // who comes next may fit into what is free already
         if let Some(next) = line.front() {
@@ -178,7 +211,10 @@ mod tests {
         let queue = Queue::new(1);
         let first = queue.join(BudgetId(1)).expect("there is a place");
         assert_eq!(queue.join(BudgetId(1)).err(), Some(LineFull));
-        assert!(queue.join(BudgetId(2)).is_ok(), "another budget has its own line");
+        assert!(
+            queue.join(BudgetId(2)).is_ok(),
+            "another budget has its own line"
+        );
         drop(first);
         assert!(queue.join(BudgetId(1)).is_ok());
         assert_eq!(queue.waiting(), 0);
@@ -186,8 +222,15 @@ mod tests {
 
     /// As if the first in this line had come two seconds ago.
     fn loses_patience(queue: &Queue, budget: BudgetId) {
-        if let Some(place) = queue.lock().by_budget.get_mut(&budget).and_then(VecDeque::front_mut) {
-            place.since = Instant::now().checked_sub(PASSED_FOR).expect("the clock runs for two seconds");
+        if let Some(place) = queue
+            .lock()
+            .by_budget
+            .get_mut(&budget)
+            .and_then(VecDeque::front_mut)
+        {
+            place.since = Instant::now()
+                .checked_sub(PASSED_FOR)
+                .expect("the clock runs for two seconds");
         }
     }
 
@@ -197,10 +240,22 @@ mod tests {
         let (team, other) = (BudgetId(1), BudgetId(2));
         let first = queue.join(team).expect("place");
         let second = queue.join(team).expect("place");
-        assert_eq!((queue.blocked(&[team], None), queue.blocked(&[team], Some(&second))), (None, None));
+        assert_eq!(
+            (
+                queue.blocked(&[team], None),
+                queue.blocked(&[team], Some(&second))
+            ),
+            (None, None)
+        );
         loses_patience(&queue, team);
         assert_eq!(queue.blocked(&[other, team], None), Some(team));
-        assert_eq!((queue.blocked(&[team], Some(&first)), queue.blocked(&[team], Some(&second))), (None, Some(team)));
+        assert_eq!(
+            (
+                queue.blocked(&[team], Some(&first)),
+                queue.blocked(&[team], Some(&second))
+            ),
+            (None, Some(team))
+        );
     }
 
     #[test]
@@ -211,8 +266,16 @@ mod tests {
         let of_key = queue.join(key).expect("place");
         loses_patience(&queue, team);
         loses_patience(&queue, key);
-        assert_eq!(queue.blocked(&[key, team], Some(&of_key)), Some(team), "the team's room is meant for the other");
-        assert_eq!(queue.blocked(&[team, key], Some(&of_team)), None, "both would wait for each other");
+        assert_eq!(
+            queue.blocked(&[key, team], Some(&of_key)),
+            Some(team),
+            "the team's room is meant for the other"
+        );
+        assert_eq!(
+            queue.blocked(&[team, key], Some(&of_team)),
+            None,
+            "both would wait for each other"
+        );
         assert_eq!(queue.blocked(&[key], None), Some(key));
     }
 
@@ -225,7 +288,13 @@ mod tests {
         let first = queue.moved(first, team).expect("place");
         assert_eq!((first.budget(), queue.waiting()), (team, 2));
         loses_patience(&queue, team);
-        assert_eq!((queue.blocked(&[team], Some(&first)), queue.blocked(&[team], Some(&second))), (None, Some(team)));
+        assert_eq!(
+            (
+                queue.blocked(&[team], Some(&first)),
+                queue.blocked(&[team], Some(&second))
+            ),
+            (None, Some(team))
+        );
         drop((first, second));
         assert_eq!(queue.waiting(), 0);
     }

@@ -20,14 +20,19 @@ pub(super) fn refused(limited: &Limited, whose: &str) -> Problem {
         Measure::Parallel => (limit.max_parallel, "calls at once"),
     };
     let count = count.map_or(0, NonZeroU32::get);
-    let models = limit.model.as_ref().map_or(String::new(), |model| format!(" of {model}"));
+    let models = limit
+        .model
+        .as_ref()
+        .map_or(String::new(), |model| format!(" of {model}"));
     let wait_s = limited.wait_ms.div_ceil(1_000).max(1);
     let message = format!(
         "the rate limit {} of {whose} allows {count} {of_what}{models}, and they are taken; try again in {wait_s} s, or ask your \
          administrator to raise it",
         limit.id
     );
-    Problem::new(Word::RateLimitExceeded, message).retry_after(wait_s).left(limited.left)
+    Problem::new(Word::RateLimitExceeded, message)
+        .retry_after(wait_s)
+        .left(limited.left)
 }
 
 /// Puts ours in the place of the vendor's, which get another name.
@@ -37,10 +42,23 @@ pub(super) fn put_headers(headers: &mut Vec<(String, String)>, allowance: &Allow
             *name = format!("{OF_UPSTREAM}{rest}");
         }
     }
-    for (what, gauge) in [("requests", allowance.requests), ("tokens", allowance.tokens)] {
-        let Some(Gauge { limit, remaining, reset_ms }) = gauge else { continue };
+    for (what, gauge) in [
+        ("requests", allowance.requests),
+        ("tokens", allowance.tokens),
+    ] {
+        let Some(Gauge {
+            limit,
+            remaining,
+            reset_ms,
+        }) = gauge
+        else {
+            continue;
+        };
         headers.push((format!("{RATE_LIMIT}limit-{what}"), limit.to_string()));
-        headers.push((format!("{RATE_LIMIT}remaining-{what}"), remaining.to_string()));
+        headers.push((
+            format!("{RATE_LIMIT}remaining-{what}"),
+            remaining.to_string(),
+        ));
         headers.push((format!("{RATE_LIMIT}reset-{what}"), duration(reset_ms)));
     }
 }
@@ -53,9 +71,17 @@ fn duration(ms: u64) -> String {
     let (minutes, rest_ms) = (ms / 60_000, ms % 60_000);
     let seconds = match rest_ms % 1_000 {
         0 => format!("{}s", rest_ms / 1_000),
-        thousandths => format!("{}.{}s", rest_ms / 1_000, format!("{thousandths:03}").trim_end_matches('0')),
+        thousandths => format!(
+            "{}.{}s",
+            rest_ms / 1_000,
+            format!("{thousandths:03}").trim_end_matches('0')
+        ),
     };
-    if minutes == 0 { seconds } else { format!("{minutes}m{seconds}") }
+    if minutes == 0 {
+        seconds
+    } else {
+        format!("{minutes}m{seconds}")
+    }
 }
 
 #[cfg(test)]
@@ -94,19 +120,49 @@ mod tests {
             max_parallel: NonZeroU32::new(2),
             model: Some(Pattern::new("m-*")),
         };
-        let limited = |measure, wait_ms| Limited { limit: limit.clone(), measure, wait_ms, left: Allowance::default() };
+        let limited = |measure, wait_ms| Limited {
+            limit: limit.clone(),
+            measure,
+            wait_ms,
+            left: Allowance::default(),
+        };
         let problem = refused(&limited(Measure::Requests, 2_001), "this team");
-        assert_eq!((problem.word, problem.retry_after_s), (Word::RateLimitExceeded, Some(3)));
-        assert!(problem.message.contains("limit_7 of this team allows 60 requests a minute of m-*"), "{problem}");
-        assert!(refused(&limited(Measure::Parallel, 1_000), "this team").message.contains("2 calls at once"));
+        assert_eq!(
+            (problem.word, problem.retry_after_s),
+            (Word::RateLimitExceeded, Some(3))
+        );
+        assert!(
+            problem
+                .message
+                .contains("limit_7 of this team allows 60 requests a minute of m-*"),
+            "{problem}"
+        );
+        assert!(
+            refused(&limited(Measure::Parallel, 1_000), "this team")
+                .message
+                .contains("2 calls at once")
+        );
     }
 
     #[test]
     fn the_vendors_headers_make_way() {
-        let gauge = Gauge { limit: 60, remaining: 59, reset_ms: 1_000 };
+        let gauge = Gauge {
+            limit: 60,
+            remaining: 59,
+            reset_ms: 1_000,
+        };
         let name = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let mut headers = vec![name("x-ratelimit-remaining-tokens", "5"), name("retry-after", "1")];
-        put_headers(&mut headers, &Allowance { requests: Some(gauge), tokens: None });
+        let mut headers = vec![
+            name("x-ratelimit-remaining-tokens", "5"),
+            name("retry-after", "1"),
+        ];
+        put_headers(
+            &mut headers,
+            &Allowance {
+                requests: Some(gauge),
+                tokens: None,
+            },
+        );
         assert_eq!(
             headers,
             [

@@ -33,7 +33,10 @@ impl Rows {
         let mut minute = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let number = boot_ms / MINUTE_MS;
         if minute.number != number {
-            *minute = Minute { number, rows: HashMap::new() };
+            *minute = Minute {
+                number,
+                rows: HashMap::new(),
+            };
         }
         let rows = minute.rows.entry((key, word)).or_default();
         *rows += 1;
@@ -55,8 +58,21 @@ pub(super) struct Entering<'g> {
 }
 
 impl<'g> Entering<'g> {
-    pub fn new(gateway: &'g Gateway, request: RequestId, dialect: Dialect, caller: Arc<Caller>) -> Entering<'g> {
-        Entering { gateway, request, dialect, caller, tag: None, model_asked: String::new(), user: None }
+    pub fn new(
+        gateway: &'g Gateway,
+        request: RequestId,
+        dialect: Dialect,
+        caller: Arc<Caller>,
+    ) -> Entering<'g> {
+        Entering {
+            gateway,
+            request,
+            dialect,
+            caller,
+            tag: None,
+            model_asked: String::new(),
+            user: None,
+        }
     }
 
     /// The body is read: it says which model is asked for, and perhaps for whom.
@@ -77,7 +93,10 @@ impl<'g> Entering<'g> {
     pub fn refused(&self, problem: Problem) -> Problem {
         let (gateway, key, word) = (self.gateway, &self.caller.key, problem.word);
         let at_ms = gateway.time.now_ms();
-        let user = self.user.as_deref().map(|user| gateway.pseudonyms.user(user));
+        let user = self
+            .user
+            .as_deref()
+            .map(|user| gateway.pseudonyms.user(user));
         let refusal = Refusal {
             request: self.request,
             at_ms,
@@ -85,11 +104,16 @@ impl<'g> Entering<'g> {
             team: key.team,
             key: key.id,
             model_asked: shortened(&self.model_asked),
-            attribution: Attribution { user, tag: self.tag.clone() },
+            attribution: Attribution {
+                user,
+                tag: self.tag.clone(),
+            },
             dialect: self.dialect.word().to_owned(),
             word,
         };
-        let as_row = gateway.refusals.one_more(key.id, word, gateway.time.boot_ms());
+        let as_row = gateway
+            .refusals
+            .one_more(key.id, word, gateway.time.boot_ms());
         gateway.ledger.journal().refusals().note(refusal, as_row);
         problem
     }
@@ -102,7 +126,11 @@ mod tests {
     #[test]
     fn ten_rows_per_key_word_and_minute() {
         let rows = Rows::default();
-        let allowed = |key, word, at_ms| (0..20).filter(|_| rows.one_more(KeyId(key), word, at_ms)).count();
+        let allowed = |key, word, at_ms| {
+            (0..20)
+                .filter(|_| rows.one_more(KeyId(key), word, at_ms))
+                .count()
+        };
         assert_eq!(allowed(1, Word::BudgetExceeded, 59_999), 10);
         assert_eq!(allowed(1, Word::RateLimitExceeded, 59_999), 10);
         assert_eq!(allowed(2, Word::BudgetExceeded, 59_999), 10);

@@ -60,24 +60,33 @@ pub(super) fn head(open: &Open, status: u16, upstream: &[(String, String)]) -> R
     }
     let mut reply = Reply::answered(status, headers, open.held.id, &open.deployment);
     if let Some(members) = &open.changed_members {
-        reply.headers.push(("x-gatekeeper-dropped-params".into(), members.clone()));
+        reply
+            .headers
+            .push(("x-gatekeeper-dropped-params".into(), members.clone()));
     }
     reply
 }
 
 pub(super) fn output_cap(reply: &mut Reply, cap: &Cap) {
     if let Some(tokens) = cap.write {
-        reply.headers.push(("x-gatekeeper-output-cap".into(), tokens.to_string()));
+        reply
+            .headers
+            .push(("x-gatekeeper-output-cap".into(), tokens.to_string()));
     }
 }
 
 pub(super) fn settle(open: &mut Open, status: Status) -> Result<Receipt, Problem> {
-    open.settle(status).map_err(|not_logged| ledger_unavailable(&not_logged))
+    open.settle(status)
+        .map_err(|not_logged| ledger_unavailable(&not_logged))
 }
 
 /// What a call is that failed before anything of its answer was passed on.
 pub(super) fn ending(fault: &UpstreamFault) -> Status {
-    if fault.unreadable { Status::Broken } else { Status::UpstreamError }
+    if fault.unreadable {
+        Status::Broken
+    } else {
+        Status::UpstreamError
+    }
 }
 
 /// A stream on its way.
@@ -125,8 +134,23 @@ struct Bad {
 
 impl Stream {
     fn new(answered: Answered) -> Stream {
-        let Answered { open, incoming, passage, cap, running, .. } = answered;
-        Stream { passage, call_deadline: open.call_deadline(), progressed: Instant::now(), open, incoming, cap, running }
+        let Answered {
+            open,
+            incoming,
+            passage,
+            cap,
+            running,
+            ..
+        } = answered;
+        Stream {
+            passage,
+            call_deadline: open.call_deadline(),
+            progressed: Instant::now(),
+            open,
+            incoming,
+            cap,
+            running,
+        }
     }
 
     /// Keeps back what has no content, so that a stream which fails at once can still be an honest error.
@@ -162,7 +186,11 @@ impl Stream {
                         self.overhear().await;
                     }
                     // an upstream that says it failed bills nothing; one that fell silent, or cannot be understood, may
-                    let failed = if let Step::Fault { fault, .. } = &step { Some(ending(fault)) } else { None };
+                    let failed = if let Step::Fault { fault, .. } = &step {
+                        Some(ending(fault))
+                    } else {
+                        None
+                    };
                     let Bad { status, problem } = self.bad(step);
                     let status = failed.unwrap_or(status);
                     return Err(self.settle(status).err().unwrap_or(problem));
@@ -176,9 +204,15 @@ impl Stream {
         let mut reply = head(&self.open, self.incoming.status, &self.incoming.headers);
         reply::put_remainder(&mut reply.headers, self.open.held.remainder);
         output_cap(&mut reply, &self.cap);
-        reply.headers.push(("cache-control".into(), "no-cache".into()));
+        reply
+            .headers
+            .push(("cache-control".into(), "no-cache".into()));
         // whatever the upstream's framing was, the client's is this
-        for (_, value) in reply.headers.iter_mut().filter(|(name, value)| name == "content-type" && !Framing::Sse.is(value)) {
+        for (_, value) in reply
+            .headers
+            .iter_mut()
+            .filter(|(name, value)| name == "content-type" && !Framing::Sse.is(value))
+        {
             *value = "text/event-stream".into();
         }
         let (client, pieces) = reply::flow(PIECES);
@@ -221,7 +255,9 @@ impl Stream {
         let mut silent_ms = 0;
         loop {
             let limits = &self.open.gateway.limits;
-            let wait_ms = limits.ping_ms.min(limits.idle_timeout_ms.saturating_sub(silent_ms));
+            let wait_ms = limits
+                .ping_ms
+                .min(limits.idle_timeout_ms.saturating_sub(silent_ms));
             let step = tokio::select! {
                 biased;
                 () = client.closed() => return Err(Gone::Client),
@@ -232,9 +268,12 @@ impl Stream {
                 Step::Failed(Failed::IdleTimeout(waited_ms)) => {
                     silent_ms += waited_ms;
                     if silent_ms >= self.open.gateway.limits.idle_timeout_ms {
-                        return Err(Gone::Bad(self.bad(Step::Failed(Failed::IdleTimeout(silent_ms)))));
+                        return Err(Gone::Bad(
+                            self.bad(Step::Failed(Failed::IdleTimeout(silent_ms))),
+                        ));
                     }
-                    self.send(client, dialect::ping(self.passage.dialect())).await?;
+                    self.send(client, dialect::ping(self.passage.dialect()))
+                        .await?;
                 }
                 Step::Events { bytes, content } => {
                     silent_ms = 0;
@@ -250,11 +289,16 @@ impl Stream {
                 Step::Fault { bytes, fault } => {
                     self.send(client, bytes).await?;
                     self.overhear().await;
-                    return Err(Gone::Bad(self.bad(Step::Fault { bytes: Bytes::new(), fault })));
+                    return Err(Gone::Bad(self.bad(Step::Fault {
+                        bytes: Bytes::new(),
+                        fault,
+                    })));
                 }
                 Step::Truncated { bytes } => {
                     self.send(client, bytes).await?;
-                    return Err(Gone::Bad(self.bad(Step::Truncated { bytes: Bytes::new() })));
+                    return Err(Gone::Bad(self.bad(Step::Truncated {
+                        bytes: Bytes::new(),
+                    })));
                 }
                 bad => return Err(Gone::Bad(self.bad(bad))),
             }
@@ -305,10 +349,17 @@ impl Stream {
 
     /// Logs the cost, then lets the client see the end.
     async fn end(&mut self, client: &Outlet) -> Result<(), Gone> {
-        let ledger_failed = |problem| Gone::Bad(Bad { status: Status::Broken, problem });
+        let ledger_failed = |problem| {
+            Gone::Bad(Bad {
+                status: Status::Broken,
+                problem,
+            })
+        };
         self.open.remember(&self.passage);
         let receipt = self.settle(Status::Ok).map_err(ledger_failed)?;
-        on_disk(&self.open, receipt.sequence).await.map_err(ledger_failed)?;
+        on_disk(&self.open, receipt.sequence)
+            .await
+            .map_err(ledger_failed)?;
         let comment = dialect::cost_comment(&receipt.cost.to_string());
         let last = self.passage.end(&self.open.used(), &comment);
         self.send(client, last).await
@@ -363,26 +414,46 @@ impl Stream {
 
     fn bad(&self, step: Step) -> Bad {
         let name = &self.open.deployment.provider.name;
-        let error = |status, message: String| Bad { status, problem: Problem::new(Word::UpstreamError, message) };
+        let error = |status, message: String| Bad {
+            status,
+            problem: Problem::new(Word::UpstreamError, message),
+        };
         match step {
-            Step::Fault { fault, .. } => Bad { status: Status::Broken, problem: upstream_error::in_band(name, &fault) },
+            Step::Fault { fault, .. } => Bad {
+                status: Status::Broken,
+                problem: upstream_error::in_band(name, &fault),
+            },
             Step::Failed(Failed::IdleTimeout(ms)) => Bad {
                 status: Status::Broken,
                 problem: Problem::new(
                     Word::UpstreamTimeout,
-                    format!("provider {name} sent nothing more for {} s", ms.div_ceil(1_000)),
+                    format!(
+                        "provider {name} sent nothing more for {} s",
+                        ms.div_ceil(1_000)
+                    ),
                 ),
             },
             Step::Late => {
                 let within_s = self.open.gateway.limits.call_timeout_ms.div_ceil(1_000);
-                let message = format!("the answer of provider {name} was not whole within {within_s} s");
-                Bad { status: Status::Broken, problem: Problem::new(Word::UpstreamTimeout, message) }
+                let message =
+                    format!("the answer of provider {name} was not whole within {within_s} s");
+                Bad {
+                    status: Status::Broken,
+                    problem: Problem::new(Word::UpstreamTimeout, message),
+                }
             }
-            Step::Failed(failed) => error(Status::Broken, format!("the stream of provider {name} failed: {failed}")),
-            Step::BadFrame(bad) => error(Status::Broken, format!("the stream of provider {name} cannot be read: {bad}")),
-            Step::Truncated { .. } | Step::Events { .. } | Step::End { .. } => {
-                error(Status::Truncated, format!("the stream of provider {name} broke off before its end"))
-            }
+            Step::Failed(failed) => error(
+                Status::Broken,
+                format!("the stream of provider {name} failed: {failed}"),
+            ),
+            Step::BadFrame(bad) => error(
+                Status::Broken,
+                format!("the stream of provider {name} cannot be read: {bad}"),
+            ),
+            Step::Truncated { .. } | Step::Events { .. } | Step::End { .. } => error(
+                Status::Truncated,
+                format!("the stream of provider {name} broke off before its end"),
+            ),
         }
     }
 }
@@ -402,18 +473,31 @@ enum Gone {
 
 /// Books a call that the end of the process cuts short before anything of it was passed on.
 pub(super) fn stopped(open: &mut Open) -> Problem {
-    settle(open, Status::Broken).err().unwrap_or_else(shutting_down)
+    settle(open, Status::Broken)
+        .err()
+        .unwrap_or_else(shutting_down)
 }
 
 pub(super) fn shutting_down() -> Problem {
-    Problem::new(Word::ShuttingDown, "the gateway had to stop before the answer was whole").retry_after(5)
+    Problem::new(
+        Word::ShuttingDown,
+        "the gateway had to stop before the answer was whole",
+    )
+    .retry_after(5)
 }
 
 /// Reads once from the upstream and sorts the whole events that are there. May be dropped while it waits: nothing is lost.
-async fn step(incoming: &mut Incoming, passage: &mut Passage, idle_ms: u64, deadline: Instant) -> Step {
+async fn step(
+    incoming: &mut Incoming,
+    passage: &mut Passage,
+    idle_ms: u64,
+    deadline: Instant,
+) -> Step {
     let next = tokio::time::timeout_at(deadline.into(), incoming.next(idle_ms));
     // also an upstream that always has more to say
-    let (false, Ok(next)) = (deadline <= Instant::now(), next.await) else { return Step::Late };
+    let (false, Ok(next)) = (deadline <= Instant::now(), next.await) else {
+        return Step::Late;
+    };
     match next {
         Err(failed) => Step::Failed(failed),
         Ok(Some(bytes)) => match passage.push(bytes) {
@@ -421,9 +505,17 @@ async fn step(incoming: &mut Incoming, passage: &mut Passage, idle_ms: u64, dead
             Err(bad) => Step::BadFrame(bad),
         },
         Ok(None) => match passage.ended() {
-            None => Step::Truncated { bytes: Bytes::new() },
-            Some(Passed { kind: Kind::Error(fault), bytes }) => Step::Fault { bytes, fault },
-            Some(Passed { kind, bytes }) => Step::End { bytes, content: kind == Kind::Content },
+            None => Step::Truncated {
+                bytes: Bytes::new(),
+            },
+            Some(Passed {
+                kind: Kind::Error(fault),
+                bytes,
+            }) => Step::Fault { bytes, fault },
+            Some(Passed { kind, bytes }) => Step::End {
+                bytes,
+                content: kind == Kind::Content,
+            },
         },
     }
 }
@@ -436,12 +528,29 @@ fn sort(passage: &mut Passage) -> Step {
         match event.kind {
             Kind::Content => content = true,
             Kind::Head | Kind::Hidden => {}
-            Kind::Terminal => return Step::End { bytes: bytes.join(), content },
-            Kind::CutOff => return Step::Truncated { bytes: bytes.join() },
-            Kind::Error(fault) => return Step::Fault { bytes: bytes.join(), fault },
+            Kind::Terminal => {
+                return Step::End {
+                    bytes: bytes.join(),
+                    content,
+                };
+            }
+            Kind::CutOff => {
+                return Step::Truncated {
+                    bytes: bytes.join(),
+                };
+            }
+            Kind::Error(fault) => {
+                return Step::Fault {
+                    bytes: bytes.join(),
+                    fault,
+                };
+            }
         }
     }
-    Step::Events { bytes: bytes.join(), content }
+    Step::Events {
+        bytes: bytes.join(),
+        content,
+    }
 }
 
 /// Events that go out in one piece; a single one is not copied.
@@ -468,6 +577,10 @@ impl Pieces {
     }
 
     fn join(self) -> Bytes {
-        if self.rest.is_empty() { self.first.unwrap_or_default() } else { self.rest.freeze() }
+        if self.rest.is_empty() {
+            self.first.unwrap_or_default()
+        } else {
+            self.rest.freeze()
+        }
     }
 }

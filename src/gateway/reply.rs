@@ -54,7 +54,16 @@ pub(super) struct Outlet {
 pub(super) fn flow(pieces_max: usize) -> (Outlet, Flow) {
     let (sender, receiver) = mpsc::channel(pieces_max);
     let ended = Arc::new(AtomicBool::new(false));
-    (Outlet { pieces: sender, ended: ended.clone() }, Flow { pieces: receiver, ended })
+    (
+        Outlet {
+            pieces: sender,
+            ended: ended.clone(),
+        },
+        Flow {
+            pieces: receiver,
+            ended,
+        },
+    )
 }
 
 impl Outlet {
@@ -82,27 +91,48 @@ pub struct Reply {
 const REQUEST_ID: &str = "x-gatekeeper-request-id";
 
 /// Who was asked.
-pub(super) fn put_attempt(headers: &mut Vec<(String, String)>, id: HoldId, deployment: &Deployment) {
+pub(super) fn put_attempt(
+    headers: &mut Vec<(String, String)>,
+    id: HoldId,
+    deployment: &Deployment,
+) {
     headers.push(("x-gatekeeper-model".into(), deployment.model.clone()));
-    headers.push(("x-gatekeeper-provider".into(), deployment.provider.name.clone()));
+    headers.push((
+        "x-gatekeeper-provider".into(),
+        deployment.provider.name.clone(),
+    ));
     headers.push(("x-gatekeeper-attempts".into(), id.attempt.to_string()));
 }
 
 /// What the tightest budget has left, and when it starts anew.
 pub(super) fn put_remainder(headers: &mut Vec<(String, String)>, remainder: Option<Remainder>) {
-    let Some(Remainder { left, resets_at_ms }) = remainder else { return };
+    let Some(Remainder { left, resets_at_ms }) = remainder else {
+        return;
+    };
     headers.push(("x-gatekeeper-budget-remaining-usd".into(), left.to_string()));
     if let Some(at_ms) = resets_at_ms {
-        headers.push(("x-gatekeeper-budget-reset".into(), Zone::utc().rfc3339(at_ms)));
+        headers.push((
+            "x-gatekeeper-budget-reset".into(),
+            Zone::utc().rfc3339(at_ms),
+        ));
     }
 }
 
 impl Reply {
     /// The head that every answered call has: what of the upstream's means something, and who answered.
-    pub(super) fn answered(status: u16, mut headers: Vec<(String, String)>, id: HoldId, deployment: &Deployment) -> Reply {
+    pub(super) fn answered(
+        status: u16,
+        mut headers: Vec<(String, String)>,
+        id: HoldId,
+        deployment: &Deployment,
+    ) -> Reply {
         headers.push((REQUEST_ID.into(), id.request.to_string()));
         put_attempt(&mut headers, id, deployment);
-        Reply { status, headers, body: Body::Whole(Bytes::new()) }
+        Reply {
+            status,
+            headers,
+            body: Body::Whole(Bytes::new()),
+        }
     }
 
     /// An error in the dialect of the endpoint.
@@ -118,6 +148,10 @@ impl Reply {
         put_remainder(&mut headers, problem.remainder);
         let body = dialect::error_body(dialect, problem, &id);
         headers.push((REQUEST_ID.into(), id));
-        Reply { status: problem.word.status(), headers, body: Body::Whole(body.into()) }
+        Reply {
+            status: problem.word.status(),
+            headers,
+            body: Body::Whole(body.into()),
+        }
     }
 }

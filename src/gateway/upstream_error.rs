@@ -38,7 +38,9 @@ pub(super) async fn refused(
         // what it is, is known; why, the client is not told
         () = running.told_to_end() => Refusal::of(client, upstream, answered, Err("the upstream's reason did not come in time")),
     };
-    let receipt = open.settle(Status::UpstreamError).map_err(|not_logged| ledger_unavailable(&not_logged))?;
+    let receipt = open
+        .settle(Status::UpstreamError)
+        .map_err(|not_logged| ledger_unavailable(&not_logged))?;
     let mut head = relay::head(&open, status, &headers);
     reply::put_remainder(&mut head.headers, receipt.remainder);
     refusal.answer(head, &open.deployment, open.held.id.request)
@@ -63,7 +65,9 @@ impl Refusal {
         let whole = incoming.whole(ERROR_BYTES_MAX, ERROR_WAIT_MS, |_| {});
         let body = match tokio::time::timeout(Duration::from_millis(ERROR_WAIT_MS), whole).await {
             Ok(Ok(body)) => Ok(body),
-            Ok(Err(Failed::TooLarge(_))) => Err("the upstream's reason is too long to be passed on"),
+            Ok(Err(Failed::TooLarge(_))) => {
+                Err("the upstream's reason is too long to be passed on")
+            }
             Ok(Err(_)) => Err("the upstream's reason did not come whole"),
             Err(_) => Err("the upstream's reason did not come in time"),
         };
@@ -71,7 +75,12 @@ impl Refusal {
     }
 
     /// A refusal by its head, and its body or why there is none.
-    fn of(client: Dialect, upstream: Dialect, (status, headers): Answered, body: Result<Bytes, &str>) -> Refusal {
+    fn of(
+        client: Dialect,
+        upstream: Dialect,
+        (status, headers): Answered,
+        body: Result<Bytes, &str>,
+    ) -> Refusal {
         let retry_after = headers.iter().find(|(name, _)| name == "retry-after");
         let told_s = retry_after.and_then(|(_, value)| value.parse().ok());
         let fault = match &body {
@@ -81,26 +90,47 @@ impl Refusal {
         let body = body.unwrap_or_default();
         let status = dialect::standing(upstream, status, &fault);
         let retry_after_s = told_s.or_else(|| dialect::retry_after_s(&body));
-        Refusal { client, upstream, status, retry_after_s, body, fault }
+        Refusal {
+            client,
+            upstream,
+            status,
+            retry_after_s,
+            body,
+            fault,
+        }
     }
 
     /// What the client gets: the refusal itself below `head`, or a problem of ours.
-    pub(super) fn answer(self, head: Reply, deployment: &Deployment, id: RequestId) -> Result<Reply, Problem> {
+    pub(super) fn answer(
+        self,
+        head: Reply,
+        deployment: &Deployment,
+        id: RequestId,
+    ) -> Result<Reply, Problem> {
         let provider = &deployment.provider.name;
         if is_the_clients(self.status) {
             return Ok(self.passed_on(head, id));
         }
         if matches!(self.status, 401..=403) {
-            tracing::error!("provider {provider} answered {}: check its api_key and its account", self.status);
+            tracing::error!(
+                "provider {provider} answered {}: check its api_key and its account",
+                self.status
+            );
         }
         let problem = ours(provider, &deployment.model, self.status, &self.fault);
-        Err(Problem { retry_after_s: self.retry_after_s, ..problem })
+        Err(Problem {
+            retry_after_s: self.retry_after_s,
+            ..problem
+        })
     }
 
     /// A vendor may take Anthropic's dialect and tell errors in its own.
     fn is_in_the_clients_shape(&self) -> bool {
-        let object = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&self.body);
-        let is_shaped = |object: serde_json::Map<_, _>| self.client.family() == Family::OpenAi || object.contains_key("error");
+        let object =
+            serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&self.body);
+        let is_shaped = |object: serde_json::Map<_, _>| {
+            self.client.family() == Family::OpenAi || object.contains_key("error")
+        };
         self.client == self.upstream && object.is_ok_and(is_shaped)
     }
 
@@ -113,14 +143,21 @@ impl Refusal {
                 429 => Word::RateLimitExceeded,
                 _ => Word::InvalidRequest,
             };
-            dialect::error_body(self.client, &Problem::new(word, self.fault.message), &id.to_string()).into()
+            dialect::error_body(
+                self.client,
+                &Problem::new(word, self.fault.message),
+                &id.to_string(),
+            )
+            .into()
         });
         head.headers.retain(|(name, _)| name != "content-type");
-        head.headers.push(("content-type".into(), "application/json".into()));
+        head.headers
+            .push(("content-type".into(), "application/json".into()));
         if let Some(seconds) = self.retry_after_s
             && !head.headers.iter().any(|(name, _)| name == "retry-after")
         {
-            head.headers.push(("retry-after".into(), seconds.to_string()));
+            head.headers
+                .push(("retry-after".into(), seconds.to_string()));
         }
         head
     }
@@ -136,7 +173,9 @@ fn ours(provider: &str, model: &str, status: u16, fault: &UpstreamFault) -> Prob
     match status {
         401..=403 => Problem::new(
             Word::UpstreamError,
-            format!("provider {provider} refused the gateway's own credential ({status}); the administrator has to look at it"),
+            format!(
+                "provider {provider} refused the gateway's own credential ({status}); the administrator has to look at it"
+            ),
         ),
         404 => Problem::new(
             Word::UpstreamError,
@@ -144,9 +183,24 @@ fn ours(provider: &str, model: &str, status: u16, fault: &UpstreamFault) -> Prob
                 "provider {provider} does not know model {model} or its address is wrong (404); the administrator has to look at it"
             ),
         ),
-        503 | 529 => Problem::new(Word::Overloaded, format!("provider {provider} is overloaded ({status}): {}", fault.message)),
-        408 | 504 => Problem::new(Word::UpstreamTimeout, format!("provider {provider} timed out ({status}): {}", fault.message)),
-        _ => Problem::new(Word::UpstreamError, format!("provider {provider} answered {status}: {}", fault.message)),
+        503 | 529 => Problem::new(
+            Word::Overloaded,
+            format!(
+                "provider {provider} is overloaded ({status}): {}",
+                fault.message
+            ),
+        ),
+        408 | 504 => Problem::new(
+            Word::UpstreamTimeout,
+            format!(
+                "provider {provider} timed out ({status}): {}",
+                fault.message
+            ),
+        ),
+        _ => Problem::new(
+            Word::UpstreamError,
+            format!("provider {provider} answered {status}: {}", fault.message),
+        ),
     }
 }
 
@@ -162,8 +216,14 @@ pub(super) fn in_band(provider: &str, fault: &UpstreamFault) -> Problem {
         _ => Word::UpstreamError,
     };
     let message = match fault {
-        UpstreamFault { unreadable: true, message, .. } => format!("the answer of provider {provider} cannot be read: {message}"),
-        UpstreamFault { message, .. } => format!("provider {provider} reported an error: {message}"),
+        UpstreamFault {
+            unreadable: true,
+            message,
+            ..
+        } => format!("the answer of provider {provider} cannot be read: {message}"),
+        UpstreamFault { message, .. } => {
+            format!("provider {provider} reported an error: {message}")
+        }
     };
     Problem::new(word, message)
 }

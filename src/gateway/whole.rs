@@ -13,7 +13,15 @@ use crate::upstream::Failed;
 
 /// A whole answer: read to its end before the head is sent, because the cost is a header.
 pub(super) async fn unary(answered: Answered) -> Result<Reply, Problem> {
-    let Answered { mut open, incoming, mut passage, streamed, cap, mut running, .. } = answered;
+    let Answered {
+        mut open,
+        incoming,
+        mut passage,
+        streamed,
+        cap,
+        mut running,
+        ..
+    } = answered;
     let (limits, deadline) = (open.gateway.limits, open.call_deadline());
     let (status, headers) = (incoming.status, incoming.headers.clone());
     // as long as it is not read, what has come counts as text of the answer
@@ -47,7 +55,9 @@ pub(super) async fn unary(answered: Answered) -> Result<Reply, Problem> {
     let receipt = settle(&mut open, Status::Ok)?;
     on_disk(&open, receipt.sequence).await?;
     let mut reply = head(&open, status, &headers);
-    reply.headers.push(("x-gatekeeper-cost-usd".into(), receipt.cost.to_string()));
+    reply
+        .headers
+        .push(("x-gatekeeper-cost-usd".into(), receipt.cost.to_string()));
     reply::put_remainder(&mut reply.headers, receipt.remainder);
     output_cap(&mut reply, &cap);
     reply.body = Body::Whole(passage.written(body, &open.used()));
@@ -76,7 +86,13 @@ fn broken(mut open: Open, failed: &Failed) -> Problem {
 
 /// A whole answer that says it failed.
 fn faulty(mut open: Open, report: Report, fault: &UpstreamFault) -> Problem {
-    note_answer(&mut open, Unary { report, delivered: Delivered::default() });
+    note_answer(
+        &mut open,
+        Unary {
+            report,
+            delivered: Delivered::default(),
+        },
+    );
     let problem = upstream_error::in_band(&open.deployment.provider.name, fault);
     settle(&mut open, ending(fault)).err().unwrap_or(problem)
 }
@@ -92,7 +108,10 @@ fn not_a_stream(mut open: Open, mut passage: Passage, body: &[u8]) -> Problem {
     }
     let problem = Problem::new(
         Word::UpstreamError,
-        format!("provider {} answered a request for a stream with something else", open.deployment.provider.name),
+        format!(
+            "provider {} answered a request for a stream with something else",
+            open.deployment.provider.name
+        ),
     );
     settle(&mut open, Status::Broken).err().unwrap_or(problem)
 }

@@ -66,14 +66,20 @@ impl State {
 
     /// What every budget has left unsaid.
     pub(super) fn alerts_due(&mut self, at_ms: u64) -> Vec<Alert> {
-        let mut charges: Vec<Charge> = self.budgets.keys().filter_map(|id| self.charge_now(*id)).collect();
+        let mut charges: Vec<Charge> = self
+            .budgets
+            .keys()
+            .filter_map(|id| self.charge_now(*id))
+            .collect();
         charges.sort();
         self.alerts_of(&charges, at_ms)
     }
 
     /// Makes what is told that which was written down.
     pub(super) fn restore_told(&mut self, told: &[(Charge, AlertKind)]) {
-        self.balances.values_mut().for_each(|balance| balance.told = Told::default());
+        self.balances
+            .values_mut()
+            .for_each(|balance| balance.told = Told::default());
         for (charge, kind) in told {
             if !self.is_past(*charge) {
                 self.balances.entry(*charge).or_default().told.tell(*kind);
@@ -83,7 +89,10 @@ impl State {
 
     /// An alert that could not be handed on is due again.
     pub(super) fn take_back(&mut self, alert: &Alert) {
-        let charge = Charge { budget: alert.budget.id, window_start_ms: alert.window.start_ms };
+        let charge = Charge {
+            budget: alert.budget.id,
+            window_start_ms: alert.window.start_ms,
+        };
         if let Some(balance) = self.balances.get_mut(&charge) {
             balance.told.take_back(alert.kind);
             self.untold = true;
@@ -92,16 +101,26 @@ impl State {
 
     /// What every budget has left unsaid, where something was taken back since this was asked last.
     pub(super) fn alerts_untold(&mut self, at_ms: u64) -> Vec<Alert> {
-        if std::mem::take(&mut self.untold) { self.alerts_due(at_ms) } else { Vec::new() }
+        if std::mem::take(&mut self.untold) {
+            self.alerts_due(at_ms)
+        } else {
+            Vec::new()
+        }
     }
 
     fn charge_now(&self, id: BudgetId) -> Option<Charge> {
         let watched = self.budgets.get(&id)?;
-        Some(Charge { budget: id, window_start_ms: watched.window.start_ms })
+        Some(Charge {
+            budget: id,
+            window_start_ms: watched.window.start_ms,
+        })
     }
 
     fn look_at(&mut self, charge: Charge, occasion: Occasion, at_ms: u64, alerts: &mut Vec<Alert>) {
-        let Some(watched) = self.budgets.get(&charge.budget).filter(|watched| watched.window.start_ms == charge.window_start_ms)
+        let Some(watched) = self
+            .budgets
+            .get(&charge.budget)
+            .filter(|watched| watched.window.start_ms == charge.window_start_ms)
         else {
             return;
         };
@@ -110,17 +129,29 @@ impl State {
             Occasion::Spent => self.balances.get_mut(&charge),
             Occasion::Refused => Some(self.balances.entry(charge).or_default()),
         };
-        let Some(balance) = balance.filter(|balance| !balance.told.all()) else { return };
+        let Some(balance) = balance.filter(|balance| !balance.told.all()) else {
+            return;
+        };
         let (limit, settled) = (watched.budget.limit, balance.settled);
         let refused = occasion == Occasion::Refused;
         let some_spent = refused || settled > Money::ZERO;
         let threshold = some_spent && passed(settled, limit, self.threshold_percent);
         let at_limit = some_spent && settled >= limit || refused && threshold;
-        for (kind, due) in [(AlertKind::Threshold, threshold), (AlertKind::Limit, at_limit)] {
+        for (kind, due) in [
+            (AlertKind::Threshold, threshold),
+            (AlertKind::Limit, at_limit),
+        ] {
             if due && !balance.told.has(kind) {
                 balance.told.tell(kind);
                 let (budget, window) = (watched.budget.clone(), watched.window);
-                alerts.push(Alert { kind, budget, window, settled, at_ms, threshold_percent: self.threshold_percent });
+                alerts.push(Alert {
+                    kind,
+                    budget,
+                    window,
+                    settled,
+                    at_ms,
+                    threshold_percent: self.threshold_percent,
+                });
             }
         }
     }
@@ -149,23 +180,40 @@ mod tests {
 
     fn budget(limit: i128, action: Action) -> Budget {
         let (id, owner, limit) = (BudgetId(1), Owner::Team(TeamId(1)), Money::from_pico(limit));
-        Budget { id, owner, limit, period: Period::Daily, action, model: None }
+        Budget {
+            id,
+            owner,
+            limit,
+            period: Period::Daily,
+            action,
+            model: None,
+        }
     }
 
     fn charge(day: u64) -> Charge {
-        Charge { budget: BudgetId(1), window_start_ms: day * DAY_MS }
+        Charge {
+            budget: BudgetId(1),
+            window_start_ms: day * DAY_MS,
+        }
     }
 
     fn spend(state: &mut State, day: u64, cost: i128) -> Vec<(AlertKind, u64)> {
         state.restore_balance(
             charge(day),
-            state.balances.get(&charge(day)).map_or(Money::ZERO, |b| b.settled).plus(Money::from_pico(cost)),
+            state
+                .balances
+                .get(&charge(day))
+                .map_or(Money::ZERO, |b| b.settled)
+                .plus(Money::from_pico(cost)),
         );
         kinds(&state.alerts_of(&[charge(day)], day * DAY_MS + 5))
     }
 
     fn kinds(alerts: &[Alert]) -> Vec<(AlertKind, u64)> {
-        alerts.iter().map(|alert| (alert.kind, alert.percent())).collect()
+        alerts
+            .iter()
+            .map(|alert| (alert.kind, alert.percent()))
+            .collect()
     }
 
     use AlertKind::{Limit, Threshold};
@@ -174,13 +222,22 @@ mod tests {
     fn each_kind_is_told_once_in_a_window() {
         for action in [Action::Block, Action::Warn] {
             let mut state = state(action);
-            for (cost, expected) in
-                [(0, vec![]), (84, vec![]), (1, vec![(Threshold, 85)]), (14, vec![]), (1, vec![(Limit, 100)]), (50, vec![])]
-            {
+            for (cost, expected) in [
+                (0, vec![]),
+                (84, vec![]),
+                (1, vec![(Threshold, 85)]),
+                (14, vec![]),
+                (1, vec![(Limit, 100)]),
+                (50, vec![]),
+            ] {
                 assert_eq!(spend(&mut state, 1, cost), expected, "{cost} more");
             }
             let _turned = state.standing(BudgetId(1), 2 * DAY_MS);
-            assert_eq!(spend(&mut state, 1, 1), [], "a window that is over has nothing to say");
+            assert_eq!(
+                spend(&mut state, 1, 1),
+                [],
+                "a window that is over has nothing to say"
+            );
             assert_eq!(spend(&mut state, 2, 300), [(Threshold, 300), (Limit, 300)]);
         }
     }
@@ -188,22 +245,36 @@ mod tests {
     #[test]
     fn a_refusal_tells_the_limit_once_the_threshold_is_passed() {
         let mut state = state(Action::Block);
-        assert_eq!(kinds(&state.alerts_of_refusal(BudgetId(1), DAY_MS)), [], "one that is too large says nothing of the budget");
+        assert_eq!(
+            kinds(&state.alerts_of_refusal(BudgetId(1), DAY_MS)),
+            [],
+            "one that is too large says nothing of the budget"
+        );
         spend(&mut state, 1, 90);
-        assert_eq!(kinds(&state.alerts_of_refusal(BudgetId(1), DAY_MS)), [(Limit, 90)]);
+        assert_eq!(
+            kinds(&state.alerts_of_refusal(BudgetId(1), DAY_MS)),
+            [(Limit, 90)]
+        );
         assert_eq!(kinds(&state.alerts_of_refusal(BudgetId(1), DAY_MS)), []);
     }
 
     #[test]
-    fn a_limit_below_what_is_spent_is_told_with_the_next_refusal_and_a_budget_of_nothing_with_its_first() {
+    fn a_limit_below_what_is_spent_is_told_with_the_next_refusal_and_a_budget_of_nothing_with_its_first()
+     {
         let mut state = state(Action::Block);
         spend(&mut state, 1, 20);
         state.set_budget(budget(10, Action::Block), DAY_MS);
-        assert_eq!(kinds(&state.alerts_of_refusal(BudgetId(1), DAY_MS)), [(Threshold, 200), (Limit, 200)]);
+        assert_eq!(
+            kinds(&state.alerts_of_refusal(BudgetId(1), DAY_MS)),
+            [(Threshold, 200), (Limit, 200)]
+        );
         let mut state = self::state(Action::Block);
         state.set_budget(budget(0, Action::Block), DAY_MS);
         assert_eq!(spend(&mut state, 1, 0), []);
-        assert_eq!(kinds(&state.alerts_of_refusal(BudgetId(1), DAY_MS)), [(Threshold, 100), (Limit, 100)]);
+        assert_eq!(
+            kinds(&state.alerts_of_refusal(BudgetId(1), DAY_MS)),
+            [(Threshold, 100), (Limit, 100)]
+        );
     }
 
     #[test]

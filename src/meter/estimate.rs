@@ -47,7 +47,10 @@ impl Estimates {
     /// Tokens that this much text comes to, rounded up.
     pub fn tokens(&self, provider: &str, model: &str, text: Text) -> u64 {
         let learned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let ratio = learned.get(&format!("{provider}/{model}")).copied().unwrap_or(DEFAULT);
+        let ratio = learned
+            .get(&format!("{provider}/{model}"))
+            .copied()
+            .unwrap_or(DEFAULT);
         let plain = text.bytes.saturating_sub(text.cjk_chars * 3);
         (plain as f64 / ratio).ceil() as u64 + text.cjk_chars
     }
@@ -60,14 +63,31 @@ mod tests {
     #[test]
     fn an_estimate_starts_at_three_bytes_and_learns_within_bounds() {
         let estimates = Estimates::default();
-        let text = |bytes| Text { bytes, cjk_chars: 0 };
+        let text = |bytes| Text {
+            bytes,
+            cjk_chars: 0,
+        };
         assert_eq!(estimates.tokens("p", "m", text(300)), 100);
-        assert_eq!(estimates.tokens("p", "m", Text { bytes: 30, cjk_chars: 10 }), 10);
+        assert_eq!(
+            estimates.tokens(
+                "p",
+                "m",
+                Text {
+                    bytes: 30,
+                    cjk_chars: 10
+                }
+            ),
+            10
+        );
         estimates.learn("p", "m", text(400), 100);
         assert_eq!(estimates.tokens("p", "m", text(400)), 100);
         for _ in 0..1_000 {
             estimates.learn("p", "m", text(100_000), 100);
         }
-        assert_eq!(estimates.tokens("p", "m", text(600)), 101, "never above six bytes a token");
+        assert_eq!(
+            estimates.tokens("p", "m", text(600)),
+            101,
+            "never above six bytes a token"
+        );
     }
 }

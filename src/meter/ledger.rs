@@ -7,7 +7,9 @@ use tokio::sync::watch;
 
 use crate::domain::alert::Alert;
 use crate::domain::budget::{Budget, Remainder};
-use crate::domain::event::{Charge, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status, Subject};
+use crate::domain::event::{
+    Charge, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status, Subject,
+};
 use crate::domain::id::{BudgetId, LimitId};
 use crate::domain::limit::{Allowance, RateLimit};
 use crate::domain::money::Money;
@@ -92,7 +94,12 @@ impl Ledger {
         for hold in &recovered.holds {
             state.apply(&Event::Hold(hold.clone()));
         }
-        let ledger = Ledger { state: Mutex::new(state), journal, time, changes: watch::Sender::new(0) };
+        let ledger = Ledger {
+            state: Mutex::new(state),
+            journal,
+            time,
+            changes: watch::Sender::new(0),
+        };
         for hold in recovered.holds {
             ledger.settle(hold.id, Ending::orphaned(hold.worst(), now_ms))?;
         }
@@ -106,7 +113,11 @@ impl Ledger {
         let mut state = self.lock();
         let (at_ms, boot_ms) = (self.time.now_ms(), self.time.boot_ms());
         let charges = room(&mut state, &claim, at_ms, boot_ms).map_err(Refused::NoRoom)?;
-        let hold = Hold { at_ms, charges, ..claim.hold };
+        let hold = Hold {
+            at_ms,
+            charges,
+            ..claim.hold
+        };
         let id = hold.id;
         let allowance = state.rates.take(claim.limits, &hold, claim.tokens);
         let event = Arc::new(Event::Hold(hold));
@@ -119,14 +130,22 @@ impl Ledger {
             Event::Hold(hold) => state.remainder(&hold.charges, at_ms),
             _ => None,
         };
-        Ok(Held { id, at_ms, sequence, allowance, remainder })
+        Ok(Held {
+            id,
+            at_ms,
+            sequence,
+            allowance,
+            remainder,
+        })
     }
 
     /// Whether a claim would be taken now. Takes nothing.
     pub fn look(&self, claim: &Claim<'_>) -> Result<(), Refused> {
         let mut state = self.lock();
         let (at_ms, boot_ms) = (self.time.now_ms(), self.time.boot_ms());
-        room(&mut state, claim, at_ms, boot_ms).map(drop).map_err(Refused::NoRoom)
+        room(&mut state, claim, at_ms, boot_ms)
+            .map(drop)
+            .map_err(Refused::NoRoom)
     }
 
     /// Puts the actual cost in the place of a hold. On an error the hold stays until `settle_owed` can log the ending, and the
@@ -135,7 +154,9 @@ impl Ledger {
     pub fn settle(&self, id: HoldId, mut ending: Ending) -> Result<Receipt, NotLogged> {
         let mut state = self.lock();
         let allowance = state.rates.end(id, ending.tokens(), self.time.boot_ms());
-        let Some(mut hold) = state.hold(id).cloned() else { return Ok(Receipt::default()) };
+        let Some(mut hold) = state.hold(id).cloned() else {
+            return Ok(Receipt::default());
+        };
         if ending.status != Status::Orphaned {
             // the ending says it all; of an orphan nothing else is known
             hold.progress = Progress::default();
@@ -154,7 +175,9 @@ impl Ledger {
             Err(not_logged) => {
                 if let Event::Settle(Settlement { ending, .. }) = Arc::unwrap_or_clone(event) {
                     let status = ending.status.unended();
-                    state.owed.insert(id, Owed::Ending(Box::new(Ending { status, ..ending })));
+                    state
+                        .owed
+                        .insert(id, Owed::Ending(Box::new(Ending { status, ..ending })));
                 }
                 return Err(not_logged);
             }
@@ -162,7 +185,14 @@ impl Ledger {
         let freed = state.apply(&event);
         let alerts = state.alerts_of(&charged, now_ms);
         let remainder = state.remainder(&charged, now_ms);
-        Ok(Receipt { sequence, cost, remainder, allowance, freed, alerts })
+        Ok(Receipt {
+            sequence,
+            cost,
+            remainder,
+            allowance,
+            freed,
+            alerts,
+        })
     }
 
     /// Gives a hold back: nothing was used. Returns the budgets in which room came free. On an error the hold stays until
@@ -173,7 +203,10 @@ impl Ledger {
         if state.hold(id).is_none() {
             return Ok(Vec::new());
         }
-        let event = Arc::new(Event::Release { id, at_ms: self.time.now_ms() });
+        let event = Arc::new(Event::Release {
+            id,
+            at_ms: self.time.now_ms(),
+        });
         if let Err(not_logged) = self.journal.append(event.clone()) {
             state.owed.insert(id, Owed::Release);
             return Err(not_logged);
@@ -250,17 +283,20 @@ impl Ledger {
 
     /// What is left in the tightest `block` budget that counts this claim; `None` where none does.
     pub fn tightest(&self, claim: &Claim<'_>) -> Option<Tightest> {
-        self.lock().tightest(claim.budgets, &claim.hold, self.time.now_ms())
+        self.lock()
+            .tightest(claim.budgets, &claim.hold, self.time.now_ms())
     }
 
     /// The smallest remainder of a `block` budget that counts this claim; `None` where none does.
     pub fn remainder(&self, claim: &Claim<'_>) -> Option<Remainder> {
-        self.lock().remainder_of(claim.budgets, &claim.hold, self.time.now_ms())
+        self.lock()
+            .remainder_of(claim.budgets, &claim.hold, self.time.now_ms())
     }
 
     /// The `block` budgets that count this claim: those in whose lines it may have to wait.
     pub fn blocking(&self, claim: &Claim<'_>) -> Vec<BudgetId> {
-        self.lock().blocking(claim.budgets, &claim.hold, self.time.now_ms())
+        self.lock()
+            .blocking(claim.budgets, &claim.hold, self.time.now_ms())
     }
 
     /// Tells a limit, after its change is committed.
@@ -275,7 +311,10 @@ impl Ledger {
     }
 
     pub fn budget(&self, id: BudgetId) -> Option<Budget> {
-        self.lock().budgets.get(&id).map(|watched| watched.budget.clone())
+        self.lock()
+            .budgets
+            .get(&id)
+            .map(|watched| watched.budget.clone())
     }
 
     pub fn standing(&self, id: BudgetId) -> Option<Standing> {
@@ -349,14 +388,22 @@ impl Ledger {
 }
 
 /// Whether a claim finds room at every level, and what it charges.
-fn room(state: &mut State, claim: &Claim<'_>, at_ms: u64, boot_ms: u64) -> Result<Vec<Charge>, NoRoom> {
+fn room(
+    state: &mut State,
+    claim: &Claim<'_>,
+    at_ms: u64,
+    boot_ms: u64,
+) -> Result<Vec<Charge>, NoRoom> {
     if !state.knows(claim.budgets) || !state.rates.knows(claim.limits) {
         return Err(NoRoom::Stale);
     }
     let room = state.room(claim.budgets, &claim.hold, at_ms);
     // no retry helps where money is missing, and nobody waits for money whom a rate limit refuses
     if !matches!(room, Err(NoRoom::Exceeded { .. } | NoRoom::Repeated)) {
-        state.rates.room(claim.limits, &claim.hold, claim.tokens, boot_ms).map_err(NoRoom::Limited)?;
+        state
+            .rates
+            .room(claim.limits, &claim.hold, claim.tokens, boot_ms)
+            .map_err(NoRoom::Limited)?;
     }
     room
 }

@@ -29,7 +29,10 @@ impl Tokens {
     /// generous cap do not keep each other out. What is used beyond it is owed: the settlement puts the true count in place.
     fn claimed(self, tpm: NonZeroU32) -> u64 {
         let tpm = u64::from(tpm.get());
-        let claimed = self.input.min(tpm / 2).saturating_add(self.output.min(tpm / 4));
+        let claimed = self
+            .input
+            .min(tpm / 2)
+            .saturating_add(self.output.min(tpm / 4));
         claimed.max(1)
     }
 }
@@ -72,7 +75,11 @@ struct Bucket {
 impl Bucket {
     /// A bucket of this rate with what is in the old one, at most full: whoever owed more than a minute is forgiven.
     fn of(per_minute: NonZeroU32, old: Option<Bucket>, now_ms: u64) -> Bucket {
-        let mut bucket = old.unwrap_or(Bucket { per_minute, level: 0, at_ms: now_ms });
+        let mut bucket = old.unwrap_or(Bucket {
+            per_minute,
+            level: 0,
+            at_ms: now_ms,
+        });
         bucket.drain(now_ms);
         bucket.per_minute = per_minute;
         bucket.level = bucket.level.min(bucket.brim());
@@ -90,13 +97,18 @@ impl Bucket {
 
     fn drain(&mut self, now_ms: u64) {
         let elapsed_ms = now_ms.saturating_sub(self.at_ms);
-        self.level = self.level.saturating_sub(elapsed_ms.saturating_mul(self.rate()));
+        self.level = self
+            .level
+            .saturating_sub(elapsed_ms.saturating_mul(self.rate()));
         self.at_ms = self.at_ms.max(now_ms);
     }
 
     /// How long until so many units fit; 0: they fit now.
     fn wait_ms(self, units: u64) -> u64 {
-        let over = self.level.saturating_add(units.saturating_mul(MINUTE_MS)).saturating_sub(self.brim());
+        let over = self
+            .level
+            .saturating_add(units.saturating_mul(MINUTE_MS))
+            .saturating_sub(self.brim());
         over.div_ceil(self.rate())
     }
 
@@ -134,23 +146,42 @@ impl Watched {
 
     fn counts(&self, hold: &Hold) -> bool {
         let subject = &hold.subject;
-        let means = |model: &Pattern| model.matches_deployment(&subject.model_asked, &subject.provider, &subject.model);
+        let means = |model: &Pattern| {
+            model.matches_deployment(&subject.model_asked, &subject.provider, &subject.model)
+        };
         self.limit.model.as_ref().is_none_or(means)
     }
 
     /// The measure that keeps this claim out for longest.
     fn refuses(&self, tokens: Tokens) -> Option<(u64, Measure)> {
-        let full = self.limit.max_parallel.is_some_and(|max| self.running >= max.get());
+        let full = self
+            .limit
+            .max_parallel
+            .is_some_and(|max| self.running >= max.get());
         let waits = [
-            (self.requests.map_or(0, |bucket| bucket.wait_ms(1)), Measure::Requests),
-            (self.tokens.map_or(0, |bucket| bucket.wait_ms(tokens.claimed(bucket.per_minute))), Measure::Tokens),
+            (
+                self.requests.map_or(0, |bucket| bucket.wait_ms(1)),
+                Measure::Requests,
+            ),
+            (
+                self.tokens.map_or(0, |bucket| {
+                    bucket.wait_ms(tokens.claimed(bucket.per_minute))
+                }),
+                Measure::Tokens,
+            ),
             (if full { SLOT_WAIT_MS } else { 0 }, Measure::Parallel),
         ];
-        waits.into_iter().filter(|(wait_ms, _)| *wait_ms > 0).max_by_key(|(wait_ms, _)| *wait_ms)
+        waits
+            .into_iter()
+            .filter(|(wait_ms, _)| *wait_ms > 0)
+            .max_by_key(|(wait_ms, _)| *wait_ms)
     }
 
     fn left(&self) -> Allowance {
-        Allowance { requests: self.requests.map(Bucket::gauge), tokens: self.tokens.map(Bucket::gauge) }
+        Allowance {
+            requests: self.requests.map(Bucket::gauge),
+            tokens: self.tokens.map(Bucket::gauge),
+        }
     }
 }
 
@@ -172,7 +203,9 @@ impl Rates {
     /// Tells a limit, new or changed. What is used of it stays used.
     pub(super) fn set(&mut self, limit: RateLimit, now_ms: u64) {
         let old = self.limits.remove(&limit.id);
-        let (requests, tokens, running) = old.map_or((None, None, 0), |old| (old.requests, old.tokens, old.running));
+        let (requests, tokens, running) = old.map_or((None, None, 0), |old| {
+            (old.requests, old.tokens, old.running)
+        });
         let watched = Watched {
             requests: limit.rpm.map(|rpm| Bucket::of(rpm, requests, now_ms)),
             tokens: limit.tpm.map(|tpm| Bucket::of(tpm, tokens, now_ms)),
@@ -184,9 +217,19 @@ impl Rates {
 
     /// A place for a call that runs already.
     pub(super) fn seat(&mut self, id: LimitId, hold: &Hold) {
-        let Some(watched) = self.limits.get_mut(&id).filter(|watched| watched.counts(hold)) else { return };
+        let Some(watched) = self
+            .limits
+            .get_mut(&id)
+            .filter(|watched| watched.counts(hold))
+        else {
+            return;
+        };
         watched.running += 1;
-        self.taken.entry(hold.id).or_default().push(Taken { limit: id, request: false, tokens: None });
+        self.taken.entry(hold.id).or_default().push(Taken {
+            limit: id,
+            request: false,
+            tokens: None,
+        });
     }
 
     pub(super) fn forget(&mut self, id: LimitId) {
@@ -200,15 +243,30 @@ impl Rates {
     pub(super) fn standing(&mut self, id: LimitId, now_ms: u64) -> Option<RateStanding> {
         let watched = self.limits.get_mut(&id)?;
         watched.drain(now_ms);
-        Some(RateStanding { left: watched.left(), running: watched.running })
+        Some(RateStanding {
+            left: watched.left(),
+            running: watched.running,
+        })
     }
 
     /// Whether a claim fits into every limit that counts this deployment; nothing is taken. Of several that refuse it, the
     /// one that does so for longest is named.
-    pub(super) fn room(&mut self, ids: &[LimitId], hold: &Hold, tokens: Tokens, now_ms: u64) -> Result<(), Box<Limited>> {
+    pub(super) fn room(
+        &mut self,
+        ids: &[LimitId],
+        hold: &Hold,
+        tokens: Tokens,
+        now_ms: u64,
+    ) -> Result<(), Box<Limited>> {
         let mut longest: Option<(u64, Measure, LimitId)> = None;
         for id in ids {
-            let Some(watched) = self.limits.get_mut(id).filter(|watched| watched.counts(hold)) else { continue };
+            let Some(watched) = self
+                .limits
+                .get_mut(id)
+                .filter(|watched| watched.counts(hold))
+            else {
+                continue;
+            };
             watched.drain(now_ms);
             if let Some((wait_ms, measure)) = watched.refuses(tokens)
                 && longest.is_none_or(|(so_far_ms, ..)| so_far_ms < wait_ms)
@@ -216,17 +274,37 @@ impl Rates {
                 longest = Some((wait_ms, measure, *id));
             }
         }
-        let Some((wait_ms, measure, id)) = longest else { return Ok(()) };
+        let Some((wait_ms, measure, id)) = longest else {
+            return Ok(());
+        };
         let left = self.tightest(ids, hold).unwrap_or_default();
         let limit = self.limits.get(&id).map(|watched| watched.limit.clone());
-        limit.map_or(Ok(()), |limit| Err(Box::new(Limited { limit, measure, wait_ms, left })))
+        limit.map_or(Ok(()), |limit| {
+            Err(Box::new(Limited {
+                limit,
+                measure,
+                wait_ms,
+                left,
+            }))
+        })
     }
 
     /// Takes a claim that has room. Returns what the tightest limits have left; `None` where none counts it.
-    pub(super) fn take(&mut self, ids: &[LimitId], hold: &Hold, tokens: Tokens) -> Option<Allowance> {
+    pub(super) fn take(
+        &mut self,
+        ids: &[LimitId],
+        hold: &Hold,
+        tokens: Tokens,
+    ) -> Option<Allowance> {
         let mut taken = Vec::with_capacity(ids.len());
         for id in ids {
-            let Some(watched) = self.limits.get_mut(id).filter(|watched| watched.counts(hold)) else { continue };
+            let Some(watched) = self
+                .limits
+                .get_mut(id)
+                .filter(|watched| watched.counts(hold))
+            else {
+                continue;
+            };
             watched.running += 1;
             if let Some(requests) = &mut watched.requests {
                 requests.add(1);
@@ -236,7 +314,11 @@ impl Rates {
                 bucket.add(claimed);
                 claimed
             });
-            taken.push(Taken { limit: *id, request: watched.requests.is_some(), tokens: claimed });
+            taken.push(Taken {
+                limit: *id,
+                request: watched.requests.is_some(),
+                tokens: claimed,
+            });
         }
         if taken.is_empty() {
             return None;
@@ -247,7 +329,10 @@ impl Rates {
 
     /// What is left for this claim, measure by measure; `None` where no limit counts it.
     fn tightest(&self, ids: &[LimitId], hold: &Hold) -> Option<Allowance> {
-        let counting = ids.iter().filter_map(|id| self.limits.get(id)).filter(|watched| watched.counts(hold));
+        let counting = ids
+            .iter()
+            .filter_map(|id| self.limits.get(id))
+            .filter(|watched| watched.counts(hold));
         left_of(counting)
     }
 
@@ -264,31 +349,51 @@ impl Rates {
     /// Nothing was sent: everything is given back, the request too.
     pub(super) fn give_back(&mut self, id: HoldId, now_ms: u64) {
         let requests: Vec<LimitId> = match self.taken.get(&id) {
-            Some(taken) => taken.iter().filter(|taken| taken.request).map(|taken| taken.limit).collect(),
+            Some(taken) => taken
+                .iter()
+                .filter(|taken| taken.request)
+                .map(|taken| taken.limit)
+                .collect(),
             None => return,
         };
-        let _left_before_the_requests = self.resolve(id, now_ms, |bucket, claimed| bucket.give_back(claimed));
+        let _left_before_the_requests =
+            self.resolve(id, now_ms, |bucket, claimed| bucket.give_back(claimed));
         for limit in requests {
-            if let Some(bucket) = self.limits.get_mut(&limit).and_then(|watched| watched.requests.as_mut()) {
+            if let Some(bucket) = self
+                .limits
+                .get_mut(&limit)
+                .and_then(|watched| watched.requests.as_mut())
+            {
                 bucket.give_back(1);
             }
         }
     }
 
-    fn resolve(&mut self, id: HoldId, now_ms: u64, correct: impl Fn(&mut Bucket, u64)) -> Option<Allowance> {
+    fn resolve(
+        &mut self,
+        id: HoldId,
+        now_ms: u64,
+        correct: impl Fn(&mut Bucket, u64),
+    ) -> Option<Allowance> {
         if self.taken.is_empty() {
             return None;
         }
         let all_taken = self.taken.remove(&id)?;
         for taken in &all_taken {
-            let Some(watched) = self.limits.get_mut(&taken.limit) else { continue };
+            let Some(watched) = self.limits.get_mut(&taken.limit) else {
+                continue;
+            };
             watched.drain(now_ms);
             watched.running = watched.running.saturating_sub(1);
             if let (Some(bucket), Some(claimed)) = (&mut watched.tokens, taken.tokens) {
                 correct(bucket, claimed);
             }
         }
-        left_of(all_taken.iter().filter_map(|taken| self.limits.get(&taken.limit)))
+        left_of(
+            all_taken
+                .iter()
+                .filter_map(|taken| self.limits.get(&taken.limit)),
+        )
     }
 }
 
@@ -301,7 +406,10 @@ fn left_of<'w>(limits: impl Iterator<Item = &'w Watched>) -> Option<Allowance> {
 }
 
 fn tighter(one: Option<Gauge>, other: Option<Gauge>) -> Option<Gauge> {
-    [one, other].into_iter().flatten().min_by_key(|gauge| gauge.remaining)
+    [one, other]
+        .into_iter()
+        .flatten()
+        .min_by_key(|gauge| gauge.remaining)
 }
 
 #[cfg(test)]
@@ -319,7 +427,14 @@ mod tests {
     fn limit(id: u64, rpm: u32, tpm: u32, max_parallel: u32) -> RateLimit {
         let some = NonZeroU32::new;
         let owner = Owner::Key(KeyId(1));
-        RateLimit { id: LimitId(id), owner, rpm: some(rpm), tpm: some(tpm), max_parallel: some(max_parallel), model: None }
+        RateLimit {
+            id: LimitId(id),
+            owner,
+            rpm: some(rpm),
+            tpm: some(tpm),
+            max_parallel: some(max_parallel),
+            model: None,
+        }
     }
 
     fn hold(number: u128) -> Hold {
@@ -334,8 +449,18 @@ mod tests {
             streamed: false,
             attribution: Default::default(),
         };
-        let id = HoldId { request: RequestId(number), attempt: 1 };
-        Hold { id, at_ms: 0, subject: Arc::new(subject), ceiling: Money::ZERO, charges: Vec::new(), progress: Default::default() }
+        let id = HoldId {
+            request: RequestId(number),
+            attempt: 1,
+        };
+        Hold {
+            id,
+            at_ms: 0,
+            subject: Arc::new(subject),
+            ceiling: Money::ZERO,
+            charges: Vec::new(),
+            progress: Default::default(),
+        }
     }
 
     /// Limits, a clock, and calls that are numbered as they come.
@@ -348,7 +473,12 @@ mod tests {
 
     impl Desk {
         fn with(limits: impl IntoIterator<Item = RateLimit>) -> Desk {
-            let mut desk = Desk { rates: Rates::default(), ids: Vec::new(), now_ms: NOW_MS, calls: 0 };
+            let mut desk = Desk {
+                rates: Rates::default(),
+                ids: Vec::new(),
+                now_ms: NOW_MS,
+                calls: 0,
+            };
             for limit in limits {
                 desk.ids.push(limit.id);
                 desk.rates.set(limit, NOW_MS);
@@ -375,7 +505,10 @@ mod tests {
         }
 
         fn left(&mut self, id: u64) -> Allowance {
-            self.rates.standing(LimitId(id), self.now_ms).expect("known").left
+            self.rates
+                .standing(LimitId(id), self.now_ms)
+                .expect("known")
+                .left
         }
     }
 
@@ -400,11 +533,22 @@ mod tests {
             if rpm < 1_000 {
                 assert_eq!(desk.admits_of(1_000), rpm as usize, "the burst of {rpm}");
             } else {
-                desk.rates.limits.get_mut(&LimitId(1)).expect("known").requests.as_mut().expect("rpm").add(rpm.into());
+                desk.rates
+                    .limits
+                    .get_mut(&LimitId(1))
+                    .expect("known")
+                    .requests
+                    .as_mut()
+                    .expect("rpm")
+                    .add(rpm.into());
             }
             assert!(desk.asks(0, 0).is_err());
             desk.now_ms += elapsed_ms;
-            assert_eq!(desk.admits_of(500), admitted, "{rpm} a minute, after {elapsed_ms} ms");
+            assert_eq!(
+                desk.admits_of(500),
+                admitted,
+                "{rpm} a minute, after {elapsed_ms} ms"
+            );
         }
     }
 
@@ -439,9 +583,18 @@ mod tests {
         assert_eq!(desk.admits_of(9), 2);
         assert_eq!(desk.asks(0, 0), Err((Measure::Requests, 30_000)));
         assert_eq!(desk.left(1).requests.map(|gauge| gauge.remaining), Some(58));
-        assert_eq!(desk.rates.standing(LimitId(3), NOW_MS).map(|standing| standing.running), Some(2));
+        assert_eq!(
+            desk.rates
+                .standing(LimitId(3), NOW_MS)
+                .map(|standing| standing.running),
+            Some(2)
+        );
         desk.now_ms += 30_000;
-        assert_eq!(desk.asks(0, 0), Err((Measure::Parallel, SLOT_WAIT_MS)), "the slots are still taken");
+        assert_eq!(
+            desk.asks(0, 0),
+            Err((Measure::Parallel, SLOT_WAIT_MS)),
+            "the slots are still taken"
+        );
     }
 
     #[test]
@@ -452,10 +605,18 @@ mod tests {
         desk.ends(first, 30);
         assert_eq!(desk.left(1).tokens.map(|gauge| gauge.remaining), Some(970));
         desk.ends(first, 999);
-        assert_eq!(desk.left(1).tokens.map(|gauge| gauge.remaining), Some(970), "a call ends once");
+        assert_eq!(
+            desk.left(1).tokens.map(|gauge| gauge.remaining),
+            Some(970),
+            "a call ends once"
+        );
         let second = desk.asks(100, 0).expect("room");
         desk.ends(second, 1_970);
-        assert_eq!(desk.asks(0, 1), Err((Measure::Tokens, 60_060)), "what was used beyond the minute is owed");
+        assert_eq!(
+            desk.asks(0, 1),
+            Err((Measure::Tokens, 60_060)),
+            "what was used beyond the minute is owed"
+        );
         desk.now_ms += 60_060;
         assert!(desk.asks(0, 1).is_ok());
     }
@@ -468,16 +629,29 @@ mod tests {
         desk.rates.give_back(unsent, NOW_MS);
         desk.rates.give_back(unsent, NOW_MS);
         let left = desk.left(1);
-        assert_eq!(left.requests.map(|gauge| (gauge.remaining, gauge.reset_ms)), Some((9, 6_000)));
-        assert_eq!(left.tokens.map(|gauge| (gauge.remaining, gauge.reset_ms)), Some((800, 12_000)));
-        assert_eq!(desk.rates.standing(LimitId(1), NOW_MS).map(|standing| standing.running), Some(0));
+        assert_eq!(
+            left.requests.map(|gauge| (gauge.remaining, gauge.reset_ms)),
+            Some((9, 6_000))
+        );
+        assert_eq!(
+            left.tokens.map(|gauge| (gauge.remaining, gauge.reset_ms)),
+            Some((800, 12_000))
+        );
+        assert_eq!(
+            desk.rates
+                .standing(LimitId(1), NOW_MS)
+                .map(|standing| standing.running),
+            Some(0)
+        );
         assert!(desk.rates.taken.is_empty());
     }
 
     #[test]
     fn a_call_larger_than_the_minute_finds_its_turn() {
         let mut desk = Desk::with([limit(1, 0, 1_000, 0)]);
-        let giant = desk.asks(1_000_000, 1_000_000).expect("half of the minute and a quarter");
+        let giant = desk
+            .asks(1_000_000, 1_000_000)
+            .expect("half of the minute and a quarter");
         assert_eq!(desk.left(1).tokens.map(|gauge| gauge.remaining), Some(250));
         desk.ends(giant, 3_000);
         desk.now_ms += 120_000;
@@ -495,19 +669,33 @@ mod tests {
         desk.asks(0, 0).expect("the second slot is new");
         assert_eq!(desk.asks(0, 0), Err((Measure::Parallel, SLOT_WAIT_MS)));
         desk.ends(first, 50);
-        assert_eq!(desk.left(1).tokens.map(|gauge| gauge.remaining), Some(99), "the first one took no tokens");
+        assert_eq!(
+            desk.left(1).tokens.map(|gauge| gauge.remaining),
+            Some(99),
+            "the first one took no tokens"
+        );
         desk.rates.set(limit(1, 1, 0, 0), NOW_MS);
-        assert_eq!(desk.asks(0, 0), Err((Measure::Requests, 60_000)), "no longer than the new minute");
+        assert_eq!(
+            desk.asks(0, 0),
+            Err((Measure::Requests, 60_000)),
+            "no longer than the new minute"
+        );
         desk.rates.forget(LimitId(1));
         assert!(desk.asks(0, 0).is_ok());
     }
 
     #[test]
     fn a_limit_for_other_models_counts_nothing() {
-        let mut desk = Desk::with([RateLimit { model: Some(Pattern::new("x-*")), ..limit(1, 1, 1, 1) }]);
+        let mut desk = Desk::with([RateLimit {
+            model: Some(Pattern::new("x-*")),
+            ..limit(1, 1, 1, 1)
+        }]);
         assert_eq!(desk.admits_of(5), 5);
         assert!(desk.rates.taken.is_empty());
-        let mut desk = Desk::with([RateLimit { model: Some(Pattern::new("p/m-*")), ..limit(1, 3, 0, 0) }]);
+        let mut desk = Desk::with([RateLimit {
+            model: Some(Pattern::new("p/m-*")),
+            ..limit(1, 3, 0, 0)
+        }]);
         assert_eq!(desk.admits_of(5), 3);
     }
 }

@@ -39,11 +39,17 @@ pub struct Standing {
 impl Standing {
     /// Limit − settled − held, not below zero.
     pub fn remaining(&self) -> Money {
-        self.limit.minus(self.settled).minus(self.held).max(Money::ZERO)
+        self.limit
+            .minus(self.settled)
+            .minus(self.held)
+            .max(Money::ZERO)
     }
 
     pub fn remainder(&self) -> Remainder {
-        Remainder { left: self.remaining(), resets_at_ms: self.resets_at_ms }
+        Remainder {
+            left: self.remaining(),
+            resets_at_ms: self.resets_at_ms,
+        }
     }
 }
 
@@ -51,9 +57,16 @@ impl Standing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoRoom {
     /// would not fit even if every open hold were given back
-    Exceeded { budget: Box<Budget>, standing: Standing, alerts: Vec<Alert> },
+    Exceeded {
+        budget: Box<Budget>,
+        standing: Standing,
+        alerts: Vec<Alert>,
+    },
     /// fits once open holds settle
-    Held { budget: Box<Budget>, standing: Standing },
+    Held {
+        budget: Box<Budget>,
+        standing: Standing,
+    },
     /// a rate limit is used up
     Limited(Box<Limited>),
     /// it names a budget or limit that is there no more: its caller is to be looked up anew
@@ -117,21 +130,29 @@ impl State {
     /// Whether nothing counts in a window any more: it is over, or its budget is gone. One that is still to come was charged before
     /// time was set back, and must know of that when it comes.
     pub(super) fn is_past(&self, charge: Charge) -> bool {
-        self.budgets.get(&charge.budget).is_none_or(|watched| charge.window_start_ms < watched.window.start_ms)
+        self.budgets
+            .get(&charge.budget)
+            .is_none_or(|watched| charge.window_start_ms < watched.window.start_ms)
     }
 
     /// Tells a limit, new or changed. What is spent stays, unless the period changed with it.
     pub(super) fn set_budget(&mut self, budget: Budget, now_ms: u64) {
-        let known = self.budgets.get(&budget.id).filter(|known| known.budget.period == budget.period);
+        let known = self
+            .budgets
+            .get(&budget.id)
+            .filter(|known| known.budget.period == budget.period);
         // a window never turns back, not even by the seconds that a clock may be set back unnoticed
-        let window = known.map(|known| known.window).filter(|window| now_ms < window.end_ms);
+        let window = known
+            .map(|known| known.window)
+            .filter(|window| now_ms < window.end_ms);
         let window = window.unwrap_or_else(|| self.zone.window(budget.period, now_ms));
         self.budgets.insert(budget.id, Watched { budget, window });
     }
 
     pub(super) fn forget_budget(&mut self, id: BudgetId) {
         self.budgets.remove(&id);
-        self.balances.retain(|charge, balance| charge.budget != id || balance.holds > 0);
+        self.balances
+            .retain(|charge, balance| charge.budget != id || balance.holds > 0);
     }
 
     pub(super) fn knows(&self, ids: &[BudgetId]) -> bool {
@@ -139,36 +160,65 @@ impl State {
     }
 
     /// Whether a claim fits into every budget that counts this deployment, and what it charges.
-    pub(super) fn room(&mut self, ids: &[BudgetId], hold: &Hold, now_ms: u64) -> Result<Vec<Charge>, NoRoom> {
+    pub(super) fn room(
+        &mut self,
+        ids: &[BudgetId],
+        hold: &Hold,
+        now_ms: u64,
+    ) -> Result<Vec<Charge>, NoRoom> {
         if self.holds.contains_key(&hold.id) {
             return Err(NoRoom::Repeated);
         }
         let mut charges = Vec::with_capacity(ids.len());
         let (mut held_up, mut exceeded) = (None, Vec::new());
         for id in ids {
-            let Some(standing) = self.counting(*id, hold, now_ms) else { continue };
-            let Some(watched) = self.budgets.get(id) else { continue };
+            let Some(standing) = self.counting(*id, hold, now_ms) else {
+                continue;
+            };
+            let Some(watched) = self.budgets.get(id) else {
+                continue;
+            };
             let budget = || Box::new(watched.budget.clone());
             let with_claim = standing.settled.plus(hold.ceiling);
             if with_claim > standing.limit && standing.blocks {
                 exceeded.push((budget(), standing));
             }
             if with_claim.plus(standing.held) > standing.limit && standing.blocks {
-                held_up.get_or_insert_with(|| NoRoom::Held { budget: budget(), standing });
+                held_up.get_or_insert_with(|| NoRoom::Held {
+                    budget: budget(),
+                    standing,
+                });
             }
-            charges.push(Charge { budget: *id, window_start_ms: watched.window.start_ms });
+            charges.push(Charge {
+                budget: *id,
+                window_start_ms: watched.window.start_ms,
+            });
         }
-        if exceeded.is_empty() { held_up.map_or(Ok(charges), Err) } else { Err(self.exceeded(exceeded, now_ms)) }
+        if exceeded.is_empty() {
+            held_up.map_or(Ok(charges), Err)
+        } else {
+            Err(self.exceeded(exceeded, now_ms))
+        }
     }
 
     /// Of several budgets that refuse a claim the one with the least left is named, and of these the last to begin anew: no
     /// smaller claim, and no wait, helps before that one does. Each of them has its say.
     fn exceeded(&mut self, budgets: Vec<(Box<Budget>, Standing)>, now_ms: u64) -> NoRoom {
-        let alerts = budgets.iter().flat_map(|(budget, _)| self.alerts_of_refusal(budget.id, now_ms)).collect();
-        let lasts = |standing: &Standing| std::cmp::Reverse(standing.resets_at_ms.unwrap_or(u64::MAX));
-        let named = budgets.into_iter().min_by_key(|(_, standing)| (standing.limit.minus(standing.settled), lasts(standing)));
+        let alerts = budgets
+            .iter()
+            .flat_map(|(budget, _)| self.alerts_of_refusal(budget.id, now_ms))
+            .collect();
+        let lasts =
+            |standing: &Standing| std::cmp::Reverse(standing.resets_at_ms.unwrap_or(u64::MAX));
+        let named = budgets
+            .into_iter()
+            .min_by_key(|(_, standing)| (standing.limit.minus(standing.settled), lasts(standing)));
         match named {
-            Some((budget, standing)) => NoRoom::Exceeded { budget, standing, alerts },
+            Some((budget, standing)) => NoRoom::Exceeded {
+                budget,
+                standing,
+                alerts,
+            },
             None => NoRoom::Stale,
         }
     }
@@ -176,18 +226,34 @@ impl State {
     /// Whether a cost brings what is settled in a `warn` budget over its limit.
     pub(super) fn over_warning(&self, hold: &Hold, cost: Money) -> bool {
         hold.charges.iter().any(|charge| {
-            let warns = self.budgets.get(&charge.budget).filter(|watched| watched.budget.action == Action::Warn);
-            let settled = self.balances.get(charge).map_or(Money::ZERO, |balance| balance.settled);
+            let warns = self
+                .budgets
+                .get(&charge.budget)
+                .filter(|watched| watched.budget.action == Action::Warn);
+            let settled = self
+                .balances
+                .get(charge)
+                .map_or(Money::ZERO, |balance| balance.settled);
             warns.is_some_and(|watched| settled.plus(cost) > watched.budget.limit)
         })
     }
 
     /// The smallest remainder among the `block` budgets that count this deployment, with that of open holds given back.
     /// `None`: nothing blocks.
-    pub(super) fn tightest(&mut self, ids: &[BudgetId], hold: &Hold, now_ms: u64) -> Option<Tightest> {
+    pub(super) fn tightest(
+        &mut self,
+        ids: &[BudgetId],
+        hold: &Hold,
+        now_ms: u64,
+    ) -> Option<Tightest> {
         let mut tightest: Option<Tightest> = None;
         for id in ids {
-            let Some(standing) = self.counting(*id, hold, now_ms).filter(|standing| standing.blocks) else { continue };
+            let Some(standing) = self
+                .counting(*id, hold, now_ms)
+                .filter(|standing| standing.blocks)
+            else {
+                continue;
+            };
             let now = standing.remaining();
             let once_settled = standing.limit.minus(standing.settled).max(Money::ZERO);
             let so_far = tightest.get_or_insert(Tightest { now, once_settled });
@@ -198,7 +264,12 @@ impl State {
     }
 
     /// The smallest remainder among the `block` budgets that count this deployment.
-    pub(super) fn remainder_of(&mut self, ids: &[BudgetId], hold: &Hold, now_ms: u64) -> Option<Remainder> {
+    pub(super) fn remainder_of(
+        &mut self,
+        ids: &[BudgetId],
+        hold: &Hold,
+        now_ms: u64,
+    ) -> Option<Remainder> {
         let standings = ids.iter().filter_map(|id| self.counting(*id, hold, now_ms));
         smallest(standings)
     }
@@ -206,7 +277,10 @@ impl State {
     /// The `block` budgets that count this deployment.
     pub(super) fn blocking(&mut self, ids: &[BudgetId], hold: &Hold, now_ms: u64) -> Vec<BudgetId> {
         let mut ids = ids.to_vec();
-        ids.retain(|id| self.counting(*id, hold, now_ms).is_some_and(|standing| standing.blocks));
+        ids.retain(|id| {
+            self.counting(*id, hold, now_ms)
+                .is_some_and(|standing| standing.blocks)
+        });
         ids
     }
 
@@ -226,13 +300,24 @@ impl State {
     pub(super) fn standing(&mut self, id: BudgetId, now_ms: u64) -> Option<Standing> {
         let watched = self.budgets.get_mut(&id)?;
         if now_ms >= watched.window.end_ms {
-            let old = Charge { budget: id, window_start_ms: watched.window.start_ms };
-            if !self.keeps_past && self.balances.get(&old).is_some_and(|balance| balance.holds == 0) {
+            let old = Charge {
+                budget: id,
+                window_start_ms: watched.window.start_ms,
+            };
+            if !self.keeps_past
+                && self
+                    .balances
+                    .get(&old)
+                    .is_some_and(|balance| balance.holds == 0)
+            {
                 self.balances.remove(&old);
             }
             watched.window = self.zone.window(watched.budget.period, now_ms);
         }
-        let charge = Charge { budget: id, window_start_ms: watched.window.start_ms };
+        let charge = Charge {
+            budget: id,
+            window_start_ms: watched.window.start_ms,
+        };
         let balance = self.balances.get(&charge).copied().unwrap_or_default();
         Some(Standing {
             limit: watched.budget.limit,
@@ -245,14 +330,24 @@ impl State {
 
     /// The smallest remainder among the `block` budgets that are charged.
     pub(super) fn remainder(&mut self, charges: &[Charge], now_ms: u64) -> Option<Remainder> {
-        smallest(charges.iter().filter_map(|charge| self.standing(charge.budget, now_ms)))
+        smallest(
+            charges
+                .iter()
+                .filter_map(|charge| self.standing(charge.budget, now_ms)),
+        )
     }
 
     /// The windows that an instant falls into. From now on no window is forgotten, until `set_back`.
     pub(super) fn windows_at(&mut self, at_ms: u64) -> Vec<Charge> {
         self.keeps_past = true;
         let window = |watched: &Watched| self.zone.window(watched.budget.period, at_ms).start_ms;
-        self.budgets.iter().map(|(id, watched)| Charge { budget: *id, window_start_ms: window(watched) }).collect()
+        self.budgets
+            .iter()
+            .map(|(id, watched)| Charge {
+                budget: *id,
+                window_start_ms: window(watched),
+            })
+            .collect()
     }
 
     /// Goes back to the windows of an earlier instant. `known` is what the books say of these windows and all later ones;
@@ -260,7 +355,10 @@ impl State {
     pub(super) fn set_back(&mut self, now_ms: u64, known: KnownWindows) {
         self.keeps_past = false;
         for (charge, settled) in known.balances {
-            self.balances.entry(charge).or_insert(Balance { settled, ..Balance::default() });
+            self.balances.entry(charge).or_insert(Balance {
+                settled,
+                ..Balance::default()
+            });
         }
         for (charge, kind) in known.told {
             if let Some(balance) = self.balances.get_mut(&charge) {
@@ -278,7 +376,11 @@ impl State {
 
     /// Gives calls that run a place in a limit that is new; what they took of other measures is past.
     pub(super) fn seat_running(&mut self, limit: LimitId, stands_above: impl Fn(&Subject) -> bool) {
-        for hold in self.holds.values().filter(|hold| stands_above(&hold.subject) && !self.owed.contains_key(&hold.id)) {
+        for hold in self
+            .holds
+            .values()
+            .filter(|hold| stands_above(&hold.subject) && !self.owed.contains_key(&hold.id))
+        {
             self.rates.seat(limit, hold);
         }
     }
@@ -335,7 +437,9 @@ impl State {
     }
 
     fn resolve(&mut self, id: HoldId, cost: Money) -> Vec<BudgetId> {
-        let Some(hold) = self.holds.remove(&id) else { return Vec::new() };
+        let Some(hold) = self.holds.remove(&id) else {
+            return Vec::new();
+        };
         self.owed.remove(&id);
         let mut freed = Vec::with_capacity(hold.charges.len());
         for charge in &hold.charges {
@@ -355,8 +459,15 @@ impl State {
 
 /// Of those that block; where two have as little left, the one that begins anew later.
 fn smallest(standings: impl Iterator<Item = Standing>) -> Option<Remainder> {
-    let remainders = standings.filter(|standing| standing.blocks).map(|standing| standing.remainder());
-    remainders.min_by_key(|remainder| (remainder.left, std::cmp::Reverse(remainder.resets_at_ms.unwrap_or(u64::MAX))))
+    let remainders = standings
+        .filter(|standing| standing.blocks)
+        .map(|standing| standing.remainder());
+    remainders.min_by_key(|remainder| {
+        (
+            remainder.left,
+            std::cmp::Reverse(remainder.resets_at_ms.unwrap_or(u64::MAX)),
+        )
+    })
 }
 
 /// What is left in the tightest `block` budget: now, and once every open hold is given back.
@@ -388,7 +499,10 @@ mod tests {
 
     fn hold(number: u128, ceiling: i128) -> Hold {
         Hold {
-            id: HoldId { request: RequestId(number), attempt: 1 },
+            id: HoldId {
+                request: RequestId(number),
+                attempt: 1,
+            },
             at_ms: 0,
             subject: std::sync::Arc::new(Subject {
                 organization: OrganizationId(1),
@@ -417,7 +531,13 @@ mod tests {
     }
 
     fn settle(state: &mut State, number: u128, cost: i128) -> Vec<BudgetId> {
-        let hold = state.hold(HoldId { request: RequestId(number), attempt: 1 }).cloned().unwrap_or_else(|| hold(number, 0));
+        let hold = state
+            .hold(HoldId {
+                request: RequestId(number),
+                attempt: 1,
+            })
+            .cloned()
+            .unwrap_or_else(|| hold(number, 0));
         let ending = Ending {
             ended_ms: 2,
             status: Status::Ok,
@@ -437,10 +557,15 @@ mod tests {
         let mut state = State::new(Zone::utc());
         state.set_budget(budget(1, 100, Period::Total, Action::Block, None), 0);
         state.set_budget(budget(2, 10, Period::Total, Action::Block, None), 0);
-        assert!(matches!(take(&mut state, &[1, 2], 1, 11), Err(NoRoom::Exceeded { budget, .. }) if budget.id == BudgetId(2)));
+        assert!(
+            matches!(take(&mut state, &[1, 2], 1, 11), Err(NoRoom::Exceeded { budget, .. }) if budget.id == BudgetId(2))
+        );
         assert_eq!(state.held_total(), Money::ZERO);
         take(&mut state, &[1, 2], 1, 10).expect("fits exactly");
-        assert!(matches!(take(&mut state, &[1, 2], 2, 1), Err(NoRoom::Held { .. })));
+        assert!(matches!(
+            take(&mut state, &[1, 2], 2, 1),
+            Err(NoRoom::Held { .. })
+        ));
         assert_eq!(settle(&mut state, 1, 4), [BudgetId(1), BudgetId(2)]);
         take(&mut state, &[1, 2], 2, 6).expect("what was not used is free again");
     }
@@ -462,10 +587,25 @@ mod tests {
         state.set_budget(budget(1, 100, Period::Total, Action::Block, None), 0);
         take(&mut state, &[1], 1, 100).expect("fits");
         settle(&mut state, 1, 100);
-        let charged = [Charge { budget: BudgetId(1), window_start_ms: 0 }, Charge { budget: BudgetId(2), window_start_ms: 0 }];
+        let charged = [
+            Charge {
+                budget: BudgetId(1),
+                window_start_ms: 0,
+            },
+            Charge {
+                budget: BudgetId(2),
+                window_start_ms: 0,
+            },
+        ];
         state.correct(&charged, Money::from_pico(-70));
-        assert_eq!(state.standing(BudgetId(1), 1).expect("known").remaining(), Money::from_pico(70));
-        assert!(!state.balances.contains_key(&charged[1]), "no window is made up");
+        assert_eq!(
+            state.standing(BudgetId(1), 1).expect("known").remaining(),
+            Money::from_pico(70)
+        );
+        assert!(
+            !state.balances.contains_key(&charged[1]),
+            "no window is made up"
+        );
     }
 
     #[test]
@@ -473,10 +613,18 @@ mod tests {
         let mut state = State::new(Zone::utc());
         state.set_budget(budget(1, 5, Period::Total, Action::Warn, None), 0);
         let hold = hold(1, 10);
-        let room = state.room(&[BudgetId(1)], &hold, 0).expect("a warning admits");
+        let room = state
+            .room(&[BudgetId(1)], &hold, 0)
+            .expect("a warning admits");
         assert_eq!(room.len(), 1);
-        let hold = Hold { charges: room, ..hold };
-        assert!(state.over_warning(&hold, Money::from_pico(6)) && !state.over_warning(&hold, Money::from_pico(5)));
+        let hold = Hold {
+            charges: room,
+            ..hold
+        };
+        assert!(
+            state.over_warning(&hold, Money::from_pico(6))
+                && !state.over_warning(&hold, Money::from_pico(5))
+        );
     }
 
     #[test]
@@ -484,8 +632,16 @@ mod tests {
         let mut state = State::new(Zone::utc());
         state.set_budget(budget(1, 5, Period::Total, Action::Block, Some("gpt-*")), 0);
         state.set_budget(budget(2, 50, Period::Total, Action::Block, Some("m-*")), 0);
-        let room = state.room(&[BudgetId(1), BudgetId(2)], &hold(1, 10), 0).expect("only the second counts it");
-        assert_eq!(room, [Charge { budget: BudgetId(2), window_start_ms: 0 }]);
+        let room = state
+            .room(&[BudgetId(1), BudgetId(2)], &hold(1, 10), 0)
+            .expect("only the second counts it");
+        assert_eq!(
+            room,
+            [Charge {
+                budget: BudgetId(2),
+                window_start_ms: 0
+            }]
+        );
     }
 
     #[test]
@@ -495,10 +651,34 @@ mod tests {
         state.set_budget(budget(1, 10, Period::Daily, Action::Block, None), DAY);
         take(&mut state, &[1], 1, 10).expect("fits");
         settle(&mut state, 1, 10);
-        assert_eq!(state.standing(BudgetId(1), DAY + 5).expect("known").remaining(), Money::ZERO);
-        assert_eq!(state.standing(BudgetId(1), DAY - 5).expect("known").remaining(), Money::ZERO);
-        assert_eq!(state.standing(BudgetId(1), 2 * DAY).expect("known").remaining(), Money::from_pico(10));
-        assert_eq!(state.standing(BudgetId(1), DAY + 5).expect("known").remaining(), Money::from_pico(10));
+        assert_eq!(
+            state
+                .standing(BudgetId(1), DAY + 5)
+                .expect("known")
+                .remaining(),
+            Money::ZERO
+        );
+        assert_eq!(
+            state
+                .standing(BudgetId(1), DAY - 5)
+                .expect("known")
+                .remaining(),
+            Money::ZERO
+        );
+        assert_eq!(
+            state
+                .standing(BudgetId(1), 2 * DAY)
+                .expect("known")
+                .remaining(),
+            Money::from_pico(10)
+        );
+        assert_eq!(
+            state
+                .standing(BudgetId(1), DAY + 5)
+                .expect("known")
+                .remaining(),
+            Money::from_pico(10)
+        );
     }
 
     #[test]
@@ -506,13 +686,31 @@ mod tests {
         const DAY: u64 = 86_400_000;
         let mut state = State::new(Zone::utc());
         state.set_budget(budget(1, 10, Period::Daily, Action::Block, None), DAY - 1);
-        assert_eq!(state.standing(BudgetId(1), DAY).expect("known").remaining(), Money::from_pico(10));
+        assert_eq!(
+            state.standing(BudgetId(1), DAY).expect("known").remaining(),
+            Money::from_pico(10)
+        );
         take(&mut state, &[1], 1, 10).expect("fits");
         settle(&mut state, 1, 10);
-        state.set_budget(budget(1, 11, Period::Daily, Action::Block, None), DAY - 3_000);
-        assert_eq!(state.standing(BudgetId(1), DAY - 2_999).expect("known").remaining(), Money::from_pico(1));
+        state.set_budget(
+            budget(1, 11, Period::Daily, Action::Block, None),
+            DAY - 3_000,
+        );
+        assert_eq!(
+            state
+                .standing(BudgetId(1), DAY - 2_999)
+                .expect("known")
+                .remaining(),
+            Money::from_pico(1)
+        );
         state.set_budget(budget(1, 11, Period::Daily, Action::Block, None), 2 * DAY);
-        assert_eq!(state.standing(BudgetId(1), 2 * DAY).expect("known").remaining(), Money::from_pico(11));
+        assert_eq!(
+            state
+                .standing(BudgetId(1), 2 * DAY)
+                .expect("known")
+                .remaining(),
+            Money::from_pico(11)
+        );
     }
 
     #[test]
@@ -521,6 +719,9 @@ mod tests {
         state.set_budget(budget(1, 10, Period::Total, Action::Block, None), 0);
         take(&mut state, &[1], 1, 5).expect("fits");
         settle(&mut state, 1, 20);
-        assert!(matches!(take(&mut state, &[1], 2, 0), Err(NoRoom::Exceeded { .. })));
+        assert!(matches!(
+            take(&mut state, &[1], 2, 0),
+            Err(NoRoom::Exceeded { .. })
+        ));
     }
 }

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::domain::budget::{Action, Budget, Owner, Period};
-use crate::domain::event::{Charge, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status, Subject};
+use crate::domain::event::{
+    Charge, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status, Subject,
+};
 use crate::domain::id::{BudgetId, KeyId, OrganizationId, RequestId, TeamId};
 use crate::domain::money::Money;
 use crate::domain::usage::Usage;
@@ -63,7 +65,9 @@ impl Reckoned {
     fn take(&mut self, event: &Event) {
         match event {
             Event::Hold(hold) => drop(self.open.insert(hold.id, hold.clone())),
-            Event::Progress { id, progress } => self.open.get_mut(id).expect("it is open").progress = progress.clone(),
+            Event::Progress { id, progress } => {
+                self.open.get_mut(id).expect("it is open").progress = progress.clone()
+            }
             Event::Release { id, .. } => self.end(*id),
             Event::Settle(Settlement { hold, ending }) => {
                 self.end(hold.id);
@@ -83,7 +87,11 @@ impl Reckoned {
     }
 
     fn held(&self, charge: Charge) -> Money {
-        self.open.values().filter(|hold| hold.charges.contains(&charge)).map(|hold| hold.ceiling).sum()
+        self.open
+            .values()
+            .filter(|hold| hold.charges.contains(&charge))
+            .map(|hold| hold.ceiling)
+            .sum()
     }
 }
 
@@ -97,14 +105,17 @@ struct Life {
 }
 
 fn budgets() -> impl Iterator<Item = Budget> {
-    BUDGETS.iter().zip(1..).map(|((limit, period, action), id)| Budget {
-        id: BudgetId(id),
-        owner: Owner::Team(TeamId(1)),
-        limit: Money::from_pico(*limit),
-        period: *period,
-        action: *action,
-        model: None,
-    })
+    BUDGETS
+        .iter()
+        .zip(1..)
+        .map(|((limit, period, action), id)| Budget {
+            id: BudgetId(id),
+            owner: Owner::Team(TeamId(1)),
+            limit: Money::from_pico(*limit),
+            period: *period,
+            action: *action,
+            model: None,
+        })
 }
 
 fn told(mut state: State, now_ms: u64) -> State {
@@ -117,11 +128,22 @@ impl Life {
         let mut seeded = Seeded(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
         let now_ms = 1_700_000_000_000 + seeded.below(1_000_000_000);
         let state = told(State::new(Zone::utc()), now_ms);
-        Life { seeded, now_ms, state, log: Vec::new(), reckoned: Reckoned::default(), next: 1 }
+        Life {
+            seeded,
+            now_ms,
+            state,
+            log: Vec::new(),
+            reckoned: Reckoned::default(),
+            next: 1,
+        }
     }
 
     fn step(&mut self) {
-        self.now_ms += if self.seeded.below(8) == 0 { self.seeded.below(9 * HOUR_MS) } else { self.seeded.below(1_000) };
+        self.now_ms += if self.seeded.below(8) == 0 {
+            self.seeded.below(9 * HOUR_MS)
+        } else {
+            self.seeded.below(1_000)
+        };
         match self.seeded.below(20) {
             0..=8 => self.claim(),
             9 => self.claim_again(),
@@ -143,17 +165,31 @@ impl Life {
     }
 
     fn claim(&mut self) {
-        let id = HoldId { request: RequestId(self.next), attempt: 1 };
+        let id = HoldId {
+            request: RequestId(self.next),
+            attempt: 1,
+        };
         self.next += 1;
-        let ids: Vec<BudgetId> = budgets().map(|budget| budget.id).filter(|_| self.seeded.below(2) == 0).collect();
+        let ids: Vec<BudgetId> = budgets()
+            .map(|budget| budget.id)
+            .filter(|_| self.seeded.below(2) == 0)
+            .collect();
         let ceiling = Money::from_pico(i128::from(self.seeded.below(30)));
         let hold = self.hold(id, ceiling);
         match self.state.room(&ids, &hold, self.now_ms) {
             Ok(charges) => {
-                assert_eq!(charges.iter().map(|charge| charge.budget).collect::<Vec<_>>(), ids);
+                assert_eq!(
+                    charges
+                        .iter()
+                        .map(|charge| charge.budget)
+                        .collect::<Vec<_>>(),
+                    ids
+                );
                 drop(self.happens(Event::Hold(Hold { charges, ..hold })));
             }
-            Err(NoRoom::Exceeded { standing, .. }) => assert!(standing.settled.plus(ceiling) > standing.limit),
+            Err(NoRoom::Exceeded { standing, .. }) => {
+                assert!(standing.settled.plus(ceiling) > standing.limit)
+            }
             Err(NoRoom::Held { standing, .. }) => {
                 assert!(standing.settled.plus(ceiling) <= standing.limit);
                 assert!(standing.settled.plus(standing.held).plus(ceiling) > standing.limit);
@@ -174,49 +210,86 @@ impl Life {
             streamed: false,
             attribution: Default::default(),
         });
-        Hold { id, at_ms: self.now_ms, subject, ceiling, charges: Vec::new(), progress: Progress::default() }
+        Hold {
+            id,
+            at_ms: self.now_ms,
+            subject,
+            ceiling,
+            charges: Vec::new(),
+            progress: Progress::default(),
+        }
     }
 
     fn claim_again(&mut self) {
-        let Some(id) = self.seeded.any(self.reckoned.open.keys().copied()) else { return };
+        let Some(id) = self.seeded.any(self.reckoned.open.keys().copied()) else {
+            return;
+        };
         let again = self.hold(id, Money::from_pico(1));
-        assert_eq!(self.state.room(&[], &again, self.now_ms), Err(NoRoom::Repeated));
+        assert_eq!(
+            self.state.room(&[], &again, self.now_ms),
+            Err(NoRoom::Repeated)
+        );
     }
 
     /// A bill up to the ceiling, one above it, or nothing at all.
     fn ending(&mut self, hold: Hold) -> Event {
         let ceiling = u64::try_from(hold.ceiling.pico()).expect("a small ceiling");
         let cost = match self.seeded.below(8) {
-            0 => return Event::Release { id: hold.id, at_ms: self.now_ms },
+            0 => {
+                return Event::Release {
+                    id: hold.id,
+                    at_ms: self.now_ms,
+                };
+            }
             1 => ceiling + self.seeded.below(9),
             _ => self.seeded.below(ceiling + 1),
         };
         let mut ending = Ending::orphaned(Money::from_pico(i128::from(cost)), self.now_ms);
         (ending.status, ending.usage) = (Status::Ok, Usage::default());
-        ending.flags = if cost > ceiling { Flags::OVER_CEILING } else { Flags::default() };
+        ending.flags = if cost > ceiling {
+            Flags::OVER_CEILING
+        } else {
+            Flags::default()
+        };
         Event::Settle(Settlement { hold, ending })
     }
 
     fn end(&mut self) {
-        let Some(id) = self.seeded.any(self.reckoned.open.keys().copied()) else { return };
+        let Some(id) = self.seeded.any(self.reckoned.open.keys().copied()) else {
+            return;
+        };
         let hold = self.state.hold(id).cloned().expect("what is open is held");
         let charged: Vec<BudgetId> = hold.charges.iter().map(|charge| charge.budget).collect();
         let event = self.ending(hold);
-        assert_eq!(self.happens(event), charged, "room came free in each budget that was charged");
+        assert_eq!(
+            self.happens(event),
+            charged,
+            "room came free in each budget that was charged"
+        );
     }
 
     /// An ending that comes a second time, of whatever kind, is nothing.
     fn end_again(&mut self) {
-        let Some(id) = self.seeded.any(self.reckoned.ended.iter().copied()) else { return };
-        assert!(self.state.hold(id).is_none(), "the ledger logs no second ending");
+        let Some(id) = self.seeded.any(self.reckoned.ended.iter().copied()) else {
+            return;
+        };
+        assert!(
+            self.state.hold(id).is_none(),
+            "the ledger logs no second ending"
+        );
         let hold = self.hold(id, Money::from_pico(20));
         let again = self.ending(hold);
         assert!(self.state.apply(&again).is_empty());
     }
 
     fn note(&mut self) {
-        let Some(id) = self.seeded.any(self.reckoned.open.keys().copied()) else { return };
-        let progress = Progress { after_ms: self.seeded.below(9_000), ..Progress::default() };
+        let Some(id) = self.seeded.any(self.reckoned.open.keys().copied()) else {
+            return;
+        };
+        let progress = Progress {
+            after_ms: self.seeded.below(9_000),
+            ..Progress::default()
+        };
         drop(self.happens(Event::Progress { id, progress }));
     }
 
@@ -238,20 +311,45 @@ impl Life {
             let ending = Ending::orphaned(hold.ceiling, self.now_ms);
             drop(self.happens(Event::Settle(Settlement { hold, ending })));
         }
-        assert_eq!((self.state.open_holds(), self.state.held_total()), (0, Money::ZERO));
+        assert_eq!(
+            (self.state.open_holds(), self.state.held_total()),
+            (0, Money::ZERO)
+        );
     }
 
     fn check(&mut self) {
         assert_eq!(self.state.open_holds(), self.reckoned.open.len());
         for budget in budgets() {
-            let standing = self.state.standing(budget.id, self.now_ms).expect("it is known");
+            let standing = self
+                .state
+                .standing(budget.id, self.now_ms)
+                .expect("it is known");
             let window_start_ms = Zone::utc().window(budget.period, self.now_ms).start_ms;
-            let charge = Charge { budget: budget.id, window_start_ms };
-            let settled = self.reckoned.settled.get(&charge).copied().unwrap_or_default();
-            assert_eq!((standing.settled, standing.held), (settled, self.reckoned.held(charge)));
-            let excess = self.reckoned.excess.get(&charge).copied().unwrap_or_default();
+            let charge = Charge {
+                budget: budget.id,
+                window_start_ms,
+            };
+            let settled = self
+                .reckoned
+                .settled
+                .get(&charge)
+                .copied()
+                .unwrap_or_default();
+            assert_eq!(
+                (standing.settled, standing.held),
+                (settled, self.reckoned.held(charge))
+            );
+            let excess = self
+                .reckoned
+                .excess
+                .get(&charge)
+                .copied()
+                .unwrap_or_default();
             let within = standing.settled.plus(standing.held) <= standing.limit.plus(excess);
-            assert!(within || budget.action == Action::Warn, "{standing:?} with {excess} of flagged bills above their ceilings");
+            assert!(
+                within || budget.action == Action::Warn,
+                "{standing:?} with {excess} of flagged bills above their ceilings"
+            );
         }
     }
 }
@@ -260,17 +358,31 @@ impl Life {
 fn recovered(log: &[Event], booked: usize, now_ms: u64) -> State {
     let books = Reckoned::of(&log[..booked]);
     let mut state = told(State::new(Zone::utc()), now_ms);
-    books.settled.iter().for_each(|(charge, settled)| state.restore_balance(*charge, *settled));
-    books.open.values().for_each(|hold| drop(state.apply(&Event::Hold(hold.clone()))));
-    log[booked..].iter().for_each(|event| drop(state.apply(event)));
+    books
+        .settled
+        .iter()
+        .for_each(|(charge, settled)| state.restore_balance(*charge, *settled));
+    books
+        .open
+        .values()
+        .for_each(|hold| drop(state.apply(&Event::Hold(hold.clone()))));
+    log[booked..]
+        .iter()
+        .for_each(|event| drop(state.apply(event)));
     state
 }
 
 fn same(one: &mut State, other: &mut State, reckoned: &Reckoned, now_ms: u64) {
     for budget in budgets() {
-        assert_eq!(one.standing(budget.id, now_ms), other.standing(budget.id, now_ms));
+        assert_eq!(
+            one.standing(budget.id, now_ms),
+            other.standing(budget.id, now_ms)
+        );
     }
-    assert_eq!((one.open_holds(), one.held_total()), (other.open_holds(), other.held_total()));
+    assert_eq!(
+        (one.open_holds(), one.held_total()),
+        (other.open_holds(), other.held_total())
+    );
     for (id, hold) in &reckoned.open {
         assert_eq!((one.hold(*id), other.hold(*id)), (Some(hold), Some(hold)));
     }
@@ -279,17 +391,25 @@ fn same(one: &mut State, other: &mut State, reckoned: &Reckoned, now_ms: u64) {
 #[test]
 fn in_any_life_every_hold_resolves_at_most_once_and_no_budget_is_overspent() {
     let (mut holds, mut ended) = (0, 0);
-    let lives = std::env::var("GK_LIVES").map_or(LIVES, |lives| lives.parse().expect("GK_LIVES is a count"));
+    let lives = std::env::var("GK_LIVES")
+        .map_or(LIVES, |lives| lives.parse().expect("GK_LIVES is a count"));
     for seed in 1..=lives {
         let mut life = Life::begin(seed);
         for _ in 0..STEPS {
             life.step();
         }
-        holds += life.log.iter().filter(|event| matches!(event, Event::Hold(_))).count();
+        holds += life
+            .log
+            .iter()
+            .filter(|event| matches!(event, Event::Hold(_)))
+            .count();
         ended += life.reckoned.ended.len();
     }
     let (holds, ended) = (holds as u64 / lives, ended as u64 / lives);
-    assert!(holds > 25 && ended > 20, "{holds} holds, {ended} endings a life: too few to say anything");
+    assert!(
+        holds > 25 && ended > 20,
+        "{holds} holds, {ended} endings a life: too few to say anything"
+    );
 }
 
 /// Years of daily windows are in the books; a restart takes the open ones into memory.
@@ -300,12 +420,25 @@ fn a_restart_knows_no_window_that_is_over() {
     let mut state = told(State::new(Zone::utc()), now_ms);
     for budget in budgets() {
         for ago in 0..400 {
-            let start_ms = Zone::utc().window(budget.period, now_ms - ago * day_ms).start_ms;
-            state.restore_balance(Charge { budget: budget.id, window_start_ms: start_ms }, Money::from_pico(7));
+            let start_ms = Zone::utc()
+                .window(budget.period, now_ms - ago * day_ms)
+                .start_ms;
+            state.restore_balance(
+                Charge {
+                    budget: budget.id,
+                    window_start_ms: start_ms,
+                },
+                Money::from_pico(7),
+            );
         }
     }
     assert_eq!(state.known_windows(), budgets().count());
     for budget in budgets() {
-        assert_eq!(state.standing(budget.id, now_ms).map(|standing| standing.settled), Some(Money::from_pico(7)));
+        assert_eq!(
+            state
+                .standing(budget.id, now_ms)
+                .map(|standing| standing.settled),
+            Some(Money::from_pico(7))
+        );
     }
 }

@@ -45,16 +45,24 @@ pub fn callable<'k>(
     provider: &str,
     model: &str,
 ) -> bool {
-    mean(&team.models, asked, provider, model) && keys.all(|key| mean(&key.models, asked, provider, model))
+    mean(&team.models, asked, provider, model)
+        && keys.all(|key| mean(&key.models, asked, provider, model))
 }
 
 /// No patterns restrict nothing.
 fn mean(patterns: &[Pattern], asked: &str, provider: &str, model: &str) -> bool {
-    patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches_deployment(asked, provider, model))
+    patterns.is_empty()
+        || patterns
+            .iter()
+            .any(|pattern| pattern.matches_deployment(asked, provider, model))
 }
 
 fn list(patterns: &[Pattern]) -> String {
-    let shown: Vec<String> = patterns.iter().take(PATTERNS_SHOWN).map(|pattern| format!("`{pattern}`")).collect();
+    let shown: Vec<String> = patterns
+        .iter()
+        .take(PATTERNS_SHOWN)
+        .map(|pattern| format!("`{pattern}`"))
+        .collect();
     match patterns.len().saturating_sub(PATTERNS_SHOWN) {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),
@@ -72,7 +80,13 @@ mod tests {
 
     fn tenants(team: &[&str], key: &[&str]) -> (Team, VirtualKey) {
         let organization = OrganizationId(1);
-        let team = Team { id: TeamId(2), organization, name: "marketing".into(), models: patterns(team), created_ms: 0 };
+        let team = Team {
+            id: TeamId(2),
+            organization,
+            name: "marketing".into(),
+            models: patterns(team),
+            created_ms: 0,
+        };
         let key = VirtualKey {
             id: KeyId(3),
             team: team.id,
@@ -103,8 +117,15 @@ mod tests {
         ] {
             let (team, key) = tenants(team, key);
             let keys = || std::iter::once(&key);
-            assert_eq!(callable(&team, keys(), "fast", "openai", "gpt-5-mini"), expected, "{team:?} {key:?}");
-            assert_eq!(model_allowed(&team, keys(), "fast", "openai", "gpt-5-mini").is_ok(), expected);
+            assert_eq!(
+                callable(&team, keys(), "fast", "openai", "gpt-5-mini"),
+                expected,
+                "{team:?} {key:?}"
+            );
+            assert_eq!(
+                model_allowed(&team, keys(), "fast", "openai", "gpt-5-mini").is_ok(),
+                expected
+            );
         }
     }
 
@@ -112,18 +133,38 @@ mod tests {
     fn a_child_may_call_what_every_key_above_it_may() {
         let (team, parent) = tenants(&[], &["gpt-5-*"]);
         let (_, child) = tenants(&[], &["*"]);
-        let allowed = |model| model_allowed(&team, [&child, &parent].into_iter(), model, "openai", model);
+        let allowed =
+            |model| model_allowed(&team, [&child, &parent].into_iter(), model, "openai", model);
         assert!(allowed("gpt-5-mini").is_ok());
-        assert!(allowed("o3").expect_err("refused").message.contains("`gpt-5-*`"));
-        assert!(!callable(&team, [&child, &parent].into_iter(), "o3", "openai", "o3"));
+        assert!(
+            allowed("o3")
+                .expect_err("refused")
+                .message
+                .contains("`gpt-5-*`")
+        );
+        assert!(!callable(
+            &team,
+            [&child, &parent].into_iter(),
+            "o3",
+            "openai",
+            "o3"
+        ));
     }
 
     #[test]
     fn a_refusal_names_the_model_who_restricts_and_what_is_allowed() {
         let (team, key) = tenants(&["gpt-5-mini", "claude-haiku-*"], &[]);
-        let problem = model_allowed(&team, std::iter::once(&key), "gpt-5.1", "openai", "gpt-5.1").expect_err("refused");
-        assert_eq!((problem.word, problem.param.as_deref()), (Word::ModelNotAllowed, Some("model")));
-        for part in ["`gpt-5.1`", "team `marketing`", "`gpt-5-mini`, `claude-haiku-*`"] {
+        let problem = model_allowed(&team, std::iter::once(&key), "gpt-5.1", "openai", "gpt-5.1")
+            .expect_err("refused");
+        assert_eq!(
+            (problem.word, problem.param.as_deref()),
+            (Word::ModelNotAllowed, Some("model"))
+        );
+        for part in [
+            "`gpt-5.1`",
+            "team `marketing`",
+            "`gpt-5-mini`, `claude-haiku-*`",
+        ] {
             assert!(problem.message.contains(part), "{problem}");
         }
     }
@@ -132,8 +173,18 @@ mod tests {
     fn a_refusal_is_bounded() {
         let many: Vec<String> = (0..64).map(|count| format!("model-{count}")).collect();
         let (team, key) = tenants(&[], &many.iter().map(String::as_str).collect::<Vec<_>>());
-        let problem = model_allowed(&team, std::iter::once(&key), &"é".repeat(100_000), "openai", "x").expect_err("refused");
-        assert!(problem.message.contains("and 56 more") && problem.message.contains("key `campaign`"), "{problem}");
+        let problem = model_allowed(
+            &team,
+            std::iter::once(&key),
+            &"é".repeat(100_000),
+            "openai",
+            "x",
+        )
+        .expect_err("refused");
+        assert!(
+            problem.message.contains("and 56 more") && problem.message.contains("key `campaign`"),
+            "{problem}"
+        );
         assert!(problem.message.len() < 1_000);
     }
 }

@@ -59,7 +59,11 @@ impl Price {
     }
 
     /// The most that the input alone costs.
-    pub fn input_ceiling(&self, input: &InputBound, tier_asked: Option<&str>) -> Result<Money, NoCeiling> {
+    pub fn input_ceiling(
+        &self,
+        input: &InputBound,
+        tier_asked: Option<&str>,
+    ) -> Result<Money, NoCeiling> {
         self.bounded(input, tier_asked).map(|(input, _)| input)
     }
 
@@ -82,7 +86,11 @@ impl Price {
     }
 
     /// The most that the input costs, and the dearest rate of an output token.
-    fn bounded(&self, input: &InputBound, tier_asked: Option<&str>) -> Result<(Money, Money), NoCeiling> {
+    fn bounded(
+        &self,
+        input: &InputBound,
+        tier_asked: Option<&str>,
+    ) -> Result<(Money, Money), NoCeiling> {
         if !self.is_known() {
             return Err(NoCeiling::Unpriced);
         }
@@ -90,18 +98,27 @@ impl Price {
             return Ok((Money::ZERO, Money::ZERO));
         }
         if let Some(word) = tier_asked.filter(|word| !self.lists(Tier::named(word))) {
-            return Err(NoCeiling::Unbounded(format!("the price sheet has no rates for {word}")));
+            return Err(NoCeiling::Unbounded(format!(
+                "the price sheet has no rates for {word}"
+            )));
         }
         let tokens = self.input_tokens(input)?;
         let dearest = self.dearest(tokens, input.audio, tier_asked);
         let paid = |rate: u64, count| Money::from_pico(i128::from(rate)).times(count);
-        Ok((paid(dearest.input, tokens).plus(paid(dearest.search, input.searches)), paid(dearest.output, 1)))
+        Ok((
+            paid(dearest.input, tokens).plus(paid(dearest.search, input.searches)),
+            paid(dearest.output, 1),
+        ))
     }
 
     /// The most tokens that the input comes to.
     fn input_tokens(&self, input: &InputBound) -> Result<u64, NoCeiling> {
         let window_bounds = |what: &str| {
-            self.context().ok_or_else(|| NoCeiling::Unbounded(format!("{what} for a model whose context window is not known")))
+            self.context().ok_or_else(|| {
+                NoCeiling::Unbounded(format!(
+                    "{what} for a model whose context window is not known"
+                ))
+            })
         };
         if let Some(why) = &input.unbounded {
             return Err(NoCeiling::Unbounded(why.clone()));
@@ -109,20 +126,35 @@ impl Price {
         let prompts = input.prompts.max(1);
         if input.searches > 0 {
             // each search's results are a prompt again
-            return Ok(window_bounds("a web search")?.saturating_mul(input.searches.saturating_add(prompts)));
+            return Ok(window_bounds("a web search")?
+                .saturating_mul(input.searches.saturating_add(prompts)));
         }
         if input.documents > 0 {
             return Ok(window_bounds("a document")?.saturating_mul(prompts));
         }
-        let windows = self.context().map(|context| context.saturating_mul(prompts));
+        let windows = self
+            .context()
+            .map(|context| context.saturating_mul(prompts));
         Ok(self.counted_tokens(input).min(windows.unwrap_or(u64::MAX)))
     }
 
     fn counted_tokens(&self, input: &InputBound) -> u64 {
-        let image_tokens = self.row().and_then(|row| row.image_tokens).unwrap_or(IMAGE_TOKENS);
-        let tools =
-            if input.tools > 0 { input.tools.saturating_mul(TOOL_TOKENS).saturating_add(TOOL_PREAMBLE_TOKENS) } else { 0 };
-        input.text_bytes.saturating_add(input.images.saturating_mul(image_tokens)).saturating_add(tools)
+        let image_tokens = self
+            .row()
+            .and_then(|row| row.image_tokens)
+            .unwrap_or(IMAGE_TOKENS);
+        let tools = if input.tools > 0 {
+            input
+                .tools
+                .saturating_mul(TOOL_TOKENS)
+                .saturating_add(TOOL_PREAMBLE_TOKENS)
+        } else {
+            0
+        };
+        input
+            .text_bytes
+            .saturating_add(input.images.saturating_mul(image_tokens))
+            .saturating_add(tools)
     }
 
     /// The dearest rates over every tier and context band that the call could come under.
@@ -133,7 +165,9 @@ impl Price {
                 .reachable(tokens)
                 .flat_map(|card| Tier::possible(tier_asked).map(|tier| card.at(tier)))
                 .for_each(|rates| dearest.consider(rates, audio)),
-            Price::Fixed { input, output } => dearest.consider(&Rates::fixed(*input, *output), audio),
+            Price::Fixed { input, output } => {
+                dearest.consider(&Rates::fixed(*input, *output), audio)
+            }
             Price::Free | Price::Unknown => {}
         }
         dearest
@@ -151,7 +185,10 @@ mod tests {
     }
 
     fn text(text_bytes: u64) -> InputBound {
-        InputBound { text_bytes, ..InputBound::default() }
+        InputBound {
+            text_bytes,
+            ..InputBound::default()
+        }
     }
 
     fn usd(ceiling: Result<Money, NoCeiling>) -> String {
@@ -164,62 +201,158 @@ mod tests {
         assert_eq!(usd(gpt.ceiling(&text(1_000), 100, 1, None)), "0.00225");
         assert_eq!(usd(gpt.ceiling(&text(1_000), 100, 3, None)), "0.00425");
         assert_eq!(usd(gpt.input_ceiling(&text(1_000), None)), "0.00125");
-        assert_eq!(usd(gpt.ceiling(&text(1_000), 100, 1, Some("auto"))), "0.0045");
-        assert_eq!(usd(gpt.ceiling(&text(1_000), 100, 1, Some("priority"))), "0.0045");
-        assert_eq!(usd(gpt.ceiling(&text(1_000), 100, 1, Some("flex"))), "0.00225", "a full tier falls back to the base");
-        assert_eq!(usd(gpt.input_ceiling(&text(u64::MAX), None)), "0.34", "the context window bounds it");
+        assert_eq!(
+            usd(gpt.ceiling(&text(1_000), 100, 1, Some("auto"))),
+            "0.0045"
+        );
+        assert_eq!(
+            usd(gpt.ceiling(&text(1_000), 100, 1, Some("priority"))),
+            "0.0045"
+        );
+        assert_eq!(
+            usd(gpt.ceiling(&text(1_000), 100, 1, Some("flex"))),
+            "0.00225",
+            "a full tier falls back to the base"
+        );
+        assert_eq!(
+            usd(gpt.input_ceiling(&text(u64::MAX), None)),
+            "0.34",
+            "the context window bounds it"
+        );
         let claude = price("anthropic", "claude-haiku-4-5");
-        assert_eq!(usd(claude.input_ceiling(&text(1_000), None)), "0.002", "all of it may be written to the cache for an hour");
+        assert_eq!(
+            usd(claude.input_ceiling(&text(1_000), None)),
+            "0.002",
+            "all of it may be written to the cache for an hour"
+        );
     }
 
     #[test]
     fn each_text_to_embed_has_the_whole_window_and_no_output() {
         let small = price("openai", "text-embedding-3-small");
-        let texts = |prompts| InputBound { text_bytes: 100_000, prompts, ..InputBound::default() };
-        assert_eq!(usd(small.ceiling(&texts(1), 0, 1, None)), "0.00016382", "8191 tokens");
-        assert_eq!(usd(small.ceiling(&texts(3), 500, 1, None)), "0.00049146", "three times as many, and no output");
-        assert_eq!(usd(small.ceiling(&texts(40), 0, 1, None)), "0.002", "but never more than there are bytes");
+        let texts = |prompts| InputBound {
+            text_bytes: 100_000,
+            prompts,
+            ..InputBound::default()
+        };
+        assert_eq!(
+            usd(small.ceiling(&texts(1), 0, 1, None)),
+            "0.00016382",
+            "8191 tokens"
+        );
+        assert_eq!(
+            usd(small.ceiling(&texts(3), 500, 1, None)),
+            "0.00049146",
+            "three times as many, and no output"
+        );
+        assert_eq!(
+            usd(small.ceiling(&texts(40), 0, 1, None)),
+            "0.002",
+            "but never more than there are bytes"
+        );
     }
 
     #[test]
     fn media_and_tools_have_ceilings_of_their_own() {
         let gpt = price("openai", "gpt-5.1");
-        let images = |images| InputBound { images, ..InputBound::default() };
+        let images = |images| InputBound {
+            images,
+            ..InputBound::default()
+        };
         assert_eq!(usd(gpt.input_ceiling(&images(2), None)), "0.03125");
-        assert_eq!(usd(price("openai", "gpt-4o-mini").input_ceiling(&images(2), None)), "0.0144507");
-        let tools = InputBound { tools: 2, ..InputBound::default() };
+        assert_eq!(
+            usd(price("openai", "gpt-4o-mini").input_ceiling(&images(2), None)),
+            "0.0144507"
+        );
+        let tools = InputBound {
+            tools: 2,
+            ..InputBound::default()
+        };
         assert_eq!(usd(gpt.input_ceiling(&tools, None)), "0.00325");
-        let documents = InputBound { documents: 1, ..InputBound::default() };
+        let documents = InputBound {
+            documents: 1,
+            ..InputBound::default()
+        };
         assert_eq!(usd(gpt.input_ceiling(&documents, None)), "0.34");
-        let searches = InputBound { searches: 2, ..InputBound::default() };
-        assert_eq!(usd(gpt.input_ceiling(&searches, None)), "1.04", "3 × 272,000 tokens and two fees");
-        let audio = InputBound { audio: true, ..text(1_000) };
-        assert_eq!(usd(price("openai", "gpt-audio").input_ceiling(&audio, None)), "0.032");
-        assert_eq!(usd(price("openai", "gpt-audio").input_ceiling(&text(1_000), None)), "0.0025");
+        let searches = InputBound {
+            searches: 2,
+            ..InputBound::default()
+        };
+        assert_eq!(
+            usd(gpt.input_ceiling(&searches, None)),
+            "1.04",
+            "3 × 272,000 tokens and two fees"
+        );
+        let audio = InputBound {
+            audio: true,
+            ..text(1_000)
+        };
+        assert_eq!(
+            usd(price("openai", "gpt-audio").input_ceiling(&audio, None)),
+            "0.032"
+        );
+        assert_eq!(
+            usd(price("openai", "gpt-audio").input_ceiling(&text(1_000), None)),
+            "0.0025"
+        );
     }
 
     #[test]
     fn a_model_that_makes_images_may_answer_with_nothing_else() {
         let image_model = price("gemini", "gemini-2.5-flash-image");
-        assert_eq!(usd(image_model.ceiling(&text(100), 1_290, 1, None)), "0.03873", "100 × 0.3 + 1290 × 30");
+        assert_eq!(
+            usd(image_model.ceiling(&text(100), 1_290, 1, None)),
+            "0.03873",
+            "100 × 0.3 + 1290 × 30"
+        );
         let room = Money::from_pico(38_730_000_000);
-        assert_eq!(image_model.affordable_output(&text(100), 1, None, room), Ok(1_290));
-        assert_eq!(usd(price("gemini", "gemini-2.5-flash").ceiling(&text(100), 1_290, 1, None)), "0.003255");
+        assert_eq!(
+            image_model.affordable_output(&text(100), 1, None, room),
+            Ok(1_290)
+        );
+        assert_eq!(
+            usd(price("gemini", "gemini-2.5-flash").ceiling(&text(100), 1_290, 1, None)),
+            "0.003255"
+        );
     }
 
     #[test]
     fn what_nothing_bounds_has_no_ceiling() {
-        let fixed = Price::Fixed { input: 1, output: 1 };
+        let fixed = Price::Fixed {
+            input: 1,
+            output: 1,
+        };
         for bound in [
-            InputBound { documents: 1, ..InputBound::default() },
-            InputBound { searches: 1, ..InputBound::default() },
-            InputBound { unbounded: Some("file id".to_owned()), ..InputBound::default() },
+            InputBound {
+                documents: 1,
+                ..InputBound::default()
+            },
+            InputBound {
+                searches: 1,
+                ..InputBound::default()
+            },
+            InputBound {
+                unbounded: Some("file id".to_owned()),
+                ..InputBound::default()
+            },
         ] {
-            assert!(matches!(fixed.ceiling(&bound, 1, 1, None), Err(NoCeiling::Unbounded(_))), "{bound:?}");
+            assert!(
+                matches!(
+                    fixed.ceiling(&bound, 1, 1, None),
+                    Err(NoCeiling::Unbounded(_))
+                ),
+                "{bound:?}"
+            );
             assert_eq!(Price::Free.ceiling(&bound, 1, 1, None), Ok(Money::ZERO));
-            assert_eq!(Price::Unknown.ceiling(&bound, 1, 1, None), Err(NoCeiling::Unpriced));
+            assert_eq!(
+                Price::Unknown.ceiling(&bound, 1, 1, None),
+                Err(NoCeiling::Unpriced)
+            );
         }
-        assert_eq!(price("gemini", "gemini-exp-1206").input_ceiling(&text(1), None), Err(NoCeiling::Unpriced));
+        assert_eq!(
+            price("gemini", "gemini-exp-1206").input_ceiling(&text(1), None),
+            Err(NoCeiling::Unpriced)
+        );
     }
 
     #[test]
@@ -228,17 +361,42 @@ mod tests {
         let room = |pico| gpt.affordable_output(&text(1_000), 2, None, Money::from_pico(pico));
         assert_eq!(room(1_250_000_000 + 7 * 20_000_000), Ok(7));
         assert_eq!(room(1_250_000_000 + 7 * 20_000_000 - 1), Ok(6));
-        assert_eq!((room(1_250_000_000), room(0), room(-1)), (Ok(0), Ok(0), Ok(0)));
-        assert_eq!(Price::Free.affordable_output(&text(1), 1, None, Money::ZERO), Ok(u64::MAX));
-        assert_eq!(gpt.affordable_output(&text(0), 0, None, Money::MAX), Ok(u64::MAX));
+        assert_eq!(
+            (room(1_250_000_000), room(0), room(-1)),
+            (Ok(0), Ok(0), Ok(0))
+        );
+        assert_eq!(
+            Price::Free.affordable_output(&text(1), 1, None, Money::ZERO),
+            Ok(u64::MAX)
+        );
+        assert_eq!(
+            gpt.affordable_output(&text(0), 0, None, Money::MAX),
+            Ok(u64::MAX)
+        );
     }
 
     #[test]
     fn the_largest_counts_saturate() {
-        let fixed = Price::Fixed { input: u64::MAX, output: u64::MAX };
-        assert_eq!(fixed.ceiling(&text(u64::MAX), u64::MAX, u64::MAX, None), Ok(Money::MAX));
-        let all = InputBound { images: u64::MAX, tools: u64::MAX, searches: u64::MAX, audio: true, ..text(u64::MAX) };
-        assert!(price("openai", "gpt-5.1").ceiling(&all, u64::MAX, u64::MAX, Some("auto")).is_ok());
+        let fixed = Price::Fixed {
+            input: u64::MAX,
+            output: u64::MAX,
+        };
+        assert_eq!(
+            fixed.ceiling(&text(u64::MAX), u64::MAX, u64::MAX, None),
+            Ok(Money::MAX)
+        );
+        let all = InputBound {
+            images: u64::MAX,
+            tools: u64::MAX,
+            searches: u64::MAX,
+            audio: true,
+            ..text(u64::MAX)
+        };
+        assert!(
+            price("openai", "gpt-5.1")
+                .ceiling(&all, u64::MAX, u64::MAX, Some("auto"))
+                .is_ok()
+        );
     }
 
     /// xorshift: the same cases on every run.
@@ -305,16 +463,39 @@ mod tests {
         }
     }
 
-    const TIERS: [Option<&str>; 7] =
-        [None, Some("auto"), Some("default"), Some("flex"), Some("priority"), Some("batch"), Some("x")];
+    const TIERS: [Option<&str>; 7] = [
+        None,
+        Some("auto"),
+        Some("default"),
+        Some("flex"),
+        Some("priority"),
+        Some("batch"),
+        Some("x"),
+    ];
 
     /// Every row of the sheet that a call can come under, and what the operator can say instead.
     fn all_prices() -> Vec<Price> {
         let sheet = Sheet::embedded();
-        let vendors = ["anthropic", "azure", "bedrock", "cohere", "gemini", "groq", "mistral", "openai", "together"];
+        let vendors = [
+            "anthropic",
+            "azure",
+            "bedrock",
+            "cohere",
+            "gemini",
+            "groq",
+            "mistral",
+            "openai",
+            "together",
+        ];
         let rows = vendors.iter().flat_map(|vendor| sheet.models(vendor));
         let mut prices: Vec<Price> = rows.map(|row| Price::Sheet(row.clone())).collect();
-        prices.extend([Price::Free, Price::Fixed { input: 3, output: 7 }]);
+        prices.extend([
+            Price::Free,
+            Price::Fixed {
+                input: 3,
+                output: 7,
+            },
+        ]);
         prices
     }
 
@@ -324,9 +505,18 @@ mod tests {
         let mut seeded = Seeded(0x9E37_79B9_7F4A_7C15);
         let mut checked = 0;
         for round in 0..prices.len() * TIERS.len() * 8 {
-            let (price, asked) = (&prices[round % prices.len()], TIERS[round / prices.len() % TIERS.len()]);
-            let (bound, cap, choices) = (seeded.bound(), seeded.upto(200_000), seeded.one_of(&[1, 1, 5]));
-            let Ok(ceiling) = price.ceiling(&bound, cap, choices, asked) else { continue };
+            let (price, asked) = (
+                &prices[round % prices.len()],
+                TIERS[round / prices.len() % TIERS.len()],
+            );
+            let (bound, cap, choices) = (
+                seeded.bound(),
+                seeded.upto(200_000),
+                seeded.one_of(&[1, 1, 5]),
+            );
+            let Ok(ceiling) = price.ceiling(&bound, cap, choices, asked) else {
+                continue;
+            };
             let tokens = price.input_tokens(&bound).unwrap_or(bound.text_bytes);
             let served = match asked {
                 Some("auto") => seeded.one_of(&[None, Some("priority"), Some("default")]),
@@ -334,9 +524,17 @@ mod tests {
             };
             let mut usage = seeded.usage(tokens, cap * choices, &bound);
             usage.service_tier = served.map(str::to_owned);
-            let bill = price.cost(&usage, asked).expect("what has a ceiling has a price");
-            assert!(bill.total <= ceiling, "{price:?} {bound:?} {cap} × {choices} {asked:?}: {bill:?} over {ceiling}");
-            assert_eq!(bill.lines.iter().map(|line| line.amount()).sum::<Money>(), bill.total);
+            let bill = price
+                .cost(&usage, asked)
+                .expect("what has a ceiling has a price");
+            assert!(
+                bill.total <= ceiling,
+                "{price:?} {bound:?} {cap} × {choices} {asked:?}: {bill:?} over {ceiling}"
+            );
+            assert_eq!(
+                bill.lines.iter().map(|line| line.amount()).sum::<Money>(),
+                bill.total
+            );
             checked += 1;
         }
         assert!(checked > 30_000, "{checked}");
@@ -347,8 +545,12 @@ mod tests {
         let prices = all_prices();
         let mut seeded = Seeded(11);
         for round in 0..prices.len() * TIERS.len() * 2 {
-            let (price, asked) = (&prices[round % prices.len()], TIERS[round / prices.len() % TIERS.len()]);
-            let (bound, cap, choices) = (seeded.bound(), seeded.upto(200_000), seeded.one_of(&[1, 5]));
+            let (price, asked) = (
+                &prices[round % prices.len()],
+                TIERS[round / prices.len() % TIERS.len()],
+            );
+            let (bound, cap, choices) =
+                (seeded.bound(), seeded.upto(200_000), seeded.one_of(&[1, 5]));
             let larger = InputBound {
                 text_bytes: bound.text_bytes + seeded.upto(600_000),
                 images: bound.images + seeded.upto(3),
@@ -357,13 +559,18 @@ mod tests {
                 tools: bound.tools + seeded.upto(5),
                 ..bound.clone()
             };
-            let ceiling = |bound: &InputBound, cap, choices| price.ceiling(bound, cap, choices, asked);
-            let (Ok(small), Ok(large)) =
-                (ceiling(&bound, cap, choices), ceiling(&larger, cap + seeded.upto(9), choices + seeded.upto(2)))
-            else {
+            let ceiling =
+                |bound: &InputBound, cap, choices| price.ceiling(bound, cap, choices, asked);
+            let (Ok(small), Ok(large)) = (
+                ceiling(&bound, cap, choices),
+                ceiling(&larger, cap + seeded.upto(9), choices + seeded.upto(2)),
+            ) else {
                 continue;
             };
-            assert!(small <= large, "{price:?} {asked:?}: {small} for {bound:?}, {large} for {larger:?}");
+            assert!(
+                small <= large,
+                "{price:?} {asked:?}: {small} for {bound:?}, {large} for {larger:?}"
+            );
         }
     }
 
@@ -374,7 +581,9 @@ mod tests {
         for _ in 0..2_000 {
             let (bound, choices) = (seeded.bound(), seeded.one_of(&[1, 4]));
             let room = Money::from_pico(i128::from(seeded.upto(20_000_000_000_000)));
-            let cap = gpt.affordable_output(&bound, choices, None, room).expect("a price");
+            let cap = gpt
+                .affordable_output(&bound, choices, None, room)
+                .expect("a price");
             let ceiling = |cap| gpt.ceiling(&bound, cap, choices, None).expect("a ceiling");
             assert!(cap == 0 || ceiling(cap) <= room);
             assert!(ceiling(cap + 1) > room);

@@ -30,13 +30,18 @@ impl Price {
             .chain(output_lines(&rates, usage))
             .filter(|line| line.count > 0 && line.rate_pico > 0)
             .collect();
-        Ok(Bill { total: lines.iter().map(CostLine::amount).sum(), lines, guessed: !self.lists(tier) })
+        Ok(Bill {
+            total: lines.iter().map(CostLine::amount).sum(),
+            lines,
+            guessed: !self.lists(tier),
+        })
     }
 }
 
 fn input_lines(rates: &Rates, usage: &Usage) -> [CostLine; 7] {
     let (plain, audio, audio_rate) = set_apart(usage.uncached_in, usage.audio_in, rates.audio_in);
-    let (cached, cached_audio, cached_audio_rate) = set_apart(usage.cache_read, usage.audio_cached, rates.audio_cached);
+    let (cached, cached_audio, cached_audio_rate) =
+        set_apart(usage.cache_read, usage.audio_cached, rates.audio_cached);
     [
         line("input", plain, rates.input),
         line("audio_in", audio, audio_rate),
@@ -72,7 +77,11 @@ fn set_apart(total: u64, subset: u64, rate: Option<u64>) -> (u64, u64, u64) {
 }
 
 fn line(class: &'static str, count: u64, rate_pico: u64) -> CostLine {
-    CostLine { class, count, rate_pico }
+    CostLine {
+        class,
+        count,
+        rate_pico,
+    }
 }
 
 #[cfg(test)]
@@ -85,7 +94,11 @@ mod tests {
     }
 
     fn usd(price: &Price, usage: &Usage, tier_asked: Option<&str>) -> String {
-        price.cost(usage, tier_asked).expect("a price").total.to_string()
+        price
+            .cost(usage, tier_asked)
+            .expect("a price")
+            .total
+            .to_string()
     }
 
     #[test]
@@ -101,9 +114,19 @@ mod tests {
             web_searches: 3,
             ..Usage::default()
         };
-        let bill = price("anthropic", "claude-haiku-4-5").cost(&usage, None).expect("a price");
-        assert_eq!(bill.total.to_string(), "10.63", "1 + 0.1 + 1.25 + 2 + 1.25 + 5 + 3 × 0.01");
-        assert!(bill.lines.iter().all(|line| CostLine::CLASSES.contains(&line.class)));
+        let bill = price("anthropic", "claude-haiku-4-5")
+            .cost(&usage, None)
+            .expect("a price");
+        assert_eq!(
+            bill.total.to_string(),
+            "10.63",
+            "1 + 0.1 + 1.25 + 2 + 1.25 + 5 + 3 × 0.01"
+        );
+        assert!(
+            bill.lines
+                .iter()
+                .all(|line| CostLine::CLASSES.contains(&line.class))
+        );
     }
 
     #[test]
@@ -116,41 +139,119 @@ mod tests {
             reasoning: 200_000,
             ..Usage::default()
         };
-        assert_eq!(usd(&price("openai", "gpt-audio"), &usage, None), "32.65", "1.25 + 16 + 9 + 6.4");
-        assert_eq!(usd(&price("gemini", "gemini-2.5-flash"), &usage, None), "3.15", "0.15 + 0.5 + 2.5");
-        let overstated = Usage { uncached_in: 10, audio_in: 1_000_000_000, ..Usage::default() };
-        assert_eq!(usd(&price("openai", "gpt-audio"), &overstated, None), "0.00032");
+        assert_eq!(
+            usd(&price("openai", "gpt-audio"), &usage, None),
+            "32.65",
+            "1.25 + 16 + 9 + 6.4"
+        );
+        assert_eq!(
+            usd(&price("gemini", "gemini-2.5-flash"), &usage, None),
+            "3.15",
+            "0.15 + 0.5 + 2.5"
+        );
+        let overstated = Usage {
+            uncached_in: 10,
+            audio_in: 1_000_000_000,
+            ..Usage::default()
+        };
+        assert_eq!(
+            usd(&price("openai", "gpt-audio"), &overstated, None),
+            "0.00032"
+        );
     }
 
     #[test]
     fn an_image_that_a_model_makes_is_billed_at_the_rate_of_images() {
-        let usage = Usage { uncached_in: 100, out_total: 1_290, image_out: 1_290, ..Usage::default() };
+        let usage = Usage {
+            uncached_in: 100,
+            out_total: 1_290,
+            image_out: 1_290,
+            ..Usage::default()
+        };
         let image_model = price("gemini", "gemini-2.5-flash-image");
-        assert_eq!(usd(&image_model, &usage, None), "0.03873", "100 × 0.3 + 1290 × 30");
-        let mixed = Usage { out_total: 1_400, reasoning: 60, ..usage.clone() };
-        assert_eq!(usd(&image_model, &mixed, None), "0.039005", "and 110 × 2.5 more");
-        assert_eq!(usd(&price("gemini", "gemini-2.5-flash"), &usage, None), "0.003255", "it has no rate for images");
-        let batch = Usage { service_tier: Some("batch".into()), ..usage.clone() };
-        assert_eq!(usd(&price("gemini", "gemini-3-pro-image"), &batch, None), "0.0775", "100 × 1 + 1290 × 60");
-        let overstated = Usage { out_total: 10, image_out: 1_000_000, ..Usage::default() };
+        assert_eq!(
+            usd(&image_model, &usage, None),
+            "0.03873",
+            "100 × 0.3 + 1290 × 30"
+        );
+        let mixed = Usage {
+            out_total: 1_400,
+            reasoning: 60,
+            ..usage.clone()
+        };
+        assert_eq!(
+            usd(&image_model, &mixed, None),
+            "0.039005",
+            "and 110 × 2.5 more"
+        );
+        assert_eq!(
+            usd(&price("gemini", "gemini-2.5-flash"), &usage, None),
+            "0.003255",
+            "it has no rate for images"
+        );
+        let batch = Usage {
+            service_tier: Some("batch".into()),
+            ..usage.clone()
+        };
+        assert_eq!(
+            usd(&price("gemini", "gemini-3-pro-image"), &batch, None),
+            "0.0775",
+            "100 × 1 + 1290 × 60"
+        );
+        let overstated = Usage {
+            out_total: 10,
+            image_out: 1_000_000,
+            ..Usage::default()
+        };
         assert_eq!(usd(&image_model, &overstated, None), "0.0003");
     }
 
     #[test]
     fn sound_that_a_cache_served_is_billed_at_its_own_rate_where_it_is_listed() {
-        let usage = Usage { uncached_in: 200, cache_read: 800, audio_cached: 800, out_total: 200, ..Usage::default() };
+        let usage = Usage {
+            uncached_in: 200,
+            cache_read: 800,
+            audio_cached: 800,
+            out_total: 200,
+            ..Usage::default()
+        };
         let flash = price("gemini", "gemini-2.5-flash");
-        assert_eq!(usd(&flash, &usage, None), "0.00064", "200 × 0.3 + 800 × 0.1 + 200 × 2.5");
-        assert_eq!(usd(&flash, &Usage { audio_cached: 300, ..usage.clone() }, None), "0.000605", "500 at 0.03 and 300 at 0.1");
-        let overstated = Usage { audio_cached: 1_000_000, ..usage.clone() };
+        assert_eq!(
+            usd(&flash, &usage, None),
+            "0.00064",
+            "200 × 0.3 + 800 × 0.1 + 200 × 2.5"
+        );
+        assert_eq!(
+            usd(
+                &flash,
+                &Usage {
+                    audio_cached: 300,
+                    ..usage.clone()
+                },
+                None
+            ),
+            "0.000605",
+            "500 at 0.03 and 300 at 0.1"
+        );
+        let overstated = Usage {
+            audio_cached: 1_000_000,
+            ..usage.clone()
+        };
         assert_eq!(usd(&flash, &overstated, None), "0.00064");
-        assert_eq!(usd(&price("gemini", "gemini-2.5-flash-image"), &usage, None), "0.000584", "800 at 0.03: none is listed");
+        assert_eq!(
+            usd(&price("gemini", "gemini-2.5-flash-image"), &usage, None),
+            "0.000584",
+            "800 at 0.03: none is listed"
+        );
     }
 
     #[test]
     fn the_answers_tier_decides() {
-        let usage =
-            |tier: Option<&str>| Usage { uncached_in: 1_000_000, service_tier: tier.map(str::to_owned), ..Usage::default() };
+        let usage = |tier: Option<&str>| Usage {
+            uncached_in: 1_000_000,
+            service_tier: tier.map(str::to_owned),
+            ..Usage::default()
+        };
         let gpt = price("openai", "gpt-5.1-2025-11-13");
         for (served, asked, expected) in [
             (Some("default"), Some("priority"), "1.25"),
@@ -161,26 +262,50 @@ mod tests {
             (None, Some("priority"), "2.5"),
             (None, None, "1.25"),
         ] {
-            assert_eq!(usd(&gpt, &usage(served), asked), expected, "{served:?} {asked:?}");
+            assert_eq!(
+                usd(&gpt, &usage(served), asked),
+                expected,
+                "{served:?} {asked:?}"
+            );
         }
     }
 
     #[test]
     fn the_band_is_chosen_by_the_whole_prompt_and_holds_for_all_tokens() {
         let haiku = price("anthropic", "claude-haiku-5-5");
-        let short = Usage { uncached_in: 1, cache_read: 99_999, out_total: 1_000_000, ..Usage::default() };
-        let long = Usage { uncached_in: 2, ..short.clone() };
+        let short = Usage {
+            uncached_in: 1,
+            cache_read: 99_999,
+            out_total: 1_000_000,
+            ..Usage::default()
+        };
+        let long = Usage {
+            uncached_in: 2,
+            ..short.clone()
+        };
         assert_eq!(usd(&haiku, &short, None), "0.50100009");
         assert_eq!(usd(&haiku, &long, None), "2.50500095");
     }
 
     #[test]
     fn nothing_costs_nothing_and_huge_counts_do_not_wrap() {
-        let all = [price("anthropic", "claude-haiku-5-5"), Price::Free, Price::Fixed { input: u64::MAX, output: u64::MAX }];
+        let all = [
+            price("anthropic", "claude-haiku-5-5"),
+            Price::Free,
+            Price::Fixed {
+                input: u64::MAX,
+                output: u64::MAX,
+            },
+        ];
         for price in &all {
             assert_eq!(price.cost(&Usage::default(), None), Ok(Bill::default()));
         }
-        let huge = Usage { uncached_in: u64::MAX, cache_read: u64::MAX, out_total: u64::MAX, ..Usage::default() };
+        let huge = Usage {
+            uncached_in: u64::MAX,
+            cache_read: u64::MAX,
+            out_total: u64::MAX,
+            ..Usage::default()
+        };
         assert_eq!(all[2].cost(&huge, None).expect("a price").total, Money::MAX);
         assert!(all[0].cost(&huge, None).expect("a price").total > Money::from_usd(1_000_000));
         assert_eq!(all[1].cost(&huge, None), Ok(Bill::default()));
@@ -189,33 +314,78 @@ mod tests {
     #[test]
     fn without_a_price_there_is_no_bill() {
         assert_eq!(Price::Unknown.cost(&Usage::default(), None), Err(Unpriced));
-        assert_eq!(price("cohere", "command-a-plus-05-2026").cost(&Usage::default(), None), Err(Unpriced));
-        let fixed = Price::Fixed { input: 2, output: 3 };
-        let usage = Usage { uncached_in: 5, cache_write_1h: 5, out_total: 10, web_searches: 9, ..Usage::default() };
-        assert_eq!(fixed.cost(&usage, None).expect("a price").total, Money::from_pico(50));
+        assert_eq!(
+            price("cohere", "command-a-plus-05-2026").cost(&Usage::default(), None),
+            Err(Unpriced)
+        );
+        let fixed = Price::Fixed {
+            input: 2,
+            output: 3,
+        };
+        let usage = Usage {
+            uncached_in: 5,
+            cache_write_1h: 5,
+            out_total: 10,
+            web_searches: 9,
+            ..Usage::default()
+        };
+        assert_eq!(
+            fixed.cost(&usage, None).expect("a price").total,
+            Money::from_pico(50)
+        );
     }
 
     #[test]
     fn a_dearer_tier_that_the_sheet_does_not_list_is_a_guess_and_bounds_nothing() {
         use crate::domain::bound::InputBound;
         use crate::price::NoCeiling;
-        let usage = |tier: &str| Usage { uncached_in: 1_000_000, service_tier: Some(tier.into()), ..Usage::default() };
-        let input = InputBound { text_bytes: 10, ..InputBound::default() };
-        let (listed, unlisted) = (price("openai", "gpt-5.1"), price("anthropic", "claude-opus-4-6"));
+        let usage = |tier: &str| Usage {
+            uncached_in: 1_000_000,
+            service_tier: Some(tier.into()),
+            ..Usage::default()
+        };
+        let input = InputBound {
+            text_bytes: 10,
+            ..InputBound::default()
+        };
+        let (listed, unlisted) = (
+            price("openai", "gpt-5.1"),
+            price("anthropic", "claude-opus-4-6"),
+        );
         for tier in ["fast", "priority", "inference_geo=us"] {
-            assert!(!listed.cost(&usage(tier), None).expect("a price").guessed, "{tier}");
-            assert!(unlisted.cost(&usage(tier), None).expect("a price").guessed, "{tier}");
+            assert!(
+                !listed.cost(&usage(tier), None).expect("a price").guessed,
+                "{tier}"
+            );
+            assert!(
+                unlisted.cost(&usage(tier), None).expect("a price").guessed,
+                "{tier}"
+            );
             assert!(listed.ceiling(&input, 10, 1, Some(tier)).is_ok());
-            let NoCeiling::Unbounded(why) = unlisted.ceiling(&input, 10, 1, Some(tier)).expect_err(tier) else {
+            let NoCeiling::Unbounded(why) =
+                unlisted.ceiling(&input, 10, 1, Some(tier)).expect_err(tier)
+            else {
                 panic!("{tier}")
             };
             assert!(why.contains(tier), "{why}");
         }
         for tier in ["standard", "auto", "batch", "flex", "default"] {
-            assert!(!unlisted.cost(&usage(tier), None).expect("a price").guessed, "{tier}");
-            assert!(unlisted.ceiling(&input, 10, 1, Some(tier)).is_ok(), "{tier}");
+            assert!(
+                !unlisted.cost(&usage(tier), None).expect("a price").guessed,
+                "{tier}"
+            );
+            assert!(
+                unlisted.ceiling(&input, 10, 1, Some(tier)).is_ok(),
+                "{tier}"
+            );
         }
-        let fixed = Price::Fixed { input: 5, output: 5 };
-        assert!(!fixed.cost(&usage("fast"), None).expect("a price").guessed, "who set it says what it costs");
+        let fixed = Price::Fixed {
+            input: 5,
+            output: 5,
+        };
+        assert!(
+            !fixed.cost(&usage("fast"), None).expect("a price").guessed,
+            "who set it says what it costs"
+        );
     }
 }

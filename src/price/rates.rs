@@ -111,7 +111,9 @@ fn pico_per_token<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u
     let text = String::deserialize(deserializer)?;
     let per_million = Money::parse(&text).map_err(de::Error::custom)?.pico();
     let per_token = (per_million + TOKENS_PER_UNIT - 1) / TOKENS_PER_UNIT;
-    u64::try_from(per_token).map(Some).map_err(|_| de::Error::custom(format!("the rate {text} is too large")))
+    u64::try_from(per_token)
+        .map(Some)
+        .map_err(|_| de::Error::custom(format!("the rate {text} is too large")))
 }
 
 /// Rates with every gap filled. The options are subsets that are billed apart only where the sheet lists them.
@@ -134,7 +136,14 @@ pub(super) struct Rates {
 impl Rates {
     /// The operator's own rates. They say all there is to pay, so a search costs only its tokens.
     pub(super) fn fixed(input: u64, output: u64) -> Rates {
-        Rates { input, cache_read: input, cache_write: input, cache_write_1h: input, output, ..Rates::default() }
+        Rates {
+            input,
+            cache_read: input,
+            cache_write: input,
+            cache_write_1h: input,
+            output,
+            ..Rates::default()
+        }
     }
 
     pub(super) fn listed(listed: Listed) -> Rates {
@@ -161,14 +170,25 @@ impl Rates {
 
     /// The dearest that an input token can be.
     pub(super) fn dearest_input(&self, audio: bool) -> u64 {
-        let text = [self.input, self.cache_read, self.cache_write, self.cache_write_1h];
-        let sound = [self.audio_in, self.audio_cached].into_iter().flatten().filter(|_| audio);
+        let text = [
+            self.input,
+            self.cache_read,
+            self.cache_write,
+            self.cache_write_1h,
+        ];
+        let sound = [self.audio_in, self.audio_cached]
+            .into_iter()
+            .flatten()
+            .filter(|_| audio);
         text.into_iter().chain(sound).fold(0, u64::max)
     }
 
     /// The dearest that an output token can be. No request forbids a model to answer with what it has a rate for.
     pub(super) fn dearest_output(&self) -> u64 {
-        [self.reasoning, self.audio_out, self.image_out].into_iter().flatten().fold(self.output, u64::max)
+        [self.reasoning, self.audio_out, self.image_out]
+            .into_iter()
+            .flatten()
+            .fold(self.output, u64::max)
     }
 }
 
@@ -183,7 +203,10 @@ mod tests {
     #[test]
     fn a_rate_that_is_no_whole_pico_is_rounded_up() {
         let rates = listed(r#"{"input":"12.5","output":"0.0000001","cache_read":"0.000001"}"#);
-        assert_eq!((rates.input, rates.output, rates.cache_read), (Some(12_500_000), Some(1), Some(1)));
+        assert_eq!(
+            (rates.input, rates.output, rates.cache_read),
+            (Some(12_500_000), Some(1), Some(1))
+        );
         assert!(serde_json::from_str::<Listed>(r#"{"input":"-1"}"#).is_err());
         assert!(serde_json::from_str::<Listed>(r#"{"input":"99999999999999"}"#).is_err());
     }
@@ -191,9 +214,17 @@ mod tests {
     #[test]
     fn gaps_are_filled_from_the_dearer_side() {
         let plain = Rates::listed(listed(r#"{"input":"1","output":"5"}"#));
-        assert_eq!((plain.cache_read, plain.cache_write, plain.cache_write_1h), (1_000_000, 1_000_000, 1_000_000));
-        let writes = Rates::listed(listed(r#"{"input":"1","output":"5","cache_read":"0.1","cache_write":"1.25"}"#));
-        assert_eq!((writes.cache_read, writes.cache_write, writes.cache_write_1h), (100_000, 1_250_000, 2_000_000));
+        assert_eq!(
+            (plain.cache_read, plain.cache_write, plain.cache_write_1h),
+            (1_000_000, 1_000_000, 1_000_000)
+        );
+        let writes = Rates::listed(listed(
+            r#"{"input":"1","output":"5","cache_read":"0.1","cache_write":"1.25"}"#,
+        ));
+        assert_eq!(
+            (writes.cache_read, writes.cache_write, writes.cache_write_1h),
+            (100_000, 1_250_000, 2_000_000)
+        );
         let dear = Rates::listed(listed(r#"{"input":"1","output":"5","cache_write":"3"}"#));
         assert_eq!(dear.cache_write_1h, 3_000_000);
     }
@@ -203,14 +234,20 @@ mod tests {
         let rates = Rates::listed(listed(
             r#"{"input":"1","input_audio":"2","cache_read_audio":"3","output":"5","output_audio":"6","output_image":"7"}"#,
         ));
-        assert_eq!((rates.dearest_input(false), rates.dearest_input(true)), (1_000_000, 3_000_000));
+        assert_eq!(
+            (rates.dearest_input(false), rates.dearest_input(true)),
+            (1_000_000, 3_000_000)
+        );
         assert_eq!(rates.dearest_output(), 7_000_000);
     }
 
     #[test]
     fn the_answer_says_the_tier_and_an_unknown_word_is_never_a_discount() {
         assert_eq!(Tier::billed(Some("flex"), None), Tier::Flex);
-        assert_eq!(Tier::billed(Some("default"), Some("priority")), Tier::Standard);
+        assert_eq!(
+            Tier::billed(Some("default"), Some("priority")),
+            Tier::Standard
+        );
         for word in ["default", "standard", "on_demand", "scale", "FLEX", ""] {
             assert_eq!(Tier::billed(Some(word), None), Tier::Standard, "{word}");
         }

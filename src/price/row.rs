@@ -47,7 +47,10 @@ pub(super) struct Card {
 
 impl Card {
     fn new(above: u64, rates: impl Fn(Tier) -> Listed) -> Card {
-        Card { above, tiers: Tier::ALL.map(|tier| Rates::listed(rates(tier))) }
+        Card {
+            above,
+            tiers: Tier::ALL.map(|tier| Rates::listed(rates(tier))),
+        }
     }
 
     pub(super) fn at(&self, tier: Tier) -> &Rates {
@@ -83,7 +86,9 @@ impl Row {
 
     /// Every card that a prompt of at most this many tokens can come under.
     pub(super) fn reachable(&self, in_total: u64) -> impl Iterator<Item = &Card> {
-        self.cards.iter().take_while(move |card| card.above == 0 || card.above < in_total)
+        self.cards
+            .iter()
+            .take_while(move |card| card.above == 0 || card.above < in_total)
     }
 }
 
@@ -137,9 +142,13 @@ impl From<Written> for Row {
         Row {
             cards: written.cards(),
             lists_priority: written.service_tiers.priority.is_some()
-                || written.long_context.iter().any(|band| band.tiers.priority.is_some()),
+                || written
+                    .long_context
+                    .iter()
+                    .any(|band| band.tiers.priority.is_some()),
             priced: written.rates.input.is_some_and(|rate| rate > 0)
-                && (written.mode == Mode::Embedding || written.rates.output.is_some_and(|rate| rate > 0)),
+                && (written.mode == Mode::Embedding
+                    || written.rates.output.is_some_and(|rate| rate > 0)),
             vendor: written.provider,
             model: written.model,
             mode: written.mode,
@@ -154,16 +163,30 @@ impl From<Written> for Row {
 
 impl Written {
     fn cards(&self) -> Vec<Card> {
-        let base = |tier| self.service_tiers.of(tier).unwrap_or_default().or(self.rates);
+        let base = |tier| {
+            self.service_tiers
+                .of(tier)
+                .unwrap_or_default()
+                .or(self.rates)
+        };
         let mut cards = vec![Card::new(0, base)];
-        cards.extend(self.long_context.iter().filter(|band| band.above_input_tokens > 0).map(|band| {
-            let standard = band.standard.or(self.rates);
-            Card::new(band.above_input_tokens, |tier| match (tier, band.tiers.of(tier)) {
-                (Tier::Standard, _) => standard,
-                // what the band does not say of a tier is the dearer of that tier and of the band
-                (_, listed) => listed.unwrap_or_default().or(standard.dearer(base(tier))),
-            })
-        }));
+        cards.extend(
+            self.long_context
+                .iter()
+                .filter(|band| band.above_input_tokens > 0)
+                .map(|band| {
+                    let standard = band.standard.or(self.rates);
+                    Card::new(band.above_input_tokens, |tier| {
+                        match (tier, band.tiers.of(tier)) {
+                            (Tier::Standard, _) => standard,
+                            // what the band does not say of a tier is the dearer of that tier and of the band
+                            (_, listed) => {
+                                listed.unwrap_or_default().or(standard.dearer(base(tier)))
+                            }
+                        }
+                    })
+                }),
+        );
         cards.sort_by_key(|card| card.above);
         cards
     }
@@ -189,7 +212,10 @@ mod tests {
                 {"above_input_tokens":200,"standard":{"input":"2","output":"3"}}]"#,
         );
         let input = |in_total| row.card(in_total).at(Tier::Standard).input;
-        assert_eq!([0, 200, 201, 500, 501, u64::MAX].map(input), [1, 1, 2, 2, 3, 3].map(|usd| usd * 1_000_000));
+        assert_eq!(
+            [0, 200, 201, 500, 501, u64::MAX].map(input),
+            [1, 1, 2, 2, 3, 3].map(|usd| usd * 1_000_000)
+        );
         assert_eq!(row.reachable(300).count(), 2);
     }
 
@@ -200,7 +226,12 @@ mod tests {
             r#","service_tiers":{"priority":{"input":"10","output":"12"},"flex":{"input":"2","output":"4"}},
                "long_context":[{"above_input_tokens":500,"standard":{"input":"8","output":"16"},"flex":{"input":"3"}}]"#,
         );
-        let long = |tier| (row.card(501).at(tier).input / 1_000_000, row.card(501).at(tier).output / 1_000_000);
+        let long = |tier| {
+            (
+                row.card(501).at(tier).input / 1_000_000,
+                row.card(501).at(tier).output / 1_000_000,
+            )
+        };
         assert_eq!(long(Tier::Standard), (8, 16));
         assert_eq!(long(Tier::Priority), (10, 16));
         assert_eq!(long(Tier::Flex), (3, 16));
@@ -210,14 +241,29 @@ mod tests {
 
     #[test]
     fn a_zero_or_a_missing_rate_is_no_price() {
-        for rates in [r#"{}"#, r#"{"input":"0","output":"0"}"#, r#"{"output":"7.5"}"#, r#"{"input":"0.14","output":"0"}"#] {
+        for rates in [
+            r#"{}"#,
+            r#"{"input":"0","output":"0"}"#,
+            r#"{"output":"7.5"}"#,
+            r#"{"input":"0.14","output":"0"}"#,
+        ] {
             assert!(!row(rates, "").is_priced(), "{rates}");
         }
         assert!(row(r#"{"input":"1","output":"2"}"#, "").is_priced());
-        for (rates, priced) in [(r#"{"input":"1","output":"0"}"#, true), (r#"{"input":"1"}"#, true), (r#"{"output":"1"}"#, false)]
-        {
-            let json = format!(r#"{{"provider":"v","model":"m","mode":"embedding","rates":{rates}}}"#);
-            assert_eq!(serde_json::from_str::<Row>(&json).expect("a row").is_priced(), priced, "{rates}");
+        for (rates, priced) in [
+            (r#"{"input":"1","output":"0"}"#, true),
+            (r#"{"input":"1"}"#, true),
+            (r#"{"output":"1"}"#, false),
+        ] {
+            let json =
+                format!(r#"{{"provider":"v","model":"m","mode":"embedding","rates":{rates}}}"#);
+            assert_eq!(
+                serde_json::from_str::<Row>(&json)
+                    .expect("a row")
+                    .is_priced(),
+                priced,
+                "{rates}"
+            );
         }
         assert!(row("{}", "").reasons() && !row("{}", "").can("tools"));
     }

@@ -44,7 +44,10 @@ impl Sheet {
         }
         let mut vendors: HashMap<String, Vendor> = HashMap::new();
         for row in serde_json::from_str::<Written>(json)?.models {
-            vendors.entry(row.vendor.clone()).or_default().add(Arc::new(row));
+            vendors
+                .entry(row.vendor.clone())
+                .or_default()
+                .add(Arc::new(row));
         }
         Ok(Sheet { vendors })
     }
@@ -61,7 +64,10 @@ impl Sheet {
 
     /// All rows of a vendor, in the order of the sheet.
     pub fn models(&self, vendor: &str) -> impl Iterator<Item = &Arc<Row>> {
-        self.vendors.get(vendor).into_iter().flat_map(|vendor| &vendor.rows)
+        self.vendors
+            .get(vendor)
+            .into_iter()
+            .flat_map(|vendor| &vendor.rows)
     }
 }
 
@@ -100,26 +106,58 @@ mod tests {
     #[test]
     fn the_shipped_sheet_reads_whole() {
         let sheet = Sheet::embedded();
-        let rows: Vec<&Arc<Row>> = sheet.vendors.values().flat_map(|vendor| &vendor.rows).collect();
+        let rows: Vec<&Arc<Row>> = sheet
+            .vendors
+            .values()
+            .flat_map(|vendor| &vendor.rows)
+            .collect();
         assert_eq!(rows.len(), 931);
-        let priced = rows.iter().filter(|row| row.mode == Mode::Chat && row.is_priced()).count();
+        let priced = rows
+            .iter()
+            .filter(|row| row.mode == Mode::Chat && row.is_priced())
+            .count();
         assert!(priced > 650, "{priced}");
-        let sonnet = sheet.find("anthropic", "claude-sonnet-4-5").expect("listed");
-        assert_eq!((sonnet.vendor.as_str(), sonnet.deprecated_on.as_deref()), ("anthropic", Some("2026-11-30")));
-        assert!(sheet.models("openai").any(|row| row.model == "gpt-5.1" && row.reasons()));
-        assert!(sheet.find("openai", "claude-sonnet-4-5").is_none() && sheet.models("nobody").next().is_none());
+        let sonnet = sheet
+            .find("anthropic", "claude-sonnet-4-5")
+            .expect("listed");
+        assert_eq!(
+            (sonnet.vendor.as_str(), sonnet.deprecated_on.as_deref()),
+            ("anthropic", Some("2026-11-30"))
+        );
+        assert!(
+            sheet
+                .models("openai")
+                .any(|row| row.model == "gpt-5.1" && row.reasons())
+        );
+        assert!(
+            sheet.find("openai", "claude-sonnet-4-5").is_none()
+                && sheet.models("nobody").next().is_none()
+        );
     }
 
     #[test]
     fn dated_and_undated_names_find_each_other() {
         let undated = sheet(&["gpt-5.1", "gpt-4"]);
-        assert_eq!(found(&undated, "gpt-5.1-2025-11-13").as_deref(), Some("gpt-5.1"));
+        assert_eq!(
+            found(&undated, "gpt-5.1-2025-11-13").as_deref(),
+            Some("gpt-5.1")
+        );
         assert_eq!(found(&undated, "gpt-4-0613").as_deref(), Some("gpt-4"));
-        assert_eq!(found(&undated, "gpt-5.1-20251113").as_deref(), Some("gpt-5.1"));
+        assert_eq!(
+            found(&undated, "gpt-5.1-20251113").as_deref(),
+            Some("gpt-5.1")
+        );
         let dated = sheet(&["m-2025-11-13", "m-2026-02-01", "m-2025-12-31", "m-0613"]);
         assert_eq!(found(&dated, "m").as_deref(), Some("m-2026-02-01"));
-        assert_eq!(found(&dated, "m-2025-11-13").as_deref(), Some("m-2025-11-13"));
-        assert_eq!(found(&dated, "m-2024-01-01"), None, "another day may have another price");
+        assert_eq!(
+            found(&dated, "m-2025-11-13").as_deref(),
+            Some("m-2025-11-13")
+        );
+        assert_eq!(
+            found(&dated, "m-2024-01-01"),
+            None,
+            "another day may have another price"
+        );
         assert_eq!(found(&dated, "n"), None);
     }
 

@@ -5,7 +5,9 @@ pub(super) type Date = (bool, u32);
 
 /// Splits `name-YYYY-MM-DD`, `name-YYYYMMDD` and `name-MMDD` (or `-YYMM`) into name and date.
 pub(super) fn split(model: &str) -> Option<(&str, Date)> {
-    long_dashed(model).or_else(|| long(model)).or_else(|| short(model))
+    long_dashed(model)
+        .or_else(|| long(model))
+        .or_else(|| short(model))
 }
 
 fn long_dashed(model: &str) -> Option<(&str, Date)> {
@@ -28,17 +30,24 @@ fn short(model: &str) -> Option<(&str, Date)> {
     let month_and_day = (1..=12).contains(&high) && (1..=31).contains(&low);
     let year_and_month = (23..=39).contains(&high) && (1..=12).contains(&low);
     // `model-05-2026` is a month and a year: the vendor's own name for it, not a snapshot of `model-05`
-    let stands_alone = name.rsplit('-').next().is_none_or(|before| number(before, 2).is_none());
-    (stands_alone && !name.is_empty() && (month_and_day || year_and_month)).then_some((name, (false, date)))
+    let stands_alone = name
+        .rsplit('-')
+        .next()
+        .is_none_or(|before| number(before, 2).is_none());
+    (stands_alone && !name.is_empty() && (month_and_day || year_and_month))
+        .then_some((name, (false, date)))
 }
 
 fn full_date(name: &str, year: u32, month: u32, day: u32) -> Option<(&str, Date)> {
-    let plausible = (2020..2100).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
+    let plausible =
+        (2020..2100).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
     (plausible && !name.is_empty()).then_some((name, (true, year * 10_000 + month * 100 + day)))
 }
 
 fn number(digits: &str, width: usize) -> Option<u32> {
-    (digits.len() == width && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok()).flatten()
+    (digits.len() == width && digits.bytes().all(|byte| byte.is_ascii_digit()))
+        .then(|| digits.parse().ok())
+        .flatten()
 }
 
 #[cfg(test)]
@@ -49,15 +58,26 @@ mod tests {
     fn a_date_at_the_end_is_told_from_other_digits() {
         for (model, name, date) in [
             ("gpt-5.1-2025-11-13", "gpt-5.1", (true, 20_251_113)),
-            ("claude-haiku-4-5-20251001", "claude-haiku-4-5", (true, 20_251_001)),
+            (
+                "claude-haiku-4-5-20251001",
+                "claude-haiku-4-5",
+                (true, 20_251_001),
+            ),
             ("gpt-4-0613", "gpt-4", (false, 613)),
             ("mistral-large-2512", "mistral-large", (false, 2512)),
         ] {
             assert_eq!(split(model), Some((name, date)), "{model}");
         }
-        for model in
-            ["gpt-5.1", "gpt-5.1-2025-13-01", "m-99999999", "m-4096", "command-a-plus-05-2026", "-0613", "0613", "é-20251001x"]
-        {
+        for model in [
+            "gpt-5.1",
+            "gpt-5.1-2025-13-01",
+            "m-99999999",
+            "m-4096",
+            "command-a-plus-05-2026",
+            "-0613",
+            "0613",
+            "é-20251001x",
+        ] {
             assert_eq!(split(model), None, "{model}");
         }
     }

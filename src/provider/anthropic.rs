@@ -10,7 +10,10 @@ pub(super) static PRESET: Preset = Preset {
     base_url: BaseUrl::Own("https://api.anthropic.com/v1"),
     credential: CredentialStyle::XApiKey,
     needs_key: true,
-    endpoints: &[Endpoint::at(Dialect::Messages, "/messages"), Endpoint::at(Dialect::TokenCount, "/messages/count_tokens")],
+    endpoints: &[
+        Endpoint::at(Dialect::Messages, "/messages"),
+        Endpoint::at(Dialect::TokenCount, "/messages/count_tokens"),
+    ],
     price: PriceRule::Sheet("anthropic"),
     output_cap_member: "max_tokens",
     asks_usage: false,
@@ -21,11 +24,20 @@ pub(super) static PRESET: Preset = Preset {
 };
 
 /// Where thinking is a matter of the model, and the client's words for it.
-const ADAPTIVE: ReasoningStyle =
-    ReasoningStyle::Adaptive(&[Effort::Low, Effort::Medium, Effort::High, Effort::XHigh, Effort::Max]);
+const ADAPTIVE: ReasoningStyle = ReasoningStyle::Adaptive(&[
+    Effort::Low,
+    Effort::Medium,
+    Effort::High,
+    Effort::XHigh,
+    Effort::Max,
+]);
 /// The first that took no budget but words.
-const ADAPTIVE_4_6: ReasoningStyle = ReasoningStyle::Adaptive(&[Effort::Low, Effort::Medium, Effort::High]);
-const BUDGET: ReasoningStyle = ReasoningStyle::Budget { min: 1_024, max: 64_000 };
+const ADAPTIVE_4_6: ReasoningStyle =
+    ReasoningStyle::Adaptive(&[Effort::Low, Effort::Medium, Effort::High]);
+const BUDGET: ReasoningStyle = ReasoningStyle::Budget {
+    min: 1_024,
+    max: 64_000,
+};
 
 /// What a Claude model takes, at whatever vendor: by its name, with or without prefix and date.
 pub(super) fn capabilities(model: &str) -> Capabilities {
@@ -52,8 +64,16 @@ pub(super) fn capabilities(model: &str) -> Capabilities {
         // in the middle only with a beta that the client of another dialect cannot ask for
         system_turns: SystemTurns::First,
         service_tier: false,
-        names: NameRule { max: 128, also: "-", begins_with_letter: false },
-        ids: IdRule { min: 1, max: 64, also: "_-" },
+        names: NameRule {
+            max: 128,
+            also: "-",
+            begins_with_letter: false,
+        },
+        ids: IdRule {
+            min: 1,
+            max: 64,
+            also: "_-",
+        },
         ..Capabilities::all()
     }
 }
@@ -64,7 +84,9 @@ fn generation(model: &str) -> Option<(u16, u16)> {
     let name = &model[model.find("claude")?..];
     let name = name.split([':', '@']).next().unwrap_or(name);
     let words = name.split(['-', '.']);
-    let mut numbers = words.filter(|word| word.len() <= 2).map_while(|word| word.parse().ok());
+    let mut numbers = words
+        .filter(|word| word.len() <= 2)
+        .map_while(|word| word.parse().ok());
     let major = numbers.next()?;
     Some((major, numbers.next().unwrap_or(0)))
 }
@@ -96,7 +118,12 @@ mod tests {
     #[test]
     fn e21_newer_and_unknown_models_take_no_sampling_and_think_by_themselves() {
         for (model, sampling, both, reasoning) in [
-            ("claude-3-5-sonnet-20241022", true, true, ReasoningStyle::None),
+            (
+                "claude-3-5-sonnet-20241022",
+                true,
+                true,
+                ReasoningStyle::None,
+            ),
             ("claude-3-7-sonnet-20250219", true, true, BUDGET),
             ("claude-sonnet-4-5", true, false, BUDGET),
             ("claude-sonnet-4-6", true, false, ADAPTIVE_4_6),
@@ -105,7 +132,11 @@ mod tests {
             ("claude-mythos-preview", false, false, ADAPTIVE),
         ] {
             let takes = capabilities(model);
-            assert_eq!((takes.sampling, takes.both_sampling, takes.reasoning), (sampling, both, reasoning), "{model}");
+            assert_eq!(
+                (takes.sampling, takes.both_sampling, takes.reasoning),
+                (sampling, both, reasoning),
+                "{model}"
+            );
         }
     }
 }

@@ -12,9 +12,11 @@ pub(super) static PRESET: Preset = Preset {
     needs_key: true,
     // with an `api_version` the older form, in which the deployment stands in the address
     endpoints: &[
-        Endpoint::at(Dialect::Chat, "/openai/v1/chat/completions").with_version("/openai/deployments/{model}/chat/completions"),
+        Endpoint::at(Dialect::Chat, "/openai/v1/chat/completions")
+            .with_version("/openai/deployments/{model}/chat/completions"),
         Endpoint::at(Dialect::Responses, "/openai/v1/responses").with_version("/openai/responses"),
-        Endpoint::at(Dialect::Embeddings, "/openai/v1/embeddings").with_version("/openai/deployments/{model}/embeddings"),
+        Endpoint::at(Dialect::Embeddings, "/openai/v1/embeddings")
+            .with_version("/openai/deployments/{model}/embeddings"),
     ],
     price: PriceRule::Sheet("azure"),
     output_cap_member: "max_completion_tokens",

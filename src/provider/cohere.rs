@@ -9,7 +9,10 @@ pub(super) static PRESET: Preset = Preset {
     base_url: BaseUrl::Own("https://api.cohere.com"),
     credential: CredentialStyle::Bearer,
     needs_key: true,
-    endpoints: &[Endpoint::at(Dialect::Cohere, "/v2/chat"), Endpoint::at(Dialect::Embeddings, "/compatibility/v1/embeddings")],
+    endpoints: &[
+        Endpoint::at(Dialect::Cohere, "/v2/chat"),
+        Endpoint::at(Dialect::Embeddings, "/compatibility/v1/embeddings"),
+    ],
     price: PriceRule::Sheet("cohere"),
     output_cap_member: "max_tokens",
     asks_usage: false,
@@ -25,7 +28,10 @@ fn capabilities(model: &str) -> Capabilities {
         stops_max: 5,
         // they think unless told not to
         reasoning: if is_plus || model.contains("reasoning") {
-            ReasoningStyle::Budget { min: 0, max: 32_000 }
+            ReasoningStyle::Budget {
+                min: 0,
+                max: 32_000,
+            }
         } else {
             ReasoningStyle::None
         },
@@ -38,7 +44,11 @@ fn capabilities(model: &str) -> Capabilities {
         cache_hints: false,
         service_tier: false,
         user: false,
-        names: NameRule { max: 64, also: "", begins_with_letter: true },
+        names: NameRule {
+            max: 64,
+            also: "",
+            begins_with_letter: true,
+        },
         ..Capabilities::all()
     }
 }
@@ -49,7 +59,10 @@ mod tests {
 
     #[test]
     fn a_models_name_says_what_it_sees_and_whether_it_thinks() {
-        let thinks = ReasoningStyle::Budget { min: 0, max: 32_000 };
+        let thinks = ReasoningStyle::Budget {
+            min: 0,
+            max: 32_000,
+        };
         for (model, images, reasoning, tools) in [
             ("command-a-03-2025", false, ReasoningStyle::None, true),
             ("command-a-plus-05-2026", true, thinks, true),
@@ -58,7 +71,11 @@ mod tests {
             ("c4ai-aya-expanse-32b", false, ReasoningStyle::None, false),
         ] {
             let takes = capabilities(model);
-            assert_eq!((takes.images, takes.reasoning, takes.tools), (images, reasoning, tools), "{model}");
+            assert_eq!(
+                (takes.images, takes.reasoning, takes.tools),
+                (images, reasoning, tools),
+                "{model}"
+            );
         }
     }
 }

@@ -10,8 +10,10 @@ pub(super) static PRESET: Preset = Preset {
     base_url: BaseUrl::Own("https://generativelanguage.googleapis.com/v1beta"),
     credential: CredentialStyle::XGoogApiKey,
     needs_key: true,
-    endpoints: &[Endpoint::at(Dialect::Gemini, "/models/{model}:generateContent")
-        .streaming_at("/models/{model}:streamGenerateContent?alt=sse")],
+    endpoints: &[
+        Endpoint::at(Dialect::Gemini, "/models/{model}:generateContent")
+            .streaming_at("/models/{model}:streamGenerateContent?alt=sse"),
+    ],
     price: PriceRule::Sheet("gemini"),
     output_cap_member: "maxOutputTokens",
     asks_usage: false,
@@ -25,7 +27,8 @@ pub(super) static PRESET: Preset = Preset {
 const SIGNING: u32 = 3;
 
 fn capabilities(model: &str) -> Capabilities {
-    let is_signing = model.starts_with("gemini-") && generation(model).is_none_or(|number| number >= SIGNING);
+    let is_signing =
+        model.starts_with("gemini-") && generation(model).is_none_or(|number| number >= SIGNING);
     Capabilities {
         // several models refuse them
         penalties: false,
@@ -37,7 +40,11 @@ fn capabilities(model: &str) -> Capabilities {
         system_turns: SystemTurns::First,
         cache_hints: false,
         user: false,
-        names: NameRule { max: 128, also: "-.:", begins_with_letter: true },
+        names: NameRule {
+            max: 128,
+            also: "-.:",
+            begins_with_letter: true,
+        },
         signed_calls: is_signing,
         media_within_results: is_signing,
         ..Capabilities::all()
@@ -47,19 +54,40 @@ fn capabilities(model: &str) -> Capabilities {
 /// The number in `gemini-3.1-pro`; none of a name like `gemini-pro-latest`, which is the newest.
 fn generation(model: &str) -> Option<u32> {
     let rest = model.strip_prefix("gemini-")?;
-    rest.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
+    rest.split(|letter: char| !letter.is_ascii_digit())
+        .next()?
+        .parse()
+        .ok()
 }
 
 fn reasoning(model: &str) -> ReasoningStyle {
     const ALL: &[Effort] = &[Effort::Minimal, Effort::Low, Effort::Medium, Effort::High];
     match model {
         _ if !model.starts_with("gemini-") => ReasoningStyle::None,
-        _ if model.starts_with("gemini-2.5-flash-lite") => ReasoningStyle::Budget { min: 512, max: 24_576 },
-        _ if model.starts_with("gemini-2.5-flash") => ReasoningStyle::Budget { min: 0, max: 24_576 },
-        _ if model.starts_with("gemini-2.5-pro") => ReasoningStyle::Budget { min: 128, max: 32_768 },
+        _ if model.starts_with("gemini-2.5-flash-lite") => ReasoningStyle::Budget {
+            min: 512,
+            max: 24_576,
+        },
+        _ if model.starts_with("gemini-2.5-flash") => ReasoningStyle::Budget {
+            min: 0,
+            max: 24_576,
+        },
+        _ if model.starts_with("gemini-2.5-pro") => ReasoningStyle::Budget {
+            min: 128,
+            max: 32_768,
+        },
         _ if generation(model).is_some_and(|number| number < SIGNING) => ReasoningStyle::None,
-        _ if model.starts_with("gemini-3-pro") => ReasoningStyle::Effort(&[Effort::Low, Effort::High]),
-        _ if ["gemini-3-flash", "gemini-3.5-flash-lite", "gemini-3.6-flash"].iter().any(|known| model.starts_with(known)) => {
+        _ if model.starts_with("gemini-3-pro") => {
+            ReasoningStyle::Effort(&[Effort::Low, Effort::High])
+        }
+        _ if [
+            "gemini-3-flash",
+            "gemini-3.5-flash-lite",
+            "gemini-3.6-flash",
+        ]
+        .iter()
+        .any(|known| model.starts_with(known)) =>
+        {
             ReasoningStyle::Effort(ALL)
         }
         _ => ReasoningStyle::Effort(&[Effort::Low, Effort::Medium, Effort::High]),
@@ -79,14 +107,22 @@ mod tests {
             ("gemini-2.5-pro", budget(128, 32_768), false),
             ("gemini-2.5-flash", budget(0, 24_576), false),
             ("gemini-2.5-flash-lite", budget(512, 24_576), false),
-            ("gemini-3-pro-preview", ReasoningStyle::Effort(&[Effort::Low, Effort::High]), true),
+            (
+                "gemini-3-pro-preview",
+                ReasoningStyle::Effort(&[Effort::Low, Effort::High]),
+                true,
+            ),
             ("gemini-3.8-flash", words, true),
             ("gemini-4-argon", words, true),
             ("gemini-pro-latest", words, true),
             ("gemma-4-31b-it", ReasoningStyle::None, false),
         ] {
             let takes = capabilities(model);
-            assert_eq!((takes.reasoning, takes.signed_calls), (reasoning, is_signing), "{model}");
+            assert_eq!(
+                (takes.reasoning, takes.signed_calls),
+                (reasoning, is_signing),
+                "{model}"
+            );
         }
     }
 }

@@ -20,10 +20,22 @@ pub(super) static PRESET: Preset = Preset {
     capabilities,
 };
 
-static CHAT: Borrowed =
-    Borrowed { takes: Takes::AllBut(&["logprobs", "top_logprobs", "logit_bias"]), renames: &[], rewords: &[], one_choice: true };
+static CHAT: Borrowed = Borrowed {
+    takes: Takes::AllBut(&["logprobs", "top_logprobs", "logit_bias"]),
+    renames: &[],
+    rewords: &[],
+    one_choice: true,
+};
 
 fn capabilities(model: &str) -> Capabilities {
-    let words: &[Effort] = if model.contains("qwen") { &[Effort::None] } else { &[Effort::Low, Effort::Medium, Effort::High] };
-    Capabilities { reasoning: ReasoningStyle::Effort(words), documents: false, ..Capabilities::chat() }
+    let words: &[Effort] = if model.contains("qwen") {
+        &[Effort::None]
+    } else {
+        &[Effort::Low, Effort::Medium, Effort::High]
+    };
+    Capabilities {
+        reasoning: ReasoningStyle::Effort(words),
+        documents: false,
+        ..Capabilities::chat()
+    }
 }

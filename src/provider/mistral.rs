@@ -57,13 +57,23 @@ static CHAT: Borrowed = Borrowed {
         "service_tier",
         "safe_prompt",
     ]),
-    renames: &[("max_completion_tokens", "max_tokens"), ("seed", "random_seed")],
+    renames: &[
+        ("max_completion_tokens", "max_tokens"),
+        ("seed", "random_seed"),
+    ],
     rewords: &[("tool_choice", "\"required\"", "\"any\"")],
     one_choice: false,
 };
 
 static EMBEDDINGS: Borrowed = Borrowed {
-    takes: Takes::Only(&["model", "input", "metadata", "output_dimension", "output_dtype", "encoding_format"]),
+    takes: Takes::Only(&[
+        "model",
+        "input",
+        "metadata",
+        "output_dimension",
+        "output_dtype",
+        "encoding_format",
+    ]),
     renames: &[("dimensions", "output_dimension")],
     rewords: &[],
     one_choice: false,
@@ -78,7 +88,11 @@ fn capabilities(_: &str) -> Capabilities {
         user_after_results: false,
         // every word of their SDK 3.7
         reasoning: ReasoningStyle::Effort(&Effort::ALL),
-        ids: IdRule { min: 9, max: 9, also: "" },
+        ids: IdRule {
+            min: 9,
+            max: 9,
+            also: "",
+        },
         ..Capabilities::chat()
     }
 }

@@ -116,7 +116,10 @@ impl Endpoint {
     }
 
     const fn streaming_at(self, path: &'static str) -> Endpoint {
-        Endpoint { stream_path: Some(path), ..self }
+        Endpoint {
+            stream_path: Some(path),
+            ..self
+        }
     }
 
     const fn framed(self, framing: Framing) -> Endpoint {
@@ -128,15 +131,24 @@ impl Endpoint {
     }
 
     const fn covered(self, cover: &'static Cover) -> Endpoint {
-        Endpoint { cover: Some(cover), ..self }
+        Endpoint {
+            cover: Some(cover),
+            ..self
+        }
     }
 
     const fn borrowing(self, borrowed: &'static Borrowed) -> Endpoint {
-        Endpoint { borrowed: Some(borrowed), ..self }
+        Endpoint {
+            borrowed: Some(borrowed),
+            ..self
+        }
     }
 
     const fn with_version(self, path: &'static str) -> Endpoint {
-        Endpoint { versioned_path: Some(path), ..self }
+        Endpoint {
+            versioned_path: Some(path),
+            ..self
+        }
     }
 }
 
@@ -226,7 +238,11 @@ impl Preset {
     /// Where a call of a client's dialect goes: to the endpoint of the same dialect if the model has one, else, for a
     /// conversation, to the first that the client's can be translated for.
     pub fn endpoint(&self, client: Dialect, model: &str) -> Option<&'static Endpoint> {
-        let serving = || self.endpoints.iter().filter(|endpoint| (endpoint.serves)(model));
+        let serving = || {
+            self.endpoints
+                .iter()
+                .filter(|endpoint| (endpoint.serves)(model))
+        };
         let own = serving().find(|endpoint| endpoint.dialect == client);
         let other = || serving().find(|endpoint| endpoint.dialect.is_translated_to());
         own.or_else(|| client.is_conversation().then(other).flatten())
@@ -238,9 +254,10 @@ impl CredentialStyle {
     pub fn header(self, key: &Secret) -> Option<(&'static str, Secret)> {
         match self {
             CredentialStyle::None => None,
-            CredentialStyle::Bearer | CredentialStyle::BearerOrSigned(_) => {
-                Some(("authorization", Secret::new(format!("Bearer {}", key.expose()))))
-            }
+            CredentialStyle::Bearer | CredentialStyle::BearerOrSigned(_) => Some((
+                "authorization",
+                Secret::new(format!("Bearer {}", key.expose())),
+            )),
             CredentialStyle::XApiKey => Some(("x-api-key", key.clone())),
             CredentialStyle::ApiKey => Some(("api-key", key.clone())),
             CredentialStyle::XGoogApiKey => Some(("x-goog-api-key", key.clone())),
@@ -257,12 +274,22 @@ mod tests {
 
     #[test]
     fn the_registry_is_the_folder() {
-        let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/provider")).expect("the folder");
+        let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/provider"))
+            .expect("the folder");
         let files: BTreeSet<String> = folder
-            .map(|file| file.expect("a file").file_name().to_string_lossy().trim_end_matches(".rs").to_owned())
+            .map(|file| {
+                file.expect("a file")
+                    .file_name()
+                    .to_string_lossy()
+                    .trim_end_matches(".rs")
+                    .to_owned()
+            })
             .filter(|file| file != "mod")
             .collect();
-        let presets: BTreeSet<String> = REGISTRY.iter().map(|preset| preset.name.to_owned()).collect();
+        let presets: BTreeSet<String> = REGISTRY
+            .iter()
+            .map(|preset| preset.name.to_owned())
+            .collect();
         assert_eq!(presets, files);
         assert!(REGISTRY.iter().all(|preset| find(preset.name).is_some()));
         assert!(find("nobody").is_none());
@@ -278,13 +305,29 @@ mod tests {
             };
             assert!(!url.ends_with('/'), "{}", preset.name);
             assert!(!preset.endpoints.is_empty(), "{}", preset.name);
-            assert!(preset.endpoints.iter().all(|endpoint| endpoint.path.starts_with('/')), "{}", preset.name);
+            assert!(
+                preset
+                    .endpoints
+                    .iter()
+                    .all(|endpoint| endpoint.path.starts_with('/')),
+                "{}",
+                preset.name
+            );
             if let PriceRule::Sheet(vendor) = preset.price {
-                assert!(sheet.models(vendor).any(|row| row.is_priced()), "{}", preset.name);
+                assert!(
+                    sheet.models(vendor).any(|row| row.is_priced()),
+                    "{}",
+                    preset.name
+                );
             }
         }
         assert!(openai::PRESET.endpoint(Dialect::TokenCount, "m").is_none());
-        assert_eq!(ollama::PRESET.endpoint(Dialect::Messages, "m").map(|endpoint| endpoint.path), Some("/messages"));
+        assert_eq!(
+            ollama::PRESET
+                .endpoint(Dialect::Messages, "m")
+                .map(|endpoint| endpoint.path),
+            Some("/messages")
+        );
     }
 
     /// What the gateway itself writes into a body must get through the table.
@@ -292,13 +335,19 @@ mod tests {
     fn what_the_gateway_adds_is_taken() {
         for preset in REGISTRY {
             for endpoint in preset.endpoints {
-                let Some(borrowed) = endpoint.borrowed else { continue };
+                let Some(borrowed) = endpoint.borrowed else {
+                    continue;
+                };
                 let mut added = vec!["model"];
                 if endpoint.dialect == Dialect::Chat {
                     added.extend([preset.output_cap_member, "messages", "stream"]);
                     added.extend(preset.asks_usage.then_some("stream_options"));
                 }
-                for member in added.iter().copied().chain(borrowed.renames.iter().map(|(_, theirs)| *theirs)) {
+                for member in added
+                    .iter()
+                    .copied()
+                    .chain(borrowed.renames.iter().map(|(_, theirs)| *theirs))
+                {
                     assert!(borrowed.takes.takes(member), "{}: {member}", preset.name);
                 }
             }
@@ -308,11 +357,27 @@ mod tests {
     #[test]
     fn a_credential_travels_in_the_vendors_header_and_is_never_printed() {
         let key = Secret::new("k-1");
-        let sent = |style: CredentialStyle| style.header(&key).map(|(name, value)| (name, value.expose().to_owned()));
-        assert_eq!(sent(CredentialStyle::Bearer), Some(("authorization", "Bearer k-1".to_owned())));
-        assert_eq!(sent(CredentialStyle::XApiKey), Some(("x-api-key", "k-1".to_owned())));
-        assert_eq!(sent(CredentialStyle::ApiKey), Some(("api-key", "k-1".to_owned())));
-        assert_eq!(sent(CredentialStyle::XGoogApiKey), Some(("x-goog-api-key", "k-1".to_owned())));
+        let sent = |style: CredentialStyle| {
+            style
+                .header(&key)
+                .map(|(name, value)| (name, value.expose().to_owned()))
+        };
+        assert_eq!(
+            sent(CredentialStyle::Bearer),
+            Some(("authorization", "Bearer k-1".to_owned()))
+        );
+        assert_eq!(
+            sent(CredentialStyle::XApiKey),
+            Some(("x-api-key", "k-1".to_owned()))
+        );
+        assert_eq!(
+            sent(CredentialStyle::ApiKey),
+            Some(("api-key", "k-1".to_owned()))
+        );
+        assert_eq!(
+            sent(CredentialStyle::XGoogApiKey),
+            Some(("x-goog-api-key", "k-1".to_owned()))
+        );
         assert_eq!(sent(CredentialStyle::None), None);
         assert!(!format!("{:?}", CredentialStyle::Bearer.header(&key)).contains("k-1"));
     }

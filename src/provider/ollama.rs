@@ -25,5 +25,9 @@ pub(super) static PRESET: Preset = Preset {
 };
 
 /// It passes over what it does not know, so the newer name of the cap would cap nothing.
-static CHAT: Borrowed =
-    Borrowed { takes: Takes::All, renames: &[("max_completion_tokens", "max_tokens")], rewords: &[], one_choice: true };
+static CHAT: Borrowed = Borrowed {
+    takes: Takes::All,
+    renames: &[("max_completion_tokens", "max_tokens")],
+    rewords: &[],
+    one_choice: true,
+};

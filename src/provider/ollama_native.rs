@@ -49,8 +49,14 @@ fn reasoning(model: &str) -> ReasoningStyle {
     if is("gpt-oss") {
         return ReasoningStyle::Effort(&[Effort::Low, Effort::Medium, Effort::High]);
     }
-    let thinks = ["qwen3", "deepseek-r1", "deepseek-v3.1", "magistral"].into_iter().any(is);
-    if thinks && !name.contains("coder") && !name.contains("instruct") { ReasoningStyle::Switch } else { ReasoningStyle::None }
+    let thinks = ["qwen3", "deepseek-r1", "deepseek-v3.1", "magistral"]
+        .into_iter()
+        .any(is);
+    if thinks && !name.contains("coder") && !name.contains("instruct") {
+        ReasoningStyle::Switch
+    } else {
+        ReasoningStyle::None
+    }
 }
 
 #[cfg(test)]
@@ -60,7 +66,10 @@ mod tests {
     #[test]
     fn only_families_that_think_are_told_to() {
         for (model, expected) in [
-            ("gpt-oss:20b", ReasoningStyle::Effort(&[Effort::Low, Effort::Medium, Effort::High])),
+            (
+                "gpt-oss:20b",
+                ReasoningStyle::Effort(&[Effort::Low, Effort::Medium, Effort::High]),
+            ),
             ("qwen3:8b", ReasoningStyle::Switch),
             ("library/deepseek-r1:7b", ReasoningStyle::Switch),
             ("qwen3-coder:30b", ReasoningStyle::None),

@@ -28,23 +28,44 @@ pub(super) static PRESET: Preset = Preset {
 /// conversation needs.
 pub(super) fn capabilities(model: &str) -> Capabilities {
     let reasoning = match model {
-        _ if is_of(model, "gpt-3.5") || is_of(model, "gpt-4") || is_of(model, "gpt-4o") || is_of(model, "gpt-4.1") => {
+        _ if is_of(model, "gpt-3.5")
+            || is_of(model, "gpt-4")
+            || is_of(model, "gpt-4o")
+            || is_of(model, "gpt-4.1") =>
+        {
             ReasoningStyle::None
         }
-        _ if is_of(model, "gpt-5.1") => ReasoningStyle::Effort(&[Effort::None, Effort::Low, Effort::Medium, Effort::High]),
-        _ if model.starts_with("gpt-5.") => {
-            ReasoningStyle::Effort(&[Effort::None, Effort::Low, Effort::Medium, Effort::High, Effort::XHigh])
+        _ if is_of(model, "gpt-5.1") => {
+            ReasoningStyle::Effort(&[Effort::None, Effort::Low, Effort::Medium, Effort::High])
         }
-        _ if is_of(model, "gpt-5") => ReasoningStyle::Effort(&[Effort::Minimal, Effort::Low, Effort::Medium, Effort::High]),
+        _ if model.starts_with("gpt-5.") => ReasoningStyle::Effort(&[
+            Effort::None,
+            Effort::Low,
+            Effort::Medium,
+            Effort::High,
+            Effort::XHigh,
+        ]),
+        _ if is_of(model, "gpt-5") => {
+            ReasoningStyle::Effort(&[Effort::Minimal, Effort::Low, Effort::Medium, Effort::High])
+        }
         _ => ReasoningStyle::Effort(&[Effort::Low, Effort::Medium, Effort::High]),
     };
-    let reasons = ["o1", "o3", "o4", "gpt-5"].into_iter().any(|family| model.starts_with(family));
-    Capabilities { reasoning, sampling: !reasons, penalties: !reasons, ..Capabilities::chat() }
+    let reasons = ["o1", "o3", "o4", "gpt-5"]
+        .into_iter()
+        .any(|family| model.starts_with(family));
+    Capabilities {
+        reasoning,
+        sampling: !reasons,
+        penalties: !reasons,
+        ..Capabilities::chat()
+    }
 }
 
 /// Whether a name is the family's or one of its members': `gpt-5`, `gpt-5-mini`, not `gpt-5.1`.
 fn is_of(model: &str, family: &str) -> bool {
-    model.strip_prefix(family).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    model
+        .strip_prefix(family)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 #[cfg(test)]

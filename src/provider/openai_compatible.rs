@@ -9,7 +9,10 @@ pub(super) static PRESET: Preset = Preset {
     base_url: BaseUrl::Told("http://HOST:PORT/v1"),
     credential: CredentialStyle::Bearer,
     needs_key: false,
-    endpoints: &[Endpoint::at(Dialect::Chat, "/chat/completions"), Endpoint::at(Dialect::Embeddings, "/embeddings")],
+    endpoints: &[
+        Endpoint::at(Dialect::Chat, "/chat/completions"),
+        Endpoint::at(Dialect::Embeddings, "/embeddings"),
+    ],
     price: PriceRule::MustSay,
     // the older name: known to servers that never heard of `max_completion_tokens`
     output_cap_member: "max_tokens",

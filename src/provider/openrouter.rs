@@ -21,4 +21,9 @@ pub(super) static PRESET: Preset = Preset {
 };
 
 /// It has no `n` and passes over one.
-static CHAT: Borrowed = Borrowed { takes: Takes::All, renames: &[], rewords: &[], one_choice: true };
+static CHAT: Borrowed = Borrowed {
+    takes: Takes::All,
+    renames: &[],
+    rewords: &[],
+    one_choice: true,
+};

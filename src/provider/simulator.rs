@@ -10,8 +10,14 @@ pub(super) static PRESET: Preset = Preset {
     base_url: BaseUrl::Told("http://HOST:PORT/v1"),
     credential: CredentialStyle::None,
     needs_key: false,
-    endpoints: &[Endpoint::at(Dialect::Chat, "/chat/completions"), Endpoint::at(Dialect::Messages, "/messages")],
-    price: PriceRule::Fixed { input: 1_000_000, output: 5_000_000 },
+    endpoints: &[
+        Endpoint::at(Dialect::Chat, "/chat/completions"),
+        Endpoint::at(Dialect::Messages, "/messages"),
+    ],
+    price: PriceRule::Fixed {
+        input: 1_000_000,
+        output: 5_000_000,
+    },
     output_cap_member: "max_completion_tokens",
     asks_usage: true,
     on_disconnect: OnDisconnect::Abort,

@@ -25,11 +25,19 @@ pub(super) static PRESET: Preset = Preset {
 
 static CHAT: Borrowed = Borrowed {
     takes: Takes::All,
-    renames: &[("max_completion_tokens", "max_tokens"), ("top_logprobs", "logprobs")],
+    renames: &[
+        ("max_completion_tokens", "max_tokens"),
+        ("top_logprobs", "logprobs"),
+    ],
     rewords: &[("logprobs", "true", "1"), ("logprobs", "false", "0")],
     one_choice: false,
 };
 
 fn capabilities(_: &str) -> Capabilities {
-    Capabilities { top_k: true, documents: false, user: false, ..Capabilities::chat() }
+    Capabilities {
+        top_k: true,
+        documents: false,
+        user: false,
+        ..Capabilities::chat()
+    }
 }

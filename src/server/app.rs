@@ -31,9 +31,18 @@ pub(super) fn routes(app: &mut ServiceConfig) {
                 web::post().to(move |request, payload| inference::infer(dialect, request, payload)),
             );
         }
-        app.route(&format!("{prefix}/responses"), web::get().to(inference::no_upgrade));
-        app.route(&format!("{prefix}/models"), web::get().to(inference::models));
-        app.route(&format!("{prefix}/models/{{id:.+}}"), web::get().to(inference::model));
+        app.route(
+            &format!("{prefix}/responses"),
+            web::get().to(inference::no_upgrade),
+        );
+        app.route(
+            &format!("{prefix}/models"),
+            web::get().to(inference::models),
+        );
+        app.route(
+            &format!("{prefix}/models/{{id:.+}}"),
+            web::get().to(inference::model),
+        );
     }
     for (path, _) in admin::ROUTES {
         app.service(web::resource(path).to(inference::administer));
@@ -43,5 +52,9 @@ pub(super) fn routes(app: &mut ServiceConfig) {
 
 /// The dialect in which an error on a path is told.
 pub(super) fn dialect_of(path: &str) -> Dialect {
-    if path.contains("/messages") { Dialect::Messages } else { Dialect::Chat }
+    if path.contains("/messages") {
+        Dialect::Messages
+    } else {
+        Dialect::Chat
+    }
 }

@@ -35,7 +35,8 @@ pub(super) fn note_peer(connection: &dyn Any, data: &mut Extensions, stall_ms: u
         data.insert(LocalPeer { uid: peer.uid() });
     }
     if let Some(stream) = connection.downcast_ref::<TcpStream>()
-        && let Err(error) = set_tcp_user_timeout(stream, u32::try_from(stall_ms).unwrap_or(u32::MAX))
+        && let Err(error) =
+            set_tcp_user_timeout(stream, u32::try_from(stall_ms).unwrap_or(u32::MAX))
     {
         tracing::debug!("a connection has no limit for a client that reads nothing: {error}");
     }
@@ -50,13 +51,29 @@ pub(super) fn local_actor(request: &HttpRequest) -> Option<Actor> {
 
 /// The credential that the client shows, in whichever of the three headers.
 pub(super) fn credential(request: &HttpRequest) -> Option<String> {
-    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-    bearer::credential(header("authorization"), header("x-api-key"), header("api-key")).map(str::to_owned)
+    let header = |name| {
+        request
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    };
+    bearer::credential(
+        header("authorization"),
+        header("x-api-key"),
+        header("api-key"),
+    )
+    .map(str::to_owned)
 }
 
 /// The length of the body as its head says it.
 fn announced(request: &HttpRequest) -> Option<u64> {
-    request.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    request
+        .headers()
+        .get(CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
 }
 
 /// Whether the body may be so long that nobody should be waited for who has not shown a key.
@@ -73,7 +90,11 @@ pub(super) async fn body(
 ) -> Result<Bytes, Problem> {
     let too_large = || {
         // the control plane's own limit is not a setting
-        let remedy = if bytes_max == admin::BODY_BYTES_MAX { "" } else { ", or raise `body_mb` under [limits]" };
+        let remedy = if bytes_max == admin::BODY_BYTES_MAX {
+            ""
+        } else {
+            ", or raise `body_mb` under [limits]"
+        };
         let message = format!("the body is longer than {bytes_max} bytes; send less{remedy}");
         Problem::new(Word::RequestTooLarge, message)
     };
@@ -84,7 +105,9 @@ pub(super) async fn body(
         let mut whole = BytesMut::new();
         let mut only: Option<Bytes> = None;
         while let Some(chunk) = payload.next().await {
-            let chunk = chunk.map_err(|error| Problem::invalid(format!("the body could not be read: {error}")))?;
+            let chunk = chunk.map_err(|error| {
+                Problem::invalid(format!("the body could not be read: {error}"))
+            })?;
             if whole.len() + only.as_ref().map_or(0, Bytes::len) + chunk.len() > bytes_max {
                 return Err(too_large());
             }
@@ -101,6 +124,9 @@ pub(super) async fn body(
     };
     match tokio::time::timeout(Duration::from_millis(timeout_ms), read).await {
         Ok(body) => body,
-        Err(_) => Err(Problem::invalid(format!("the body was not whole after {} s; send it faster", timeout_ms / 1_000))),
+        Err(_) => Err(Problem::invalid(format!(
+            "the body was not whole after {} s; send it faster",
+            timeout_ms / 1_000
+        ))),
     }
 }

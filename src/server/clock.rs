@@ -12,7 +12,9 @@ use crate::server::shape::instant;
 
 /// `GET /v1/clock`
 pub async fn show(control: &Control, actor: &Actor) -> Result<AdminReply, Problem> {
-    let standing = control.clock(&Grant::for_actor(actor, may::ReadClock)?).await;
+    let standing = control
+        .clock(&Grant::for_actor(actor, may::ReadClock)?)
+        .await;
     AdminReply::ok(&json!({
         "object": "clock",
         "adopted": instant(standing.now_ms),
@@ -26,7 +28,9 @@ pub async fn show(control: &Control, actor: &Actor) -> Result<AdminReply, Proble
 
 /// `POST /v1/clock/accept`
 pub async fn accept(control: &Control, actor: &Actor) -> Result<AdminReply, Problem> {
-    let adoption = control.accept_clock(&Grant::for_actor(actor, may::AcceptClock)?).await?;
+    let adoption = control
+        .accept_clock(&Grant::for_actor(actor, may::AcceptClock)?)
+        .await?;
     AdminReply::ok(&json!({
         "object": "clock_adoption",
         "from": instant(adoption.from_ms),

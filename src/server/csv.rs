@@ -4,10 +4,17 @@
 use serde_json::{Map, Value};
 
 /// The columns of these rows; a member that is missing or null is an empty cell.
-pub(super) fn table<'r>(columns: &[&str], rows: impl IntoIterator<Item = &'r Map<String, Value>>) -> String {
+pub(super) fn table<'r>(
+    columns: &[&str],
+    rows: impl IntoIterator<Item = &'r Map<String, Value>>,
+) -> String {
     let mut text = line(columns.iter().map(|column| cell(&Value::from(*column))));
     for row in rows {
-        text += &line(columns.iter().map(|column| row.get(*column).map_or(String::new(), cell)));
+        text += &line(
+            columns
+                .iter()
+                .map(|column| row.get(*column).map_or(String::new(), cell)),
+        );
     }
     text
 }
@@ -21,18 +28,32 @@ fn cell(value: &Value) -> String {
         Value::Null => String::new(),
         Value::String(text) => quoted(&defused(text)),
         // a list of words
-        Value::Array(items) => quoted(&defused(&items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "))),
+        Value::Array(items) => quoted(&defused(
+            &items
+                .iter()
+                .filter_map(Value::as_str)
+                .collect::<Vec<_>>()
+                .join(" "),
+        )),
         other => quoted(&other.to_string()),
     }
 }
 
 /// A spreadsheet runs what begins like a formula; after an apostrophe it is text.
 fn defused(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        format!("'{text}")
+    } else {
+        text.to_owned()
+    }
 }
 
 fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -43,8 +64,7 @@ mod tests {
 
     #[test]
     fn cells_are_quoted_and_never_formulas() {
-        let row =
-            json!({"a": "=1+1", "b": "x, \"y\"\nz", "c": null, "d": 3, "e": "0.000000000001", "f": ["one", "two"], "g": "\t@"});
+        let row = json!({"a": "=1+1", "b": "x, \"y\"\nz", "c": null, "d": 3, "e": "0.000000000001", "f": ["one", "two"], "g": "\t@"});
         let row = row.as_object().expect("an object");
         assert_eq!(
             table(&["a", "b", "c", "d", "e", "f", "g", "h"], [row]),

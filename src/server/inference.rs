@@ -18,24 +18,58 @@ pub(super) fn worker(request: &HttpRequest) -> &Worker {
 }
 
 /// `POST` of a model call in a dialect.
-pub(super) async fn infer(dialect: Dialect, request: HttpRequest, payload: Payload) -> HttpResponse {
+pub(super) async fn infer(
+    dialect: Dialect,
+    request: HttpRequest,
+    payload: Payload,
+) -> HttpResponse {
     let worker = worker(&request);
     let limits = worker.gateway.limits();
     let credential = call::credential(&request);
     if call::may_be_long(&request)
         && let Err(problem) = worker.gateway.authenticate(credential.as_deref())
     {
-        return reply::http(worker.gateway.refuse_call(dialect, credential.as_deref(), problem));
+        return reply::http(
+            worker
+                .gateway
+                .refuse_call(dialect, credential.as_deref(), problem),
+        );
     }
-    let body = match call::body(&request, payload, limits.body_bytes_max, limits.body_timeout_ms).await {
+    let body = match call::body(
+        &request,
+        payload,
+        limits.body_bytes_max,
+        limits.body_timeout_ms,
+    )
+    .await
+    {
         Ok(body) => body,
-        Err(problem) => return reply::http(worker.gateway.refuse_call(dialect, credential.as_deref(), problem)),
+        Err(problem) => {
+            return reply::http(
+                worker
+                    .gateway
+                    .refuse_call(dialect, credential.as_deref(), problem),
+            );
+        }
     };
     let headers = request.headers().iter();
     let headers = headers.filter(|(name, _)| gateway::is_forwarded(name.as_str()));
-    let headers = headers.filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))).collect();
-    let tag = request.headers().get(TAG_HEADER).map(|value| Bytes::copy_from_slice(value.as_bytes()));
-    let call = Call { dialect, credential, headers, tag, body };
+    let headers = headers
+        .filter_map(|(name, value)| {
+            Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+        })
+        .collect();
+    let tag = request
+        .headers()
+        .get(TAG_HEADER)
+        .map(|value| Bytes::copy_from_slice(value.as_bytes()));
+    let call = Call {
+        dialect,
+        credential,
+        headers,
+        tag,
+        body,
+    };
     reply::http(worker.gateway.handle(&worker.client, call).await)
 }
 
@@ -52,11 +86,22 @@ pub(super) async fn models(request: HttpRequest) -> HttpResponse {
         if dialect == Dialect::Chat {
             return Ok(crate::dialect::models_list(entries));
         }
-        let page = Query::<PageQuery>::from_query(query)
-            .map_err(|_| Problem::invalid("`limit` must be a whole number from 1 to 1000").at("limit"))?;
-        let limit = page.limit.unwrap_or(ModelPage::default().limit).clamp(1, 1_000);
+        let page = Query::<PageQuery>::from_query(query).map_err(|_| {
+            Problem::invalid("`limit` must be a whole number from 1 to 1000").at("limit")
+        })?;
+        let limit = page
+            .limit
+            .unwrap_or(ModelPage::default().limit)
+            .clamp(1, 1_000);
         let (after_id, before_id) = (page.after_id.as_deref(), page.before_id.as_deref());
-        Ok(crate::dialect::models_page(entries, ModelPage { limit, after_id, before_id }))
+        Ok(crate::dialect::models_page(
+            entries,
+            ModelPage {
+                limit,
+                after_id,
+                before_id,
+            },
+        ))
     })
 }
 
@@ -65,22 +110,41 @@ pub(super) async fn model(request: HttpRequest, id: Path<String>) -> HttpRespons
     listed(&request, |entries, dialect, _| {
         let entry = entries.iter().find(|entry| entry.id == *id);
         let entry = entry.ok_or_else(|| {
-            Problem::new(Word::ModelNotFound, format!("the model `{id}` is not one that this key may call; see GET /v1/models"))
+            Problem::new(
+                Word::ModelNotFound,
+                format!("the model `{id}` is not one that this key may call; see GET /v1/models"),
+            )
         })?;
         Ok(crate::dialect::model_object(entry, dialect))
     })
 }
 
-fn listed(request: &HttpRequest, show: impl FnOnce(&[ModelEntry], Dialect, &str) -> Result<String, Problem>) -> HttpResponse {
+fn listed(
+    request: &HttpRequest,
+    show: impl FnOnce(&[ModelEntry], Dialect, &str) -> Result<String, Problem>,
+) -> HttpResponse {
     let worker = worker(request);
-    let dialect = if request.headers().contains_key("anthropic-version") { Dialect::Messages } else { Dialect::Chat };
-    let shown = worker.gateway.models(call::credential(request).as_deref(), dialect).and_then(|names| {
-        let entry = |(id, owned_by)| ModelEntry { id, created_s: MODELS_CREATED_S, owned_by };
-        let entries: Vec<ModelEntry> = names.into_iter().map(entry).collect();
-        show(&entries, dialect, request.query_string())
-    });
+    let dialect = if request.headers().contains_key("anthropic-version") {
+        Dialect::Messages
+    } else {
+        Dialect::Chat
+    };
+    let shown = worker
+        .gateway
+        .models(call::credential(request).as_deref(), dialect)
+        .and_then(|names| {
+            let entry = |(id, owned_by)| ModelEntry {
+                id,
+                created_s: MODELS_CREATED_S,
+                owned_by,
+            };
+            let entries: Vec<ModelEntry> = names.into_iter().map(entry).collect();
+            show(&entries, dialect, request.query_string())
+        });
     match shown {
-        Ok(json) => HttpResponse::Ok().content_type("application/json").body(json),
+        Ok(json) => HttpResponse::Ok()
+            .content_type("application/json")
+            .body(json),
         Err(problem) => reply::http(worker.gateway.refuse(dialect, &problem)),
     }
 }
@@ -97,11 +161,30 @@ pub(super) async fn administer(request: HttpRequest, payload: Payload) -> HttpRe
     }
 }
 
-async fn administered(worker: &Worker, request: &HttpRequest, payload: Payload) -> Result<admin::AdminReply, Problem> {
+async fn administered(
+    worker: &Worker,
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<admin::AdminReply, Problem> {
     let actor = actor(worker, request)?;
-    let body = call::body(request, payload, admin::BODY_BYTES_MAX, worker.gateway.limits().body_timeout_ms).await?;
-    let wanted = Media::accepted(request.headers().get("accept").and_then(|value| value.to_str().ok()));
-    let (method, path, query) = (request.method().as_str(), request.path(), request.query_string());
+    let body = call::body(
+        request,
+        payload,
+        admin::BODY_BYTES_MAX,
+        worker.gateway.limits().body_timeout_ms,
+    )
+    .await?;
+    let wanted = Media::accepted(
+        request
+            .headers()
+            .get("accept")
+            .and_then(|value| value.to_str().ok()),
+    );
+    let (method, path, query) = (
+        request.method().as_str(),
+        request.path(),
+        request.query_string(),
+    );
     admin::handle(&worker.control, &actor, method, path, query, &body, wanted).await
 }
 
@@ -109,7 +192,10 @@ async fn administered(worker: &Worker, request: &HttpRequest, payload: Payload) 
 pub(super) fn actor(worker: &Worker, request: &HttpRequest) -> Result<Actor, Problem> {
     match call::local_actor(request) {
         Some(actor) => Ok(actor),
-        None => auth::authenticate_admin(&worker.directory.load(), call::credential(request).as_deref()),
+        None => auth::authenticate_admin(
+            &worker.directory.load(),
+            call::credential(request).as_deref(),
+        ),
     }
 }
 
@@ -117,8 +203,12 @@ pub(super) fn actor(worker: &Worker, request: &HttpRequest) -> Result<Actor, Pro
 pub(super) async fn no_upgrade(request: HttpRequest) -> HttpResponse {
     let worker = worker(&request);
     let message = "this gateway speaks HTTP/1.1 and server-sent events, and upgrades to no other protocol; send a POST";
-    let mut refusal = worker.gateway.refuse(Dialect::Chat, &Problem::new(Word::UpgradeRefused, message));
-    refusal.headers.push(("upgrade".to_owned(), "HTTP/1.1".to_owned()));
+    let mut refusal = worker
+        .gateway
+        .refuse(Dialect::Chat, &Problem::new(Word::UpgradeRefused, message));
+    refusal
+        .headers
+        .push(("upgrade".to_owned(), "HTTP/1.1".to_owned()));
     reply::http(refusal)
 }
 
@@ -127,12 +217,18 @@ pub(super) async fn not_served(request: HttpRequest) -> HttpResponse {
     let worker = worker(&request);
     let path: String = request.path().chars().take(100).collect();
     let problem = if path.starts_with("/v1/") {
-        let message =
-            format!("{} {path} is not served by this gateway; it is not passed on, because it has no meter", request.method());
+        let message = format!(
+            "{} {path} is not served by this gateway; it is not passed on, because it has no meter",
+            request.method()
+        );
         Problem::new(Word::NotSupported, message)
     } else {
         Problem::new(Word::NotFound, format!("there is nothing at {path}"))
     };
     // whoever asks with a key finds it among his refusals
-    reply::http(worker.gateway.refuse_call(app::dialect_of(&path), call::credential(&request).as_deref(), problem))
+    reply::http(worker.gateway.refuse_call(
+        app::dialect_of(&path),
+        call::credential(&request).as_deref(),
+        problem,
+    ))
 }

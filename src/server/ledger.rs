@@ -24,9 +24,15 @@ pub async fn orphans(control: &Control, actor: &Actor, query: &str) -> Result<Ad
             "team" => team = Some(value),
             "after" => {
                 let id = RequestId::parse(&value);
-                after = Some(id.ok_or_else(|| Problem::invalid("`after` must be the id of a request").at("after"))?);
+                after = Some(id.ok_or_else(|| {
+                    Problem::invalid("`after` must be the id of a request").at("after")
+                })?);
             }
-            _ => return Err(Problem::invalid("the list of orphans takes `team` and `after`")),
+            _ => {
+                return Err(Problem::invalid(
+                    "the list of orphans takes `team` and `after`",
+                ));
+            }
         }
     }
     let page = control.orphans(&grant, team.as_deref(), after).await?;
@@ -69,13 +75,21 @@ pub async fn correct(control: &Control, actor: &Actor, body: &[u8]) -> Result<Ad
     const SHOWN_MAX: usize = 500;
     let grant = Grant::for_actor(actor, may::CorrectLedger)?;
     let corrected = control.correct(&grant, Wanted::from_json(body)?).await?;
-    let amount: Money = corrected.entries.iter().map(|(_, entry)| entry.amount).sum();
-    let shown = corrected.entries.iter().take(SHOWN_MAX).map(|(record, entry)| {
-        let mut shown = request::correction(entry);
-        shown["request"] = record.hold.id.request.to_string().into();
-        shown["attempt"] = record.hold.id.attempt.into();
-        shown
-    });
+    let amount: Money = corrected
+        .entries
+        .iter()
+        .map(|(_, entry)| entry.amount)
+        .sum();
+    let shown = corrected
+        .entries
+        .iter()
+        .take(SHOWN_MAX)
+        .map(|(record, entry)| {
+            let mut shown = request::correction(entry);
+            shown["request"] = record.hold.id.request.to_string().into();
+            shown["attempt"] = record.hold.id.attempt.into();
+            shown
+        });
     let answer = json!({
         "object": "corrections",
         "corrected": corrected.entries.len(),
@@ -83,18 +97,27 @@ pub async fn correct(control: &Control, actor: &Actor, body: &[u8]) -> Result<Ad
         "orphans_uncorrected": corrected.orphans_left,
         "data": shown.collect::<Vec<_>>(),
     });
-    if corrected.entries.is_empty() { AdminReply::ok(&answer) } else { AdminReply::created(&answer) }
+    if corrected.entries.is_empty() {
+        AdminReply::ok(&answer)
+    } else {
+        AdminReply::created(&answer)
+    }
 }
 
 /// `GET /v1/ledger/verify`
 pub async fn verify(control: &Control, actor: &Actor) -> Result<AdminReply, Problem> {
-    let verified = control.verify_books(&Grant::for_actor(actor, may::ReadLedger)?).await?;
+    let verified = control
+        .verify_books(&Grant::for_actor(actor, may::ReadLedger)?)
+        .await?;
     AdminReply::ok(&verified_json(&verified))
 }
 
 fn verified_json(verified: &Verified) -> Value {
     let differing = |part: Part| verified.count.get(&part).copied().unwrap_or(0);
-    let parts: Map<String, Value> = Part::ALL.into_iter().map(|part| (part.word().to_owned(), differing(part).into())).collect();
+    let parts: Map<String, Value> = Part::ALL
+        .into_iter()
+        .map(|part| (part.word().to_owned(), differing(part).into()))
+        .collect();
     let differences = verified
         .differences
         .iter()

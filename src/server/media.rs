@@ -11,8 +11,15 @@ impl Media {
     /// What a client's `accept` prefers: by `q`, at the same `q` what it names more closely, and else JSON.
     pub fn accepted(accept: Option<&str>) -> Media {
         let accept = accept.unwrap_or_default();
-        let (json, csv) = (wanted(accept, "application", "json"), wanted(accept, "text", "csv"));
-        if csv > json && csv.0 > 0 { Media::Csv } else { Media::Json }
+        let (json, csv) = (
+            wanted(accept, "application", "json"),
+            wanted(accept, "text", "csv"),
+        );
+        if csv > json && csv.0 > 0 {
+            Media::Csv
+        } else {
+            Media::Json
+        }
     }
 
     pub fn content_type(self) -> &'static str {
@@ -29,8 +36,13 @@ fn wanted(accept: &str, family: &str, kind: &str) -> (u16, u8) {
     let mut best = (0, 0);
     for range in accept.split(',') {
         let mut parts = range.split(';').map(str::trim);
-        let Some((left, right)) = parts.next().and_then(|media| media.split_once('/')) else { continue };
-        let closeness = match (left.eq_ignore_ascii_case(family), right.eq_ignore_ascii_case(kind)) {
+        let Some((left, right)) = parts.next().and_then(|media| media.split_once('/')) else {
+            continue;
+        };
+        let closeness = match (
+            left.eq_ignore_ascii_case(family),
+            right.eq_ignore_ascii_case(kind),
+        ) {
             (true, true) => 3,
             (true, false) if right == "*" => 2,
             _ if (left, right) == ("*", "*") => 1,
@@ -46,6 +58,10 @@ fn wanted(accept: &str, family: &str, kind: &str) -> (u16, u8) {
 /// `q=0.8`, in thousandths.
 fn quality(parameter: &str) -> Option<u16> {
     let (name, value) = parameter.split_once('=')?;
-    let share: f32 = value.trim().parse().ok().filter(|_| name.trim().eq_ignore_ascii_case("q"))?;
+    let share: f32 = value
+        .trim()
+        .parse()
+        .ok()
+        .filter(|_| name.trim().eq_ignore_ascii_case("q"))?;
     Some((share.clamp(0.0, 1.0) * 1_000.0).round() as u16)
 }

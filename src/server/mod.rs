@@ -65,8 +65,13 @@ pub enum StartError {
     Ledger(#[from] NotLogged),
     #[error("data folder {}: {error}", folder.display())]
     Folder { folder: PathBuf, error: io::Error },
-    #[error("cannot listen on {address}: {error}; stop what listens there, or choose another address with --listen")]
-    Listen { address: SocketAddr, error: io::Error },
+    #[error(
+        "cannot listen on {address}: {error}; stop what listens there, or choose another address with --listen"
+    )]
+    Listen {
+        address: SocketAddr,
+        error: io::Error,
+    },
     #[error("cannot make the admin socket {}: {error}", path.display())]
     Socket { path: PathBuf, error: io::Error },
     #[error("timezone `{0}` is not an IANA time zone; write it like Europe/Berlin or UTC")]
@@ -90,7 +95,10 @@ pub struct Parts {
 
 impl Parts {
     pub fn system() -> Parts {
-        Parts { clock: Arc::new(SystemClock { boot: boot() }), disk: None }
+        Parts {
+            clock: Arc::new(SystemClock { boot: boot() }),
+            disk: None,
+        }
     }
 }
 
@@ -149,12 +157,17 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
     let roots = TlsRoots::built_in()?;
     let table = Arc::new(Table::new(&config.providers, Arc::new(Sheet::embedded())));
     let shown = table.clone();
-    let control = house.control.with_retention(config.retention).with_catalogue(Arc::new(move |visit| {
-        for (name, deployment) in shown.names() {
-            visit(name, &deployment.provider.name, &deployment.model);
-        }
-    }));
-    let control = control.with_memory(memory.clone()).with_waits_ms(config.waits_ms());
+    let control = house
+        .control
+        .with_retention(config.retention)
+        .with_catalogue(Arc::new(move |visit| {
+            for (name, deployment) in shown.names() {
+                visit(name, &deployment.provider.name, &deployment.model);
+            }
+        }));
+    let control = control
+        .with_memory(memory.clone())
+        .with_waits_ms(config.waits_ms());
     let client = Client::new(&roots, config.limits.connect_timeout_ms, None);
     let (alerts, told) = Alerts::open(&control, config.alerts.clone(), client);
     let parts = gateway::Parts {
@@ -167,10 +180,16 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
         time: house.time.clone(),
     };
     let gateway = Arc::new(Gateway::new(&config, table, parts)?);
-    let listener = TcpListener::bind(config.listen).map_err(|error| StartError::Listen { address: config.listen, error })?;
+    let listener = TcpListener::bind(config.listen).map_err(|error| StartError::Listen {
+        address: config.listen,
+        error,
+    })?;
     let address = listener.local_addr()?;
     let socket = config.folder.join(ADMIN_SOCKET);
-    let door = admin_socket(&socket).map_err(|error| StartError::Socket { path: socket.clone(), error })?;
+    let door = admin_socket(&socket).map_err(|error| StartError::Socket {
+        path: socket.clone(),
+        error,
+    })?;
     let upkeep = Upkeep::start(&control, alerts).await;
     let fetching = config.fetch.clone().map(|fetch| Fetching {
         private_hosts: fetch.private_hosts,
@@ -266,7 +285,8 @@ struct House {
 
 impl House {
     fn open(config: &Config, parts: Parts, create: bool) -> Result<House, StartError> {
-        let zone = Zone::parse(&config.timezone).ok_or_else(|| StartError::Timezone(config.timezone.clone()))?;
+        let zone = Zone::parse(&config.timezone)
+            .ok_or_else(|| StartError::Timezone(config.timezone.clone()))?;
         let disk = match parts.disk {
             Some(disk) => disk,
             None => folder_disk(config, create)?,
@@ -288,15 +308,34 @@ impl House {
             None => Time::first(parts.clock),
         });
         let tenants = store.tenants()?;
-        let ledger = Ledger::recover(store.journal(), zone.clone(), tenants.budgets, recovered, time.clone())?;
+        let ledger = Ledger::recover(
+            store.journal(),
+            zone.clone(),
+            tenants.budgets,
+            recovered,
+            time.clone(),
+        )?;
         for limit in &tenants.limits {
             // nothing runs yet
             ledger.set_limit(limit, |_| false);
         }
         let ledger = Arc::new(ledger);
         let directory = Arc::new(DirectoryCell::open(&store)?);
-        let control = Control::new(store.clone(), ledger.clone(), directory.clone(), time.clone(), zone);
-        Ok(House { store, ledger, directory, control, time, disk })
+        let control = Control::new(
+            store.clone(),
+            ledger.clone(),
+            directory.clone(),
+            time.clone(),
+            zone,
+        );
+        Ok(House {
+            store,
+            ledger,
+            directory,
+            control,
+            time,
+            disk,
+        })
     }
 }
 
@@ -312,7 +351,9 @@ fn warn_of_orphans(earlier: u64, now: u64) {
              {now} of them when it ended last"
         ),
     };
-    tracing::warn!("{booked}; `gatekeeper ledger orphans` lists, with --settle-estimated it corrects");
+    tracing::warn!(
+        "{booked}; `gatekeeper ledger orphans` lists, with --settle-estimated it corrects"
+    );
 }
 
 /// The key of all seals: the operator's, or the data folder's own.
@@ -321,17 +362,34 @@ fn seal_key(config: &Config) -> Result<SealKey, StartError> {
         SealKeyPlace::Folder => SealKey::in_folder(&config.folder),
         SealKeyPlace::Told(secret) => Ok(SealKey::of_secret(secret)),
     };
-    found.map_err(|error| StartError::Folder { folder: config.folder.join(KEY_FILE), error })
+    found.map_err(|error| StartError::Folder {
+        folder: config.folder.join(KEY_FILE),
+        error,
+    })
 }
 
 fn open_memory(config: &Config, house: &House, key: &SealKey) -> Option<Arc<Memory>> {
-    let MemoryConfig { enabled, keep_ms, entries_max, bytes_max } = config.reasoning_memory;
+    let MemoryConfig {
+        enabled,
+        keep_ms,
+        entries_max,
+        bytes_max,
+    } = config.reasoning_memory;
     if !enabled {
         Memory::forget(&*house.disk);
         return None;
     }
-    let bounds = Bounds { keep_ms, entries_max, bytes_max };
-    Some(Arc::new(Memory::open(house.disk.clone(), house.time.clone(), key, bounds)))
+    let bounds = Bounds {
+        keep_ms,
+        entries_max,
+        bytes_max,
+    };
+    Some(Arc::new(Memory::open(
+        house.disk.clone(),
+        house.time.clone(),
+        key,
+        bounds,
+    )))
 }
 
 fn folder_disk(config: &Config, create: bool) -> Result<Arc<dyn Disk>, StartError> {
@@ -340,7 +398,10 @@ fn folder_disk(config: &Config, create: bool) -> Result<Arc<dyn Disk>, StartErro
     }
     match FolderDisk::lock(&config.folder) {
         Ok(disk) => Ok(Arc::new(disk)),
-        Err(error) => Err(StartError::Folder { folder: config.folder.clone(), error }),
+        Err(error) => Err(StartError::Folder {
+            folder: config.folder.clone(),
+            error,
+        }),
     }
 }
 

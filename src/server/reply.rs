@@ -15,7 +15,9 @@ pub(super) fn http(reply: Reply) -> HttpResponse {
     }
     match reply.body {
         Body::Whole(bytes) => response.body(bytes),
-        Body::Stream(mut pieces) => response.streaming(poll_fn(move |context| pieces.poll_next(context))),
+        Body::Stream(mut pieces) => {
+            response.streaming(poll_fn(move |context| pieces.poll_next(context)))
+        }
     }
 }
 
@@ -23,9 +25,12 @@ pub(super) fn http(reply: Reply) -> HttpResponse {
 const NEXT: &str = "x-gatekeeper-next";
 
 pub(super) fn administrative(reply: AdminReply) -> HttpResponse {
-    let mut response = HttpResponse::build(StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK));
+    let mut response =
+        HttpResponse::build(StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK));
     if let Some(next) = reply.next {
         response.append_header((NEXT, next));
     }
-    response.content_type(reply.media.content_type()).body(reply.text)
+    response
+        .content_type(reply.media.content_type())
+        .body(reply.text)
 }

@@ -18,14 +18,22 @@ use crate::server::shape::instant;
 use crate::store::RollupSums;
 
 /// `GET /v1/usage?start=&end=&group_by=`, in JSON or CSV.
-pub async fn usage(control: &Control, actor: &Actor, query: &str, wanted: Media) -> Result<AdminReply, Problem> {
+pub async fn usage(
+    control: &Control,
+    actor: &Actor,
+    query: &str,
+    wanted: Media,
+) -> Result<AdminReply, Problem> {
     let grant = Grant::for_actor(actor, may::ReadUsage)?;
     let query = UsageQuery::parse(&parameters(query)?, control.zone(), control.now_ms())?;
     let report = control.usage(&grant, &query).await?;
     let json = usage_json(&query, &report, control.zone(), &control.directory());
     match wanted {
         Media::Json => AdminReply::ok(&json),
-        Media::Csv => Ok(AdminReply::csv(csv::table(&columns(&query), &json.data), None)),
+        Media::Csv => Ok(AdminReply::csv(
+            csv::table(&columns(&query), &json.data),
+            None,
+        )),
     }
 }
 
@@ -35,7 +43,14 @@ fn columns(query: &UsageQuery) -> Vec<&'static str> {
     for dimension in &query.dimensions {
         columns.extend(std::iter::once(dimension.word()).chain(dimension.name_word()));
     }
-    columns.extend(["requests", "refused_requests", "input_tokens", "cached_tokens", "output_tokens", "cost_usd"]);
+    columns.extend([
+        "requests",
+        "refused_requests",
+        "input_tokens",
+        "cached_tokens",
+        "output_tokens",
+        "cost_usd",
+    ]);
     columns
 }
 
@@ -53,11 +68,19 @@ struct UsageJson {
     next: Option<String>,
 }
 
-fn usage_json(query: &UsageQuery, report: &UsageReport, zone: &Zone, directory: &Directory) -> UsageJson {
+fn usage_json(
+    query: &UsageQuery,
+    report: &UsageReport,
+    zone: &Zone,
+    directory: &Directory,
+) -> UsageJson {
     let row = |row: &UsageRow| {
         let mut members = Map::new();
         if let (Some(stretch), Some(start_ms)) = (query.stretch, row.stretch_start_ms) {
-            members.insert(stretch.word().to_owned(), stretch_label(stretch, start_ms, zone).into());
+            members.insert(
+                stretch.word().to_owned(),
+                stretch_label(stretch, start_ms, zone).into(),
+            );
         }
         for (dimension, member) in query.dimensions.iter().zip(&row.members) {
             insert_member(&mut members, *dimension, member, directory);
@@ -89,16 +112,31 @@ fn stretch_label(stretch: Stretch, start_ms: u64, zone: &Zone) -> String {
 }
 
 /// Tenants have their name beside their id.
-fn insert_member(members: &mut Map<String, Value>, dimension: Dimension, member: &Member, directory: &Directory) {
+fn insert_member(
+    members: &mut Map<String, Value>,
+    dimension: Dimension,
+    member: &Member,
+    directory: &Directory,
+) {
     let word = dimension.word();
     let (value, name) = match member {
-        Member::Provider(text) | Member::Model(text) => return drop(members.insert(word.to_owned(), text.as_str().into())),
-        Member::Status(class) => return drop(members.insert(word.to_owned(), class.word().into())),
-        Member::Team(id) => (id.map(|id| id.to_string()), id.and_then(|id| directory.team(id)).map(|team| &team.name)),
-        Member::Organization(id) => {
-            (id.map(|id| id.to_string()), id.and_then(|id| directory.organization(id)).map(|organization| &organization.name))
+        Member::Provider(text) | Member::Model(text) => {
+            return drop(members.insert(word.to_owned(), text.as_str().into()));
         }
-        Member::Key(id) => (Some(id.to_string()), directory.key(*id).map(|caller| &caller.key.name)),
+        Member::Status(class) => return drop(members.insert(word.to_owned(), class.word().into())),
+        Member::Team(id) => (
+            id.map(|id| id.to_string()),
+            id.and_then(|id| directory.team(id)).map(|team| &team.name),
+        ),
+        Member::Organization(id) => (
+            id.map(|id| id.to_string()),
+            id.and_then(|id| directory.organization(id))
+                .map(|organization| &organization.name),
+        ),
+        Member::Key(id) => (
+            Some(id.to_string()),
+            directory.key(*id).map(|caller| &caller.key.name),
+        ),
     };
     members.insert(word.to_owned(), value.into());
     if let Some(name_word) = dimension.name_word() {
@@ -154,10 +192,25 @@ mod tests {
             budgets: Budgets::default(),
             limits: Limits::default(),
         };
-        house.control.create_team(&grant(may::ChangeTeams), new).await.expect("a team");
+        house
+            .control
+            .create_team(&grant(may::ChangeTeams), new)
+            .await
+            .expect("a team");
         let (models, budgets, limits) = (Models::default(), Budgets::default(), Limits::default());
-        let new = NewVirtualKey { name, place: Place::Team(team.to_owned()), models, expires_ms: None, budgets, limits };
-        let (key, _) = house.control.create_key(&grant(may::ChangeKeys), new).await.expect("a key");
+        let new = NewVirtualKey {
+            name,
+            place: Place::Team(team.to_owned()),
+            models,
+            expires_ms: None,
+            budgets,
+            limits,
+        };
+        let (key, _) = house
+            .control
+            .create_key(&grant(may::ChangeKeys), new)
+            .await
+            .expect("a key");
         Subject {
             organization: key.record.organization,
             team: key.record.team,
@@ -174,11 +227,28 @@ mod tests {
     /// One call that used 100 + 20 tokens at a micro-dollar each; time passes until then.
     fn book(house: &House, subject: &Subject, at_ms: u64, unique: u128) {
         house.clock.advance_to_ms(at_ms);
-        let id = HoldId { request: RequestId::new(at_ms, unique), attempt: 1 };
+        let id = HoldId {
+            request: RequestId::new(at_ms, unique),
+            attempt: 1,
+        };
         let ceiling = Money::from_usd(1);
-        let hold =
-            Hold { id, at_ms, subject: subject.clone().into(), ceiling, charges: Vec::new(), progress: Progress::default() };
-        house.ledger.hold(Claim { hold, budgets: &[], limits: &[], tokens: Tokens::default() }).expect("no budget refuses");
+        let hold = Hold {
+            id,
+            at_ms,
+            subject: subject.clone().into(),
+            ceiling,
+            charges: Vec::new(),
+            progress: Progress::default(),
+        };
+        house
+            .ledger
+            .hold(Claim {
+                hold,
+                budgets: &[],
+                limits: &[],
+                tokens: Tokens::default(),
+            })
+            .expect("no budget refuses");
         let lines = ["input", "output"].map(|class| CostLine {
             class,
             count: if class == "input" { 100 } else { 20 },
@@ -188,7 +258,13 @@ mod tests {
             ended_ms: at_ms + 700,
             status: Status::Ok,
             flags: Flags::ESTIMATED,
-            usage: Usage { uncached_in: 60, cache_read: 40, out_total: 20, reasoning: 5, ..Usage::default() },
+            usage: Usage {
+                uncached_in: 60,
+                cache_read: 40,
+                out_total: 20,
+                reasoning: 5,
+                ..Usage::default()
+            },
             cost: lines.iter().map(CostLine::amount).sum(),
             lines: lines.to_vec(),
             output_cap: Some(256),
@@ -201,7 +277,10 @@ mod tests {
     #[tokio::test]
     async fn what_was_just_booked_is_in_the_next_report() {
         let house = House::open().await;
-        let (engineering, support) = (subject(&house, "engineering").await, subject(&house, "support").await);
+        let (engineering, support) = (
+            subject(&house, "engineering").await,
+            subject(&house, "support").await,
+        );
         let day_after_ms = NOW_MS + 86_400_000;
         for (subject, at_ms, unique) in [
             (&engineering, NOW_MS, 1),
@@ -212,13 +291,26 @@ mod tests {
             book(&house, subject, at_ms, unique);
         }
         let report = ask(&house, "usage?group_by=day,team").await;
-        assert_eq!((&report["start"], &report["end"]), (&"2026-11-01T00:00:00Z".into(), &"2026-12-01T00:00:00Z".into()));
+        assert_eq!(
+            (&report["start"], &report["end"]),
+            (
+                &"2026-11-01T00:00:00Z".into(),
+                &"2026-12-01T00:00:00Z".into()
+            )
+        );
         assert_eq!(report["as_of"], "2026-11-24T10:00:00Z");
         let rows: Vec<[&Value; 4]> = report["data"]
             .as_array()
             .expect("rows")
             .iter()
-            .map(|row| [&row["day"], &row["team_name"], &row["requests"], &row["cost_usd"]])
+            .map(|row| {
+                [
+                    &row["day"],
+                    &row["team_name"],
+                    &row["requests"],
+                    &row["cost_usd"],
+                ]
+            })
             .collect();
         let expected = [
             json!(["2026-11-23", "engineering", 1, "0.00012"]),
@@ -226,14 +318,39 @@ mod tests {
             json!(["2026-11-24", "support", 1, "0.00012"]),
         ];
         assert_eq!(json!(rows), json!(expected));
-        assert_eq!((&report["total"]["cost_usd"], &report["total"]["cached_tokens"]), (&"0.00048".into(), &160.into()));
+        assert_eq!(
+            (
+                &report["total"]["cost_usd"],
+                &report["total"]["cached_tokens"]
+            ),
+            (&"0.00048".into(), &160.into())
+        );
 
-        let hours = ask(&house, "usage?start=2026-11-24T10:00:00Z&end=2026-11-24T10:30:00Z&group_by=hour,model,status").await;
+        let hours = ask(
+            &house,
+            "usage?start=2026-11-24T10:00:00Z&end=2026-11-24T10:30:00Z&group_by=hour,model,status",
+        )
+        .await;
         let row = &hours["data"][0];
-        assert_eq!((&hours["end"], &row["hour"]), (&"2026-11-24T11:00:00Z".into(), &"2026-11-24T10:00:00Z".into()));
-        assert_eq!((&row["model"], &row["status"], &row["requests"]), (&"gpt-5.1".into(), &"ok".into(), &3.into()));
-        assert_eq!(ask(&house, "usage?group_by=month").await["data"][0]["month"], "2026-11");
-        assert_eq!(ask(&house, "usage?end=2026-11-24").await["total"]["requests"], 1);
+        assert_eq!(
+            (&hours["end"], &row["hour"]),
+            (
+                &"2026-11-24T11:00:00Z".into(),
+                &"2026-11-24T10:00:00Z".into()
+            )
+        );
+        assert_eq!(
+            (&row["model"], &row["status"], &row["requests"]),
+            (&"gpt-5.1".into(), &"ok".into(), &3.into())
+        );
+        assert_eq!(
+            ask(&house, "usage?group_by=month").await["data"][0]["month"],
+            "2026-11"
+        );
+        assert_eq!(
+            ask(&house, "usage?end=2026-11-24").await["total"]["requests"],
+            1
+        );
     }
 
     #[tokio::test]
@@ -247,8 +364,14 @@ mod tests {
         let next = page["next"].as_str().expect("a next page");
         assert_eq!(page["data"][1]["id"], next);
         let request = &page["data"][0];
-        assert_eq!((&request["at"], &request["total_ms"]), (&"2026-11-23T10:00:00.003Z".into(), &700.into()));
-        assert_eq!((&request["flags"], &request["cost_usd"]), (&json!(["estimated"]), &"0.00012".into()));
+        assert_eq!(
+            (&request["at"], &request["total_ms"]),
+            (&"2026-11-23T10:00:00.003Z".into(), &700.into())
+        );
+        assert_eq!(
+            (&request["flags"], &request["cost_usd"]),
+            (&json!(["estimated"]), &"0.00012".into())
+        );
         assert_eq!(
             request["usage"],
             json!({ "input_tokens": 100, "cached_tokens": 40, "cache_write_tokens": 0, "output_tokens": 20, "reasoning_tokens": 5 })
@@ -258,7 +381,10 @@ mod tests {
             json!({ "class": "input", "count": 100, "rate_usd": "0.000001", "amount_usd": "0.0001" })
         );
         let last = ask(&house, &format!("requests?limit=2&before={next}")).await;
-        assert_eq!((last["data"].as_array().map(Vec::len), &last["next"]), (Some(1), &Value::Null));
+        assert_eq!(
+            (last["data"].as_array().map(Vec::len), &last["next"]),
+            (Some(1), &Value::Null)
+        );
     }
 
     /// The oldest request is the only one of its provider: a page looks at 10,000 rows, and the next one finds it.
@@ -266,7 +392,10 @@ mod tests {
     async fn a_page_looks_at_ten_thousand_rows_and_its_cursor_goes_on() {
         let house = House::open().await;
         let common = subject(&house, "engineering").await;
-        let rare = Subject { provider: "rare".into(), ..common.clone() };
+        let rare = Subject {
+            provider: "rare".into(),
+            ..common.clone()
+        };
         book(&house, &rare, NOW_MS + 1, 1);
         for unique in 2..=10_001 {
             book(&house, &common, NOW_MS + unique, u128::from(unique));
@@ -277,6 +406,9 @@ mod tests {
         let next = page["next"].as_str().expect("it says where to go on");
         assert_eq!(house.control.rows_read().1, 10_000);
         let page = ask(&house, &format!("requests?provider=rare&before={next}")).await;
-        assert_eq!((&page["data"][0]["provider"], &page["next"]), (&json!("rare"), &Value::Null));
+        assert_eq!(
+            (&page["data"][0]["provider"], &page["next"]),
+            (&json!("rare"), &Value::Null)
+        );
     }
 }

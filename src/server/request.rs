@@ -54,12 +54,31 @@ const COLUMNS: [&str; 25] = [
 ];
 
 /// `GET /v1/requests`, with filters, a cursor to go back (`before`) or to follow (`after`, `wait`), in JSON or CSV.
-pub async fn requests(control: &Control, actor: &Actor, query: &str, wanted: Media) -> Result<AdminReply, Problem> {
+pub async fn requests(
+    control: &Control,
+    actor: &Actor,
+    query: &str,
+    wanted: Media,
+) -> Result<AdminReply, Problem> {
     let grant = Grant::for_actor(actor, may::ReadUsage)?;
-    let (zone, directory, pseudonyms) = (control.zone(), &control.directory(), control.pseudonyms());
-    let query = RequestQuery::parse(&parameters(query)?, &QueryTerms { zone, directory, pseudonyms })?;
+    let (zone, directory, pseudonyms) =
+        (control.zone(), &control.directory(), control.pseudonyms());
+    let query = RequestQuery::parse(
+        &parameters(query)?,
+        &QueryTerms {
+            zone,
+            directory,
+            pseudonyms,
+        },
+    )?;
     let page = control.requests(&grant, query).await?;
-    let (data, next) = (page.entries.iter().map(RequestJson::of_entry).collect::<Vec<_>>(), page.next);
+    let (data, next) = (
+        page.entries
+            .iter()
+            .map(RequestJson::of_entry)
+            .collect::<Vec<_>>(),
+        page.next,
+    );
     match wanted {
         Media::Json => AdminReply::ok(&json!({"data": data, "next": next, "follow": page.follow})),
         Media::Csv => Ok(AdminReply::csv(table(&data), next)),
@@ -93,13 +112,23 @@ pub async fn request(control: &Control, actor: &Actor, text: &str) -> Result<Adm
 }
 
 fn one_json(id: RequestId, one: &OneRequest, zone: &Zone, directory: &Directory) -> Value {
-    let sum = |amount: fn(&Record) -> Money| one.attempts.iter().map(amount).sum::<Money>().to_string();
+    let sum =
+        |amount: fn(&Record) -> Money| one.attempts.iter().map(amount).sum::<Money>().to_string();
     let charged = |record: &Record, budget: &Budget| {
-        let charge = record.settlement.hold.charges.iter().find(|charge| charge.budget == budget.id)?;
-        Some(zone.window(budget.period, charge.window_start_ms).end_ms).filter(|end_ms| *end_ms != u64::MAX)
+        let charge = record
+            .settlement
+            .hold
+            .charges
+            .iter()
+            .find(|charge| charge.budget == budget.id)?;
+        Some(zone.window(budget.period, charge.window_start_ms).end_ms)
+            .filter(|end_ms| *end_ms != u64::MAX)
     };
     let budget = |budget: &Budget| {
-        let end_ms = one.attempts.iter().find_map(|record| charged(record, budget));
+        let end_ms = one
+            .attempts
+            .iter()
+            .find_map(|record| charged(record, budget));
         let (owner, name) = owner(budget.owner, directory);
         json!({
             "id": budget.id.to_string(),
@@ -112,8 +141,15 @@ fn one_json(id: RequestId, one: &OneRequest, zone: &Zone, directory: &Directory)
             "window_end": end_ms.map(instant),
         })
     };
-    let names = one.attempts.first().map(|record| &record.settlement.hold.subject).map(|subject| (subject.key, subject.team));
-    let names = names.or(one.refusal.as_ref().map(|refusal| (refusal.key, refusal.team)));
+    let names = one
+        .attempts
+        .first()
+        .map(|record| &record.settlement.hold.subject)
+        .map(|subject| (subject.key, subject.team));
+    let names = names.or(one
+        .refusal
+        .as_ref()
+        .map(|refusal| (refusal.key, refusal.team)));
     json!({
         "id": id.to_string(),
         "object": "request",
@@ -129,9 +165,20 @@ fn one_json(id: RequestId, one: &OneRequest, zone: &Zone, directory: &Directory)
 
 fn owner(owner: Owner, directory: &Directory) -> (String, Option<&str>) {
     match owner {
-        Owner::Organization(id) => (id.to_string(), directory.organization(id).map(|organization| organization.name.as_str())),
-        Owner::Team(id) => (id.to_string(), directory.team(id).map(|team| team.name.as_str())),
-        Owner::Key(id) => (id.to_string(), directory.key(id).map(|caller| caller.key.name.as_str())),
+        Owner::Organization(id) => (
+            id.to_string(),
+            directory
+                .organization(id)
+                .map(|organization| organization.name.as_str()),
+        ),
+        Owner::Team(id) => (
+            id.to_string(),
+            directory.team(id).map(|team| team.name.as_str()),
+        ),
+        Owner::Key(id) => (
+            id.to_string(),
+            directory.key(id).map(|caller| caller.key.name.as_str()),
+        ),
     }
 }
 
@@ -254,7 +301,11 @@ impl RequestJson<'_> {
 }
 
 pub(super) fn usage_of(usage: &Usage) -> Value {
-    let writes = [usage.cache_write_5m, usage.cache_write_1h, usage.cache_write_other];
+    let writes = [
+        usage.cache_write_5m,
+        usage.cache_write_1h,
+        usage.cache_write_other,
+    ];
     json!({
         "input_tokens": usage.in_total(),
         "cached_tokens": usage.cache_read,

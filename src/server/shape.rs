@@ -22,7 +22,10 @@ pub(super) struct List<T> {
 
 impl<T> List<T> {
     pub fn of(data: impl Iterator<Item = T>) -> List<T> {
-        List { data: data.collect(), next: None }
+        List {
+            data: data.collect(),
+            next: None,
+        }
     }
 }
 
@@ -44,14 +47,18 @@ impl BudgetJson<'_> {
         let standing = standing.as_ref();
         BudgetJson {
             id: budget.id.to_string(),
-            limit: standing.map_or(budget.limit, |standing| standing.limit).to_string(),
+            limit: standing
+                .map_or(budget.limit, |standing| standing.limit)
+                .to_string(),
             period: budget.period.word(),
             action: budget.action.word(),
             model: budget.model.as_ref().map(Pattern::as_str),
             spent: standing.map(|standing| standing.settled.to_string()),
             held: standing.map(|standing| standing.held.to_string()),
             remaining: standing.map(|standing| standing.remaining().to_string()),
-            resets_at: standing.and_then(|standing| standing.resets_at_ms).map(instant),
+            resets_at: standing
+                .and_then(|standing| standing.resets_at_ms)
+                .map(instant),
         }
     }
 }
@@ -97,7 +104,11 @@ struct OwnedJson<'a> {
 
 impl<'a> OwnedJson<'a> {
     fn of<T>(owner: &'a WithLimits<T>) -> OwnedJson<'a> {
-        let over_all = owner.limits.iter().map(|owned| &owned.limit).find(|limit| limit.model.is_none());
+        let over_all = owner
+            .limits
+            .iter()
+            .map(|owned| &owned.limit)
+            .find(|limit| limit.model.is_none());
         OwnedJson {
             budgets: owner.budgets.iter().map(BudgetJson::of).collect(),
             limits: owner.limits.iter().map(LimitJson::of).collect(),
@@ -181,7 +192,10 @@ pub(super) struct KeyJson<'a> {
 
 impl<'k> KeyJson<'k> {
     pub fn showing(self, secret: &'k Secret) -> KeyJson<'k> {
-        KeyJson { key: Some(secret.expose()), ..self }
+        KeyJson {
+            key: Some(secret.expose()),
+            ..self
+        }
     }
 
     pub fn of(owner: &'k WithLimits<VirtualKey>) -> KeyJson<'k> {
@@ -219,7 +233,10 @@ pub(super) struct AdminKeyJson<'a> {
 
 impl<'k> AdminKeyJson<'k> {
     pub fn showing(self, secret: &'k Secret) -> AdminKeyJson<'k> {
-        AdminKeyJson { key: Some(secret.expose()), ..self }
+        AdminKeyJson {
+            key: Some(secret.expose()),
+            ..self
+        }
     }
 
     pub fn of(admin: &'k AdminKey) -> AdminKeyJson<'k> {
@@ -250,7 +267,11 @@ impl AboveJson<'_> {
             Owner::Team(id) => id.to_string(),
             Owner::Key(id) => id.to_string(),
         };
-        AboveJson { owner, name: &above.record.name, owned: OwnedJson::of(above) }
+        AboveJson {
+            owner,
+            name: &above.record.name,
+            owned: OwnedJson::of(above),
+        }
     }
 }
 
@@ -276,9 +297,18 @@ pub(super) struct VerdictJson<'a> {
 
 impl VerdictJson<'_> {
     pub fn of(verdict: &Verdict) -> VerdictJson<'_> {
-        let shape = VerdictJson { object: "key_verification", valid: true, ..VerdictJson::default() };
+        let shape = VerdictJson {
+            object: "key_verification",
+            valid: true,
+            ..VerdictJson::default()
+        };
         match verdict {
-            Verdict::Virtual { caller, own, above, models } => VerdictJson {
+            Verdict::Virtual {
+                caller,
+                own,
+                above,
+                models,
+            } => VerdictJson {
                 kind: Some("virtual"),
                 key: Some(KeyJson::of(own)),
                 team_name: Some(&caller.team.name),
@@ -286,12 +316,17 @@ impl VerdictJson<'_> {
                 models,
                 ..shape
             },
-            Verdict::Administrative { id, .. } => {
-                VerdictJson { kind: Some("administrative"), admin_key: Some(id.to_string()), ..shape }
-            }
-            Verdict::Refused(problem) => {
-                VerdictJson { valid: false, code: Some(problem.word.as_str()), message: Some(&problem.message), ..shape }
-            }
+            Verdict::Administrative { id, .. } => VerdictJson {
+                kind: Some("administrative"),
+                admin_key: Some(id.to_string()),
+                ..shape
+            },
+            Verdict::Refused(problem) => VerdictJson {
+                valid: false,
+                code: Some(problem.word.as_str()),
+                message: Some(&problem.message),
+                ..shape
+            },
         }
     }
 }

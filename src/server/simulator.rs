@@ -72,12 +72,22 @@ impl Simulator {
                 .route("/v1/chat/completions", web::post().to(chat))
                 .route("/v1/messages", web::post().to(messages))
         };
-        let server = HttpServer::new(app).workers(1).disable_signals().bind((Ipv4Addr::LOCALHOST, 0))?;
-        let address =
-            server.addrs().first().copied().ok_or_else(|| io::Error::other("the simulator's listener has no address"))?;
+        let server = HttpServer::new(app)
+            .workers(1)
+            .disable_signals()
+            .bind((Ipv4Addr::LOCALHOST, 0))?;
+        let address = server
+            .addrs()
+            .first()
+            .copied()
+            .ok_or_else(|| io::Error::other("the simulator's listener has no address"))?;
         let server = server.run();
         let handle = server.handle();
-        Ok(Running { address, handle, task: actix_web::rt::spawn(server) })
+        Ok(Running {
+            address,
+            handle,
+            task: actix_web::rt::spawn(server),
+        })
     }
 }
 
@@ -106,14 +116,19 @@ async fn messages(simulator: web::Data<Simulator>, body: Bytes) -> HttpResponse 
 
 /// The events at their pace: the first at once, each later one after the delay.
 fn streamed(events: Vec<Bytes>, delay_ms: u64) -> HttpResponse {
-    let paced = stream::unfold((events.into_iter(), 0), move |(mut events, wait_ms)| async move {
-        let event = events.next()?;
-        if wait_ms > 0 {
-            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
-        }
-        Some((Ok::<Bytes, io::Error>(event), (events, delay_ms)))
-    });
-    HttpResponse::Ok().content_type("text/event-stream").streaming(paced)
+    let paced = stream::unfold(
+        (events.into_iter(), 0),
+        move |(mut events, wait_ms)| async move {
+            let event = events.next()?;
+            if wait_ms > 0 {
+                tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+            }
+            Some((Ok::<Bytes, io::Error>(event), (events, delay_ms)))
+        },
+    );
+    HttpResponse::Ok()
+        .content_type("text/event-stream")
+        .streaming(paced)
 }
 
 /// A request as far as the simulator reads it, with the answer it will give.
@@ -139,31 +154,50 @@ enum Answer {
 
 impl Asked {
     fn read(body: &[u8], delay_ms: u64, caps: &[&str]) -> Result<Asked, String> {
-        let body: Value = serde_json::from_slice(body).map_err(|error| format!("the body is not JSON: {error}"))?;
+        let body: Value = serde_json::from_slice(body)
+            .map_err(|error| format!("the body is not JSON: {error}"))?;
         let model = body["model"].as_str().unwrap_or_default().to_owned();
         if !model.starts_with("simulator") {
-            return Err("the simulator serves only models whose names begin with `simulator`".to_owned());
+            return Err(
+                "the simulator serves only models whose names begin with `simulator`".to_owned(),
+            );
         }
-        let messages = body["messages"].as_array().filter(|messages| !messages.is_empty()).ok_or("messages: Field required")?;
+        let messages = body["messages"]
+            .as_array()
+            .filter(|messages| !messages.is_empty())
+            .ok_or("messages: Field required")?;
         if body["n"].as_u64().is_some_and(|n| n != 1) {
             return Err("n: the simulator gives one choice".to_owned());
         }
         let last = messages.last().map(text_of).unwrap_or_default();
         let cap = caps.iter().find_map(|cap| body[*cap].as_u64());
-        let input_tokens =
-            tokens(&text_of(&body["system"])) + messages.iter().map(|message| tokens(&text_of(message))).sum::<u64>();
-        let fits = |call: &(String, Value)| cap.is_none_or(|cap| call_tokens(&call.0, &call.1) <= cap);
+        let input_tokens = tokens(&text_of(&body["system"]))
+            + messages
+                .iter()
+                .map(|message| tokens(&text_of(message)))
+                .sum::<u64>();
+        let fits =
+            |call: &(String, Value)| cap.is_none_or(|cap| call_tokens(&call.0, &call.1) <= cap);
         let answer = match tool_asked(&body, messages.last(), &last).filter(fits) {
             Some((name, arguments)) => Answer::Tool { name, arguments },
-            None => text(&model, input_tokens, directive(&last, "tokens=").unwrap_or(TEXT_TOKENS), cap),
+            None => text(
+                &model,
+                input_tokens,
+                directive(&last, "tokens=").unwrap_or(TEXT_TOKENS),
+                cap,
+            ),
         };
         Ok(Asked {
             number: ASKED.fetch_add(1, Ordering::Relaxed),
             model,
             streamed: body["stream"].as_bool().unwrap_or(false),
-            include_usage: body["stream_options"]["include_usage"].as_bool().unwrap_or(false),
+            include_usage: body["stream_options"]["include_usage"]
+                .as_bool()
+                .unwrap_or(false),
             cap,
-            delay_ms: directive(&last, "delay_ms=").unwrap_or(delay_ms).min(DELAY_MS_MAX),
+            delay_ms: directive(&last, "delay_ms=")
+                .unwrap_or(delay_ms)
+                .min(DELAY_MS_MAX),
             input_tokens,
             answer,
         })
@@ -193,7 +227,11 @@ fn text_of(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Array(parts) => parts.iter().map(text_of).collect(),
-        Value::Object(part) => [part.get("content"), part.get("text")].into_iter().flatten().map(text_of).collect(),
+        Value::Object(part) => [part.get("content"), part.get("text")]
+            .into_iter()
+            .flatten()
+            .map(text_of)
+            .collect(),
         _ => String::new(),
     }
 }
@@ -201,7 +239,10 @@ fn text_of(value: &Value) -> String {
 /// The number after `word` in a text.
 fn directive(text: &str, word: &str) -> Option<u64> {
     let after = &text[text.find(word)? + word.len()..];
-    let digits = after.len() - after.trim_start_matches(|letter: char| letter.is_ascii_digit()).len();
+    let digits = after.len()
+        - after
+            .trim_start_matches(|letter: char| letter.is_ascii_digit())
+            .len();
     after[..digits].parse().ok()
 }
 
@@ -209,11 +250,20 @@ fn directive(text: &str, word: &str) -> Option<u64> {
 fn text(model: &str, input_tokens: u64, wanted: u64, cap: Option<u64>) -> Answer {
     let wanted = wanted.clamp(1, TEXT_TOKENS_MAX);
     let given = cap.map_or(wanted, |cap| wanted.min(cap));
-    let opening =
-        format!("This is Gatekeeper's simulator, not a model. It was asked for {model} with {input_tokens} tokens of input. ");
+    let opening = format!(
+        "This is Gatekeeper's simulator, not a model. It was asked for {model} with {input_tokens} tokens of input. "
+    );
     let filler = "The simulator goes on until its length is reached. ";
-    let text = opening.chars().chain(filler.chars().cycle()).filter(char::is_ascii).take(given as usize * 4).collect();
-    Answer::Text { text, cut: given < wanted }
+    let text = opening
+        .chars()
+        .chain(filler.chars().cycle())
+        .filter(char::is_ascii)
+        .take(given as usize * 4)
+        .collect();
+    Answer::Text {
+        text,
+        cut: given < wanted,
+    }
 }
 
 /// The tool to call: where one must be called, or where the last user message has the word `tool` in it. The result of a
@@ -221,7 +271,9 @@ fn text(model: &str, input_tokens: u64, wanted: u64, cap: Option<u64>) -> Answer
 fn tool_asked(body: &Value, last: Option<&Value>, last_text: &str) -> Option<(String, Value)> {
     let tools = body["tools"].as_array()?;
     let choice = &body["tool_choice"];
-    let named = choice["function"]["name"].as_str().or(choice["name"].as_str());
+    let named = choice["function"]["name"]
+        .as_str()
+        .or(choice["name"].as_str());
     let required = named.is_some() || choice == "required" || choice["type"] == "any";
     let asks = last.is_some_and(is_question) && last_text.contains("tool");
     if choice == "none" || choice["type"] == "none" || !(required || asks) {
@@ -229,8 +281,14 @@ fn tool_asked(body: &Value, last: Option<&Value>, last_text: &str) -> Option<(St
     }
     // chat wraps a tool in `function`; messages does not
     let inner = |tool: &Value| tool.get("function").unwrap_or(tool).clone();
-    let tool = tools.iter().map(inner).find(|tool| named.is_none_or(|name| tool["name"] == name))?;
-    let schema = tool.get("parameters").or(tool.get("input_schema")).unwrap_or(&Value::Null);
+    let tool = tools
+        .iter()
+        .map(inner)
+        .find(|tool| named.is_none_or(|name| tool["name"] == name))?;
+    let schema = tool
+        .get("parameters")
+        .or(tool.get("input_schema"))
+        .unwrap_or(&Value::Null);
     Some((tool["name"].as_str()?.to_owned(), arguments(schema)))
 }
 
@@ -242,20 +300,31 @@ fn is_question(message: &Value) -> bool {
 
 /// Arguments that fit the names and simple types of a schema's properties.
 fn arguments(schema: &Value) -> Value {
-    let Some(properties) = schema["properties"].as_object() else { return json!({}) };
+    let Some(properties) = schema["properties"].as_object() else {
+        return json!({});
+    };
     let argument = |property: &Value| match property["type"].as_str() {
         Some("number" | "integer") => json!(1),
         Some("boolean") => json!(true),
         Some("array") => json!([]),
         Some("object") => json!({}),
-        _ => property["enum"].get(0).cloned().unwrap_or(json!("simulator")),
+        _ => property["enum"]
+            .get(0)
+            .cloned()
+            .unwrap_or(json!("simulator")),
     };
-    properties.iter().map(|(name, property)| (name.clone(), argument(property))).collect::<serde_json::Map<_, _>>().into()
+    properties
+        .iter()
+        .map(|(name, property)| (name.clone(), argument(property)))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 /// The answer in pieces of one token.
 fn pieces(text: &str) -> impl Iterator<Item = &str> {
-    (0..text.len()).step_by(4).map(|at| &text[at..text.len().min(at + 4)])
+    (0..text.len())
+        .step_by(4)
+        .map(|at| &text[at..text.len().min(at + 4)])
 }
 
 fn chat_usage(asked: &Asked) -> Value {
@@ -294,14 +363,20 @@ fn chat_answer(asked: &Asked) -> Value {
 
 fn chat_events(asked: &Asked) -> Vec<Bytes> {
     let deltas = match &asked.answer {
-        Answer::Text { text, .. } => pieces(text).map(|piece| json!({"content": piece})).collect(),
-        Answer::Tool { name, arguments } => chat_tool_deltas(asked.number, name, &arguments.to_string()),
+        Answer::Text { text, .. } => pieces(text)
+            .map(|piece| json!({"content": piece}))
+            .collect(),
+        Answer::Tool { name, arguments } => {
+            chat_tool_deltas(asked.number, name, &arguments.to_string())
+        }
     };
-    let choice =
-        |delta: Value, finish: Option<&str>| json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}]);
+    let choice = |delta: Value, finish: Option<&str>| json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}]);
     let opening = choice(json!({"role": "assistant", "content": ""}), None);
     let closing = choice(json!({}), Some(chat_finish(&asked.answer)));
-    let choices = [opening].into_iter().chain(deltas.into_iter().map(|delta| choice(delta, None))).chain([closing]);
+    let choices = [opening]
+        .into_iter()
+        .chain(deltas.into_iter().map(|delta| choice(delta, None)))
+        .chain([closing]);
 
     let chunk = |choices: Value, usage: Value| {
         let mut chunk = json!({
@@ -325,7 +400,10 @@ fn chat_tool_deltas(number: u64, name: &str, arguments: &str) -> Vec<Value> {
     let mut opening = chat_call(number, name, "");
     opening["index"] = json!(0);
     let piece = |piece| json!({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]});
-    [json!({"tool_calls": [opening]})].into_iter().chain(pieces(arguments).map(piece)).collect()
+    [json!({"tool_calls": [opening]})]
+        .into_iter()
+        .chain(pieces(arguments).map(piece))
+        .collect()
 }
 
 fn message_usage(input_tokens: u64, output_tokens: u64) -> Value {
@@ -367,7 +445,10 @@ fn message_events(asked: &Asked) -> Vec<Bytes> {
     let (block, deltas): (Value, Vec<Value>) = match &asked.answer {
         Answer::Text { text, .. } => {
             let delta = |piece| json!({"type": "text_delta", "text": piece});
-            (json!({"type": "text", "text": ""}), pieces(text).map(delta).collect())
+            (
+                json!({"type": "text", "text": ""}),
+                pieces(text).map(delta).collect(),
+            )
         }
         Answer::Tool { name, arguments } => {
             let delta = |piece| json!({"type": "input_json_delta", "partial_json": piece});
@@ -380,7 +461,9 @@ fn message_events(asked: &Asked) -> Vec<Bytes> {
         json!({"type": "content_block_start", "index": 0, "content_block": block}),
         json!({"type": "ping"}),
     ];
-    let deltas = deltas.into_iter().map(|delta| json!({"type": "content_block_delta", "index": 0, "delta": delta}));
+    let deltas = deltas
+        .into_iter()
+        .map(|delta| json!({"type": "content_block_delta", "index": 0, "delta": delta}));
     let closing = [
         json!({"type": "content_block_stop", "index": 0}),
         json!({
@@ -390,8 +473,18 @@ fn message_events(asked: &Asked) -> Vec<Bytes> {
         }),
         json!({"type": "message_stop"}),
     ];
-    let named = |event: Value| Bytes::from(format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap_or_default()));
-    opening.into_iter().chain(deltas).chain(closing).map(named).collect()
+    let named = |event: Value| {
+        Bytes::from(format!(
+            "event: {}\ndata: {event}\n\n",
+            event["type"].as_str().unwrap_or_default()
+        ))
+    };
+    opening
+        .into_iter()
+        .chain(deltas)
+        .chain(closing)
+        .map(named)
+        .collect()
 }
 
 #[cfg(test)]
@@ -399,17 +492,28 @@ mod tests {
     use super::*;
 
     fn asked(body: Value) -> Asked {
-        Asked::read(body.to_string().as_bytes(), 0, &["max_completion_tokens", "max_tokens"]).expect("a good request")
+        Asked::read(
+            body.to_string().as_bytes(),
+            0,
+            &["max_completion_tokens", "max_tokens"],
+        )
+        .expect("a good request")
     }
 
     fn hello(more: Value) -> Asked {
-        let mut body = json!({"model": "simulator-large", "messages": [{"role": "user", "content": "12345"}]});
-        body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        let mut body =
+            json!({"model": "simulator-large", "messages": [{"role": "user", "content": "12345"}]});
+        body.as_object_mut()
+            .expect("an object")
+            .extend(more.as_object().expect("an object").clone());
         asked(body)
     }
 
     fn written(events: &[Bytes]) -> String {
-        events.iter().map(|event| String::from_utf8_lossy(event).into_owned()).collect()
+        events
+            .iter()
+            .map(|event| String::from_utf8_lossy(event).into_owned())
+            .collect()
     }
 
     #[actix_web::test]
@@ -424,11 +528,22 @@ mod tests {
         let request = format!(
             "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
         );
-        let mut connection = tokio::net::TcpStream::connect(address).await.expect("a connection");
-        connection.write_all(request.as_bytes()).await.expect("sent");
+        let mut connection = tokio::net::TcpStream::connect(address)
+            .await
+            .expect("a connection");
+        connection
+            .write_all(request.as_bytes())
+            .await
+            .expect("sent");
         let mut answer = String::new();
-        connection.read_to_string(&mut answer).await.expect("an answer");
-        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("data: [DONE]"), "{answer}");
+        connection
+            .read_to_string(&mut answer)
+            .await
+            .expect("an answer");
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.contains("data: [DONE]"),
+            "{answer}"
+        );
         simulator.stop().await;
         assert!(tokio::net::TcpStream::connect(address).await.is_err());
     }
@@ -442,10 +557,18 @@ mod tests {
 
     #[test]
     fn the_same_question_has_the_same_answer_and_its_usage_is_exact() {
-        let (answer, again) = (chat_answer(&hello(json!({}))), chat_answer(&hello(json!({}))));
-        assert_eq!((&answer["choices"], &answer["usage"]), (&again["choices"], &again["usage"]));
+        let (answer, again) = (
+            chat_answer(&hello(json!({}))),
+            chat_answer(&hello(json!({}))),
+        );
+        assert_eq!(
+            (&answer["choices"], &answer["usage"]),
+            (&again["choices"], &again["usage"])
+        );
         assert_ne!(answer["id"], again["id"], "clients merge answers of one id");
-        let text = answer["choices"][0]["message"]["content"].as_str().expect("a text");
+        let text = answer["choices"][0]["message"]["content"]
+            .as_str()
+            .expect("a text");
         assert!(text.contains("simulator"));
         assert_eq!(
             answer["usage"],
@@ -459,61 +582,110 @@ mod tests {
         for cap in ["max_tokens", "max_completion_tokens"] {
             let answer = chat_answer(&hello(json!({cap: 7})));
             assert_eq!(
-                (&answer["usage"]["completion_tokens"], &answer["choices"][0]["finish_reason"]),
+                (
+                    &answer["usage"]["completion_tokens"],
+                    &answer["choices"][0]["finish_reason"]
+                ),
                 (&json!(7), &json!("length"))
             );
         }
-        assert_eq!(message_answer(&hello(json!({"max_tokens": 7})))["stop_reason"], "max_tokens");
+        assert_eq!(
+            message_answer(&hello(json!({"max_tokens": 7})))["stop_reason"],
+            "max_tokens"
+        );
     }
 
     #[test]
     fn a_stream_adds_up_to_the_whole_answer() {
         let whole = chat_answer(&hello(json!({})));
         let stream = written(&chat_events(&hello(json!({"stream": true}))));
-        let chunks = stream.lines().filter_map(|line| line.strip_prefix("data: {")).map(|rest| {
-            let chunk: Value = serde_json::from_str(&format!("{{{rest}")).expect("a chunk");
-            chunk["choices"][0]["delta"]["content"].as_str().unwrap_or_default().to_owned()
-        });
-        assert_eq!(chunks.collect::<String>(), whole["choices"][0]["message"]["content"].as_str().expect("a text"));
+        let chunks = stream
+            .lines()
+            .filter_map(|line| line.strip_prefix("data: {"))
+            .map(|rest| {
+                let chunk: Value = serde_json::from_str(&format!("{{{rest}")).expect("a chunk");
+                chunk["choices"][0]["delta"]["content"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned()
+            });
+        assert_eq!(
+            chunks.collect::<String>(),
+            whole["choices"][0]["message"]["content"]
+                .as_str()
+                .expect("a text")
+        );
         assert!(!stream.contains("usage") && stream.ends_with("data: [DONE]\n\n"));
     }
 
     #[test]
     fn a_chat_stream_tells_its_usage_only_when_asked() {
-        let stream = written(&chat_events(&hello(json!({"stream": true, "stream_options": {"include_usage": true}}))));
+        let stream = written(&chat_events(&hello(
+            json!({"stream": true, "stream_options": {"include_usage": true}}),
+        )));
         let usage = chat_usage(&hello(json!({}))).to_string();
-        assert_eq!((stream.matches(&usage).count(), stream.matches("\"choices\":[]").count()), (1, 1));
+        assert_eq!(
+            (
+                stream.matches(&usage).count(),
+                stream.matches("\"choices\":[]").count()
+            ),
+            (1, 1)
+        );
     }
 
     #[test]
     fn a_tool_is_called_when_asked_for_and_its_result_is_answered_with_text() {
         let tools = json!([{"type": "function", "function": {"name": "weather", "parameters": {"properties": {"city": {"type": "string"}}}}}]);
-        let call = Answer::Tool { name: "weather".to_owned(), arguments: json!({"city": "simulator"}) };
-        assert_eq!(hello(json!({"tools": tools, "tool_choice": "required"})).answer, call);
-        let with = |messages: Value| asked(json!({"model": "simulator-large", "tools": tools, "messages": messages})).answer;
-        assert_eq!(with(json!([{"role": "user", "content": "use a tool"}])), call);
-        assert!(matches!(with(json!([{"role": "user", "content": "hello"}])), Answer::Text { .. }));
+        let call = Answer::Tool {
+            name: "weather".to_owned(),
+            arguments: json!({"city": "simulator"}),
+        };
+        assert_eq!(
+            hello(json!({"tools": tools, "tool_choice": "required"})).answer,
+            call
+        );
+        let with = |messages: Value| {
+            asked(json!({"model": "simulator-large", "tools": tools, "messages": messages})).answer
+        };
+        assert_eq!(
+            with(json!([{"role": "user", "content": "use a tool"}])),
+            call
+        );
+        assert!(matches!(
+            with(json!([{"role": "user", "content": "hello"}])),
+            Answer::Text { .. }
+        ));
         let result = json!([{"role": "user", "content": "use a tool"}, {"role": "tool", "content": "a tool's result"}]);
         assert!(matches!(with(result), Answer::Text { .. }));
-        let result =
-            json!([{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "x", "content": "a tool's result"}]}]);
+        let result = json!([{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "x", "content": "a tool's result"}]}]);
         assert!(matches!(with(result), Answer::Text { .. }));
     }
 
     #[test]
     fn the_messages_dialect_streams_its_events_in_order() {
         let stream = written(&message_events(&hello(json!({"max_tokens": 2}))));
-        let names: Vec<&str> = stream.lines().filter_map(|line| line.strip_prefix("event: ")).collect();
+        let names: Vec<&str> = stream
+            .lines()
+            .filter_map(|line| line.strip_prefix("event: "))
+            .collect();
         let delta = "content_block_delta";
         let closing = ["content_block_stop", "message_delta", "message_stop"];
-        assert_eq!(names, [&["message_start", "content_block_start", "ping", delta, delta][..], &closing[..]].concat());
+        assert_eq!(
+            names,
+            [
+                &["message_start", "content_block_start", "ping", delta, delta][..],
+                &closing[..]
+            ]
+            .concat()
+        );
         assert!(stream.contains("\"stop_reason\":\"max_tokens\""));
     }
 
     #[test]
     fn length_and_delay_are_told_in_the_message() {
-        let told =
-            asked(json!({"model": "simulator-small", "messages": [{"role": "user", "content": "tokens=800, delay_ms=5."}]}));
+        let told = asked(
+            json!({"model": "simulator-small", "messages": [{"role": "user", "content": "tokens=800, delay_ms=5."}]}),
+        );
         assert_eq!((told.output_tokens(), told.delay_ms), (800, 5));
     }
 
@@ -526,7 +698,10 @@ mod tests {
             r#"{"model":"gpt-5.1","messages":[{"role":"user","content":"x"}]}"#,
             r#"{"model":"simulator-large"}"#,
         ] {
-            assert!(Asked::read(body.as_bytes(), 0, &["max_tokens"]).is_err(), "{body}");
+            assert!(
+                Asked::read(body.as_bytes(), 0, &["max_tokens"]).is_err(),
+                "{body}"
+            );
         }
     }
 }

@@ -18,20 +18,34 @@ pub struct Untaken {
 }
 
 fn number(kind: AlertKind) -> u8 {
-    AlertKind::ALL.iter().position(|known| *known == kind).unwrap_or_default() as u8
+    AlertKind::ALL
+        .iter()
+        .position(|known| *known == kind)
+        .unwrap_or_default() as u8
 }
 
 fn kind_of(number: u8) -> Result<AlertKind, StoreError> {
     let kind = AlertKind::ALL.get(usize::from(number)).copied();
-    kind.ok_or_else(|| StoreError::Record { kind: "alert", reason: format!("kind {number} is not known") })
+    kind.ok_or_else(|| StoreError::Record {
+        kind: "alert",
+        reason: format!("kind {number} is not known"),
+    })
 }
 
 /// What was told of which window.
-pub(super) fn told(rows: &impl ReadableTable<(u64, u64, u8), &'static str>) -> Result<Vec<(Charge, AlertKind)>, StoreError> {
+pub(super) fn told(
+    rows: &impl ReadableTable<(u64, u64, u8), &'static str>,
+) -> Result<Vec<(Charge, AlertKind)>, StoreError> {
     rows.iter()?
         .map(|row| {
             let (budget, window_start_ms, kind) = row?.0.value();
-            Ok((Charge { budget: BudgetId(budget), window_start_ms }, kind_of(kind)?))
+            Ok((
+                Charge {
+                    budget: BudgetId(budget),
+                    window_start_ms,
+                },
+                kind_of(kind)?,
+            ))
         })
         .collect()
 }
@@ -46,7 +60,9 @@ impl Change<'_> {
         if rows.get(key)?.is_some() {
             return Ok(false);
         }
-        rows.retain_in((budget, 0, 0)..(budget, start_ms, 0), |_, message| !message.is_empty())?;
+        rows.retain_in((budget, 0, 0)..(budget, start_ms, 0), |_, message| {
+            !message.is_empty()
+        })?;
         rows.insert(key, message)?;
         Ok(true)
     }
@@ -54,8 +70,14 @@ impl Change<'_> {
     /// The message was taken, or given up; of a budget that is no more nothing is left.
     pub fn alert_taken(&mut self, untaken: &Untaken) -> Result<(), StoreError> {
         let mut rows = self.transaction.open_table(ALERTS)?;
-        let key = (untaken.charge.budget.0, untaken.charge.window_start_ms, number(untaken.kind));
-        if rows.remove(key)?.is_some() && self.transaction.open_table(BUDGETS)?.get(key.0)?.is_some() {
+        let key = (
+            untaken.charge.budget.0,
+            untaken.charge.window_start_ms,
+            number(untaken.kind),
+        );
+        if rows.remove(key)?.is_some()
+            && self.transaction.open_table(BUDGETS)?.get(key.0)?.is_some()
+        {
             rows.insert(key, "")?;
         }
         Ok(())
@@ -64,7 +86,9 @@ impl Change<'_> {
     /// With a budget goes what it told.
     pub(super) fn forget_alerts(&mut self, id: BudgetId) -> Result<(), StoreError> {
         let mut rows = self.transaction.open_table(ALERTS)?;
-        rows.retain_in((id.0, 0, 0)..=(id.0, u64::MAX, u8::MAX), |_, message| !message.is_empty())?;
+        rows.retain_in((id.0, 0, 0)..=(id.0, u64::MAX, u8::MAX), |_, message| {
+            !message.is_empty()
+        })?;
         Ok(())
     }
 }
@@ -78,8 +102,15 @@ impl Store {
             let (key, message) = row?;
             let ((budget, window_start_ms, kind), message) = (key.value(), message.value());
             if !message.is_empty() {
-                let charge = Charge { budget: BudgetId(budget), window_start_ms };
-                untaken.push(Untaken { charge, kind: kind_of(kind)?, message: message.to_owned() });
+                let charge = Charge {
+                    budget: BudgetId(budget),
+                    window_start_ms,
+                };
+                untaken.push(Untaken {
+                    charge,
+                    kind: kind_of(kind)?,
+                    message: message.to_owned(),
+                });
             }
             if untaken.len() == limit {
                 break;

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, WriteTransaction};
 
-use crate::domain::event::{Charge, Correction, Event, Flags, Hold, HoldId, Progress, Settlement, Status, StatusClass};
+use crate::domain::event::{
+    Charge, Correction, Event, Flags, Hold, HoldId, Progress, Settlement, Status, StatusClass,
+};
 use crate::domain::id::BudgetId;
 use crate::domain::money::Money;
 use crate::domain::refusal::Refusal;
@@ -17,8 +19,8 @@ use crate::store::pace::Pace;
 use crate::store::refusals::Refused;
 use crate::store::scan::Replay;
 use crate::store::table::{
-    self, ALERTS, BALANCES, BalanceTable, CORRECTIONS, DAYS, HOURS, META, OPEN_HOLDS, ORPHANS, RECORDS, RECORDS_NOT_OK,
-    RECORDS_OF_KEY, REFUSED, RollupTable,
+    self, ALERTS, BALANCES, BalanceTable, CORRECTIONS, DAYS, HOURS, META, OPEN_HOLDS, ORPHANS,
+    RECORDS, RECORDS_NOT_OK, RECORDS_OF_KEY, REFUSED, RollupTable,
 };
 use crate::store::{Recovered, RollupKey, RollupSums, StoreError, alerts};
 
@@ -46,8 +48,15 @@ pub(super) fn book(
     pace: &Pace,
 ) -> Result<(), StoreError> {
     let transaction = table::begin(database)?;
-    let applied = transaction.open_table(META)?.get("applied")?.map_or(0, |value| value.value());
-    let mut fold = fold(&batch[batch.partition_point(|(sequence, _)| *sequence <= applied)..], zone, pace);
+    let applied = transaction
+        .open_table(META)?
+        .get("applied")?
+        .map_or(0, |value| value.value());
+    let mut fold = fold(
+        &batch[batch.partition_point(|(sequence, _)| *sequence <= applied)..],
+        zone,
+        pace,
+    );
     fold.refuse(refused, zone);
     write_records(&transaction, &fold, pace)?;
     write_refusals(&transaction, &refused.rows)?;
@@ -63,15 +72,29 @@ pub(super) fn book(
 }
 
 /// The rows of the request log that a batch makes.
-pub(super) fn rows<'a>(batch: &'a [(u64, Arc<Event>)], refused: &'a Refused) -> impl Iterator<Item = HoldId> + 'a {
-    let settled =
-        batch.iter().filter_map(|(_, event)| if let Event::Settle(settled) = &**event { Some(settled.hold.id) } else { None });
-    settled.chain(refused.rows.iter().map(|refusal| HoldId { request: refusal.request, attempt: REFUSED }))
+pub(super) fn rows<'a>(
+    batch: &'a [(u64, Arc<Event>)],
+    refused: &'a Refused,
+) -> impl Iterator<Item = HoldId> + 'a {
+    let settled = batch.iter().filter_map(|(_, event)| {
+        if let Event::Settle(settled) = &**event {
+            Some(settled.hold.id)
+        } else {
+            None
+        }
+    });
+    settled.chain(refused.rows.iter().map(|refusal| HoldId {
+        request: refusal.request,
+        attempt: REFUSED,
+    }))
 }
 
 fn fold<'a>(batch: &'a [(u64, Arc<Event>)], zone: &Zone, pace: &Pace) -> Fold<'a> {
     let mut fold = Fold::default();
-    let mut hour = Window { start_ms: 0, end_ms: 0 };
+    let mut hour = Window {
+        start_ms: 0,
+        end_ms: 0,
+    };
     let mut day = hour;
     for (_, event) in pace.over(batch) {
         match &**event {
@@ -122,9 +145,18 @@ impl<'a> Fold<'a> {
                 model: String::new(),
                 class: StatusClass::Refused,
             };
-            let sums = RollupSums { refused: *count, ..RollupSums::default() };
-            self.hours.entry(key(zone.hour(minute.start_ms).start_ms)).or_default().add(&sums);
-            self.days.entry(key(zone.day(minute.start_ms).start_ms)).or_default().add(&sums);
+            let sums = RollupSums {
+                refused: *count,
+                ..RollupSums::default()
+            };
+            self.hours
+                .entry(key(zone.hour(minute.start_ms).start_ms))
+                .or_default()
+                .add(&sums);
+            self.days
+                .entry(key(zone.day(minute.start_ms).start_ms))
+                .or_default()
+                .add(&sums);
         }
     }
 
@@ -134,8 +166,14 @@ impl<'a> Fold<'a> {
             let balance = self.balances.entry(*charge).or_default();
             *balance = balance.plus(sums.cost);
         }
-        self.hours.entry(rollup_key(settlement, hour.start_ms)).or_default().add(sums);
-        self.days.entry(rollup_key(settlement, day.start_ms)).or_default().add(sums);
+        self.hours
+            .entry(rollup_key(settlement, hour.start_ms))
+            .or_default()
+            .add(sums);
+        self.days
+            .entry(rollup_key(settlement, day.start_ms))
+            .or_default()
+            .add(sums);
     }
 }
 
@@ -152,11 +190,17 @@ pub(super) fn correct(
         for (record, correction) in corrected {
             let (id, at_ms) = (record.hold.id, record.hold.at_ms);
             let (request, attempt) = (id.request.0, id.attempt);
-            let last = corrections.range((request, attempt, 0)..=(request, attempt, u32::MAX))?.next_back().transpose()?;
+            let last = corrections
+                .range((request, attempt, 0)..=(request, attempt, u32::MAX))?
+                .next_back()
+                .transpose()?;
             let number = last.map_or(0, |(key, _)| key.value().2) + 1;
             corrections.insert((request, attempt, number), correction.encode()?.as_slice())?;
             orphans.remove((request, attempt))?;
-            let sums = RollupSums { cost: correction.amount, ..RollupSums::default() };
+            let sums = RollupSums {
+                cost: correction.amount,
+                ..RollupSums::default()
+            };
             fold.add(record, &sums, zone.hour(at_ms), zone.day(at_ms));
         }
     }
@@ -188,7 +232,11 @@ pub(super) fn sums(settlement: &Settlement) -> RollupSums {
     }
 }
 
-fn write_records(transaction: &WriteTransaction, fold: &Fold<'_>, pace: &Pace) -> Result<(), StoreError> {
+fn write_records(
+    transaction: &WriteTransaction,
+    fold: &Fold<'_>,
+    pace: &Pace,
+) -> Result<(), StoreError> {
     let mut records = transaction.open_table(RECORDS)?;
     let mut of_key = transaction.open_table(RECORDS_OF_KEY)?;
     let mut not_ok = transaction.open_table(RECORDS_NOT_OK)?;
@@ -197,10 +245,19 @@ fn write_records(transaction: &WriteTransaction, fold: &Fold<'_>, pace: &Pace) -
         records.insert((request, attempt), settlement.encode()?.as_slice())?;
         of_key.insert((settlement.hold.subject.key.0, request, attempt), ())?;
         if settlement.ending.status != Status::Ok {
-            not_ok.insert((class_number(settlement.ending.status.class()), request, attempt), ())?;
+            not_ok.insert(
+                (
+                    class_number(settlement.ending.status.class()),
+                    request,
+                    attempt,
+                ),
+                (),
+            )?;
         }
         if settlement.ending.flags.has(Flags::ORPHANED) {
-            transaction.open_table(ORPHANS)?.insert((request, attempt), ())?;
+            transaction
+                .open_table(ORPHANS)?
+                .insert((request, attempt), ())?;
         }
     }
     Ok(())
@@ -226,16 +283,35 @@ fn write_holds(transaction: &WriteTransaction, fold: &Fold<'_>) -> Result<(), St
     }
     for (id, hold) in &fold.opened {
         let encoded = match fold.progressed.get(id) {
-            Some(progress) => Hold { progress: (*progress).clone(), ..(*hold).clone() }.encode()?,
+            Some(progress) => Hold {
+                progress: (*progress).clone(),
+                ..(*hold).clone()
+            }
+            .encode()?,
             None => hold.encode()?,
         };
         open.insert((id.request.0, id.attempt), encoded.as_slice())?;
     }
-    for (id, progress) in fold.progressed.iter().filter(|(id, _)| !fold.opened.contains_key(id)) {
+    for (id, progress) in fold
+        .progressed
+        .iter()
+        .filter(|(id, _)| !fold.opened.contains_key(id))
+    {
         let key = (id.request.0, id.attempt);
-        let known = open.get(key)?.map(|row| Hold::decode(row.value())).transpose()?;
+        let known = open
+            .get(key)?
+            .map(|row| Hold::decode(row.value()))
+            .transpose()?;
         if let Some(hold) = known {
-            open.insert(key, Hold { progress: (*progress).clone(), ..hold }.encode()?.as_slice())?;
+            open.insert(
+                key,
+                Hold {
+                    progress: (*progress).clone(),
+                    ..hold
+                }
+                .encode()?
+                .as_slice(),
+            )?;
         }
     }
     Ok(())
@@ -267,7 +343,14 @@ fn write_rollups(
     let mut rollups = transaction.open_table(table)?;
     for (row, added) in rows {
         let class = class_number(row.class);
-        let key = (row.start_ms, row.key.0, row.model_asked.as_str(), row.provider.as_str(), row.model.as_str(), class);
+        let key = (
+            row.start_ms,
+            row.key.0,
+            row.model_asked.as_str(),
+            row.provider.as_str(),
+            row.model.as_str(),
+            class,
+        );
         let mut sums = match rollups.get(key)? {
             Some(bytes) => RollupSums::decode(bytes.value())?,
             None => RollupSums::default(),
@@ -290,7 +373,13 @@ pub(super) fn recover(database: &Database, replay: &Replay) -> Result<Recovered,
     for row in read.open_table(BALANCES)?.iter()? {
         let (key, bytes) = row?;
         let (budget, window_start_ms) = key.value();
-        balances.insert(Charge { budget: BudgetId(budget), window_start_ms }, Money::decode(bytes.value())?);
+        balances.insert(
+            Charge {
+                budget: BudgetId(budget),
+                window_start_ms,
+            },
+            Money::decode(bytes.value())?,
+        );
     }
     let mut ended: HashSet<HoldId> = HashSet::new();
     let mut orphans = read.open_table(ORPHANS)?.len()?;

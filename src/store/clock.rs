@@ -24,13 +24,21 @@ impl Store {
         let read = self.database.open()?.begin_read()?;
         let meta = read.open_table(META)?;
         let number = |name: &str| Ok::<_, StoreError>(meta.get(name)?.map(|value| value.value()));
-        let (Some(now_ms), Some(boot_ms)) = (number("clock_now_ms")?, number("clock_boot_ms")?) else { return Ok(None) };
+        let (Some(now_ms), Some(boot_ms)) = (number("clock_now_ms")?, number("clock_boot_ms")?)
+        else {
+            return Ok(None);
+        };
         let boot = match (number("clock_boot_high")?, number("clock_boot_low")?) {
             (Some(high), Some(low)) => Some(u128::from(high) << 64 | u128::from(low)),
             _ => None,
         };
         let jumped_ms = number("clock_jumped_ms")?.unwrap_or(0);
-        Ok(Some(Anchor { now_ms, boot_ms, boot, jumped_ms }))
+        Ok(Some(Anchor {
+            now_ms,
+            boot_ms,
+            boot,
+            jumped_ms,
+        }))
     }
 
     /// What is booked in these windows and in every later one of the same budgets, and what was told of windows.
@@ -40,10 +48,18 @@ impl Store {
         let table = read.open_table(BALANCES)?;
         let mut balances = Vec::new();
         for window in windows {
-            for row in table.range((window.budget.0, window.window_start_ms)..=(window.budget.0, u64::MAX))? {
+            for row in table
+                .range((window.budget.0, window.window_start_ms)..=(window.budget.0, u64::MAX))?
+            {
                 let (key, settled) = row?;
                 let (_, window_start_ms) = key.value();
-                balances.push((Charge { window_start_ms, ..*window }, Money::decode(settled.value())?));
+                balances.push((
+                    Charge {
+                        window_start_ms,
+                        ..*window
+                    },
+                    Money::decode(settled.value())?,
+                ));
             }
         }
         Ok(KnownWindows { balances, told })

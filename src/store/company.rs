@@ -36,7 +36,11 @@ pub(super) enum Due {
 
 impl Company {
     pub(super) fn new(awaited: bool, oldest: Option<Instant>) -> Company {
-        Company { awaited, oldest, ..Company::default() }
+        Company {
+            awaited,
+            oldest,
+            ..Company::default()
+        }
     }
 
     /// One more record was written, `unsynced` in all: whether who syncs must be called. It looks for more before it rests, so not for
@@ -59,11 +63,17 @@ impl Company {
         if unsynced == 0 {
             self.wanted = false;
             // a rest is over by the clock, also while nothing waits: nobody calls before
-            return self.rests_until.filter(|_| !hurried).map_or(Due::Nothing, Due::At);
+            return self
+                .rests_until
+                .filter(|_| !hurried)
+                .map_or(Due::Nothing, Due::At);
         }
         let not_before = match self.awaited {
             true => self.rests_until.filter(|_| unsynced < GROUP),
-            false => self.oldest.map(|since| since + LINGER).filter(|_| unsynced < BATCH),
+            false => self
+                .oldest
+                .map(|since| since + LINGER)
+                .filter(|_| unsynced < BATCH),
         };
         match not_before {
             Some(until) if now < until && !self.wanted && !hurried => Due::At(until),
@@ -82,7 +92,8 @@ impl Company {
 
     /// How long the oldest of them has waited.
     pub(super) fn waits(&self, now: Instant) -> Duration {
-        self.oldest.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+        self.oldest
+            .map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 }
 
@@ -104,7 +115,11 @@ mod tests {
         assert_eq!(company.due(now + US, BATCH, false), Due::Now);
         assert_eq!(company.due(now + LINGER, 2, false), Due::Now);
         company.synced(now + LINGER, now + LINGER * 2, 2, true);
-        assert_eq!(company.due(now + LINGER * 2, 1, false), Due::Now, "what came during a sync waits from its begin on");
+        assert_eq!(
+            company.due(now + LINGER * 2, 1, false),
+            Due::Now,
+            "what came during a sync waits from its begin on"
+        );
         company.synced(now + LINGER * 2, now + LINGER * 2, 1, false);
         assert_eq!(company.waits(now + LINGER * 3), Duration::ZERO);
     }
@@ -116,7 +131,11 @@ mod tests {
         assert!(company.comes(now, 1));
         assert_eq!(company.due(now, 1, false), Due::Now);
         company.synced(now, now, 1, false);
-        assert_eq!(company.due(now, 0, false), Due::At(now + REST), "the clock ends a rest, nobody calls");
+        assert_eq!(
+            company.due(now, 0, false),
+            Due::At(now + REST),
+            "the clock ends a rest, nobody calls"
+        );
         assert!(!company.comes(now + US, 1));
         assert_eq!(company.due(now + US, 1, false), Due::At(now + REST));
         assert!(company.comes(now + US, GROUP), "a group calls");
@@ -124,7 +143,11 @@ mod tests {
         assert_eq!(company.due(now + REST, 1, false), Due::Now);
         company.synced(now, now, GROUP as u64, false);
         assert!(company.comes(now + US, 1));
-        assert_eq!(company.due(now + US, 1, false), Due::Now, "after a whole group none rests");
+        assert_eq!(
+            company.due(now + US, 1, false),
+            Due::Now,
+            "after a whole group none rests"
+        );
     }
 
     #[test]
@@ -134,7 +157,11 @@ mod tests {
             let mut company = Company::new(awaited, None);
             company.synced(now, now, 1, true);
             assert_eq!(company.due(now, 1, true), Due::Now, "closing");
-            assert_eq!(company.due(now, 0, true), Due::Nothing, "closing, and all is synced");
+            assert_eq!(
+                company.due(now, 0, true),
+                Due::Nothing,
+                "closing, and all is synced"
+            );
             assert_ne!(company.due(now, 1, false), Due::Now);
             company.want();
             assert_eq!(company.due(now, 1, false), Due::Now);

@@ -50,21 +50,41 @@ impl FolderDisk {
     /// Creates the folder (0700) if need be and takes its lock, so that two processes never write the same books.
     pub fn lock(folder: &Path) -> io::Result<FolderDisk> {
         create_folder(folder)?;
-        let lock =
-            OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(folder.join("lock"))?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .open(folder.join("lock"))?;
         locked(&lock).map_err(|_| {
-            let message = format!("{} is in use by another gatekeeper process; stop it first", folder.display());
+            let message = format!(
+                "{} is in use by another gatekeeper process; stop it first",
+                folder.display()
+            );
             io::Error::new(io::ErrorKind::ResourceBusy, message)
         })?;
-        Ok(FolderDisk { folder: folder.to_owned(), _lock: lock })
+        Ok(FolderDisk {
+            folder: folder.to_owned(),
+            _lock: lock,
+        })
     }
 }
 
 /// Creates a folder, and what lies above it, so that no power cut takes it away again.
 fn create_folder(folder: &Path) -> io::Result<()> {
     let exists = folder.is_dir();
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let parent = folder.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
+    let parent = folder.parent().map(|parent| {
+        if parent.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            parent
+        }
+    });
     match parent.map(File::open) {
         Some(Ok(parent)) if !exists => parent.sync_all(),
         // one who may create here but not look: nothing more can be done
@@ -89,7 +109,13 @@ impl Disk for FolderDisk {
         if let Some(parent) = path.parent().filter(|parent| !parent.exists()) {
             create_folder(parent)?;
         }
-        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(path)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .open(path)?;
         Ok(Arc::new(RealFile(file)))
     }
 
@@ -205,7 +231,9 @@ impl redb::StorageBackend for Backend {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.below.pages_read.fetch_add((out.len() as u64).div_ceil(PAGE), Ordering::Relaxed);
+        self.below
+            .pages_read
+            .fetch_add((out.len() as u64).div_ceil(PAGE), Ordering::Relaxed);
         self.noted(self.file.read_at(offset, out))
     }
 

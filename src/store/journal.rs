@@ -40,7 +40,9 @@ pub enum NotLogged {
     Failed(String),
     #[error("the disk is nearly full; free some space, new requests are taken again by themselves")]
     DiskLow,
-    #[error("the books are {0} records behind the log; new requests are taken again when they have caught up")]
+    #[error(
+        "the books are {0} records behind the log; new requests are taken again when they have caught up"
+    )]
     Behind(usize),
     #[error("the ledger is closing")]
     Closing,
@@ -120,7 +122,13 @@ pub(super) struct Step {
 }
 
 impl Journal {
-    pub(super) fn new(log: Log, replayed: Vec<(u64, Arc<Event>)>, applied: u64, open_holds: usize, options: &Options) -> Journal {
+    pub(super) fn new(
+        log: Log,
+        replayed: Vec<(u64, Arc<Event>)>,
+        applied: u64,
+        open_holds: usize,
+        options: &Options,
+    ) -> Journal {
         let waiting = (!replayed.is_empty()).then(Instant::now);
         let synced = Reach::from(log.synced());
         Journal {
@@ -152,9 +160,14 @@ impl Journal {
     /// Writes a record and hands it on; the number is its place in the log. The caller's own lock makes this and its
     /// change in memory one step.
     pub fn append(&self, event: Arc<Event>) -> Result<u64, NotLogged> {
-        let payload = event.encode().map_err(|error| NotLogged::Failed(error.to_string()))?;
+        let payload = event
+            .encode()
+            .map_err(|error| NotLogged::Failed(error.to_string()))?;
         if payload.len() > RECORD_BYTES_MAX {
-            return Err(NotLogged::Failed(format!("a record of {} bytes is longer than {RECORD_BYTES_MAX}", payload.len())));
+            return Err(NotLogged::Failed(format!(
+                "a record of {} bytes is longer than {RECORD_BYTES_MAX}",
+                payload.len()
+            )));
         }
         let mut inner = self.lock();
         match *event {
@@ -170,12 +183,17 @@ impl Journal {
             }
             Event::Settle(_) | Event::Release { .. } => {}
         }
-        let appended = inner.log.append(&payload).map_err(|error| NotLogged::Failed(error.to_string()));
+        let appended = inner
+            .log
+            .append(&payload)
+            .map_err(|error| NotLogged::Failed(error.to_string()));
         inner.note_failure(&appended);
         let sequence = appended?;
         match *event {
             Event::Hold(_) => inner.open_holds += 1,
-            Event::Settle(_) | Event::Release { .. } => inner.open_holds = inner.open_holds.saturating_sub(1),
+            Event::Settle(_) | Event::Release { .. } => {
+                inner.open_holds = inner.open_holds.saturating_sub(1)
+            }
             Event::Progress { .. } => {}
         }
         inner.backlog.push_back((sequence, event));
@@ -206,7 +224,11 @@ impl Journal {
         self.unsynced.notify_one();
         self.bookable.notify_one();
         // the sender lives as long as the journal, so an error cannot come
-        let _ = self.applied.subscribe().wait_for(|applied| *applied >= written).await;
+        let _ = self
+            .applied
+            .subscribe()
+            .wait_for(|applied| *applied >= written)
+            .await;
         self.refusals.written().await;
     }
 
@@ -250,7 +272,11 @@ impl Journal {
     pub(super) fn keep_from(&self, kept: Kept) {
         let mut inner = self.lock();
         if inner.sweep.kept != kept {
-            inner.sweep = Sweep { kept, unfinished: true, ..std::mem::take(&mut inner.sweep) };
+            inner.sweep = Sweep {
+                kept,
+                unfinished: true,
+                ..std::mem::take(&mut inner.sweep)
+            };
             drop(inner);
             self.bookable.notify_one();
         }
@@ -328,18 +354,40 @@ impl Journal {
             let sweep = inner.sweep.due(now).filter(|_| rested);
             let jobs = inner.jobs(*self.applied.borrow(), held_off);
             if due || sweep.is_some() || !jobs.is_empty() || now >= idle_until {
-                return Some(Step { book: due, jobs, prepare: inner.log.wants_ready(), sweep });
+                return Some(Step {
+                    book: due,
+                    jobs,
+                    prepare: inner.log.wants_ready(),
+                    sweep,
+                });
             }
-            let booking = inner.oldest_unbooked.map(|since| since + LINGER).filter(|_| bookable > 0);
+            let booking = inner
+                .oldest_unbooked
+                .map(|since| since + LINGER)
+                .filter(|_| bookable > 0);
             let sweeping = inner.sweep.not_before.filter(|_| inner.sweep.unfinished);
-            let soonest = [booking, self.refusals.due(), sweeping].into_iter().flatten().min().filter(|_| !held_off);
-            let until = soonest.or(not_before.filter(|_| held_off)).map_or(idle_until, |until| until.min(idle_until));
-            inner = waited(&self.bookable, inner, until.saturating_duration_since(now).max(Duration::from_micros(50)));
+            let soonest = [booking, self.refusals.due(), sweeping]
+                .into_iter()
+                .flatten()
+                .min()
+                .filter(|_| !held_off);
+            let until = soonest
+                .or(not_before.filter(|_| held_off))
+                .map_or(idle_until, |until| until.min(idle_until));
+            inner = waited(
+                &self.bookable,
+                inner,
+                until
+                    .saturating_duration_since(now)
+                    .max(Duration::from_micros(50)),
+            );
         }
     }
 
     fn refusals_due(&self, inner: &Inner, now: Instant) -> bool {
-        self.refusals.due().is_some_and(|until| now >= until || inner.fresh_wanted || inner.stopping)
+        self.refusals
+            .due()
+            .is_some_and(|until| now >= until || inner.fresh_wanted || inner.stopping)
     }
 
     /// Syncs what is written, outside the lock, so that a stalled disk stops nobody.
@@ -377,7 +425,11 @@ impl Journal {
         let before = inner.bookable();
         inner.log.mark_synced(&unsynced);
         // else who books wakes by the clock
-        let wakes = before == 0 || inner.bookable() >= BATCH || inner.fresh_wanted || inner.stopping || !inner.jobs.is_empty();
+        let wakes = before == 0
+            || inner.bookable() >= BATCH
+            || inner.fresh_wanted
+            || inner.stopping
+            || !inner.jobs.is_empty();
         drop(inner);
         self.synced.raise(unsynced.upto);
         if wakes {
@@ -390,16 +442,27 @@ impl Journal {
     fn write_again(&self) -> std::io::Result<()> {
         let mut inner = self.lock();
         let Inner { log, backlog, .. } = &mut *inner;
-        let payloads: Vec<(u64, Vec<u8>)> =
-            backlog.iter().filter_map(|(sequence, event)| Some((*sequence, event.encode().ok()?))).collect();
-        log.write_again(payloads.iter().map(|(sequence, payload)| (*sequence, payload.as_slice())))
+        let payloads: Vec<(u64, Vec<u8>)> = backlog
+            .iter()
+            .filter_map(|(sequence, event)| Some((*sequence, event.encode().ok()?)))
+            .collect();
+        log.write_again(
+            payloads
+                .iter()
+                .map(|(sequence, payload)| (*sequence, payload.as_slice())),
+        )
     }
 
     /// Takes the next synced records out of the backlog.
     pub(super) fn take_batch(&self) -> Vec<(u64, Arc<Event>)> {
         let mut inner = self.lock();
         let synced = inner.log.synced();
-        let count = inner.backlog.iter().take(BATCH).take_while(|(sequence, _)| *sequence <= synced).count();
+        let count = inner
+            .backlog
+            .iter()
+            .take(BATCH)
+            .take_while(|(sequence, _)| *sequence <= synced)
+            .count();
         inner.backlog.drain(..count).collect()
     }
 
@@ -438,7 +501,11 @@ impl Journal {
         let sweep = &mut self.lock().sweep;
         sweep.rows += rows.unwrap_or(0) as u64;
         sweep.unfinished &= rows != Some(0) || sweep.kept != kept;
-        let pause = if rows.is_some() { SWEEP_PAUSE } else { SWEEP_RETRY };
+        let pause = if rows.is_some() {
+            SWEEP_PAUSE
+        } else {
+            SWEEP_RETRY
+        };
         sweep.not_before = Some(Instant::now() + pause);
     }
 
@@ -486,7 +553,9 @@ impl Inner {
     /// Sees to it that so many settlements and a record find room: a new file is made at once, or the record is refused.
     fn has_room(&mut self, settlements: u64, payload: u64) -> Result<(), NotLogged> {
         if self.log.room() < settlements * SETTLEMENT_RESERVE + payload {
-            self.log.make_ready().map_err(|error| NotLogged::Failed(error.to_string()))?;
+            self.log
+                .make_ready()
+                .map_err(|error| NotLogged::Failed(error.to_string()))?;
         }
         Ok(())
     }
@@ -499,7 +568,9 @@ impl Inner {
     /// Records at the front of the backlog that may be booked.
     fn bookable(&self) -> usize {
         // their numbers have no gap
-        self.backlog.front().map_or(0, |(first, _)| (self.log.synced() + 1).saturating_sub(*first) as usize)
+        self.backlog.front().map_or(0, |(first, _)| {
+            (self.log.synced() + 1).saturating_sub(*first) as usize
+        })
     }
 
     fn due(&self, now: Instant, bookable: usize) -> bool {
@@ -508,19 +579,31 @@ impl Inner {
                 || self.fresh_wanted
                 || !self.jobs.is_empty()
                 || bookable >= BATCH
-                || self.oldest_unbooked.is_none_or(|since| now.duration_since(since) >= LINGER))
+                || self
+                    .oldest_unbooked
+                    .is_none_or(|since| now.duration_since(since) >= LINGER))
     }
 
     /// Takes the changes whose turn it is: the books have what was written before them, or cannot have it now.
     fn jobs(&mut self, applied: u64, held_off: bool) -> Vec<Job> {
         let gives_up = held_off || self.sync_failing || self.syncs_ended;
-        let ready = self.jobs.iter().take_while(|(after, _)| gives_up || *after <= applied).count();
+        let ready = self
+            .jobs
+            .iter()
+            .take_while(|(after, _)| gives_up || *after <= applied)
+            .count();
         self.jobs.drain(..ready).map(|(_, job)| job).collect()
     }
 }
 
-fn waited<'a>(on: &Condvar, inner: MutexGuard<'a, Inner>, at_most: Duration) -> MutexGuard<'a, Inner> {
-    on.wait_timeout(inner, at_most).unwrap_or_else(PoisonError::into_inner).0
+fn waited<'a>(
+    on: &Condvar,
+    inner: MutexGuard<'a, Inner>,
+    at_most: Duration,
+) -> MutexGuard<'a, Inner> {
+    on.wait_timeout(inner, at_most)
+        .unwrap_or_else(PoisonError::into_inner)
+        .0
 }
 
 #[cfg(test)]

@@ -20,16 +20,27 @@ pub enum LogError {
         "{segment} is damaged at byte {offset}: record {sequence} was on disk and is unreadable. Restore a backup, or accept the loss of \
          all records of this segment and of later ones that are not in gatekeeper.redb; in the data folder: {repair}"
     )]
-    Corrupt { segment: String, offset: u64, sequence: u64, repair: String },
+    Corrupt {
+        segment: String,
+        offset: u64,
+        sequence: u64,
+        repair: String,
+    },
     #[error(
         "{segment} belongs to another data folder or to the time before a restore; move it away, in the data folder: \
          mv {segment} {segment}.foreign"
     )]
     Foreign { segment: String },
-    #[error("the ledger log begins at record {found}, but gatekeeper.redb ends at {applied}: a segment is missing; put it back")]
+    #[error(
+        "the ledger log begins at record {found}, but gatekeeper.redb ends at {applied}: a segment is missing; put it back"
+    )]
     Gap { applied: u64, found: u64 },
     #[error("{segment}, record {sequence}: {reason}")]
-    Unreadable { segment: String, sequence: u64, reason: String },
+    Unreadable {
+        segment: String,
+        sequence: u64,
+        reason: String,
+    },
 }
 
 pub(super) struct Log {
@@ -76,20 +87,31 @@ impl Unsynced {
         for file in &self.files {
             file.sync_data()?;
         }
-        self.folder.as_ref().map_or(Ok(()), |disk| disk.sync_folder(FOLDER))
+        self.folder
+            .as_ref()
+            .map_or(Ok(()), |disk| disk.sync_folder(FOLDER))
     }
 }
 
 impl Log {
     /// Reads what is there from `identity.applied` on.
-    pub(super) fn open(options: &Options, identity: &Identity) -> Result<(Log, Replay), StoreError> {
+    pub(super) fn open(
+        options: &Options,
+        identity: &Identity,
+    ) -> Result<(Log, Replay), StoreError> {
         let found = scan(options.disk.as_ref(), identity)?;
         for spare in &found.spares {
             options.disk.remove(spare).map_err(LogError::Io)?;
         }
         let mut replay = found.replay;
         let next = found.last_sequence.max(identity.applied) + 1;
-        let number = found.segments.iter().map(|segment| segment.number).max().unwrap_or(0) + 1;
+        let number = found
+            .segments
+            .iter()
+            .map(|segment| segment.number)
+            .max()
+            .unwrap_or(0)
+            + 1;
         let goes_on = found.tail.is_some();
         let active = match found.tail {
             Some(tail) => tail,
@@ -100,8 +122,13 @@ impl Log {
                         found.last_sequence, identity.applied
                     ));
                 }
-                let mut fresh = Segment::create(options.disk.as_ref(), number, options.segment_bytes).map_err(LogError::Io)?;
-                fresh.begin(identity, next).and_then(|()| fresh.file.sync_data()).map_err(LogError::Io)?;
+                let mut fresh =
+                    Segment::create(options.disk.as_ref(), number, options.segment_bytes)
+                        .map_err(LogError::Io)?;
+                fresh
+                    .begin(identity, next)
+                    .and_then(|()| fresh.file.sync_data())
+                    .map_err(LogError::Io)?;
                 fresh
             }
         };
@@ -143,13 +170,27 @@ impl Log {
     }
 
     pub(super) fn active(&self) -> Active {
-        let Segment { number, first_sequence, end, .. } = self.active;
-        Active { identity: self.identity, name: file_name(number), file: self.active.file.clone(), first_sequence, end }
+        let Segment {
+            number,
+            first_sequence,
+            end,
+            ..
+        } = self.active;
+        Active {
+            identity: self.identity,
+            name: file_name(number),
+            file: self.active.file.clone(),
+            first_sequence,
+            end,
+        }
     }
 
     /// Bytes that can still be appended without making a new file.
     pub(super) fn room(&self) -> u64 {
-        let spare = self.ready.as_ref().map_or(0, |ready| ready.capacity - SEGMENT_HEADER);
+        let spare = self
+            .ready
+            .as_ref()
+            .map_or(0, |ready| ready.capacity - SEGMENT_HEADER);
         (self.active.capacity - self.active.end).saturating_add(spare)
     }
 
@@ -174,7 +215,9 @@ impl Log {
 
     fn wipe_torn(&mut self) -> io::Result<()> {
         if self.torn > 0 {
-            self.active.file.write_at(self.active.end, &vec![0; self.torn as usize])?;
+            self.active
+                .file
+                .write_at(self.active.end, &vec![0; self.torn as usize])?;
             self.torn = 0;
         }
         Ok(())
@@ -184,7 +227,9 @@ impl Log {
     fn roll(&mut self, first_sequence: u64) -> io::Result<()> {
         self.wipe_torn()?;
         self.make_ready()?;
-        let Some(mut next) = self.ready.take() else { return Err(io::Error::other("no segment is ready")) };
+        let Some(mut next) = self.ready.take() else {
+            return Err(io::Error::other("no segment is ready"));
+        };
         if let Err(error) = next.begin(&self.identity, first_sequence) {
             // the head may stand there all the same: no record from this number on may go into the old segment
             self.active.capacity = self.active.end;
@@ -192,7 +237,10 @@ impl Log {
             return Err(error);
         }
         let old = std::mem::replace(&mut self.active, next);
-        self.sealed.push(Sealed { number: old.number, last_sequence: first_sequence - 1 });
+        self.sealed.push(Sealed {
+            number: old.number,
+            last_sequence: first_sequence - 1,
+        });
         self.unsynced_files.push(old.file);
         Ok(())
     }
@@ -202,23 +250,33 @@ impl Log {
         let mut files = self.unsynced_files.clone();
         files.push(self.active.file.clone());
         let folder = std::mem::take(&mut self.folder_unsynced).then(|| self.disk.clone());
-        Unsynced { files, folder, upto: self.written }
+        Unsynced {
+            files,
+            folder,
+            upto: self.written,
+        }
     }
 
     pub(super) fn mark_synced(&mut self, done: &Unsynced) {
         self.synced = self.synced.max(done.upto);
         // all but the last of the files that were synced will see no further record
-        self.unsynced_files.drain(..(done.files.len() - 1).min(self.unsynced_files.len()));
+        self.unsynced_files
+            .drain(..(done.files.len() - 1).min(self.unsynced_files.len()));
     }
 
     /// After a failed sync: what is not known to be on disk is written again into a new segment; the file that failed
     /// is never trusted again. If that fails too, the log is as it was, and is distrusted until it succeeds.
-    pub(super) fn write_again<'a>(&mut self, payloads: impl Iterator<Item = (u64, &'a [u8])>) -> io::Result<()> {
+    pub(super) fn write_again<'a>(
+        &mut self,
+        payloads: impl Iterator<Item = (u64, &'a [u8])>,
+    ) -> io::Result<()> {
         self.distrusted = true;
         self.folder_unsynced = true;
         let first = self.synced + 1;
-        let records: Vec<Vec<u8>> =
-            payloads.filter(|(sequence, _)| *sequence >= first).map(|(at, payload)| record(at, self.synced, payload)).collect();
+        let records: Vec<Vec<u8>> = payloads
+            .filter(|(sequence, _)| *sequence >= first)
+            .map(|(at, payload)| record(at, self.synced, payload))
+            .collect();
         // numbers rise with the records: a spare with a lower one can no longer come next
         if let Some(spare) = self.ready.take() {
             self.disk.remove(&file_name(spare.number))?;
@@ -232,7 +290,10 @@ impl Log {
             }
         };
         let old = std::mem::replace(&mut self.active, next);
-        self.sealed.push(Sealed { number: old.number, last_sequence: first - 1 });
+        self.sealed.push(Sealed {
+            number: old.number,
+            last_sequence: first - 1,
+        });
         self.unsynced_files.clear();
         self.torn = 0;
         self.distrusted = false;
@@ -277,7 +338,11 @@ impl Log {
         if self.ready.is_none() {
             let number = self.take_number();
             self.folder_unsynced = true;
-            self.ready = Some(Segment::unfilled(self.disk.as_ref(), number, self.segment_bytes)?);
+            self.ready = Some(Segment::unfilled(
+                self.disk.as_ref(),
+                number,
+                self.segment_bytes,
+            )?);
         }
         Ok(())
     }
@@ -297,9 +362,12 @@ impl Log {
         if self.synced < self.active.first_sequence {
             return Vec::new();
         }
-        let (gone, kept): (Vec<Sealed>, Vec<Sealed>) =
-            std::mem::take(&mut self.sealed).into_iter().partition(|segment| segment.last_sequence <= applied);
+        let (gone, kept): (Vec<Sealed>, Vec<Sealed>) = std::mem::take(&mut self.sealed)
+            .into_iter()
+            .partition(|segment| segment.last_sequence <= applied);
         self.sealed = kept;
-        gone.into_iter().map(|segment| file_name(segment.number)).collect()
+        gone.into_iter()
+            .map(|segment| file_name(segment.number))
+            .collect()
     }
 }

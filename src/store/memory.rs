@@ -119,11 +119,26 @@ impl Memory {
             called: Condvar::new(),
         });
         let kept = shared.reopen();
-        let names = hmac::Key::new(hmac::HMAC_SHA256, &key.for_purpose("reasoning memory: names"));
-        let writer = Writer { shared: shared.clone(), kept: kept.ok(), failures: 0 };
-        let spawned = std::thread::Builder::new().name("memory".into()).spawn(move || writer.run());
-        let writer = spawned.map_err(|error| tracing::error!("the reasoning memory has no writer: {error}")).ok();
-        Memory { shared, names, writer: Mutex::new(writer) }
+        let names = hmac::Key::new(
+            hmac::HMAC_SHA256,
+            &key.for_purpose("reasoning memory: names"),
+        );
+        let writer = Writer {
+            shared: shared.clone(),
+            kept: kept.ok(),
+            failures: 0,
+        };
+        let spawned = std::thread::Builder::new()
+            .name("memory".into())
+            .spawn(move || writer.run());
+        let writer = spawned
+            .map_err(|error| tracing::error!("the reasoning memory has no writer: {error}"))
+            .ok();
+        Memory {
+            shared,
+            names,
+            writer: Mutex::new(writer),
+        }
     }
 
     /// Throws away what an earlier start kept: the memory is turned off.
@@ -149,10 +164,19 @@ impl Memory {
         }
         let (id, at_ms) = (self.id(team, call), self.shared.time.now_ms());
         let mut waiting = self.shared.waiting();
-        if waiting.stopping || waiting.order.len() >= WAITING_MAX || waiting.bytes + plain.len() > WAITING_BYTES_MAX {
+        if waiting.stopping
+            || waiting.order.len() >= WAITING_MAX
+            || waiting.bytes + plain.len() > WAITING_BYTES_MAX
+        {
             return;
         }
-        waiting.put(id, Entry { at_ms, plain: plain.into() });
+        waiting.put(
+            id,
+            Entry {
+                at_ms,
+                plain: plain.into(),
+            },
+        );
         drop(waiting);
         self.shared.called.notify_one();
     }
@@ -162,7 +186,10 @@ impl Memory {
         let id = self.id(team, call);
         let entry = self.shared.waiting().entries.get(&id).cloned();
         match entry {
-            Some(entry) => self.shared.is_fresh(entry.at_ms).then(|| entry.plain.to_vec()),
+            Some(entry) => self
+                .shared
+                .is_fresh(entry.at_ms)
+                .then(|| entry.plain.to_vec()),
             None => self.shared.find(&id),
         }
     }
@@ -184,7 +211,11 @@ impl Memory {
     pub fn close(&self) {
         self.shared.waiting().stopping = true;
         self.shared.called.notify_one();
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let writer = self
+            .writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if writer.is_some_and(|writer| writer.join().is_err()) {
             tracing::error!("the reasoning memory's writer ended by a panic");
         }
@@ -203,7 +234,11 @@ impl Waiting {
     /// The oldest, which stay here until they are written.
     fn batch(&self) -> Vec<(Id, Entry)> {
         let entry = |id: &Id| self.entries.get(id).map(|entry| (*id, entry.clone()));
-        self.order.iter().take(BATCH_MAX).filter_map(entry).collect()
+        self.order
+            .iter()
+            .take(BATCH_MAX)
+            .filter_map(entry)
+            .collect()
     }
 
     /// Forgets what is written, unless it was replaced meanwhile.
@@ -237,7 +272,11 @@ impl Shared {
     }
 
     fn find(&self, id: &Id) -> Option<Vec<u8>> {
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let database = self
+            .database
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()?;
         let stored = guarded(|| stored(&database, id)).unwrap_or_else(|error| {
             tracing::debug!("the reasoning memory cannot be read: {error}");
             self.waiting().damaged = true;
@@ -267,13 +306,21 @@ impl Shared {
     fn discard(&self) -> Result<(), StoreError> {
         self.put(None);
         if self.disk.exists(FILE) {
-            self.disk.remove(FILE).map_err(|error| StoreError::Database(error.to_string()))?;
+            self.disk
+                .remove(FILE)
+                .map_err(|error| StoreError::Database(error.to_string()))?;
         }
         Ok(())
     }
 
     fn put(&self, database: Option<Arc<Database>>) {
-        let before = std::mem::replace(&mut *self.database.write().unwrap_or_else(PoisonError::into_inner), database);
+        let before = std::mem::replace(
+            &mut *self
+                .database
+                .write()
+                .unwrap_or_else(PoisonError::into_inner),
+            database,
+        );
         // closing a damaged file can fail like reading it
         let _ = guarded(|| {
             drop(before);
@@ -282,20 +329,30 @@ impl Shared {
     }
 
     fn open_file(&self) -> Result<(Database, Kept), StoreError> {
-        let file = self.disk.open(FILE).map_err(|error| StoreError::Database(error.to_string()))?;
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(Backend::on(file, Arc::default()))?;
+        let file = self
+            .disk
+            .open(FILE)
+            .map_err(|error| StoreError::Database(error.to_string()))?;
+        let database = Database::builder()
+            .set_cache_size(CACHE_BYTES)
+            .create_with_backend(Backend::on(file, Arc::default()))?;
         let transaction = database.begin_write()?;
         let mut kept = Kept::default();
         {
             let mut meta = transaction.open_table(META)?;
             let schema = meta.get("schema")?.map(|schema| schema.value());
             if schema.is_some_and(|schema| schema != SCHEMA) {
-                return Err(StoreError::Database("it was written by another release".into()));
+                return Err(StoreError::Database(
+                    "it was written by another release".into(),
+                ));
             }
             meta.insert("schema", SCHEMA)?;
             transaction.open_table(ENTRIES)?;
             for row in transaction.open_table(AGES)?.iter()? {
-                kept = Kept { entries: kept.entries + 1, bytes: kept.bytes + row?.1.value() };
+                kept = Kept {
+                    entries: kept.entries + 1,
+                    bytes: kept.bytes + row?.1.value(),
+                };
             }
         }
         transaction.commit()?;
@@ -326,7 +383,9 @@ type Entries<'t> = redb::Table<'t, &'static Id, &'static [u8]>;
 type Ages<'t> = redb::Table<'t, &'static [u8; 24], u64>;
 
 fn oldest(ages: &Ages<'_>) -> Result<Option<([u8; 24], u64)>, StoreError> {
-    Ok(ages.first()?.map(|(age, bytes)| (*age.value(), bytes.value())))
+    Ok(ages
+        .first()?
+        .map(|(age, bytes)| (*age.value(), bytes.value())))
 }
 
 /// When an entry was kept, and its id.
@@ -349,7 +408,11 @@ struct Writer {
 impl Writer {
     fn run(mut self) {
         loop {
-            let Work { batch, purges, stopping } = self.called();
+            let Work {
+                batch,
+                purges,
+                stopping,
+            } = self.called();
             if std::mem::take(&mut self.shared.waiting().damaged) {
                 self.failures = FAILURES_MAX;
                 self.failed();
@@ -382,7 +445,9 @@ impl Writer {
                 drop(
                     self.shared
                         .called
-                        .wait_timeout_while(waiting, pause, |waiting| !waiting.stopping && waiting.purges.is_empty()),
+                        .wait_timeout_while(waiting, pause, |waiting| {
+                            !waiting.stopping && waiting.purges.is_empty()
+                        }),
                 );
             }
         }
@@ -391,12 +456,22 @@ impl Writer {
     /// Waits until there is something to do, or a sweep is due.
     fn called(&self) -> Work {
         let nothing = |waiting: &mut Waiting| {
-            waiting.order.is_empty() && waiting.purges.is_empty() && !waiting.stopping && !waiting.damaged
+            waiting.order.is_empty()
+                && waiting.purges.is_empty()
+                && !waiting.stopping
+                && !waiting.damaged
         };
         let waiting = self.shared.waiting();
-        let waited = self.shared.called.wait_timeout_while(waiting, SWEEP, nothing);
+        let waited = self
+            .shared
+            .called
+            .wait_timeout_while(waiting, SWEEP, nothing);
         let (mut waiting, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        Work { batch: waiting.batch(), purges: std::mem::take(&mut waiting.purges), stopping: waiting.stopping }
+        Work {
+            batch: waiting.batch(),
+            purges: std::mem::take(&mut waiting.purges),
+            stopping: waiting.stopping,
+        }
     }
 
     /// A file that takes no commit is opened once more, and then thrown away.
@@ -416,11 +491,21 @@ impl Writer {
             Some(kept) => kept,
             None => self.shared.reopen()?,
         };
-        let database = self.shared.database.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(database) = database else { return Err(StoreError::Closed) };
+        let database = self
+            .shared
+            .database
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let Some(database) = database else {
+            return Err(StoreError::Closed);
+        };
         let transaction = database.begin_write()?;
         {
-            let (mut entries, mut ages) = (transaction.open_table(ENTRIES)?, transaction.open_table(AGES)?);
+            let (mut entries, mut ages) = (
+                transaction.open_table(ENTRIES)?,
+                transaction.open_table(AGES)?,
+            );
             for (id, entry) in batch {
                 self.put(id, entry, &mut entries, &mut ages, &mut kept)?;
             }
@@ -448,7 +533,9 @@ impl Writer {
         kept: &mut Kept,
     ) -> Result<(), StoreError> {
         let at_ms = entry.at_ms.to_be_bytes();
-        let Some(sealed) = self.shared.seal.seal(&about(at_ms, id), &entry.plain) else { return Ok(()) };
+        let Some(sealed) = self.shared.seal.seal(&about(at_ms, id), &entry.plain) else {
+            return Ok(());
+        };
         let stored = [&at_ms[..], &sealed].concat();
         if let Some(before) = entries.insert(id, &stored[..])? {
             let before = before.value();

@@ -205,7 +205,12 @@ impl Slot {
 
     /// Whether it has to be opened anew before it can be used.
     fn is_unusable(&self) -> bool {
-        self.below.failed.load(Ordering::Acquire) || self.open.read().unwrap_or_else(PoisonError::into_inner).is_none()
+        self.below.failed.load(Ordering::Acquire)
+            || self
+                .open
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .is_none()
     }
 
     fn put(&self, database: Option<Arc<redb::Database>>) {
@@ -233,11 +238,28 @@ impl Store {
             newest: Newest::default(),
         });
         let disk = options.disk.clone();
-        let journal = Arc::new(Journal::new(log, replay.events, identity.applied, recovered.holds.len(), &options));
-        let threads =
-            vec![syncer::start(journal.clone(), options.clone()), writer::start(database.clone(), journal.clone(), options)];
+        let journal = Arc::new(Journal::new(
+            log,
+            replay.events,
+            identity.applied,
+            recovered.holds.len(),
+            &options,
+        ));
+        let threads = vec![
+            syncer::start(journal.clone(), options.clone()),
+            writer::start(database.clone(), journal.clone(), options),
+        ];
         let (instance, threads) = (identity.instance, Arc::new(Mutex::new(threads)));
-        Ok((Store { instance, disk, database, journal, threads }, recovered))
+        Ok((
+            Store {
+                instance,
+                disk,
+                database,
+                journal,
+                threads,
+            },
+            recovered,
+        ))
     }
 
     /// Whose books these are: random at their creation, the same for their life.
@@ -253,7 +275,8 @@ impl Store {
     /// Lets the threads finish what was handed to them and ends them.
     pub fn close(&self) {
         self.journal.stop();
-        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
             if thread.join().is_err() {
                 tracing::error!("a thread of the store ended by a panic");

@@ -25,12 +25,18 @@ impl Place {
     pub fn parse(text: &str) -> Option<Place> {
         let (life, number) = text.strip_prefix("at_")?.split_once('.')?;
         let life = Some(life).filter(|life| life.len() == 16)?;
-        Some(Place { life: u64::from_str_radix(life, 16).ok()?, number: number.parse().ok()? })
+        Some(Place {
+            life: u64::from_str_radix(life, 16).ok()?,
+            number: number.parse().ok()?,
+        })
     }
 
     /// The place behind so many more rows.
     pub(super) fn behind(self, rows: usize) -> Place {
-        Place { number: self.number + rows as u64, ..self }
+        Place {
+            number: self.number + rows as u64,
+            ..self
+        }
     }
 }
 
@@ -55,7 +61,10 @@ struct Kept {
 impl Default for Newest {
     fn default() -> Newest {
         // a hasher begins with what no other process has
-        Newest { life: RandomState::new().build_hasher().finish(), kept: Mutex::default() }
+        Newest {
+            life: RandomState::new().build_hasher().finish(),
+            kept: Mutex::default(),
+        }
     }
 }
 
@@ -73,13 +82,19 @@ impl Newest {
 
     /// The place behind the last row.
     pub(super) fn place(&self) -> Place {
-        Place { life: self.life, number: self.lock().booked }
+        Place {
+            life: self.life,
+            number: self.lock().booked,
+        }
     }
 
     /// The rows behind a place, oldest first. `None`: they are not known any more, or never were.
     pub(super) fn since(&self, place: Place, rows_max: usize) -> Option<Vec<HoldId>> {
         let kept = self.lock();
-        let behind = kept.booked.checked_sub(place.number).filter(|_| place.life == self.life)?;
+        let behind = kept
+            .booked
+            .checked_sub(place.number)
+            .filter(|_| place.life == self.life)?;
         let from = kept.ids.len().checked_sub(usize::try_from(behind).ok()?)?;
         Some(kept.ids.iter().skip(from).take(rows_max).copied().collect())
     }
@@ -95,7 +110,10 @@ mod tests {
     use crate::domain::id::RequestId;
 
     fn ids(numbers: std::ops::Range<u128>) -> impl Iterator<Item = HoldId> {
-        numbers.map(|number| HoldId { request: RequestId(number), attempt: 1 })
+        numbers.map(|number| HoldId {
+            request: RequestId(number),
+            attempt: 1,
+        })
     }
 
     #[test]
@@ -107,7 +125,11 @@ mod tests {
         newest.note(ids(3..8));
         assert_eq!(newest.since(place, 2), Some(ids(3..5).collect()));
         assert_eq!(newest.since(place.behind(2), 10), Some(ids(5..8).collect()));
-        assert_eq!(newest.since(place.behind(6), 10), None, "it was never reached");
+        assert_eq!(
+            newest.since(place.behind(6), 10),
+            None,
+            "it was never reached"
+        );
     }
 
     #[test]
@@ -125,7 +147,14 @@ mod tests {
     fn a_place_is_read_as_it_is_written() {
         let place = Newest::default().place().behind(12);
         assert_eq!(Place::parse(&place.to_string()), Some(place));
-        for text in ["", "at_", "at_1.2", "at_0000000000000001", "at_0000000000000001.x", "req_0000000000000001.1"] {
+        for text in [
+            "",
+            "at_",
+            "at_1.2",
+            "at_0000000000000001",
+            "at_0000000000000001.x",
+            "req_0000000000000001.1",
+        ] {
             assert_eq!(Place::parse(text), None, "{text}");
         }
     }

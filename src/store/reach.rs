@@ -22,7 +22,10 @@ struct Waiting {
 
 impl Reach {
     pub(super) fn from(number: u64) -> Reach {
-        Reach { number: number.into(), waiting: Mutex::default() }
+        Reach {
+            number: number.into(),
+            waiting: Mutex::default(),
+        }
     }
 
     /// Sets the number and wakes those who waited for it, outside the lock.
@@ -38,7 +41,11 @@ impl Reach {
 
     /// Ends once the number is as high as this.
     pub(super) fn reached(&self, number: u64) -> Reached<'_> {
-        Reached { reach: self, number, place: None }
+        Reached {
+            reach: self,
+            number,
+            place: None,
+        }
     }
 
     fn has(&self, number: u64) -> bool {
@@ -71,7 +78,11 @@ impl Future for Reached<'_> {
         }
         let place = self.place.unwrap_or(waiting.comers);
         waiting.comers += u64::from(self.place.is_none());
-        waiting.wakers.entry((self.number, place)).or_insert_with(|| context.waker().clone()).clone_from(context.waker());
+        waiting
+            .wakers
+            .entry((self.number, place))
+            .or_insert_with(|| context.waker().clone())
+            .clone_from(context.waker());
         drop(waiting);
         self.place = Some(place);
         Poll::Pending
@@ -106,17 +117,31 @@ mod tests {
     }
 
     fn polled(reached: &mut Reached<'_>, woken: &Arc<Woken>) -> bool {
-        Pin::new(reached).poll(&mut Context::from_waker(&woken.clone().into())).is_ready()
+        Pin::new(reached)
+            .poll(&mut Context::from_waker(&woken.clone().into()))
+            .is_ready()
     }
 
     #[test]
     fn each_is_woken_once_and_only_when_its_number_is_reached() {
         let reach = Reach::from(10);
         let woken: Vec<Arc<Woken>> = (0..4).map(|_| Arc::default()).collect();
-        let mut waits: Vec<Reached> = [10, 11, 13, 13].into_iter().map(|number| reach.reached(number)).collect();
-        let ready: Vec<bool> = waits.iter_mut().zip(&woken).map(|(wait, woken)| polled(wait, woken)).collect();
+        let mut waits: Vec<Reached> = [10, 11, 13, 13]
+            .into_iter()
+            .map(|number| reach.reached(number))
+            .collect();
+        let ready: Vec<bool> = waits
+            .iter_mut()
+            .zip(&woken)
+            .map(|(wait, woken)| polled(wait, woken))
+            .collect();
         assert_eq!(ready, [true, false, false, false]);
-        let times = || woken.iter().map(|woken| woken.0.load(Ordering::SeqCst)).collect::<Vec<_>>();
+        let times = || {
+            woken
+                .iter()
+                .map(|woken| woken.0.load(Ordering::SeqCst))
+                .collect::<Vec<_>>()
+        };
         reach.raise(12);
         assert_eq!(times(), [0, 1, 0, 0]);
         // polled again for another reason: still woken once
@@ -124,7 +149,12 @@ mod tests {
         reach.raise(13);
         reach.raise(20);
         assert_eq!(times(), [0, 1, 1, 1]);
-        assert!(waits[1..].iter_mut().zip(&woken[1..]).all(|(wait, woken)| polled(wait, woken)));
+        assert!(
+            waits[1..]
+                .iter_mut()
+                .zip(&woken[1..])
+                .all(|(wait, woken)| polled(wait, woken))
+        );
         assert!(reach.lock().wakers.is_empty());
     }
 
@@ -145,10 +175,15 @@ mod tests {
         let reach = Arc::new(Reach::default());
         let rising = reach.clone();
         let hand = std::thread::spawn(move || (1..=20_000).for_each(|number| rising.raise(number)));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .expect("a runtime");
         runtime.block_on(async {
             for number in (1..=20_000).step_by(7) {
-                tokio::time::timeout(std::time::Duration::from_secs(20), reach.reached(number)).await.expect("it is woken");
+                tokio::time::timeout(std::time::Duration::from_secs(20), reach.reached(number))
+                    .await
+                    .expect("it is woken");
             }
         });
         hand.join().expect("it rises to the end");

@@ -29,7 +29,9 @@ impl Store {
             Grain::Day => DAYS,
         })?;
         let mut rows = 0;
-        for row in table.range((from_ms, 0, "", "", "", 0)..(to_ms.max(from_ms), 0, "", "", "", 0))? {
+        for row in
+            table.range((from_ms, 0, "", "", "", 0)..(to_ms.max(from_ms), 0, "", "", "", 0))?
+        {
             if rows == rows_max {
                 break;
             }
@@ -41,12 +43,18 @@ impl Store {
                 model_asked: model_asked.to_owned(),
                 provider: provider.to_owned(),
                 model: model.to_owned(),
-                class: class_of(class).map_err(|reason| StoreError::Record { kind: RollupSums::KIND, reason })?,
+                class: class_of(class).map_err(|reason| StoreError::Record {
+                    kind: RollupSums::KIND,
+                    reason,
+                })?,
             };
             visit(&key, &RollupSums::decode(sums.value())?);
             rows += 1;
         }
-        self.database.rows_read.rollups.fetch_add(rows, Ordering::Relaxed);
+        self.database
+            .rows_read
+            .rollups
+            .fetch_add(rows, Ordering::Relaxed);
         Ok(rows)
     }
 
@@ -59,7 +67,13 @@ impl Store {
             .map(|row| {
                 let (key, bytes) = row?;
                 let (budget, window_start_ms) = key.value();
-                Ok((Charge { budget: BudgetId(budget), window_start_ms }, Money::decode(bytes.value())?))
+                Ok((
+                    Charge {
+                        budget: BudgetId(budget),
+                        window_start_ms,
+                    },
+                    Money::decode(bytes.value())?,
+                ))
             })
             .collect()
     }
@@ -67,7 +81,10 @@ impl Store {
     /// How many rows reports have read since the start: roll-ups, and entries of the request log.
     pub fn rows_read(&self) -> (u64, u64) {
         let RowsRead { rollups, requests } = &self.database.rows_read;
-        (rollups.load(Ordering::Relaxed), requests.load(Ordering::Relaxed))
+        (
+            rollups.load(Ordering::Relaxed),
+            requests.load(Ordering::Relaxed),
+        )
     }
 
     /// Has whoever waits for bookings look once more.
@@ -82,6 +99,8 @@ impl Store {
 
     /// Waits until what was logged by now is in the books; `false` if that took longer than `wait_ms`.
     pub async fn applied_now(&self, wait_ms: u64) -> bool {
-        tokio::time::timeout(Duration::from_millis(wait_ms), self.journal.booked()).await.is_ok()
+        tokio::time::timeout(Duration::from_millis(wait_ms), self.journal.booked())
+            .await
+            .is_ok()
     }
 }

@@ -28,7 +28,12 @@ impl Record {
 
     /// What was booked, as corrected since.
     pub fn net_cost(&self) -> Money {
-        self.settlement.ending.cost.plus(self.corrections.iter().map(|correction| correction.amount).sum())
+        self.settlement.ending.cost.plus(
+            self.corrections
+                .iter()
+                .map(|correction| correction.amount)
+                .sum(),
+        )
     }
 }
 
@@ -43,7 +48,10 @@ impl Entry {
     pub fn id(&self) -> HoldId {
         match self {
             Entry::Booked(record) => record.id(),
-            Entry::Refused(refusal) => HoldId { request: refusal.request, attempt: REFUSED },
+            Entry::Refused(refusal) => HoldId {
+                request: refusal.request,
+                attempt: REFUSED,
+            },
         }
     }
 }
@@ -103,7 +111,11 @@ type Ids<'t> = Box<dyn Iterator<Item = Result<HoldId, StoreError>> + 't>;
 
 impl Store {
     /// Walks the request log and keeps what is wanted of it.
-    pub fn request_log(&self, scan: &Scan, mut wanted: impl FnMut(&Looked) -> bool) -> Result<Scanned, StoreError> {
+    pub fn request_log(
+        &self,
+        scan: &Scan,
+        mut wanted: impl FnMut(&Looked) -> bool,
+    ) -> Result<Scanned, StoreError> {
         let read = self.database.open()?.begin_read()?;
         let (records, corrections) = (read.open_table(RECORDS)?, read.open_table(CORRECTIONS)?);
         let mut scanned = Scanned::default();
@@ -113,7 +125,10 @@ impl Store {
             }
             let id = id?;
             scanned.rows += 1;
-            self.database.rows_read.requests.fetch_add(1, Ordering::Relaxed);
+            self.database
+                .rows_read
+                .requests
+                .fetch_add(1, Ordering::Relaxed);
             scanned.last = Some(id);
             let looked = looked(&records, id)?.ok_or_else(|| missing(id))?;
             if wanted(&looked) {
@@ -137,17 +152,26 @@ impl Store {
         (limit, rows_max): (usize, usize),
         mut wanted: impl FnMut(&Looked) -> bool,
     ) -> Result<Option<Followed>, StoreError> {
-        let Some(ids) = self.database.newest.since(place, rows_max) else { return Ok(None) };
+        let Some(ids) = self.database.newest.since(place, rows_max) else {
+            return Ok(None);
+        };
         let read = self.database.open()?.begin_read()?;
         let (records, corrections) = (read.open_table(RECORDS)?, read.open_table(CORRECTIONS)?);
-        let mut followed = Followed { entries: Vec::new(), place, finished: ids.len() < rows_max };
+        let mut followed = Followed {
+            entries: Vec::new(),
+            place,
+            finished: ids.len() < rows_max,
+        };
         for id in ids {
             if followed.entries.len() == limit {
                 followed.finished = false;
                 break;
             }
             followed.place = followed.place.behind(1);
-            self.database.rows_read.requests.fetch_add(1, Ordering::Relaxed);
+            self.database
+                .rows_read
+                .requests
+                .fetch_add(1, Ordering::Relaxed);
             // it may be too old to be kept already
             if let Some(looked) = looked(&records, id)?.filter(&mut wanted) {
                 followed.entries.push(entry(&corrections, looked)?);
@@ -159,7 +183,11 @@ impl Store {
     /// Every attempt of one request.
     pub fn request(&self, request: RequestId) -> Result<Vec<Record>, StoreError> {
         let read = self.database.open()?.begin_read()?;
-        attempts(&read.open_table(RECORDS)?, &read.open_table(CORRECTIONS)?, request)
+        attempts(
+            &read.open_table(RECORDS)?,
+            &read.open_table(CORRECTIONS)?,
+            request,
+        )
     }
 
     /// The request as it was refused, if it was and is a row.
@@ -172,18 +200,35 @@ impl Store {
     /// Orphans that nobody has corrected, oldest first, from the given one on.
     pub fn orphans(&self, from: HoldId, limit: usize) -> Result<Vec<Record>, StoreError> {
         let read = self.database.open()?.begin_read()?;
-        orphans(&read.open_table(ORPHANS)?, &read.open_table(RECORDS)?, &read.open_table(CORRECTIONS)?, from, limit)
+        orphans(
+            &read.open_table(ORPHANS)?,
+            &read.open_table(RECORDS)?,
+            &read.open_table(CORRECTIONS)?,
+            from,
+            limit,
+        )
     }
 
     /// How many orphans nobody has corrected: read off the table, not counted.
     pub fn orphans_uncorrected(&self) -> Result<u64, StoreError> {
-        Ok(self.database.open()?.begin_read()?.open_table(ORPHANS)?.len()?)
+        Ok(self
+            .database
+            .open()?
+            .begin_read()?
+            .open_table(ORPHANS)?
+            .len()?)
     }
 }
 
 fn ids<'t>(read: &'t ReadTransaction, scan: &Scan) -> Result<Ids<'t>, StoreError> {
-    let (from, to) = ((scan.from.request.0, scan.from.attempt), (scan.to.request.0, scan.to.attempt));
-    let hold_id = |request, attempt| HoldId { request: RequestId(request), attempt };
+    let (from, to) = (
+        (scan.from.request.0, scan.from.attempt),
+        (scan.to.request.0, scan.to.attempt),
+    );
+    let hold_id = |request, attempt| HoldId {
+        request: RequestId(request),
+        attempt,
+    };
     if from >= to {
         return Ok(Box::new(std::iter::empty()));
     }
@@ -197,29 +242,45 @@ fn ids<'t>(read: &'t ReadTransaction, scan: &Scan) -> Result<Ids<'t>, StoreError
         }
         RecordIndex::Key(KeyId(key)) => {
             let range = (key, from.0, from.1)..(key, to.0, to.1);
-            let rows = read.open_table(RECORDS_OF_KEY)?.range(range)?.map(move |row| {
-                let (_, request, attempt) = row?.0.value();
-                Ok(hold_id(request, attempt))
-            });
+            let rows = read
+                .open_table(RECORDS_OF_KEY)?
+                .range(range)?
+                .map(move |row| {
+                    let (_, request, attempt) = row?.0.value();
+                    Ok(hold_id(request, attempt))
+                });
             turned(rows, scan.newest_first)
         }
         RecordIndex::NotOk(class) => {
             let class = class_number(class);
             let range = (class, from.0, from.1)..(class, to.0, to.1);
-            let rows = read.open_table(RECORDS_NOT_OK)?.range(range)?.map(move |row| {
-                let (_, request, attempt) = row?.0.value();
-                Ok(hold_id(request, attempt))
-            });
+            let rows = read
+                .open_table(RECORDS_NOT_OK)?
+                .range(range)?
+                .map(move |row| {
+                    let (_, request, attempt) = row?.0.value();
+                    Ok(hold_id(request, attempt))
+                });
             turned(rows, scan.newest_first)
         }
     })
 }
 
-fn turned<'t>(rows: impl DoubleEndedIterator<Item = Result<HoldId, StoreError>> + 't, newest_first: bool) -> Ids<'t> {
-    if newest_first { Box::new(rows.rev()) } else { Box::new(rows) }
+fn turned<'t>(
+    rows: impl DoubleEndedIterator<Item = Result<HoldId, StoreError>> + 't,
+    newest_first: bool,
+) -> Ids<'t> {
+    if newest_first {
+        Box::new(rows.rev())
+    } else {
+        Box::new(rows)
+    }
 }
 
-fn looked(records: &impl ReadableTable<(u128, u8), &'static [u8]>, id: HoldId) -> Result<Option<Looked>, StoreError> {
+fn looked(
+    records: &impl ReadableTable<(u128, u8), &'static [u8]>,
+    id: HoldId,
+) -> Result<Option<Looked>, StoreError> {
     let row = records.get((id.request.0, id.attempt))?;
     row.map(|row| match id.attempt {
         REFUSED => Refusal::decode(row.value()).map(Looked::Refused),
@@ -228,16 +289,28 @@ fn looked(records: &impl ReadableTable<(u128, u8), &'static [u8]>, id: HoldId) -
     .transpose()
     .map_err(|error| StoreError::Record {
         kind: Settlement::KIND,
-        reason: format!("{} attempt {}: {error}; `gatekeeper ledger verify` tells all of them", id.request, id.attempt),
+        reason: format!(
+            "{} attempt {}: {error}; `gatekeeper ledger verify` tells all of them",
+            id.request, id.attempt
+        ),
     })
 }
 
 fn missing(id: HoldId) -> StoreError {
-    let reason = format!("{} attempt {} stands in an index and is missing", id.request, id.attempt);
-    StoreError::Record { kind: Settlement::KIND, reason }
+    let reason = format!(
+        "{} attempt {} stands in an index and is missing",
+        id.request, id.attempt
+    );
+    StoreError::Record {
+        kind: Settlement::KIND,
+        reason,
+    }
 }
 
-fn entry(corrections: &impl ReadableTable<(u128, u8, u32), &'static [u8]>, looked: Looked) -> Result<Entry, StoreError> {
+fn entry(
+    corrections: &impl ReadableTable<(u128, u8, u32), &'static [u8]>,
+    looked: Looked,
+) -> Result<Entry, StoreError> {
     Ok(match looked {
         Looked::Booked(settlement) => Entry::Booked(with_corrections(corrections, settlement)?),
         Looked::Refused(refusal) => Entry::Refused(refusal),
@@ -250,8 +323,13 @@ fn with_corrections(
 ) -> Result<Record, StoreError> {
     let id = settlement.hold.id;
     let range = (id.request.0, id.attempt, 0)..=(id.request.0, id.attempt, u32::MAX);
-    let corrections = corrections.range(range)?.map(|row| Correction::decode(row?.1.value()));
-    Ok(Record { corrections: corrections.collect::<Result<_, StoreError>>()?, settlement })
+    let corrections = corrections
+        .range(range)?
+        .map(|row| Correction::decode(row?.1.value()));
+    Ok(Record {
+        corrections: corrections.collect::<Result<_, StoreError>>()?,
+        settlement,
+    })
 }
 
 pub(super) fn attempts(
@@ -275,8 +353,13 @@ pub(super) fn orphans(
     let rows = orphans.range((from.request.0, from.attempt)..)?.take(limit);
     rows.map(|row| {
         let (request, attempt) = row?.0.value();
-        let id = HoldId { request: RequestId(request), attempt };
-        let row = records.get((request, attempt))?.ok_or_else(|| missing(id))?;
+        let id = HoldId {
+            request: RequestId(request),
+            attempt,
+        };
+        let row = records
+            .get((request, attempt))?
+            .ok_or_else(|| missing(id))?;
         with_corrections(corrections, Settlement::decode(row.value())?)
     })
     .collect()

@@ -49,7 +49,10 @@ struct Kept {
 
 impl Default for Refusals {
     fn default() -> Refusals {
-        Refusals { kept: Mutex::default(), written: watch::channel(0).0 }
+        Refusals {
+            kept: Mutex::default(),
+            written: watch::channel(0).0,
+        }
     }
 }
 
@@ -58,9 +61,14 @@ impl Refusals {
     pub fn note(&self, refusal: Refusal, as_row: bool) {
         let mut kept = self.lock();
         kept.since.get_or_insert_with(Instant::now);
-        let Kept { refused, uncounted, .. } = &mut *kept;
+        let Kept {
+            refused, uncounted, ..
+        } = &mut *kept;
         refused.upto += 1;
-        let minute = Minute { key: refusal.key, start_ms: refusal.at_ms - refusal.at_ms % MINUTE_MS };
+        let minute = Minute {
+            key: refusal.key,
+            start_ms: refusal.at_ms - refusal.at_ms % MINUTE_MS,
+        };
         let full = refused.counts.len() >= COUNTS_MAX;
         match refused.counts.get_mut(&minute) {
             Some(count) => *count += 1,
@@ -81,7 +89,11 @@ impl Refusals {
     pub(super) async fn written(&self) {
         let noted = self.lock().refused.upto;
         // the sender lives as long as this, so an error cannot come
-        let _ = self.written.subscribe().wait_for(|written| *written >= noted).await;
+        let _ = self
+            .written
+            .subscribe()
+            .wait_for(|written| *written >= noted)
+            .await;
     }
 
     pub(super) fn waiting(&self) -> bool {
@@ -97,7 +109,13 @@ impl Refusals {
         let mut kept = self.lock();
         kept.since = None;
         let upto = kept.refused.upto;
-        std::mem::replace(&mut kept.refused, Refused { upto, ..Refused::default() })
+        std::mem::replace(
+            &mut kept.refused,
+            Refused {
+                upto,
+                ..Refused::default()
+            },
+        )
     }
 
     pub(super) fn mark_written(&self, refused: &Refused) {
@@ -162,8 +180,17 @@ mod tests {
             refusals.note(refusal(key, 0), false);
         }
         let refused = refusals.take();
-        assert_eq!((refused.rows.len(), refused.counts.len()), (ROWS_MAX, COUNTS_MAX));
-        assert_eq!(refused.counts[&Minute { key: KeyId(3), start_ms: 60_000 }], 20_000);
+        assert_eq!(
+            (refused.rows.len(), refused.counts.len()),
+            (ROWS_MAX, COUNTS_MAX)
+        );
+        assert_eq!(
+            refused.counts[&Minute {
+                key: KeyId(3),
+                start_ms: 60_000
+            }],
+            20_000
+        );
         assert_eq!(refusals.uncounted(), 10_001);
     }
 

@@ -13,8 +13,8 @@ use crate::domain::refusal::Refusal;
 use crate::store::books::add_money;
 use crate::store::codec::{Stored, class_number};
 use crate::store::table::{
-    self, BALANCES, CARRIED, CORRECTIONS, DAYS, HOURS, META, ORPHANS, RECORDS, RECORDS_NOT_OK, RECORDS_OF_KEY, REFUSED,
-    RollupTable,
+    self, BALANCES, CARRIED, CORRECTIONS, DAYS, HOURS, META, ORPHANS, RECORDS, RECORDS_NOT_OK,
+    RECORDS_OF_KEY, REFUSED, RollupTable,
 };
 use crate::store::{Store, StoreError};
 
@@ -48,8 +48,14 @@ impl Kept {
     /// What has been deleted so far, as a transaction sees it.
     pub(super) fn stored(read: &ReadTransaction) -> Result<Kept, StoreError> {
         let meta = read.open_table(META)?;
-        let from = |name: &str| Ok::<u64, StoreError>(meta.get(name)?.map_or(0, |value| value.value()));
-        Ok(Kept { requests_ms: from(REQUESTS)?, refusals_ms: 0, hours_ms: from(HOURS_FROM)?, days_ms: from(DAYS_FROM)? })
+        let from =
+            |name: &str| Ok::<u64, StoreError>(meta.get(name)?.map_or(0, |value| value.value()));
+        Ok(Kept {
+            requests_ms: from(REQUESTS)?,
+            refusals_ms: 0,
+            hours_ms: from(HOURS_FROM)?,
+            days_ms: from(DAYS_FROM)?,
+        })
     }
 }
 
@@ -120,11 +126,18 @@ fn delete_refusals(transaction: &WriteTransaction, before_ms: u64) -> Result<usi
     let mut of_key = transaction.open_table(RECORDS_OF_KEY)?;
     let class = class_number(StatusClass::Refused);
     let (end, _) = place(before_ms);
-    let rows = not_ok.range((class, 0, 0)..(class, end, 0))?.take(SLICE / 3);
-    let ids = rows.map(|row| Ok(row?.0.value().1)).collect::<Result<Vec<u128>, StoreError>>()?;
+    let rows = not_ok
+        .range((class, 0, 0)..(class, end, 0))?
+        .take(SLICE / 3);
+    let ids = rows
+        .map(|row| Ok(row?.0.value().1))
+        .collect::<Result<Vec<u128>, StoreError>>()?;
     for request in &ids {
         not_ok.remove((class, *request, REFUSED))?;
-        let refusal = records.remove((*request, REFUSED))?.map(|row| Refusal::decode(row.value())).transpose()?;
+        let refusal = records
+            .remove((*request, REFUSED))?
+            .map(|row| Refusal::decode(row.value()))
+            .transpose()?;
         if let Some(refusal) = refusal {
             of_key.remove((refusal.key.0, *request, REFUSED))?;
         }
@@ -141,7 +154,12 @@ fn delete_requests(transaction: &WriteTransaction, kept: &Kept) -> Result<usize,
         }
         let (deleted, corrected) = delete_record(transaction, record)?;
         rows += deleted;
-        for charge in record.hold.charges.iter().filter(|charge| kept.has_balance(charge)) {
+        for charge in record
+            .hold
+            .charges
+            .iter()
+            .filter(|charge| kept.has_balance(charge))
+        {
             let sum: &mut Money = carried.entry(*charge).or_default();
             *sum = sum.plus(record.ending.cost).plus(corrected);
         }
@@ -154,9 +172,15 @@ fn delete_requests(transaction: &WriteTransaction, kept: &Kept) -> Result<usize,
 }
 
 /// The oldest records that go. One that was admitted later than its id says may belong to a day that is kept.
-fn old_records(transaction: &WriteTransaction, before_ms: u64) -> Result<Vec<Settlement>, StoreError> {
+fn old_records(
+    transaction: &WriteTransaction,
+    before_ms: u64,
+) -> Result<Vec<Settlement>, StoreError> {
     let mut old = Vec::new();
-    for row in transaction.open_table(RECORDS)?.range(place(0)..place(before_ms))? {
+    for row in transaction
+        .open_table(RECORDS)?
+        .range(place(0)..place(before_ms))?
+    {
         let (key, bytes) = row?;
         if key.value().1 == REFUSED {
             continue;
@@ -174,14 +198,23 @@ fn old_records(transaction: &WriteTransaction, before_ms: u64) -> Result<Vec<Set
 }
 
 /// Deletes a record and what hangs on it; returns how many rows, and what its corrections came to.
-fn delete_record(transaction: &WriteTransaction, record: &Settlement) -> Result<(usize, Money), StoreError> {
+fn delete_record(
+    transaction: &WriteTransaction,
+    record: &Settlement,
+) -> Result<(usize, Money), StoreError> {
     let HoldId { request, attempt } = record.hold.id;
     let id = (request.0, attempt);
     transaction.open_table(RECORDS)?.remove(id)?;
-    transaction.open_table(RECORDS_OF_KEY)?.remove((record.hold.subject.key.0, id.0, id.1))?;
+    transaction
+        .open_table(RECORDS_OF_KEY)?
+        .remove((record.hold.subject.key.0, id.0, id.1))?;
     let mut rows = 2;
     if record.ending.status != Status::Ok {
-        transaction.open_table(RECORDS_NOT_OK)?.remove((class_number(record.ending.status.class()), id.0, id.1))?;
+        transaction.open_table(RECORDS_NOT_OK)?.remove((
+            class_number(record.ending.status.class()),
+            id.0,
+            id.1,
+        ))?;
         rows += 1;
     }
     if record.ending.flags.has(Flags::ORPHANED) {
@@ -190,14 +223,21 @@ fn delete_record(transaction: &WriteTransaction, record: &Settlement) -> Result<
     }
     let mut corrected = Money::ZERO;
     let mut corrections = transaction.open_table(CORRECTIONS)?;
-    for entry in corrections.extract_from_if((id.0, id.1, 0)..=(id.0, id.1, u32::MAX), |_, _| true)? {
+    for entry in
+        corrections.extract_from_if((id.0, id.1, 0)..=(id.0, id.1, u32::MAX), |_, _| true)?
+    {
         corrected = corrected.plus(Correction::decode(entry?.1.value())?.amount);
         rows += 1;
     }
     Ok((rows, corrected))
 }
 
-fn delete_rollups(transaction: &WriteTransaction, table: RollupTable, name: &str, before_ms: u64) -> Result<usize, StoreError> {
+fn delete_rollups(
+    transaction: &WriteTransaction,
+    table: RollupTable,
+    name: &str,
+    before_ms: u64,
+) -> Result<usize, StoreError> {
     let mut rollups = transaction.open_table(table)?;
     let range = (0, 0, "", "", "", 0)..(before_ms, 0, "", "", "", 0);
     let mut rows = 0;
@@ -215,7 +255,9 @@ fn delete_balances(transaction: &WriteTransaction, kept: &Kept) -> Result<usize,
     let mut rows = 0;
     for table in [BALANCES, CARRIED] {
         let mut balances = transaction.open_table(table)?;
-        let is_past = |(_, window_start_ms): (u64, u64), _: &[u8]| window_start_ms > 0 && window_start_ms < kept.balances_ms();
+        let is_past = |(_, window_start_ms): (u64, u64), _: &[u8]| {
+            window_start_ms > 0 && window_start_ms < kept.balances_ms()
+        };
         for row in balances.extract_if(is_past)?.take(SLICE - rows) {
             row?;
             rows += 1;
@@ -242,22 +284,44 @@ mod tests {
             call(&store, number * 1_000);
         }
         wait_until_booked(&store);
-        let kept = Kept { requests_ms: 2_400_000, refusals_ms: 2_400_000, hours_ms: 3_600_000, days_ms: 0 };
+        let kept = Kept {
+            requests_ms: 2_400_000,
+            refusals_ms: 2_400_000,
+            hours_ms: 3_600_000,
+            days_ms: 0,
+        };
         let database = store.database.open().expect("the books");
-        let slices: Vec<usize> =
-            std::iter::from_fn(|| Some(slice(&database, &kept).expect("a slice")).filter(|rows| *rows > 0)).collect();
+        let slices: Vec<usize> = std::iter::from_fn(|| {
+            Some(slice(&database, &kept).expect("a slice")).filter(|rows| *rows > 0)
+        })
+        .collect();
         // 2,399 records with a place in one index each, and the one hour that they are summed in
         assert_eq!(slices.iter().sum::<usize>(), 2 * 2_399 + 1);
-        assert!(slices.len() > 3 && slices.iter().all(|rows| *rows <= SLICE), "{slices:?}");
+        assert!(
+            slices.len() > 3 && slices.iter().all(|rows| *rows <= SLICE),
+            "{slices:?}"
+        );
         let read = database.begin_read().expect("a read");
         let left = |rows: Result<u64, redb::StorageError>| rows.expect("a count");
         assert_eq!(left(read.open_table(RECORDS).expect("records").len()), 101);
-        assert_eq!(left(read.open_table(RECORDS_OF_KEY).expect("an index").len()), 101);
+        assert_eq!(
+            left(read.open_table(RECORDS_OF_KEY).expect("an index").len()),
+            101
+        );
         assert_eq!(left(read.open_table(DAYS).expect("days").len()), 1);
         let sums = read.open_table(CARRIED).expect("carried");
         let carried = sums.first().expect("reads").expect("a sum").1;
-        assert_eq!(Money::decode(carried.value()).expect("money"), Money::from_pico(123 * 2_399));
-        assert_eq!(Kept::stored(&read).expect("what is kept"), Kept { refusals_ms: 0, ..kept });
+        assert_eq!(
+            Money::decode(carried.value()).expect("money"),
+            Money::from_pico(123 * 2_399)
+        );
+        assert_eq!(
+            Kept::stored(&read).expect("what is kept"),
+            Kept {
+                refusals_ms: 0,
+                ..kept
+            }
+        );
         drop((read, database));
         store.close();
     }

@@ -10,7 +10,9 @@ use crate::domain::event::Event;
 use crate::store::codec::Stored;
 use crate::store::disk::{Disk, DiskFile};
 use crate::store::log::LogError;
-use crate::store::segment::{ALIGN, FOLDER, Head, RECORD_HEADER, SEGMENT_HEADER, Segment, read_header, read_record};
+use crate::store::segment::{
+    ALIGN, FOLDER, Head, RECORD_HEADER, SEGMENT_HEADER, Segment, read_header, read_record,
+};
 use crate::store::table::Identity;
 
 /// What `open` read: the records after `applied`, and what it put right.
@@ -114,18 +116,40 @@ pub(super) fn scan(disk: &dyn Disk, identity: &Identity) -> Result<Found, LogErr
         replay: Replay::default(),
     };
     let mut headless = Vec::new();
-    let (headers, overtaken) = needed(headers(disk, identity, &mut headless)?, applied, &mut found.segments);
-    found.spares.extend(headless.iter().map(|(_, name)| name.clone()));
+    let (headers, overtaken) = needed(
+        headers(disk, identity, &mut headless)?,
+        applied,
+        &mut found.segments,
+    );
+    found
+        .spares
+        .extend(headless.iter().map(|(_, name)| name.clone()));
     let mut aside = Vec::new();
     for (number, name) in headless.into_iter().chain(overtaken) {
         let (_, bytes) = whole(disk, &name)?;
         let traces = traces(&bytes, SEGMENT_HEADER as usize);
-        aside.push(Aside { number, name, traces });
+        aside.push(Aside {
+            number,
+            name,
+            traces,
+        });
     }
-    let highest_synced = aside.iter().map(|file| file.traces.synced).fold(applied, u64::max);
-    let mut reader = Reader { disk, applied, expected: applied + 1, highest_synced, aside, found };
+    let highest_synced = aside
+        .iter()
+        .map(|file| file.traces.synced)
+        .fold(applied, u64::max);
+    let mut reader = Reader {
+        disk,
+        applied,
+        expected: applied + 1,
+        highest_synced,
+        aside,
+        found,
+    };
     match headers.first() {
-        Some(first) if first.first_sequence <= applied + 1 => reader.read(first.first_sequence, &headers)?,
+        Some(first) if first.first_sequence <= applied + 1 => {
+            reader.read(first.first_sequence, &headers)?
+        }
         None if highest_synced <= applied => {}
         first => return Err(reader.missing(first)?),
     }
@@ -135,16 +159,30 @@ pub(super) fn scan(disk: &dyn Disk, identity: &Identity) -> Result<Found, LogErr
 
 /// Leaves those whose records are looked for. The books may have overtaken a segment that was not removed yet, or whose
 /// removal a power cut undid; and what a failed sync did not cover was written again, from there on, to a later one.
-fn needed(mut headers: Vec<Header>, applied: u64, others: &mut Vec<Sealed>) -> (Vec<Header>, Vec<(u32, String)>) {
+fn needed(
+    mut headers: Vec<Header>,
+    applied: u64,
+    others: &mut Vec<Sealed>,
+) -> (Vec<Header>, Vec<(u32, String)>) {
     let mut until = u64::MAX;
     for header in headers.iter_mut().rev() {
         header.until = until;
         until = until.min(header.first_sequence);
     }
-    let is_needed = |header: &Header| header.first_sequence < header.until && header.until > applied + 1;
+    let is_needed =
+        |header: &Header| header.first_sequence < header.until && header.until > applied + 1;
     let (needed, overtaken): (Vec<Header>, Vec<Header>) = headers.into_iter().partition(is_needed);
-    others.extend(overtaken.iter().map(|header| Sealed { number: header.number, last_sequence: header.until - 1 }));
-    (needed, overtaken.into_iter().map(|header| (header.number, header.name)).collect())
+    others.extend(overtaken.iter().map(|header| Sealed {
+        number: header.number,
+        last_sequence: header.until - 1,
+    }));
+    (
+        needed,
+        overtaken
+            .into_iter()
+            .map(|header| (header.number, header.name))
+            .collect(),
+    )
 }
 
 impl Reader<'_> {
@@ -164,7 +202,10 @@ impl Reader<'_> {
         let (file, bytes) = whole(self.disk, &header.name)?;
         let records = self.records(header, &bytes)?;
         let at = records.end;
-        self.found.segments.push(Sealed { number: header.number, last_sequence: self.expected - 1 });
+        self.found.segments.push(Sealed {
+            number: header.number,
+            last_sequence: self.expected - 1,
+        });
         if self.expected == header.until {
             if self.expected > self.applied + 1 {
                 self.found.doubtful.push(Doubtful { file, records });
@@ -179,12 +220,25 @@ impl Reader<'_> {
                 return Ok(Stop::Tail(None));
             }
             let damaged = if ends_cleanly { self.holder() } else { None };
-            let (number, name, at) = damaged.map_or((header.number, &header.name, at), |file| (file.number, &file.name, 0));
+            let (number, name, at) = damaged.map_or((header.number, &header.name, at), |file| {
+                (file.number, &file.name, 0)
+            });
             return Err(self.corrupt(number, name, at)?);
         }
-        cut(self.disk, file.as_ref(), &header.name, &bytes, at, later, &mut self.found.replay.remarks)?;
+        cut(
+            self.disk,
+            file.as_ref(),
+            &header.name,
+            &bytes,
+            at,
+            later,
+            &mut self.found.replay.remarks,
+        )?;
         let capacity = bytes.len() as u64;
-        self.found.doubtful.push(Doubtful { file: file.clone(), records });
+        self.found.doubtful.push(Doubtful {
+            file: file.clone(),
+            records,
+        });
         Ok(Stop::Tail(Some(Segment {
             number: header.number,
             first_sequence: header.first_sequence,
@@ -199,26 +253,44 @@ impl Reader<'_> {
         let found = first.map_or(self.highest_synced, |first| first.first_sequence);
         match self.holder() {
             Some(file) => self.corrupt(file.number, &file.name, 0),
-            None => Ok(LogError::Gap { applied: self.applied, found }),
+            None => Ok(LogError::Gap {
+                applied: self.applied,
+                found,
+            }),
         }
     }
 
     /// The first of the files set aside in which the next record may stand: it holds that one or a later one.
     fn holder(&self) -> Option<&Aside> {
-        self.aside.iter().filter(|file| file.traces.sequence >= self.expected).min_by_key(|file| file.number)
+        self.aside
+            .iter()
+            .filter(|file| file.traces.sequence >= self.expected)
+            .min_by_key(|file| file.number)
     }
 
     fn corrupt(&self, number: u32, name: &str, at: usize) -> Result<LogError, LogError> {
         let (segment, repair) = (name.to_owned(), moving_away(self.disk, number)?);
-        Ok(LogError::Corrupt { segment, offset: at as u64, sequence: self.expected, repair })
+        Ok(LogError::Corrupt {
+            segment,
+            offset: at as u64,
+            sequence: self.expected,
+            repair,
+        })
     }
 
     /// Says of what a power cut took before its first sync that it is gone: its head was not on disk, so no record in it was
     /// ever promised to be. What of it was read elsewhere is not gone.
     fn remark_headless(&mut self) {
         let read = self.found.last_sequence.max(self.applied);
-        for file in self.aside.iter().filter(|file| self.found.spares.contains(&file.name) && file.traces.sequence > read) {
-            let remark = format!("{}: removed; it has no head, and nothing in it had ever been synced", file.name);
+        for file in self
+            .aside
+            .iter()
+            .filter(|file| self.found.spares.contains(&file.name) && file.traces.sequence > read)
+        {
+            let remark = format!(
+                "{}: removed; it has no head, and nothing in it had ever been synced",
+                file.name
+            );
             self.found.replay.remarks.push(remark);
         }
     }
@@ -228,7 +300,10 @@ impl Reader<'_> {
         let mut at = SEGMENT_HEADER as usize;
         let mut from = at;
         while self.expected < header.until {
-            let Some(read) = read_record(bytes, at).filter(|read| read.sequence == self.expected) else { break };
+            let Some(read) = read_record(bytes, at).filter(|read| read.sequence == self.expected)
+            else {
+                break;
+            };
             self.highest_synced = self.highest_synced.max(read.synced);
             if read.sequence > self.applied {
                 let event = Event::decode(read.payload).map_err(|error| LogError::Unreadable {
@@ -236,7 +311,10 @@ impl Reader<'_> {
                     sequence: read.sequence,
                     reason: error.to_string(),
                 })?;
-                self.found.replay.events.push((read.sequence, Arc::new(event)));
+                self.found
+                    .replay
+                    .events
+                    .push((read.sequence, Arc::new(event)));
             }
             at += read.length;
             if self.expected <= self.applied {
@@ -253,11 +331,18 @@ fn moving_away(disk: &dyn Disk, from: u32) -> Result<String, LogError> {
     let mut moves: Vec<(u32, String)> = Vec::new();
     for name in disk.names(FOLDER)? {
         if let Some(number) = number_of(&name).filter(|number| *number >= from) {
-            moves.push((number, format!("mv {FOLDER}/{name} {FOLDER}/{name}.damaged")));
+            moves.push((
+                number,
+                format!("mv {FOLDER}/{name} {FOLDER}/{name}.damaged"),
+            ));
         }
     }
     moves.sort();
-    Ok(moves.into_iter().map(|(_, command)| command).collect::<Vec<_>>().join(" && "))
+    Ok(moves
+        .into_iter()
+        .map(|(_, command)| command)
+        .collect::<Vec<_>>()
+        .join(" && "))
 }
 
 fn number_of(name: &str) -> Option<u32> {
@@ -265,10 +350,16 @@ fn number_of(name: &str) -> Option<u32> {
 }
 
 /// The heads of all segments in order. The files that have none are named apart.
-fn headers(disk: &dyn Disk, identity: &Identity, headless: &mut Vec<(u32, String)>) -> Result<Vec<Header>, LogError> {
+fn headers(
+    disk: &dyn Disk,
+    identity: &Identity,
+    headless: &mut Vec<(u32, String)>,
+) -> Result<Vec<Header>, LogError> {
     let mut headers = Vec::new();
     for name in disk.names(FOLDER)? {
-        let Some(number) = number_of(&name) else { continue };
+        let Some(number) = number_of(&name) else {
+            continue;
+        };
         let path = format!("{FOLDER}/{name}");
         let file = disk.open(&path)?;
         let mut bytes = [0; SEGMENT_HEADER as usize];
@@ -279,10 +370,20 @@ fn headers(disk: &dyn Disk, identity: &Identity, headless: &mut Vec<(u32, String
             Head::Blank => headless.push((number, path)),
             Head::Unsound => {
                 let (sequence, repair) = (identity.applied + 1, moving_away(disk, number)?);
-                return Err(LogError::Corrupt { segment: path, offset: 0, sequence, repair });
+                return Err(LogError::Corrupt {
+                    segment: path,
+                    offset: 0,
+                    sequence,
+                    repair,
+                });
             }
             Head::Foreign => return Err(LogError::Foreign { segment: path }),
-            Head::Ours { first_sequence } => headers.push(Header { number, name: path, first_sequence, until: u64::MAX }),
+            Head::Ours { first_sequence } => headers.push(Header {
+                number,
+                name: path,
+                first_sequence,
+                until: u64::MAX,
+            }),
         }
     }
     headers.sort_by_key(|header| header.number);
@@ -290,7 +391,12 @@ fn headers(disk: &dyn Disk, identity: &Identity, headless: &mut Vec<(u32, String
 }
 
 /// The highest synced mark in any sound record past an unreadable place: what it covers was on disk once.
-fn synced_beyond(disk: &dyn Disk, bytes: &[u8], at: usize, later: &[Header]) -> Result<u64, LogError> {
+fn synced_beyond(
+    disk: &dyn Disk,
+    bytes: &[u8],
+    at: usize,
+    later: &[Header],
+) -> Result<u64, LogError> {
     let mut highest = traces(bytes, at).synced;
     for header in later {
         let (_, bytes) = whole(disk, &header.name)?;
@@ -312,7 +418,10 @@ fn traces(bytes: &[u8], from: usize) -> Traces {
     while at + RECORD_HEADER <= bytes.len() {
         match read_record(bytes, at) {
             Some(read) => {
-                highest = Traces { sequence: highest.sequence.max(read.sequence), synced: highest.synced.max(read.synced) };
+                highest = Traces {
+                    sequence: highest.sequence.max(read.sequence),
+                    synced: highest.synced.max(read.synced),
+                };
                 at += read.length;
             }
             None => at += ALIGN,
@@ -335,11 +444,17 @@ fn cut(
     if let Some(last) = bytes[at..].iter().rposition(|byte| *byte != 0) {
         file.write_at(at as u64, &vec![0; last + 1])?;
         file.sync_data()?;
-        remarks.push(format!("{name}: a torn tail of {} bytes at byte {at} was cut; it had never been synced", last + 1));
+        remarks.push(format!(
+            "{name}: a torn tail of {} bytes at byte {at} was cut; it had never been synced",
+            last + 1
+        ));
     }
     for header in later {
         disk.remove(&header.name)?;
-        remarks.push(format!("{}: removed; nothing in it had ever been synced", header.name));
+        remarks.push(format!(
+            "{}: removed; nothing in it had ever been synced",
+            header.name
+        ));
     }
     if !later.is_empty() {
         // a power cut that brought one back would put its records in the place of those that are written now

@@ -32,7 +32,10 @@ impl std::fmt::Debug for SealKey {
 impl SealKey {
     /// Of a secret that an operator keeps elsewhere. Whether it is long enough for a key is checked where it is read.
     pub fn of_secret(secret: &Secret) -> SealKey {
-        SealKey(hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes()))
+        SealKey(hmac::Key::new(
+            hmac::HMAC_SHA256,
+            secret.expose().as_bytes(),
+        ))
     }
 
     /// The key of a data folder; a folder without one gets one, which only its owner can read.
@@ -40,13 +43,20 @@ impl SealKey {
         let path = folder.join(KEY_FILE);
         let mut written = String::new();
         match File::open(&path) {
-            Ok(file) => file.take(SECRET_BYTES_MAX).read_to_string(&mut written).map(drop)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => written = create(folder, &path)?,
+            Ok(file) => file
+                .take(SECRET_BYTES_MAX)
+                .read_to_string(&mut written)
+                .map(drop)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                written = create(folder, &path)?
+            }
             Err(error) => return Err(error),
         }
         let letters = written.trim();
         if letters.len() < SECRET_LETTERS_MIN {
-            let message = format!("holds no key of at least {SECRET_LETTERS_MIN} letters; remove it, and a new one is made");
+            let message = format!(
+                "holds no key of at least {SECRET_LETTERS_MIN} letters; remove it, and a new one is made"
+            );
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
         Ok(SealKey::of_secret(&Secret::new(letters)))
@@ -70,7 +80,11 @@ fn create(folder: &Path, path: &Path) -> io::Result<String> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o400).open(&new)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o400)
+        .open(&new)?;
     file.write_all(format!("{hex}\n").as_bytes())?;
     file.sync_all()?;
     fs::rename(&new, path)?;
@@ -90,14 +104,31 @@ impl Seal {
     pub fn seal(&self, about: &[u8], plain: &[u8]) -> Option<Vec<u8>> {
         let mut nonce = [0; NONCE_BYTES];
         getrandom::fill(&mut nonce).ok()?;
-        let sealed = self.0.encrypt(&XNonce::from(nonce), Payload { msg: plain, aad: about }).ok()?;
+        let sealed = self
+            .0
+            .encrypt(
+                &XNonce::from(nonce),
+                Payload {
+                    msg: plain,
+                    aad: about,
+                },
+            )
+            .ok()?;
         Some([&nonce[..], &sealed].concat())
     }
 
     /// `None` for what was not sealed with this key about the same, or is damaged.
     pub fn open(&self, about: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>()?;
-        self.0.decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: about }).ok()
+        self.0
+            .decrypt(
+                &XNonce::from(*nonce),
+                Payload {
+                    msg: sealed,
+                    aad: about,
+                },
+            )
+            .ok()
     }
 }
 
@@ -115,26 +146,46 @@ mod tests {
         assert_eq!(key.for_purpose("a"), again.for_purpose("a"));
         assert_ne!(key.for_purpose("a"), key.for_purpose("b"));
         let path = folder.path().join(KEY_FILE);
-        assert_eq!(fs::metadata(&path).expect("the file").permissions().mode() & 0o777, 0o400);
+        assert_eq!(
+            fs::metadata(&path).expect("the file").permissions().mode() & 0o777,
+            0o400
+        );
         assert!(!format!("{key:?}").contains(fs::read_to_string(&path).expect("the file").trim()));
         let other = tempfile::tempdir().expect("a temporary folder");
-        assert_ne!(SealKey::in_folder(other.path()).expect("a key").for_purpose("a"), key.for_purpose("a"));
+        assert_ne!(
+            SealKey::in_folder(other.path())
+                .expect("a key")
+                .for_purpose("a"),
+            key.for_purpose("a")
+        );
     }
 
     #[test]
     fn a_file_that_holds_no_key_is_told() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs::write(folder.path().join(KEY_FILE), "short\n").expect("written");
-        assert!(SealKey::in_folder(folder.path()).expect_err("no key").to_string().contains("at least 32 letters"));
+        assert!(
+            SealKey::in_folder(folder.path())
+                .expect_err("no key")
+                .to_string()
+                .contains("at least 32 letters")
+        );
     }
 
     #[test]
     fn what_is_sealed_opens_only_whole_with_its_key_and_about_the_same() {
         let seal = Seal::new([7; 32]);
         let sealed = seal.seal(b"about", b"a thought").expect("sealed");
-        assert_ne!(sealed, seal.seal(b"about", b"a thought").expect("sealed"), "never the same bytes");
+        assert_ne!(
+            sealed,
+            seal.seal(b"about", b"a thought").expect("sealed"),
+            "never the same bytes"
+        );
         assert!(!sealed.windows(7).any(|window| window == b"thought"));
-        assert_eq!(seal.open(b"about", &sealed).as_deref(), Some(&b"a thought"[..]));
+        assert_eq!(
+            seal.open(b"about", &sealed).as_deref(),
+            Some(&b"a thought"[..])
+        );
         assert_eq!(seal.open(b"another", &sealed), None);
         assert_eq!(Seal::new([8; 32]).open(b"about", &sealed), None);
         for at in 0..sealed.len() {

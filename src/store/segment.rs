@@ -30,7 +30,10 @@ impl Segment {
     /// A zero-filled file: its blocks are allocated, so that a sync has no metadata to write.
     pub(super) fn create(disk: &dyn Disk, number: u32, capacity: u64) -> io::Result<Segment> {
         let segment = Segment::unfilled(disk, number, capacity)?;
-        segment.fill().and_then(|()| disk.sync_folder(FOLDER)).inspect_err(|_| forget(disk, number))?;
+        segment
+            .fill()
+            .and_then(|()| disk.sync_folder(FOLDER))
+            .inspect_err(|_| forget(disk, number))?;
         Ok(segment)
     }
 
@@ -50,8 +53,16 @@ impl Segment {
     pub(super) fn unfilled(disk: &dyn Disk, number: u32, capacity: u64) -> io::Result<Segment> {
         let file = disk.open(&file_name(number))?;
         // what a hold reserves for its settlement must be there when the disk is full
-        file.set_size(0).and_then(|()| file.allocate(capacity)).inspect_err(|_| forget(disk, number))?;
-        Ok(Segment { number, first_sequence: 0, file, end: SEGMENT_HEADER, capacity })
+        file.set_size(0)
+            .and_then(|()| file.allocate(capacity))
+            .inspect_err(|_| forget(disk, number))?;
+        Ok(Segment {
+            number,
+            first_sequence: 0,
+            file,
+            end: SEGMENT_HEADER,
+            capacity,
+        })
     }
 
     pub(super) fn begin(&mut self, identity: &Identity, first_sequence: u64) -> io::Result<()> {
@@ -96,12 +107,18 @@ pub(super) fn read_header(bytes: &[u8; SEGMENT_HEADER as usize], identity: &Iden
     if bytes[..8] != *MAGIC || crc32fast::hash(&bytes[..36]).to_le_bytes() != bytes[36..40] {
         // the checksum comes last
         let unfinished = bytes[36..].iter().all(|byte| *byte == 0);
-        return if unfinished { Head::Blank } else { Head::Unsound };
+        return if unfinished {
+            Head::Blank
+        } else {
+            Head::Unsound
+        };
     }
     if bytes[8..24] != identity.instance || bytes[24..28] != identity.generation.to_le_bytes() {
         return Head::Foreign;
     }
-    Head::Ours { first_sequence: u64::from_le_bytes(bytes[28..36].try_into().unwrap_or_default()) }
+    Head::Ours {
+        first_sequence: u64::from_le_bytes(bytes[28..36].try_into().unwrap_or_default()),
+    }
 }
 
 pub(super) fn record(sequence: u64, synced: u64, payload: &[u8]) -> Vec<u8> {
@@ -129,7 +146,8 @@ pub(super) struct Read<'a> {
 /// The record at an offset, if there is a whole and sound one.
 pub(super) fn read_record(bytes: &[u8], at: usize) -> Option<Read<'_>> {
     let head = bytes.get(at..at + RECORD_HEADER)?;
-    let word = |from: usize| u64::from_le_bytes(head[from..from + 8].try_into().unwrap_or_default());
+    let word =
+        |from: usize| u64::from_le_bytes(head[from..from + 8].try_into().unwrap_or_default());
     let length = word(0) as u32 as usize;
     if length == 0 || length > RECORD_BYTES_MAX {
         return None;
@@ -139,5 +157,10 @@ pub(super) fn read_record(bytes: &[u8], at: usize) -> Option<Read<'_>> {
         return None;
     }
     let whole = (RECORD_HEADER + length).next_multiple_of(ALIGN);
-    Some(Read { sequence: word(8), synced: word(16), payload: &body[16..], length: whole })
+    Some(Read {
+        sequence: word(8),
+        synced: word(16),
+        payload: &body[16..],
+        length: whole,
+    })
 }

@@ -17,8 +17,17 @@ const LAST_TRIES: usize = 3;
 const DISK_LOOK: Duration = Duration::from_secs(1);
 
 pub(super) fn start(journal: Arc<Journal>, options: Options) -> JoinHandle<()> {
-    let syncer = Syncer { journal, options, disk_looked: None, disk_unknown: false, log_trouble: Trouble::default() };
-    match std::thread::Builder::new().name("gk-syncer".into()).spawn(move || syncer.run()) {
+    let syncer = Syncer {
+        journal,
+        options,
+        disk_looked: None,
+        disk_unknown: false,
+        log_trouble: Trouble::default(),
+    };
+    match std::thread::Builder::new()
+        .name("gk-syncer".into())
+        .spawn(move || syncer.run())
+    {
         Ok(handle) => handle,
         Err(error) => panic!("no thread can be started to sync the ledger's log: {error}"),
     }
@@ -51,7 +60,9 @@ impl Syncer {
                 continue;
             }
             match self.journal.sync() {
-                Ok(()) if self.log_trouble.ends() => tracing::info!("the ledger's log is synced again"),
+                Ok(()) if self.log_trouble.ends() => {
+                    tracing::info!("the ledger's log is synced again")
+                }
                 Ok(()) => {}
                 Err(error) => {
                     if self.log_trouble.is_news() {
@@ -74,12 +85,17 @@ impl Syncer {
     }
 
     fn look_at_disk(&mut self) {
-        if self.disk_looked.is_some_and(|looked| looked.elapsed() < DISK_LOOK) {
+        if self
+            .disk_looked
+            .is_some_and(|looked| looked.elapsed() < DISK_LOOK)
+        {
             return;
         }
         self.disk_looked = Some(Instant::now());
         match self.options.disk.free_mb() {
-            Ok(free) => self.journal.set_disk_low(free < self.options.disk_reserve_mb),
+            Ok(free) => self
+                .journal
+                .set_disk_low(free < self.options.disk_reserve_mb),
             // said once; it would be said every second
             Err(error) if !std::mem::replace(&mut self.disk_unknown, true) => {
                 tracing::warn!("the free space of the data folder is unknown: {error}");

@@ -4,7 +4,10 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use redb::{Database, ReadableDatabase, ReadableTableMetadata, TableDefinition, TableError, WriteTransaction};
+use redb::{
+    Database, ReadableDatabase, ReadableTableMetadata, TableDefinition, TableError,
+    WriteTransaction,
+};
 
 use crate::store::disk::{Backend, Below};
 use crate::store::{Options, StoreError};
@@ -39,15 +42,19 @@ pub(super) const REFUSED: u8 = 0;
 /// (request, attempt) → usage record, or refusal
 pub(super) const RECORDS: TableDefinition<(u128, u8), &[u8]> = TableDefinition::new("records");
 /// (key, request, attempt): the records of one key in order of time
-pub(super) const RECORDS_OF_KEY: TableDefinition<(u64, u128, u8), ()> = TableDefinition::new("records_of_key");
+pub(super) const RECORDS_OF_KEY: TableDefinition<(u64, u128, u8), ()> =
+    TableDefinition::new("records_of_key");
 /// (class of status, request, attempt): the records that did not end well, by class in order of time
-pub(super) const RECORDS_NOT_OK: TableDefinition<(u8, u128, u8), ()> = TableDefinition::new("records_not_ok");
+pub(super) const RECORDS_NOT_OK: TableDefinition<(u8, u128, u8), ()> =
+    TableDefinition::new("records_not_ok");
 /// (request, attempt) of the orphaned records that nobody has corrected
 pub(super) const ORPHANS: TableDefinition<(u128, u8), ()> = TableDefinition::new("orphans");
 /// (request, attempt, number from 1) → compensating entry
-pub(super) const CORRECTIONS: TableDefinition<(u128, u8, u32), &[u8]> = TableDefinition::new("corrections");
+pub(super) const CORRECTIONS: TableDefinition<(u128, u8, u32), &[u8]> =
+    TableDefinition::new("corrections");
 /// (request, attempt) → hold that was open at the last commit
-pub(super) const OPEN_HOLDS: TableDefinition<(u128, u8), &[u8]> = TableDefinition::new("open_holds");
+pub(super) const OPEN_HOLDS: TableDefinition<(u128, u8), &[u8]> =
+    TableDefinition::new("open_holds");
 /// (budget, start of the window) → amount
 pub(super) type BalanceTable = TableDefinition<'static, (u64, u64), &'static [u8]>;
 /// what is settled in each window
@@ -57,7 +64,11 @@ pub(super) const CARRIED: BalanceTable = TableDefinition::new("carried");
 /// (budget, start of the window, kind) of the alerts that were told → the message, until somebody has taken it
 pub(super) const ALERTS: TableDefinition<(u64, u64, u8), &str> = TableDefinition::new("alerts");
 /// (start, key, model asked, provider, model, class of status) → sums
-pub(super) type RollupTable = TableDefinition<'static, (u64, u64, &'static str, &'static str, &'static str, u8), &'static [u8]>;
+pub(super) type RollupTable = TableDefinition<
+    'static,
+    (u64, u64, &'static str, &'static str, &'static str, u8),
+    &'static [u8],
+>;
 pub(super) const HOURS: RollupTable = TableDefinition::new("hours");
 pub(super) const DAYS: RollupTable = TableDefinition::new("days");
 
@@ -92,7 +103,13 @@ macro_rules! database_errors {
         })*
     };
 }
-database_errors!(redb::DatabaseError, redb::TransactionError, redb::TableError, redb::StorageError, redb::CommitError);
+database_errors!(
+    redb::DatabaseError,
+    redb::TransactionError,
+    redb::TableError,
+    redb::StorageError,
+    redb::CommitError
+);
 
 /// Whose books these are, found without writing to them; where the options say so, they are created first.
 pub(super) fn identify(options: &Options) -> Result<Identity, StoreError> {
@@ -116,7 +133,9 @@ fn open_file(options: &Options, name: &str, below: &Arc<Below>) -> Result<Databa
     let file = options.disk.open(name)?;
     // after a failed sync its length may be in memory only, and redb would take it for what is on the disk
     file.set_size(file.size()?)?;
-    Ok(Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(Backend::on(file, below.clone()))?)
+    Ok(Database::builder()
+        .set_cache_size(CACHE_BYTES)
+        .create_with_backend(Backend::on(file, below.clone()))?)
 }
 
 /// Reads schema and identity through a layer that keeps every write in memory, because merely opening a redb file writes
@@ -124,12 +143,24 @@ fn open_file(options: &Options, name: &str, below: &Arc<Below>) -> Result<Databa
 fn look(options: &Options) -> Result<Identity, StoreError> {
     let file = options.disk.open(FILE)?;
     let look = overlay::Overlay::over(file);
-    let database = Database::builder().set_cache_size(1 << 20).create_with_backend(look)?;
+    let database = Database::builder()
+        .set_cache_size(1 << 20)
+        .create_with_backend(look)?;
     let found = number(&database, "schema")?;
     let known = SCHEMA as u32;
     match found.cmp(&SCHEMA) {
-        Ordering::Greater => return Err(StoreError::NewerSchema { found: found as u32, known }),
-        Ordering::Less => return Err(StoreError::OlderSchema { found: found as u32, known }),
+        Ordering::Greater => {
+            return Err(StoreError::NewerSchema {
+                found: found as u32,
+                known,
+            });
+        }
+        Ordering::Less => {
+            return Err(StoreError::OlderSchema {
+                found: found as u32,
+                known,
+            });
+        }
         Ordering::Equal => {}
     }
     let identity = identity(&database)?;
@@ -142,21 +173,38 @@ fn look(options: &Options) -> Result<Identity, StoreError> {
 /// Balances and sums are kept by the instants at which a zone cuts its windows and days: in another zone none of them would be found.
 fn same_zone(database: &Database, options: &Options) -> Result<(), StoreError> {
     let words = database.begin_read()?.open_table(WORDS)?;
-    let booked = words.get(TIMEZONE)?.map_or_else(String::new, |word| word.value().to_owned());
+    let booked = words
+        .get(TIMEZONE)?
+        .map_or_else(String::new, |word| word.value().to_owned());
     let set = options.zone.name();
-    if booked == set { Ok(()) } else { Err(StoreError::OtherZone { booked, set: set.to_owned() }) }
+    if booked == set {
+        Ok(())
+    } else {
+        Err(StoreError::OtherZone {
+            booked,
+            set: set.to_owned(),
+        })
+    }
 }
 
 /// Takes the zone of the options for books without a record. What was refused is counted by hours and days as well, and what is `logged`
 /// will be.
-pub(super) fn take_zone(database: &Database, options: &Options, logged: bool) -> Result<(), StoreError> {
-    let Err(other) = same_zone(database, options) else { return Ok(()) };
+pub(super) fn take_zone(
+    database: &Database,
+    options: &Options,
+    logged: bool,
+) -> Result<(), StoreError> {
+    let Err(other) = same_zone(database, options) else {
+        return Ok(());
+    };
     let is_cut = logged || !database.begin_read()?.open_table(DAYS)?.is_empty()?;
     if is_cut {
         return Err(other);
     }
     let transaction = begin(database)?;
-    transaction.open_table(WORDS)?.insert(TIMEZONE, options.zone.name())?;
+    transaction
+        .open_table(WORDS)?
+        .insert(TIMEZONE, options.zone.name())?;
     transaction.commit()?;
     Ok(())
 }
@@ -173,7 +221,10 @@ fn create(options: &Options) -> Result<(), StoreError> {
     if options.disk.exists(UNFINISHED) {
         options.disk.remove(UNFINISHED)?;
     }
-    fill(&open_file(options, UNFINISHED, &Arc::default())?, options.zone.name())?;
+    fill(
+        &open_file(options, UNFINISHED, &Arc::default())?,
+        options.zone.name(),
+    )?;
     options.disk.rename(UNFINISHED, FILE)?;
     options.disk.sync_folder("")?;
     Ok(())
@@ -181,7 +232,8 @@ fn create(options: &Options) -> Result<(), StoreError> {
 
 fn fill(database: &Database, zone: &str) -> Result<(), StoreError> {
     let mut instance = [0u8; 16];
-    getrandom::fill(&mut instance).map_err(|error| StoreError::Database(format!("no random numbers: {error}")))?;
+    getrandom::fill(&mut instance)
+        .map_err(|error| StoreError::Database(format!("no random numbers: {error}")))?;
     let (high, low) = instance.split_at(8);
     let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().unwrap_or_default());
     let transaction = begin(database)?;
@@ -223,7 +275,11 @@ fn identity(database: &Database) -> Result<Identity, StoreError> {
     let mut instance = [0u8; 16];
     instance[..8].copy_from_slice(&number(database, "instance_high")?.to_le_bytes());
     instance[8..].copy_from_slice(&number(database, "instance_low")?.to_le_bytes());
-    Ok(Identity { instance, generation: number(database, "generation")? as u32, applied: number(database, "applied")? })
+    Ok(Identity {
+        instance,
+        generation: number(database, "generation")? as u32,
+        applied: number(database, "applied")?,
+    })
 }
 
 fn number(database: &Database, name: &'static str) -> Result<u64, StoreError> {
@@ -233,7 +289,12 @@ fn number(database: &Database, name: &'static str) -> Result<u64, StoreError> {
         Err(TableError::TableDoesNotExist(_)) => return Err(StoreError::Emptied),
         meta => meta?,
     };
-    meta.get(name)?.map(|value| value.value()).ok_or(StoreError::Record { kind: "meta", reason: format!("`{name}` is missing") })
+    meta.get(name)?
+        .map(|value| value.value())
+        .ok_or(StoreError::Record {
+            kind: "meta",
+            reason: format!("`{name}` is missing"),
+        })
 }
 
 /// A file whose writes stay in memory.
@@ -261,7 +322,13 @@ mod overlay {
     impl Overlay {
         pub(super) fn over(file: Arc<dyn DiskFile>) -> Overlay {
             let len = file.size().unwrap_or(0);
-            Overlay { file, kept: Mutex::new(Kept { len, pages: BTreeMap::new() }) }
+            Overlay {
+                file,
+                kept: Mutex::new(Kept {
+                    len,
+                    pages: BTreeMap::new(),
+                }),
+            }
         }
 
         fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -274,19 +341,27 @@ mod overlay {
             let start = page * PAGE;
             let end = self.file.size()?.min(start + PAGE);
             if start < end {
-                self.file.read_at(start, &mut bytes[..(end - start) as usize])?;
+                self.file
+                    .read_at(start, &mut bytes[..(end - start) as usize])?;
             }
             Ok(bytes)
         }
 
         /// Walks the pages that a range touches: page, range within it, range within the caller's buffer.
-        fn pieces(offset: u64, length: usize) -> impl Iterator<Item = (u64, std::ops::Range<usize>, std::ops::Range<usize>)> {
+        fn pieces(
+            offset: u64,
+            length: usize,
+        ) -> impl Iterator<Item = (u64, std::ops::Range<usize>, std::ops::Range<usize>)> {
             let end = offset + length as u64;
             (offset / PAGE..end.div_ceil(PAGE)).map(move |page| {
                 let from = offset.max(page * PAGE);
                 let to = end.min((page + 1) * PAGE);
                 let inside = (from - page * PAGE) as usize..(to - page * PAGE) as usize;
-                (page, inside, (from - offset) as usize..(to - offset) as usize)
+                (
+                    page,
+                    inside,
+                    (from - offset) as usize..(to - offset) as usize,
+                )
             })
         }
     }

@@ -11,7 +11,8 @@ use crate::domain::tenant::{AdminKey, Organization, Team, VirtualKey};
 use crate::domain::zone::Zone;
 use crate::store::codec::Stored;
 use crate::store::table::{
-    self, ADMIN_KEYS, AUDIT, BUDGETS, KEYS, META, NAMES, ORGANIZATIONS, ORPHANS, RATE_LIMITS, RECORDS, TEAMS,
+    self, ADMIN_KEYS, AUDIT, BUDGETS, KEYS, META, NAMES, ORGANIZATIONS, ORPHANS, RATE_LIMITS,
+    RECORDS, TEAMS,
 };
 use crate::store::{Record, Store, StoreError, books, records};
 
@@ -60,17 +61,24 @@ pub struct Change<'t> {
 impl Store {
     /// Runs a change on the writer's thread, in a transaction of its own; returns when it is on disk. An error of the
     /// closure leaves everything as it was.
-    pub async fn write<T, E>(&self, change: impl FnOnce(&mut Change<'_>) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    pub async fn write<T, E>(
+        &self,
+        change: impl FnOnce(&mut Change<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
     where
         T: Send + 'static,
         E: Send + 'static + From<StoreError>,
     {
         let (answer, answered) = tokio::sync::oneshot::channel();
         self.journal.submit(Box::new(move |database| {
-            let result = database.map_err(E::from).and_then(|database| run(database, change));
+            let result = database
+                .map_err(E::from)
+                .and_then(|database| run(database, change));
             let _ = answer.send(result);
         }))?;
-        answered.await.unwrap_or_else(|_| Err(E::from(StoreError::Closed)))
+        answered
+            .await
+            .unwrap_or_else(|_| Err(E::from(StoreError::Closed)))
     }
 
     /// Every tenant, as of the last commit.
@@ -98,9 +106,14 @@ impl Store {
     }
 }
 
-fn run<T, E: From<StoreError>>(database: &redb::Database, change: impl FnOnce(&mut Change<'_>) -> Result<T, E>) -> Result<T, E> {
+fn run<T, E: From<StoreError>>(
+    database: &redb::Database,
+    change: impl FnOnce(&mut Change<'_>) -> Result<T, E>,
+) -> Result<T, E> {
     let transaction = table::begin(database)?;
-    let result = change(&mut Change { transaction: &transaction })?;
+    let result = change(&mut Change {
+        transaction: &transaction,
+    })?;
     transaction.commit().map_err(StoreError::from)?;
     Ok(result)
 }
@@ -120,7 +133,11 @@ impl Change<'_> {
 
     /// Takes a name in a scope such as `team/org_1`; `false` if another has it.
     pub fn claim_name(&mut self, scope: &str, name: &str) -> Result<bool, StoreError> {
-        Ok(self.transaction.open_table(NAMES)?.insert((scope, name), ())?.is_none())
+        Ok(self
+            .transaction
+            .open_table(NAMES)?
+            .insert((scope, name), ())?
+            .is_none())
     }
 
     pub fn organization(&mut self, id: OrganizationId) -> Result<Option<Organization>, StoreError> {
@@ -205,18 +222,32 @@ impl Change<'_> {
     }
 
     /// Writes compensating entries with all that they change: balances, hours and days, and no record.
-    pub fn correct(&mut self, corrected: &[(Settlement, Correction)], zone: &Zone) -> Result<(), StoreError> {
+    pub fn correct(
+        &mut self,
+        corrected: &[(Settlement, Correction)],
+        zone: &Zone,
+    ) -> Result<(), StoreError> {
         books::correct(self.transaction, corrected, zone)
     }
 
     /// Appends to the audit log; returns the event's number.
     pub fn append_audit(&mut self, event: &AuditEvent) -> Result<u64, StoreError> {
-        let fault = |reason: String| StoreError::Record { kind: "audit event", reason };
+        let fault = |reason: String| StoreError::Record {
+            kind: "audit event",
+            reason,
+        };
         let mut audit = self.transaction.open_table(AUDIT)?;
         let seq = audit.last()?.map_or(1, |(last, _)| last.value() + 1);
-        let detail = serde_json::from_str(&event.detail).map_err(|error| fault(error.to_string()))?;
-        let line =
-            AuditLine { seq, at_ms: event.at_ms, actor: &event.actor, action: event.action, subject: &event.subject, detail };
+        let detail =
+            serde_json::from_str(&event.detail).map_err(|error| fault(error.to_string()))?;
+        let line = AuditLine {
+            seq,
+            at_ms: event.at_ms,
+            actor: &event.actor,
+            action: event.action,
+            subject: &event.subject,
+            detail,
+        };
         let line = serde_json::to_string(&line).map_err(|error| fault(error.to_string()))?;
         audit.insert(seq, line.as_str())?;
         Ok(seq)
@@ -233,7 +264,9 @@ impl Change<'_> {
     }
 
     fn put<N: Stored>(&mut self, table: Rows, id: u64, noun: &N) -> Result<(), StoreError> {
-        self.transaction.open_table(table)?.insert(id, noun.encode()?.as_slice())?;
+        self.transaction
+            .open_table(table)?
+            .insert(id, noun.encode()?.as_slice())?;
         Ok(())
     }
 }

@@ -14,7 +14,11 @@ use crate::store::trouble::Trouble;
 use crate::store::{Options, Slot, StoreError, books, retention, table};
 
 const RETRY: Duration = Duration::from_secs(1);
-pub(super) fn start(database: Arc<Slot>, journal: Arc<Journal>, options: Options) -> JoinHandle<()> {
+pub(super) fn start(
+    database: Arc<Slot>,
+    journal: Arc<Journal>,
+    options: Options,
+) -> JoinHandle<()> {
     let writer = Writer {
         database,
         journal,
@@ -23,7 +27,10 @@ pub(super) fn start(database: Arc<Slot>, journal: Arc<Journal>, options: Options
         books_trouble: Trouble::default(),
         segment_trouble: Trouble::default(),
     };
-    match std::thread::Builder::new().name("gk-writer".into()).spawn(move || writer.run()) {
+    match std::thread::Builder::new()
+        .name("gk-writer".into())
+        .spawn(move || writer.run())
+    {
         Ok(handle) => handle,
         Err(error) => panic!("no thread can be started for the store's writer: {error}"),
     }
@@ -69,13 +76,19 @@ impl Writer {
         if self.database.booked.is_noting() {
             return self.journal.swept(kept, None);
         }
-        match self.database.open().and_then(|database| retention::slice(&database, &kept)) {
+        match self
+            .database
+            .open()
+            .and_then(|database| retention::slice(&database, &kept))
+        {
             Ok(rows) => self.journal.swept(kept, Some(rows)),
             Err(error) => {
                 self.journal.swept(kept, None);
                 let news = self.books_trouble.is_news();
                 if news {
-                    tracing::error!("what is no longer kept cannot be deleted; tried again every second: {error}");
+                    tracing::error!(
+                        "what is no longer kept cannot be deleted; tried again every second: {error}"
+                    );
                 }
                 self.reopen(news);
                 self.not_before = Some(Instant::now() + RETRY);
@@ -92,13 +105,20 @@ impl Writer {
         self.database.booked.note(&batch);
         let pace = Pace::default();
         let zone = &self.options.zone;
-        let booked = self.database.open().and_then(|database| books::book(&database, &batch, &refused, zone, &pace));
+        let booked = self
+            .database
+            .open()
+            .and_then(|database| books::book(&database, &batch, &refused, zone, &pace));
         match booked {
             Ok(()) => {
                 self.database.newest.note(books::rows(&batch, &refused));
                 self.journal.refusals().mark_written(&refused);
                 match batch.last() {
-                    Some((applied, _)) => self.journal.mark_applied(*applied).iter().for_each(|name| self.remove(name)),
+                    Some((applied, _)) => self
+                        .journal
+                        .mark_applied(*applied)
+                        .iter()
+                        .for_each(|name| self.remove(name)),
                     None => self.journal.tell_followers(),
                 }
                 pace.over(batch).for_each(drop);
@@ -169,7 +189,11 @@ impl Writer {
     }
 
     fn prepare(&mut self, number: u32) {
-        match Segment::create(self.options.disk.as_ref(), number, self.options.segment_bytes) {
+        match Segment::create(
+            self.options.disk.as_ref(),
+            number,
+            self.options.segment_bytes,
+        ) {
             Ok(segment) => {
                 self.segment_trouble.ends();
                 if let Some(unwanted) = self.journal.put_ready(segment) {

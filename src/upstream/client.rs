@@ -98,7 +98,11 @@ impl Client {
             let connector = Connector::new().connector(destination::connector());
             client_over(connector, &roots, Duration::from_millis(connect_timeout_ms))
         };
-        Client { calls: Rc::new(RefCell::new(fresh())), fresh: Rc::new(fresh), fetcher }
+        Client {
+            calls: Rc::new(RefCell::new(fresh())),
+            fresh: Rc::new(fresh),
+            fetcher,
+        }
     }
 
     /// Fetches what clients name, if the operator lets it.
@@ -107,23 +111,37 @@ impl Client {
     }
 
     /// Sends a POST and waits for the response head. `keep` chooses the response headers that are handed back.
-    pub async fn post(&self, outgoing: Outgoing<'_>, keep: impl Fn(&str) -> bool) -> Result<Incoming, Failed> {
+    pub async fn post(
+        &self,
+        outgoing: Outgoing<'_>,
+        keep: impl Fn(&str) -> bool,
+    ) -> Result<Incoming, Failed> {
         let malformed = |what: &str| Failed::Malformed(what.to_owned());
         let request = self.calls.borrow().post(outgoing.url);
-        let mut request = request.no_decompress().timeout(Duration::from_millis(outgoing.head_timeout_ms));
+        let mut request = request
+            .no_decompress()
+            .timeout(Duration::from_millis(outgoing.head_timeout_ms));
         for (name, value) in &outgoing.headers {
-            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| malformed("a header name is not valid"))?;
-            let value = HeaderValue::from_str(value).map_err(|_| malformed("a header value is not valid"))?;
+            let name = HeaderName::from_bytes(name.as_bytes())
+                .map_err(|_| malformed("a header name is not valid"))?;
+            let value = HeaderValue::from_str(value)
+                .map_err(|_| malformed("a header value is not valid"))?;
             request.headers_mut().append(name, value);
         }
-        let response = request.send_body(outgoing.body).await.map_err(|error| Failed::of(&error, outgoing.head_timeout_ms))?;
+        let response = request
+            .send_body(outgoing.body)
+            .await
+            .map_err(|error| Failed::of(&error, outgoing.head_timeout_ms))?;
         let status = response.status();
         if is_without_body(status) {
             // awc keeps the connection, and whatever comes late on it would be the answer to whoever has it next
             self.calls.replace((self.fresh)());
         }
         if status.is_informational() {
-            return Err(Failed::Broken(format!("it answered {}, and the answer itself was not waited for", status.as_u16())));
+            return Err(Failed::Broken(format!(
+                "it answered {}, and the answer itself was not waited for",
+                status.as_u16()
+            )));
         }
         Ok(Incoming::new(response, keep))
     }
@@ -131,7 +149,11 @@ impl Client {
 
 /// Heads that are no answers yet, and those after which no body comes: rare enough to begin with new connections.
 fn is_without_body(status: StatusCode) -> bool {
-    status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED)
+    status.is_informational()
+        || matches!(
+            status,
+            StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
+        )
 }
 
 impl Incoming {
@@ -143,8 +165,13 @@ impl Incoming {
             .headers()
             .iter()
             .filter(|(name, _)| keep(name.as_str()))
-            .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())));
-        let length = response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+            .filter_map(|(name, value)| {
+                Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+            });
+        let length = response
+            .headers()
+            .get(CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok()?.parse().ok());
         Incoming {
             status: response.status().as_u16(),
             headers: headers.collect(),
@@ -159,7 +186,9 @@ impl Incoming {
         let next = tokio::time::timeout(Duration::from_millis(idle_ms), self.chunks.next());
         match next.await.map_err(|_| Failed::IdleTimeout(idle_ms))? {
             Some(Ok(bytes)) => {
-                self.outstanding = self.outstanding.map(|outstanding| outstanding.saturating_sub(bytes.len() as u64));
+                self.outstanding = self
+                    .outstanding
+                    .map(|outstanding| outstanding.saturating_sub(bytes.len() as u64));
                 Ok(Some(bytes))
             }
             Some(Err(error)) => Err(Failed::Broken(error.to_string())),
@@ -171,8 +200,15 @@ impl Incoming {
     }
 
     /// The whole body. Tells `came` how many bytes there are so far: if it never becomes whole, nobody else knows.
-    pub async fn whole(mut self, bytes_max: usize, idle_ms: u64, mut came: impl FnMut(usize)) -> Result<Bytes, Failed> {
-        let Some(first) = self.next(idle_ms).await? else { return Ok(Bytes::new()) };
+    pub async fn whole(
+        mut self,
+        bytes_max: usize,
+        idle_ms: u64,
+        mut came: impl FnMut(usize),
+    ) -> Result<Bytes, Failed> {
+        let Some(first) = self.next(idle_ms).await? else {
+            return Ok(Bytes::new());
+        };
         let mut rest = BytesMut::new();
         let mut length = first.len();
         came(length);
@@ -187,14 +223,27 @@ impl Incoming {
                 return Err(Failed::TooLarge(bytes_max));
             }
         }
-        Ok(if rest.is_empty() { first } else { rest.freeze() })
+        Ok(if rest.is_empty() {
+            first
+        } else {
+            rest.freeze()
+        })
     }
 }
 
 /// HTTP/1.1 only, no redirects, no headers of its own, no time-out but those that are named.
-pub(super) fn client_over<S>(connector: Connector<S>, roots: &TlsRoots, connect_timeout: Duration) -> awc::Client
+pub(super) fn client_over<S>(
+    connector: Connector<S>,
+    roots: &TlsRoots,
+    connect_timeout: Duration,
+) -> awc::Client
 where
-    S: Service<ConnectInfo<Uri>, Response = Connection<Uri, TcpStream>, Error = awc_connect::ConnectError> + Clone + 'static,
+    S: Service<
+            ConnectInfo<Uri>,
+            Response = Connection<Uri, TcpStream>,
+            Error = awc_connect::ConnectError,
+        > + Clone
+        + 'static,
 {
     let connector = connector
         .rustls_0_23(roots.0.clone())
@@ -216,8 +265,12 @@ impl Failed {
         match error {
             SendRequestError::Timeout => Failed::HeadTimeout(head_timeout_ms),
             // awc's word for a connection that closes after the request was sent: it may have been heard
-            SendRequestError::Connect(ConnectError::Disconnected) => Failed::Broken("it was closed before the answer".into()),
-            SendRequestError::Connect(ConnectError::Timeout) => Failed::Connect("no connection within the time allowed".into()),
+            SendRequestError::Connect(ConnectError::Disconnected) => {
+                Failed::Broken("it was closed before the answer".into())
+            }
+            SendRequestError::Connect(ConnectError::Timeout) => {
+                Failed::Connect("no connection within the time allowed".into())
+            }
             SendRequestError::Connect(error) => Failed::Connect(error.to_string()),
             SendRequestError::Url(error) => Failed::Malformed(error.to_string()),
             error => Failed::Broken(error.to_string()),

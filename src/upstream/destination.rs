@@ -36,14 +36,25 @@ impl Names {
 }
 
 impl Resolve for Names {
-    fn lookup<'a>(&'a self, host: &'a str, port: u16) -> LocalBoxFuture<'a, Result<Vec<SocketAddr>, Box<dyn Error>>> {
+    fn lookup<'a>(
+        &'a self,
+        host: &'a str,
+        port: u16,
+    ) -> LocalBoxFuture<'a, Result<Vec<SocketAddr>, Box<dyn Error>>> {
         Box::pin(async move {
-            if let Ok(address) = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+            if let Ok(address) = host
+                .trim_start_matches('[')
+                .trim_end_matches(']')
+                .parse::<IpAddr>()
+            {
                 return Ok(vec![SocketAddr::new(address, port)]);
             }
             let resolver = self.resolver().ok_or("no resolver could be set up")?;
             let found = resolver.lookup_ip(host).await?;
-            Ok(found.iter().map(|address| SocketAddr::new(address, port)).collect())
+            Ok(found
+                .iter()
+                .map(|address| SocketAddr::new(address, port))
+                .collect())
         })
     }
 }
@@ -53,20 +64,26 @@ pub(super) type Guard = Rc<dyn Fn(IpAddr) -> bool>;
 
 /// The connector that awc is given. One per worker.
 pub(super) fn connector<R: Host + 'static>()
--> impl Service<ConnectInfo<R>, Response = Connection<R, TcpStream>, Error = ConnectError> + Clone + 'static {
+-> impl Service<ConnectInfo<R>, Response = Connection<R, TcpStream>, Error = ConnectError>
++ Clone
++ 'static {
     over(None)
 }
 
 /// The same for addresses that a client chose.
 pub(super) fn guarded<R: Host + 'static>(
     guard: Guard,
-) -> impl Service<ConnectInfo<R>, Response = Connection<R, TcpStream>, Error = ConnectError> + Clone + 'static {
+) -> impl Service<ConnectInfo<R>, Response = Connection<R, TcpStream>, Error = ConnectError>
++ Clone
++ 'static {
     over(Some(guard))
 }
 
 fn over<R: Host + 'static>(
     guard: Option<Guard>,
-) -> impl Service<ConnectInfo<R>, Response = Connection<R, TcpStream>, Error = ConnectError> + Clone + 'static {
+) -> impl Service<ConnectInfo<R>, Response = Connection<R, TcpStream>, Error = ConnectError>
++ Clone
++ 'static {
     let resolver = Rc::new(Resolver::custom(Names(OnceCell::new())).service());
     let tcp = TcpConnectorService::default();
     fn_service(move |request: ConnectInfo<R>| {
@@ -77,17 +94,28 @@ fn over<R: Host + 'static>(
                 resolved = allowed(resolved, &guard)?;
             }
             let connection = tcp.call(resolved).await?;
-            connection.io_ref().set_nodelay(true).map_err(ConnectError::Io)?;
+            connection
+                .io_ref()
+                .set_nodelay(true)
+                .map_err(ConnectError::Io)?;
             Ok(connection)
         }
     })
 }
 
 /// Less the forbidden addresses. Looks at what will be connected to: an address in place of a name never comes to the names' resolver.
-fn allowed<R: Host>(resolved: ConnectInfo<R>, guard: &Guard) -> Result<ConnectInfo<R>, ConnectError> {
-    let allowed: Vec<SocketAddr> = resolved.addrs().filter(|address| guard(address.ip())).collect();
+fn allowed<R: Host>(
+    resolved: ConnectInfo<R>,
+    guard: &Guard,
+) -> Result<ConnectInfo<R>, ConnectError> {
+    let allowed: Vec<SocketAddr> = resolved
+        .addrs()
+        .filter(|address| guard(address.ip()))
+        .collect();
     if allowed.is_empty() {
-        return Err(ConnectError::Resolver("it leads to no address of the Internet".into()));
+        return Err(ConnectError::Resolver(
+            "it leads to no address of the Internet".into(),
+        ));
     }
     Ok(resolved.set_addrs(allowed))
 }

@@ -33,10 +33,15 @@ pub struct Fetcher {
 impl Fetcher {
     pub fn new(roots: &TlsRoots, connect_timeout_ms: u64, fetching: &Fetching) -> Fetcher {
         let private: Rc<[IpAddr]> = fetching.private_hosts.as_slice().into();
-        let guard = move |address: IpAddr| is_public(address) || private.contains(&address.to_canonical());
+        let guard =
+            move |address: IpAddr| is_public(address) || private.contains(&address.to_canonical());
         let connector = Connector::new().connector(destination::guarded(Rc::new(guard)));
         let client = client_over(connector, roots, Duration::from_millis(connect_timeout_ms));
-        Fetcher { client, bytes_max: fetching.bytes_max, timeout_ms: fetching.timeout_ms }
+        Fetcher {
+            client,
+            bytes_max: fetching.bytes_max,
+            timeout_ms: fetching.timeout_ms,
+        }
     }
 
     /// The whole body of a good answer.
@@ -44,15 +49,30 @@ impl Fetcher {
         let within = Duration::from_millis(self.timeout_ms);
         let whole = async {
             // a connection of its own: nothing that a host says late can be taken for another answer
-            let request = self.client.get(url).no_decompress().force_close().timeout(within);
-            let response = request.send().await.map_err(|error| Failed::of(&error, self.timeout_ms))?;
+            let request = self
+                .client
+                .get(url)
+                .no_decompress()
+                .force_close()
+                .timeout(within);
+            let response = request
+                .send()
+                .await
+                .map_err(|error| Failed::of(&error, self.timeout_ms))?;
             let incoming = Incoming::new(response, |_| false);
             if incoming.status != 200 {
-                return Err(Failed::Broken(format!("it was answered with {}", incoming.status)));
+                return Err(Failed::Broken(format!(
+                    "it was answered with {}",
+                    incoming.status
+                )));
             }
-            incoming.whole(self.bytes_max, self.timeout_ms, |_| {}).await
+            incoming
+                .whole(self.bytes_max, self.timeout_ms, |_| {})
+                .await
         };
-        tokio::time::timeout(within, whole).await.unwrap_or(Err(Failed::HeadTimeout(self.timeout_ms)))
+        tokio::time::timeout(within, whole)
+            .await
+            .unwrap_or(Err(Failed::HeadTimeout(self.timeout_ms)))
     }
 }
 
@@ -86,7 +106,8 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [a, b, ..] = address.segments();
     let global = a & 0xe000 == 0x2000;
-    let set_aside = (a == 0x2001 && (b < 0x0200 || b == 0x0db8)) || a == 0x2002 || (a == 0x3fff && b < 0x1000);
+    let set_aside =
+        (a == 0x2001 && (b < 0x0200 || b == 0x0db8)) || a == 0x2002 || (a == 0x3fff && b < 0x1000);
     global && !set_aside
 }
 
@@ -120,7 +141,11 @@ mod tests {
             ("2002:7f00:1::", false),
             ("2001:db8::1", false),
         ] {
-            assert_eq!(is_public(address.parse().expect(address)), public, "{address}");
+            assert_eq!(
+                is_public(address.parse().expect(address)),
+                public,
+                "{address}"
+            );
         }
     }
 }

@@ -7,7 +7,11 @@ use crate::harness::inside::Inside;
 use crate::harness::process::Gatekeeper;
 
 fn actions(inside: &Inside) -> Vec<String> {
-    inside.audit().iter().map(|event| event["action"].as_str().expect("an action").to_owned()).collect()
+    inside
+        .audit()
+        .iter()
+        .map(|event| event["action"].as_str().expect("an action").to_owned())
+        .collect()
 }
 
 #[test]
@@ -24,20 +28,67 @@ fn every_change_leaves_one_event_numbered_without_a_gap() {
         answer.expects(status).json()
     };
     let budget = json!([{"limit": "5", "period": "monthly"}]);
-    let organization =
-        change("POST", "/v1/organizations", &json!({"name": "acme"}), 201)["id"].as_str().expect("an id").to_owned();
-    change("PATCH", &format!("/v1/organizations/{organization}"), &json!({"budgets": budget}), 200);
-    let team = change("POST", "/v1/teams", &json!({"name": "eng", "organization": organization}), 201);
+    let organization = change("POST", "/v1/organizations", &json!({"name": "acme"}), 201)["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    change(
+        "PATCH",
+        &format!("/v1/organizations/{organization}"),
+        &json!({"budgets": budget}),
+        200,
+    );
+    let team = change(
+        "POST",
+        "/v1/teams",
+        &json!({"name": "eng", "organization": organization}),
+        201,
+    );
     let team = team["id"].as_str().expect("an id").to_owned();
-    change("PATCH", &format!("/v1/teams/{team}"), &json!({"models": ["m-*"], "budgets": budget}), 200);
-    let key = change("POST", "/v1/keys", &json!({"name": "laptop", "team": team}), 201);
+    change(
+        "PATCH",
+        &format!("/v1/teams/{team}"),
+        &json!({"models": ["m-*"], "budgets": budget}),
+        200,
+    );
+    let key = change(
+        "POST",
+        "/v1/keys",
+        &json!({"name": "laptop", "team": team}),
+        201,
+    );
     let id = key["id"].as_str().expect("an id").to_owned();
-    change("PATCH", &format!("/v1/keys/{id}"), &json!({"disabled": true}), 200);
-    let ops = change("POST", "/v1/keys", &json!({"name": "ops", "admin": true}), 201);
-    change("PATCH", &format!("/v1/keys/{}", ops["id"].as_str().expect("an id")), &json!({"disabled": true}), 200);
+    change(
+        "PATCH",
+        &format!("/v1/keys/{id}"),
+        &json!({"disabled": true}),
+        200,
+    );
+    let ops = change(
+        "POST",
+        "/v1/keys",
+        &json!({"name": "ops", "admin": true}),
+        201,
+    );
+    change(
+        "PATCH",
+        &format!("/v1/keys/{}", ops["id"].as_str().expect("an id")),
+        &json!({"disabled": true}),
+        200,
+    );
     // refused: nothing changed, nothing to tell
-    change("POST", "/v1/teams", &json!({"name": "eng", "organization": organization}), 409);
-    change("POST", "/v1/teams", &json!({"name": "", "organization": organization}), 400);
+    change(
+        "POST",
+        "/v1/teams",
+        &json!({"name": "eng", "organization": organization}),
+        409,
+    );
+    change(
+        "POST",
+        "/v1/teams",
+        &json!({"name": "", "organization": organization}),
+        400,
+    );
     change("PATCH", "/v1/keys/key_999", &json!({"disabled": true}), 404);
     change("POST", "/v1/keys/verify", &json!({"key": key["key"]}), 200);
     let expected = [
@@ -54,20 +105,44 @@ fn every_change_leaves_one_event_numbered_without_a_gap() {
     let events = inside.audit();
     for (place, event) in events.iter().enumerate() {
         assert_eq!(event["seq"], json!(place + 1));
-        assert!(event["detail"].is_object() && event["actor"].is_string(), "{event}");
+        assert!(
+            event["detail"].is_object() && event["actor"].is_string(),
+            "{event}"
+        );
     }
-    assert!(events[set_up.len()..].iter().all(|event| event["actor"].as_str().expect("an actor").starts_with("admin:adm_")));
+    assert!(events[set_up.len()..].iter().all(|event| {
+        event["actor"]
+            .as_str()
+            .expect("an actor")
+            .starts_with("admin:adm_")
+    }));
     let all = json!(events).to_string();
     for secret in [&key["key"], &ops["key"], &json!(inside.admin_key)] {
-        assert!(!all.contains(secret.as_str().expect("a secret")), "a secret is in the audit log");
+        assert!(
+            !all.contains(secret.as_str().expect("a secret")),
+            "a secret is in the audit log"
+        );
     }
-    let disabled = events.iter().find(|event| event["action"] == "key.change").expect("there is one");
-    assert_eq!((&disabled["subject"], &disabled["detail"]["disabled"]), (&json!(id), &json!({"from": false, "to": true})));
+    let disabled = events
+        .iter()
+        .find(|event| event["action"] == "key.change")
+        .expect("there is one");
+    assert_eq!(
+        (&disabled["subject"], &disabled["detail"]["disabled"]),
+        (&json!(id), &json!({"from": false, "to": true}))
+    );
     inside.stop();
     inside.start();
-    assert_eq!(json!(inside.audit()), json!(events), "a restart changes no event");
+    assert_eq!(
+        json!(inside.audit()),
+        json!(events),
+        "a restart changes no event"
+    );
     inside.team(&json!({"name": "later", "organization": organization}));
-    assert_eq!(inside.audit().last().expect("an event")["seq"], json!(events.len() + 1));
+    assert_eq!(
+        inside.audit().last().expect("an event")["seq"],
+        json!(events.len() + 1)
+    );
 }
 
 #[test]
@@ -76,10 +151,16 @@ fn changes_at_once_are_numbered_one_after_the_other() {
     let before = inside.audit().len();
     let create = |connection: &mut crate::harness::person::Connection, number: usize| {
         let body = json!({"name": format!("team {number}")}).to_string();
-        connection.asks("POST", "/v1/teams", Some(body.as_bytes())).expects(201).status
+        connection
+            .asks("POST", "/v1/teams", Some(body.as_bytes()))
+            .expects(201)
+            .status
     };
     crate::harness::crowd::at_once(8, 40, |_| inside.admin().connects(), create);
     let events = inside.audit();
-    let numbers: Vec<u64> = events.iter().map(|event| event["seq"].as_u64().expect("a number")).collect();
+    let numbers: Vec<u64> = events
+        .iter()
+        .map(|event| event["seq"].as_u64().expect("a number"))
+        .collect();
     assert_eq!(numbers, (1..=before as u64 + 40).collect::<Vec<_>>());
 }

@@ -25,9 +25,21 @@ impl Demo {
         let log = folder.join("demo.log");
         let out = File::create(&log).expect("a file for the output");
         let mut command = gatekeeper_command();
-        command.current_dir(folder).arg("demo").arg("--listen").arg(port.address.to_string());
-        let child = command.stdin(Stdio::null()).stdout(out).stderr(Stdio::inherit()).spawn().expect("the binary starts");
-        let mut demo = Demo { child, said: String::new() };
+        command
+            .current_dir(folder)
+            .arg("demo")
+            .arg("--listen")
+            .arg(port.address.to_string());
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("the binary starts");
+        let mut demo = Demo {
+            child,
+            said: String::new(),
+        };
         wait_until("the demo says how it is stopped", || {
             demo.said = fs::read_to_string(&log).unwrap_or_default();
             demo.said.contains("Ctrl-C stops")
@@ -36,8 +48,14 @@ impl Demo {
     }
 
     fn key(&self, begin: &str) -> String {
-        let words = self.said.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
-        words.into_iter().find(|word| word.starts_with(begin)).unwrap_or_else(|| panic!("no {begin} in {}", self.said)).to_owned()
+        let words = self
+            .said
+            .split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+        words
+            .into_iter()
+            .find(|word| word.starts_with(begin))
+            .unwrap_or_else(|| panic!("no {begin} in {}", self.said))
+            .to_owned()
     }
 
     /// As a person does it.
@@ -67,25 +85,48 @@ fn the_demo_answers_refuses_ends_cleanly_and_finds_everything_again() {
     let engineer = user(port.address, &demo.key("sk-gk-engineering-"));
     engineer.chat(&hello("simulator-large")).expects(200);
     let took = begun.elapsed();
-    record("demo to first answer", &format!("{} ms, built for the tests", took.as_millis()));
+    record(
+        "demo to first answer",
+        &format!("{} ms, built for the tests", took.as_millis()),
+    );
     assert!(took < Duration::from_secs(10), "{took:?}");
 
     engineer.messages(&hello("simulator-small")).expects(200);
     let marketing = user(port.address, &demo.key("sk-gk-marketing-"));
-    assert_eq!(marketing.chat(&hello("simulator-large")).expects(403).error_word(), "model_not_allowed");
+    assert_eq!(
+        marketing
+            .chat(&hello("simulator-large"))
+            .expects(403)
+            .error_word(),
+        "model_not_allowed"
+    );
     let support = user(port.address, &demo.key("sk-gk-support-"));
-    assert_eq!(support.chat(&hello("simulator-small")).expects(402).error_word(), "budget_exceeded");
+    assert_eq!(
+        support
+            .chat(&hello("simulator-small"))
+            .expects(402)
+            .error_word(),
+        "budget_exceeded"
+    );
     let admin = user(port.address, &demo.key("sk-gk-master-"));
-    let usage = |admin: &crate::harness::person::Person| admin.get("/v1/usage").expects(200).json()["total"].clone();
+    let usage = |admin: &crate::harness::person::Person| {
+        admin.get("/v1/usage").expects(200).json()["total"].clone()
+    };
     let before = usage(&admin);
     assert_eq!(before["requests"], 2);
-    let mode = fs::metadata(folder.path().join("gatekeeper-demo/demo-secrets.json")).expect("the file").permissions().mode();
+    let mode = fs::metadata(folder.path().join("gatekeeper-demo/demo-secrets.json"))
+        .expect("the file")
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o600);
     let banner = demo.said.clone();
     demo.gets_ctrl_c();
 
     let again = Demo::starts(folder.path(), &port);
-    assert_eq!(again.said.replace("gatekeeper has stopped\n", ""), banner.replace("gatekeeper has stopped\n", ""));
+    assert_eq!(
+        again.said.replace("gatekeeper has stopped\n", ""),
+        banner.replace("gatekeeper has stopped\n", "")
+    );
     assert_eq!(usage(&admin), before);
     engineer.chat(&hello("simulator-small")).expects(200);
     again.gets_ctrl_c();
@@ -103,5 +144,6 @@ fn the_demo_takes_no_folder_that_is_not_its_own() {
         .output()
         .expect("the binary runs")
         .into();
-    said.ends(78).complains(&["gatekeeper-demo", "other things in it"]);
+    said.ends(78)
+        .complains(&["gatekeeper-demo", "other things in it"]);
 }

@@ -18,15 +18,22 @@ fn call() -> Value {
 }
 
 fn user(gatekeeper: &Gatekeeper, secret: &str) -> crate::harness::person::Person {
-    gatekeeper.user(&Key { id: String::new(), secret: secret.to_owned() })
+    gatekeeper.user(&Key {
+        id: String::new(),
+        secret: secret.to_owned(),
+    })
 }
 
 #[test]
 fn the_first_key_makes_its_team_and_works() {
     let upstream = Upstream::start();
     let gatekeeper = Gatekeeper::before(&upstream).starts();
-    runs(&gatekeeper, &["keys", "list"]).ends(0).says(&["no keys yet", "gatekeeper keys create --team"]);
-    runs(&gatekeeper, &["usage"]).ends(0).says(&["nothing was used from 20"]);
+    runs(&gatekeeper, &["keys", "list"])
+        .ends(0)
+        .says(&["no keys yet", "gatekeeper keys create --team"]);
+    runs(&gatekeeper, &["usage"])
+        .ends(0)
+        .says(&["nothing was used from 20"]);
     let made = runs(
         &gatekeeper,
         &[
@@ -44,30 +51,66 @@ fn the_first_key_makes_its_team_and_works() {
             "laptop",
         ],
     );
-    let made = made.ends(0).says(&["created team eng, the first one", "laptop", "m-small", "$10 daily", "shown only now"]);
+    let made = made.ends(0).says(&[
+        "created team eng, the first one",
+        "laptop",
+        "m-small",
+        "$10 daily",
+        "shown only now",
+    ]);
     let secret = made.word("sk-gk-");
     user(&gatekeeper, &secret).chat(&call()).expects(200);
     let mut large = call();
     large["model"] = json!("m-large");
-    assert_eq!(user(&gatekeeper, &secret).chat(&large).expects(403).error_word(), "model_not_allowed");
+    assert_eq!(
+        user(&gatekeeper, &secret)
+            .chat(&large)
+            .expects(403)
+            .error_word(),
+        "model_not_allowed"
+    );
     let key = &gatekeeper.admin().get("/v1/keys").json()["data"][0];
-    assert_eq!((&key["name"], &key["models"]), (&json!("laptop"), &json!(["m-small", "gpt-*"])));
-    assert_eq!((&key["budgets"][0]["limit"], &key["budgets"][0]["period"]), (&json!("10"), &json!("daily")));
+    assert_eq!(
+        (&key["name"], &key["models"]),
+        (&json!("laptop"), &json!(["m-small", "gpt-*"]))
+    );
+    assert_eq!(
+        (&key["budgets"][0]["limit"], &key["budgets"][0]["period"]),
+        (&json!("10"), &json!("daily"))
+    );
     assert!(key["expires_at"].is_string() && key.get("key").is_none());
-    runs(&gatekeeper, &["usage"]).ends(0).says(&["TEAM", "eng", "m-small", "0.00011", "all"]);
+    runs(&gatekeeper, &["usage"])
+        .ends(0)
+        .says(&["TEAM", "eng", "m-small", "0.00011", "all"]);
     let usage = runs(&gatekeeper, &["usage", "--json"]).ends(0).json();
-    assert_eq!((&usage["total"]["cost_usd"], &usage["data"][0]["team_name"]), (&json!("0.00011"), &json!("eng")));
+    assert_eq!(
+        (&usage["total"]["cost_usd"], &usage["data"][0]["team_name"]),
+        (&json!("0.00011"), &json!("eng"))
+    );
 }
 
 #[test]
 fn a_team_that_is_not_there_is_a_typing_error_once_there_are_teams() {
     let upstream = Upstream::start();
     let gatekeeper = Gatekeeper::before(&upstream).starts();
-    runs(&gatekeeper, &["teams", "create", "engineering", "--budget", "$5/month"]).ends(0).says(&["engineering", "$5 monthly"]);
-    runs(&gatekeeper, &["teams", "create", "engineering"]).ends(1).complains(&["409", "engineering", "exists already"]);
+    runs(
+        &gatekeeper,
+        &["teams", "create", "engineering", "--budget", "$5/month"],
+    )
+    .ends(0)
+    .says(&["engineering", "$5 monthly"]);
+    runs(&gatekeeper, &["teams", "create", "engineering"])
+        .ends(1)
+        .complains(&["409", "engineering", "exists already"]);
     let refused = runs(&gatekeeper, &["keys", "create", "--team", "enginering"]).ends(1);
-    refused.complains(&["no team `enginering`", "engineering", "gatekeeper teams create enginering"]);
-    runs(&gatekeeper, &["teams", "list"]).ends(0).says(&["engineering", "$5 monthly"]);
+    refused.complains(&[
+        "no team `enginering`",
+        "engineering",
+        "gatekeeper teams create enginering",
+    ]);
+    runs(&gatekeeper, &["teams", "list"])
+        .ends(0)
+        .says(&["engineering", "$5 monthly"]);
 }
 
 #[test]
@@ -76,33 +119,69 @@ fn a_key_is_verified_as_a_call_with_it_would_be() {
     let mut gatekeeper = Gatekeeper::before(&upstream).starts();
     let team = gatekeeper.team_with_budget("eng", "10");
     let key = gatekeeper.key(&json!({"name": "laptop", "team": team.id, "models": ["m-*"]}));
-    let said = runs(&gatekeeper, &["verify", &key.secret]).ends(0).says(&["valid: key laptop", "team eng", "m-large, m-small"]);
+    let said = runs(&gatekeeper, &["verify", &key.secret]).ends(0).says(&[
+        "valid: key laptop",
+        "team eng",
+        "m-large, m-small",
+    ]);
     assert!(!said.out.contains(&key.secret) && !said.err.contains(&key.secret));
-    assert_eq!(runs(&gatekeeper, &["verify", &key.secret, "--json"]).ends(0).json()["valid"], true);
+    assert_eq!(
+        runs(&gatekeeper, &["verify", &key.secret, "--json"])
+            .ends(0)
+            .json()["valid"],
+        true
+    );
     let admin_key = gatekeeper.admin_key.clone();
-    runs(&gatekeeper, &["verify", &admin_key]).ends(0).says(&["administrative", "calls no models"]);
+    runs(&gatekeeper, &["verify", &admin_key])
+        .ends(0)
+        .says(&["administrative", "calls no models"]);
     let mut mistyped = key.secret.clone();
     mistyped.pop();
-    runs(&gatekeeper, &["verify", &mistyped]).ends(1).complains(&["refused", "authentication_error"]);
-    runs(&gatekeeper, &["keys", "disable", &key.id]).ends(0).says(&["disabled key laptop"]);
-    runs(&gatekeeper, &["verify", &key.secret]).ends(1).complains(&["disabled", "authentication_error"]);
-    assert_eq!(runs(&gatekeeper, &["verify", &key.secret, "--json"]).ends(1).json()["valid"], false);
+    runs(&gatekeeper, &["verify", &mistyped])
+        .ends(1)
+        .complains(&["refused", "authentication_error"]);
+    runs(&gatekeeper, &["keys", "disable", &key.id])
+        .ends(0)
+        .says(&["disabled key laptop"]);
+    runs(&gatekeeper, &["verify", &key.secret])
+        .ends(1)
+        .complains(&["disabled", "authentication_error"]);
+    assert_eq!(
+        runs(&gatekeeper, &["verify", &key.secret, "--json"])
+            .ends(1)
+            .json()["valid"],
+        false
+    );
 }
 
 #[test]
 fn an_expired_key_is_refused_by_its_own_word() {
     let upstream = Upstream::start();
-    let mut inside = Gatekeeper::before(&upstream).ledger("segment_mb = 1").starts_inside();
+    let mut inside = Gatekeeper::before(&upstream)
+        .ledger("segment_mb = 1")
+        .starts_inside();
     let team = inside.team_with_budget("eng", "10");
     let key = inside.key(&json!({"name": "short", "team": team.id, "expires": "30m"}));
     inside.user(&key).chat(&call()).expects(200);
     inside.clock.advance_ms(30 * 60 * 1000 - 1);
     inside.user(&key).chat(&call()).expects(200);
     inside.clock.advance_ms(1);
-    assert_eq!(inside.user(&key).chat(&call()).expects(401).error_word(), "key_expired");
-    let verdict = inside.admin().post("/v1/keys/verify", &json!({"key": key.secret})).json();
-    assert_eq!((&verdict["valid"], &verdict["code"]), (&json!(false), &json!("key_expired")));
-    inside.admin().patch(&format!("/v1/keys/{}", key.id), &json!({"expires": null})).expects(200);
+    assert_eq!(
+        inside.user(&key).chat(&call()).expects(401).error_word(),
+        "key_expired"
+    );
+    let verdict = inside
+        .admin()
+        .post("/v1/keys/verify", &json!({"key": key.secret}))
+        .json();
+    assert_eq!(
+        (&verdict["valid"], &verdict["code"]),
+        (&json!(false), &json!("key_expired"))
+    );
+    inside
+        .admin()
+        .patch(&format!("/v1/keys/{}", key.id), &json!({"expires": null}))
+        .expects(200);
     inside.user(&key).chat(&call()).expects(200);
 }
 
@@ -111,14 +190,24 @@ fn a_disabled_key_is_dead_on_the_next_request() {
     let upstream = Upstream::start();
     let mut gatekeeper = Gatekeeper::before(&upstream).starts();
     let team = gatekeeper.team_with_budget("eng", "10");
-    let (key, other) = (gatekeeper.key_of(&team), gatekeeper.key(&json!({"name": "other", "team": team.id})));
+    let (key, other) = (
+        gatekeeper.key_of(&team),
+        gatekeeper.key(&json!({"name": "other", "team": team.id})),
+    );
     let mut connection = gatekeeper.user(&key).connects();
     connection.chat(&call()).expects(200);
     runs(&gatekeeper, &["keys", "disable", &key.id]).ends(0);
-    assert_eq!(connection.chat(&call()).expects(401).error_word(), "authentication_error");
+    assert_eq!(
+        connection.chat(&call()).expects(401).error_word(),
+        "authentication_error"
+    );
     gatekeeper.user(&other).chat(&call()).expects(200);
-    runs(&gatekeeper, &["keys", "disable", "key_999"]).ends(1).complains(&["404", "key_999"]);
-    runs(&gatekeeper, &["keys", "disable", "../teams"]).ends(2).complains(&["by its id"]);
+    runs(&gatekeeper, &["keys", "disable", "key_999"])
+        .ends(1)
+        .complains(&["404", "key_999"]);
+    runs(&gatekeeper, &["keys", "disable", "../teams"])
+        .ends(2)
+        .complains(&["by its id"]);
 }
 
 #[test]
@@ -128,27 +217,66 @@ fn over_a_url_the_same_is_done_with_an_administrative_key() {
     let file = gatekeeper.folder().join("admin.key");
     fs::write(&file, &gatekeeper.admin_key).expect("the key can be written");
     let (url, file) = (gatekeeper.url(), file.display().to_string());
-    let at_url = |arguments: &[&str]| runs(&gatekeeper, &[arguments, &["--url", &url, "--admin-key-file", &file]].concat());
-    let secret = at_url(&["keys", "create", "--team", "eng"]).ends(0).word("sk-gk-");
+    let at_url = |arguments: &[&str]| {
+        runs(
+            &gatekeeper,
+            &[arguments, &["--url", &url, "--admin-key-file", &file]].concat(),
+        )
+    };
+    let secret = at_url(&["keys", "create", "--team", "eng"])
+        .ends(0)
+        .word("sk-gk-");
     user(&gatekeeper, &secret).chat(&call()).expects(200);
     at_url(&["keys", "list"]).ends(0).says(&["eng", "active"]);
-    let ops = at_url(&["keys", "create", "--admin", "--name", "ops"]).ends(0).says(&["administrative key ops"]);
+    let ops = at_url(&["keys", "create", "--admin", "--name", "ops"])
+        .ends(0)
+        .says(&["administrative key ops"]);
     let ops = ops.word("sk-gk-master-");
     at_url(&["verify", &ops]).ends(0);
-    runs(&gatekeeper, &["usage", "--url", &url]).ends(2).complains(&["administrative key", "--admin-key-file"]);
+    runs(&gatekeeper, &["usage", "--url", &url])
+        .ends(2)
+        .complains(&["administrative key", "--admin-key-file"]);
     fs::write(&file, &secret).expect("the key can be written");
-    runs(&gatekeeper, &["usage", "--url", &url, "--admin-key-file", &file]).ends(1).complains(&["403"]);
+    runs(
+        &gatekeeper,
+        &["usage", "--url", &url, "--admin-key-file", &file],
+    )
+    .ends(1)
+    .complains(&["403"]);
     fs::write(&file, "sk-gk-master-nonsense").expect("the key can be written");
-    runs(&gatekeeper, &["usage", "--url", &url, "--admin-key-file", &file]).ends(1).complains(&["401"]);
+    runs(
+        &gatekeeper,
+        &["usage", "--url", &url, "--admin-key-file", &file],
+    )
+    .ends(1)
+    .complains(&["401"]);
     // an administrative key can be taken away, and is dead at once
     fs::write(&file, &ops).expect("the key can be written");
-    let key = gatekeeper.admin().get("/v1/keys?admin=true").json()["data"].as_array().and_then(|keys| keys.last().cloned());
-    let id = key.expect("a key")["id"].as_str().expect("an id").to_owned();
-    gatekeeper.admin().patch(&format!("/v1/keys/{id}"), &json!({"disabled": true})).expects(200);
-    runs(&gatekeeper, &["usage", "--url", &url, "--admin-key-file", &file]).ends(1).complains(&["401"]);
+    let key = gatekeeper.admin().get("/v1/keys?admin=true").json()["data"]
+        .as_array()
+        .and_then(|keys| keys.last().cloned());
+    let id = key.expect("a key")["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    gatekeeper
+        .admin()
+        .patch(&format!("/v1/keys/{id}"), &json!({"disabled": true}))
+        .expects(200);
+    runs(
+        &gatekeeper,
+        &["usage", "--url", &url, "--admin-key-file", &file],
+    )
+    .ends(1)
+    .complains(&["401"]);
     gatekeeper.stop();
     gatekeeper.start();
-    runs(&gatekeeper, &["usage", "--url", &url, "--admin-key-file", &file]).ends(1).complains(&["401"]);
+    runs(
+        &gatekeeper,
+        &["usage", "--url", &url, "--admin-key-file", &file],
+    )
+    .ends(1)
+    .complains(&["401"]);
 }
 
 #[test]
@@ -157,12 +285,34 @@ fn the_command_line_makes_a_key_below_another() {
     let mut gatekeeper = Gatekeeper::before(&upstream).starts();
     let team = gatekeeper.team(&json!({"name": "eng"}));
     let parent = gatekeeper.key_of(&team);
-    let made = runs(&gatekeeper, &["keys", "create", "--parent", &parent.id, "--budget", "$1/day"]).ends(0);
-    let made = made.says(&[&format!("below eng-key ({})", parent.id), "created key eng-key-", "$1 daily"]);
+    let made = runs(
+        &gatekeeper,
+        &[
+            "keys", "create", "--parent", &parent.id, "--budget", "$1/day",
+        ],
+    )
+    .ends(0);
+    let made = made.says(&[
+        &format!("below eng-key ({})", parent.id),
+        "created key eng-key-",
+        "$1 daily",
+    ]);
     let secret = made.word("sk-gk-");
     user(&gatekeeper, &secret).chat(&call()).expects(200);
-    runs(&gatekeeper, &["keys", "list"]).ends(0).says(&[&format!("(below {})", parent.id)]);
-    runs(&gatekeeper, &["keys", "create", "--parent", "key_999"]).ends(1).complains(&["404", "key_999"]);
-    runs(&gatekeeper, &["keys", "create", "--parent", "../x"]).ends(2).complains(&["by its id"]);
-    runs(&gatekeeper, &["keys", "create", "--admin", "--name", "x", "--parent", &parent.id]).ends(2);
+    runs(&gatekeeper, &["keys", "list"])
+        .ends(0)
+        .says(&[&format!("(below {})", parent.id)]);
+    runs(&gatekeeper, &["keys", "create", "--parent", "key_999"])
+        .ends(1)
+        .complains(&["404", "key_999"]);
+    runs(&gatekeeper, &["keys", "create", "--parent", "../x"])
+        .ends(2)
+        .complains(&["by its id"]);
+    runs(
+        &gatekeeper,
+        &[
+            "keys", "create", "--admin", "--name", "x", "--parent", &parent.id,
+        ],
+    )
+    .ends(2);
 }

@@ -20,7 +20,11 @@ struct Said {
 impl From<Output> for Said {
     fn from(output: Output) -> Said {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Said { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+        Said {
+            code: output.status.code(),
+            out: text(&output.stdout),
+            err: text(&output.stderr),
+        }
     }
 }
 
@@ -36,13 +40,27 @@ impl Said {
     /// Every part must stand in what was said on this side.
     #[track_caller]
     fn says(self, parts: &[&str]) -> Said {
-        parts.iter().for_each(|part| assert!(self.out.contains(part), "`{part}` is missing in: {}{}", self.out, self.err));
+        parts.iter().for_each(|part| {
+            assert!(
+                self.out.contains(part),
+                "`{part}` is missing in: {}{}",
+                self.out,
+                self.err
+            )
+        });
         self
     }
 
     #[track_caller]
     fn complains(self, parts: &[&str]) -> Said {
-        parts.iter().for_each(|part| assert!(self.err.contains(part), "`{part}` is missing in: {}{}", self.out, self.err));
+        parts.iter().for_each(|part| {
+            assert!(
+                self.err.contains(part),
+                "`{part}` is missing in: {}{}",
+                self.out,
+                self.err
+            )
+        });
         self
     }
 
@@ -53,7 +71,11 @@ impl Said {
     /// The first word that begins so.
     #[track_caller]
     fn word(&self, begin: &str) -> String {
-        let word = self.out.split(|c: char| c.is_whitespace() || "()'\",".contains(c)).find(|word| word.starts_with(begin));
-        word.unwrap_or_else(|| panic!("no `{begin}…` in: {}", self.out)).to_owned()
+        let word = self
+            .out
+            .split(|c: char| c.is_whitespace() || "()'\",".contains(c))
+            .find(|word| word.starts_with(begin));
+        word.unwrap_or_else(|| panic!("no `{begin}…` in: {}", self.out))
+            .to_owned()
     }
 }

@@ -14,7 +14,11 @@ fn files(folder: &Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("the folder can be listed") {
         let path = entry.expect("an entry").path();
-        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+        if path.is_dir() {
+            found.extend(files(&path))
+        } else {
+            found.push(path)
+        }
     }
     found
 }
@@ -22,10 +26,15 @@ fn files(folder: &Path) -> Vec<std::path::PathBuf> {
 #[test]
 fn no_file_of_the_data_folder_and_no_line_of_the_log_has_a_credential() {
     let upstream = Upstream::start();
-    let mut gatekeeper = Gatekeeper::before(&upstream).ledger("segment_mb = 1").starts();
+    let mut gatekeeper = Gatekeeper::before(&upstream)
+        .ledger("segment_mb = 1")
+        .starts();
     let team = gatekeeper.team_with_budget("eng", "10");
     let key = gatekeeper.key_of(&team);
-    let ops = gatekeeper.admin().post("/v1/keys", &json!({"name": "ops", "admin": true})).json();
+    let ops = gatekeeper
+        .admin()
+        .post("/v1/keys", &json!({"name": "ops", "admin": true}))
+        .json();
     let ops = ops["key"].as_str().expect("a key").to_owned();
     let prompt = "canary-prompt-77";
     let mut body = Call::chat().at_most(30).body();
@@ -33,27 +42,58 @@ fn no_file_of_the_data_folder_and_no_line_of_the_log_has_a_credential() {
     gatekeeper.user(&key).chat(&body).expects(200);
     body["stream"] = json!(true);
     gatekeeper.user(&key).chat(&body).expects(200);
-    gatekeeper.user(&key).by_x_api_key().chat(&json!({"model": prompt})).expects(400);
-    gatekeeper.user(&key).chat(&json!({"model": "nothing", "messages": [{"role": "user", "content": prompt}]}));
-    gatekeeper.admin().post("/v1/keys/verify", &json!({"key": key.secret})).expects(200);
+    gatekeeper
+        .user(&key)
+        .by_x_api_key()
+        .chat(&json!({"model": prompt}))
+        .expects(400);
+    gatekeeper
+        .user(&key)
+        .chat(&json!({"model": "nothing", "messages": [{"role": "user", "content": prompt}]}));
+    gatekeeper
+        .admin()
+        .post("/v1/keys/verify", &json!({"key": key.secret}))
+        .expects(200);
     gatekeeper.user(&key).get("/v1/usage").expects(403);
     gatekeeper.usage();
-    assert_eq!(upstream.last_request().header("authorization"), Some(&*format!("Bearer {UPSTREAM_KEY}")));
+    assert_eq!(
+        upstream.last_request().header("authorization"),
+        Some(&*format!("Bearer {UPSTREAM_KEY}"))
+    );
     gatekeeper.stop();
     let random = |secret: &str| secret.rsplit('-').next().expect("a random part").to_owned();
-    let secrets =
-        [key.secret.clone(), random(&key.secret), gatekeeper.admin_key.clone(), random(&gatekeeper.admin_key), ops.clone()];
-    let canaries = secrets.iter().map(String::as_str).chain([UPSTREAM_KEY, prompt]);
+    let secrets = [
+        key.secret.clone(),
+        random(&key.secret),
+        gatekeeper.admin_key.clone(),
+        random(&gatekeeper.admin_key),
+        ops.clone(),
+    ];
+    let canaries = secrets
+        .iter()
+        .map(String::as_str)
+        .chain([UPSTREAM_KEY, prompt]);
     let stored: Vec<(String, Vec<u8>)> = files(&gatekeeper.data)
         .into_iter()
-        .map(|path| (path.display().to_string(), fs::read(&path).expect("a file can be read")))
-        .chain([("the process's output".to_owned(), gatekeeper.all_output().into_bytes())])
+        .map(|path| {
+            (
+                path.display().to_string(),
+                fs::read(&path).expect("a file can be read"),
+            )
+        })
+        .chain([(
+            "the process's output".to_owned(),
+            gatekeeper.all_output().into_bytes(),
+        )])
         .collect();
     assert!(stored.len() >= 3, "books, log and output are there");
     for canary in canaries {
         assert!(canary.len() >= 16, "`{canary}` could stand there by chance");
         for (name, bytes) in &stored {
-            assert!(memchr::memmem::find(bytes, canary.as_bytes()).is_none(), "{name} has {canary}");
+            assert!(
+                memchr::memmem::find(bytes, canary.as_bytes()).is_none(),
+                "{name} has {canary}"
+            );
         }
     }
 }

@@ -19,7 +19,10 @@ impl Call {
     }
 
     pub fn messages() -> Call {
-        Call { messages: true, ..Call::default() }
+        Call {
+            messages: true,
+            ..Call::default()
+        }
     }
 
     #[must_use]
@@ -29,11 +32,18 @@ impl Call {
 
     #[must_use]
     pub fn at_most(self, tokens: u64) -> Call {
-        Call { max_tokens: Some(tokens), ..self }
+        Call {
+            max_tokens: Some(tokens),
+            ..self
+        }
     }
 
     pub fn path(self) -> &'static str {
-        if self.messages { "/v1/messages" } else { "/v1/chat/completions" }
+        if self.messages {
+            "/v1/messages"
+        } else {
+            "/v1/chat/completions"
+        }
     }
 
     pub fn body(self) -> Value {
@@ -50,7 +60,11 @@ impl Call {
 
     /// Asks and reads everything.
     pub fn by(self, connection: &mut Connection) -> Answer {
-        connection.asks("POST", self.path(), Some(self.body().to_string().as_bytes()))
+        connection.asks(
+            "POST",
+            self.path(),
+            Some(self.body().to_string().as_bytes()),
+        )
     }
 }
 

@@ -24,7 +24,11 @@ fn child(instance: &Instance, name: &str, parent: &Key, mut terms: Value) -> Key
 }
 
 fn shown(instance: &Instance, key: &Key) -> Value {
-    instance.admin().get(&format!("/v1/keys/{}", key.id)).expects(200).json()
+    instance
+        .admin()
+        .get(&format!("/v1/keys/{}", key.id))
+        .expects(200)
+        .json()
 }
 
 fn spent(instance: &Instance, key: &Key) -> String {
@@ -32,8 +36,15 @@ fn spent(instance: &Instance, key: &Key) -> String {
 }
 
 /// A team's key with these terms, its child and its grandchild.
-fn line(upstream: &Upstream, terms: Value, of_child: Value, of_grandchild: Value) -> (Inside, [Key; 3]) {
-    let mut inside = Gatekeeper::before(upstream).ledger("segment_mb = 1").starts_inside();
+fn line(
+    upstream: &Upstream,
+    terms: Value,
+    of_child: Value,
+    of_grandchild: Value,
+) -> (Inside, [Key; 3]) {
+    let mut inside = Gatekeeper::before(upstream)
+        .ledger("segment_mb = 1")
+        .starts_inside();
     let team = inside.team(&json!({"name": "eng"}));
     let mut of_parent = terms;
     (of_parent["name"], of_parent["team"]) = (json!("parent"), json!(team.id));
@@ -47,35 +58,72 @@ fn line(upstream: &Upstream, terms: Value, of_child: Value, of_grandchild: Value
 fn a_call_is_charged_to_every_key_above_and_the_tightest_of_them_blocks() {
     let upstream = Upstream::start();
     let budget = |usd: &str| json!({"budget_limit": usd});
-    let (inside, [parent, middle, grandchild]) = line(&upstream, budget("0.0006"), budget("0.0004"), budget("10"));
+    let (inside, [parent, middle, grandchild]) =
+        line(&upstream, budget("0.0006"), budget("0.0004"), budget("10"));
     for _ in 0..2 {
         asks(&inside, &grandchild).expects(200);
     }
-    assert_eq!([&parent, &middle, &grandchild].map(|key| spent(&inside, key)), ["0.00022"; 3].map(str::to_owned));
+    assert_eq!(
+        [&parent, &middle, &grandchild].map(|key| spent(&inside, key)),
+        ["0.00022"; 3].map(str::to_owned)
+    );
     let refused = asks(&inside, &grandchild);
     assert_eq!(refused.expects(402).error_word(), "budget_exceeded");
     let above = format!("{}, the key above this one,", middle.id);
-    assert!(refused.error_message().contains(&above), "{}", refused.error_message());
+    assert!(
+        refused.error_message().contains(&above),
+        "{}",
+        refused.error_message()
+    );
     asks(&inside, &parent).expects(200);
-    assert_eq!(spent(&inside, &middle), "0.00022", "what a parent calls is not its child's");
+    assert_eq!(
+        spent(&inside, &middle),
+        "0.00022",
+        "what a parent calls is not its child's"
+    );
     asks(&inside, &parent).expects(200);
-    inside.admin().patch(&format!("/v1/keys/{}", middle.id), &budget("10")).expects(200);
-    assert!(asks(&inside, &middle).expects(402).error_message().contains(&parent.id));
-    assert!(asks(&inside, &parent).expects(402).error_message().contains("of this key"));
-    assert_eq!([&parent, &middle, &grandchild].map(|key| spent(&inside, key)), ["0.00044", "0.00022", "0.00022"]);
+    inside
+        .admin()
+        .patch(&format!("/v1/keys/{}", middle.id), &budget("10"))
+        .expects(200);
+    assert!(
+        asks(&inside, &middle)
+            .expects(402)
+            .error_message()
+            .contains(&parent.id)
+    );
+    assert!(
+        asks(&inside, &parent)
+            .expects(402)
+            .error_message()
+            .contains("of this key")
+    );
+    assert_eq!(
+        [&parent, &middle, &grandchild].map(|key| spent(&inside, key)),
+        ["0.00044", "0.00022", "0.00022"]
+    );
 }
 
 #[test]
 fn a_call_refused_above_takes_nothing_below() {
     let upstream = Upstream::start();
-    let (inside, [parent, middle, grandchild]) =
-        line(&upstream, json!({"rpm": 3}), json!({"rpm": 10, "budget_limit": "1"}), json!({"rpm": 10}));
+    let (inside, [parent, middle, grandchild]) = line(
+        &upstream,
+        json!({"rpm": 3}),
+        json!({"rpm": 10, "budget_limit": "1"}),
+        json!({"rpm": 10}),
+    );
     let statuses = [(); 5].map(|()| asks(&inside, &grandchild).status);
     assert_eq!(statuses, [200, 200, 200, 429, 429]);
     let refused = asks(&inside, &grandchild);
-    assert!(refused.error_message().contains(&parent.id), "{}", refused.error_message());
+    assert!(
+        refused.error_message().contains(&parent.id),
+        "{}",
+        refused.error_message()
+    );
     assert_eq!(refused.header("x-ratelimit-limit-requests"), Some("3"));
-    let left = [&parent, &middle, &grandchild].map(|key| shown(&inside, key)["limits"][0]["remaining_requests"].clone());
+    let left = [&parent, &middle, &grandchild]
+        .map(|key| shown(&inside, key)["limits"][0]["remaining_requests"].clone());
     assert_eq!(left, [0, 7, 7].map(|left| json!(left)));
     assert_eq!(text(&shown(&inside, &middle)["budgets"][0], "held"), "0");
 }
@@ -83,54 +131,100 @@ fn a_call_refused_above_takes_nothing_below() {
 #[test]
 fn the_slots_and_tokens_of_a_parent_are_shared_by_its_children() {
     let upstream = Upstream::start();
-    let (inside, [parent, middle, grandchild]) = line(&upstream, json!({"tpm": 1000}), json!({}), json!({}));
+    let (inside, [parent, middle, grandchild]) =
+        line(&upstream, json!({"tpm": 1000}), json!({}), json!({}));
     let sister = child(&inside, "sister", &parent, json!({}));
     for key in [&middle, &grandchild, &sister, &parent] {
         asks(&inside, key).expects(200);
     }
     let limit = &shown(&inside, &parent)["limits"][0];
-    assert_eq!((&limit["remaining_tokens"], &limit["running"]), (&json!(1_000 - 4 * 30), &json!(0)));
+    assert_eq!(
+        (&limit["remaining_tokens"], &limit["running"]),
+        (&json!(1_000 - 4 * 30), &json!(0))
+    );
 }
 
 #[test]
 fn a_child_may_call_only_what_every_key_above_it_may() {
     let upstream = Upstream::start();
-    let (inside, [parent, middle, grandchild]) =
-        line(&upstream, json!({"models": ["m-*"]}), json!({"models": ["m-small", "c-*"]}), json!({"models": ["*"]}));
+    let (inside, [parent, middle, grandchild]) = line(
+        &upstream,
+        json!({"models": ["m-*"]}),
+        json!({"models": ["m-small", "c-*"]}),
+        json!({"models": ["*"]}),
+    );
     asks(&inside, &grandchild).expects(200);
     let mut large = call();
     large["model"] = json!("m-large");
     let refused = inside.user(&grandchild).chat(&large);
     assert_eq!(refused.expects(403).error_word(), "model_not_allowed");
-    assert!(refused.error_message().contains("the key `child`"), "{}", refused.error_message());
+    assert!(
+        refused.error_message().contains("the key `child`"),
+        "{}",
+        refused.error_message()
+    );
     inside.user(&parent).chat(&large).expects(200);
     let models = |key: &Key| {
-        let verdict = inside.admin().post("/v1/keys/verify", &json!({"key": key.secret})).json();
+        let verdict = inside
+            .admin()
+            .post("/v1/keys/verify", &json!({"key": key.secret}))
+            .json();
         verdict["models"].clone()
     };
-    assert_eq!((models(&middle), models(&grandchild)), (json!(["m-small"]), json!(["m-small"])));
+    assert_eq!(
+        (models(&middle), models(&grandchild)),
+        (json!(["m-small"]), json!(["m-small"]))
+    );
     inside
         .admin()
-        .patch(&format!("/v1/keys/{}", parent.id), &json!({"budget_limit": "5", "budget_period": "daily"}))
+        .patch(
+            &format!("/v1/keys/{}", parent.id),
+            &json!({"budget_limit": "5", "budget_period": "daily"}),
+        )
         .expects(200);
-    let verdict = inside.admin().post("/v1/keys/verify", &json!({"key": grandchild.secret})).json();
-    assert_eq!(verdict["above"].as_array().map(Vec::len), Some(1), "{verdict}");
-    assert_eq!((&verdict["above"][0]["owner"], &verdict["above"][0]["name"]), (&json!(parent.id), &json!("parent")));
-    assert_eq!(verdict["above"][0]["budgets"][0]["resets_at"], json!("2026-11-24T00:00:00Z"));
+    let verdict = inside
+        .admin()
+        .post("/v1/keys/verify", &json!({"key": grandchild.secret}))
+        .json();
+    assert_eq!(
+        verdict["above"].as_array().map(Vec::len),
+        Some(1),
+        "{verdict}"
+    );
+    assert_eq!(
+        (&verdict["above"][0]["owner"], &verdict["above"][0]["name"]),
+        (&json!(parent.id), &json!("parent"))
+    );
+    assert_eq!(
+        verdict["above"][0]["budgets"][0]["resets_at"],
+        json!("2026-11-24T00:00:00Z")
+    );
 }
 
 #[test]
 fn a_child_ends_with_any_key_above_it() {
     let upstream = Upstream::start();
-    let (inside, [parent, middle, grandchild]) = line(&upstream, json!({"expires": "2h"}), json!({}), json!({"expires": "9h"}));
+    let (inside, [parent, middle, grandchild]) = line(
+        &upstream,
+        json!({"expires": "2h"}),
+        json!({}),
+        json!({"expires": "9h"}),
+    );
     let change = |key: &Key, change: Value| {
-        inside.admin().patch(&format!("/v1/keys/{}", key.id), &change).expects(200);
+        inside
+            .admin()
+            .patch(&format!("/v1/keys/{}", key.id), &change)
+            .expects(200);
     };
     asks(&inside, &grandchild).expects(200);
     change(&middle, json!({"disabled": true}));
     let refused = asks(&inside, &grandchild);
     assert_eq!(refused.expects(401).error_word(), "authentication_error");
-    assert!(refused.error_message().contains(&middle.id), "{}", refused.error_message());
+    assert!(
+        refused.error_message().contains(&middle.id),
+        "{}",
+        refused.error_message()
+    );
     asks(&inside, &parent).expects(200);
     change(&middle, json!({"disabled": false}));
     asks(&inside, &grandchild).expects(200);
@@ -145,7 +239,12 @@ fn a_child_ends_with_any_key_above_it() {
 #[test]
 fn a_restart_knows_who_is_above_whom() {
     let upstream = Upstream::start();
-    let (mut inside, [parent, middle, grandchild]) = line(&upstream, json!({"budget_limit": "0.00031"}), json!({}), json!({}));
+    let (mut inside, [parent, middle, grandchild]) = line(
+        &upstream,
+        json!({"budget_limit": "0.00031"}),
+        json!({}),
+        json!({}),
+    );
     asks(&inside, &grandchild).expects(200);
     inside.stop();
     inside.start();
@@ -153,7 +252,10 @@ fn a_restart_knows_who_is_above_whom() {
     asks(&inside, &middle).expects(200);
     asks(&inside, &grandchild).expects(402);
     assert_eq!(spent(&inside, &parent), "0.00022");
-    assert_eq!(inside.audit().last().expect("audited")["detail"]["parent"], json!(middle.id));
+    assert_eq!(
+        inside.audit().last().expect("audited")["detail"]["parent"],
+        json!(middle.id)
+    );
 }
 
 #[test]
@@ -165,36 +267,75 @@ fn a_place_below_a_key_is_checked() {
     for (body, status, param) in [
         (json!({"name": "a", "parent": "key_999"}), 404, "parent"),
         (json!({"name": "a", "parent": "eng"}), 400, "parent"),
-        (json!({"name": "a", "parent": parent.id, "team": other.id}), 400, "team"),
+        (
+            json!({"name": "a", "parent": parent.id, "team": other.id}),
+            400,
+            "team",
+        ),
         (json!({"name": "a"}), 400, "team"),
         (json!({"name": "child", "parent": parent.id}), 409, "name"),
-        (json!({"name": "a", "admin": true, "parent": parent.id}), 400, "parent"),
+        (
+            json!({"name": "a", "admin": true, "parent": parent.id}),
+            400,
+            "parent",
+        ),
     ] {
         let answer = asks(body.clone());
-        assert_eq!((answer.expects(status).json()["error"]["param"].clone()), json!(param), "{body}");
+        assert_eq!(
+            (answer.expects(status).json()["error"]["param"].clone()),
+            json!(param),
+            "{body}"
+        );
     }
     asks(json!({"name": "a", "parent": parent.id, "team": "eng"})).expects(201);
-    let moved = inside.admin().patch(&format!("/v1/keys/{}", parent.id), &json!({"parent": "key_3"}));
-    assert_eq!(moved.expects(400).json()["error"]["param"], json!("parent"), "a key never changes its parent");
+    let moved = inside.admin().patch(
+        &format!("/v1/keys/{}", parent.id),
+        &json!({"parent": "key_3"}),
+    );
+    assert_eq!(
+        moved.expects(400).json()["error"]["param"],
+        json!("parent"),
+        "a key never changes its parent"
+    );
     let mut last = parent;
     for depth in 1..=8 {
         last = child(&inside, &format!("deep-{depth}"), &last, json!({}));
     }
     let answer = asks(json!({"name": "too-deep", "parent": last.id}));
-    assert_eq!(answer.expects(400).json()["error"]["param"], json!("parent"));
+    assert_eq!(
+        answer.expects(400).json()["error"]["param"],
+        json!("parent")
+    );
     inside.user(&last).chat(&call()).expects(200);
 }
 
 #[test]
 fn a_budget_for_some_models_counts_those_at_every_level() {
     let upstream = Upstream::start();
-    let of_model = |model: &str, limit: &str| json!({"budgets": [{"limit": limit, "model": model}]});
-    let (inside, [parent, middle, grandchild]) =
-        line(&upstream, of_model("m-l*", "1"), of_model("up/m-large", "1"), of_model("m-small", "1"));
+    let of_model =
+        |model: &str, limit: &str| json!({"budgets": [{"limit": limit, "model": model}]});
+    let (inside, [parent, middle, grandchild]) = line(
+        &upstream,
+        of_model("m-l*", "1"),
+        of_model("up/m-large", "1"),
+        of_model("m-small", "1"),
+    );
     let team = text(&inside.admin().get("/v1/teams").json()["data"][0], "id");
-    let organization = text(&inside.admin().get("/v1/organizations").json()["data"][0], "id");
-    inside.admin().patch(&format!("/v1/teams/{team}"), &of_model("m-large", "1")).expects(200);
-    inside.admin().patch(&format!("/v1/organizations/{organization}"), &of_model("*-large", "0.00035")).expects(200);
+    let organization = text(
+        &inside.admin().get("/v1/organizations").json()["data"][0],
+        "id",
+    );
+    inside
+        .admin()
+        .patch(&format!("/v1/teams/{team}"), &of_model("m-large", "1"))
+        .expects(200);
+    inside
+        .admin()
+        .patch(
+            &format!("/v1/organizations/{organization}"),
+            &of_model("*-large", "0.00035"),
+        )
+        .expects(200);
     let asks_of = |model: &str| {
         let mut body = call();
         body["model"] = json!(model);
@@ -204,9 +345,27 @@ fn a_budget_for_some_models_counts_those_at_every_level() {
         asks_of(model).expects(200);
     }
     let refused = asks_of("m-large");
-    assert!(refused.expects(402).error_message().contains("this organization"), "{}", refused.error_message());
+    assert!(
+        refused
+            .expects(402)
+            .error_message()
+            .contains("this organization"),
+        "{}",
+        refused.error_message()
+    );
     asks_of("m-small").expects(200);
-    assert_eq!([&parent, &middle, &grandchild].map(|key| spent(&inside, key)), ["0.00022", "0.00022", "0.00033"]);
-    let of = |path: String| text(&inside.admin().get(&path).json()["data"][0]["budgets"][0], "spent");
-    assert_eq!((of("/v1/teams".into()), of("/v1/organizations".into())), ("0.00022".into(), "0.00022".into()));
+    assert_eq!(
+        [&parent, &middle, &grandchild].map(|key| spent(&inside, key)),
+        ["0.00022", "0.00022", "0.00033"]
+    );
+    let of = |path: String| {
+        text(
+            &inside.admin().get(&path).json()["data"][0]["budgets"][0],
+            "spent",
+        )
+    };
+    assert_eq!(
+        (of("/v1/teams".into()), of("/v1/organizations".into())),
+        ("0.00022".into(), "0.00022".into())
+    );
 }

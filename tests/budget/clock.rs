@@ -41,13 +41,22 @@ impl House {
     fn new() -> House {
         let upstream = Upstream::start();
         upstream.answers(model::uses(10, 20));
-        let mut inside = Gatekeeper::before(&upstream).ledger("segment_mb = 1").starts_inside();
-        let budgets = json!([{"limit": DAY_LIMIT, "period": "daily"}, {"limit": "1", "period": "total"}]);
+        let mut inside = Gatekeeper::before(&upstream)
+            .ledger("segment_mb = 1")
+            .starts_inside();
+        let budgets =
+            json!([{"limit": DAY_LIMIT, "period": "daily"}, {"limit": "1", "period": "total"}]);
         let team = inside.team(&json!({"name": "eng", "budgets": budgets}));
         let key = inside.key_of(&team);
         let free = inside.team(&json!({"name": "free"}));
         let free = inside.key_of(&free);
-        House { upstream, inside, team, key, free }
+        House {
+            upstream,
+            inside,
+            team,
+            key,
+            free,
+        }
     }
 
     /// How many calls are served until the day's budget refuses one; a call without a budget is served too.
@@ -57,7 +66,14 @@ impl House {
         for served in 0..10 {
             let answer = user.chat(&call());
             if answer.status != 200 {
-                assert!(answer.expects(402).error_message().contains("the daily budget"), "{}", answer.error_message());
+                assert!(
+                    answer
+                        .expects(402)
+                        .error_message()
+                        .contains("the daily budget"),
+                    "{}",
+                    answer.error_message()
+                );
                 return served;
             }
         }
@@ -69,21 +85,34 @@ impl House {
     }
 
     fn accepts(&self) -> Value {
-        self.inside.admin().post("/v1/clock/accept", &json!({})).expects(200).json()
+        self.inside
+            .admin()
+            .post("/v1/clock/accept", &json!({}))
+            .expects(200)
+            .json()
     }
 
     /// The status that everybody sees, and the reason that an administrator sees.
     fn ready(&self) -> (String, String) {
         let seen = self.inside.anon().get("/readyz").expects(200).json();
         let told = self.inside.admin().get("/readyz").expects(200).json();
-        assert_eq!((&seen["status"], &seen["reason"]), (&told["status"], &Value::Null));
-        (text(&seen, "status"), told["reason"].as_str().unwrap_or_default().to_owned())
+        assert_eq!(
+            (&seen["status"], &seen["reason"]),
+            (&told["status"], &Value::Null)
+        );
+        (
+            text(&seen, "status"),
+            told["reason"].as_str().unwrap_or_default().to_owned(),
+        )
     }
 
     fn is_degraded_by(&self, way: &str) {
         let (status, reason) = self.ready();
         assert_eq!(status, "degraded");
-        assert!(reason.contains(way) && reason.contains("gatekeeper clock"), "{reason}");
+        assert!(
+            reason.contains(way) && reason.contains("gatekeeper clock"),
+            "{reason}"
+        );
     }
 
     fn is_ready(&self) {
@@ -95,13 +124,22 @@ impl House {
         assert_eq!(self.clock()["in_step"], false);
         self.inside.clock.advance_ms(10 * MINUTE_MS - 1);
         let clock = self.clock();
-        assert_eq!((&clock["in_step"], &clock["steady_ms"]), (&json!(false), &json!(599_999)), "{clock}");
+        assert_eq!(
+            (&clock["in_step"], &clock["steady_ms"]),
+            (&json!(false), &json!(599_999)),
+            "{clock}"
+        );
         self.inside.clock.advance_ms(1);
         assert_eq!(self.clock()["in_step"], true);
     }
 
     fn day(&self) -> Value {
-        let team = self.inside.admin().get(&format!("/v1/teams/{}", self.team.id)).expects(200).json();
+        let team = self
+            .inside
+            .admin()
+            .get(&format!("/v1/teams/{}", self.team.id))
+            .expects(200)
+            .json();
         team["budgets"][0].clone()
     }
 
@@ -115,7 +153,9 @@ impl House {
         let path = "/v1/usage?group_by=day&start=2000-01-01&end=2100-01-01";
         let report = self.inside.admin().get(path).expects(200).json();
         let rows = report["data"].as_array().expect("rows");
-        rows.iter().map(|row| (text(row, "day")[..10].to_owned(), text(row, "cost_usd"))).collect()
+        rows.iter()
+            .map(|row| (text(row, "day")[..10].to_owned(), text(row, "cost_usd")))
+            .collect()
     }
 
     fn clock_events(&self) -> Vec<Value> {
@@ -133,8 +173,18 @@ fn call() -> Value {
 const JUMPS: [(i64, &str, &str, usize); 4] = [
     (HOUR_MS, "3600 s ahead of", "2026-11-25T00:00:00Z", FIT),
     (-HOUR_MS, "3600 s behind", "2026-11-24T00:00:00Z", 0),
-    (DECADE_MS, "315576000 s ahead of", "2036-11-24T00:00:00Z", FIT),
-    (-DECADE_MS, "315576000 s behind", "2016-11-24T00:00:00Z", FIT),
+    (
+        DECADE_MS,
+        "315576000 s ahead of",
+        "2036-11-24T00:00:00Z",
+        FIT,
+    ),
+    (
+        -DECADE_MS,
+        "315576000 s behind",
+        "2016-11-24T00:00:00Z",
+        FIT,
+    ),
 ];
 
 #[test]
@@ -144,16 +194,35 @@ fn a_jump_mints_no_window_and_loses_no_request_until_it_has_run_for_ten_minutes(
         house.is_ready();
         house.inside.clock.jump_ms(jump_ms);
         house.is_degraded_by(way);
-        assert_eq!(house.inside.metric("gatekeeper_clock_ahead_ms"), jump_ms as f64);
+        assert_eq!(
+            house.inside.metric("gatekeeper_clock_ahead_ms"),
+            jump_ms as f64
+        );
         assert_eq!(house.inside.metric("gatekeeper_clock_adopted"), 0.0);
-        assert_eq!((house.served(), house.resets_at()), (0, "2026-11-24T00:00:00Z".to_owned()), "{jump_ms}");
+        assert_eq!(
+            (house.served(), house.resets_at()),
+            (0, "2026-11-24T00:00:00Z".to_owned()),
+            "{jump_ms}"
+        );
         house.ten_steady_minutes();
         house.is_ready();
-        assert_eq!((house.resets_at(), house.served()), (resets_at.to_owned(), fit), "{jump_ms}");
+        assert_eq!(
+            (house.resets_at(), house.served()),
+            (resets_at.to_owned(), fit),
+            "{jump_ms}"
+        );
         assert_eq!(house.inside.metric("gatekeeper_clock_adopted"), 1.0);
         let events = house.clock_events();
-        let words = |name: &str| events.iter().map(|event| text(event, name)).collect::<Vec<_>>();
-        assert_eq!((words("action"), words("actor")), (vec!["clock.adopt".to_owned()], vec!["process".to_owned()]));
+        let words = |name: &str| {
+            events
+                .iter()
+                .map(|event| text(event, name))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            (words("action"), words("actor")),
+            (vec!["clock.adopt".to_owned()], vec!["process".to_owned()])
+        );
         assert_eq!(text(&events[0]["detail"], "from"), "2026-11-23T23:40:00Z");
     }
 }
@@ -165,13 +234,26 @@ fn a_jump_is_adopted_at_once_by_an_audited_command() {
         house.inside.clock.jump_ms(jump_ms);
         assert_eq!(house.served(), 0);
         let accepted = house.accepts();
-        assert_eq!((text(&accepted, "from"), &accepted["by_ms"]), ("2026-11-23T23:30:00Z".to_owned(), &json!(jump_ms)));
+        assert_eq!(
+            (text(&accepted, "from"), &accepted["by_ms"]),
+            ("2026-11-23T23:30:00Z".to_owned(), &json!(jump_ms))
+        );
         house.is_ready();
-        assert_eq!((house.resets_at(), house.served()), (resets_at.to_owned(), fit), "{jump_ms}");
+        assert_eq!(
+            (house.resets_at(), house.served()),
+            (resets_at.to_owned(), fit),
+            "{jump_ms}"
+        );
         let events = house.clock_events();
-        assert_eq!((text(&events[0], "action"), events.len()), ("clock.accept".to_owned(), 1));
+        assert_eq!(
+            (text(&events[0], "action"), events.len()),
+            ("clock.accept".to_owned(), 1)
+        );
         assert!(text(&events[0], "actor").starts_with("admin:"));
-        assert_eq!(events[0]["detail"], json!({"from": accepted["from"], "to": accepted["to"]}));
+        assert_eq!(
+            events[0]["detail"],
+            json!({"from": accepted["from"], "to": accepted["to"]})
+        );
     }
 }
 
@@ -184,7 +266,11 @@ fn a_jump_during_a_restart_is_a_jump() {
         house.inside.clock.jump_ms(jump_ms);
         house.inside.start();
         house.is_degraded_by(way);
-        assert_eq!((house.served(), house.resets_at()), (0, "2026-11-24T00:00:00Z".to_owned()), "{jump_ms}");
+        assert_eq!(
+            (house.served(), house.resets_at()),
+            (0, "2026-11-24T00:00:00Z".to_owned()),
+            "{jump_ms}"
+        );
         assert_eq!(text(&house.clock(), "adopted"), "2026-11-23T23:40:00Z");
         // nor does it help to start again and again
         house.inside.stop();
@@ -194,7 +280,11 @@ fn a_jump_during_a_restart_is_a_jump() {
         assert_eq!(house.served(), 0);
         house.ten_steady_minutes();
         house.is_ready();
-        assert_eq!((house.resets_at(), house.served()), (resets_at.to_owned(), fit), "{jump_ms}");
+        assert_eq!(
+            (house.resets_at(), house.served()),
+            (resets_at.to_owned(), fit),
+            "{jump_ms}"
+        );
     }
 }
 
@@ -205,7 +295,10 @@ fn a_restart_without_a_jump_is_ready_at_once_however_long_it_took() {
     house.inside.it_is("2026-11-26T09:00:00Z");
     house.inside.start();
     house.is_ready();
-    assert_eq!((house.resets_at(), house.served()), ("2026-11-27T00:00:00Z".to_owned(), FIT));
+    assert_eq!(
+        (house.resets_at(), house.served()),
+        ("2026-11-27T00:00:00Z".to_owned(), FIT)
+    );
     assert!(house.clock_events().is_empty());
 }
 
@@ -224,11 +317,21 @@ fn after_a_start_of_the_machine_the_last_known_time_goes_on_until_the_clock_is_b
         house.inside.start();
         house.is_degraded_by("adopted time");
         assert_eq!(text(&house.clock(), "adopted"), "2026-11-23T23:30:00Z");
-        assert_eq!((house.served(), house.resets_at()), (0, "2026-11-24T00:00:00Z".to_owned()));
+        assert_eq!(
+            (house.served(), house.resets_at()),
+            (0, "2026-11-24T00:00:00Z".to_owned())
+        );
         let cost_before = house.days();
-        assert_eq!(cost_before, [("2026-11-23".to_owned(), "0.00055".to_owned())], "calls are booked at adopted time");
+        assert_eq!(
+            cost_before,
+            [("2026-11-23".to_owned(), "0.00055".to_owned())],
+            "calls are booked at adopted time"
+        );
         house.ten_steady_minutes();
-        assert_eq!((house.resets_at(), house.served()), (resets_at.to_owned(), fit));
+        assert_eq!(
+            (house.resets_at(), house.served()),
+            (resets_at.to_owned(), fit)
+        );
         house.is_ready();
     }
 }
@@ -238,7 +341,10 @@ fn a_new_instance_believes_its_clock() {
     let house = House::new();
     house.is_ready();
     let clock = house.clock();
-    assert_eq!((text(&clock, "adopted"), &clock["ahead_ms"]), ("2026-11-23T10:00:00Z".to_owned(), &json!(0)));
+    assert_eq!(
+        (text(&clock, "adopted"), &clock["ahead_ms"]),
+        ("2026-11-23T10:00:00Z".to_owned(), &json!(0))
+    );
     assert_eq!(house.served(), FIT);
 }
 
@@ -252,7 +358,11 @@ fn every_window_has_its_limit_once_however_often_time_passes_through_it() {
             house.inside.start();
         }
         house.accepts();
-        assert_eq!(house.served(), fit, "after {jump_ms}, restarted: {restarts}");
+        assert_eq!(
+            house.served(),
+            fit,
+            "after {jump_ms}, restarted: {restarts}"
+        );
     };
     for restarts in [false, true] {
         let first_time = if restarts { 0 } else { FIT };
@@ -263,19 +373,34 @@ fn every_window_has_its_limit_once_however_often_time_passes_through_it() {
         jumps(&mut house, 24 * HOUR_MS, restarts, 0);
     }
     // and time itself passes through the days that were used too early
-    for (instant, fit) in [("2026-11-24T12:00:00Z", 0), ("2026-11-25T12:00:00Z", 0), ("2026-11-26T12:00:00Z", FIT)] {
+    for (instant, fit) in [
+        ("2026-11-24T12:00:00Z", 0),
+        ("2026-11-25T12:00:00Z", 0),
+        ("2026-11-26T12:00:00Z", FIT),
+    ] {
         house.inside.it_is(instant);
         assert_eq!(house.served(), fit, "{instant}");
     }
     let days: Vec<String> = house.days().into_iter().map(|(day, _)| day).collect();
-    assert_eq!(days, ["2026-11-22", "2026-11-23", "2026-11-24", "2026-11-25", "2026-11-26"]);
+    assert_eq!(
+        days,
+        [
+            "2026-11-22",
+            "2026-11-23",
+            "2026-11-24",
+            "2026-11-25",
+            "2026-11-26"
+        ]
+    );
 }
 
 #[test]
 fn a_call_that_is_running_while_time_is_set_back_is_booked_where_it_was_admitted() {
     let house = House::new();
     house.inside.it_is("2026-11-24T00:30:00Z");
-    house.upstream.answers(Script::by(|_| model::uses(10, 20).delay_ms(700)));
+    house
+        .upstream
+        .answers(Script::by(|_| model::uses(10, 20).delay_ms(700)));
     let before = house.upstream.request_count();
     let user = house.inside.user(&house.key);
     let running = std::thread::spawn(move || user.chat(&call()).status);
@@ -284,7 +409,11 @@ fn a_call_that_is_running_while_time_is_set_back_is_booked_where_it_was_admitted
     house.accepts();
     assert_eq!(house.resets_at(), "2026-11-24T00:00:00Z");
     assert_eq!(running.join().expect("a caller"), 200);
-    assert_eq!(text(&house.day(), "spent"), "0", "it belongs to the day after");
+    assert_eq!(
+        text(&house.day(), "spent"),
+        "0",
+        "it belongs to the day after"
+    );
     house.upstream.answers(model::uses(10, 20));
     assert_eq!(house.served(), FIT);
     house.inside.it_is("2026-11-24T00:00:00Z");
@@ -293,7 +422,9 @@ fn a_call_that_is_running_while_time_is_set_back_is_booked_where_it_was_admitted
     let row = house.inside.requests().remove(0);
     assert!(text(&row, "at").starts_with("2026-11-24T00:30:00"), "{row}");
     assert!(
-        row["total_ms"].as_u64().is_some_and(|ms| (700..20_000).contains(&ms)),
+        row["total_ms"]
+            .as_u64()
+            .is_some_and(|ms| (700..20_000).contains(&ms)),
         "how long it took is not what the clock says: {row}"
     );
 }
@@ -301,7 +432,9 @@ fn a_call_that_is_running_while_time_is_set_back_is_booked_where_it_was_admitted
 #[test]
 fn keys_expire_by_adopted_time() {
     let house = House::new();
-    let key = house.inside.key(&json!({"name": "week", "team": house.team.id, "expires": "7d"}));
+    let key = house
+        .inside
+        .key(&json!({"name": "week", "team": house.team.id, "expires": "7d"}));
     let asks = || house.inside.user(&key).chat(&call()).status;
     house.inside.clock.jump_ms(DECADE_MS);
     assert_eq!(asks(), 200, "a clock that jumps ahead locks nobody out");
@@ -318,7 +451,10 @@ fn small_steps_are_followed_without_a_word() {
     house.inside.clock.jump_ms(4_000);
     house.is_ready();
     let clock = house.clock();
-    assert_eq!((&clock["in_step"], &clock["ahead_ms"]), (&json!(true), &json!(4_000)));
+    assert_eq!(
+        (&clock["in_step"], &clock["ahead_ms"]),
+        (&json!(true), &json!(4_000))
+    );
     house.inside.clock.advance_ms(10 * MINUTE_MS);
     assert_eq!(house.clock()["ahead_ms"], 0);
     assert!(house.clock_events().is_empty());
@@ -334,7 +470,12 @@ fn what_cannot_be_stored_is_not_adopted() {
     assert_eq!(text(&house.clock(), "adopted"), "2026-11-23T23:30:00Z");
     house.inside.disk.heals();
     crate::harness::wait_until("the books are written again", || {
-        house.inside.admin().post("/v1/clock/accept", &json!({})).status == 200
+        house
+            .inside
+            .admin()
+            .post("/v1/clock/accept", &json!({}))
+            .status
+            == 200
     });
     assert_eq!((house.served(), house.clock_events().len()), (FIT, 1));
 }
@@ -344,20 +485,42 @@ fn the_command_shows_both_clocks_and_accepts() {
     let house = House::late_in_the_evening();
     let runs = |arguments: &[&str]| {
         let mut command = gatekeeper_command();
-        command.arg("clock").args(arguments).args(["--url", &house.inside.url()]);
-        let output = command.env("GATEKEEPER_ADMIN_KEY", &house.inside.admin_key).output().expect("the binary runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        command
+            .arg("clock")
+            .args(arguments)
+            .args(["--url", &house.inside.url()]);
+        let output = command
+            .env("GATEKEEPER_ADMIN_KEY", &house.inside.admin_key)
+            .output()
+            .expect("the binary runs");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).expect("text")
     };
     assert!(runs(&[]).contains("in step"));
     house.inside.clock.jump_ms(HOUR_MS);
     let shown = runs(&[]);
-    for told in ["adopted  2026-11-23T23:30:00Z", "wall     2026-11-24T00:30:00Z  1 h 0 min ahead", "10 min", "clock accept"] {
+    for told in [
+        "adopted  2026-11-23T23:30:00Z",
+        "wall     2026-11-24T00:30:00Z  1 h 0 min ahead",
+        "10 min",
+        "clock accept",
+    ] {
         assert!(shown.contains(told), "{told}: {shown}");
     }
-    assert_eq!(runs(&["accept"]), "time was 2026-11-23T23:30:00Z and is 2026-11-24T00:30:00Z\n");
+    assert_eq!(
+        runs(&["accept"]),
+        "time was 2026-11-23T23:30:00Z and is 2026-11-24T00:30:00Z\n"
+    );
     assert!(runs(&[]).contains("in step"));
-    house.inside.anon().post("/v1/clock/accept", &json!({})).expects(401);
+    house
+        .inside
+        .anon()
+        .post("/v1/clock/accept", &json!({}))
+        .expects(401);
     house.inside.user(&house.key).get("/v1/clock").expects(403);
 }
 
@@ -366,13 +529,20 @@ fn the_machine_s_own_clocks_agree_through_kill_9() {
     let upstream = Upstream::start();
     upstream.answers(model::uses(10, 20));
     let mut gatekeeper = Gatekeeper::before(&upstream).starts();
-    let team = gatekeeper.team(&json!({"name": "eng", "budgets": [{"limit": "1", "period": "daily"}]}));
+    let team =
+        gatekeeper.team(&json!({"name": "eng", "budgets": [{"limit": "1", "period": "daily"}]}));
     let key = gatekeeper.key_of(&team);
     for _ in 0..2 {
         gatekeeper.user(&key).chat(&hello("m-small")).expects(200);
         gatekeeper.kill_9();
         gatekeeper.start();
-        assert_eq!(gatekeeper.anon().get("/readyz").expects(200).json()["status"], "ready");
-        assert_eq!(gatekeeper.admin().get("/v1/clock").expects(200).json()["in_step"], true);
+        assert_eq!(
+            gatekeeper.anon().get("/readyz").expects(200).json()["status"],
+            "ready"
+        );
+        assert_eq!(
+            gatekeeper.admin().get("/v1/clock").expects(200).json()["in_step"],
+            true
+        );
     }
 }

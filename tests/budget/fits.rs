@@ -20,12 +20,20 @@ fn served_of_150(call: impl Fn(usize) -> Call + Sync) -> usize {
     let upstream = Upstream::start();
     upstream.answers(model::uses(10, 20).delay_ms(2));
     let claude = Provider::anthropic("claude", &upstream);
-    let mut gatekeeper = Gatekeeper::before(&upstream).provider(&claude).setting(PATIENT).starts();
+    let mut gatekeeper = Gatekeeper::before(&upstream)
+        .provider(&claude)
+        .setting(PATIENT)
+        .starts();
     let team = gatekeeper.team_with_budget("roomy", &usd(200 * COST));
     let key = gatekeeper.key_of(&team);
     let ask = |connection: &mut _, number| {
         let answer = call(number).by(connection);
-        assert!(answer.status == 200 && is_whole(&answer), "request {number}: {} {}", answer.status, answer.text());
+        assert!(
+            answer.status == 200 && is_whole(&answer),
+            "request {number}: {} {}",
+            answer.status,
+            answer.text()
+        );
     };
     let served = at_once(50, 150, |_| gatekeeper.user(&key).connects(), ask).len();
     upstream.waits_until_idle();
@@ -35,17 +43,31 @@ fn served_of_150(call: impl Fn(usize) -> Call + Sync) -> usize {
 
 #[test]
 fn nobody_is_refused_who_fits_with_max_tokens() {
-    assert_eq!(served_of_150(|number| if number % 2 == 0 { Call::chat() } else { Call::messages() }.at_most(400)), 150);
+    assert_eq!(
+        served_of_150(|number| if number % 2 == 0 {
+            Call::chat()
+        } else {
+            Call::messages()
+        }
+        .at_most(400)),
+        150
+    );
 }
 
 #[test]
 fn nobody_is_refused_who_fits_with_max_tokens_and_a_stream() {
-    assert_eq!(served_of_150(|_| Call::chat().at_most(1000).streamed(true)), 150);
+    assert_eq!(
+        served_of_150(|_| Call::chat().at_most(1000).streamed(true)),
+        150
+    );
 }
 
 #[test]
 fn nobody_is_refused_who_fits_without_max_tokens() {
-    assert_eq!(served_of_150(|number| Call::chat().streamed(number % 2 == 0)), 150);
+    assert_eq!(
+        served_of_150(|number| Call::chat().streamed(number % 2 == 0)),
+        150
+    );
 }
 
 /// Each call could cost $5.10 and costs $0.05: four fit into $25 at first, and one when most of it is spent.
@@ -54,15 +76,36 @@ fn forty_agents_who_could_each_use_up_a_fifth_of_the_budget_are_all_served() {
     let upstream = Upstream::start();
     upstream.answers(model::uses(10, 8).delay_ms(50));
     let dear = Provider::openai("up", &upstream).price("1000", "5000");
-    let mut gatekeeper = Gatekeeper::alone().provider(&dear).setting(PATIENT).starts_inside();
+    let mut gatekeeper = Gatekeeper::alone()
+        .provider(&dear)
+        .setting(PATIENT)
+        .starts_inside();
     let team = gatekeeper.team_with_budget("agents", "25");
     let key = gatekeeper.key_of(&team);
-    let of_team = budgets(&gatekeeper.admin().get(&format!("/v1/teams/{}", team.id)).json());
+    let of_team = budgets(
+        &gatekeeper
+            .admin()
+            .get(&format!("/v1/teams/{}", team.id))
+            .json(),
+    );
     let (answers, _) = watched(gatekeeper.ledger(), &of_team, || {
-        at_once(40, 320, |_| gatekeeper.user(&key).connects(), |agent, _| Call::chat().at_most(1_000).by(agent))
+        at_once(
+            40,
+            320,
+            |_| gatekeeper.user(&key).connects(),
+            |agent, _| Call::chat().at_most(1_000).by(agent),
+        )
     });
-    let refused: Vec<String> = answers.iter().filter(|answer| answer.status != 200).map(|answer| answer.text()).collect();
+    let refused: Vec<String> = answers
+        .iter()
+        .filter(|answer| answer.status != 200)
+        .map(|answer| answer.text())
+        .collect();
     assert_eq!(refused, Vec::<String>::new());
     assert_eq!(usd(gatekeeper.usage_total()), "16");
-    assert!(upstream.in_flight_max() <= 4, "{} at once", upstream.in_flight_max());
+    assert!(
+        upstream.in_flight_max() <= 4,
+        "{} at once",
+        upstream.in_flight_max()
+    );
 }

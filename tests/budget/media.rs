@@ -11,8 +11,13 @@ const SOUND: &str = "gemini-2.5-flash";
 
 /// Gemini at its list prices, and a key with this much to spend.
 fn house(upstream: &Upstream, budget: &str) -> (Gatekeeper, Key) {
-    let gemini = Provider::openai("g", upstream).preset("gemini").base_url(&upstream.url()).priced_by("sheet");
-    let mut gatekeeper = Gatekeeper::alone().provider(&gemini.models(&[IMAGES, SOUND])).starts();
+    let gemini = Provider::openai("g", upstream)
+        .preset("gemini")
+        .base_url(&upstream.url())
+        .priced_by("sheet");
+    let mut gatekeeper = Gatekeeper::alone()
+        .provider(&gemini.models(&[IMAGES, SOUND]))
+        .starts();
     let team = gatekeeper.team_with_budget("eng", budget);
     let key = gatekeeper.key_of(&team);
     (gatekeeper, key)
@@ -42,7 +47,12 @@ fn booked(gatekeeper: &Gatekeeper, class: &str) -> (String, Value) {
     assert_eq!(row["flags"], json!([]), "{row}");
     let lines = row["cost_lines"].as_array().expect("lines");
     let apart = lines.iter().find(|line| line["class"] == class);
-    (text(&row, "cost_usd"), apart.map_or(Value::Null, |line| json!([line["count"], line["amount_usd"]])))
+    (
+        text(&row, "cost_usd"),
+        apart.map_or(Value::Null, |line| {
+            json!([line["count"], line["amount_usd"]])
+        }),
+    )
 }
 
 #[test]
@@ -51,12 +61,31 @@ fn images_and_cached_sound_are_booked_at_the_rates_of_the_sheet() {
     let (gatekeeper, key) = house(&upstream, "10");
     for streamed in [false, true] {
         for (model, usage, class, cost, apart) in [
-            (IMAGES, an_image(), "image_out", "0.03873", json!([1_290, "0.0387"])),
-            (SOUND, cached_sound(), "cache_read_audio", "0.00064", json!([800, "0.00008"])),
+            (
+                IMAGES,
+                an_image(),
+                "image_out",
+                "0.03873",
+                json!([1_290, "0.0387"]),
+            ),
+            (
+                SOUND,
+                cached_sound(),
+                "cache_read_audio",
+                "0.00064",
+                json!([800, "0.00008"]),
+            ),
         ] {
             upstream.answers(Vendor::Gemini.answers(streamed, &usage));
-            gatekeeper.user(&key).chat(&asking(model, streamed)).expects(200);
-            assert_eq!(booked(&gatekeeper, class), (cost.to_owned(), apart), "{model} {streamed}");
+            gatekeeper
+                .user(&key)
+                .chat(&asking(model, streamed))
+                .expects(200);
+            assert_eq!(
+                booked(&gatekeeper, class),
+                (cost.to_owned(), apart),
+                "{model} {streamed}"
+            );
         }
     }
 }
@@ -67,8 +96,14 @@ fn a_budget_that_blocks_is_not_overspent_by_images() {
     let upstream = Upstream::start();
     let (gatekeeper, key) = house(&upstream, "0.05");
     upstream.answers(Vendor::Gemini.answers(false, &an_image()));
-    gatekeeper.user(&key).chat(&asking(IMAGES, false)).expects(200);
+    gatekeeper
+        .user(&key)
+        .chat(&asking(IMAGES, false))
+        .expects(200);
     let refused = gatekeeper.user(&key).chat(&asking(IMAGES, false));
-    assert_eq!((refused.expects(402).error_word(), upstream.request_count()), ("budget_exceeded".to_owned(), 1));
+    assert_eq!(
+        (refused.expects(402).error_word(), upstream.request_count()),
+        ("budget_exceeded".to_owned(), 1)
+    );
     assert_eq!(booked(&gatekeeper, "image_out").0, "0.03873");
 }

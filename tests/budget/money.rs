@@ -18,7 +18,8 @@ fn any(seeded: &mut Seeded) -> i128 {
         1 => i128::MIN,
         2 => 0,
         _ => {
-            let bits = (u128::from(seeded.next()) << 64 | u128::from(seeded.next())) >> seeded.between(0, 127);
+            let bits = (u128::from(seeded.next()) << 64 | u128::from(seeded.next()))
+                >> seeded.between(0, 127);
             bits as i128
         }
     }
@@ -38,10 +39,22 @@ fn what_is_printed_reads_back_to_the_last_digit() {
         let printed = Money::from_pico(amount).to_string();
         assert_eq!(printed, usd(amount));
         assert_eq!(pico(&printed), amount);
-        assert_eq!(Money::parse(&printed), Ok(Money::from_pico(amount)), "{printed}");
-        assert_eq!(Money::parse(&format!(" ${printed}")), Ok(Money::from_pico(amount)), "{printed}");
+        assert_eq!(
+            Money::parse(&printed),
+            Ok(Money::from_pico(amount)),
+            "{printed}"
+        );
+        assert_eq!(
+            Money::parse(&format!(" ${printed}")),
+            Ok(Money::from_pico(amount)),
+            "{printed}"
+        );
         let negative = Money::from_pico(-amount).to_string();
-        assert_eq!(Money::parse_signed(&negative), Ok(Money::from_pico(-amount)), "{negative}");
+        assert_eq!(
+            Money::parse_signed(&negative),
+            Ok(Money::from_pico(-amount)),
+            "{negative}"
+        );
     }
     for end in [i128::MAX, i128::MIN] {
         assert_eq!(Money::from_pico(end).to_string(), usd(end));
@@ -52,12 +65,26 @@ fn what_is_printed_reads_back_to_the_last_digit() {
 fn sums_are_exact_where_there_is_room_and_stop_at_the_ends_where_there_is_none() {
     let mut seeded = Seeded::new(2);
     for _ in 0..rounds() {
-        let (one, other, times) = (any(&mut seeded), any(&mut seeded), seeded.next() >> seeded.between(0, 63));
+        let (one, other, times) = (
+            any(&mut seeded),
+            any(&mut seeded),
+            seeded.next() >> seeded.between(0, 63),
+        );
         let [a, b] = [one, other].map(Money::from_pico);
         let nearest = |positive: bool| if positive { i128::MAX } else { i128::MIN };
-        assert_eq!(a.plus(b).pico(), one.checked_add(other).unwrap_or(nearest(one > 0)), "{one} + {other}");
-        assert_eq!(a.minus(b).pico(), one.checked_sub(other).unwrap_or(nearest(one >= 0)), "{one} - {other}");
-        let product = one.checked_mul(i128::from(times)).unwrap_or(nearest(one > 0));
+        assert_eq!(
+            a.plus(b).pico(),
+            one.checked_add(other).unwrap_or(nearest(one > 0)),
+            "{one} + {other}"
+        );
+        assert_eq!(
+            a.minus(b).pico(),
+            one.checked_sub(other).unwrap_or(nearest(one >= 0)),
+            "{one} - {other}"
+        );
+        let product = one
+            .checked_mul(i128::from(times))
+            .unwrap_or(nearest(one > 0));
         assert_eq!(a.times(times).pico(), product, "{one} × {times}");
         assert_eq!(a.plus(b), b.plus(a));
     }
@@ -68,8 +95,9 @@ fn the_order_of_what_is_spent_changes_no_sum() {
     let mut seeded = Seeded::new(3);
     for _ in 0..rounds() / 20 {
         // none is negative: so it holds at the end of the range too
-        let mut amounts: Vec<Money> =
-            (0..seeded.between(1, 40)).map(|_| Money::from_pico(any(&mut seeded).checked_abs().unwrap_or(0))).collect();
+        let mut amounts: Vec<Money> = (0..seeded.between(1, 40))
+            .map(|_| Money::from_pico(any(&mut seeded).checked_abs().unwrap_or(0)))
+            .collect();
         let total: Money = amounts.iter().copied().sum();
         for last in (1..amounts.len()).rev() {
             amounts.swap(last, seeded.between(0, last as u64) as usize);
@@ -89,7 +117,13 @@ fn a_cost_is_the_sum_of_its_lines_and_never_negative_whatever_an_upstream_report
         .flat_map(|vendor| sheet.models(vendor))
         .map(|row| Price::Sheet(row.clone()))
         .collect();
-    prices.extend([Price::Free, Price::Fixed { input: u64::MAX, output: u64::MAX }]);
+    prices.extend([
+        Price::Free,
+        Price::Fixed {
+            input: u64::MAX,
+            output: u64::MAX,
+        },
+    ]);
     let mut seeded = Seeded::new(4);
     let mut priced = 0;
     for round in 0..rounds() {
@@ -107,13 +141,15 @@ fn a_cost_is_the_sum_of_its_lines_and_never_negative_whatever_an_upstream_report
             audio_out: tokens(),
             image_out: tokens(),
             web_searches: tokens(),
-            service_tier: [None, Some("flex"), Some("priority"), Some("nonsense")][round % 4].map(str::to_owned),
+            service_tier: [None, Some("flex"), Some("priority"), Some("nonsense")][round % 4]
+                .map(str::to_owned),
         };
-        let Ok(bill) = prices[round % prices.len()].cost(&usage, None) else { continue };
-        let by_hand = bill
-            .lines
-            .iter()
-            .fold(0i128, |sum, line| sum.saturating_add(i128::from(line.rate_pico).saturating_mul(i128::from(line.count))));
+        let Ok(bill) = prices[round % prices.len()].cost(&usage, None) else {
+            continue;
+        };
+        let by_hand = bill.lines.iter().fold(0i128, |sum, line| {
+            sum.saturating_add(i128::from(line.rate_pico).saturating_mul(i128::from(line.count)))
+        });
         assert_eq!(bill.total.pico(), by_hand, "{usage:?}: {bill:?}");
         assert!(bill.total >= Money::ZERO);
         priced += 1;

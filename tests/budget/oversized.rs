@@ -11,11 +11,16 @@ use crate::harness::{model, pico};
 /// The cap that the upstream was sent, under whichever name.
 fn cap_seen(seen: &Seen) -> Option<u64> {
     let body = seen.json();
-    ["max_completion_tokens", "max_tokens"].iter().find_map(|name| body[*name].as_u64())
+    ["max_completion_tokens", "max_tokens"]
+        .iter()
+        .find_map(|name| body[*name].as_u64())
 }
 
 fn house(upstream: &Upstream, ledger: &str) -> Gatekeeper {
-    Gatekeeper::before(upstream).provider(&Provider::anthropic("claude", upstream)).ledger(ledger).starts()
+    Gatekeeper::before(upstream)
+        .provider(&Provider::anthropic("claude", upstream))
+        .ledger(ledger)
+        .starts()
 }
 
 #[test]
@@ -25,15 +30,32 @@ fn a_request_larger_than_the_remainder_is_refused_and_the_upstream_hears_nothing
     let team = gatekeeper.team_with_budget("small", "0.002");
     let user = gatekeeper.user(&gatekeeper.key_of(&team));
     let refused = user.chat(&Call::chat().at_most(400).body());
-    assert_eq!((refused.expects(402).error_word(), upstream.request_count()), ("budget_exceeded".to_owned(), 0));
+    assert_eq!(
+        (refused.expects(402).error_word(), upstream.request_count()),
+        ("budget_exceeded".to_owned(), 0)
+    );
     let message = refused.error_message();
-    for part in ["total budget", "of this team", "$0.002", "up/m-small", "400 output tokens", "max_tokens"] {
+    for part in [
+        "total budget",
+        "of this team",
+        "$0.002",
+        "up/m-small",
+        "400 output tokens",
+        "max_tokens",
+    ] {
         assert!(message.contains(part), "`{part}` is missing in: {message}");
     }
     let refused = user.messages(&Call::messages().at_most(400).body());
-    assert_eq!((refused.expects(402).error_word(), upstream.request_count()), ("billing_error".to_owned(), 0));
+    assert_eq!(
+        (refused.expects(402).error_word(), upstream.request_count()),
+        ("billing_error".to_owned(), 0)
+    );
     user.chat(&Call::chat().at_most(300).body()).expects(200);
-    assert_eq!(cap_seen(&upstream.last_request()), Some(300), "what the client named and what fits is not touched");
+    assert_eq!(
+        cap_seen(&upstream.last_request()),
+        Some(300),
+        "what the client named and what fits is not touched"
+    );
 }
 
 #[test]
@@ -41,7 +63,10 @@ fn clamp_lowers_the_named_cap_to_what_is_left() {
     let upstream = Upstream::start();
     upstream.answers(model::uses(10, 2_000));
     let mut gatekeeper = house(&upstream, "budget_overrun = \"clamp\"");
-    for (number, call) in [Call::chat().at_most(9_000), Call::messages().at_most(9_000)].into_iter().enumerate() {
+    for (number, call) in [Call::chat().at_most(9_000), Call::messages().at_most(9_000)]
+        .into_iter()
+        .enumerate()
+    {
         let team = gatekeeper.team_with_budget(&format!("clamped-{number}"), "0.002");
         let user = gatekeeper.user(&gatekeeper.key_of(&team));
         let answer = call.by(&mut user.connects());
@@ -50,10 +75,16 @@ fn clamp_lowers_the_named_cap_to_what_is_left() {
         // 2,000 micro-dollars less a micro-dollar a byte buy this much at 5 a token
         let affordable = (2_000 - call.body().to_string().len() as u64) / 5;
         assert_eq!(cap, affordable);
-        assert_eq!(answer.header("x-gatekeeper-output-cap"), Some(&*cap.to_string()));
+        assert_eq!(
+            answer.header("x-gatekeeper-output-cap"),
+            Some(&*cap.to_string())
+        );
         assert_eq!(gatekeeper.usage()["total"]["requests"], json!(number + 1));
         let row = gatekeeper.requests().remove(0);
-        assert_eq!((&row["output_cap"], &row["flags"]), (&json!(cap), &json!([])));
+        assert_eq!(
+            (&row["output_cap"], &row["flags"]),
+            (&json!(cap), &json!([]))
+        );
         // nothing sensible is left now
         assert_eq!(call.by(&mut user.connects()).status, 402);
     }
@@ -72,7 +103,10 @@ fn a_clamp_never_goes_below_the_thinking_budget_and_1024() {
     assert!((3_024..4_000).contains(&cap), "{cap}");
     assert_eq!(upstream.last_request().json()["thinking"], body["thinking"]);
     body["thinking"]["budget_tokens"] = json!(3_500);
-    assert_eq!(user.messages(&body).expects(402).error_word(), "billing_error");
+    assert_eq!(
+        user.messages(&body).expects(402).error_word(),
+        "billing_error"
+    );
     assert_eq!(upstream.request_count(), 1);
 }
 
@@ -82,8 +116,14 @@ fn a_clamp_never_goes_below_the_thinking_budget_and_1024() {
 fn an_effort_that_becomes_a_number_leaves_1024_of_a_cap_of_ours_for_the_answer() {
     let upstream = Upstream::start();
     upstream.answers(model::uses(10, 20));
-    let claude = Provider::anthropic("claude", &upstream).preset("anthropic").priced_by("sheet").models(&["claude-haiku-4-5"]);
-    let mut gatekeeper = Gatekeeper::alone().provider(&claude).ledger("budget_overrun = \"clamp\"").starts();
+    let claude = Provider::anthropic("claude", &upstream)
+        .preset("anthropic")
+        .priced_by("sheet")
+        .models(&["claude-haiku-4-5"]);
+    let mut gatekeeper = Gatekeeper::alone()
+        .provider(&claude)
+        .ledger("budget_overrun = \"clamp\"")
+        .starts();
     let mut asks = |limit: &str, cap: Option<u64>| {
         let team = gatekeeper.team_with_budget(limit, limit);
         let mut body = json!({"model": "claude-haiku-4-5", "reasoning_effort": "high",
@@ -91,10 +131,16 @@ fn an_effort_that_becomes_a_number_leaves_1024_of_a_cap_of_ours_for_the_answer()
         if let Some(cap) = cap {
             body["max_tokens"] = json!(cap);
         }
-        gatekeeper.user(&gatekeeper.key_of(&team)).chat(&body).expects(200);
+        gatekeeper
+            .user(&gatekeeper.key_of(&team))
+            .chat(&body)
+            .expects(200);
         let sent = upstream.last_request().json();
         let number = |value: &serde_json::Value| value.as_u64().expect("a number");
-        (number(&sent["max_tokens"]), number(&sent["thinking"]["budget_tokens"]))
+        (
+            number(&sent["max_tokens"]),
+            number(&sent["thinking"]["budget_tokens"]),
+        )
     };
     assert_eq!(asks("0.03", None), (4_096, 3_072));
     let (cap, thinking) = asks("0.031", Some(60_000));
@@ -105,25 +151,40 @@ fn an_effort_that_becomes_a_number_leaves_1024_of_a_cap_of_ours_for_the_answer()
     let body = json!({"model": "claude-haiku-4-5", "reasoning_effort": "high", "max_tokens": 60_000,
         "messages": [{"role": "user", "content": "What does it cost?"}]});
     let refused = gatekeeper.user(&gatekeeper.key_of(&team)).chat(&body);
-    assert!(refused.expects(402).error_message().contains("with up to 2048 output tokens"), "{}", refused.error_message());
+    assert!(
+        refused
+            .expects(402)
+            .error_message()
+            .contains("with up to 2048 output tokens"),
+        "{}",
+        refused.error_message()
+    );
 }
 
 #[test]
 fn where_no_cap_is_named_the_gateways_own_is_sent_shown_and_recorded() {
     let upstream = Upstream::start();
     let mut gatekeeper = house(&upstream, "");
-    for (name, limit, streamed) in [("tight", "0.002", false), ("wide", "0.05", true), ("vast", "1000", false)] {
+    for (name, limit, streamed) in [
+        ("tight", "0.002", false),
+        ("wide", "0.05", true),
+        ("vast", "1000", false),
+    ] {
         let team = gatekeeper.team_with_budget(name, limit);
         let user = gatekeeper.user(&gatekeeper.key_of(&team));
         let call = Call::chat().streamed(streamed);
         let answer = call.by(&mut user.connects());
         answer.expects(200);
         let cap = cap_seen(&upstream.last_request()).expect("a cap is sent");
-        assert_eq!(answer.header("x-gatekeeper-output-cap"), Some(&*cap.to_string()));
+        assert_eq!(
+            answer.header("x-gatekeeper-output-cap"),
+            Some(&*cap.to_string())
+        );
         gatekeeper.usage();
         let row = gatekeeper.requests().remove(0);
         assert_eq!(row["output_cap"], json!(cap));
-        let quarter = (pico(limit) - call.body().to_string().len() as i128 * 1_000_000) / 4 / 5_000_000;
+        let quarter =
+            (pico(limit) - call.body().to_string().len() as i128 * 1_000_000) / 4 / 5_000_000;
         let expected = quarter.clamp(256, 4_096);
         assert_eq!(i128::from(cap), expected, "{name}");
         assert!(pico(&text(&row, "ceiling_usd")) <= pico(limit));
@@ -134,9 +195,13 @@ fn where_no_cap_is_named_the_gateways_own_is_sent_shown_and_recorded() {
 fn without_a_budget_that_blocks_the_clients_bytes_are_not_touched() {
     let upstream = Upstream::start();
     let mut gatekeeper = house(&upstream, "");
-    let team = gatekeeper.team(&json!({"name": "free", "budgets": [{"limit": "0.0001", "action": "warn"}]}));
+    let team = gatekeeper
+        .team(&json!({"name": "free", "budgets": [{"limit": "0.0001", "action": "warn"}]}));
     let user = gatekeeper.user(&gatekeeper.key_of(&team));
     let answer = user.chat(&Call::chat().body());
     assert_eq!(answer.expects(200).header("x-gatekeeper-output-cap"), None);
-    assert_eq!(upstream.last_request().body, Call::chat().body().to_string().as_bytes());
+    assert_eq!(
+        upstream.last_request().body,
+        Call::chat().body().to_string().as_bytes()
+    );
 }

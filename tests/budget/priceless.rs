@@ -12,15 +12,29 @@ use crate::harness::{pico, wait_until};
 fn house(upstream: &Upstream) -> Gatekeeper {
     Gatekeeper::before(upstream)
         .provider(&Provider::anthropic("claude", upstream))
-        .provider(&Provider::openai("list", upstream).preset("openai").priced_by("sheet").models(&["m-unheard-of"]))
-        .provider(&Provider::openai("gratis", upstream).priced_by("free").models(&["m-gratis"]))
-        .provider(&Provider::openai("capped", upstream).models(&["m-capped"]).request_ceiling("0.25"))
+        .provider(
+            &Provider::openai("list", upstream)
+                .preset("openai")
+                .priced_by("sheet")
+                .models(&["m-unheard-of"]),
+        )
+        .provider(
+            &Provider::openai("gratis", upstream)
+                .priced_by("free")
+                .models(&["m-gratis"]),
+        )
+        .provider(
+            &Provider::openai("capped", upstream)
+                .models(&["m-capped"])
+                .request_ceiling("0.25"),
+        )
         .starts()
 }
 
 fn keys(gatekeeper: &mut Gatekeeper) -> (Key, Key) {
     let blocked = gatekeeper.team_with_budget("blocked", "10");
-    let open = gatekeeper.team(&json!({"name": "open", "budgets": [{"limit": "10", "action": "warn"}]}));
+    let open =
+        gatekeeper.team(&json!({"name": "open", "budgets": [{"limit": "10", "action": "warn"}]}));
     (gatekeeper.key_of(&blocked), gatekeeper.key_of(&open))
 }
 
@@ -45,12 +59,22 @@ fn an_unpriced_model_is_refused_where_a_budget_blocks_and_flagged_where_none_doe
     let mut gatekeeper = house(&upstream);
     let (blocked, open) = keys(&mut gatekeeper);
     let refused = gatekeeper.user(&blocked).chat(&asking("m-unheard-of"));
-    assert_eq!((refused.expects(402).error_word(), upstream.request_count()), ("price_unknown".to_owned(), 0));
-    assert!(refused.error_message().contains("[providers.list]"), "{}", refused.error_message());
+    assert_eq!(
+        (refused.expects(402).error_word(), upstream.request_count()),
+        ("price_unknown".to_owned(), 0)
+    );
+    assert!(
+        refused.error_message().contains("[providers.list]"),
+        "{}",
+        refused.error_message()
+    );
     let served = gatekeeper.user(&open).chat(&asking("m-unheard-of"));
     assert_eq!(served.expects(200).cost(), 0);
     let row = newest(&gatekeeper);
-    assert_eq!((&row["flags"], &row["usage"]["output_tokens"]), (&json!(["unpriced"]), &json!(20)));
+    assert_eq!(
+        (&row["flags"], &row["usage"]["output_tokens"]),
+        (&json!(["unpriced"]), &json!(20))
+    );
 }
 
 /// A sheet writes zero for what is billed by other things than tokens, and for what may cost nothing for now.
@@ -58,21 +82,38 @@ fn an_unpriced_model_is_refused_where_a_budget_blocks_and_flagged_where_none_doe
 fn a_price_of_zero_on_the_sheet_is_no_price() {
     const MODEL: &str = "labs-leanstral-1-5-1";
     let upstream = Upstream::start();
-    let labs = Provider::openai("labs", &upstream).preset("mistral").priced_by("sheet").models(&[MODEL]);
+    let labs = Provider::openai("labs", &upstream)
+        .preset("mistral")
+        .priced_by("sheet")
+        .models(&[MODEL]);
     let mut gatekeeper = Gatekeeper::before(&upstream).provider(&labs).starts();
     let (blocked, open) = keys(&mut gatekeeper);
     let refused = gatekeeper.user(&blocked).chat(&asking(MODEL));
-    assert_eq!((refused.expects(402).error_word(), upstream.request_count()), ("price_unknown".to_owned(), 0));
-    assert_eq!(gatekeeper.user(&open).chat(&asking(MODEL)).expects(200).cost(), 0);
+    assert_eq!(
+        (refused.expects(402).error_word(), upstream.request_count()),
+        ("price_unknown".to_owned(), 0)
+    );
+    assert_eq!(
+        gatekeeper
+            .user(&open)
+            .chat(&asking(MODEL))
+            .expects(200)
+            .cost(),
+        0
+    );
     assert_eq!(newest(&gatekeeper)["flags"], json!(["unpriced"]));
 }
 
 /// The sheet has no rates for Anthropic's fast mode, which costs several times as much, nor for its inference in one country.
 #[test]
-fn a_dearer_tier_that_is_on_no_sheet_is_refused_where_a_budget_blocks_and_flagged_where_none_does() {
+fn a_dearer_tier_that_is_on_no_sheet_is_refused_where_a_budget_blocks_and_flagged_where_none_does()
+{
     const MODEL: &str = "claude-sonnet-4-5";
     let upstream = Upstream::start();
-    let claude = Provider::anthropic("claude", &upstream).preset("anthropic").priced_by("sheet").models(&[MODEL]);
+    let claude = Provider::anthropic("claude", &upstream)
+        .preset("anthropic")
+        .priced_by("sheet")
+        .models(&[MODEL]);
     let mut gatekeeper = Gatekeeper::before(&upstream).provider(&claude).starts();
     let (blocked, open) = keys(&mut gatekeeper);
     for (member, value) in [("speed", "fast"), ("inference_geo", "us")] {
@@ -82,9 +123,13 @@ fn a_dearer_tier_that_is_on_no_sheet_is_refused_where_a_budget_blocks_and_flagge
         let before = upstream.request_count();
         body[member] = json!(value);
         let refused = gatekeeper.user(&blocked).messages(&body);
-        assert_eq!((refused.expects(402).error_word(), upstream.request_count()), ("billing_error".to_owned(), before));
+        assert_eq!(
+            (refused.expects(402).error_word(), upstream.request_count()),
+            ("billing_error".to_owned(), before)
+        );
         assert!(
-            refused.error_message().contains(value) && refused.error_message().contains("nothing bounds"),
+            refused.error_message().contains(value)
+                && refused.error_message().contains("nothing bounds"),
             "{}",
             refused.error_message()
         );
@@ -102,17 +147,27 @@ fn what_nothing_bounds_is_refused_where_a_budget_blocks() {
     let user = gatekeeper.user(&blocked);
     let mut file = with_image("m-small");
     file["messages"][0]["content"][1] = json!({"type": "file", "file": {"file_id": "file-1"}});
-    for (body, why) in [(with_image("m-small"), "remote image URL"), (file, "file id")] {
+    for (body, why) in [
+        (with_image("m-small"), "remote image URL"),
+        (file, "file id"),
+    ] {
         let refused = user.chat(&body);
         assert_eq!(refused.expects(402).error_word(), "cost_unbounded");
         let message = refused.error_message();
-        assert!(message.contains(why) && message.contains("request_ceiling"), "{message}");
+        assert!(
+            message.contains(why) && message.contains("request_ceiling"),
+            "{message}"
+        );
     }
     let mut search = asking("c-small");
     search["tools"] = json!([{"type": "web_search_20250305", "name": "web_search"}]);
     let refused = user.messages(&search);
     assert_eq!(refused.expects(402).error_word(), "billing_error");
-    assert!(refused.error_message().contains("web_search"), "{}", refused.error_message());
+    assert!(
+        refused.error_message().contains("web_search"),
+        "{}",
+        refused.error_message()
+    );
     assert_eq!(upstream.request_count(), 0);
 }
 
@@ -124,9 +179,14 @@ fn with_a_ceiling_per_request_it_is_served_and_the_ceiling_is_what_is_held() {
     let served = gatekeeper.user(&blocked).chat(&with_image("m-capped"));
     assert_eq!(served.expects(200).cost(), 110_000_000);
     let row = newest(&gatekeeper);
-    assert_eq!((text(&row, "ceiling_usd"), &row["flags"]), ("0.25".to_owned(), &json!([])));
+    assert_eq!(
+        (text(&row, "ceiling_usd"), &row["flags"]),
+        ("0.25".to_owned(), &json!([]))
+    );
     let poor = gatekeeper.team_with_budget("poor", "0.2");
-    let refused = gatekeeper.user(&gatekeeper.key_of(&poor)).chat(&with_image("m-capped"));
+    let refused = gatekeeper
+        .user(&gatekeeper.key_of(&poor))
+        .chat(&with_image("m-capped"));
     assert_eq!(refused.expects(402).error_word(), "budget_exceeded");
 }
 
@@ -151,9 +211,14 @@ fn a_hang_up_on_what_nothing_bounds_is_billed_as_far_as_it_is_known() {
     let mut stream = gatekeeper.user(&open).streams(Call::chat().path(), &body);
     stream.reads_deltas(40);
     stream.hangs_up();
-    wait_until("the hang-up is booked", || gatekeeper.usage()["total"]["requests"] == json!(1));
+    wait_until("the hang-up is booked", || {
+        gatekeeper.usage()["total"]["requests"] == json!(1)
+    });
     let row = newest(&gatekeeper);
-    assert_eq!((text(&row, "status"), &row["flags"]), ("client_gone".to_owned(), &json!(["estimated"])));
+    assert_eq!(
+        (text(&row, "status"), &row["flags"]),
+        ("client_gone".to_owned(), &json!(["estimated"]))
+    );
     assert!(pico(&text(&row, "cost_usd")) > 40 * 1_000_000, "{row}");
 }
 
@@ -165,10 +230,21 @@ fn a_provider_that_is_free_is_served_by_the_smallest_budget_and_costs_nothing() 
     let user = gatekeeper.user(&gatekeeper.key_of(&team));
     let mut body = asking("m-gratis");
     assert_eq!(user.chat(&body).expects(200).cost(), 0);
-    body.as_object_mut().expect("an object").remove("max_tokens");
+    body.as_object_mut()
+        .expect("an object")
+        .remove("max_tokens");
     let answer = user.chat(&body);
-    assert_eq!((answer.expects(200).cost(), answer.header("x-gatekeeper-output-cap")), (0, None));
+    assert_eq!(
+        (
+            answer.expects(200).cost(),
+            answer.header("x-gatekeeper-output-cap")
+        ),
+        (0, None)
+    );
     let row = newest(&gatekeeper);
-    assert_eq!((&row["flags"], &row["usage"]["output_tokens"]), (&json!([]), &json!(20)));
+    assert_eq!(
+        (&row["flags"], &row["usage"]["output_tokens"]),
+        (&json!([]), &json!(20))
+    );
     assert_eq!(user.chat(&asking("m-small")).status, 402);
 }

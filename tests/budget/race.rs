@@ -38,23 +38,38 @@ impl Race {
         let with_cap = seeded.between(0, 2) > 0;
         let calls = (0..REQUESTS).map(|_| {
             let streamed = seeded.next().is_multiple_of(2);
-            let call = if seeded.next().is_multiple_of(2) { Call::chat() } else { Call::messages() }.streamed(streamed);
+            let call = if seeded.next().is_multiple_of(2) {
+                Call::chat()
+            } else {
+                Call::messages()
+            }
+            .streamed(streamed);
             // chat may leave the cap to the gateway; messages must name one
-            if call.messages || with_cap { call.at_most(cap) } else { call }
+            if call.messages || with_cap {
+                call.at_most(cap)
+            } else {
+                call
+            }
         });
-        Race { cost: i128::from(input * INPUT + output * OUTPUT), calls: calls.collect() }
+        Race {
+            cost: i128::from(input * INPUT + output * OUTPUT),
+            calls: calls.collect(),
+        }
     }
 
     fn run(&self, gatekeeper: &Instance, keys: &[Key]) -> Vec<Answer> {
         let connect = |worker: usize| gatekeeper.user(&keys[worker % keys.len()]).connects();
-        at_once(AT_ONCE, self.calls.len(), connect, |connection, number| self.calls[number].by(connection))
+        at_once(AT_ONCE, self.calls.len(), connect, |connection, number| {
+            self.calls[number].by(connection)
+        })
     }
 
     /// The largest ceiling of any call, had it the least cap that the gateway chooses.
     fn ceiling(&self) -> i128 {
         let of = |call: &Call| {
             let bytes = call.body().to_string().len() as i128;
-            bytes * i128::from(INPUT) + i128::from(call.max_tokens.unwrap_or(256)) * i128::from(OUTPUT)
+            bytes * i128::from(INPUT)
+                + i128::from(call.max_tokens.unwrap_or(256)) * i128::from(OUTPUT)
         };
         self.calls.iter().map(of).max().expect("a race has calls")
     }
@@ -74,10 +89,21 @@ pub fn served(answers: &[Answer]) -> i128 {
                 assert!(is_whole(answer), "{}", answer.text());
                 served += 1;
             }
-            402 => assert!(matches!(&*answer.error_word(), "budget_exceeded" | "billing_error"), "{}", answer.text()),
+            402 => assert!(
+                matches!(&*answer.error_word(), "budget_exceeded" | "billing_error"),
+                "{}",
+                answer.text()
+            ),
             429 => {
-                assert!(matches!(&*answer.error_word(), "budget_held" | "rate_limit_error"), "{}", answer.text());
-                assert!(answer.header("retry-after").is_some(), "429 without retry-after");
+                assert!(
+                    matches!(&*answer.error_word(), "budget_held" | "rate_limit_error"),
+                    "{}",
+                    answer.text()
+                );
+                assert!(
+                    answer.header("retry-after").is_some(),
+                    "429 without retry-after"
+                );
             }
             other => panic!("{other}: {}", answer.text()),
         }
@@ -86,12 +112,19 @@ pub fn served(answers: &[Answer]) -> i128 {
 }
 
 /// Runs the race under the eyes of the sampler: the answers, how often it looked.
-pub fn raced(race: &Race, inside: &Inside, keys: &[Key], budgets: &[BudgetId]) -> (Vec<Answer>, Looks) {
+pub fn raced(
+    race: &Race,
+    inside: &Inside,
+    keys: &[Key],
+    budgets: &[BudgetId],
+) -> (Vec<Answer>, Looks) {
     watched(inside.ledger(), budgets, || race.run(inside, keys))
 }
 
 pub fn house(upstream: &Upstream) -> Inside {
-    Gatekeeper::before(upstream).provider(&Provider::anthropic("claude", upstream)).starts_inside()
+    Gatekeeper::before(upstream)
+        .provider(&Provider::anthropic("claude", upstream))
+        .starts_inside()
 }
 
 /// What the upstream has billed since `from` lines ago.
@@ -126,9 +159,16 @@ fn no_budget_is_overspent_by_five_hundred_requests_fifty_at_once() {
         let served = served(&answers);
         looked.add(looks);
         let least = race.least(limit);
-        assert!((least..=20).contains(&served), "seed {seed}: {served} served, at least {least} of at most 20 expected");
+        assert!(
+            (least..=20).contains(&served),
+            "seed {seed}: {served} served, at least {least} of at most 20 expected"
+        );
         let booked = spent(&gatekeeper.admin().get(&path).json()["budgets"][0]);
-        assert_eq!(usd(booked), usd(billed(&upstream, from)), "seed {seed}: the budget and the upstream's bill");
+        assert_eq!(
+            usd(booked),
+            usd(billed(&upstream, from)),
+            "seed {seed}: the budget and the upstream's bill"
+        );
         assert_eq!(usd(booked), usd(served * race.cost));
         fewest = fewest.min(served);
     }

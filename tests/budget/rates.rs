@@ -16,7 +16,9 @@ use crate::harness::{count, record, wait_until};
 const MINUTE_MS: u64 = 60_000;
 
 fn house(upstream: &Upstream) -> Inside {
-    Gatekeeper::before(upstream).provider(&Provider::anthropic("claude", upstream)).starts_inside()
+    Gatekeeper::before(upstream)
+        .provider(&Provider::anthropic("claude", upstream))
+        .starts_inside()
 }
 
 /// A key of a team of its own, both with these terms.
@@ -39,7 +41,9 @@ fn call() -> Value {
 /// How many of so many calls in a row are served; the others are refused by a rate limit.
 fn served_of(inside: &Inside, key: &Key, calls: usize) -> usize {
     let mut user = inside.user(key).connects();
-    (0..calls).filter(|_| is_served(&Call::chat().at_most(20).by(&mut user))).count()
+    (0..calls)
+        .filter(|_| is_served(&Call::chat().at_most(20).by(&mut user)))
+        .count()
 }
 
 /// Served whole, or refused in the right words with a time to come again.
@@ -50,22 +54,37 @@ fn is_served(answer: &Answer) -> bool {
         return true;
     }
     let word = answer.expects(429).error_word();
-    assert!(matches!(&*word, "rate_limit_exceeded" | "rate_limit_error"), "{}", answer.text());
+    assert!(
+        matches!(&*word, "rate_limit_exceeded" | "rate_limit_error"),
+        "{}",
+        answer.text()
+    );
     assert!(retry_after(answer) >= 1);
     false
 }
 
 #[track_caller]
 fn retry_after(answer: &Answer) -> u64 {
-    answer.header("retry-after").and_then(|value| value.parse().ok()).expect("whole seconds to wait")
+    answer
+        .header("retry-after")
+        .and_then(|value| value.parse().ok())
+        .expect("whole seconds to wait")
 }
 
 fn of_key(instance: &Instance, key: &Key) -> Value {
-    instance.admin().get(&format!("/v1/keys/{}", key.id)).expects(200).json()
+    instance
+        .admin()
+        .get(&format!("/v1/keys/{}", key.id))
+        .expects(200)
+        .json()
 }
 
 fn change_key(instance: &Instance, key: &Key, change: &Value) -> Value {
-    instance.admin().patch(&format!("/v1/keys/{}", key.id), change).expects(200).json()
+    instance
+        .admin()
+        .patch(&format!("/v1/keys/{}", key.id), change)
+        .expects(200)
+        .json()
 }
 
 #[test]
@@ -74,13 +93,27 @@ fn a_minute_comes_at_once_and_then_as_time_goes_by() {
     let mut inside = house(&upstream);
     let key = key_with(&mut inside, json!({"rpm": 6}));
     assert_eq!(served_of(&inside, &key, 9), 6, "the burst");
-    for (elapsed_ms, served, wait_s) in [(0, 0, 10), (9_001, 0, 1), (999, 1, 10), (25_000, 2, 5), (5 * MINUTE_MS, 6, 10)] {
+    for (elapsed_ms, served, wait_s) in [
+        (0, 0, 10),
+        (9_001, 0, 1),
+        (999, 1, 10),
+        (25_000, 2, 5),
+        (5 * MINUTE_MS, 6, 10),
+    ] {
         inside.clock.advance_ms(elapsed_ms);
         assert_eq!(served_of(&inside, &key, 9), served, "after {elapsed_ms} ms");
         let refused = inside.user(&key).chat(&call());
-        assert_eq!((retry_after(&refused), refused.status), (wait_s, 429), "after {elapsed_ms} ms");
+        assert_eq!(
+            (retry_after(&refused), refused.status),
+            (wait_s, 429),
+            "after {elapsed_ms} ms"
+        );
     }
-    assert_eq!(upstream.request_count(), 15, "who is refused reaches nobody");
+    assert_eq!(
+        upstream.request_count(),
+        15,
+        "who is refused reaches nobody"
+    );
     assert_eq!(inside.requests().len(), 15);
 }
 
@@ -91,12 +124,25 @@ fn a_refusal_names_whose_limit_it_is_in_both_dialects() {
     let key = key_in_team(&mut inside, json!({"rpm": 1}), json!({}));
     assert_eq!(served_of(&inside, &key, 1), 1);
     let chat = inside.user(&key).chat(&call());
-    assert_eq!((chat.expects(429).error_word(), retry_after(&chat)), ("rate_limit_exceeded".to_owned(), 60));
+    assert_eq!(
+        (chat.expects(429).error_word(), retry_after(&chat)),
+        ("rate_limit_exceeded".to_owned(), 60)
+    );
     assert_eq!(chat.header("x-ratelimit-remaining-requests"), Some("0"));
     assert_eq!(chat.header("x-ratelimit-reset-requests"), Some("1m0s"));
-    assert!(chat.error_message().contains("of this team allows 1 requests a minute"), "{}", chat.error_message());
-    let messages = inside.user(&key).messages(&Call::messages().at_most(20).body());
-    assert_eq!((messages.expects(429).error_word(), retry_after(&messages)), ("rate_limit_error".to_owned(), 60));
+    assert!(
+        chat.error_message()
+            .contains("of this team allows 1 requests a minute"),
+        "{}",
+        chat.error_message()
+    );
+    let messages = inside
+        .user(&key)
+        .messages(&Call::messages().at_most(20).body());
+    assert_eq!(
+        (messages.expects(429).error_word(), retry_after(&messages)),
+        ("rate_limit_error".to_owned(), 60)
+    );
     assert_eq!(inside.metric("gatekeeper_holds_open"), 0.0);
 }
 
@@ -105,17 +151,37 @@ fn a_refused_call_takes_nothing_from_any_level() {
     let upstream = Upstream::start();
     let mut inside = house(&upstream);
     let organizations = inside.admin().get("/v1/organizations").json();
-    let organization = format!("/v1/organizations/{}", text(&organizations["data"][0], "id"));
-    inside.admin().patch(&organization, &json!({"rpm": 20})).expects(200);
-    let key = key_in_team(&mut inside, json!({"rpm": 10, "budget_limit": "1"}), json!({"rpm": 4}));
+    let organization = format!(
+        "/v1/organizations/{}",
+        text(&organizations["data"][0], "id")
+    );
+    inside
+        .admin()
+        .patch(&organization, &json!({"rpm": 20}))
+        .expects(200);
+    let key = key_in_team(
+        &mut inside,
+        json!({"rpm": 10, "budget_limit": "1"}),
+        json!({"rpm": 4}),
+    );
     assert_eq!(served_of(&inside, &key, 50), 4);
     let remaining = |owner: &Value| owner["limits"][0]["remaining_requests"].clone();
     let team = inside.admin().get("/v1/teams").json()["data"][0].clone();
     let organizations = inside.admin().get("/v1/organizations").json();
-    assert_eq!((remaining(&team), remaining(&organizations["data"][0])), (json!(6), json!(16)));
-    assert_eq!(team["budgets"][0]["held"], "0", "no money is held for a call that a rate limit refuses");
+    assert_eq!(
+        (remaining(&team), remaining(&organizations["data"][0])),
+        (json!(6), json!(16))
+    );
+    assert_eq!(
+        team["budgets"][0]["held"], "0",
+        "no money is held for a call that a rate limit refuses"
+    );
     let other = inside.key(&json!({"name": "other", "team": "eng"}));
-    assert_eq!(served_of(&inside, &other, 50), 6, "what is left of the team's");
+    assert_eq!(
+        served_of(&inside, &other, 50),
+        6,
+        "what is left of the team's"
+    );
 }
 
 #[test]
@@ -124,7 +190,10 @@ fn a_call_that_money_refuses_takes_no_request() {
     let mut inside = house(&upstream);
     let key = key_with(&mut inside, json!({"rpm": 2, "budget_limit": "0.00001"}));
     for _ in 0..5 {
-        assert_eq!(inside.user(&key).chat(&call()).expects(402).error_word(), "budget_exceeded");
+        assert_eq!(
+            inside.user(&key).chat(&call()).expects(402).error_word(),
+            "budget_exceeded"
+        );
     }
     change_key(&inside, &key, &json!({"budgets": []}));
     assert_eq!(served_of(&inside, &key, 5), 2);
@@ -134,11 +203,16 @@ fn a_call_that_money_refuses_takes_no_request() {
 fn a_limit_for_some_models_counts_those() {
     let upstream = Upstream::start();
     let mut inside = house(&upstream);
-    let key = key_with(&mut inside, json!({"limits": [{"rpm": 2, "model": "m-small"}, {"rpm": 5}]}));
+    let key = key_with(
+        &mut inside,
+        json!({"limits": [{"rpm": 2, "model": "m-small"}, {"rpm": 5}]}),
+    );
     let of = |model: &str| json!({"model": model, "max_tokens": 20, "messages": [{"role": "user", "content": "hello"}]});
-    let statuses: Vec<u16> = ["m-small", "m-small", "m-small", "m-large", "m-large", "m-large", "m-large"]
-        .map(|model| inside.user(&key).chat(&of(model)).status)
-        .to_vec();
+    let statuses: Vec<u16> = [
+        "m-small", "m-small", "m-small", "m-large", "m-large", "m-large", "m-large",
+    ]
+    .map(|model| inside.user(&key).chat(&of(model)).status)
+    .to_vec();
     assert_eq!(statuses, [200, 200, 429, 200, 200, 200, 429]);
 }
 
@@ -150,10 +224,19 @@ fn tokens_are_claimed_at_their_most_and_corrected_by_what_was_used() {
     let key = key_with(&mut inside, json!({"tpm": 1000}));
     let left = |inside: &Inside| of_key(inside, &key)["limits"][0]["remaining_tokens"].clone();
     for (streamed, expected) in [(false, 970), (true, 940)] {
-        let answer = Call::chat().at_most(400).streamed(streamed).by(&mut inside.user(&key).connects());
-        let told: u64 = answer.header("x-ratelimit-remaining-tokens").and_then(|left| left.parse().ok()).expect("a count");
+        let answer = Call::chat()
+            .at_most(400)
+            .streamed(streamed)
+            .by(&mut inside.user(&key).connects());
+        let told: u64 = answer
+            .header("x-ratelimit-remaining-tokens")
+            .and_then(|left| left.parse().ok())
+            .expect("a count");
         match streamed {
-            true => assert!(told < 750, "{told} are left while it may still use a quarter of the minute"),
+            true => assert!(
+                told < 750,
+                "{told} are left while it may still use a quarter of the minute"
+            ),
             false => assert_eq!(told, expected, "a whole answer knows what it used"),
         }
         assert_eq!(left(&inside), expected);
@@ -162,12 +245,30 @@ fn tokens_are_claimed_at_their_most_and_corrected_by_what_was_used() {
     inside.user(&key).chat(&call()).expects(200);
     assert_eq!(left(&inside), 0);
     let refused = inside.user(&key).chat(&call());
-    assert!(refused.expects(429).error_message().contains("1000 tokens a minute"), "{}", refused.error_message());
-    assert!((120..200).contains(&retry_after(&refused)), "what was used beyond the minute is owed: {}", retry_after(&refused));
-    upstream.answers(Script::json(400, &json!({"error": {"message": "no", "type": "invalid_request_error"}})));
+    assert!(
+        refused
+            .expects(429)
+            .error_message()
+            .contains("1000 tokens a minute"),
+        "{}",
+        refused.error_message()
+    );
+    assert!(
+        (120..200).contains(&retry_after(&refused)),
+        "what was used beyond the minute is owed: {}",
+        retry_after(&refused)
+    );
+    upstream.answers(Script::json(
+        400,
+        &json!({"error": {"message": "no", "type": "invalid_request_error"}}),
+    ));
     inside.clock.advance_ms(10 * MINUTE_MS);
     inside.user(&key).chat(&call()).expects(400);
-    assert_eq!(left(&inside), 1_000, "an upstream that refuses uses no tokens");
+    assert_eq!(
+        left(&inside),
+        1_000,
+        "an upstream that refuses uses no tokens"
+    );
 }
 
 #[test]
@@ -176,11 +277,24 @@ fn a_wall_clock_that_jumps_neither_mints_nor_stops_anything() {
     let mut inside = house(&upstream);
     let key = key_with(&mut inside, json!({"rpm": 5}));
     assert_eq!(served_of(&inside, &key, 9), 5);
-    for jump_ms in [-30_000, -3_600_000, 3_600_000, -315_576_000_000, 315_576_000_000] {
+    for jump_ms in [
+        -30_000,
+        -3_600_000,
+        3_600_000,
+        -315_576_000_000,
+        315_576_000_000,
+    ] {
         inside.clock.jump_ms(jump_ms);
         assert_eq!(served_of(&inside, &key, 9), 0, "after {jump_ms} ms");
-        inside.admin().post("/v1/clock/accept", &json!({})).expects(200);
-        assert_eq!(served_of(&inside, &key, 9), 0, "after {jump_ms} ms were adopted");
+        inside
+            .admin()
+            .post("/v1/clock/accept", &json!({}))
+            .expects(200);
+        assert_eq!(
+            served_of(&inside, &key, 9),
+            0,
+            "after {jump_ms} ms were adopted"
+        );
         inside.clock.advance_ms(24_000);
         assert_eq!(served_of(&inside, &key, 9), 2, "a minute is a minute");
     }
@@ -195,15 +309,30 @@ fn calls_that_run_have_their_places_in_a_limit_that_comes_later() {
     }));
     let mut inside = house(&upstream);
     let key = key_with(&mut inside, json!({}));
-    let stream = || inside.user(&key).streams(Call::chat().path(), &Call::chat().at_most(30).streamed(true).body());
+    let stream = || {
+        inside.user(&key).streams(
+            Call::chat().path(),
+            &Call::chat().at_most(30).streamed(true).body(),
+        )
+    };
     let running: Vec<_> = (0..3).map(|_| stream()).collect();
     upstream.waits_for_requests(3);
-    assert_eq!(change_key(&inside, &key, &json!({"max_parallel": 2}))["limits"][0]["running"], 3);
+    assert_eq!(
+        change_key(&inside, &key, &json!({"max_parallel": 2}))["limits"][0]["running"],
+        3
+    );
     inside.user(&key).chat(&call()).expects(429);
     // another limit in its place counts them too, and one for other models does not
     let limits = json!({"limits": [{"max_parallel": 3, "model": "m-*"}, {"max_parallel": 1, "model": "c-*"}]});
     let shown = change_key(&inside, &key, &limits);
-    assert_eq!((&shown["limits"][0]["running"], &shown["limits"][1]["running"]), (&json!(3), &json!(0)), "{shown:#}");
+    assert_eq!(
+        (
+            &shown["limits"][0]["running"],
+            &shown["limits"][1]["running"]
+        ),
+        (&json!(3), &json!(0)),
+        "{shown:#}"
+    );
     inside.user(&key).chat(&call()).expects(429);
     for stream in running {
         let _left = stream.hangs_up();
@@ -219,10 +348,16 @@ fn a_changed_limit_counts_at_once_and_outlives_a_restart() {
     let mut inside = house(&upstream);
     let key = key_with(&mut inside, json!({"rpm": 3}));
     assert_eq!(served_of(&inside, &key, 9), 3);
-    assert_eq!(change_key(&inside, &key, &json!({"rpm": 5}))["limits"][0]["remaining_requests"], 2);
+    assert_eq!(
+        change_key(&inside, &key, &json!({"rpm": 5}))["limits"][0]["remaining_requests"],
+        2
+    );
     assert_eq!(served_of(&inside, &key, 9), 2);
     let changed = change_key(&inside, &key, &json!({"rpm": 2, "max_parallel": 7}));
-    assert_eq!((&changed["rpm"], &changed["max_parallel"]), (&json!(2), &json!(7)));
+    assert_eq!(
+        (&changed["rpm"], &changed["max_parallel"]),
+        (&json!(2), &json!(7))
+    );
     assert_eq!(served_of(&inside, &key, 9), 0);
     change_key(&inside, &key, &json!({"rpm": null}));
     assert_eq!(served_of(&inside, &key, 9), 9);
@@ -231,9 +366,16 @@ fn a_changed_limit_counts_at_once_and_outlives_a_restart() {
     inside.stop();
     inside.start();
     assert_eq!(of_key(&inside, &key)["limits"][0]["max_parallel"], 7);
-    assert_eq!(served_of(&inside, &key, 9), 4, "a restart begins with an unused minute");
+    assert_eq!(
+        served_of(&inside, &key, 9),
+        4,
+        "a restart begins with an unused minute"
+    );
     let actions = inside.audit();
-    assert_eq!(actions.last().expect("audited")["detail"]["limits"]["to"][0]["rpm"], 4);
+    assert_eq!(
+        actions.last().expect("audited")["detail"]["limits"]["to"][0]["rpm"],
+        4
+    );
 }
 
 #[test]
@@ -241,11 +383,17 @@ fn the_headers_are_ours_where_there_is_a_limit_and_else_the_upstreams() {
     let upstream = Upstream::start();
     upstream.answers(model::uses(10, 20).header("x-ratelimit-remaining-requests", "4999"));
     let mut inside = house(&upstream);
-    let key = key_in_team(&mut inside, json!({"rpm": 6, "tpm": 60_000}), json!({"rpm": 60}));
+    let key = key_in_team(
+        &mut inside,
+        json!({"rpm": 6, "tpm": 60_000}),
+        json!({"rpm": 60}),
+    );
     let free = inside.key(&json!({"name": "free", "team": text(&inside.admin().get("/v1/teams").json()["data"][0], "id")}));
-    for (call, remaining, reset) in
-        [(Call::chat(), "5", "10s"), (Call::messages(), "4", "20s"), (Call::chat().streamed(true), "3", "30s")]
-    {
+    for (call, remaining, reset) in [
+        (Call::chat(), "5", "10s"),
+        (Call::messages(), "4", "20s"),
+        (Call::chat().streamed(true), "3", "30s"),
+    ] {
         let answer = call.at_most(20).by(&mut inside.user(&key).connects());
         let answer = answer.expects(200);
         for (name, expected) in [
@@ -257,14 +405,30 @@ fn the_headers_are_ours_where_there_is_a_limit_and_else_the_upstreams() {
         ] {
             assert_eq!(answer.header(name), Some(expected), "{name}");
         }
-        assert!(answer.header("x-ratelimit-reset-tokens").is_some_and(|reset| reset.ends_with("ms")));
+        assert!(
+            answer
+                .header("x-ratelimit-reset-tokens")
+                .is_some_and(|reset| reset.ends_with("ms"))
+        );
     }
     // the team's limits are above its other key too; without any, the vendor's pass
-    assert_eq!(inside.user(&free).chat(&call()).header("x-ratelimit-limit-requests"), Some("6"));
+    assert_eq!(
+        inside
+            .user(&free)
+            .chat(&call())
+            .header("x-ratelimit-limit-requests"),
+        Some("6")
+    );
     let team = text(&inside.admin().get("/v1/teams").json()["data"][0], "id");
-    inside.admin().patch(&format!("/v1/teams/{team}"), &json!({"limits": []})).expects(200);
+    inside
+        .admin()
+        .patch(&format!("/v1/teams/{team}"), &json!({"limits": []}))
+        .expects(200);
     let answer = inside.user(&free).chat(&call());
-    assert_eq!(answer.header("x-ratelimit-remaining-requests"), Some("4999"));
+    assert_eq!(
+        answer.header("x-ratelimit-remaining-requests"),
+        Some("4999")
+    );
     assert_eq!(answer.header("x-ratelimit-limit-requests"), None);
 }
 
@@ -274,26 +438,53 @@ fn no_rate_is_exceeded_by_five_hundred_requests_fifty_at_once() {
     upstream.answers(model::uses(10, 20).delay_ms(2));
     let mut inside = house(&upstream);
     // a claim is larger than what is used, so that many are refused at first: each asks until it is served or nothing is left
-    let key = key_in_team(&mut inside, json!({"rpm": 90, "tpm": 4_000, "max_parallel": 12}), json!({"max_parallel": 8}));
+    let key = key_in_team(
+        &mut inside,
+        json!({"rpm": 90, "tpm": 4_000, "max_parallel": 12}),
+        json!({"max_parallel": 8}),
+    );
     let calls: Vec<Call> = {
         let mut seeded = Seeded::new(3);
-        (0..500).map(|_| if seeded.next().is_multiple_of(2) { Call::chat() } else { Call::messages() }.at_most(20)).collect()
+        (0..500)
+            .map(|_| {
+                if seeded.next().is_multiple_of(2) {
+                    Call::chat()
+                } else {
+                    Call::messages()
+                }
+                .at_most(20)
+            })
+            .collect()
     };
     let connect = |_: usize| inside.user(&key).connects();
     let served = at_once(50, calls.len(), connect, |connection, number| {
-        is_served(&calls[number].streamed(number.is_multiple_of(3)).by(connection))
+        is_served(
+            &calls[number]
+                .streamed(number.is_multiple_of(3))
+                .by(connection),
+        )
     });
     let served = served.into_iter().filter(|served| *served).count();
-    assert!(upstream.in_flight_max() <= 8, "{} at once", upstream.in_flight_max());
+    assert!(
+        upstream.in_flight_max() <= 8,
+        "{} at once",
+        upstream.in_flight_max()
+    );
     assert!((1..=90).contains(&served), "{served} served of 90 that fit");
     let limit = of_key(&inside, &key)["limits"][0].clone();
     assert_eq!(limit["running"], 0);
     let team = inside.admin().get("/v1/teams").json()["data"][0]["limits"][0].clone();
-    assert_eq!((&team["running"], &team["remaining_requests"]), (&json!(0), &json!(90 - served)));
+    assert_eq!(
+        (&team["running"], &team["remaining_requests"]),
+        (&json!(0), &json!(90 - served))
+    );
     assert_eq!(team["remaining_tokens"], json!(4_000 - 30 * served));
     record(
         "rates",
-        &format!("500 requests, 50 at once, 8 in flight allowed: {} in flight, {served} of 90 served", upstream.in_flight_max()),
+        &format!(
+            "500 requests, 50 at once, 8 in flight allowed: {} in flight, {served} of 90 served",
+            upstream.in_flight_max()
+        ),
     );
 }
 
@@ -311,7 +502,11 @@ fn every_slot_comes_back_though_three_in_ten_clients_leave() {
         |_| (),
         |(), number| {
             let mut connection = user.connects();
-            let body = Call::chat().at_most(30).streamed(number % 2 == 0).body().to_string();
+            let body = Call::chat()
+                .at_most(30)
+                .streamed(number % 2 == 0)
+                .body()
+                .to_string();
             connection.sends_request("POST", "/v1/chat/completions", Some(body.as_bytes()));
             match number % 10 {
                 0 => connection.hangs_up(),
@@ -324,10 +519,24 @@ fn every_slot_comes_back_though_three_in_ten_clients_leave() {
             }
         },
     );
-    wait_until("every slot is free again", || of_key(&gatekeeper, &key)["limits"][0]["running"] == 0);
-    assert!(upstream.in_flight_max() <= 30, "{} at once", upstream.in_flight_max());
-    let served = at_once(30, 30, |_| user.connects(), |connection, _| is_served(&Call::chat().at_most(5).by(connection)));
-    assert!(served.into_iter().all(|served| served), "thirty at once have thirty slots");
+    wait_until("every slot is free again", || {
+        of_key(&gatekeeper, &key)["limits"][0]["running"] == 0
+    });
+    assert!(
+        upstream.in_flight_max() <= 30,
+        "{} at once",
+        upstream.in_flight_max()
+    );
+    let served = at_once(
+        30,
+        30,
+        |_| user.connects(),
+        |connection, _| is_served(&Call::chat().at_most(5).by(connection)),
+    );
+    assert!(
+        served.into_iter().all(|served| served),
+        "thirty at once have thirty slots"
+    );
 }
 
 #[test]
@@ -337,11 +546,24 @@ fn a_full_house_is_told_to_come_again_in_a_second_and_a_kill_empties_it() {
     let mut gatekeeper = Gatekeeper::before(&upstream).starts();
     let key = key_with(&mut gatekeeper, json!({"max_parallel": 1}));
     let mut first = gatekeeper.user(&key).connects();
-    first.sends_request("POST", "/v1/chat/completions", Some(call().to_string().as_bytes()));
+    first.sends_request(
+        "POST",
+        "/v1/chat/completions",
+        Some(call().to_string().as_bytes()),
+    );
     upstream.waits_for_requests(1);
     let refused = gatekeeper.user(&key).chat(&call());
-    assert_eq!((refused.expects(429).error_word(), retry_after(&refused)), ("rate_limit_exceeded".to_owned(), 1));
-    assert!(refused.error_message().contains("of this key allows 1 calls at once"), "{}", refused.error_message());
+    assert_eq!(
+        (refused.expects(429).error_word(), retry_after(&refused)),
+        ("rate_limit_exceeded".to_owned(), 1)
+    );
+    assert!(
+        refused
+            .error_message()
+            .contains("of this key allows 1 calls at once"),
+        "{}",
+        refused.error_message()
+    );
     gatekeeper.kill_9();
     upstream.answers(model::uses(10, 20));
     gatekeeper.start();
@@ -356,12 +578,31 @@ fn the_command_line_sets_and_shows_them() {
     let config = gatekeeper.config.to_str().expect("a path").to_owned();
     let says = |arguments: &[&str]| {
         let output = gatekeeper.runs(&[arguments, &["--config", &config]].concat());
-        (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
+        )
     };
-    let (code, made) = says(&["teams", "create", "eng", "--rpm", "600", "--max-parallel", "20"]);
-    assert!(code == Some(0) && made.contains("600 requests a minute, 20 at once"), "{made}");
-    let (code, made) = says(&["keys", "create", "--team", "eng", "--name", "ci", "--rpm", "60", "--tpm", "100000"]);
-    assert!(code == Some(0) && made.contains("60 requests a minute, 100000 tokens a minute"), "{made}");
+    let (code, made) = says(&[
+        "teams",
+        "create",
+        "eng",
+        "--rpm",
+        "600",
+        "--max-parallel",
+        "20",
+    ]);
+    assert!(
+        code == Some(0) && made.contains("600 requests a minute, 20 at once"),
+        "{made}"
+    );
+    let (code, made) = says(&[
+        "keys", "create", "--team", "eng", "--name", "ci", "--rpm", "60", "--tpm", "100000",
+    ]);
+    assert!(
+        code == Some(0) && made.contains("60 requests a minute, 100000 tokens a minute"),
+        "{made}"
+    );
     assert!(says(&["keys", "list"]).1.contains("100000 tokens a minute"));
     let (code, refused) = says(&["keys", "create", "--team", "eng", "--rpm", "0"]);
     assert_eq!(code, Some(2), "{refused}");

@@ -16,18 +16,26 @@ const NEXT_MONTH: &str = "2026-12-01T00:00:00Z";
 
 fn house(upstream: &Upstream) -> Inside {
     upstream.answers(model::uses(10, 20));
-    Gatekeeper::before(upstream).provider(&Provider::anthropic("claude", upstream)).starts_inside_at("2026-11-23T10:00:00Z")
+    Gatekeeper::before(upstream)
+        .provider(&Provider::anthropic("claude", upstream))
+        .starts_inside_at("2026-11-23T10:00:00Z")
 }
 
 fn key(inside: &mut Inside, of_team: Value, of_key: Value) -> Key {
-    let others = inside.admin().get("/v1/teams").expects(200).json()["data"].as_array().map_or(0, Vec::len);
-    let team = inside.team(&json!({"name": format!("eng-{others}"), "models": ["*"], "budgets": of_team}));
+    let others = inside.admin().get("/v1/teams").expects(200).json()["data"]
+        .as_array()
+        .map_or(0, Vec::len);
+    let team =
+        inside.team(&json!({"name": format!("eng-{others}"), "models": ["*"], "budgets": of_team}));
     inside.key(&json!({"name": "ci", "team": team.id, "models": ["*"], "budgets": of_key}))
 }
 
 fn of_budget(answer: &Answer) -> (Option<String>, Option<String>) {
     let header = |name| answer.header(name).map(str::to_owned);
-    (header("x-gatekeeper-budget-remaining-usd"), header("x-gatekeeper-budget-reset"))
+    (
+        header("x-gatekeeper-budget-remaining-usd"),
+        header("x-gatekeeper-budget-reset"),
+    )
 }
 
 fn told(left: &str, reset: Option<&str>) -> (Option<String>, Option<String>) {
@@ -75,8 +83,19 @@ fn of_several_budgets_that_refuse_the_tightest_is_named_and_of_these_the_last_to
     ] {
         let key = key(&mut inside, of_team, of_key);
         let refused = inside.user(&key).chat(&large());
-        assert_eq!(of_budget(refused.expects(402)), told(left, reset), "{}", refused.error_message());
-        assert!(refused.error_message().starts_with(&format!("the {named} budget")), "{}", refused.error_message());
+        assert_eq!(
+            of_budget(refused.expects(402)),
+            told(left, reset),
+            "{}",
+            refused.error_message()
+        );
+        assert!(
+            refused
+                .error_message()
+                .starts_with(&format!("the {named} budget")),
+            "{}",
+            refused.error_message()
+        );
     }
     assert_eq!(upstream.request_count(), 0);
 }
@@ -85,34 +104,70 @@ fn of_several_budgets_that_refuse_the_tightest_is_named_and_of_these_the_last_to
 fn who_waited_in_vain_is_told_whose_budget_was_held_and_the_tightest_remainder() {
     let upstream = Upstream::start();
     upstream.answers(Script::hangs());
-    let mut inside = Gatekeeper::before(&upstream).setting("[limits]\nqueue_wait_s = 1").starts_inside_at("2026-11-23T10:00:00Z");
-    let key = key(&mut inside, json!([{"limit": "20", "period": "monthly"}]), json!([{"limit": "0.004", "period": "daily"}]));
+    let mut inside = Gatekeeper::before(&upstream)
+        .setting("[limits]\nqueue_wait_s = 1")
+        .starts_inside_at("2026-11-23T10:00:00Z");
+    let key = key(
+        &mut inside,
+        json!([{"limit": "20", "period": "monthly"}]),
+        json!([{"limit": "0.004", "period": "daily"}]),
+    );
     let mut holds = inside.user(&key).connects();
-    holds.sends_request("POST", Call::chat().path(), Some(large().to_string().as_bytes()));
+    holds.sends_request(
+        "POST",
+        Call::chat().path(),
+        Some(large().to_string().as_bytes()),
+    );
     upstream.waits_for_requests(1);
     let refused = inside.user(&key).chat(&large());
     assert_eq!(refused.expects(429).error_word(), "budget_held");
     let (left, reset) = of_budget(&refused);
-    assert!(left.is_some_and(|left| left.starts_with("0.000")) && reset.as_deref() == Some(TOMORROW), "{refused:?}");
+    assert!(
+        left.is_some_and(|left| left.starts_with("0.000")) && reset.as_deref() == Some(TOMORROW),
+        "{refused:?}"
+    );
     let message = refused.error_message();
-    assert!(message.contains("the daily budget") && message.contains("of this key") && message.contains(TOMORROW), "{message}");
+    assert!(
+        message.contains("the daily budget")
+            && message.contains("of this key")
+            && message.contains(TOMORROW),
+        "{message}"
+    );
 }
 
 #[test]
 fn what_is_refused_or_fails_for_another_reason_tells_the_budget_too() {
     let upstream = Upstream::start();
     let mut inside = house(&upstream);
-    let key = key(&mut inside, json!([{"limit": "10", "period": "monthly"}]), json!([]));
+    let key = key(
+        &mut inside,
+        json!([{"limit": "10", "period": "monthly"}]),
+        json!([]),
+    );
     let user = inside.user(&key);
     let full = told("10", Some(NEXT_MONTH));
-    upstream.answers(Script::json(400, &json!({"error": {"message": "no", "type": "invalid_request_error"}})));
+    upstream.answers(Script::json(
+        400,
+        &json!({"error": {"message": "no", "type": "invalid_request_error"}}),
+    ));
     assert_eq!(of_budget(user.chat(&large()).expects(400)), full);
     upstream.answers(Script::json(500, &json!({"error": {"message": "broken"}})));
     let (left, reset) = of_budget(user.chat(&large()).expects(502));
-    assert!(left.is_some_and(|left| left.starts_with("9.99")) && reset.as_deref() == Some(NEXT_MONTH), "as it was held");
-    inside.admin().patch(&format!("/v1/keys/{}", key.id), &json!({"rpm": 1})).expects(200);
+    assert!(
+        left.is_some_and(|left| left.starts_with("9.99")) && reset.as_deref() == Some(NEXT_MONTH),
+        "as it was held"
+    );
+    inside
+        .admin()
+        .patch(&format!("/v1/keys/{}", key.id), &json!({"rpm": 1}))
+        .expects(200);
     upstream.answers(model::uses(10, 20));
     wait_until("the minute is used", || user.chat(&large()).status == 429);
     let refused = user.messages(&Call::messages().at_most(30).body());
-    assert!(of_budget(refused.expects(429)).0.is_some_and(|left| left.starts_with("9.99")), "{refused:?}");
+    assert!(
+        of_budget(refused.expects(429))
+            .0
+            .is_some_and(|left| left.starts_with("9.99")),
+        "{refused:?}"
+    );
 }

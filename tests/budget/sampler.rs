@@ -34,7 +34,10 @@ impl Looks {
 /// The budgets of an organization, team or key as the API shows it.
 pub fn budgets(owner: &Value) -> Vec<BudgetId> {
     let budgets = owner["budgets"].as_array().expect("budgets");
-    budgets.iter().map(|budget| BudgetId::parse(&text(budget, "id")).expect("the id of a budget")).collect()
+    budgets
+        .iter()
+        .map(|budget| BudgetId::parse(&text(budget, "id")).expect("the id of a budget"))
+        .collect()
 }
 
 /// Does the work while every one of the budgets is looked at. Panics if one stood above its limit, or if nobody really
@@ -52,11 +55,17 @@ pub fn watched<T>(ledger: &Ledger, budgets: &[BudgetId], work: impl FnOnce() -> 
         });
         let done = work();
         drop(over);
-        (done, sampler.join().expect("a budget stood above its limit"))
+        (
+            done,
+            sampler.join().expect("a budget stood above its limit"),
+        )
     });
     let took = began.elapsed();
     let least = LOOKS_MIN.max((took.as_millis() / LOOK_AT_LEAST_EVERY.as_millis()) as usize);
-    assert!(looks.all >= least, "{looks:?} in {took:?}: at least {least} expected");
+    assert!(
+        looks.all >= least,
+        "{looks:?} in {took:?}: at least {least} expected"
+    );
     assert!(looks.held > 0, "{looks:?} in {took:?}: nobody saw a hold");
     (done, looks)
 }
@@ -67,7 +76,13 @@ fn look(ledger: &Ledger, budgets: &[BudgetId], looks: &mut Looks) {
     for id in budgets {
         let standing = ledger.standing(*id).expect("the ledger knows the budget");
         let taken = standing.settled.plus(standing.held);
-        assert!(taken <= standing.limit, "{id}: settled {} + held {} of {}", standing.settled, standing.held, standing.limit);
+        assert!(
+            taken <= standing.limit,
+            "{id}: settled {} + held {} of {}",
+            standing.settled,
+            standing.held,
+            standing.limit
+        );
         held |= standing.held > Money::ZERO;
     }
     looks.all += 1;

@@ -36,7 +36,9 @@ pub enum Vendor {
 
 use Vendor::{Chat, Cohere, Compatible, Converse, Embeddings, Gemini, Messages, Ollama, Responses};
 
-pub const VENDORS: [Vendor; 9] = [Chat, Compatible, Messages, Responses, Gemini, Cohere, Ollama, Converse, Embeddings];
+pub const VENDORS: [Vendor; 9] = [
+    Chat, Compatible, Messages, Responses, Gemini, Cohere, Ollama, Converse, Embeddings,
+];
 
 impl Client {
     pub fn path(self) -> &'static str {
@@ -52,8 +54,12 @@ impl Client {
         let model = vendor.model();
         let messages = json!([{"role": "user", "content": "What does it cost?"}]);
         let mut body = match self {
-            Client::Chat | Client::Messages => json!({"model": model, "messages": messages, "max_tokens": 40}),
-            Client::Responses => json!({"model": model, "input": "What does it cost?", "max_output_tokens": 40}),
+            Client::Chat | Client::Messages => {
+                json!({"model": model, "messages": messages, "max_tokens": 40})
+            }
+            Client::Responses => {
+                json!({"model": model, "input": "What does it cost?", "max_output_tokens": 40})
+            }
             Client::Embeddings => json!({"model": model, "input": "What does it cost?"}),
         };
         if streamed {
@@ -74,7 +80,11 @@ impl Vendor {
 
     /// Its answers come whole, and perhaps as streams.
     pub fn manners(self) -> &'static [bool] {
-        if self == Embeddings { &[false] } else { &[false, true] }
+        if self == Embeddings {
+            &[false]
+        } else {
+            &[false, true]
+        }
     }
 
     fn model(self) -> &'static str {
@@ -131,12 +141,23 @@ impl Vendor {
 
     /// The member with this in the place of the usage.
     pub fn usage_member(self, value: &str) -> String {
-        format!(",{:?}:{value}", if self == Gemini { "usageMetadata" } else { "usage" })
+        format!(
+            ",{:?}:{value}",
+            if self == Gemini {
+                "usageMetadata"
+            } else {
+                "usage"
+            }
+        )
     }
 
     /// The answer; `usage` is a member with a comma before it, or nothing.
     pub fn answers(self, streamed: bool, usage: &str) -> Script {
-        if streamed { self.stream("", usage) } else { Script::unary(200, self.whole(usage)) }
+        if streamed {
+            self.stream("", usage)
+        } else {
+            Script::unary(200, self.whole(usage))
+        }
     }
 
     fn whole(self, usage: &str) -> String {
@@ -174,38 +195,80 @@ impl Vendor {
                 data("[DONE]"),
             ]),
             Messages => Script::stream([
-                named("message_start", r#","message":{"id":"a","type":"message","role":"assistant","content":[],"model":"c"}"#),
-                named("content_block_start", r#","index":0,"content_block":{"type":"text","text":""}"#),
-                named("content_block_delta", &format!(r#","index":0,"delta":{{"type":"text_delta","text":"{TEXT}"}}"#)),
+                named(
+                    "message_start",
+                    r#","message":{"id":"a","type":"message","role":"assistant","content":[],"model":"c"}"#,
+                ),
+                named(
+                    "content_block_start",
+                    r#","index":0,"content_block":{"type":"text","text":""}"#,
+                ),
+                named(
+                    "content_block_delta",
+                    &format!(r#","index":0,"delta":{{"type":"text_delta","text":"{TEXT}"}}"#),
+                ),
                 named("message_delta", &format!(r#","delta":{{}}{early}"#)),
                 named("content_block_stop", r#","index":0"#),
-                named("message_delta", &format!(r#","delta":{{"stop_reason":"end_turn"}}{usage}"#)),
+                named(
+                    "message_delta",
+                    &format!(r#","delta":{{"stop_reason":"end_turn"}}{usage}"#),
+                ),
                 named("message_stop", ""),
             ]),
             Responses => Script::stream([
                 named(
                     "response.output_text.delta",
-                    &format!(r#","item_id":"i","output_index":0,"content_index":0,"delta":"{TEXT}""#),
+                    &format!(
+                        r#","item_id":"i","output_index":0,"content_index":0,"delta":"{TEXT}""#
+                    ),
                 ),
-                named("response.in_progress", &format!(r#","response":{}"#, response("in_progress", early))),
-                named("response.completed", &format!(r#","response":{}"#, response("completed", usage))),
+                named(
+                    "response.in_progress",
+                    &format!(r#","response":{}"#, response("in_progress", early)),
+                ),
+                named(
+                    "response.completed",
+                    &format!(r#","response":{}"#, response("completed", usage)),
+                ),
             ]),
             Gemini => Script::stream([
                 data(&gemini(early).replace(r#","finishReason":"STOP""#, "")),
                 data(&gemini(usage).replace(TEXT, "")),
             ]),
             Cohere => Script::stream([
-                named("content-start", r#","index":0,"delta":{"message":{"content":{"type":"text","text":""}}}"#),
-                named("content-delta", &format!(r#","index":0,"delta":{{"message":{{"content":{{"text":"{TEXT}"}}}}}}"#)),
-                named("message-end", &format!(r#","delta":{{"finish_reason":"COMPLETE"{usage}}}"#)),
+                named(
+                    "content-start",
+                    r#","index":0,"delta":{"message":{"content":{"type":"text","text":""}}}"#,
+                ),
+                named(
+                    "content-delta",
+                    &format!(
+                        r#","index":0,"delta":{{"message":{{"content":{{"text":"{TEXT}"}}}}}}"#
+                    ),
+                ),
+                named(
+                    "message-end",
+                    &format!(r#","delta":{{"finish_reason":"COMPLETE"{usage}}}"#),
+                ),
             ]),
-            Ollama => Script::stream([ollama(TEXT, "false", early), "\n".to_owned(), ollama("", "true", usage), "\n".to_owned()])
-                .header("content-type", "application/x-ndjson"),
+            Ollama => Script::stream([
+                ollama(TEXT, "false", early),
+                "\n".to_owned(),
+                ollama("", "true", usage),
+                "\n".to_owned(),
+            ])
+            .header("content-type", "application/x-ndjson"),
             Converse => Script::stream([
-                frame("contentBlockDelta", &format!(r#"{{"contentBlockIndex":0,"delta":{{"text":"{TEXT}"}}}}"#)),
+                frame(
+                    "contentBlockDelta",
+                    &format!(r#"{{"contentBlockIndex":0,"delta":{{"text":"{TEXT}"}}}}"#),
+                ),
                 frame("contentBlockStop", r#"{"contentBlockIndex":0}"#),
                 frame("messageStop", r#"{"stopReason":"end_turn"}"#),
-                frame("metadata", &format!(r#"{{"metrics":{{"latencyMs":9}}{usage}}}"#)),
+                frame(
+                    "metadata",
+                    &format!(r#"{{"metrics":{{"latencyMs":9}}{usage}}}"#),
+                ),
             ])
             .header("content-type", "application/vnd.amazon.eventstream"),
             Embeddings => unreachable!("vectors are not streamed"),
@@ -226,7 +289,9 @@ fn gemini(usage: &str) -> String {
 }
 
 fn ollama(text: &str, done: &str, usage: &str) -> String {
-    format!(r#"{{"model":"q","message":{{"role":"assistant","content":"{text}"}},"done":{done}{usage}}}"#)
+    format!(
+        r#"{{"model":"q","message":{{"role":"assistant","content":"{text}"}},"done":{done}{usage}}}"#
+    )
 }
 
 fn data(json: &str) -> String {
@@ -240,14 +305,20 @@ pub fn named(name: &str, rest: &str) -> String {
 /// A frame of AWS's event stream.
 pub fn frame(event: &str, payload: &str) -> Vec<u8> {
     let mut headers = Vec::new();
-    for (name, value) in [(":event-type", event), (":content-type", "application/json"), (":message-type", "event")] {
+    for (name, value) in [
+        (":event-type", event),
+        (":content-type", "application/json"),
+        (":message-type", "event"),
+    ] {
         headers.push(name.len() as u8);
         headers.extend_from_slice(name.as_bytes());
         headers.push(7);
         headers.extend_from_slice(&(value.len() as u16).to_be_bytes());
         headers.extend_from_slice(value.as_bytes());
     }
-    let mut frame = ((headers.len() + payload.len() + 16) as u32).to_be_bytes().to_vec();
+    let mut frame = ((headers.len() + payload.len() + 16) as u32)
+        .to_be_bytes()
+        .to_vec();
     frame.extend_from_slice(&(headers.len() as u32).to_be_bytes());
     frame.extend_from_slice(&crc32fast::hash(&frame).to_be_bytes());
     frame.extend_from_slice(&headers);

@@ -30,12 +30,21 @@ impl House {
         upstream.answers(script);
         let mut gatekeeper = Gatekeeper::before(&upstream)
             .provider(&Provider::anthropic("claude", &upstream))
-            .provider(&Provider::openai("gratis", &upstream).priced_by("free").models(&["m-gratis"]))
+            .provider(
+                &Provider::openai("gratis", &upstream)
+                    .priced_by("free")
+                    .models(&["m-gratis"]),
+            )
             .setting(&format!("[limits]\n{limits}"))
             .starts();
         let team = gatekeeper.team_with_budget("eng", LIMIT);
         let key = gatekeeper.key_of(&team);
-        House { upstream, gatekeeper, team, key }
+        House {
+            upstream,
+            gatekeeper,
+            team,
+            key,
+        }
     }
 
     /// A call that somebody else makes meanwhile.
@@ -57,13 +66,19 @@ impl House {
     }
 
     fn waits_for_waiting(&self, count: usize) {
-        wait_until(&format!("{count} requests wait"), || self.gatekeeper.metric("gatekeeper_requests_waiting") == count as f64);
+        wait_until(&format!("{count} requests wait"), || {
+            self.gatekeeper.metric("gatekeeper_requests_waiting") == count as f64
+        });
     }
 }
 
 impl crate::harness::person::Answer {
     fn error_or_empty(&self) -> String {
-        if self.status == 200 { String::new() } else { self.error_word() }
+        if self.status == 200 {
+            String::new()
+        } else {
+            self.error_word()
+        }
     }
 }
 
@@ -74,7 +89,10 @@ fn saying(text: &str) -> Value {
 }
 
 fn said(seen: &Seen) -> String {
-    seen.json()["messages"][0]["content"].as_str().unwrap_or_default().to_owned()
+    seen.json()["messages"][0]["content"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// Answers at once, but who says `hold` only after so long.
@@ -86,11 +104,21 @@ fn holding_ms(ms: u64) -> Script {
 fn what_fits_once_a_hold_settles_waits_and_is_served() {
     let house = House::new("", holding_ms(400));
     let holder = house.holds_all();
-    let (status, error, took) = house.meanwhile(&house.key, &saying("next")).join().expect("a caller");
+    let (status, error, took) = house
+        .meanwhile(&house.key, &saying("next"))
+        .join()
+        .expect("a caller");
     assert_eq!((status, &*error), (200, ""));
-    assert!(took > Duration::from_millis(100) && took < Duration::from_secs(2), "{took:?}");
+    assert!(
+        took > Duration::from_millis(100) && took < Duration::from_secs(2),
+        "{took:?}"
+    );
     assert_eq!(holder.join().expect("a caller").0, 200);
-    assert_eq!(house.upstream.in_flight_max(), 1, "both were never held at once");
+    assert_eq!(
+        house.upstream.in_flight_max(),
+        1,
+        "both were never held at once"
+    );
 }
 
 #[test]
@@ -100,12 +128,33 @@ fn who_waits_past_the_deadline_is_told_to_come_again() {
     let begun = Instant::now();
     let answer = house.gatekeeper.user(&house.key).chat(&saying("next"));
     assert_eq!(answer.expects(429).error_word(), "budget_held");
-    assert!(answer.error_message().contains("the rest of the total budget bud_"), "{}", answer.error_message());
-    assert_eq!(answer.header("x-gatekeeper-budget-remaining-usd").map(|left| left.parse::<f64>().is_ok()), Some(true));
-    assert!(answer.header("retry-after").is_some_and(|seconds| seconds.parse::<u64>().is_ok()));
+    assert!(
+        answer
+            .error_message()
+            .contains("the rest of the total budget bud_"),
+        "{}",
+        answer.error_message()
+    );
+    assert_eq!(
+        answer
+            .header("x-gatekeeper-budget-remaining-usd")
+            .map(|left| left.parse::<f64>().is_ok()),
+        Some(true)
+    );
+    assert!(
+        answer
+            .header("retry-after")
+            .is_some_and(|seconds| seconds.parse::<u64>().is_ok())
+    );
     let took = begun.elapsed();
-    assert!(took >= Duration::from_millis(900) && took < Duration::from_secs(2), "{took:?}");
-    let messages = house.gatekeeper.user(&house.key).messages(&Call::messages().at_most(40).body());
+    assert!(
+        took >= Duration::from_millis(900) && took < Duration::from_secs(2),
+        "{took:?}"
+    );
+    let messages = house
+        .gatekeeper
+        .user(&house.key)
+        .messages(&Call::messages().at_most(40).body());
     assert_eq!(messages.expects(429).error_word(), "rate_limit_error");
     holder.join().expect("a caller");
     assert_eq!(house.upstream.request_count(), 1);
@@ -116,28 +165,56 @@ fn a_full_line_says_so_at_once_and_who_hangs_up_leaves_its_place() {
     let house = House::new("queue_max = 1", holding_ms(1_500));
     let holder = house.holds_all();
     let mut waiter = house.gatekeeper.user(&house.key).connects();
-    waiter.sends_request("POST", Call::chat().path(), Some(saying("leaves").to_string().as_bytes()));
+    waiter.sends_request(
+        "POST",
+        Call::chat().path(),
+        Some(saying("leaves").to_string().as_bytes()),
+    );
     house.waits_for_waiting(1);
     let begun = Instant::now();
     let turned_away = house.gatekeeper.user(&house.key).chat(&saying("too many"));
     assert_eq!(turned_away.expects(429).error_word(), "budget_held");
-    assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_millis(500),
+        "{:?}",
+        begun.elapsed()
+    );
     waiter.hangs_up();
     house.waits_for_waiting(0);
-    let (status, error, _) = house.meanwhile(&house.key, &saying("stays")).join().expect("a caller");
+    let (status, error, _) = house
+        .meanwhile(&house.key, &saying("stays"))
+        .join()
+        .expect("a caller");
     assert_eq!((status, &*error), (200, ""));
     holder.join().expect("a caller");
-    assert_eq!(house.upstream.requests().iter().map(|seen| said(seen)).collect::<Vec<_>>(), ["hold", "stays"]);
+    assert_eq!(
+        house
+            .upstream
+            .requests()
+            .iter()
+            .map(|seen| said(seen))
+            .collect::<Vec<_>>(),
+        ["hold", "stays"]
+    );
 }
 
 #[test]
 fn a_revoked_key_waits_no_longer() {
     let house = House::new("", holding_ms(2_000));
-    let other = house.gatekeeper.key(&json!({"name": "other", "team": house.team.id}));
+    let other = house
+        .gatekeeper
+        .key(&json!({"name": "other", "team": house.team.id}));
     let holder = house.holds_all();
     let waiter = house.meanwhile(&other, &saying("revoked"));
     house.waits_for_waiting(1);
-    house.gatekeeper.admin().patch(&format!("/v1/keys/{}", other.id), &json!({"disabled": true})).expects(200);
+    house
+        .gatekeeper
+        .admin()
+        .patch(
+            &format!("/v1/keys/{}", other.id),
+            &json!({"disabled": true}),
+        )
+        .expects(200);
     let (status, error, took) = waiter.join().expect("a caller");
     assert_eq!((status, &*error), (401, "authentication_error"));
     assert!(took < Duration::from_millis(1_500), "{took:?}");
@@ -152,7 +229,11 @@ fn a_waiter_is_admitted_when_its_limit_is_raised() {
     let waiter = house.meanwhile(&house.key, &saying("raised"));
     house.waits_for_waiting(1);
     let budgets = json!({"budgets": [{"limit": "1", "period": "total", "action": "block"}]});
-    house.gatekeeper.admin().patch(&format!("/v1/teams/{}", house.team.id), &budgets).expects(200);
+    house
+        .gatekeeper
+        .admin()
+        .patch(&format!("/v1/teams/{}", house.team.id), &budgets)
+        .expects(200);
     let (status, _, took) = waiter.join().expect("a caller");
     assert_eq!(status, 200);
     assert!(took < Duration::from_millis(1_500), "{took:?}");
@@ -174,7 +255,10 @@ fn a_request_of_another_budget_is_not_held_up() {
         house.upstream.waits_for_requests(before + 1);
         holder
     }];
-    let waiters = [house.meanwhile(&house.key, &saying("a")), house.meanwhile(&split, &saying("b"))];
+    let waiters = [
+        house.meanwhile(&house.key, &saying("a")),
+        house.meanwhile(&split, &saying("b")),
+    ];
     house.waits_for_waiting(2);
     // longer than those in line let others pass
     thread::sleep(Duration::from_millis(2_100));
@@ -186,9 +270,15 @@ fn a_request_of_another_budget_is_not_held_up() {
     for (key, body) in [(&other, saying("small")), (&split, large)] {
         let (status, _, took) = house.meanwhile(key, &body).join().expect("a caller");
         assert_eq!(status, 200);
-        assert!(took < Duration::from_millis(500), "{body} took {took:?}: it was held up by a budget that is not its own");
+        assert!(
+            took < Duration::from_millis(500),
+            "{body} took {took:?}: it was held up by a budget that is not its own"
+        );
     }
-    holders.into_iter().chain(waiters).for_each(|call| assert_eq!(call.join().expect("a caller").0, 200));
+    holders
+        .into_iter()
+        .chain(waiters)
+        .for_each(|call| assert_eq!(call.join().expect("a caller").0, 200));
 }
 
 #[test]
@@ -202,14 +292,25 @@ fn smaller_requests_pass_for_two_seconds_then_the_first_in_line_goes_first() {
     let holder = house.holds_all();
     let large = house.meanwhile(&house.key, &saying("large"));
     house.waits_for_waiting(1);
-    let (status, _, took) = house.meanwhile(&house.key, &small("small 1")).join().expect("a caller");
-    assert!(status == 200 && took < Duration::from_secs(3), "{status} {took:?}");
+    let (status, _, took) = house
+        .meanwhile(&house.key, &small("small 1"))
+        .join()
+        .expect("a caller");
+    assert!(
+        status == 200 && took < Duration::from_secs(3),
+        "{status} {took:?}"
+    );
     thread::sleep(Duration::from_millis(2_100));
     let late = house.meanwhile(&house.key, &small("small 2"));
     for call in [holder, large, late] {
         assert_eq!(call.join().expect("a caller").0, 200);
     }
-    let order: Vec<String> = house.upstream.requests().iter().map(|seen| said(seen)).collect();
+    let order: Vec<String> = house
+        .upstream
+        .requests()
+        .iter()
+        .map(|seen| said(seen))
+        .collect();
     assert_eq!(order, ["hold", "small 1", "large", "small 2"]);
 }
 
@@ -218,46 +319,93 @@ fn smaller_requests_pass_for_two_seconds_then_the_first_in_line_goes_first() {
 fn a_budget_that_is_replaced_while_calls_wait_holds_for_them() {
     let house = House::new("", holding_ms(3_000));
     let holder = house.holds_all();
-    let waiters: Vec<_> = (0..3).map(|number| house.meanwhile(&house.key, &saying(&format!("waits {number}")))).collect();
+    let waiters: Vec<_> = (0..3)
+        .map(|number| house.meanwhile(&house.key, &saying(&format!("waits {number}"))))
+        .collect();
     house.waits_for_waiting(3);
     let budgets = json!({"budgets": [{"limit": LIMIT, "period": "daily"}]});
-    house.gatekeeper.admin().patch(&format!("/v1/teams/{}", house.team.id), &budgets).expects(200);
+    house
+        .gatekeeper
+        .admin()
+        .patch(&format!("/v1/teams/{}", house.team.id), &budgets)
+        .expects(200);
     for waiter in waiters {
         let (status, error, took) = waiter.join().expect("a caller");
-        assert!(status == 200 && took < Duration::from_secs(3), "{status} {error} {took:?}");
+        assert!(
+            status == 200 && took < Duration::from_secs(3),
+            "{status} {error} {took:?}"
+        );
     }
-    assert_eq!(house.upstream.in_flight_max(), 2, "one in the old budget, and one at once in the new");
+    assert_eq!(
+        house.upstream.in_flight_max(),
+        2,
+        "one in the old budget, and one at once in the new"
+    );
     holder.join().expect("a caller");
     house.gatekeeper.usage();
     let rows = house.gatekeeper.requests();
-    let charged = rows.iter().filter(|row| row["charges"].as_array().is_some_and(|charges| charges.len() == 1)).count();
+    let charged = rows
+        .iter()
+        .filter(|row| {
+            row["charges"]
+                .as_array()
+                .is_some_and(|charges| charges.len() == 1)
+        })
+        .count();
     assert_eq!(charged, 4, "{rows:#?}");
-    let team = house.gatekeeper.admin().get(&format!("/v1/teams/{}", house.team.id)).expects(200).json();
-    assert_eq!(team["budgets"][0]["spent"], "0.00033", "three calls of $0.00011");
+    let team = house
+        .gatekeeper
+        .admin()
+        .get(&format!("/v1/teams/{}", house.team.id))
+        .expects(200)
+        .json();
+    assert_eq!(
+        team["budgets"][0]["spent"], "0.00033",
+        "three calls of $0.00011"
+    );
 }
 
 #[test]
 fn what_is_changed_above_a_waiter_is_changed_for_it() {
     let house = House::new("", holding_ms(4_000));
-    let key = |name: &str| house.gatekeeper.key(&json!({"name": name, "team": house.team.id}));
+    let key = |name: &str| {
+        house
+            .gatekeeper
+            .key(&json!({"name": name, "team": house.team.id}))
+    };
     let keys = ["models", "budget", "limits"].map(key);
     let holder = house.holds_all();
-    let waiters = keys.each_ref().map(|key| house.meanwhile(key, &saying(&key.id)));
+    let waiters = keys
+        .each_ref()
+        .map(|key| house.meanwhile(key, &saying(&key.id)));
     house.waits_for_waiting(3);
     for (key, change) in keys.iter().zip([
         json!({"models": ["gpt-*"]}),
         json!({"budgets": [{"limit": "0.00001", "period": "daily"}]}),
         json!({"tpm": 1, "rpm": 1}),
     ]) {
-        house.gatekeeper.admin().patch(&format!("/v1/keys/{}", key.id), &change).expects(200);
+        house
+            .gatekeeper
+            .admin()
+            .patch(&format!("/v1/keys/{}", key.id), &change)
+            .expects(200);
     }
     let [models, budget, limits] = waiters.map(|waiter| waiter.join().expect("a caller"));
     assert_eq!((models.0, &*models.1), (403, "model_not_allowed"));
     assert_eq!((budget.0, &*budget.1), (402, "budget_exceeded"));
-    assert!(models.2 < Duration::from_secs(3) && budget.2 < Duration::from_secs(3), "{:?} {:?}", models.2, budget.2);
+    assert!(
+        models.2 < Duration::from_secs(3) && budget.2 < Duration::from_secs(3),
+        "{:?} {:?}",
+        models.2,
+        budget.2
+    );
     assert_eq!((limits.0, &*limits.1), (200, ""));
     let again = house.gatekeeper.user(&keys[2]).chat(&saying("again"));
-    assert_eq!(again.expects(429).error_word(), "rate_limit_exceeded", "the one that waited was counted");
+    assert_eq!(
+        again.expects(429).error_word(),
+        "rate_limit_exceeded",
+        "the one that waited was counted"
+    );
     holder.join().expect("a caller");
 }
 
@@ -265,7 +413,9 @@ fn what_is_changed_above_a_waiter_is_changed_for_it() {
 #[test]
 fn behind_a_patient_waiter_nobody_waits_in_vain_or_without_need() {
     let house = House::new("queue_max = 1", holding_ms(6_000));
-    let limited = house.gatekeeper.key(&json!({"name": "limited", "team": house.team.id, "tpm": 1000, "rpm": 1}));
+    let limited = house
+        .gatekeeper
+        .key(&json!({"name": "limited", "team": house.team.id, "tpm": 1000, "rpm": 1}));
     let mut small = saying("uses the minute up");
     small["max_tokens"] = json!(1);
     house.gatekeeper.user(&limited).chat(&small).expects(200);
@@ -286,7 +436,9 @@ fn behind_a_patient_waiter_nobody_waits_in_vain_or_without_need() {
         assert_eq!((answered, &*error), (status, word), "{body}");
         assert!(took < Duration::from_secs(2), "{body} took {took:?}");
     }
-    [holder, waiter].into_iter().for_each(|call| assert_eq!(call.join().expect("a caller").0, 200));
+    [holder, waiter]
+        .into_iter()
+        .for_each(|call| assert_eq!(call.join().expect("a caller").0, 200));
 }
 
 #[test]
@@ -299,7 +451,11 @@ fn a_stopping_process_lets_nobody_wait() {
     let (status, error, took) = waiter.join().expect("a caller");
     assert_eq!((status, &*error), (503, "shutting_down"));
     assert!(took < Duration::from_millis(2_500), "{took:?}");
-    assert_eq!(holder.join().expect("a caller").0, 200, "what runs may finish");
+    assert_eq!(
+        holder.join().expect("a caller").0,
+        200,
+        "what runs may finish"
+    );
     assert_eq!(house.gatekeeper.waits_for_exit().code(), Some(0));
     assert_eq!(house.upstream.request_count(), 1);
     house.gatekeeper.start();

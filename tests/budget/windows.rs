@@ -14,7 +14,10 @@ fn call() -> Value {
 }
 
 fn house(upstream: &Upstream, settings: &str) -> Inside {
-    Gatekeeper::before(upstream).setting(settings).ledger("segment_mb = 1").starts_inside()
+    Gatekeeper::before(upstream)
+        .setting(settings)
+        .ledger("segment_mb = 1")
+        .starts_inside()
 }
 
 fn team(inside: &mut Inside, budgets: &Value) -> (Team, Key) {
@@ -38,7 +41,10 @@ fn served(inside: &Inside, key: &Key) -> (usize, String) {
 
 fn budgets(inside: &Inside, team: &Team) -> Vec<Value> {
     let found = inside.admin().get(&format!("/v1/teams/{}", team.id));
-    found.expects(200).json()["budgets"].as_array().expect("budgets").clone()
+    found.expects(200).json()["budgets"]
+        .as_array()
+        .expect("budgets")
+        .clone()
 }
 
 #[test]
@@ -72,10 +78,20 @@ fn day_week_month_and_total_hold_at_once_and_each_starts_anew_at_its_own_instant
         inside.it_is(instant);
         let (count, why) = served(&inside, &key);
         assert_eq!(count, expected, "at {instant}: {why}");
-        assert!(why.contains(&format!("the {by} budget")), "at {instant}: {why}");
-        assert_eq!(why.contains("Z; this request"), by != "total", "a window says when it ends: {why}");
+        assert!(
+            why.contains(&format!("the {by} budget")),
+            "at {instant}: {why}"
+        );
+        assert_eq!(
+            why.contains("Z; this request"),
+            by != "total",
+            "a window says when it ends: {why}"
+        );
     }
-    let spent: Vec<String> = budgets(&inside, &team).iter().map(|budget| text(budget, "spent")).collect();
+    let spent: Vec<String> = budgets(&inside, &team)
+        .iter()
+        .map(|budget| text(budget, "spent"))
+        .collect();
     assert_eq!(spent, ["0", "0", "0", "0.00209"]);
 }
 
@@ -83,21 +99,33 @@ fn day_week_month_and_total_hold_at_once_and_each_starts_anew_at_its_own_instant
 fn windows_are_cut_in_the_zone_of_the_instance_and_say_when_they_end() {
     let upstream = Upstream::start();
     let mut inside = house(&upstream, "timezone = \"Europe/Berlin\"");
-    let (team, key) = team(&mut inside, &json!([{"limit": "0.0005", "period": "daily"}]));
+    let (team, key) = team(
+        &mut inside,
+        &json!([{"limit": "0.0005", "period": "daily"}]),
+    );
     assert_eq!(served(&inside, &key).0, 3);
-    assert_eq!(text(&budgets(&inside, &team)[0], "resets_at"), "2026-11-23T23:00:00Z");
+    assert_eq!(
+        text(&budgets(&inside, &team)[0], "resets_at"),
+        "2026-11-23T23:00:00Z"
+    );
     inside.it_is("2026-11-23T22:59:59Z");
     assert_eq!(served(&inside, &key).0, 0);
     inside.it_is("2026-11-23T23:00:00Z");
     assert_eq!(served(&inside, &key).0, 3);
-    assert_eq!(text(&budgets(&inside, &team)[0], "resets_at"), "2026-11-24T23:00:00Z");
+    assert_eq!(
+        text(&budgets(&inside, &team)[0], "resets_at"),
+        "2026-11-24T23:00:00Z"
+    );
 }
 
 #[test]
 fn a_restart_forgets_no_window() {
     let upstream = Upstream::start();
     let mut inside = house(&upstream, "");
-    let (team, key) = team(&mut inside, &json!([{"limit": "0.0005", "period": "daily"}, {"limit": "0.001", "period": "total"}]));
+    let (team, key) = team(
+        &mut inside,
+        &json!([{"limit": "0.0005", "period": "daily"}, {"limit": "0.001", "period": "total"}]),
+    );
     assert_eq!(served(&inside, &key).0, 3);
     let before = budgets(&inside, &team);
     inside.stop();
@@ -114,17 +142,29 @@ fn a_restart_forgets_no_window() {
 fn lowering_a_limit_below_what_is_spent_blocks_and_raising_it_admits_at_once() {
     let upstream = Upstream::start();
     let mut inside = house(&upstream, "");
-    let (team, key) = team(&mut inside, &json!([{"limit": "0.0005", "period": "monthly"}]));
+    let (team, key) = team(
+        &mut inside,
+        &json!([{"limit": "0.0005", "period": "monthly"}]),
+    );
     let limit = |inside: &Inside, usd: &str| {
         let budgets = json!({"budgets": [{"limit": usd, "period": "monthly"}]});
-        inside.admin().patch(&format!("/v1/teams/{}", team.id), &budgets).expects(200);
+        inside
+            .admin()
+            .patch(&format!("/v1/teams/{}", team.id), &budgets)
+            .expects(200);
     };
     let user = inside.user(&key);
     user.chat(&call()).expects(200);
     limit(&inside, "0.00005");
-    assert_eq!(user.chat(&call()).expects(402).error_word(), "budget_exceeded");
+    assert_eq!(
+        user.chat(&call()).expects(402).error_word(),
+        "budget_exceeded"
+    );
     let budget = &budgets(&inside, &team)[0];
-    assert_eq!((text(budget, "spent"), text(budget, "remaining")), ("0.00011".to_owned(), "0".to_owned()));
+    assert_eq!(
+        (text(budget, "spent"), text(budget, "remaining")),
+        ("0.00011".to_owned(), "0".to_owned())
+    );
     limit(&inside, "0.0004");
     assert_eq!(served(&inside, &key).0, 1);
     limit(&inside, "0.0005");
@@ -136,20 +176,40 @@ fn lowering_a_limit_below_what_is_spent_blocks_and_raising_it_admits_at_once() {
 fn a_warning_admits_always_counts_alike_and_flags() {
     let upstream = Upstream::start();
     let mut inside = house(&upstream, "");
-    let (team, key) = team(&mut inside, &json!([{"limit": "0.0003", "period": "total", "action": "warn"}]));
+    let (team, key) = team(
+        &mut inside,
+        &json!([{"limit": "0.0003", "period": "total", "action": "warn"}]),
+    );
     let user = inside.user(&key);
     for _ in 0..4 {
         let answer = user.chat(&call());
-        assert_eq!(answer.expects(200).header("x-gatekeeper-budget-remaining-usd"), None, "only what blocks has a remainder");
+        assert_eq!(
+            answer
+                .expects(200)
+                .header("x-gatekeeper-budget-remaining-usd"),
+            None,
+            "only what blocks has a remainder"
+        );
     }
     let budget = &budgets(&inside, &team)[0];
-    assert_eq!((text(budget, "spent"), text(budget, "action")), ("0.00044".to_owned(), "warn".to_owned()));
+    assert_eq!(
+        (text(budget, "spent"), text(budget, "action")),
+        ("0.00044".to_owned(), "warn".to_owned())
+    );
     inside.usage();
     let mut rows = inside.requests();
     rows.reverse();
     let flags: Vec<&Value> = rows.iter().map(|row| &row["flags"]).collect();
     // by what was spent, not by what was held: the third call is the first over the limit
-    assert_eq!(flags, [&json!([]), &json!([]), &json!(["over_warning"]), &json!(["over_warning"])]);
+    assert_eq!(
+        flags,
+        [
+            &json!([]),
+            &json!([]),
+            &json!(["over_warning"]),
+            &json!(["over_warning"])
+        ]
+    );
 }
 
 #[test]
@@ -170,7 +230,10 @@ fn a_budget_for_some_models_counts_only_those() {
     let refused = user.chat(&large("up/m-large"));
     assert_eq!(refused.expects(402).error_word(), "budget_exceeded");
     assert_eq!(served(&inside, &key).0, 3);
-    let spent: Vec<String> = budgets(&inside, &team).iter().map(|budget| text(budget, "spent")).collect();
+    let spent: Vec<String> = budgets(&inside, &team)
+        .iter()
+        .map(|budget| text(budget, "spent"))
+        .collect();
     assert_eq!(spent, ["0.00011", "0.00033", "0.00044"]);
 }
 
@@ -181,7 +244,12 @@ fn the_smallest_remainder_above_the_caller_is_in_the_answer() {
     let (team, _) = team(&mut inside, &json!([{"limit": "5"}]));
     let key = inside.key(&json!({"name": "small", "team": team.id, "budget_limit": "0.001", "budget_period": "daily"}));
     let answer = inside.user(&key).chat(&call());
-    assert_eq!(answer.expects(200).header("x-gatekeeper-budget-remaining-usd"), Some("0.00089"));
+    assert_eq!(
+        answer
+            .expects(200)
+            .header("x-gatekeeper-budget-remaining-usd"),
+        Some("0.00089")
+    );
     let held = inside.admin().get(&format!("/v1/keys/{}", key.id)).json();
     assert_eq!(pico(&text(&held["budgets"][0], "held")), 0);
 }
@@ -195,23 +263,41 @@ fn answers_streams_and_refusals_say_what_is_left_and_when_it_starts_anew() {
     let (_, key) = team(&mut inside, &budgets);
     let user = inside.user(&key);
     let said = |answer: &crate::harness::person::Answer| {
-        ["x-gatekeeper-budget-remaining-usd", "x-gatekeeper-budget-reset"]
-            .map(|name| answer.header(name).unwrap_or("").to_owned())
+        [
+            "x-gatekeeper-budget-remaining-usd",
+            "x-gatekeeper-budget-reset",
+        ]
+        .map(|name| answer.header(name).unwrap_or("").to_owned())
     };
     let reset = "2026-11-25T00:00:00Z".to_owned();
-    assert_eq!(said(user.chat(&call()).expects(200)), ["0.00029".to_owned(), reset.clone()]);
-    let stream = Call::chat().at_most(20).streamed(true).by(&mut user.connects());
+    assert_eq!(
+        said(user.chat(&call()).expects(200)),
+        ["0.00029".to_owned(), reset.clone()]
+    );
+    let stream = Call::chat()
+        .at_most(20)
+        .streamed(true)
+        .by(&mut user.connects());
     let [left, until] = said(stream.expects(200));
     // with its own hold: what it will have cost is not known yet
-    assert!(pico(&left) > 0 && pico(&left) < pico("0.00018") && until == reset, "{left} {until}");
+    assert!(
+        pico(&left) > 0 && pico(&left) < pico("0.00018") && until == reset,
+        "{left} {until}"
+    );
     let refused = user.chat(&Call::chat().at_most(100).body());
     assert_eq!(said(refused.expects(402)), ["0.00018".to_owned(), reset]);
     let message = refused.error_message();
-    assert!(message.contains(" on m-sm* of this team") && message.contains("Name a smaller max_tokens"), "{message}");
+    assert!(
+        message.contains(" on m-sm* of this team") && message.contains("Name a smaller max_tokens"),
+        "{message}"
+    );
     let mut long = call();
     long["messages"][0]["content"] = json!("word ".repeat(2_000));
     let message = user.chat(&long).expects(402).error_message();
-    assert!(message.contains(". Ask your administrator"), "a smaller max_tokens would not help: {message}");
+    assert!(
+        message.contains(". Ask your administrator"),
+        "a smaller max_tokens would not help: {message}"
+    );
 }
 
 /// In another zone no balance and no sum would be found: every budget would start anew, with what it has spent.
@@ -219,9 +305,12 @@ fn answers_streams_and_refusals_say_what_is_left_and_when_it_starts_anew() {
 fn another_zone_is_refused_once_something_is_booked() {
     let upstream = Upstream::start();
     upstream.answers(crate::harness::model::uses(10, 20));
-    let mut gatekeeper = Gatekeeper::before(&upstream).setting("timezone = \"Europe/Berlin\"").starts();
+    let mut gatekeeper = Gatekeeper::before(&upstream)
+        .setting("timezone = \"Europe/Berlin\"")
+        .starts();
     let moves = |gatekeeper: &Gatekeeper, from: &str, to: &str| {
-        let config = std::fs::read_to_string(&gatekeeper.config).expect("the configuration is there");
+        let config =
+            std::fs::read_to_string(&gatekeeper.config).expect("the configuration is there");
         assert!(config.contains(from));
         std::fs::write(&gatekeeper.config, config.replace(from, to)).expect("it can be written");
     };
@@ -236,7 +325,9 @@ fn another_zone_is_refused_once_something_is_booked() {
     let (status, said) = gatekeeper.start_refused();
     assert_eq!(status.code(), Some(78), "{said}");
     assert!(
-        said.contains("\"America/New_York\"") && said.contains("\"Europe/Berlin\"") && said.contains("nothing was written"),
+        said.contains("\"America/New_York\"")
+            && said.contains("\"Europe/Berlin\"")
+            && said.contains("nothing was written"),
         "{said}"
     );
     moves(&gatekeeper, "Europe/Berlin", "America/New_York");

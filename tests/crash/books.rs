@@ -8,7 +8,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gatekeeper::domain::clock::ManualClock;
-use gatekeeper::domain::event::{Charge, CostLine, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status, Subject};
+use gatekeeper::domain::event::{
+    Charge, CostLine, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status, Subject,
+};
 use gatekeeper::domain::id::{BudgetId, KeyId, OrganizationId, RequestId, TeamId};
 use gatekeeper::domain::money::Money;
 use gatekeeper::domain::time::Time;
@@ -50,7 +52,10 @@ impl Books {
         match event {
             Event::Hold(hold) => drop(self.holds.insert(hold.id, hold.clone())),
             Event::Progress { id, progress } => {
-                self.holds.get_mut(id).expect("progress is of an open hold").progress = progress.clone();
+                self.holds
+                    .get_mut(id)
+                    .expect("progress is of an open hold")
+                    .progress = progress.clone();
             }
             Event::Release { id, .. } => drop(self.holds.remove(id)),
             Event::Settle(settlement) => {
@@ -67,27 +72,50 @@ impl Books {
 
     /// What a restart makes of open holds, in its order.
     pub fn orphans(&self) -> Vec<Event> {
-        let orphan =
-            |hold: &Hold| Event::Settle(Settlement { hold: hold.clone(), ending: Ending::orphaned(hold.worst(), RESTART_MS) });
+        let orphan = |hold: &Hold| {
+            Event::Settle(Settlement {
+                hold: hold.clone(),
+                ending: Ending::orphaned(hold.worst(), RESTART_MS),
+            })
+        };
         self.holds.values().map(orphan).collect()
     }
 
     pub fn is_what_was_recovered(&self, recovered: &Recovered) {
-        let holds: BTreeMap<HoldId, Hold> = recovered.holds.iter().map(|hold| (hold.id, hold.clone())).collect();
-        assert_eq!(holds.keys().collect::<Vec<_>>(), self.holds.keys().collect::<Vec<_>>());
+        let holds: BTreeMap<HoldId, Hold> = recovered
+            .holds
+            .iter()
+            .map(|hold| (hold.id, hold.clone()))
+            .collect();
+        assert_eq!(
+            holds.keys().collect::<Vec<_>>(),
+            self.holds.keys().collect::<Vec<_>>()
+        );
         assert_eq!(holds, self.holds);
         let balances: BTreeMap<Charge, Money> = recovered.balances.iter().copied().collect();
         assert_eq!(balances, self.balances);
-        let orphans = self.records.values().filter(|record| record.ending.status == Status::Orphaned).count();
+        let orphans = self
+            .records
+            .values()
+            .filter(|record| record.ending.status == Status::Orphaned)
+            .count();
         assert_eq!(recovered.orphans, orphans as u64);
     }
 
     /// Everything is booked: the records one by one, and the books agree with themselves.
     pub fn is_in(&self, store: &Store) {
-        assert!(waits(store.applied_now(60_000)), "the writer did not catch up: {:?}", store.journal().figures());
-        let records: BTreeMap<HoldId, Settlement> = records(store).into_iter().map(|record| (record.hold.id, record)).collect();
+        assert!(
+            waits(store.applied_now(60_000)),
+            "the writer did not catch up: {:?}",
+            store.journal().figures()
+        );
+        let records: BTreeMap<HoldId, Settlement> = records(store)
+            .into_iter()
+            .map(|record| (record.hold.id, record))
+            .collect();
         assert_eq!(records, self.records);
-        let verified = waits(store.verification(Zone::utc(), 60_000)).and_then(|begun| begun.run(|| true));
+        let verified =
+            waits(store.verification(Zone::utc(), 60_000)).and_then(|begun| begun.run(|| true));
         let verified = verified.expect("the books can be verified");
         assert!(verified.differences.is_empty(), "{verified:?}");
         assert_eq!(verified.records, self.records.len() as u64);
@@ -95,17 +123,42 @@ impl Books {
 }
 
 fn records(store: &Store) -> Vec<Settlement> {
-    let id = |request| HoldId { request: RequestId(request), attempt: 0 };
+    let id = |request| HoldId {
+        request: RequestId(request),
+        attempt: 0,
+    };
     let (from, to) = (id(0), id(u128::MAX));
-    let scan = Scan { index: RecordIndex::Time, from, to, newest_first: false, limit: usize::MAX, rows_max: usize::MAX };
-    let found = store.request_log(&scan, |_| true).expect("the records can be read");
-    let booked = |entry| if let Entry::Booked(record) = entry { Some(record.settlement) } else { None };
+    let scan = Scan {
+        index: RecordIndex::Time,
+        from,
+        to,
+        newest_first: false,
+        limit: usize::MAX,
+        rows_max: usize::MAX,
+    };
+    let found = store
+        .request_log(&scan, |_| true)
+        .expect("the records can be read");
+    let booked = |entry| {
+        if let Entry::Booked(record) = entry {
+            Some(record.settlement)
+        } else {
+            None
+        }
+    };
     found.entries.into_iter().filter_map(booked).collect()
 }
 
 pub fn waits<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-    runtime.block_on(async { tokio::time::timeout(DEADLINE, future).await.expect("it happens before the deadline") })
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        tokio::time::timeout(DEADLINE, future)
+            .await
+            .expect("it happens before the deadline")
+    })
 }
 
 /// What is asked of a store: holds, marks, endings, waits and changes of the control plane, as the seed has them.
@@ -131,16 +184,30 @@ impl Work {
             0..=5 => self.hold(),
             6 if !open.is_empty() => {
                 let id = any(&mut self.seeded);
-                let (after_ms, output_bytes) = (self.seeded.between(1, 9_000), self.seeded.between(1, 9_000));
+                let (after_ms, output_bytes) =
+                    (self.seeded.between(1, 9_000), self.seeded.between(1, 9_000));
                 let cost = Money::from_pico(i128::from(self.seeded.between(0, 999)));
-                Event::Progress { id, progress: Progress { after_ms, output_bytes, usage: None, cost } }
+                Event::Progress {
+                    id,
+                    progress: Progress {
+                        after_ms,
+                        output_bytes,
+                        usage: None,
+                        cost,
+                    },
+                }
             }
-            7 if !open.is_empty() => Event::Release { id: any(&mut self.seeded), at_ms: self.now_ms() },
+            7 if !open.is_empty() => Event::Release {
+                id: any(&mut self.seeded),
+                at_ms: self.now_ms(),
+            },
             8..=11 if !open.is_empty() => {
                 let id = any(&mut self.seeded);
                 self.settlement(id)
             }
-            12 | 13 if self.seeded.between(0, 3) < self.patience => return self.waits_for_books(store),
+            12 | 13 if self.seeded.between(0, 3) < self.patience => {
+                return self.waits_for_books(store);
+            }
             14 => {
                 return self.changes(store);
             }
@@ -168,7 +235,11 @@ impl Work {
         };
         self.books.take(&event);
         self.events.push(event);
-        assert_eq!(sequence, self.events.len() as u64, "records are numbered without a gap");
+        assert_eq!(
+            sequence,
+            self.events.len() as u64,
+            "records are numbered without a gap"
+        );
         self.promises.written.store(sequence, Ordering::SeqCst);
         if self.wait_for_disk && self.seeded.between(0, 3) == 0 {
             let acknowledged = self.waits_for(store.journal().settled(sequence));
@@ -181,7 +252,9 @@ impl Work {
 
     /// What is reported to be on disk is a promise.
     pub fn looks(&self, store: &Store) {
-        self.promises.synced.fetch_max(store.journal().figures().synced, Ordering::SeqCst);
+        self.promises
+            .synced
+            .fetch_max(store.journal().figures().synced, Ordering::SeqCst);
     }
 
     fn waits_for_books(&self, store: &Store) {
@@ -214,10 +287,17 @@ impl Work {
 
     fn hold(&mut self) -> Event {
         let at_ms = self.now_ms();
-        let id = HoldId { request: RequestId::new(at_ms, u128::from(self.seeded.next())), attempt: 1 };
+        let id = HoldId {
+            request: RequestId::new(at_ms, u128::from(self.seeded.next())),
+            attempt: 1,
+        };
         let charges = (1..=self.seeded.between(0, 3)).map(|budget| Charge {
             budget: BudgetId(budget),
-            window_start_ms: if budget == 3 { at_ms / 86_400_000 * 86_400_000 } else { 0 },
+            window_start_ms: if budget == 3 {
+                at_ms / 86_400_000 * 86_400_000
+            } else {
+                0
+            },
         });
         let charges = charges.collect();
         let ceiling = Money::from_pico(i128::from(self.seeded.between(1_000, 9_000)));
@@ -232,7 +312,14 @@ impl Work {
             streamed: true,
             attribution: Default::default(),
         });
-        Event::Hold(Hold { id, at_ms, subject, ceiling, charges, progress: Progress::default() })
+        Event::Hold(Hold {
+            id,
+            at_ms,
+            subject,
+            ceiling,
+            charges,
+            progress: Progress::default(),
+        })
     }
 
     fn settlement(&mut self, id: HoldId) -> Event {
@@ -241,11 +328,23 @@ impl Work {
         let (count, rate_pico) = (self.seeded.between(0, 100), self.seeded.between(1, 10));
         let ending = Ending {
             ended_ms: self.now_ms(),
-            status: if count > 90 { Status::Broken } else { Status::Ok },
+            status: if count > 90 {
+                Status::Broken
+            } else {
+                Status::Ok
+            },
             flags: Flags::default(),
-            usage: Usage { uncached_in: count, out_total: self.seeded.between(0, 50), ..Usage::default() },
+            usage: Usage {
+                uncached_in: count,
+                out_total: self.seeded.between(0, 50),
+                ..Usage::default()
+            },
             cost: Money::from_pico(i128::from(count * rate_pico)),
-            lines: vec![CostLine { class: "input", count, rate_pico }],
+            lines: vec![CostLine {
+                class: "input",
+                count,
+                rate_pico,
+            }],
             output_cap: None,
             upstream_status: 200,
             first_content_ms: Some(3),

@@ -25,7 +25,13 @@ fn a_request_is_two_writes_to_the_log_and_waits_for_no_sync() {
     inside.disk.counts_anew();
     let mut connection = inside.user(&key).connects();
     for number in 0..50 {
-        let call = if number % 2 == 0 { Call::chat() } else { Call::messages() }.at_most(30).streamed(number % 4 < 2);
+        let call = if number % 2 == 0 {
+            Call::chat()
+        } else {
+            Call::messages()
+        }
+        .at_most(30)
+        .streamed(number % 4 < 2);
         assert!(is_whole(call.by(&mut connection).expects(200)));
     }
     let counts = inside.disk.counts();
@@ -41,7 +47,13 @@ fn a_refused_request_writes_nothing() {
     inside.usage();
     inside.disk.counts_anew();
     for _ in 0..20 {
-        assert_eq!(inside.user(&key).chat(&Call::chat().at_most(30).body()).status, 402);
+        assert_eq!(
+            inside
+                .user(&key)
+                .chat(&Call::chat().at_most(30).body())
+                .status,
+            402
+        );
     }
     assert_eq!(inside.disk.counts().log_writes, 0);
 }
@@ -57,9 +69,21 @@ fn requests_at_once_share_their_syncs_and_commits() {
     crowd(&inside, &key);
     let counts = inside.disk.counts();
     let syncs = counts.log_syncs + counts.book_syncs;
-    record("syncs per request", &format!("{:.3} at {AT_ONCE} at once, os mode", syncs as f64 / REQUESTS as f64));
-    assert_eq!((counts.log_writes, counts.syncs_elsewhere), (2 * REQUESTS, 0));
-    assert!(syncs * 5 < REQUESTS, "{syncs} syncs for {REQUESTS} requests: {counts:?}");
+    record(
+        "syncs per request",
+        &format!(
+            "{:.3} at {AT_ONCE} at once, os mode",
+            syncs as f64 / REQUESTS as f64
+        ),
+    );
+    assert_eq!(
+        (counts.log_writes, counts.syncs_elsewhere),
+        (2 * REQUESTS, 0)
+    );
+    assert!(
+        syncs * 5 < REQUESTS,
+        "{syncs} syncs for {REQUESTS} requests: {counts:?}"
+    );
 }
 
 #[test]
@@ -71,6 +95,13 @@ fn with_sync_disk_requests_at_once_share_one_sync_of_the_log() {
     inside.disk.counts_anew();
     crowd(&inside, &key);
     let counts = inside.disk.counts();
-    assert_eq!((counts.log_writes, counts.syncs_elsewhere), (2 * REQUESTS, 0));
-    assert!(counts.log_syncs < REQUESTS / 2, "{} syncs of the log for {REQUESTS} requests", counts.log_syncs);
+    assert_eq!(
+        (counts.log_writes, counts.syncs_elsewhere),
+        (2 * REQUESTS, 0)
+    );
+    assert!(
+        counts.log_syncs < REQUESTS / 2,
+        "{} syncs of the log for {REQUESTS} requests",
+        counts.log_syncs
+    );
 }

@@ -23,35 +23,51 @@ fn a_disk_that_is_nearly_full_refuses_new_requests_and_heals_without_a_restart()
     let user = inside.user(&key);
     user.chat(&call()).expects(200);
     inside.disk.says_free_mb(99);
-    wait_until("the full disk is noticed", || inside.anon().get("/readyz").status == 503);
+    wait_until("the full disk is noticed", || {
+        inside.anon().get("/readyz").status == 503
+    });
     let before = upstream.request_count();
     let refused = user.chat(&call());
     assert_eq!(refused.expects(503).error_word(), "ledger_unavailable");
     assert!(refused.header("retry-after").is_some());
-    assert!(refused.error_message().contains("free some space"), "{}", refused.error_message());
+    assert!(
+        refused.error_message().contains("free some space"),
+        "{}",
+        refused.error_message()
+    );
     let refused = user.messages(&Call::messages().at_most(30).body());
     assert_eq!(refused.expects(503).error_word(), "overloaded_error");
     assert_eq!(upstream.request_count(), before);
     assert_eq!(inside.anon().get("/healthz").status, 200);
     inside.usage();
     inside.disk.says_free_mb(0);
-    wait_until("the healed disk is noticed", || inside.anon().get("/readyz").status == 200);
+    wait_until("the healed disk is noticed", || {
+        inside.anon().get("/readyz").status == 200
+    });
     user.chat(&call()).expects(200);
 }
 
 #[test]
 fn a_reserve_larger_than_the_disk_is_said_at_the_real_door_too() {
     let upstream = Upstream::start();
-    let mut gatekeeper = Gatekeeper::before(&upstream).ledger("disk_reserve_mb = 1").starts();
+    let mut gatekeeper = Gatekeeper::before(&upstream)
+        .ledger("disk_reserve_mb = 1")
+        .starts();
     let key = {
         let team = gatekeeper.team_with_budget("eng", "10");
         gatekeeper.key_of(&team)
     };
     let config = std::fs::read_to_string(&gatekeeper.config).expect("the config can be read");
-    std::fs::write(&gatekeeper.config, config.replace("disk_reserve_mb = 1", "disk_reserve_mb = 1000000")).expect("written");
+    std::fs::write(
+        &gatekeeper.config,
+        config.replace("disk_reserve_mb = 1", "disk_reserve_mb = 1000000"),
+    )
+    .expect("written");
     gatekeeper.stop();
     gatekeeper.start_whether_ready_or_not();
-    wait_until("the full disk is noticed", || gatekeeper.anon().get("/readyz").status == 503);
+    wait_until("the full disk is noticed", || {
+        gatekeeper.anon().get("/readyz").status == 503
+    });
     let refused = gatekeeper.user(&key).chat(&call());
     assert_eq!(refused.expects(503).error_word(), "ledger_unavailable");
     assert_eq!(upstream.request_count(), 0);
@@ -70,7 +86,9 @@ fn a_sync_that_failed_loses_nothing() {
     }
     // a sync of the books may have failed too: they cannot be read until they are opened again, within a second
     wait_until("the books have caught up", || {
-        let usage = inside.admin().get("/v1/usage?start=2000-01-01&end=2100-01-01");
+        let usage = inside
+            .admin()
+            .get("/v1/usage?start=2000-01-01&end=2100-01-01");
         usage.status == 200 && usage.json()["total"]["requests"] == json!(20)
     });
     inside.checks_books();
@@ -79,7 +97,10 @@ fn a_sync_that_failed_loses_nothing() {
     inside.start();
     inside.usage();
     assert_eq!(inside.requests(), before);
-    assert_eq!(upstream.bill_total(1_000_000, 5_000_000), inside.usage_total());
+    assert_eq!(
+        upstream.bill_total(1_000_000, 5_000_000),
+        inside.usage_total()
+    );
 }
 
 /// The records that a failed sync did not cover are written again; here that fails as well, in the middle.
@@ -95,17 +116,24 @@ fn a_sync_that_failed_and_could_not_be_made_good_at_once_loses_nothing() {
         user.chat(&call()).expects(200);
     }
     inside.disk.fails_after_log_writes(5);
-    wait_until("the sync has failed", || inside.disk.counts().failed_syncs > 0);
+    wait_until("the sync has failed", || {
+        inside.disk.counts().failed_syncs > 0
+    });
     std::thread::sleep(std::time::Duration::from_millis(100));
     inside.disk.heals();
     user.chat(&call()).expects(200);
-    wait_until("the books have caught up", || inside.usage()["total"]["requests"] == json!(7));
+    wait_until("the books have caught up", || {
+        inside.usage()["total"]["requests"] == json!(7)
+    });
     let before = inside.requests();
     inside.stop();
     inside.start();
     inside.usage();
     assert_eq!(inside.requests(), before);
-    assert_eq!(upstream.bill_total(1_000_000, 5_000_000), inside.usage_total());
+    assert_eq!(
+        upstream.bill_total(1_000_000, 5_000_000),
+        inside.usage_total()
+    );
 }
 
 #[test]
@@ -118,20 +146,32 @@ fn while_nothing_can_be_written_requests_are_refused_and_afterwards_taken_again(
     inside.disk.fails_writes(true);
     let refused = user.chat(&call());
     assert_eq!(refused.expects(503).error_word(), "ledger_unavailable");
-    assert_eq!(upstream.request_count(), 1, "nothing is sent upstream that is not in the log");
+    assert_eq!(
+        upstream.request_count(),
+        1,
+        "nothing is sent upstream that is not in the log"
+    );
     inside.disk.fails_writes(false);
     user.chat(&call()).expects(200);
-    wait_until("the books have caught up", || inside.usage()["total"]["requests"] == json!(2));
+    wait_until("the books have caught up", || {
+        inside.usage()["total"]["requests"] == json!(2)
+    });
 }
 
 /// A call whose stream the log did not take the end of, on a disk that still fails.
 fn unended(inside: &Inside, key: &Key, upstream: &Upstream) {
     upstream.answers(model::uses(10, 20).pause_ms_between(10));
-    let mut stream = inside.user(key).streams(Call::chat().path(), &Call::chat().at_most(30).streamed(true).body());
+    let mut stream = inside.user(key).streams(
+        Call::chat().path(),
+        &Call::chat().at_most(30).streamed(true).body(),
+    );
     stream.reads_deltas(3);
     inside.disk.fails_writes(true);
     let (events, _) = stream.rest();
-    let said: String = events.iter().map(|event| String::from_utf8_lossy(&event.raw).into_owned()).collect();
+    let said: String = events
+        .iter()
+        .map(|event| String::from_utf8_lossy(&event.raw).into_owned())
+        .collect();
     assert!(said.contains("ledger_unavailable"), "{said}");
     assert!(!said.contains("[DONE]"), "{said}");
     upstream.answers(model::uses(10, 20));
@@ -143,25 +183,46 @@ fn an_answer_whose_cost_cannot_be_written_is_not_ended_and_is_booked_later() {
     let upstream = Upstream::start();
     let (mut inside, key) = house(&upstream, "");
     unended(&inside, &key, &upstream);
-    let left = || (inside.holds_open(), inside.metric("gatekeeper_ends_unlogged"));
+    let left = || {
+        (
+            inside.holds_open(),
+            inside.metric("gatekeeper_ends_unlogged"),
+        )
+    };
     assert_eq!(left(), (1, 1.0));
     // longer than a request that failed is remembered: the log is tried all the while
-    wait_until("it was tried often", || inside.disk.counts().failed_log_writes > 7);
-    assert_eq!((inside.anon().get("/readyz").status, left()), (503, (1, 1.0)));
+    wait_until("it was tried often", || {
+        inside.disk.counts().failed_log_writes > 7
+    });
+    assert_eq!(
+        (inside.anon().get("/readyz").status, left()),
+        (503, (1, 1.0))
+    );
     inside.disk.fails_writes(false);
     wait_until("the log takes it", || left() == (0, 0.0));
     assert_eq!(inside.anon().get("/readyz").status, 200);
     inside.usage();
     let row = inside.requests().remove(0);
-    assert_eq!((&row["status"], &row["flags"]), (&json!("broken"), &json!([])), "{row:#}");
+    assert_eq!(
+        (&row["status"], &row["flags"]),
+        (&json!("broken"), &json!([])),
+        "{row:#}"
+    );
     let booked = inside.usage_total();
     assert_eq!(booked, upstream.bill_total(1_000_000, 5_000_000));
     inside.checks_books();
     let metrics = inside.admin().get("/metrics").text();
-    assert!(metrics.contains("gatekeeper_requests_total{status=\"broken\"} 1\n"), "{metrics}");
+    assert!(
+        metrics.contains("gatekeeper_requests_total{status=\"broken\"} 1\n"),
+        "{metrics}"
+    );
     inside.stop();
     inside.start();
-    assert_eq!((inside.usage_total(), inside.requests().len()), (booked, 1), "a restart has nothing to add");
+    assert_eq!(
+        (inside.usage_total(), inside.requests().len()),
+        (booked, 1),
+        "a restart has nothing to add"
+    );
 }
 
 #[test]
@@ -174,7 +235,10 @@ fn what_the_log_did_not_take_is_logged_when_the_gateway_is_stopped() {
     inside.start();
     inside.usage();
     assert_eq!(inside.requests().remove(0)["flags"], json!([]));
-    assert_eq!(inside.usage_total(), upstream.bill_total(1_000_000, 5_000_000));
+    assert_eq!(
+        inside.usage_total(),
+        upstream.bill_total(1_000_000, 5_000_000)
+    );
 }
 
 #[test]
@@ -187,7 +251,10 @@ fn what_the_log_never_took_is_booked_at_its_ceiling_by_the_next_start() {
     inside.start();
     inside.usage();
     let row = inside.requests().remove(0);
-    assert_eq!((&row["flags"], &row["cost_usd"]), (&json!(["orphaned"]), &row["ceiling_usd"]));
+    assert_eq!(
+        (&row["flags"], &row["cost_usd"]),
+        (&json!(["orphaned"]), &row["ceiling_usd"])
+    );
 }
 
 /// Who waits for the room that such a call keeps gets it with the booking.
@@ -201,7 +268,9 @@ fn room_that_an_unlogged_end_keeps_comes_free_with_it() {
     let user = inside.user(&key);
     thread::scope(|scope| {
         let waits = scope.spawn(|| user.chat(&call()).status);
-        wait_until("it waits for room", || inside.metric("gatekeeper_requests_waiting") == 1.0);
+        wait_until("it waits for room", || {
+            inside.metric("gatekeeper_requests_waiting") == 1.0
+        });
         inside.disk.fails_writes(false);
         assert_eq!(waits.join().expect("a call ends"), 200);
     });
@@ -215,11 +284,19 @@ fn a_hold_that_cannot_be_given_back_is_given_back_later() {
     let (inside, key) = house(&upstream, "sync = \"disk\"");
     inside.disk.syncs_take_ms(1_000);
     let mut connection = inside.user(&key).connects();
-    connection.sends_request("POST", Call::chat().path(), Some(call().to_string().as_bytes()));
-    wait_until("it is held and waits for the disk", || inside.holds_open() == 1);
+    connection.sends_request(
+        "POST",
+        Call::chat().path(),
+        Some(call().to_string().as_bytes()),
+    );
+    wait_until("it is held and waits for the disk", || {
+        inside.holds_open() == 1
+    });
     inside.disk.fails_writes(true);
     connection.hangs_up();
-    wait_until("it cannot be given back", || inside.metric("gatekeeper_ends_unlogged") == 1.0);
+    wait_until("it cannot be given back", || {
+        inside.metric("gatekeeper_ends_unlogged") == 1.0
+    });
     inside.disk.heals();
     wait_until("it is given back", || inside.holds_open() == 0);
     inside.usage();
@@ -239,7 +316,12 @@ fn while_the_log_cannot_be_written_the_gateway_is_not_ready() {
     assert_eq!(ready(), 200);
     inside.disk.fails_after_log_writes(0);
     for _ in 0..2 {
-        assert_eq!(user.chat(&Call::chat().at_most(30).body()).expects(503).error_word(), "ledger_unavailable");
+        assert_eq!(
+            user.chat(&Call::chat().at_most(30).body())
+                .expects(503)
+                .error_word(),
+            "ledger_unavailable"
+        );
         assert_eq!(ready(), 503);
     }
     inside.disk.heals();

@@ -17,7 +17,13 @@ use crate::harness::recorder::{Cut, Fault, Promises, Recorded, Recorder};
 use crate::harness::seeded::Seeded;
 use crate::harness::{count, record, wait_until};
 
-const FAULTS: [Fault; 5] = [Fault::NoSpace, Fault::ReadOnly, Fault::BadDisk, Fault::ShortWrite, Fault::FailingSync];
+const FAULTS: [Fault; 5] = [
+    Fault::NoSpace,
+    Fault::ReadOnly,
+    Fault::BadDisk,
+    Fault::ShortWrite,
+    Fault::FailingSync,
+];
 /// The last operation at which a fault begins.
 const LAST: u64 = 200;
 /// The same for a start: what changes the disk is counted, and a start mostly reads.
@@ -47,13 +53,28 @@ enum Start {
 
 fn started(disk: &Arc<Recorder>, wait_for_disk: bool, create: bool, expected: &Books) -> Start {
     let disk = Arc::new(Recorded(Arc::clone(disk)));
-    let options = Options { disk, zone: Zone::utc(), segment_bytes: 8 * 1024, disk_reserve_mb: 0, wait_for_disk, create };
+    let options = Options {
+        disk,
+        zone: Zone::utc(),
+        segment_bytes: 8 * 1024,
+        disk_reserve_mb: 0,
+        wait_for_disk,
+        create,
+    };
     let (store, recovered) = match Store::open(options) {
         Ok(opened) => opened,
         Err(error) => return Start::NotOpened(error),
     };
     expected.is_what_was_recovered(&recovered);
-    if Ledger::recover(store.journal(), Zone::utc(), Vec::new(), recovered, restarted()).is_err() {
+    if Ledger::recover(
+        store.journal(),
+        Zone::utc(),
+        Vec::new(),
+        recovered,
+        restarted(),
+    )
+    .is_err()
+    {
         let written = store.journal().figures().written;
         store.close();
         return Start::NotRecovered { written };
@@ -109,10 +130,18 @@ fn heals_and_goes_on(disk: &Arc<Recorder>, store: &Store, work: &mut Work) -> Ou
         }
         disk.struck() > 0
     });
-    let outcome = Outcome { struck: disk.heals(), refused: work.refused };
+    let outcome = Outcome {
+        struck: disk.heals(),
+        refused: work.refused,
+    };
     goes_on(store, work);
-    let segments = Recorded(Arc::clone(disk)).names("ledger").expect("the disk works");
-    assert!(segments.len() <= 6, "segments that could not be made are left: {segments:?}");
+    let segments = Recorded(Arc::clone(disk))
+        .names("ledger")
+        .expect("the disk works");
+    assert!(
+        segments.len() <= 6,
+        "segments that could not be made are left: {segments:?}"
+    );
     store.close();
     outcome
 }
@@ -125,7 +154,10 @@ fn goes_on(store: &Store, work: &mut Work) {
         if figures.applied == figures.written && !figures.books_failing {
             break;
         }
-        assert!(healed.elapsed() < HEALED_WITHIN, "the writer has not caught up: {figures:?}");
+        assert!(
+            healed.elapsed() < HEALED_WITHIN,
+            "the writer has not caught up: {figures:?}"
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
     work.bears_faults = None;
@@ -143,7 +175,11 @@ fn check_restart(disk: &Arc<Recorder>, work: &Work, when: &str) {
         events.extend(Books::of(&events).orphans());
         Books::of(&events).is_in(&store);
         let figures = store.journal().figures();
-        assert_eq!(figures.written, events.len() as u64, "{when}, start {start}: {figures:?}");
+        assert_eq!(
+            figures.written,
+            events.len() as u64,
+            "{when}, start {start}: {figures:?}"
+        );
         store.close();
     }
 }
@@ -152,12 +188,23 @@ fn check_restart(disk: &Arc<Recorder>, work: &Work, when: &str) {
 fn a_fault_at_any_operation_loses_nothing_and_heals_without_a_restart() {
     let lives = count("GK_FAULTS", 10) as u64;
     let kth = |number: u64| 1 + number * LAST / lives;
-    let all: Vec<(Fault, u64)> = FAULTS.iter().flat_map(|fault| (0..lives).map(move |number| (*fault, kth(number)))).collect();
+    let all: Vec<(Fault, u64)> = FAULTS
+        .iter()
+        .flat_map(|fault| (0..lives).map(move |number| (*fault, kth(number))))
+        .collect();
     // most of a life is waiting for the second after which the books are tried again
-    let outcomes = at_once(16, all.len(), |_| (), |(), number| life(all[number].0, all[number].1));
+    let outcomes = at_once(
+        16,
+        all.len(),
+        |_| (),
+        |(), number| life(all[number].0, all[number].1),
+    );
     let mut told: BTreeMap<String, Outcome> = BTreeMap::new();
     for ((fault, kth), outcome) in all.iter().zip(outcomes) {
-        assert!(outcome.struck > 0, "{fault:?} at operation {kth} has never struck");
+        assert!(
+            outcome.struck > 0,
+            "{fault:?} at operation {kth} has never struck"
+        );
         let sum = told.entry(format!("{fault:?}")).or_default();
         sum.struck += outcome.struck;
         sum.refused += outcome.refused;
@@ -165,7 +212,9 @@ fn a_fault_at_any_operation_loses_nothing_and_heals_without_a_restart() {
     for (fault, Outcome { struck, refused }) in told {
         record(
             &format!("fault {fault}"),
-            &format!("struck each of {lives} lives, {struck} operations failed, {refused} records refused"),
+            &format!(
+                "struck each of {lives} lives, {struck} operations failed, {refused} records refused"
+            ),
         );
     }
 }
@@ -187,7 +236,10 @@ fn restart(fault: Fault, number: u64, kth: u64) -> Struck {
     let (disk, mut work) = killed(&mut seeded, wait_for_disk);
     disk.fails(fault, kth, seeded.between(1, 60));
     let start = started(&disk, wait_for_disk, false, &work.books);
-    let mut struck = Struck { early: disk.struck() > 0, ..Struck::default() };
+    let mut struck = Struck {
+        early: disk.struck() > 0,
+        ..Struck::default()
+    };
     let orphans = work.books.orphans();
     match start {
         Start::Went(store) => {
@@ -232,15 +284,28 @@ fn killed(seeded: &mut Seeded, wait_for_disk: bool) -> (Arc<Recorder>, Work) {
 fn a_fault_at_any_operation_of_a_start_loses_nothing_and_the_next_start_is_exact() {
     let lives = count("GK_FAULTS", 10) as u64;
     let kth = |number: u64| number * LAST_OF_START / lives;
-    let all: Vec<(Fault, u64)> = FAULTS.iter().flat_map(|fault| (0..lives).map(move |number| (*fault, number))).collect();
+    let all: Vec<(Fault, u64)> = FAULTS
+        .iter()
+        .flat_map(|fault| (0..lives).map(move |number| (*fault, number)))
+        .collect();
     let one = |(fault, number): (Fault, u64)| restart(fault, number, kth(number));
     let starts = at_once(16, all.len(), |_| (), |(), turn| one(all[turn]));
     for fault in FAULTS {
-        let of_fault: Vec<Struck> =
-            all.iter().zip(&starts).filter(|((of, _), _)| *of == fault).map(|(_, struck)| *struck).collect();
+        let of_fault: Vec<Struck> = all
+            .iter()
+            .zip(&starts)
+            .filter(|((of, _), _)| *of == fault)
+            .map(|(_, struck)| *struck)
+            .collect();
         let count = |is: fn(&Struck) -> bool| of_fault.iter().filter(|struck| is(struck)).count();
-        let (early, not_opened) = (count(|struck| struck.early), count(|struck| struck.not_opened));
-        assert!(not_opened > 0, "{fault:?} has never kept the books from being opened: {of_fault:?}");
+        let (early, not_opened) = (
+            count(|struck| struck.early),
+            count(|struck| struck.not_opened),
+        );
+        assert!(
+            not_opened > 0,
+            "{fault:?} has never kept the books from being opened: {of_fault:?}"
+        );
         record(
             &format!("fault {fault:?} at the start"),
             &format!(

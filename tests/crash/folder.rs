@@ -26,7 +26,9 @@ const LOG: &str = "ledger/000001.log";
 
 /// A gateway with some calls in its books, stopped.
 fn stopped(upstream: &Upstream) -> Gatekeeper {
-    let mut gatekeeper = Gatekeeper::before(upstream).ledger("segment_mb = 1").starts();
+    let mut gatekeeper = Gatekeeper::before(upstream)
+        .ledger("segment_mb = 1")
+        .starts();
     let team = gatekeeper.team_with_budget("eng", "10");
     let user = gatekeeper.user(&gatekeeper.key_of(&team));
     for _ in 0..5 {
@@ -57,22 +59,37 @@ fn refused(gatekeeper: &mut Gatekeeper) -> String {
     assert_eq!(status.code(), Some(78), "{said}");
     assert!(!said.contains("panicked"), "{said}");
     let after = snapshot(&gatekeeper.data);
-    assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>(), "{said}");
+    assert_eq!(
+        before.keys().collect::<Vec<_>>(),
+        after.keys().collect::<Vec<_>>(),
+        "{said}"
+    );
     for (path, bytes) in before {
-        assert!(after[&path] == bytes, "{} was written to: {said}", path.display());
+        assert!(
+            after[&path] == bytes,
+            "{} was written to: {said}",
+            path.display()
+        );
     }
     said
 }
 
 fn write_at(gatekeeper: &Gatekeeper, name: &str, offset: u64, bytes: &[u8]) {
-    let file = fs::OpenOptions::new().write(true).open(gatekeeper.data.join(name)).expect("the file is there");
-    file.write_all_at(bytes, offset).expect("the file can be written");
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .open(gatekeeper.data.join(name))
+        .expect("the file is there");
+    file.write_all_at(bytes, offset)
+        .expect("the file can be written");
 }
 
 /// Where the log's records end.
 fn log_end(gatekeeper: &Gatekeeper) -> u64 {
     let bytes = fs::read(gatekeeper.data.join(LOG)).expect("the log is there");
-    let last = bytes.iter().rposition(|byte| *byte != 0).expect("the log has records");
+    let last = bytes
+        .iter()
+        .rposition(|byte| *byte != 0)
+        .expect("the log has records");
     (last as u64 + 1).next_multiple_of(8)
 }
 
@@ -82,13 +99,21 @@ fn books_of_a_newer_release_are_refused_and_nothing_is_written() {
     let mut gatekeeper = stopped(&upstream);
     {
         const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
-        let database = redb::Database::open(gatekeeper.data.join("gatekeeper.redb")).expect("the books can be opened");
+        let database = redb::Database::open(gatekeeper.data.join("gatekeeper.redb"))
+            .expect("the books can be opened");
         let write = database.begin_write().expect("a transaction");
-        write.open_table(META).expect("the table").insert("schema", 99).expect("a row");
+        write
+            .open_table(META)
+            .expect("the table")
+            .insert("schema", 99)
+            .expect("a row");
         write.commit().expect("a commit");
     }
     let said = refused(&mut gatekeeper);
-    assert!(said.contains("newer release (schema 99") && said.contains("nothing was written"), "{said}");
+    assert!(
+        said.contains("newer release (schema 99") && said.contains("nothing was written"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -97,8 +122,14 @@ fn a_damaged_log_is_refused_with_segment_and_offset() {
     let mut gatekeeper = stopped(&upstream);
     write_at(&gatekeeper, LOG, 64 + 30, b"\xff\xff");
     let said = refused(&mut gatekeeper);
-    assert!(said.contains("ledger/000001.log is damaged at byte 64"), "{said}");
-    assert!(said.contains("mv ledger/000001.log"), "the repair is named: {said}");
+    assert!(
+        said.contains("ledger/000001.log is damaged at byte 64"),
+        "{said}"
+    );
+    assert!(
+        said.contains("mv ledger/000001.log"),
+        "the repair is named: {said}"
+    );
 }
 
 #[test]
@@ -107,13 +138,19 @@ fn a_damaged_head_of_the_log_is_refused() {
     let mut gatekeeper = stopped(&upstream);
     write_at(&gatekeeper, LOG, 10, b"\xff\xff");
     let said = refused(&mut gatekeeper);
-    assert!(said.contains("ledger/000001.log is damaged at byte 0"), "{said}");
+    assert!(
+        said.contains("ledger/000001.log is damaged at byte 0"),
+        "{said}"
+    );
 }
 
 /// The books as they were before the last calls, of which only the log tells.
 fn behind(upstream: &Upstream) -> Gatekeeper {
     let mut gatekeeper = stopped(upstream);
-    let (books, before) = (gatekeeper.data.join("gatekeeper.redb"), gatekeeper.data.join("before"));
+    let (books, before) = (
+        gatekeeper.data.join("gatekeeper.redb"),
+        gatekeeper.data.join("before"),
+    );
     fs::copy(&books, &before).expect("the books can be copied");
     gatekeeper.start();
     let key = gatekeeper.key(&serde_json::json!({"name": "later", "team": "eng"}));
@@ -123,7 +160,9 @@ fn behind(upstream: &Upstream) -> Gatekeeper {
     }
     // a record says what was synced before it
     let metric = |name| gatekeeper.metric(name);
-    wait_until("all of it is synced", || metric("gatekeeper_ledger_synced") == metric("gatekeeper_ledger_written"));
+    wait_until("all of it is synced", || {
+        metric("gatekeeper_ledger_synced") == metric("gatekeeper_ledger_written")
+    });
     user.chat(&Call::chat().at_most(30).body()).expects(200);
     gatekeeper.stop();
     fs::rename(before, books).expect("the books can be put back");
@@ -137,8 +176,14 @@ fn a_log_whose_head_was_lost_is_no_file_that_nobody_misses() {
         let mut gatekeeper = behind(&upstream);
         write_at(&gatekeeper, LOG, 0, &vec![0; zeros]);
         let said = refused(&mut gatekeeper);
-        assert!(said.contains("ledger/000001.log is damaged at byte 0: record 11 was on disk"), "{zeros}: {said}");
-        assert!(said.contains("in the data folder: mv ledger/000001.log ledger/000001.log.damaged"), "{zeros}: {said}");
+        assert!(
+            said.contains("ledger/000001.log is damaged at byte 0: record 11 was on disk"),
+            "{zeros}: {said}"
+        );
+        assert!(
+            said.contains("in the data folder: mv ledger/000001.log ledger/000001.log.damaged"),
+            "{zeros}: {said}"
+        );
     }
 }
 
@@ -146,7 +191,14 @@ fn a_log_whose_head_was_lost_is_no_file_that_nobody_misses() {
 fn opens(disk: &Arc<Recorder>, create: bool) -> Result<(Store, Recovered), StoreError> {
     let segment_bytes = 8 * 1024;
     let disk = Arc::new(Recorded(Arc::clone(disk)));
-    Store::open(Options { disk, zone: Zone::utc(), segment_bytes, disk_reserve_mb: 0, wait_for_disk: true, create })
+    Store::open(Options {
+        disk,
+        zone: Zone::utc(),
+        segment_bytes,
+        disk_reserve_mb: 0,
+        wait_for_disk: true,
+        create,
+    })
 }
 
 fn work() -> Work {
@@ -173,14 +225,20 @@ fn several_segments() -> (Arc<Recorder>, usize, Vec<String>) {
         waits(store.journal().settled(work.events.len() as u64));
     }
     work.holds(&store, 1);
-    let killed = Arc::new(disk.picture().after(&Cut::LosesNothing, &mut Seeded::new(1)));
+    let killed = Arc::new(
+        disk.picture()
+            .after(&Cut::LosesNothing, &mut Seeded::new(1)),
+    );
     store.close();
     let folder = Recorded(Arc::clone(&killed));
     let mut logs = folder.names("ledger").expect("the folder can be listed");
     // one that waits to be begun is missed by nobody
     logs.retain(|log| {
         let mut head = [0; 8];
-        folder.open(&format!("ledger/{log}")).and_then(|file| file.read_at(0, &mut head)).expect("it can be read");
+        folder
+            .open(&format!("ledger/{log}"))
+            .and_then(|file| file.read_at(0, &mut head))
+            .expect("it can be read");
         head != [0; 8]
     });
     assert!(logs.len() >= 3, "{logs:?}");
@@ -189,7 +247,10 @@ fn several_segments() -> (Arc<Recorder>, usize, Vec<String>) {
 
 /// What the store says of a copy that something was done to.
 fn opened_after(disk: &Arc<Recorder>, done: impl FnOnce(&Recorded)) -> Result<usize, String> {
-    let copy = Arc::new(disk.picture().after(&Cut::LosesNothing, &mut Seeded::new(1)));
+    let copy = Arc::new(
+        disk.picture()
+            .after(&Cut::LosesNothing, &mut Seeded::new(1)),
+    );
     done(&Recorded(Arc::clone(&copy)));
     let (store, recovered) = opens(&copy, false).map_err(|error| error.to_string())?;
     store.close();
@@ -206,7 +267,10 @@ fn the_lost_head_of_any_of_several_segments_is_refused_and_named() {
             file.write_at(0, &[0; 64]).expect("it can be written");
         });
         let said = said.expect_err("it is refused");
-        assert!(said.contains(&format!("ledger/{log} is damaged at byte 0")), "{log}: {said}");
+        assert!(
+            said.contains(&format!("ledger/{log} is damaged at byte 0")),
+            "{log}: {said}"
+        );
     }
 }
 
@@ -218,14 +282,30 @@ fn a_segment_that_was_never_synced_is_cut_like_a_torn_tail_and_said() {
     disk.fails_book_syncs();
     let mut work = work();
     work.holds(&store, 1);
-    let cut = Arc::new(disk.picture().after(&Cut::LosesNothing, &mut Seeded::new(1)));
+    let cut = Arc::new(
+        disk.picture()
+            .after(&Cut::LosesNothing, &mut Seeded::new(1)),
+    );
     store.close();
     let log = Recorded(Arc::clone(&cut)).open(LOG).expect("it is there");
     log.write_at(0, &[0; 64]).expect("it can be written");
     for remarks in [1, 0] {
-        let (store, recovered) = opens(&cut, false).expect("a power cut never keeps the store from opening");
-        assert_eq!((recovered.holds.len(), recovered.remarks.len()), (0, remarks), "{:?}", recovered.remarks);
-        assert!(recovered.remarks.iter().all(|remark| remark.contains("it has no head")), "{:?}", recovered.remarks);
+        let (store, recovered) =
+            opens(&cut, false).expect("a power cut never keeps the store from opening");
+        assert_eq!(
+            (recovered.holds.len(), recovered.remarks.len()),
+            (0, remarks),
+            "{:?}",
+            recovered.remarks
+        );
+        assert!(
+            recovered
+                .remarks
+                .iter()
+                .all(|remark| remark.contains("it has no head")),
+            "{:?}",
+            recovered.remarks
+        );
         store.close();
     }
 }
@@ -234,7 +314,10 @@ fn a_segment_that_was_never_synced_is_cut_like_a_torn_tail_and_said() {
 fn segments_under_each_others_names_are_refused() {
     let (disk, _, logs) = several_segments();
     let named = |log: &String| format!("ledger/{log}");
-    for (one, other) in logs.iter().flat_map(|one| logs.iter().map(move |other| (one, other))).filter(|(one, other)| one != other)
+    for (one, other) in logs
+        .iter()
+        .flat_map(|one| logs.iter().map(move |other| (one, other)))
+        .filter(|(one, other)| one != other)
     {
         let swapped = opened_after(&disk, |disk| {
             for (from, to) in [
@@ -271,13 +354,29 @@ fn damage_in_the_middle_of_the_log_is_refused_and_the_printed_command_repairs_it
     let (offset, _) = records(&fs::read(gatekeeper.data.join(LOG)).expect("the log is there"))[4];
     write_at(&gatekeeper, LOG, offset + 30, b"\xff\xff");
     let said = refused(&mut gatekeeper);
-    assert!(said.contains(&format!("ledger/000001.log is damaged at byte {offset}: record 5 ")), "{said}");
-    let command = said.split("in the data folder: ").nth(1).and_then(|rest| rest.lines().next()).expect("a command");
-    let done = std::process::Command::new("sh").args(["-c", command]).current_dir(&gatekeeper.data).status();
+    assert!(
+        said.contains(&format!(
+            "ledger/000001.log is damaged at byte {offset}: record 5 "
+        )),
+        "{said}"
+    );
+    let command = said
+        .split("in the data folder: ")
+        .nth(1)
+        .and_then(|rest| rest.lines().next())
+        .expect("a command");
+    let done = std::process::Command::new("sh")
+        .args(["-c", command])
+        .current_dir(&gatekeeper.data)
+        .status();
     assert!(done.expect("a shell").success(), "{command}");
     gatekeeper.start();
     assert!(gatekeeper.data.join("ledger/000001.log.damaged").exists());
-    assert_eq!(gatekeeper.usage()["total"]["requests"], 5, "all was in the books");
+    assert_eq!(
+        gatekeeper.usage()["total"]["requests"],
+        5,
+        "all was in the books"
+    );
 }
 
 #[test]
@@ -288,15 +387,31 @@ fn a_log_that_ends_before_the_books_is_begun_anew_where_they_end() {
     let written = records(&bytes);
     // as if the last records had never been written: no trace of them is left
     let (from, _) = written[written.len() - 3];
-    write_at(&gatekeeper, LOG, from, &vec![0; bytes.len() - from as usize]);
+    write_at(
+        &gatekeeper,
+        LOG,
+        from,
+        &vec![0; bytes.len() - from as usize],
+    );
     gatekeeper.start();
     let (last, said) = (written.len(), gatekeeper.output());
-    let remark = format!("ends at record {}, the books at {last}: a new segment begins at {}", last - 3, last + 1);
+    let remark = format!(
+        "ends at record {}, the books at {last}: a new segment begins at {}",
+        last - 3,
+        last + 1
+    );
     assert!(said.contains(&remark), "{said}");
     let key = gatekeeper.key(&serde_json::json!({"name": "after", "team": "eng"}));
-    gatekeeper.user(&key).chat(&Call::chat().at_most(30).body()).expects(200);
+    gatekeeper
+        .user(&key)
+        .chat(&Call::chat().at_most(30).body())
+        .expects(200);
     gatekeeper.restart();
-    assert!(!gatekeeper.output().contains("a new segment begins"), "{}", gatekeeper.output());
+    assert!(
+        !gatekeeper.output().contains("a new segment begins"),
+        "{}",
+        gatekeeper.output()
+    );
     assert_eq!(gatekeeper.usage()["total"]["requests"], 6);
 }
 
@@ -330,7 +445,10 @@ fn books_of_no_bytes_are_damaged_books_and_no_new_folder() {
     let mut gatekeeper = stopped(&upstream);
     fs::write(gatekeeper.data.join("gatekeeper.redb"), b"").expect("the books can be emptied");
     let said = refused(&mut gatekeeper);
-    assert!(said.contains("the books are damaged") && said.contains("restore a backup"), "{said}");
+    assert!(
+        said.contains("the books are damaged") && said.contains("restore a backup"),
+        "{said}"
+    );
     assert!(!said.contains("gatekeeper init"), "{said}");
 }
 
@@ -339,15 +457,30 @@ fn a_torn_tail_is_cut_and_said() {
     let upstream = Upstream::start();
     let mut gatekeeper = stopped(&upstream);
     let end = log_end(&gatekeeper);
-    write_at(&gatekeeper, LOG, end, b"half a record that no sync has ever covered");
+    write_at(
+        &gatekeeper,
+        LOG,
+        end,
+        b"half a record that no sync has ever covered",
+    );
     gatekeeper.start();
     let said = gatekeeper.output();
-    assert!(said.contains(&format!("torn tail of 43 bytes at byte {end} was cut")), "{said}");
+    assert!(
+        said.contains(&format!("torn tail of 43 bytes at byte {end} was cut")),
+        "{said}"
+    );
     assert_eq!(gatekeeper.usage()["total"]["requests"], 5);
     let key = gatekeeper.key(&serde_json::json!({"name": "after", "team": "eng"}));
-    gatekeeper.user(&key).chat(&Call::chat().at_most(30).body()).expects(200);
+    gatekeeper
+        .user(&key)
+        .chat(&Call::chat().at_most(30).body())
+        .expects(200);
     gatekeeper.restart();
-    assert!(!gatekeeper.output().contains("torn"), "{}", gatekeeper.output());
+    assert!(
+        !gatekeeper.output().contains("torn"),
+        "{}",
+        gatekeeper.output()
+    );
     assert_eq!(gatekeeper.usage()["total"]["requests"], 6);
 }
 
@@ -371,7 +504,10 @@ fn a_log_that_was_removed_is_begun_anew_where_the_books_end() {
     assert!(said.contains("a new segment begins at"), "{said}");
     assert_eq!(gatekeeper.usage()["total"]["requests"], 5);
     let key = gatekeeper.key(&serde_json::json!({"name": "after", "team": "eng"}));
-    gatekeeper.user(&key).chat(&Call::chat().at_most(30).body()).expects(200);
+    gatekeeper
+        .user(&key)
+        .chat(&Call::chat().at_most(30).body())
+        .expects(200);
     gatekeeper.restart();
     assert_eq!(gatekeeper.usage()["total"]["requests"], 6);
 }
@@ -385,7 +521,10 @@ fn a_second_process_on_the_same_folder_is_refused() {
     let second = gatekeeper.runs(&["serve", "--config", &config, "--listen", "127.0.0.1:0"]);
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
     assert_eq!(second.status.code(), Some(78), "{said}");
-    assert!(said.contains("in use by another gatekeeper process"), "{said}");
+    assert!(
+        said.contains("in use by another gatekeeper process"),
+        "{said}"
+    );
     assert_eq!(gatekeeper.anon().get("/readyz").status, 200);
     gatekeeper.key(&serde_json::json!({"name": "after", "team": "eng"}));
 }

@@ -44,11 +44,19 @@ fn a_full_disk_refuses_in_words_and_heals_without_a_restart() {
     // calls that run while the disk fills have set room aside for their ends
     upstream.answers(Script::by(|seen| {
         let streamed = seen.json()["stream"] == true;
-        if streamed { model::uses(10, 20).pause_ms_between(2_000) } else { model::uses(10, 20) }
+        if streamed {
+            model::uses(10, 20).pause_ms_between(2_000)
+        } else {
+            model::uses(10, 20)
+        }
     }));
     let streamed = Call::chat().at_most(30).streamed(true).body();
-    let mut streams: Vec<Stream> = (0..STREAMS).map(|_| user.streams(Call::chat().path(), &streamed)).collect();
-    streams.iter_mut().for_each(|stream| drop(stream.reads_deltas(1)));
+    let mut streams: Vec<Stream> = (0..STREAMS)
+        .map(|_| user.streams(Call::chat().path(), &streamed))
+        .collect();
+    streams
+        .iter_mut()
+        .for_each(|stream| drop(stream.reads_deltas(1)));
     let filling = gatekeeper.data.join("filling");
     fill(&filling);
     let mut served = 1;
@@ -58,32 +66,68 @@ fn a_full_disk_refuses_in_words_and_heals_without_a_restart() {
             break answer;
         }
         served += 1;
-        assert!(served < CALLS_MAX, "the disk is full and everybody is served");
+        assert!(
+            served < CALLS_MAX,
+            "the disk is full and everybody is served"
+        );
     };
     assert_eq!(refused.expects(503).error_word(), "ledger_unavailable");
     assert_eq!(gatekeeper.holds_open(), STREAMS as u64, "they run still");
     let asked = upstream.request_count();
-    assert_eq!(user.messages(&Call::messages().at_most(30).body()).expects(503).error_word(), "overloaded_error");
-    assert_eq!(upstream.request_count(), asked, "nothing is sent upstream that is not in the log");
+    assert_eq!(
+        user.messages(&Call::messages().at_most(30).body())
+            .expects(503)
+            .error_word(),
+        "overloaded_error"
+    );
+    assert_eq!(
+        upstream.request_count(),
+        asked,
+        "nothing is sent upstream that is not in the log"
+    );
     for stream in streams {
         let (events, _) = stream.rest();
-        let said: String = events.iter().map(|event| String::from_utf8_lossy(&event.raw).into_owned()).collect();
+        let said: String = events
+            .iter()
+            .map(|event| String::from_utf8_lossy(&event.raw).into_owned())
+            .collect();
         assert!(said.contains("[DONE]"), "{said}");
     }
     assert_eq!(gatekeeper.holds_open(), 0);
-    wait_until("the books can be read", || gatekeeper.admin().get("/v1/requests?limit=1").status == 200);
+    wait_until("the books can be read", || {
+        gatekeeper.admin().get("/v1/requests?limit=1").status == 200
+    });
     assert_eq!(gatekeeper.anon().get("/healthz").status, 200);
     fs::remove_file(&filling).expect("the filling can be removed");
-    wait_until("there is room again", || user.chat(&Call::chat().at_most(30).body()).status == 200);
+    wait_until("there is room again", || {
+        user.chat(&Call::chat().at_most(30).body()).status == 200
+    });
     wait_until("the books have caught up", || {
-        let usage = gatekeeper.admin().get("/v1/usage?start=2000-01-01&end=2100-01-01");
+        let usage = gatekeeper
+            .admin()
+            .get("/v1/usage?start=2000-01-01&end=2100-01-01");
         usage.status == 200 && !usage.json()["as_of"].is_null()
     });
     let billed = upstream.bill_total(1_000_000, 5_000_000);
-    assert_eq!(gatekeeper.usage_total(), billed, "the books and the upstream's bill");
-    let budget = gatekeeper.admin().get(&format!("/v1/teams/{}", team.id)).json();
-    assert_eq!(pico(budget["budgets"][0]["spent"].as_str().expect("an amount")), billed);
+    assert_eq!(
+        gatekeeper.usage_total(),
+        billed,
+        "the books and the upstream's bill"
+    );
+    let budget = gatekeeper
+        .admin()
+        .get(&format!("/v1/teams/{}", team.id))
+        .json();
+    assert_eq!(
+        pico(budget["budgets"][0]["spent"].as_str().expect("an amount")),
+        billed
+    );
     gatekeeper.restart();
     assert_eq!(gatekeeper.usage_total(), billed, "and after a restart");
-    record("a full tmpfs", &format!("{STREAMS} streams ended well, {served} calls served before it was noticed, none lost"));
+    record(
+        "a full tmpfs",
+        &format!(
+            "{STREAMS} streams ended well, {served} calls served before it was noticed, none lost"
+        ),
+    );
 }

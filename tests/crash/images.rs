@@ -48,25 +48,46 @@ impl Family {
         self.segment_bytes = [4, 8, 16][(seed % 3) as usize] * 1024;
         let disk = Arc::new(Recorder::default());
         let promises = Arc::new(Promises::default());
-        let (store, recovered) = Store::open(self.options(&disk, true)).expect("an empty disk can be set up");
+        let (store, recovered) =
+            Store::open(self.options(&disk, true)).expect("an empty disk can be set up");
         disk.films(seed, PICTURES[0], &promises);
         self.goes_on(&disk, (store, recovered), promises, &[], (seed, 0));
     }
 
     /// Opens what a cut has left, and checks it.
-    fn recovers(&mut self, disk: Recorder, (promised, least): (Promised, u64), history: &[Event], (seed, age): (u64, usize)) {
+    fn recovers(
+        &mut self,
+        disk: Recorder,
+        (promised, least): (Promised, u64),
+        history: &[Event],
+        (seed, age): (u64, usize),
+    ) {
         self.images += 1;
         let (disk, promises) = (Arc::new(disk), Arc::new(Promises::default()));
         promises.synced.store(promised.synced, Ordering::SeqCst);
         promises.number.store(promised.number, Ordering::SeqCst);
         disk.films(seed, PICTURES[age], &promises);
-        let (store, recovered) = Store::open(self.options(&disk, false)).expect("a power cut never keeps the store from opening");
+        let (store, recovered) = Store::open(self.options(&disk, false))
+            .expect("a power cut never keeps the store from opening");
         let there = store.journal().figures().written;
-        assert!(there >= least, "records {} to {least} were promised and are gone", there + 1);
-        assert!(there <= history.len() as u64, "record {there} was never written");
+        assert!(
+            there >= least,
+            "records {} to {least} were promised and are gone",
+            there + 1
+        );
+        assert!(
+            there <= history.len() as u64,
+            "record {there} was never written"
+        );
         promises.written.store(there, Ordering::SeqCst);
         self.longest_replay = self.longest_replay.max(recovered.replayed);
-        self.goes_on(&disk, (store, recovered), promises, &history[..there as usize], (seed, age));
+        self.goes_on(
+            &disk,
+            (store, recovered),
+            promises,
+            &history[..there as usize],
+            (seed, age),
+        );
     }
 
     /// Recovers the ledger, works on, and cuts all of that in turn.
@@ -86,11 +107,19 @@ impl Family {
         let mut events = history.to_vec();
         events.extend(books.orphans());
         books = Books::of(&events);
-        Ledger::recover(store.journal(), Zone::utc(), Vec::new(), recovered, restarted()).expect("the log can be written");
+        Ledger::recover(
+            store.journal(),
+            Zone::utc(),
+            Vec::new(),
+            recovered,
+            restarted(),
+        )
+        .expect("the log can be written");
         let mut seeded = Seeded::new(seed);
         if age > 0 {
             books.is_in(&store);
-            let number = waits(store.write(|change| change.next_id())).expect("the control plane can write");
+            let number =
+                waits(store.write(|change| change.next_id())).expect("the control plane can write");
             let before = promises.number.swap(number, Ordering::SeqCst);
             assert!(number > before, "number {number} was given out twice");
         }
@@ -121,11 +150,19 @@ impl Family {
     /// A stop and two starts: the second has nothing left to do.
     fn starts_twice(&self, disk: &Arc<Recorder>, mut events: Vec<Event>) -> Vec<Event> {
         for _ in 0..2 {
-            let (store, recovered) = Store::open(self.options(disk, false)).expect("opens after a stop");
+            let (store, recovered) =
+                Store::open(self.options(disk, false)).expect("opens after a stop");
             Books::of(&events).is_what_was_recovered(&recovered);
             assert!(recovered.remarks.is_empty(), "{:?}", recovered.remarks);
             events.extend(Books::of(&events).orphans());
-            Ledger::recover(store.journal(), Zone::utc(), Vec::new(), recovered, restarted()).expect("the log can be written");
+            Ledger::recover(
+                store.journal(),
+                Zone::utc(),
+                Vec::new(),
+                recovered,
+                restarted(),
+            )
+            .expect("the log can be written");
             store.close();
         }
         events
@@ -137,9 +174,17 @@ impl Family {
         }
         let mut seeded = Seeded::new(seed);
         let killed = seeded.between(0, 5) == 0;
-        let cut = if killed { Cut::LosesNothing } else { Cut::any(&mut seeded, picture.writes()) };
+        let cut = if killed {
+            Cut::LosesNothing
+        } else {
+            Cut::any(&mut seeded, picture.writes())
+        };
         let promised = picture.promised;
-        let least = if killed { promised.written } else { promised.synced };
+        let least = if killed {
+            promised.written
+        } else {
+            promised.synced
+        };
         let left = picture.after(&cut, &mut seeded);
         self.recovers(left, (promised, least), events, (seeded.next(), age));
     }
@@ -148,17 +193,31 @@ impl Family {
 /// Cuts until there are so many images.
 fn family(wait_for_disk: bool, failing_percent: u64, seed: u64) {
     let wanted = count("GK_IMAGES", 200) / 4;
-    let mut family = Family { wait_for_disk, failing_percent, segment_bytes: 0, images: 0, wanted, longest_replay: 0 };
+    let mut family = Family {
+        wait_for_disk,
+        failing_percent,
+        segment_bytes: 0,
+        images: 0,
+        wanted,
+        longest_replay: 0,
+    };
     let mut runs = 0;
     while family.images < wanted {
         family.begins(seed + runs);
         runs += 1;
     }
     let sync = if wait_for_disk { "disk" } else { "os" };
-    let failing = if failing_percent > 0 { ", syncs of the log failing now and then" } else { "" };
+    let failing = if failing_percent > 0 {
+        ", syncs of the log failing now and then"
+    } else {
+        ""
+    };
     record(
         &format!("crash images, sync = {sync}{failing}"),
-        &format!("{} images of {runs} runs, up to {} records replayed", family.images, family.longest_replay),
+        &format!(
+            "{} images of {runs} runs, up to {} records replayed",
+            family.images, family.longest_replay
+        ),
     );
 }
 
@@ -184,7 +243,14 @@ fn with_sync_disk_no_power_cut_after_failed_syncs_takes_what_was_acknowledged() 
 
 /// A store on small segments, without a ledger: nothing is written but what the test writes.
 fn bare(disk: &Arc<Recorder>, wait_for_disk: bool, create: bool) -> (Store, Recovered) {
-    let family = Family { wait_for_disk, failing_percent: 0, segment_bytes: 8 * 1024, images: 0, wanted: 0, longest_replay: 0 };
+    let family = Family {
+        wait_for_disk,
+        failing_percent: 0,
+        segment_bytes: 8 * 1024,
+        images: 0,
+        wanted: 0,
+        longest_replay: 0,
+    };
     Store::open(family.options(disk, create)).expect("the store opens")
 }
 
@@ -216,15 +282,21 @@ fn what_a_killed_process_left_in_several_segments_is_synced_by_the_next() {
     let (store, _) = bare(&disk, false, true);
     let mut work = work(7, false);
     work.holds(&store, 80);
-    let killed = Arc::new(disk.picture().after(&Cut::LosesNothing, &mut Seeded::new(1)));
+    let killed = Arc::new(
+        disk.picture()
+            .after(&Cut::LosesNothing, &mut Seeded::new(1)),
+    );
     store.close();
     let (store, recovered) = bare(&killed, false, false);
     killed.fails_book_syncs();
     work.books.is_what_was_recovered(&recovered);
-    wait_until("it says that all is on disk", || store.journal().figures().synced == work.events.len() as u64);
+    wait_until("it says that all is on disk", || {
+        store.journal().figures().synced == work.events.len() as u64
+    });
     let cut = Arc::new(killed.picture().after(&Cut::LosesAll, &mut Seeded::new(1)));
     store.close();
-    work.books.is_what_was_recovered(&bare(&cut, false, false).1);
+    work.books
+        .is_what_was_recovered(&bare(&cut, false, false).1);
 }
 
 /// The first process meets failing syncs and is killed. The second still reads what the first wrote, which no sync of its
@@ -236,7 +308,9 @@ fn what_a_killed_process_could_not_sync_is_written_again_by_the_next() {
     disk.fails_log_syncs(1, 100);
     let work = works(&store, 7, false, 60);
     wait_until("a sync has failed", || disk.picture_of_failure().is_some());
-    let killed = disk.picture_of_failure().map(|picture| picture.after(&Cut::LosesNothing, &mut Seeded::new(1)));
+    let killed = disk
+        .picture_of_failure()
+        .map(|picture| picture.after(&Cut::LosesNothing, &mut Seeded::new(1)));
     let killed = Arc::new(killed.expect("it was waited for"));
     store.close();
     let (store, recovered) = bare(&killed, false, false);
@@ -245,7 +319,9 @@ fn what_a_killed_process_could_not_sync_is_written_again_by_the_next() {
     assert!(found > 0, "something was written before the sync");
     let books = Books::of(&work.events[..found as usize]);
     books.is_what_was_recovered(&recovered);
-    wait_until("it says that all is on disk", || store.journal().figures().synced == found);
+    wait_until("it says that all is on disk", || {
+        store.journal().figures().synced == found
+    });
     let cut = Arc::new(killed.picture().after(&Cut::LosesAll, &mut Seeded::new(1)));
     store.close();
     books.is_what_was_recovered(&bare(&cut, false, false).1);
@@ -266,7 +342,9 @@ fn what_a_killed_process_had_on_disk_is_not_lost_by_the_next_that_cannot_sync() 
     let (store, recovered) = bare(&killed, true, false);
     work.books.is_what_was_recovered(&recovered);
     // what the sync did not bring to the disk is written again before it is said that it failed
-    wait_until("a sync has failed", || store.journal().figures().sync_failing);
+    wait_until("a sync has failed", || {
+        store.journal().figures().sync_failing
+    });
     let picture = killed.picture();
     store.close();
     for seed in 0..50 {
@@ -283,31 +361,50 @@ fn what_a_killed_process_had_on_disk_is_not_lost_by_the_next_that_cannot_sync() 
 fn a_length_of_the_books_that_could_not_be_synced_is_set_again() {
     let disk = Arc::new(Recorder::default());
     let (store, _) = bare(&disk, false, true);
-    let bytes = || Recorded(Arc::clone(&disk)).open("gatekeeper.redb").and_then(|file| file.size()).expect("it can be read");
+    let bytes = || {
+        Recorded(Arc::clone(&disk))
+            .open("gatekeeper.redb")
+            .and_then(|file| file.size())
+            .expect("it can be read")
+    };
     let before = bytes();
     disk.fails_book_syncs();
     let mut work = work(7, false);
     // the file grows once, while it cannot be synced, and not again afterwards
     work.holds(&store, 200);
-    wait_until("the books have grown", || bytes() > before && store.journal().figures().books_failing);
+    wait_until("the books have grown", || {
+        bytes() > before && store.journal().figures().books_failing
+    });
     let grown = bytes();
     disk.heals_book_syncs();
-    wait_until("the books are written again", || store.journal().figures().applied == work.events.len() as u64);
+    wait_until("the books are written again", || {
+        store.journal().figures().applied == work.events.len() as u64
+    });
     store.close();
     assert_eq!(bytes(), grown);
     let cut = Arc::new(disk.picture().after(&Cut::LosesAll, &mut Seeded::new(1)));
-    work.books.is_what_was_recovered(&bare(&cut, false, false).1);
+    work.books
+        .is_what_was_recovered(&bare(&cut, false, false).1);
 }
 
 /// Before `init` has said that it is done, a cut may leave anything; but never a folder that can neither be used nor set up.
 #[test]
 fn a_power_cut_during_init_leaves_a_folder_that_opens_or_can_be_set_up() {
-    let family =
-        Family { wait_for_disk: false, failing_percent: 0, segment_bytes: 16 * 1024, images: 0, wanted: 0, longest_replay: 0 };
+    let family = Family {
+        wait_for_disk: false,
+        failing_percent: 0,
+        segment_bytes: 16 * 1024,
+        images: 0,
+        wanted: 0,
+        longest_replay: 0,
+    };
     for seed in 0..20 {
         let disk = Arc::new(Recorder::default());
         disk.films(seed, 20, &Arc::new(Promises::default()));
-        Store::open(family.options(&disk, true)).expect("an empty disk can be set up").0.close();
+        Store::open(family.options(&disk, true))
+            .expect("an empty disk can be set up")
+            .0
+            .close();
         let mut seeded = Seeded::new(seed);
         for picture in disk.pictures() {
             let cut = Cut::any(&mut seeded, picture.writes());
@@ -316,7 +413,10 @@ fn a_power_cut_during_init_leaves_a_folder_that_opens_or_can_be_set_up() {
                 StoreError::NotInitialised => Store::open(family.options(&left, true)),
                 error => Err(error),
             });
-            opened.unwrap_or_else(|error| panic!("seed {seed}, {cut:?}: {error}")).0.close();
+            opened
+                .unwrap_or_else(|error| panic!("seed {seed}, {cut:?}: {error}"))
+                .0
+                .close();
         }
     }
 }

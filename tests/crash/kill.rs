@@ -39,21 +39,37 @@ fn body(number: u64, streamed: bool) -> Vec<u8> {
 
 /// One call; `None` once the server is gone.
 fn calls(connection: &mut Connection, number: u64) -> Option<Complete> {
-    let path = if number.is_multiple_of(3) { "/v1/messages" } else { "/v1/chat/completions" };
+    let path = if number.is_multiple_of(3) {
+        "/v1/messages"
+    } else {
+        "/v1/chat/completions"
+    };
     let streamed = !number.is_multiple_of(2);
     connection.sends_request("POST", path, Some(&body(number, streamed)));
     let answer = connection.try_answer("POST").ok()?;
     answer.expects(200);
     let cost = if streamed {
         let said = answer.text();
-        assert!(said.contains("[DONE]") || said.contains("message_stop"), "a clean end without a terminal event: {said}");
-        let comment = said.lines().find_map(|line| line.strip_prefix(": x-gatekeeper-cost-usd "));
+        assert!(
+            said.contains("[DONE]") || said.contains("message_stop"),
+            "a clean end without a terminal event: {said}"
+        );
+        let comment = said
+            .lines()
+            .find_map(|line| line.strip_prefix(": x-gatekeeper-cost-usd "));
         pico(comment.unwrap_or_else(|| panic!("no cost comment in {said}")))
     } else {
         answer.cost()
     };
-    let request = answer.header("x-gatekeeper-request-id").expect("an id").to_owned();
-    Some(Complete { number, request, cost })
+    let request = answer
+        .header("x-gatekeeper-request-id")
+        .expect("an id")
+        .to_owned();
+    Some(Complete {
+        number,
+        request,
+        cost,
+    })
 }
 
 struct House {
@@ -68,11 +84,19 @@ impl House {
     fn new() -> House {
         let upstream = Upstream::start();
         upstream.answers(model::uses(10, 20).pause_ms_between(1));
-        let mut gatekeeper =
-            Gatekeeper::before(&upstream).provider(&Provider::anthropic("claude", &upstream)).ledger("segment_mb = 1").starts();
+        let mut gatekeeper = Gatekeeper::before(&upstream)
+            .provider(&Provider::anthropic("claude", &upstream))
+            .ledger("segment_mb = 1")
+            .starts();
         let team = gatekeeper.team_with_budget("eng", "1000");
         let key = gatekeeper.key_of(&team);
-        House { upstream, gatekeeper, key, next: AtomicU64::new(1), complete: Mutex::default() }
+        House {
+            upstream,
+            gatekeeper,
+            key,
+            next: AtomicU64::new(1),
+            complete: Mutex::default(),
+        }
     }
 
     /// Load from all workers until the server is killed, once so many more requests have reached the upstream.
@@ -89,8 +113,14 @@ impl House {
                     |_| user.connects(),
                     |connection, _| {
                         while !over.load(Ordering::SeqCst) {
-                            let Some(call) = calls(connection, next.fetch_add(1, Ordering::SeqCst)) else { return };
-                            complete.lock().expect("no panic while calls are noted").push(call);
+                            let Some(call) = calls(connection, next.fetch_add(1, Ordering::SeqCst))
+                            else {
+                                return;
+                            };
+                            complete
+                                .lock()
+                                .expect("no panic while calls are noted")
+                                .push(call);
                         }
                     },
                 )
@@ -109,22 +139,42 @@ impl House {
         let seen = self.upstream.requests();
         let charged = self.upstream.bill();
         let number = |request: usize| {
-            let asked = seen[request].json()["messages"][0]["content"].as_str().unwrap_or_default().to_owned();
-            asked.split(' ').next().and_then(|number| number.parse().ok()).expect("every call says its number")
+            let asked = seen[request].json()["messages"][0]["content"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
+            asked
+                .split(' ')
+                .next()
+                .and_then(|number| number.parse().ok())
+                .expect("every call says its number")
         };
-        charged.iter().map(|line| (number(line.request), line.cost(INPUT, OUTPUT))).collect()
+        charged
+            .iter()
+            .map(|line| (number(line.request), line.cost(INPUT, OUTPUT)))
+            .collect()
     }
 
     fn checks(&self) -> usize {
         // the usage report says whether it is up to date; the list of requests does not
         self.gatekeeper.usage();
         let rows = self.gatekeeper.requests();
-        let by_number: BTreeMap<u64, &Value> = rows.iter().map(|row| (number_of(row), row)).collect();
+        let by_number: BTreeMap<u64, &Value> =
+            rows.iter().map(|row| (number_of(row), row)).collect();
         assert_eq!(by_number.len(), rows.len(), "no call has two rows");
         for call in self.complete.lock().expect("nobody calls now").iter() {
-            let row = by_number.get(&call.number).unwrap_or_else(|| panic!("call {} is not in the books", call.request));
-            assert_eq!((text(row, "id"), text(row, "status")), (call.request.clone(), "ok".to_owned()));
-            assert_eq!((usd(pico(&text(row, "cost_usd"))), &row["flags"]), (usd(call.cost), &json!([])), "{row}");
+            let row = by_number
+                .get(&call.number)
+                .unwrap_or_else(|| panic!("call {} is not in the books", call.request));
+            assert_eq!(
+                (text(row, "id"), text(row, "status")),
+                (call.request.clone(), "ok".to_owned())
+            );
+            assert_eq!(
+                (usd(pico(&text(row, "cost_usd"))), &row["flags"]),
+                (usd(call.cost), &json!([])),
+                "{row}"
+            );
         }
         self.checks_orphans(&by_number)
     }
@@ -132,15 +182,30 @@ impl House {
     /// Ledger − upstream's bill = what the orphans were booked too high; returns how many there are.
     fn checks_orphans(&self, rows: &BTreeMap<u64, &Value>) -> usize {
         let bill = self.bill();
-        let missing: BTreeSet<&u64> = bill.keys().filter(|number| !rows.contains_key(number)).collect();
-        assert!(missing.is_empty(), "billed by the upstream, but not in the books: {missing:?}");
+        let missing: BTreeSet<&u64> = bill
+            .keys()
+            .filter(|number| !rows.contains_key(number))
+            .collect();
+        assert!(
+            missing.is_empty(),
+            "billed by the upstream, but not in the books: {missing:?}"
+        );
         let mut orphans = 0;
         for (number, row) in rows {
-            let (cost, billed) = (pico(&text(row, "cost_usd")), bill.get(number).copied().unwrap_or(0));
+            let (cost, billed) = (
+                pico(&text(row, "cost_usd")),
+                bill.get(number).copied().unwrap_or(0),
+            );
             if row["flags"] == json!(["orphaned"]) {
                 orphans += 1;
-                assert_eq!((text(row, "status"), text(row, "cost_usd")), ("orphaned".to_owned(), text(row, "ceiling_usd")));
-                assert!(cost >= billed, "an orphan is booked below the upstream's bill: {row}");
+                assert_eq!(
+                    (text(row, "status"), text(row, "cost_usd")),
+                    ("orphaned".to_owned(), text(row, "ceiling_usd"))
+                );
+                assert!(
+                    cost >= billed,
+                    "an orphan is booked below the upstream's bill: {row}"
+                );
             } else {
                 assert_eq!(usd(cost), usd(billed), "{row}");
             }
@@ -184,5 +249,10 @@ fn who_saw_the_end_of_an_answer_has_its_row_after_kill_9() {
     }
     let complete = house.complete.lock().expect("nobody calls now").len();
     assert!(orphans > 0, "no kill caught a call in flight");
-    record("kill -9", &format!("{kills} kills: {complete} complete calls all exact, {orphans} orphans at their ceiling"));
+    record(
+        "kill -9",
+        &format!(
+            "{kills} kills: {complete} complete calls all exact, {orphans} orphans at their ceiling"
+        ),
+    );
 }

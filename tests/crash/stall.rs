@@ -24,7 +24,9 @@ fn times(sync: &str, calls: usize) -> Vec<Duration> {
     let times = timed(&inside, &key, calls);
     if sync == "os" {
         timed(&inside, &key, 1);
-        wait_until("the metric says for how long nothing was synced", || unsynced_ms() >= 300.0);
+        wait_until("the metric says for how long nothing was synced", || {
+            unsynced_ms() >= 300.0
+        });
     }
     inside.disk.heals();
     wait_until("all is synced", || unsynced_ms() == 0.0);
@@ -37,10 +39,20 @@ fn timed(inside: &Inside, key: &Key, calls: usize) -> Vec<Duration> {
         calls,
         |_| inside.user(key).connects(),
         |connection, number| {
-            let call = if number % 3 == 0 { Call::messages() } else { Call::chat() }.at_most(30).streamed(number % 2 == 0);
+            let call = if number % 3 == 0 {
+                Call::messages()
+            } else {
+                Call::chat()
+            }
+            .at_most(30)
+            .streamed(number % 2 == 0);
             let begun = Instant::now();
             let answer = call.by(connection);
-            assert!(answer.status == 200 && is_whole(&answer), "{}", answer.text());
+            assert!(
+                answer.status == 200 && is_whole(&answer),
+                "{}",
+                answer.text()
+            );
             begun.elapsed()
         },
     )
@@ -50,13 +62,22 @@ fn timed(inside: &Inside, key: &Key, calls: usize) -> Vec<Duration> {
 fn no_request_sees_a_stall_of_the_disk() {
     let times = times("os", 200);
     let longest = times.iter().max().expect("200 calls");
-    record("3 s fsync stall", &format!("longest of 200 requests {} ms", longest.as_millis()));
-    assert!(*longest < Duration::from_millis(STALL_MS - 500), "a request took {longest:?} while the disk stalled");
+    record(
+        "3 s fsync stall",
+        &format!("longest of 200 requests {} ms", longest.as_millis()),
+    );
+    assert!(
+        *longest < Duration::from_millis(STALL_MS - 500),
+        "a request took {longest:?} while the disk stalled"
+    );
 }
 
 #[test]
 fn with_sync_disk_every_request_waits_for_the_disk() {
     let times = times("disk", 16);
     let shortest = times.iter().min().expect("16 calls");
-    assert!(*shortest >= Duration::from_millis(STALL_MS), "a request took only {shortest:?}");
+    assert!(
+        *shortest >= Duration::from_millis(STALL_MS),
+        "a request took only {shortest:?}"
+    );
 }

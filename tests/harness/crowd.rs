@@ -24,8 +24,13 @@ pub fn at_once<S, T: Send>(
     };
     let work = &work;
     let mut results: Vec<(usize, T)> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..at_once.min(turns)).map(|worker| scope.spawn(move || work(worker))).collect();
-        workers.into_iter().flat_map(|worker| worker.join().expect("a member of the crowd panicked")).collect()
+        let workers: Vec<_> = (0..at_once.min(turns))
+            .map(|worker| scope.spawn(move || work(worker)))
+            .collect();
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().expect("a member of the crowd panicked"))
+            .collect()
     });
     results.sort_by_key(|(number, _)| *number);
     results.into_iter().map(|(_, result)| result).collect()

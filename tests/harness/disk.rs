@@ -53,7 +53,10 @@ impl DiskHand {
 
     /// So many records can still be written to the log, then every write to it fails.
     pub fn fails_after_log_writes(&self, count: usize) {
-        *self.log_writes_left.lock().expect("no panic while writes are counted") = Some(count);
+        *self
+            .log_writes_left
+            .lock()
+            .expect("no panic while writes are counted") = Some(count);
     }
 
     /// Whether writes fail from now on.
@@ -80,11 +83,18 @@ impl DiskHand {
         self.fails_syncs(0);
         self.fails_writes(false);
         self.says_free_mb(0);
-        *self.log_writes_left.lock().expect("no panic while writes are counted") = None;
+        *self
+            .log_writes_left
+            .lock()
+            .expect("no panic while writes are counted") = None;
     }
 
     fn may_write_log(&self) -> bool {
-        match &mut *self.log_writes_left.lock().expect("no panic while writes are counted") {
+        match &mut *self
+            .log_writes_left
+            .lock()
+            .expect("no panic while writes are counted")
+        {
             Some(0) => false,
             Some(left) => {
                 *left -= 1;
@@ -95,11 +105,16 @@ impl DiskHand {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, DiskCounts> {
-        self.counts.lock().expect("no panic while something is counted")
+        self.counts
+            .lock()
+            .expect("no panic while something is counted")
     }
 
     fn syncs(&self, of_log: bool) -> io::Result<()> {
-        let by_the_store = matches!(std::thread::current().name(), Some("gk-writer" | "gk-syncer"));
+        let by_the_store = matches!(
+            std::thread::current().name(),
+            Some("gk-writer" | "gk-syncer")
+        );
         {
             let mut counts = self.lock();
             counts.log_syncs += usize::from(of_log);
@@ -107,7 +122,11 @@ impl DiskHand {
             counts.syncs_elsewhere += usize::from(!by_the_store);
         }
         std::thread::sleep(Duration::from_millis(self.sync_ms.load(Ordering::SeqCst)));
-        let left = self.syncs_to_fail.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        let left = self
+            .syncs_to_fail
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                left.checked_sub(1)
+            });
         if left.is_err() {
             return Ok(());
         }
@@ -125,14 +144,21 @@ pub struct HandledDisk {
 impl HandledDisk {
     pub fn lock(folder: &Path, hand: &Arc<DiskHand>) -> HandledDisk {
         let folder = FolderDisk::lock(folder).expect("nobody else uses the test's data folder");
-        HandledDisk { folder, hand: Arc::clone(hand) }
+        HandledDisk {
+            folder,
+            hand: Arc::clone(hand),
+        }
     }
 }
 
 impl Disk for HandledDisk {
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         let file = self.folder.open(name)?;
-        Ok(Arc::new(HandledFile { file, of_log: name.starts_with("ledger/"), hand: Arc::clone(&self.hand) }))
+        Ok(Arc::new(HandledFile {
+            file,
+            of_log: name.starts_with("ledger/"),
+            hand: Arc::clone(&self.hand),
+        }))
     }
 
     fn exists(&self, name: &str) -> bool {
@@ -187,7 +213,9 @@ impl DiskFile for HandledFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        if self.hand.writes_fail.load(Ordering::SeqCst) || (self.of_log && !self.hand.may_write_log()) {
+        if self.hand.writes_fail.load(Ordering::SeqCst)
+            || (self.of_log && !self.hand.may_write_log())
+        {
             self.hand.lock().failed_log_writes += usize::from(self.of_log);
             return Err(io::Error::other("the test's disk failed a write"));
         }

@@ -32,7 +32,11 @@ impl Head {
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
-        Some(Head { raw, first_line, headers })
+        Some(Head {
+            raw,
+            first_line,
+            headers,
+        })
     }
 
     /// The first header of this name.
@@ -42,15 +46,22 @@ impl Head {
 
     pub fn status(&self) -> u16 {
         let word = self.first_line.split(' ').nth(1).unwrap_or_default();
-        word.parse().unwrap_or_else(|_| panic!("not a status line: {:?}", self.first_line))
+        word.parse()
+            .unwrap_or_else(|_| panic!("not a status line: {:?}", self.first_line))
     }
 
     /// A request without a length has no body; an answer without one lasts until the close.
     pub fn length(&self, of_request: bool) -> Length {
-        if self.header("transfer-encoding").is_some_and(|how| how.eq_ignore_ascii_case("chunked")) {
+        if self
+            .header("transfer-encoding")
+            .is_some_and(|how| how.eq_ignore_ascii_case("chunked"))
+        {
             return Length::Chunked;
         }
-        match self.header("content-length").map(|bytes| bytes.parse().expect("content-length is a number")) {
+        match self
+            .header("content-length")
+            .map(|bytes| bytes.parse().expect("content-length is a number"))
+        {
             Some(bytes) => Length::Bytes(bytes),
             None if of_request => Length::Bytes(0),
             None => Length::UntilClose,
@@ -59,7 +70,10 @@ impl Head {
 }
 
 pub fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    headers
+        .iter()
+        .find(|(known, _)| known.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.as_str())
 }
 
 /// What the front of a buffer holds of a chunked body.
@@ -73,20 +87,33 @@ pub enum Chunk {
 
 /// Takes one whole chunk from the front of the buffer.
 pub fn take_chunk(buffer: &mut Vec<u8>) -> Chunk {
-    let Some(line_end) = find(buffer, b"\r\n") else { return Chunk::Partial };
+    let Some(line_end) = find(buffer, b"\r\n") else {
+        return Chunk::Partial;
+    };
     let line = String::from_utf8_lossy(&buffer[..line_end]).into_owned();
     let size = line.split(';').next().unwrap_or_default().trim();
-    let size = usize::from_str_radix(size, 16).unwrap_or_else(|_| panic!("not a chunk size: {line:?}"));
+    let size =
+        usize::from_str_radix(size, 16).unwrap_or_else(|_| panic!("not a chunk size: {line:?}"));
     let end = line_end + 2 + size + 2;
     if buffer.len() < end {
         return Chunk::Partial;
     }
-    assert_eq!(&buffer[end - 2..end], b"\r\n", "a chunk must end with an empty line");
+    assert_eq!(
+        &buffer[end - 2..end],
+        b"\r\n",
+        "a chunk must end with an empty line"
+    );
     let bytes = buffer[line_end + 2..end - 2].to_vec();
     buffer.drain(..end);
-    if size == 0 { Chunk::Last } else { Chunk::Bytes(bytes) }
+    if size == 0 {
+        Chunk::Last
+    } else {
+        Chunk::Bytes(bytes)
+    }
 }
 
 pub fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
+    haystack
+        .windows(needle.len())
+        .position(|window| window == needle)
 }

@@ -53,13 +53,20 @@ impl Tripwire {
     }
 
     fn crossed(&self) {
-        let worker = std::thread::current().name().is_some_and(|name| name.starts_with("actix"));
+        let worker = std::thread::current()
+            .name()
+            .is_some_and(|name| name.starts_with("actix"));
         let crossed = |left: i64| match left {
             0 => None,
             1 => Some(-1),
             left => Some(left - 1),
         };
-        if worker && self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, crossed) == Ok(1) {
+        if worker
+            && self
+                .0
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, crossed)
+                == Ok(1)
+        {
             panic!("somebody tripped over the wire of the test");
         }
     }
@@ -101,9 +108,13 @@ impl Setup {
     /// The same, at another time.
     pub fn starts_inside_at(self, instant: &str) -> Inside {
         let (folder, _data, path) = self.written(SocketAddr::from(([127, 0, 0, 1], 0)));
-        let made = server::block_on(server::init(&read(&path))).expect("a new folder can be set up");
+        let made =
+            server::block_on(server::init(&read(&path))).expect("a new folder can be set up");
         let mut inside = Inside {
-            instance: Instance::new(SocketAddr::from(([127, 0, 0, 1], 0)), made.expose().to_owned()),
+            instance: Instance::new(
+                SocketAddr::from(([127, 0, 0, 1], 0)),
+                made.expose().to_owned(),
+            ),
             clock: ManualClock::at_ms(Zone::parse_rfc3339(instant).expect("an instant")),
             wire: Tripwire::default(),
             disk: Arc::new(DiskHand::default()),
@@ -119,7 +130,8 @@ impl Setup {
 
 fn read(path: &Path) -> Config {
     let text = std::fs::read_to_string(path).expect("the config was written");
-    config::parse(path, &text, &Told::default(), &|_| None).unwrap_or_else(|faults| panic!("{faults}"))
+    config::parse(path, &text, &Told::default(), &|_| None)
+        .unwrap_or_else(|faults| panic!("{faults}"))
 }
 
 impl Deref for Inside {
@@ -139,33 +151,57 @@ impl DerefMut for Inside {
 impl Inside {
     /// Starts on the same folder, at a port of its own.
     pub fn start(&mut self) {
-        self.try_start().unwrap_or_else(|error| panic!("the gateway does not start: {error}"));
+        self.try_start()
+            .unwrap_or_else(|error| panic!("the gateway does not start: {error}"));
     }
 
     pub fn try_start(&mut self) -> Result<(), StartError> {
         assert!(self.life.is_none(), "it runs already");
         let config = read(&self.config);
-        let clock = Arc::new(WiredClock { clock: self.clock.clone(), wire: self.wire.clone() });
+        let clock = Arc::new(WiredClock {
+            clock: self.clock.clone(),
+            wire: self.wire.clone(),
+        });
         let hand = Arc::clone(&self.disk);
         let (stop, stopped) = oneshot::channel();
         let (started, starts) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             server::block_on(async move {
                 let disk = Arc::new(HandledDisk::lock(&config.folder, &hand));
-                match server::start(config, Parts { clock, disk: Some(disk) }).await {
+                match server::start(
+                    config,
+                    Parts {
+                        clock,
+                        disk: Some(disk),
+                    },
+                )
+                .await
+                {
                     Err(error) => drop(started.send(Err(error))),
                     Ok(running) => {
-                        drop(started.send(Ok((running.address, running.store.clone(), running.ledger.clone()))));
+                        drop(started.send(Ok((
+                            running.address,
+                            running.store.clone(),
+                            running.ledger.clone(),
+                        ))));
                         let _ = stopped.await;
                         running.stop().await;
                     }
                 }
             });
         });
-        match starts.recv().expect("the gateway's thread says how the start went") {
+        match starts
+            .recv()
+            .expect("the gateway's thread says how the start went")
+        {
             Ok((address, store, ledger)) => {
                 self.instance.address = address;
-                self.life = Some(Life { store, ledger, stop, thread });
+                self.life = Some(Life {
+                    store,
+                    ledger,
+                    stop,
+                    thread,
+                });
                 Ok(())
             }
             Err(error) => {
@@ -177,7 +213,12 @@ impl Inside {
 
     /// Stops as on SIGTERM and waits for the end.
     pub fn stop(&mut self) {
-        let Life { store, stop, thread, .. } = self.life.take().expect("it runs");
+        let Life {
+            store,
+            stop,
+            thread,
+            ..
+        } = self.life.take().expect("it runs");
         let _ = stop.send(());
         drop(store);
         thread.join().expect("the gateway's thread did not panic");
@@ -191,13 +232,19 @@ impl Inside {
     /// The whole audit log, oldest first.
     pub fn audit(&self) -> Vec<Value> {
         let store = &self.life.as_ref().expect("it runs").store;
-        let lines = store.audit(0, usize::MAX).expect("the audit log can be read");
-        lines.iter().map(|line| serde_json::from_str(line).expect("an audit line is JSON")).collect()
+        let lines = store
+            .audit(0, usize::MAX)
+            .expect("the audit log can be read");
+        lines
+            .iter()
+            .map(|line| serde_json::from_str(line).expect("an audit line is JSON"))
+            .collect()
     }
 
     /// Time passes until then.
     pub fn it_is(&self, instant: &str) {
-        self.clock.advance_to_ms(Zone::parse_rfc3339(instant).expect("an instant"));
+        self.clock
+            .advance_to_ms(Zone::parse_rfc3339(instant).expect("an instant"));
     }
 
     /// For tests whose books are wrong on purpose.
@@ -215,7 +262,12 @@ impl Drop for Inside {
         if !std::thread::panicking() && self.books_checked {
             self.checks_books();
         }
-        let Life { store, stop, thread, .. } = self.life.take().expect("checked above");
+        let Life {
+            store,
+            stop,
+            thread,
+            ..
+        } = self.life.take().expect("checked above");
         let _ = stop.send(());
         drop(store);
         if thread.join().is_err() && !std::thread::panicking() {

@@ -33,7 +33,11 @@ pub struct Instance {
 
 impl Instance {
     pub fn new(address: SocketAddr, admin_key: String) -> Instance {
-        Instance { address, admin_key, team_budgets_count_all: Vec::new() }
+        Instance {
+            address,
+            admin_key,
+            team_budgets_count_all: Vec::new(),
+        }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -62,10 +66,16 @@ impl Instance {
         let made = self.admin().post("/v1/teams", team);
         let made = made.expects(201).json();
         let id = text(&made, "id");
-        if team["budgets"].as_array().is_some_and(|budgets| !budgets.is_empty()) {
+        if team["budgets"]
+            .as_array()
+            .is_some_and(|budgets| !budgets.is_empty())
+        {
             self.team_budgets_count_all.push(id.clone());
         }
-        Team { id, name: text(&made, "name") }
+        Team {
+            id,
+            name: text(&made, "name"),
+        }
     }
 
     /// A team that may call everything, with a `total` budget that blocks.
@@ -80,7 +90,10 @@ impl Instance {
     pub fn key(&self, key: &Value) -> Key {
         let made = self.admin().post("/v1/keys", key);
         let made = made.expects(201).json();
-        Key { id: text(&made, "id"), secret: text(&made, "key") }
+        Key {
+            id: text(&made, "id"),
+            secret: text(&made, "key"),
+        }
     }
 
     /// A key of this team that may call what the team may.
@@ -91,7 +104,10 @@ impl Instance {
 
     /// What was booked, newest first: the request log without what was refused.
     pub fn requests(&self) -> Vec<Value> {
-        self.request_log().into_iter().filter(|row| row["status"] != "refused").collect()
+        self.request_log()
+            .into_iter()
+            .filter(|row| row["status"] != "refused")
+            .collect()
     }
 
     /// All rows of the request log, newest first.
@@ -100,7 +116,13 @@ impl Instance {
         loop {
             let page = admin.get(&format!("/v1/requests?limit=500{before}"));
             let page = page.expects(200).json();
-            rows.extend(page["data"].as_array().expect("a list has `data`").iter().cloned());
+            rows.extend(
+                page["data"]
+                    .as_array()
+                    .expect("a list has `data`")
+                    .iter()
+                    .cloned(),
+            );
             match page["next"].as_str() {
                 Some(next) => before = format!("&before={next}"),
                 None => return rows,
@@ -112,7 +134,11 @@ impl Instance {
     pub fn usage(&self) -> Value {
         let mut usage = Value::Null;
         wait_until("the usage report is up to date", || {
-            usage = self.admin().get("/v1/usage?start=2000-01-01&end=2100-01-01").expects(200).json();
+            usage = self
+                .admin()
+                .get("/v1/usage?start=2000-01-01&end=2100-01-01")
+                .expects(200)
+                .json();
             !usage["as_of"].is_null()
         });
         usage
@@ -131,7 +157,8 @@ impl Instance {
     /// Holds that are not resolved.
     pub fn holds_open(&self) -> u64 {
         let metrics = self.admin().get("/metrics").expects(200).text();
-        let open = metric(&metrics, "gatekeeper_holds_open").expect("/metrics has gatekeeper_holds_open");
+        let open =
+            metric(&metrics, "gatekeeper_holds_open").expect("/metrics has gatekeeper_holds_open");
         open as u64
     }
 
@@ -140,13 +167,23 @@ impl Instance {
         wait_until("no hold is open", || self.holds_open() == 0);
         let total = self.usage_total();
         let rows = self.requests();
-        let of_rows: i128 = rows.iter().map(|row| pico(&text(row, "net_cost_usd"))).sum();
-        assert_eq!(usd(total), usd(of_rows), "/v1/usage and the sum over /v1/requests, in dollars");
+        let of_rows: i128 = rows
+            .iter()
+            .map(|row| pico(&text(row, "net_cost_usd")))
+            .sum();
+        assert_eq!(
+            usd(total),
+            usd(of_rows),
+            "/v1/usage and the sum over /v1/requests, in dollars"
+        );
         for team in &self.team_budgets_count_all {
             self.checks_team(team, &rows);
         }
         let verified = self.verifies();
-        assert_eq!(verified["agrees"], true, "the books do not agree with themselves: {verified:#}");
+        assert_eq!(
+            verified["agrees"], true,
+            "the books do not agree with themselves: {verified:#}"
+        );
     }
 
     /// `GET /v1/ledger/verify`
@@ -157,18 +194,29 @@ impl Instance {
     fn checks_team(&self, team: &str, rows: &[Value]) {
         let found = self.admin().get(&format!("/v1/teams/{team}"));
         let found = found.expects(200).json();
-        let of_team = rows.iter().filter(|row| row["team"] == found["id"] || row["team"] == found["name"]);
+        let of_team = rows
+            .iter()
+            .filter(|row| row["team"] == found["id"] || row["team"] == found["name"]);
         let spent: i128 = of_team.map(|row| pico(&text(row, "net_cost_usd"))).sum();
         let budgets = found["budgets"].as_array().cloned().unwrap_or_default();
-        for budget in budgets.iter().filter(|budget| budget["period"] == "total" && budget["model"].is_null()) {
+        for budget in budgets
+            .iter()
+            .filter(|budget| budget["period"] == "total" && budget["model"].is_null())
+        {
             let said = pico(&text(budget, "spent"));
-            assert_eq!(usd(said), usd(spent), "the budget of {team} and the sum over its requests, in dollars");
+            assert_eq!(
+                usd(said),
+                usd(spent),
+                "the budget of {team} and the sum over its requests, in dollars"
+            );
         }
     }
 }
 
 fn metric(exposition: &str, name: &str) -> Option<f64> {
-    let line = exposition.lines().find(|line| line.split(['{', ' ']).next() == Some(name))?;
+    let line = exposition
+        .lines()
+        .find(|line| line.split(['{', ' ']).next() == Some(name))?;
     line.rsplit(' ').next()?.parse().ok()
 }
 

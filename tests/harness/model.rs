@@ -10,7 +10,10 @@ use super::upstream::Seen;
 pub fn uses(input_tokens: u64, output_tokens: u64) -> Script {
     Script::by(move |seen| {
         if seen.path().ends_with("/models") {
-            return Script::json(200, &json!({"object": "list", "data": [{"id": "m-small", "object": "model"}]}));
+            return Script::json(
+                200,
+                &json!({"object": "list", "data": [{"id": "m-small", "object": "model"}]}),
+            );
         }
         let call = Call::read(seen, input_tokens, output_tokens);
         match (call.messages, call.streamed) {
@@ -42,7 +45,9 @@ struct Call {
 impl Call {
     fn read(seen: &Seen, input: u64, wanted: u64) -> Call {
         let body = seen.json();
-        let cap = ["max_completion_tokens", "max_tokens"].iter().find_map(|name| body[*name].as_u64());
+        let cap = ["max_completion_tokens", "max_tokens"]
+            .iter()
+            .find_map(|name| body[*name].as_u64());
         Call {
             id: format!("up-{}", seen.number),
             model: body["model"].as_str().unwrap_or_default().to_owned(),
@@ -98,10 +103,16 @@ impl Call {
     }
 
     fn chat_events(&self) -> Vec<Piece> {
-        let delta = |delta: Value, end: Value| json!([{"index": 0, "delta": delta, "finish_reason": end}]);
-        let mut events = vec![self.chat_chunk(&delta(json!({"role": "assistant", "content": ""}), Value::Null), None)];
-        events
-            .extend((0..self.output).map(|n| self.chat_chunk(&delta(json!({"content": token(n)}), Value::Null), None).worth(1)));
+        let delta =
+            |delta: Value, end: Value| json!([{"index": 0, "delta": delta, "finish_reason": end}]);
+        let mut events = vec![self.chat_chunk(
+            &delta(json!({"role": "assistant", "content": ""}), Value::Null),
+            None,
+        )];
+        events.extend((0..self.output).map(|n| {
+            self.chat_chunk(&delta(json!({"content": token(n)}), Value::Null), None)
+                .worth(1)
+        }));
         events.push(self.chat_chunk(&delta(json!({}), json!(self.chat_end())), None));
         if self.usage_wanted {
             events.push(self.chat_chunk(&json!([]), Some(self.chat_usage())));
@@ -111,7 +122,11 @@ impl Call {
     }
 
     fn messages_end(&self) -> &'static str {
-        if self.capped { "max_tokens" } else { "end_turn" }
+        if self.capped {
+            "max_tokens"
+        } else {
+            "end_turn"
+        }
     }
 
     fn messages_body(&self) -> Value {
@@ -127,7 +142,10 @@ impl Call {
         start["stop_reason"] = Value::Null;
         start["usage"]["output_tokens"] = json!(1);
         let mut events = vec![
-            event("message_start", json!({"type": "message_start", "message": start})),
+            event(
+                "message_start",
+                json!({"type": "message_start", "message": start}),
+            ),
             event(
                 "content_block_start",
                 json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
@@ -136,9 +154,16 @@ impl Call {
         ];
         events.extend((0..self.output).map(|n| {
             let delta = json!({"type": "text_delta", "text": token(n)});
-            event("content_block_delta", json!({"type": "content_block_delta", "index": 0, "delta": delta})).worth(1)
+            event(
+                "content_block_delta",
+                json!({"type": "content_block_delta", "index": 0, "delta": delta}),
+            )
+            .worth(1)
         }));
-        events.push(event("content_block_stop", json!({"type": "content_block_stop", "index": 0})));
+        events.push(event(
+            "content_block_stop",
+            json!({"type": "content_block_stop", "index": 0}),
+        ));
         events.push(event(
             "message_delta",
             json!({"type": "message_delta", "delta": {"stop_reason": self.messages_end(), "stop_sequence": null},

@@ -19,7 +19,10 @@ pub struct Person {
 
 /// Somebody without a key.
 pub fn anon(address: SocketAddr) -> Person {
-    Person { address, headers: Vec::new() }
+    Person {
+        address,
+        headers: Vec::new(),
+    }
 }
 
 /// Somebody with a virtual key, sent as a bearer.
@@ -69,11 +72,13 @@ impl Person {
     }
 
     pub fn patch(&self, path: &str, body: &Value) -> Answer {
-        self.connects().asks("PATCH", path, Some(body.to_string().as_bytes()))
+        self.connects()
+            .asks("PATCH", path, Some(body.to_string().as_bytes()))
     }
 
     pub fn put(&self, path: &str, body: &Value) -> Answer {
-        self.connects().asks("PUT", path, Some(body.to_string().as_bytes()))
+        self.connects()
+            .asks("PUT", path, Some(body.to_string().as_bytes()))
     }
 
     /// A body that is perhaps no JSON.
@@ -102,9 +107,17 @@ impl Person {
         let socket = TcpStream::connect_timeout(&self.address, DEADLINE)
             .unwrap_or_else(|error| panic!("cannot connect to {}: {error}", self.address));
         socket.set_nodelay(true).expect("TCP_NODELAY");
-        socket.set_read_timeout(Some(DEADLINE)).expect("a read deadline");
-        socket.set_write_timeout(Some(DEADLINE)).expect("a write deadline");
-        Connection { person: self.clone(), socket, buffer: Vec::new() }
+        socket
+            .set_read_timeout(Some(DEADLINE))
+            .expect("a read deadline");
+        socket
+            .set_write_timeout(Some(DEADLINE))
+            .expect("a write deadline");
+        Connection {
+            person: self.clone(),
+            socket,
+            buffer: Vec::new(),
+        }
     }
 }
 
@@ -124,7 +137,11 @@ impl Connection {
     }
 
     pub fn chat(&mut self, body: &Value) -> Answer {
-        self.asks("POST", "/v1/chat/completions", Some(body.to_string().as_bytes()))
+        self.asks(
+            "POST",
+            "/v1/chat/completions",
+            Some(body.to_string().as_bytes()),
+        )
     }
 
     pub fn messages(&mut self, body: &Value) -> Answer {
@@ -133,12 +150,18 @@ impl Connection {
 
     /// One request, as far as it can be sent; a server that does not want it may have closed.
     pub fn sends_request(&mut self, method: &str, path: &str, body: Option<&[u8]>) {
-        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n", self.person.address);
+        let mut head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\n",
+            self.person.address
+        );
         for (name, value) in &self.person.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         if let Some(body) = body {
-            head.push_str(&format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len()));
+            head.push_str(&format!(
+                "content-type: application/json\r\ncontent-length: {}\r\n",
+                body.len()
+            ));
         }
         head.push_str("\r\n");
         self.sends([head.as_bytes(), body.unwrap_or_default()].concat());
@@ -154,12 +177,18 @@ impl Connection {
         let head = self.reads_head();
         let mut body = Body::of(&head, false);
         body.at = Instant::now();
-        Stream { connection: self, head, body, text: Vec::new() }
+        Stream {
+            connection: self,
+            head,
+            body,
+            text: Vec::new(),
+        }
     }
 
     /// The whole answer.
     pub fn answer(&mut self, method: &str) -> Answer {
-        self.try_answer(method).unwrap_or_else(|fault| panic!("{method}: {fault}"))
+        self.try_answer(method)
+            .unwrap_or_else(|fault| panic!("{method}: {fault}"))
     }
 
     /// The whole answer, or why there is none: for a server that is killed meanwhile.
@@ -171,7 +200,12 @@ impl Connection {
             match body.next(self) {
                 Part::Bytes(part) => bytes.extend(part),
                 Part::End(End::Clean) => return Ok(Answer::new(&head, bytes)),
-                Part::End(end) => return Err(format!("the answer ended {end:?} after {} bytes", bytes.len())),
+                Part::End(end) => {
+                    return Err(format!(
+                        "the answer ended {end:?} after {} bytes",
+                        bytes.len()
+                    ));
+                }
             }
         }
     }
@@ -187,7 +221,12 @@ impl Connection {
                 Some(head) => return Ok(head),
                 None => match self.reads() {
                     Heard::Bytes => {}
-                    other => return Err(format!("no answer: {other:?} after {} bytes of a head", self.buffer.len())),
+                    other => {
+                        return Err(format!(
+                            "no answer: {other:?} after {} bytes of a head",
+                            self.buffer.len()
+                        ));
+                    }
                 },
             }
         }
@@ -195,7 +234,9 @@ impl Connection {
 
     /// This end of the connection.
     pub fn address(&self) -> SocketAddr {
-        self.socket.local_addr().expect("a connected socket has an address")
+        self.socket
+            .local_addr()
+            .expect("a connected socket has an address")
     }
 
     /// Raw bytes up to and including a mark; what comes after it is still to be read.
@@ -204,7 +245,12 @@ impl Connection {
             if let Some(at) = find(&self.buffer, mark) {
                 return self.buffer.drain(..at + mark.len()).collect();
             }
-            assert_eq!(self.reads(), Heard::Bytes, "nothing more after {} bytes", self.buffer.len());
+            assert_eq!(
+                self.reads(),
+                Heard::Bytes,
+                "nothing more after {} bytes",
+                self.buffer.len()
+            );
         }
     }
 
@@ -221,7 +267,9 @@ impl Connection {
     }
 
     pub fn deadline(&self, time: Duration) {
-        self.socket.set_read_timeout(Some(time)).expect("a read deadline above zero");
+        self.socket
+            .set_read_timeout(Some(time))
+            .expect("a read deadline above zero");
     }
 
     fn reads(&mut self) -> Heard {
@@ -232,7 +280,9 @@ impl Connection {
                 self.buffer.extend_from_slice(&bytes[..count]);
                 Heard::Bytes
             }
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Heard::Silence,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Heard::Silence
+            }
             Err(error) if error.kind() == ErrorKind::Interrupted => Heard::Bytes,
             Err(_) => Heard::Reset,
         }
@@ -276,8 +326,16 @@ struct Body {
 impl Body {
     fn of(head: &Head, answers_head_request: bool) -> Body {
         let empty = answers_head_request || matches!(head.status(), 204 | 304);
-        let length = if empty { Length::Bytes(0) } else { head.length(false) };
-        Body { length, ended: None, at: Instant::now() }
+        let length = if empty {
+            Length::Bytes(0)
+        } else {
+            head.length(false)
+        };
+        Body {
+            length,
+            ended: None,
+            at: Instant::now(),
+        }
     }
 
     fn next(&mut self, connection: &mut Connection) -> Part {
@@ -348,11 +406,19 @@ impl Event {
     fn read(raw: Vec<u8>, at: Instant) -> Event {
         let text = String::from_utf8_lossy(&raw).into_owned();
         let field = |name: &str| {
-            let lines =
-                text.lines().filter_map(|line| line.strip_prefix(name)).map(|value| value.strip_prefix(' ').unwrap_or(value));
+            let lines = text
+                .lines()
+                .filter_map(|line| line.strip_prefix(name))
+                .map(|value| value.strip_prefix(' ').unwrap_or(value));
             lines.collect::<Vec<_>>().join("\n")
         };
-        Event { name: field("event:"), data: field("data:"), comment: field(":"), raw, at }
+        Event {
+            name: field("event:"),
+            data: field("data:"),
+            comment: field(":"),
+            raw,
+            at,
+        }
     }
 
     /// The events of a stream that was read as one body.
@@ -362,7 +428,11 @@ impl Event {
             events.push(Event::read(body[..end].to_vec(), Instant::now()));
             body = &body[end..];
         }
-        assert!(body.is_empty(), "an event without an end: {:?}", String::from_utf8_lossy(body));
+        assert!(
+            body.is_empty(),
+            "an event without an end: {:?}",
+            String::from_utf8_lossy(body)
+        );
         events
     }
 
@@ -374,7 +444,9 @@ impl Event {
     /// The text that this event adds to the answer, in either dialect.
     pub fn delta(&self) -> Option<String> {
         let json = self.json();
-        let text = json["choices"][0]["delta"]["content"].as_str().or_else(|| json["delta"]["text"].as_str());
+        let text = json["choices"][0]["delta"]["content"]
+            .as_str()
+            .or_else(|| json["delta"]["text"].as_str());
         text.filter(|text| !text.is_empty()).map(str::to_owned)
     }
 }
@@ -414,7 +486,10 @@ impl Stream {
             match self.next_event() {
                 Ok(event) if event.delta().is_some() => deltas.push(event),
                 Ok(_) => {}
-                Err(end) => panic!("the stream ended {end:?} after {} of {count} deltas", deltas.len()),
+                Err(end) => panic!(
+                    "the stream ended {end:?} after {} of {count} deltas",
+                    deltas.len()
+                ),
             }
         }
         deltas
@@ -470,7 +545,11 @@ pub struct Answer {
 
 impl Answer {
     fn new(head: &Head, body: Vec<u8>) -> Answer {
-        Answer { status: head.status(), headers: head.headers.clone(), body }
+        Answer {
+            status: head.status(),
+            headers: head.headers.clone(),
+            body,
+        }
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
@@ -483,7 +562,8 @@ impl Answer {
 
     /// The body as JSON; panics with the answer if it is none.
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {} {:?}", self.status, self.text()))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|_| panic!("not JSON: {} {:?}", self.status, self.text()))
     }
 
     /// Panics with the whole answer unless it has this status.
@@ -495,16 +575,25 @@ impl Answer {
 
     /// The word of an error: `error.type` of either dialect (`error.code` is the same word in OpenAI's).
     pub fn error_word(&self) -> String {
-        self.json()["error"]["type"].as_str().unwrap_or_default().to_owned()
+        self.json()["error"]["type"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     }
 
     pub fn error_message(&self) -> String {
-        self.json()["error"]["message"].as_str().unwrap_or_default().to_owned()
+        self.json()["error"]["message"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     }
 
     /// `x-gatekeeper-cost-usd` in pico-dollars.
     #[track_caller]
     pub fn cost(&self) -> i128 {
-        super::pico(self.header("x-gatekeeper-cost-usd").expect("the answer says what it cost"))
+        super::pico(
+            self.header("x-gatekeeper-cost-usd")
+                .expect("the answer says what it cost"),
+        )
     }
 }

@@ -73,24 +73,41 @@ struct Namespace {
 
 impl Namespace {
     fn with_tmpfs(data: &Path, mib: u64) -> Result<Namespace, String> {
-        let script = format!("mount -t tmpfs -o size={mib}m tmpfs '{}' && echo mounted && exec sleep 600", data.display());
+        let script = format!(
+            "mount -t tmpfs -o size={mib}m tmpfs '{}' && echo mounted && exec sleep 600",
+            data.display()
+        );
         let mut command = Command::new("unshare");
-        command.args(["-m", "sh", "-c", &script]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut holder = command.spawn().map_err(|error| format!("unshare: {error}"))?;
+        command
+            .args(["-m", "sh", "-c", &script])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut holder = command
+            .spawn()
+            .map_err(|error| format!("unshare: {error}"))?;
         let mut said = String::new();
         let out = holder.stdout.take().expect("a pipe");
         let _ = std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut said);
         if said.trim() == "mounted" {
             return Ok(Namespace { holder });
         }
-        let output = holder.wait_with_output().map_err(|error| error.to_string())?;
-        Err(format!("no tmpfs in a mount namespace: {}", String::from_utf8_lossy(&output.stderr).trim()))
+        let output = holder
+            .wait_with_output()
+            .map_err(|error| error.to_string())?;
+        Err(format!(
+            "no tmpfs in a mount namespace: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        ))
     }
 
     /// A path inside, as it is reached from outside.
     fn sees(&self, path: &Path) -> PathBuf {
         let inside = path.strip_prefix("/").expect("an absolute path");
-        Path::new("/proc").join(self.holder.id().to_string()).join("root").join(inside)
+        Path::new("/proc")
+            .join(self.holder.id().to_string())
+            .join("root")
+            .join(inside)
     }
 }
 
@@ -188,9 +205,20 @@ impl Gatekeeper {
         self.spawn();
         let start = Instant::now();
         while !self.is_ready() {
-            let ended = self.running.as_mut().and_then(|child| child.try_wait().expect("a child can be asked"));
-            assert!(ended.is_none(), "the server ended with {ended:?} instead of getting ready\n{}", self.output());
-            assert!(start.elapsed() < DEADLINE, "the server was not ready within {DEADLINE:?}\n{}", self.output());
+            let ended = self
+                .running
+                .as_mut()
+                .and_then(|child| child.try_wait().expect("a child can be asked"));
+            assert!(
+                ended.is_none(),
+                "the server ended with {ended:?} instead of getting ready\n{}",
+                self.output()
+            );
+            assert!(
+                start.elapsed() < DEADLINE,
+                "the server was not ready within {DEADLINE:?}\n{}",
+                self.output()
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -199,7 +227,9 @@ impl Gatekeeper {
     pub fn start_whether_ready_or_not(&mut self) {
         assert!(self.running.is_none(), "the server runs already");
         self.spawn();
-        wait_until("the server listens", || std::net::TcpStream::connect(self.address()).is_ok());
+        wait_until("the server listens", || {
+            std::net::TcpStream::connect(self.address()).is_ok()
+        });
     }
 
     /// Starts a server that is expected to refuse, and returns how it ended and what it said.
@@ -218,7 +248,11 @@ impl Gatekeeper {
 
     /// Runs another command of the binary with this config's environment: `["verify", "sk-gk-…"]`.
     pub fn runs(&self, arguments: &[&str]) -> std::process::Output {
-        gatekeeper_command().current_dir(self.folder()).args(arguments).output().expect("the binary runs")
+        gatekeeper_command()
+            .current_dir(self.folder())
+            .args(arguments)
+            .output()
+            .expect("the binary runs")
     }
 
     /// What the server of this start has printed.
@@ -230,7 +264,9 @@ impl Gatekeeper {
     /// What all starts have printed.
     pub fn all_output(&self) -> String {
         let files = (1..=self.starts).map(|start| self.folder().join(format!("serve-{start}.log")));
-        files.map(|file| fs::read_to_string(file).unwrap_or_default()).collect()
+        files
+            .map(|file| fs::read_to_string(file).unwrap_or_default())
+            .collect()
     }
 
     /// For tests whose books are wrong on purpose.
@@ -240,7 +276,8 @@ impl Gatekeeper {
 
     fn spawn(&mut self) {
         self.starts += 1;
-        let log = File::create(self.folder().join(format!("serve-{}.log", self.starts))).expect("a file for the output");
+        let log = File::create(self.folder().join(format!("serve-{}.log", self.starts)))
+            .expect("a file for the output");
         let same = log.try_clone().expect("one file for both outputs");
         let child = gatekeeper_command_in(self.namespace.as_ref())
             .arg("serve")
@@ -256,7 +293,10 @@ impl Gatekeeper {
     }
 
     fn is_ready(&self) -> bool {
-        std::net::TcpStream::connect(self.address()).is_ok() && self.try_get("/readyz").is_ok_and(|answer| answer.status == 200)
+        std::net::TcpStream::connect(self.address()).is_ok()
+            && self
+                .try_get("/readyz")
+                .is_ok_and(|answer| answer.status == 200)
     }
 
     fn try_get(&self, path: &str) -> Result<Answer, String> {
@@ -276,7 +316,11 @@ impl Drop for Gatekeeper {
         } else if self.books_checked {
             self.checks_books();
             let said = self.all_output();
-            assert!(!said.contains("panicked at"), "the server panicked:\n{}", tail(&said, 60));
+            assert!(
+                !said.contains("panicked at"),
+                "the server panicked:\n{}",
+                tail(&said, 60)
+            );
         }
         if let Some(mut child) = self.running.take() {
             let _ = child.kill();
@@ -296,8 +340,13 @@ impl ReservedPort {
     pub fn new() -> ReservedPort {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_reuseaddr(true).expect("SO_REUSEADDR");
-        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port on loopback");
-        ReservedPort { address: socket.local_addr().expect("a bound socket has an address"), _socket: socket }
+        socket
+            .bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+            .expect("a free port on loopback");
+        ReservedPort {
+            address: socket.local_addr().expect("a bound socket has an address"),
+            _socket: socket,
+        }
     }
 }
 
@@ -314,9 +363,13 @@ pub fn gatekeeper_command() -> Command {
 
 fn gatekeeper_command_in(namespace: Option<&Namespace>) -> Command {
     let plain = gatekeeper_command();
-    let Some(namespace) = namespace else { return plain };
+    let Some(namespace) = namespace else {
+        return plain;
+    };
     let mut command = Command::new("nsenter");
-    command.args(["-m", "-t", &namespace.holder.id().to_string(), "--"]).arg(plain.get_program());
+    command
+        .args(["-m", "-t", &namespace.holder.id().to_string(), "--"])
+        .arg(plain.get_program());
     for (name, value) in plain.get_envs() {
         match value {
             Some(value) => command.env(name, value),
@@ -327,7 +380,9 @@ fn gatekeeper_command_in(namespace: Option<&Namespace>) -> Command {
 }
 
 fn initialise(config: &Path, namespace: Option<&Namespace>) -> String {
-    let beside = config.parent().expect("the config lies in the test's folder");
+    let beside = config
+        .parent()
+        .expect("the config lies in the test's folder");
     let made = gatekeeper_command_in(namespace)
         .arg("init")
         .arg("--config")
@@ -336,10 +391,15 @@ fn initialise(config: &Path, namespace: Option<&Namespace>) -> String {
         .output()
         .expect("the binary runs");
     let said = String::from_utf8_lossy(&made.stdout).into_owned();
-    assert!(made.status.success(), "init failed: {said}{}", String::from_utf8_lossy(&made.stderr));
+    assert!(
+        made.status.success(),
+        "init failed: {said}{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
     let mut words = said.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_');
     let key = words.find(|word| word.starts_with("sk-gk-master-"));
-    key.unwrap_or_else(|| panic!("init printed no administrative key: {said}")).to_owned()
+    key.unwrap_or_else(|| panic!("init printed no administrative key: {said}"))
+        .to_owned()
 }
 
 fn tail(text: &str, lines: usize) -> String {

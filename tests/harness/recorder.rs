@@ -27,11 +27,17 @@ struct Versions<T> {
 
 impl<T: Clone> Versions<T> {
     fn new(durable: T) -> Versions<T> {
-        Versions { durable, pending: Vec::new(), given_up: false }
+        Versions {
+            durable,
+            pending: Vec::new(),
+            given_up: false,
+        }
     }
 
     fn now(&self) -> &T {
-        self.pending.last().map_or(&self.durable, |(_, value)| value)
+        self.pending
+            .last()
+            .map_or(&self.durable, |(_, value)| value)
     }
 
     fn write(&mut self, number: u64, value: T) {
@@ -52,12 +58,16 @@ impl<T: Clone> Versions<T> {
         let count = match *cut {
             Cut::LosesAll => 0,
             Cut::LosesNothing => self.pending.len(),
-            Cut::At(number) => self.pending.partition_point(|(written, _)| *written <= number),
+            Cut::At(number) => self
+                .pending
+                .partition_point(|(written, _)| *written <= number),
             Cut::Keeps { percent } if seeded.between(1, 100) <= percent => self.pending.len(),
             Cut::Keeps { .. } => 0,
             Cut::Mixes => seeded.between(0, self.pending.len() as u64) as usize,
         };
-        self.pending[..count].last().map_or_else(|| self.durable.clone(), |(_, value)| value.clone())
+        self.pending[..count]
+            .last()
+            .map_or_else(|| self.durable.clone(), |(_, value)| value.clone())
     }
 }
 
@@ -87,12 +97,21 @@ struct Content {
 
 impl Content {
     fn empty() -> Content {
-        Content { sectors: BTreeMap::new(), unsynced: BTreeMap::new(), size: Versions::new(0) }
+        Content {
+            sectors: BTreeMap::new(),
+            unsynced: BTreeMap::new(),
+            size: Versions::new(0),
+        }
     }
 
     fn sector(&self, at: u64) -> Arc<Sector> {
-        let written = self.unsynced.get(&at).map(|versions| versions.now().clone());
-        written.or_else(|| self.sectors.get(&at).cloned()).unwrap_or_else(|| Arc::new([0; SECTOR]))
+        let written = self
+            .unsynced
+            .get(&at)
+            .map(|versions| versions.now().clone());
+        written
+            .or_else(|| self.sectors.get(&at).cloned())
+            .unwrap_or_else(|| Arc::new([0; SECTOR]))
     }
 
     fn write(&mut self, number: u64, offset: u64, bytes: &[u8]) {
@@ -108,13 +127,28 @@ impl Content {
     }
 
     fn put(&mut self, number: u64, at: u64, sector: Sector) {
-        let durable = || Versions::new(self.sectors.get(&at).cloned().unwrap_or_else(|| Arc::new([0; SECTOR])));
-        self.unsynced.entry(at).or_insert_with(durable).write(number, Arc::new(sector));
+        let durable = || {
+            Versions::new(
+                self.sectors
+                    .get(&at)
+                    .cloned()
+                    .unwrap_or_else(|| Arc::new([0; SECTOR])),
+            )
+        };
+        self.unsynced
+            .entry(at)
+            .or_insert_with(durable)
+            .write(number, Arc::new(sector));
     }
 
     fn resize(&mut self, number: u64, size: u64) {
-        let past: BTreeSet<u64> =
-            self.sectors.keys().chain(self.unsynced.keys()).copied().filter(|at| (at + 1) * SECTOR as u64 > size).collect();
+        let past: BTreeSet<u64> = self
+            .sectors
+            .keys()
+            .chain(self.unsynced.keys())
+            .copied()
+            .filter(|at| (at + 1) * SECTOR as u64 > size)
+            .collect();
         for at in past {
             let mut sector = *self.sector(at);
             sector[size.saturating_sub(at * SECTOR as u64) as usize..].fill(0);
@@ -137,21 +171,30 @@ impl Content {
 
     fn give_up(&mut self) {
         self.size.given_up = true;
-        self.unsynced.values_mut().for_each(|versions| versions.given_up = true);
+        self.unsynced
+            .values_mut()
+            .for_each(|versions| versions.given_up = true);
     }
 
     fn left_by(&self, cut: &Cut, seeded: &mut Seeded) -> Content {
-        let mut left = Content { size: Versions::new(self.size.left_by(cut, seeded)), ..self.clone() };
+        let mut left = Content {
+            size: Versions::new(self.size.left_by(cut, seeded)),
+            ..self.clone()
+        };
         for (at, versions) in std::mem::take(&mut left.unsynced) {
             left.sectors.insert(at, versions.left_by(cut, seeded));
         }
-        left.sectors.retain(|at, _| at * (SECTOR as u64) < *left.size.now());
+        left.sectors
+            .retain(|at, _| at * (SECTOR as u64) < *left.size.now());
         left
     }
 }
 
 /// The sectors that a range touches: number, range within it, range within the caller's buffer.
-fn pieces(offset: u64, length: usize) -> impl Iterator<Item = (u64, std::ops::Range<usize>, std::ops::Range<usize>)> {
+fn pieces(
+    offset: u64,
+    length: usize,
+) -> impl Iterator<Item = (u64, std::ops::Range<usize>, std::ops::Range<usize>)> {
     let (sector, end) = (SECTOR as u64, offset + length as u64);
     (offset / sector..end.div_ceil(sector)).map(move |at| {
         let (from, to) = (offset.max(at * sector), end.min((at + 1) * sector));
@@ -199,20 +242,44 @@ impl Picture {
     pub fn after(&self, cut: &Cut, seeded: &mut Seeded) -> Recorder {
         if *cut == Cut::LosesNothing {
             // what was not synced still is not: the next cut may take it
-            return Recorder { state: Mutex::new(State { files: self.files.clone(), ..State::default() }) };
+            return Recorder {
+                state: Mutex::new(State {
+                    files: self.files.clone(),
+                    ..State::default()
+                }),
+            };
         }
         let mut left = Files::default();
         for (name, versions) in &self.files.names {
-            left.names.insert(name.clone(), Versions::new(versions.left_by(cut, seeded)));
+            left.names
+                .insert(name.clone(), Versions::new(versions.left_by(cut, seeded)));
         }
-        let named: BTreeSet<u64> = left.names.values().filter_map(|versions| versions.durable).collect();
-        for (id, content) in self.files.contents.iter().filter(|(id, _)| named.contains(id)) {
+        let named: BTreeSet<u64> = left
+            .names
+            .values()
+            .filter_map(|versions| versions.durable)
+            .collect();
+        for (id, content) in self
+            .files
+            .contents
+            .iter()
+            .filter(|(id, _)| named.contains(id))
+        {
             // a file is written back by itself: one may be whole where another has nothing
-            let own = if seeded.between(0, 3) > 0 { *cut } else { Cut::any(seeded, self.files.writes) };
+            let own = if seeded.between(0, 3) > 0 {
+                *cut
+            } else {
+                Cut::any(seeded, self.files.writes)
+            };
             left.contents.insert(*id, content.left_by(&own, seeded));
         }
         left.writes = self.files.writes;
-        Recorder { state: Mutex::new(State { files: left, ..State::default() }) }
+        Recorder {
+            state: Mutex::new(State {
+                files: left,
+                ..State::default()
+            }),
+        }
     }
 
     /// The number of the last write before it was taken.
@@ -319,11 +386,20 @@ impl Recorder {
     /// Takes up to so many pictures from now on.
     pub fn films(&self, seed: u64, room: usize, promises: &Arc<Promises>) {
         let (seeded, promises) = (Seeded::new(seed), Arc::clone(promises));
-        self.lock().camera = Some(Camera { seeded, promises, room, instants: 0, pictures: Vec::new() });
+        self.lock().camera = Some(Camera {
+            seeded,
+            promises,
+            room,
+            instants: 0,
+            pictures: Vec::new(),
+        });
     }
 
     pub fn pictures(&self) -> Vec<Picture> {
-        self.lock().camera.take().map_or_else(Vec::new, |camera| camera.pictures)
+        self.lock()
+            .camera
+            .take()
+            .map_or_else(Vec::new, |camera| camera.pictures)
     }
 
     /// Lets so many of a hundred syncs of the log fail, and forget what they should have written.
@@ -343,27 +419,45 @@ impl Recorder {
 
     /// The disk fails from its k-th operation from now on, for so many operations, and at least once.
     pub fn fails(&self, fault: Fault, kth: u64, length: u64) {
-        self.lock().striking = Some(Striking { fault, from: kth, to: kth + length, seen: 0, struck: 0 });
+        self.lock().striking = Some(Striking {
+            fault,
+            from: kth,
+            to: kth + length,
+            seen: 0,
+            struck: 0,
+        });
     }
 
     /// How often a fault has struck so far.
     pub fn struck(&self) -> u64 {
-        self.lock().striking.as_ref().map_or(0, |striking| striking.struck)
+        self.lock()
+            .striking
+            .as_ref()
+            .map_or(0, |striking| striking.struck)
     }
 
     /// Ends a fault; how often it has struck.
     pub fn heals(&self) -> u64 {
-        self.lock().striking.take().map_or(0, |striking| striking.struck)
+        self.lock()
+            .striking
+            .take()
+            .map_or(0, |striking| striking.struck)
     }
 
     /// The disk when a sync of the log had just failed for the first time.
     pub fn picture_of_failure(&self) -> Option<Picture> {
-        Some(Picture { files: self.lock().failed.clone()?, promised: Promised::default() })
+        Some(Picture {
+            files: self.lock().failed.clone()?,
+            promised: Promised::default(),
+        })
     }
 
     /// The disk now.
     pub fn picture(&self) -> Picture {
-        Picture { files: self.lock().files.clone(), promised: Promised::default() }
+        Picture {
+            files: self.lock().files.clone(),
+            promised: Promised::default(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -374,24 +468,48 @@ impl Recorder {
 impl State {
     /// Something is about to change.
     fn look(&mut self, sync: bool) {
-        let Some(camera) = &mut self.camera else { return };
+        let Some(camera) = &mut self.camera else {
+            return;
+        };
         if camera.room == 0 || !(sync || camera.seeded.between(0, 19) == 0) {
             return;
         }
         camera.instants += 1;
         let taken = camera.pictures.len();
-        let place = if taken < camera.room { taken } else { camera.seeded.between(0, camera.instants - 1) as usize };
+        let place = if taken < camera.room {
+            taken
+        } else {
+            camera.seeded.between(0, camera.instants - 1) as usize
+        };
         if place >= camera.room {
             return;
         }
-        let Promises { synced, written, number } = &*camera.promises;
-        let [synced, written, number] = [synced, written, number].map(|promise| promise.load(Ordering::SeqCst));
-        let picture = Picture { files: self.files.clone(), promised: Promised { synced, written, number } };
-        if place == taken { camera.pictures.push(picture) } else { camera.pictures[place] = picture }
+        let Promises {
+            synced,
+            written,
+            number,
+        } = &*camera.promises;
+        let [synced, written, number] =
+            [synced, written, number].map(|promise| promise.load(Ordering::SeqCst));
+        let picture = Picture {
+            files: self.files.clone(),
+            promised: Promised {
+                synced,
+                written,
+                number,
+            },
+        };
+        if place == taken {
+            camera.pictures.push(picture)
+        } else {
+            camera.pictures[place] = picture
+        }
     }
 
     fn strikes(&mut self, operation: Operation) -> io::Result<()> {
-        self.striking.as_mut().map_or(Ok(()), |striking| striking.strikes(operation))
+        self.striking
+            .as_mut()
+            .map_or(Ok(()), |striking| striking.strikes(operation))
     }
 
     fn change(&mut self) -> (u64, &mut Files) {
@@ -403,7 +521,9 @@ impl State {
 
 impl Files {
     fn content(&mut self, id: u64) -> &mut Content {
-        self.contents.get_mut(&id).expect("an open file has its content")
+        self.contents
+            .get_mut(&id)
+            .expect("an open file has its content")
     }
 
     fn found(&self, name: &str) -> Option<u64> {
@@ -431,11 +551,19 @@ impl Disk for Recorded {
                 state.strikes(Operation::Change)?;
                 let (number, files) = state.change();
                 files.contents.insert(number, Content::empty());
-                files.names.entry(name.to_owned()).or_insert_with(|| Versions::new(None)).write(number, Some(number));
+                files
+                    .names
+                    .entry(name.to_owned())
+                    .or_insert_with(|| Versions::new(None))
+                    .write(number, Some(number));
                 number
             }
         };
-        Ok(Arc::new(RecordedFile { disk: Arc::clone(&self.0), id, of_log: name.starts_with("ledger/") }))
+        Ok(Arc::new(RecordedFile {
+            disk: Arc::clone(&self.0),
+            id,
+            of_log: name.starts_with("ledger/"),
+        }))
     }
 
     fn exists(&self, name: &str) -> bool {
@@ -444,15 +572,25 @@ impl Disk for Recorded {
 
     fn names(&self, folder: &str) -> io::Result<Vec<String>> {
         let state = self.0.lock();
-        let present = state.files.names.iter().filter(|(_, versions)| versions.now().is_some());
-        Ok(present.filter_map(|(name, _)| Some(name.strip_prefix(folder)?.strip_prefix('/')?.to_owned())).collect())
+        let present = state
+            .files
+            .names
+            .iter()
+            .filter(|(_, versions)| versions.now().is_some());
+        Ok(present
+            .filter_map(|(name, _)| Some(name.strip_prefix(folder)?.strip_prefix('/')?.to_owned()))
+            .collect())
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut state = self.0.lock();
         state.strikes(Operation::Change)?;
         let (number, files) = state.change();
-        match files.names.get_mut(name).filter(|versions| versions.now().is_some()) {
+        match files
+            .names
+            .get_mut(name)
+            .filter(|versions| versions.now().is_some())
+        {
             Some(versions) => versions.write(number, None),
             None => return Err(io::ErrorKind::NotFound.into()),
         }
@@ -464,8 +602,15 @@ impl Disk for Recorded {
         state.strikes(Operation::Change)?;
         let id = state.files.found(from).ok_or(io::ErrorKind::NotFound)?;
         let (number, files) = state.change();
-        files.names.entry(to.to_owned()).or_insert_with(|| Versions::new(None)).write(number, Some(id));
-        files.names.entry(from.to_owned()).and_modify(|versions| versions.write(number, None));
+        files
+            .names
+            .entry(to.to_owned())
+            .or_insert_with(|| Versions::new(None))
+            .write(number, Some(id));
+        files
+            .names
+            .entry(from.to_owned())
+            .and_modify(|versions| versions.write(number, None));
         Ok(())
     }
 
@@ -473,8 +618,14 @@ impl Disk for Recorded {
         let mut state = self.0.lock();
         state.strikes(Operation::Sync)?;
         state.look(true);
-        let in_folder = |name: &str| name.rsplit_once('/').map_or("", |(folder, _)| folder) == folder;
-        state.files.names.iter_mut().filter(|(name, _)| in_folder(name)).for_each(|(_, versions)| versions.sync());
+        let in_folder =
+            |name: &str| name.rsplit_once('/').map_or("", |(folder, _)| folder) == folder;
+        state
+            .files
+            .names
+            .iter_mut()
+            .filter(|(name, _)| in_folder(name))
+            .for_each(|(_, versions)| versions.sync());
         Ok(())
     }
 
@@ -516,7 +667,10 @@ impl DiskFile for RecordedFile {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.disk.lock();
         let struck = state.strikes(Operation::Write);
-        let shortens = state.striking.as_ref().is_some_and(|striking| striking.fault == Fault::ShortWrite);
+        let shortens = state
+            .striking
+            .as_ref()
+            .is_some_and(|striking| striking.fault == Fault::ShortWrite);
         let written = match &struck {
             Ok(()) => bytes,
             Err(_) if shortens => &bytes[..bytes.len() / 2],
@@ -542,7 +696,9 @@ impl DiskFile for RecordedFile {
             if self.of_log && state.failed.is_none() {
                 state.failed = Some(state.files.clone());
             }
-            return Err(io::Error::other("the test's disk forgot what it should have written"));
+            return Err(io::Error::other(
+                "the test's disk forgot what it should have written",
+            ));
         }
         content.sync();
         Ok(())

@@ -67,7 +67,12 @@ pub enum Ending {
 impl Script {
     /// A whole JSON body with its length.
     pub fn unary(status: u16, body: impl AsRef<[u8]>) -> Script {
-        Script::fixed(status, "application/json", vec![Piece::of(body)], Framing::ContentLength)
+        Script::fixed(
+            status,
+            "application/json",
+            vec![Piece::of(body)],
+            Framing::ContentLength,
+        )
     }
 
     pub fn json(status: u16, body: &Value) -> Script {
@@ -77,12 +82,22 @@ impl Script {
     /// Server-sent events, written as they are given (with their empty lines), chunked.
     pub fn stream(events: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Script {
         let pieces = events.into_iter().map(Piece::of).collect();
-        Script::fixed(200, "text/event-stream; charset=utf-8", pieces, Framing::Chunked)
+        Script::fixed(
+            200,
+            "text/event-stream; charset=utf-8",
+            pieces,
+            Framing::Chunked,
+        )
     }
 
     /// Like `stream`, with what each event costs.
     pub fn charged_stream(pieces: Vec<Piece>) -> Script {
-        Script::fixed(200, "text/event-stream; charset=utf-8", pieces, Framing::Chunked)
+        Script::fixed(
+            200,
+            "text/event-stream; charset=utf-8",
+            pieces,
+            Framing::Chunked,
+        )
     }
 
     /// The wire itself, head and all; the connection is closed after it.
@@ -110,7 +125,9 @@ impl Script {
         let scripts: Vec<Script> = scripts.into_iter().collect();
         assert!(!scripts.is_empty(), "at least one script");
         let turn = AtomicUsize::new(0);
-        Script::by(move |_| scripts[turn.fetch_add(1, Ordering::SeqCst).min(scripts.len() - 1)].clone())
+        Script::by(move |_| {
+            scripts[turn.fetch_add(1, Ordering::SeqCst).min(scripts.len() - 1)].clone()
+        })
     }
 
     fn fixed(status: u16, content_type: &str, pieces: Vec<Piece>, framing: Framing) -> Script {
@@ -124,7 +141,11 @@ impl Script {
             write_bytes_max: usize::MAX,
             body_bytes_max: usize::MAX,
             pieces_max: usize::MAX,
-            ending: if framing == Framing::Raw { Ending::Closes } else { Ending::Clean },
+            ending: if framing == Framing::Raw {
+                Ending::Closes
+            } else {
+                Ending::Clean
+            },
             input_tokens: 0,
         }))
     }
@@ -244,7 +265,10 @@ impl Script {
 
 impl Piece {
     pub fn of(bytes: impl AsRef<[u8]>) -> Piece {
-        Piece { bytes: bytes.as_ref().to_vec(), output_tokens: 0 }
+        Piece {
+            bytes: bytes.as_ref().to_vec(),
+            output_tokens: 0,
+        }
     }
 
     #[must_use]
@@ -265,7 +289,9 @@ impl Answer {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         match self.framing {
-            Framing::ContentLength => head.push_str(&format!("content-length: {}\r\n", self.body_len())),
+            Framing::ContentLength => {
+                head.push_str(&format!("content-length: {}\r\n", self.body_len()))
+            }
             Framing::Chunked => head.push_str("transfer-encoding: chunked\r\n"),
             Framing::CloseDelimited => head.push_str("connection: close\r\n"),
             Framing::Raw => {}
@@ -284,7 +310,10 @@ impl Answer {
                 Framing::Chunked if cut > 0 => framed(&piece.bytes, cut),
                 _ => piece.bytes[..cut].to_vec(),
             };
-            wire.push(Piece { bytes, output_tokens: piece.output_tokens });
+            wire.push(Piece {
+                bytes,
+                output_tokens: piece.output_tokens,
+            });
             left -= cut;
             if left == 0 {
                 break;

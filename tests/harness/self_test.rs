@@ -32,12 +32,33 @@ fn an_honest_model_answers_both_dialects_and_keeps_its_bill() {
     let chat = person.chat(&json!({"model": "m", "max_tokens": 5}));
     assert_eq!(chat.expects(200).json()["usage"]["completion_tokens"], 5);
     let messages = person.messages(&json!({"model": "c", "max_tokens": 100}));
-    assert_eq!(messages.expects(200).json()["usage"], json!({"input_tokens": 7, "output_tokens": 30}));
-    let (events, end) = person.streams("/v1/chat/completions", &json!({"model": "m", "stream": true})).rest();
-    assert_eq!((events.iter().filter_map(super::person::Event::delta).count(), end), (30, End::Clean));
+    assert_eq!(
+        messages.expects(200).json()["usage"],
+        json!({"input_tokens": 7, "output_tokens": 30})
+    );
+    let (events, end) = person
+        .streams(
+            "/v1/chat/completions",
+            &json!({"model": "m", "stream": true}),
+        )
+        .rest();
+    assert_eq!(
+        (
+            events
+                .iter()
+                .filter_map(super::person::Event::delta)
+                .count(),
+            end
+        ),
+        (30, End::Clean)
+    );
     assert_eq!(events.last().expect("a stream has events").data, "[DONE]");
     upstream.waits_until_idle();
-    let bill: Vec<_> = upstream.bill().iter().map(|line| (line.input_tokens, line.output_tokens, line.whole)).collect();
+    let bill: Vec<_> = upstream
+        .bill()
+        .iter()
+        .map(|line| (line.input_tokens, line.output_tokens, line.whole))
+        .collect();
     assert_eq!(bill, [(7, 5, true), (7, 30, true), (7, 30, true)]);
     assert_eq!(upstream.bill_total(2, 10), 3 * 14 + 650);
     assert_eq!(upstream.hang_ups().len(), 0);
@@ -52,17 +73,29 @@ fn bytes_are_replayed_as_given_one_per_write() {
     connection.sends("GET /odd?a=1 HTTP/1.1\r\nHost: x\r\nX-Mixed: Case\r\n\r\n");
     let stream = connection.answer_begins();
     assert_eq!(stream.head.raw, &wire.as_bytes()[..wire.len() - 4]);
-    assert_eq!(stream.rest_bytes(), ("\u{e9}\r\n".as_bytes().to_vec(), End::Clean));
+    assert_eq!(
+        stream.rest_bytes(),
+        ("\u{e9}\r\n".as_bytes().to_vec(), End::Clean)
+    );
     let seen = upstream.last_request();
-    assert_eq!((seen.method(), seen.target(), seen.path()), ("GET", "/odd?a=1", "/odd"));
-    assert_eq!(seen.head.raw, b"GET /odd?a=1 HTTP/1.1\r\nHost: x\r\nX-Mixed: Case\r\n\r\n");
+    assert_eq!(
+        (seen.method(), seen.target(), seen.path()),
+        ("GET", "/odd?a=1", "/odd")
+    );
+    assert_eq!(
+        seen.head.raw,
+        b"GET /odd?a=1 HTTP/1.1\r\nHost: x\r\nX-Mixed: Case\r\n\r\n"
+    );
 }
 
 #[test]
 fn a_hang_up_is_noticed_while_the_upstream_is_silent() {
     let upstream = Upstream::start();
     upstream.answers(model::uses(10, 100).only(6).then_hangs());
-    let mut stream = anon(upstream.address()).streams("/v1/chat/completions", &json!({"model": "m", "stream": true}));
+    let mut stream = anon(upstream.address()).streams(
+        "/v1/chat/completions",
+        &json!({"model": "m", "stream": true}),
+    );
     assert_eq!(stream.reads_deltas(5).len(), 5);
     assert_eq!(upstream.hang_ups().len(), 0);
     let left = stream.hangs_up();
@@ -71,19 +104,26 @@ fn a_hang_up_is_noticed_while_the_upstream_is_silent() {
     assert_eq!((hang_up.request, hang_up.pieces_sent), (Some(0), 6));
     assert!(hang_up.at.saturating_duration_since(left) < Duration::from_secs(1));
     let line = upstream.bill()[0].clone();
-    assert_eq!((line.input_tokens, line.output_tokens, line.whole), (10, 5, false));
+    assert_eq!(
+        (line.input_tokens, line.output_tokens, line.whole),
+        (10, 5, false)
+    );
 }
 
 #[test]
 fn a_hang_up_is_noticed_while_the_upstream_talks() {
     let upstream = Upstream::start();
     upstream.answers(model::uses(10, 10_000).pause_ms_between(1));
-    let mut stream = anon(upstream.address()).streams("/v1/messages", &json!({"model": "m", "stream": true}));
+    let mut stream =
+        anon(upstream.address()).streams("/v1/messages", &json!({"model": "m", "stream": true}));
     stream.reads_deltas(5);
     stream.hangs_up();
     upstream.waits_for_hang_ups(1).waits_until_idle();
     let line = upstream.bill()[0].clone();
-    assert!(line.output_tokens >= 5 && line.output_tokens < 10_000 && !line.whole, "{line:?}");
+    assert!(
+        line.output_tokens >= 5 && line.output_tokens < 10_000 && !line.whole,
+        "{line:?}"
+    );
 }
 
 #[test]
@@ -98,12 +138,30 @@ fn every_unhappy_end_is_told_apart() {
         (events.len(), end)
     };
     assert_eq!(end_of(Script::stream(events)), (3, End::Clean));
-    assert_eq!(end_of(Script::stream(events).then_closes()), (3, End::Truncated));
-    assert_eq!(end_of(Script::stream(events).truncated_after(12)), (1, End::Truncated));
-    assert_eq!(end_of(Script::stream(events).pause_ms_between(5).then_resets()), (3, End::Reset));
-    assert_eq!(end_of(Script::stream(events).only(2).then_hangs()), (2, End::Silence));
-    assert_eq!(end_of(Script::stream(events).close_delimited()), (3, End::Clean));
-    assert_eq!(end_of(Script::stream(events).content_length().truncated_after(9)), (1, End::Truncated));
+    assert_eq!(
+        end_of(Script::stream(events).then_closes()),
+        (3, End::Truncated)
+    );
+    assert_eq!(
+        end_of(Script::stream(events).truncated_after(12)),
+        (1, End::Truncated)
+    );
+    assert_eq!(
+        end_of(Script::stream(events).pause_ms_between(5).then_resets()),
+        (3, End::Reset)
+    );
+    assert_eq!(
+        end_of(Script::stream(events).only(2).then_hangs()),
+        (2, End::Silence)
+    );
+    assert_eq!(
+        end_of(Script::stream(events).close_delimited()),
+        (3, End::Clean)
+    );
+    assert_eq!(
+        end_of(Script::stream(events).content_length().truncated_after(9)),
+        (1, End::Truncated)
+    );
     upstream.answers(Script::closes());
     let mut connection = anon(upstream.address()).connects();
     connection.sends_request("GET", "/", None);
@@ -115,11 +173,16 @@ fn scripts_take_turns_and_see_the_request() {
     let upstream = Upstream::start();
     upstream.answers(Script::in_turn([
         Script::unary(500, "{}"),
-        Script::by(|seen| Script::json(200, &json!({"path": seen.path()}))).delay_ms(1).header("x-turn", "2"),
+        Script::by(|seen| Script::json(200, &json!({"path": seen.path()})))
+            .delay_ms(1)
+            .header("x-turn", "2"),
     ]));
     ask(&upstream, &json!({})).expects(500);
     let second = ask(&upstream, &json!({}));
-    assert_eq!(second.expects(200).json(), json!({"path": "/v1/chat/completions"}));
+    assert_eq!(
+        second.expects(200).json(),
+        json!({"path": "/v1/chat/completions"})
+    );
     assert_eq!(second.header("X-Turn"), Some("2"));
 }
 
@@ -143,7 +206,10 @@ fn a_crowd_keeps_its_connections_and_its_order() {
         },
     );
     assert_eq!(numbers, (0..400).collect::<Vec<_>>());
-    assert_eq!((upstream.request_count(), upstream.connection_count()), (400, 8));
+    assert_eq!(
+        (upstream.request_count(), upstream.connection_count()),
+        (400, 8)
+    );
     assert!(upstream.in_flight_max() <= 8);
     upstream.waits_until_idle();
     assert_eq!(upstream.bill_total(1, 1), 400 * 30);

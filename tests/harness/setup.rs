@@ -116,9 +116,15 @@ impl Provider {
     }
 
     fn toml(&self, key_file: &Path) -> String {
-        let ceiling = self.request_ceiling.as_ref().map_or(String::new(), |usd| format!("request_ceiling = {usd:?}\n"));
-        let credential: String =
-            self.credential.iter().map(|line| format!("{line} = \"file:{}\"\n", key_file.display())).collect();
+        let ceiling = self
+            .request_ceiling
+            .as_ref()
+            .map_or(String::new(), |usd| format!("request_ceiling = {usd:?}\n"));
+        let credential: String = self
+            .credential
+            .iter()
+            .map(|line| format!("{line} = \"file:{}\"\n", key_file.display()))
+            .collect();
         format!(
             "[providers.{}]\ntype = {:?}\nbase_url = {:?}\n{credential}price = {}\nmodels = {:?}\n{ceiling}{}",
             self.name, self.preset, self.base_url, self.price, self.models, self.lines
@@ -132,8 +138,16 @@ fn price(input: &str, output: &str) -> String {
 
 impl Default for Setup {
     fn default() -> Setup {
-        let folder = tempfile::Builder::new().prefix("gatekeeper-").tempdir().expect("a temporary folder");
-        Setup { providers: Vec::new(), settings: String::new(), ledger: Vec::new(), folder }
+        let folder = tempfile::Builder::new()
+            .prefix("gatekeeper-")
+            .tempdir()
+            .expect("a temporary folder");
+        Setup {
+            providers: Vec::new(),
+            settings: String::new(),
+            ledger: Vec::new(),
+            folder,
+        }
     }
 }
 
@@ -162,7 +176,10 @@ impl Setup {
 
     /// Writes the credential and the config; the folder that holds them, the data folder, the config's path.
     pub(super) fn written(self, listen: SocketAddr) -> (TempDir, PathBuf, PathBuf) {
-        let (data, config) = (self.folder.path().join("data"), self.folder.path().join("gatekeeper.toml"));
+        let (data, config) = (
+            self.folder.path().join("data"),
+            self.folder.path().join("gatekeeper.toml"),
+        );
         write_secret(&self.folder.path().join("upstream.key"), UPSTREAM_KEY);
         fs::write(&config, self.toml(listen, &data)).expect("the config can be written");
         (self.folder, data, config)

@@ -98,7 +98,8 @@ pub struct Line {
 impl Line {
     /// In pico-dollars, at pico-dollars per token.
     pub fn cost(&self, input_price: u64, output_price: u64) -> i128 {
-        i128::from(self.input_tokens) * i128::from(input_price) + i128::from(self.output_tokens) * i128::from(output_price)
+        i128::from(self.input_tokens) * i128::from(input_price)
+            + i128::from(self.output_tokens) * i128::from(output_price)
     }
 }
 
@@ -116,30 +117,56 @@ impl Upstream {
     /// Starts to answer like an honest model that uses 10 tokens in and 20 out.
     pub fn start() -> Upstream {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port on loopback");
-        listener.set_nonblocking(true).expect("a listener can be non-blocking");
-        let address = listener.local_addr().expect("a bound listener has an address");
-        let shared = Arc::new(Shared { script: Mutex::new(Arc::new(model::uses(10, 20))), books: Mutex::new(Books::default()) });
+        listener
+            .set_nonblocking(true)
+            .expect("a listener can be non-blocking");
+        let address = listener
+            .local_addr()
+            .expect("a bound listener has an address");
+        let shared = Arc::new(Shared {
+            script: Mutex::new(Arc::new(model::uses(10, 20))),
+            books: Mutex::new(Books::default()),
+        });
         let (stop, stopped) = oneshot::channel();
         let served = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("upstream".to_owned())
             .spawn(move || serve(listener, &served, stopped))
             .expect("a thread for the upstream");
-        Upstream { address, shared, life: Some(Life { stop, thread }), _refusing: None }
+        Upstream {
+            address,
+            shared,
+            life: Some(Life { stop, thread }),
+            _refusing: None,
+        }
     }
 
     /// A port that is taken but where nobody listens.
     pub fn refusing() -> Upstream {
         let socket = TcpSocket::new_v4().expect("a socket");
-        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port on loopback");
+        socket
+            .bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+            .expect("a free port on loopback");
         let address = socket.local_addr().expect("a bound socket has an address");
-        let shared = Arc::new(Shared { script: Mutex::new(Arc::new(Script::closes())), books: Mutex::new(Books::default()) });
-        Upstream { address, shared, life: None, _refusing: Some(socket) }
+        let shared = Arc::new(Shared {
+            script: Mutex::new(Arc::new(Script::closes())),
+            books: Mutex::new(Books::default()),
+        });
+        Upstream {
+            address,
+            shared,
+            life: None,
+            _refusing: Some(socket),
+        }
     }
 
     /// From now on, every request is answered so.
     pub fn answers(&self, script: Script) -> &Upstream {
-        *self.shared.script.lock().expect("no panic while the script is set") = Arc::new(script);
+        *self
+            .shared
+            .script
+            .lock()
+            .expect("no panic while the script is set") = Arc::new(script);
         self
     }
 
@@ -158,7 +185,12 @@ impl Upstream {
 
     /// The newest request; panics if there was none.
     pub fn last_request(&self) -> Arc<Seen> {
-        self.shared.books().seen.last().cloned().expect("the upstream saw a request")
+        self.shared
+            .books()
+            .seen
+            .last()
+            .cloned()
+            .expect("the upstream saw a request")
     }
 
     pub fn request_count(&self) -> usize {
@@ -185,12 +217,23 @@ impl Upstream {
 
     /// The whole bill in pico-dollars, at pico-dollars per token.
     pub fn bill_total(&self, input_price: u64, output_price: u64) -> i128 {
-        self.shared.books().bill.iter().map(|line| line.cost(input_price, output_price)).sum()
+        self.shared
+            .books()
+            .bill
+            .iter()
+            .map(|line| line.cost(input_price, output_price))
+            .sum()
     }
 
     /// Peers that left before their answer was over.
     pub fn hang_ups(&self) -> Vec<Parting> {
-        self.shared.books().partings.iter().filter(|parting| parting.request.is_some()).copied().collect()
+        self.shared
+            .books()
+            .partings
+            .iter()
+            .filter(|parting| parting.request.is_some())
+            .copied()
+            .collect()
     }
 
     /// All closed connections, idle ones too.
@@ -199,18 +242,24 @@ impl Upstream {
     }
 
     pub fn waits_for_requests(&self, count: usize) -> &Upstream {
-        wait_until(&format!("the upstream has {count} requests"), || self.request_count() >= count);
+        wait_until(&format!("the upstream has {count} requests"), || {
+            self.request_count() >= count
+        });
         self
     }
 
     pub fn waits_for_hang_ups(&self, count: usize) -> &Upstream {
-        wait_until(&format!("{count} peers hung up"), || self.hang_ups().len() >= count);
+        wait_until(&format!("{count} peers hung up"), || {
+            self.hang_ups().len() >= count
+        });
         self
     }
 
     /// Until so many connections are closed at this end.
     pub fn waits_for_closed(&self, count: usize) -> &Upstream {
-        wait_until(&format!("{count} connections are closed"), || self.shared.books().closed >= count);
+        wait_until(&format!("{count} connections are closed"), || {
+            self.shared.books().closed >= count
+        });
         self
     }
 
@@ -226,7 +275,9 @@ impl Drop for Upstream {
         if let Some(life) = self.life.take() {
             let _ = life.stop.send(());
             if life.thread.join().is_err() && !std::thread::panicking() {
-                panic!("the upstream's thread panicked: its script is wrong, or a request was no HTTP");
+                panic!(
+                    "the upstream's thread panicked: its script is wrong, or a request was no HTTP"
+                );
             }
         }
     }
@@ -234,12 +285,20 @@ impl Drop for Upstream {
 
 impl Shared {
     fn books(&self) -> MutexGuard<'_, Books> {
-        self.books.lock().expect("no panic while the books are open")
+        self.books
+            .lock()
+            .expect("no panic while the books are open")
     }
 
     fn begins(&self, connection: usize, head: Head, body: Vec<u8>) -> Arc<Seen> {
         let mut books = self.books();
-        let seen = Arc::new(Seen { number: books.seen.len(), at: Instant::now(), connection, head, body });
+        let seen = Arc::new(Seen {
+            number: books.seen.len(),
+            at: Instant::now(),
+            connection,
+            head,
+            body,
+        });
         books.seen.push(Arc::clone(&seen));
         books.in_flight += 1;
         books.in_flight_max = books.in_flight_max.max(books.in_flight);
@@ -250,7 +309,13 @@ impl Shared {
     fn charges_input(&self, seen: &Seen, input_tokens: u64) -> usize {
         let model = seen.json()["model"].as_str().unwrap_or_default().to_owned();
         let mut books = self.books();
-        books.bill.push(Line { request: seen.number, model, input_tokens, output_tokens: 0, whole: false });
+        books.bill.push(Line {
+            request: seen.number,
+            model,
+            input_tokens,
+            output_tokens: 0,
+            whole: false,
+        });
         books.bill.len() - 1
     }
 
@@ -269,12 +334,18 @@ impl Shared {
 }
 
 fn serve(listener: std::net::TcpListener, shared: &Arc<Shared>, stopped: oneshot::Receiver<()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime for the upstream");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime for the upstream");
     runtime.block_on(async {
         let listener = TcpListener::from_std(listener).expect("the listener joins the runtime");
         let accepting = async {
             loop {
-                let (stream, _) = listener.accept().await.expect("the listener lives as long as the upstream");
+                let (stream, _) = listener
+                    .accept()
+                    .await
+                    .expect("the listener lives as long as the upstream");
                 let _ = stream.set_nodelay(true);
                 let number = {
                     let mut books = shared.books();
@@ -283,7 +354,14 @@ fn serve(listener: std::net::TcpListener, shared: &Arc<Shared>, stopped: oneshot
                 };
                 let shared = Arc::clone(shared);
                 tokio::spawn(async move {
-                    Connection { stream, buffer: Vec::new(), number, shared: Arc::clone(&shared) }.lives().await;
+                    Connection {
+                        stream,
+                        buffer: Vec::new(),
+                        number,
+                        shared: Arc::clone(&shared),
+                    }
+                    .lives()
+                    .await;
                     shared.books().closed += 1;
                 });
             }
@@ -309,13 +387,26 @@ impl Connection {
     async fn lives(mut self) {
         loop {
             let Ok((head, body)) = self.request().await else {
-                self.shared.books().partings.push(Parting { at: Instant::now(), request: None, pieces_sent: 0 });
+                self.shared.books().partings.push(Parting {
+                    at: Instant::now(),
+                    request: None,
+                    pieces_sent: 0,
+                });
                 return;
             };
             let seen = self.shared.begins(self.number, head, body);
-            let script = Arc::clone(&self.shared.script.lock().expect("no panic while the script is set"));
+            let script = Arc::clone(
+                &self
+                    .shared
+                    .script
+                    .lock()
+                    .expect("no panic while the script is set"),
+            );
             let answer = script.answer_to(&seen);
-            let mut play = Play { line: None, pieces_sent: 0 };
+            let mut play = Play {
+                line: None,
+                pieces_sent: 0,
+            };
             let played = self.plays(&answer, &seen, &mut play).await;
             let parting = played.is_err().then(|| Parting {
                 at: Instant::now(),
@@ -323,7 +414,10 @@ impl Connection {
                 pieces_sent: play.pieces_sent,
             });
             self.shared.ends(play.line, parting);
-            if played.is_err() || answer.ending != Ending::Clean || answer.framing == Framing::CloseDelimited {
+            if played.is_err()
+                || answer.ending != Ending::Clean
+                || answer.framing == Framing::CloseDelimited
+            {
                 return;
             }
         }
@@ -390,7 +484,9 @@ impl Connection {
     async fn ends(&mut self, answer: &Answer, unsent: Vec<u8>) -> Result<(), Gone> {
         self.writes(&unsent, answer).await?;
         match answer.ending {
-            Ending::Clean if answer.framing == Framing::Chunked => self.writes(b"0\r\n\r\n", answer).await,
+            Ending::Clean if answer.framing == Framing::Chunked => {
+                self.writes(b"0\r\n\r\n", answer).await
+            }
             Ending::Clean => Ok(()),
             Ending::Closes => {
                 let _ = self.stream.shutdown().await;

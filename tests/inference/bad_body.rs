@@ -29,12 +29,39 @@ fn what_is_not_one_json_object_is_400() {
         let listed = format!("[\"{}\",[],9]", dialect.model());
         let (trailing, twice) = (format!("{good} x"), format!("{good}{good}"));
         let marked = format!("\u{feff}{good}");
-        for body in ["", " ", "null", "7", "\"m\"", "{", cut_off, "{'model': 1}", &array, &listed, &trailing, &twice, &marked] {
-            let message = refused(dialect, &sends(&house, dialect, body), 400, "invalid_request_error");
-            assert!(!message.contains("say it"), "the body is quoted back: {message}");
+        for body in [
+            "",
+            " ",
+            "null",
+            "7",
+            "\"m\"",
+            "{",
+            cut_off,
+            "{'model': 1}",
+            &array,
+            &listed,
+            &trailing,
+            &twice,
+            &marked,
+        ] {
+            let message = refused(
+                dialect,
+                &sends(&house, dialect, body),
+                400,
+                "invalid_request_error",
+            );
+            assert!(
+                !message.contains("say it"),
+                "the body is quoted back: {message}"
+            );
         }
         let latin1 = [good.replace("say it", "").as_bytes(), b"\xe9"].concat();
-        refused(dialect, &house.user().posts_bytes(dialect.path(), &latin1), 400, "invalid_request_error");
+        refused(
+            dialect,
+            &house.user().posts_bytes(dialect.path(), &latin1),
+            400,
+            "invalid_request_error",
+        );
     }
     house.nothing_happened();
 }
@@ -51,7 +78,12 @@ fn a_member_that_comes_twice_is_400_however_it_is_written() {
             more("\"stream\":false,\"stream\":true"),
             more("\"\\u0073tream\":false,\"strea\\u006d\":true"),
         ] {
-            let message = refused(dialect, &sends(&house, dialect, &body), 400, "invalid_request_error");
+            let message = refused(
+                dialect,
+                &sends(&house, dialect, &body),
+                400,
+                "invalid_request_error",
+            );
             assert!(message.contains("more than once"), "{message}");
         }
     }
@@ -73,14 +105,27 @@ fn a_body_over_the_limit_is_413_however_its_length_is_told() {
             body
         };
         let over = padded((1 << 20) + 1);
-        let message = refused(dialect, &sends(&house, dialect, &over), 413, "request_too_large");
-        assert!(message.contains("1048576 bytes") && message.contains("body_mb"), "{message}");
+        let message = refused(
+            dialect,
+            &sends(&house, dialect, &over),
+            413,
+            "request_too_large",
+        );
+        assert!(
+            message.contains("1048576 bytes") && message.contains("body_mb"),
+            "{message}"
+        );
         let mut connection = begins(&house, dialect, "transfer-encoding: chunked");
         for part in over.as_bytes().chunks(60_000) {
             connection.sends([format!("{:x}\r\n", part.len()).as_bytes(), part, b"\r\n"].concat());
         }
         connection.sends("0\r\n\r\n");
-        refused(dialect, &connection.answer("POST"), 413, "request_too_large");
+        refused(
+            dialect,
+            &connection.answer("POST"),
+            413,
+            "request_too_large",
+        );
         house.nothing_happened();
         sends(&house, dialect, &padded(1 << 20)).expects(200);
         house.booked().ends("ok", &[]);
@@ -93,7 +138,12 @@ fn a_body_that_is_announced_too_long_is_not_waited_for() {
     for dialect in BOTH {
         let mut connection = begins(&house, dialect, "content-length: 900000000");
         connection.sends("{");
-        refused(dialect, &connection.answer("POST"), 413, "request_too_large");
+        refused(
+            dialect,
+            &connection.answer("POST"),
+            413,
+            "request_too_large",
+        );
     }
     house.nothing_happened();
 }
@@ -104,7 +154,12 @@ fn a_body_that_never_becomes_whole_is_given_up() {
     for dialect in BOTH {
         let mut connection = begins(&house, dialect, "content-length: 1000");
         connection.sends("{\"model\":");
-        let message = refused(dialect, &connection.answer("POST"), 400, "invalid_request_error");
+        let message = refused(
+            dialect,
+            &connection.answer("POST"),
+            400,
+            "invalid_request_error",
+        );
         assert!(message.contains("was not whole after 1 s"), "{message}");
     }
     house.nothing_happened();
@@ -126,7 +181,12 @@ fn a_client_that_leaves_before_its_body_is_whole_leaves_nothing_behind() {
 fn x11_messages_without_max_tokens_are_refused_in_anthropics_words() {
     let house = House::opens();
     let body = json!({"model": "c-small", "messages": [{"role": "user", "content": "hi"}]});
-    let message = refused(Messages, &house.user().messages(&body), 400, "invalid_request_error");
+    let message = refused(
+        Messages,
+        &house.user().messages(&body),
+        400,
+        "invalid_request_error",
+    );
     assert_eq!(message, "max_tokens: Field required");
     house.nothing_happened();
 }
@@ -150,8 +210,13 @@ fn a_request_without_messages_is_400() {
     let house = House::opens();
     let answer = house.user().chat(&json!({"model": "m-small"}));
     refused_at(Chat, &answer, 400, "invalid_request_error", "messages");
-    let answer = house.user().messages(&json!({"model": "c-small", "max_tokens": 9}));
-    assert_eq!(refused(Messages, &answer, 400, "invalid_request_error"), "messages: Field required");
+    let answer = house
+        .user()
+        .messages(&json!({"model": "c-small", "max_tokens": 9}));
+    assert_eq!(
+        refused(Messages, &answer, 400, "invalid_request_error"),
+        "messages: Field required"
+    );
     for dialect in BOTH {
         let mut body = dialect.body();
         body["messages"] = json!("hi");
@@ -174,6 +239,12 @@ fn a_switch_that_is_neither_on_nor_off_is_400() {
     }
     let mut body = Chat.streamed();
     body["stream_options"] = json!(true);
-    refused_at(Chat, &house.user().chat(&body), 400, "invalid_request_error", "stream_options");
+    refused_at(
+        Chat,
+        &house.user().chat(&body),
+        400,
+        "invalid_request_error",
+        "stream_options",
+    );
     house.nothing_happened();
 }

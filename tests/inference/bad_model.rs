@@ -16,10 +16,20 @@ fn body(dialect: Dialect, model: &str) -> serde_json::Value {
 fn b10_an_unknown_model_is_404_in_the_dialect_and_names_itself() {
     let house = House::opens();
     for dialect in BOTH {
-        for model in ["gpt-nobody-has", "nobody/m-small", "up/", "M-SMALL", " m-small", "m-small "] {
+        for model in [
+            "gpt-nobody-has",
+            "nobody/m-small",
+            "up/",
+            "M-SMALL",
+            " m-small",
+            "m-small ",
+        ] {
             let answer = house.user().post(dialect.path(), &body(dialect, model));
             let message = refused_at(dialect, &answer, 404, "model_not_found", "model");
-            assert!(message.contains(&format!("`{model}`")) && message.contains("/v1/models"), "{message}");
+            assert!(
+                message.contains(&format!("`{model}`")) && message.contains("/v1/models"),
+                "{message}"
+            );
         }
     }
     house.nothing_happened();
@@ -28,17 +38,34 @@ fn b10_an_unknown_model_is_404_in_the_dialect_and_names_itself() {
 #[test]
 fn an_ambiguous_model_is_400_and_names_both_ways_to_ask() {
     let (one, other) = (Upstream::start(), Upstream::start());
-    let setup = Gatekeeper::alone().provider(&Provider::openai("east", &one)).provider(&Provider::openai("west", &other));
+    let setup = Gatekeeper::alone()
+        .provider(&Provider::openai("east", &one))
+        .provider(&Provider::openai("west", &other));
     let mut gatekeeper = setup.starts();
     let team = gatekeeper.team(&json!({"name": "eng", "models": ["*"]}));
     let key = gatekeeper.key_of(&team);
     for dialect in BOTH {
-        let answer = gatekeeper.user(&key).post(dialect.path(), &body(dialect, "m-small"));
+        let answer = gatekeeper
+            .user(&key)
+            .post(dialect.path(), &body(dialect, "m-small"));
         let message = refused_at(dialect, &answer, 400, "model_ambiguous", "model");
-        assert!(message.contains("`east/m-small`") && message.contains("`west/m-small`"), "{message}");
+        assert!(
+            message.contains("`east/m-small`") && message.contains("`west/m-small`"),
+            "{message}"
+        );
     }
-    assert_eq!((one.request_count(), other.request_count(), gatekeeper.requests().len()), (0, 0, 0));
-    gatekeeper.user(&key).chat(&body(Chat, "west/m-small")).expects(200);
+    assert_eq!(
+        (
+            one.request_count(),
+            other.request_count(),
+            gatekeeper.requests().len()
+        ),
+        (0, 0, 0)
+    );
+    gatekeeper
+        .user(&key)
+        .chat(&body(Chat, "west/m-small"))
+        .expects(200);
     assert_eq!((one.request_count(), other.request_count()), (0, 1));
     assert_eq!(other.last_request().json()["model"], "m-small");
 }
@@ -47,14 +74,32 @@ fn an_ambiguous_model_is_400_and_names_both_ways_to_ask() {
 fn a_model_that_is_missing_empty_or_no_text_is_400() {
     let house = House::opens();
     for dialect in BOTH {
-        for model in [json!(null), json!(""), json!(7), json!(["m-small"]), json!("m".repeat(300))] {
+        for model in [
+            json!(null),
+            json!(""),
+            json!(7),
+            json!(["m-small"]),
+            json!("m".repeat(300)),
+        ] {
             let mut body = dialect.body();
             body["model"] = model;
-            refused_at(dialect, &house.user().post(dialect.path(), &body), 400, "invalid_request_error", "model");
+            refused_at(
+                dialect,
+                &house.user().post(dialect.path(), &body),
+                400,
+                "invalid_request_error",
+                "model",
+            );
         }
         let mut body = dialect.body();
         body.as_object_mut().expect("an object").remove("model");
-        refused_at(dialect, &house.user().post(dialect.path(), &body), 400, "invalid_request_error", "model");
+        refused_at(
+            dialect,
+            &house.user().post(dialect.path(), &body),
+            400,
+            "invalid_request_error",
+            "model",
+        );
     }
     house.nothing_happened();
 }

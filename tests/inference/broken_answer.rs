@@ -25,7 +25,12 @@ fn an_upstream_that_never_answers_is_504_and_its_connection_is_closed() {
     for dialect in BOTH {
         for streamed in [false, true] {
             let before = house.upstream.partings().len();
-            let message = refused(dialect, &house.answered(dialect, streamed, Script::hangs()), 504, "upstream_timeout");
+            let message = refused(
+                dialect,
+                &house.answered(dialect, streamed, Script::hangs()),
+                504,
+                "upstream_timeout",
+            );
             assert!(message.contains("within 1 s"), "{message}");
             let booked = house.booked();
             booked.ends("broken", &["estimated"]).is_about(10, 0);
@@ -41,13 +46,33 @@ fn an_upstream_that_hangs_after_the_head_is_504() {
     let house = House::limited("idle_timeout_s = 1");
     for dialect in BOTH {
         let script = Script::unary(200, answer(dialect)).only(0).then_hangs();
-        refused(dialect, &house.answered(dialect, false, script), 504, "upstream_timeout");
-        house.booked().ends("broken", &["estimated"]).is_about(10, 0);
-        let script = Script::unary(200, answer(dialect)).truncated_after(60).then_hangs();
-        refused(dialect, &house.answered(dialect, false, script), 504, "upstream_timeout");
+        refused(
+            dialect,
+            &house.answered(dialect, false, script),
+            504,
+            "upstream_timeout",
+        );
+        house
+            .booked()
+            .ends("broken", &["estimated"])
+            .is_about(10, 0);
+        let script = Script::unary(200, answer(dialect))
+            .truncated_after(60)
+            .then_hangs();
+        refused(
+            dialect,
+            &house.answered(dialect, false, script),
+            504,
+            "upstream_timeout",
+        );
         // what came counts as text, at 3 bytes a token
         let booked = house.booked();
-        assert_eq!(booked.ends("broken", &["estimated"]).output(), 20, "{}", booked.0);
+        assert_eq!(
+            booked.ends("broken", &["estimated"]).output(),
+            20,
+            "{}",
+            booked.0
+        );
         house.upstream.waits_until_idle();
     }
 }
@@ -57,11 +82,22 @@ fn a_connection_that_breaks_before_the_head_is_502() {
     let house = House::opens();
     for dialect in BOTH {
         for streamed in [false, true] {
-            for script in
-                [Script::closes(), Script::raw("").then_resets(), Script::raw("HTTP/1.1 200 O"), Script::raw("what?\r\n\r\n")]
-            {
-                refused(dialect, &house.answered(dialect, streamed, script), 502, "upstream_error");
-                house.booked().ends("broken", &["estimated"]).is_about(10, 0);
+            for script in [
+                Script::closes(),
+                Script::raw("").then_resets(),
+                Script::raw("HTTP/1.1 200 O"),
+                Script::raw("what?\r\n\r\n"),
+            ] {
+                refused(
+                    dialect,
+                    &house.answered(dialect, streamed, script),
+                    502,
+                    "upstream_error",
+                );
+                house
+                    .booked()
+                    .ends("broken", &["estimated"])
+                    .is_about(10, 0);
             }
         }
     }
@@ -85,11 +121,22 @@ fn an_answer_that_is_cut_off_is_502_however_it_was_framed() {
                 let booked = house.booked();
                 // a reset may overtake the bytes before it
                 let said = booked.0["status"].as_str().expect("a status");
-                assert!(said == status || said == "broken", "{said} where {status} was expected, cut at {cut}");
+                assert!(
+                    said == status || said == "broken",
+                    "{said} where {status} was expected, cut at {cut}"
+                );
                 // what came counts as text, at 3 bytes a token; of what a reset overtook nobody knows
                 let came = (cut as u64).div_ceil(3);
-                assert!(booked.output() == came || said != status || booked.output() == 0 && cut == 0, "{cut}: {}", booked.0);
-                assert!(booked.output() <= came && booked.input() >= 10, "{cut}: {}", booked.0);
+                assert!(
+                    booked.output() == came || said != status || booked.output() == 0 && cut == 0,
+                    "{cut}: {}",
+                    booked.0
+                );
+                assert!(
+                    booked.output() <= came && booked.input() >= 10,
+                    "{cut}: {}",
+                    booked.0
+                );
                 assert_eq!(booked.0["flags"], json!(["estimated"]));
             }
         }
@@ -102,7 +149,12 @@ fn a_short_answer_is_cut_off_even_where_it_reads_as_whole_json() {
     for dialect in BOTH {
         let whole = answer(dialect);
         let script = Script::unary(200, format!("{whole}      ")).truncated_after(whole.len());
-        refused(dialect, &house.answered(dialect, false, script), 502, "upstream_error");
+        refused(
+            dialect,
+            &house.answered(dialect, false, script),
+            502,
+            "upstream_error",
+        );
         house.booked().ends("broken", &["estimated"]);
     }
 }
@@ -111,9 +163,20 @@ fn a_short_answer_is_cut_off_even_where_it_reads_as_whole_json() {
 fn an_answer_whose_length_is_never_told_is_502_and_not_taken_for_an_empty_one() {
     let house = House::opens();
     for dialect in BOTH {
-        for (streamed, script) in [(false, Script::unary(200, answer(dialect))), (true, Script::stream(dialect.stream(3)))] {
-            refused(dialect, &house.answered(dialect, streamed, script.close_delimited()), 502, "upstream_error");
-            house.booked().ends("truncated", &["estimated"]).is_about(10, 0);
+        for (streamed, script) in [
+            (false, Script::unary(200, answer(dialect))),
+            (true, Script::stream(dialect.stream(3))),
+        ] {
+            refused(
+                dialect,
+                &house.answered(dialect, streamed, script.close_delimited()),
+                502,
+                "upstream_error",
+            );
+            house
+                .booked()
+                .ends("truncated", &["estimated"])
+                .is_about(10, 0);
         }
     }
 }
@@ -122,8 +185,21 @@ fn an_answer_whose_length_is_never_told_is_502_and_not_taken_for_an_empty_one() 
 fn an_answer_that_is_no_json_object_is_502() {
     let house = House::opens();
     for dialect in BOTH {
-        for body in ["<html>maintenance</html>", "[]", "null", "ok", "", "{\"choices\":,}", "{}{}"] {
-            refused(dialect, &house.answered(dialect, false, Script::unary(200, body)), 502, "upstream_error");
+        for body in [
+            "<html>maintenance</html>",
+            "[]",
+            "null",
+            "ok",
+            "",
+            "{\"choices\":,}",
+            "{}{}",
+        ] {
+            refused(
+                dialect,
+                &house.answered(dialect, false, Script::unary(200, body)),
+                502,
+                "upstream_error",
+            );
             house.booked();
         }
     }
@@ -154,8 +230,16 @@ fn an_answer_over_the_limit_is_502() {
     let house = House::limited("answer_mb = 1");
     for dialect in BOTH {
         let long = answer(dialect).replace("word ", &"w".repeat(100_000));
-        for script in [Script::unary(200, &long), Script::unary(200, &long).chunked()] {
-            refused(dialect, &house.answered(dialect, false, script), 502, "upstream_error");
+        for script in [
+            Script::unary(200, &long),
+            Script::unary(200, &long).chunked(),
+        ] {
+            refused(
+                dialect,
+                &house.answered(dialect, false, script),
+                502,
+                "upstream_error",
+            );
             house.booked().ends("broken", &["estimated"]);
         }
     }
@@ -174,7 +258,9 @@ fn an_answer_without_usage_is_estimated_and_one_that_lies_is_booked_at_its_ceili
         for lie in ["-5", "9223372036854775808", "null", "\"7\"", "1.5"] {
             let lying = answer(dialect).replace("_tokens\":20", &format!("_tokens\":{lie}"));
             assert_ne!(lying, answer(dialect));
-            house.answered(dialect, false, Script::unary(200, &lying)).expects(200);
+            house
+                .answered(dialect, false, Script::unary(200, &lying))
+                .expects(200);
             let booked = house.booked();
             booked.ends("ok", &["lying_usage"]);
             assert_eq!(booked.0["cost_usd"], booked.0["ceiling_usd"]);
@@ -186,13 +272,28 @@ fn an_answer_without_usage_is_estimated_and_one_that_lies_is_booked_at_its_ceili
 fn a_whole_answer_that_outlasts_its_deadline_is_504_though_it_trickles() {
     let house = House::limited("call_timeout_s = 1");
     for (hang_ups, dialect) in (1..).zip(BOTH) {
-        let crumbs: Vec<Vec<u8>> = answer(dialect).into_bytes().chunks(2).map(<[u8]>::to_vec).collect();
-        let script = Script::stream(crumbs).header("content-type", "application/json").pause_ms_between(50);
-        let message = refused(dialect, &house.answered(dialect, false, script), 504, "upstream_timeout");
+        let crumbs: Vec<Vec<u8>> = answer(dialect)
+            .into_bytes()
+            .chunks(2)
+            .map(<[u8]>::to_vec)
+            .collect();
+        let script = Script::stream(crumbs)
+            .header("content-type", "application/json")
+            .pause_ms_between(50);
+        let message = refused(
+            dialect,
+            &house.answered(dialect, false, script),
+            504,
+            "upstream_timeout",
+        );
         assert!(message.contains("not whole within 1000 ms"), "{message}");
         house.upstream.waits_for_hang_ups(hang_ups);
         let booked = house.booked();
         let came = booked.ends("broken", &["estimated"]).output();
-        assert!((1..=(answer(dialect).len() as u64).div_ceil(3)).contains(&came), "{}", booked.0);
+        assert!(
+            (1..=(answer(dialect).len() as u64).div_ceil(3)).contains(&came),
+            "{}",
+            booked.0
+        );
     }
 }

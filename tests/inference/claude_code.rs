@@ -24,7 +24,10 @@ const CLAUDES_OWN: [&str; 8] = [
 
 fn house(preset: &str, model: &str) -> House {
     let upstream = Upstream::start();
-    let provider = Provider::openai("v", &upstream).preset(preset).models(&[model]).base_url(&upstream.url());
+    let provider = Provider::openai("v", &upstream)
+        .preset(preset)
+        .models(&[model])
+        .base_url(&upstream.url());
     House::before(upstream, |setup| setup.provider(&provider))
 }
 
@@ -44,8 +47,10 @@ fn first_turn(model: &str) -> Value {
 /// Streams a turn, and checks that nothing of Anthropic's own went to the vendor.
 fn turn(house: &House, body: &Value, script: Script) -> (Told, Value) {
     house.upstream.answers(script);
-    let person =
-        house.user().with("anthropic-version", "2023-06-01").with("anthropic-beta", "mid-conversation-system-2026-04-07");
+    let person = house
+        .user()
+        .with("anthropic-version", "2023-06-01")
+        .with("anthropic-beta", "mid-conversation-system-2026-04-07");
     let stream = person.streams("/v1/messages?beta=true", body);
     assert_eq!(stream.status(), 200);
     let (events, end) = stream.rest();
@@ -56,7 +61,13 @@ fn turn(house: &House, body: &Value, script: Script) -> (Told, Value) {
     for word in CLAUDES_OWN {
         assert!(!sent.contains(word), "{word} in {sent}");
     }
-    assert_eq!((seen.header("anthropic-beta"), seen.header("anthropic-version")), (None, None));
+    assert_eq!(
+        (
+            seen.header("anthropic-beta"),
+            seen.header("anthropic-version")
+        ),
+        (None, None)
+    );
     (of_events(Messages, &events), seen.json())
 }
 
@@ -64,16 +75,27 @@ fn turn(house: &House, body: &Value, script: Script) -> (Told, Value) {
 fn round_trip(house: &House, model: &str, call: Script, text: Script) -> (String, Value) {
     let mut body = first_turn(model);
     let (told, _) = turn(house, &body, call);
-    assert_eq!((told.calls.len(), told.end.as_str()), (1, called(Messages)), "{told:?}");
+    assert_eq!(
+        (told.calls.len(), told.end.as_str()),
+        (1, called(Messages)),
+        "{told:?}"
+    );
     let call = &told.calls[0];
-    assert_eq!((call.name.as_str(), call.json()), ("Bash", json!({"command": "echo hi"})));
+    assert_eq!(
+        (call.name.as_str(), call.json()),
+        ("Bash", json!({"command": "echo hi"}))
+    );
     let used = json!({"type": "tool_use", "id": call.id, "name": call.name, "input": call.json()});
-    let result = json!({"type": "tool_result", "tool_use_id": call.id, "content": "hi", "is_error": false});
+    let result =
+        json!({"type": "tool_result", "tool_use_id": call.id, "content": "hi", "is_error": false});
     let turns = body["messages"].as_array_mut().expect("turns");
     turns.push(json!({"role": "assistant", "content": [used]}));
     turns.push(json!({"role": "user", "content": [result]}));
     let (told, sent) = turn(house, &body, text);
-    assert_eq!((told.text.as_str(), told.end.as_str()), ("It said hi.", stop(Messages)));
+    assert_eq!(
+        (told.text.as_str(), told.end.as_str()),
+        ("It said hi.", stop(Messages))
+    );
     (call.id.clone(), sent)
 }
 
@@ -82,17 +104,38 @@ fn t04_claude_code_runs_a_command_on_gemini() {
     let model = "gemini-3.8-flash";
     let answer = |part: Value| {
         let candidate = json!({"content": {"role": "model", "parts": [part]}, "finishReason": "STOP", "index": 0});
-        let usage = json!({"promptTokenCount": 10, "candidatesTokenCount": 5, "totalTokenCount": 15});
-        Script::stream([format!("data: {}\n\n", json!({"candidates": [candidate], "usageMetadata": usage}))])
+        let usage =
+            json!({"promptTokenCount": 10, "candidatesTokenCount": 5, "totalTokenCount": 15});
+        Script::stream([format!(
+            "data: {}\n\n",
+            json!({"candidates": [candidate], "usageMetadata": usage})
+        )])
     };
     let call = json!({"functionCall": {"name": "Bash", "args": {"command": "echo hi"}}, "thoughtSignature": "c2lnbmVk"});
     let house = house("gemini", model);
-    let (id, sent) = round_trip(&house, model, answer(call), answer(json!({"text": "It said hi."})));
+    let (id, sent) = round_trip(
+        &house,
+        model,
+        answer(call),
+        answer(json!({"text": "It said hi."})),
+    );
     let contents = sent["contents"].as_array().expect("contents");
-    let [.., called, result] = contents.as_slice() else { panic!("{sent}") };
-    assert_eq!(called["parts"][0]["functionCall"], json!({"id": id, "name": "Bash", "args": {"command": "echo hi"}}));
-    assert_eq!(called["parts"][0]["thoughtSignature"], json!("c2lnbmVk"), "the signature is remembered for it");
-    assert_eq!(result["parts"][0]["functionResponse"], json!({"id": id, "name": "Bash", "response": {"output": "hi"}}));
+    let [.., called, result] = contents.as_slice() else {
+        panic!("{sent}")
+    };
+    assert_eq!(
+        called["parts"][0]["functionCall"],
+        json!({"id": id, "name": "Bash", "args": {"command": "echo hi"}})
+    );
+    assert_eq!(
+        called["parts"][0]["thoughtSignature"],
+        json!("c2lnbmVk"),
+        "the signature is remembered for it"
+    );
+    assert_eq!(
+        result["parts"][0]["functionResponse"],
+        json!({"id": id, "name": "Bash", "response": {"output": "hi"}})
+    );
 }
 
 #[test]
@@ -103,7 +146,8 @@ fn t05_claude_code_runs_a_command_on_groq() {
         let chunk = |choices: Value| json!({"id": "c", "object": "chat.completion.chunk", "created": 1, "choices": choices});
         let mut last = chunk(choice(json!({}), json!(reason)));
         last["x_groq"] = json!({"id": "req_1", "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}});
-        let events = [chunk(choice(delta, Value::Null)), last].map(|event| format!("data: {event}\n\n"));
+        let events =
+            [chunk(choice(delta, Value::Null)), last].map(|event| format!("data: {event}\n\n"));
         Script::stream([events.concat(), "data: [DONE]\n\n".to_owned()])
     };
     let function = json!({"name": "Bash", "arguments": "{\"command\":\"echo hi\"}"});
@@ -112,8 +156,19 @@ fn t05_claude_code_runs_a_command_on_groq() {
     let text = answer(json!({"content": "It said hi."}), "stop");
     let (id, sent) = round_trip(&house, model, answer(call, "tool_calls"), text);
     let messages = sent["messages"].as_array().expect("messages");
-    let [.., called, result] = messages.as_slice() else { panic!("{sent}") };
-    assert_eq!((&called["tool_calls"][0]["id"], &called["tool_calls"][0]["function"]), (&json!(id), &function));
-    assert_eq!((&result["role"], &result["tool_call_id"], &result["content"]), (&json!("tool"), &json!(id), &json!("hi")));
+    let [.., called, result] = messages.as_slice() else {
+        panic!("{sent}")
+    };
+    assert_eq!(
+        (
+            &called["tool_calls"][0]["id"],
+            &called["tool_calls"][0]["function"]
+        ),
+        (&json!(id), &function)
+    );
+    assert_eq!(
+        (&result["role"], &result["tool_call_id"], &result["content"]),
+        (&json!("tool"), &json!(id), &json!("hi"))
+    );
     assert_eq!(sent["reasoning_effort"], json!("high"));
 }

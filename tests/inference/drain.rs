@@ -11,14 +11,19 @@ use crate::harness::wait_until;
 
 fn house(limits: &str) -> House {
     let limits = format!("[limits]\n{limits}");
-    let drains = |provider: crate::harness::process::Provider| provider.line("on_disconnect = \"drain\"");
+    let drains =
+        |provider: crate::harness::process::Provider| provider.line("on_disconnect = \"drain\"");
     House::calling(Upstream::start(), drains, |setup| setup.setting(&limits))
 }
 
 fn asks(house: &House, dialect: Dialect, streamed: bool) -> Connection {
     let before = house.upstream.request_count();
     let mut connection = house.user().connects();
-    connection.sends_request("POST", dialect.path(), Some(dialect.asking(streamed).to_string().as_bytes()));
+    connection.sends_request(
+        "POST",
+        dialect.path(),
+        Some(dialect.asking(streamed).to_string().as_bytes()),
+    );
     house.upstream.waits_for_requests(before + 1);
     connection
 }
@@ -27,22 +32,31 @@ fn asks(house: &House, dialect: Dialect, streamed: bool) -> Connection {
 fn a_stream_whose_client_left_is_booked_as_it_is_reported_at_its_end() {
     let house = house("");
     for dialect in BOTH {
-        house.upstream.answers(model::uses(10, 60).pause_ms_between(60));
+        house
+            .upstream
+            .answers(model::uses(10, 60).pause_ms_between(60));
         let mut stream = house.user().streams(dialect.path(), &dialect.streamed());
         stream.reads_deltas(5);
         stream.hangs_up();
-        wait_until("the call is drained", || house.gatekeeper.metric("gatekeeper_requests_draining") == 1.0);
+        wait_until("the call is drained", || {
+            house.gatekeeper.metric("gatekeeper_requests_draining") == 1.0
+        });
         house.booked().ends("client_gone", &[]).costs(10, 60);
         assert_eq!(house.gatekeeper.metric("gatekeeper_requests_draining"), 0.0);
     }
-    assert!(house.upstream.hang_ups().is_empty(), "the upstream was heard to its end");
+    assert!(
+        house.upstream.hang_ups().is_empty(),
+        "the upstream was heard to its end"
+    );
 }
 
 #[test]
 fn a_translated_stream_is_drained_like_any_other() {
     let house = house("");
     for (client, upstream) in [(Chat, Messages), (Messages, Chat)] {
-        house.upstream.answers(model::uses(10, 60).pause_ms_between(60));
+        house
+            .upstream
+            .answers(model::uses(10, 60).pause_ms_between(60));
         let mut body = client.streamed();
         body["model"] = json!(upstream.model());
         let mut stream = house.user().streams(client.path(), &body);
@@ -50,16 +64,21 @@ fn a_translated_stream_is_drained_like_any_other() {
         stream.hangs_up();
         house.booked().ends("client_gone", &[]).costs(10, 60);
     }
-    assert!(house.upstream.hang_ups().is_empty(), "the upstream was heard to its end");
+    assert!(
+        house.upstream.hang_ups().is_empty(),
+        "the upstream was heard to its end"
+    );
 }
 
 #[test]
 fn a_call_whose_client_left_before_the_head_is_booked_as_it_is_reported() {
     let house = house("");
     for dialect in BOTH {
-        for (streamed, script) in
-            [(false, model::uses(10, 20).delay_ms(1_500)), (true, model::uses(10, 20).delay_ms(1_500)), (false, slow_body())]
-        {
+        for (streamed, script) in [
+            (false, model::uses(10, 20).delay_ms(1_500)),
+            (true, model::uses(10, 20).delay_ms(1_500)),
+            (false, slow_body()),
+        ] {
             house.upstream.answers(script);
             asks(&house, dialect, streamed).hangs_up();
             house.booked().ends("client_gone", &[]).costs(10, 20);
@@ -70,7 +89,10 @@ fn a_call_whose_client_left_before_the_head_is_booked_as_it_is_reported() {
 
 /// A whole answer that comes in crumbs.
 fn slow_body() -> Script {
-    model::uses(10, 20).in_writes_of(400).pause_ms_between(200).delay_ms(1_000)
+    model::uses(10, 20)
+        .in_writes_of(400)
+        .pause_ms_between(200)
+        .delay_ms(1_000)
 }
 
 #[test]
@@ -95,13 +117,21 @@ fn a_drained_stream_that_fails_is_an_estimate() {
     let house = house("");
     for dialect in BOTH {
         let [before, content, _] = dialect.events(30);
-        house.upstream.answers(Script::stream([before, content].concat()).pause_ms_between(60).then_closes());
+        house.upstream.answers(
+            Script::stream([before, content].concat())
+                .pause_ms_between(60)
+                .then_closes(),
+        );
         let mut stream = house.user().streams(dialect.path(), &dialect.streamed());
         stream.reads_deltas(2);
         stream.hangs_up();
         let booked = house.booked();
         booked.ends("client_gone", &["estimated"]).is_about(10, 30);
-        assert!(booked.output() >= 30, "what came after the client counts too: {}", booked.0);
+        assert!(
+            booked.output() >= 30,
+            "what came after the client counts too: {}",
+            booked.0
+        );
     }
 }
 
@@ -109,7 +139,9 @@ fn a_drained_stream_that_fails_is_an_estimate() {
 fn sixty_four_are_drained_at_once_the_rest_is_let_go_and_a_stop_ends_all() {
     let mut house = house("drain_s = 1");
     let [before, content, _] = Messages.events(3);
-    house.upstream.answers(Script::stream([before, content].concat()).then_hangs());
+    house
+        .upstream
+        .answers(Script::stream([before, content].concat()).then_hangs());
     let streams: Vec<_> = (0..70)
         .map(|_| {
             let mut stream = house.user().streams(Messages.path(), &Messages.streamed());
@@ -121,12 +153,18 @@ fn sixty_four_are_drained_at_once_the_rest_is_let_go_and_a_stop_ends_all() {
         let _left = stream.hangs_up();
     }
     house.upstream.waits_for_hang_ups(6);
-    wait_until("all places are taken", || house.gatekeeper.metric("gatekeeper_requests_draining") == 64.0);
+    wait_until("all places are taken", || {
+        house.gatekeeper.metric("gatekeeper_requests_draining") == 64.0
+    });
     assert_eq!(house.gatekeeper.metric("gatekeeper_holds_open"), 64.0);
     assert_eq!(house.upstream.hang_ups().len(), 6);
     assert_eq!(house.gatekeeper.stop().code(), Some(0));
     house.gatekeeper.start();
     house.booked_all(70);
     let rows = house.gatekeeper.requests();
-    assert!(rows.iter().all(|row| row["status"] == "client_gone" && row["flags"][0] == "estimated"), "{rows:?}");
+    assert!(
+        rows.iter()
+            .all(|row| row["status"] == "client_gone" && row["flags"][0] == "estimated"),
+        "{rows:?}"
+    );
 }

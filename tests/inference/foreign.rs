@@ -23,9 +23,20 @@ struct Vendor {
 }
 
 const SSE: &str = "text/event-stream";
-const GEMINI: Vendor = Vendor { preset: "gemini", folder: "gemini", model: "gemini-3.8-flash", ending: "sse", content_type: SSE };
-const COHERE: Vendor =
-    Vendor { preset: "cohere", folder: "cohere", model: "command-a-plus-05-2026", ending: "sse", content_type: SSE };
+const GEMINI: Vendor = Vendor {
+    preset: "gemini",
+    folder: "gemini",
+    model: "gemini-3.8-flash",
+    ending: "sse",
+    content_type: SSE,
+};
+const COHERE: Vendor = Vendor {
+    preset: "cohere",
+    folder: "cohere",
+    model: "command-a-plus-05-2026",
+    ending: "sse",
+    content_type: SSE,
+};
 const OLLAMA: Vendor = Vendor {
     preset: "ollama_native",
     folder: "ollama",
@@ -43,12 +54,19 @@ impl Vendor {
 
     fn house_of(self, models: &[&str]) -> House {
         let upstream = Upstream::start();
-        let provider = Provider::openai("v", &upstream).preset(self.preset).models(models).base_url(&upstream.url());
+        let provider = Provider::openai("v", &upstream)
+            .preset(self.preset)
+            .models(models)
+            .base_url(&upstream.url());
         House::before(upstream, |setup| setup.provider(&provider))
     }
 
     fn recording(self, name: &str, streamed: bool) -> String {
-        golden(&format!("{}/{name}.{}", self.folder, if streamed { self.ending } else { "json" }))
+        golden(&format!(
+            "{}/{name}.{}",
+            self.folder,
+            if streamed { self.ending } else { "json" }
+        ))
     }
 
     fn stream<T: AsRef<[u8]>>(self, pieces: impl IntoIterator<Item = T>) -> Script {
@@ -58,7 +76,11 @@ impl Vendor {
     /// A recording, once.
     fn script(self, name: &str, streamed: bool) -> Script {
         let recording = self.recording(name, streamed);
-        if streamed { self.stream([&recording]) } else { Script::unary(200, &recording) }
+        if streamed {
+            self.stream([&recording])
+        } else {
+            Script::unary(200, &recording)
+        }
     }
 
     /// A recorded stream in every way in which a network can deliver it.
@@ -79,7 +101,8 @@ impl Vendor {
 
     /// A small good request with more members.
     fn asking(self, dialect: Dialect, more: Value) -> Value {
-        let mut body = json!({"model": self.model, "messages": [{"role": "user", "content": "say it"}]});
+        let mut body =
+            json!({"model": self.model, "messages": [{"role": "user", "content": "say it"}]});
         if dialect == Messages {
             body["max_tokens"] = json!(500);
         }
@@ -96,7 +119,12 @@ impl Vendor {
         let answer = house.user().post(dialect.path(), body);
         answer.expects(200);
         house.booked().ends("ok", &[]);
-        (house.upstream.last_request().json(), answer.header("x-gatekeeper-dropped-params").map(str::to_owned))
+        (
+            house.upstream.last_request().json(),
+            answer
+                .header("x-gatekeeper-dropped-params")
+                .map(str::to_owned),
+        )
     }
 }
 
@@ -107,7 +135,9 @@ fn tool() -> Value {
 /// The one tool, as the dialect declares it.
 fn tools(dialect: Dialect) -> Value {
     match dialect {
-        Chat => json!([{"type": "function", "function": {"name": "weather", "description": "d", "parameters": tool()}}]),
+        Chat => {
+            json!([{"type": "function", "function": {"name": "weather", "description": "d", "parameters": tool()}}])
+        }
         Messages => json!([{"name": "weather", "description": "d", "input_schema": tool()}]),
     }
 }
@@ -119,13 +149,18 @@ fn after_calls(vendor: Vendor, dialect: Dialect, calls: &Told) -> Value {
     let messages = match dialect {
         Chat => {
             let call = |call: &super::told::Call| json!({"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}});
-            let result = |id: &str, text: &str| json!({"role": "tool", "tool_call_id": id, "content": text});
+            let result =
+                |id: &str, text: &str| json!({"role": "tool", "tool_call_id": id, "content": text});
             let assistant = json!({"role": "assistant", "content": null, "tool_calls": [call(first), call(second)]});
-            json!([user, assistant, result(&second.id, "rain"), result(&first.id, "sun")])
+            json!([
+                user,
+                assistant,
+                result(&second.id, "rain"),
+                result(&first.id, "sun")
+            ])
         }
         Messages => {
-            let call =
-                |call: &super::told::Call| json!({"type": "tool_use", "id": call.id, "name": call.name, "input": call.json()});
+            let call = |call: &super::told::Call| json!({"type": "tool_use", "id": call.id, "name": call.name, "input": call.json()});
             let result = |id: &str, text: &str| json!({"type": "tool_result", "tool_use_id": id, "content": text});
             let mut failed = result(&second.id, "rain");
             failed["is_error"] = json!(true);
@@ -133,23 +168,46 @@ fn after_calls(vendor: Vendor, dialect: Dialect, calls: &Told) -> Value {
             json!([user, {"role": "assistant", "content": [call(first), call(second)]}, results])
         }
     };
-    vendor.asking(dialect, json!({"messages": messages, "tools": tools(dialect)}))
+    vendor.asking(
+        dialect,
+        json!({"messages": messages, "tools": tools(dialect)}),
+    )
 }
 
 /// A recording of text, to clients of one dialect, whole and in every delivery of its stream: the same each time.
 fn speaks(vendor: Vendor, dialect: Dialect, tokens: (u64, u64, u64), thoughts: &str) {
     let house = vendor.house();
-    let expected =
-        Told { thoughts: thoughts.into(), text: "Hello 日本 🦀".into(), calls: vec![], end: stop(dialect).into(), tokens };
-    let whole = [vendor.script("text", false), vendor.script("text", false).chunked().one_byte_per_write()];
+    let expected = Told {
+        thoughts: thoughts.into(),
+        text: "Hello 日本 🦀".into(),
+        calls: vec![],
+        end: stop(dialect).into(),
+        tokens,
+    };
+    let whole = [
+        vendor.script("text", false),
+        vendor.script("text", false).chunked().one_byte_per_write(),
+    ];
     let streamed = vendor.deliveries("text");
     let body = vendor.asking(dialect, json!({}));
-    for (script, is_stream) in whole.into_iter().map(|script| (script, false)).chain(streamed.into_iter().map(|s| (s, true))) {
-        assert_eq!(told(&house, dialect, body.clone(), is_stream, script), expected);
+    for (script, is_stream) in whole
+        .into_iter()
+        .map(|script| (script, false))
+        .chain(streamed.into_iter().map(|s| (s, true)))
+    {
+        assert_eq!(
+            told(&house, dialect, body.clone(), is_stream, script),
+            expected
+        );
         let row = house.booked();
         // at one rate for all input, what a cache served costs as much as the rest
         row.ends("ok", &[]).costs(tokens.0, tokens.2);
-        assert_eq!(row.0["usage"]["cached_tokens"].as_u64().unwrap_or(0), tokens.1, "{}", row.0);
+        assert_eq!(
+            row.0["usage"]["cached_tokens"].as_u64().unwrap_or(0),
+            tokens.1,
+            "{}",
+            row.0
+        );
     }
 }
 
@@ -191,13 +249,31 @@ fn calls(vendor: Vendor, house: &House, dialect: Dialect, tokens: (u64, u64, u64
     let body = vendor.asking(dialect, json!({"tools": tools(dialect)}));
     let mut seen = Vec::new();
     for streamed in [false, true] {
-        let scripts = if streamed { vendor.deliveries("tool") } else { vec![vendor.script("tool", false)] };
+        let scripts = if streamed {
+            vendor.deliveries("tool")
+        } else {
+            vec![vendor.script("tool", false)]
+        };
         for script in scripts {
             let told = told(house, dialect, body.clone(), streamed, script);
-            assert_eq!((told.text.as_str(), told.end.as_str(), told.tokens), ("", called(dialect), tokens));
+            assert_eq!(
+                (told.text.as_str(), told.end.as_str(), told.tokens),
+                ("", called(dialect), tokens)
+            );
             let arguments: Vec<Value> = told.calls.iter().map(super::told::Call::json).collect();
-            assert_eq!(arguments, [json!({"city": "Zürich 🦀", "days": 2}), json!({"city": "Bern", "days": 1.0})]);
-            assert!(told.calls.iter().all(|call| call.name == "weather" && !call.id.is_empty()), "{told:?}");
+            assert_eq!(
+                arguments,
+                [
+                    json!({"city": "Zürich 🦀", "days": 2}),
+                    json!({"city": "Bern", "days": 1.0})
+                ]
+            );
+            assert!(
+                told.calls
+                    .iter()
+                    .all(|call| call.name == "weather" && !call.id.is_empty()),
+                "{told:?}"
+            );
             assert_ne!(told.calls[0].id, told.calls[1].id);
             house.booked().ends("ok", &[]).costs(tokens.0, tokens.2);
             seen.push(told);
@@ -217,11 +293,24 @@ fn u02_geminis_calls_get_ids_and_their_results_go_back_under_the_right_name() {
         assert_eq!(roles, [&json!("user"), &json!("model"), &json!("user")]);
         let [first, second] = [&told.calls[0], &told.calls[1]];
         let call = |part: &Value| part["functionCall"].clone();
-        assert_eq!(call(&contents[1]["parts"][0]), json!({"id": first.id, "name": "weather", "args": first.json()}));
-        assert_eq!(call(&contents[1]["parts"][1]), json!({"id": second.id, "name": "weather", "args": second.json()}));
+        assert_eq!(
+            call(&contents[1]["parts"][0]),
+            json!({"id": first.id, "name": "weather", "args": first.json()})
+        );
+        assert_eq!(
+            call(&contents[1]["parts"][1]),
+            json!({"id": second.id, "name": "weather", "args": second.json()})
+        );
         let signature = contents[1]["parts"][0]["thoughtSignature"].as_str();
-        assert!(signature.is_some_and(|signature| !signature.is_empty()), "the first call of a turn is signed: {body}");
-        assert_eq!(contents[1]["parts"][1].get("thoughtSignature"), None, "and only the first");
+        assert!(
+            signature.is_some_and(|signature| !signature.is_empty()),
+            "the first call of a turn is signed: {body}"
+        );
+        assert_eq!(
+            contents[1]["parts"][1].get("thoughtSignature"),
+            None,
+            "and only the first"
+        );
         let failed = if dialect == Chat { "output" } else { "error" };
         let results = json!([
             {"functionResponse": {"id": first.id, "name": "weather", "response": {"output": "sun"}}},
@@ -239,11 +328,28 @@ fn u07_ollamas_arguments_are_objects_both_ways() {
         let (body, _) = OLLAMA.sent(&house, dialect, &after_calls(OLLAMA, dialect, &told));
         let messages = &body["messages"];
         let function = |call: &super::told::Call| json!({"function": {"name": "weather", "arguments": call.json()}});
-        assert_eq!(messages[1]["tool_calls"], json!([function(&told.calls[0]), function(&told.calls[1])]));
-        let failed = if dialect == Chat { "rain" } else { "Error: rain" };
-        assert_eq!(messages[2], json!({"role": "tool", "tool_name": "weather", "content": "sun"}));
-        assert_eq!(messages[3], json!({"role": "tool", "tool_name": "weather", "content": failed}));
-        assert_eq!(body["stream"], json!(false), "it streams unless it is told not to");
+        assert_eq!(
+            messages[1]["tool_calls"],
+            json!([function(&told.calls[0]), function(&told.calls[1])])
+        );
+        let failed = if dialect == Chat {
+            "rain"
+        } else {
+            "Error: rain"
+        };
+        assert_eq!(
+            messages[2],
+            json!({"role": "tool", "tool_name": "weather", "content": "sun"})
+        );
+        assert_eq!(
+            messages[3],
+            json!({"role": "tool", "tool_name": "weather", "content": failed})
+        );
+        assert_eq!(
+            body["stream"],
+            json!(false),
+            "it streams unless it is told not to"
+        );
         assert_eq!(body["tools"][0]["function"]["parameters"], tool());
     }
 }
@@ -253,8 +359,14 @@ fn u08_coheres_plan_is_a_thought_and_goes_back_as_the_plan() {
     for dialect in BOTH {
         let house = COHERE.house();
         let told = calls(COHERE, &house, dialect, (31, 0, 40));
-        assert_eq!(told.thoughts, "I will look up the weather in Zürich and in Bern.");
-        assert_eq!(told.calls[0].id, "weather_5q3v0k8ywx2h", "the vendor's own id");
+        assert_eq!(
+            told.thoughts,
+            "I will look up the weather in Zürich and in Bern."
+        );
+        assert_eq!(
+            told.calls[0].id, "weather_5q3v0k8ywx2h",
+            "the vendor's own id"
+        );
         let mut body = after_calls(COHERE, dialect, &told);
         if dialect == Chat {
             body["messages"][1]["content"] = json!("Looking it up.");
@@ -262,12 +374,28 @@ fn u08_coheres_plan_is_a_thought_and_goes_back_as_the_plan() {
         let (body, _) = COHERE.sent(&house, dialect, &body);
         let messages = &body["messages"];
         let call = |call: &super::told::Call| json!({"id": call.id, "type": "function", "function": {"name": "weather", "arguments": call.arguments}});
-        assert_eq!(messages[1]["tool_calls"], json!([call(&told.calls[0]), call(&told.calls[1])]));
-        assert_eq!(messages[1].get("tool_plan"), (dialect == Chat).then_some(&json!("Looking it up.")));
+        assert_eq!(
+            messages[1]["tool_calls"],
+            json!([call(&told.calls[0]), call(&told.calls[1])])
+        );
+        assert_eq!(
+            messages[1].get("tool_plan"),
+            (dialect == Chat).then_some(&json!("Looking it up."))
+        );
         assert_eq!(messages[1].get("content"), None);
-        let failed = if dialect == Chat { "rain" } else { "Error: rain" };
-        assert_eq!(messages[2], json!({"role": "tool", "tool_call_id": told.calls[0].id, "content": "sun"}));
-        assert_eq!(messages[3], json!({"role": "tool", "tool_call_id": told.calls[1].id, "content": failed}));
+        let failed = if dialect == Chat {
+            "rain"
+        } else {
+            "Error: rain"
+        };
+        assert_eq!(
+            messages[2],
+            json!({"role": "tool", "tool_call_id": told.calls[0].id, "content": "sun"})
+        );
+        assert_eq!(
+            messages[3],
+            json!({"role": "tool", "tool_call_id": told.calls[1].id, "content": failed})
+        );
     }
 }
 
@@ -286,7 +414,11 @@ fn u10_gemini_gets_the_whole_schema_but_for_its_kind() {
             Chat => tools[0]["function"]["parameters"] = schema.clone(),
             Messages => tools[0]["input_schema"] = schema.clone(),
         }
-        let (body, named) = GEMINI.sent(&house, dialect, &GEMINI.asking(dialect, json!({"tools": tools})));
+        let (body, named) = GEMINI.sent(
+            &house,
+            dialect,
+            &GEMINI.asking(dialect, json!({"tools": tools})),
+        );
         let declared = &body["tools"][0]["functionDeclarations"][0];
         assert_eq!(declared["parametersJsonSchema"], kept);
         assert_eq!((declared.get("parameters"), named), (None, None));
@@ -302,27 +434,55 @@ fn tools_are_forced_as_each_vendor_can() {
         tools.as_array_mut().expect("tools").push(other);
         tools
     };
-    let choices = [json!("none"), json!("required"), json!({"type": "function", "function": {"name": "other"}})];
+    let choices = [
+        json!("none"),
+        json!("required"),
+        json!({"type": "function", "function": {"name": "other"}}),
+    ];
     let house = GEMINI.house();
     for (choice, config) in choices.iter().zip([
         json!({"mode": "NONE"}),
         json!({"mode": "ANY"}),
         json!({"mode": "ANY", "allowedFunctionNames": ["other"]}),
     ]) {
-        let (body, _) = GEMINI.sent(&house, Chat, &GEMINI.asking(Chat, json!({"tools": two(), "tool_choice": choice})));
+        let (body, _) = GEMINI.sent(
+            &house,
+            Chat,
+            &GEMINI.asking(Chat, json!({"tools": two(), "tool_choice": choice})),
+        );
         assert_eq!(body["toolConfig"]["functionCallingConfig"], config);
     }
     let house = COHERE.house();
-    for (choice, (word, offered)) in choices.iter().zip([("NONE", 2), ("REQUIRED", 2), ("REQUIRED", 1)]) {
-        let (body, _) = COHERE.sent(&house, Chat, &COHERE.asking(Chat, json!({"tools": two(), "tool_choice": choice})));
-        assert_eq!((&body["tool_choice"], body["tools"].as_array().map(Vec::len)), (&json!(word), Some(offered)));
+    for (choice, (word, offered)) in
+        choices
+            .iter()
+            .zip([("NONE", 2), ("REQUIRED", 2), ("REQUIRED", 1)])
+    {
+        let (body, _) = COHERE.sent(
+            &house,
+            Chat,
+            &COHERE.asking(Chat, json!({"tools": two(), "tool_choice": choice})),
+        );
+        assert_eq!(
+            (&body["tool_choice"], body["tools"].as_array().map(Vec::len)),
+            (&json!(word), Some(offered))
+        );
     }
     let house = OLLAMA.house();
-    for (choice, (offered, dropped)) in
-        choices.iter().zip([(None, None), (Some(2), Some("tool_choice")), (Some(2), Some("tool_choice"))])
-    {
-        let (body, named) = OLLAMA.sent(&house, Chat, &OLLAMA.asking(Chat, json!({"tools": two(), "tool_choice": choice})));
-        assert_eq!((body["tools"].as_array().map(Vec::len), named.as_deref()), (offered, dropped));
+    for (choice, (offered, dropped)) in choices.iter().zip([
+        (None, None),
+        (Some(2), Some("tool_choice")),
+        (Some(2), Some("tool_choice")),
+    ]) {
+        let (body, named) = OLLAMA.sent(
+            &house,
+            Chat,
+            &OLLAMA.asking(Chat, json!({"tools": two(), "tool_choice": choice})),
+        );
+        assert_eq!(
+            (body["tools"].as_array().map(Vec::len), named.as_deref()),
+            (offered, dropped)
+        );
     }
 }
 
@@ -331,28 +491,85 @@ fn r05_gemini_is_told_to_think_as_its_generation_takes_it() {
     let thinking = |budget: u64| json!({"thinking": {"type": "enabled", "budget_tokens": budget}, "max_tokens": 9_000});
     let house = GEMINI.house_of(&["gemini-3.8-flash", "gemini-2.5-flash", "gemini-2.0-flash"]);
     let asks = |model: &'static str, dialect: Dialect, more: Value| {
-        let (body, named) = GEMINI.sent(&house, dialect, &Vendor { model, ..GEMINI }.asking(dialect, more));
-        (body["generationConfig"].get("thinkingConfig").cloned(), named)
+        let (body, named) = GEMINI.sent(
+            &house,
+            dialect,
+            &Vendor { model, ..GEMINI }.asking(dialect, more),
+        );
+        (
+            body["generationConfig"].get("thinkingConfig").cloned(),
+            named,
+        )
     };
-    let config = |level: &str| (Some(json!({"thinkingLevel": level, "includeThoughts": true})), None);
-    assert_eq!(asks("gemini-3.8-flash", Messages, thinking(8_192)), config("MEDIUM"));
-    assert_eq!(asks("gemini-3.8-flash", Chat, json!({"reasoning_effort": "xhigh"})), config("HIGH"));
-    let config = |budget: u64| (Some(json!({"thinkingBudget": budget, "includeThoughts": true})), None);
-    assert_eq!(asks("gemini-2.5-flash", Messages, thinking(2_000)), config(2_000));
-    assert_eq!(asks("gemini-2.5-flash", Chat, json!({"reasoning_effort": "high"})), config(16_384));
+    let config = |level: &str| {
+        (
+            Some(json!({"thinkingLevel": level, "includeThoughts": true})),
+            None,
+        )
+    };
+    assert_eq!(
+        asks("gemini-3.8-flash", Messages, thinking(8_192)),
+        config("MEDIUM")
+    );
+    assert_eq!(
+        asks(
+            "gemini-3.8-flash",
+            Chat,
+            json!({"reasoning_effort": "xhigh"})
+        ),
+        config("HIGH")
+    );
+    let config = |budget: u64| {
+        (
+            Some(json!({"thinkingBudget": budget, "includeThoughts": true})),
+            None,
+        )
+    };
+    assert_eq!(
+        asks("gemini-2.5-flash", Messages, thinking(2_000)),
+        config(2_000)
+    );
+    assert_eq!(
+        asks(
+            "gemini-2.5-flash",
+            Chat,
+            json!({"reasoning_effort": "high"})
+        ),
+        config(16_384)
+    );
     let off = (Some(json!({"thinkingBudget": 0})), None);
-    assert_eq!(asks("gemini-2.5-flash", Chat, json!({"reasoning_effort": "none"})), off);
+    assert_eq!(
+        asks(
+            "gemini-2.5-flash",
+            Chat,
+            json!({"reasoning_effort": "none"})
+        ),
+        off
+    );
     assert_eq!(asks("gemini-2.5-flash", Chat, json!({})), (None, None));
     let dropped = Some("reasoning_effort".to_owned());
-    assert_eq!(asks("gemini-2.0-flash", Chat, json!({"reasoning_effort": "high"})), (None, dropped));
+    assert_eq!(
+        asks(
+            "gemini-2.0-flash",
+            Chat,
+            json!({"reasoning_effort": "high"})
+        ),
+        (None, dropped)
+    );
 }
 
 #[test]
 fn r05_cohere_and_ollama_are_told_to_think_or_not_to() {
     let house = COHERE.house();
-    for (effort, thinking) in [("none", json!({"type": "disabled"})), ("low", json!({"type": "enabled", "token_budget": 2_048}))]
-    {
-        let (body, _) = COHERE.sent(&house, Chat, &COHERE.asking(Chat, json!({"reasoning_effort": effort})));
+    for (effort, thinking) in [
+        ("none", json!({"type": "disabled"})),
+        ("low", json!({"type": "enabled", "token_budget": 2_048})),
+    ] {
+        let (body, _) = COHERE.sent(
+            &house,
+            Chat,
+            &COHERE.asking(Chat, json!({"reasoning_effort": effort})),
+        );
         assert_eq!(body["thinking"], thinking);
     }
     let house = OLLAMA.house_of(&["qwen3:8b", "gpt-oss:20b", "llama3.2"]);
@@ -364,7 +581,11 @@ fn r05_cohere_and_ollama_are_told_to_think_or_not_to() {
     ] {
         let body = Vendor { model, ..OLLAMA }.asking(Chat, json!({"reasoning_effort": effort}));
         let (body, named) = OLLAMA.sent(&house, Chat, &body);
-        assert_eq!((body.get("think"), named.as_deref()), (think.as_ref(), dropped), "{model} {effort}");
+        assert_eq!(
+            (body.get("think"), named.as_deref()),
+            (think.as_ref(), dropped),
+            "{model} {effort}"
+        );
     }
 }
 
@@ -378,7 +599,9 @@ fn with_image(vendor: Vendor, dialect: Dialect, url: Option<&str>) -> Value {
             json!({"type": "image_url", "image_url": {"url": url}})
         }
         (Messages, Some(url)) => json!({"type": "image", "source": {"type": "url", "url": url}}),
-        (Messages, None) => json!({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}}),
+        (Messages, None) => {
+            json!({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}})
+        }
     };
     vendor.asking(dialect, json!({"messages": [{"role": "user", "content": [{"type": "text", "text": "look"}, image]}]}))
 }
@@ -388,12 +611,21 @@ fn m01_images_reach_each_vendor_in_its_own_shape() {
     for dialect in BOTH {
         let (body, _) = GEMINI.sent(&GEMINI.house(), dialect, &with_image(GEMINI, dialect, None));
         let image = json!({"inlineData": {"mimeType": "image/png", "data": PNG}});
-        assert_eq!(body["contents"], json!([{"role": "user", "parts": [{"text": "look"}, image]}]));
+        assert_eq!(
+            body["contents"],
+            json!([{"role": "user", "parts": [{"text": "look"}, image]}])
+        );
         let (body, _) = COHERE.sent(&COHERE.house(), dialect, &with_image(COHERE, dialect, None));
         let image = json!({"type": "image_url", "image_url": {"url": format!("data:image/png;base64,{PNG}")}});
-        assert_eq!(body["messages"], json!([{"role": "user", "content": [{"type": "text", "text": "look"}, image]}]));
+        assert_eq!(
+            body["messages"],
+            json!([{"role": "user", "content": [{"type": "text", "text": "look"}, image]}])
+        );
         let (body, _) = OLLAMA.sent(&OLLAMA.house(), dialect, &with_image(OLLAMA, dialect, None));
-        assert_eq!(body["messages"], json!([{"role": "user", "content": "look", "images": [PNG]}]));
+        assert_eq!(
+            body["messages"],
+            json!([{"role": "user", "content": "look", "images": [PNG]}])
+        );
     }
 }
 
@@ -405,7 +637,10 @@ fn m03_an_image_by_url_is_refused_with_the_reason_while_nothing_is_fetched() {
             let body = with_image(vendor, dialect, Some("https://example.com/a.png"));
             let answer = house.user().post(dialect.path(), &body);
             let message = refused_at(dialect, &answer, 400, "invalid_request_error", "messages");
-            assert!(message.contains(vendor.model) && message.contains("base64"), "{message}");
+            assert!(
+                message.contains(vendor.model) && message.contains("base64"),
+                "{message}"
+            );
             house.nothing_happened();
         }
     }
@@ -414,7 +649,12 @@ fn m03_an_image_by_url_is_refused_with_the_reason_while_nothing_is_fetched() {
 #[test]
 fn m04_a_pdf_reaches_gemini_and_is_refused_where_none_can_be_read() {
     let pdf = json!({"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0xLjQK"}});
-    let asks = |vendor: Vendor| vendor.asking(Messages, json!({"messages": [{"role": "user", "content": [pdf.clone()]}]}));
+    let asks = |vendor: Vendor| {
+        vendor.asking(
+            Messages,
+            json!({"messages": [{"role": "user", "content": [pdf.clone()]}]}),
+        )
+    };
     let (body, _) = GEMINI.sent(&GEMINI.house(), Messages, &asks(GEMINI));
     let part = json!({"inlineData": {"mimeType": "application/pdf", "data": "JVBERi0xLjQK"}});
     assert_eq!(body["contents"][0]["parts"], json!([part]));
@@ -429,20 +669,32 @@ fn m04_a_pdf_reaches_gemini_and_is_refused_where_none_can_be_read() {
 
 #[test]
 fn m05_a_schema_for_the_answer_goes_where_each_vendor_has_it() {
-    let schema =
-        json!({"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"], "additionalProperties": false});
+    let schema = json!({"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"], "additionalProperties": false});
     let format = json!({"type": "json_schema", "json_schema": {"name": "n", "strict": true, "schema": schema}});
     let asks = |vendor: Vendor, format: &Value| {
-        let (body, named) = vendor.sent(&vendor.house(), Chat, &vendor.asking(Chat, json!({"response_format": format})));
+        let (body, named) = vendor.sent(
+            &vendor.house(),
+            Chat,
+            &vendor.asking(Chat, json!({"response_format": format})),
+        );
         assert_eq!(named, None);
         body
     };
     let config = asks(GEMINI, &format)["generationConfig"].clone();
-    assert_eq!((&config["responseMimeType"], &config["responseJsonSchema"]), (&json!("application/json"), &schema));
-    assert_eq!(asks(COHERE, &format)["response_format"], json!({"type": "json_object", "json_schema": schema}));
+    assert_eq!(
+        (&config["responseMimeType"], &config["responseJsonSchema"]),
+        (&json!("application/json"), &schema)
+    );
+    assert_eq!(
+        asks(COHERE, &format)["response_format"],
+        json!({"type": "json_object", "json_schema": schema})
+    );
     assert_eq!(asks(OLLAMA, &format)["format"], schema);
     let object = json!({"type": "json_object"});
-    assert_eq!(asks(GEMINI, &object)["generationConfig"]["responseMimeType"], json!("application/json"));
+    assert_eq!(
+        asks(GEMINI, &object)["generationConfig"]["responseMimeType"],
+        json!("application/json")
+    );
     assert_eq!(asks(COHERE, &object)["response_format"], object);
     assert_eq!(asks(OLLAMA, &object)["format"], json!("json"));
 }
@@ -452,7 +704,10 @@ fn how_tokens_are_drawn_is_told_in_each_vendors_words() {
     let more = json!({"temperature": 0.5, "top_p": 0.9, "seed": 7, "stop": ["a", "b"], "max_completion_tokens": 50,
         "user": "u", "presence_penalty": 0.1, "messages": [{"role": "system", "content": "be brief"}, {"role": "user", "content": "say it"}]});
     let (body, named) = GEMINI.sent(&GEMINI.house(), Chat, &GEMINI.asking(Chat, more.clone()));
-    assert_eq!(body["systemInstruction"], json!({"parts": [{"text": "be brief"}]}));
+    assert_eq!(
+        body["systemInstruction"],
+        json!({"parts": [{"text": "be brief"}]})
+    );
     assert_eq!(
         body["generationConfig"],
         json!({"maxOutputTokens": 50, "temperature": 0.5, "topP": 0.9, "seed": 7, "stopSequences": ["a", "b"]})
@@ -464,9 +719,11 @@ fn how_tokens_are_drawn_is_told_in_each_vendors_words() {
         "messages": [{"role": "system", "content": "be brief"}, {"role": "user", "content": "say it"}]});
     assert_eq!((body, named.as_deref()), (expected, Some("user")));
     let (body, named) = OLLAMA.sent(&OLLAMA.house(), Chat, &OLLAMA.asking(Chat, more));
-    let options =
-        json!({"num_predict": 50, "temperature": 0.5, "top_p": 0.9, "seed": 7, "stop": ["a", "b"], "presence_penalty": 0.1});
-    assert_eq!((&body["options"], named.as_deref()), (&options, Some("user")));
+    let options = json!({"num_predict": 50, "temperature": 0.5, "top_p": 0.9, "seed": 7, "stop": ["a", "b"], "presence_penalty": 0.1});
+    assert_eq!(
+        (&body["options"], named.as_deref()),
+        (&options, Some("user"))
+    );
 }
 
 #[test]
@@ -479,15 +736,36 @@ fn each_vendor_is_reached_where_it_listens_with_its_own_credential() {
             "x-goog-api-key",
             UPSTREAM_KEY.to_owned(),
         ),
-        (COHERE, "/v2/chat", "/v2/chat", "authorization", format!("Bearer {UPSTREAM_KEY}")),
-        (OLLAMA, "/api/chat", "/api/chat", "authorization", format!("Bearer {UPSTREAM_KEY}")),
+        (
+            COHERE,
+            "/v2/chat",
+            "/v2/chat",
+            "authorization",
+            format!("Bearer {UPSTREAM_KEY}"),
+        ),
+        (
+            OLLAMA,
+            "/api/chat",
+            "/api/chat",
+            "authorization",
+            format!("Bearer {UPSTREAM_KEY}"),
+        ),
     ] {
         let house = vendor.house();
         for (is_stream, target) in [(false, whole), (true, streamed)] {
-            told(&house, Chat, vendor.asking(Chat, json!({})), is_stream, vendor.script("text", is_stream));
+            told(
+                &house,
+                Chat,
+                vendor.asking(Chat, json!({})),
+                is_stream,
+                vendor.script("text", is_stream),
+            );
             house.booked().ends("ok", &[]);
             let seen = house.upstream.last_request();
-            assert_eq!((seen.target(), seen.header(header)), (target, Some(value.as_str())));
+            assert_eq!(
+                (seen.target(), seen.header(header)),
+                (target, Some(value.as_str()))
+            );
             assert!(header == "authorization" || seen.header("authorization").is_none());
         }
     }
@@ -497,7 +775,9 @@ fn each_vendor_is_reached_where_it_listens_with_its_own_credential() {
 fn e31_several_answers_are_refused_and_never_silently_one() {
     for vendor in ALL {
         let house = vendor.house();
-        let answer = house.user().post(Chat.path(), &vendor.asking(Chat, json!({"n": 3})));
+        let answer = house
+            .user()
+            .post(Chat.path(), &vendor.asking(Chat, json!({"n": 3})));
         refused_at(Chat, &answer, 400, "invalid_request_error", "n");
         house.nothing_happened();
     }
@@ -507,8 +787,16 @@ fn e31_several_answers_are_refused_and_never_silently_one() {
 fn e32_more_stop_texts_than_a_vendor_takes_are_refused() {
     for vendor in [GEMINI, COHERE] {
         let house = vendor.house();
-        let body = vendor.asking(Messages, json!({"stop_sequences": ["a", "b", "c", "d", "e", "f"]}));
-        let message = refused(Messages, &house.user().post(Messages.path(), &body), 400, "invalid_request_error");
+        let body = vendor.asking(
+            Messages,
+            json!({"stop_sequences": ["a", "b", "c", "d", "e", "f"]}),
+        );
+        let message = refused(
+            Messages,
+            &house.user().post(Messages.path(), &body),
+            400,
+            "invalid_request_error",
+        );
         assert!(message.contains("at most 5"), "{message}");
         house.nothing_happened();
     }
@@ -519,7 +807,13 @@ fn c04_cohere_is_paid_what_it_billed() {
     // the recording says that the model saw 74 and wrote 28
     let house = COHERE.house();
     for streamed in [false, true] {
-        told(&house, Chat, COHERE.asking(Chat, json!({})), streamed, COHERE.script("text", streamed));
+        told(
+            &house,
+            Chat,
+            COHERE.asking(Chat, json!({})),
+            streamed,
+            COHERE.script("text", streamed),
+        );
         house.booked().ends("ok", &[]).costs(10, 25);
     }
 }
@@ -528,41 +822,84 @@ fn c04_cohere_is_paid_what_it_billed() {
 fn c07_gemini_is_paid_for_the_tier_that_served() {
     let house = {
         let upstream = Upstream::start();
-        let provider = Provider::openai("v", &upstream).preset("gemini").models(&["gemini-3.8-flash"]);
+        let provider = Provider::openai("v", &upstream)
+            .preset("gemini")
+            .models(&["gemini-3.8-flash"]);
         let provider = provider.base_url(&upstream.url()).priced_by("sheet");
         House::before(upstream, |setup| setup.provider(&provider))
     };
     let mut costs = Vec::new();
-    for (asked, served) in [("flex", Some("flex")), ("flex", Some("standard")), ("flex", None), ("priority", Some("priority"))] {
+    for (asked, served) in [
+        ("flex", Some("flex")),
+        ("flex", Some("standard")),
+        ("flex", None),
+        ("priority", Some("priority")),
+    ] {
         let script = GEMINI.script("text", false);
-        house.upstream.answers(served.into_iter().fold(script, |script, tier| script.header("x-gemini-service-tier", tier)));
-        house.user().post(Chat.path(), &GEMINI.asking(Chat, json!({"service_tier": asked}))).expects(200);
-        assert_eq!(house.upstream.last_request().json()["serviceTier"], json!(asked));
+        house
+            .upstream
+            .answers(served.into_iter().fold(script, |script, tier| {
+                script.header("x-gemini-service-tier", tier)
+            }));
+        house
+            .user()
+            .post(
+                Chat.path(),
+                &GEMINI.asking(Chat, json!({"service_tier": asked})),
+            )
+            .expects(200);
+        assert_eq!(
+            house.upstream.last_request().json()["serviceTier"],
+            json!(asked)
+        );
         costs.push(house.booked().ends("ok", &[]).cost());
     }
-    assert!(costs[0] < costs[1] && costs[1] == costs[2] && costs[2] < costs[3], "{costs:?}");
+    assert!(
+        costs[0] < costs[1] && costs[1] == costs[2] && costs[2] < costs[3],
+        "{costs:?}"
+    );
 }
 
 #[test]
 fn c05_what_ollama_does_not_count_is_estimated_and_never_free() {
     for dialect in BOTH {
         let house = OLLAMA.house();
-        let told = told(&house, dialect, OLLAMA.asking(dialect, json!({})), true, OLLAMA.script("unmetered", true));
+        let told = told(
+            &house,
+            dialect,
+            OLLAMA.asking(dialect, json!({})),
+            true,
+            OLLAMA.script("unmetered", true),
+        );
         assert_eq!(told.text, "Hello 日本 🦀");
         let row = house.booked();
         row.ends("ok", &["estimated"]);
-        assert!(row.input() > 0 && row.output() > 0 && row.cost() > 0, "{}", row.0);
+        assert!(
+            row.input() > 0 && row.output() > 0 && row.cost() > 0,
+            "{}",
+            row.0
+        );
     }
 }
 
 #[test]
 fn x02_googles_delay_becomes_a_header() {
-    for (dialect, word) in [(Chat, "rate_limit_exceeded"), (Messages, "rate_limit_exceeded")] {
+    for (dialect, word) in [
+        (Chat, "rate_limit_exceeded"),
+        (Messages, "rate_limit_exceeded"),
+    ] {
         let house = GEMINI.house();
-        house.upstream.answers(Script::unary(429, golden("gemini/limit.json")));
-        let answer = house.user().post(dialect.path(), &GEMINI.asking(dialect, json!({})));
+        house
+            .upstream
+            .answers(Script::unary(429, golden("gemini/limit.json")));
+        let answer = house
+            .user()
+            .post(dialect.path(), &GEMINI.asking(dialect, json!({})));
         let message = refused(dialect, &answer, 429, word);
-        assert!(message.starts_with("You exceeded your current quota"), "{message}");
+        assert!(
+            message.starts_with("You exceeded your current quota"),
+            "{message}"
+        );
         assert_eq!(answer.header("retry-after"), Some("7"));
         house.booked().ends("upstream_error", &[]);
     }
@@ -573,28 +910,64 @@ fn x07_an_error_line_of_ollama_is_an_error_in_the_clients_stream() {
     for dialect in BOTH {
         let house = OLLAMA.house();
         let recording = OLLAMA.recording("failed", true);
-        house.upstream.answers(OLLAMA.stream(recording.split_inclusive('\n')).pause_ms_between(50));
-        let stream = house.user().streams(dialect.path(), &OLLAMA.asking(dialect, json!({"stream": true})));
+        house.upstream.answers(
+            OLLAMA
+                .stream(recording.split_inclusive('\n'))
+                .pause_ms_between(50),
+        );
+        let stream = house.user().streams(
+            dialect.path(),
+            &OLLAMA.asking(dialect, json!({"stream": true})),
+        );
         let (events, end) = stream.rest();
         assert_eq!(end, End::Clean);
-        assert_eq!(events.iter().filter_map(|event| event.delta()).collect::<String>(), "Hello ");
+        assert_eq!(
+            events
+                .iter()
+                .filter_map(|event| event.delta())
+                .collect::<String>(),
+            "Hello "
+        );
         let last = events.last().expect("events");
         is_error(dialect, &last.json(), "upstream_error");
-        assert!(last.json()["error"]["message"].as_str().is_some_and(|text| text.contains("unexpected EOF")), "{last:?}");
+        assert!(
+            last.json()["error"]["message"]
+                .as_str()
+                .is_some_and(|text| text.contains("unexpected EOF")),
+            "{last:?}"
+        );
         house.booked().ends("broken", &["estimated"]);
     }
 }
 
 #[test]
 fn answers_that_failed_are_errors_in_the_clients_stream() {
-    for (vendor, recording, word) in [(GEMINI, "malformed", "MALFORMED_FUNCTION_CALL"), (COHERE, "failed", "the model crashed")] {
+    for (vendor, recording, word) in [
+        (GEMINI, "malformed", "MALFORMED_FUNCTION_CALL"),
+        (COHERE, "failed", "the model crashed"),
+    ] {
         let house = vendor.house();
         let recording = vendor.recording(recording, true);
-        house.upstream.answers(vendor.stream(recording.split_inclusive("\n\n")).pause_ms_between(20));
-        let (events, _) = house.user().streams(Messages.path(), &vendor.asking(Messages, json!({"stream": true}))).rest();
+        house.upstream.answers(
+            vendor
+                .stream(recording.split_inclusive("\n\n"))
+                .pause_ms_between(20),
+        );
+        let (events, _) = house
+            .user()
+            .streams(
+                Messages.path(),
+                &vendor.asking(Messages, json!({"stream": true})),
+            )
+            .rest();
         let last = events.last().expect("events");
         is_error(Messages, &last.json(), "upstream_error");
-        assert!(last.json()["error"]["message"].as_str().is_some_and(|text| text.contains(word)), "{last:?}");
+        assert!(
+            last.json()["error"]["message"]
+                .as_str()
+                .is_some_and(|text| text.contains(word)),
+            "{last:?}"
+        );
         house.booked();
     }
 }
@@ -605,12 +978,25 @@ fn a_stream_without_its_end_is_truncated_however_cleanly_it_stops() {
         for dialect in BOTH {
             let house = vendor.house();
             let recording = vendor.recording("text", true);
-            let pieces: Vec<&str> = recording.split_inclusive(if vendor.ending == "sse" { "\n\n" } else { "\n" }).collect();
-            house.upstream.answers(vendor.stream(&pieces[..pieces.len() - 1]));
-            let (events, _) = house.user().streams(dialect.path(), &vendor.asking(dialect, json!({"stream": true}))).rest();
+            let pieces: Vec<&str> = recording
+                .split_inclusive(if vendor.ending == "sse" { "\n\n" } else { "\n" })
+                .collect();
+            house
+                .upstream
+                .answers(vendor.stream(&pieces[..pieces.len() - 1]));
+            let (events, _) = house
+                .user()
+                .streams(
+                    dialect.path(),
+                    &vendor.asking(dialect, json!({"stream": true})),
+                )
+                .rest();
             let last = events.last().expect("events");
             is_error(dialect, &last.json(), "upstream_error");
-            assert!(events.iter().all(|event| !dialect.is_terminal(event)), "{events:?}");
+            assert!(
+                events.iter().all(|event| !dialect.is_terminal(event)),
+                "{events:?}"
+            );
             let row = house.booked();
             assert_eq!(row.0["status"], json!("truncated"), "{}", row.0);
             assert!(row.cost() > 0, "{}", row.0);
@@ -623,8 +1009,21 @@ fn a_blocked_prompt_is_a_filtered_answer() {
     for (dialect, end) in [(Chat, "content_filter"), (Messages, "refusal")] {
         let house = GEMINI.house();
         for streamed in [false, true] {
-            let told = told(&house, dialect, GEMINI.asking(dialect, json!({})), streamed, GEMINI.script("blocked", streamed));
-            assert_eq!(told, Told { end: end.into(), tokens: (9, 0, 0), ..Told::default() });
+            let told = told(
+                &house,
+                dialect,
+                GEMINI.asking(dialect, json!({})),
+                streamed,
+                GEMINI.script("blocked", streamed),
+            );
+            assert_eq!(
+                told,
+                Told {
+                    end: end.into(),
+                    tokens: (9, 0, 0),
+                    ..Told::default()
+                }
+            );
             house.booked().ends("ok", &[]).costs(9, 0);
         }
     }
@@ -634,7 +1033,13 @@ fn a_blocked_prompt_is_a_filtered_answer() {
 fn an_answer_that_met_its_cap_says_so() {
     let house = OLLAMA.house();
     for (dialect, end) in [(Chat, "length"), (Messages, "max_tokens")] {
-        let told = told(&house, dialect, OLLAMA.asking(dialect, json!({})), false, OLLAMA.script("length", false));
+        let told = told(
+            &house,
+            dialect,
+            OLLAMA.asking(dialect, json!({})),
+            false,
+            OLLAMA.script("length", false),
+        );
         assert_eq!(told.end, end);
         house.booked().ends("ok", &[]);
     }
@@ -642,15 +1047,22 @@ fn an_answer_that_met_its_cap_says_so() {
 
 #[test]
 fn x13_a_credential_that_a_vendor_does_not_take_is_the_gateways_trouble() {
-    for (vendor, status, body) in
-        [(GEMINI, 400, "gemini/key.json"), (COHERE, 401, "cohere/key.json"), (COHERE, 498, "cohere/key.json")]
-    {
+    for (vendor, status, body) in [
+        (GEMINI, 400, "gemini/key.json"),
+        (COHERE, 401, "cohere/key.json"),
+        (COHERE, 498, "cohere/key.json"),
+    ] {
         for dialect in BOTH {
             let house = vendor.house();
             house.upstream.answers(Script::unary(status, golden(body)));
-            let answer = house.user().post(dialect.path(), &vendor.asking(dialect, json!({})));
+            let answer = house
+                .user()
+                .post(dialect.path(), &vendor.asking(dialect, json!({})));
             let message = refused(dialect, &answer, 502, "upstream_error");
-            assert!(message.contains("the gateway's own credential"), "{message}");
+            assert!(
+                message.contains("the gateway's own credential"),
+                "{message}"
+            );
             house.booked().ends("upstream_error", &[]);
         }
     }
@@ -660,13 +1072,24 @@ fn x13_a_credential_that_a_vendor_does_not_take_is_the_gateways_trouble() {
 fn a_vendors_refusal_reaches_the_client_in_its_own_shape() {
     for dialect in BOTH {
         let house = COHERE.house();
-        house.upstream.answers(Script::unary(429, golden("cohere/limit.json")));
-        let answer = house.user().post(dialect.path(), &COHERE.asking(dialect, json!({})));
-        assert_eq!(refused(dialect, &answer, 429, "rate_limit_exceeded"), "Please wait and try again later");
+        house
+            .upstream
+            .answers(Script::unary(429, golden("cohere/limit.json")));
+        let answer = house
+            .user()
+            .post(dialect.path(), &COHERE.asking(dialect, json!({})));
+        assert_eq!(
+            refused(dialect, &answer, 429, "rate_limit_exceeded"),
+            "Please wait and try again later"
+        );
         house.booked().ends("upstream_error", &[]);
         let house = OLLAMA.house();
-        house.upstream.answers(Script::unary(404, golden("ollama/unknown.json")));
-        let answer = house.user().post(dialect.path(), &OLLAMA.asking(dialect, json!({})));
+        house
+            .upstream
+            .answers(Script::unary(404, golden("ollama/unknown.json")));
+        let answer = house
+            .user()
+            .post(dialect.path(), &OLLAMA.asking(dialect, json!({})));
         refused(dialect, &answer, 502, "upstream_error");
         house.booked().ends("upstream_error", &[]);
     }

@@ -15,7 +15,11 @@ const PROMISED: Duration = Duration::from_secs(1);
 fn asks(house: &House, dialect: Dialect, streamed: bool) -> Connection {
     let before = house.upstream.request_count();
     let mut connection = house.user().connects();
-    connection.sends_request("POST", dialect.path(), Some(dialect.asking(streamed).to_string().as_bytes()));
+    connection.sends_request(
+        "POST",
+        dialect.path(),
+        Some(dialect.asking(streamed).to_string().as_bytes()),
+    );
     house.upstream.waits_for_requests(before + 1);
     connection
 }
@@ -23,7 +27,10 @@ fn asks(house: &House, dialect: Dialect, streamed: bool) -> Connection {
 /// Exactly one more upstream connection was left, in time.
 #[track_caller]
 fn let_go(house: &House, hang_ups: usize, left: Instant) {
-    house.upstream.waits_for_hang_ups(hang_ups).waits_until_idle();
+    house
+        .upstream
+        .waits_for_hang_ups(hang_ups)
+        .waits_until_idle();
     let parting = house.upstream.hang_ups()[hang_ups - 1];
     let took = parting.at.saturating_duration_since(left);
     assert!(took < PROMISED, "the upstream was let go after {took:?}");
@@ -41,7 +48,10 @@ fn a_client_that_leaves_before_the_head_stops_the_upstream() {
             connection.hangs_up();
             hang_ups += 1;
             let_go(&house, hang_ups, Instant::now());
-            house.booked().ends("client_gone", &["estimated"]).is_about(10, 0);
+            house
+                .booked()
+                .ends("client_gone", &["estimated"])
+                .is_about(10, 0);
         }
     }
 }
@@ -54,7 +64,10 @@ fn a_client_that_closes_its_sending_half_is_gone() {
         let connection = asks(&house, dialect, false);
         connection.stops_sending();
         let_go(&house, hang_ups, Instant::now());
-        house.booked().ends("client_gone", &["estimated"]).is_about(10, 0);
+        house
+            .booked()
+            .ends("client_gone", &["estimated"])
+            .is_about(10, 0);
         drop(connection);
     }
 }
@@ -62,14 +75,20 @@ fn a_client_that_closes_its_sending_half_is_gone() {
 #[test]
 fn a_client_that_leaves_in_the_middle_of_a_whole_answer_stops_the_upstream() {
     let house = House::opens();
-    house.upstream.answers(model::uses(10, 20).truncated_after(90).then_hangs());
+    house
+        .upstream
+        .answers(model::uses(10, 20).truncated_after(90).then_hangs());
     for (hang_ups, dialect) in (1..).zip(BOTH) {
         let connection = asks(&house, dialect, false);
         connection.hangs_up();
         let_go(&house, hang_ups, Instant::now());
         let booked = house.booked();
         // the client may have been faster than what came
-        assert!([0, 30].contains(&booked.ends("client_gone", &["estimated"]).output()), "{}", booked.0);
+        assert!(
+            [0, 30].contains(&booked.ends("client_gone", &["estimated"]).output()),
+            "{}",
+            booked.0
+        );
     }
 }
 
@@ -82,12 +101,21 @@ fn a_client_that_leaves_while_a_beginning_is_kept_back_stops_the_upstream() {
         let connection = asks(&house, dialect, true);
         connection.hangs_up();
         let_go(&house, hang_ups, Instant::now());
-        house.booked().ends("client_gone", &["estimated"]).is_about(10, 0);
+        house
+            .booked()
+            .ends("client_gone", &["estimated"])
+            .is_about(10, 0);
     }
 }
 
 /// Leaves after so many deltas; the record must be between what the client saw and what the upstream sent.
-fn hangs_up_after(house: &House, dialect: Dialect, deltas: usize, script: Script, hang_ups: usize) -> Booked {
+fn hangs_up_after(
+    house: &House,
+    dialect: Dialect,
+    deltas: usize,
+    script: Script,
+    hang_ups: usize,
+) -> Booked {
     house.upstream.answers(script);
     let mut body = dialect.streamed();
     body["max_tokens"] = serde_json::json!(200_000);
@@ -97,11 +125,28 @@ fn hangs_up_after(house: &House, dialect: Dialect, deltas: usize, script: Script
     let_go(house, hang_ups, left);
     let booked = house.booked();
     booked.ends("client_gone", &["estimated"]);
-    let sent = house.upstream.bill().last().expect("the upstream's own bill").output_tokens;
+    let sent = house
+        .upstream
+        .bill()
+        .last()
+        .expect("the upstream's own bill")
+        .output_tokens;
     // three bytes a token, as long as no answer has taught otherwise
-    let tokens = |words: u64| (0..words).map(|n| model::token(n).len() as u64).sum::<u64>() / 3;
-    let (least, most) = (tokens(deltas as u64).max(deltas as u64), tokens(sent + 1) + 1);
-    assert!((least..=most).contains(&booked.output()), "{least} to {most} expected, {sent} words sent, but {}", booked.0);
+    let tokens = |words: u64| {
+        (0..words)
+            .map(|n| model::token(n).len() as u64)
+            .sum::<u64>()
+            / 3
+    };
+    let (least, most) = (
+        tokens(deltas as u64).max(deltas as u64),
+        tokens(sent + 1) + 1,
+    );
+    assert!(
+        (least..=most).contains(&booked.output()),
+        "{least} to {most} expected, {sent} words sent, but {}",
+        booked.0
+    );
     if dialect == Messages {
         assert_eq!(booked.input(), 10, "the input was told at the start");
     } else {
@@ -117,7 +162,13 @@ fn a_hang_up_stops_a_talking_upstream_and_is_billed() {
     for dialect in BOTH {
         for deltas in [5, 100, 800] {
             hang_ups += 1;
-            hangs_up_after(&house, dialect, deltas, model::uses(10, 100_000).pause_ms_between(1), hang_ups);
+            hangs_up_after(
+                &house,
+                dialect,
+                deltas,
+                model::uses(10, 100_000).pause_ms_between(1),
+                hang_ups,
+            );
         }
     }
 }
@@ -148,13 +199,23 @@ fn a_client_that_reads_nothing_is_cut_off() {
     for (hang_ups, dialect) in (1..).zip(BOTH) {
         house.upstream.answers(flood(dialect));
         let stalled = asks(&house, dialect, true);
-        house.upstream.waits_for_hang_ups(hang_ups).waits_until_idle();
+        house
+            .upstream
+            .waits_for_hang_ups(hang_ups)
+            .waits_until_idle();
         house.booked().ends("client_gone", &["estimated"]);
         wait_until("the connection is given up", || {
-            sockets(&house).is_none_or(|sockets| sockets.iter().all(|socket| socket.peer != stalled.address()))
+            sockets(&house).is_none_or(|sockets| {
+                sockets
+                    .iter()
+                    .all(|socket| socket.peer != stalled.address())
+            })
         });
         // one that wakes up later must not take the stump for the whole
         let (_, end) = stalled.answer_begins().rest_bytes();
-        assert!(matches!(end, End::Truncated | End::Reset), "{dialect:?}: the stump of an answer ends {end:?}");
+        assert!(
+            matches!(end, End::Truncated | End::Reset),
+            "{dialect:?}: the stump of an answer ends {end:?}"
+        );
     }
 }

@@ -28,21 +28,32 @@ const SENT: [(&str, &str); 22] = [
     ("api-key", "other"),
     ("x-gatekeeper-anything", "1"),
     ("openai-organization", "org-canary"),
-    ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+    (
+        "traceparent",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    ),
     ("connection", "keep-alive"),
 ];
 
 #[test]
 fn b01_upstream_sees_the_providers_credential_in_its_style_and_nothing_of_the_clients_own() {
     let house = House::opens();
-    let person = SENT.iter().fold(house.user(), |person, (name, value)| person.with(name, value));
-    for (dialect, credential) in
-        [(Chat, ("authorization", format!("Bearer {UPSTREAM_KEY}"))), (Messages, ("x-api-key", UPSTREAM_KEY.to_owned()))]
-    {
+    let person = SENT.iter().fold(house.user(), |person, (name, value)| {
+        person.with(name, value)
+    });
+    for (dialect, credential) in [
+        (Chat, ("authorization", format!("Bearer {UPSTREAM_KEY}"))),
+        (Messages, ("x-api-key", UPSTREAM_KEY.to_owned())),
+    ] {
         person.post(dialect.path(), &dialect.body()).expects(200);
         let seen = house.upstream.last_request();
         assert_eq!(seen.header(credential.0), Some(credential.1.as_str()));
-        let names: BTreeSet<&str> = seen.head.headers.iter().map(|(name, _)| name.as_str()).collect();
+        let names: BTreeSet<&str> = seen
+            .head
+            .headers
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
         let mut expected = BTreeSet::from([
             "accept",
             "accept-encoding",
@@ -57,8 +68,16 @@ fn b01_upstream_sees_the_providers_credential_in_its_style_and_nothing_of_the_cl
             expected.insert("anthropic-version");
         }
         assert_eq!(names, expected);
-        assert_eq!(seen.head.headers.len(), expected.len(), "a header came twice: {:?}", seen.head.headers);
-        assert_eq!(seen.header("host"), Some(house.upstream.address().to_string().as_str()));
+        assert_eq!(
+            seen.head.headers.len(),
+            expected.len(),
+            "a header came twice: {:?}",
+            seen.head.headers
+        );
+        assert_eq!(
+            seen.header("host"),
+            Some(house.upstream.address().to_string().as_str())
+        );
         assert_eq!(
             (seen.header("content-type"), seen.header("user-agent")),
             (Some("application/json"), Some("OpenAI/Python 2.54.0"))
@@ -70,23 +89,45 @@ fn b01_upstream_sees_the_providers_credential_in_its_style_and_nothing_of_the_cl
 #[test]
 fn b05_version_and_betas_are_forwarded_as_they_came() {
     let house = House::opens();
-    let betas = "claude-code-20250219,interleaved-thinking-2025-05-14,mid-conversation-system-2026-04-07";
-    let person =
-        house.user().with("anthropic-version", "2026-10-21").with("anthropic-beta", betas).with("anthropic-beta", "more-1");
+    let betas =
+        "claude-code-20250219,interleaved-thinking-2025-05-14,mid-conversation-system-2026-04-07";
+    let person = house
+        .user()
+        .with("anthropic-version", "2026-10-21")
+        .with("anthropic-beta", betas)
+        .with("anthropic-beta", "more-1");
     person.messages(&Messages.body()).expects(200);
     let seen = house.upstream.last_request();
     let all = |name: &str| {
-        seen.head.headers.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect::<Vec<_>>()
+        seen.head
+            .headers
+            .iter()
+            .filter(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+            .collect::<Vec<_>>()
     };
     assert_eq!(all("anthropic-version"), ["2026-10-21"]);
     assert_eq!(all("anthropic-beta"), [betas, "more-1"]);
     house.booked();
     house.user().messages(&Messages.body()).expects(200);
-    assert_eq!(house.upstream.last_request().header("anthropic-version"), Some("2023-06-01"));
+    assert_eq!(
+        house.upstream.last_request().header("anthropic-version"),
+        Some("2023-06-01")
+    );
     house.booked();
-    house.user().with("openai-beta", "assistants=v2").chat(&Chat.body()).expects(200);
-    assert_eq!(house.upstream.last_request().header("openai-beta"), Some("assistants=v2"));
-    assert_eq!(house.upstream.last_request().header("anthropic-version"), None);
+    house
+        .user()
+        .with("openai-beta", "assistants=v2")
+        .chat(&Chat.body())
+        .expects(200);
+    assert_eq!(
+        house.upstream.last_request().header("openai-beta"),
+        Some("assistants=v2")
+    );
+    assert_eq!(
+        house.upstream.last_request().header("anthropic-version"),
+        None
+    );
     house.booked();
 }
 
@@ -116,7 +157,10 @@ const SWALLOWED: [(&str, &str); 12] = [
 ];
 
 fn with_headers(script: Script) -> Script {
-    ANSWERED.iter().chain(&SWALLOWED).fold(script, |script, (name, value)| script.header(name, value))
+    ANSWERED
+        .iter()
+        .chain(&SWALLOWED)
+        .fold(script, |script, (name, value)| script.header(name, value))
 }
 
 #[test]
@@ -126,14 +170,27 @@ fn p11_the_upstreams_own_words_are_forwarded_and_what_belongs_to_its_connection_
         for (streamed, script) in [
             (true, Script::stream(dialect.stream(2))),
             (false, crate::harness::model::uses(10, 2)),
-            (false, Script::json(400, &dialect.refusal("invalid_request_error", "no"))),
+            (
+                false,
+                Script::json(400, &dialect.refusal("invalid_request_error", "no")),
+            ),
         ] {
             let answer = house.answered(dialect, streamed, with_headers(script));
             for (name, value) in ANSWERED {
-                assert_eq!(answer.header(name), Some(value), "{name} of {dialect:?}, {}", answer.status);
+                assert_eq!(
+                    answer.header(name),
+                    Some(value),
+                    "{name} of {dialect:?}, {}",
+                    answer.status
+                );
             }
             for (name, value) in SWALLOWED {
-                assert_ne!(answer.header(name), Some(value), "{name} of {dialect:?}, {}", answer.status);
+                assert_ne!(
+                    answer.header(name),
+                    Some(value),
+                    "{name} of {dialect:?}, {}",
+                    answer.status
+                );
             }
             house.booked();
         }
@@ -155,7 +212,10 @@ fn every_answer_says_what_served_it_and_what_it_cost() {
             ("x-gatekeeper-attempts", "1"),
             ("x-gatekeeper-cost-usd", "0.00011"),
             ("x-gatekeeper-budget-remaining-usd", remaining),
-            ("x-gatekeeper-request-id", booked.0["id"].as_str().expect("an id")),
+            (
+                "x-gatekeeper-request-id",
+                booked.0["id"].as_str().expect("an id"),
+            ),
         ] {
             assert_eq!(answer.expects(200).header(name), Some(value), "{name}");
         }
@@ -164,30 +224,54 @@ fn every_answer_says_what_served_it_and_what_it_cost() {
     said(Messages, "ant", "0.99978");
     let stream = house.asks(Chat, true);
     let booked = house.booked();
-    assert_eq!(stream.header("x-gatekeeper-request-id"), booked.0["id"].as_str());
+    assert_eq!(
+        stream.header("x-gatekeeper-request-id"),
+        booked.0["id"].as_str()
+    );
     assert_eq!(stream.header("x-gatekeeper-provider"), Some("up"));
-    assert_eq!(stream.header("x-gatekeeper-budget-remaining-usd"), None, "no budget stands above this key");
+    assert_eq!(
+        stream.header("x-gatekeeper-budget-remaining-usd"),
+        None,
+        "no budget stands above this key"
+    );
 }
 
 /// An attempt that came to nothing was an attempt: it says who was asked, and counts against the limits.
 #[test]
 fn what_the_upstream_failed_at_says_who_was_asked() {
     let mut house = House::opens();
-    let team = house.gatekeeper.team(&serde_json::json!({"name": "limited", "rpm": 100}));
+    let team = house
+        .gatekeeper
+        .team(&serde_json::json!({"name": "limited", "rpm": 100}));
     let key = house.gatekeeper.key_of(&team);
     for dialect in BOTH {
         let provider = if dialect == Chat { "up" } else { "ant" };
         for (script, status) in [
-            (Script::json(500, &dialect.refusal("server_error", "no")), 502),
-            (Script::json(401, &dialect.refusal("authentication_error", "no")), 502),
+            (
+                Script::json(500, &dialect.refusal("server_error", "no")),
+                502,
+            ),
+            (
+                Script::json(401, &dialect.refusal("authentication_error", "no")),
+                502,
+            ),
             (Script::closes(), 502),
         ] {
             house.upstream.answers(script);
-            let answer = house.gatekeeper.user(&key).post(dialect.path(), &dialect.body());
-            for (name, value) in
-                [("x-gatekeeper-model", dialect.model()), ("x-gatekeeper-provider", provider), ("x-gatekeeper-attempts", "1")]
-            {
-                assert_eq!(answer.expects(status).header(name), Some(value), "{name} of {dialect:?}");
+            let answer = house
+                .gatekeeper
+                .user(&key)
+                .post(dialect.path(), &dialect.body());
+            for (name, value) in [
+                ("x-gatekeeper-model", dialect.model()),
+                ("x-gatekeeper-provider", provider),
+                ("x-gatekeeper-attempts", "1"),
+            ] {
+                assert_eq!(
+                    answer.expects(status).header(name),
+                    Some(value),
+                    "{name} of {dialect:?}"
+                );
             }
             assert!(answer.header("x-ratelimit-remaining-requests").is_some());
             house.booked();

@@ -39,7 +39,8 @@ impl Dialect {
 
     /// A small good request.
     pub fn body(self) -> Value {
-        let mut body = json!({"model": self.model(), "messages": [{"role": "user", "content": "say it"}]});
+        let mut body =
+            json!({"model": self.model(), "messages": [{"role": "user", "content": "say it"}]});
         if self == Messages {
             body["max_tokens"] = json!(500);
         }
@@ -55,14 +56,22 @@ impl Dialect {
 
     /// The same, whole or as a stream.
     pub fn asking(self, streamed: bool) -> Value {
-        if streamed { self.streamed() } else { self.body() }
+        if streamed {
+            self.streamed()
+        } else {
+            self.body()
+        }
     }
 
     /// What an upstream of this dialect says when it refuses.
     pub fn refusal(self, kind: &str, message: &str) -> Value {
         match self {
-            Chat => json!({"error": {"message": message, "type": kind, "param": null, "code": kind}}),
-            Messages => json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_up"}),
+            Chat => {
+                json!({"error": {"message": message, "type": kind, "param": null, "code": kind}})
+            }
+            Messages => {
+                json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_up"})
+            }
         }
     }
 
@@ -103,32 +112,51 @@ fn chat_events(deltas: u64) -> [Vec<String>; 3] {
         let chunk = json!({"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m-small", "choices": choices});
         format!("data: {chunk}\n\n")
     };
-    let delta = |delta: Value, end: Value| chunk(json!([{"index": 0, "delta": delta, "finish_reason": end}]));
+    let delta = |delta: Value, end: Value| {
+        chunk(json!([{"index": 0, "delta": delta, "finish_reason": end}]))
+    };
     let usage = json!({"id": "c1", "choices": [],
         "usage": {"prompt_tokens": 10, "completion_tokens": deltas, "total_tokens": 10 + deltas}});
     [
-        vec![delta(json!({"role": "assistant", "content": ""}), Value::Null)],
-        (0..deltas).map(|n| delta(json!({"content": format!("w{n} ")}), Value::Null)).collect(),
-        vec![delta(json!({}), json!("stop")), format!("data: {usage}\n\n"), "data: [DONE]\n\n".to_owned()],
+        vec![delta(
+            json!({"role": "assistant", "content": ""}),
+            Value::Null,
+        )],
+        (0..deltas)
+            .map(|n| delta(json!({"content": format!("w{n} ")}), Value::Null))
+            .collect(),
+        vec![
+            delta(json!({}), json!("stop")),
+            format!("data: {usage}\n\n"),
+            "data: [DONE]\n\n".to_owned(),
+        ],
     ]
 }
 
 fn messages_events(deltas: u64) -> [Vec<String>; 3] {
-    let event = |data: Value| format!("event: {}\ndata: {data}\n\n", data["type"].as_str().expect("an event has a type"));
+    let event = |data: Value| {
+        format!(
+            "event: {}\ndata: {data}\n\n",
+            data["type"].as_str().expect("an event has a type")
+        )
+    };
     let start = json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "c-small", "content": [],
         "stop_reason": null, "stop_sequence": null, "usage": {"input_tokens": 10, "output_tokens": 1}});
-    let text =
-        |n: u64| json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": format!("w{n} ")}});
+    let text = |n: u64| json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": format!("w{n} ")}});
     [
         vec![
             event(json!({"type": "message_start", "message": start})),
-            event(json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}})),
+            event(
+                json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+            ),
         ],
         (0..deltas).map(|n| event(text(n))).collect(),
         vec![
             event(json!({"type": "content_block_stop", "index": 0})),
-            event(json!({"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": null},
-                "usage": {"output_tokens": deltas}})),
+            event(
+                json!({"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": null},
+                "usage": {"output_tokens": deltas}}),
+            ),
             event(json!({"type": "message_stop"})),
         ],
     ]
@@ -157,13 +185,27 @@ pub fn is_error(dialect: Dialect, body: &Value, word: &str) {
     assert!(!message.is_empty(), "no message in {body}");
     match dialect {
         Chat => {
-            assert_eq!((&body["error"]["type"], &body["error"]["code"]), (&json!(word), &json!(word)), "{body}");
+            assert_eq!(
+                (&body["error"]["type"], &body["error"]["code"]),
+                (&json!(word), &json!(word)),
+                "{body}"
+            );
             let error = body["error"].as_object().expect("an error is an object");
-            assert!(error.contains_key("param") && body.get("type").is_none(), "{body}");
+            assert!(
+                error.contains_key("param") && body.get("type").is_none(),
+                "{body}"
+            );
         }
         Messages => {
-            assert_eq!((&body["type"], &body["error"]["type"]), (&json!("error"), &json!(anthropic_type(word))), "{body}");
-            assert!(body["request_id"].as_str().is_some_and(|id| !id.is_empty()), "{body}");
+            assert_eq!(
+                (&body["type"], &body["error"]["type"]),
+                (&json!("error"), &json!(anthropic_type(word))),
+                "{body}"
+            );
+            assert!(
+                body["request_id"].as_str().is_some_and(|id| !id.is_empty()),
+                "{body}"
+            );
         }
     }
 }
@@ -172,8 +214,16 @@ pub fn is_error(dialect: Dialect, body: &Value, word: &str) {
 #[track_caller]
 pub fn refused(dialect: Dialect, answer: &Answer, status: u16, word: &str) -> String {
     answer.expects(status);
-    assert_eq!(answer.header("content-type"), Some("application/json"), "{}", answer.text());
-    let id = answer.header("x-gatekeeper-request-id").expect("every answer says its request id").to_owned();
+    assert_eq!(
+        answer.header("content-type"),
+        Some("application/json"),
+        "{}",
+        answer.text()
+    );
+    let id = answer
+        .header("x-gatekeeper-request-id")
+        .expect("every answer says its request id")
+        .to_owned();
     let body = answer.json();
     is_error(dialect, &body, word);
     if dialect == Messages {
@@ -184,7 +234,13 @@ pub fn refused(dialect: Dialect, answer: &Answer, status: u16, word: &str) -> St
 
 /// A refusal that names the member at fault, where the dialect can.
 #[track_caller]
-pub fn refused_at(dialect: Dialect, answer: &Answer, status: u16, word: &str, param: &str) -> String {
+pub fn refused_at(
+    dialect: Dialect,
+    answer: &Answer,
+    status: u16,
+    word: &str,
+    param: &str,
+) -> String {
     let message = refused(dialect, answer, status, word);
     if dialect == Chat {
         assert_eq!(answer.json()["error"]["param"], json!(param), "{message}");
@@ -221,14 +277,27 @@ impl House {
     }
 
     /// With lines of its own in the section of each provider.
-    pub fn calling(upstream: Upstream, provider: impl Fn(Provider) -> Provider, change: impl FnOnce(Setup) -> Setup) -> House {
+    pub fn calling(
+        upstream: Upstream,
+        provider: impl Fn(Provider) -> Provider,
+        change: impl FnOnce(Setup) -> Setup,
+    ) -> House {
         // a debug build takes half a second to look through a whole log of the usual size
-        let setup = Gatekeeper::alone().ledger("segment_mb = 1").provider(&provider(Provider::openai("up", &upstream)));
+        let setup = Gatekeeper::alone()
+            .ledger("segment_mb = 1")
+            .provider(&provider(Provider::openai("up", &upstream)));
         let setup = setup.provider(&provider(Provider::anthropic("ant", &upstream)));
         let mut gatekeeper = change(setup).starts();
         let team = gatekeeper.team(&json!({"name": "eng", "models": ["*"]}));
         let key = gatekeeper.key_of(&team);
-        House { gatekeeper, upstream, team, key, booked: Cell::new(0), served: Cell::new(0) }
+        House {
+            gatekeeper,
+            upstream,
+            team,
+            key,
+            booked: Cell::new(0),
+            served: Cell::new(0),
+        }
     }
 
     pub fn user(&self) -> Person {
@@ -257,9 +326,17 @@ impl House {
     /// Nothing went upstream and no record was written since the last look.
     #[track_caller]
     pub fn nothing_happened(&self) {
-        assert_eq!(self.upstream.request_count(), self.served.get(), "the upstream saw a request");
+        assert_eq!(
+            self.upstream.request_count(),
+            self.served.get(),
+            "the upstream saw a request"
+        );
         assert_eq!(self.gatekeeper.holds_open(), 0);
-        assert_eq!(self.gatekeeper.requests().len(), self.booked.get(), "a record was written");
+        assert_eq!(
+            self.gatekeeper.requests().len(),
+            self.booked.get(),
+            "a record was written"
+        );
     }
 
     /// Exactly one more record, with no hold left: returns it.
@@ -273,7 +350,9 @@ impl House {
     pub fn booked_all(&self, calls: usize) -> Booked {
         let wanted = self.booked.get() + calls;
         wait_until("no hold is open", || self.gatekeeper.holds_open() == 0);
-        wait_until("the call is booked", || self.gatekeeper.requests().len() >= wanted);
+        wait_until("the call is booked", || {
+            self.gatekeeper.requests().len() >= wanted
+        });
         let rows = self.gatekeeper.requests();
         assert_eq!(rows.len(), wanted, "each call has one record");
         self.booked.set(wanted);
@@ -289,14 +368,24 @@ impl Booked {
     /// Its status and its flags.
     #[track_caller]
     pub fn ends(&self, status: &str, flags: &[&str]) -> &Booked {
-        assert_eq!((&self.0["status"], &self.0["flags"]), (&json!(status), &json!(flags)), "{}", self.0);
+        assert_eq!(
+            (&self.0["status"], &self.0["flags"]),
+            (&json!(status), &json!(flags)),
+            "{}",
+            self.0
+        );
         self
     }
 
     /// Exactly these tokens, and what they cost.
     #[track_caller]
     pub fn costs(&self, input_tokens: u64, output_tokens: u64) -> &Booked {
-        assert_eq!((self.input(), self.output()), (input_tokens, output_tokens), "{}", self.0);
+        assert_eq!(
+            (self.input(), self.output()),
+            (input_tokens, output_tokens),
+            "{}",
+            self.0
+        );
         let cost = i128::from(input_tokens + 5 * output_tokens) * 1_000_000;
         assert_eq!(text(&self.0, "cost_usd"), usd(cost), "{}", self.0);
         self
@@ -305,8 +394,16 @@ impl Booked {
     /// An estimate: at least what was billed, and not several times as much.
     #[track_caller]
     pub fn is_about(&self, input_tokens: u64, output_tokens: u64) -> &Booked {
-        assert!((input_tokens..=input_tokens * 6 + 60).contains(&self.input()), "input in {}", self.0);
-        assert!((output_tokens..=output_tokens * 3 + 3).contains(&self.output()), "output in {}", self.0);
+        assert!(
+            (input_tokens..=input_tokens * 6 + 60).contains(&self.input()),
+            "input in {}",
+            self.0
+        );
+        assert!(
+            (output_tokens..=output_tokens * 3 + 3).contains(&self.output()),
+            "output in {}",
+            self.0
+        );
         let cost = i128::from(self.input() + 5 * self.output()) * 1_000_000;
         assert_eq!(self.cost(), cost, "{}", self.0);
         self

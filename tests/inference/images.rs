@@ -18,8 +18,15 @@ const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+
 fn house(fetch: &str) -> House {
     let upstream = Upstream::start();
     upstream.answers(Script::unary(200, golden("gemini/text.json")));
-    let gemini = Provider::openai("v", &upstream).preset("gemini").models(&[MODEL]).base_url(&upstream.url());
-    House::before(upstream, |setup| setup.provider(&gemini).setting(&format!("[fetch]\n{fetch}")))
+    let gemini = Provider::openai("v", &upstream)
+        .preset("gemini")
+        .models(&[MODEL])
+        .base_url(&upstream.url());
+    House::before(upstream, |setup| {
+        setup
+            .provider(&gemini)
+            .setting(&format!("[fetch]\n{fetch}"))
+    })
 }
 
 /// A server of the operator's own network with this at every address.
@@ -34,32 +41,56 @@ fn png() -> Vec<u8> {
 }
 
 fn asking(url: &str) -> Value {
-    let parts = json!([{"type": "text", "text": "look"}, {"type": "image_url", "image_url": {"url": url}}]);
+    let parts =
+        json!([{"type": "text", "text": "look"}, {"type": "image_url", "image_url": {"url": url}}]);
     json!({"model": MODEL, "messages": [{"role": "user", "content": parts}]})
 }
 
 #[test]
 fn m03_an_image_by_url_is_fetched_for_gemini_where_the_operator_lets_it() {
-    let (house, pictures) = (house("images = \"on\"\nprivate_hosts = [\"127.0.0.1\"]"), pictures(&png()));
-    let answer = house.user().post(Chat.path(), &asking(&format!("{}/cat.png", pictures.url())));
+    let (house, pictures) = (
+        house("images = \"on\"\nprivate_hosts = [\"127.0.0.1\"]"),
+        pictures(&png()),
+    );
+    let answer = house
+        .user()
+        .post(Chat.path(), &asking(&format!("{}/cat.png", pictures.url())));
     answer.expects(200);
     house.booked().ends("ok", &[]);
     let image = json!({"inlineData": {"mimeType": "image/png", "data": PNG}});
-    assert_eq!(house.upstream.last_request().json()["contents"][0]["parts"], json!([{"text": "look"}, image]));
+    assert_eq!(
+        house.upstream.last_request().json()["contents"][0]["parts"],
+        json!([{"text": "look"}, image])
+    );
     let fetched = pictures.last_request();
-    assert_eq!((fetched.method(), fetched.target(), fetched.header("authorization")), ("GET", "/cat.png", None));
+    assert_eq!(
+        (
+            fetched.method(),
+            fetched.target(),
+            fetched.header("authorization")
+        ),
+        ("GET", "/cat.png", None)
+    );
     assert_eq!(pictures.request_count(), 1);
 }
 
 #[test]
 fn m03_a_private_address_that_nobody_named_is_refused_without_a_connection() {
-    for fetch in ["images = \"on\"", "images = \"on\"\nprivate_hosts = [\"10.0.0.7\"]", "images = \"off\""] {
+    for fetch in [
+        "images = \"on\"",
+        "images = \"on\"\nprivate_hosts = [\"10.0.0.7\"]",
+        "images = \"off\"",
+    ] {
         let (house, pictures) = (house(fetch), pictures(&png()));
         for host in ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]"] {
             let url = pictures.url().replace("127.0.0.1", host);
             let answer = house.user().post(Chat.path(), &asking(&url));
             let message = refused_at(Chat, &answer, 400, "invalid_request_error", "messages");
-            let expected = if fetch.contains("off") { "base64" } else { "no address of the Internet" };
+            let expected = if fetch.contains("off") {
+                "base64"
+            } else {
+                "no address of the Internet"
+            };
             assert!(message.contains(expected), "{url}: {message}");
             house.nothing_happened();
         }

@@ -41,11 +41,17 @@ fn deliveries(recording: &str) -> Vec<Script> {
 }
 
 fn chat(model: &str, more: Value) -> Value {
-    with(json!({"model": model, "messages": [{"role": "user", "content": "say it"}]}), more)
+    with(
+        json!({"model": model, "messages": [{"role": "user", "content": "say it"}]}),
+        more,
+    )
 }
 
 fn messages(more: Value) -> Value {
-    with(json!({"model": "m-small", "max_tokens": 500, "messages": [{"role": "user", "content": "say it"}]}), more)
+    with(
+        json!({"model": "m-small", "max_tokens": 500, "messages": [{"role": "user", "content": "say it"}]}),
+        more,
+    )
 }
 
 fn with(mut body: Value, more: Value) -> Value {
@@ -71,38 +77,63 @@ fn sent(house: &House, path: &str, body: &Value) -> (Value, Answer) {
 
 #[track_caller]
 fn sent_to_anthropic(house: &House, body: &Value) -> Value {
-    house.upstream.answers(Script::unary(200, golden("anthropic/answer.json")));
+    house
+        .upstream
+        .answers(Script::unary(200, golden("anthropic/answer.json")));
     sent(house, Chat.path(), body).0
 }
 
 #[track_caller]
 fn sent_to_openai(house: &House, body: &Value) -> Value {
-    house.upstream.answers(Script::unary(200, golden("openai/answer.json")));
+    house
+        .upstream
+        .answers(Script::unary(200, golden("openai/answer.json")));
     sent(house, Messages.path(), body).0
 }
 
 /// A chat stream as clients put it together: content, thoughts, calls by index, finish reason, usage.
 fn chat_answer(events: &[Event]) -> Value {
-    let (mut content, mut reasoning, mut finish, mut usage) = (String::new(), String::new(), Value::Null, Value::Null);
+    let (mut content, mut reasoning, mut finish, mut usage) =
+        (String::new(), String::new(), Value::Null, Value::Null);
     let mut calls: Vec<(Value, Value, String)> = Vec::new();
     for chunk in events.iter().map(Event::json) {
         let choice = &chunk["choices"][0];
         content.push_str(choice["delta"]["content"].as_str().unwrap_or_default());
-        reasoning.push_str(choice["delta"]["reasoning_content"].as_str().unwrap_or_default());
-        for call in choice["delta"]["tool_calls"].as_array().into_iter().flatten() {
+        reasoning.push_str(
+            choice["delta"]["reasoning_content"]
+                .as_str()
+                .unwrap_or_default(),
+        );
+        for call in choice["delta"]["tool_calls"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
             let index = call["index"].as_u64().expect("an index") as usize;
             if index == calls.len() {
-                calls.push((call["id"].clone(), call["function"]["name"].clone(), String::new()));
+                calls.push((
+                    call["id"].clone(),
+                    call["function"]["name"].clone(),
+                    String::new(),
+                ));
             }
-            calls[index].2.push_str(call["function"]["arguments"].as_str().unwrap_or_default());
+            calls[index]
+                .2
+                .push_str(call["function"]["arguments"].as_str().unwrap_or_default());
         }
-        for (place, value) in [(&mut finish, &choice["finish_reason"]), (&mut usage, &chunk["usage"])] {
+        for (place, value) in [
+            (&mut finish, &choice["finish_reason"]),
+            (&mut usage, &chunk["usage"]),
+        ] {
             if !value.is_null() {
                 *place = value.clone();
             }
         }
     }
-    assert_eq!(events.last().map(|event| event.data.as_str()), Some("[DONE]"));
+    assert_eq!(
+        events.last().map(|event| event.data.as_str()),
+        Some("[DONE]")
+    );
     json!({"content": content, "reasoning": reasoning, "calls": calls, "finish": finish, "usage": usage})
 }
 
@@ -117,7 +148,9 @@ fn message(events: &[Event]) -> Value {
         match event.name.as_str() {
             "message_start" => message = data["message"].clone(),
             "content_block_start" => {
-                let content = message["content"].as_array_mut().expect("a start comes first");
+                let content = message["content"]
+                    .as_array_mut()
+                    .expect("a start comes first");
                 assert_eq!((open, index), (None, Some(content.len())));
                 content.push(data["content_block"].clone());
                 open = index;
@@ -125,11 +158,17 @@ fn message(events: &[Event]) -> Value {
             "content_block_delta" => {
                 assert_eq!(open, index);
                 let block = &mut message["content"][index.expect("an index")];
-                for (delta, member) in
-                    [("text", "text"), ("thinking", "thinking"), ("signature", "signature"), ("partial_json", "json")]
-                {
+                for (delta, member) in [
+                    ("text", "text"),
+                    ("thinking", "thinking"),
+                    ("signature", "signature"),
+                    ("partial_json", "json"),
+                ] {
                     if let Some(more) = data["delta"][delta].as_str() {
-                        block[member] = json!(format!("{}{more}", block[member].as_str().unwrap_or_default()));
+                        block[member] = json!(format!(
+                            "{}{more}",
+                            block[member].as_str().unwrap_or_default()
+                        ));
                     }
                 }
             }
@@ -141,36 +180,67 @@ fn message(events: &[Event]) -> Value {
             _ => {}
         }
     }
-    assert_eq!(events.last().map(|event| event.name.as_str()), Some("message_stop"));
+    assert_eq!(
+        events.last().map(|event| event.name.as_str()),
+        Some("message_stop")
+    );
     message
 }
 
 #[test]
 fn t01_a_chat_client_gets_anthropics_text_and_its_exact_usage() {
     let house = house();
-    house.upstream.answers(Script::unary(200, golden("anthropic/answer.json")));
-    let answer = house.user().post(Chat.path(), &chat(SONNET, json!({}))).json();
+    house
+        .upstream
+        .answers(Script::unary(200, golden("anthropic/answer.json")));
+    let answer = house
+        .user()
+        .post(Chat.path(), &chat(SONNET, json!({})))
+        .json();
     assert_eq!(answer["choices"][0]["message"]["content"], "Hello 🦀!");
     assert_eq!(answer["choices"][0]["finish_reason"], "stop");
     assert_eq!(house.booked().ends("ok", &[]).output(), 5);
     for script in deliveries(&golden("anthropic/text.sse")) {
         house.upstream.answers(script);
-        let body = chat(SONNET, json!({"stream": true, "stream_options": {"include_usage": true}}));
+        let body = chat(
+            SONNET,
+            json!({"stream": true, "stream_options": {"include_usage": true}}),
+        );
         let told = chat_answer(&house.user().streams(Chat.path(), &body).rest().0);
-        assert_eq!((&told["content"], &told["finish"]), (&json!("Hello 🦀!"), &json!("stop")));
-        assert_eq!((&told["usage"]["prompt_tokens"], &told["usage"]["completion_tokens"]), (&json!(10), &json!(5)));
+        assert_eq!(
+            (&told["content"], &told["finish"]),
+            (&json!("Hello 🦀!"), &json!("stop"))
+        );
+        assert_eq!(
+            (
+                &told["usage"]["prompt_tokens"],
+                &told["usage"]["completion_tokens"]
+            ),
+            (&json!(10), &json!(5))
+        );
         house.booked().ends("ok", &[]).costs(10, 5);
     }
     let seen = house.upstream.last_request();
-    assert_eq!((seen.target(), seen.header("anthropic-version")), ("/v1/messages", Some("2023-06-01")));
+    assert_eq!(
+        (seen.target(), seen.header("anthropic-version")),
+        ("/v1/messages", Some("2023-06-01"))
+    );
 }
 
 #[test]
 fn t02_a_messages_client_gets_openais_text_in_valid_order_and_its_exact_usage() {
     let house = house();
-    house.upstream.answers(Script::unary(200, golden("openai/answer.json")));
-    let answer = house.user().post(Messages.path(), &messages(json!({}))).json();
-    assert_eq!(answer["content"], json!([{"type": "text", "text": "Hello 🦀!"}]));
+    house
+        .upstream
+        .answers(Script::unary(200, golden("openai/answer.json")));
+    let answer = house
+        .user()
+        .post(Messages.path(), &messages(json!({})))
+        .json();
+    assert_eq!(
+        answer["content"],
+        json!([{"type": "text", "text": "Hello 🦀!"}])
+    );
     assert_eq!(
         (&answer["stop_reason"], &answer["role"], &answer["type"]),
         (&json!("end_turn"), &json!("assistant"), &json!("message"))
@@ -179,8 +249,17 @@ fn t02_a_messages_client_gets_openais_text_in_valid_order_and_its_exact_usage() 
     let mut ids = vec![answer["id"].clone()];
     for script in deliveries(&golden("openai/text.sse")) {
         house.upstream.answers(script);
-        let message = message(&house.user().streams(Messages.path(), &messages(json!({"stream": true}))).rest().0);
-        assert_eq!(message["content"], json!([{"type": "text", "text": "Hello 🦀!"}]));
+        let message = message(
+            &house
+                .user()
+                .streams(Messages.path(), &messages(json!({"stream": true})))
+                .rest()
+                .0,
+        );
+        assert_eq!(
+            message["content"],
+            json!([{"type": "text", "text": "Hello 🦀!"}])
+        );
         assert_eq!(message["stop_reason"], "end_turn");
         assert_eq!(message["usage"]["output_tokens"], 7);
         house.booked().ends("ok", &[]).costs(26, 7);
@@ -197,13 +276,35 @@ fn u01_a_chat_client_gets_one_tool_whose_arguments_come_in_five_pieces() {
     let house = house();
     for script in deliveries(&golden("anthropic/thinking_tool.sse")) {
         house.upstream.answers(script);
-        let body = chat(SONNET, json!({"stream": true, "tools": tool(), "stream_options": {"include_usage": true}}));
+        let body = chat(
+            SONNET,
+            json!({"stream": true, "tools": tool(), "stream_options": {"include_usage": true}}),
+        );
         let told = chat_answer(&house.user().streams(Chat.path(), &body).rest().0);
-        let call = json!(["toolu_01T1x1fJ34qAmk2tNTrN7Up6", "weather", "{\"city\":\"Köln 🦀\",\"unit\":\"c\"}"]);
-        assert_eq!((&told["calls"], &told["finish"]), (&json!([call]), &json!("tool_calls")));
-        assert_eq!((&told["content"], &told["reasoning"]), (&json!("Let me look."), &json!("They ask for the weather 🦀.")));
+        let call = json!([
+            "toolu_01T1x1fJ34qAmk2tNTrN7Up6",
+            "weather",
+            "{\"city\":\"Köln 🦀\",\"unit\":\"c\"}"
+        ]);
+        assert_eq!(
+            (&told["calls"], &told["finish"]),
+            (&json!([call]), &json!("tool_calls"))
+        );
+        assert_eq!(
+            (&told["content"], &told["reasoning"]),
+            (
+                &json!("Let me look."),
+                &json!("They ask for the weather 🦀.")
+            )
+        );
         // 14 uncached, 30 written to the cache, 200 read from it
-        assert_eq!((&told["usage"]["prompt_tokens"], &told["usage"]["completion_tokens"]), (&json!(244), &json!(89)));
+        assert_eq!(
+            (
+                &told["usage"]["prompt_tokens"],
+                &told["usage"]["completion_tokens"]
+            ),
+            (&json!(244), &json!(89))
+        );
         assert_eq!(told["usage"]["prompt_tokens_details"]["cached_tokens"], 200);
         house.booked().ends("ok", &[]);
     }
@@ -212,12 +313,22 @@ fn u01_a_chat_client_gets_one_tool_whose_arguments_come_in_five_pieces() {
 #[test]
 fn c01_cache_reads_and_writes_are_in_the_prompt_and_billed_by_class() {
     let upstream = Upstream::start();
-    let claude = Provider::anthropic("claude", &upstream).models(&[SONNET]).priced_by("sheet");
+    let claude = Provider::anthropic("claude", &upstream)
+        .models(&[SONNET])
+        .priced_by("sheet");
     let house = House::before(upstream, |setup| setup.provider(&claude));
-    house.upstream.answers(Script::unary(200, golden("anthropic/answer.json")));
-    let answer = house.user().post(Chat.path(), &chat(SONNET, json!({}))).json();
+    house
+        .upstream
+        .answers(Script::unary(200, golden("anthropic/answer.json")));
+    let answer = house
+        .user()
+        .post(Chat.path(), &chat(SONNET, json!({})))
+        .json();
     assert_eq!(answer["usage"]["prompt_tokens"], 244);
-    assert_eq!(answer["usage"]["prompt_tokens_details"]["cached_tokens"], 200);
+    assert_eq!(
+        answer["usage"]["prompt_tokens_details"]["cached_tokens"],
+        200
+    );
     let row = house.booked();
     row.ends("ok", &[]);
     // 14 at $3, 10 at $3.75, 20 at $6, 200 at $0.30, 5 at $15 per million, and three searches at a cent
@@ -228,10 +339,20 @@ fn c01_cache_reads_and_writes_are_in_the_prompt_and_billed_by_class() {
 #[test]
 fn c02_cached_input_is_not_in_the_input_of_a_messages_client() {
     let house = house();
-    house.upstream.answers(Script::unary(200, golden("openai/answer.json")));
-    let usage = house.user().post(Messages.path(), &messages(json!({}))).json()["usage"].clone();
+    house
+        .upstream
+        .answers(Script::unary(200, golden("openai/answer.json")));
+    let usage = house
+        .user()
+        .post(Messages.path(), &messages(json!({})))
+        .json()["usage"]
+        .clone();
     assert_eq!(
-        (&usage["input_tokens"], &usage["cache_read_input_tokens"], &usage["output_tokens"]),
+        (
+            &usage["input_tokens"],
+            &usage["cache_read_input_tokens"],
+            &usage["output_tokens"]
+        ),
         (&json!(5), &json!(21), &json!(7))
     );
     house.booked().ends("ok", &[]);
@@ -242,13 +363,26 @@ fn e02_parallel_calls_that_come_interleaved_are_blocks_one_after_the_other() {
     let house = house();
     for script in deliveries(&golden("openai/parallel_tools.sse")) {
         house.upstream.answers(script);
-        let message = message(&house.user().streams(Messages.path(), &messages(json!({"stream": true}))).rest().0);
+        let message = message(
+            &house
+                .user()
+                .streams(Messages.path(), &messages(json!({"stream": true})))
+                .rest()
+                .0,
+        );
         assert_eq!(message["stop_reason"], "tool_use");
-        let calls: Vec<(&Value, &Value)> =
-            message["content"].as_array().expect("blocks").iter().map(|block| (&block["name"], &block["json"])).collect();
+        let calls: Vec<(&Value, &Value)> = message["content"]
+            .as_array()
+            .expect("blocks")
+            .iter()
+            .map(|block| (&block["name"], &block["json"]))
+            .collect();
         assert_eq!(
             calls,
-            [(&json!("weather"), &json!("{\"city\":\"Köln 🦀\"}")), (&json!("time"), &json!("{\"zone\":\"CET\"}"))]
+            [
+                (&json!("weather"), &json!("{\"city\":\"Köln 🦀\"}")),
+                (&json!("time"), &json!("{\"zone\":\"CET\"}"))
+            ]
         );
         house.booked().ends("ok", &[]);
     }
@@ -265,11 +399,21 @@ fn u04_a_failed_result_and_its_image_are_not_dropped_in_silence() {
             "content": [{"type": "text", "text": "no such file"}, image]}]}]}));
     let sent = sent_to_openai(&house, &body);
     let messages = sent["messages"].as_array().expect("messages");
-    let result = messages.iter().find(|message| message["role"] == "tool").expect("a result");
+    let result = messages
+        .iter()
+        .find(|message| message["role"] == "tool")
+        .expect("a result");
     assert_eq!(result["tool_call_id"], "toolu_1");
     let told = result["content"].to_string();
-    assert!(told.contains("no such file") && told.to_lowercase().contains("error"), "{told}");
-    assert!(sent.to_string().contains("data:image/png;base64,iVBORw0KGgo="), "{sent}");
+    assert!(
+        told.contains("no such file") && told.to_lowercase().contains("error"),
+        "{told}"
+    );
+    assert!(
+        sent.to_string()
+            .contains("data:image/png;base64,iVBORw0KGgo="),
+        "{sent}"
+    );
 }
 
 #[test]
@@ -279,14 +423,32 @@ fn u05_choices_of_tools_reach_anthropic() {
         (json!("none"), json!({"type": "none"})),
         (json!("auto"), Value::Null),
         (json!("required"), json!({"type": "any"})),
-        (json!({"type": "function", "function": {"name": "weather"}}), json!({"type": "tool", "name": "weather"})),
+        (
+            json!({"type": "function", "function": {"name": "weather"}}),
+            json!({"type": "tool", "name": "weather"}),
+        ),
     ] {
-        let sent = sent_to_anthropic(&house, &chat(SONNET, json!({"tools": tool(), "tool_choice": choice})));
+        let sent = sent_to_anthropic(
+            &house,
+            &chat(SONNET, json!({"tools": tool(), "tool_choice": choice})),
+        );
         assert_eq!(sent["tool_choice"], expected);
-        assert_eq!(sent["tools"][0]["input_schema"]["properties"]["city"]["type"], "string");
+        assert_eq!(
+            sent["tools"][0]["input_schema"]["properties"]["city"]["type"],
+            "string"
+        );
     }
-    let sent = sent_to_anthropic(&house, &chat(SONNET, json!({"tools": tool(), "parallel_tool_calls": false})));
-    assert_eq!(sent["tool_choice"], json!({"type": "auto", "disable_parallel_tool_use": true}));
+    let sent = sent_to_anthropic(
+        &house,
+        &chat(
+            SONNET,
+            json!({"tools": tool(), "parallel_tool_calls": false}),
+        ),
+    );
+    assert_eq!(
+        sent["tool_choice"],
+        json!({"type": "auto", "disable_parallel_tool_use": true})
+    );
 }
 
 #[test]
@@ -305,30 +467,61 @@ fn u09_a_name_of_a_hundred_letters_is_shortened_and_comes_back() {
     }));
     let body = messages(json!({"tools": [{"name": long, "input_schema": {"type": "object"}}]}));
     let (sent, answer) = sent(&house, Messages.path(), &body);
-    assert!(sent["tools"][0]["function"]["name"].as_str().is_some_and(|name| name.len() <= 64), "{sent}");
+    assert!(
+        sent["tools"][0]["function"]["name"]
+            .as_str()
+            .is_some_and(|name| name.len() <= 64),
+        "{sent}"
+    );
     assert_eq!(answer.json()["content"][0]["name"], json!(long));
 }
 
 #[test]
 fn r01_effort_becomes_thinking_that_leaves_room_for_an_answer() {
     let house = house();
-    let high = |model, cap: u64| chat(model, json!({"reasoning_effort": "high", "max_tokens": cap}));
+    let high = |model, cap: u64| {
+        chat(
+            model,
+            json!({"reasoning_effort": "high", "max_tokens": cap}),
+        )
+    };
     let thinking = |body: &Value| {
         let sent = sent_to_anthropic(&house, body);
-        (sent["thinking"].clone(), sent["output_config"].clone(), sent["max_tokens"].clone())
+        (
+            sent["thinking"].clone(),
+            sent["output_config"].clone(),
+            sent["max_tokens"].clone(),
+        )
     };
-    assert_eq!(thinking(&high(SONNET, 800)), (Value::Null, Value::Null, json!(800)));
-    assert_eq!(thinking(&high(SONNET, 2_000)).0, json!({"type": "enabled", "budget_tokens": 1_999}));
-    assert_eq!(thinking(&high(OPUS, 800)), (json!({"type": "adaptive"}), json!({"effort": "high"}), json!(800)));
+    assert_eq!(
+        thinking(&high(SONNET, 800)),
+        (Value::Null, Value::Null, json!(800))
+    );
+    assert_eq!(
+        thinking(&high(SONNET, 2_000)).0,
+        json!({"type": "enabled", "budget_tokens": 1_999})
+    );
+    assert_eq!(
+        thinking(&high(OPUS, 800)),
+        (
+            json!({"type": "adaptive"}),
+            json!({"effort": "high"}),
+            json!(800)
+        )
+    );
 }
 
 #[test]
 fn r02_adaptive_thinking_becomes_the_nearest_effort() {
     let house = house();
-    let body = messages(json!({"thinking": {"type": "adaptive"}, "output_config": {"effort": "xhigh"}}));
+    let body =
+        messages(json!({"thinking": {"type": "adaptive"}, "output_config": {"effort": "xhigh"}}));
     let sent = sent_to_openai(&house, &body);
     assert_eq!(sent["reasoning_effort"], "high");
-    assert!(sent.get("thinking").is_none() && sent.get("output_config").is_none(), "{sent}");
+    assert!(
+        sent.get("thinking").is_none() && sent.get("output_config").is_none(),
+        "{sent}"
+    );
 }
 
 #[test]
@@ -336,9 +529,13 @@ fn r03_thoughts_of_groqs_kind_are_a_block_without_a_signature() {
     let house = house();
     let chunk = |delta: Value, finish: Value| {
         let choice = json!({"index": 0, "delta": delta, "finish_reason": finish});
-        format!("data: {}\n\n", json!({"id": "c", "object": "chat.completion.chunk", "choices": [choice]}))
+        format!(
+            "data: {}\n\n",
+            json!({"id": "c", "object": "chat.completion.chunk", "choices": [choice]})
+        )
     };
-    let usage = json!({"id": "c", "choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 5}});
+    let usage =
+        json!({"id": "c", "choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 5}});
     house.upstream.answers(Script::stream([
         chunk(json!({"role": "assistant", "reasoning": "hm"}), Value::Null),
         chunk(json!({"reasoning": " so"}), Value::Null),
@@ -347,7 +544,13 @@ fn r03_thoughts_of_groqs_kind_are_a_block_without_a_signature() {
         format!("data: {usage}\n\n"),
         "data: [DONE]\n\n".to_owned(),
     ]));
-    let message = message(&house.user().streams(Messages.path(), &messages(json!({"stream": true}))).rest().0);
+    let message = message(
+        &house
+            .user()
+            .streams(Messages.path(), &messages(json!({"stream": true})))
+            .rest()
+            .0,
+    );
     assert_eq!(
         message["content"],
         json!([{"type": "thinking", "thinking": "hm so", "signature": ""}, {"type": "text", "text": "It is."}])
@@ -358,8 +561,12 @@ fn r03_thoughts_of_groqs_kind_are_a_block_without_a_signature() {
 #[test]
 fn m01_an_image_in_a_data_url_reaches_anthropic_as_base64() {
     let house = house();
-    let image = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}});
-    let body = chat(SONNET, json!({"messages": [{"role": "user", "content": [{"type": "text", "text": "what is it"}, image]}]}));
+    let image =
+        json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}});
+    let body = chat(
+        SONNET,
+        json!({"messages": [{"role": "user", "content": [{"type": "text", "text": "what is it"}, image]}]}),
+    );
     assert_eq!(
         sent_to_anthropic(&house, &body)["messages"][0]["content"][1],
         json!({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}})
@@ -371,26 +578,41 @@ fn m04_a_document_reaches_openai_as_a_file() {
     let house = house();
     let document = json!({"type": "document", "title": "report.pdf",
         "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}});
-    let body = messages(json!({"messages": [{"role": "user", "content": [document, {"type": "text", "text": "sum up"}]}]}));
+    let body = messages(
+        json!({"messages": [{"role": "user", "content": [document, {"type": "text", "text": "sum up"}]}]}),
+    );
     let sent = sent_to_openai(&house, &body);
-    assert_eq!(sent["messages"][0]["content"][0]["file"]["file_data"], "data:application/pdf;base64,JVBERi0=", "{sent}");
+    assert_eq!(
+        sent["messages"][0]["content"][0]["file"]["file_data"],
+        "data:application/pdf;base64,JVBERi0=",
+        "{sent}"
+    );
 }
 
 #[test]
 fn m05_a_schema_reaches_anthropic_in_its_own_member() {
     let house = house();
-    let schema = json!({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]});
+    let schema =
+        json!({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]});
     let format = json!({"type": "json_schema", "json_schema": {"name": "n", "schema": schema}});
     let sent = sent_to_anthropic(&house, &chat(SONNET, json!({"response_format": format})));
     let format = &sent["output_config"]["format"];
-    assert_eq!((&format["type"], &format["schema"]["additionalProperties"]), (&json!("json_schema"), &json!(false)));
+    assert_eq!(
+        (&format["type"], &format["schema"]["additionalProperties"]),
+        (&json!("json_schema"), &json!(false))
+    );
 }
 
 #[test]
 fn m06_stops_reach_anthropic_as_a_list_and_the_one_that_was_met_ends_the_answer() {
     let house = house();
-    for (stop, expected) in [(json!("END"), json!(["END"])), (json!(["a", "b", "c"]), json!(["a", "b", "c"]))] {
-        house.upstream.answers(Script::unary(200, golden("anthropic/answer.json")));
+    for (stop, expected) in [
+        (json!("END"), json!(["END"])),
+        (json!(["a", "b", "c"]), json!(["a", "b", "c"])),
+    ] {
+        house
+            .upstream
+            .answers(Script::unary(200, golden("anthropic/answer.json")));
         let (sent, answer) = sent(&house, Chat.path(), &chat(SONNET, json!({"stop": stop})));
         assert_eq!(sent["stop_sequences"], expected);
         assert_eq!(answer.json()["choices"][0]["finish_reason"], "stop");
@@ -400,11 +622,26 @@ fn m06_stops_reach_anthropic_as_a_list_and_the_one_that_was_met_ends_the_answer(
 #[test]
 fn e21_sampling_is_left_out_for_models_that_refuse_it_and_named() {
     let house = house();
-    house.upstream.answers(Script::unary(200, golden("anthropic/answer.json")));
-    let (body, answer) = sent(&house, Chat.path(), &chat(OPUS, json!({"temperature": 0.5, "seed": 7})));
-    assert!(body.get("temperature").is_none() && body.get("seed").is_none(), "{body}");
-    assert_eq!(answer.header("x-gatekeeper-dropped-params"), Some("seed, temperature"));
-    assert_eq!(sent_to_anthropic(&house, &chat(SONNET, json!({"temperature": 0.5})))["temperature"], json!(0.5));
+    house
+        .upstream
+        .answers(Script::unary(200, golden("anthropic/answer.json")));
+    let (body, answer) = sent(
+        &house,
+        Chat.path(),
+        &chat(OPUS, json!({"temperature": 0.5, "seed": 7})),
+    );
+    assert!(
+        body.get("temperature").is_none() && body.get("seed").is_none(),
+        "{body}"
+    );
+    assert_eq!(
+        answer.header("x-gatekeeper-dropped-params"),
+        Some("seed, temperature")
+    );
+    assert_eq!(
+        sent_to_anthropic(&house, &chat(SONNET, json!({"temperature": 0.5})))["temperature"],
+        json!(0.5)
+    );
 }
 
 #[test]
@@ -419,22 +656,53 @@ fn p06_what_claude_code_sends_reaches_another_vendor_without_what_only_anthropic
             "type": "object", "properties": {}, "additionalProperties": false}}],
         "metadata": {"user_id": "{\"device_id\":\"d\"}"}, "thinking": {"type": "adaptive"}, "output_config": {"effort": "high"},
         "context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]}}));
-    house.upstream.answers(Script::unary(200, golden("openai/answer.json")));
-    let person =
-        house.user().with("anthropic-version", "2023-06-01").with("anthropic-beta", "mid-conversation-system-2026-04-07");
+    house
+        .upstream
+        .answers(Script::unary(200, golden("openai/answer.json")));
+    let person = house
+        .user()
+        .with("anthropic-version", "2023-06-01")
+        .with("anthropic-beta", "mid-conversation-system-2026-04-07");
     let answer = person.post("/v1/messages?beta=true", &body);
     answer.expects(200);
     house.booked().ends("ok", &[]);
     let seen = house.upstream.last_request();
     let sent = seen.json().to_string();
-    for word in ["anthropic", "cache_control", "context_management", "thinking", "output_config", "input_schema", "metadata"] {
+    for word in [
+        "anthropic",
+        "cache_control",
+        "context_management",
+        "thinking",
+        "output_config",
+        "input_schema",
+        "metadata",
+    ] {
         assert!(!sent.contains(word), "{word} in {sent}");
     }
-    assert_eq!((seen.header("anthropic-beta"), seen.header("anthropic-version")), (None, None));
-    let texts: Vec<Value> = seen.json()["messages"].as_array().expect("messages").clone();
-    assert!(texts.last().expect("a message").to_string().contains("be brief"), "the late instruction stays last: {sent}");
+    assert_eq!(
+        (
+            seen.header("anthropic-beta"),
+            seen.header("anthropic-version")
+        ),
+        (None, None)
+    );
+    let texts: Vec<Value> = seen.json()["messages"]
+        .as_array()
+        .expect("messages")
+        .clone();
+    assert!(
+        texts
+            .last()
+            .expect("a message")
+            .to_string()
+            .contains("be brief"),
+        "the late instruction stays last: {sent}"
+    );
     let dropped = answer.header("x-gatekeeper-dropped-params").expect("named");
-    assert!(dropped.contains("context_management") && dropped.contains("x-anthropic-billing-header"), "{dropped}");
+    assert!(
+        dropped.contains("context_management") && dropped.contains("x-anthropic-billing-header"),
+        "{dropped}"
+    );
 }
 
 #[test]
@@ -453,10 +721,24 @@ fn e08_thoughts_of_another_vendors_model_do_not_reach_anthropic_and_its_own_do()
             turn("user", json!("three"))
         ])
     };
-    let body = |turns: Value| with(messages(json!({"messages": turns})), json!({"model": SONNET}));
-    house.upstream.answers(Script::unary(200, golden("anthropic/answer.json")));
-    let (sent, answer) = sent(&house, Messages.path(), &body(turns(turn("assistant", json!([foreign, said("a")])))));
-    assert_eq!(sent["messages"], turns(turn("assistant", json!([said("a")]))));
+    let body = |turns: Value| {
+        with(
+            messages(json!({"messages": turns})),
+            json!({"model": SONNET}),
+        )
+    };
+    house
+        .upstream
+        .answers(Script::unary(200, golden("anthropic/answer.json")));
+    let (sent, answer) = sent(
+        &house,
+        Messages.path(),
+        &body(turns(turn("assistant", json!([foreign, said("a")])))),
+    );
+    assert_eq!(
+        sent["messages"],
+        turns(turn("assistant", json!([said("a")])))
+    );
     assert_eq!(answer.text(), golden("anthropic/answer.json"));
 }
 
@@ -469,47 +751,82 @@ fn p04_signed_and_redacted_thoughts_go_both_ways_byte_for_byte() {
         let body = with(messages(json!({"stream": true})), json!({"model": SONNET}));
         let (bytes, _) = house.user().streams(Messages.path(), &body).rest_bytes();
         let told = String::from_utf8(bytes).expect("UTF-8").replace('\r', "");
-        let told: Vec<&str> = told.split_inclusive("\n\n").filter(|event| !event.starts_with(": x-gatekeeper-cost")).collect();
+        let told: Vec<&str> = told
+            .split_inclusive("\n\n")
+            .filter(|event| !event.starts_with(": x-gatekeeper-cost"))
+            .collect();
         assert_eq!(told.concat(), recording);
         house.booked().ends("ok", &[]);
     }
     let text = format!(
         r#"{{"model":"{SONNET}","max_tokens":500, "messages":[{{"role":"user","content":"one"}},{{"role":"assistant","content":[{{"type":"thinking","thinking":"hm","signature":"{SIGNATURE}"}}, {{"type":"redacted_thinking","data":"cmVk"}},{{"type":"text","text":"a"}}]}},{{"role":"user","content":"two"}}]}}"#
     );
-    house.upstream.answers(Script::unary(200, golden("anthropic/answer.json")));
-    house.user().posts_bytes(Messages.path(), text.as_bytes()).expects(200);
+    house
+        .upstream
+        .answers(Script::unary(200, golden("anthropic/answer.json")));
+    house
+        .user()
+        .posts_bytes(Messages.path(), text.as_bytes())
+        .expects(200);
     house.booked().ends("ok", &[]);
-    assert_eq!(String::from_utf8_lossy(&house.upstream.last_request().body), text);
+    assert_eq!(
+        String::from_utf8_lossy(&house.upstream.last_request().body),
+        text
+    );
 }
 
 #[test]
 fn x01_an_overloaded_anthropic_is_told_to_a_chat_client_in_its_shape() {
     let house = house();
     let refusal = Messages.refusal("overloaded_error", "Overloaded");
-    house.upstream.answers(Script::json(529, &refusal).header("retry-after", "7"));
+    house
+        .upstream
+        .answers(Script::json(529, &refusal).header("retry-after", "7"));
     let answer = house.user().post(Chat.path(), &chat(SONNET, json!({})));
     assert!([503, 529].contains(&answer.status), "{}", answer.text());
     assert_eq!(answer.header("retry-after"), Some("7"));
     let error = &answer.json()["error"];
-    assert!(error["message"].as_str().is_some_and(|message| message.contains("Overloaded")) && error["type"].is_string());
+    assert!(
+        error["message"]
+            .as_str()
+            .is_some_and(|message| message.contains("Overloaded"))
+            && error["type"].is_string()
+    );
     house.booked().ends("upstream_error", &[]);
     let event = Messages.error_event("overloaded_error", "Overloaded");
     let head: Vec<String> = Messages.events(3)[..2].concat();
-    house.upstream.answers(Script::stream(head.into_iter().chain([event])).pause_ms_between(50));
-    let answer = house.user().post(Chat.path(), &chat(SONNET, json!({"stream": true})));
+    house
+        .upstream
+        .answers(Script::stream(head.into_iter().chain([event])).pause_ms_between(50));
+    let answer = house
+        .user()
+        .post(Chat.path(), &chat(SONNET, json!({"stream": true})));
     let text = answer.expects(200).text();
-    assert!(text.contains("Overloaded") && !text.contains("[DONE]"), "{text}");
+    assert!(
+        text.contains("Overloaded") && !text.contains("[DONE]"),
+        "{text}"
+    );
     house.booked();
 }
 
 #[test]
 fn x04_a_context_that_is_too_long_is_an_invalid_request_for_a_messages_client() {
     let house = house();
-    house.upstream.answers(Script::json(400, &Chat.refusal("context_length_exceeded", "maximum context length is 8192 tokens")));
+    house.upstream.answers(Script::json(
+        400,
+        &Chat.refusal(
+            "context_length_exceeded",
+            "maximum context length is 8192 tokens",
+        ),
+    ));
     let answer = house.user().post(Messages.path(), &messages(json!({})));
     answer.expects(400);
     is_error(Messages, &answer.json(), "invalid_request_error");
-    assert!(answer.text().contains("maximum context length"), "{}", answer.text());
+    assert!(
+        answer.text().contains("maximum context length"),
+        "{}",
+        answer.text()
+    );
     assert_eq!(house.upstream.request_count(), 1, "not tried again");
     house.booked().ends("upstream_error", &[]);
 }
@@ -522,13 +839,29 @@ fn a_stream_that_breaks_off_is_never_whole_in_the_other_dialect() {
         let end = recording.find(end).expect("an end");
         Script::stream([&recording[..end]])
     };
-    house.upstream.answers(cut("anthropic/text.sse", "event: message_stop"));
-    let text = house.user().post(Chat.path(), &chat(SONNET, json!({"stream": true}))).text();
-    assert!(text.contains("broke off") && !text.contains("[DONE]"), "{text}");
+    house
+        .upstream
+        .answers(cut("anthropic/text.sse", "event: message_stop"));
+    let text = house
+        .user()
+        .post(Chat.path(), &chat(SONNET, json!({"stream": true})))
+        .text();
+    assert!(
+        text.contains("broke off") && !text.contains("[DONE]"),
+        "{text}"
+    );
     house.booked().ends("truncated", &[]);
-    house.upstream.answers(cut("openai/text.sse", "data: [DONE]"));
-    let text = house.user().post(Messages.path(), &messages(json!({"stream": true}))).text();
-    assert!(text.contains("event: error") && !text.contains("message_stop"), "{text}");
+    house
+        .upstream
+        .answers(cut("openai/text.sse", "data: [DONE]"));
+    let text = house
+        .user()
+        .post(Messages.path(), &messages(json!({"stream": true})))
+        .text();
+    assert!(
+        text.contains("event: error") && !text.contains("message_stop"),
+        "{text}"
+    );
     house.booked().ends("truncated", &[]);
 }
 
@@ -538,11 +871,17 @@ fn a_purge_empties_the_memory_and_is_written_down() {
     first_turn(&house, true);
     assert_eq!(thoughts(&house, None)[0]["type"], "thinking");
     let purged = house.gatekeeper.admin().delete("/v1/reasoning-memory");
-    assert_eq!(purged.expects(200).json(), json!({"object": "purge", "entries": 1}));
+    assert_eq!(
+        purged.expects(200).json(),
+        json!({"object": "purge", "entries": 1})
+    );
     assert_eq!(thoughts(&house, None)[0]["type"], "text");
     first_turn(&house, true);
     let told = house.gatekeeper.runs(&["memory", "purge"]);
-    assert!(String::from_utf8_lossy(&told.stdout).starts_with("1 entries"), "{told:?}");
+    assert!(
+        String::from_utf8_lossy(&told.stdout).starts_with("1 entries"),
+        "{told:?}"
+    );
     assert_eq!(thoughts(&house, None)[0]["type"], "text");
 }
 
@@ -553,7 +892,10 @@ fn second_turn(model: &str, id: &str, more: Value) -> Value {
         {"role": "user", "content": "how is the weather"},
         {"role": "assistant", "content": "Let me look.", "tool_calls": [call]},
         {"role": "tool", "tool_call_id": id, "content": "sunny"}]);
-    with(json!({"model": model, "messages": turns, "tools": tool()}), more)
+    with(
+        json!({"model": model, "messages": turns, "tools": tool()}),
+        more,
+    )
 }
 
 const CALL: &str = "toolu_01T1x1fJ34qAmk2tNTrN7Up6";
@@ -561,31 +903,50 @@ const CALL: &str = "toolu_01T1x1fJ34qAmk2tNTrN7Up6";
 /// A chat client calls the tool once, whole or in a stream.
 #[track_caller]
 fn first_turn(house: &House, streamed: bool) {
-    house.upstream.answers(Script::stream([golden("anthropic/thinking_tool.sse")]));
-    let body = chat(SONNET, json!({"stream": true, "tools": tool(), "reasoning_effort": "high"}));
+    house
+        .upstream
+        .answers(Script::stream([golden("anthropic/thinking_tool.sse")]));
+    let body = chat(
+        SONNET,
+        json!({"stream": true, "tools": tool(), "reasoning_effort": "high"}),
+    );
     if streamed {
         house.user().post(Chat.path(), &body).expects(200);
     } else {
         let signature = json!({"type": "thinking", "thinking": "They ask for the weather 🦀.", "signature": SIGNATURE});
-        let call = json!({"type": "tool_use", "id": CALL, "name": "weather", "input": {"city": "Köln"}});
+        let call =
+            json!({"type": "tool_use", "id": CALL, "name": "weather", "input": {"city": "Köln"}});
         house.upstream.answers(Script::json(
             200,
             &json!({"id": "m", "type": "message", "content": [signature, call],
             "stop_reason": "tool_use", "usage": {"input_tokens": 10, "output_tokens": 5}}),
         ));
-        house.user().post(Chat.path(), &with(body, json!({"stream": false}))).expects(200);
+        house
+            .user()
+            .post(Chat.path(), &with(body, json!({"stream": false})))
+            .expects(200);
     }
     house.booked().ends("ok", &[]);
 }
 
 #[track_caller]
 fn thoughts(house: &House, key: Option<&crate::harness::process::Key>) -> Value {
-    house.upstream.answers(Script::unary(200, golden("anthropic/answer.json")));
+    house
+        .upstream
+        .answers(Script::unary(200, golden("anthropic/answer.json")));
     let person = key.map_or_else(|| house.user(), |key| house.gatekeeper.user(key));
-    person.post(Chat.path(), &second_turn(SONNET, CALL, json!({"reasoning_effort": "high"}))).expects(200);
+    person
+        .post(
+            Chat.path(),
+            &second_turn(SONNET, CALL, json!({"reasoning_effort": "high"})),
+        )
+        .expects(200);
     house.booked().ends("ok", &[]);
     let sent = house.upstream.last_request().json();
-    assert_eq!(sent["messages"][2]["content"][0]["tool_use_id"], CALL, "{sent}");
+    assert_eq!(
+        sent["messages"][2]["content"][0]["tool_use_id"], CALL,
+        "{sent}"
+    );
     sent["messages"][1]["content"].clone()
 }
 
@@ -599,10 +960,24 @@ fn e07_the_signature_of_a_chat_clients_call_comes_back_to_anthropic_also_after_a
                 house.gatekeeper.restart();
             }
             let content = thoughts(&house, None);
-            assert_eq!(content[0]["thinking"], "They ask for the weather 🦀.", "{content}");
-            assert!(content[0]["signature"].as_str().is_some_and(|signature| signature.starts_with(SIGNATURE)), "{content}");
-            assert_eq!((&content[1]["type"], &content[2]["type"]), (&json!("text"), &json!("tool_use")));
-            assert!(house.upstream.last_request().json()["thinking"].is_object(), "thinking goes on");
+            assert_eq!(
+                content[0]["thinking"], "They ask for the weather 🦀.",
+                "{content}"
+            );
+            assert!(
+                content[0]["signature"]
+                    .as_str()
+                    .is_some_and(|signature| signature.starts_with(SIGNATURE)),
+                "{content}"
+            );
+            assert_eq!(
+                (&content[1]["type"], &content[2]["type"]),
+                (&json!("text"), &json!("tool_use"))
+            );
+            assert!(
+                house.upstream.last_request().json()["thinking"].is_object(),
+                "thinking goes on"
+            );
         }
     }
 }
@@ -611,15 +986,29 @@ fn e07_the_signature_of_a_chat_clients_call_comes_back_to_anthropic_also_after_a
 fn another_teams_call_finds_no_thoughts_and_a_memory_that_is_off_keeps_none() {
     let mut house = house();
     first_turn(&house, true);
-    let other = house.gatekeeper.team(&json!({"name": "other", "models": ["*"]}));
+    let other = house
+        .gatekeeper
+        .team(&json!({"name": "other", "models": ["*"]}));
     let key = house.gatekeeper.key_of(&other);
     assert_eq!(thoughts(&house, Some(&key))[0]["type"], "text");
-    assert!(house.upstream.last_request().json().get("thinking").is_none(), "what cannot be had is not asked for");
+    assert!(
+        house
+            .upstream
+            .last_request()
+            .json()
+            .get("thinking")
+            .is_none(),
+        "what cannot be had is not asked for"
+    );
     assert_eq!(thoughts(&house, None)[0]["type"], "thinking");
 
     let upstream = Upstream::start();
     let claude = Provider::anthropic("claude", &upstream).models(&[SONNET]);
-    let off = House::before(upstream, |setup| setup.provider(&claude).setting("[reasoning_memory]\nenabled = false"));
+    let off = House::before(upstream, |setup| {
+        setup
+            .provider(&claude)
+            .setting("[reasoning_memory]\nenabled = false")
+    });
     first_turn(&off, true);
     assert_eq!(thoughts(&off, None)[0]["type"], "text");
     assert!(!off.gatekeeper.data.join("memory.redb").exists());

@@ -8,11 +8,16 @@ use crate::harness::process::Provider;
 
 fn ids(list: &Value) -> Vec<String> {
     let models = list["data"].as_array().expect("a list has `data`").iter();
-    models.map(|model| model["id"].as_str().expect("a model has an id").to_owned()).collect()
+    models
+        .map(|model| model["id"].as_str().expect("a model has an id").to_owned())
+        .collect()
 }
 
 fn anthropic(person: &Person) -> Person {
-    person.clone().with("anthropic-version", "2023-06-01").by_x_api_key()
+    person
+        .clone()
+        .with("anthropic-version", "2023-06-01")
+        .by_x_api_key()
 }
 
 #[test]
@@ -20,21 +25,44 @@ fn b08_each_client_gets_the_list_in_its_own_shape() {
     let house = House::opens();
     let list = house.user().get("/v1/models");
     let list = list.expects(200).json();
-    assert_eq!((&list["object"], ids(&list)), (&json!("list"), vec!["c-small".to_owned(), "m-large".into(), "m-small".into()]));
+    assert_eq!(
+        (&list["object"], ids(&list)),
+        (
+            &json!("list"),
+            vec!["c-small".to_owned(), "m-large".into(), "m-small".into()]
+        )
+    );
     let first = &list["data"][0];
-    assert_eq!((&first["object"], &first["owned_by"]), (&json!("model"), &json!("ant")));
+    assert_eq!(
+        (&first["object"], &first["owned_by"]),
+        (&json!("model"), &json!("ant"))
+    );
     assert!(first["created"].is_u64() && list.get("has_more").is_none());
 
-    let page = anthropic(&house.user()).get("/v1/models").expects(200).json();
+    let page = anthropic(&house.user())
+        .get("/v1/models")
+        .expects(200)
+        .json();
     assert_eq!(ids(&page), ids(&list));
-    assert_eq!((&page["has_more"], &page["first_id"], &page["last_id"]), (&json!(false), &json!("c-small"), &json!("m-small")));
+    assert_eq!(
+        (&page["has_more"], &page["first_id"], &page["last_id"]),
+        (&json!(false), &json!("c-small"), &json!("m-small"))
+    );
     let first = page["data"][0].as_object().expect("an object");
     let members: Vec<&str> = first.keys().map(String::as_str).collect();
     assert_eq!(members.len(), 5, "{members:?}");
-    for (name, value) in [("type", "model"), ("display_name", "c-small"), ("lifecycle", "active")] {
+    for (name, value) in [
+        ("type", "model"),
+        ("display_name", "c-small"),
+        ("lifecycle", "active"),
+    ] {
         assert_eq!(first[name], value);
     }
-    assert!(first["created_at"].as_str().is_some_and(|at| at.ends_with('Z')));
+    assert!(
+        first["created_at"]
+            .as_str()
+            .is_some_and(|at| at.ends_with('Z'))
+    );
 }
 
 #[test]
@@ -43,7 +71,10 @@ fn b08_pages_of_one_walk_over_all_models() {
     let person = anthropic(&house.user());
     let (mut walked, mut after) = (Vec::new(), String::new());
     loop {
-        let page = person.get(&format!("/v1/models?limit=1{after}")).expects(200).json();
+        let page = person
+            .get(&format!("/v1/models?limit=1{after}"))
+            .expects(200)
+            .json();
         walked.extend(ids(&page));
         assert_eq!(page["first_id"], page["last_id"]);
         if page["has_more"] == false {
@@ -52,33 +83,78 @@ fn b08_pages_of_one_walk_over_all_models() {
         after = format!("&after_id={}", page["last_id"].as_str().expect("an id"));
     }
     assert_eq!(walked, ["c-small", "m-large", "m-small"]);
-    let back = person.get("/v1/models?before_id=m-small&limit=1").expects(200).json();
-    assert_eq!((ids(&back), &back["has_more"]), (vec!["m-large".to_owned()], &json!(true)));
+    let back = person
+        .get("/v1/models?before_id=m-small&limit=1")
+        .expects(200)
+        .json();
+    assert_eq!(
+        (ids(&back), &back["has_more"]),
+        (vec!["m-large".to_owned()], &json!(true))
+    );
     for query in ["limit=x", "limit=-1", "limit=1.5"] {
-        refused(Messages, &person.get(&format!("/v1/models?{query}")), 400, "invalid_request_error");
+        refused(
+            Messages,
+            &person.get(&format!("/v1/models?{query}")),
+            400,
+            "invalid_request_error",
+        );
     }
 }
 
 #[test]
 fn a_key_sees_only_the_models_that_it_may_call() {
     let house = House::opens();
-    let key = house.gatekeeper.key(&json!({"name": "narrow", "team": house.team.id, "models": ["m-s*", "ant/*"]}));
+    let key = house
+        .gatekeeper
+        .key(&json!({"name": "narrow", "team": house.team.id, "models": ["m-s*", "ant/*"]}));
     let person = house.gatekeeper.user(&key);
-    assert_eq!(ids(&person.get("/v1/models").expects(200).json()), ["c-small", "m-small"]);
+    assert_eq!(
+        ids(&person.get("/v1/models").expects(200).json()),
+        ["c-small", "m-small"]
+    );
     person.get("/v1/models/m-small").expects(200);
-    refused(Chat, &person.get("/v1/models/m-large"), 404, "model_not_found");
-    refused(Messages, &anthropic(&person).get("/v1/models/m-large"), 404, "model_not_found");
+    refused(
+        Chat,
+        &person.get("/v1/models/m-large"),
+        404,
+        "model_not_found",
+    );
+    refused(
+        Messages,
+        &anthropic(&person).get("/v1/models/m-large"),
+        404,
+        "model_not_found",
+    );
 }
 
 #[test]
 fn one_model_is_shown_in_both_shapes() {
     let house = House::with(|setup| setup);
     let model = house.user().get("/v1/models/m-small").expects(200).json();
-    assert_eq!((&model["id"], &model["object"]), (&json!("m-small"), &json!("model")));
-    let model = anthropic(&house.user()).get("/v1/models/c-small").expects(200).json();
-    assert_eq!((&model["id"], &model["type"]), (&json!("c-small"), &json!("model")));
-    refused(Chat, &house.user().get("/v1/models/nobody"), 404, "model_not_found");
-    refused(Messages, &anthropic(&house.user()).get("/v1/models/nobody"), 404, "model_not_found");
+    assert_eq!(
+        (&model["id"], &model["object"]),
+        (&json!("m-small"), &json!("model"))
+    );
+    let model = anthropic(&house.user())
+        .get("/v1/models/c-small")
+        .expects(200)
+        .json();
+    assert_eq!(
+        (&model["id"], &model["type"]),
+        (&json!("c-small"), &json!("model"))
+    );
+    refused(
+        Chat,
+        &house.user().get("/v1/models/nobody"),
+        404,
+        "model_not_found",
+    );
+    refused(
+        Messages,
+        &anthropic(&house.user()).get("/v1/models/nobody"),
+        404,
+        "model_not_found",
+    );
 }
 
 #[test]
@@ -87,7 +163,10 @@ fn a_name_with_a_slash_is_found_written_plainly_or_escaped() {
     let provider = Provider::openai("more", &upstream).models(&["org/model-1"]);
     let house = House::before(upstream, |setup| setup.provider(&provider));
     for path in ["/v1/models/org/model-1", "/v1/models/org%2Fmodel-1"] {
-        assert_eq!(house.user().get(path).expects(200).json()["id"], "org/model-1");
+        assert_eq!(
+            house.user().get(path).expects(200).json()["id"],
+            "org/model-1"
+        );
     }
 }
 
@@ -96,8 +175,20 @@ fn without_a_key_there_is_no_list() {
     let house = House::opens();
     let anon = house.gatekeeper.anon();
     refused(Chat, &anon.get("/v1/models"), 401, "authentication_error");
-    refused(Chat, &anon.get("/v1/models/m-small"), 401, "authentication_error");
-    refused(Messages, &anon.with("anthropic-version", "2023-06-01").get("/v1/models"), 401, "authentication_error");
+    refused(
+        Chat,
+        &anon.get("/v1/models/m-small"),
+        401,
+        "authentication_error",
+    );
+    refused(
+        Messages,
+        &anon
+            .with("anthropic-version", "2023-06-01")
+            .get("/v1/models"),
+        401,
+        "authentication_error",
+    );
 }
 
 #[test]
@@ -105,18 +196,50 @@ fn b09_a_picker_is_shown_aliases_that_open_no_other_door() {
     let house = House::with(|setup| setup.setting("picker_aliases = \"on\""));
     let user = anthropic(&house.user());
     let listed = ids(&user.get("/v1/models?limit=1000").expects(200).json());
-    assert_eq!(listed, ["anthropic/c-small", "anthropic/m-large", "anthropic/m-small", "c-small", "m-large", "m-small"]);
-    assert_eq!(ids(&house.user().get("/v1/models").expects(200).json()), ["c-small", "m-large", "m-small"]);
+    assert_eq!(
+        listed,
+        [
+            "anthropic/c-small",
+            "anthropic/m-large",
+            "anthropic/m-small",
+            "c-small",
+            "m-large",
+            "m-small"
+        ]
+    );
+    assert_eq!(
+        ids(&house.user().get("/v1/models").expects(200).json()),
+        ["c-small", "m-large", "m-small"]
+    );
     user.get("/v1/models/anthropic%2Fm-small").expects(200);
 
     let mut body = Chat.body();
     body["model"] = json!("anthropic/m-small");
     house.user().chat(&body).expects(200);
-    assert_eq!(house.upstream.requests()[0].json()["model"], "m-small", "the upstream knows no alias");
-    let row = house.gatekeeper.admin().get("/v1/requests").expects(200).json();
-    assert_eq!(row["data"][0]["model_asked"], "m-small", "neither do the books");
+    assert_eq!(
+        house.upstream.requests()[0].json()["model"],
+        "m-small",
+        "the upstream knows no alias"
+    );
+    let row = house
+        .gatekeeper
+        .admin()
+        .get("/v1/requests")
+        .expects(200)
+        .json();
+    assert_eq!(
+        row["data"][0]["model_asked"], "m-small",
+        "neither do the books"
+    );
 
     // an allow-list that means a vendor does not mean all that has an alias
-    let key = house.gatekeeper.key(&json!({"name": "narrow", "team": house.team.id, "models": ["anthropic/*"]}));
-    refused(Chat, &house.gatekeeper.user(&key).chat(&body), 403, "model_not_allowed");
+    let key = house
+        .gatekeeper
+        .key(&json!({"name": "narrow", "team": house.team.id, "models": ["anthropic/*"]}));
+    refused(
+        Chat,
+        &house.gatekeeper.user(&key).chat(&body),
+        403,
+        "model_not_allowed",
+    );
 }

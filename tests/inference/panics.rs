@@ -14,9 +14,12 @@ use crate::harness::wait_until;
 const INSTANTS_MAX: i64 = 40;
 
 fn house(upstream: &Upstream) -> (Inside, Key) {
-    let setup = Gatekeeper::before(upstream).provider(&Provider::anthropic("claude", upstream)).ledger("segment_mb = 1");
+    let setup = Gatekeeper::before(upstream)
+        .provider(&Provider::anthropic("claude", upstream))
+        .ledger("segment_mb = 1");
     let mut inside = setup.starts_inside();
-    let team = inside.team(&json!({"name": "eng", "max_parallel": 1, "rpm": 100_000, "budget_limit": "1"}));
+    let team = inside
+        .team(&json!({"name": "eng", "max_parallel": 1, "rpm": 100_000, "budget_limit": "1"}));
     let key = inside.key_of(&team);
     (inside, key)
 }
@@ -29,7 +32,11 @@ fn every_panic_of_a_call_leaves_its_hold_resolved_and_its_place_free() {
     for dialect in BOTH {
         for streamed in [false, true] {
             let mut body = dialect.asking(streamed);
-            body["model"] = json!(if dialect.path().ends_with("messages") { "c-small" } else { "m-small" });
+            body["model"] = json!(if dialect.path().ends_with("messages") {
+                "c-small"
+            } else {
+                "m-small"
+            });
             let mut panics = 0;
             for nth in 1..INSTANTS_MAX {
                 let mut connection = inside.user(&key).connects();
@@ -44,11 +51,19 @@ fn every_panic_of_a_call_leaves_its_hold_resolved_and_its_place_free() {
                 }
                 panics += 1;
             }
-            assert!((2..INSTANTS_MAX).contains(&panics), "{panics} panics of {dialect:?}, streamed: {streamed}");
+            assert!(
+                (2..INSTANTS_MAX).contains(&panics),
+                "{panics} panics of {dialect:?}, streamed: {streamed}"
+            );
             upstream.waits_until_idle();
-            wait_until("what went upstream is booked", || inside.requests().len() == upstream.request_count());
+            wait_until("what went upstream is booked", || {
+                inside.requests().len() == upstream.request_count()
+            });
             let team = inside.admin().get("/v1/teams").json()["data"][0].clone();
-            assert_eq!((&team["limits"][0]["running"], &team["budgets"][0]["held"]), (&json!(0), &json!("0")));
+            assert_eq!(
+                (&team["limits"][0]["running"], &team["budgets"][0]["held"]),
+                (&json!(0), &json!("0"))
+            );
             inside.user(&key).post(dialect.path(), &body).expects(200);
         }
     }

@@ -27,7 +27,10 @@ const USAGE: usize = 7;
 
 /// What the client must see of the recording.
 fn expected(with_usage: bool, line_end: &str) -> String {
-    let mut shown: Vec<String> = RECORDING.iter().map(|event| event.replace('\n', line_end)).collect();
+    let mut shown: Vec<String> = RECORDING
+        .iter()
+        .map(|event| event.replace('\n', line_end))
+        .collect();
     if !with_usage {
         shown.remove(USAGE);
     }
@@ -39,11 +42,20 @@ fn expected(with_usage: bool, line_end: &str) -> String {
 fn p02_a_stream_without_stream_options_is_metered_and_the_client_sees_no_usage_chunk() {
     let house = House::opens();
     let (events, end) = house.events(Chat, crate::harness::model::uses(10, 20));
-    assert_eq!(house.upstream.last_request().json()["stream_options"], json!({"include_usage": true}));
+    assert_eq!(
+        house.upstream.last_request().json()["stream_options"],
+        json!({"include_usage": true})
+    );
     assert_eq!(end, End::Clean);
     assert_eq!(events.iter().filter_map(Event::delta).count(), 20);
-    assert!(!events.iter().any(|event| event.data.contains("usage")), "{events:?}");
-    assert_eq!(events[events.len() - 2].comment, "x-gatekeeper-cost-usd 0.00011");
+    assert!(
+        !events.iter().any(|event| event.data.contains("usage")),
+        "{events:?}"
+    );
+    assert_eq!(
+        events[events.len() - 2].comment,
+        "x-gatekeeper-cost-usd 0.00011"
+    );
     assert_eq!(events[events.len() - 1].data, "[DONE]");
     house.booked().ends("ok", &[]).costs(10, 20);
 }
@@ -56,7 +68,9 @@ fn p03_a_client_that_asks_for_usage_gets_one_chunk_of_it_last_before_the_end() {
     let (events, end) = house.user().streams(Chat.path(), &body).rest();
     assert_eq!(house.upstream.last_request().json(), body);
     assert_eq!(end, End::Clean);
-    let with_usage: Vec<usize> = (0..events.len()).filter(|at| events[*at].json()["usage"].is_object()).collect();
+    let with_usage: Vec<usize> = (0..events.len())
+        .filter(|at| events[*at].json()["usage"].is_object())
+        .collect();
     assert_eq!(with_usage, [events.len() - 3]);
     assert_eq!(events[events.len() - 1].data, "[DONE]");
     house.booked().ends("ok", &[]).costs(10, 20);
@@ -66,14 +80,27 @@ fn p03_a_client_that_asks_for_usage_gets_one_chunk_of_it_last_before_the_end() {
 fn other_stream_options_stay_as_they_were_sent() {
     let house = House::opens();
     for (sent, expected) in [
-        (r#"{"include_obfuscation":false}"#, r#"{"include_obfuscation":false,"include_usage":true}"#),
+        (
+            r#"{"include_obfuscation":false}"#,
+            r#"{"include_obfuscation":false,"include_usage":true}"#,
+        ),
         (r#"{"include_usage":false}"#, r#"{"include_usage":true}"#),
         ("null", r#"{"include_usage":true}"#),
         ("{ }", r#"{"include_usage":true }"#),
     ] {
-        let body = |options: &str| format!(r#"{{"stream_options":{options},"model":"m-small","messages":[],"stream":true}}"#);
-        house.user().posts_bytes(Chat.path(), body(sent).as_bytes()).expects(200);
-        assert_eq!(String::from_utf8_lossy(&house.upstream.last_request().body), body(expected));
+        let body = |options: &str| {
+            format!(
+                r#"{{"stream_options":{options},"model":"m-small","messages":[],"stream":true}}"#
+            )
+        };
+        house
+            .user()
+            .posts_bytes(Chat.path(), body(sent).as_bytes())
+            .expects(200);
+        assert_eq!(
+            String::from_utf8_lossy(&house.upstream.last_request().body),
+            body(expected)
+        );
         house.booked().ends("ok", &[]).costs(10, 20);
     }
 }
@@ -83,7 +110,10 @@ fn p05_the_clients_bytes_are_the_recordings_bytes() {
     let house = House::opens();
     let answer = house.answered(Chat, true, Script::stream(RECORDING));
     assert_eq!(answer.expects(200).text(), expected(false, "\n"));
-    assert_eq!(answer.header("content-type"), Some("text/event-stream; charset=utf-8"));
+    assert_eq!(
+        answer.header("content-type"),
+        Some("text/event-stream; charset=utf-8")
+    );
     house.booked().ends("ok", &[]).costs(10, 5);
     let mut body = Chat.streamed();
     body["stream_options"] = json!({"include_usage": true});
@@ -95,15 +125,27 @@ fn p05_the_clients_bytes_are_the_recordings_bytes() {
 fn e14_however_the_network_cuts_the_stream_the_client_gets_the_same_bytes() {
     let house = House::opens();
     let whole = Script::stream([RECORDING.concat()]);
-    for script in
-        [whole.clone(), whole.clone().one_byte_per_write(), whole.in_writes_of(7), Script::stream(RECORDING).one_byte_per_write()]
-    {
-        assert_eq!(house.answered(Chat, true, script).expects(200).text(), expected(false, "\n"));
+    for script in [
+        whole.clone(),
+        whole.clone().one_byte_per_write(),
+        whole.in_writes_of(7),
+        Script::stream(RECORDING).one_byte_per_write(),
+    ] {
+        assert_eq!(
+            house.answered(Chat, true, script).expects(200).text(),
+            expected(false, "\n")
+        );
         house.booked().ends("ok", &[]).costs(10, 5);
     }
     // every byte a chunk of its own: letters are cut in the middle on both levels
     let bytes: Vec<[u8; 1]> = RECORDING.concat().bytes().map(|byte| [byte]).collect();
-    assert_eq!(house.answered(Chat, true, Script::stream(bytes)).expects(200).text(), expected(false, "\n"));
+    assert_eq!(
+        house
+            .answered(Chat, true, Script::stream(bytes))
+            .expects(200)
+            .text(),
+        expected(false, "\n")
+    );
     house.booked().ends("ok", &[]).costs(10, 5);
 }
 
@@ -112,8 +154,15 @@ fn e14_lines_may_end_with_cr_lf() {
     let house = House::opens();
     let recording = RECORDING.concat().replace('\n', "\r\n");
     let whole = Script::stream([&recording]);
-    for script in [whole.clone(), whole.one_byte_per_write(), Script::stream(recording.bytes().map(|byte| [byte]))] {
-        assert_eq!(house.answered(Chat, true, script).expects(200).text(), expected(false, "\r\n"));
+    for script in [
+        whole.clone(),
+        whole.one_byte_per_write(),
+        Script::stream(recording.bytes().map(|byte| [byte])),
+    ] {
+        assert_eq!(
+            house.answered(Chat, true, script).expects(200).text(),
+            expected(false, "\r\n")
+        );
         house.booked().ends("ok", &[]).costs(10, 5);
     }
 }
@@ -135,8 +184,14 @@ fn a_stream_that_reports_no_usage_is_estimated_and_says_so() {
     let answer = house.answered(Chat, true, Script::stream(recording));
     let booked = house.booked();
     booked.ends("ok", &["estimated"]).is_about(10, 5);
-    let cost = format!(": x-gatekeeper-cost-usd {}\n\n", booked.0["cost_usd"].as_str().expect("a cost"));
-    assert_eq!(answer.expects(200).text(), expected(false, "\n").replace(COST, &cost));
+    let cost = format!(
+        ": x-gatekeeper-cost-usd {}\n\n",
+        booked.0["cost_usd"].as_str().expect("a cost")
+    );
+    assert_eq!(
+        answer.expects(200).text(),
+        expected(false, "\n").replace(COST, &cost)
+    );
 }
 
 #[test]

@@ -34,7 +34,10 @@ const RECORDING: [&str; 19] = [
 ];
 
 fn expected(line_end: &str) -> String {
-    let mut shown: Vec<String> = RECORDING.iter().map(|event| event.replace('\n', line_end)).collect();
+    let mut shown: Vec<String> = RECORDING
+        .iter()
+        .map(|event| event.replace('\n', line_end))
+        .collect();
     shown.insert(shown.len() - 1, COST.to_owned());
     shown.concat()
 }
@@ -60,7 +63,10 @@ fn e14_however_the_network_cuts_the_stream_the_client_gets_the_same_bytes() {
             whole.in_writes_of(11),
             Script::stream(recording.bytes().map(|byte| [byte])),
         ] {
-            assert_eq!(house.answered(Messages, true, script).expects(200).text(), expected(line_end));
+            assert_eq!(
+                house.answered(Messages, true, script).expects(200).text(),
+                expected(line_end)
+            );
             house.booked().ends("ok", &[]).costs(100, 25);
         }
     }
@@ -70,7 +76,10 @@ fn e14_however_the_network_cuts_the_stream_the_client_gets_the_same_bytes() {
 fn p04_the_next_turn_carries_the_blocks_upstream_byte_for_byte() {
     let house = House::opens();
     let body = r#"{"model":"c-small","max_tokens":500,"messages":[{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"thinking","thinking":"Gr\u00fcbelt","signature":"EqQBCgIYAhIM+/="},{"type":"redacted_thinking","data":"EmwKAhgBEgy3va3="}]},{"role":"user","content":"b"}]}"#;
-    house.user().posts_bytes(Messages.path(), body.as_bytes()).expects(200);
+    house
+        .user()
+        .posts_bytes(Messages.path(), body.as_bytes())
+        .expects(200);
     assert_eq!(house.upstream.last_request().body, body.as_bytes());
     house.booked().ends("ok", &[]);
 }
@@ -89,8 +98,16 @@ fn p06_what_a_coding_agent_sends_arrives_whole() {
             {"type": "text", "text": "You are a CLI. ".repeat(4_000), "cache_control": {"type": "ephemeral", "ttl": "1h"}}],
         "messages": [{"role": "user", "content": "say OK"}, {"role": "system", "content": "be brief"}]});
     let answer = house.user().post("/v1/messages?beta=true", &body);
-    assert!(answer.expects(200).text().ends_with("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"));
-    assert_eq!(house.upstream.last_request().body, body.to_string().as_bytes());
+    assert!(
+        answer
+            .expects(200)
+            .text()
+            .ends_with("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n")
+    );
+    assert_eq!(
+        house.upstream.last_request().body,
+        body.to_string().as_bytes()
+    );
     house.booked().ends("ok", &[]).costs(10, 20);
 }
 
@@ -99,7 +116,10 @@ fn a_whole_answer_is_passed_on_byte_for_byte() {
     let house = House::opens();
     let body = "{ \"id\":\"msg_1\",\"type\":\"message\",\"content\":[{\"type\":\"thinking\",\"thinking\":\"é\",\"signature\":\"s+/=\"},\
                 {\"type\":\"hologram\",\"voxels\":[1e3]}],\"usage\":{\"output_tokens\":25,\"input_tokens\":100}}\n";
-    for script in [Script::unary(200, body), Script::unary(200, body).chunked().one_byte_per_write()] {
+    for script in [
+        Script::unary(200, body),
+        Script::unary(200, body).chunked().one_byte_per_write(),
+    ] {
         let answer = house.answered(Messages, false, script);
         assert_eq!(answer.expects(200).text(), body);
         assert_eq!(answer.cost(), 225_000_000);
@@ -113,7 +133,9 @@ fn c06_cache_writes_of_both_lifetimes_are_counted_once() {
     let body = json!({"id": "msg_1", "type": "message", "content": [], "usage": {"input_tokens": 10, "output_tokens": 5,
         "cache_read_input_tokens": 1_000, "cache_creation_input_tokens": 300,
         "cache_creation": {"ephemeral_5m_input_tokens": 100, "ephemeral_1h_input_tokens": 200}}});
-    house.answered(Messages, false, Script::json(200, &body)).expects(200);
+    house
+        .answered(Messages, false, Script::json(200, &body))
+        .expects(200);
     let booked = house.booked();
     assert_eq!(
         booked.0["usage"],
@@ -124,19 +146,29 @@ fn c06_cache_writes_of_both_lifetimes_are_counted_once() {
 /// A gateway before Anthropic at list prices, and its answer with this usage: what the call's cost consists of, as class, count, amount.
 fn lines_of(usage: &Value, more: Value) -> Vec<(String, u64, String)> {
     let upstream = Upstream::start();
-    let claude = Provider::anthropic("claude", &upstream).priced_by("sheet").models(&["claude-opus-4-6"]);
+    let claude = Provider::anthropic("claude", &upstream)
+        .priced_by("sheet")
+        .models(&["claude-opus-4-6"]);
     let house = House::before(upstream, |setup| setup.provider(&claude));
     let answer = json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-opus-4-6",
         "content": [{"type": "text", "text": "found"}], "stop_reason": "end_turn", "stop_sequence": null, "usage": usage});
     house.upstream.answers(Script::json(200, &answer));
     let mut body = Messages.body();
     body["model"] = json!("claude/claude-opus-4-6");
-    body.as_object_mut().expect("an object").extend(more.as_object().expect("members").clone());
+    body.as_object_mut()
+        .expect("an object")
+        .extend(more.as_object().expect("members").clone());
     house.user().post(Messages.path(), &body).expects(200);
     let row = house.booked();
     row.ends("ok", &[]);
     let lines = row.0["cost_lines"].as_array().expect("lines").iter();
-    let line = |line: &Value| (text(line, "class"), line["count"].as_u64().expect("a count"), text(line, "amount_usd"));
+    let line = |line: &Value| {
+        (
+            text(line, "class"),
+            line["count"].as_u64().expect("a count"),
+            text(line, "amount_usd"),
+        )
+    };
     lines.map(line).collect()
 }
 
@@ -147,7 +179,10 @@ fn c06_cache_writes_of_both_lifetimes_are_billed_in_their_classes() {
     let lines = lines_of(&usage, json!({}));
     // at $6.25 and $10 per million tokens
     let line = |class: &str, count, amount: &str| (class.to_owned(), count, amount.to_owned());
-    for expected in [line("cache_write_5m", 10, "0.0000625"), line("cache_write_1h", 20, "0.0002")] {
+    for expected in [
+        line("cache_write_5m", 10, "0.0000625"),
+        line("cache_write_1h", 20, "0.0002"),
+    ] {
         assert!(lines.contains(&expected), "{expected:?} in {lines:?}");
     }
     assert!(lines.contains(&line("input", 3, "0.000015")), "{lines:?}");
@@ -158,6 +193,13 @@ fn c08_three_web_searches_are_three_fees() {
     let usage = json!({"input_tokens": 100, "output_tokens": 10, "server_tool_use": {"web_search_requests": 3}});
     let tools = json!([{"type": "web_search_20250305", "name": "web_search", "max_uses": 3}]);
     let lines = lines_of(&usage, json!({"tools": tools}));
-    let searches: Vec<_> = lines.iter().filter(|(class, ..)| class == "web_search").collect();
-    assert_eq!(searches, [&("web_search".to_owned(), 3, "0.03".to_owned())], "{lines:?}");
+    let searches: Vec<_> = lines
+        .iter()
+        .filter(|(class, ..)| class == "web_search")
+        .collect();
+    assert_eq!(
+        searches,
+        [&("web_search".to_owned(), 3, "0.03".to_owned())],
+        "{lines:?}"
+    );
 }

@@ -15,10 +15,12 @@ fn failures(dialect: Dialect) -> Vec<Script> {
     let [before, content, _] = dialect.events(2);
     let begun = Script::stream([before.clone(), content].concat());
     let page = "<html><body>gateway error</body></html>";
-    let mut all: Vec<Script> = [400, 401, 402, 403, 404, 413, 422, 429, 500, 502, 503, 504, 529, 302]
-        .into_iter()
-        .map(|status| Script::json(status, &dialect.refusal("some_error", "no")))
-        .collect();
+    let mut all: Vec<Script> = [
+        400, 401, 402, 403, 404, 413, 422, 429, 500, 502, 503, 504, 529, 302,
+    ]
+    .into_iter()
+    .map(|status| Script::json(status, &dialect.refusal("some_error", "no")))
+    .collect();
     all.extend([
         Script::unary(502, page),
         Script::unary(429, page),
@@ -61,9 +63,16 @@ fn refusals(house: &House, dialect: Dialect) -> Vec<Answer> {
         format!("\"{PROMPT}\""),
         PROMPT.to_owned(),
         format!("{{\"{PROMPT}\":1,\"{PROMPT}\":2}}"),
-        format!("{{\"model\":\"{}\",\"messages\":\"{PROMPT}\"}}", dialect.model()),
-        format!("{{\"model\":\"{}\",\"input\":\"{PROMPT}\"}}", dialect.model()),
-        good.replace("500", &format!("\"{PROMPT}\"")).replace("\"messages\"", "\"stream\":[],\"messages\""),
+        format!(
+            "{{\"model\":\"{}\",\"messages\":\"{PROMPT}\"}}",
+            dialect.model()
+        ),
+        format!(
+            "{{\"model\":\"{}\",\"input\":\"{PROMPT}\"}}",
+            dialect.model()
+        ),
+        good.replace("500", &format!("\"{PROMPT}\""))
+            .replace("\"messages\"", "\"stream\":[],\"messages\""),
         format!("{good}{}", " ".repeat(1 << 20)),
     ]
     .iter()
@@ -77,9 +86,24 @@ fn refusals(house: &House, dialect: Dialect) -> Vec<Answer> {
     answers.push(house.gatekeeper.admin().post(path, &body(dialect, false)));
     answers.push(house.gatekeeper.anon().post(path, &body(dialect, false)));
     let cut = &house.key.secret[..house.key.secret.len() - 1];
-    answers.push(house.gatekeeper.anon().with("x-api-key", cut).post(path, &body(dialect, false)));
-    answers.push(house.gatekeeper.anon().with("x-api-key", UPSTREAM_KEY).post(path, &body(dialect, false)));
-    answers.push(user.post(&format!("/v1/responses?key={}", house.key.secret), &body(dialect, false)));
+    answers.push(
+        house
+            .gatekeeper
+            .anon()
+            .with("x-api-key", cut)
+            .post(path, &body(dialect, false)),
+    );
+    answers.push(
+        house
+            .gatekeeper
+            .anon()
+            .with("x-api-key", UPSTREAM_KEY)
+            .post(path, &body(dialect, false)),
+    );
+    answers.push(user.post(
+        &format!("/v1/responses?key={}", house.key.secret),
+        &body(dialect, false),
+    ));
     answers.push(user.post("/v1/embeddings", &body(dialect, false)));
     answers
 }
@@ -99,33 +123,62 @@ fn no_error_gives_a_secret_or_a_prompt_away() {
         }
     }
     let admin = house.gatekeeper.admin();
-    for path in
-        ["/metrics", "/v1/keys", "/v1/keys?admin=true", "/v1/teams", "/v1/organizations", "/v1/usage", "/v1/requests?limit=500"]
-    {
+    for path in [
+        "/metrics",
+        "/v1/keys",
+        "/v1/keys?admin=true",
+        "/v1/teams",
+        "/v1/organizations",
+        "/v1/usage",
+        "/v1/requests?limit=500",
+    ] {
         answers.push(admin.get(path));
     }
     answers.push(house.user().get("/v1/teams"));
     answers.push(house.user().get("/v1/models"));
-    let seen: Vec<String> = answers.iter().map(|answer| format!("{:?} {}", answer.headers, answer.text())).collect();
+    let seen: Vec<String> = answers
+        .iter()
+        .map(|answer| format!("{:?} {}", answer.headers, answer.text()))
+        .collect();
     assert!(seen.len() > 150);
-    for secret in [UPSTREAM_KEY, &house.key.secret, &house.gatekeeper.admin_key, PROMPT] {
+    for secret in [
+        UPSTREAM_KEY,
+        &house.key.secret,
+        &house.gatekeeper.admin_key,
+        PROMPT,
+    ] {
         for answer in &seen {
             assert!(!answer.contains(secret), "a canary sings in {answer}");
         }
-        assert!(!house.gatekeeper.all_output().contains(secret), "a canary sings in the log");
+        assert!(
+            !house.gatekeeper.all_output().contains(secret),
+            "a canary sings in the log"
+        );
     }
     // one line per refused credential is what the operator gets
-    assert!(house.gatekeeper.all_output().contains("check its api_key"), "{}", house.gatekeeper.all_output());
+    assert!(
+        house.gatekeeper.all_output().contains("check its api_key"),
+        "{}",
+        house.gatekeeper.all_output()
+    );
 }
 
 #[test]
 fn nothing_that_is_stored_holds_a_key_or_a_prompt() {
     let mut house = House::opens();
     for dialect in BOTH {
-        house.user().post(dialect.path(), &body(dialect, true)).expects(200);
+        house
+            .user()
+            .post(dialect.path(), &body(dialect, true))
+            .expects(200);
     }
     house.gatekeeper.stop();
-    let secrets = [UPSTREAM_KEY, &house.key.secret, &house.gatekeeper.admin_key, PROMPT];
+    let secrets = [
+        UPSTREAM_KEY,
+        &house.key.secret,
+        &house.gatekeeper.admin_key,
+        PROMPT,
+    ];
     let mut folders = vec![house.gatekeeper.data.clone()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).expect("the data folder") {

@@ -42,5 +42,9 @@ fn socket(file: &impl std::os::fd::AsFd) -> Option<Socket> {
         return None;
     }
     let peer = SocketAddr::try_from(peer).ok()?;
-    Some(Socket { peer, no_delay: tcp_nodelay(file).ok()?, user_timeout_ms: tcp_user_timeout(file).ok()? })
+    Some(Socket {
+        peer,
+        no_delay: tcp_nodelay(file).ok()?,
+        user_timeout_ms: tcp_user_timeout(file).ok()?,
+    })
 }

@@ -13,7 +13,9 @@ use crate::harness::wait_until;
 /// Asks the process to stop and waits until it takes nothing new.
 fn stops(house: &House) {
     house.gatekeeper.signals(Signal::TERM);
-    wait_until("the process says that it stops", || house.gatekeeper.anon().get("/readyz").status == 503);
+    wait_until("the process says that it stops", || {
+        house.gatekeeper.anon().get("/readyz").status == 503
+    });
 }
 
 #[test]
@@ -21,7 +23,9 @@ fn sigterm_lets_a_stream_finish_refuses_what_is_new_and_exits_0() {
     let mut house = House::opens();
     let mut streams = Vec::new();
     for dialect in BOTH {
-        house.upstream.answers(Script::stream(dialect.stream(10)).pause_ms_between(600));
+        house
+            .upstream
+            .answers(Script::stream(dialect.stream(10)).pause_ms_between(600));
         let mut stream = house.user().streams(dialect.path(), &dialect.streamed());
         stream.reads_deltas(1);
         streams.push((dialect, stream));
@@ -35,7 +39,10 @@ fn sigterm_lets_a_stream_finish_refuses_what_is_new_and_exits_0() {
     }
     for (dialect, stream) in streams {
         let (events, end) = stream.rest();
-        assert_eq!((events.iter().filter_map(Event::delta).count(), end), (9, End::Clean));
+        assert_eq!(
+            (events.iter().filter_map(Event::delta).count(), end),
+            (9, End::Clean)
+        );
         assert!(dialect.is_terminal(&events[events.len() - 1]));
     }
     assert_eq!(house.gatekeeper.waits_for_exit().code(), Some(0));
@@ -43,7 +50,11 @@ fn sigterm_lets_a_stream_finish_refuses_what_is_new_and_exits_0() {
     house.upstream.answers(model::uses(10, 20));
     let rows = house.gatekeeper.requests();
     assert_eq!(rows.len(), 2);
-    assert!(rows.iter().all(|row| row["status"] == "ok" && row["cost_usd"] == "0.00006"), "{rows:?}");
+    assert!(
+        rows.iter()
+            .all(|row| row["status"] == "ok" && row["cost_usd"] == "0.00006"),
+        "{rows:?}"
+    );
 }
 
 #[test]
@@ -54,7 +65,11 @@ fn a_connection_without_a_request_does_not_delay_the_end() {
     used.chat(&Chat.body()).expects(200);
     let asked = Instant::now();
     assert_eq!(house.gatekeeper.stop().code(), Some(0));
-    assert!(asked.elapsed() < Duration::from_secs(20), "it took {:?}, with `drain_s` 30", asked.elapsed());
+    assert!(
+        asked.elapsed() < Duration::from_secs(20),
+        "it took {:?}, with `drain_s` 30",
+        asked.elapsed()
+    );
     drop((idle, used));
     house.gatekeeper.start();
 }
@@ -64,7 +79,9 @@ fn a_stream_that_outlasts_the_drain_is_told_so_and_booked() {
     for dialect in BOTH {
         let mut house = House::limited("drain_s = 4");
         let [before, content, _] = dialect.events(3);
-        house.upstream.answers(Script::stream([before, content].concat()).then_hangs());
+        house
+            .upstream
+            .answers(Script::stream([before, content].concat()).then_hangs());
         let mut stream = house.user().streams(dialect.path(), &dialect.streamed());
         stream.reads_deltas(3);
         stops(&house);
@@ -74,14 +91,21 @@ fn a_stream_that_outlasts_the_drain_is_told_so_and_booked() {
         assert_eq!(end, End::Clean);
         assert_eq!(house.gatekeeper.waits_for_exit().code(), Some(0));
         house.gatekeeper.start();
-        house.booked().ends("broken", &["estimated"]).is_about(10, 3);
+        house
+            .booked()
+            .ends("broken", &["estimated"])
+            .is_about(10, 3);
     }
 }
 
 /// The answer to a call that hangs while the process stops.
 fn hung_call(house: &House, dialect: Dialect) -> Answer {
     let mut connection = house.user().connects();
-    connection.sends_request("POST", dialect.path(), Some(dialect.body().to_string().as_bytes()));
+    connection.sends_request(
+        "POST",
+        dialect.path(),
+        Some(dialect.body().to_string().as_bytes()),
+    );
     house.upstream.waits_for_requests(1);
     stops(house);
     connection.answer("POST")
@@ -90,7 +114,10 @@ fn hung_call(house: &House, dialect: Dialect) -> Answer {
 #[test]
 fn a_whole_answer_that_outlasts_the_drain_is_refused_and_booked() {
     for dialect in BOTH {
-        for (script, came) in [(Script::hangs(), 0), (model::uses(10, 20).truncated_after(90).then_hangs(), 30)] {
+        for (script, came) in [
+            (Script::hangs(), 0),
+            (model::uses(10, 20).truncated_after(90).then_hangs(), 30),
+        ] {
             let mut house = House::limited("drain_s = 4");
             house.upstream.answers(script);
             let answer = hung_call(&house, dialect);
@@ -98,7 +125,12 @@ fn a_whole_answer_that_outlasts_the_drain_is_refused_and_booked() {
             assert_eq!(house.gatekeeper.waits_for_exit().code(), Some(0));
             house.gatekeeper.start();
             let booked = house.booked();
-            assert_eq!(booked.ends("broken", &["estimated"]).output(), came, "what came counts as text: {}", booked.0);
+            assert_eq!(
+                booked.ends("broken", &["estimated"]).output(),
+                came,
+                "what came counts as text: {}",
+                booked.0
+            );
         }
     }
 }

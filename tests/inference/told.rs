@@ -38,14 +38,27 @@ pub fn stop(dialect: Dialect) -> &'static str {
 
 /// The word for an end in calls.
 pub fn called(dialect: Dialect) -> &'static str {
-    if dialect == Chat { "tool_calls" } else { "tool_use" }
+    if dialect == Chat {
+        "tool_calls"
+    } else {
+        "tool_use"
+    }
 }
 
 /// Asks, streamed or not, and reads what the client is told.
-pub fn told(house: &House, dialect: Dialect, mut body: Value, streamed: bool, script: Script) -> Told {
+pub fn told(
+    house: &House,
+    dialect: Dialect,
+    mut body: Value,
+    streamed: bool,
+    script: Script,
+) -> Told {
     house.upstream.answers(script);
     if !streamed {
-        return whole(dialect, house.user().post(dialect.path(), &body).expects(200));
+        return whole(
+            dialect,
+            house.user().post(dialect.path(), &body).expects(200),
+        );
     }
     body["stream"] = json!(true);
     if dialect == Chat {
@@ -59,7 +72,9 @@ pub fn told(house: &House, dialect: Dialect, mut body: Value, streamed: bool, sc
 }
 
 fn number(value: &Value) -> u64 {
-    value.as_u64().unwrap_or_else(|| panic!("{value} is not a count"))
+    value
+        .as_u64()
+        .unwrap_or_else(|| panic!("{value} is not a count"))
 }
 
 fn words(value: &Value) -> String {
@@ -68,12 +83,20 @@ fn words(value: &Value) -> String {
 
 fn chat_tokens(usage: &Value) -> (u64, u64, u64) {
     let cached = number(&usage["prompt_tokens_details"]["cached_tokens"]);
-    (number(&usage["prompt_tokens"]), cached, number(&usage["completion_tokens"]))
+    (
+        number(&usage["prompt_tokens"]),
+        cached,
+        number(&usage["completion_tokens"]),
+    )
 }
 
 fn messages_tokens(usage: &Value) -> (u64, u64, u64) {
     let cached = number(&usage["cache_read_input_tokens"]);
-    (number(&usage["input_tokens"]) + cached, cached, number(&usage["output_tokens"]))
+    (
+        number(&usage["input_tokens"]) + cached,
+        cached,
+        number(&usage["output_tokens"]),
+    )
 }
 
 /// What a whole answer tells.
@@ -93,14 +116,23 @@ pub fn whole(dialect: Dialect, answer: &Answer) -> Told {
     Told {
         thoughts: words(&message["reasoning_content"]),
         text: words(&message["content"]),
-        calls: message["tool_calls"].as_array().into_iter().flatten().map(call).collect(),
+        calls: message["tool_calls"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(call)
+            .collect(),
         end: words(&choices[0]["finish_reason"]),
         tokens: chat_tokens(&body["usage"]),
     }
 }
 
 fn whole_message(body: &Value) -> Told {
-    let mut told = Told { end: words(&body["stop_reason"]), tokens: messages_tokens(&body["usage"]), ..Told::default() };
+    let mut told = Told {
+        end: words(&body["stop_reason"]),
+        tokens: messages_tokens(&body["usage"]),
+        ..Told::default()
+    };
     for block in body["content"].as_array().expect("content") {
         match block["type"].as_str() {
             Some("thinking") => told.thoughts.push_str(&words(&block["thinking"])),
@@ -108,7 +140,11 @@ fn whole_message(body: &Value) -> Told {
             Some("tool_use") => {
                 assert!(block["input"].is_object(), "{block}");
                 let arguments = block["input"].to_string();
-                told.calls.push(Call { id: words(&block["id"]), name: words(&block["name"]), arguments });
+                told.calls.push(Call {
+                    id: words(&block["id"]),
+                    name: words(&block["name"]),
+                    arguments,
+                });
             }
             other => panic!("a block of type {other:?}"),
         }
@@ -118,8 +154,16 @@ fn whole_message(body: &Value) -> Told {
 
 /// What a stream tells that ends as it should.
 pub fn of_events(dialect: Dialect, events: &[Event]) -> Told {
-    let events: Vec<&Event> = events.iter().filter(|event| event.comment.is_empty()).collect();
-    assert!(events.last().is_some_and(|event| dialect.is_terminal(event)), "{events:?}");
+    let events: Vec<&Event> = events
+        .iter()
+        .filter(|event| event.comment.is_empty())
+        .collect();
+    assert!(
+        events
+            .last()
+            .is_some_and(|event| dialect.is_terminal(event)),
+        "{events:?}"
+    );
     match dialect {
         Chat => of_chunks(&events[..events.len() - 1]),
         Messages => of_blocks(&events),
@@ -134,7 +178,12 @@ fn of_chunks(events: &[&Event]) -> Told {
         if chunk["usage"].is_object() {
             told.tokens = chat_tokens(&chunk["usage"]);
         }
-        let Some(choice) = chunk["choices"].as_array().and_then(|choices| choices.first()) else { continue };
+        let Some(choice) = chunk["choices"]
+            .as_array()
+            .and_then(|choices| choices.first())
+        else {
+            continue;
+        };
         assert!(told.end.is_empty(), "a choice after its end: {chunk}");
         let delta = &choice["delta"];
         told.thoughts.push_str(&words(&delta["reasoning_content"]));
@@ -142,9 +191,15 @@ fn of_chunks(events: &[&Event]) -> Told {
         for call in delta["tool_calls"].as_array().into_iter().flatten() {
             let index = usize::try_from(number(&call["index"])).expect("an index");
             if index == told.calls.len() {
-                told.calls.push(Call { id: words(&call["id"]), name: words(&call["function"]["name"]), ..Call::default() });
+                told.calls.push(Call {
+                    id: words(&call["id"]),
+                    name: words(&call["function"]["name"]),
+                    ..Call::default()
+                });
             }
-            told.calls[index].arguments.push_str(&words(&call["function"]["arguments"]));
+            told.calls[index]
+                .arguments
+                .push_str(&words(&call["function"]["arguments"]));
         }
         told.end = words(&choice["finish_reason"]);
     }
@@ -166,7 +221,11 @@ fn of_blocks(events: &[&Event]) -> Told {
                 let block = &data["content_block"];
                 open = Some(words(&block["type"]));
                 if block["type"] == json!("tool_use") {
-                    told.calls.push(Call { id: words(&block["id"]), name: words(&block["name"]), ..Call::default() });
+                    told.calls.push(Call {
+                        id: words(&block["id"]),
+                        name: words(&block["name"]),
+                        ..Call::default()
+                    });
                 }
             }
             "content_block_delta" => {
@@ -174,7 +233,11 @@ fn of_blocks(events: &[&Event]) -> Told {
                 piece(&mut told, open.as_deref(), &data["delta"]);
             }
             "content_block_stop" => {
-                assert_eq!((open.take().is_some(), &data["index"]), (true, &json!(next)), "{data}");
+                assert_eq!(
+                    (open.take().is_some(), &data["index"]),
+                    (true, &json!(next)),
+                    "{data}"
+                );
                 next += 1;
             }
             "message_delta" => {
@@ -191,7 +254,9 @@ fn of_blocks(events: &[&Event]) -> Told {
 
 fn piece(told: &mut Told, open: Option<&str>, delta: &Value) {
     match (open, delta["type"].as_str()) {
-        (Some("thinking"), Some("thinking_delta")) => told.thoughts.push_str(&words(&delta["thinking"])),
+        (Some("thinking"), Some("thinking_delta")) => {
+            told.thoughts.push_str(&words(&delta["thinking"]))
+        }
         (Some("thinking"), Some("signature_delta")) => {}
         (Some("text"), Some("text_delta")) => told.text.push_str(&words(&delta["text"])),
         (Some("tool_use"), Some("input_json_delta")) => {

@@ -25,7 +25,10 @@ fn b12_a_body_of_three_mebibytes_goes_through() {
     for dialect in BOTH {
         let body = long(dialect, 3 << 20);
         house.user().post(dialect.path(), &body).expects(200);
-        assert_eq!(house.upstream.last_request().body, body.to_string().as_bytes());
+        assert_eq!(
+            house.upstream.last_request().body,
+            body.to_string().as_bytes()
+        );
         house.booked().ends("ok", &[]).costs(10, 20);
     }
 }
@@ -57,7 +60,11 @@ fn a_client_that_waits_to_be_told_to_continue_is_told_so() {
     );
     connection.sends(head);
     let told = connection.reads_until(b"\r\n\r\n");
-    assert!(told.starts_with(b"HTTP/1.1 100 "), "{}", String::from_utf8_lossy(&told));
+    assert!(
+        told.starts_with(b"HTTP/1.1 100 "),
+        "{}",
+        String::from_utf8_lossy(&told)
+    );
     connection.sends(&body);
     connection.answer("POST").expects(200);
     house.booked().ends("ok", &[]).costs(10, 20);
@@ -68,8 +75,14 @@ fn an_answer_of_five_mebibytes_goes_through() {
     let house = House::opens();
     let text = "y".repeat(5 << 20);
     for (dialect, body) in [
-        (Chat, json!({"choices": [{"message": {"content": text}}], "usage": {"prompt_tokens": 10, "completion_tokens": 20}})),
-        (Messages, json!({"content": [{"type": "text", "text": text}], "usage": {"input_tokens": 10, "output_tokens": 20}})),
+        (
+            Chat,
+            json!({"choices": [{"message": {"content": text}}], "usage": {"prompt_tokens": 10, "completion_tokens": 20}}),
+        ),
+        (
+            Messages,
+            json!({"content": [{"type": "text", "text": text}], "usage": {"input_tokens": 10, "output_tokens": 20}}),
+        ),
     ] {
         for script in [Script::json(200, &body), Script::json(200, &body).chunked()] {
             let answer = house.answered(dialect, false, script);
@@ -84,7 +97,9 @@ fn a_hundred_and_twenty_streams_run_at_once_over_one_worker() {
     const STREAMS: usize = 120;
     let house = House::with(|setup| setup.setting("workers = 1"));
     let [before, content, _] = Chat.events(1);
-    house.upstream.answers(Script::stream([before, content].concat()).then_hangs());
+    house
+        .upstream
+        .answers(Script::stream([before, content].concat()).then_hangs());
     let streams: Vec<Stream> = (0..STREAMS)
         .map(|_| {
             let mut stream = house.user().streams(Chat.path(), &Chat.streamed());
@@ -92,13 +107,22 @@ fn a_hundred_and_twenty_streams_run_at_once_over_one_worker() {
             stream
         })
         .collect();
-    assert_eq!((house.upstream.in_flight(), house.upstream.connection_count()), (STREAMS, STREAMS));
+    assert_eq!(
+        (
+            house.upstream.in_flight(),
+            house.upstream.connection_count()
+        ),
+        (STREAMS, STREAMS)
+    );
     assert_eq!(house.gatekeeper.holds_open(), STREAMS as u64);
     // and there is room for one more
     house.upstream.answers(model::uses(10, 20));
     house.asks(Messages, false).expects(200);
     drop(streams);
-    house.upstream.waits_for_hang_ups(STREAMS).waits_until_idle();
+    house
+        .upstream
+        .waits_for_hang_ups(STREAMS)
+        .waits_until_idle();
 }
 
 #[test]
@@ -107,12 +131,25 @@ fn a_connection_is_used_again_and_one_that_the_upstream_closed_is_not() {
     let mut client = house.user().connects();
     for _ in 0..10 {
         client.chat(&Chat.body()).expects(200);
-        client.asks("POST", Chat.path(), Some(Chat.streamed().to_string().as_bytes())).expects(200);
+        client
+            .asks(
+                "POST",
+                Chat.path(),
+                Some(Chat.streamed().to_string().as_bytes()),
+            )
+            .expects(200);
     }
     // the client has its whole stream a moment before the connection is ready again
     let connections = house.upstream.connection_count();
-    assert!(connections <= 4, "{connections} connections for 20 calls, one after the other");
-    let closing = Script::unary(200, r#"{"choices":[],"usage":{"prompt_tokens":10,"completion_tokens":20}}"#).then_closes();
+    assert!(
+        connections <= 4,
+        "{connections} connections for 20 calls, one after the other"
+    );
+    let closing = Script::unary(
+        200,
+        r#"{"choices":[],"usage":{"prompt_tokens":10,"completion_tokens":20}}"#,
+    )
+    .then_closes();
     house.upstream.answers(closing);
     for closed in 1..=10 {
         client.chat(&Chat.body()).expects(200);
@@ -127,7 +164,10 @@ fn an_answer_is_not_decompressed_because_it_was_asked_for_as_it_is() {
     let client = house.user().with("accept-encoding", "gzip, br, zstd");
     let answer = client.chat(&Chat.body());
     assert_eq!(answer.expects(200).header("content-encoding"), None);
-    assert_eq!(house.upstream.last_request().header("accept-encoding"), Some("identity"));
+    assert_eq!(
+        house.upstream.last_request().header("accept-encoding"),
+        Some("identity")
+    );
     house.booked().ends("ok", &[]);
 }
 
@@ -135,8 +175,16 @@ fn an_answer_is_not_decompressed_because_it_was_asked_for_as_it_is() {
 fn two_requests_in_one_write_are_answered_in_their_order() {
     let house = House::opens();
     let mut client = house.user().connects();
-    client.sends_request("POST", Chat.path(), Some(Chat.body().to_string().as_bytes()));
-    client.sends_request("POST", Messages.path(), Some(Messages.body().to_string().as_bytes()));
+    client.sends_request(
+        "POST",
+        Chat.path(),
+        Some(Chat.body().to_string().as_bytes()),
+    );
+    client.sends_request(
+        "POST",
+        Messages.path(),
+        Some(Messages.body().to_string().as_bytes()),
+    );
     assert!(client.answer("POST").expects(200).json()["choices"].is_array());
     assert!(client.answer("POST").expects(200).json()["content"].is_array());
     house.booked_all(2);
@@ -146,7 +194,9 @@ fn two_requests_in_one_write_are_answered_in_their_order() {
 fn no_socket_waits_for_acknowledgements_and_none_waits_for_ever() {
     let house = House::limited("client_stall_s = 7");
     let [before, content, _] = Chat.events(1);
-    house.upstream.answers(Script::stream([before, content].concat()).then_hangs());
+    house
+        .upstream
+        .answers(Script::stream([before, content].concat()).then_hangs());
     let mut stream = house.user().streams(Chat.path(), &Chat.streamed());
     stream.reads_deltas(1);
     let Some(sockets) = sockets(&house) else {
@@ -155,11 +205,22 @@ fn no_socket_waits_for_acknowledgements_and_none_waits_for_ever() {
             "this machine does not let a test look at another process's sockets",
         );
     };
-    let towards = |peer: SocketAddr| sockets.iter().find(|socket| socket.peer == peer).expect("the connection");
-    assert!(towards(house.upstream.address()).no_delay, "TCP_NODELAY towards the upstream");
+    let towards = |peer: SocketAddr| {
+        sockets
+            .iter()
+            .find(|socket| socket.peer == peer)
+            .expect("the connection")
+    };
+    assert!(
+        towards(house.upstream.address()).no_delay,
+        "TCP_NODELAY towards the upstream"
+    );
     let client = towards(stream.address());
     assert!(client.no_delay, "TCP_NODELAY towards the client");
-    assert_eq!(client.user_timeout_ms, 7_000, "the longest that sent bytes may go unread");
+    assert_eq!(
+        client.user_timeout_ms, 7_000,
+        "the longest that sent bytes may go unread"
+    );
 }
 
 /// A head that is no answer yet, and one after which no body comes: what follows on that connection belongs to nobody else.
@@ -168,19 +229,38 @@ fn what_an_upstream_says_after_a_head_that_is_no_answer_reaches_nobody() {
     let house = House::opens();
     let late = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{\"late\":1}";
     // the first write is the head alone
-    for head in ["HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 103 E Hints__\r\n\r\n", "HTTP/1.1 204 No conten\r\n\r\n"] {
-        let said = Script::raw(format!("{head}{late}")).in_writes_of(head.len()).pause_ms_between(200).then_hangs();
+    for head in [
+        "HTTP/1.1 100 Continue\r\n\r\n",
+        "HTTP/1.1 103 E Hints__\r\n\r\n",
+        "HTTP/1.1 204 No conten\r\n\r\n",
+    ] {
+        let said = Script::raw(format!("{head}{late}"))
+            .in_writes_of(head.len())
+            .pause_ms_between(200)
+            .then_hangs();
         house.upstream.answers(said);
         let mut client = house.user().connects();
         let refused = client.chat(&Chat.body());
-        assert_eq!(refused.expects(502).error_word(), "upstream_error", "{head:?}");
+        assert_eq!(
+            refused.expects(502).error_word(),
+            "upstream_error",
+            "{head:?}"
+        );
         // it may be billed all the same
-        let status = if head.contains("204") { "truncated" } else { "broken" };
+        let status = if head.contains("204") {
+            "truncated"
+        } else {
+            "broken"
+        };
         house.booked().ends(status, &["estimated"]);
         house.upstream.answers(model::uses(10, 20));
         for _ in 0..3 {
             let answer = client.chat(&Chat.body());
-            assert!(answer.expects(200).json()["choices"].is_array(), "{}", answer.text());
+            assert!(
+                answer.expects(200).json()["choices"].is_array(),
+                "{}",
+                answer.text()
+            );
         }
         wait_until("the rest is booked", || house.gatekeeper.holds_open() == 0);
         house.booked_all(3);

@@ -20,70 +20,114 @@ fn each(script: impl Fn(Dialect) -> Script, check: impl Fn(Dialect, &Answer, &Bo
 }
 
 fn refuses(status: u16, kind: &'static str, message: &'static str) -> impl Fn(Dialect) -> Script {
-    move |dialect| Script::json(status, &dialect.refusal(kind, message)).header("request-id", "req_up_1")
+    move |dialect| {
+        Script::json(status, &dialect.refusal(kind, message)).header("request-id", "req_up_1")
+    }
 }
 
 #[test]
 fn x04_a_refusal_that_is_the_clients_to_mend_is_passed_on_as_it_came() {
-    for (status, kind) in [(400, "context_length_exceeded"), (413, "request_too_large"), (422, "unprocessable")] {
-        each(refuses(status, kind, "the prompt is too long"), |dialect, answer, booked| {
-            let said = dialect.refusal(kind, "the prompt is too long").to_string();
-            assert_eq!(answer.expects(status).text(), said);
-            assert_eq!(answer.header("content-type"), Some("application/json"));
-            assert_eq!(answer.header("request-id"), Some("req_up_1"));
-            assert_eq!(answer.header("x-gatekeeper-request-id"), booked.0["id"].as_str());
-            assert_eq!(booked.0["upstream_status"], status);
-        });
+    for (status, kind) in [
+        (400, "context_length_exceeded"),
+        (413, "request_too_large"),
+        (422, "unprocessable"),
+    ] {
+        each(
+            refuses(status, kind, "the prompt is too long"),
+            |dialect, answer, booked| {
+                let said = dialect.refusal(kind, "the prompt is too long").to_string();
+                assert_eq!(answer.expects(status).text(), said);
+                assert_eq!(answer.header("content-type"), Some("application/json"));
+                assert_eq!(answer.header("request-id"), Some("req_up_1"));
+                assert_eq!(
+                    answer.header("x-gatekeeper-request-id"),
+                    booked.0["id"].as_str()
+                );
+                assert_eq!(booked.0["upstream_status"], status);
+            },
+        );
     }
 }
 
 #[test]
 fn a_429_is_passed_on_with_its_retry_after() {
     let limited = |dialect: Dialect| {
-        let script = Script::json(429, &dialect.refusal("rate_limit_error", "slow down")).header("retry-after", "7");
-        script.header("x-ratelimit-remaining-requests", "0").header("anthropic-ratelimit-requests-remaining", "0")
+        let script = Script::json(429, &dialect.refusal("rate_limit_error", "slow down"))
+            .header("retry-after", "7");
+        script
+            .header("x-ratelimit-remaining-requests", "0")
+            .header("anthropic-ratelimit-requests-remaining", "0")
     };
     each(limited, |dialect, answer, _| {
-        assert_eq!(answer.expects(429).text(), dialect.refusal("rate_limit_error", "slow down").to_string());
+        assert_eq!(
+            answer.expects(429).text(),
+            dialect.refusal("rate_limit_error", "slow down").to_string()
+        );
         assert_eq!(answer.header("retry-after"), Some("7"));
         assert_eq!(answer.header("x-ratelimit-remaining-requests"), Some("0"));
-        assert_eq!(answer.header("anthropic-ratelimit-requests-remaining"), Some("0"));
+        assert_eq!(
+            answer.header("anthropic-ratelimit-requests-remaining"),
+            Some("0")
+        );
     });
 }
 
 #[test]
 fn a_429_that_is_no_json_is_told_in_the_dialect() {
-    for page in ["slow down", "<html><body>slow down</body></html>", "", "[1]"] {
-        each(|_| Script::unary(429, page), |dialect, answer, _| drop(refused(dialect, answer, 429, "rate_limit_exceeded")));
+    for page in [
+        "slow down",
+        "<html><body>slow down</body></html>",
+        "",
+        "[1]",
+    ] {
+        each(
+            |_| Script::unary(429, page),
+            |dialect, answer, _| drop(refused(dialect, answer, 429, "rate_limit_exceeded")),
+        );
     }
 }
 
 #[test]
 fn x13_our_own_credential_being_refused_is_never_a_401() {
     for status in [401, 402, 403] {
-        each(refuses(status, "authentication_error", "invalid x-api-key sk-up"), |dialect, answer, booked| {
-            let message = refused(dialect, answer, 502, "upstream_error");
-            assert!(message.contains("credential") && !message.contains("sk-up"), "{message}");
-            assert_eq!(booked.0["upstream_status"], status);
-        });
+        each(
+            refuses(status, "authentication_error", "invalid x-api-key sk-up"),
+            |dialect, answer, booked| {
+                let message = refused(dialect, answer, 502, "upstream_error");
+                assert!(
+                    message.contains("credential") && !message.contains("sk-up"),
+                    "{message}"
+                );
+                assert_eq!(booked.0["upstream_status"], status);
+            },
+        );
     }
 }
 
 #[test]
 fn a_model_that_the_upstream_does_not_know_is_our_fault() {
-    each(refuses(404, "not_found_error", "model: c-small"), |dialect, answer, _| {
-        let message = refused(dialect, answer, 502, "upstream_error");
-        assert!(message.contains(dialect.model()), "{message}");
-    });
+    each(
+        refuses(404, "not_found_error", "model: c-small"),
+        |dialect, answer, _| {
+            let message = refused(dialect, answer, 502, "upstream_error");
+            assert!(message.contains(dialect.model()), "{message}");
+        },
+    );
 }
 
 #[test]
 fn an_upstreams_own_failure_is_502() {
     for status in [500, 502] {
-        each(refuses(status, "server_error", "something broke"), |dialect, answer, _| {
-            let message = refused(dialect, answer, 502, "upstream_error");
-            assert!(message.contains("something broke") && message.contains(&status.to_string()), "{message}");
-        });
+        each(
+            refuses(status, "server_error", "something broke"),
+            |dialect, answer, _| {
+                let message = refused(dialect, answer, 502, "upstream_error");
+                assert!(
+                    message.contains("something broke") && message.contains(&status.to_string()),
+                    "{message}"
+                );
+            },
+        );
     }
 }
 
@@ -91,7 +135,10 @@ fn an_upstreams_own_failure_is_502() {
 fn x01_an_overloaded_upstream_is_503_and_its_retry_after_is_kept() {
     for status in [503, 529] {
         each(
-            move |dialect| refuses(status, "overloaded_error", "Overloaded")(dialect).header("retry-after", "30"),
+            move |dialect| {
+                refuses(status, "overloaded_error", "Overloaded")(dialect)
+                    .header("retry-after", "30")
+            },
             |dialect, answer, _| {
                 refused(dialect, answer, 503, "overloaded");
                 assert_eq!(answer.header("retry-after"), Some("30"));
@@ -102,7 +149,9 @@ fn x01_an_overloaded_upstream_is_503_and_its_retry_after_is_kept() {
 
 #[test]
 fn an_upstreams_timeout_is_504() {
-    each(refuses(504, "timeout", "too slow"), |dialect, answer, _| drop(refused(dialect, answer, 504, "upstream_timeout")));
+    each(refuses(504, "timeout", "too slow"), |dialect, answer, _| {
+        drop(refused(dialect, answer, 504, "upstream_timeout"))
+    });
 }
 
 #[test]
@@ -112,7 +161,10 @@ fn x12_the_html_page_of_a_proxy_is_not_handed_on() {
         |_| Script::unary(502, page).header("content-type", "text/html"),
         |dialect, answer, _| {
             let message = refused(dialect, answer, 502, "upstream_error");
-            assert!(!message.contains("nginx") && !message.contains('<'), "{message}");
+            assert!(
+                !message.contains("nginx") && !message.contains('<'),
+                "{message}"
+            );
         },
     );
 }
@@ -138,8 +190,16 @@ fn a_connection_that_is_refused_is_502_and_costs_nothing() {
     let house = House::before(Upstream::refusing(), |setup| setup);
     for dialect in BOTH {
         for streamed in [false, true] {
-            let message = refused(dialect, &house.asks(dialect, streamed), 502, "upstream_error");
-            assert!(!message.contains("127.0.0.1"), "an address is shown: {message}");
+            let message = refused(
+                dialect,
+                &house.asks(dialect, streamed),
+                502,
+                "upstream_error",
+            );
+            assert!(
+                !message.contains("127.0.0.1"),
+                "an address is shown: {message}"
+            );
             let booked = house.booked();
             booked.ends("upstream_error", &[]).costs(0, 0);
             assert!(booked.0["upstream_status"].is_null());
@@ -153,7 +213,12 @@ fn an_error_with_a_good_status_is_no_answer() {
     for dialect in BOTH {
         for streamed in [false, true] {
             let script = Script::json(200, &dialect.refusal("server_error", "lost it"));
-            let message = refused(dialect, &house.answered(dialect, streamed, script), 502, "upstream_error");
+            let message = refused(
+                dialect,
+                &house.answered(dialect, streamed, script),
+                502,
+                "upstream_error",
+            );
             assert!(message.contains("lost it"), "{message}");
             house.booked().ends("upstream_error", &[]).costs(0, 0);
         }

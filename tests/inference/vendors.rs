@@ -13,8 +13,14 @@ use crate::harness::upstream::Upstream;
 /// A gateway in front of one account at this vendor, as provider `v` with the model `m`.
 fn house(vendor: &str, change: impl FnOnce(Provider) -> Provider) -> House {
     let upstream = Upstream::start();
-    let provider = Provider::openai("v", &upstream).preset(vendor).models(&["m"]);
-    let provider = if vendor == "azure" { provider.base_url(&upstream.url()) } else { provider };
+    let provider = Provider::openai("v", &upstream)
+        .preset(vendor)
+        .models(&["m"]);
+    let provider = if vendor == "azure" {
+        provider.base_url(&upstream.url())
+    } else {
+        provider
+    };
     let provider = change(provider);
     House::before(upstream, |setup| setup.provider(&provider))
 }
@@ -31,21 +37,34 @@ fn asking(more: &str) -> String {
 /// What the upstream was sent besides model and messages, and which members the client was told of.
 #[track_caller]
 fn sent(house: &House, more: &str) -> (String, Option<String>) {
-    let answer = house.user().posts_bytes(Chat.path(), asking(more).as_bytes());
+    let answer = house
+        .user()
+        .posts_bytes(Chat.path(), asking(more).as_bytes());
     answer.expects(200);
     house.booked().ends("ok", &[]);
     let body = String::from_utf8(house.upstream.last_request().body.clone()).expect("UTF-8");
-    let rest = body.strip_prefix(asking("").trim_end_matches('}')).unwrap_or_else(|| panic!("{body}"));
-    let rest = rest.strip_prefix(']').map_or_else(|| rest.to_owned(), str::to_owned);
-    let named = answer.header("x-gatekeeper-dropped-params").map(str::to_owned);
+    let rest = body
+        .strip_prefix(asking("").trim_end_matches('}'))
+        .unwrap_or_else(|| panic!("{body}"));
+    let rest = rest
+        .strip_prefix(']')
+        .map_or_else(|| rest.to_owned(), str::to_owned);
+    let named = answer
+        .header("x-gatekeeper-dropped-params")
+        .map(str::to_owned);
     (rest, named)
 }
 
 /// The recording as the client must see it: without the chunk that only the gateway asked for, and with the cost before the end.
 fn shown(recording: &str, hidden: Option<&str>, cost_usd: &str, line_end: &str) -> String {
-    let events = recording.split_inclusive("\n\n").filter(|event| hidden.is_none_or(|part| !event.contains(part)));
+    let events = recording
+        .split_inclusive("\n\n")
+        .filter(|event| hidden.is_none_or(|part| !event.contains(part)));
     let mut events: Vec<String> = events.map(|event| event.replace('\n', line_end)).collect();
-    events.insert(events.len() - 1, format!(": x-gatekeeper-cost-usd {cost_usd}\n\n"));
+    events.insert(
+        events.len() - 1,
+        format!(": x-gatekeeper-cost-usd {cost_usd}\n\n"),
+    );
     events.concat()
 }
 
@@ -71,7 +90,10 @@ fn streams(vendor: &str, hidden: Option<&str>, input: u64, output: u64, cost_usd
         for script in deliveries(&recording.replace('\n', line_end)) {
             house.upstream.answers(script);
             let answer = house.user().posts_bytes(Chat.path(), body.as_bytes());
-            assert_eq!(answer.expects(200).text(), shown(&recording, hidden, cost_usd, line_end));
+            assert_eq!(
+                answer.expects(200).text(),
+                shown(&recording, hidden, cost_usd, line_end)
+            );
             let row = house.booked();
             row.ends("ok", &[]);
             assert_eq!((row.input(), row.output()), (input, output), "{}", row.0);
@@ -84,12 +106,22 @@ fn streams(vendor: &str, hidden: Option<&str>, input: u64, output: u64, cost_usd
 fn answers(vendor: &str, input: u64, output: u64) {
     let house = plain(vendor);
     let recording = golden(&format!("{vendor}/answer.json"));
-    for script in [Script::unary(200, &recording), Script::unary(200, &recording).chunked().one_byte_per_write()] {
+    for script in [
+        Script::unary(200, &recording),
+        Script::unary(200, &recording)
+            .chunked()
+            .one_byte_per_write(),
+    ] {
         house.upstream.answers(script);
         let answer = house.user().posts_bytes(Chat.path(), asking("").as_bytes());
         assert_eq!(answer.expects(200).text(), recording);
         let row = house.booked();
-        assert_eq!((row.ends("ok", &[]).input(), row.output()), (input, output), "{}", row.0);
+        assert_eq!(
+            (row.ends("ok", &[]).input(), row.output()),
+            (input, output),
+            "{}",
+            row.0
+        );
     }
 }
 
@@ -115,12 +147,30 @@ fn p10_a_mistral_stream_reports_its_usage_in_a_chunk_with_choices() {
 #[test]
 fn e11_mistrals_cached_tokens_are_told_from_the_others() {
     let house = plain("mistral");
-    for (recording, streamed) in [("mistral/stream.sse", true), ("mistral/tool.sse", true), ("mistral/answer.json", false)] {
+    for (recording, streamed) in [
+        ("mistral/stream.sse", true),
+        ("mistral/tool.sse", true),
+        ("mistral/answer.json", false),
+    ] {
         let recording = golden(recording);
-        house.upstream.answers(if streamed { Script::stream([&recording]) } else { Script::unary(200, &recording) });
-        house.user().posts_bytes(Chat.path(), asking(&format!(r#","stream":{streamed}"#)).as_bytes()).expects(200);
+        house.upstream.answers(if streamed {
+            Script::stream([&recording])
+        } else {
+            Script::unary(200, &recording)
+        });
+        house
+            .user()
+            .posts_bytes(
+                Chat.path(),
+                asking(&format!(r#","stream":{streamed}"#)).as_bytes(),
+            )
+            .expects(200);
         let usage = house.booked().ends("ok", &[]).0["usage"].clone();
-        assert_eq!((&usage["input_tokens"], &usage["cached_tokens"]), (&json!(14), &json!(4)), "{usage}");
+        assert_eq!(
+            (&usage["input_tokens"], &usage["cached_tokens"]),
+            (&json!(14), &json!(4)),
+            "{usage}"
+        );
     }
 }
 
@@ -139,41 +189,81 @@ fn an_openrouter_stream_with_comments_is_passed_on() {
 fn e15_a_groq_stream_that_fails_is_an_error_in_band() {
     let house = plain("groq");
     let recording = golden("groq/failed.sse");
-    house.upstream.answers(Script::stream(recording.split_inclusive("\n\n")).pause_ms_between(100));
-    let answer = house.user().posts_bytes(Chat.path(), asking(r#","stream":true"#).as_bytes());
-    assert!(answer.expects(200).text().contains("over capacity") && !answer.text().contains("[DONE]"), "{}", answer.text());
+    house
+        .upstream
+        .answers(Script::stream(recording.split_inclusive("\n\n")).pause_ms_between(100));
+    let answer = house
+        .user()
+        .posts_bytes(Chat.path(), asking(r#","stream":true"#).as_bytes());
+    assert!(
+        answer.expects(200).text().contains("over capacity") && !answer.text().contains("[DONE]"),
+        "{}",
+        answer.text()
+    );
     house.booked().ends("broken", &[]).costs(10, 5);
 }
 
 #[test]
 fn p08_azure_takes_its_own_header_and_the_deployment_as_the_model() {
     let house = plain("azure");
-    house.user().posts_bytes("/v1/chat/completions", asking("").as_bytes()).expects(200);
+    house
+        .user()
+        .posts_bytes("/v1/chat/completions", asking("").as_bytes())
+        .expects(200);
     house.booked().ends("ok", &[]).costs(10, 20);
     let seen = house.upstream.last_request();
-    assert_eq!((seen.target(), seen.header("api-key")), ("/openai/v1/chat/completions", Some(UPSTREAM_KEY)));
-    assert_eq!((seen.header("authorization"), seen.json()["model"].as_str()), (None, Some("m")));
-    house.upstream.answers(Script::unary(400, golden("azure/filtered.json")));
-    let answer = house.user().posts_bytes("/v1/chat/completions", asking("").as_bytes());
+    assert_eq!(
+        (seen.target(), seen.header("api-key")),
+        ("/openai/v1/chat/completions", Some(UPSTREAM_KEY))
+    );
+    assert_eq!(
+        (seen.header("authorization"), seen.json()["model"].as_str()),
+        (None, Some("m"))
+    );
+    house
+        .upstream
+        .answers(Script::unary(400, golden("azure/filtered.json")));
+    let answer = house
+        .user()
+        .posts_bytes("/v1/chat/completions", asking("").as_bytes());
     assert_eq!(answer.expects(400).text(), golden("azure/filtered.json"));
     house.booked().ends("upstream_error", &[]);
 }
 
 #[test]
 fn p08_azures_older_form_has_the_deployment_in_the_address() {
-    let house = house("azure", |provider| provider.line("api_version = \"2024-10-21\"").models(&["our/chat"]));
+    let house = house("azure", |provider| {
+        provider
+            .line("api_version = \"2024-10-21\"")
+            .models(&["our/chat"])
+    });
     let body = asking("").replace("\"m\"", "\"our/chat\"");
-    house.user().posts_bytes("/v1/chat/completions", body.as_bytes()).expects(200);
+    house
+        .user()
+        .posts_bytes("/v1/chat/completions", body.as_bytes())
+        .expects(200);
     house.booked().ends("ok", &[]).costs(10, 20);
     let target = house.upstream.last_request().target().to_owned();
-    assert_eq!(target, "/openai/deployments/our%2Fchat/chat/completions?api-version=2024-10-21");
+    assert_eq!(
+        target,
+        "/openai/deployments/our%2Fchat/chat/completions?api-version=2024-10-21"
+    );
 }
 
 #[test]
 fn an_azure_deployment_is_priced_as_the_configuration_says_and_not_by_the_answer() {
-    let house = house("azure", |provider| provider.priced_by("sheet").line("priced_as = { m = \"gpt-4.1-mini\" }"));
-    house.upstream.answers(Script::unary(200, golden("azure/answer.json")));
-    house.user().posts_bytes("/v1/chat/completions", asking("").as_bytes()).expects(200);
+    let house = house("azure", |provider| {
+        provider
+            .priced_by("sheet")
+            .line("priced_as = { m = \"gpt-4.1-mini\" }")
+    });
+    house
+        .upstream
+        .answers(Script::unary(200, golden("azure/answer.json")));
+    house
+        .user()
+        .posts_bytes("/v1/chat/completions", asking("").as_bytes())
+        .expects(200);
     let row = house.booked();
     row.ends("ok", &[]);
     // 10 at $0.44 and 5 at $1.76 per million: the sheet's gpt-4.1-mini, though the answer says gpt-4.1
@@ -182,10 +272,16 @@ fn an_azure_deployment_is_priced_as_the_configuration_says_and_not_by_the_answer
 
 /// From the sheet itself, so that a newer sheet breaks nothing.
 fn azure_mini_cost() -> String {
-    let sheet: Value = serde_json::from_str(include_str!("../../assets/prices.json")).expect("the sheet");
+    let sheet: Value =
+        serde_json::from_str(include_str!("../../assets/prices.json")).expect("the sheet");
     let rows = sheet["models"].as_array().expect("rows");
-    let row = rows.iter().find(|row| row["provider"] == "azure" && row["model"] == "gpt-4.1-mini").expect("the row");
-    let rate = |class: &str| crate::harness::pico(row["rates"][class].as_str().expect("a rate")) / 1_000_000;
+    let row = rows
+        .iter()
+        .find(|row| row["provider"] == "azure" && row["model"] == "gpt-4.1-mini")
+        .expect("the row");
+    let rate = |class: &str| {
+        crate::harness::pico(row["rates"][class].as_str().expect("a rate")) / 1_000_000
+    };
     crate::harness::usd(10 * rate("input") + 5 * rate("output"))
 }
 
@@ -193,28 +289,46 @@ fn azure_mini_cost() -> String {
 fn p10_mistral_gets_no_field_outside_its_schema() {
     let house = plain("mistral");
     let everything = r#","stream":true,"stream_options":{"include_usage":true},"seed":7,"max_completion_tokens":50,"tool_choice":"required","tools":[],"user":"u","logit_bias":{},"store":false,"temperature":1.0,"safe_prompt":true,"metadata":null,"verbosity":null"#;
-    house.upstream.answers(Script::stream([golden("mistral/stream.sse")]));
+    house
+        .upstream
+        .answers(Script::stream([golden("mistral/stream.sse")]));
     let (rest, named) = sent(&house, everything);
     let expected = r#","stream":true,"tool_choice":"any","tools":[],"temperature":1.0,"safe_prompt":true,"metadata":null,"max_tokens":50,"random_seed":7}"#;
     assert_eq!(rest, expected);
-    let expected = "logit_bias, max_completion_tokens, seed, store, stream_options, tool_choice, user";
+    let expected =
+        "logit_bias, max_completion_tokens, seed, store, stream_options, tool_choice, user";
     assert_eq!(named.as_deref(), Some(expected));
 }
 
 #[test]
 fn groq_is_spared_what_no_model_of_theirs_takes() {
     let house = plain("groq");
-    let (rest, named) = sent(&house, r#","logprobs":true,"top_logprobs":2,"seed":7,"logit_bias":{"1":2},"n":1,"odd":1e3"#);
-    assert_eq!((rest.as_str(), named.as_deref()), (r#","seed":7,"n":1,"odd":1e3}"#, Some("logit_bias, logprobs, top_logprobs")));
+    let (rest, named) = sent(
+        &house,
+        r#","logprobs":true,"top_logprobs":2,"seed":7,"logit_bias":{"1":2},"n":1,"odd":1e3"#,
+    );
+    assert_eq!(
+        (rest.as_str(), named.as_deref()),
+        (
+            r#","seed":7,"n":1,"odd":1e3}"#,
+            Some("logit_bias, logprobs, top_logprobs")
+        )
+    );
 }
 
 #[test]
 fn together_is_asked_for_log_probabilities_by_their_number() {
     let house = plain("together");
-    let (rest, named) = sent(&house, r#","logprobs":true,"max_completion_tokens":9,"n":2"#);
+    let (rest, named) = sent(
+        &house,
+        r#","logprobs":true,"max_completion_tokens":9,"n":2"#,
+    );
     assert_eq!(
         (rest.as_str(), named.as_deref()),
-        (r#","logprobs":1,"n":2,"max_tokens":9}"#, Some("logprobs, max_completion_tokens"))
+        (
+            r#","logprobs":1,"n":2,"max_tokens":9}"#,
+            Some("logprobs, max_completion_tokens")
+        )
     );
     let (rest, _) = sent(&house, r#","logprobs":true,"top_logprobs":4"#);
     assert_eq!(rest, r#","logprobs":4}"#);
@@ -234,33 +348,63 @@ fn the_dialects_own_vendor_gets_every_member() {
 #[test]
 fn the_members_are_named_on_a_stream_and_on_a_refusal_too() {
     let house = plain("groq");
-    let answer = house.user().posts_bytes(Chat.path(), asking(r#","stream":true,"logit_bias":{}"#).as_bytes());
-    assert_eq!(answer.expects(200).header("x-gatekeeper-dropped-params"), Some("logit_bias"));
+    let answer = house.user().posts_bytes(
+        Chat.path(),
+        asking(r#","stream":true,"logit_bias":{}"#).as_bytes(),
+    );
+    assert_eq!(
+        answer.expects(200).header("x-gatekeeper-dropped-params"),
+        Some("logit_bias")
+    );
     house.booked().ends("ok", &[]);
-    house.upstream.answers(Script::json(400, &Chat.refusal("invalid_request_error", "no")));
-    let answer = house.user().posts_bytes(Chat.path(), asking(r#","logit_bias":{}"#).as_bytes());
-    assert_eq!(answer.expects(400).header("x-gatekeeper-dropped-params"), Some("logit_bias"));
+    house.upstream.answers(Script::json(
+        400,
+        &Chat.refusal("invalid_request_error", "no"),
+    ));
+    let answer = house
+        .user()
+        .posts_bytes(Chat.path(), asking(r#","logit_bias":{}"#).as_bytes());
+    assert_eq!(
+        answer.expects(400).header("x-gatekeeper-dropped-params"),
+        Some("logit_bias")
+    );
     house.booked().ends("upstream_error", &[]);
 }
 
 #[test]
 fn unsupported_error_refuses_what_would_be_dropped_and_renames_still() {
-    let house = house("mistral", |provider| provider.line("unsupported = \"error\""));
-    let answer = house.user().posts_bytes(Chat.path(), asking(r#","seed":7,"logit_bias":{"1":2}"#).as_bytes());
+    let house = house("mistral", |provider| {
+        provider.line("unsupported = \"error\"")
+    });
+    let answer = house.user().posts_bytes(
+        Chat.path(),
+        asking(r#","seed":7,"logit_bias":{"1":2}"#).as_bytes(),
+    );
     let message = refused_at(Chat, &answer, 400, "invalid_request_error", "logit_bias");
-    assert!(message.contains("`logit_bias`") && message.contains("[providers.v]"), "{message}");
+    assert!(
+        message.contains("`logit_bias`") && message.contains("[providers.v]"),
+        "{message}"
+    );
     house.nothing_happened();
     let (rest, named) = sent(&house, r#","seed":7,"logit_bias":null"#);
-    assert_eq!((rest.as_str(), named.as_deref()), (r#","random_seed":7}"#, Some("seed")));
+    assert_eq!(
+        (rest.as_str(), named.as_deref()),
+        (r#","random_seed":7}"#, Some("seed"))
+    );
 }
 
 #[test]
 fn e31_several_answers_that_cannot_be_had_are_refused_and_never_silently_one() {
     for vendor in ["groq", "ollama", "openrouter"] {
         let house = plain(vendor);
-        let answer = house.user().posts_bytes(Chat.path(), asking(r#","n":3"#).as_bytes());
+        let answer = house
+            .user()
+            .posts_bytes(Chat.path(), asking(r#","n":3"#).as_bytes());
         let message = refused_at(Chat, &answer, 400, "invalid_request_error", "n");
-        assert!(message.contains("v/m gives one answer to a request, not 3"), "{message}");
+        assert!(
+            message.contains("v/m gives one answer to a request, not 3"),
+            "{message}"
+        );
         house.nothing_happened();
         sent(&house, r#","n":1"#);
     }
@@ -268,29 +412,48 @@ fn e31_several_answers_that_cannot_be_had_are_refused_and_never_silently_one() {
 
 #[test]
 fn a_cap_of_the_gateways_own_has_the_vendors_name() {
-    for (vendor, member) in [("mistral", "max_tokens"), ("together", "max_tokens"), ("groq", "max_completion_tokens")] {
+    for (vendor, member) in [
+        ("mistral", "max_tokens"),
+        ("together", "max_tokens"),
+        ("groq", "max_completion_tokens"),
+    ] {
         let mut house = plain(vendor);
         let team = house.gatekeeper.team_with_budget("small", "0.10");
         let key = house.gatekeeper.key_of(&team);
-        house.gatekeeper.user(&key).posts_bytes(Chat.path(), asking("").as_bytes()).expects(200);
+        house
+            .gatekeeper
+            .user(&key)
+            .posts_bytes(Chat.path(), asking("").as_bytes())
+            .expects(200);
         house.booked().ends("ok", &[]);
         let body = house.upstream.last_request().json();
-        assert!(body[member].as_u64().is_some_and(|tokens| tokens > 0), "{vendor}: {body}");
+        assert!(
+            body[member].as_u64().is_some_and(|tokens| tokens > 0),
+            "{vendor}: {body}"
+        );
     }
 }
 
 #[test]
 fn r04_mistrals_thinking_chunks_are_told_apart_from_its_text() {
     let house = plain("mistral");
-    let thinking = json!({"type": "thinking", "thinking": [{"type": "text", "text": "A greeting is due."}]});
-    let message = json!({"role": "assistant", "content": [thinking, {"type": "text", "text": "Grüße 🦀"}]});
+    let thinking =
+        json!({"type": "thinking", "thinking": [{"type": "text", "text": "A greeting is due."}]});
+    let message =
+        json!({"role": "assistant", "content": [thinking, {"type": "text", "text": "Grüße 🦀"}]});
     let usage = json!({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15});
     let answer = json!({"id": "c", "object": "chat.completion", "created": 1, "model": "m", "usage": usage,
         "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]});
     house.upstream.answers(Script::json(200, &answer));
     let body = json!({"model": "m", "max_tokens": 500, "messages": [{"role": "user", "content": "say it"}]});
-    let told = whole(Messages, house.user().post(Messages.path(), &body).expects(200));
-    assert_eq!((told.thoughts.as_str(), told.text.as_str()), ("A greeting is due.", "Grüße 🦀"));
+    let told = whole(
+        Messages,
+        house.user().post(Messages.path(), &body).expects(200),
+    );
+    assert_eq!(
+        (told.thoughts.as_str(), told.text.as_str()),
+        ("A greeting is due.", "Grüße 🦀")
+    );
     house.booked().ends("ok", &[]).costs(10, 5);
     // a client of the vendor's own dialect gets what the vendor said
     let chat = house.user().posts_bytes(Chat.path(), asking("").as_bytes());
@@ -300,15 +463,21 @@ fn r04_mistrals_thinking_chunks_are_told_apart_from_its_text() {
 
 #[test]
 fn c07_a_call_that_asked_for_flex_and_was_served_by_default_costs_the_default() {
-    let house = house("openai", |provider| provider.priced_by("sheet").models(&["gpt-5.2"]));
+    let house = house("openai", |provider| {
+        provider.priced_by("sheet").models(&["gpt-5.2"])
+    });
     let cost = |served: &str| {
-        let usage = json!({"prompt_tokens": 1_000, "completion_tokens": 100, "total_tokens": 1_100});
+        let usage =
+            json!({"prompt_tokens": 1_000, "completion_tokens": 100, "total_tokens": 1_100});
         let choice = json!({"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"});
         let answer = json!({"id": "c", "object": "chat.completion", "created": 1, "model": "gpt-5.2", "service_tier": served,
             "choices": [choice], "usage": usage});
         house.upstream.answers(Script::json(200, &answer));
         let body = asking(r#","service_tier":"flex""#).replace("\"m\"", "\"gpt-5.2\"");
-        house.user().posts_bytes(Chat.path(), body.as_bytes()).expects(200);
+        house
+            .user()
+            .posts_bytes(Chat.path(), body.as_bytes())
+            .expects(200);
         let row = house.booked();
         row.ends("ok", &[]);
         row.cost()

@@ -40,16 +40,26 @@ fn x09_a_beginning_is_kept_back_for_two_seconds_and_then_pings_keep_the_client()
         let asked = Instant::now();
         let mut stream = house.user().streams(dialect.path(), &dialect.streamed());
         assert_eq!(stream.status(), 200);
-        assert!(asked.elapsed().as_millis() >= 1_900, "the head came after {:?}", asked.elapsed());
+        assert!(
+            asked.elapsed().as_millis() >= 1_900,
+            "the head came after {:?}",
+            asked.elapsed()
+        );
         for event in &before {
-            assert_eq!(stream.next_event().expect("what was kept back").raw, event.as_bytes());
+            assert_eq!(
+                stream.next_event().expect("what was kept back").raw,
+                event.as_bytes()
+            );
         }
         for _ in 0..2 {
             let event = stream.next_event().expect("a ping");
             assert!(is_ping(dialect, &event), "{event:?}");
         }
         stream.hangs_up();
-        house.booked().ends("client_gone", &["estimated"]).is_about(10, 0);
+        house
+            .booked()
+            .ends("client_gone", &["estimated"])
+            .is_about(10, 0);
     }
 }
 
@@ -63,7 +73,10 @@ fn x09_after_a_slow_first_token_the_stream_is_as_whole_as_ever() {
         assert_eq!(end, End::Clean);
         let first = before.len();
         assert!(is_ping(dialect, &events[first]), "{events:?}");
-        let rest: Vec<&Event> = events.iter().filter(|event| !is_ping(dialect, event)).collect();
+        let rest: Vec<&Event> = events
+            .iter()
+            .filter(|event| !is_ping(dialect, event))
+            .collect();
         assert_eq!(rest.iter().filter_map(|event| event.delta()).count(), 4);
         assert!(dialect.is_terminal(rest[rest.len() - 1]));
         house.booked().ends("ok", &[]).costs(10, 4);
@@ -75,12 +88,17 @@ fn content_is_not_kept_back_and_a_silent_stream_is_pinged_between_two_deltas() {
     let house = House::limited("ping_s = 1\nidle_timeout_s = 60");
     for dialect in BOTH {
         let [before, content, _] = dialect.events(1);
-        house.upstream.answers(Script::stream([before, content].concat()).then_hangs());
+        house
+            .upstream
+            .answers(Script::stream([before, content].concat()).then_hangs());
         let mut stream = house.user().streams(dialect.path(), &dialect.streamed());
         assert_eq!(stream.reads_deltas(1).len(), 1);
         assert!(is_ping(dialect, &stream.next_event().expect("a ping")));
         stream.hangs_up();
-        house.booked().ends("client_gone", &["estimated"]).is_about(10, 1);
+        house
+            .booked()
+            .ends("client_gone", &["estimated"])
+            .is_about(10, 1);
     }
 }
 
@@ -88,10 +106,19 @@ fn content_is_not_kept_back_and_a_silent_stream_is_pinged_between_two_deltas() {
 #[test]
 fn an_upstream_may_take_longer_than_five_seconds_to_its_head() {
     let house = House::limited("ping_s = 1");
-    house.upstream.answers(crate::harness::model::uses(10, 20).delay_ms(6_000));
+    house
+        .upstream
+        .answers(crate::harness::model::uses(10, 20).delay_ms(6_000));
     let mut whole = house.user().connects();
-    whole.sends_request("POST", Chat.path(), Some(Chat.body().to_string().as_bytes()));
-    let (events, end) = house.user().streams(Messages.path(), &Messages.streamed()).rest();
+    whole.sends_request(
+        "POST",
+        Chat.path(),
+        Some(Chat.body().to_string().as_bytes()),
+    );
+    let (events, end) = house
+        .user()
+        .streams(Messages.path(), &Messages.streamed())
+        .rest();
     assert_eq!(events[0].name, "message_start");
     assert!(Messages.is_terminal(&events[events.len() - 1]));
     assert_eq!(end, End::Clean);

@@ -19,7 +19,11 @@ fn house() -> (Upstream, Inside, String) {
     let team = inside.team_with_budget("eng", "1");
     let key = inside.key_of(&team);
     let answer = inside.user(&key).chat(&hello("m-small"));
-    let id = answer.expects(200).header("x-gatekeeper-request-id").expect("an id").to_owned();
+    let id = answer
+        .expects(200)
+        .header("x-gatekeeper-request-id")
+        .expect("an id")
+        .to_owned();
     (upstream, inside, id)
 }
 
@@ -28,7 +32,10 @@ fn correct(inside: &Inside, body: &Value) -> Answer {
 }
 
 fn spent(inside: &Inside) -> String {
-    text(&inside.admin().get("/v1/teams").json()["data"][0]["budgets"][0], "spent")
+    text(
+        &inside.admin().get("/v1/teams").json()["data"][0]["budgets"][0],
+        "spent",
+    )
 }
 
 #[test]
@@ -36,19 +43,45 @@ fn a_correction_counts_everywhere_and_says_why() {
     let (_upstream, mut inside, id) = house();
     let body = json!({"request": id, "amount": "-$0.00005", "reason": "billed twice"});
     let made = correct(&inside, &body).expects(201).json();
-    assert_eq!((&made["corrected"], &made["amount_usd"]), (&json!(1), &json!("-0.00005")));
+    assert_eq!(
+        (&made["corrected"], &made["amount_usd"]),
+        (&json!(1), &json!("-0.00005"))
+    );
     let net = usd(COST - 50_000_000);
     let row = inside.requests().remove(0);
-    assert_eq!((text(&row, "cost_usd"), text(&row, "net_cost_usd")), (usd(COST), net.clone()));
+    assert_eq!(
+        (text(&row, "cost_usd"), text(&row, "net_cost_usd")),
+        (usd(COST), net.clone())
+    );
     let entry = json!({"at": "2026-11-23T10:00:00Z", "amount_usd": "-0.00005", "reason": "billed twice", "actor": "admin:adm_2"});
     assert_eq!(row["corrections"], json!([entry]));
-    assert_eq!((usd(inside.usage_total()), spent(&inside)), (net.clone(), net.clone()));
-    let hours = inside.admin().get("/v1/usage?group_by=hour").expects(200).json();
-    assert_eq!((&hours["data"][0]["cost_usd"], &hours["data"][0]["requests"]), (&json!(net), &json!(1)));
+    assert_eq!(
+        (usd(inside.usage_total()), spent(&inside)),
+        (net.clone(), net.clone())
+    );
+    let hours = inside
+        .admin()
+        .get("/v1/usage?group_by=hour")
+        .expects(200)
+        .json();
+    assert_eq!(
+        (&hours["data"][0]["cost_usd"], &hours["data"][0]["requests"]),
+        (&json!(net), &json!(1))
+    );
     let last = inside.audit().pop().expect("an event");
-    assert_eq!((&last["action"], &last["subject"]), (&json!("ledger.correct"), &json!(id)));
-    assert_eq!(last["detail"], json!({"attempt": 1, "amount": "-0.00005", "reason": "billed twice"}));
-    correct(&inside, &json!({"request": id, "amount": 0.00001, "reason": "not that much", "attempt": 1})).expects(201);
+    assert_eq!(
+        (&last["action"], &last["subject"]),
+        (&json!("ledger.correct"), &json!(id))
+    );
+    assert_eq!(
+        last["detail"],
+        json!({"attempt": 1, "amount": "-0.00005", "reason": "billed twice"})
+    );
+    correct(
+        &inside,
+        &json!({"request": id, "amount": 0.00001, "reason": "not that much", "attempt": 1}),
+    )
+    .expects(201);
     inside.stop();
     inside.start();
     assert_eq!(spent(&inside), usd(COST - 40_000_000));
@@ -64,14 +97,24 @@ fn a_correction_in_a_past_window_leaves_the_present_one_alone() {
     let team = admin.post("/v1/teams", &daily).expects(201).json();
     let key = inside.key(&json!({"name": "k", "team": team["id"]}));
     let answer = inside.user(&key).chat(&hello("m-small"));
-    let id = answer.header("x-gatekeeper-request-id").expect("an id").to_owned();
+    let id = answer
+        .header("x-gatekeeper-request-id")
+        .expect("an id")
+        .to_owned();
     inside.it_is("2026-11-24T10:00:00Z");
     inside.user(&key).chat(&hello("m-small")).expects(200);
     assert_eq!(spent(&inside), usd(COST));
-    correct(&inside, &json!({"request": id, "amount": format!("-{}", usd(COST)), "reason": "a test call"})).expects(201);
+    correct(
+        &inside,
+        &json!({"request": id, "amount": format!("-{}", usd(COST)), "reason": "a test call"}),
+    )
+    .expects(201);
     assert_eq!(spent(&inside), usd(COST));
     let days = admin.get("/v1/usage?group_by=day").json();
-    assert_eq!((&days["data"][0]["cost_usd"], &days["data"][1]["cost_usd"]), (&json!("0"), &json!(usd(COST))));
+    assert_eq!(
+        (&days["data"][0]["cost_usd"], &days["data"][1]["cost_usd"]),
+        (&json!("0"), &json!(usd(COST)))
+    );
 }
 
 #[test]
@@ -80,28 +123,68 @@ fn what_cannot_be_corrected_is_refused_and_changes_nothing() {
     let events = inside.audit().len();
     let long = "x".repeat(501);
     for (status, body) in [
-        (400, json!({"request": id, "amount": "-1", "reason": "more than it cost"})),
-        (400, json!({"request": id, "amount": "0", "reason": "nothing"})),
-        (400, json!({"request": id, "amount": "ten", "reason": "no amount"})),
-        (400, json!({"request": id, "amount": "-0.00001", "reason": ""})),
-        (400, json!({"request": id, "amount": "-0.00001", "reason": long})),
+        (
+            400,
+            json!({"request": id, "amount": "-1", "reason": "more than it cost"}),
+        ),
+        (
+            400,
+            json!({"request": id, "amount": "0", "reason": "nothing"}),
+        ),
+        (
+            400,
+            json!({"request": id, "amount": "ten", "reason": "no amount"}),
+        ),
+        (
+            400,
+            json!({"request": id, "amount": "-0.00001", "reason": ""}),
+        ),
+        (
+            400,
+            json!({"request": id, "amount": "-0.00001", "reason": long}),
+        ),
         (400, json!({"request": id, "amount": "-0.00001"})),
-        (400, json!({"request": "req_1", "amount": "-0.00001", "reason": "no id"})),
-        (404, json!({"request": id, "attempt": 2, "amount": "-0.00001", "reason": "no attempt"})),
-        (404, json!({"request": format!("req_{}", "0".repeat(26)), "amount": "-0.00001", "reason": "unknown"})),
+        (
+            400,
+            json!({"request": "req_1", "amount": "-0.00001", "reason": "no id"}),
+        ),
+        (
+            404,
+            json!({"request": id, "attempt": 2, "amount": "-0.00001", "reason": "no attempt"}),
+        ),
+        (
+            404,
+            json!({"request": format!("req_{}", "0".repeat(26)), "amount": "-0.00001", "reason": "unknown"}),
+        ),
     ] {
         let answer = correct(&inside, &body);
         assert_eq!(answer.status, status, "{body}: {}", answer.text());
     }
-    assert_eq!((usd(inside.usage_total()), inside.audit().len()), (usd(COST), events));
+    assert_eq!(
+        (usd(inside.usage_total()), inside.audit().len()),
+        (usd(COST), events)
+    );
 }
 
 #[test]
 fn where_nothing_is_left_there_is_nothing_to_give_back() {
     let (_upstream, inside, id) = house();
-    let back = |amount: &str| correct(&inside, &json!({"request": id, "amount": amount, "reason": "a test call"}));
-    assert!(back("-1").expects(400).error_message().ends_with(&format!("give back at most -{}", usd(COST))));
+    let back = |amount: &str| {
+        correct(
+            &inside,
+            &json!({"request": id, "amount": amount, "reason": "a test call"}),
+        )
+    };
+    assert!(
+        back("-1")
+            .expects(400)
+            .error_message()
+            .ends_with(&format!("give back at most -{}", usd(COST)))
+    );
     back(&format!("-{}", usd(COST))).expects(201);
     let message = back("-0.00001").expects(400).error_message();
-    assert!(message.ends_with("it stands at $0, so there is nothing to give back"), "{message}");
+    assert!(
+        message.ends_with("it stands at $0, so there is nothing to give back"),
+        "{message}"
+    );
 }

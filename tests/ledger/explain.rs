@@ -19,14 +19,25 @@ fn a_request_is_explained_from_its_record() {
     let team = gatekeeper.team_with_budget("eng", "1");
     let key = gatekeeper.key_of(&team);
     let answer = gatekeeper.user(&key).chat(&hello("m-small"));
-    let id = answer.expects(200).header("x-gatekeeper-request-id").expect("an id").to_owned();
+    let id = answer
+        .expects(200)
+        .header("x-gatekeeper-request-id")
+        .expect("an id")
+        .to_owned();
     let correction = json!({"request": id, "amount": "-0.00001", "reason": "goodwill"});
-    gatekeeper.admin().post("/v1/ledger/corrections", &correction).expects(201);
+    gatekeeper
+        .admin()
+        .post("/v1/ledger/corrections", &correction)
+        .expects(201);
     let config = gatekeeper.config.to_str().expect("a path");
     let explain = |id: &str| gatekeeper.runs(&["requests", "explain", id, "--config", config]);
     let told = explain(&id);
     let text = String::from_utf8_lossy(&told.stdout).into_owned();
-    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    assert!(
+        told.status.success(),
+        "{}",
+        String::from_utf8_lossy(&told.stderr)
+    );
     for expected in [
         "eng-key (key_",
         "10 × $0.000001",
@@ -44,7 +55,10 @@ fn a_request_is_explained_from_its_record() {
     }
     let unknown = explain(&format!("req_{}", "0".repeat(26)));
     let why = String::from_utf8_lossy(&unknown.stderr).into_owned();
-    assert!(unknown.status.code() == Some(1) && why.contains("there is no request"), "{why}");
+    assert!(
+        unknown.status.code() == Some(1) && why.contains("there is no request"),
+        "{why}"
+    );
     let wrong = explain("nonsense");
     assert_eq!(wrong.status.code(), Some(2));
 }
@@ -63,25 +77,42 @@ impl Chance {
 
     /// Now and then many, to reach the band of long prompts.
     fn tokens(&mut self) -> u64 {
-        if self.below(8) == 0 { self.below(400_000) } else { self.below(5_000) }
+        if self.below(8) == 0 {
+            self.below(400_000)
+        } else {
+            self.below(5_000)
+        }
     }
 
     fn tier(&mut self) -> Value {
-        [json!("default"), json!("flex"), json!("priority"), Value::Null][self.below(4) as usize].clone()
+        [
+            json!("default"),
+            json!("flex"),
+            json!("priority"),
+            Value::Null,
+        ][self.below(4) as usize]
+            .clone()
     }
 }
 
 /// Uses something else each time: cached and written input, audio, reasoning, searches, tiers, long prompts.
 fn uses_by_chance(seen: &Seen) -> Script {
     let mut chance = Chance(seen.number as u64);
-    let body = if seen.path().ends_with("/messages") { messages_answer(&mut chance) } else { chat_answer(&mut chance) };
+    let body = if seen.path().ends_with("/messages") {
+        messages_answer(&mut chance)
+    } else {
+        chat_answer(&mut chance)
+    };
     Script::json(200, &body)
 }
 
 fn chat_answer(chance: &mut Chance) -> Value {
     let (prompt, completion) = (chance.tokens(), chance.below(5_000));
     let cached = chance.below(prompt + 1);
-    let (audio_in, audio_out) = (chance.below(prompt - cached + 1), chance.below(completion + 1));
+    let (audio_in, audio_out) = (
+        chance.below(prompt - cached + 1),
+        chance.below(completion + 1),
+    );
     json!({"id": "up", "object": "chat.completion", "created": 1, "model": "m", "service_tier": chance.tier(),
         "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion,
@@ -103,15 +134,31 @@ fn messages_answer(chance: &mut Chance) -> Value {
 fn counts_every_token(row: &Value) {
     let lines = row["cost_lines"].as_array().expect("lines");
     let counted = |classes: &[&str]| -> u64 {
-        let lines = lines.iter().filter(|line| line["class"].as_str().is_some_and(|class| classes.contains(&class)));
-        lines.map(|line| line["count"].as_u64().expect("a count")).sum()
+        let lines = lines.iter().filter(|line| {
+            line["class"]
+                .as_str()
+                .is_some_and(|class| classes.contains(&class))
+        });
+        lines
+            .map(|line| line["count"].as_u64().expect("a count"))
+            .sum()
     };
-    let input =
-        counted(&["input", "audio_in", "cache_read", "cache_read_audio", "cache_write_5m", "cache_write_1h", "cache_write"]);
+    let input = counted(&[
+        "input",
+        "audio_in",
+        "cache_read",
+        "cache_read_audio",
+        "cache_write_5m",
+        "cache_write_1h",
+        "cache_write",
+    ]);
     let output = counted(&["output", "audio_out", "image_out", "reasoning"]);
     assert_eq!(
         (json!(input), json!(output)),
-        (row["usage"]["input_tokens"].clone(), row["usage"]["output_tokens"].clone()),
+        (
+            row["usage"]["input_tokens"].clone(),
+            row["usage"]["output_tokens"].clone()
+        ),
         "{row}"
     );
 }
@@ -127,7 +174,10 @@ fn the_sums_of_random_requests_are_computed_once_more_by_a_stranger() {
     let by_sheet = |provider: Provider| provider.priced_by("sheet").models(&[]);
     let openai = by_sheet(Provider::openai("openai", &upstream).preset("openai"));
     let anthropic = by_sheet(Provider::anthropic("anthropic", &upstream));
-    let mut gatekeeper = Gatekeeper::alone().provider(&openai).provider(&anthropic).starts();
+    let mut gatekeeper = Gatekeeper::alone()
+        .provider(&openai)
+        .provider(&anthropic)
+        .starts();
     let team = gatekeeper.team(&json!({"name": "eng", "models": ["*"]}));
     let key = gatekeeper.key_of(&team);
     let mut connection = gatekeeper.user(&key).connects();
@@ -144,17 +194,41 @@ fn the_sums_of_random_requests_are_computed_once_more_by_a_stranger() {
     for row in rows.iter().step_by(7) {
         let back = usd(-pico(&text(row, "cost_usd")) / 10);
         let body = json!({"request": row["id"], "amount": back, "reason": "a tenth back"});
-        gatekeeper.admin().post("/v1/ledger/corrections", &body).expects(201);
+        gatekeeper
+            .admin()
+            .post("/v1/ledger/corrections", &body)
+            .expects(201);
     }
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk/explain.py");
     let mut explain = Command::new("python3");
-    explain.env("PYTHONDONTWRITEBYTECODE", "1").args([script, &gatekeeper.url(), &gatekeeper.admin_key, &requests.to_string()]);
+    explain.env("PYTHONDONTWRITEBYTECODE", "1").args([
+        script,
+        &gatekeeper.url(),
+        &gatekeeper.admin_key,
+        &requests.to_string(),
+    ]);
     let told = explain.output().expect("python3 runs");
     let said = String::from_utf8_lossy(&told.stdout).into_owned();
-    assert!(told.status.success(), "{said}{}", String::from_utf8_lossy(&told.stderr));
-    assert_eq!(said.trim(), format!("the sums of {requests} requests: passed"));
-    let classes: std::collections::BTreeSet<String> =
-        rows.iter().flat_map(|row| row["cost_lines"].as_array().expect("lines")).map(|line| text(line, "class")).collect();
+    assert!(
+        told.status.success(),
+        "{said}{}",
+        String::from_utf8_lossy(&told.stderr)
+    );
+    assert_eq!(
+        said.trim(),
+        format!("the sums of {requests} requests: passed")
+    );
+    let classes: std::collections::BTreeSet<String> = rows
+        .iter()
+        .flat_map(|row| row["cost_lines"].as_array().expect("lines"))
+        .map(|line| text(line, "class"))
+        .collect();
     assert!(classes.len() >= 8, "{classes:?}");
-    record("explained sums computed once more", &format!("{requests}, of the classes {}", Vec::from_iter(classes).join(" ")));
+    record(
+        "explained sums computed once more",
+        &format!(
+            "{requests}, of the classes {}",
+            Vec::from_iter(classes).join(" ")
+        ),
+    );
 }

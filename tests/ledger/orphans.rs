@@ -20,12 +20,21 @@ fn killed() -> (Upstream, Gatekeeper, Key) {
     let mut gatekeeper = Gatekeeper::before(&upstream).starts();
     let team = gatekeeper.team_with_budget("eng", "1");
     let key = gatekeeper.key_of(&team);
-    let stream = gatekeeper.user(&key).streams("/v1/chat/completions", &Call::chat().streamed(true).at_most(5_000).body());
+    let stream = gatekeeper.user(&key).streams(
+        "/v1/chat/completions",
+        &Call::chat().streamed(true).at_most(5_000).body(),
+    );
     let mut whole = gatekeeper.user(&key).connects();
-    whole.sends_request("POST", "/v1/chat/completions", Some(Call::chat().at_most(1_000).body().to_string().as_bytes()));
+    whole.sends_request(
+        "POST",
+        "/v1/chat/completions",
+        Some(Call::chat().at_most(1_000).body().to_string().as_bytes()),
+    );
     upstream.waits_for_requests(2);
     // two holds, and the stream's first note after 2 s
-    wait_until("progress is logged", || gatekeeper.metric("gatekeeper_ledger_written") >= 3.0);
+    wait_until("progress is logged", || {
+        gatekeeper.metric("gatekeeper_ledger_written") >= 3.0
+    });
     gatekeeper.kill_9();
     drop((stream, whole));
     gatekeeper.start();
@@ -33,13 +42,21 @@ fn killed() -> (Upstream, Gatekeeper, Key) {
 }
 
 fn orphans(gatekeeper: &Gatekeeper) -> Vec<Value> {
-    let list = gatekeeper.admin().get("/v1/ledger/orphans").expects(200).json();
+    let list = gatekeeper
+        .admin()
+        .get("/v1/ledger/orphans")
+        .expects(200)
+        .json();
     list["data"].as_array().expect("a list").clone()
 }
 
 fn command(gatekeeper: &Gatekeeper, arguments: &[&str]) -> String {
     let ran = gatekeeper.runs(arguments);
-    assert!(ran.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&ran.stderr));
+    assert!(
+        ran.status.success(),
+        "{arguments:?}: {}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
     String::from_utf8_lossy(&ran.stdout).into_owned()
 }
 
@@ -51,41 +68,107 @@ fn spent(gatekeeper: &Gatekeeper) -> i128 {
 #[test]
 fn orphans_are_corrected_to_their_estimate_once() {
     let (_upstream, mut gatekeeper, _) = killed();
-    assert!(gatekeeper.output().contains("2 requests are booked at their ceiling"), "{}", gatekeeper.output());
-    assert_eq!(gatekeeper.output().matches("in flight").count(), 1, "it is said once");
+    assert!(
+        gatekeeper
+            .output()
+            .contains("2 requests are booked at their ceiling"),
+        "{}",
+        gatekeeper.output()
+    );
+    assert_eq!(
+        gatekeeper.output().matches("in flight").count(),
+        1,
+        "it is said once"
+    );
     let listed = orphans(&gatekeeper);
     assert_eq!(listed.len(), 2);
-    let stream = listed.iter().find(|orphan| orphan["stream"] == true).expect("the stream");
-    let whole = listed.iter().find(|orphan| orphan["stream"] == false).expect("the whole answer");
-    assert!(stream["last_heard"]["output_bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{stream}");
+    let stream = listed
+        .iter()
+        .find(|orphan| orphan["stream"] == true)
+        .expect("the stream");
+    let whole = listed
+        .iter()
+        .find(|orphan| orphan["stream"] == false)
+        .expect("the whole answer");
+    assert!(
+        stream["last_heard"]["output_bytes"]
+            .as_u64()
+            .is_some_and(|bytes| bytes > 0),
+        "{stream}"
+    );
     assert!(whole["last_heard"].is_null(), "{whole}");
-    let booked: i128 = listed.iter().map(|orphan| pico(&text(orphan, "cost_usd"))).sum();
-    let estimate: i128 = listed.iter().map(|orphan| pico(&text(orphan, "estimate_usd"))).sum();
+    let booked: i128 = listed
+        .iter()
+        .map(|orphan| pico(&text(orphan, "cost_usd")))
+        .sum();
+    let estimate: i128 = listed
+        .iter()
+        .map(|orphan| pico(&text(orphan, "estimate_usd")))
+        .sum();
     for orphan in &listed {
-        let (cost, estimate) = (pico(&text(orphan, "cost_usd")), pico(&text(orphan, "estimate_usd")));
-        assert!(0 < estimate && estimate < cost && text(orphan, "cost_usd") == text(orphan, "ceiling_usd"), "{orphan}");
+        let (cost, estimate) = (
+            pico(&text(orphan, "cost_usd")),
+            pico(&text(orphan, "estimate_usd")),
+        );
+        assert!(
+            0 < estimate
+                && estimate < cost
+                && text(orphan, "cost_usd") == text(orphan, "ceiling_usd"),
+            "{orphan}"
+        );
     }
-    assert!(pico(&text(stream, "estimate_usd")) > pico(&text(whole, "estimate_usd")), "the input, and what was delivered");
-    assert_eq!((spent(&gatekeeper), gatekeeper.metric("gatekeeper_orphans_uncorrected")), (booked, 2.0));
+    assert!(
+        pico(&text(stream, "estimate_usd")) > pico(&text(whole, "estimate_usd")),
+        "the input, and what was delivered"
+    );
+    assert_eq!(
+        (
+            spent(&gatekeeper),
+            gatekeeper.metric("gatekeeper_orphans_uncorrected")
+        ),
+        (booked, 2.0)
+    );
     let place = ["--config", gatekeeper.config.to_str().expect("a path")].map(str::to_owned);
     let with_place = |arguments: &[&str]| -> Vec<String> {
-        arguments.iter().map(|argument| (*argument).to_owned()).chain(place.clone()).collect()
+        arguments
+            .iter()
+            .map(|argument| (*argument).to_owned())
+            .chain(place.clone())
+            .collect()
     };
     let run = |gatekeeper: &Gatekeeper, arguments: &[&str]| {
         let owned = with_place(arguments);
-        command(gatekeeper, &owned.iter().map(String::as_str).collect::<Vec<_>>())
+        command(
+            gatekeeper,
+            &owned.iter().map(String::as_str).collect::<Vec<_>>(),
+        )
     };
     assert!(run(&gatekeeper, &["usage"]).contains("warning: 2 requests"));
     assert!(run(&gatekeeper, &["ledger", "orphans"]).contains(&text(stream, "id")));
 
     let said = run(&gatekeeper, &["ledger", "orphans", "--settle-estimated"]);
-    assert_eq!(said, format!("corrected 2 orphans by ${}; 0 are left\n", usd(estimate - booked)));
+    assert_eq!(
+        said,
+        format!(
+            "corrected 2 orphans by ${}; 0 are left\n",
+            usd(estimate - booked)
+        )
+    );
     gatekeeper.checks_books();
-    assert_eq!((gatekeeper.usage_total(), spent(&gatekeeper)), (estimate, estimate));
+    assert_eq!(
+        (gatekeeper.usage_total(), spent(&gatekeeper)),
+        (estimate, estimate)
+    );
     let rows = gatekeeper.requests();
     for row in &rows {
-        assert_eq!(row["cost_usd"], row["ceiling_usd"], "the record stays as it was");
-        assert_eq!((row["corrections"].as_array().map(Vec::len), &row["flags"]), (Some(1), &json!(["orphaned"])));
+        assert_eq!(
+            row["cost_usd"], row["ceiling_usd"],
+            "the record stays as it was"
+        );
+        assert_eq!(
+            (row["corrections"].as_array().map(Vec::len), &row["flags"]),
+            (Some(1), &json!(["orphaned"]))
+        );
     }
     assert!(orphans(&gatekeeper).is_empty() && !run(&gatekeeper, &["usage"]).contains("warning"));
     assert_eq!(gatekeeper.metric("gatekeeper_orphans_uncorrected"), 0.0);
@@ -94,7 +177,14 @@ fn orphans_are_corrected_to_their_estimate_once() {
     assert_eq!(again, "corrected 0 orphans by $0; 0 are left\n");
     assert_eq!(gatekeeper.requests(), rows);
     gatekeeper.restart();
-    assert_eq!((gatekeeper.requests(), gatekeeper.usage_total(), spent(&gatekeeper)), (rows, estimate, estimate));
+    assert_eq!(
+        (
+            gatekeeper.requests(),
+            gatekeeper.usage_total(),
+            spent(&gatekeeper)
+        ),
+        (rows, estimate, estimate)
+    );
 }
 
 #[test]
@@ -104,13 +194,32 @@ fn orphans_of_one_team_are_corrected_alone_and_a_correction_by_hand_counts() {
     let other = gatekeeper.team(&json!({"name": "other"}));
     let settle = |team: &str| {
         let body = json!({"orphans": "estimated", "team": team});
-        gatekeeper.admin().post("/v1/ledger/corrections", &body).json()
+        gatekeeper
+            .admin()
+            .post("/v1/ledger/corrections", &body)
+            .json()
     };
     assert_eq!(settle(&other.id)["corrected"], 0);
     let first = orphans(&gatekeeper).remove(0);
     let body = json!({"request": first["id"], "amount": format!("-{}", text(&first, "cost_usd")), "reason": "never sent"});
-    assert_eq!(gatekeeper.admin().post("/v1/ledger/corrections", &body).expects(201).json()["orphans_uncorrected"], 1);
+    assert_eq!(
+        gatekeeper
+            .admin()
+            .post("/v1/ledger/corrections", &body)
+            .expects(201)
+            .json()["orphans_uncorrected"],
+        1
+    );
     let rest = settle("eng");
-    assert_eq!((&rest["corrected"], &rest["orphans_uncorrected"]), (&json!(1), &json!(0)));
-    assert_eq!(gatekeeper.admin().post("/v1/ledger/corrections", &json!({"orphans": "all"})).status, 400);
+    assert_eq!(
+        (&rest["corrected"], &rest["orphans_uncorrected"]),
+        (&json!(1), &json!(0))
+    );
+    assert_eq!(
+        gatekeeper
+            .admin()
+            .post("/v1/ledger/corrections", &json!({"orphans": "all"}))
+            .status,
+        400
+    );
 }

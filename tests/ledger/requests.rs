@@ -37,12 +37,20 @@ fn house() -> House {
     }
     inside.it_is("2026-11-23T11:00:00Z");
     inside.user(&keys[0]).chat(&hello("m-large")).expects(502);
-    House { upstream, inside, keys }
+    House {
+        upstream,
+        inside,
+        keys,
+    }
 }
 
 impl House {
     fn page(&self, query: &str) -> Value {
-        self.inside.admin().get(&format!("/v1/requests?{query}")).expects(200).json()
+        self.inside
+            .admin()
+            .get(&format!("/v1/requests?{query}"))
+            .expects(200)
+            .json()
     }
 
     fn count(&self, query: &str) -> usize {
@@ -72,11 +80,17 @@ fn each_filter_keeps_what_it_says() {
         ("start=2026-11-23T10:30:00Z".into(), 1),
         ("end=2026-11-23T10:30:00Z".into(), 4),
         ("start=2026-11-24".into(), 0),
-        ("start=2026-11-23&end=2026-11-24&team=ops&provider=up".into(), 1),
+        (
+            "start=2026-11-23&end=2026-11-24&team=ops&provider=up".into(),
+            1,
+        ),
     ] {
         assert_eq!(house.count(&query), expected, "{query}");
     }
-    assert_eq!(house.inside.admin().get("/v1/requests?colour=blue").status, 400);
+    assert_eq!(
+        house.inside.admin().get("/v1/requests?colour=blue").status,
+        400
+    );
 }
 
 /// It came at ten, and had its hold after five minutes in the line.
@@ -84,7 +98,9 @@ fn each_filter_keeps_what_it_says() {
 fn a_request_that_waited_is_found_at_the_time_of_its_hold() {
     let upstream = Upstream::start();
     upstream.answers(model::uses(10, 20).delay_ms(1_000));
-    let mut inside = Gatekeeper::before(&upstream).setting("[limits]\nqueue_wait_s = 600").starts_inside();
+    let mut inside = Gatekeeper::before(&upstream)
+        .setting("[limits]\nqueue_wait_s = 600")
+        .starts_inside();
     // room for one of them
     let team = inside.team_with_budget("eng", "0.00055");
     let user = inside.user(&inside.key_of(&team));
@@ -94,12 +110,25 @@ fn a_request_that_waited_is_found_at_the_time_of_its_hold() {
         let first = scope.spawn(|| user.chat(&call).expects(200).status);
         upstream.waits_for_requests(1);
         let second = scope.spawn(|| text_of_id(user.chat(&call).expects(200)));
-        wait_until("the second waits", || inside.metric("gatekeeper_requests_waiting") == 1.0);
+        wait_until("the second waits", || {
+            inside.metric("gatekeeper_requests_waiting") == 1.0
+        });
         inside.it_is("2026-11-23T10:05:00Z");
         first.join().expect("a caller");
         let id = second.join().expect("a caller");
-        let page = inside.admin().get("/v1/requests?start=2026-11-23T10:04:00Z").expects(200).json();
-        assert_eq!((page["data"].as_array().map(Vec::len), &page["data"][0]["id"]), (Some(1), &json!(id)), "{page}");
+        let page = inside
+            .admin()
+            .get("/v1/requests?start=2026-11-23T10:04:00Z")
+            .expects(200)
+            .json();
+        assert_eq!(
+            (
+                page["data"].as_array().map(Vec::len),
+                &page["data"][0]["id"]
+            ),
+            (Some(1), &json!(id)),
+            "{page}"
+        );
     });
 }
 
@@ -131,17 +160,38 @@ fn a_follower_waits_for_the_next_request_and_no_longer_than_told() {
     let follow = text(&house.page("limit=1"), "follow");
     let begun = Instant::now();
     let none = house.page(&format!("after={follow}&wait=1"));
-    assert!(begun.elapsed() >= Duration::from_secs(1) && none["data"] == json!([]), "{none}");
+    assert!(
+        begun.elapsed() >= Duration::from_secs(1) && none["data"] == json!([]),
+        "{none}"
+    );
     let next = text(&none, "next");
     std::thread::scope(|scope| {
-        let follower = scope.spawn(|| (house.page(&format!("after={next}&wait=20&team=ops")), Instant::now()));
-        wait_until("somebody follows", || house.inside.metric("gatekeeper_followers_waiting") >= 1.0);
-        house.inside.user(&house.keys[0]).chat(&hello("m-small")).expects(200);
+        let follower = scope.spawn(|| {
+            (
+                house.page(&format!("after={next}&wait=20&team=ops")),
+                Instant::now(),
+            )
+        });
+        wait_until("somebody follows", || {
+            house.inside.metric("gatekeeper_followers_waiting") >= 1.0
+        });
+        house
+            .inside
+            .user(&house.keys[0])
+            .chat(&hello("m-small"))
+            .expects(200);
         let id = house.inside.user(&house.keys[1]).chat(&hello("m-small"));
         let called = Instant::now();
         let (page, at) = follower.join().expect("a page");
-        assert_eq!(page["data"][0]["id"], json!(id.header("x-gatekeeper-request-id")));
-        assert!(at.saturating_duration_since(called) < Duration::from_secs(2), "told after {:?}", at - called);
+        assert_eq!(
+            page["data"][0]["id"],
+            json!(id.header("x-gatekeeper-request-id"))
+        );
+        assert!(
+            at.saturating_duration_since(called) < Duration::from_secs(2),
+            "told after {:?}",
+            at - called
+        );
     });
 }
 
@@ -151,19 +201,32 @@ fn a_follower_that_leaves_gives_its_place_back() {
     let follow = text(&house.page("limit=1"), "follow");
     let mut connection = house.inside.admin().connects();
     connection.sends_request("GET", &format!("/v1/requests?after={follow}&wait=30"), None);
-    wait_until("somebody follows", || house.inside.metric("gatekeeper_followers_waiting") == 1.0);
+    wait_until("somebody follows", || {
+        house.inside.metric("gatekeeper_followers_waiting") == 1.0
+    });
     let left = Instant::now();
     connection.hangs_up();
-    wait_until("nobody follows", || house.inside.metric("gatekeeper_followers_waiting") == 0.0);
-    assert!(left.elapsed() < Duration::from_secs(2), "noticed after {:?}", left.elapsed());
+    wait_until("nobody follows", || {
+        house.inside.metric("gatekeeper_followers_waiting") == 0.0
+    });
+    assert!(
+        left.elapsed() < Duration::from_secs(2),
+        "noticed after {:?}",
+        left.elapsed()
+    );
 }
 
 #[test]
 fn a_follower_is_told_what_began_early_and_ended_late() {
     let house = house();
     let holds = |seen: &Seen| seen.json()["messages"][0]["content"] == "slow";
-    house.upstream.answers(Script::by(move |seen| model::uses(10, 20).delay_ms(if holds(seen) { 5_000 } else { 0 })));
-    let (before, user) = (house.upstream.request_count(), house.inside.user(&house.keys[0]));
+    house.upstream.answers(Script::by(move |seen| {
+        model::uses(10, 20).delay_ms(if holds(seen) { 5_000 } else { 0 })
+    }));
+    let (before, user) = (
+        house.upstream.request_count(),
+        house.inside.user(&house.keys[0]),
+    );
     let mut follow = text(&house.page("limit=1"), "follow");
     let (slow, fast) = std::thread::scope(|scope| {
         let slow = scope.spawn(|| {
@@ -173,12 +236,27 @@ fn a_follower_is_told_what_began_early_and_ended_late() {
         });
         house.upstream.waits_for_requests(before + 1);
         let fast = text_of_id(&house.inside.user(&house.keys[1]).chat(&hello("m-small")));
-        let refused = text_of_id(&house.inside.user(&house.keys[1]).chat(&hello("no-such-model")));
+        let refused = text_of_id(
+            &house
+                .inside
+                .user(&house.keys[1])
+                .chat(&hello("no-such-model")),
+        );
         let mut told = Vec::new();
         while told.len() < 3 {
             let page = house.page(&format!("after={follow}&wait=20&limit=1"));
-            assert_ne!(page["data"], json!([]), "nothing came in 20 s after {told:?}");
-            told.extend(page["data"].as_array().expect("a list").iter().map(|row| text(row, "id")));
+            assert_ne!(
+                page["data"],
+                json!([]),
+                "nothing came in 20 s after {told:?}"
+            );
+            told.extend(
+                page["data"]
+                    .as_array()
+                    .expect("a list")
+                    .iter()
+                    .map(|row| text(row, "id")),
+            );
             follow = text(&page, "next");
         }
         let slow = slow.join().expect("a caller");
@@ -188,7 +266,10 @@ fn a_follower_is_told_what_began_early_and_ended_late() {
     });
     assert!(slow < fast, "it began first");
     let nothing = house.page(&format!("after={follow}"));
-    assert_eq!((&nothing["data"], &nothing["next"]), (&json!([]), &json!(follow)));
+    assert_eq!(
+        (&nothing["data"], &nothing["next"]),
+        (&json!([]), &json!(follow))
+    );
 }
 
 #[test]
@@ -197,24 +278,46 @@ fn a_follower_that_comes_back_after_a_restart_is_told_to_read_the_list() {
     let follow = text(&house.page("limit=1"), "follow");
     house.inside.stop();
     house.inside.start();
-    let refused = house.inside.admin().get(&format!("/v1/requests?after={follow}&wait=5"));
-    assert_eq!(refused.expects(400).json()["error"]["param"], json!("after"));
-    assert!(refused.error_message().contains("follow from its `follow`"), "{}", refused.error_message());
+    let refused = house
+        .inside
+        .admin()
+        .get(&format!("/v1/requests?after={follow}&wait=5"));
+    assert_eq!(
+        refused.expects(400).json()["error"]["param"],
+        json!("after")
+    );
+    assert!(
+        refused.error_message().contains("follow from its `follow`"),
+        "{}",
+        refused.error_message()
+    );
 }
 
 fn text_of_id(answer: &Answer) -> String {
-    answer.header("x-gatekeeper-request-id").expect("every answer has its id").to_owned()
+    answer
+        .header("x-gatekeeper-request-id")
+        .expect("every answer has its id")
+        .to_owned()
 }
 
 #[test]
 fn who_waits_for_the_next_request_is_answered_when_the_process_stops() {
     let upstream = Upstream::start();
     let mut gatekeeper = crate::harness::process::Gatekeeper::before(&upstream).starts();
-    let follow = text(&gatekeeper.admin().get("/v1/requests?limit=1").expects(200).json(), "follow");
+    let follow = text(
+        &gatekeeper
+            .admin()
+            .get("/v1/requests?limit=1")
+            .expects(200)
+            .json(),
+        "follow",
+    );
     let person = gatekeeper.admin();
     std::thread::scope(|scope| {
         let waits = scope.spawn(|| person.get(&format!("/v1/requests?after={follow}&wait=25")));
-        wait_until("it waits", || gatekeeper.metric("gatekeeper_followers_waiting") == 1.0);
+        wait_until("it waits", || {
+            gatekeeper.metric("gatekeeper_followers_waiting") == 1.0
+        });
         gatekeeper.signals(rustix::process::Signal::TERM);
         let page = waits.join().expect("an answer").expects(200).json();
         assert_eq!((&page["data"], &page["next"]), (&json!([]), &json!(follow)));

@@ -35,9 +35,15 @@ fn house() -> (Upstream, Inside, Key) {
 #[test]
 fn a_report_is_a_table_for_spreadsheets_where_csv_is_asked_for() {
     let (_upstream, inside, key) = house();
-    let csv = inside.admin().with("accept", "text/csv").get("/v1/usage?start=2026-11-22&end=2026-11-23&group_by=day,team,status");
+    let csv = inside
+        .admin()
+        .with("accept", "text/csv")
+        .get("/v1/usage?start=2026-11-22&end=2026-11-23&group_by=day,team,status");
     let csv = csv.expects(200);
-    assert!(csv.header("content-type").is_some_and(|media| media.starts_with("text/csv")));
+    assert!(
+        csv.header("content-type")
+            .is_some_and(|media| media.starts_with("text/csv"))
+    );
     let rows = inside.requests();
     let team = rows[0]["team"].as_str().expect("a team");
     let expected = format!(
@@ -47,21 +53,46 @@ fn a_report_is_a_table_for_spreadsheets_where_csv_is_asked_for() {
     );
     assert_eq!(csv.text(), expected);
 
-    let list = inside.admin().with("accept", "text/csv").get("/v1/requests?limit=2&status=ok");
+    let list = inside
+        .admin()
+        .with("accept", "text/csv")
+        .get("/v1/requests?limit=2&status=ok");
     let text = list.expects(200).text();
     let lines: Vec<&str> = text.lines().collect();
-    assert!(lines[0].starts_with("id,attempt,at,") && lines.len() == 3, "{text}");
-    assert!(lines[1].contains(&key.id) && lines[1].contains(",,,ok,,,10,0,0,20,0,0.00011,0.00011,"), "{text}");
-    let next = list.header("x-gatekeeper-next").expect("a cursor").to_owned();
-    let rest = inside.admin().with("accept", "text/csv").get(&format!("/v1/requests?status=ok&before={next}"));
-    assert_eq!((rest.text().lines().count(), rest.header("x-gatekeeper-next")), (3, None));
+    assert!(
+        lines[0].starts_with("id,attempt,at,") && lines.len() == 3,
+        "{text}"
+    );
+    assert!(
+        lines[1].contains(&key.id) && lines[1].contains(",,,ok,,,10,0,0,20,0,0.00011,0.00011,"),
+        "{text}"
+    );
+    let next = list
+        .header("x-gatekeeper-next")
+        .expect("a cursor")
+        .to_owned();
+    let rest = inside
+        .admin()
+        .with("accept", "text/csv")
+        .get(&format!("/v1/requests?status=ok&before={next}"));
+    assert_eq!(
+        (
+            rest.text().lines().count(),
+            rest.header("x-gatekeeper-next")
+        ),
+        (3, None)
+    );
 }
 
 #[test]
 fn ends_in_the_middle_of_a_day_count_whole_days_and_single_hours() {
     let (_upstream, inside, _) = house();
     let requests = |query: &str| {
-        let report = inside.admin().get(&format!("/v1/usage?{query}")).expects(200).json();
+        let report = inside
+            .admin()
+            .get(&format!("/v1/usage?{query}"))
+            .expects(200)
+            .json();
         report["total"]["requests"].as_u64().expect("a count")
     };
     for (query, expected) in [
@@ -79,9 +110,21 @@ fn ends_in_the_middle_of_a_day_count_whole_days_and_single_hours() {
 #[test]
 fn a_class_of_status_finds_all_that_is_in_it() {
     let (_upstream, inside, _) = house();
-    let count =
-        |query: &str| inside.admin().get(&format!("/v1/requests?{query}")).expects(200).json()["data"].as_array().map(Vec::len);
-    for (query, expected) in [("status=failed", 1), ("status=upstream_error", 1), ("status=broken", 0), ("status=ok", 4)] {
+    let count = |query: &str| {
+        inside
+            .admin()
+            .get(&format!("/v1/requests?{query}"))
+            .expects(200)
+            .json()["data"]
+            .as_array()
+            .map(Vec::len)
+    };
+    for (query, expected) in [
+        ("status=failed", 1),
+        ("status=upstream_error", 1),
+        ("status=broken", 0),
+        ("status=ok", 4),
+    ] {
         assert_eq!(count(query), Some(expected), "{query}");
     }
 }
@@ -102,12 +145,19 @@ fn what_lies_behind_the_end_is_not_counted_once_time_has_gone_back() {
     const HOUR_MS: i64 = 3_600_000;
     let (_upstream, inside, _) = house();
     let requests = |query: &str| {
-        let report = inside.admin().get(&format!("/v1/usage?{query}")).expects(200).json();
+        let report = inside
+            .admin()
+            .get(&format!("/v1/usage?{query}"))
+            .expects(200)
+            .json();
         report["total"]["requests"].as_u64().expect("a count")
     };
     for back_ms in [2 * HOUR_MS, 72 * HOUR_MS] {
         inside.clock.jump_ms(-back_ms);
-        inside.admin().post("/v1/clock/accept", &json!({})).expects(200);
+        inside
+            .admin()
+            .post("/v1/clock/accept", &json!({}))
+            .expects(200);
         for (query, expected) in [
             ("start=2026-11-22&end=2026-11-23T08:00:00Z", 2),
             ("start=2026-11-22&end=2026-11-23T09:00:00Z", 3),
@@ -125,21 +175,51 @@ fn what_lies_behind_the_end_is_not_counted_once_time_has_gone_back() {
 fn an_end_that_no_calendar_can_hold_is_the_last_there_is() {
     let (_upstream, inside, _) = house();
     for end in ["9999-12-31", "9999-12-31T23:59:59Z", "9999-12-30"] {
-        let report = inside.admin().get(&format!("/v1/usage?start=2026-11-22&end={end}")).expects(200).json();
+        let report = inside
+            .admin()
+            .get(&format!("/v1/usage?start=2026-11-22&end={end}"))
+            .expects(200)
+            .json();
         assert_eq!(
-            (&report["total"]["requests"], &report["end"].as_str().map(|end| &end[..10])),
+            (
+                &report["total"]["requests"],
+                &report["end"].as_str().map(|end| &end[..10])
+            ),
             (&json!(4), &Some("9999-12-30"))
         );
-        let list = inside.admin().get(&format!("/v1/requests?start=2026-11-22&end={end}")).expects(200).json();
+        let list = inside
+            .admin()
+            .get(&format!("/v1/requests?start=2026-11-22&end={end}"))
+            .expects(200)
+            .json();
         assert_eq!(list["data"].as_array().map(Vec::len), Some(4), "{end}");
     }
-    for late in ["/v1/usage?start=9999-12-31", "/v1/requests?start=9999-12-31&end=9999-12-31"] {
-        assert_eq!(inside.admin().get(late).expects(400).json()["error"]["param"], json!("start"), "{late}");
+    for late in [
+        "/v1/usage?start=9999-12-31",
+        "/v1/requests?start=9999-12-31&end=9999-12-31",
+    ] {
+        assert_eq!(
+            inside.admin().get(late).expects(400).json()["error"]["param"],
+            json!("start"),
+            "{late}"
+        );
     }
-    let early = inside.admin().get("/v1/requests?start=0001-01-01&end=1969-07-20T20:17:40Z").expects(400).json();
-    assert_eq!(early["error"]["param"], json!("start"), "nothing lies between");
+    let early = inside
+        .admin()
+        .get("/v1/requests?start=0001-01-01&end=1969-07-20T20:17:40Z")
+        .expects(400)
+        .json();
     assert_eq!(
-        inside.admin().get("/v1/requests?start=1969-07-20T20:17:40Z").expects(200).json()["data"][4]["status"],
+        early["error"]["param"],
+        json!("start"),
+        "nothing lies between"
+    );
+    assert_eq!(
+        inside
+            .admin()
+            .get("/v1/requests?start=1969-07-20T20:17:40Z")
+            .expects(200)
+            .json()["data"][4]["status"],
         json!("ok")
     );
 }
@@ -177,7 +257,10 @@ fn a_table_is_the_answer_where_it_is_preferred() {
     ] {
         let answer = inside.admin().with("accept", accept).get("/v1/usage");
         assert_eq!(
-            answer.expects(200).header("content-type").is_some_and(|media| media.starts_with("text/csv")),
+            answer
+                .expects(200)
+                .header("content-type")
+                .is_some_and(|media| media.starts_with("text/csv")),
             table,
             "{accept}"
         );

@@ -26,7 +26,12 @@ impl Source {
         while reader.at < reader.chars.len() {
             reader.step();
         }
-        Source { code: reader.code, literals: reader.literals, commented: reader.commented, text: text.to_owned() }
+        Source {
+            code: reader.code,
+            literals: reader.literals,
+            commented: reader.commented,
+            text: text.to_owned(),
+        }
     }
 
     /// The same without items marked `#[cfg(test)]`.
@@ -35,9 +40,13 @@ impl Source {
         while let Some(start) = self.code.find(MARK) {
             let end = item_end(&self.code, start + MARK.len());
             let (first, last) = (line_at(&self.code, start), line_at(&self.code, end));
-            let blank: String = self.code[start..end].chars().map(|c| if c == '\n' { '\n' } else { ' ' }).collect();
+            let blank: String = self.code[start..end]
+                .chars()
+                .map(|c| if c == '\n' { '\n' } else { ' ' })
+                .collect();
             self.code.replace_range(start..end, &blank);
-            self.literals.retain(|(line, _)| *line < first || *line > last);
+            self.literals
+                .retain(|(line, _)| *line < first || *line > last);
         }
         self
     }
@@ -49,20 +58,27 @@ impl Source {
         self.code.match_indices(phrase).filter_map(move |(at, _)| {
             let before = self.code[..at].chars().next_back();
             let after = self.code[at + phrase.len()..].chars().next();
-            let part_of_longer = (begins_name && before.is_some_and(is_name)) || (ends_name && after.is_some_and(is_name));
+            let part_of_longer = (begins_name && before.is_some_and(is_name))
+                || (ends_name && after.is_some_and(is_name));
             (!part_of_longer).then(|| line_at(&self.code, at))
         })
     }
 
     /// The first names after `root::`, through groups: `crate::{a, b::{c, d}}` names `a` and `b`; a star names `*`.
     pub fn modules_named_after(&self, root: &str) -> Vec<(usize, String)> {
-        let tokens: Vec<(usize, String)> = words(&self.code).map(|(at, word)| (at, word.to_owned())).collect();
+        let tokens: Vec<(usize, String)> = words(&self.code)
+            .map(|(at, word)| (at, word.to_owned()))
+            .collect();
         let mut named = Vec::new();
         for (place, (at, word)) in tokens.iter().enumerate() {
             let is_path = tokens.get(place + 1).is_some_and(|(_, next)| next == "::");
             if word == root && is_path {
                 let names = first_names(&tokens[place + 2..]);
-                named.extend(names.into_iter().map(|name| (line_at(&self.code, *at), name)));
+                named.extend(
+                    names
+                        .into_iter()
+                        .map(|name| (line_at(&self.code, *at), name)),
+                );
             }
         }
         named
@@ -70,9 +86,17 @@ impl Source {
 
     /// An attribute is explained by a `reason`, or by a comment on its line or the line before.
     pub fn is_explained(&self, line: usize) -> bool {
-        let attribute: String = self.text.lines().skip(line - 1).take(4).collect::<Vec<_>>().join("\n");
+        let attribute: String = self
+            .text
+            .lines()
+            .skip(line - 1)
+            .take(4)
+            .collect::<Vec<_>>()
+            .join("\n");
         let attribute = attribute.split(")]").next().unwrap_or_default();
-        attribute.contains("reason =") || self.commented.contains(&line) || (line > 1 && self.commented.contains(&(line - 1)))
+        attribute.contains("reason =")
+            || self.commented.contains(&line)
+            || (line > 1 && self.commented.contains(&(line - 1)))
     }
 }
 
@@ -93,7 +117,9 @@ pub fn words(code: &str) -> impl Iterator<Item = (usize, &str)> {
 }
 
 fn first_names(after: &[(usize, String)]) -> Vec<String> {
-    let Some((_, first)) = after.first() else { return Vec::new() };
+    let Some((_, first)) = after.first() else {
+        return Vec::new();
+    };
     if first != "{" {
         return vec![first.clone()];
     }
@@ -171,7 +197,8 @@ impl Reader {
     }
 
     fn blank(&mut self) {
-        self.code.push(if self.peek(0) == '\n' { '\n' } else { ' ' });
+        self.code
+            .push(if self.peek(0) == '\n' { '\n' } else { ' ' });
         self.advance();
     }
 
@@ -216,7 +243,12 @@ impl Reader {
             }
             self.blank();
         }
-        self.literals.push((line, self.chars[start..self.at.min(self.chars.len())].iter().collect()));
+        self.literals.push((
+            line,
+            self.chars[start..self.at.min(self.chars.len())]
+                .iter()
+                .collect(),
+        ));
         self.keep();
     }
 
@@ -227,22 +259,31 @@ impl Reader {
             Some('b' | 'c') => !before.next().copied().is_some_and(is_name),
             other => !other.copied().is_some_and(is_name),
         };
-        let hashes = self.chars[self.at + 1..].iter().take_while(|c| **c == '#').count();
+        let hashes = self.chars[self.at + 1..]
+            .iter()
+            .take_while(|c| **c == '#')
+            .count();
         free && self.peek(1 + hashes) == '"'
     }
 
     fn raw_string(&mut self) {
         let line = self.line;
-        let hashes = self.chars[self.at + 1..].iter().take_while(|c| **c == '#').count();
+        let hashes = self.chars[self.at + 1..]
+            .iter()
+            .take_while(|c| **c == '#')
+            .count();
         for _ in 0..hashes + 2 {
             self.keep();
         }
         let start = self.at;
-        let closes = |reader: &Reader| reader.peek(0) == '"' && (1..=hashes).all(|ahead| reader.peek(ahead) == '#');
+        let closes = |reader: &Reader| {
+            reader.peek(0) == '"' && (1..=hashes).all(|ahead| reader.peek(ahead) == '#')
+        };
         while self.at < self.chars.len() && !closes(self) {
             self.blank();
         }
-        self.literals.push((line, self.chars[start..self.at].iter().collect()));
+        self.literals
+            .push((line, self.chars[start..self.at].iter().collect()));
         for _ in 0..=hashes {
             self.keep();
         }

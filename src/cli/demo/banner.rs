@@ -13,8 +13,10 @@ struct Shown {
 }
 
 pub fn text(address: SocketAddr, data: &Path, secrets: &Secrets) -> String {
-    let commands: Vec<String> =
-        commands(address, secrets).iter().map(|shown| format!("# {}\n{}\n", shown.title, shown.command)).collect();
+    let commands: Vec<String> = commands(address, secrets)
+        .iter()
+        .map(|shown| format!("# {}\n{}\n", shown.title, shown.command))
+        .collect();
     format!(
         "\
 Gatekeeper's demo listens on http://{address}. Behind it is a simulator, not a model: the text means nothing, the
@@ -45,7 +47,10 @@ fn commands(address: SocketAddr, secrets: &Secrets) -> Vec<Shown> {
             &format!(r#"{{"model":"{model}",{more}{}}}"#, question("Hello")),
         )
     };
-    let message = format!(r#"{{"model":"{SMALL}","max_tokens":100,{}}}"#, question("Hello"));
+    let message = format!(
+        r#"{{"model":"{SMALL}","max_tokens":100,{}}}"#,
+        question("Hello")
+    );
     vec![
         Shown {
             title: "A streamed answer; the cost is the last comment.",
@@ -53,14 +58,28 @@ fn commands(address: SocketAddr, secrets: &Secrets) -> Vec<Shown> {
         },
         Shown {
             title: "The same gateway in Anthropic's dialect.",
-            command: post(address, "/v1/messages", key(secrets, "engineering"), &message),
+            command: post(
+                address,
+                "/v1/messages",
+                key(secrets, "engineering"),
+                &message,
+            ),
         },
         Shown {
             title: "What was just booked.",
-            command: format!("curl -s 'http://{address}/v1/requests?limit=2' -H 'Authorization: Bearer {}'", secrets.admin_key()),
+            command: format!(
+                "curl -s 'http://{address}/v1/requests?limit=2' -H 'Authorization: Bearer {}'",
+                secrets.admin_key()
+            ),
         },
-        Shown { title: "Refused, 403: marketing may not call this model.", command: chat("marketing", LARGE, "") },
-        Shown { title: "Refused, 402: support has used up its budget.", command: chat("support", SMALL, "") },
+        Shown {
+            title: "Refused, 403: marketing may not call this model.",
+            command: chat("marketing", LARGE, ""),
+        },
+        Shown {
+            title: "Refused, 402: support has used up its budget.",
+            command: chat("support", SMALL, ""),
+        },
     ]
 }
 
@@ -84,14 +103,22 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut secrets = Secrets::new(folder.path(), &Secret::new("sk-gk-master-x"));
         for team in ["engineering", "marketing", "support"] {
-            secrets.keep(team, &format!("sk-gk-{team}-x")).expect("saved");
+            secrets
+                .keep(team, &format!("sk-gk-{team}-x"))
+                .expect("saved");
         }
         let commands = commands("127.0.0.1:4000".parse().expect("an address"), &secrets);
         assert_eq!(commands.len(), 5);
         for shown in commands {
-            assert_eq!(shown.command.matches('\'').count() % 2, 0, "{}", shown.command);
+            assert_eq!(
+                shown.command.matches('\'').count() % 2,
+                0,
+                "{}",
+                shown.command
+            );
             if let Some((_, body)) = shown.command.split_once("-d ") {
-                let body: serde_json::Value = serde_json::from_str(body.trim_matches('\'')).expect("JSON");
+                let body: serde_json::Value =
+                    serde_json::from_str(body.trim_matches('\'')).expect("JSON");
                 assert!(body["model"].is_string() && body["messages"].is_array());
             }
         }

@@ -40,14 +40,30 @@ struct DemoTeam {
 }
 
 const TEAMS: [DemoTeam; 3] = [
-    DemoTeam { name: "engineering", models: &[LARGE, SMALL], limit_usd: "10", period: "monthly" },
-    DemoTeam { name: "marketing", models: &[SMALL], limit_usd: "5", period: "monthly" },
+    DemoTeam {
+        name: "engineering",
+        models: &[LARGE, SMALL],
+        limit_usd: "10",
+        period: "monthly",
+    },
+    DemoTeam {
+        name: "marketing",
+        models: &[SMALL],
+        limit_usd: "5",
+        period: "monthly",
+    },
     // less than any request costs: it is over budget from the start
-    DemoTeam { name: "support", models: &[SMALL], limit_usd: "0.000001", period: "total" },
+    DemoTeam {
+        name: "support",
+        models: &[SMALL],
+        limit_usd: "0.000001",
+        period: "total",
+    },
 ];
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    let listen = config::parse_listen(&args.listen).map_err(|message| Failure::usage(format!("--listen: {message}")))?;
+    let listen = config::parse_listen(&args.listen)
+        .map_err(|message| Failure::usage(format!("--listen: {message}")))?;
     require_free(listen)?;
     serve::log("warn");
     let secrets = open(&args.data)?;
@@ -70,7 +86,10 @@ fn open(data: &Path) -> Result<Secrets, Failure> {
         return Secrets::read(data);
     }
     folder::create(data)?;
-    let told = Told { data: Some(data.to_owned()), ..Told::default() };
+    let told = Told {
+        data: Some(data.to_owned()),
+        ..Told::default()
+    };
     let admin_key = server::block_on(server::init(&settings("", &told)?))?;
     let secrets = Secrets::new(data, &admin_key);
     secrets.save()?;
@@ -83,14 +102,24 @@ fn settings(text: &str, told: &Told) -> Result<Config, Failure> {
 }
 
 fn simulated(base_url: &str) -> String {
-    format!("[providers.simulator]\nbase_url = \"{base_url}\"\nmodels = [\"{LARGE}\", \"{SMALL}\"]\n")
+    format!(
+        "[providers.simulator]\nbase_url = \"{base_url}\"\nmodels = [\"{LARGE}\", \"{SMALL}\"]\n"
+    )
 }
 
 async fn demo(data: PathBuf, listen: SocketAddr, mut secrets: Secrets) -> Result<(), Failure> {
     let mut signals = Signals::catch()?;
-    let failed = |error| Failure::refused(format!("the simulator cannot listen on the loopback interface: {error}"));
+    let failed = |error| {
+        Failure::refused(format!(
+            "the simulator cannot listen on the loopback interface: {error}"
+        ))
+    };
     let simulator = Simulator::default().start().map_err(failed)?;
-    let told = Told { data: Some(data.clone()), listen: Some(listen.to_string()), config: None };
+    let told = Told {
+        data: Some(data.clone()),
+        listen: Some(listen.to_string()),
+        config: None,
+    };
     let config = settings(&simulated(&simulator.base_url()), &told)?;
     let admin = Admin::local(&config);
     let running = server::start(config, Parts::system()).await?;
@@ -108,19 +137,32 @@ async fn demo(data: PathBuf, listen: SocketAddr, mut secrets: Secrets) -> Result
     };
     simulator.stop().await;
     outcome?;
-    print(&format!("the demo has stopped; everything it booked is kept in {}\n", data.display()))
+    print(&format!(
+        "the demo has stopped; everything it booked is kept in {}\n",
+        data.display()
+    ))
 }
 
 /// Creates the teams and keys that are not there yet. Each secret is saved as soon as it is known.
 async fn populate(admin: &Admin, secrets: &mut Secrets) -> Result<(), Failure> {
     let existing = admin.list("/v1/teams").await?;
-    for team in TEAMS.iter().filter(|team| existing.iter().all(|known| known["name"] != team.name)) {
+    for team in TEAMS
+        .iter()
+        .filter(|team| existing.iter().all(|known| known["name"] != team.name))
+    {
         let budget = json!({"limit": team.limit_usd, "period": team.period, "action": "block"});
-        admin.post("/v1/teams", &json!({"name": team.name, "models": team.models, "budgets": [budget]})).await?;
+        admin
+            .post(
+                "/v1/teams",
+                &json!({"name": team.name, "models": team.models, "budgets": [budget]}),
+            )
+            .await?;
     }
     for team in &TEAMS {
         if secrets.key(team.name).is_none() {
-            let key = admin.post("/v1/keys", &json!({"name": team.name, "team": team.name})).await?;
+            let key = admin
+                .post("/v1/keys", &json!({"name": team.name, "team": team.name}))
+                .await?;
             secrets.keep(team.name, key["key"].as_str().unwrap_or_default())?;
         }
     }
@@ -133,8 +175,13 @@ mod tests {
 
     #[test]
     fn the_demo_runs_on_an_ordinary_configuration() {
-        let told = Told { data: Some("x".into()), listen: Some("127.0.0.1:0".to_owned()), config: None };
-        let config = settings(&simulated("http://127.0.0.1:9/v1"), &told).expect("a good configuration");
+        let told = Told {
+            data: Some("x".into()),
+            listen: Some("127.0.0.1:0".to_owned()),
+            config: None,
+        };
+        let config =
+            settings(&simulated("http://127.0.0.1:9/v1"), &told).expect("a good configuration");
         assert_eq!(config.providers.len(), 1);
         assert_eq!(config.providers[0].models, [LARGE, SMALL]);
         assert_eq!(config.folder, Path::new("x"));
@@ -145,6 +192,11 @@ mod tests {
         let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = taken.local_addr().expect("its address");
         let failure = require_free(address).expect_err("taken");
-        assert!(failure.to_string().contains("gatekeeper demo --listen 127.0.0.1:"), "{failure}");
+        assert!(
+            failure
+                .to_string()
+                .contains("gatekeeper demo --listen 127.0.0.1:"),
+            "{failure}"
+        );
     }
 }

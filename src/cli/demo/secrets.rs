@@ -30,8 +30,14 @@ struct Kept {
 
 impl Secrets {
     pub fn new(folder: &Path, admin_key: &Secret) -> Secrets {
-        let kept = Kept { admin_key: admin_key.expose().to_owned(), keys: BTreeMap::new() };
-        Secrets { folder: folder.to_owned(), kept }
+        let kept = Kept {
+            admin_key: admin_key.expose().to_owned(),
+            keys: BTreeMap::new(),
+        };
+        Secrets {
+            folder: folder.to_owned(),
+            kept,
+        }
     }
 
     /// Those of an earlier start. A folder without them is not the demo's.
@@ -51,7 +57,10 @@ impl Secrets {
                 folder.display()
             ))
         })?;
-        Ok(Secrets { folder: folder.to_owned(), kept })
+        Ok(Secrets {
+            folder: folder.to_owned(),
+            kept,
+        })
     }
 
     pub fn admin_key(&self) -> &str {
@@ -70,12 +79,19 @@ impl Secrets {
     /// Replaces the file as a whole, so that a kill leaves the old one or the new one.
     pub fn save(&self) -> Result<(), Failure> {
         let path = self.folder.join(FILE);
-        self.replace(&path).map_err(|error| Failure::refused(format!("{} cannot be written: {error}", path.display())))
+        self.replace(&path).map_err(|error| {
+            Failure::refused(format!("{} cannot be written: {error}", path.display()))
+        })
     }
 
     fn replace(&self, path: &Path) -> io::Result<()> {
         let new = path.with_extension("json.new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&new)?;
         file.write_all(serde_json::to_string_pretty(&self.kept)?.as_bytes())?;
         file.sync_all()?;
         fs::rename(&new, path)
@@ -92,13 +108,22 @@ mod tests {
     fn keys_are_found_again_and_only_their_owner_can_read_them() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut secrets = Secrets::new(folder.path(), &Secret::new("sk-gk-master-x"));
-        secrets.keep("engineering", "sk-gk-engineering-x").expect("saved");
+        secrets
+            .keep("engineering", "sk-gk-engineering-x")
+            .expect("saved");
         let again = Secrets::read(folder.path()).expect("read");
         assert_eq!(
-            (again.admin_key(), again.key("engineering"), again.key("support")),
+            (
+                again.admin_key(),
+                again.key("engineering"),
+                again.key("support")
+            ),
             ("sk-gk-master-x", Some("sk-gk-engineering-x"), None)
         );
-        let mode = fs::metadata(folder.path().join(FILE)).expect("the file").permissions().mode();
+        let mode = fs::metadata(folder.path().join(FILE))
+            .expect("the file")
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 
@@ -106,6 +131,9 @@ mod tests {
     fn a_folder_of_another_gateway_is_not_taken() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let failure = Secrets::read(folder.path()).err().expect("no secrets");
-        assert!(failure.to_string().contains("not a folder of the demo"), "{failure}");
+        assert!(
+            failure.to_string().contains("not a folder of the demo"),
+            "{failure}"
+        );
     }
 }

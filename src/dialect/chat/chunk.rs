@@ -42,12 +42,25 @@ impl ChatUsage {
 
     pub(in crate::dialect) fn report(&self) -> Report {
         let totals = [self.prompt, self.completion, self.cached, self.cache_write];
-        let shares = [self.audio_in, self.audio_out, self.image_out, self.reasoning];
-        if totals.iter().chain(&shares).any(|count| *count == Count::Lie) {
+        let shares = [
+            self.audio_in,
+            self.audio_out,
+            self.image_out,
+            self.reasoning,
+        ];
+        if totals
+            .iter()
+            .chain(&shares)
+            .any(|count| *count == Count::Lie)
+        {
             return Report::Lying;
         }
         let (cache_read, cache_write_other) = (self.cached.tokens(), self.cache_write.tokens());
-        let uncached_in = self.prompt.tokens().saturating_sub(cache_read).saturating_sub(cache_write_other);
+        let uncached_in = self
+            .prompt
+            .tokens()
+            .saturating_sub(cache_read)
+            .saturating_sub(cache_write_other);
         let out_total = self.completion.tokens();
         let usage = Usage {
             uncached_in,
@@ -71,8 +84,12 @@ impl Reads for ChatUsage {
             "prompt_tokens" => self.prompt = Count::required(map)?,
             "completion_tokens" => self.completion = Count::required(map)?,
             "cached_tokens" | "num_cached_tokens" => self.cached.then(Count::optional(map)?),
-            "prompt_tokens_details" | "prompt_token_details" => map.next_value_seed(One(&mut PromptDetails(self)))?,
-            "completion_tokens_details" => map.next_value_seed(One(&mut CompletionDetails(self)))?,
+            "prompt_tokens_details" | "prompt_token_details" => {
+                map.next_value_seed(One(&mut PromptDetails(self)))?
+            }
+            "completion_tokens_details" => {
+                map.next_value_seed(One(&mut CompletionDetails(self)))?
+            }
             _ => skip(map)?,
         }
         Ok(())

@@ -110,10 +110,20 @@ impl ChatReader {
     }
 
     /// Whether there was one.
-    fn first_choice(&mut self, data: &[u8], events: &mut Vec<Event>) -> Result<bool, UpstreamFault> {
-        let answered: Answered =
-            json::lenient(data).map_err(|_| UpstreamFault::unreadable("the upstream sent a chunk of another shape"))?;
-        let Some(choice) = answered.choices.into_iter().find(|choice| choice.index.unwrap_or(0) == 0) else { return Ok(false) };
+    fn first_choice(
+        &mut self,
+        data: &[u8],
+        events: &mut Vec<Event>,
+    ) -> Result<bool, UpstreamFault> {
+        let answered: Answered = json::lenient(data)
+            .map_err(|_| UpstreamFault::unreadable("the upstream sent a chunk of another shape"))?;
+        let Some(choice) = answered
+            .choices
+            .into_iter()
+            .find(|choice| choice.index.unwrap_or(0) == 0)
+        else {
+            return Ok(false);
+        };
         if let Some(delta) = choice.delta {
             self.delta(delta, events);
         }
@@ -134,7 +144,9 @@ impl ChatReader {
         }
         match delta.content {
             Some(Contents::Text(text)) => self.say(Opened::Text, text, events),
-            Some(Contents::Parts(parts)) => parts.into_iter().for_each(|part| self.part(part, events)),
+            Some(Contents::Parts(parts)) => {
+                parts.into_iter().for_each(|part| self.part(part, events))
+            }
             Some(Contents::Other(_)) | None => {}
         }
         if let Some(text) = delta.refusal {
@@ -164,7 +176,10 @@ impl ChatReader {
             _ => {
                 self.close(events);
                 let block = self.next_block();
-                events.push(Event::Open { block, opened: opened.clone() });
+                events.push(Event::Open {
+                    block,
+                    opened: opened.clone(),
+                });
                 self.open = Some((block, opened));
                 block
             }
@@ -173,7 +188,9 @@ impl ChatReader {
     }
 
     fn call(&mut self, call: Call, events: &mut Vec<Event>) {
-        let (name, arguments) = call.function.map_or_else(Default::default, |function| (function.name, function.arguments.0));
+        let (name, arguments) = call.function.map_or_else(Default::default, |function| {
+            (function.name, function.arguments.0)
+        });
         let id = call.id.filter(|id| !id.is_empty());
         let index = call.index.unwrap_or(match (&id, self.calls.last()) {
             // whole calls without a number: each names itself anew
@@ -182,23 +199,43 @@ impl ChatReader {
             (_, Some((index, ..))) => *index,
             (_, None) => 0,
         });
-        let known = self.calls.iter().rev().find(|(number, ..)| *number == index);
+        let known = self
+            .calls
+            .iter()
+            .rev()
+            .find(|(number, ..)| *number == index);
         let block = match known {
             // some number every call 0 and tell them apart by id only
-            Some((_, known, block)) if id.as_ref().is_none_or(|id| id == known) || name.is_none() => *block,
+            Some((_, known, block))
+                if id.as_ref().is_none_or(|id| id == known) || name.is_none() =>
+            {
+                *block
+            }
             _ => self.open_call(index, id, name.unwrap_or_default(), events),
         };
         if !arguments.is_empty() {
-            events.push(Event::Piece { block, text: arguments });
+            events.push(Event::Piece {
+                block,
+                text: arguments,
+            });
         }
     }
 
-    fn open_call(&mut self, index: u64, id: Option<String>, name: String, events: &mut Vec<Event>) -> u32 {
+    fn open_call(
+        &mut self,
+        index: u64,
+        id: Option<String>,
+        name: String,
+        events: &mut Vec<Event>,
+    ) -> u32 {
         self.close(events);
         let block = self.next_block();
         let id = id.unwrap_or_else(|| format!("call_{}_{block}", self.seed));
         self.calls.push((index, id.clone(), block));
-        events.push(Event::Open { block, opened: Opened::Call { id, name } });
+        events.push(Event::Open {
+            block,
+            opened: Opened::Call { id, name },
+        });
         block
     }
 
@@ -215,7 +252,11 @@ impl ChatReader {
 }
 
 impl ReadAnswer for ChatReader {
-    fn event(&mut self, fields: &Fields<'_>, events: &mut Vec<Event>) -> Result<Heard, UpstreamFault> {
+    fn event(
+        &mut self,
+        fields: &Fields<'_>,
+        events: &mut Vec<Event>,
+    ) -> Result<Heard, UpstreamFault> {
         let data = fields.data.trim_ascii();
         match data {
             _ if fields.event == Some(b"error") => {
@@ -228,7 +269,9 @@ impl ReadAnswer for ChatReader {
             _ => {}
         }
         let Ok(mut chunk) = json::read(&Chunk::default(), data) else {
-            return Err(UpstreamFault::unreadable("the upstream sent an event that is not JSON"));
+            return Err(UpstreamFault::unreadable(
+                "the upstream sent an event that is not JSON",
+            ));
         };
         self.usage.then(&mut chunk);
         if chunk.choices > 0 {
@@ -248,7 +291,9 @@ impl ReadAnswer for ChatReader {
         self.report = Some(report);
         let answered = match self.first_choice(body, events) {
             Ok(true) => Ok(()),
-            Ok(false) => Err(UpstreamFault::unreadable("the upstream's answer has no choice")),
+            Ok(false) => Err(UpstreamFault::unreadable(
+                "the upstream's answer has no choice",
+            )),
             Err(fault) => Err(fault),
         };
         answered.map_err(|fault| NotComplete::fault(fault, self.report()))
@@ -302,7 +347,11 @@ mod tests {
         let (mut reader, mut events) = (reader(), Vec::new());
         for chunk in chunks {
             let event = format!("data: {{\"choices\":[{chunk}]}}\n\n");
-            assert_eq!(reader.event(&sse::parse(event.as_bytes()), &mut events), Ok(Heard::More), "{chunk}");
+            assert_eq!(
+                reader.event(&sse::parse(event.as_bytes()), &mut events),
+                Ok(Heard::More),
+                "{chunk}"
+            );
         }
         let mut fold = Fold::default();
         events.iter().for_each(|event| fold.add(event));
@@ -313,7 +362,14 @@ mod tests {
             Content::ToolCall(call) => format!("{} {} {}", call.id, call.name, call.arguments),
             _ => "?".to_owned(),
         };
-        (answer.blocks.iter().map(|block| line(&block.content)).collect(), answer.stop)
+        (
+            answer
+                .blocks
+                .iter()
+                .map(|block| line(&block.content))
+                .collect(),
+            answer.stop,
+        )
     }
 
     #[test]
@@ -336,7 +392,10 @@ mod tests {
             r#"{"delta":{"tool_calls":[{"function":{"name":"f","arguments":{"x": 1}}},{"function":{"name":"g"}}]}}"#,
             r#"{"delta":{"tool_calls":[{"index":0,"id":"c","function":{"name":"h","arguments":"{}"}}]}}"#,
         ]);
-        assert_eq!(blocks, [r#"call_req_1_0 f {"x": 1}"#, "call_req_1_1 g ", "c h {}"]);
+        assert_eq!(
+            blocks,
+            [r#"call_req_1_0 f {"x": 1}"#, "call_req_1_1 g ", "c h {}"]
+        );
     }
 
     #[test]
@@ -355,17 +414,37 @@ mod tests {
     fn an_end_mark_without_a_reason_is_a_break_and_an_answer_without_a_choice_none() {
         let ends = |reason: &str| {
             let (mut reader, mut events) = (reader(), Vec::new());
-            let chunk = format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"a\"}},\"finish_reason\":{reason}}}]}}\n\n");
-            reader.event(&sse::parse(chunk.as_bytes()), &mut events).expect("a chunk");
+            let chunk = format!(
+                "data: {{\"choices\":[{{\"delta\":{{\"content\":\"a\"}},\"finish_reason\":{reason}}}]}}\n\n"
+            );
+            reader
+                .event(&sse::parse(chunk.as_bytes()), &mut events)
+                .expect("a chunk");
             reader.event(&sse::parse(b"data: [DONE]\n\n"), &mut events)
         };
-        assert_eq!(["\"stop\"", "\"\"", "null"].map(ends), [Ok(Heard::End), Ok(Heard::CutOff), Ok(Heard::CutOff)]);
-        for body in ["{}", r#"{"choices":[]}"#, r#"{"choices":[{"index":1,"message":{"content":"a"}}]}"#] {
+        assert_eq!(
+            ["\"stop\"", "\"\"", "null"].map(ends),
+            [Ok(Heard::End), Ok(Heard::CutOff), Ok(Heard::CutOff)]
+        );
+        for body in [
+            "{}",
+            r#"{"choices":[]}"#,
+            r#"{"choices":[{"index":1,"message":{"content":"a"}}]}"#,
+        ] {
             let read = reader().whole(body.as_bytes(), &mut Vec::new());
-            assert!(matches!(&read, Err(NotComplete::Fault { fault, .. }) if fault.unreadable), "{body}: {read:?}");
+            assert!(
+                matches!(&read, Err(NotComplete::Fault { fault, .. }) if fault.unreadable),
+                "{body}: {read:?}"
+            );
         }
-        let failed = reader().whole(br#"{"choices":[{"message":{"content":"a"},"finish_reason":"error"}]}"#, &mut Vec::new());
-        assert!(matches!(&failed, Err(NotComplete::Fault { fault, .. }) if !fault.unreadable), "{failed:?}");
+        let failed = reader().whole(
+            br#"{"choices":[{"message":{"content":"a"},"finish_reason":"error"}]}"#,
+            &mut Vec::new(),
+        );
+        assert!(
+            matches!(&failed, Err(NotComplete::Fault { fault, .. }) if !fault.unreadable),
+            "{failed:?}"
+        );
     }
 
     #[test]

@@ -3,25 +3,41 @@
 use serde::Deserialize;
 
 use crate::conversation::{
-    Ask, Block, Cache, Content, Effort, Envelope, Format, Media, Number, Raw, Reasoned, Reasoning, Role, Source, Tool, ToolCall,
-    ToolChoice, ToolResult, Turn, raw,
+    Ask, Block, Cache, Content, Effort, Envelope, Format, Media, Number, Raw, Reasoned, Reasoning,
+    Role, Source, Tool, ToolCall, ToolChoice, ToolResult, Turn, raw,
 };
 use crate::dialect::Request;
 use crate::dialect::json::{Arguments, typed};
 use crate::domain::problem::Problem;
 
 /// Members that are read here, or that say nothing to another vendor and lose nothing.
-const READ: [&str; 9] =
-    ["model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n", "store", "audio"];
+const READ: [&str; 9] = [
+    "model",
+    "messages",
+    "stream",
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+    "n",
+    "store",
+    "audio",
+];
 
 /// Reads the body of a request that was read shallowly before. `envelope` opens what a client carried for a vendor.
-pub(in crate::dialect) fn read_request(request: &Request, envelope: &Envelope) -> Result<Ask, Problem> {
+pub(in crate::dialect) fn read_request(
+    request: &Request,
+    envelope: &Envelope,
+) -> Result<Ask, Problem> {
     if request.choices > 1 {
-        let message = "`n` above 1 cannot be had from this vendor; leave it out and ask several times";
+        let message =
+            "`n` above 1 cannot be had from this vendor; leave it out and ask several times";
         return Err(Problem::invalid(message).at("n"));
     }
     if request.audio_output {
-        return Err(Problem::invalid("this vendor answers with text only; leave `modalities` out").at("modalities"));
+        return Err(
+            Problem::invalid("this vendor answers with text only; leave `modalities` out")
+                .at("modalities"),
+        );
     }
     let mut ask = Ask {
         streamed: request.streamed,
@@ -55,12 +71,23 @@ fn member(ask: &mut Ask, request: &Request, name: &str) -> Result<(), Problem> {
         "frequency_penalty" => sampling.frequency_penalty = number()?,
         "presence_penalty" => sampling.presence_penalty = number()?,
         "seed" => sampling.seed = number()?,
-        "stop" => ask.stop = typed::<Stops>(request, name)?.map(Stops::list).unwrap_or_default(),
+        "stop" => {
+            ask.stop = typed::<Stops>(request, name)?
+                .map(Stops::list)
+                .unwrap_or_default()
+        }
         "tools" => ask.tools = tools(request)?,
-        "tool_choice" => ask.tool_choice = typed::<Choice>(request, name)?.map(Choice::meaning).transpose()?.unwrap_or_default(),
+        "tool_choice" => {
+            ask.tool_choice = typed::<Choice>(request, name)?
+                .map(Choice::meaning)
+                .transpose()?
+                .unwrap_or_default()
+        }
         "parallel_tool_calls" => ask.parallel_tools = typed(request, name)?,
         "response_format" => {
-            ask.format = typed::<ResponseFormat>(request, name)?.map(ResponseFormat::meaning).unwrap_or_default()
+            ask.format = typed::<ResponseFormat>(request, name)?
+                .map(ResponseFormat::meaning)
+                .unwrap_or_default()
         }
         "reasoning_effort" => ask.reasoning = effort(typed(request, name)?)?,
         // taken from the shallow reading
@@ -161,7 +188,8 @@ struct GoogleContent {
 }
 
 fn turn(message: Message, place: usize, envelope: &Envelope) -> Result<Turn, Problem> {
-    let refused = |what: String| Problem::invalid(format!("messages[{place}]: {what}")).at("messages");
+    let refused =
+        |what: String| Problem::invalid(format!("messages[{place}]: {what}")).at("messages");
     let mut blocks = Vec::new();
     if let Some(text) = message.reasoning_content.filter(|text| !text.is_empty()) {
         blocks.push(Content::Reasoning(Reasoned { text, opaque: None }).into());
@@ -183,7 +211,12 @@ fn turn(message: Message, place: usize, envelope: &Envelope) -> Result<Turn, Pro
         "user" => Role::User,
         "assistant" => Role::Assistant,
         "tool" | "function" => return tool_turn(message.tool_call_id, blocks).map_err(refused),
-        other => return Err(refused(format!("the role `{}` is not known", other.chars().take(40).collect::<String>()))),
+        other => {
+            return Err(refused(format!(
+                "the role `{}` is not known",
+                other.chars().take(40).collect::<String>()
+            )));
+        }
     };
     for call in message.tool_calls.unwrap_or_default() {
         blocks.push(Content::ToolCall(tool_call(call, envelope).map_err(refused)?).into());
@@ -199,19 +232,43 @@ fn push_text(blocks: &mut Vec<Block>, text: String) {
 
 fn tool_turn(id: Option<String>, blocks: Vec<Block>) -> Result<Turn, String> {
     let id = id.ok_or("a message of the role `tool` needs a `tool_call_id`")?;
-    let result = Content::ToolResult(ToolResult { id, name: None, blocks, is_error: false });
-    Ok(Turn { role: Role::User, blocks: vec![result.into()] })
+    let result = Content::ToolResult(ToolResult {
+        id,
+        name: None,
+        blocks,
+        is_error: false,
+    });
+    Ok(Turn {
+        role: Role::User,
+        blocks: vec![result.into()],
+    })
 }
 
 fn tool_call(call: Call, envelope: &Envelope) -> Result<ToolCall, String> {
-    let function = call.function.ok_or("a tool call has no `function`; calls of other kinds cannot be translated")?;
+    let function = call
+        .function
+        .ok_or("a tool call has no `function`; calls of other kinds cannot be translated")?;
     let arguments = function.arguments.0;
-    let signature = call.extra_content.and_then(|extra| extra.google).and_then(|google| google.thought_signature);
-    Ok(ToolCall { id: call.id, name: function.name, arguments, opaque: signature.map(|token| envelope.open(&token)) })
+    let signature = call
+        .extra_content
+        .and_then(|extra| extra.google)
+        .and_then(|google| google.thought_signature);
+    Ok(ToolCall {
+        id: call.id,
+        name: function.name,
+        arguments,
+        opaque: signature.map(|token| envelope.open(&token)),
+    })
 }
 
 fn block(part: Part) -> Result<Option<Block>, String> {
-    let cache = part.cache_control.map(|hint| if hint.ttl.as_deref() == Some("1h") { Cache::Hour } else { Cache::FiveMinutes });
+    let cache = part.cache_control.map(|hint| {
+        if hint.ttl.as_deref() == Some("1h") {
+            Cache::Hour
+        } else {
+            Cache::FiveMinutes
+        }
+    });
     let content = match part.kind.as_str() {
         "text" | "refusal" | "input_text" | "output_text" => {
             let text = part.text.or(part.refusal).unwrap_or_default();
@@ -229,7 +286,9 @@ fn block(part: Part) -> Result<Option<Block>, String> {
         "file" => Content::Document(file(part.file.ok_or("a file part has no `file`")?)?),
         other => {
             let other: String = other.chars().take(40).collect();
-            return Err(format!("a part of the type `{other}` cannot be translated for this vendor; send text, images or files"));
+            return Err(format!(
+                "a part of the type `{other}` cannot be translated for this vendor; send text, images or files"
+            ));
         }
     };
     Ok(Some(Block { content, cache }))
@@ -237,14 +296,29 @@ fn block(part: Part) -> Result<Option<Block>, String> {
 
 /// A data URL taken apart, or the address as it is.
 fn media(url: String, usual: &str) -> Media {
-    let inline = url.get(..5).filter(|scheme| scheme.eq_ignore_ascii_case("data:")).and_then(|_| url[5..].split_once(','));
+    let inline = url
+        .get(..5)
+        .filter(|scheme| scheme.eq_ignore_ascii_case("data:"))
+        .and_then(|_| url[5..].split_once(','));
     match inline {
         Some((head, payload)) => {
-            let mime = head.split(';').next().unwrap_or_default().to_ascii_lowercase();
-            Media { mime, source: Source::Base64(payload.to_owned()), name: None }
+            let mime = head
+                .split(';')
+                .next()
+                .unwrap_or_default()
+                .to_ascii_lowercase();
+            Media {
+                mime,
+                source: Source::Base64(payload.to_owned()),
+                name: None,
+            }
         }
         None => Media {
-            mime: if usual.ends_with('/') { String::new() } else { usual.to_owned() },
+            mime: if usual.ends_with('/') {
+                String::new()
+            } else {
+                usual.to_owned()
+            },
             source: Source::Url(url),
             name: None,
         },
@@ -254,11 +328,22 @@ fn media(url: String, usual: &str) -> Media {
 fn file(file: File) -> Result<Media, String> {
     let found = match (file.file_data, file.file_id) {
         (Some(data), _) if data.contains(':') => media(data, "application/pdf"),
-        (Some(data), _) => Media { mime: "application/pdf".into(), source: Source::Base64(data), name: None },
-        (None, Some(id)) => Media { mime: String::new(), source: Source::File(id), name: None },
+        (Some(data), _) => Media {
+            mime: "application/pdf".into(),
+            source: Source::Base64(data),
+            name: None,
+        },
+        (None, Some(id)) => Media {
+            mime: String::new(),
+            source: Source::File(id),
+            name: None,
+        },
         (None, None) => return Err("a file part has neither `file_data` nor `file_id`".into()),
     };
-    Ok(Media { name: file.filename, ..found })
+    Ok(Media {
+        name: file.filename,
+        ..found
+    })
 }
 
 #[derive(Deserialize)]
@@ -306,14 +391,31 @@ fn tools(request: &Request) -> Result<Vec<Tool>, Problem> {
 fn tool(declared: ToolDeclared) -> Result<Tool, Problem> {
     let Some(function) = declared.function else {
         let kind: String = declared.kind.chars().take(40).collect();
-        let message = format!("a tool of the type `{kind}` cannot be translated for this vendor; declare functions");
+        let message = format!(
+            "a tool of the type `{kind}` cannot be translated for this vendor; declare functions"
+        );
         return Err(Problem::invalid(message).at("tools"));
     };
-    let cache =
-        declared.cache_control.map(|hint| if hint.ttl.as_deref() == Some("1h") { Cache::Hour } else { Cache::FiveMinutes });
-    let schema = function.parameters.filter(|schema| schema.as_str() != "null");
-    let schema = schema.or_else(|| raw(r#"{"type":"object","properties":{}}"#.to_owned())).unwrap_or_default();
-    Ok(Tool { name: function.name, description: function.description, schema, strict: function.strict, cache })
+    let cache = declared.cache_control.map(|hint| {
+        if hint.ttl.as_deref() == Some("1h") {
+            Cache::Hour
+        } else {
+            Cache::FiveMinutes
+        }
+    });
+    let schema = function
+        .parameters
+        .filter(|schema| schema.as_str() != "null");
+    let schema = schema
+        .or_else(|| raw(r#"{"type":"object","properties":{}}"#.to_owned()))
+        .unwrap_or_default();
+    Ok(Tool {
+        name: function.name,
+        description: function.description,
+        schema,
+        strict: function.strict,
+        cache,
+    })
 }
 
 #[derive(Deserialize)]
@@ -336,7 +438,12 @@ impl Choice {
                 "auto" => ToolChoice::Auto,
                 "none" => ToolChoice::None,
                 "required" | "any" => ToolChoice::Any,
-                _ => return Err(Problem::invalid("`tool_choice` is none of auto, none and required").at("tool_choice")),
+                _ => {
+                    return Err(Problem::invalid(
+                        "`tool_choice` is none of auto, none and required",
+                    )
+                    .at("tool_choice"));
+                }
             },
         })
     }
@@ -365,9 +472,20 @@ struct JsonSchema {
 impl ResponseFormat {
     fn meaning(self) -> Format {
         match (self.kind.as_str(), self.json_schema) {
-            ("json_schema", Some(JsonSchema { name, description, schema: Some(schema), strict })) => {
-                Format::JsonSchema { name: name.unwrap_or_else(|| "answer".to_owned()), description, schema, strict }
-            }
+            (
+                "json_schema",
+                Some(JsonSchema {
+                    name,
+                    description,
+                    schema: Some(schema),
+                    strict,
+                }),
+            ) => Format::JsonSchema {
+                name: name.unwrap_or_else(|| "answer".to_owned()),
+                description,
+                schema,
+                strict,
+            },
             ("json_object" | "json_schema", _) => Format::JsonObject,
             _ => Format::Text,
         }
@@ -375,13 +493,18 @@ impl ResponseFormat {
 }
 
 fn effort(word: Option<String>) -> Result<Reasoning, Problem> {
-    let Some(word) = word else { return Ok(Reasoning::default()) };
+    let Some(word) = word else {
+        return Ok(Reasoning::default());
+    };
     let effort = match word.as_str() {
         "default" => return Ok(Reasoning::default()),
         word => Effort::parse(word),
     };
     let known = "`reasoning_effort` is none of none, minimal, low, medium, high, xhigh and max";
-    Ok(Reasoning { effort: Some(effort.ok_or_else(|| Problem::invalid(known).at("reasoning_effort"))?), ..Reasoning::default() })
+    Ok(Reasoning {
+        effort: Some(effort.ok_or_else(|| Problem::invalid(known).at("reasoning_effort"))?),
+        ..Reasoning::default()
+    })
 }
 
 #[cfg(test)]
@@ -417,18 +540,40 @@ mod tests {
         assert!(
             matches!(&see[1].content, Content::Image(Media { mime, source: Source::Base64(data), .. }) if mime == "image/png" && data == "AAAA")
         );
-        assert!(matches!(&ask.turns[2].blocks[0].content, Content::ToolCall(call) if call.arguments == "{\"a\":1}"));
-        assert_eq!(ask.tools[0].schema.as_str(), r#"{"type":"object","b":1,"a":2}"#, "as it was written");
-        assert_eq!((ask.stop, ask.output_cap, ask.dropped), (vec!["END".to_owned()], Some(50), vec!["logit_bias".to_owned()]));
-        assert_eq!(ask.sampling.temperature.as_ref().map(Raw::as_str), Some("0.70"));
-        assert_eq!((ask.tool_choice, ask.reasoning.effort), (ToolChoice::Named("f".into()), Some(Effort::High)));
+        assert!(
+            matches!(&ask.turns[2].blocks[0].content, Content::ToolCall(call) if call.arguments == "{\"a\":1}")
+        );
+        assert_eq!(
+            ask.tools[0].schema.as_str(),
+            r#"{"type":"object","b":1,"a":2}"#,
+            "as it was written"
+        );
+        assert_eq!(
+            (ask.stop, ask.output_cap, ask.dropped),
+            (
+                vec!["END".to_owned()],
+                Some(50),
+                vec!["logit_bias".to_owned()]
+            )
+        );
+        assert_eq!(
+            ask.sampling.temperature.as_ref().map(Raw::as_str),
+            Some("0.70")
+        );
+        assert_eq!(
+            (ask.tool_choice, ask.reasoning.effort),
+            (ToolChoice::Named("f".into()), Some(Effort::High))
+        );
     }
 
     #[test]
     fn what_cannot_be_had_is_refused_with_its_place() {
         for (more, param) in [
             (r#","messages":[],"n":2"#, "n"),
-            (r#","messages":[],"modalities":["text","audio"]"#, "modalities"),
+            (
+                r#","messages":[],"modalities":["text","audio"]"#,
+                "modalities",
+            ),
             (
                 r#","messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"","format":"wav"}}]}]"#,
                 "messages",
@@ -438,10 +583,17 @@ mod tests {
             (r#","messages":[{"content":"x"}]"#, "messages"),
             (r#","messages":[],"tools":[{"type":"web_search"}]"#, "tools"),
             (r#","messages":[],"tool_choice":"perhaps""#, "tool_choice"),
-            (r#","messages":[],"reasoning_effort":"much""#, "reasoning_effort"),
+            (
+                r#","messages":[],"reasoning_effort":"much""#,
+                "reasoning_effort",
+            ),
         ] {
             let problem = ask(more).expect_err(more);
-            assert_eq!((problem.word.status(), problem.param.as_deref()), (400, Some(param)), "{problem}");
+            assert_eq!(
+                (problem.word.status(), problem.param.as_deref()),
+                (400, Some(param)),
+                "{problem}"
+            );
         }
     }
 

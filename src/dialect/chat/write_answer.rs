@@ -127,7 +127,10 @@ impl From<&Usage> for UsageOut {
                 cache_write_tokens: usage.cache_writes(),
                 audio_tokens: usage.audio_in,
             },
-            completion_tokens_details: CompletionDetails { reasoning_tokens: usage.reasoning, audio_tokens: usage.audio_out },
+            completion_tokens_details: CompletionDetails {
+                reasoning_tokens: usage.reasoning,
+                audio_tokens: usage.audio_out,
+            },
         }
     }
 }
@@ -135,14 +138,31 @@ impl From<&Usage> for UsageOut {
 impl ChatWriter {
     pub(in crate::dialect) fn new(request: &Request, head: AnswerHead) -> ChatWriter {
         let id = format!("chatcmpl-{}", head.request_id);
-        ChatWriter { id, head, usage_asked: request.usage_asked, begun: false, blocks: Vec::new(), calls: 0 }
+        ChatWriter {
+            id,
+            head,
+            usage_asked: request.usage_asked,
+            begun: false,
+            blocks: Vec::new(),
+            calls: 0,
+        }
     }
 
     fn chunk(&mut self, mut delta: Delta<'_>, out: &mut Vec<u8>) {
         if !std::mem::replace(&mut self.begun, true) {
             delta.role = Some("assistant");
         }
-        self.put(&[Choice { index: 0, delta: Some(delta), message: None, logprobs: None, finish_reason: None }], None, out);
+        self.put(
+            &[Choice {
+                index: 0,
+                delta: Some(delta),
+                message: None,
+                logprobs: None,
+                finish_reason: None,
+            }],
+            None,
+            out,
+        );
     }
 
     fn put(&self, choices: &[Choice<'_>], usage: Option<UsageOut>, out: &mut Vec<u8>) {
@@ -166,9 +186,23 @@ impl ChatWriter {
             Opened::Call { id, name } => {
                 let index = self.calls;
                 self.calls += 1;
-                let function = Function { name: Some(name), arguments: "" };
-                let call = Call { index: Some(index), id: Some(id), kind: Some("function"), function };
-                self.chunk(Delta { tool_calls: Some([call]), ..Delta::default() }, out);
+                let function = Function {
+                    name: Some(name),
+                    arguments: "",
+                };
+                let call = Call {
+                    index: Some(index),
+                    id: Some(id),
+                    kind: Some("function"),
+                    function,
+                };
+                self.chunk(
+                    Delta {
+                        tool_calls: Some([call]),
+                        ..Delta::default()
+                    },
+                    out,
+                );
                 Kind::Call(index)
             }
         };
@@ -176,13 +210,38 @@ impl ChatWriter {
     }
 
     fn piece(&mut self, block: u32, text: &str, out: &mut Vec<u8>) {
-        let Some((_, kind)) = self.blocks.iter().rev().find(|(number, _)| *number == block).copied() else { return };
+        let Some((_, kind)) = self
+            .blocks
+            .iter()
+            .rev()
+            .find(|(number, _)| *number == block)
+            .copied()
+        else {
+            return;
+        };
         let delta = match kind {
-            Kind::Text => Delta { content: Some(text), ..Delta::default() },
-            Kind::Reasoning => Delta { reasoning_content: Some(text), ..Delta::default() },
+            Kind::Text => Delta {
+                content: Some(text),
+                ..Delta::default()
+            },
+            Kind::Reasoning => Delta {
+                reasoning_content: Some(text),
+                ..Delta::default()
+            },
             Kind::Call(index) => {
-                let call = Call { index: Some(index), id: None, kind: None, function: Function { name: None, arguments: text } };
-                Delta { tool_calls: Some([call]), ..Delta::default() }
+                let call = Call {
+                    index: Some(index),
+                    id: None,
+                    kind: None,
+                    function: Function {
+                        name: None,
+                        arguments: text,
+                    },
+                };
+                Delta {
+                    tool_calls: Some([call]),
+                    ..Delta::default()
+                }
             }
         };
         self.chunk(delta, out);
@@ -200,10 +259,21 @@ impl WriteAnswer for ChatWriter {
 
     fn end(&mut self, stop: &Stop, usage: &Usage, out: &mut Vec<u8>) {
         if !self.begun {
-            self.chunk(Delta { content: Some(""), ..Delta::default() }, out);
+            self.chunk(
+                Delta {
+                    content: Some(""),
+                    ..Delta::default()
+                },
+                out,
+            );
         }
-        let last =
-            Choice { index: 0, delta: Some(Delta::default()), message: None, logprobs: None, finish_reason: Some(reason(stop)) };
+        let last = Choice {
+            index: 0,
+            delta: Some(Delta::default()),
+            message: None,
+            logprobs: None,
+            finish_reason: Some(reason(stop)),
+        };
         self.put(&[last], None, out);
         if self.usage_asked {
             self.put(&[], Some(usage.into()), out);
@@ -224,17 +294,40 @@ impl WriteAnswer for ChatWriter {
                     thoughts.get_or_insert_default().push_str(&reasoned.text);
                 }
                 Content::ToolCall(call) => {
-                    let arguments = if call.arguments.trim().is_empty() { "{}" } else { &call.arguments };
-                    let function = Function { name: Some(&call.name), arguments };
-                    tool_calls.push(Call { index: None, id: Some(&call.id), kind: Some("function"), function });
+                    let arguments = if call.arguments.trim().is_empty() {
+                        "{}"
+                    } else {
+                        &call.arguments
+                    };
+                    let function = Function {
+                        name: Some(&call.name),
+                        arguments,
+                    };
+                    tool_calls.push(Call {
+                        index: None,
+                        id: Some(&call.id),
+                        kind: Some("function"),
+                        function,
+                    });
                 }
                 _ => {}
             }
         }
         let content = text.or_else(|| tool_calls.is_empty().then(String::new));
-        let message = Message { role: "assistant", content, refusal: None, reasoning_content: thoughts, tool_calls };
-        let choice =
-            Choice { index: 0, delta: None, message: Some(message), logprobs: None, finish_reason: Some(reason(&answer.stop)) };
+        let message = Message {
+            role: "assistant",
+            content,
+            refusal: None,
+            reasoning_content: thoughts,
+            tool_calls,
+        };
+        let choice = Choice {
+            index: 0,
+            delta: None,
+            message: Some(message),
+            logprobs: None,
+            finish_reason: Some(reason(&answer.stop)),
+        };
         written(&Chunk {
             id: &self.id,
             object: "chat.completion",
@@ -282,17 +375,40 @@ mod tests {
         let body = format!(r#"{{"model":"m","messages":[]{more}}}"#);
         let request = read(Dialect::Chat, body.into()).expect("a request");
         let envelope = Envelope::new([0; 32]);
-        ChatWriter::new(&request, AnswerHead { request_id: "req_1".into(), model: "their-m".into(), created_s: 9, envelope })
+        ChatWriter::new(
+            &request,
+            AnswerHead {
+                request_id: "req_1".into(),
+                model: "their-m".into(),
+                created_s: 9,
+                envelope,
+            },
+        )
     }
 
     fn events() -> Vec<Event> {
-        let piece = |block, text: &str| Event::Piece { block, text: text.into() };
+        let piece = |block, text: &str| Event::Piece {
+            block,
+            text: text.into(),
+        };
         vec![
-            Event::Open { block: 0, opened: Opened::Reasoning },
+            Event::Open {
+                block: 0,
+                opened: Opened::Reasoning,
+            },
             piece(0, "hm"),
-            Event::Open { block: 1, opened: Opened::Text },
+            Event::Open {
+                block: 1,
+                opened: Opened::Text,
+            },
             piece(1, "so"),
-            Event::Open { block: 2, opened: Opened::Call { id: "a".into(), name: "f".into() } },
+            Event::Open {
+                block: 2,
+                opened: Opened::Call {
+                    id: "a".into(),
+                    name: "f".into(),
+                },
+            },
             piece(2, "{}"),
             Event::Stop(Stop::Tool),
         ]
@@ -302,36 +418,61 @@ mod tests {
     fn a_stream_has_one_role_its_pieces_and_one_end() {
         let mut writer = writer(r#","stream":true,"stream_options":{"include_usage":true}"#);
         let mut out = Vec::new();
-        events().iter().for_each(|event| writer.event(event, &mut out));
+        events()
+            .iter()
+            .for_each(|event| writer.event(event, &mut out));
         writer.end(&Stop::Tool, &USAGE, &mut out);
         let text = String::from_utf8(out).expect("UTF-8");
         let (chunks, end) = text.trim_end().rsplit_once("\n\n").expect("events");
         assert_eq!(end, "data: [DONE]");
         let chunks: Vec<Value> = chunks
             .split("\n\n")
-            .map(|event| serde_json::from_str(event.strip_prefix("data: ").expect("data")).expect("JSON"))
+            .map(|event| {
+                serde_json::from_str(event.strip_prefix("data: ").expect("data")).expect("JSON")
+            })
             .collect();
-        assert_eq!(chunks[0]["choices"][0]["delta"], json!({"role": "assistant", "reasoning_content": "hm"}));
+        assert_eq!(
+            chunks[0]["choices"][0]["delta"],
+            json!({"role": "assistant", "reasoning_content": "hm"})
+        );
         assert_eq!(chunks[1]["choices"][0]["delta"], json!({"content": "so"}));
         assert_eq!(chunks[2]["choices"][0]["delta"]["tool_calls"][0]["id"], "a");
         assert_eq!(chunks[4]["choices"][0]["finish_reason"], "tool_calls");
         let usage = &chunks[5];
-        assert_eq!((&usage["choices"], &usage["usage"]["prompt_tokens"]), (&json!([]), &json!(37)));
+        assert_eq!(
+            (&usage["choices"], &usage["usage"]["prompt_tokens"]),
+            (&json!([]), &json!(37))
+        );
         assert_eq!(chunks.len(), 6);
-        assert!(chunks.iter().all(|chunk| chunk["id"] == "chatcmpl-req_1" && chunk["model"] == "their-m"));
+        assert!(
+            chunks
+                .iter()
+                .all(|chunk| chunk["id"] == "chatcmpl-req_1" && chunk["model"] == "their-m")
+        );
     }
 
     #[test]
     fn c01_a_whole_answer_tells_the_prompt_with_all_that_a_cache_served_or_took() {
         let mut fold = Fold::default();
         events().iter().for_each(|event| fold.add(event));
-        let answer: Value = serde_json::from_str(&writer("").whole(&fold.answer(), &USAGE)).expect("JSON");
+        let answer: Value =
+            serde_json::from_str(&writer("").whole(&fold.answer(), &USAGE)).expect("JSON");
         let message = &answer["choices"][0]["message"];
-        assert_eq!((&message["content"], &message["reasoning_content"]), (&json!("so"), &json!("hm")));
-        assert_eq!(message["tool_calls"][0]["function"], json!({"name": "f", "arguments": "{}"}));
+        assert_eq!(
+            (&message["content"], &message["reasoning_content"]),
+            (&json!("so"), &json!("hm"))
+        );
+        assert_eq!(
+            message["tool_calls"][0]["function"],
+            json!({"name": "f", "arguments": "{}"})
+        );
         let usage = &answer["usage"];
         assert_eq!(
-            (&usage["prompt_tokens"], &usage["completion_tokens"], &usage["total_tokens"]),
+            (
+                &usage["prompt_tokens"],
+                &usage["completion_tokens"],
+                &usage["total_tokens"]
+            ),
             (&json!(37), &json!(8), &json!(45))
         );
         assert_eq!(usage["prompt_tokens_details"]["cached_tokens"], 20);

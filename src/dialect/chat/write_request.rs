@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use crate::conversation::{
-    Ask, Block, Content, Effort, Format, Media, Raw, Role, Source, Tool, ToolCall, ToolChoice, ToolResult, Turn, fitting_id,
+    Ask, Block, Content, Effort, Format, Media, Raw, Role, Source, Tool, ToolCall, ToolChoice,
+    ToolResult, Turn, fitting_id,
 };
 use crate::dialect::answer::written;
 use crate::dialect::hub::Sending;
@@ -185,7 +186,11 @@ pub(in crate::dialect) fn write_request(ask: &Ask, sending: &Sending<'_>) -> Str
         presence_penalty: &sampling.presence_penalty,
         seed: &sampling.seed,
         stop: &ask.stop,
-        tools: ask.tools.iter().map(|tool| declared(tool, sending)).collect(),
+        tools: ask
+            .tools
+            .iter()
+            .map(|tool| declared(tool, sending))
+            .collect(),
         tool_choice: tool_choice(&ask.tool_choice, sending),
         parallel_tool_calls: ask.parallel_tools,
         response_format: response_format(&ask.format),
@@ -193,7 +198,9 @@ pub(in crate::dialect) fn write_request(ask: &Ask, sending: &Sending<'_>) -> Str
         user: ask.user.as_deref(),
         service_tier: ask.service_tier.as_deref(),
         stream: ask.streamed,
-        stream_options: (ask.streamed && sending.asks_usage).then_some(StreamOptions { include_usage: true }),
+        stream_options: (ask.streamed && sending.asks_usage).then_some(StreamOptions {
+            include_usage: true,
+        }),
     })
 }
 
@@ -221,12 +228,24 @@ fn push_turn<'a>(messages: &mut Vec<Message<'a>>, turn: &'a Turn, sending: &Send
         Role::User => "user",
         Role::Assistant => "assistant",
     };
-    let follows_results = messages.last().is_some_and(|message| message.role == "tool");
+    let follows_results = messages
+        .last()
+        .is_some_and(|message| message.role == "tool");
     if turn.role == Role::User && follows_results && !sending.capabilities.user_after_results {
         let content = Contents::Text(Cow::Borrowed(UNDERSTOOD));
-        messages.push(Message { role: "assistant", tool_call_id: None, content, tool_calls: Vec::new() });
+        messages.push(Message {
+            role: "assistant",
+            tool_call_id: None,
+            content,
+            tool_calls: Vec::new(),
+        });
     }
-    messages.push(Message { role, tool_call_id: None, content: contents(parts, turn.role), tool_calls: calls });
+    messages.push(Message {
+        role,
+        tool_call_id: None,
+        content: contents(parts, turn.role),
+        tool_calls: calls,
+    });
 }
 
 /// Parts as the least that says them: a text alone is a text, and an assistant's parts are its text.
@@ -247,7 +266,11 @@ fn contents(mut parts: Vec<Part<'_>>, role: Role) -> Contents<'_> {
             _ => None,
         })
         .collect();
-    Contents::Text(Cow::Owned(texts.join(if role == Role::System { "\n\n" } else { "" })))
+    Contents::Text(Cow::Owned(texts.join(if role == Role::System {
+        "\n\n"
+    } else {
+        ""
+    })))
 }
 
 fn tool_message<'a>(result: &'a ToolResult, sending: &Sending<'a>) -> Message<'a> {
@@ -259,33 +282,70 @@ fn tool_message<'a>(result: &'a ToolResult, sending: &Sending<'a>) -> Message<'a
         text.insert_str(0, FAILED);
     }
     let id = fitting_id(&result.id, sending.capabilities.ids);
-    Message { role: "tool", tool_call_id: Some(id), content: Contents::Text(text.into()), tool_calls: Vec::new() }
+    Message {
+        role: "tool",
+        tool_call_id: Some(id),
+        content: Contents::Text(text.into()),
+        tool_calls: Vec::new(),
+    }
 }
 
 fn called<'a>(call: &'a ToolCall, sending: &Sending<'a>) -> Call<'a> {
-    let arguments = if call.arguments.trim().is_empty() { "{}" } else { &call.arguments };
+    let arguments = if call.arguments.trim().is_empty() {
+        "{}"
+    } else {
+        &call.arguments
+    };
     Call {
         id: fitting_id(&call.id, sending.capabilities.ids),
         kind: "function",
-        function: Called { name: sending.names.sent(&call.name), arguments },
+        function: Called {
+            name: sending.names.sent(&call.name),
+            arguments,
+        },
     }
 }
 
 /// An image or document as a part; text documents as their text. What `fit` would have refused is nothing.
 fn medium(block: &Block) -> Option<Part<'_>> {
     match &block.content {
-        Content::Image(Media { mime, source: Source::Base64(data), .. }) => {
+        Content::Image(Media {
+            mime,
+            source: Source::Base64(data),
+            ..
+        }) => {
             let mime = if mime.is_empty() { "image/png" } else { mime };
-            Some(Part::ImageUrl { image_url: ImageUrl { url: format!("data:{mime};base64,{data}").into() } })
+            Some(Part::ImageUrl {
+                image_url: ImageUrl {
+                    url: format!("data:{mime};base64,{data}").into(),
+                },
+            })
         }
-        Content::Image(Media { source: Source::Url(url), .. }) => {
-            Some(Part::ImageUrl { image_url: ImageUrl { url: Cow::Borrowed(url) } })
-        }
-        Content::Document(Media { mime, source: Source::Base64(data), name }) => {
+        Content::Image(Media {
+            source: Source::Url(url),
+            ..
+        }) => Some(Part::ImageUrl {
+            image_url: ImageUrl {
+                url: Cow::Borrowed(url),
+            },
+        }),
+        Content::Document(Media {
+            mime,
+            source: Source::Base64(data),
+            name,
+        }) => {
             let filename = name.as_deref().unwrap_or("document.pdf");
-            Some(Part::File { file: File { filename, file_data: format!("data:{mime};base64,{data}") } })
+            Some(Part::File {
+                file: File {
+                    filename,
+                    file_data: format!("data:{mime};base64,{data}"),
+                },
+            })
         }
-        Content::Document(Media { source: Source::Text(text), .. }) => Some(Part::Text { text }),
+        Content::Document(Media {
+            source: Source::Text(text),
+            ..
+        }) => Some(Part::Text { text }),
         _ => None,
     }
 }
@@ -297,7 +357,10 @@ fn declared<'a>(tool: &'a Tool, sending: &Sending<'a>) -> Declared<'a> {
         parameters: &tool.schema,
         strict: tool.strict,
     };
-    Declared { kind: "function", function }
+    Declared {
+        kind: "function",
+        function,
+    }
 }
 
 fn tool_choice<'a>(choice: &'a ToolChoice, sending: &Sending<'a>) -> Option<Choice<'a>> {
@@ -305,7 +368,12 @@ fn tool_choice<'a>(choice: &'a ToolChoice, sending: &Sending<'a>) -> Option<Choi
         ToolChoice::Auto => None,
         ToolChoice::None => Some(Choice::Word("none")),
         ToolChoice::Any => Some(Choice::Word("required")),
-        ToolChoice::Named(name) => Some(Choice::Named { kind: "function", function: Name { name: sending.names.sent(name) } }),
+        ToolChoice::Named(name) => Some(Choice::Named {
+            kind: "function",
+            function: Name {
+                name: sending.names.sent(name),
+            },
+        }),
     }
 }
 
@@ -313,8 +381,18 @@ fn response_format(format: &Format) -> Option<ResponseFormat<'_>> {
     match format {
         Format::Text => None,
         Format::JsonObject => Some(ResponseFormat::JsonObject),
-        Format::JsonSchema { name, description, schema, strict } => Some(ResponseFormat::JsonSchema {
-            json_schema: JsonSchema { name, description: description.as_deref(), schema, strict: *strict },
+        Format::JsonSchema {
+            name,
+            description,
+            schema,
+            strict,
+        } => Some(ResponseFormat::JsonSchema {
+            json_schema: JsonSchema {
+                name,
+                description: description.as_deref(),
+                schema,
+                strict: *strict,
+            },
         }),
     }
 }
@@ -326,9 +404,15 @@ mod tests {
     use crate::dialect::{Dialect, read};
 
     fn sent(body: &str, takes: Capabilities) -> serde_json::Value {
-        let request = read(Dialect::Chat, bytes::Bytes::copy_from_slice(body.as_bytes())).expect("a request");
-        let mut ask = crate::dialect::read_request(&request, &Envelope::new([0; 32])).expect("an ask");
-        ask.fit(&takes, &crate::dialect::chat::WORDS, "v/m").expect("a fit");
+        let request = read(
+            Dialect::Chat,
+            bytes::Bytes::copy_from_slice(body.as_bytes()),
+        )
+        .expect("a request");
+        let mut ask =
+            crate::dialect::read_request(&request, &Envelope::new([0; 32])).expect("an ask");
+        ask.fit(&takes, &crate::dialect::chat::WORDS, "v/m")
+            .expect("a fit");
         let names = Names::of(&ask, takes.names);
         let sending = Sending {
             model: "their-model",
@@ -347,23 +431,52 @@ mod tests {
         let body = r#"{"model":"m","stream":true,"max_completion_tokens":9,"messages":[
             {"role":"assistant","tool_calls":[{"id":"call_1","type":"function","function":{"name":"f","arguments":""}}]},
             {"role":"tool","tool_call_id":"call_1","content":"done"},{"role":"user","content":"and now?"}]}"#;
-        let takes = Capabilities { ids: IdRule { min: 9, max: 9, also: "" }, user_after_results: false, ..Capabilities::chat() };
+        let takes = Capabilities {
+            ids: IdRule {
+                min: 9,
+                max: 9,
+                also: "",
+            },
+            user_after_results: false,
+            ..Capabilities::chat()
+        };
         let sent = sent(body, takes);
         let messages = sent["messages"].as_array().expect("messages");
-        let roles: Vec<&str> = messages.iter().filter_map(|message| message["role"].as_str()).collect();
+        let roles: Vec<&str> = messages
+            .iter()
+            .filter_map(|message| message["role"].as_str())
+            .collect();
         assert_eq!(roles, ["assistant", "tool", "assistant", "user"]);
         let id = messages[0]["tool_calls"][0]["id"].as_str().expect("an id");
-        assert_eq!((id.len(), id), (9, messages[1]["tool_call_id"].as_str().expect("an id")));
+        assert_eq!(
+            (id.len(), id),
+            (9, messages[1]["tool_call_id"].as_str().expect("an id"))
+        );
         assert_eq!(messages[0]["tool_calls"][0]["function"]["arguments"], "{}");
-        assert_eq!((&sent["model"], &sent["max_tokens"]), (&"their-model".into(), &9.into()));
-        assert_eq!(sent["stream_options"], serde_json::json!({"include_usage": true}));
+        assert_eq!(
+            (&sent["model"], &sent["max_tokens"]),
+            (&"their-model".into(), &9.into())
+        );
+        assert_eq!(
+            sent["stream_options"],
+            serde_json::json!({"include_usage": true})
+        );
     }
 
     #[test]
     fn e24_equal_asks_are_equal_bytes_and_schemas_stay_as_they_were_written() {
         let schema = raw(r#"{"z":1.0, "a":{"$ref":"x"}}"#.into()).expect("JSON");
-        let tool = Tool { name: "f".into(), description: None, schema, strict: None, cache: None };
-        let ask = Ask { tools: vec![tool], ..Ask::default() };
+        let tool = Tool {
+            name: "f".into(),
+            description: None,
+            schema,
+            strict: None,
+            cache: None,
+        };
+        let ask = Ask {
+            tools: vec![tool],
+            ..Ask::default()
+        };
         let takes = Capabilities::chat();
         let names = Names::of(&ask, takes.names);
         let sending = Sending {
@@ -376,7 +489,10 @@ mod tests {
             asks_usage: false,
         };
         let written = write_request(&ask, &sending);
-        assert!(written.contains(r#""parameters":{"z":1.0, "a":{"$ref":"x"}}"#), "{written}");
+        assert!(
+            written.contains(r#""parameters":{"z":1.0, "a":{"$ref":"x"}}"#),
+            "{written}"
+        );
         assert_eq!(written, write_request(&ask.clone(), &sending));
     }
 }

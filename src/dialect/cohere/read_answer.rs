@@ -124,12 +124,22 @@ struct Message {
 impl CohereReader {
     pub(in crate::dialect) fn new(head: &AnswerHead) -> CohereReader {
         let usage = CohereUsage::default();
-        CohereReader { seed: head.request_id.clone(), usage, blocks: 0, open: Vec::new(), counted: false }
+        CohereReader {
+            seed: head.request_id.clone(),
+            usage,
+            blocks: 0,
+            open: Vec::new(),
+            counted: false,
+        }
     }
 
     fn piece(&mut self, index: u64, piece: Piece, events: &mut Vec<Event>) {
         for (said, text) in [(Said::Thought, piece.thinking), (Said::Text, piece.text)] {
-            self.say(Place::Content(index, said), text.unwrap_or_default(), events);
+            self.say(
+                Place::Content(index, said),
+                text.unwrap_or_default(),
+                events,
+            );
         }
     }
 
@@ -142,7 +152,11 @@ impl CohereReader {
             Some((_, block)) => *block,
             None => {
                 let thought = matches!(place, Place::Plan | Place::Content(_, Said::Thought));
-                let opened = if thought { Opened::Reasoning } else { Opened::Text };
+                let opened = if thought {
+                    Opened::Reasoning
+                } else {
+                    Opened::Text
+                };
                 // contents come one after the other, whether or not the vendor says that one has ended
                 self.close(|place| !matches!(place, Place::Call(_)), events);
                 self.open(place, opened, events)
@@ -152,17 +166,25 @@ impl CohereReader {
     }
 
     fn call(&mut self, index: u64, call: Call, events: &mut Vec<Event>) {
-        let (name, arguments) = call.function.map_or((None, None), |function| (function.name, function.arguments));
+        let (name, arguments) = call
+            .function
+            .map_or((None, None), |function| (function.name, function.arguments));
         let place = Place::Call(index);
         if let Some(name) = name {
-            self.close(|open| open == place || !matches!(open, Place::Call(_)), events);
+            self.close(
+                |open| open == place || !matches!(open, Place::Call(_)),
+                events,
+            );
             let id = call.id.filter(|id| !id.is_empty());
             let id = id.unwrap_or_else(|| format!("call_{}_{}", self.seed, self.blocks));
             self.open(place, Opened::Call { id, name }, events);
         }
         let open = self.open.iter().find(|(open, _)| *open == place);
         if let (Some((_, block)), Some(text)) = (open, arguments.filter(|text| !text.is_empty())) {
-            events.push(Event::Piece { block: *block, text });
+            events.push(Event::Piece {
+                block: *block,
+                text,
+            });
         }
     }
 
@@ -193,8 +215,13 @@ impl CohereReader {
                     self.piece(index, piece, events);
                 }
             }
-            "content-end" => self.close(|place| matches!(place, Place::Content(ended, _) if ended == index), events),
-            "tool-plan-delta" => self.say(Place::Plan, message.tool_plan.unwrap_or_default(), events),
+            "content-end" => self.close(
+                |place| matches!(place, Place::Content(ended, _) if ended == index),
+                events,
+            ),
+            "tool-plan-delta" => {
+                self.say(Place::Plan, message.tool_plan.unwrap_or_default(), events)
+            }
             "tool-call-start" | "tool-call-delta" => {
                 if let Some(call) = message.tool_calls.and_then(OneOf::first) {
                     self.call(index, call, events);
@@ -203,7 +230,14 @@ impl CohereReader {
             "tool-call-end" => self.close(|place| place == Place::Call(index), events),
             "message-end" => {
                 self.usage = delta.usage;
-                self.counted = matches!(self.report(), Report::Reported(_) | Report::Half { unsaid: Side::Input, .. });
+                self.counted = matches!(
+                    self.report(),
+                    Report::Reported(_)
+                        | Report::Half {
+                            unsaid: Side::Input,
+                            ..
+                        }
+                );
                 self.end(delta.finish_reason.as_deref(), delta.error, events)?;
                 return Ok(Heard::End);
             }
@@ -212,7 +246,12 @@ impl CohereReader {
         Ok(Heard::More)
     }
 
-    fn end(&mut self, reason: Option<&str>, error: Option<String>, events: &mut Vec<Event>) -> Result<(), UpstreamFault> {
+    fn end(
+        &mut self,
+        reason: Option<&str>,
+        error: Option<String>,
+        events: &mut Vec<Event>,
+    ) -> Result<(), UpstreamFault> {
         self.close(|_| true, events);
         match (reason.map(stop), error.filter(|error| !error.is_empty())) {
             (Some(Some(stop)), None) => events.push(Event::Stop(stop)),
@@ -231,13 +270,18 @@ impl CohereReader {
 }
 
 impl ReadAnswer for CohereReader {
-    fn event(&mut self, fields: &Fields<'_>, events: &mut Vec<Event>) -> Result<Heard, UpstreamFault> {
+    fn event(
+        &mut self,
+        fields: &Fields<'_>,
+        events: &mut Vec<Event>,
+    ) -> Result<Heard, UpstreamFault> {
         let data = fields.data.trim_ascii();
         if data.is_empty() || data == b"[DONE]" {
             return Ok(Heard::More);
         }
-        let told: Told =
-            json::lenient(data).map_err(|_| UpstreamFault::unreadable("the upstream sent an event that is none of Cohere's"))?;
+        let told: Told = json::lenient(data).map_err(|_| {
+            UpstreamFault::unreadable("the upstream sent an event that is none of Cohere's")
+        })?;
         if told.kind.is_none() && told.message.is_some() || fields.event == Some(b"error") {
             return Err(fault::named(Dialect::Cohere, data));
         }
@@ -251,7 +295,9 @@ impl ReadAnswer for CohereReader {
         let message = match answered.message {
             Some(AnswerMessage::Said(message)) => Ok(message),
             Some(AnswerMessage::Failed(text)) => Err(UpstreamFault::new(text)),
-            None => Err(UpstreamFault::unreadable("the upstream's answer has no message")),
+            None => Err(UpstreamFault::unreadable(
+                "the upstream's answer has no message",
+            )),
         };
         let message = message.map_err(|fault| NotComplete::fault(fault, self.report()))?;
         self.say(Place::Plan, message.tool_plan.unwrap_or_default(), events);
@@ -261,7 +307,8 @@ impl ReadAnswer for CohereReader {
         for (index, call) in (0..).zip(message.tool_calls.unwrap_or_default()) {
             self.call(index, call, events);
         }
-        self.end(answered.finish_reason.as_deref(), None, events).map_err(|fault| NotComplete::fault(fault, self.report()))
+        self.end(answered.finish_reason.as_deref(), None, events)
+            .map_err(|fault| NotComplete::fault(fault, self.report()))
     }
 
     fn report(&self) -> Report {
@@ -282,7 +329,10 @@ fn stop(reason: &str) -> Option<Stop> {
         "TOOL_CALL" => Stop::Tool,
         "ERROR" | "TIMEOUT" => return None,
         other => {
-            tracing::warn!("Cohere ended an answer with {:?}: taken for a plain end", other.get(..40).unwrap_or(other));
+            tracing::warn!(
+                "Cohere ended an answer with {:?}: taken for a plain end",
+                other.get(..40).unwrap_or(other)
+            );
             Stop::End
         }
     })
@@ -309,7 +359,9 @@ mod tests {
         let (mut streaming, mut whole, mut events) = (reader(), reader(), Vec::new());
         let (told, ended) = samples::heard(&mut streaming, Framing::Sse, stream.as_bytes());
         assert_eq!(ended, Ok(true));
-        whole.whole(answer.as_bytes(), &mut events).expect("a whole answer");
+        whole
+            .whole(answer.as_bytes(), &mut events)
+            .expect("a whole answer");
         let story = samples::story(&told);
         assert_eq!(samples::story(&events), story);
         assert_eq!(streaming.report(), whole.report());
@@ -318,13 +370,20 @@ mod tests {
     }
 
     fn usage(uncached_in: u64, out_total: u64) -> Report {
-        Report::Reported(Usage { uncached_in, out_total, ..Usage::default() })
+        Report::Reported(Usage {
+            uncached_in,
+            out_total,
+            ..Usage::default()
+        })
     }
 
     #[test]
     fn thoughts_and_text_are_told_apart_and_citations_left_out() {
         let (story, report) = read(TEXT_STREAM, TEXT);
-        assert_eq!(story, ["thought: A greeting is due.", "text: Hello 日本 🦀", "End"]);
+        assert_eq!(
+            story,
+            ["thought: A greeting is due.", "text: Hello 日本 🦀", "End"]
+        );
         assert_eq!(report, usage(10, 25));
     }
 
@@ -347,9 +406,14 @@ mod tests {
     fn an_answer_that_failed_is_an_error_with_what_was_used() {
         let failed = include_str!("../../../tests/golden/cohere/failed.sse");
         let mut failing = reader();
-        let fault = samples::heard(&mut failing, Framing::Sse, failed.as_bytes()).1.expect_err("a failed answer");
+        let fault = samples::heard(&mut failing, Framing::Sse, failed.as_bytes())
+            .1
+            .expect_err("a failed answer");
         assert_eq!(fault.message, "the model crashed");
-        assert_eq!((failing.report(), failing.output_is_final()), (usage(10, 2), true));
+        assert_eq!(
+            (failing.report(), failing.output_is_final()),
+            (usage(10, 2), true)
+        );
         for (reason, expected) in [
             ("COMPLETE", Some(Stop::End)),
             ("STOP_SEQUENCE", Some(Stop::Sequence(None))),
@@ -361,8 +425,17 @@ mod tests {
         ] {
             assert_eq!(stop(reason), expected);
         }
-        for event in ["event: error\ndata: {\"message\":\"gone\"}\n\n", "data: {\"message\":\"gone\"}\n\n"] {
-            assert_eq!(samples::heard(&mut reader(), Framing::Sse, event.as_bytes()).1.expect_err("an error").message, "gone");
+        for event in [
+            "event: error\ndata: {\"message\":\"gone\"}\n\n",
+            "data: {\"message\":\"gone\"}\n\n",
+        ] {
+            assert_eq!(
+                samples::heard(&mut reader(), Framing::Sse, event.as_bytes())
+                    .1
+                    .expect_err("an error")
+                    .message,
+                "gone"
+            );
         }
     }
 
@@ -370,14 +443,20 @@ mod tests {
     fn a_stream_without_its_end_is_cut_off() {
         let events = samples::events(TEXT_STREAM);
         let cut: Vec<u8> = events[..events.len() - 1].concat();
-        assert_eq!(samples::heard(&mut reader(), Framing::Sse, &cut).1, Ok(false));
+        assert_eq!(
+            samples::heard(&mut reader(), Framing::Sse, &cut).1,
+            Ok(false)
+        );
     }
 
     #[test]
     fn what_has_no_message_is_no_answer() {
         for body in ["{}", r#"{"message":"no"}"#, r#"{"message":null}"#] {
             let read = reader().whole(body.as_bytes(), &mut Vec::new());
-            assert!(matches!(read, Err(NotComplete::Fault { .. })), "{body}: {read:?}");
+            assert!(
+                matches!(read, Err(NotComplete::Fault { .. })),
+                "{body}: {read:?}"
+            );
         }
     }
 

@@ -76,7 +76,10 @@ struct Whole(Count);
 impl<'de> Deserialize<'de> for Whole {
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Whole, D::Error> {
         let written = Raw::deserialize(json)?;
-        let (whole, part) = written.as_str().split_once('.').unwrap_or((written.as_str(), "0"));
+        let (whole, part) = written
+            .as_str()
+            .split_once('.')
+            .unwrap_or((written.as_str(), "0"));
         let is_whole = !part.is_empty() && part.bytes().all(|digit| digit == b'0');
         Ok(Whole(match whole.parse() {
             _ if written.as_str() == "null" => Count::Unsaid,
@@ -91,7 +94,11 @@ impl CohereUsage {
     pub(super) fn report(&self) -> Report {
         let is_billed = self.billed.are_said();
         let Tokens { input, output } = if is_billed { self.billed } else { self.seen };
-        let cached = if is_billed { Count::Unsaid } else { self.cached };
+        let cached = if is_billed {
+            Count::Unsaid
+        } else {
+            self.cached
+        };
         if [input, output, cached].contains(&Count::Lie) {
             return Report::Lying;
         }
@@ -116,32 +123,71 @@ mod tests {
     }
 
     fn tokens(uncached_in: u64, cache_read: u64, out_total: u64) -> Report {
-        Report::Reported(Usage { uncached_in, cache_read, out_total, ..Usage::default() })
+        Report::Reported(Usage {
+            uncached_in,
+            cache_read,
+            out_total,
+            ..Usage::default()
+        })
     }
 
     #[test]
     fn c04_what_was_billed_counts_and_not_what_the_model_saw() {
         let seen = r#""tokens":{"input_tokens":220.0,"output_tokens":30.0},"cached_tokens":20"#;
         assert_eq!(
-            report(&format!(r#"{{"billed_units":{{"input_tokens":17.0,"output_tokens":12}},{seen}}}"#)),
+            report(&format!(
+                r#"{{"billed_units":{{"input_tokens":17.0,"output_tokens":12}},{seen}}}"#
+            )),
             tokens(17, 0, 12)
         );
         assert_eq!(report(&format!("{{{seen}}}")), tokens(200, 20, 30));
-        assert_eq!(report(&format!(r#"{{"billed_units":{{"search_units":1}},{seen}}}"#)), tokens(200, 20, 30));
+        assert_eq!(
+            report(&format!(
+                r#"{{"billed_units":{{"search_units":1}},{seen}}}"#
+            )),
+            tokens(200, 20, 30)
+        );
     }
 
     #[test]
     fn what_is_not_said_is_missing_and_what_is_no_whole_number_is_a_lie() {
-        for nothing in ["{}", r#"{"billed_units":null,"tokens":{}}"#, r#"{"tokens":{"input_tokens":null}}"#] {
+        for nothing in [
+            "{}",
+            r#"{"billed_units":null,"tokens":{}}"#,
+            r#"{"tokens":{"input_tokens":null}}"#,
+        ] {
             assert_eq!(report(nothing), Report::Missing);
         }
-        let half = Report::Half { usage: Usage { uncached_in: 10, ..Usage::default() }, unsaid: Side::Output };
+        let half = Report::Half {
+            usage: Usage {
+                uncached_in: 10,
+                ..Usage::default()
+            },
+            unsaid: Side::Output,
+        };
         assert_eq!(report(r#"{"billed_units":{"input_tokens":10}}"#), half);
-        for lie in ["1.5", "-1", "-1.0", "\"7\"", "1e3", "99999999999", "[]", "{}"] {
-            assert_eq!(report(&format!(r#"{{"tokens":{{"input_tokens":{lie}}}}}"#)), Report::Lying, "{lie}");
+        for lie in [
+            "1.5",
+            "-1",
+            "-1.0",
+            "\"7\"",
+            "1e3",
+            "99999999999",
+            "[]",
+            "{}",
+        ] {
+            assert_eq!(
+                report(&format!(r#"{{"tokens":{{"input_tokens":{lie}}}}}"#)),
+                Report::Lying,
+                "{lie}"
+            );
         }
         for lie in ["5", "\"x\"", "[]", "-3", "true"] {
-            for odd in [lie.to_owned(), format!(r#"{{"billed_units":{lie}}}"#), format!(r#"{{"tokens":{lie}}}"#)] {
+            for odd in [
+                lie.to_owned(),
+                format!(r#"{{"billed_units":{lie}}}"#),
+                format!(r#"{{"tokens":{lie}}}"#),
+            ] {
                 assert_eq!(report(&odd), Report::Lying, "{odd}");
             }
         }

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use crate::conversation::{
-    Ask, Block, Content, Format, Media, Raw, Role, Source, Tool, ToolCall, ToolChoice, ToolResult, Turn, fitting_id,
+    Ask, Block, Content, Format, Media, Raw, Role, Source, Tool, ToolCall, ToolChoice, ToolResult,
+    Turn, fitting_id,
 };
 use crate::dialect::answer::written;
 use crate::dialect::hub::Sending;
@@ -128,14 +129,17 @@ struct Thinking {
 pub(in crate::dialect) fn write_request(ask: &Ask, sending: &Sending<'_>) -> String {
     let writer = Writer { sending };
     let mut messages = Vec::with_capacity(ask.turns.len());
-    ask.turns.iter().for_each(|turn| writer.turn(turn, &mut messages));
+    ask.turns
+        .iter()
+        .for_each(|turn| writer.turn(turn, &mut messages));
     let (tools, tool_choice) = writer.tools(ask);
     let sampling = &ask.sampling;
     written(&Body {
         model: sending.model,
         messages,
         stream: ask.streamed,
-        strict_tools: !ask.tools.is_empty() && ask.tools.iter().all(|tool| tool.strict == Some(true)),
+        strict_tools: !ask.tools.is_empty()
+            && ask.tools.iter().all(|tool| tool.strict == Some(true)),
         tools,
         tool_choice,
         response_format: response_format(&ask.format),
@@ -181,19 +185,40 @@ impl<'a> Writer<'a> {
         if tool_calls.is_empty() {
             return spoken("assistant", &turn.blocks);
         }
-        Some(Message { role: "assistant", tool_plan: plan(&turn.blocks), tool_calls, ..Message::default() })
+        Some(Message {
+            role: "assistant",
+            tool_plan: plan(&turn.blocks),
+            tool_calls,
+            ..Message::default()
+        })
     }
 
     fn call(&self, call: &'a ToolCall) -> Call<'a> {
-        let function = Called { name: self.sending.names.sent(&call.name), arguments: call.object() };
-        Call { id: self.id(&call.id), kind: "function", function }
+        let function = Called {
+            name: self.sending.names.sent(&call.name),
+            arguments: call.object(),
+        };
+        Call {
+            id: self.id(&call.id),
+            kind: "function",
+            function,
+        }
     }
 
     fn result(&self, result: &'a ToolResult) -> Message<'a> {
         let text = result.text();
-        let text = if result.is_error { format!("{FAILED}{text}") } else { text };
+        let text = if result.is_error {
+            format!("{FAILED}{text}")
+        } else {
+            text
+        };
         let content = Some(Contents::Text(text.into()));
-        Message { role: "tool", tool_call_id: Some(self.id(&result.id)), content, ..Message::default() }
+        Message {
+            role: "tool",
+            tool_call_id: Some(self.id(&result.id)),
+            content,
+            ..Message::default()
+        }
     }
 
     fn id(&self, id: &'a str) -> Cow<'a, str> {
@@ -208,7 +233,10 @@ impl<'a> Writer<'a> {
             ToolChoice::Any => (None, Some("REQUIRED")),
             ToolChoice::Named(name) => (Some(name), Some("REQUIRED")),
         };
-        let offered = ask.tools.iter().filter(|tool| only.is_none_or(|name| *name == tool.name));
+        let offered = ask
+            .tools
+            .iter()
+            .filter(|tool| only.is_none_or(|name| *name == tool.name));
         (offered.map(|tool| self.declared(tool)).collect(), choice)
     }
 
@@ -218,13 +246,19 @@ impl<'a> Writer<'a> {
             description: tool.description.as_deref(),
             parameters: without_kind(&tool.schema),
         };
-        Declared { kind: "function", function }
+        Declared {
+            kind: "function",
+            function,
+        }
     }
 }
 
 /// The texts and images of a turn as a message; none where there are none.
 fn spoken<'a>(role: &'static str, blocks: &'a [Block]) -> Option<Message<'a>> {
-    let mut parts: Vec<Part<'a>> = blocks.iter().filter_map(|block| part(&block.content)).collect();
+    let mut parts: Vec<Part<'a>> = blocks
+        .iter()
+        .filter_map(|block| part(&block.content))
+        .collect();
     let content = match parts.as_slice() {
         [] => return None,
         [Part::Text { .. }] => match parts.pop() {
@@ -233,20 +267,29 @@ fn spoken<'a>(role: &'static str, blocks: &'a [Block]) -> Option<Message<'a>> {
         },
         _ => Contents::Parts(parts),
     };
-    Some(Message { role, content: Some(content), ..Message::default() })
+    Some(Message {
+        role,
+        content: Some(content),
+        ..Message::default()
+    })
 }
 
 fn part(content: &Content) -> Option<Part<'_>> {
     match content {
         Content::Text(text) if !text.is_empty() => Some(Part::Text { text }),
-        Content::Document(Media { source: Source::Text(text), .. }) if !text.is_empty() => Some(Part::Text { text }),
+        Content::Document(Media {
+            source: Source::Text(text),
+            ..
+        }) if !text.is_empty() => Some(Part::Text { text }),
         Content::Image(Media { mime, source, .. }) => {
             let url = match source {
                 Source::Base64(data) => Cow::Owned(format!("data:{mime};base64,{data}")),
                 Source::Url(url) => Cow::Borrowed(url.as_str()),
                 Source::Text(_) | Source::File(_) => return None,
             };
-            Some(Part::ImageUrl { image_url: ImageUrl { url } })
+            Some(Part::ImageUrl {
+                image_url: ImageUrl { url },
+            })
         }
         _ => None,
     }
@@ -257,7 +300,9 @@ fn plan(blocks: &[Block]) -> Option<String> {
     let texts = |thoughts: bool| -> Vec<&str> {
         let texts = blocks.iter().filter_map(|block| match &block.content {
             Content::Text(text) if !thoughts => Some(text.as_str()),
-            Content::Reasoning(reasoned) if thoughts && reasoned.opaque.is_none() => Some(reasoned.text.as_str()),
+            Content::Reasoning(reasoned) if thoughts && reasoned.opaque.is_none() => {
+                Some(reasoned.text.as_str())
+            }
             _ => None,
         });
         texts.filter(|text| !text.is_empty()).collect()
@@ -273,14 +318,23 @@ fn response_format(format: &Format) -> Option<ResponseFormat<'_>> {
         Format::JsonObject => None,
         Format::JsonSchema { schema, .. } => Some(without_kind(schema)),
     };
-    Some(ResponseFormat { kind: "json_object", json_schema })
+    Some(ResponseFormat {
+        kind: "json_object",
+        json_schema,
+    })
 }
 
 /// Models that think do so unless told not to; a budget must be above zero.
 fn thinking(ask: &Ask) -> Option<Thinking> {
     let reasoning = &ask.reasoning;
     if reasoning.is_off() || reasoning.budget == Some(0) {
-        return Some(Thinking { kind: "disabled", token_budget: None });
+        return Some(Thinking {
+            kind: "disabled",
+            token_budget: None,
+        });
     }
-    (reasoning.adaptive || reasoning.budget.is_some()).then_some(Thinking { kind: "enabled", token_budget: reasoning.budget })
+    (reasoning.adaptive || reasoning.budget.is_some()).then_some(Thinking {
+        kind: "enabled",
+        token_budget: reasoning.budget,
+    })
 }

@@ -61,8 +61,14 @@ impl<'a> Additional<'a> {
             Maker::Nova => {
                 fields.inference_config = top_k.map(|top_k| NovaConfig { top_k });
                 fields.reasoning_config = effort.map(|effort| match effort {
-                    Effort::None => NovaReasoning { kind: "disabled", max_reasoning_effort: None },
-                    effort => NovaReasoning { kind: "enabled", max_reasoning_effort: Some(effort.word()) },
+                    Effort::None => NovaReasoning {
+                        kind: "disabled",
+                        max_reasoning_effort: None,
+                    },
+                    effort => NovaReasoning {
+                        kind: "enabled",
+                        max_reasoning_effort: Some(effort.word()),
+                    },
                 });
             }
             Maker::GptOss => fields.reasoning_effort = effort.map(Effort::word),
@@ -90,8 +96,16 @@ fn thinking(reasoning: &Reasoning, may_think: bool) -> Option<Thinking> {
         Summary::Omitted => "omitted",
     });
     if reasoning.adaptive {
-        return Some(Thinking { kind: "adaptive", budget_tokens: None, display });
+        return Some(Thinking {
+            kind: "adaptive",
+            budget_tokens: None,
+            display,
+        });
     }
     let budget = reasoning.budget.filter(|_| may_think)?;
-    Some(Thinking { kind: "enabled", budget_tokens: Some(budget), display })
+    Some(Thinking {
+        kind: "enabled",
+        budget_tokens: Some(budget),
+        display,
+    })
 }

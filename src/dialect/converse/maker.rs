@@ -28,7 +28,9 @@ impl Maker {
     /// ARNs that hold one. Of an ARN with a name of the customer's choosing the maker cannot be told.
     pub fn of(model: &str) -> Maker {
         let id = plain_id(model);
-        let found = BEGINNINGS.into_iter().find(|(beginning, _)| id.starts_with(beginning));
+        let found = BEGINNINGS
+            .into_iter()
+            .find(|(beginning, _)| id.starts_with(beginning));
         found.map_or(Maker::Other, |(_, maker)| maker)
     }
 }
@@ -37,7 +39,12 @@ impl Maker {
 pub fn plain_id(model: &str) -> &str {
     let id = model.rsplit('/').next().unwrap_or(model);
     match id.split_once('.') {
-        Some((region, rest)) if !region.contains(':') && BEGINNINGS.iter().any(|(maker, _)| rest.starts_with(maker)) => rest,
+        Some((region, rest))
+            if !region.contains(':')
+                && BEGINNINGS.iter().any(|(maker, _)| rest.starts_with(maker)) =>
+        {
+            rest
+        }
         _ => id,
     }
 }
@@ -49,9 +56,21 @@ mod tests {
     #[test]
     fn the_maker_is_known_by_the_id_whatever_stands_before_it() {
         for (model, maker, id) in [
-            ("anthropic.claude-sonnet-5-5", Maker::Claude, "anthropic.claude-sonnet-5-5"),
-            ("eu.anthropic.claude-sonnet-4-20250514-v1:0", Maker::Claude, "anthropic.claude-sonnet-4-20250514-v1:0"),
-            ("us-gov.anthropic.claude-opus-5", Maker::Claude, "anthropic.claude-opus-5"),
+            (
+                "anthropic.claude-sonnet-5-5",
+                Maker::Claude,
+                "anthropic.claude-sonnet-5-5",
+            ),
+            (
+                "eu.anthropic.claude-sonnet-4-20250514-v1:0",
+                Maker::Claude,
+                "anthropic.claude-sonnet-4-20250514-v1:0",
+            ),
+            (
+                "us-gov.anthropic.claude-opus-5",
+                Maker::Claude,
+                "anthropic.claude-opus-5",
+            ),
             (
                 "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/global.anthropic.claude-opus-5",
                 Maker::Claude,
@@ -62,12 +81,32 @@ mod tests {
                 Maker::Llama,
                 "meta.llama3-70b-instruct-v1:0",
             ),
-            ("arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/x1", Maker::Other, "x1"),
-            ("apac.amazon.nova-2-lite-v1:0", Maker::Nova, "amazon.nova-2-lite-v1:0"),
-            ("openai.gpt-oss-120b-1:0", Maker::GptOss, "openai.gpt-oss-120b-1:0"),
+            (
+                "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/x1",
+                Maker::Other,
+                "x1",
+            ),
+            (
+                "apac.amazon.nova-2-lite-v1:0",
+                Maker::Nova,
+                "amazon.nova-2-lite-v1:0",
+            ),
+            (
+                "openai.gpt-oss-120b-1:0",
+                Maker::GptOss,
+                "openai.gpt-oss-120b-1:0",
+            ),
             ("openai.gpt-6-sol", Maker::Other, "openai.gpt-6-sol"),
-            ("mistral.mistral-large-2407-v1:0", Maker::Mistral, "mistral.mistral-large-2407-v1:0"),
-            ("cohere.command-r-v1:0", Maker::Cohere, "cohere.command-r-v1:0"),
+            (
+                "mistral.mistral-large-2407-v1:0",
+                Maker::Mistral,
+                "mistral.mistral-large-2407-v1:0",
+            ),
+            (
+                "cohere.command-r-v1:0",
+                Maker::Cohere,
+                "cohere.command-r-v1:0",
+            ),
             ("deepseek.v3.2", Maker::Other, "deepseek.v3.2"),
             ("", Maker::Other, ""),
         ] {

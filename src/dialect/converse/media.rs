@@ -33,8 +33,15 @@ struct Bytes<'a> {
 impl<'a> Image<'a> {
     /// `None` for what `fit` has refused: an image that is somewhere else.
     pub(super) fn of(media: &'a Media) -> Option<Image<'a>> {
-        let Source::Base64(data) = &media.source else { return None };
-        Some(Image { format: image_format(&media.mime, data), source: Bytes { bytes: Cow::Borrowed(data) } })
+        let Source::Base64(data) = &media.source else {
+            return None;
+        };
+        Some(Image {
+            format: image_format(&media.mime, data),
+            source: Bytes {
+                bytes: Cow::Borrowed(data),
+            },
+        })
     }
 }
 
@@ -63,17 +70,35 @@ impl DocumentNames {
             Source::Text(text) => Cow::Owned(BASE64.encode(text)),
             Source::Url(_) | Source::File(_) => return None,
         };
-        let format = if matches!(media.source, Source::Text(_)) { "txt" } else { document_format(&media.mime) };
-        Some(Document { format, name: self.fitting(media.name.as_deref()), source: Bytes { bytes } })
+        let format = if matches!(media.source, Source::Text(_)) {
+            "txt"
+        } else {
+            document_format(&media.mime)
+        };
+        Some(Document {
+            format,
+            name: self.fitting(media.name.as_deref()),
+            source: Bytes { bytes },
+        })
     }
 
     /// Letters, digits, single spaces, hyphens, round and square brackets; a number behind one that is taken.
     fn fitting(&mut self, name: Option<&str>) -> String {
-        let takes = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '(' | ')' | '[' | ']');
-        let plain: String = name.unwrap_or_default().chars().map(|letter| if takes(letter) { letter } else { ' ' }).collect();
+        let takes = |letter: char| {
+            letter.is_ascii_alphanumeric() || matches!(letter, '-' | '(' | ')' | '[' | ']')
+        };
+        let plain: String = name
+            .unwrap_or_default()
+            .chars()
+            .map(|letter| if takes(letter) { letter } else { ' ' })
+            .collect();
         let plain = plain.split_whitespace().collect::<Vec<_>>().join(" ");
         let plain: String = plain.chars().take(NAME_CHARS_MAX - 8).collect();
-        let plain = if plain.trim().is_empty() { "document" } else { plain.trim() };
+        let plain = if plain.trim().is_empty() {
+            "document"
+        } else {
+            plain.trim()
+        };
         let mut fitting = plain.to_owned();
         let mut number = 1;
         while self.0.contains(&fitting) {
@@ -134,11 +159,21 @@ mod tests {
         ] {
             assert_eq!(image_format(mime, data), expected, "{mime}");
         }
-        for (mime, expected) in [("application/pdf", "pdf"), ("text/csv; charset=utf-8", "csv"), ("x/odt", "odt")] {
+        for (mime, expected) in [
+            ("application/pdf", "pdf"),
+            ("text/csv; charset=utf-8", "csv"),
+            ("x/odt", "odt"),
+        ] {
             assert_eq!(document_format(mime), expected);
         }
-        let text = Media { mime: "text/plain".into(), source: Source::Text("hi".into()), name: None };
-        let document = DocumentNames::default().document(&text).expect("a document");
+        let text = Media {
+            mime: "text/plain".into(),
+            source: Source::Text("hi".into()),
+            name: None,
+        };
+        let document = DocumentNames::default()
+            .document(&text)
+            .expect("a document");
         assert_eq!((document.format, &*document.source.bytes), ("txt", "aGk="));
     }
 }

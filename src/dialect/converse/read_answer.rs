@@ -187,16 +187,31 @@ struct CitedText {
 
 impl ConverseReader {
     pub(in crate::dialect) fn new(head: &AnswerHead) -> ConverseReader {
-        let origin = Origin { dialect: Dialect::Converse.word().into(), model: head.model.clone() };
+        let origin = Origin {
+            dialect: Dialect::Converse.word().into(),
+            model: head.model.clone(),
+        };
         let usage = ConverseUsage::default();
-        ConverseReader { origin, usage, stopped: false, usage_told: false, blocks: 0, open: Vec::new() }
+        ConverseReader {
+            origin,
+            usage,
+            stopped: false,
+            usage_told: false,
+            blocks: 0,
+            open: Vec::new(),
+        }
     }
 
     fn start(&mut self, start: BlockStart, events: &mut Vec<Event>) {
         let index = start.content_block_index;
         self.close(index, events);
         match start.start.tool_use {
-            Some(ToolUse { tool_use_id: id, name, hosted: None, .. }) => {
+            Some(ToolUse {
+                tool_use_id: id,
+                name,
+                hosted: None,
+                ..
+            }) => {
                 self.begin(index, Kind::Call, Some(Opened::Call { id, name }), events);
             }
             _ => {
@@ -222,10 +237,19 @@ impl ConverseReader {
         if let Some(text) = delta.text {
             self.piece(index, Kind::Reasoning, text, events);
         }
-        for (kind, data) in [(OpaqueKind::Signature, delta.signature), (OpaqueKind::Redacted, delta.redacted_content)] {
-            let Some(data) = data.filter(|data| !data.is_empty()) else { continue };
+        for (kind, data) in [
+            (OpaqueKind::Signature, delta.signature),
+            (OpaqueKind::Redacted, delta.redacted_content),
+        ] {
+            let Some(data) = data.filter(|data| !data.is_empty()) else {
+                continue;
+            };
             if let Some(block) = self.block(index, Kind::Reasoning, events) {
-                let opaque = Opaque { origin: Some(self.origin.clone()), kind, data };
+                let opaque = Opaque {
+                    origin: Some(self.origin.clone()),
+                    kind,
+                    data,
+                };
                 events.push(Event::Opaque { block, opaque });
             }
         }
@@ -257,7 +281,13 @@ impl ConverseReader {
         Some(self.begin(index, kind, Some(opened), events))
     }
 
-    fn begin(&mut self, index: u64, kind: Kind, opened: Option<Opened>, events: &mut Vec<Event>) -> u32 {
+    fn begin(
+        &mut self,
+        index: u64,
+        kind: Kind,
+        opened: Option<Opened>,
+        events: &mut Vec<Event>,
+    ) -> u32 {
         if self.open.len() >= OPEN_MAX {
             self.close(self.open[0].index, events);
         }
@@ -269,15 +299,21 @@ impl ConverseReader {
     }
 
     fn close(&mut self, index: u64, events: &mut Vec<Event>) {
-        let Some(at) = self.open.iter().position(|open| open.index == index) else { return };
+        let Some(at) = self.open.iter().position(|open| open.index == index) else {
+            return;
+        };
         let closed = self.open.remove(at);
         if closed.kind != Kind::Hidden {
-            events.push(Event::Close { block: closed.block });
+            events.push(Event::Close {
+                block: closed.block,
+            });
         }
     }
 
     fn stop(&mut self, stopped: Stopped, events: &mut Vec<Event>) -> Result<(), UpstreamFault> {
-        let sequence = stopped.additional_model_response_fields.and_then(|fields| fields.stop_sequence);
+        let sequence = stopped
+            .additional_model_response_fields
+            .and_then(|fields| fields.stop_sequence);
         // also before a failure: its usage follows
         self.stopped = true;
         let stop = meaning(&stopped.stop_reason, sequence)?;
@@ -289,14 +325,21 @@ impl ConverseReader {
     }
 
     fn not_an_answer(&self) -> NotComplete {
-        NotComplete::fault(UpstreamFault::unreadable("the upstream answered with something that is no answer"), self.report())
+        NotComplete::fault(
+            UpstreamFault::unreadable("the upstream answered with something that is no answer"),
+            self.report(),
+        )
     }
 
     fn whole_block(&mut self, index: u64, block: WholeBlock, events: &mut Vec<Event>) {
         if let Some(text) = block.text {
             self.piece(index, Kind::Text, text, events);
         }
-        for cited in block.citations_content.map(|cited| cited.content).unwrap_or_default() {
+        for cited in block
+            .citations_content
+            .map(|cited| cited.content)
+            .unwrap_or_default()
+        {
             self.piece(index, Kind::Text, cited.text, events);
         }
         if let Some(reasoning) = block.reasoning_content {
@@ -306,25 +349,52 @@ impl ConverseReader {
         }
         if let Some(mut call) = block.tool_use {
             let input = call.input.take();
-            self.start(BlockStart { content_block_index: index, start: Start { tool_use: Some(call) } }, events);
-            self.piece(index, Kind::Call, input.unwrap_or_default().as_str().to_owned(), events);
+            self.start(
+                BlockStart {
+                    content_block_index: index,
+                    start: Start {
+                        tool_use: Some(call),
+                    },
+                },
+                events,
+            );
+            self.piece(
+                index,
+                Kind::Call,
+                input.unwrap_or_default().as_str().to_owned(),
+                events,
+            );
         }
         self.close(index, events);
     }
 }
 
 impl ReadAnswer for ConverseReader {
-    fn event(&mut self, fields: &Fields<'_>, events: &mut Vec<Event>) -> Result<Heard, UpstreamFault> {
+    fn event(
+        &mut self,
+        fields: &Fields<'_>,
+        events: &mut Vec<Event>,
+    ) -> Result<Heard, UpstreamFault> {
         let data = &fields.data[..];
         match fields.event.unwrap_or_default() {
             b"contentBlockDelta" => self.delta(parsed(data)?, events),
             b"contentBlockStart" => self.start(parsed(data)?, events),
-            b"contentBlockStop" => self.close(parsed::<BlockStop>(data)?.content_block_index, events),
+            b"contentBlockStop" => {
+                self.close(parsed::<BlockStop>(data)?.content_block_index, events)
+            }
             b"messageStop" => self.stop(parsed(data)?, events)?,
             b"metadata" => {
-                self.usage.then(json::read(&Metadata::default(), data).map_err(|_| not_read())?.usage);
+                self.usage.then(
+                    json::read(&Metadata::default(), data)
+                        .map_err(|_| not_read())?
+                        .usage,
+                );
                 self.usage_told |= self.stopped;
-                return Ok(if self.stopped { Heard::End } else { Heard::More });
+                return Ok(if self.stopped {
+                    Heard::End
+                } else {
+                    Heard::More
+                });
             }
             b"error" => return Err(fault::named(Dialect::Converse, data)),
             // messageStart, and what is not known yet
@@ -334,11 +404,19 @@ impl ReadAnswer for ConverseReader {
     }
 
     fn whole(&mut self, body: &[u8], events: &mut Vec<Event>) -> Result<(), NotComplete> {
-        let flawed = |flaw: serde_json::Error| if flaw.is_eof() { NotComplete::CutOff } else { NotComplete::NotJson };
+        let flawed = |flaw: serde_json::Error| {
+            if flaw.is_eof() {
+                NotComplete::CutOff
+            } else {
+                NotComplete::NotJson
+            }
+        };
         match body.trim_ascii().first() {
             None => return Err(NotComplete::CutOff),
             Some(b'{') => {}
-            Some(_) if serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok() => return Err(NotComplete::NotAnObject),
+            Some(_) if serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok() => {
+                return Err(NotComplete::NotAnObject);
+            }
             Some(_) => return Err(NotComplete::NotJson),
         }
         let metadata = json::read(&Metadata::default(), body).map_err(flawed)?;
@@ -349,7 +427,8 @@ impl ReadAnswer for ConverseReader {
         for (index, block) in (0..).zip(whole.output.message.content) {
             self.whole_block(index, block, events);
         }
-        self.stop(stopped, events).map_err(|fault| NotComplete::fault(fault, self.report()))
+        self.stop(stopped, events)
+            .map_err(|fault| NotComplete::fault(fault, self.report()))
     }
 
     fn report(&self) -> Report {
@@ -379,11 +458,15 @@ fn meaning(reason: &str, sequence: Option<String>) -> Result<Stop, UpstreamFault
         "guardrail_intervened" | "content_filtered" => Stop::Filtered,
         "model_context_window_exceeded" => Stop::ContextWindow,
         "malformed_model_output" | "malformed_tool_use" => {
-            return Err(UpstreamFault::new(format!("the upstream ended its answer with the stop reason `{reason}`")));
+            return Err(UpstreamFault::new(format!(
+                "the upstream ended its answer with the stop reason `{reason}`"
+            )));
         }
         other => {
             let shown: String = other.chars().take(40).collect();
-            tracing::warn!("an upstream ended an answer with the unknown reason {shown:?}: taken for a plain end");
+            tracing::warn!(
+                "an upstream ended an answer with the unknown reason {shown:?}: taken for a plain end"
+            );
             Stop::End
         }
     })
@@ -412,18 +495,45 @@ mod tests {
     /// With thoughts, text and two calls, padded as AWS pads.
     const STREAM: [(&str, &str); 17] = [
         ("messageStart", r#"{"p":"ab","role":"assistant"}"#),
-        ("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"reasoningContent":{"text":"hm"}},"p":"abcd"}"#),
-        ("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"reasoningContent":{"signature":"c2ln"}}}"#),
+        (
+            "contentBlockDelta",
+            r#"{"contentBlockIndex":0,"delta":{"reasoningContent":{"text":"hm"}},"p":"abcd"}"#,
+        ),
+        (
+            "contentBlockDelta",
+            r#"{"contentBlockIndex":0,"delta":{"reasoningContent":{"signature":"c2ln"}}}"#,
+        ),
         ("contentBlockStop", r#"{"contentBlockIndex":0}"#),
-        ("contentBlockDelta", r#"{"contentBlockIndex":1,"delta":{"text":"Hello"},"p":"a"}"#),
-        ("contentBlockDelta", r#"{"contentBlockIndex":1,"delta":{"text":" \u65e5"}}"#),
+        (
+            "contentBlockDelta",
+            r#"{"contentBlockIndex":1,"delta":{"text":"Hello"},"p":"a"}"#,
+        ),
+        (
+            "contentBlockDelta",
+            r#"{"contentBlockIndex":1,"delta":{"text":" \u65e5"}}"#,
+        ),
         ("contentBlockStop", r#"{"contentBlockIndex":1}"#),
-        ("contentBlockStart", r#"{"contentBlockIndex":2,"start":{"toolUse":{"toolUseId":"t1","name":"f"}}}"#),
-        ("contentBlockDelta", r#"{"contentBlockIndex":2,"delta":{"toolUse":{"input":""}}}"#),
-        ("contentBlockDelta", r#"{"contentBlockIndex":2,"delta":{"toolUse":{"input":"{\"b\":1.0,"}}}"#),
-        ("contentBlockDelta", r#"{"contentBlockIndex":2,"delta":{"toolUse":{"input":"\"a\":2}"}}}"#),
+        (
+            "contentBlockStart",
+            r#"{"contentBlockIndex":2,"start":{"toolUse":{"toolUseId":"t1","name":"f"}}}"#,
+        ),
+        (
+            "contentBlockDelta",
+            r#"{"contentBlockIndex":2,"delta":{"toolUse":{"input":""}}}"#,
+        ),
+        (
+            "contentBlockDelta",
+            r#"{"contentBlockIndex":2,"delta":{"toolUse":{"input":"{\"b\":1.0,"}}}"#,
+        ),
+        (
+            "contentBlockDelta",
+            r#"{"contentBlockIndex":2,"delta":{"toolUse":{"input":"\"a\":2}"}}}"#,
+        ),
         ("contentBlockStop", r#"{"contentBlockIndex":2}"#),
-        ("contentBlockStart", r#"{"contentBlockIndex":3,"start":{"toolUse":{"toolUseId":"t2","name":"g"}}}"#),
+        (
+            "contentBlockStart",
+            r#"{"contentBlockIndex":3,"start":{"toolUse":{"toolUseId":"t2","name":"g"}}}"#,
+        ),
         ("contentBlockStop", r#"{"contentBlockIndex":3}"#),
         ("messageStop", r#"{"stopReason":"tool_use"}"#),
         ("aNewKindOfEvent", r#"[1]"#),
@@ -435,7 +545,11 @@ mod tests {
         let (mut reader, mut told, mut heard) = (reader(), Vec::new(), Heard::More);
         for (name, data) in events {
             assert_eq!(heard, Heard::More, "nothing follows the end");
-            let fields = Fields { event: Some(name.as_bytes()), data: data.as_bytes().into(), only_comment: false };
+            let fields = Fields {
+                event: Some(name.as_bytes()),
+                data: data.as_bytes().into(),
+                only_comment: false,
+            };
             heard = reader.event(&fields, &mut told)?;
         }
         assert!(!reader.is_whole());
@@ -448,7 +562,9 @@ mod tests {
         for event in events {
             match event {
                 Event::Open { block, .. } => open.push(*block),
-                Event::Piece { block, .. } | Event::Opaque { block, .. } => assert!(open.contains(block), "{event:?}"),
+                Event::Piece { block, .. } | Event::Opaque { block, .. } => {
+                    assert!(open.contains(block), "{event:?}")
+                }
                 Event::Close { block } => open.retain(|open| open != block),
                 Event::Stop(_) => assert!(open.is_empty(), "{open:?} at the stop"),
             }
@@ -462,38 +578,67 @@ mod tests {
         let line = |content: &Content| match content {
             Content::Text(text) => format!("text {text}"),
             Content::Reasoning(Reasoned { text, opaque }) => {
-                let opaque = opaque.as_ref().map(|opaque| format!("{:?} {}", opaque.kind, opaque.data));
+                let opaque = opaque
+                    .as_ref()
+                    .map(|opaque| format!("{:?} {}", opaque.kind, opaque.data));
                 format!("thought {text} {}", opaque.unwrap_or_default())
             }
             Content::ToolCall(call) => format!("call {} {} {}", call.id, call.name, call.arguments),
             _ => "?".to_owned(),
         };
-        answer.blocks.iter().map(|block| line(&block.content)).collect()
+        answer
+            .blocks
+            .iter()
+            .map(|block| line(&block.content))
+            .collect()
     }
 
     fn used(uncached_in: u64, out_total: u64) -> Report {
-        Report::Reported(Usage { uncached_in, out_total, ..Usage::default() })
+        Report::Reported(Usage {
+            uncached_in,
+            out_total,
+            ..Usage::default()
+        })
     }
 
-    const LINES: [&str; 4] = ["thought hm Signature c2ln", "text Hello 日", "call t1 f {\"b\":1.0,\"a\":2}", "call t2 g "];
+    const LINES: [&str; 4] = [
+        "thought hm Signature c2ln",
+        "text Hello 日",
+        "call t1 f {\"b\":1.0,\"a\":2}",
+        "call t2 g ",
+    ];
 
     #[test]
     fn c03_a_stream_is_whole_with_the_usage_that_follows_its_stop() {
         let (answer, heard, report) = read(&STREAM).expect("an answer");
         assert_eq!(lines(&answer), LINES);
-        assert_eq!((answer.stop, heard, report), (Stop::Tool, Heard::End, used(11, 5)));
+        assert_eq!(
+            (answer.stop, heard, report),
+            (Stop::Tool, Heard::End, used(11, 5))
+        );
         let origin = match &answer.blocks[0].content {
-            Content::Reasoning(reasoned) => reasoned.opaque.as_ref().and_then(|opaque| opaque.origin.clone()),
+            Content::Reasoning(reasoned) => reasoned
+                .opaque
+                .as_ref()
+                .and_then(|opaque| opaque.origin.clone()),
             _ => None,
         };
-        let expected = Origin { dialect: "converse".into(), model: "anthropic.claude-opus-5".into() };
+        let expected = Origin {
+            dialect: "converse".into(),
+            model: "anthropic.claude-opus-5".into(),
+        };
         assert_eq!(origin, Some(expected));
         for cut in 0..STREAM.len() {
             let (_, heard, _) = read(&STREAM[..cut]).expect("a beginning");
             assert_eq!(heard, Heard::More, "cut before {cut}");
         }
         // usage without a stop makes nothing whole
-        assert_eq!(read(&[STREAM[0], STREAM[4], STREAM[16]]).expect("a beginning").1, Heard::More);
+        assert_eq!(
+            read(&[STREAM[0], STREAM[4], STREAM[16]])
+                .expect("a beginning")
+                .1,
+            Heard::More
+        );
     }
 
     #[test]
@@ -515,7 +660,10 @@ mod tests {
             ("messageStop", r#"{"stopReason":"end_turn"}"#),
         ])
         .expect("an answer");
-        assert_eq!(lines(&answer), ["thought  Redacted cmVk", "text a", "text b"]);
+        assert_eq!(
+            lines(&answer),
+            ["thought  Redacted cmVk", "text a", "text b"]
+        );
         assert_eq!(answer.stop, Stop::End);
     }
 
@@ -528,37 +676,62 @@ mod tests {
                 r#"{"stopReason":"stop_sequence","additionalModelResponseFields":{"stop_sequence":"END"}}"#,
                 Stop::Sequence(Some("END".into())),
             ),
-            (r#"{"stopReason":"stop_sequence","additionalModelResponseFields":null}"#, Stop::Sequence(None)),
+            (
+                r#"{"stopReason":"stop_sequence","additionalModelResponseFields":null}"#,
+                Stop::Sequence(None),
+            ),
             (r#"{"stopReason":"guardrail_intervened"}"#, Stop::Filtered),
             (r#"{"stopReason":"content_filtered"}"#, Stop::Filtered),
-            (r#"{"stopReason":"model_context_window_exceeded"}"#, Stop::ContextWindow),
+            (
+                r#"{"stopReason":"model_context_window_exceeded"}"#,
+                Stop::ContextWindow,
+            ),
             (r#"{"stopReason":"something new"}"#, Stop::End),
         ] {
-            assert_eq!(read(&[("messageStop", stopped)]).expect("a stop").0.stop, expected, "{stopped}");
+            assert_eq!(
+                read(&[("messageStop", stopped)]).expect("a stop").0.stop,
+                expected,
+                "{stopped}"
+            );
         }
         for reason in ["malformed_model_output", "malformed_tool_use"] {
-            let fault = read(&[("messageStop", &format!(r#"{{"stopReason":"{reason}"}}"#))]).expect_err("a failure");
+            let fault = read(&[("messageStop", &format!(r#"{{"stopReason":"{reason}"}}"#))])
+                .expect_err("a failure");
             assert!(fault.message.contains(reason), "{fault:?}");
         }
         let (mut failed, mut told) = (reader(), Vec::new());
         let mut hear = |name: &str, data: &'static str| {
-            let event = Fields { event: Some(name.as_bytes()), data: data.as_bytes().into(), only_comment: false };
+            let event = Fields {
+                event: Some(name.as_bytes()),
+                data: data.as_bytes().into(),
+                only_comment: false,
+            };
             failed.event(&event, &mut told)
         };
         hear("messageStop", r#"{"stopReason":"malformed_tool_use"}"#).expect_err("a failure");
         assert_eq!(hear("metadata", USAGE), Ok(Heard::End), "nothing follows");
-        assert_eq!((failed.report(), failed.output_is_final()), (used(11, 5), true));
+        assert_eq!(
+            (failed.report(), failed.output_is_final()),
+            (used(11, 5), true)
+        );
     }
 
     #[test]
     fn e15_an_exception_is_an_error_and_so_is_what_cannot_be_read() {
         let error = r#"{"error":{"message":"slow down","status":429,"type":"throttlingException"},"type":"error"}"#;
         let fault = read(&[STREAM[0], ("error", error)]).expect_err("a failure");
-        let expected = UpstreamFault { status: Some(429), kind: "throttlingException".into(), ..UpstreamFault::new("slow down") };
+        let expected = UpstreamFault {
+            status: Some(429),
+            kind: "throttlingException".into(),
+            ..UpstreamFault::new("slow down")
+        };
         assert_eq!(fault, expected);
-        for (name, data) in
-            [("contentBlockDelta", "{"), ("messageStop", "{}"), ("metadata", "<html>"), ("contentBlockStart", "7")]
-        {
+        for (name, data) in [
+            ("contentBlockDelta", "{"),
+            ("messageStop", "{}"),
+            ("metadata", "<html>"),
+            ("contentBlockStart", "7"),
+        ] {
             assert_eq!(read(&[(name, data)]).expect_err(name), not_read());
         }
     }
@@ -588,14 +761,22 @@ mod tests {
         for end in 0..WHOLE.len() {
             assert!(whole(&WHOLE.as_bytes()[..end]).is_err(), "{end}");
         }
-        for body in [r#"{"message":"no"}"#, r#"{"Output":{"__type":"x"},"Version":"1.0"}"#, "[]", "<html>"] {
+        for body in [
+            r#"{"message":"no"}"#,
+            r#"{"Output":{"__type":"x"},"Version":"1.0"}"#,
+            "[]",
+            "<html>",
+        ] {
             assert!(whole(body.as_bytes()).is_err(), "{body}");
         }
     }
 
     #[test]
     fn no_bytes_make_it_panic() {
-        let synthetic: Vec<u8> = STREAM.iter().flat_map(|(name, data)| said(name, data)).collect();
+        let synthetic: Vec<u8> = STREAM
+            .iter()
+            .flat_map(|(name, data)| said(name, data))
+            .collect();
         let recorded: [&[u8]; 3] = [
             include_bytes!("../../../tests/golden/bedrock/tools.bin"),
             include_bytes!("../../../tests/golden/bedrock/thinking.bin"),
@@ -614,7 +795,11 @@ mod tests {
         for (name, data) in STREAM {
             for damaged in samples::damaged(data.as_bytes(), 200) {
                 let (mut reader, mut told) = (reader(), Vec::new());
-                let fields = Fields { event: Some(name.as_bytes()), data: damaged.into(), only_comment: false };
+                let fields = Fields {
+                    event: Some(name.as_bytes()),
+                    data: damaged.into(),
+                    only_comment: false,
+                };
                 let _ = reader.event(&fields, &mut told);
             }
         }

@@ -61,12 +61,19 @@ impl CachePoint {
             Cache::FiveMinutes => None,
             Cache::Hour => Some("1h"),
         };
-        CachePoint { kind: "default", ttl }
+        CachePoint {
+            kind: "default",
+            ttl,
+        }
     }
 }
 
 /// `None` without tools: Converse takes no empty list.
-pub(super) fn tool_config<'a>(ask: &'a Ask, sending: &Sending<'a>, maker: Maker) -> Option<ToolConfig<'a>> {
+pub(super) fn tool_config<'a>(
+    ask: &'a Ask,
+    sending: &Sending<'a>,
+    maker: Maker,
+) -> Option<ToolConfig<'a>> {
     if ask.tools.is_empty() {
         return None;
     }
@@ -75,13 +82,19 @@ pub(super) fn tool_config<'a>(ask: &'a Ask, sending: &Sending<'a>, maker: Maker)
     let mut tools = Vec::with_capacity(ask.tools.len());
     for tool in &ask.tools {
         tools.push(Declared::ToolSpec(spec(tool, sending)));
-        tools.extend(tool.cache.filter(|_| marks).map(|cache| Declared::CachePoint(CachePoint::of(cache))));
+        tools.extend(
+            tool.cache
+                .filter(|_| marks)
+                .map(|cache| Declared::CachePoint(CachePoint::of(cache))),
+        );
     }
     let tool_choice = match &ask.tool_choice {
         // a fitted ask has no tools where none may be called
         ToolChoice::Auto | ToolChoice::None => None,
         ToolChoice::Any => Some(Choice::Any {}),
-        ToolChoice::Named(name) => Some(Choice::Tool { name: sending.names.sent(name) }),
+        ToolChoice::Named(name) => Some(Choice::Tool {
+            name: sending.names.sent(name),
+        }),
     };
     Some(ToolConfig { tools, tool_choice })
 }
@@ -89,8 +102,13 @@ pub(super) fn tool_config<'a>(ask: &'a Ask, sending: &Sending<'a>, maker: Maker)
 fn spec<'a>(tool: &'a Tool, sending: &Sending<'a>) -> ToolSpec<'a> {
     ToolSpec {
         name: sending.names.sent(&tool.name),
-        description: tool.description.as_deref().filter(|description| !description.is_empty()),
-        input_schema: InputSchema { json: object_schema(&tool.schema) },
+        description: tool
+            .description
+            .as_deref()
+            .filter(|description| !description.is_empty()),
+        input_schema: InputSchema {
+            json: object_schema(&tool.schema),
+        },
         strict: tool.strict == Some(true),
     }
 }

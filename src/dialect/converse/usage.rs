@@ -34,7 +34,14 @@ impl ConverseUsage {
     }
 
     pub(super) fn report(&self) -> Report {
-        let counts = [self.input, self.output, self.cache_read, self.cache_write, self.cache_write_5m, self.cache_write_1h];
+        let counts = [
+            self.input,
+            self.output,
+            self.cache_read,
+            self.cache_write,
+            self.cache_write_5m,
+            self.cache_write_1h,
+        ];
         if counts.contains(&Count::Lie) {
             return Report::Lying;
         }
@@ -56,7 +63,11 @@ impl ConverseUsage {
     fn cache_writes(&self) -> (u64, u64, u64) {
         let (five, hour) = (self.cache_write_5m.tokens(), self.cache_write_1h.tokens());
         match self.cache_write {
-            Count::Said(total) if self.cache_write_5m == Count::Unsaid && self.cache_write_1h == Count::Unsaid => (total, 0, 0),
+            Count::Said(total)
+                if self.cache_write_5m == Count::Unsaid && self.cache_write_1h == Count::Unsaid =>
+            {
+                (total, 0, 0)
+            }
             Count::Said(total) => (five, hour, total.saturating_sub(five.saturating_add(hour))),
             Count::Unsaid | Count::Lie => (five, hour, 0),
         }
@@ -71,7 +82,11 @@ impl Reads for ConverseUsage {
             "cacheReadInputTokens" => self.cache_read.then(Count::optional(map)?),
             "cacheWriteInputTokens" => self.cache_write.then(Count::optional(map)?),
             "cacheDetails" => {
-                let mut details = Details { usage: self, ttl: None, tokens: Count::Unsaid };
+                let mut details = Details {
+                    usage: self,
+                    ttl: None,
+                    tokens: Count::Unsaid,
+                };
                 map.next_value_seed(Each(&mut details))?;
             }
             _ => skip(map)?,
@@ -139,7 +154,11 @@ impl Reads for Tier<'_> {
         if name != "type" {
             return skip(map);
         }
-        self.0.service_tier = map.next_value::<Leaf<'_>>()?.text().map(str::to_owned).or(self.0.service_tier.take());
+        self.0.service_tier = map
+            .next_value::<Leaf<'_>>()?
+            .text()
+            .map(str::to_owned)
+            .or(self.0.service_tier.take());
         Ok(())
     }
 }
@@ -151,12 +170,22 @@ mod tests {
     use crate::domain::usage::Side;
 
     fn report(usage: &str) -> Report {
-        let metadata = format!(r#"{{"usage":{{{usage}}},"metrics":{{"latencyMs":9}},"serviceTier":{{"type":"flex"}}}}"#);
-        read(&Metadata::default(), metadata.as_bytes()).expect("JSON").usage.report()
+        let metadata = format!(
+            r#"{{"usage":{{{usage}}},"metrics":{{"latencyMs":9}},"serviceTier":{{"type":"flex"}}}}"#
+        );
+        read(&Metadata::default(), metadata.as_bytes())
+            .expect("JSON")
+            .usage
+            .report()
     }
 
     fn used(uncached_in: u64, out_total: u64) -> Usage {
-        Usage { uncached_in, out_total, service_tier: Some("flex".into()), ..Usage::default() }
+        Usage {
+            uncached_in,
+            out_total,
+            service_tier: Some("flex".into()),
+            ..Usage::default()
+        }
     }
 
     #[test]
@@ -164,8 +193,20 @@ mod tests {
         let plain = r#""inputTokens":7,"outputTokens":3,"totalTokens":10"#;
         assert_eq!(report(plain), Report::Reported(used(7, 3)));
         for (more, read, five, hour, other) in [
-            (r#""cacheReadInputTokens":5,"cacheWriteInputTokens":100"#, 5, 100, 0, 0),
-            (r#""cacheWriteInputTokens":100,"cacheDetails":[]"#, 0, 100, 0, 0),
+            (
+                r#""cacheReadInputTokens":5,"cacheWriteInputTokens":100"#,
+                5,
+                100,
+                0,
+                0,
+            ),
+            (
+                r#""cacheWriteInputTokens":100,"cacheDetails":[]"#,
+                0,
+                100,
+                0,
+                0,
+            ),
             (
                 r#""cacheWriteInputTokens":100,"cacheDetails":[{"ttl":"1h","inputTokens":60},{"inputTokens":40,"ttl":"5m"}]"#,
                 0,
@@ -180,11 +221,26 @@ mod tests {
                 60,
                 40,
             ),
-            (r#""cacheWriteInputTokens":null,"cacheReadInputTokens":null"#, 0, 0, 0, 0),
+            (
+                r#""cacheWriteInputTokens":null,"cacheReadInputTokens":null"#,
+                0,
+                0,
+                0,
+                0,
+            ),
         ] {
-            let expected =
-                Usage { cache_read: read, cache_write_5m: five, cache_write_1h: hour, cache_write_other: other, ..used(7, 3) };
-            assert_eq!(report(&format!("{plain},{more}")), Report::Reported(expected), "{more}");
+            let expected = Usage {
+                cache_read: read,
+                cache_write_5m: five,
+                cache_write_1h: hour,
+                cache_write_other: other,
+                ..used(7, 3)
+            };
+            assert_eq!(
+                report(&format!("{plain},{more}")),
+                Report::Reported(expected),
+                "{more}"
+            );
         }
     }
 
@@ -196,10 +252,28 @@ mod tests {
             (r#""inputTokens":-1,"outputTokens":3"#, Report::Lying),
             (r#""inputTokens":null,"outputTokens":3"#, Report::Lying),
             (r#""inputTokens":7,"outputTokens":1.5"#, Report::Lying),
-            (r#""inputTokens":7,"outputTokens":3,"cacheReadInputTokens":"x""#, Report::Lying),
-            (r#""inputTokens":7,"outputTokens":3,"cacheDetails":[{"ttl":"1h","inputTokens":-1}]"#, Report::Lying),
-            (r#""inputTokens":7"#, Report::Half { usage: used(7, 0), unsaid: Side::Output }),
-            (r#""outputTokens":3"#, Report::Half { usage: used(0, 3), unsaid: Side::Input }),
+            (
+                r#""inputTokens":7,"outputTokens":3,"cacheReadInputTokens":"x""#,
+                Report::Lying,
+            ),
+            (
+                r#""inputTokens":7,"outputTokens":3,"cacheDetails":[{"ttl":"1h","inputTokens":-1}]"#,
+                Report::Lying,
+            ),
+            (
+                r#""inputTokens":7"#,
+                Report::Half {
+                    usage: used(7, 0),
+                    unsaid: Side::Output,
+                },
+            ),
+            (
+                r#""outputTokens":3"#,
+                Report::Half {
+                    usage: used(0, 3),
+                    unsaid: Side::Input,
+                },
+            ),
         ] {
             assert_eq!(report(usage), expected, "{usage}");
         }

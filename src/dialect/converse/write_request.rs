@@ -6,7 +6,8 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use crate::conversation::{
-    Ask, Block, Content, Format, Opaque, OpaqueKind, Raw, Reasoned, Role, ToolCall, ToolResult, Turn, fitting_id,
+    Ask, Block, Content, Format, Opaque, OpaqueKind, Raw, Reasoned, Role, ToolCall, ToolResult,
+    Turn, fitting_id,
 };
 use crate::dialect::Dialect;
 use crate::dialect::answer::written;
@@ -26,12 +27,24 @@ const ATTACHED: &str = "(attached)";
 
 /// Writes an ask that was fitted.
 pub(in crate::dialect) fn write_request(ask: &Ask, sending: &Sending<'_>) -> String {
-    let mut writer = Writer { ask, sending, maker: Maker::of(sending.model), documents: DocumentNames::default() };
+    let mut writer = Writer {
+        ask,
+        sending,
+        maker: Maker::of(sending.model),
+        documents: DocumentNames::default(),
+    };
     let messages = writer.messages();
-    let may_think = messages.iter().rev().find(|message| message.role == "assistant").is_none_or(may_think);
+    let may_think = messages
+        .iter()
+        .rev()
+        .find(|message| message.role == "assistant")
+        .is_none_or(may_think);
     let sampling = &ask.sampling;
     let is_claude = writer.maker == Maker::Claude;
-    let effort = ask.reasoning.effort.filter(|_| is_claude && ask.reasoning.adaptive);
+    let effort = ask
+        .reasoning
+        .effort
+        .filter(|_| is_claude && ask.reasoning.adaptive);
     written(&Body {
         messages,
         system: writer.system(),
@@ -45,7 +58,11 @@ pub(in crate::dialect) fn write_request(ask: &Ask, sending: &Sending<'_>) -> Str
         tool_config: tool_config(ask, sending, writer.maker),
         additional_model_request_fields: Additional::of(ask, writer.maker, may_think).said(),
         // which of the texts was met is Claude's to say
-        additional_model_response_field_paths: if is_claude && !ask.stop.is_empty() { &["/stop_sequence"] } else { &[] },
+        additional_model_response_field_paths: if is_claude && !ask.stop.is_empty() {
+            &["/stop_sequence"]
+        } else {
+            &[]
+        },
         service_tier: ask.service_tier.as_deref().and_then(service_tier),
         output_config: OutputConfig {
             text_format: text_format(&ask.format, writer.maker),
@@ -133,8 +150,10 @@ struct InferenceConfig<'a> {
 
 impl InferenceConfig<'_> {
     fn said(self) -> Option<Self> {
-        let says =
-            self.max_tokens.is_some() || self.temperature.is_some() || self.top_p.is_some() || !self.stop_sequences.is_empty();
+        let says = self.max_tokens.is_some()
+            || self.temperature.is_some()
+            || self.top_p.is_some()
+            || !self.stop_sequences.is_empty();
         says.then_some(self)
     }
 }
@@ -193,7 +212,11 @@ struct Writer<'a> {
 impl<'a> Writer<'a> {
     /// The system turns at the beginning.
     fn system(&mut self) -> Vec<Part<'a>> {
-        let turns = self.ask.turns.iter().take_while(|turn| turn.role == Role::System);
+        let turns = self
+            .ask
+            .turns
+            .iter()
+            .take_while(|turn| turn.role == Role::System);
         let mut parts = Vec::new();
         turns.for_each(|turn| self.push_blocks(&turn.blocks, &mut parts));
         parts
@@ -201,7 +224,11 @@ impl<'a> Writer<'a> {
 
     /// The other turns; those of one role that follow each other, which blank texts may have left, are one.
     fn messages(&mut self) -> Vec<Message<'a>> {
-        let turns = self.ask.turns.iter().skip_while(|turn| turn.role == Role::System);
+        let turns = self
+            .ask
+            .turns
+            .iter()
+            .skip_while(|turn| turn.role == Role::System);
         let mut messages: Vec<Message<'a>> = Vec::new();
         for turn in turns {
             let (role, mut content) = (role(turn), Vec::new());
@@ -212,12 +239,23 @@ impl<'a> Writer<'a> {
                 _ => messages.push(Message { role, content }),
             }
         }
-        if messages.first().is_none_or(|message| message.role != "user") {
-            messages.insert(0, Message { role: "user", content: vec![text(OPENING)] });
+        if messages
+            .first()
+            .is_none_or(|message| message.role != "user")
+        {
+            messages.insert(
+                0,
+                Message {
+                    role: "user",
+                    content: vec![text(OPENING)],
+                },
+            );
         }
         messages.iter_mut().for_each(name_documents);
-        if let Some(Part::Text(text)) =
-            messages.last_mut().filter(|last| last.role == "assistant").and_then(|last| last.content.last_mut())
+        if let Some(Part::Text(text)) = messages
+            .last_mut()
+            .filter(|last| last.role == "assistant")
+            .and_then(|last| last.content.last_mut())
         {
             // the beginning of an answer must not end in white space
             *text = Cow::Owned(text.trim_end().to_owned());
@@ -241,11 +279,19 @@ impl<'a> Writer<'a> {
             Content::Text(text) if text.trim().is_empty() => {}
             Content::Text(text) => parts.push(Part::Text(Cow::Borrowed(text))),
             Content::Image(media) => parts.extend(Image::of(media).map(Part::Image)),
-            Content::Document(media) => parts.extend(self.documents.document(media).map(Part::Document)),
-            Content::Reasoning(reasoned) => parts.extend(self.thought(reasoned).map(Part::ReasoningContent)),
-            Content::ToolCall(call) if self.ask.tools.is_empty() => parts.push(Part::Text(told_call(call).into())),
+            Content::Document(media) => {
+                parts.extend(self.documents.document(media).map(Part::Document))
+            }
+            Content::Reasoning(reasoned) => {
+                parts.extend(self.thought(reasoned).map(Part::ReasoningContent))
+            }
+            Content::ToolCall(call) if self.ask.tools.is_empty() => {
+                parts.push(Part::Text(told_call(call).into()))
+            }
             Content::ToolCall(call) => parts.push(Part::ToolUse(self.call(call))),
-            Content::ToolResult(result) if self.ask.tools.is_empty() => self.push_told(result, parts),
+            Content::ToolResult(result) if self.ask.tools.is_empty() => {
+                self.push_told(result, parts)
+            }
             Content::ToolResult(result) => {
                 let result = self.result(result);
                 parts.push(Part::ToolResult(result));
@@ -255,7 +301,11 @@ impl<'a> Writer<'a> {
 
     fn call(&self, call: &'a ToolCall) -> ToolUse<'a> {
         let tool_use_id = fitting_id(&call.id, self.sending.capabilities.ids);
-        ToolUse { tool_use_id, name: self.sending.names.sent(&call.name), input: call.object_raw() }
+        ToolUse {
+            tool_use_id,
+            name: self.sending.names.sent(&call.name),
+            input: call.object_raw(),
+        }
     }
 
     fn result(&mut self, result: &'a ToolResult) -> Returned<'a> {
@@ -267,13 +317,21 @@ impl<'a> Writer<'a> {
             content.push(text(SILENT));
         }
         let tool_use_id = fitting_id(&result.id, self.sending.capabilities.ids);
-        Returned { tool_use_id, content, status: result.is_error.then_some("error") }
+        Returned {
+            tool_use_id,
+            content,
+            status: result.is_error.then_some("error"),
+        }
     }
 
     /// A result where no tool is declared: Converse takes calls and results only beside the declarations.
     fn push_told(&mut self, result: &'a ToolResult, parts: &mut Vec<Part<'a>>) {
         let name = result.name.as_deref().unwrap_or("a tool");
-        let verb = if result.is_error { "failed" } else { "returned" };
+        let verb = if result.is_error {
+            "failed"
+        } else {
+            "returned"
+        };
         parts.push(Part::Text(format!("[{name} {verb}:]").into()));
         for block in &result.blocks {
             self.push_block(block, parts);
@@ -281,10 +339,16 @@ impl<'a> Writer<'a> {
     }
 
     fn thought(&self, reasoned: &'a Reasoned) -> Option<Thought<'a>> {
-        let opaque = reasoned.opaque.as_ref().filter(|opaque| self.is_own(opaque))?;
+        let opaque = reasoned
+            .opaque
+            .as_ref()
+            .filter(|opaque| self.is_own(opaque))?;
         Some(match opaque.kind {
             OpaqueKind::Signature if reasoned.text.trim().is_empty() => return None,
-            OpaqueKind::Signature => Thought::ReasoningText { text: &reasoned.text, signature: &opaque.data },
+            OpaqueKind::Signature => Thought::ReasoningText {
+                text: &reasoned.text,
+                signature: &opaque.data,
+            },
             OpaqueKind::Redacted => Thought::RedactedContent(&opaque.data),
         })
     }
@@ -292,7 +356,8 @@ impl<'a> Writer<'a> {
     /// Only what this model made, in whichever region.
     fn is_own(&self, opaque: &Opaque) -> bool {
         opaque.origin.as_ref().is_some_and(|origin| {
-            origin.dialect == Dialect::Converse.word() && plain_id(&origin.model) == plain_id(self.sending.model)
+            origin.dialect == Dialect::Converse.word()
+                && plain_id(&origin.model) == plain_id(self.sending.model)
         })
     }
 }
@@ -310,7 +375,10 @@ fn name_documents(message: &mut Message<'_>) {
 
 /// Whether a model with a thinking budget may think: a turn of calls that is still going on must begin with its thoughts.
 fn may_think(last: &Message<'_>) -> bool {
-    let has_calls = last.content.iter().any(|part| matches!(part, Part::ToolUse(_)));
+    let has_calls = last
+        .content
+        .iter()
+        .any(|part| matches!(part, Part::ToolUse(_)));
     !has_calls || matches!(last.content.first(), Some(Part::ReasoningContent(_)))
 }
 
@@ -332,13 +400,28 @@ fn service_tier(tier: &str) -> Option<ServiceTier<'_>> {
 }
 
 fn text_format(format: &Format, maker: Maker) -> Option<TextFormat<'_>> {
-    let Format::JsonSchema { name, description, schema, .. } = format else { return None };
+    let Format::JsonSchema {
+        name,
+        description,
+        schema,
+        ..
+    } = format
+    else {
+        return None;
+    };
     let schema = match maker {
         Maker::Claude => Cow::Owned(closed_schema(schema).as_str().to_owned()),
         _ => Cow::Borrowed(schema.as_str()),
     };
-    let json_schema = JsonSchema { schema, name, description: description.as_deref() };
-    Some(TextFormat { kind: "json_schema", structure: Structure { json_schema } })
+    let json_schema = JsonSchema {
+        schema,
+        name,
+        description: description.as_deref(),
+    };
+    Some(TextFormat {
+        kind: "json_schema",
+        structure: Structure { json_schema },
+    })
 }
 
 #[cfg(test)]
@@ -346,7 +429,9 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::conversation::{Capabilities, Effort, Envelope, Names, Origin, ReasoningStyle, SystemTurns};
+    use crate::conversation::{
+        Capabilities, Effort, Envelope, Names, Origin, ReasoningStyle, SystemTurns,
+    };
     use crate::dialect::hub::{read_request, words};
 
     const CLAUDE: &str = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0";
@@ -355,7 +440,10 @@ mod tests {
         tool_choice_none: false,
         parallel_switch: false,
         system_turns: SystemTurns::First,
-        reasoning: ReasoningStyle::Budget { min: 1_024, max: 60_000 },
+        reasoning: ReasoningStyle::Budget {
+            min: 1_024,
+            max: 60_000,
+        },
         ..Capabilities::all()
     };
 
@@ -365,7 +453,8 @@ mod tests {
 
     /// What a chat request becomes.
     fn sent_as(model: &str, takes: &Capabilities, body: &Value) -> Value {
-        let request = crate::dialect::read(Dialect::Chat, body.to_string().into()).expect("a request");
+        let request =
+            crate::dialect::read(Dialect::Chat, body.to_string().into()).expect("a request");
         let mut ask = read_request(&request, &envelope()).expect("an ask");
         ask.fit(takes, words(Dialect::Chat), "b/m").expect("a fit");
         let names = Names::of(&ask, takes.names);
@@ -383,7 +472,9 @@ mod tests {
 
     fn sent(messages: Value, more: Value) -> Value {
         let mut body = json!({"model": "m", "messages": messages});
-        body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        body.as_object_mut()
+            .expect("an object")
+            .extend(more.as_object().expect("an object").clone());
         sent_as(CLAUDE, &TAKES, &body)
     }
 
@@ -423,7 +514,13 @@ mod tests {
         });
         assert_eq!(sent(messages, more), expected);
         let least = json!({"messages": [{"role": "user", "content": [{"text": "hi"}]}]});
-        assert_eq!(sent(json!([{"role": "user", "content": "hi"}]), json!({"service_tier": "auto"})), least);
+        assert_eq!(
+            sent(
+                json!([{"role": "user", "content": "hi"}]),
+                json!({"service_tier": "auto"})
+            ),
+            least
+        );
     }
 
     #[test]
@@ -448,7 +545,8 @@ mod tests {
             {"role": "user", "content": "now"},
         ]);
         let body = sent(messages, json!({"tools": [tool("f")]}));
-        let use_of = |id: &str| json!({"toolUse": {"toolUseId": id, "name": "f", "input": {"x": 1.0}}});
+        let use_of =
+            |id: &str| json!({"toolUse": {"toolUseId": id, "name": "f", "input": {"x": 1.0}}});
         let result = |id: &str, text: &str| json!({"toolResult": {"toolUseId": id, "content": [{"text": text}]}});
         assert_eq!(
             body["messages"],
@@ -464,8 +562,12 @@ mod tests {
 
     #[test]
     fn u06_where_no_tool_may_be_called_none_is_declared_and_what_was_called_is_told() {
-        let messages = json!([{"role": "user", "content": "go"}, called(&["a"]), result("a", "done")]);
-        let body = sent(messages, json!({"tools": [tool("f")], "tool_choice": "none"}));
+        let messages =
+            json!([{"role": "user", "content": "go"}, called(&["a"]), result("a", "done")]);
+        let body = sent(
+            messages,
+            json!({"tools": [tool("f")], "tool_choice": "none"}),
+        );
         assert_eq!(body.get("toolConfig"), None);
         assert_eq!(
             body["messages"],
@@ -480,32 +582,48 @@ mod tests {
     #[test]
     fn u05_a_tool_can_be_forced() {
         let choice = |choice: Value| {
-            let body = sent(json!([{"role": "user", "content": "go"}]), json!({"tools": [tool("f")], "tool_choice": choice}));
+            let body = sent(
+                json!([{"role": "user", "content": "go"}]),
+                json!({"tools": [tool("f")], "tool_choice": choice}),
+            );
             body["toolConfig"].get("toolChoice").cloned()
         };
         assert_eq!(choice(json!("auto")), None);
         assert_eq!(choice(json!("required")), Some(json!({"any": {}})));
-        assert_eq!(choice(json!({"type": "function", "function": {"name": "f"}})), Some(json!({"tool": {"name": "f"}})));
+        assert_eq!(
+            choice(json!({"type": "function", "function": {"name": "f"}})),
+            Some(json!({"tool": {"name": "f"}}))
+        );
     }
 
     #[test]
     fn m02_images_and_documents_go_as_bytes_with_their_format() {
-        let part =
-            |part: Value| sent(json!([{"role": "user", "content": [part]}]), json!({}))["messages"][0]["content"][0].clone();
+        let part = |part: Value| {
+            sent(json!([{"role": "user", "content": [part]}]), json!({}))["messages"][0]["content"]
+                [0]
+            .clone()
+        };
         let image = |url: &str| part(json!({"type": "image_url", "image_url": {"url": url}}));
         assert_eq!(
             image("data:image/webp;base64,UklGRg=="),
             json!({"image": {"format": "webp", "source": {"bytes": "UklGRg=="}}})
         );
-        assert_eq!(image("data:image/jpg;base64,AA==")["image"]["format"], "jpeg");
-        let file = |name: &str, data: &str| part(json!({"type": "file", "file": {"filename": name, "file_data": data}}));
+        assert_eq!(
+            image("data:image/jpg;base64,AA==")["image"]["format"],
+            "jpeg"
+        );
+        let file = |name: &str, data: &str| {
+            part(json!({"type": "file", "file": {"filename": name, "file_data": data}}))
+        };
         assert_eq!(
             file("Plan_2 (final).pdf", "data:application/pdf;base64,JVBERg=="),
             json!({"document": {"format": "pdf", "name": "Plan 2 (final) pdf", "source": {"bytes": "JVBERg=="}}})
         );
-        let alone =
-            json!([{"role": "user", "content": [{"type": "file", "file": {"file_data": "data:application/pdf;base64,AA=="}}]}]);
-        assert_eq!(sent(alone, json!({}))["messages"][0]["content"][1], json!({"text": ATTACHED}));
+        let alone = json!([{"role": "user", "content": [{"type": "file", "file": {"file_data": "data:application/pdf;base64,AA=="}}]}]);
+        assert_eq!(
+            sent(alone, json!({}))["messages"][0]["content"][1],
+            json!({"text": ATTACHED})
+        );
     }
 
     #[test]
@@ -519,7 +637,10 @@ mod tests {
             assert_eq!(json_schema["name"], "n");
             json_schema["schema"].as_str().expect("a text").to_owned()
         };
-        assert_eq!(schema(CLAUDE), r#"{"additionalProperties":false,"type":"object"}"#);
+        assert_eq!(
+            schema(CLAUDE),
+            r#"{"additionalProperties":false,"type":"object"}"#
+        );
         assert_eq!(schema("qwen.qwen3-32b-v1:0"), r#"{"type":"object"}"#);
     }
 
@@ -528,7 +649,10 @@ mod tests {
         let asked = json!({"model": "m", "messages": [{"role": "user", "content": "go"}], "reasoning_effort": "high", "max_tokens": 2000, "top_k": 3});
         let fields = |model: &str, reasoning| {
             let body = sent_as(model, &Capabilities { reasoning, ..TAKES }, &asked);
-            (body["additionalModelRequestFields"].clone(), body["outputConfig"].clone())
+            (
+                body["additionalModelRequestFields"].clone(),
+                body["outputConfig"].clone(),
+            )
         };
         let words = ReasoningStyle::Effort(&Effort::ALL);
         let top_k = json!(3);
@@ -537,28 +661,58 @@ mod tests {
             json!({"thinking": {"type": "enabled", "budget_tokens": 1999}, "top_k": top_k})
         );
         assert_eq!(
-            fields("anthropic.claude-opus-5", ReasoningStyle::Adaptive(&Effort::ALL)),
-            (json!({"thinking": {"type": "adaptive"}, "top_k": top_k}), json!({"effort": "high"}))
+            fields(
+                "anthropic.claude-opus-5",
+                ReasoningStyle::Adaptive(&Effort::ALL)
+            ),
+            (
+                json!({"thinking": {"type": "adaptive"}, "top_k": top_k}),
+                json!({"effort": "high"})
+            )
         );
         assert_eq!(
             fields("amazon.nova-2-lite-v1:0", words).0,
             json!({"inferenceConfig": {"topK": top_k}, "reasoningConfig": {"type": "enabled", "maxReasoningEffort": "high"}})
         );
-        assert_eq!(fields("openai.gpt-oss-20b-1:0", words).0, json!({"reasoning_effort": "high"}));
-        assert_eq!(fields("cohere.command-r-v1:0", ReasoningStyle::None).0, json!({"k": top_k}));
+        assert_eq!(
+            fields("openai.gpt-oss-20b-1:0", words).0,
+            json!({"reasoning_effort": "high"})
+        );
+        assert_eq!(
+            fields("cohere.command-r-v1:0", ReasoningStyle::None).0,
+            json!({"k": top_k})
+        );
     }
 
     #[test]
     fn e08_only_the_models_own_thoughts_go_back_and_a_budget_needs_them() {
         let thought = |dialect: Dialect, model: &str, kind| {
-            let origin = Origin { dialect: dialect.word().into(), model: model.to_owned() };
-            let opaque = Opaque { origin: Some(origin), kind, data: "c2ln".into() };
-            Content::Reasoning(Reasoned { text: "hm".into(), opaque: Some(opaque) })
+            let origin = Origin {
+                dialect: dialect.word().into(),
+                model: model.to_owned(),
+            };
+            let opaque = Opaque {
+                origin: Some(origin),
+                kind,
+                data: "c2ln".into(),
+            };
+            Content::Reasoning(Reasoned {
+                text: "hm".into(),
+                opaque: Some(opaque),
+            })
         };
-        let call = || Content::ToolCall(ToolCall { id: "a".into(), name: "f".into(), arguments: String::new(), opaque: None });
+        let call = || {
+            Content::ToolCall(ToolCall {
+                id: "a".into(),
+                name: "f".into(),
+                arguments: String::new(),
+                opaque: None,
+            })
+        };
         let written = |thought: Content| {
             let request = json!({"model": "m", "tools": [tool("f")], "messages": [{"role": "user", "content": "go"}, called(&["a"]), result("a", "r")]});
-            let request = crate::dialect::read(Dialect::Chat, request.to_string().into()).expect("a request");
+            let request =
+                crate::dialect::read(Dialect::Chat, request.to_string().into()).expect("a request");
             let mut ask = read_request(&request, &envelope()).expect("an ask");
             ask.turns[1].blocks = vec![thought.into(), call().into()];
             ask.reasoning.budget = Some(2_000);
@@ -573,14 +727,27 @@ mod tests {
                 asks_usage: false,
             };
             let body: Value = serde_json::from_str(&write_request(&ask, &sending)).expect("JSON");
-            (body["messages"][1]["content"][0].clone(), body["additionalModelRequestFields"].is_object())
+            (
+                body["messages"][1]["content"][0].clone(),
+                body["additionalModelRequestFields"].is_object(),
+            )
         };
-        let signed = json!({"reasoningContent": {"reasoningText": {"text": "hm", "signature": "c2ln"}}});
+        let signed =
+            json!({"reasoningContent": {"reasoningText": {"text": "hm", "signature": "c2ln"}}});
         let elsewhere = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
-        assert_eq!(written(thought(Dialect::Converse, elsewhere, OpaqueKind::Signature)), (signed, true));
+        assert_eq!(
+            written(thought(Dialect::Converse, elsewhere, OpaqueKind::Signature)),
+            (signed, true)
+        );
         let redacted = json!({"reasoningContent": {"redactedContent": "c2ln"}});
-        assert_eq!(written(thought(Dialect::Converse, CLAUDE, OpaqueKind::Redacted)), (redacted, true));
-        for (dialect, model) in [(Dialect::Converse, "anthropic.claude-opus-5"), (Dialect::Gemini, CLAUDE)] {
+        assert_eq!(
+            written(thought(Dialect::Converse, CLAUDE, OpaqueKind::Redacted)),
+            (redacted, true)
+        );
+        for (dialect, model) in [
+            (Dialect::Converse, "anthropic.claude-opus-5"),
+            (Dialect::Gemini, CLAUDE),
+        ] {
             let (first, thinks) = written(thought(dialect, model, OpaqueKind::Signature));
             assert!(first.get("toolUse").is_some() && !thinks, "{first}");
         }
@@ -594,13 +761,32 @@ mod tests {
         let body = json!({"model": "m", "tools": [tool], "messages": [
             {"role": "system", "content": [hinted("1h")]}, {"role": "user", "content": [hinted("5m"), {"type": "text", "text": "u"}]}]});
         let sent = sent_as(CLAUDE, &TAKES, &body);
-        let (mark, hour) = (json!({"cachePoint": {"type": "default"}}), json!({"cachePoint": {"type": "default", "ttl": "1h"}}));
+        let (mark, hour) = (
+            json!({"cachePoint": {"type": "default"}}),
+            json!({"cachePoint": {"type": "default", "ttl": "1h"}}),
+        );
         assert_eq!(sent["system"], json!([{"text": "t"}, hour]));
-        assert_eq!(sent["messages"][0]["content"], json!([{"text": "t"}, mark, {"text": "u"}]));
+        assert_eq!(
+            sent["messages"][0]["content"],
+            json!([{"text": "t"}, mark, {"text": "u"}])
+        );
         assert_eq!(sent["toolConfig"]["tools"][1], mark);
         let nova = sent_as("amazon.nova-pro-v1:0", &TAKES, &body);
-        assert_eq!((nova["toolConfig"]["tools"].as_array().map(Vec::len), &nova["system"][1]), (Some(1), &hour));
-        let none = sent_as(CLAUDE, &Capabilities { cache_hints: false, ..TAKES }, &body);
+        assert_eq!(
+            (
+                nova["toolConfig"]["tools"].as_array().map(Vec::len),
+                &nova["system"][1]
+            ),
+            (Some(1), &hour)
+        );
+        let none = sent_as(
+            CLAUDE,
+            &Capabilities {
+                cache_hints: false,
+                ..TAKES
+            },
+            &body,
+        );
         assert!(!none.to_string().contains("cachePoint"), "{none}");
     }
 }

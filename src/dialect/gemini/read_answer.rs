@@ -84,7 +84,10 @@ impl GeminiReader {
     pub(in crate::dialect) fn new(head: &AnswerHead) -> GeminiReader {
         GeminiReader {
             seed: head.request_id.clone(),
-            origin: Origin { dialect: Dialect::Gemini.word().into(), model: head.model.clone() },
+            origin: Origin {
+                dialect: Dialect::Gemini.word().into(),
+                model: head.model.clone(),
+            },
             usage: GeminiUsage::default(),
             blocks: 0,
             open: None,
@@ -95,9 +98,19 @@ impl GeminiReader {
         }
     }
 
-    fn answered(&mut self, answered: Answered, events: &mut Vec<Event>) -> Result<(), UpstreamFault> {
-        let first = answered.candidates.unwrap_or_default().into_iter().find(|candidate| candidate.index.unwrap_or(0) == 0);
-        let blocked = answered.prompt_feedback.is_some_and(|feedback| feedback.block_reason.is_some());
+    fn answered(
+        &mut self,
+        answered: Answered,
+        events: &mut Vec<Event>,
+    ) -> Result<(), UpstreamFault> {
+        let first = answered
+            .candidates
+            .unwrap_or_default()
+            .into_iter()
+            .find(|candidate| candidate.index.unwrap_or(0) == 0);
+        let blocked = answered
+            .prompt_feedback
+            .is_some_and(|feedback| feedback.block_reason.is_some());
         let heard = match first {
             Some(candidate) => self.candidate(candidate, events),
             // a prompt that was blocked has no candidates
@@ -118,30 +131,53 @@ impl GeminiReader {
             && match later.report() {
                 Report::Missing => false,
                 // a count of zero is left out
-                Report::Half { unsaid: Side::Output, .. } => !self.said,
+                Report::Half {
+                    unsaid: Side::Output,
+                    ..
+                } => !self.said,
                 Report::Half { .. } | Report::Reported(_) | Report::Lying => true,
             };
         self.usage.then(later);
     }
 
-    fn candidate(&mut self, candidate: Candidate, events: &mut Vec<Event>) -> Result<(), UpstreamFault> {
-        let parts = candidate.content.and_then(|content| content.parts).unwrap_or_default();
+    fn candidate(
+        &mut self,
+        candidate: Candidate,
+        events: &mut Vec<Event>,
+    ) -> Result<(), UpstreamFault> {
+        let parts = candidate
+            .content
+            .and_then(|content| content.parts)
+            .unwrap_or_default();
         parts.into_iter().for_each(|part| self.part(part, events));
-        let Some(reason) = candidate.finish_reason else { return Ok(()) };
+        let Some(reason) = candidate.finish_reason else {
+            return Ok(());
+        };
         let stop = stop(&reason).ok_or_else(|| {
-            let message = candidate.finish_message.unwrap_or_else(|| format!("the model's answer ended with {reason}"));
-            UpstreamFault { kind: reason.clone(), ..UpstreamFault::new(message) }
+            let message = candidate
+                .finish_message
+                .unwrap_or_else(|| format!("the model's answer ended with {reason}"));
+            UpstreamFault {
+                kind: reason.clone(),
+                ..UpstreamFault::new(message)
+            }
         })?;
         self.finish(stop, events);
         Ok(())
     }
 
     fn part(&mut self, part: Part, events: &mut Vec<Event>) {
-        let signature = part.thought_signature.filter(|signature| !signature.is_empty());
+        let signature = part
+            .thought_signature
+            .filter(|signature| !signature.is_empty());
         if let Some(call) = part.function_call {
             return self.call(call, signature, events);
         }
-        let opened = if part.thought == Some(true) { Opened::Reasoning } else { Opened::Text };
+        let opened = if part.thought == Some(true) {
+            Opened::Reasoning
+        } else {
+            Opened::Text
+        };
         if let Some(text) = part.text.filter(|text| !text.is_empty()) {
             self.say(opened.clone(), text, events);
         }
@@ -152,7 +188,10 @@ impl GeminiReader {
             self.open(Opened::Reasoning, events);
         }
         if let Some((block, _)) = self.open {
-            events.push(Event::Opaque { block, opaque: self.opaque(data) });
+            events.push(Event::Opaque {
+                block,
+                opaque: self.opaque(data),
+            });
         }
         self.close(events);
     }
@@ -174,18 +213,31 @@ impl GeminiReader {
         self.said = true;
         let minted = format!("call_{}_{}", self.seed, self.blocks);
         let id = call.id.filter(|id| !id.is_empty()).unwrap_or(minted);
-        let block = self.open(Opened::Call { id, name: call.name.unwrap_or_default() }, events);
+        let block = self.open(
+            Opened::Call {
+                id,
+                name: call.name.unwrap_or_default(),
+            },
+            events,
+        );
         let args = call.args.filter(|args| args.as_str() != "null");
         let text = args.map_or_else(|| "{}".to_owned(), |args| json::compact(args.as_str()));
         events.push(Event::Piece { block, text });
         if let Some(data) = signature {
-            events.push(Event::Opaque { block, opaque: self.opaque(data) });
+            events.push(Event::Opaque {
+                block,
+                opaque: self.opaque(data),
+            });
         }
         self.close(events);
     }
 
     fn opaque(&self, data: String) -> Opaque {
-        Opaque { origin: Some(self.origin.clone()), kind: OpaqueKind::Signature, data }
+        Opaque {
+            origin: Some(self.origin.clone()),
+            kind: OpaqueKind::Signature,
+            data,
+        }
     }
 
     fn finish(&mut self, stop: Stop, events: &mut Vec<Event>) {
@@ -197,7 +249,10 @@ impl GeminiReader {
     fn open(&mut self, opened: Opened, events: &mut Vec<Event>) -> u32 {
         let block = self.blocks;
         self.blocks += 1;
-        events.push(Event::Open { block, opened: opened.clone() });
+        events.push(Event::Open {
+            block,
+            opened: opened.clone(),
+        });
         self.open = Some((block, opened));
         block
     }
@@ -210,13 +265,18 @@ impl GeminiReader {
 }
 
 impl ReadAnswer for GeminiReader {
-    fn event(&mut self, fields: &Fields<'_>, events: &mut Vec<Event>) -> Result<Heard, UpstreamFault> {
+    fn event(
+        &mut self,
+        fields: &Fields<'_>,
+        events: &mut Vec<Event>,
+    ) -> Result<Heard, UpstreamFault> {
         let data = fields.data.trim_ascii();
         if data.is_empty() {
             return Ok(Heard::More);
         }
-        let answered: Answered = json::lenient(data)
-            .map_err(|_| UpstreamFault::unreadable("the upstream sent an event that is no answer of Gemini"))?;
+        let answered: Answered = json::lenient(data).map_err(|_| {
+            UpstreamFault::unreadable("the upstream sent an event that is no answer of Gemini")
+        })?;
         if answered.error.is_some() || fields.event == Some(b"error") {
             self.ended = true;
             self.count(answered.usage_metadata);
@@ -229,14 +289,22 @@ impl ReadAnswer for GeminiReader {
     fn whole(&mut self, body: &[u8], events: &mut Vec<Event>) -> Result<(), NotComplete> {
         let answered: Answered = whole_of(body)?;
         if answered.error.is_some() {
-            return Err(NotComplete::fault(fault::named(Dialect::Gemini, body), answered.usage_metadata.report()));
+            return Err(NotComplete::fault(
+                fault::named(Dialect::Gemini, body),
+                answered.usage_metadata.report(),
+            ));
         }
-        let is_answer = answered.prompt_feedback.is_some() || answered.candidates.as_ref().is_some_and(|some| !some.is_empty());
+        let is_answer = answered.prompt_feedback.is_some()
+            || answered
+                .candidates
+                .as_ref()
+                .is_some_and(|some| !some.is_empty());
         if !is_answer {
             let fault = UpstreamFault::unreadable("the upstream's answer has no candidate");
             return Err(NotComplete::fault(fault, answered.usage_metadata.report()));
         }
-        self.answered(answered, events).map_err(|fault| NotComplete::fault(fault, self.report()))?;
+        self.answered(answered, events)
+            .map_err(|fault| NotComplete::fault(fault, self.report()))?;
         self.finished = true;
         self.counted = true;
         Ok(())
@@ -245,13 +313,23 @@ impl ReadAnswer for GeminiReader {
     /// A count of zero is left out: an answer that said nothing has no tokens of its own.
     fn report(&self) -> Report {
         match self.usage.report() {
-            Report::Half { usage, unsaid: Side::Output } if self.finished && !self.said => Report::Reported(usage),
+            Report::Half {
+                usage,
+                unsaid: Side::Output,
+            } if self.finished && !self.said => Report::Reported(usage),
             report => report,
         }
     }
 
     fn output_is_final(&self) -> bool {
-        let unsaid = matches!(self.report(), Report::Missing | Report::Half { unsaid: Side::Output, .. });
+        let unsaid = matches!(
+            self.report(),
+            Report::Missing
+                | Report::Half {
+                    unsaid: Side::Output,
+                    ..
+                }
+        );
         self.counted && !unsaid
     }
 
@@ -283,7 +361,10 @@ fn stop(reason: &str) -> Option<Stop> {
         | "MISSING_THOUGHT_SIGNATURE"
         | "MALFORMED_RESPONSE" => return None,
         other => {
-            tracing::warn!("Gemini ended an answer with {:?}: taken for a plain end", other.get(..40).unwrap_or(other));
+            tracing::warn!(
+                "Gemini ended an answer with {:?}: taken for a plain end",
+                other.get(..40).unwrap_or(other)
+            );
             Stop::End
         }
     })
@@ -311,7 +392,9 @@ mod tests {
         let (mut streaming, mut whole, mut events) = (reader(), reader(), Vec::new());
         let (told, ended) = samples::heard(&mut streaming, Framing::Sse, stream.as_bytes());
         assert_eq!(ended, Ok(true));
-        whole.whole(answer.as_bytes(), &mut events).expect("a whole answer");
+        whole
+            .whole(answer.as_bytes(), &mut events)
+            .expect("a whole answer");
         let story = samples::story(&told);
         assert_eq!(samples::story(&events), story);
         assert_eq!(streaming.report(), whole.report());
@@ -320,7 +403,13 @@ mod tests {
     }
 
     fn usage(uncached_in: u64, cache_read: u64, out_total: u64, reasoning: u64) -> Report {
-        Report::Reported(Usage { uncached_in, cache_read, out_total, reasoning, ..Usage::default() })
+        Report::Reported(Usage {
+            uncached_in,
+            cache_read,
+            out_total,
+            reasoning,
+            ..Usage::default()
+        })
     }
 
     #[test]
@@ -328,18 +417,30 @@ mod tests {
         let (story, report) = read(TEXT_STREAM, TEXT);
         let thought = "thought: **Greeting**\n\nThe user wants a greeting.".to_owned();
         let signature = format!("thought:  [{SIGNATURE}]");
-        assert_eq!(story, [thought, "text: Hello 日本 🦀".to_owned(), signature, "End".to_owned()]);
+        assert_eq!(
+            story,
+            [
+                thought,
+                "text: Hello 日本 🦀".to_owned(),
+                signature,
+                "End".to_owned()
+            ]
+        );
         assert_eq!(report, usage(10, 4, 25, 20), "what was thought is output");
     }
 
     #[test]
     fn u02_calls_come_whole_and_get_an_id_where_there_is_none() {
         let (story, report) = read(TOOL_STREAM, TOOL);
-        let first = format!(r#"call call_req_1_0: weather({{"city":"Zürich 🦀","days":2}}) [{SIGNATURE}]"#);
+        let first =
+            format!(r#"call call_req_1_0: weather({{"city":"Zürich 🦀","days":2}}) [{SIGNATURE}]"#);
         let second = r#"call call_req_1_1: weather({"city":"Bern","days":1.0})"#.to_owned();
         assert_eq!(story, [first, second, "Tool".to_owned()]);
         assert_eq!(report, usage(40, 0, 64, 31));
-        let named = TOOL_STREAM.replace(r#""name":"weather","args""#, r#""id":"own","name":"weather","args""#);
+        let named = TOOL_STREAM.replace(
+            r#""name":"weather","args""#,
+            r#""id":"own","name":"weather","args""#,
+        );
         let (events, _) = samples::heard(&mut reader(), Framing::Sse, named.as_bytes());
         assert!(samples::story(&events)[0].starts_with("call own: weather("));
     }
@@ -355,13 +456,24 @@ mod tests {
 
     #[test]
     fn every_reason_has_its_place_and_failures_are_none() {
-        let (end, length, filtered, pause) = (Some(Stop::End), Some(Stop::Length), Some(Stop::Filtered), Some(Stop::Pause));
+        let (end, length, filtered, pause) = (
+            Some(Stop::End),
+            Some(Stop::Length),
+            Some(Stop::Filtered),
+            Some(Stop::Pause),
+        );
         for (reasons, expected) in [
             ("STOP OTHER NO_IMAGE NEVER_HEARD_OF", end),
             ("MAX_TOKENS", length),
-            ("SAFETY RECITATION LANGUAGE BLOCKLIST PROHIBITED_CONTENT SPII IMAGE_SAFETY", filtered),
+            (
+                "SAFETY RECITATION LANGUAGE BLOCKLIST PROHIBITED_CONTENT SPII IMAGE_SAFETY",
+                filtered,
+            ),
             ("CONTINUATION", pause),
-            ("MALFORMED_FUNCTION_CALL UNEXPECTED_TOOL_CALL TOO_MANY_TOOL_CALLS MALFORMED_RESPONSE", None),
+            (
+                "MALFORMED_FUNCTION_CALL UNEXPECTED_TOOL_CALL TOO_MANY_TOOL_CALLS MALFORMED_RESPONSE",
+                None,
+            ),
         ] {
             for reason in reasons.split(' ') {
                 assert_eq!(stop(reason), expected, "{reason}");
@@ -371,11 +483,20 @@ mod tests {
         let (events, ended) = samples::heard(&mut reader(), Framing::Sse, malformed.as_bytes());
         assert_eq!(events.len(), 2, "what came before is told: {events:?}");
         let fault = ended.expect_err("a failed answer");
-        let expected = ("MALFORMED_FUNCTION_CALL", "the model's answer ended with MALFORMED_FUNCTION_CALL");
+        let expected = (
+            "MALFORMED_FUNCTION_CALL",
+            "the model's answer ended with MALFORMED_FUNCTION_CALL",
+        );
         assert_eq!((fault.kind.as_str(), fault.message.as_str()), expected);
-        let explained = malformed.replace("\"index\":0}]", "\"index\":0,\"finishMessage\":\"no such function\"}]");
+        let explained = malformed.replace(
+            "\"index\":0}]",
+            "\"index\":0,\"finishMessage\":\"no such function\"}]",
+        );
         let (_, ended) = samples::heard(&mut reader(), Framing::Sse, explained.as_bytes());
-        assert_eq!(ended.expect_err("a failed answer").message, "no such function");
+        assert_eq!(
+            ended.expect_err("a failed answer").message,
+            "no such function"
+        );
     }
 
     #[test]
@@ -383,28 +504,56 @@ mod tests {
         let events = samples::events(TEXT_STREAM);
         let cut: Vec<u8> = events[..3].concat();
         let mut cut_off = reader();
-        assert_eq!(samples::heard(&mut cut_off, Framing::Sse, &cut).1, Ok(false));
+        assert_eq!(
+            samples::heard(&mut cut_off, Framing::Sse, &cut).1,
+            Ok(false)
+        );
         assert!(!cut_off.output_is_final());
         assert_eq!(cut_off.report(), usage(10, 4, 25, 20), "the input is known");
         let error = r#"data: {"error":{"code":503,"message":"overloaded","status":"UNAVAILABLE"}}"#;
         let broken = [&cut[..], error.as_bytes(), b"\n\n"].concat();
-        let fault = samples::heard(&mut reader(), Framing::Sse, &broken).1.expect_err("an error in band");
-        assert_eq!((fault.status, fault.kind.as_str(), fault.message.as_str()), (Some(503), "UNAVAILABLE", "overloaded"));
+        let fault = samples::heard(&mut reader(), Framing::Sse, &broken)
+            .1
+            .expect_err("an error in band");
+        assert_eq!(
+            (fault.status, fault.kind.as_str(), fault.message.as_str()),
+            (Some(503), "UNAVAILABLE", "overloaded")
+        );
     }
 
     #[test]
     fn an_answer_that_nobody_counted_is_not_free() {
         let uncounted = TEXT.replace("candidatesTokenCount", "somethingElse");
         let mut reader = reader();
-        reader.whole(uncounted.as_bytes(), &mut Vec::new()).expect("an answer");
-        assert!(matches!(reader.report(), Report::Half { unsaid: Side::Output, .. }), "{:?}", reader.report());
+        reader
+            .whole(uncounted.as_bytes(), &mut Vec::new())
+            .expect("an answer");
+        assert!(
+            matches!(
+                reader.report(),
+                Report::Half {
+                    unsaid: Side::Output,
+                    ..
+                }
+            ),
+            "{:?}",
+            reader.report()
+        );
     }
 
     #[test]
     fn what_has_no_candidate_is_no_answer() {
-        for body in ["{}", r#"{"candidates":[]}"#, r#"{"candidates":null,"usageMetadata":{}}"#, r#"{"error":{"code":500}}"#] {
+        for body in [
+            "{}",
+            r#"{"candidates":[]}"#,
+            r#"{"candidates":null,"usageMetadata":{}}"#,
+            r#"{"error":{"code":500}}"#,
+        ] {
             let read = reader().whole(body.as_bytes(), &mut Vec::new());
-            assert!(matches!(read, Err(NotComplete::Fault { .. })), "{body}: {read:?}");
+            assert!(
+                matches!(read, Err(NotComplete::Fault { .. })),
+                "{body}: {read:?}"
+            );
         }
     }
 

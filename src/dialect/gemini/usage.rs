@@ -132,9 +132,24 @@ impl GeminiUsage {
     }
 
     pub(super) fn report(&self) -> Report {
-        let counts = [self.prompt, self.cached, self.tool_use, self.candidates, self.thoughts];
-        let media = [self.sound_in, self.sound_cached, self.sound_out, self.images_out];
-        if counts.iter().chain(&media).any(|count| *count == Count::Lie) {
+        let counts = [
+            self.prompt,
+            self.cached,
+            self.tool_use,
+            self.candidates,
+            self.thoughts,
+        ];
+        let media = [
+            self.sound_in,
+            self.sound_cached,
+            self.sound_out,
+            self.images_out,
+        ];
+        if counts
+            .iter()
+            .chain(&media)
+            .any(|count| *count == Count::Lie)
+        {
             return Report::Lying;
         }
         let [prompt, cache_read, tool_use, candidates, thoughts] = counts.map(Count::tokens);
@@ -193,27 +208,66 @@ mod tests {
     #[test]
     fn what_is_not_said_is_missing_and_what_cannot_be_is_a_lie() {
         assert_eq!(report("{}"), Report::Missing);
-        assert_eq!(report(r#"{"promptTokenCount":null,"promptTokensDetails":null}"#), Report::Missing);
+        assert_eq!(
+            report(r#"{"promptTokenCount":null,"promptTokensDetails":null}"#),
+            Report::Missing
+        );
         for lie in ["-1", "1.5", "\"7\"", "[]", "1e30", "99999999999"] {
-            assert_eq!(report(&format!(r#"{{"promptTokenCount":3,"candidatesTokenCount":{lie}}}"#)), Report::Lying, "{lie}");
+            assert_eq!(
+                report(&format!(
+                    r#"{{"promptTokenCount":3,"candidatesTokenCount":{lie}}}"#
+                )),
+                Report::Lying,
+                "{lie}"
+            );
         }
         for lie in ["5", "\"x\"", "[]", "-3", "true"] {
             assert_eq!(report(lie), Report::Lying, "{lie}");
         }
-        for odd in [r#""promptTokensDetails":"x""#, r#""cacheTokensDetails":[5]"#, r#""candidatesTokensDetails":7"#] {
+        for odd in [
+            r#""promptTokensDetails":"x""#,
+            r#""cacheTokensDetails":[5]"#,
+            r#""candidatesTokensDetails":7"#,
+        ] {
             assert_eq!(report(&format!("{{{odd}}}")), Report::Lying, "{odd}");
         }
         let half = |usage, unsaid| Report::Half { usage, unsaid };
         for (json, expected) in [
-            (r#"{"promptTokenCount":3}"#, half(Usage { uncached_in: 3, ..Usage::default() }, Side::Output)),
-            (r#"{"candidatesTokenCount":3}"#, half(Usage { out_total: 3, ..Usage::default() }, Side::Input)),
-            (r#"{"promptTokensDetails":[{"modality":5,"tokenCount":1}],"serviceTier":5}"#, Report::Missing),
+            (
+                r#"{"promptTokenCount":3}"#,
+                half(
+                    Usage {
+                        uncached_in: 3,
+                        ..Usage::default()
+                    },
+                    Side::Output,
+                ),
+            ),
+            (
+                r#"{"candidatesTokenCount":3}"#,
+                half(
+                    Usage {
+                        out_total: 3,
+                        ..Usage::default()
+                    },
+                    Side::Input,
+                ),
+            ),
+            (
+                r#"{"promptTokensDetails":[{"modality":5,"tokenCount":1}],"serviceTier":5}"#,
+                Report::Missing,
+            ),
         ] {
             assert_eq!(report(json), expected, "{json}");
         }
         assert_eq!(
-            report(r#"{"promptTokenCount":3,"cachedContentTokenCount":5,"candidatesTokenCount":0}"#),
-            Report::Reported(Usage { cache_read: 5, ..Usage::default() })
+            report(
+                r#"{"promptTokenCount":3,"cachedContentTokenCount":5,"candidatesTokenCount":0}"#
+            ),
+            Report::Reported(Usage {
+                cache_read: 5,
+                ..Usage::default()
+            })
         );
     }
 
@@ -224,11 +278,22 @@ mod tests {
                 "candidatesTokensDetails":[{"modality":"TEXT","tokenCount":10}]}"#,
         )
         .expect("usage");
-        let text = Usage { uncached_in: 268, out_total: 10, ..Usage::default() };
+        let text = Usage {
+            uncached_in: 268,
+            out_total: 10,
+            ..Usage::default()
+        };
         assert_eq!(usage.report(), Report::Reported(text.clone()));
         let last = r#"{"candidatesTokenCount":1300,"candidatesTokensDetails":[{"tokenCount":1290,"modality":"IMAGE"}]}"#;
         usage.then(serde_json::from_str(last).expect("usage"));
-        assert_eq!(usage.report(), Report::Reported(Usage { out_total: 1_300, image_out: 1_290, ..text }));
+        assert_eq!(
+            usage.report(),
+            Report::Reported(Usage {
+                out_total: 1_300,
+                image_out: 1_290,
+                ..text
+            })
+        );
     }
 
     #[test]
@@ -236,21 +301,41 @@ mod tests {
         let overstated = r#"{"promptTokenCount":9,"cachedContentTokenCount":4,"candidatesTokenCount":7,
             "cacheTokensDetails":[{"modality":"AUDIO","tokenCount":5}],
             "candidatesTokensDetails":[{"modality":"IMAGE","tokenCount":8}]}"#;
-        let cut = Usage { uncached_in: 5, cache_read: 4, audio_cached: 4, out_total: 7, image_out: 7, ..Usage::default() };
+        let cut = Usage {
+            uncached_in: 5,
+            cache_read: 4,
+            audio_cached: 4,
+            out_total: 7,
+            image_out: 7,
+            ..Usage::default()
+        };
         assert_eq!(report(overstated), Report::Reported(cut));
         assert_eq!(
-            report(r#"{"candidatesTokenCount":7,"candidatesTokensDetails":[{"modality":"IMAGE","tokenCount":-8}]}"#),
+            report(
+                r#"{"candidatesTokenCount":7,"candidatesTokensDetails":[{"modality":"IMAGE","tokenCount":-8}]}"#
+            ),
             Report::Lying
         );
     }
 
     #[test]
     fn the_last_value_of_each_field_counts() {
-        let mut usage: GeminiUsage =
-            serde_json::from_str(r#"{"promptTokenCount":10,"thoughtsTokenCount":4,"serviceTier":"standard"}"#).expect("usage");
-        usage.then(serde_json::from_str(r#"{"promptTokenCount":11,"candidatesTokenCount":2}"#).expect("usage"));
+        let mut usage: GeminiUsage = serde_json::from_str(
+            r#"{"promptTokenCount":10,"thoughtsTokenCount":4,"serviceTier":"standard"}"#,
+        )
+        .expect("usage");
+        usage.then(
+            serde_json::from_str(r#"{"promptTokenCount":11,"candidatesTokenCount":2}"#)
+                .expect("usage"),
+        );
         let tier = Some("standard".to_owned());
-        let expected = Usage { uncached_in: 11, out_total: 6, reasoning: 4, service_tier: tier, ..Usage::default() };
+        let expected = Usage {
+            uncached_in: 11,
+            out_total: 6,
+            reasoning: 4,
+            service_tier: tier,
+            ..Usage::default()
+        };
         assert_eq!(usage.report(), Report::Reported(expected));
     }
 }

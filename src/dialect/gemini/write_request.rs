@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use crate::conversation::{
-    Ask, Block, Content, Effort, Format, Media, Opaque, OpaqueKind, Raw, Reasoned, Role, Source, Summary, ToolCall, ToolChoice,
-    ToolResult, Turn, fitting_id,
+    Ask, Block, Content, Effort, Format, Media, Opaque, OpaqueKind, Raw, Reasoned, Role, Source,
+    Summary, ToolCall, ToolChoice, ToolResult, Turn, fitting_id,
 };
 use crate::dialect::Dialect;
 use crate::dialect::answer::written;
@@ -155,13 +155,20 @@ struct Thinking {
 /// The request's body.
 pub(in crate::dialect) fn write_request(ask: &Ask, sending: &Sending<'_>) -> String {
     let writer = Writer { sending };
-    let before = ask.turns.iter().take_while(|turn| turn.role == Role::System).count();
+    let before = ask
+        .turns
+        .iter()
+        .take_while(|turn| turn.role == Role::System)
+        .count();
     let (system, turns) = ask.turns.split_at(before);
     let system: Vec<Part<'_>> = system.iter().flat_map(|turn| writer.parts(turn)).collect();
     let contents = turns.iter().filter_map(|turn| writer.said(turn)).collect();
     written(&Body {
         contents,
-        system_instruction: (!system.is_empty()).then_some(Said { role: None, parts: system }),
+        system_instruction: (!system.is_empty()).then_some(Said {
+            role: None,
+            parts: system,
+        }),
         tools: writer.tools(ask),
         tool_config: writer.tool_config(ask),
         generation_config: generation_config(ask, sending),
@@ -186,8 +193,15 @@ impl<'a> Writer<'a> {
     /// A turn; none where nothing is left of it: the vendor refuses a turn without parts.
     fn said(&self, turn: &'a Turn) -> Option<Said<'a>> {
         let parts = self.parts(turn);
-        let role = if turn.role == Role::Assistant { "model" } else { "user" };
-        (!parts.is_empty()).then_some(Said { role: Some(role), parts })
+        let role = if turn.role == Role::Assistant {
+            "model"
+        } else {
+            "user"
+        };
+        (!parts.is_empty()).then_some(Said {
+            role: Some(role),
+            parts,
+        })
     }
 
     fn parts(&self, turn: &'a Turn) -> Vec<Part<'a>> {
@@ -207,7 +221,10 @@ impl<'a> Writer<'a> {
             }
         }
         // the vendor wants the results of a turn first
-        let results = parts.iter().take_while(|part| part.function_response.is_some()).count();
+        let results = parts
+            .iter()
+            .take_while(|part| part.function_response.is_some())
+            .count();
         parts.splice(results..results, behind);
         parts
     }
@@ -216,7 +233,12 @@ impl<'a> Writer<'a> {
     fn thought(&self, reasoned: &'a Reasoned) -> Option<Part<'a>> {
         let signature = self.own(reasoned.opaque.as_ref()?)?;
         let (thought, text) = (!reasoned.text.is_empty(), Some(reasoned.text.as_str()));
-        Some(Part { thought, text, thought_signature: Some(signature), ..Part::default() })
+        Some(Part {
+            thought,
+            text,
+            thought_signature: Some(signature),
+            ..Part::default()
+        })
     }
 
     /// `first`: the first call of its turn, which must be signed.
@@ -226,11 +248,16 @@ impl<'a> Writer<'a> {
             None => Some(opaque.data.as_str()),
             Some(_) => self.own(opaque),
         });
-        let function_call =
-            FunctionCall { id: self.id(&call.id), name: self.sending.names.sent(&call.name), args: call.object_raw() };
+        let function_call = FunctionCall {
+            id: self.id(&call.id),
+            name: self.sending.names.sent(&call.name),
+            args: call.object_raw(),
+        };
         Part {
             function_call: Some(function_call),
-            thought_signature: signature.or_else(|| (first && self.sending.capabilities.signed_calls).then_some(LOST_SIGNATURE)),
+            thought_signature: signature.or_else(|| {
+                (first && self.sending.capabilities.signed_calls).then_some(LOST_SIGNATURE)
+            }),
             ..Part::default()
         }
     }
@@ -245,10 +272,13 @@ impl<'a> Writer<'a> {
     /// A result; its images within it, or behind all results where the model takes none there.
     fn result(&self, result: &'a ToolResult, behind: &mut Vec<Part<'a>>) -> Part<'a> {
         let text = result.text();
-        let media = result.blocks.iter().filter_map(|block: &Block| match &block.content {
-            Content::Image(media) | Content::Document(media) => media_part(media),
-            _ => None,
-        });
+        let media = result
+            .blocks
+            .iter()
+            .filter_map(|block: &Block| match &block.content {
+                Content::Image(media) | Content::Document(media) => media_part(media),
+                _ => None,
+            });
         let mut within = Vec::new();
         if self.sending.capabilities.media_within_results {
             within.extend(media)
@@ -257,11 +287,21 @@ impl<'a> Writer<'a> {
         }
         let function_response = FunctionResponse {
             id: self.id(&result.id),
-            name: self.sending.names.sent(result.name.as_deref().unwrap_or("unknown")),
-            response: if result.is_error { Response::Error(text) } else { Response::Output(text) },
+            name: self
+                .sending
+                .names
+                .sent(result.name.as_deref().unwrap_or("unknown")),
+            response: if result.is_error {
+                Response::Error(text)
+            } else {
+                Response::Output(text)
+            },
             parts: within,
         };
-        Part { function_response: Some(function_response), ..Part::default() }
+        Part {
+            function_response: Some(function_response),
+            ..Part::default()
+        }
     }
 
     fn id(&self, id: &'a str) -> Cow<'a, str> {
@@ -277,7 +317,9 @@ impl<'a> Writer<'a> {
             description: tool.description.as_deref(),
             parameters_json_schema: without_kind(&tool.schema),
         });
-        vec![Tools { function_declarations: declared.collect() }]
+        vec![Tools {
+            function_declarations: declared.collect(),
+        }]
     }
 
     fn tool_config(&self, ask: &'a Ask) -> Option<ToolConfig<'a>> {
@@ -287,19 +329,33 @@ impl<'a> Writer<'a> {
             ToolChoice::Any => ("ANY", None),
             ToolChoice::Named(name) => ("ANY", Some([self.sending.names.sent(name)])),
         };
-        Some(ToolConfig { function_calling_config: Calling { mode, allowed_function_names } })
+        Some(ToolConfig {
+            function_calling_config: Calling {
+                mode,
+                allowed_function_names,
+            },
+        })
     }
 }
 
 fn text_part(text: &str) -> Option<Part<'_>> {
-    (!text.is_empty()).then(|| Part { text: Some(text), ..Part::default() })
+    (!text.is_empty()).then(|| Part {
+        text: Some(text),
+        ..Part::default()
+    })
 }
 
 fn media_part(media: &Media) -> Option<Part<'_>> {
     match &media.source {
         Source::Base64(data) => {
-            let inline_data = Some(Blob { mime_type: &media.mime, data });
-            Some(Part { inline_data, ..Part::default() })
+            let inline_data = Some(Blob {
+                mime_type: &media.mime,
+                data,
+            });
+            Some(Part {
+                inline_data,
+                ..Part::default()
+            })
         }
         Source::Text(text) => text_part(text),
         // refused when the ask was fitted
@@ -333,7 +389,8 @@ fn generation_config<'a>(ask: &'a Ask, sending: &Sending<'_>) -> GenerationConfi
 fn thinking(ask: &Ask) -> Option<Thinking> {
     let reasoning = &ask.reasoning;
     let is_off = reasoning.is_off() || reasoning.budget == Some(0);
-    let is_on = !is_off && (reasoning.adaptive || reasoning.budget.is_some() || reasoning.effort.is_some());
+    let is_on =
+        !is_off && (reasoning.adaptive || reasoning.budget.is_some() || reasoning.effort.is_some());
     let thinking = Thinking {
         thinking_level: reasoning.effort.and_then(level),
         thinking_budget: reasoning.budget,
@@ -363,31 +420,61 @@ mod tests {
     const MODEL: &str = "gemini-3.8-flash";
 
     fn opaque(origin: Option<(&str, &str)>, data: &str) -> Opaque {
-        let origin = origin.map(|(dialect, model)| Origin { dialect: dialect.to_owned().into(), model: model.into() });
-        Opaque { origin, kind: OpaqueKind::Signature, data: data.into() }
+        let origin = origin.map(|(dialect, model)| Origin {
+            dialect: dialect.to_owned().into(),
+            model: model.into(),
+        });
+        Opaque {
+            origin,
+            kind: OpaqueKind::Signature,
+            data: data.into(),
+        }
     }
 
     fn call(id: &str, opaque: Option<Opaque>) -> Content {
-        Content::ToolCall(ToolCall { id: id.into(), name: "f".into(), arguments: String::new(), opaque })
+        Content::ToolCall(ToolCall {
+            id: id.into(),
+            name: "f".into(),
+            arguments: String::new(),
+            opaque,
+        })
     }
 
     fn thought(text: &str, opaque: Option<Opaque>) -> Content {
-        Content::Reasoning(Reasoned { text: text.into(), opaque })
+        Content::Reasoning(Reasoned {
+            text: text.into(),
+            opaque,
+        })
     }
 
     fn result(id: &str, content: Content) -> Content {
         let blocks = vec![Content::Text("ok".into()).into(), content.into()];
-        Content::ToolResult(ToolResult { id: id.into(), name: Some("f".into()), blocks, is_error: false })
+        Content::ToolResult(ToolResult {
+            id: id.into(),
+            name: Some("f".into()),
+            blocks,
+            is_error: false,
+        })
     }
 
     fn image() -> Content {
-        Content::Image(Media { mime: "image/png".into(), source: Source::Base64("AA".into()), name: None })
+        Content::Image(Media {
+            mime: "image/png".into(),
+            source: Source::Base64("AA".into()),
+            name: None,
+        })
     }
 
     /// The parts that one turn becomes.
     fn parts(role: Role, contents: Vec<Content>, takes: Capabilities) -> Value {
-        let turns = vec![Turn { role, blocks: contents.into_iter().map(Into::into).collect() }];
-        let ask = Ask { turns, ..Ask::default() };
+        let turns = vec![Turn {
+            role,
+            blocks: contents.into_iter().map(Into::into).collect(),
+        }];
+        let ask = Ask {
+            turns,
+            ..Ask::default()
+        };
         let names = Names::default();
         let sending = Sending {
             model: MODEL,
@@ -403,14 +490,21 @@ mod tests {
     }
 
     fn signing() -> Capabilities {
-        Capabilities { signed_calls: true, media_within_results: true, ..Capabilities::all() }
+        Capabilities {
+            signed_calls: true,
+            media_within_results: true,
+            ..Capabilities::all()
+        }
     }
 
     /// The signatures of the parts that one assistant's turn becomes.
     fn signatures(contents: Vec<Content>, takes: Capabilities) -> Vec<Option<String>> {
         let parts = parts(Role::Assistant, contents, takes);
         let parts = parts.as_array().expect("parts");
-        parts.iter().map(|part| part["thoughtSignature"].as_str().map(str::to_owned)).collect()
+        parts
+            .iter()
+            .map(|part| part["thoughtSignature"].as_str().map(str::to_owned))
+            .collect()
     }
 
     #[test]
@@ -420,15 +514,28 @@ mod tests {
         for (opaque, expected) in [
             (Some(own.clone()), Some("own".to_owned())),
             (Some(opaque(None, "unsealed")), Some("unsealed".to_owned())),
-            (Some(opaque(Some(("gemini", "gemini-3-pro")), "other")), lost()),
+            (
+                Some(opaque(Some(("gemini", "gemini-3-pro")), "other")),
+                lost(),
+            ),
             (Some(opaque(Some(("messages", MODEL)), "other")), lost()),
             (None, lost()),
         ] {
-            assert_eq!(signatures(vec![call("a", opaque), call("b", None)], signing()), [expected, None]);
+            assert_eq!(
+                signatures(vec![call("a", opaque), call("b", None)], signing()),
+                [expected, None]
+            );
         }
         let signed = vec![call("a", Some(own)), call("b", None)];
-        assert_eq!(signatures(signed, Capabilities::all()), [Some("own".to_owned()), None]);
-        assert_eq!(signatures(vec![call("a", None)], Capabilities::all()), [None], "earlier models insist on none");
+        assert_eq!(
+            signatures(signed, Capabilities::all()),
+            [Some("own".to_owned()), None]
+        );
+        assert_eq!(
+            signatures(vec![call("a", None)], Capabilities::all()),
+            [None],
+            "earlier models insist on none"
+        );
     }
 
     #[test]
@@ -452,7 +559,13 @@ mod tests {
 
     #[test]
     fn images_of_results_stand_within_them_or_behind_all_of_them() {
-        let contents = || vec![result("a", image()), result("b", image()), Content::Text("go on".into())];
+        let contents = || {
+            vec![
+                result("a", image()),
+                result("b", image()),
+                Content::Text("go on".into()),
+            ]
+        };
         let blob = json!({"inlineData": {"mimeType": "image/png", "data": "AA"}});
         let answer = |id: &str| json!({"functionResponse": {"id": id, "name": "f", "response": {"output": "ok"}}});
         let within = |id: &str| {
@@ -461,7 +574,13 @@ mod tests {
             answer
         };
         let text = json!({"text": "go on"});
-        assert_eq!(parts(Role::User, contents(), signing()), json!([within("a"), within("b"), text]));
-        assert_eq!(parts(Role::User, contents(), Capabilities::all()), json!([answer("a"), answer("b"), blob, blob, text]));
+        assert_eq!(
+            parts(Role::User, contents(), signing()),
+            json!([within("a"), within("b"), text])
+        );
+        assert_eq!(
+            parts(Role::User, contents(), Capabilities::all()),
+            json!([answer("a"), answer("b"), blob, blob, text])
+        );
     }
 }

@@ -30,7 +30,10 @@ pub(in crate::dialect) struct MessagesUsage {
 
 impl MessagesUsage {
     pub(in crate::dialect) fn whole() -> MessagesUsage {
-        MessagesUsage { input_required: true, ..MessagesUsage::default() }
+        MessagesUsage {
+            input_required: true,
+            ..MessagesUsage::default()
+        }
     }
 
     pub(in crate::dialect) fn then(&mut self, later: MessagesUsage) {
@@ -112,7 +115,11 @@ impl MessagesUsage {
     fn cache_writes(&self) -> (u64, u64, u64) {
         let (five, hour) = (self.cache_write_5m.tokens(), self.cache_write_1h.tokens());
         match self.cache_write {
-            Count::Said(total) if self.cache_write_5m == Count::Unsaid && self.cache_write_1h == Count::Unsaid => (total, 0, 0),
+            Count::Said(total)
+                if self.cache_write_5m == Count::Unsaid && self.cache_write_1h == Count::Unsaid =>
+            {
+                (total, 0, 0)
+            }
             Count::Said(total) => {
                 let hour = hour.min(total);
                 let five = five.min(total - hour);
@@ -131,7 +138,9 @@ impl Reads for MessagesUsage {
             "output_tokens" => self.output = Count::required(map)?,
             "cache_read_input_tokens" => self.cache_read.then(Count::optional(map)?),
             "cache_creation_input_tokens" => self.cache_write.then(Count::optional(map)?),
-            "cache_creation" | "output_tokens_details" | "server_tool_use" => map.next_value_seed(One(&mut Details(self)))?,
+            "cache_creation" | "output_tokens_details" | "server_tool_use" => {
+                map.next_value_seed(One(&mut Details(self)))?
+            }
             "service_tier" | "speed" => self.tier(map)?,
             "inference_geo" => self.place(map)?,
             "iterations" => {
@@ -168,7 +177,10 @@ impl MessagesUsage {
     fn place<'de, A: MapAccess<'de>>(&mut self, map: &mut A) -> Result<(), A::Error> {
         if let Leaf::Text(place) = map.next_value()?
             && !["", "global", "not_available"].contains(&&*place)
-            && self.service_tier.as_ref().is_none_or(|tier| tier == "standard")
+            && self
+                .service_tier
+                .as_ref()
+                .is_none_or(|tier| tier == "standard")
         {
             self.service_tier = Some(format!("{PLACE_OF_INFERENCE}{place}"));
         }
@@ -251,7 +263,10 @@ impl Reads for Block {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "type" => {
-                self.is_hosted_result = map.next_value::<Leaf<'_>>()?.text().is_some_and(|kind| kind.ends_with("_tool_result"));
+                self.is_hosted_result = map
+                    .next_value::<Leaf<'_>>()?
+                    .text()
+                    .is_some_and(|kind| kind.ends_with("_tool_result"));
                 Ok(())
             }
             // what a hosted tool found is seen by the client, but the model did not write it
@@ -309,7 +324,10 @@ impl Reads for MessagesEvent {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "type" => {
-                self.kind = map.next_value::<Leaf<'_>>()?.text().map(|name| EventKind::of(name.as_bytes()));
+                self.kind = map
+                    .next_value::<Leaf<'_>>()?
+                    .text()
+                    .map(|name| EventKind::of(name.as_bytes()));
                 Ok(())
             }
             "message" => map.next_value_seed(One(&mut Started(self))),
@@ -323,7 +341,9 @@ impl Reads for MessagesEvent {
                 Ok(())
             }
             "error" => map.next_value_seed(One(&mut self.error)),
-            "amazon-bedrock-invocationMetrics" => map.next_value_seed(One(&mut Metrics(self.metrics.get_or_insert_default()))),
+            "amazon-bedrock-invocationMetrics" => {
+                map.next_value_seed(One(&mut Metrics(self.metrics.get_or_insert_default())))
+            }
             _ => skip(map),
         }
     }
@@ -386,7 +406,11 @@ pub(in crate::dialect) struct Message {
 
 impl Message {
     pub(in crate::dialect) fn new() -> Message {
-        Message { usage: MessagesUsage::whole(), block: Block::default(), error: FaultReader::default() }
+        Message {
+            usage: MessagesUsage::whole(),
+            block: Block::default(),
+            error: FaultReader::default(),
+        }
     }
 }
 

@@ -9,9 +9,16 @@ pub(in crate::dialect) fn is_same_model(one: &str, other: &str) -> bool {
 fn plain(name: &str) -> Option<&str> {
     let name = &name[name.find("claude")?..];
     let name = name.split_once(':').map_or(name, |(name, _)| name);
-    let name = name.strip_suffix("-v1").or_else(|| name.strip_suffix("-v2")).unwrap_or(name);
+    let name = name
+        .strip_suffix("-v1")
+        .or_else(|| name.strip_suffix("-v2"))
+        .unwrap_or(name);
     Some(match name.rsplit_once(['-', '@']) {
-        Some((plain, date)) if date.len() == 8 && date.bytes().all(|byte| byte.is_ascii_digit()) => plain,
+        Some((plain, date))
+            if date.len() == 8 && date.bytes().all(|byte| byte.is_ascii_digit()) =>
+        {
+            plain
+        }
         _ => name,
     })
 }
@@ -24,7 +31,11 @@ mod tests {
     fn one_model_is_known_by_all_its_names_and_no_other_model_is() {
         for (one, other, same) in [
             ("claude-sonnet-4-5", "claude-sonnet-4-5-20250929", true),
-            ("claude-sonnet-4-5", "us.anthropic.claude-sonnet-4-5-20250929-v1:0", true),
+            (
+                "claude-sonnet-4-5",
+                "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+                true,
+            ),
             ("anthropic/claude-opus-5", "claude-opus-5", true),
             ("claude-sonnet-4-5@20250929", "claude-sonnet-4-5", true),
             ("claude-sonnet-4-5", "claude-sonnet-4", false),

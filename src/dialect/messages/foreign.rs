@@ -21,7 +21,9 @@ pub fn without_foreign_thoughts(request: &Request, unsigned_too: bool) -> Option
 
 fn has_empty_signature(messages: &str) -> bool {
     memchr::memmem::find_iter(messages.as_bytes(), SIGNATURE).any(|at| {
-        let value = messages[at + SIGNATURE.len()..].trim_start().strip_prefix(':');
+        let value = messages[at + SIGNATURE.len()..]
+            .trim_start()
+            .strip_prefix(':');
         value.is_some_and(|value| value.trim_start().starts_with("\"\""))
     })
 }
@@ -52,21 +54,39 @@ enum Thinned {
 }
 
 fn thinned(message: &str, unsigned_too: bool) -> Thinned {
-    let Ok(members) = Members::read(message.as_bytes()) else { return Thinned::AsItWas };
-    let content = members.value(message.as_bytes(), "content");
-    let Some(blocks) = content.and_then(|content| serde_json::from_str::<Vec<&RawValue>>(content).ok()) else {
+    let Ok(members) = Members::read(message.as_bytes()) else {
         return Thinned::AsItWas;
     };
-    let kept: Vec<&str> = blocks.iter().map(|block| block.get()).filter(|block| !is_foreign(block, unsigned_too)).collect();
+    let content = members.value(message.as_bytes(), "content");
+    let Some(blocks) =
+        content.and_then(|content| serde_json::from_str::<Vec<&RawValue>>(content).ok())
+    else {
+        return Thinned::AsItWas;
+    };
+    let kept: Vec<&str> = blocks
+        .iter()
+        .map(|block| block.get())
+        .filter(|block| !is_foreign(block, unsigned_too))
+        .collect();
     if kept.len() == blocks.len() {
         return Thinned::AsItWas;
     }
     if kept.is_empty() {
         return Thinned::Empty;
     }
-    let member = members.list.iter().find(|member| member.name(message.as_bytes()) == b"content");
-    let Some(value) = member.map(|member| member.value.clone()) else { return Thinned::AsItWas };
-    Thinned::To(format!("{}[{}]{}", &message[..value.start], kept.join(","), &message[value.end..]))
+    let member = members
+        .list
+        .iter()
+        .find(|member| member.name(message.as_bytes()) == b"content");
+    let Some(value) = member.map(|member| member.value.clone()) else {
+        return Thinned::AsItWas;
+    };
+    Thinned::To(format!(
+        "{}[{}]{}",
+        &message[..value.start],
+        kept.join(","),
+        &message[value.end..]
+    ))
 }
 
 /// What tells whose a block is.
@@ -81,7 +101,9 @@ struct Part {
 }
 
 fn is_foreign(block: &str, unsigned_too: bool) -> bool {
-    let Ok(part) = serde_json::from_str::<Part>(block) else { return false };
+    let Ok(part) = serde_json::from_str::<Part>(block) else {
+        return false;
+    };
     let token = match part.kind.as_str() {
         "thinking" => part.signature,
         "redacted_thinking" => part.data,
@@ -98,7 +120,10 @@ mod tests {
 
     fn cleaned(messages: &str, unsigned_too: bool) -> Option<String> {
         let body = format!(r#"{{"model":"m","max_tokens":9,"messages":{messages}}}"#);
-        without_foreign_thoughts(&read(Dialect::Messages, body.into()).expect("a request"), unsigned_too)
+        without_foreign_thoughts(
+            &read(Dialect::Messages, body.into()).expect("a request"),
+            unsigned_too,
+        )
     }
 
     #[test]
@@ -114,7 +139,10 @@ mod tests {
                 r#"[{"role":"user", "content":"gk1."},{"content":[{ "type":"text","text":"1.0" }], "role":"assistant"},{"role":"assistant","content":[{"type":"thinking","thinking":"d","signature":"EqoB"}]}]"#
             )
         );
-        assert!(cleaned(messages, false).is_some_and(|kept| kept.contains(r#""thinking":"b""#) && !kept.contains("gk1.x")));
+        assert!(
+            cleaned(messages, false)
+                .is_some_and(|kept| kept.contains(r#""thinking":"b""#) && !kept.contains("gk1.x"))
+        );
     }
 
     #[test]
@@ -130,6 +158,9 @@ mod tests {
         }
         let unsigned = r#"[{"role":"assistant","content":[{"type":"thinking","thinking":"d","signature" : ""},7]}]"#;
         assert_eq!(cleaned(unsigned, false), None);
-        assert_eq!(cleaned(unsigned, true).as_deref(), Some(r#"[{"role":"assistant","content":[7]}]"#));
+        assert_eq!(
+            cleaned(unsigned, true).as_deref(),
+            Some(r#"[{"role":"assistant","content":[7]}]"#)
+        );
     }
 }

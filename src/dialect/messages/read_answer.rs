@@ -109,7 +109,10 @@ impl MessagesReader {
     pub(in crate::dialect) fn new(head: &AnswerHead) -> MessagesReader {
         MessagesReader {
             seed: head.request_id.clone(),
-            origin: Origin { dialect: Dialect::Messages.word().into(), model: head.model.clone() },
+            origin: Origin {
+                dialect: Dialect::Messages.word().into(),
+                model: head.model.clone(),
+            },
             usage: MessagesUsage::default(),
             stopped: false,
             output_is_final: false,
@@ -138,16 +141,30 @@ impl MessagesReader {
             Some("text") => (Opened::Text, part.text, None),
             Some("thinking" | "redacted_thinking") => (Opened::Reasoning, part.thinking, None),
             Some("tool_use") => {
-                let id = part.id.filter(|id| !id.is_empty()).unwrap_or_else(|| format!("toolu_{}_{block}", self.seed));
+                let id = part
+                    .id
+                    .filter(|id| !id.is_empty())
+                    .unwrap_or_else(|| format!("toolu_{}_{block}", self.seed));
                 let arguments = part.input.map(|input| input.as_str().to_owned());
-                (Opened::Call { id, name: part.name.unwrap_or_default() }, None, arguments)
+                (
+                    Opened::Call {
+                        id,
+                        name: part.name.unwrap_or_default(),
+                    },
+                    None,
+                    arguments,
+                )
             }
             // hosted tools, and what nobody knows
             _ => return,
         };
         self.end(index, events);
         self.blocks += 1;
-        self.open.push(OpenBlock { index, block, arguments });
+        self.open.push(OpenBlock {
+            index,
+            block,
+            arguments,
+        });
         events.push(Event::Open { block, opened });
         piece(block, said, events);
         self.opaque(block, OpaqueKind::Signature, part.signature, events);
@@ -155,9 +172,15 @@ impl MessagesReader {
     }
 
     fn go_on(&mut self, index: u64, delta: Delta, events: &mut Vec<Event>) {
-        let Some(open) = self.open.iter_mut().find(|open| open.index == index) else { return };
+        let Some(open) = self.open.iter_mut().find(|open| open.index == index) else {
+            return;
+        };
         let block = open.block;
-        if delta.partial_json.as_ref().is_some_and(|json| !json.is_empty()) {
+        if delta
+            .partial_json
+            .as_ref()
+            .is_some_and(|json| !json.is_empty())
+        {
             open.arguments = None;
         }
         for said in [delta.text, delta.thinking, delta.partial_json] {
@@ -167,10 +190,18 @@ impl MessagesReader {
     }
 
     fn end(&mut self, index: u64, events: &mut Vec<Event>) {
-        let Some(at) = self.open.iter().position(|open| open.index == index) else { return };
-        let OpenBlock { block, arguments, .. } = self.open.swap_remove(at);
+        let Some(at) = self.open.iter().position(|open| open.index == index) else {
+            return;
+        };
+        let OpenBlock {
+            block, arguments, ..
+        } = self.open.swap_remove(at);
         // some send all arguments at the beginning and nothing after it
-        piece(block, arguments.filter(|arguments| !is_placeholder(arguments)), events);
+        piece(
+            block,
+            arguments.filter(|arguments| !is_placeholder(arguments)),
+            events,
+        );
         events.push(Event::Close { block });
     }
 
@@ -182,24 +213,39 @@ impl MessagesReader {
 
     fn opaque(&self, block: u32, kind: OpaqueKind, data: Option<String>, events: &mut Vec<Event>) {
         if let Some(data) = data.filter(|data| !data.is_empty()) {
-            let opaque = Opaque { origin: Some(self.origin.clone()), kind, data };
+            let opaque = Opaque {
+                origin: Some(self.origin.clone()),
+                kind,
+                data,
+            };
             events.push(Event::Opaque { block, opaque });
         }
     }
 }
 
 impl ReadAnswer for MessagesReader {
-    fn event(&mut self, event: &Fields<'_>, events: &mut Vec<Event>) -> Result<Heard, UpstreamFault> {
+    fn event(
+        &mut self,
+        event: &Fields<'_>,
+        events: &mut Vec<Event>,
+    ) -> Result<Heard, UpstreamFault> {
         let data = event.data.trim_ascii();
         match data {
-            _ if event.event == Some(b"error") => return Err(fault::named(Dialect::Messages, data)),
+            _ if event.event == Some(b"error") => {
+                return Err(fault::named(Dialect::Messages, data));
+            }
             b"" if event.event == Some(b"message_stop") => return Ok(Heard::End),
             // OpenAI's end mark, which some who borrow this dialect add
             b"" | b"[DONE]" => return Ok(Heard::More),
             _ => {}
         }
         let frame: Frame = json::lenient(data).map_err(|_| not_json())?;
-        let kind = frame.kind.as_deref().map(str::as_bytes).or(event.event).unwrap_or_default();
+        let kind = frame
+            .kind
+            .as_deref()
+            .map(str::as_bytes)
+            .or(event.event)
+            .unwrap_or_default();
         let index = frame.index.unwrap_or_default();
         match (kind, frame.content_block, frame.delta) {
             (b"content_block_start", Some(part), _) => self.begin(index, part, events),
@@ -207,7 +253,12 @@ impl ReadAnswer for MessagesReader {
             (b"content_block_stop", ..) => self.end(index, events),
             (b"message_delta", _, delta) => {
                 self.told(data)?;
-                if let Some(Delta { stop_reason: Some(reason), stop_sequence, .. }) = delta {
+                if let Some(Delta {
+                    stop_reason: Some(reason),
+                    stop_sequence,
+                    ..
+                }) = delta
+                {
                     events.push(Event::Stop(stop(&reason, stop_sequence)));
                 }
             }
@@ -233,7 +284,10 @@ impl ReadAnswer for MessagesReader {
         match whole.content {
             None => {}
             Some(TextOr::Text(text)) => {
-                events.push(Event::Open { block: 0, opened: Opened::Text });
+                events.push(Event::Open {
+                    block: 0,
+                    opened: Opened::Text,
+                });
                 piece(0, Some(text), events);
             }
             Some(TextOr::Many(parts)) => {
@@ -243,7 +297,10 @@ impl ReadAnswer for MessagesReader {
                 }
             }
         }
-        events.push(Event::Stop(stop(whole.stop_reason.as_deref().unwrap_or_default(), whole.stop_sequence)));
+        events.push(Event::Stop(stop(
+            whole.stop_reason.as_deref().unwrap_or_default(),
+            whole.stop_sequence,
+        )));
         Ok(())
     }
 
@@ -293,7 +350,12 @@ mod tests {
 
     fn reader() -> MessagesReader {
         let envelope = Envelope::new([7; 32]);
-        MessagesReader::new(&AnswerHead { request_id: "req_1".into(), model: "claude-sonnet-4-5".into(), created_s: 1, envelope })
+        MessagesReader::new(&AnswerHead {
+            request_id: "req_1".into(),
+            model: "claude-sonnet-4-5".into(),
+            created_s: 1,
+            envelope,
+        })
     }
 
     /// What a stream tells, and whether it came to its end.
@@ -320,7 +382,10 @@ mod tests {
             Content::ToolCall(call) => format!("{}={}{}", call.id, call.name, call.arguments),
             Content::Reasoning(reasoned) => {
                 let opaque = reasoned.opaque.as_ref().expect("signed");
-                assert_eq!(opaque.origin.as_ref().map(|origin| origin.model.as_str()), Some("claude-sonnet-4-5"));
+                assert_eq!(
+                    opaque.origin.as_ref().map(|origin| origin.model.as_str()),
+                    Some("claude-sonnet-4-5")
+                );
                 format!("({}) {:?} {}", reasoned.text, opaque.kind, opaque.data)
             }
             other => format!("{other:?}"),
@@ -336,7 +401,10 @@ mod tests {
     fn a_stream_is_read_to_its_end() {
         let (end, answer, report) = heard(samples::MESSAGES_STREAM.as_bytes());
         assert_eq!(end, Ok(Heard::End));
-        assert_eq!(told(&answer), ["(hmm) Signature c2ln", "Hello you", r#"toolu_1=f{"a":1"#]);
+        assert_eq!(
+            told(&answer),
+            ["(hmm) Signature c2ln", "Hello you", r#"toolu_1=f{"a":1"#]
+        );
         assert_eq!(answer.stop, Stop::Tool);
         let usage = Usage {
             uncached_in: 30,
@@ -359,11 +427,23 @@ mod tests {
             {"type":"text","text":"Hello"},{"type":"tool_use","id":"t","name":"f","input":{"b": 1.0}},{"type":"tool_use","id":"u","name":"g","input":{}}],
             "stop_reason":"max_tokens","stop_sequence":null,"usage":{"input_tokens":5,"output_tokens":7}}"#;
         let (mut reader, mut events) = (reader(), Vec::new());
-        reader.whole(body.as_bytes(), &mut events).expect("an answer");
+        reader
+            .whole(body.as_bytes(), &mut events)
+            .expect("an answer");
         let answer = folded(&events);
-        assert_eq!(told(&answer), ["() Redacted cmVk", "Hello", r#"t=f{"b": 1.0}"#, "u=g"]);
+        assert_eq!(
+            told(&answer),
+            ["() Redacted cmVk", "Hello", r#"t=f{"b": 1.0}"#, "u=g"]
+        );
         assert_eq!(answer.stop, Stop::Length);
-        assert_eq!(reader.report(), Report::Reported(Usage { uncached_in: 5, out_total: 7, ..Usage::default() }));
+        assert_eq!(
+            reader.report(),
+            Report::Reported(Usage {
+                uncached_in: 5,
+                out_total: 7,
+                ..Usage::default()
+            })
+        );
         assert!(reader.output_is_final());
     }
 
@@ -371,7 +451,11 @@ mod tests {
     fn stops_are_the_hubs() {
         for (reason, sequence, expected) in [
             ("end_turn", "null", Stop::End),
-            ("stop_sequence", "\"END\"", Stop::Sequence(Some("END".into()))),
+            (
+                "stop_sequence",
+                "\"END\"",
+                Stop::Sequence(Some("END".into())),
+            ),
             ("pause_turn", "null", Stop::Pause),
             ("refusal", "null", Stop::Filtered),
             ("model_context_window_exceeded", "null", Stop::ContextWindow),
@@ -392,8 +476,9 @@ mod tests {
                 r#"{{"type":"content_block_start","index":0,"content_block":{{"type":"tool_use","id":"t","name":"f","input":{input}}}}}"#
             ))
         };
-        let delta =
-            event(r#"{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"{\"a\":1}"}}"#);
+        let delta = event(
+            r#"{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"{\"a\":1}"}}"#,
+        );
         let stop = event(r#"{"type":"content_block_stop","index":0}"#);
         for (stream, expected) in [
             (start("{}") + &delta + &stop, r#"t=f{"a":1}"#),
@@ -409,10 +494,16 @@ mod tests {
     fn p05_what_nobody_knows_is_passed_over_and_an_error_never_is() {
         let unknown = [
             "event: ping\ndata: {\"type\":\"ping\"}\n\n".to_owned(),
-            event(r#"{"type":"content_block_start","index":0,"content_block":{"type":"new","text":{"a":1}}}"#),
-            event(r#"{"type":"content_block_delta","index":0,"delta":{"type":"new_delta","text":"secret"}}"#),
+            event(
+                r#"{"type":"content_block_start","index":0,"content_block":{"type":"new","text":{"a":1}}}"#,
+            ),
+            event(
+                r#"{"type":"content_block_delta","index":0,"delta":{"type":"new_delta","text":"secret"}}"#,
+            ),
             event(r#"{"type":"a_new_event","x":[]}"#),
-            event(r#"{"type":"content_block_delta","index":7,"delta":{"type":"text_delta","text":"nobody's"}}"#),
+            event(
+                r#"{"type":"content_block_delta","index":7,"delta":{"type":"text_delta","text":"nobody's"}}"#,
+            ),
             "data: [DONE]\n\n".to_owned(),
         ];
         let (end, answer, _) = heard(unknown.concat().as_bytes());
@@ -432,7 +523,9 @@ mod tests {
     #[test]
     fn no_bytes_make_it_panic_and_no_prefix_is_whole() {
         let stream = samples::MESSAGES_STREAM.as_bytes();
-        let last = samples::MESSAGES_STREAM.rfind("event: message_stop").expect("an end");
+        let last = samples::MESSAGES_STREAM
+            .rfind("event: message_stop")
+            .expect("an end");
         for end in 0..last {
             assert_ne!(heard(&stream[..end]).0, Ok(Heard::End), "{end}");
         }

@@ -2,7 +2,9 @@
 
 use serde::Deserialize;
 
-use crate::conversation::{Ask, Block, Content, Effort, Envelope, Format, Raw, Role, Summary, Tool, ToolChoice, Turn};
+use crate::conversation::{
+    Ask, Block, Content, Effort, Envelope, Format, Raw, Role, Summary, Tool, ToolChoice, Turn,
+};
 use crate::dialect::Request;
 use crate::dialect::json::typed;
 use crate::dialect::messages::read_turns::read_turns;
@@ -24,7 +26,10 @@ const REFUSED: [(&str, &str); 3] = [
 const BILLING_HEADER: &str = "x-anthropic-billing-header:";
 
 /// Reads the body of a request that was read shallowly before. `envelope` opens what a client carried for a vendor.
-pub(in crate::dialect) fn read_request(request: &Request, envelope: &Envelope) -> Result<Ask, Problem> {
+pub(in crate::dialect) fn read_request(
+    request: &Request,
+    envelope: &Envelope,
+) -> Result<Ask, Problem> {
     if request.output_cap.is_some_and(|cap| cap.tokens == 0) {
         let message = "`max_tokens` of 0 only warms Anthropic's cache, and this vendor has none; ask for at least 1";
         return Err(Problem::invalid(message).at("max_tokens"));
@@ -33,13 +38,19 @@ pub(in crate::dialect) fn read_request(request: &Request, envelope: &Envelope) -
         streamed: request.streamed,
         output_cap: request.output_cap.map(|cap| cap.tokens),
         user: request.user.clone(),
-        service_tier: request.service_tier.as_deref().map(|tier| tier_word(tier).to_owned()),
+        service_tier: request
+            .service_tier
+            .as_deref()
+            .map(|tier| tier_word(tier).to_owned()),
         ..Ask::default()
     };
     system(&mut ask, request)?;
     read_turns(&mut ask, request, envelope)?;
     let names: Vec<String> = request.member_names().map(str::to_owned).collect();
-    for name in names.iter().filter(|name| request.member(name) != Some("null")) {
+    for name in names
+        .iter()
+        .filter(|name| request.member(name) != Some("null"))
+    {
         member(&mut ask, request, name)?;
     }
     Ok(ask)
@@ -47,23 +58,38 @@ pub(in crate::dialect) fn read_request(request: &Request, envelope: &Envelope) -
 
 /// The hub's word for a tier, which is OpenAI's.
 fn tier_word(tier: &str) -> &str {
-    if tier == "standard_only" { "default" } else { tier }
+    if tier == "standard_only" {
+        "default"
+    } else {
+        tier
+    }
 }
 
 fn system(ask: &mut Ask, request: &Request) -> Result<(), Problem> {
     let blocks = match typed::<TextOr<SystemBlock>>(request, "system")? {
         None => return Ok(()),
-        Some(TextOr::Text(text)) => vec![SystemBlock { text, cache_control: None }],
+        Some(TextOr::Text(text)) => vec![SystemBlock {
+            text,
+            cache_control: None,
+        }],
         Some(TextOr::Many(blocks)) => blocks,
     };
-    let (kept, billing): (Vec<SystemBlock>, Vec<SystemBlock>) =
-        blocks.into_iter().partition(|block| !block.text.trim_start().starts_with(BILLING_HEADER));
+    let (kept, billing): (Vec<SystemBlock>, Vec<SystemBlock>) = blocks
+        .into_iter()
+        .partition(|block| !block.text.trim_start().starts_with(BILLING_HEADER));
     if !billing.is_empty() {
         ask.drop_param(BILLING_HEADER.trim_end_matches(':'));
     }
-    let blocks: Vec<Block> = kept.into_iter().filter(|block| !block.text.is_empty()).map(SystemBlock::block).collect();
+    let blocks: Vec<Block> = kept
+        .into_iter()
+        .filter(|block| !block.text.is_empty())
+        .map(SystemBlock::block)
+        .collect();
     if !blocks.is_empty() {
-        ask.turns.push(Turn { role: Role::System, blocks });
+        ask.turns.push(Turn {
+            role: Role::System,
+            blocks,
+        });
     }
     Ok(())
 }
@@ -71,8 +97,9 @@ fn system(ask: &mut Ask, request: &Request) -> Result<(), Problem> {
 /// Takes one top-level member into the ask.
 fn member(ask: &mut Ask, request: &Request, name: &str) -> Result<(), Problem> {
     if let Some((_, what)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
-        let message =
-            format!("`{name}` asks for {what}, which this vendor does not have; leave it out or ask an Anthropic model");
+        let message = format!(
+            "`{name}` asks for {what}, which this vendor does not have; leave it out or ask an Anthropic model"
+        );
         return Err(Problem::invalid(message).at(name));
     }
     match name {
@@ -110,20 +137,34 @@ fn tools(ask: &mut Ask, request: &Request) -> Result<(), Problem> {
             }
         }
         let Some(name) = tool.name.filter(|name| !name.is_empty()) else {
-            return Err(Problem::invalid("`tools` has a tool without a name; give each one a `name`").at("tools"));
+            return Err(Problem::invalid(
+                "`tools` has a tool without a name; give each one a `name`",
+            )
+            .at("tools"));
         };
-        let Some(schema) = tool.input_schema.filter(|schema| schema.as_str().starts_with('{')) else {
+        let Some(schema) = tool
+            .input_schema
+            .filter(|schema| schema.as_str().starts_with('{'))
+        else {
             let message = "`tools` has a tool whose `input_schema` is not an object; give each one a JSON Schema";
             return Err(Problem::invalid(message).at("tools"));
         };
         let cache = tool.cache_control.map(CacheControl::meaning);
-        ask.tools.push(Tool { name, description: tool.description, schema, strict: tool.strict, cache });
+        ask.tools.push(Tool {
+            name,
+            description: tool.description,
+            schema,
+            strict: tool.strict,
+            cache,
+        });
     }
     Ok(())
 }
 
 fn tool_choice(ask: &mut Ask, request: &Request) -> Result<(), Problem> {
-    let Some(choice) = typed::<Choice>(request, "tool_choice")? else { return Ok(()) };
+    let Some(choice) = typed::<Choice>(request, "tool_choice")? else {
+        return Ok(());
+    };
     ask.parallel_tools = choice.disable_parallel_tool_use.map(|disabled| !disabled);
     ask.tool_choice = match (choice.kind.as_str(), choice.name) {
         ("auto", _) => ToolChoice::Auto,
@@ -139,7 +180,9 @@ fn tool_choice(ask: &mut Ask, request: &Request) -> Result<(), Problem> {
 }
 
 fn thinking(ask: &mut Ask, request: &Request) -> Result<(), Problem> {
-    let Some(thinking) = typed::<Thinking>(request, "thinking")? else { return Ok(()) };
+    let Some(thinking) = typed::<Thinking>(request, "thinking")? else {
+        return Ok(());
+    };
     let reasoning = &mut ask.reasoning;
     reasoning.summary = match thinking.display.as_deref() {
         Some("summarized") => Some(Summary::Shown),
@@ -160,7 +203,9 @@ fn thinking(ask: &mut Ask, request: &Request) -> Result<(), Problem> {
 }
 
 fn output_config(ask: &mut Ask, request: &Request) -> Result<(), Problem> {
-    let Some(config) = typed::<OutputConfig>(request, "output_config")? else { return Ok(()) };
+    let Some(config) = typed::<OutputConfig>(request, "output_config")? else {
+        return Ok(());
+    };
     if let Some(word) = config.effort {
         let Some(effort) = Effort::parse(&word) else {
             let message = "`output_config.effort` is none of low, medium, high, xhigh, max";
@@ -189,7 +234,10 @@ struct SystemBlock {
 
 impl SystemBlock {
     fn block(self) -> Block {
-        Block { content: Content::Text(self.text), cache: self.cache_control.map(CacheControl::meaning) }
+        Block {
+            content: Content::Text(self.text),
+            cache: self.cache_control.map(CacheControl::meaning),
+        }
     }
 }
 
@@ -250,7 +298,12 @@ impl OutputFormat {
     fn meaning(self) -> Format {
         // the vendor holds every answer to its schema
         let name = self.name.unwrap_or_else(|| "answer".to_owned());
-        Format::JsonSchema { name, description: None, schema: self.schema, strict: Some(true) }
+        Format::JsonSchema {
+            name,
+            description: None,
+            schema: self.schema,
+            strict: Some(true),
+        }
     }
 }
 

@@ -4,7 +4,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::conversation::{
-    Ask, Block, Content, Envelope, Media, OpaqueKind, Raw, Reasoned, Role, Source, ToolCall, ToolResult, Turn,
+    Ask, Block, Content, Envelope, Media, OpaqueKind, Raw, Reasoned, Role, Source, ToolCall,
+    ToolResult, Turn,
 };
 use crate::dialect::Request;
 use crate::dialect::json::typed;
@@ -12,10 +13,19 @@ use crate::dialect::messages::shape::{CacheControl, TextOr};
 use crate::domain::problem::Problem;
 
 /// Adds the turns to an ask.
-pub(super) fn read_turns(ask: &mut Ask, request: &Request, envelope: &Envelope) -> Result<(), Problem> {
+pub(super) fn read_turns(
+    ask: &mut Ask,
+    request: &Request,
+    envelope: &Envelope,
+) -> Result<(), Problem> {
     let messages: Vec<Message> = typed(request, "messages")?.unwrap_or_default();
     for (place, message) in messages.into_iter().enumerate() {
-        let turn = Reader { ask, envelope, place }.turn(message)?;
+        let turn = Reader {
+            ask,
+            envelope,
+            place,
+        }
+        .turn(message)?;
         ask.turns.extend(turn);
     }
     Ok(())
@@ -141,7 +151,10 @@ impl Reader<'_> {
             ("thinking", Role::Assistant) => {
                 let signature = part.signature.filter(|signature| !signature.is_empty());
                 let opaque = signature.map(|signature| self.envelope.open(&signature));
-                Content::Reasoning(Reasoned { text: part.thinking.unwrap_or_default(), opaque })
+                Content::Reasoning(Reasoned {
+                    text: part.thinking.unwrap_or_default(),
+                    opaque,
+                })
             }
             ("redacted_thinking", Role::Assistant) => Content::Reasoning(self.redacted(part.data)),
             (kind, _) => return Err(self.unknown(kind)),
@@ -155,15 +168,26 @@ impl Reader<'_> {
         if opaque.origin.is_none() {
             opaque.kind = OpaqueKind::Redacted;
         }
-        Reasoned { text: String::new(), opaque: Some(opaque) }
+        Reasoned {
+            text: String::new(),
+            opaque: Some(opaque),
+        }
     }
 
     fn tool_call(&self, part: Part) -> Result<ToolCall, Problem> {
         let (Some(id), Some(name)) = (part.id, part.name) else {
             return Err(self.refused("has a tool_use block without `id` or `name`"));
         };
-        let arguments = part.input.map(|input| input.as_str().to_owned()).unwrap_or_default();
-        Ok(ToolCall { id, name, arguments, opaque: None })
+        let arguments = part
+            .input
+            .map(|input| input.as_str().to_owned())
+            .unwrap_or_default();
+        Ok(ToolCall {
+            id,
+            name,
+            arguments,
+            opaque: None,
+        })
     }
 
     fn tool_result(&mut self, part: Part) -> Result<ToolResult, Problem> {
@@ -172,28 +196,52 @@ impl Reader<'_> {
         };
         let blocks = match part.content {
             Some(content) => {
-                let content = self.shape(&content, "a tool_result block whose `content` cannot be read")?;
+                let content = self.shape(
+                    &content,
+                    "a tool_result block whose `content` cannot be read",
+                )?;
                 self.blocks(content, Role::User)?
             }
             None => Vec::new(),
         };
-        if blocks.iter().any(|block| matches!(block.content, Content::ToolResult(_))) {
+        if blocks
+            .iter()
+            .any(|block| matches!(block.content, Content::ToolResult(_)))
+        {
             return Err(self.refused("has a tool_result block within another one"));
         }
-        Ok(ToolResult { id, name: None, blocks, is_error: part.is_error.unwrap_or_default() })
+        Ok(ToolResult {
+            id,
+            name: None,
+            blocks,
+            is_error: part.is_error.unwrap_or_default(),
+        })
     }
 
     fn media(&mut self, source: Option<Raw>, name: Option<String>) -> Result<Media, Problem> {
-        let Some(source) = source else { return Err(self.refused("has an image or a document without its `source`")) };
-        let kept: Kept = self.shape(&source, "an image or a document whose `source` cannot be read")?;
+        let Some(source) = source else {
+            return Err(self.refused("has an image or a document without its `source`"));
+        };
+        let kept: Kept = self.shape(
+            &source,
+            "an image or a document whose `source` cannot be read",
+        )?;
         let mime = kept.media_type.unwrap_or_default();
-        let source = match (kept.kind.as_str(), kept.data, kept.url, kept.file_id, kept.content) {
+        let source = match (
+            kept.kind.as_str(),
+            kept.data,
+            kept.url,
+            kept.file_id,
+            kept.content,
+        ) {
             ("base64", Some(data), ..) => Source::Base64(data),
             ("text", Some(text), ..) => Source::Text(text),
             ("url", _, Some(url), ..) => Source::Url(url),
             ("file", _, _, Some(id), _) => Source::File(id),
             ("content", .., Some(content)) => Source::Text(self.only_text(content)?),
-            _ => return Err(self.refused("has an image or a document whose `source` cannot be read")),
+            _ => {
+                return Err(self.refused("has an image or a document whose `source` cannot be read"));
+            }
         };
         Ok(Media { mime, source, name })
     }
@@ -216,9 +264,18 @@ impl Reader<'_> {
     }
 
     fn unknown(&self, kind: &str) -> Problem {
-        let plain = kind.len() <= 64 && kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        let kind = if plain { format!("`{kind}` block") } else { "block of a kind whose name is not shown".to_owned() };
-        self.refused(&format!("has a {kind} where no other vendor takes one; leave it out or ask an Anthropic model"))
+        let plain = kind.len() <= 64
+            && kind
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        let kind = if plain {
+            format!("`{kind}` block")
+        } else {
+            "block of a kind whose name is not shown".to_owned()
+        };
+        self.refused(&format!(
+            "has a {kind} where no other vendor takes one; leave it out or ask an Anthropic model"
+        ))
     }
 
     fn refused(&self, what: &str) -> Problem {

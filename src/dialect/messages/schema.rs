@@ -12,7 +12,9 @@ pub(in crate::dialect) fn object(schema: &Raw) -> Raw {
     let said = |members: &Members| members.value(json.as_bytes(), "type").is_some();
     let members = Members::read(json.as_bytes());
     match members {
-        Ok(members) if !said(&members) => raw(with(json, "\"type\":\"object\"")).unwrap_or_default(),
+        Ok(members) if !said(&members) => {
+            raw(with(json, "\"type\":\"object\"")).unwrap_or_default()
+        }
         Ok(_) => schema.clone(),
         Err(_) => raw(r#"{"type":"object"}"#.to_owned()).unwrap_or_default(),
     }
@@ -32,7 +34,9 @@ fn with(object: &str, member: &str) -> String {
 
 fn close(json: &str, depth: u8) -> String {
     let json = json.trim();
-    let (Some(depth), Ok(members)) = (depth.checked_sub(1), Members::read(json.as_bytes())) else { return json.to_owned() };
+    let (Some(depth), Ok(members)) = (depth.checked_sub(1), Members::read(json.as_bytes())) else {
+        return json.to_owned();
+    };
     let mut written = String::with_capacity(json.len() + 64);
     let mut from = 0;
     for member in &members.list {
@@ -58,7 +62,9 @@ fn close(json: &str, depth: u8) -> String {
 
 /// An object whose values are schemas.
 fn each_value(json: &str, depth: u8) -> String {
-    let Ok(members) = Members::read(json.as_bytes()) else { return json.to_owned() };
+    let Ok(members) = Members::read(json.as_bytes()) else {
+        return json.to_owned();
+    };
     let mut written = String::with_capacity(json.len() + 64);
     let mut from = 0;
     for member in &members.list {
@@ -71,8 +77,13 @@ fn each_value(json: &str, depth: u8) -> String {
 }
 
 fn each_element(json: &str, depth: u8) -> String {
-    let Ok(elements) = serde_json::from_str::<Vec<&serde_json::value::RawValue>>(json) else { return json.to_owned() };
-    let closed: Vec<String> = elements.iter().map(|element| close(element.get(), depth)).collect();
+    let Ok(elements) = serde_json::from_str::<Vec<&serde_json::value::RawValue>>(json) else {
+        return json.to_owned();
+    };
+    let closed: Vec<String> = elements
+        .iter()
+        .map(|element| close(element.get(), depth))
+        .collect();
     format!("[{}]", closed.join(","))
 }
 
@@ -88,8 +99,14 @@ mod tests {
     fn a_tools_schema_says_that_it_is_an_objects() {
         for (schema, expected) in [
             ("{}", r#"{"type":"object"}"#),
-            (r#"{ "properties":{"b":{},"a":{}}}"#, r#"{"type":"object","properties":{"b":{},"a":{}}}"#),
-            (r#"{"$schema":"x","type":"object"}"#, r#"{"$schema":"x","type":"object"}"#),
+            (
+                r#"{ "properties":{"b":{},"a":{}}}"#,
+                r#"{"type":"object","properties":{"b":{},"a":{}}}"#,
+            ),
+            (
+                r#"{"$schema":"x","type":"object"}"#,
+                r#"{"$schema":"x","type":"object"}"#,
+            ),
         ] {
             assert_eq!(object(&read(schema)).as_str(), expected);
         }
@@ -99,7 +116,10 @@ mod tests {
     fn an_answers_schema_is_closed_all_the_way_down_and_keeps_its_order() {
         for (schema, expected) in [
             (r#"{"type":"string"}"#, r#"{"type":"string"}"#),
-            (r#"{"type":"object"}"#, r#"{"additionalProperties":false,"type":"object"}"#),
+            (
+                r#"{"type":"object"}"#,
+                r#"{"additionalProperties":false,"type":"object"}"#,
+            ),
             (
                 r#"{"type":"object","properties":{"z":{"type":"array","items":{"type":"object","properties":{}}},"a":{"anyOf":[{"type":"null"},{"properties":{}}]}},"required":["z"],"additionalProperties":false}"#,
                 r#"{"type":"object","properties":{"z":{"type":"array","items":{"additionalProperties":false,"type":"object","properties":{}}},"a":{"anyOf":[{"type":"null"},{"additionalProperties":false,"properties":{}}]}},"required":["z"],"additionalProperties":false}"#,

@@ -7,7 +7,9 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::conversation::{Answer, Content, Event, Opaque, OpaqueKind, Opened, Raw, Reasoned, Stop};
+use crate::conversation::{
+    Answer, Content, Event, Opaque, OpaqueKind, Opened, Raw, Reasoned, Stop,
+};
 use crate::dialect::Dialect;
 use crate::dialect::answer::written;
 use crate::dialect::translation::{AnswerHead, WriteAnswer, failed};
@@ -55,7 +57,15 @@ struct Waiting {
 impl MessagesWriter {
     pub(in crate::dialect) fn new(head: AnswerHead) -> MessagesWriter {
         let id = format!("msg_{}", head.request_id.trim_start_matches("req_"));
-        MessagesWriter { id, head, begun: false, index: 0, current: None, waiting: VecDeque::new(), kinds: Vec::new() }
+        MessagesWriter {
+            id,
+            head,
+            begun: false,
+            index: 0,
+            current: None,
+            waiting: VecDeque::new(),
+            kinds: Vec::new(),
+        }
     }
 
     /// The first event of a stream. What was used is known at its end.
@@ -64,10 +74,22 @@ impl MessagesWriter {
             return;
         }
         let message = self.message(Vec::new(), None, &Usage::default());
-        frame(out, "message_start", &Started { kind: "message_start", message });
+        frame(
+            out,
+            "message_start",
+            &Started {
+                kind: "message_start",
+                message,
+            },
+        );
     }
 
-    fn message<'m>(&'m self, content: Vec<Part<'m>>, stop: Option<&'m Stop>, usage: &Usage) -> Message<'m> {
+    fn message<'m>(
+        &'m self,
+        content: Vec<Part<'m>>,
+        stop: Option<&'m Stop>,
+        usage: &Usage,
+    ) -> Message<'m> {
         Message {
             id: &self.id,
             kind: "message",
@@ -82,9 +104,19 @@ impl MessagesWriter {
 
     fn open(&mut self, block: u32, opened: &Opened, out: &mut Vec<u8>) {
         // a call's arguments are one text: until it ends, what follows waits
-        if self.current.as_ref().is_some_and(|current| current.kind == Kind::Call) {
+        if self
+            .current
+            .as_ref()
+            .is_some_and(|current| current.kind == Kind::Call)
+        {
             let opened = opened.clone();
-            return self.waiting.push_back(Waiting { block, opened, text: String::new(), opaque: None, closed: false });
+            return self.waiting.push_back(Waiting {
+                block,
+                opened,
+                text: String::new(),
+                opaque: None,
+                closed: false,
+            });
         }
         self.close_current(out);
         self.start(block, opened, out);
@@ -92,9 +124,21 @@ impl MessagesWriter {
 
     fn start(&mut self, block: u32, opened: &Opened, out: &mut Vec<u8>) {
         let kind = kind(opened);
-        self.current = Some(Current { block, kind, told: false, opaque: None });
+        self.current = Some(Current {
+            block,
+            kind,
+            told: false,
+            opaque: None,
+        });
         if let Opened::Call { id, name } = opened {
-            self.tell(&Part::ToolUse { id, name, input: Raw::default() }, out);
+            self.tell(
+                &Part::ToolUse {
+                    id,
+                    name,
+                    input: Raw::default(),
+                },
+                out,
+            );
         }
     }
 
@@ -103,7 +147,11 @@ impl MessagesWriter {
         if let Some(current) = &mut self.current {
             current.told = true;
         }
-        let started = BlockStarted { kind: "content_block_start", index: self.index, content_block };
+        let started = BlockStarted {
+            kind: "content_block_start",
+            index: self.index,
+            content_block,
+        };
         frame(out, "content_block_start", &started);
     }
 
@@ -111,10 +159,16 @@ impl MessagesWriter {
         if text.is_empty() || !self.has_open(block, out) {
             return;
         }
-        if let Some(waiting) = self.waiting.iter_mut().rfind(|waiting| waiting.block == block) {
+        if let Some(waiting) = self
+            .waiting
+            .iter_mut()
+            .rfind(|waiting| waiting.block == block)
+        {
             return waiting.text.push_str(text);
         }
-        let Some(Current { kind, told, .. }) = self.current else { return };
+        let Some(Current { kind, told, .. }) = self.current else {
+            return;
+        };
         match kind {
             Kind::Text => {
                 if !told {
@@ -124,7 +178,13 @@ impl MessagesWriter {
             }
             Kind::Reasoning => {
                 if !told {
-                    self.tell(&Part::Thinking { thinking: "", signature: String::new() }, out);
+                    self.tell(
+                        &Part::Thinking {
+                            thinking: "",
+                            signature: String::new(),
+                        },
+                        out,
+                    );
                 }
                 self.delta(&Delta::Thinking { thinking: text }, out);
             }
@@ -148,15 +208,28 @@ impl MessagesWriter {
     }
 
     fn kind(&self, block: u32) -> Option<Kind> {
-        self.kinds.iter().rfind(|(known, _)| *known == block).map(|(_, kind)| *kind)
+        self.kinds
+            .iter()
+            .rfind(|(known, _)| *known == block)
+            .map(|(_, kind)| *kind)
     }
 
     fn is_current(&self, block: u32) -> bool {
-        self.current.as_ref().is_some_and(|current| current.block == block)
+        self.current
+            .as_ref()
+            .is_some_and(|current| current.block == block)
     }
 
     fn delta(&self, delta: &Delta<'_>, out: &mut Vec<u8>) {
-        frame(out, "content_block_delta", &BlockDelta { kind: "content_block_delta", index: self.index, delta });
+        frame(
+            out,
+            "content_block_delta",
+            &BlockDelta {
+                kind: "content_block_delta",
+                index: self.index,
+                delta,
+            },
+        );
     }
 
     fn opaque(&mut self, block: u32, opaque: &Opaque, out: &mut Vec<u8>) {
@@ -164,14 +237,22 @@ impl MessagesWriter {
         if self.kind(block) != Some(Kind::Reasoning) || !self.has_open(block, out) {
             return;
         }
-        let waiting = self.waiting.iter_mut().rfind(|waiting| waiting.block == block).map(|waiting| &mut waiting.opaque);
+        let waiting = self
+            .waiting
+            .iter_mut()
+            .rfind(|waiting| waiting.block == block)
+            .map(|waiting| &mut waiting.opaque);
         if let Some(place) = waiting.or(self.current.as_mut().map(|current| &mut current.opaque)) {
             *place = Some(opaque.clone());
         }
     }
 
     fn close(&mut self, block: u32, out: &mut Vec<u8>) {
-        if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.block == block && !waiting.closed) {
+        if let Some(waiting) = self
+            .waiting
+            .iter_mut()
+            .find(|waiting| waiting.block == block && !waiting.closed)
+        {
             waiting.closed = true;
         } else if self.is_current(block) {
             self.close_current(out);
@@ -182,7 +263,13 @@ impl MessagesWriter {
     /// Tells what waited, up to the first call that goes on.
     fn follow(&mut self, out: &mut Vec<u8>) {
         while self.current.is_none()
-            && let Some(Waiting { block, opened, text, opaque, closed }) = self.waiting.pop_front()
+            && let Some(Waiting {
+                block,
+                opened,
+                text,
+                opaque,
+                closed,
+            }) = self.waiting.pop_front()
         {
             self.start(block, &opened, out);
             self.piece_of_current(&text, out);
@@ -190,7 +277,8 @@ impl MessagesWriter {
                 current.opaque = opaque;
             }
             // text goes on as a block of its own, if it does
-            let goes_on = !closed && (matches!(opened, Opened::Call { .. }) || self.waiting.is_empty());
+            let goes_on =
+                !closed && (matches!(opened, Opened::Call { .. }) || self.waiting.is_empty());
             if !goes_on {
                 self.close_current(out);
             }
@@ -209,17 +297,32 @@ impl MessagesWriter {
         if let Some(opaque) = current.opaque.clone() {
             let token = self.head.envelope.seal(&opaque);
             match (opaque.kind, current.told) {
-                (OpaqueKind::Redacted, false) => self.tell(&Part::RedactedThinking { data: token }, out),
+                (OpaqueKind::Redacted, false) => {
+                    self.tell(&Part::RedactedThinking { data: token }, out)
+                }
                 (_, told) => {
                     if !told {
-                        self.tell(&Part::Thinking { thinking: "", signature: String::new() }, out);
+                        self.tell(
+                            &Part::Thinking {
+                                thinking: "",
+                                signature: String::new(),
+                            },
+                            out,
+                        );
                     }
                     self.delta(&Delta::Signature { signature: &token }, out);
                 }
             }
         }
         if self.current.take().is_some_and(|current| current.told) {
-            frame(out, "content_block_stop", &BlockStopped { kind: "content_block_stop", index: self.index });
+            frame(
+                out,
+                "content_block_stop",
+                &BlockStopped {
+                    kind: "content_block_stop",
+                    index: self.index,
+                },
+            );
             self.index += 1;
         }
     }
@@ -243,10 +346,24 @@ impl WriteAnswer for MessagesWriter {
     fn end(&mut self, stop: &Stop, usage: &Usage, out: &mut Vec<u8>) {
         self.begin(out);
         self.close_current(out);
-        self.waiting.iter_mut().for_each(|waiting| waiting.closed = true);
+        self.waiting
+            .iter_mut()
+            .for_each(|waiting| waiting.closed = true);
         self.follow(out);
-        let delta = Ended { stop_reason: reason(stop), stop_sequence: sequence(stop), stop_details: None };
-        frame(out, "message_delta", &MessageDelta { kind: "message_delta", delta, usage: Counts::of(usage) });
+        let delta = Ended {
+            stop_reason: reason(stop),
+            stop_sequence: sequence(stop),
+            stop_details: None,
+        };
+        frame(
+            out,
+            "message_delta",
+            &MessageDelta {
+                kind: "message_delta",
+                delta,
+                usage: Counts::of(usage),
+            },
+        );
         out.extend_from_slice(b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n");
     }
 
@@ -255,23 +372,41 @@ impl WriteAnswer for MessagesWriter {
     }
 
     fn whole(&self, answer: &Answer, usage: &Usage) -> String {
-        let parts = answer.blocks.iter().filter_map(|block| match &block.content {
-            Content::Text(text) => Some(Part::Text { text }),
-            Content::Reasoning(reasoned) => Some(self.thought(reasoned)),
-            Content::ToolCall(call) => Some(Part::ToolUse { id: &call.id, name: &call.name, input: call.object_raw() }),
-            Content::Image(_) | Content::Document(_) | Content::ToolResult(_) => None,
-        });
+        let parts = answer
+            .blocks
+            .iter()
+            .filter_map(|block| match &block.content {
+                Content::Text(text) => Some(Part::Text { text }),
+                Content::Reasoning(reasoned) => Some(self.thought(reasoned)),
+                Content::ToolCall(call) => Some(Part::ToolUse {
+                    id: &call.id,
+                    name: &call.name,
+                    input: call.object_raw(),
+                }),
+                Content::Image(_) | Content::Document(_) | Content::ToolResult(_) => None,
+            });
         written(&self.message(parts.collect(), Some(&answer.stop), usage))
     }
 }
 
 impl MessagesWriter {
     fn thought<'a>(&self, reasoned: &'a Reasoned) -> Part<'a> {
-        let token = reasoned.opaque.as_ref().map(|opaque| (opaque.kind, self.head.envelope.seal(opaque)));
+        let token = reasoned
+            .opaque
+            .as_ref()
+            .map(|opaque| (opaque.kind, self.head.envelope.seal(opaque)));
         match token {
-            Some((OpaqueKind::Redacted, data)) if reasoned.text.is_empty() => Part::RedactedThinking { data },
-            Some((_, signature)) => Part::Thinking { thinking: &reasoned.text, signature },
-            None => Part::Thinking { thinking: &reasoned.text, signature: String::new() },
+            Some((OpaqueKind::Redacted, data)) if reasoned.text.is_empty() => {
+                Part::RedactedThinking { data }
+            }
+            Some((_, signature)) => Part::Thinking {
+                thinking: &reasoned.text,
+                signature,
+            },
+            None => Part::Thinking {
+                thinking: &reasoned.text,
+                signature: String::new(),
+            },
         }
     }
 }
@@ -335,10 +470,21 @@ struct Message<'a> {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Part<'a> {
-    Text { text: &'a str },
-    Thinking { thinking: &'a str, signature: String },
-    RedactedThinking { data: String },
-    ToolUse { id: &'a str, name: &'a str, input: Raw },
+    Text {
+        text: &'a str,
+    },
+    Thinking {
+        thinking: &'a str,
+        signature: String,
+    },
+    RedactedThinking {
+        data: String,
+    },
+    ToolUse {
+        id: &'a str,
+        name: &'a str,
+        input: Raw,
+    },
 }
 
 #[derive(Serialize)]
@@ -435,8 +581,12 @@ impl Counts {
                 ephemeral_1h_input_tokens: hour,
             },
             output_tokens: usage.out_total,
-            output_tokens_details: (usage.reasoning > 0).then_some(OutputDetails { thinking_tokens: usage.reasoning }),
-            server_tool_use: (usage.web_searches > 0).then_some(ServerTools { web_search_requests: usage.web_searches }),
+            output_tokens_details: (usage.reasoning > 0).then_some(OutputDetails {
+                thinking_tokens: usage.reasoning,
+            }),
+            server_tool_use: (usage.web_searches > 0).then_some(ServerTools {
+                web_search_requests: usage.web_searches,
+            }),
         }
     }
 }

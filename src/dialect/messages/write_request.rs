@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 
 use crate::conversation::{
-    Ask, Block, Cache, Content, Effort, Format, Media, Opaque, OpaqueKind, Raw, Reasoned, Role, Source, Summary, Tool, ToolCall,
-    ToolChoice, ToolResult, Turn, fitting_id,
+    Ask, Block, Cache, Content, Effort, Format, Media, Opaque, OpaqueKind, Raw, Reasoned, Role,
+    Source, Summary, Tool, ToolCall, ToolChoice, ToolResult, Turn, fitting_id,
 };
 use crate::dialect::Dialect;
 use crate::dialect::answer::written;
@@ -26,7 +26,10 @@ const BUDGET_MIN: u64 = 1_024;
 /// Writes an ask that was fitted.
 pub(in crate::dialect) fn write_request(ask: &Ask, sending: &Sending<'_>) -> String {
     let writer = Writer { ask, sending };
-    let max_tokens = ask.output_cap.or(sending.output_cap).unwrap_or(sending.output_max);
+    let max_tokens = ask
+        .output_cap
+        .or(sending.output_cap)
+        .unwrap_or(sending.output_max);
     let thinking = writer.thinking(max_tokens);
     let sampling = &ask.sampling;
     written(&Body {
@@ -133,10 +136,20 @@ enum Piece<'a> {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Kept<'a> {
-    Base64 { media_type: &'a str, data: &'a str },
-    Text { media_type: &'static str, data: Cow<'a, str> },
-    Url { url: &'a str },
-    File { file_id: &'a str },
+    Base64 {
+        media_type: &'a str,
+        data: &'a str,
+    },
+    Text {
+        media_type: &'static str,
+        data: Cow<'a, str>,
+    },
+    Url {
+        url: &'a str,
+    },
+    File {
+        file_id: &'a str,
+    },
 }
 
 #[derive(Serialize)]
@@ -202,18 +215,39 @@ struct Writer<'a> {
 impl<'a> Writer<'a> {
     /// The system turns at the beginning.
     fn system(&self) -> Vec<Part<'a>> {
-        let turns = self.ask.turns.iter().take_while(|turn| turn.role == Role::System);
+        let turns = self
+            .ask
+            .turns
+            .iter()
+            .take_while(|turn| turn.role == Role::System);
         turns.flat_map(|turn| self.parts(&turn.blocks)).collect()
     }
 
     fn messages(&self) -> Vec<Message<'a>> {
-        let turns = self.ask.turns.iter().skip_while(|turn| turn.role == Role::System);
+        let turns = self
+            .ask
+            .turns
+            .iter()
+            .skip_while(|turn| turn.role == Role::System);
         let mut messages: Vec<Message<'a>> = turns.map(|turn| self.message(turn)).collect();
         messages.retain(|message| !message.content.is_empty());
-        if messages.first().is_none_or(|message| message.role != "user") {
-            messages.insert(0, Message { role: "user", content: vec![text(OPENING)] });
+        if messages
+            .first()
+            .is_none_or(|message| message.role != "user")
+        {
+            messages.insert(
+                0,
+                Message {
+                    role: "user",
+                    content: vec![text(OPENING)],
+                },
+            );
         }
-        if let Some(Message { role: "assistant", content }) = messages.last_mut() {
+        if let Some(Message {
+            role: "assistant",
+            content,
+        }) = messages.last_mut()
+        {
             trim_end(content);
         }
         messages
@@ -225,7 +259,10 @@ impl<'a> Writer<'a> {
             Role::User => "user",
             Role::Assistant => "assistant",
         };
-        Message { role, content: self.parts(&turn.blocks) }
+        Message {
+            role,
+            content: self.parts(&turn.blocks),
+        }
     }
 
     fn parts(&self, blocks: &'a [Block]) -> Vec<Part<'a>> {
@@ -236,20 +273,39 @@ impl<'a> Writer<'a> {
     fn part(&self, block: &'a Block) -> Option<Part<'a>> {
         let piece = match &block.content {
             Content::Text(text) if text.trim().is_empty() => return None,
-            Content::Text(text) => Piece::Text { text: Cow::Borrowed(text) },
-            Content::Image(media) => Piece::Image { source: kept(media) },
-            Content::Document(media) => Piece::Document { source: kept(media), title: media.name.as_deref() },
+            Content::Text(text) => Piece::Text {
+                text: Cow::Borrowed(text),
+            },
+            Content::Image(media) => Piece::Image {
+                source: kept(media),
+            },
+            Content::Document(media) => Piece::Document {
+                source: kept(media),
+                title: media.name.as_deref(),
+            },
             Content::ToolCall(call) => self.call(call),
             Content::ToolResult(result) => self.result(result),
             // takes no cache hint
-            Content::Reasoning(reasoned) => return self.thought(reasoned).map(|piece| Part { piece, cache_control: None }),
+            Content::Reasoning(reasoned) => {
+                return self.thought(reasoned).map(|piece| Part {
+                    piece,
+                    cache_control: None,
+                });
+            }
         };
-        Some(Part { piece, cache_control: block.cache.map(cache_control) })
+        Some(Part {
+            piece,
+            cache_control: block.cache.map(cache_control),
+        })
     }
 
     fn call(&self, call: &'a ToolCall) -> Piece<'a> {
         let id = fitting_id(&call.id, self.sending.capabilities.ids);
-        Piece::ToolUse { id, name: self.sending.names.sent(&call.name), input: call.object_raw() }
+        Piece::ToolUse {
+            id,
+            name: self.sending.names.sent(&call.name),
+            input: call.object_raw(),
+        }
     }
 
     fn result(&self, result: &'a ToolResult) -> Piece<'a> {
@@ -258,29 +314,44 @@ impl<'a> Writer<'a> {
             content.push(text(FAILED));
         }
         let tool_use_id = fitting_id(&result.id, self.sending.capabilities.ids);
-        Piece::ToolResult { tool_use_id, content, is_error: result.is_error }
+        Piece::ToolResult {
+            tool_use_id,
+            content,
+            is_error: result.is_error,
+        }
     }
 
     fn thought(&self, reasoned: &'a Reasoned) -> Option<Piece<'a>> {
-        let opaque = reasoned.opaque.as_ref().filter(|opaque| self.is_own(opaque))?;
+        let opaque = reasoned
+            .opaque
+            .as_ref()
+            .filter(|opaque| self.is_own(opaque))?;
         Some(match opaque.kind {
-            OpaqueKind::Signature => Piece::Thinking { thinking: &reasoned.text, signature: &opaque.data },
+            OpaqueKind::Signature => Piece::Thinking {
+                thinking: &reasoned.text,
+                signature: &opaque.data,
+            },
             OpaqueKind::Redacted => Piece::RedactedThinking { data: &opaque.data },
         })
     }
 
     /// Only what this model made. A client of another dialect cannot hold anything genuine that we did not seal.
     fn is_own(&self, opaque: &Opaque) -> bool {
-        opaque
-            .origin
-            .as_ref()
-            .is_some_and(|origin| origin.dialect == Dialect::Messages.word() && is_same_model(&origin.model, self.sending.model))
+        opaque.origin.as_ref().is_some_and(|origin| {
+            origin.dialect == Dialect::Messages.word()
+                && is_same_model(&origin.model, self.sending.model)
+        })
     }
 
     /// The tools, or, where there are none any more, those that were called: the vendor takes no call of a tool that is unknown.
     fn tools(&self) -> Vec<Declared<'a>> {
         if !self.ask.tools.is_empty() {
-            return self.ask.tools.iter().map(|tool| self.declared(tool)).collect();
+            return self
+                .ask
+                .tools
+                .iter()
+                .map(|tool| self.declared(tool))
+                .collect();
         }
         let mut names: Vec<&str> = Vec::new();
         for block in self.ask.turns.iter().flat_map(|turn| &turn.blocks) {
@@ -313,18 +384,32 @@ impl<'a> Writer<'a> {
 
     fn tool_choice(&self) -> Option<Choice<'a>> {
         let disable_parallel_tool_use = self.ask.parallel_tools == Some(false);
-        let choice = |kind, name| Some(Choice { kind, name, disable_parallel_tool_use });
+        let choice = |kind, name| {
+            Some(Choice {
+                kind,
+                name,
+                disable_parallel_tool_use,
+            })
+        };
         match &self.ask.tool_choice {
             // called once, and not to be called again
             ToolChoice::Auto if self.ask.tools.is_empty() => {
                 let has_called = !self.tools().is_empty();
-                has_called.then_some(Choice { kind: "none", name: None, disable_parallel_tool_use: false })
+                has_called.then_some(Choice {
+                    kind: "none",
+                    name: None,
+                    disable_parallel_tool_use: false,
+                })
             }
             ToolChoice::Auto if !disable_parallel_tool_use => None,
             ToolChoice::Auto => choice("auto", None),
             ToolChoice::Any => choice("any", None),
             ToolChoice::Named(name) => choice("tool", Some(self.sending.names.sent(name))),
-            ToolChoice::None => Some(Choice { kind: "none", name: None, disable_parallel_tool_use: false }),
+            ToolChoice::None => Some(Choice {
+                kind: "none",
+                name: None,
+                disable_parallel_tool_use: false,
+            }),
         }
     }
 
@@ -336,32 +421,68 @@ impl<'a> Writer<'a> {
             Summary::Omitted => "omitted",
         });
         if reasoning.is_off() {
-            return Some(Thinking { kind: "disabled", budget_tokens: None, display: None });
+            return Some(Thinking {
+                kind: "disabled",
+                budget_tokens: None,
+                display: None,
+            });
         }
         if reasoning.adaptive {
-            return Some(Thinking { kind: "adaptive", budget_tokens: None, display });
+            return Some(Thinking {
+                kind: "adaptive",
+                budget_tokens: None,
+                display,
+            });
         }
         let budget = reasoning.budget?.min(max_tokens.saturating_sub(1));
         let fits = budget >= BUDGET_MIN && self.thoughts_are_whole();
-        fits.then_some(Thinking { kind: "enabled", budget_tokens: Some(budget), display })
+        fits.then_some(Thinking {
+            kind: "enabled",
+            budget_tokens: Some(budget),
+            display,
+        })
     }
 
     /// Where thinking has a budget, a turn of calls that is still going on must begin with its thoughts: without them the vendor
     /// refuses to think at all.
     fn thoughts_are_whole(&self) -> bool {
-        let Some(last) = self.ask.turns.iter().rev().find(|turn| turn.role == Role::Assistant) else { return true };
-        let has_calls = last.blocks.iter().any(|block| matches!(block.content, Content::ToolCall(_)));
+        let Some(last) = self
+            .ask
+            .turns
+            .iter()
+            .rev()
+            .find(|turn| turn.role == Role::Assistant)
+        else {
+            return true;
+        };
+        let has_calls = last
+            .blocks
+            .iter()
+            .any(|block| matches!(block.content, Content::ToolCall(_)));
         let begins_with_thoughts = || {
             let first = self.parts(&last.blocks).into_iter().next();
-            first.is_some_and(|part| matches!(part.piece, Piece::Thinking { .. } | Piece::RedactedThinking { .. }))
+            first.is_some_and(|part| {
+                matches!(
+                    part.piece,
+                    Piece::Thinking { .. } | Piece::RedactedThinking { .. }
+                )
+            })
         };
         !has_calls || begins_with_thoughts()
     }
 
     fn output_config(&self) -> Option<OutputConfig> {
-        let effort = self.ask.reasoning.effort.filter(|effort| *effort != Effort::None).map(Effort::word);
+        let effort = self
+            .ask
+            .reasoning
+            .effort
+            .filter(|effort| *effort != Effort::None)
+            .map(Effort::word);
         let format = match &self.ask.format {
-            Format::JsonSchema { schema, .. } => Some(OutputFormat { kind: "json_schema", schema: schema::closed(schema) }),
+            Format::JsonSchema { schema, .. } => Some(OutputFormat {
+                kind: "json_schema",
+                schema: schema::closed(schema),
+            }),
             Format::Text | Format::JsonObject => None,
         };
         (effort.is_some() || format.is_some()).then_some(OutputConfig { effort, format })
@@ -369,7 +490,12 @@ impl<'a> Writer<'a> {
 }
 
 fn text(text: &str) -> Part<'_> {
-    Part { piece: Piece::Text { text: Cow::Borrowed(text) }, cache_control: None }
+    Part {
+        piece: Piece::Text {
+            text: Cow::Borrowed(text),
+        },
+        cache_control: None,
+    }
 }
 
 fn cache_control(cache: Cache) -> CacheControl {
@@ -377,17 +503,29 @@ fn cache_control(cache: Cache) -> CacheControl {
         Cache::FiveMinutes => None,
         Cache::Hour => Some("1h"),
     };
-    CacheControl { kind: "ephemeral", ttl }
+    CacheControl {
+        kind: "ephemeral",
+        ttl,
+    }
 }
 
 fn kept(media: &Media) -> Kept<'_> {
     match &media.source {
-        Source::Text(text) => Kept::Text { media_type: "text/plain", data: Cow::Borrowed(text) },
+        Source::Text(text) => Kept::Text {
+            media_type: "text/plain",
+            data: Cow::Borrowed(text),
+        },
         Source::Url(url) => Kept::Url { url },
         Source::File(file_id) => Kept::File { file_id },
         Source::Base64(data) => match plain_text(media, data) {
-            Some(text) => Kept::Text { media_type: "text/plain", data: Cow::Owned(text) },
-            None => Kept::Base64 { media_type: &media.mime, data },
+            Some(text) => Kept::Text {
+                media_type: "text/plain",
+                data: Cow::Owned(text),
+            },
+            None => Kept::Base64 {
+                media_type: &media.mime,
+                data,
+            },
         },
     }
 }
@@ -402,7 +540,11 @@ fn plain_text(media: &Media, data: &str) -> Option<String> {
 
 /// The vendor takes no beginning of an answer that ends in white space.
 fn trim_end(content: &mut [Part<'_>]) {
-    if let Some(Part { piece: Piece::Text { text }, .. }) = content.last_mut() {
+    if let Some(Part {
+        piece: Piece::Text { text },
+        ..
+    }) = content.last_mut()
+    {
         *text = Cow::Owned(text.trim_end().to_owned());
     }
 }

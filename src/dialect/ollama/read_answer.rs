@@ -62,7 +62,15 @@ struct Function {
 impl OllamaReader {
     pub(in crate::dialect) fn new(head: &AnswerHead) -> OllamaReader {
         let (prompt, output) = (Count::Unsaid, Count::Unsaid);
-        OllamaReader { seed: head.request_id.clone(), prompt, output, blocks: 0, open: None, done: false, counted: false }
+        OllamaReader {
+            seed: head.request_id.clone(),
+            prompt,
+            output,
+            blocks: 0,
+            open: None,
+            done: false,
+            counted: false,
+        }
     }
 
     fn count(&mut self, line: &Line) {
@@ -74,9 +82,17 @@ impl OllamaReader {
     fn line(&mut self, line: Line, events: &mut Vec<Event>) {
         self.count(&line);
         if let Some(message) = line.message {
-            self.say(Opened::Reasoning, message.thinking.unwrap_or_default(), events);
+            self.say(
+                Opened::Reasoning,
+                message.thinking.unwrap_or_default(),
+                events,
+            );
             self.say(Opened::Text, message.content.unwrap_or_default(), events);
-            message.tool_calls.unwrap_or_default().into_iter().for_each(|call| self.call(call, events));
+            message
+                .tool_calls
+                .unwrap_or_default()
+                .into_iter()
+                .for_each(|call| self.call(call, events));
         }
         if line.done {
             self.close(events);
@@ -102,18 +118,32 @@ impl OllamaReader {
     /// Calls come whole.
     fn call(&mut self, call: Call, events: &mut Vec<Event>) {
         self.close(events);
-        let (name, arguments) = call.function.map_or((None, None), |function| (function.name, function.arguments));
+        let (name, arguments) = call
+            .function
+            .map_or((None, None), |function| (function.name, function.arguments));
         let minted = format!("call_{}_{}", self.seed, self.blocks);
         let id = call.id.filter(|id| !id.is_empty()).unwrap_or(minted);
-        let block = self.open(Opened::Call { id, name: name.unwrap_or_default() }, events);
-        events.push(Event::Piece { block, text: arguments.map_or_else(|| "{}".to_owned(), |json| object(&json)) });
+        let block = self.open(
+            Opened::Call {
+                id,
+                name: name.unwrap_or_default(),
+            },
+            events,
+        );
+        events.push(Event::Piece {
+            block,
+            text: arguments.map_or_else(|| "{}".to_owned(), |json| object(&json)),
+        });
         self.close(events);
     }
 
     fn open(&mut self, opened: Opened, events: &mut Vec<Event>) -> u32 {
         let block = self.blocks;
         self.blocks += 1;
-        events.push(Event::Open { block, opened: opened.clone() });
+        events.push(Event::Open {
+            block,
+            opened: opened.clone(),
+        });
         self.open = Some((block, opened));
         block
     }
@@ -129,19 +159,26 @@ impl OllamaReader {
 fn object(json: &Raw) -> String {
     match json.as_str() {
         "null" => "{}".to_owned(),
-        text if text.starts_with('"') => serde_json::from_str(text).unwrap_or_else(|_| text.to_owned()),
+        text if text.starts_with('"') => {
+            serde_json::from_str(text).unwrap_or_else(|_| text.to_owned())
+        }
         object => json::compact(object),
     }
 }
 
 impl ReadAnswer for OllamaReader {
-    fn event(&mut self, fields: &Fields<'_>, events: &mut Vec<Event>) -> Result<Heard, UpstreamFault> {
+    fn event(
+        &mut self,
+        fields: &Fields<'_>,
+        events: &mut Vec<Event>,
+    ) -> Result<Heard, UpstreamFault> {
         let data = fields.data.trim_ascii();
         if data.is_empty() {
             return Ok(Heard::More);
         }
-        let line: Line =
-            json::lenient(data).map_err(|_| UpstreamFault::unreadable("the upstream sent a line that is none of Ollama's"))?;
+        let line: Line = json::lenient(data).map_err(|_| {
+            UpstreamFault::unreadable("the upstream sent a line that is none of Ollama's")
+        })?;
         if line.error.is_some() {
             self.count(&line);
             return Err(fault::named(Dialect::Ollama, data));
@@ -154,7 +191,10 @@ impl ReadAnswer for OllamaReader {
         let line: Line = whole_of(body)?;
         if line.error.is_some() {
             self.count(&line);
-            return Err(NotComplete::fault(fault::named(Dialect::Ollama, body), self.report()));
+            return Err(NotComplete::fault(
+                fault::named(Dialect::Ollama, body),
+                self.report(),
+            ));
         }
         if !line.done {
             return Err(NotComplete::CutOff);
@@ -168,7 +208,11 @@ impl ReadAnswer for OllamaReader {
         if [self.prompt, self.output].contains(&Count::Lie) {
             return Report::Lying;
         }
-        let usage = Usage { uncached_in: self.prompt.tokens(), out_total: self.output.tokens(), ..Usage::default() };
+        let usage = Usage {
+            uncached_in: self.prompt.tokens(),
+            out_total: self.output.tokens(),
+            ..Usage::default()
+        };
         Report::of(usage, self.prompt.is_said(), self.output.is_said())
     }
 
@@ -183,7 +227,10 @@ fn stop(reason: Option<&str>) -> Stop {
         None | Some("stop" | "load" | "unload") => Stop::End,
         Some("length") => Stop::Length,
         Some(other) => {
-            tracing::warn!("Ollama ended an answer with {:?}: taken for a plain end", other.get(..40).unwrap_or(other));
+            tracing::warn!(
+                "Ollama ended an answer with {:?}: taken for a plain end",
+                other.get(..40).unwrap_or(other)
+            );
             Stop::End
         }
     }
@@ -210,7 +257,9 @@ mod tests {
         let (mut streaming, mut whole, mut events) = (reader(), reader(), Vec::new());
         let (told, ended) = samples::heard(&mut streaming, Framing::Lines, stream.as_bytes());
         assert_eq!(ended, Ok(true));
-        whole.whole(answer.as_bytes(), &mut events).expect("a whole answer");
+        whole
+            .whole(answer.as_bytes(), &mut events)
+            .expect("a whole answer");
         let story = samples::story(&told);
         assert_eq!(samples::story(&events), story);
         assert_eq!(streaming.report(), whole.report());
@@ -219,26 +268,41 @@ mod tests {
     }
 
     fn usage(uncached_in: u64, out_total: u64) -> Report {
-        Report::Reported(Usage { uncached_in, out_total, ..Usage::default() })
+        Report::Reported(Usage {
+            uncached_in,
+            out_total,
+            ..Usage::default()
+        })
     }
 
     #[test]
     fn thoughts_and_text_are_told_apart() {
         let (story, report) = read(TEXT_STREAM, TEXT);
-        assert_eq!(story, ["thought: A greeting is due.", "text: Hello 日本 🦀", "End"]);
+        assert_eq!(
+            story,
+            ["thought: A greeting is due.", "text: Hello 日本 🦀", "End"]
+        );
         assert_eq!(report, usage(14, 30));
     }
 
     #[test]
     fn u07_arguments_are_the_object_as_it_stands() {
         let (story, report) = read(TOOL_STREAM, TOOL);
-        let (first, second) = (r#"({"city":"Zürich 🦀","days":2})"#, r#"({"city":"Bern","days":1.0})"#);
-        let expected =
-            [format!("call call_req_1_0: weather{first}"), format!("call call_req_1_1: weather{second}"), "Tool".into()];
+        let (first, second) = (
+            r#"({"city":"Zürich 🦀","days":2})"#,
+            r#"({"city":"Bern","days":1.0})"#,
+        );
+        let expected = [
+            format!("call call_req_1_0: weather{first}"),
+            format!("call call_req_1_1: weather{second}"),
+            "Tool".into(),
+        ];
         assert_eq!((story, report), (expected.to_vec(), usage(169, 41)));
         let text = r#"{"message":{"tool_calls":[{"id":"own","function":{"name":"f","arguments":"{\"a\":1}"}}]},"done":true}"#;
         let mut events = Vec::new();
-        reader().whole(text.as_bytes(), &mut events).expect("an answer");
+        reader()
+            .whole(text.as_bytes(), &mut events)
+            .expect("an answer");
         assert_eq!(samples::story(&events)[0], r#"call own: f({"a":1})"#);
     }
 
@@ -246,11 +310,25 @@ mod tests {
     fn c05_a_count_that_is_left_out_is_not_zero() {
         let unmetered = include_str!("../../../tests/golden/ollama/unmetered.ndjson");
         let mut reader = reader();
-        assert_eq!(samples::heard(&mut reader, Framing::Lines, unmetered.as_bytes()).1, Ok(true));
-        let usage = Usage { out_total: 5, ..Usage::default() };
-        assert_eq!(reader.report(), Report::Half { usage, unsaid: Side::Input });
+        assert_eq!(
+            samples::heard(&mut reader, Framing::Lines, unmetered.as_bytes()).1,
+            Ok(true)
+        );
+        let usage = Usage {
+            out_total: 5,
+            ..Usage::default()
+        };
+        assert_eq!(
+            reader.report(),
+            Report::Half {
+                usage,
+                unsaid: Side::Input
+            }
+        );
         let lying = TEXT_STREAM.replace("\"eval_count\":30", "\"eval_count\":-1");
-        samples::heard(&mut reader, Framing::Lines, lying.as_bytes()).1.expect("an answer");
+        samples::heard(&mut reader, Framing::Lines, lying.as_bytes())
+            .1
+            .expect("an answer");
         assert_eq!(reader.report(), Report::Lying);
     }
 
@@ -259,18 +337,39 @@ mod tests {
         let failed = include_str!("../../../tests/golden/ollama/failed.ndjson");
         let (events, ended) = samples::heard(&mut reader(), Framing::Lines, failed.as_bytes());
         assert_eq!(events.len(), 2, "{events:?}");
-        assert!(ended.expect_err("a failed answer").message.ends_with("unexpected EOF"));
+        assert!(
+            ended
+                .expect_err("a failed answer")
+                .message
+                .ends_with("unexpected EOF")
+        );
     }
 
     #[test]
     fn what_is_not_done_is_cut_off() {
-        let cut = TEXT_STREAM.split_inclusive('\n').take(4).collect::<String>();
-        assert_eq!(samples::heard(&mut reader(), Framing::Lines, cut.as_bytes()).1, Ok(false));
-        let read = reader().whole(TEXT.replace("\"done\":true", "\"done\":false").as_bytes(), &mut Vec::new());
+        let cut = TEXT_STREAM
+            .split_inclusive('\n')
+            .take(4)
+            .collect::<String>();
+        assert_eq!(
+            samples::heard(&mut reader(), Framing::Lines, cut.as_bytes()).1,
+            Ok(false)
+        );
+        let read = reader().whole(
+            TEXT.replace("\"done\":true", "\"done\":false").as_bytes(),
+            &mut Vec::new(),
+        );
         assert_eq!(read, Err(NotComplete::CutOff));
-        let unknown = reader().whole(include_str!("../../../tests/golden/ollama/unknown.json").as_bytes(), &mut Vec::new());
+        let unknown = reader().whole(
+            include_str!("../../../tests/golden/ollama/unknown.json").as_bytes(),
+            &mut Vec::new(),
+        );
         assert!(matches!(unknown, Err(NotComplete::Fault { .. })));
-        for (reason, expected) in [(None, Stop::End), (Some("length"), Stop::Length), (Some("unload"), Stop::End)] {
+        for (reason, expected) in [
+            (None, Stop::End),
+            (Some("length"), Stop::Length),
+            (Some("unload"), Stop::End),
+        ] {
             assert_eq!(stop(reason), expected);
         }
     }

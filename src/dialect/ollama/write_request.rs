@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
-use crate::conversation::{Ask, Block, Content, Format, Media, Raw, Role, Source, Tool, ToolCall, ToolResult, Turn};
+use crate::conversation::{
+    Ask, Block, Content, Format, Media, Raw, Role, Source, Tool, ToolCall, ToolResult, Turn,
+};
 use crate::dialect::answer::written;
 use crate::dialect::hub::Sending;
 
@@ -103,7 +105,9 @@ struct Options<'a> {
 pub(in crate::dialect) fn write_request(ask: &Ask, sending: &Sending<'_>) -> String {
     let writer = Writer { sending };
     let mut messages = Vec::with_capacity(ask.turns.len());
-    ask.turns.iter().for_each(|turn| writer.turn(turn, &mut messages));
+    ask.turns
+        .iter()
+        .for_each(|turn| writer.turn(turn, &mut messages));
     let sampling = &ask.sampling;
     written(&Body {
         model: sending.model,
@@ -146,24 +150,45 @@ impl<'a> Writer<'a> {
             Role::Assistant => "assistant",
         };
         let (content, images) = (texts(&turn.blocks), images(&turn.blocks));
-        let message =
-            Message { role, content, images, tool_calls: calls.collect(), thinking: thoughts(&turn.blocks), tool_name: None };
-        if !message.content.is_empty() || !message.images.is_empty() || !message.tool_calls.is_empty() {
+        let message = Message {
+            role,
+            content,
+            images,
+            tool_calls: calls.collect(),
+            thinking: thoughts(&turn.blocks),
+            tool_name: None,
+        };
+        if !message.content.is_empty()
+            || !message.images.is_empty()
+            || !message.tool_calls.is_empty()
+        {
             messages.push(message);
         }
     }
 
     fn call(&self, call: &'a ToolCall) -> Call<'a> {
-        Call { function: Called { name: self.sending.names.sent(&call.name), arguments: call.object_raw() } }
+        Call {
+            function: Called {
+                name: self.sending.names.sent(&call.name),
+                arguments: call.object_raw(),
+            },
+        }
     }
 
     fn result(&self, result: &'a ToolResult) -> Message<'a> {
         let text = result.text();
         Message {
             role: "tool",
-            content: if result.is_error { format!("{FAILED}{text}") } else { text },
+            content: if result.is_error {
+                format!("{FAILED}{text}")
+            } else {
+                text
+            },
             images: images(&result.blocks),
-            tool_name: result.name.as_deref().map(|name| self.sending.names.sent(name)),
+            tool_name: result
+                .name
+                .as_deref()
+                .map(|name| self.sending.names.sent(name)),
             ..Message::default()
         }
     }
@@ -174,21 +199,34 @@ impl<'a> Writer<'a> {
             description: tool.description.as_deref(),
             parameters: &tool.schema,
         };
-        Declared { kind: "function", function }
+        Declared {
+            kind: "function",
+            function,
+        }
     }
 }
 
 fn texts(blocks: &[Block]) -> String {
     let texts = blocks.iter().filter_map(|block| match &block.content {
-        Content::Text(text) | Content::Document(Media { source: Source::Text(text), .. }) => Some(text.as_str()),
+        Content::Text(text)
+        | Content::Document(Media {
+            source: Source::Text(text),
+            ..
+        }) => Some(text.as_str()),
         _ => None,
     });
-    texts.filter(|text| !text.is_empty()).collect::<Vec<_>>().join(BETWEEN)
+    texts
+        .filter(|text| !text.is_empty())
+        .collect::<Vec<_>>()
+        .join(BETWEEN)
 }
 
 fn images(blocks: &[Block]) -> Vec<&str> {
     let images = blocks.iter().filter_map(|block| match &block.content {
-        Content::Image(Media { source: Source::Base64(data), .. }) => Some(data.as_str()),
+        Content::Image(Media {
+            source: Source::Base64(data),
+            ..
+        }) => Some(data.as_str()),
         _ => None,
     });
     images.collect()

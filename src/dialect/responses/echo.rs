@@ -58,7 +58,10 @@ impl Echo {
 }
 
 fn said(request: &Request, name: &str, absent: &str) -> Box<RawValue> {
-    let json = request.member(name).filter(|json| *json != "null").unwrap_or(absent);
+    let json = request
+        .member(name)
+        .filter(|json| *json != "null")
+        .unwrap_or(absent);
     RawValue::from_string(one_line(json)).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
 

@@ -46,13 +46,25 @@ impl ResponsesUsage {
     }
 
     pub(in crate::dialect) fn report(&self) -> Report {
-        if [self.input, self.output, self.cached, self.cache_write, self.reasoning].contains(&Count::Lie) {
+        if [
+            self.input,
+            self.output,
+            self.cached,
+            self.cache_write,
+            self.reasoning,
+        ]
+        .contains(&Count::Lie)
+        {
             return Report::Lying;
         }
         let (cache_read, cache_write_other) = (self.cached.tokens(), self.cache_write.tokens());
         let out_total = self.output.tokens();
         let usage = Usage {
-            uncached_in: self.input.tokens().saturating_sub(cache_read).saturating_sub(cache_write_other),
+            uncached_in: self
+                .input
+                .tokens()
+                .saturating_sub(cache_read)
+                .saturating_sub(cache_write_other),
             cache_read,
             cache_write_other,
             out_total,
@@ -70,7 +82,9 @@ impl Reads for ResponsesUsage {
         match name {
             "input_tokens" => self.input = Count::required(map)?,
             "output_tokens" => self.output = Count::required(map)?,
-            "input_tokens_details" | "output_tokens_details" => map.next_value_seed(One(&mut Details(self)))?,
+            "input_tokens_details" | "output_tokens_details" => {
+                map.next_value_seed(One(&mut Details(self)))?
+            }
             _ => skip(map)?,
         }
         Ok(())
@@ -128,7 +142,11 @@ impl Reads for Answered {
                 Ok(())
             }
             "id" => {
-                self.id = map.next_value::<Leaf<'_>>()?.text().filter(|id| id.len() <= ID_BYTES_MAX).map(str::to_owned);
+                self.id = map
+                    .next_value::<Leaf<'_>>()?
+                    .text()
+                    .filter(|id| id.len() <= ID_BYTES_MAX)
+                    .map(str::to_owned);
                 Ok(())
             }
             _ => skip(map),
@@ -167,7 +185,10 @@ impl Reads for Items {
     }
 
     fn end(&mut self) {
-        let (is_search, is_look) = (std::mem::take(&mut self.is_search), std::mem::take(&mut self.is_look));
+        let (is_search, is_look) = (
+            std::mem::take(&mut self.is_search),
+            std::mem::take(&mut self.is_look),
+        );
         self.searches += u64::from(is_search && !is_look);
     }
 }
@@ -179,7 +200,10 @@ impl Reads for Action<'_> {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "type" => {
-                self.0.is_look = matches!(map.next_value::<Leaf<'_>>()?.text(), Some("open_page" | "find" | "find_in_page"));
+                self.0.is_look = matches!(
+                    map.next_value::<Leaf<'_>>()?.text(),
+                    Some("open_page" | "find" | "find_in_page")
+                );
                 Ok(())
             }
             _ => self.0.output.member(name, map),
@@ -229,7 +253,11 @@ pub(in crate::dialect) struct ResponsesEvent {
 impl ResponsesEvent {
     /// How many searches the finished item was.
     pub(in crate::dialect) fn item_searches(&self, kind: EventKind) -> u64 {
-        if kind == EventKind::ItemDone { self.item.searches } else { 0 }
+        if kind == EventKind::ItemDone {
+            self.item.searches
+        } else {
+            0
+        }
     }
 }
 
@@ -237,7 +265,10 @@ impl Reads for ResponsesEvent {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "type" => {
-                self.kind = map.next_value::<Leaf<'_>>()?.text().map(|name| EventKind::of(name.as_bytes()));
+                self.kind = map
+                    .next_value::<Leaf<'_>>()?
+                    .text()
+                    .map(|name| EventKind::of(name.as_bytes()));
                 Ok(())
             }
             "response" => map.next_value_seed(One(&mut self.answered)),
@@ -265,18 +296,38 @@ mod tests {
 
     #[test]
     fn cached_and_written_tokens_are_taken_out_of_the_input() {
-        let usage = |usage: &str| answered(&format!(r#"{{"usage":{usage},"service_tier":"flex"}}"#)).usage.report();
-        let read = Usage { cache_read: 1_500, cache_write_other: 300, service_tier: Some("flex".into()), ..Usage::default() };
+        let usage = |usage: &str| {
+            answered(&format!(r#"{{"usage":{usage},"service_tier":"flex"}}"#))
+                .usage
+                .report()
+        };
+        let read = Usage {
+            cache_read: 1_500,
+            cache_write_other: 300,
+            service_tier: Some("flex".into()),
+            ..Usage::default()
+        };
         assert_eq!(
             usage(
                 r#"{"input_tokens":2000,"input_tokens_details":{"cached_tokens":1500,"cache_write_tokens":300},
                 "output_tokens":120,"output_tokens_details":{"reasoning_tokens":64},"total_tokens":2120}"#
             ),
-            Report::Reported(Usage { uncached_in: 200, out_total: 120, reasoning: 64, ..read.clone() })
+            Report::Reported(Usage {
+                uncached_in: 200,
+                out_total: 120,
+                reasoning: 64,
+                ..read.clone()
+            })
         );
         assert_eq!(usage("null"), Report::Missing);
-        assert_eq!(usage(r#"{"input_tokens":-1,"output_tokens":1}"#), Report::Lying);
-        assert_eq!(usage(r#"{"input_tokens":5,"output_tokens":null}"#), Report::Lying);
+        assert_eq!(
+            usage(r#"{"input_tokens":-1,"output_tokens":1}"#),
+            Report::Lying
+        );
+        assert_eq!(
+            usage(r#"{"input_tokens":5,"output_tokens":null}"#),
+            Report::Lying
+        );
     }
 
     #[test]
@@ -286,7 +337,9 @@ mod tests {
             {"action":{"type":"open_page","url":"u"},"type":"web_search_call"},{"type":"web_search_call"},
             {"type":"message","content":[{"type":"output_text","text":"four"}]}],"usage":{"input_tokens":1,"output_tokens":1}}"#,
         );
-        let Report::Reported(usage) = answer.usage.report() else { panic!("{answer:?}") };
+        let Report::Reported(usage) = answer.usage.report() else {
+            panic!("{answer:?}")
+        };
         assert_eq!(usage.web_searches, 2);
     }
 }

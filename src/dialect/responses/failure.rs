@@ -53,19 +53,41 @@ struct Said<'p> {
 
 /// The last events of a stream that failed; `next` is the number that its next event would have had.
 pub(in crate::dialect) fn events(problem: &Problem, id: &str, next: u64) -> Bytes {
-    let (code, message, param) = (problem.word.as_str(), problem.message.as_str(), problem.param.as_deref());
+    let (code, message, param) = (
+        problem.word.as_str(),
+        problem.message.as_str(),
+        problem.param.as_deref(),
+    );
     let error = ErrorEvent {
         kind: "error",
         sequence_number: next,
         code,
         message,
         param,
-        error: Inner { kind: code, code, message, param },
+        error: Inner {
+            kind: code,
+            code,
+            message,
+            param,
+        },
     };
-    let response = Failed { id, object: "response", status: "failed", error: Said { code, message }, output: [], usage: None };
-    let failed = FailedEvent { kind: "response.failed", sequence_number: next.saturating_add(1), response };
+    let response = Failed {
+        id,
+        object: "response",
+        status: "failed",
+        error: Said { code, message },
+        output: [],
+        usage: None,
+    };
+    let failed = FailedEvent {
+        kind: "response.failed",
+        sequence_number: next.saturating_add(1),
+        response,
+    };
     let (error, failed) = (written(&error), written(&failed));
-    Bytes::from(format!("event: error\ndata: {error}\n\nevent: response.failed\ndata: {failed}\n\n"))
+    Bytes::from(format!(
+        "event: error\ndata: {error}\n\nevent: response.failed\ndata: {failed}\n\n"
+    ))
 }
 
 /// The id of an answer of ours.

@@ -2,7 +2,10 @@
 
 use serde::Deserialize;
 
-use crate::conversation::{Block, Content, Envelope, Media, Opaque, Raw, Reasoned, Role, Source, ToolCall, ToolResult, Turn};
+use crate::conversation::{
+    Block, Content, Envelope, Media, Opaque, Raw, Reasoned, Role, Source, ToolCall, ToolResult,
+    Turn,
+};
 use crate::dialect::responses::tools::{TOOL_SEARCH, Table, custom_arguments};
 use crate::dialect::tools::word;
 
@@ -77,7 +80,12 @@ struct Found {
 pub(super) fn turn(item: Item, envelope: &Envelope) -> Result<Option<Turn>, String> {
     let kind = item.kind.clone().unwrap_or_else(|| {
         // the easy form of a message, and the short one of a reference
-        if item.role.is_some() { "message" } else { "item_reference" }.to_owned()
+        if item.role.is_some() {
+            "message"
+        } else {
+            "item_reference"
+        }
+        .to_owned()
     });
     let turn = match kind.as_str() {
         "message" => message(item)?,
@@ -96,7 +104,9 @@ pub(super) fn turn(item: Item, envelope: &Envelope) -> Result<Option<Turn>, Stri
         }
         other => {
             let other = word(other);
-            return Err(format!("an item of the type `{other}` cannot be translated for this model; leave it out"));
+            return Err(format!(
+                "an item of the type `{other}` cannot be translated for this model; leave it out"
+            ));
         }
     };
     Ok(Some(turn).filter(|turn| !turn.blocks.is_empty()))
@@ -109,41 +119,75 @@ fn message(item: Item) -> Result<Turn, String> {
         Some("assistant") => Role::Assistant,
         Some(other) => return Err(format!("the role `{}` is not known", word(other))),
     };
-    Ok(Turn { role, blocks: item.content.map_or(Ok(Vec::new()), blocks)? })
+    Ok(Turn {
+        role,
+        blocks: item.content.map_or(Ok(Vec::new()), blocks)?,
+    })
 }
 
 fn reasoning(item: Item, envelope: &Envelope) -> Turn {
-    let texts = |parts: Vec<Part>| parts.into_iter().filter_map(|part| part.text).collect::<Vec<_>>().join("\n\n");
+    let texts = |parts: Vec<Part>| {
+        parts
+            .into_iter()
+            .filter_map(|part| part.text)
+            .collect::<Vec<_>>()
+            .join("\n\n")
+    };
     let mut text = item.summary.map(texts).unwrap_or_default();
     if text.is_empty()
         && let Some(Contents::Parts(parts)) = item.content
     {
         text = texts(parts);
     }
-    let opaque = item.encrypted_content.filter(|token| !token.is_empty()).map(|token| envelope.open(&token));
+    let opaque = item
+        .encrypted_content
+        .filter(|token| !token.is_empty())
+        .map(|token| envelope.open(&token));
     // what no envelope of ours holds is OpenAI's own, and never another vendor's to read
     let opaque: Option<Opaque> = opaque.filter(|opaque| opaque.origin.is_some());
     let is_empty = text.is_empty() && opaque.is_none();
-    let blocks = if is_empty { Vec::new() } else { vec![Content::Reasoning(Reasoned { text, opaque }).into()] };
-    Turn { role: Role::Assistant, blocks }
+    let blocks = if is_empty {
+        Vec::new()
+    } else {
+        vec![Content::Reasoning(Reasoned { text, opaque }).into()]
+    };
+    Turn {
+        role: Role::Assistant,
+        blocks,
+    }
 }
 
 fn called(call: ToolCall) -> Turn {
-    Turn { role: Role::Assistant, blocks: vec![Content::ToolCall(call).into()] }
+    Turn {
+        role: Role::Assistant,
+        blocks: vec![Content::ToolCall(call).into()],
+    }
 }
 
 fn function_call(item: Item) -> Result<ToolCall, String> {
     let id = item.call_id.ok_or("a `function_call` needs a `call_id`")?;
     let name = item.name.ok_or("a `function_call` needs a `name`")?;
     let arguments = item.arguments.map(text_or_json).unwrap_or_default();
-    Ok(ToolCall { id, name: Table::hub_name(item.namespace.as_deref(), &name), arguments, opaque: None })
+    Ok(ToolCall {
+        id,
+        name: Table::hub_name(item.namespace.as_deref(), &name),
+        arguments,
+        opaque: None,
+    })
 }
 
 fn custom_call(item: Item) -> Result<ToolCall, String> {
-    let id = item.call_id.ok_or("a `custom_tool_call` needs a `call_id`")?;
+    let id = item
+        .call_id
+        .ok_or("a `custom_tool_call` needs a `call_id`")?;
     let name = item.name.ok_or("a `custom_tool_call` needs a `name`")?;
     let arguments = custom_arguments(&item.input.unwrap_or_default());
-    Ok(ToolCall { id, name: Table::hub_name(item.namespace.as_deref(), &name), arguments, opaque: None })
+    Ok(ToolCall {
+        id,
+        name: Table::hub_name(item.namespace.as_deref(), &name),
+        arguments,
+        opaque: None,
+    })
 }
 
 fn search_call(item: Item) -> Result<ToolCall, String> {
@@ -151,7 +195,12 @@ fn search_call(item: Item) -> Result<ToolCall, String> {
         .call_id
         .ok_or("a `tool_search_call` without a `call_id` was run by a vendor and cannot be translated; leave it out")?;
     let arguments = item.arguments.map(text_or_json).unwrap_or_default();
-    Ok(ToolCall { id, name: TOOL_SEARCH.to_owned(), arguments, opaque: None })
+    Ok(ToolCall {
+        id,
+        name: TOOL_SEARCH.to_owned(),
+        arguments,
+        opaque: None,
+    })
 }
 
 /// A JSON text's own text; anything else as it stands.
@@ -160,9 +209,16 @@ fn text_or_json(json: Raw) -> String {
 }
 
 fn result(item: Item) -> Result<Turn, String> {
-    let id = item.call_id.ok_or("the output of a tool needs a `call_id`")?;
+    let id = item
+        .call_id
+        .ok_or("the output of a tool needs a `call_id`")?;
     let blocks = item.output.map_or(Ok(Vec::new()), blocks)?;
-    Ok(answered(ToolResult { id, name: None, blocks, is_error: false }))
+    Ok(answered(ToolResult {
+        id,
+        name: None,
+        blocks,
+        is_error: false,
+    }))
 }
 
 /// The tools themselves are declared beside all others; the result only names them.
@@ -172,25 +228,44 @@ fn found(item: Item) -> Result<Turn, String> {
     let mut names = Vec::new();
     for tool in item.tools.unwrap_or_default() {
         let namespace = tool.name.as_deref().filter(|_| !tool.tools.is_empty());
-        names.extend(tool.tools.iter().filter_map(|inner| Some(Table::hub_name(namespace, inner.name.as_deref()?))));
+        names.extend(
+            tool.tools
+                .iter()
+                .filter_map(|inner| Some(Table::hub_name(namespace, inner.name.as_deref()?))),
+        );
         if tool.tools.is_empty() {
             names.extend(tool.name);
         }
     }
-    let text = if names.is_empty() { "No tools were found.".to_owned() } else { format!("Found tools: {}", names.join(", ")) };
+    let text = if names.is_empty() {
+        "No tools were found.".to_owned()
+    } else {
+        format!("Found tools: {}", names.join(", "))
+    };
     let blocks = vec![Content::Text(text).into()];
-    Ok(answered(ToolResult { id, name: Some(TOOL_SEARCH.to_owned()), blocks, is_error: false }))
+    Ok(answered(ToolResult {
+        id,
+        name: Some(TOOL_SEARCH.to_owned()),
+        blocks,
+        is_error: false,
+    }))
 }
 
 fn answered(result: ToolResult) -> Turn {
-    Turn { role: Role::User, blocks: vec![Content::ToolResult(result).into()] }
+    Turn {
+        role: Role::User,
+        blocks: vec![Content::ToolResult(result).into()],
+    }
 }
 
 fn blocks(contents: Contents) -> Result<Vec<Block>, String> {
     match contents {
         Contents::Text(text) if text.is_empty() => Ok(Vec::new()),
         Contents::Text(text) => Ok(vec![Content::Text(text).into()]),
-        Contents::Parts(parts) => parts.into_iter().filter_map(|part| block(part).transpose()).collect(),
+        Contents::Parts(parts) => parts
+            .into_iter()
+            .filter_map(|part| block(part).transpose())
+            .collect(),
         Contents::Other(_) => Err("the content is neither a text nor an array of parts".into()),
     }
 }
@@ -205,7 +280,9 @@ fn block(part: Part) -> Result<Option<Block>, String> {
         "input_file" => Content::Document(file(part)?),
         other => {
             let other = word(other);
-            return Err(format!("a part of the type `{other}` cannot be translated for this model; send text, images or files"));
+            return Err(format!(
+                "a part of the type `{other}` cannot be translated for this model; send text, images or files"
+            ));
         }
     };
     Ok(Some(content.into()))
@@ -214,7 +291,11 @@ fn block(part: Part) -> Result<Option<Block>, String> {
 fn image(part: Part) -> Result<Media, String> {
     match (part.image_url, part.file_id) {
         (Some(url), _) => Ok(inline(url, "")),
-        (None, Some(id)) => Ok(Media { mime: String::new(), source: Source::File(id), name: None }),
+        (None, Some(id)) => Ok(Media {
+            mime: String::new(),
+            source: Source::File(id),
+            name: None,
+        }),
         (None, None) => Err("an `input_image` has neither `image_url` nor `file_id`".into()),
     }
 }
@@ -222,22 +303,57 @@ fn image(part: Part) -> Result<Media, String> {
 fn file(part: Part) -> Result<Media, String> {
     let media = match (part.file_data, part.file_url, part.file_id) {
         (Some(data), _, _) if data.contains(':') => inline(data, "application/pdf"),
-        (Some(data), _, _) => Media { mime: "application/pdf".into(), source: Source::Base64(data), name: None },
-        (None, Some(url), _) => Media { mime: String::new(), source: Source::Url(url), name: None },
-        (None, None, Some(id)) => Media { mime: String::new(), source: Source::File(id), name: None },
-        (None, None, None) => return Err("an `input_file` has none of `file_data`, `file_url` and `file_id`".into()),
+        (Some(data), _, _) => Media {
+            mime: "application/pdf".into(),
+            source: Source::Base64(data),
+            name: None,
+        },
+        (None, Some(url), _) => Media {
+            mime: String::new(),
+            source: Source::Url(url),
+            name: None,
+        },
+        (None, None, Some(id)) => Media {
+            mime: String::new(),
+            source: Source::File(id),
+            name: None,
+        },
+        (None, None, None) => {
+            return Err("an `input_file` has none of `file_data`, `file_url` and `file_id`".into());
+        }
     };
-    Ok(Media { name: part.filename, ..media })
+    Ok(Media {
+        name: part.filename,
+        ..media
+    })
 }
 
 /// A data URL taken apart, or the address as it is.
 fn inline(url: String, usual: &str) -> Media {
-    let is_inline = url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"));
-    match url.get(5..).filter(|_| is_inline).and_then(|rest| rest.split_once(',')) {
+    let is_inline = url
+        .get(..5)
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"));
+    match url
+        .get(5..)
+        .filter(|_| is_inline)
+        .and_then(|rest| rest.split_once(','))
+    {
         Some((head, payload)) => {
-            let mime = head.split(';').next().unwrap_or_default().to_ascii_lowercase();
-            Media { mime, source: Source::Base64(payload.to_owned()), name: None }
+            let mime = head
+                .split(';')
+                .next()
+                .unwrap_or_default()
+                .to_ascii_lowercase();
+            Media {
+                mime,
+                source: Source::Base64(payload.to_owned()),
+                name: None,
+            }
         }
-        None => Media { mime: usual.to_owned(), source: Source::Url(url), name: None },
+        None => Media {
+            mime: usual.to_owned(),
+            source: Source::Url(url),
+            name: None,
+        },
     }
 }

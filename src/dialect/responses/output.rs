@@ -54,13 +54,23 @@ pub(super) enum Item<'a> {
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum Part<'a> {
-    OutputText { annotations: [(); 0], logprobs: [(); 0], text: &'a str },
-    SummaryText { text: &'a str },
+    OutputText {
+        annotations: [(); 0],
+        logprobs: [(); 0],
+        text: &'a str,
+    },
+    SummaryText {
+        text: &'a str,
+    },
 }
 
 impl<'a> Part<'a> {
     pub(super) fn text(text: &'a str) -> Part<'a> {
-        Part::OutputText { annotations: [], logprobs: [], text }
+        Part::OutputText {
+            annotations: [],
+            logprobs: [],
+            text,
+        }
     }
 }
 
@@ -78,30 +88,65 @@ impl Kind {
         match self {
             Kind::Message => "msg",
             Kind::Reasoning => "rs",
-            Kind::Call { form: Form::Function(_), .. } => "fc",
-            Kind::Call { form: Form::Custom(_), .. } => "ctc",
-            Kind::Call { form: Form::ToolSearch, .. } => "tsc",
+            Kind::Call {
+                form: Form::Function(_),
+                ..
+            } => "fc",
+            Kind::Call {
+                form: Form::Custom(_),
+                ..
+            } => "ctc",
+            Kind::Call {
+                form: Form::ToolSearch,
+                ..
+            } => "tsc",
         }
     }
 
     /// The name of the tool that is called, as the client knows it.
     pub(super) fn name(&self) -> Option<&str> {
         match self {
-            Kind::Call { form: Form::Function(called) | Form::Custom(called), .. } => Some(&called.name),
+            Kind::Call {
+                form: Form::Function(called) | Form::Custom(called),
+                ..
+            } => Some(&called.name),
             _ => None,
         }
     }
 
     /// The item with this text: a message's, the thoughts', or the arguments of a call.
-    pub(super) fn item<'a>(&'a self, id: &'a str, status: &'static str, text: &'a str, sealed: Option<&'a str>) -> Item<'a> {
+    pub(super) fn item<'a>(
+        &'a self,
+        id: &'a str,
+        status: &'static str,
+        text: &'a str,
+        sealed: Option<&'a str>,
+    ) -> Item<'a> {
         match self {
             Kind::Message => {
-                let content = if status == BEGUN { Vec::new() } else { vec![Part::text(text)] };
-                Item::Message { id, status, role: "assistant", content }
+                let content = if status == BEGUN {
+                    Vec::new()
+                } else {
+                    vec![Part::text(text)]
+                };
+                Item::Message {
+                    id,
+                    status,
+                    role: "assistant",
+                    content,
+                }
             }
             Kind::Reasoning => {
-                let summary = if text.is_empty() { Vec::new() } else { vec![Part::SummaryText { text }] };
-                Item::Reasoning { id, summary, encrypted_content: sealed }
+                let summary = if text.is_empty() {
+                    Vec::new()
+                } else {
+                    vec![Part::SummaryText { text }]
+                };
+                Item::Reasoning {
+                    id,
+                    summary,
+                    encrypted_content: sealed,
+                }
             }
             Kind::Call { call_id, form } => call(form, id, call_id, status, text),
         }
@@ -111,17 +156,47 @@ impl Kind {
 /// The status of an item that has begun.
 pub(super) const BEGUN: &str = "in_progress";
 
-fn call<'a>(form: &'a Form, id: &'a str, call_id: &'a str, status: &'static str, text: &'a str) -> Item<'a> {
+fn call<'a>(
+    form: &'a Form,
+    id: &'a str,
+    call_id: &'a str,
+    status: &'static str,
+    text: &'a str,
+) -> Item<'a> {
     match form {
         Form::Function(Called { namespace, name }) => {
             let arguments = if status == BEGUN { "" } else { arguments(text) };
-            Item::FunctionCall { id, status, arguments, call_id, name, namespace: namespace.as_deref() }
+            Item::FunctionCall {
+                id,
+                status,
+                arguments,
+                call_id,
+                name,
+                namespace: namespace.as_deref(),
+            }
         }
         Form::Custom(Called { namespace, name }) => {
-            let input = if text.is_empty() { String::new() } else { custom_input(text) };
-            Item::CustomToolCall { id, status, call_id, input, name, namespace: namespace.as_deref() }
+            let input = if text.is_empty() {
+                String::new()
+            } else {
+                custom_input(text)
+            };
+            Item::CustomToolCall {
+                id,
+                status,
+                call_id,
+                input,
+                name,
+                namespace: namespace.as_deref(),
+            }
         }
-        Form::ToolSearch => Item::ToolSearchCall { id, status, call_id, execution: "client", arguments: object(text) },
+        Form::ToolSearch => Item::ToolSearchCall {
+            id,
+            status,
+            call_id,
+            execution: "client",
+            arguments: object(text),
+        },
     }
 }
 
@@ -222,9 +297,14 @@ impl From<&Usage> for UsageOut {
         let input_tokens = usage.in_total();
         UsageOut {
             input_tokens,
-            input_tokens_details: InputDetails { cached_tokens: usage.cache_read, cache_write_tokens: usage.cache_writes() },
+            input_tokens_details: InputDetails {
+                cached_tokens: usage.cache_read,
+                cache_write_tokens: usage.cache_writes(),
+            },
             output_tokens: usage.out_total,
-            output_tokens_details: OutputDetails { reasoning_tokens: usage.reasoning },
+            output_tokens_details: OutputDetails {
+                reasoning_tokens: usage.reasoning,
+            },
             total_tokens: input_tokens.saturating_add(usage.out_total),
         }
     }

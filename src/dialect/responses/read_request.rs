@@ -3,7 +3,9 @@
 
 use serde::Deserialize;
 
-use crate::conversation::{Ask, Content, Effort, Envelope, Format, Number, Raw, Reasoning, Role, Summary, ToolChoice, Turn};
+use crate::conversation::{
+    Ask, Content, Effort, Envelope, Format, Number, Raw, Reasoning, Role, Summary, ToolChoice, Turn,
+};
 use crate::dialect::Request;
 use crate::dialect::json::typed;
 use crate::dialect::responses::items::{self, Item};
@@ -39,13 +41,24 @@ const KEPT_BY_VENDOR: [&str; 3] = ["previous_response_id", "conversation", "prom
 const INCLUDED: &str = "reasoning.encrypted_content";
 
 /// Reads the body of a request that was read shallowly before. `envelope` opens what a client carried for a vendor.
-pub(in crate::dialect) fn read_request(request: &Request, envelope: &Envelope) -> Result<Ask, Problem> {
-    if let Some(name) = KEPT_BY_VENDOR.into_iter().find(|name| request.member(name).is_some_and(|json| json != "null")) {
-        let message =
-            format!("`{name}` names what another vendor keeps and this model never saw; send the whole conversation as `input`");
+pub(in crate::dialect) fn read_request(
+    request: &Request,
+    envelope: &Envelope,
+) -> Result<Ask, Problem> {
+    if let Some(name) = KEPT_BY_VENDOR
+        .into_iter()
+        .find(|name| request.member(name).is_some_and(|json| json != "null"))
+    {
+        let message = format!(
+            "`{name}` names what another vendor keeps and this model never saw; send the whole conversation as `input`"
+        );
         return Err(Problem::invalid(message).at(name));
     }
-    let Tools { table, tools, dropped } = Tools::of(request)?;
+    let Tools {
+        table,
+        tools,
+        dropped,
+    } = Tools::of(request)?;
     let mut ask = Ask {
         streamed: request.streamed,
         turns: turns(request, envelope)?,
@@ -66,15 +79,29 @@ pub(in crate::dialect) fn read_request(request: &Request, envelope: &Envelope) -
 fn turns(request: &Request, envelope: &Envelope) -> Result<Vec<Turn>, Problem> {
     let mut turns = Vec::new();
     if let Some(text) = typed::<String>(request, "instructions")?.filter(|text| !text.is_empty()) {
-        turns.push(Turn { role: Role::System, blocks: vec![Content::Text(text).into()] });
+        turns.push(Turn {
+            role: Role::System,
+            blocks: vec![Content::Text(text).into()],
+        });
     }
-    if request.member("input").is_some_and(|json| json.starts_with('"')) {
+    if request
+        .member("input")
+        .is_some_and(|json| json.starts_with('"'))
+    {
         let text = typed::<String>(request, "input")?.unwrap_or_default();
-        turns.push(Turn { role: Role::User, blocks: vec![Content::Text(text).into()] });
+        turns.push(Turn {
+            role: Role::User,
+            blocks: vec![Content::Text(text).into()],
+        });
         return Ok(turns);
     }
-    for (place, item) in typed::<Vec<Item>>(request, "input")?.unwrap_or_default().into_iter().enumerate() {
-        let refused = |what: String| Problem::invalid(format!("input[{place}]: {what}")).at("input");
+    for (place, item) in typed::<Vec<Item>>(request, "input")?
+        .unwrap_or_default()
+        .into_iter()
+        .enumerate()
+    {
+        let refused =
+            |what: String| Problem::invalid(format!("input[{place}]: {what}")).at("input");
         turns.extend(items::turn(item, envelope).map_err(refused)?);
     }
     Ok(turns)
@@ -126,7 +153,8 @@ struct ChoiceObject {
 }
 
 fn choose(ask: &mut Ask, choice: Option<Choice>, table: &Table) -> Result<(), Problem> {
-    let refused = |what: &str| Err(Problem::invalid(format!("`tool_choice` {what}")).at("tool_choice"));
+    let refused =
+        |what: &str| Err(Problem::invalid(format!("`tool_choice` {what}")).at("tool_choice"));
     ask.tool_choice = match choice {
         None => return Ok(()),
         Some(Choice::Word(word)) => match word.as_str() {
@@ -136,13 +164,25 @@ fn choose(ask: &mut Ask, choice: Option<Choice>, table: &Table) -> Result<(), Pr
             _ => return refused("is none of auto, none and required"),
         },
         Some(Choice::Object(choice)) if choice.kind == "allowed_tools" => {
-            let allowed: Vec<String> = choice.tools.iter().filter_map(ChoiceObject::hub_name).collect();
+            let allowed: Vec<String> = choice
+                .tools
+                .iter()
+                .filter_map(ChoiceObject::hub_name)
+                .collect();
             ask.tools.retain(|tool| allowed.contains(&tool.name));
-            if choice.mode.as_deref() == Some("required") { ToolChoice::Any } else { ToolChoice::Auto }
+            if choice.mode.as_deref() == Some("required") {
+                ToolChoice::Any
+            } else {
+                ToolChoice::Auto
+            }
         }
         Some(Choice::Object(choice)) => match choice.hub_name().filter(|name| table.holds(name)) {
             Some(name) => ToolChoice::Named(name),
-            None => return refused("names a tool that is not declared, or one that only its vendor runs"),
+            None => {
+                return refused(
+                    "names a tool that is not declared, or one that only its vendor runs",
+                );
+            }
         },
     };
     Ok(())
@@ -151,7 +191,9 @@ fn choose(ask: &mut Ask, choice: Option<Choice>, table: &Table) -> Result<(), Pr
 impl ChoiceObject {
     fn hub_name(&self) -> Option<String> {
         match (self.kind.as_str(), &self.name) {
-            ("function" | "custom", Some(name)) => Some(Table::hub_name(self.namespace.as_deref(), name)),
+            ("function" | "custom", Some(name)) => {
+                Some(Table::hub_name(self.namespace.as_deref(), name))
+            }
             (TOOL_SEARCH, _) => Some(TOOL_SEARCH.to_owned()),
             _ => None,
         }
@@ -167,14 +209,28 @@ struct ReasoningAsked {
 }
 
 fn reason(ask: &mut Ask, asked: Option<ReasoningAsked>) -> Result<(), Problem> {
-    let Some(ReasoningAsked { effort, summary }) = asked else { return Ok(()) };
+    let Some(ReasoningAsked { effort, summary }) = asked else {
+        return Ok(());
+    };
     let known = "`reasoning.effort` is none of none, minimal, low, medium, high, xhigh and max";
     let effort = match effort.as_deref() {
         None | Some("default") => None,
-        Some(word) => Some(Effort::parse(word).ok_or_else(|| Problem::invalid(known).at("reasoning.effort"))?),
+        Some(word) => Some(
+            Effort::parse(word).ok_or_else(|| Problem::invalid(known).at("reasoning.effort"))?,
+        ),
     };
-    let summary = summary.map(|word| if word == "none" { Summary::Omitted } else { Summary::Shown });
-    ask.reasoning = Reasoning { effort, summary, ..Reasoning::default() };
+    let summary = summary.map(|word| {
+        if word == "none" {
+            Summary::Omitted
+        } else {
+            Summary::Shown
+        }
+    });
+    ask.reasoning = Reasoning {
+        effort,
+        summary,
+        ..Reasoning::default()
+    };
     Ok(())
 }
 
@@ -201,7 +257,9 @@ struct FormatAsked {
 }
 
 fn text(ask: &mut Ask, asked: Option<TextAsked>) {
-    let Some(TextAsked { format, verbosity }) = asked else { return };
+    let Some(TextAsked { format, verbosity }) = asked else {
+        return;
+    };
     if verbosity.is_some() {
         ask.drop_param("text.verbosity");
     }
@@ -219,7 +277,11 @@ fn text(ask: &mut Ask, asked: Option<TextAsked>) {
 }
 
 fn include(ask: &mut Ask, included: Option<Vec<String>>) {
-    if included.unwrap_or_default().iter().any(|what| what != INCLUDED) {
+    if included
+        .unwrap_or_default()
+        .iter()
+        .any(|what| what != INCLUDED)
+    {
         ask.drop_param("include");
     }
 }
@@ -243,11 +305,31 @@ mod tests {
     fn lines(ask: &Ask) -> Vec<String> {
         let block = |content: &Content| match content {
             Content::Text(text) => text.clone(),
-            Content::Image(Media { mime, source: Source::Base64(data), .. }) => format!("image {mime} {data}"),
-            Content::Document(Media { name, source: Source::Base64(data), .. }) => format!("file {name:?} {data}"),
-            Content::ToolCall(ToolCall { id, name, arguments, .. }) => format!("{id} {name}({arguments})"),
-            Content::ToolResult(result) => format!("{} -> {} +{}", result.id, result.text(), result.blocks.len()),
-            Content::Reasoning(Reasoned { text, opaque }) => format!("thinks {text} {}", opaque.is_some()),
+            Content::Image(Media {
+                mime,
+                source: Source::Base64(data),
+                ..
+            }) => format!("image {mime} {data}"),
+            Content::Document(Media {
+                name,
+                source: Source::Base64(data),
+                ..
+            }) => format!("file {name:?} {data}"),
+            Content::ToolCall(ToolCall {
+                id,
+                name,
+                arguments,
+                ..
+            }) => format!("{id} {name}({arguments})"),
+            Content::ToolResult(result) => format!(
+                "{} -> {} +{}",
+                result.id,
+                result.text(),
+                result.blocks.len()
+            ),
+            Content::Reasoning(Reasoned { text, opaque }) => {
+                format!("thinks {text} {}", opaque.is_some())
+            }
             other => format!("{other:?}"),
         };
         let line = |turn: &Turn| {
@@ -259,8 +341,15 @@ mod tests {
 
     #[test]
     fn items_of_every_kind_become_turns() {
-        let origin = Some(Origin { dialect: "messages".into(), model: "claude".into() });
-        let sealed = envelope().seal(&Opaque { origin, kind: OpaqueKind::Signature, data: "sig".into() });
+        let origin = Some(Origin {
+            dialect: "messages".into(),
+            model: "claude".into(),
+        });
+        let sealed = envelope().seal(&Opaque {
+            origin,
+            kind: OpaqueKind::Signature,
+            data: "sig".into(),
+        });
         let ask = ask(&format!(
             r#","instructions":"be brief","input":[
             {{"role":"developer","content":"rules"}},
@@ -295,7 +384,13 @@ mod tests {
                 "Assistant: so",
             ]
         );
-        assert_eq!(ask.tools.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>(), ["found"]);
+        assert_eq!(
+            ask.tools
+                .iter()
+                .map(|tool| tool.name.as_str())
+                .collect::<Vec<_>>(),
+            ["found"]
+        );
         assert!(ask.dropped.is_empty(), "{:?}", ask.dropped);
     }
 
@@ -313,11 +408,30 @@ mod tests {
         )
         .expect("an ask");
         let names: Vec<&str> = ask.tools.iter().map(|tool| tool.name.as_str()).collect();
-        assert_eq!(names, ["f", "apply_patch", "mcp__db__query", "agents__say", "tool_search"]);
-        assert_eq!(ask.tools[0].schema.as_str(), r#"{"type":"object","b":1,"a":2}"#, "as it was written");
+        assert_eq!(
+            names,
+            [
+                "f",
+                "apply_patch",
+                "mcp__db__query",
+                "agents__say",
+                "tool_search"
+            ]
+        );
+        assert_eq!(
+            ask.tools[0].schema.as_str(),
+            r#"{"type":"object","b":1,"a":2}"#,
+            "as it was written"
+        );
         let patch = ask.tools[1].description.as_deref().expect("a description");
-        assert!(patch.starts_with("Patches.\n\n") && patch.ends_with("lark grammar:\nstart: x"), "{patch}");
-        assert_eq!((ask.tool_choice, ask.parallel_tools), (ToolChoice::Named("apply_patch".into()), Some(false)));
+        assert!(
+            patch.starts_with("Patches.\n\n") && patch.ends_with("lark grammar:\nstart: x"),
+            "{patch}"
+        );
+        assert_eq!(
+            (ask.tool_choice, ask.parallel_tools),
+            (ToolChoice::Named("apply_patch".into()), Some(false))
+        );
         assert_eq!(ask.dropped, ["tools.web_search"]);
     }
 
@@ -329,11 +443,31 @@ mod tests {
             "include":["reasoning.encrypted_content"],"store":true,"prompt_cache_key":"k","metadata":{"a":"b"},"user":"u1",
             "truncation":"auto","top_logprobs":3,"service_tier":"flex","client_metadata":{"x":"y"},"x_new":1"#)
             .expect("an ask");
-        assert_eq!((ask.output_cap, ask.user.as_deref(), ask.service_tier.as_deref()), (Some(50), Some("u1"), Some("flex")));
-        assert_eq!(ask.sampling.temperature.as_ref().map(Raw::as_str), Some("0.70"));
-        assert_eq!((ask.reasoning.effort, ask.reasoning.summary), (Some(Effort::XHigh), Some(Summary::Shown)));
-        assert!(matches!(&ask.format, Format::JsonSchema { name, strict: Some(true), .. } if name == "n"), "{:?}", ask.format);
-        assert_eq!(ask.dropped, ["text.verbosity", "truncation", "top_logprobs", "x_new"]);
+        assert_eq!(
+            (
+                ask.output_cap,
+                ask.user.as_deref(),
+                ask.service_tier.as_deref()
+            ),
+            (Some(50), Some("u1"), Some("flex"))
+        );
+        assert_eq!(
+            ask.sampling.temperature.as_ref().map(Raw::as_str),
+            Some("0.70")
+        );
+        assert_eq!(
+            (ask.reasoning.effort, ask.reasoning.summary),
+            (Some(Effort::XHigh), Some(Summary::Shown))
+        );
+        assert!(
+            matches!(&ask.format, Format::JsonSchema { name, strict: Some(true), .. } if name == "n"),
+            "{:?}",
+            ask.format
+        );
+        assert_eq!(
+            ask.dropped,
+            ["text.verbosity", "truncation", "top_logprobs", "x_new"]
+        );
     }
 
     #[test]
@@ -341,7 +475,10 @@ mod tests {
         let ask = ask(r#","input":"hi","tools":[{"type":"function","name":"f"},{"type":"function","name":"g"}],
             "tool_choice":{"type":"allowed_tools","mode":"required","tools":[{"type":"function","name":"g"}]}"#)
         .expect("an ask");
-        assert_eq!((ask.tools.len(), ask.tools[0].name.as_str(), ask.tool_choice), (1, "g", ToolChoice::Any));
+        assert_eq!(
+            (ask.tools.len(), ask.tools[0].name.as_str(), ask.tool_choice),
+            (1, "g", ToolChoice::Any)
+        );
     }
 
     #[test]
@@ -357,23 +494,51 @@ mod tests {
     #[test]
     fn what_only_a_vendor_could_look_up_is_refused_with_its_place() {
         for (more, param) in [
-            (r#","input":"x","previous_response_id":"resp_1""#, "previous_response_id"),
+            (
+                r#","input":"x","previous_response_id":"resp_1""#,
+                "previous_response_id",
+            ),
             (r#","prompt":{"id":"pmpt_1"}"#, "prompt"),
-            (r#","input":[{"type":"item_reference","id":"rs_1"}]"#, "input"),
+            (
+                r#","input":[{"type":"item_reference","id":"rs_1"}]"#,
+                "input",
+            ),
             (r#","input":[{"id":"msg_1"}]"#, "input"),
-            (r#","input":[{"type":"web_search_call","id":"ws_1"}]"#, "input"),
-            (r#","input":[{"type":"computer_call_output","call_id":"c","output":{"type":"computer_screenshot"}}]"#, "input"),
+            (
+                r#","input":[{"type":"web_search_call","id":"ws_1"}]"#,
+                "input",
+            ),
+            (
+                r#","input":[{"type":"computer_call_output","call_id":"c","output":{"type":"computer_screenshot"}}]"#,
+                "input",
+            ),
             (r#","input":[{"role":"king","content":"x"}]"#, "input"),
-            (r#","input":[{"type":"function_call_output","output":"x"}]"#, "input"),
-            (r#","input":[{"role":"user","content":[{"type":"input_audio"}]}]"#, "input"),
+            (
+                r#","input":[{"type":"function_call_output","output":"x"}]"#,
+                "input",
+            ),
+            (
+                r#","input":[{"role":"user","content":[{"type":"input_audio"}]}]"#,
+                "input",
+            ),
             (r#","input":[7]"#, "input"),
             (r#","input":"x","tool_choice":"perhaps""#, "tool_choice"),
-            (r#","input":"x","tool_choice":{"type":"web_search"},"tools":[{"type":"web_search"}]"#, "tool_choice"),
+            (
+                r#","input":"x","tool_choice":{"type":"web_search"},"tools":[{"type":"web_search"}]"#,
+                "tool_choice",
+            ),
             (r#","input":"x","tools":[7]"#, "tools"),
-            (r#","input":"x","reasoning":{"effort":"much"}"#, "reasoning.effort"),
+            (
+                r#","input":"x","reasoning":{"effort":"much"}"#,
+                "reasoning.effort",
+            ),
         ] {
             let problem = ask(more).expect_err(more);
-            assert_eq!((problem.word.status(), problem.param.as_deref()), (400, Some(param)), "{problem}");
+            assert_eq!(
+                (problem.word.status(), problem.param.as_deref()),
+                (400, Some(param)),
+                "{problem}"
+            );
         }
     }
 }

@@ -29,18 +29,24 @@ impl ResponsesTee {
         let name = fields.event.map(EventKind::of).unwrap_or_default();
         let data = fields.data.trim_ascii();
         match data {
-            _ if fields.event == Some(b"error") => return Kind::Error(fault::named(Dialect::Responses, data)),
+            _ if fields.event == Some(b"error") => {
+                return Kind::Error(fault::named(Dialect::Responses, data));
+            }
             // chat's end mark, which some who borrow this dialect add
             b"" | b"[DONE]" => return Kind::Head,
             _ => {}
         }
         let Ok(event) = json::read(&ResponsesEvent::default(), data) else {
-            return Kind::Error(UpstreamFault::unreadable("the upstream sent an event that is not JSON"));
+            return Kind::Error(UpstreamFault::unreadable(
+                "the upstream sent an event that is not JSON",
+            ));
         };
         let kind = event.kind.unwrap_or(name);
         self.note(&event, kind);
         match kind {
-            EventKind::Error if event.answered.error.seen => Kind::Error(event.answered.error.certain_fault(Dialect::Responses)),
+            EventKind::Error if event.answered.error.seen => {
+                Kind::Error(event.answered.error.certain_fault(Dialect::Responses))
+            }
             EventKind::Error => Kind::Error(fault::named(Dialect::Responses, data)),
             EventKind::Stop => Kind::Terminal,
             EventKind::Delta => Kind::Content,
@@ -92,7 +98,10 @@ impl ResponsesTee {
 
     /// A failure within the stream, counted on from the last event.
     pub(in crate::dialect) fn failed(&self, problem: &Problem, request_id: &str) -> Bytes {
-        let id = self.id.clone().unwrap_or_else(|| failure::response_id(request_id));
+        let id = self
+            .id
+            .clone()
+            .unwrap_or_else(|| failure::response_id(request_id));
         failure::events(problem, &id, self.next_sequence)
     }
 }
@@ -137,7 +146,10 @@ mod tests {
             service_tier: Some("default".into()),
             ..Usage::default()
         };
-        assert_eq!((tee.report(), tee.output_is_final()), (Report::Reported(usage), true));
+        assert_eq!(
+            (tee.report(), tee.output_is_final()),
+            (Report::Reported(usage), true)
+        );
         // the deltas and the names of the calls, each once
         let said = "**Grübelt**\n\nüber KrebseEin 🦀 läuft.spawn_agentmulti_agent_v1{\"message\":\"hör zu\"}apply_patch*** Begin Patch\n*** End Patch";
         assert_eq!(tee.delivered().text_bytes, said.len() as u64);
@@ -148,7 +160,9 @@ mod tests {
         let events = samples::events(FAILED);
         let mut tee = ResponsesTee::default();
         let (last, before) = events.split_last().expect("events");
-        before.iter().for_each(|event| assert!(!matches!(tee.read(&sse::parse(event)), Kind::Error(_))));
+        before
+            .iter()
+            .for_each(|event| assert!(!matches!(tee.read(&sse::parse(event)), Kind::Error(_))));
         let told = tee.failed(&Problem::invalid("so \"it\" is"), "req_1");
         let numbers = ["\"sequence_number\":5", "\"sequence_number\":6"];
         for (event, (name, number)) in samples::events(std::str::from_utf8(&told).expect("UTF-8"))
@@ -158,33 +172,66 @@ mod tests {
             let fields = sse::parse(event);
             let data = String::from_utf8_lossy(&fields.data).into_owned();
             assert_eq!(fields.event, Some(name.as_bytes()));
-            assert!(data.contains(number) && data.contains(r#""message":"so \"it\" is""#), "{data}");
-            assert!(name == "error" || data.contains(r#""id":"resp_0a51""#), "{data}");
+            assert!(
+                data.contains(number) && data.contains(r#""message":"so \"it\" is""#),
+                "{data}"
+            );
+            assert!(
+                name == "error" || data.contains(r#""id":"resp_0a51""#),
+                "{data}"
+            );
         }
-        let Kind::Error(fault) = tee.read(&sse::parse(last)) else { panic!("no error") };
-        assert_eq!((fault.status, fault.kind.as_str()), (Some(500), "server_error"));
-        assert_eq!(fault.message, "The server had an error while processing your request.");
+        let Kind::Error(fault) = tee.read(&sse::parse(last)) else {
+            panic!("no error")
+        };
+        assert_eq!(
+            (fault.status, fault.kind.as_str()),
+            (Some(500), "server_error")
+        );
+        assert_eq!(
+            fault.message,
+            "The server had an error while processing your request."
+        );
     }
 
     #[test]
     fn a_count_is_the_last_word_in_the_last_event_only_and_what_is_overheard_moves_nothing() {
         let event = |kind: &str, usage: &str| {
             let usage = format!(r#""usage":{{"input_tokens":7{usage}}}"#);
-            format!(r#"data: {{"type":"response.{kind}","sequence_number":9,"response":{{"id":"resp_b",{usage}}}}}"#) + "\n\n"
+            format!(
+                r#"data: {{"type":"response.{kind}","sequence_number":9,"response":{{"id":"resp_b",{usage}}}}}"#
+            ) + "\n\n"
         };
         let counted = r#","output_tokens":3"#;
         for (events, is_final) in [
-            (event("in_progress", counted) + &event("completed", ""), false),
-            (event("in_progress", "") + &event("completed", counted), true),
+            (
+                event("in_progress", counted) + &event("completed", ""),
+                false,
+            ),
+            (
+                event("in_progress", "") + &event("completed", counted),
+                true,
+            ),
             (event("failed", counted), true),
             (event("failed", ""), false),
         ] {
             assert_eq!(read(&events).1.output_is_final(), is_final, "{events}");
         }
-        let (_, mut tee) = read("data: {\"type\":\"response.output_text.delta\",\"delta\":\"so\",\"sequence_number\":4}\n\n");
-        let before = (tee.failed(&Problem::invalid("no"), "req_1"), tee.delivered());
+        let (_, mut tee) = read(
+            "data: {\"type\":\"response.output_text.delta\",\"delta\":\"so\",\"sequence_number\":4}\n\n",
+        );
+        let before = (
+            tee.failed(&Problem::invalid("no"), "req_1"),
+            tee.delivered(),
+        );
         tee.overhear(&sse::parse(event("completed", counted).as_bytes()));
-        assert_eq!((tee.failed(&Problem::invalid("no"), "req_1"), tee.delivered()), before);
+        assert_eq!(
+            (
+                tee.failed(&Problem::invalid("no"), "req_1"),
+                tee.delivered()
+            ),
+            before
+        );
         assert!(tee.output_is_final());
     }
 
@@ -195,7 +242,10 @@ mod tests {
                 "event: error\ndata: {\"type\":\"error\",\"code\":\"rate_limit_exceeded\",\"message\":\"m\",\"param\":null,\"sequence_number\":3}",
                 'e',
             ),
-            ("data: {\"type\":\"error\",\"error\":{\"code\":\"rate_limit_exceeded\",\"message\":\"m\"}}", 'e'),
+            (
+                "data: {\"type\":\"error\",\"error\":{\"code\":\"rate_limit_exceeded\",\"message\":\"m\"}}",
+                'e',
+            ),
             ("data: {\"type\":\"response.failed\"}", 'e'),
             ("data: not JSON", 'e'),
             (

@@ -88,7 +88,12 @@ impl Table {
 
     /// How the client reads a call of the tool with this name of the hub's. What was never declared is a plain function.
     pub(super) fn form(&self, hub_name: &str) -> Form {
-        self.forms.get(hub_name).cloned().unwrap_or_else(|| Form::Function(Called { namespace: None, name: hub_name.to_owned() }))
+        self.forms.get(hub_name).cloned().unwrap_or_else(|| {
+            Form::Function(Called {
+                namespace: None,
+                name: hub_name.to_owned(),
+            })
+        })
     }
 
     pub(super) fn holds(&self, hub_name: &str) -> bool {
@@ -108,15 +113,23 @@ impl Tools {
     /// Reads `tools`, and the tools that items of the input bring along.
     pub(super) fn of(request: &Request) -> Result<Tools, Problem> {
         let mut tools = Tools::default();
-        for declared in crate::dialect::json::typed::<Vec<Declared>>(request, "tools")?.unwrap_or_default() {
+        for declared in
+            crate::dialect::json::typed::<Vec<Declared>>(request, "tools")?.unwrap_or_default()
+        {
             tools.add(declared, None);
         }
         let input = request.member("input").unwrap_or_default();
-        let brings_tools = |kind: &str| memchr::memmem::find(input.as_bytes(), kind.as_bytes()).is_some();
-        if input.starts_with('[') && (brings_tools("additional_tools") || brings_tools("tool_search_output")) {
+        let brings_tools =
+            |kind: &str| memchr::memmem::find(input.as_bytes(), kind.as_bytes()).is_some();
+        if input.starts_with('[')
+            && (brings_tools("additional_tools") || brings_tools("tool_search_output"))
+        {
             // an item of another shape is told by who reads the items
             let items: Vec<Item> = lenient(input.as_bytes()).unwrap_or_default();
-            for declared in items.into_iter().flat_map(|item| item.tools.unwrap_or_default()) {
+            for declared in items
+                .into_iter()
+                .flat_map(|item| item.tools.unwrap_or_default())
+            {
                 tools.add(declared, None);
             }
         }
@@ -133,17 +146,27 @@ impl Tools {
                     self.add(inner, Some(&name));
                 }
             }
-            (TOOL_SEARCH, _) if declared.execution.as_deref() == Some("client") => self.tool_search(declared),
+            (TOOL_SEARCH, _) if declared.execution.as_deref() == Some("client") => {
+                self.tool_search(declared)
+            }
             // what all tools are loaded without
             (TOOL_SEARCH, _) => {}
-            (kind, _) => self.dropped.push(format!("tools.{}", crate::dialect::tools::word(kind))),
+            (kind, _) => self
+                .dropped
+                .push(format!("tools.{}", crate::dialect::tools::word(kind))),
         }
     }
 
     fn function(&mut self, declared: Declared, namespace: Option<&str>) {
         let name = declared.name.unwrap_or_default();
-        let schema = declared.parameters.filter(|schema| schema.as_str() != "null").unwrap_or_else(no_arguments);
-        let called = Called { namespace: namespace.map(str::to_owned), name };
+        let schema = declared
+            .parameters
+            .filter(|schema| schema.as_str() != "null")
+            .unwrap_or_else(no_arguments);
+        let called = Called {
+            namespace: namespace.map(str::to_owned),
+            name,
+        };
         let tool = Tool {
             name: Table::hub_name(namespace, &called.name),
             description: declared.description,
@@ -157,12 +180,21 @@ impl Tools {
     fn custom(&mut self, declared: Declared, namespace: Option<&str>) {
         let name = declared.name.unwrap_or_default();
         let mut description = declared.description.unwrap_or_default();
-        if let Some(CustomFormat { syntax, definition: Some(definition) }) = declared.format {
+        if let Some(CustomFormat {
+            syntax,
+            definition: Some(definition),
+        }) = declared.format
+        {
             let syntax = syntax.unwrap_or_else(|| "given".to_owned());
             let between = if description.is_empty() { "" } else { "\n\n" };
-            description.push_str(&format!("{between}`{CUSTOM_ARGUMENT}` must match this {syntax} grammar:\n{definition}"));
+            description.push_str(&format!(
+                "{between}`{CUSTOM_ARGUMENT}` must match this {syntax} grammar:\n{definition}"
+            ));
         }
-        let called = Called { namespace: namespace.map(str::to_owned), name };
+        let called = Called {
+            namespace: namespace.map(str::to_owned),
+            name,
+        };
         let tool = Tool {
             name: Table::hub_name(namespace, &called.name),
             description: Some(description).filter(|description| !description.is_empty()),
@@ -174,9 +206,20 @@ impl Tools {
     }
 
     fn tool_search(&mut self, declared: Declared) {
-        let schema = declared.parameters.filter(|schema| schema.as_str() != "null").unwrap_or_else(a_query);
-        let description = declared.description.or_else(|| Some("Searches for more tools.".to_owned()));
-        let tool = Tool { name: TOOL_SEARCH.to_owned(), description, schema, strict: None, cache: None };
+        let schema = declared
+            .parameters
+            .filter(|schema| schema.as_str() != "null")
+            .unwrap_or_else(a_query);
+        let description = declared
+            .description
+            .or_else(|| Some("Searches for more tools.".to_owned()));
+        let tool = Tool {
+            name: TOOL_SEARCH.to_owned(),
+            description,
+            schema,
+            strict: None,
+            cache: None,
+        };
         self.put(tool, Form::ToolSearch);
     }
 
@@ -211,12 +254,12 @@ fn no_arguments() -> Raw {
 }
 
 fn a_query() -> Raw {
-    let schema = r#"{"type":"object","properties":{"query":{"type":"string"}},"required":["query"]}"#;
+    let schema =
+        r#"{"type":"object","properties":{"query":{"type":"string"}},"required":["query"]}"#;
     raw(schema.to_owned()).unwrap_or_default()
 }
 
 fn one_text() -> Raw {
-    let schema =
-        r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"],"additionalProperties":false}"#;
+    let schema = r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"],"additionalProperties":false}"#;
     raw(schema.to_owned()).unwrap_or_default()
 }

@@ -8,7 +8,9 @@ use crate::dialect::Request;
 use crate::dialect::answer::written;
 use crate::dialect::responses::echo::Echo;
 use crate::dialect::responses::failure;
-use crate::dialect::responses::output::{BEGUN, EventOut, Incomplete, Item, Kind, Part, ResponseOut, arguments};
+use crate::dialect::responses::output::{
+    BEGUN, EventOut, Incomplete, Item, Kind, Part, ResponseOut, arguments,
+};
 use crate::dialect::responses::tools::{Form, Table, Tools, custom_input};
 use crate::dialect::translation::{AnswerHead, WriteAnswer};
 use crate::domain::problem::Problem;
@@ -59,7 +61,11 @@ impl ResponsesWriter {
     }
 
     fn item_id(&self, kind: &Kind, place: usize) -> String {
-        format!("{}_{}_{place}", kind.prefix(), failure::bare(&self.head.request_id))
+        format!(
+            "{}_{}_{place}",
+            kind.prefix(),
+            failure::bare(&self.head.request_id)
+        )
     }
 
     fn response<'a>(&'a self, status: &'static str, output: Vec<Item<'a>>) -> ResponseOut<'a> {
@@ -86,7 +92,15 @@ impl ResponsesWriter {
         for kind in ["response.created", "response.in_progress"] {
             let sequence_number = self.number();
             let response = Some(self.response(BEGUN, Vec::new()));
-            put(&EventOut { kind, sequence_number, response, ..EventOut::default() }, out);
+            put(
+                &EventOut {
+                    kind,
+                    sequence_number,
+                    response,
+                    ..EventOut::default()
+                },
+                out,
+            );
         }
     }
 
@@ -100,7 +114,10 @@ impl ResponsesWriter {
             Opened::Text => self.silent.push((block, Kind::Message)),
             Opened::Reasoning => self.silent.push((block, Kind::Reasoning)),
             Opened::Call { id, name } => {
-                let kind = Kind::Call { call_id: id.clone(), form: self.table.form(name) };
+                let kind = Kind::Call {
+                    call_id: id.clone(),
+                    form: self.table.form(name),
+                };
                 self.add(block, kind, out);
             }
         }
@@ -110,11 +127,25 @@ impl ResponsesWriter {
     fn add(&mut self, block: u32, kind: Kind, out: &mut Vec<u8>) {
         let place = self.items.len();
         let id = self.item_id(&kind, place);
-        self.items.push(Told { block, id, kind, text: String::new(), sealed: None, done: false, cut_off: false });
+        self.items.push(Told {
+            block,
+            id,
+            kind,
+            text: String::new(),
+            sealed: None,
+            done: false,
+            cut_off: false,
+        });
         self.whole_item("response.output_item.added", place, BEGUN, out);
         if matches!(self.items[place].kind, Kind::Message) {
             let event = self.numbered("response.content_part.added");
-            put(&EventOut { part: Some(Part::text("")), ..self.of_item(place, event) }, out);
+            put(
+                &EventOut {
+                    part: Some(Part::text("")),
+                    ..self.of_item(place, event)
+                },
+                out,
+            );
         }
     }
 
@@ -138,10 +169,25 @@ impl ResponsesWriter {
     }
 
     /// An event that brings an item whole.
-    fn whole_item(&mut self, kind: &'static str, place: usize, status: &'static str, out: &mut Vec<u8>) {
+    fn whole_item(
+        &mut self,
+        kind: &'static str,
+        place: usize,
+        status: &'static str,
+        out: &mut Vec<u8>,
+    ) {
         let sequence_number = self.number();
         let (output_index, item) = (Some(place as u64), Some(self.items[place].item(status)));
-        put(&EventOut { kind, sequence_number, output_index, item, ..EventOut::default() }, out);
+        put(
+            &EventOut {
+                kind,
+                sequence_number,
+                output_index,
+                item,
+                ..EventOut::default()
+            },
+            out,
+        );
     }
 
     /// The place of the item that a block has become, or becomes now that something of it is told.
@@ -150,31 +196,51 @@ impl ResponsesWriter {
             let (_, kind) = self.silent.swap_remove(at);
             self.add(block, kind, out);
         }
-        self.items.iter().rposition(|told| told.block == block && !told.done)
+        self.items
+            .iter()
+            .rposition(|told| told.block == block && !told.done)
     }
 
     fn piece(&mut self, block: u32, text: &str, out: &mut Vec<u8>) {
         if text.is_empty() {
             return;
         }
-        let Some(place) = self.place(block, out) else { return };
+        let Some(place) = self.place(block, out) else {
+            return;
+        };
         let told = &mut self.items[place];
         let is_first = told.text.is_empty();
         told.text.push_str(text);
         let kind = match told.kind {
             Kind::Message => "response.output_text.delta",
             Kind::Reasoning => "response.reasoning_summary_text.delta",
-            Kind::Call { form: Form::Function(_), .. } => "response.function_call_arguments.delta",
+            Kind::Call {
+                form: Form::Function(_),
+                ..
+            } => "response.function_call_arguments.delta",
             // told once it can be read
             Kind::Call { .. } => return,
         };
         if is_first && matches!(self.items[place].kind, Kind::Reasoning) {
             let event = self.numbered("response.reasoning_summary_part.added");
-            put(&EventOut { part: Some(Part::SummaryText { text: "" }), ..self.of_item(place, event) }, out);
+            put(
+                &EventOut {
+                    part: Some(Part::SummaryText { text: "" }),
+                    ..self.of_item(place, event)
+                },
+                out,
+            );
         }
         let event = self.numbered(kind);
         let logprobs = matches!(self.items[place].kind, Kind::Message).then_some([]);
-        put(&EventOut { delta: Some(text), logprobs, ..self.of_item(place, event) }, out);
+        put(
+            &EventOut {
+                delta: Some(text),
+                logprobs,
+                ..self.of_item(place, event)
+            },
+            out,
+        );
     }
 
     fn seal(&mut self, block: u32, opaque: &Opaque, out: &mut Vec<u8>) {
@@ -191,7 +257,11 @@ impl ResponsesWriter {
 
     fn close(&mut self, block: u32, out: &mut Vec<u8>) {
         self.silent.retain(|(number, _)| *number != block);
-        if let Some(place) = self.items.iter().rposition(|told| told.block == block && !told.done) {
+        if let Some(place) = self
+            .items
+            .iter()
+            .rposition(|told| told.block == block && !told.done)
+        {
             self.finish(place, COMPLETED, out);
         }
     }
@@ -201,26 +271,69 @@ impl ResponsesWriter {
         match &self.items[place].kind {
             Kind::Message => {
                 let event = self.numbered("response.output_text.done");
-                put(&EventOut { text: Some(&self.items[place].text), logprobs: Some([]), ..self.of_item(place, event) }, out);
+                put(
+                    &EventOut {
+                        text: Some(&self.items[place].text),
+                        logprobs: Some([]),
+                        ..self.of_item(place, event)
+                    },
+                    out,
+                );
                 let event = self.numbered("response.content_part.done");
-                put(&EventOut { part: Some(Part::text(&self.items[place].text)), ..self.of_item(place, event) }, out);
+                put(
+                    &EventOut {
+                        part: Some(Part::text(&self.items[place].text)),
+                        ..self.of_item(place, event)
+                    },
+                    out,
+                );
             }
             Kind::Reasoning if self.items[place].text.is_empty() => {}
             Kind::Reasoning => {
                 let event = self.numbered("response.reasoning_summary_text.done");
-                put(&EventOut { text: Some(&self.items[place].text), ..self.of_item(place, event) }, out);
+                put(
+                    &EventOut {
+                        text: Some(&self.items[place].text),
+                        ..self.of_item(place, event)
+                    },
+                    out,
+                );
                 let event = self.numbered("response.reasoning_summary_part.done");
-                let part = Some(Part::SummaryText { text: &self.items[place].text });
-                put(&EventOut { part, ..self.of_item(place, event) }, out);
+                let part = Some(Part::SummaryText {
+                    text: &self.items[place].text,
+                });
+                put(
+                    &EventOut {
+                        part,
+                        ..self.of_item(place, event)
+                    },
+                    out,
+                );
             }
-            Kind::Call { form: Form::Function(_), .. } => {
+            Kind::Call {
+                form: Form::Function(_),
+                ..
+            } => {
                 let event = self.numbered("response.function_call_arguments.done");
                 let told = &self.items[place];
                 let (arguments, name) = (Some(arguments(&told.text)), told.kind.name());
-                put(&EventOut { arguments, name, ..self.of_item(place, event) }, out);
+                put(
+                    &EventOut {
+                        arguments,
+                        name,
+                        ..self.of_item(place, event)
+                    },
+                    out,
+                );
             }
-            Kind::Call { form: Form::Custom(_), .. } => self.custom_input(place, out),
-            Kind::Call { form: Form::ToolSearch, .. } => {}
+            Kind::Call {
+                form: Form::Custom(_),
+                ..
+            } => self.custom_input(place, out),
+            Kind::Call {
+                form: Form::ToolSearch,
+                ..
+            } => {}
         }
         self.items[place].done = true;
         self.items[place].cut_off = status == INCOMPLETE;
@@ -231,16 +344,29 @@ impl ResponsesWriter {
         let input = custom_input(&self.items[place].text);
         if !input.is_empty() {
             let event = self.numbered("response.custom_tool_call_input.delta");
-            put(&EventOut { delta: Some(&input), ..self.of_item(place, event) }, out);
+            put(
+                &EventOut {
+                    delta: Some(&input),
+                    ..self.of_item(place, event)
+                },
+                out,
+            );
         }
         let event = self.numbered("response.custom_tool_call_input.done");
-        put(&EventOut { input: Some(&input), ..self.of_item(place, event) }, out);
+        put(
+            &EventOut {
+                input: Some(&input),
+                ..self.of_item(place, event)
+            },
+            out,
+        );
     }
 }
 
 impl Told {
     fn item(&self, status: &'static str) -> Item<'_> {
-        self.kind.item(&self.id, status, &self.text, self.sealed.as_deref())
+        self.kind
+            .item(&self.id, status, &self.text, self.sealed.as_deref())
     }
 
     fn finished(&self) -> Item<'_> {
@@ -265,14 +391,34 @@ impl WriteAnswer for ResponsesWriter {
         let reason = incomplete(stop);
         for place in 0..self.items.len() {
             if !self.items[place].done {
-                self.finish(place, if reason.is_some() { INCOMPLETE } else { COMPLETED }, out);
+                self.finish(
+                    place,
+                    if reason.is_some() {
+                        INCOMPLETE
+                    } else {
+                        COMPLETED
+                    },
+                    out,
+                );
             }
         }
-        let kind = if reason.is_some() { "response.incomplete" } else { "response.completed" };
+        let kind = if reason.is_some() {
+            "response.incomplete"
+        } else {
+            "response.completed"
+        };
         let sequence_number = self.number();
         let output = self.items.iter().map(Told::finished).collect();
         let response = Some(self.whole_response(reason, output, usage));
-        put(&EventOut { kind, sequence_number, response, ..EventOut::default() }, out);
+        put(
+            &EventOut {
+                kind,
+                sequence_number,
+                response,
+                ..EventOut::default()
+            },
+            out,
+        );
     }
 
     fn failed(&mut self, problem: &Problem, _: &str) -> Bytes {
@@ -285,7 +431,15 @@ impl WriteAnswer for ResponsesWriter {
         for block in &answer.blocks {
             if let Some((kind, text, sealed)) = self.of_block(&block.content) {
                 let id = self.item_id(&kind, told.len());
-                told.push(Told { block: 0, id, kind, text, sealed, done: true, cut_off: false });
+                told.push(Told {
+                    block: 0,
+                    id,
+                    kind,
+                    text,
+                    sealed,
+                    done: true,
+                    cut_off: false,
+                });
             }
         }
         if let Some(last) = told.last_mut() {
@@ -301,19 +455,34 @@ impl ResponsesWriter {
         Some(match content {
             Content::Text(text) => (Kind::Message, text.clone(), None),
             Content::Reasoning(reasoned) => {
-                let sealed = reasoned.opaque.as_ref().map(|opaque| self.head.envelope.seal(opaque));
+                let sealed = reasoned
+                    .opaque
+                    .as_ref()
+                    .map(|opaque| self.head.envelope.seal(opaque));
                 (Kind::Reasoning, reasoned.text.clone(), sealed)
             }
             Content::ToolCall(call) => {
-                let kind = Kind::Call { call_id: call.id.clone(), form: self.table.form(&call.name) };
+                let kind = Kind::Call {
+                    call_id: call.id.clone(),
+                    form: self.table.form(&call.name),
+                };
                 (kind, call.arguments.clone(), None)
             }
             Content::Image(_) | Content::Document(_) | Content::ToolResult(_) => return None,
         })
     }
 
-    fn whole_response<'a>(&'a self, reason: Option<&'static str>, output: Vec<Item<'a>>, usage: &'a Usage) -> ResponseOut<'a> {
-        let status = if reason.is_some() { INCOMPLETE } else { COMPLETED };
+    fn whole_response<'a>(
+        &'a self,
+        reason: Option<&'static str>,
+        output: Vec<Item<'a>>,
+        usage: &'a Usage,
+    ) -> ResponseOut<'a> {
+        let status = if reason.is_some() {
+            INCOMPLETE
+        } else {
+            COMPLETED
+        };
         ResponseOut {
             incomplete_details: reason.map(|reason| Incomplete { reason }),
             usage: Some(usage.into()),
@@ -334,7 +503,11 @@ fn incomplete(stop: &Stop) -> Option<&'static str> {
 
 /// The tier that served, in a word that the SDKs know.
 fn tier(served: &str) -> &str {
-    if ["auto", "default", "flex", "scale", "priority", "fast"].contains(&served) { served } else { "default" }
+    if ["auto", "default", "flex", "scale", "priority", "fast"].contains(&served) {
+        served
+    } else {
+        "default"
+    }
 }
 
 fn put(event: &EventOut<'_>, out: &mut Vec<u8>) {
@@ -360,7 +533,12 @@ mod tests {
         let body = format!("{{\"model\":\"m\",\"input\":\"hi\",\n{TOOLS}{more}}}");
         let request = read(Dialect::Responses, body.into()).expect("a request");
         let envelope = Envelope::new([0; 32]);
-        let head = AnswerHead { request_id: "req_7".into(), model: "m-1".into(), created_s: 1_790_000_000, envelope };
+        let head = AnswerHead {
+            request_id: "req_7".into(),
+            model: "m-1".into(),
+            created_s: 1_790_000_000,
+            envelope,
+        };
         ResponsesWriter::new(&request, head)
     }
 
@@ -369,11 +547,20 @@ mod tests {
     }
 
     fn call(block: u32, id: &str, name: &str) -> Event {
-        opened(block, Opened::Call { id: id.into(), name: name.into() })
+        opened(
+            block,
+            Opened::Call {
+                id: id.into(),
+                name: name.into(),
+            },
+        )
     }
 
     fn piece(block: u32, text: &str) -> Event {
-        Event::Piece { block, text: text.into() }
+        Event::Piece {
+            block,
+            text: text.into(),
+        }
     }
 
     fn close(block: u32) -> Event {
@@ -381,18 +568,37 @@ mod tests {
     }
 
     fn signature(block: u32) -> Event {
-        let origin = Some(Origin { dialect: "messages".into(), model: "claude".into() });
-        Event::Opaque { block, opaque: Opaque { origin, kind: OpaqueKind::Signature, data: "sig".into() } }
+        let origin = Some(Origin {
+            dialect: "messages".into(),
+            model: "claude".into(),
+        });
+        Event::Opaque {
+            block,
+            opaque: Opaque {
+                origin,
+                kind: OpaqueKind::Signature,
+                data: "sig".into(),
+            },
+        }
     }
 
     fn usage() -> Usage {
-        Usage { uncached_in: 5, cache_read: 20, cache_write_5m: 3, out_total: 9, reasoning: 4, ..Usage::default() }
+        Usage {
+            uncached_in: 5,
+            cache_read: 20,
+            cache_write_5m: 3,
+            out_total: 9,
+            reasoning: 4,
+            ..Usage::default()
+        }
     }
 
     /// The events of a stream: each name is its type, and the numbers have no gap.
     fn streamed(writer: &mut ResponsesWriter, events: &[Event], stop: &Stop) -> Vec<Value> {
         let mut out = Vec::new();
-        events.iter().for_each(|event| writer.event(event, &mut out));
+        events
+            .iter()
+            .for_each(|event| writer.event(event, &mut out));
         writer.end(stop, &usage(), &mut out);
         let told = samples::events(std::str::from_utf8(&out).expect("UTF-8"));
         let read = |(number, event): (usize, &Bytes)| {
@@ -406,12 +612,21 @@ mod tests {
     }
 
     fn kinds(events: &[Value]) -> Vec<&str> {
-        events.iter().filter_map(|event| event["type"].as_str()?.strip_prefix("response.")).collect()
+        events
+            .iter()
+            .filter_map(|event| event["type"].as_str()?.strip_prefix("response."))
+            .collect()
     }
 
     #[test]
     fn t03_a_text_is_told_in_the_full_sequence_of_events() {
-        let events = [opened(0, Opened::Text), piece(0, "Grüße"), piece(0, "!"), close(0), Event::Stop(Stop::End)];
+        let events = [
+            opened(0, Opened::Text),
+            piece(0, "Grüße"),
+            piece(0, "!"),
+            close(0),
+            Event::Stop(Stop::End),
+        ];
         let told = streamed(&mut writer(""), &events, &Stop::End);
         assert_eq!(
             kinds(&told),
@@ -428,8 +643,14 @@ mod tests {
                 "completed",
             ]
         );
-        assert_eq!((&told[0]["response"]["status"], &told[0]["response"]["id"]), (&"in_progress".into(), &"resp_7".into()));
-        assert_eq!((&told[6]["text"], &told[6]["item_id"]), (&"Grüße!".into(), &told[2]["item"]["id"]));
+        assert_eq!(
+            (&told[0]["response"]["status"], &told[0]["response"]["id"]),
+            (&"in_progress".into(), &"resp_7".into())
+        );
+        assert_eq!(
+            (&told[6]["text"], &told[6]["item_id"]),
+            (&"Grüße!".into(), &told[2]["item"]["id"])
+        );
         let last = &told[9]["response"];
         assert_eq!(last["output"][0], told[8]["item"]);
         assert_eq!(last["output"][0]["content"][0]["text"], "Grüße!");
@@ -442,7 +663,13 @@ mod tests {
 
     #[test]
     fn r06_thoughts_are_a_summary_and_a_seal_that_opens_again() {
-        let events = [opened(0, Opened::Reasoning), piece(0, "h"), piece(0, "m"), signature(0), close(0)];
+        let events = [
+            opened(0, Opened::Reasoning),
+            piece(0, "h"),
+            piece(0, "m"),
+            signature(0),
+            close(0),
+        ];
         let told = streamed(&mut writer(""), &events, &Stop::End);
         assert_eq!(
             kinds(&told)[2..9],
@@ -458,11 +685,25 @@ mod tests {
         );
         let item = &told[8]["item"];
         assert_eq!(item["summary"][0]["text"], "hm");
-        let opaque = Envelope::new([0; 32]).open(item["encrypted_content"].as_str().expect("a seal"));
-        assert_eq!((opaque.origin.map(|origin| origin.model), opaque.data.as_str()), (Some("claude".into()), "sig"));
+        let opaque =
+            Envelope::new([0; 32]).open(item["encrypted_content"].as_str().expect("a seal"));
+        assert_eq!(
+            (
+                opaque.origin.map(|origin| origin.model),
+                opaque.data.as_str()
+            ),
+            (Some("claude".into()), "sig")
+        );
         // hidden thoughts have no text and still a seal
-        let told = streamed(&mut writer(""), &[opened(0, Opened::Reasoning), signature(0), close(0)], &Stop::End);
-        assert_eq!(kinds(&told)[2..4], ["output_item.added", "output_item.done"]);
+        let told = streamed(
+            &mut writer(""),
+            &[opened(0, Opened::Reasoning), signature(0), close(0)],
+            &Stop::End,
+        );
+        assert_eq!(
+            kinds(&told)[2..4],
+            ["output_item.added", "output_item.done"]
+        );
         assert_eq!(told[3]["item"]["summary"], serde_json::json!([]));
     }
 
@@ -496,21 +737,44 @@ mod tests {
                 {"type": "function_call", "id": "fc_7_3", "status": "completed", "arguments": "{}", "call_id": "c4", "name": "f"},
             ])
         );
-        let of = |kind: &str| told.iter().filter(|event| event["type"] == kind).cloned().collect::<Vec<_>>();
-        assert_eq!(of("response.custom_tool_call_input.delta")[0]["delta"], "*** \"x\"\n");
-        assert_eq!(of("response.function_call_arguments.done")[0]["name"], "close");
+        let of = |kind: &str| {
+            told.iter()
+                .filter(|event| event["type"] == kind)
+                .cloned()
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            of("response.custom_tool_call_input.delta")[0]["delta"],
+            "*** \"x\"\n"
+        );
+        assert_eq!(
+            of("response.function_call_arguments.done")[0]["name"],
+            "close"
+        );
         let added = of("response.output_item.added");
-        assert_eq!((&added[0]["item"]["arguments"], &added[1]["item"]["input"]), (&"".into(), &"".into()));
+        assert_eq!(
+            (&added[0]["item"]["arguments"], &added[1]["item"]["input"]),
+            (&"".into(), &"".into())
+        );
     }
 
     #[test]
     fn a_stream_that_ends_early_is_incomplete_and_says_why() {
-        for (stop, reason) in
-            [(Stop::Length, "max_output_tokens"), (Stop::ContextWindow, "max_output_tokens"), (Stop::Filtered, "content_filter")]
-        {
-            let told = streamed(&mut writer(""), &[opened(0, Opened::Text), piece(0, "Ei")], &stop);
+        for (stop, reason) in [
+            (Stop::Length, "max_output_tokens"),
+            (Stop::ContextWindow, "max_output_tokens"),
+            (Stop::Filtered, "content_filter"),
+        ] {
+            let told = streamed(
+                &mut writer(""),
+                &[opened(0, Opened::Text), piece(0, "Ei")],
+                &stop,
+            );
             let last = told.last().expect("the end");
-            assert_eq!((&last["type"], &last["response"]["status"]), (&"response.incomplete".into(), &"incomplete".into()));
+            assert_eq!(
+                (&last["type"], &last["response"]["status"]),
+                (&"response.incomplete".into(), &"incomplete".into())
+            );
             assert_eq!(last["response"]["incomplete_details"]["reason"], reason);
             assert_eq!(last["response"]["output"][0]["status"], "incomplete");
         }
@@ -518,9 +782,20 @@ mod tests {
 
     #[test]
     fn what_was_never_said_is_no_item() {
-        let told = streamed(&mut writer(""), &[opened(0, Opened::Text), opened(1, Opened::Reasoning), close(0)], &Stop::End);
+        let told = streamed(
+            &mut writer(""),
+            &[
+                opened(0, Opened::Text),
+                opened(1, Opened::Reasoning),
+                close(0),
+            ],
+            &Stop::End,
+        );
         assert_eq!(kinds(&told), ["created", "in_progress", "completed"]);
-        assert_eq!(kinds(&streamed(&mut writer(""), &[], &Stop::End)), ["created", "in_progress", "completed"]);
+        assert_eq!(
+            kinds(&streamed(&mut writer(""), &[], &Stop::End)),
+            ["created", "in_progress", "completed"]
+        );
     }
 
     #[test]
@@ -540,11 +815,21 @@ mod tests {
         let mut fold = Fold::default();
         events.iter().for_each(|event| fold.add(event));
         let mut writer = writer(r#","temperature":0.70,"tool_choice":"auto","reasoning":null"#);
-        let whole: Value = serde_json::from_str(&writer.whole(&fold.answer(), &usage())).expect("JSON");
+        let whole: Value =
+            serde_json::from_str(&writer.whole(&fold.answer(), &usage())).expect("JSON");
         let told = streamed(&mut writer, &events, &Stop::Tool);
         assert_eq!(whole, told.last().expect("the end")["response"]);
-        assert_eq!(whole["output"][2]["input"], "no JSON", "what the model wrote is not lost");
-        assert_eq!((&whole["tools"][1]["name"], &whole["temperature"]), (&"patch".into(), &serde_json::json!(0.7)));
-        assert_eq!((&whole["store"], &whole["reasoning"]["effort"]), (&false.into(), &Value::Null));
+        assert_eq!(
+            whole["output"][2]["input"], "no JSON",
+            "what the model wrote is not lost"
+        );
+        assert_eq!(
+            (&whole["tools"][1]["name"], &whole["temperature"]),
+            (&"patch".into(), &serde_json::json!(0.7))
+        );
+        assert_eq!(
+            (&whole["store"], &whole["reasoning"]["effort"]),
+            (&false.into(), &Value::Null)
+        );
     }
 }

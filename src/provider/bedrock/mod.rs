@@ -43,7 +43,11 @@ static INVOKE: Cover = Cover {
 };
 
 fn address(region: &str) -> String {
-    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    let domain = if region.starts_with("cn-") {
+        "amazonaws.com.cn"
+    } else {
+        "amazonaws.com"
+    };
     format!("https://bedrock-runtime.{region}.{domain}")
 }
 
@@ -60,8 +64,16 @@ const CONVERSE: Capabilities = Capabilities {
     cache_hints: false,
     system_turns: SystemTurns::First,
     reasoning: ReasoningStyle::None,
-    names: NameRule { max: 64, also: "-", begins_with_letter: false },
-    ids: IdRule { min: 1, max: 64, also: "_-.:" },
+    names: NameRule {
+        max: 64,
+        also: "-",
+        begins_with_letter: false,
+    },
+    ids: IdRule {
+        min: 1,
+        max: 64,
+        also: "_-.:",
+    },
     ..Capabilities::all()
 };
 
@@ -95,9 +107,22 @@ fn capabilities(model: &str) -> Capabilities {
             tool_choice_forced: false,
             ..CONVERSE
         },
-        Maker::Cohere => Capabilities { json_schema: false, result_images: false, tool_choice_forced: false, ..CONVERSE },
-        Maker::Mistral => Capabilities { result_images: false, ..CONVERSE },
-        Maker::Other => Capabilities { top_k: false, result_images: false, tool_choice_forced: false, ..CONVERSE },
+        Maker::Cohere => Capabilities {
+            json_schema: false,
+            result_images: false,
+            tool_choice_forced: false,
+            ..CONVERSE
+        },
+        Maker::Mistral => Capabilities {
+            result_images: false,
+            ..CONVERSE
+        },
+        Maker::Other => Capabilities {
+            top_k: false,
+            result_images: false,
+            tool_choice_forced: false,
+            ..CONVERSE
+        },
     }
 }
 
@@ -116,8 +141,13 @@ impl Version {
         if name.starts_with('v') || name.starts_with("instant") {
             return Version::OLDEST;
         }
-        let number = |part: &&str| part.len() <= 2 && part.bytes().all(|byte| byte.is_ascii_digit());
-        let mut numbers = name.split('-').skip_while(|part| !number(part)).take_while(number).map(str::parse::<u32>);
+        let number =
+            |part: &&str| part.len() <= 2 && part.bytes().all(|byte| byte.is_ascii_digit());
+        let mut numbers = name
+            .split('-')
+            .skip_while(|part| !number(part))
+            .take_while(number)
+            .map(str::parse::<u32>);
         match (numbers.next(), numbers.next()) {
             (Some(Ok(major)), Some(Ok(minor))) => Version(major, minor),
             (Some(Ok(major)), None) => Version(major, 0),
@@ -127,7 +157,13 @@ impl Version {
 }
 
 fn claude(version: Version) -> Capabilities {
-    const ALL: &[Effort] = &[Effort::Low, Effort::Medium, Effort::High, Effort::XHigh, Effort::Max];
+    const ALL: &[Effort] = &[
+        Effort::Low,
+        Effort::Medium,
+        Effort::High,
+        Effort::XHigh,
+        Effort::Max,
+    ];
     const FIRST: &[Effort] = &[Effort::Low, Effort::Medium, Effort::High, Effort::Max];
     Capabilities {
         stops_max: 2_500,
@@ -141,7 +177,10 @@ fn claude(version: Version) -> Capabilities {
         thinks_alone: true,
         reasoning: match version {
             _ if version < Version(3, 7) => ReasoningStyle::None,
-            _ if version < Version(4, 6) => ReasoningStyle::Budget { min: 1_024, max: 60_000 },
+            _ if version < Version(4, 6) => ReasoningStyle::Budget {
+                min: 1_024,
+                max: 60_000,
+            },
             Version(4, 6) => ReasoningStyle::Adaptive(FIRST),
             _ => ReasoningStyle::Adaptive(ALL),
         },
@@ -156,19 +195,36 @@ mod tests {
     #[test]
     fn a_claude_is_reached_in_its_own_dialect_by_its_own_clients_and_through_converse_by_others() {
         let path = |client, model| PRESET.endpoint(client, model).map(|endpoint| endpoint.path);
-        let (invoke, converse) = (Some("/model/{model}/invoke"), Some("/model/{model}/converse"));
+        let (invoke, converse) = (
+            Some("/model/{model}/invoke"),
+            Some("/model/{model}/converse"),
+        );
         for model in [
             "anthropic.claude-opus-5",
             "global.anthropic.claude-opus-5",
             "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/eu.anthropic.claude-opus-5",
         ] {
-            assert_eq!((path(Dialect::Messages, model), path(Dialect::Chat, model)), (invoke, converse), "{model}");
+            assert_eq!(
+                (path(Dialect::Messages, model), path(Dialect::Chat, model)),
+                (invoke, converse),
+                "{model}"
+            );
         }
-        for model in ["amazon.nova-lite-v1:0", "arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/x1"] {
-            assert_eq!((path(Dialect::Messages, model), path(Dialect::Chat, model)), (converse, converse), "{model}");
+        for model in [
+            "amazon.nova-lite-v1:0",
+            "arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/x1",
+        ] {
+            assert_eq!(
+                (path(Dialect::Messages, model), path(Dialect::Chat, model)),
+                (converse, converse),
+                "{model}"
+            );
         }
         assert_eq!(path(Dialect::TokenCount, "anthropic.claude-opus-5"), None);
-        assert_eq!(path(Dialect::Embeddings, "amazon.titan-embed-text-v2:0"), None);
+        assert_eq!(
+            path(Dialect::Embeddings, "amazon.titan-embed-text-v2:0"),
+            None
+        );
     }
 
     #[test]
@@ -178,8 +234,14 @@ mod tests {
 
     #[test]
     fn a_region_has_its_host() {
-        assert_eq!(address("eu-west-1"), "https://bedrock-runtime.eu-west-1.amazonaws.com");
-        assert_eq!(address("cn-north-1"), "https://bedrock-runtime.cn-north-1.amazonaws.com.cn");
+        assert_eq!(
+            address("eu-west-1"),
+            "https://bedrock-runtime.eu-west-1.amazonaws.com"
+        );
+        assert_eq!(
+            address("cn-north-1"),
+            "https://bedrock-runtime.cn-north-1.amazonaws.com.cn"
+        );
     }
 
     #[test]
@@ -198,20 +260,40 @@ mod tests {
             assert_eq!(Version::of(id), version, "{id}");
         }
         let takes = |id: &str| capabilities(id);
-        assert!(!takes("us.anthropic.claude-opus-4-7").sampling && !takes("anthropic.claude-mythos-preview").sampling);
+        assert!(
+            !takes("us.anthropic.claude-opus-4-7").sampling
+                && !takes("anthropic.claude-mythos-preview").sampling
+        );
         let older = takes("eu.anthropic.claude-sonnet-4-20250514-v1:0");
-        assert!(older.sampling && matches!(older.reasoning, ReasoningStyle::Budget { min: 1_024, .. }));
-        assert!(matches!(takes("anthropic.claude-opus-5").reasoning, ReasoningStyle::Adaptive(_)));
-        assert_eq!(takes("anthropic.claude-3-opus-20240229-v1:0").reasoning, ReasoningStyle::None);
+        assert!(
+            older.sampling && matches!(older.reasoning, ReasoningStyle::Budget { min: 1_024, .. })
+        );
+        assert!(matches!(
+            takes("anthropic.claude-opus-5").reasoning,
+            ReasoningStyle::Adaptive(_)
+        ));
+        assert_eq!(
+            takes("anthropic.claude-3-opus-20240229-v1:0").reasoning,
+            ReasoningStyle::None
+        );
     }
 
     #[test]
     fn models_of_other_makers_take_less() {
         let llama = capabilities("us.meta.llama4-scout-17b-instruct-v1:0");
-        assert_eq!((llama.stops_max, llama.tool_choice_forced, llama.top_k), (0, false, false));
+        assert_eq!(
+            (llama.stops_max, llama.tool_choice_forced, llama.top_k),
+            (0, false, false)
+        );
         let nova = |id| capabilities(id).reasoning;
         assert_eq!(nova("eu.amazon.nova-lite-v1:0"), ReasoningStyle::None);
-        assert!(matches!(nova("eu.amazon.nova-2-lite-v1:0"), ReasoningStyle::Effort(_)));
-        assert!(matches!(nova("openai.gpt-oss-20b-1:0"), ReasoningStyle::Effort(_)));
+        assert!(matches!(
+            nova("eu.amazon.nova-2-lite-v1:0"),
+            ReasoningStyle::Effort(_)
+        ));
+        assert!(matches!(
+            nova("openai.gpt-oss-20b-1:0"),
+            ReasoningStyle::Effort(_)
+        ));
     }
 }

@@ -43,20 +43,45 @@ impl Signer {
     pub fn sign(&self, request: &Signed<'_>, now_ms: u64) -> Vec<(&'static str, Secret)> {
         let (host, path) = host_and_path(request.url);
         let time = time(now_ms);
-        let mut added = vec![("host", Secret::new(host)), ("x-amz-date", Secret::new(time.as_str()))];
-        added.extend(self.keys.session_token.clone().map(|token| ("x-amz-security-token", token)));
+        let mut added = vec![
+            ("host", Secret::new(host)),
+            ("x-amz-date", Secret::new(time.as_str())),
+        ];
+        added.extend(
+            self.keys
+                .session_token
+                .clone()
+                .map(|token| ("x-amz-security-token", token)),
+        );
 
-        let mut headers: Vec<(&str, &str)> = added.iter().map(|(name, value)| (*name, value.expose())).collect();
+        let mut headers: Vec<(&str, &str)> = added
+            .iter()
+            .map(|(name, value)| (*name, value.expose()))
+            .collect();
         headers.extend_from_slice(request.headers);
         headers.sort_unstable();
-        let names = headers.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";");
+        let names = headers
+            .iter()
+            .map(|(name, _)| *name)
+            .collect::<Vec<_>>()
+            .join(";");
 
         let canonical = canonical(&path, &headers, &names, request.body);
-        let scope = format!("{}/{}/{}/{SCOPE_END}", day(&time), self.region, self.service);
-        let to_sign = format!("{ALGORITHM}\n{time}\n{scope}\n{}", hex(&Sha256::digest(canonical)));
+        let scope = format!(
+            "{}/{}/{}/{SCOPE_END}",
+            day(&time),
+            self.region,
+            self.service
+        );
+        let to_sign = format!(
+            "{ALGORITHM}\n{time}\n{scope}\n{}",
+            hex(&Sha256::digest(canonical))
+        );
         let signature = hex(mac(self.signing_key(day(&time)).as_ref(), &to_sign).as_ref());
         let id = self.keys.access_key_id.expose();
-        let authorization = format!("{ALGORITHM} Credential={id}/{scope}, SignedHeaders={names}, Signature={signature}");
+        let authorization = format!(
+            "{ALGORITHM} Credential={id}/{scope}, SignedHeaders={names}, Signature={signature}"
+        );
         added.push(("authorization", Secret::new(authorization)));
         added
     }
@@ -88,7 +113,10 @@ fn host_and_path(url: &str) -> (String, String) {
     let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let usual_port = if scheme == "http" { ":80" } else { ":443" };
-    let host = authority.strip_suffix(usual_port).unwrap_or(authority).to_ascii_lowercase();
+    let host = authority
+        .strip_suffix(usual_port)
+        .unwrap_or(authority)
+        .to_ascii_lowercase();
     let mut encoded = String::with_capacity(path.len() + 16);
     encoded.push('/');
     for byte in path.bytes() {
@@ -103,7 +131,10 @@ fn host_and_path(url: &str) -> (String, String) {
 
 /// `20261124T063000Z`.
 fn time(now_ms: u64) -> String {
-    let at = i64::try_from(now_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(Timestamp::MAX);
+    let at = i64::try_from(now_ms)
+        .ok()
+        .and_then(|ms| Timestamp::from_millisecond(ms).ok())
+        .unwrap_or(Timestamp::MAX);
     at.strftime("%Y%m%dT%H%M%SZ").to_string()
 }
 
@@ -116,10 +147,12 @@ fn mac(key: &[u8], text: &str) -> hmac::Tag {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
 }
 
 #[cfg(test)]
@@ -154,19 +187,41 @@ mod tests {
                 secret_access_key: Secret::new(vector.secret_access_key),
                 session_token: vector.session_token.map(Secret::new),
             };
-            let signer = Signer { keys, region: vector.region, service: "bedrock" };
-            let headers: Vec<(&str, &str)> = vector.headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-            let request = Signed { url: &vector.url, headers: &headers, body: vector.body.as_bytes() };
-            let signed: Vec<(String, String)> =
-                signer.sign(&request, vector.now_ms).iter().map(|(n, v)| ((*n).to_owned(), v.expose().to_owned())).collect();
+            let signer = Signer {
+                keys,
+                region: vector.region,
+                service: "bedrock",
+            };
+            let headers: Vec<(&str, &str)> = vector
+                .headers
+                .iter()
+                .map(|(n, v)| (n.as_str(), v.as_str()))
+                .collect();
+            let request = Signed {
+                url: &vector.url,
+                headers: &headers,
+                body: vector.body.as_bytes(),
+            };
+            let signed: Vec<(String, String)> = signer
+                .sign(&request, vector.now_ms)
+                .iter()
+                .map(|(n, v)| ((*n).to_owned(), v.expose().to_owned()))
+                .collect();
             assert_eq!(signed, vector.signed, "{}", vector.url);
         }
     }
 
     #[test]
     fn the_model_is_encoded_once_on_the_wire_and_twice_in_what_is_signed() {
-        let (host, path) = host_and_path("https://bedrock-runtime.eu-west-1.amazonaws.com/model/a.b%3A0/converse");
-        assert_eq!((host.as_str(), path.as_str()), ("bedrock-runtime.eu-west-1.amazonaws.com", "/model/a.b%253A0/converse"));
+        let (host, path) =
+            host_and_path("https://bedrock-runtime.eu-west-1.amazonaws.com/model/a.b%3A0/converse");
+        assert_eq!(
+            (host.as_str(), path.as_str()),
+            (
+                "bedrock-runtime.eu-west-1.amazonaws.com",
+                "/model/a.b%253A0/converse"
+            )
+        );
         for (url, expected) in [
             ("http://127.0.0.1:8080", ("127.0.0.1:8080", "/")),
             ("http://Host:80/x", ("host", "/x")),
@@ -186,8 +241,16 @@ mod tests {
             secret_access_key: Secret::new("canary"),
             session_token: Some(Secret::new("canary")),
         };
-        let signer = Signer { keys, region: "eu-west-1".into(), service: "bedrock" };
-        let request = Signed { url: "https://h/", headers: &[], body: b"" };
+        let signer = Signer {
+            keys,
+            region: "eu-west-1".into(),
+            service: "bedrock",
+        };
+        let request = Signed {
+            url: "https://h/",
+            headers: &[],
+            body: b"",
+        };
         let printed = format!("{signer:?} {:?}", signer.sign(&request, 0)).to_lowercase();
         assert!(!printed.contains("canary"), "{printed}");
     }

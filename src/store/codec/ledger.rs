@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::attribution::{Attribution, Tag, UserHash};
 use crate::domain::event::{
-    Charge, Correction, CostLine, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status, StatusClass, Subject,
+    Charge, Correction, CostLine, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status,
+    StatusClass, Subject,
 };
 use crate::domain::id::{BudgetId, KeyId, OrganizationId, RequestId, TeamId};
 use crate::domain::money::Money;
@@ -85,9 +86,17 @@ pub(in crate::store) struct SettlementRow<'a> {
 #[derive(Serialize, Deserialize)]
 pub(in crate::store) enum EventRow<'a> {
     Hold(HoldRow<'a>),
-    Progress { request: u128, attempt: u8, progress: ProgressRow<'a> },
+    Progress {
+        request: u128,
+        attempt: u8,
+        progress: ProgressRow<'a>,
+    },
     Settle(SettlementRow<'a>),
-    Release { request: u128, attempt: u8, at_ms: u64 },
+    Release {
+        request: u128,
+        attempt: u8,
+        at_ms: u64,
+    },
 }
 
 fn subject_row(subject: &Subject) -> SubjectRow<'_> {
@@ -101,7 +110,11 @@ fn subject_row(subject: &Subject) -> SubjectRow<'_> {
         dialect: Cow::Borrowed(&subject.dialect),
         streamed: subject.streamed,
         user: subject.attribution.user.map(|user| user.0),
-        tag: subject.attribution.tag.as_ref().map(|tag| Cow::Borrowed(tag.as_str())),
+        tag: subject
+            .attribution
+            .tag
+            .as_ref()
+            .map(|tag| Cow::Borrowed(tag.as_str())),
     }
 }
 
@@ -112,7 +125,11 @@ fn hold_row(hold: &Hold) -> HoldRow<'_> {
         at_ms: hold.at_ms,
         subject: subject_row(&hold.subject),
         ceiling: hold.ceiling.pico(),
-        charges: hold.charges.iter().map(|charge| (charge.budget.0, charge.window_start_ms)).collect(),
+        charges: hold
+            .charges
+            .iter()
+            .map(|charge| (charge.budget.0, charge.window_start_ms))
+            .collect(),
         progress: progress_row(&hold.progress),
     }
 }
@@ -147,14 +164,19 @@ fn usage_row(usage: &Usage) -> UsageRow<'_> {
 fn settlement_row(settlement: &Settlement) -> Result<SettlementRow<'_>, String> {
     let ending = &settlement.ending;
     let lines = ending.lines.iter().map(|line| {
-        let class = CostLine::CLASSES.iter().position(|class| *class == line.class);
+        let class = CostLine::CLASSES
+            .iter()
+            .position(|class| *class == line.class);
         let class = class.ok_or_else(|| format!("`{}` is not a class of cost", line.class))?;
         Ok((class as u8, line.count, line.rate_pico))
     });
     Ok(SettlementRow {
         hold: hold_row(&settlement.hold),
         ended_ms: ending.ended_ms,
-        status: Status::ALL.iter().position(|status| *status == ending.status).unwrap_or_default() as u8,
+        status: Status::ALL
+            .iter()
+            .position(|status| *status == ending.status)
+            .unwrap_or_default() as u8,
         flags: ending.flags.0,
         usage: usage_row(&ending.usage),
         cost: ending.cost.pico(),
@@ -167,7 +189,10 @@ fn settlement_row(settlement: &Settlement) -> Result<SettlementRow<'_>, String> 
 
 fn hold_of(row: HoldRow<'_>) -> Hold {
     Hold {
-        id: HoldId { request: RequestId(row.request), attempt: row.attempt },
+        id: HoldId {
+            request: RequestId(row.request),
+            attempt: row.attempt,
+        },
         at_ms: row.at_ms,
         subject: Arc::new(Subject {
             organization: OrganizationId(row.subject.organization),
@@ -187,7 +212,10 @@ fn hold_of(row: HoldRow<'_>) -> Hold {
         charges: row
             .charges
             .into_iter()
-            .map(|(budget, window_start_ms)| Charge { budget: BudgetId(budget), window_start_ms })
+            .map(|(budget, window_start_ms)| Charge {
+                budget: BudgetId(budget),
+                window_start_ms,
+            })
             .collect(),
         progress: progress_of(row.progress),
     }
@@ -222,8 +250,14 @@ fn usage_of(row: UsageRow<'_>) -> Usage {
 
 fn settlement_of(row: SettlementRow<'_>) -> Result<Settlement, String> {
     let lines = row.lines.into_iter().map(|(class, count, rate_pico)| {
-        let class = CostLine::CLASSES.get(usize::from(class)).ok_or_else(|| format!("class of cost {class} is not known"))?;
-        Ok(CostLine { class, count, rate_pico })
+        let class = CostLine::CLASSES
+            .get(usize::from(class))
+            .ok_or_else(|| format!("class of cost {class} is not known"))?;
+        Ok(CostLine {
+            class,
+            count,
+            rate_pico,
+        })
     });
     let ending = Ending {
         ended_ms: row.ended_ms,
@@ -236,19 +270,31 @@ fn settlement_of(row: SettlementRow<'_>) -> Result<Settlement, String> {
         upstream_status: row.upstream_status,
         first_content_ms: row.first_content_ms,
     };
-    Ok(Settlement { hold: hold_of(row.hold), ending })
+    Ok(Settlement {
+        hold: hold_of(row.hold),
+        ending,
+    })
 }
 
 fn status_of(number: u8) -> Result<Status, String> {
-    Status::ALL.get(usize::from(number)).copied().ok_or_else(|| format!("status {number} is not known"))
+    Status::ALL
+        .get(usize::from(number))
+        .copied()
+        .ok_or_else(|| format!("status {number} is not known"))
 }
 
 pub(in crate::store) fn class_of(number: u8) -> Result<StatusClass, String> {
-    StatusClass::ALL.get(usize::from(number)).copied().ok_or_else(|| format!("class of status {number} is not known"))
+    StatusClass::ALL
+        .get(usize::from(number))
+        .copied()
+        .ok_or_else(|| format!("class of status {number} is not known"))
 }
 
 pub(in crate::store) fn class_number(class: StatusClass) -> u8 {
-    StatusClass::ALL.iter().position(|known| *known == class).unwrap_or_default() as u8
+    StatusClass::ALL
+        .iter()
+        .position(|known| *known == class)
+        .unwrap_or_default() as u8
 }
 
 impl Stored for Event {
@@ -258,24 +304,45 @@ impl Stored for Event {
     fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
         let row = match self {
             Event::Hold(hold) => EventRow::Hold(hold_row(hold)),
-            Event::Progress { id, progress } => {
-                EventRow::Progress { request: id.request.0, attempt: id.attempt, progress: progress_row(progress) }
-            }
+            Event::Progress { id, progress } => EventRow::Progress {
+                request: id.request.0,
+                attempt: id.attempt,
+                progress: progress_row(progress),
+            },
             Event::Settle(settlement) => EventRow::Settle(settlement_row(settlement)?),
-            Event::Release { id, at_ms } => EventRow::Release { request: id.request.0, attempt: id.attempt, at_ms: *at_ms },
+            Event::Release { id, at_ms } => EventRow::Release {
+                request: id.request.0,
+                attempt: id.attempt,
+                at_ms: *at_ms,
+            },
         };
         write_row(&row, into)
     }
 
     fn from_row(row: EventRow<'static>) -> Result<Event, String> {
-        let hold_id = |request, attempt| HoldId { request: RequestId(request), attempt };
+        let hold_id = |request, attempt| HoldId {
+            request: RequestId(request),
+            attempt,
+        };
         Ok(match row {
             EventRow::Hold(hold) => Event::Hold(hold_of(hold)),
-            EventRow::Progress { request, attempt, progress } => {
-                Event::Progress { id: hold_id(request, attempt), progress: progress_of(progress) }
-            }
+            EventRow::Progress {
+                request,
+                attempt,
+                progress,
+            } => Event::Progress {
+                id: hold_id(request, attempt),
+                progress: progress_of(progress),
+            },
             EventRow::Settle(settlement) => Event::Settle(settlement_of(settlement)?),
-            EventRow::Release { request, attempt, at_ms } => Event::Release { id: hold_id(request, attempt), at_ms },
+            EventRow::Release {
+                request,
+                attempt,
+                at_ms,
+            } => Event::Release {
+                id: hold_id(request, attempt),
+                at_ms,
+            },
         })
     }
 }
@@ -333,7 +400,11 @@ impl Stored for Refusal {
             key: self.key.0,
             model_asked: Cow::Borrowed(&self.model_asked),
             user: self.attribution.user.map(|user| user.0),
-            tag: self.attribution.tag.as_ref().map(|tag| Cow::Borrowed(tag.as_str())),
+            tag: self
+                .attribution
+                .tag
+                .as_ref()
+                .map(|tag| Cow::Borrowed(tag.as_str())),
             dialect: Cow::Borrowed(&self.dialect),
             word: Cow::Borrowed(self.word.as_str()),
         };
@@ -348,9 +419,13 @@ impl Stored for Refusal {
             team: TeamId(row.team),
             key: KeyId(row.key),
             model_asked: row.model_asked.into_owned(),
-            attribution: Attribution { user: row.user.map(UserHash), tag: row.tag.and_then(|tag| Tag::parse(tag.as_bytes())) },
+            attribution: Attribution {
+                user: row.user.map(UserHash),
+                tag: row.tag.and_then(|tag| Tag::parse(tag.as_bytes())),
+            },
             dialect: row.dialect.into_owned(),
-            word: Word::parse(&row.word).ok_or_else(|| format!("the word `{}` is not known", row.word))?,
+            word: Word::parse(&row.word)
+                .ok_or_else(|| format!("the word `{}` is not known", row.word))?,
         })
     }
 }
@@ -368,11 +443,19 @@ impl Stored for Correction {
     type Row = CorrectionRow;
 
     fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
-        write_row(&(self.at_ms, self.amount.pico(), &self.reason, &self.actor), into)
+        write_row(
+            &(self.at_ms, self.amount.pico(), &self.reason, &self.actor),
+            into,
+        )
     }
 
     fn from_row(row: CorrectionRow) -> Result<Correction, String> {
-        Ok(Correction { at_ms: row.at_ms, amount: Money::from_pico(row.amount), reason: row.reason, actor: row.actor })
+        Ok(Correction {
+            at_ms: row.at_ms,
+            amount: Money::from_pico(row.amount),
+            reason: row.reason,
+            actor: row.actor,
+        })
     }
 }
 
@@ -381,11 +464,30 @@ impl Stored for RollupSums {
     type Row = (u64, u64, u64, u64, u64, i128);
 
     fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
-        write_row(&(self.requests, self.refused, self.tokens_in, self.cached_in, self.tokens_out, self.cost.pico()), into)
+        write_row(
+            &(
+                self.requests,
+                self.refused,
+                self.tokens_in,
+                self.cached_in,
+                self.tokens_out,
+                self.cost.pico(),
+            ),
+            into,
+        )
     }
 
-    fn from_row((requests, refused, tokens_in, cached_in, tokens_out, cost): Self::Row) -> Result<RollupSums, String> {
-        Ok(RollupSums { requests, refused, tokens_in, cached_in, tokens_out, cost: Money::from_pico(cost) })
+    fn from_row(
+        (requests, refused, tokens_in, cached_in, tokens_out, cost): Self::Row,
+    ) -> Result<RollupSums, String> {
+        Ok(RollupSums {
+            requests,
+            refused,
+            tokens_in,
+            cached_in,
+            tokens_out,
+            cost: Money::from_pico(cost),
+        })
     }
 }
 

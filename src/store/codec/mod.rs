@@ -29,17 +29,29 @@ pub(super) trait Stored: Sized {
     fn encode(&self) -> Result<Vec<u8>, StoreError> {
         let mut bytes = Vec::with_capacity(256);
         bytes.push(VERSION);
-        self.encode_row(&mut bytes).map_err(|reason| StoreError::Record { kind: Self::KIND, reason })?;
+        self.encode_row(&mut bytes)
+            .map_err(|reason| StoreError::Record {
+                kind: Self::KIND,
+                reason,
+            })?;
         Ok(bytes)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
-        let fault = |reason: String| StoreError::Record { kind: Self::KIND, reason };
-        let (version, row) = bytes.split_first().ok_or_else(|| fault("it is empty".into()))?;
+        let fault = |reason: String| StoreError::Record {
+            kind: Self::KIND,
+            reason,
+        };
+        let (version, row) = bytes
+            .split_first()
+            .ok_or_else(|| fault("it is empty".into()))?;
         if *version != VERSION {
-            return Err(fault(format!("version {version} is not known to this release")));
+            return Err(fault(format!(
+                "version {version} is not known to this release"
+            )));
         }
-        let (decoded, length) = bincode::serde::decode_from_slice(row, shape()).map_err(|error| fault(error.to_string()))?;
+        let (decoded, length) = bincode::serde::decode_from_slice(row, shape())
+            .map_err(|error| fault(error.to_string()))?;
         if length != row.len() {
             return Err(fault(format!("{} bytes are left over", row.len() - length)));
         }
@@ -48,7 +60,9 @@ pub(super) trait Stored: Sized {
 }
 
 fn write_row(row: &impl Serialize, into: &mut Vec<u8>) -> Result<(), String> {
-    bincode::serde::encode_into_std_write(row, into, shape()).map(|_| ()).map_err(|error| error.to_string())
+    bincode::serde::encode_into_std_write(row, into, shape())
+        .map(|_| ())
+        .map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -59,7 +73,9 @@ pub(super) mod tests {
     use super::*;
     use crate::domain::attribution::{Attribution, Tag, UserHash};
     use crate::domain::budget::{Action, Budget, Owner, Period};
-    use crate::domain::event::{Charge, CostLine, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status, Subject};
+    use crate::domain::event::{
+        Charge, CostLine, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status, Subject,
+    };
     use crate::domain::id::{BudgetId, KeyId, LimitId, OrganizationId, RequestId, TeamId};
     use crate::domain::limit::RateLimit;
     use crate::domain::money::Money;
@@ -68,7 +84,10 @@ pub(super) mod tests {
 
     pub(in crate::store) fn sample_hold(at_ms: u64) -> Hold {
         Hold {
-            id: HoldId { request: RequestId::new(at_ms, 7), attempt: 1 },
+            id: HoldId {
+                request: RequestId::new(at_ms, 7),
+                attempt: 1,
+            },
             at_ms,
             subject: Arc::new(Subject {
                 organization: OrganizationId(1),
@@ -79,11 +98,20 @@ pub(super) mod tests {
                 model: "gpt-5.1-2025-11-13".into(),
                 dialect: "chat".into(),
                 streamed: true,
-                attribution: Attribution { user: Some(UserHash(u64::MAX)), tag: Tag::parse(b"nightly") },
+                attribution: Attribution {
+                    user: Some(UserHash(u64::MAX)),
+                    tag: Tag::parse(b"nightly"),
+                },
             }),
             ceiling: Money::from_usd(1),
-            charges: vec![Charge { budget: BudgetId(9), window_start_ms: 0 }],
-            progress: Progress { cost: Money::from_pico(40), ..Progress::default() },
+            charges: vec![Charge {
+                budget: BudgetId(9),
+                window_start_ms: 0,
+            }],
+            progress: Progress {
+                cost: Money::from_pico(40),
+                ..Progress::default()
+            },
         }
     }
 
@@ -107,7 +135,12 @@ pub(super) mod tests {
     }
 
     pub(in crate::store) fn sample_progress() -> Progress {
-        Progress { after_ms: 2_000, output_bytes: 5, usage: Some(Usage::default()), cost: Money::from_pico(60) }
+        Progress {
+            after_ms: 2_000,
+            output_bytes: 5,
+            usage: Some(Usage::default()),
+            cost: Money::from_pico(60),
+        }
     }
 
     pub(in crate::store) fn sample_settlement(at_ms: u64) -> Settlement {
@@ -115,29 +148,56 @@ pub(super) mod tests {
             ended_ms: at_ms + 5,
             status: Status::Ok,
             flags: Flags::ESTIMATED,
-            usage: Usage { uncached_in: 10, out_total: 20, service_tier: Some("default".into()), ..Usage::default() },
+            usage: Usage {
+                uncached_in: 10,
+                out_total: 20,
+                service_tier: Some("default".into()),
+                ..Usage::default()
+            },
             cost: Money::from_pico(123),
-            lines: vec![CostLine { class: "input", count: 10, rate_pico: 1 }],
+            lines: vec![CostLine {
+                class: "input",
+                count: 10,
+                rate_pico: 1,
+            }],
             output_cap: Some(256),
             upstream_status: 200,
             first_content_ms: Some(3),
         };
-        Settlement { hold: sample_hold(at_ms), ending }
+        Settlement {
+            hold: sample_hold(at_ms),
+            ending,
+        }
     }
 
     #[test]
     fn what_is_written_reads_back() {
         let mut every_class = sample_settlement(5);
         every_class.ending.usage = all_classes();
-        every_class.ending.lines = CostLine::CLASSES.map(|class| CostLine { class, count: 1, rate_pico: 2 }).into();
+        every_class.ending.lines = CostLine::CLASSES
+            .map(|class| CostLine {
+                class,
+                count: 1,
+                rate_pico: 2,
+            })
+            .into();
         for event in [
             Event::Hold(sample_hold(1)),
             Event::Settle(sample_settlement(2)),
-            Event::Release { id: sample_hold(3).id, at_ms: 4 },
-            Event::Progress { id: sample_hold(3).id, progress: sample_progress() },
+            Event::Release {
+                id: sample_hold(3).id,
+                at_ms: 4,
+            },
+            Event::Progress {
+                id: sample_hold(3).id,
+                progress: sample_progress(),
+            },
             Event::Settle(every_class),
         ] {
-            assert_eq!(Event::decode(&event.encode().expect("encodes")).expect("decodes"), event);
+            assert_eq!(
+                Event::decode(&event.encode().expect("encodes")).expect("decodes"),
+                event
+            );
         }
     }
 
@@ -156,7 +216,14 @@ pub(super) mod tests {
         assert_eq!(bytes, [2, 7, 1, 2, 251, 208, 7, 2, 1, 1, 2, b'a', b'*']);
         assert_eq!(Budget::decode(&bytes).expect("decodes"), budget);
         let (id, owner, model) = (LimitId(7), Owner::Key(KeyId(3)), Some(Pattern::new("a*")));
-        let limit = RateLimit { id, owner, rpm: NonZeroU32::new(60), tpm: None, max_parallel: NonZeroU32::new(2), model };
+        let limit = RateLimit {
+            id,
+            owner,
+            rpm: NonZeroU32::new(60),
+            tpm: None,
+            max_parallel: NonZeroU32::new(2),
+            model,
+        };
         let bytes = limit.encode().expect("encodes");
         assert_eq!(bytes, [2, 7, 2, 3, 1, 60, 0, 1, 2, 1, 2, b'a', b'*']);
         assert_eq!(RateLimit::decode(&bytes).expect("decodes"), limit);
@@ -164,7 +231,9 @@ pub(super) mod tests {
 
     #[test]
     fn no_bytes_can_make_a_decoder_panic() {
-        let good = Event::Settle(sample_settlement(2)).encode().expect("encodes");
+        let good = Event::Settle(sample_settlement(2))
+            .encode()
+            .expect("encodes");
         for end in 0..good.len() {
             assert!(Event::decode(&good[..end]).is_err());
         }

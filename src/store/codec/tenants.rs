@@ -36,7 +36,11 @@ impl Stored for Organization {
     }
 
     fn from_row(row: OrganizationRow) -> Result<Organization, String> {
-        Ok(Organization { id: OrganizationId(row.id), name: row.name, created_ms: row.created_ms })
+        Ok(Organization {
+            id: OrganizationId(row.id),
+            name: row.name,
+            created_ms: row.created_ms,
+        })
     }
 }
 
@@ -54,7 +58,16 @@ impl Stored for Team {
     type Row = TeamRow;
 
     fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
-        write_row(&(self.id.0, self.organization.0, &self.name, patterns(&self.models), self.created_ms), into)
+        write_row(
+            &(
+                self.id.0,
+                self.organization.0,
+                &self.name,
+                patterns(&self.models),
+                self.created_ms,
+            ),
+            into,
+        )
     }
 
     fn from_row(row: TeamRow) -> Result<Team, String> {
@@ -96,7 +109,10 @@ impl Stored for VirtualKey {
             name: self.name.clone(),
             secret_hash: self.secret_hash,
             hint: self.hint.clone(),
-            models: patterns(&self.models).into_iter().map(str::to_owned).collect(),
+            models: patterns(&self.models)
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
             expires_ms: self.expires_ms,
             disabled: self.disabled,
             created_ms: self.created_ms,
@@ -136,7 +152,17 @@ impl Stored for AdminKey {
     type Row = AdminKeyRow;
 
     fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
-        write_row(&(self.id.0, &self.name, self.secret_hash, &self.hint, self.disabled, self.created_ms), into)
+        write_row(
+            &(
+                self.id.0,
+                &self.name,
+                self.secret_hash,
+                &self.hint,
+                self.disabled,
+                self.created_ms,
+            ),
+            into,
+        )
     }
 
     fn from_row(row: AdminKeyRow) -> Result<AdminKey, String> {
@@ -191,21 +217,33 @@ impl Stored for Budget {
             owner_kind,
             owner,
             limit: self.limit.pico(),
-            period: Period::ALL.iter().position(|period| *period == self.period).unwrap_or_default() as u8,
+            period: Period::ALL
+                .iter()
+                .position(|period| *period == self.period)
+                .unwrap_or_default() as u8,
             warn_only: self.action == Action::Warn,
-            model: self.model.as_ref().map(|pattern| pattern.as_str().to_owned()),
+            model: self
+                .model
+                .as_ref()
+                .map(|pattern| pattern.as_str().to_owned()),
         };
         write_row(&row, into)
     }
 
     fn from_row(row: BudgetRow) -> Result<Budget, String> {
-        let period = Period::ALL.get(usize::from(row.period)).ok_or_else(|| format!("period {} is not known", row.period))?;
+        let period = Period::ALL
+            .get(usize::from(row.period))
+            .ok_or_else(|| format!("period {} is not known", row.period))?;
         Ok(Budget {
             id: BudgetId(row.id),
             owner: owner_of(row.owner_kind, row.owner)?,
             limit: Money::from_pico(row.limit),
             period: *period,
-            action: if row.warn_only { Action::Warn } else { Action::Block },
+            action: if row.warn_only {
+                Action::Warn
+            } else {
+                Action::Block
+            },
             model: row.model.map(Pattern::new),
         })
     }
@@ -228,14 +266,48 @@ impl Stored for RateLimit {
 
     fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
         let (owner_kind, owner) = owner_row(self.owner);
-        let RateLimit { id, rpm, tpm, max_parallel, .. } = *self;
-        let model = self.model.as_ref().map(|pattern| pattern.as_str().to_owned());
-        write_row(&RateLimitRow { id: id.0, owner_kind, owner, rpm, tpm, max_parallel, model }, into)
+        let RateLimit {
+            id,
+            rpm,
+            tpm,
+            max_parallel,
+            ..
+        } = *self;
+        let model = self
+            .model
+            .as_ref()
+            .map(|pattern| pattern.as_str().to_owned());
+        write_row(
+            &RateLimitRow {
+                id: id.0,
+                owner_kind,
+                owner,
+                rpm,
+                tpm,
+                max_parallel,
+                model,
+            },
+            into,
+        )
     }
 
     fn from_row(row: RateLimitRow) -> Result<RateLimit, String> {
         let owner = owner_of(row.owner_kind, row.owner)?;
-        let RateLimitRow { id, rpm, tpm, max_parallel, model, .. } = row;
-        Ok(RateLimit { id: LimitId(id), owner, rpm, tpm, max_parallel, model: model.map(Pattern::new) })
+        let RateLimitRow {
+            id,
+            rpm,
+            tpm,
+            max_parallel,
+            model,
+            ..
+        } = row;
+        Ok(RateLimit {
+            id: LimitId(id),
+            owner,
+            rpm,
+            tpm,
+            max_parallel,
+            model: model.map(Pattern::new),
+        })
     }
 }

@@ -19,17 +19,30 @@ fn notes_of_progress_leave_the_room_that_holds_have_reserved_for_their_ends() {
     let (log, replay) = Log::open(&options, &identity).expect("a new log");
     let journal = Journal::new(log, replay.events, 0, 0, &options);
     for at_ms in 0..HOLDS {
-        journal.append(Arc::new(Event::Hold(sample_hold(at_ms)))).expect("there is room");
+        journal
+            .append(Arc::new(Event::Hold(sample_hold(at_ms))))
+            .expect("there is room");
     }
     // no other file can be made: a folder stands in the place of each
     for number in 2..30 {
-        std::fs::create_dir(folder.path().join(format!("ledger/{number:06}.log"))).expect("a folder can be made");
+        std::fs::create_dir(folder.path().join(format!("ledger/{number:06}.log")))
+            .expect("a folder can be made");
     }
-    let note = || Event::Progress { id: sample_hold(0).id, progress: sample_progress() };
-    let noted = (0..NOTES_MAX).take_while(|_| journal.append(Arc::new(note())).is_ok()).count();
+    let note = || Event::Progress {
+        id: sample_hold(0).id,
+        progress: sample_progress(),
+    };
+    let noted = (0..NOTES_MAX)
+        .take_while(|_| journal.append(Arc::new(note())).is_ok())
+        .count();
     assert!((1..NOTES_MAX).contains(&noted), "{noted} notes");
     for at_ms in 0..HOLDS {
-        journal.append(Arc::new(Event::Settle(sample_settlement(at_ms)))).expect("its room was reserved");
+        journal
+            .append(Arc::new(Event::Settle(sample_settlement(at_ms))))
+            .expect("its room was reserved");
     }
-    assert!(journal.append(Arc::new(note())).is_ok(), "nothing is reserved any more");
+    assert!(
+        journal.append(Arc::new(note())).is_ok(),
+        "nothing is reserved any more"
+    );
 }

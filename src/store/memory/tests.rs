@@ -9,7 +9,11 @@ use crate::domain::time::Time;
 use crate::store::disk::FolderDisk;
 
 const DAY_MS: u64 = 86_400_000;
-const BOUNDS: Bounds = Bounds { entries_max: 100, bytes_max: 1 << 20, keep_ms: 7 * DAY_MS };
+const BOUNDS: Bounds = Bounds {
+    entries_max: 100,
+    bytes_max: 1 << 20,
+    keep_ms: 7 * DAY_MS,
+};
 
 struct Place {
     folder: tempfile::TempDir,
@@ -21,11 +25,20 @@ impl Place {
     fn new() -> Place {
         let folder = tempfile::tempdir().expect("a folder");
         let disk = Arc::new(FolderDisk::lock(folder.path()).expect("the folder is free"));
-        Place { folder, disk, clock: ManualClock::at_ms(30 * DAY_MS) }
+        Place {
+            folder,
+            disk,
+            clock: ManualClock::at_ms(30 * DAY_MS),
+        }
     }
 
     fn open(&self, bounds: Bounds) -> Memory {
-        Memory::open(self.disk.clone(), Arc::new(Time::first(Arc::new(self.clock.clone()))), &key("k"), bounds)
+        Memory::open(
+            self.disk.clone(),
+            Arc::new(Time::first(Arc::new(self.clock.clone()))),
+            &key("k"),
+            bounds,
+        )
     }
 
     fn file(&self) -> std::path::PathBuf {
@@ -42,7 +55,9 @@ fn keep(memory: &Memory, team: u64, call: &str, thought: &str) {
 }
 
 fn found(memory: &Memory, team: u64, call: &str) -> Option<String> {
-    memory.find(TeamId(team), call).map(|plain| String::from_utf8(plain).expect("UTF-8"))
+    memory
+        .find(TeamId(team), call)
+        .map(|plain| String::from_utf8(plain).expect("UTF-8"))
 }
 
 fn bytes(path: &Path) -> Vec<u8> {
@@ -62,18 +77,35 @@ fn a_thought_is_found_at_once_and_after_a_restart_by_its_own_team_only() {
         } else {
             &memory
         };
-        assert_eq!(found(memory, 1, "call_1").as_deref(), Some("a long thought"));
-        assert_eq!(found(memory, 2, "call_1").as_deref(), Some("of another team"));
-        assert_eq!((found(memory, 3, "call_1"), found(memory, 1, "call_2")), (None, None));
+        assert_eq!(
+            found(memory, 1, "call_1").as_deref(),
+            Some("a long thought")
+        );
+        assert_eq!(
+            found(memory, 2, "call_1").as_deref(),
+            Some("of another team")
+        );
+        assert_eq!(
+            (found(memory, 3, "call_1"), found(memory, 1, "call_2")),
+            (None, None)
+        );
         if restarted {
             memory.close();
         }
     }
     let stored = bytes(&place.file());
     for clear in [&b"a long thought"[..], b"call_1"] {
-        assert!(!stored.windows(clear.len()).any(|window| window == clear), "nothing lies in clear");
+        assert!(
+            !stored.windows(clear.len()).any(|window| window == clear),
+            "nothing lies in clear"
+        );
     }
-    let stranger = Memory::open(place.disk.clone(), Arc::new(Time::first(Arc::new(place.clock.clone()))), &key("x"), BOUNDS);
+    let stranger = Memory::open(
+        place.disk.clone(),
+        Arc::new(Time::first(Arc::new(place.clock.clone()))),
+        &key("x"),
+        BOUNDS,
+    );
     assert_eq!(found(&stranger, 1, "call_1"), None);
     stranger.close();
 }
@@ -107,8 +139,18 @@ fn what_is_too_old_is_gone() {
     keep(&memory, 1, "call_3", "newer");
     memory.close();
     let memory = place.open(BOUNDS);
-    assert_eq!((found(&memory, 1, "call_1"), found(&memory, 1, "call_2").as_deref()), (None, Some("new")));
-    assert_eq!(memory.purge().expect("purged"), 2, "the old one is not in the file either");
+    assert_eq!(
+        (
+            found(&memory, 1, "call_1"),
+            found(&memory, 1, "call_2").as_deref()
+        ),
+        (None, Some("new"))
+    );
+    assert_eq!(
+        memory.purge().expect("purged"),
+        2,
+        "the old one is not in the file either"
+    );
     memory.close();
 }
 
@@ -116,7 +158,16 @@ fn what_is_too_old_is_gone() {
 fn over_its_bounds_the_oldest_go() {
     // instant, nonce, nine letters, code
     const ENTRY: u64 = 8 + 24 + 9 + 16;
-    for bounds in [Bounds { entries_max: 3, ..BOUNDS }, Bounds { bytes_max: 3 * ENTRY, ..BOUNDS }] {
+    for bounds in [
+        Bounds {
+            entries_max: 3,
+            ..BOUNDS
+        },
+        Bounds {
+            bytes_max: 3 * ENTRY,
+            ..BOUNDS
+        },
+    ] {
         let place = Place::new();
         let memory = place.open(bounds);
         for number in 0..10 {
@@ -125,7 +176,9 @@ fn over_its_bounds_the_oldest_go() {
         }
         memory.close();
         let memory = place.open(bounds);
-        let kept: Vec<u32> = (0..10).filter(|number| found(&memory, 1, &format!("call_{number}")).is_some()).collect();
+        let kept: Vec<u32> = (0..10)
+            .filter(|number| found(&memory, 1, &format!("call_{number}")).is_some())
+            .collect();
         assert_eq!(kept, [7, 8, 9]);
         memory.close();
     }
@@ -138,7 +191,11 @@ fn what_is_too_large_is_not_kept_and_nothing_waits_without_bound() {
     memory.keep(TeamId(1), "large", vec![0; ENTRY_BYTES_MAX + 1]);
     assert_eq!(memory.find(TeamId(1), "large"), None);
     for number in 0..1_000 {
-        memory.keep(TeamId(1), &format!("call_{number}"), vec![0; ENTRY_BYTES_MAX]);
+        memory.keep(
+            TeamId(1),
+            &format!("call_{number}"),
+            vec![0; ENTRY_BYTES_MAX],
+        );
         assert!(memory.shared.waiting().bytes <= WAITING_BYTES_MAX);
     }
     memory.close();
@@ -150,14 +207,22 @@ fn a_purge_empties_it_and_leaves_nothing_in_the_file() {
     let place = Place::new();
     let memory = place.open(BOUNDS);
     for number in 0..50 {
-        keep(&memory, 1, &format!("call_{number}"), &"thought ".repeat(1_000));
+        keep(
+            &memory,
+            1,
+            &format!("call_{number}"),
+            &"thought ".repeat(1_000),
+        );
     }
     memory.close();
     let size = bytes(&place.file()).len();
     let memory = place.open(BOUNDS);
     keep(&memory, 1, "waiting", "a thought");
     assert!(memory.purge().expect("purged") >= 50);
-    assert_eq!((found(&memory, 1, "call_1"), found(&memory, 1, "waiting")), (None, None));
+    assert_eq!(
+        (found(&memory, 1, "call_1"), found(&memory, 1, "waiting")),
+        (None, None)
+    );
     keep(&memory, 1, "call_1", "again");
     memory.close();
     assert!(bytes(&place.file()).len() < size / 2);
@@ -189,7 +254,12 @@ fn no_damage_of_the_file_breaks_a_start() {
     let place = Place::new();
     let memory = place.open(BOUNDS);
     for number in 0..20 {
-        keep(&memory, 1, &format!("call_{number}"), &format!("thought {number}"));
+        keep(
+            &memory,
+            1,
+            &format!("call_{number}"),
+            &format!("thought {number}"),
+        );
     }
     memory.close();
     let whole = bytes(&place.file());

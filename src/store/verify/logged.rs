@@ -30,7 +30,10 @@ pub(super) struct LogLook<'a> {
 
 impl LogLook<'_> {
     /// Reads the file; `books` begins a read transaction, one for each of its chunks.
-    pub(super) fn run(&mut self, books: impl Fn() -> Result<ReadTransaction, StoreError>) -> Result<Seen, StoreError> {
+    pub(super) fn run(
+        &mut self,
+        books: impl Fn() -> Result<ReadTransaction, StoreError>,
+    ) -> Result<Seen, StoreError> {
         let mut head = [0; SEGMENT_HEADER as usize];
         if let Err(error) = self.active.file.read_at(0, &mut head) {
             return Ok(Seen::Damaged(format!("it cannot be read: {error}")));
@@ -43,12 +46,16 @@ impl LogLook<'_> {
         while at < self.active.end {
             let mut bytes = vec![0; CHUNK.min(self.active.end - at) as usize];
             if let Err(error) = self.active.file.read_at(at, &mut bytes) {
-                return Ok(Seen::Damaged(format!("it cannot be read at byte {at}: {error}")));
+                return Ok(Seen::Damaged(format!(
+                    "it cannot be read at byte {at}: {error}"
+                )));
             }
             let read = books()?;
             let taken = self.chunk(&bytes, &mut sequence, &read)?;
             if taken == 0 {
-                return Ok(Seen::Damaged(format!("record {sequence} at byte {at} is damaged")));
+                return Ok(Seen::Damaged(format!(
+                    "record {sequence} at byte {at} is damaged"
+                )));
             }
             at += taken as u64;
         }
@@ -56,10 +63,17 @@ impl LogLook<'_> {
     }
 
     /// Takes the sound records at the front of a chunk; returns how many bytes they are.
-    fn chunk(&mut self, bytes: &[u8], sequence: &mut u64, read: &ReadTransaction) -> Result<usize, StoreError> {
+    fn chunk(
+        &mut self,
+        bytes: &[u8],
+        sequence: &mut u64,
+        read: &ReadTransaction,
+    ) -> Result<usize, StoreError> {
         let (booked, records) = (applied(read)?, read.open_table(RECORDS)?);
         let mut taken = 0;
-        while let Some(record) = read_record(bytes, taken).filter(|record| record.sequence == *sequence) {
+        while let Some(record) =
+            read_record(bytes, taken).filter(|record| record.sequence == *sequence)
+        {
             if record.sequence <= booked {
                 self.compare(&record, &records)?;
             }
@@ -70,16 +84,29 @@ impl LogLook<'_> {
     }
 
     /// A settlement that is booked is a record of the books, to the byte.
-    fn compare(&mut self, record: &Read<'_>, records: &ReadOnlyTable<(u128, u8), &[u8]>) -> Result<(), StoreError> {
-        let Event::Settle(settlement) = Event::decode(record.payload)? else { return Ok(()) };
+    fn compare(
+        &mut self,
+        record: &Read<'_>,
+        records: &ReadOnlyTable<(u128, u8), &[u8]>,
+    ) -> Result<(), StoreError> {
+        let Event::Settle(settlement) = Event::decode(record.payload)? else {
+            return Ok(());
+        };
         let id = settlement.hold.id;
-        let stored = records.get((id.request.0, id.attempt))?.map(|row| row.value().to_vec());
+        let stored = records
+            .get((id.request.0, id.attempt))?
+            .map(|row| row.value().to_vec());
         let says = match stored {
             Some(stored) if stored == settlement.encode()? => return Ok(()),
             Some(stored) => {
-                let booked =
-                    Settlement::decode(&stored).map_or("what cannot be read".into(), |booked| format!("${}", booked.ending.cost));
-                format!("record {} of the log says ${}, the books say {booked}", record.sequence, settlement.ending.cost)
+                let booked = Settlement::decode(&stored)
+                    .map_or("what cannot be read".into(), |booked| {
+                        format!("${}", booked.ending.cost)
+                    });
+                format!(
+                    "record {} of the log says ${}, the books say {booked}",
+                    record.sequence, settlement.ending.cost
+                )
             }
             // retention has deleted it
             None if settlement.hold.at_ms < self.kept.requests_ms => return Ok(()),

@@ -10,7 +10,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use redb::{ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
+use redb::{
+    ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+};
 
 use crate::domain::event::{Charge, Correction, CostLine, Event, HoldId, Settlement, Status};
 use crate::domain::id::{BudgetId, RequestId};
@@ -19,7 +21,9 @@ use crate::domain::zone::Zone;
 use crate::store::books::{rollup_key, sums};
 use crate::store::codec::{Stored, class_number};
 use crate::store::retention::Kept;
-use crate::store::table::{BALANCES, CARRIED, CORRECTIONS, META, RECORDS, RECORDS_NOT_OK, RECORDS_OF_KEY, REFUSED};
+use crate::store::table::{
+    BALANCES, CARRIED, CORRECTIONS, META, RECORDS, RECORDS_NOT_OK, RECORDS_OF_KEY, REFUSED,
+};
 use crate::store::verify::logged::{LogLook, Seen};
 use crate::store::verify::periods::Periods;
 use crate::store::{Grain, Store, StoreError};
@@ -85,7 +89,11 @@ impl Verified {
     fn differs(&mut self, part: Part, row: impl Into<String>, says: impl Into<String>) {
         *self.count.entry(part).or_default() += 1;
         if self.differences.len() < TOLD_MAX {
-            self.differences.push(Difference { part, row: row.into(), says: says.into() });
+            self.differences.push(Difference {
+                part,
+                row: row.into(),
+                says: says.into(),
+            });
         }
     }
 }
@@ -97,9 +105,15 @@ pub(super) struct Booked(Mutex<Option<BTreeMap<u64, Arc<Event>>>>);
 impl Booked {
     pub(super) fn note(&self, batch: &[(u64, Arc<Event>)]) {
         if let Some(noted) = &mut *self.lock() {
-            let settled = batch.iter().filter(|(_, event)| matches!(**event, Event::Settle(_)));
+            let settled = batch
+                .iter()
+                .filter(|(_, event)| matches!(**event, Event::Settle(_)));
             let room = (BOOKED_MAX + 1).saturating_sub(noted.len());
-            noted.extend(settled.take(room).map(|(sequence, event)| (*sequence, event.clone())));
+            noted.extend(
+                settled
+                    .take(room)
+                    .map(|(sequence, event)| (*sequence, event.clone())),
+            );
         }
     }
 
@@ -132,7 +146,9 @@ impl Store {
         }))?;
         let begun = begun.await.map_err(|_| StoreError::Closed)?;
         if !self.applied_now(wait_ms).await {
-            return Err(StoreError::NotVerified("they are behind the log; try again in a moment".into()));
+            return Err(StoreError::NotVerified(
+                "they are behind the log; try again in a moment".into(),
+            ));
         }
         Ok(begun)
     }
@@ -155,15 +171,19 @@ impl Verification {
             }
             after = Some(last);
         }
-        look.hours.close(&self.read()?, u64::MAX, &mut look.verified)?;
-        look.days.close(&self.read()?, u64::MAX, &mut look.verified)?;
+        look.hours
+            .close(&self.read()?, u64::MAX, &mut look.verified)?;
+        look.days
+            .close(&self.read()?, u64::MAX, &mut look.verified)?;
         // while what is booked is noted: retention rests until then
         self.check_log(&mut look)?;
         let balances = self.read()?;
         let applied = applied(&balances)?;
         let noted = self.store.database.booked.lock().take().unwrap_or_default();
         if noted.len() > BOOKED_MAX {
-            let message = format!("more than {BOOKED_MAX} requests were booked meanwhile; run it at a quieter hour");
+            let message = format!(
+                "more than {BOOKED_MAX} requests were booked meanwhile; run it at a quieter hour"
+            );
             return Err(StoreError::NotVerified(message));
         }
         for (sequence, event) in &noted {
@@ -185,14 +205,21 @@ impl Verification {
             look.verified.differs(Part::Log, &active.name, says);
             return Ok(());
         }
-        let mut log = LogLook { active: &active, kept: look.kept, verified: &mut look.verified };
+        let mut log = LogLook {
+            active: &active,
+            kept: look.kept,
+            verified: &mut look.verified,
+        };
         if let Seen::Damaged(says) = log.run(|| self.read())?
             && journal.active().name == active.name
         {
             let name = &active.name;
-            let remedy =
-                "the next start will refuse it; a server that has stopped has booked all of it, so then, in the data folder";
-            look.verified.differs(Part::Log, name, format!("{says}; {remedy}: mv {name} {name}.damaged"));
+            let remedy = "the next start will refuse it; a server that has stopped has booked all of it, so then, in the data folder";
+            look.verified.differs(
+                Part::Log,
+                name,
+                format!("{says}; {remedy}: mv {name} {name}.damaged"),
+            );
         }
         Ok(())
     }
@@ -204,7 +231,11 @@ impl Verification {
 
 /// A balance in words.
 fn window_of(charge: Charge) -> String {
-    format!("{} from {}", charge.budget, Zone::utc().rfc3339(charge.window_start_ms))
+    format!(
+        "{} from {}",
+        charge.budget,
+        Zone::utc().rfc3339(charge.window_start_ms)
+    )
 }
 
 /// The last record of the log that a transaction sees in the books.
@@ -238,20 +269,35 @@ impl<'z> Look<'z> {
             balances: carried(read, &kept)?,
             hours: Periods::of(Grain::Hour, kept.requests_ms.max(kept.hours_ms)),
             days: Periods::of(Grain::Day, kept.requests_ms.max(kept.days_ms)),
-            verified: Verified { compared_from_ms: kept.requests_ms, ..Verified::default() },
+            verified: Verified {
+                compared_from_ms: kept.requests_ms,
+                ..Verified::default()
+            },
         })
     }
 
     /// Takes the next records in; the last of them, `None` at the end.
-    fn slice(&mut self, read: &ReadTransaction, after: Option<HoldId>) -> Result<Option<HoldId>, StoreError> {
-        let start = after.map_or(Bound::Unbounded, |id| Bound::Excluded((id.request.0, id.attempt)));
+    fn slice(
+        &mut self,
+        read: &ReadTransaction,
+        after: Option<HoldId>,
+    ) -> Result<Option<HoldId>, StoreError> {
+        let start = after.map_or(Bound::Unbounded, |id| {
+            Bound::Excluded((id.request.0, id.attempt))
+        });
         let seen = applied(read)?;
         let records = read.open_table(RECORDS)?;
         let (mut rows, mut last) = (Vec::new(), None);
-        for row in records.range::<(u128, u8)>((start, Bound::Unbounded))?.take(SLICE) {
+        for row in records
+            .range::<(u128, u8)>((start, Bound::Unbounded))?
+            .take(SLICE)
+        {
             let (key, bytes) = row?;
             let (request, attempt) = key.value();
-            let id = HoldId { request: RequestId(request), attempt };
+            let id = HoldId {
+                request: RequestId(request),
+                attempt,
+            };
             last = Some(id);
             if attempt == REFUSED {
                 continue;
@@ -260,12 +306,16 @@ impl<'z> Look<'z> {
                 Ok(record) => rows.push(record),
                 Err(error) => {
                     self.verified.records += 1;
-                    self.verified.differs(Part::Records, named(id), error.to_string());
+                    self.verified
+                        .differs(Part::Records, named(id), error.to_string());
                 }
             }
         }
         let mut corrected = corrections(read, after, last)?;
-        let places = Places { of_key: read.open_table(RECORDS_OF_KEY)?, not_ok: read.open_table(RECORDS_NOT_OK)? };
+        let places = Places {
+            of_key: read.open_table(RECORDS_OF_KEY)?,
+            not_ok: read.open_table(RECORDS_NOT_OK)?,
+        };
         for record in &rows {
             let id = record.hold.id;
             let entries = corrected.remove(&id).unwrap_or_default();
@@ -274,14 +324,17 @@ impl<'z> Look<'z> {
             self.add(record, entries.iter().map(|entry| entry.amount).sum());
         }
         for id in corrected.keys() {
-            self.verified.differs(Part::Records, named(*id), "a correction without its record");
+            self.verified
+                .differs(Part::Records, named(*id), "a correction without its record");
         }
         match last {
             Some(id) => {
                 self.slices.push((id, seen));
                 let past_ms = id.request.at_ms().saturating_sub(SLACK_MS);
-                self.hours.close(read, self.zone.hour(past_ms).start_ms, &mut self.verified)?;
-                self.days.close(read, self.zone.day(past_ms).start_ms, &mut self.verified)?;
+                self.hours
+                    .close(read, self.zone.hour(past_ms).start_ms, &mut self.verified)?;
+                self.days
+                    .close(read, self.zone.day(past_ms).start_ms, &mut self.verified)?;
             }
             None => {
                 self.end_applied = seen;
@@ -297,12 +350,22 @@ impl<'z> Look<'z> {
         let id = record.hold.id;
         let lines: Money = record.ending.lines.iter().map(CostLine::amount).sum();
         if lines != record.ending.cost {
-            let says = format!("its lines come to ${lines}, its cost is ${}", record.ending.cost);
+            let says = format!(
+                "its lines come to ${lines}, its cost is ${}",
+                record.ending.cost
+            );
             self.verified.differs(Part::Records, named(id), says);
         }
-        let net = record.ending.cost.plus(entries.iter().map(|entry| entry.amount).sum());
+        let net = record
+            .ending
+            .cost
+            .plus(entries.iter().map(|entry| entry.amount).sum());
         if net < Money::ZERO {
-            self.verified.differs(Part::Records, named(id), format!("its corrections bring it to ${net}"));
+            self.verified.differs(
+                Part::Records,
+                named(id),
+                format!("its corrections bring it to ${net}"),
+            );
         }
     }
 
@@ -310,11 +373,28 @@ impl<'z> Look<'z> {
     fn check_places(&mut self, places: &Places, record: &Settlement) -> Result<(), StoreError> {
         let (id, class) = (record.hold.id, record.ending.status.class());
         let (request, attempt) = (id.request.0, id.attempt);
-        if places.of_key.get((record.hold.subject.key.0, request, attempt))?.is_none() {
-            self.verified.differs(Part::Records, named(id), "it is missing in the index by key");
+        if places
+            .of_key
+            .get((record.hold.subject.key.0, request, attempt))?
+            .is_none()
+        {
+            self.verified.differs(
+                Part::Records,
+                named(id),
+                "it is missing in the index by key",
+            );
         }
-        if record.ending.status != Status::Ok && places.not_ok.get((class_number(class), request, attempt))?.is_none() {
-            self.verified.differs(Part::Records, named(id), format!("it is missing in the index of what is {}", class.word()));
+        if record.ending.status != Status::Ok
+            && places
+                .not_ok
+                .get((class_number(class), request, attempt))?
+                .is_none()
+        {
+            self.verified.differs(
+                Part::Records,
+                named(id),
+                format!("it is missing in the index of what is {}", class.word()),
+            );
         }
         Ok(())
     }
@@ -323,7 +403,8 @@ impl<'z> Look<'z> {
         let indexed = read.open_table(RECORDS_OF_KEY)?.len()?;
         if indexed != records {
             let says = format!("it has {indexed} rows for {records} records");
-            self.verified.differs(Part::Records, "the index by key", says);
+            self.verified
+                .differs(Part::Records, "the index by key", says);
         }
         Ok(())
     }
@@ -333,12 +414,19 @@ impl<'z> Look<'z> {
         sums.cost = sums.cost.plus(corrected);
         self.charge(record, sums.cost);
         let at_ms = record.hold.at_ms;
-        self.hours.add(record, &sums, |zone: &Zone| zone.hour(at_ms), self.zone);
-        self.days.add(record, &sums, |zone: &Zone| zone.day(at_ms), self.zone);
+        self.hours
+            .add(record, &sums, |zone: &Zone| zone.hour(at_ms), self.zone);
+        self.days
+            .add(record, &sums, |zone: &Zone| zone.day(at_ms), self.zone);
     }
 
     fn charge(&mut self, record: &Settlement, cost: Money) {
-        for charge in record.hold.charges.iter().filter(|charge| self.kept.has_balance(charge)) {
+        for charge in record
+            .hold
+            .charges
+            .iter()
+            .filter(|charge| self.kept.has_balance(charge))
+        {
             let balance = self.balances.entry(*charge).or_default();
             *balance = balance.plus(cost);
         }
@@ -348,7 +436,10 @@ impl<'z> Look<'z> {
     fn late(&mut self, sequence: u64, record: &Settlement, balances_applied: u64) {
         let id = record.hold.id;
         let slice = self.slices.partition_point(|(last, _)| *last < id);
-        let seen_up_to = self.slices.get(slice).map_or(self.end_applied, |(_, applied)| *applied);
+        let seen_up_to = self
+            .slices
+            .get(slice)
+            .map_or(self.end_applied, |(_, applied)| *applied);
         if sequence <= seen_up_to {
             return;
         }
@@ -356,15 +447,26 @@ impl<'z> Look<'z> {
             self.charge(record, record.ending.cost);
         }
         let sums = sums(record);
-        self.hours.late(sequence, rollup_key(record, self.zone.hour(record.hold.at_ms).start_ms), &sums);
-        self.days.late(sequence, rollup_key(record, self.zone.day(record.hold.at_ms).start_ms), &sums);
+        self.hours.late(
+            sequence,
+            rollup_key(record, self.zone.hour(record.hold.at_ms).start_ms),
+            &sums,
+        );
+        self.days.late(
+            sequence,
+            rollup_key(record, self.zone.day(record.hold.at_ms).start_ms),
+            &sums,
+        );
     }
 
     fn compare_balances(&mut self, read: &ReadTransaction) -> Result<(), StoreError> {
         for row in read.open_table(BALANCES)?.iter()? {
             let (key, bytes) = row?;
             let (budget, window_start_ms) = key.value();
-            let charge = Charge { budget: BudgetId(budget), window_start_ms };
+            let charge = Charge {
+                budget: BudgetId(budget),
+                window_start_ms,
+            };
             if !self.kept.has_balance(&charge) {
                 continue;
             }
@@ -372,10 +474,17 @@ impl<'z> Look<'z> {
             self.verified.balances += 1;
             match Money::decode(bytes.value()) {
                 Ok(stored) => self.compare_balance(charge, stored, computed),
-                Err(error) => self.verified.differs(Part::Balances, window_of(charge), error.to_string()),
+                Err(error) => {
+                    self.verified
+                        .differs(Part::Balances, window_of(charge), error.to_string())
+                }
             }
         }
-        let mut left: Vec<(Charge, Money)> = self.balances.drain().filter(|(_, computed)| !computed.is_zero()).collect();
+        let mut left: Vec<(Charge, Money)> = self
+            .balances
+            .drain()
+            .filter(|(_, computed)| !computed.is_zero())
+            .collect();
         left.sort_by_key(|(charge, _)| *charge);
         for (charge, computed) in left {
             self.compare_balance(charge, Money::ZERO, computed);
@@ -398,7 +507,10 @@ impl<'z> Look<'z> {
         let verified = &mut self.verified;
         (verified.written, verified.synced, verified.applied) = (log.written, log.synced, applied);
         if applied > log.synced || log.synced > log.written {
-            let says = format!("applied {applied}, synced {}, written {} are not in this order", log.synced, log.written);
+            let says = format!(
+                "applied {applied}, synced {}, written {} are not in this order",
+                log.synced, log.written
+            );
             verified.differs(Part::Log, "the ledger's log", says);
         }
     }
@@ -406,7 +518,8 @@ impl<'z> Look<'z> {
     fn end(mut self) -> Verified {
         for periods in [&self.hours, &self.days] {
             for (key, difference) in &periods.differing {
-                self.verified.differs(Part::Rollups, periods.named(key), difference.to_string());
+                self.verified
+                    .differs(Part::Rollups, periods.named(key), difference.to_string());
             }
         }
         self.verified
@@ -429,14 +542,27 @@ fn corrections(
     after: Option<HoldId>,
     last: Option<HoldId>,
 ) -> Result<BTreeMap<HoldId, Vec<Correction>>, StoreError> {
-    let start = after.map_or(Bound::Unbounded, |id| Bound::Excluded((id.request.0, id.attempt, u32::MAX)));
-    let end = last.map_or(Bound::Unbounded, |id| Bound::Included((id.request.0, id.attempt, u32::MAX)));
+    let start = after.map_or(Bound::Unbounded, |id| {
+        Bound::Excluded((id.request.0, id.attempt, u32::MAX))
+    });
+    let end = last.map_or(Bound::Unbounded, |id| {
+        Bound::Included((id.request.0, id.attempt, u32::MAX))
+    });
     let mut found: BTreeMap<HoldId, Vec<Correction>> = BTreeMap::new();
-    for row in read.open_table(CORRECTIONS)?.range::<(u128, u8, u32)>((start, end))? {
+    for row in read
+        .open_table(CORRECTIONS)?
+        .range::<(u128, u8, u32)>((start, end))?
+    {
         let (key, bytes) = row?;
         let (request, attempt, _) = key.value();
-        let id = HoldId { request: RequestId(request), attempt };
-        found.entry(id).or_default().push(Correction::decode(bytes.value())?);
+        let id = HoldId {
+            request: RequestId(request),
+            attempt,
+        };
+        found
+            .entry(id)
+            .or_default()
+            .push(Correction::decode(bytes.value())?);
     }
     Ok(found)
 }
@@ -447,7 +573,17 @@ fn carried(read: &ReadTransaction, kept: &Kept) -> Result<HashMap<Charge, Money>
     let sums = rows.iter()?.map(|row| {
         let (key, bytes) = row?;
         let (budget, window_start_ms) = key.value();
-        Ok((Charge { budget: BudgetId(budget), window_start_ms }, Money::decode(bytes.value())?))
+        Ok((
+            Charge {
+                budget: BudgetId(budget),
+                window_start_ms,
+            },
+            Money::decode(bytes.value())?,
+        ))
     });
-    sums.filter(|sum| sum.as_ref().map_or(true, |(charge, _)| kept.has_balance(charge))).collect()
+    sums.filter(|sum| {
+        sum.as_ref()
+            .map_or(true, |(charge, _)| kept.has_balance(charge))
+    })
+    .collect()
 }

@@ -27,8 +27,17 @@ pub(super) struct Delta {
 
 impl Delta {
     fn of(sums: &RollupSums) -> Delta {
-        let counts = [sums.requests, sums.tokens_in, sums.cached_in, sums.tokens_out].map(i128::from);
-        Delta { counts, cost: sums.cost }
+        let counts = [
+            sums.requests,
+            sums.tokens_in,
+            sums.cached_in,
+            sums.tokens_out,
+        ]
+        .map(i128::from);
+        Delta {
+            counts,
+            cost: sums.cost,
+        }
     }
 
     fn plus(mut self, other: Delta) -> Delta {
@@ -40,7 +49,10 @@ impl Delta {
     }
 
     fn minus(self, other: Delta) -> Delta {
-        self.plus(Delta { counts: other.counts.map(|count| -count), cost: Money::ZERO.minus(other.cost) })
+        self.plus(Delta {
+            counts: other.counts.map(|count| -count),
+            cost: Money::ZERO.minus(other.cost),
+        })
     }
 }
 
@@ -74,7 +86,10 @@ impl Periods {
         Periods {
             grain,
             from_ms,
-            window: Window { start_ms: 0, end_ms: 0 },
+            window: Window {
+                start_ms: 0,
+                end_ms: 0,
+            },
             open: BTreeMap::new(),
             closed: Vec::new(),
             differing: BTreeMap::new(),
@@ -85,7 +100,13 @@ impl Periods {
         self.closed.last().map_or(self.from_ms, |(to_ms, _)| *to_ms)
     }
 
-    pub(super) fn add(&mut self, record: &Settlement, sums: &RollupSums, cut: impl Fn(&Zone) -> Window, zone: &Zone) {
+    pub(super) fn add(
+        &mut self,
+        record: &Settlement,
+        sums: &RollupSums,
+        cut: impl Fn(&Zone) -> Window,
+        zone: &Zone,
+    ) {
         if !self.window.holds(record.hold.at_ms) {
             self.window = cut(zone);
         }
@@ -100,14 +121,25 @@ impl Periods {
 
     /// A record that was booked after its slice was read: the stored row has it if it was read later still.
     pub(super) fn late(&mut self, sequence: u64, key: RollupKey, sums: &RollupSums) {
-        let closing = self.closed.partition_point(|(to_ms, _)| *to_ms <= key.start_ms);
-        if self.closed.get(closing).is_some_and(|(_, applied)| sequence <= *applied) {
+        let closing = self
+            .closed
+            .partition_point(|(to_ms, _)| *to_ms <= key.start_ms);
+        if self
+            .closed
+            .get(closing)
+            .is_some_and(|(_, applied)| sequence <= *applied)
+        {
             self.differ(key, Delta::of(sums));
         }
     }
 
     /// Compares everything before an instant with what is stored.
-    pub(super) fn close(&mut self, read: &ReadTransaction, to_ms: u64, verified: &mut Verified) -> Result<(), StoreError> {
+    pub(super) fn close(
+        &mut self,
+        read: &ReadTransaction,
+        to_ms: u64,
+        verified: &mut Verified,
+    ) -> Result<(), StoreError> {
         let from_ms = self.closed_to_ms();
         if to_ms <= from_ms {
             return Ok(());
@@ -119,31 +151,55 @@ impl Periods {
         for row in table.range((from_ms, 0, "", "", "", 0)..(to_ms, 0, "", "", "", 0))? {
             let (key, bytes) = row?;
             let (start_ms, id, model_asked, provider, model, class) = key.value();
-            let class = class_of(class).map_err(|reason| StoreError::Record { kind: RollupSums::KIND, reason })?;
+            let class = class_of(class).map_err(|reason| StoreError::Record {
+                kind: RollupSums::KIND,
+                reason,
+            })?;
             if class == StatusClass::Refused {
                 // counted, not added up: most of what is refused is no row
                 continue;
             }
-            let (model_asked, provider, model) = (model_asked.to_owned(), provider.to_owned(), model.to_owned());
-            let key = RollupKey { start_ms, key: KeyId(id), model_asked, provider, model, class };
+            let (model_asked, provider, model) = (
+                model_asked.to_owned(),
+                provider.to_owned(),
+                model.to_owned(),
+            );
+            let key = RollupKey {
+                start_ms,
+                key: KeyId(id),
+                model_asked,
+                provider,
+                model,
+                class,
+            };
             let computed = self.open.remove(&key).unwrap_or_default();
             verified.rollups += 1;
             let stored = match RollupSums::decode(bytes.value()) {
                 Ok(stored) => stored,
                 Err(error) => {
-                    verified.differs(crate::store::verify::Part::Rollups, self.named(&key), error.to_string());
+                    verified.differs(
+                        crate::store::verify::Part::Rollups,
+                        self.named(&key),
+                        error.to_string(),
+                    );
                     continue;
                 }
             };
             self.differ(key, Delta::of(&computed).minus(Delta::of(&stored)));
         }
-        while let Some(entry) = self.open.first_entry().filter(|entry| entry.key().start_ms < to_ms) {
+        while let Some(entry) = self
+            .open
+            .first_entry()
+            .filter(|entry| entry.key().start_ms < to_ms)
+        {
             let (key, computed) = entry.remove_entry();
             self.differ(key, Delta::of(&computed));
         }
         self.closed.push((to_ms, applied(read)?));
         if self.differing.len() > DIFFERENCES_MAX {
-            return Err(StoreError::NotVerified(format!("more than {DIFFERENCES_MAX} roll-ups differ; restore a backup")));
+            return Err(StoreError::NotVerified(format!(
+                "more than {DIFFERENCES_MAX} roll-ups differ; restore a backup"
+            )));
         }
         Ok(())
     }
@@ -165,6 +221,13 @@ impl Periods {
             Grain::Day => "day",
         };
         let from = Zone::utc().rfc3339(key.start_ms);
-        format!("{grain} {from} {} {} {}/{} {}", key.key, key.model_asked, key.provider, key.model, key.class.word())
+        format!(
+            "{grain} {from} {} {} {}/{} {}",
+            key.key,
+            key.model_asked,
+            key.provider,
+            key.model,
+            key.class.word()
+        )
     }
 }

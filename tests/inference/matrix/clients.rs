@@ -49,9 +49,13 @@ impl Client {
         };
         let turns = json!([{"role": "user", "content": parts}]);
         let mut body = match self {
-            Client::Chat => json!({"model": model, "messages": turns, "max_completion_tokens": 4_000}),
+            Client::Chat => {
+                json!({"model": model, "messages": turns, "max_completion_tokens": 4_000})
+            }
             Client::Messages => json!({"model": model, "messages": turns, "max_tokens": 4_000}),
-            Client::Responses => json!({"model": model, "input": turns, "max_output_tokens": 4_000, "store": false}),
+            Client::Responses => {
+                json!({"model": model, "input": turns, "max_output_tokens": 4_000, "store": false})
+            }
         };
         let more = match feature {
             Feature::Text | Feature::Image => json!({}),
@@ -60,19 +64,25 @@ impl Client {
             Feature::StructuredOutput => self.structured(),
             Feature::Reasoning => self.reasoning(),
         };
-        body.as_object_mut().expect("an object").extend(more.as_object().expect("members").clone());
+        body.as_object_mut()
+            .expect("an object")
+            .extend(more.as_object().expect("members").clone());
         body
     }
 
     fn image(self) -> Value {
         let url = format!("data:image/png;base64,{PNG}");
         match self {
-            Client::Chat => json!([{"type": "text", "text": "look"}, {"type": "image_url", "image_url": {"url": url}}]),
+            Client::Chat => {
+                json!([{"type": "text", "text": "look"}, {"type": "image_url", "image_url": {"url": url}}])
+            }
             Client::Messages => {
                 let source = json!({"type": "base64", "media_type": "image/png", "data": PNG});
                 json!([{"type": "text", "text": "look"}, {"type": "image", "source": source}])
             }
-            Client::Responses => json!([{"type": "input_text", "text": "look"}, {"type": "input_image", "image_url": url}]),
+            Client::Responses => {
+                json!([{"type": "input_text", "text": "look"}, {"type": "input_image", "image_url": url}])
+            }
         }
     }
 
@@ -81,8 +91,12 @@ impl Client {
             Client::Chat => {
                 json!({"type": "function", "function": {"name": "weather", "description": "d", "parameters": tool()}})
             }
-            Client::Messages => json!({"name": "weather", "description": "d", "input_schema": tool()}),
-            Client::Responses => json!({"type": "function", "name": "weather", "description": "d", "parameters": tool()}),
+            Client::Messages => {
+                json!({"name": "weather", "description": "d", "input_schema": tool()})
+            }
+            Client::Responses => {
+                json!({"type": "function", "name": "weather", "description": "d", "parameters": tool()})
+            }
         }
     }
 
@@ -92,7 +106,9 @@ impl Client {
                 let named = json!({"name": "place", "schema": schema(), "strict": true});
                 json!({"response_format": {"type": "json_schema", "json_schema": named}})
             }
-            Client::Messages => json!({"output_config": {"format": {"type": "json_schema", "schema": schema()}}}),
+            Client::Messages => {
+                json!({"output_config": {"format": {"type": "json_schema", "schema": schema()}}})
+            }
             Client::Responses => {
                 json!({"text": {"format": {"type": "json_schema", "name": "place", "schema": schema(), "strict": true}}})
             }
@@ -102,7 +118,9 @@ impl Client {
     fn reasoning(self) -> Value {
         match self {
             Client::Chat => json!({"reasoning_effort": "high"}),
-            Client::Messages => json!({"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}}),
+            Client::Messages => {
+                json!({"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}})
+            }
             Client::Responses => {
                 json!({"reasoning": {"effort": "high", "summary": "auto"}, "include": ["reasoning.encrypted_content"]})
             }
@@ -123,13 +141,20 @@ impl Client {
 
     /// The text of a stream that ends as its dialect ends one.
     fn hears_stream(self, events: &[Event]) -> Heard {
-        let events: Vec<&Event> = events.iter().filter(|event| event.comment.is_empty()).collect();
+        let events: Vec<&Event> = events
+            .iter()
+            .filter(|event| event.comment.is_empty())
+            .collect();
         let is_end = |event: &&Event| match self {
             Client::Chat => event.data == "[DONE]",
             Client::Messages => event.name == "message_stop",
             Client::Responses => event.name == "response.completed",
         };
-        assert_eq!(events.iter().filter(|event| is_end(event)).count(), 1, "{events:?}");
+        assert_eq!(
+            events.iter().filter(|event| is_end(event)).count(),
+            1,
+            "{events:?}"
+        );
         assert!(events.last().is_some_and(is_end), "{events:?}");
         let mut heard = Heard::default();
         for json in events.iter().map(|event| event.json()) {
@@ -158,7 +183,10 @@ pub fn schema() -> Value {
 
 /// What is expected to be called.
 pub fn calls(say: Say) -> Vec<(String, Value)> {
-    say.calls().into_iter().map(|(name, arguments)| (name.to_owned(), arguments)).collect()
+    say.calls()
+        .into_iter()
+        .map(|(name, arguments)| (name.to_owned(), arguments))
+        .collect()
 }
 
 fn words(value: &Value) -> &str {
@@ -183,7 +211,10 @@ fn chat(message: &Value) -> Heard {
     for call in message["tool_calls"].as_array().into_iter().flatten() {
         let function = &call["function"];
         assert!(!words(&call["id"]).is_empty(), "{call}");
-        heard.calls.push((words(&function["name"]).to_owned(), parsed(&function["arguments"])));
+        heard.calls.push((
+            words(&function["name"]).to_owned(),
+            parsed(&function["arguments"]),
+        ));
     }
     heard
 }
@@ -195,10 +226,14 @@ fn items(items: &Value) -> Heard {
         match words(&item["type"]) {
             "text" => heard.text.push_str(words(&item["text"])),
             "thinking" => heard.thoughts.push_str(words(&item["thinking"])),
-            "tool_use" => heard.calls.push((words(&item["name"]).to_owned(), item["input"].clone())),
+            "tool_use" => heard
+                .calls
+                .push((words(&item["name"]).to_owned(), item["input"].clone())),
             "message" => heard.text.push_str(words(&item["content"][0]["text"])),
             "reasoning" => heard.thoughts.push_str(words(&item["summary"][0]["text"])),
-            "function_call" => heard.calls.push((words(&item["name"]).to_owned(), parsed(&item["arguments"]))),
+            "function_call" => heard
+                .calls
+                .push((words(&item["name"]).to_owned(), parsed(&item["arguments"]))),
             other => panic!("a block of the type {other}: {item}"),
         }
     }

@@ -25,7 +25,11 @@ struct Row {
 }
 
 const fn row(preset: &'static str, model: &'static str) -> Row {
-    Row { preset, model, seeing: model }
+    Row {
+        preset,
+        model,
+        seeing: model,
+    }
 }
 
 const ROWS: [Row; 11] = [
@@ -35,10 +39,22 @@ const ROWS: [Row; 11] = [
     row("bedrock", "anthropic.claude-opus-4-6-v1"),
     row("azure", "gpt-5.2"),
     row("mistral", "mistral-medium-3-5"),
-    Row { preset: "groq", model: "gpt-oss-120b", seeing: "qwen/qwen3.8-27b" },
+    Row {
+        preset: "groq",
+        model: "gpt-oss-120b",
+        seeing: "qwen/qwen3.8-27b",
+    },
     row("cohere", "command-a-plus-05-2026"),
-    Row { preset: "ollama", model: "qwen3:8b", seeing: "qwen3-vl:8b" },
-    Row { preset: "ollama_native", model: "qwen3:8b", seeing: "qwen3-vl:8b" },
+    Row {
+        preset: "ollama",
+        model: "qwen3:8b",
+        seeing: "qwen3-vl:8b",
+    },
+    Row {
+        preset: "ollama_native",
+        model: "qwen3:8b",
+        seeing: "qwen3-vl:8b",
+    },
     row("together", "moonshotai/Kimi-K3"),
 ];
 
@@ -103,46 +119,98 @@ fn house() -> House {
         .map(|row| {
             let mut models = vec![row.model, row.seeing];
             models.dedup();
-            let provider = Provider::openai(row.preset, &upstream).preset(row.preset).models(&models);
+            let provider = Provider::openai(row.preset, &upstream)
+                .preset(row.preset)
+                .models(&models);
             // what Ollama serves costs nothing and is in no sheet
-            let price = if row.preset.starts_with("ollama") { "free" } else { "sheet" };
-            let provider = provider.base_url(&format!("{url}/{}", row.preset)).priced_by(price);
-            if row.preset == "bedrock" { provider.line("region = \"eu-west-1\"") } else { provider }
+            let price = if row.preset.starts_with("ollama") {
+                "free"
+            } else {
+                "sheet"
+            };
+            let provider = provider
+                .base_url(&format!("{url}/{}", row.preset))
+                .priced_by(price);
+            if row.preset == "bedrock" {
+                provider.line("region = \"eu-west-1\"")
+            } else {
+                provider
+            }
         })
         .collect();
-    House::before(upstream, |setup| providers.iter().fold(setup, |setup, provider| setup.provider(provider)))
+    House::before(upstream, |setup| {
+        providers
+            .iter()
+            .fold(setup, |setup, provider| setup.provider(provider))
+    })
 }
 
 /// The call of one cell, and everything that must be true of it.
-fn cell(house: &House, client: Client, row: &Row, feature: Feature) -> Result<(String, Option<Spoken>), String> {
-    let model = if feature == Feature::Image { row.seeing } else { row.model };
+fn cell(
+    house: &House,
+    client: Client,
+    row: &Row,
+    feature: Feature,
+) -> Result<(String, Option<Spoken>), String> {
+    let model = if feature == Feature::Image {
+        row.seeing
+    } else {
+        row.model
+    };
     let name = format!("{}/{model}", row.preset);
     let streamed = feature == Feature::Stream;
-    house.upstream.answers(upstreams::script(feature.say(), streamed));
+    house
+        .upstream
+        .answers(upstreams::script(feature.say(), streamed));
     let before = house.upstream.request_count();
-    let answer = house.user().post(client.path(), &client.asks(&name, feature));
+    let answer = house
+        .user()
+        .post(client.path(), &client.asks(&name, feature));
     if (400..500).contains(&answer.status) {
-        demand(house.upstream.request_count() == before, || "refused, but the upstream was called".to_owned())?;
+        demand(house.upstream.request_count() == before, || {
+            "refused, but the upstream was called".to_owned()
+        })?;
         return Ok((refusal(&answer, &name)?, None));
     }
-    demand(answer.status == 200, || format!("{} {}", answer.status, answer.text()))?;
+    demand(answer.status == 200, || {
+        format!("{} {}", answer.status, answer.text())
+    })?;
     let seen = house.upstream.last_request();
     let spoken = Spoken::at(seen.path());
-    let says = is_heard(&client.hears(&answer, streamed), feature, spoken.tells_thoughts(seen.path()))?;
-    let dropped = answer.header("x-gatekeeper-dropped-params").unwrap_or_default().to_owned();
-    is_sent(&seen, feature).map_err(|missing| format!("{missing} (dropped: {dropped}) in {}", seen.json()))?;
+    let says = is_heard(
+        &client.hears(&answer, streamed),
+        feature,
+        spoken.tells_thoughts(seen.path()),
+    )?;
+    let dropped = answer
+        .header("x-gatekeeper-dropped-params")
+        .unwrap_or_default()
+        .to_owned();
+    is_sent(&seen, feature)
+        .map_err(|missing| format!("{missing} (dropped: {dropped}) in {}", seen.json()))?;
     let booked = house.booked();
     // Cohere has no list price for its newest model, and what a call costs is not the question here
-    let flags: &[&str] = if row.preset == "cohere" { &["unpriced"] } else { &[] };
-    demand(booked.0["status"] == "ok" && booked.0["flags"] == json!(flags), || booked.0.to_string())?;
-    demand((booked.input(), booked.output()) == (INPUT, OUTPUT), || format!("booked as {}", booked.0["usage"]))?;
+    let flags: &[&str] = if row.preset == "cohere" {
+        &["unpriced"]
+    } else {
+        &[]
+    };
+    demand(
+        booked.0["status"] == "ok" && booked.0["flags"] == json!(flags),
+        || booked.0.to_string(),
+    )?;
+    demand((booked.input(), booked.output()) == (INPUT, OUTPUT), || {
+        format!("booked as {}", booked.0["usage"])
+    })?;
     Ok((says, Some(spoken)))
 }
 
 /// The first words of an error that names the model at fault.
 fn refusal(answer: &Answer, model: &str) -> Cell {
     let message = answer.error_message();
-    demand(message.contains(model), || format!("a refusal that does not name {model}: {message}"))?;
+    demand(message.contains(model), || {
+        format!("a refusal that does not name {model}: {message}")
+    })?;
     let first = message.split(';').next().unwrap_or_default().trim();
     Ok(format!("refused: {first}"))
 }
@@ -155,9 +223,19 @@ fn is_heard(heard: &Heard, feature: Feature, tells_thoughts: bool) -> Cell {
         Say::Json => JSON,
         Say::Call | Say::Calls => "",
     };
-    let thoughts = if say == Say::Thoughts && tells_thoughts { THOUGHT } else { "" };
-    let expected = Heard { text: text.to_owned(), thoughts: thoughts.to_owned(), calls: clients::calls(say) };
-    demand(*heard == expected, || format!("heard {heard:?} in place of {expected:?}"))?;
+    let thoughts = if say == Say::Thoughts && tells_thoughts {
+        THOUGHT
+    } else {
+        ""
+    };
+    let expected = Heard {
+        text: text.to_owned(),
+        thoughts: thoughts.to_owned(),
+        calls: clients::calls(say),
+    };
+    demand(*heard == expected, || {
+        format!("heard {heard:?} in place of {expected:?}")
+    })?;
     let hidden = say == Say::Thoughts && !tells_thoughts;
     Ok(if hidden { "works¹" } else { "works" }.to_owned())
 }
@@ -166,21 +244,37 @@ fn is_heard(heard: &Heard, feature: Feature, tells_thoughts: bool) -> Cell {
 fn is_sent(seen: &Seen, feature: Feature) -> Result<(), String> {
     let body = seen.json();
     let has = |schema: &Value| {
-        any(&body, &|value| value["properties"] == schema["properties"] && value["required"] == schema["required"])
+        any(&body, &|value| {
+            value["properties"] == schema["properties"] && value["required"] == schema["required"]
+        })
     };
     match feature {
-        Feature::Text | Feature::Stream => demand(any(&body, &|value| value == "say it"), || "no prompt".to_owned()),
-        Feature::Tools | Feature::ParallelTools => {
-            demand(has(&clients::tool()) && any(&body, &|value| value["name"] == "weather"), || "no tool".to_owned())
-        }
+        Feature::Text | Feature::Stream => demand(any(&body, &|value| value == "say it"), || {
+            "no prompt".to_owned()
+        }),
+        Feature::Tools | Feature::ParallelTools => demand(
+            has(&clients::tool()) && any(&body, &|value| value["name"] == "weather"),
+            || "no tool".to_owned(),
+        ),
         Feature::Image => {
             let ends = |value: &Value| value.as_str().is_some_and(|text| text.ends_with(PNG));
             demand(any(&body, &ends), || "no image".to_owned())
         }
         Feature::StructuredOutput => demand(has(&clients::schema()), || "no schema".to_owned()),
         Feature::Reasoning => {
-            let members = ["reasoning_effort", "thinking", "reasoning", "thinkingConfig", "reasoningConfig", "think"];
-            let told = |value: &Value| members.iter().any(|member| value.get(member).is_some_and(|told| !told.is_null()));
+            let members = [
+                "reasoning_effort",
+                "thinking",
+                "reasoning",
+                "thinkingConfig",
+                "reasoningConfig",
+                "think",
+            ];
+            let told = |value: &Value| {
+                members
+                    .iter()
+                    .any(|member| value.get(member).is_some_and(|told| !told.is_null()))
+            };
             demand(any(&body, &told), || "it is not told to think".to_owned())
         }
     }
@@ -191,7 +285,9 @@ fn any(value: &Value, holds: &dyn Fn(&Value) -> bool) -> bool {
     let within = match value {
         Value::Array(values) => values.iter().any(|value| any(value, holds)),
         Value::Object(members) => members.values().any(|value| any(value, holds)),
-        Value::String(text) if text.starts_with('{') => serde_json::from_str(text).is_ok_and(|inner: Value| any(&inner, holds)),
+        Value::String(text) if text.starts_with('{') => {
+            serde_json::from_str(text).is_ok_and(|inner: Value| any(&inner, holds))
+        }
         _ => false,
     };
     within || holds(value)
@@ -217,18 +313,32 @@ fn written(observed: &[(Client, &Row, Vec<String>)]) -> String {
     let mut page = INTRODUCTION.to_owned();
     for client in Client::ALL {
         let heads: Vec<&str> = Feature::ALL.iter().map(|feature| feature.name()).collect();
-        let _ =
-            write!(page, "\n## Clients of {}\n\n| provider | model | spoken to in | {} |\n", client.name(), heads.join(" | "));
+        let _ = write!(
+            page,
+            "\n## Clients of {}\n\n| provider | model | spoken to in | {} |\n",
+            client.name(),
+            heads.join(" | ")
+        );
         let _ = writeln!(page, "|{}", "---|".repeat(3 + heads.len()));
         for (_, row, cells) in observed.iter().filter(|(of, ..)| *of == client) {
-            let _ = writeln!(page, "| {} | {} | {} |", row.preset, models(row), cells.join(" | "));
+            let _ = writeln!(
+                page,
+                "| {} | {} | {} |",
+                row.preset,
+                models(row),
+                cells.join(" | ")
+            );
         }
     }
     page
 }
 
 fn models(row: &Row) -> String {
-    if row.seeing == row.model { row.model.to_owned() } else { format!("{} (image: {})", row.model, row.seeing) }
+    if row.seeing == row.model {
+        row.model.to_owned()
+    } else {
+        format!("{} (image: {})", row.model, row.seeing)
+    }
 }
 
 #[test]
@@ -244,7 +354,11 @@ fn every_client_dialect_works_at_every_provider() {
                         cells.push(says);
                         dialects.extend(spoken.map(Spoken::name));
                     }
-                    Err(fault) => faults.push(format!("{client:?} at {}, {}: {fault}", row.preset, feature.name())),
+                    Err(fault) => faults.push(format!(
+                        "{client:?} at {}, {}: {fault}",
+                        row.preset,
+                        feature.name()
+                    )),
                 }
             }
             dialects.dedup();
@@ -252,16 +366,29 @@ fn every_client_dialect_works_at_every_provider() {
             observed.push((client, row, cells));
         }
     }
-    assert!(faults.is_empty(), "{} cells do not work:\n{}", faults.len(), faults.join("\n"));
+    assert!(
+        faults.is_empty(),
+        "{} cells do not work:\n{}",
+        faults.len(),
+        faults.join("\n")
+    );
     table("MATRIX.md", &written(&observed));
 }
 
 #[test]
 fn a_cell_of_the_table_that_a_model_cannot_fill_is_a_refusal_that_names_it() {
     let house = house();
-    let blind = Row { preset: "groq", model: "gpt-oss-120b", seeing: "gpt-oss-120b" };
+    let blind = Row {
+        preset: "groq",
+        model: "gpt-oss-120b",
+        seeing: "gpt-oss-120b",
+    };
     for client in [Client::Messages, Client::Responses] {
-        let (says, spoken) = cell(&house, client, &blind, Feature::Image).expect("an honest refusal");
-        assert!(says.starts_with("refused: ") && says.contains("image") && spoken.is_none(), "{says}");
+        let (says, spoken) =
+            cell(&house, client, &blind, Feature::Image).expect("an honest refusal");
+        assert!(
+            says.starts_with("refused: ") && says.contains("image") && spoken.is_none(),
+            "{says}"
+        );
     }
 }

@@ -39,8 +39,10 @@ impl Say {
 
     /// The tools that it calls, and with what.
     pub fn calls(self) -> Vec<(&'static str, Value)> {
-        let mut calls =
-            vec![("weather", json!({"city": "Zürich 🦀", "days": 2})), ("weather", json!({"city": "Bern", "days": 1}))];
+        let mut calls = vec![
+            ("weather", json!({"city": "Zürich 🦀", "days": 2})),
+            ("weather", json!({"city": "Bern", "days": 1})),
+        ];
         calls.truncate(match self {
             Say::Call => 1,
             Say::Calls => 2,
@@ -74,7 +76,9 @@ impl Spoken {
             "invoke" | "invoke-with-response-stream" => Spoken::Invoke,
             "chat" if path.ends_with("/v2/chat") => Spoken::Cohere,
             "chat" if path.ends_with("/api/chat") => Spoken::Ollama,
-            _ if last.ends_with(":generateContent") || last.ends_with(":streamGenerateContent") => Spoken::Gemini,
+            _ if last.ends_with(":generateContent") || last.ends_with(":streamGenerateContent") => {
+                Spoken::Gemini
+            }
             _ => panic!("nothing answers at {path}"),
         }
     }
@@ -100,7 +104,13 @@ impl Spoken {
 
 /// Answers every request in the dialect of its path.
 pub fn script(say: Say, streamed: bool) -> Script {
-    Script::by(move |seen| if streamed { stream(seen) } else { Script::json(200, &whole(seen, say)) })
+    Script::by(move |seen| {
+        if streamed {
+            stream(seen)
+        } else {
+            Script::json(200, &whole(seen, say))
+        }
+    })
 }
 
 fn whole(seen: &Seen, say: Say) -> Value {
@@ -123,7 +133,8 @@ fn chat(path: &str, say: Say) -> Value {
     let mut message = json!({"role": "assistant", "content": say.text()});
     if let Some(thought) = say.thoughts().filter(|_| Spoken::Chat.tells_thoughts(path)) {
         if path.starts_with("/mistral/") {
-            let thinking = json!({"type": "thinking", "thinking": [{"type": "text", "text": thought}]});
+            let thinking =
+                json!({"type": "thinking", "thinking": [{"type": "text", "text": thought}]});
             message["content"] = json!([thinking, {"type": "text", "text": TEXT}]);
         } else {
             message["reasoning"] = json!(thought);
@@ -134,7 +145,11 @@ fn chat(path: &str, say: Say) -> Value {
         json!({"id": format!("call0000{number}"), "type": "function", "function": function})
     };
     let calls: Vec<Value> = say.calls().into_iter().enumerate().map(call).collect();
-    let reason = if calls.is_empty() { "stop" } else { "tool_calls" };
+    let reason = if calls.is_empty() {
+        "stop"
+    } else {
+        "tool_calls"
+    };
     if !calls.is_empty() {
         message["tool_calls"] = json!(calls);
     }
@@ -144,12 +159,19 @@ fn chat(path: &str, say: Say) -> Value {
 
 fn messages(say: Say) -> Value {
     let mut content = Vec::new();
-    content.extend(say.thoughts().map(|text| json!({"type": "thinking", "thinking": text, "signature": "c2lnbmVk"})));
+    content.extend(
+        say.thoughts()
+            .map(|text| json!({"type": "thinking", "thinking": text, "signature": "c2lnbmVk"})),
+    );
     content.extend(say.text().map(|text| json!({"type": "text", "text": text})));
     content.extend(say.calls().into_iter().enumerate().map(
         |(number, (name, input))| json!({"type": "tool_use", "id": format!("toolu_{number}"), "name": name, "input": input}),
     ));
-    let reason = if say.text().is_some() { "end_turn" } else { "tool_use" };
+    let reason = if say.text().is_some() {
+        "end_turn"
+    } else {
+        "tool_use"
+    };
     json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "up", "content": content, "stop_reason": reason,
         "stop_sequence": null, "usage": {"input_tokens": INPUT, "output_tokens": OUTPUT}})
 }
@@ -157,7 +179,11 @@ fn messages(say: Say) -> Value {
 fn response(output: &[Value], status: &str) -> Value {
     let usage = json!({"input_tokens": INPUT, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": OUTPUT,
         "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": INPUT + OUTPUT});
-    let usage = if status == "completed" { usage } else { Value::Null };
+    let usage = if status == "completed" {
+        usage
+    } else {
+        Value::Null
+    };
     json!({"id": "resp_1", "object": "response", "created_at": 1, "status": status, "model": "up", "output": output,
         "usage": usage, "tools": [], "parallel_tool_calls": true, "tool_choice": "auto", "metadata": {}, "error": null,
         "incomplete_details": null})
@@ -195,9 +221,16 @@ fn gemini_of(parts: &[Value], ended: bool) -> Value {
 
 fn gemini(say: Say) -> Value {
     let mut parts = Vec::new();
-    parts.extend(say.thoughts().map(|text| json!({"thought": true, "text": text})));
+    parts.extend(
+        say.thoughts()
+            .map(|text| json!({"thought": true, "text": text})),
+    );
     parts.extend(say.text().map(|text| json!({"text": text})));
-    parts.extend(say.calls().into_iter().map(|(name, args)| json!({"functionCall": {"name": name, "args": args}})));
+    parts.extend(
+        say.calls()
+            .into_iter()
+            .map(|(name, args)| json!({"functionCall": {"name": name, "args": args}})),
+    );
     gemini_of(&parts, true)
 }
 
@@ -213,7 +246,11 @@ fn converse(say: Say) -> Value {
     content.extend(say.calls().into_iter().enumerate().map(
         |(number, (name, input))| json!({"toolUse": {"toolUseId": format!("tooluse_{number}"), "name": name, "input": input}}),
     ));
-    let reason = if say.text().is_some() { "end_turn" } else { "tool_use" };
+    let reason = if say.text().is_some() {
+        "end_turn"
+    } else {
+        "tool_use"
+    };
     json!({"output": {"message": {"role": "assistant", "content": content}}, "stopReason": reason, "usage": converse_usage(),
         "metrics": {"latencyMs": 1}})
 }
@@ -225,7 +262,10 @@ fn cohere_usage() -> Value {
 
 fn cohere(say: Say) -> Value {
     let mut content = Vec::new();
-    content.extend(say.thoughts().map(|text| json!({"type": "thinking", "thinking": text})));
+    content.extend(
+        say.thoughts()
+            .map(|text| json!({"type": "thinking", "thinking": text})),
+    );
     content.extend(say.text().map(|text| json!({"type": "text", "text": text})));
     let call = |(number, (name, arguments)): (usize, (&str, Value))| {
         let function = json!({"name": name, "arguments": arguments.to_string()});
@@ -235,7 +275,10 @@ fn cohere(say: Say) -> Value {
     let (message, reason) = if calls.is_empty() {
         (json!({"role": "assistant", "content": content}), "COMPLETE")
     } else {
-        (json!({"role": "assistant", "tool_calls": calls}), "TOOL_CALL")
+        (
+            json!({"role": "assistant", "tool_calls": calls}),
+            "TOOL_CALL",
+        )
     };
     json!({"id": "c", "message": message, "finish_reason": reason, "usage": cohere_usage()})
 }
@@ -262,12 +305,22 @@ fn stream(seen: &Seen) -> Script {
         Spoken::Messages => Script::stream(named(&messages_stream(pieces))),
         Spoken::Responses => Script::stream(named(&responses_stream(pieces))),
         Spoken::Gemini => {
-            let event = |text, ended| format!("data: {}\n\n", gemini_of(&[json!({"text": text})], ended));
+            let event =
+                |text, ended| format!("data: {}\n\n", gemini_of(&[json!({"text": text})], ended));
             Script::stream([event(pieces.0, false), event(pieces.1, true)])
         }
-        Spoken::Converse => framed(converse_stream(pieces).iter().map(|(name, event)| frame(name, event))),
+        Spoken::Converse => framed(
+            converse_stream(pieces)
+                .iter()
+                .map(|(name, event)| frame(name, event)),
+        ),
         Spoken::Invoke => {
-            let wrapped = |event: &Value| frame("chunk", &json!({"bytes": STANDARD.encode(event.to_string())}));
+            let wrapped = |event: &Value| {
+                frame(
+                    "chunk",
+                    &json!({"bytes": STANDARD.encode(event.to_string())}),
+                )
+            };
             framed(messages_stream(pieces).iter().map(wrapped))
         }
         Spoken::Cohere => Script::stream(named(&cohere_stream(pieces))),
@@ -282,18 +335,26 @@ fn stream(seen: &Seen) -> Script {
 }
 
 fn chat_stream(pieces: (&str, &str)) -> Vec<String> {
-    let chunk =
-        |choices: Value| json!({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "up", "choices": choices});
-    let delta = |delta: Value, reason: Value| chunk(json!([{"index": 0, "delta": delta, "finish_reason": reason}]));
+    let chunk = |choices: Value| json!({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "up", "choices": choices});
+    let delta = |delta: Value, reason: Value| {
+        chunk(json!([{"index": 0, "delta": delta, "finish_reason": reason}]))
+    };
     let mut usage = chunk(json!([]));
     usage["usage"] = chat_usage();
     let chunks = [
-        delta(json!({"role": "assistant", "content": pieces.0}), Value::Null),
+        delta(
+            json!({"role": "assistant", "content": pieces.0}),
+            Value::Null,
+        ),
         delta(json!({"content": pieces.1}), Value::Null),
         delta(json!({}), json!("stop")),
         usage,
     ];
-    chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).chain(["data: [DONE]\n\n".to_owned()]).collect()
+    chunks
+        .iter()
+        .map(|chunk| format!("data: {chunk}\n\n"))
+        .chain(["data: [DONE]\n\n".to_owned()])
+        .collect()
 }
 
 fn messages_stream(pieces: (&str, &str)) -> Vec<Value> {
@@ -319,18 +380,32 @@ fn responses_stream(pieces: (&str, &str)) -> Vec<Value> {
     begun["content"] = json!([]);
     begun["status"] = json!("in_progress");
     let at = |kind: &str, more: Value| {
-        let mut event = json!({"type": kind, "item_id": "msg_1", "output_index": 0, "content_index": 0});
-        event.as_object_mut().expect("an object").extend(more.as_object().expect("members").clone());
+        let mut event =
+            json!({"type": kind, "item_id": "msg_1", "output_index": 0, "content_index": 0});
+        event
+            .as_object_mut()
+            .expect("an object")
+            .extend(more.as_object().expect("members").clone());
         event
     };
-    let part = |text| json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []});
+    let part =
+        |text| json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []});
     let mut events = vec![
         json!({"type": "response.created", "response": response(&[], "in_progress")}),
         json!({"type": "response.output_item.added", "output_index": 0, "item": begun}),
         at("response.content_part.added", json!({"part": part("")})),
-        at("response.output_text.delta", json!({"delta": pieces.0, "logprobs": []})),
-        at("response.output_text.delta", json!({"delta": pieces.1, "logprobs": []})),
-        at("response.output_text.done", json!({"text": TEXT, "logprobs": []})),
+        at(
+            "response.output_text.delta",
+            json!({"delta": pieces.0, "logprobs": []}),
+        ),
+        at(
+            "response.output_text.delta",
+            json!({"delta": pieces.1, "logprobs": []}),
+        ),
+        at(
+            "response.output_text.done",
+            json!({"text": TEXT, "logprobs": []}),
+        ),
         at("response.content_part.done", json!({"part": part(TEXT)})),
         json!({"type": "response.output_item.done", "output_index": 0, "item": message_item(TEXT)}),
         json!({"type": "response.completed", "response": response(&[message_item(TEXT)], "completed")}),
@@ -349,7 +424,10 @@ fn converse_stream(pieces: (&str, &str)) -> Vec<(&'static str, Value)> {
         ("contentBlockDelta", delta(pieces.1)),
         ("contentBlockStop", json!({"contentBlockIndex": 0})),
         ("messageStop", json!({"stopReason": "end_turn"})),
-        ("metadata", json!({"usage": converse_usage(), "metrics": {"latencyMs": 1}})),
+        (
+            "metadata",
+            json!({"usage": converse_usage(), "metrics": {"latencyMs": 1}}),
+        ),
     ]
 }
 
@@ -367,7 +445,15 @@ fn cohere_stream(pieces: (&str, &str)) -> Vec<Value> {
 
 /// Server-sent events under the names that their data say.
 fn named(events: &[Value]) -> Vec<String> {
-    events.iter().map(|event| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().expect("a type"))).collect()
+    events
+        .iter()
+        .map(|event| {
+            format!(
+                "event: {}\ndata: {event}\n\n",
+                event["type"].as_str().expect("a type")
+            )
+        })
+        .collect()
 }
 
 fn framed(frames: impl Iterator<Item = Vec<u8>>) -> Script {
@@ -377,16 +463,28 @@ fn framed(frames: impl Iterator<Item = Vec<u8>>) -> Script {
 /// One event in AWS's framing, with both sums.
 fn frame(name: &str, payload: &Value) -> Vec<u8> {
     let mut headers = Vec::new();
-    for (header, value) in [(":event-type", name), (":content-type", "application/json"), (":message-type", "event")] {
+    for (header, value) in [
+        (":event-type", name),
+        (":content-type", "application/json"),
+        (":message-type", "event"),
+    ] {
         headers.push(u8::try_from(header.len()).expect("a short name"));
         headers.extend(header.as_bytes());
         headers.push(7);
-        headers.extend(u16::try_from(value.len()).expect("a short value").to_be_bytes());
+        headers.extend(
+            u16::try_from(value.len())
+                .expect("a short value")
+                .to_be_bytes(),
+        );
         headers.extend(value.as_bytes());
     }
     let payload = payload.to_string();
     let size = |bytes: usize| u32::try_from(bytes).expect("a small frame").to_be_bytes();
-    let mut frame = [size(headers.len() + payload.len() + 16), size(headers.len())].concat();
+    let mut frame = [
+        size(headers.len() + payload.len() + 16),
+        size(headers.len()),
+    ]
+    .concat();
     frame.extend(crc32fast::hash(&frame).to_be_bytes());
     frame.extend(headers);
     frame.extend(payload.as_bytes());

@@ -10,11 +10,15 @@ fn asked(body: &str) -> Result<Ask, Problem> {
 }
 
 fn with(more: &str) -> Result<Ask, Problem> {
-    asked(&format!(r#"{{"model":"m","max_tokens":900,"messages":[{{"role":"user","content":"hi"}}]{more}}}"#))
+    asked(&format!(
+        r#"{{"model":"m","max_tokens":900,"messages":[{{"role":"user","content":"hi"}}]{more}}}"#
+    ))
 }
 
 fn saying(messages: &str) -> Result<Ask, Problem> {
-    asked(&format!(r#"{{"model":"m","max_tokens":9,"messages":{messages}}}"#))
+    asked(&format!(
+        r#"{{"model":"m","max_tokens":9,"messages":{messages}}}"#
+    ))
 }
 
 /// One line per turn: its role and its blocks; `*` for a cache hint of five minutes, `**` for one of an hour.
@@ -36,10 +40,18 @@ fn block(block: &Block) -> String {
         },
         Content::ToolCall(call) => format!("{}={}{}", call.id, call.name, call.arguments),
         Content::ToolResult(result) => {
-            format!("{}:{}{}", result.id, blocks(&result.blocks, "+"), if result.is_error { "!" } else { "" })
+            format!(
+                "{}:{}{}",
+                result.id,
+                blocks(&result.blocks, "+"),
+                if result.is_error { "!" } else { "" }
+            )
         }
         Content::Reasoning(reasoned) => {
-            let opaque = reasoned.opaque.as_ref().map(|opaque| format!("{:?} {}", opaque.kind, opaque.data));
+            let opaque = reasoned
+                .opaque
+                .as_ref()
+                .map(|opaque| format!("{:?} {}", opaque.kind, opaque.data));
             format!("({}) {}", reasoned.text, opaque.unwrap_or_default())
         }
     };
@@ -83,23 +95,41 @@ fn every_block_that_others_know_is_read_in_its_place() {
 #[test]
 fn what_nobody_else_knows_is_refused_by_its_name_and_place() {
     for (block, name) in [
-        (r#"{"type":"search_result","source":"s","title":"t","content":[]}"#, "`search_result` block"),
-        (r#"{"type":"container_upload","file_id":"f"}"#, "`container_upload` block"),
-        (r#"{"type":"tool_use","id":"a","name":"b","input":{}}"#, "`tool_use` block"),
-        (r#"{"type":"a prompt's words"}"#, "block of a kind whose name is not shown"),
+        (
+            r#"{"type":"search_result","source":"s","title":"t","content":[]}"#,
+            "`search_result` block",
+        ),
+        (
+            r#"{"type":"container_upload","file_id":"f"}"#,
+            "`container_upload` block",
+        ),
+        (
+            r#"{"type":"tool_use","id":"a","name":"b","input":{}}"#,
+            "`tool_use` block",
+        ),
+        (
+            r#"{"type":"a prompt's words"}"#,
+            "block of a kind whose name is not shown",
+        ),
         (r#"{"type":"image"}"#, "without its `source`"),
         (r#"{"type":"tool_result"}"#, "without `tool_use_id`"),
     ] {
-        let messages = format!(r#"[{{"role":"user","content":"hi"}},{{"role":"user","content":[{block}]}}]"#);
+        let messages =
+            format!(r#"[{{"role":"user","content":"hi"}},{{"role":"user","content":[{block}]}}]"#);
         let problem = saying(&messages).expect_err(block);
-        assert_eq!((problem.param.as_deref(), problem.word.status()), (Some("messages.1"), 400), "{block}");
+        assert_eq!(
+            (problem.param.as_deref(), problem.word.status()),
+            (Some("messages.1"), 400),
+            "{block}"
+        );
         assert!(problem.message.contains(name), "{problem}");
     }
     for member in ["container", "mcp_servers", "inference_geo"] {
         let problem = with(&format!(r#","{member}":"x""#)).expect_err(member);
         assert_eq!(problem.param.as_deref(), Some(member));
     }
-    let warming = asked(r#"{"model":"m","max_tokens":0,"messages":[]}"#).expect_err("nothing to warm");
+    let warming =
+        asked(r#"{"model":"m","max_tokens":0,"messages":[]}"#).expect_err("nothing to warm");
     assert_eq!(warming.param.as_deref(), Some("max_tokens"));
 }
 
@@ -111,16 +141,35 @@ fn what_only_anthropic_means_is_dropped_by_its_name() {
             "tools":[{"type":"web_search_20250305","name":"web_search","max_uses":3},{"name":"f","input_schema":{"type":"object"},"defer_loading":true}]"#,
     )
     .expect("an ask");
-    assert_eq!(ask.dropped, ["context_management", "betas", "output_config.task_budget", "tools.web_search_20250305"]);
+    assert_eq!(
+        ask.dropped,
+        [
+            "context_management",
+            "betas",
+            "output_config.task_budget",
+            "tools.web_search_20250305"
+        ]
+    );
     assert_eq!((ask.tools.len(), ask.tools[0].name.as_str()), (1, "f"));
-    assert_eq!(ask.sampling.top_k.map(|top_k| top_k.as_str().to_owned()).as_deref(), Some("4"));
+    assert_eq!(
+        ask.sampling
+            .top_k
+            .map(|top_k| top_k.as_str().to_owned())
+            .as_deref(),
+        Some("4")
+    );
 }
 
 #[test]
 fn thinking_is_read_in_all_its_forms() {
     let reasoning = |more: &str| with(more).expect("an ask").reasoning;
-    let adaptive = reasoning(r#","output_config":{"effort":"xhigh"},"thinking":{"type":"adaptive","display":"summarized"}"#);
-    assert_eq!((adaptive.adaptive, adaptive.effort, adaptive.summary), (true, Some(Effort::XHigh), Some(Summary::Shown)));
+    let adaptive = reasoning(
+        r#","output_config":{"effort":"xhigh"},"thinking":{"type":"adaptive","display":"summarized"}"#,
+    );
+    assert_eq!(
+        (adaptive.adaptive, adaptive.effort, adaptive.summary),
+        (true, Some(Effort::XHigh), Some(Summary::Shown))
+    );
     let budget = reasoning(r#","thinking":{"type":"enabled","budget_tokens":2048}"#);
     assert_eq!((budget.budget, budget.adaptive), (Some(2_048), false));
     assert!(reasoning(r#","thinking":{"type":"between_tools"}"#).adaptive);
@@ -131,7 +180,11 @@ fn thinking_is_read_in_all_its_forms() {
         assert!(reasoning(off).is_off(), "{off}");
     }
     assert!(!reasoning("").is_named());
-    for bad in [r#","thinking":{"type":"new"}"#, r#","thinking":7"#, r#","output_config":{"effort":"much"}"#] {
+    for bad in [
+        r#","thinking":{"type":"new"}"#,
+        r#","thinking":7"#,
+        r#","output_config":{"effort":"much"}"#,
+    ] {
         assert!(with(bad).is_err(), "{bad}");
     }
 }
@@ -140,9 +193,17 @@ fn thinking_is_read_in_all_its_forms() {
 fn u05_choices_of_tools_are_read() {
     for (choice, expected, parallel) in [
         (r#"{"type":"auto"}"#, ToolChoice::Auto, None),
-        (r#"{"type":"any","disable_parallel_tool_use":true}"#, ToolChoice::Any, Some(false)),
+        (
+            r#"{"type":"any","disable_parallel_tool_use":true}"#,
+            ToolChoice::Any,
+            Some(false),
+        ),
         (r#"{"type":"none"}"#, ToolChoice::None, None),
-        (r#"{"type":"tool","name":"f","disable_parallel_tool_use":false}"#, ToolChoice::Named("f".into()), Some(true)),
+        (
+            r#"{"type":"tool","name":"f","disable_parallel_tool_use":false}"#,
+            ToolChoice::Named("f".into()),
+            Some(true),
+        ),
     ] {
         let ask = with(&format!(r#","tool_choice":{choice}"#)).expect("an ask");
         assert_eq!((ask.tool_choice, ask.parallel_tools), (expected, parallel));
@@ -156,8 +217,13 @@ fn a_structured_answer_is_asked_for_in_either_place() {
         r#","output_config":{"format":{"type":"json_schema","schema":{"type":"object"}}}"#,
         r#","output_format":{"type":"json_schema","schema":{"type":"object"}}"#,
     ] {
-        let Format::JsonSchema { schema, strict, .. } = with(more).expect("an ask").format else { panic!("{more}") };
-        assert_eq!((schema.as_str(), strict), (r#"{"type":"object"}"#, Some(true)));
+        let Format::JsonSchema { schema, strict, .. } = with(more).expect("an ask").format else {
+            panic!("{more}")
+        };
+        assert_eq!(
+            (schema.as_str(), strict),
+            (r#"{"type":"object"}"#, Some(true))
+        );
     }
 }
 
@@ -184,26 +250,48 @@ fn e01_what_claude_code_sends_is_read_whole() {
     let ask = asked(&body).expect("an ask");
     assert_eq!(
         told(&ask),
-        ["System: You are Claude Code* | rules*", "User: <system-reminder> | say OK*", "System: in the middle"]
+        [
+            "System: You are Claude Code* | rules*",
+            "User: <system-reminder> | say OK*",
+            "System: in the middle"
+        ]
     );
-    assert_eq!((ask.tools.len(), ask.output_cap, ask.streamed), (25, Some(64_000), true));
+    assert_eq!(
+        (ask.tools.len(), ask.output_cap, ask.streamed),
+        (25, Some(64_000), true)
+    );
     assert_eq!(ask.user.as_deref(), Some(r#"{"device_id":"d"}"#));
-    assert_eq!((ask.reasoning.adaptive, ask.reasoning.effort), (true, Some(Effort::High)));
-    assert_eq!(ask.dropped, ["x-anthropic-billing-header", "context_management"]);
+    assert_eq!(
+        (ask.reasoning.adaptive, ask.reasoning.effort),
+        (true, Some(Effort::High))
+    );
+    assert_eq!(
+        ask.dropped,
+        ["x-anthropic-billing-header", "context_management"]
+    );
 }
 
 #[test]
 fn e08_what_the_gateway_sealed_is_opened_and_the_rest_kept_as_it_is() {
     let envelope = Envelope::new([7; 32]);
-    let origin = crate::conversation::Origin { dialect: "gemini".into(), model: "gemini-3-pro".into() };
-    let sealed = crate::conversation::Opaque { origin: Some(origin), kind: OpaqueKind::Redacted, data: "c2ln".into() };
+    let origin = crate::conversation::Origin {
+        dialect: "gemini".into(),
+        model: "gemini-3-pro".into(),
+    };
+    let sealed = crate::conversation::Opaque {
+        origin: Some(origin),
+        kind: OpaqueKind::Redacted,
+        data: "c2ln".into(),
+    };
     let token = envelope.seal(&sealed);
     let ask = saying(&format!(
         r#"[{{"role":"assistant","content":[{{"type":"thinking","thinking":"hm","signature":"{token}"}},{{"type":"redacted_thinking","data":"{token}"}}]}}]"#
     ))
     .expect("an ask");
     for block in &ask.turns[0].blocks {
-        let Content::Reasoning(reasoned) = &block.content else { panic!("{block:?}") };
+        let Content::Reasoning(reasoned) = &block.content else {
+            panic!("{block:?}")
+        };
         assert_eq!(reasoned.opaque.as_ref(), Some(&sealed));
     }
 }

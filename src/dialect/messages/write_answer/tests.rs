@@ -8,13 +8,20 @@ use crate::dialect::{samples, sse};
 
 fn writer() -> MessagesWriter {
     let envelope = Envelope::new([7; 32]);
-    MessagesWriter::new(AnswerHead { request_id: "req_1".into(), model: "gpt-5.1".into(), created_s: 1, envelope })
+    MessagesWriter::new(AnswerHead {
+        request_id: "req_1".into(),
+        model: "gpt-5.1".into(),
+        created_s: 1,
+        envelope,
+    })
 }
 
 /// The stream's events, checked as the SDK's accumulator would: names, order, numbers.
 fn written(events: &[Event], stop: &Stop, usage: &Usage) -> Vec<Value> {
     let (mut writer, mut out) = (writer(), Vec::new());
-    events.iter().for_each(|event| writer.event(event, &mut out));
+    events
+        .iter()
+        .for_each(|event| writer.event(event, &mut out));
     writer.end(stop, usage, &mut out);
     let out = String::from_utf8(out).expect("UTF-8");
     let mut told = Vec::new();
@@ -22,7 +29,11 @@ fn written(events: &[Event], stop: &Stop, usage: &Usage) -> Vec<Value> {
     for event in samples::events(&out) {
         let fields = sse::parse(&event);
         let data: Value = serde_json::from_slice(&fields.data).expect("JSON");
-        assert_eq!(data["type"].as_str().map(str::as_bytes), fields.event, "{data}");
+        assert_eq!(
+            data["type"].as_str().map(str::as_bytes),
+            fields.event,
+            "{data}"
+        );
         match data["type"].as_str() {
             Some("content_block_start") => {
                 assert_eq!((open, data["index"].as_u64()), (None, Some(next)), "{out}");
@@ -34,7 +45,10 @@ fn written(events: &[Event], stop: &Stop, usage: &Usage) -> Vec<Value> {
         }
         told.push(data);
     }
-    assert_eq!((&told[0]["type"], &told[told.len() - 1]["type"]), (&json!("message_start"), &json!("message_stop")));
+    assert_eq!(
+        (&told[0]["type"], &told[told.len() - 1]["type"]),
+        (&json!("message_start"), &json!("message_stop"))
+    );
     assert_eq!(told[told.len() - 2]["type"], "message_delta");
     told
 }
@@ -50,7 +64,11 @@ fn blocks(events: &[Event]) -> Vec<String> {
                 blocks.push(match kind {
                     "tool_use" => {
                         assert_eq!(block["input"], json!({}), "a placeholder at the beginning");
-                        format!("{} {}: ", block["id"].as_str().expect("an id"), block["name"].as_str().expect("a name"))
+                        format!(
+                            "{} {}: ",
+                            block["id"].as_str().expect("an id"),
+                            block["name"].as_str().expect("a name")
+                        )
                     }
                     "redacted_thinking" => format!("redacted: {}", opened(block["data"].as_str())),
                     kind => format!("{kind}: "),
@@ -62,10 +80,14 @@ fn blocks(events: &[Event]) -> Vec<String> {
                     Some("text_delta") => delta["text"].as_str().map(str::to_owned),
                     Some("thinking_delta") => delta["thinking"].as_str().map(str::to_owned),
                     Some("input_json_delta") => delta["partial_json"].as_str().map(str::to_owned),
-                    Some("signature_delta") => Some(format!(" / {}", opened(delta["signature"].as_str()))),
+                    Some("signature_delta") => {
+                        Some(format!(" / {}", opened(delta["signature"].as_str())))
+                    }
                     _ => None,
                 };
-                let piece = piece.filter(|piece| !piece.is_empty()).expect("a piece that says something");
+                let piece = piece
+                    .filter(|piece| !piece.is_empty())
+                    .expect("a piece that says something");
                 blocks.last_mut().expect("a block").push_str(&piece);
             }
             _ => {}
@@ -84,11 +106,20 @@ fn open(block: u32, opened: Opened) -> Event {
 }
 
 fn call(block: u32, id: &str) -> Event {
-    open(block, Opened::Call { id: id.into(), name: "f".into() })
+    open(
+        block,
+        Opened::Call {
+            id: id.into(),
+            name: "f".into(),
+        },
+    )
 }
 
 fn piece(block: u32, text: &str) -> Event {
-    Event::Piece { block, text: text.into() }
+    Event::Piece {
+        block,
+        text: text.into(),
+    }
 }
 
 fn close(block: u32) -> Event {
@@ -96,8 +127,18 @@ fn close(block: u32) -> Event {
 }
 
 fn signed(block: u32, kind: OpaqueKind) -> Event {
-    let origin = Origin { dialect: "gemini".into(), model: "gemini-3-pro".into() };
-    Event::Opaque { block, opaque: Opaque { origin: Some(origin), kind, data: "c2ln".into() } }
+    let origin = Origin {
+        dialect: "gemini".into(),
+        model: "gemini-3-pro".into(),
+    };
+    Event::Opaque {
+        block,
+        opaque: Opaque {
+            origin: Some(origin),
+            kind,
+            data: "c2ln".into(),
+        },
+    }
 }
 
 #[test]
@@ -116,12 +157,20 @@ fn e02_pieces_of_parallel_calls_are_told_one_call_after_the_other() {
         close(1),
         close(2),
     ];
-    assert_eq!(blocks(&events), ["text: I look", "a f: {\"y\":2}", "b f: {\"x\":1}", "c f: "]);
+    assert_eq!(
+        blocks(&events),
+        ["text: I look", "a f: {\"y\":2}", "b f: {\"x\":1}", "c f: "]
+    );
 }
 
 #[test]
 fn e02_a_call_that_nobody_ends_ends_with_the_stream() {
-    let events = [call(1, "a"), call(2, "b"), piece(2, "{}"), piece(1, "{\"y\":2}")];
+    let events = [
+        call(1, "a"),
+        call(2, "b"),
+        piece(2, "{}"),
+        piece(1, "{\"y\":2}"),
+    ];
     assert_eq!(blocks(&events), ["a f: {\"y\":2}", "b f: {}"]);
 }
 
@@ -139,7 +188,10 @@ fn e03_text_after_a_call_is_a_block_of_its_own() {
         piece(9, "nobody's"),
         piece(1, "too late"),
     ];
-    assert_eq!(blocks(&events), ["text: first", "a f: {}", "text:  then more and more"]);
+    assert_eq!(
+        blocks(&events),
+        ["text: first", "a f: {}", "text:  then more and more"]
+    );
 }
 
 #[test]
@@ -154,13 +206,34 @@ fn e09_a_signature_stands_just_before_the_end_of_its_block_sealed() {
         piece(1, "so"),
         close(1),
     ];
-    assert_eq!(blocks(&events), ["thinking: hm / gemini-3-pro c2ln", "text: so"]);
-    let redacted = [open(0, Opened::Reasoning), signed(0, OpaqueKind::Redacted), close(0)];
+    assert_eq!(
+        blocks(&events),
+        ["thinking: hm / gemini-3-pro c2ln", "text: so"]
+    );
+    let redacted = [
+        open(0, Opened::Reasoning),
+        signed(0, OpaqueKind::Redacted),
+        close(0),
+    ];
     assert_eq!(blocks(&redacted), ["redacted: gemini-3-pro c2ln"]);
-    let summary = [open(0, Opened::Reasoning), piece(0, "hm"), signed(0, OpaqueKind::Redacted), close(0)];
+    let summary = [
+        open(0, Opened::Reasoning),
+        piece(0, "hm"),
+        signed(0, OpaqueKind::Redacted),
+        close(0),
+    ];
     assert_eq!(blocks(&summary), ["thinking: hm / gemini-3-pro c2ln"]);
-    let late = [open(0, Opened::Reasoning), piece(0, "hm"), call(1, "a"), signed(0, OpaqueKind::Signature), close(1)];
-    assert_eq!(blocks(&late), ["thinking: hm", "a f: ", "thinking:  / gemini-3-pro c2ln"]);
+    let late = [
+        open(0, Opened::Reasoning),
+        piece(0, "hm"),
+        call(1, "a"),
+        signed(0, OpaqueKind::Signature),
+        close(1),
+    ];
+    assert_eq!(
+        blocks(&late),
+        ["thinking: hm", "a f: ", "thinking:  / gemini-3-pro c2ln"]
+    );
 }
 
 #[test]
@@ -179,7 +252,10 @@ fn r03_unsigned_thoughts_are_a_block_with_an_empty_signature_and_empty_blocks_ar
     ];
     assert_eq!(blocks(&events), ["thinking: hm", "text: so"]);
     let started = &written(&events, &Stop::End, &Usage::default())[1];
-    assert_eq!(started["content_block"], json!({"type": "thinking", "thinking": "", "signature": ""}));
+    assert_eq!(
+        started["content_block"],
+        json!({"type": "thinking", "thinking": "", "signature": ""})
+    );
 }
 
 #[test]
@@ -195,7 +271,11 @@ fn the_end_tells_the_stop_and_what_was_used_without_the_cache() {
     };
     let told = written(&[], &Stop::Sequence(Some("END".into())), &usage);
     assert_eq!(
-        (told[0]["message"]["id"].as_str(), told[0]["message"]["model"].as_str(), &told[0]["message"]["content"]),
+        (
+            told[0]["message"]["id"].as_str(),
+            told[0]["message"]["model"].as_str(),
+            &told[0]["message"]["content"]
+        ),
         (Some("msg_1"), Some("gpt-5.1"), &json!([]))
     );
     let counts = json!({"input_tokens": 5, "cache_creation_input_tokens": 7, "cache_read_input_tokens": 21,
@@ -219,7 +299,10 @@ fn stops_are_this_dialects() {
         (Stop::ContextWindow, "model_context_window_exceeded"),
         (Stop::Pause, "pause_turn"),
     ] {
-        assert_eq!(written(&[], &stop, &Usage::default())[1]["delta"]["stop_reason"], expected);
+        assert_eq!(
+            written(&[], &stop, &Usage::default())[1]["delta"]["stop_reason"],
+            expected
+        );
     }
 }
 
@@ -237,8 +320,14 @@ fn a_whole_answer_says_the_same_as_a_stream() {
     ];
     let mut fold = Fold::default();
     events.iter().for_each(|event| fold.add(event));
-    let whole: Value =
-        serde_json::from_str(&writer().whole(&fold.answer(), &Usage { out_total: 1, ..Usage::default() })).expect("JSON");
+    let whole: Value = serde_json::from_str(&writer().whole(
+        &fold.answer(),
+        &Usage {
+            out_total: 1,
+            ..Usage::default()
+        },
+    ))
+    .expect("JSON");
     let signature = whole["content"][0]["signature"].as_str();
     assert_eq!(opened(signature), "gemini-3-pro c2ln");
     assert_eq!(
@@ -251,7 +340,10 @@ fn a_whole_answer_says_the_same_as_a_stream() {
             ][..]
         )
     );
-    assert_eq!((&whole["stop_reason"], &whole["usage"]["output_tokens"]), (&json!("tool_use"), &json!(1)));
+    assert_eq!(
+        (&whole["stop_reason"], &whole["usage"]["output_tokens"]),
+        (&json!("tool_use"), &json!(1))
+    );
 }
 
 /// However blocks and pieces come, blocks are told one after the other and no text is lost.
@@ -269,7 +361,9 @@ fn no_order_of_events_breaks_the_order_of_blocks() {
         let mut said = 0;
         let events: Vec<Event> = (0..below(30))
             .map(|step| {
-                let block = known.get(below(known.len().max(1) as u64) as usize).copied();
+                let block = known
+                    .get(below(known.len().max(1) as u64) as usize)
+                    .copied();
                 match (below(5), block) {
                     (0, _) | (_, None) => {
                         let block = known.len() as u32;
@@ -291,6 +385,10 @@ fn no_order_of_events_breaks_the_order_of_blocks() {
             })
             .collect();
         let told = blocks(&events).concat();
-        assert_eq!(told.matches('x').count() - told.matches("text").count(), said, "{events:?}");
+        assert_eq!(
+            told.matches('x').count() - told.matches("text").count(),
+            said,
+            "{events:?}"
+        );
     }
 }

@@ -7,9 +7,25 @@ use crate::conversation::{Capabilities, Names, Origin, Reasoning, ReasoningStyle
 use crate::conversation::{IdRule, NameRule};
 
 fn takes() -> Capabilities {
-    let ids = IdRule { min: 1, max: 64, also: "_-" };
-    let names = NameRule { max: 128, also: "-", begins_with_letter: false };
-    Capabilities { ids, names, reasoning: ReasoningStyle::Budget { min: 1_024, max: 64_000 }, ..Capabilities::all() }
+    let ids = IdRule {
+        min: 1,
+        max: 64,
+        also: "_-",
+    };
+    let names = NameRule {
+        max: 128,
+        also: "-",
+        begins_with_letter: false,
+    };
+    Capabilities {
+        ids,
+        names,
+        reasoning: ReasoningStyle::Budget {
+            min: 1_024,
+            max: 64_000,
+        },
+        ..Capabilities::all()
+    }
 }
 
 fn sent(ask: &Ask) -> Value {
@@ -28,7 +44,10 @@ fn sent(ask: &Ask) -> Value {
 }
 
 fn turn(role: Role, blocks: Vec<Content>) -> Turn {
-    Turn { role, blocks: blocks.into_iter().map(Into::into).collect() }
+    Turn {
+        role,
+        blocks: blocks.into_iter().map(Into::into).collect(),
+    }
 }
 
 fn text(text: &str) -> Content {
@@ -36,47 +55,102 @@ fn text(text: &str) -> Content {
 }
 
 fn call(id: &str, arguments: &str) -> Content {
-    Content::ToolCall(ToolCall { id: id.into(), name: "f".into(), arguments: arguments.into(), opaque: None })
+    Content::ToolCall(ToolCall {
+        id: id.into(),
+        name: "f".into(),
+        arguments: arguments.into(),
+        opaque: None,
+    })
 }
 
 fn result(id: &str, blocks: Vec<Content>, is_error: bool) -> Content {
     let blocks = blocks.into_iter().map(Into::into).collect();
-    Content::ToolResult(ToolResult { id: id.into(), name: None, blocks, is_error })
+    Content::ToolResult(ToolResult {
+        id: id.into(),
+        name: None,
+        blocks,
+        is_error,
+    })
 }
 
 fn thought(model: &str, dialect: &'static str) -> Content {
     let opaque = Opaque {
-        origin: Some(Origin { dialect: dialect.into(), model: model.into() }),
+        origin: Some(Origin {
+            dialect: dialect.into(),
+            model: model.into(),
+        }),
         kind: OpaqueKind::Signature,
         data: "c2ln".into(),
     };
-    Content::Reasoning(Reasoned { text: "hm".into(), opaque: Some(opaque) })
+    Content::Reasoning(Reasoned {
+        text: "hm".into(),
+        opaque: Some(opaque),
+    })
 }
 
 fn tool(schema: &str) -> Tool {
-    Tool { name: "f".into(), description: Some("d".into()), schema: raw(schema.into()).expect("JSON"), strict: None, cache: None }
+    Tool {
+        name: "f".into(),
+        description: Some("d".into()),
+        schema: raw(schema.into()).expect("JSON"),
+        strict: None,
+        cache: None,
+    }
 }
 
 #[test]
 fn a_whole_conversation_is_written() {
-    let png = Media { mime: "image/png".into(), source: Source::Base64("AAAA".into()), name: None };
-    let notes = Media { mime: "text/plain".into(), source: Source::Base64("bm90ZXM=".into()), name: Some("n.txt".into()) };
+    let png = Media {
+        mime: "image/png".into(),
+        source: Source::Base64("AAAA".into()),
+        name: None,
+    };
+    let notes = Media {
+        mime: "text/plain".into(),
+        source: Source::Base64("bm90ZXM=".into()),
+        name: Some("n.txt".into()),
+    };
     let mut hinted: Block = text("rules").into();
     hinted.cache = Some(Cache::Hour);
     let ask = Ask {
         streamed: true,
         turns: vec![
-            Turn { role: Role::System, blocks: vec![hinted] },
-            turn(Role::User, vec![text("look"), Content::Image(png.clone()), Content::Document(notes), text(" ")]),
+            Turn {
+                role: Role::System,
+                blocks: vec![hinted],
+            },
+            turn(
+                Role::User,
+                vec![
+                    text("look"),
+                    Content::Image(png.clone()),
+                    Content::Document(notes),
+                    text(" "),
+                ],
+            ),
             turn(
                 Role::Assistant,
-                vec![thought("claude-sonnet-4-5-20250929", "messages"), text("so"), call("call_1", "{\"b\": 1.0}")],
+                vec![
+                    thought("claude-sonnet-4-5-20250929", "messages"),
+                    text("so"),
+                    call("call_1", "{\"b\": 1.0}"),
+                ],
             ),
-            turn(Role::User, vec![result("call_1", vec![Content::Image(png)], false), result("x.y", vec![], true), text("on")]),
+            turn(
+                Role::User,
+                vec![
+                    result("call_1", vec![Content::Image(png)], false),
+                    result("x.y", vec![], true),
+                    text("on"),
+                ],
+            ),
         ],
         tools: vec![tool(r#"{"properties":{"b":{"type":"number"}}}"#)],
         stop: vec!["END".into()],
-        sampling: Sampling { temperature: raw("0.50".into()), ..Sampling::default() },
+        sampling: Sampling {
+            temperature: raw("0.50".into()),
+            ..Sampling::default()
+        },
         user: Some("u".into()),
         output_cap: Some(800),
         ..Ask::default()
@@ -104,61 +178,143 @@ fn a_whole_conversation_is_written() {
 
 #[test]
 fn e08_thoughts_of_other_models_and_unsigned_ones_are_left_out() {
-    let unsigned = Content::Reasoning(Reasoned { text: "hm".into(), opaque: None });
-    let nobodys = Opaque { origin: None, kind: OpaqueKind::Signature, data: "gAAA".into() };
-    let nobodys = Content::Reasoning(Reasoned { text: "hm".into(), opaque: Some(nobodys) });
-    let foreign = vec![thought("gemini-3-pro", "gemini"), thought("claude-opus-5", "messages"), unsigned, nobodys, text("so")];
-    let ask = Ask { turns: vec![turn(Role::User, vec![text("go")]), turn(Role::Assistant, foreign)], ..Ask::default() };
-    assert_eq!(sent(&ask)["messages"][1]["content"], json!([{"type": "text", "text": "so"}]));
+    let unsigned = Content::Reasoning(Reasoned {
+        text: "hm".into(),
+        opaque: None,
+    });
+    let nobodys = Opaque {
+        origin: None,
+        kind: OpaqueKind::Signature,
+        data: "gAAA".into(),
+    };
+    let nobodys = Content::Reasoning(Reasoned {
+        text: "hm".into(),
+        opaque: Some(nobodys),
+    });
+    let foreign = vec![
+        thought("gemini-3-pro", "gemini"),
+        thought("claude-opus-5", "messages"),
+        unsigned,
+        nobodys,
+        text("so"),
+    ];
+    let ask = Ask {
+        turns: vec![
+            turn(Role::User, vec![text("go")]),
+            turn(Role::Assistant, foreign),
+        ],
+        ..Ask::default()
+    };
+    assert_eq!(
+        sent(&ask)["messages"][1]["content"],
+        json!([{"type": "text", "text": "so"}])
+    );
 }
 
 #[test]
 fn u05_choices_of_tools_are_written() {
     for (tool_choice, parallel_tools, expected) in [
         (ToolChoice::Auto, None, Value::Null),
-        (ToolChoice::Auto, Some(false), json!({"type": "auto", "disable_parallel_tool_use": true})),
+        (
+            ToolChoice::Auto,
+            Some(false),
+            json!({"type": "auto", "disable_parallel_tool_use": true}),
+        ),
         (ToolChoice::Any, Some(true), json!({"type": "any"})),
-        (ToolChoice::Named("f".into()), Some(false), json!({"type": "tool", "name": "f", "disable_parallel_tool_use": true})),
+        (
+            ToolChoice::Named("f".into()),
+            Some(false),
+            json!({"type": "tool", "name": "f", "disable_parallel_tool_use": true}),
+        ),
         (ToolChoice::None, Some(false), json!({"type": "none"})),
     ] {
-        let ask = Ask { tools: vec![tool("{}")], tool_choice, parallel_tools, ..Ask::default() };
+        let ask = Ask {
+            tools: vec![tool("{}")],
+            tool_choice,
+            parallel_tools,
+            ..Ask::default()
+        };
         assert_eq!(sent(&ask)["tool_choice"], expected);
     }
 }
 
 #[test]
 fn calls_of_tools_that_are_not_declared_any_more_are_declared_and_not_to_be_called() {
-    let turns = vec![turn(Role::User, vec![text("go")]), turn(Role::Assistant, vec![call("a", ""), call("b", "")])];
-    let body = sent(&Ask { turns, ..Ask::default() });
-    assert_eq!(body["tools"], json!([{"name": "f", "input_schema": {"type": "object"}}]));
+    let turns = vec![
+        turn(Role::User, vec![text("go")]),
+        turn(Role::Assistant, vec![call("a", ""), call("b", "")]),
+    ];
+    let body = sent(&Ask {
+        turns,
+        ..Ask::default()
+    });
+    assert_eq!(
+        body["tools"],
+        json!([{"name": "f", "input_schema": {"type": "object"}}])
+    );
     assert_eq!(body["tool_choice"], json!({"type": "none"}));
-    assert_eq!(body["messages"][1]["content"][0]["input"], json!({}), "no arguments are an empty object");
+    assert_eq!(
+        body["messages"][1]["content"][0]["input"],
+        json!({}),
+        "no arguments are an empty object"
+    );
 }
 
 #[test]
 fn a_conversation_begins_with_a_user_and_no_beginning_of_an_answer_ends_in_white_space() {
-    let body = sent(&Ask { turns: vec![turn(Role::Assistant, vec![text("Dear \n")])], ..Ask::default() });
+    let body = sent(&Ask {
+        turns: vec![turn(Role::Assistant, vec![text("Dear \n")])],
+        ..Ask::default()
+    });
     let opening = json!({"role": "user", "content": [{"type": "text", "text": OPENING}]});
     assert_eq!(body["messages"][0], opening);
     assert_eq!(body["messages"][1]["content"][0]["text"], "Dear");
-    assert_eq!(sent(&Ask { turns: vec![turn(Role::System, vec![text("s")])], ..Ask::default() })["messages"], json!([opening]));
+    assert_eq!(
+        sent(&Ask {
+            turns: vec![turn(Role::System, vec![text("s")])],
+            ..Ask::default()
+        })["messages"],
+        json!([opening])
+    );
 }
 
 #[test]
 fn r01_thinking_is_written_as_the_model_takes_it_and_leaves_room() {
     let thinking = |reasoning: Reasoning, output_cap| {
-        let body = sent(&Ask { reasoning, output_cap, ..Ask::default() });
+        let body = sent(&Ask {
+            reasoning,
+            output_cap,
+            ..Ask::default()
+        });
         (body["thinking"].clone(), body["output_config"].clone())
     };
-    let budget = |budget| Reasoning { budget: Some(budget), summary: Some(Summary::Shown), ..Reasoning::default() };
-    let written = |tokens| json!({"type": "enabled", "budget_tokens": tokens, "display": "summarized"});
+    let budget = |budget| Reasoning {
+        budget: Some(budget),
+        summary: Some(Summary::Shown),
+        ..Reasoning::default()
+    };
+    let written =
+        |tokens| json!({"type": "enabled", "budget_tokens": tokens, "display": "summarized"});
     assert_eq!(thinking(budget(16_384), None).0, written(16_384));
     assert_eq!(thinking(budget(16_384), Some(2_000)).0, written(1_999));
     assert_eq!(thinking(budget(16_384), Some(1_024)).0, Value::Null);
-    let adaptive = Reasoning { adaptive: true, effort: Some(Effort::High), ..Reasoning::default() };
-    assert_eq!(thinking(adaptive, Some(800)), (json!({"type": "adaptive"}), json!({"effort": "high"})));
-    let off = Reasoning { effort: Some(Effort::None), ..Reasoning::default() };
-    assert_eq!(thinking(off, None), (json!({"type": "disabled"}), Value::Null));
+    let adaptive = Reasoning {
+        adaptive: true,
+        effort: Some(Effort::High),
+        ..Reasoning::default()
+    };
+    assert_eq!(
+        thinking(adaptive, Some(800)),
+        (json!({"type": "adaptive"}), json!({"effort": "high"}))
+    );
+    let off = Reasoning {
+        effort: Some(Effort::None),
+        ..Reasoning::default()
+    };
+    assert_eq!(
+        thinking(off, None),
+        (json!({"type": "disabled"}), Value::Null)
+    );
 }
 
 #[test]
@@ -169,20 +325,47 @@ fn a_budget_is_left_out_where_the_thoughts_of_a_turn_of_calls_are_lost() {
             turn(Role::Assistant, assistant),
             turn(Role::User, vec![result("a", vec![text("r")], false)]),
         ];
-        let reasoning = Reasoning { budget: Some(2_048), ..Reasoning::default() };
-        sent(&Ask { turns, reasoning, tools: vec![tool("{}")], ..Ask::default() })["thinking"].clone()
+        let reasoning = Reasoning {
+            budget: Some(2_048),
+            ..Reasoning::default()
+        };
+        sent(&Ask {
+            turns,
+            reasoning,
+            tools: vec![tool("{}")],
+            ..Ask::default()
+        })["thinking"]
+            .clone()
     };
     assert_eq!(thinking(vec![call("a", "")]), Value::Null);
-    assert_eq!(thinking(vec![thought("gpt-5", "responses"), call("a", "")]), Value::Null);
-    assert_ne!(thinking(vec![thought("claude-sonnet-4-5", "messages"), call("a", "")]), Value::Null);
+    assert_eq!(
+        thinking(vec![thought("gpt-5", "responses"), call("a", "")]),
+        Value::Null
+    );
+    assert_ne!(
+        thinking(vec![
+            thought("claude-sonnet-4-5", "messages"),
+            call("a", "")
+        ]),
+        Value::Null
+    );
 }
 
 #[test]
 fn m05_a_structured_answer_has_the_vendors_own_member_and_a_closed_schema() {
-    let schema = raw(r#"{"type":"object","properties":{"a":{"type":"string"}}}"#.into()).expect("JSON");
-    let format = Format::JsonSchema { name: "n".into(), description: None, schema, strict: None };
+    let schema =
+        raw(r#"{"type":"object","properties":{"a":{"type":"string"}}}"#.into()).expect("JSON");
+    let format = Format::JsonSchema {
+        name: "n".into(),
+        description: None,
+        schema,
+        strict: None,
+    };
     assert_eq!(
-        sent(&Ask { format, ..Ask::default() })["output_config"],
+        sent(&Ask {
+            format,
+            ..Ask::default()
+        })["output_config"],
         json!({"format": {"type": "json_schema",
             "schema": {"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": false}}})
     );
