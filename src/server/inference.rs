@@ -45,11 +45,11 @@ pub(super) async fn infer(
     {
         Ok(body) => body,
         Err(problem) => {
-            return reply::http(
-                worker
-                    .gateway
-                    .refuse_call(dialect, credential.as_deref(), problem),
-            );
+            return reply::http(worker.gateway.refuse_call(
+                dialect,
+                credential.as_deref(),
+                problem,
+            ));
         }
     };
     let headers = request.headers().iter();

@@ -240,7 +240,9 @@ impl Reader<'_> {
             ("file", _, _, Some(id), _) => Source::File(id),
             ("content", .., Some(content)) => Source::Text(self.only_text(content)?),
             _ => {
-                return Err(self.refused("has an image or a document whose `source` cannot be read"));
+                return Err(
+                    self.refused("has an image or a document whose `source` cannot be read")
+                );
             }
         };
         Ok(Media { mime, source, name })
