@@ -21,13 +21,15 @@ use std::time::{Duration, Instant};
 
 use gatekeeper::domain::budget::{Action, Budget, Owner, Period};
 use gatekeeper::domain::clock::SystemClock;
-use gatekeeper::domain::event::{CostLine, Ending, Flags, Hold, HoldId, Progress, Status, Subject};
+use gatekeeper::domain::event::{
+    CallResult, CostLine, Flags, Hold, HoldId, Progress, Status, Subject,
+};
 use gatekeeper::domain::id::{BudgetId, KeyId, OrganizationId, RequestId, TeamId};
 use gatekeeper::domain::money::Money;
 use gatekeeper::domain::time::Time;
 use gatekeeper::domain::usage::Usage;
 use gatekeeper::domain::zone::Zone;
-use gatekeeper::meter::{Claim, Held, Ledger, Tokens};
+use gatekeeper::meter::{Claim, HoldGrant, Ledger, Tokens};
 use gatekeeper::store::{Options, Store};
 
 use counted::{CountedDisk, Counters, Counts};
@@ -85,7 +87,7 @@ impl Bench {
             model: None,
         });
         let time = Arc::new(Time::first(Arc::new(SystemClock { boot: None })));
-        let ledger = Ledger::recover(store.journal(), zone, budgets.collect(), recovered, time)
+        let ledger = Ledger::recover(store.wal(), zone, budgets.collect(), recovered, time)
             .expect("an empty log");
         let subject = Arc::new(Subject {
             organization: OrganizationId(1),
@@ -107,7 +109,7 @@ impl Bench {
         }
     }
 
-    fn hold(&self) -> Held {
+    fn hold(&self) -> HoldGrant {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let at_ms = NOW_MS + number / 10;
         let id = HoldId {
@@ -137,7 +139,7 @@ impl Bench {
             .expect("there is room")
     }
 
-    fn settle(&self, held: &Held) -> u64 {
+    fn settle(&self, held: &HoldGrant) -> u64 {
         let lines = vec![
             CostLine {
                 class: "input",
@@ -150,7 +152,7 @@ impl Bench {
                 rate_pico: 10_000_000,
             },
         ];
-        let ending = Ending {
+        let ending = CallResult {
             ended_ms: NOW_MS + 2_000,
             status: Status::Ok,
             flags: Flags::default(),
@@ -180,7 +182,7 @@ impl Bench {
     }
 
     fn is_booked(&self) {
-        waits(self.store.journal().booked());
+        waits(self.store.wal().booked());
     }
 }
 
@@ -455,7 +457,7 @@ fn group_sync(folder: &Path, requests: usize, rounds: usize) {
 }
 
 async fn calls(bench: &Bench, count: usize) {
-    let journal = bench.store.journal();
+    let journal = bench.store.wal();
     for _ in 0..count {
         let held = bench.hold();
         journal.settled(held.sequence).await;

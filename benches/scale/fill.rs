@@ -10,14 +10,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gatekeeper::domain::budget::Owner;
 use gatekeeper::domain::event::{
-    Charge, CostLine, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status, Subject,
+    CallResult, Charge, CostLine, Flags, Hold, HoldId, LedgerEvent, Progress, Settlement, Status,
+    Subject,
 };
 use gatekeeper::domain::id::RequestId;
 use gatekeeper::domain::tenant::VirtualKey;
 use gatekeeper::domain::usage::Usage;
 use gatekeeper::domain::zone::Zone;
 use gatekeeper::store::disk::FolderDisk;
-use gatekeeper::store::{Journal, NotLogged, Options, Store, Tenants};
+use gatekeeper::store::{AppendError, Options, Store, Tenants, Wal};
 
 pub const KEYS: usize = 50;
 pub const MODELS: usize = 12;
@@ -79,7 +80,7 @@ pub fn role(arguments: &[String]) {
     };
     let (store, _) = Store::open(options).expect("the books open");
     let scene = Scene::of(store.tenants().expect("tenants"), requests);
-    let (journal, begun) = (store.journal(), SystemTime::now());
+    let (journal, begun) = (store.wal(), SystemTime::now());
     for number in from..to {
         scene.call(&journal, number);
         assert!(
@@ -90,7 +91,7 @@ pub fn role(arguments: &[String]) {
     if then == "close" {
         return store.close();
     }
-    while journal.figures().applied < journal.figures().written {
+    while journal.metrics().applied < journal.metrics().written {
         std::thread::sleep(Duration::from_millis(1));
     }
     println!("filled");
@@ -148,15 +149,15 @@ impl Scene {
     }
 
     /// Hold and settlement of one request; waits while the books are behind.
-    fn call(&self, journal: &Journal, number: u64) {
+    fn call(&self, journal: &Wal, number: u64) {
         let hold = self.hold(number);
         let settlement = Settlement {
             ending: ending(&hold, mixed(self.seed ^ number)),
             hold: hold.clone(),
         };
-        for event in [Event::Hold(hold), Event::Settle(settlement)].map(Arc::new) {
+        for event in [LedgerEvent::Hold(hold), LedgerEvent::Settle(settlement)].map(Arc::new) {
             while let Err(not_logged) = journal.append(event.clone()) {
-                assert!(matches!(not_logged, NotLogged::Behind(_)), "{not_logged}");
+                assert!(matches!(not_logged, AppendError::Behind(_)), "{not_logged}");
                 std::thread::sleep(Duration::from_millis(1));
             }
         }
@@ -197,7 +198,7 @@ impl Scene {
     }
 }
 
-fn ending(hold: &Hold, chance: u64) -> Ending {
+fn ending(hold: &Hold, chance: u64) -> CallResult {
     let status = match chance % 1_000 {
         0..970 => Status::Ok,
         970..980 => Status::UpstreamError,
@@ -212,7 +213,7 @@ fn ending(hold: &Hold, chance: u64) -> Ending {
         Flags::default()
     };
     let lines = cost_lines(uncached_in, out_total);
-    Ending {
+    CallResult {
         ended_ms: hold.at_ms + 400 + chance % 20_000,
         status,
         flags,

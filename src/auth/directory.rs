@@ -44,13 +44,13 @@ impl Caller {
 
 /// What stands above callers, by its owner.
 #[derive(Default)]
-struct Above {
+struct OwnerIndex {
     keys: HashMap<KeyId, VirtualKey>,
     budgets: HashMap<Owner, Vec<BudgetId>>,
     limits: HashMap<Owner, Vec<LimitId>>,
 }
 
-impl Above {
+impl OwnerIndex {
     /// The keys above one, nearest first; `None` where one is missing or there are more than there can be.
     fn parents(&self, key: &VirtualKey) -> Option<Vec<VirtualKey>> {
         let mut parents: Vec<VirtualKey> = Vec::new();
@@ -79,7 +79,7 @@ pub struct Directory {
 
 impl Directory {
     pub fn build(tenants: Tenants) -> Directory {
-        let mut above = Above::default();
+        let mut above = OwnerIndex::default();
         for budget in &tenants.budgets {
             above
                 .budgets
@@ -156,7 +156,7 @@ impl Directory {
     }
 
     /// A key without its parents, team or organization cannot be charged to anybody, so it stays unknown.
-    fn add(&mut self, key: VirtualKey, above: &Above) {
+    fn add(&mut self, key: VirtualKey, above: &OwnerIndex) {
         let Some(parents) = above.parents(&key) else {
             tracing::error!(key = %key.id, "a stored key has no parent, or too many above it; it is refused");
             return;
@@ -253,7 +253,7 @@ impl DirectoryCell {
 #[cfg(test)]
 pub mod samples {
     use super::*;
-    use crate::auth::key::{Minted, mint, mint_administrative};
+    use crate::auth::key::{GeneratedKey, mint, mint_administrative};
     use crate::domain::budget::{Action, Budget, Period};
     use crate::domain::id::AdminKeyId;
     use crate::domain::limit::RateLimit;
@@ -273,7 +273,7 @@ pub mod samples {
         pub disabled_admin_key: Secret,
     }
 
-    fn key(id: u64, name: &str, minted: &Minted) -> VirtualKey {
+    fn key(id: u64, name: &str, minted: &GeneratedKey) -> VirtualKey {
         VirtualKey {
             id: KeyId(id),
             team: TeamId(2),
@@ -289,7 +289,7 @@ pub mod samples {
         }
     }
 
-    fn admin(id: u64, name: &str, minted: &Minted) -> AdminKey {
+    fn admin(id: u64, name: &str, minted: &GeneratedKey) -> AdminKey {
         let (secret_hash, hint) = (minted.hash, minted.hint.clone());
         AdminKey {
             id: AdminKeyId(id),
@@ -328,7 +328,7 @@ pub mod samples {
         let [ci, off, brief] = ["ci", "off", "brief"].map(|name| mint(name).expect("randomness"));
         let children =
             ["grandchild", "of-off", "of-brief"].map(|name| mint(name).expect("randomness"));
-        let child = |id: u64, parent: u64, minted: &Minted| VirtualKey {
+        let child = |id: u64, parent: u64, minted: &GeneratedKey| VirtualKey {
             parent: Some(KeyId(parent)),
             ..key(id, &format!("child-{id}"), minted)
         };

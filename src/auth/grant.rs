@@ -4,7 +4,7 @@
 use std::marker::PhantomData;
 
 use crate::auth::role::{Actor, Permit};
-use crate::domain::problem::{Problem, Word};
+use crate::domain::problem::{ApiError, ErrorCode};
 
 /// That an actor may do `P`.
 #[derive(Clone, Debug)]
@@ -15,19 +15,19 @@ pub struct Grant<P> {
 
 impl<P: Permit> Grant<P> {
     /// `Grant::for_actor(&actor, may::ChangeTeams)`; 403 where the actor's role does not carry the action.
-    pub fn for_actor(actor: &Actor, _action: P) -> Result<Grant<P>, Problem> {
+    pub fn for_actor(actor: &Actor, _action: P) -> Result<Grant<P>, ApiError> {
         if actor.role().may(P::ACTION) {
             return Ok(Grant {
                 actor: actor.clone(),
                 permit: PhantomData,
             });
         }
-        Err(Problem::new(
-            Word::PermissionDenied,
+        Err(ApiError::new(
+            ErrorCode::PermissionDenied,
             format!(
                 "{actor} has the role {}, which does not carry {}; ask an owner",
-                actor.role().word(),
-                P::ACTION.word()
+                actor.role().as_str(),
+                P::ACTION.as_str()
             ),
         ))
     }

@@ -22,19 +22,19 @@ const CHECKSUM_CHARS: usize = 6;
 
 /// A fresh key. The secret is shown once; the rest is stored.
 #[derive(Debug)]
-pub struct Minted {
+pub struct GeneratedKey {
     pub secret: Secret,
     pub hash: SecretHash,
     pub hint: String,
 }
 
 /// A virtual key, its slug taken from what people call it.
-pub fn mint(name: &str) -> Result<Minted, getrandom::Error> {
+pub fn mint(name: &str) -> Result<GeneratedKey, getrandom::Error> {
     minted(&slug(name))
 }
 
 /// An administrative key.
-pub fn mint_administrative() -> Result<Minted, getrandom::Error> {
+pub fn mint_administrative() -> Result<GeneratedKey, getrandom::Error> {
     minted(ADMINISTRATIVE_SLUG)
 }
 
@@ -44,7 +44,7 @@ pub fn hash(text: &str) -> SecretHash {
 }
 
 /// Whether the checksum fits: a text that fails this was never a key of any gateway.
-pub fn looks_right(text: &str) -> bool {
+pub fn has_valid_checksum(text: &str) -> bool {
     let Some((head, random)) = text
         .strip_prefix(PREFIX)
         .and_then(|rest| rest.rsplit_once('-'))
@@ -59,10 +59,10 @@ pub fn looks_right(text: &str) -> bool {
     checksum(body) == written
 }
 
-fn minted(slug: &str) -> Result<Minted, getrandom::Error> {
+fn minted(slug: &str) -> Result<GeneratedKey, getrandom::Error> {
     let mut text = format!("{PREFIX}{slug}-{}", random_letters()?);
     text.push_str(&checksum(&text));
-    Ok(Minted {
+    Ok(GeneratedKey {
         hash: hash(&text),
         hint: text[text.len() - 4..].to_owned(),
         secret: Secret::new(text),
@@ -149,7 +149,7 @@ mod tests {
         let minted = mint("engineering / CI").expect("randomness");
         let text = minted.secret.expose();
         assert!(
-            text.starts_with("sk-gk-engineering-ci-") && looks_right(text),
+            text.starts_with("sk-gk-engineering-ci-") && has_valid_checksum(text),
             "{text}"
         );
         assert_eq!(minted.hash, hash(text));
@@ -157,8 +157,8 @@ mod tests {
         for at in 0..text.len() {
             let letter = if &text[at..=at] == "x" { "y" } else { "x" };
             let mistyped = format!("{}{letter}{}", &text[..at], &text[at + 1..]);
-            assert!(!looks_right(&mistyped), "{mistyped}");
-            assert!(!looks_right(&text[..at]), "cut at {at}");
+            assert!(!has_valid_checksum(&mistyped), "{mistyped}");
+            assert!(!has_valid_checksum(&text[..at]), "cut at {at}");
         }
     }
 
@@ -167,7 +167,7 @@ mod tests {
         let minted = mint_administrative().expect("randomness");
         assert!(
             minted.secret.expose().starts_with("sk-gk-master-")
-                && looks_right(minted.secret.expose())
+                && has_valid_checksum(minted.secret.expose())
         );
     }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::auth::directory::{Caller, Directory};
 use crate::auth::role::Actor;
-use crate::domain::problem::{Problem, Word};
+use crate::domain::problem::{ApiError, ErrorCode};
 use crate::domain::tenant::VirtualKey;
 
 /// The caller of a model, or 401, or 403 for a key that administers.
@@ -19,13 +19,13 @@ pub fn authenticate(
     directory: &Directory,
     credential: Option<&str>,
     now_ms: u64,
-) -> Result<Arc<Caller>, Problem> {
+) -> Result<Arc<Caller>, ApiError> {
     let text = presented(credential)?;
     let hash = key::hash(text);
     let Some(caller) = directory.caller(&hash) else {
         return Err(match directory.admin(&hash) {
-            Some(_) => Problem::new(
-                Word::PermissionDenied,
+            Some(_) => ApiError::new(
+                ErrorCode::PermissionDenied,
                 format!(
                     "the key {} is administrative, and administrative keys cannot call models; use a virtual key",
                     hint(text)
@@ -46,7 +46,7 @@ fn still_valid(
     presented: &VirtualKey,
     text: &str,
     now_ms: u64,
-) -> Result<(), Problem> {
+) -> Result<(), ApiError> {
     let whose = if key.id == presented.id {
         String::new()
     } else {
@@ -63,20 +63,20 @@ fn still_valid(
         "the key {whose}{} expired {ago} ago; ask your administrator for a new one",
         hint(text)
     );
-    Err(Problem::new(Word::KeyExpired, message))
+    Err(ApiError::new(ErrorCode::KeyExpired, message))
 }
 
 /// The actor behind an administrative key, or 401, or 403 for a key that calls models.
 pub fn authenticate_admin(
     directory: &Directory,
     credential: Option<&str>,
-) -> Result<Actor, Problem> {
+) -> Result<Actor, ApiError> {
     let text = presented(credential)?;
     let hash = key::hash(text);
     let Some(admin) = directory.admin(&hash) else {
         return Err(match directory.caller(&hash) {
-            Some(_) => Problem::new(
-                Word::PermissionDenied,
+            Some(_) => ApiError::new(
+                ErrorCode::PermissionDenied,
                 format!(
                     "the key {} is a virtual key, and virtual keys cannot administer; use an administrative key",
                     hint(text)
@@ -95,21 +95,21 @@ pub fn authenticate_admin(
 }
 
 /// The caller whose key is presented, whether it may call or not.
-pub fn known(directory: &Directory, credential: Option<&str>) -> Option<Arc<Caller>> {
+pub fn find_caller(directory: &Directory, credential: Option<&str>) -> Option<Arc<Caller>> {
     directory.caller(&key::hash(credential?)).cloned()
 }
 
-fn presented(credential: Option<&str>) -> Result<&str, Problem> {
+fn presented(credential: Option<&str>) -> Result<&str, ApiError> {
     credential.ok_or_else(|| {
-        Problem::new(
-            Word::Authentication,
+        ApiError::new(
+            ErrorCode::Authentication,
             "no key was presented; send `Authorization: Bearer sk-gk-…` (`x-api-key` and `api-key` are accepted too)",
         )
     })
 }
 
-fn not_known(text: &str) -> Problem {
-    let message = if key::looks_right(text) {
+fn not_known(text: &str) -> ApiError {
+    let message = if key::has_valid_checksum(text) {
         format!(
             "the key {} is not known here; it belongs to another gateway or was never stored",
             hint(text)
@@ -126,15 +126,15 @@ fn not_known(text: &str) -> Problem {
             key::PREFIX
         )
     };
-    Problem::new(Word::Authentication, message)
+    ApiError::new(ErrorCode::Authentication, message)
 }
 
-fn disabled(text: &str, whose: &str) -> Problem {
+fn disabled(text: &str, whose: &str) -> ApiError {
     let message = format!(
         "the key {whose}{} is disabled; ask your administrator to enable it",
         hint(text)
     );
-    Problem::new(Word::Authentication, message)
+    ApiError::new(ErrorCode::Authentication, message)
 }
 
 /// The last four letters, where the text is long enough that they give nothing away and plain enough to be printed.
@@ -166,7 +166,7 @@ mod tests {
 
     const NOW_MS: u64 = 1_000_000_000;
 
-    fn refusal(sample: &Sample, text: &str) -> Problem {
+    fn refusal(sample: &Sample, text: &str) -> ApiError {
         authenticate(&sample.directory, Some(text), NOW_MS).expect_err("refused")
     }
 
@@ -194,7 +194,7 @@ mod tests {
             (sample.disabled_key.expose(), "disabled"),
         ] {
             let problem = refusal(&sample, text);
-            assert_eq!(problem.word, Word::Authentication, "{problem}");
+            assert_eq!(problem.word, ErrorCode::Authentication, "{problem}");
             assert!(problem.message.contains(says), "{problem}");
             assert!(
                 problem
@@ -213,7 +213,7 @@ mod tests {
             authenticate(&sample.directory, None, NOW_MS)
                 .expect_err("refused")
                 .word,
-            Word::Authentication
+            ErrorCode::Authentication
         );
     }
 
@@ -229,7 +229,7 @@ mod tests {
         ] {
             let problem = authenticate(&sample.directory, text, sample.expires_ms + now_ms)
                 .expect_err("expired");
-            assert_eq!(problem.word, Word::KeyExpired);
+            assert_eq!(problem.word, ErrorCode::KeyExpired);
             assert!(problem.message.contains(says), "{problem}");
         }
     }
@@ -240,7 +240,7 @@ mod tests {
         let [of_live, of_disabled, of_expiring] = sample.children.each_ref().map(Secret::expose);
         assert!(authenticate(&sample.directory, Some(of_live), NOW_MS).is_ok());
         let problem = refusal(&sample, of_disabled);
-        assert_eq!(problem.word, Word::Authentication);
+        assert_eq!(problem.word, ErrorCode::Authentication);
         assert!(
             problem.message.contains("key_4 above the key …"),
             "{problem}"
@@ -248,7 +248,7 @@ mod tests {
         assert!(authenticate(&sample.directory, Some(of_expiring), sample.expires_ms - 1).is_ok());
         let problem = authenticate(&sample.directory, Some(of_expiring), sample.expires_ms)
             .expect_err("expired");
-        assert_eq!(problem.word, Word::KeyExpired);
+        assert_eq!(problem.word, ErrorCode::KeyExpired);
         assert!(
             problem.message.contains("key_5 above the key …"),
             "{problem}"
@@ -260,18 +260,18 @@ mod tests {
         let sample = sample();
         assert_eq!(
             refusal(&sample, sample.admin_key.expose()).word,
-            Word::PermissionDenied
+            ErrorCode::PermissionDenied
         );
         let problem = authenticate_admin(&sample.directory, Some(sample.virtual_key.expose()))
             .expect_err("refused");
-        assert_eq!(problem.word, Word::PermissionDenied);
+        assert_eq!(problem.word, ErrorCode::PermissionDenied);
         let actor = authenticate_admin(&sample.directory, Some(sample.admin_key.expose()))
             .expect("an actor");
         assert!(matches!(actor, Actor::AdminKey { ref name, .. } if name == "first"));
         let problem =
             authenticate_admin(&sample.directory, Some(sample.disabled_admin_key.expose()))
                 .expect_err("refused");
-        assert_eq!(problem.word, Word::Authentication);
+        assert_eq!(problem.word, ErrorCode::Authentication);
     }
 
     #[test]
@@ -285,7 +285,7 @@ mod tests {
             "日本語日本語日本語日本語",
             "sk-gk-x-é00000000000000000000000000000000000",
         ] {
-            assert_eq!(refusal(&sample, text).word, Word::Authentication);
+            assert_eq!(refusal(&sample, text).word, ErrorCode::Authentication);
         }
     }
 }

@@ -46,7 +46,7 @@ pub enum Role {
 }
 
 impl Role {
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Role::Owner => "owner",
         }
@@ -69,7 +69,7 @@ macro_rules! table {
         impl Action {
             pub const ALL: &[Action] = &[$(Action::$action,)*];
 
-            pub fn word(self) -> &'static str {
+            pub fn as_str(self) -> &'static str {
                 match self {
                     $(Action::$action => $word,)*
                 }

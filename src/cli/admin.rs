@@ -9,16 +9,16 @@ use serde_json::Value;
 use tokio::net::{TcpStream, UnixStream};
 
 use super::exchange::{CSV, CallError, JSON, Request, exchange};
-use super::{Failure, Place};
+use super::{Failure, SettingsArgs};
 use crate::config::{self, Config, SecretSource};
 use crate::domain::secret::Secret;
 use crate::server::ADMIN_SOCKET;
 
 /// How the server is reached.
 #[derive(Clone, Debug, Args)]
-pub struct Reach {
+pub struct ServerArgs {
     #[command(flatten)]
-    place: Place,
+    place: SettingsArgs,
     /// Speak to this server, like http://127.0.0.1:4000, instead of the local admin socket
     #[arg(long, value_name = "URL", env = "GATEKEEPER_URL")]
     url: Option<String>,
@@ -30,25 +30,25 @@ pub struct Reach {
     pub json: bool,
 }
 
-impl Reach {
-    pub fn admin(&self) -> Result<Admin, Failure> {
+impl ServerArgs {
+    pub fn admin(&self) -> Result<AdminClient, Failure> {
         match &self.url {
-            Some(url) => Admin::at_url(url, self.admin_key_file.clone()),
-            None => Ok(Admin::local(&config::load_base(&self.place.told())?.config)),
+            Some(url) => AdminClient::at_url(url, self.admin_key_file.clone()),
+            None => Ok(AdminClient::local(&config::load_base(&self.place.told())?.config)),
         }
     }
 }
 
 /// A way to the control plane.
 #[derive(Debug)]
-pub struct Admin {
-    door: Door,
+pub struct AdminClient {
+    door: Transport,
     /// before every path: the prefix of a reverse proxy
     prefix: String,
 }
 
 #[derive(Debug)]
-enum Door {
+enum Transport {
     /// its peer's user is its credential
     Socket(PathBuf),
     Address {
@@ -58,16 +58,16 @@ enum Door {
     },
 }
 
-impl Admin {
+impl AdminClient {
     /// Over the socket in the data folder.
-    pub fn local(config: &Config) -> Admin {
-        Admin {
-            door: Door::Socket(config.folder.join(ADMIN_SOCKET)),
+    pub fn local(config: &Config) -> AdminClient {
+        AdminClient {
+            door: Transport::Socket(config.folder.join(ADMIN_SOCKET)),
             prefix: String::new(),
         }
     }
 
-    fn at_url(url: &str, key_file: Option<PathBuf>) -> Result<Admin, Failure> {
+    fn at_url(url: &str, key_file: Option<PathBuf>) -> Result<AdminClient, Failure> {
         let checked = config::checked_url(url)
             .map_err(|message| Failure::usage(format!("--url {message}")))?;
         let Some(rest) = checked.strip_prefix("http://") else {
@@ -84,8 +84,8 @@ impl Admin {
                 "--url needs an administrative key: {message}; or give --admin-key-file"
             ))
         })?;
-        Ok(Admin {
-            door: Door::Address {
+        Ok(AdminClient {
+            door: Transport::Address {
                 address: address(host)?,
                 host: host.to_owned(),
                 key,
@@ -113,7 +113,7 @@ impl Admin {
     ) -> Result<(u16, String), CallError> {
         let path = &format!("{}{path}", self.prefix);
         match &self.door {
-            Door::Socket(socket) => {
+            Transport::Socket(socket) => {
                 let at = || socket.display().to_string();
                 let stream = UnixStream::connect(socket)
                     .await
@@ -131,7 +131,7 @@ impl Admin {
                 )
                 .await
             }
-            Door::Address { address, host, key } => {
+            Transport::Address { address, host, key } => {
                 let stream = TcpStream::connect(address)
                     .await
                     .map_err(|error| not_reached(address.to_string(), error))?;
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn https_is_refused_with_a_way_out() {
-        let failure = Admin::at_url("https://gateway.lan", None).expect_err("https");
+        let failure = AdminClient::at_url("https://gateway.lan", None).expect_err("https");
         assert!(failure.to_string().contains("ssh -L"), "{failure}");
     }
 }

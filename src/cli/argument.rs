@@ -20,7 +20,7 @@ pub struct BudgetArgument {
 impl BudgetArgument {
     /// The form in which the server takes it.
     pub fn json(&self) -> Value {
-        json!({"limit": self.limit.to_string(), "period": self.period.word()})
+        json!({"limit": self.limit.to_string(), "period": self.period.as_str()})
     }
 }
 
@@ -125,7 +125,7 @@ mod tests {
         ] {
             let budget: BudgetArgument = typed.parse().expect(typed);
             assert_eq!(
-                (budget.limit.to_string().as_str(), budget.period.word()),
+                (budget.limit.to_string().as_str(), budget.period.as_str()),
                 (limit, period),
                 "{typed}"
             );

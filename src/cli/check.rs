@@ -6,11 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::print::{print, table};
-use super::{Failure, Place, folder};
-use crate::config::{self, Loaded, PriceSetting, Provider};
+use super::{Failure, SettingsArgs, folder};
+use crate::config::{self, LoadedConfig, PriceSetting, Provider};
 use crate::domain::money::Money;
 use crate::price::Sheet;
-use crate::route::Table;
+use crate::route::RouteTable;
 
 /// More names than this tell nobody more.
 const AMBIGUOUS_SHOWN: usize = 20;
@@ -18,18 +18,18 @@ const AMBIGUOUS_SHOWN: usize = 20;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    place: Place,
+    place: SettingsArgs,
     /// The address to listen on; outweighs `listen` in the configuration
     #[arg(long, value_name = "ADDRESS", env = "GATEKEEPER_LISTEN")]
     listen: Option<String>,
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    let loaded = config::load(&config::Told {
+    let loaded = config::load(&config::Overrides {
         listen: args.listen,
         ..args.place.told()
     })?;
-    let routes = Table::new(&loaded.config.providers, Arc::new(Sheet::embedded()));
+    let routes = RouteTable::new(&loaded.config.providers, Arc::new(Sheet::embedded()));
     print(&format!(
         "{}\n{}{}",
         settings(&loaded),
@@ -38,7 +38,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     ))
 }
 
-fn settings(loaded: &Loaded) -> String {
+fn settings(loaded: &LoadedConfig) -> String {
     let config = &loaded.config;
     let file = loaded
         .file
@@ -59,7 +59,7 @@ fn settings(loaded: &Loaded) -> String {
     )
 }
 
-fn providers(providers: &[Arc<Provider>], routes: &Table) -> String {
+fn providers(providers: &[Arc<Provider>], routes: &RouteTable) -> String {
     if providers.is_empty() {
         return "no providers: write a [providers.NAME] with its api_key\n".to_owned();
     }
@@ -100,7 +100,7 @@ fn price(price: PriceSetting) -> String {
     }
 }
 
-fn ambiguous(routes: &Table) -> String {
+fn ambiguous(routes: &RouteTable) -> String {
     let names: Vec<(&str, &[String])> = routes.ambiguous().collect();
     let mut text = String::new();
     if names.is_empty() {

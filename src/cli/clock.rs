@@ -4,7 +4,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::admin::Reach;
+use super::admin::ServerArgs;
 use super::print::{self, cell, print};
 use crate::server;
 
@@ -14,13 +14,13 @@ pub struct Args {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    reach: Reach,
+    reach: ServerArgs,
 }
 
 #[derive(Clone, Debug, Subcommand)]
 enum Command {
     /// Go by the wall clock from now on, without waiting until it has run steadily
-    Accept(Reach),
+    Accept(ServerArgs),
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
@@ -30,7 +30,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     }
 }
 
-async fn show(reach: Reach) -> Result<(), Failure> {
+async fn show(reach: ServerArgs) -> Result<(), Failure> {
     let clock = reach.admin()?.get("/v1/clock").await?;
     if reach.json {
         print::json(&clock)
@@ -39,7 +39,7 @@ async fn show(reach: Reach) -> Result<(), Failure> {
     }
 }
 
-async fn accept(reach: Reach) -> Result<(), Failure> {
+async fn accept(reach: ServerArgs) -> Result<(), Failure> {
     let adoption = reach.admin()?.post("/v1/clock/accept", &json!({})).await?;
     if reach.json {
         return print::json(&adoption);

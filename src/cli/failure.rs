@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::config::Faults;
+use crate::config::ConfigErrors;
 use crate::server::StartError;
 
 /// A message (thing, value, remedy) and an exit code.
@@ -59,8 +59,8 @@ impl fmt::Display for Failure {
     }
 }
 
-impl From<Faults> for Failure {
-    fn from(faults: Faults) -> Failure {
+impl From<ConfigErrors> for Failure {
+    fn from(faults: ConfigErrors) -> Failure {
         let count = faults.0.len();
         let thing = if count == 1 {
             "a fault".to_owned()

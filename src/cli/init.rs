@@ -2,14 +2,14 @@
 //! books or anything else in it.
 
 use super::print::print;
-use super::{Failure, Place, folder};
+use super::{Failure, SettingsArgs, folder};
 use crate::config;
 use crate::server;
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    place: Place,
+    place: SettingsArgs,
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {

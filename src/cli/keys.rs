@@ -5,7 +5,7 @@ use clap::{ArgGroup, Subcommand};
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::admin::{Admin, Reach};
+use super::admin::{AdminClient, ServerArgs};
 use super::argument::{BudgetArgument, LimitArguments, expiry};
 use super::print::{self, budgets, cell, limits, models, print, table};
 use crate::server;
@@ -18,7 +18,7 @@ pub enum Command {
     /// Create a virtual key of a team, or with --admin an administrative key
     Create(CreateArgs),
     /// List the keys with their budgets
-    List(Reach),
+    List(ServerArgs),
     /// Disable a key: it is refused from the next request on
     Disable(DisableArgs),
 }
@@ -50,7 +50,7 @@ pub struct CreateArgs {
     #[arg(long, requires = "name", conflicts_with_all = ["team", "parent", "models", "budget", "rpm", "tpm", "max_parallel", "expires"])]
     admin: bool,
     #[command(flatten)]
-    reach: Reach,
+    reach: ServerArgs,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -58,7 +58,7 @@ pub struct DisableArgs {
     /// The key's id, like key_3, from `gatekeeper keys list`
     id: String,
     #[command(flatten)]
-    reach: Reach,
+    reach: ServerArgs,
 }
 
 pub fn run(command: Command) -> Result<(), Failure> {
@@ -132,7 +132,7 @@ fn invented_name(above: &str) -> Result<String, Failure> {
 
 /// Whether the team had to be created: on an instance without any the first use must succeed; with others there, a name
 /// that is not among them is a typing error.
-async fn find_or_create_team(admin: &Admin, wanted: &str) -> Result<bool, Failure> {
+async fn find_or_create_team(admin: &AdminClient, wanted: &str) -> Result<bool, Failure> {
     let teams = admin.list("/v1/teams").await?;
     if teams.is_empty() {
         admin.post("/v1/teams", &json!({"name": wanted})).await?;
@@ -187,7 +187,7 @@ fn expires(key: &Value) -> String {
     key["expires_at"].as_str().unwrap_or("never").to_owned()
 }
 
-async fn list(reach: Reach) -> Result<(), Failure> {
+async fn list(reach: ServerArgs) -> Result<(), Failure> {
     let admin = reach.admin()?;
     let keys = admin.list("/v1/keys").await?;
     if reach.json {

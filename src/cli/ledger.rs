@@ -5,7 +5,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::admin::{Admin, Reach, encoded};
+use super::admin::{AdminClient, ServerArgs, encoded};
 use super::argument::correction;
 use super::print::{self, cell, print, table};
 use crate::server;
@@ -13,7 +13,7 @@ use crate::server;
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Compute balances and roll-ups once more from the records and say what differs
-    Verify(Reach),
+    Verify(ServerArgs),
     /// List the requests that were in flight when the server ended: they are booked at their ceiling
     Orphans(OrphansArgs),
     /// Write a compensating entry for one request
@@ -29,7 +29,7 @@ pub struct OrphansArgs {
     #[arg(long, value_name = "TEAM")]
     team: Option<String>,
     #[command(flatten)]
-    reach: Reach,
+    reach: ServerArgs,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -46,7 +46,7 @@ pub struct CorrectArgs {
     #[arg(long, value_name = "NUMBER")]
     attempt: Option<u8>,
     #[command(flatten)]
-    reach: Reach,
+    reach: ServerArgs,
 }
 
 pub fn run(command: Command) -> Result<(), Failure> {
@@ -58,7 +58,7 @@ pub fn run(command: Command) -> Result<(), Failure> {
     }
 }
 
-async fn verify(reach: Reach) -> Result<(), Failure> {
+async fn verify(reach: ServerArgs) -> Result<(), Failure> {
     let verified = reach.admin()?.get("/v1/ledger/verify").await?;
     if reach.json {
         print::json(&verified)?;
@@ -121,7 +121,7 @@ fn verification(verified: &Value) -> String {
 }
 
 /// All pages of the orphans, as one list.
-async fn listed(admin: &Admin, team: Option<&str>) -> Result<Value, Failure> {
+async fn listed(admin: &AdminClient, team: Option<&str>) -> Result<Value, Failure> {
     let team = team.map_or(String::new(), |team| format!("&team={}", encoded(team)));
     let (mut rows, mut after) = (Vec::new(), String::new());
     loop {

@@ -3,14 +3,14 @@
 use clap::Subcommand;
 
 use super::Failure;
-use super::admin::Reach;
+use super::admin::ServerArgs;
 use super::print::{self, cell, print};
 use crate::server;
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Throw away what is kept of models' thoughts for clients that cannot carry it
-    Purge(Reach),
+    Purge(ServerArgs),
 }
 
 pub fn run(command: Command) -> Result<(), Failure> {
@@ -19,7 +19,7 @@ pub fn run(command: Command) -> Result<(), Failure> {
     }
 }
 
-async fn purge(reach: Reach) -> Result<(), Failure> {
+async fn purge(reach: ServerArgs) -> Result<(), Failure> {
     let purged = reach.admin()?.delete("/v1/reasoning-memory").await?;
     if reach.json {
         return print::json(&purged);

@@ -25,7 +25,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::Told;
+use crate::config::Overrides;
 
 pub use failure::Failure;
 
@@ -80,7 +80,7 @@ enum Command {
 
 /// Where the settings and the data are.
 #[derive(Clone, Debug, Args)]
-struct Place {
+struct SettingsArgs {
     /// The configuration file [default: ./gatekeeper.toml, else /etc/gatekeeper/gatekeeper.toml]
     #[arg(long, value_name = "FILE", env = "GATEKEEPER_CONFIG")]
     config: Option<PathBuf>,
@@ -89,9 +89,9 @@ struct Place {
     data: Option<PathBuf>,
 }
 
-impl Place {
-    fn told(&self) -> Told {
-        Told {
+impl SettingsArgs {
+    fn told(&self) -> Overrides {
+        Overrides {
             config: self.config.clone(),
             data: self.data.clone(),
             listen: None,

@@ -5,7 +5,7 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::Failure;
-use super::admin::Reach;
+use super::admin::ServerArgs;
 use super::print::{self, cell, print};
 use crate::server;
 
@@ -20,7 +20,7 @@ pub struct ExplainArgs {
     /// The request's id, as in the header x-gatekeeper-request-id
     request: String,
     #[command(flatten)]
-    reach: Reach,
+    reach: ServerArgs,
 }
 
 pub fn run(command: Command) -> Result<(), Failure> {

@@ -4,21 +4,21 @@ use tracing_subscriber::EnvFilter;
 
 use super::print::print;
 use super::signals::Signals;
-use super::{Failure, Place, folder};
+use super::{Failure, SettingsArgs, folder};
 use crate::config::{self, Config};
-use crate::server::{self, Parts};
+use crate::server::{self, Platform};
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    place: Place,
+    place: SettingsArgs,
     /// The address to listen on; outweighs `listen` in the configuration
     #[arg(long, value_name = "ADDRESS", env = "GATEKEEPER_LISTEN")]
     listen: Option<String>,
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    let told = config::Told {
+    let told = config::Overrides {
         listen: args.listen,
         ..args.place.told()
     };
@@ -30,7 +30,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
 
 async fn serve(config: Config) -> Result<(), Failure> {
     let mut signals = Signals::catch()?;
-    let running = server::start(config, Parts::system()).await?;
+    let running = server::start(config, Platform::system()).await?;
     print(&format!(
         "gatekeeper listens on http://{}\n",
         running.address

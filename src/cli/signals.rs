@@ -3,7 +3,7 @@
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Failure;
-use crate::server::Running;
+use crate::server::RunningServer;
 
 /// Both signals, caught from the moment this exists.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Signals {
     }
 
     /// Waits for the first signal, then lets running requests finish; a second signal ends the wait.
-    pub async fn until_stopped(&mut self, server: Running) -> Result<(), Failure> {
+    pub async fn until_stopped(&mut self, server: RunningServer) -> Result<(), Failure> {
         self.next().await;
         tokio::select! {
             () = server.stop() => Ok(()),

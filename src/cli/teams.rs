@@ -4,7 +4,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::admin::Reach;
+use super::admin::ServerArgs;
 use super::argument::{BudgetArgument, LimitArguments};
 use super::print::{self, budgets, cell, limits, models, print, table};
 use crate::server;
@@ -14,7 +14,7 @@ pub enum Command {
     /// Create a team
     Create(CreateArgs),
     /// List the teams with their budgets
-    List(Reach),
+    List(ServerArgs),
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -29,7 +29,7 @@ pub struct CreateArgs {
     #[command(flatten)]
     limits: LimitArguments,
     #[command(flatten)]
-    reach: Reach,
+    reach: ServerArgs,
 }
 
 pub fn run(command: Command) -> Result<(), Failure> {
@@ -58,7 +58,7 @@ async fn create(args: CreateArgs) -> Result<(), Failure> {
     ))
 }
 
-async fn list(reach: Reach) -> Result<(), Failure> {
+async fn list(reach: ServerArgs) -> Result<(), Failure> {
     let teams = reach.admin()?.list("/v1/teams").await?;
     if reach.json {
         return print::json(&Value::Array(teams));

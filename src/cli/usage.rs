@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Failure;
-use super::admin::{Reach, encoded};
+use super::admin::{ServerArgs, encoded};
 use super::print::{self, cell, print, table};
 use crate::server;
 
@@ -35,7 +35,7 @@ pub struct Args {
     #[arg(long, conflicts_with = "json")]
     csv: bool,
     #[command(flatten)]
-    reach: Reach,
+    reach: ServerArgs,
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {

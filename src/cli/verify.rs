@@ -5,7 +5,7 @@ use std::io::Read;
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::admin::Reach;
+use super::admin::ServerArgs;
 use super::print::{self, budgets, cell, limits, print};
 use crate::server;
 
@@ -18,7 +18,7 @@ pub struct Args {
     #[arg(value_name = "KEY", allow_hyphen_values = true)]
     key: String,
     #[command(flatten)]
-    reach: Reach,
+    reach: ServerArgs,
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
@@ -39,7 +39,7 @@ fn read_key() -> Result<String, Failure> {
     Ok(text.trim().to_owned())
 }
 
-async fn verify(key: String, reach: Reach) -> Result<(), Failure> {
+async fn verify(key: String, reach: ServerArgs) -> Result<(), Failure> {
     let verdict = reach
         .admin()?
         .post("/v1/keys/verify", &json!({"key": key}))

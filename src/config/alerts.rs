@@ -1,7 +1,7 @@
 //! The `[alerts]` section: from how much on a budget says so, and whom a webhook tells. No fault repeats the webhook's
 //! address: many have a token in them.
 
-use super::file::{Faults, Section, Written};
+use super::file::{ConfigErrors, Section, Spanned};
 use super::provider::checked_url;
 use super::secret::{Environment, SecretSource};
 use super::{AlertConfig, Webhook};
@@ -14,7 +14,7 @@ const URL_BYTES_MAX: usize = 2_000;
 pub(super) fn resolve(
     mut section: Section<'_>,
     environment: Option<Environment<'_>>,
-    faults: &mut Faults,
+    faults: &mut ConfigErrors,
 ) -> AlertConfig {
     let usual = AlertConfig::default();
     let percent = section.whole(
@@ -51,9 +51,9 @@ pub(super) fn resolve(
 }
 
 fn read(
-    written: Written<String>,
+    written: Spanned<String>,
     environment: Environment<'_>,
-    faults: &mut Faults,
+    faults: &mut ConfigErrors,
 ) -> Option<Secret> {
     written.checked(faults, |source| {
         SecretSource::parse(source)?.read(environment)
@@ -81,7 +81,7 @@ mod tests {
     use crate::config::file;
 
     fn resolved(text: &str) -> Result<AlertConfig, String> {
-        let mut faults = Faults::default();
+        let mut faults = ConfigErrors::default();
         let section = file::parse("gatekeeper.toml", text, &mut faults);
         let alerts = resolve(
             section,

@@ -1,7 +1,7 @@
 //! Who a provider is called as: a key that goes along, or keys of AWS that sign, for a region. Takes the lines of the section,
 //! answers with what was found or what is wrong. It never looks beyond the places that the lines name.
 
-use super::file::{Faults, Section, Written};
+use super::file::{ConfigErrors, Section, Spanned};
 use super::secret::{Environment, SecretSource};
 use crate::domain::secret::Secret;
 use crate::provider::{AwsKeys, BaseUrl, CredentialStyle, Preset, Signer};
@@ -10,7 +10,7 @@ const KEEP: &str = "\"env:NAME\", \"file:/path\" or \"credential:NAME\" (systemd
 const REGION_BYTES_MAX: usize = 40;
 
 /// A line that names where a secret is kept, and the secret, if it could be read.
-type Line = Option<(Written<String>, Option<Secret>)>;
+type Line = Option<(Spanned<String>, Option<Secret>)>;
 
 /// The lines as they were written.
 pub(super) struct Lines {
@@ -18,7 +18,7 @@ pub(super) struct Lines {
     access_key_id: Line,
     secret_access_key: Line,
     session_token: Line,
-    region: Option<Written<String>>,
+    region: Option<Spanned<String>>,
 }
 
 /// What they come to.
@@ -33,7 +33,7 @@ impl Lines {
     pub(super) fn take(
         section: &mut Section<'_>,
         environment: Environment<'_>,
-        faults: &mut Faults,
+        faults: &mut ConfigErrors,
     ) -> Lines {
         let mut line = |key: &'static str| {
             let written = section.text(key, faults)?;
@@ -55,9 +55,9 @@ impl Lines {
     pub(super) fn resolve(
         self,
         preset: &Preset,
-        name: &Written<String>,
+        name: &Spanned<String>,
         has_address: bool,
-        faults: &mut Faults,
+        faults: &mut ConfigErrors,
     ) -> Credential {
         let region = self.region(preset, name, has_address, faults);
         let of_aws = [
@@ -119,8 +119,8 @@ impl Lines {
         self,
         service: &'static str,
         region: Option<String>,
-        name: &Written<String>,
-        faults: &mut Faults,
+        name: &Spanned<String>,
+        faults: &mut ConfigErrors,
     ) -> Option<Signer> {
         for (key, line) in [
             ("access_key_id", &self.access_key_id),
@@ -145,12 +145,12 @@ impl Lines {
     fn region(
         &self,
         preset: &Preset,
-        name: &Written<String>,
+        name: &Spanned<String>,
         has_address: bool,
-        faults: &mut Faults,
+        faults: &mut ConfigErrors,
     ) -> Option<String> {
         match (preset.base_url, self.region.clone()) {
-            (BaseUrl::OfRegion(_), Some(written)) => written.checked(faults, |region| {
+            (BaseUrl::Regional(_), Some(written)) => written.checked(faults, |region| {
                 let plain =
                     |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
                 if region.is_empty()
@@ -161,7 +161,7 @@ impl Lines {
                 }
                 Ok(region.clone())
             }),
-            (BaseUrl::OfRegion(_), None) => {
+            (BaseUrl::Regional(_), None) => {
                 // the region stands in the address, and in every signature
                 if !has_address || self.access_key_id.is_some() {
                     name.fault(faults, "has no region; write region = \"eu-west-1\"");

@@ -3,15 +3,15 @@
 
 use std::net::IpAddr;
 
-use super::file::{Faults, Section, Written};
+use super::file::{ConfigErrors, Section, Spanned};
 use super::{FetchConfig, MIB};
 
 const IMAGE_MB: u64 = 10;
 const TIMEOUT_S: u64 = 15;
 
 /// `None`: nothing is fetched.
-pub(super) fn resolve(mut section: Section<'_>, faults: &mut Faults) -> Option<FetchConfig> {
-    let images = section.word("images", false, &[("on", true), ("off", false)], faults);
+pub(super) fn resolve(mut section: Section<'_>, faults: &mut ConfigErrors) -> Option<FetchConfig> {
+    let images = section.as_str("images", false, &[("on", true), ("off", false)], faults);
     let bytes_max = section.whole("image_mb", IMAGE_MB, 1..=100, faults) * MIB;
     let timeout_ms = section.whole("timeout_s", TIMEOUT_S, 1..=120, faults) * 1_000;
     let hosts = section.texts("private_hosts", faults);
@@ -27,7 +27,7 @@ pub(super) fn resolve(mut section: Section<'_>, faults: &mut Faults) -> Option<F
     })
 }
 
-fn address(written: Written<String>, faults: &mut Faults) -> Option<IpAddr> {
+fn address(written: Spanned<String>, faults: &mut ConfigErrors) -> Option<IpAddr> {
     written.checked(faults, |text| {
         text.parse()
             .map_err(|_| format!("`{text}` is no IP address; write it like 10.0.0.7 or fd00::7"))

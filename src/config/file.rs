@@ -9,13 +9,13 @@ use toml::de::{DeTable, DeValue};
 
 /// One thing wrong with the configuration: where, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct ConfigError {
     /// `gatekeeper.toml:7`, `--listen`
     pub place: String,
     pub message: String,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.place, self.message)
     }
@@ -23,18 +23,18 @@ impl fmt::Display for Fault {
 
 /// Everything wrong with the configuration, one line each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Faults(pub Vec<Fault>);
+pub struct ConfigErrors(pub Vec<ConfigError>);
 
-impl Faults {
+impl ConfigErrors {
     pub fn add(&mut self, place: impl Into<String>, message: impl Into<String>) {
-        self.0.push(Fault {
+        self.0.push(ConfigError {
             place: place.into(),
             message: message.into(),
         });
     }
 }
 
-impl fmt::Display for Faults {
+impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, fault) in self.0.iter().enumerate() {
             write!(f, "{}{fault}", if index == 0 { "" } else { "\n" })?;
@@ -43,11 +43,11 @@ impl fmt::Display for Faults {
     }
 }
 
-impl std::error::Error for Faults {}
+impl std::error::Error for ConfigErrors {}
 
 /// A value with the place to name when it turns out to be wrong.
 #[derive(Clone, Debug)]
-pub(super) struct Written<T> {
+pub(super) struct Spanned<T> {
     /// `gatekeeper.toml:7`
     pub place: String,
     /// `providers.openai.base_url`
@@ -55,15 +55,15 @@ pub(super) struct Written<T> {
     pub value: T,
 }
 
-impl<T> Written<T> {
-    pub fn fault(&self, faults: &mut Faults, message: impl fmt::Display) {
+impl<T> Spanned<T> {
+    pub fn fault(&self, faults: &mut ConfigErrors, message: impl fmt::Display) {
         faults.add(self.place.clone(), format!("{}: {message}", self.key));
     }
 
     /// The value, or a fault saying what is wrong with it.
     pub fn checked<U>(
         self,
-        faults: &mut Faults,
+        faults: &mut ConfigErrors,
         check: impl FnOnce(&T) -> Result<U, String>,
     ) -> Option<U> {
         check(&self.value)
@@ -73,7 +73,7 @@ impl<T> Written<T> {
 }
 
 /// Reads a whole file into its top section. Syntax faults are added; what could be read is handed out all the same.
-pub(super) fn parse<'t>(name: &str, text: &'t str, faults: &mut Faults) -> Section<'t> {
+pub(super) fn parse<'t>(name: &str, text: &'t str, faults: &mut ConfigErrors) -> Section<'t> {
     let (table, errors) = DeTable::parse_recoverable(text);
     let origin = Origin {
         name: name.to_owned(),
@@ -119,7 +119,7 @@ pub(super) struct Section<'t> {
     origin: Origin<'t>,
     /// `limits.`; empty at the top
     prefix: String,
-    entries: Vec<Written<DeValue<'t>>>,
+    entries: Vec<Spanned<DeValue<'t>>>,
     /// keys that exist, to be listed beside an unknown one
     asked: Vec<&'static str>,
 }
@@ -129,7 +129,7 @@ impl<'t> Section<'t> {
         let entry = |(key, value): (Spanned<_>, Spanned<DeValue<'t>>)| {
             let key: Spanned<std::borrow::Cow<'t, str>> = key;
             let place = origin.place(key.span().start);
-            Written {
+            Spanned {
                 place,
                 key: format!("{prefix}{}", key.get_ref()),
                 value: value.into_inner(),
@@ -145,7 +145,7 @@ impl<'t> Section<'t> {
     }
 
     /// Takes a key as it stands.
-    pub fn take(&mut self, key: &'static str) -> Option<Written<DeValue<'t>>> {
+    pub fn take(&mut self, key: &'static str) -> Option<Spanned<DeValue<'t>>> {
         self.asked.push(key);
         let at = self
             .entries
@@ -154,10 +154,10 @@ impl<'t> Section<'t> {
         Some(self.entries.remove(at))
     }
 
-    pub fn text(&mut self, key: &'static str, faults: &mut Faults) -> Option<Written<String>> {
+    pub fn text(&mut self, key: &'static str, faults: &mut ConfigErrors) -> Option<Spanned<String>> {
         let entry = self.take(key)?;
         match &entry.value {
-            DeValue::String(text) => Some(Written {
+            DeValue::String(text) => Some(Spanned {
                 value: text.to_string(),
                 place: entry.place,
                 key: entry.key,
@@ -178,7 +178,7 @@ impl<'t> Section<'t> {
         key: &'static str,
         default: u64,
         range: RangeInclusive<u64>,
-        faults: &mut Faults,
+        faults: &mut ConfigErrors,
     ) -> u64 {
         let Some(entry) = self.take(key) else {
             return default;
@@ -211,7 +211,7 @@ impl<'t> Section<'t> {
         key: &'static str,
         default: T,
         words: &[(&str, T)],
-        faults: &mut Faults,
+        faults: &mut ConfigErrors,
     ) -> T {
         let Some(written) = self.text(key, faults) else {
             return default;
@@ -231,7 +231,7 @@ impl<'t> Section<'t> {
     }
 
     /// A list of texts; empty when the key is missing.
-    pub fn texts(&mut self, key: &'static str, faults: &mut Faults) -> Vec<Written<String>> {
+    pub fn texts(&mut self, key: &'static str, faults: &mut ConfigErrors) -> Vec<Spanned<String>> {
         let Some(entry) = self.take(key) else {
             return Vec::new();
         };
@@ -249,7 +249,7 @@ impl<'t> Section<'t> {
         for item in items {
             match item.get_ref() {
                 DeValue::String(text) => {
-                    texts.push(Written {
+                    texts.push(Spanned {
                         place: entry.place.clone(),
                         key: entry.key.clone(),
                         value: text.to_string(),
@@ -265,7 +265,7 @@ impl<'t> Section<'t> {
     }
 
     /// A table below this one; an empty one when the key is missing.
-    pub fn section(&mut self, key: &'static str, faults: &mut Faults) -> Section<'t> {
+    pub fn section(&mut self, key: &'static str, faults: &mut ConfigErrors) -> Section<'t> {
         match self.take(key) {
             Some(entry) => self.below(entry, faults),
             None => Section::new(
@@ -277,7 +277,7 @@ impl<'t> Section<'t> {
     }
 
     /// Turns a value that was taken into the table it should be.
-    pub fn below(&self, entry: Written<DeValue<'t>>, faults: &mut Faults) -> Section<'t> {
+    pub fn below(&self, entry: Spanned<DeValue<'t>>, faults: &mut ConfigErrors) -> Section<'t> {
         let prefix = format!("{}.", entry.key);
         let table = match entry.value {
             DeValue::Table(table) => table,
@@ -293,11 +293,11 @@ impl<'t> Section<'t> {
     }
 
     /// Takes every table that is left, for sections whose keys are names of the operator's choosing.
-    pub fn named(&mut self, faults: &mut Faults) -> Vec<(Written<String>, Section<'t>)> {
+    pub fn named(&mut self, faults: &mut ConfigErrors) -> Vec<(Spanned<String>, Section<'t>)> {
         let entries = std::mem::take(&mut self.entries);
-        let named = |entry: Written<DeValue<'t>>| {
+        let named = |entry: Spanned<DeValue<'t>>| {
             let name = entry.key[self.prefix.len()..].to_owned();
-            let written = Written {
+            let written = Spanned {
                 place: entry.place.clone(),
                 key: entry.key.clone(),
                 value: name,
@@ -308,14 +308,14 @@ impl<'t> Section<'t> {
     }
 
     /// Takes every text that is left, for sections whose keys are names of the operator's choosing.
-    pub fn pairs(&mut self, faults: &mut Faults) -> Vec<(String, Written<String>)> {
+    pub fn pairs(&mut self, faults: &mut ConfigErrors) -> Vec<(String, Spanned<String>)> {
         let entries = std::mem::take(&mut self.entries);
-        let pair = |entry: Written<DeValue<'t>>| match &entry.value {
+        let pair = |entry: Spanned<DeValue<'t>>| match &entry.value {
             DeValue::String(text) => {
                 let name = entry.key[self.prefix.len()..].to_owned();
                 Some((
                     name,
-                    Written {
+                    Spanned {
                         value: text.to_string(),
                         place: entry.place,
                         key: entry.key,
@@ -334,7 +334,7 @@ impl<'t> Section<'t> {
     }
 
     /// Names every key that nobody asked for. Its value is not shown: a misspelt `api_key` holds one.
-    pub fn finish(self, faults: &mut Faults) {
+    pub fn finish(self, faults: &mut ConfigErrors) {
         for entry in &self.entries {
             entry.fault(
                 faults,

@@ -1,16 +1,16 @@
 //! The `[reasoning_memory]` section: whether and for how long thoughts of models are kept; and where the key is that seals them.
 
-use super::file::{Faults, Section, Written, kind};
+use super::file::{ConfigErrors, Section, Spanned, kind};
 use super::secret::{Environment, SecretSource};
-use super::{DAY_MS, MIB, MemoryConfig, SealKeyPlace};
+use super::{DAY_MS, MIB, ReasoningMemoryConfig, SealKeySource};
 use crate::domain::secret::Secret;
 use toml::de::DeValue;
 
 const KEY_LETTERS_MIN: usize = 32;
 
-pub(super) fn resolve(mut section: Section<'_>, faults: &mut Faults) -> MemoryConfig {
-    let usual = MemoryConfig::default();
-    let memory = MemoryConfig {
+pub(super) fn resolve(mut section: Section<'_>, faults: &mut ConfigErrors) -> ReasoningMemoryConfig {
+    let usual = ReasoningMemoryConfig::default();
+    let memory = ReasoningMemoryConfig {
         enabled: enabled(&mut section, usual.enabled, faults),
         keep_ms: section.whole("days", usual.keep_ms / DAY_MS, 1..=90, faults) * DAY_MS,
         entries_max: section.whole("entries_max", usual.entries_max, 1..=10_000_000, faults),
@@ -20,7 +20,7 @@ pub(super) fn resolve(mut section: Section<'_>, faults: &mut Faults) -> MemoryCo
     memory
 }
 
-fn enabled(section: &mut Section<'_>, usual: bool, faults: &mut Faults) -> bool {
+fn enabled(section: &mut Section<'_>, usual: bool, faults: &mut ConfigErrors) -> bool {
     let Some(entry) = section.take("enabled") else {
         return usual;
     };
@@ -38,12 +38,12 @@ fn enabled(section: &mut Section<'_>, usual: bool, faults: &mut Faults) -> bool 
 
 /// Without an environment no secret is read: for commands that seal nothing.
 pub(super) fn seal_key(
-    written: Option<Written<String>>,
+    written: Option<Spanned<String>>,
     environment: Option<Environment<'_>>,
-    faults: &mut Faults,
-) -> SealKeyPlace {
+    faults: &mut ConfigErrors,
+) -> SealKeySource {
     let (written, environment) = match (written, environment) {
-        (None, _) => return SealKeyPlace::Folder,
+        (None, _) => return SealKeySource::Folder,
         (Some(_), None) => return unread(),
         (Some(written), Some(environment)) => (written, environment),
     };
@@ -58,11 +58,11 @@ pub(super) fn seal_key(
     };
     written
         .checked(faults, read)
-        .map_or_else(unread, SealKeyPlace::Told)
+        .map_or_else(unread, SealKeySource::Configured)
 }
 
-fn unread() -> SealKeyPlace {
-    SealKeyPlace::Told(Secret::new(""))
+fn unread() -> SealKeySource {
+    SealKeySource::Configured(Secret::new(""))
 }
 
 #[cfg(test)]
@@ -70,8 +70,8 @@ mod tests {
     use super::*;
     use crate::config::file;
 
-    fn resolved(text: &str) -> Result<(MemoryConfig, SealKeyPlace), String> {
-        let mut faults = Faults::default();
+    fn resolved(text: &str) -> Result<(ReasoningMemoryConfig, SealKeySource), String> {
+        let mut faults = ConfigErrors::default();
         let mut top = file::parse("gatekeeper.toml", text, &mut faults);
         let environment = |name: &str| match name {
             "KEY" => Some("k".repeat(32)),
@@ -99,7 +99,7 @@ mod tests {
             (memory.keep_ms, memory.entries_max, memory.bytes_max),
             (7 * 86_400_000, 100_000, 1 << 30)
         );
-        assert!(matches!(key, SealKeyPlace::Folder));
+        assert!(matches!(key, SealKeySource::Folder));
     }
 
     #[test]
@@ -112,7 +112,7 @@ mod tests {
             (memory.keep_ms, memory.entries_max, memory.bytes_max),
             (86_400_000, 5, 2 << 20)
         );
-        let SealKeyPlace::Told(secret) = &key else {
+        let SealKeySource::Configured(secret) = &key else {
             panic!("{key:?}")
         };
         assert_eq!(secret.expose().len(), 32);

@@ -18,9 +18,9 @@ use crate::domain::money::Money;
 use crate::domain::secret::Secret;
 use crate::provider::{Endpoint, OnDisconnect, Preset, Signer};
 
-pub use file::{Fault, Faults};
+pub use file::{ConfigError, ConfigErrors};
 pub use provider::checked_url;
-pub use resolve::{Loaded, Told, load, load_base, parse, parse_listen};
+pub use resolve::{LoadedConfig, Overrides, load, load_base, parse, parse_listen};
 pub use secret::{Environment, SecretSource, process_environment};
 
 /// Settings as they hold for the life of the process.
@@ -38,8 +38,8 @@ pub struct Config {
     pub retention: Retention,
     pub limits: Limits,
     pub alerts: AlertConfig,
-    pub reasoning_memory: MemoryConfig,
-    pub seal_key: SealKeyPlace,
+    pub reasoning_memory: ReasoningMemoryConfig,
+    pub seal_key: SealKeySource,
     /// `None`: images by URL are not fetched
     pub fetch: Option<FetchConfig>,
     pub providers: Vec<Arc<Provider>>,
@@ -181,25 +181,25 @@ impl Default for Limits {
 
 /// Where the key of all seals is.
 #[derive(Clone, Debug)]
-pub enum SealKeyPlace {
+pub enum SealKeySource {
     /// in a file of the data folder, which is made where there is none
     Folder,
     /// told by the operator, at least 32 letters; empty where secrets are not read
-    Told(Secret),
+    Configured(Secret),
 }
 
 /// How long what models thought is kept for clients that cannot carry it.
 #[derive(Clone, Copy, Debug)]
-pub struct MemoryConfig {
+pub struct ReasoningMemoryConfig {
     pub enabled: bool,
     pub keep_ms: u64,
     pub entries_max: u64,
     pub bytes_max: u64,
 }
 
-impl Default for MemoryConfig {
-    fn default() -> MemoryConfig {
-        MemoryConfig {
+impl Default for ReasoningMemoryConfig {
+    fn default() -> ReasoningMemoryConfig {
+        ReasoningMemoryConfig {
             enabled: true,
             keep_ms: 7 * DAY_MS,
             entries_max: 100_000,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use toml::de::DeValue;
 
 use super::credential::{Credential, Lines};
-use super::file::{Faults, Section, Written, kind};
+use super::file::{ConfigErrors, Section, Spanned, kind};
 use super::secret::Environment;
 use super::{PriceSetting, Provider, Unsupported};
 use crate::domain::money::Money;
@@ -29,7 +29,7 @@ const TOKENS_PER_PRICE: i128 = 1_000_000;
 pub(super) fn resolve_all(
     mut section: Section<'_>,
     environment: Environment<'_>,
-    faults: &mut Faults,
+    faults: &mut ConfigErrors,
 ) -> Vec<Arc<Provider>> {
     let named = section.named(faults);
     if named.len() > PROVIDERS_MAX {
@@ -48,10 +48,10 @@ pub(super) fn resolve_all(
 }
 
 fn resolve(
-    name: Written<String>,
+    name: Spanned<String>,
     mut section: Section<'_>,
     environment: Environment<'_>,
-    faults: &mut Faults,
+    faults: &mut ConfigErrors,
 ) -> Option<Provider> {
     let known = name.clone().checked(faults, |name| checked_name(name));
     let preset = preset(&name, section.text("type", faults), faults);
@@ -72,13 +72,13 @@ fn resolve(
     let api_version = section
         .text("api_version", faults)
         .and_then(|written| written.checked(faults, |text| version(text, preset)));
-    let unsupported = section.word(
+    let unsupported = section.as_str(
         "unsupported",
         Unsupported::Drop,
         &[("drop", Unsupported::Drop), ("error", Unsupported::Error)],
         faults,
     );
-    let on_disconnect = section.word("on_disconnect", None, &ON_DISCONNECT, faults);
+    let on_disconnect = section.as_str("on_disconnect", None, &ON_DISCONNECT, faults);
     section.finish(faults);
 
     let preset = preset?;
@@ -104,9 +104,9 @@ fn resolve(
 
 /// The preset named by `type`, else the one that the section is named for.
 fn preset(
-    name: &Written<String>,
-    typed: Option<Written<String>>,
-    faults: &mut Faults,
+    name: &Spanned<String>,
+    typed: Option<Spanned<String>>,
+    faults: &mut ConfigErrors,
 ) -> Option<&'static Preset> {
     let (at, wanted) = typed
         .as_ref()
@@ -131,13 +131,13 @@ fn preset(
 fn address_of(
     preset: &Preset,
     credential: &Credential,
-    name: &Written<String>,
-    faults: &mut Faults,
+    name: &Spanned<String>,
+    faults: &mut ConfigErrors,
 ) -> Option<String> {
     match preset.base_url {
-        BaseUrl::Own(url) => Some(url.to_owned()),
-        BaseUrl::OfRegion(address) => credential.region.as_deref().map(address),
-        BaseUrl::Told(like) => {
+        BaseUrl::Fixed(url) => Some(url.to_owned()),
+        BaseUrl::Regional(address) => credential.region.as_deref().map(address),
+        BaseUrl::Configured(like) => {
             name.fault(
                 faults,
                 format_args!(
@@ -161,7 +161,7 @@ fn checked_name(name: &str) -> Result<String, String> {
     Ok(name.to_owned())
 }
 
-fn models(written: Vec<Written<String>>, faults: &mut Faults) -> Vec<String> {
+fn models(written: Vec<Spanned<String>>, faults: &mut ConfigErrors) -> Vec<String> {
     if let Some(first) = written.get(MODELS_MAX) {
         first.fault(
             faults,
@@ -171,7 +171,7 @@ fn models(written: Vec<Written<String>>, faults: &mut Faults) -> Vec<String> {
             ),
         );
     }
-    let one = |written: Written<String>| {
+    let one = |written: Spanned<String>| {
         written.checked(faults, |model| match model.as_str() {
             "" => Err("holds an empty name".to_owned()),
             model
@@ -192,15 +192,15 @@ fn models(written: Vec<Written<String>>, faults: &mut Faults) -> Vec<String> {
 
 /// The names of `priced_as`, each with the model of the sheet that it costs as much as.
 fn models_priced_as(
-    written: Vec<(String, Written<String>)>,
+    written: Vec<(String, Spanned<String>)>,
     price: PriceSetting,
-    faults: &mut Faults,
+    faults: &mut ConfigErrors,
 ) -> BTreeMap<String, String> {
     if written.is_empty() {
         return BTreeMap::new();
     }
     let sheet = Sheet::embedded();
-    let one = |(name, written): (String, Written<String>)| {
+    let one = |(name, written): (String, Spanned<String>)| {
         let model = written.checked(faults, |model| match price {
             PriceSetting::Sheet(vendor) if sheet.find(vendor, model).is_some() => Ok(model.clone()),
             PriceSetting::Sheet(vendor) => Err(format!(
@@ -237,14 +237,14 @@ fn version(text: &str, preset: Option<&'static Preset>) -> Result<String, String
 /// The price rule of the preset, for a section that does not say.
 fn usual_price(
     preset: &Preset,
-    name: &Written<String>,
-    faults: &mut Faults,
+    name: &Spanned<String>,
+    faults: &mut ConfigErrors,
 ) -> Option<PriceSetting> {
     match preset.price {
         PriceRule::Sheet(vendor) => Some(PriceSetting::Sheet(vendor)),
         PriceRule::Fixed { input, output } => Some(PriceSetting::Fixed { input, output }),
         PriceRule::Free => Some(PriceSetting::Free),
-        PriceRule::MustSay => {
+        PriceRule::Required => {
             let message = "has no price; write price = \"free\" or price = { input = \"1.00\", output = \"5.00\" } in USD per million tokens";
             name.fault(faults, message);
             None
@@ -254,9 +254,9 @@ fn usual_price(
 
 fn written_price(
     section: &Section<'_>,
-    written: Written<DeValue<'_>>,
+    written: Spanned<DeValue<'_>>,
     preset: Option<&'static Preset>,
-    faults: &mut Faults,
+    faults: &mut ConfigErrors,
 ) -> Option<PriceSetting> {
     if matches!(written.value, DeValue::Table(_)) {
         let mut rates = section.below(written.clone(), faults);
@@ -292,8 +292,8 @@ fn written_price(
 fn rate(
     rates: &mut Section<'_>,
     key: &'static str,
-    price: &Written<DeValue<'_>>,
-    faults: &mut Faults,
+    price: &Spanned<DeValue<'_>>,
+    faults: &mut ConfigErrors,
 ) -> Option<u64> {
     let Some(written) = rates.take(key) else {
         price.fault(

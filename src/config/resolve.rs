@@ -5,7 +5,7 @@ use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use super::file::{self, Faults, Section, Written};
+use super::file::{self, ConfigErrors, Section, Spanned};
 use super::secret::{Environment, process_environment};
 use super::{
     Config, LedgerConfig, Limits, MIB, Overrun, Retention, Sync, alerts, fetch, memory, provider,
@@ -14,7 +14,7 @@ use crate::domain::zone::Zone;
 
 /// Flags and their environment variables: what outweighs the file.
 #[derive(Clone, Debug, Default)]
-pub struct Told {
+pub struct Overrides {
     /// `--config`, `$GATEKEEPER_CONFIG`
     pub config: Option<PathBuf>,
     /// `--data`, `$GATEKEEPER_DATA`
@@ -25,7 +25,7 @@ pub struct Told {
 
 /// The settings, and the file that they come from, if there is one.
 #[derive(Clone, Debug)]
-pub struct Loaded {
+pub struct LoadedConfig {
     pub config: Config,
     pub file: Option<PathBuf>,
 }
@@ -37,16 +37,16 @@ const LISTEN_DEFAULT: &str = "127.0.0.1:4000";
 const FILE_BYTES_MAX: u64 = MIB;
 
 /// Reads and resolves everything, credentials too.
-pub fn load(told: &Told) -> Result<Loaded, Faults> {
+pub fn load(told: &Overrides) -> Result<LoadedConfig, ConfigErrors> {
     load_with(told, Some(&process_environment))
 }
 
 /// As `load`, but without providers: for commands that call none, so that they need no credential.
-pub fn load_base(told: &Told) -> Result<Loaded, Faults> {
+pub fn load_base(told: &Overrides) -> Result<LoadedConfig, ConfigErrors> {
     load_with(told, None)
 }
 
-fn load_with(told: &Told, environment: Option<Environment<'_>>) -> Result<Loaded, Faults> {
+fn load_with(told: &Overrides, environment: Option<Environment<'_>>) -> Result<LoadedConfig, ConfigErrors> {
     let file = told.config.clone().or_else(|| {
         PLACES
             .iter()
@@ -59,24 +59,24 @@ fn load_with(told: &Told, environment: Option<Environment<'_>>) -> Result<Loaded
     };
     let path = file.as_deref().unwrap_or(Path::new("gatekeeper.toml"));
     let config = resolve(path, &text, told, environment)?;
-    Ok(Loaded { config, file })
+    Ok(LoadedConfig { config, file })
 }
 
 /// Resolves a text as if it stood in a file of that path.
 pub fn parse(
     path: &Path,
     text: &str,
-    told: &Told,
+    told: &Overrides,
     environment: Environment<'_>,
-) -> Result<Config, Faults> {
+) -> Result<Config, ConfigErrors> {
     resolve(path, text, told, Some(environment))
 }
 
-fn read(path: &Path) -> Result<String, Faults> {
+fn read(path: &Path) -> Result<String, ConfigErrors> {
     let mut text = String::new();
     let read = std::fs::File::open(path)
         .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
-    let mut faults = Faults::default();
+    let mut faults = ConfigErrors::default();
     match read {
         Err(error) => faults.add(
             path.display().to_string(),
@@ -93,17 +93,17 @@ fn read(path: &Path) -> Result<String, Faults> {
 fn resolve(
     path: &Path,
     text: &str,
-    told: &Told,
+    told: &Overrides,
     environment: Option<Environment<'_>>,
-) -> Result<Config, Faults> {
-    let mut faults = Faults::default();
+) -> Result<Config, ConfigErrors> {
+    let mut faults = ConfigErrors::default();
     let mut top = file::parse(&path.display().to_string(), text, &mut faults);
     let config = Config {
         listen: listen(top.text("listen", &mut faults), told, &mut faults),
         folder: folder(top.text("data", &mut faults), path, told, &mut faults),
         timezone: timezone(top.text("timezone", &mut faults), &mut faults),
         workers: top.whole("workers", processors(), 1..=256, &mut faults) as usize,
-        picker_aliases: top.word(
+        picker_aliases: top.as_str(
             "picker_aliases",
             false,
             &[("on", true), ("off", false)],
@@ -134,7 +134,7 @@ fn resolve(
     }
 }
 
-fn listen(written: Option<Written<String>>, told: &Told, faults: &mut Faults) -> SocketAddr {
+fn listen(written: Option<Spanned<String>>, told: &Overrides, faults: &mut ConfigErrors) -> SocketAddr {
     let text = written.unwrap_or_else(|| given("listen", LISTEN_DEFAULT));
     let text = told
         .listen
@@ -154,8 +154,8 @@ pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
     parsed.map_err(|_| format!("`{text}` is no address to listen on; write it like 127.0.0.1:4000, 0.0.0.0:4000 or [::]:4000"))
 }
 
-fn given(place: &str, value: &str) -> Written<String> {
-    Written {
+fn given(place: &str, value: &str) -> Spanned<String> {
+    Spanned {
         place: place.to_owned(),
         key: "listen".to_owned(),
         value: value.to_owned(),
@@ -164,10 +164,10 @@ fn given(place: &str, value: &str) -> Written<String> {
 
 /// A relative `data` in the file counts from the file's own folder, so that it means the same from everywhere.
 fn folder(
-    written: Option<Written<String>>,
+    written: Option<Spanned<String>>,
     path: &Path,
-    told: &Told,
-    faults: &mut Faults,
+    told: &Overrides,
+    faults: &mut ConfigErrors,
 ) -> PathBuf {
     let beside = path.parent().unwrap_or(Path::new(""));
     let from_file = written.and_then(|written| {
@@ -182,7 +182,7 @@ fn folder(
         .unwrap_or_else(|| PathBuf::from(DATA_DEFAULT))
 }
 
-fn timezone(written: Option<Written<String>>, faults: &mut Faults) -> String {
+fn timezone(written: Option<Spanned<String>>, faults: &mut ConfigErrors) -> String {
     let zone = written.and_then(|written| {
         written.checked(faults, |name| match Zone::parse(name) {
             Some(_) => Ok(name.clone()),
@@ -200,10 +200,10 @@ fn processors() -> u64 {
         .min(256)
 }
 
-fn ledger(mut section: Section<'_>, faults: &mut Faults) -> LedgerConfig {
+fn ledger(mut section: Section<'_>, faults: &mut ConfigErrors) -> LedgerConfig {
     let usual = LedgerConfig::default();
     let ledger = LedgerConfig {
-        sync: section.word(
+        sync: section.as_str(
             "sync",
             usual.sync,
             &[("os", Sync::Os), ("disk", Sync::Disk)],
@@ -217,7 +217,7 @@ fn ledger(mut section: Section<'_>, faults: &mut Faults) -> LedgerConfig {
             0..=1_000_000,
             faults,
         ),
-        budget_overrun: section.word(
+        budget_overrun: section.as_str(
             "budget_overrun",
             usual.budget_overrun,
             &[("refuse", Overrun::Refuse), ("clamp", Overrun::Clamp)],
@@ -228,7 +228,7 @@ fn ledger(mut section: Section<'_>, faults: &mut Faults) -> LedgerConfig {
     ledger
 }
 
-fn retention(mut section: Section<'_>, faults: &mut Faults) -> Retention {
+fn retention(mut section: Section<'_>, faults: &mut ConfigErrors) -> Retention {
     const DAYS_MAX: u64 = 36_500;
     let usual = Retention::default();
     let mut days = |key, usual| section.whole(key, usual, 0..=DAYS_MAX, faults);
@@ -242,7 +242,7 @@ fn retention(mut section: Section<'_>, faults: &mut Faults) -> Retention {
     retention
 }
 
-fn limits(mut section: Section<'_>, faults: &mut Faults) -> Limits {
+fn limits(mut section: Section<'_>, faults: &mut ConfigErrors) -> Limits {
     const DAY_S: u64 = 86_400;
     let usual = Limits::default();
     let mut megabytes = |key, usual: usize, most| {
@@ -283,11 +283,11 @@ mod tests {
             .then(|| KEY.to_owned())
     }
 
-    fn resolved(text: &str) -> Result<Config, Faults> {
+    fn resolved(text: &str) -> Result<Config, ConfigErrors> {
         parse(
             Path::new("gatekeeper.toml"),
             text,
-            &Told::default(),
+            &Overrides::default(),
             &environment,
         )
     }
@@ -543,7 +543,7 @@ mod tests {
 
     #[test]
     fn a_flag_outweighs_the_file() {
-        let told = Told {
+        let told = Overrides {
             data: Some(PathBuf::from("/flag")),
             listen: Some("localhost:5000".to_owned()),
             config: None,
@@ -563,7 +563,7 @@ mod tests {
             parse(
                 Path::new(path),
                 "data = \"books\"",
-                &Told::default(),
+                &Overrides::default(),
                 &environment,
             )
             .expect("a config")
@@ -642,7 +642,7 @@ request_ceiling = 0.5
 
     #[test]
     fn a_file_that_was_named_must_be_there() {
-        let told = Told {
+        let told = Overrides {
             config: Some(PathBuf::from("/nowhere/gatekeeper.toml")),
             ..Told::default()
         };
@@ -663,7 +663,7 @@ request_ceiling = 0.5
             "[providers.openai]\napi_key = \"env:GATEKEEPER_TEST_NO_SUCH_KEY\"\n",
         )
         .expect("write the file");
-        let told = Told {
+        let told = Overrides {
             config: Some(path),
             ..Told::default()
         };
@@ -684,11 +684,11 @@ request_ceiling = 0.5
         let shown = parse(
             path,
             &uncommented.join("\n"),
-            &Told::default(),
+            &Overrides::default(),
             &environment,
         )
         .expect("every example line is valid");
-        let usual = parse(path, "", &Told::default(), &environment).expect("defaults");
+        let usual = parse(path, "", &Overrides::default(), &environment).expect("defaults");
         assert_eq!(format!("{:?}", shown.limits), format!("{:?}", usual.limits));
         assert_eq!(format!("{:?}", shown.ledger), format!("{:?}", usual.ledger));
         assert_eq!(

@@ -14,11 +14,11 @@ use crate::config::{AlertConfig, Webhook};
 use crate::control::{Control, beside};
 use crate::domain::alert::Alert;
 use crate::domain::budget::Owner;
-use crate::domain::problem::Problem;
+use crate::domain::problem::ApiError;
 use crate::domain::secret::Secret;
 use crate::domain::zone::Zone;
-use crate::store::{AuditEvent, Untaken};
-use crate::upstream::{Client, Outgoing};
+use crate::store::{AuditEvent, UndeliveredAlert};
+use crate::upstream::{Client, OutgoingRequest};
 
 /// Alerts that may wait to be written down.
 const WAITING_MAX: usize = 1_024;
@@ -51,7 +51,7 @@ impl Alerts {
         control.ledger.set_threshold(config.threshold_percent);
         for alert in control.ledger.alerts_due(control.now_ms()) {
             if let Err(untold) = told.try_send(alert) {
-                control.ledger.take_back(&untold.into_inner());
+                control.ledger.requeue(&untold.into_inner());
             }
         }
         (
@@ -92,7 +92,7 @@ impl Alerts {
                         Some(alert) => vec![alert],
                         None => return,
                     },
-                    _ = look.tick() => control.ledger.alerts_untold(control.now_ms()),
+                    _ = look.tick() => control.ledger.alerts_pending(control.now_ms()),
                 };
                 for alert in alerts {
                     write_down(&control, &alert, wanted).await;
@@ -134,20 +134,20 @@ async fn write_down(control: &Control, alert: &Alert, wanted: bool) {
 
 /// In the process's log, before it is in the books: a crash between the two tells it twice rather than never.
 fn say(control: &Control, alert: &Alert) {
-    tracing::warn!(budget = %alert.budget.id, percent = alert.percent(), "{}: {}", alert.kind.word(), message(control, alert));
+    tracing::warn!(budget = %alert.budget.id, percent = alert.percent(), "{}: {}", alert.kind.as_str(), message(control, alert));
 }
 
 /// One alert into the books and the audit log.
-async fn note(control: &Control, alert: &Alert, wanted: bool) -> Result<(), Problem> {
+async fn note(control: &Control, alert: &Alert, wanted: bool) -> Result<(), ApiError> {
     let (noted, detail) = (alert.clone(), message(control, alert));
     let written = control.store.write(move |books| {
         if !books.note_alert(&noted, if wanted { &detail } else { "" })? {
-            return Ok::<(), Problem>(());
+            return Ok::<(), ApiError>(());
         }
         books.append_audit(&AuditEvent {
             at_ms: noted.at_ms,
             actor: Actor::Process.to_string(),
-            action: noted.kind.word(),
+            action: noted.kind.as_str(),
             subject: noted.budget.id.to_string(),
             detail,
         })?;
@@ -178,14 +178,14 @@ fn message(control: &Control, alert: &Alert) -> String {
     };
     let bounded = window.end_ms != u64::MAX;
     json!({
-        "event": alert.kind.word(),
-        "id": format!("{}.{}.{}", budget.id, window.start_ms, alert.kind.word()),
+        "event": alert.kind.as_str(),
+        "id": format!("{}.{}.{}", budget.id, window.start_ms, alert.kind.as_str()),
         "at": rfc3339(alert.at_ms),
         "budget": budget.id.to_string(),
         "owner": owner,
         "owner_name": owner_name,
-        "period": budget.period.word(),
-        "action": budget.action.word(),
+        "period": budget.period.as_str(),
+        "action": budget.action.as_str(),
         "model": budget.model.as_ref().map(ToString::to_string),
         "window_start": bounded.then(|| rfc3339(window.start_ms)),
         "window_end": bounded.then(|| rfc3339(window.end_ms)),
@@ -215,10 +215,10 @@ async fn send_all(control: &Control, client: &Client, webhook: &Webhook, written
 }
 
 /// What is to be sent; `None` where there is nothing.
-async fn untaken(control: &Control) -> Option<Vec<Untaken>> {
+async fn untaken(control: &Control) -> Option<Vec<UndeliveredAlert>> {
     loop {
         let store = control.store.clone();
-        match beside(move || store.untaken_alerts(READ_AT_ONCE)).await {
+        match blocking(move || store.untaken_alerts(READ_AT_ONCE)).await {
             Ok(untaken) => return Some(untaken).filter(|untaken| !untaken.is_empty()),
             Err(problem) => {
                 tracing::debug!("the alerts cannot be read and are looked for again: {problem}")
@@ -229,7 +229,7 @@ async fn untaken(control: &Control) -> Option<Vec<Untaken>> {
 }
 
 /// Three tries; each has its deadline.
-async fn send(client: &Client, webhook: &Webhook, message: &Untaken) {
+async fn send(client: &Client, webhook: &Webhook, message: &UndeliveredAlert) {
     let mut pauses = PAUSES.into_iter();
     let mut tries = 1;
     loop {
@@ -264,7 +264,7 @@ async fn posted(client: &Client, webhook: &Webhook, message: &str) -> Result<(),
     ];
     headers.extend(signature.as_deref().map(|signature| (SIGNATURE, signature)));
     let body = Bytes::copy_from_slice(message.as_bytes());
-    let outgoing = Outgoing {
+    let outgoing = OutgoingRequest {
         url: webhook.url.expose(),
         headers,
         body,
@@ -294,12 +294,12 @@ fn signature(secret: &Secret, message: &str) -> String {
 }
 
 /// Taken or given up: it is not sent again.
-async fn taken(control: &Control, message: Untaken) {
+async fn taken(control: &Control, message: UndeliveredAlert) {
     loop {
         let done = message.clone();
         match control
             .store
-            .write(move |books| books.alert_taken(&done).map_err(Problem::from))
+            .write(move |books| books.alert_taken(&done).map_err(ApiError::from))
             .await
         {
             Ok(()) => return,

@@ -6,16 +6,16 @@ use serde_json::{Map, Value, json};
 use crate::control::terms::{BudgetTerms, Budgets};
 use crate::domain::budget::{Budget, Owner};
 use crate::domain::id::BudgetId;
-use crate::domain::problem::Problem;
-use crate::store::Change;
+use crate::domain::problem::ApiError;
+use crate::store::ChangeTransaction;
 
 /// What a change of budgets did.
-pub(super) struct Rewritten {
+pub(super) struct BudgetChanges {
     pub before: Vec<Budget>,
     pub now: Vec<Budget>,
 }
 
-impl Rewritten {
+impl BudgetChanges {
     /// Every budget that the ledger must hear of: new, changed or gone.
     pub fn touched(&self) -> Vec<BudgetId> {
         let gone = self
@@ -40,10 +40,10 @@ impl Rewritten {
 
 /// Makes the owner's budgets those that are wanted, in one transaction.
 pub(super) fn rewrite(
-    books: &mut Change<'_>,
+    books: &mut ChangeTransaction<'_>,
     owner: Owner,
     wanted: &Budgets,
-) -> Result<Rewritten, Problem> {
+) -> Result<BudgetChanges, ApiError> {
     let before = books.budgets_of(owner)?;
     let kept = matched(&before, wanted.terms());
     for budget in &before {
@@ -74,7 +74,7 @@ pub(super) fn rewrite(
         books.put_budget(&budget)?;
         now.push(budget);
     }
-    Ok(Rewritten { before, now })
+    Ok(BudgetChanges { before, now })
 }
 
 /// Which budget lives on in each of the wanted: one of the same period, model and action, else one of the same period and
@@ -104,8 +104,8 @@ pub(super) fn audited(budgets: &[Budget]) -> Value {
         json!({
             "id": budget.id.to_string(),
             "limit": budget.limit.to_string(),
-            "period": budget.period.word(),
-            "action": budget.action.word(),
+            "period": budget.period.as_str(),
+            "action": budget.action.as_str(),
             "model": budget.model.as_ref().map(ToString::to_string),
         })
     };

@@ -8,10 +8,10 @@ use tokio::sync::watch;
 
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
-use crate::control::owned::Touched;
-use crate::control::{Control, Done, beside};
-use crate::domain::problem::{Problem, Word};
-use crate::domain::time::{Adoption, STEADY_MS, Standing};
+use crate::control::owned::AffectedLimits;
+use crate::control::{Control, ChangeOutcome, beside};
+use crate::domain::problem::{ApiError, ErrorCode};
+use crate::domain::time::{Adoption, STEADY_MS, ClockStatus};
 use crate::domain::zone::Zone;
 
 /// How long adopting an earlier time waits until all that was logged before is in the books.
@@ -37,16 +37,16 @@ enum Leave {
 
 impl Control {
     /// How the clocks stand to each other, after a look at them.
-    pub async fn clock(&self, _grant: &Grant<may::ReadClock>) -> Standing {
+    pub async fn clock(&self, _grant: &Grant<may::ReadClock>) -> ClockStatus {
         self.look_at_clock().await;
         self.time.standing()
     }
 
     /// Adopts the wall clock as it is now. Returns what that did.
-    pub async fn accept_clock(&self, grant: &Grant<may::AcceptClock>) -> Result<Adoption, Problem> {
+    pub async fn accept_clock(&self, grant: &Grant<may::AcceptClock>) -> Result<Adoption, ApiError> {
         let adopted = self.adopt(grant.actor().clone(), Leave::Given).await?;
         adopted.ok_or_else(|| {
-            Problem::new(Word::Internal, "the wall clock was not adopted; try again")
+            ApiError::new(ErrorCode::Internal, "the wall clock was not adopted; try again")
         })
     }
 
@@ -60,15 +60,15 @@ impl Control {
         }
     }
 
-    async fn note_time(&self) -> Result<(), Problem> {
+    async fn note_time(&self) -> Result<(), ApiError> {
         let anchor = self.time.anchor();
         self.store
-            .write(move |books| books.put_anchor(&anchor).map_err(Problem::from))
+            .write(move |books| books.put_anchor(&anchor).map_err(ApiError::from))
             .await
     }
 
     /// One at a time, and carried to its end even if the caller hangs up: what is committed must also be in force.
-    async fn adopt(&self, actor: Actor, leave: Leave) -> Result<Option<Adoption>, Problem> {
+    async fn adopt(&self, actor: Actor, leave: Leave) -> Result<Option<Adoption>, ApiError> {
         let turn = tokio::time::timeout(TURN_WAIT, self.adopting.clone().lock_owned()).await;
         let turn = turn.map_err(|_| busy("it is being adopted already"))?;
         let control = self.clone();
@@ -77,14 +77,14 @@ impl Control {
             control.adopt_alone(&actor, leave).await
         });
         task.await.unwrap_or_else(|error| {
-            Err(Problem::new(
-                Word::Internal,
+            Err(ApiError::new(
+                ErrorCode::Internal,
                 format!("the adoption broke off: {error}"),
             ))
         })
     }
 
-    async fn adopt_alone(&self, actor: &Actor, leave: Leave) -> Result<Option<Adoption>, Problem> {
+    async fn adopt_alone(&self, actor: &Actor, leave: Leave) -> Result<Option<Adoption>, ApiError> {
         let adoption = match leave {
             Leave::Steady => self.time.look(),
             Leave::Given => Some(self.time.adoption()),
@@ -95,7 +95,7 @@ impl Control {
         if leave == Leave::Steady && adoption.in_step() {
             // a step that is no jump: nobody needs to hear of it
             self.store
-                .write(move |books| books.put_anchor(&adoption.anchor).map_err(Problem::from))
+                .write(move |books| books.put_anchor(&adoption.anchor).map_err(ApiError::from))
                 .await?;
             self.time.adopt(&adoption);
             return Ok(Some(adoption));
@@ -127,14 +127,14 @@ impl Control {
         actor: &Actor,
         action: &'static str,
         adoption: Adoption,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), ApiError> {
         let quiet = tokio::time::timeout(QUIET_WAIT, self.books_still.lock()).await;
         let _quiet = quiet.map_err(|_| busy("the books are being corrected or verified"))?;
         let windows = self.ledger.windows_at(adoption.anchor.now_ms);
-        let booked = tokio::time::timeout(BOOKED_WAIT, self.ledger.journal().booked()).await;
+        let booked = tokio::time::timeout(BOOKED_WAIT, self.ledger.wal().booked()).await;
         booked.map_err(|_| busy("the books are behind the log"))?;
         let store = self.store.clone();
-        let known = beside(move || store.known_of(&windows)).await?;
+        let known = blocking(move || store.known_of(&windows)).await?;
         self.commit(actor, action, adoption).await?;
         self.ledger.set_back(&adoption, known);
         Ok(())
@@ -145,16 +145,16 @@ impl Control {
         actor: &Actor,
         action: &'static str,
         adoption: Adoption,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), ApiError> {
         let detail =
             json!({ "from": instant(adoption.from_ms), "to": instant(adoption.anchor.now_ms) });
-        self.carry_out(actor, action, move |books, _| {
+        self.apply(actor, action, move |books, _| {
             books.put_anchor(&adoption.anchor)?;
-            Ok(Done {
+            Ok(ChangeOutcome {
                 answer: (),
                 subject: "clock".to_owned(),
                 detail,
-                touched: Touched::default(),
+                touched: AffectedLimits::default(),
             })
         })
         .await
@@ -197,9 +197,9 @@ pub(super) async fn note(control: &Control) {
     }
 }
 
-fn busy(why: &str) -> Problem {
-    Problem::new(
-        Word::LedgerUnavailable,
+fn busy(why: &str) -> ApiError {
+    ApiError::new(
+        ErrorCode::LedgerUnavailable,
         format!("the wall clock was not adopted: {why}; try again in a moment"),
     )
     .retry_after(1)

@@ -13,13 +13,13 @@ use crate::auth::role::{Actor, may};
 use crate::control::fields::Fields;
 use crate::control::reports::FRESH_WAIT_MS;
 use crate::control::requests::following;
-use crate::control::teams::team_meant;
+use crate::control::teams::resolve_team;
 use crate::control::{Control, not_found};
 use crate::domain::event::{Correction, HoldId, Settlement};
 use crate::domain::id::{RequestId, TeamId};
 use crate::domain::money::Money;
-use crate::domain::problem::{Problem, Word};
-use crate::store::{AuditEvent, Change, Record, StoreError, Verified};
+use crate::domain::problem::{ApiError, ErrorCode};
+use crate::store::{AuditEvent, ChangeTransaction, Record, StoreError, VerifyReport};
 
 const REASON_CHARS_MAX: usize = 500;
 /// Entries that one record can have.
@@ -43,23 +43,23 @@ pub struct OrphanPage {
 
 /// What a command corrected, and how many orphans are left uncorrected.
 #[derive(Clone, Debug)]
-pub struct Corrected {
+pub struct CorrectionResult {
     pub entries: Vec<(Settlement, Correction)>,
     pub orphans_left: u64,
 }
 
 /// What is to be corrected.
 #[derive(Clone, Debug)]
-pub enum Wanted {
+pub enum CorrectionRequest {
     /// every orphan, or those of one team, at its estimate
     Orphans {
         team: Option<String>,
     },
-    Request(OneCorrection),
+    Request(SingleCorrection),
 }
 
 #[derive(Clone, Debug)]
-pub struct OneCorrection {
+pub struct SingleCorrection {
     pub request: RequestId,
     /// needed where the request had more than one
     pub attempt: Option<u8>,
@@ -67,13 +67,13 @@ pub struct OneCorrection {
     pub reason: String,
 }
 
-impl Wanted {
-    pub fn from_json(body: &[u8]) -> Result<Wanted, Problem> {
+impl CorrectionRequest {
+    pub fn from_json(body: &[u8]) -> Result<CorrectionRequest, ApiError> {
         let mut fields = Fields::of_body(body)?;
         let orphans: Option<String> = fields.take("orphans", "\"estimated\"")?;
         let wanted = match orphans.as_deref() {
-            None => Wanted::Request(OneCorrection::take(&mut fields)?),
-            Some("estimated") => Wanted::Orphans {
+            None => CorrectionRequest::Request(SingleCorrection::take(&mut fields)?),
+            Some("estimated") => CorrectionRequest::Orphans {
                 team: fields.take("team", "an id or a name")?,
             },
             Some(_) => return Err(fields.fault("orphans", "must be \"estimated\"")),
@@ -83,8 +83,8 @@ impl Wanted {
     }
 }
 
-impl OneCorrection {
-    fn take(fields: &mut Fields) -> Result<OneCorrection, Problem> {
+impl SingleCorrection {
+    fn take(fields: &mut Fields) -> Result<SingleCorrection, ApiError> {
         let request: String = fields.require("request", "the id of a request")?;
         let request = RequestId::parse(&request)
             .ok_or_else(|| fields.fault("request", "must be the id of a request, like req_…"))?;
@@ -110,7 +110,7 @@ impl OneCorrection {
             ));
         }
         let attempt = fields.take("attempt", "the number of an attempt, from 1")?;
-        Ok(OneCorrection {
+        Ok(SingleCorrection {
             request,
             attempt,
             amount,
@@ -120,7 +120,7 @@ impl OneCorrection {
 }
 
 /// What a change of the books came to; `None` where there was nothing to change.
-type Booked = Option<Vec<(Settlement, Correction)>>;
+type PostedCorrections = Option<Vec<(Settlement, Correction)>>;
 
 impl Control {
     /// Requests that were in flight when the process ended and that nobody has corrected.
@@ -129,9 +129,9 @@ impl Control {
         _grant: &Grant<may::ReadLedger>,
         team: Option<&str>,
         after: Option<RequestId>,
-    ) -> Result<OrphanPage, Problem> {
+    ) -> Result<OrphanPage, ApiError> {
         let team = team
-            .map(|team| team_meant(&self.directory.load(), team))
+            .map(|team| resolve_team(&self.directory.load(), team))
             .transpose()?;
         let _fresh = self.store.applied_now(FRESH_WAIT_MS).await;
         let from = after.map_or(FIRST, |after| HoldId {
@@ -154,7 +154,7 @@ impl Control {
         .await
     }
 
-    pub async fn orphans_uncorrected(&self) -> Result<u64, Problem> {
+    pub async fn orphans_uncorrected(&self) -> Result<u64, ApiError> {
         self.read(|store| store.orphans_uncorrected()).await
     }
 
@@ -162,26 +162,26 @@ impl Control {
     pub async fn correct(
         &self,
         grant: &Grant<may::CorrectLedger>,
-        wanted: Wanted,
-    ) -> Result<Corrected, Problem> {
+        wanted: CorrectionRequest,
+    ) -> Result<CorrectionResult, ApiError> {
         let entries = match wanted {
-            Wanted::Orphans { team } => {
+            CorrectionRequest::Orphans { team } => {
                 let team = team
-                    .map(|team| team_meant(&self.directory.load(), &team))
+                    .map(|team| resolve_team(&self.directory.load(), &team))
                     .transpose()?;
                 self.book(grant.actor(), move |books, at_ms, actor| {
                     settle_orphans(books, team, at_ms, actor)
                 })
                 .await?
             }
-            Wanted::Request(one) => {
+            CorrectionRequest::Request(one) => {
                 self.book(grant.actor(), move |books, at_ms, actor| {
                     correct_one(books, &one, at_ms, actor)
                 })
                 .await?
             }
         };
-        Ok(Corrected {
+        Ok(CorrectionResult {
             entries: entries.unwrap_or_default(),
             orphans_left: self.orphans_uncorrected().await?,
         })
@@ -192,10 +192,10 @@ impl Control {
     async fn book(
         &self,
         actor: &Actor,
-        choose: impl FnOnce(&mut Change<'_>, u64, &str) -> Result<Option<Chosen>, Problem>
+        choose: impl FnOnce(&mut ChangeTransaction<'_>, u64, &str) -> Result<Option<CorrectionBatch>, ApiError>
         + Send
         + 'static,
-    ) -> Result<Booked, Problem> {
+    ) -> Result<PostedCorrections, ApiError> {
         let quiet =
             tokio::time::timeout(VERIFICATION_WAIT, self.books_still.clone().lock_owned()).await;
         let quiet = quiet.map_err(|_| being_verified())?;
@@ -207,7 +207,7 @@ impl Control {
             let zone = control.zone.clone();
             let write = control.store.write(move |books| {
                 let Some(chosen) = choose(books, at_ms, &actor)? else {
-                    return Ok::<Booked, Problem>(None);
+                    return Ok::<PostedCorrections, ApiError>(None);
                 };
                 books.correct(&chosen.entries, &zone)?;
                 let (subject, detail) = (chosen.subject, chosen.detail.to_string());
@@ -229,15 +229,15 @@ impl Control {
             Ok(booked)
         });
         task.await.unwrap_or_else(|error| {
-            Err(Problem::new(
-                Word::Internal,
+            Err(ApiError::new(
+                ErrorCode::Internal,
                 format!("the correction broke off: {error}"),
             ))
         })
     }
 
     /// Computes the books once more and says what differs. Ends early if the caller has gone.
-    pub async fn verify_books(&self, _grant: &Grant<may::ReadLedger>) -> Result<Verified, Problem> {
+    pub async fn verify_books(&self, _grant: &Grant<may::ReadLedger>) -> Result<VerifyReport, ApiError> {
         let quiet = self
             .books_still
             .clone()
@@ -257,8 +257,8 @@ impl Control {
         drop(caller);
         match verified {
             Ok(verified) => Ok(verified?),
-            Err(error) => Err(Problem::new(
-                Word::Internal,
+            Err(error) => Err(ApiError::new(
+                ErrorCode::Internal,
                 format!("the verification broke off: {error}"),
             )),
         }
@@ -266,7 +266,7 @@ impl Control {
 }
 
 /// Entries to be written, and the words of their audit event.
-struct Chosen {
+struct CorrectionBatch {
     entries: Vec<(Settlement, Correction)>,
     action: &'static str,
     subject: String,
@@ -293,11 +293,11 @@ pub fn estimate(orphan: &Record) -> Money {
 }
 
 fn settle_orphans(
-    books: &mut Change<'_>,
+    books: &mut ChangeTransaction<'_>,
     team: Option<TeamId>,
     at_ms: u64,
     actor: &str,
-) -> Result<Option<Chosen>, Problem> {
+) -> Result<Option<CorrectionBatch>, ApiError> {
     let orphans = orphans_of(books, team)?;
     if orphans.is_empty() {
         return Ok(None);
@@ -322,7 +322,7 @@ fn settle_orphans(
         .sum();
     let subject = team.map_or("orphans".to_owned(), |team| team.to_string());
     let detail = json!({ "orphans": entries.len(), "amount": amount.to_string(), "by_key": by_key(&entries) });
-    Ok(Some(Chosen {
+    Ok(Some(CorrectionBatch {
         entries,
         action: "ledger.settle_orphans",
         subject,
@@ -331,7 +331,7 @@ fn settle_orphans(
 }
 
 /// The first of a team's orphans, or of all.
-fn orphans_of(books: &mut Change<'_>, team: Option<TeamId>) -> Result<Vec<Record>, Problem> {
+fn orphans_of(books: &mut ChangeTransaction<'_>, team: Option<TeamId>) -> Result<Vec<Record>, ApiError> {
     let (mut found, mut from) = (Vec::new(), FIRST);
     loop {
         let page = books.orphans(from, PAGE)?;
@@ -360,11 +360,11 @@ fn by_key(entries: &[(Settlement, Correction)]) -> serde_json::Value {
 }
 
 fn correct_one(
-    books: &mut Change<'_>,
-    wanted: &OneCorrection,
+    books: &mut ChangeTransaction<'_>,
+    wanted: &SingleCorrection,
     at_ms: u64,
     actor: &str,
-) -> Result<Option<Chosen>, Problem> {
+) -> Result<Option<CorrectionBatch>, ApiError> {
     let records = books.records(wanted.request)?;
     let record = the_attempt(records, wanted)?;
     if record.corrections.len() >= CORRECTIONS_MAX {
@@ -372,7 +372,7 @@ fn correct_one(
             "{} has {CORRECTIONS_MAX} corrections already; it takes no more",
             wanted.request
         );
-        return Err(Problem::new(Word::Conflict, message).at("request"));
+        return Err(ApiError::new(ErrorCode::Conflict, message).at("request"));
     }
     let (net, amount) = (record.net_cost(), wanted.amount);
     if net.plus(amount) < Money::ZERO {
@@ -386,7 +386,7 @@ fn correct_one(
             wanted.request,
             net.plus(amount)
         );
-        return Err(Problem::invalid(message).at("amount"));
+        return Err(ApiError::invalid(message).at("amount"));
     }
     let attempt = record.id().attempt;
     let detail =
@@ -398,7 +398,7 @@ fn correct_one(
         actor: actor.to_owned(),
     };
     let entries = vec![(record.settlement, correction)];
-    Ok(Some(Chosen {
+    Ok(Some(CorrectionBatch {
         entries,
         action: "ledger.correct",
         subject: wanted.request.to_string(),
@@ -407,7 +407,7 @@ fn correct_one(
 }
 
 /// The attempt that is meant; one of several must be named.
-fn the_attempt(mut records: Vec<Record>, wanted: &OneCorrection) -> Result<Record, Problem> {
+fn the_attempt(mut records: Vec<Record>, wanted: &SingleCorrection) -> Result<Record, ApiError> {
     if records.is_empty() {
         return Err(not_found("request", wanted.request).at("request"));
     }
@@ -425,12 +425,12 @@ fn the_attempt(mut records: Vec<Record>, wanted: &OneCorrection) -> Result<Recor
                 wanted.request,
                 more + 1
             );
-            Err(Problem::invalid(message).at("attempt"))
+            Err(ApiError::invalid(message).at("attempt"))
         }
     }
 }
 
-fn being_verified() -> Problem {
+fn being_verified() -> ApiError {
     let message = "the books are being verified or corrected just now; try again in a moment";
-    Problem::new(Word::Conflict, message).retry_after(5)
+    ApiError::new(ErrorCode::Conflict, message).retry_after(5)
 }

@@ -6,7 +6,7 @@ use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::domain::money::{Money, MoneyError};
-use crate::domain::problem::Problem;
+use crate::domain::problem::ApiError;
 
 /// Members that a later release will know: refused by name rather than ignored, because ignoring a limit is dangerous.
 const NOT_YET: [&str; 1] = ["metadata"];
@@ -20,24 +20,24 @@ pub struct Fields {
 }
 
 impl Fields {
-    pub fn of_body(body: &[u8]) -> Result<Fields, Problem> {
+    pub fn of_body(body: &[u8]) -> Result<Fields, ApiError> {
         let members: Members = serde_json::from_slice(body).map_err(|error| {
-            Problem::invalid(format!(
+            ApiError::invalid(format!(
                 "the body must be a JSON object with unique members: {error}"
             ))
         })?;
         Fields::of(String::new(), members)
     }
 
-    fn of_value(at: String, value: &RawValue) -> Result<Fields, Problem> {
+    fn of_value(at: String, value: &RawValue) -> Result<Fields, ApiError> {
         let members: Members = serde_json::from_str(value.get()).map_err(|_| {
-            Problem::invalid(format!("`{at}` must be a JSON object with unique members"))
+            ApiError::invalid(format!("`{at}` must be a JSON object with unique members"))
                 .at(at.clone())
         })?;
         Fields::of(format!("{at}."), members)
     }
 
-    fn of(at: String, Members(members): Members) -> Result<Fields, Problem> {
+    fn of(at: String, Members(members): Members) -> Result<Fields, ApiError> {
         Ok(Fields {
             at,
             members,
@@ -50,7 +50,7 @@ impl Fields {
         &mut self,
         name: &'static str,
         wanted: &str,
-    ) -> Result<Option<T>, Problem> {
+    ) -> Result<Option<T>, ApiError> {
         match self.take_even_null::<T>(name, wanted)? {
             Some(value) => Ok(value),
             None => Ok(None),
@@ -62,7 +62,7 @@ impl Fields {
         &mut self,
         name: &'static str,
         wanted: &str,
-    ) -> Result<Option<Option<T>>, Problem> {
+    ) -> Result<Option<Option<T>>, ApiError> {
         let Some(value) = self.take_raw(name) else {
             return Ok(None);
         };
@@ -76,18 +76,18 @@ impl Fields {
         &mut self,
         name: &'static str,
         wanted: &str,
-    ) -> Result<T, Problem> {
+    ) -> Result<T, ApiError> {
         self.take(name, wanted)?
             .ok_or_else(|| self.fault(name, format!("is missing; it must be {wanted}")))
     }
 
     /// Takes an amount of dollars from its own digits, whether they stand in quotes or not: never through a float.
-    pub fn take_money(&mut self, name: &'static str) -> Result<Option<Money>, Problem> {
+    pub fn take_money(&mut self, name: &'static str) -> Result<Option<Money>, ApiError> {
         self.take_amount(name, "an amount of dollars like \"10.50\"", Money::parse)
     }
 
     /// The same for what may be negative.
-    pub fn take_signed_money(&mut self, name: &'static str) -> Result<Option<Money>, Problem> {
+    pub fn take_signed_money(&mut self, name: &'static str) -> Result<Option<Money>, ApiError> {
         self.take_amount(
             name,
             "an amount of dollars like \"-0.12\"",
@@ -100,7 +100,7 @@ impl Fields {
         name: &'static str,
         wanted: &str,
         parse: fn(&str) -> Result<Money, MoneyError>,
-    ) -> Result<Option<Money>, Problem> {
+    ) -> Result<Option<Money>, ApiError> {
         let Some(value) = self.take_raw(name).filter(|value| value.get() != "null") else {
             return Ok(None);
         };
@@ -116,7 +116,7 @@ impl Fields {
     }
 
     /// Takes a list of objects.
-    pub fn take_objects(&mut self, name: &'static str) -> Result<Option<Vec<Fields>>, Problem> {
+    pub fn take_objects(&mut self, name: &'static str) -> Result<Option<Vec<Fields>>, ApiError> {
         let Some(values) = self.take::<Vec<Box<RawValue>>>(name, "a list of objects")? else {
             return Ok(None);
         };
@@ -132,16 +132,16 @@ impl Fields {
     }
 
     /// A 400 that names the member.
-    pub fn fault(&self, name: &str, says: impl AsRef<str>) -> Problem {
+    pub fn fault(&self, name: &str, says: impl AsRef<str>) -> ApiError {
         let path = format!("{}{name}", self.at);
-        Problem::invalid(format!("`{path}` {}", says.as_ref())).at(path)
+        ApiError::invalid(format!("`{path}` {}", says.as_ref())).at(path)
     }
 
     /// Gives a fault found deeper down the member's name.
-    pub fn placed<T>(&self, name: &str, outcome: Result<T, Problem>) -> Result<T, Problem> {
+    pub fn placed<T>(&self, name: &str, outcome: Result<T, ApiError>) -> Result<T, ApiError> {
         outcome.map_err(|problem| {
             let path = format!("{}{}", self.at, problem.param.as_deref().unwrap_or(name));
-            Problem {
+            ApiError {
                 message: format!("`{path}` {}", problem.message),
                 ..problem
             }
@@ -150,7 +150,7 @@ impl Fields {
     }
 
     /// What is left over is a fault.
-    pub fn finish(self) -> Result<(), Problem> {
+    pub fn finish(self) -> Result<(), ApiError> {
         let Some((name, _)) = self.members.first() else {
             return Ok(());
         };

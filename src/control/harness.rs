@@ -10,7 +10,7 @@ use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, Permit};
 use crate::control::Control;
 use crate::domain::clock::ManualClock;
-use crate::domain::problem::Problem;
+use crate::domain::problem::ApiError;
 use crate::domain::secret::Secret;
 use crate::domain::time::Time;
 use crate::domain::zone::Zone;
@@ -21,7 +21,7 @@ use crate::store::{Options, Store};
 /// 2026-11-23T10:00:00Z
 pub(crate) const NOW_MS: u64 = 1_795_428_000_000;
 
-pub(crate) struct House {
+pub(crate) struct TestControl {
     pub control: Control,
     pub clock: ManualClock,
     pub store: Store,
@@ -31,9 +31,9 @@ pub(crate) struct House {
     _folder: TempDir,
 }
 
-impl House {
+impl TestControl {
     /// Set up: one organization, one administrative key, nothing else.
-    pub async fn open() -> House {
+    pub async fn open() -> TestControl {
         let (folder, clock, zone) = (
             tempfile::tempdir().expect("a folder"),
             ManualClock::at_ms(NOW_MS),
@@ -50,7 +50,7 @@ impl House {
         let (store, recovered) = Store::open(options).expect("a store");
         let time = Arc::new(Time::first(Arc::new(clock.clone())));
         let ledger = Ledger::recover(
-            store.journal(),
+            store.wal(),
             zone.clone(),
             Vec::new(),
             recovered,
@@ -66,7 +66,7 @@ impl House {
             .bootstrap(&grant(crate::auth::role::may::SetUp))
             .await
             .expect("an empty instance");
-        House {
+        TestControl {
             control,
             clock,
             store,
@@ -77,7 +77,7 @@ impl House {
     }
 
     /// What a call with this key would meet.
-    pub fn caller(&self, text: &str) -> Result<Arc<Caller>, Problem> {
+    pub fn caller(&self, text: &str) -> Result<Arc<Caller>, ApiError> {
         auth::authenticate(&self.control.directory(), Some(text), self.control.now_ms())
     }
 
@@ -90,7 +90,7 @@ impl House {
     }
 }
 
-impl Drop for House {
+impl Drop for TestControl {
     fn drop(&mut self) {
         self.store.close();
     }

@@ -8,22 +8,22 @@ use serde_json::{Map, json};
 use crate::auth;
 use crate::auth::directory::{Caller, Directory};
 use crate::auth::grant::Grant;
-use crate::auth::key::{self, Minted};
+use crate::auth::key::{self, GeneratedKey};
 use crate::auth::role::{Actor, may};
 use crate::control::fields::Fields;
 use crate::control::limits::Limits;
-use crate::control::owned::{self, Touched};
-use crate::control::teams::team_meant;
+use crate::control::owned::{self, AffectedLimits};
+use crate::control::teams::resolve_team;
 use crate::control::terms::{self, Budgets, Models, Name, models_audited};
-use crate::control::{Control, Done, WithLimits, name_taken, not_found};
+use crate::control::{Control, ChangeOutcome, WithLimits, name_taken, not_found};
 use crate::domain::budget::Owner;
 use crate::domain::id::{AdminKeyId, KeyId, TeamId};
-use crate::domain::problem::{Problem, Word};
+use crate::domain::problem::{ApiError, ErrorCode};
 use crate::domain::secret::Secret;
 use crate::domain::tenant::{AdminKey, PARENTS_MAX, Team, VirtualKey};
 use crate::domain::zone::Zone;
 use crate::policy::access;
-use crate::store::Change;
+use crate::store::ChangeTransaction;
 
 /// A key as it is asked for: of a team, or to administer with.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ pub enum NewKey {
 #[derive(Clone, Debug)]
 pub struct NewVirtualKey {
     pub name: Name,
-    pub place: Place,
+    pub place: KeyParent,
     pub models: Models,
     pub expires_ms: Option<u64>,
     pub budgets: Budgets,
@@ -44,7 +44,7 @@ pub struct NewVirtualKey {
 
 /// Where a new key belongs: directly to a team, or below a key of it. A team is an id, or a name that only one team has.
 #[derive(Clone, Copy, Debug)]
-pub enum Place<T = String> {
+pub enum KeyParent<T = String> {
     Team(T),
     Below {
         parent: KeyId,
@@ -53,39 +53,39 @@ pub enum Place<T = String> {
     },
 }
 
-impl Place {
-    fn take(fields: &mut Fields) -> Result<Place, Problem> {
+impl KeyParent {
+    fn take(fields: &mut Fields) -> Result<KeyParent, ApiError> {
         let parent: Option<String> = fields.take("parent", "the id of a key")?;
         let Some(parent) = parent else {
-            return Ok(Place::Team(
+            return Ok(KeyParent::Team(
                 fields.require("team", "the id or the name of a team")?,
             ));
         };
         let parent = KeyId::parse(&parent)
             .ok_or_else(|| fields.fault("parent", "must be the id of a key, like key_3"))?;
-        Ok(Place::Below {
+        Ok(KeyParent::Below {
             parent,
             team: fields.take("team", "the id or the name of a team")?,
         })
     }
 
-    fn meant(self, directory: &Directory) -> Result<Place<TeamId>, Problem> {
+    fn meant(self, directory: &Directory) -> Result<KeyParent<TeamId>, ApiError> {
         Ok(match self {
-            Place::Team(team) => Place::Team(team_meant(directory, &team)?),
-            Place::Below { parent, team } => Place::Below {
+            KeyParent::Team(team) => KeyParent::Team(resolve_team(directory, &team)?),
+            KeyParent::Below { parent, team } => KeyParent::Below {
                 parent,
-                team: team.map(|team| team_meant(directory, &team)).transpose()?,
+                team: team.map(|team| resolve_team(directory, &team)).transpose()?,
             },
         })
     }
 }
 
-impl Place<TeamId> {
+impl KeyParent<TeamId> {
     /// The team and the parent of the key that is made here.
-    fn found(self, books: &mut Change<'_>) -> Result<(Team, Option<KeyId>), Problem> {
+    fn found(self, books: &mut ChangeTransaction<'_>) -> Result<(Team, Option<KeyId>), ApiError> {
         let (team, parent) = match self {
-            Place::Team(team) => (team, None),
-            Place::Below { parent, team } => {
+            KeyParent::Team(team) => (team, None),
+            KeyParent::Below { parent, team } => {
                 let above = books
                     .key(parent)?
                     .ok_or_else(|| not_found("key", parent).at("parent"))?;
@@ -94,7 +94,7 @@ impl Place<TeamId> {
                         "{parent} is a key of {}, and a key below it is too; leave `team` out",
                         above.team
                     );
-                    return Err(Problem::invalid(message).at("team"));
+                    return Err(ApiError::invalid(message).at("team"));
                 }
                 (above.team, Some(below(books, &above)?))
             }
@@ -109,7 +109,7 @@ impl Place<TeamId> {
 }
 
 /// A key may have another one below it, as long as the line does not grow too long.
-fn below(books: &mut Change<'_>, parent: &VirtualKey) -> Result<KeyId, Problem> {
+fn below(books: &mut ChangeTransaction<'_>, parent: &VirtualKey) -> Result<KeyId, ApiError> {
     let (mut line, mut next) = (1, parent.parent);
     while let Some(above) = next {
         line += 1;
@@ -123,14 +123,14 @@ fn below(books: &mut Change<'_>, parent: &VirtualKey) -> Result<KeyId, Problem> 
             "{} has {} keys above it already; a key may have {PARENTS_MAX}",
             parent.id, PARENTS_MAX
         );
-        return Err(Problem::invalid(message).at("parent"));
+        return Err(ApiError::invalid(message).at("parent"));
     }
     Ok(parent.id)
 }
 
 impl NewKey {
     /// `"admin": true` asks for an administrative key, which has a name and nothing else.
-    pub fn from_json(body: &[u8], now_ms: u64) -> Result<NewKey, Problem> {
+    pub fn from_json(body: &[u8], now_ms: u64) -> Result<NewKey, ApiError> {
         let mut fields = Fields::of_body(body)?;
         let name = Name::take(&mut fields)?;
         if fields.take("admin", "true or false")?.unwrap_or(false) {
@@ -139,7 +139,7 @@ impl NewKey {
         }
         let new = NewVirtualKey {
             name,
-            place: Place::take(&mut fields)?,
+            place: KeyParent::take(&mut fields)?,
             models: Models::take(&mut fields)?.unwrap_or_default(),
             expires_ms: take_expiry(&mut fields, now_ms)?.flatten(),
             budgets: Budgets::take(&mut fields)?.unwrap_or_default(),
@@ -162,7 +162,7 @@ pub struct KeyChange {
 }
 
 impl KeyChange {
-    pub fn from_json(body: &[u8], now_ms: u64) -> Result<KeyChange, Problem> {
+    pub fn from_json(body: &[u8], now_ms: u64) -> Result<KeyChange, ApiError> {
         let mut fields = Fields::of_body(body)?;
         let change = KeyChange {
             models: Models::take(&mut fields)?,
@@ -185,7 +185,7 @@ impl KeyChange {
             && budgets.is_none()
             && limits.is_none()
         {
-            return Err(Problem::invalid(
+            return Err(ApiError::invalid(
                 "nothing to change; give `models`, `expires`, `disabled`, `budgets` or `limits`",
             ));
         }
@@ -194,7 +194,7 @@ impl KeyChange {
 }
 
 /// `disabled`, the one thing that can change about an administrative key.
-pub fn admin_key_change(body: &[u8]) -> Result<bool, Problem> {
+pub fn admin_key_change(body: &[u8]) -> Result<bool, ApiError> {
     let mut fields = Fields::of_body(body)?;
     let disabled = fields.require("disabled", "true or false")?;
     fields.finish()?;
@@ -203,20 +203,20 @@ pub fn admin_key_change(body: &[u8]) -> Result<bool, Problem> {
 
 /// Who stands above a key.
 #[derive(Clone, Debug)]
-pub struct Above {
+pub struct KeyAncestor {
     pub owner: Owner,
     pub name: String,
 }
 
 /// What a presented key is good for right now.
 #[derive(Debug)]
-pub enum Verdict {
+pub enum KeyStatus {
     /// a virtual key, and the configured model names that it may call
     Virtual {
         caller: Arc<Caller>,
         own: WithLimits<VirtualKey>,
         /// from its parents upwards, those that have any
-        above: Vec<WithLimits<Above>>,
+        above: Vec<WithLimits<KeyAncestor>>,
         models: Vec<String>,
     },
     Administrative {
@@ -224,7 +224,7 @@ pub enum Verdict {
         name: String,
     },
     /// just as a call with it would be refused
-    Refused(Problem),
+    Refused(ApiError),
 }
 
 impl Control {
@@ -232,11 +232,11 @@ impl Control {
         &self,
         grant: &Grant<may::ChangeKeys>,
         new: NewVirtualKey,
-    ) -> Result<(WithLimits<VirtualKey>, Secret), Problem> {
+    ) -> Result<(WithLimits<VirtualKey>, Secret), ApiError> {
         let place = new.place.clone().meant(&self.directory.load())?;
         let minted = key::mint(new.name.as_str()).map_err(unrandom)?;
         let secret = minted.secret.clone();
-        let create = move |books: &mut Change<'_>, at_ms: u64| {
+        let create = move |books: &mut ChangeTransaction<'_>, at_ms: u64| {
             let key = new_virtual_key(books, place, &new, &minted, at_ms)?;
             let mut detail = json!({
                 "name": key.name,
@@ -252,14 +252,14 @@ impl Control {
                 (&new.budgets, &new.limits),
                 &mut detail,
             )?;
-            Ok(Done {
+            Ok(ChangeOutcome {
                 subject: key.id.to_string(),
                 detail,
                 touched,
                 answer: (key, owned),
             })
         };
-        let (key, owned) = self.carry_out(grant.actor(), "key.create", create).await?;
+        let (key, owned) = self.apply(grant.actor(), "key.create", create).await?;
         Ok((self.with_standings(key, owned), secret))
     }
 
@@ -267,21 +267,21 @@ impl Control {
         &self,
         grant: &Grant<may::ChangeAdminKeys>,
         name: Name,
-    ) -> Result<(AdminKey, Secret), Problem> {
+    ) -> Result<(AdminKey, Secret), ApiError> {
         let minted = key::mint_administrative().map_err(unrandom)?;
         let secret = minted.secret.clone();
-        let create = move |books: &mut Change<'_>, at_ms: u64| {
+        let create = move |books: &mut ChangeTransaction<'_>, at_ms: u64| {
             let admin = new_admin_key(books, name.into_string(), &minted, at_ms)?;
             let detail = json!({ "name": admin.name, "hint": admin.hint });
-            Ok(Done {
+            Ok(ChangeOutcome {
                 subject: admin.id.to_string(),
                 detail,
-                touched: Touched::default(),
+                touched: AffectedLimits::default(),
                 answer: admin,
             })
         };
         let admin = self
-            .carry_out(grant.actor(), "admin_key.create", create)
+            .apply(grant.actor(), "admin_key.create", create)
             .await?;
         Ok((admin, secret))
     }
@@ -291,8 +291,8 @@ impl Control {
         grant: &Grant<may::ChangeKeys>,
         id: KeyId,
         wanted: KeyChange,
-    ) -> Result<WithLimits<VirtualKey>, Problem> {
-        let apply = move |books: &mut Change<'_>, _at_ms: u64| {
+    ) -> Result<WithLimits<VirtualKey>, ApiError> {
+        let apply = move |books: &mut ChangeTransaction<'_>, _at_ms: u64| {
             let mut key = books.key(id)?.ok_or_else(|| not_found("key", id))?;
             let mut detail = Map::new();
             if let Some(models) = wanted.models {
@@ -315,14 +315,14 @@ impl Control {
             books.put_key(&key)?;
             let terms = (wanted.budgets.as_ref(), wanted.limits.as_ref());
             let (owned, touched) = owned::change(books, Owner::Key(id), terms, &mut detail)?;
-            Ok(Done {
+            Ok(ChangeOutcome {
                 subject: id.to_string(),
                 detail: detail.into(),
                 touched,
                 answer: (key, owned),
             })
         };
-        let (key, owned) = self.carry_out(grant.actor(), "key.change", apply).await?;
+        let (key, owned) = self.apply(grant.actor(), "key.change", apply).await?;
         Ok(self.with_standings(key, owned))
     }
 
@@ -331,27 +331,27 @@ impl Control {
         grant: &Grant<may::ChangeAdminKeys>,
         id: AdminKeyId,
         disabled: bool,
-    ) -> Result<AdminKey, Problem> {
-        let apply = move |books: &mut Change<'_>, _at_ms: u64| {
+    ) -> Result<AdminKey, ApiError> {
+        let apply = move |books: &mut ChangeTransaction<'_>, _at_ms: u64| {
             let mut admin = books.admin_key(id)?.ok_or_else(|| not_found("key", id))?;
             let before = std::mem::replace(&mut admin.disabled, disabled);
             books.put_admin_key(&admin)?;
             let detail = json!({ "disabled": { "from": before, "to": disabled } });
-            Ok(Done {
+            Ok(ChangeOutcome {
                 subject: id.to_string(),
                 detail,
-                touched: Touched::default(),
+                touched: AffectedLimits::default(),
                 answer: admin,
             })
         };
-        self.carry_out(grant.actor(), "admin_key.change", apply)
+        self.apply(grant.actor(), "admin_key.change", apply)
             .await
     }
 
     pub async fn keys(
         &self,
         _grant: &Grant<may::ReadTenants>,
-    ) -> Result<Vec<WithLimits<VirtualKey>>, Problem> {
+    ) -> Result<Vec<WithLimits<VirtualKey>>, ApiError> {
         let tenants = self.read(|store| store.tenants()).await?;
         let mut owned = owned::by_owner(tenants.budgets, tenants.limits);
         let shown = |key: VirtualKey| {
@@ -365,7 +365,7 @@ impl Control {
         &self,
         grant: &Grant<may::ReadTenants>,
         id: KeyId,
-    ) -> Result<WithLimits<VirtualKey>, Problem> {
+    ) -> Result<WithLimits<VirtualKey>, ApiError> {
         let keys = self.keys(grant).await?;
         keys.into_iter()
             .find(|key| key.record.id == id)
@@ -375,7 +375,7 @@ impl Control {
     pub async fn admin_keys(
         &self,
         _grant: &Grant<may::ReadTenants>,
-    ) -> Result<Vec<AdminKey>, Problem> {
+    ) -> Result<Vec<AdminKey>, ApiError> {
         Ok(self.read(|store| store.tenants()).await?.admin_keys)
     }
 
@@ -384,34 +384,34 @@ impl Control {
         &self,
         _grant: &Grant<may::ReadTenants>,
         text: &str,
-    ) -> Result<Verdict, Problem> {
+    ) -> Result<KeyStatus, ApiError> {
         let directory = self.directory.load_full();
         if let Ok(Actor::AdminKey { id, name }) = auth::authenticate_admin(&directory, Some(text)) {
-            return Ok(Verdict::Administrative { id, name });
+            return Ok(KeyStatus::Administrative { id, name });
         }
         let caller = match auth::authenticate(&directory, Some(text), self.now_ms()) {
             Ok(caller) => caller,
             // a disabled administrative key: the other door's words would mislead
-            Err(problem) if problem.word == Word::PermissionDenied => {
-                return Ok(Verdict::Refused(
+            Err(problem) if problem.word == ErrorCode::PermissionDenied => {
+                return Ok(KeyStatus::Refused(
                     auth::authenticate_admin(&directory, Some(text))
                         .err()
                         .unwrap_or(problem),
                 ));
             }
-            Err(problem) => return Ok(Verdict::Refused(problem)),
+            Err(problem) => return Ok(KeyStatus::Refused(problem)),
         };
         let tenants = self.read(|store| store.tenants()).await?;
         let mut owned = owned::by_owner(tenants.budgets, tenants.limits);
         let own = owned.remove(&Owner::Key(caller.key.id)).unwrap_or_default();
         let own = self.with_standings(caller.key.clone(), own);
-        let with_any = |above: Above| {
+        let with_any = |above: KeyAncestor| {
             owned
                 .remove(&above.owner)
                 .map(|owned| self.with_standings(above, owned))
         };
         let above = above(&caller).filter_map(with_any).collect();
-        Ok(Verdict::Virtual {
+        Ok(KeyStatus::Virtual {
             models: self.callable_by(&caller),
             own,
             above,
@@ -430,18 +430,18 @@ impl Control {
     }
 }
 
-fn above(caller: &Caller) -> impl Iterator<Item = Above> {
-    let parents = caller.parents.iter().map(|key| Above {
+fn above(caller: &Caller) -> impl Iterator<Item = KeyAncestor> {
+    let parents = caller.parents.iter().map(|key| KeyAncestor {
         owner: Owner::Key(key.id),
         name: key.name.clone(),
     });
     let (team, organization) = (&caller.team, &caller.organization);
     parents.chain([
-        Above {
+        KeyAncestor {
             owner: Owner::Team(team.id),
             name: team.name.clone(),
         },
-        Above {
+        KeyAncestor {
             owner: Owner::Organization(organization.id),
             name: organization.name.clone(),
         },
@@ -449,7 +449,7 @@ fn above(caller: &Caller) -> impl Iterator<Item = Above> {
 }
 
 /// The text of a key in a request for its check.
-pub fn key_to_verify(body: &[u8]) -> Result<Secret, Problem> {
+pub fn key_to_verify(body: &[u8]) -> Result<Secret, ApiError> {
     let mut fields = Fields::of_body(body)?;
     let text: String = fields.require("key", "the text of a key")?;
     fields.finish()?;
@@ -457,12 +457,12 @@ pub fn key_to_verify(body: &[u8]) -> Result<Secret, Problem> {
 }
 
 fn new_virtual_key(
-    books: &mut Change<'_>,
-    place: Place<TeamId>,
+    books: &mut ChangeTransaction<'_>,
+    place: KeyParent<TeamId>,
     new: &NewVirtualKey,
-    minted: &Minted,
+    minted: &GeneratedKey,
     at_ms: u64,
-) -> Result<VirtualKey, Problem> {
+) -> Result<VirtualKey, ApiError> {
     let (team, parent) = place.found(books)?;
     if !books.claim_name(&format!("key/{}", team.id), new.name.as_str())? {
         return Err(name_taken(
@@ -489,11 +489,11 @@ fn new_virtual_key(
 }
 
 pub(super) fn new_admin_key(
-    books: &mut Change<'_>,
+    books: &mut ChangeTransaction<'_>,
     name: String,
-    minted: &Minted,
+    minted: &GeneratedKey,
     at_ms: u64,
-) -> Result<AdminKey, Problem> {
+) -> Result<AdminKey, ApiError> {
     if !books.claim_name("admin_key", &name)? {
         return Err(name_taken("an administrative key", &name, "this instance"));
     }
@@ -511,14 +511,14 @@ pub(super) fn new_admin_key(
     Ok(admin)
 }
 
-pub(super) fn unrandom(error: getrandom::Error) -> Problem {
-    Problem::new(
-        Word::Internal,
+pub(super) fn unrandom(error: getrandom::Error) -> ApiError {
+    ApiError::new(
+        ErrorCode::Internal,
         format!("the system gives no random bytes for a new key: {error}; try again"),
     )
 }
 
-fn take_expiry(fields: &mut Fields, now_ms: u64) -> Result<Option<Option<u64>>, Problem> {
+fn take_expiry(fields: &mut Fields, now_ms: u64) -> Result<Option<Option<u64>>, ApiError> {
     let text: Option<Option<String>> =
         fields.take_even_null("expires", "a text like `7d`, or null for never")?;
     let Some(text) = text else { return Ok(None) };

@@ -16,14 +16,14 @@ pub(super) async fn book(ledger: Arc<Ledger>, mut told: watch::Receiver<bool>) {
         let ends = tokio::time::timeout(TRY, told.wait_for(|ends| *ends))
             .await
             .is_ok();
-        let logged = ledger.settle_owed();
+        let logged = ledger.settle_unlogged();
         if logged > 0 {
             tracing::info!(
                 "the ends of {logged} calls, which could not be logged when they came, are logged now"
             );
         }
         if ends {
-            let left = ledger.owed();
+            let left = ledger.unlogged();
             if left > 0 {
                 tracing::error!(
                     "the ends of {left} calls cannot be logged: the next start books them at their ceilings"

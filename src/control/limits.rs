@@ -12,8 +12,8 @@ use crate::domain::budget::Owner;
 use crate::domain::id::LimitId;
 use crate::domain::limit::RateLimit;
 use crate::domain::pattern::Pattern;
-use crate::domain::problem::Problem;
-use crate::store::Change;
+use crate::domain::problem::ApiError;
+use crate::store::ChangeTransaction;
 
 /// per owner
 pub const LIMITS_MAX: usize = 16;
@@ -29,7 +29,7 @@ pub struct LimitTerms {
 }
 
 impl LimitTerms {
-    fn take(mut fields: Fields) -> Result<LimitTerms, Problem> {
+    fn take(mut fields: Fields) -> Result<LimitTerms, ApiError> {
         let terms = LimitTerms {
             rpm: fields.take("rpm", WHOLE)?,
             tpm: fields.take("tpm", WHOLE)?,
@@ -86,7 +86,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    pub(super) fn take(fields: &mut Fields) -> Result<Option<Limits>, Problem> {
+    pub(super) fn take(fields: &mut Fields) -> Result<Option<Limits>, ApiError> {
         let list = fields.take_objects("limits")?;
         let rpm = fields.take_even_null("rpm", WHOLE)?;
         let tpm = fields.take_even_null("tpm", WHOLE)?;
@@ -116,9 +116,9 @@ impl Limits {
         }
     }
 
-    fn exactly(terms: Vec<LimitTerms>) -> Result<Limits, Problem> {
+    fn exactly(terms: Vec<LimitTerms>) -> Result<Limits, ApiError> {
         if terms.len() > LIMITS_MAX {
-            return Err(Problem::invalid(format!(
+            return Err(ApiError::invalid(format!(
                 "may have at most {LIMITS_MAX} entries"
             )));
         }
@@ -127,7 +127,7 @@ impl Limits {
             .iter()
             .position(|terms| !seen.insert(terms.model.as_ref()))
         {
-            Some(place) => Err(Problem::invalid("repeats the model of another entry")
+            Some(place) => Err(ApiError::invalid("repeats the model of another entry")
                 .at(format!("limits[{place}]"))),
             None => Ok(Limits::Exactly(terms)),
         }
@@ -162,12 +162,12 @@ impl Limits {
 }
 
 /// What a change of limits did.
-pub(super) struct Rewritten {
+pub(super) struct LimitChanges {
     pub before: Vec<RateLimit>,
     pub now: Vec<RateLimit>,
 }
 
-impl Rewritten {
+impl LimitChanges {
     /// Every limit that the ledger must hear of: new, changed or gone.
     pub fn touched(&self) -> Vec<LimitId> {
         let gone = self
@@ -188,10 +188,10 @@ impl Rewritten {
 
 /// Makes the owner's limits those that are wanted, in one transaction. A limit of the same model lives on.
 pub(super) fn rewrite(
-    books: &mut Change<'_>,
+    books: &mut ChangeTransaction<'_>,
     owner: Owner,
     wanted: &Limits,
-) -> Result<Rewritten, Problem> {
+) -> Result<LimitChanges, ApiError> {
     let before = books.limits_of(owner)?;
     let mut now = Vec::new();
     for terms in wanted.over(&before) {
@@ -216,7 +216,7 @@ pub(super) fn rewrite(
         books.put_limit(&limit)?;
         now.push(limit);
     }
-    let rewritten = Rewritten { before, now };
+    let rewritten = LimitChanges { before, now };
     for limit in &rewritten.before {
         if rewritten.now.iter().all(|kept| kept.id != limit.id) {
             books.remove_limit(limit.id)?;
@@ -244,7 +244,7 @@ mod tests {
     use super::*;
     use crate::domain::id::KeyId;
 
-    fn limits(body: &str) -> Result<Option<Limits>, Problem> {
+    fn limits(body: &str) -> Result<Option<Limits>, ApiError> {
         let mut fields = Fields::of_body(body.as_bytes())?;
         let limits = Limits::take(&mut fields)?;
         fields.finish()?;

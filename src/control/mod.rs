@@ -33,16 +33,16 @@ use crate::config::Retention;
 use crate::domain::attribution::Pseudonyms;
 use crate::domain::budget::Owner;
 use crate::domain::event::Subject;
-use crate::domain::problem::{Problem, Word};
+use crate::domain::problem::{ApiError, ErrorCode};
 use crate::domain::time::Time;
 use crate::domain::zone::Zone;
 use crate::meter::Ledger;
-use crate::store::memory::Memory;
-use crate::store::{AuditEvent, Change, Store, StoreError, Tenants};
+use crate::store::memory::ReasoningMemory;
+use crate::store::{AuditEvent, ChangeTransaction, Store, StoreError, Tenants};
 
-use crate::control::owned::Touched;
-pub use crate::control::owned::{BudgetStanding, LimitStanding, WithLimits};
-pub use crate::control::upkeep::Upkeep;
+use crate::control::owned::AffectedLimits;
+pub use crate::control::owned::{BudgetWithStatus, LimitWithStatus, WithLimits};
+pub use crate::control::upkeep::BackgroundTasks;
 
 /// Everything that can be done to an instance while it runs.
 #[derive(Clone)]
@@ -54,7 +54,7 @@ pub struct Control {
     zone: Zone,
     pseudonyms: Pseudonyms,
     catalogue: Arc<Catalogue>,
-    memory: Option<Arc<Memory>>,
+    memory: Option<Arc<ReasoningMemory>>,
     retention: Option<Retention>,
     /// how long a request may wait before its hold is granted
     waits_ms: u64,
@@ -102,7 +102,7 @@ impl Control {
 
     /// Lets the memory be purged.
     #[must_use]
-    pub fn with_memory(self, memory: Option<Arc<Memory>>) -> Control {
+    pub fn with_memory(self, memory: Option<Arc<ReasoningMemory>>) -> Control {
         Control { memory, ..self }
     }
 
@@ -127,12 +127,12 @@ impl Control {
     /// The one way to change anything. The change runs on the store's writer thread and its audit event goes into the same
     /// transaction. Once begun it is carried to its end even if the caller hangs up, or a committed revocation might never
     /// reach the directory: hence the task of its own.
-    async fn carry_out<T: Send + 'static>(
+    async fn apply<T: Send + 'static>(
         &self,
         actor: &Actor,
         action: &'static str,
-        change: impl FnOnce(&mut Change<'_>, u64) -> Result<Done<T>, Problem> + Send + 'static,
-    ) -> Result<T, Problem> {
+        change: impl FnOnce(&mut ChangeTransaction<'_>, u64) -> Result<ChangeOutcome<T>, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
         let (control, actor, at_ms) = (self.clone(), actor.to_string(), self.now_ms());
         let task = tokio::spawn(async move {
             let done = control
@@ -147,15 +147,15 @@ impl Control {
                         subject,
                         detail,
                     })?;
-                    Ok::<_, Problem>(done)
+                    Ok::<_, ApiError>(done)
                 })
                 .await?;
             control.publish(done.touched).await?;
             Ok(done.answer)
         });
         task.await.unwrap_or_else(|error| {
-            Err(Problem::new(
-                Word::Internal,
+            Err(ApiError::new(
+                ErrorCode::Internal,
                 format!("the change `{action}` broke off: {error}"),
             ))
         })
@@ -163,11 +163,11 @@ impl Control {
 
     /// Tells the ledger and the directory what is committed. While the database reopens after an I/O error reads fail for up
     /// to a second; that is waited for.
-    async fn publish(&self, touched: Touched) -> Result<(), Problem> {
+    async fn publish(&self, touched: AffectedLimits) -> Result<(), ApiError> {
         let mut pauses_ms = [100, 300, 900].into_iter();
         loop {
             let (control, touched) = (self.clone(), touched.clone());
-            let published = beside(move || {
+            let published = blocking(move || {
                 let gone = control
                     .directory
                     .refresh_after(&control.store, |tenants| control.tell(&touched, tenants))?;
@@ -186,7 +186,7 @@ impl Control {
     }
 
     /// Tells the ledger of budgets and rate limits as they are committed; returns those that are not (any more).
-    fn tell(&self, touched: &Touched, tenants: &Tenants) -> Touched {
+    fn tell(&self, touched: &AffectedLimits, tenants: &Tenants) -> AffectedLimits {
         let mut gone = touched.clone();
         for budget in tenants
             .budgets
@@ -210,7 +210,7 @@ impl Control {
     }
 
     /// Tells the ledger what no caller names any more. A number is never given out twice.
-    fn forget(&self, gone: &Touched) {
+    fn forget(&self, gone: &AffectedLimits) {
         gone.budgets
             .iter()
             .for_each(|id| self.ledger.forget_budget(*id));
@@ -223,9 +223,9 @@ impl Control {
     async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, Problem> {
+    ) -> Result<T, ApiError> {
         let store = self.store.clone();
-        beside(move || read(&store)).await
+        blocking(move || read(&store)).await
     }
 }
 
@@ -241,45 +241,45 @@ fn stands_above(owner: Owner, subject: &Subject, directory: &Directory) -> bool 
 }
 
 /// What a change did: the answer, the words of its audit event, what the ledger must hear of.
-struct Done<T> {
+struct ChangeOutcome<T> {
     answer: T,
     subject: String,
     detail: Value,
-    touched: Touched,
+    touched: AffectedLimits,
 }
 
 async fn beside<T: Send + 'static>(
     read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, Problem> {
+) -> Result<T, ApiError> {
     match tokio::task::spawn_blocking(read).await {
-        Ok(outcome) => outcome.map_err(Problem::from),
-        Err(error) => Err(Problem::new(
-            Word::Internal,
+        Ok(outcome) => outcome.map_err(ApiError::from),
+        Err(error) => Err(ApiError::new(
+            ErrorCode::Internal,
             format!("a read of the books broke off: {error}"),
         )),
     }
 }
 
-impl From<StoreError> for Problem {
-    fn from(error: StoreError) -> Problem {
-        Problem::new(
-            Word::LedgerUnavailable,
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> ApiError {
+        ApiError::new(
+            ErrorCode::LedgerUnavailable,
             format!("the books cannot be used: {error}"),
         )
         .retry_after(1)
     }
 }
 
-fn not_found(kind: &str, id: impl std::fmt::Display) -> Problem {
-    Problem::new(
-        Word::NotFound,
+fn not_found(kind: &str, id: impl std::fmt::Display) -> ApiError {
+    ApiError::new(
+        ErrorCode::NotFound,
         format!("there is no {kind} `{id}`; list them to see which there are"),
     )
 }
 
-fn name_taken(kind: &str, name: &str, place: impl std::fmt::Display) -> Problem {
+fn name_taken(kind: &str, name: &str, place: impl std::fmt::Display) -> ApiError {
     let message = format!(
         "{kind} `{name}` exists already in {place}; choose another name, or change that one"
     );
-    Problem::new(Word::Conflict, message).at("name")
+    ApiError::new(ErrorCode::Conflict, message).at("name")
 }

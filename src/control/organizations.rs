@@ -8,15 +8,15 @@ use crate::auth::role::may;
 use crate::control::fields::Fields;
 use crate::control::keys::{new_admin_key, unrandom};
 use crate::control::limits::Limits;
-use crate::control::owned::{self, Touched};
+use crate::control::owned::{self, AffectedLimits};
 use crate::control::terms::{Budgets, Name};
-use crate::control::{Control, Done, WithLimits, name_taken, not_found};
+use crate::control::{Control, ChangeOutcome, WithLimits, name_taken, not_found};
 use crate::domain::budget::Owner;
 use crate::domain::id::OrganizationId;
-use crate::domain::problem::{Problem, Word};
+use crate::domain::problem::{ApiError, ErrorCode};
 use crate::domain::secret::Secret;
 use crate::domain::tenant::Organization;
-use crate::store::Change;
+use crate::store::ChangeTransaction;
 
 /// The organization that `bootstrap` makes.
 pub const FIRST_ORGANIZATION: &str = "default";
@@ -32,7 +32,7 @@ pub struct NewOrganization {
 }
 
 impl NewOrganization {
-    pub fn from_json(body: &[u8]) -> Result<NewOrganization, Problem> {
+    pub fn from_json(body: &[u8]) -> Result<NewOrganization, ApiError> {
         let mut fields = Fields::of_body(body)?;
         let new = NewOrganization {
             name: Name::take(&mut fields)?,
@@ -52,7 +52,7 @@ pub struct OrganizationChange {
 }
 
 impl OrganizationChange {
-    pub fn from_json(body: &[u8]) -> Result<OrganizationChange, Problem> {
+    pub fn from_json(body: &[u8]) -> Result<OrganizationChange, ApiError> {
         let mut fields = Fields::of_body(body)?;
         let change = OrganizationChange {
             budgets: Budgets::take(&mut fields)?,
@@ -60,7 +60,7 @@ impl OrganizationChange {
         };
         fields.finish()?;
         if change.budgets.is_none() && change.limits.is_none() {
-            return Err(Problem::invalid(
+            return Err(ApiError::invalid(
                 "nothing to change; give `budgets` or `limits`",
             ));
         }
@@ -70,21 +70,21 @@ impl OrganizationChange {
 
 impl Control {
     /// Makes the first organization and the first administrative key; refused unless the instance is empty.
-    pub async fn bootstrap(&self, grant: &Grant<may::SetUp>) -> Result<Secret, Problem> {
+    pub async fn bootstrap(&self, grant: &Grant<may::SetUp>) -> Result<Secret, ApiError> {
         let minted = key::mint_administrative().map_err(unrandom)?;
         let secret = minted.secret.clone();
-        self.carry_out(grant.actor(), "instance.set_up", move |books, at_ms| {
+        self.apply(grant.actor(), "instance.set_up", move |books, at_ms| {
             if !books.organizations()?.is_empty() || !books.claim_name(SCOPE, FIRST_ORGANIZATION)? {
                 return Err(set_up_already());
             }
             let id = OrganizationId(books.next_id()?);
             books.put_organization(&Organization { id, name: FIRST_ORGANIZATION.to_owned(), created_ms: at_ms })?;
             let admin = new_admin_key(books, "first".to_owned(), &minted, at_ms)?;
-            Ok(Done {
+            Ok(ChangeOutcome {
                 answer: (),
                 subject: id.to_string(),
                 detail: json!({ "organization": FIRST_ORGANIZATION, "admin_key": admin.id.to_string(), "hint": admin.hint }),
-                touched: Touched::default(),
+                touched: AffectedLimits::default(),
             })
         })
         .await?;
@@ -95,8 +95,8 @@ impl Control {
         &self,
         grant: &Grant<may::ChangeOrganizations>,
         new: NewOrganization,
-    ) -> Result<WithLimits<Organization>, Problem> {
-        let create = move |books: &mut Change<'_>, at_ms: u64| {
+    ) -> Result<WithLimits<Organization>, ApiError> {
+        let create = move |books: &mut ChangeTransaction<'_>, at_ms: u64| {
             if !books.claim_name(SCOPE, new.name.as_str())? {
                 return Err(name_taken(
                     "an organization",
@@ -116,7 +116,7 @@ impl Control {
             );
             let (owned, touched) =
                 owned::create(books, owner, (&new.budgets, &new.limits), &mut detail)?;
-            Ok(Done {
+            Ok(ChangeOutcome {
                 subject: organization.id.to_string(),
                 detail,
                 touched,
@@ -124,7 +124,7 @@ impl Control {
             })
         };
         let (organization, owned) = self
-            .carry_out(grant.actor(), "organization.create", create)
+            .apply(grant.actor(), "organization.create", create)
             .await?;
         Ok(self.with_standings(organization, owned))
     }
@@ -134,8 +134,8 @@ impl Control {
         grant: &Grant<may::ChangeOrganizations>,
         id: OrganizationId,
         wanted: OrganizationChange,
-    ) -> Result<WithLimits<Organization>, Problem> {
-        let change = move |books: &mut Change<'_>, _at_ms: u64| {
+    ) -> Result<WithLimits<Organization>, ApiError> {
+        let change = move |books: &mut ChangeTransaction<'_>, _at_ms: u64| {
             let organization = books
                 .organization(id)?
                 .ok_or_else(|| not_found("organization", id))?;
@@ -145,7 +145,7 @@ impl Control {
             );
             let (owned, touched) =
                 owned::change(books, Owner::Organization(id), terms, &mut detail)?;
-            Ok(Done {
+            Ok(ChangeOutcome {
                 subject: id.to_string(),
                 detail: detail.into(),
                 touched,
@@ -153,7 +153,7 @@ impl Control {
             })
         };
         let (organization, owned) = self
-            .carry_out(grant.actor(), "organization.change", change)
+            .apply(grant.actor(), "organization.change", change)
             .await?;
         Ok(self.with_standings(organization, owned))
     }
@@ -161,7 +161,7 @@ impl Control {
     pub async fn organizations(
         &self,
         _grant: &Grant<may::ReadTenants>,
-    ) -> Result<Vec<WithLimits<Organization>>, Problem> {
+    ) -> Result<Vec<WithLimits<Organization>>, ApiError> {
         let mut tenants = self.read(|store| store.tenants()).await?;
         let organizations = std::mem::take(&mut tenants.organizations);
         let mut owned = owned::by_owner(tenants.budgets, tenants.limits);
@@ -175,9 +175,9 @@ impl Control {
     }
 }
 
-fn set_up_already() -> Problem {
-    Problem::new(
-        Word::Conflict,
+fn set_up_already() -> ApiError {
+    ApiError::new(
+        ErrorCode::Conflict,
         "this instance is set up already; make further administrative keys with `gatekeeper keys create --admin`",
     )
 }

@@ -11,53 +11,53 @@ use crate::control::terms::Budgets;
 use crate::domain::budget::{Budget, Owner};
 use crate::domain::id::{BudgetId, LimitId};
 use crate::domain::limit::RateLimit;
-use crate::domain::problem::Problem;
-use crate::meter::{RateStanding, Standing};
-use crate::store::Change;
+use crate::domain::problem::ApiError;
+use crate::meter::{RateLimitStatus, BudgetStatus};
+use crate::store::ChangeTransaction;
 
 /// A budget and how it stands; `None` if the ledger has not heard of it.
 #[derive(Clone, Debug)]
-pub struct BudgetStanding {
+pub struct BudgetWithStatus {
     pub budget: Budget,
-    pub standing: Option<Standing>,
+    pub standing: Option<BudgetStatus>,
 }
 
 /// A rate limit and how it stands; `None` if the ledger has not heard of it.
 #[derive(Clone, Debug)]
-pub struct LimitStanding {
+pub struct LimitWithStatus {
     pub limit: RateLimit,
-    pub standing: Option<RateStanding>,
+    pub standing: Option<RateLimitStatus>,
 }
 
 /// A tenant with the budgets and rate limits that are its own.
 #[derive(Clone, Debug)]
 pub struct WithLimits<T> {
     pub record: T,
-    pub budgets: Vec<BudgetStanding>,
-    pub limits: Vec<LimitStanding>,
+    pub budgets: Vec<BudgetWithStatus>,
+    pub limits: Vec<LimitWithStatus>,
 }
 
 /// What an owner has.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Owned {
+pub(super) struct OwnerLimits {
     pub budgets: Vec<Budget>,
     pub limits: Vec<RateLimit>,
 }
 
 /// What the ledger must hear of.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Touched {
+pub(super) struct AffectedLimits {
     pub budgets: Vec<BudgetId>,
     pub limits: Vec<LimitId>,
 }
 
 impl Control {
-    pub(super) fn with_standings<T>(&self, record: T, owned: Owned) -> WithLimits<T> {
-        let budget = |budget: Budget| BudgetStanding {
+    pub(super) fn with_standings<T>(&self, record: T, owned: OwnerLimits) -> WithLimits<T> {
+        let budget = |budget: Budget| BudgetWithStatus {
             standing: self.ledger.standing(budget.id),
             budget,
         };
-        let limit = |limit: RateLimit| LimitStanding {
+        let limit = |limit: RateLimit| LimitWithStatus {
             standing: self.ledger.rate_standing(limit.id),
             limit,
         };
@@ -71,23 +71,23 @@ impl Control {
 
 /// Gives a new owner what is wanted, and notes it for the audit event.
 pub(super) fn create(
-    books: &mut Change<'_>,
+    books: &mut ChangeTransaction<'_>,
     owner: Owner,
     wanted: (&Budgets, &Limits),
     detail: &mut Value,
-) -> Result<(Owned, Touched), Problem> {
+) -> Result<(OwnerLimits, AffectedLimits), ApiError> {
     let (budgets, limits) = (
         budgets::rewrite(books, owner, wanted.0)?,
         limits::rewrite(books, owner, wanted.1)?,
     );
     detail["budgets"] = budgets::audited(&budgets.now);
     detail["limits"] = limits::audited(&limits.now);
-    let touched = Touched {
+    let touched = AffectedLimits {
         budgets: budgets.touched(),
         limits: limits.touched(),
     };
     Ok((
-        Owned {
+        OwnerLimits {
             budgets: budgets.now,
             limits: limits.now,
         },
@@ -97,16 +97,16 @@ pub(super) fn create(
 
 /// Rewrites what a change wants otherwise, and notes it for the audit event.
 pub(super) fn change(
-    books: &mut Change<'_>,
+    books: &mut ChangeTransaction<'_>,
     owner: Owner,
     wanted: (Option<&Budgets>, Option<&Limits>),
     detail: &mut Map<String, Value>,
-) -> Result<(Owned, Touched), Problem> {
-    let mut owned = Owned {
+) -> Result<(OwnerLimits, AffectedLimits), ApiError> {
+    let mut owned = OwnerLimits {
         budgets: books.budgets_of(owner)?,
         limits: books.limits_of(owner)?,
     };
-    let mut touched = Touched::default();
+    let mut touched = AffectedLimits::default();
     if let Some(wanted) = wanted.0 {
         let budgets = budgets::rewrite(books, owner, wanted)?;
         budgets.note(detail);
@@ -122,8 +122,8 @@ pub(super) fn change(
     Ok((owned, touched))
 }
 
-pub(super) fn by_owner(budgets: Vec<Budget>, limits: Vec<RateLimit>) -> HashMap<Owner, Owned> {
-    let mut owners: HashMap<Owner, Owned> = HashMap::new();
+pub(super) fn by_owner(budgets: Vec<Budget>, limits: Vec<RateLimit>) -> HashMap<Owner, OwnerLimits> {
+    let mut owners: HashMap<Owner, OwnerLimits> = HashMap::new();
     for budget in budgets {
         owners.entry(budget.owner).or_default().budgets.push(budget);
     }

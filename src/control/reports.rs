@@ -8,9 +8,9 @@ use crate::auth::role::may;
 use crate::control::Control;
 use crate::domain::event::StatusClass;
 use crate::domain::id::{KeyId, OrganizationId, TeamId};
-use crate::domain::problem::Problem;
+use crate::domain::problem::ApiError;
 use crate::domain::zone::{Window, Zone};
-use crate::store::{Grain, Kept, RollupKey, RollupSums, StoreError};
+use crate::store::{Grain, RetentionCutoffs, RollupKey, RollupSums, StoreError};
 
 /// A report with more rows is refused: it would be read by nobody.
 const ROWS_MAX: usize = 10_000;
@@ -40,7 +40,7 @@ impl Dimension {
         Dimension::Status,
     ];
 
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Dimension::Provider => "provider",
             Dimension::Model => "model",
@@ -66,28 +66,28 @@ impl Dimension {
 
 /// Stretches of time that usage can be grouped by, cut in the instance's zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stretch {
+pub enum ReportInterval {
     Hour,
     Day,
     Month,
 }
 
-impl Stretch {
-    const ALL: [Stretch; 3] = [Stretch::Hour, Stretch::Day, Stretch::Month];
+impl ReportInterval {
+    const ALL: [ReportInterval; 3] = [ReportInterval::Hour, ReportInterval::Day, ReportInterval::Month];
 
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
-            Stretch::Hour => "hour",
-            Stretch::Day => "day",
-            Stretch::Month => "month",
+            ReportInterval::Hour => "hour",
+            ReportInterval::Day => "day",
+            ReportInterval::Month => "month",
         }
     }
 
     fn window(self, zone: &Zone, at_ms: u64) -> Window {
         match self {
-            Stretch::Hour => zone.hour(at_ms),
-            Stretch::Day => zone.day(at_ms),
-            Stretch::Month => zone.month(at_ms),
+            ReportInterval::Hour => zone.hour(at_ms),
+            ReportInterval::Day => zone.day(at_ms),
+            ReportInterval::Month => zone.month(at_ms),
         }
     }
 }
@@ -98,7 +98,7 @@ pub struct UsageQuery {
     pub start_ms: u64,
     /// not included
     pub end_ms: u64,
-    pub stretch: Option<Stretch>,
+    pub stretch: Option<ReportInterval>,
     pub dimensions: Vec<Dimension>,
 }
 
@@ -109,7 +109,7 @@ impl UsageQuery {
         parameters: &[(String, String)],
         zone: &Zone,
         now_ms: u64,
-    ) -> Result<UsageQuery, Problem> {
+    ) -> Result<UsageQuery, ApiError> {
         let month = zone.month(now_ms);
         let mut query = UsageQuery {
             start_ms: month.start_ms,
@@ -124,7 +124,7 @@ impl UsageQuery {
                 "group_by" => query.group_by(value)?,
                 other => {
                     let other: String = other.chars().take(64).collect();
-                    return Err(Problem::invalid(format!(
+                    return Err(ApiError::invalid(format!(
                         "`{other}` is not known here; usage takes start, end, group_by"
                     ))
                     .at(other));
@@ -149,26 +149,26 @@ impl UsageQuery {
             ),
             _ => ("start", "`start` must be before `end`".to_owned()),
         };
-        Err(Problem::invalid(says).at(at))
+        Err(ApiError::invalid(says).at(at))
     }
 
-    fn group_by(&mut self, value: &str) -> Result<(), Problem> {
-        let fault = |says: &str| Problem::invalid(format!("`group_by` {says}")).at("group_by");
+    fn group_by(&mut self, value: &str) -> Result<(), ApiError> {
+        let fault = |says: &str| ApiError::invalid(format!("`group_by` {says}")).at("group_by");
         for word in value
             .split(',')
             .map(str::trim)
             .filter(|word| !word.is_empty())
         {
-            if let Some(stretch) = Stretch::ALL
+            if let Some(stretch) = ReportInterval::ALL
                 .into_iter()
-                .find(|stretch| stretch.word() == word)
+                .find(|stretch| stretch.as_str() == word)
             {
                 if self.stretch.replace(stretch).is_some() {
                     return Err(fault("takes one of hour, day, month"));
                 }
             } else if let Some(dimension) = Dimension::ALL
                 .into_iter()
-                .find(|dimension| dimension.word() == word)
+                .find(|dimension| dimension.as_str() == word)
             {
                 if self.dimensions.contains(&dimension) {
                     return Err(fault("names the same thing twice"));
@@ -190,7 +190,7 @@ impl UsageQuery {
 
     /// What is to be read: days where whole days are asked for, hours for the ragged ends, only hours where hours are
     /// wanted. An end that has not come yet is ragged all the same: time may have gone back, and usage lie behind it.
-    fn pieces(&self, zone: &Zone) -> Vec<Piece> {
+    fn pieces(&self, zone: &Zone) -> Vec<RollupRange> {
         let start = zone.day(self.start_ms);
         let from_ms = if start.start_ms == self.start_ms {
             self.start_ms
@@ -198,25 +198,25 @@ impl UsageQuery {
             start.end_ms
         };
         let to_ms = zone.day(self.end_ms).start_ms;
-        let pieces = if self.stretch == Some(Stretch::Hour) || from_ms >= to_ms {
-            vec![Piece {
+        let pieces = if self.stretch == Some(ReportInterval::Hour) || from_ms >= to_ms {
+            vec![RollupRange {
                 grain: Grain::Hour,
                 from_ms: self.start_ms,
                 to_ms: self.end_ms,
             }]
         } else {
             vec![
-                Piece {
+                RollupRange {
                     grain: Grain::Hour,
                     from_ms: self.start_ms,
                     to_ms: from_ms,
                 },
-                Piece {
+                RollupRange {
                     grain: Grain::Day,
                     from_ms,
                     to_ms,
                 },
-                Piece {
+                RollupRange {
                     grain: Grain::Hour,
                     from_ms: to_ms,
                     to_ms: self.end_ms,
@@ -232,15 +232,15 @@ impl UsageQuery {
 
 /// A range of roll-ups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Piece {
+struct RollupRange {
     grain: Grain,
     from_ms: u64,
     to_ms: u64,
 }
 
-impl Piece {
+impl RollupRange {
     /// From when on its grain is there.
-    fn kept_ms(&self, kept: &Kept) -> u64 {
+    fn kept_ms(&self, kept: &RetentionCutoffs) -> u64 {
         match self.grain {
             Grain::Hour => kept.hours_ms,
             Grain::Day => kept.days_ms,
@@ -249,7 +249,7 @@ impl Piece {
 }
 
 /// Part of the answer was deleted: a sum without it would be wrong.
-fn not_kept(piece: &Piece, kept: &Kept, zone: &Zone) -> Problem {
+fn not_kept(piece: &RollupRange, kept: &RetentionCutoffs, zone: &Zone) -> ApiError {
     let from = zone.date(piece.kept_ms(kept));
     let message = match piece.grain {
         Grain::Hour => format!(
@@ -259,12 +259,12 @@ fn not_kept(piece: &Piece, kept: &Kept, zone: &Zone) -> Problem {
             format!("usage before {from} is not kept (`retention.days_days`); ask from there on")
         }
     };
-    Problem::invalid(message).at("start")
+    ApiError::invalid(message).at("start")
 }
 
 /// What a group has in common. `None`: the key is not known (any more).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Member {
+pub enum GroupValue {
     Provider(String),
     Model(String),
     Team(Option<TeamId>),
@@ -278,7 +278,7 @@ pub struct UsageRow {
     /// the start of the hour, day or month
     pub stretch_start_ms: Option<u64>,
     /// in the order of the query's dimensions
-    pub members: Vec<Member>,
+    pub members: Vec<GroupValue>,
     pub sums: RollupSums,
 }
 
@@ -293,14 +293,14 @@ pub struct UsageReport {
     pub orphans_uncorrected: u64,
 }
 
-type Groups = HashMap<(Option<u64>, Vec<Member>), RollupSums>;
+type Groups = HashMap<(Option<u64>, Vec<GroupValue>), RollupSums>;
 
 impl Control {
     pub async fn usage(
         &self,
         _grant: &Grant<may::ReadUsage>,
         query: &UsageQuery,
-    ) -> Result<UsageReport, Problem> {
+    ) -> Result<UsageReport, ApiError> {
         let now_ms = self.now_ms();
         let fresh = self.store.applied_now(FRESH_WAIT_MS).await;
         let (query, zone, directory) =
@@ -314,7 +314,7 @@ impl Control {
             {
                 return Ok(Err(not_kept(gone, &kept, &zone)));
             }
-            for Piece {
+            for RollupRange {
                 grain,
                 from_ms,
                 to_ms,
@@ -336,7 +336,7 @@ impl Control {
             let message = format!(
                 "this report would read more than {ROLLUPS_MAX} roll-ups; ask for a shorter time, or for whole days"
             );
-            return Err(Problem::invalid(message).at("start"));
+            return Err(ApiError::invalid(message).at("start"));
         }
         report(groups, fresh.then_some(now_ms), orphans_uncorrected)
     }
@@ -362,17 +362,17 @@ fn group_of(
     zone: &Zone,
     directory: &Directory,
     row: &RollupKey,
-) -> (Option<u64>, Vec<Member>) {
+) -> (Option<u64>, Vec<GroupValue>) {
     let caller = directory.key(row.key);
     let member = |dimension: &Dimension| match dimension {
-        Dimension::Provider => Member::Provider(row.provider.clone()),
-        Dimension::Model => Member::Model(row.model.clone()),
-        Dimension::Team => Member::Team(caller.map(|caller| caller.team.id)),
+        Dimension::Provider => GroupValue::Provider(row.provider.clone()),
+        Dimension::Model => GroupValue::Model(row.model.clone()),
+        Dimension::Team => GroupValue::Team(caller.map(|caller| caller.team.id)),
         Dimension::Organization => {
-            Member::Organization(caller.map(|caller| caller.organization.id))
+            GroupValue::Organization(caller.map(|caller| caller.organization.id))
         }
-        Dimension::Key => Member::Key(row.key),
-        Dimension::Status => Member::Status(row.class),
+        Dimension::Key => GroupValue::Key(row.key),
+        Dimension::Status => GroupValue::Status(row.class),
     };
     let stretch_start_ms = query
         .stretch
@@ -387,9 +387,9 @@ fn report(
     groups: Groups,
     as_of_ms: Option<u64>,
     orphans_uncorrected: u64,
-) -> Result<UsageReport, Problem> {
+) -> Result<UsageReport, ApiError> {
     if groups.len() > ROWS_MAX {
-        return Err(Problem::invalid(format!(
+        return Err(ApiError::invalid(format!(
             "this report has more than {ROWS_MAX} rows; ask for a shorter time or fewer groups"
         ))
         .at("group_by"));
@@ -420,13 +420,13 @@ fn report(
 }
 
 /// A date of the instance's zone, or RFC 3339; a `+` that a browser turned into a space is understood.
-pub(super) fn instant(name: &str, text: &str, zone: &Zone) -> Result<u64, Problem> {
+pub(super) fn instant(name: &str, text: &str, zone: &Zone) -> Result<u64, ApiError> {
     zone.date_start_ms(text)
         .filter(|_| text.len() == 10)
         .or_else(|| Zone::parse_rfc3339(text))
         .or_else(|| Zone::parse_rfc3339(&text.replace(' ', "+")))
         .ok_or_else(|| {
-            Problem::invalid(format!(
+            ApiError::invalid(format!(
                 "`{name}` must be a date like 2026-11-01 or an instant like 2026-11-01T00:00:00Z"
             ))
             .at(name)
@@ -452,7 +452,7 @@ mod tests {
         Zone::parse_rfc3339(text).expect(text)
     }
 
-    fn parse(zone: &Zone, parameters: &[(&str, &str)]) -> Result<UsageQuery, Problem> {
+    fn parse(zone: &Zone, parameters: &[(&str, &str)]) -> Result<UsageQuery, ApiError> {
         let owned: Vec<(String, String)> = parameters
             .iter()
             .map(|(name, value)| ((*name).into(), (*value).into()))
@@ -486,7 +486,7 @@ mod tests {
             ],
         )
         .expect("a query");
-        let days = Piece {
+        let days = RollupRange {
             grain: Grain::Day,
             from_ms: ms("2026-11-01T23:00:00Z"),
             to_ms: ms("2026-11-19T23:00:00Z"),
@@ -576,7 +576,7 @@ mod tests {
         let query = parse(&utc, &[("group_by", "team,day,model")]).expect("a query");
         assert_eq!(
             (query.stretch, query.dimensions),
-            (Some(Stretch::Day), vec![Dimension::Team, Dimension::Model])
+            (Some(ReportInterval::Day), vec![Dimension::Team, Dimension::Model])
         );
         assert_eq!(
             grains(

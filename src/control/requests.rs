@@ -9,17 +9,17 @@ use crate::auth::directory::Directory;
 use crate::auth::grant::Grant;
 use crate::auth::role::may;
 use crate::control::reports::{FRESH_WAIT_MS, instant};
-use crate::control::teams::team_meant;
+use crate::control::teams::resolve_team;
 use crate::control::{Control, not_found};
 use crate::domain::attribution::{Pseudonyms, Tag, UserHash};
 use crate::domain::budget::Budget;
 use crate::domain::event::{Flags, HoldId, Settlement, Status, StatusClass};
 use crate::domain::id::{KeyId, RequestId, TeamId};
 use crate::domain::pattern::Pattern;
-use crate::domain::problem::{Problem, Word};
+use crate::domain::problem::{ApiError, ErrorCode};
 use crate::domain::refusal::Refusal;
 use crate::domain::zone::Zone;
-use crate::store::{Entry, Looked, Place, Record, RecordIndex, Scan, Scanned};
+use crate::store::{RequestLogEntry, EntryHead, FeedCursor, Record, RecordIndex, Scan, ScanPage};
 
 pub const REQUESTS_DEFAULT: usize = 50;
 pub const REQUESTS_MAX: usize = 500;
@@ -34,7 +34,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 const STEPS_MS: u64 = 60_000;
 
 /// What the words of a query mean here.
-pub struct QueryTerms<'a> {
+pub struct QueryContext<'a> {
     pub zone: &'a Zone,
     pub directory: &'a Directory,
     pub pseudonyms: &'a Pseudonyms,
@@ -56,24 +56,24 @@ pub struct RequestQuery {
     start_ms: u64,
     end_ms: u64,
     before: Option<HoldId>,
-    after: Option<After>,
+    after: Option<RequestCursor>,
     wait_s: u64,
     limit: usize,
 }
 
 /// Behind what an answer begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum After {
+enum RequestCursor {
     /// the requests that were admitted later
     Request(HoldId),
     /// those that were booked later
-    Place(Place),
+    Place(FeedCursor),
 }
 
 /// Entries of the request log: newest first, behind `after` oldest first.
 #[derive(Clone, Debug)]
 pub struct RequestPage {
-    pub entries: Vec<Entry>,
+    pub entries: Vec<RequestLogEntry>,
     /// what `before` or `after` takes to go on
     pub next: Option<String>,
     /// what `after` takes to be told what was booked since
@@ -82,7 +82,7 @@ pub struct RequestPage {
 
 /// One request with every attempt that was booked, or as it was refused, and the budgets that were charged, as far as they still are.
 #[derive(Clone, Debug)]
-pub struct OneRequest {
+pub struct RequestDetail {
     pub attempts: Vec<Record>,
     pub refusal: Option<Refusal>,
     pub budgets: Vec<Budget>,
@@ -92,8 +92,8 @@ impl RequestQuery {
     /// Reads the parameters; a name that is not known is refused, because a filter that is ignored shows too much.
     pub fn parse(
         parameters: &[(String, String)],
-        terms: &QueryTerms<'_>,
-    ) -> Result<RequestQuery, Problem> {
+        terms: &QueryContext<'_>,
+    ) -> Result<RequestQuery, ApiError> {
         let mut query = RequestQuery {
             key: None,
             team: None,
@@ -115,30 +115,30 @@ impl RequestQuery {
             query.take(name, value, terms)?;
         }
         if query.start_ms >= query.end_ms {
-            return Err(Problem::invalid("`start` must be before `end`").at("start"));
+            return Err(ApiError::invalid("`start` must be before `end`").at("start"));
         }
         if query.before.is_some() && query.after.is_some() {
-            return Err(Problem::invalid(
+            return Err(ApiError::invalid(
                 "give `before` to go back or `after` to follow, not both",
             )
             .at("after"));
         }
-        if query.wait_s > 0 && !matches!(query.after, Some(After::Place(_))) {
+        if query.wait_s > 0 && !matches!(query.after, Some(RequestCursor::Place(_))) {
             let message = "`wait` goes with `after=FOLLOW`, where FOLLOW is the `follow` of an earlier answer";
-            return Err(Problem::invalid(message).at("wait"));
+            return Err(ApiError::invalid(message).at("wait"));
         }
         Ok(query)
     }
 
-    fn take(&mut self, name: &str, value: &str, terms: &QueryTerms<'_>) -> Result<(), Problem> {
-        let fault = |says: String| Problem::invalid(format!("`{name}` must be {says}")).at(name);
+    fn take(&mut self, name: &str, value: &str, terms: &QueryContext<'_>) -> Result<(), ApiError> {
+        let fault = |says: String| ApiError::invalid(format!("`{name}` must be {says}")).at(name);
         match name {
             "key" => {
                 self.key = Some(
                     KeyId::parse(value).ok_or_else(|| fault("the id of a virtual key".into()))?,
                 )
             }
-            "team" => self.team = Some(team_meant(terms.directory, value)?),
+            "team" => self.team = Some(resolve_team(terms.directory, value)?),
             "model" => self.model = Some(Pattern::new(value)),
             "provider" => self.provider = Some(value.to_owned()),
             "status" => {
@@ -170,8 +170,8 @@ impl RequestQuery {
                 )
             }
             "after" => {
-                let request = || parse_cursor(value, u8::MAX).map(After::Request);
-                let after = Place::parse(value).map(After::Place).or_else(request);
+                let request = || parse_cursor(value, u8::MAX).map(RequestCursor::Request);
+                let after = FeedCursor::parse(value).map(RequestCursor::Place).or_else(request);
                 self.after = Some(after.ok_or_else(|| {
                     fault("the id of a request, or the `follow` of an earlier answer".into())
                 })?);
@@ -190,7 +190,7 @@ impl RequestQuery {
             other => {
                 let other: String = other.chars().take(64).collect();
                 let known = "key, team, model, provider, status, flag, tag, user, start, end, before, after, wait, limit";
-                return Err(Problem::invalid(format!(
+                return Err(ApiError::invalid(format!(
                     "`{other}` is not known here; the list of requests takes {known}"
                 ))
                 .at(other));
@@ -219,7 +219,7 @@ impl RequestQuery {
         };
         Scan {
             index,
-            from: if let Some(After::Request(after)) = self.after {
+            from: if let Some(RequestCursor::Request(after)) = self.after {
                 start.max(following(after))
             } else {
                 start
@@ -231,10 +231,10 @@ impl RequestQuery {
         }
     }
 
-    fn wants(&self, looked: &Looked) -> bool {
+    fn wants(&self, looked: &EntryHead) -> bool {
         match looked {
-            Looked::Booked(record) => self.wants_booked(record),
-            Looked::Refused(refusal) => self.wants_refused(refusal),
+            EntryHead::Booked(record) => self.wants_booked(record),
+            EntryHead::Refused(refusal) => self.wants_refused(refusal),
         }
     }
 
@@ -281,7 +281,7 @@ impl RequestQuery {
     }
 
     /// Where the next page begins.
-    fn next(&self, scanned: &Scanned) -> Option<String> {
+    fn next(&self, scanned: &ScanPage) -> Option<String> {
         let id = scanned.last.filter(|_| !scanned.finished)?;
         Some(match id.attempt {
             // a refusal is alone
@@ -295,10 +295,10 @@ impl RequestQuery {
 
 /// How a request can have ended, and the classes of that which are no status themselves.
 fn status_words() -> String {
-    let mut words = Status::ALL.map(Status::word).to_vec();
+    let mut words = Status::ALL.map(Status::as_str).to_vec();
     words.extend(
         StatusClass::ALL
-            .map(StatusClass::word)
+            .map(StatusClass::as_str)
             .into_iter()
             .filter(|word| Status::parse(word).is_none()),
     );
@@ -341,10 +341,10 @@ impl Control {
         &self,
         _grant: &Grant<may::ReadUsage>,
         query: RequestQuery,
-    ) -> Result<RequestPage, Problem> {
+    ) -> Result<RequestPage, ApiError> {
         // a list that lags a little is still a list
         let _fresh = self.store.applied_now(FRESH_WAIT_MS).await;
-        if let Some(After::Place(place)) = query.after {
+        if let Some(RequestCursor::Place(place)) = query.after {
             return self.followed(query, place).await;
         }
         // what is booked while the page is read is told twice rather than never
@@ -364,8 +364,8 @@ impl Control {
     async fn followed(
         &self,
         query: RequestQuery,
-        mut place: Place,
-    ) -> Result<RequestPage, Problem> {
+        mut place: FeedCursor,
+    ) -> Result<RequestPage, ApiError> {
         let deadline = Instant::now() + Duration::from_secs(query.wait_s);
         let _turn = match query.wait_s {
             0 => None,
@@ -377,7 +377,7 @@ impl Control {
             ),
         };
         loop {
-            let mut booked = self.store.journal().bookings();
+            let mut booked = self.store.wal().bookings();
             let asked = query.clone();
             let bounds = (query.limit, ROWS_MAX);
             let followed = self
@@ -410,7 +410,7 @@ impl Control {
         &self,
         _grant: &Grant<may::ReadUsage>,
         id: RequestId,
-    ) -> Result<OneRequest, Problem> {
+    ) -> Result<RequestDetail, ApiError> {
         let _fresh = self.store.applied_now(FRESH_WAIT_MS).await;
         let known = self.read(move |store| {
             Ok((
@@ -425,7 +425,7 @@ impl Control {
                 "{}; a request is booked when it has ended",
                 not_found("request", id).message
             );
-            return Err(Problem::new(Word::NotFound, message));
+            return Err(ApiError::new(ErrorCode::NotFound, message));
         }
         let charges = || {
             attempts
@@ -433,7 +433,7 @@ impl Control {
                 .flat_map(|record| &record.settlement.hold.charges)
         };
         budgets.retain(|budget| charges().any(|charge| charge.budget == budget.id));
-        Ok(OneRequest {
+        Ok(RequestDetail {
             attempts,
             refusal,
             budgets,
@@ -441,7 +441,7 @@ impl Control {
     }
 
     /// Answers all who wait for the next request, and lets nobody wait any more: the process is stopping.
-    pub fn lets_followers_go(&self) {
+    pub fn close_followers(&self) {
         self.followers.close();
         self.store.wake_followers();
     }
@@ -452,16 +452,16 @@ impl Control {
     }
 }
 
-fn place_lost() -> Problem {
+fn place_lost() -> ApiError {
     let message = "the requests behind this place are not known any more: the gateway was started since, or too many have ended; \
                    read the list without `after`, and follow from its `follow`";
-    Problem::invalid(message).at("after")
+    ApiError::invalid(message).at("after")
 }
 
-fn too_many_followers() -> Problem {
+fn too_many_followers() -> ApiError {
     let message =
         format!("{FOLLOWERS_MAX} calls wait for the next request already; ask without `wait`");
-    Problem::new(Word::Overloaded, message).retry_after(5)
+    ApiError::new(ErrorCode::Overloaded, message).retry_after(5)
 }
 
 #[cfg(test)]
@@ -469,7 +469,7 @@ mod tests {
     use super::*;
     use crate::store::Tenants;
 
-    fn parse(text: &str) -> Result<RequestQuery, Problem> {
+    fn parse(text: &str) -> Result<RequestQuery, ApiError> {
         let pairs = text.split('&').filter(|pair| !pair.is_empty());
         let parameters: Vec<(String, String)> = pairs
             .map(|pair| pair.split_once('=').expect("a pair"))
@@ -479,7 +479,7 @@ mod tests {
         let pseudonyms = Pseudonyms::of_instance([7; 16]);
         RequestQuery::parse(
             &parameters,
-            &QueryTerms {
+            &QueryContext {
                 zone: &zone,
                 directory: &directory,
                 pseudonyms: &pseudonyms,

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use crate::config::Retention;
 use crate::control::Control;
 use crate::domain::zone::Zone;
-use crate::store::Kept;
+use crate::store::RetentionCutoffs;
 
 /// How often it is looked whether a day has passed.
 const LOOK: Duration = Duration::from_secs(1);
@@ -26,7 +26,7 @@ impl Control {
 
     /// From when on each kind is kept now. `None`: nothing more is deleted, by the settings or because time has jumped less
     /// than a day ago: a clock that is wrong by years must not cost the records of years.
-    fn kept_now(&self) -> Option<Kept> {
+    fn kept_now(&self) -> Option<RetentionCutoffs> {
         let retention = self
             .retention
             .filter(|_| !self.time.jumped_within(DAY_MS))?;
@@ -47,7 +47,7 @@ pub(super) async fn keep(control: Control, mut told: watch::Receiver<bool>) {
     }
 }
 
-fn kept(retention: Retention, zone: &Zone, now_ms: u64) -> Kept {
+fn kept(retention: Retention, zone: &Zone, now_ms: u64) -> RetentionCutoffs {
     let from = |days: u64| match days {
         0 => 0,
         days => {
@@ -58,7 +58,7 @@ fn kept(retention: Retention, zone: &Zone, now_ms: u64) -> Kept {
     let requests_ms = from(retention.requests_days);
     // what was refused stands among the requests, and goes with them at the latest
     let refusals_ms = from(retention.refused_days).max(requests_ms);
-    Kept {
+    RetentionCutoffs {
         requests_ms,
         refusals_ms,
         hours_ms: from(retention.hours_days),
@@ -70,11 +70,11 @@ fn kept(retention: Retention, zone: &Zone, now_ms: u64) -> Kept {
 mod tests {
     use super::*;
     use crate::auth::role::may;
-    use crate::control::harness::{House, grant};
+    use crate::control::harness::{TestControl, grant};
 
     #[tokio::test]
     async fn a_clock_that_jumps_deletes_nothing_for_a_day() {
-        let house = House::open().await;
+        let house = TestControl::open().await;
         let retention = Retention {
             requests_days: 10,
             refused_days: 10,

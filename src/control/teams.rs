@@ -9,12 +9,12 @@ use crate::control::fields::Fields;
 use crate::control::limits::Limits;
 use crate::control::owned;
 use crate::control::terms::{Budgets, Models, Name, models_audited};
-use crate::control::{Control, Done, WithLimits, name_taken, not_found};
+use crate::control::{Control, ChangeOutcome, WithLimits, name_taken, not_found};
 use crate::domain::budget::Owner;
 use crate::domain::id::{OrganizationId, TeamId};
-use crate::domain::problem::{Problem, Word};
+use crate::domain::problem::{ApiError, ErrorCode};
 use crate::domain::tenant::Team;
-use crate::store::Change;
+use crate::store::ChangeTransaction;
 
 /// A team as it is asked for.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ pub struct NewTeam {
 }
 
 impl NewTeam {
-    pub fn from_json(body: &[u8]) -> Result<NewTeam, Problem> {
+    pub fn from_json(body: &[u8]) -> Result<NewTeam, ApiError> {
         let mut fields = Fields::of_body(body)?;
         let new = NewTeam {
             name: Name::take(&mut fields)?,
@@ -51,7 +51,7 @@ pub struct TeamChange {
 }
 
 impl TeamChange {
-    pub fn from_json(body: &[u8]) -> Result<TeamChange, Problem> {
+    pub fn from_json(body: &[u8]) -> Result<TeamChange, ApiError> {
         let mut fields = Fields::of_body(body)?;
         let change = TeamChange {
             models: Models::take(&mut fields)?,
@@ -60,7 +60,7 @@ impl TeamChange {
         };
         fields.finish()?;
         if change.models.is_none() && change.budgets.is_none() && change.limits.is_none() {
-            return Err(Problem::invalid(
+            return Err(ApiError::invalid(
                 "nothing to change; give `models`, `budgets` or `limits`",
             ));
         }
@@ -73,9 +73,9 @@ impl Control {
         &self,
         grant: &Grant<may::ChangeTeams>,
         new: NewTeam,
-    ) -> Result<WithLimits<Team>, Problem> {
-        let organization = organization_meant(&self.directory.load(), new.organization.as_deref())?;
-        let create = move |books: &mut Change<'_>, at_ms: u64| {
+    ) -> Result<WithLimits<Team>, ApiError> {
+        let organization = resolve_organization(&self.directory.load(), new.organization.as_deref())?;
+        let create = move |books: &mut ChangeTransaction<'_>, at_ms: u64| {
             if !books.claim_name(&format!("team/{organization}"), new.name.as_str())? {
                 return Err(name_taken("a team", new.name.as_str(), organization));
             }
@@ -99,14 +99,14 @@ impl Control {
                 (&new.budgets, &new.limits),
                 &mut detail,
             )?;
-            Ok(Done {
+            Ok(ChangeOutcome {
                 subject: id.to_string(),
                 detail,
                 touched,
                 answer: (team, owned),
             })
         };
-        let (team, owned) = self.carry_out(grant.actor(), "team.create", create).await?;
+        let (team, owned) = self.apply(grant.actor(), "team.create", create).await?;
         Ok(self.with_standings(team, owned))
     }
 
@@ -115,8 +115,8 @@ impl Control {
         grant: &Grant<may::ChangeTeams>,
         id: TeamId,
         wanted: TeamChange,
-    ) -> Result<WithLimits<Team>, Problem> {
-        let apply = move |books: &mut Change<'_>, _at_ms: u64| {
+    ) -> Result<WithLimits<Team>, ApiError> {
+        let apply = move |books: &mut ChangeTransaction<'_>, _at_ms: u64| {
             let mut team = books.team(id)?.ok_or_else(|| not_found("team", id))?;
             let mut detail = Map::new();
             if let Some(models) = wanted.models {
@@ -125,21 +125,21 @@ impl Control {
             }
             let terms = (wanted.budgets.as_ref(), wanted.limits.as_ref());
             let (owned, touched) = owned::change(books, Owner::Team(id), terms, &mut detail)?;
-            Ok(Done {
+            Ok(ChangeOutcome {
                 subject: id.to_string(),
                 detail: detail.into(),
                 touched,
                 answer: (team, owned),
             })
         };
-        let (team, owned) = self.carry_out(grant.actor(), "team.change", apply).await?;
+        let (team, owned) = self.apply(grant.actor(), "team.change", apply).await?;
         Ok(self.with_standings(team, owned))
     }
 
     pub async fn teams(
         &self,
         _grant: &Grant<may::ReadTenants>,
-    ) -> Result<Vec<WithLimits<Team>>, Problem> {
+    ) -> Result<Vec<WithLimits<Team>>, ApiError> {
         let tenants = self.read(|store| store.tenants()).await?;
         let mut owned = owned::by_owner(tenants.budgets, tenants.limits);
         let shown = |team: Team| {
@@ -153,7 +153,7 @@ impl Control {
         &self,
         grant: &Grant<may::ReadTenants>,
         id: TeamId,
-    ) -> Result<WithLimits<Team>, Problem> {
+    ) -> Result<WithLimits<Team>, ApiError> {
         let teams = self.teams(grant).await?;
         teams
             .into_iter()
@@ -163,7 +163,7 @@ impl Control {
 }
 
 /// The team that an id or a name means; a name that two organizations use means neither.
-pub(super) fn team_meant(directory: &Directory, text: &str) -> Result<TeamId, Problem> {
+pub(super) fn resolve_team(directory: &Directory, text: &str) -> Result<TeamId, ApiError> {
     if let Some(id) = TeamId::parse(text) {
         return Ok(id);
     }
@@ -171,7 +171,7 @@ pub(super) fn team_meant(directory: &Directory, text: &str) -> Result<TeamId, Pr
     match found.as_slice() {
         [team] => Ok(team.id),
         [] => Err(not_found("team", shown(text)).at("team")),
-        [one, other, ..] => Err(Problem::invalid(format!(
+        [one, other, ..] => Err(ApiError::invalid(format!(
             "`team` means more than one team: {} of {} and {} of {}; give the id",
             one.id, one.organization, other.id, other.organization
         ))
@@ -179,10 +179,10 @@ pub(super) fn team_meant(directory: &Directory, text: &str) -> Result<TeamId, Pr
     }
 }
 
-fn organization_meant(
+fn resolve_organization(
     directory: &Directory,
     text: Option<&str>,
-) -> Result<OrganizationId, Problem> {
+) -> Result<OrganizationId, ApiError> {
     let all = || {
         directory
             .organizations()
@@ -192,12 +192,12 @@ fn organization_meant(
         let mut ids = all();
         return match (ids.next(), ids.next()) {
             (Some(only), None) => Ok(only),
-            (None, _) => Err(Problem::new(
-                Word::NotFound,
+            (None, _) => Err(ApiError::new(
+                ErrorCode::NotFound,
                 "there is no organization yet; run `gatekeeper init`",
             )
             .at("organization")),
-            _ => Err(Problem::invalid(
+            _ => Err(ApiError::invalid(
                 "`organization` is missing, and there is more than one; give its id or name",
             )
             .at("organization")),

@@ -10,7 +10,7 @@ use crate::domain::budget::{Action, Period};
 use crate::domain::id::{AdminKeyId, BudgetId, KeyId, LimitId, OrganizationId, TeamId};
 use crate::domain::money::Money;
 use crate::domain::pattern::Pattern;
-use crate::domain::problem::Problem;
+use crate::domain::problem::ApiError;
 use crate::domain::zone::Zone;
 
 pub const NAME_CHARS_MAX: usize = 64;
@@ -25,7 +25,7 @@ const EXPIRY_DAYS_MAX: u64 = 3_650;
 pub struct Name(String);
 
 impl Name {
-    pub fn parse(text: &str) -> Result<Name, Problem> {
+    pub fn parse(text: &str) -> Result<Name, ApiError> {
         let says = if text.is_empty() || text.chars().count() > NAME_CHARS_MAX {
             format!("must have 1 to {NAME_CHARS_MAX} characters")
         } else if !printable(text) || text.trim() != text {
@@ -35,7 +35,7 @@ impl Name {
         } else {
             return Ok(Name(text.to_owned()));
         };
-        Err(Problem::invalid(says).at("name"))
+        Err(ApiError::invalid(says).at("name"))
     }
 
     pub fn as_str(&self) -> &str {
@@ -46,7 +46,7 @@ impl Name {
         self.0
     }
 
-    pub(super) fn take(fields: &mut Fields) -> Result<Name, Problem> {
+    pub(super) fn take(fields: &mut Fields) -> Result<Name, ApiError> {
         let text: String = fields.require("name", "a text")?;
         fields.placed("name", Name::parse(&text))
     }
@@ -57,14 +57,14 @@ impl Name {
 pub struct Models(Vec<Pattern>);
 
 impl Models {
-    pub fn parse<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Result<Models, Problem> {
+    pub fn parse<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Result<Models, ApiError> {
         let patterns: Vec<Pattern> = texts
             .into_iter()
             .take(PATTERNS_MAX + 1)
             .map(|text| pattern(text.as_ref()))
             .collect::<Result<_, _>>()?;
         if patterns.len() > PATTERNS_MAX {
-            return Err(Problem::invalid(format!(
+            return Err(ApiError::invalid(format!(
                 "may name at most {PATTERNS_MAX} models; use patterns like `gpt-5*`"
             )));
         }
@@ -81,7 +81,7 @@ impl Models {
         json!({ "from": models_audited(&before), "to": models_audited(models) })
     }
 
-    pub(super) fn take(fields: &mut Fields) -> Result<Option<Models>, Problem> {
+    pub(super) fn take(fields: &mut Fields) -> Result<Option<Models>, ApiError> {
         let texts: Option<Vec<String>> =
             fields.take("models", "a list of model names or patterns")?;
         texts
@@ -96,19 +96,19 @@ pub(super) fn models_audited(models: &[Pattern]) -> Value {
 }
 
 /// The models that a budget or a limit counts; none means all.
-pub(super) fn take_pattern(fields: &mut Fields) -> Result<Option<Pattern>, Problem> {
+pub(super) fn take_pattern(fields: &mut Fields) -> Result<Option<Pattern>, ApiError> {
     let text: Option<String> = fields.take("model", "a model's name or pattern")?;
     text.map(|text| fields.placed("model", pattern(&text)))
         .transpose()
 }
 
-fn pattern(text: &str) -> Result<Pattern, Problem> {
+fn pattern(text: &str) -> Result<Pattern, ApiError> {
     if text.is_empty()
         || text.chars().count() > PATTERN_CHARS_MAX
         || !printable(text)
         || text.contains(char::is_whitespace)
     {
-        return Err(Problem::invalid(format!(
+        return Err(ApiError::invalid(format!(
             "must be a model's name or a pattern like `claude-*`: 1 to {PATTERN_CHARS_MAX} printable characters, no white space"
         )));
     }
@@ -125,7 +125,7 @@ pub struct BudgetTerms {
 }
 
 impl BudgetTerms {
-    fn take(mut fields: Fields) -> Result<BudgetTerms, Problem> {
+    fn take(mut fields: Fields) -> Result<BudgetTerms, ApiError> {
         let limit = fields
             .take_money("limit")?
             .ok_or_else(|| fields.fault("limit", "is missing; write dollars like \"10.50\""))?;
@@ -145,9 +145,9 @@ impl BudgetTerms {
 pub struct Budgets(Vec<BudgetTerms>);
 
 impl Budgets {
-    pub fn new(terms: Vec<BudgetTerms>) -> Result<Budgets, Problem> {
+    pub fn new(terms: Vec<BudgetTerms>) -> Result<Budgets, ApiError> {
         if terms.len() > BUDGETS_MAX {
-            return Err(Problem::invalid(format!(
+            return Err(ApiError::invalid(format!(
                 "may have at most {BUDGETS_MAX} entries"
             )));
         }
@@ -156,7 +156,7 @@ impl Budgets {
             .iter()
             .position(|terms| !seen.insert((terms.period, terms.action, terms.model.as_ref())))
         {
-            Some(place) => Err(Problem::invalid(
+            Some(place) => Err(ApiError::invalid(
                 "repeats the period, action and model of another entry",
             )
             .at(format!("budgets[{place}]"))),
@@ -169,7 +169,7 @@ impl Budgets {
     }
 
     /// Takes `budgets`, or the flat shorthand for a list of one.
-    pub(super) fn take(fields: &mut Fields) -> Result<Option<Budgets>, Problem> {
+    pub(super) fn take(fields: &mut Fields) -> Result<Option<Budgets>, ApiError> {
         let list = fields.take_objects("budgets")?;
         match (list, Budgets::take_shorthand(fields)?) {
             (Some(_), Some(_)) => Err(fields.fault(
@@ -188,7 +188,7 @@ impl Budgets {
         }
     }
 
-    fn take_shorthand(fields: &mut Fields) -> Result<Option<BudgetTerms>, Problem> {
+    fn take_shorthand(fields: &mut Fields) -> Result<Option<BudgetTerms>, ApiError> {
         let limit = fields.take_money("budget_limit")?;
         let period: Option<String> = fields.take("budget_period", PERIODS)?;
         let action: Option<String> = fields.take("budget_action", ACTIONS)?;
@@ -211,42 +211,42 @@ impl Budgets {
 const PERIODS: &str = "daily, weekly, monthly or total";
 const ACTIONS: &str = "block or warn";
 
-fn take_period(fields: &mut Fields, name: &'static str) -> Result<Period, Problem> {
+fn take_period(fields: &mut Fields, name: &'static str) -> Result<Period, ApiError> {
     let word = fields.take(name, PERIODS)?;
     read_period(fields, name, word)
 }
 
-fn take_action(fields: &mut Fields, name: &'static str) -> Result<Action, Problem> {
+fn take_action(fields: &mut Fields, name: &'static str) -> Result<Action, ApiError> {
     let word = fields.take(name, ACTIONS)?;
     read_action(fields, name, word)
 }
 
 /// Nothing said is `total`, as on the command line.
-fn read_period(fields: &Fields, name: &str, word: Option<String>) -> Result<Period, Problem> {
+fn read_period(fields: &Fields, name: &str, word: Option<String>) -> Result<Period, ApiError> {
     word.map_or(Ok(Period::Total), |word| {
         Period::parse(&word).ok_or_else(|| fields.fault(name, format!("must be {PERIODS}")))
     })
 }
 
-fn read_action(fields: &Fields, name: &str, word: Option<String>) -> Result<Action, Problem> {
+fn read_action(fields: &Fields, name: &str, word: Option<String>) -> Result<Action, ApiError> {
     word.map_or(Ok(Action::Block), |word| {
         Action::parse(&word).ok_or_else(|| fields.fault(name, format!("must be {ACTIONS}")))
     })
 }
 
 /// Reads `7d`, `12h`, `30m` from now on, or an RFC 3339 instant to come.
-pub fn expiry(text: &str, now_ms: u64) -> Result<u64, Problem> {
+pub fn expiry(text: &str, now_ms: u64) -> Result<u64, ApiError> {
     let from_now_ms = duration_ms(text).map(|duration_ms| now_ms.saturating_add(duration_ms));
     let Some(expires_ms) = from_now_ms.or_else(|| Zone::parse_rfc3339(text)) else {
-        return Err(Problem::invalid(
+        return Err(ApiError::invalid(
             "must be a time from now like `7d`, `12h`, `30m`, or an instant like `2026-12-31T00:00:00Z`",
         ));
     };
     if expires_ms <= now_ms {
-        return Err(Problem::invalid("must be in the future"));
+        return Err(ApiError::invalid("must be in the future"));
     }
     if expires_ms - now_ms > EXPIRY_DAYS_MAX * 86_400_000 {
-        return Err(Problem::invalid(format!(
+        return Err(ApiError::invalid(format!(
             "must be at most {EXPIRY_DAYS_MAX} days ahead; leave it out for a key that never expires"
         )));
     }
@@ -286,7 +286,7 @@ mod tests {
 
     const NOW_MS: u64 = 1_795_000_000_000;
 
-    fn budgets(body: &str) -> Result<Option<Budgets>, Problem> {
+    fn budgets(body: &str) -> Result<Option<Budgets>, ApiError> {
         let mut fields = Fields::of_body(body.as_bytes())?;
         let budgets = Budgets::take(&mut fields)?;
         fields.finish()?;

@@ -7,13 +7,13 @@ use crate::control::alerts::Alerts;
 use crate::control::{Control, clock, late, retention};
 
 /// The background tasks, and the word that ends them.
-pub struct Upkeep {
+pub struct BackgroundTasks {
     ends: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
 
-impl Upkeep {
-    pub async fn start(control: &Control, alerts: Alerts) -> Upkeep {
+impl BackgroundTasks {
+    pub async fn start(control: &Control, alerts: Alerts) -> BackgroundTasks {
         clock::note(control).await;
         let (ends, told) = watch::channel(false);
         let mut tasks = JoinSet::new();
@@ -22,7 +22,7 @@ impl Upkeep {
         tasks.spawn(late::book(control.ledger.clone(), told.clone()));
         // its client belongs to this thread
         tasks.spawn_local(alerts.run(told));
-        Upkeep { ends, tasks }
+        BackgroundTasks { ends, tasks }
     }
 
     /// Ends every task and waits for it.

@@ -1,27 +1,27 @@
 //! A whole answer, and what of it must be remembered for the turns that follow.
 
-use crate::conversation::{Block, Content, Opaque, Reasoned, Stop};
+use crate::conversation::{ContentBlock, Content, ProviderState, ReasoningBlock, StopReason};
 
 #[derive(Clone, Debug, Default)]
-pub struct Answer {
+pub struct ChatResponse {
     /// text, reasoning and calls in the order in which they began
-    pub blocks: Vec<Block>,
-    pub stop: Stop,
+    pub blocks: Vec<ContentBlock>,
+    pub stop: StopReason,
 }
 
 /// What a client's dialect cannot carry and the vendor wants to see again: kept by the ids of the calls that followed it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Remembered {
+pub struct RetainedReasoning {
     /// the thoughts before the first call
-    pub reasoning: Vec<Reasoned>,
+    pub reasoning: Vec<ReasoningBlock>,
     /// call id, what goes with the call itself
-    pub calls: Vec<(String, Option<Opaque>)>,
+    pub calls: Vec<(String, Option<ProviderState>)>,
 }
 
-impl Answer {
+impl ChatResponse {
     /// What is worth keeping: only where there is a call and something opaque.
-    pub fn remembered(&self) -> Option<Remembered> {
-        let mut remembered = Remembered::default();
+    pub fn retained_reasoning(&self) -> Option<RetainedReasoning> {
+        let mut remembered = RetainedReasoning::default();
         for block in &self.blocks {
             match &block.content {
                 Content::Reasoning(reasoned) if remembered.calls.is_empty() => {

@@ -3,43 +3,43 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::conversation::{Block, Content};
+use crate::conversation::{ContentBlock, Content};
 
 /// A JSON value that is kept as it was written.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(transparent)]
-pub struct Raw(pub Box<RawValue>);
+pub struct RawJson(pub Box<RawValue>);
 
-impl Raw {
+impl RawJson {
     pub fn as_str(&self) -> &str {
         self.0.get()
     }
 }
 
-impl PartialEq for Raw {
-    fn eq(&self, other: &Raw) -> bool {
+impl PartialEq for RawJson {
+    fn eq(&self, other: &RawJson) -> bool {
         self.as_str() == other.as_str()
     }
 }
 
-impl Default for Raw {
+impl Default for RawJson {
     /// An empty object.
-    fn default() -> Raw {
-        Raw(RawValue::from_string("{}".to_owned()).unwrap_or_else(|_| RawValue::NULL.to_owned()))
+    fn default() -> RawJson {
+        RawJson(RawValue::from_string("{}".to_owned()).unwrap_or_else(|_| RawValue::NULL.to_owned()))
     }
 }
 
 /// A text that is one JSON value; `None` if it is not.
-pub fn raw(json: String) -> Option<Raw> {
-    RawValue::from_string(json).ok().map(Raw)
+pub fn raw(json: String) -> Option<RawJson> {
+    RawValue::from_string(json).ok().map(RawJson)
 }
 
 /// A number as the client wrote it.
-pub type Number = Raw;
+pub type Number = RawJson;
 
 /// One request.
 #[derive(Clone, Debug, Default)]
-pub struct Ask {
+pub struct ChatRequest {
     pub streamed: bool,
     /// in the client's order, system turns where they stand
     pub turns: Vec<Turn>,
@@ -51,7 +51,7 @@ pub struct Ask {
     pub sampling: Sampling,
     /// texts at which the answer ends
     pub stop: Vec<String>,
-    pub reasoning: Reasoning,
+    pub reasoning: ReasoningOptions,
     pub format: Format,
     /// the end user as the client names them
     pub user: Option<String>,
@@ -60,7 +60,7 @@ pub struct Ask {
     pub dropped: Vec<String>,
 }
 
-impl Ask {
+impl ChatRequest {
     pub fn drop_param(&mut self, name: impl Into<String>) {
         let name = name.into();
         if !self.dropped.contains(&name) {
@@ -85,7 +85,7 @@ impl Ask {
 
 /// What a client's dialect calls the members that may have to be left out or refused.
 #[derive(Clone, Copy, Debug)]
-pub struct Words {
+pub struct FieldNames {
     pub messages: &'static str,
     pub stop: &'static str,
     pub reasoning: &'static str,
@@ -97,7 +97,7 @@ pub struct Words {
 #[derive(Clone, Debug)]
 pub struct Turn {
     pub role: Role,
-    pub blocks: Vec<Block>,
+    pub blocks: Vec<ContentBlock>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +112,7 @@ pub struct Tool {
     pub name: String,
     pub description: Option<String>,
     /// JSON Schema of the arguments, an object
-    pub schema: Raw,
+    pub schema: RawJson,
     pub strict: Option<bool>,
     pub cache: Option<crate::conversation::Cache>,
 }
@@ -140,7 +140,7 @@ pub struct Sampling {
 
 /// How much the model is to think.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reasoning {
+pub struct ReasoningOptions {
     /// `Some(Effort::None)`: not at all
     pub effort: Option<Effort>,
     /// tokens, where the client named a number
@@ -151,10 +151,10 @@ pub struct Reasoning {
     pub summary: Option<Summary>,
 }
 
-impl Reasoning {
+impl ReasoningOptions {
     /// Whether the client said anything of it.
     pub fn is_named(&self) -> bool {
-        *self != Reasoning::default()
+        *self != ReasoningOptions::default()
     }
 
     /// Whether the client wants it off.
@@ -186,7 +186,7 @@ impl Effort {
         Effort::Max,
     ];
 
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Effort::None => "none",
             Effort::Minimal => "minimal",
@@ -199,7 +199,7 @@ impl Effort {
     }
 
     pub fn parse(word: &str) -> Option<Effort> {
-        Effort::ALL.into_iter().find(|effort| effort.word() == word)
+        Effort::ALL.into_iter().find(|effort| effort.as_str() == word)
     }
 
     /// The nearest of the words that a model takes; of two that are as near the lower. `None` where it takes none.
@@ -251,7 +251,7 @@ pub enum Format {
     JsonSchema {
         name: String,
         description: Option<String>,
-        schema: Raw,
+        schema: RawJson,
         strict: Option<bool>,
     },
 }
@@ -278,7 +278,7 @@ mod tests {
         );
         for effort in Effort::ALL {
             assert_eq!(Effort::of_tokens(effort.tokens()), effort);
-            assert_eq!(Effort::parse(effort.word()), Some(effort));
+            assert_eq!(Effort::parse(effort.as_str()), Some(effort));
         }
         assert_eq!(Effort::of_tokens(10_000), Effort::Medium);
     }

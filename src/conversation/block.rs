@@ -2,18 +2,18 @@
 
 use std::borrow::Cow;
 
-use crate::conversation::ask::Raw;
+use crate::conversation::ask::RawJson;
 
 /// One piece of a turn, and the hint that everything up to it may be cached.
 #[derive(Clone, Debug)]
-pub struct Block {
+pub struct ContentBlock {
     pub content: Content,
     pub cache: Option<Cache>,
 }
 
-impl From<Content> for Block {
-    fn from(content: Content) -> Block {
-        Block {
+impl From<Content> for ContentBlock {
+    fn from(content: Content) -> ContentBlock {
+        ContentBlock {
             content,
             cache: None,
         }
@@ -27,7 +27,7 @@ pub enum Content {
     Document(Media),
     ToolCall(ToolCall),
     ToolResult(ToolResult),
-    Reasoning(Reasoned),
+    Reasoning(ReasoningBlock),
 }
 
 /// How long a vendor is asked to keep the beginning of the conversation.
@@ -66,7 +66,7 @@ pub struct ToolCall {
     /// JSON as the model wrote it, perhaps not valid; empty for no arguments
     pub arguments: String,
     /// what the vendor wants to see again with this call
-    pub opaque: Option<Opaque>,
+    pub opaque: Option<ProviderState>,
 }
 
 impl ToolCall {
@@ -84,7 +84,7 @@ impl ToolCall {
     }
 
     /// The same as a JSON value that is written as it stands.
-    pub fn object_raw(&self) -> Raw {
+    pub fn object_raw(&self) -> RawJson {
         crate::conversation::raw(self.object().into_owned()).unwrap_or_default()
     }
 }
@@ -96,7 +96,7 @@ pub struct ToolResult {
     /// the tool's name, looked up from the call where the client's dialect does not say
     pub name: Option<String>,
     /// text, images, documents
-    pub blocks: Vec<Block>,
+    pub blocks: Vec<ContentBlock>,
     pub is_error: bool,
 }
 
@@ -113,22 +113,22 @@ impl ToolResult {
 
 /// What a model thought: readable text, and perhaps what only its vendor can read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reasoned {
+pub struct ReasoningBlock {
     pub text: String,
-    pub opaque: Option<Opaque>,
+    pub opaque: Option<ProviderState>,
 }
 
 /// A vendor's own bytes, to be given back unchanged to the model that made them and to nobody else.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Opaque {
+pub struct ProviderState {
     /// whose it is; `None`: the client sent something that we did not seal, which may be genuine
     pub origin: Option<Origin>,
-    pub kind: OpaqueKind,
+    pub kind: ProviderStateKind,
     pub data: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OpaqueKind {
+pub enum ProviderStateKind {
     /// signs the readable text beside it
     Signature,
     /// stands in place of the text

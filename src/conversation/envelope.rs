@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use ring::hmac;
 
-use crate::conversation::{Opaque, OpaqueKind, Origin};
+use crate::conversation::{ProviderState, ProviderStateKind, Origin};
 
 const CODE_BYTES: usize = 32;
 /// Between the parts of what is sealed: in no dialect's word and in no model's name.
@@ -13,63 +13,63 @@ const BETWEEN: char = '\n';
 
 /// The key of one instance.
 #[derive(Clone)]
-pub struct Envelope([u8; 32]);
+pub struct StateSealer([u8; 32]);
 
-impl std::fmt::Debug for Envelope {
+impl std::fmt::Debug for StateSealer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Envelope")
     }
 }
 
-impl Envelope {
+impl StateSealer {
     /// How a sealed token begins, and no vendor's own; the digit is the version of what follows.
     pub const PREFIX: &str = "gk1.";
 
-    pub fn new(key: [u8; 32]) -> Envelope {
-        Envelope(key)
+    pub fn new(key: [u8; 32]) -> StateSealer {
+        StateSealer(key)
     }
 
     /// The token that a client is given in the place of the vendor's own bytes. What has no origin is handed on as it is.
-    pub fn seal(&self, opaque: &Opaque) -> String {
+    pub fn seal(&self, opaque: &ProviderState) -> String {
         let Some(origin) = &opaque.origin else {
             return opaque.data.clone();
         };
         let kind = match opaque.kind {
-            OpaqueKind::Signature => 's',
-            OpaqueKind::Redacted => 'r',
+            ProviderStateKind::Signature => 's',
+            ProviderStateKind::Redacted => 'r',
         };
         let (dialect, model, data) = (&origin.dialect, &origin.model, &opaque.data);
         let mut sealed =
             format!("{kind}{BETWEEN}{dialect}{BETWEEN}{model}{BETWEEN}{data}").into_bytes();
         let code = hmac::sign(&self.key(), &sealed);
         sealed.extend_from_slice(code.as_ref());
-        format!("{}{}", Envelope::PREFIX, BASE64.encode(sealed))
+        format!("{}{}", StateSealer::PREFIX, BASE64.encode(sealed))
     }
 
     /// What a client sent: our own token opened, or the very bytes with no origin.
-    pub fn open(&self, token: &str) -> Opaque {
-        self.opened(token).unwrap_or_else(|| Opaque {
+    pub fn open(&self, token: &str) -> ProviderState {
+        self.opened(token).unwrap_or_else(|| ProviderState {
             origin: None,
-            kind: OpaqueKind::Signature,
+            kind: ProviderStateKind::Signature,
             data: token.to_owned(),
         })
     }
 
-    fn opened(&self, token: &str) -> Option<Opaque> {
-        let sealed = BASE64.decode(token.strip_prefix(Envelope::PREFIX)?).ok()?;
+    fn opened(&self, token: &str) -> Option<ProviderState> {
+        let sealed = BASE64.decode(token.strip_prefix(StateSealer::PREFIX)?).ok()?;
         let (text, code) = sealed.split_at_checked(sealed.len().checked_sub(CODE_BYTES)?)?;
         hmac::verify(&self.key(), text, code).ok()?;
         let mut parts = std::str::from_utf8(text).ok()?.splitn(4, BETWEEN);
         let kind = match parts.next()? {
-            "s" => OpaqueKind::Signature,
-            "r" => OpaqueKind::Redacted,
+            "s" => ProviderStateKind::Signature,
+            "r" => ProviderStateKind::Redacted,
             _ => return None,
         };
         let origin = Origin {
             dialect: parts.next()?.to_owned().into(),
             model: parts.next()?.to_owned(),
         };
-        Some(Opaque {
+        Some(ProviderState {
             origin: Some(origin),
             kind,
             data: parts.next()?.to_owned(),
@@ -85,26 +85,26 @@ impl Envelope {
 mod tests {
     use super::*;
 
-    fn opaque(data: &str) -> Opaque {
+    fn opaque(data: &str) -> ProviderState {
         let origin = Origin {
             dialect: "gemini".into(),
             model: "gemini-3-pro".into(),
         };
-        Opaque {
+        ProviderState {
             origin: Some(origin),
-            kind: OpaqueKind::Signature,
+            kind: ProviderStateKind::Signature,
             data: data.into(),
         }
     }
 
     #[test]
     fn what_is_sealed_opens_only_whole_and_with_the_same_key() {
-        let envelope = Envelope::new([7; 32]);
+        let envelope = StateSealer::new([7; 32]);
         for data in ["", "c2ln", "a\nb\n", "日"] {
             let token = envelope.seal(&opaque(data));
             assert_eq!(envelope.open(&token), opaque(data));
-            assert_eq!(Envelope::new([8; 32]).open(&token).origin, None);
-            for at in Envelope::PREFIX.len()..token.len() {
+            assert_eq!(StateSealer::new([8; 32]).open(&token).origin, None);
+            for at in StateSealer::PREFIX.len()..token.len() {
                 let mut changed = token.clone().into_bytes();
                 changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
                 let changed = String::from_utf8(changed).expect("ASCII");
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn what_others_made_passes_untouched() {
-        let envelope = Envelope::new([7; 32]);
+        let envelope = StateSealer::new([7; 32]);
         let foreign = envelope.open("EqQBCgIYAhIk");
         assert_eq!(
             (foreign.origin.as_ref(), foreign.data.as_str()),

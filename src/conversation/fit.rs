@@ -2,24 +2,24 @@
 //! What would change the meaning of the answer is refused, never dropped in silence.
 
 use crate::conversation::{
-    Ask, Block, Capabilities, Content, Effort, Format, Media, Reasoning, ReasoningStyle, Role,
-    Source, SystemTurns, ToolChoice, Words, raw,
+    ChatRequest, ContentBlock, Capabilities, Content, Effort, Format, Media, ReasoningOptions, ReasoningStyle, Role,
+    Source, SystemTurns, ToolChoice, FieldNames, raw,
 };
-use crate::domain::problem::Problem;
+use crate::domain::problem::ApiError;
 
 /// The least that is left for the answer itself beside a thinking budget, where the client named the cap: what vendors demand.
 const AFTER_THINKING: u64 = 1;
 /// The same where the gateway chose the cap: the client has no say in it, and wants an answer.
-pub const AFTER_THINKING_OF_OURS: u64 = 1_024;
+pub const ANSWER_TOKENS_AFTER_THINKING: u64 = 1_024;
 /// How a system turn begins and ends where it has to stand in a user's turn.
 const SYSTEM_OPEN: &str = "<system>\n";
 const SYSTEM_CLOSE: &str = "\n</system>";
 
-impl Ask {
+impl ChatRequest {
     /// Fits the ask to a model called `name` towards the client. `words` are the client's; names of what was left out are added
     /// to `dropped`.
-    pub fn fit(&mut self, takes: &Capabilities, words: &Words, name: &str) -> Result<(), Problem> {
-        Fit {
+    pub fn fit(&mut self, takes: &Capabilities, words: &FieldNames, name: &str) -> Result<(), ApiError> {
+        CapabilityFilter {
             ask: self,
             takes,
             words,
@@ -46,11 +46,11 @@ impl Ask {
         else {
             return;
         };
-        let budget = budget.min(cap.saturating_sub(AFTER_THINKING_OF_OURS));
+        let budget = budget.min(cap.saturating_sub(ANSWER_TOKENS_AFTER_THINKING));
         self.reasoning = if budget < min {
-            Reasoning::default()
+            ReasoningOptions::default()
         } else {
-            Reasoning {
+            ReasoningOptions {
                 budget: Some(budget),
                 ..self.reasoning.clone()
             }
@@ -58,15 +58,15 @@ impl Ask {
     }
 }
 
-struct Fit<'a> {
-    ask: &'a mut Ask,
+struct CapabilityFilter<'a> {
+    ask: &'a mut ChatRequest,
     takes: &'a Capabilities,
-    words: &'a Words,
+    words: &'a FieldNames,
     name: &'a str,
 }
 
-impl Fit<'_> {
-    fn all(&mut self) -> Result<(), Problem> {
+impl CapabilityFilter<'_> {
+    fn all(&mut self) -> Result<(), ApiError> {
         self.media()?;
         self.tools()?;
         self.format();
@@ -79,19 +79,19 @@ impl Fit<'_> {
         Ok(())
     }
 
-    fn refused(&self, what: &str, param: &str) -> Problem {
-        Problem::invalid(format!("{} {what}", self.name)).at(param)
+    fn refused(&self, what: &str, param: &str) -> ApiError {
+        ApiError::invalid(format!("{} {what}", self.name)).at(param)
     }
 
     /// Media that the model cannot see are refused: without them the question is another one.
-    fn media(&self) -> Result<(), Problem> {
+    fn media(&self) -> Result<(), ApiError> {
         for block in self.ask.turns.iter().flat_map(|turn| &turn.blocks) {
             self.medium(block, false)?;
         }
         Ok(())
     }
 
-    fn medium(&self, block: &Block, in_result: bool) -> Result<(), Problem> {
+    fn medium(&self, block: &ContentBlock, in_result: bool) -> Result<(), ApiError> {
         let param = self.words.messages;
         match &block.content {
             Content::Image(_) if !self.takes.images => Err(self.refused(
@@ -125,7 +125,7 @@ impl Fit<'_> {
         }
     }
 
-    fn document(&self, media: &Media) -> Result<(), Problem> {
+    fn document(&self, media: &Media) -> Result<(), ApiError> {
         let param = self.words.messages;
         match &media.source {
             // plain text goes as text where documents do not
@@ -138,7 +138,7 @@ impl Fit<'_> {
         }
     }
 
-    fn tools(&mut self) -> Result<(), Problem> {
+    fn tools(&mut self) -> Result<(), ApiError> {
         let takes = self.takes;
         if !takes.tools && !self.ask.tools.is_empty() {
             return Err(self.refused(
@@ -206,7 +206,7 @@ impl Fit<'_> {
         }
     }
 
-    fn stop(&self) -> Result<(), Problem> {
+    fn stop(&self) -> Result<(), ApiError> {
         let (named, max) = (self.ask.stop.len(), self.takes.stops_max);
         if named > max {
             let what = format!("takes at most {max} stop sequences, not {named}");
@@ -259,17 +259,17 @@ impl Fit<'_> {
         let fitted = match self.takes.reasoning {
             ReasoningStyle::None => None,
             ReasoningStyle::Effort(words) => match effort {
-                Some(effort) => effort.nearest(words).map(|effort| Reasoning {
+                Some(effort) => effort.nearest(words).map(|effort| ReasoningOptions {
                     effort: Some(effort),
                     ..Reasoning::default()
                 }),
                 // it thinks by itself; the client may still want to see it
-                None => asked.adaptive.then(|| Reasoning {
+                None => asked.adaptive.then(|| ReasoningOptions {
                     adaptive: true,
                     ..Reasoning::default()
                 }),
             },
-            ReasoningStyle::Adaptive(words) => Some(Reasoning {
+            ReasoningStyle::Adaptive(words) => Some(ReasoningOptions {
                 effort: effort
                     .filter(|effort| *effort != Effort::None)
                     .and_then(|effort| effort.nearest(words)),
@@ -279,7 +279,7 @@ impl Fit<'_> {
             })
             .filter(|_| !asked.is_off()),
             ReasoningStyle::Budget { min, max } => self.budget(&asked, min, max),
-            ReasoningStyle::Switch => Some(Reasoning {
+            ReasoningStyle::Switch => Some(ReasoningOptions {
                 effort: effort.filter(|effort| *effort == Effort::None),
                 adaptive: !asked.is_off(),
                 ..Reasoning::default()
@@ -287,7 +287,7 @@ impl Fit<'_> {
         };
         match fitted {
             Some(fitted) => {
-                self.ask.reasoning = Reasoning {
+                self.ask.reasoning = ReasoningOptions {
                     summary: asked.summary,
                     ..fitted
                 }
@@ -306,7 +306,7 @@ impl Fit<'_> {
             return;
         }
         if matches!(self.ask.tool_choice, ToolChoice::Any | ToolChoice::Named(_)) {
-            self.ask.reasoning = Reasoning::default();
+            self.ask.reasoning = ReasoningOptions::default();
             return self.ask.drop_param(self.words.reasoning);
         }
         let sampling = &mut self.ask.sampling;
@@ -338,10 +338,10 @@ impl Fit<'_> {
             )
     }
 
-    fn budget(&self, asked: &Reasoning, min: u64, max: u64) -> Option<Reasoning> {
+    fn budget(&self, asked: &ReasoningOptions, min: u64, max: u64) -> Option<ReasoningOptions> {
         if asked.is_off() {
             // where no thinking is a budget like any other
-            return (min == 0).then(|| Reasoning {
+            return (min == 0).then(|| ReasoningOptions {
                 budget: Some(0),
                 ..Reasoning::default()
             });
@@ -359,7 +359,7 @@ impl Fit<'_> {
             .output_cap
             .map_or(u64::MAX, |cap| cap.saturating_sub(AFTER_THINKING));
         let budget = wanted.min(room);
-        (budget >= min).then(|| Reasoning {
+        (budget >= min).then(|| ReasoningOptions {
             budget: Some(budget),
             ..Reasoning::default()
         })
@@ -402,7 +402,7 @@ mod tests {
     use super::*;
     use crate::conversation::{Sampling, Turn};
 
-    const WORDS: Words = Words {
+    const WORDS: FieldNames = FieldNames {
         messages: "messages",
         stop: "stop",
         reasoning: "reasoning_effort",
@@ -411,21 +411,21 @@ mod tests {
         user: "user",
     };
 
-    fn fitted(mut ask: Ask, takes: Capabilities) -> Result<Ask, Problem> {
+    fn fitted(mut ask: ChatRequest, takes: Capabilities) -> Result<ChatRequest, ApiError> {
         ask.fit(&takes, &WORDS, "vendor/model").map(|()| ask)
     }
 
     fn thinking(
-        reasoning: Reasoning,
+        reasoning: ReasoningOptions,
         output_cap: Option<u64>,
         style: ReasoningStyle,
-    ) -> (Reasoning, Vec<String>) {
+    ) -> (ReasoningOptions, Vec<String>) {
         let takes = Capabilities {
             reasoning: style,
             ..Capabilities::all()
         };
         let ask = fitted(
-            Ask {
+            ChatRequest {
                 reasoning,
                 output_cap,
                 ..Ask::default()
@@ -438,7 +438,7 @@ mod tests {
 
     #[test]
     fn r01_thinking_fits_the_model_or_is_named_as_dropped() {
-        let asked = Reasoning {
+        let asked = ReasoningOptions {
             effort: Some(Effort::High),
             ..Reasoning::default()
         };
@@ -448,7 +448,7 @@ mod tests {
         };
         assert_eq!(
             thinking(asked.clone(), Some(800), budget),
-            (Reasoning::default(), vec!["reasoning_effort".to_owned()])
+            (ReasoningOptions::default(), vec!["reasoning_effort".to_owned()])
         );
         assert_eq!(
             thinking(asked.clone(), Some(2_000), budget).0.budget,
@@ -469,13 +469,13 @@ mod tests {
             thinking(asked, None, ReasoningStyle::None).1,
             ["reasoning_effort"]
         );
-        let off = Reasoning {
+        let off = ReasoningOptions {
             effort: Some(Effort::None),
             ..Reasoning::default()
         };
         assert_eq!(
             thinking(off, None, ReasoningStyle::None),
-            (Reasoning::default(), vec![]),
+            (ReasoningOptions::default(), vec![]),
             "nothing is lost"
         );
     }
@@ -494,8 +494,8 @@ mod tests {
             strict: None,
             cache: None,
         };
-        let ask = |tool_choice| Ask {
-            reasoning: Reasoning {
+        let ask = |tool_choice| ChatRequest {
+            reasoning: ReasoningOptions {
                 effort: Some(Effort::High),
                 ..Reasoning::default()
             },
@@ -540,12 +540,12 @@ mod tests {
             arguments: String::new(),
             opaque: None,
         };
-        let opaque = crate::conversation::Opaque {
+        let opaque = crate::conversation::ProviderState {
             origin: None,
-            kind: crate::conversation::OpaqueKind::Signature,
+            kind: crate::conversation::ProviderStateKind::Signature,
             data: "s".into(),
         };
-        let thought = crate::conversation::Reasoned {
+        let thought = crate::conversation::ReasoningBlock {
             text: "hm".into(),
             opaque: Some(opaque),
         };
@@ -558,12 +558,12 @@ mod tests {
                 role: Role::Assistant,
                 blocks,
             }];
-            let reasoning = Reasoning {
+            let reasoning = ReasoningOptions {
                 effort: Some(Effort::Medium),
                 ..Reasoning::default()
             };
             let ask = fitted(
-                Ask {
+                ChatRequest {
                     turns,
                     reasoning,
                     ..Ask::default()
@@ -580,7 +580,7 @@ mod tests {
 
     #[test]
     fn r02_adaptive_thinking_becomes_the_nearest_effort_and_no_budget() {
-        let asked = Reasoning {
+        let asked = ReasoningOptions {
             effort: Some(Effort::XHigh),
             adaptive: true,
             ..Reasoning::default()
@@ -613,7 +613,7 @@ mod tests {
             ..Capabilities::all()
         };
         let ask = fitted(
-            Ask {
+            ChatRequest {
                 sampling,
                 user: Some("u".into()),
                 ..Ask::default()
@@ -632,7 +632,7 @@ mod tests {
             source,
             name: None,
         };
-        let with = |content: Content| Ask {
+        let with = |content: Content| ChatRequest {
             turns: vec![Turn {
                 role: Role::User,
                 blocks: vec![content.into()],
@@ -691,7 +691,7 @@ mod tests {
             ..Capabilities::all()
         };
         let ask = fitted(
-            Ask {
+            ChatRequest {
                 turns,
                 ..Ask::default()
             },

@@ -1,34 +1,34 @@
 //! Gathers the events of a stream into the whole answer that they tell.
 
-use crate::conversation::{Answer, Content, Event, Opened, Reasoned, Stop, ToolCall};
+use crate::conversation::{ChatResponse, Content, OutputEvent, BlockKind, ReasoningBlock, StopReason, ToolCall};
 
 #[derive(Clone, Debug, Default)]
-pub struct Fold {
+pub struct ResponseBuilder {
     /// the reader's block number, what there is of the block
     blocks: Vec<(u32, Content)>,
-    stop: Stop,
+    stop: StopReason,
     called: bool,
     /// text and arguments have gone to the client already
     only_reasoning: bool,
 }
 
-impl Fold {
+impl ResponseBuilder {
     /// Keeps only what is needed once a stream is over: why it ended, which calls there were, and the thoughts.
-    pub fn of_stream() -> Fold {
-        Fold {
+    pub fn of_stream() -> ResponseBuilder {
+        ResponseBuilder {
             only_reasoning: true,
             ..Fold::default()
         }
     }
 
-    pub fn add(&mut self, event: &Event) {
+    pub fn add(&mut self, event: &OutputEvent) {
         let only_reasoning = self.only_reasoning;
         match event {
-            Event::Open { block, opened } => {
-                self.called |= matches!(opened, Opened::Call { .. });
+            OutputEvent::Open { block, opened } => {
+                self.called |= matches!(opened, BlockKind::Call { .. });
                 self.blocks.push((*block, begun(opened)));
             }
-            Event::Piece { block, text } => {
+            OutputEvent::Delta { block, text } => {
                 match self
                     .block(*block)
                     .filter(|content| !only_reasoning || matches!(content, Content::Reasoning(_)))
@@ -39,18 +39,18 @@ impl Fold {
                     _ => {}
                 }
             }
-            Event::Opaque { block, opaque } => match self.block(*block) {
+            OutputEvent::Opaque { block, opaque } => match self.block(*block) {
                 Some(Content::Reasoning(reasoned)) => reasoned.opaque = Some(opaque.clone()),
                 Some(Content::ToolCall(call)) => call.opaque = Some(opaque.clone()),
                 _ => {}
             },
-            Event::Close { .. } => {}
-            Event::Stop(stop) => self.stop = stop.clone(),
+            OutputEvent::Close { .. } => {}
+            OutputEvent::Stop(stop) => self.stop = stop.clone(),
         }
     }
 
     /// The answer: blocks in which nothing was said are left out, calls always stand.
-    pub fn answer(self) -> Answer {
+    pub fn answer(self) -> ChatResponse {
         let said = |content: &Content| match content {
             Content::Text(text) => !text.is_empty(),
             Content::Reasoning(reasoned) => !reasoned.text.is_empty() || reasoned.opaque.is_some(),
@@ -63,14 +63,14 @@ impl Fold {
             .filter(said)
             .map(Into::into)
             .collect();
-        Answer {
+        ChatResponse {
             blocks,
             stop: self.stop.with_calls(self.called),
         }
     }
 
     /// Why the answer ends, as far as it is known.
-    pub fn stop(&self) -> Stop {
+    pub fn stop(&self) -> StopReason {
         self.stop.clone().with_calls(self.called)
     }
 
@@ -83,11 +83,11 @@ impl Fold {
     }
 }
 
-fn begun(opened: &Opened) -> Content {
+fn begun(opened: &BlockKind) -> Content {
     match opened {
-        Opened::Text => Content::Text(String::new()),
-        Opened::Reasoning => Content::Reasoning(Reasoned::default()),
-        Opened::Call { id, name } => Content::ToolCall(ToolCall {
+        BlockKind::Text => Content::Text(String::new()),
+        BlockKind::Reasoning => Content::Reasoning(ReasoningBlock::default()),
+        BlockKind::Call { id, name } => Content::ToolCall(ToolCall {
             id: id.clone(),
             name: name.clone(),
             arguments: String::new(),
@@ -100,8 +100,8 @@ fn begun(opened: &Opened) -> Content {
 mod tests {
     use super::*;
 
-    fn piece(block: u32, text: &str) -> Event {
-        Event::Piece {
+    fn piece(block: u32, text: &str) -> OutputEvent {
+        OutputEvent::Delta {
             block,
             text: text.into(),
         }
@@ -109,21 +109,21 @@ mod tests {
 
     #[test]
     fn blocks_that_are_open_side_by_side_are_told_apart() {
-        let mut fold = Fold::default();
-        let call = |id: &str| Opened::Call {
+        let mut fold = ResponseBuilder::default();
+        let call = |id: &str| BlockKind::Call {
             id: id.into(),
             name: "f".into(),
         };
         for event in [
-            Event::Open {
+            OutputEvent::Open {
                 block: 0,
-                opened: Opened::Text,
+                opened: BlockKind::Text,
             },
-            Event::Open {
+            OutputEvent::Open {
                 block: 1,
                 opened: call("a"),
             },
-            Event::Open {
+            OutputEvent::Open {
                 block: 2,
                 opened: call("b"),
             },
@@ -132,12 +132,12 @@ mod tests {
             piece(2, ":1}"),
             piece(1, "}"),
             piece(9, "nobody's"),
-            Event::Stop(Stop::End),
+            OutputEvent::Stop(StopReason::End),
         ] {
             fold.add(&event);
         }
         let answer = fold.answer();
-        assert_eq!(answer.stop, Stop::Tool);
+        assert_eq!(answer.stop, StopReason::Tool);
         let calls: Vec<&str> = answer
             .blocks
             .iter()
@@ -151,10 +151,10 @@ mod tests {
 
     #[test]
     fn without_a_call_there_is_no_tool_stop() {
-        let mut fold = Fold::default();
-        fold.add(&Event::Stop(Stop::Tool));
-        assert_eq!(fold.stop(), Stop::End);
-        fold.add(&Event::Stop(Stop::Length));
-        assert_eq!(fold.answer().stop, Stop::Length);
+        let mut fold = ResponseBuilder::default();
+        fold.add(&OutputEvent::Stop(StopReason::Tool));
+        assert_eq!(fold.stop(), StopReason::End);
+        fold.add(&OutputEvent::Stop(StopReason::Length));
+        assert_eq!(fold.answer().stop, StopReason::Length);
     }
 }

@@ -13,19 +13,19 @@ mod names;
 mod order;
 mod stop;
 
-pub use answer::{Answer, Remembered};
+pub use answer::{ChatResponse, RetainedReasoning};
 pub use ask::{
-    Ask, Effort, Format, Number, Raw, Reasoning, Role, Sampling, Summary, Tool, ToolChoice, Turn,
-    Words, raw,
+    ChatRequest, Effort, Format, Number, RawJson, ReasoningOptions, Role, Sampling, Summary, Tool, ToolChoice, Turn,
+    FieldNames, raw,
 };
 pub use block::{
-    Block, Cache, Content, Media, Opaque, OpaqueKind, Origin, Reasoned, Source, ToolCall,
+    ContentBlock, Cache, Content, Media, ProviderState, ProviderStateKind, Origin, ReasoningBlock, Source, ToolCall,
     ToolResult,
 };
 pub use capabilities::{Capabilities, IdRule, NameRule, ReasoningStyle, SystemTurns};
-pub use envelope::Envelope;
-pub use event::{Event, Opened};
-pub use fit::AFTER_THINKING_OF_OURS;
-pub use fold::Fold;
-pub use names::{Names, fitting_id};
-pub use stop::Stop;
+pub use envelope::StateSealer;
+pub use event::{OutputEvent, BlockKind};
+pub use fit::ANSWER_TOKENS_AFTER_THINKING;
+pub use fold::ResponseBuilder;
+pub use names::{ToolNames, fitting_id};
+pub use stop::StopReason;

@@ -6,19 +6,19 @@ use std::collections::HashMap;
 
 use sha2::{Digest, Sha256};
 
-use crate::conversation::{Ask, Content, IdRule, NameRule, ToolChoice};
+use crate::conversation::{ChatRequest, Content, IdRule, NameRule, ToolChoice};
 
 /// The tools of one request: the client's names and those that are sent.
 #[derive(Clone, Debug, Default)]
-pub struct Names {
+pub struct ToolNames {
     sent: HashMap<String, String>,
     original: HashMap<String, String>,
 }
 
-impl Names {
+impl ToolNames {
     /// Gathers every tool name that an ask holds and does not fit.
-    pub fn of(ask: &Ask, rule: NameRule) -> Names {
-        let mut names = Names::default();
+    pub fn of(ask: &ChatRequest, rule: NameRule) -> ToolNames {
+        let mut names = ToolNames::default();
         let calls = ask
             .turns
             .iter()
@@ -140,11 +140,11 @@ mod tests {
             strict: None,
             cache: None,
         };
-        let ask = Ask {
+        let ask = ChatRequest {
             tools: vec![tool(&long), tool(&other), tool("fits"), tool("9 né")],
             ..Ask::default()
         };
-        let names = Names::of(&ask, RULE);
+        let names = ToolNames::of(&ask, RULE);
         for name in [long.as_str(), &other, "fits", "9 né"] {
             let sent = names.sent(name);
             assert!(RULE.fits(sent), "{sent}");

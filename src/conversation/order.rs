@@ -2,15 +2,15 @@
 //! of tools one user turn that begins with all their results, in the order of the calls. A result that is missing gets an
 //! error in its place; one that nobody asked for becomes text. Nothing else moves (it would break the vendor's cache of the beginning).
 
-use crate::conversation::{Ask, Block, Content, Role, ToolResult, Turn};
+use crate::conversation::{ChatRequest, ContentBlock, Content, Role, ToolResult, Turn};
 
 /// What stands where the client gave no result.
 const MISSING: &str = "The tool was not run: no result was given.";
 
-impl Ask {
+impl ChatRequest {
     /// Orders the turns, and fills in the names of the tools that results belong to.
     pub fn order_turns(&mut self) {
-        let mut ordering = Ordering::default();
+        let mut ordering = TurnOrderer::default();
         for turn in std::mem::take(&mut self.turns) {
             match turn.role {
                 Role::Assistant => ordering.assistant(turn),
@@ -36,12 +36,12 @@ impl Ask {
 }
 
 #[derive(Default)]
-struct Ordering {
+struct TurnOrderer {
     ordered: Vec<Turn>,
     /// the calls of the last assistant turn: what each was, and its result
     calls: Vec<Call>,
     /// what the user said beside the results
-    rest: Vec<Block>,
+    rest: Vec<ContentBlock>,
     /// system turns that came before the results were whole
     systems: Vec<Turn>,
 }
@@ -49,10 +49,10 @@ struct Ordering {
 struct Call {
     id: String,
     name: String,
-    result: Option<Block>,
+    result: Option<ContentBlock>,
 }
 
-impl Ordering {
+impl TurnOrderer {
     fn assistant(&mut self, turn: Turn) {
         let called = turn.blocks.iter().filter_map(|block| match &block.content {
             Content::ToolCall(call) => Some(Call {
@@ -94,7 +94,7 @@ impl Ordering {
         }
     }
 
-    fn user_block(&mut self, mut block: Block) {
+    fn user_block(&mut self, mut block: ContentBlock) {
         let Content::ToolResult(result) = &mut block.content else {
             return self.rest.push(block);
         };
@@ -126,7 +126,7 @@ impl Ordering {
             .calls
             .drain(..)
             .map(|call| call.result.unwrap_or_else(|| missing(&call.id, &call.name)));
-        let mut blocks: Vec<Block> = results.collect();
+        let mut blocks: Vec<ContentBlock> = results.collect();
         blocks.append(&mut self.rest);
         if !blocks.is_empty() {
             self.ordered.push(Turn {
@@ -138,7 +138,7 @@ impl Ordering {
     }
 }
 
-fn missing(id: &str, name: &str) -> Block {
+fn missing(id: &str, name: &str) -> ContentBlock {
     let blocks = vec![Content::Text(MISSING.to_owned()).into()];
     Content::ToolResult(ToolResult {
         id: id.to_owned(),
@@ -190,12 +190,12 @@ mod tests {
 
     /// One line per turn: its role, and its blocks.
     fn ordered(turns: Vec<Turn>) -> Vec<String> {
-        let mut ask = Ask {
+        let mut ask = ChatRequest {
             turns,
             ..Ask::default()
         };
         ask.order_turns();
-        let block = |block: &Block| match &block.content {
+        let block = |block: &ContentBlock| match &block.content {
             Content::Text(text) => text.clone(),
             Content::ToolCall(call) => format!("call {}", call.id),
             Content::ToolResult(result) => {

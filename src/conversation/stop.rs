@@ -2,7 +2,7 @@
 
 /// The hub's word for it; errors are no stop but an error.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Stop {
+pub enum StopReason {
     #[default]
     End,
     /// a stop text was met; which, where the upstream says it
@@ -17,14 +17,14 @@ pub enum Stop {
     Pause,
 }
 
-impl Stop {
+impl StopReason {
     /// With what was seen of the answer: a call means `tool` whatever the upstream says of the end, and without one there is no
     /// `tool`. Length, filters and the like stand: the call may be cut off.
     #[must_use]
-    pub fn with_calls(self, called: bool) -> Stop {
+    pub fn with_calls(self, called: bool) -> StopReason {
         match (self, called) {
-            (Stop::End, true) => Stop::Tool,
-            (Stop::Tool, false) => Stop::End,
+            (StopReason::End, true) => StopReason::Tool,
+            (StopReason::Tool, false) => StopReason::End,
             (stop, _) => stop,
         }
     }

@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::dialect::{Dialect, Family};
-use crate::domain::problem::Problem;
+use crate::dialect::{Dialect, ErrorFormat};
+use crate::domain::problem::ApiError;
 
 #[derive(Serialize)]
 struct ChatError<'p> {
@@ -37,10 +37,10 @@ struct MessagesProblem<'p> {
 }
 
 /// A refusal as the body of an answer.
-pub fn error_body(dialect: Dialect, problem: &Problem, request_id: &str) -> String {
+pub fn error_body(dialect: Dialect, problem: &ApiError, request_id: &str) -> String {
     let message = problem.message.as_str();
-    match dialect.family() {
-        Family::OpenAi => {
+    match dialect.error_format() {
+        ErrorFormat::OpenAi => {
             let word = problem.word.as_str();
             written(&ChatError {
                 error: ChatProblem {
@@ -51,7 +51,7 @@ pub fn error_body(dialect: Dialect, problem: &Problem, request_id: &str) -> Stri
                 },
             })
         }
-        Family::Anthropic => {
+        ErrorFormat::Anthropic => {
             let error = MessagesProblem {
                 kind: problem.word.anthropic_type(),
                 message,
@@ -66,19 +66,19 @@ pub fn error_body(dialect: Dialect, problem: &Problem, request_id: &str) -> Stri
 }
 
 /// A failure within a stream that has begun.
-pub fn error_event(dialect: Dialect, problem: &Problem, request_id: &str) -> Bytes {
+pub fn error_event(dialect: Dialect, problem: &ApiError, request_id: &str) -> Bytes {
     let body = error_body(dialect, problem, request_id);
-    Bytes::from(match dialect.family() {
-        Family::OpenAi => format!("data: {body}\n\n"),
-        Family::Anthropic => format!("event: error\ndata: {body}\n\n"),
+    Bytes::from(match dialect.error_format() {
+        ErrorFormat::OpenAi => format!("data: {body}\n\n"),
+        ErrorFormat::Anthropic => format!("event: error\ndata: {body}\n\n"),
     })
 }
 
 /// Keeps a silent stream alive.
 pub fn ping(dialect: Dialect) -> Bytes {
-    Bytes::from_static(match dialect.family() {
-        Family::OpenAi => b": ping\n\n",
-        Family::Anthropic => b"event: ping\ndata: {\"type\": \"ping\"}\n\n",
+    Bytes::from_static(match dialect.error_format() {
+        ErrorFormat::OpenAi => b": ping\n\n",
+        ErrorFormat::Anthropic => b"event: ping\ndata: {\"type\": \"ping\"}\n\n",
     })
 }
 
@@ -95,10 +95,10 @@ pub(super) fn written(answer: &impl Serialize) -> String {
 mod tests {
     use super::*;
     use crate::dialect::{Fields, parse};
-    use crate::domain::problem::Word;
+    use crate::domain::problem::ErrorCode;
 
-    fn problem() -> Problem {
-        Problem::new(Word::BudgetExceeded, "team \"eng\" has spent\nits $10").at("model")
+    fn problem() -> ApiError {
+        ApiError::new(ErrorCode::BudgetExceeded, "team \"eng\" has spent\nits $10").at("model")
     }
 
     #[test]
@@ -108,7 +108,7 @@ mod tests {
             r#"{"error":{"message":"team \"eng\" has spent\nits $10","type":"budget_exceeded","param":"model","code":"budget_exceeded"}}"#
         );
         assert_eq!(
-            error_body(Dialect::Chat, &Problem::invalid("m"), "req_1"),
+            error_body(Dialect::Chat, &ApiError::invalid("m"), "req_1"),
             r#"{"error":{"message":"m","type":"invalid_request_error","param":null,"code":"invalid_request_error"}}"#
         );
         assert_eq!(

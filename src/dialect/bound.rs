@@ -6,7 +6,7 @@ use crate::dialect::input::{Input, compacts};
 use crate::dialect::json::Leaf;
 use crate::dialect::request::{Body, bad};
 use crate::domain::bound::InputBound;
-use crate::domain::problem::Problem;
+use crate::domain::problem::ApiError;
 
 /// Members that bring in a conversation which the vendor keeps.
 const STORED_CONVERSATION: [&str; 4] = [
@@ -29,7 +29,7 @@ impl Body<'_> {
         })
     }
 
-    pub(super) fn input(&self) -> Result<InputBound, Problem> {
+    pub(super) fn input(&self) -> Result<InputBound, ApiError> {
         match self.dialect {
             Dialect::Embeddings => {
                 let text_bytes = self.bytes.len() as u64;
@@ -44,7 +44,7 @@ impl Body<'_> {
         }
     }
 
-    fn conversation(&self) -> Result<InputBound, Problem> {
+    fn conversation(&self) -> Result<InputBound, ApiError> {
         let mut input = Input::new(self.dialect);
         let members: &[&str] = if self.dialect == Dialect::Responses {
             &["input"]

@@ -10,10 +10,10 @@ use crate::domain::usage::TOKENS_MAX;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Count {
     #[default]
-    Unsaid,
-    Said(u64),
+    Absent,
+    Value(u64),
     /// negative, fractional, too large, not a number
-    Lie,
+    Invalid,
 }
 
 impl<'de> Deserialize<'de> for Count {
@@ -25,9 +25,9 @@ impl<'de> Deserialize<'de> for Count {
 impl Count {
     fn of(leaf: &Leaf<'_>) -> Count {
         match leaf {
-            Leaf::Null => Count::Unsaid,
-            Leaf::Whole(tokens) if *tokens <= TOKENS_MAX => Count::Said(*tokens),
-            _ => Count::Lie,
+            Leaf::Null => Count::Absent,
+            Leaf::Whole(tokens) if *tokens <= TOKENS_MAX => Count::Value(*tokens),
+            _ => Count::Invalid,
         }
     }
 
@@ -39,8 +39,8 @@ impl Count {
     /// A count that no honest report leaves null.
     pub(super) fn required<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Count, A::Error> {
         Count::optional(map).map(|count| {
-            if count == Count::Unsaid {
-                Count::Lie
+            if count == Count::Absent {
+                Count::Invalid
             } else {
                 count
             }
@@ -48,19 +48,19 @@ impl Count {
     }
 
     pub(super) fn then(&mut self, later: Count) {
-        if later != Count::Unsaid {
+        if later != Count::Absent {
             *self = later;
         }
     }
 
     pub(super) fn is_said(self) -> bool {
-        self != Count::Unsaid
+        self != Count::Absent
     }
 
     pub(super) fn tokens(self) -> u64 {
         match self {
-            Count::Said(tokens) => tokens,
-            Count::Unsaid | Count::Lie => 0,
+            Count::Value(tokens) => tokens,
+            Count::Absent | Count::Invalid => 0,
         }
     }
 }

@@ -3,8 +3,8 @@
 
 use serde::de::MapAccess;
 
-use crate::dialect::json::{Each, Leaf, Reads, read, skip};
-use crate::dialect::{Dialect, Family};
+use crate::dialect::json::{ElementsSeed, Leaf, FieldVisitor, read, skip};
+use crate::dialect::{Dialect, ErrorFormat};
 
 /// A longer message is cut.
 const MESSAGE_CHARS_MAX: usize = 2_000;
@@ -15,7 +15,7 @@ const BAD_KEY: &str = "API_KEY_INVALID";
 
 /// An upstream's error.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UpstreamFault {
+pub struct UpstreamError {
     /// as the body says or its kind implies; the HTTP status, where there is one, is the better witness
     pub status: Option<u16>,
     /// the upstream's word for it (`insufficient_quota`, `overloaded_error`), or `upstream_error`
@@ -25,10 +25,10 @@ pub struct UpstreamFault {
     pub unreadable: bool,
 }
 
-impl UpstreamFault {
+impl UpstreamError {
     /// A failure in so many words.
-    pub fn new(message: impl Into<String>) -> UpstreamFault {
-        UpstreamFault {
+    pub fn new(message: impl Into<String>) -> UpstreamError {
+        UpstreamError {
             status: None,
             kind: "upstream_error".to_owned(),
             message: message.into(),
@@ -37,8 +37,8 @@ impl UpstreamFault {
     }
 
     /// What came is no answer, and no error either.
-    pub(super) fn unreadable(message: impl Into<String>) -> UpstreamFault {
-        UpstreamFault {
+    pub(super) fn unreadable(message: impl Into<String>) -> UpstreamError {
+        UpstreamError {
             unreadable: true,
             ..UpstreamFault::new(message)
         }
@@ -46,24 +46,24 @@ impl UpstreamFault {
 }
 
 /// Reads the body of an upstream's error answer.
-pub fn upstream_fault(dialect: Dialect, body: &[u8]) -> UpstreamFault {
+pub fn upstream_fault(dialect: Dialect, body: &[u8]) -> UpstreamError {
     let body = body.trim_ascii();
     if body.is_empty() {
-        return UpstreamFault::new("the upstream answered with an empty body");
+        return UpstreamError::new("the upstream answered with an empty body");
     }
     if body.starts_with(b"<") || holds_html(body) {
-        return UpstreamFault::new("the upstream answered with an HTML page");
+        return UpstreamError::new("the upstream answered with an HTML page");
     }
     let read = read(&FaultReader::default(), body).ok();
     read.and_then(|reader| reader.fault(dialect))
         .unwrap_or_else(|| {
-            UpstreamFault::new(cut(&String::from_utf8_lossy(body), MESSAGE_CHARS_MAX))
+            UpstreamError::new(cut(&String::from_utf8_lossy(body), MESSAGE_CHARS_MAX))
         })
 }
 
 /// The status that a refusal stands for. Some vendors have a number of their own for what all others number alike: what is the
 /// gateway's to mend may not reach a client as its own mistake.
-pub fn standing(upstream: Dialect, status: u16, fault: &UpstreamFault) -> u16 {
+pub fn standing(upstream: Dialect, status: u16, fault: &UpstreamError) -> u16 {
     match (upstream, status) {
         (Dialect::Gemini, 400) if fault.kind == BAD_KEY => 401,
         // Cohere's word for a credential that it does not take, Groq's for a tier that is full
@@ -87,12 +87,12 @@ struct Delay {
     depth: u8,
 }
 
-impl Reads for Delay {
+impl FieldVisitor for Delay {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "error" | "details" if self.depth < DEPTH_MAX => {
                 self.depth += 1;
-                map.next_value_seed(Each(self))?;
+                map.next_value_seed(ElementsSeed(self))?;
                 self.depth -= 1;
             }
             "retryDelay" => {
@@ -120,7 +120,7 @@ fn seconds(text: &str) -> Option<u64> {
 }
 
 /// The fault of an event that says by its name that it is one, whatever is in it.
-pub(super) fn named(dialect: Dialect, data: &[u8]) -> UpstreamFault {
+pub(super) fn named(dialect: Dialect, data: &[u8]) -> UpstreamError {
     read(&FaultReader::default(), data)
         .unwrap_or_default()
         .certain_fault(dialect)
@@ -151,7 +151,7 @@ struct Reasons {
     bad_key: bool,
 }
 
-impl Reads for Reasons {
+impl FieldVisitor for Reasons {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "reason" => self.bad_key |= map.next_value::<Leaf<'_>>()?.text() == Some(BAD_KEY),
@@ -163,11 +163,11 @@ impl Reads for Reasons {
 
 impl FaultReader {
     /// The error, if one was said. Of its two words OpenAI's `code` says more than its `type`; Anthropic has the type.
-    pub(super) fn fault(self, dialect: Dialect) -> Option<UpstreamFault> {
-        let words = match dialect.family() {
+    pub(super) fn fault(self, dialect: Dialect) -> Option<UpstreamError> {
+        let words = match dialect.error_format() {
             _ if self.bad_key => [Some(BAD_KEY.to_owned()), None],
-            Family::OpenAi => [self.code, self.kind],
-            Family::Anthropic => [self.kind, self.code],
+            ErrorFormat::OpenAi => [self.code, self.kind],
+            ErrorFormat::Anthropic => [self.kind, self.code],
         };
         let kind = words.into_iter().flatten().next();
         if kind.is_none() && self.message.is_none() {
@@ -177,7 +177,7 @@ impl FaultReader {
         let message = self
             .message
             .unwrap_or_else(|| "the upstream gave no message".to_owned());
-        Some(UpstreamFault {
+        Some(UpstreamError {
             status,
             kind: kind.unwrap_or_else(|| "upstream_error".to_owned()),
             ..UpstreamFault::new(message)
@@ -185,9 +185,9 @@ impl FaultReader {
     }
 
     /// The error of an event that says it is one, whatever is in it.
-    pub(super) fn certain_fault(self, dialect: Dialect) -> UpstreamFault {
+    pub(super) fn certain_fault(self, dialect: Dialect) -> UpstreamError {
         self.fault(dialect)
-            .unwrap_or_else(|| UpstreamFault::new("the upstream sent an error without a message"))
+            .unwrap_or_else(|| UpstreamError::new("the upstream sent an error without a message"))
     }
 
     fn number(&mut self, number: u64) {
@@ -197,17 +197,17 @@ impl FaultReader {
     }
 }
 
-impl Reads for FaultReader {
+impl FieldVisitor for FaultReader {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "error" | "detail" | "message" | "msg" if self.depth < DEPTH_MAX => {
                 self.depth += 1;
-                map.next_value_seed(Each(self))?;
+                map.next_value_seed(ElementsSeed(self))?;
                 self.depth -= 1;
             }
             "details" if self.depth < DEPTH_MAX => {
                 let mut reasons = Reasons::default();
-                map.next_value_seed(Each(&mut reasons))?;
+                map.next_value_seed(ElementsSeed(&mut reasons))?;
                 self.bad_key |= reasons.bad_key;
             }
             "type" | "code" | "status" => match map.next_value()? {
@@ -357,7 +357,7 @@ mod tests {
                 "the upstream answered with an HTML page",
             ),
         ] {
-            let expected = UpstreamFault {
+            let expected = UpstreamError {
                 status,
                 kind: kind.into(),
                 ..UpstreamFault::new(message)

@@ -23,7 +23,7 @@ const HEADERS_BYTES_MAX: usize = 128 * 1024;
 
 /// A frame that does not add up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Flaw {
+pub enum FrameError {
     #[error("the upstream sent a frame whose beginning does not match its checksum")]
     PreludeSum,
     #[error("the upstream sent a frame that does not match its checksum")]
@@ -45,7 +45,7 @@ pub(super) struct FrameSplitter {
     /// the beginning of a frame
     held: BytesMut,
     ready: VecDeque<Bytes>,
-    flaw: Option<Flaw>,
+    flaw: Option<FrameError>,
 }
 
 impl FrameSplitter {
@@ -59,7 +59,7 @@ impl FrameSplitter {
     }
 
     /// Takes the next bytes.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), Flaw> {
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), FrameError> {
         if let Some(flaw) = self.flaw {
             return Err(flaw);
         }
@@ -83,7 +83,7 @@ impl FrameSplitter {
     }
 
     /// Cuts off one frame; what it says, if it says anything.
-    fn next_frame(&mut self) -> Result<Option<Option<Bytes>>, Flaw> {
+    fn next_frame(&mut self) -> Result<Option<Option<Bytes>>, FrameError> {
         let Some(lengths) = lengths(&self.held, self.frame_bytes_max)? else {
             return Ok(None);
         };
@@ -93,7 +93,7 @@ impl FrameSplitter {
         let frame = self.held.split_to(lengths.total);
         let (content, sum) = frame.split_at(lengths.total - SUM_BYTES);
         if crc32fast::hash(content) != number(sum) {
-            return Err(Flaw::Sum);
+            return Err(FrameError::Sum);
         }
         let (headers, payload) = content[PRELUDE_BYTES..].split_at(lengths.headers);
         told(&Headers::read(headers)?, payload).map(Some)
@@ -106,7 +106,7 @@ struct Lengths {
 }
 
 /// The lengths of the frame that begins here, once they have come; garbage is known by them at once.
-fn lengths(held: &[u8], frame_bytes_max: usize) -> Result<Option<Lengths>, Flaw> {
+fn lengths(held: &[u8], frame_bytes_max: usize) -> Result<Option<Lengths>, FrameError> {
     let Some(prelude) = held.get(..PRELUDE_BYTES) else {
         return Ok(None);
     };
@@ -115,13 +115,13 @@ fn lengths(held: &[u8], frame_bytes_max: usize) -> Result<Option<Lengths>, Flaw>
         number(&prelude[4..8]) as usize,
     );
     if crc32fast::hash(&prelude[..8]) != number(&prelude[8..]) {
-        return Err(Flaw::PreludeSum);
+        return Err(FrameError::PreludeSum);
     }
     if headers > HEADERS_BYTES_MAX || headers + PRELUDE_BYTES + SUM_BYTES > total {
-        return Err(Flaw::Lengths);
+        return Err(FrameError::Lengths);
     }
     if total > frame_bytes_max {
-        return Err(Flaw::TooLarge(frame_bytes_max));
+        return Err(FrameError::TooLarge(frame_bytes_max));
     }
     Ok(Some(Lengths { total, headers }))
 }
@@ -145,10 +145,10 @@ struct Headers<'h> {
 }
 
 impl<'h> Headers<'h> {
-    fn read(mut bytes: &'h [u8]) -> Result<Headers<'h>, Flaw> {
+    fn read(mut bytes: &'h [u8]) -> Result<Headers<'h>, FrameError> {
         let mut headers = Headers::default();
         while !bytes.is_empty() {
-            let (name, value) = header(&mut bytes).ok_or(Flaw::Headers)?;
+            let (name, value) = header(&mut bytes).ok_or(FrameError::Headers)?;
             let place = match name {
                 b":message-type" => &mut headers.message_type,
                 b":event-type" => &mut headers.event_type,
@@ -159,9 +159,9 @@ impl<'h> Headers<'h> {
             };
             let text = value
                 .and_then(|value| std::str::from_utf8(value).ok())
-                .ok_or(Flaw::Headers)?;
+                .ok_or(FrameError::Headers)?;
             if place.replace(text).is_some() {
-                return Err(Flaw::Headers);
+                return Err(FrameError::Headers);
             }
         }
         Ok(headers)
@@ -199,7 +199,7 @@ fn take<'h>(bytes: &mut &'h [u8], count: usize) -> Option<&'h [u8]> {
 }
 
 /// What a frame says, as a server-sent event.
-fn told(headers: &Headers<'_>, payload: &[u8]) -> Result<Option<Bytes>, Flaw> {
+fn told(headers: &Headers<'_>, payload: &[u8]) -> Result<Option<Bytes>, FrameError> {
     match headers.message_type {
         Some("event") => {}
         Some("exception" | "error") => return Ok(Some(failure(headers, payload))),
@@ -210,7 +210,7 @@ fn told(headers: &Headers<'_>, payload: &[u8]) -> Result<Option<Bytes>, Flaw> {
         // an event of the model's own dialect, wrapped
         Some("chunk") => unwrapped(payload).map(Some),
         Some(name) if is_plain(name) => Ok(Some(event(name, payload))),
-        _ => Err(Flaw::Headers),
+        _ => Err(FrameError::Headers),
     }
 }
 
@@ -240,21 +240,21 @@ fn is_plain(name: &str) -> bool {
 }
 
 #[derive(Deserialize)]
-struct Wrapped {
+struct WrappedEvent {
     bytes: String,
 }
 
 /// The name that an event gives itself.
 #[derive(Deserialize)]
-struct Named {
+struct NamedEvent {
     #[serde(rename = "type", default)]
     kind: String,
 }
 
-fn unwrapped(payload: &[u8]) -> Result<Bytes, Flaw> {
-    let wrapped: Wrapped = json::lenient(payload).map_err(|_| Flaw::Payload)?;
-    let data = BASE64.decode(wrapped.bytes).map_err(|_| Flaw::Payload)?;
-    let named: Named = json::lenient(&data).map_err(|_| Flaw::Payload)?;
+fn unwrapped(payload: &[u8]) -> Result<Bytes, FrameError> {
+    let wrapped: WrappedEvent = json::lenient(payload).map_err(|_| FrameError::Payload)?;
+    let data = BASE64.decode(wrapped.bytes).map_err(|_| FrameError::Payload)?;
+    let named: NamedEvent = json::lenient(&data).map_err(|_| FrameError::Payload)?;
     Ok(if is_plain(&named.kind) {
         event(&named.kind, &data)
     } else {
@@ -366,7 +366,7 @@ pub(super) mod tests {
     }
 
     /// All events of a stream that arrives in pieces, and how it went on after them.
-    fn read(pieces: &[&[u8]]) -> (String, Option<Flaw>) {
+    fn read(pieces: &[&[u8]]) -> (String, Option<FrameError>) {
         let mut splitter = FrameSplitter::new(100_000);
         let flaw = pieces.iter().find_map(|piece| splitter.push(piece).err());
         let told: Vec<Bytes> = std::iter::from_fn(|| splitter.next_event()).collect();
@@ -446,7 +446,7 @@ pub(super) mod tests {
         ] {
             assert_eq!(
                 read(&[&framed(broken, b"{}")]).1,
-                Some(Flaw::Headers),
+                Some(FrameError::Headers),
                 "{broken:?}"
             );
         }
@@ -458,7 +458,7 @@ pub(super) mod tests {
             ],
             b"{}",
         );
-        assert_eq!(read(&[&twice]).1, Some(Flaw::Headers));
+        assert_eq!(read(&[&twice]).1, Some(FrameError::Headers));
     }
 
     #[test]
@@ -466,7 +466,7 @@ pub(super) mod tests {
         for name in ["", "a\ndata: {}", "a\r", "a b"] {
             assert_eq!(
                 read(&[&said(name, "{}")]),
-                (String::new(), Some(Flaw::Headers))
+                (String::new(), Some(FrameError::Headers))
             );
         }
         let (told, _) = read(&[&chunk("{\"type\":\"x\\ny\"}")]);
@@ -482,13 +482,13 @@ pub(super) mod tests {
             let (told, flaw) = read(&[&stream]);
             assert_eq!(told, "event: a\ndata: {}\n\n", "at {at}");
             let expected = if at < PRELUDE_BYTES {
-                Flaw::PreludeSum
+                FrameError::PreludeSum
             } else {
-                Flaw::Sum
+                FrameError::Sum
             };
             assert_eq!(flaw, Some(expected), "at {at}");
         }
-        assert_eq!(read(&[b"HTTP/1.1 200 OK\r\n"]).1, Some(Flaw::PreludeSum));
+        assert_eq!(read(&[b"HTTP/1.1 200 OK\r\n"]).1, Some(FrameError::PreludeSum));
     }
 
     #[test]
@@ -500,11 +500,11 @@ pub(super) mod tests {
             prelude
         };
         for (total, headers, flaw) in [
-            (15, 0, Flaw::Lengths),
-            (20, 5, Flaw::Lengths),
-            (u32::MAX, u32::MAX, Flaw::Lengths),
-            (100_001, 0, Flaw::TooLarge(100_000)),
-            (u32::MAX, 9, Flaw::TooLarge(100_000)),
+            (15, 0, FrameError::Lengths),
+            (20, 5, FrameError::Lengths),
+            (u32::MAX, u32::MAX, FrameError::Lengths),
+            (100_001, 0, FrameError::TooLarge(100_000)),
+            (u32::MAX, 9, FrameError::TooLarge(100_000)),
         ] {
             assert_eq!(
                 read(&[&prelude(total, headers)]).1,
@@ -530,7 +530,7 @@ pub(super) mod tests {
         ] {
             assert_eq!(
                 read(&[&said("chunk", payload)]).1,
-                Some(Flaw::Payload),
+                Some(FrameError::Payload),
                 "{payload}"
             );
         }

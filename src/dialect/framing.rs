@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::dialect::frames::{Flaw, FrameSplitter};
+use crate::dialect::frames::{FrameError, FrameSplitter};
 use crate::dialect::sse::{Splitter, TooLarge};
 
 /// How a stream's events lie in its body.
@@ -40,7 +40,7 @@ pub enum BadFrame {
     #[error("it has an event that is too large: {0}")]
     TooLarge(#[from] TooLarge),
     #[error(transparent)]
-    Frame(#[from] Flaw),
+    Frame(#[from] FrameError),
 }
 
 /// The events of one stream.

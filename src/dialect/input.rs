@@ -4,7 +4,7 @@
 use serde::de::MapAccess;
 
 use crate::dialect::Dialect;
-use crate::dialect::json::{Each, Leaf, One, Reads, read, skip};
+use crate::dialect::json::{ElementsSeed, Leaf, ObjectSeed, FieldVisitor, read, skip};
 use crate::dialect::tools::{AddedTool, Tools, unbounded, word};
 use crate::domain::bound::InputBound;
 
@@ -39,7 +39,7 @@ impl Input {
 
     /// Reads `messages`, `system` or anything else that holds content.
     pub(super) fn content(&mut self, json: &str) -> Result<(), serde_json::Error> {
-        let parts = read(&Parts::new(self.dialect), json.as_bytes())?;
+        let parts = read(&ContentParts::new(self.dialect), json.as_bytes())?;
         self.media_bytes += parts.media_bytes;
         add(&mut self.bound, parts.bound);
         Ok(())
@@ -97,10 +97,10 @@ struct Edits {
     compacts: bool,
 }
 
-impl Reads for Edits {
+impl FieldVisitor for Edits {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
-            "edits" => map.next_value_seed(Each(self)),
+            "edits" => map.next_value_seed(ElementsSeed(self)),
             "type" => {
                 self.compacts |= map
                     .next_value::<Leaf<'_>>()?
@@ -116,7 +116,7 @@ impl Reads for Edits {
 /// Reads messages and the parts in them alike: what a member means does not hang on the declared `type`, which a
 /// lenient upstream may not look at.
 #[derive(Clone)]
-struct Parts {
+struct ContentParts {
     dialect: Dialect,
     bound: InputBound,
     media_bytes: u64,
@@ -165,9 +165,9 @@ impl Item {
     }
 }
 
-impl Parts {
-    fn new(dialect: Dialect) -> Parts {
-        Parts {
+impl ContentParts {
+    fn new(dialect: Dialect) -> ContentParts {
+        ContentParts {
             dialect,
             bound: InputBound::default(),
             media_bytes: 0,
@@ -186,7 +186,7 @@ impl Parts {
         }
         let outer = std::mem::take(&mut self.part);
         self.depth += 1;
-        map.next_value_seed(Each(self))?;
+        map.next_value_seed(ElementsSeed(self))?;
         self.depth -= 1;
         self.part = outer;
         Ok(())
@@ -197,7 +197,7 @@ impl Parts {
             parts: self,
             seen: Source::default(),
         };
-        map.next_value_seed(One(&mut reader))?;
+        map.next_value_seed(ObjectSeed(&mut reader))?;
         let seen = reader.seen;
         self.part.source.add(seen);
         Ok(())
@@ -208,7 +208,7 @@ impl Parts {
         what: &str,
         map: &mut A,
     ) -> Result<(), A::Error> {
-        map.next_value_seed(One(&mut Reference { parts: self, what }))
+        map.next_value_seed(ObjectSeed(&mut Reference { parts: self, what }))
     }
 
     fn url(&mut self, what: &str, url: &str) {
@@ -240,7 +240,7 @@ impl Parts {
     }
 }
 
-impl Reads for Parts {
+impl FieldVisitor for ContentParts {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             // the bulk of every body: passed over without decoding
@@ -273,10 +273,10 @@ impl Reads for Parts {
                 self.bound.audio = true;
                 skip(map)
             }
-            "audio" => map.next_value_seed(One(&mut StoredAudio(self))),
+            "audio" => map.next_value_seed(ObjectSeed(&mut StoredAudio(self))),
             "tool" => {
                 let mut added = AddedTool(Tools::new(self.dialect));
-                map.next_value_seed(One(&mut added))?;
+                map.next_value_seed(ObjectSeed(&mut added))?;
                 add(&mut self.bound, added.0.bound);
                 Ok(())
             }
@@ -313,7 +313,7 @@ impl Reads for Parts {
     }
 }
 
-impl Parts {
+impl ContentParts {
     /// What only items of Responses have.
     fn item<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
@@ -323,7 +323,7 @@ impl Parts {
             }
             "tools" => {
                 let mut tools = Tools::new(self.dialect);
-                map.next_value_seed(Each(&mut tools))?;
+                map.next_value_seed(ElementsSeed(&mut tools))?;
                 add(&mut self.bound, tools.bound);
                 Ok(())
             }
@@ -359,11 +359,11 @@ impl Parts {
 
 /// `image_url`, `file` and their like: a URL as text, or an object that has one, or the id of a stored file.
 struct Reference<'p, 'w> {
-    parts: &'p mut Parts,
+    parts: &'p mut ContentParts,
     what: &'w str,
 }
 
-impl Reads for Reference<'_, '_> {
+impl FieldVisitor for Reference<'_, '_> {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "file_id" => self.parts.reference_id(map),
@@ -385,9 +385,9 @@ impl Reads for Reference<'_, '_> {
 }
 
 /// `audio: {"id": …}` of an earlier answer: its tokens come back from the vendor's store.
-struct StoredAudio<'p>(&'p mut Parts);
+struct StoredAudio<'p>(&'p mut ContentParts);
 
-impl Reads for StoredAudio<'_> {
+impl FieldVisitor for StoredAudio<'_> {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         let value: Leaf<'_> = map.next_value()?;
         if name == "id" && value.says_something() {
@@ -416,11 +416,11 @@ impl Source {
 }
 
 struct SourceReader<'p> {
-    parts: &'p mut Parts,
+    parts: &'p mut ContentParts,
     seen: Source,
 }
 
-impl Reads for SourceReader<'_> {
+impl FieldVisitor for SourceReader<'_> {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "type" => {

@@ -11,10 +11,10 @@ use serde::de::{
 use serde_json::value::RawValue;
 
 use crate::dialect::Request;
-use crate::domain::problem::Problem;
+use crate::domain::problem::ApiError;
 
 /// Somebody who wants members of an object.
-pub(super) trait Reads {
+pub(super) trait FieldVisitor {
     /// Takes exactly one value from `map`: the member's. A member may come twice; it is shown twice.
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error>;
 
@@ -32,16 +32,16 @@ pub(super) trait Reads {
 
 /// Reads a whole JSON text: an object, or an array of objects one after the other. Starts again from `start` with
 /// half surrogates (`"\ud83d"`, which cut emoji leave behind and most parsers let through) replaced by spaces.
-pub(super) fn read<R: Reads + Clone>(start: &R, text: &[u8]) -> Result<R, serde_json::Error> {
+pub(super) fn read<R: FieldVisitor + Clone>(start: &R, text: &[u8]) -> Result<R, serde_json::Error> {
     read_strictly(start.clone(), text).or_else(|flaw| match without_surrogates(text) {
         Some(mended) => read_strictly(start.clone(), &mended),
         None => Err(flaw),
     })
 }
 
-fn read_strictly<R: Reads>(mut reader: R, text: &[u8]) -> Result<R, serde_json::Error> {
+fn read_strictly<R: FieldVisitor>(mut reader: R, text: &[u8]) -> Result<R, serde_json::Error> {
     let mut json = serde_json::Deserializer::from_slice(text);
-    Each(&mut reader).deserialize(&mut json)?;
+    ElementsSeed(&mut reader).deserialize(&mut json)?;
     json.end()?;
     Ok(reader)
 }
@@ -89,7 +89,7 @@ pub(super) fn compact(json: &str) -> String {
 pub(super) fn typed<T: DeserializeOwned>(
     request: &Request,
     member: &str,
-) -> Result<Option<T>, Problem> {
+) -> Result<Option<T>, ApiError> {
     let Some(json) = request.member(member).filter(|json| *json != "null") else {
         return Ok(None);
     };
@@ -97,7 +97,7 @@ pub(super) fn typed<T: DeserializeOwned>(
         let (line, column) = (flaw.line(), flaw.column());
         let message =
             format!("`{member}` has a value of another kind than this endpoint takes, near its line {line}, column {column}");
-        Problem::invalid(message).at(member)
+        ApiError::invalid(message).at(member)
     })
 }
 
@@ -127,10 +127,10 @@ impl<'de> Deserialize<'de> for Arguments {
 }
 
 /// One object; a text is handed on, that something else stands there is said.
-pub(super) struct One<'r, R>(pub &'r mut R);
+pub(super) struct ObjectSeed<'r, R>(pub &'r mut R);
 
 /// An array of objects or texts, or one of them; that something else stands there is said.
-pub(super) struct Each<'r, R>(pub &'r mut R);
+pub(super) struct ElementsSeed<'r, R>(pub &'r mut R);
 
 /// The visits that mean nothing to a reader of objects.
 macro_rules! pass_over_scalars {
@@ -170,7 +170,7 @@ macro_rules! pass_over_scalars {
     };
 }
 
-impl<'de, R: Reads> Visitor<'de> for One<'_, R> {
+impl<'de, R: FieldVisitor> Visitor<'de> for ObjectSeed<'_, R> {
     type Value = ();
 
     pass_over_scalars!();
@@ -189,22 +189,22 @@ impl<'de, R: Reads> Visitor<'de> for One<'_, R> {
     }
 }
 
-impl<'de, R: Reads> Visitor<'de> for Each<'_, R> {
+impl<'de, R: FieldVisitor> Visitor<'de> for ElementsSeed<'_, R> {
     type Value = ();
 
     pass_over_scalars!();
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        One(self.0).visit_map(map)
+        ObjectSeed(self.0).visit_map(map)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while seq.next_element_seed(One(&mut *self.0))?.is_some() {}
+        while seq.next_element_seed(ObjectSeed(&mut *self.0))?.is_some() {}
         Ok(())
     }
 }
 
-impl<'de, R: Reads> DeserializeSeed<'de> for One<'_, R> {
+impl<'de, R: FieldVisitor> DeserializeSeed<'de> for ObjectSeed<'_, R> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
@@ -212,7 +212,7 @@ impl<'de, R: Reads> DeserializeSeed<'de> for One<'_, R> {
     }
 }
 
-impl<'de, R: Reads> DeserializeSeed<'de> for Each<'_, R> {
+impl<'de, R: FieldVisitor> DeserializeSeed<'de> for ElementsSeed<'_, R> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
@@ -357,14 +357,14 @@ mod tests {
     #[derive(Clone, Default)]
     struct Texts(String);
 
-    impl Reads for Texts {
+    impl FieldVisitor for Texts {
         fn member<'de, A: MapAccess<'de>>(
             &mut self,
             name: &str,
             map: &mut A,
         ) -> Result<(), A::Error> {
             match name {
-                "a" => map.next_value_seed(Each(self)),
+                "a" => map.next_value_seed(ElementsSeed(self)),
                 _ => skip(map),
             }
         }

@@ -16,21 +16,21 @@ const MEMBERS_MAX: usize = 512;
 
 /// The members of an object in the order in which they stand.
 #[derive(Clone, Debug)]
-pub(super) struct Members {
+pub(super) struct RawObject {
     /// where the `{` is
     pub(super) open: usize,
-    pub(super) list: Vec<Member>,
+    pub(super) list: Vec<RawField>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Member {
-    name: MemberName,
+pub(super) struct RawField {
+    name: FieldName,
     /// the bytes of its value
     pub(super) value: Range<usize>,
 }
 
 #[derive(Clone, Debug)]
-enum MemberName {
+enum FieldName {
     /// as it stands in the text
     Plain(Range<usize>),
     /// written with escapes
@@ -39,7 +39,7 @@ enum MemberName {
 
 /// Why a text is not an object whose members have one value each.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Flaw {
+pub(super) enum RawObjectError {
     #[error("it is empty")]
     Empty,
     #[error("it is not a JSON object: its first character is not `{{`")]
@@ -56,17 +56,17 @@ pub(super) enum Flaw {
     TooMany,
 }
 
-impl Members {
-    pub(super) fn read(bytes: &[u8]) -> Result<Members, Flaw> {
+impl RawObject {
+    pub(super) fn read(bytes: &[u8]) -> Result<RawObject, RawObjectError> {
         let open = match bytes
             .iter()
             .position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))
         {
-            None => return Err(Flaw::Empty),
+            None => return Err(RawObjectError::Empty),
             Some(open) if bytes[open] == b'{' => open,
-            Some(_) => return Err(Flaw::NotAnObject),
+            Some(_) => return Err(RawObjectError::NotAnObject),
         };
-        let text = std::str::from_utf8(bytes).map_err(|flaw| Flaw::NotUtf8(flaw.valid_up_to()))?;
+        let text = std::str::from_utf8(bytes).map_err(|flaw| RawObjectError::NotUtf8(flaw.valid_up_to()))?;
         let mut list = Vec::with_capacity(16);
         let mut json = serde_json::Deserializer::from_str(text);
         let read = json
@@ -76,13 +76,13 @@ impl Members {
             })
             .and_then(|()| json.end());
         if list.len() > MEMBERS_MAX {
-            return Err(Flaw::TooMany);
+            return Err(RawObjectError::TooMany);
         }
-        read.map_err(|flaw| Flaw::at(&flaw))?;
-        let members = Members { open, list };
+        read.map_err(|flaw| RawObjectError::at(&flaw))?;
+        let members = RawObject { open, list };
         members
             .twice(text)
-            .map_or(Ok(()), |name| Err(Flaw::Duplicate(name)))?;
+            .map_or(Ok(()), |name| Err(RawObjectError::Duplicate(name)))?;
         Ok(members)
     }
 
@@ -107,22 +107,22 @@ impl Members {
     }
 }
 
-impl Member {
+impl RawField {
     pub(super) fn name<'t>(&'t self, text: &'t [u8]) -> &'t [u8] {
         match &self.name {
-            MemberName::Plain(span) => &text[span.clone()],
-            MemberName::Escaped(name) => name.as_bytes(),
+            FieldName::Plain(span) => &text[span.clone()],
+            FieldName::Escaped(name) => name.as_bytes(),
         }
     }
 }
 
-impl Flaw {
-    fn at(flaw: &serde_json::Error) -> Flaw {
+impl RawObjectError {
+    fn at(flaw: &serde_json::Error) -> RawObjectError {
         let (line, column) = (flaw.line(), flaw.column());
         if flaw.is_eof() {
-            Flaw::CutOff { line, column }
+            RawObjectError::CutOff { line, column }
         } else {
-            Flaw::NotJson { line, column }
+            RawObjectError::NotJson { line, column }
         }
     }
 }
@@ -142,7 +142,7 @@ fn shown(name: &str) -> String {
 
 struct Collect<'t, 'l> {
     text: &'t str,
-    list: &'l mut Vec<Member>,
+    list: &'l mut Vec<RawField>,
 }
 
 impl<'de> Visitor<'de> for Collect<'de, '_> {
@@ -156,10 +156,10 @@ impl<'de> Visitor<'de> for Collect<'de, '_> {
         while let Some(Name(name)) = map.next_key()? {
             let value: &'de RawValue = map.next_value()?;
             let name = match name {
-                Cow::Borrowed(name) => MemberName::Plain(span(self.text, name)),
-                Cow::Owned(name) => MemberName::Escaped(name.into_boxed_str()),
+                Cow::Borrowed(name) => FieldName::Plain(span(self.text, name)),
+                Cow::Owned(name) => FieldName::Escaped(name.into_boxed_str()),
             };
-            self.list.push(Member {
+            self.list.push(RawField {
                 name,
                 value: span(self.text, value.get()),
             });
@@ -184,14 +184,14 @@ fn span(text: &str, part: &str) -> Range<usize> {
 mod tests {
     use super::*;
 
-    fn flaw(text: &[u8]) -> Flaw {
-        Members::read(text).expect_err("flawed")
+    fn flaw(text: &[u8]) -> RawObjectError {
+        RawObject::read(text).expect_err("flawed")
     }
 
     #[test]
     fn members_are_found_where_they_stand() {
         let text = br#" { "a" : 1.0 ,"mod\u0065l":"m","c":{"a":2} } "#;
-        let members = Members::read(text).expect("an object");
+        let members = RawObject::read(text).expect("an object");
         assert_eq!(members.open, 1);
         assert_eq!(members.value(text, "a"), Some("1.0"));
         assert_eq!(members.value(text, "model"), Some(r#""m""#));
@@ -203,24 +203,24 @@ mod tests {
     fn a_name_that_comes_twice_is_a_flaw_however_it_is_written() {
         assert_eq!(
             flaw(br#"{"model":1,"b":2,"mod\u0065l":3}"#),
-            Flaw::Duplicate("`model`".into())
+            RawObjectError::Duplicate("`model`".into())
         );
         assert_eq!(
             flaw(br#"{"my secret":1,"my secret":3}"#),
-            Flaw::Duplicate("its name is not shown".into())
+            RawObjectError::Duplicate("its name is not shown".into())
         );
-        assert!(Members::read(br#"{"a":{"b":1,"b":2}}"#).is_ok());
+        assert!(RawObject::read(br#"{"a":{"b":1,"b":2}}"#).is_ok());
     }
 
     #[test]
     fn what_is_not_one_object_is_a_flaw() {
-        assert_eq!(flaw(b" \n"), Flaw::Empty);
-        assert_eq!(flaw(b"[\"a\"]"), Flaw::NotAnObject);
-        assert_eq!(flaw(b"\xef\xbb\xbf{}"), Flaw::NotAnObject);
-        assert_eq!(flaw(b"{\"a\":\"\xff\"}"), Flaw::NotUtf8(6));
-        assert_eq!(flaw(b"{} x"), Flaw::NotJson { line: 1, column: 4 });
-        assert_eq!(flaw(b"{\"a\":1,}"), Flaw::NotJson { line: 1, column: 8 });
-        assert!(matches!(flaw(b"{\"a\":"), Flaw::CutOff { .. }));
+        assert_eq!(flaw(b" \n"), RawObjectError::Empty);
+        assert_eq!(flaw(b"[\"a\"]"), RawObjectError::NotAnObject);
+        assert_eq!(flaw(b"\xef\xbb\xbf{}"), RawObjectError::NotAnObject);
+        assert_eq!(flaw(b"{\"a\":\"\xff\"}"), RawObjectError::NotUtf8(6));
+        assert_eq!(flaw(b"{} x"), RawObjectError::NotJson { line: 1, column: 4 });
+        assert_eq!(flaw(b"{\"a\":1,}"), RawObjectError::NotJson { line: 1, column: 8 });
+        assert!(matches!(flaw(b"{\"a\":"), RawObjectError::CutOff { .. }));
         let many = format!(
             "{{{}}}",
             (0..=MEMBERS_MAX)
@@ -228,12 +228,12 @@ mod tests {
                 .collect::<Vec<_>>()
                 .join(",")
         );
-        assert_eq!(flaw(many.as_bytes()), Flaw::TooMany);
+        assert_eq!(flaw(many.as_bytes()), RawObjectError::TooMany);
     }
 
     #[test]
     fn nesting_however_deep_is_checked_without_recursion() {
         let deep = format!("{{\"a\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
-        assert!(Members::read(deep.as_bytes()).is_ok());
+        assert!(RawObject::read(deep.as_bytes()).is_ok());
     }
 }

@@ -36,21 +36,21 @@ mod samples;
 
 pub use answer::{cost_comment, error_body, error_event, ping};
 pub use converse::{Maker, plain_id};
-pub use fault::{UpstreamFault, retry_after_s, standing, upstream_fault};
+pub use fault::{UpstreamError, retry_after_s, standing, upstream_fault};
 pub use framing::{BadFrame, Framing};
-pub use hub::{Sending, read_request, words, write_request};
-pub use messages::without_foreign_thoughts;
+pub use hub::{EncodeOptions, decode_request, words, encode_request};
+pub use messages::without_foreign_reasoning;
 pub use models::{
     ModelEntry, ModelPage, behind_alias, model_object, models_list, models_page, picker_alias,
 };
-pub use output::Delivered;
-pub use passage::{Passage, Passed};
+pub use output::DeliveredText;
+pub use passage::{ResponseStream, ForwardedEvent};
 pub use request::{OutputCap, Request, read};
 pub use splice::Edit;
 pub use sse::{Fields, Splitter, TooLarge, parse};
-pub use tee::{Kind, Tee};
-pub use translation::{AnswerHead, Translation};
-pub use unary::{NotComplete, Unary, read_unary};
+pub use tee::{EventKind, PassthroughTap};
+pub use translation::{ResponseMeta, Translation};
+pub use unary::{IncompleteResponse, DecodedResponse, decode_unary};
 
 /// A manner of speaking: a client's, an upstream's, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,13 +77,13 @@ pub enum Dialect {
 
 /// Whose shape errors have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
+pub enum ErrorFormat {
     OpenAi,
     Anthropic,
 }
 
 impl Dialect {
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Dialect::Chat => "chat",
             Dialect::Responses => "responses",
@@ -98,20 +98,20 @@ impl Dialect {
     }
 
     /// Whose errors it is answered with; of a dialect that only upstreams speak, whose are read alike.
-    pub const fn family(self) -> Family {
+    pub const fn error_format(self) -> ErrorFormat {
         match self {
-            Dialect::Messages | Dialect::TokenCount => Family::Anthropic,
-            _ => Family::OpenAi,
+            Dialect::Messages | Dialect::TokenCount => ErrorFormat::Anthropic,
+            _ => ErrorFormat::OpenAi,
         }
     }
 
     /// Whether vendors answer it for nothing: such a call holds nothing and leaves no record.
-    pub const fn is_free(self) -> bool {
+    pub const fn is_unmetered(self) -> bool {
         matches!(self, Dialect::TokenCount)
     }
 
     /// Whether a request of another dialect can be translated into it.
-    pub const fn is_translated_to(self) -> bool {
+    pub const fn can_encode(self) -> bool {
         self.is_conversation() && !matches!(self, Dialect::Responses)
     }
 

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use crate::dialect::answer::written;
-use crate::dialect::{Dialect, Family};
+use crate::dialect::{Dialect, ErrorFormat};
 
 /// One model that the caller may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,9 +98,9 @@ pub fn models_list(entries: &[ModelEntry]) -> String {
 
 /// One model, in the shape that was asked for.
 pub fn model_object(entry: &ModelEntry, dialect: Dialect) -> String {
-    match dialect.family() {
-        Family::OpenAi => written(&openai(entry)),
-        Family::Anthropic => written(&anthropic(entry)),
+    match dialect.error_format() {
+        ErrorFormat::OpenAi => written(&openai(entry)),
+        ErrorFormat::Anthropic => written(&anthropic(entry)),
     }
 }
 

@@ -4,21 +4,21 @@
 use serde::de::MapAccess;
 use serde_json::value::RawValue;
 
-use crate::dialect::json::{Each, Leaf, Reads, skip};
+use crate::dialect::json::{ElementsSeed, Leaf, FieldVisitor, skip};
 
 /// Deeper than any delta or message lies.
 const DEPTH_MAX: u8 = 16;
 
 /// Text that an upstream has delivered: content, reasoning, refusals, tool names and arguments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Delivered {
+pub struct DeliveredText {
     /// as UTF-8, the CJK characters included
     pub text_bytes: u64,
     /// characters that are about one token each
     pub cjk_chars: u64,
 }
 
-impl Delivered {
+impl DeliveredText {
     pub(super) fn count(&mut self, text: &str) {
         self.text_bytes += text.len() as u64;
         if !text.is_ascii() {
@@ -26,7 +26,7 @@ impl Delivered {
         }
     }
 
-    pub(super) fn add(&mut self, more: Delivered) {
+    pub(super) fn add(&mut self, more: DeliveredText) {
         self.text_bytes += more.text_bytes;
         self.cjk_chars += more.cjk_chars;
     }
@@ -40,14 +40,14 @@ fn is_cjk(letter: char) -> bool {
 
 /// Walks one delta, message or block.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Output {
-    pub(super) delivered: Delivered,
+pub(super) struct TextCounter {
+    pub(super) delivered: DeliveredText,
     /// there is something that a client would see as part of the answer
     pub(super) has_content: bool,
     depth: u8,
 }
 
-impl Output {
+impl TextCounter {
     /// Something that is content but not text of the model: a signature, sound, a citation.
     fn uncounted<'de, A: MapAccess<'de>>(&mut self, map: &mut A) -> Result<(), A::Error> {
         let value: Leaf<'_> = map.next_value()?;
@@ -67,7 +67,7 @@ impl Output {
     }
 }
 
-impl Reads for Output {
+impl FieldVisitor for TextCounter {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "role" | "id" | "type" | "index" | "object" | "status" | "call_id" | "tool_use_id"
@@ -78,7 +78,7 @@ impl Reads for Output {
             _ if self.depth == DEPTH_MAX => skip(map),
             _ => {
                 self.depth += 1;
-                map.next_value_seed(Each(self))?;
+                map.next_value_seed(ElementsSeed(self))?;
                 self.depth -= 1;
                 Ok(())
             }
@@ -97,7 +97,7 @@ mod tests {
     use crate::dialect::json::read;
 
     fn walked(json: &str) -> (u64, u64, bool) {
-        let output = read(&Output::default(), json.as_bytes()).expect("JSON");
+        let output = read(&TextCounter::default(), json.as_bytes()).expect("JSON");
         (
             output.delivered.text_bytes,
             output.delivered.cjk_chars,

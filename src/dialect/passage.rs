@@ -3,48 +3,48 @@
 
 use bytes::Bytes;
 
-use crate::conversation::Remembered;
+use crate::conversation::RetainedReasoning;
 use crate::dialect::framing::{BadFrame, Frames, Framing};
-use crate::dialect::output::Delivered;
-use crate::dialect::tee::{Kind, Tee};
+use crate::dialect::output::DeliveredText;
+use crate::dialect::tee::{EventKind, PassthroughTap};
 use crate::dialect::translation::Translation;
-use crate::dialect::unary::{NotComplete, Unary, read_unary};
+use crate::dialect::unary::{IncompleteResponse, DecodedResponse, decode_unary};
 use crate::dialect::{Dialect, error_event};
-use crate::domain::problem::Problem;
-use crate::domain::usage::{Report, Usage};
+use crate::domain::problem::ApiError;
+use crate::domain::usage::{ReportedUsage, Usage};
 
 /// One answer on its way.
-pub struct Passage {
+pub struct ResponseStream {
     frames: Frames,
-    way: Way,
+    way: StreamMode,
     /// the upstream's terminal event, to be passed on once the cost is booked
     terminal: Bytes,
 }
 
-enum Way {
-    Alike { dialect: Dialect, tee: Tee },
+enum StreamMode {
+    Passthrough { dialect: Dialect, tee: PassthroughTap },
     Translated(Box<Translation>),
 }
 
 /// One event of the upstream: what it is, and what the client sees of it (nothing yet of a terminal one).
-pub struct Passed {
-    pub kind: Kind,
+pub struct ForwardedEvent {
+    pub kind: EventKind,
     pub bytes: Bytes,
 }
 
-impl Passage {
+impl ResponseStream {
     /// Both sides speak alike. `hide_usage_chunk`: the client did not ask for the usage chunk that the gateway asked for.
-    pub fn alike(
+    pub fn passthrough(
         dialect: Dialect,
         framing: Framing,
         hide_usage_chunk: bool,
         event_bytes_max: usize,
-    ) -> Passage {
-        let way = Way::Alike {
+    ) -> ResponseStream {
+        let way = StreamMode::Passthrough {
             dialect,
-            tee: Tee::new(dialect, hide_usage_chunk),
+            tee: PassthroughTap::new(dialect, hide_usage_chunk),
         };
-        Passage {
+        ResponseStream {
             frames: Frames::new(framing, event_bytes_max),
             way,
             terminal: Bytes::new(),
@@ -55,9 +55,9 @@ impl Passage {
         translation: Translation,
         framing: Framing,
         event_bytes_max: usize,
-    ) -> Passage {
-        let way = Way::Translated(Box::new(translation));
-        Passage {
+    ) -> ResponseStream {
+        let way = StreamMode::Translated(Box::new(translation));
+        ResponseStream {
             frames: Frames::new(framing, event_bytes_max),
             way,
             terminal: Bytes::new(),
@@ -70,31 +70,31 @@ impl Passage {
     }
 
     /// The next whole event that has come.
-    pub fn next_event(&mut self) -> Option<Passed> {
+    pub fn next_event(&mut self) -> Option<ForwardedEvent> {
         let event = self.frames.next_event()?;
         Some(self.pass(event))
     }
 
-    fn pass(&mut self, event: Bytes) -> Passed {
+    fn pass(&mut self, event: Bytes) -> ForwardedEvent {
         match &mut self.way {
-            Way::Alike { tee, .. } => match tee.read(&event) {
-                Kind::Terminal => {
+            StreamMode::Passthrough { tee, .. } => match tee.read(&event) {
+                EventKind::Terminal => {
                     self.terminal = event;
-                    Passed {
-                        kind: Kind::Terminal,
+                    ForwardedEvent {
+                        kind: EventKind::Terminal,
                         bytes: Bytes::new(),
                     }
                 }
-                kind @ (Kind::Content | Kind::Head) => Passed { kind, bytes: event },
-                kind @ (Kind::Hidden | Kind::Error(_) | Kind::CutOff) => Passed {
+                kind @ (EventKind::Content | EventKind::Head) => ForwardedEvent { kind, bytes: event },
+                kind @ (EventKind::Hidden | EventKind::Error(_) | EventKind::Truncated) => ForwardedEvent {
                     kind,
                     bytes: Bytes::new(),
                 },
             },
-            Way::Translated(translation) => {
+            StreamMode::Translated(translation) => {
                 let mut bytes = Vec::new();
                 let kind = translation.read(&event, &mut bytes);
-                Passed {
+                ForwardedEvent {
                     kind,
                     bytes: bytes.into(),
                 }
@@ -103,123 +103,123 @@ impl Passage {
     }
 
     /// Reads the next whole event that has come for its usage alone, after a stream failed: nothing of it is for the client.
-    pub fn overhear(&mut self) -> Option<Kind> {
+    pub fn read_trailing_usage(&mut self) -> Option<EventKind> {
         let event = self.frames.next_event()?;
         Some(match &mut self.way {
-            Way::Alike { tee, .. } => tee.overhear(&event),
-            Way::Translated(translation) => translation.overhear(&event),
+            StreamMode::Passthrough { tee, .. } => tee.read_trailing_usage(&event),
+            StreamMode::Translated(translation) => translation.read_trailing_usage(&event),
         })
     }
 
     /// The upstream's body has ended. What it left without an end is told if it makes the answer whole, or is a whole error;
     /// else nothing: the stream is truncated.
-    pub fn ended(&mut self) -> Option<Passed> {
+    pub fn ended(&mut self) -> Option<ForwardedEvent> {
         if let Some(rest) = self.frames.rest() {
             let is_whole_json =
                 serde_json::from_slice::<serde::de::IgnoredAny>(&crate::dialect::parse(&rest).data)
                     .is_ok();
             let passed = self.pass(rest);
             match passed.kind {
-                Kind::Terminal => return Some(passed),
-                Kind::Error(_) if is_whole_json => return Some(passed),
-                Kind::Content | Kind::Head if self.is_whole() => {
-                    return Some(Passed {
-                        kind: Kind::Terminal,
+                EventKind::Terminal => return Some(passed),
+                EventKind::Error(_) if is_whole_json => return Some(passed),
+                EventKind::Content | EventKind::Head if self.is_whole() => {
+                    return Some(ForwardedEvent {
+                        kind: EventKind::Terminal,
                         ..passed
                     });
                 }
                 _ => return None,
             }
         }
-        self.is_whole().then(|| Passed {
-            kind: Kind::Terminal,
+        self.is_whole().then(|| ForwardedEvent {
+            kind: EventKind::Terminal,
             bytes: Bytes::new(),
         })
     }
 
     fn is_whole(&self) -> bool {
         match &self.way {
-            Way::Alike { .. } => false,
-            Way::Translated(translation) => translation.is_whole(),
+            StreamMode::Passthrough { .. } => false,
+            StreamMode::Translated(translation) => translation.is_whole(),
         }
     }
 
     /// The end of the client's stream, after the cost is booked: `comment` stands just before the terminal event.
     pub fn end(&mut self, usage: &Usage, comment: &[u8]) -> Bytes {
         let end = match &mut self.way {
-            Way::Alike { .. } => std::mem::take(&mut self.terminal),
-            Way::Translated(translation) => translation.end(usage),
+            StreamMode::Passthrough { .. } => std::mem::take(&mut self.terminal),
+            StreamMode::Translated(translation) => translation.end(usage),
         };
         let before = match &self.way {
-            Way::Alike { .. } => 0,
-            Way::Translated(_) => last_event(&end),
+            StreamMode::Passthrough { .. } => 0,
+            StreamMode::Translated(_) => last_event(&end),
         };
         [&end[..before], comment, &end[before..]].concat().into()
     }
 
     /// A failure within a stream that has begun, as the client reads it.
-    pub fn failed(&mut self, problem: &Problem, request_id: &str) -> Bytes {
+    pub fn failed(&mut self, problem: &ApiError, request_id: &str) -> Bytes {
         match &mut self.way {
-            Way::Alike { dialect, tee } => tee
+            StreamMode::Passthrough { dialect, tee } => tee
                 .failed(problem, request_id)
                 .unwrap_or_else(|| error_event(*dialect, problem, request_id)),
-            Way::Translated(translation) => translation.failed(problem, request_id),
+            StreamMode::Translated(translation) => translation.failed(problem, request_id),
         }
     }
 
     /// Reads a whole answer.
-    pub fn whole(&mut self, body: &[u8]) -> Result<Unary, NotComplete> {
+    pub fn whole(&mut self, body: &[u8]) -> Result<DecodedResponse, IncompleteResponse> {
         match &mut self.way {
-            Way::Alike { dialect, .. } => read_unary(*dialect, body),
-            Way::Translated(translation) => translation.whole(body),
+            StreamMode::Passthrough { dialect, .. } => decode_unary(*dialect, body),
+            StreamMode::Translated(translation) => translation.whole(body),
         }
     }
 
     /// A whole answer that was read, as the client reads it.
     pub fn written(&self, body: Bytes, usage: &Usage) -> Bytes {
         match &self.way {
-            Way::Alike { .. } => body,
-            Way::Translated(translation) => translation.written(usage),
+            StreamMode::Passthrough { .. } => body,
+            StreamMode::Translated(translation) => translation.written(usage),
         }
     }
 
     /// The client's dialect.
     pub fn dialect(&self) -> Dialect {
         match &self.way {
-            Way::Alike { dialect, .. } => *dialect,
-            Way::Translated(translation) => translation.client(),
+            StreamMode::Passthrough { dialect, .. } => *dialect,
+            StreamMode::Translated(translation) => translation.client(),
         }
     }
 
     /// The usage as it stands.
-    pub fn report(&self) -> Report {
+    pub fn report(&self) -> ReportedUsage {
         match &self.way {
-            Way::Alike { tee, .. } => tee.report(),
-            Way::Translated(translation) => translation.report(),
+            StreamMode::Passthrough { tee, .. } => tee.report(),
+            StreamMode::Translated(translation) => translation.report(),
         }
     }
 
     /// Whether the report's output count is the last word, not to be replaced by an estimate.
     pub fn output_is_final(&self) -> bool {
         match &self.way {
-            Way::Alike { tee, .. } => tee.output_is_final(),
-            Way::Translated(translation) => translation.output_is_final(),
+            StreamMode::Passthrough { tee, .. } => tee.output_is_final(),
+            StreamMode::Translated(translation) => translation.output_is_final(),
         }
     }
 
     /// All text of the answer so far.
-    pub fn delivered(&self) -> Delivered {
+    pub fn delivered(&self) -> DeliveredText {
         match &self.way {
-            Way::Alike { tee, .. } => tee.delivered(),
-            Way::Translated(translation) => translation.delivered(),
+            StreamMode::Passthrough { tee, .. } => tee.delivered(),
+            StreamMode::Translated(translation) => translation.delivered(),
         }
     }
 
     /// What must be remembered for the turns that follow.
-    pub fn remembered(&self) -> Option<Remembered> {
+    pub fn retained_reasoning(&self) -> Option<RetainedReasoning> {
         match &self.way {
-            Way::Alike { .. } => None,
-            Way::Translated(translation) => translation.remembered(),
+            StreamMode::Passthrough { .. } => None,
+            StreamMode::Translated(translation) => translation.retained_reasoning(),
         }
     }
 }

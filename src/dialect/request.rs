@@ -6,10 +6,10 @@ use bytes::Bytes;
 use crate::dialect::Dialect;
 use crate::dialect::embeddings;
 use crate::dialect::json::Leaf;
-use crate::dialect::members::{Flaw, Members};
+use crate::dialect::members::{RawObjectError, RawObject};
 use crate::domain::bound::InputBound;
-use crate::domain::problem::{Problem, Word};
-use crate::domain::usage::PLACE_OF_INFERENCE;
+use crate::domain::problem::{ApiError, ErrorCode};
+use crate::domain::usage::INFERENCE_GEO_PREFIX;
 
 /// A longer model name is a mistake, and names go into records.
 const MODEL_BYTES_MAX: usize = 256;
@@ -47,7 +47,7 @@ pub struct Request {
     /// chat: the answer may be sound, which has a price of its own
     pub audio_output: bool,
     pub input: InputBound,
-    pub(super) members: Members,
+    pub(super) members: RawObject,
 }
 
 /// The most output the client asked for, and the member that says so. Where chat names it twice, the larger; embeddings have
@@ -59,8 +59,8 @@ pub struct OutputCap {
 }
 
 /// Reads a request's body. Every refusal is the client's fault and says which member to mend.
-pub fn read(dialect: Dialect, body: Bytes) -> Result<Request, Problem> {
-    let members = Members::read(&body).map_err(|flaw| refused("the body", &flaw))?;
+pub fn read(dialect: Dialect, body: Bytes) -> Result<Request, ApiError> {
+    let members = RawObject::read(&body).map_err(|flaw| refused("the body", &flaw))?;
     let dialect = spoken(dialect, &members, &body);
     let members = Body {
         dialect,
@@ -115,7 +115,7 @@ impl Request {
 }
 
 /// The dialect of a body: some clients send Responses to the path of chat (Cursor does).
-fn spoken(dialect: Dialect, members: &Members, body: &[u8]) -> Dialect {
+fn spoken(dialect: Dialect, members: &RawObject, body: &[u8]) -> Dialect {
     let is_there = |name: &str| members.value(body, name).is_some();
     if dialect == Dialect::Chat && is_there("input") && !is_there("messages") {
         Dialect::Responses
@@ -134,8 +134,8 @@ pub(super) fn cap_members(dialect: Dialect) -> &'static [&'static str] {
     }
 }
 
-fn refused(what: &str, flaw: &Flaw) -> Problem {
-    Problem::invalid(format!(
+fn refused(what: &str, flaw: &RawObjectError) -> ApiError {
+    ApiError::invalid(format!(
         "{what} cannot be read: {flaw}; send one JSON object that names each member once"
     ))
 }
@@ -144,7 +144,7 @@ fn refused(what: &str, flaw: &Flaw) -> Problem {
 pub(super) struct Body<'b> {
     pub(super) dialect: Dialect,
     pub(super) bytes: &'b [u8],
-    members: Members,
+    members: RawObject,
 }
 
 impl<'b> Body<'b> {
@@ -159,7 +159,7 @@ impl<'b> Body<'b> {
             .filter(Leaf::says_something)
     }
 
-    fn model(&self) -> Result<String, Problem> {
+    fn model(&self) -> Result<String, ApiError> {
         match self.leaf("model") {
             Some(Leaf::Text(model)) if model.is_empty() => {
                 Err(bad("model", "is empty; name a model"))
@@ -174,7 +174,7 @@ impl<'b> Body<'b> {
         }
     }
 
-    fn refuse_other_models(&self) -> Result<(), Problem> {
+    fn refuse_other_models(&self) -> Result<(), ApiError> {
         let Some(name) = OTHER_MODELS
             .into_iter()
             .find(|name| self.leaf(name).is_some())
@@ -184,11 +184,11 @@ impl<'b> Body<'b> {
         let message = format!(
             "`{name}` lets the upstream choose another model than `model`; leave it out and ask for a route"
         );
-        Err(Problem::new(Word::NotSupported, message).at(name))
+        Err(ApiError::new(ErrorCode::NotSupported, message).at(name))
     }
 
     /// What the model is to read.
-    fn require_content(&self) -> Result<(), Problem> {
+    fn require_content(&self) -> Result<(), ApiError> {
         if self.dialect == Dialect::Embeddings {
             return self.prompts().map(drop);
         }
@@ -201,7 +201,7 @@ impl<'b> Body<'b> {
         }
         Err(match (self.dialect, messages) {
             (Dialect::Messages | Dialect::TokenCount, None) => {
-                Problem::invalid("messages: Field required").at("messages")
+                ApiError::invalid("messages: Field required").at("messages")
             }
             (_, None) => bad("messages", "is missing; send an array of messages"),
             (_, Some(_)) => bad("messages", "is not an array; send an array of messages"),
@@ -209,7 +209,7 @@ impl<'b> Body<'b> {
     }
 
     /// The input of a Responses request: a text or items; only what the vendor keeps stands in for it.
-    fn items(&self) -> Result<(), Problem> {
+    fn items(&self) -> Result<(), ApiError> {
         match self.raw("input").filter(|json| *json != "null") {
             Some(json) if json.starts_with(['"', '[']) => Ok(()),
             Some(_) => Err(bad("input", "is neither a text nor an array of items")),
@@ -219,16 +219,16 @@ impl<'b> Body<'b> {
     }
 
     /// An answer that is fetched later would be told, and billed, where no meter reads.
-    fn refuse_background(&self) -> Result<(), Problem> {
+    fn refuse_background(&self) -> Result<(), ApiError> {
         if self.dialect != Dialect::Responses || !self.flag("background")? {
             return Ok(());
         }
         let message = "`background` lets the answer be fetched later, past the meter of this gateway; leave it out and wait, or stream";
-        Err(Problem::new(Word::NotSupported, message).at("background"))
+        Err(ApiError::new(ErrorCode::NotSupported, message).at("background"))
     }
 
     /// The texts of an embeddings request, counted: each is a prompt of its own.
-    pub(super) fn prompts(&self) -> Result<u64, Problem> {
+    pub(super) fn prompts(&self) -> Result<u64, ApiError> {
         let Some(input) = self.raw("input") else {
             return Err(bad(
                 "input",
@@ -240,7 +240,7 @@ impl<'b> Body<'b> {
         })
     }
 
-    fn streamed(&self) -> Result<bool, Problem> {
+    fn streamed(&self) -> Result<bool, ApiError> {
         match self.dialect {
             Dialect::Embeddings | Dialect::TokenCount => Ok(false),
             _ => self.flag("stream"),
@@ -248,7 +248,7 @@ impl<'b> Body<'b> {
     }
 
     /// A boolean; null is as good as absent, as the SDKs' own types say.
-    fn flag(&self, name: &'static str) -> Result<bool, Problem> {
+    fn flag(&self, name: &'static str) -> Result<bool, ApiError> {
         match self.raw(name) {
             None | Some("null" | "false") => Ok(false),
             Some("true") => Ok(true),
@@ -256,7 +256,7 @@ impl<'b> Body<'b> {
         }
     }
 
-    fn usage_asked(&self) -> Result<bool, Problem> {
+    fn usage_asked(&self) -> Result<bool, ApiError> {
         let Some(options) = self
             .raw("stream_options")
             .filter(|_| self.dialect == Dialect::Chat)
@@ -266,7 +266,7 @@ impl<'b> Body<'b> {
         if options == "null" {
             return Ok(false);
         }
-        let members = Members::read(options.as_bytes())
+        let members = RawObject::read(options.as_bytes())
             .map_err(|flaw| refused("`stream_options`", &flaw).at("stream_options"))?;
         match members.value(options.as_bytes(), "include_usage") {
             None | Some("null" | "false") => Ok(false),
@@ -278,7 +278,7 @@ impl<'b> Body<'b> {
         }
     }
 
-    fn output_cap(&self) -> Result<Option<OutputCap>, Problem> {
+    fn output_cap(&self) -> Result<Option<OutputCap>, ApiError> {
         if self.dialect == Dialect::Embeddings {
             return Ok(Some(OutputCap {
                 member: "",
@@ -290,7 +290,7 @@ impl<'b> Body<'b> {
             let tokens = match (self.raw(member), self.dialect) {
                 (Some("null") | None, Dialect::Chat | Dialect::Responses) => continue,
                 (None, _) => {
-                    return Err(Problem::invalid(format!("{member}: Field required")).at(*member));
+                    return Err(ApiError::invalid(format!("{member}: Field required")).at(*member));
                 }
                 (Some(json), _) => match Leaf::of(json) {
                     Some(Leaf::Whole(tokens)) => tokens,
@@ -316,11 +316,11 @@ impl<'b> Body<'b> {
 
     /// A member of an object that is a member: the last one, as most parsers have it.
     fn inner(&self, object: &'b str, name: &str) -> Option<Leaf<'b>> {
-        let members = Members::read(object.as_bytes()).ok()?;
+        let members = RawObject::read(object.as_bytes()).ok()?;
         members.value(object.as_bytes(), name).and_then(Leaf::of)
     }
 
-    fn choices(&self) -> Result<u64, Problem> {
+    fn choices(&self) -> Result<u64, ApiError> {
         match self.leaf("n").filter(|_| self.dialect == Dialect::Chat) {
             None => Ok(1),
             Some(Leaf::Whole(choices @ 1..=CHOICES_MAX)) => Ok(choices),
@@ -331,7 +331,7 @@ impl<'b> Body<'b> {
         }
     }
 
-    fn service_tier(&self) -> Result<Option<String>, Problem> {
+    fn service_tier(&self) -> Result<Option<String>, ApiError> {
         if let Some(Leaf::Text(speed)) = self
             .leaf("speed")
             .filter(|_| self.dialect == Dialect::Messages)
@@ -372,8 +372,8 @@ impl<'b> Body<'b> {
 }
 
 /// A member that says what it must not.
-pub(super) fn bad(param: &str, what: &str) -> Problem {
-    Problem::invalid(format!("`{param}` {what}")).at(param)
+pub(super) fn bad(param: &str, what: &str) -> ApiError {
+    ApiError::invalid(format!("`{param}` {what}")).at(param)
 }
 
 #[cfg(test)]
@@ -381,16 +381,16 @@ mod tests {
     use super::*;
     use crate::dialect::{Edit, samples};
 
-    fn chat(body: &str) -> Result<Request, Problem> {
+    fn chat(body: &str) -> Result<Request, ApiError> {
         read(Dialect::Chat, Bytes::copy_from_slice(body.as_bytes()))
     }
 
-    fn messages(body: &str) -> Result<Request, Problem> {
+    fn messages(body: &str) -> Result<Request, ApiError> {
         read(Dialect::Messages, Bytes::copy_from_slice(body.as_bytes()))
     }
 
     /// A good request with more members.
-    fn with(dialect: Dialect, more: &str) -> Result<Request, Problem> {
+    fn with(dialect: Dialect, more: &str) -> Result<Request, ApiError> {
         match dialect {
             Dialect::Chat => chat(&format!(r#"{{"model":"m","messages":[]{more}}}"#)),
             Dialect::Messages => messages(&format!(
@@ -597,7 +597,7 @@ mod tests {
         ] {
             assert_eq!(
                 refusal.expect_err(message),
-                Problem::invalid(message).at(param)
+                ApiError::invalid(message).at(param)
             );
         }
     }
@@ -615,7 +615,7 @@ mod tests {
             r#"{"a":secret}"#,
         ] {
             let problem = chat(body).expect_err(body);
-            assert_eq!(problem.word, Word::InvalidRequest);
+            assert_eq!(problem.word, ErrorCode::InvalidRequest);
             assert!(!problem.message.contains("secret"), "{problem}");
         }
         let problem = chat("{\"model\":\n\"m\" \"n\"}").expect_err("two values");
@@ -669,7 +669,7 @@ mod tests {
             .expect_err("no messages");
         assert_eq!(
             problem,
-            Problem::invalid("messages: Field required").at("messages")
+            ApiError::invalid("messages: Field required").at("messages")
         );
     }
 
@@ -700,7 +700,7 @@ mod tests {
         ] {
             assert_eq!(
                 with(dialect, more).expect_err(more).word,
-                Word::NotSupported
+                ErrorCode::NotSupported
             );
         }
         assert!(with(Dialect::Messages, r#","fallbacks":[]"#).is_ok());
@@ -751,7 +751,7 @@ mod tests {
         }
     }
 
-    fn responses(more: &str) -> Result<Request, Problem> {
+    fn responses(more: &str) -> Result<Request, ApiError> {
         read(
             Dialect::Responses,
             format!(r#"{{"model":"m"{more}}}"#).into(),

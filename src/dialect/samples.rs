@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 
-use crate::conversation::{Block, Content, Envelope, Event, Fold, Opaque};
-use crate::dialect::UpstreamFault;
+use crate::conversation::{ContentBlock, Content, StateSealer, OutputEvent, ResponseBuilder, ProviderState};
+use crate::dialect::UpstreamError;
 use crate::dialect::framing::{Frames, Framing};
 use crate::dialect::sse::{Splitter, parse};
-use crate::dialect::translation::{AnswerHead, Heard, ReadAnswer};
-use crate::dialect::unary::NotComplete;
+use crate::dialect::translation::{ResponseMeta, StreamState, ResponseDecoder};
+use crate::dialect::unary::IncompleteResponse;
 
 /// OpenAI with `include_usage`, cached input and reasoning; 日 in the second piece of content.
 pub(super) const CHAT_STREAM: &str = concat!(
@@ -97,10 +97,10 @@ pub(super) fn damaged(sample: &[u8], count: usize) -> impl Iterator<Item = Vec<u
 
 /// What a reader makes of a stream: the events, and whether it was whole in the end.
 pub(super) fn heard(
-    reader: &mut dyn ReadAnswer,
+    reader: &mut dyn ResponseDecoder,
     framing: Framing,
     stream: &[u8],
-) -> (Vec<Event>, Result<bool, UpstreamFault>) {
+) -> (Vec<OutputEvent>, Result<bool, UpstreamError>) {
     let mut frames = Frames::new(framing, 1 << 20);
     frames
         .push(Bytes::copy_from_slice(stream))
@@ -108,7 +108,7 @@ pub(super) fn heard(
     let (mut events, mut ended) = (Vec::new(), false);
     while let Some(event) = frames.next_event() {
         match reader.event(&parse(&event), &mut events) {
-            Ok(heard) => ended |= heard == Heard::End,
+            Ok(heard) => ended |= heard == StreamState::End,
             Err(fault) => return (events, Err(fault)),
         }
     }
@@ -116,33 +116,33 @@ pub(super) fn heard(
 }
 
 /// The answer that events tell, a line per block and one for its end; and that each block is opened and closed once.
-pub(super) fn story(events: &[Event]) -> Vec<String> {
-    let mut fold = Fold::default();
+pub(super) fn story(events: &[OutputEvent]) -> Vec<String> {
+    let mut fold = ResponseBuilder::default();
     let mut open: Vec<u32> = Vec::new();
     for event in events {
         match event {
-            Event::Open { block, .. } => open.push(*block),
-            Event::Piece { block, .. } | Event::Opaque { block, .. } => {
+            OutputEvent::Open { block, .. } => open.push(*block),
+            OutputEvent::Delta { block, .. } | OutputEvent::Opaque { block, .. } => {
                 assert!(open.contains(block), "{events:?}")
             }
-            Event::Close { block } => {
+            OutputEvent::Close { block } => {
                 let at = open
                     .iter()
                     .position(|other| other == block)
                     .unwrap_or_else(|| panic!("{events:?}"));
                 open.remove(at);
             }
-            Event::Stop(_) => assert!(open.is_empty(), "{events:?}"),
+            OutputEvent::Stop(_) => assert!(open.is_empty(), "{events:?}"),
         }
         fold.add(event);
     }
-    let signed = |opaque: &Option<Opaque>| {
+    let signed = |opaque: &Option<ProviderState>| {
         opaque
             .as_ref()
             .map_or(String::new(), |opaque| format!(" [{}]", opaque.data))
     };
     let answer = fold.answer();
-    let line = |block: &Block| match &block.content {
+    let line = |block: &ContentBlock| match &block.content {
         Content::Text(text) => format!("text: {text}"),
         Content::Reasoning(thought) => {
             format!("thought: {}{}", thought.text, signed(&thought.opaque))
@@ -165,19 +165,19 @@ pub(super) fn story(events: &[Event]) -> Vec<String> {
 }
 
 /// The head of an answer to request `req_1`.
-pub(super) fn head(model: &str) -> AnswerHead {
-    AnswerHead {
+pub(super) fn head(model: &str) -> ResponseMeta {
+    ResponseMeta {
         request_id: "req_1".into(),
         model: model.into(),
         created_s: 1,
-        envelope: Envelope::new([7; 32]),
+        envelope: StateSealer::new([7; 32]),
     }
 }
 
 /// Reads damaged copies of a stream and of a whole answer with new readers: no bytes make one panic, and no beginning of a whole answer is
 /// one.
 pub(super) fn survives(
-    new: impl Fn() -> Box<dyn ReadAnswer>,
+    new: impl Fn() -> Box<dyn ResponseDecoder>,
     framing: Framing,
     stream: &str,
     answer: &str,
@@ -199,7 +199,7 @@ pub(super) fn survives(
         let within_a_token =
             std::str::from_utf8(&answer[..end]).is_err() || answer[..end].ends_with(b".");
         assert!(
-            read == Err(NotComplete::CutOff) || within_a_token && read == Err(NotComplete::NotJson),
+            read == Err(IncompleteResponse::Truncated) || within_a_token && read == Err(IncompleteResponse::NotJson),
             "{end}: {read:?}"
         );
     }

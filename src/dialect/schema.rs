@@ -3,16 +3,16 @@
 
 use std::borrow::Cow;
 
-use crate::conversation::{Raw, raw};
-use crate::dialect::members::Members;
+use crate::conversation::{RawJson, raw};
+use crate::dialect::members::RawObject;
 
 /// The member that says which JSON Schema a schema is written in; several vendors refuse what they do not know there.
 const KIND: &str = "$schema";
 
 /// The schema without its `$schema`.
-pub(super) fn without_kind(schema: &Raw) -> Cow<'_, Raw> {
+pub(super) fn without_kind(schema: &RawJson) -> Cow<'_, RawJson> {
     let text = schema.as_str();
-    let Ok(members) = Members::read(text.as_bytes()) else {
+    let Ok(members) = RawObject::read(text.as_bytes()) else {
         return Cow::Borrowed(schema);
     };
     if members.value(text.as_bytes(), KIND).is_none() {

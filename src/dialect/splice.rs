@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::dialect::Dialect;
 use crate::dialect::json::Leaf;
-use crate::dialect::members::{Member, Members};
+use crate::dialect::members::{RawField, RawObject};
 use crate::dialect::request::{Request, cap_members};
 
 /// One change to a top-level member. Of several that name the same member the last counts.
@@ -61,7 +61,7 @@ impl Request {
             .filter(|json| *json != "null")
             .unwrap_or("{}");
         // `read` has refused everything else than null or an object
-        let members = Members::read(options.as_bytes()).ok()?;
+        let members = RawObject::read(options.as_bytes()).ok()?;
         let json = String::from_utf8(splice(options.as_bytes(), &members, &[include])).ok()?;
         Some(Edit::Set {
             member: "stream_options",
@@ -92,7 +92,7 @@ impl Request {
     }
 }
 
-fn splice(text: &[u8], members: &Members, edits: &[Edit<'_>]) -> Vec<u8> {
+fn splice(text: &[u8], members: &RawObject, edits: &[Edit<'_>]) -> Vec<u8> {
     let added_bytes: usize = edits
         .iter()
         .map(|edit| edit.member().len() + json(edit).len() + 4)
@@ -137,7 +137,7 @@ fn splice(text: &[u8], members: &Members, edits: &[Edit<'_>]) -> Vec<u8> {
 /// The edits that add a member: nothing in the text has its name and no later edit does.
 fn added<'e, 'a>(
     text: &[u8],
-    list: &[Member],
+    list: &[RawField],
     edits: &'e [Edit<'a>],
 ) -> impl Iterator<Item = &'e Edit<'a>> {
     edits.iter().enumerate().filter_map(move |(place, edit)| {
@@ -189,7 +189,7 @@ mod tests {
     }
 
     fn objects(text: &str, edits: &[Edit<'_>]) -> String {
-        let members = Members::read(text.as_bytes()).expect("an object");
+        let members = RawObject::read(text.as_bytes()).expect("an object");
         String::from_utf8(splice(text.as_bytes(), &members, edits)).expect("UTF-8")
     }
 

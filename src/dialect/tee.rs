@@ -2,19 +2,19 @@
 //! much it said. Takes whole raw events; must never change one, and must survive anything an upstream sends.
 
 use crate::dialect::chat::{Chunk, StreamedUsage, choice_failed};
-use crate::dialect::fault::{self, UpstreamFault};
+use crate::dialect::fault::{self, UpstreamError};
 use crate::dialect::json;
-use crate::dialect::messages::{EventKind, MessagesEvent, MessagesUsage};
-use crate::dialect::output::Delivered;
-use crate::dialect::responses::ResponsesTee;
+use crate::dialect::messages::{MessagesEventKind, MessagesEvent, MessagesUsage};
+use crate::dialect::output::DeliveredText;
+use crate::dialect::responses::ResponsesTap;
 use crate::dialect::sse::{self, Fields};
-use crate::dialect::{Dialect, Family};
-use crate::domain::problem::Problem;
-use crate::domain::usage::Report;
+use crate::dialect::{Dialect, ErrorFormat};
+use crate::domain::problem::ApiError;
+use crate::domain::usage::ReportedUsage;
 
 /// What an event is for the relay.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum EventKind {
     /// nothing of the answer is in it: heads, pings, comments, role-only deltas, usage, events nobody knows
     Head,
     /// a piece of the answer
@@ -22,19 +22,19 @@ pub enum Kind {
     /// the stream is complete: `[DONE]`, `message_stop`
     Terminal,
     /// the upstream says that its stream is over, and its answer is not: as good as a body that breaks off
-    CutOff,
+    Truncated,
     /// the usage chunk that the client did not ask for
     Hidden,
     /// the upstream failed in-band, or sent what cannot be read
-    Error(UpstreamFault),
+    Error(UpstreamError),
 }
 
 /// Reads one stream of one attempt.
 #[derive(Clone, Debug)]
-pub struct Tee {
+pub struct PassthroughTap {
     hide_usage_chunk: bool,
     usage: StreamUsage,
-    delivered: Delivered,
+    delivered: DeliveredText,
     stopped: bool,
 }
 
@@ -45,30 +45,30 @@ enum StreamUsage {
         usage: MessagesUsage,
         is_final: bool,
     },
-    Responses(Box<ResponsesTee>),
+    Responses(Box<ResponsesTap>),
 }
 
-impl Tee {
+impl PassthroughTap {
     /// `hide_usage_chunk`: the client did not ask for the usage chunk that the gateway asked for (chat only).
-    pub fn new(dialect: Dialect, hide_usage_chunk: bool) -> Tee {
-        let usage = match dialect.family() {
+    pub fn new(dialect: Dialect, hide_usage_chunk: bool) -> PassthroughTap {
+        let usage = match dialect.error_format() {
             _ if dialect == Dialect::Responses => StreamUsage::Responses(Box::default()),
-            Family::OpenAi => StreamUsage::Chat(StreamedUsage::default()),
-            Family::Anthropic => StreamUsage::Messages {
+            ErrorFormat::OpenAi => StreamUsage::Chat(StreamedUsage::default()),
+            ErrorFormat::Anthropic => StreamUsage::Messages {
                 usage: MessagesUsage::default(),
                 is_final: false,
             },
         };
-        Tee {
+        PassthroughTap {
             hide_usage_chunk,
             usage,
-            delivered: Delivered::default(),
+            delivered: DeliveredText::default(),
             stopped: false,
         }
     }
 
     /// Reads one whole raw event.
-    pub fn read(&mut self, event: &[u8]) -> Kind {
+    pub fn read(&mut self, event: &[u8]) -> EventKind {
         let fields = sse::parse(event);
         match &mut self.usage {
             StreamUsage::Responses(tee) => tee.read(&fields),
@@ -78,10 +78,10 @@ impl Tee {
     }
 
     /// Reads an event that the client does not get to see, for its usage alone.
-    pub fn overhear(&mut self, event: &[u8]) -> Kind {
+    pub fn read_trailing_usage(&mut self, event: &[u8]) -> EventKind {
         let delivered = self.delivered;
         let kind = match &mut self.usage {
-            StreamUsage::Responses(tee) => tee.overhear(&sse::parse(event)),
+            StreamUsage::Responses(tee) => tee.read_trailing_usage(&sse::parse(event)),
             _ => self.read(event),
         };
         self.delivered = delivered;
@@ -90,7 +90,7 @@ impl Tee {
 
     /// The usage as it stands: per field the last value. In messages the input is told at the start, the output at the
     /// end: until [`Tee::output_is_final`] the output of a report is at best a beginning.
-    pub fn report(&self) -> Report {
+    pub fn report(&self) -> ReportedUsage {
         match &self.usage {
             StreamUsage::Chat(usage) => usage.report(),
             StreamUsage::Messages { usage, .. } => usage.report(),
@@ -108,7 +108,7 @@ impl Tee {
     }
 
     /// All text of the answer so far.
-    pub fn delivered(&self) -> Delivered {
+    pub fn delivered(&self) -> DeliveredText {
         match &self.usage {
             StreamUsage::Responses(tee) => tee.delivered(),
             _ => self.delivered,
@@ -116,7 +116,7 @@ impl Tee {
     }
 
     /// A failure within the stream, where its words depend on what came before.
-    pub(super) fn failed(&self, problem: &Problem, request_id: &str) -> Option<bytes::Bytes> {
+    pub(super) fn failed(&self, problem: &ApiError, request_id: &str) -> Option<bytes::Bytes> {
         match &self.usage {
             StreamUsage::Responses(tee) => Some(tee.failed(problem, request_id)),
             _ => None,
@@ -128,17 +128,17 @@ impl Tee {
         self.stopped
     }
 
-    fn read_chat(&mut self, fields: &Fields<'_>) -> Kind {
+    fn read_chat(&mut self, fields: &Fields<'_>) -> EventKind {
         let data = fields.data.trim_ascii();
         match data {
             _ if fields.event == Some(b"error") => {
                 if let StreamUsage::Chat(usage) = &mut self.usage {
                     usage.ended = true;
                 }
-                return Kind::Error(fault::named(Dialect::Chat, data));
+                return EventKind::Error(fault::named(Dialect::Chat, data));
             }
-            b"" => return Kind::Head,
-            b"[DONE]" => return Kind::Terminal,
+            b"" => return EventKind::Head,
+            b"[DONE]" => return EventKind::Terminal,
             _ => {}
         }
         let Ok(mut chunk) = json::read(&Chunk::default(), data) else {
@@ -150,32 +150,32 @@ impl Tee {
         self.delivered.add(chunk.output.delivered);
         self.stopped |= chunk.stopped;
         if chunk.error.seen {
-            return Kind::Error(chunk.error.certain_fault(Dialect::Chat));
+            return EventKind::Error(chunk.error.certain_fault(Dialect::Chat));
         }
         if chunk.choice_failed {
-            return Kind::Error(choice_failed());
+            return EventKind::Error(choice_failed());
         }
         if chunk.output.has_content {
-            return Kind::Content;
+            return EventKind::Content;
         }
         let is_usage_chunk = chunk.has_usage && chunk.choices == 0;
         if is_usage_chunk && self.hide_usage_chunk {
-            Kind::Hidden
+            EventKind::Hidden
         } else {
-            Kind::Head
+            EventKind::Head
         }
     }
 
-    fn read_messages(&mut self, fields: &Fields<'_>) -> Kind {
-        let name = fields.event.map(EventKind::of).unwrap_or_default();
+    fn read_messages(&mut self, fields: &Fields<'_>) -> EventKind {
+        let name = fields.event.map(MessagesEventKind::of).unwrap_or_default();
         let data = fields.data.trim_ascii();
         match data {
-            _ if name == EventKind::Error => {
-                return Kind::Error(fault::named(Dialect::Messages, data));
+            _ if name == MessagesEventKind::Error => {
+                return EventKind::Error(fault::named(Dialect::Messages, data));
             }
-            b"" if name == EventKind::Stop => return Kind::Terminal,
+            b"" if name == MessagesEventKind::Stop => return EventKind::Terminal,
             // OpenAI's end mark, which some who borrow this dialect add
-            b"" | b"[DONE]" => return Kind::Head,
+            b"" | b"[DONE]" => return EventKind::Head,
             _ => {}
         }
         let Ok(event) = json::read(&MessagesEvent::default(), data) else {
@@ -197,17 +197,17 @@ impl Tee {
         }
         self.delivered.add(event.block.output.delivered);
         match event.kind.unwrap_or(name) {
-            EventKind::Error => Kind::Error(event.error.certain_fault(Dialect::Messages)),
-            _ if event.error.seen => Kind::Error(event.error.certain_fault(Dialect::Messages)),
-            EventKind::Stop => Kind::Terminal,
-            EventKind::Other if event.block.output.has_content => Kind::Content,
-            EventKind::Other => Kind::Head,
+            MessagesEventKind::Error => EventKind::Error(event.error.certain_fault(Dialect::Messages)),
+            _ if event.error.seen => EventKind::Error(event.error.certain_fault(Dialect::Messages)),
+            MessagesEventKind::Stop => EventKind::Terminal,
+            MessagesEventKind::Other if event.block.output.has_content => EventKind::Content,
+            MessagesEventKind::Other => EventKind::Head,
         }
     }
 }
 
-fn not_json() -> Kind {
-    Kind::Error(UpstreamFault::unreadable(
+fn not_json() -> EventKind {
+    EventKind::Error(UpstreamError::unreadable(
         "the upstream sent an event that is not JSON",
     ))
 }
@@ -219,35 +219,35 @@ mod tests {
     use crate::domain::usage::{Side, Usage};
 
     /// Reads a stream; one letter per event, and the tee.
-    fn read(mut tee: Tee, stream: &str) -> (String, Tee) {
+    fn read(mut tee: PassthroughTap, stream: &str) -> (String, PassthroughTap) {
         let kinds = samples::events(stream)
             .iter()
             .map(|event| match tee.read(event) {
-                Kind::Head => 'h',
-                Kind::Content => 'c',
-                Kind::Terminal => 't',
-                Kind::Hidden => '-',
-                Kind::Error(_) | Kind::CutOff => 'e',
+                EventKind::Head => 'h',
+                EventKind::Content => 'c',
+                EventKind::Terminal => 't',
+                EventKind::Hidden => '-',
+                EventKind::Error(_) | EventKind::Truncated => 'e',
             })
             .collect();
         (kinds, tee)
     }
 
-    fn chat(stream: &str) -> (String, Tee) {
-        read(Tee::new(Dialect::Chat, true), stream)
+    fn chat(stream: &str) -> (String, PassthroughTap) {
+        read(PassthroughTap::new(Dialect::Chat, true), stream)
     }
 
-    fn messages(stream: &str) -> (String, Tee) {
-        read(Tee::new(Dialect::Messages, false), stream)
+    fn messages(stream: &str) -> (String, PassthroughTap) {
+        read(PassthroughTap::new(Dialect::Messages, false), stream)
     }
 
     fn data(json: &str) -> String {
         format!("data: {json}\n\n")
     }
 
-    fn fault(tee: &mut Tee, event: &str) -> UpstreamFault {
+    fn fault(tee: &mut PassthroughTap, event: &str) -> UpstreamError {
         match tee.read(event.as_bytes()) {
-            Kind::Error(fault) => fault,
+            EventKind::Error(fault) => fault,
             kind => panic!("{event}: {kind:?}"),
         }
     }
@@ -259,14 +259,14 @@ mod tests {
         assert!(tee.stopped() && tee.output_is_final());
         assert_eq!(
             tee.delivered(),
-            Delivered {
+            DeliveredText {
                 text_bytes: 14,
                 cjk_chars: 1
             }
         );
         assert_eq!(
             tee.report(),
-            Report::Reported(Usage {
+            ReportedUsage::Complete(Usage {
                 uncached_in: 70,
                 cache_read: 20,
                 cache_write_other: 10,
@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn p03_a_usage_chunk_that_was_asked_for_is_shown() {
-        let (kinds, _) = read(Tee::new(Dialect::Chat, false), samples::CHAT_STREAM);
+        let (kinds, _) = read(PassthroughTap::new(Dialect::Chat, false), samples::CHAT_STREAM);
         assert_eq!(kinds, "hccchht");
     }
 
@@ -301,7 +301,7 @@ mod tests {
             assert_eq!(read, kinds);
             assert_eq!(
                 tee.report(),
-                Report::Reported(Usage {
+                ReportedUsage::Complete(Usage {
                     uncached_in: 7,
                     out_total: 3,
                     ..Usage::default()
@@ -351,7 +351,7 @@ mod tests {
             out_total: 3,
             ..Usage::default()
         };
-        assert_eq!(chat(&stream).1.report(), Report::Reported(expected));
+        assert_eq!(chat(&stream).1.report(), ReportedUsage::Complete(expected));
     }
 
     #[test]
@@ -365,7 +365,7 @@ mod tests {
             reasoning: 3,
             ..Usage::default()
         };
-        assert_eq!(chat(&stream).1.report(), Report::Reported(expected));
+        assert_eq!(chat(&stream).1.report(), ReportedUsage::Complete(expected));
     }
 
     /// As OpenRouter reports the images of a Gemini model.
@@ -385,61 +385,61 @@ mod tests {
         for (told, image_out) in [("1290", 1_290), ("9999", 1_300), ("null", 0)] {
             assert_eq!(
                 chat(&stream(told)).1.report(),
-                Report::Reported(expected(image_out)),
+                ReportedUsage::Complete(expected(image_out)),
                 "{told}"
             );
         }
-        assert_eq!(chat(&stream("-1")).1.report(), Report::Lying);
+        assert_eq!(chat(&stream("-1")).1.report(), ReportedUsage::Invalid);
     }
 
     #[test]
     fn impossible_counts_are_lies_and_absent_ones_are_missing() {
         for (usage, expected) in [
-            ("null", Report::Missing),
-            ("{}", Report::Missing),
-            (r#"{"total_tokens":7}"#, Report::Missing),
+            ("null", ReportedUsage::Missing),
+            ("{}", ReportedUsage::Missing),
+            (r#"{"total_tokens":7}"#, ReportedUsage::Missing),
             (
                 r#"{"prompt_tokens":-1,"completion_tokens":1}"#,
-                Report::Lying,
+                ReportedUsage::Invalid,
             ),
             (
                 r#"{"prompt_tokens":1.5,"completion_tokens":1}"#,
-                Report::Lying,
+                ReportedUsage::Invalid,
             ),
             (
                 r#"{"prompt_tokens":"7","completion_tokens":1}"#,
-                Report::Lying,
+                ReportedUsage::Invalid,
             ),
             (
                 r#"{"prompt_tokens":7,"completion_tokens":null}"#,
-                Report::Lying,
+                ReportedUsage::Invalid,
             ),
             (
                 r#"{"prompt_tokens":7,"completion_tokens":[1]}"#,
-                Report::Lying,
+                ReportedUsage::Invalid,
             ),
             (
                 r#"{"prompt_tokens":7,"completion_tokens":1000000001}"#,
-                Report::Lying,
+                ReportedUsage::Invalid,
             ),
             (
                 r#"{"prompt_tokens":7,"completion_tokens":99999999999999999999}"#,
-                Report::Lying,
+                ReportedUsage::Invalid,
             ),
             (
                 r#"{"prompt_tokens":7,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":-3}}"#,
-                Report::Lying,
+                ReportedUsage::Invalid,
             ),
             (
                 r#"{"prompt_tokens":7,"completion_tokens":0,"prompt_tokens_details":{"cached_tokens":null},"completion_tokens_details":null}"#,
-                Report::Reported(Usage {
+                ReportedUsage::Complete(Usage {
                     uncached_in: 7,
                     ..Usage::default()
                 }),
             ),
             (
                 r#"{"prompt_tokens":7}"#,
-                Report::Half {
+                ReportedUsage::Partial {
                     usage: Usage {
                         uncached_in: 7,
                         ..Usage::default()
@@ -449,7 +449,7 @@ mod tests {
             ),
             (
                 r#"{"completion_tokens":7}"#,
-                Report::Half {
+                ReportedUsage::Partial {
                     usage: Usage {
                         out_total: 7,
                         ..Usage::default()
@@ -457,16 +457,16 @@ mod tests {
                     unsaid: Side::Input,
                 },
             ),
-            (r#""x""#, Report::Lying),
-            ("[]", Report::Lying),
-            ("-3", Report::Lying),
+            (r#""x""#, ReportedUsage::Invalid),
+            ("[]", ReportedUsage::Invalid),
+            ("-3", ReportedUsage::Invalid),
             (
                 r#"{"prompt_tokens":7,"completion_tokens":1,"prompt_tokens_details":"x"}"#,
-                Report::Lying,
+                ReportedUsage::Invalid,
             ),
             (
                 r#"{"prompt_tokens":7,"completion_tokens":1,"completion_tokens_details":[]}"#,
-                Report::Lying,
+                ReportedUsage::Invalid,
             ),
         ] {
             let stream = data(&format!(r#"{{"choices":[],"usage":{usage}}}"#));
@@ -518,7 +518,7 @@ mod tests {
         ));
         assert_eq!(
             tee.delivered(),
-            Delivered {
+            DeliveredText {
                 text_bytes: 5,
                 cjk_chars: 0
             }
@@ -527,8 +527,8 @@ mod tests {
 
     #[test]
     fn e15_chat_errors_in_band_are_errors() {
-        let mut tee = Tee::new(Dialect::Chat, true);
-        let expected = |status, kind: &str, message: &str| UpstreamFault {
+        let mut tee = PassthroughTap::new(Dialect::Chat, true);
+        let expected = |status, kind: &str, message: &str| UpstreamError {
             status,
             kind: kind.into(),
             ..UpstreamFault::new(message)
@@ -588,10 +588,10 @@ mod tests {
                 "data: <html>\n\n",
                 "data: \u{1}\n\n",
             ] {
-                let fault = fault(&mut Tee::new(dialect, true), event);
+                let fault = fault(&mut PassthroughTap::new(dialect, true), event);
                 assert_eq!(
                     fault,
-                    UpstreamFault::unreadable("the upstream sent an event that is not JSON")
+                    UpstreamError::unreadable("the upstream sent an event that is not JSON")
                 );
             }
         }
@@ -604,7 +604,7 @@ mod tests {
         assert!(tee.stopped() && tee.output_is_final());
         assert_eq!(
             tee.report(),
-            Report::Reported(Usage {
+            ReportedUsage::Complete(Usage {
                 uncached_in: 30,
                 cache_read: 200,
                 cache_write_5m: 40,
@@ -618,7 +618,7 @@ mod tests {
         );
         assert_eq!(
             tee.delivered(),
-            Delivered {
+            DeliveredText {
                 text_bytes: 19,
                 cjk_chars: 0
             }
@@ -635,7 +635,7 @@ mod tests {
         let (_, tee) = messages(&stream);
         assert_eq!(
             tee.report(),
-            Report::Reported(Usage {
+            ReportedUsage::Complete(Usage {
                 uncached_in: 12,
                 out_total: 5,
                 ..Usage::default()
@@ -651,7 +651,7 @@ mod tests {
         assert!(!tee.output_is_final() && !tee.stopped());
         assert_eq!(
             tee.report(),
-            Report::Reported(Usage {
+            ReportedUsage::Complete(Usage {
                 uncached_in: 9,
                 out_total: 1,
                 ..Usage::default()
@@ -697,7 +697,7 @@ mod tests {
             let stream = data(&format!(
                 r#"{{"type":"message_start","message":{{"usage":{{"input_tokens":1,"output_tokens":1,{usage}}}}}}}"#
             ));
-            let Report::Reported(read) = messages(&stream).1.report() else {
+            let ReportedUsage::Complete(read) = messages(&stream).1.report() else {
                 panic!("{usage}")
             };
             assert_eq!(
@@ -734,14 +734,14 @@ mod tests {
             };
             assert_eq!(
                 (tee.report(), tee.output_is_final()),
-                (Report::Reported(expected), true),
+                (ReportedUsage::Complete(expected), true),
                 "{stream}"
             );
             assert!(kinds.ends_with('t'), "{kinds}");
         }
         let lie =
             r#"{"type":"message_stop","amazon-bedrock-invocationMetrics":{"inputTokenCount":-1}}"#;
-        assert_eq!(messages(&data(lie)).1.report(), Report::Lying);
+        assert_eq!(messages(&data(lie)).1.report(), ReportedUsage::Invalid);
     }
 
     #[test]
@@ -759,11 +759,11 @@ mod tests {
             out_total: 56,
             ..Usage::default()
         };
-        let mut tee = Tee::new(Dialect::Messages, false);
+        let mut tee = PassthroughTap::new(Dialect::Messages, false);
         // told again, not added again
         for _ in 0..2 {
             tee.read(stream.as_bytes());
-            assert_eq!(tee.report(), Report::Reported(expected.clone()));
+            assert_eq!(tee.report(), ReportedUsage::Complete(expected.clone()));
         }
     }
 
@@ -772,23 +772,23 @@ mod tests {
         for (event, expected) in [
             (
                 r#"{"type":"message_start","message":{"usage":{"input_tokens":-1,"output_tokens":1}}}"#,
-                Report::Lying,
+                ReportedUsage::Invalid,
             ),
             (
                 r#"{"type":"message_start","message":{"usage":{"input_tokens":null,"output_tokens":1}}}"#,
-                Report::Lying,
+                ReportedUsage::Invalid,
             ),
             (
                 r#"{"type":"message_delta","usage":{"output_tokens":"5"}}"#,
-                Report::Lying,
+                ReportedUsage::Invalid,
             ),
             (
                 r#"{"type":"message_delta","usage":{"output_tokens":5,"server_tool_use":{"web_search_requests":0.5}}}"#,
-                Report::Lying,
+                ReportedUsage::Invalid,
             ),
             (
                 r#"{"type":"message_delta","usage":{"input_tokens":null,"output_tokens":5,"server_tool_use":null}}"#,
-                Report::Half {
+                ReportedUsage::Partial {
                     usage: Usage {
                         out_total: 5,
                         ..Usage::default()
@@ -798,9 +798,9 @@ mod tests {
             ),
             (
                 r#"{"type":"message_start","message":{"usage":{}}}"#,
-                Report::Missing,
+                ReportedUsage::Missing,
             ),
-            (r#"{"type":"message_start","message":{}}"#, Report::Missing),
+            (r#"{"type":"message_start","message":{}}"#, ReportedUsage::Missing),
         ] {
             assert_eq!(messages(&data(event)).1.report(), expected, "{event}");
         }
@@ -836,7 +836,7 @@ mod tests {
             let event = format!(
                 r#"{{"type":"message_start","message":{{"usage":{{"input_tokens":1,"output_tokens":1,{usage}}}}}}}"#
             );
-            let Report::Reported(read) = messages(&data(&event)).1.report() else {
+            let ReportedUsage::Complete(read) = messages(&data(&event)).1.report() else {
                 panic!("{usage}")
             };
             assert_eq!(read.service_tier.as_deref(), Some(tier), "{usage}");
@@ -895,8 +895,8 @@ mod tests {
 
     #[test]
     fn e15_messages_errors_in_band_are_errors() {
-        let mut tee = Tee::new(Dialect::Messages, false);
-        let busy = UpstreamFault {
+        let mut tee = PassthroughTap::new(Dialect::Messages, false);
+        let busy = UpstreamError {
             status: Some(529),
             kind: "overloaded_error".into(),
             ..UpstreamFault::new("busy")
@@ -921,7 +921,7 @@ mod tests {
             (Dialect::Messages, samples::MESSAGES_STREAM),
         ] {
             for damaged in samples::damaged(stream.as_bytes(), 400) {
-                let mut tee = Tee::new(dialect, true);
+                let mut tee = PassthroughTap::new(dialect, true);
                 for event in samples::events(&String::from_utf8_lossy(&damaged)) {
                     tee.read(&event);
                 }

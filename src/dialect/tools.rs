@@ -4,7 +4,7 @@
 use serde::de::MapAccess;
 
 use crate::dialect::Dialect;
-use crate::dialect::json::{Each, Leaf, One, Reads, skip};
+use crate::dialect::json::{ElementsSeed, Leaf, ObjectSeed, FieldVisitor, skip};
 use crate::domain::bound::InputBound;
 
 /// Tools that the client itself runs, though the vendor defines them.
@@ -82,7 +82,7 @@ impl Tools {
     }
 }
 
-impl Reads for Tools {
+impl FieldVisitor for Tools {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "type" => {
@@ -111,7 +111,7 @@ impl Reads for Tools {
             // a namespace's
             "tools" if self.dialect == Dialect::Responses => {
                 let mut inner = Tools::new(self.dialect).with_calls_max(self.hosted_calls_max);
-                map.next_value_seed(Each(&mut inner))?;
+                map.next_value_seed(ElementsSeed(&mut inner))?;
                 self.bound.tools += inner.bound.tools;
                 self.bound.searches = self.bound.searches.saturating_add(inner.bound.searches);
                 if let Some(why) = inner.bound.unbounded {
@@ -159,10 +159,10 @@ impl Reads for Tools {
 /// A tool that a message adds to the conversation: `{"type": "tool_definition", "definition": …}`.
 pub(super) struct AddedTool(pub(super) Tools);
 
-impl Reads for AddedTool {
+impl FieldVisitor for AddedTool {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
-            "definition" => map.next_value_seed(One(&mut self.0)),
+            "definition" => map.next_value_seed(ObjectSeed(&mut self.0)),
             _ => skip(map),
         }
     }
@@ -174,7 +174,7 @@ pub(super) fn unbounded(bound: &mut InputBound, why: &str) {
 }
 
 /// A name of the client's choosing, if it is fit to be shown.
-pub(super) fn word(name: &str) -> &str {
+pub(super) fn as_str(name: &str) -> &str {
     let plain = name.len() <= 64
         && name
             .bytes()

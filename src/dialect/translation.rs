@@ -3,32 +3,32 @@
 
 use bytes::Bytes;
 
-use crate::conversation::{Answer, Envelope, Event, Fold, Names, Opened, Remembered, Stop};
-use crate::dialect::fault::UpstreamFault;
-use crate::dialect::output::Delivered;
+use crate::conversation::{ChatResponse, StateSealer, OutputEvent, ResponseBuilder, ToolNames, BlockKind, RetainedReasoning, StopReason};
+use crate::dialect::fault::UpstreamError;
+use crate::dialect::output::DeliveredText;
 use crate::dialect::sse::{self, Fields};
-use crate::dialect::tee::Kind;
-use crate::dialect::unary::{NotComplete, Unary};
+use crate::dialect::tee::EventKind;
+use crate::dialect::unary::{IncompleteResponse, DecodedResponse};
 use crate::dialect::{
     Dialect, Request, chat, cohere, converse, error_event, gemini, messages, ollama, responses,
 };
-use crate::domain::problem::Problem;
-use crate::domain::usage::{Report, Usage};
+use crate::domain::problem::ApiError;
+use crate::domain::usage::{ReportedUsage, Usage};
 
 /// Reads one answer of an upstream, as a stream or whole. Must survive anything an upstream sends.
-pub(super) trait ReadAnswer {
+pub(super) trait ResponseDecoder {
     /// One event of a stream (frames of other kinds are turned into server-sent events before). Adds what it says to `events`.
     fn event(
         &mut self,
         event: &Fields<'_>,
-        events: &mut Vec<Event>,
-    ) -> Result<Heard, UpstreamFault>;
+        events: &mut Vec<OutputEvent>,
+    ) -> Result<StreamState, UpstreamError>;
 
     /// A whole answer. Adds what it says to `events`; the stop is one of them.
-    fn whole(&mut self, body: &[u8], events: &mut Vec<Event>) -> Result<(), NotComplete>;
+    fn whole(&mut self, body: &[u8], events: &mut Vec<OutputEvent>) -> Result<(), IncompleteResponse>;
 
     /// The usage as it stands: per field the last value.
-    fn report(&self) -> Report;
+    fn report(&self) -> ReportedUsage;
 
     /// Whether the report's output count is the upstream's last word.
     fn output_is_final(&self) -> bool;
@@ -41,50 +41,50 @@ pub(super) trait ReadAnswer {
 
 /// What an event was for the stream as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Heard {
+pub(super) enum StreamState {
     More,
     /// the terminal event: the answer is whole
     End,
     /// the terminal event of an answer that is not
-    CutOff,
+    Truncated,
 }
 
 /// Writes one answer in a client's dialect.
-pub(super) trait WriteAnswer {
+pub(super) trait ResponseEncoder {
     /// Adds what the client is to see of one event. Stops are not written before `end`.
-    fn event(&mut self, event: &Event, out: &mut Vec<u8>);
+    fn event(&mut self, event: &OutputEvent, out: &mut Vec<u8>);
 
     /// Adds the last events of a stream: blocks that are open are closed, the stop and the usage told.
-    fn end(&mut self, stop: &Stop, usage: &Usage, out: &mut Vec<u8>);
+    fn end(&mut self, stop: &StopReason, usage: &Usage, out: &mut Vec<u8>);
 
     /// The failure of a stream that has begun.
-    fn failed(&mut self, problem: &Problem, request_id: &str) -> Bytes;
+    fn failed(&mut self, problem: &ApiError, request_id: &str) -> Bytes;
 
     /// A whole answer as a body.
-    fn whole(&self, answer: &Answer, usage: &Usage) -> String;
+    fn whole(&self, answer: &ChatResponse, usage: &Usage) -> String;
 }
 
 /// What a client's answer says of itself.
 #[derive(Clone, Debug)]
-pub struct AnswerHead {
+pub struct ResponseMeta {
     /// of the gateway's request: every answer has an id of its own (E34)
     pub request_id: String,
     /// the model as the upstream knows it
     pub model: String,
     pub created_s: u64,
     /// seals what only the vendor can read
-    pub envelope: Envelope,
+    pub envelope: StateSealer,
 }
 
 /// One answer.
 pub struct Translation {
     client: Dialect,
-    reader: Box<dyn ReadAnswer>,
-    writer: Box<dyn WriteAnswer>,
-    names: Names,
-    fold: Fold,
-    delivered: Delivered,
-    events: Vec<Event>,
+    reader: Box<dyn ResponseDecoder>,
+    writer: Box<dyn ResponseEncoder>,
+    names: ToolNames,
+    fold: ResponseBuilder,
+    delivered: DeliveredText,
+    events: Vec<OutputEvent>,
 }
 
 impl Translation {
@@ -92,17 +92,17 @@ impl Translation {
     pub fn new(
         upstream: Dialect,
         request: &Request,
-        head: AnswerHead,
-        names: Names,
+        head: ResponseMeta,
+        names: ToolNames,
     ) -> Option<Translation> {
         let reader = reader(upstream, &head)?;
         let writer = writer(request, head)?;
         let fold = if request.streamed {
-            Fold::of_stream()
+            ResponseBuilder::of_stream()
         } else {
-            Fold::default()
+            ResponseBuilder::default()
         };
-        let (delivered, events) = (Delivered::default(), Vec::new());
+        let (delivered, events) = (DeliveredText::default(), Vec::new());
         Some(Translation {
             client: request.dialect,
             reader,
@@ -115,10 +115,10 @@ impl Translation {
     }
 
     /// Reads one whole raw event; what the client is to see of it is added to `out`.
-    pub(super) fn read(&mut self, event: &[u8], out: &mut Vec<u8>) -> Kind {
+    pub(super) fn read(&mut self, event: &[u8], out: &mut Vec<u8>) -> EventKind {
         let fields = sse::parse(event);
         if fields.only_comment {
-            return Kind::Head;
+            return EventKind::Head;
         }
         let heard = self.reader.event(&fields, &mut self.events);
         let has_content = self.tell(Some(out));
@@ -126,7 +126,7 @@ impl Translation {
     }
 
     /// Reads an event that the client does not get to see, for its usage alone.
-    pub(super) fn overhear(&mut self, event: &[u8]) -> Kind {
+    pub(super) fn read_trailing_usage(&mut self, event: &[u8]) -> EventKind {
         let heard = self.reader.event(&sse::parse(event), &mut self.events);
         self.events.clear();
         kind(heard, false)
@@ -137,8 +137,8 @@ impl Translation {
     fn tell(&mut self, mut out: Option<&mut Vec<u8>>) -> bool {
         let mut has_content = false;
         for mut event in self.events.drain(..) {
-            if let Event::Open {
-                opened: Opened::Call { name, .. },
+            if let OutputEvent::Open {
+                opened: BlockKind::Call { name, .. },
                 ..
             } = &mut event
                 && !self.names.is_empty()
@@ -166,15 +166,15 @@ impl Translation {
         out.into()
     }
 
-    pub(super) fn failed(&mut self, problem: &Problem, request_id: &str) -> Bytes {
+    pub(super) fn failed(&mut self, problem: &ApiError, request_id: &str) -> Bytes {
         self.writer.failed(problem, request_id)
     }
 
     /// Reads a whole answer.
-    pub(super) fn whole(&mut self, body: &[u8]) -> Result<Unary, NotComplete> {
+    pub(super) fn whole(&mut self, body: &[u8]) -> Result<DecodedResponse, IncompleteResponse> {
         self.reader.whole(body, &mut self.events)?;
         self.tell(None);
-        Ok(Unary {
+        Ok(DecodedResponse {
             report: self.reader.report(),
             delivered: self.delivered,
         })
@@ -185,7 +185,7 @@ impl Translation {
         self.writer.whole(&self.fold.clone().answer(), usage).into()
     }
 
-    pub(super) fn report(&self) -> Report {
+    pub(super) fn report(&self) -> ReportedUsage {
         self.reader.report()
     }
 
@@ -193,13 +193,13 @@ impl Translation {
         self.reader.output_is_final()
     }
 
-    pub(super) fn delivered(&self) -> Delivered {
+    pub(super) fn delivered(&self) -> DeliveredText {
         self.delivered
     }
 
     /// What the next turns need and the client's dialect cannot carry.
-    pub(super) fn remembered(&self) -> Option<Remembered> {
-        let mut remembered = self.fold.clone().answer().remembered()?;
+    pub(super) fn retained_reasoning(&self) -> Option<RetainedReasoning> {
+        let mut remembered = self.fold.clone().answer().retained_reasoning()?;
         if self.client != Dialect::Chat {
             // these carry thoughts, sealed; what goes with a call none of them does
             remembered.reasoning.clear();
@@ -214,59 +214,59 @@ impl Translation {
     }
 }
 
-fn kind(heard: Result<Heard, UpstreamFault>, has_content: bool) -> Kind {
+fn kind(heard: Result<StreamState, UpstreamError>, has_content: bool) -> EventKind {
     match heard {
-        Err(fault) => Kind::Error(fault),
-        Ok(Heard::End) => Kind::Terminal,
-        Ok(Heard::CutOff) => Kind::CutOff,
-        Ok(Heard::More) if has_content => Kind::Content,
-        Ok(Heard::More) => Kind::Head,
+        Err(fault) => EventKind::Error(fault),
+        Ok(StreamState::End) => EventKind::Terminal,
+        Ok(StreamState::Truncated) => EventKind::Truncated,
+        Ok(StreamState::More) if has_content => EventKind::Content,
+        Ok(StreamState::More) => EventKind::Head,
     }
 }
 
-impl Delivered {
+impl DeliveredText {
     /// Counts what an event says; whether it is content.
-    fn hear(&mut self, event: &Event) -> bool {
+    fn hear(&mut self, event: &OutputEvent) -> bool {
         match event {
-            Event::Open {
-                opened: Opened::Call { name, .. },
+            OutputEvent::Open {
+                opened: BlockKind::Call { name, .. },
                 ..
             } => {
                 self.count(name);
                 true
             }
-            Event::Piece { text, .. } => {
+            OutputEvent::Delta { text, .. } => {
                 self.count(text);
                 !text.is_empty()
             }
-            Event::Opaque { .. } => true,
-            Event::Open { .. } | Event::Close { .. } | Event::Stop(_) => false,
+            OutputEvent::Opaque { .. } => true,
+            OutputEvent::Open { .. } | OutputEvent::Close { .. } | OutputEvent::Stop(_) => false,
         }
     }
 }
 
-fn reader(upstream: Dialect, head: &AnswerHead) -> Option<Box<dyn ReadAnswer>> {
+fn reader(upstream: Dialect, head: &ResponseMeta) -> Option<Box<dyn ResponseDecoder>> {
     Some(match upstream {
-        Dialect::Chat => Box::new(chat::ChatReader::new(head)),
-        Dialect::Gemini => Box::new(gemini::GeminiReader::new(head)),
-        Dialect::Cohere => Box::new(cohere::CohereReader::new(head)),
-        Dialect::Ollama => Box::new(ollama::OllamaReader::new(head)),
-        Dialect::Messages => Box::new(messages::MessagesReader::new(head)),
-        Dialect::Converse => Box::new(converse::ConverseReader::new(head)),
+        Dialect::Chat => Box::new(chat::ChatDecoder::new(head)),
+        Dialect::Gemini => Box::new(gemini::GeminiDecoder::new(head)),
+        Dialect::Cohere => Box::new(cohere::CohereDecoder::new(head)),
+        Dialect::Ollama => Box::new(ollama::OllamaDecoder::new(head)),
+        Dialect::Messages => Box::new(messages::MessagesDecoder::new(head)),
+        Dialect::Converse => Box::new(converse::ConverseDecoder::new(head)),
         _ => return None,
     })
 }
 
-fn writer(request: &Request, head: AnswerHead) -> Option<Box<dyn WriteAnswer>> {
+fn writer(request: &Request, head: ResponseMeta) -> Option<Box<dyn ResponseEncoder>> {
     Some(match request.dialect {
-        Dialect::Chat => Box::new(chat::ChatWriter::new(request, head)),
-        Dialect::Responses => Box::new(responses::ResponsesWriter::new(request, head)),
-        Dialect::Messages => Box::new(messages::MessagesWriter::new(head)),
+        Dialect::Chat => Box::new(chat::ChatEncoder::new(request, head)),
+        Dialect::Responses => Box::new(responses::ResponsesEncoder::new(request, head)),
+        Dialect::Messages => Box::new(messages::MessagesEncoder::new(head)),
         _ => return None,
     })
 }
 
 /// The usual way to tell a failure in a stream.
-pub(super) fn failed(dialect: Dialect, problem: &Problem, request_id: &str) -> Bytes {
+pub(super) fn failed(dialect: Dialect, problem: &ApiError, request_id: &str) -> Bytes {
     error_event(dialect, problem, request_id)
 }

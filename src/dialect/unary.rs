@@ -4,25 +4,25 @@
 use serde::de::DeserializeOwned;
 
 use crate::dialect::chat::{Chunk, choice_failed};
-use crate::dialect::fault::{FaultReader, UpstreamFault};
+use crate::dialect::fault::{FaultReader, UpstreamError};
 use crate::dialect::json::{lenient, read};
 use crate::dialect::messages::Message;
-use crate::dialect::output::{Delivered, Output};
-use crate::dialect::{Dialect, Family, responses};
-use crate::domain::usage::{Report, Side};
+use crate::dialect::output::{DeliveredText, TextCounter};
+use crate::dialect::{Dialect, ErrorFormat, responses};
+use crate::domain::usage::{ReportedUsage, Side};
 
 /// What was read of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unary {
-    pub report: Report,
-    pub delivered: Delivered,
+pub struct DecodedResponse {
+    pub report: ReportedUsage,
+    pub delivered: DeliveredText,
 }
 
 /// Why a body is not an answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotComplete {
+pub enum IncompleteResponse {
     #[error("the upstream's answer ends too early")]
-    CutOff,
+    Truncated,
     #[error("the upstream's answer is not JSON")]
     NotJson,
     #[error("the upstream's answer is not a JSON object")]
@@ -30,14 +30,14 @@ pub enum NotComplete {
     /// what it says of its usage is billed all the same
     #[error("the upstream answered with an error: {}", fault.message)]
     Fault {
-        fault: UpstreamFault,
-        report: Box<Report>,
+        fault: UpstreamError,
+        report: Box<ReportedUsage>,
     },
 }
 
-impl NotComplete {
-    pub(super) fn fault(fault: UpstreamFault, report: Report) -> NotComplete {
-        NotComplete::Fault {
+impl IncompleteResponse {
+    pub(super) fn fault(fault: UpstreamError, report: ReportedUsage) -> IncompleteResponse {
+        IncompleteResponse::Fault {
             fault,
             report: Box::new(report),
         }
@@ -45,16 +45,16 @@ impl NotComplete {
 }
 
 /// Reads the body of an upstream's good answer.
-pub fn read_unary(dialect: Dialect, body: &[u8]) -> Result<Unary, NotComplete> {
+pub fn decode_unary(dialect: Dialect, body: &[u8]) -> Result<DecodedResponse, IncompleteResponse> {
     object(body)?;
-    match dialect.family() {
+    match dialect.error_format() {
         _ if dialect == Dialect::Responses => {
             let answer = responses::whole(body).map_err(flawed)?;
             let fault = answer.failed && !answer.error.seen;
             if fault {
                 let fault =
-                    UpstreamFault::new("the upstream says that its answer failed, and not why");
-                return Err(NotComplete::fault(fault, answer.usage.report()));
+                    UpstreamError::new("the upstream says that its answer failed, and not why");
+                return Err(IncompleteResponse::fault(fault, answer.usage.report()));
             }
             unary(
                 dialect,
@@ -64,14 +64,14 @@ pub fn read_unary(dialect: Dialect, body: &[u8]) -> Result<Unary, NotComplete> {
             )
         }
         // vectors come with the same usage object, less its output
-        Family::OpenAi => {
+        ErrorFormat::OpenAi => {
             let answer = read(&Chunk::default(), body).map_err(flawed)?;
             if answer.choice_failed && !answer.error.seen {
-                return Err(NotComplete::fault(choice_failed(), answer.usage.report()));
+                return Err(IncompleteResponse::fault(choice_failed(), answer.usage.report()));
             }
             unary(dialect, answer.error, answer.usage.report(), &answer.output)
         }
-        Family::Anthropic => {
+        ErrorFormat::Anthropic => {
             let answer = read(&Message::new(), body).map_err(flawed)?;
             unary(
                 dialect,
@@ -84,49 +84,49 @@ pub fn read_unary(dialect: Dialect, body: &[u8]) -> Result<Unary, NotComplete> {
 }
 
 /// The body of an upstream's good answer as a value of a type.
-pub(super) fn whole_of<T: DeserializeOwned>(body: &[u8]) -> Result<T, NotComplete> {
+pub(super) fn whole_of<T: DeserializeOwned>(body: &[u8]) -> Result<T, IncompleteResponse> {
     object(body)?;
     lenient(body).map_err(flawed)
 }
 
 /// Only an object can be an answer.
-fn object(body: &[u8]) -> Result<(), NotComplete> {
+fn object(body: &[u8]) -> Result<(), IncompleteResponse> {
     match body.trim_ascii().first() {
-        None => Err(NotComplete::CutOff),
+        None => Err(IncompleteResponse::Truncated),
         Some(b'{') => Ok(()),
         Some(_) if serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok() => {
-            Err(NotComplete::NotAnObject)
+            Err(IncompleteResponse::NotAnObject)
         }
-        Some(_) => Err(NotComplete::NotJson),
+        Some(_) => Err(IncompleteResponse::NotJson),
     }
 }
 
-fn flawed(flaw: serde_json::Error) -> NotComplete {
+fn flawed(flaw: serde_json::Error) -> IncompleteResponse {
     if flaw.is_eof() {
-        NotComplete::CutOff
+        IncompleteResponse::Truncated
     } else {
-        NotComplete::NotJson
+        IncompleteResponse::NotJson
     }
 }
 
 fn unary(
     dialect: Dialect,
     error: FaultReader,
-    report: Report,
-    output: &Output,
-) -> Result<Unary, NotComplete> {
+    report: ReportedUsage,
+    output: &TextCounter,
+) -> Result<DecodedResponse, IncompleteResponse> {
     let report = match report {
         // vectors are no tokens
-        Report::Half {
+        ReportedUsage::Partial {
             usage,
             unsaid: Side::Output,
-        } if dialect == Dialect::Embeddings => Report::Reported(usage),
+        } if dialect == Dialect::Embeddings => ReportedUsage::Complete(usage),
         report => report,
     };
     if error.seen {
-        return Err(NotComplete::fault(error.certain_fault(dialect), report));
+        return Err(IncompleteResponse::fault(error.certain_fault(dialect), report));
     }
-    Ok(Unary {
+    Ok(DecodedResponse {
         report,
         delivered: output.delivered,
     })
@@ -151,34 +151,34 @@ mod tests {
 
     #[test]
     fn whole_answers_are_read() {
-        let chat = Unary {
-            report: Report::Reported(Usage {
+        let chat = DecodedResponse {
+            report: ReportedUsage::Complete(Usage {
                 uncached_in: 5,
                 cache_read: 21,
                 out_total: 7,
                 service_tier: Some("flex".into()),
                 ..Usage::default()
             }),
-            delivered: Delivered {
+            delivered: DeliveredText {
                 text_bytes: 8,
                 cjk_chars: 0,
             },
         };
-        assert_eq!(read_unary(Dialect::Chat, CHAT.as_bytes()), Ok(chat));
-        let messages = Unary {
-            report: Report::Reported(Usage {
+        assert_eq!(decode_unary(Dialect::Chat, CHAT.as_bytes()), Ok(chat));
+        let messages = DecodedResponse {
+            report: ReportedUsage::Complete(Usage {
                 uncached_in: 5,
                 cache_read: 21,
                 out_total: 7,
                 ..Usage::default()
             }),
-            delivered: Delivered {
+            delivered: DeliveredText {
                 text_bytes: 2 + 5 + 1 + 7 + 1,
                 cjk_chars: 0,
             },
         };
         assert_eq!(
-            read_unary(Dialect::Messages, MESSAGES.as_bytes()),
+            decode_unary(Dialect::Messages, MESSAGES.as_bytes()),
             Ok(messages)
         );
     }
@@ -186,20 +186,20 @@ mod tests {
     #[test]
     fn what_is_not_a_whole_answer_is_none() {
         for (body, expected) in [
-            ("", NotComplete::CutOff),
+            ("", IncompleteResponse::Truncated),
             (
                 r#"{"choices":[{"message":{"content":"He"#,
-                NotComplete::CutOff,
+                IncompleteResponse::Truncated,
             ),
-            ("<html>", NotComplete::NotJson),
-            (r#"{"choices":[]} trailing"#, NotComplete::NotJson),
-            (r#"{"choices":,}"#, NotComplete::NotJson),
-            ("[{}]", NotComplete::NotAnObject),
-            ("null", NotComplete::NotAnObject),
+            ("<html>", IncompleteResponse::NotJson),
+            (r#"{"choices":[]} trailing"#, IncompleteResponse::NotJson),
+            (r#"{"choices":,}"#, IncompleteResponse::NotJson),
+            ("[{}]", IncompleteResponse::NotAnObject),
+            ("null", IncompleteResponse::NotAnObject),
         ] {
             for dialect in [Dialect::Chat, Dialect::Messages] {
                 assert_eq!(
-                    read_unary(dialect, body.as_bytes()),
+                    decode_unary(dialect, body.as_bytes()),
                     Err(expected.clone()),
                     "{body}"
                 );
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn an_error_with_a_good_status_is_a_fault() {
-        let fault = |kind: &str, status| UpstreamFault {
+        let fault = |kind: &str, status| UpstreamError {
             status,
             kind: kind.into(),
             ..UpstreamFault::new("m")
@@ -227,31 +227,31 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                read_unary(dialect, body.as_bytes()),
-                Err(NotComplete::fault(expected, Report::Missing))
+                decode_unary(dialect, body.as_bytes()),
+                Err(IncompleteResponse::fault(expected, ReportedUsage::Missing))
             );
         }
-        assert!(read_unary(Dialect::Chat, br#"{"choices":[],"error":null}"#).is_ok());
+        assert!(decode_unary(Dialect::Chat, br#"{"choices":[],"error":null}"#).is_ok());
     }
 
     #[test]
     fn an_answer_without_usage_is_missing_it_and_null_counts_are_lies() {
         let report = |dialect, body: &str| {
-            read_unary(dialect, body.as_bytes())
+            decode_unary(dialect, body.as_bytes())
                 .expect("an answer")
                 .report
         };
-        assert_eq!(report(Dialect::Chat, "{}"), Report::Missing);
+        assert_eq!(report(Dialect::Chat, "{}"), ReportedUsage::Missing);
         assert_eq!(
             report(Dialect::Messages, r#"{"usage":null}"#),
-            Report::Missing
+            ReportedUsage::Missing
         );
         assert_eq!(
             report(
                 Dialect::Messages,
                 r#"{"usage":{"input_tokens":null,"output_tokens":1}}"#
             ),
-            Report::Lying
+            ReportedUsage::Invalid
         );
     }
 
@@ -263,13 +263,13 @@ mod tests {
         ] {
             for end in 0..sample.len() {
                 assert_eq!(
-                    read_unary(dialect, &sample.as_bytes()[..end]),
-                    Err(NotComplete::CutOff),
+                    decode_unary(dialect, &sample.as_bytes()[..end]),
+                    Err(IncompleteResponse::Truncated),
                     "{end}"
                 );
             }
             for damaged in samples::damaged(sample.as_bytes(), 1_000) {
-                let _ = read_unary(dialect, &damaged);
+                let _ = decode_unary(dialect, &damaged);
             }
         }
     }

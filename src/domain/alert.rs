@@ -15,7 +15,7 @@ pub enum AlertKind {
 impl AlertKind {
     pub const ALL: [AlertKind; 2] = [AlertKind::Threshold, AlertKind::Limit];
 
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             AlertKind::Threshold => "budget.threshold",
             AlertKind::Limit => "budget.limit",

@@ -28,7 +28,7 @@ impl Period {
         Period::Total,
     ];
 
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Period::Daily => "daily",
             Period::Weekly => "weekly",
@@ -38,7 +38,7 @@ impl Period {
     }
 
     pub fn parse(word: &str) -> Option<Period> {
-        Period::ALL.into_iter().find(|period| period.word() == word)
+        Period::ALL.into_iter().find(|period| period.as_str() == word)
     }
 }
 
@@ -50,7 +50,7 @@ pub enum Action {
 }
 
 impl Action {
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Action::Block => "block",
             Action::Warn => "warn",
@@ -60,7 +60,7 @@ impl Action {
     pub fn parse(word: &str) -> Option<Action> {
         [Action::Block, Action::Warn]
             .into_iter()
-            .find(|action| action.word() == word)
+            .find(|action| action.as_str() == word)
     }
 }
 

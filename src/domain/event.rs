@@ -68,7 +68,7 @@ impl Status {
 
     /// What it is if the client was not told the end of its answer.
     #[must_use]
-    pub fn unended(self) -> Status {
+    pub fn if_undelivered(self) -> Status {
         if self == Status::Ok {
             Status::Broken
         } else {
@@ -76,7 +76,7 @@ impl Status {
         }
     }
 
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Status::Ok => "ok",
             Status::UpstreamError => "upstream_error",
@@ -88,7 +88,7 @@ impl Status {
     }
 
     pub fn parse(word: &str) -> Option<Status> {
-        Status::ALL.into_iter().find(|status| status.word() == word)
+        Status::ALL.into_iter().find(|status| status.as_str() == word)
     }
 
     pub fn class(self) -> StatusClass {
@@ -122,7 +122,7 @@ impl StatusClass {
         StatusClass::Refused,
     ];
 
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             StatusClass::Ok => "ok",
             StatusClass::Failed => "failed",
@@ -135,7 +135,7 @@ impl StatusClass {
     pub fn parse(word: &str) -> Option<StatusClass> {
         StatusClass::ALL
             .into_iter()
-            .find(|class| class.word() == word)
+            .find(|class| class.as_str() == word)
     }
 }
 
@@ -260,12 +260,12 @@ impl Hold {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settlement {
     pub hold: Hold,
-    pub ending: Ending,
+    pub ending: CallResult,
 }
 
 /// How an attempt ended, as the gateway saw it, and what it cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ending {
+pub struct CallResult {
     pub ended_ms: u64,
     pub status: Status,
     pub flags: Flags,
@@ -280,10 +280,10 @@ pub struct Ending {
     pub first_content_ms: Option<u64>,
 }
 
-impl Ending {
+impl CallResult {
     /// Of a call that nobody saw end: its hold is booked whole.
-    pub fn orphaned(ceiling: Money, ended_ms: u64) -> Ending {
-        let ending = Ending {
+    pub fn orphaned(ceiling: Money, ended_ms: u64) -> CallResult {
+        let ending = CallResult {
             ended_ms,
             status: Status::Orphaned,
             flags: Flags::default(),
@@ -299,7 +299,7 @@ impl Ending {
 
     /// Books the whole hold: nothing better is known.
     #[must_use]
-    pub fn at_ceiling(mut self, ceiling: Money, flag: Flags) -> Ending {
+    pub fn at_ceiling(mut self, ceiling: Money, flag: Flags) -> CallResult {
         self.flags = self.flags.with(flag);
         self.cost = ceiling;
         self.lines = vec![CostLine {
@@ -329,7 +329,7 @@ pub struct Correction {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum LedgerEvent {
     Hold(Hold),
     /// what a stream has delivered so far: at most every 2 s
     Progress {

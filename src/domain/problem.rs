@@ -7,7 +7,7 @@ use crate::domain::limit::Allowance;
 
 /// A kind of refusal. The word is the contract; clients match on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Word {
+pub enum ErrorCode {
     InvalidRequest,
     ModelAmbiguous,
     Authentication,
@@ -37,68 +37,68 @@ pub enum Word {
     Internal,
 }
 
-impl Word {
+impl ErrorCode {
     /// HTTP status, the word, Anthropic's type for it.
     const fn row(self) -> (u16, &'static str, &'static str) {
         match self {
-            Word::InvalidRequest => (400, "invalid_request_error", "invalid_request_error"),
-            Word::ModelAmbiguous => (400, "model_ambiguous", "invalid_request_error"),
-            Word::Authentication => (401, "authentication_error", "authentication_error"),
-            Word::KeyExpired => (401, "key_expired", "authentication_error"),
-            Word::BudgetExceeded => (402, "budget_exceeded", "billing_error"),
-            Word::PriceUnknown => (402, "price_unknown", "billing_error"),
-            Word::CostUnbounded => (402, "cost_unbounded", "billing_error"),
-            Word::PermissionDenied => (403, "permission_denied", "permission_error"),
-            Word::ModelNotAllowed => (403, "model_not_allowed", "permission_error"),
-            Word::ModelNotFound => (404, "model_not_found", "not_found_error"),
-            Word::NotFound => (404, "not_found", "not_found_error"),
-            Word::Conflict => (409, "conflict", "invalid_request_error"),
-            Word::ManagedByFile => (409, "managed_by_file", "invalid_request_error"),
-            Word::PreconditionFailed => (412, "precondition_failed", "invalid_request_error"),
-            Word::RequestTooLarge => (413, "request_too_large", "request_too_large"),
-            Word::UpgradeRefused => (426, "upgrade_refused", "invalid_request_error"),
-            Word::RateLimitExceeded => (429, "rate_limit_exceeded", "rate_limit_error"),
-            Word::BudgetHeld => (429, "budget_held", "rate_limit_error"),
-            Word::NotSupported => (501, "not_supported", "invalid_request_error"),
-            Word::UpstreamError => (502, "upstream_error", "api_error"),
-            Word::UpstreamTimeout => (504, "upstream_timeout", "api_error"),
-            Word::Overloaded => (503, "overloaded", "overloaded_error"),
-            Word::LedgerUnavailable => (503, "ledger_unavailable", "overloaded_error"),
-            Word::ShuttingDown => (503, "shutting_down", "overloaded_error"),
-            Word::Internal => (500, "internal_error", "api_error"),
+            ErrorCode::InvalidRequest => (400, "invalid_request_error", "invalid_request_error"),
+            ErrorCode::ModelAmbiguous => (400, "model_ambiguous", "invalid_request_error"),
+            ErrorCode::Authentication => (401, "authentication_error", "authentication_error"),
+            ErrorCode::KeyExpired => (401, "key_expired", "authentication_error"),
+            ErrorCode::BudgetExceeded => (402, "budget_exceeded", "billing_error"),
+            ErrorCode::PriceUnknown => (402, "price_unknown", "billing_error"),
+            ErrorCode::CostUnbounded => (402, "cost_unbounded", "billing_error"),
+            ErrorCode::PermissionDenied => (403, "permission_denied", "permission_error"),
+            ErrorCode::ModelNotAllowed => (403, "model_not_allowed", "permission_error"),
+            ErrorCode::ModelNotFound => (404, "model_not_found", "not_found_error"),
+            ErrorCode::NotFound => (404, "not_found", "not_found_error"),
+            ErrorCode::Conflict => (409, "conflict", "invalid_request_error"),
+            ErrorCode::ManagedByFile => (409, "managed_by_file", "invalid_request_error"),
+            ErrorCode::PreconditionFailed => (412, "precondition_failed", "invalid_request_error"),
+            ErrorCode::RequestTooLarge => (413, "request_too_large", "request_too_large"),
+            ErrorCode::UpgradeRefused => (426, "upgrade_refused", "invalid_request_error"),
+            ErrorCode::RateLimitExceeded => (429, "rate_limit_exceeded", "rate_limit_error"),
+            ErrorCode::BudgetHeld => (429, "budget_held", "rate_limit_error"),
+            ErrorCode::NotSupported => (501, "not_supported", "invalid_request_error"),
+            ErrorCode::UpstreamError => (502, "upstream_error", "api_error"),
+            ErrorCode::UpstreamTimeout => (504, "upstream_timeout", "api_error"),
+            ErrorCode::Overloaded => (503, "overloaded", "overloaded_error"),
+            ErrorCode::LedgerUnavailable => (503, "ledger_unavailable", "overloaded_error"),
+            ErrorCode::ShuttingDown => (503, "shutting_down", "overloaded_error"),
+            ErrorCode::Internal => (500, "internal_error", "api_error"),
         }
     }
 
-    const ALL: [Word; 25] = [
-        Word::InvalidRequest,
-        Word::ModelAmbiguous,
-        Word::Authentication,
-        Word::KeyExpired,
-        Word::BudgetExceeded,
-        Word::PriceUnknown,
-        Word::CostUnbounded,
-        Word::PermissionDenied,
-        Word::ModelNotAllowed,
-        Word::ModelNotFound,
-        Word::NotFound,
-        Word::Conflict,
-        Word::ManagedByFile,
-        Word::PreconditionFailed,
-        Word::RequestTooLarge,
-        Word::UpgradeRefused,
-        Word::RateLimitExceeded,
-        Word::BudgetHeld,
-        Word::NotSupported,
-        Word::UpstreamError,
-        Word::UpstreamTimeout,
-        Word::Overloaded,
-        Word::LedgerUnavailable,
-        Word::ShuttingDown,
-        Word::Internal,
+    const ALL: [ErrorCode; 25] = [
+        ErrorCode::InvalidRequest,
+        ErrorCode::ModelAmbiguous,
+        ErrorCode::Authentication,
+        ErrorCode::KeyExpired,
+        ErrorCode::BudgetExceeded,
+        ErrorCode::PriceUnknown,
+        ErrorCode::CostUnbounded,
+        ErrorCode::PermissionDenied,
+        ErrorCode::ModelNotAllowed,
+        ErrorCode::ModelNotFound,
+        ErrorCode::NotFound,
+        ErrorCode::Conflict,
+        ErrorCode::ManagedByFile,
+        ErrorCode::PreconditionFailed,
+        ErrorCode::RequestTooLarge,
+        ErrorCode::UpgradeRefused,
+        ErrorCode::RateLimitExceeded,
+        ErrorCode::BudgetHeld,
+        ErrorCode::NotSupported,
+        ErrorCode::UpstreamError,
+        ErrorCode::UpstreamTimeout,
+        ErrorCode::Overloaded,
+        ErrorCode::LedgerUnavailable,
+        ErrorCode::ShuttingDown,
+        ErrorCode::Internal,
     ];
 
-    pub fn parse(text: &str) -> Option<Word> {
-        Word::ALL.into_iter().find(|word| word.as_str() == text)
+    pub fn parse(text: &str) -> Option<ErrorCode> {
+        ErrorCode::ALL.into_iter().find(|word| word.as_str() == text)
     }
 
     pub const fn status(self) -> u16 {
@@ -116,8 +116,8 @@ impl Word {
 
 /// One refusal: the kind, and the thing, the value and the remedy in plain words. Never a secret, never a prompt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    pub word: Word,
+pub struct ApiError {
+    pub word: ErrorCode,
     pub message: String,
     /// the member of the request that is at fault
     pub param: Option<String>,
@@ -128,9 +128,9 @@ pub struct Problem {
     pub remainder: Option<Remainder>,
 }
 
-impl Problem {
-    pub fn new(word: Word, message: impl Into<String>) -> Problem {
-        Problem {
+impl ApiError {
+    pub fn new(word: ErrorCode, message: impl Into<String>) -> ApiError {
+        ApiError {
             word,
             message: message.into(),
             param: None,
@@ -140,39 +140,39 @@ impl Problem {
         }
     }
 
-    pub fn invalid(message: impl Into<String>) -> Problem {
-        Problem::new(Word::InvalidRequest, message)
+    pub fn invalid(message: impl Into<String>) -> ApiError {
+        ApiError::new(ErrorCode::InvalidRequest, message)
     }
 
     #[must_use]
-    pub fn at(mut self, param: impl Into<String>) -> Problem {
+    pub fn at(mut self, param: impl Into<String>) -> ApiError {
         self.param = Some(param.into());
         self
     }
 
     #[must_use]
-    pub fn retry_after(mut self, seconds: u64) -> Problem {
+    pub fn retry_after(mut self, seconds: u64) -> ApiError {
         self.retry_after_s = Some(seconds);
         self
     }
 
     #[must_use]
-    pub fn left(mut self, allowance: Allowance) -> Problem {
+    pub fn left(mut self, allowance: Allowance) -> ApiError {
         self.allowance = Some(Box::new(allowance));
         self
     }
 
     #[must_use]
-    pub fn of_budget(mut self, remainder: Option<Remainder>) -> Problem {
+    pub fn with_remainder(mut self, remainder: Option<Remainder>) -> ApiError {
         self.remainder = remainder;
         self
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.word.as_str(), self.message)
     }
 }
 
-impl std::error::Error for Problem {}
+impl std::error::Error for ApiError {}

@@ -3,7 +3,7 @@
 
 use crate::domain::attribution::Attribution;
 use crate::domain::id::{KeyId, OrganizationId, RequestId, TeamId};
-use crate::domain::problem::Word;
+use crate::domain::problem::ErrorCode;
 
 /// Letters that are kept of the name that was asked for: it may be anything.
 const MODEL_CHARS_MAX: usize = 128;
@@ -19,7 +19,7 @@ pub struct Refusal {
     pub model_asked: String,
     pub attribution: Attribution,
     pub dialect: String,
-    pub word: Word,
+    pub word: ErrorCode,
 }
 
 /// As much of a name as a refusal keeps.

@@ -31,7 +31,7 @@ impl Anchor {
 
 /// The clocks as they stand to each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct ClockStatus {
     /// adopted time: what windows, keys and records go by
     pub now_ms: u64,
     pub wall_ms: u64,
@@ -39,7 +39,7 @@ pub struct Standing {
     pub steady_ms: u64,
 }
 
-impl Standing {
+impl ClockStatus {
     /// How far the wall clock is ahead of adopted time; negative: behind.
     pub fn ahead_ms(&self) -> i64 {
         signed(self.wall_ms).saturating_sub(signed(self.now_ms))
@@ -72,12 +72,12 @@ impl Adoption {
 
 /// The wall clock under watch: where it stands against the boot-time clock, and since when.
 #[derive(Clone, Copy, Debug)]
-struct Watched {
+struct WallClockWatch {
     offset_ms: i64,
     since_boot_ms: u64,
 }
 
-impl Watched {
+impl WallClockWatch {
     fn agrees(self, offset_ms: i64) -> bool {
         self.offset_ms.abs_diff(offset_ms) <= JUMP_MS
     }
@@ -89,7 +89,7 @@ pub struct Time {
     /// adopted time less the boot-time clock
     offset_ms: AtomicI64,
     jumped_ms: AtomicU64,
-    wall: Mutex<Watched>,
+    wall: Mutex<WallClockWatch>,
 }
 
 impl Time {
@@ -118,7 +118,7 @@ impl Time {
 
     fn with_offset(clock: Arc<dyn Clock>, offset_ms: i64, jumped_ms: u64) -> Time {
         let boot_ms = clock.boot_ms();
-        let wall = Watched {
+        let wall = WallClockWatch {
             offset_ms: signed(clock.wall_ms()).saturating_sub(signed(boot_ms)),
             since_boot_ms: boot_ms,
         };
@@ -166,7 +166,7 @@ impl Time {
         self.jumped_ms.load(Ordering::SeqCst)
     }
 
-    pub fn standing(&self) -> Standing {
+    pub fn standing(&self) -> ClockStatus {
         let (wall_ms, boot_ms) = (self.clock.wall_ms(), self.clock.boot_ms());
         let watched = *self.watched();
         let steady = watched.agrees(signed(wall_ms).saturating_sub(signed(boot_ms)));
@@ -175,7 +175,7 @@ impl Time {
         } else {
             0
         };
-        Standing {
+        ClockStatus {
             now_ms: self.now_at(boot_ms),
             wall_ms,
             steady_ms,
@@ -189,7 +189,7 @@ impl Time {
         let (offset_ms, boot_ms) = (adoption.anchor.offset_ms(), adoption.anchor.boot_ms);
         let mut watched = self.watched();
         if !watched.agrees(offset_ms) {
-            *watched = Watched {
+            *watched = WallClockWatch {
                 offset_ms,
                 since_boot_ms: boot_ms,
             };
@@ -229,7 +229,7 @@ impl Time {
         self.offset_ms.store(offset_ms, Ordering::SeqCst);
         self.jumped_ms
             .store(adoption.anchor.jumped_ms, Ordering::SeqCst);
-        *self.watched() = Watched {
+        *self.watched() = WallClockWatch {
             offset_ms,
             since_boot_ms,
         };
@@ -240,7 +240,7 @@ impl Time {
             .unwrap_or(0)
     }
 
-    fn watched(&self) -> MutexGuard<'_, Watched> {
+    fn watched(&self) -> MutexGuard<'_, WallClockWatch> {
         self.wall.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

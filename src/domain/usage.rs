@@ -2,7 +2,7 @@
 
 /// Before the place where Anthropic was asked to run a model, or ran it, in the place of the service tier: like a faster tier it
 /// costs more than the base rates.
-pub const PLACE_OF_INFERENCE: &str = "inference_geo=";
+pub const INFERENCE_GEO_PREFIX: &str = "inference_geo=";
 
 /// Tokens by price class. Every token is in exactly one of the five input classes or in `out_total`; the fields after
 /// `out_total` name subsets that may have a price of their own.
@@ -71,41 +71,41 @@ pub enum Side {
 
 /// What was read of an answer's usage.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Report {
+pub enum ReportedUsage {
     /// the upstream said nothing (or nothing yet)
     Missing,
-    Reported(Usage),
+    Complete(Usage),
     /// one side was not counted: it adds nothing to the usage, and is not zero
-    Half {
+    Partial {
         usage: Usage,
         unsaid: Side,
     },
     /// a negative, huge or non-numeric count: flagged, and booked at the hold
-    Lying,
+    Invalid,
 }
 
-impl Report {
+impl ReportedUsage {
     /// An honest report, by which sides were counted.
-    pub fn of(usage: Usage, input_said: bool, output_said: bool) -> Report {
+    pub fn of(usage: Usage, input_said: bool, output_said: bool) -> ReportedUsage {
         match (input_said, output_said) {
-            (true, true) => Report::Reported(usage),
-            (true, false) => Report::Half {
+            (true, true) => ReportedUsage::Complete(usage),
+            (true, false) => ReportedUsage::Partial {
                 usage,
                 unsaid: Side::Output,
             },
-            (false, true) => Report::Half {
+            (false, true) => ReportedUsage::Partial {
                 usage,
                 unsaid: Side::Input,
             },
-            (false, false) => Report::Missing,
+            (false, false) => ReportedUsage::Missing,
         }
     }
 
     /// As far as it can be believed.
     pub fn usage(&self) -> Option<&Usage> {
         match self {
-            Report::Reported(usage) | Report::Half { usage, .. } => Some(usage),
-            Report::Missing | Report::Lying => None,
+            ReportedUsage::Complete(usage) | ReportedUsage::Partial { usage, .. } => Some(usage),
+            ReportedUsage::Missing | ReportedUsage::Invalid => None,
         }
     }
 }

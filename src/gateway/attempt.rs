@@ -12,25 +12,25 @@ use crate::domain::budget::Budget;
 use crate::domain::event::{Hold, HoldId, Progress, Subject};
 use crate::domain::id::{BudgetId, RequestId};
 use crate::domain::money::Money;
-use crate::domain::problem::{Problem, Word};
-use crate::domain::usage::{Report, Usage};
+use crate::domain::problem::{ApiError, ErrorCode};
+use crate::domain::usage::{ReportedUsage, Usage};
 use crate::domain::zone::Zone;
-use crate::gateway::cap::{self, Cap};
-use crate::gateway::crossing::Crossing;
-use crate::gateway::drain::Presence;
-use crate::gateway::held::{HeldAttempt, ledger_unavailable, on_disk};
-use crate::gateway::open::Open;
-use crate::gateway::queue::{LineFull, Waiting};
+use crate::gateway::cap::{self, CapDecision};
+use crate::gateway::crossing::TranslatedRequest;
+use crate::gateway::drain::DisconnectFlag;
+use crate::gateway::held::{AdmittedAttempt, ledger_unavailable, on_disk};
+use crate::gateway::open::OpenHold;
+use crate::gateway::queue::{QueueFull, QueueTicket};
 use crate::gateway::{Gateway, defect, fit, rates};
-use crate::meter::estimate::Text;
-use crate::meter::{Claim, Held, NoRoom, Refused, Standing, Tokens};
+use crate::meter::estimate::TextSize;
+use crate::meter::{Claim, HoldGrant, HoldDenial, HoldError, BudgetStatus, Tokens};
 use crate::price::Mode;
 use crate::provider::Endpoint;
 use crate::route::Deployment;
 use crate::upstream::Fetcher;
 
 /// A request on its way to one deployment.
-pub(super) struct Attempt<'g> {
+pub(super) struct Admission<'g> {
     pub gateway: &'g Arc<Gateway>,
     caller: Arc<Caller>,
     pub request: Request,
@@ -39,11 +39,11 @@ pub(super) struct Attempt<'g> {
     endpoint: &'static Endpoint,
     pub url: String,
     /// where the vendor speaks another dialect
-    crossing: Option<Box<Crossing>>,
+    crossing: Option<Box<TranslatedRequest>>,
     attribution: Attribution,
 }
 
-impl<'g> Attempt<'g> {
+impl<'g> Admission<'g> {
     /// Finds the way: in the client's own dialect where the vendor speaks it, else through the hub.
     pub(super) async fn plan(
         gateway: &'g Arc<Gateway>,
@@ -53,7 +53,7 @@ impl<'g> Attempt<'g> {
         id: RequestId,
         tag: Option<Tag>,
         fetcher: Option<&Fetcher>,
-    ) -> Result<Attempt<'g>, Problem> {
+    ) -> Result<Admission<'g>, ApiError> {
         let Some(endpoint) = deployment
             .provider
             .preset
@@ -63,13 +63,13 @@ impl<'g> Attempt<'g> {
         };
         made_for(&deployment, request.dialect)?;
         let crossing = if endpoint.dialect == request.dialect {
-            if let Some(borrowed) = endpoint.borrowed {
-                fit::check(&request, borrowed, &deployment)?;
+            if let Some(compat) = endpoint.compat {
+                fit::check(&request, compat, &deployment)?;
             }
             None
         } else {
             // boxed, so that calls that need none are not moved about with room for it
-            let crossing = Box::pin(Crossing::plan(
+            let crossing = Box::pin(TranslatedRequest::plan(
                 gateway,
                 caller.key.team,
                 &request,
@@ -96,7 +96,7 @@ impl<'g> Attempt<'g> {
             },
             Attribution { user, tag },
         );
-        Ok(Attempt {
+        Ok(Admission {
             gateway,
             caller,
             request,
@@ -111,28 +111,28 @@ impl<'g> Attempt<'g> {
 
     /// Holds the worst case in every budget above the caller; waits in line where it would fit once other calls settle. Each look is
     /// at the caller as it is then: a key, a model, a budget or a limit that was changed meanwhile is changed for this call too.
-    pub(super) async fn hold(mut self, credential: Option<&str>) -> Result<HeldAttempt, Problem> {
+    pub(super) async fn hold(mut self, credential: Option<&str>) -> Result<AdmittedAttempt, ApiError> {
         let gateway = self.gateway;
         let deadline = Instant::now() + Duration::from_millis(gateway.limits.queue_wait_ms);
-        let mut waiting: Option<(Waiting<'_>, watch::Receiver<u64>)> = None;
+        let mut waiting: Option<(QueueTicket<'_>, watch::Receiver<u64>)> = None;
         loop {
             if waiting.is_some() || !self.is_up_to_date() {
                 self.renew(credential)?;
             }
             let short_of = match self.try_hold(waiting.as_ref().map(|(place, _)| place)) {
                 Ok((held, cap)) => return self.held(held, cap).await,
-                Err(TryHold::Refused(problem)) => return Err(self.of_budgets(problem)),
-                Err(TryHold::Stale) if self.is_up_to_date() => {
+                Err(AdmissionError::Refused(problem)) => return Err(self.of_budgets(problem)),
+                Err(AdmissionError::Stale) if self.is_up_to_date() => {
                     return Err(defect("a key names a budget that is not there"));
                 }
-                Err(TryHold::Stale) => continue,
-                Err(TryHold::Wait(budget)) => budget,
+                Err(AdmissionError::Stale) => continue,
+                Err(AdmissionError::Wait(budget)) => budget,
             };
             let Some((place, mut changes)) = waiting.take() else {
                 let place = gateway
                     .queue
                     .join(short_of)
-                    .map_err(|LineFull| self.no_place(short_of))?;
+                    .map_err(|QueueFull| self.no_place(short_of))?;
                 // once more: what came free before it stood there woke nobody
                 waiting = Some((place, gateway.ledger.changes()));
                 continue;
@@ -145,7 +145,7 @@ impl<'g> Attempt<'g> {
             } else {
                 gateway.queue.moved(place, short_of)
             };
-            let place = place.map_err(|LineFull| self.no_place(short_of))?;
+            let place = place.map_err(|QueueFull| self.no_place(short_of))?;
             place.turn(deadline, &mut changes).await;
             waiting = Some((place, changes));
             // a stopping process lets nobody wait
@@ -162,7 +162,7 @@ impl<'g> Attempt<'g> {
     }
 
     /// Looks the caller up anew: the key may have been revoked meanwhile, or have lost the model.
-    fn renew(&mut self, credential: Option<&str>) -> Result<(), Problem> {
+    fn renew(&mut self, credential: Option<&str>) -> Result<(), ApiError> {
         let caller = self.gateway.authenticate(credential)?;
         if !Arc::ptr_eq(&caller, &self.caller) {
             self.gateway.admit(&caller, &self.request.model)?;
@@ -173,7 +173,7 @@ impl<'g> Attempt<'g> {
 
     /// A budget that counts this call and in which somebody has waited so long that this one may not pass. Who needs no money of
     /// it passes everybody.
-    fn patience_over(&self, claim: &Claim<'_>, place: Option<&Waiting<'_>>) -> Option<BudgetId> {
+    fn patience_over(&self, claim: &Claim<'_>, place: Option<&QueueTicket<'_>>) -> Option<BudgetId> {
         let gateway = self.gateway;
         if gateway.queue.waiting() == 0 || claim.hold.ceiling.is_zero() {
             return None;
@@ -193,15 +193,15 @@ impl<'g> Attempt<'g> {
         }
     }
 
-    fn try_hold(&self, place: Option<&Waiting<'_>>) -> Result<(Held, Cap), TryHold> {
+    fn try_hold(&self, place: Option<&QueueTicket<'_>>) -> Result<(HoldGrant, CapDecision), AdmissionError> {
         let gateway = self.gateway;
         let mut claim = self.claim();
         let tightest = gateway.ledger.tightest(&claim);
         let cap = cap::choose(&self.request, &self.deployment, tightest, gateway.overrun)
-            .map_err(TryHold::Refused)?;
+            .map_err(AdmissionError::Refused)?;
         claim.hold.ceiling = cap.ceiling;
         if !claim.limits.is_empty() {
-            claim.tokens = self.reckoned(&cap);
+            claim.tokens = self.claimed_tokens(&cap);
         }
         claim.hold.progress.cost = self.input_cost().min(cap.ceiling);
         if let Some(budget) = self.patience_over(&claim, place) {
@@ -210,10 +210,10 @@ impl<'g> Attempt<'g> {
                 .ledger
                 .look(&claim)
                 .or_else(|refused| match self.not_held(refused, &cap) {
-                    TryHold::Wait(_) => Ok(()),
+                    AdmissionError::Wait(_) => Ok(()),
                     refused => Err(refused),
                 })?;
-            return Err(TryHold::Wait(budget));
+            return Err(AdmissionError::Wait(budget));
         }
         gateway
             .ledger
@@ -222,37 +222,37 @@ impl<'g> Attempt<'g> {
             .map(|held| (held, cap))
     }
 
-    fn not_held(&self, refused: Refused, cap: &Cap) -> TryHold {
+    fn not_held(&self, refused: HoldError, cap: &CapDecision) -> AdmissionError {
         let no_room = match refused {
-            Refused::NoRoom(no_room) => no_room,
-            Refused::Ledger(not_logged) => {
-                return TryHold::Refused(ledger_unavailable(&not_logged));
+            HoldError::NoRoom(no_room) => no_room,
+            HoldError::Ledger(not_logged) => {
+                return AdmissionError::Refused(ledger_unavailable(&not_logged));
             }
         };
         match no_room {
-            NoRoom::Held { budget, .. } => TryHold::Wait(budget.id),
-            NoRoom::Exceeded {
+            HoldDenial::Held { budget, .. } => AdmissionError::Wait(budget.id),
+            HoldDenial::Exceeded {
                 budget,
                 standing,
                 alerts,
             } => {
-                self.gateway.hand_over(alerts);
-                TryHold::Refused(self.exceeded(&budget, &standing, cap))
+                self.gateway.send_alerts(alerts);
+                AdmissionError::Refused(self.exceeded(&budget, &standing, cap))
             }
-            NoRoom::Limited(limited) => TryHold::Refused(rates::refused(
+            HoldDenial::Limited(limited) => AdmissionError::Refused(rates::refused(
                 &limited,
                 &self.caller.whose(limited.limit.owner),
             )),
-            NoRoom::Stale => TryHold::Stale,
-            NoRoom::Repeated => TryHold::Refused(defect("a hold was asked for twice")),
+            HoldDenial::Stale => AdmissionError::Stale,
+            HoldDenial::Repeated => AdmissionError::Refused(defect("a hold was asked for twice")),
         }
     }
 
     /// The tokens that the rate limits are asked for: what the text comes to, and the output cap of every choice. Media is
     /// counted once the vendor has counted it.
-    fn reckoned(&self, cap: &Cap) -> Tokens {
+    fn claimed_tokens(&self, cap: &CapDecision) -> Tokens {
         let (provider, model) = (&self.deployment.provider.name, &self.deployment.model);
-        let text = Text {
+        let text = TextSize {
             bytes: self.request.input.text_bytes,
             cjk_chars: 0,
         };
@@ -269,7 +269,7 @@ impl<'g> Attempt<'g> {
     /// What the call comes to if nothing more is ever heard of it: its input, as far as it can be guessed.
     fn input_cost(&self) -> Money {
         let (provider, model) = (&self.deployment.provider.name, &self.deployment.model);
-        let text = Text {
+        let text = TextSize {
             bytes: self.request.input.text_bytes,
             cjk_chars: 0,
         };
@@ -296,7 +296,7 @@ impl<'g> Attempt<'g> {
                 model_asked: self.request.model.clone(),
                 provider: self.deployment.provider.name.clone(),
                 model: self.deployment.model.clone(),
-                dialect: self.request.dialect.word().to_owned(),
+                dialect: self.request.dialect.as_str().to_owned(),
                 streamed: self.request.streamed,
                 attribution: self.attribution.clone(),
             }),
@@ -306,9 +306,9 @@ impl<'g> Attempt<'g> {
         }
     }
 
-    async fn held(self, held: Held, cap: Cap) -> Result<HeldAttempt, Problem> {
+    async fn held(self, held: HoldGrant, cap: CapDecision) -> Result<AdmittedAttempt, ApiError> {
         let sequence = held.sequence;
-        let open = Open {
+        let open = OpenHold {
             gateway: self.gateway.clone(),
             deployment: self.deployment,
             held,
@@ -323,7 +323,7 @@ impl<'g> Attempt<'g> {
             upstream_status: 0,
             first_content_ms: None,
             sent_at: None,
-            report: Report::Missing,
+            report: ReportedUsage::Missing,
             output_is_final: false,
             delivered: Default::default(),
             resolved: false,
@@ -331,13 +331,13 @@ impl<'g> Attempt<'g> {
                 Some(crossing) => crossing.dropped(),
                 None => self
                     .endpoint
-                    .borrowed
-                    .and_then(|borrowed| fit::changed(&self.request, borrowed)),
+                    .compat
+                    .and_then(|compat| fit::changed(&self.request, compat)),
             },
-            presence: Presence::default(),
+            presence: DisconnectFlag::default(),
         };
         on_disk(&open, sequence).await?;
-        Ok(HeldAttempt {
+        Ok(AdmittedAttempt {
             request: self.request,
             open,
             cap,
@@ -347,7 +347,7 @@ impl<'g> Attempt<'g> {
         })
     }
 
-    fn exceeded(&self, budget: &Budget, standing: &Standing, cap: &Cap) -> Problem {
+    fn exceeded(&self, budget: &Budget, standing: &BudgetStatus, cap: &CapDecision) -> ApiError {
         let left = standing.limit.minus(standing.settled).max(Money::ZERO);
         let until = standing.resets_at_ms.map_or(String::new(), |at_ms| {
             format!(" until {}", Zone::utc().rfc3339(at_ms))
@@ -367,14 +367,14 @@ impl<'g> Attempt<'g> {
         let message = format!(
             "the {} budget {}{models} of {} has ${left} left of ${}{until}; this request to {} can cost up to ${}{output}. \
              {remedy} your administrator to raise the budget",
-            budget.period.word(),
+            budget.period.as_str(),
             budget.id,
             self.caller.whose(budget.owner),
             standing.limit,
             self.deployment.qualified(),
             cap.ceiling,
         );
-        Problem::new(Word::BudgetExceeded, message)
+        ApiError::new(ErrorCode::BudgetExceeded, message)
     }
 
     /// Whether less output would help.
@@ -386,7 +386,7 @@ impl<'g> Attempt<'g> {
         self.request.dialect != Dialect::Embeddings && input.is_ok_and(|input| input < left)
     }
 
-    fn no_place(&self, short_of: BudgetId) -> Problem {
+    fn no_place(&self, short_of: BudgetId) -> ApiError {
         let places = self.gateway.limits.queue_max;
         let budget = self.told(short_of);
         self.budget_held(&format!(
@@ -394,7 +394,7 @@ impl<'g> Attempt<'g> {
         ))
     }
 
-    fn no_room_in_time(&self, short_of: BudgetId) -> Problem {
+    fn no_room_in_time(&self, short_of: BudgetId) -> ApiError {
         let waited = self.gateway.limits.queue_wait_ms / 1_000;
         self.budget_held(&format!(
             "the rest of {} is held by requests that are running; none of it came free within {waited} s. Try again, or name a \
@@ -403,8 +403,8 @@ impl<'g> Attempt<'g> {
         ))
     }
 
-    fn budget_held(&self, message: &str) -> Problem {
-        self.of_budgets(Problem::new(Word::BudgetHeld, message).retry_after(2))
+    fn budget_held(&self, message: &str) -> ApiError {
+        self.of_budgets(ApiError::new(ErrorCode::BudgetHeld, message).retry_after(2))
     }
 
     /// A budget in words: which, whose, and when it begins anew.
@@ -420,7 +420,7 @@ impl<'g> Attempt<'g> {
             .model
             .as_ref()
             .map_or(String::new(), |model| format!(" on {model}"));
-        let (period, whose) = (budget.period.word(), self.caller.whose(budget.owner));
+        let (period, whose) = (budget.period.as_str(), self.caller.whose(budget.owner));
         format!(
             "the {period} budget {id}{models} of {whose} (${}{until})",
             standing.limit
@@ -428,19 +428,19 @@ impl<'g> Attempt<'g> {
     }
 
     /// With what the tightest of the budgets above has left, whatever the call was refused for.
-    fn of_budgets(&self, problem: Problem) -> Problem {
-        problem.of_budget(self.gateway.ledger.remainder(&self.claim()))
+    fn of_budgets(&self, problem: ApiError) -> ApiError {
+        problem.with_remainder(self.gateway.ledger.remainder(&self.claim()))
     }
 }
 
-enum TryHold {
+enum AdmissionError {
     Wait(BudgetId),
     /// what stands above the caller was changed
     Stale,
-    Refused(Problem),
+    Refused(ApiError),
 }
 
-fn not_spoken(deployment: &Deployment, dialect: Dialect) -> Problem {
+fn not_spoken(deployment: &Deployment, dialect: Dialect) -> ApiError {
     let name = deployment.qualified();
     let message = match dialect {
         Dialect::Embeddings => {
@@ -451,15 +451,15 @@ fn not_spoken(deployment: &Deployment, dialect: Dialect) -> Problem {
         }
         _ => format!(
             "{name} does not speak the {} dialect, and no dialect that it can be translated to",
-            dialect.word()
+            dialect.as_str()
         ),
     };
-    Problem::new(Word::NotSupported, message).at("model")
+    ApiError::new(ErrorCode::NotSupported, message).at("model")
 }
 
 /// A model that makes vectors has no conversations, and the other way round; where no sheet says what a model is for, its
 /// vendor will.
-fn made_for(deployment: &Deployment, dialect: Dialect) -> Result<(), Problem> {
+fn made_for(deployment: &Deployment, dialect: Dialect) -> Result<(), ApiError> {
     let (does, instead) = match (deployment.price.mode(), dialect) {
         (Some(Mode::Embedding), Dialect::Chat | Dialect::Messages | Dialect::Responses) => {
             ("makes embeddings", "POST /v1/embeddings")
@@ -477,5 +477,5 @@ fn made_for(deployment: &Deployment, dialect: Dialect) -> Result<(), Problem> {
         "the model {} {does}; call it at {instead}, or ask for another model",
         deployment.qualified()
     );
-    Err(Problem::invalid(message).at("model"))
+    Err(ApiError::invalid(message).at("model"))
 }

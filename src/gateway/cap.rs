@@ -2,11 +2,11 @@
 //! that comes to at worst. Pure arithmetic over the request, the price and the tightest budget above the caller.
 
 use crate::config::Overrun;
-use crate::conversation::AFTER_THINKING_OF_OURS;
+use crate::conversation::ANSWER_TOKENS_AFTER_THINKING;
 use crate::dialect::Request;
 use crate::domain::bound::InputBound;
 use crate::domain::money::Money;
-use crate::domain::problem::{Problem, Word};
+use crate::domain::problem::{ApiError, ErrorCode};
 use crate::meter::Tightest;
 use crate::price::{NoCeiling, Price};
 use crate::route::Deployment;
@@ -20,7 +20,7 @@ pub(super) const UNKNOWN_MODEL_TOKENS: u64 = 4_096;
 
 /// What a claim holds, and what is written into the upstream request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Cap {
+pub(super) struct CapDecision {
     /// written upstream; `None` leaves the client's bytes alone
     pub write: Option<u64>,
     /// the most output that was reckoned with, where anything bounds it
@@ -36,8 +36,8 @@ pub(super) fn choose(
     deployment: &Deployment,
     tightest: Option<Tightest>,
     overrun: Overrun,
-) -> Result<Cap, Problem> {
-    let chosen = Chosen {
+) -> Result<CapDecision, ApiError> {
+    let chosen = CapPolicy {
         request,
         deployment,
     };
@@ -57,7 +57,7 @@ pub(super) fn choose(
         },
     };
     let ceiling = chosen.ceiling(tokens)?;
-    Ok(Cap {
+    Ok(CapDecision {
         write,
         tokens: Some(tokens).filter(|tokens| *tokens > 0),
         ceiling,
@@ -65,12 +65,12 @@ pub(super) fn choose(
     })
 }
 
-struct Chosen<'a> {
+struct CapPolicy<'a> {
     request: &'a Request,
     deployment: &'a Deployment,
 }
 
-impl Chosen<'_> {
+impl CapPolicy<'_> {
     fn price(&self) -> &Price {
         &self.deployment.price
     }
@@ -80,7 +80,7 @@ impl Chosen<'_> {
     }
 
     /// Nothing blocks: what the client named stands, and the hold is as good a guess as there is.
-    fn unblocked(&self) -> Cap {
+    fn unblocked(&self) -> CapDecision {
         let named = self.request.output_cap.map(|cap| cap.tokens);
         let tokens = named
             .or(self.price().max_output())
@@ -92,7 +92,7 @@ impl Chosen<'_> {
             self.tier(),
         );
         let guessed = ceiling.is_err();
-        Cap {
+        CapDecision {
             write: None,
             tokens: named,
             guessed,
@@ -105,7 +105,7 @@ impl Chosen<'_> {
         if !self.price().is_known() {
             return Money::ZERO;
         }
-        let reckoned = InputBound {
+        let claimed_tokens = InputBound {
             documents: 0,
             searches: 0,
             unbounded: None,
@@ -113,7 +113,7 @@ impl Chosen<'_> {
         };
         let ceiling = |tier| {
             self.price()
-                .ceiling(&reckoned, tokens, self.request.choices, tier)
+                .ceiling(&claimed_tokens, tokens, self.request.choices, tier)
                 .ok()
         };
         let set = self.deployment.provider.request_ceiling;
@@ -123,7 +123,7 @@ impl Chosen<'_> {
     }
 
     /// The worst case in money; a limit per request that the operator set stands in where there is none.
-    fn ceiling(&self, tokens: u64) -> Result<Money, Problem> {
+    fn ceiling(&self, tokens: u64) -> Result<Money, ApiError> {
         let ceiling = self.price().ceiling(
             &self.request.input,
             tokens,
@@ -133,7 +133,7 @@ impl Chosen<'_> {
         self.or_operators(ceiling)
     }
 
-    fn or_operators(&self, ceiling: Result<Money, NoCeiling>) -> Result<Money, Problem> {
+    fn or_operators(&self, ceiling: Result<Money, NoCeiling>) -> Result<Money, ApiError> {
         match (ceiling, self.deployment.provider.request_ceiling) {
             (Ok(ceiling), _) => Ok(ceiling),
             (Err(NoCeiling::Unbounded(_)), Some(set)) => Ok(set),
@@ -142,7 +142,7 @@ impl Chosen<'_> {
     }
 
     /// What the client named, lowered to what is left, but not below what makes sense.
-    fn clamped(&self, named: u64, left: Money) -> Result<u64, Problem> {
+    fn clamped(&self, named: u64, left: Money) -> Result<u64, ApiError> {
         let affordable = self.affordable(left)?;
         Ok(named.min(affordable.max(self.least())))
     }
@@ -152,12 +152,12 @@ impl Chosen<'_> {
         self.request
             .thinking_budget
             .map_or(FLOOR_TOKENS, |thinking| {
-                thinking.saturating_add(AFTER_THINKING_OF_OURS)
+                thinking.saturating_add(ANSWER_TOKENS_AFTER_THINKING)
             })
     }
 
     /// The smaller of the model's longest answer and what a quarter of the remainder buys after the input.
-    fn own_choice(&self, left: Money) -> Result<Option<u64>, Problem> {
+    fn own_choice(&self, left: Money) -> Result<Option<u64>, ApiError> {
         let input =
             self.or_operators(self.price().input_ceiling(&self.request.input, self.tier()))?;
         let rest = left.minus(input).max(Money::ZERO);
@@ -175,7 +175,7 @@ impl Chosen<'_> {
         Ok(Some(affordable.max(floor).min(longest)))
     }
 
-    fn affordable(&self, room: Money) -> Result<u64, Problem> {
+    fn affordable(&self, room: Money) -> Result<u64, ApiError> {
         let affordable = self.price().affordable_output(
             &self.request.input,
             self.request.choices,
@@ -190,19 +190,19 @@ impl Chosen<'_> {
         }
     }
 
-    fn no_ceiling(&self, no_ceiling: &NoCeiling) -> Problem {
+    fn no_ceiling(&self, no_ceiling: &NoCeiling) -> ApiError {
         let name = self.deployment.qualified();
         let provider = &self.deployment.provider.name;
         match no_ceiling {
-            NoCeiling::Unpriced => Problem::new(
-                Word::PriceUnknown,
+            NoCeiling::Unpriced => ApiError::new(
+                ErrorCode::PriceUnknown,
                 format!(
                     "no price is known for {name}, and a budget above this key blocks; \
                      set `price` under [providers.{provider}] or use a priced model"
                 ),
             ),
-            NoCeiling::Unbounded(why) => Problem::new(
-                Word::CostUnbounded,
+            NoCeiling::Unbounded(why) => ApiError::new(
+                ErrorCode::CostUnbounded,
                 format!(
                     "nothing bounds what this request can cost ({why}), and a budget above this key blocks; \
                      leave it out, or set `request_ceiling` under [providers.{provider}]"

@@ -4,26 +4,26 @@
 use bytes::Bytes;
 
 use crate::config::Unsupported;
-use crate::conversation::{Ask, Capabilities, Content, Media, Names, Source};
-use crate::dialect::{self, AnswerHead, Dialect, Request, Sending, Translation};
+use crate::conversation::{ChatRequest, Capabilities, Content, Media, ToolNames, Source};
+use crate::dialect::{self, ResponseMeta, Dialect, Request, EncodeOptions, Translation};
 use crate::domain::bound::InputBound;
 use crate::domain::id::TeamId;
-use crate::domain::problem::Problem;
+use crate::domain::problem::ApiError;
 use crate::gateway::{Gateway, cap, defect, fetch, fit, memory};
 use crate::provider::Endpoint;
 use crate::route::Deployment;
 use crate::upstream::Fetcher;
 
-pub(super) struct Crossing {
-    ask: Ask,
-    names: Names,
+pub(super) struct TranslatedRequest {
+    ask: ChatRequest,
+    names: ToolNames,
     takes: Capabilities,
     upstream: Dialect,
     /// bytes that came in from the memory, which the client did not send
     recalled_bytes: u64,
 }
 
-impl Crossing {
+impl TranslatedRequest {
     /// Reads and fits the request. Refuses what this vendor cannot do, and, where the configuration asks for that, what it would
     /// not be told.
     pub(super) async fn plan(
@@ -33,10 +33,10 @@ impl Crossing {
         deployment: &Deployment,
         endpoint: &Endpoint,
         fetcher: Option<&Fetcher>,
-    ) -> Result<Crossing, Problem> {
+    ) -> Result<TranslatedRequest, ApiError> {
         let name = deployment.qualified();
         let takes = deployment.capabilities();
-        let mut ask = dialect::read_request(request, &gateway.envelope)?;
+        let mut ask = dialect::decode_request(request, &gateway.envelope)?;
         let recalled_bytes = gateway.memory.as_ref().map_or(0, |memory| {
             memory::recall(memory, team, &mut ask, endpoint.dialect)
         });
@@ -49,8 +49,8 @@ impl Crossing {
         {
             return Err(fit::not_taken(deployment, member));
         }
-        let names = Names::of(&ask, takes.names);
-        Ok(Crossing {
+        let names = ToolNames::of(&ask, takes.names);
+        Ok(TranslatedRequest {
             ask,
             names,
             takes,
@@ -110,7 +110,7 @@ impl Crossing {
             self.ask.cap(tokens, &self.takes);
         }
         let preset = deployment.provider.preset;
-        let sending = Sending {
+        let sending = EncodeOptions {
             model: &deployment.model,
             capabilities: &self.takes,
             names: &self.names,
@@ -120,17 +120,17 @@ impl Crossing {
                 .max_output()
                 .unwrap_or(cap::UNKNOWN_MODEL_TOKENS),
             output_cap_member: preset.output_cap_member,
-            asks_usage: preset.asks_usage,
+            stream_usage_opt_in: preset.stream_usage_opt_in,
         };
-        dialect::write_request(self.upstream, &self.ask, &sending).map(Bytes::from)
+        dialect::encode_request(self.upstream, &self.ask, &sending).map(Bytes::from)
     }
 
     /// How the answer comes back.
     pub(super) fn translation(
         self,
         request: &Request,
-        head: AnswerHead,
-    ) -> Result<Translation, Problem> {
+        head: ResponseMeta,
+    ) -> Result<Translation, ApiError> {
         Translation::new(self.upstream, request, head, self.names)
             .ok_or_else(|| defect("an answer cannot be translated"))
     }

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::domain::problem::Problem;
+use crate::domain::problem::ApiError;
 use crate::gateway::defect;
-use crate::gateway::held::HeldAttempt;
-use crate::gateway::inflight::Running;
+use crate::gateway::held::AdmittedAttempt;
+use crate::gateway::inflight::InflightGuard;
 use crate::gateway::reply::Reply;
 use crate::provider::OnDisconnect;
 use crate::upstream::Client;
@@ -21,21 +21,21 @@ const AT_ONCE_MAX: usize = 64;
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// Places for calls without a client.
-pub(super) struct Drains {
+pub(super) struct DrainSlots {
     places: Semaphore,
     places_max: usize,
     longest: Duration,
 }
 
-impl Default for Drains {
-    fn default() -> Drains {
-        Drains::within(AT_ONCE_MAX, LONGEST)
+impl Default for DrainSlots {
+    fn default() -> DrainSlots {
+        DrainSlots::within(AT_ONCE_MAX, LONGEST)
     }
 }
 
-impl Drains {
-    fn within(places_max: usize, longest: Duration) -> Drains {
-        Drains {
+impl DrainSlots {
+    fn within(places_max: usize, longest: Duration) -> DrainSlots {
+        DrainSlots {
             places: Semaphore::new(places_max),
             places_max,
             longest,
@@ -57,9 +57,9 @@ impl Drains {
 
 /// Whether a call still has a client; told by whoever waits for its answer.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Presence(Arc<AtomicBool>);
+pub(super) struct DisconnectFlag(Arc<AtomicBool>);
 
-impl Presence {
+impl DisconnectFlag {
     pub(super) fn client_has_gone(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
@@ -72,11 +72,11 @@ impl Presence {
 /// Makes a call whose worst case is held. The listener drops this when the client goes away before the head of the answer;
 /// a call that is to be drained runs in a task of its own, so that it lives on.
 pub(super) async fn call(
-    held: HeldAttempt,
+    held: AdmittedAttempt,
     client: &Client,
     headers: Vec<(String, String)>,
-    running: Running,
-) -> Result<Reply, Problem> {
+    running: InflightGuard,
+) -> Result<Reply, ApiError> {
     if held.on_disconnect() == OnDisconnect::Abort {
         return held.call(client, &headers, running).await;
     }
@@ -103,7 +103,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_drain_has_a_place_and_an_end() {
-        let drains = Drains::within(1, Duration::from_millis(50));
+        let drains = DrainSlots::within(1, Duration::from_millis(50));
         let ran = AtomicBool::new(false);
         let first = drains.run(async {
             assert_eq!(drains.running(), 1);

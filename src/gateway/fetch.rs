@@ -5,12 +5,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::config::IMAGES_MAX;
-use crate::conversation::{Ask, Block, Content, Media, Source};
-use crate::domain::problem::Problem;
+use crate::conversation::{ChatRequest, ContentBlock, Content, Media, Source};
+use crate::domain::problem::ApiError;
 use crate::upstream::Fetcher;
 
 /// Fetches every image of the ask that is named by its address.
-pub(super) async fn images(ask: &mut Ask, fetcher: &Fetcher) -> Result<(), Problem> {
+pub(super) async fn images(ask: &mut ChatRequest, fetcher: &Fetcher) -> Result<(), ApiError> {
     let mut fetched = 0;
     for block in ask.turns.iter_mut().flat_map(|turn| &mut turn.blocks) {
         let inner = match &mut block.content {
@@ -30,14 +30,14 @@ pub(super) async fn images(ask: &mut Ask, fetcher: &Fetcher) -> Result<(), Probl
     Ok(())
 }
 
-fn remote(block: &mut Block) -> Option<&mut Media> {
+fn remote(block: &mut ContentBlock) -> Option<&mut Media> {
     match &mut block.content {
         Content::Image(media) if matches!(media.source, Source::Url(_)) => Some(media),
         _ => None,
     }
 }
 
-async fn fetch(media: &mut Media, fetcher: &Fetcher) -> Result<(), Problem> {
+async fn fetch(media: &mut Media, fetcher: &Fetcher) -> Result<(), ApiError> {
     let Source::Url(url) = &media.source else {
         return Ok(());
     };
@@ -60,8 +60,8 @@ async fn fetch(media: &mut Media, fetcher: &Fetcher) -> Result<(), Problem> {
     Ok(())
 }
 
-fn refused(what: &str) -> Problem {
-    Problem::invalid(what).at("messages")
+fn refused(what: &str) -> ApiError {
+    ApiError::invalid(what).at("messages")
 }
 
 /// What the bytes are, whatever a server calls them.

@@ -9,27 +9,27 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use crate::domain::event::Status;
-use crate::domain::problem::Word;
+use crate::domain::problem::ErrorCode;
 
 /// Answers slower than this are counted as this slow, in ms.
 const LATENCY_MAX_MS: u64 = 3_600_000;
 const QUANTILES: [f64; 4] = [0.5, 0.9, 0.99, 1.0];
 
 #[derive(Default)]
-pub struct Figures {
+pub struct Metrics {
     ended: [AtomicU64; Status::ALL.len()],
     refused: Mutex<BTreeMap<&'static str, u64>>,
     latency: Mutex<Option<Histogram<u64>>>,
 }
 
-impl Figures {
+impl Metrics {
     pub(super) fn ended(&self, status: Status) {
         if let Some(place) = Status::ALL.iter().position(|known| *known == status) {
             self.ended[place].fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    pub(super) fn refused(&self, word: Word) {
+    pub(super) fn refused(&self, word: ErrorCode) {
         *self
             .refused
             .lock()
@@ -58,7 +58,7 @@ impl Figures {
             let _ = writeln!(
                 into,
                 "gatekeeper_requests_total{{status=\"{}\"}} {count}",
-                status.word()
+                status.as_str()
             );
         }
         let _ = writeln!(into, "# TYPE gatekeeper_refused_total counter");

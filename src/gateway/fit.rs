@@ -6,8 +6,8 @@ use std::borrow::Cow;
 
 use crate::config::Unsupported;
 use crate::dialect::{Edit, Request};
-use crate::domain::problem::Problem;
-use crate::provider::{Borrowed, Cover};
+use crate::domain::problem::ApiError;
+use crate::provider::{CompatRules, BodyWrapper};
 use crate::route::Deployment;
 
 /// More names than this, and longer ones, are not repeated in a header.
@@ -17,20 +17,20 @@ const NAME_BYTES_MAX: usize = 64;
 /// Refuses what the vendor would not do, or, where the configuration asks for that, what it would not be told.
 pub(super) fn check(
     request: &Request,
-    borrowed: &Borrowed,
+    compat: &CompatRules,
     deployment: &Deployment,
-) -> Result<(), Problem> {
+) -> Result<(), ApiError> {
     let name = deployment.qualified();
-    if borrowed.one_choice && request.choices > 1 {
+    if compat.one_choice && request.choices > 1 {
         let message = format!(
             "{name} gives one answer to a request, not {}; leave `n` out and ask several times",
             request.choices
         );
-        return Err(Problem::invalid(message).at("n"));
+        return Err(ApiError::invalid(message).at("n"));
     }
     if deployment.provider.unsupported == Unsupported::Error
         && let Some(member) =
-            dropped(request, borrowed).find(|member| says_something(request, member))
+            dropped(request, compat).find(|member| says_something(request, member))
     {
         return Err(not_taken(deployment, member));
     }
@@ -38,7 +38,7 @@ pub(super) fn check(
 }
 
 /// The refusal of what a vendor does not take, where the configuration would rather have that than leave it out.
-pub(super) fn not_taken(deployment: &Deployment, member: &str) -> Problem {
+pub(super) fn not_taken(deployment: &Deployment, member: &str) -> ApiError {
     let (name, provider, member) = (
         deployment.qualified(),
         &deployment.provider.name,
@@ -48,20 +48,20 @@ pub(super) fn not_taken(deployment: &Deployment, member: &str) -> Problem {
         "{name} does not take `{member}`, and [providers.{provider}] says unsupported = \"error\"; leave it out, or ask \
          another provider"
     );
-    Problem::invalid(message).at(member)
+    ApiError::invalid(message).at(member)
 }
 
 /// The members that the vendor gets otherwise or not at all, as a header names them; `None` if it gets them all.
-pub(super) fn changed(request: &Request, borrowed: &Borrowed) -> Option<String> {
-    let renamed = borrowed.renames.iter().map(|(ours, _)| *ours);
-    let reworded = borrowed
-        .rewords
+pub(super) fn changed(request: &Request, compat: &CompatRules) -> Option<String> {
+    let renamed = compat.renames.iter().map(|(ours, _)| *ours);
+    let reworded = compat
+        .value_map
         .iter()
         .filter(|(member, ours, _)| request.member(member) == Some(ours))
         .map(|(member, ..)| *member);
     let mut names: Vec<&str> = renamed
         .chain(reworded)
-        .chain(dropped(request, borrowed))
+        .chain(dropped(request, compat))
         .collect();
     names.retain(|name| says_something(request, name));
     names.sort_unstable();
@@ -90,10 +90,10 @@ pub(super) fn listed(names: &[&str]) -> Option<String> {
 /// Adds what fits the request, on top of the edits that there are: a cap under the client's name gets the vendor's.
 pub(super) fn edits<'r>(
     request: &'r Request,
-    borrowed: &'static Borrowed,
+    compat: &'static CompatRules,
     edits: &mut Vec<Edit<'r>>,
 ) {
-    for (member, ours, theirs) in borrowed.rewords {
+    for (member, ours, theirs) in compat.value_map {
         if request.member(member) == Some(ours) {
             edits.push(Edit::Set {
                 member,
@@ -101,7 +101,7 @@ pub(super) fn edits<'r>(
             });
         }
     }
-    for (ours, theirs) in borrowed.renames {
+    for (ours, theirs) in compat.renames {
         let Some(json) = value(request, ours, edits) else {
             continue;
         };
@@ -113,26 +113,26 @@ pub(super) fn edits<'r>(
             });
         }
     }
-    edits.extend(dropped(request, borrowed).map(|member| Edit::Remove { member }));
+    edits.extend(dropped(request, compat).map(|member| Edit::Remove { member }));
 }
 
 /// Adds what covers the request, on top of the edits that there are. `headers` are the client's.
-pub(super) fn cover(
+pub(super) fn wrapper(
     headers: &[(String, String)],
-    cover: &'static Cover,
+    wrapper: &'static BodyWrapper,
     edits: &mut Vec<Edit<'_>>,
 ) {
     edits.extend(
-        cover
-            .leaves_out
+        wrapper
+            .remove
             .iter()
             .map(|member| Edit::Remove { member }),
     );
-    edits.extend(cover.adds.iter().map(|(member, json)| Edit::Set {
+    edits.extend(wrapper.set.iter().map(|(member, json)| Edit::Set {
         member,
         json: Cow::Borrowed(json),
     }));
-    for (header, member) in cover.moves {
+    for (header, member) in wrapper.from_header {
         let lists = headers
             .iter()
             .filter(|(name, _)| name == header)
@@ -160,11 +160,11 @@ fn value<'r>(request: &'r Request, member: &str, edits: &[Edit<'r>]) -> Option<C
     set.or_else(|| request.member(member).map(Cow::Borrowed))
 }
 
-fn dropped<'r>(request: &'r Request, borrowed: &Borrowed) -> impl Iterator<Item = &'r str> {
-    let is_renamed = |name: &str| borrowed.renames.iter().any(|(ours, _)| *ours == name);
+fn dropped<'r>(request: &'r Request, compat: &CompatRules) -> impl Iterator<Item = &'r str> {
+    let is_renamed = |name: &str| compat.renames.iter().any(|(ours, _)| *ours == name);
     request
         .member_names()
-        .filter(move |name| !borrowed.takes.takes(name) && !is_renamed(name))
+        .filter(move |name| !compat.takes.takes(name) && !is_renamed(name))
 }
 
 /// Null is as good as absent: nobody misses it.
@@ -188,10 +188,10 @@ mod tests {
 
     use super::*;
     use crate::dialect::{Dialect, read};
-    use crate::provider::Takes;
+    use crate::provider::SupportedFields;
 
-    static TABLE: Borrowed = Borrowed {
-        takes: Takes::Only(&[
+    static TABLE: CompatRules = CompatRules {
+        takes: SupportedFields::Only(&[
             "model",
             "messages",
             "max_tokens",
@@ -202,7 +202,7 @@ mod tests {
             ("max_completion_tokens", "max_tokens"),
             ("seed", "random_seed"),
         ],
-        rewords: &[("tool_choice", "\"required\"", "\"any\"")],
+        value_map: &[("tool_choice", "\"required\"", "\"any\"")],
         one_choice: true,
     };
 
@@ -294,10 +294,10 @@ mod tests {
 
     #[test]
     fn p09_a_cover_takes_the_betas_from_the_header_and_leaves_the_rest_as_it_came() {
-        static COVER: Cover = Cover {
-            leaves_out: &["model", "stream"],
-            adds: &[("anthropic_version", "\"v\"")],
-            moves: &[("anthropic-beta", "anthropic_beta")],
+        static COVER: BodyWrapper = BodyWrapper {
+            remove: &["model", "stream"],
+            set: &[("anthropic_version", "\"v\"")],
+            from_header: &[("anthropic-beta", "anthropic_beta")],
         };
         let covered = |more: &str, headers: &[(&str, &str)]| {
             let request = request(more);
@@ -306,7 +306,7 @@ mod tests {
                 .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
                 .collect();
             let mut edits = vec![Edit::text("model", "other")];
-            cover(&headers, &COVER, &mut edits);
+            wrapper(&headers, &COVER, &mut edits);
             String::from_utf8(request.spliced(&edits).to_vec()).expect("UTF-8")
         };
         assert_eq!(

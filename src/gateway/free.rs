@@ -4,32 +4,32 @@
 use std::time::{Duration, Instant};
 
 use crate::dialect::Edit;
-use crate::domain::problem::{Problem, Word};
-use crate::gateway::attempt::Attempt;
-use crate::gateway::inflight::Running;
+use crate::domain::problem::{ApiError, ErrorCode};
+use crate::gateway::attempt::Admission;
+use crate::gateway::inflight::InflightGuard;
 use crate::gateway::reply::{Body, Reply};
-use crate::gateway::upstream_error::Refusal;
+use crate::gateway::upstream_error::UpstreamRejection;
 use crate::gateway::{outgoing, relay};
 use crate::upstream::Client;
 
 pub(super) async fn call(
-    attempt: Attempt<'_>,
+    attempt: Admission<'_>,
     client: &Client,
     headers: &[(String, String)],
-    mut running: Running,
-) -> Result<Reply, Problem> {
+    mut running: InflightGuard,
+) -> Result<Reply, ApiError> {
     tokio::select! {
         biased;
         answered = passed_on(&attempt, client, headers) => answered,
-        () = running.told_to_end() => Err(relay::shutting_down()),
+        () = running.shutdown_deadline() => Err(relay::shutting_down()),
     }
 }
 
 async fn passed_on(
-    attempt: &Attempt<'_>,
+    attempt: &Admission<'_>,
     client: &Client,
     headers: &[(String, String)],
-) -> Result<Reply, Problem> {
+) -> Result<Reply, ApiError> {
     let limits = &attempt.gateway.limits;
     let deployment = &attempt.deployment;
     let provider = &deployment.provider.name;
@@ -58,16 +58,16 @@ async fn passed_on(
         deployment,
     );
     if !(200..300).contains(&incoming.status) {
-        return Refusal::read(attempt.request.dialect, attempt.request.dialect, incoming)
+        return UpstreamRejection::read(attempt.request.dialect, attempt.request.dialect, incoming)
             .await
             .answer(reply, deployment, attempt.id.request);
     }
     let body = outgoing::whole(incoming, limits, deadline, |_| {})
         .await
-        .map_err(|failed| outgoing::not_whole(provider, &failed))?;
+        .map_err(|failed| outgoing::incomplete_body(provider, &failed))?;
     if serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {
-        return Err(Problem::new(
-            Word::UpstreamError,
+        return Err(ApiError::new(
+            ErrorCode::UpstreamError,
             format!("the answer of provider {provider} broke off or is not JSON"),
         ));
     }

@@ -5,33 +5,33 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::dialect::{self, AnswerHead, Dialect, Edit, Passage, Request};
-use crate::domain::problem::{Problem, Word};
-use crate::gateway::cap::Cap;
-use crate::gateway::crossing::Crossing;
-use crate::gateway::drain::Presence;
-use crate::gateway::inflight::Running;
-use crate::gateway::open::Open;
+use crate::dialect::{self, ResponseMeta, Dialect, Edit, ResponseStream, Request};
+use crate::domain::problem::{ApiError, ErrorCode};
+use crate::gateway::cap::CapDecision;
+use crate::gateway::crossing::TranslatedRequest;
+use crate::gateway::drain::DisconnectFlag;
+use crate::gateway::inflight::InflightGuard;
+use crate::gateway::open::OpenHold;
 use crate::gateway::reply::Reply;
 use crate::gateway::{Gateway, defect, fit, outgoing, rates, relay, reply, upstream_error};
 use crate::provider::{Endpoint, OnDisconnect};
-use crate::store::NotLogged;
-use crate::upstream::{Client, Failed};
+use crate::store::AppendError;
+use crate::upstream::{Client, TransportError};
 
 /// How long a hold may wait for the disk with `ledger.sync = "disk"`.
 const DISK_WAIT: Duration = Duration::from_secs(10);
 
 /// An attempt whose worst case is held.
-pub(super) struct HeldAttempt {
+pub(super) struct AdmittedAttempt {
     pub request: Request,
-    pub open: Open,
-    pub cap: Cap,
+    pub open: OpenHold,
+    pub cap: CapDecision,
     pub endpoint: &'static Endpoint,
     pub url: String,
-    pub crossing: Option<Box<Crossing>>,
+    pub crossing: Option<Box<TranslatedRequest>>,
 }
 
-impl HeldAttempt {
+impl AdmittedAttempt {
     /// Headers that say who is asked, and what the rate limits have left: for an attempt that ends without an answer.
     pub(super) fn asked(&self) -> Vec<(String, String)> {
         let mut headers = Vec::new();
@@ -51,7 +51,7 @@ impl HeldAttempt {
         self.open.deployment.provider.on_disconnect
     }
 
-    pub(super) fn presence(&self) -> Presence {
+    pub(super) fn presence(&self) -> DisconnectFlag {
         self.open.presence.clone()
     }
 
@@ -60,14 +60,14 @@ impl HeldAttempt {
         mut self,
         client: &Client,
         headers: &[(String, String)],
-        mut running: Running,
-    ) -> Result<Reply, Problem> {
+        mut running: InflightGuard,
+    ) -> Result<Reply, ApiError> {
         let limits = &self.open.gateway.limits;
         let head_timeout =
             Duration::from_millis(limits.head_timeout_ms.min(limits.call_timeout_ms));
         let deployment = self.open.deployment.clone();
-        let (body, passage) = self.ways(headers)?;
-        let alike = self.endpoint.dialect == self.request.dialect && self.endpoint.cover.is_none();
+        let (body, passage) = self.prepare_body(headers)?;
+        let alike = self.endpoint.dialect == self.request.dialect && self.endpoint.wrapper.is_none();
         let headers = outgoing::meant(headers, alike);
         self.open.sent_at = Some(Instant::now());
         let now_ms = self.open.gateway.time.wall_ms();
@@ -83,7 +83,7 @@ impl HeldAttempt {
         let answered = tokio::select! {
             biased;
             answered = answered => answered,
-            () = running.told_to_end() => return Err(relay::stopped(&mut self.open)),
+            () = running.shutdown_deadline() => return Err(relay::stopped(&mut self.open)),
         };
         let incoming = match answered {
             Ok(incoming) => incoming,
@@ -102,7 +102,7 @@ impl HeldAttempt {
             .await;
         }
         let (framing, streamed) = (self.endpoint.framing, self.request.streamed);
-        relay::relay(relay::Answered {
+        relay::relay(relay::UpstreamResponse {
             open: self.open,
             incoming,
             passage,
@@ -115,12 +115,12 @@ impl HeldAttempt {
     }
 
     /// What goes upstream, and how the answer comes back. `headers` are the client's.
-    fn ways(&mut self, headers: &[(String, String)]) -> Result<(Bytes, Passage), Problem> {
+    fn prepare_body(&mut self, headers: &[(String, String)]) -> Result<(Bytes, ResponseStream), ApiError> {
         let event_bytes_max = self.open.gateway.limits.answer_bytes_max;
         let Some(mut crossing) = self.crossing.take() else {
             let hide_usage =
-                self.open.deployment.provider.preset.asks_usage && !self.request.usage_asked;
-            let passage = Passage::alike(
+                self.open.deployment.provider.preset.stream_usage_opt_in && !self.request.usage_asked;
+            let passage = ResponseStream::passthrough(
                 self.request.dialect,
                 self.endpoint.framing,
                 hide_usage,
@@ -131,8 +131,8 @@ impl HeldAttempt {
         let body = crossing
             .body(&self.open.deployment, self.cap.write)
             .ok_or_else(|| defect("a request cannot be translated"))?;
-        let body = self.borrowed(body)?;
-        let head = AnswerHead {
+        let body = self.compat(body)?;
+        let head = ResponseMeta {
             request_id: self.open.held.id.request.to_string(),
             model: self.open.deployment.model.clone(),
             created_s: self.open.gateway.time.now_ms() / 1_000,
@@ -141,19 +141,19 @@ impl HeldAttempt {
         let translation = crossing.translation(&self.request, head)?;
         Ok((
             body,
-            Passage::translated(translation, self.endpoint.framing, event_bytes_max),
+            ResponseStream::translated(translation, self.endpoint.framing, event_bytes_max),
         ))
     }
 
     /// A translated body at a vendor that borrows its dialect: fitted by the same table as a client's own would be.
-    fn borrowed(&self, body: Bytes) -> Result<Bytes, Problem> {
-        let Some(borrowed) = self.endpoint.borrowed else {
+    fn compat(&self, body: Bytes) -> Result<Bytes, ApiError> {
+        let Some(compat) = self.endpoint.compat else {
             return Ok(body);
         };
         let request = dialect::read(self.endpoint.dialect, body)
             .map_err(|_| defect("a translated request cannot be read"))?;
         let mut edits = Vec::new();
-        fit::edits(&request, borrowed, &mut edits);
+        fit::edits(&request, compat, &mut edits);
         Ok(request.spliced(&edits))
     }
 
@@ -166,7 +166,7 @@ impl HeldAttempt {
         if deployment.model != self.request.model || self.request.aliased {
             edits.push(Edit::text("model", &deployment.model));
         }
-        if self.request.streamed && deployment.provider.preset.asks_usage {
+        if self.request.streamed && deployment.provider.preset.stream_usage_opt_in {
             edits.extend(self.request.stream_options_with_usage());
         }
         if let Some(tokens) = self.cap.write {
@@ -176,7 +176,7 @@ impl HeldAttempt {
             );
         }
         if self.request.dialect == Dialect::Messages
-            && let Some(json) = dialect::without_foreign_thoughts(
+            && let Some(json) = dialect::without_foreign_reasoning(
                 &self.request,
                 deployment.capabilities().signed_thoughts,
             )
@@ -186,16 +186,16 @@ impl HeldAttempt {
                 json: json.into(),
             });
         }
-        if let Some(borrowed) = self.endpoint.borrowed {
-            fit::edits(&self.request, borrowed, &mut edits);
+        if let Some(compat) = self.endpoint.compat {
+            fit::edits(&self.request, compat, &mut edits);
         }
-        if let Some(cover) = self.endpoint.cover {
-            fit::cover(headers, cover, &mut edits);
+        if let Some(wrapper) = self.endpoint.wrapper {
+            fit::wrapper(headers, wrapper, &mut edits);
         }
         self.request.spliced(&edits)
     }
 
-    fn not_answered(&mut self, failed: &Failed) -> Problem {
+    fn not_answered(&mut self, failed: &TransportError) -> ApiError {
         let (status, problem) = outgoing::not_answered(&self.open.deployment.provider.name, failed);
         match self.open.settle(status) {
             Ok(_) => problem,
@@ -205,24 +205,24 @@ impl HeldAttempt {
 }
 
 /// Waits until a record is as safe as `ledger.sync` promises.
-pub(super) async fn on_disk(open: &Open, sequence: u64) -> Result<(), Problem> {
-    let wait = tokio::time::timeout(DISK_WAIT, open.gateway.ledger.journal().settled(sequence));
+pub(super) async fn on_disk(open: &OpenHold, sequence: u64) -> Result<(), ApiError> {
+    let wait = tokio::time::timeout(DISK_WAIT, open.gateway.ledger.wal().settled(sequence));
     wait.await.map_err(|_| {
         let message = format!(
             "the disk under the ledger has not answered for {} s; try again in a moment",
             DISK_WAIT.as_secs()
         );
-        Problem::new(Word::LedgerUnavailable, message).retry_after(5)
+        ApiError::new(ErrorCode::LedgerUnavailable, message).retry_after(5)
     })
 }
 
-pub(super) fn ledger_unavailable(not_logged: &NotLogged) -> Problem {
-    let word = if *not_logged == NotLogged::Closing {
-        Word::ShuttingDown
+pub(super) fn ledger_unavailable(not_logged: &AppendError) -> ApiError {
+    let word = if *not_logged == AppendError::Closing {
+        ErrorCode::ShuttingDown
     } else {
-        Word::LedgerUnavailable
+        ErrorCode::LedgerUnavailable
     };
-    Problem::new(
+    ApiError::new(
         word,
         format!("the books cannot take this request: {not_logged}"),
     )

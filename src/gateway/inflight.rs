@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use crate::domain::problem::{Problem, Word};
+use crate::domain::problem::{ApiError, ErrorCode};
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
@@ -39,27 +39,27 @@ impl Default for Inflight {
 }
 
 /// One running request; counts until it is dropped.
-pub struct Running {
+pub struct InflightGuard {
     phase: watch::Receiver<Phase>,
     running: Arc<Count>,
 }
 
 impl Inflight {
-    pub(super) fn still_open(&self) -> Result<(), Problem> {
+    pub(super) fn still_open(&self) -> Result<(), ApiError> {
         if self.is_open() {
             return Ok(());
         }
-        Err(Problem::new(
-            Word::ShuttingDown,
+        Err(ApiError::new(
+            ErrorCode::ShuttingDown,
             "the gateway is stopping; try again in a moment",
         )
         .retry_after(5))
     }
 
-    pub(super) fn begin(&self) -> Result<Running, Problem> {
+    pub(super) fn begin(&self) -> Result<InflightGuard, ApiError> {
         self.still_open()?;
         self.running.running.fetch_add(1, Ordering::SeqCst);
-        Ok(Running {
+        Ok(InflightGuard {
             phase: self.phase.subscribe(),
             running: self.running.clone(),
         })
@@ -96,9 +96,9 @@ impl Inflight {
     }
 }
 
-impl Running {
+impl InflightGuard {
     /// Returns when the process can wait no longer.
-    pub(super) async fn told_to_end(&mut self) {
+    pub(super) async fn shutdown_deadline(&mut self) {
         if self
             .phase
             .wait_for(|phase| *phase == Phase::Ending)
@@ -111,7 +111,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for InflightGuard {
     fn drop(&mut self) {
         if self.running.running.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.running.none_left.notify_waiters();

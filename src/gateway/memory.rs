@@ -4,32 +4,32 @@
 use serde::{Deserialize, Serialize};
 
 use crate::conversation::{
-    Ask, Block, Content, Opaque, OpaqueKind, Origin, Reasoned, Remembered, Role, Turn,
+    ChatRequest, ContentBlock, Content, ProviderState, ProviderStateKind, Origin, ReasoningBlock, RetainedReasoning, Role, Turn,
 };
 use crate::dialect::Dialect;
 use crate::domain::id::TeamId;
-use crate::store::memory::Memory;
+use crate::store::memory::ReasoningMemory;
 
 /// The calls of a conversation that are looked up, from its end.
 const CALLS_MAX: usize = 1_000;
 
 /// What is kept of one call: the thoughts before it, if it was the first, and what goes with it.
 #[derive(Deserialize, Serialize)]
-struct Kept {
+struct StoredCall {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    reasoning: Vec<KeptThought>,
+    reasoning: Vec<StoredReasoning>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    opaque: Option<KeptOpaque>,
+    opaque: Option<StoredState>,
 }
 
 #[derive(Deserialize, Serialize)]
-struct KeptThought {
+struct StoredReasoning {
     text: String,
-    opaque: Option<KeptOpaque>,
+    opaque: Option<StoredState>,
 }
 
 #[derive(Deserialize, Serialize)]
-struct KeptOpaque {
+struct StoredState {
     dialect: String,
     model: String,
     redacted: bool,
@@ -37,16 +37,16 @@ struct KeptOpaque {
 }
 
 /// Keeps what an answer's calls need in the turns that follow.
-pub(super) fn keep(memory: &Memory, team: TeamId, remembered: Remembered) {
-    let mut reasoning: Vec<KeptThought> = remembered
+pub(super) fn keep(memory: &ReasoningMemory, team: TeamId, remembered: RetainedReasoning) {
+    let mut reasoning: Vec<StoredReasoning> = remembered
         .reasoning
         .into_iter()
-        .map(KeptThought::from)
+        .map(StoredReasoning::from)
         .collect();
     for (id, opaque) in remembered.calls {
-        let kept = Kept {
+        let kept = StoredCall {
             reasoning: std::mem::take(&mut reasoning),
-            opaque: opaque.and_then(KeptOpaque::of),
+            opaque: opaque.and_then(StoredState::of),
         };
         if kept.reasoning.is_empty() && kept.opaque.is_none() {
             continue;
@@ -59,7 +59,7 @@ pub(super) fn keep(memory: &Memory, team: TeamId, remembered: Remembered) {
 }
 
 /// Puts back what the client lost of the turns that this upstream's dialect made. Says how many bytes came in.
-pub(super) fn recall(memory: &Memory, team: TeamId, ask: &mut Ask, upstream: Dialect) -> u64 {
+pub(super) fn recall(memory: &ReasoningMemory, team: TeamId, ask: &mut ChatRequest, upstream: Dialect) -> u64 {
     let mut bytes = 0;
     let mut left = CALLS_MAX;
     for turn in ask
@@ -82,16 +82,16 @@ pub(super) fn recall(memory: &Memory, team: TeamId, ask: &mut Ask, upstream: Dia
     bytes
 }
 
-fn recall_turn(memory: &Memory, team: TeamId, turn: &mut Turn, upstream: Dialect) -> u64 {
+fn recall_turn(memory: &ReasoningMemory, team: TeamId, turn: &mut Turn, upstream: Dialect) -> u64 {
     let mut bytes = 0;
-    let mut thoughts: Vec<Reasoned> = Vec::new();
+    let mut thoughts: Vec<ReasoningBlock> = Vec::new();
     for block in &mut turn.blocks {
         let Content::ToolCall(call) = &mut block.content else {
             continue;
         };
         let Some(kept) = memory
             .find(team, &call.id)
-            .and_then(|plain| serde_json::from_slice::<Kept>(&plain).ok())
+            .and_then(|plain| serde_json::from_slice::<StoredCall>(&plain).ok())
         else {
             continue;
         };
@@ -103,15 +103,15 @@ fn recall_turn(memory: &Memory, team: TeamId, turn: &mut Turn, upstream: Dialect
         if call.opaque.is_none() {
             call.opaque = kept
                 .opaque
-                .filter(|opaque| opaque.dialect == upstream.word())
-                .map(Opaque::from);
+                .filter(|opaque| opaque.dialect == upstream.as_str())
+                .map(ProviderState::from);
             bytes += call
                 .opaque
                 .as_ref()
                 .map_or(0, |opaque| opaque.data.len() as u64);
         }
     }
-    let carried = |block: &Block| matches!(&block.content, Content::Reasoning(reasoned) if reasoned.opaque.is_some());
+    let carried = |block: &ContentBlock| matches!(&block.content, Content::Reasoning(reasoned) if reasoned.opaque.is_some());
     if thoughts.is_empty() || turn.blocks.iter().any(carried) {
         return bytes;
     }
@@ -134,34 +134,34 @@ fn recall_turn(memory: &Memory, team: TeamId, turn: &mut Turn, upstream: Dialect
     bytes
 }
 
-impl From<Reasoned> for KeptThought {
-    fn from(reasoned: Reasoned) -> KeptThought {
-        KeptThought {
+impl From<ReasoningBlock> for StoredReasoning {
+    fn from(reasoned: ReasoningBlock) -> StoredReasoning {
+        StoredReasoning {
             text: reasoned.text,
-            opaque: reasoned.opaque.and_then(KeptOpaque::of),
+            opaque: reasoned.opaque.and_then(StoredState::of),
         }
     }
 }
 
-impl KeptThought {
+impl StoredReasoning {
     /// A thought that the dialect made.
-    fn of(self, upstream: Dialect) -> Option<Reasoned> {
+    fn of(self, upstream: Dialect) -> Option<ReasoningBlock> {
         let opaque = self
             .opaque
-            .filter(|opaque| opaque.dialect == upstream.word())?;
-        Some(Reasoned {
+            .filter(|opaque| opaque.dialect == upstream.as_str())?;
+        Some(ReasoningBlock {
             text: self.text,
             opaque: Some(opaque.into()),
         })
     }
 }
 
-impl KeptOpaque {
+impl StoredState {
     /// Only what is known whose it is.
-    fn of(opaque: Opaque) -> Option<KeptOpaque> {
+    fn of(opaque: ProviderState) -> Option<StoredState> {
         let Origin { dialect, model } = opaque.origin?;
-        let redacted = opaque.kind == OpaqueKind::Redacted;
-        Some(KeptOpaque {
+        let redacted = opaque.kind == ProviderStateKind::Redacted;
+        Some(StoredState {
             dialect: dialect.into_owned(),
             model,
             redacted,
@@ -170,14 +170,14 @@ impl KeptOpaque {
     }
 }
 
-impl From<KeptOpaque> for Opaque {
-    fn from(kept: KeptOpaque) -> Opaque {
+impl From<StoredState> for ProviderState {
+    fn from(kept: StoredState) -> ProviderState {
         let kind = if kept.redacted {
-            OpaqueKind::Redacted
+            ProviderStateKind::Redacted
         } else {
-            OpaqueKind::Signature
+            ProviderStateKind::Signature
         };
-        Opaque {
+        ProviderState {
             origin: Some(Origin {
                 dialect: kept.dialect.into(),
                 model: kept.model,
@@ -201,19 +201,19 @@ mod tests {
     use crate::store::memory::Bounds;
     use crate::store::seal::SealKey;
 
-    fn opaque(dialect: &'static str, data: &str) -> Opaque {
+    fn opaque(dialect: &'static str, data: &str) -> ProviderState {
         let origin = Origin {
             dialect: dialect.into(),
             model: "m".into(),
         };
-        Opaque {
+        ProviderState {
             origin: Some(origin),
-            kind: OpaqueKind::Signature,
+            kind: ProviderStateKind::Signature,
             data: data.into(),
         }
     }
 
-    fn call(id: &str, opaque: Option<Opaque>) -> Content {
+    fn call(id: &str, opaque: Option<ProviderState>) -> Content {
         Content::ToolCall(ToolCall {
             id: id.into(),
             name: "f".into(),
@@ -222,16 +222,16 @@ mod tests {
         })
     }
 
-    fn thought(text: &str, opaque: Option<Opaque>) -> Content {
-        Content::Reasoning(Reasoned {
+    fn thought(text: &str, opaque: Option<ProviderState>) -> Content {
+        Content::Reasoning(ReasoningBlock {
             text: text.into(),
             opaque,
         })
     }
 
-    fn ask(blocks: Vec<Content>) -> Ask {
+    fn ask(blocks: Vec<Content>) -> ChatRequest {
         let blocks = blocks.into_iter().map(Into::into).collect();
-        Ask {
+        ChatRequest {
             turns: vec![Turn {
                 role: Role::Assistant,
                 blocks,
@@ -240,8 +240,8 @@ mod tests {
         }
     }
 
-    fn told(ask: &Ask) -> Vec<String> {
-        let told = |block: &Block| match &block.content {
+    fn told(ask: &ChatRequest) -> Vec<String> {
+        let told = |block: &ContentBlock| match &block.content {
             Content::Reasoning(reasoned) => {
                 format!(
                     "({}) {}",
@@ -270,13 +270,13 @@ mod tests {
             bytes_max: 1 << 20,
             keep_ms: 1_000,
         };
-        let memory = Memory::open(
+        let memory = ReasoningMemory::open(
             disk,
             Arc::new(Time::first(Arc::new(ManualClock::at_ms(1)))),
             &key,
             bounds,
         );
-        let reasoning = vec![Reasoned {
+        let reasoning = vec![ReasoningBlock {
             text: "hm".into(),
             opaque: Some(opaque("messages", "c2ln")),
         }];
@@ -284,7 +284,7 @@ mod tests {
             ("a".to_owned(), None),
             ("b".to_owned(), Some(opaque("gemini", "Zw"))),
         ];
-        keep(&memory, TeamId(1), Remembered { reasoning, calls });
+        keep(&memory, TeamId(1), RetainedReasoning { reasoning, calls });
 
         let lost = || {
             ask(vec![
@@ -294,7 +294,7 @@ mod tests {
                 call("b", None),
             ])
         };
-        let recalled = |mut ask: Ask, team, upstream| {
+        let recalled = |mut ask: ChatRequest, team, upstream| {
             let bytes = recall(&memory, TeamId(team), &mut ask, upstream);
             (told(&ask), bytes)
         };

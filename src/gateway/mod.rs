@@ -6,7 +6,7 @@ mod cap;
 mod crossing;
 mod drain;
 mod fetch;
-mod figures;
+mod metrics;
 mod fit;
 mod free;
 mod held;
@@ -32,26 +32,26 @@ use tokio::sync::mpsc::error::TrySendError;
 use crate::auth;
 use crate::auth::directory::{Caller, DirectoryCell};
 use crate::config::{Config, Limits, Overrun};
-use crate::conversation::Envelope;
+use crate::conversation::StateSealer;
 use crate::dialect::{self, Dialect, Request};
 use crate::domain::alert::Alert;
 use crate::domain::attribution::{Pseudonyms, Tag};
 use crate::domain::id::RequestId;
-use crate::domain::problem::{Problem, Word};
+use crate::domain::problem::{ApiError, ErrorCode};
 use crate::domain::time::Time;
-use crate::gateway::attempt::Attempt;
-use crate::gateway::drain::Drains;
-pub use crate::gateway::figures::Figures;
+use crate::gateway::attempt::Admission;
+use crate::gateway::drain::DrainSlots;
+pub use crate::gateway::metrics::Metrics;
 pub use crate::gateway::inflight::Inflight;
 pub use crate::gateway::outgoing::is_forwarded;
 use crate::gateway::queue::Queue;
-use crate::gateway::refusals::Entering;
+use crate::gateway::refusals::RefusalEntry;
 pub use crate::gateway::reply::{Body, Reply};
 use crate::meter::Ledger;
 use crate::meter::estimate::Estimates;
 use crate::policy::access;
-use crate::route::{Deployment, Table};
-use crate::store::memory::Memory;
+use crate::route::{Deployment, RouteTable};
+use crate::store::memory::ReasoningMemory;
 use crate::store::seal::SealKey;
 use crate::upstream::Client;
 
@@ -70,7 +70,7 @@ pub struct Call {
 pub const TAG_HEADER: &str = "x-gatekeeper-tag";
 
 /// What the gateway is given of the rest of the process.
-pub struct Parts {
+pub struct GatewayParts {
     pub directory: Arc<DirectoryCell>,
     pub ledger: Arc<Ledger>,
     pub pseudonyms: Pseudonyms,
@@ -79,7 +79,7 @@ pub struct Parts {
     /// what seals are made of
     pub seal_key: SealKey,
     /// `None`: what clients cannot carry is lost
-    pub memory: Option<Arc<Memory>>,
+    pub memory: Option<Arc<ReasoningMemory>>,
     pub time: Arc<Time>,
 }
 
@@ -90,19 +90,19 @@ pub struct Gateway {
     picker_aliases: bool,
     directory: Arc<DirectoryCell>,
     ledger: Arc<Ledger>,
-    table: Arc<Table>,
+    table: Arc<RouteTable>,
     queue: Queue,
-    drains: Drains,
+    drains: DrainSlots,
     estimates: Estimates,
     time: Arc<Time>,
     pseudonyms: Pseudonyms,
     alerts: mpsc::Sender<Alert>,
     /// seals what only a vendor can read
-    envelope: Envelope,
-    memory: Option<Arc<Memory>>,
-    figures: Figures,
+    envelope: StateSealer,
+    memory: Option<Arc<ReasoningMemory>>,
+    metrics: Metrics,
     inflight: Inflight,
-    refusals: refusals::Rows,
+    refusals: refusals::RefusalSampler,
     /// random at start, then counted up: what makes request ids unique
     unique: AtomicU64,
 }
@@ -110,11 +110,11 @@ pub struct Gateway {
 impl Gateway {
     pub fn new(
         config: &Config,
-        table: Arc<Table>,
-        parts: Parts,
+        table: Arc<RouteTable>,
+        parts: GatewayParts,
     ) -> Result<Gateway, getrandom::Error> {
         Ok(Gateway {
-            envelope: Envelope::new(parts.seal_key.for_purpose("envelope")),
+            envelope: StateSealer::new(parts.seal_key.for_purpose("envelope")),
             memory: parts.memory,
             limits: config.limits,
             overrun: config.ledger.budget_overrun,
@@ -123,14 +123,14 @@ impl Gateway {
             ledger: parts.ledger,
             table,
             queue: Queue::new(config.limits.queue_max),
-            drains: Drains::default(),
+            drains: DrainSlots::default(),
             estimates: Estimates::default(),
             pseudonyms: parts.pseudonyms,
             alerts: parts.alerts,
             time: parts.time,
-            figures: Figures::default(),
+            metrics: Metrics::default(),
             inflight: Inflight::default(),
-            refusals: refusals::Rows::default(),
+            refusals: refusals::RefusalSampler::default(),
             unique: AtomicU64::new(getrandom::u64()?),
         })
     }
@@ -142,14 +142,14 @@ impl Gateway {
         let began = std::time::Instant::now();
         let reply = match self.journey(client, call, id).await {
             Ok(reply) => reply,
-            Err(Ended { problem, headers }) => {
-                self.figures.refused(problem.word);
+            Err(FailedCall { problem, headers }) => {
+                self.metrics.refused(problem.word);
                 let mut reply = Reply::refusal(dialect, &problem, id);
                 reply.headers.extend(headers);
                 reply
             }
         };
-        self.figures.answered(began.elapsed());
+        self.metrics.answered(began.elapsed());
         reply
     }
 
@@ -158,7 +158,7 @@ impl Gateway {
         client: &Client,
         call: Call,
         id: RequestId,
-    ) -> Result<Reply, Ended> {
+    ) -> Result<Reply, FailedCall> {
         let running = self.inflight.begin()?;
         let Call {
             dialect,
@@ -170,7 +170,7 @@ impl Gateway {
         let caller = self
             .authenticate(credential.as_deref())
             .map_err(|problem| {
-                let call = Refused {
+                let call = UnparsedCall {
                     dialect,
                     credential: credential.as_deref(),
                     id,
@@ -179,22 +179,22 @@ impl Gateway {
                     entering.read_what_can_be(tag.as_deref(), &body)
                 })
             })?;
-        let mut entering = Entering::new(self, id, dialect, caller.clone());
+        let mut entering = RefusalEntry::new(self, id, dialect, caller.clone());
         let tag = tag
-            .map(|bytes| Tag::parse(&bytes).ok_or_else(|| entering.refused(no_tag())))
+            .map(|bytes| Tag::parse(&bytes).ok_or_else(|| entering.refused(invalid_tag())))
             .transpose()?;
         entering.tag.clone_from(&tag);
         let mut request =
             dialect::read(dialect, body).map_err(|problem| entering.refused(problem))?;
-        self.see_through_alias(&mut request);
+        self.resolve_alias(&mut request);
         entering.read(&request);
         let deployment = self
             .admit(&caller, &request.model)
             .map_err(|problem| entering.refused(problem))?;
         let planned =
-            Attempt::plan(self, caller, request, deployment, id, tag, client.fetcher()).await;
+            Admission::plan(self, caller, request, deployment, id, tag, client.fetcher()).await;
         let attempt = planned.map_err(|problem| entering.refused(problem))?;
-        if dialect.is_free() {
+        if dialect.is_unmetered() {
             return Ok(Box::pin(free::call(attempt, client, &headers, running)).await?);
         }
         let held = attempt
@@ -204,14 +204,14 @@ impl Gateway {
         let asked = held.asked();
         drain::call(held, client, headers, running)
             .await
-            .map_err(|problem| Ended {
+            .map_err(|problem| FailedCall {
                 problem,
                 headers: asked,
             })
     }
 
     /// Puts the model's own name in the place of a picker's alias, so that no allow-list and no budget knows but the one.
-    fn see_through_alias(&self, request: &mut Request) {
+    fn resolve_alias(&self, request: &mut Request) {
         let meant = if self.picker_aliases {
             self.table.meant(&request.model)
         } else {
@@ -225,25 +225,25 @@ impl Gateway {
     /// A key that is known and may not call is noted.
     fn note_refusal(
         &self,
-        call: &Refused<'_>,
-        problem: Problem,
-        read: impl FnOnce(&mut Entering<'_>),
-    ) -> Problem {
-        let Some(caller) = auth::known(&self.directory.load(), call.credential) else {
+        call: &UnparsedCall<'_>,
+        problem: ApiError,
+        read: impl FnOnce(&mut RefusalEntry<'_>),
+    ) -> ApiError {
+        let Some(caller) = auth::find_caller(&self.directory.load(), call.credential) else {
             return problem;
         };
-        let mut entering = Entering::new(self, call.id, call.dialect, caller);
+        let mut entering = RefusalEntry::new(self, call.id, call.dialect, caller);
         read(&mut entering);
         entering.refused(problem)
     }
 
     /// The caller behind a credential.
-    pub fn authenticate(&self, credential: Option<&str>) -> Result<Arc<Caller>, Problem> {
+    pub fn authenticate(&self, credential: Option<&str>) -> Result<Arc<Caller>, ApiError> {
         auth::authenticate(&self.directory.load(), credential, self.time.now_ms())
     }
 
     /// Where a name leads, if this caller may go there.
-    fn admit(&self, caller: &Caller, asked: &str) -> Result<Arc<Deployment>, Problem> {
+    fn admit(&self, caller: &Caller, asked: &str) -> Result<Arc<Deployment>, ApiError> {
         let deployment = self
             .table
             .resolve(asked)
@@ -264,7 +264,7 @@ impl Gateway {
         &self,
         credential: Option<&str>,
         dialect: Dialect,
-    ) -> Result<Vec<(String, String)>, Problem> {
+    ) -> Result<Vec<(String, String)>, ApiError> {
         let caller = self.authenticate(credential)?;
         let allowed = self.table.names().filter(|(name, deployment)| {
             access::callable(
@@ -296,11 +296,11 @@ impl Gateway {
         &self,
         dialect: Dialect,
         credential: Option<&str>,
-        problem: Problem,
+        problem: ApiError,
     ) -> Reply {
         let id = self.next_id();
         let problem = self.note_refusal(
-            &Refused {
+            &UnparsedCall {
                 dialect,
                 credential,
                 id,
@@ -308,13 +308,13 @@ impl Gateway {
             problem,
             |_| {},
         );
-        self.figures.refused(problem.word);
+        self.metrics.refused(problem.word);
         Reply::refusal(dialect, &problem, id)
     }
 
     /// A refusal of the listener's own (not a model call, endpoint not served), counted like all others.
-    pub fn refuse(&self, dialect: Dialect, problem: &Problem) -> Reply {
-        self.figures.refused(problem.word);
+    pub fn refuse(&self, dialect: Dialect, problem: &ApiError) -> Reply {
+        self.metrics.refused(problem.word);
         Reply::refusal(dialect, problem, self.next_id())
     }
 
@@ -322,8 +322,8 @@ impl Gateway {
         &self.limits
     }
 
-    pub fn figures(&self) -> &Figures {
-        &self.figures
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     pub fn inflight(&self) -> &Inflight {
@@ -336,12 +336,12 @@ impl Gateway {
     }
 
     /// Passes on what budgets have to say. Waits for nobody: where there is no room, it is due again with the next occasion.
-    fn hand_over(&self, alerts: Vec<Alert>) {
+    fn send_alerts(&self, alerts: Vec<Alert>) {
         for alert in alerts {
             if let Err(TrySendError::Full(alert) | TrySendError::Closed(alert)) =
                 self.alerts.try_send(alert)
             {
-                self.ledger.take_back(&alert);
+                self.ledger.requeue(&alert);
             }
         }
     }
@@ -359,38 +359,38 @@ impl Gateway {
 }
 
 /// A call that is refused before it is read.
-struct Refused<'c> {
+struct UnparsedCall<'c> {
     dialect: Dialect,
     credential: Option<&'c str>,
     id: RequestId,
 }
 
 /// How a journey ended without an answer: what is said, and the headers of the attempt that was made, if one was.
-struct Ended {
-    problem: Problem,
+struct FailedCall {
+    problem: ApiError,
     headers: Vec<(String, String)>,
 }
 
-impl From<Problem> for Ended {
-    fn from(problem: Problem) -> Ended {
-        Ended {
+impl From<ApiError> for FailedCall {
+    fn from(problem: ApiError) -> FailedCall {
+        FailedCall {
             problem,
             headers: Vec::new(),
         }
     }
 }
 
-fn no_tag() -> Problem {
-    Problem::invalid(format!(
+fn invalid_tag() -> ApiError {
+    ApiError::invalid(format!(
         "the header {TAG_HEADER} must be 1 to 64 letters of visible ASCII, without spaces"
     ))
     .at(TAG_HEADER)
 }
 
 /// A fault that only a defect of ours can cause.
-fn defect(what: &str) -> Problem {
-    Problem::new(
-        Word::Internal,
+fn defect(what: &str) -> ApiError {
+    ApiError::new(
+        ErrorCode::Internal,
         format!("{what}; this is a defect of the gateway, please report it"),
     )
 }

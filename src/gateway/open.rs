@@ -5,23 +5,23 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::dialect::{Delivered, Passage};
-use crate::domain::event::{Ending, Flags, Progress, Status};
+use crate::dialect::{DeliveredText, ResponseStream};
+use crate::domain::event::{CallResult, Flags, Progress, Status};
 use crate::domain::id::TeamId;
 use crate::domain::money::Money;
-use crate::domain::usage::{Report, Side, Usage};
-use crate::gateway::drain::Presence;
+use crate::domain::usage::{ReportedUsage, Side, Usage};
+use crate::gateway::drain::DisconnectFlag;
 use crate::gateway::{Gateway, memory};
-use crate::meter::estimate::Text;
-use crate::meter::{Held, Receipt};
+use crate::meter::estimate::TextSize;
+use crate::meter::{HoldGrant, Receipt};
 use crate::price::Bill;
 use crate::route::Deployment;
-use crate::store::NotLogged;
+use crate::store::AppendError;
 
-pub(super) struct Open {
+pub(super) struct OpenHold {
     pub gateway: Arc<Gateway>,
     pub deployment: Arc<Deployment>,
-    pub held: Held,
+    pub held: HoldGrant,
     pub team: TeamId,
     pub ceiling: Money,
     /// the ceiling is no bound
@@ -38,20 +38,20 @@ pub(super) struct Open {
     pub first_content_ms: Option<u64>,
     /// when the upstream was sent the request: from here on it may bill
     pub sent_at: Option<Instant>,
-    pub report: Report,
+    pub report: ReportedUsage,
     /// the report's output count is the upstream's last word
     pub output_is_final: bool,
-    pub delivered: Delivered,
+    pub delivered: DeliveredText,
     pub resolved: bool,
-    pub presence: Presence,
+    pub presence: DisconnectFlag,
     /// members of the request that the vendor got otherwise or not at all, for the head of the answer
     pub changed_members: Option<String>,
 }
 
-impl Open {
+impl OpenHold {
     /// Books the call with what is known of it. On an error the ledger keeps the ending until it can be logged, and the answer
     /// must not be ended.
-    pub(super) fn settle(&mut self, status: Status) -> Result<Receipt, NotLogged> {
+    pub(super) fn settle(&mut self, status: Status) -> Result<Receipt, AppendError> {
         let mut ending = self.ending(status);
         // an answer that nobody waited for, whatever it was
         let status = if self.presence.client_has_gone() {
@@ -68,16 +68,16 @@ impl Open {
                     "the end of call {} cannot be logged yet, its hold stays: {error}",
                     self.held.id.request
                 );
-                self.gateway.figures.ended(status.unended());
+                self.gateway.metrics.ended(status.if_undelivered());
             }
         })?;
         self.held.allowance = receipt.allowance.or(self.held.allowance.take());
         self.gateway.queue.wake(&receipt.freed);
-        self.gateway.hand_over(std::mem::take(&mut receipt.alerts));
+        self.gateway.send_alerts(std::mem::take(&mut receipt.alerts));
         if first {
-            self.gateway.figures.ended(status);
+            self.gateway.metrics.ended(status);
         }
-        self.teach(status);
+        self.learn(status);
         Ok(receipt)
     }
 
@@ -88,9 +88,9 @@ impl Open {
     }
 
     /// Keeps what the client's dialect cannot carry, for the turns that follow.
-    pub(super) fn remember(&self, passage: &Passage) {
+    pub(super) fn remember(&self, passage: &ResponseStream) {
         if let Some(memory) = &self.gateway.memory
-            && let Some(remembered) = passage.remembered()
+            && let Some(remembered) = passage.retained_reasoning()
         {
             memory::keep(memory, self.team, remembered);
         }
@@ -119,9 +119,9 @@ impl Open {
         self.gateway.ledger.progress(self.held.id, progress);
     }
 
-    fn ending(&self, status: Status) -> Ending {
+    fn ending(&self, status: Status) -> CallResult {
         let (usage, flags) = self.usage(status);
-        let ending = Ending {
+        let ending = CallResult {
             ended_ms: self
                 .held
                 .at_ms
@@ -135,13 +135,13 @@ impl Open {
             upstream_status: self.upstream_status,
             first_content_ms: self.first_content_ms,
         };
-        if self.report == Report::Lying {
+        if self.report == ReportedUsage::Invalid {
             return ending.at_ceiling(self.ceiling, Flags::LYING_USAGE);
         }
         self.priced(ending)
     }
 
-    fn priced(&self, mut ending: Ending) -> Ending {
+    fn priced(&self, mut ending: CallResult) -> CallResult {
         match self
             .deployment
             .price
@@ -216,19 +216,19 @@ impl Open {
     fn unsaid(&self, usage: &Usage) -> Vec<Side> {
         let mut unsaid = Vec::new();
         let (input, output) = match self.report {
-            Report::Lying => return unsaid,
-            Report::Missing => (false, false),
-            Report::Half { unsaid, .. } => (
+            ReportedUsage::Invalid => return unsaid,
+            ReportedUsage::Missing => (false, false),
+            ReportedUsage::Partial { unsaid, .. } => (
                 unsaid == Side::Output,
                 unsaid == Side::Input && self.output_is_final,
             ),
             // of an answer that is not over an empty beginning may have been told
-            Report::Reported(_) => (
+            ReportedUsage::Complete(_) => (
                 self.output_is_final || usage.in_total() > 0,
                 self.output_is_final,
             ),
         };
-        let trusted = self.deployment.provider.preset.trusts_zero;
+        let trusted = self.deployment.provider.preset.zero_usage_is_real;
         let no_input = usage.in_total() == 0 && self.input_bytes > 0 && !trusted;
         let no_output = usage.out_total == 0 && self.delivered.text_bytes > 0 && !trusted;
         unsaid.extend((!input || no_input).then_some(Side::Input));
@@ -238,21 +238,21 @@ impl Open {
 
     fn estimate(&self, side: Side, usage: &mut Usage) {
         if side == Side::Input {
-            let input = self.tokens(Text {
+            let input = self.tokens(TextSize {
                 bytes: self.input_bytes,
                 cjk_chars: 0,
             });
             usage.uncached_in = usage.uncached_in.max(input);
             return;
         }
-        let delivered = Text {
+        let delivered = TextSize {
             bytes: self.delivered.text_bytes,
             cjk_chars: self.delivered.cjk_chars,
         };
         let delivered = self.tokens(delivered);
         usage.out_total = match self.report {
             // what was said of it was counted beside it, as Gemini's thoughts are
-            Report::Half {
+            ReportedUsage::Partial {
                 unsaid: Side::Output,
                 ..
             } => usage.out_total.saturating_add(delivered),
@@ -260,17 +260,17 @@ impl Open {
         };
     }
 
-    fn tokens(&self, text: Text) -> u64 {
+    fn tokens(&self, text: TextSize) -> u64 {
         self.gateway
             .estimates
             .tokens(&self.deployment.provider.name, &self.deployment.model, text)
     }
 
-    fn teach(&self, status: Status) {
-        if let (Status::Ok, Report::Reported(usage), true) =
+    fn learn(&self, status: Status) {
+        if let (Status::Ok, ReportedUsage::Complete(usage), true) =
             (status, &self.report, self.output_is_final)
         {
-            let text = Text {
+            let text = TextSize {
                 bytes: self.delivered.text_bytes,
                 cjk_chars: self.delivered.cjk_chars,
             };
@@ -285,7 +285,7 @@ impl Open {
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenHold {
     fn drop(&mut self) {
         if self.resolved {
             return;

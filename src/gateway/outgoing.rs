@@ -8,11 +8,11 @@ use bytes::Bytes;
 
 use crate::config::Limits;
 use crate::domain::event::Status;
-use crate::domain::problem::{Problem, Word};
+use crate::domain::problem::{ApiError, ErrorCode};
 use crate::domain::secret::Secret;
-use crate::provider::Signed;
+use crate::provider::RequestToSign;
 use crate::route::Deployment;
-use crate::upstream::{Client, Failed, Incoming, Outgoing};
+use crate::upstream::{Client, TransportError, IncomingResponse, OutgoingRequest};
 
 /// Headers of a client that mean something to the vendor.
 const FORWARDED: [&str; 5] = [
@@ -72,13 +72,13 @@ pub(super) async fn send(
     body: Bytes,
     head_timeout: Duration,
     now_ms: u64,
-) -> Result<Incoming, Failed> {
+) -> Result<IncomingResponse, TransportError> {
     let provider = &deployment.provider;
     let mut credential: Vec<(&str, Secret)> = Vec::new();
     if let Some(signer) = &provider.signer {
         let headers = [("content-type", "application/json")];
         credential.extend(signer.sign(
-            &Signed {
+            &RequestToSign {
                 url,
                 headers: &headers,
                 body: &body,
@@ -114,7 +114,7 @@ pub(super) async fn send(
             .iter()
             .map(|(name, value)| (*name, value.expose())),
     );
-    let outgoing = Outgoing {
+    let outgoing = OutgoingRequest {
         url,
         headers: outgoing,
         body,
@@ -128,7 +128,7 @@ pub(super) async fn send(
 }
 
 /// The tier that served a call, where the head of the answer says it.
-pub(super) fn tier_served(incoming: &Incoming) -> Option<String> {
+pub(super) fn tier_served(incoming: &IncomingResponse) -> Option<String> {
     let header = incoming
         .headers
         .iter()
@@ -137,35 +137,35 @@ pub(super) fn tier_served(incoming: &Incoming) -> Option<String> {
 }
 
 /// No head came: what the call is booked as, and what the client is told.
-pub(super) fn not_answered(provider: &str, failed: &Failed) -> (Status, Problem) {
+pub(super) fn not_answered(provider: &str, failed: &TransportError) -> (Status, ApiError) {
     match failed {
         // nothing was sent: nothing can have been billed
-        Failed::Connect(_) | Failed::Malformed(_) => (
+        TransportError::Connect(_) | TransportError::Malformed(_) => (
             Status::UpstreamError,
-            Problem::new(
-                Word::UpstreamError,
+            ApiError::new(
+                ErrorCode::UpstreamError,
                 format!("provider {provider} was not reached: {failed}"),
             ),
         ),
-        Failed::HeadTimeout(ms) => {
+        TransportError::HeadTimeout(ms) => {
             let message = format!("provider {provider} sent no answer within {} s", ms / 1_000);
-            (Status::Broken, Problem::new(Word::UpstreamTimeout, message))
+            (Status::Broken, ApiError::new(ErrorCode::UpstreamTimeout, message))
         }
         other => (
             Status::Broken,
-            Problem::new(Word::UpstreamError, format!("provider {provider}: {other}")),
+            ApiError::new(ErrorCode::UpstreamError, format!("provider {provider}: {other}")),
         ),
     }
 }
 
 /// A good head came, and not the whole body.
-pub(super) fn not_whole(provider: &str, failed: &Failed) -> Problem {
-    let word = if matches!(failed, Failed::IdleTimeout(_) | Failed::CallTimeout(_)) {
-        Word::UpstreamTimeout
+pub(super) fn incomplete_body(provider: &str, failed: &TransportError) -> ApiError {
+    let word = if matches!(failed, TransportError::IdleTimeout(_) | TransportError::CallTimeout(_)) {
+        ErrorCode::UpstreamTimeout
     } else {
-        Word::UpstreamError
+        ErrorCode::UpstreamError
     };
-    Problem::new(
+    ApiError::new(
         word,
         format!("the answer of provider {provider} did not come whole: {failed}"),
     )
@@ -173,14 +173,14 @@ pub(super) fn not_whole(provider: &str, failed: &Failed) -> Problem {
 
 /// Reads a whole answer within the limits and tells `came` how much there is of it.
 pub(super) async fn whole(
-    incoming: Incoming,
+    incoming: IncomingResponse,
     limits: &Limits,
     deadline: Instant,
     came: impl FnMut(usize),
-) -> Result<Bytes, Failed> {
+) -> Result<Bytes, TransportError> {
     let whole = incoming.whole(limits.answer_bytes_max, limits.idle_timeout_ms, came);
     match tokio::time::timeout_at(deadline.into(), whole).await {
         Ok(read) => read,
-        Err(_) => Err(Failed::CallTimeout(limits.call_timeout_ms)),
+        Err(_) => Err(TransportError::CallTimeout(limits.call_timeout_ms)),
     }
 }

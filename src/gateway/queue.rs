@@ -23,13 +23,13 @@ struct Waiter {
     woken: Notify,
 }
 
-struct Place {
+struct QueueEntry {
     number: u64,
     since: Instant,
     waiter: Arc<Waiter>,
 }
 
-impl Place {
+impl QueueEntry {
     fn patience_is_over(&self) -> bool {
         self.since.elapsed() >= PASSED_FOR
     }
@@ -38,7 +38,7 @@ impl Place {
 #[derive(Default)]
 struct Lines {
     next: u64,
-    by_budget: HashMap<BudgetId, VecDeque<Place>>,
+    by_budget: HashMap<BudgetId, VecDeque<QueueEntry>>,
 }
 
 pub(super) struct Queue {
@@ -50,7 +50,7 @@ pub(super) struct Queue {
 }
 
 /// A place in a line; leaves it when dropped, however the wait ended.
-pub(super) struct Waiting<'a> {
+pub(super) struct QueueTicket<'a> {
     queue: &'a Queue,
     budget: BudgetId,
     number: u64,
@@ -60,7 +60,7 @@ pub(super) struct Waiting<'a> {
 
 /// The line of this budget is full.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct LineFull;
+pub(super) struct QueueFull;
 
 impl Queue {
     pub(super) fn new(places_max: usize) -> Queue {
@@ -80,7 +80,7 @@ impl Queue {
     pub(super) fn blocked(
         &self,
         budgets: &[BudgetId],
-        place: Option<&Waiting<'_>>,
+        place: Option<&QueueTicket<'_>>,
     ) -> Option<BudgetId> {
         if self.waiting() == 0 {
             return None;
@@ -96,7 +96,7 @@ impl Queue {
     }
 
     /// Joins the end of a budget's line.
-    pub(super) fn join(&self, budget: BudgetId) -> Result<Waiting<'_>, LineFull> {
+    pub(super) fn join(&self, budget: BudgetId) -> Result<QueueTicket<'_>, QueueFull> {
         let mut lines = self.lock();
         let number = lines.next;
         lines.next += 1;
@@ -106,9 +106,9 @@ impl Queue {
     /// Leaves a line for that of another budget, and stands there as if it had always waited there.
     pub(super) fn moved<'q>(
         &'q self,
-        from: Waiting<'q>,
+        from: QueueTicket<'q>,
         budget: BudgetId,
-    ) -> Result<Waiting<'q>, LineFull> {
+    ) -> Result<QueueTicket<'q>, QueueFull> {
         self.stand(self.lock(), budget, from.number, from.since)
     }
 
@@ -118,23 +118,23 @@ impl Queue {
         budget: BudgetId,
         number: u64,
         since: Instant,
-    ) -> Result<Waiting<'_>, LineFull> {
+    ) -> Result<QueueTicket<'_>, QueueFull> {
         let line = lines.by_budget.entry(budget).or_default();
         if line.len() >= self.places_max {
-            return Err(LineFull);
+            return Err(QueueFull);
         }
         let waiter = Arc::new(Waiter::default());
         let before = line.partition_point(|place| place.number < number);
         line.insert(
             before,
-            Place {
+            QueueEntry {
                 number,
                 since,
                 waiter: waiter.clone(),
             },
         );
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        Ok(Waiting {
+        Ok(QueueTicket {
             queue: self,
             budget,
             number,
@@ -153,7 +153,7 @@ impl Queue {
             let Some(line) = lines.by_budget.get(budget) else {
                 continue;
             };
-            let passed = line.front().is_some_and(Place::patience_is_over);
+            let passed = line.front().is_some_and(QueueEntry::patience_is_over);
             let tried = if passed { 1 } else { TRIED_IN_VAIN };
             line.iter()
                 .take(tried)
@@ -166,7 +166,7 @@ impl Queue {
     }
 }
 
-impl Waiting<'_> {
+impl QueueTicket<'_> {
     pub(super) fn budget(&self) -> BudgetId {
         self.budget
     }
@@ -185,7 +185,7 @@ impl Waiting<'_> {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for QueueTicket<'_> {
     fn drop(&mut self) {
         let mut lines = self.queue.lock();
         let Some(line) = lines.by_budget.get_mut(&self.budget) else {
@@ -210,7 +210,7 @@ mod tests {
     fn a_line_has_an_end_and_leaving_it_frees_the_place() {
         let queue = Queue::new(1);
         let first = queue.join(BudgetId(1)).expect("there is a place");
-        assert_eq!(queue.join(BudgetId(1)).err(), Some(LineFull));
+        assert_eq!(queue.join(BudgetId(1)).err(), Some(QueueFull));
         assert!(
             queue.join(BudgetId(2)).is_ok(),
             "another budget has its own line"

@@ -3,8 +3,8 @@
 use std::num::NonZeroU32;
 
 use crate::domain::limit::{Allowance, Gauge};
-use crate::domain::problem::{Problem, Word};
-use crate::meter::{Limited, Measure};
+use crate::domain::problem::{ApiError, ErrorCode};
+use crate::meter::{RateLimitHit, Measure};
 
 /// What the vendor's headers begin with, and ours.
 const RATE_LIMIT: &str = "x-ratelimit-";
@@ -12,7 +12,7 @@ const RATE_LIMIT: &str = "x-ratelimit-";
 const OF_UPSTREAM: &str = "x-gatekeeper-upstream-ratelimit-";
 
 /// 429: whose limit it is, what it allows and when to come again.
-pub(super) fn refused(limited: &Limited, whose: &str) -> Problem {
+pub(super) fn refused(limited: &RateLimitHit, whose: &str) -> ApiError {
     let limit = &limited.limit;
     let (count, of_what) = match limited.measure {
         Measure::Requests => (limit.rpm, "requests a minute"),
@@ -30,7 +30,7 @@ pub(super) fn refused(limited: &Limited, whose: &str) -> Problem {
          administrator to raise it",
         limit.id
     );
-    Problem::new(Word::RateLimitExceeded, message)
+    ApiError::new(ErrorCode::RateLimitExceeded, message)
         .retry_after(wait_s)
         .left(limited.left)
 }
@@ -120,7 +120,7 @@ mod tests {
             max_parallel: NonZeroU32::new(2),
             model: Some(Pattern::new("m-*")),
         };
-        let limited = |measure, wait_ms| Limited {
+        let limited = |measure, wait_ms| RateLimitHit {
             limit: limit.clone(),
             measure,
             wait_ms,
@@ -129,7 +129,7 @@ mod tests {
         let problem = refused(&limited(Measure::Requests, 2_001), "this team");
         assert_eq!(
             (problem.word, problem.retry_after_s),
-            (Word::RateLimitExceeded, Some(3))
+            (ErrorCode::RateLimitExceeded, Some(3))
         );
         assert!(
             problem

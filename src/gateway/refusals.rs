@@ -10,7 +10,7 @@ use crate::auth::directory::Caller;
 use crate::dialect::{self, Dialect, Request};
 use crate::domain::attribution::{Attribution, Tag};
 use crate::domain::id::{KeyId, RequestId};
-use crate::domain::problem::{Problem, Word};
+use crate::domain::problem::{ApiError, ErrorCode};
 use crate::domain::refusal::{Refusal, shortened};
 use crate::gateway::Gateway;
 
@@ -19,21 +19,21 @@ const MINUTE_MS: u64 = 60_000;
 
 /// Rows of this minute: no more entries than there are keys and words.
 #[derive(Default)]
-pub(super) struct Rows(Mutex<Minute>);
+pub(super) struct RefusalSampler(Mutex<SampledMinute>);
 
 #[derive(Default)]
-struct Minute {
+struct SampledMinute {
     number: u64,
-    rows: HashMap<(KeyId, Word), u32>,
+    rows: HashMap<(KeyId, ErrorCode), u32>,
 }
 
-impl Rows {
+impl RefusalSampler {
     /// Whether one more may be a row. Minutes are those of the boot-time clock, which never jumps.
-    fn one_more(&self, key: KeyId, word: Word, boot_ms: u64) -> bool {
+    fn one_more(&self, key: KeyId, word: ErrorCode, boot_ms: u64) -> bool {
         let mut minute = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let number = boot_ms / MINUTE_MS;
         if minute.number != number {
-            *minute = Minute {
+            *minute = SampledMinute {
                 number,
                 rows: HashMap::new(),
             };
@@ -45,7 +45,7 @@ impl Rows {
 }
 
 /// A call on its way in, of a key that is known.
-pub(super) struct Entering<'g> {
+pub(super) struct RefusalEntry<'g> {
     gateway: &'g Gateway,
     request: RequestId,
     dialect: Dialect,
@@ -57,14 +57,14 @@ pub(super) struct Entering<'g> {
     user: Option<String>,
 }
 
-impl<'g> Entering<'g> {
+impl<'g> RefusalEntry<'g> {
     pub fn new(
         gateway: &'g Gateway,
         request: RequestId,
         dialect: Dialect,
         caller: Arc<Caller>,
-    ) -> Entering<'g> {
-        Entering {
+    ) -> RefusalEntry<'g> {
+        RefusalEntry {
             gateway,
             request,
             dialect,
@@ -90,7 +90,7 @@ impl<'g> Entering<'g> {
     }
 
     /// Notes that the call is refused.
-    pub fn refused(&self, problem: Problem) -> Problem {
+    pub fn refused(&self, problem: ApiError) -> ApiError {
         let (gateway, key, word) = (self.gateway, &self.caller.key, problem.word);
         let at_ms = gateway.time.now_ms();
         let user = self
@@ -108,13 +108,13 @@ impl<'g> Entering<'g> {
                 user,
                 tag: self.tag.clone(),
             },
-            dialect: self.dialect.word().to_owned(),
+            dialect: self.dialect.as_str().to_owned(),
             word,
         };
         let as_row = gateway
             .refusals
             .one_more(key.id, word, gateway.time.boot_ms());
-        gateway.ledger.journal().refusals().note(refusal, as_row);
+        gateway.ledger.wal().refusals().note(refusal, as_row);
         problem
     }
 }
@@ -125,16 +125,16 @@ mod tests {
 
     #[test]
     fn ten_rows_per_key_word_and_minute() {
-        let rows = Rows::default();
+        let rows = RefusalSampler::default();
         let allowed = |key, word, at_ms| {
             (0..20)
                 .filter(|_| rows.one_more(KeyId(key), word, at_ms))
                 .count()
         };
-        assert_eq!(allowed(1, Word::BudgetExceeded, 59_999), 10);
-        assert_eq!(allowed(1, Word::RateLimitExceeded, 59_999), 10);
-        assert_eq!(allowed(2, Word::BudgetExceeded, 59_999), 10);
-        assert_eq!(allowed(1, Word::BudgetExceeded, 59_999), 0);
-        assert_eq!(allowed(1, Word::BudgetExceeded, 60_000), 10);
+        assert_eq!(allowed(1, ErrorCode::BudgetExceeded, 59_999), 10);
+        assert_eq!(allowed(1, ErrorCode::RateLimitExceeded, 59_999), 10);
+        assert_eq!(allowed(2, ErrorCode::BudgetExceeded, 59_999), 10);
+        assert_eq!(allowed(1, ErrorCode::BudgetExceeded, 59_999), 0);
+        assert_eq!(allowed(1, ErrorCode::BudgetExceeded, 60_000), 10);
     }
 }

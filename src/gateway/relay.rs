@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::dialect::{self, BadFrame, Framing, Kind, Passage, Passed, UpstreamFault};
+use crate::dialect::{self, BadFrame, Framing, EventKind, ResponseStream, ForwardedEvent, UpstreamError};
 use crate::domain::event::Status;
-use crate::domain::problem::{Problem, Word};
-use crate::gateway::cap::Cap;
+use crate::domain::problem::{ApiError, ErrorCode};
+use crate::gateway::cap::CapDecision;
 use crate::gateway::held::{ledger_unavailable, on_disk};
-use crate::gateway::inflight::Running;
-use crate::gateway::open::Open;
-use crate::gateway::reply::{self, Body, Outlet, Reply};
+use crate::gateway::inflight::InflightGuard;
+use crate::gateway::open::OpenHold;
+use crate::gateway::reply::{self, Body, BodySender, Reply};
 use crate::gateway::{rates, upstream_error, whole};
 use crate::meter::Receipt;
 use crate::provider::OnDisconnect;
-use crate::upstream::{Failed, Incoming};
+use crate::upstream::{TransportError, IncomingResponse};
 
 /// Events without content are kept back until the first content, but no longer than this after the upstream's head.
 const KEPT_BACK: Duration = Duration::from_secs(2);
@@ -31,18 +31,18 @@ const PROGRESS: Duration = Duration::from_secs(2);
 const TAIL_WAIT_MS: u64 = 1_000;
 
 /// An upstream's good head, with all that belongs to the call.
-pub(super) struct Answered {
-    pub open: Open,
-    pub incoming: Incoming,
-    pub passage: Passage,
+pub(super) struct UpstreamResponse {
+    pub open: OpenHold,
+    pub incoming: IncomingResponse,
+    pub passage: ResponseStream,
     pub framing: Framing,
     /// the client asked for a stream
     pub streamed: bool,
-    pub cap: Cap,
-    pub running: Running,
+    pub cap: CapDecision,
+    pub running: InflightGuard,
 }
 
-pub(super) async fn relay(answered: Answered) -> Result<Reply, Problem> {
+pub(super) async fn relay(answered: UpstreamResponse) -> Result<Reply, ApiError> {
     let framing = answered.framing;
     let mut headers = answered.incoming.headers.iter();
     let is_stream = headers.any(|(name, value)| name == "content-type" && framing.is(value));
@@ -53,7 +53,7 @@ pub(super) async fn relay(answered: Answered) -> Result<Reply, Problem> {
 }
 
 /// The head of an answered call.
-pub(super) fn head(open: &Open, status: u16, upstream: &[(String, String)]) -> Reply {
+pub(super) fn head(open: &OpenHold, status: u16, upstream: &[(String, String)]) -> Reply {
     let mut headers = upstream.to_vec();
     if let Some(allowance) = &open.held.allowance {
         rates::put_headers(&mut headers, allowance);
@@ -67,7 +67,7 @@ pub(super) fn head(open: &Open, status: u16, upstream: &[(String, String)]) -> R
     reply
 }
 
-pub(super) fn output_cap(reply: &mut Reply, cap: &Cap) {
+pub(super) fn output_cap(reply: &mut Reply, cap: &CapDecision) {
     if let Some(tokens) = cap.write {
         reply
             .headers
@@ -75,13 +75,13 @@ pub(super) fn output_cap(reply: &mut Reply, cap: &Cap) {
     }
 }
 
-pub(super) fn settle(open: &mut Open, status: Status) -> Result<Receipt, Problem> {
+pub(super) fn settle(open: &mut OpenHold, status: Status) -> Result<Receipt, ApiError> {
     open.settle(status)
         .map_err(|not_logged| ledger_unavailable(&not_logged))
 }
 
 /// What a call is that failed before anything of its answer was passed on.
-pub(super) fn ending(fault: &UpstreamFault) -> Status {
+pub(super) fn ending(fault: &UpstreamError) -> Status {
     if fault.unreadable {
         Status::Broken
     } else {
@@ -91,17 +91,17 @@ pub(super) fn ending(fault: &UpstreamFault) -> Status {
 
 /// A stream on its way.
 struct Stream {
-    open: Open,
-    incoming: Incoming,
-    passage: Passage,
-    cap: Cap,
-    running: Running,
+    open: OpenHold,
+    incoming: IncomingResponse,
+    passage: ResponseStream,
+    cap: CapDecision,
+    running: InflightGuard,
     call_deadline: Instant,
     progressed: Instant,
 }
 
 /// What one reading of the upstream came to.
-enum Step {
+enum ReadStep {
     /// events to pass on; content among them
     Events {
         bytes: Bytes,
@@ -114,27 +114,27 @@ enum Step {
     },
     Fault {
         bytes: Bytes,
-        fault: UpstreamFault,
+        fault: UpstreamError,
     },
     /// the upstream's stream ended, and its answer had not
     Truncated {
         bytes: Bytes,
     },
-    Failed(Failed),
+    Failed(TransportError),
     /// the call has had its time
     Late,
     BadFrame(BadFrame),
 }
 
 /// How a stream ended that did not end well.
-struct Bad {
+struct StreamFailure {
     status: Status,
-    problem: Problem,
+    problem: ApiError,
 }
 
 impl Stream {
-    fn new(answered: Answered) -> Stream {
-        let Answered {
+    fn new(answered: UpstreamResponse) -> Stream {
+        let UpstreamResponse {
             open,
             incoming,
             passage,
@@ -154,7 +154,7 @@ impl Stream {
     }
 
     /// Keeps back what has no content, so that a stream which fails at once can still be an honest error.
-    async fn begin(mut self) -> Result<Reply, Problem> {
+    async fn begin(mut self) -> Result<Reply, ApiError> {
         let kept_until = Instant::now() + KEPT_BACK;
         let mut kept = BytesMut::new();
         loop {
@@ -163,35 +163,35 @@ impl Stream {
                 biased;
                 () = tokio::time::sleep_until(kept_until.into()) => return Ok(self.flow(kept.freeze(), false)),
                 step = step(&mut self.incoming, &mut self.passage, idle_ms, self.call_deadline) => step,
-                () = self.running.told_to_end() => {
+                () = self.running.shutdown_deadline() => {
                     self.note_read();
                     return Err(stopped(&mut self.open));
                 }
             };
             match step {
-                Step::Events { bytes, content } => {
+                ReadStep::Events { bytes, content } => {
                     kept.extend_from_slice(&bytes);
                     self.note_content(content);
                     if content || kept.len() > KEPT_BYTES_MAX {
                         return Ok(self.flow(kept.freeze(), false));
                     }
                 }
-                Step::End { bytes, content } => {
+                ReadStep::End { bytes, content } => {
                     kept.extend_from_slice(&bytes);
                     self.note_content(content);
                     return Ok(self.flow(kept.freeze(), true));
                 }
                 step => {
-                    if let Step::Fault { .. } = &step {
-                        self.overhear().await;
+                    if let ReadStep::Fault { .. } = &step {
+                        self.read_trailing_usage().await;
                     }
                     // an upstream that says it failed bills nothing; one that fell silent, or cannot be understood, may
-                    let failed = if let Step::Fault { fault, .. } = &step {
+                    let failed = if let ReadStep::Fault { fault, .. } = &step {
                         Some(ending(fault))
                     } else {
                         None
                     };
-                    let Bad { status, problem } = self.bad(step);
+                    let StreamFailure { status, problem } = self.bad(step);
                     let status = failed.unwrap_or(status);
                     return Err(self.settle(status).err().unwrap_or(problem));
                 }
@@ -217,26 +217,26 @@ impl Stream {
         }
         let (client, pieces) = reply::flow(PIECES);
         reply.body = Body::Stream(pieces);
-        tokio::task::spawn_local(self.pass_on(client, first, whole));
+        tokio::task::spawn_local(self.pump(client, first, whole));
         reply
     }
 
-    async fn pass_on(mut self, client: Outlet, first: Bytes, whole: bool) {
+    async fn pump(mut self, client: BodySender, first: Bytes, whole: bool) {
         let outcome = self.run(&client, first, whole).await;
         match outcome {
             Ok(()) => {
                 client.end();
-                self.read_tail().await;
+                self.finish_connection().await;
             }
-            Err(Gone::Client) if self.open.resolved => {}
-            Err(Gone::Client) => {
+            Err(RelayEnd::Client) if self.open.resolved => {}
+            Err(RelayEnd::Client) => {
                 if self.open.deployment.provider.on_disconnect == OnDisconnect::Drain {
                     let gateway = self.open.gateway.clone();
-                    gateway.drains.run(self.read_out()).await;
+                    gateway.drains.run(self.drain_to_end()).await;
                 }
                 drop(self.settle(Status::ClientGone));
             }
-            Err(Gone::Bad(bad)) => {
+            Err(RelayEnd::Bad(bad)) => {
                 let problem = self.settle(bad.status).err().unwrap_or(bad.problem);
                 let id = self.open.held.id.request.to_string();
                 let failed = self.passage.failed(&problem, &id);
@@ -247,7 +247,7 @@ impl Stream {
         }
     }
 
-    async fn run(&mut self, client: &Outlet, first: Bytes, whole: bool) -> Result<(), Gone> {
+    async fn run(&mut self, client: &BodySender, first: Bytes, whole: bool) -> Result<(), RelayEnd> {
         self.send(client, first).await?;
         if whole {
             return self.end(client).await;
@@ -260,84 +260,84 @@ impl Stream {
                 .min(limits.idle_timeout_ms.saturating_sub(silent_ms));
             let step = tokio::select! {
                 biased;
-                () = client.closed() => return Err(Gone::Client),
-                () = self.running.told_to_end() => return Err(Gone::Bad(Bad { status: Status::Broken, problem: shutting_down() })),
+                () = client.closed() => return Err(RelayEnd::Client),
+                () = self.running.shutdown_deadline() => return Err(RelayEnd::Bad(StreamFailure { status: Status::Broken, problem: shutting_down() })),
                 step = step(&mut self.incoming, &mut self.passage, wait_ms, self.call_deadline) => step,
             };
             match step {
-                Step::Failed(Failed::IdleTimeout(waited_ms)) => {
+                ReadStep::Failed(TransportError::IdleTimeout(waited_ms)) => {
                     silent_ms += waited_ms;
                     if silent_ms >= self.open.gateway.limits.idle_timeout_ms {
-                        return Err(Gone::Bad(
-                            self.bad(Step::Failed(Failed::IdleTimeout(silent_ms))),
+                        return Err(RelayEnd::Bad(
+                            self.bad(ReadStep::Failed(TransportError::IdleTimeout(silent_ms))),
                         ));
                     }
                     self.send(client, dialect::ping(self.passage.dialect()))
                         .await?;
                 }
-                Step::Events { bytes, content } => {
+                ReadStep::Events { bytes, content } => {
                     silent_ms = 0;
                     self.note_content(content);
                     self.send(client, bytes).await?;
                     self.log_progress();
                 }
-                Step::End { bytes, content } => {
+                ReadStep::End { bytes, content } => {
                     self.note_content(content);
                     self.send(client, bytes).await?;
                     return self.end(client).await;
                 }
-                Step::Fault { bytes, fault } => {
+                ReadStep::Fault { bytes, fault } => {
                     self.send(client, bytes).await?;
-                    self.overhear().await;
-                    return Err(Gone::Bad(self.bad(Step::Fault {
+                    self.read_trailing_usage().await;
+                    return Err(RelayEnd::Bad(self.bad(ReadStep::Fault {
                         bytes: Bytes::new(),
                         fault,
                     })));
                 }
-                Step::Truncated { bytes } => {
+                ReadStep::Truncated { bytes } => {
                     self.send(client, bytes).await?;
-                    return Err(Gone::Bad(self.bad(Step::Truncated {
+                    return Err(RelayEnd::Bad(self.bad(ReadStep::Truncated {
                         bytes: Bytes::new(),
                     })));
                 }
-                bad => return Err(Gone::Bad(self.bad(bad))),
+                bad => return Err(RelayEnd::Bad(self.bad(bad))),
             }
         }
     }
 
     /// Reads on to the end without a client, for the usage that is told there.
-    async fn read_out(&mut self) {
+    async fn drain_to_end(&mut self) {
         let idle_ms = self.open.gateway.limits.idle_timeout_ms;
         loop {
             let step = tokio::select! {
                 biased;
-                () = self.running.told_to_end() => return,
+                () = self.running.shutdown_deadline() => return,
                 step = step(&mut self.incoming, &mut self.passage, idle_ms, self.call_deadline) => step,
             };
             match step {
-                Step::Events { content, .. } => {
+                ReadStep::Events { content, .. } => {
                     self.note_content(content);
                     self.log_progress();
                 }
-                Step::Fault { .. } => return self.overhear().await,
+                ReadStep::Fault { .. } => return self.read_trailing_usage().await,
                 _ => return,
             }
         }
     }
 
     /// After a fault: what the upstream used may follow, and is all that is still read.
-    async fn overhear(&mut self) {
+    async fn read_trailing_usage(&mut self) {
         let until = Instant::now() + Duration::from_millis(TAIL_WAIT_MS);
         // an upstream may always have more to say
         while !self.passage.output_is_final() && Instant::now() < until {
-            match self.passage.overhear() {
-                Some(Kind::Terminal | Kind::CutOff) => return,
+            match self.passage.read_trailing_usage() {
+                Some(EventKind::Terminal | EventKind::Truncated) => return,
                 Some(_) => continue,
                 None => {}
             }
             let next = tokio::select! {
                 biased;
-                () = self.running.told_to_end() => return,
+                () = self.running.shutdown_deadline() => return,
                 next = tokio::time::timeout_at(until.into(), self.incoming.next(TAIL_WAIT_MS)) => next,
             };
             let Ok(Ok(Some(bytes))) = next else { return };
@@ -348,9 +348,9 @@ impl Stream {
     }
 
     /// Logs the cost, then lets the client see the end.
-    async fn end(&mut self, client: &Outlet) -> Result<(), Gone> {
+    async fn end(&mut self, client: &BodySender) -> Result<(), RelayEnd> {
         let ledger_failed = |problem| {
-            Gone::Bad(Bad {
+            RelayEnd::Bad(StreamFailure {
                 status: Status::Broken,
                 problem,
             })
@@ -366,20 +366,20 @@ impl Stream {
     }
 
     /// Lets the upstream end its body, so that the connection can be used again.
-    async fn read_tail(&mut self) {
+    async fn finish_connection(&mut self) {
         let tail = async { while let Ok(Some(_)) = self.incoming.next(TAIL_WAIT_MS).await {} };
         let _ended = tokio::time::timeout(Duration::from_millis(TAIL_WAIT_MS), tail).await;
     }
 
     /// Hands bytes to the client; one that reads nothing for too long is gone.
-    async fn send(&self, client: &Outlet, bytes: Bytes) -> Result<(), Gone> {
+    async fn send(&self, client: &BodySender, bytes: Bytes) -> Result<(), RelayEnd> {
         if bytes.is_empty() {
             return Ok(());
         }
         let stall = Duration::from_millis(self.open.gateway.limits.client_stall_ms);
         match tokio::time::timeout(stall, client.send(bytes)).await {
             Ok(Ok(())) => Ok(()),
-            _ => Err(Gone::Client),
+            _ => Err(RelayEnd::Client),
         }
     }
 
@@ -407,50 +407,50 @@ impl Stream {
         self.open.log_progress();
     }
 
-    fn settle(&mut self, status: Status) -> Result<Receipt, Problem> {
+    fn settle(&mut self, status: Status) -> Result<Receipt, ApiError> {
         self.note_read();
         settle(&mut self.open, status)
     }
 
-    fn bad(&self, step: Step) -> Bad {
+    fn bad(&self, step: ReadStep) -> StreamFailure {
         let name = &self.open.deployment.provider.name;
-        let error = |status, message: String| Bad {
+        let error = |status, message: String| StreamFailure {
             status,
-            problem: Problem::new(Word::UpstreamError, message),
+            problem: ApiError::new(ErrorCode::UpstreamError, message),
         };
         match step {
-            Step::Fault { fault, .. } => Bad {
+            ReadStep::Fault { fault, .. } => StreamFailure {
                 status: Status::Broken,
                 problem: upstream_error::in_band(name, &fault),
             },
-            Step::Failed(Failed::IdleTimeout(ms)) => Bad {
+            ReadStep::Failed(TransportError::IdleTimeout(ms)) => StreamFailure {
                 status: Status::Broken,
-                problem: Problem::new(
-                    Word::UpstreamTimeout,
+                problem: ApiError::new(
+                    ErrorCode::UpstreamTimeout,
                     format!(
                         "provider {name} sent nothing more for {} s",
                         ms.div_ceil(1_000)
                     ),
                 ),
             },
-            Step::Late => {
+            ReadStep::Late => {
                 let within_s = self.open.gateway.limits.call_timeout_ms.div_ceil(1_000);
                 let message =
                     format!("the answer of provider {name} was not whole within {within_s} s");
-                Bad {
+                StreamFailure {
                     status: Status::Broken,
-                    problem: Problem::new(Word::UpstreamTimeout, message),
+                    problem: ApiError::new(ErrorCode::UpstreamTimeout, message),
                 }
             }
-            Step::Failed(failed) => error(
+            ReadStep::Failed(failed) => error(
                 Status::Broken,
                 format!("the stream of provider {name} failed: {failed}"),
             ),
-            Step::BadFrame(bad) => error(
+            ReadStep::BadFrame(bad) => error(
                 Status::Broken,
                 format!("the stream of provider {name} cannot be read: {bad}"),
             ),
-            Step::Truncated { .. } | Step::Events { .. } | Step::End { .. } => error(
+            ReadStep::Truncated { .. } | ReadStep::Events { .. } | ReadStep::End { .. } => error(
                 Status::Truncated,
                 format!("the stream of provider {name} broke off before its end"),
             ),
@@ -466,21 +466,21 @@ impl Drop for Stream {
 }
 
 /// Why passing on ended early.
-enum Gone {
+enum RelayEnd {
     Client,
-    Bad(Bad),
+    Bad(StreamFailure),
 }
 
 /// Books a call that the end of the process cuts short before anything of it was passed on.
-pub(super) fn stopped(open: &mut Open) -> Problem {
+pub(super) fn stopped(open: &mut OpenHold) -> ApiError {
     settle(open, Status::Broken)
         .err()
         .unwrap_or_else(shutting_down)
 }
 
-pub(super) fn shutting_down() -> Problem {
-    Problem::new(
-        Word::ShuttingDown,
+pub(super) fn shutting_down() -> ApiError {
+    ApiError::new(
+        ErrorCode::ShuttingDown,
         "the gateway had to stop before the answer was whole",
     )
     .retry_after(5)
@@ -488,66 +488,66 @@ pub(super) fn shutting_down() -> Problem {
 
 /// Reads once from the upstream and sorts the whole events that are there. May be dropped while it waits: nothing is lost.
 async fn step(
-    incoming: &mut Incoming,
-    passage: &mut Passage,
+    incoming: &mut IncomingResponse,
+    passage: &mut ResponseStream,
     idle_ms: u64,
     deadline: Instant,
-) -> Step {
+) -> ReadStep {
     let next = tokio::time::timeout_at(deadline.into(), incoming.next(idle_ms));
     // also an upstream that always has more to say
     let (false, Ok(next)) = (deadline <= Instant::now(), next.await) else {
-        return Step::Late;
+        return ReadStep::Late;
     };
     match next {
-        Err(failed) => Step::Failed(failed),
+        Err(failed) => ReadStep::Failed(failed),
         Ok(Some(bytes)) => match passage.push(bytes) {
             Ok(()) => sort(passage),
-            Err(bad) => Step::BadFrame(bad),
+            Err(bad) => ReadStep::BadFrame(bad),
         },
         Ok(None) => match passage.ended() {
-            None => Step::Truncated {
+            None => ReadStep::Truncated {
                 bytes: Bytes::new(),
             },
-            Some(Passed {
-                kind: Kind::Error(fault),
+            Some(ForwardedEvent {
+                kind: EventKind::Error(fault),
                 bytes,
-            }) => Step::Fault { bytes, fault },
-            Some(Passed { kind, bytes }) => Step::End {
+            }) => ReadStep::Fault { bytes, fault },
+            Some(ForwardedEvent { kind, bytes }) => ReadStep::End {
                 bytes,
-                content: kind == Kind::Content,
+                content: kind == EventKind::Content,
             },
         },
     }
 }
 
-fn sort(passage: &mut Passage) -> Step {
-    let mut bytes = Pieces::default();
+fn sort(passage: &mut ResponseStream) -> ReadStep {
+    let mut bytes = ChunkJoiner::default();
     let mut content = false;
     while let Some(event) = passage.next_event() {
         bytes.push(event.bytes);
         match event.kind {
-            Kind::Content => content = true,
-            Kind::Head | Kind::Hidden => {}
-            Kind::Terminal => {
-                return Step::End {
+            EventKind::Content => content = true,
+            EventKind::Head | EventKind::Hidden => {}
+            EventKind::Terminal => {
+                return ReadStep::End {
                     bytes: bytes.join(),
                     content,
                 };
             }
-            Kind::CutOff => {
-                return Step::Truncated {
+            EventKind::Truncated => {
+                return ReadStep::Truncated {
                     bytes: bytes.join(),
                 };
             }
-            Kind::Error(fault) => {
-                return Step::Fault {
+            EventKind::Error(fault) => {
+                return ReadStep::Fault {
                     bytes: bytes.join(),
                     fault,
                 };
             }
         }
     }
-    Step::Events {
+    ReadStep::Events {
         bytes: bytes.join(),
         content,
     }
@@ -555,12 +555,12 @@ fn sort(passage: &mut Passage) -> Step {
 
 /// Events that go out in one piece; a single one is not copied.
 #[derive(Default)]
-struct Pieces {
+struct ChunkJoiner {
     first: Option<Bytes>,
     rest: BytesMut,
 }
 
-impl Pieces {
+impl ChunkJoiner {
     fn push(&mut self, event: Bytes) {
         if event.is_empty() {
             return;

@@ -12,18 +12,18 @@ use crate::dialect::{self, Dialect};
 use crate::domain::budget::Remainder;
 use crate::domain::event::HoldId;
 use crate::domain::id::RequestId;
-use crate::domain::problem::Problem;
+use crate::domain::problem::ApiError;
 use crate::domain::zone::Zone;
 use crate::gateway::rates;
 use crate::route::Deployment;
 
 pub enum Body {
     Whole(Bytes),
-    Stream(Flow),
+    Stream(BodyStream),
 }
 
 /// The pieces of an event stream, each as soon as it is there.
-pub struct Flow {
+pub struct BodyStream {
     pieces: mpsc::Receiver<Bytes>,
     ended: Arc<AtomicBool>,
 }
@@ -31,45 +31,45 @@ pub struct Flow {
 /// The stream was given up before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the answer was given up before its end")]
-pub struct GivenUp;
+pub struct BodyAborted;
 
-impl Flow {
+impl BodyStream {
     /// The next piece; `None` only after an end that was meant.
-    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, GivenUp>>> {
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyAborted>>> {
         self.pieces.poll_recv(context).map(|piece| match piece {
             Some(piece) => Some(Ok(piece)),
             None if self.ended.load(Ordering::Acquire) => None,
-            None => Some(Err(GivenUp)),
+            None => Some(Err(BodyAborted)),
         })
     }
 }
 
 /// Where the pieces of a flow are put in. Dropped without `end`, the client sees that the answer broke off.
-pub(super) struct Outlet {
+pub(super) struct BodySender {
     pieces: mpsc::Sender<Bytes>,
     ended: Arc<AtomicBool>,
 }
 
 /// A flow that holds so many pieces for a client that reads slowly.
-pub(super) fn flow(pieces_max: usize) -> (Outlet, Flow) {
+pub(super) fn flow(pieces_max: usize) -> (BodySender, BodyStream) {
     let (sender, receiver) = mpsc::channel(pieces_max);
     let ended = Arc::new(AtomicBool::new(false));
     (
-        Outlet {
+        BodySender {
             pieces: sender,
             ended: ended.clone(),
         },
-        Flow {
+        BodyStream {
             pieces: receiver,
             ended,
         },
     )
 }
 
-impl Outlet {
+impl BodySender {
     /// Waits for room; the client is gone if there is nobody to take it.
-    pub async fn send(&self, piece: Bytes) -> Result<(), GivenUp> {
-        self.pieces.send(piece).await.map_err(|_| GivenUp)
+    pub async fn send(&self, piece: Bytes) -> Result<(), BodyAborted> {
+        self.pieces.send(piece).await.map_err(|_| BodyAborted)
     }
 
     /// Returns when the client is gone.
@@ -136,7 +136,7 @@ impl Reply {
     }
 
     /// An error in the dialect of the endpoint.
-    pub fn refusal(dialect: Dialect, problem: &Problem, id: RequestId) -> Reply {
+    pub fn refusal(dialect: Dialect, problem: &ApiError, id: RequestId) -> Reply {
         let id = id.to_string();
         let mut headers = vec![("content-type".to_owned(), "application/json".to_owned())];
         if let Some(seconds) = problem.retry_after_s {

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::dialect::{self, Dialect, Family, UpstreamFault};
+use crate::dialect::{self, Dialect, ErrorFormat, UpstreamError};
 use crate::domain::event::Status;
 use crate::domain::id::RequestId;
-use crate::domain::problem::{Problem, Word};
+use crate::domain::problem::{ApiError, ErrorCode};
 use crate::gateway::held::ledger_unavailable;
-use crate::gateway::inflight::Running;
-use crate::gateway::open::Open;
+use crate::gateway::inflight::InflightGuard;
+use crate::gateway::open::OpenHold;
 use crate::gateway::relay;
 use crate::gateway::reply::{self, Body, Reply};
 use crate::route::Deployment;
-use crate::upstream::{Failed, Incoming};
+use crate::upstream::{TransportError, IncomingResponse};
 
 /// A longer error body is left out.
 const ERROR_BYTES_MAX: usize = 256 * 1024;
@@ -24,19 +24,19 @@ const ERROR_WAIT_MS: u64 = 10_000;
 
 /// Settles a refused call (it costs nothing) and answers it.
 pub(super) async fn refused(
-    mut open: Open,
+    mut open: OpenHold,
     client: Dialect,
     upstream: Dialect,
-    incoming: Incoming,
-    mut running: Running,
-) -> Result<Reply, Problem> {
+    incoming: IncomingResponse,
+    mut running: InflightGuard,
+) -> Result<Reply, ApiError> {
     let (status, headers) = (incoming.status, incoming.headers.clone());
     let answered = (status, headers.clone());
     let refusal = tokio::select! {
         biased;
-        refusal = Refusal::read(client, upstream, incoming) => refusal,
+        refusal = UpstreamRejection::read(client, upstream, incoming) => refusal,
         // what it is, is known; why, the client is not told
-        () = running.told_to_end() => Refusal::of(client, upstream, answered, Err("the upstream's reason did not come in time")),
+        () = running.shutdown_deadline() => UpstreamRejection::of(client, upstream, answered, Err("the upstream's reason did not come in time")),
     };
     let receipt = open
         .settle(Status::UpstreamError)
@@ -47,50 +47,50 @@ pub(super) async fn refused(
 }
 
 /// Status and headers of an answer.
-type Answered = (u16, Vec<(String, String)>);
+type ResponseHead = (u16, Vec<(String, String)>);
 
 /// An upstream's refusal, read.
-pub(super) struct Refusal {
+pub(super) struct UpstreamRejection {
     client: Dialect,
     upstream: Dialect,
     status: u16,
     retry_after_s: Option<u64>,
     body: Bytes,
-    fault: UpstreamFault,
+    fault: UpstreamError,
 }
 
-impl Refusal {
-    pub(super) async fn read(client: Dialect, upstream: Dialect, incoming: Incoming) -> Refusal {
+impl UpstreamRejection {
+    pub(super) async fn read(client: Dialect, upstream: Dialect, incoming: IncomingResponse) -> UpstreamRejection {
         let answered = (incoming.status, incoming.headers.clone());
         let whole = incoming.whole(ERROR_BYTES_MAX, ERROR_WAIT_MS, |_| {});
         let body = match tokio::time::timeout(Duration::from_millis(ERROR_WAIT_MS), whole).await {
             Ok(Ok(body)) => Ok(body),
-            Ok(Err(Failed::TooLarge(_))) => {
+            Ok(Err(TransportError::TooLarge(_))) => {
                 Err("the upstream's reason is too long to be passed on")
             }
             Ok(Err(_)) => Err("the upstream's reason did not come whole"),
             Err(_) => Err("the upstream's reason did not come in time"),
         };
-        Refusal::of(client, upstream, answered, body)
+        UpstreamRejection::of(client, upstream, answered, body)
     }
 
     /// A refusal by its head, and its body or why there is none.
     fn of(
         client: Dialect,
         upstream: Dialect,
-        (status, headers): Answered,
+        (status, headers): ResponseHead,
         body: Result<Bytes, &str>,
-    ) -> Refusal {
+    ) -> UpstreamRejection {
         let retry_after = headers.iter().find(|(name, _)| name == "retry-after");
         let told_s = retry_after.and_then(|(_, value)| value.parse().ok());
         let fault = match &body {
             Ok(body) => dialect::upstream_fault(upstream, body),
-            Err(why) => UpstreamFault::new(*why),
+            Err(why) => UpstreamError::new(*why),
         };
         let body = body.unwrap_or_default();
         let status = dialect::standing(upstream, status, &fault);
         let retry_after_s = told_s.or_else(|| dialect::retry_after_s(&body));
-        Refusal {
+        UpstreamRejection {
             client,
             upstream,
             status,
@@ -106,7 +106,7 @@ impl Refusal {
         head: Reply,
         deployment: &Deployment,
         id: RequestId,
-    ) -> Result<Reply, Problem> {
+    ) -> Result<Reply, ApiError> {
         let provider = &deployment.provider.name;
         if is_the_clients(self.status) {
             return Ok(self.passed_on(head, id));
@@ -118,7 +118,7 @@ impl Refusal {
             );
         }
         let problem = ours(provider, &deployment.model, self.status, &self.fault);
-        Err(Problem {
+        Err(ApiError {
             retry_after_s: self.retry_after_s,
             ..problem
         })
@@ -129,7 +129,7 @@ impl Refusal {
         let object =
             serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&self.body);
         let is_shaped = |object: serde_json::Map<_, _>| {
-            self.client.family() == Family::OpenAi || object.contains_key("error")
+            self.client.error_format() == ErrorFormat::OpenAi || object.contains_key("error")
         };
         self.client == self.upstream && object.is_ok_and(is_shaped)
     }
@@ -139,13 +139,13 @@ impl Refusal {
             self.body
         } else {
             let word = match self.status {
-                413 => Word::RequestTooLarge,
-                429 => Word::RateLimitExceeded,
-                _ => Word::InvalidRequest,
+                413 => ErrorCode::RequestTooLarge,
+                429 => ErrorCode::RateLimitExceeded,
+                _ => ErrorCode::InvalidRequest,
             };
             dialect::error_body(
                 self.client,
-                &Problem::new(word, self.fault.message),
+                &ApiError::new(word, self.fault.message),
                 &id.to_string(),
             )
             .into()
@@ -169,61 +169,61 @@ fn is_the_clients(status: u16) -> bool {
 }
 
 /// What an upstream's trouble is called towards the client.
-fn ours(provider: &str, model: &str, status: u16, fault: &UpstreamFault) -> Problem {
+fn ours(provider: &str, model: &str, status: u16, fault: &UpstreamError) -> ApiError {
     match status {
-        401..=403 => Problem::new(
-            Word::UpstreamError,
+        401..=403 => ApiError::new(
+            ErrorCode::UpstreamError,
             format!(
                 "provider {provider} refused the gateway's own credential ({status}); the administrator has to look at it"
             ),
         ),
-        404 => Problem::new(
-            Word::UpstreamError,
+        404 => ApiError::new(
+            ErrorCode::UpstreamError,
             format!(
                 "provider {provider} does not know model {model} or its address is wrong (404); the administrator has to look at it"
             ),
         ),
-        503 | 529 => Problem::new(
-            Word::Overloaded,
+        503 | 529 => ApiError::new(
+            ErrorCode::Overloaded,
             format!(
                 "provider {provider} is overloaded ({status}): {}",
                 fault.message
             ),
         ),
-        408 | 504 => Problem::new(
-            Word::UpstreamTimeout,
+        408 | 504 => ApiError::new(
+            ErrorCode::UpstreamTimeout,
             format!(
                 "provider {provider} timed out ({status}): {}",
                 fault.message
             ),
         ),
-        _ => Problem::new(
-            Word::UpstreamError,
+        _ => ApiError::new(
+            ErrorCode::UpstreamError,
             format!("provider {provider} answered {status}: {}", fault.message),
         ),
     }
 }
 
 /// An error that came inside an answer with status 200.
-pub(super) fn in_band(provider: &str, fault: &UpstreamFault) -> Problem {
+pub(super) fn in_band(provider: &str, fault: &UpstreamError) -> ApiError {
     let overloaded = fault.kind == "overloaded_error" || matches!(fault.status, Some(503 | 529));
     let word = match fault.status {
-        _ if overloaded => Word::Overloaded,
+        _ if overloaded => ErrorCode::Overloaded,
         // the account is out of money, which no client mends by waiting
-        Some(429) if fault.kind == "insufficient_quota" => Word::UpstreamError,
-        Some(429) => Word::RateLimitExceeded,
-        Some(408 | 504) => Word::UpstreamTimeout,
-        _ => Word::UpstreamError,
+        Some(429) if fault.kind == "insufficient_quota" => ErrorCode::UpstreamError,
+        Some(429) => ErrorCode::RateLimitExceeded,
+        Some(408 | 504) => ErrorCode::UpstreamTimeout,
+        _ => ErrorCode::UpstreamError,
     };
     let message = match fault {
-        UpstreamFault {
+        UpstreamError {
             unreadable: true,
             message,
             ..
         } => format!("the answer of provider {provider} cannot be read: {message}"),
-        UpstreamFault { message, .. } => {
+        UpstreamError { message, .. } => {
             format!("provider {provider} reported an error: {message}")
         }
     };
-    Problem::new(word, message)
+    ApiError::new(word, message)
 }

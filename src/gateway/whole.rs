@@ -1,19 +1,19 @@
 //! A whole answer: read to its end before anything of it is passed on.
 
-use crate::dialect::{Delivered, NotComplete, Passage, Unary, UpstreamFault};
+use crate::dialect::{DeliveredText, IncompleteResponse, ResponseStream, DecodedResponse, UpstreamError};
 use crate::domain::event::Status;
-use crate::domain::problem::{Problem, Word};
-use crate::domain::usage::Report;
+use crate::domain::problem::{ApiError, ErrorCode};
+use crate::domain::usage::ReportedUsage;
 use crate::gateway::held::on_disk;
-use crate::gateway::open::Open;
-use crate::gateway::relay::{Answered, ending, head, output_cap, settle, stopped};
+use crate::gateway::open::OpenHold;
+use crate::gateway::relay::{UpstreamResponse, ending, head, output_cap, settle, stopped};
 use crate::gateway::reply::{self, Body, Reply};
 use crate::gateway::{outgoing, upstream_error};
-use crate::upstream::Failed;
+use crate::upstream::TransportError;
 
 /// A whole answer: read to its end before the head is sent, because the cost is a header.
-pub(super) async fn unary(answered: Answered) -> Result<Reply, Problem> {
-    let Answered {
+pub(super) async fn unary(answered: UpstreamResponse) -> Result<Reply, ApiError> {
+    let UpstreamResponse {
         mut open,
         incoming,
         mut passage,
@@ -29,7 +29,7 @@ pub(super) async fn unary(answered: Answered) -> Result<Reply, Problem> {
     let whole = tokio::select! {
         biased;
         whole = outgoing::whole(incoming, &limits, deadline, came) => whole,
-        () = running.told_to_end() => return Err(stopped(&mut open)),
+        () = running.shutdown_deadline() => return Err(stopped(&mut open)),
     };
     let body = match whole {
         Ok(body) => body,
@@ -40,13 +40,13 @@ pub(super) async fn unary(answered: Answered) -> Result<Reply, Problem> {
     }
     let read = match passage.whole(&body) {
         Ok(read) => read,
-        Err(NotComplete::Fault { fault, report }) => return Err(faulty(open, *report, &fault)),
+        Err(IncompleteResponse::Fault { fault, report }) => return Err(faulty(open, *report, &fault)),
         Err(flaw) => {
             forget_unless_cut(&mut open, &flaw);
             let name = open.deployment.provider.name.clone();
             settle(&mut open, Status::Truncated)?;
             let message = format!("the answer of provider {name} broke off or is not JSON");
-            return Err(Problem::new(Word::UpstreamError, message));
+            return Err(ApiError::new(ErrorCode::UpstreamError, message));
         }
     };
     note_answer(&mut open, read);
@@ -66,31 +66,31 @@ pub(super) async fn unary(answered: Answered) -> Result<Reply, Problem> {
 }
 
 /// What came is a part of an answer, or none at all.
-fn forget_unless_cut(open: &mut Open, flaw: &NotComplete) {
-    if *flaw != NotComplete::CutOff {
-        open.delivered = Delivered::default();
+fn forget_unless_cut(open: &mut OpenHold, flaw: &IncompleteResponse) {
+    if *flaw != IncompleteResponse::Truncated {
+        open.delivered = DeliveredText::default();
     }
 }
 
-fn note_answer(open: &mut Open, read: Unary) {
+fn note_answer(open: &mut OpenHold, read: DecodedResponse) {
     open.report = read.report;
     open.output_is_final = true;
     open.delivered = read.delivered;
 }
 
 /// A good head whose body failed before anything of it was passed on.
-fn broken(mut open: Open, failed: &Failed) -> Problem {
-    let problem = outgoing::not_whole(&open.deployment.provider.name, failed);
+fn broken(mut open: OpenHold, failed: &TransportError) -> ApiError {
+    let problem = outgoing::incomplete_body(&open.deployment.provider.name, failed);
     settle(&mut open, Status::Broken).err().unwrap_or(problem)
 }
 
 /// A whole answer that says it failed.
-fn faulty(mut open: Open, report: Report, fault: &UpstreamFault) -> Problem {
+fn faulty(mut open: OpenHold, report: ReportedUsage, fault: &UpstreamError) -> ApiError {
     note_answer(
         &mut open,
-        Unary {
+        DecodedResponse {
             report,
-            delivered: Delivered::default(),
+            delivered: DeliveredText::default(),
         },
     );
     let problem = upstream_error::in_band(&open.deployment.provider.name, fault);
@@ -98,16 +98,16 @@ fn faulty(mut open: Open, report: Report, fault: &UpstreamFault) -> Problem {
 }
 
 /// The client asked for a stream and the upstream sent something else: its usage counts all the same.
-fn not_a_stream(mut open: Open, mut passage: Passage, body: &[u8]) -> Problem {
+fn not_a_stream(mut open: OpenHold, mut passage: ResponseStream, body: &[u8]) -> ApiError {
     match passage.whole(body) {
         Ok(read) => {
             note_answer(&mut open, read);
         }
-        Err(NotComplete::Fault { fault, report }) => return faulty(open, *report, &fault),
+        Err(IncompleteResponse::Fault { fault, report }) => return faulty(open, *report, &fault),
         Err(flaw) => forget_unless_cut(&mut open, &flaw),
     }
-    let problem = Problem::new(
-        Word::UpstreamError,
+    let problem = ApiError::new(
+        ErrorCode::UpstreamError,
         format!(
             "provider {} answered a request for a stream with something else",
             open.deployment.provider.name

@@ -5,15 +5,15 @@ use crate::domain::alert::{Alert, AlertKind};
 use crate::domain::event::Charge;
 use crate::domain::id::BudgetId;
 use crate::domain::money::Money;
-use crate::meter::state::State;
+use crate::meter::state::LedgerState;
 
 pub const THRESHOLD_PERCENT: u8 = 85;
 
 /// What has been told of a window: one bit for each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Told(u8);
+pub(super) struct SentAlerts(u8);
 
-impl Told {
+impl SentAlerts {
     fn bit(kind: AlertKind) -> u8 {
         match kind {
             AlertKind::Threshold => 1,
@@ -22,7 +22,7 @@ impl Told {
     }
 
     fn has(self, kind: AlertKind) -> bool {
-        self.0 & Told::bit(kind) != 0
+        self.0 & SentAlerts::bit(kind) != 0
     }
 
     fn all(self) -> bool {
@@ -30,27 +30,27 @@ impl Told {
     }
 
     pub(super) fn tell(&mut self, kind: AlertKind) {
-        self.0 |= Told::bit(kind);
+        self.0 |= SentAlerts::bit(kind);
     }
 
-    fn take_back(&mut self, kind: AlertKind) {
-        self.0 &= !Told::bit(kind);
+    fn requeue(&mut self, kind: AlertKind) {
+        self.0 &= !SentAlerts::bit(kind);
     }
 }
 
 /// Why a budget is looked at.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Occasion {
+pub(super) enum AlertTrigger {
     Spent,
     Refused,
 }
 
-impl State {
+impl LedgerState {
     /// What is due of these charges, and from now on told. Windows that are over have nothing to say.
     pub(super) fn alerts_of(&mut self, charges: &[Charge], at_ms: u64) -> Vec<Alert> {
         let mut alerts = Vec::new();
         for charge in charges {
-            self.look_at(*charge, Occasion::Spent, at_ms, &mut alerts);
+            self.look_at(*charge, AlertTrigger::Spent, at_ms, &mut alerts);
         }
         alerts
     }
@@ -59,7 +59,7 @@ impl State {
     pub(super) fn alerts_of_refusal(&mut self, id: BudgetId, at_ms: u64) -> Vec<Alert> {
         let mut alerts = Vec::new();
         if let Some(charge) = self.charge_now(id) {
-            self.look_at(charge, Occasion::Refused, at_ms, &mut alerts);
+            self.look_at(charge, AlertTrigger::Refused, at_ms, &mut alerts);
         }
         alerts
     }
@@ -79,7 +79,7 @@ impl State {
     pub(super) fn restore_told(&mut self, told: &[(Charge, AlertKind)]) {
         self.balances
             .values_mut()
-            .for_each(|balance| balance.told = Told::default());
+            .for_each(|balance| balance.told = SentAlerts::default());
         for (charge, kind) in told {
             if !self.is_past(*charge) {
                 self.balances.entry(*charge).or_default().told.tell(*kind);
@@ -88,19 +88,19 @@ impl State {
     }
 
     /// An alert that could not be handed on is due again.
-    pub(super) fn take_back(&mut self, alert: &Alert) {
+    pub(super) fn requeue(&mut self, alert: &Alert) {
         let charge = Charge {
             budget: alert.budget.id,
             window_start_ms: alert.window.start_ms,
         };
         if let Some(balance) = self.balances.get_mut(&charge) {
-            balance.told.take_back(alert.kind);
+            balance.told.requeue(alert.kind);
             self.untold = true;
         }
     }
 
     /// What every budget has left unsaid, where something was taken back since this was asked last.
-    pub(super) fn alerts_untold(&mut self, at_ms: u64) -> Vec<Alert> {
+    pub(super) fn alerts_pending(&mut self, at_ms: u64) -> Vec<Alert> {
         if std::mem::take(&mut self.untold) {
             self.alerts_due(at_ms)
         } else {
@@ -116,7 +116,7 @@ impl State {
         })
     }
 
-    fn look_at(&mut self, charge: Charge, occasion: Occasion, at_ms: u64, alerts: &mut Vec<Alert>) {
+    fn look_at(&mut self, charge: Charge, occasion: AlertTrigger, at_ms: u64, alerts: &mut Vec<Alert>) {
         let Some(watched) = self
             .budgets
             .get(&charge.budget)
@@ -126,14 +126,14 @@ impl State {
         };
         // only what was spent makes a balance; a budget of nothing is at its limit without one
         let balance = match occasion {
-            Occasion::Spent => self.balances.get_mut(&charge),
-            Occasion::Refused => Some(self.balances.entry(charge).or_default()),
+            AlertTrigger::Spent => self.balances.get_mut(&charge),
+            AlertTrigger::Refused => Some(self.balances.entry(charge).or_default()),
         };
         let Some(balance) = balance.filter(|balance| !balance.told.all()) else {
             return;
         };
         let (limit, settled) = (watched.budget.limit, balance.settled);
-        let refused = occasion == Occasion::Refused;
+        let refused = occasion == AlertTrigger::Refused;
         let some_spent = refused || settled > Money::ZERO;
         let threshold = some_spent && passed(settled, limit, self.threshold_percent);
         let at_limit = some_spent && settled >= limit || refused && threshold;
@@ -172,8 +172,8 @@ mod tests {
     const DAY_MS: u64 = 86_400_000;
 
     /// A daily budget of 100, watched from the first day on.
-    fn state(action: Action) -> State {
-        let mut state = State::new(Zone::utc());
+    fn state(action: Action) -> LedgerState {
+        let mut state = LedgerState::new(Zone::utc());
         state.set_budget(budget(100, action), DAY_MS);
         state
     }
@@ -197,7 +197,7 @@ mod tests {
         }
     }
 
-    fn spend(state: &mut State, day: u64, cost: i128) -> Vec<(AlertKind, u64)> {
+    fn spend(state: &mut LedgerState, day: u64, cost: i128) -> Vec<(AlertKind, u64)> {
         state.restore_balance(
             charge(day),
             state
@@ -286,7 +286,7 @@ mod tests {
         let due = state.alerts_due(DAY_MS + 9);
         assert_eq!(kinds(&due), [(Limit, 100)]);
         assert_eq!(state.alerts_due(DAY_MS + 9), []);
-        state.take_back(&due[0]);
+        state.requeue(&due[0]);
         assert_eq!(kinds(&state.alerts_due(DAY_MS + 9)), [(Limit, 100)]);
     }
 }

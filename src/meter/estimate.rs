@@ -15,7 +15,7 @@ const MODELS_MAX: usize = 4_096;
 
 /// Bytes of text that was delivered, and how many of its characters are Chinese, Japanese or Korean (a token each).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Text {
+pub struct TextSize {
     pub bytes: u64,
     pub cjk_chars: u64,
 }
@@ -26,7 +26,7 @@ pub struct Estimates(Mutex<HashMap<String, f64>>);
 
 impl Estimates {
     /// Takes a finished answer's own report as a lesson.
-    pub fn learn(&self, provider: &str, model: &str, text: Text, tokens: u64) {
+    pub fn learn(&self, provider: &str, model: &str, text: TextSize, tokens: u64) {
         let plain = text.bytes.saturating_sub(text.cjk_chars * 3);
         if tokens < LESSON_TOKENS_MIN || text.cjk_chars > 0 || plain == 0 {
             return;
@@ -45,7 +45,7 @@ impl Estimates {
     }
 
     /// Tokens that this much text comes to, rounded up.
-    pub fn tokens(&self, provider: &str, model: &str, text: Text) -> u64 {
+    pub fn tokens(&self, provider: &str, model: &str, text: TextSize) -> u64 {
         let learned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let ratio = learned
             .get(&format!("{provider}/{model}"))
@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn an_estimate_starts_at_three_bytes_and_learns_within_bounds() {
         let estimates = Estimates::default();
-        let text = |bytes| Text {
+        let text = |bytes| TextSize {
             bytes,
             cjk_chars: 0,
         };
@@ -72,7 +72,7 @@ mod tests {
             estimates.tokens(
                 "p",
                 "m",
-                Text {
+                TextSize {
                     bytes: 30,
                     cjk_chars: 10
                 }

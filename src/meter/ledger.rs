@@ -8,16 +8,16 @@ use tokio::sync::watch;
 use crate::domain::alert::Alert;
 use crate::domain::budget::{Budget, Remainder};
 use crate::domain::event::{
-    Charge, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status, Subject,
+    Charge, CallResult, LedgerEvent, Flags, Hold, HoldId, Progress, Settlement, Status, Subject,
 };
 use crate::domain::id::{BudgetId, LimitId};
 use crate::domain::limit::{Allowance, RateLimit};
 use crate::domain::money::Money;
 use crate::domain::time::{Adoption, Time};
 use crate::domain::zone::Zone;
-use crate::meter::rates::{RateStanding, Tokens};
-use crate::meter::state::{NoRoom, Owed, Standing, State, Tightest};
-use crate::store::{Journal, KnownWindows, NotLogged, Recovered};
+use crate::meter::rates::{RateLimitStatus, Tokens};
+use crate::meter::state::{HoldDenial, UnloggedEnding, BudgetStatus, LedgerState, Tightest};
+use crate::store::{Wal, KnownWindows, AppendError, RecoveredState};
 
 /// A claim for one attempt: the hold without its instant and charges, and the budgets and rate limits above the caller.
 pub struct Claim<'a> {
@@ -30,7 +30,7 @@ pub struct Claim<'a> {
 
 /// A claim that was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct HoldGrant {
     pub id: HoldId,
     /// when it was granted
     pub at_ms: u64,
@@ -44,9 +44,9 @@ pub struct Held {
 
 /// Why a claim was not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refused {
-    NoRoom(NoRoom),
-    Ledger(NotLogged),
+pub enum HoldError {
+    NoRoom(HoldDenial),
+    Ledger(AppendError),
 }
 
 /// What an ending did.
@@ -65,8 +65,8 @@ pub struct Receipt {
 }
 
 pub struct Ledger {
-    state: Mutex<State>,
-    journal: Arc<Journal>,
+    state: Mutex<LedgerState>,
+    journal: Arc<Wal>,
     /// read under the lock, so that no claim carries an instant from before time was set back into the windows after it
     time: Arc<Time>,
     /// counts what may have made room other than the end of a call
@@ -77,14 +77,14 @@ impl Ledger {
     /// The state as of the last record of the log. Holds that were open then are booked at their ceiling, or at what was
     /// reported by then where that is more, flagged `orphaned`: their calls may have cost that much.
     pub fn recover(
-        journal: Arc<Journal>,
+        journal: Arc<Wal>,
         zone: Zone,
         budgets: Vec<Budget>,
-        recovered: Recovered,
+        recovered: RecoveredState,
         time: Arc<Time>,
-    ) -> Result<Ledger, NotLogged> {
+    ) -> Result<Ledger, AppendError> {
         let now_ms = time.now_ms();
-        let mut state = State::new(zone);
+        let mut state = LedgerState::new(zone);
         for budget in budgets {
             state.set_budget(budget, now_ms);
         }
@@ -92,7 +92,7 @@ impl Ledger {
             state.restore_balance(charge, settled);
         }
         for hold in &recovered.holds {
-            state.apply(&Event::Hold(hold.clone()));
+            state.apply(&LedgerEvent::Hold(hold.clone()));
         }
         let ledger = Ledger {
             state: Mutex::new(state),
@@ -101,7 +101,7 @@ impl Ledger {
             changes: watch::Sender::new(0),
         };
         for hold in recovered.holds {
-            ledger.settle(hold.id, Ending::orphaned(hold.worst(), now_ms))?;
+            ledger.settle(hold.id, CallResult::orphaned(hold.worst(), now_ms))?;
         }
         // what was told is what was written down; the rest is due
         ledger.lock().restore_told(&recovered.told);
@@ -109,10 +109,10 @@ impl Ledger {
     }
 
     /// Takes a claim at every level, money, requests, tokens and a parallel call together, or nothing.
-    pub fn hold(&self, claim: Claim<'_>) -> Result<Held, Refused> {
+    pub fn hold(&self, claim: Claim<'_>) -> Result<HoldGrant, HoldError> {
         let mut state = self.lock();
         let (at_ms, boot_ms) = (self.time.now_ms(), self.time.boot_ms());
-        let charges = room(&mut state, &claim, at_ms, boot_ms).map_err(Refused::NoRoom)?;
+        let charges = room(&mut state, &claim, at_ms, boot_ms).map_err(HoldError::NoRoom)?;
         let hold = Hold {
             at_ms,
             charges,
@@ -120,17 +120,17 @@ impl Ledger {
         };
         let id = hold.id;
         let allowance = state.rates.take(claim.limits, &hold, claim.tokens);
-        let event = Arc::new(Event::Hold(hold));
+        let event = Arc::new(LedgerEvent::Hold(hold));
         let sequence = self.journal.append(event.clone()).map_err(|not_logged| {
             state.rates.give_back(id, boot_ms);
-            Refused::Ledger(not_logged)
+            HoldError::Ledger(not_logged)
         })?;
         state.apply(&event);
         let remainder = match &*event {
-            Event::Hold(hold) => state.remainder(&hold.charges, at_ms),
+            LedgerEvent::Hold(hold) => state.remainder(&hold.charges, at_ms),
             _ => None,
         };
-        Ok(Held {
+        Ok(HoldGrant {
             id,
             at_ms,
             sequence,
@@ -140,18 +140,18 @@ impl Ledger {
     }
 
     /// Whether a claim would be taken now. Takes nothing.
-    pub fn look(&self, claim: &Claim<'_>) -> Result<(), Refused> {
+    pub fn look(&self, claim: &Claim<'_>) -> Result<(), HoldError> {
         let mut state = self.lock();
         let (at_ms, boot_ms) = (self.time.now_ms(), self.time.boot_ms());
         room(&mut state, claim, at_ms, boot_ms)
             .map(drop)
-            .map_err(Refused::NoRoom)
+            .map_err(HoldError::NoRoom)
     }
 
     /// Puts the actual cost in the place of a hold. On an error the hold stays until `settle_owed` can log the ending, and the
     /// answer must not be ended. A hold that is resolved already is left alone. Rate limits are resolved either way: the call
     /// is over.
-    pub fn settle(&self, id: HoldId, mut ending: Ending) -> Result<Receipt, NotLogged> {
+    pub fn settle(&self, id: HoldId, mut ending: CallResult) -> Result<Receipt, AppendError> {
         let mut state = self.lock();
         let allowance = state.rates.end(id, ending.tokens(), self.time.boot_ms());
         let Some(mut hold) = state.hold(id).cloned() else {
@@ -169,15 +169,15 @@ impl Ledger {
             ending.flags = ending.flags.with(Flags::OVER_WARNING);
         }
         let (now_ms, cost) = (self.time.now_ms(), ending.cost);
-        let event = Arc::new(Event::Settle(Settlement { hold, ending }));
+        let event = Arc::new(LedgerEvent::Settle(Settlement { hold, ending }));
         let sequence = match self.journal.append(event.clone()) {
             Ok(sequence) => sequence,
             Err(not_logged) => {
-                if let Event::Settle(Settlement { ending, .. }) = Arc::unwrap_or_clone(event) {
-                    let status = ending.status.unended();
+                if let LedgerEvent::Settle(Settlement { ending, .. }) = Arc::unwrap_or_clone(event) {
+                    let status = ending.status.if_undelivered();
                     state
-                        .owed
-                        .insert(id, Owed::Ending(Box::new(Ending { status, ..ending })));
+                        .unlogged
+                        .insert(id, UnloggedEnding::Ending(Box::new(CallResult { status, ..ending })));
                 }
                 return Err(not_logged);
             }
@@ -197,18 +197,18 @@ impl Ledger {
 
     /// Gives a hold back: nothing was used. Returns the budgets in which room came free. On an error the hold stays until
     /// `settle_owed` can give it back.
-    pub fn release(&self, id: HoldId) -> Result<Vec<BudgetId>, NotLogged> {
+    pub fn release(&self, id: HoldId) -> Result<Vec<BudgetId>, AppendError> {
         let mut state = self.lock();
         state.rates.give_back(id, self.time.boot_ms());
         if state.hold(id).is_none() {
             return Ok(Vec::new());
         }
-        let event = Arc::new(Event::Release {
+        let event = Arc::new(LedgerEvent::Release {
             id,
             at_ms: self.time.now_ms(),
         });
         if let Err(not_logged) = self.journal.append(event.clone()) {
-            state.owed.insert(id, Owed::Release);
+            state.unlogged.insert(id, UnloggedEnding::Release);
             return Err(not_logged);
         }
         Ok(state.apply(&event))
@@ -216,15 +216,15 @@ impl Ledger {
 
     /// Logs the endings that could not be logged when they came, until the log fails again. What budgets have to say of them
     /// is told by `alerts_untold`. Returns how many were logged.
-    pub fn settle_owed(&self) -> usize {
+    pub fn settle_unlogged(&self) -> usize {
         let mut logged = 0;
-        while let Some((id, owed)) = self.first_owed() {
-            let done = match owed {
-                Owed::Ending(ending) => self.settle(id, *ending).map(|receipt| receipt.alerts),
-                Owed::Release => self.release(id).map(|_| Vec::new()),
+        while let Some((id, unlogged)) = self.first_unlogged() {
+            let done = match unlogged {
+                UnloggedEnding::Ending(ending) => self.settle(id, *ending).map(|receipt| receipt.alerts),
+                UnloggedEnding::Release => self.release(id).map(|_| Vec::new()),
             };
             let Ok(alerts) = done else { break };
-            alerts.iter().for_each(|alert| self.take_back(alert));
+            alerts.iter().for_each(|alert| self.requeue(alert));
             logged += 1;
         }
         if logged > 0 {
@@ -234,20 +234,20 @@ impl Ledger {
     }
 
     /// Takes it out: an ending that fails again is put back.
-    fn first_owed(&self) -> Option<(HoldId, Owed)> {
-        self.lock().owed.pop_first()
+    fn first_unlogged(&self) -> Option<(HoldId, UnloggedEnding)> {
+        self.lock().unlogged.pop_first()
     }
 
     /// Endings that the log has not taken yet: each keeps its hold.
-    pub fn owed(&self) -> usize {
-        self.lock().owed.len()
+    pub fn unlogged(&self) -> usize {
+        self.lock().unlogged.len()
     }
 
     /// Notes how far a stream has come. A lost note costs nothing but a worse estimate after a crash.
     pub fn progress(&self, id: HoldId, progress: Progress) {
         let mut state = self.lock();
         if state.hold(id).is_some() {
-            let event = Arc::new(Event::Progress { id, progress });
+            let event = Arc::new(LedgerEvent::Progress { id, progress });
             if self.journal.append(event.clone()).is_ok() {
                 state.apply(&event);
             }
@@ -272,13 +272,13 @@ impl Ledger {
     }
 
     /// What is due because alerts could not be handed on when they came; nothing otherwise.
-    pub fn alerts_untold(&self, at_ms: u64) -> Vec<Alert> {
-        self.lock().alerts_untold(at_ms)
+    pub fn alerts_pending(&self, at_ms: u64) -> Vec<Alert> {
+        self.lock().alerts_pending(at_ms)
     }
 
     /// An alert that could not be handed on is due again.
-    pub fn take_back(&self, alert: &Alert) {
-        self.lock().take_back(alert);
+    pub fn requeue(&self, alert: &Alert) {
+        self.lock().requeue(alert);
     }
 
     /// What is left in the tightest `block` budget that counts this claim; `None` where none does.
@@ -317,7 +317,7 @@ impl Ledger {
             .map(|watched| watched.budget.clone())
     }
 
-    pub fn standing(&self, id: BudgetId) -> Option<Standing> {
+    pub fn standing(&self, id: BudgetId) -> Option<BudgetStatus> {
         self.lock().standing(id, self.time.now_ms())
     }
 
@@ -328,7 +328,7 @@ impl Ledger {
         let is_new = !state.rates.knows(&[limit.id]);
         state.rates.set(limit.clone(), self.time.boot_ms());
         if is_new {
-            state.seat_running(limit.id, stands_above);
+            state.count_running(limit.id, stands_above);
         }
     }
 
@@ -336,7 +336,7 @@ impl Ledger {
         self.lock().rates.forget(id);
     }
 
-    pub fn rate_standing(&self, id: LimitId) -> Option<RateStanding> {
+    pub fn rate_standing(&self, id: LimitId) -> Option<RateLimitStatus> {
         self.lock().rates.standing(id, self.time.boot_ms())
     }
 
@@ -377,33 +377,33 @@ impl Ledger {
         self.changes.send_modify(|count| *count += 1);
     }
 
-    pub fn journal(&self) -> &Arc<Journal> {
+    pub fn wal(&self) -> &Arc<Wal> {
         &self.journal
     }
 
     /// A panic under the lock leaves amounts that `apply` had not begun to change: it does nothing that can panic.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, LedgerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Whether a claim finds room at every level, and what it charges.
 fn room(
-    state: &mut State,
+    state: &mut LedgerState,
     claim: &Claim<'_>,
     at_ms: u64,
     boot_ms: u64,
-) -> Result<Vec<Charge>, NoRoom> {
+) -> Result<Vec<Charge>, HoldDenial> {
     if !state.knows(claim.budgets) || !state.rates.knows(claim.limits) {
-        return Err(NoRoom::Stale);
+        return Err(HoldDenial::Stale);
     }
     let room = state.room(claim.budgets, &claim.hold, at_ms);
     // no retry helps where money is missing, and nobody waits for money whom a rate limit refuses
-    if !matches!(room, Err(NoRoom::Exceeded { .. } | NoRoom::Repeated)) {
+    if !matches!(room, Err(HoldDenial::Exceeded { .. } | HoldDenial::Repeated)) {
         state
             .rates
             .room(claim.limits, &claim.hold, claim.tokens, boot_ms)
-            .map_err(NoRoom::Limited)?;
+            .map_err(HoldDenial::Limited)?;
     }
     room
 }

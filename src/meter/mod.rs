@@ -11,6 +11,6 @@ mod tests;
 pub mod window;
 
 pub use alert::THRESHOLD_PERCENT;
-pub use ledger::{Claim, Held, Ledger, Receipt, Refused};
-pub use rates::{Limited, Measure, RateStanding, Tokens};
-pub use state::{NoRoom, Standing, Tightest};
+pub use ledger::{Claim, HoldGrant, Ledger, Receipt, HoldError};
+pub use rates::{RateLimitHit, Measure, RateLimitStatus, Tokens};
+pub use state::{HoldDenial, BudgetStatus, Tightest};

@@ -39,7 +39,7 @@ impl Tokens {
 
 /// One limit as it stands now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RateStanding {
+pub struct RateLimitStatus {
     pub left: Allowance,
     /// calls that run now
     pub running: u32,
@@ -55,7 +55,7 @@ pub enum Measure {
 
 /// A claim that a rate limit refuses, and when the same claim would find room if nobody else asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limited {
+pub struct RateLimitHit {
     pub limit: RateLimit,
     pub measure: Measure,
     pub wait_ms: u64,
@@ -130,14 +130,14 @@ impl Bucket {
 }
 
 /// A limit with what is used of it.
-struct Watched {
+struct RateLimitState {
     limit: RateLimit,
     requests: Option<Bucket>,
     tokens: Option<Bucket>,
     running: u32,
 }
 
-impl Watched {
+impl RateLimitState {
     fn drain(&mut self, now_ms: u64) {
         for bucket in [&mut self.requests, &mut self.tokens].into_iter().flatten() {
             bucket.drain(now_ms);
@@ -186,7 +186,7 @@ impl Watched {
 }
 
 /// What a running call took of one limit.
-struct Taken {
+struct RateUsage {
     limit: LimitId,
     request: bool,
     tokens: Option<u64>,
@@ -195,8 +195,8 @@ struct Taken {
 /// Every limit, and what the open holds took.
 #[derive(Default)]
 pub(super) struct Rates {
-    limits: HashMap<LimitId, Watched, RandomState>,
-    taken: HashMap<HoldId, Vec<Taken>, RandomState>,
+    limits: HashMap<LimitId, RateLimitState, RandomState>,
+    taken: HashMap<HoldId, Vec<RateUsage>, RandomState>,
 }
 
 impl Rates {
@@ -206,7 +206,7 @@ impl Rates {
         let (requests, tokens, running) = old.map_or((None, None, 0), |old| {
             (old.requests, old.tokens, old.running)
         });
-        let watched = Watched {
+        let watched = RateLimitState {
             requests: limit.rpm.map(|rpm| Bucket::of(rpm, requests, now_ms)),
             tokens: limit.tpm.map(|tpm| Bucket::of(tpm, tokens, now_ms)),
             running,
@@ -225,7 +225,7 @@ impl Rates {
             return;
         };
         watched.running += 1;
-        self.taken.entry(hold.id).or_default().push(Taken {
+        self.taken.entry(hold.id).or_default().push(RateUsage {
             limit: id,
             request: false,
             tokens: None,
@@ -240,10 +240,10 @@ impl Rates {
         ids.iter().all(|id| self.limits.contains_key(id))
     }
 
-    pub(super) fn standing(&mut self, id: LimitId, now_ms: u64) -> Option<RateStanding> {
+    pub(super) fn standing(&mut self, id: LimitId, now_ms: u64) -> Option<RateLimitStatus> {
         let watched = self.limits.get_mut(&id)?;
         watched.drain(now_ms);
-        Some(RateStanding {
+        Some(RateLimitStatus {
             left: watched.left(),
             running: watched.running,
         })
@@ -257,7 +257,7 @@ impl Rates {
         hold: &Hold,
         tokens: Tokens,
         now_ms: u64,
-    ) -> Result<(), Box<Limited>> {
+    ) -> Result<(), Box<RateLimitHit>> {
         let mut longest: Option<(u64, Measure, LimitId)> = None;
         for id in ids {
             let Some(watched) = self
@@ -280,7 +280,7 @@ impl Rates {
         let left = self.tightest(ids, hold).unwrap_or_default();
         let limit = self.limits.get(&id).map(|watched| watched.limit.clone());
         limit.map_or(Ok(()), |limit| {
-            Err(Box::new(Limited {
+            Err(Box::new(RateLimitHit {
                 limit,
                 measure,
                 wait_ms,
@@ -314,7 +314,7 @@ impl Rates {
                 bucket.add(claimed);
                 claimed
             });
-            taken.push(Taken {
+            taken.push(RateUsage {
                 limit: *id,
                 request: watched.requests.is_some(),
                 tokens: claimed,
@@ -398,8 +398,8 @@ impl Rates {
 }
 
 /// What is left of all these, measure by measure.
-fn left_of<'w>(limits: impl Iterator<Item = &'w Watched>) -> Option<Allowance> {
-    limits.map(Watched::left).reduce(|one, other| Allowance {
+fn left_of<'w>(limits: impl Iterator<Item = &'w RateLimitState>) -> Option<Allowance> {
+    limits.map(RateLimitState::left).reduce(|one, other| Allowance {
         requests: tighter(one.requests, other.requests),
         tokens: tighter(one.tokens, other.tokens),
     })

@@ -7,12 +7,12 @@ use foldhash::fast::RandomState;
 
 use crate::domain::alert::Alert;
 use crate::domain::budget::{Action, Budget, Remainder};
-use crate::domain::event::{Charge, Ending, Event, Hold, HoldId, Subject};
+use crate::domain::event::{Charge, CallResult, LedgerEvent, Hold, HoldId, Subject};
 use crate::domain::id::{BudgetId, LimitId};
 use crate::domain::money::Money;
 use crate::domain::zone::{Window, Zone};
-use crate::meter::alert::{THRESHOLD_PERCENT, Told};
-use crate::meter::rates::{Limited, Rates};
+use crate::meter::alert::{THRESHOLD_PERCENT, SentAlerts};
+use crate::meter::rates::{RateLimitHit, Rates};
 use crate::store::KnownWindows;
 
 /// What stands in one window of one budget.
@@ -22,12 +22,12 @@ pub(super) struct Balance {
     held: Money,
     /// open holds that charge it
     holds: u32,
-    pub told: Told,
+    pub told: SentAlerts,
 }
 
 /// A budget as it stands now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct BudgetStatus {
     pub limit: Money,
     pub settled: Money,
     pub held: Money,
@@ -36,7 +36,7 @@ pub struct Standing {
     pub blocks: bool,
 }
 
-impl Standing {
+impl BudgetStatus {
     /// Limit − settled − held, not below zero.
     pub fn remaining(&self) -> Money {
         self.limit
@@ -55,20 +55,20 @@ impl Standing {
 
 /// Why a claim was not held.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NoRoom {
+pub enum HoldDenial {
     /// would not fit even if every open hold were given back
     Exceeded {
         budget: Box<Budget>,
-        standing: Standing,
+        standing: BudgetStatus,
         alerts: Vec<Alert>,
     },
     /// fits once open holds settle
     Held {
         budget: Box<Budget>,
-        standing: Standing,
+        standing: BudgetStatus,
     },
     /// a rate limit is used up
-    Limited(Box<Limited>),
+    Limited(Box<RateLimitHit>),
     /// it names a budget or limit that is there no more: its caller is to be looked up anew
     Stale,
     /// the claim is held already: an attempt asks once
@@ -76,15 +76,15 @@ pub enum NoRoom {
 }
 
 /// A budget with the window it is in.
-pub(super) struct Watched {
+pub(super) struct BudgetState {
     pub budget: Budget,
     pub window: Window,
 }
 
-pub(super) struct State {
+pub(super) struct LedgerState {
     zone: Zone,
     pub(super) threshold_percent: u8,
-    pub(super) budgets: HashMap<BudgetId, Watched, RandomState>,
+    pub(super) budgets: HashMap<BudgetId, BudgetState, RandomState>,
     pub(super) balances: HashMap<Charge, Balance, RandomState>,
     holds: HashMap<HoldId, Hold, RandomState>,
     /// while time is being set back: past windows are not forgotten
@@ -94,19 +94,19 @@ pub(super) struct State {
     /// beside all that is logged: a replay knows nothing of it
     pub(super) rates: Rates,
     /// endings of open holds that the log did not take
-    pub(super) owed: BTreeMap<HoldId, Owed>,
+    pub(super) unlogged: BTreeMap<HoldId, UnloggedEnding>,
 }
 
 /// How a hold ended, when that could not be logged.
 #[derive(Clone, Debug)]
-pub(super) enum Owed {
-    Ending(Box<Ending>),
+pub(super) enum UnloggedEnding {
+    Ending(Box<CallResult>),
     Release,
 }
 
-impl State {
-    pub(super) fn new(zone: Zone) -> State {
-        State {
+impl LedgerState {
+    pub(super) fn new(zone: Zone) -> LedgerState {
+        LedgerState {
             zone,
             threshold_percent: THRESHOLD_PERCENT,
             budgets: HashMap::default(),
@@ -115,7 +115,7 @@ impl State {
             keeps_past: false,
             untold: false,
             rates: Rates::default(),
-            owed: BTreeMap::new(),
+            unlogged: BTreeMap::new(),
         }
     }
 
@@ -146,7 +146,7 @@ impl State {
             .map(|known| known.window)
             .filter(|window| now_ms < window.end_ms);
         let window = window.unwrap_or_else(|| self.zone.window(budget.period, now_ms));
-        self.budgets.insert(budget.id, Watched { budget, window });
+        self.budgets.insert(budget.id, BudgetState { budget, window });
     }
 
     pub(super) fn forget_budget(&mut self, id: BudgetId) {
@@ -165,9 +165,9 @@ impl State {
         ids: &[BudgetId],
         hold: &Hold,
         now_ms: u64,
-    ) -> Result<Vec<Charge>, NoRoom> {
+    ) -> Result<Vec<Charge>, HoldDenial> {
         if self.holds.contains_key(&hold.id) {
-            return Err(NoRoom::Repeated);
+            return Err(HoldDenial::Repeated);
         }
         let mut charges = Vec::with_capacity(ids.len());
         let (mut held_up, mut exceeded) = (None, Vec::new());
@@ -184,7 +184,7 @@ impl State {
                 exceeded.push((budget(), standing));
             }
             if with_claim.plus(standing.held) > standing.limit && standing.blocks {
-                held_up.get_or_insert_with(|| NoRoom::Held {
+                held_up.get_or_insert_with(|| HoldDenial::Held {
                     budget: budget(),
                     standing,
                 });
@@ -203,23 +203,23 @@ impl State {
 
     /// Of several budgets that refuse a claim the one with the least left is named, and of these the last to begin anew: no
     /// smaller claim, and no wait, helps before that one does. Each of them has its say.
-    fn exceeded(&mut self, budgets: Vec<(Box<Budget>, Standing)>, now_ms: u64) -> NoRoom {
+    fn exceeded(&mut self, budgets: Vec<(Box<Budget>, BudgetStatus)>, now_ms: u64) -> HoldDenial {
         let alerts = budgets
             .iter()
             .flat_map(|(budget, _)| self.alerts_of_refusal(budget.id, now_ms))
             .collect();
         let lasts =
-            |standing: &Standing| std::cmp::Reverse(standing.resets_at_ms.unwrap_or(u64::MAX));
+            |standing: &BudgetStatus| std::cmp::Reverse(standing.resets_at_ms.unwrap_or(u64::MAX));
         let named = budgets
             .into_iter()
             .min_by_key(|(_, standing)| (standing.limit.minus(standing.settled), lasts(standing)));
         match named {
-            Some((budget, standing)) => NoRoom::Exceeded {
+            Some((budget, standing)) => HoldDenial::Exceeded {
                 budget,
                 standing,
                 alerts,
             },
-            None => NoRoom::Stale,
+            None => HoldDenial::Stale,
         }
     }
 
@@ -285,7 +285,7 @@ impl State {
     }
 
     /// The standing of a budget if it counts the hold's deployment.
-    fn counting(&mut self, id: BudgetId, hold: &Hold, now_ms: u64) -> Option<Standing> {
+    fn counting(&mut self, id: BudgetId, hold: &Hold, now_ms: u64) -> Option<BudgetStatus> {
         let watched = self.budgets.get(&id)?;
         let subject = &hold.subject;
         if let Some(pattern) = &watched.budget.model
@@ -297,7 +297,7 @@ impl State {
     }
 
     /// A budget as it stands at an instant. A window never turns back: an earlier instant counts in the latest window.
-    pub(super) fn standing(&mut self, id: BudgetId, now_ms: u64) -> Option<Standing> {
+    pub(super) fn standing(&mut self, id: BudgetId, now_ms: u64) -> Option<BudgetStatus> {
         let watched = self.budgets.get_mut(&id)?;
         if now_ms >= watched.window.end_ms {
             let old = Charge {
@@ -319,7 +319,7 @@ impl State {
             window_start_ms: watched.window.start_ms,
         };
         let balance = self.balances.get(&charge).copied().unwrap_or_default();
-        Some(Standing {
+        Some(BudgetStatus {
             limit: watched.budget.limit,
             settled: balance.settled,
             held: balance.held,
@@ -340,7 +340,7 @@ impl State {
     /// The windows that an instant falls into. From now on no window is forgotten, until `set_back`.
     pub(super) fn windows_at(&mut self, at_ms: u64) -> Vec<Charge> {
         self.keeps_past = true;
-        let window = |watched: &Watched| self.zone.window(watched.budget.period, at_ms).start_ms;
+        let window = |watched: &BudgetState| self.zone.window(watched.budget.period, at_ms).start_ms;
         self.budgets
             .iter()
             .map(|(id, watched)| Charge {
@@ -375,11 +375,11 @@ impl State {
     }
 
     /// Gives calls that run a place in a limit that is new; what they took of other measures is past.
-    pub(super) fn seat_running(&mut self, limit: LimitId, stands_above: impl Fn(&Subject) -> bool) {
+    pub(super) fn count_running(&mut self, limit: LimitId, stands_above: impl Fn(&Subject) -> bool) {
         for hold in self
             .holds
             .values()
-            .filter(|hold| stands_above(&hold.subject) && !self.owed.contains_key(&hold.id))
+            .filter(|hold| stands_above(&hold.subject) && !self.unlogged.contains_key(&hold.id))
         {
             self.rates.seat(limit, hold);
         }
@@ -400,9 +400,9 @@ impl State {
 
     /// Takes an event into the state; returns the budgets in which room came free. A hold resolves at most once: a second
     /// ending is nothing.
-    pub(super) fn apply(&mut self, event: &Event) -> Vec<BudgetId> {
+    pub(super) fn apply(&mut self, event: &LedgerEvent) -> Vec<BudgetId> {
         match event {
-            Event::Hold(hold) => {
+            LedgerEvent::Hold(hold) => {
                 for charge in &hold.charges {
                     let balance = self.balances.entry(*charge).or_default();
                     balance.held = balance.held.plus(hold.ceiling);
@@ -411,14 +411,14 @@ impl State {
                 self.holds.insert(hold.id, hold.clone());
                 Vec::new()
             }
-            Event::Progress { id, progress } => {
+            LedgerEvent::Progress { id, progress } => {
                 if let Some(hold) = self.holds.get_mut(id) {
                     hold.progress = progress.clone();
                 }
                 Vec::new()
             }
-            Event::Release { id, .. } => self.resolve(*id, Money::ZERO),
-            Event::Settle(settlement) => self.resolve(settlement.hold.id, settlement.ending.cost),
+            LedgerEvent::Release { id, .. } => self.resolve(*id, Money::ZERO),
+            LedgerEvent::Settle(settlement) => self.resolve(settlement.hold.id, settlement.ending.cost),
         }
     }
 
@@ -440,7 +440,7 @@ impl State {
         let Some(hold) = self.holds.remove(&id) else {
             return Vec::new();
         };
-        self.owed.remove(&id);
+        self.unlogged.remove(&id);
         let mut freed = Vec::with_capacity(hold.charges.len());
         for charge in &hold.charges {
             let balance = self.balances.entry(*charge).or_default();
@@ -458,7 +458,7 @@ impl State {
 }
 
 /// Of those that block; where two have as little left, the one that begins anew later.
-fn smallest(standings: impl Iterator<Item = Standing>) -> Option<Remainder> {
+fn smallest(standings: impl Iterator<Item = BudgetStatus>) -> Option<Remainder> {
     let remainders = standings
         .filter(|standing| standing.blocks)
         .map(|standing| standing.remainder());
@@ -521,16 +521,16 @@ mod tests {
         }
     }
 
-    fn take(state: &mut State, ids: &[u64], number: u128, ceiling: i128) -> Result<(), NoRoom> {
+    fn take(state: &mut LedgerState, ids: &[u64], number: u128, ceiling: i128) -> Result<(), HoldDenial> {
         let ids: Vec<BudgetId> = ids.iter().map(|id| BudgetId(*id)).collect();
         let mut hold = hold(number, ceiling);
         let room = state.room(&ids, &hold, 1)?;
         hold.charges = room;
-        state.apply(&Event::Hold(hold));
+        state.apply(&LedgerEvent::Hold(hold));
         Ok(())
     }
 
-    fn settle(state: &mut State, number: u128, cost: i128) -> Vec<BudgetId> {
+    fn settle(state: &mut LedgerState, number: u128, cost: i128) -> Vec<BudgetId> {
         let hold = state
             .hold(HoldId {
                 request: RequestId(number),
@@ -538,7 +538,7 @@ mod tests {
             })
             .cloned()
             .unwrap_or_else(|| hold(number, 0));
-        let ending = Ending {
+        let ending = CallResult {
             ended_ms: 2,
             status: Status::Ok,
             flags: Flags::default(),
@@ -549,22 +549,22 @@ mod tests {
             upstream_status: 200,
             first_content_ms: None,
         };
-        state.apply(&Event::Settle(Settlement { hold, ending }))
+        state.apply(&LedgerEvent::Settle(Settlement { hold, ending }))
     }
 
     #[test]
     fn every_level_is_taken_or_none() {
-        let mut state = State::new(Zone::utc());
+        let mut state = LedgerState::new(Zone::utc());
         state.set_budget(budget(1, 100, Period::Total, Action::Block, None), 0);
         state.set_budget(budget(2, 10, Period::Total, Action::Block, None), 0);
         assert!(
-            matches!(take(&mut state, &[1, 2], 1, 11), Err(NoRoom::Exceeded { budget, .. }) if budget.id == BudgetId(2))
+            matches!(take(&mut state, &[1, 2], 1, 11), Err(HoldDenial::Exceeded { budget, .. }) if budget.id == BudgetId(2))
         );
         assert_eq!(state.held_total(), Money::ZERO);
         take(&mut state, &[1, 2], 1, 10).expect("fits exactly");
         assert!(matches!(
             take(&mut state, &[1, 2], 2, 1),
-            Err(NoRoom::Held { .. })
+            Err(HoldDenial::Held { .. })
         ));
         assert_eq!(settle(&mut state, 1, 4), [BudgetId(1), BudgetId(2)]);
         take(&mut state, &[1, 2], 2, 6).expect("what was not used is free again");
@@ -572,7 +572,7 @@ mod tests {
 
     #[test]
     fn a_hold_resolves_once() {
-        let mut state = State::new(Zone::utc());
+        let mut state = LedgerState::new(Zone::utc());
         state.set_budget(budget(1, 100, Period::Total, Action::Block, None), 0);
         take(&mut state, &[1], 1, 50).expect("fits");
         settle(&mut state, 1, 30);
@@ -583,7 +583,7 @@ mod tests {
 
     #[test]
     fn a_correction_makes_room_in_the_window_that_was_charged() {
-        let mut state = State::new(Zone::utc());
+        let mut state = LedgerState::new(Zone::utc());
         state.set_budget(budget(1, 100, Period::Total, Action::Block, None), 0);
         take(&mut state, &[1], 1, 100).expect("fits");
         settle(&mut state, 1, 100);
@@ -610,7 +610,7 @@ mod tests {
 
     #[test]
     fn warn_counts_alike_and_admits() {
-        let mut state = State::new(Zone::utc());
+        let mut state = LedgerState::new(Zone::utc());
         state.set_budget(budget(1, 5, Period::Total, Action::Warn, None), 0);
         let hold = hold(1, 10);
         let room = state
@@ -629,7 +629,7 @@ mod tests {
 
     #[test]
     fn a_budget_for_other_models_is_not_charged() {
-        let mut state = State::new(Zone::utc());
+        let mut state = LedgerState::new(Zone::utc());
         state.set_budget(budget(1, 5, Period::Total, Action::Block, Some("gpt-*")), 0);
         state.set_budget(budget(2, 50, Period::Total, Action::Block, Some("m-*")), 0);
         let room = state
@@ -647,7 +647,7 @@ mod tests {
     #[test]
     fn a_new_window_starts_at_zero_and_a_clock_set_back_mints_nothing() {
         const DAY: u64 = 86_400_000;
-        let mut state = State::new(Zone::utc());
+        let mut state = LedgerState::new(Zone::utc());
         state.set_budget(budget(1, 10, Period::Daily, Action::Block, None), DAY);
         take(&mut state, &[1], 1, 10).expect("fits");
         settle(&mut state, 1, 10);
@@ -684,7 +684,7 @@ mod tests {
     #[test]
     fn a_limit_that_is_changed_while_the_clock_is_set_back_over_midnight_opens_no_past_window() {
         const DAY: u64 = 86_400_000;
-        let mut state = State::new(Zone::utc());
+        let mut state = LedgerState::new(Zone::utc());
         state.set_budget(budget(1, 10, Period::Daily, Action::Block, None), DAY - 1);
         assert_eq!(
             state.standing(BudgetId(1), DAY).expect("known").remaining(),
@@ -715,13 +715,13 @@ mod tests {
 
     #[test]
     fn a_bill_above_the_ceiling_is_booked_whole_and_blocks() {
-        let mut state = State::new(Zone::utc());
+        let mut state = LedgerState::new(Zone::utc());
         state.set_budget(budget(1, 10, Period::Total, Action::Block, None), 0);
         take(&mut state, &[1], 1, 5).expect("fits");
         settle(&mut state, 1, 20);
         assert!(matches!(
             take(&mut state, &[1], 2, 0),
-            Err(NoRoom::Exceeded { .. })
+            Err(HoldDenial::Exceeded { .. })
         ));
     }
 }

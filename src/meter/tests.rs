@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use crate::domain::budget::{Action, Budget, Owner, Period};
 use crate::domain::event::{
-    Charge, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status, Subject,
+    Charge, CallResult, LedgerEvent, Flags, Hold, HoldId, Progress, Settlement, Status, Subject,
 };
 use crate::domain::id::{BudgetId, KeyId, OrganizationId, RequestId, TeamId};
 use crate::domain::money::Money;
 use crate::domain::usage::Usage;
 use crate::domain::zone::Zone;
-use crate::meter::state::{NoRoom, State};
+use crate::meter::state::{HoldDenial, LedgerState};
 
 /// Where `GK_LIVES` does not say how many.
 const LIVES: u64 = 400;
@@ -56,20 +56,20 @@ struct Reckoned {
 }
 
 impl Reckoned {
-    fn of(events: &[Event]) -> Reckoned {
+    fn of(events: &[LedgerEvent]) -> Reckoned {
         let mut reckoned = Reckoned::default();
         events.iter().for_each(|event| reckoned.take(event));
         reckoned
     }
 
-    fn take(&mut self, event: &Event) {
+    fn take(&mut self, event: &LedgerEvent) {
         match event {
-            Event::Hold(hold) => drop(self.open.insert(hold.id, hold.clone())),
-            Event::Progress { id, progress } => {
+            LedgerEvent::Hold(hold) => drop(self.open.insert(hold.id, hold.clone())),
+            LedgerEvent::Progress { id, progress } => {
                 self.open.get_mut(id).expect("it is open").progress = progress.clone()
             }
-            Event::Release { id, .. } => self.end(*id),
-            Event::Settle(Settlement { hold, ending }) => {
+            LedgerEvent::Release { id, .. } => self.end(*id),
+            LedgerEvent::Settle(Settlement { hold, ending }) => {
                 self.end(hold.id);
                 for charge in &hold.charges {
                     let settled = self.settled.entry(*charge).or_default();
@@ -98,8 +98,8 @@ impl Reckoned {
 struct Life {
     seeded: Seeded,
     now_ms: u64,
-    state: State,
-    log: Vec<Event>,
+    state: LedgerState,
+    log: Vec<LedgerEvent>,
     reckoned: Reckoned,
     next: u128,
 }
@@ -118,7 +118,7 @@ fn budgets() -> impl Iterator<Item = Budget> {
         })
 }
 
-fn told(mut state: State, now_ms: u64) -> State {
+fn told(mut state: LedgerState, now_ms: u64) -> LedgerState {
     budgets().for_each(|budget| state.set_budget(budget, now_ms));
     state
 }
@@ -127,7 +127,7 @@ impl Life {
     fn begin(seed: u64) -> Life {
         let mut seeded = Seeded(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
         let now_ms = 1_700_000_000_000 + seeded.below(1_000_000_000);
-        let state = told(State::new(Zone::utc()), now_ms);
+        let state = told(LedgerState::new(Zone::utc()), now_ms);
         Life {
             seeded,
             now_ms,
@@ -157,7 +157,7 @@ impl Life {
     }
 
     /// As `Ledger` does it: logged, then applied.
-    fn happens(&mut self, event: Event) -> Vec<BudgetId> {
+    fn happens(&mut self, event: LedgerEvent) -> Vec<BudgetId> {
         let freed = self.state.apply(&event);
         self.reckoned.take(&event);
         self.log.push(event);
@@ -185,12 +185,12 @@ impl Life {
                         .collect::<Vec<_>>(),
                     ids
                 );
-                drop(self.happens(Event::Hold(Hold { charges, ..hold })));
+                drop(self.happens(LedgerEvent::Hold(Hold { charges, ..hold })));
             }
-            Err(NoRoom::Exceeded { standing, .. }) => {
+            Err(HoldDenial::Exceeded { standing, .. }) => {
                 assert!(standing.settled.plus(ceiling) > standing.limit)
             }
-            Err(NoRoom::Held { standing, .. }) => {
+            Err(HoldDenial::Held { standing, .. }) => {
                 assert!(standing.settled.plus(ceiling) <= standing.limit);
                 assert!(standing.settled.plus(standing.held).plus(ceiling) > standing.limit);
             }
@@ -227,16 +227,16 @@ impl Life {
         let again = self.hold(id, Money::from_pico(1));
         assert_eq!(
             self.state.room(&[], &again, self.now_ms),
-            Err(NoRoom::Repeated)
+            Err(HoldDenial::Repeated)
         );
     }
 
     /// A bill up to the ceiling, one above it, or nothing at all.
-    fn ending(&mut self, hold: Hold) -> Event {
+    fn ending(&mut self, hold: Hold) -> LedgerEvent {
         let ceiling = u64::try_from(hold.ceiling.pico()).expect("a small ceiling");
         let cost = match self.seeded.below(8) {
             0 => {
-                return Event::Release {
+                return LedgerEvent::Release {
                     id: hold.id,
                     at_ms: self.now_ms,
                 };
@@ -244,14 +244,14 @@ impl Life {
             1 => ceiling + self.seeded.below(9),
             _ => self.seeded.below(ceiling + 1),
         };
-        let mut ending = Ending::orphaned(Money::from_pico(i128::from(cost)), self.now_ms);
+        let mut ending = CallResult::orphaned(Money::from_pico(i128::from(cost)), self.now_ms);
         (ending.status, ending.usage) = (Status::Ok, Usage::default());
         ending.flags = if cost > ceiling {
             Flags::OVER_CEILING
         } else {
             Flags::default()
         };
-        Event::Settle(Settlement { hold, ending })
+        LedgerEvent::Settle(Settlement { hold, ending })
     }
 
     fn end(&mut self) {
@@ -290,7 +290,7 @@ impl Life {
             after_ms: self.seeded.below(9_000),
             ..Progress::default()
         };
-        drop(self.happens(Event::Progress { id, progress }));
+        drop(self.happens(LedgerEvent::Progress { id, progress }));
     }
 
     /// The books as of any record, and the rest of the log, end in the same state.
@@ -308,8 +308,8 @@ impl Life {
         self.state = recovered(&self.log, booked, self.now_ms);
         self.reckoned = Reckoned::of(&self.log);
         for hold in self.reckoned.open.clone().into_values() {
-            let ending = Ending::orphaned(hold.ceiling, self.now_ms);
-            drop(self.happens(Event::Settle(Settlement { hold, ending })));
+            let ending = CallResult::orphaned(hold.ceiling, self.now_ms);
+            drop(self.happens(LedgerEvent::Settle(Settlement { hold, ending })));
         }
         assert_eq!(
             (self.state.open_holds(), self.state.held_total()),
@@ -355,9 +355,9 @@ impl Life {
 }
 
 /// As a restart finds it: balances and open holds from the books as of one record, then the rest of the log.
-fn recovered(log: &[Event], booked: usize, now_ms: u64) -> State {
+fn recovered(log: &[LedgerEvent], booked: usize, now_ms: u64) -> LedgerState {
     let books = Reckoned::of(&log[..booked]);
-    let mut state = told(State::new(Zone::utc()), now_ms);
+    let mut state = told(LedgerState::new(Zone::utc()), now_ms);
     books
         .settled
         .iter()
@@ -365,14 +365,14 @@ fn recovered(log: &[Event], booked: usize, now_ms: u64) -> State {
     books
         .open
         .values()
-        .for_each(|hold| drop(state.apply(&Event::Hold(hold.clone()))));
+        .for_each(|hold| drop(state.apply(&LedgerEvent::Hold(hold.clone()))));
     log[booked..]
         .iter()
         .for_each(|event| drop(state.apply(event)));
     state
 }
 
-fn same(one: &mut State, other: &mut State, reckoned: &Reckoned, now_ms: u64) {
+fn same(one: &mut LedgerState, other: &mut LedgerState, reckoned: &Reckoned, now_ms: u64) {
     for budget in budgets() {
         assert_eq!(
             one.standing(budget.id, now_ms),
@@ -401,7 +401,7 @@ fn in_any_life_every_hold_resolves_at_most_once_and_no_budget_is_overspent() {
         holds += life
             .log
             .iter()
-            .filter(|event| matches!(event, Event::Hold(_)))
+            .filter(|event| matches!(event, LedgerEvent::Hold(_)))
             .count();
         ended += life.reckoned.ended.len();
     }
@@ -417,7 +417,7 @@ fn in_any_life_every_hold_resolves_at_most_once_and_no_budget_is_overspent() {
 fn a_restart_knows_no_window_that_is_over() {
     let day_ms = 86_400_000;
     let now_ms = 20_000 * day_ms + 5;
-    let mut state = told(State::new(Zone::utc()), now_ms);
+    let mut state = told(LedgerState::new(Zone::utc()), now_ms);
     for budget in budgets() {
         for ago in 0..400 {
             let start_ms = Zone::utc()

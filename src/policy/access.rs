@@ -2,7 +2,7 @@
 //! configured, so that a refusal never tells which models exist.
 
 use crate::domain::pattern::Pattern;
-use crate::domain::problem::{Problem, Word};
+use crate::domain::problem::{ApiError, ErrorCode};
 use crate::domain::tenant::{Team, VirtualKey};
 
 /// So many patterns, and so many letters of the name asked for, are shown in a refusal.
@@ -17,7 +17,7 @@ pub fn model_allowed<'k>(
     asked: &str,
     provider: &str,
     model: &str,
-) -> Result<(), Problem> {
+) -> Result<(), ApiError> {
     let (restricting, name, patterns) = if !mean(&team.models, asked, provider, model) {
         ("team", &team.name, &team.models)
     } else if let Some(key) = keys.find(|key| !mean(&key.models, asked, provider, model)) {
@@ -26,8 +26,8 @@ pub fn model_allowed<'k>(
         return Ok(());
     };
     let asked: String = asked.chars().take(NAME_CHARS_SHOWN).collect();
-    Err(Problem::new(
-        Word::ModelNotAllowed,
+    Err(ApiError::new(
+        ErrorCode::ModelNotAllowed,
         format!(
             "the model `{asked}` is not allowed here: the {restricting} `{name}` may call {}; ask for one of these, or have an \
              administrator allow it",
@@ -158,7 +158,7 @@ mod tests {
             .expect_err("refused");
         assert_eq!(
             (problem.word, problem.param.as_deref()),
-            (Word::ModelNotAllowed, Some("model"))
+            (ErrorCode::ModelNotAllowed, Some("model"))
         );
         for part in [
             "`gpt-5.1`",

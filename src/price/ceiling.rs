@@ -3,7 +3,7 @@
 //! the ceiling.
 
 use super::rates::{Rates, Tier};
-use super::{Price, Unpriced};
+use super::{Price, PriceUnknown};
 use crate::domain::bound::InputBound;
 use crate::domain::money::Money;
 
@@ -31,13 +31,13 @@ pub enum NoCeiling {
 
 /// The dearest rates that could apply to one call.
 #[derive(Default)]
-struct Dearest {
+struct HighestRates {
     input: u64,
     output: u64,
     search: u64,
 }
 
-impl Dearest {
+impl HighestRates {
     fn consider(&mut self, rates: &Rates, audio: bool) {
         self.input = self.input.max(rates.dearest_input(audio));
         self.output = self.output.max(rates.dearest_output());
@@ -158,8 +158,8 @@ impl Price {
     }
 
     /// The dearest rates over every tier and context band that the call could come under.
-    fn dearest(&self, tokens: u64, audio: bool, tier_asked: Option<&str>) -> Dearest {
-        let mut dearest = Dearest::default();
+    fn dearest(&self, tokens: u64, audio: bool, tier_asked: Option<&str>) -> HighestRates {
+        let mut dearest = HighestRates::default();
         match self {
             Price::Sheet(row) => row
                 .reachable(tokens)

@@ -18,11 +18,11 @@ pub struct Bill {
 /// No price is known for the model, or its sheet lacks a rate that the call needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no price is known for this model; give its provider a price in the configuration")]
-pub struct Unpriced;
+pub struct PriceUnknown;
 
 impl Price {
     /// The cost of this usage: at the tier that the answer named, in the band of the whole prompt.
-    pub fn cost(&self, usage: &Usage, tier_asked: Option<&str>) -> Result<Bill, Unpriced> {
+    pub fn cost(&self, usage: &Usage, tier_asked: Option<&str>) -> Result<Bill, PriceUnknown> {
         let tier = Tier::billed(usage.service_tier.as_deref(), tier_asked);
         let rates = self.rates(usage.in_total(), tier)?;
         let lines: Vec<CostLine> = input_lines(&rates, usage)
@@ -313,10 +313,10 @@ mod tests {
 
     #[test]
     fn without_a_price_there_is_no_bill() {
-        assert_eq!(Price::Unknown.cost(&Usage::default(), None), Err(Unpriced));
+        assert_eq!(Price::Unknown.cost(&Usage::default(), None), Err(PriceUnknown));
         assert_eq!(
             price("cohere", "command-a-plus-05-2026").cost(&Usage::default(), None),
-            Err(Unpriced)
+            Err(PriceUnknown)
         );
         let fixed = Price::Fixed {
             input: 2,

@@ -10,7 +10,7 @@ mod snapshot;
 use std::sync::Arc;
 
 pub use ceiling::NoCeiling;
-pub use cost::{Bill, Unpriced};
+pub use cost::{Bill, PriceUnknown};
 pub use row::{Mode, Row};
 pub use sheet::{Sheet, SheetError};
 
@@ -72,12 +72,12 @@ impl Price {
     }
 
     /// The rates for a prompt of this many tokens at this tier.
-    fn rates(&self, in_total: u64, tier: Tier) -> Result<Rates, Unpriced> {
+    fn rates(&self, in_total: u64, tier: Tier) -> Result<Rates, PriceUnknown> {
         match self {
             Price::Sheet(row) if row.is_priced() => Ok(*row.card(in_total).at(tier)),
             Price::Free => Ok(Rates::default()),
             Price::Fixed { input, output } => Ok(Rates::fixed(*input, *output)),
-            Price::Sheet(_) | Price::Unknown => Err(Unpriced),
+            Price::Sheet(_) | Price::Unknown => Err(PriceUnknown),
         }
     }
 }

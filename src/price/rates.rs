@@ -4,7 +4,7 @@
 use serde::{Deserialize, Deserializer, de};
 
 use crate::domain::money::Money;
-use crate::domain::usage::PLACE_OF_INFERENCE;
+use crate::domain::usage::INFERENCE_GEO_PREFIX;
 
 /// Vendors list hosted web search at $10 per 1,000 calls (OpenAI and Anthropic, November 2026); the sheet has no column for it.
 const SEARCH_FEE_PICO: u64 = 10_000_000_000;
@@ -28,7 +28,7 @@ impl Tier {
             "flex" => Tier::Flex,
             // asked for as `fast`, answered as `priority`
             "priority" | "fast" => Tier::Priority,
-            word if word.starts_with(PLACE_OF_INFERENCE) => Tier::Priority,
+            word if word.starts_with(INFERENCE_GEO_PREFIX) => Tier::Priority,
             _ => Tier::Standard,
         }
     }
@@ -55,7 +55,7 @@ impl Tier {
 
 /// Rates as a sheet writes them: USD per million tokens, any of them absent. Columns that chat does not need are not read.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
-pub(super) struct Listed {
+pub(super) struct SheetRates {
     #[serde(default, deserialize_with = "pico_per_token")]
     pub(super) input: Option<u64>,
     #[serde(default, deserialize_with = "pico_per_token")]
@@ -78,19 +78,19 @@ pub(super) struct Listed {
     output_image: Option<u64>,
 }
 
-impl Listed {
+impl SheetRates {
     /// Its own rates, and `other`'s where it has none.
-    pub(super) fn or(self, other: Listed) -> Listed {
+    pub(super) fn or(self, other: SheetRates) -> SheetRates {
         self.combine(other, Option::or)
     }
 
     /// The dearer rate of each class.
-    pub(super) fn dearer(self, other: Listed) -> Listed {
+    pub(super) fn dearer(self, other: SheetRates) -> SheetRates {
         self.combine(other, Option::max)
     }
 
-    fn combine(self, other: Listed, pick: fn(Option<u64>, Option<u64>) -> Option<u64>) -> Listed {
-        Listed {
+    fn combine(self, other: SheetRates, pick: fn(Option<u64>, Option<u64>) -> Option<u64>) -> SheetRates {
+        SheetRates {
             input: pick(self.input, other.input),
             cache_read: pick(self.cache_read, other.cache_read),
             cache_read_audio: pick(self.cache_read_audio, other.cache_read_audio),
@@ -146,7 +146,7 @@ impl Rates {
         }
     }
 
-    pub(super) fn listed(listed: Listed) -> Rates {
+    pub(super) fn listed(listed: SheetRates) -> Rates {
         let input = listed.input.unwrap_or(0);
         Rates {
             input,
@@ -196,7 +196,7 @@ impl Rates {
 mod tests {
     use super::*;
 
-    fn listed(json: &str) -> Listed {
+    fn listed(json: &str) -> SheetRates {
         serde_json::from_str(json).expect(json)
     }
 
@@ -207,8 +207,8 @@ mod tests {
             (rates.input, rates.output, rates.cache_read),
             (Some(12_500_000), Some(1), Some(1))
         );
-        assert!(serde_json::from_str::<Listed>(r#"{"input":"-1"}"#).is_err());
-        assert!(serde_json::from_str::<Listed>(r#"{"input":"99999999999999"}"#).is_err());
+        assert!(serde_json::from_str::<SheetRates>(r#"{"input":"-1"}"#).is_err());
+        assert!(serde_json::from_str::<SheetRates>(r#"{"input":"99999999999999"}"#).is_err());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::rates::{Listed, Rates, Tier};
+use super::rates::{SheetRates, Rates, Tier};
 
 /// What a model is for; only `Chat` and `Embedding` models are offered by their bare names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -46,7 +46,7 @@ pub(super) struct Card {
 }
 
 impl Card {
-    fn new(above: u64, rates: impl Fn(Tier) -> Listed) -> Card {
+    fn new(above: u64, rates: impl Fn(Tier) -> SheetRates) -> Card {
         Card {
             above,
             tiers: Tier::ALL.map(|tier| Rates::listed(rates(tier))),
@@ -94,14 +94,14 @@ impl Row {
 
 /// A row as the file has it. Members that are priced by another unit than the token are not read.
 #[derive(Deserialize)]
-struct Written {
+struct SheetRow {
     provider: String,
     model: String,
     mode: Mode,
     context: Option<u64>,
     max_output: Option<u64>,
     image_tokens: Option<u64>,
-    rates: Listed,
+    rates: SheetRates,
     #[serde(default)]
     service_tiers: Tiers,
     #[serde(default)]
@@ -113,21 +113,21 @@ struct Written {
 
 #[derive(Clone, Copy, Default, Deserialize)]
 struct Tiers {
-    batch: Option<Listed>,
-    flex: Option<Listed>,
-    priority: Option<Listed>,
+    batch: Option<SheetRates>,
+    flex: Option<SheetRates>,
+    priority: Option<SheetRates>,
 }
 
 #[derive(Deserialize)]
 struct Band {
     above_input_tokens: u64,
-    standard: Listed,
+    standard: SheetRates,
     #[serde(flatten)]
     tiers: Tiers,
 }
 
 impl Tiers {
-    fn of(&self, tier: Tier) -> Option<Listed> {
+    fn of(&self, tier: Tier) -> Option<SheetRates> {
         match tier {
             Tier::Standard => None,
             Tier::Batch => self.batch,
@@ -137,8 +137,8 @@ impl Tiers {
     }
 }
 
-impl From<Written> for Row {
-    fn from(written: Written) -> Row {
+impl From<SheetRow> for Row {
+    fn from(written: SheetRow) -> Row {
         Row {
             cards: written.cards(),
             lists_priority: written.service_tiers.priority.is_some()
@@ -161,7 +161,7 @@ impl From<Written> for Row {
     }
 }
 
-impl Written {
+impl SheetRow {
     fn cards(&self) -> Vec<Card> {
         let base = |tier| {
             self.service_tiers

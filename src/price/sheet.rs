@@ -39,11 +39,11 @@ impl Sheet {
     /// Reads a sheet in the form of `assets/prices.json`.
     pub fn parse(json: &str) -> Result<Sheet, SheetError> {
         #[derive(Deserialize)]
-        struct Written {
+        struct SheetFile {
             models: Vec<Row>,
         }
         let mut vendors: HashMap<String, Vendor> = HashMap::new();
-        for row in serde_json::from_str::<Written>(json)?.models {
+        for row in serde_json::from_str::<SheetFile>(json)?.models {
             vendors
                 .entry(row.vendor.clone())
                 .or_default()

@@ -7,7 +7,7 @@ use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
     name: "anthropic",
-    base_url: BaseUrl::Own("https://api.anthropic.com/v1"),
+    base_url: BaseUrl::Fixed("https://api.anthropic.com/v1"),
     credential: CredentialStyle::XApiKey,
     needs_key: true,
     endpoints: &[
@@ -16,9 +16,9 @@ pub(super) static PRESET: Preset = Preset {
     ],
     price: PriceRule::Sheet("anthropic"),
     output_cap_member: "max_tokens",
-    asks_usage: false,
+    stream_usage_opt_in: false,
     on_disconnect: OnDisconnect::Abort,
-    trusts_zero: true,
+    zero_usage_is_real: true,
     default_headers: &[("anthropic-version", "2023-06-01")],
     capabilities,
 };

@@ -7,7 +7,7 @@ use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
     name: "azure",
-    base_url: BaseUrl::Told("https://RESOURCE.openai.azure.com"),
+    base_url: BaseUrl::Configured("https://RESOURCE.openai.azure.com"),
     credential: CredentialStyle::ApiKey,
     needs_key: true,
     // with an `api_version` the older form, in which the deployment stands in the address
@@ -20,9 +20,9 @@ pub(super) static PRESET: Preset = Preset {
     ],
     price: PriceRule::Sheet("azure"),
     output_cap_member: "max_completion_tokens",
-    asks_usage: true,
+    stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
-    trusts_zero: true,
+    zero_usage_is_real: true,
     default_headers: &[],
     capabilities: super::openai::capabilities,
 };

@@ -6,7 +6,7 @@ use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
     name: "cohere",
-    base_url: BaseUrl::Own("https://api.cohere.com"),
+    base_url: BaseUrl::Fixed("https://api.cohere.com"),
     credential: CredentialStyle::Bearer,
     needs_key: true,
     endpoints: &[
@@ -15,9 +15,9 @@ pub(super) static PRESET: Preset = Preset {
     ],
     price: PriceRule::Sheet("cohere"),
     output_cap_member: "max_tokens",
-    asks_usage: false,
+    stream_usage_opt_in: false,
     on_disconnect: OnDisconnect::Abort,
-    trusts_zero: true,
+    zero_usage_is_real: true,
     default_headers: &[],
     capabilities,
 };

@@ -7,7 +7,7 @@ use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
     name: "gemini",
-    base_url: BaseUrl::Own("https://generativelanguage.googleapis.com/v1beta"),
+    base_url: BaseUrl::Fixed("https://generativelanguage.googleapis.com/v1beta"),
     credential: CredentialStyle::XGoogApiKey,
     needs_key: true,
     endpoints: &[
@@ -16,9 +16,9 @@ pub(super) static PRESET: Preset = Preset {
     ],
     price: PriceRule::Sheet("gemini"),
     output_cap_member: "maxOutputTokens",
-    asks_usage: false,
+    stream_usage_opt_in: false,
     on_disconnect: OnDisconnect::Abort,
-    trusts_zero: true,
+    zero_usage_is_real: true,
     default_headers: &[],
     capabilities,
 };

@@ -1,13 +1,13 @@
 //! Mistral: chat and embeddings much as OpenAI has them, with names of its own and a closed schema: a member that is not in it
 //! is a 422. Usage comes unasked in the last chunk of a stream.
 
-use super::{BaseUrl, Borrowed, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule, Takes};
+use super::{BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule, SupportedFields};
 use crate::conversation::{Capabilities, Effort, IdRule, ReasoningStyle};
 use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
     name: "mistral",
-    base_url: BaseUrl::Own("https://api.mistral.ai/v1"),
+    base_url: BaseUrl::Fixed("https://api.mistral.ai/v1"),
     credential: CredentialStyle::Bearer,
     needs_key: true,
     endpoints: &[
@@ -16,16 +16,16 @@ pub(super) static PRESET: Preset = Preset {
     ],
     price: PriceRule::Sheet("mistral"),
     output_cap_member: "max_tokens",
-    asks_usage: false,
+    stream_usage_opt_in: false,
     on_disconnect: OnDisconnect::Abort,
-    trusts_zero: true,
+    zero_usage_is_real: true,
     default_headers: &[],
     capabilities,
 };
 
 /// The members of `ChatCompletionRequest` in their SDK 3.7.
-static CHAT: Borrowed = Borrowed {
-    takes: Takes::Only(&[
+static CHAT: CompatRules = CompatRules {
+    takes: SupportedFields::Only(&[
         "model",
         "messages",
         "temperature",
@@ -61,12 +61,12 @@ static CHAT: Borrowed = Borrowed {
         ("max_completion_tokens", "max_tokens"),
         ("seed", "random_seed"),
     ],
-    rewords: &[("tool_choice", "\"required\"", "\"any\"")],
+    value_map: &[("tool_choice", "\"required\"", "\"any\"")],
     one_choice: false,
 };
 
-static EMBEDDINGS: Borrowed = Borrowed {
-    takes: Takes::Only(&[
+static EMBEDDINGS: CompatRules = CompatRules {
+    takes: SupportedFields::Only(&[
         "model",
         "input",
         "metadata",
@@ -75,7 +75,7 @@ static EMBEDDINGS: Borrowed = Borrowed {
         "encoding_format",
     ]),
     renames: &[("dimensions", "output_dimension")],
-    rewords: &[],
+    value_map: &[],
     one_choice: false,
 };
 

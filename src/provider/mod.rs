@@ -16,7 +16,7 @@ mod openrouter;
 mod simulator;
 mod together;
 
-pub use bedrock::{AwsKeys, Signed, Signer};
+pub use bedrock::{AwsKeys, RequestToSign, Signer};
 
 use crate::conversation::Capabilities;
 use crate::dialect::{Dialect, Framing};
@@ -59,11 +59,11 @@ pub struct Preset {
     /// the member that caps the output of a chat call, where the client named none
     pub output_cap_member: &'static str,
     /// whether a chat stream reports its usage only if `stream_options.include_usage` asks for it
-    pub asks_usage: bool,
+    pub stream_usage_opt_in: bool,
     /// what becomes of a call whose client goes away, where the configuration says nothing
     pub on_disconnect: OnDisconnect,
     /// whether no tokens in a report are meant so; elsewhere they stand for what nobody counted
-    pub trusts_zero: bool,
+    pub zero_usage_is_real: bool,
     /// sent unless the client sent its own
     pub default_headers: &'static [(&'static str, &'static str)],
     /// what a model of the vendor's takes of a request that comes from another dialect
@@ -73,11 +73,11 @@ pub struct Preset {
 /// Where a vendor is reached, without a trailing slash.
 #[derive(Clone, Copy, Debug)]
 pub enum BaseUrl {
-    Own(&'static str),
+    Fixed(&'static str),
     /// the configuration must say; this is what it looks like
-    Told(&'static str),
+    Configured(&'static str),
     /// that of a region, which the configuration must say
-    OfRegion(fn(&str) -> String),
+    Regional(fn(&str) -> String),
 }
 
 /// A dialect that the vendor speaks, and where.
@@ -93,11 +93,11 @@ pub struct Endpoint {
     /// how the events of a stream lie in its body
     pub framing: Framing,
     /// which models answer here
-    pub serves: fn(&str) -> bool,
+    pub supports_model: fn(&str) -> bool,
     /// what to mind at a vendor that speaks a dialect which is not its own
-    pub borrowed: Option<&'static Borrowed>,
+    pub compat: Option<&'static CompatRules>,
     /// at a vendor that takes the very dialect, in a cover of its own
-    pub cover: Option<&'static Cover>,
+    pub wrapper: Option<&'static BodyWrapper>,
 }
 
 impl Endpoint {
@@ -109,9 +109,9 @@ impl Endpoint {
             stream_path: None,
             versioned_path: None,
             framing: Framing::Sse,
-            serves: |_| true,
-            borrowed: None,
-            cover: None,
+            supports_model: |_| true,
+            compat: None,
+            wrapper: None,
         }
     }
 
@@ -126,20 +126,20 @@ impl Endpoint {
         Endpoint { framing, ..self }
     }
 
-    const fn serving(self, serves: fn(&str) -> bool) -> Endpoint {
-        Endpoint { serves, ..self }
+    const fn serving(self, supports_model: fn(&str) -> bool) -> Endpoint {
+        Endpoint { supports_model, ..self }
     }
 
-    const fn covered(self, cover: &'static Cover) -> Endpoint {
+    const fn covered(self, wrapper: &'static BodyWrapper) -> Endpoint {
         Endpoint {
-            cover: Some(cover),
+            wrapper: Some(wrapper),
             ..self
         }
     }
 
-    const fn borrowing(self, borrowed: &'static Borrowed) -> Endpoint {
+    const fn borrowing(self, compat: &'static CompatRules) -> Endpoint {
         Endpoint {
-            borrowed: Some(borrowed),
+            compat: Some(compat),
             ..self
         }
     }
@@ -154,42 +154,42 @@ impl Endpoint {
 
 /// The capability table of a vendor that borrows a dialect: what becomes of top-level members that it has no like word for.
 #[derive(Debug)]
-pub struct Borrowed {
-    pub takes: Takes,
+pub struct CompatRules {
+    pub takes: SupportedFields,
     /// member, the vendor's name for it
     pub renames: &'static [(&'static str, &'static str)],
     /// member, value, the vendor's value; JSON as it is usually written
-    pub rewords: &'static [(&'static str, &'static str, &'static str)],
+    pub value_map: &'static [(&'static str, &'static str, &'static str)],
     /// one answer to a prompt, whatever `n` says
     pub one_choice: bool,
 }
 
 /// What is put round a request that else goes as it came. The client's headers stay behind.
 #[derive(Debug)]
-pub struct Cover {
+pub struct BodyWrapper {
     /// members that the vendor reads elsewhere
-    pub leaves_out: &'static [&'static str],
+    pub remove: &'static [&'static str],
     /// member, JSON
-    pub adds: &'static [(&'static str, &'static str)],
+    pub set: &'static [(&'static str, &'static str)],
     /// a client's header that is a list of words, the member that is the same list
-    pub moves: &'static [(&'static str, &'static str)],
+    pub from_header: &'static [(&'static str, &'static str)],
 }
 
 /// Which members a vendor takes.
 #[derive(Clone, Copy, Debug)]
-pub enum Takes {
+pub enum SupportedFields {
     All,
     AllBut(&'static [&'static str]),
     /// a closed schema: any other member is refused
     Only(&'static [&'static str]),
 }
 
-impl Takes {
+impl SupportedFields {
     pub fn takes(self, member: &str) -> bool {
         match self {
-            Takes::All => true,
-            Takes::AllBut(others) => !others.contains(&member),
-            Takes::Only(members) => members.contains(&member),
+            SupportedFields::All => true,
+            SupportedFields::AllBut(others) => !others.contains(&member),
+            SupportedFields::Only(members) => members.contains(&member),
         }
     }
 }
@@ -231,7 +231,7 @@ pub enum PriceRule {
     },
     Free,
     /// the configuration must say
-    MustSay,
+    Required,
 }
 
 impl Preset {
@@ -241,10 +241,10 @@ impl Preset {
         let serving = || {
             self.endpoints
                 .iter()
-                .filter(|endpoint| (endpoint.serves)(model))
+                .filter(|endpoint| (endpoint.supports_model)(model))
         };
         let own = serving().find(|endpoint| endpoint.dialect == client);
-        let other = || serving().find(|endpoint| endpoint.dialect.is_translated_to());
+        let other = || serving().find(|endpoint| endpoint.dialect.can_encode());
         own.or_else(|| client.is_conversation().then(other).flatten())
     }
 }
@@ -300,8 +300,8 @@ mod tests {
         let sheet = Sheet::embedded();
         for preset in REGISTRY {
             let url = match preset.base_url {
-                BaseUrl::Own(url) | BaseUrl::Told(url) => url.to_owned(),
-                BaseUrl::OfRegion(address) => address("a-region-1"),
+                BaseUrl::Fixed(url) | BaseUrl::Configured(url) => url.to_owned(),
+                BaseUrl::Regional(address) => address("a-region-1"),
             };
             assert!(!url.ends_with('/'), "{}", preset.name);
             assert!(!preset.endpoints.is_empty(), "{}", preset.name);
@@ -335,20 +335,20 @@ mod tests {
     fn what_the_gateway_adds_is_taken() {
         for preset in REGISTRY {
             for endpoint in preset.endpoints {
-                let Some(borrowed) = endpoint.borrowed else {
+                let Some(compat) = endpoint.compat else {
                     continue;
                 };
                 let mut added = vec!["model"];
                 if endpoint.dialect == Dialect::Chat {
                     added.extend([preset.output_cap_member, "messages", "stream"]);
-                    added.extend(preset.asks_usage.then_some("stream_options"));
+                    added.extend(preset.stream_usage_opt_in.then_some("stream_options"));
                 }
                 for member in added
                     .iter()
                     .copied()
-                    .chain(borrowed.renames.iter().map(|(_, theirs)| *theirs))
+                    .chain(compat.renames.iter().map(|(_, theirs)| *theirs))
                 {
-                    assert!(borrowed.takes.takes(member), "{}: {member}", preset.name);
+                    assert!(compat.takes.takes(member), "{}: {member}", preset.name);
                 }
             }
         }

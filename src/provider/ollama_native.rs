@@ -8,7 +8,7 @@ use crate::dialect::{Dialect, Framing};
 
 pub(super) static PRESET: Preset = Preset {
     name: "ollama_native",
-    base_url: BaseUrl::Own("http://127.0.0.1:11434"),
+    base_url: BaseUrl::Fixed("http://127.0.0.1:11434"),
     credential: CredentialStyle::Bearer,
     needs_key: false,
     endpoints: &[
@@ -17,9 +17,9 @@ pub(super) static PRESET: Preset = Preset {
     ],
     price: PriceRule::Free,
     output_cap_member: "num_predict",
-    asks_usage: false,
+    stream_usage_opt_in: false,
     on_disconnect: OnDisconnect::Abort,
-    trusts_zero: true,
+    zero_usage_is_real: true,
     default_headers: &[],
     capabilities,
 };

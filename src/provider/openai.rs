@@ -6,7 +6,7 @@ use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
     name: "openai",
-    base_url: BaseUrl::Own("https://api.openai.com/v1"),
+    base_url: BaseUrl::Fixed("https://api.openai.com/v1"),
     credential: CredentialStyle::Bearer,
     needs_key: true,
     endpoints: &[
@@ -17,9 +17,9 @@ pub(super) static PRESET: Preset = Preset {
     price: PriceRule::Sheet("openai"),
     // reasoning models refuse `max_tokens`; all current models take this one
     output_cap_member: "max_completion_tokens",
-    asks_usage: true,
+    stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
-    trusts_zero: true,
+    zero_usage_is_real: true,
     default_headers: &[],
     capabilities,
 };

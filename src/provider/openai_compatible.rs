@@ -6,19 +6,19 @@ use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
     name: "openai_compatible",
-    base_url: BaseUrl::Told("http://HOST:PORT/v1"),
+    base_url: BaseUrl::Configured("http://HOST:PORT/v1"),
     credential: CredentialStyle::Bearer,
     needs_key: false,
     endpoints: &[
         Endpoint::at(Dialect::Chat, "/chat/completions"),
         Endpoint::at(Dialect::Embeddings, "/embeddings"),
     ],
-    price: PriceRule::MustSay,
+    price: PriceRule::Required,
     // the older name: known to servers that never heard of `max_completion_tokens`
     output_cap_member: "max_tokens",
-    asks_usage: true,
+    stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
-    trusts_zero: false,
+    zero_usage_is_real: false,
     default_headers: &[],
     capabilities: |_| Capabilities::chat(),
 };

@@ -7,7 +7,7 @@ use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
     name: "simulator",
-    base_url: BaseUrl::Told("http://HOST:PORT/v1"),
+    base_url: BaseUrl::Configured("http://HOST:PORT/v1"),
     credential: CredentialStyle::None,
     needs_key: false,
     endpoints: &[
@@ -19,9 +19,9 @@ pub(super) static PRESET: Preset = Preset {
         output: 5_000_000,
     },
     output_cap_member: "max_completion_tokens",
-    asks_usage: true,
+    stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
-    trusts_zero: false,
+    zero_usage_is_real: false,
     default_headers: &[],
     capabilities: |_| Capabilities::chat(),
 };

@@ -1,13 +1,13 @@
 //! Together: chat and embeddings nearly as OpenAI has them. Usage comes unasked in the last chunk of a stream; log
 //! probabilities are asked for by their number.
 
-use super::{BaseUrl, Borrowed, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule, Takes};
+use super::{BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule, SupportedFields};
 use crate::conversation::Capabilities;
 use crate::dialect::Dialect;
 
 pub(super) static PRESET: Preset = Preset {
     name: "together",
-    base_url: BaseUrl::Own("https://api.together.ai/v1"),
+    base_url: BaseUrl::Fixed("https://api.together.ai/v1"),
     credential: CredentialStyle::Bearer,
     needs_key: true,
     endpoints: &[
@@ -16,20 +16,20 @@ pub(super) static PRESET: Preset = Preset {
     ],
     price: PriceRule::Sheet("together"),
     output_cap_member: "max_tokens",
-    asks_usage: false,
+    stream_usage_opt_in: false,
     on_disconnect: OnDisconnect::Abort,
-    trusts_zero: true,
+    zero_usage_is_real: true,
     default_headers: &[],
     capabilities,
 };
 
-static CHAT: Borrowed = Borrowed {
-    takes: Takes::All,
+static CHAT: CompatRules = CompatRules {
+    takes: SupportedFields::All,
     renames: &[
         ("max_completion_tokens", "max_tokens"),
         ("top_logprobs", "logprobs"),
     ],
-    rewords: &[("logprobs", "true", "1"), ("logprobs", "false", "0")],
+    value_map: &[("logprobs", "true", "1"), ("logprobs", "false", "0")],
     one_choice: false,
 };
 

@@ -2,4 +2,4 @@
 
 pub mod table;
 
-pub use table::{Deployment, NotRouted, Table};
+pub use table::{Deployment, RouteError, RouteTable};

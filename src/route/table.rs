@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::config::{PriceSetting, Provider};
 use crate::conversation::{Capabilities, ReasoningStyle};
 use crate::dialect::behind_alias;
-use crate::domain::problem::{Problem, Word};
+use crate::domain::problem::{ApiError, ErrorCode};
 use crate::price::{Mode, Price, Sheet};
 
 /// A model at a provider, with its price.
@@ -49,7 +49,7 @@ impl Deployment {
 
 /// Why a name means no deployment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NotRouted {
+pub enum RouteError {
     /// no configured provider lists it
     Unknown,
     /// several do: their `provider/model` forms
@@ -58,7 +58,7 @@ pub enum NotRouted {
 
 /// Every name that the configuration lists, resolved.
 #[derive(Debug)]
-pub struct Table {
+pub struct RouteTable {
     providers: Vec<Arc<Provider>>,
     sheet: Arc<Sheet>,
     listed: HashMap<String, Arc<Deployment>>,
@@ -67,9 +67,9 @@ pub struct Table {
     names: Vec<(String, Arc<Deployment>)>,
 }
 
-impl Table {
-    pub fn new(providers: &[Arc<Provider>], sheet: Arc<Sheet>) -> Table {
-        let mut table = Table {
+impl RouteTable {
+    pub fn new(providers: &[Arc<Provider>], sheet: Arc<Sheet>) -> RouteTable {
+        let mut table = RouteTable {
             providers: providers.to_vec(),
             sheet,
             listed: HashMap::new(),
@@ -85,7 +85,7 @@ impl Table {
 
     /// The deployment that a name means: `provider/model` for any model of a configured provider, or a bare name that
     /// exactly one provider lists. Both kinds of name may hold slashes; the provider's form goes first.
-    pub fn resolve(&self, asked: &str) -> Result<Arc<Deployment>, NotRouted> {
+    pub fn resolve(&self, asked: &str) -> Result<Arc<Deployment>, RouteError> {
         if let Some(deployment) = self.listed.get(asked) {
             return Ok(deployment.clone());
         }
@@ -93,13 +93,13 @@ impl Table {
             return Ok(self.deployment(provider, model));
         }
         if let Some(forms) = self.ambiguous.get(asked) {
-            return Err(NotRouted::Ambiguous(forms.clone()));
+            return Err(RouteError::Ambiguous(forms.clone()));
         }
         let candidates = self.candidates(asked);
         match candidates.as_slice() {
-            [] => Err(NotRouted::Unknown),
+            [] => Err(RouteError::Unknown),
             [only] => Ok(only.clone()),
-            several => Err(NotRouted::Ambiguous(forms(several))),
+            several => Err(RouteError::Ambiguous(forms(several))),
         }
     }
 
@@ -247,22 +247,22 @@ fn forms(deployments: &[Arc<Deployment>]) -> Vec<String> {
         .collect()
 }
 
-impl NotRouted {
+impl RouteError {
     /// The refusal that the client reads.
-    pub fn problem(&self, asked: &str) -> Problem {
+    pub fn problem(&self, asked: &str) -> ApiError {
         let asked = clipped(asked);
         match self {
-            NotRouted::Unknown => Problem::new(
-                Word::ModelNotFound,
+            RouteError::Unknown => ApiError::new(
+                ErrorCode::ModelNotFound,
                 format!(
                     "no configured provider lists the model `{asked}`; see GET /v1/models for those that can be called, \
                      or name the provider as in `provider/model`"
                 ),
             ),
-            NotRouted::Ambiguous(forms) => {
+            RouteError::Ambiguous(forms) => {
                 let forms: Vec<String> = forms.iter().map(|form| format!("`{}`", clipped(form))).collect();
-                Problem::new(
-                    Word::ModelAmbiguous,
+                ApiError::new(
+                    ErrorCode::ModelAmbiguous,
                     format!("more than one provider lists the model `{asked}`; ask for {}", forms.join(" or ")),
                 )
             }
@@ -301,8 +301,8 @@ mod tests {
         })
     }
 
-    fn table(providers: &[Arc<Provider>]) -> Table {
-        Table::new(providers, Arc::new(Sheet::embedded()))
+    fn table(providers: &[Arc<Provider>]) -> RouteTable {
+        RouteTable::new(providers, Arc::new(Sheet::embedded()))
     }
 
     fn openai() -> Arc<Provider> {
@@ -313,7 +313,7 @@ mod tests {
         provider("local", "ollama", PriceSetting::Free, models)
     }
 
-    fn meant(table: &Table, asked: &str) -> Result<String, NotRouted> {
+    fn meant(table: &RouteTable, asked: &str) -> Result<String, RouteError> {
         table
             .resolve(asked)
             .map(|deployment| deployment.qualified())
@@ -340,7 +340,7 @@ mod tests {
             "nobody/gpt-5.1",
             "gpt-9.9-codex",
         ] {
-            assert_eq!(meant(&table, unknown), Err(NotRouted::Unknown), "{unknown}");
+            assert_eq!(meant(&table, unknown), Err(RouteError::Unknown), "{unknown}");
         }
     }
 
@@ -423,11 +423,11 @@ mod tests {
         let both = |model: &str| vec![format!("openai/{model}"), format!("openai-eu/{model}")];
         assert_eq!(
             meant(&table, "gpt-5.1"),
-            Err(NotRouted::Ambiguous(both("gpt-5.1")))
+            Err(RouteError::Ambiguous(both("gpt-5.1")))
         );
         assert_eq!(
             meant(&table, "gpt-5.1-2099-01-01"),
-            Err(NotRouted::Ambiguous(both("gpt-5.1-2099-01-01"))),
+            Err(RouteError::Ambiguous(both("gpt-5.1-2099-01-01"))),
             "unlisted"
         );
         assert!(
@@ -508,13 +508,13 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_thing_and_the_remedy_in_a_short_message() {
-        let unknown = NotRouted::Unknown.problem(&"é".repeat(100_000));
+        let unknown = RouteError::Unknown.problem(&"é".repeat(100_000));
         assert_eq!(
             (unknown.word, unknown.param.as_deref()),
-            (Word::ModelNotFound, Some("model"))
+            (ErrorCode::ModelNotFound, Some("model"))
         );
         assert!(unknown.message.len() < 600 && unknown.message.contains("/v1/models"));
-        let ambiguous = NotRouted::Ambiguous(vec!["a/m".to_owned(), "b/m".to_owned()]).problem("m");
+        let ambiguous = RouteError::Ambiguous(vec!["a/m".to_owned(), "b/m".to_owned()]).problem("m");
         assert_eq!(ambiguous.word.status(), 400);
         assert_eq!(
             ambiguous.message,

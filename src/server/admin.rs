@@ -11,9 +11,9 @@ use crate::control::keys::{KeyChange, NewKey, admin_key_change, key_to_verify};
 use crate::control::organizations::{NewOrganization, OrganizationChange};
 use crate::control::teams::{NewTeam, TeamChange};
 use crate::domain::id::{AdminKeyId, KeyId, OrganizationId, TeamId};
-use crate::domain::problem::{Problem, Word};
-use crate::server::media::Media;
-use crate::server::shape::{AdminKeyJson, KeyJson, List, OrganizationJson, TeamJson, VerdictJson};
+use crate::domain::problem::{ApiError, ErrorCode};
+use crate::server::media::ReportFormat;
+use crate::server::shape::{AdminKeyJson, KeyJson, List, OrganizationJson, TeamJson, KeyStatusJson};
 use crate::server::{clock, ledger, report, request};
 
 /// The largest body of a control-plane call: 64 patterns and 16 budgets fit many times.
@@ -21,43 +21,43 @@ pub const BODY_BYTES_MAX: usize = 256 * 1024;
 
 /// An answer as it goes out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AdminReply {
+pub struct ApiReply {
     pub status: u16,
-    pub media: Media,
+    pub media: ReportFormat,
     pub text: String,
     /// where the next page of a table begins; in JSON it is a member of the text
     pub next: Option<String>,
 }
 
-impl AdminReply {
-    pub(super) fn ok(body: &impl Serialize) -> Result<AdminReply, Problem> {
-        AdminReply::of(200, body)
+impl ApiReply {
+    pub(super) fn ok(body: &impl Serialize) -> Result<ApiReply, ApiError> {
+        ApiReply::of(200, body)
     }
 
-    pub(super) fn csv(text: String, next: Option<String>) -> AdminReply {
-        AdminReply {
+    pub(super) fn csv(text: String, next: Option<String>) -> ApiReply {
+        ApiReply {
             status: 200,
-            media: Media::Csv,
+            media: ReportFormat::Csv,
             text,
             next,
         }
     }
 
-    pub(super) fn created(body: &impl Serialize) -> Result<AdminReply, Problem> {
-        AdminReply::of(201, body)
+    pub(super) fn created(body: &impl Serialize) -> Result<ApiReply, ApiError> {
+        ApiReply::of(201, body)
     }
 
-    fn of(status: u16, body: &impl Serialize) -> Result<AdminReply, Problem> {
+    fn of(status: u16, body: &impl Serialize) -> Result<ApiReply, ApiError> {
         let json = serde_json::to_string(body);
-        json.map(|text| AdminReply {
+        json.map(|text| ApiReply {
             status,
-            media: Media::Json,
+            media: ReportFormat::Json,
             text,
             next: None,
         })
         .map_err(|error| {
-            Problem::new(
-                Word::Internal,
+            ApiError::new(
+                ErrorCode::Internal,
                 format!("the answer cannot be written: {error}"),
             )
         })
@@ -92,14 +92,14 @@ pub async fn handle(
     path: &str,
     query: &str,
     body: &[u8],
-    wanted: Media,
-) -> Result<AdminReply, Problem> {
+    wanted: ReportFormat,
+) -> Result<ApiReply, ApiError> {
     if body.len() > BODY_BYTES_MAX {
         let message = format!(
             "the body has {} bytes; this call takes at most {BODY_BYTES_MAX}",
             body.len()
         );
-        return Err(Problem::new(Word::RequestTooLarge, message));
+        return Err(ApiError::new(ErrorCode::RequestTooLarge, message));
     }
     let (route, id) = route(path)?;
     match (method, route) {
@@ -128,15 +128,15 @@ pub async fn handle(
     }
 }
 
-async fn purge_memory(control: &Control, actor: &Actor) -> Result<AdminReply, Problem> {
+async fn purge_memory(control: &Control, actor: &Actor) -> Result<ApiReply, ApiError> {
     let entries = control
         .purge_memory(&Grant::for_actor(actor, may::PurgeMemory)?)
         .await?;
-    AdminReply::ok(&serde_json::json!({ "object": "purge", "entries": entries }))
+    ApiReply::ok(&serde_json::json!({ "object": "purge", "entries": entries }))
 }
 
 /// The route that a path is on, and the id in it.
-fn route(path: &str) -> Result<(&'static str, &str), Problem> {
+fn route(path: &str) -> Result<(&'static str, &str), ApiError> {
     for (pattern, _) in ROUTES {
         if pattern == path {
             return Ok((pattern, ""));
@@ -148,20 +148,20 @@ fn route(path: &str) -> Result<(&'static str, &str), Problem> {
             return Ok((pattern, id));
         }
     }
-    Err(Problem::new(
-        Word::NotFound,
+    Err(ApiError::new(
+        ErrorCode::NotFound,
         "there is no such path here; see the list of paths in the documentation",
     ))
 }
 
-fn method_not_allowed(method: &str, route: &str) -> Problem {
+fn method_not_allowed(method: &str, route: &str) -> ApiError {
     let methods = ROUTES
         .iter()
         .find(|(pattern, _)| *pattern == route)
         .map_or(&[][..], |(_, methods)| methods);
     let method: String = method.chars().take(16).collect();
-    Problem::new(
-        Word::NotFound,
+    ApiError::new(
+        ErrorCode::NotFound,
         format!(
             "{route} does not take {method}; it takes {}",
             methods.join(", ")
@@ -170,21 +170,21 @@ fn method_not_allowed(method: &str, route: &str) -> Problem {
 }
 
 /// An id of another kind, or none at all, is as unknown as one that was never given.
-fn id<T>(parsed: Option<T>, kind: &str) -> Result<T, Problem> {
+fn id<T>(parsed: Option<T>, kind: &str) -> Result<T, ApiError> {
     parsed.ok_or_else(|| {
-        Problem::new(
-            Word::NotFound,
+        ApiError::new(
+            ErrorCode::NotFound,
             format!("there is no {kind} with this id; list them to see which there are"),
         )
     })
 }
 
 /// One that is given twice is refused: whichever was taken, the other would be ignored.
-pub(super) fn parameters(query: &str) -> Result<Vec<(String, String)>, Problem> {
+pub(super) fn parameters(query: &str) -> Result<Vec<(String, String)>, ApiError> {
     let parameters = Query::<Vec<(String, String)>>::from_query(query)
         .map(Query::into_inner)
         .map_err(|_| {
-            Problem::invalid("the query string cannot be read; write it like `?limit=10`")
+            ApiError::invalid("the query string cannot be read; write it like `?limit=10`")
         })?;
     for (at, (name, _)) in parameters.iter().enumerate() {
         if parameters
@@ -193,7 +193,7 @@ pub(super) fn parameters(query: &str) -> Result<Vec<(String, String)>, Problem> 
             .any(|(earlier, _)| earlier == name)
         {
             let name: String = name.chars().take(64).collect();
-            return Err(Problem::invalid(format!(
+            return Err(ApiError::invalid(format!(
                 "`{name}` is given more than once; give it once"
             ))
             .at(name));
@@ -202,23 +202,23 @@ pub(super) fn parameters(query: &str) -> Result<Vec<(String, String)>, Problem> 
     Ok(parameters)
 }
 
-async fn list_organizations(control: &Control, actor: &Actor) -> Result<AdminReply, Problem> {
+async fn list_organizations(control: &Control, actor: &Actor) -> Result<ApiReply, ApiError> {
     let organizations = control
         .organizations(&Grant::for_actor(actor, may::ReadTenants)?)
         .await?;
-    AdminReply::ok(&List::of(organizations.iter().map(OrganizationJson::of)))
+    ApiReply::ok(&List::of(organizations.iter().map(OrganizationJson::of)))
 }
 
 async fn create_organization(
     control: &Control,
     actor: &Actor,
     body: &[u8],
-) -> Result<AdminReply, Problem> {
+) -> Result<ApiReply, ApiError> {
     let grant = Grant::for_actor(actor, may::ChangeOrganizations)?;
     let created = control
         .create_organization(&grant, NewOrganization::from_json(body)?)
         .await?;
-    AdminReply::created(&OrganizationJson::of(&created))
+    ApiReply::created(&OrganizationJson::of(&created))
 }
 
 async fn change_organization(
@@ -226,36 +226,36 @@ async fn change_organization(
     actor: &Actor,
     text: &str,
     body: &[u8],
-) -> Result<AdminReply, Problem> {
+) -> Result<ApiReply, ApiError> {
     let grant = Grant::for_actor(actor, may::ChangeOrganizations)?;
     let id = id(OrganizationId::parse(text), "organization")?;
     let changed = control
         .change_organization(&grant, id, OrganizationChange::from_json(body)?)
         .await?;
-    AdminReply::ok(&OrganizationJson::of(&changed))
+    ApiReply::ok(&OrganizationJson::of(&changed))
 }
 
-async fn list_teams(control: &Control, actor: &Actor) -> Result<AdminReply, Problem> {
+async fn list_teams(control: &Control, actor: &Actor) -> Result<ApiReply, ApiError> {
     let teams = control
         .teams(&Grant::for_actor(actor, may::ReadTenants)?)
         .await?;
-    AdminReply::ok(&List::of(teams.iter().map(TeamJson::of)))
+    ApiReply::ok(&List::of(teams.iter().map(TeamJson::of)))
 }
 
-async fn show_team(control: &Control, actor: &Actor, text: &str) -> Result<AdminReply, Problem> {
+async fn show_team(control: &Control, actor: &Actor, text: &str) -> Result<ApiReply, ApiError> {
     let grant = Grant::for_actor(actor, may::ReadTenants)?;
     let team = control
         .team(&grant, id(TeamId::parse(text), "team")?)
         .await?;
-    AdminReply::ok(&TeamJson::of(&team))
+    ApiReply::ok(&TeamJson::of(&team))
 }
 
-async fn create_team(control: &Control, actor: &Actor, body: &[u8]) -> Result<AdminReply, Problem> {
+async fn create_team(control: &Control, actor: &Actor, body: &[u8]) -> Result<ApiReply, ApiError> {
     let grant = Grant::for_actor(actor, may::ChangeTeams)?;
     let created = control
         .create_team(&grant, NewTeam::from_json(body)?)
         .await?;
-    AdminReply::created(&TeamJson::of(&created))
+    ApiReply::created(&TeamJson::of(&created))
 }
 
 async fn change_team(
@@ -263,17 +263,17 @@ async fn change_team(
     actor: &Actor,
     text: &str,
     body: &[u8],
-) -> Result<AdminReply, Problem> {
+) -> Result<ApiReply, ApiError> {
     let grant = Grant::for_actor(actor, may::ChangeTeams)?;
     let id = id(TeamId::parse(text), "team")?;
     let changed = control
         .change_team(&grant, id, TeamChange::from_json(body)?)
         .await?;
-    AdminReply::ok(&TeamJson::of(&changed))
+    ApiReply::ok(&TeamJson::of(&changed))
 }
 
 /// `?admin=true` lists the administrative keys instead.
-async fn list_keys(control: &Control, actor: &Actor, query: &str) -> Result<AdminReply, Problem> {
+async fn list_keys(control: &Control, actor: &Actor, query: &str) -> Result<ApiReply, ApiError> {
     let grant = Grant::for_actor(actor, may::ReadTenants)?;
     let parameters = parameters(query)?;
     match parameters
@@ -282,46 +282,46 @@ async fn list_keys(control: &Control, actor: &Actor, query: &str) -> Result<Admi
         .collect::<Vec<_>>()
         .as_slice()
     {
-        [] | [("admin", "false")] => AdminReply::ok(&List::of(
+        [] | [("admin", "false")] => ApiReply::ok(&List::of(
             control.keys(&grant).await?.iter().map(KeyJson::of),
         )),
-        [("admin", "true")] => AdminReply::ok(&List::of(
+        [("admin", "true")] => ApiReply::ok(&List::of(
             control
                 .admin_keys(&grant)
                 .await?
                 .iter()
                 .map(AdminKeyJson::of),
         )),
-        _ => Err(Problem::invalid("the list of keys takes `admin=true` or nothing").at("admin")),
+        _ => Err(ApiError::invalid("the list of keys takes `admin=true` or nothing").at("admin")),
     }
 }
 
-async fn show_key(control: &Control, actor: &Actor, text: &str) -> Result<AdminReply, Problem> {
+async fn show_key(control: &Control, actor: &Actor, text: &str) -> Result<ApiReply, ApiError> {
     let grant = Grant::for_actor(actor, may::ReadTenants)?;
     if let Some(id) = AdminKeyId::parse(text) {
         let admins = control.admin_keys(&grant).await?;
-        return AdminReply::ok(&AdminKeyJson::of(self::id(
+        return ApiReply::ok(&AdminKeyJson::of(self::id(
             admins.iter().find(|admin| admin.id == id),
             "key",
         )?));
     }
     let key = control.key(&grant, id(KeyId::parse(text), "key")?).await?;
-    AdminReply::ok(&KeyJson::of(&key))
+    ApiReply::ok(&KeyJson::of(&key))
 }
 
-async fn create_key(control: &Control, actor: &Actor, body: &[u8]) -> Result<AdminReply, Problem> {
+async fn create_key(control: &Control, actor: &Actor, body: &[u8]) -> Result<ApiReply, ApiError> {
     match NewKey::from_json(body, control.now_ms())? {
         NewKey::Virtual(new) => {
             let (key, secret) = control
                 .create_key(&Grant::for_actor(actor, may::ChangeKeys)?, new)
                 .await?;
-            AdminReply::created(&KeyJson::of(&key).showing(&secret))
+            ApiReply::created(&KeyJson::of(&key).showing(&secret))
         }
         NewKey::Administrative(name) => {
             let (admin, secret) = control
                 .create_admin_key(&Grant::for_actor(actor, may::ChangeAdminKeys)?, name)
                 .await?;
-            AdminReply::created(&AdminKeyJson::of(&admin).showing(&secret))
+            ApiReply::created(&AdminKeyJson::of(&admin).showing(&secret))
         }
     }
 }
@@ -331,28 +331,28 @@ async fn change_key(
     actor: &Actor,
     text: &str,
     body: &[u8],
-) -> Result<AdminReply, Problem> {
+) -> Result<ApiReply, ApiError> {
     if let Some(id) = AdminKeyId::parse(text) {
         let grant = Grant::for_actor(actor, may::ChangeAdminKeys)?;
         let admin = control
             .disable_admin_key(&grant, id, admin_key_change(body)?)
             .await?;
-        return AdminReply::ok(&AdminKeyJson::of(&admin));
+        return ApiReply::ok(&AdminKeyJson::of(&admin));
     }
     let grant = Grant::for_actor(actor, may::ChangeKeys)?;
     let id = id(KeyId::parse(text), "key")?;
     let changed = control
         .change_key(&grant, id, KeyChange::from_json(body, control.now_ms())?)
         .await?;
-    AdminReply::ok(&KeyJson::of(&changed))
+    ApiReply::ok(&KeyJson::of(&changed))
 }
 
-async fn verify_key(control: &Control, actor: &Actor, body: &[u8]) -> Result<AdminReply, Problem> {
+async fn verify_key(control: &Control, actor: &Actor, body: &[u8]) -> Result<ApiReply, ApiError> {
     let grant = Grant::for_actor(actor, may::ReadTenants)?;
     let verdict = control
         .verify(&grant, key_to_verify(body)?.expose())
         .await?;
-    AdminReply::ok(&VerdictJson::of(&verdict))
+    ApiReply::ok(&KeyStatusJson::of(&verdict))
 }
 
 #[cfg(test)]
@@ -360,11 +360,11 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::control::harness::House;
+    use crate::control::harness::TestControl;
     use crate::policy::access;
 
     /// Asks as the owner; status and body, a refusal's status with its word and parameter.
-    async fn ask(house: &House, method: &str, path: &str, body: &str) -> (u16, Value) {
+    async fn ask(house: &TestControl, method: &str, path: &str, body: &str) -> (u16, Value) {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         match handle(
             &house.control,
@@ -373,7 +373,7 @@ mod tests {
             path,
             query,
             body.as_bytes(),
-            Media::Json,
+            ReportFormat::Json,
         )
         .await
         {
@@ -388,7 +388,7 @@ mod tests {
         }
     }
 
-    async fn made(house: &House, path: &str, body: &str) -> Value {
+    async fn made(house: &TestControl, path: &str, body: &str) -> Value {
         let (status, made) = ask(house, "POST", path, body).await;
         assert_eq!(status, 201, "{made}");
         made
@@ -400,7 +400,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_team_and_its_key_work_as_soon_as_they_are_answered() {
-        let house = House::open().await;
+        let house = TestControl::open().await;
         let team =
             made(&house, "/v1/teams", r#"{"name":"eng","models":["gpt-5*"],"budgets":[{"limit":"12.50","period":"monthly"}]}"#)
                 .await;
@@ -453,7 +453,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_disabled_key_is_dead_on_the_next_request() {
-        let house = House::open().await;
+        let house = TestControl::open().await;
         made(&house, "/v1/teams", r#"{"name":"eng"}"#).await;
         let key = made(&house, "/v1/keys", r#"{"name":"ci","team":"eng"}"#).await;
         let path = format!("/v1/keys/{}", text(&key["id"]));
@@ -461,7 +461,7 @@ mod tests {
         assert_eq!((status, &changed["disabled"]), (200, &true.into()));
         assert_eq!(
             house.caller(text(&key["key"])).expect_err("dead").word,
-            Word::Authentication
+            ErrorCode::Authentication
         );
         ask(
             &house,
@@ -474,7 +474,7 @@ mod tests {
         house.clock.advance_ms(30 * 60_000);
         assert_eq!(
             house.caller(text(&key["key"])).expect_err("dead").word,
-            Word::KeyExpired
+            ErrorCode::KeyExpired
         );
         let (_, changed) = ask(&house, "PATCH", &path, r#"{"expires":null}"#).await;
         assert_eq!(changed["expires_at"], Value::Null);
@@ -483,7 +483,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_changed_budget_keeps_its_identity_and_a_dropped_one_is_forgotten() {
-        let house = House::open().await;
+        let house = TestControl::open().await;
         let team = made(
             &house,
             "/v1/teams",
@@ -509,7 +509,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_rate_limit_is_known_to_the_ledger_and_changed_by_halves() {
-        let house = House::open().await;
+        let house = TestControl::open().await;
         let body = r#"{"name":"eng","limits":[{"rpm":60,"tpm":1000},{"max_parallel":2,"model":"gpt-5*"}]}"#;
         let team = made(&house, "/v1/teams", body).await;
         assert_eq!(
@@ -571,7 +571,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_change_leaves_one_audit_event_and_a_refused_one_none() {
-        let house = House::open().await;
+        let house = TestControl::open().await;
         made(
             &house,
             "/v1/organizations",
@@ -644,7 +644,7 @@ mod tests {
 
     #[tokio::test]
     async fn bad_requests_name_what_is_wrong() {
-        let house = House::open().await;
+        let house = TestControl::open().await;
         made(&house, "/v1/teams", r#"{"name":"eng"}"#).await;
         for (path, body, status, param) in [
             ("/v1/teams", r#"{"models":[]}"#, 400, Some("name")),
@@ -733,7 +733,7 @@ mod tests {
 
     #[tokio::test]
     async fn verify_says_what_a_call_would_meet() {
-        let mut house = House::open().await;
+        let mut house = TestControl::open().await;
         let names = |visit: &mut dyn FnMut(&str, &str, &str)| {
             visit("gpt-5.1", "openai", "gpt-5.1");
             visit("claude-haiku-4-5", "anthropic", "claude-haiku-4-5");
@@ -783,7 +783,7 @@ mod tests {
 
     #[tokio::test]
     async fn administrative_keys_are_made_listed_and_disabled() {
-        let house = House::open().await;
+        let house = TestControl::open().await;
         let admin = made(&house, "/v1/keys", r#"{"name":"ops","admin":true}"#).await;
         let actor =
             || crate::auth::authenticate_admin(&house.control.directory(), admin["key"].as_str());
@@ -793,7 +793,7 @@ mod tests {
                 .caller(text(&admin["key"]))
                 .expect_err("no caller")
                 .word,
-            Word::PermissionDenied
+            ErrorCode::PermissionDenied
         );
         let (_, list) = ask(&house, "GET", "/v1/keys?admin=true", "").await;
         assert_eq!(list["data"].as_array().expect("a list").len(), 2);
@@ -806,13 +806,13 @@ mod tests {
         .await;
         assert_eq!(
             (status, actor().expect_err("disabled").word),
-            (200, Word::Authentication)
+            (200, ErrorCode::Authentication)
         );
     }
 
     #[tokio::test]
     async fn of_many_changes_at_once_the_ledger_ends_with_the_stored_one() {
-        let house = House::open().await;
+        let house = TestControl::open().await;
         let team = made(&house, "/v1/teams", r#"{"name":"eng","budget_limit":1}"#).await;
         let path = format!("/v1/teams/{}", text(&team["id"]));
         let bodies: Vec<String> = (2..40)
@@ -830,7 +830,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_change_is_carried_to_its_end_though_its_caller_hangs_up() {
-        let house = House::open().await;
+        let house = TestControl::open().await;
         made(&house, "/v1/teams", r#"{"name":"eng"}"#).await;
         let key = made(&house, "/v1/keys", r#"{"name":"ci","team":"eng"}"#).await;
         let path = format!("/v1/keys/{}", text(&key["id"]));
@@ -848,12 +848,12 @@ mod tests {
 
     #[tokio::test]
     async fn an_instance_is_set_up_once() {
-        let house = House::open().await;
+        let house = TestControl::open().await;
         let again = house
             .control
             .bootstrap(&crate::control::harness::grant(may::SetUp))
             .await;
-        assert_eq!(again.expect_err("refused").word, Word::Conflict);
+        assert_eq!(again.expect_err("refused").word, ErrorCode::Conflict);
     }
 
     #[test]

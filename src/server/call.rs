@@ -14,7 +14,7 @@ use rustix::net::sockopt::set_tcp_user_timeout;
 
 use crate::auth::bearer;
 use crate::auth::role::Actor;
-use crate::domain::problem::{Problem, Word};
+use crate::domain::problem::{ApiError, ErrorCode};
 use crate::server::admin;
 
 /// A body up to this is read before its key is looked at: it is there already.
@@ -87,7 +87,7 @@ pub(super) async fn body(
     mut payload: Payload,
     bytes_max: usize,
     timeout_ms: u64,
-) -> Result<Bytes, Problem> {
+) -> Result<Bytes, ApiError> {
     let too_large = || {
         // the control plane's own limit is not a setting
         let remedy = if bytes_max == admin::BODY_BYTES_MAX {
@@ -96,7 +96,7 @@ pub(super) async fn body(
             ", or raise `body_mb` under [limits]"
         };
         let message = format!("the body is longer than {bytes_max} bytes; send less{remedy}");
-        Problem::new(Word::RequestTooLarge, message)
+        ApiError::new(ErrorCode::RequestTooLarge, message)
     };
     if announced(request).is_some_and(|bytes| bytes > bytes_max as u64) {
         return Err(too_large());
@@ -106,7 +106,7 @@ pub(super) async fn body(
         let mut only: Option<Bytes> = None;
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|error| {
-                Problem::invalid(format!("the body could not be read: {error}"))
+                ApiError::invalid(format!("the body could not be read: {error}"))
             })?;
             if whole.len() + only.as_ref().map_or(0, Bytes::len) + chunk.len() > bytes_max {
                 return Err(too_large());
@@ -124,7 +124,7 @@ pub(super) async fn body(
     };
     match tokio::time::timeout(Duration::from_millis(timeout_ms), read).await {
         Ok(body) => body,
-        Err(_) => Err(Problem::invalid(format!(
+        Err(_) => Err(ApiError::invalid(format!(
             "the body was not whole after {} s; send it faster",
             timeout_ms / 1_000
         ))),

@@ -5,17 +5,17 @@ use serde_json::json;
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
 use crate::control::Control;
-use crate::domain::problem::Problem;
+use crate::domain::problem::ApiError;
 use crate::domain::time::STEADY_MS;
-use crate::server::admin::AdminReply;
+use crate::server::admin::ApiReply;
 use crate::server::shape::instant;
 
 /// `GET /v1/clock`
-pub async fn show(control: &Control, actor: &Actor) -> Result<AdminReply, Problem> {
+pub async fn show(control: &Control, actor: &Actor) -> Result<ApiReply, ApiError> {
     let standing = control
         .clock(&Grant::for_actor(actor, may::ReadClock)?)
         .await;
-    AdminReply::ok(&json!({
+    ApiReply::ok(&json!({
         "object": "clock",
         "adopted": instant(standing.now_ms),
         "wall": instant(standing.wall_ms),
@@ -27,11 +27,11 @@ pub async fn show(control: &Control, actor: &Actor) -> Result<AdminReply, Proble
 }
 
 /// `POST /v1/clock/accept`
-pub async fn accept(control: &Control, actor: &Actor) -> Result<AdminReply, Problem> {
+pub async fn accept(control: &Control, actor: &Actor) -> Result<ApiReply, ApiError> {
     let adoption = control
         .accept_clock(&Grant::for_actor(actor, may::AcceptClock)?)
         .await?;
-    AdminReply::ok(&json!({
+    ApiReply::ok(&json!({
         "object": "clock_adoption",
         "from": instant(adoption.from_ms),
         "to": instant(adoption.anchor.now_ms),

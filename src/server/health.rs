@@ -20,7 +20,7 @@ pub(super) async fn alive() -> HttpResponse {
 /// to whoever may administer.
 pub(super) async fn ready(request: HttpRequest) -> HttpResponse {
     let worker = inference::worker(&request);
-    let journal = worker.ledger.journal().figures();
+    let journal = worker.ledger.wal().metrics();
     if !worker.gateway.inflight().is_open() {
         return status(503, "stopping");
     }
@@ -83,7 +83,7 @@ pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
         return reply::http(worker.gateway.refuse(Dialect::Chat, &problem));
     }
     let mut text = String::with_capacity(4096);
-    let journal = worker.ledger.journal().figures();
+    let journal = worker.ledger.wal().metrics();
     let (rollups_read, requests_read) = worker.control.rows_read();
     for (name, kind, value) in [
         (
@@ -94,7 +94,7 @@ pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
         (
             "gatekeeper_ends_unlogged",
             "gauge",
-            worker.ledger.owed() as u64,
+            worker.ledger.unlogged() as u64,
         ),
         (
             "gatekeeper_requests_running",
@@ -128,7 +128,7 @@ pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
         (
             "gatekeeper_refusals_uncounted",
             "counter",
-            worker.ledger.journal().refusals().uncounted(),
+            worker.ledger.wal().refusals().uncounted(),
         ),
         (
             "gatekeeper_books_pages_read",
@@ -168,7 +168,7 @@ pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
             "# TYPE gatekeeper_orphans_uncorrected gauge\ngatekeeper_orphans_uncorrected {orphans}"
         );
     }
-    worker.gateway.figures().write(&mut text);
+    worker.gateway.metrics().write(&mut text);
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4")
         .body(text)

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use crate::auth;
 use crate::auth::role::Actor;
 use crate::dialect::{Dialect, ModelEntry, ModelPage};
-use crate::domain::problem::{Problem, Word};
+use crate::domain::problem::{ApiError, ErrorCode};
 use crate::gateway::{self, Call, TAG_HEADER};
-use crate::server::media::Media;
+use crate::server::media::ReportFormat;
 use crate::server::{Worker, admin, app, call, reply};
 
 /// What the worker shares; the app is never built without it.
@@ -87,7 +87,7 @@ pub(super) async fn models(request: HttpRequest) -> HttpResponse {
             return Ok(crate::dialect::models_list(entries));
         }
         let page = Query::<PageQuery>::from_query(query).map_err(|_| {
-            Problem::invalid("`limit` must be a whole number from 1 to 1000").at("limit")
+            ApiError::invalid("`limit` must be a whole number from 1 to 1000").at("limit")
         })?;
         let limit = page
             .limit
@@ -110,8 +110,8 @@ pub(super) async fn model(request: HttpRequest, id: Path<String>) -> HttpRespons
     listed(&request, |entries, dialect, _| {
         let entry = entries.iter().find(|entry| entry.id == *id);
         let entry = entry.ok_or_else(|| {
-            Problem::new(
-                Word::ModelNotFound,
+            ApiError::new(
+                ErrorCode::ModelNotFound,
                 format!("the model `{id}` is not one that this key may call; see GET /v1/models"),
             )
         })?;
@@ -121,7 +121,7 @@ pub(super) async fn model(request: HttpRequest, id: Path<String>) -> HttpRespons
 
 fn listed(
     request: &HttpRequest,
-    show: impl FnOnce(&[ModelEntry], Dialect, &str) -> Result<String, Problem>,
+    show: impl FnOnce(&[ModelEntry], Dialect, &str) -> Result<String, ApiError>,
 ) -> HttpResponse {
     let worker = worker(request);
     let dialect = if request.headers().contains_key("anthropic-version") {
@@ -165,7 +165,7 @@ async fn administered(
     worker: &Worker,
     request: &HttpRequest,
     payload: Payload,
-) -> Result<admin::AdminReply, Problem> {
+) -> Result<admin::ApiReply, ApiError> {
     let actor = actor(worker, request)?;
     let body = call::body(
         request,
@@ -174,7 +174,7 @@ async fn administered(
         worker.gateway.limits().body_timeout_ms,
     )
     .await?;
-    let wanted = Media::accepted(
+    let wanted = ReportFormat::accepted(
         request
             .headers()
             .get("accept")
@@ -189,7 +189,7 @@ async fn administered(
 }
 
 /// Who administers here: the local peer, or the holder of an administrative key.
-pub(super) fn actor(worker: &Worker, request: &HttpRequest) -> Result<Actor, Problem> {
+pub(super) fn actor(worker: &Worker, request: &HttpRequest) -> Result<Actor, ApiError> {
     match call::local_actor(request) {
         Some(actor) => Ok(actor),
         None => auth::authenticate_admin(
@@ -205,7 +205,7 @@ pub(super) async fn no_upgrade(request: HttpRequest) -> HttpResponse {
     let message = "this gateway speaks HTTP/1.1 and server-sent events, and upgrades to no other protocol; send a POST";
     let mut refusal = worker
         .gateway
-        .refuse(Dialect::Chat, &Problem::new(Word::UpgradeRefused, message));
+        .refuse(Dialect::Chat, &ApiError::new(ErrorCode::UpgradeRefused, message));
     refusal
         .headers
         .push(("upgrade".to_owned(), "HTTP/1.1".to_owned()));
@@ -221,9 +221,9 @@ pub(super) async fn not_served(request: HttpRequest) -> HttpResponse {
             "{} {path} is not served by this gateway; it is not passed on, because it has no meter",
             request.method()
         );
-        Problem::new(Word::NotSupported, message)
+        ApiError::new(ErrorCode::NotSupported, message)
     } else {
-        Problem::new(Word::NotFound, format!("there is nothing at {path}"))
+        ApiError::new(ErrorCode::NotFound, format!("there is nothing at {path}"))
     };
     // whoever asks with a key finds it among his refusals
     reply::http(worker.gateway.refuse_call(

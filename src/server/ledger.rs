@@ -6,17 +6,17 @@ use serde_json::{Map, Value, json};
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
 use crate::control::Control;
-use crate::control::corrections::{Wanted, estimate};
+use crate::control::corrections::{CorrectionRequest, estimate};
 use crate::domain::id::RequestId;
 use crate::domain::money::Money;
-use crate::domain::problem::Problem;
-use crate::server::admin::{AdminReply, parameters};
+use crate::domain::problem::ApiError;
+use crate::server::admin::{ApiReply, parameters};
 use crate::server::request::{self, RequestJson};
 use crate::server::shape::instant;
-use crate::store::{Part, Record, Verified};
+use crate::store::{Part, Record, VerifyReport};
 
 /// `GET /v1/ledger/orphans?team=&after=`
-pub async fn orphans(control: &Control, actor: &Actor, query: &str) -> Result<AdminReply, Problem> {
+pub async fn orphans(control: &Control, actor: &Actor, query: &str) -> Result<ApiReply, ApiError> {
     let grant = Grant::for_actor(actor, may::ReadLedger)?;
     let (mut team, mut after) = (None, None);
     for (name, value) in parameters(query)? {
@@ -25,18 +25,18 @@ pub async fn orphans(control: &Control, actor: &Actor, query: &str) -> Result<Ad
             "after" => {
                 let id = RequestId::parse(&value);
                 after = Some(id.ok_or_else(|| {
-                    Problem::invalid("`after` must be the id of a request").at("after")
+                    ApiError::invalid("`after` must be the id of a request").at("after")
                 })?);
             }
             _ => {
-                return Err(Problem::invalid(
+                return Err(ApiError::invalid(
                     "the list of orphans takes `team` and `after`",
                 ));
             }
         }
     }
     let page = control.orphans(&grant, team.as_deref(), after).await?;
-    AdminReply::ok(&json!({
+    ApiReply::ok(&json!({
         "object": "orphans",
         "uncorrected": page.uncorrected,
         "data": page.orphans.iter().map(OrphanJson::of).collect::<Vec<_>>(),
@@ -71,10 +71,10 @@ impl OrphanJson<'_> {
 }
 
 /// `POST /v1/ledger/corrections`: one request, or all orphans.
-pub async fn correct(control: &Control, actor: &Actor, body: &[u8]) -> Result<AdminReply, Problem> {
+pub async fn correct(control: &Control, actor: &Actor, body: &[u8]) -> Result<ApiReply, ApiError> {
     const SHOWN_MAX: usize = 500;
     let grant = Grant::for_actor(actor, may::CorrectLedger)?;
-    let corrected = control.correct(&grant, Wanted::from_json(body)?).await?;
+    let corrected = control.correct(&grant, CorrectionRequest::from_json(body)?).await?;
     let amount: Money = corrected
         .entries
         .iter()
@@ -98,30 +98,30 @@ pub async fn correct(control: &Control, actor: &Actor, body: &[u8]) -> Result<Ad
         "data": shown.collect::<Vec<_>>(),
     });
     if corrected.entries.is_empty() {
-        AdminReply::ok(&answer)
+        ApiReply::ok(&answer)
     } else {
-        AdminReply::created(&answer)
+        ApiReply::created(&answer)
     }
 }
 
 /// `GET /v1/ledger/verify`
-pub async fn verify(control: &Control, actor: &Actor) -> Result<AdminReply, Problem> {
+pub async fn verify(control: &Control, actor: &Actor) -> Result<ApiReply, ApiError> {
     let verified = control
         .verify_books(&Grant::for_actor(actor, may::ReadLedger)?)
         .await?;
-    AdminReply::ok(&verified_json(&verified))
+    ApiReply::ok(&verified_json(&verified))
 }
 
-fn verified_json(verified: &Verified) -> Value {
+fn verified_json(verified: &VerifyReport) -> Value {
     let differing = |part: Part| verified.count.get(&part).copied().unwrap_or(0);
     let parts: Map<String, Value> = Part::ALL
         .into_iter()
-        .map(|part| (part.word().to_owned(), differing(part).into()))
+        .map(|part| (part.as_str().to_owned(), differing(part).into()))
         .collect();
     let differences = verified
         .differences
         .iter()
-        .map(|difference| json!({ "part": difference.part.word(), "row": difference.row, "says": difference.says }));
+        .map(|difference| json!({ "part": difference.part.as_str(), "row": difference.row, "says": difference.says }));
     json!({
         "object": "verification",
         "agrees": verified.count.is_empty(),

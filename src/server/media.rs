@@ -2,30 +2,30 @@
 
 /// How an answer is written. Only the reports have columns; everything else answers in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Media {
+pub enum ReportFormat {
     Json,
     Csv,
 }
 
-impl Media {
+impl ReportFormat {
     /// What a client's `accept` prefers: by `q`, at the same `q` what it names more closely, and else JSON.
-    pub fn accepted(accept: Option<&str>) -> Media {
+    pub fn accepted(accept: Option<&str>) -> ReportFormat {
         let accept = accept.unwrap_or_default();
         let (json, csv) = (
             wanted(accept, "application", "json"),
             wanted(accept, "text", "csv"),
         );
         if csv > json && csv.0 > 0 {
-            Media::Csv
+            ReportFormat::Csv
         } else {
-            Media::Json
+            ReportFormat::Json
         }
     }
 
     pub fn content_type(self) -> &'static str {
         match self {
-            Media::Json => "application/json",
-            Media::Csv => "text/csv; charset=utf-8; header=present",
+            ReportFormat::Json => "application/json",
+            ReportFormat::Csv => "text/csv; charset=utf-8; header=present",
         }
     }
 }

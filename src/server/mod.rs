@@ -32,23 +32,23 @@ use actix_web::{App, HttpServer};
 use crate::auth::directory::DirectoryCell;
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
-use crate::config::{Config, MemoryConfig, SealKeyPlace, Sync};
+use crate::config::{Config, ReasoningMemoryConfig, SealKeySource, Sync};
 use crate::control::alerts::Alerts;
-use crate::control::{Control, Upkeep};
+use crate::control::{Control, BackgroundTasks};
 use crate::domain::clock::{Clock, SystemClock};
-use crate::domain::problem::Problem;
+use crate::domain::problem::ApiError;
 use crate::domain::secret::Secret;
 use crate::domain::time::Time;
 use crate::domain::zone::Zone;
 use crate::gateway::{self, Gateway};
 use crate::meter::Ledger;
 use crate::price::Sheet;
-use crate::route::Table;
+use crate::route::RouteTable;
 use crate::store::disk::{Disk, FolderDisk};
-use crate::store::memory::{Bounds, Memory};
+use crate::store::memory::{Bounds, ReasoningMemory};
 use crate::store::seal::{KEY_FILE, SealKey};
-use crate::store::{NotLogged, Options, Store, StoreError};
-use crate::upstream::{Client, Fetching, TlsRoots};
+use crate::store::{AppendError, Options, Store, StoreError};
+use crate::upstream::{Client, FetchRules, TlsRoots};
 
 /// The local door to the control plane, below the data folder.
 pub const ADMIN_SOCKET: &str = "admin.sock";
@@ -62,7 +62,7 @@ pub enum StartError {
     #[error("{0}")]
     Store(#[from] StoreError),
     #[error("the ledger's log cannot be written: {0}")]
-    Ledger(#[from] NotLogged),
+    Ledger(#[from] AppendError),
     #[error("data folder {}: {error}", folder.display())]
     Folder { folder: PathBuf, error: io::Error },
     #[error(
@@ -77,7 +77,7 @@ pub enum StartError {
     #[error("timezone `{0}` is not an IANA time zone; write it like Europe/Berlin or UTC")]
     Timezone(String),
     #[error("{0}")]
-    Setup(#[from] Problem),
+    Setup(#[from] ApiError),
     #[error("TLS: {0}")]
     Tls(#[from] rustls::Error),
     #[error("the system gives no random numbers: {0}")]
@@ -87,15 +87,15 @@ pub enum StartError {
 }
 
 /// What a test puts in the place of the machine's own.
-pub struct Parts {
+pub struct Platform {
     pub clock: Arc<dyn Clock>,
     /// `None`: the data folder itself
     pub disk: Option<Arc<dyn Disk>>,
 }
 
-impl Parts {
-    pub fn system() -> Parts {
-        Parts {
+impl Platform {
+    pub fn system() -> Platform {
+        Platform {
             clock: Arc::new(SystemClock { boot: boot() }),
             disk: None,
         }
@@ -120,16 +120,16 @@ struct Worker {
 }
 
 /// A process that serves.
-pub struct Running {
+pub struct RunningServer {
     pub address: SocketAddr,
     pub gateway: Arc<Gateway>,
     pub ledger: Arc<Ledger>,
     pub store: Store,
     control: Control,
-    memory: Option<Arc<Memory>>,
+    memory: Option<Arc<ReasoningMemory>>,
     server: ServerHandle,
     served: JoinHandle<io::Result<()>>,
-    upkeep: Upkeep,
+    upkeep: BackgroundTasks,
     socket: PathBuf,
     drain_ms: u64,
 }
@@ -141,7 +141,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
 
 /// Sets up a data folder: the books, the organization `default`, and one administrative key, which is returned this once.
 pub async fn init(config: &Config) -> Result<Secret, StartError> {
-    let house = House::open(config, Parts::system(), true)?;
+    let house = Instance::open(config, Platform::system(), true)?;
     seal_key(config)?;
     let grant = Grant::for_actor(&Actor::Process, may::SetUp)?;
     let secret = house.control.bootstrap(&grant).await;
@@ -150,12 +150,12 @@ pub async fn init(config: &Config) -> Result<Secret, StartError> {
 }
 
 /// Opens the books, books what was in flight at the last end, and listens.
-pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> {
-    let house = House::open(&config, parts, false)?;
+pub async fn start(config: Config, parts: Platform) -> Result<RunningServer, StartError> {
+    let house = Instance::open(&config, parts, false)?;
     let seal_key = seal_key(&config)?;
     let memory = open_memory(&config, &house, &seal_key);
     let roots = TlsRoots::built_in()?;
-    let table = Arc::new(Table::new(&config.providers, Arc::new(Sheet::embedded())));
+    let table = Arc::new(RouteTable::new(&config.providers, Arc::new(Sheet::embedded())));
     let shown = table.clone();
     let control = house
         .control
@@ -170,7 +170,7 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
         .with_waits_ms(config.waits_ms());
     let client = Client::new(&roots, config.limits.connect_timeout_ms, None);
     let (alerts, told) = Alerts::open(&control, config.alerts.clone(), client);
-    let parts = gateway::Parts {
+    let parts = gateway::GatewayParts {
         seal_key,
         memory: memory.clone(),
         alerts: told,
@@ -190,8 +190,8 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
         path: socket.clone(),
         error,
     })?;
-    let upkeep = Upkeep::start(&control, alerts).await;
-    let fetching = config.fetch.clone().map(|fetch| Fetching {
+    let upkeep = BackgroundTasks::start(&control, alerts).await;
+    let fetching = config.fetch.clone().map(|fetch| FetchRules {
         private_hosts: fetch.private_hosts,
         bytes_max: fetch.bytes_max,
         timeout_ms: fetch.timeout_ms,
@@ -209,7 +209,7 @@ pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> 
     };
     let server = listens(&config, worker, (listener, door))?;
     let handle = server.handle();
-    Ok(Running {
+    Ok(RunningServer {
         address,
         gateway,
         ledger: house.ledger,
@@ -249,10 +249,10 @@ fn listens(
     Ok(server)
 }
 
-impl Running {
+impl RunningServer {
     /// Takes nothing new, lets running requests finish for a while, ends the rest, and closes the books.
     pub async fn stop(self) {
-        self.control.lets_followers_go();
+        self.control.close_followers();
         self.gateway.inflight().drain(self.drain_ms).await;
         self.server.stop(true).await;
         if let Ok(Err(error)) = self.served.await {
@@ -274,7 +274,7 @@ impl Running {
 }
 
 /// The parts that the data folder holds together.
-struct House {
+struct Instance {
     store: Store,
     ledger: Arc<Ledger>,
     directory: Arc<DirectoryCell>,
@@ -283,8 +283,8 @@ struct House {
     time: Arc<Time>,
 }
 
-impl House {
-    fn open(config: &Config, parts: Parts, create: bool) -> Result<House, StartError> {
+impl Instance {
+    fn open(config: &Config, parts: Platform, create: bool) -> Result<Instance, StartError> {
         let zone = Zone::parse(&config.timezone)
             .ok_or_else(|| StartError::Timezone(config.timezone.clone()))?;
         let disk = match parts.disk {
@@ -309,7 +309,7 @@ impl House {
         });
         let tenants = store.tenants()?;
         let ledger = Ledger::recover(
-            store.journal(),
+            store.wal(),
             zone.clone(),
             tenants.budgets,
             recovered,
@@ -328,7 +328,7 @@ impl House {
             time.clone(),
             zone,
         );
-        Ok(House {
+        Ok(Instance {
             store,
             ledger,
             directory,
@@ -359,8 +359,8 @@ fn warn_of_orphans(earlier: u64, now: u64) {
 /// The key of all seals: the operator's, or the data folder's own.
 fn seal_key(config: &Config) -> Result<SealKey, StartError> {
     let found = match &config.seal_key {
-        SealKeyPlace::Folder => SealKey::in_folder(&config.folder),
-        SealKeyPlace::Told(secret) => Ok(SealKey::of_secret(secret)),
+        SealKeySource::Folder => SealKey::in_folder(&config.folder),
+        SealKeySource::Configured(secret) => Ok(SealKey::of_secret(secret)),
     };
     found.map_err(|error| StartError::Folder {
         folder: config.folder.join(KEY_FILE),
@@ -368,15 +368,15 @@ fn seal_key(config: &Config) -> Result<SealKey, StartError> {
     })
 }
 
-fn open_memory(config: &Config, house: &House, key: &SealKey) -> Option<Arc<Memory>> {
-    let MemoryConfig {
+fn open_memory(config: &Config, house: &Instance, key: &SealKey) -> Option<Arc<ReasoningMemory>> {
+    let ReasoningMemoryConfig {
         enabled,
         keep_ms,
         entries_max,
         bytes_max,
     } = config.reasoning_memory;
     if !enabled {
-        Memory::forget(&*house.disk);
+        ReasoningMemory::forget(&*house.disk);
         return None;
     }
     let bounds = Bounds {
@@ -384,7 +384,7 @@ fn open_memory(config: &Config, house: &House, key: &SealKey) -> Option<Arc<Memo
         entries_max,
         bytes_max,
     };
-    Some(Arc::new(Memory::open(
+    Some(Arc::new(ReasoningMemory::open(
         house.disk.clone(),
         house.time.clone(),
         key,

@@ -5,7 +5,7 @@ use actix_web::http::StatusCode;
 use futures_util::stream::poll_fn;
 
 use crate::gateway::{Body, Reply};
-use crate::server::admin::AdminReply;
+use crate::server::admin::ApiReply;
 
 pub(super) fn http(reply: Reply) -> HttpResponse {
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::BAD_GATEWAY);
@@ -24,7 +24,7 @@ pub(super) fn http(reply: Reply) -> HttpResponse {
 /// Where the next page of a table begins.
 const NEXT: &str = "x-gatekeeper-next";
 
-pub(super) fn administrative(reply: AdminReply) -> HttpResponse {
+pub(super) fn administrative(reply: ApiReply) -> HttpResponse {
     let mut response =
         HttpResponse::build(StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK));
     if let Some(next) = reply.next {

@@ -8,12 +8,12 @@ use crate::auth::directory::Directory;
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
 use crate::control::Control;
-use crate::control::reports::{Dimension, Member, Stretch, UsageQuery, UsageReport, UsageRow};
-use crate::domain::problem::Problem;
+use crate::control::reports::{Dimension, GroupValue, ReportInterval, UsageQuery, UsageReport, UsageRow};
+use crate::domain::problem::ApiError;
 use crate::domain::zone::Zone;
-use crate::server::admin::{AdminReply, parameters};
+use crate::server::admin::{ApiReply, parameters};
 use crate::server::csv;
-use crate::server::media::Media;
+use crate::server::media::ReportFormat;
 use crate::server::shape::instant;
 use crate::store::RollupSums;
 
@@ -22,15 +22,15 @@ pub async fn usage(
     control: &Control,
     actor: &Actor,
     query: &str,
-    wanted: Media,
-) -> Result<AdminReply, Problem> {
+    wanted: ReportFormat,
+) -> Result<ApiReply, ApiError> {
     let grant = Grant::for_actor(actor, may::ReadUsage)?;
     let query = UsageQuery::parse(&parameters(query)?, control.zone(), control.now_ms())?;
     let report = control.usage(&grant, &query).await?;
     let json = usage_json(&query, &report, control.zone(), &control.directory());
     match wanted {
-        Media::Json => AdminReply::ok(&json),
-        Media::Csv => Ok(AdminReply::csv(
+        ReportFormat::Json => ApiReply::ok(&json),
+        ReportFormat::Csv => Ok(ApiReply::csv(
             csv::table(&columns(&query), &json.data),
             None,
         )),
@@ -39,9 +39,9 @@ pub async fn usage(
 
 /// What the rows of a report have, whether there are any or not.
 fn columns(query: &UsageQuery) -> Vec<&'static str> {
-    let mut columns: Vec<&'static str> = query.stretch.map(Stretch::word).into_iter().collect();
+    let mut columns: Vec<&'static str> = query.stretch.map(ReportInterval::as_str).into_iter().collect();
     for dimension in &query.dimensions {
-        columns.extend(std::iter::once(dimension.word()).chain(dimension.name_word()));
+        columns.extend(std::iter::once(dimension.as_str()).chain(dimension.name_word()));
     }
     columns.extend([
         "requests",
@@ -78,7 +78,7 @@ fn usage_json(
         let mut members = Map::new();
         if let (Some(stretch), Some(start_ms)) = (query.stretch, row.stretch_start_ms) {
             members.insert(
-                stretch.word().to_owned(),
+                stretch.as_str().to_owned(),
                 stretch_label(stretch, start_ms, zone).into(),
             );
         }
@@ -103,11 +103,11 @@ fn usage_json(
 }
 
 /// `2026-11-23T10:00:00Z`, `2026-11-23`, `2026-11`.
-fn stretch_label(stretch: Stretch, start_ms: u64, zone: &Zone) -> String {
+fn stretch_label(stretch: ReportInterval, start_ms: u64, zone: &Zone) -> String {
     match stretch {
-        Stretch::Hour => instant(start_ms),
-        Stretch::Day => zone.date(start_ms),
-        Stretch::Month => zone.date(start_ms).chars().take(7).collect(),
+        ReportInterval::Hour => instant(start_ms),
+        ReportInterval::Day => zone.date(start_ms),
+        ReportInterval::Month => zone.date(start_ms).chars().take(7).collect(),
     }
 }
 
@@ -115,25 +115,25 @@ fn stretch_label(stretch: Stretch, start_ms: u64, zone: &Zone) -> String {
 fn insert_member(
     members: &mut Map<String, Value>,
     dimension: Dimension,
-    member: &Member,
+    member: &GroupValue,
     directory: &Directory,
 ) {
-    let word = dimension.word();
+    let word = dimension.as_str();
     let (value, name) = match member {
-        Member::Provider(text) | Member::Model(text) => {
+        GroupValue::Provider(text) | GroupValue::Model(text) => {
             return drop(members.insert(word.to_owned(), text.as_str().into()));
         }
-        Member::Status(class) => return drop(members.insert(word.to_owned(), class.word().into())),
-        Member::Team(id) => (
+        GroupValue::Status(class) => return drop(members.insert(word.to_owned(), class.as_str().into())),
+        GroupValue::Team(id) => (
             id.map(|id| id.to_string()),
             id.and_then(|id| directory.team(id)).map(|team| &team.name),
         ),
-        Member::Organization(id) => (
+        GroupValue::Organization(id) => (
             id.map(|id| id.to_string()),
             id.and_then(|id| directory.organization(id))
                 .map(|organization| &organization.name),
         ),
-        Member::Key(id) => (
+        GroupValue::Key(id) => (
             Some(id.to_string()),
             directory.key(*id).map(|caller| &caller.key.name),
         ),
@@ -161,29 +161,29 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::control::harness::{House, NOW_MS, grant};
-    use crate::control::keys::{NewVirtualKey, Place};
+    use crate::control::harness::{TestControl, NOW_MS, grant};
+    use crate::control::keys::{NewVirtualKey, KeyParent};
     use crate::control::limits::Limits;
     use crate::control::teams::NewTeam;
     use crate::control::terms::{Budgets, Models, Name};
-    use crate::domain::event::{CostLine, Ending, Flags, Hold, HoldId, Progress, Status, Subject};
+    use crate::domain::event::{CostLine, CallResult, Flags, Hold, HoldId, Progress, Status, Subject};
     use crate::domain::id::RequestId;
     use crate::domain::money::Money;
     use crate::domain::usage::Usage;
     use crate::meter::{Claim, Tokens};
     use crate::server::request;
 
-    async fn ask(house: &House, path: &str) -> Value {
+    async fn ask(house: &TestControl, path: &str) -> Value {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let actor = Actor::Local { uid: 0 };
         let reply = match path {
-            "usage" => usage(&house.control, &actor, query, Media::Json).await,
-            _ => request::requests(&house.control, &actor, query, Media::Json).await,
+            "usage" => usage(&house.control, &actor, query, ReportFormat::Json).await,
+            _ => request::requests(&house.control, &actor, query, ReportFormat::Json).await,
         };
         serde_json::from_str(&reply.expect("a report").text).expect("JSON")
     }
 
-    async fn subject(house: &House, team: &str) -> Subject {
+    async fn subject(house: &TestControl, team: &str) -> Subject {
         let name = Name::parse(team).expect("a name");
         let new = NewTeam {
             name: name.clone(),
@@ -200,7 +200,7 @@ mod tests {
         let (models, budgets, limits) = (Models::default(), Budgets::default(), Limits::default());
         let new = NewVirtualKey {
             name,
-            place: Place::Team(team.to_owned()),
+            place: KeyParent::Team(team.to_owned()),
             models,
             expires_ms: None,
             budgets,
@@ -225,7 +225,7 @@ mod tests {
     }
 
     /// One call that used 100 + 20 tokens at a micro-dollar each; time passes until then.
-    fn book(house: &House, subject: &Subject, at_ms: u64, unique: u128) {
+    fn book(house: &TestControl, subject: &Subject, at_ms: u64, unique: u128) {
         house.clock.advance_to_ms(at_ms);
         let id = HoldId {
             request: RequestId::new(at_ms, unique),
@@ -254,7 +254,7 @@ mod tests {
             count: if class == "input" { 100 } else { 20 },
             rate_pico: 1_000_000,
         });
-        let ending = Ending {
+        let ending = CallResult {
             ended_ms: at_ms + 700,
             status: Status::Ok,
             flags: Flags::ESTIMATED,
@@ -276,7 +276,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_just_booked_is_in_the_next_report() {
-        let house = House::open().await;
+        let house = TestControl::open().await;
         let (engineering, support) = (
             subject(&house, "engineering").await,
             subject(&house, "support").await,
@@ -355,7 +355,7 @@ mod tests {
 
     #[tokio::test]
     async fn requests_are_listed_newest_first_and_page_by_page() {
-        let house = House::open().await;
+        let house = TestControl::open().await;
         let subject = subject(&house, "engineering").await;
         for unique in 1..=3 {
             book(&house, &subject, NOW_MS + unique, u128::from(unique));
@@ -390,7 +390,7 @@ mod tests {
     /// The oldest request is the only one of its provider: a page looks at 10,000 rows, and the next one finds it.
     #[tokio::test]
     async fn a_page_looks_at_ten_thousand_rows_and_its_cursor_goes_on() {
-        let house = House::open().await;
+        let house = TestControl::open().await;
         let common = subject(&house, "engineering").await;
         let rare = Subject {
             provider: "rare".into(),

@@ -8,21 +8,21 @@ use crate::auth::directory::Directory;
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
 use crate::control::Control;
-use crate::control::requests::{OneRequest, QueryTerms, RequestQuery};
+use crate::control::requests::{RequestDetail, QueryContext, RequestQuery};
 use crate::domain::attribution::Tag;
 use crate::domain::budget::{Budget, Owner};
 use crate::domain::event::{Charge, Correction, CostLine, StatusClass};
 use crate::domain::id::RequestId;
 use crate::domain::money::Money;
-use crate::domain::problem::{Problem, Word};
+use crate::domain::problem::{ApiError, ErrorCode};
 use crate::domain::refusal::Refusal;
 use crate::domain::usage::Usage;
 use crate::domain::zone::Zone;
-use crate::server::admin::{AdminReply, parameters};
+use crate::server::admin::{ApiReply, parameters};
 use crate::server::csv;
-use crate::server::media::Media;
+use crate::server::media::ReportFormat;
 use crate::server::shape::instant;
-use crate::store::{Entry, Record};
+use crate::store::{RequestLogEntry, Record};
 
 /// The columns of the list as a table.
 const COLUMNS: [&str; 25] = [
@@ -58,14 +58,14 @@ pub async fn requests(
     control: &Control,
     actor: &Actor,
     query: &str,
-    wanted: Media,
-) -> Result<AdminReply, Problem> {
+    wanted: ReportFormat,
+) -> Result<ApiReply, ApiError> {
     let grant = Grant::for_actor(actor, may::ReadUsage)?;
     let (zone, directory, pseudonyms) =
         (control.zone(), &control.directory(), control.pseudonyms());
     let query = RequestQuery::parse(
         &parameters(query)?,
-        &QueryTerms {
+        &QueryContext {
             zone,
             directory,
             pseudonyms,
@@ -80,8 +80,8 @@ pub async fn requests(
         page.next,
     );
     match wanted {
-        Media::Json => AdminReply::ok(&json!({"data": data, "next": next, "follow": page.follow})),
-        Media::Csv => Ok(AdminReply::csv(table(&data), next)),
+        ReportFormat::Json => ApiReply::ok(&json!({"data": data, "next": next, "follow": page.follow})),
+        ReportFormat::Csv => Ok(ApiReply::csv(table(&data), next)),
     }
 }
 
@@ -99,19 +99,19 @@ fn table(rows: &[RequestJson<'_>]) -> String {
 }
 
 /// `GET /v1/requests/{id}`: every attempt, and the budgets that were charged.
-pub async fn request(control: &Control, actor: &Actor, text: &str) -> Result<AdminReply, Problem> {
+pub async fn request(control: &Control, actor: &Actor, text: &str) -> Result<ApiReply, ApiError> {
     let grant = Grant::for_actor(actor, may::ReadUsage)?;
     let id = RequestId::parse(text).ok_or_else(|| {
-        Problem::new(
-            Word::NotFound,
+        ApiError::new(
+            ErrorCode::NotFound,
             "this is not the id of a request; it is `req_` and 26 letters, as in x-gatekeeper-request-id",
         )
     })?;
     let one = control.request(&grant, id).await?;
-    AdminReply::ok(&one_json(id, &one, control.zone(), &control.directory()))
+    ApiReply::ok(&one_json(id, &one, control.zone(), &control.directory()))
 }
 
-fn one_json(id: RequestId, one: &OneRequest, zone: &Zone, directory: &Directory) -> Value {
+fn one_json(id: RequestId, one: &RequestDetail, zone: &Zone, directory: &Directory) -> Value {
     let sum =
         |amount: fn(&Record) -> Money| one.attempts.iter().map(amount).sum::<Money>().to_string();
     let charged = |record: &Record, budget: &Budget| {
@@ -135,8 +135,8 @@ fn one_json(id: RequestId, one: &OneRequest, zone: &Zone, directory: &Directory)
             "owner": owner,
             "owner_name": name,
             "limit": budget.limit.to_string(),
-            "period": budget.period.word(),
-            "action": budget.action.word(),
+            "period": budget.period.as_str(),
+            "action": budget.action.as_str(),
             "model": budget.model.as_ref().map(ToString::to_string),
             "window_end": end_ms.map(instant),
         })
@@ -222,10 +222,10 @@ pub(super) struct RequestJson<'a> {
 }
 
 impl RequestJson<'_> {
-    fn of_entry(entry: &Entry) -> RequestJson<'_> {
+    fn of_entry(entry: &RequestLogEntry) -> RequestJson<'_> {
         match entry {
-            Entry::Booked(record) => RequestJson::of(record),
-            Entry::Refused(refusal) => RequestJson::refused(refusal),
+            RequestLogEntry::Booked(record) => RequestJson::of(record),
+            RequestLogEntry::Refused(refusal) => RequestJson::refused(refusal),
         }
     }
 
@@ -247,7 +247,7 @@ impl RequestJson<'_> {
             stream: None,
             user: refusal.attribution.user.map(|user| user.to_string()),
             tag: refusal.attribution.tag.as_ref().map(Tag::as_str),
-            status: StatusClass::Refused.word(),
+            status: StatusClass::Refused.as_str(),
             code: Some(refusal.word.as_str()),
             flags: Vec::new(),
             usage: usage_of(&Usage::default()),
@@ -282,7 +282,7 @@ impl RequestJson<'_> {
             stream: Some(subject.streamed),
             user: subject.attribution.user.map(|user| user.to_string()),
             tag: subject.attribution.tag.as_ref().map(Tag::as_str),
-            status: ending.status.word(),
+            status: ending.status.as_str(),
             code: None,
             flags: ending.flags.words().collect(),
             usage: usage_of(&ending.usage),

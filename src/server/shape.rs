@@ -5,8 +5,8 @@ use std::num::NonZeroU32;
 
 use serde::Serialize;
 
-use crate::control::keys::{Above, Verdict};
-use crate::control::{BudgetStanding, LimitStanding, WithLimits};
+use crate::control::keys::{KeyAncestor, KeyStatus};
+use crate::control::{BudgetWithStatus, LimitWithStatus, WithLimits};
 use crate::domain::budget::Owner;
 use crate::domain::pattern::Pattern;
 use crate::domain::secret::Secret;
@@ -43,15 +43,15 @@ pub(super) struct BudgetJson<'a> {
 }
 
 impl BudgetJson<'_> {
-    pub fn of(BudgetStanding { budget, standing }: &BudgetStanding) -> BudgetJson<'_> {
+    pub fn of(BudgetWithStatus { budget, standing }: &BudgetWithStatus) -> BudgetJson<'_> {
         let standing = standing.as_ref();
         BudgetJson {
             id: budget.id.to_string(),
             limit: standing
                 .map_or(budget.limit, |standing| standing.limit)
                 .to_string(),
-            period: budget.period.word(),
-            action: budget.action.word(),
+            period: budget.period.as_str(),
+            action: budget.action.as_str(),
             model: budget.model.as_ref().map(Pattern::as_str),
             spent: standing.map(|standing| standing.settled.to_string()),
             held: standing.map(|standing| standing.held.to_string()),
@@ -77,7 +77,7 @@ pub(super) struct LimitJson<'a> {
 }
 
 impl LimitJson<'_> {
-    fn of(LimitStanding { limit, standing }: &LimitStanding) -> LimitJson<'_> {
+    fn of(LimitWithStatus { limit, standing }: &LimitWithStatus) -> LimitJson<'_> {
         let left = standing.map(|standing| standing.left).unwrap_or_default();
         LimitJson {
             id: limit.id.to_string(),
@@ -94,7 +94,7 @@ impl LimitJson<'_> {
 
 /// The budgets and rate limits of an owner; the flat members are those of the limit over all models.
 #[derive(Serialize)]
-struct OwnedJson<'a> {
+struct LimitsJson<'a> {
     budgets: Vec<BudgetJson<'a>>,
     limits: Vec<LimitJson<'a>>,
     rpm: Option<NonZeroU32>,
@@ -102,14 +102,14 @@ struct OwnedJson<'a> {
     max_parallel: Option<NonZeroU32>,
 }
 
-impl<'a> OwnedJson<'a> {
-    fn of<T>(owner: &'a WithLimits<T>) -> OwnedJson<'a> {
+impl<'a> LimitsJson<'a> {
+    fn of<T>(owner: &'a WithLimits<T>) -> LimitsJson<'a> {
         let over_all = owner
             .limits
             .iter()
             .map(|owned| &owned.limit)
             .find(|limit| limit.model.is_none());
-        OwnedJson {
+        LimitsJson {
             budgets: owner.budgets.iter().map(BudgetJson::of).collect(),
             limits: owner.limits.iter().map(LimitJson::of).collect(),
             rpm: over_all.and_then(|limit| limit.rpm),
@@ -125,7 +125,7 @@ pub(super) struct OrganizationJson<'a> {
     object: &'static str,
     name: &'a str,
     #[serde(flatten)]
-    owned: OwnedJson<'a>,
+    owned: LimitsJson<'a>,
     created_at: String,
 }
 
@@ -136,7 +136,7 @@ impl OrganizationJson<'_> {
             id: record.id.to_string(),
             object: "organization",
             name: &record.name,
-            owned: OwnedJson::of(owner),
+            owned: LimitsJson::of(owner),
             created_at: instant(record.created_ms),
         }
     }
@@ -150,7 +150,7 @@ pub(super) struct TeamJson<'a> {
     organization: String,
     models: Vec<&'a str>,
     #[serde(flatten)]
-    owned: OwnedJson<'a>,
+    owned: LimitsJson<'a>,
     created_at: String,
 }
 
@@ -163,7 +163,7 @@ impl TeamJson<'_> {
             name: &record.name,
             organization: record.organization.to_string(),
             models: record.models.iter().map(Pattern::as_str).collect(),
-            owned: OwnedJson::of(owner),
+            owned: LimitsJson::of(owner),
             created_at: instant(record.created_ms),
         }
     }
@@ -186,7 +186,7 @@ pub(super) struct KeyJson<'a> {
     disabled: bool,
     hint: &'a str,
     #[serde(flatten)]
-    owned: OwnedJson<'a>,
+    owned: LimitsJson<'a>,
     created_at: String,
 }
 
@@ -212,7 +212,7 @@ impl<'k> KeyJson<'k> {
             expires_at: record.expires_ms.map(instant),
             disabled: record.disabled,
             hint: &record.hint,
-            owned: OwnedJson::of(owner),
+            owned: LimitsJson::of(owner),
             created_at: instant(record.created_ms),
         }
     }
@@ -253,31 +253,31 @@ impl<'k> AdminKeyJson<'k> {
 }
 
 #[derive(Serialize)]
-struct AboveJson<'a> {
+struct AncestorJson<'a> {
     owner: String,
     name: &'a str,
     #[serde(flatten)]
-    owned: OwnedJson<'a>,
+    owned: LimitsJson<'a>,
 }
 
-impl AboveJson<'_> {
-    fn of(above: &WithLimits<Above>) -> AboveJson<'_> {
+impl AncestorJson<'_> {
+    fn of(above: &WithLimits<KeyAncestor>) -> AncestorJson<'_> {
         let owner = match above.record.owner {
             Owner::Organization(id) => id.to_string(),
             Owner::Team(id) => id.to_string(),
             Owner::Key(id) => id.to_string(),
         };
-        AboveJson {
+        AncestorJson {
             owner,
             name: &above.record.name,
-            owned: OwnedJson::of(above),
+            owned: LimitsJson::of(above),
         }
     }
 }
 
 /// What a key is good for: `kind` is `virtual`, `administrative` or null; a refusal has the word and message of the call.
 #[derive(Default, Serialize)]
-pub(super) struct VerdictJson<'a> {
+pub(super) struct KeyStatusJson<'a> {
     object: &'static str,
     valid: bool,
     kind: Option<&'static str>,
@@ -290,38 +290,38 @@ pub(super) struct VerdictJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     admin_key: Option<String>,
     /// whose budgets and limits it is charged to besides its own
-    above: Vec<AboveJson<'a>>,
+    above: Vec<AncestorJson<'a>>,
     /// the configured models that it may call
     models: &'a [String],
 }
 
-impl VerdictJson<'_> {
-    pub fn of(verdict: &Verdict) -> VerdictJson<'_> {
-        let shape = VerdictJson {
+impl KeyStatusJson<'_> {
+    pub fn of(verdict: &KeyStatus) -> KeyStatusJson<'_> {
+        let shape = KeyStatusJson {
             object: "key_verification",
             valid: true,
             ..VerdictJson::default()
         };
         match verdict {
-            Verdict::Virtual {
+            KeyStatus::Virtual {
                 caller,
                 own,
                 above,
                 models,
-            } => VerdictJson {
+            } => KeyStatusJson {
                 kind: Some("virtual"),
                 key: Some(KeyJson::of(own)),
                 team_name: Some(&caller.team.name),
-                above: above.iter().map(AboveJson::of).collect(),
+                above: above.iter().map(AncestorJson::of).collect(),
                 models,
                 ..shape
             },
-            Verdict::Administrative { id, .. } => VerdictJson {
+            KeyStatus::Administrative { id, .. } => KeyStatusJson {
                 kind: Some("administrative"),
                 admin_key: Some(id.to_string()),
                 ..shape
             },
-            Verdict::Refused(problem) => VerdictJson {
+            KeyStatus::Refused(problem) => KeyStatusJson {
                 valid: false,
                 code: Some(problem.word.as_str()),
                 message: Some(&problem.message),

@@ -42,14 +42,14 @@ impl Default for Simulator {
 
 /// A running simulator; whoever started it stops it.
 #[derive(Debug)]
-pub struct Running {
+pub struct SimulatorHandle {
     /// `127.0.0.1` and a port that was free
     pub address: SocketAddr,
     handle: ServerHandle,
     task: JoinHandle<io::Result<()>>,
 }
 
-impl Running {
+impl SimulatorHandle {
     /// The base URL to configure for a provider of type `simulator`.
     pub fn base_url(&self) -> String {
         format!("http://{}/v1", self.address)
@@ -64,7 +64,7 @@ impl Running {
 
 impl Simulator {
     /// Listens on a free port of the loopback interface. Call it inside an actix system.
-    pub fn start(self) -> io::Result<Running> {
+    pub fn start(self) -> io::Result<SimulatorHandle> {
         let app = move || {
             App::new()
                 .app_data(web::Data::new(self))
@@ -83,7 +83,7 @@ impl Simulator {
             .ok_or_else(|| io::Error::other("the simulator's listener has no address"))?;
         let server = server.run();
         let handle = server.handle();
-        Ok(Running {
+        Ok(SimulatorHandle {
             address,
             handle,
             task: actix_web::rt::spawn(server),
@@ -92,7 +92,7 @@ impl Simulator {
 }
 
 async fn chat(simulator: web::Data<Simulator>, body: Bytes) -> HttpResponse {
-    match Asked::read(&body, simulator.delay_ms, &["max_completion_tokens", "max_tokens"]) {
+    match SimulatedRequest::read(&body, simulator.delay_ms, &["max_completion_tokens", "max_tokens"]) {
         Ok(asked) if asked.streamed => streamed(chat_events(&asked), asked.delay_ms),
         Ok(asked) => HttpResponse::Ok().json(chat_answer(&asked)),
         Err(message) => HttpResponse::BadRequest()
@@ -101,7 +101,7 @@ async fn chat(simulator: web::Data<Simulator>, body: Bytes) -> HttpResponse {
 }
 
 async fn messages(simulator: web::Data<Simulator>, body: Bytes) -> HttpResponse {
-    let asked = Asked::read(&body, simulator.delay_ms, &["max_tokens"]);
+    let asked = SimulatedRequest::read(&body, simulator.delay_ms, &["max_tokens"]);
     let asked = asked.and_then(|asked| match asked.cap {
         Some(_) => Ok(asked),
         None => Err("max_tokens: Field required".to_owned()),
@@ -132,7 +132,7 @@ fn streamed(events: Vec<Bytes>, delay_ms: u64) -> HttpResponse {
 }
 
 /// A request as far as the simulator reads it, with the answer it will give.
-struct Asked {
+struct SimulatedRequest {
     /// every answer has ids of its own: clients merge messages whose ids are equal
     number: u64,
     model: String,
@@ -142,18 +142,18 @@ struct Asked {
     cap: Option<u64>,
     delay_ms: u64,
     input_tokens: u64,
-    answer: Answer,
+    answer: SimulatedReply,
 }
 
 /// What is answered, in either dialect.
 #[derive(Debug, PartialEq, Eq)]
-enum Answer {
+enum SimulatedReply {
     Text { text: String, cut: bool },
     Tool { name: String, arguments: Value },
 }
 
-impl Asked {
-    fn read(body: &[u8], delay_ms: u64, caps: &[&str]) -> Result<Asked, String> {
+impl SimulatedRequest {
+    fn read(body: &[u8], delay_ms: u64, caps: &[&str]) -> Result<SimulatedRequest, String> {
         let body: Value = serde_json::from_slice(body)
             .map_err(|error| format!("the body is not JSON: {error}"))?;
         let model = body["model"].as_str().unwrap_or_default().to_owned();
@@ -179,7 +179,7 @@ impl Asked {
         let fits =
             |call: &(String, Value)| cap.is_none_or(|cap| call_tokens(&call.0, &call.1) <= cap);
         let answer = match tool_asked(&body, messages.last(), &last).filter(fits) {
-            Some((name, arguments)) => Answer::Tool { name, arguments },
+            Some((name, arguments)) => SimulatedReply::Tool { name, arguments },
             None => text(
                 &model,
                 input_tokens,
@@ -187,7 +187,7 @@ impl Asked {
                 cap,
             ),
         };
-        Ok(Asked {
+        Ok(SimulatedRequest {
             number: ASKED.fetch_add(1, Ordering::Relaxed),
             model,
             streamed: body["stream"].as_bool().unwrap_or(false),
@@ -206,8 +206,8 @@ impl Asked {
     /// Output tokens of the whole answer.
     fn output_tokens(&self) -> u64 {
         match &self.answer {
-            Answer::Text { text, .. } => tokens(text),
-            Answer::Tool { name, arguments } => call_tokens(name, arguments),
+            SimulatedReply::Text { text, .. } => tokens(text),
+            SimulatedReply::Tool { name, arguments } => call_tokens(name, arguments),
         }
     }
 }
@@ -247,7 +247,7 @@ fn directive(text: &str, word: &str) -> Option<u64> {
 }
 
 /// A text of that many tokens, less if the cap says so. Only ASCII, so that every 4 bytes are a piece of their own.
-fn text(model: &str, input_tokens: u64, wanted: u64, cap: Option<u64>) -> Answer {
+fn text(model: &str, input_tokens: u64, wanted: u64, cap: Option<u64>) -> SimulatedReply {
     let wanted = wanted.clamp(1, TEXT_TOKENS_MAX);
     let given = cap.map_or(wanted, |cap| wanted.min(cap));
     let opening = format!(
@@ -260,7 +260,7 @@ fn text(model: &str, input_tokens: u64, wanted: u64, cap: Option<u64>) -> Answer
         .filter(char::is_ascii)
         .take(given as usize * 4)
         .collect();
-    Answer::Text {
+    SimulatedReply::Text {
         text,
         cut: given < wanted,
     }
@@ -327,16 +327,16 @@ fn pieces(text: &str) -> impl Iterator<Item = &str> {
         .map(|at| &text[at..text.len().min(at + 4)])
 }
 
-fn chat_usage(asked: &Asked) -> Value {
+fn chat_usage(asked: &SimulatedRequest) -> Value {
     let (input, output) = (asked.input_tokens, asked.output_tokens());
     json!({"prompt_tokens": input, "completion_tokens": output, "total_tokens": input + output})
 }
 
-fn chat_finish(answer: &Answer) -> &'static str {
+fn chat_finish(answer: &SimulatedReply) -> &'static str {
     match answer {
-        Answer::Text { cut: false, .. } => "stop",
-        Answer::Text { cut: true, .. } => "length",
-        Answer::Tool { .. } => "tool_calls",
+        SimulatedReply::Text { cut: false, .. } => "stop",
+        SimulatedReply::Text { cut: true, .. } => "length",
+        SimulatedReply::Tool { .. } => "tool_calls",
     }
 }
 
@@ -344,10 +344,10 @@ fn chat_call(number: u64, name: &str, arguments: &str) -> Value {
     json!({"id": format!("call_simulator_{number}"), "type": "function", "function": {"name": name, "arguments": arguments}})
 }
 
-fn chat_answer(asked: &Asked) -> Value {
+fn chat_answer(asked: &SimulatedRequest) -> Value {
     let message = match &asked.answer {
-        Answer::Text { text, .. } => json!({"role": "assistant", "content": text, "refusal": null}),
-        Answer::Tool { name, arguments } => {
+        SimulatedReply::Text { text, .. } => json!({"role": "assistant", "content": text, "refusal": null}),
+        SimulatedReply::Tool { name, arguments } => {
             json!({"role": "assistant", "content": null, "refusal": null, "tool_calls": [chat_call(asked.number, name, &arguments.to_string())]})
         }
     };
@@ -361,12 +361,12 @@ fn chat_answer(asked: &Asked) -> Value {
     })
 }
 
-fn chat_events(asked: &Asked) -> Vec<Bytes> {
+fn chat_events(asked: &SimulatedRequest) -> Vec<Bytes> {
     let deltas = match &asked.answer {
-        Answer::Text { text, .. } => pieces(text)
+        SimulatedReply::Text { text, .. } => pieces(text)
             .map(|piece| json!({"content": piece}))
             .collect(),
-        Answer::Tool { name, arguments } => {
+        SimulatedReply::Tool { name, arguments } => {
             chat_tool_deltas(asked.number, name, &arguments.to_string())
         }
     };
@@ -410,18 +410,18 @@ fn message_usage(input_tokens: u64, output_tokens: u64) -> Value {
     json!({"input_tokens": input_tokens, "output_tokens": output_tokens, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0})
 }
 
-fn message_stop(answer: &Answer) -> &'static str {
+fn message_stop(answer: &SimulatedReply) -> &'static str {
     match answer {
-        Answer::Text { cut: false, .. } => "end_turn",
-        Answer::Text { cut: true, .. } => "max_tokens",
-        Answer::Tool { .. } => "tool_use",
+        SimulatedReply::Text { cut: false, .. } => "end_turn",
+        SimulatedReply::Text { cut: true, .. } => "max_tokens",
+        SimulatedReply::Tool { .. } => "tool_use",
     }
 }
 
-fn message_answer(asked: &Asked) -> Value {
+fn message_answer(asked: &SimulatedRequest) -> Value {
     let block = match &asked.answer {
-        Answer::Text { text, .. } => json!({"type": "text", "text": text}),
-        Answer::Tool { name, arguments } => {
+        SimulatedReply::Text { text, .. } => json!({"type": "text", "text": text}),
+        SimulatedReply::Tool { name, arguments } => {
             json!({"type": "tool_use", "id": format!("toolu_simulator_{}", asked.number), "name": name, "input": arguments})
         }
     };
@@ -437,20 +437,20 @@ fn message_answer(asked: &Asked) -> Value {
     })
 }
 
-fn message_events(asked: &Asked) -> Vec<Bytes> {
+fn message_events(asked: &SimulatedRequest) -> Vec<Bytes> {
     let mut head = message_answer(asked);
     head["content"] = json!([]);
     head["stop_reason"] = Value::Null;
     head["usage"] = message_usage(asked.input_tokens, 0);
     let (block, deltas): (Value, Vec<Value>) = match &asked.answer {
-        Answer::Text { text, .. } => {
+        SimulatedReply::Text { text, .. } => {
             let delta = |piece| json!({"type": "text_delta", "text": piece});
             (
                 json!({"type": "text", "text": ""}),
                 pieces(text).map(delta).collect(),
             )
         }
-        Answer::Tool { name, arguments } => {
+        SimulatedReply::Tool { name, arguments } => {
             let delta = |piece| json!({"type": "input_json_delta", "partial_json": piece});
             let block = json!({"type": "tool_use", "id": format!("toolu_simulator_{}", asked.number), "name": name, "input": {}});
             (block, pieces(&arguments.to_string()).map(delta).collect())
@@ -491,8 +491,8 @@ fn message_events(asked: &Asked) -> Vec<Bytes> {
 mod tests {
     use super::*;
 
-    fn asked(body: Value) -> Asked {
-        Asked::read(
+    fn asked(body: Value) -> SimulatedRequest {
+        SimulatedRequest::read(
             body.to_string().as_bytes(),
             0,
             &["max_completion_tokens", "max_tokens"],
@@ -500,7 +500,7 @@ mod tests {
         .expect("a good request")
     }
 
-    fn hello(more: Value) -> Asked {
+    fn hello(more: Value) -> SimulatedRequest {
         let mut body =
             json!({"model": "simulator-large", "messages": [{"role": "user", "content": "12345"}]});
         body.as_object_mut()
@@ -636,7 +636,7 @@ mod tests {
     #[test]
     fn a_tool_is_called_when_asked_for_and_its_result_is_answered_with_text() {
         let tools = json!([{"type": "function", "function": {"name": "weather", "parameters": {"properties": {"city": {"type": "string"}}}}}]);
-        let call = Answer::Tool {
+        let call = SimulatedReply::Tool {
             name: "weather".to_owned(),
             arguments: json!({"city": "simulator"}),
         };
@@ -653,12 +653,12 @@ mod tests {
         );
         assert!(matches!(
             with(json!([{"role": "user", "content": "hello"}])),
-            Answer::Text { .. }
+            SimulatedReply::Text { .. }
         ));
         let result = json!([{"role": "user", "content": "use a tool"}, {"role": "tool", "content": "a tool's result"}]);
-        assert!(matches!(with(result), Answer::Text { .. }));
+        assert!(matches!(with(result), SimulatedReply::Text { .. }));
         let result = json!([{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "x", "content": "a tool's result"}]}]);
-        assert!(matches!(with(result), Answer::Text { .. }));
+        assert!(matches!(with(result), SimulatedReply::Text { .. }));
     }
 
     #[test]
@@ -699,7 +699,7 @@ mod tests {
             r#"{"model":"simulator-large"}"#,
         ] {
             assert!(
-                Asked::read(body.as_bytes(), 0, &["max_tokens"]).is_err(),
+                SimulatedRequest::read(body.as_bytes(), 0, &["max_tokens"]).is_err(),
                 "{body}"
             );
         }

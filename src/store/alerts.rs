@@ -7,11 +7,11 @@ use crate::domain::alert::{Alert, AlertKind};
 use crate::domain::event::Charge;
 use crate::domain::id::BudgetId;
 use crate::store::table::{ALERTS, BUDGETS};
-use crate::store::{Change, Store, StoreError};
+use crate::store::{ChangeTransaction, Store, StoreError};
 
 /// A message that nobody has taken yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Untaken {
+pub struct UndeliveredAlert {
     pub charge: Charge,
     pub kind: AlertKind,
     pub message: String,
@@ -50,7 +50,7 @@ pub(super) fn told(
         .collect()
 }
 
-impl Change<'_> {
+impl ChangeTransaction<'_> {
     /// Notes an alert with the message that is to be delivered, none where nobody wants it. `false` if it is noted already.
     /// Rows of windows that are over go, once their message is taken.
     pub fn note_alert(&mut self, alert: &Alert, message: &str) -> Result<bool, StoreError> {
@@ -68,7 +68,7 @@ impl Change<'_> {
     }
 
     /// The message was taken, or given up; of a budget that is no more nothing is left.
-    pub fn alert_taken(&mut self, untaken: &Untaken) -> Result<(), StoreError> {
+    pub fn alert_taken(&mut self, untaken: &UndeliveredAlert) -> Result<(), StoreError> {
         let mut rows = self.transaction.open_table(ALERTS)?;
         let key = (
             untaken.charge.budget.0,
@@ -95,7 +95,7 @@ impl Change<'_> {
 
 impl Store {
     /// Messages that nobody has taken, so many at most.
-    pub fn untaken_alerts(&self, limit: usize) -> Result<Vec<Untaken>, StoreError> {
+    pub fn untaken_alerts(&self, limit: usize) -> Result<Vec<UndeliveredAlert>, StoreError> {
         let read = self.database.open()?.begin_read()?;
         let mut untaken = Vec::new();
         for row in read.open_table(ALERTS)?.iter()? {
@@ -106,7 +106,7 @@ impl Store {
                     budget: BudgetId(budget),
                     window_start_ms,
                 };
-                untaken.push(Untaken {
+                untaken.push(UndeliveredAlert {
                     charge,
                     kind: kind_of(kind)?,
                     message: message.to_owned(),

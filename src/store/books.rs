@@ -8,25 +8,25 @@ use std::sync::Arc;
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, WriteTransaction};
 
 use crate::domain::event::{
-    Charge, Correction, Event, Flags, Hold, HoldId, Progress, Settlement, Status, StatusClass,
+    Charge, Correction, LedgerEvent, Flags, Hold, HoldId, Progress, Settlement, Status, StatusClass,
 };
 use crate::domain::id::BudgetId;
 use crate::domain::money::Money;
 use crate::domain::refusal::Refusal;
 use crate::domain::zone::{Window, Zone};
 use crate::store::codec::{Stored, class_number};
-use crate::store::pace::Pace;
-use crate::store::refusals::Refused;
+use crate::store::pace::Yielder;
+use crate::store::refusals::RefusalBatch;
 use crate::store::scan::Replay;
 use crate::store::table::{
     self, ALERTS, BALANCES, BalanceTable, CORRECTIONS, DAYS, HOURS, META, OPEN_HOLDS, ORPHANS,
     RECORDS, RECORDS_NOT_OK, RECORDS_OF_KEY, REFUSED, RollupTable,
 };
-use crate::store::{Recovered, RollupKey, RollupSums, StoreError, alerts};
+use crate::store::{RecoveredState, RollupKey, RollupSums, StoreError, alerts};
 
 /// What a batch comes to, row by row.
 #[derive(Default)]
-struct Fold<'a> {
+struct PostingBatch<'a> {
     settlements: Vec<&'a Settlement>,
     balances: BTreeMap<Charge, Money>,
     hours: BTreeMap<RollupKey, RollupSums>,
@@ -42,10 +42,10 @@ struct Fold<'a> {
 /// booked already, by a commit that reported a failure and yet took place, is left out.
 pub(super) fn book(
     database: &Database,
-    batch: &[(u64, Arc<Event>)],
-    refused: &Refused,
+    batch: &[(u64, Arc<LedgerEvent>)],
+    refused: &RefusalBatch,
     zone: &Zone,
-    pace: &Pace,
+    pace: &Yielder,
 ) -> Result<(), StoreError> {
     let transaction = table::begin(database)?;
     let applied = transaction
@@ -73,11 +73,11 @@ pub(super) fn book(
 
 /// The rows of the request log that a batch makes.
 pub(super) fn rows<'a>(
-    batch: &'a [(u64, Arc<Event>)],
-    refused: &'a Refused,
+    batch: &'a [(u64, Arc<LedgerEvent>)],
+    refused: &'a RefusalBatch,
 ) -> impl Iterator<Item = HoldId> + 'a {
     let settled = batch.iter().filter_map(|(_, event)| {
-        if let Event::Settle(settled) = &**event {
+        if let LedgerEvent::Settle(settled) = &**event {
             Some(settled.hold.id)
         } else {
             None
@@ -89,8 +89,8 @@ pub(super) fn rows<'a>(
     }))
 }
 
-fn fold<'a>(batch: &'a [(u64, Arc<Event>)], zone: &Zone, pace: &Pace) -> Fold<'a> {
-    let mut fold = Fold::default();
+fn fold<'a>(batch: &'a [(u64, Arc<LedgerEvent>)], zone: &Zone, pace: &Yielder) -> PostingBatch<'a> {
+    let mut fold = PostingBatch::default();
     let mut hour = Window {
         start_ms: 0,
         end_ms: 0,
@@ -98,14 +98,14 @@ fn fold<'a>(batch: &'a [(u64, Arc<Event>)], zone: &Zone, pace: &Pace) -> Fold<'a
     let mut day = hour;
     for (_, event) in pace.over(batch) {
         match &**event {
-            Event::Hold(hold) => {
+            LedgerEvent::Hold(hold) => {
                 fold.opened.insert(hold.id, hold);
             }
-            Event::Progress { id, progress } => {
+            LedgerEvent::Progress { id, progress } => {
                 fold.progressed.insert(*id, progress);
             }
-            Event::Release { id, .. } => fold.close(*id),
-            Event::Settle(settlement) => {
+            LedgerEvent::Release { id, .. } => fold.close(*id),
+            LedgerEvent::Settle(settlement) => {
                 let at_ms = settlement.hold.at_ms;
                 if !hour.holds(at_ms) {
                     hour = zone.hour(at_ms);
@@ -120,7 +120,7 @@ fn fold<'a>(batch: &'a [(u64, Arc<Event>)], zone: &Zone, pace: &Pace) -> Fold<'a
     fold
 }
 
-impl<'a> Fold<'a> {
+impl<'a> PostingBatch<'a> {
     fn close(&mut self, id: HoldId) {
         self.progressed.remove(&id);
         if self.opened.remove(&id).is_none() {
@@ -135,7 +135,7 @@ impl<'a> Fold<'a> {
     }
 
     /// Counts refusals, by key alone: the names that were asked for may be anything.
-    fn refuse(&mut self, refused: &Refused, zone: &Zone) {
+    fn refuse(&mut self, refused: &RefusalBatch, zone: &Zone) {
         for (minute, count) in &refused.counts {
             let key = |start_ms| RollupKey {
                 start_ms,
@@ -183,7 +183,7 @@ pub(super) fn correct(
     corrected: &[(Settlement, Correction)],
     zone: &Zone,
 ) -> Result<(), StoreError> {
-    let mut fold = Fold::default();
+    let mut fold = PostingBatch::default();
     {
         let mut corrections = transaction.open_table(CORRECTIONS)?;
         let mut orphans = transaction.open_table(ORPHANS)?;
@@ -234,8 +234,8 @@ pub(super) fn sums(settlement: &Settlement) -> RollupSums {
 
 fn write_records(
     transaction: &WriteTransaction,
-    fold: &Fold<'_>,
-    pace: &Pace,
+    fold: &PostingBatch<'_>,
+    pace: &Yielder,
 ) -> Result<(), StoreError> {
     let mut records = transaction.open_table(RECORDS)?;
     let mut of_key = transaction.open_table(RECORDS_OF_KEY)?;
@@ -276,7 +276,7 @@ fn write_refusals(transaction: &WriteTransaction, rows: &[Refusal]) -> Result<()
     Ok(())
 }
 
-fn write_holds(transaction: &WriteTransaction, fold: &Fold<'_>) -> Result<(), StoreError> {
+fn write_holds(transaction: &WriteTransaction, fold: &PostingBatch<'_>) -> Result<(), StoreError> {
     let mut open = transaction.open_table(OPEN_HOLDS)?;
     for id in &fold.closed {
         open.remove((id.request.0, id.attempt))?;
@@ -362,7 +362,7 @@ fn write_rollups(
 }
 
 /// The state as of the last record of the log: the books plus what is not booked yet.
-pub(super) fn recover(database: &Database, replay: &Replay) -> Result<Recovered, StoreError> {
+pub(super) fn recover(database: &Database, replay: &Replay) -> Result<RecoveredState, StoreError> {
     let read = database.begin_read()?;
     let mut holds: HashMap<HoldId, Hold> = HashMap::new();
     for row in read.open_table(OPEN_HOLDS)?.iter()? {
@@ -385,13 +385,13 @@ pub(super) fn recover(database: &Database, replay: &Replay) -> Result<Recovered,
     let mut orphans = read.open_table(ORPHANS)?.len()?;
     for (_, event) in &replay.events {
         match &**event {
-            Event::Hold(hold) => {
+            LedgerEvent::Hold(hold) => {
                 holds.insert(hold.id, hold.clone());
             }
-            Event::Release { id, .. } => {
+            LedgerEvent::Release { id, .. } => {
                 ended.insert(*id);
             }
-            Event::Settle(settlement) => {
+            LedgerEvent::Settle(settlement) => {
                 ended.insert(settlement.hold.id);
                 orphans += u64::from(settlement.ending.flags.has(Flags::ORPHANED));
                 for charge in &settlement.hold.charges {
@@ -399,7 +399,7 @@ pub(super) fn recover(database: &Database, replay: &Replay) -> Result<Recovered,
                     *balance = balance.plus(settlement.ending.cost);
                 }
             }
-            Event::Progress { id, progress } => {
+            LedgerEvent::Progress { id, progress } => {
                 if let Some(hold) = holds.get_mut(id) {
                     hold.progress = progress.clone();
                 }
@@ -409,7 +409,7 @@ pub(super) fn recover(database: &Database, replay: &Replay) -> Result<Recovered,
     holds.retain(|id, _| !ended.contains(id));
     let mut holds: Vec<Hold> = holds.into_values().collect();
     holds.sort_by_key(|hold| hold.id);
-    Ok(Recovered {
+    Ok(RecoveredState {
         holds,
         balances: balances.into_iter().collect(),
         orphans,

@@ -9,7 +9,7 @@ use crate::domain::money::Money;
 use crate::domain::time::Anchor;
 use crate::store::codec::Stored;
 use crate::store::table::{ALERTS, BALANCES, META};
-use crate::store::{Change, Store, StoreError, alerts};
+use crate::store::{ChangeTransaction, Store, StoreError, alerts};
 
 /// Windows as the books know them.
 #[derive(Debug, Default)]
@@ -66,7 +66,7 @@ impl Store {
     }
 }
 
-impl Change<'_> {
+impl ChangeTransaction<'_> {
     /// Notes where time goes on from after a restart.
     pub fn put_anchor(&mut self, anchor: &Anchor) -> Result<(), StoreError> {
         let mut meta = self.meta()?;

@@ -14,7 +14,7 @@ const REST: Duration = Duration::from_micros(500);
 
 /// What is written and not synced, as far as time goes.
 #[derive(Default)]
-pub(super) struct Company {
+pub(super) struct SyncPolicy {
     /// clients wait for the disk
     awaited: bool,
     oldest: Option<Instant>,
@@ -26,7 +26,7 @@ pub(super) struct Company {
 
 /// What who syncs is to do.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Due {
+pub(super) enum NextSync {
     Now,
     /// look again then, or when called
     At(Instant),
@@ -34,9 +34,9 @@ pub(super) enum Due {
     Nothing,
 }
 
-impl Company {
-    pub(super) fn new(awaited: bool, oldest: Option<Instant>) -> Company {
-        Company {
+impl SyncPolicy {
+    pub(super) fn new(awaited: bool, oldest: Option<Instant>) -> SyncPolicy {
+        SyncPolicy {
             awaited,
             oldest,
             ..Company::default()
@@ -45,7 +45,7 @@ impl Company {
 
     /// One more record was written, `unsynced` in all: whether who syncs must be called. It looks for more before it rests, so not for
     /// every record.
-    pub(super) fn comes(&mut self, now: Instant, unsynced: usize) -> bool {
+    pub(super) fn record_written(&mut self, now: Instant, unsynced: usize) -> bool {
         let first = self.oldest.is_none();
         self.oldest.get_or_insert(now);
         let enough = if self.awaited { GROUP } else { BATCH };
@@ -53,12 +53,12 @@ impl Company {
     }
 
     /// Everything that is written by now is wanted on the disk.
-    pub(super) fn want(&mut self) {
+    pub(super) fn request_sync(&mut self) {
         self.wanted = true;
     }
 
     /// What is due with so many records unsynced; `hurried`: the store is closing.
-    pub(super) fn due(&mut self, now: Instant, unsynced: usize, hurried: bool) -> Due {
+    pub(super) fn due(&mut self, now: Instant, unsynced: usize, hurried: bool) -> NextSync {
         self.rests_until = self.rests_until.filter(|until| now < *until);
         if unsynced == 0 {
             self.wanted = false;
@@ -66,7 +66,7 @@ impl Company {
             return self
                 .rests_until
                 .filter(|_| !hurried)
-                .map_or(Due::Nothing, Due::At);
+                .map_or(NextSync::Nothing, NextSync::At);
         }
         let not_before = match self.awaited {
             true => self.rests_until.filter(|_| unsynced < GROUP),
@@ -76,10 +76,10 @@ impl Company {
                 .filter(|_| unsynced < BATCH),
         };
         match not_before {
-            Some(until) if now < until && !self.wanted && !hurried => Due::At(until),
+            Some(until) if now < until && !self.wanted && !hurried => NextSync::At(until),
             _ => {
                 self.wanted = false;
-                Due::Now
+                NextSync::Now
             }
         }
     }
@@ -106,18 +106,18 @@ mod tests {
     #[test]
     fn nobody_waits_for_the_disk_so_a_sync_waits_for_a_batch_or_twenty_milliseconds() {
         let now = Instant::now();
-        let mut company = Company::new(false, None);
-        assert_eq!(company.due(now, 0, false), Due::Nothing);
-        assert!(company.comes(now, 1), "the first calls");
-        assert!(!company.comes(now + US, 2), "the second does not");
-        assert_eq!(company.due(now + US, 2, false), Due::At(now + LINGER));
-        assert!(company.comes(now + US, BATCH), "a batch calls");
-        assert_eq!(company.due(now + US, BATCH, false), Due::Now);
-        assert_eq!(company.due(now + LINGER, 2, false), Due::Now);
+        let mut company = SyncPolicy::new(false, None);
+        assert_eq!(company.due(now, 0, false), NextSync::Nothing);
+        assert!(company.record_written(now, 1), "the first calls");
+        assert!(!company.record_written(now + US, 2), "the second does not");
+        assert_eq!(company.due(now + US, 2, false), NextSync::At(now + LINGER));
+        assert!(company.record_written(now + US, BATCH), "a batch calls");
+        assert_eq!(company.due(now + US, BATCH, false), NextSync::Now);
+        assert_eq!(company.due(now + LINGER, 2, false), NextSync::Now);
         company.synced(now + LINGER, now + LINGER * 2, 2, true);
         assert_eq!(
             company.due(now + LINGER * 2, 1, false),
-            Due::Now,
+            NextSync::Now,
             "what came during a sync waits from its begin on"
         );
         company.synced(now + LINGER * 2, now + LINGER * 2, 1, false);
@@ -127,25 +127,25 @@ mod tests {
     #[test]
     fn clients_wait_for_the_disk_so_only_a_small_group_makes_the_next_one_rest() {
         let now = Instant::now();
-        let mut company = Company::new(true, None);
-        assert!(company.comes(now, 1));
-        assert_eq!(company.due(now, 1, false), Due::Now);
+        let mut company = SyncPolicy::new(true, None);
+        assert!(company.record_written(now, 1));
+        assert_eq!(company.due(now, 1, false), NextSync::Now);
         company.synced(now, now, 1, false);
         assert_eq!(
             company.due(now, 0, false),
-            Due::At(now + REST),
+            NextSync::At(now + REST),
             "the clock ends a rest, nobody calls"
         );
-        assert!(!company.comes(now + US, 1));
-        assert_eq!(company.due(now + US, 1, false), Due::At(now + REST));
-        assert!(company.comes(now + US, GROUP), "a group calls");
-        assert_eq!(company.due(now + US, GROUP, false), Due::Now);
-        assert_eq!(company.due(now + REST, 1, false), Due::Now);
+        assert!(!company.record_written(now + US, 1));
+        assert_eq!(company.due(now + US, 1, false), NextSync::At(now + REST));
+        assert!(company.record_written(now + US, GROUP), "a group calls");
+        assert_eq!(company.due(now + US, GROUP, false), NextSync::Now);
+        assert_eq!(company.due(now + REST, 1, false), NextSync::Now);
         company.synced(now, now, GROUP as u64, false);
-        assert!(company.comes(now + US, 1));
+        assert!(company.record_written(now + US, 1));
         assert_eq!(
             company.due(now + US, 1, false),
-            Due::Now,
+            NextSync::Now,
             "after a whole group none rests"
         );
     }
@@ -154,18 +154,18 @@ mod tests {
     fn who_wants_all_on_disk_and_a_closing_store_wait_for_no_company() {
         let now = Instant::now();
         for awaited in [false, true] {
-            let mut company = Company::new(awaited, None);
+            let mut company = SyncPolicy::new(awaited, None);
             company.synced(now, now, 1, true);
-            assert_eq!(company.due(now, 1, true), Due::Now, "closing");
+            assert_eq!(company.due(now, 1, true), NextSync::Now, "closing");
             assert_eq!(
                 company.due(now, 0, true),
-                Due::Nothing,
+                NextSync::Nothing,
                 "closing, and all is synced"
             );
-            assert_ne!(company.due(now, 1, false), Due::Now);
-            company.want();
-            assert_eq!(company.due(now, 1, false), Due::Now);
-            assert_ne!(company.due(now, 1, false), Due::Now, "once");
+            assert_ne!(company.due(now, 1, false), NextSync::Now);
+            company.request_sync();
+            assert_eq!(company.due(now, 1, false), NextSync::Now);
+            assert_ne!(company.due(now, 1, false), NextSync::Now, "once");
         }
     }
 }

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use crate::domain::event::Event;
+use crate::domain::event::LedgerEvent;
 use crate::store::codec::Stored;
-use crate::store::company::{BATCH, Company, Due, LINGER};
-use crate::store::log::{Active, Log};
-use crate::store::reach::Reach;
+use crate::store::company::{BATCH, SyncPolicy, NextSync, LINGER};
+use crate::store::log::{ActiveSegment, SegmentedLog};
+use crate::store::reach::Watermark;
 use crate::store::refusals::Refusals;
-use crate::store::retention::Kept;
+use crate::store::retention::RetentionCutoffs;
 use crate::store::segment::{RECORD_BYTES_MAX, Segment};
 use crate::store::{Options, StoreError};
 
@@ -31,11 +31,11 @@ const SWEEP_PAUSE: Duration = Duration::from_millis(100);
 const SWEEP_RETRY: Duration = Duration::from_secs(1);
 
 /// A change of the control plane, run by the writer in a transaction of its own.
-pub(super) type Job = Box<dyn FnOnce(Result<&redb::Database, StoreError>) + Send>;
+pub(super) type ChangeJob = Box<dyn FnOnce(Result<&redb::Database, StoreError>) + Send>;
 
 /// Why a record was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotLogged {
+pub enum AppendError {
     #[error("the ledger's log cannot be written: {0}")]
     Failed(String),
     #[error("the disk is nearly full; free some space, new requests are taken again by themselves")]
@@ -50,7 +50,7 @@ pub enum NotLogged {
 
 /// How the log stands, for metrics and readiness.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct JournalFigures {
+pub struct WalStats {
     pub written: u64,
     pub synced: u64,
     pub applied: u64,
@@ -69,25 +69,25 @@ pub struct JournalFigures {
     pub retention_rows: u64,
 }
 
-pub struct Journal {
+pub struct Wal {
     inner: Mutex<Inner>,
     /// for who syncs
     unsynced: Condvar,
     /// for who books
     bookable: Condvar,
-    synced: Reach,
+    synced: Watermark,
     applied: watch::Sender<u64>,
     wait_for_disk: bool,
     refusals: Refusals,
 }
 
 struct Inner {
-    log: Log,
-    backlog: VecDeque<(u64, Arc<Event>)>,
+    log: SegmentedLog,
+    backlog: VecDeque<(u64, Arc<LedgerEvent>)>,
     /// changes, each with the last record that was written before it
-    jobs: VecDeque<(u64, Job)>,
+    jobs: VecDeque<(u64, ChangeJob)>,
     open_holds: u64,
-    company: Company,
+    company: SyncPolicy,
     oldest_unbooked: Option<Instant>,
     /// the last sync failed
     sync_failing: bool,
@@ -96,7 +96,7 @@ struct Inner {
     fresh_wanted: bool,
     disk_low: bool,
     books_failing: bool,
-    sweep: Sweep,
+    sweep: RetentionState,
     stopping: bool,
     /// nobody syncs any more
     syncs_ended: bool,
@@ -104,47 +104,47 @@ struct Inner {
 
 /// How far the books are rid of what is no longer kept.
 #[derive(Default)]
-struct Sweep {
-    kept: Kept,
+struct RetentionState {
+    kept: RetentionCutoffs,
     unfinished: bool,
     not_before: Option<Instant>,
     rows: u64,
 }
 
 /// What the writer is to do next.
-pub(super) struct Step {
+pub(super) struct WriterWork {
     /// book what is synced
     pub book: bool,
-    pub jobs: Vec<Job>,
+    pub jobs: Vec<ChangeJob>,
     pub prepare: Option<u32>,
     /// delete a slice of what is older
-    pub sweep: Option<Kept>,
+    pub sweep: Option<RetentionCutoffs>,
 }
 
-impl Journal {
+impl Wal {
     pub(super) fn new(
-        log: Log,
-        replayed: Vec<(u64, Arc<Event>)>,
+        log: SegmentedLog,
+        replayed: Vec<(u64, Arc<LedgerEvent>)>,
         applied: u64,
         open_holds: usize,
         options: &Options,
-    ) -> Journal {
+    ) -> Wal {
         let waiting = (!replayed.is_empty()).then(Instant::now);
-        let synced = Reach::from(log.synced());
-        Journal {
+        let synced = Watermark::from(log.synced());
+        Wal {
             inner: Mutex::new(Inner {
                 log,
                 backlog: replayed.into(),
                 jobs: VecDeque::new(),
                 open_holds: open_holds as u64,
-                company: Company::new(options.wait_for_disk, waiting),
+                company: SyncPolicy::new(options.wait_for_disk, waiting),
                 oldest_unbooked: waiting,
                 sync_failing: false,
                 log_failed: None,
                 fresh_wanted: false,
                 disk_low: false,
                 books_failing: false,
-                sweep: Sweep::default(),
+                sweep: RetentionState::default(),
                 stopping: false,
                 syncs_ended: false,
             }),
@@ -159,47 +159,47 @@ impl Journal {
 
     /// Writes a record and hands it on; the number is its place in the log. The caller's own lock makes this and its
     /// change in memory one step.
-    pub fn append(&self, event: Arc<Event>) -> Result<u64, NotLogged> {
+    pub fn append(&self, event: Arc<LedgerEvent>) -> Result<u64, AppendError> {
         let payload = event
             .encode()
-            .map_err(|error| NotLogged::Failed(error.to_string()))?;
+            .map_err(|error| AppendError::Failed(error.to_string()))?;
         if payload.len() > RECORD_BYTES_MAX {
-            return Err(NotLogged::Failed(format!(
+            return Err(AppendError::Failed(format!(
                 "a record of {} bytes is longer than {RECORD_BYTES_MAX}",
                 payload.len()
             )));
         }
         let mut inner = self.lock();
         match *event {
-            Event::Hold(_) => {
+            LedgerEvent::Hold(_) => {
                 let admitted = inner.admits(payload.len() as u64);
                 inner.note_failure(&admitted);
                 admitted?;
             }
             // what holds have reserved for their ends is not for notes, however many there are
-            Event::Progress { .. } => {
+            LedgerEvent::Progress { .. } => {
                 let holds = inner.open_holds;
                 inner.has_room(holds, payload.len() as u64)?;
             }
-            Event::Settle(_) | Event::Release { .. } => {}
+            LedgerEvent::Settle(_) | LedgerEvent::Release { .. } => {}
         }
         let appended = inner
             .log
             .append(&payload)
-            .map_err(|error| NotLogged::Failed(error.to_string()));
+            .map_err(|error| AppendError::Failed(error.to_string()));
         inner.note_failure(&appended);
         let sequence = appended?;
         match *event {
-            Event::Hold(_) => inner.open_holds += 1,
-            Event::Settle(_) | Event::Release { .. } => {
+            LedgerEvent::Hold(_) => inner.open_holds += 1,
+            LedgerEvent::Settle(_) | LedgerEvent::Release { .. } => {
                 inner.open_holds = inner.open_holds.saturating_sub(1)
             }
-            Event::Progress { .. } => {}
+            LedgerEvent::Progress { .. } => {}
         }
         inner.backlog.push_back((sequence, event));
         let (now, unsynced) = (Instant::now(), inner.unsynced());
         inner.oldest_unbooked.get_or_insert(now);
-        if inner.company.comes(now, unsynced) {
+        if inner.company.record_written(now, unsynced) {
             self.unsynced.notify_one();
         }
         Ok(sequence)
@@ -217,7 +217,7 @@ impl Journal {
     pub async fn booked(&self) {
         let written = {
             let mut inner = self.lock();
-            inner.company.want();
+            inner.company.request_sync();
             inner.fresh_wanted = true;
             inner.log.written()
         };
@@ -242,9 +242,9 @@ impl Journal {
         self.applied.subscribe()
     }
 
-    pub fn figures(&self) -> JournalFigures {
+    pub fn figures(&self) -> WalStats {
         let inner = self.lock();
-        JournalFigures {
+        WalStats {
             written: inner.log.written(),
             synced: inner.log.synced(),
             applied: *self.applied.borrow(),
@@ -260,7 +260,7 @@ impl Journal {
     }
 
     /// The file that is written to, as it is now.
-    pub(super) fn active(&self) -> Active {
+    pub(super) fn active(&self) -> ActiveSegment {
         self.lock().log.active()
     }
 
@@ -269,10 +269,10 @@ impl Journal {
     }
 
     /// Tells from when on each kind is kept.
-    pub(super) fn keep_from(&self, kept: Kept) {
+    pub(super) fn keep_from(&self, kept: RetentionCutoffs) {
         let mut inner = self.lock();
         if inner.sweep.kept != kept {
-            inner.sweep = Sweep {
+            inner.sweep = RetentionState {
                 kept,
                 unfinished: true,
                 ..std::mem::take(&mut inner.sweep)
@@ -284,14 +284,14 @@ impl Journal {
 
     // ---- for who syncs and who books
 
-    pub(super) fn submit(&self, job: Job) -> Result<(), StoreError> {
+    pub(super) fn submit(&self, job: ChangeJob) -> Result<(), StoreError> {
         let mut inner = self.lock();
         if inner.stopping {
             return Err(StoreError::Closed);
         }
         let after = inner.log.written();
         inner.jobs.push_back((after, job));
-        inner.company.want();
+        inner.company.request_sync();
         self.unsynced.notify_one();
         self.bookable.notify_one();
         Ok(())
@@ -320,10 +320,10 @@ impl Journal {
         loop {
             let (now, unsynced, hurried) = (Instant::now(), inner.unsynced(), inner.stopping);
             let until = match inner.company.due(now, unsynced, hurried) {
-                Due::Now => return Some(true),
-                Due::Nothing if hurried => return None,
-                Due::At(until) => until.min(idle_until),
-                Due::Nothing => idle_until,
+                NextSync::Now => return Some(true),
+                NextSync::Nothing if hurried => return None,
+                NextSync::At(until) => until.min(idle_until),
+                NextSync::Nothing => idle_until,
             };
             if now >= idle_until {
                 return Some(false);
@@ -334,7 +334,7 @@ impl Journal {
 
     /// Waits for work at the books; `None` when everything is done and the store is closing. `not_before`: after a failed
     /// commit the books are left alone until then, while the log goes on being synced.
-    pub(super) fn next_booking(&self, not_before: Option<Instant>) -> Option<Step> {
+    pub(super) fn next_booking(&self, not_before: Option<Instant>) -> Option<WriterWork> {
         let mut inner = self.lock();
         let idle_until = Instant::now() + IDLE;
         loop {
@@ -354,7 +354,7 @@ impl Journal {
             let sweep = inner.sweep.due(now).filter(|_| rested);
             let jobs = inner.jobs(*self.applied.borrow(), held_off);
             if due || sweep.is_some() || !jobs.is_empty() || now >= idle_until {
-                return Some(Step {
+                return Some(WriterWork {
                     book: due,
                     jobs,
                     prepare: inner.log.wants_ready(),
@@ -454,7 +454,7 @@ impl Journal {
     }
 
     /// Takes the next synced records out of the backlog.
-    pub(super) fn take_batch(&self) -> Vec<(u64, Arc<Event>)> {
+    pub(super) fn take_batch(&self) -> Vec<(u64, Arc<LedgerEvent>)> {
         let mut inner = self.lock();
         let synced = inner.log.synced();
         let count = inner
@@ -467,7 +467,7 @@ impl Journal {
     }
 
     /// Puts a batch back whose commit failed.
-    pub(super) fn put_back(&self, batch: Vec<(u64, Arc<Event>)>) {
+    pub(super) fn put_back(&self, batch: Vec<(u64, Arc<LedgerEvent>)>) {
         let mut inner = self.lock();
         for entry in batch.into_iter().rev() {
             inner.backlog.push_front(entry);
@@ -497,7 +497,7 @@ impl Journal {
     }
 
     /// A slice was deleted, or could not be; 0 rows: nothing is left to delete.
-    pub(super) fn swept(&self, kept: Kept, rows: Option<usize>) {
+    pub(super) fn swept(&self, kept: RetentionCutoffs, rows: Option<usize>) {
         let sweep = &mut self.lock().sweep;
         sweep.rows += rows.unwrap_or(0) as u64;
         sweep.unfinished &= rows != Some(0) || sweep.kept != kept;
@@ -519,43 +519,43 @@ impl Journal {
     }
 }
 
-impl Sweep {
+impl RetentionState {
     /// What is to be deleted, once nothing has been for a while.
-    fn due(&self, now: Instant) -> Option<Kept> {
+    fn due(&self, now: Instant) -> Option<RetentionCutoffs> {
         let rested = self.not_before.is_none_or(|until| now >= until);
         (self.unfinished && rested).then_some(self.kept)
     }
 }
 
 impl Inner {
-    fn note_failure<T>(&mut self, done: &Result<T, NotLogged>) {
+    fn note_failure<T>(&mut self, done: &Result<T, AppendError>) {
         match done {
-            Err(NotLogged::Failed(_)) => self.log_failed = Some(Instant::now()),
+            Err(AppendError::Failed(_)) => self.log_failed = Some(Instant::now()),
             Err(_) => {}
             Ok(_) => self.log_failed = None,
         }
     }
 
     /// Whether a new hold may be logged: its settlement must find room too.
-    fn admits(&mut self, payload: u64) -> Result<(), NotLogged> {
+    fn admits(&mut self, payload: u64) -> Result<(), AppendError> {
         if self.stopping {
-            return Err(NotLogged::Closing);
+            return Err(AppendError::Closing);
         }
         if self.disk_low {
-            return Err(NotLogged::DiskLow);
+            return Err(AppendError::DiskLow);
         }
         if self.backlog.len() >= BACKLOG_MAX {
-            return Err(NotLogged::Behind(self.backlog.len()));
+            return Err(AppendError::Behind(self.backlog.len()));
         }
         self.has_room(self.open_holds + 1, payload)
     }
 
     /// Sees to it that so many settlements and a record find room: a new file is made at once, or the record is refused.
-    fn has_room(&mut self, settlements: u64, payload: u64) -> Result<(), NotLogged> {
+    fn has_room(&mut self, settlements: u64, payload: u64) -> Result<(), AppendError> {
         if self.log.room() < settlements * SETTLEMENT_RESERVE + payload {
             self.log
                 .make_ready()
-                .map_err(|error| NotLogged::Failed(error.to_string()))?;
+                .map_err(|error| AppendError::Failed(error.to_string()))?;
         }
         Ok(())
     }
@@ -585,7 +585,7 @@ impl Inner {
     }
 
     /// Takes the changes whose turn it is: the books have what was written before them, or cannot have it now.
-    fn jobs(&mut self, applied: u64, held_off: bool) -> Vec<Job> {
+    fn jobs(&mut self, applied: u64, held_off: bool) -> Vec<ChangeJob> {
         let gives_up = held_off || self.sync_failing || self.syncs_ended;
         let ready = self
             .jobs

@@ -6,14 +6,14 @@ use std::io;
 use std::sync::Arc;
 
 use crate::store::disk::{Disk, DiskFile};
-use crate::store::scan::{Replay, Sealed, scan};
+use crate::store::scan::{Replay, ClosedSegment, scan};
 use crate::store::segment::{FOLDER, SEGMENT_HEADER, Segment, file_name, record};
 use crate::store::table::Identity;
 use crate::store::{Options, StoreError};
 
 /// Why the log cannot be used. Nothing has been written when one of these is returned by `open`.
 #[derive(Debug, thiserror::Error)]
-pub enum LogError {
+pub enum WalError {
     #[error("ledger log: {0}")]
     Io(#[from] io::Error),
     #[error(
@@ -43,7 +43,7 @@ pub enum LogError {
     },
 }
 
-pub(super) struct Log {
+pub(super) struct SegmentedLog {
     disk: Arc<dyn Disk>,
     segment_bytes: u64,
     identity: Identity,
@@ -52,7 +52,7 @@ pub(super) struct Log {
     ready: Option<Segment>,
     /// never given out twice: two hands may be making a segment at the same time
     next_number: u32,
-    sealed: Vec<Sealed>,
+    sealed: Vec<ClosedSegment>,
     /// files before the active one whose records are not yet synced
     unsynced_files: Vec<Arc<dyn DiskFile>>,
     /// a segment was made whose name a power cut could still take away
@@ -67,7 +67,7 @@ pub(super) struct Log {
 }
 
 /// The file that is written to, and up to where: what a look for damage reads.
-pub(super) struct Active {
+pub(super) struct ActiveSegment {
     pub identity: Identity,
     pub name: String,
     pub file: Arc<dyn DiskFile>,
@@ -76,13 +76,13 @@ pub(super) struct Active {
 }
 
 /// What a sync has to do so that everything up to a record lasts.
-pub(super) struct Unsynced {
+pub(super) struct SyncBatch {
     files: Vec<Arc<dyn DiskFile>>,
     folder: Option<Arc<dyn Disk>>,
     pub upto: u64,
 }
 
-impl Unsynced {
+impl SyncBatch {
     pub(super) fn sync(&self) -> io::Result<()> {
         for file in &self.files {
             file.sync_data()?;
@@ -93,15 +93,15 @@ impl Unsynced {
     }
 }
 
-impl Log {
+impl SegmentedLog {
     /// Reads what is there from `identity.applied` on.
     pub(super) fn open(
         options: &Options,
         identity: &Identity,
-    ) -> Result<(Log, Replay), StoreError> {
+    ) -> Result<(SegmentedLog, Replay), StoreError> {
         let found = scan(options.disk.as_ref(), identity)?;
         for spare in &found.spares {
-            options.disk.remove(spare).map_err(LogError::Io)?;
+            options.disk.remove(spare).map_err(WalError::Io)?;
         }
         let mut replay = found.replay;
         let next = found.last_sequence.max(identity.applied) + 1;
@@ -124,17 +124,17 @@ impl Log {
                 }
                 let mut fresh =
                     Segment::create(options.disk.as_ref(), number, options.segment_bytes)
-                        .map_err(LogError::Io)?;
+                        .map_err(WalError::Io)?;
                 fresh
                     .begin(identity, next)
                     .and_then(|()| fresh.file.sync_data())
-                    .map_err(LogError::Io)?;
+                    .map_err(WalError::Io)?;
                 fresh
             }
         };
         let mut unsynced_files = Vec::new();
         for doubtful in found.doubtful {
-            unsynced_files.push(doubtful.written_again().map_err(LogError::Io)?);
+            unsynced_files.push(doubtful.written_again().map_err(WalError::Io)?);
         }
         if goes_on {
             // the active one is synced anyway
@@ -142,7 +142,7 @@ impl Log {
         }
         let mut sealed = found.segments;
         sealed.retain(|segment| segment.number != active.number);
-        let log = Log {
+        let log = SegmentedLog {
             disk: options.disk.clone(),
             segment_bytes: options.segment_bytes,
             identity: *identity,
@@ -169,14 +169,14 @@ impl Log {
         self.synced
     }
 
-    pub(super) fn active(&self) -> Active {
+    pub(super) fn active(&self) -> ActiveSegment {
         let Segment {
             number,
             first_sequence,
             end,
             ..
         } = self.active;
-        Active {
+        ActiveSegment {
             identity: self.identity,
             name: file_name(number),
             file: self.active.file.clone(),
@@ -237,7 +237,7 @@ impl Log {
             return Err(error);
         }
         let old = std::mem::replace(&mut self.active, next);
-        self.sealed.push(Sealed {
+        self.sealed.push(ClosedSegment {
             number: old.number,
             last_sequence: first_sequence - 1,
         });
@@ -246,18 +246,18 @@ impl Log {
     }
 
     /// What there is to sync.
-    pub(super) fn unsynced(&mut self) -> Unsynced {
+    pub(super) fn unsynced(&mut self) -> SyncBatch {
         let mut files = self.unsynced_files.clone();
         files.push(self.active.file.clone());
         let folder = std::mem::take(&mut self.folder_unsynced).then(|| self.disk.clone());
-        Unsynced {
+        SyncBatch {
             files,
             folder,
             upto: self.written,
         }
     }
 
-    pub(super) fn mark_synced(&mut self, done: &Unsynced) {
+    pub(super) fn mark_synced(&mut self, done: &SyncBatch) {
         self.synced = self.synced.max(done.upto);
         // all but the last of the files that were synced will see no further record
         self.unsynced_files
@@ -290,7 +290,7 @@ impl Log {
             }
         };
         let old = std::mem::replace(&mut self.active, next);
-        self.sealed.push(Sealed {
+        self.sealed.push(ClosedSegment {
             number: old.number,
             last_sequence: first - 1,
         });
@@ -362,7 +362,7 @@ impl Log {
         if self.synced < self.active.first_sequence {
             return Vec::new();
         }
-        let (gone, kept): (Vec<Sealed>, Vec<Sealed>) = std::mem::take(&mut self.sealed)
+        let (gone, kept): (Vec<ClosedSegment>, Vec<ClosedSegment>) = std::mem::take(&mut self.sealed)
             .into_iter()
             .partition(|segment| segment.last_sequence <= applied);
         self.sealed = kept;

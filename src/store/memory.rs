@@ -54,7 +54,7 @@ pub struct Bounds {
 }
 
 /// The open memory.
-pub struct Memory {
+pub struct ReasoningMemory {
     shared: Arc<Shared>,
     /// ids are made with it, so that the file tells nobody which calls there were
     names: hmac::Key,
@@ -67,48 +67,48 @@ struct Shared {
     bounds: Bounds,
     seal: Seal,
     database: RwLock<Option<Arc<Database>>>,
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<PendingWrites>,
     /// something waits, or it is time to stop
     called: Condvar,
 }
 
 /// Who asked for a purge, and waits for what became of it.
-type Asked = std::sync::mpsc::SyncSender<Result<u64, StoreError>>;
+type PurgeReply = std::sync::mpsc::SyncSender<Result<u64, StoreError>>;
 
 /// What the thread is called for.
 struct Work {
-    batch: Vec<(Id, Entry)>,
-    purges: Vec<Asked>,
+    batch: Vec<(Id, PendingEntry)>,
+    purges: Vec<PurgeReply>,
     stopping: bool,
 }
 
 #[derive(Default)]
-struct Waiting {
+struct PendingWrites {
     order: VecDeque<Id>,
-    entries: HashMap<Id, Entry>,
+    entries: HashMap<Id, PendingEntry>,
     bytes: usize,
-    purges: Vec<Asked>,
+    purges: Vec<PurgeReply>,
     /// a page could not be read: the file is to be thrown away
     damaged: bool,
     stopping: bool,
 }
 
 #[derive(Clone)]
-struct Entry {
+struct PendingEntry {
     at_ms: u64,
     plain: Arc<[u8]>,
 }
 
 /// What is in the file.
 #[derive(Clone, Copy, Debug, Default)]
-struct Kept {
+struct StoredSize {
     entries: u64,
     bytes: u64,
 }
 
-impl Memory {
+impl ReasoningMemory {
     /// Opens the file, or makes a new one in the place of what cannot be read, and starts the writer.
-    pub fn open(disk: Arc<dyn Disk>, time: Arc<Time>, key: &SealKey, bounds: Bounds) -> Memory {
+    pub fn open(disk: Arc<dyn Disk>, time: Arc<Time>, key: &SealKey, bounds: Bounds) -> ReasoningMemory {
         let shared = Arc::new(Shared {
             disk,
             time,
@@ -134,7 +134,7 @@ impl Memory {
         let writer = spawned
             .map_err(|error| tracing::error!("the reasoning memory has no writer: {error}"))
             .ok();
-        Memory {
+        ReasoningMemory {
             shared,
             names,
             writer: Mutex::new(writer),
@@ -172,7 +172,7 @@ impl Memory {
         }
         waiting.put(
             id,
-            Entry {
+            PendingEntry {
                 at_ms,
                 plain: plain.into(),
             },
@@ -222,8 +222,8 @@ impl Memory {
     }
 }
 
-impl Waiting {
-    fn put(&mut self, id: Id, entry: Entry) {
+impl PendingWrites {
+    fn put(&mut self, id: Id, entry: PendingEntry) {
         self.bytes += entry.plain.len();
         match self.entries.insert(id, entry) {
             Some(before) => self.bytes -= before.plain.len(),
@@ -232,7 +232,7 @@ impl Waiting {
     }
 
     /// The oldest, which stay here until they are written.
-    fn batch(&self) -> Vec<(Id, Entry)> {
+    fn batch(&self) -> Vec<(Id, PendingEntry)> {
         let entry = |id: &Id| self.entries.get(id).map(|entry| (*id, entry.clone()));
         self.order
             .iter()
@@ -242,7 +242,7 @@ impl Waiting {
     }
 
     /// Forgets what is written, unless it was replaced meanwhile.
-    fn written(&mut self, batch: &[(Id, Entry)]) {
+    fn written(&mut self, batch: &[(Id, PendingEntry)]) {
         for (id, entry) in batch {
             self.order.pop_front();
             match self.entries.get(id) {
@@ -263,7 +263,7 @@ impl Waiting {
 }
 
 impl Shared {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, PendingWrites> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -291,7 +291,7 @@ impl Shared {
     }
 
     /// Opens the file, from the start or once more after a failure; what cannot be read is thrown away.
-    fn reopen(&self) -> Result<Kept, StoreError> {
+    fn reopen(&self) -> Result<StoredSize, StoreError> {
         self.put(None);
         let opened = guarded(|| self.open_file()).or_else(|error| {
             tracing::warn!("{FILE} cannot be read ({error}) and is thrown away; nothing but thoughts of models is lost");
@@ -328,7 +328,7 @@ impl Shared {
         });
     }
 
-    fn open_file(&self) -> Result<(Database, Kept), StoreError> {
+    fn open_file(&self) -> Result<(Database, StoredSize), StoreError> {
         let file = self
             .disk
             .open(FILE)
@@ -337,7 +337,7 @@ impl Shared {
             .set_cache_size(CACHE_BYTES)
             .create_with_backend(Backend::on(file, Arc::default()))?;
         let transaction = database.begin_write()?;
-        let mut kept = Kept::default();
+        let mut kept = StoredSize::default();
         {
             let mut meta = transaction.open_table(META)?;
             let schema = meta.get("schema")?.map(|schema| schema.value());
@@ -349,7 +349,7 @@ impl Shared {
             meta.insert("schema", SCHEMA)?;
             transaction.open_table(ENTRIES)?;
             for row in transaction.open_table(AGES)?.iter()? {
-                kept = Kept {
+                kept = StoredSize {
                     entries: kept.entries + 1,
                     bytes: kept.bytes + row?.1.value(),
                 };
@@ -400,7 +400,7 @@ fn parted(age: &[u8; 24]) -> (u64, Id) {
 struct Writer {
     shared: Arc<Shared>,
     /// `None` where the file is not open
-    kept: Option<Kept>,
+    kept: Option<StoredSize>,
     /// commits that failed, one after the other
     failures: u32,
 }
@@ -455,7 +455,7 @@ impl Writer {
 
     /// Waits until there is something to do, or a sweep is due.
     fn called(&self) -> Work {
-        let nothing = |waiting: &mut Waiting| {
+        let nothing = |waiting: &mut PendingWrites| {
             waiting.order.is_empty()
                 && waiting.purges.is_empty()
                 && !waiting.stopping
@@ -486,7 +486,7 @@ impl Writer {
     }
 
     /// One commit: a batch, and what is over the bounds goes.
-    fn write(&mut self, batch: &[(Id, Entry)]) -> Result<(), StoreError> {
+    fn write(&mut self, batch: &[(Id, PendingEntry)]) -> Result<(), StoreError> {
         let mut kept = match self.kept {
             Some(kept) => kept,
             None => self.shared.reopen()?,
@@ -527,10 +527,10 @@ impl Writer {
     fn put(
         &self,
         id: &Id,
-        entry: &Entry,
+        entry: &PendingEntry,
         entries: &mut Entries<'_>,
         ages: &mut Ages<'_>,
-        kept: &mut Kept,
+        kept: &mut StoredSize,
     ) -> Result<(), StoreError> {
         let at_ms = entry.at_ms.to_be_bytes();
         let Some(sealed) = self.shared.seal.seal(&about(at_ms, id), &entry.plain) else {
@@ -559,7 +559,7 @@ impl Writer {
     }
 }
 
-impl Kept {
+impl StoredSize {
     fn put(&mut self, bytes: u64) {
         self.entries += 1;
         self.bytes += bytes;

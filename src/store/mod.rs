@@ -40,19 +40,19 @@ use crate::domain::event::{Charge, StatusClass};
 use crate::domain::id::KeyId;
 use crate::domain::money::Money;
 use crate::domain::zone::Zone;
-pub use crate::store::alerts::Untaken;
+pub use crate::store::alerts::UndeliveredAlert;
 pub use crate::store::clock::KnownWindows;
 use crate::store::disk::{Below, Disk};
-pub use crate::store::journal::{Journal, JournalFigures, NotLogged};
-use crate::store::log::LogError;
-use crate::store::newest::Newest;
-pub use crate::store::newest::Place;
-pub use crate::store::records::{Entry, Followed, Looked, Record, RecordIndex, Scan, Scanned};
+pub use crate::store::journal::{Wal, WalStats, AppendError};
+use crate::store::log::WalError;
+use crate::store::newest::Feed;
+pub use crate::store::newest::FeedCursor;
+pub use crate::store::records::{RequestLogEntry, FeedPage, EntryHead, Record, RecordIndex, Scan, ScanPage};
 pub use crate::store::refusals::Refusals;
-pub use crate::store::retention::Kept;
-pub use crate::store::tenants::{AuditEvent, Change, Tenants};
-use crate::store::verify::Booked;
-pub use crate::store::verify::{Difference, Part, Verification, Verified};
+pub use crate::store::retention::RetentionCutoffs;
+pub use crate::store::tenants::{AuditEvent, ChangeTransaction, Tenants};
+use crate::store::verify::ConcurrentPostings;
+pub use crate::store::verify::{Difference, Part, Verification, VerifyReport};
 
 /// What can go wrong in the store, in an operator's words.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -91,8 +91,8 @@ pub enum StoreError {
     Closed,
 }
 
-impl From<LogError> for StoreError {
-    fn from(error: LogError) -> StoreError {
+impl From<WalError> for StoreError {
+    fn from(error: WalError) -> StoreError {
         StoreError::Log(error.to_string())
     }
 }
@@ -113,7 +113,7 @@ pub struct Options {
 
 /// What a restart has to know: the open holds and the balances as of the last record of the log.
 #[derive(Debug, Default)]
-pub struct Recovered {
+pub struct RecoveredState {
     pub holds: Vec<Hold>,
     pub balances: Vec<(Charge, Money)>,
     /// calls of earlier ends that are booked at their ceiling and not corrected
@@ -172,7 +172,7 @@ pub struct Store {
     instance: [u8; 16],
     disk: Arc<dyn Disk>,
     database: Arc<Slot>,
-    journal: Arc<Journal>,
+    journal: Arc<Wal>,
     /// who syncs and who books
     threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
@@ -182,9 +182,9 @@ struct Slot {
     open: RwLock<Option<Arc<redb::Database>>>,
     below: Arc<Below>,
     /// what is booked while a verification runs
-    booked: Booked,
+    booked: ConcurrentPostings,
     rows_read: RowsRead,
-    newest: Newest,
+    newest: Feed,
 }
 
 /// What reports have read since the start.
@@ -221,9 +221,9 @@ impl Slot {
 impl Store {
     /// Opens the books, reads the log from where the books end, and starts the threads that sync and book. Refuses a newer schema and a
     /// damaged log without writing anything.
-    pub fn open(options: Options) -> Result<(Store, Recovered), StoreError> {
+    pub fn open(options: Options) -> Result<(Store, RecoveredState), StoreError> {
         let identity = table::identify(&options)?;
-        let (log, replay) = log::Log::open(&options, &identity)?;
+        let (log, replay) = log::SegmentedLog::open(&options, &identity)?;
         let below = Arc::default();
         let database = table::open_database(&options, &below)?;
         if identity.applied == 0 {
@@ -233,12 +233,12 @@ impl Store {
         let database = Arc::new(Slot {
             open: RwLock::new(Some(Arc::new(database))),
             below,
-            booked: Booked::default(),
+            booked: ConcurrentPostings::default(),
             rows_read: RowsRead::default(),
-            newest: Newest::default(),
+            newest: Feed::default(),
         });
         let disk = options.disk.clone();
-        let journal = Arc::new(Journal::new(
+        let journal = Arc::new(Wal::new(
             log,
             replay.events,
             identity.applied,
@@ -268,7 +268,7 @@ impl Store {
     }
 
     /// The ledger's way to the log.
-    pub fn journal(&self) -> Arc<Journal> {
+    pub fn wal(&self) -> Arc<Wal> {
         self.journal.clone()
     }
 

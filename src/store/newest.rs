@@ -14,61 +14,61 @@ const KEPT: usize = 65_536;
 
 /// A place between two bookings of one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct FeedCursor {
     /// no number of another process means anything
     life: u64,
     number: u64,
 }
 
-impl Place {
+impl FeedCursor {
     /// The form that `Display` gives.
-    pub fn parse(text: &str) -> Option<Place> {
+    pub fn parse(text: &str) -> Option<FeedCursor> {
         let (life, number) = text.strip_prefix("at_")?.split_once('.')?;
         let life = Some(life).filter(|life| life.len() == 16)?;
-        Some(Place {
+        Some(FeedCursor {
             life: u64::from_str_radix(life, 16).ok()?,
             number: number.parse().ok()?,
         })
     }
 
     /// The place behind so many more rows.
-    pub(super) fn behind(self, rows: usize) -> Place {
-        Place {
+    pub(super) fn behind(self, rows: usize) -> FeedCursor {
+        FeedCursor {
             number: self.number + rows as u64,
             ..self
         }
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for FeedCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "at_{:016x}.{}", self.life, self.number)
     }
 }
 
-pub(super) struct Newest {
+pub(super) struct Feed {
     life: u64,
-    kept: Mutex<Kept>,
+    kept: Mutex<FeedRing>,
 }
 
 #[derive(Default)]
-struct Kept {
+struct FeedRing {
     /// rows since the start
     booked: u64,
     ids: VecDeque<HoldId>,
 }
 
-impl Default for Newest {
-    fn default() -> Newest {
+impl Default for Feed {
+    fn default() -> Feed {
         // a hasher begins with what no other process has
-        Newest {
+        Feed {
             life: RandomState::new().build_hasher().finish(),
             kept: Mutex::default(),
         }
     }
 }
 
-impl Newest {
+impl Feed {
     /// Rows were booked; they can be read.
     pub(super) fn note(&self, ids: impl Iterator<Item = HoldId>) {
         let mut kept = self.lock();
@@ -81,15 +81,15 @@ impl Newest {
     }
 
     /// The place behind the last row.
-    pub(super) fn place(&self) -> Place {
-        Place {
+    pub(super) fn place(&self) -> FeedCursor {
+        FeedCursor {
             life: self.life,
             number: self.lock().booked,
         }
     }
 
     /// The rows behind a place, oldest first. `None`: they are not known any more, or never were.
-    pub(super) fn since(&self, place: Place, rows_max: usize) -> Option<Vec<HoldId>> {
+    pub(super) fn since(&self, place: FeedCursor, rows_max: usize) -> Option<Vec<HoldId>> {
         let kept = self.lock();
         let behind = kept
             .booked
@@ -99,7 +99,7 @@ impl Newest {
         Some(kept.ids.iter().skip(from).take(rows_max).copied().collect())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept> {
+    fn lock(&self) -> MutexGuard<'_, FeedRing> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn what_follows_a_place_is_told_once_in_order() {
-        let newest = Newest::default();
+        let newest = Feed::default();
         newest.note(ids(0..3));
         let place = newest.place();
         assert_eq!(newest.since(place, 10), Some(Vec::new()));
@@ -134,19 +134,19 @@ mod tests {
 
     #[test]
     fn what_is_too_long_ago_or_of_another_life_is_not_known() {
-        let newest = Newest::default();
+        let newest = Feed::default();
         let first = newest.place();
         newest.note(ids(0..1));
         newest.note(ids(0..KEPT as u128));
         assert_eq!(newest.since(first, 1), None);
         assert_eq!(newest.since(first.behind(1), 1), Some(ids(0..1).collect()));
-        assert_eq!(Newest::default().since(newest.place(), 1), None);
+        assert_eq!(Feed::default().since(newest.place(), 1), None);
     }
 
     #[test]
     fn a_place_is_read_as_it_is_written() {
-        let place = Newest::default().place().behind(12);
-        assert_eq!(Place::parse(&place.to_string()), Some(place));
+        let place = Feed::default().place().behind(12);
+        assert_eq!(FeedCursor::parse(&place.to_string()), Some(place));
         for text in [
             "",
             "at_",
@@ -155,7 +155,7 @@ mod tests {
             "at_0000000000000001.x",
             "req_0000000000000001.1",
         ] {
-            assert_eq!(Place::parse(text), None, "{text}");
+            assert_eq!(FeedCursor::parse(text), None, "{text}");
         }
     }
 }

@@ -12,22 +12,22 @@ const GIVEN_MAX: Duration = Duration::from_millis(10);
 
 /// How one commit shares the processor.
 #[derive(Default)]
-pub(super) struct Pace {
+pub(super) struct Yielder {
     given: Cell<Duration>,
 }
 
-impl Pace {
+impl Yielder {
     /// The same items, with a pause between a few of them for who else wants to run.
     pub(super) fn over<I: IntoIterator>(&self, items: I) -> impl Iterator<Item = I::Item> {
         items.into_iter().enumerate().map(|(at, item)| {
             if at % ROWS == ROWS - 1 {
-                self.gives_way();
+                self.yield_now();
             }
             item
         })
     }
 
-    fn gives_way(&self) {
+    fn yield_now(&self) {
         let given = self.given.get();
         if given < GIVEN_MAX {
             let begun = Instant::now();
@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn nothing_is_left_out_and_what_is_given_away_has_an_end() {
-        let pace = Pace::default();
+        let pace = Yielder::default();
         assert!(pace.over(0..100).eq(0..100));
         let given = pace.given.get();
         assert!(given > Duration::ZERO, "it gave way");

@@ -8,21 +8,21 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 #[derive(Default)]
-pub(super) struct Reach {
+pub(super) struct Watermark {
     number: AtomicU64,
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<Waiters>,
 }
 
 #[derive(Default)]
-struct Waiting {
+struct Waiters {
     /// by the number that is waited for, then by who came first
     wakers: BTreeMap<(u64, u64), Waker>,
     comers: u64,
 }
 
-impl Reach {
-    pub(super) fn from(number: u64) -> Reach {
-        Reach {
+impl Watermark {
+    pub(super) fn from(number: u64) -> Watermark {
+        Watermark {
             number: number.into(),
             waiting: Mutex::default(),
         }
@@ -40,8 +40,8 @@ impl Reach {
     }
 
     /// Ends once the number is as high as this.
-    pub(super) fn reached(&self, number: u64) -> Reached<'_> {
-        Reached {
+    pub(super) fn reached(&self, number: u64) -> WatermarkWait<'_> {
+        WatermarkWait {
             reach: self,
             number,
             place: None,
@@ -52,19 +52,19 @@ impl Reach {
         self.number.load(Ordering::Acquire) >= number
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+    fn lock(&self) -> MutexGuard<'_, Waiters> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-pub(super) struct Reached<'a> {
-    reach: &'a Reach,
+pub(super) struct WatermarkWait<'a> {
+    reach: &'a Watermark,
     number: u64,
     /// among those who wait
     place: Option<u64>,
 }
 
-impl Future for Reached<'_> {
+impl Future for WatermarkWait<'_> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -89,7 +89,7 @@ impl Future for Reached<'_> {
     }
 }
 
-impl Drop for Reached<'_> {
+impl Drop for WatermarkWait<'_> {
     fn drop(&mut self) {
         if let Some(place) = self.place
             && !self.reach.has(self.number)
@@ -116,7 +116,7 @@ mod tests {
         }
     }
 
-    fn polled(reached: &mut Reached<'_>, woken: &Arc<Woken>) -> bool {
+    fn polled(reached: &mut WatermarkWait<'_>, woken: &Arc<Woken>) -> bool {
         Pin::new(reached)
             .poll(&mut Context::from_waker(&woken.clone().into()))
             .is_ready()
@@ -124,9 +124,9 @@ mod tests {
 
     #[test]
     fn each_is_woken_once_and_only_when_its_number_is_reached() {
-        let reach = Reach::from(10);
+        let reach = Watermark::from(10);
         let woken: Vec<Arc<Woken>> = (0..4).map(|_| Arc::default()).collect();
-        let mut waits: Vec<Reached> = [10, 11, 13, 13]
+        let mut waits: Vec<WatermarkWait> = [10, 11, 13, 13]
             .into_iter()
             .map(|number| reach.reached(number))
             .collect();
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn who_gives_up_leaves_nothing_behind() {
-        let reach = Reach::default();
+        let reach = Watermark::default();
         let woken = Arc::<Woken>::default();
         let mut wait = reach.reached(5);
         assert!(!polled(&mut wait, &woken));
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn nobody_is_missed_by_a_number_that_rises_meanwhile() {
-        let reach = Arc::new(Reach::default());
+        let reach = Arc::new(Watermark::default());
         let rising = reach.clone();
         let hand = std::thread::spawn(move || (1..=20_000).for_each(|number| rising.raise(number)));
         let runtime = tokio::runtime::Builder::new_current_thread()

@@ -10,7 +10,7 @@ use crate::domain::id::{KeyId, RequestId};
 use crate::domain::money::Money;
 use crate::domain::refusal::Refusal;
 use crate::store::codec::{Stored, class_number};
-use crate::store::newest::Place;
+use crate::store::newest::FeedCursor;
 use crate::store::table::{CORRECTIONS, ORPHANS, RECORDS, RECORDS_NOT_OK, RECORDS_OF_KEY, REFUSED};
 use crate::store::{Store, StoreError};
 
@@ -39,16 +39,16 @@ impl Record {
 
 /// One row of the request log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Entry {
+pub enum RequestLogEntry {
     Booked(Record),
     Refused(Refusal),
 }
 
-impl Entry {
+impl RequestLogEntry {
     pub fn id(&self) -> HoldId {
         match self {
-            Entry::Booked(record) => record.id(),
-            Entry::Refused(refusal) => HoldId {
+            RequestLogEntry::Booked(record) => record.id(),
+            RequestLogEntry::Refused(refusal) => HoldId {
                 request: refusal.request,
                 attempt: REFUSED,
             },
@@ -58,7 +58,7 @@ impl Entry {
 
 /// An entry as it is looked at, before anybody asks for its corrections.
 #[derive(Clone, Debug)]
-pub enum Looked {
+pub enum EntryHead {
     Booked(Settlement),
     Refused(Refusal),
 }
@@ -87,8 +87,8 @@ pub struct Scan {
 
 /// How far a walk came.
 #[derive(Clone, Debug, Default)]
-pub struct Scanned {
-    pub entries: Vec<Entry>,
+pub struct ScanPage {
+    pub entries: Vec<RequestLogEntry>,
     /// the last row that was looked at
     pub last: Option<HoldId>,
     pub rows: usize,
@@ -98,11 +98,11 @@ pub struct Scanned {
 
 /// What was booked behind a place.
 #[derive(Clone, Debug)]
-pub struct Followed {
+pub struct FeedPage {
     /// oldest booking first
-    pub entries: Vec<Entry>,
+    pub entries: Vec<RequestLogEntry>,
     /// where to go on
-    pub place: Place,
+    pub place: FeedCursor,
     /// nothing is left behind it
     pub finished: bool,
 }
@@ -114,11 +114,11 @@ impl Store {
     pub fn request_log(
         &self,
         scan: &Scan,
-        mut wanted: impl FnMut(&Looked) -> bool,
-    ) -> Result<Scanned, StoreError> {
+        mut wanted: impl FnMut(&EntryHead) -> bool,
+    ) -> Result<ScanPage, StoreError> {
         let read = self.database.open()?.begin_read()?;
         let (records, corrections) = (read.open_table(RECORDS)?, read.open_table(CORRECTIONS)?);
-        let mut scanned = Scanned::default();
+        let mut scanned = ScanPage::default();
         for id in ids(&read, scan)? {
             if scanned.entries.len() == scan.limit || scanned.rows == scan.rows_max {
                 return Ok(scanned);
@@ -140,7 +140,7 @@ impl Store {
     }
 
     /// The place behind everything that is booked.
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> FeedCursor {
         self.database.newest.place()
     }
 
@@ -148,16 +148,16 @@ impl Store {
     /// process has started since, or too many came.
     pub fn request_log_since(
         &self,
-        place: Place,
+        place: FeedCursor,
         (limit, rows_max): (usize, usize),
-        mut wanted: impl FnMut(&Looked) -> bool,
-    ) -> Result<Option<Followed>, StoreError> {
+        mut wanted: impl FnMut(&EntryHead) -> bool,
+    ) -> Result<Option<FeedPage>, StoreError> {
         let Some(ids) = self.database.newest.since(place, rows_max) else {
             return Ok(None);
         };
         let read = self.database.open()?.begin_read()?;
         let (records, corrections) = (read.open_table(RECORDS)?, read.open_table(CORRECTIONS)?);
-        let mut followed = Followed {
+        let mut followed = FeedPage {
             entries: Vec::new(),
             place,
             finished: ids.len() < rows_max,
@@ -280,11 +280,11 @@ fn turned<'t>(
 fn looked(
     records: &impl ReadableTable<(u128, u8), &'static [u8]>,
     id: HoldId,
-) -> Result<Option<Looked>, StoreError> {
+) -> Result<Option<EntryHead>, StoreError> {
     let row = records.get((id.request.0, id.attempt))?;
     row.map(|row| match id.attempt {
-        REFUSED => Refusal::decode(row.value()).map(Looked::Refused),
-        _ => Settlement::decode(row.value()).map(Looked::Booked),
+        REFUSED => Refusal::decode(row.value()).map(EntryHead::Refused),
+        _ => Settlement::decode(row.value()).map(EntryHead::Booked),
     })
     .transpose()
     .map_err(|error| StoreError::Record {
@@ -309,11 +309,11 @@ fn missing(id: HoldId) -> StoreError {
 
 fn entry(
     corrections: &impl ReadableTable<(u128, u8, u32), &'static [u8]>,
-    looked: Looked,
-) -> Result<Entry, StoreError> {
+    looked: EntryHead,
+) -> Result<RequestLogEntry, StoreError> {
     Ok(match looked {
-        Looked::Booked(settlement) => Entry::Booked(with_corrections(corrections, settlement)?),
-        Looked::Refused(refusal) => Entry::Refused(refusal),
+        EntryHead::Booked(settlement) => RequestLogEntry::Booked(with_corrections(corrections, settlement)?),
+        EntryHead::Refused(refusal) => RequestLogEntry::Refused(refusal),
     })
 }
 

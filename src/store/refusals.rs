@@ -27,7 +27,7 @@ pub(super) struct Minute {
 
 /// What the writer writes at once.
 #[derive(Default)]
-pub(super) struct Refused {
+pub(super) struct RefusalBatch {
     pub rows: Vec<Refusal>,
     pub counts: HashMap<Minute, u64>,
     /// everything up to this number is in it
@@ -35,13 +35,13 @@ pub(super) struct Refused {
 }
 
 pub struct Refusals {
-    kept: Mutex<Kept>,
+    kept: Mutex<PendingRefusals>,
     written: watch::Sender<u64>,
 }
 
 #[derive(Default)]
-struct Kept {
-    refused: Refused,
+struct PendingRefusals {
+    refused: RefusalBatch,
     since: Option<Instant>,
     /// refusals that are in no report, because the books could not be written for long
     uncounted: u64,
@@ -61,7 +61,7 @@ impl Refusals {
     pub fn note(&self, refusal: Refusal, as_row: bool) {
         let mut kept = self.lock();
         kept.since.get_or_insert_with(Instant::now);
-        let Kept {
+        let PendingRefusals {
             refused, uncounted, ..
         } = &mut *kept;
         refused.upto += 1;
@@ -105,25 +105,25 @@ impl Refusals {
         self.lock().since.map(|since| since + LINGER)
     }
 
-    pub(super) fn take(&self) -> Refused {
+    pub(super) fn take(&self) -> RefusalBatch {
         let mut kept = self.lock();
         kept.since = None;
         let upto = kept.refused.upto;
         std::mem::replace(
             &mut kept.refused,
-            Refused {
+            RefusalBatch {
                 upto,
                 ..Refused::default()
             },
         )
     }
 
-    pub(super) fn mark_written(&self, refused: &Refused) {
+    pub(super) fn mark_written(&self, refused: &RefusalBatch) {
         self.written.send_replace(refused.upto);
     }
 
     /// Puts back what could not be written; newer rows give way to older ones.
-    pub(super) fn put_back(&self, refused: Refused) {
+    pub(super) fn put_back(&self, refused: RefusalBatch) {
         let mut kept = self.lock();
         if refused.is_empty() {
             return;
@@ -138,12 +138,12 @@ impl Refusals {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept> {
+    fn lock(&self) -> MutexGuard<'_, PendingRefusals> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Refused {
+impl RefusalBatch {
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty() && self.counts.is_empty()
     }
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
     use crate::domain::attribution::Attribution;
     use crate::domain::id::{OrganizationId, RequestId, TeamId};
-    use crate::domain::problem::Word;
+    use crate::domain::problem::ErrorCode;
 
     fn refusal(key: u64, at_ms: u64) -> Refusal {
         Refusal {
@@ -166,7 +166,7 @@ mod tests {
             model_asked: "m".into(),
             attribution: Attribution::default(),
             dialect: "chat".into(),
-            word: Word::BudgetExceeded,
+            word: ErrorCode::BudgetExceeded,
         }
     }
 

@@ -27,14 +27,14 @@ const WINDOW_MS_MAX: u64 = 32 * 86_400_000;
 
 /// From when on each kind is kept; 0 keeps all of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct RetentionCutoffs {
     pub requests_ms: u64,
     pub refusals_ms: u64,
     pub hours_ms: u64,
     pub days_ms: u64,
 }
 
-impl Kept {
+impl RetentionCutoffs {
     /// A window that began before this ended before the first kept request.
     fn balances_ms(&self) -> u64 {
         self.requests_ms.saturating_sub(WINDOW_MS_MAX)
@@ -46,11 +46,11 @@ impl Kept {
     }
 
     /// What has been deleted so far, as a transaction sees it.
-    pub(super) fn stored(read: &ReadTransaction) -> Result<Kept, StoreError> {
+    pub(super) fn stored(read: &ReadTransaction) -> Result<RetentionCutoffs, StoreError> {
         let meta = read.open_table(META)?;
         let from =
             |name: &str| Ok::<u64, StoreError>(meta.get(name)?.map_or(0, |value| value.value()));
-        Ok(Kept {
+        Ok(RetentionCutoffs {
             requests_ms: from(REQUESTS)?,
             refusals_ms: 0,
             hours_ms: from(HOURS_FROM)?,
@@ -66,19 +66,19 @@ const DAYS_FROM: &str = "kept_days_ms";
 
 impl Store {
     /// Tells from when on each kind is to be kept. The writer deletes the rest when it has nothing else to do.
-    pub fn keep_from(&self, kept: Kept) {
+    pub fn keep_from(&self, kept: RetentionCutoffs) {
         self.journal.keep_from(kept);
     }
 
     /// From when on what is there: what is older was deleted.
-    pub fn kept(&self) -> Result<Kept, StoreError> {
+    pub fn kept(&self) -> Result<RetentionCutoffs, StoreError> {
         use redb::ReadableDatabase;
-        Kept::stored(&self.database.open()?.begin_read()?)
+        RetentionCutoffs::stored(&self.database.open()?.begin_read()?)
     }
 }
 
 /// Deletes the next slice; returns how many rows, 0 when nothing is left to delete.
-pub(super) fn slice(database: &Database, kept: &Kept) -> Result<usize, StoreError> {
+pub(super) fn slice(database: &Database, kept: &RetentionCutoffs) -> Result<usize, StoreError> {
     let transaction = table::begin(database)?;
     let rows = delete_oldest(&transaction, kept)?;
     if rows == 0 {
@@ -90,7 +90,7 @@ pub(super) fn slice(database: &Database, kept: &Kept) -> Result<usize, StoreErro
 }
 
 /// Kind by kind. Requests come before balances: those of past windows go when no record is left that counts in them.
-fn delete_oldest(transaction: &WriteTransaction, kept: &Kept) -> Result<usize, StoreError> {
+fn delete_oldest(transaction: &WriteTransaction, kept: &RetentionCutoffs) -> Result<usize, StoreError> {
     let kinds: [&dyn Fn() -> Result<usize, StoreError>; 5] = [
         &|| delete_refusals(transaction, kept.refusals_ms),
         &|| delete_requests(transaction, kept),
@@ -145,7 +145,7 @@ fn delete_refusals(transaction: &WriteTransaction, before_ms: u64) -> Result<usi
     Ok(ids.len() * 3)
 }
 
-fn delete_requests(transaction: &WriteTransaction, kept: &Kept) -> Result<usize, StoreError> {
+fn delete_requests(transaction: &WriteTransaction, kept: &RetentionCutoffs) -> Result<usize, StoreError> {
     let old = old_records(transaction, kept.requests_ms)?;
     let (mut rows, mut carried) = (0, BTreeMap::new());
     for record in &old {
@@ -251,7 +251,7 @@ fn delete_rollups(
     Ok(rows)
 }
 
-fn delete_balances(transaction: &WriteTransaction, kept: &Kept) -> Result<usize, StoreError> {
+fn delete_balances(transaction: &WriteTransaction, kept: &RetentionCutoffs) -> Result<usize, StoreError> {
     let mut rows = 0;
     for table in [BALANCES, CARRIED] {
         let mut balances = transaction.open_table(table)?;
@@ -284,7 +284,7 @@ mod tests {
             call(&store, number * 1_000);
         }
         wait_until_booked(&store);
-        let kept = Kept {
+        let kept = RetentionCutoffs {
             requests_ms: 2_400_000,
             refusals_ms: 2_400_000,
             hours_ms: 3_600_000,
@@ -316,8 +316,8 @@ mod tests {
             Money::from_pico(123 * 2_399)
         );
         assert_eq!(
-            Kept::stored(&read).expect("what is kept"),
-            Kept {
+            RetentionCutoffs::stored(&read).expect("what is kept"),
+            RetentionCutoffs {
                 refusals_ms: 0,
                 ..kept
             }

@@ -6,36 +6,36 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::domain::event::Event;
+use crate::domain::event::LedgerEvent;
 use crate::store::codec::Stored;
 use crate::store::disk::{Disk, DiskFile};
-use crate::store::log::LogError;
+use crate::store::log::WalError;
 use crate::store::segment::{
-    ALIGN, FOLDER, Head, RECORD_HEADER, SEGMENT_HEADER, Segment, read_header, read_record,
+    ALIGN, FOLDER, HeaderState, RECORD_HEADER, SEGMENT_HEADER, Segment, read_header, read_record,
 };
 use crate::store::table::Identity;
 
 /// What `open` read: the records after `applied`, and what it put right.
 #[derive(Default)]
 pub(super) struct Replay {
-    pub events: Vec<(u64, Arc<Event>)>,
+    pub events: Vec<(u64, Arc<LedgerEvent>)>,
     pub remarks: Vec<String>,
 }
 
 /// A segment that sees no further record.
-pub(super) struct Sealed {
+pub(super) struct ClosedSegment {
     pub number: u32,
     pub last_sequence: u64,
 }
 
 /// A file that may be in memory only.
-pub(super) struct Doubtful {
+pub(super) struct UnverifiedFile {
     file: Arc<dyn DiskFile>,
     /// from the first record that the books lack to the end of the last
     records: Range<usize>,
 }
 
-impl Doubtful {
+impl UnverifiedFile {
     /// Writes what was read from it once more, and hands it over to be synced. An earlier process may have met a failed sync
     /// and died: what it had written is still read, and yet no sync would bring it to the disk.
     pub(super) fn written_again(self) -> io::Result<Arc<dyn DiskFile>> {
@@ -51,13 +51,13 @@ impl Doubtful {
 }
 
 /// What the folder holds, read once from start to end.
-pub(super) struct Found {
-    pub segments: Vec<Sealed>,
+pub(super) struct ScanResult {
+    pub segments: Vec<ClosedSegment>,
     /// where the log goes on; `None`: a new segment must begin
     pub tail: Option<Segment>,
     pub last_sequence: u64,
     /// files with records that the books lack, and the tail's, in order: perhaps never synced, or by a sync that failed
-    pub doubtful: Vec<Doubtful>,
+    pub doubtful: Vec<UnverifiedFile>,
     /// files that have no head: never begun, or nothing in them was ever synced
     pub spares: Vec<String>,
     pub replay: Replay,
@@ -72,16 +72,16 @@ struct Header {
 }
 
 /// A file that is not read in its turn: it has no head, or the books or a later segment have overtaken it.
-struct Aside {
+struct SkippedSegment {
     number: u32,
     name: String,
     /// what stands in it all the same
-    traces: Traces,
+    traces: HighMarks,
 }
 
 /// The highest of what sound records say, wherever they stand.
 #[derive(Clone, Copy, Default)]
-struct Traces {
+struct HighMarks {
     sequence: u64,
     synced: u64,
 }
@@ -93,21 +93,21 @@ struct Reader<'a> {
     expected: u64,
     /// the highest record of which anything says that it was on disk
     highest_synced: u64,
-    aside: Vec<Aside>,
-    found: Found,
+    aside: Vec<SkippedSegment>,
+    found: ScanResult,
 }
 
 /// How the reading of a segment ended.
-enum Stop {
+enum ScanStep {
     /// at its end, where the next one begins
     Next,
     /// the log goes on here, or cannot
     Tail(Option<Segment>),
 }
 
-pub(super) fn scan(disk: &dyn Disk, identity: &Identity) -> Result<Found, LogError> {
+pub(super) fn scan(disk: &dyn Disk, identity: &Identity) -> Result<ScanResult, WalError> {
     let applied = identity.applied;
-    let mut found = Found {
+    let mut found = ScanResult {
         segments: Vec::new(),
         tail: None,
         last_sequence: 0,
@@ -128,7 +128,7 @@ pub(super) fn scan(disk: &dyn Disk, identity: &Identity) -> Result<Found, LogErr
     for (number, name) in headless.into_iter().chain(overtaken) {
         let (_, bytes) = whole(disk, &name)?;
         let traces = traces(&bytes, SEGMENT_HEADER as usize);
-        aside.push(Aside {
+        aside.push(SkippedSegment {
             number,
             name,
             traces,
@@ -162,7 +162,7 @@ pub(super) fn scan(disk: &dyn Disk, identity: &Identity) -> Result<Found, LogErr
 fn needed(
     mut headers: Vec<Header>,
     applied: u64,
-    others: &mut Vec<Sealed>,
+    others: &mut Vec<ClosedSegment>,
 ) -> (Vec<Header>, Vec<(u32, String)>) {
     let mut until = u64::MAX;
     for header in headers.iter_mut().rev() {
@@ -172,7 +172,7 @@ fn needed(
     let is_needed =
         |header: &Header| header.first_sequence < header.until && header.until > applied + 1;
     let (needed, overtaken): (Vec<Header>, Vec<Header>) = headers.into_iter().partition(is_needed);
-    others.extend(overtaken.iter().map(|header| Sealed {
+    others.extend(overtaken.iter().map(|header| ClosedSegment {
         number: header.number,
         last_sequence: header.until - 1,
     }));
@@ -186,10 +186,10 @@ fn needed(
 }
 
 impl Reader<'_> {
-    fn read(&mut self, from: u64, headers: &[Header]) -> Result<(), LogError> {
+    fn read(&mut self, from: u64, headers: &[Header]) -> Result<(), WalError> {
         self.expected = from;
         for (position, header) in headers.iter().enumerate() {
-            if let Stop::Tail(tail) = self.segment(header, &headers[position + 1..])? {
+            if let ScanStep::Tail(tail) = self.segment(header, &headers[position + 1..])? {
                 self.found.tail = tail;
                 break;
             }
@@ -198,26 +198,26 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn segment(&mut self, header: &Header, later: &[Header]) -> Result<Stop, LogError> {
+    fn segment(&mut self, header: &Header, later: &[Header]) -> Result<ScanStep, WalError> {
         let (file, bytes) = whole(self.disk, &header.name)?;
         let records = self.records(header, &bytes)?;
         let at = records.end;
-        self.found.segments.push(Sealed {
+        self.found.segments.push(ClosedSegment {
             number: header.number,
             last_sequence: self.expected - 1,
         });
         if self.expected == header.until {
             if self.expected > self.applied + 1 {
-                self.found.doubtful.push(Doubtful { file, records });
+                self.found.doubtful.push(UnverifiedFile { file, records });
             }
-            return Ok(Stop::Next);
+            return Ok(ScanStep::Next);
         }
         let synced_beyond = synced_beyond(self.disk, &bytes, at, later)?;
         if self.expected <= self.highest_synced.max(synced_beyond) {
             let ends_cleanly = bytes[at..].iter().all(|byte| *byte == 0);
             if ends_cleanly && later.is_empty() && self.highest_synced == self.applied {
                 // only the books go on: nothing that was in this log is missing from them
-                return Ok(Stop::Tail(None));
+                return Ok(ScanStep::Tail(None));
             }
             let damaged = if ends_cleanly { self.holder() } else { None };
             let (number, name, at) = damaged.map_or((header.number, &header.name, at), |file| {
@@ -235,11 +235,11 @@ impl Reader<'_> {
             &mut self.found.replay.remarks,
         )?;
         let capacity = bytes.len() as u64;
-        self.found.doubtful.push(Doubtful {
+        self.found.doubtful.push(UnverifiedFile {
             file: file.clone(),
             records,
         });
-        Ok(Stop::Tail(Some(Segment {
+        Ok(ScanStep::Tail(Some(Segment {
             number: header.number,
             first_sequence: header.first_sequence,
             file,
@@ -249,11 +249,11 @@ impl Reader<'_> {
     }
 
     /// No file goes on where the books end: one that did has lost its head, or is gone.
-    fn missing(&self, first: Option<&Header>) -> Result<LogError, LogError> {
+    fn missing(&self, first: Option<&Header>) -> Result<WalError, WalError> {
         let found = first.map_or(self.highest_synced, |first| first.first_sequence);
         match self.holder() {
             Some(file) => self.corrupt(file.number, &file.name, 0),
-            None => Ok(LogError::Gap {
+            None => Ok(WalError::Gap {
                 applied: self.applied,
                 found,
             }),
@@ -261,16 +261,16 @@ impl Reader<'_> {
     }
 
     /// The first of the files set aside in which the next record may stand: it holds that one or a later one.
-    fn holder(&self) -> Option<&Aside> {
+    fn holder(&self) -> Option<&SkippedSegment> {
         self.aside
             .iter()
             .filter(|file| file.traces.sequence >= self.expected)
             .min_by_key(|file| file.number)
     }
 
-    fn corrupt(&self, number: u32, name: &str, at: usize) -> Result<LogError, LogError> {
+    fn corrupt(&self, number: u32, name: &str, at: usize) -> Result<WalError, WalError> {
         let (segment, repair) = (name.to_owned(), moving_away(self.disk, number)?);
-        Ok(LogError::Corrupt {
+        Ok(WalError::Corrupt {
             segment,
             offset: at as u64,
             sequence: self.expected,
@@ -296,7 +296,7 @@ impl Reader<'_> {
     }
 
     /// Reads sound records in order; returns where those that the books lack begin and end.
-    fn records(&mut self, header: &Header, bytes: &[u8]) -> Result<Range<usize>, LogError> {
+    fn records(&mut self, header: &Header, bytes: &[u8]) -> Result<Range<usize>, WalError> {
         let mut at = SEGMENT_HEADER as usize;
         let mut from = at;
         while self.expected < header.until {
@@ -306,7 +306,7 @@ impl Reader<'_> {
             };
             self.highest_synced = self.highest_synced.max(read.synced);
             if read.sequence > self.applied {
-                let event = Event::decode(read.payload).map_err(|error| LogError::Unreadable {
+                let event = LedgerEvent::decode(read.payload).map_err(|error| WalError::Unreadable {
                     segment: header.name.clone(),
                     sequence: read.sequence,
                     reason: error.to_string(),
@@ -327,7 +327,7 @@ impl Reader<'_> {
 }
 
 /// The command that takes a segment and all later ones out of the log: without the first, the others would be a gap.
-fn moving_away(disk: &dyn Disk, from: u32) -> Result<String, LogError> {
+fn moving_away(disk: &dyn Disk, from: u32) -> Result<String, WalError> {
     let mut moves: Vec<(u32, String)> = Vec::new();
     for name in disk.names(FOLDER)? {
         if let Some(number) = number_of(&name).filter(|number| *number >= from) {
@@ -354,7 +354,7 @@ fn headers(
     disk: &dyn Disk,
     identity: &Identity,
     headless: &mut Vec<(u32, String)>,
-) -> Result<Vec<Header>, LogError> {
+) -> Result<Vec<Header>, WalError> {
     let mut headers = Vec::new();
     for name in disk.names(FOLDER)? {
         let Some(number) = number_of(&name) else {
@@ -367,18 +367,18 @@ fn headers(
             file.read_at(0, &mut bytes)?;
         }
         match read_header(&bytes, identity) {
-            Head::Blank => headless.push((number, path)),
-            Head::Unsound => {
+            HeaderState::Unused => headless.push((number, path)),
+            HeaderState::Corrupt => {
                 let (sequence, repair) = (identity.applied + 1, moving_away(disk, number)?);
-                return Err(LogError::Corrupt {
+                return Err(WalError::Corrupt {
                     segment: path,
                     offset: 0,
                     sequence,
                     repair,
                 });
             }
-            Head::Foreign => return Err(LogError::Foreign { segment: path }),
-            Head::Ours { first_sequence } => headers.push(Header {
+            HeaderState::Foreign => return Err(WalError::Foreign { segment: path }),
+            HeaderState::Ours { first_sequence } => headers.push(Header {
                 number,
                 name: path,
                 first_sequence,
@@ -396,7 +396,7 @@ fn synced_beyond(
     bytes: &[u8],
     at: usize,
     later: &[Header],
-) -> Result<u64, LogError> {
+) -> Result<u64, WalError> {
     let mut highest = traces(bytes, at).synced;
     for header in later {
         let (_, bytes) = whole(disk, &header.name)?;
@@ -405,20 +405,20 @@ fn synced_beyond(
     Ok(highest)
 }
 
-fn whole(disk: &dyn Disk, name: &str) -> Result<(Arc<dyn DiskFile>, Vec<u8>), LogError> {
+fn whole(disk: &dyn Disk, name: &str) -> Result<(Arc<dyn DiskFile>, Vec<u8>), WalError> {
     let file = disk.open(name)?;
     let mut bytes = vec![0; file.size()? as usize];
     file.read_at(0, &mut bytes)?;
     Ok((file, bytes))
 }
 
-fn traces(bytes: &[u8], from: usize) -> Traces {
-    let mut highest = Traces::default();
+fn traces(bytes: &[u8], from: usize) -> HighMarks {
+    let mut highest = HighMarks::default();
     let mut at = from;
     while at + RECORD_HEADER <= bytes.len() {
         match read_record(bytes, at) {
             Some(read) => {
-                highest = Traces {
+                highest = HighMarks {
                     sequence: highest.sequence.max(read.sequence),
                     synced: highest.synced.max(read.synced),
                 };
@@ -440,7 +440,7 @@ fn cut(
     at: usize,
     later: &[Header],
     remarks: &mut Vec<String>,
-) -> Result<(), LogError> {
+) -> Result<(), WalError> {
     if let Some(last) = bytes[at..].iter().rposition(|byte| *byte != 0) {
         file.write_at(at as u64, &vec![0; last + 1])?;
         file.sync_data()?;

@@ -92,10 +92,10 @@ fn header(identity: &Identity, first_sequence: u64) -> [u8; SEGMENT_HEADER as us
 }
 
 /// What the head of a segment says.
-pub(super) enum Head {
+pub(super) enum HeaderState {
     /// nothing, or the beginning of a head whose writing was cut off: a spare that was never begun
-    Blank,
-    Unsound,
+    Unused,
+    Corrupt,
     /// of another data folder, or of the time before a restore
     Foreign,
     Ours {
@@ -103,20 +103,20 @@ pub(super) enum Head {
     },
 }
 
-pub(super) fn read_header(bytes: &[u8; SEGMENT_HEADER as usize], identity: &Identity) -> Head {
+pub(super) fn read_header(bytes: &[u8; SEGMENT_HEADER as usize], identity: &Identity) -> HeaderState {
     if bytes[..8] != *MAGIC || crc32fast::hash(&bytes[..36]).to_le_bytes() != bytes[36..40] {
         // the checksum comes last
         let unfinished = bytes[36..].iter().all(|byte| *byte == 0);
         return if unfinished {
-            Head::Blank
+            HeaderState::Unused
         } else {
-            Head::Unsound
+            HeaderState::Corrupt
         };
     }
     if bytes[8..24] != identity.instance || bytes[24..28] != identity.generation.to_le_bytes() {
-        return Head::Foreign;
+        return HeaderState::Foreign;
     }
-    Head::Ours {
+    HeaderState::Ours {
         first_sequence: u64::from_le_bytes(bytes[28..36].try_into().unwrap_or_default()),
     }
 }
@@ -135,7 +135,7 @@ pub(super) fn record(sequence: u64, synced: u64, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A sound record as it was found.
-pub(super) struct Read<'a> {
+pub(super) struct RawRecord<'a> {
     pub sequence: u64,
     pub synced: u64,
     pub payload: &'a [u8],
@@ -144,7 +144,7 @@ pub(super) struct Read<'a> {
 }
 
 /// The record at an offset, if there is a whole and sound one.
-pub(super) fn read_record(bytes: &[u8], at: usize) -> Option<Read<'_>> {
+pub(super) fn read_record(bytes: &[u8], at: usize) -> Option<RawRecord<'_>> {
     let head = bytes.get(at..at + RECORD_HEADER)?;
     let word =
         |from: usize| u64::from_le_bytes(head[from..from + 8].try_into().unwrap_or_default());
@@ -157,7 +157,7 @@ pub(super) fn read_record(bytes: &[u8], at: usize) -> Option<Read<'_>> {
         return None;
     }
     let whole = (RECORD_HEADER + length).next_multiple_of(ALIGN);
-    Some(Read {
+    Some(RawRecord {
         sequence: word(8),
         synced: word(16),
         payload: &body[16..],

@@ -6,8 +6,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::store::Options;
-use crate::store::journal::Journal;
-use crate::store::trouble::Trouble;
+use crate::store::journal::Wal;
+use crate::store::trouble::LogThrottle;
 
 /// After a failed sync, so that a disk that fails at once is not asked a thousand times a second.
 const SYNC_PAUSE: Duration = Duration::from_millis(50);
@@ -16,13 +16,13 @@ const LAST_TRIES: usize = 3;
 /// How often the free space is looked at.
 const DISK_LOOK: Duration = Duration::from_secs(1);
 
-pub(super) fn start(journal: Arc<Journal>, options: Options) -> JoinHandle<()> {
-    let syncer = Syncer {
+pub(super) fn start(journal: Arc<Wal>, options: Options) -> JoinHandle<()> {
+    let syncer = SyncThread {
         journal,
         options,
         disk_looked: None,
         disk_unknown: false,
-        log_trouble: Trouble::default(),
+        log_trouble: LogThrottle::default(),
     };
     match std::thread::Builder::new()
         .name("gk-syncer".into())
@@ -33,16 +33,16 @@ pub(super) fn start(journal: Arc<Journal>, options: Options) -> JoinHandle<()> {
     }
 }
 
-struct Syncer {
-    journal: Arc<Journal>,
+struct SyncThread {
+    journal: Arc<Wal>,
     options: Options,
     disk_looked: Option<Instant>,
     disk_unknown: bool,
-    log_trouble: Trouble,
+    log_trouble: LogThrottle,
 }
 
 /// However the thread ends, the writer does not wait for it.
-struct End(Arc<Journal>);
+struct End(Arc<Wal>);
 
 impl Drop for End {
     fn drop(&mut self) {
@@ -50,7 +50,7 @@ impl Drop for End {
     }
 }
 
-impl Syncer {
+impl SyncThread {
     fn run(mut self) {
         let _end = End(self.journal.clone());
         let mut tries = LAST_TRIES;
@@ -65,7 +65,7 @@ impl Syncer {
                 }
                 Ok(()) => {}
                 Err(error) => {
-                    if self.log_trouble.is_news() {
+                    if self.log_trouble.should_log() {
                         tracing::error!(
                             "the ledger's log cannot be synced; its records are written again to a new segment: {error}"
                         );

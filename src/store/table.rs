@@ -311,10 +311,10 @@ mod overlay {
 
     pub(super) struct Overlay {
         file: Arc<dyn DiskFile>,
-        kept: Mutex<Kept>,
+        kept: Mutex<OverlayPages>,
     }
 
-    struct Kept {
+    struct OverlayPages {
         len: u64,
         pages: BTreeMap<u64, Vec<u8>>,
     }
@@ -324,14 +324,14 @@ mod overlay {
             let len = file.size().unwrap_or(0);
             Overlay {
                 file,
-                kept: Mutex::new(Kept {
+                kept: Mutex::new(OverlayPages {
                     len,
                     pages: BTreeMap::new(),
                 }),
             }
         }
 
-        fn kept(&self) -> MutexGuard<'_, Kept> {
+        fn kept(&self) -> MutexGuard<'_, OverlayPages> {
             self.kept.lock().unwrap_or_else(PoisonError::into_inner)
         }
 

@@ -54,7 +54,7 @@ struct AuditLine<'a> {
 }
 
 /// A transaction of the control plane. Dropped without commit, it changed nothing.
-pub struct Change<'t> {
+pub struct ChangeTransaction<'t> {
     pub(super) transaction: &'t WriteTransaction,
 }
 
@@ -63,7 +63,7 @@ impl Store {
     /// closure leaves everything as it was.
     pub async fn write<T, E>(
         &self,
-        change: impl FnOnce(&mut Change<'_>) -> Result<T, E> + Send + 'static,
+        change: impl FnOnce(&mut ChangeTransaction<'_>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
@@ -108,10 +108,10 @@ impl Store {
 
 fn run<T, E: From<StoreError>>(
     database: &redb::Database,
-    change: impl FnOnce(&mut Change<'_>) -> Result<T, E>,
+    change: impl FnOnce(&mut ChangeTransaction<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
     let transaction = table::begin(database)?;
-    let result = change(&mut Change {
+    let result = change(&mut ChangeTransaction {
         transaction: &transaction,
     })?;
     transaction.commit().map_err(StoreError::from)?;
@@ -122,7 +122,7 @@ fn all<N: Stored>(table: &impl ReadableTable<u64, &'static [u8]>) -> Result<Vec<
     table.iter()?.map(|row| N::decode(row?.1.value())).collect()
 }
 
-impl Change<'_> {
+impl ChangeTransaction<'_> {
     /// The next number of the one sequence that all kinds share.
     pub fn next_id(&mut self) -> Result<u64, StoreError> {
         let mut meta = self.meta()?;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::codec::tests::{sample_hold, sample_settlement};
 use super::disk::{Disk, DiskFile, FolderDisk};
 use super::*;
-use crate::domain::event::{Event, HoldId};
+use crate::domain::event::{LedgerEvent, HoldId};
 use crate::domain::id::RequestId;
 
 pub(super) fn options(folder: &Path, create: bool) -> Options {
@@ -28,7 +28,7 @@ pub(super) fn fresh(folder: &Path) -> Store {
         .0
 }
 
-fn reopened(folder: &Path) -> Result<(Store, Recovered), StoreError> {
+fn reopened(folder: &Path) -> Result<(Store, RecoveredState), StoreError> {
     Store::open(options(folder, false))
 }
 
@@ -38,12 +38,12 @@ fn segment(folder: &Path) -> std::path::PathBuf {
 
 /// Hold and settlement of one request, told apart by its instant.
 pub(super) fn call(store: &Store, at_ms: u64) {
-    let journal = store.journal();
+    let journal = store.wal();
     journal
-        .append(Arc::new(Event::Hold(sample_hold(at_ms))))
+        .append(Arc::new(LedgerEvent::Hold(sample_hold(at_ms))))
         .expect("logged");
     journal
-        .append(Arc::new(Event::Settle(sample_settlement(at_ms))))
+        .append(Arc::new(LedgerEvent::Settle(sample_settlement(at_ms))))
         .expect("logged");
 }
 
@@ -67,7 +67,7 @@ fn listed(store: &Store, before_ms: Option<u64>, limit: usize) -> Vec<Record> {
     entries
         .into_iter()
         .filter_map(|entry| {
-            if let Entry::Booked(record) = entry {
+            if let RequestLogEntry::Booked(record) = entry {
                 Some(record)
             } else {
                 None
@@ -78,7 +78,7 @@ fn listed(store: &Store, before_ms: Option<u64>, limit: usize) -> Vec<Record> {
 
 pub(super) fn wait_until_booked(store: &Store) {
     for _ in 0..1_000 {
-        let figures = store.journal().figures();
+        let figures = store.wal().figures();
         if figures.applied == figures.written {
             return;
         }
@@ -86,7 +86,7 @@ pub(super) fn wait_until_booked(store: &Store) {
     }
     panic!(
         "the writer did not catch up in 5 s: {:?}",
-        store.journal().figures()
+        store.wal().figures()
     );
 }
 
@@ -141,8 +141,8 @@ fn what_was_written_but_not_booked_survives_a_kill() {
         call(&store, at_ms * 1_000);
     }
     store
-        .journal()
-        .append(Arc::new(Event::Hold(sample_hold(99_000))))
+        .wal()
+        .append(Arc::new(LedgerEvent::Hold(sample_hold(99_000))))
         .expect("logged");
     let killed = killed(folder.path());
     store.close();
@@ -168,8 +168,8 @@ fn what_was_noted_of_an_open_hold_survives_booked_or_not() {
             ..sample_progress()
         };
         store
-            .journal()
-            .append(Arc::new(Event::Progress {
+            .wal()
+            .append(Arc::new(LedgerEvent::Progress {
                 id: sample_hold(at_ms).id,
                 progress,
             }))
@@ -177,8 +177,8 @@ fn what_was_noted_of_an_open_hold_survives_booked_or_not() {
     };
     for at_ms in [1_000, 2_000, 3_000] {
         store
-            .journal()
-            .append(Arc::new(Event::Hold(sample_hold(at_ms))))
+            .wal()
+            .append(Arc::new(LedgerEvent::Hold(sample_hold(at_ms))))
             .expect("logged");
     }
     // in the same batch as its hold, or in a later one; of the third nothing is heard
@@ -231,7 +231,7 @@ fn a_walk_looks_at_no_more_rows_than_it_may_and_says_where_it_stopped() {
         rows_max: 7,
     };
     let even =
-        |looked: &Looked| matches!(looked, Looked::Booked(record) if record.hold.at_ms == 10_000);
+        |looked: &EntryHead| matches!(looked, EntryHead::Booked(record) if record.hold.at_ms == 10_000);
     let first = store.request_log(&scan, even).expect("reads");
     assert_eq!(
         (first.entries.len(), first.rows, first.finished),
@@ -263,8 +263,8 @@ fn numbers_go_on_after_a_restart() {
     let (store, _) = reopened(folder.path()).expect("opens again");
     assert_eq!(
         store
-            .journal()
-            .append(Arc::new(Event::Hold(sample_hold(2_000))))
+            .wal()
+            .append(Arc::new(LedgerEvent::Hold(sample_hold(2_000))))
             .expect("logged"),
         3
     );
@@ -284,7 +284,7 @@ fn a_torn_tail_is_cut_and_said() {
     std::fs::write(segment(killed.path()), &bytes).expect("writes");
     let (copy, recovered) = reopened(killed.path()).expect("a torn tail is no corruption");
     assert_eq!(recovered.remarks.len(), 1, "{:?}", recovered.remarks);
-    assert!(copy.journal().figures().written <= 2);
+    assert!(copy.wal().figures().written <= 2);
     copy.close();
 }
 
@@ -382,14 +382,14 @@ fn with_sync_disk_a_sync_rests_for_company_after_a_small_group() {
         ..options(folder.path(), true)
     })
     .expect("a new folder opens");
-    let journal = store.journal();
+    let journal = store.wal();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .expect("a runtime");
     let begun = Instant::now();
     for at_ms in 0..40 {
         let sequence = journal
-            .append(Arc::new(Event::Hold(sample_hold(at_ms))))
+            .append(Arc::new(LedgerEvent::Hold(sample_hold(at_ms))))
             .expect("logged");
         runtime.block_on(journal.settled(sequence));
         assert!(
@@ -649,7 +649,7 @@ fn books_that_cannot_be_written_are_tried_once_a_second_while_the_log_goes_on_be
         call(&store, at_ms * 1_000);
         std::thread::sleep(Duration::from_millis(10));
     }
-    let (tried, figures) = (opened.load(Ordering::SeqCst), store.journal().figures());
+    let (tried, figures) = (opened.load(Ordering::SeqCst), store.wal().figures());
     assert!(
         tried <= 2,
         "the books were opened {tried} times within a second"

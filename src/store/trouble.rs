@@ -7,11 +7,11 @@ const SAY_AGAIN: Duration = Duration::from_secs(10);
 
 /// When it was last said; `None`: nothing fails.
 #[derive(Default)]
-pub(super) struct Trouble(Option<Instant>);
+pub(super) struct LogThrottle(Option<Instant>);
 
-impl Trouble {
+impl LogThrottle {
     /// Whether to say it now.
-    pub(super) fn is_news(&mut self) -> bool {
+    pub(super) fn should_log(&mut self) -> bool {
         let news = self.0.is_none_or(|said| said.elapsed() >= SAY_AGAIN);
         if news {
             self.0 = Some(Instant::now());

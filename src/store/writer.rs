@@ -6,17 +6,17 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::store::journal::{Journal, Step};
-use crate::store::pace::Pace;
-use crate::store::retention::Kept;
+use crate::store::journal::{Wal, WriterWork};
+use crate::store::pace::Yielder;
+use crate::store::retention::RetentionCutoffs;
 use crate::store::segment::Segment;
-use crate::store::trouble::Trouble;
+use crate::store::trouble::LogThrottle;
 use crate::store::{Options, Slot, StoreError, books, retention, table};
 
 const RETRY: Duration = Duration::from_secs(1);
 pub(super) fn start(
     database: Arc<Slot>,
-    journal: Arc<Journal>,
+    journal: Arc<Wal>,
     options: Options,
 ) -> JoinHandle<()> {
     let writer = Writer {
@@ -24,8 +24,8 @@ pub(super) fn start(
         journal,
         options,
         not_before: None,
-        books_trouble: Trouble::default(),
-        segment_trouble: Trouble::default(),
+        books_trouble: LogThrottle::default(),
+        segment_trouble: LogThrottle::default(),
     };
     match std::thread::Builder::new()
         .name("gk-writer".into())
@@ -38,12 +38,12 @@ pub(super) fn start(
 
 struct Writer {
     database: Arc<Slot>,
-    journal: Arc<Journal>,
+    journal: Arc<Wal>,
     options: Options,
     /// after a failed commit the books are left alone until then
     not_before: Option<Instant>,
-    books_trouble: Trouble,
-    segment_trouble: Trouble,
+    books_trouble: LogThrottle,
+    segment_trouble: LogThrottle,
 }
 
 impl Writer {
@@ -57,7 +57,7 @@ impl Writer {
         }
     }
 
-    fn take(&mut self, step: Step) {
+    fn take(&mut self, step: WriterWork) {
         self.mend_books();
         if step.book {
             self.book();
@@ -72,7 +72,7 @@ impl Writer {
     }
 
     /// Deletes a slice of what is no longer kept; not while the books are verified, which is begun on this thread.
-    fn sweep(&mut self, kept: Kept) {
+    fn sweep(&mut self, kept: RetentionCutoffs) {
         if self.database.booked.is_noting() {
             return self.journal.swept(kept, None);
         }
@@ -84,7 +84,7 @@ impl Writer {
             Ok(rows) => self.journal.swept(kept, Some(rows)),
             Err(error) => {
                 self.journal.swept(kept, None);
-                let news = self.books_trouble.is_news();
+                let news = self.books_trouble.should_log();
                 if news {
                     tracing::error!(
                         "what is no longer kept cannot be deleted; tried again every second: {error}"
@@ -103,7 +103,7 @@ impl Writer {
         }
         // before the commit, so that no verification sees a row of which it was not told
         self.database.booked.note(&batch);
-        let pace = Pace::default();
+        let pace = Yielder::default();
         let zone = &self.options.zone;
         let booked = self
             .database
@@ -129,7 +129,7 @@ impl Writer {
             Err(error) => {
                 self.journal.put_back(batch);
                 self.journal.refusals().put_back(refused);
-                let news = self.books_trouble.is_news();
+                let news = self.books_trouble.should_log();
                 if news {
                     tracing::error!(
                         "the books cannot be written, the log keeps what comes in; tried again every second: {error}"
@@ -147,7 +147,7 @@ impl Writer {
         if held_off || !self.database.is_unusable() {
             return;
         }
-        let news = self.books_trouble.is_news();
+        let news = self.books_trouble.should_log();
         if news {
             tracing::error!("the books met an I/O error and are opened anew");
         }
@@ -179,7 +179,7 @@ impl Writer {
         }
     }
 
-    fn run_jobs(&self, step: Step) {
+    fn run_jobs(&self, step: WriterWork) {
         for job in step.jobs {
             match self.database.open() {
                 Ok(database) => job(Ok(&database)),
@@ -200,7 +200,7 @@ impl Writer {
                     self.remove(&unwanted);
                 }
             }
-            Err(error) if self.segment_trouble.is_news() => {
+            Err(error) if self.segment_trouble.should_log() => {
                 tracing::error!("the next segment of the ledger's log cannot be made: {error}");
             }
             Err(_) => {}

@@ -19,7 +19,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 
 use crate::upstream::destination;
-use crate::upstream::fetch::{Fetcher, Fetching};
+use crate::upstream::fetch::{Fetcher, FetchRules};
 
 /// The certificates that upstreams are checked against, shared by all workers.
 #[derive(Clone)]
@@ -41,7 +41,7 @@ impl TlsRoots {
 }
 
 /// A request as it goes out.
-pub struct Outgoing<'a> {
+pub struct OutgoingRequest<'a> {
     pub url: &'a str,
     pub headers: Vec<(&'a str, &'a str)>,
     pub body: Bytes,
@@ -51,7 +51,7 @@ pub struct Outgoing<'a> {
 
 /// How a call failed, in words without an address or a credential.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Failed {
+pub enum TransportError {
     #[error("the connection could not be made: {0}")]
     Connect(String),
     #[error("no answer within {0} ms")]
@@ -80,7 +80,7 @@ pub struct Client {
 type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, awc::error::PayloadError>>>>;
 
 /// A response whose head has come.
-pub struct Incoming {
+pub struct IncomingResponse {
     pub status: u16,
     /// the headers that were asked for, names in lower case
     pub headers: Vec<(String, String)>,
@@ -91,7 +91,7 @@ pub struct Incoming {
 
 impl Client {
     /// `fetching`: what may be fetched for a client, if anything may.
-    pub fn new(roots: &TlsRoots, connect_timeout_ms: u64, fetching: Option<&Fetching>) -> Client {
+    pub fn new(roots: &TlsRoots, connect_timeout_ms: u64, fetching: Option<&FetchRules>) -> Client {
         let fetcher = fetching.map(|fetching| Fetcher::new(roots, connect_timeout_ms, fetching));
         let roots = roots.clone();
         let fresh = move || {
@@ -113,10 +113,10 @@ impl Client {
     /// Sends a POST and waits for the response head. `keep` chooses the response headers that are handed back.
     pub async fn post(
         &self,
-        outgoing: Outgoing<'_>,
+        outgoing: OutgoingRequest<'_>,
         keep: impl Fn(&str) -> bool,
-    ) -> Result<Incoming, Failed> {
-        let malformed = |what: &str| Failed::Malformed(what.to_owned());
+    ) -> Result<IncomingResponse, TransportError> {
+        let malformed = |what: &str| TransportError::Malformed(what.to_owned());
         let request = self.calls.borrow().post(outgoing.url);
         let mut request = request
             .no_decompress()
@@ -131,19 +131,19 @@ impl Client {
         let response = request
             .send_body(outgoing.body)
             .await
-            .map_err(|error| Failed::of(&error, outgoing.head_timeout_ms))?;
+            .map_err(|error| TransportError::of(&error, outgoing.head_timeout_ms))?;
         let status = response.status();
         if is_without_body(status) {
             // awc keeps the connection, and whatever comes late on it would be the answer to whoever has it next
             self.calls.replace((self.fresh)());
         }
         if status.is_informational() {
-            return Err(Failed::Broken(format!(
+            return Err(TransportError::Broken(format!(
                 "it answered {}, and the answer itself was not waited for",
                 status.as_u16()
             )));
         }
-        Ok(Incoming::new(response, keep))
+        Ok(IncomingResponse::new(response, keep))
     }
 }
 
@@ -156,8 +156,8 @@ fn is_without_body(status: StatusCode) -> bool {
         )
 }
 
-impl Incoming {
-    pub(super) fn new<S>(response: awc::ClientResponse<S>, keep: impl Fn(&str) -> bool) -> Incoming
+impl IncomingResponse {
+    pub(super) fn new<S>(response: awc::ClientResponse<S>, keep: impl Fn(&str) -> bool) -> IncomingResponse
     where
         S: Stream<Item = Result<Bytes, awc::error::PayloadError>> + Unpin + 'static,
     {
@@ -172,7 +172,7 @@ impl Incoming {
             .headers()
             .get(CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok()?.parse().ok());
-        Incoming {
+        IncomingResponse {
             status: response.status().as_u16(),
             headers: headers.collect(),
             outstanding: length.filter(|_| response.status() != StatusCode::NO_CONTENT),
@@ -182,18 +182,18 @@ impl Incoming {
     }
 
     /// The next bytes, `None` at the end. Silence for longer than `idle_ms` is a failure.
-    pub async fn next(&mut self, idle_ms: u64) -> Result<Option<Bytes>, Failed> {
+    pub async fn next(&mut self, idle_ms: u64) -> Result<Option<Bytes>, TransportError> {
         let next = tokio::time::timeout(Duration::from_millis(idle_ms), self.chunks.next());
-        match next.await.map_err(|_| Failed::IdleTimeout(idle_ms))? {
+        match next.await.map_err(|_| TransportError::IdleTimeout(idle_ms))? {
             Some(Ok(bytes)) => {
                 self.outstanding = self
                     .outstanding
                     .map(|outstanding| outstanding.saturating_sub(bytes.len() as u64));
                 Ok(Some(bytes))
             }
-            Some(Err(error)) => Err(Failed::Broken(error.to_string())),
+            Some(Err(error)) => Err(TransportError::Broken(error.to_string())),
             None if self.outstanding.is_some_and(|outstanding| outstanding > 0) => {
-                Err(Failed::Broken("it ended before the promised length".into()))
+                Err(TransportError::Broken("it ended before the promised length".into()))
             }
             None => Ok(None),
         }
@@ -205,7 +205,7 @@ impl Incoming {
         bytes_max: usize,
         idle_ms: u64,
         mut came: impl FnMut(usize),
-    ) -> Result<Bytes, Failed> {
+    ) -> Result<Bytes, TransportError> {
         let Some(first) = self.next(idle_ms).await? else {
             return Ok(Bytes::new());
         };
@@ -220,7 +220,7 @@ impl Incoming {
             length += more.len();
             came(length);
             if length > bytes_max {
-                return Err(Failed::TooLarge(bytes_max));
+                return Err(TransportError::TooLarge(bytes_max));
             }
         }
         Ok(if rest.is_empty() {
@@ -260,20 +260,20 @@ where
         .finish()
 }
 
-impl Failed {
-    pub(super) fn of(error: &SendRequestError, head_timeout_ms: u64) -> Failed {
+impl TransportError {
+    pub(super) fn of(error: &SendRequestError, head_timeout_ms: u64) -> TransportError {
         match error {
-            SendRequestError::Timeout => Failed::HeadTimeout(head_timeout_ms),
+            SendRequestError::Timeout => TransportError::HeadTimeout(head_timeout_ms),
             // awc's word for a connection that closes after the request was sent: it may have been heard
             SendRequestError::Connect(ConnectError::Disconnected) => {
-                Failed::Broken("it was closed before the answer".into())
+                TransportError::Broken("it was closed before the answer".into())
             }
             SendRequestError::Connect(ConnectError::Timeout) => {
-                Failed::Connect("no connection within the time allowed".into())
+                TransportError::Connect("no connection within the time allowed".into())
             }
-            SendRequestError::Connect(error) => Failed::Connect(error.to_string()),
-            SendRequestError::Url(error) => Failed::Malformed(error.to_string()),
-            error => Failed::Broken(error.to_string()),
+            SendRequestError::Connect(error) => TransportError::Connect(error.to_string()),
+            SendRequestError::Url(error) => TransportError::Malformed(error.to_string()),
+            error => TransportError::Broken(error.to_string()),
         }
     }
 }

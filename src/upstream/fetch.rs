@@ -9,12 +9,12 @@ use std::time::Duration;
 use awc::Connector;
 use bytes::Bytes;
 
-use crate::upstream::client::{Failed, Incoming, TlsRoots, client_over};
+use crate::upstream::client::{TransportError, IncomingResponse, TlsRoots, client_over};
 use crate::upstream::destination;
 
 /// What may be fetched, and from where.
 #[derive(Clone, Debug)]
-pub struct Fetching {
+pub struct FetchRules {
     /// addresses of the operator's own network that may be asked too
     pub private_hosts: Vec<IpAddr>,
     pub bytes_max: usize,
@@ -31,7 +31,7 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
-    pub fn new(roots: &TlsRoots, connect_timeout_ms: u64, fetching: &Fetching) -> Fetcher {
+    pub fn new(roots: &TlsRoots, connect_timeout_ms: u64, fetching: &FetchRules) -> Fetcher {
         let private: Rc<[IpAddr]> = fetching.private_hosts.as_slice().into();
         let guard =
             move |address: IpAddr| is_public(address) || private.contains(&address.to_canonical());
@@ -45,7 +45,7 @@ impl Fetcher {
     }
 
     /// The whole body of a good answer.
-    pub async fn fetch(&self, url: &str) -> Result<Bytes, Failed> {
+    pub async fn fetch(&self, url: &str) -> Result<Bytes, TransportError> {
         let within = Duration::from_millis(self.timeout_ms);
         let whole = async {
             // a connection of its own: nothing that a host says late can be taken for another answer
@@ -58,10 +58,10 @@ impl Fetcher {
             let response = request
                 .send()
                 .await
-                .map_err(|error| Failed::of(&error, self.timeout_ms))?;
-            let incoming = Incoming::new(response, |_| false);
+                .map_err(|error| TransportError::of(&error, self.timeout_ms))?;
+            let incoming = IncomingResponse::new(response, |_| false);
             if incoming.status != 200 {
-                return Err(Failed::Broken(format!(
+                return Err(TransportError::Broken(format!(
                     "it was answered with {}",
                     incoming.status
                 )));
@@ -72,7 +72,7 @@ impl Fetcher {
         };
         tokio::time::timeout(within, whole)
             .await
-            .unwrap_or(Err(Failed::HeadTimeout(self.timeout_ms)))
+            .unwrap_or(Err(TransportError::HeadTimeout(self.timeout_ms)))
     }
 }
 

@@ -5,5 +5,5 @@ mod client;
 mod destination;
 mod fetch;
 
-pub use client::{Client, Failed, Incoming, Outgoing, TlsRoots};
-pub use fetch::{Fetcher, Fetching};
+pub use client::{Client, TransportError, IncomingResponse, OutgoingRequest, TlsRoots};
+pub use fetch::{Fetcher, FetchRules};

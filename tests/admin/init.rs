@@ -24,7 +24,7 @@ fn a_folder_is_set_up_once_for_its_owner_alone() {
         "shown only now",
         "gatekeeper serve",
     ]);
-    let key = said.word("sk-gk-master-");
+    let key = said.as_str("sk-gk-master-");
     let mode = fs::metadata(folder.path().join("gatekeeper-data"))
         .expect("the folder")
         .permissions()

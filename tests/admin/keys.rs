@@ -58,7 +58,7 @@ fn the_first_key_makes_its_team_and_works() {
         "$10 daily",
         "shown only now",
     ]);
-    let secret = made.word("sk-gk-");
+    let secret = made.as_str("sk-gk-");
     user(&gatekeeper, &secret).chat(&call()).expects(200);
     let mut large = call();
     large["model"] = json!("m-large");
@@ -225,13 +225,13 @@ fn over_a_url_the_same_is_done_with_an_administrative_key() {
     };
     let secret = at_url(&["keys", "create", "--team", "eng"])
         .ends(0)
-        .word("sk-gk-");
+        .as_str("sk-gk-");
     user(&gatekeeper, &secret).chat(&call()).expects(200);
     at_url(&["keys", "list"]).ends(0).says(&["eng", "active"]);
     let ops = at_url(&["keys", "create", "--admin", "--name", "ops"])
         .ends(0)
         .says(&["administrative key ops"]);
-    let ops = ops.word("sk-gk-master-");
+    let ops = ops.as_str("sk-gk-master-");
     at_url(&["verify", &ops]).ends(0);
     runs(&gatekeeper, &["usage", "--url", &url])
         .ends(2)
@@ -297,7 +297,7 @@ fn the_command_line_makes_a_key_below_another() {
         "created key eng-key-",
         "$1 daily",
     ]);
-    let secret = made.word("sk-gk-");
+    let secret = made.as_str("sk-gk-");
     user(&gatekeeper, &secret).chat(&call()).expects(200);
     runs(&gatekeeper, &["keys", "list"])
         .ends(0)

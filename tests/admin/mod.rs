@@ -70,7 +70,7 @@ impl Said {
 
     /// The first word that begins so.
     #[track_caller]
-    fn word(&self, begin: &str) -> String {
+    fn as_str(&self, begin: &str) -> String {
         let word = self
             .out
             .split(|c: char| c.is_whitespace() || "()'\",".contains(c))

@@ -30,7 +30,7 @@ fn key(inside: &mut Inside, of_team: Value, of_key: Value) -> Key {
     inside.key(&json!({"name": "ci", "team": team.id, "models": ["*"], "budgets": of_key}))
 }
 
-fn of_budget(answer: &Answer) -> (Option<String>, Option<String>) {
+fn with_remainder(answer: &Answer) -> (Option<String>, Option<String>) {
     let header = |name| answer.header(name).map(str::to_owned);
     (
         header("x-gatekeeper-budget-remaining-usd"),

@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use gatekeeper::domain::clock::ManualClock;
 use gatekeeper::domain::event::{
-    Charge, CostLine, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status, Subject,
+    CallResult, Charge, CostLine, Flags, Hold, HoldId, LedgerEvent, Progress, Settlement, Status,
+    Subject,
 };
 use gatekeeper::domain::id::{BudgetId, KeyId, OrganizationId, RequestId, TeamId};
 use gatekeeper::domain::money::Money;
 use gatekeeper::domain::time::Time;
 use gatekeeper::domain::usage::Usage;
 use gatekeeper::domain::zone::Zone;
-use gatekeeper::store::{Entry, NotLogged, RecordIndex, Recovered, Scan, Store};
+use gatekeeper::store::{AppendError, RecordIndex, RecoveredState, RequestLogEntry, Scan, Store};
 
 use crate::harness::recorder::Promises;
 use crate::harness::seeded::Seeded;
@@ -40,7 +41,7 @@ pub struct Books {
 }
 
 impl Books {
-    pub fn of(events: &[Event]) -> Books {
+    pub fn of(events: &[LedgerEvent]) -> Books {
         let mut books = Books::default();
         for event in events {
             books.take(event);
@@ -48,17 +49,17 @@ impl Books {
         books
     }
 
-    fn take(&mut self, event: &Event) {
+    fn take(&mut self, event: &LedgerEvent) {
         match event {
-            Event::Hold(hold) => drop(self.holds.insert(hold.id, hold.clone())),
-            Event::Progress { id, progress } => {
+            LedgerEvent::Hold(hold) => drop(self.holds.insert(hold.id, hold.clone())),
+            LedgerEvent::Progress { id, progress } => {
                 self.holds
                     .get_mut(id)
                     .expect("progress is of an open hold")
                     .progress = progress.clone();
             }
-            Event::Release { id, .. } => drop(self.holds.remove(id)),
-            Event::Settle(settlement) => {
+            LedgerEvent::Release { id, .. } => drop(self.holds.remove(id)),
+            LedgerEvent::Settle(settlement) => {
                 self.holds.remove(&settlement.hold.id);
                 for charge in &settlement.hold.charges {
                     let balance = self.balances.entry(*charge).or_default();
@@ -71,17 +72,17 @@ impl Books {
     }
 
     /// What a restart makes of open holds, in its order.
-    pub fn orphans(&self) -> Vec<Event> {
+    pub fn orphans(&self) -> Vec<LedgerEvent> {
         let orphan = |hold: &Hold| {
-            Event::Settle(Settlement {
+            LedgerEvent::Settle(Settlement {
                 hold: hold.clone(),
-                ending: Ending::orphaned(hold.worst(), RESTART_MS),
+                ending: CallResult::orphaned(hold.worst(), RESTART_MS),
             })
         };
         self.holds.values().map(orphan).collect()
     }
 
-    pub fn is_what_was_recovered(&self, recovered: &Recovered) {
+    pub fn is_what_was_recovered(&self, recovered: &RecoveredState) {
         let holds: BTreeMap<HoldId, Hold> = recovered
             .holds
             .iter()
@@ -107,7 +108,7 @@ impl Books {
         assert!(
             waits(store.applied_now(60_000)),
             "the writer did not catch up: {:?}",
-            store.journal().figures()
+            store.wal().metrics()
         );
         let records: BTreeMap<HoldId, Settlement> = records(store)
             .into_iter()
@@ -140,7 +141,7 @@ fn records(store: &Store) -> Vec<Settlement> {
         .request_log(&scan, |_| true)
         .expect("the records can be read");
     let booked = |entry| {
-        if let Entry::Booked(record) = entry {
+        if let RequestLogEntry::Booked(record) = entry {
             Some(record.settlement)
         } else {
             None
@@ -165,7 +166,7 @@ pub fn waits<T>(future: impl Future<Output = T>) -> T {
 pub struct Work {
     pub seeded: Seeded,
     /// what the log has taken
-    pub events: Vec<Event>,
+    pub events: Vec<LedgerEvent>,
     pub books: Books,
     pub promises: Arc<Promises>,
     pub wait_for_disk: bool,
@@ -187,7 +188,7 @@ impl Work {
                 let (after_ms, output_bytes) =
                     (self.seeded.between(1, 9_000), self.seeded.between(1, 9_000));
                 let cost = Money::from_pico(i128::from(self.seeded.between(0, 999)));
-                Event::Progress {
+                LedgerEvent::Progress {
                     id,
                     progress: Progress {
                         after_ms,
@@ -197,7 +198,7 @@ impl Work {
                     },
                 }
             }
-            7 if !open.is_empty() => Event::Release {
+            7 if !open.is_empty() => LedgerEvent::Release {
                 id: any(&mut self.seeded),
                 at_ms: self.now_ms(),
             },
@@ -224,10 +225,10 @@ impl Work {
         }
     }
 
-    fn logs(&mut self, store: &Store, event: Event) {
-        let sequence = match store.journal().append(Arc::new(event.clone())) {
+    fn logs(&mut self, store: &Store, event: LedgerEvent) {
+        let sequence = match store.wal().append(Arc::new(event.clone())) {
             Ok(sequence) => sequence,
-            Err(NotLogged::Failed(_)) if self.bears_faults.is_some() => {
+            Err(AppendError::Failed(_)) if self.bears_faults.is_some() => {
                 self.refused += 1;
                 return;
             }
@@ -242,7 +243,7 @@ impl Work {
         );
         self.promises.written.store(sequence, Ordering::SeqCst);
         if self.wait_for_disk && self.seeded.between(0, 3) == 0 {
-            let acknowledged = self.waits_for(store.journal().settled(sequence));
+            let acknowledged = self.waits_for(store.wal().settled(sequence));
             if acknowledged {
                 self.promises.synced.store(sequence, Ordering::SeqCst);
             }
@@ -254,11 +255,11 @@ impl Work {
     pub fn looks(&self, store: &Store) {
         self.promises
             .synced
-            .fetch_max(store.journal().figures().synced, Ordering::SeqCst);
+            .fetch_max(store.wal().metrics().synced, Ordering::SeqCst);
     }
 
     fn waits_for_books(&self, store: &Store) {
-        self.waits_for(store.journal().booked());
+        self.waits_for(store.wal().booked());
         self.looks(store);
     }
 
@@ -285,7 +286,7 @@ impl Work {
         1_800_000_000_000 + self.events.len() as u64 * 700_000
     }
 
-    fn hold(&mut self) -> Event {
+    fn hold(&mut self) -> LedgerEvent {
         let at_ms = self.now_ms();
         let id = HoldId {
             request: RequestId::new(at_ms, u128::from(self.seeded.next())),
@@ -312,7 +313,7 @@ impl Work {
             streamed: true,
             attribution: Default::default(),
         });
-        Event::Hold(Hold {
+        LedgerEvent::Hold(Hold {
             id,
             at_ms,
             subject,
@@ -322,11 +323,11 @@ impl Work {
         })
     }
 
-    fn settlement(&mut self, id: HoldId) -> Event {
+    fn settlement(&mut self, id: HoldId) -> LedgerEvent {
         let mut hold = self.books.holds[&id].clone();
         hold.progress = Progress::default();
         let (count, rate_pico) = (self.seeded.between(0, 100), self.seeded.between(1, 10));
-        let ending = Ending {
+        let ending = CallResult {
             ended_ms: self.now_ms(),
             status: if count > 90 {
                 Status::Broken
@@ -349,6 +350,6 @@ impl Work {
             upstream_status: 200,
             first_content_ms: Some(3),
         };
-        Event::Settle(Settlement { hold, ending })
+        LedgerEvent::Settle(Settlement { hold, ending })
     }
 }

@@ -159,7 +159,7 @@ fn while_nothing_can_be_written_requests_are_refused_and_afterwards_taken_again(
 }
 
 /// A call whose stream the log did not take the end of, on a disk that still fails.
-fn unended(inside: &Inside, key: &Key, upstream: &Upstream) {
+fn if_undelivered(inside: &Inside, key: &Key, upstream: &Upstream) {
     upstream.answers(model::uses(10, 20).pause_ms_between(10));
     let mut stream = inside.user(key).streams(
         Call::chat().path(),
@@ -182,7 +182,7 @@ fn unended(inside: &Inside, key: &Key, upstream: &Upstream) {
 fn an_answer_whose_cost_cannot_be_written_is_not_ended_and_is_booked_later() {
     let upstream = Upstream::start();
     let (mut inside, key) = house(&upstream, "");
-    unended(&inside, &key, &upstream);
+    if_undelivered(&inside, &key, &upstream);
     let left = || {
         (
             inside.holds_open(),
@@ -229,7 +229,7 @@ fn an_answer_whose_cost_cannot_be_written_is_not_ended_and_is_booked_later() {
 fn what_the_log_did_not_take_is_logged_when_the_gateway_is_stopped() {
     let upstream = Upstream::start();
     let (mut inside, key) = house(&upstream, "");
-    unended(&inside, &key, &upstream);
+    if_undelivered(&inside, &key, &upstream);
     inside.disk.fails_writes(false);
     inside.stop();
     inside.start();
@@ -245,7 +245,7 @@ fn what_the_log_did_not_take_is_logged_when_the_gateway_is_stopped() {
 fn what_the_log_never_took_is_booked_at_its_ceiling_by_the_next_start() {
     let upstream = Upstream::start();
     let (mut inside, key) = house(&upstream, "");
-    unended(&inside, &key, &upstream);
+    if_undelivered(&inside, &key, &upstream);
     inside.stop();
     inside.disk.fails_writes(false);
     inside.start();
@@ -264,7 +264,7 @@ fn room_that_an_unlogged_end_keeps_comes_free_with_it() {
     let (mut inside, _) = house(&upstream, "");
     let team = inside.team_with_budget("small", "0.00045");
     let key = inside.key_of(&team);
-    unended(&inside, &key, &upstream);
+    if_undelivered(&inside, &key, &upstream);
     let user = inside.user(&key);
     thread::scope(|scope| {
         let waits = scope.spawn(|| user.chat(&call()).status);

@@ -66,16 +66,8 @@ fn started(disk: &Arc<Recorder>, wait_for_disk: bool, create: bool, expected: &B
         Err(error) => return Start::NotOpened(error),
     };
     expected.is_what_was_recovered(&recovered);
-    if Ledger::recover(
-        store.journal(),
-        Zone::utc(),
-        Vec::new(),
-        recovered,
-        restarted(),
-    )
-    .is_err()
-    {
-        let written = store.journal().figures().written;
+    if Ledger::recover(store.wal(), Zone::utc(), Vec::new(), recovered, restarted()).is_err() {
+        let written = store.wal().metrics().written;
         store.close();
         return Start::NotRecovered { written };
     }
@@ -150,8 +142,8 @@ fn heals_and_goes_on(disk: &Arc<Recorder>, store: &Store, work: &mut Work) -> Ou
 fn goes_on(store: &Store, work: &mut Work) {
     let healed = Instant::now();
     loop {
-        let figures = store.journal().figures();
-        if figures.applied == figures.written && !figures.books_failing {
+        let metrics = store.wal().metrics();
+        if metrics.applied == metrics.written && !metrics.books_failing {
             break;
         }
         assert!(
@@ -174,9 +166,9 @@ fn check_restart(disk: &Arc<Recorder>, work: &Work, when: &str) {
         let store = opened(disk, work.wait_for_disk, false, &Books::of(&events));
         events.extend(Books::of(&events).orphans());
         Books::of(&events).is_in(&store);
-        let figures = store.journal().figures();
+        let metrics = store.wal().metrics();
         assert_eq!(
-            figures.written,
+            metrics.written,
             events.len() as u64,
             "{when}, start {start}: {figures:?}"
         );

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use gatekeeper::domain::zone::Zone;
 use gatekeeper::store::disk::Disk;
-use gatekeeper::store::{Options, Recovered, Store, StoreError};
+use gatekeeper::store::{Options, RecoveredState, Store, StoreError};
 use redb::TableDefinition;
 
 use super::books::{Books, Work, waits};
@@ -188,7 +188,7 @@ fn a_log_whose_head_was_lost_is_no_file_that_nobody_misses() {
 }
 
 /// Small segments, and books that stay where they are.
-fn opens(disk: &Arc<Recorder>, create: bool) -> Result<(Store, Recovered), StoreError> {
+fn opens(disk: &Arc<Recorder>, create: bool) -> Result<(Store, RecoveredState), StoreError> {
     let segment_bytes = 8 * 1024;
     let disk = Arc::new(Recorded(Arc::clone(disk)));
     Store::open(Options {
@@ -222,7 +222,7 @@ fn several_segments() -> (Arc<Recorder>, usize, Vec<String>) {
     let mut work = work();
     for _ in 0..9 {
         work.holds(&store, 10);
-        waits(store.journal().settled(work.events.len() as u64));
+        waits(store.wal().settled(work.events.len() as u64));
     }
     work.holds(&store, 1);
     let killed = Arc::new(

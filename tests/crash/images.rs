@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use gatekeeper::domain::event::Event;
+use gatekeeper::domain::event::LedgerEvent;
 use gatekeeper::domain::zone::Zone;
 use gatekeeper::meter::Ledger;
 use gatekeeper::store::disk::Disk;
-use gatekeeper::store::{Options, Recovered, Store, StoreError};
+use gatekeeper::store::{Options, RecoveredState, Store, StoreError};
 
 use super::books::{Books, Work, restarted, waits};
 use crate::harness::recorder::{Cut, Picture, Promised, Promises, Recorded, Recorder};
@@ -59,7 +59,7 @@ impl Family {
         &mut self,
         disk: Recorder,
         (promised, least): (Promised, u64),
-        history: &[Event],
+        history: &[LedgerEvent],
         (seed, age): (u64, usize),
     ) {
         self.images += 1;
@@ -69,7 +69,7 @@ impl Family {
         disk.films(seed, PICTURES[age], &promises);
         let (store, recovered) = Store::open(self.options(&disk, false))
             .expect("a power cut never keeps the store from opening");
-        let there = store.journal().figures().written;
+        let there = store.wal().metrics().written;
         assert!(
             there >= least,
             "records {} to {least} were promised and are gone",
@@ -94,9 +94,9 @@ impl Family {
     fn goes_on(
         &mut self,
         disk: &Arc<Recorder>,
-        (store, recovered): (Store, Recovered),
+        (store, recovered): (Store, RecoveredState),
         promises: Arc<Promises>,
-        history: &[Event],
+        history: &[LedgerEvent],
         (seed, age): (u64, usize),
     ) {
         if self.failing_percent > 0 {
@@ -107,14 +107,8 @@ impl Family {
         let mut events = history.to_vec();
         events.extend(books.orphans());
         books = Books::of(&events);
-        Ledger::recover(
-            store.journal(),
-            Zone::utc(),
-            Vec::new(),
-            recovered,
-            restarted(),
-        )
-        .expect("the log can be written");
+        Ledger::recover(store.wal(), Zone::utc(), Vec::new(), recovered, restarted())
+            .expect("the log can be written");
         let mut seeded = Seeded::new(seed);
         if age > 0 {
             books.is_in(&store);
@@ -148,27 +142,21 @@ impl Family {
     }
 
     /// A stop and two starts: the second has nothing left to do.
-    fn starts_twice(&self, disk: &Arc<Recorder>, mut events: Vec<Event>) -> Vec<Event> {
+    fn starts_twice(&self, disk: &Arc<Recorder>, mut events: Vec<LedgerEvent>) -> Vec<LedgerEvent> {
         for _ in 0..2 {
             let (store, recovered) =
                 Store::open(self.options(disk, false)).expect("opens after a stop");
             Books::of(&events).is_what_was_recovered(&recovered);
             assert!(recovered.remarks.is_empty(), "{:?}", recovered.remarks);
             events.extend(Books::of(&events).orphans());
-            Ledger::recover(
-                store.journal(),
-                Zone::utc(),
-                Vec::new(),
-                recovered,
-                restarted(),
-            )
-            .expect("the log can be written");
+            Ledger::recover(store.wal(), Zone::utc(), Vec::new(), recovered, restarted())
+                .expect("the log can be written");
             store.close();
         }
         events
     }
 
-    fn cuts(&mut self, picture: &Picture, events: &[Event], (seed, age): (u64, usize)) {
+    fn cuts(&mut self, picture: &Picture, events: &[LedgerEvent], (seed, age): (u64, usize)) {
         if self.images >= self.wanted {
             return;
         }
@@ -191,7 +179,7 @@ impl Family {
 }
 
 /// Cuts until there are so many images.
-fn family(wait_for_disk: bool, failing_percent: u64, seed: u64) {
+fn error_format(wait_for_disk: bool, failing_percent: u64, seed: u64) {
     let wanted = count("GK_IMAGES", 200) / 4;
     let mut family = Family {
         wait_for_disk,
@@ -242,7 +230,7 @@ fn with_sync_disk_no_power_cut_after_failed_syncs_takes_what_was_acknowledged() 
 }
 
 /// A store on small segments, without a ledger: nothing is written but what the test writes.
-fn bare(disk: &Arc<Recorder>, wait_for_disk: bool, create: bool) -> (Store, Recovered) {
+fn bare(disk: &Arc<Recorder>, wait_for_disk: bool, create: bool) -> (Store, RecoveredState) {
     let family = Family {
         wait_for_disk,
         failing_percent: 0,
@@ -291,7 +279,7 @@ fn what_a_killed_process_left_in_several_segments_is_synced_by_the_next() {
     killed.fails_book_syncs();
     work.books.is_what_was_recovered(&recovered);
     wait_until("it says that all is on disk", || {
-        store.journal().figures().synced == work.events.len() as u64
+        store.wal().metrics().synced == work.events.len() as u64
     });
     let cut = Arc::new(killed.picture().after(&Cut::LosesAll, &mut Seeded::new(1)));
     store.close();
@@ -315,12 +303,12 @@ fn what_a_killed_process_could_not_sync_is_written_again_by_the_next() {
     store.close();
     let (store, recovered) = bare(&killed, false, false);
     killed.fails_book_syncs();
-    let found = store.journal().figures().written;
+    let found = store.wal().metrics().written;
     assert!(found > 0, "something was written before the sync");
     let books = Books::of(&work.events[..found as usize]);
     books.is_what_was_recovered(&recovered);
     wait_until("it says that all is on disk", || {
-        store.journal().figures().synced == found
+        store.wal().metrics().synced == found
     });
     let cut = Arc::new(killed.picture().after(&Cut::LosesAll, &mut Seeded::new(1)));
     store.close();
@@ -335,16 +323,14 @@ fn what_a_killed_process_had_on_disk_is_not_lost_by_the_next_that_cannot_sync() 
     let (store, _) = bare(&disk, true, true);
     disk.fails_book_syncs();
     let work = works(&store, 7, true, 30);
-    waits(store.journal().settled(work.events.len() as u64));
+    waits(store.wal().settled(work.events.len() as u64));
     let killed = Arc::new(disk.picture().after(&Cut::LosesAll, &mut Seeded::new(1)));
     store.close();
     killed.fails_log_syncs(1, 100);
     let (store, recovered) = bare(&killed, true, false);
     work.books.is_what_was_recovered(&recovered);
     // what the sync did not bring to the disk is written again before it is said that it failed
-    wait_until("a sync has failed", || {
-        store.journal().figures().sync_failing
-    });
+    wait_until("a sync has failed", || store.wal().metrics().sync_failing);
     let picture = killed.picture();
     store.close();
     for seed in 0..50 {
@@ -373,12 +359,12 @@ fn a_length_of_the_books_that_could_not_be_synced_is_set_again() {
     // the file grows once, while it cannot be synced, and not again afterwards
     work.holds(&store, 200);
     wait_until("the books have grown", || {
-        bytes() > before && store.journal().figures().books_failing
+        bytes() > before && store.wal().metrics().books_failing
     });
     let grown = bytes();
     disk.heals_book_syncs();
     wait_until("the books are written again", || {
-        store.journal().figures().applied == work.events.len() as u64
+        store.wal().metrics().applied == work.events.len() as u64
     });
     store.close();
     assert_eq!(bytes(), grown);

@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
-use gatekeeper::config::{self, Config, Told};
+use gatekeeper::config::{self, Config, Overrides};
 use gatekeeper::domain::clock::{Clock, ManualClock};
 use gatekeeper::domain::zone::Zone;
 use gatekeeper::meter::Ledger;
-use gatekeeper::server::{self, Parts, StartError};
+use gatekeeper::server::{self, Platform, StartError};
 use gatekeeper::store::Store;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -130,7 +130,7 @@ impl Setup {
 
 fn read(path: &Path) -> Config {
     let text = std::fs::read_to_string(path).expect("the config was written");
-    config::parse(path, &text, &Told::default(), &|_| None)
+    config::parse(path, &text, &Overrides::default(), &|_| None)
         .unwrap_or_else(|faults| panic!("{faults}"))
 }
 
@@ -170,7 +170,7 @@ impl Inside {
                 let disk = Arc::new(HandledDisk::lock(&config.folder, &hand));
                 match server::start(
                     config,
-                    Parts {
+                    Platform {
                         clock,
                         disk: Some(disk),
                     },

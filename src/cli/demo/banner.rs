@@ -7,7 +7,7 @@ use super::secrets::Secrets;
 use super::{LARGE, SMALL};
 
 /// A command that can be pasted into a shell, under a line that says what it shows.
-struct Shown {
+struct SampleCommand {
     title: &'static str,
     command: String,
 }
@@ -37,7 +37,7 @@ Ctrl-C stops the demo; the next start finds everything again.
     )
 }
 
-fn commands(address: SocketAddr, secrets: &Secrets) -> Vec<Shown> {
+fn commands(address: SocketAddr, secrets: &Secrets) -> Vec<SampleCommand> {
     let question = |text: &str| format!(r#""messages":[{{"role":"user","content":"{text}"}}]"#);
     let chat = |team: &str, model: &str, more: &str| {
         post(
@@ -52,11 +52,11 @@ fn commands(address: SocketAddr, secrets: &Secrets) -> Vec<Shown> {
         question("Hello")
     );
     vec![
-        Shown {
+        SampleCommand {
             title: "A streamed answer; the cost is the last comment.",
             command: chat("engineering", LARGE, r#""stream":true,"#),
         },
-        Shown {
+        SampleCommand {
             title: "The same gateway in Anthropic's dialect.",
             command: post(
                 address,
@@ -65,18 +65,18 @@ fn commands(address: SocketAddr, secrets: &Secrets) -> Vec<Shown> {
                 &message,
             ),
         },
-        Shown {
+        SampleCommand {
             title: "What was just booked.",
             command: format!(
                 "curl -s 'http://{address}/v1/requests?limit=2' -H 'Authorization: Bearer {}'",
                 secrets.admin_key()
             ),
         },
-        Shown {
+        SampleCommand {
             title: "Refused, 403: marketing may not call this model.",
             command: chat("marketing", LARGE, ""),
         },
-        Shown {
+        SampleCommand {
             title: "Refused, 402: support has used up its budget.",
             command: chat("support", SMALL, ""),
         },

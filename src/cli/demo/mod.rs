@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::admin::Admin;
+use super::admin::AdminClient;
 use super::print::print;
 use super::signals::Signals;
 use super::{Failure, folder, serve};
-use crate::config::{self, Config, Told};
+use crate::config::{self, Config, Overrides};
 use crate::server::simulator::Simulator;
-use crate::server::{self, Parts};
+use crate::server::{self, Platform};
 use secrets::Secrets;
 
 const LARGE: &str = "simulator-large";
@@ -86,7 +86,7 @@ fn open(data: &Path) -> Result<Secrets, Failure> {
         return Secrets::read(data);
     }
     folder::create(data)?;
-    let told = Told {
+    let told = Overrides {
         data: Some(data.to_owned()),
         ..Told::default()
     };
@@ -97,7 +97,7 @@ fn open(data: &Path) -> Result<Secrets, Failure> {
 }
 
 /// The demo's configuration, read as any other would be.
-fn settings(text: &str, told: &Told) -> Result<Config, Failure> {
+fn settings(text: &str, told: &Overrides) -> Result<Config, Failure> {
     Ok(config::parse(Path::new("demo"), text, told, &|_| None)?)
 }
 
@@ -115,14 +115,14 @@ async fn demo(data: PathBuf, listen: SocketAddr, mut secrets: Secrets) -> Result
         ))
     };
     let simulator = Simulator::default().start().map_err(failed)?;
-    let told = Told {
+    let told = Overrides {
         data: Some(data.clone()),
         listen: Some(listen.to_string()),
         config: None,
     };
     let config = settings(&simulated(&simulator.base_url()), &told)?;
-    let admin = Admin::local(&config);
-    let running = server::start(config, Parts::system()).await?;
+    let admin = AdminClient::local(&config);
+    let running = server::start(config, Platform::system()).await?;
     let address = running.address;
 
     let outcome = match populate(&admin, &mut secrets).await {
@@ -144,7 +144,7 @@ async fn demo(data: PathBuf, listen: SocketAddr, mut secrets: Secrets) -> Result
 }
 
 /// Creates the teams and keys that are not there yet. Each secret is saved as soon as it is known.
-async fn populate(admin: &Admin, secrets: &mut Secrets) -> Result<(), Failure> {
+async fn populate(admin: &AdminClient, secrets: &mut Secrets) -> Result<(), Failure> {
     let existing = admin.list("/v1/teams").await?;
     for team in TEAMS
         .iter()
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn the_demo_runs_on_an_ordinary_configuration() {
-        let told = Told {
+        let told = Overrides {
             data: Some("x".into()),
             listen: Some("127.0.0.1:0".to_owned()),
             config: None,

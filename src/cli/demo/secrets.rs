@@ -18,11 +18,11 @@ const FILE: &str = "demo-secrets.json";
 #[derive(Clone)]
 pub struct Secrets {
     folder: PathBuf,
-    kept: Kept,
+    kept: StoredSecrets,
 }
 
 #[derive(Clone, Deserialize, Serialize)]
-struct Kept {
+struct StoredSecrets {
     admin_key: String,
     /// by team
     keys: BTreeMap<String, String>,
@@ -30,7 +30,7 @@ struct Kept {
 
 impl Secrets {
     pub fn new(folder: &Path, admin_key: &Secret) -> Secrets {
-        let kept = Kept {
+        let kept = StoredSecrets {
             admin_key: admin_key.expose().to_owned(),
             keys: BTreeMap::new(),
         };

@@ -4,10 +4,10 @@
 use serde::de::MapAccess;
 
 use crate::dialect::count::Count;
-use crate::dialect::fault::{FaultReader, UpstreamFault};
-use crate::dialect::json::{Each, Leaf, One, Reads, skip};
-use crate::dialect::output::Output;
-use crate::domain::usage::{Report, Usage};
+use crate::dialect::fault::{FaultReader, UpstreamError};
+use crate::dialect::json::{ElementsSeed, Leaf, ObjectSeed, FieldVisitor, skip};
+use crate::dialect::output::TextCounter;
+use crate::domain::usage::{ReportedUsage, Usage};
 
 /// The counts of `usage`, per field the last one given.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +40,7 @@ impl ChatUsage {
         self.completion.is_said()
     }
 
-    pub(in crate::dialect) fn report(&self) -> Report {
+    pub(in crate::dialect) fn report(&self) -> ReportedUsage {
         let totals = [self.prompt, self.completion, self.cached, self.cache_write];
         let shares = [
             self.audio_in,
@@ -51,9 +51,9 @@ impl ChatUsage {
         if totals
             .iter()
             .chain(&shares)
-            .any(|count| *count == Count::Lie)
+            .any(|count| *count == Count::Invalid)
         {
-            return Report::Lying;
+            return ReportedUsage::Invalid;
         }
         let (cache_read, cache_write_other) = (self.cached.tokens(), self.cache_write.tokens());
         let uncached_in = self
@@ -74,21 +74,21 @@ impl ChatUsage {
             service_tier: self.service_tier.clone(),
             ..Usage::default()
         };
-        Report::of(usage, self.prompt.is_said(), self.completion.is_said())
+        ReportedUsage::of(usage, self.prompt.is_said(), self.completion.is_said())
     }
 }
 
-impl Reads for ChatUsage {
+impl FieldVisitor for ChatUsage {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "prompt_tokens" => self.prompt = Count::required(map)?,
             "completion_tokens" => self.completion = Count::required(map)?,
             "cached_tokens" | "num_cached_tokens" => self.cached.then(Count::optional(map)?),
             "prompt_tokens_details" | "prompt_token_details" => {
-                map.next_value_seed(One(&mut PromptDetails(self)))?
+                map.next_value_seed(ObjectSeed(&mut PromptDetails(self)))?
             }
             "completion_tokens_details" => {
-                map.next_value_seed(One(&mut CompletionDetails(self)))?
+                map.next_value_seed(ObjectSeed(&mut CompletionDetails(self)))?
             }
             _ => skip(map)?,
         }
@@ -96,7 +96,7 @@ impl Reads for ChatUsage {
     }
 
     fn other(&mut self) {
-        self.prompt = Count::Lie;
+        self.prompt = Count::Invalid;
     }
 }
 
@@ -123,14 +123,14 @@ impl StreamedUsage {
         self.usage.then(later);
     }
 
-    pub(in crate::dialect) fn report(&self) -> Report {
+    pub(in crate::dialect) fn report(&self) -> ReportedUsage {
         self.usage.report()
     }
 }
 
 struct PromptDetails<'u>(&'u mut ChatUsage);
 
-impl Reads for PromptDetails<'_> {
+impl FieldVisitor for PromptDetails<'_> {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "cached_tokens" => self.0.cached.then(Count::optional(map)?),
@@ -142,13 +142,13 @@ impl Reads for PromptDetails<'_> {
     }
 
     fn other(&mut self) {
-        self.0.cached = Count::Lie;
+        self.0.cached = Count::Invalid;
     }
 }
 
 struct CompletionDetails<'u>(&'u mut ChatUsage);
 
-impl Reads for CompletionDetails<'_> {
+impl FieldVisitor for CompletionDetails<'_> {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "reasoning_tokens" => self.0.reasoning.then(Count::optional(map)?),
@@ -161,7 +161,7 @@ impl Reads for CompletionDetails<'_> {
     }
 
     fn other(&mut self) {
-        self.0.reasoning = Count::Lie;
+        self.0.reasoning = Count::Invalid;
     }
 }
 
@@ -172,34 +172,34 @@ pub(in crate::dialect) struct Chunk {
     /// `usage` itself is there, not null
     pub(in crate::dialect) has_usage: bool,
     pub(in crate::dialect) choices: u64,
-    pub(in crate::dialect) output: Output,
+    pub(in crate::dialect) output: TextCounter,
     /// what choices say beside delta and message: legacy completions, or the same once more (Together)
-    plain: Output,
+    plain: TextCounter,
     pub(in crate::dialect) stopped: bool,
     /// a choice ended with the word `error`
     pub(in crate::dialect) choice_failed: bool,
     pub(in crate::dialect) error: FaultReader,
 }
 
-impl Reads for Chunk {
+impl FieldVisitor for Chunk {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
-            "choices" => map.next_value_seed(Each(&mut Choice(self))),
+            "choices" => map.next_value_seed(ElementsSeed(&mut Choice(self))),
             "usage" => {
                 let mut usage = UsageObject::default();
-                map.next_value_seed(One(&mut usage))?;
+                map.next_value_seed(ObjectSeed(&mut usage))?;
                 self.has_usage |= usage.seen;
                 self.usage.then(usage.usage);
                 Ok(())
             }
-            "x_groq" => map.next_value_seed(One(&mut Extension(self))),
+            "x_groq" => map.next_value_seed(ObjectSeed(&mut Extension(self))),
             "service_tier" => {
                 if let Leaf::Text(tier) = map.next_value()? {
                     self.usage.service_tier = Some(tier.into_owned());
                 }
                 Ok(())
             }
-            "error" => map.next_value_seed(One(&mut self.error)),
+            "error" => map.next_value_seed(ObjectSeed(&mut self.error)),
             _ => skip(map),
         }
     }
@@ -212,8 +212,8 @@ impl Reads for Chunk {
 }
 
 /// What a choice that ended with the word `error` means for the answer.
-pub(in crate::dialect) fn choice_failed() -> UpstreamFault {
-    UpstreamFault::new("the upstream ended its answer with the finish reason `error`")
+pub(in crate::dialect) fn choice_failed() -> UpstreamError {
+    UpstreamError::new("the upstream ended its answer with the finish reason `error`")
 }
 
 /// A usage object, told apart from null.
@@ -223,7 +223,7 @@ struct UsageObject {
     seen: bool,
 }
 
-impl Reads for UsageObject {
+impl FieldVisitor for UsageObject {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         self.usage.member(name, map)
     }
@@ -239,11 +239,11 @@ impl Reads for UsageObject {
 
 struct Choice<'c>(&'c mut Chunk);
 
-impl Reads for Choice<'_> {
+impl FieldVisitor for Choice<'_> {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
-            "delta" | "message" => map.next_value_seed(Each(&mut self.0.output)),
-            "text" => map.next_value_seed(Each(&mut self.0.plain)),
+            "delta" | "message" => map.next_value_seed(ElementsSeed(&mut self.0.output)),
+            "text" => map.next_value_seed(ElementsSeed(&mut self.0.plain)),
             "finish_reason" => {
                 let reason: Leaf<'_> = map.next_value()?;
                 // some send an empty one with every chunk
@@ -263,16 +263,16 @@ impl Reads for Choice<'_> {
 /// `x_groq`: the same usage once more, and errors.
 struct Extension<'c>(&'c mut Chunk);
 
-impl Reads for Extension<'_> {
+impl FieldVisitor for Extension<'_> {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "usage" => {
                 let mut usage = ChatUsage::default();
-                map.next_value_seed(One(&mut usage))?;
+                map.next_value_seed(ObjectSeed(&mut usage))?;
                 self.0.usage.then(usage);
                 Ok(())
             }
-            "error" => map.next_value_seed(One(&mut self.0.error)),
+            "error" => map.next_value_seed(ObjectSeed(&mut self.0.error)),
             _ => skip(map),
         }
     }

@@ -7,15 +7,15 @@ mod write_answer;
 mod write_request;
 
 pub(super) use chunk::{Chunk, StreamedUsage, choice_failed};
-pub(super) use read_answer::ChatReader;
-pub(super) use read_request::read_request;
-pub(super) use write_answer::ChatWriter;
-pub(super) use write_request::write_request;
+pub(super) use read_answer::ChatDecoder;
+pub(super) use decode_request::read_request;
+pub(super) use write_answer::ChatEncoder;
+pub(super) use encode_request::write_request;
 
-use crate::conversation::Words;
+use crate::conversation::FieldNames;
 
 /// What this dialect calls what may have to be left out.
-pub(super) const WORDS: Words = Words {
+pub(super) const WORDS: FieldNames = FieldNames {
     messages: "messages",
     stop: "stop",
     reasoning: "reasoning_effort",

@@ -3,31 +3,31 @@
 
 use serde::Deserialize;
 
-use crate::conversation::{Event, Opened, Stop};
+use crate::conversation::{OutputEvent, BlockKind, StopReason};
 use crate::dialect::chat::{Chunk, StreamedUsage, choice_failed};
 use crate::dialect::json::{self, Arguments};
 use crate::dialect::sse::Fields;
-use crate::dialect::translation::{AnswerHead, Heard, ReadAnswer};
-use crate::dialect::unary::{NotComplete, Unary, read_unary};
-use crate::dialect::{Dialect, UpstreamFault};
-use crate::domain::usage::Report;
+use crate::dialect::translation::{ResponseMeta, StreamState, ResponseDecoder};
+use crate::dialect::unary::{IncompleteResponse, DecodedResponse, decode_unary};
+use crate::dialect::{Dialect, UpstreamError};
+use crate::domain::usage::ReportedUsage;
 
 /// Reads one answer; of several choices only the first.
-pub(in crate::dialect) struct ChatReader {
+pub(in crate::dialect) struct ChatDecoder {
     /// what minted ids begin with
     seed: String,
     usage: StreamedUsage,
     /// of a whole answer
-    report: Option<Report>,
+    report: Option<ReportedUsage>,
     blocks: u32,
     /// the block of text or thoughts that is open
-    open: Option<(u32, Opened)>,
+    open: Option<(u32, BlockKind)>,
     /// the upstream's number of a call, its id, its block
     calls: Vec<(u64, String, u32)>,
 }
 
 #[derive(Deserialize)]
-struct Answered {
+struct ResponseBody {
     #[serde(default)]
     choices: Vec<Choice>,
 }
@@ -97,9 +97,9 @@ struct Function {
     arguments: Arguments,
 }
 
-impl ChatReader {
-    pub(in crate::dialect) fn new(head: &AnswerHead) -> ChatReader {
-        ChatReader {
+impl ChatDecoder {
+    pub(in crate::dialect) fn new(head: &ResponseMeta) -> ChatDecoder {
+        ChatDecoder {
             seed: head.request_id.clone(),
             usage: StreamedUsage::default(),
             report: None,
@@ -113,10 +113,10 @@ impl ChatReader {
     fn first_choice(
         &mut self,
         data: &[u8],
-        events: &mut Vec<Event>,
-    ) -> Result<bool, UpstreamFault> {
-        let answered: Answered = json::lenient(data)
-            .map_err(|_| UpstreamFault::unreadable("the upstream sent a chunk of another shape"))?;
+        events: &mut Vec<OutputEvent>,
+    ) -> Result<bool, UpstreamError> {
+        let answered: ResponseBody = json::lenient(data)
+            .map_err(|_| UpstreamError::unreadable("the upstream sent a chunk of another shape"))?;
         let Some(choice) = answered
             .choices
             .into_iter()
@@ -130,44 +130,44 @@ impl ChatReader {
         if let Some(reason) = choice.finish_reason.filter(|reason| !reason.is_empty()) {
             self.close(events);
             for (_, _, block) in self.calls.drain(..) {
-                events.push(Event::Close { block });
+                events.push(OutputEvent::Close { block });
             }
-            events.push(Event::Stop(stop(&reason)));
+            events.push(OutputEvent::Stop(stop(&reason)));
         }
         Ok(true)
     }
 
-    fn delta(&mut self, delta: Delta, events: &mut Vec<Event>) {
+    fn delta(&mut self, delta: Delta, events: &mut Vec<OutputEvent>) {
         // some send the same thoughts under both names
         if let Some(text) = delta.reasoning_content.or(delta.reasoning) {
-            self.say(Opened::Reasoning, text, events);
+            self.say(BlockKind::Reasoning, text, events);
         }
         match delta.content {
-            Some(Contents::Text(text)) => self.say(Opened::Text, text, events),
+            Some(Contents::Text(text)) => self.say(BlockKind::Text, text, events),
             Some(Contents::Parts(parts)) => {
                 parts.into_iter().for_each(|part| self.part(part, events))
             }
             Some(Contents::Other(_)) | None => {}
         }
         if let Some(text) = delta.refusal {
-            self.say(Opened::Text, text, events);
+            self.say(BlockKind::Text, text, events);
         }
         for call in delta.tool_calls.unwrap_or_default() {
             self.call(call, events);
         }
     }
 
-    fn part(&mut self, part: Part, events: &mut Vec<Event>) {
+    fn part(&mut self, part: Part, events: &mut Vec<OutputEvent>) {
         for thought in part.thinking.unwrap_or_default() {
-            self.say(Opened::Reasoning, thought.text, events);
+            self.say(BlockKind::Reasoning, thought.text, events);
         }
         if let Some(text) = part.text {
-            self.say(Opened::Text, text, events);
+            self.say(BlockKind::Text, text, events);
         }
     }
 
     /// A piece of text or thoughts: goes into the block of its kind that is open, or opens one.
-    fn say(&mut self, opened: Opened, text: String, events: &mut Vec<Event>) {
+    fn say(&mut self, opened: BlockKind, text: String, events: &mut Vec<OutputEvent>) {
         if text.is_empty() {
             return;
         }
@@ -176,7 +176,7 @@ impl ChatReader {
             _ => {
                 self.close(events);
                 let block = self.next_block();
-                events.push(Event::Open {
+                events.push(OutputEvent::Open {
                     block,
                     opened: opened.clone(),
                 });
@@ -184,10 +184,10 @@ impl ChatReader {
                 block
             }
         };
-        events.push(Event::Piece { block, text });
+        events.push(OutputEvent::Delta { block, text });
     }
 
-    fn call(&mut self, call: Call, events: &mut Vec<Event>) {
+    fn call(&mut self, call: Call, events: &mut Vec<OutputEvent>) {
         let (name, arguments) = call.function.map_or_else(Default::default, |function| {
             (function.name, function.arguments.0)
         });
@@ -214,7 +214,7 @@ impl ChatReader {
             _ => self.open_call(index, id, name.unwrap_or_default(), events),
         };
         if !arguments.is_empty() {
-            events.push(Event::Piece {
+            events.push(OutputEvent::Delta {
                 block,
                 text: arguments,
             });
@@ -226,22 +226,22 @@ impl ChatReader {
         index: u64,
         id: Option<String>,
         name: String,
-        events: &mut Vec<Event>,
+        events: &mut Vec<OutputEvent>,
     ) -> u32 {
         self.close(events);
         let block = self.next_block();
         let id = id.unwrap_or_else(|| format!("call_{}_{block}", self.seed));
         self.calls.push((index, id.clone(), block));
-        events.push(Event::Open {
+        events.push(OutputEvent::Open {
             block,
-            opened: Opened::Call { id, name },
+            opened: BlockKind::Call { id, name },
         });
         block
     }
 
-    fn close(&mut self, events: &mut Vec<Event>) {
+    fn close(&mut self, events: &mut Vec<OutputEvent>) {
         if let Some((block, _)) = self.open.take() {
-            events.push(Event::Close { block });
+            events.push(OutputEvent::Close { block });
         }
     }
 
@@ -251,25 +251,25 @@ impl ChatReader {
     }
 }
 
-impl ReadAnswer for ChatReader {
+impl ResponseDecoder for ChatDecoder {
     fn event(
         &mut self,
         fields: &Fields<'_>,
-        events: &mut Vec<Event>,
-    ) -> Result<Heard, UpstreamFault> {
+        events: &mut Vec<OutputEvent>,
+    ) -> Result<StreamState, UpstreamError> {
         let data = fields.data.trim_ascii();
         match data {
             _ if fields.event == Some(b"error") => {
                 self.usage.ended = true;
                 return Err(crate::dialect::fault::named(Dialect::Chat, data));
             }
-            b"" => return Ok(Heard::More),
-            b"[DONE]" if self.usage.ended => return Ok(Heard::End),
-            b"[DONE]" => return Ok(Heard::CutOff),
+            b"" => return Ok(StreamState::More),
+            b"[DONE]" if self.usage.ended => return Ok(StreamState::End),
+            b"[DONE]" => return Ok(StreamState::Truncated),
             _ => {}
         }
         let Ok(mut chunk) = json::read(&Chunk::default(), data) else {
-            return Err(UpstreamFault::unreadable(
+            return Err(UpstreamError::unreadable(
                 "the upstream sent an event that is not JSON",
             ));
         };
@@ -283,23 +283,23 @@ impl ReadAnswer for ChatReader {
         if chunk.choice_failed {
             return Err(choice_failed());
         }
-        Ok(Heard::More)
+        Ok(StreamState::More)
     }
 
-    fn whole(&mut self, body: &[u8], events: &mut Vec<Event>) -> Result<(), NotComplete> {
-        let Unary { report, .. } = read_unary(Dialect::Chat, body)?;
+    fn whole(&mut self, body: &[u8], events: &mut Vec<OutputEvent>) -> Result<(), IncompleteResponse> {
+        let DecodedResponse { report, .. } = decode_unary(Dialect::Chat, body)?;
         self.report = Some(report);
         let answered = match self.first_choice(body, events) {
             Ok(true) => Ok(()),
-            Ok(false) => Err(UpstreamFault::unreadable(
+            Ok(false) => Err(UpstreamError::unreadable(
                 "the upstream's answer has no choice",
             )),
             Err(fault) => Err(fault),
         };
-        answered.map_err(|fault| NotComplete::fault(fault, self.report()))
+        answered.map_err(|fault| IncompleteResponse::fault(fault, self.report()))
     }
 
-    fn report(&self) -> Report {
+    fn report(&self) -> ReportedUsage {
         self.report.clone().unwrap_or_else(|| self.usage.report())
     }
 
@@ -309,19 +309,19 @@ impl ReadAnswer for ChatReader {
 }
 
 /// Every word for an end that those who speak this dialect use (WIRE.md 2.11).
-fn stop(reason: &str) -> Stop {
+fn stop(reason: &str) -> StopReason {
     match reason {
-        "length" | "max_tokens" => Stop::Length,
-        "model_length" => Stop::ContextWindow,
-        "tool_calls" | "function_call" | "tool_use" => Stop::Tool,
-        "content_filter" | "refusal" => Stop::Filtered,
-        "stop" | "eos" | "end_turn" | "stop_sequence" | "COMPLETE" => Stop::End,
+        "length" | "max_tokens" => StopReason::Length,
+        "model_length" => StopReason::ContextWindow,
+        "tool_calls" | "function_call" | "tool_use" => StopReason::Tool,
+        "content_filter" | "refusal" => StopReason::Filtered,
+        "stop" | "eos" | "end_turn" | "stop_sequence" | "COMPLETE" => StopReason::End,
         other => {
             tracing::warn!(
                 "an upstream ended an answer with the unknown reason {:?}: taken for a plain end",
                 other.get(..40).unwrap_or(other)
             );
-            Stop::End
+            StopReason::End
         }
     }
 }
@@ -329,31 +329,31 @@ fn stop(reason: &str) -> Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conversation::{Content, Envelope, Fold};
+    use crate::conversation::{Content, StateSealer, ResponseBuilder};
     use crate::dialect::samples;
     use crate::dialect::sse;
 
-    fn reader() -> ChatReader {
-        ChatReader::new(&AnswerHead {
+    fn reader() -> ChatDecoder {
+        ChatDecoder::new(&ResponseMeta {
             request_id: "req_1".into(),
             model: "m".into(),
             created_s: 0,
-            envelope: Envelope::new([0; 32]),
+            envelope: StateSealer::new([0; 32]),
         })
     }
 
     /// The blocks that a stream of these choices tells, one line each, and why it stopped.
-    fn told(chunks: &[&str]) -> (Vec<String>, Stop) {
+    fn told(chunks: &[&str]) -> (Vec<String>, StopReason) {
         let (mut reader, mut events) = (reader(), Vec::new());
         for chunk in chunks {
             let event = format!("data: {{\"choices\":[{chunk}]}}\n\n");
             assert_eq!(
                 reader.event(&sse::parse(event.as_bytes()), &mut events),
-                Ok(Heard::More),
+                Ok(StreamState::More),
                 "{chunk}"
             );
         }
-        let mut fold = Fold::default();
+        let mut fold = ResponseBuilder::default();
         events.iter().for_each(|event| fold.add(event));
         let answer = fold.answer();
         let line = |content: &Content| match content {
@@ -383,7 +383,7 @@ mod tests {
             r#"{"index":0,"delta":{},"finish_reason":"stop"}"#,
         ]);
         assert_eq!(blocks, ["text so", r#"a f {"x":1}"#, "b g {}"]);
-        assert_eq!(stop, Stop::Tool, "whatever the upstream calls it");
+        assert_eq!(stop, StopReason::Tool, "whatever the upstream calls it");
     }
 
     #[test]
@@ -407,7 +407,7 @@ mod tests {
             r#"{"delta":{"content":"b","refusal":null},"finish_reason":"model_length"}"#,
         ]);
         assert_eq!(blocks, ["thought hm! so", "text ab"]);
-        assert_eq!(stop, Stop::ContextWindow);
+        assert_eq!(stop, StopReason::ContextWindow);
     }
 
     #[test]
@@ -424,7 +424,7 @@ mod tests {
         };
         assert_eq!(
             ["\"stop\"", "\"\"", "null"].map(ends),
-            [Ok(Heard::End), Ok(Heard::CutOff), Ok(Heard::CutOff)]
+            [Ok(StreamState::End), Ok(StreamState::Truncated), Ok(StreamState::Truncated)]
         );
         for body in [
             "{}",
@@ -433,7 +433,7 @@ mod tests {
         ] {
             let read = reader().whole(body.as_bytes(), &mut Vec::new());
             assert!(
-                matches!(&read, Err(NotComplete::Fault { fault, .. }) if fault.unreadable),
+                matches!(&read, Err(IncompleteResponse::Fault { fault, .. }) if fault.unreadable),
                 "{body}: {read:?}"
             );
         }
@@ -442,7 +442,7 @@ mod tests {
             &mut Vec::new(),
         );
         assert!(
-            matches!(&failed, Err(NotComplete::Fault { fault, .. }) if !fault.unreadable),
+            matches!(&failed, Err(IncompleteResponse::Fault { fault, .. }) if !fault.unreadable),
             "{failed:?}"
         );
     }

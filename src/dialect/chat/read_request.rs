@@ -3,12 +3,12 @@
 use serde::Deserialize;
 
 use crate::conversation::{
-    Ask, Block, Cache, Content, Effort, Envelope, Format, Media, Number, Raw, Reasoned, Reasoning,
+    ChatRequest, ContentBlock, Cache, Content, Effort, StateSealer, Format, Media, Number, RawJson, ReasoningBlock, ReasoningOptions,
     Role, Source, Tool, ToolCall, ToolChoice, ToolResult, Turn, raw,
 };
 use crate::dialect::Request;
 use crate::dialect::json::{Arguments, typed};
-use crate::domain::problem::Problem;
+use crate::domain::problem::ApiError;
 
 /// Members that are read here, or that say nothing to another vendor and lose nothing.
 const READ: [&str; 9] = [
@@ -24,22 +24,22 @@ const READ: [&str; 9] = [
 ];
 
 /// Reads the body of a request that was read shallowly before. `envelope` opens what a client carried for a vendor.
-pub(in crate::dialect) fn read_request(
+pub(in crate::dialect) fn decode_request(
     request: &Request,
-    envelope: &Envelope,
-) -> Result<Ask, Problem> {
+    envelope: &StateSealer,
+) -> Result<ChatRequest, ApiError> {
     if request.choices > 1 {
         let message =
             "`n` above 1 cannot be had from this vendor; leave it out and ask several times";
-        return Err(Problem::invalid(message).at("n"));
+        return Err(ApiError::invalid(message).at("n"));
     }
     if request.audio_output {
         return Err(
-            Problem::invalid("this vendor answers with text only; leave `modalities` out")
+            ApiError::invalid("this vendor answers with text only; leave `modalities` out")
                 .at("modalities"),
         );
     }
-    let mut ask = Ask {
+    let mut ask = ChatRequest {
         streamed: request.streamed,
         output_cap: request.output_cap.map(|cap| cap.tokens),
         service_tier: request.service_tier.clone(),
@@ -58,12 +58,12 @@ pub(in crate::dialect) fn read_request(
 }
 
 /// Takes one top-level member into the ask.
-fn member(ask: &mut Ask, request: &Request, name: &str) -> Result<(), Problem> {
+fn member(ask: &mut ChatRequest, request: &Request, name: &str) -> Result<(), ApiError> {
     if request.member(name) == Some("null") {
         return Ok(());
     }
     let sampling = &mut ask.sampling;
-    let number = || -> Result<Option<Number>, Problem> { typed(request, name) };
+    let number = || -> Result<Option<Number>, ApiError> { typed(request, name) };
     match name {
         "temperature" => sampling.temperature = number()?,
         "top_p" => sampling.top_p = number()?,
@@ -187,12 +187,12 @@ struct GoogleContent {
     thought_signature: Option<String>,
 }
 
-fn turn(message: Message, place: usize, envelope: &Envelope) -> Result<Turn, Problem> {
+fn turn(message: Message, place: usize, envelope: &StateSealer) -> Result<Turn, ApiError> {
     let refused =
-        |what: String| Problem::invalid(format!("messages[{place}]: {what}")).at("messages");
+        |what: String| ApiError::invalid(format!("messages[{place}]: {what}")).at("messages");
     let mut blocks = Vec::new();
     if let Some(text) = message.reasoning_content.filter(|text| !text.is_empty()) {
-        blocks.push(Content::Reasoning(Reasoned { text, opaque: None }).into());
+        blocks.push(Content::Reasoning(ReasoningBlock { text, opaque: None }).into());
     }
     match message.content {
         Some(Contents::Text(text)) => push_text(&mut blocks, text),
@@ -224,13 +224,13 @@ fn turn(message: Message, place: usize, envelope: &Envelope) -> Result<Turn, Pro
     Ok(Turn { role, blocks })
 }
 
-fn push_text(blocks: &mut Vec<Block>, text: String) {
+fn push_text(blocks: &mut Vec<ContentBlock>, text: String) {
     if !text.is_empty() {
         blocks.push(Content::Text(text).into());
     }
 }
 
-fn tool_turn(id: Option<String>, blocks: Vec<Block>) -> Result<Turn, String> {
+fn tool_turn(id: Option<String>, blocks: Vec<ContentBlock>) -> Result<Turn, String> {
     let id = id.ok_or("a message of the role `tool` needs a `tool_call_id`")?;
     let result = Content::ToolResult(ToolResult {
         id,
@@ -244,7 +244,7 @@ fn tool_turn(id: Option<String>, blocks: Vec<Block>) -> Result<Turn, String> {
     })
 }
 
-fn tool_call(call: Call, envelope: &Envelope) -> Result<ToolCall, String> {
+fn tool_call(call: Call, envelope: &StateSealer) -> Result<ToolCall, String> {
     let function = call
         .function
         .ok_or("a tool call has no `function`; calls of other kinds cannot be translated")?;
@@ -261,7 +261,7 @@ fn tool_call(call: Call, envelope: &Envelope) -> Result<ToolCall, String> {
     })
 }
 
-fn block(part: Part) -> Result<Option<Block>, String> {
+fn block(part: Part) -> Result<Option<ContentBlock>, String> {
     let cache = part.cache_control.map(|hint| {
         if hint.ttl.as_deref() == Some("1h") {
             Cache::Hour
@@ -291,7 +291,7 @@ fn block(part: Part) -> Result<Option<Block>, String> {
             ));
         }
     };
-    Ok(Some(Block { content, cache }))
+    Ok(Some(ContentBlock { content, cache }))
 }
 
 /// A data URL taken apart, or the address as it is.
@@ -363,38 +363,38 @@ impl Stops {
 }
 
 #[derive(Deserialize)]
-struct ToolDeclared {
+struct ToolEntry {
     #[serde(rename = "type", default)]
     kind: String,
     #[serde(default)]
-    function: Option<Declared>,
+    function: Option<ToolDeclaration>,
     #[serde(default)]
     cache_control: Option<CacheControl>,
 }
 
 #[derive(Deserialize)]
-struct Declared {
+struct ToolDeclaration {
     name: String,
     #[serde(default)]
     description: Option<String>,
     #[serde(default)]
-    parameters: Option<Raw>,
+    parameters: Option<RawJson>,
     #[serde(default)]
     strict: Option<bool>,
 }
 
-fn tools(request: &Request) -> Result<Vec<Tool>, Problem> {
-    let declared: Vec<ToolDeclared> = typed(request, "tools")?.unwrap_or_default();
+fn tools(request: &Request) -> Result<Vec<Tool>, ApiError> {
+    let declared: Vec<ToolEntry> = typed(request, "tools")?.unwrap_or_default();
     declared.into_iter().map(tool).collect()
 }
 
-fn tool(declared: ToolDeclared) -> Result<Tool, Problem> {
+fn tool(declared: ToolEntry) -> Result<Tool, ApiError> {
     let Some(function) = declared.function else {
         let kind: String = declared.kind.chars().take(40).collect();
         let message = format!(
             "a tool of the type `{kind}` cannot be translated for this vendor; declare functions"
         );
-        return Err(Problem::invalid(message).at("tools"));
+        return Err(ApiError::invalid(message).at("tools"));
     };
     let cache = declared.cache_control.map(|hint| {
         if hint.ttl.as_deref() == Some("1h") {
@@ -422,16 +422,16 @@ fn tool(declared: ToolDeclared) -> Result<Tool, Problem> {
 #[serde(untagged)]
 enum Choice {
     Word(String),
-    Named { function: Named },
+    Named { function: NamedChoice },
 }
 
 #[derive(Deserialize)]
-struct Named {
+struct NamedChoice {
     name: String,
 }
 
 impl Choice {
-    fn meaning(self) -> Result<ToolChoice, Problem> {
+    fn meaning(self) -> Result<ToolChoice, ApiError> {
         Ok(match self {
             Choice::Named { function } => ToolChoice::Named(function.name),
             Choice::Word(word) => match word.as_str() {
@@ -439,7 +439,7 @@ impl Choice {
                 "none" => ToolChoice::None,
                 "required" | "any" => ToolChoice::Any,
                 _ => {
-                    return Err(Problem::invalid(
+                    return Err(ApiError::invalid(
                         "`tool_choice` is none of auto, none and required",
                     )
                     .at("tool_choice"));
@@ -464,7 +464,7 @@ struct JsonSchema {
     #[serde(default)]
     description: Option<String>,
     #[serde(default)]
-    schema: Option<Raw>,
+    schema: Option<RawJson>,
     #[serde(default)]
     strict: Option<bool>,
 }
@@ -492,17 +492,17 @@ impl ResponseFormat {
     }
 }
 
-fn effort(word: Option<String>) -> Result<Reasoning, Problem> {
+fn effort(word: Option<String>) -> Result<ReasoningOptions, ApiError> {
     let Some(word) = word else {
-        return Ok(Reasoning::default());
+        return Ok(ReasoningOptions::default());
     };
     let effort = match word.as_str() {
-        "default" => return Ok(Reasoning::default()),
+        "default" => return Ok(ReasoningOptions::default()),
         word => Effort::parse(word),
     };
     let known = "`reasoning_effort` is none of none, minimal, low, medium, high, xhigh and max";
-    Ok(Reasoning {
-        effort: Some(effort.ok_or_else(|| Problem::invalid(known).at("reasoning_effort"))?),
+    Ok(ReasoningOptions {
+        effort: Some(effort.ok_or_else(|| ApiError::invalid(known).at("reasoning_effort"))?),
         ..Reasoning::default()
     })
 }
@@ -512,10 +512,10 @@ mod tests {
     use super::*;
     use crate::dialect::{Dialect, read};
 
-    fn ask(more: &str) -> Result<Ask, Problem> {
+    fn ask(more: &str) -> Result<ChatRequest, ApiError> {
         let body = format!(r#"{{"model":"m"{more}}}"#);
         let request = read(Dialect::Chat, body.into()).expect("a request");
-        read_request(&request, &Envelope::new([0; 32]))
+        decode_request(&request, &StateSealer::new([0; 32]))
     }
 
     #[test]
@@ -557,7 +557,7 @@ mod tests {
             )
         );
         assert_eq!(
-            ask.sampling.temperature.as_ref().map(Raw::as_str),
+            ask.sampling.temperature.as_ref().map(RawJson::as_str),
             Some("0.70")
         );
         assert_eq!(

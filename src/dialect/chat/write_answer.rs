@@ -4,17 +4,17 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::conversation::{Answer, Content, Event, Opened, Stop};
+use crate::conversation::{ChatResponse, Content, OutputEvent, BlockKind, StopReason};
 use crate::dialect::answer::written;
-use crate::dialect::translation::{AnswerHead, WriteAnswer, failed};
+use crate::dialect::translation::{ResponseMeta, ResponseEncoder, failed};
 use crate::dialect::{Dialect, Request};
-use crate::domain::problem::Problem;
+use crate::domain::problem::ApiError;
 use crate::domain::usage::Usage;
 
 /// Writes one answer.
-pub(in crate::dialect) struct ChatWriter {
+pub(in crate::dialect) struct ChatEncoder {
     id: String,
-    head: AnswerHead,
+    head: ResponseMeta,
     usage_asked: bool,
     begun: bool,
     /// the reader's number of each block that is text, thoughts or a call (then with the client's number)
@@ -135,10 +135,10 @@ impl From<&Usage> for UsageOut {
     }
 }
 
-impl ChatWriter {
-    pub(in crate::dialect) fn new(request: &Request, head: AnswerHead) -> ChatWriter {
+impl ChatEncoder {
+    pub(in crate::dialect) fn new(request: &Request, head: ResponseMeta) -> ChatEncoder {
         let id = format!("chatcmpl-{}", head.request_id);
-        ChatWriter {
+        ChatEncoder {
             id,
             head,
             usage_asked: request.usage_asked,
@@ -179,11 +179,11 @@ impl ChatWriter {
         out.extend_from_slice(b"\n\n");
     }
 
-    fn open(&mut self, block: u32, opened: &Opened, out: &mut Vec<u8>) {
+    fn open(&mut self, block: u32, opened: &BlockKind, out: &mut Vec<u8>) {
         let kind = match opened {
-            Opened::Text => Kind::Text,
-            Opened::Reasoning => Kind::Reasoning,
-            Opened::Call { id, name } => {
+            BlockKind::Text => Kind::Text,
+            BlockKind::Reasoning => Kind::Reasoning,
+            BlockKind::Call { id, name } => {
                 let index = self.calls;
                 self.calls += 1;
                 let function = Function {
@@ -248,16 +248,16 @@ impl ChatWriter {
     }
 }
 
-impl WriteAnswer for ChatWriter {
-    fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
+impl ResponseEncoder for ChatEncoder {
+    fn event(&mut self, event: &OutputEvent, out: &mut Vec<u8>) {
         match event {
-            Event::Open { block, opened } => self.open(*block, opened, out),
-            Event::Piece { block, text } => self.piece(*block, text, out),
-            Event::Opaque { .. } | Event::Close { .. } | Event::Stop(_) => {}
+            OutputEvent::Open { block, opened } => self.open(*block, opened, out),
+            OutputEvent::Delta { block, text } => self.piece(*block, text, out),
+            OutputEvent::Opaque { .. } | OutputEvent::Close { .. } | OutputEvent::Stop(_) => {}
         }
     }
 
-    fn end(&mut self, stop: &Stop, usage: &Usage, out: &mut Vec<u8>) {
+    fn end(&mut self, stop: &StopReason, usage: &Usage, out: &mut Vec<u8>) {
         if !self.begun {
             self.chunk(
                 Delta {
@@ -281,11 +281,11 @@ impl WriteAnswer for ChatWriter {
         out.extend_from_slice(b"data: [DONE]\n\n");
     }
 
-    fn failed(&mut self, problem: &Problem, request_id: &str) -> Bytes {
+    fn failed(&mut self, problem: &ApiError, request_id: &str) -> Bytes {
         failed(Dialect::Chat, problem, request_id)
     }
 
-    fn whole(&self, answer: &Answer, usage: &Usage) -> String {
+    fn whole(&self, answer: &ChatResponse, usage: &Usage) -> String {
         let (mut text, mut thoughts, mut tool_calls) = (None::<String>, None::<String>, Vec::new());
         for block in &answer.blocks {
             match &block.content {
@@ -339,19 +339,19 @@ impl WriteAnswer for ChatWriter {
     }
 }
 
-fn reason(stop: &Stop) -> &'static str {
+fn reason(stop: &StopReason) -> &'static str {
     match stop {
-        Stop::End | Stop::Sequence(_) | Stop::Pause => "stop",
-        Stop::Length | Stop::ContextWindow => "length",
-        Stop::Tool => "tool_calls",
-        Stop::Filtered => "content_filter",
+        StopReason::End | StopReason::Sequence(_) | StopReason::Pause => "stop",
+        StopReason::Length | StopReason::ContextWindow => "length",
+        StopReason::Tool => "tool_calls",
+        StopReason::Filtered => "content_filter",
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conversation::{Envelope, Fold};
+    use crate::conversation::{StateSealer, ResponseBuilder};
     use crate::dialect::read;
     use serde_json::{Value, json};
 
@@ -371,13 +371,13 @@ mod tests {
         service_tier: None,
     };
 
-    fn writer(more: &str) -> ChatWriter {
+    fn writer(more: &str) -> ChatEncoder {
         let body = format!(r#"{{"model":"m","messages":[]{more}}}"#);
         let request = read(Dialect::Chat, body.into()).expect("a request");
-        let envelope = Envelope::new([0; 32]);
-        ChatWriter::new(
+        let envelope = StateSealer::new([0; 32]);
+        ChatEncoder::new(
             &request,
-            AnswerHead {
+            ResponseMeta {
                 request_id: "req_1".into(),
                 model: "their-m".into(),
                 created_s: 9,
@@ -386,31 +386,31 @@ mod tests {
         )
     }
 
-    fn events() -> Vec<Event> {
-        let piece = |block, text: &str| Event::Piece {
+    fn events() -> Vec<OutputEvent> {
+        let piece = |block, text: &str| OutputEvent::Delta {
             block,
             text: text.into(),
         };
         vec![
-            Event::Open {
+            OutputEvent::Open {
                 block: 0,
-                opened: Opened::Reasoning,
+                opened: BlockKind::Reasoning,
             },
             piece(0, "hm"),
-            Event::Open {
+            OutputEvent::Open {
                 block: 1,
-                opened: Opened::Text,
+                opened: BlockKind::Text,
             },
             piece(1, "so"),
-            Event::Open {
+            OutputEvent::Open {
                 block: 2,
-                opened: Opened::Call {
+                opened: BlockKind::Call {
                     id: "a".into(),
                     name: "f".into(),
                 },
             },
             piece(2, "{}"),
-            Event::Stop(Stop::Tool),
+            OutputEvent::Stop(StopReason::Tool),
         ]
     }
 
@@ -421,7 +421,7 @@ mod tests {
         events()
             .iter()
             .for_each(|event| writer.event(event, &mut out));
-        writer.end(&Stop::Tool, &USAGE, &mut out);
+        writer.end(&StopReason::Tool, &USAGE, &mut out);
         let text = String::from_utf8(out).expect("UTF-8");
         let (chunks, end) = text.trim_end().rsplit_once("\n\n").expect("events");
         assert_eq!(end, "data: [DONE]");
@@ -453,7 +453,7 @@ mod tests {
 
     #[test]
     fn c01_a_whole_answer_tells_the_prompt_with_all_that_a_cache_served_or_took() {
-        let mut fold = Fold::default();
+        let mut fold = ResponseBuilder::default();
         events().iter().for_each(|event| fold.add(event));
         let answer: Value =
             serde_json::from_str(&writer("").whole(&fold.answer(), &USAGE)).expect("JSON");

@@ -5,11 +5,11 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use crate::conversation::{
-    Ask, Block, Content, Effort, Format, Media, Raw, Role, Source, Tool, ToolCall, ToolChoice,
+    ChatRequest, ContentBlock, Content, Effort, Format, Media, RawJson, Role, Source, Tool, ToolCall, ToolChoice,
     ToolResult, Turn, fitting_id,
 };
 use crate::dialect::answer::written;
-use crate::dialect::hub::Sending;
+use crate::dialect::hub::EncodeOptions;
 
 /// What stands before the text of a result that tells a failure: the dialect has no flag for it.
 const FAILED: &str = "Error: ";
@@ -27,21 +27,21 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     max_tokens: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    temperature: &'a Option<Raw>,
+    temperature: &'a Option<RawJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    top_p: &'a Option<Raw>,
+    top_p: &'a Option<RawJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    top_k: &'a Option<Raw>,
+    top_k: &'a Option<RawJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    frequency_penalty: &'a Option<Raw>,
+    frequency_penalty: &'a Option<RawJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    presence_penalty: &'a Option<Raw>,
+    presence_penalty: &'a Option<RawJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    seed: &'a Option<Raw>,
+    seed: &'a Option<RawJson>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     stop: &'a [String],
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tools: Vec<Declared<'a>>,
+    tools: Vec<ToolDeclaration<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_choice: Option<Choice<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -107,17 +107,17 @@ struct Call<'a> {
     id: Cow<'a, str>,
     #[serde(rename = "type")]
     kind: &'static str,
-    function: Called<'a>,
+    function: FunctionCall<'a>,
 }
 
 #[derive(Serialize)]
-struct Called<'a> {
+struct FunctionCall<'a> {
     name: &'a str,
     arguments: &'a str,
 }
 
 #[derive(Serialize)]
-struct Declared<'a> {
+struct ToolDeclaration<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     function: Function<'a>,
@@ -128,7 +128,7 @@ struct Function<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
-    parameters: &'a Raw,
+    parameters: &'a RawJson,
     #[serde(skip_serializing_if = "Option::is_none")]
     strict: Option<bool>,
 }
@@ -161,13 +161,13 @@ struct JsonSchema<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
-    schema: &'a Raw,
+    schema: &'a RawJson,
     #[serde(skip_serializing_if = "Option::is_none")]
     strict: Option<bool>,
 }
 
 /// Writes an ask that fits the model.
-pub(in crate::dialect) fn write_request(ask: &Ask, sending: &Sending<'_>) -> String {
+pub(in crate::dialect) fn encode_request(ask: &ChatRequest, sending: &EncodeOptions<'_>) -> String {
     let mut messages = Vec::with_capacity(ask.turns.len() + 1);
     for turn in &ask.turns {
         push_turn(&mut messages, turn, sending);
@@ -194,18 +194,18 @@ pub(in crate::dialect) fn write_request(ask: &Ask, sending: &Sending<'_>) -> Str
         tool_choice: tool_choice(&ask.tool_choice, sending),
         parallel_tool_calls: ask.parallel_tools,
         response_format: response_format(&ask.format),
-        reasoning_effort: ask.reasoning.effort.map(Effort::word),
+        reasoning_effort: ask.reasoning.effort.map(Effort::as_str),
         user: ask.user.as_deref(),
         service_tier: ask.service_tier.as_deref(),
         stream: ask.streamed,
-        stream_options: (ask.streamed && sending.asks_usage).then_some(StreamOptions {
+        stream_options: (ask.streamed && sending.stream_usage_opt_in).then_some(StreamOptions {
             include_usage: true,
         }),
     })
 }
 
 /// One turn: results of tools are messages of their own, and what they show follows as a user's message.
-fn push_turn<'a>(messages: &mut Vec<Message<'a>>, turn: &'a Turn, sending: &Sending<'a>) {
+fn push_turn<'a>(messages: &mut Vec<Message<'a>>, turn: &'a Turn, sending: &EncodeOptions<'a>) {
     let (mut parts, mut calls) = (Vec::new(), Vec::new());
     for block in &turn.blocks {
         match &block.content {
@@ -273,7 +273,7 @@ fn contents(mut parts: Vec<Part<'_>>, role: Role) -> Contents<'_> {
     })))
 }
 
-fn tool_message<'a>(result: &'a ToolResult, sending: &Sending<'a>) -> Message<'a> {
+fn tool_message<'a>(result: &'a ToolResult, sending: &EncodeOptions<'a>) -> Message<'a> {
     let mut text = result.text();
     if text.is_empty() && result.blocks.iter().any(|block| medium(block).is_some()) {
         text.push_str(IMAGE_FOLLOWS);
@@ -290,7 +290,7 @@ fn tool_message<'a>(result: &'a ToolResult, sending: &Sending<'a>) -> Message<'a
     }
 }
 
-fn called<'a>(call: &'a ToolCall, sending: &Sending<'a>) -> Call<'a> {
+fn called<'a>(call: &'a ToolCall, sending: &EncodeOptions<'a>) -> Call<'a> {
     let arguments = if call.arguments.trim().is_empty() {
         "{}"
     } else {
@@ -299,7 +299,7 @@ fn called<'a>(call: &'a ToolCall, sending: &Sending<'a>) -> Call<'a> {
     Call {
         id: fitting_id(&call.id, sending.capabilities.ids),
         kind: "function",
-        function: Called {
+        function: FunctionCall {
             name: sending.names.sent(&call.name),
             arguments,
         },
@@ -307,7 +307,7 @@ fn called<'a>(call: &'a ToolCall, sending: &Sending<'a>) -> Call<'a> {
 }
 
 /// An image or document as a part; text documents as their text. What `fit` would have refused is nothing.
-fn medium(block: &Block) -> Option<Part<'_>> {
+fn medium(block: &ContentBlock) -> Option<Part<'_>> {
     match &block.content {
         Content::Image(Media {
             mime,
@@ -350,20 +350,20 @@ fn medium(block: &Block) -> Option<Part<'_>> {
     }
 }
 
-fn declared<'a>(tool: &'a Tool, sending: &Sending<'a>) -> Declared<'a> {
+fn declared<'a>(tool: &'a Tool, sending: &EncodeOptions<'a>) -> ToolDeclaration<'a> {
     let function = Function {
         name: sending.names.sent(&tool.name),
         description: tool.description.as_deref(),
         parameters: &tool.schema,
         strict: tool.strict,
     };
-    Declared {
+    ToolDeclaration {
         kind: "function",
         function,
     }
 }
 
-fn tool_choice<'a>(choice: &'a ToolChoice, sending: &Sending<'a>) -> Option<Choice<'a>> {
+fn tool_choice<'a>(choice: &'a ToolChoice, sending: &EncodeOptions<'a>) -> Option<Choice<'a>> {
     match choice {
         ToolChoice::Auto => None,
         ToolChoice::None => Some(Choice::Word("none")),
@@ -400,7 +400,7 @@ fn response_format(format: &Format) -> Option<ResponseFormat<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conversation::{Capabilities, Envelope, IdRule, Names, raw};
+    use crate::conversation::{Capabilities, StateSealer, IdRule, ToolNames, raw};
     use crate::dialect::{Dialect, read};
 
     fn sent(body: &str, takes: Capabilities) -> serde_json::Value {
@@ -410,20 +410,20 @@ mod tests {
         )
         .expect("a request");
         let mut ask =
-            crate::dialect::read_request(&request, &Envelope::new([0; 32])).expect("an ask");
+            crate::dialect::decode_request(&request, &StateSealer::new([0; 32])).expect("an ask");
         ask.fit(&takes, &crate::dialect::chat::WORDS, "v/m")
             .expect("a fit");
-        let names = Names::of(&ask, takes.names);
-        let sending = Sending {
+        let names = ToolNames::of(&ask, takes.names);
+        let sending = EncodeOptions {
             model: "their-model",
             capabilities: &takes,
             names: &names,
             output_cap: ask.output_cap,
             output_max: 4_096,
             output_cap_member: "max_tokens",
-            asks_usage: true,
+            stream_usage_opt_in: true,
         };
-        serde_json::from_str(&write_request(&ask, &sending)).expect("JSON")
+        serde_json::from_str(&encode_request(&ask, &sending)).expect("JSON")
     }
 
     #[test]
@@ -473,26 +473,26 @@ mod tests {
             strict: None,
             cache: None,
         };
-        let ask = Ask {
+        let ask = ChatRequest {
             tools: vec![tool],
             ..Ask::default()
         };
         let takes = Capabilities::chat();
-        let names = Names::of(&ask, takes.names);
-        let sending = Sending {
+        let names = ToolNames::of(&ask, takes.names);
+        let sending = EncodeOptions {
             model: "m",
             capabilities: &takes,
             names: &names,
             output_cap: None,
             output_max: 1,
             output_cap_member: "max_tokens",
-            asks_usage: false,
+            stream_usage_opt_in: false,
         };
-        let written = write_request(&ask, &sending);
+        let written = encode_request(&ask, &sending);
         assert!(
             written.contains(r#""parameters":{"z":1.0, "a":{"$ref":"x"}}"#),
             "{written}"
         );
-        assert_eq!(written, write_request(&ask.clone(), &sending));
+        assert_eq!(written, encode_request(&ask.clone(), &sending));
     }
 }

@@ -3,42 +3,42 @@
 
 use serde::Deserialize;
 
-use crate::conversation::{Event, Opened, Stop};
+use crate::conversation::{OutputEvent, BlockKind, StopReason};
 use crate::dialect::cohere::usage::CohereUsage;
 use crate::dialect::sse::Fields;
-use crate::dialect::translation::{AnswerHead, Heard, ReadAnswer};
-use crate::dialect::unary::{NotComplete, whole_of};
-use crate::dialect::{Dialect, UpstreamFault, fault, json};
-use crate::domain::usage::{Report, Side};
+use crate::dialect::translation::{ResponseMeta, StreamState, ResponseDecoder};
+use crate::dialect::unary::{IncompleteResponse, whole_of};
+use crate::dialect::{Dialect, UpstreamError, fault, json};
+use crate::domain::usage::{ReportedUsage, Side};
 
 /// Reads one answer.
-pub(in crate::dialect) struct CohereReader {
+pub(in crate::dialect) struct CohereDecoder {
     /// what minted ids begin with
     seed: String,
     usage: CohereUsage,
     blocks: u32,
     /// what is open: where the vendor has it, our number of it
-    open: Vec<(Place, u32)>,
+    open: Vec<(BlockKey, u32)>,
     /// the usage comes in the event that ends the answer, well or not
     counted: bool,
 }
 
 /// The vendor numbers contents and calls apart; there is one plan.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Content(u64, Said),
+enum BlockKey {
+    Content(u64, TextKind),
     Plan,
     Call(u64),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Said {
+enum TextKind {
     Text,
     Thought,
 }
 
 #[derive(Deserialize)]
-struct Told {
+struct CohereEvent {
     #[serde(rename = "type")]
     kind: Option<String>,
     index: Option<u64>,
@@ -99,7 +99,7 @@ struct Function {
 
 /// A whole answer.
 #[derive(Deserialize)]
-struct Answered {
+struct ResponseBody {
     finish_reason: Option<String>,
     message: Option<AnswerMessage>,
     #[serde(default)]
@@ -121,10 +121,10 @@ struct Message {
     tool_calls: Option<Vec<Call>>,
 }
 
-impl CohereReader {
-    pub(in crate::dialect) fn new(head: &AnswerHead) -> CohereReader {
+impl CohereDecoder {
+    pub(in crate::dialect) fn new(head: &ResponseMeta) -> CohereDecoder {
         let usage = CohereUsage::default();
-        CohereReader {
+        CohereDecoder {
             seed: head.request_id.clone(),
             usage,
             blocks: 0,
@@ -133,10 +133,10 @@ impl CohereReader {
         }
     }
 
-    fn piece(&mut self, index: u64, piece: Piece, events: &mut Vec<Event>) {
-        for (said, text) in [(Said::Thought, piece.thinking), (Said::Text, piece.text)] {
+    fn piece(&mut self, index: u64, piece: Piece, events: &mut Vec<OutputEvent>) {
+        for (said, text) in [(TextKind::Thought, piece.thinking), (TextKind::Text, piece.text)] {
             self.say(
-                Place::Content(index, said),
+                BlockKey::Content(index, said),
                 text.unwrap_or_default(),
                 events,
             );
@@ -144,69 +144,69 @@ impl CohereReader {
     }
 
     /// A piece of what stands there; an empty one opens nothing.
-    fn say(&mut self, place: Place, text: String, events: &mut Vec<Event>) {
+    fn say(&mut self, place: BlockKey, text: String, events: &mut Vec<OutputEvent>) {
         if text.is_empty() {
             return;
         }
         let block = match self.open.iter().find(|(open, _)| *open == place) {
             Some((_, block)) => *block,
             None => {
-                let thought = matches!(place, Place::Plan | Place::Content(_, Said::Thought));
+                let thought = matches!(place, BlockKey::Plan | BlockKey::Content(_, TextKind::Thought));
                 let opened = if thought {
-                    Opened::Reasoning
+                    BlockKind::Reasoning
                 } else {
-                    Opened::Text
+                    BlockKind::Text
                 };
                 // contents come one after the other, whether or not the vendor says that one has ended
-                self.close(|place| !matches!(place, Place::Call(_)), events);
+                self.close(|place| !matches!(place, BlockKey::Call(_)), events);
                 self.open(place, opened, events)
             }
         };
-        events.push(Event::Piece { block, text });
+        events.push(OutputEvent::Delta { block, text });
     }
 
-    fn call(&mut self, index: u64, call: Call, events: &mut Vec<Event>) {
+    fn call(&mut self, index: u64, call: Call, events: &mut Vec<OutputEvent>) {
         let (name, arguments) = call
             .function
             .map_or((None, None), |function| (function.name, function.arguments));
-        let place = Place::Call(index);
+        let place = BlockKey::Call(index);
         if let Some(name) = name {
             self.close(
-                |open| open == place || !matches!(open, Place::Call(_)),
+                |open| open == place || !matches!(open, BlockKey::Call(_)),
                 events,
             );
             let id = call.id.filter(|id| !id.is_empty());
             let id = id.unwrap_or_else(|| format!("call_{}_{}", self.seed, self.blocks));
-            self.open(place, Opened::Call { id, name }, events);
+            self.open(place, BlockKind::Call { id, name }, events);
         }
         let open = self.open.iter().find(|(open, _)| *open == place);
         if let (Some((_, block)), Some(text)) = (open, arguments.filter(|text| !text.is_empty())) {
-            events.push(Event::Piece {
+            events.push(OutputEvent::Delta {
                 block: *block,
                 text,
             });
         }
     }
 
-    fn open(&mut self, place: Place, opened: Opened, events: &mut Vec<Event>) -> u32 {
+    fn open(&mut self, place: BlockKey, opened: BlockKind, events: &mut Vec<OutputEvent>) -> u32 {
         let block = self.blocks;
         self.blocks += 1;
-        events.push(Event::Open { block, opened });
+        events.push(OutputEvent::Open { block, opened });
         self.open.push((place, block));
         block
     }
 
-    fn close(&mut self, which: impl Fn(Place) -> bool, events: &mut Vec<Event>) {
+    fn close(&mut self, which: impl Fn(BlockKey) -> bool, events: &mut Vec<OutputEvent>) {
         self.open.retain(|(place, block)| {
             let ends = which(*place);
             if ends {
-                events.push(Event::Close { block: *block });
+                events.push(OutputEvent::Close { block: *block });
             }
             !ends
         });
     }
 
-    fn told(&mut self, told: Told, events: &mut Vec<Event>) -> Result<Heard, UpstreamFault> {
+    fn told(&mut self, told: CohereEvent, events: &mut Vec<OutputEvent>) -> Result<StreamState, UpstreamError> {
         let (index, delta) = (told.index.unwrap_or(0), told.delta.unwrap_or_default());
         let message = delta.message.unwrap_or_default();
         match told.kind.as_deref().unwrap_or_default() {
@@ -216,50 +216,50 @@ impl CohereReader {
                 }
             }
             "content-end" => self.close(
-                |place| matches!(place, Place::Content(ended, _) if ended == index),
+                |place| matches!(place, BlockKey::Content(ended, _) if ended == index),
                 events,
             ),
             "tool-plan-delta" => {
-                self.say(Place::Plan, message.tool_plan.unwrap_or_default(), events)
+                self.say(BlockKey::Plan, message.tool_plan.unwrap_or_default(), events)
             }
             "tool-call-start" | "tool-call-delta" => {
                 if let Some(call) = message.tool_calls.and_then(OneOf::first) {
                     self.call(index, call, events);
                 }
             }
-            "tool-call-end" => self.close(|place| place == Place::Call(index), events),
+            "tool-call-end" => self.close(|place| place == BlockKey::Call(index), events),
             "message-end" => {
                 self.usage = delta.usage;
                 self.counted = matches!(
                     self.report(),
-                    Report::Reported(_)
-                        | Report::Half {
+                    ReportedUsage::Complete(_)
+                        | ReportedUsage::Partial {
                             unsaid: Side::Input,
                             ..
                         }
                 );
                 self.end(delta.finish_reason.as_deref(), delta.error, events)?;
-                return Ok(Heard::End);
+                return Ok(StreamState::End);
             }
             _ => {}
         }
-        Ok(Heard::More)
+        Ok(StreamState::More)
     }
 
     fn end(
         &mut self,
         reason: Option<&str>,
         error: Option<String>,
-        events: &mut Vec<Event>,
-    ) -> Result<(), UpstreamFault> {
+        events: &mut Vec<OutputEvent>,
+    ) -> Result<(), UpstreamError> {
         self.close(|_| true, events);
         match (reason.map(stop), error.filter(|error| !error.is_empty())) {
-            (Some(Some(stop)), None) => events.push(Event::Stop(stop)),
-            (None, None) => events.push(Event::Stop(Stop::End)),
-            (_, Some(error)) => return Err(UpstreamFault::new(error)),
+            (Some(Some(stop)), None) => events.push(OutputEvent::Stop(stop)),
+            (None, None) => events.push(OutputEvent::Stop(StopReason::End)),
+            (_, Some(error)) => return Err(UpstreamError::new(error)),
             (Some(None), None) => {
                 let reason = reason.unwrap_or_default();
-                return Err(UpstreamFault {
+                return Err(UpstreamError {
                     kind: reason.to_owned(),
                     ..UpstreamFault::new(format!("the answer ended with {reason}"))
                 });
@@ -269,18 +269,18 @@ impl CohereReader {
     }
 }
 
-impl ReadAnswer for CohereReader {
+impl ResponseDecoder for CohereDecoder {
     fn event(
         &mut self,
         fields: &Fields<'_>,
-        events: &mut Vec<Event>,
-    ) -> Result<Heard, UpstreamFault> {
+        events: &mut Vec<OutputEvent>,
+    ) -> Result<StreamState, UpstreamError> {
         let data = fields.data.trim_ascii();
         if data.is_empty() || data == b"[DONE]" {
-            return Ok(Heard::More);
+            return Ok(StreamState::More);
         }
-        let told: Told = json::lenient(data).map_err(|_| {
-            UpstreamFault::unreadable("the upstream sent an event that is none of Cohere's")
+        let told: CohereEvent = json::lenient(data).map_err(|_| {
+            UpstreamError::unreadable("the upstream sent an event that is none of Cohere's")
         })?;
         if told.kind.is_none() && told.message.is_some() || fields.event == Some(b"error") {
             return Err(fault::named(Dialect::Cohere, data));
@@ -288,19 +288,19 @@ impl ReadAnswer for CohereReader {
         self.told(told, events)
     }
 
-    fn whole(&mut self, body: &[u8], events: &mut Vec<Event>) -> Result<(), NotComplete> {
-        let answered: Answered = whole_of(body)?;
+    fn whole(&mut self, body: &[u8], events: &mut Vec<OutputEvent>) -> Result<(), IncompleteResponse> {
+        let answered: ResponseBody = whole_of(body)?;
         self.usage = answered.usage;
         self.counted = true;
         let message = match answered.message {
             Some(AnswerMessage::Said(message)) => Ok(message),
-            Some(AnswerMessage::Failed(text)) => Err(UpstreamFault::new(text)),
-            None => Err(UpstreamFault::unreadable(
+            Some(AnswerMessage::Failed(text)) => Err(UpstreamError::new(text)),
+            None => Err(UpstreamError::unreadable(
                 "the upstream's answer has no message",
             )),
         };
-        let message = message.map_err(|fault| NotComplete::fault(fault, self.report()))?;
-        self.say(Place::Plan, message.tool_plan.unwrap_or_default(), events);
+        let message = message.map_err(|fault| IncompleteResponse::fault(fault, self.report()))?;
+        self.say(BlockKey::Plan, message.tool_plan.unwrap_or_default(), events);
         for (index, piece) in (0..).zip(message.content.unwrap_or_default()) {
             self.piece(index, piece, events);
         }
@@ -308,10 +308,10 @@ impl ReadAnswer for CohereReader {
             self.call(index, call, events);
         }
         self.end(answered.finish_reason.as_deref(), None, events)
-            .map_err(|fault| NotComplete::fault(fault, self.report()))
+            .map_err(|fault| IncompleteResponse::fault(fault, self.report()))
     }
 
-    fn report(&self) -> Report {
+    fn report(&self) -> ReportedUsage {
         self.usage.report()
     }
 
@@ -321,19 +321,19 @@ impl ReadAnswer for CohereReader {
 }
 
 /// Cohere's words for an end; `None` for those that mean that the answer failed (WIRE.md 2.11).
-fn stop(reason: &str) -> Option<Stop> {
+fn stop(reason: &str) -> Option<StopReason> {
     Some(match reason {
-        "COMPLETE" => Stop::End,
-        "STOP_SEQUENCE" => Stop::Sequence(None),
-        "MAX_TOKENS" => Stop::Length,
-        "TOOL_CALL" => Stop::Tool,
+        "COMPLETE" => StopReason::End,
+        "STOP_SEQUENCE" => StopReason::Sequence(None),
+        "MAX_TOKENS" => StopReason::Length,
+        "TOOL_CALL" => StopReason::Tool,
         "ERROR" | "TIMEOUT" => return None,
         other => {
             tracing::warn!(
                 "Cohere ended an answer with {:?}: taken for a plain end",
                 other.get(..40).unwrap_or(other)
             );
-            Stop::End
+            StopReason::End
         }
     })
 }
@@ -350,12 +350,12 @@ mod tests {
     const TOOL_STREAM: &str = include_str!("../../../tests/golden/cohere/tool.sse");
     const TOOL: &str = include_str!("../../../tests/golden/cohere/tool.json");
 
-    fn reader() -> CohereReader {
-        CohereReader::new(&samples::head("command-a-plus-05-2026"))
+    fn reader() -> CohereDecoder {
+        CohereDecoder::new(&samples::head("command-a-plus-05-2026"))
     }
 
     /// The same of a stream and of a whole answer.
-    fn read(stream: &str, answer: &str) -> (Vec<String>, Report) {
+    fn read(stream: &str, answer: &str) -> (Vec<String>, ReportedUsage) {
         let (mut streaming, mut whole, mut events) = (reader(), reader(), Vec::new());
         let (told, ended) = samples::heard(&mut streaming, Framing::Sse, stream.as_bytes());
         assert_eq!(ended, Ok(true));
@@ -369,8 +369,8 @@ mod tests {
         (story, streaming.report())
     }
 
-    fn usage(uncached_in: u64, out_total: u64) -> Report {
-        Report::Reported(Usage {
+    fn usage(uncached_in: u64, out_total: u64) -> ReportedUsage {
+        ReportedUsage::Complete(Usage {
             uncached_in,
             out_total,
             ..Usage::default()
@@ -415,13 +415,13 @@ mod tests {
             (usage(10, 2), true)
         );
         for (reason, expected) in [
-            ("COMPLETE", Some(Stop::End)),
-            ("STOP_SEQUENCE", Some(Stop::Sequence(None))),
-            ("MAX_TOKENS", Some(Stop::Length)),
-            ("TOOL_CALL", Some(Stop::Tool)),
+            ("COMPLETE", Some(StopReason::End)),
+            ("STOP_SEQUENCE", Some(StopReason::Sequence(None))),
+            ("MAX_TOKENS", Some(StopReason::Length)),
+            ("TOOL_CALL", Some(StopReason::Tool)),
             ("ERROR", None),
             ("TIMEOUT", None),
-            ("NEVER_HEARD_OF", Some(Stop::End)),
+            ("NEVER_HEARD_OF", Some(StopReason::End)),
         ] {
             assert_eq!(stop(reason), expected);
         }
@@ -454,7 +454,7 @@ mod tests {
         for body in ["{}", r#"{"message":"no"}"#, r#"{"message":null}"#] {
             let read = reader().whole(body.as_bytes(), &mut Vec::new());
             assert!(
-                matches!(read, Err(NotComplete::Fault { .. })),
+                matches!(read, Err(IncompleteResponse::Fault { .. })),
                 "{body}: {read:?}"
             );
         }

@@ -3,10 +3,10 @@
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess};
 
-use crate::conversation::Raw;
+use crate::conversation::RawJson;
 use crate::dialect::count::Count;
-use crate::dialect::json::{One, Reads, skip};
-use crate::domain::usage::{Report, TOKENS_MAX, Usage};
+use crate::dialect::json::{ObjectSeed, FieldVisitor, skip};
+use crate::domain::usage::{ReportedUsage, TOKENS_MAX, Usage};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct CohereUsage {
@@ -27,11 +27,11 @@ impl Tokens {
     }
 }
 
-impl Reads for CohereUsage {
+impl FieldVisitor for CohereUsage {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
-            "billed_units" => map.next_value_seed(One(&mut self.billed)),
-            "tokens" => map.next_value_seed(One(&mut self.seen)),
+            "billed_units" => map.next_value_seed(ObjectSeed(&mut self.billed)),
+            "tokens" => map.next_value_seed(ObjectSeed(&mut self.seen)),
             "cached_tokens" => whole(map, &mut self.cached),
             _ => skip(map),
         }
@@ -42,7 +42,7 @@ impl Reads for CohereUsage {
     }
 }
 
-impl Reads for Tokens {
+impl FieldVisitor for Tokens {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "input_tokens" => whole(map, &mut self.input),
@@ -52,14 +52,14 @@ impl Reads for Tokens {
     }
 
     fn other(&mut self) {
-        self.input = Count::Lie;
+        self.input = Count::Invalid;
     }
 }
 
 impl<'de> Deserialize<'de> for CohereUsage {
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<CohereUsage, D::Error> {
         let mut usage = CohereUsage::default();
-        One(&mut usage).deserialize(json)?;
+        ObjectSeed(&mut usage).deserialize(json)?;
         Ok(usage)
     }
 }
@@ -75,32 +75,32 @@ struct Whole(Count);
 
 impl<'de> Deserialize<'de> for Whole {
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Whole, D::Error> {
-        let written = Raw::deserialize(json)?;
+        let written = RawJson::deserialize(json)?;
         let (whole, part) = written
             .as_str()
             .split_once('.')
             .unwrap_or((written.as_str(), "0"));
         let is_whole = !part.is_empty() && part.bytes().all(|digit| digit == b'0');
         Ok(Whole(match whole.parse() {
-            _ if written.as_str() == "null" => Count::Unsaid,
-            Ok(tokens) if is_whole && tokens <= TOKENS_MAX => Count::Said(tokens),
-            _ => Count::Lie,
+            _ if written.as_str() == "null" => Count::Absent,
+            Ok(tokens) if is_whole && tokens <= TOKENS_MAX => Count::Value(tokens),
+            _ => Count::Invalid,
         }))
     }
 }
 
 impl CohereUsage {
     /// Billed units take no notice of what a cache served.
-    pub(super) fn report(&self) -> Report {
+    pub(super) fn report(&self) -> ReportedUsage {
         let is_billed = self.billed.are_said();
         let Tokens { input, output } = if is_billed { self.billed } else { self.seen };
         let cached = if is_billed {
-            Count::Unsaid
+            Count::Absent
         } else {
             self.cached
         };
-        if [input, output, cached].contains(&Count::Lie) {
-            return Report::Lying;
+        if [input, output, cached].contains(&Count::Invalid) {
+            return ReportedUsage::Invalid;
         }
         let usage = Usage {
             uncached_in: input.tokens().saturating_sub(cached.tokens()),
@@ -108,7 +108,7 @@ impl CohereUsage {
             out_total: output.tokens(),
             ..Usage::default()
         };
-        Report::of(usage, input.is_said(), output.is_said())
+        ReportedUsage::of(usage, input.is_said(), output.is_said())
     }
 }
 
@@ -117,13 +117,13 @@ mod tests {
     use super::*;
     use crate::domain::usage::Side;
 
-    fn report(json: &str) -> Report {
+    fn report(json: &str) -> ReportedUsage {
         let usage: CohereUsage = serde_json::from_str(json).expect("usage");
         usage.report()
     }
 
-    fn tokens(uncached_in: u64, cache_read: u64, out_total: u64) -> Report {
-        Report::Reported(Usage {
+    fn tokens(uncached_in: u64, cache_read: u64, out_total: u64) -> ReportedUsage {
+        ReportedUsage::Complete(Usage {
             uncached_in,
             cache_read,
             out_total,
@@ -156,9 +156,9 @@ mod tests {
             r#"{"billed_units":null,"tokens":{}}"#,
             r#"{"tokens":{"input_tokens":null}}"#,
         ] {
-            assert_eq!(report(nothing), Report::Missing);
+            assert_eq!(report(nothing), ReportedUsage::Missing);
         }
-        let half = Report::Half {
+        let half = ReportedUsage::Partial {
             usage: Usage {
                 uncached_in: 10,
                 ..Usage::default()
@@ -178,7 +178,7 @@ mod tests {
         ] {
             assert_eq!(
                 report(&format!(r#"{{"tokens":{{"input_tokens":{lie}}}}}"#)),
-                Report::Lying,
+                ReportedUsage::Invalid,
                 "{lie}"
             );
         }
@@ -188,7 +188,7 @@ mod tests {
                 format!(r#"{{"billed_units":{lie}}}"#),
                 format!(r#"{{"tokens":{lie}}}"#),
             ] {
-                assert_eq!(report(&odd), Report::Lying, "{odd}");
+                assert_eq!(report(&odd), ReportedUsage::Invalid, "{odd}");
             }
         }
     }

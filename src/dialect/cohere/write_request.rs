@@ -5,11 +5,11 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use crate::conversation::{
-    Ask, Block, Content, Format, Media, Raw, Role, Source, Tool, ToolCall, ToolChoice, ToolResult,
+    ChatRequest, ContentBlock, Content, Format, Media, RawJson, Role, Source, Tool, ToolCall, ToolChoice, ToolResult,
     Turn, fitting_id,
 };
 use crate::dialect::answer::written;
-use crate::dialect::hub::Sending;
+use crate::dialect::hub::EncodeOptions;
 use crate::dialect::schema::without_kind;
 
 /// What stands before the text of a result that tells a failure: the dialect has no flag for it.
@@ -21,7 +21,7 @@ struct Body<'a> {
     messages: Vec<Message<'a>>,
     stream: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tools: Vec<Declared<'a>>,
+    tools: Vec<ToolDeclaration<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_choice: Option<&'static str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -35,17 +35,17 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     stop_sequences: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
-    temperature: Option<&'a Raw>,
+    temperature: Option<&'a RawJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    p: Option<&'a Raw>,
+    p: Option<&'a RawJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    k: Option<&'a Raw>,
+    k: Option<&'a RawJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    seed: Option<&'a Raw>,
+    seed: Option<&'a RawJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    frequency_penalty: Option<&'a Raw>,
+    frequency_penalty: Option<&'a RawJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    presence_penalty: Option<&'a Raw>,
+    presence_penalty: Option<&'a RawJson>,
 }
 
 #[derive(Serialize, Default)]
@@ -85,17 +85,17 @@ struct Call<'a> {
     id: Cow<'a, str>,
     #[serde(rename = "type")]
     kind: &'static str,
-    function: Called<'a>,
+    function: FunctionCall<'a>,
 }
 
 #[derive(Serialize)]
-struct Called<'a> {
+struct FunctionCall<'a> {
     name: &'a str,
     arguments: Cow<'a, str>,
 }
 
 #[derive(Serialize)]
-struct Declared<'a> {
+struct ToolDeclaration<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     function: Function<'a>,
@@ -106,7 +106,7 @@ struct Function<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
-    parameters: Cow<'a, Raw>,
+    parameters: Cow<'a, RawJson>,
 }
 
 #[derive(Serialize)]
@@ -114,7 +114,7 @@ struct ResponseFormat<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    json_schema: Option<Cow<'a, Raw>>,
+    json_schema: Option<Cow<'a, RawJson>>,
 }
 
 #[derive(Serialize)]
@@ -126,7 +126,7 @@ struct Thinking {
 }
 
 /// The request's body.
-pub(in crate::dialect) fn write_request(ask: &Ask, sending: &Sending<'_>) -> String {
+pub(in crate::dialect) fn encode_request(ask: &ChatRequest, sending: &EncodeOptions<'_>) -> String {
     let writer = Writer { sending };
     let mut messages = Vec::with_capacity(ask.turns.len());
     ask.turns
@@ -156,7 +156,7 @@ pub(in crate::dialect) fn write_request(ask: &Ask, sending: &Sending<'_>) -> Str
 }
 
 struct Writer<'a> {
-    sending: &'a Sending<'a>,
+    sending: &'a EncodeOptions<'a>,
 }
 
 impl<'a> Writer<'a> {
@@ -194,7 +194,7 @@ impl<'a> Writer<'a> {
     }
 
     fn call(&self, call: &'a ToolCall) -> Call<'a> {
-        let function = Called {
+        let function = FunctionCall {
             name: self.sending.names.sent(&call.name),
             arguments: call.object(),
         };
@@ -226,7 +226,7 @@ impl<'a> Writer<'a> {
     }
 
     /// The tools and the choice among them. One tool is forced by offering no other.
-    fn tools(&self, ask: &'a Ask) -> (Vec<Declared<'a>>, Option<&'static str>) {
+    fn tools(&self, ask: &'a ChatRequest) -> (Vec<ToolDeclaration<'a>>, Option<&'static str>) {
         let (only, choice) = match &ask.tool_choice {
             ToolChoice::Auto => (None, None),
             ToolChoice::None => (None, Some("NONE")),
@@ -240,13 +240,13 @@ impl<'a> Writer<'a> {
         (offered.map(|tool| self.declared(tool)).collect(), choice)
     }
 
-    fn declared(&self, tool: &'a Tool) -> Declared<'a> {
+    fn declared(&self, tool: &'a Tool) -> ToolDeclaration<'a> {
         let function = Function {
             name: self.sending.names.sent(&tool.name),
             description: tool.description.as_deref(),
             parameters: without_kind(&tool.schema),
         };
-        Declared {
+        ToolDeclaration {
             kind: "function",
             function,
         }
@@ -254,7 +254,7 @@ impl<'a> Writer<'a> {
 }
 
 /// The texts and images of a turn as a message; none where there are none.
-fn spoken<'a>(role: &'static str, blocks: &'a [Block]) -> Option<Message<'a>> {
+fn spoken<'a>(role: &'static str, blocks: &'a [ContentBlock]) -> Option<Message<'a>> {
     let mut parts: Vec<Part<'a>> = blocks
         .iter()
         .filter_map(|block| part(&block.content))
@@ -296,7 +296,7 @@ fn part(content: &Content) -> Option<Part<'_>> {
 }
 
 /// What the model said before its calls, else what it thought: thoughts that another vendor signed are not this one's plan.
-fn plan(blocks: &[Block]) -> Option<String> {
+fn plan(blocks: &[ContentBlock]) -> Option<String> {
     let texts = |thoughts: bool| -> Vec<&str> {
         let texts = blocks.iter().filter_map(|block| match &block.content {
             Content::Text(text) if !thoughts => Some(text.as_str()),
@@ -325,7 +325,7 @@ fn response_format(format: &Format) -> Option<ResponseFormat<'_>> {
 }
 
 /// Models that think do so unless told not to; a budget must be above zero.
-fn thinking(ask: &Ask) -> Option<Thinking> {
+fn thinking(ask: &ChatRequest) -> Option<Thinking> {
     let reasoning = &ask.reasoning;
     if reasoning.is_off() || reasoning.budget == Some(0) {
         return Some(Thinking {

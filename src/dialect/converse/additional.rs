@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::conversation::{Ask, Effort, Raw, Reasoning, Summary};
+use crate::conversation::{ChatRequest, Effort, RawJson, ReasoningOptions, Summary};
 use crate::dialect::converse::Maker;
 
 #[derive(Default, Serialize)]
@@ -10,10 +10,10 @@ pub(super) struct Additional<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     thinking: Option<Thinking>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    top_k: Option<&'a Raw>,
+    top_k: Option<&'a RawJson>,
     /// Cohere's word for it
     #[serde(skip_serializing_if = "Option::is_none")]
-    k: Option<&'a Raw>,
+    k: Option<&'a RawJson>,
     #[serde(rename = "inferenceConfig", skip_serializing_if = "Option::is_none")]
     inference_config: Option<NovaConfig<'a>>,
     #[serde(rename = "reasoningConfig", skip_serializing_if = "Option::is_none")]
@@ -35,7 +35,7 @@ struct Thinking {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct NovaConfig<'a> {
-    top_k: &'a Raw,
+    top_k: &'a RawJson,
 }
 
 #[derive(Serialize)]
@@ -49,7 +49,7 @@ struct NovaReasoning {
 
 impl<'a> Additional<'a> {
     /// `may_think`: nothing in the conversation forbids a thinking budget.
-    pub(super) fn of(ask: &'a Ask, maker: Maker, may_think: bool) -> Additional<'a> {
+    pub(super) fn of(ask: &'a ChatRequest, maker: Maker, may_think: bool) -> Additional<'a> {
         let mut fields = Additional::default();
         let top_k = ask.sampling.top_k.as_ref();
         let effort = ask.reasoning.effort;
@@ -67,11 +67,11 @@ impl<'a> Additional<'a> {
                     },
                     effort => NovaReasoning {
                         kind: "enabled",
-                        max_reasoning_effort: Some(effort.word()),
+                        max_reasoning_effort: Some(effort.as_str()),
                     },
                 });
             }
-            Maker::GptOss => fields.reasoning_effort = effort.map(Effort::word),
+            Maker::GptOss => fields.reasoning_effort = effort.map(Effort::as_str),
             Maker::Cohere => fields.k = top_k,
             Maker::Mistral | Maker::Llama | Maker::Other => fields.top_k = top_k,
         }
@@ -90,7 +90,7 @@ impl<'a> Additional<'a> {
 }
 
 /// Claude's thinking; a budget has been fitted to the cap.
-fn thinking(reasoning: &Reasoning, may_think: bool) -> Option<Thinking> {
+fn thinking(reasoning: &ReasoningOptions, may_think: bool) -> Option<Thinking> {
     let display = reasoning.summary.map(|summary| match summary {
         Summary::Shown => "summarized",
         Summary::Omitted => "omitted",

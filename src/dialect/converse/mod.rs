@@ -10,5 +10,5 @@ mod usage;
 mod write_request;
 
 pub use maker::{Maker, plain_id};
-pub(super) use read_answer::ConverseReader;
-pub(super) use write_request::write_request;
+pub(super) use read_answer::ConverseDecoder;
+pub(super) use encode_request::write_request;

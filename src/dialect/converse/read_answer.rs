@@ -4,21 +4,21 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::conversation::{Event, Opaque, OpaqueKind, Opened, Origin, Raw, Stop};
+use crate::conversation::{OutputEvent, ProviderState, ProviderStateKind, BlockKind, Origin, RawJson, StopReason};
 use crate::dialect::converse::usage::{ConverseUsage, Metadata};
 use crate::dialect::fault;
 use crate::dialect::json;
 use crate::dialect::sse::Fields;
-use crate::dialect::translation::{AnswerHead, Heard, ReadAnswer};
-use crate::dialect::unary::NotComplete;
-use crate::dialect::{Dialect, UpstreamFault};
-use crate::domain::usage::Report;
+use crate::dialect::translation::{ResponseMeta, StreamState, ResponseDecoder};
+use crate::dialect::unary::IncompleteResponse;
+use crate::dialect::{Dialect, UpstreamError};
+use crate::domain::usage::ReportedUsage;
 
 /// Converse opens one block at a time; of more that are left open than this the oldest is closed.
 const OPEN_MAX: usize = 64;
 
 /// Reads one answer.
-pub(in crate::dialect) struct ConverseReader {
+pub(in crate::dialect) struct ConverseDecoder {
     /// whose signatures these are
     origin: Origin,
     usage: ConverseUsage,
@@ -71,7 +71,7 @@ struct ToolUse {
     hosted: Option<String>,
     /// of whole answers
     #[serde(default)]
-    input: Option<Raw>,
+    input: Option<RawJson>,
 }
 
 #[derive(Deserialize)]
@@ -121,7 +121,7 @@ struct BlockStop {
 /// `messageStop`, and what a whole answer says of its end.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Stopped {
+struct MessageStop {
     stop_reason: String,
     #[serde(default, deserialize_with = "json::if_it_fits")]
     additional_model_response_fields: Option<MakersFields>,
@@ -160,7 +160,7 @@ struct WholeBlock {
     #[serde(default)]
     reasoning_content: Option<WholeReasoning>,
     #[serde(default)]
-    citations_content: Option<Cited>,
+    citations_content: Option<Citation>,
 }
 
 #[derive(Deserialize)]
@@ -174,7 +174,7 @@ struct WholeReasoning {
 
 /// Text with its sources, which clients of other dialects have no place for.
 #[derive(Deserialize)]
-struct Cited {
+struct Citation {
     #[serde(default)]
     content: Vec<CitedText>,
 }
@@ -185,14 +185,14 @@ struct CitedText {
     text: String,
 }
 
-impl ConverseReader {
-    pub(in crate::dialect) fn new(head: &AnswerHead) -> ConverseReader {
+impl ConverseDecoder {
+    pub(in crate::dialect) fn new(head: &ResponseMeta) -> ConverseDecoder {
         let origin = Origin {
-            dialect: Dialect::Converse.word().into(),
+            dialect: Dialect::Converse.as_str().into(),
             model: head.model.clone(),
         };
         let usage = ConverseUsage::default();
-        ConverseReader {
+        ConverseDecoder {
             origin,
             usage,
             stopped: false,
@@ -202,7 +202,7 @@ impl ConverseReader {
         }
     }
 
-    fn start(&mut self, start: BlockStart, events: &mut Vec<Event>) {
+    fn start(&mut self, start: BlockStart, events: &mut Vec<OutputEvent>) {
         let index = start.content_block_index;
         self.close(index, events);
         match start.start.tool_use {
@@ -212,7 +212,7 @@ impl ConverseReader {
                 hosted: None,
                 ..
             }) => {
-                self.begin(index, Kind::Call, Some(Opened::Call { id, name }), events);
+                self.begin(index, Kind::Call, Some(BlockKind::Call { id, name }), events);
             }
             _ => {
                 self.begin(index, Kind::Hidden, None, events);
@@ -220,7 +220,7 @@ impl ConverseReader {
         }
     }
 
-    fn delta(&mut self, delta: BlockDelta, events: &mut Vec<Event>) {
+    fn delta(&mut self, delta: BlockDelta, events: &mut Vec<OutputEvent>) {
         let (index, delta) = (delta.content_block_index, delta.delta);
         if let Some(text) = delta.text {
             self.piece(index, Kind::Text, text, events);
@@ -233,47 +233,47 @@ impl ConverseReader {
         }
     }
 
-    fn reasoning(&mut self, index: u64, delta: ReasoningDelta, events: &mut Vec<Event>) {
+    fn reasoning(&mut self, index: u64, delta: ReasoningDelta, events: &mut Vec<OutputEvent>) {
         if let Some(text) = delta.text {
             self.piece(index, Kind::Reasoning, text, events);
         }
         for (kind, data) in [
-            (OpaqueKind::Signature, delta.signature),
-            (OpaqueKind::Redacted, delta.redacted_content),
+            (ProviderStateKind::Signature, delta.signature),
+            (ProviderStateKind::Redacted, delta.redacted_content),
         ] {
             let Some(data) = data.filter(|data| !data.is_empty()) else {
                 continue;
             };
             if let Some(block) = self.block(index, Kind::Reasoning, events) {
-                let opaque = Opaque {
+                let opaque = ProviderState {
                     origin: Some(self.origin.clone()),
                     kind,
                     data,
                 };
-                events.push(Event::Opaque { block, opaque });
+                events.push(OutputEvent::Opaque { block, opaque });
             }
         }
     }
 
-    fn piece(&mut self, index: u64, kind: Kind, text: String, events: &mut Vec<Event>) {
+    fn piece(&mut self, index: u64, kind: Kind, text: String, events: &mut Vec<OutputEvent>) {
         if text.is_empty() {
             return;
         }
         if let Some(block) = self.block(index, kind, events) {
-            events.push(Event::Piece { block, text });
+            events.push(OutputEvent::Delta { block, text });
         }
     }
 
     /// Our number of the block that a delta of this kind belongs to: blocks of text and thoughts begin with their first delta.
-    fn block(&mut self, index: u64, kind: Kind, events: &mut Vec<Event>) -> Option<u32> {
+    fn block(&mut self, index: u64, kind: Kind, events: &mut Vec<OutputEvent>) -> Option<u32> {
         match self.open.iter().find(|open| open.index == index) {
             Some(open) if open.kind == kind => return Some(open.block),
             Some(open) if open.kind == Kind::Hidden => return None,
             _ => {}
         }
         let opened = match kind {
-            Kind::Text => Opened::Text,
-            Kind::Reasoning => Opened::Reasoning,
+            Kind::Text => BlockKind::Text,
+            Kind::Reasoning => BlockKind::Reasoning,
             // arguments of a call that never began
             Kind::Call | Kind::Hidden => return None,
         };
@@ -285,8 +285,8 @@ impl ConverseReader {
         &mut self,
         index: u64,
         kind: Kind,
-        opened: Option<Opened>,
-        events: &mut Vec<Event>,
+        opened: Option<BlockKind>,
+        events: &mut Vec<OutputEvent>,
     ) -> u32 {
         if self.open.len() >= OPEN_MAX {
             self.close(self.open[0].index, events);
@@ -294,23 +294,23 @@ impl ConverseReader {
         let block = self.blocks;
         self.blocks += 1;
         self.open.push(OpenBlock { index, block, kind });
-        events.extend(opened.map(|opened| Event::Open { block, opened }));
+        events.extend(opened.map(|opened| OutputEvent::Open { block, opened }));
         block
     }
 
-    fn close(&mut self, index: u64, events: &mut Vec<Event>) {
+    fn close(&mut self, index: u64, events: &mut Vec<OutputEvent>) {
         let Some(at) = self.open.iter().position(|open| open.index == index) else {
             return;
         };
         let closed = self.open.remove(at);
         if closed.kind != Kind::Hidden {
-            events.push(Event::Close {
+            events.push(OutputEvent::Close {
                 block: closed.block,
             });
         }
     }
 
-    fn stop(&mut self, stopped: Stopped, events: &mut Vec<Event>) -> Result<(), UpstreamFault> {
+    fn stop(&mut self, stopped: MessageStop, events: &mut Vec<OutputEvent>) -> Result<(), UpstreamError> {
         let sequence = stopped
             .additional_model_response_fields
             .and_then(|fields| fields.stop_sequence);
@@ -320,18 +320,18 @@ impl ConverseReader {
         while let Some(index) = self.open.first().map(|open| open.index) {
             self.close(index, events);
         }
-        events.push(Event::Stop(stop));
+        events.push(OutputEvent::Stop(stop));
         Ok(())
     }
 
-    fn not_an_answer(&self) -> NotComplete {
-        NotComplete::fault(
-            UpstreamFault::unreadable("the upstream answered with something that is no answer"),
+    fn not_an_answer(&self) -> IncompleteResponse {
+        IncompleteResponse::fault(
+            UpstreamError::unreadable("the upstream answered with something that is no answer"),
             self.report(),
         )
     }
 
-    fn whole_block(&mut self, index: u64, block: WholeBlock, events: &mut Vec<Event>) {
+    fn whole_block(&mut self, index: u64, block: WholeBlock, events: &mut Vec<OutputEvent>) {
         if let Some(text) = block.text {
             self.piece(index, Kind::Text, text, events);
         }
@@ -369,12 +369,12 @@ impl ConverseReader {
     }
 }
 
-impl ReadAnswer for ConverseReader {
+impl ResponseDecoder for ConverseDecoder {
     fn event(
         &mut self,
         fields: &Fields<'_>,
-        events: &mut Vec<Event>,
-    ) -> Result<Heard, UpstreamFault> {
+        events: &mut Vec<OutputEvent>,
+    ) -> Result<StreamState, UpstreamError> {
         let data = &fields.data[..];
         match fields.event.unwrap_or_default() {
             b"contentBlockDelta" => self.delta(parsed(data)?, events),
@@ -391,47 +391,47 @@ impl ReadAnswer for ConverseReader {
                 );
                 self.usage_told |= self.stopped;
                 return Ok(if self.stopped {
-                    Heard::End
+                    StreamState::End
                 } else {
-                    Heard::More
+                    StreamState::More
                 });
             }
             b"error" => return Err(fault::named(Dialect::Converse, data)),
             // messageStart, and what is not known yet
             _ => {}
         }
-        Ok(Heard::More)
+        Ok(StreamState::More)
     }
 
-    fn whole(&mut self, body: &[u8], events: &mut Vec<Event>) -> Result<(), NotComplete> {
+    fn whole(&mut self, body: &[u8], events: &mut Vec<OutputEvent>) -> Result<(), IncompleteResponse> {
         let flawed = |flaw: serde_json::Error| {
             if flaw.is_eof() {
-                NotComplete::CutOff
+                IncompleteResponse::Truncated
             } else {
-                NotComplete::NotJson
+                IncompleteResponse::NotJson
             }
         };
         match body.trim_ascii().first() {
-            None => return Err(NotComplete::CutOff),
+            None => return Err(IncompleteResponse::Truncated),
             Some(b'{') => {}
             Some(_) if serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok() => {
-                return Err(NotComplete::NotAnObject);
+                return Err(IncompleteResponse::NotAnObject);
             }
-            Some(_) => return Err(NotComplete::NotJson),
+            Some(_) => return Err(IncompleteResponse::NotJson),
         }
         let metadata = json::read(&Metadata::default(), body).map_err(flawed)?;
         self.usage.then(metadata.usage);
         self.usage_told = true;
         let whole: Whole = json::lenient(body).map_err(|_| self.not_an_answer())?;
-        let stopped: Stopped = json::lenient(body).map_err(|_| self.not_an_answer())?;
+        let stopped: MessageStop = json::lenient(body).map_err(|_| self.not_an_answer())?;
         for (index, block) in (0..).zip(whole.output.message.content) {
             self.whole_block(index, block, events);
         }
         self.stop(stopped, events)
-            .map_err(|fault| NotComplete::fault(fault, self.report()))
+            .map_err(|fault| IncompleteResponse::fault(fault, self.report()))
     }
 
-    fn report(&self) -> Report {
+    fn report(&self) -> ReportedUsage {
         self.usage.report()
     }
 
@@ -440,25 +440,25 @@ impl ReadAnswer for ConverseReader {
     }
 }
 
-fn parsed<T: DeserializeOwned>(data: &[u8]) -> Result<T, UpstreamFault> {
+fn parsed<T: DeserializeOwned>(data: &[u8]) -> Result<T, UpstreamError> {
     json::lenient(data).map_err(|_| not_read())
 }
 
-fn not_read() -> UpstreamFault {
-    UpstreamFault::unreadable("the upstream sent an event that cannot be read")
+fn not_read() -> UpstreamError {
+    UpstreamError::unreadable("the upstream sent an event that cannot be read")
 }
 
 /// The stop reasons of WIRE.md 2.11; what the model garbled is a failure and no answer.
-fn meaning(reason: &str, sequence: Option<String>) -> Result<Stop, UpstreamFault> {
+fn meaning(reason: &str, sequence: Option<String>) -> Result<StopReason, UpstreamError> {
     Ok(match reason {
-        "end_turn" => Stop::End,
-        "tool_use" => Stop::Tool,
-        "max_tokens" => Stop::Length,
-        "stop_sequence" => Stop::Sequence(sequence),
-        "guardrail_intervened" | "content_filtered" => Stop::Filtered,
-        "model_context_window_exceeded" => Stop::ContextWindow,
+        "end_turn" => StopReason::End,
+        "tool_use" => StopReason::Tool,
+        "max_tokens" => StopReason::Length,
+        "stop_sequence" => StopReason::Sequence(sequence),
+        "guardrail_intervened" | "content_filtered" => StopReason::Filtered,
+        "model_context_window_exceeded" => StopReason::ContextWindow,
         "malformed_model_output" | "malformed_tool_use" => {
-            return Err(UpstreamFault::new(format!(
+            return Err(UpstreamError::new(format!(
                 "the upstream ended its answer with the stop reason `{reason}`"
             )));
         }
@@ -467,7 +467,7 @@ fn meaning(reason: &str, sequence: Option<String>) -> Result<Stop, UpstreamFault
             tracing::warn!(
                 "an upstream ended an answer with the unknown reason {shown:?}: taken for a plain end"
             );
-            Stop::End
+            StopReason::End
         }
     })
 }
@@ -475,18 +475,18 @@ fn meaning(reason: &str, sequence: Option<String>) -> Result<Stop, UpstreamFault
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conversation::{Answer, Content, Envelope, Fold, Reasoned};
+    use crate::conversation::{ChatResponse, Content, StateSealer, ResponseBuilder, ReasoningBlock};
     use crate::dialect::frames::FrameSplitter;
     use crate::dialect::frames::tests::said;
     use crate::dialect::{samples, sse};
     use crate::domain::usage::Usage;
 
-    fn reader() -> ConverseReader {
-        ConverseReader::new(&AnswerHead {
+    fn reader() -> ConverseDecoder {
+        ConverseDecoder::new(&ResponseMeta {
             request_id: "req_1".into(),
             model: "anthropic.claude-opus-5".into(),
             created_s: 1,
-            envelope: Envelope::new([7; 32]),
+            envelope: StateSealer::new([7; 32]),
         })
     }
 
@@ -541,10 +541,10 @@ mod tests {
     ];
 
     /// The answer, how it was heard in the end, and what was used.
-    fn read(events: &[(&str, &str)]) -> Result<(Answer, Heard, Report), UpstreamFault> {
-        let (mut reader, mut told, mut heard) = (reader(), Vec::new(), Heard::More);
+    fn read(events: &[(&str, &str)]) -> Result<(ChatResponse, StreamState, ReportedUsage), UpstreamError> {
+        let (mut reader, mut told, mut heard) = (reader(), Vec::new(), StreamState::More);
         for (name, data) in events {
-            assert_eq!(heard, Heard::More, "nothing follows the end");
+            assert_eq!(heard, StreamState::More, "nothing follows the end");
             let fields = Fields {
                 event: Some(name.as_bytes()),
                 data: data.as_bytes().into(),
@@ -556,17 +556,17 @@ mod tests {
         Ok((folded(&told), heard, reader.report()))
     }
 
-    fn folded(events: &[Event]) -> Answer {
-        let mut fold = Fold::default();
+    fn folded(events: &[OutputEvent]) -> ChatResponse {
+        let mut fold = ResponseBuilder::default();
         let mut open: Vec<u32> = Vec::new();
         for event in events {
             match event {
-                Event::Open { block, .. } => open.push(*block),
-                Event::Piece { block, .. } | Event::Opaque { block, .. } => {
+                OutputEvent::Open { block, .. } => open.push(*block),
+                OutputEvent::Delta { block, .. } | OutputEvent::Opaque { block, .. } => {
                     assert!(open.contains(block), "{event:?}")
                 }
-                Event::Close { block } => open.retain(|open| open != block),
-                Event::Stop(_) => assert!(open.is_empty(), "{open:?} at the stop"),
+                OutputEvent::Close { block } => open.retain(|open| open != block),
+                OutputEvent::Stop(_) => assert!(open.is_empty(), "{open:?} at the stop"),
             }
             fold.add(event);
         }
@@ -574,10 +574,10 @@ mod tests {
     }
 
     /// One line per block.
-    fn lines(answer: &Answer) -> Vec<String> {
+    fn lines(answer: &ChatResponse) -> Vec<String> {
         let line = |content: &Content| match content {
             Content::Text(text) => format!("text {text}"),
-            Content::Reasoning(Reasoned { text, opaque }) => {
+            Content::Reasoning(ReasoningBlock { text, opaque }) => {
                 let opaque = opaque
                     .as_ref()
                     .map(|opaque| format!("{:?} {}", opaque.kind, opaque.data));
@@ -593,8 +593,8 @@ mod tests {
             .collect()
     }
 
-    fn used(uncached_in: u64, out_total: u64) -> Report {
-        Report::Reported(Usage {
+    fn used(uncached_in: u64, out_total: u64) -> ReportedUsage {
+        ReportedUsage::Complete(Usage {
             uncached_in,
             out_total,
             ..Usage::default()
@@ -614,7 +614,7 @@ mod tests {
         assert_eq!(lines(&answer), LINES);
         assert_eq!(
             (answer.stop, heard, report),
-            (Stop::Tool, Heard::End, used(11, 5))
+            (StopReason::Tool, StreamState::End, used(11, 5))
         );
         let origin = match &answer.blocks[0].content {
             Content::Reasoning(reasoned) => reasoned
@@ -630,14 +630,14 @@ mod tests {
         assert_eq!(origin, Some(expected));
         for cut in 0..STREAM.len() {
             let (_, heard, _) = read(&STREAM[..cut]).expect("a beginning");
-            assert_eq!(heard, Heard::More, "cut before {cut}");
+            assert_eq!(heard, StreamState::More, "cut before {cut}");
         }
         // usage without a stop makes nothing whole
         assert_eq!(
             read(&[STREAM[0], STREAM[4], STREAM[16]])
                 .expect("a beginning")
                 .1,
-            Heard::More
+            StreamState::More
         );
     }
 
@@ -664,29 +664,29 @@ mod tests {
             lines(&answer),
             ["thought  Redacted cmVk", "text a", "text b"]
         );
-        assert_eq!(answer.stop, Stop::End);
+        assert_eq!(answer.stop, StopReason::End);
     }
 
     #[test]
     fn every_stop_reason_has_its_meaning() {
         for (stopped, expected) in [
-            (r#"{"stopReason":"end_turn"}"#, Stop::End),
-            (r#"{"stopReason":"max_tokens"}"#, Stop::Length),
+            (r#"{"stopReason":"end_turn"}"#, StopReason::End),
+            (r#"{"stopReason":"max_tokens"}"#, StopReason::Length),
             (
                 r#"{"stopReason":"stop_sequence","additionalModelResponseFields":{"stop_sequence":"END"}}"#,
-                Stop::Sequence(Some("END".into())),
+                StopReason::Sequence(Some("END".into())),
             ),
             (
                 r#"{"stopReason":"stop_sequence","additionalModelResponseFields":null}"#,
-                Stop::Sequence(None),
+                StopReason::Sequence(None),
             ),
-            (r#"{"stopReason":"guardrail_intervened"}"#, Stop::Filtered),
-            (r#"{"stopReason":"content_filtered"}"#, Stop::Filtered),
+            (r#"{"stopReason":"guardrail_intervened"}"#, StopReason::Filtered),
+            (r#"{"stopReason":"content_filtered"}"#, StopReason::Filtered),
             (
                 r#"{"stopReason":"model_context_window_exceeded"}"#,
-                Stop::ContextWindow,
+                StopReason::ContextWindow,
             ),
-            (r#"{"stopReason":"something new"}"#, Stop::End),
+            (r#"{"stopReason":"something new"}"#, StopReason::End),
         ] {
             assert_eq!(
                 read(&[("messageStop", stopped)]).expect("a stop").0.stop,
@@ -709,7 +709,7 @@ mod tests {
             failed.event(&event, &mut told)
         };
         hear("messageStop", r#"{"stopReason":"malformed_tool_use"}"#).expect_err("a failure");
-        assert_eq!(hear("metadata", USAGE), Ok(Heard::End), "nothing follows");
+        assert_eq!(hear("metadata", USAGE), Ok(StreamState::End), "nothing follows");
         assert_eq!(
             (failed.report(), failed.output_is_final()),
             (used(11, 5), true)
@@ -720,7 +720,7 @@ mod tests {
     fn e15_an_exception_is_an_error_and_so_is_what_cannot_be_read() {
         let error = r#"{"error":{"message":"slow down","status":429,"type":"throttlingException"},"type":"error"}"#;
         let fault = read(&[STREAM[0], ("error", error)]).expect_err("a failure");
-        let expected = UpstreamFault {
+        let expected = UpstreamError {
             status: Some(429),
             kind: "throttlingException".into(),
             ..UpstreamFault::new("slow down")
@@ -744,7 +744,7 @@ mod tests {
         {"toolUse":{"toolUseId":"s","name":"x","type":"server_tool_use","input":{}}},{"toolResult":{"toolUseId":"s","content":[]}}
         ]}},"stopReason":"tool_use","usage":{"inputTokens":11,"outputTokens":5,"totalTokens":16}}"#;
 
-    fn whole(body: &[u8]) -> Result<(Answer, Report), NotComplete> {
+    fn whole(body: &[u8]) -> Result<(ChatResponse, ReportedUsage), IncompleteResponse> {
         let (mut reader, mut told) = (reader(), Vec::new());
         reader.whole(body, &mut told)?;
         assert!(reader.output_is_final() || reader.report() != used(11, 5));
@@ -757,7 +757,7 @@ mod tests {
         let mut expected = LINES.map(str::to_owned);
         expected[3].push_str("{}");
         assert_eq!(lines(&answer), expected);
-        assert_eq!((answer.stop, report), (Stop::Tool, used(11, 5)));
+        assert_eq!((answer.stop, report), (StopReason::Tool, used(11, 5)));
         for end in 0..WHOLE.len() {
             assert!(whole(&WHOLE.as_bytes()[..end]).is_err(), "{end}");
         }

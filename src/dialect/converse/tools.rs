@@ -2,22 +2,22 @@
 
 use serde::Serialize;
 
-use crate::conversation::{Ask, Cache, Raw, Tool, ToolChoice};
+use crate::conversation::{ChatRequest, Cache, RawJson, Tool, ToolChoice};
 use crate::dialect::converse::Maker;
-use crate::dialect::hub::Sending;
+use crate::dialect::hub::EncodeOptions;
 use crate::dialect::messages::object_schema;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ToolConfig<'a> {
-    tools: Vec<Declared<'a>>,
+    tools: Vec<ToolDeclaration<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_choice: Option<Choice<'a>>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-enum Declared<'a> {
+enum ToolDeclaration<'a> {
     ToolSpec(ToolSpec<'a>),
     CachePoint(CachePoint),
 }
@@ -35,7 +35,7 @@ struct ToolSpec<'a> {
 
 #[derive(Serialize)]
 struct InputSchema {
-    json: Raw,
+    json: RawJson,
 }
 
 /// An object whose one member says what is chosen.
@@ -70,8 +70,8 @@ impl CachePoint {
 
 /// `None` without tools: Converse takes no empty list.
 pub(super) fn tool_config<'a>(
-    ask: &'a Ask,
-    sending: &Sending<'a>,
+    ask: &'a ChatRequest,
+    sending: &EncodeOptions<'a>,
     maker: Maker,
 ) -> Option<ToolConfig<'a>> {
     if ask.tools.is_empty() {
@@ -81,11 +81,11 @@ pub(super) fn tool_config<'a>(
     let marks = sending.capabilities.cache_hints && maker == Maker::Claude;
     let mut tools = Vec::with_capacity(ask.tools.len());
     for tool in &ask.tools {
-        tools.push(Declared::ToolSpec(spec(tool, sending)));
+        tools.push(ToolDeclaration::ToolSpec(spec(tool, sending)));
         tools.extend(
             tool.cache
                 .filter(|_| marks)
-                .map(|cache| Declared::CachePoint(CachePoint::of(cache))),
+                .map(|cache| ToolDeclaration::CachePoint(CachePoint::of(cache))),
         );
     }
     let tool_choice = match &ask.tool_choice {
@@ -99,7 +99,7 @@ pub(super) fn tool_config<'a>(
     Some(ToolConfig { tools, tool_choice })
 }
 
-fn spec<'a>(tool: &'a Tool, sending: &Sending<'a>) -> ToolSpec<'a> {
+fn spec<'a>(tool: &'a Tool, sending: &EncodeOptions<'a>) -> ToolSpec<'a> {
     ToolSpec {
         name: sending.names.sent(&tool.name),
         description: tool

@@ -3,8 +3,8 @@
 use serde::de::MapAccess;
 
 use crate::dialect::count::Count;
-use crate::dialect::json::{Each, Leaf, One, Reads, skip};
-use crate::domain::usage::{Report, Usage};
+use crate::dialect::json::{ElementsSeed, Leaf, ObjectSeed, FieldVisitor, skip};
+use crate::domain::usage::{ReportedUsage, Usage};
 
 /// The counts of `usage`, per field the last one given. The input leaves caches out (WIRE.md 2.12).
 #[derive(Clone, Debug, Default)]
@@ -33,7 +33,7 @@ impl ConverseUsage {
         self.output.is_said()
     }
 
-    pub(super) fn report(&self) -> Report {
+    pub(super) fn report(&self) -> ReportedUsage {
         let counts = [
             self.input,
             self.output,
@@ -42,8 +42,8 @@ impl ConverseUsage {
             self.cache_write_5m,
             self.cache_write_1h,
         ];
-        if counts.contains(&Count::Lie) {
-            return Report::Lying;
+        if counts.contains(&Count::Invalid) {
+            return ReportedUsage::Invalid;
         }
         let (cache_write_5m, cache_write_1h, cache_write_other) = self.cache_writes();
         let usage = Usage {
@@ -56,25 +56,25 @@ impl ConverseUsage {
             service_tier: self.service_tier.clone(),
             ..Usage::default()
         };
-        Report::of(usage, self.input.is_said(), self.output.is_said())
+        ReportedUsage::of(usage, self.input.is_said(), self.output.is_said())
     }
 
     /// Writes of 5 minutes, of an hour, of a lifetime not said. Without details all are of 5 minutes, the usual lifetime.
     fn cache_writes(&self) -> (u64, u64, u64) {
         let (five, hour) = (self.cache_write_5m.tokens(), self.cache_write_1h.tokens());
         match self.cache_write {
-            Count::Said(total)
-                if self.cache_write_5m == Count::Unsaid && self.cache_write_1h == Count::Unsaid =>
+            Count::Value(total)
+                if self.cache_write_5m == Count::Absent && self.cache_write_1h == Count::Absent =>
             {
                 (total, 0, 0)
             }
-            Count::Said(total) => (five, hour, total.saturating_sub(five.saturating_add(hour))),
-            Count::Unsaid | Count::Lie => (five, hour, 0),
+            Count::Value(total) => (five, hour, total.saturating_sub(five.saturating_add(hour))),
+            Count::Absent | Count::Invalid => (five, hour, 0),
         }
     }
 }
 
-impl Reads for ConverseUsage {
+impl FieldVisitor for ConverseUsage {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "inputTokens" => self.input = Count::required(map)?,
@@ -85,9 +85,9 @@ impl Reads for ConverseUsage {
                 let mut details = Details {
                     usage: self,
                     ttl: None,
-                    tokens: Count::Unsaid,
+                    tokens: Count::Absent,
                 };
-                map.next_value_seed(Each(&mut details))?;
+                map.next_value_seed(ElementsSeed(&mut details))?;
             }
             _ => skip(map)?,
         }
@@ -95,7 +95,7 @@ impl Reads for ConverseUsage {
     }
 
     fn other(&mut self) {
-        self.input = Count::Lie;
+        self.input = Count::Invalid;
     }
 }
 
@@ -106,7 +106,7 @@ struct Details<'u> {
     tokens: Count,
 }
 
-impl Reads for Details<'_> {
+impl FieldVisitor for Details<'_> {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "ttl" => self.ttl = map.next_value::<Leaf<'_>>()?.text().map(str::to_owned),
@@ -117,7 +117,7 @@ impl Reads for Details<'_> {
     }
 
     fn other(&mut self) {
-        self.usage.cache_write = Count::Lie;
+        self.usage.cache_write = Count::Invalid;
     }
 
     fn end(&mut self) {
@@ -137,11 +137,11 @@ pub(super) struct Metadata {
     pub(super) usage: ConverseUsage,
 }
 
-impl Reads for Metadata {
+impl FieldVisitor for Metadata {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
-            "usage" => map.next_value_seed(One(&mut self.usage)),
-            "serviceTier" => map.next_value_seed(One(&mut Tier(&mut self.usage))),
+            "usage" => map.next_value_seed(ObjectSeed(&mut self.usage)),
+            "serviceTier" => map.next_value_seed(ObjectSeed(&mut Tier(&mut self.usage))),
             _ => skip(map),
         }
     }
@@ -149,7 +149,7 @@ impl Reads for Metadata {
 
 struct Tier<'u>(&'u mut ConverseUsage);
 
-impl Reads for Tier<'_> {
+impl FieldVisitor for Tier<'_> {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         if name != "type" {
             return skip(map);
@@ -169,7 +169,7 @@ mod tests {
     use crate::dialect::json::read;
     use crate::domain::usage::Side;
 
-    fn report(usage: &str) -> Report {
+    fn report(usage: &str) -> ReportedUsage {
         let metadata = format!(
             r#"{{"usage":{{{usage}}},"metrics":{{"latencyMs":9}},"serviceTier":{{"type":"flex"}}}}"#
         );
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn the_input_leaves_caches_out_and_writes_go_to_their_lifetimes() {
         let plain = r#""inputTokens":7,"outputTokens":3,"totalTokens":10"#;
-        assert_eq!(report(plain), Report::Reported(used(7, 3)));
+        assert_eq!(report(plain), ReportedUsage::Complete(used(7, 3)));
         for (more, read, five, hour, other) in [
             (
                 r#""cacheReadInputTokens":5,"cacheWriteInputTokens":100"#,
@@ -238,7 +238,7 @@ mod tests {
             };
             assert_eq!(
                 report(&format!("{plain},{more}")),
-                Report::Reported(expected),
+                ReportedUsage::Complete(expected),
                 "{more}"
             );
         }
@@ -247,29 +247,29 @@ mod tests {
     #[test]
     fn lies_are_told_from_silence() {
         for (usage, expected) in [
-            ("", Report::Missing),
-            (r#""totalTokens":7"#, Report::Missing),
-            (r#""inputTokens":-1,"outputTokens":3"#, Report::Lying),
-            (r#""inputTokens":null,"outputTokens":3"#, Report::Lying),
-            (r#""inputTokens":7,"outputTokens":1.5"#, Report::Lying),
+            ("", ReportedUsage::Missing),
+            (r#""totalTokens":7"#, ReportedUsage::Missing),
+            (r#""inputTokens":-1,"outputTokens":3"#, ReportedUsage::Invalid),
+            (r#""inputTokens":null,"outputTokens":3"#, ReportedUsage::Invalid),
+            (r#""inputTokens":7,"outputTokens":1.5"#, ReportedUsage::Invalid),
             (
                 r#""inputTokens":7,"outputTokens":3,"cacheReadInputTokens":"x""#,
-                Report::Lying,
+                ReportedUsage::Invalid,
             ),
             (
                 r#""inputTokens":7,"outputTokens":3,"cacheDetails":[{"ttl":"1h","inputTokens":-1}]"#,
-                Report::Lying,
+                ReportedUsage::Invalid,
             ),
             (
                 r#""inputTokens":7"#,
-                Report::Half {
+                ReportedUsage::Partial {
                     usage: used(7, 0),
                     unsaid: Side::Output,
                 },
             ),
             (
                 r#""outputTokens":3"#,
-                Report::Half {
+                ReportedUsage::Partial {
                     usage: used(0, 3),
                     unsaid: Side::Input,
                 },

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use crate::conversation::{
-    Ask, Block, Content, Format, Opaque, OpaqueKind, Raw, Reasoned, Role, ToolCall, ToolResult,
+    ChatRequest, ContentBlock, Content, Format, ProviderState, ProviderStateKind, RawJson, ReasoningBlock, Role, ToolCall, ToolResult,
     Turn, fitting_id,
 };
 use crate::dialect::Dialect;
@@ -15,7 +15,7 @@ use crate::dialect::converse::additional::Additional;
 use crate::dialect::converse::media::{Document, DocumentNames, Image};
 use crate::dialect::converse::tools::{CachePoint, ToolConfig, tool_config};
 use crate::dialect::converse::{Maker, plain_id};
-use crate::dialect::hub::Sending;
+use crate::dialect::hub::EncodeOptions;
 use crate::dialect::messages::closed_schema;
 
 /// What a result says that says nothing: no text may be blank.
@@ -26,7 +26,7 @@ const OPENING: &str = "Begin.";
 const ATTACHED: &str = "(attached)";
 
 /// Writes an ask that was fitted.
-pub(in crate::dialect) fn write_request(ask: &Ask, sending: &Sending<'_>) -> String {
+pub(in crate::dialect) fn encode_request(ask: &ChatRequest, sending: &EncodeOptions<'_>) -> String {
     let mut writer = Writer {
         ask,
         sending,
@@ -66,7 +66,7 @@ pub(in crate::dialect) fn write_request(ask: &Ask, sending: &Sending<'_>) -> Str
         service_tier: ask.service_tier.as_deref().and_then(service_tier),
         output_config: OutputConfig {
             text_format: text_format(&ask.format, writer.maker),
-            effort: effort.map(|effort| effort.word()),
+            effort: effort.map(|effort| effort.as_str()),
         }
         .said(),
     })
@@ -106,7 +106,7 @@ enum Part<'a> {
     Image(Image<'a>),
     Document(Document<'a>),
     ToolUse(ToolUse<'a>),
-    ToolResult(Returned<'a>),
+    ToolResult(ToolResultPart<'a>),
     ReasoningContent(Thought<'a>),
     CachePoint(CachePoint),
 }
@@ -116,12 +116,12 @@ enum Part<'a> {
 struct ToolUse<'a> {
     tool_use_id: Cow<'a, str>,
     name: &'a str,
-    input: Raw,
+    input: RawJson,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Returned<'a> {
+struct ToolResultPart<'a> {
     tool_use_id: Cow<'a, str>,
     content: Vec<Part<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -141,9 +141,9 @@ struct InferenceConfig<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     max_tokens: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    temperature: Option<&'a Raw>,
+    temperature: Option<&'a RawJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    top_p: Option<&'a Raw>,
+    top_p: Option<&'a RawJson>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     stop_sequences: &'a [String],
 }
@@ -203,8 +203,8 @@ struct JsonSchema<'a> {
 }
 
 struct Writer<'a> {
-    ask: &'a Ask,
-    sending: &'a Sending<'a>,
+    ask: &'a ChatRequest,
+    sending: &'a EncodeOptions<'a>,
     maker: Maker,
     documents: DocumentNames,
 }
@@ -263,7 +263,7 @@ impl<'a> Writer<'a> {
         messages
     }
 
-    fn push_blocks(&mut self, blocks: &'a [Block], parts: &mut Vec<Part<'a>>) {
+    fn push_blocks(&mut self, blocks: &'a [ContentBlock], parts: &mut Vec<Part<'a>>) {
         for block in blocks {
             let before = parts.len();
             self.push_block(block, parts);
@@ -274,7 +274,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn push_block(&mut self, block: &'a Block, parts: &mut Vec<Part<'a>>) {
+    fn push_block(&mut self, block: &'a ContentBlock, parts: &mut Vec<Part<'a>>) {
         match &block.content {
             Content::Text(text) if text.trim().is_empty() => {}
             Content::Text(text) => parts.push(Part::Text(Cow::Borrowed(text))),
@@ -308,7 +308,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn result(&mut self, result: &'a ToolResult) -> Returned<'a> {
+    fn result(&mut self, result: &'a ToolResult) -> ToolResultPart<'a> {
         let mut content = Vec::new();
         for block in &result.blocks {
             self.push_block(block, &mut content);
@@ -317,7 +317,7 @@ impl<'a> Writer<'a> {
             content.push(text(SILENT));
         }
         let tool_use_id = fitting_id(&result.id, self.sending.capabilities.ids);
-        Returned {
+        ToolResultPart {
             tool_use_id,
             content,
             status: result.is_error.then_some("error"),
@@ -338,25 +338,25 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn thought(&self, reasoned: &'a Reasoned) -> Option<Thought<'a>> {
+    fn thought(&self, reasoned: &'a ReasoningBlock) -> Option<Thought<'a>> {
         let opaque = reasoned
             .opaque
             .as_ref()
             .filter(|opaque| self.is_own(opaque))?;
         Some(match opaque.kind {
-            OpaqueKind::Signature if reasoned.text.trim().is_empty() => return None,
-            OpaqueKind::Signature => Thought::ReasoningText {
+            ProviderStateKind::Signature if reasoned.text.trim().is_empty() => return None,
+            ProviderStateKind::Signature => Thought::ReasoningText {
                 text: &reasoned.text,
                 signature: &opaque.data,
             },
-            OpaqueKind::Redacted => Thought::RedactedContent(&opaque.data),
+            ProviderStateKind::Redacted => Thought::RedactedContent(&opaque.data),
         })
     }
 
     /// Only what this model made, in whichever region.
-    fn is_own(&self, opaque: &Opaque) -> bool {
+    fn is_own(&self, opaque: &ProviderState) -> bool {
         opaque.origin.as_ref().is_some_and(|origin| {
-            origin.dialect == Dialect::Converse.word()
+            origin.dialect == Dialect::Converse.as_str()
                 && plain_id(&origin.model) == plain_id(self.sending.model)
         })
     }
@@ -430,9 +430,9 @@ mod tests {
 
     use super::*;
     use crate::conversation::{
-        Capabilities, Effort, Envelope, Names, Origin, ReasoningStyle, SystemTurns,
+        Capabilities, Effort, StateSealer, ToolNames, Origin, ReasoningStyle, SystemTurns,
     };
-    use crate::dialect::hub::{read_request, words};
+    use crate::dialect::hub::{decode_request, words};
 
     const CLAUDE: &str = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0";
 
@@ -447,27 +447,27 @@ mod tests {
         ..Capabilities::all()
     };
 
-    fn envelope() -> Envelope {
-        Envelope::new([7; 32])
+    fn envelope() -> StateSealer {
+        StateSealer::new([7; 32])
     }
 
     /// What a chat request becomes.
     fn sent_as(model: &str, takes: &Capabilities, body: &Value) -> Value {
         let request =
             crate::dialect::read(Dialect::Chat, body.to_string().into()).expect("a request");
-        let mut ask = read_request(&request, &envelope()).expect("an ask");
+        let mut ask = decode_request(&request, &envelope()).expect("an ask");
         ask.fit(takes, words(Dialect::Chat), "b/m").expect("a fit");
-        let names = Names::of(&ask, takes.names);
-        let sending = Sending {
+        let names = ToolNames::of(&ask, takes.names);
+        let sending = EncodeOptions {
             model,
             capabilities: takes,
             names: &names,
             output_cap: None,
             output_max: 1_000,
             output_cap_member: "max_tokens",
-            asks_usage: false,
+            stream_usage_opt_in: false,
         };
-        serde_json::from_str(&write_request(&ask, &sending)).expect("JSON")
+        serde_json::from_str(&encode_request(&ask, &sending)).expect("JSON")
     }
 
     fn sent(messages: Value, more: Value) -> Value {
@@ -688,15 +688,15 @@ mod tests {
     fn e08_only_the_models_own_thoughts_go_back_and_a_budget_needs_them() {
         let thought = |dialect: Dialect, model: &str, kind| {
             let origin = Origin {
-                dialect: dialect.word().into(),
+                dialect: dialect.as_str().into(),
                 model: model.to_owned(),
             };
-            let opaque = Opaque {
+            let opaque = ProviderState {
                 origin: Some(origin),
                 kind,
                 data: "c2ln".into(),
             };
-            Content::Reasoning(Reasoned {
+            Content::Reasoning(ReasoningBlock {
                 text: "hm".into(),
                 opaque: Some(opaque),
             })
@@ -713,20 +713,20 @@ mod tests {
             let request = json!({"model": "m", "tools": [tool("f")], "messages": [{"role": "user", "content": "go"}, called(&["a"]), result("a", "r")]});
             let request =
                 crate::dialect::read(Dialect::Chat, request.to_string().into()).expect("a request");
-            let mut ask = read_request(&request, &envelope()).expect("an ask");
+            let mut ask = decode_request(&request, &envelope()).expect("an ask");
             ask.turns[1].blocks = vec![thought.into(), call().into()];
             ask.reasoning.budget = Some(2_000);
-            let names = Names::default();
-            let sending = Sending {
+            let names = ToolNames::default();
+            let sending = EncodeOptions {
                 model: CLAUDE,
                 capabilities: &TAKES,
                 names: &names,
                 output_cap: None,
                 output_max: 1_000,
                 output_cap_member: "max_tokens",
-                asks_usage: false,
+                stream_usage_opt_in: false,
             };
-            let body: Value = serde_json::from_str(&write_request(&ask, &sending)).expect("JSON");
+            let body: Value = serde_json::from_str(&encode_request(&ask, &sending)).expect("JSON");
             (
                 body["messages"][1]["content"][0].clone(),
                 body["additionalModelRequestFields"].is_object(),
@@ -736,19 +736,19 @@ mod tests {
             json!({"reasoningContent": {"reasoningText": {"text": "hm", "signature": "c2ln"}}});
         let elsewhere = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
         assert_eq!(
-            written(thought(Dialect::Converse, elsewhere, OpaqueKind::Signature)),
+            written(thought(Dialect::Converse, elsewhere, ProviderStateKind::Signature)),
             (signed, true)
         );
         let redacted = json!({"reasoningContent": {"redactedContent": "c2ln"}});
         assert_eq!(
-            written(thought(Dialect::Converse, CLAUDE, OpaqueKind::Redacted)),
+            written(thought(Dialect::Converse, CLAUDE, ProviderStateKind::Redacted)),
             (redacted, true)
         );
         for (dialect, model) in [
             (Dialect::Converse, "anthropic.claude-opus-5"),
             (Dialect::Gemini, CLAUDE),
         ] {
-            let (first, thinks) = written(thought(dialect, model, OpaqueKind::Signature));
+            let (first, thinks) = written(thought(dialect, model, ProviderStateKind::Signature));
             assert!(first.get("toolUse").is_some() && !thinks, "{first}");
         }
     }

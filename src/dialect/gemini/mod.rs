@@ -4,5 +4,5 @@ mod read_answer;
 mod usage;
 mod write_request;
 
-pub(super) use read_answer::GeminiReader;
-pub(super) use write_request::write_request;
+pub(super) use read_answer::GeminiDecoder;
+pub(super) use encode_request::write_request;

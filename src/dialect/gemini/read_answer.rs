@@ -4,23 +4,23 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::conversation::{Event, Opaque, OpaqueKind, Opened, Origin, Raw, Stop};
+use crate::conversation::{OutputEvent, ProviderState, ProviderStateKind, BlockKind, Origin, RawJson, StopReason};
 use crate::dialect::gemini::usage::GeminiUsage;
 use crate::dialect::sse::Fields;
-use crate::dialect::translation::{AnswerHead, Heard, ReadAnswer};
-use crate::dialect::unary::{NotComplete, whole_of};
-use crate::dialect::{Dialect, UpstreamFault, fault, json};
-use crate::domain::usage::{Report, Side};
+use crate::dialect::translation::{ResponseMeta, StreamState, ResponseDecoder};
+use crate::dialect::unary::{IncompleteResponse, whole_of};
+use crate::dialect::{Dialect, UpstreamError, fault, json};
+use crate::domain::usage::{ReportedUsage, Side};
 
 /// Reads one answer; of several candidates only the first.
-pub(in crate::dialect) struct GeminiReader {
+pub(in crate::dialect) struct GeminiDecoder {
     /// what minted ids begin with
     seed: String,
     origin: Origin,
     usage: GeminiUsage,
     blocks: u32,
     /// the block of text or thoughts that is open
-    open: Option<(u32, Opened)>,
+    open: Option<(u32, BlockKind)>,
     /// there was text, or a call
     said: bool,
     finished: bool,
@@ -32,7 +32,7 @@ pub(in crate::dialect) struct GeminiReader {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Answered {
+struct ResponseBody {
     candidates: Option<Vec<Candidate>>,
     prompt_feedback: Option<Feedback>,
     #[serde(default)]
@@ -77,15 +77,15 @@ struct Part {
 struct FunctionCall {
     id: Option<String>,
     name: Option<String>,
-    args: Option<Raw>,
+    args: Option<RawJson>,
 }
 
-impl GeminiReader {
-    pub(in crate::dialect) fn new(head: &AnswerHead) -> GeminiReader {
-        GeminiReader {
+impl GeminiDecoder {
+    pub(in crate::dialect) fn new(head: &ResponseMeta) -> GeminiDecoder {
+        GeminiDecoder {
             seed: head.request_id.clone(),
             origin: Origin {
-                dialect: Dialect::Gemini.word().into(),
+                dialect: Dialect::Gemini.as_str().into(),
                 model: head.model.clone(),
             },
             usage: GeminiUsage::default(),
@@ -100,9 +100,9 @@ impl GeminiReader {
 
     fn answered(
         &mut self,
-        answered: Answered,
-        events: &mut Vec<Event>,
-    ) -> Result<(), UpstreamFault> {
+        answered: ResponseBody,
+        events: &mut Vec<OutputEvent>,
+    ) -> Result<(), UpstreamError> {
         let first = answered
             .candidates
             .unwrap_or_default()
@@ -115,7 +115,7 @@ impl GeminiReader {
             Some(candidate) => self.candidate(candidate, events),
             // a prompt that was blocked has no candidates
             None if blocked => {
-                self.finish(Stop::Filtered, events);
+                self.finish(StopReason::Filtered, events);
                 Ok(())
             }
             None => Ok(()),
@@ -129,13 +129,13 @@ impl GeminiReader {
     fn count(&mut self, later: GeminiUsage) {
         self.counted |= self.ended
             && match later.report() {
-                Report::Missing => false,
+                ReportedUsage::Missing => false,
                 // a count of zero is left out
-                Report::Half {
+                ReportedUsage::Partial {
                     unsaid: Side::Output,
                     ..
                 } => !self.said,
-                Report::Half { .. } | Report::Reported(_) | Report::Lying => true,
+                ReportedUsage::Partial { .. } | ReportedUsage::Complete(_) | ReportedUsage::Invalid => true,
             };
         self.usage.then(later);
     }
@@ -143,8 +143,8 @@ impl GeminiReader {
     fn candidate(
         &mut self,
         candidate: Candidate,
-        events: &mut Vec<Event>,
-    ) -> Result<(), UpstreamFault> {
+        events: &mut Vec<OutputEvent>,
+    ) -> Result<(), UpstreamError> {
         let parts = candidate
             .content
             .and_then(|content| content.parts)
@@ -157,7 +157,7 @@ impl GeminiReader {
             let message = candidate
                 .finish_message
                 .unwrap_or_else(|| format!("the model's answer ended with {reason}"));
-            UpstreamFault {
+            UpstreamError {
                 kind: reason.clone(),
                 ..UpstreamFault::new(message)
             }
@@ -166,7 +166,7 @@ impl GeminiReader {
         Ok(())
     }
 
-    fn part(&mut self, part: Part, events: &mut Vec<Event>) {
+    fn part(&mut self, part: Part, events: &mut Vec<OutputEvent>) {
         let signature = part
             .thought_signature
             .filter(|signature| !signature.is_empty());
@@ -174,21 +174,21 @@ impl GeminiReader {
             return self.call(call, signature, events);
         }
         let opened = if part.thought == Some(true) {
-            Opened::Reasoning
+            BlockKind::Reasoning
         } else {
-            Opened::Text
+            BlockKind::Text
         };
         if let Some(text) = part.text.filter(|text| !text.is_empty()) {
             self.say(opened.clone(), text, events);
         }
         let Some(data) = signature else { return };
         // the signature of a text stands in a thought of its own behind it
-        if opened == Opened::Text || !matches!(self.open, Some((_, Opened::Reasoning))) {
+        if opened == BlockKind::Text || !matches!(self.open, Some((_, BlockKind::Reasoning))) {
             self.close(events);
-            self.open(Opened::Reasoning, events);
+            self.open(BlockKind::Reasoning, events);
         }
         if let Some((block, _)) = self.open {
-            events.push(Event::Opaque {
+            events.push(OutputEvent::Opaque {
                 block,
                 opaque: self.opaque(data),
             });
@@ -196,8 +196,8 @@ impl GeminiReader {
         self.close(events);
     }
 
-    fn say(&mut self, opened: Opened, text: String, events: &mut Vec<Event>) {
-        self.said |= opened == Opened::Text;
+    fn say(&mut self, opened: BlockKind, text: String, events: &mut Vec<OutputEvent>) {
+        self.said |= opened == BlockKind::Text;
         let block = match &self.open {
             Some((block, kind)) if *kind == opened => *block,
             _ => {
@@ -205,16 +205,16 @@ impl GeminiReader {
                 self.open(opened, events)
             }
         };
-        events.push(Event::Piece { block, text });
+        events.push(OutputEvent::Delta { block, text });
     }
 
-    fn call(&mut self, call: FunctionCall, signature: Option<String>, events: &mut Vec<Event>) {
+    fn call(&mut self, call: FunctionCall, signature: Option<String>, events: &mut Vec<OutputEvent>) {
         self.close(events);
         self.said = true;
         let minted = format!("call_{}_{}", self.seed, self.blocks);
         let id = call.id.filter(|id| !id.is_empty()).unwrap_or(minted);
         let block = self.open(
-            Opened::Call {
+            BlockKind::Call {
                 id,
                 name: call.name.unwrap_or_default(),
             },
@@ -222,9 +222,9 @@ impl GeminiReader {
         );
         let args = call.args.filter(|args| args.as_str() != "null");
         let text = args.map_or_else(|| "{}".to_owned(), |args| json::compact(args.as_str()));
-        events.push(Event::Piece { block, text });
+        events.push(OutputEvent::Delta { block, text });
         if let Some(data) = signature {
-            events.push(Event::Opaque {
+            events.push(OutputEvent::Opaque {
                 block,
                 opaque: self.opaque(data),
             });
@@ -232,24 +232,24 @@ impl GeminiReader {
         self.close(events);
     }
 
-    fn opaque(&self, data: String) -> Opaque {
-        Opaque {
+    fn opaque(&self, data: String) -> ProviderState {
+        ProviderState {
             origin: Some(self.origin.clone()),
-            kind: OpaqueKind::Signature,
+            kind: ProviderStateKind::Signature,
             data,
         }
     }
 
-    fn finish(&mut self, stop: Stop, events: &mut Vec<Event>) {
+    fn finish(&mut self, stop: StopReason, events: &mut Vec<OutputEvent>) {
         self.close(events);
         self.finished = true;
-        events.push(Event::Stop(stop));
+        events.push(OutputEvent::Stop(stop));
     }
 
-    fn open(&mut self, opened: Opened, events: &mut Vec<Event>) -> u32 {
+    fn open(&mut self, opened: BlockKind, events: &mut Vec<OutputEvent>) -> u32 {
         let block = self.blocks;
         self.blocks += 1;
-        events.push(Event::Open {
+        events.push(OutputEvent::Open {
             block,
             opened: opened.clone(),
         });
@@ -257,25 +257,25 @@ impl GeminiReader {
         block
     }
 
-    fn close(&mut self, events: &mut Vec<Event>) {
+    fn close(&mut self, events: &mut Vec<OutputEvent>) {
         if let Some((block, _)) = self.open.take() {
-            events.push(Event::Close { block });
+            events.push(OutputEvent::Close { block });
         }
     }
 }
 
-impl ReadAnswer for GeminiReader {
+impl ResponseDecoder for GeminiDecoder {
     fn event(
         &mut self,
         fields: &Fields<'_>,
-        events: &mut Vec<Event>,
-    ) -> Result<Heard, UpstreamFault> {
+        events: &mut Vec<OutputEvent>,
+    ) -> Result<StreamState, UpstreamError> {
         let data = fields.data.trim_ascii();
         if data.is_empty() {
-            return Ok(Heard::More);
+            return Ok(StreamState::More);
         }
-        let answered: Answered = json::lenient(data).map_err(|_| {
-            UpstreamFault::unreadable("the upstream sent an event that is no answer of Gemini")
+        let answered: ResponseBody = json::lenient(data).map_err(|_| {
+            UpstreamError::unreadable("the upstream sent an event that is no answer of Gemini")
         })?;
         if answered.error.is_some() || fields.event == Some(b"error") {
             self.ended = true;
@@ -283,13 +283,13 @@ impl ReadAnswer for GeminiReader {
             return Err(fault::named(Dialect::Gemini, data));
         }
         self.answered(answered, events)?;
-        Ok(Heard::More)
+        Ok(StreamState::More)
     }
 
-    fn whole(&mut self, body: &[u8], events: &mut Vec<Event>) -> Result<(), NotComplete> {
-        let answered: Answered = whole_of(body)?;
+    fn whole(&mut self, body: &[u8], events: &mut Vec<OutputEvent>) -> Result<(), IncompleteResponse> {
+        let answered: ResponseBody = whole_of(body)?;
         if answered.error.is_some() {
-            return Err(NotComplete::fault(
+            return Err(IncompleteResponse::fault(
                 fault::named(Dialect::Gemini, body),
                 answered.usage_metadata.report(),
             ));
@@ -300,23 +300,23 @@ impl ReadAnswer for GeminiReader {
                 .as_ref()
                 .is_some_and(|some| !some.is_empty());
         if !is_answer {
-            let fault = UpstreamFault::unreadable("the upstream's answer has no candidate");
-            return Err(NotComplete::fault(fault, answered.usage_metadata.report()));
+            let fault = UpstreamError::unreadable("the upstream's answer has no candidate");
+            return Err(IncompleteResponse::fault(fault, answered.usage_metadata.report()));
         }
         self.answered(answered, events)
-            .map_err(|fault| NotComplete::fault(fault, self.report()))?;
+            .map_err(|fault| IncompleteResponse::fault(fault, self.report()))?;
         self.finished = true;
         self.counted = true;
         Ok(())
     }
 
     /// A count of zero is left out: an answer that said nothing has no tokens of its own.
-    fn report(&self) -> Report {
+    fn report(&self) -> ReportedUsage {
         match self.usage.report() {
-            Report::Half {
+            ReportedUsage::Partial {
                 usage,
                 unsaid: Side::Output,
-            } if self.finished && !self.said => Report::Reported(usage),
+            } if self.finished && !self.said => ReportedUsage::Complete(usage),
             report => report,
         }
     }
@@ -324,8 +324,8 @@ impl ReadAnswer for GeminiReader {
     fn output_is_final(&self) -> bool {
         let unsaid = matches!(
             self.report(),
-            Report::Missing
-                | Report::Half {
+            ReportedUsage::Missing
+                | ReportedUsage::Partial {
                     unsaid: Side::Output,
                     ..
                 }
@@ -339,11 +339,11 @@ impl ReadAnswer for GeminiReader {
 }
 
 /// Gemini's words for an end; `None` for those that mean that the answer failed (WIRE.md 2.11).
-fn stop(reason: &str) -> Option<Stop> {
+fn stop(reason: &str) -> Option<StopReason> {
     Some(match reason {
         // also for calls: what was called is known from the parts
-        "STOP" => Stop::End,
-        "MAX_TOKENS" => Stop::Length,
+        "STOP" => StopReason::End,
+        "MAX_TOKENS" => StopReason::Length,
         "SAFETY"
         | "RECITATION"
         | "LANGUAGE"
@@ -353,8 +353,8 @@ fn stop(reason: &str) -> Option<Stop> {
         | "MODEL_ARMOR"
         | "IMAGE_SAFETY"
         | "IMAGE_PROHIBITED_CONTENT"
-        | "IMAGE_RECITATION" => Stop::Filtered,
-        "CONTINUATION" => Stop::Pause,
+        | "IMAGE_RECITATION" => StopReason::Filtered,
+        "CONTINUATION" => StopReason::Pause,
         "MALFORMED_FUNCTION_CALL"
         | "UNEXPECTED_TOOL_CALL"
         | "TOO_MANY_TOOL_CALLS"
@@ -365,7 +365,7 @@ fn stop(reason: &str) -> Option<Stop> {
                 "Gemini ended an answer with {:?}: taken for a plain end",
                 other.get(..40).unwrap_or(other)
             );
-            Stop::End
+            StopReason::End
         }
     })
 }
@@ -383,12 +383,12 @@ mod tests {
     const TOOL: &str = include_str!("../../../tests/golden/gemini/tool.json");
     const SIGNATURE: &str = "EtcBCtQBAXLI2nwLIb8wGzGRSnYGjO5Wn0kJ0pqXb3eQ";
 
-    fn reader() -> GeminiReader {
-        GeminiReader::new(&samples::head("gemini-3.8-flash"))
+    fn reader() -> GeminiDecoder {
+        GeminiDecoder::new(&samples::head("gemini-3.8-flash"))
     }
 
     /// The same of a stream and of a whole answer.
-    fn read(stream: &str, answer: &str) -> (Vec<String>, Report) {
+    fn read(stream: &str, answer: &str) -> (Vec<String>, ReportedUsage) {
         let (mut streaming, mut whole, mut events) = (reader(), reader(), Vec::new());
         let (told, ended) = samples::heard(&mut streaming, Framing::Sse, stream.as_bytes());
         assert_eq!(ended, Ok(true));
@@ -402,8 +402,8 @@ mod tests {
         (story, streaming.report())
     }
 
-    fn usage(uncached_in: u64, cache_read: u64, out_total: u64, reasoning: u64) -> Report {
-        Report::Reported(Usage {
+    fn usage(uncached_in: u64, cache_read: u64, out_total: u64, reasoning: u64) -> ReportedUsage {
+        ReportedUsage::Complete(Usage {
             uncached_in,
             cache_read,
             out_total,
@@ -457,10 +457,10 @@ mod tests {
     #[test]
     fn every_reason_has_its_place_and_failures_are_none() {
         let (end, length, filtered, pause) = (
-            Some(Stop::End),
-            Some(Stop::Length),
-            Some(Stop::Filtered),
-            Some(Stop::Pause),
+            Some(StopReason::End),
+            Some(StopReason::Length),
+            Some(StopReason::Filtered),
+            Some(StopReason::Pause),
         );
         for (reasons, expected) in [
             ("STOP OTHER NO_IMAGE NEVER_HEARD_OF", end),
@@ -531,7 +531,7 @@ mod tests {
         assert!(
             matches!(
                 reader.report(),
-                Report::Half {
+                ReportedUsage::Partial {
                     unsaid: Side::Output,
                     ..
                 }
@@ -551,7 +551,7 @@ mod tests {
         ] {
             let read = reader().whole(body.as_bytes(), &mut Vec::new());
             assert!(
-                matches!(read, Err(NotComplete::Fault { .. })),
+                matches!(read, Err(IncompleteResponse::Fault { .. })),
                 "{body}: {read:?}"
             );
         }

@@ -4,8 +4,8 @@
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess};
 
 use crate::dialect::count::Count;
-use crate::dialect::json::{Each, Leaf, One, Reads, skip};
-use crate::domain::usage::{Report, Usage};
+use crate::dialect::json::{ElementsSeed, Leaf, ObjectSeed, FieldVisitor, skip};
+use crate::domain::usage::{ReportedUsage, Usage};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct GeminiUsage {
@@ -22,7 +22,7 @@ pub(super) struct GeminiUsage {
     pub(super) service_tier: Option<String>,
 }
 
-impl Reads for GeminiUsage {
+impl FieldVisitor for GeminiUsage {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "promptTokenCount" => self.prompt.then(Count::optional(map)?),
@@ -48,14 +48,14 @@ impl Reads for GeminiUsage {
     }
 
     fn other(&mut self) {
-        self.prompt = Count::Lie;
+        self.prompt = Count::Invalid;
     }
 }
 
 impl<'de> Deserialize<'de> for GeminiUsage {
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<GeminiUsage, D::Error> {
         let mut usage = GeminiUsage::default();
-        One(&mut usage).deserialize(json)?;
+        ObjectSeed(&mut usage).deserialize(json)?;
         Ok(usage)
     }
 }
@@ -87,7 +87,7 @@ impl Modality {
     }
 }
 
-impl Reads for Details {
+impl FieldVisitor for Details {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "modality" => self.modality = Modality::named(map.next_value::<Leaf<'_>>()?.text()),
@@ -107,13 +107,13 @@ impl Reads for Details {
     }
 
     fn other(&mut self) {
-        self.sound = Count::Lie;
+        self.sound = Count::Invalid;
     }
 }
 
 fn details<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Details, A::Error> {
     let mut details = Details::default();
-    map.next_value_seed(Each(&mut details))?;
+    map.next_value_seed(ElementsSeed(&mut details))?;
     Ok(details)
 }
 
@@ -131,7 +131,7 @@ impl GeminiUsage {
         self.service_tier = later.service_tier.or(self.service_tier.take());
     }
 
-    pub(super) fn report(&self) -> Report {
+    pub(super) fn report(&self) -> ReportedUsage {
         let counts = [
             self.prompt,
             self.cached,
@@ -148,9 +148,9 @@ impl GeminiUsage {
         if counts
             .iter()
             .chain(&media)
-            .any(|count| *count == Count::Lie)
+            .any(|count| *count == Count::Invalid)
         {
-            return Report::Lying;
+            return ReportedUsage::Invalid;
         }
         let [prompt, cache_read, tool_use, candidates, thoughts] = counts.map(Count::tokens);
         let [sound_in, sound_cached, sound_out, images_out] = media.map(Count::tokens);
@@ -168,7 +168,7 @@ impl GeminiUsage {
             service_tier: self.service_tier.clone(),
             ..Usage::default()
         };
-        Report::of(usage, self.prompt.is_said(), self.candidates.is_said())
+        ReportedUsage::of(usage, self.prompt.is_said(), self.candidates.is_said())
     }
 }
 
@@ -177,7 +177,7 @@ mod tests {
     use super::*;
     use crate::domain::usage::Side;
 
-    fn report(json: &str) -> Report {
+    fn report(json: &str) -> ReportedUsage {
         let usage: GeminiUsage = serde_json::from_str(json).expect("usage");
         usage.report()
     }
@@ -202,36 +202,36 @@ mod tests {
             service_tier: Some("flex".into()),
             ..Usage::default()
         };
-        assert_eq!(report(all), Report::Reported(expected));
+        assert_eq!(report(all), ReportedUsage::Complete(expected));
     }
 
     #[test]
     fn what_is_not_said_is_missing_and_what_cannot_be_is_a_lie() {
-        assert_eq!(report("{}"), Report::Missing);
+        assert_eq!(report("{}"), ReportedUsage::Missing);
         assert_eq!(
             report(r#"{"promptTokenCount":null,"promptTokensDetails":null}"#),
-            Report::Missing
+            ReportedUsage::Missing
         );
         for lie in ["-1", "1.5", "\"7\"", "[]", "1e30", "99999999999"] {
             assert_eq!(
                 report(&format!(
                     r#"{{"promptTokenCount":3,"candidatesTokenCount":{lie}}}"#
                 )),
-                Report::Lying,
+                ReportedUsage::Invalid,
                 "{lie}"
             );
         }
         for lie in ["5", "\"x\"", "[]", "-3", "true"] {
-            assert_eq!(report(lie), Report::Lying, "{lie}");
+            assert_eq!(report(lie), ReportedUsage::Invalid, "{lie}");
         }
         for odd in [
             r#""promptTokensDetails":"x""#,
             r#""cacheTokensDetails":[5]"#,
             r#""candidatesTokensDetails":7"#,
         ] {
-            assert_eq!(report(&format!("{{{odd}}}")), Report::Lying, "{odd}");
+            assert_eq!(report(&format!("{{{odd}}}")), ReportedUsage::Invalid, "{odd}");
         }
-        let half = |usage, unsaid| Report::Half { usage, unsaid };
+        let half = |usage, unsaid| ReportedUsage::Partial { usage, unsaid };
         for (json, expected) in [
             (
                 r#"{"promptTokenCount":3}"#,
@@ -255,7 +255,7 @@ mod tests {
             ),
             (
                 r#"{"promptTokensDetails":[{"modality":5,"tokenCount":1}],"serviceTier":5}"#,
-                Report::Missing,
+                ReportedUsage::Missing,
             ),
         ] {
             assert_eq!(report(json), expected, "{json}");
@@ -264,7 +264,7 @@ mod tests {
             report(
                 r#"{"promptTokenCount":3,"cachedContentTokenCount":5,"candidatesTokenCount":0}"#
             ),
-            Report::Reported(Usage {
+            ReportedUsage::Complete(Usage {
                 cache_read: 5,
                 ..Usage::default()
             })
@@ -283,12 +283,12 @@ mod tests {
             out_total: 10,
             ..Usage::default()
         };
-        assert_eq!(usage.report(), Report::Reported(text.clone()));
+        assert_eq!(usage.report(), ReportedUsage::Complete(text.clone()));
         let last = r#"{"candidatesTokenCount":1300,"candidatesTokensDetails":[{"tokenCount":1290,"modality":"IMAGE"}]}"#;
         usage.then(serde_json::from_str(last).expect("usage"));
         assert_eq!(
             usage.report(),
-            Report::Reported(Usage {
+            ReportedUsage::Complete(Usage {
                 out_total: 1_300,
                 image_out: 1_290,
                 ..text
@@ -309,12 +309,12 @@ mod tests {
             image_out: 7,
             ..Usage::default()
         };
-        assert_eq!(report(overstated), Report::Reported(cut));
+        assert_eq!(report(overstated), ReportedUsage::Complete(cut));
         assert_eq!(
             report(
                 r#"{"candidatesTokenCount":7,"candidatesTokensDetails":[{"modality":"IMAGE","tokenCount":-8}]}"#
             ),
-            Report::Lying
+            ReportedUsage::Invalid
         );
     }
 
@@ -336,6 +336,6 @@ mod tests {
             service_tier: tier,
             ..Usage::default()
         };
-        assert_eq!(usage.report(), Report::Reported(expected));
+        assert_eq!(usage.report(), ReportedUsage::Complete(expected));
     }
 }

@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use crate::conversation::{
-    Ask, Block, Content, Effort, Format, Media, Opaque, OpaqueKind, Raw, Reasoned, Role, Source,
+    ChatRequest, ContentBlock, Content, Effort, Format, Media, ProviderState, ProviderStateKind, RawJson, ReasoningBlock, Role, Source,
     Summary, ToolCall, ToolChoice, ToolResult, Turn, fitting_id,
 };
 use crate::dialect::Dialect;
 use crate::dialect::answer::written;
-use crate::dialect::hub::Sending;
+use crate::dialect::hub::EncodeOptions;
 use crate::dialect::schema::without_kind;
 
 /// Stands where a signature was lost: documented by the vendor, who refuses a call without any.
@@ -19,9 +19,9 @@ const LOST_SIGNATURE: &str = "skip_thought_signature_validator";
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Body<'a> {
-    contents: Vec<Said<'a>>,
+    contents: Vec<GeminiContent<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    system_instruction: Option<Said<'a>>,
+    system_instruction: Option<GeminiContent<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tools: Vec<Tools<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -32,7 +32,7 @@ struct Body<'a> {
 }
 
 #[derive(Serialize)]
-struct Said<'a> {
+struct GeminiContent<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<&'static str>,
     parts: Vec<Part<'a>>,
@@ -66,7 +66,7 @@ struct Blob<'a> {
 struct FunctionCall<'a> {
     id: Cow<'a, str>,
     name: &'a str,
-    args: Raw,
+    args: RawJson,
 }
 
 #[derive(Serialize)]
@@ -88,27 +88,27 @@ enum Response {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Tools<'a> {
-    function_declarations: Vec<Declared<'a>>,
+    function_declarations: Vec<ToolDeclaration<'a>>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Declared<'a> {
+struct ToolDeclaration<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
-    parameters_json_schema: Cow<'a, Raw>,
+    parameters_json_schema: Cow<'a, RawJson>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ToolConfig<'a> {
-    function_calling_config: Calling<'a>,
+    function_calling_config: CallingConfig<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Calling<'a> {
+struct CallingConfig<'a> {
     mode: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     allowed_function_names: Option<[&'a str; 1]>,
@@ -120,23 +120,23 @@ struct GenerationConfig<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     max_output_tokens: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    temperature: Option<&'a Raw>,
+    temperature: Option<&'a RawJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    top_p: Option<&'a Raw>,
+    top_p: Option<&'a RawJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    top_k: Option<&'a Raw>,
+    top_k: Option<&'a RawJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    presence_penalty: Option<&'a Raw>,
+    presence_penalty: Option<&'a RawJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    frequency_penalty: Option<&'a Raw>,
+    frequency_penalty: Option<&'a RawJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    seed: Option<&'a Raw>,
+    seed: Option<&'a RawJson>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     stop_sequences: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     response_mime_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    response_json_schema: Option<Cow<'a, Raw>>,
+    response_json_schema: Option<Cow<'a, RawJson>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     thinking_config: Option<Thinking>,
 }
@@ -153,7 +153,7 @@ struct Thinking {
 }
 
 /// The request's body.
-pub(in crate::dialect) fn write_request(ask: &Ask, sending: &Sending<'_>) -> String {
+pub(in crate::dialect) fn encode_request(ask: &ChatRequest, sending: &EncodeOptions<'_>) -> String {
     let writer = Writer { sending };
     let before = ask
         .turns
@@ -165,7 +165,7 @@ pub(in crate::dialect) fn write_request(ask: &Ask, sending: &Sending<'_>) -> Str
     let contents = turns.iter().filter_map(|turn| writer.said(turn)).collect();
     written(&Body {
         contents,
-        system_instruction: (!system.is_empty()).then_some(Said {
+        system_instruction: (!system.is_empty()).then_some(GeminiContent {
             role: None,
             parts: system,
         }),
@@ -186,19 +186,19 @@ fn tier(asked: &str) -> Option<&str> {
 }
 
 struct Writer<'a> {
-    sending: &'a Sending<'a>,
+    sending: &'a EncodeOptions<'a>,
 }
 
 impl<'a> Writer<'a> {
     /// A turn; none where nothing is left of it: the vendor refuses a turn without parts.
-    fn said(&self, turn: &'a Turn) -> Option<Said<'a>> {
+    fn said(&self, turn: &'a Turn) -> Option<GeminiContent<'a>> {
         let parts = self.parts(turn);
         let role = if turn.role == Role::Assistant {
             "model"
         } else {
             "user"
         };
-        (!parts.is_empty()).then_some(Said {
+        (!parts.is_empty()).then_some(GeminiContent {
             role: Some(role),
             parts,
         })
@@ -230,7 +230,7 @@ impl<'a> Writer<'a> {
     }
 
     /// A thought is only worth sending with its signature; signed thoughts without a text sign the text before them.
-    fn thought(&self, reasoned: &'a Reasoned) -> Option<Part<'a>> {
+    fn thought(&self, reasoned: &'a ReasoningBlock) -> Option<Part<'a>> {
         let signature = self.own(reasoned.opaque.as_ref()?)?;
         let (thought, text) = (!reasoned.text.is_empty(), Some(reasoned.text.as_str()));
         Some(Part {
@@ -263,10 +263,10 @@ impl<'a> Writer<'a> {
     }
 
     /// A signature that this very model made: the vendor says that they are worth nothing to another.
-    fn own(&self, opaque: &'a Opaque) -> Option<&'a str> {
+    fn own(&self, opaque: &'a ProviderState) -> Option<&'a str> {
         let origin = opaque.origin.as_ref()?;
-        let is_own = origin.dialect == Dialect::Gemini.word() && origin.model == self.sending.model;
-        (is_own && opaque.kind == OpaqueKind::Signature).then_some(opaque.data.as_str())
+        let is_own = origin.dialect == Dialect::Gemini.as_str() && origin.model == self.sending.model;
+        (is_own && opaque.kind == ProviderStateKind::Signature).then_some(opaque.data.as_str())
     }
 
     /// A result; its images within it, or behind all results where the model takes none there.
@@ -275,7 +275,7 @@ impl<'a> Writer<'a> {
         let media = result
             .blocks
             .iter()
-            .filter_map(|block: &Block| match &block.content {
+            .filter_map(|block: &ContentBlock| match &block.content {
                 Content::Image(media) | Content::Document(media) => media_part(media),
                 _ => None,
             });
@@ -308,11 +308,11 @@ impl<'a> Writer<'a> {
         fitting_id(id, self.sending.capabilities.ids)
     }
 
-    fn tools(&self, ask: &'a Ask) -> Vec<Tools<'a>> {
+    fn tools(&self, ask: &'a ChatRequest) -> Vec<Tools<'a>> {
         if ask.tools.is_empty() {
             return Vec::new();
         }
-        let declared = ask.tools.iter().map(|tool| Declared {
+        let declared = ask.tools.iter().map(|tool| ToolDeclaration {
             name: self.sending.names.sent(&tool.name),
             description: tool.description.as_deref(),
             parameters_json_schema: without_kind(&tool.schema),
@@ -322,7 +322,7 @@ impl<'a> Writer<'a> {
         }]
     }
 
-    fn tool_config(&self, ask: &'a Ask) -> Option<ToolConfig<'a>> {
+    fn tool_config(&self, ask: &'a ChatRequest) -> Option<ToolConfig<'a>> {
         let (mode, allowed_function_names) = match &ask.tool_choice {
             ToolChoice::Auto => return None,
             ToolChoice::None => ("NONE", None),
@@ -330,7 +330,7 @@ impl<'a> Writer<'a> {
             ToolChoice::Named(name) => ("ANY", Some([self.sending.names.sent(name)])),
         };
         Some(ToolConfig {
-            function_calling_config: Calling {
+            function_calling_config: CallingConfig {
                 mode,
                 allowed_function_names,
             },
@@ -363,7 +363,7 @@ fn media_part(media: &Media) -> Option<Part<'_>> {
     }
 }
 
-fn generation_config<'a>(ask: &'a Ask, sending: &Sending<'_>) -> GenerationConfig<'a> {
+fn generation_config<'a>(ask: &'a ChatRequest, sending: &EncodeOptions<'_>) -> GenerationConfig<'a> {
     let (response_mime_type, response_json_schema) = match &ask.format {
         Format::Text => (None, None),
         Format::JsonObject => (Some("application/json"), None),
@@ -386,7 +386,7 @@ fn generation_config<'a>(ask: &'a Ask, sending: &Sending<'_>) -> GenerationConfi
 }
 
 /// A level for the models that take one and a budget for those before them: the ask was fitted, it holds what the model takes.
-fn thinking(ask: &Ask) -> Option<Thinking> {
+fn thinking(ask: &ChatRequest) -> Option<Thinking> {
     let reasoning = &ask.reasoning;
     let is_off = reasoning.is_off() || reasoning.budget == Some(0);
     let is_on =
@@ -415,23 +415,23 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::conversation::{Capabilities, Names, Origin};
+    use crate::conversation::{Capabilities, ToolNames, Origin};
 
     const MODEL: &str = "gemini-3.8-flash";
 
-    fn opaque(origin: Option<(&str, &str)>, data: &str) -> Opaque {
+    fn opaque(origin: Option<(&str, &str)>, data: &str) -> ProviderState {
         let origin = origin.map(|(dialect, model)| Origin {
             dialect: dialect.to_owned().into(),
             model: model.into(),
         });
-        Opaque {
+        ProviderState {
             origin,
-            kind: OpaqueKind::Signature,
+            kind: ProviderStateKind::Signature,
             data: data.into(),
         }
     }
 
-    fn call(id: &str, opaque: Option<Opaque>) -> Content {
+    fn call(id: &str, opaque: Option<ProviderState>) -> Content {
         Content::ToolCall(ToolCall {
             id: id.into(),
             name: "f".into(),
@@ -440,8 +440,8 @@ mod tests {
         })
     }
 
-    fn thought(text: &str, opaque: Option<Opaque>) -> Content {
-        Content::Reasoning(Reasoned {
+    fn thought(text: &str, opaque: Option<ProviderState>) -> Content {
+        Content::Reasoning(ReasoningBlock {
             text: text.into(),
             opaque,
         })
@@ -471,21 +471,21 @@ mod tests {
             role,
             blocks: contents.into_iter().map(Into::into).collect(),
         }];
-        let ask = Ask {
+        let ask = ChatRequest {
             turns,
             ..Ask::default()
         };
-        let names = Names::default();
-        let sending = Sending {
+        let names = ToolNames::default();
+        let sending = EncodeOptions {
             model: MODEL,
             capabilities: &takes,
             names: &names,
             output_cap: None,
             output_max: 100,
             output_cap_member: "maxOutputTokens",
-            asks_usage: false,
+            stream_usage_opt_in: false,
         };
-        let body: Value = serde_json::from_str(&write_request(&ask, &sending)).expect("JSON");
+        let body: Value = serde_json::from_str(&encode_request(&ask, &sending)).expect("JSON");
         body["contents"][0]["parts"].clone()
     }
 

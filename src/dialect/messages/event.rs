@@ -6,9 +6,9 @@ use serde::de::MapAccess;
 
 use crate::dialect::count::Count;
 use crate::dialect::fault::FaultReader;
-use crate::dialect::json::{Each, Leaf, One, Reads, skip};
-use crate::dialect::output::Output;
-use crate::domain::usage::{PLACE_OF_INFERENCE, Report, Usage};
+use crate::dialect::json::{ElementsSeed, Leaf, ObjectSeed, FieldVisitor, skip};
+use crate::dialect::output::TextCounter;
+use crate::domain::usage::{INFERENCE_GEO_PREFIX, ReportedUsage, Usage};
 
 /// The counts of `usage`, per field the last one given.
 #[derive(Clone, Debug, Default)]
@@ -59,9 +59,9 @@ impl MessagesUsage {
         self.output.is_said()
     }
 
-    pub(in crate::dialect) fn report(&self) -> Report {
+    pub(in crate::dialect) fn report(&self) -> ReportedUsage {
         if self.lies() {
-            return Report::Lying;
+            return ReportedUsage::Invalid;
         }
         let mut usage = self.usage();
         if let Some(more) = &self.compaction {
@@ -77,7 +77,7 @@ impl MessagesUsage {
                 *class = class.saturating_add(tokens);
             }
         }
-        Report::of(usage, self.input.is_said(), self.output.is_said())
+        ReportedUsage::of(usage, self.input.is_said(), self.output.is_said())
     }
 
     fn lies(&self) -> bool {
@@ -91,7 +91,7 @@ impl MessagesUsage {
             self.thinking,
             self.web_searches,
         ];
-        counts.contains(&Count::Lie) || self.compaction.as_ref().is_some_and(|more| more.lies())
+        counts.contains(&Count::Invalid) || self.compaction.as_ref().is_some_and(|more| more.lies())
     }
 
     fn usage(&self) -> Usage {
@@ -115,22 +115,22 @@ impl MessagesUsage {
     fn cache_writes(&self) -> (u64, u64, u64) {
         let (five, hour) = (self.cache_write_5m.tokens(), self.cache_write_1h.tokens());
         match self.cache_write {
-            Count::Said(total)
-                if self.cache_write_5m == Count::Unsaid && self.cache_write_1h == Count::Unsaid =>
+            Count::Value(total)
+                if self.cache_write_5m == Count::Absent && self.cache_write_1h == Count::Absent =>
             {
                 (total, 0, 0)
             }
-            Count::Said(total) => {
+            Count::Value(total) => {
                 let hour = hour.min(total);
                 let five = five.min(total - hour);
                 (five, hour, total - hour - five)
             }
-            Count::Unsaid | Count::Lie => (five, hour, 0),
+            Count::Absent | Count::Invalid => (five, hour, 0),
         }
     }
 }
 
-impl Reads for MessagesUsage {
+impl FieldVisitor for MessagesUsage {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "input_tokens" if self.input_required => self.input = Count::required(map)?,
@@ -139,13 +139,13 @@ impl Reads for MessagesUsage {
             "cache_read_input_tokens" => self.cache_read.then(Count::optional(map)?),
             "cache_creation_input_tokens" => self.cache_write.then(Count::optional(map)?),
             "cache_creation" | "output_tokens_details" | "server_tool_use" => {
-                map.next_value_seed(One(&mut Details(self)))?
+                map.next_value_seed(ObjectSeed(&mut Details(self)))?
             }
             "service_tier" | "speed" => self.tier(map)?,
             "inference_geo" => self.place(map)?,
             "iterations" => {
                 let mut iterations = Iterations::default();
-                map.next_value_seed(Each(&mut iterations))?;
+                map.next_value_seed(ElementsSeed(&mut iterations))?;
                 self.compaction = iterations.compaction;
             }
             _ => skip(map)?,
@@ -154,7 +154,7 @@ impl Reads for MessagesUsage {
     }
 
     fn other(&mut self) {
-        self.input = Count::Lie;
+        self.input = Count::Invalid;
     }
 }
 
@@ -190,7 +190,7 @@ impl MessagesUsage {
 
 struct Details<'u>(&'u mut MessagesUsage);
 
-impl Reads for Details<'_> {
+impl FieldVisitor for Details<'_> {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         let count = match name {
             "ephemeral_5m_input_tokens" => &mut self.0.cache_write_5m,
@@ -204,7 +204,7 @@ impl Reads for Details<'_> {
     }
 
     fn other(&mut self) {
-        self.0.cache_write = Count::Lie;
+        self.0.cache_write = Count::Invalid;
     }
 }
 
@@ -216,7 +216,7 @@ struct Iterations {
     is_compaction: bool,
 }
 
-impl Reads for Iterations {
+impl FieldVisitor for Iterations {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "type" => {
@@ -246,20 +246,20 @@ impl Reads for Iterations {
 
 fn plus(sum: Count, more: Count) -> Count {
     match (sum, more) {
-        (Count::Lie, _) | (_, Count::Lie) => Count::Lie,
-        (Count::Unsaid, more) => more,
-        (sum, more) => Count::Said(sum.tokens().saturating_add(more.tokens())),
+        (Count::Invalid, _) | (_, Count::Invalid) => Count::Invalid,
+        (Count::Absent, more) => more,
+        (sum, more) => Count::Value(sum.tokens().saturating_add(more.tokens())),
     }
 }
 
 /// One content block, at its start in a stream or whole in an answer.
 #[derive(Clone, Debug, Default)]
 pub(in crate::dialect) struct Block {
-    pub(in crate::dialect) output: Output,
+    pub(in crate::dialect) output: TextCounter,
     is_hosted_result: bool,
 }
 
-impl Reads for Block {
+impl FieldVisitor for Block {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "type" => {
@@ -289,19 +289,19 @@ impl Reads for Block {
 
 /// What a stream's event is, by its name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::dialect) enum EventKind {
+pub(in crate::dialect) enum MessagesEventKind {
     #[default]
     Other,
     Stop,
     Error,
 }
 
-impl EventKind {
-    pub(in crate::dialect) fn of(name: &[u8]) -> EventKind {
+impl MessagesEventKind {
+    pub(in crate::dialect) fn of(name: &[u8]) -> MessagesEventKind {
         match name {
-            b"message_stop" => EventKind::Stop,
-            b"error" => EventKind::Error,
-            _ => EventKind::Other,
+            b"message_stop" => MessagesEventKind::Stop,
+            b"error" => MessagesEventKind::Error,
+            _ => MessagesEventKind::Other,
         }
     }
 }
@@ -309,7 +309,7 @@ impl EventKind {
 /// One event of a stream.
 #[derive(Clone, Debug, Default)]
 pub(in crate::dialect) struct MessagesEvent {
-    pub(in crate::dialect) kind: Option<EventKind>,
+    pub(in crate::dialect) kind: Option<MessagesEventKind>,
     pub(in crate::dialect) usage: MessagesUsage,
     /// the output was counted up to here, as in `message_delta`: the last word, if a stop was said
     pub(in crate::dialect) has_final_usage: bool,
@@ -320,29 +320,29 @@ pub(in crate::dialect) struct MessagesEvent {
     pub(in crate::dialect) error: FaultReader,
 }
 
-impl Reads for MessagesEvent {
+impl FieldVisitor for MessagesEvent {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "type" => {
                 self.kind = map
                     .next_value::<Leaf<'_>>()?
                     .text()
-                    .map(|name| EventKind::of(name.as_bytes()));
+                    .map(|name| MessagesEventKind::of(name.as_bytes()));
                 Ok(())
             }
-            "message" => map.next_value_seed(One(&mut Started(self))),
-            "content_block" => map.next_value_seed(One(&mut self.block)),
-            "delta" => map.next_value_seed(One(&mut Delta(self))),
+            "message" => map.next_value_seed(ObjectSeed(&mut MessageStart(self))),
+            "content_block" => map.next_value_seed(ObjectSeed(&mut self.block)),
+            "delta" => map.next_value_seed(ObjectSeed(&mut Delta(self))),
             "usage" => {
                 let mut usage = MessagesUsage::default();
-                map.next_value_seed(One(&mut usage))?;
+                map.next_value_seed(ObjectSeed(&mut usage))?;
                 self.has_final_usage |= usage.output_said();
                 self.usage.then(usage);
                 Ok(())
             }
-            "error" => map.next_value_seed(One(&mut self.error)),
+            "error" => map.next_value_seed(ObjectSeed(&mut self.error)),
             "amazon-bedrock-invocationMetrics" => {
-                map.next_value_seed(One(&mut Metrics(self.metrics.get_or_insert_default())))
+                map.next_value_seed(ObjectSeed(&mut Metrics(self.metrics.get_or_insert_default())))
             }
             _ => skip(map),
         }
@@ -352,7 +352,7 @@ impl Reads for MessagesEvent {
 /// What Bedrock has counted itself, in the last event of a stream.
 struct Metrics<'u>(&'u mut MessagesUsage);
 
-impl Reads for Metrics<'_> {
+impl FieldVisitor for Metrics<'_> {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         let count = match name {
             "inputTokenCount" => &mut self.0.input,
@@ -367,15 +367,15 @@ impl Reads for Metrics<'_> {
 }
 
 /// The message that `message_start` opens.
-struct Started<'e>(&'e mut MessagesEvent);
+struct MessageStart<'e>(&'e mut MessagesEvent);
 
-impl Reads for Started<'_> {
+impl FieldVisitor for MessageStart<'_> {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         if name != "usage" {
             return skip(map);
         }
         let mut usage = MessagesUsage::whole();
-        map.next_value_seed(One(&mut usage))?;
+        map.next_value_seed(ObjectSeed(&mut usage))?;
         self.0.usage.then(usage);
         Ok(())
     }
@@ -383,7 +383,7 @@ impl Reads for Started<'_> {
 
 struct Delta<'e>(&'e mut MessagesEvent);
 
-impl Reads for Delta<'_> {
+impl FieldVisitor for Delta<'_> {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "stop_reason" => {
@@ -414,12 +414,12 @@ impl Message {
     }
 }
 
-impl Reads for Message {
+impl FieldVisitor for Message {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
-            "content" => map.next_value_seed(Each(&mut self.block)),
-            "usage" => map.next_value_seed(One(&mut self.usage)),
-            "error" => map.next_value_seed(One(&mut self.error)),
+            "content" => map.next_value_seed(ElementsSeed(&mut self.block)),
+            "usage" => map.next_value_seed(ObjectSeed(&mut self.usage)),
+            "error" => map.next_value_seed(ObjectSeed(&mut self.error)),
             _ => skip(map),
         }
     }

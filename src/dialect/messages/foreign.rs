@@ -5,16 +5,16 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::conversation::Envelope;
+use crate::conversation::StateSealer;
 use crate::dialect::Request;
-use crate::dialect::members::Members;
+use crate::dialect::members::RawObject;
 
 const SIGNATURE: &[u8] = b"\"signature\"";
 
 /// `unsigned_too`: blocks without a signature go as well as those that the gateway sealed.
-pub fn without_foreign_thoughts(request: &Request, unsigned_too: bool) -> Option<String> {
+pub fn without_foreign_reasoning(request: &Request, unsigned_too: bool) -> Option<String> {
     let messages = request.member("messages")?;
-    let may_have = memchr::memmem::find(messages.as_bytes(), Envelope::PREFIX.as_bytes()).is_some()
+    let may_have = memchr::memmem::find(messages.as_bytes(), StateSealer::PREFIX.as_bytes()).is_some()
         || (unsigned_too && has_empty_signature(messages));
     may_have.then(|| without(messages, unsigned_too))?
 }
@@ -35,33 +35,33 @@ fn without(messages: &str, unsigned_too: bool) -> Option<String> {
     let mut changed = false;
     for message in all {
         match thinned(message.get(), unsigned_too) {
-            Thinned::AsItWas => kept.push(message.get().to_owned()),
-            Thinned::To(message) => {
+            FilteredMessage::AsItWas => kept.push(message.get().to_owned()),
+            FilteredMessage::To(message) => {
                 changed = true;
                 kept.push(message);
             }
-            Thinned::Empty => changed = true,
+            FilteredMessage::Empty => changed = true,
         }
     }
     changed.then(|| format!("[{}]", kept.join(",")))
 }
 
-enum Thinned {
+enum FilteredMessage {
     AsItWas,
     To(String),
     /// nothing else was said
     Empty,
 }
 
-fn thinned(message: &str, unsigned_too: bool) -> Thinned {
-    let Ok(members) = Members::read(message.as_bytes()) else {
-        return Thinned::AsItWas;
+fn thinned(message: &str, unsigned_too: bool) -> FilteredMessage {
+    let Ok(members) = RawObject::read(message.as_bytes()) else {
+        return FilteredMessage::AsItWas;
     };
     let content = members.value(message.as_bytes(), "content");
     let Some(blocks) =
         content.and_then(|content| serde_json::from_str::<Vec<&RawValue>>(content).ok())
     else {
-        return Thinned::AsItWas;
+        return FilteredMessage::AsItWas;
     };
     let kept: Vec<&str> = blocks
         .iter()
@@ -69,19 +69,19 @@ fn thinned(message: &str, unsigned_too: bool) -> Thinned {
         .filter(|block| !is_foreign(block, unsigned_too))
         .collect();
     if kept.len() == blocks.len() {
-        return Thinned::AsItWas;
+        return FilteredMessage::AsItWas;
     }
     if kept.is_empty() {
-        return Thinned::Empty;
+        return FilteredMessage::Empty;
     }
     let member = members
         .list
         .iter()
         .find(|member| member.name(message.as_bytes()) == b"content");
     let Some(value) = member.map(|member| member.value.clone()) else {
-        return Thinned::AsItWas;
+        return FilteredMessage::AsItWas;
     };
-    Thinned::To(format!(
+    FilteredMessage::To(format!(
         "{}[{}]{}",
         &message[..value.start],
         kept.join(","),
@@ -110,7 +110,7 @@ fn is_foreign(block: &str, unsigned_too: bool) -> bool {
         _ => return false,
     };
     let token = token.unwrap_or_default();
-    token.starts_with(Envelope::PREFIX) || (unsigned_too && token.is_empty())
+    token.starts_with(StateSealer::PREFIX) || (unsigned_too && token.is_empty())
 }
 
 #[cfg(test)]
@@ -120,7 +120,7 @@ mod tests {
 
     fn cleaned(messages: &str, unsigned_too: bool) -> Option<String> {
         let body = format!(r#"{{"model":"m","max_tokens":9,"messages":{messages}}}"#);
-        without_foreign_thoughts(
+        without_foreign_reasoning(
             &read(Dialect::Messages, body.into()).expect("a request"),
             unsigned_too,
         )

@@ -11,18 +11,18 @@ mod shape;
 mod write_answer;
 mod write_request;
 
-pub(super) use event::{EventKind, Message, MessagesEvent, MessagesUsage};
-pub use foreign::without_foreign_thoughts;
-pub(super) use read_answer::MessagesReader;
-pub(super) use read_request::read_request;
+pub(super) use event::{MessagesEventKind, Message, MessagesEvent, MessagesUsage};
+pub use foreign::without_foreign_reasoning;
+pub(super) use read_answer::MessagesDecoder;
+pub(super) use decode_request::read_request;
 pub(super) use schema::{closed as closed_schema, object as object_schema};
-pub(super) use write_answer::MessagesWriter;
-pub(super) use write_request::write_request;
+pub(super) use write_answer::MessagesEncoder;
+pub(super) use encode_request::write_request;
 
-use crate::conversation::Words;
+use crate::conversation::FieldNames;
 
 /// What this dialect calls what may have to be left out.
-pub(super) const WORDS: Words = Words {
+pub(super) const WORDS: FieldNames = FieldNames {
     messages: "messages",
     stop: "stop_sequences",
     reasoning: "thinking",

@@ -3,18 +3,18 @@
 
 use serde::{Deserialize, Deserializer};
 
-use crate::conversation::{Event, Opaque, OpaqueKind, Opened, Origin, Raw, Stop};
+use crate::conversation::{OutputEvent, ProviderState, ProviderStateKind, BlockKind, Origin, RawJson, StopReason};
 use crate::dialect::json::Leaf;
 use crate::dialect::messages::shape::TextOr;
-use crate::dialect::messages::{EventKind, MessagesEvent, MessagesUsage};
+use crate::dialect::messages::{MessagesEventKind, MessagesEvent, MessagesUsage};
 use crate::dialect::sse::Fields;
-use crate::dialect::translation::{AnswerHead, Heard, ReadAnswer};
-use crate::dialect::unary::{NotComplete, read_unary};
-use crate::dialect::{Dialect, UpstreamFault, fault, json};
-use crate::domain::usage::Report;
+use crate::dialect::translation::{ResponseMeta, StreamState, ResponseDecoder};
+use crate::dialect::unary::{IncompleteResponse, decode_unary};
+use crate::dialect::{Dialect, UpstreamError, fault, json};
+use crate::domain::usage::ReportedUsage;
 
 /// Reads one answer.
-pub(in crate::dialect) struct MessagesReader {
+pub(in crate::dialect) struct MessagesDecoder {
     /// what minted ids begin with
     seed: String,
     origin: Origin,
@@ -22,7 +22,7 @@ pub(in crate::dialect) struct MessagesReader {
     stopped: bool,
     output_is_final: bool,
     /// of a whole answer
-    report: Option<Report>,
+    report: Option<ReportedUsage>,
     /// how many blocks there were so far
     blocks: u32,
     open: Vec<OpenBlock>,
@@ -84,7 +84,7 @@ struct Part {
     #[serde(default, deserialize_with = "loose")]
     data: Option<String>,
     #[serde(default)]
-    input: Option<Raw>,
+    input: Option<RawJson>,
 }
 
 #[derive(Deserialize)]
@@ -105,12 +105,12 @@ fn loose<'de, D: Deserializer<'de>>(json: D) -> Result<Option<String>, D::Error>
     })
 }
 
-impl MessagesReader {
-    pub(in crate::dialect) fn new(head: &AnswerHead) -> MessagesReader {
-        MessagesReader {
+impl MessagesDecoder {
+    pub(in crate::dialect) fn new(head: &ResponseMeta) -> MessagesDecoder {
+        MessagesDecoder {
             seed: head.request_id.clone(),
             origin: Origin {
-                dialect: Dialect::Messages.word().into(),
+                dialect: Dialect::Messages.as_str().into(),
                 model: head.model.clone(),
             },
             usage: MessagesUsage::default(),
@@ -123,23 +123,23 @@ impl MessagesReader {
     }
 
     /// An event that tells usage, or an error.
-    fn told(&mut self, data: &[u8]) -> Result<(), UpstreamFault> {
+    fn told(&mut self, data: &[u8]) -> Result<(), UpstreamError> {
         let event = json::read(&MessagesEvent::default(), data).map_err(|_| not_json())?;
         self.usage.then(event.usage);
         self.stopped |= event.stopped;
         self.output_is_final |= self.stopped && event.has_final_usage;
         match event.kind {
             _ if event.error.seen => Err(event.error.certain_fault(Dialect::Messages)),
-            Some(EventKind::Error) => Err(event.error.certain_fault(Dialect::Messages)),
+            Some(MessagesEventKind::Error) => Err(event.error.certain_fault(Dialect::Messages)),
             _ => Ok(()),
         }
     }
 
-    fn begin(&mut self, index: u64, part: Part, events: &mut Vec<Event>) {
+    fn begin(&mut self, index: u64, part: Part, events: &mut Vec<OutputEvent>) {
         let block = self.blocks;
         let (opened, said, arguments) = match part.kind.as_deref() {
-            Some("text") => (Opened::Text, part.text, None),
-            Some("thinking" | "redacted_thinking") => (Opened::Reasoning, part.thinking, None),
+            Some("text") => (BlockKind::Text, part.text, None),
+            Some("thinking" | "redacted_thinking") => (BlockKind::Reasoning, part.thinking, None),
             Some("tool_use") => {
                 let id = part
                     .id
@@ -147,7 +147,7 @@ impl MessagesReader {
                     .unwrap_or_else(|| format!("toolu_{}_{block}", self.seed));
                 let arguments = part.input.map(|input| input.as_str().to_owned());
                 (
-                    Opened::Call {
+                    BlockKind::Call {
                         id,
                         name: part.name.unwrap_or_default(),
                     },
@@ -165,13 +165,13 @@ impl MessagesReader {
             block,
             arguments,
         });
-        events.push(Event::Open { block, opened });
+        events.push(OutputEvent::Open { block, opened });
         piece(block, said, events);
-        self.opaque(block, OpaqueKind::Signature, part.signature, events);
-        self.opaque(block, OpaqueKind::Redacted, part.data, events);
+        self.opaque(block, ProviderStateKind::Signature, part.signature, events);
+        self.opaque(block, ProviderStateKind::Redacted, part.data, events);
     }
 
-    fn go_on(&mut self, index: u64, delta: Delta, events: &mut Vec<Event>) {
+    fn go_on(&mut self, index: u64, delta: Delta, events: &mut Vec<OutputEvent>) {
         let Some(open) = self.open.iter_mut().find(|open| open.index == index) else {
             return;
         };
@@ -186,10 +186,10 @@ impl MessagesReader {
         for said in [delta.text, delta.thinking, delta.partial_json] {
             piece(block, said, events);
         }
-        self.opaque(block, OpaqueKind::Signature, delta.signature, events);
+        self.opaque(block, ProviderStateKind::Signature, delta.signature, events);
     }
 
-    fn end(&mut self, index: u64, events: &mut Vec<Event>) {
+    fn end(&mut self, index: u64, events: &mut Vec<OutputEvent>) {
         let Some(at) = self.open.iter().position(|open| open.index == index) else {
             return;
         };
@@ -202,41 +202,41 @@ impl MessagesReader {
             arguments.filter(|arguments| !is_placeholder(arguments)),
             events,
         );
-        events.push(Event::Close { block });
+        events.push(OutputEvent::Close { block });
     }
 
-    fn end_all(&mut self, events: &mut Vec<Event>) {
+    fn end_all(&mut self, events: &mut Vec<OutputEvent>) {
         while let Some(open) = self.open.first() {
             self.end(open.index, events);
         }
     }
 
-    fn opaque(&self, block: u32, kind: OpaqueKind, data: Option<String>, events: &mut Vec<Event>) {
+    fn opaque(&self, block: u32, kind: ProviderStateKind, data: Option<String>, events: &mut Vec<OutputEvent>) {
         if let Some(data) = data.filter(|data| !data.is_empty()) {
-            let opaque = Opaque {
+            let opaque = ProviderState {
                 origin: Some(self.origin.clone()),
                 kind,
                 data,
             };
-            events.push(Event::Opaque { block, opaque });
+            events.push(OutputEvent::Opaque { block, opaque });
         }
     }
 }
 
-impl ReadAnswer for MessagesReader {
+impl ResponseDecoder for MessagesDecoder {
     fn event(
         &mut self,
         event: &Fields<'_>,
-        events: &mut Vec<Event>,
-    ) -> Result<Heard, UpstreamFault> {
+        events: &mut Vec<OutputEvent>,
+    ) -> Result<StreamState, UpstreamError> {
         let data = event.data.trim_ascii();
         match data {
             _ if event.event == Some(b"error") => {
                 return Err(fault::named(Dialect::Messages, data));
             }
-            b"" if event.event == Some(b"message_stop") => return Ok(Heard::End),
+            b"" if event.event == Some(b"message_stop") => return Ok(StreamState::End),
             // OpenAI's end mark, which some who borrow this dialect add
-            b"" | b"[DONE]" => return Ok(Heard::More),
+            b"" | b"[DONE]" => return Ok(StreamState::More),
             _ => {}
         }
         let frame: Frame = json::lenient(data).map_err(|_| not_json())?;
@@ -259,34 +259,34 @@ impl ReadAnswer for MessagesReader {
                     ..
                 }) = delta
                 {
-                    events.push(Event::Stop(stop(&reason, stop_sequence)));
+                    events.push(OutputEvent::Stop(stop(&reason, stop_sequence)));
                 }
             }
             (b"message_stop", ..) => {
                 self.end_all(events);
-                return Ok(Heard::End);
+                return Ok(StreamState::End);
             }
             (b"ping", ..) => {}
             // also an error that stands in an event of another name
             _ => self.told(data)?,
         }
-        Ok(Heard::More)
+        Ok(StreamState::More)
     }
 
-    fn whole(&mut self, body: &[u8], events: &mut Vec<Event>) -> Result<(), NotComplete> {
-        let unary = read_unary(Dialect::Messages, body)?;
-        let whole: Whole = json::lenient(body).map_err(|_| NotComplete::NotJson)?;
+    fn whole(&mut self, body: &[u8], events: &mut Vec<OutputEvent>) -> Result<(), IncompleteResponse> {
+        let unary = decode_unary(Dialect::Messages, body)?;
+        let whole: Whole = json::lenient(body).map_err(|_| IncompleteResponse::NotJson)?;
         if whole.content.is_none() && whole.stop_reason.is_none() {
-            let fault = UpstreamFault::unreadable("the upstream's answer has no content");
-            return Err(NotComplete::fault(fault, unary.report));
+            let fault = UpstreamError::unreadable("the upstream's answer has no content");
+            return Err(IncompleteResponse::fault(fault, unary.report));
         }
         self.report = Some(unary.report);
         match whole.content {
             None => {}
             Some(TextOr::Text(text)) => {
-                events.push(Event::Open {
+                events.push(OutputEvent::Open {
                     block: 0,
-                    opened: Opened::Text,
+                    opened: BlockKind::Text,
                 });
                 piece(0, Some(text), events);
             }
@@ -297,14 +297,14 @@ impl ReadAnswer for MessagesReader {
                 }
             }
         }
-        events.push(Event::Stop(stop(
+        events.push(OutputEvent::Stop(stop(
             whole.stop_reason.as_deref().unwrap_or_default(),
             whole.stop_sequence,
         )));
         Ok(())
     }
 
-    fn report(&self) -> Report {
+    fn report(&self) -> ReportedUsage {
         self.report.clone().unwrap_or_else(|| self.usage.report())
     }
 
@@ -313,9 +313,9 @@ impl ReadAnswer for MessagesReader {
     }
 }
 
-fn piece(block: u32, said: Option<String>, events: &mut Vec<Event>) {
+fn piece(block: u32, said: Option<String>, events: &mut Vec<OutputEvent>) {
     if let Some(text) = said.filter(|text| !text.is_empty()) {
-        events.push(Event::Piece { block, text });
+        events.push(OutputEvent::Delta { block, text });
     }
 }
 
@@ -325,32 +325,32 @@ fn is_placeholder(arguments: &str) -> bool {
 }
 
 /// A reason that nobody knows is an end like others.
-fn stop(reason: &str, sequence: Option<String>) -> Stop {
+fn stop(reason: &str, sequence: Option<String>) -> StopReason {
     match reason {
-        "max_tokens" => Stop::Length,
-        "stop_sequence" => Stop::Sequence(sequence),
-        "tool_use" => Stop::Tool,
-        "pause_turn" => Stop::Pause,
-        "refusal" => Stop::Filtered,
-        "model_context_window_exceeded" => Stop::ContextWindow,
-        _ => Stop::End,
+        "max_tokens" => StopReason::Length,
+        "stop_sequence" => StopReason::Sequence(sequence),
+        "tool_use" => StopReason::Tool,
+        "pause_turn" => StopReason::Pause,
+        "refusal" => StopReason::Filtered,
+        "model_context_window_exceeded" => StopReason::ContextWindow,
+        _ => StopReason::End,
     }
 }
 
-fn not_json() -> UpstreamFault {
-    UpstreamFault::unreadable("the upstream sent an event that cannot be read")
+fn not_json() -> UpstreamError {
+    UpstreamError::unreadable("the upstream sent an event that cannot be read")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conversation::{Answer, Content, Envelope, Fold};
+    use crate::conversation::{ChatResponse, Content, StateSealer, ResponseBuilder};
     use crate::dialect::{samples, sse};
     use crate::domain::usage::Usage;
 
-    fn reader() -> MessagesReader {
-        let envelope = Envelope::new([7; 32]);
-        MessagesReader::new(&AnswerHead {
+    fn reader() -> MessagesDecoder {
+        let envelope = StateSealer::new([7; 32]);
+        MessagesDecoder::new(&ResponseMeta {
             request_id: "req_1".into(),
             model: "claude-sonnet-4-5".into(),
             created_s: 1,
@@ -359,24 +359,24 @@ mod tests {
     }
 
     /// What a stream tells, and whether it came to its end.
-    fn heard(stream: &[u8]) -> (Result<Heard, UpstreamFault>, Answer, Report) {
-        let (mut reader, mut events, mut heard) = (reader(), Vec::new(), Ok(Heard::More));
+    fn heard(stream: &[u8]) -> (Result<StreamState, UpstreamError>, ChatResponse, ReportedUsage) {
+        let (mut reader, mut events, mut heard) = (reader(), Vec::new(), Ok(StreamState::More));
         for event in samples::events(&String::from_utf8_lossy(stream)) {
             heard = reader.event(&sse::parse(&event), &mut events);
-            if heard != Ok(Heard::More) {
+            if heard != Ok(StreamState::More) {
                 break;
             }
         }
         (heard, folded(&events), reader.report())
     }
 
-    fn folded(events: &[Event]) -> Answer {
-        let mut fold = Fold::default();
+    fn folded(events: &[OutputEvent]) -> ChatResponse {
+        let mut fold = ResponseBuilder::default();
         events.iter().for_each(|event| fold.add(event));
         fold.answer()
     }
 
-    fn told(answer: &Answer) -> Vec<String> {
+    fn told(answer: &ChatResponse) -> Vec<String> {
         let told = answer.blocks.iter().map(|block| match &block.content {
             Content::Text(text) => text.clone(),
             Content::ToolCall(call) => format!("{}={}{}", call.id, call.name, call.arguments),
@@ -400,12 +400,12 @@ mod tests {
     #[test]
     fn a_stream_is_read_to_its_end() {
         let (end, answer, report) = heard(samples::MESSAGES_STREAM.as_bytes());
-        assert_eq!(end, Ok(Heard::End));
+        assert_eq!(end, Ok(StreamState::End));
         assert_eq!(
             told(&answer),
             ["(hmm) Signature c2ln", "Hello you", r#"toolu_1=f{"a":1"#]
         );
-        assert_eq!(answer.stop, Stop::Tool);
+        assert_eq!(answer.stop, StopReason::Tool);
         let usage = Usage {
             uncached_in: 30,
             cache_read: 200,
@@ -417,7 +417,7 @@ mod tests {
             service_tier: Some("standard".into()),
             ..Usage::default()
         };
-        assert_eq!(report, Report::Reported(usage));
+        assert_eq!(report, ReportedUsage::Complete(usage));
     }
 
     #[test]
@@ -435,10 +435,10 @@ mod tests {
             told(&answer),
             ["() Redacted cmVk", "Hello", r#"t=f{"b": 1.0}"#, "u=g"]
         );
-        assert_eq!(answer.stop, Stop::Length);
+        assert_eq!(answer.stop, StopReason::Length);
         assert_eq!(
             reader.report(),
-            Report::Reported(Usage {
+            ReportedUsage::Complete(Usage {
                 uncached_in: 5,
                 out_total: 7,
                 ..Usage::default()
@@ -450,17 +450,17 @@ mod tests {
     #[test]
     fn stops_are_the_hubs() {
         for (reason, sequence, expected) in [
-            ("end_turn", "null", Stop::End),
+            ("end_turn", "null", StopReason::End),
             (
                 "stop_sequence",
                 "\"END\"",
-                Stop::Sequence(Some("END".into())),
+                StopReason::Sequence(Some("END".into())),
             ),
-            ("pause_turn", "null", Stop::Pause),
-            ("refusal", "null", Stop::Filtered),
-            ("model_context_window_exceeded", "null", Stop::ContextWindow),
-            ("max_tokens", "null", Stop::Length),
-            ("a new one", "null", Stop::End),
+            ("pause_turn", "null", StopReason::Pause),
+            ("refusal", "null", StopReason::Filtered),
+            ("model_context_window_exceeded", "null", StopReason::ContextWindow),
+            ("max_tokens", "null", StopReason::Length),
+            ("a new one", "null", StopReason::End),
         ] {
             let stream = event(&format!(
                 r#"{{"type":"message_delta","delta":{{"stop_reason":"{reason}","stop_sequence":{sequence}}},"usage":{{"output_tokens":1}}}}"#
@@ -507,7 +507,7 @@ mod tests {
             "data: [DONE]\n\n".to_owned(),
         ];
         let (end, answer, _) = heard(unknown.concat().as_bytes());
-        assert_eq!((end, answer.blocks.len()), (Ok(Heard::More), 0));
+        assert_eq!((end, answer.blocks.len()), (Ok(StreamState::More), 0));
         for stream in [
             "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"busy\"}}\n\n"
                 .to_owned(),
@@ -527,7 +527,7 @@ mod tests {
             .rfind("event: message_stop")
             .expect("an end");
         for end in 0..last {
-            assert_ne!(heard(&stream[..end]).0, Ok(Heard::End), "{end}");
+            assert_ne!(heard(&stream[..end]).0, Ok(StreamState::End), "{end}");
         }
         for damaged in samples::damaged(stream, 2_000) {
             let _ = heard(&damaged);

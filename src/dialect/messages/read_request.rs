@@ -3,13 +3,13 @@
 use serde::Deserialize;
 
 use crate::conversation::{
-    Ask, Block, Content, Effort, Envelope, Format, Raw, Role, Summary, Tool, ToolChoice, Turn,
+    ChatRequest, ContentBlock, Content, Effort, StateSealer, Format, RawJson, Role, Summary, Tool, ToolChoice, Turn,
 };
 use crate::dialect::Request;
 use crate::dialect::json::typed;
 use crate::dialect::messages::read_turns::read_turns;
 use crate::dialect::messages::shape::{CacheControl, TextOr};
-use crate::domain::problem::Problem;
+use crate::domain::problem::ApiError;
 
 /// Members that were read before, or say nothing to another vendor and lose nothing.
 const READ: [&str; 5] = ["model", "messages", "system", "stream", "max_tokens"];
@@ -26,15 +26,15 @@ const REFUSED: [(&str, &str); 3] = [
 const BILLING_HEADER: &str = "x-anthropic-billing-header:";
 
 /// Reads the body of a request that was read shallowly before. `envelope` opens what a client carried for a vendor.
-pub(in crate::dialect) fn read_request(
+pub(in crate::dialect) fn decode_request(
     request: &Request,
-    envelope: &Envelope,
-) -> Result<Ask, Problem> {
+    envelope: &StateSealer,
+) -> Result<ChatRequest, ApiError> {
     if request.output_cap.is_some_and(|cap| cap.tokens == 0) {
         let message = "`max_tokens` of 0 only warms Anthropic's cache, and this vendor has none; ask for at least 1";
-        return Err(Problem::invalid(message).at("max_tokens"));
+        return Err(ApiError::invalid(message).at("max_tokens"));
     }
-    let mut ask = Ask {
+    let mut ask = ChatRequest {
         streamed: request.streamed,
         output_cap: request.output_cap.map(|cap| cap.tokens),
         user: request.user.clone(),
@@ -65,7 +65,7 @@ fn tier_word(tier: &str) -> &str {
     }
 }
 
-fn system(ask: &mut Ask, request: &Request) -> Result<(), Problem> {
+fn system(ask: &mut ChatRequest, request: &Request) -> Result<(), ApiError> {
     let blocks = match typed::<TextOr<SystemBlock>>(request, "system")? {
         None => return Ok(()),
         Some(TextOr::Text(text)) => vec![SystemBlock {
@@ -80,7 +80,7 @@ fn system(ask: &mut Ask, request: &Request) -> Result<(), Problem> {
     if !billing.is_empty() {
         ask.drop_param(BILLING_HEADER.trim_end_matches(':'));
     }
-    let blocks: Vec<Block> = kept
+    let blocks: Vec<ContentBlock> = kept
         .into_iter()
         .filter(|block| !block.text.is_empty())
         .map(SystemBlock::block)
@@ -95,12 +95,12 @@ fn system(ask: &mut Ask, request: &Request) -> Result<(), Problem> {
 }
 
 /// Takes one top-level member into the ask.
-fn member(ask: &mut Ask, request: &Request, name: &str) -> Result<(), Problem> {
+fn member(ask: &mut ChatRequest, request: &Request, name: &str) -> Result<(), ApiError> {
     if let Some((_, what)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
         let message = format!(
             "`{name}` asks for {what}, which this vendor does not have; leave it out or ask an Anthropic model"
         );
-        return Err(Problem::invalid(message).at(name));
+        return Err(ApiError::invalid(message).at(name));
     }
     match name {
         "temperature" => ask.sampling.temperature = typed(request, "temperature")?,
@@ -125,8 +125,8 @@ fn member(ask: &mut Ask, request: &Request, name: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-fn tools(ask: &mut Ask, request: &Request) -> Result<(), Problem> {
-    let declared: Vec<Declared> = typed(request, "tools")?.unwrap_or_default();
+fn tools(ask: &mut ChatRequest, request: &Request) -> Result<(), ApiError> {
+    let declared: Vec<ToolDeclaration> = typed(request, "tools")?.unwrap_or_default();
     for tool in declared {
         match tool.kind.as_deref() {
             None | Some("custom") => {}
@@ -137,7 +137,7 @@ fn tools(ask: &mut Ask, request: &Request) -> Result<(), Problem> {
             }
         }
         let Some(name) = tool.name.filter(|name| !name.is_empty()) else {
-            return Err(Problem::invalid(
+            return Err(ApiError::invalid(
                 "`tools` has a tool without a name; give each one a `name`",
             )
             .at("tools"));
@@ -147,7 +147,7 @@ fn tools(ask: &mut Ask, request: &Request) -> Result<(), Problem> {
             .filter(|schema| schema.as_str().starts_with('{'))
         else {
             let message = "`tools` has a tool whose `input_schema` is not an object; give each one a JSON Schema";
-            return Err(Problem::invalid(message).at("tools"));
+            return Err(ApiError::invalid(message).at("tools"));
         };
         let cache = tool.cache_control.map(CacheControl::meaning);
         ask.tools.push(Tool {
@@ -161,7 +161,7 @@ fn tools(ask: &mut Ask, request: &Request) -> Result<(), Problem> {
     Ok(())
 }
 
-fn tool_choice(ask: &mut Ask, request: &Request) -> Result<(), Problem> {
+fn tool_choice(ask: &mut ChatRequest, request: &Request) -> Result<(), ApiError> {
     let Some(choice) = typed::<Choice>(request, "tool_choice")? else {
         return Ok(());
     };
@@ -173,13 +173,13 @@ fn tool_choice(ask: &mut Ask, request: &Request) -> Result<(), Problem> {
         ("tool", Some(name)) => ToolChoice::Named(name),
         _ => {
             let message = "`tool_choice` is none of {type: auto}, {type: any}, {type: none}, {type: tool, name}";
-            return Err(Problem::invalid(message).at("tool_choice"));
+            return Err(ApiError::invalid(message).at("tool_choice"));
         }
     };
     Ok(())
 }
 
-fn thinking(ask: &mut Ask, request: &Request) -> Result<(), Problem> {
+fn thinking(ask: &mut ChatRequest, request: &Request) -> Result<(), ApiError> {
     let Some(thinking) = typed::<Thinking>(request, "thinking")? else {
         return Ok(());
     };
@@ -196,20 +196,20 @@ fn thinking(ask: &mut Ask, request: &Request) -> Result<(), Problem> {
         "disabled" => reasoning.effort = Some(Effort::None),
         _ => {
             let message = "`thinking` has a `type` that no other vendor knows; send `adaptive`, `enabled` or `disabled`";
-            return Err(Problem::invalid(message).at("thinking"));
+            return Err(ApiError::invalid(message).at("thinking"));
         }
     }
     Ok(())
 }
 
-fn output_config(ask: &mut Ask, request: &Request) -> Result<(), Problem> {
+fn output_config(ask: &mut ChatRequest, request: &Request) -> Result<(), ApiError> {
     let Some(config) = typed::<OutputConfig>(request, "output_config")? else {
         return Ok(());
     };
     if let Some(word) = config.effort {
         let Some(effort) = Effort::parse(&word) else {
             let message = "`output_config.effort` is none of low, medium, high, xhigh, max";
-            return Err(Problem::invalid(message).at("output_config.effort"));
+            return Err(ApiError::invalid(message).at("output_config.effort"));
         };
         // without thinking there is none to put effort into
         if !ask.reasoning.is_off() {
@@ -233,8 +233,8 @@ struct SystemBlock {
 }
 
 impl SystemBlock {
-    fn block(self) -> Block {
-        Block {
+    fn block(self) -> ContentBlock {
+        ContentBlock {
             content: Content::Text(self.text),
             cache: self.cache_control.map(CacheControl::meaning),
         }
@@ -242,7 +242,7 @@ impl SystemBlock {
 }
 
 #[derive(Deserialize)]
-struct Declared {
+struct ToolDeclaration {
     #[serde(rename = "type", default)]
     kind: Option<String>,
     #[serde(default)]
@@ -250,7 +250,7 @@ struct Declared {
     #[serde(default)]
     description: Option<String>,
     #[serde(default)]
-    input_schema: Option<Raw>,
+    input_schema: Option<RawJson>,
     #[serde(default)]
     strict: Option<bool>,
     #[serde(default)]
@@ -291,7 +291,7 @@ struct OutputConfig {
 struct OutputFormat {
     #[serde(default)]
     name: Option<String>,
-    schema: Raw,
+    schema: RawJson,
 }
 
 impl OutputFormat {

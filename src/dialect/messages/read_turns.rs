@@ -4,20 +4,20 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::conversation::{
-    Ask, Block, Content, Envelope, Media, OpaqueKind, Raw, Reasoned, Role, Source, ToolCall,
+    ChatRequest, ContentBlock, Content, StateSealer, Media, ProviderStateKind, RawJson, ReasoningBlock, Role, Source, ToolCall,
     ToolResult, Turn,
 };
 use crate::dialect::Request;
 use crate::dialect::json::typed;
 use crate::dialect::messages::shape::{CacheControl, TextOr};
-use crate::domain::problem::Problem;
+use crate::domain::problem::ApiError;
 
 /// Adds the turns to an ask.
 pub(super) fn read_turns(
-    ask: &mut Ask,
+    ask: &mut ChatRequest,
     request: &Request,
-    envelope: &Envelope,
-) -> Result<(), Problem> {
+    envelope: &StateSealer,
+) -> Result<(), ApiError> {
     let messages: Vec<Message> = typed(request, "messages")?.unwrap_or_default();
     for (place, message) in messages.into_iter().enumerate() {
         let turn = Reader {
@@ -48,7 +48,7 @@ struct Part {
     #[serde(default)]
     citations: Option<serde::de::IgnoredAny>,
     #[serde(default)]
-    source: Option<Raw>,
+    source: Option<RawJson>,
     #[serde(default)]
     title: Option<String>,
     #[serde(default)]
@@ -58,13 +58,13 @@ struct Part {
     #[serde(default)]
     name: Option<String>,
     #[serde(default)]
-    input: Option<Raw>,
+    input: Option<RawJson>,
     #[serde(default)]
     tool_use_id: Option<String>,
     #[serde(default)]
     tool_name: Option<String>,
     #[serde(default)]
-    content: Option<Raw>,
+    content: Option<RawJson>,
     #[serde(default)]
     is_error: Option<bool>,
     #[serde(default)]
@@ -79,7 +79,7 @@ struct Part {
 
 /// Where an image or a document is.
 #[derive(Deserialize)]
-struct Kept {
+struct MediaSource {
     #[serde(rename = "type")]
     kind: String,
     #[serde(default)]
@@ -96,14 +96,14 @@ struct Kept {
 
 /// Reads the blocks of one message.
 struct Reader<'a> {
-    ask: &'a mut Ask,
-    envelope: &'a Envelope,
+    ask: &'a mut ChatRequest,
+    envelope: &'a StateSealer,
     place: usize,
 }
 
 impl Reader<'_> {
     /// `None` if nothing is said.
-    fn turn(&mut self, message: Message) -> Result<Option<Turn>, Problem> {
+    fn turn(&mut self, message: Message) -> Result<Option<Turn>, ApiError> {
         let role = match message.role.as_str() {
             "user" => Role::User,
             "assistant" => Role::Assistant,
@@ -114,7 +114,7 @@ impl Reader<'_> {
         Ok((!blocks.is_empty()).then_some(Turn { role, blocks }))
     }
 
-    fn blocks(&mut self, content: TextOr<Part>, role: Role) -> Result<Vec<Block>, Problem> {
+    fn blocks(&mut self, content: TextOr<Part>, role: Role) -> Result<Vec<ContentBlock>, ApiError> {
         let parts = match content {
             TextOr::Text(text) if text.is_empty() => return Ok(Vec::new()),
             TextOr::Text(text) => return Ok(vec![Content::Text(text).into()]),
@@ -127,7 +127,7 @@ impl Reader<'_> {
         Ok(blocks)
     }
 
-    fn part(&mut self, mut part: Part, role: Role, blocks: &mut Vec<Block>) -> Result<(), Problem> {
+    fn part(&mut self, mut part: Part, role: Role, blocks: &mut Vec<ContentBlock>) -> Result<(), ApiError> {
         let cache = part.cache_control.take().map(CacheControl::meaning);
         if part.citations.is_some() {
             self.ask.drop_param("citations");
@@ -151,7 +151,7 @@ impl Reader<'_> {
             ("thinking", Role::Assistant) => {
                 let signature = part.signature.filter(|signature| !signature.is_empty());
                 let opaque = signature.map(|signature| self.envelope.open(&signature));
-                Content::Reasoning(Reasoned {
+                Content::Reasoning(ReasoningBlock {
                     text: part.thinking.unwrap_or_default(),
                     opaque,
                 })
@@ -159,22 +159,22 @@ impl Reader<'_> {
             ("redacted_thinking", Role::Assistant) => Content::Reasoning(self.redacted(part.data)),
             (kind, _) => return Err(self.unknown(kind)),
         };
-        blocks.push(Block { content, cache });
+        blocks.push(ContentBlock { content, cache });
         Ok(())
     }
 
-    fn redacted(&self, data: Option<String>) -> Reasoned {
+    fn redacted(&self, data: Option<String>) -> ReasoningBlock {
         let mut opaque = self.envelope.open(&data.unwrap_or_default());
         if opaque.origin.is_none() {
-            opaque.kind = OpaqueKind::Redacted;
+            opaque.kind = ProviderStateKind::Redacted;
         }
-        Reasoned {
+        ReasoningBlock {
             text: String::new(),
             opaque: Some(opaque),
         }
     }
 
-    fn tool_call(&self, part: Part) -> Result<ToolCall, Problem> {
+    fn tool_call(&self, part: Part) -> Result<ToolCall, ApiError> {
         let (Some(id), Some(name)) = (part.id, part.name) else {
             return Err(self.refused("has a tool_use block without `id` or `name`"));
         };
@@ -190,7 +190,7 @@ impl Reader<'_> {
         })
     }
 
-    fn tool_result(&mut self, part: Part) -> Result<ToolResult, Problem> {
+    fn tool_result(&mut self, part: Part) -> Result<ToolResult, ApiError> {
         let Some(id) = part.tool_use_id else {
             return Err(self.refused("has a tool_result block without `tool_use_id`"));
         };
@@ -218,11 +218,11 @@ impl Reader<'_> {
         })
     }
 
-    fn media(&mut self, source: Option<Raw>, name: Option<String>) -> Result<Media, Problem> {
+    fn media(&mut self, source: Option<RawJson>, name: Option<String>) -> Result<Media, ApiError> {
         let Some(source) = source else {
             return Err(self.refused("has an image or a document without its `source`"));
         };
-        let kept: Kept = self.shape(
+        let kept: MediaSource = self.shape(
             &source,
             "an image or a document whose `source` cannot be read",
         )?;
@@ -249,7 +249,7 @@ impl Reader<'_> {
     }
 
     /// A document that is made of blocks.
-    fn only_text(&mut self, content: TextOr<Part>) -> Result<String, Problem> {
+    fn only_text(&mut self, content: TextOr<Part>) -> Result<String, ApiError> {
         let blocks = self.blocks(content, Role::User)?;
         let mut texts = Vec::with_capacity(blocks.len());
         for block in blocks {
@@ -261,11 +261,11 @@ impl Reader<'_> {
         Ok(texts.join("\n"))
     }
 
-    fn shape<T: DeserializeOwned>(&self, json: &Raw, what: &str) -> Result<T, Problem> {
+    fn shape<T: DeserializeOwned>(&self, json: &RawJson, what: &str) -> Result<T, ApiError> {
         serde_json::from_str(json.as_str()).map_err(|_| self.refused(&format!("has {what}")))
     }
 
-    fn unknown(&self, kind: &str) -> Problem {
+    fn unknown(&self, kind: &str) -> ApiError {
         let plain = kind.len() <= 64
             && kind
                 .bytes()
@@ -280,8 +280,8 @@ impl Reader<'_> {
         ))
     }
 
-    fn refused(&self, what: &str) -> Problem {
+    fn refused(&self, what: &str) -> ApiError {
         let place = self.place;
-        Problem::invalid(format!("messages.{place} {what}")).at(format!("messages.{place}"))
+        ApiError::invalid(format!("messages.{place} {what}")).at(format!("messages.{place}"))
     }
 }

@@ -1,16 +1,16 @@
 //! Schemas as Anthropic insists on them. Takes JSON as it was written and keeps its order: only what is missing is added.
 
-use crate::conversation::{Raw, raw};
-use crate::dialect::members::Members;
+use crate::conversation::{RawJson, raw};
+use crate::dialect::members::RawObject;
 
 /// Deeper schemas are left as they are.
 const DEPTH_MAX: u8 = 64;
 
 /// A tool's schema: it has to say that it is an object's.
-pub(in crate::dialect) fn object(schema: &Raw) -> Raw {
+pub(in crate::dialect) fn object(schema: &RawJson) -> RawJson {
     let json = schema.as_str().trim();
-    let said = |members: &Members| members.value(json.as_bytes(), "type").is_some();
-    let members = Members::read(json.as_bytes());
+    let said = |members: &RawObject| members.value(json.as_bytes(), "type").is_some();
+    let members = RawObject::read(json.as_bytes());
     match members {
         Ok(members) if !said(&members) => {
             raw(with(json, "\"type\":\"object\"")).unwrap_or_default()
@@ -21,7 +21,7 @@ pub(in crate::dialect) fn object(schema: &Raw) -> Raw {
 }
 
 /// An answer's schema: every object in it has to be closed.
-pub(in crate::dialect) fn closed(schema: &Raw) -> Raw {
+pub(in crate::dialect) fn closed(schema: &RawJson) -> RawJson {
     raw(close(schema.as_str(), DEPTH_MAX)).unwrap_or_else(|| schema.clone())
 }
 
@@ -34,7 +34,7 @@ fn with(object: &str, member: &str) -> String {
 
 fn close(json: &str, depth: u8) -> String {
     let json = json.trim();
-    let (Some(depth), Ok(members)) = (depth.checked_sub(1), Members::read(json.as_bytes())) else {
+    let (Some(depth), Ok(members)) = (depth.checked_sub(1), RawObject::read(json.as_bytes())) else {
         return json.to_owned();
     };
     let mut written = String::with_capacity(json.len() + 64);
@@ -62,7 +62,7 @@ fn close(json: &str, depth: u8) -> String {
 
 /// An object whose values are schemas.
 fn each_value(json: &str, depth: u8) -> String {
-    let Ok(members) = Members::read(json.as_bytes()) else {
+    let Ok(members) = RawObject::read(json.as_bytes()) else {
         return json.to_owned();
     };
     let mut written = String::with_capacity(json.len() + 64);
@@ -91,7 +91,7 @@ fn each_element(json: &str, depth: u8) -> String {
 mod tests {
     use super::*;
 
-    fn read(json: &str) -> Raw {
+    fn read(json: &str) -> RawJson {
         raw(json.to_owned()).expect("JSON")
     }
 

@@ -8,25 +8,25 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::conversation::{
-    Answer, Content, Event, Opaque, OpaqueKind, Opened, Raw, Reasoned, Stop,
+    ChatResponse, Content, OutputEvent, ProviderState, ProviderStateKind, BlockKind, RawJson, ReasoningBlock, StopReason,
 };
 use crate::dialect::Dialect;
 use crate::dialect::answer::written;
-use crate::dialect::translation::{AnswerHead, WriteAnswer, failed};
-use crate::domain::problem::Problem;
+use crate::dialect::translation::{ResponseMeta, ResponseEncoder, failed};
+use crate::domain::problem::ApiError;
 use crate::domain::usage::Usage;
 
 /// Writes one answer.
-pub(in crate::dialect) struct MessagesWriter {
+pub(in crate::dialect) struct MessagesEncoder {
     id: String,
-    head: AnswerHead,
+    head: ResponseMeta,
     begun: bool,
     /// the number of the next block towards the client
     index: u64,
     /// the block that the client is being told
     current: Option<Current>,
     /// blocks that came meanwhile, in the order in which they began
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<BufferedBlock>,
     /// what the reader's blocks are, by its numbers: text may go on after another block has come
     kinds: Vec<(u32, Kind)>,
 }
@@ -43,21 +43,21 @@ struct Current {
     kind: Kind,
     /// the client knows of it: blocks in which nothing is said are never told
     told: bool,
-    opaque: Option<Opaque>,
+    opaque: Option<ProviderState>,
 }
 
-struct Waiting {
+struct BufferedBlock {
     block: u32,
-    opened: Opened,
+    opened: BlockKind,
     text: String,
-    opaque: Option<Opaque>,
+    opaque: Option<ProviderState>,
     closed: bool,
 }
 
-impl MessagesWriter {
-    pub(in crate::dialect) fn new(head: AnswerHead) -> MessagesWriter {
+impl MessagesEncoder {
+    pub(in crate::dialect) fn new(head: ResponseMeta) -> MessagesEncoder {
         let id = format!("msg_{}", head.request_id.trim_start_matches("req_"));
-        MessagesWriter {
+        MessagesEncoder {
             id,
             head,
             begun: false,
@@ -77,7 +77,7 @@ impl MessagesWriter {
         frame(
             out,
             "message_start",
-            &Started {
+            &MessageStart {
                 kind: "message_start",
                 message,
             },
@@ -87,7 +87,7 @@ impl MessagesWriter {
     fn message<'m>(
         &'m self,
         content: Vec<Part<'m>>,
-        stop: Option<&'m Stop>,
+        stop: Option<&'m StopReason>,
         usage: &Usage,
     ) -> Message<'m> {
         Message {
@@ -102,7 +102,7 @@ impl MessagesWriter {
         }
     }
 
-    fn open(&mut self, block: u32, opened: &Opened, out: &mut Vec<u8>) {
+    fn open(&mut self, block: u32, opened: &BlockKind, out: &mut Vec<u8>) {
         // a call's arguments are one text: until it ends, what follows waits
         if self
             .current
@@ -110,7 +110,7 @@ impl MessagesWriter {
             .is_some_and(|current| current.kind == Kind::Call)
         {
             let opened = opened.clone();
-            return self.waiting.push_back(Waiting {
+            return self.waiting.push_back(BufferedBlock {
                 block,
                 opened,
                 text: String::new(),
@@ -122,7 +122,7 @@ impl MessagesWriter {
         self.start(block, opened, out);
     }
 
-    fn start(&mut self, block: u32, opened: &Opened, out: &mut Vec<u8>) {
+    fn start(&mut self, block: u32, opened: &BlockKind, out: &mut Vec<u8>) {
         let kind = kind(opened);
         self.current = Some(Current {
             block,
@@ -130,12 +130,12 @@ impl MessagesWriter {
             told: false,
             opaque: None,
         });
-        if let Opened::Call { id, name } = opened {
+        if let BlockKind::Call { id, name } = opened {
             self.tell(
                 &Part::ToolUse {
                     id,
                     name,
-                    input: Raw::default(),
+                    input: RawJson::default(),
                 },
                 out,
             );
@@ -147,7 +147,7 @@ impl MessagesWriter {
         if let Some(current) = &mut self.current {
             current.told = true;
         }
-        let started = BlockStarted {
+        let started = BlockStart {
             kind: "content_block_start",
             index: self.index,
             content_block,
@@ -194,13 +194,13 @@ impl MessagesWriter {
 
     /// Whether the block takes a piece. One of text or thoughts that was ended because another one came goes on as a new one.
     fn has_open(&mut self, block: u32, out: &mut Vec<u8>) -> bool {
-        let waits = |waiting: &Waiting| waiting.block == block && !waiting.closed;
+        let waits = |waiting: &BufferedBlock| waiting.block == block && !waiting.closed;
         if self.is_current(block) || self.waiting.iter().any(waits) {
             return true;
         }
         let opened = match self.kind(block) {
-            Some(Kind::Text) => Opened::Text,
-            Some(Kind::Reasoning) => Opened::Reasoning,
+            Some(Kind::Text) => BlockKind::Text,
+            Some(Kind::Reasoning) => BlockKind::Reasoning,
             Some(Kind::Call) | None => return false,
         };
         self.open(block, &opened, out);
@@ -232,7 +232,7 @@ impl MessagesWriter {
         );
     }
 
-    fn opaque(&mut self, block: u32, opaque: &Opaque, out: &mut Vec<u8>) {
+    fn opaque(&mut self, block: u32, opaque: &ProviderState, out: &mut Vec<u8>) {
         // what goes with a call has no place here: the gateway remembers it
         if self.kind(block) != Some(Kind::Reasoning) || !self.has_open(block, out) {
             return;
@@ -263,7 +263,7 @@ impl MessagesWriter {
     /// Tells what waited, up to the first call that goes on.
     fn follow(&mut self, out: &mut Vec<u8>) {
         while self.current.is_none()
-            && let Some(Waiting {
+            && let Some(BufferedBlock {
                 block,
                 opened,
                 text,
@@ -278,7 +278,7 @@ impl MessagesWriter {
             }
             // text goes on as a block of its own, if it does
             let goes_on =
-                !closed && (matches!(opened, Opened::Call { .. }) || self.waiting.is_empty());
+                !closed && (matches!(opened, BlockKind::Call { .. }) || self.waiting.is_empty());
             if !goes_on {
                 self.close_current(out);
             }
@@ -297,7 +297,7 @@ impl MessagesWriter {
         if let Some(opaque) = current.opaque.clone() {
             let token = self.head.envelope.seal(&opaque);
             match (opaque.kind, current.told) {
-                (OpaqueKind::Redacted, false) => {
+                (ProviderStateKind::Redacted, false) => {
                     self.tell(&Part::RedactedThinking { data: token }, out)
                 }
                 (_, told) => {
@@ -318,7 +318,7 @@ impl MessagesWriter {
             frame(
                 out,
                 "content_block_stop",
-                &BlockStopped {
+                &BlockStop {
                     kind: "content_block_stop",
                     index: self.index,
                 },
@@ -328,29 +328,29 @@ impl MessagesWriter {
     }
 }
 
-impl WriteAnswer for MessagesWriter {
-    fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
+impl ResponseEncoder for MessagesEncoder {
+    fn event(&mut self, event: &OutputEvent, out: &mut Vec<u8>) {
         self.begin(out);
         match event {
-            Event::Open { block, opened } => {
+            OutputEvent::Open { block, opened } => {
                 self.kinds.push((*block, kind(opened)));
                 self.open(*block, opened, out);
             }
-            Event::Piece { block, text } => self.piece(*block, text, out),
-            Event::Opaque { block, opaque } => self.opaque(*block, opaque, out),
-            Event::Close { block } => self.close(*block, out),
-            Event::Stop(_) => {}
+            OutputEvent::Delta { block, text } => self.piece(*block, text, out),
+            OutputEvent::Opaque { block, opaque } => self.opaque(*block, opaque, out),
+            OutputEvent::Close { block } => self.close(*block, out),
+            OutputEvent::Stop(_) => {}
         }
     }
 
-    fn end(&mut self, stop: &Stop, usage: &Usage, out: &mut Vec<u8>) {
+    fn end(&mut self, stop: &StopReason, usage: &Usage, out: &mut Vec<u8>) {
         self.begin(out);
         self.close_current(out);
         self.waiting
             .iter_mut()
             .for_each(|waiting| waiting.closed = true);
         self.follow(out);
-        let delta = Ended {
+        let delta = MessageEnd {
             stop_reason: reason(stop),
             stop_sequence: sequence(stop),
             stop_details: None,
@@ -367,11 +367,11 @@ impl WriteAnswer for MessagesWriter {
         out.extend_from_slice(b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n");
     }
 
-    fn failed(&mut self, problem: &Problem, request_id: &str) -> Bytes {
+    fn failed(&mut self, problem: &ApiError, request_id: &str) -> Bytes {
         failed(Dialect::Messages, problem, request_id)
     }
 
-    fn whole(&self, answer: &Answer, usage: &Usage) -> String {
+    fn whole(&self, answer: &ChatResponse, usage: &Usage) -> String {
         let parts = answer
             .blocks
             .iter()
@@ -389,14 +389,14 @@ impl WriteAnswer for MessagesWriter {
     }
 }
 
-impl MessagesWriter {
-    fn thought<'a>(&self, reasoned: &'a Reasoned) -> Part<'a> {
+impl MessagesEncoder {
+    fn thought<'a>(&self, reasoned: &'a ReasoningBlock) -> Part<'a> {
         let token = reasoned
             .opaque
             .as_ref()
             .map(|opaque| (opaque.kind, self.head.envelope.seal(opaque)));
         match token {
-            Some((OpaqueKind::Redacted, data)) if reasoned.text.is_empty() => {
+            Some((ProviderStateKind::Redacted, data)) if reasoned.text.is_empty() => {
                 Part::RedactedThinking { data }
             }
             Some((_, signature)) => Part::Thinking {
@@ -411,29 +411,29 @@ impl MessagesWriter {
     }
 }
 
-const fn kind(opened: &Opened) -> Kind {
+const fn kind(opened: &BlockKind) -> Kind {
     match opened {
-        Opened::Text => Kind::Text,
-        Opened::Reasoning => Kind::Reasoning,
-        Opened::Call { .. } => Kind::Call,
+        BlockKind::Text => Kind::Text,
+        BlockKind::Reasoning => Kind::Reasoning,
+        BlockKind::Call { .. } => Kind::Call,
     }
 }
 
-const fn reason(stop: &Stop) -> &'static str {
+const fn reason(stop: &StopReason) -> &'static str {
     match stop {
-        Stop::End => "end_turn",
-        Stop::Sequence(_) => "stop_sequence",
-        Stop::Length => "max_tokens",
-        Stop::Tool => "tool_use",
-        Stop::Filtered => "refusal",
-        Stop::ContextWindow => "model_context_window_exceeded",
-        Stop::Pause => "pause_turn",
+        StopReason::End => "end_turn",
+        StopReason::Sequence(_) => "stop_sequence",
+        StopReason::Length => "max_tokens",
+        StopReason::Tool => "tool_use",
+        StopReason::Filtered => "refusal",
+        StopReason::ContextWindow => "model_context_window_exceeded",
+        StopReason::Pause => "pause_turn",
     }
 }
 
-fn sequence(stop: &Stop) -> Option<&str> {
+fn sequence(stop: &StopReason) -> Option<&str> {
     match stop {
-        Stop::Sequence(sequence) => sequence.as_deref(),
+        StopReason::Sequence(sequence) => sequence.as_deref(),
         _ => None,
     }
 }
@@ -448,7 +448,7 @@ fn frame(out: &mut Vec<u8>, name: &str, data: &impl Serialize) {
 }
 
 #[derive(Serialize)]
-struct Started<'a> {
+struct MessageStart<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     message: Message<'a>,
@@ -483,12 +483,12 @@ enum Part<'a> {
     ToolUse {
         id: &'a str,
         name: &'a str,
-        input: Raw,
+        input: RawJson,
     },
 }
 
 #[derive(Serialize)]
-struct BlockStarted<'a> {
+struct BlockStart<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     index: u64,
@@ -517,7 +517,7 @@ enum Delta<'a> {
 }
 
 #[derive(Serialize)]
-struct BlockStopped {
+struct BlockStop {
     #[serde(rename = "type")]
     kind: &'static str,
     index: u64,
@@ -527,12 +527,12 @@ struct BlockStopped {
 struct MessageDelta<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
-    delta: Ended<'a>,
+    delta: MessageEnd<'a>,
     usage: Counts,
 }
 
 #[derive(Serialize)]
-struct Ended<'a> {
+struct MessageEnd<'a> {
     stop_reason: &'static str,
     stop_sequence: Option<&'a str>,
     stop_details: Option<()>,

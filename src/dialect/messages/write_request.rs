@@ -7,12 +7,12 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 
 use crate::conversation::{
-    Ask, Block, Cache, Content, Effort, Format, Media, Opaque, OpaqueKind, Raw, Reasoned, Role,
+    ChatRequest, ContentBlock, Cache, Content, Effort, Format, Media, ProviderState, ProviderStateKind, RawJson, ReasoningBlock, Role,
     Source, Summary, Tool, ToolCall, ToolChoice, ToolResult, Turn, fitting_id,
 };
 use crate::dialect::Dialect;
 use crate::dialect::answer::written;
-use crate::dialect::hub::Sending;
+use crate::dialect::hub::EncodeOptions;
 use crate::dialect::messages::family::is_same_model;
 use crate::dialect::messages::schema;
 
@@ -24,7 +24,7 @@ const FAILED: &str = "The tool failed.";
 const BUDGET_MIN: u64 = 1_024;
 
 /// Writes an ask that was fitted.
-pub(in crate::dialect) fn write_request(ask: &Ask, sending: &Sending<'_>) -> String {
+pub(in crate::dialect) fn encode_request(ask: &ChatRequest, sending: &EncodeOptions<'_>) -> String {
     let writer = Writer { ask, sending };
     let max_tokens = ask
         .output_cap
@@ -60,7 +60,7 @@ struct Body<'a> {
     system: Vec<Part<'a>>,
     messages: Vec<Message<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tools: Vec<Declared<'a>>,
+    tools: Vec<ToolDeclaration<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_choice: Option<Choice<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,11 +70,11 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     stop_sequences: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
-    temperature: Option<&'a Raw>,
+    temperature: Option<&'a RawJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    top_p: Option<&'a Raw>,
+    top_p: Option<&'a RawJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    top_k: Option<&'a Raw>,
+    top_k: Option<&'a RawJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<Metadata<'a>>,
 }
@@ -105,10 +105,10 @@ enum Piece<'a> {
         text: Cow<'a, str>,
     },
     Image {
-        source: Kept<'a>,
+        source: MediaSource<'a>,
     },
     Document {
-        source: Kept<'a>,
+        source: MediaSource<'a>,
         #[serde(skip_serializing_if = "Option::is_none")]
         title: Option<&'a str>,
     },
@@ -122,7 +122,7 @@ enum Piece<'a> {
     ToolUse {
         id: Cow<'a, str>,
         name: &'a str,
-        input: Raw,
+        input: RawJson,
     },
     ToolResult {
         tool_use_id: Cow<'a, str>,
@@ -135,7 +135,7 @@ enum Piece<'a> {
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Kept<'a> {
+enum MediaSource<'a> {
     Base64 {
         media_type: &'a str,
         data: &'a str,
@@ -161,11 +161,11 @@ struct CacheControl {
 }
 
 #[derive(Serialize)]
-struct Declared<'a> {
+struct ToolDeclaration<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
-    input_schema: Raw,
+    input_schema: RawJson,
     #[serde(skip_serializing_if = "Option::is_none")]
     strict: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -204,12 +204,12 @@ struct OutputConfig {
 struct OutputFormat {
     #[serde(rename = "type")]
     kind: &'static str,
-    schema: Raw,
+    schema: RawJson,
 }
 
 struct Writer<'a> {
-    ask: &'a Ask,
-    sending: &'a Sending<'a>,
+    ask: &'a ChatRequest,
+    sending: &'a EncodeOptions<'a>,
 }
 
 impl<'a> Writer<'a> {
@@ -265,12 +265,12 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn parts(&self, blocks: &'a [Block]) -> Vec<Part<'a>> {
+    fn parts(&self, blocks: &'a [ContentBlock]) -> Vec<Part<'a>> {
         blocks.iter().filter_map(|block| self.part(block)).collect()
     }
 
     /// `None` for what the vendor would refuse: empty text, thoughts of others.
-    fn part(&self, block: &'a Block) -> Option<Part<'a>> {
+    fn part(&self, block: &'a ContentBlock) -> Option<Part<'a>> {
         let piece = match &block.content {
             Content::Text(text) if text.trim().is_empty() => return None,
             Content::Text(text) => Piece::Text {
@@ -321,30 +321,30 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn thought(&self, reasoned: &'a Reasoned) -> Option<Piece<'a>> {
+    fn thought(&self, reasoned: &'a ReasoningBlock) -> Option<Piece<'a>> {
         let opaque = reasoned
             .opaque
             .as_ref()
             .filter(|opaque| self.is_own(opaque))?;
         Some(match opaque.kind {
-            OpaqueKind::Signature => Piece::Thinking {
+            ProviderStateKind::Signature => Piece::Thinking {
                 thinking: &reasoned.text,
                 signature: &opaque.data,
             },
-            OpaqueKind::Redacted => Piece::RedactedThinking { data: &opaque.data },
+            ProviderStateKind::Redacted => Piece::RedactedThinking { data: &opaque.data },
         })
     }
 
     /// Only what this model made. A client of another dialect cannot hold anything genuine that we did not seal.
-    fn is_own(&self, opaque: &Opaque) -> bool {
+    fn is_own(&self, opaque: &ProviderState) -> bool {
         opaque.origin.as_ref().is_some_and(|origin| {
-            origin.dialect == Dialect::Messages.word()
+            origin.dialect == Dialect::Messages.as_str()
                 && is_same_model(&origin.model, self.sending.model)
         })
     }
 
     /// The tools, or, where there are none any more, those that were called: the vendor takes no call of a tool that is unknown.
-    fn tools(&self) -> Vec<Declared<'a>> {
+    fn tools(&self) -> Vec<ToolDeclaration<'a>> {
         if !self.ask.tools.is_empty() {
             return self
                 .ask
@@ -361,18 +361,18 @@ impl<'a> Writer<'a> {
                 names.push(&call.name);
             }
         }
-        let declared = |name| Declared {
+        let declared = |name| ToolDeclaration {
             name: self.sending.names.sent(name),
             description: None,
-            input_schema: schema::object(&Raw::default()),
+            input_schema: schema::object(&RawJson::default()),
             strict: None,
             cache_control: None,
         };
         names.into_iter().map(declared).collect()
     }
 
-    fn declared(&self, tool: &'a Tool) -> Declared<'a> {
-        Declared {
+    fn declared(&self, tool: &'a Tool) -> ToolDeclaration<'a> {
+        ToolDeclaration {
             name: self.sending.names.sent(&tool.name),
             description: tool.description.as_deref(),
             input_schema: schema::object(&tool.schema),
@@ -477,7 +477,7 @@ impl<'a> Writer<'a> {
             .reasoning
             .effort
             .filter(|effort| *effort != Effort::None)
-            .map(Effort::word);
+            .map(Effort::as_str);
         let format = match &self.ask.format {
             Format::JsonSchema { schema, .. } => Some(OutputFormat {
                 kind: "json_schema",
@@ -509,20 +509,20 @@ fn cache_control(cache: Cache) -> CacheControl {
     }
 }
 
-fn kept(media: &Media) -> Kept<'_> {
+fn kept(media: &Media) -> MediaSource<'_> {
     match &media.source {
-        Source::Text(text) => Kept::Text {
+        Source::Text(text) => MediaSource::Text {
             media_type: "text/plain",
             data: Cow::Borrowed(text),
         },
-        Source::Url(url) => Kept::Url { url },
-        Source::File(file_id) => Kept::File { file_id },
+        Source::Url(url) => MediaSource::Url { url },
+        Source::File(file_id) => MediaSource::File { file_id },
         Source::Base64(data) => match plain_text(media, data) {
-            Some(text) => Kept::Text {
+            Some(text) => MediaSource::Text {
                 media_type: "text/plain",
                 data: Cow::Owned(text),
             },
-            None => Kept::Base64 {
+            None => MediaSource::Base64 {
                 media_type: &media.mime,
                 data,
             },

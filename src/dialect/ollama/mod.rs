@@ -3,5 +3,5 @@
 mod read_answer;
 mod write_request;
 
-pub(super) use read_answer::OllamaReader;
-pub(super) use write_request::write_request;
+pub(super) use read_answer::OllamaDecoder;
+pub(super) use encode_request::write_request;

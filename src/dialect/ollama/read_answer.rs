@@ -4,23 +4,23 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::conversation::{Event, Opened, Raw, Stop};
+use crate::conversation::{OutputEvent, BlockKind, RawJson, StopReason};
 use crate::dialect::count::Count;
 use crate::dialect::sse::Fields;
-use crate::dialect::translation::{AnswerHead, Heard, ReadAnswer};
-use crate::dialect::unary::{NotComplete, whole_of};
-use crate::dialect::{Dialect, UpstreamFault, fault, json};
-use crate::domain::usage::{Report, Usage};
+use crate::dialect::translation::{ResponseMeta, StreamState, ResponseDecoder};
+use crate::dialect::unary::{IncompleteResponse, whole_of};
+use crate::dialect::{Dialect, UpstreamError, fault, json};
+use crate::domain::usage::{ReportedUsage, Usage};
 
 /// Reads one answer.
-pub(in crate::dialect) struct OllamaReader {
+pub(in crate::dialect) struct OllamaDecoder {
     /// what minted ids begin with
     seed: String,
     prompt: Count,
     output: Count,
     blocks: u32,
     /// the block of text or thoughts that is open
-    open: Option<(u32, Opened)>,
+    open: Option<(u32, BlockKind)>,
     done: bool,
     /// the output was counted with the end: what was said before is a beginning
     counted: bool,
@@ -56,13 +56,13 @@ struct Call {
 #[derive(Deserialize)]
 struct Function {
     name: Option<String>,
-    arguments: Option<Raw>,
+    arguments: Option<RawJson>,
 }
 
-impl OllamaReader {
-    pub(in crate::dialect) fn new(head: &AnswerHead) -> OllamaReader {
-        let (prompt, output) = (Count::Unsaid, Count::Unsaid);
-        OllamaReader {
+impl OllamaDecoder {
+    pub(in crate::dialect) fn new(head: &ResponseMeta) -> OllamaDecoder {
+        let (prompt, output) = (Count::Absent, Count::Absent);
+        OllamaDecoder {
             seed: head.request_id.clone(),
             prompt,
             output,
@@ -79,15 +79,15 @@ impl OllamaReader {
         self.counted |= (line.done || line.error.is_some()) && line.eval_count.is_said();
     }
 
-    fn line(&mut self, line: Line, events: &mut Vec<Event>) {
+    fn line(&mut self, line: Line, events: &mut Vec<OutputEvent>) {
         self.count(&line);
         if let Some(message) = line.message {
             self.say(
-                Opened::Reasoning,
+                BlockKind::Reasoning,
                 message.thinking.unwrap_or_default(),
                 events,
             );
-            self.say(Opened::Text, message.content.unwrap_or_default(), events);
+            self.say(BlockKind::Text, message.content.unwrap_or_default(), events);
             message
                 .tool_calls
                 .unwrap_or_default()
@@ -97,11 +97,11 @@ impl OllamaReader {
         if line.done {
             self.close(events);
             self.done = true;
-            events.push(Event::Stop(stop(line.done_reason.as_deref())));
+            events.push(OutputEvent::Stop(stop(line.done_reason.as_deref())));
         }
     }
 
-    fn say(&mut self, opened: Opened, text: String, events: &mut Vec<Event>) {
+    fn say(&mut self, opened: BlockKind, text: String, events: &mut Vec<OutputEvent>) {
         if text.is_empty() {
             return;
         }
@@ -112,11 +112,11 @@ impl OllamaReader {
                 self.open(opened, events)
             }
         };
-        events.push(Event::Piece { block, text });
+        events.push(OutputEvent::Delta { block, text });
     }
 
     /// Calls come whole.
-    fn call(&mut self, call: Call, events: &mut Vec<Event>) {
+    fn call(&mut self, call: Call, events: &mut Vec<OutputEvent>) {
         self.close(events);
         let (name, arguments) = call
             .function
@@ -124,23 +124,23 @@ impl OllamaReader {
         let minted = format!("call_{}_{}", self.seed, self.blocks);
         let id = call.id.filter(|id| !id.is_empty()).unwrap_or(minted);
         let block = self.open(
-            Opened::Call {
+            BlockKind::Call {
                 id,
                 name: name.unwrap_or_default(),
             },
             events,
         );
-        events.push(Event::Piece {
+        events.push(OutputEvent::Delta {
             block,
             text: arguments.map_or_else(|| "{}".to_owned(), |json| object(&json)),
         });
         self.close(events);
     }
 
-    fn open(&mut self, opened: Opened, events: &mut Vec<Event>) -> u32 {
+    fn open(&mut self, opened: BlockKind, events: &mut Vec<OutputEvent>) -> u32 {
         let block = self.blocks;
         self.blocks += 1;
-        events.push(Event::Open {
+        events.push(OutputEvent::Open {
             block,
             opened: opened.clone(),
         });
@@ -148,15 +148,15 @@ impl OllamaReader {
         block
     }
 
-    fn close(&mut self, events: &mut Vec<Event>) {
+    fn close(&mut self, events: &mut Vec<OutputEvent>) {
         if let Some((block, _)) = self.open.take() {
-            events.push(Event::Close { block });
+            events.push(OutputEvent::Close { block });
         }
     }
 }
 
 /// Arguments as they stand; where somebody wrote the object as a text, the text.
-fn object(json: &Raw) -> String {
+fn object(json: &RawJson) -> String {
     match json.as_str() {
         "null" => "{}".to_owned(),
         text if text.starts_with('"') => {
@@ -166,54 +166,54 @@ fn object(json: &Raw) -> String {
     }
 }
 
-impl ReadAnswer for OllamaReader {
+impl ResponseDecoder for OllamaDecoder {
     fn event(
         &mut self,
         fields: &Fields<'_>,
-        events: &mut Vec<Event>,
-    ) -> Result<Heard, UpstreamFault> {
+        events: &mut Vec<OutputEvent>,
+    ) -> Result<StreamState, UpstreamError> {
         let data = fields.data.trim_ascii();
         if data.is_empty() {
-            return Ok(Heard::More);
+            return Ok(StreamState::More);
         }
         let line: Line = json::lenient(data).map_err(|_| {
-            UpstreamFault::unreadable("the upstream sent a line that is none of Ollama's")
+            UpstreamError::unreadable("the upstream sent a line that is none of Ollama's")
         })?;
         if line.error.is_some() {
             self.count(&line);
             return Err(fault::named(Dialect::Ollama, data));
         }
         self.line(line, events);
-        Ok(if self.done { Heard::End } else { Heard::More })
+        Ok(if self.done { StreamState::End } else { StreamState::More })
     }
 
-    fn whole(&mut self, body: &[u8], events: &mut Vec<Event>) -> Result<(), NotComplete> {
+    fn whole(&mut self, body: &[u8], events: &mut Vec<OutputEvent>) -> Result<(), IncompleteResponse> {
         let line: Line = whole_of(body)?;
         if line.error.is_some() {
             self.count(&line);
-            return Err(NotComplete::fault(
+            return Err(IncompleteResponse::fault(
                 fault::named(Dialect::Ollama, body),
                 self.report(),
             ));
         }
         if !line.done {
-            return Err(NotComplete::CutOff);
+            return Err(IncompleteResponse::Truncated);
         }
         self.line(line, events);
         Ok(())
     }
 
     /// Counts are left out where the vendor does not know them, which is not zero.
-    fn report(&self) -> Report {
-        if [self.prompt, self.output].contains(&Count::Lie) {
-            return Report::Lying;
+    fn report(&self) -> ReportedUsage {
+        if [self.prompt, self.output].contains(&Count::Invalid) {
+            return ReportedUsage::Invalid;
         }
         let usage = Usage {
             uncached_in: self.prompt.tokens(),
             out_total: self.output.tokens(),
             ..Usage::default()
         };
-        Report::of(usage, self.prompt.is_said(), self.output.is_said())
+        ReportedUsage::of(usage, self.prompt.is_said(), self.output.is_said())
     }
 
     fn output_is_final(&self) -> bool {
@@ -222,16 +222,16 @@ impl ReadAnswer for OllamaReader {
 }
 
 /// Ollama's words for an end (WIRE.md 2.11). `load` and `unload` are ends of calls without a prompt.
-fn stop(reason: Option<&str>) -> Stop {
+fn stop(reason: Option<&str>) -> StopReason {
     match reason {
-        None | Some("stop" | "load" | "unload") => Stop::End,
-        Some("length") => Stop::Length,
+        None | Some("stop" | "load" | "unload") => StopReason::End,
+        Some("length") => StopReason::Length,
         Some(other) => {
             tracing::warn!(
                 "Ollama ended an answer with {:?}: taken for a plain end",
                 other.get(..40).unwrap_or(other)
             );
-            Stop::End
+            StopReason::End
         }
     }
 }
@@ -248,12 +248,12 @@ mod tests {
     const TOOL_STREAM: &str = include_str!("../../../tests/golden/ollama/tool.ndjson");
     const TOOL: &str = include_str!("../../../tests/golden/ollama/tool.json");
 
-    fn reader() -> OllamaReader {
-        OllamaReader::new(&samples::head("qwen3:8b"))
+    fn reader() -> OllamaDecoder {
+        OllamaDecoder::new(&samples::head("qwen3:8b"))
     }
 
     /// The same of a stream and of a whole answer.
-    fn read(stream: &str, answer: &str) -> (Vec<String>, Report) {
+    fn read(stream: &str, answer: &str) -> (Vec<String>, ReportedUsage) {
         let (mut streaming, mut whole, mut events) = (reader(), reader(), Vec::new());
         let (told, ended) = samples::heard(&mut streaming, Framing::Lines, stream.as_bytes());
         assert_eq!(ended, Ok(true));
@@ -267,8 +267,8 @@ mod tests {
         (story, streaming.report())
     }
 
-    fn usage(uncached_in: u64, out_total: u64) -> Report {
-        Report::Reported(Usage {
+    fn usage(uncached_in: u64, out_total: u64) -> ReportedUsage {
+        ReportedUsage::Complete(Usage {
             uncached_in,
             out_total,
             ..Usage::default()
@@ -320,7 +320,7 @@ mod tests {
         };
         assert_eq!(
             reader.report(),
-            Report::Half {
+            ReportedUsage::Partial {
                 usage,
                 unsaid: Side::Input
             }
@@ -329,7 +329,7 @@ mod tests {
         samples::heard(&mut reader, Framing::Lines, lying.as_bytes())
             .1
             .expect("an answer");
-        assert_eq!(reader.report(), Report::Lying);
+        assert_eq!(reader.report(), ReportedUsage::Invalid);
     }
 
     #[test]
@@ -359,16 +359,16 @@ mod tests {
             TEXT.replace("\"done\":true", "\"done\":false").as_bytes(),
             &mut Vec::new(),
         );
-        assert_eq!(read, Err(NotComplete::CutOff));
+        assert_eq!(read, Err(IncompleteResponse::Truncated));
         let unknown = reader().whole(
             include_str!("../../../tests/golden/ollama/unknown.json").as_bytes(),
             &mut Vec::new(),
         );
-        assert!(matches!(unknown, Err(NotComplete::Fault { .. })));
+        assert!(matches!(unknown, Err(IncompleteResponse::Fault { .. })));
         for (reason, expected) in [
-            (None, Stop::End),
-            (Some("length"), Stop::Length),
-            (Some("unload"), Stop::End),
+            (None, StopReason::End),
+            (Some("length"), StopReason::Length),
+            (Some("unload"), StopReason::End),
         ] {
             assert_eq!(stop(reason), expected);
         }

@@ -3,10 +3,10 @@
 use serde::Serialize;
 
 use crate::conversation::{
-    Ask, Block, Content, Format, Media, Raw, Role, Source, Tool, ToolCall, ToolResult, Turn,
+    ChatRequest, ContentBlock, Content, Format, Media, RawJson, Role, Source, Tool, ToolCall, ToolResult, Turn,
 };
 use crate::dialect::answer::written;
-use crate::dialect::hub::Sending;
+use crate::dialect::hub::EncodeOptions;
 
 /// What stands before the text of a result that tells a failure: the dialect has no flag for it.
 const FAILED: &str = "Error: ";
@@ -19,7 +19,7 @@ struct Body<'a> {
     messages: Vec<Message<'a>>,
     stream: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tools: Vec<Declared<'a>>,
+    tools: Vec<ToolDeclaration<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     format: Option<Shape<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,17 +43,17 @@ struct Message<'a> {
 
 #[derive(Serialize)]
 struct Call<'a> {
-    function: Called<'a>,
+    function: FunctionCall<'a>,
 }
 
 #[derive(Serialize)]
-struct Called<'a> {
+struct FunctionCall<'a> {
     name: &'a str,
-    arguments: Raw,
+    arguments: RawJson,
 }
 
 #[derive(Serialize)]
-struct Declared<'a> {
+struct ToolDeclaration<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     function: Function<'a>,
@@ -64,14 +64,14 @@ struct Function<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
-    parameters: &'a Raw,
+    parameters: &'a RawJson,
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Shape<'a> {
     Word(&'static str),
-    Schema(&'a Raw),
+    Schema(&'a RawJson),
 }
 
 #[derive(Serialize)]
@@ -86,23 +86,23 @@ struct Options<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     num_predict: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    temperature: Option<&'a Raw>,
+    temperature: Option<&'a RawJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    top_p: Option<&'a Raw>,
+    top_p: Option<&'a RawJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    top_k: Option<&'a Raw>,
+    top_k: Option<&'a RawJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    frequency_penalty: Option<&'a Raw>,
+    frequency_penalty: Option<&'a RawJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    presence_penalty: Option<&'a Raw>,
+    presence_penalty: Option<&'a RawJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    seed: Option<&'a Raw>,
+    seed: Option<&'a RawJson>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     stop: &'a [String],
 }
 
 /// The request's body.
-pub(in crate::dialect) fn write_request(ask: &Ask, sending: &Sending<'_>) -> String {
+pub(in crate::dialect) fn encode_request(ask: &ChatRequest, sending: &EncodeOptions<'_>) -> String {
     let writer = Writer { sending };
     let mut messages = Vec::with_capacity(ask.turns.len());
     ask.turns
@@ -130,7 +130,7 @@ pub(in crate::dialect) fn write_request(ask: &Ask, sending: &Sending<'_>) -> Str
 }
 
 struct Writer<'a> {
-    sending: &'a Sending<'a>,
+    sending: &'a EncodeOptions<'a>,
 }
 
 impl<'a> Writer<'a> {
@@ -168,7 +168,7 @@ impl<'a> Writer<'a> {
 
     fn call(&self, call: &'a ToolCall) -> Call<'a> {
         Call {
-            function: Called {
+            function: FunctionCall {
                 name: self.sending.names.sent(&call.name),
                 arguments: call.object_raw(),
             },
@@ -193,20 +193,20 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn declared(&self, tool: &'a Tool) -> Declared<'a> {
+    fn declared(&self, tool: &'a Tool) -> ToolDeclaration<'a> {
         let function = Function {
             name: self.sending.names.sent(&tool.name),
             description: tool.description.as_deref(),
             parameters: &tool.schema,
         };
-        Declared {
+        ToolDeclaration {
             kind: "function",
             function,
         }
     }
 }
 
-fn texts(blocks: &[Block]) -> String {
+fn texts(blocks: &[ContentBlock]) -> String {
     let texts = blocks.iter().filter_map(|block| match &block.content {
         Content::Text(text)
         | Content::Document(Media {
@@ -221,7 +221,7 @@ fn texts(blocks: &[Block]) -> String {
         .join(BETWEEN)
 }
 
-fn images(blocks: &[Block]) -> Vec<&str> {
+fn images(blocks: &[ContentBlock]) -> Vec<&str> {
     let images = blocks.iter().filter_map(|block| match &block.content {
         Content::Image(Media {
             source: Source::Base64(data),
@@ -233,7 +233,7 @@ fn images(blocks: &[Block]) -> Vec<&str> {
 }
 
 /// Thoughts that nobody signed: those of models like these.
-fn thoughts(blocks: &[Block]) -> Option<String> {
+fn thoughts(blocks: &[ContentBlock]) -> Option<String> {
     let thoughts = blocks.iter().filter_map(|block| match &block.content {
         Content::Reasoning(reasoned) if reasoned.opaque.is_none() => Some(reasoned.text.as_str()),
         _ => None,
@@ -250,10 +250,10 @@ fn shape(format: &Format) -> Option<Shape<'_>> {
     }
 }
 
-fn think(ask: &Ask) -> Option<Think> {
+fn think(ask: &ChatRequest) -> Option<Think> {
     match ask.reasoning.effort {
         _ if ask.reasoning.is_off() => Some(Think::Switch(false)),
-        Some(effort) => Some(Think::Word(effort.word())),
+        Some(effort) => Some(Think::Word(effort.as_str())),
         None => ask.reasoning.adaptive.then_some(Think::Switch(true)),
     }
 }

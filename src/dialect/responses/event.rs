@@ -5,9 +5,9 @@ use serde::de::MapAccess;
 
 use crate::dialect::count::Count;
 use crate::dialect::fault::FaultReader;
-use crate::dialect::json::{Each, Leaf, One, Reads, skip};
-use crate::dialect::output::Output;
-use crate::domain::usage::{Report, Usage};
+use crate::dialect::json::{ElementsSeed, Leaf, ObjectSeed, FieldVisitor, skip};
+use crate::dialect::output::TextCounter;
+use crate::domain::usage::{ReportedUsage, Usage};
 
 /// An id is kept to be told again in an error; a longer one is no id.
 const ID_BYTES_MAX: usize = 200;
@@ -45,7 +45,7 @@ impl ResponsesUsage {
         self.output.is_said()
     }
 
-    pub(in crate::dialect) fn report(&self) -> Report {
+    pub(in crate::dialect) fn report(&self) -> ReportedUsage {
         if [
             self.input,
             self.output,
@@ -53,9 +53,9 @@ impl ResponsesUsage {
             self.cache_write,
             self.reasoning,
         ]
-        .contains(&Count::Lie)
+        .contains(&Count::Invalid)
         {
-            return Report::Lying;
+            return ReportedUsage::Invalid;
         }
         let (cache_read, cache_write_other) = (self.cached.tokens(), self.cache_write.tokens());
         let out_total = self.output.tokens();
@@ -73,17 +73,17 @@ impl ResponsesUsage {
             service_tier: self.service_tier.clone(),
             ..Usage::default()
         };
-        Report::of(usage, self.input.is_said(), self.output.is_said())
+        ReportedUsage::of(usage, self.input.is_said(), self.output.is_said())
     }
 }
 
-impl Reads for ResponsesUsage {
+impl FieldVisitor for ResponsesUsage {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "input_tokens" => self.input = Count::required(map)?,
             "output_tokens" => self.output = Count::required(map)?,
             "input_tokens_details" | "output_tokens_details" => {
-                map.next_value_seed(One(&mut Details(self)))?
+                map.next_value_seed(ObjectSeed(&mut Details(self)))?
             }
             _ => skip(map)?,
         }
@@ -91,13 +91,13 @@ impl Reads for ResponsesUsage {
     }
 
     fn other(&mut self) {
-        self.input = Count::Lie;
+        self.input = Count::Invalid;
     }
 }
 
 struct Details<'u>(&'u mut ResponsesUsage);
 
-impl Reads for Details<'_> {
+impl FieldVisitor for Details<'_> {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         let count = match name {
             "cached_tokens" => &mut self.0.cached,
@@ -110,13 +110,13 @@ impl Reads for Details<'_> {
     }
 
     fn other(&mut self) {
-        self.0.cached = Count::Lie;
+        self.0.cached = Count::Invalid;
     }
 }
 
 /// The answer object: a whole answer, or what the events of a stream bring along.
 #[derive(Clone, Debug, Default)]
-pub(in crate::dialect) struct Answered {
+pub(in crate::dialect) struct ResponseBody {
     pub(in crate::dialect) usage: ResponsesUsage,
     pub(in crate::dialect) items: Items,
     pub(in crate::dialect) error: FaultReader,
@@ -125,12 +125,12 @@ pub(in crate::dialect) struct Answered {
     pub(in crate::dialect) failed: bool,
 }
 
-impl Reads for Answered {
+impl FieldVisitor for ResponseBody {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
-            "usage" => map.next_value_seed(One(&mut self.usage)),
-            "output" => map.next_value_seed(Each(&mut self.items)),
-            "error" => map.next_value_seed(One(&mut self.error)),
+            "usage" => map.next_value_seed(ObjectSeed(&mut self.usage)),
+            "output" => map.next_value_seed(ElementsSeed(&mut self.items)),
+            "error" => map.next_value_seed(ObjectSeed(&mut self.error)),
             "service_tier" => {
                 if let Leaf::Text(tier) = map.next_value()? {
                     self.usage.service_tier = Some(tier.into_owned());
@@ -161,20 +161,20 @@ impl Reads for Answered {
 /// The items of an answer.
 #[derive(Clone, Debug, Default)]
 pub(in crate::dialect) struct Items {
-    pub(in crate::dialect) output: Output,
+    pub(in crate::dialect) output: TextCounter,
     searches: u64,
     is_search: bool,
     is_look: bool,
 }
 
-impl Reads for Items {
+impl FieldVisitor for Items {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "type" => {
                 self.is_search = map.next_value::<Leaf<'_>>()?.text() == Some("web_search_call");
                 Ok(())
             }
-            "action" => map.next_value_seed(One(&mut Action(self))),
+            "action" => map.next_value_seed(ObjectSeed(&mut Action(self))),
             // what a hosted tool found or made is seen by the client, but the model did not write it
             "results" | "result" | "outputs" | "tools" => {
                 self.output.has_content = true;
@@ -196,7 +196,7 @@ impl Reads for Items {
 /// What a search call did: pages that it only opened, or looked through, are no searches.
 struct Action<'i>(&'i mut Items);
 
-impl Reads for Action<'_> {
+impl FieldVisitor for Action<'_> {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "type" => {
@@ -213,7 +213,7 @@ impl Reads for Action<'_> {
 
 /// What an event of a stream is, by its name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::dialect) enum EventKind {
+pub(in crate::dialect) enum ResponsesEventKind {
     #[default]
     Other,
     /// an item begins: its name and id only
@@ -227,15 +227,15 @@ pub(in crate::dialect) enum EventKind {
     Error,
 }
 
-impl EventKind {
-    pub(in crate::dialect) fn of(name: &[u8]) -> EventKind {
+impl ResponsesEventKind {
+    pub(in crate::dialect) fn of(name: &[u8]) -> ResponsesEventKind {
         match name {
-            b"response.completed" | b"response.incomplete" => EventKind::Stop,
-            b"response.failed" | b"error" => EventKind::Error,
-            b"response.output_item.added" => EventKind::ItemAdded,
-            b"response.output_item.done" => EventKind::ItemDone,
-            _ if name.ends_with(b".delta") => EventKind::Delta,
-            _ => EventKind::Other,
+            b"response.completed" | b"response.incomplete" => ResponsesEventKind::Stop,
+            b"response.failed" | b"error" => ResponsesEventKind::Error,
+            b"response.output_item.added" => ResponsesEventKind::ItemAdded,
+            b"response.output_item.done" => ResponsesEventKind::ItemDone,
+            _ if name.ends_with(b".delta") => ResponsesEventKind::Delta,
+            _ => ResponsesEventKind::Other,
         }
     }
 }
@@ -243,17 +243,17 @@ impl EventKind {
 /// One event of a stream.
 #[derive(Clone, Debug, Default)]
 pub(in crate::dialect) struct ResponsesEvent {
-    pub(in crate::dialect) kind: Option<EventKind>,
-    pub(in crate::dialect) answered: Answered,
+    pub(in crate::dialect) kind: Option<ResponsesEventKind>,
+    pub(in crate::dialect) answered: ResponseBody,
     pub(in crate::dialect) item: Items,
-    pub(in crate::dialect) delta: Output,
+    pub(in crate::dialect) delta: TextCounter,
     pub(in crate::dialect) sequence: Option<u64>,
 }
 
 impl ResponsesEvent {
     /// How many searches the finished item was.
-    pub(in crate::dialect) fn item_searches(&self, kind: EventKind) -> u64 {
-        if kind == EventKind::ItemDone {
+    pub(in crate::dialect) fn item_searches(&self, kind: ResponsesEventKind) -> u64 {
+        if kind == ResponsesEventKind::ItemDone {
             self.item.searches
         } else {
             0
@@ -261,19 +261,19 @@ impl ResponsesEvent {
     }
 }
 
-impl Reads for ResponsesEvent {
+impl FieldVisitor for ResponsesEvent {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "type" => {
                 self.kind = map
                     .next_value::<Leaf<'_>>()?
                     .text()
-                    .map(|name| EventKind::of(name.as_bytes()));
+                    .map(|name| ResponsesEventKind::of(name.as_bytes()));
                 Ok(())
             }
-            "response" => map.next_value_seed(One(&mut self.answered)),
-            "item" => map.next_value_seed(One(&mut self.item)),
-            "delta" => map.next_value_seed(Each(&mut self.delta)),
+            "response" => map.next_value_seed(ObjectSeed(&mut self.answered)),
+            "item" => map.next_value_seed(ObjectSeed(&mut self.item)),
+            "delta" => map.next_value_seed(ElementsSeed(&mut self.delta)),
             "sequence_number" => {
                 if let Leaf::Whole(sequence) = map.next_value()? {
                     self.sequence = Some(sequence);
@@ -290,8 +290,8 @@ mod tests {
     use super::*;
     use crate::dialect::json::read;
 
-    fn answered(json: &str) -> Answered {
-        read(&Answered::default(), json.as_bytes()).expect("JSON")
+    fn answered(json: &str) -> ResponseBody {
+        read(&ResponseBody::default(), json.as_bytes()).expect("JSON")
     }
 
     #[test]
@@ -312,21 +312,21 @@ mod tests {
                 r#"{"input_tokens":2000,"input_tokens_details":{"cached_tokens":1500,"cache_write_tokens":300},
                 "output_tokens":120,"output_tokens_details":{"reasoning_tokens":64},"total_tokens":2120}"#
             ),
-            Report::Reported(Usage {
+            ReportedUsage::Complete(Usage {
                 uncached_in: 200,
                 out_total: 120,
                 reasoning: 64,
                 ..read.clone()
             })
         );
-        assert_eq!(usage("null"), Report::Missing);
+        assert_eq!(usage("null"), ReportedUsage::Missing);
         assert_eq!(
             usage(r#"{"input_tokens":-1,"output_tokens":1}"#),
-            Report::Lying
+            ReportedUsage::Invalid
         );
         assert_eq!(
             usage(r#"{"input_tokens":5,"output_tokens":null}"#),
-            Report::Lying
+            ReportedUsage::Invalid
         );
     }
 
@@ -337,7 +337,7 @@ mod tests {
             {"action":{"type":"open_page","url":"u"},"type":"web_search_call"},{"type":"web_search_call"},
             {"type":"message","content":[{"type":"output_text","text":"four"}]}],"usage":{"input_tokens":1,"output_tokens":1}}"#,
         );
-        let Report::Reported(usage) = answer.usage.report() else {
+        let ReportedUsage::Complete(usage) = answer.usage.report() else {
             panic!("{answer:?}")
         };
         assert_eq!(usage.web_searches, 2);

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::dialect::answer::written;
-use crate::domain::problem::Problem;
+use crate::domain::problem::ApiError;
 
 #[derive(Serialize)]
 struct ErrorEvent<'p> {
@@ -40,19 +40,19 @@ struct Failed<'p> {
     id: &'p str,
     object: &'static str,
     status: &'static str,
-    error: Said<'p>,
+    error: ErrorDetail<'p>,
     output: [(); 0],
     usage: Option<()>,
 }
 
 #[derive(Serialize)]
-struct Said<'p> {
+struct ErrorDetail<'p> {
     code: &'static str,
     message: &'p str,
 }
 
 /// The last events of a stream that failed; `next` is the number that its next event would have had.
-pub(in crate::dialect) fn events(problem: &Problem, id: &str, next: u64) -> Bytes {
+pub(in crate::dialect) fn events(problem: &ApiError, id: &str, next: u64) -> Bytes {
     let (code, message, param) = (
         problem.word.as_str(),
         problem.message.as_str(),
@@ -75,7 +75,7 @@ pub(in crate::dialect) fn events(problem: &Problem, id: &str, next: u64) -> Byte
         id,
         object: "response",
         status: "failed",
-        error: Said { code, message },
+        error: ErrorDetail { code, message },
         output: [],
         usage: None,
     };

@@ -3,11 +3,11 @@
 use serde::Deserialize;
 
 use crate::conversation::{
-    Block, Content, Envelope, Media, Opaque, Raw, Reasoned, Role, Source, ToolCall, ToolResult,
+    ContentBlock, Content, StateSealer, Media, ProviderState, RawJson, ReasoningBlock, Role, Source, ToolCall, ToolResult,
     Turn,
 };
 use crate::dialect::responses::tools::{TOOL_SEARCH, Table, custom_arguments};
-use crate::dialect::tools::word;
+use crate::dialect::tools::as_str;
 
 /// What all kinds of items hold, as far as it is read.
 #[derive(Deserialize)]
@@ -26,13 +26,13 @@ pub(super) struct Item {
     namespace: Option<String>,
     /// a function's: a text that is JSON; a tool search's: an object
     #[serde(default)]
-    arguments: Option<Raw>,
+    arguments: Option<RawJson>,
     #[serde(default)]
     input: Option<String>,
     #[serde(default)]
     output: Option<Contents>,
     #[serde(default)]
-    tools: Option<Vec<Found>>,
+    tools: Option<Vec<FoundTool>>,
     #[serde(default)]
     summary: Option<Vec<Part>>,
     #[serde(default)]
@@ -69,15 +69,15 @@ struct Part {
 
 /// A tool that a search found.
 #[derive(Deserialize)]
-struct Found {
+struct FoundTool {
     #[serde(default)]
     name: Option<String>,
     #[serde(default)]
-    tools: Vec<Found>,
+    tools: Vec<FoundTool>,
 }
 
 /// An item's turn; `None` where nothing is left of it. An error says what is wrong with the item.
-pub(super) fn turn(item: Item, envelope: &Envelope) -> Result<Option<Turn>, String> {
+pub(super) fn turn(item: Item, envelope: &StateSealer) -> Result<Option<Turn>, String> {
     let kind = item.kind.clone().unwrap_or_else(|| {
         // the easy form of a message, and the short one of a reference
         if item.role.is_some() {
@@ -125,7 +125,7 @@ fn message(item: Item) -> Result<Turn, String> {
     })
 }
 
-fn reasoning(item: Item, envelope: &Envelope) -> Turn {
+fn reasoning(item: Item, envelope: &StateSealer) -> Turn {
     let texts = |parts: Vec<Part>| {
         parts
             .into_iter()
@@ -144,12 +144,12 @@ fn reasoning(item: Item, envelope: &Envelope) -> Turn {
         .filter(|token| !token.is_empty())
         .map(|token| envelope.open(&token));
     // what no envelope of ours holds is OpenAI's own, and never another vendor's to read
-    let opaque: Option<Opaque> = opaque.filter(|opaque| opaque.origin.is_some());
+    let opaque: Option<ProviderState> = opaque.filter(|opaque| opaque.origin.is_some());
     let is_empty = text.is_empty() && opaque.is_none();
     let blocks = if is_empty {
         Vec::new()
     } else {
-        vec![Content::Reasoning(Reasoned { text, opaque }).into()]
+        vec![Content::Reasoning(ReasoningBlock { text, opaque }).into()]
     };
     Turn {
         role: Role::Assistant,
@@ -204,7 +204,7 @@ fn search_call(item: Item) -> Result<ToolCall, String> {
 }
 
 /// A JSON text's own text; anything else as it stands.
-fn text_or_json(json: Raw) -> String {
+fn text_or_json(json: RawJson) -> String {
     serde_json::from_str::<String>(json.as_str()).unwrap_or_else(|_| json.as_str().to_owned())
 }
 
@@ -258,7 +258,7 @@ fn answered(result: ToolResult) -> Turn {
     }
 }
 
-fn blocks(contents: Contents) -> Result<Vec<Block>, String> {
+fn blocks(contents: Contents) -> Result<Vec<ContentBlock>, String> {
     match contents {
         Contents::Text(text) if text.is_empty() => Ok(Vec::new()),
         Contents::Text(text) => Ok(vec![Content::Text(text).into()]),
@@ -270,7 +270,7 @@ fn blocks(contents: Contents) -> Result<Vec<Block>, String> {
     }
 }
 
-fn block(part: Part) -> Result<Option<Block>, String> {
+fn block(part: Part) -> Result<Option<ContentBlock>, String> {
     let content = match part.kind.as_str() {
         "input_text" | "output_text" | "text" | "summary_text" | "reasoning_text" | "refusal" => {
             let text = part.text.or(part.refusal).filter(|text| !text.is_empty());

@@ -11,14 +11,14 @@ mod tee;
 mod tools;
 mod write_answer;
 
-pub(super) use read_request::read_request;
-pub(super) use tee::{ResponsesTee, whole};
-pub(super) use write_answer::ResponsesWriter;
+pub(super) use decode_request::read_request;
+pub(super) use tee::{ResponsesTap, whole};
+pub(super) use write_answer::ResponsesEncoder;
 
-use crate::conversation::Words;
+use crate::conversation::FieldNames;
 
 /// What this dialect calls what may have to be left out.
-pub(super) const WORDS: Words = Words {
+pub(super) const WORDS: FieldNames = FieldNames {
     messages: "input",
     stop: "stop",
     reasoning: "reasoning",

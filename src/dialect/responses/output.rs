@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::dialect::responses::echo::{Echo, one_line};
-use crate::dialect::responses::tools::{Called, Form, custom_input};
+use crate::dialect::responses::tools::{FunctionCall, Form, custom_input};
 use crate::domain::usage::Usage;
 
 /// One item of an answer, finished or not.
@@ -164,7 +164,7 @@ fn call<'a>(
     text: &'a str,
 ) -> Item<'a> {
     match form {
-        Form::Function(Called { namespace, name }) => {
+        Form::Function(FunctionCall { namespace, name }) => {
             let arguments = if status == BEGUN { "" } else { arguments(text) };
             Item::FunctionCall {
                 id,
@@ -175,7 +175,7 @@ fn call<'a>(
                 namespace: namespace.as_deref(),
             }
         }
-        Form::Custom(Called { namespace, name }) => {
+        Form::Custom(FunctionCall { namespace, name }) => {
             let input = if text.is_empty() {
                 String::new()
             } else {

@@ -4,13 +4,13 @@
 use serde::Deserialize;
 
 use crate::conversation::{
-    Ask, Content, Effort, Envelope, Format, Number, Raw, Reasoning, Role, Summary, ToolChoice, Turn,
+    ChatRequest, Content, Effort, StateSealer, Format, Number, RawJson, ReasoningOptions, Role, Summary, ToolChoice, Turn,
 };
 use crate::dialect::Request;
 use crate::dialect::json::typed;
 use crate::dialect::responses::items::{self, Item};
 use crate::dialect::responses::tools::{TOOL_SEARCH, Table, Tools};
-use crate::domain::problem::Problem;
+use crate::domain::problem::ApiError;
 
 /// Members that are read here, or that say nothing to another vendor and lose nothing.
 const READ: [&str; 17] = [
@@ -41,10 +41,10 @@ const KEPT_BY_VENDOR: [&str; 3] = ["previous_response_id", "conversation", "prom
 const INCLUDED: &str = "reasoning.encrypted_content";
 
 /// Reads the body of a request that was read shallowly before. `envelope` opens what a client carried for a vendor.
-pub(in crate::dialect) fn read_request(
+pub(in crate::dialect) fn decode_request(
     request: &Request,
-    envelope: &Envelope,
-) -> Result<Ask, Problem> {
+    envelope: &StateSealer,
+) -> Result<ChatRequest, ApiError> {
     if let Some(name) = KEPT_BY_VENDOR
         .into_iter()
         .find(|name| request.member(name).is_some_and(|json| json != "null"))
@@ -52,14 +52,14 @@ pub(in crate::dialect) fn read_request(
         let message = format!(
             "`{name}` names what another vendor keeps and this model never saw; send the whole conversation as `input`"
         );
-        return Err(Problem::invalid(message).at(name));
+        return Err(ApiError::invalid(message).at(name));
     }
     let Tools {
         table,
         tools,
         dropped,
     } = Tools::of(request)?;
-    let mut ask = Ask {
+    let mut ask = ChatRequest {
         streamed: request.streamed,
         turns: turns(request, envelope)?,
         tools,
@@ -76,7 +76,7 @@ pub(in crate::dialect) fn read_request(
     Ok(ask)
 }
 
-fn turns(request: &Request, envelope: &Envelope) -> Result<Vec<Turn>, Problem> {
+fn turns(request: &Request, envelope: &StateSealer) -> Result<Vec<Turn>, ApiError> {
     let mut turns = Vec::new();
     if let Some(text) = typed::<String>(request, "instructions")?.filter(|text| !text.is_empty()) {
         turns.push(Turn {
@@ -101,14 +101,14 @@ fn turns(request: &Request, envelope: &Envelope) -> Result<Vec<Turn>, Problem> {
         .enumerate()
     {
         let refused =
-            |what: String| Problem::invalid(format!("input[{place}]: {what}")).at("input");
+            |what: String| ApiError::invalid(format!("input[{place}]: {what}")).at("input");
         turns.extend(items::turn(item, envelope).map_err(refused)?);
     }
     Ok(turns)
 }
 
 /// Takes one top-level member into the ask.
-fn member(ask: &mut Ask, request: &Request, name: &str, table: &Table) -> Result<(), Problem> {
+fn member(ask: &mut ChatRequest, request: &Request, name: &str, table: &Table) -> Result<(), ApiError> {
     if request.member(name) == Some("null") {
         return Ok(());
     }
@@ -152,9 +152,9 @@ struct ChoiceObject {
     tools: Vec<ChoiceObject>,
 }
 
-fn choose(ask: &mut Ask, choice: Option<Choice>, table: &Table) -> Result<(), Problem> {
+fn choose(ask: &mut ChatRequest, choice: Option<Choice>, table: &Table) -> Result<(), ApiError> {
     let refused =
-        |what: &str| Err(Problem::invalid(format!("`tool_choice` {what}")).at("tool_choice"));
+        |what: &str| Err(ApiError::invalid(format!("`tool_choice` {what}")).at("tool_choice"));
     ask.tool_choice = match choice {
         None => return Ok(()),
         Some(Choice::Word(word)) => match word.as_str() {
@@ -201,22 +201,22 @@ impl ChoiceObject {
 }
 
 #[derive(Deserialize)]
-struct ReasoningAsked {
+struct ReasoningField {
     #[serde(default)]
     effort: Option<String>,
     #[serde(default, alias = "generate_summary")]
     summary: Option<String>,
 }
 
-fn reason(ask: &mut Ask, asked: Option<ReasoningAsked>) -> Result<(), Problem> {
-    let Some(ReasoningAsked { effort, summary }) = asked else {
+fn reason(ask: &mut ChatRequest, asked: Option<ReasoningField>) -> Result<(), ApiError> {
+    let Some(ReasoningField { effort, summary }) = asked else {
         return Ok(());
     };
     let known = "`reasoning.effort` is none of none, minimal, low, medium, high, xhigh and max";
     let effort = match effort.as_deref() {
         None | Some("default") => None,
         Some(word) => Some(
-            Effort::parse(word).ok_or_else(|| Problem::invalid(known).at("reasoning.effort"))?,
+            Effort::parse(word).ok_or_else(|| ApiError::invalid(known).at("reasoning.effort"))?,
         ),
     };
     let summary = summary.map(|word| {
@@ -226,7 +226,7 @@ fn reason(ask: &mut Ask, asked: Option<ReasoningAsked>) -> Result<(), Problem> {
             Summary::Shown
         }
     });
-    ask.reasoning = Reasoning {
+    ask.reasoning = ReasoningOptions {
         effort,
         summary,
         ..Reasoning::default()
@@ -235,15 +235,15 @@ fn reason(ask: &mut Ask, asked: Option<ReasoningAsked>) -> Result<(), Problem> {
 }
 
 #[derive(Deserialize)]
-struct TextAsked {
+struct TextField {
     #[serde(default)]
-    format: Option<FormatAsked>,
+    format: Option<FormatField>,
     #[serde(default)]
     verbosity: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct FormatAsked {
+struct FormatField {
     #[serde(rename = "type")]
     kind: String,
     #[serde(default)]
@@ -251,13 +251,13 @@ struct FormatAsked {
     #[serde(default)]
     description: Option<String>,
     #[serde(default)]
-    schema: Option<Raw>,
+    schema: Option<RawJson>,
     #[serde(default)]
     strict: Option<bool>,
 }
 
-fn text(ask: &mut Ask, asked: Option<TextAsked>) {
-    let Some(TextAsked { format, verbosity }) = asked else {
+fn text(ask: &mut ChatRequest, asked: Option<TextField>) {
+    let Some(TextField { format, verbosity }) = asked else {
         return;
     };
     if verbosity.is_some() {
@@ -276,7 +276,7 @@ fn text(ask: &mut Ask, asked: Option<TextAsked>) {
     };
 }
 
-fn include(ask: &mut Ask, included: Option<Vec<String>>) {
+fn include(ask: &mut ChatRequest, included: Option<Vec<String>>) {
     if included
         .unwrap_or_default()
         .iter()
@@ -289,20 +289,20 @@ fn include(ask: &mut Ask, included: Option<Vec<String>>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conversation::{Media, Opaque, OpaqueKind, Origin, Reasoned, Source, ToolCall};
+    use crate::conversation::{Media, ProviderState, ProviderStateKind, Origin, ReasoningBlock, Source, ToolCall};
     use crate::dialect::{Dialect, read};
 
-    fn envelope() -> Envelope {
-        Envelope::new([0; 32])
+    fn envelope() -> StateSealer {
+        StateSealer::new([0; 32])
     }
 
-    fn ask(more: &str) -> Result<Ask, Problem> {
+    fn ask(more: &str) -> Result<ChatRequest, ApiError> {
         let body = format!(r#"{{"model":"m"{more}}}"#);
-        read_request(&read(Dialect::Responses, body.into())?, &envelope())
+        decode_request(&read(Dialect::Responses, body.into())?, &envelope())
     }
 
     /// One line per turn: its role, and what its blocks are.
-    fn lines(ask: &Ask) -> Vec<String> {
+    fn lines(ask: &ChatRequest) -> Vec<String> {
         let block = |content: &Content| match content {
             Content::Text(text) => text.clone(),
             Content::Image(Media {
@@ -327,7 +327,7 @@ mod tests {
                 result.text(),
                 result.blocks.len()
             ),
-            Content::Reasoning(Reasoned { text, opaque }) => {
+            Content::Reasoning(ReasoningBlock { text, opaque }) => {
                 format!("thinks {text} {}", opaque.is_some())
             }
             other => format!("{other:?}"),
@@ -345,9 +345,9 @@ mod tests {
             dialect: "messages".into(),
             model: "claude".into(),
         });
-        let sealed = envelope().seal(&Opaque {
+        let sealed = envelope().seal(&ProviderState {
             origin,
-            kind: OpaqueKind::Signature,
+            kind: ProviderStateKind::Signature,
             data: "sig".into(),
         });
         let ask = ask(&format!(
@@ -452,7 +452,7 @@ mod tests {
             (Some(50), Some("u1"), Some("flex"))
         );
         assert_eq!(
-            ask.sampling.temperature.as_ref().map(Raw::as_str),
+            ask.sampling.temperature.as_ref().map(RawJson::as_str),
             Some("0.70")
         );
         assert_eq!(
@@ -486,7 +486,7 @@ mod tests {
         let body = include_str!("../../../tests/golden/codex/tools-2.json");
         for bytes in crate::dialect::samples::damaged(body.as_bytes(), 300) {
             if let Ok(request) = read(Dialect::Responses, bytes.into()) {
-                drop(read_request(&request, &envelope()));
+                drop(decode_request(&request, &envelope()));
             }
         }
     }

@@ -4,79 +4,79 @@
 use bytes::Bytes;
 
 use crate::dialect::json;
-use crate::dialect::output::Delivered;
-use crate::dialect::responses::event::{Answered, EventKind, ResponsesEvent, ResponsesUsage};
+use crate::dialect::output::DeliveredText;
+use crate::dialect::responses::event::{ResponseBody, ResponsesEventKind, ResponsesEvent, ResponsesUsage};
 use crate::dialect::responses::failure;
 use crate::dialect::sse::Fields;
-use crate::dialect::tee::Kind;
-use crate::dialect::{Dialect, UpstreamFault, fault};
-use crate::domain::problem::Problem;
-use crate::domain::usage::Report;
+use crate::dialect::tee::EventKind;
+use crate::dialect::{Dialect, UpstreamError, fault};
+use crate::domain::problem::ApiError;
+use crate::domain::usage::ReportedUsage;
 
 /// Reads one stream.
 #[derive(Clone, Debug, Default)]
-pub(in crate::dialect) struct ResponsesTee {
+pub(in crate::dialect) struct ResponsesTap {
     usage: ResponsesUsage,
-    delivered: Delivered,
+    delivered: DeliveredText,
     output_is_final: bool,
     /// the answer's id, as the upstream gave it
     id: Option<String>,
     next_sequence: u64,
 }
 
-impl ResponsesTee {
-    pub(in crate::dialect) fn read(&mut self, fields: &Fields<'_>) -> Kind {
-        let name = fields.event.map(EventKind::of).unwrap_or_default();
+impl ResponsesTap {
+    pub(in crate::dialect) fn read(&mut self, fields: &Fields<'_>) -> EventKind {
+        let name = fields.event.map(ResponsesEventKind::of).unwrap_or_default();
         let data = fields.data.trim_ascii();
         match data {
             _ if fields.event == Some(b"error") => {
-                return Kind::Error(fault::named(Dialect::Responses, data));
+                return EventKind::Error(fault::named(Dialect::Responses, data));
             }
             // chat's end mark, which some who borrow this dialect add
-            b"" | b"[DONE]" => return Kind::Head,
+            b"" | b"[DONE]" => return EventKind::Head,
             _ => {}
         }
         let Ok(event) = json::read(&ResponsesEvent::default(), data) else {
-            return Kind::Error(UpstreamFault::unreadable(
+            return EventKind::Error(UpstreamError::unreadable(
                 "the upstream sent an event that is not JSON",
             ));
         };
         let kind = event.kind.unwrap_or(name);
         self.note(&event, kind);
         match kind {
-            EventKind::Error if event.answered.error.seen => {
-                Kind::Error(event.answered.error.certain_fault(Dialect::Responses))
+            ResponsesEventKind::Error if event.answered.error.seen => {
+                EventKind::Error(event.answered.error.certain_fault(Dialect::Responses))
             }
-            EventKind::Error => Kind::Error(fault::named(Dialect::Responses, data)),
-            EventKind::Stop => Kind::Terminal,
-            EventKind::Delta => Kind::Content,
-            EventKind::ItemDone if event.item.output.has_content => Kind::Content,
-            _ => Kind::Head,
+            ResponsesEventKind::Error => EventKind::Error(fault::named(Dialect::Responses, data)),
+            ResponsesEventKind::Stop => EventKind::Terminal,
+            ResponsesEventKind::Delta => EventKind::Content,
+            ResponsesEventKind::ItemDone if event.item.output.has_content => EventKind::Content,
+            _ => EventKind::Head,
         }
     }
 
     /// Reads an event that the client does not get to see, for its usage alone: what the client is told counts on without it.
-    pub(in crate::dialect) fn overhear(&mut self, fields: &Fields<'_>) -> Kind {
+    pub(in crate::dialect) fn read_trailing_usage(&mut self, fields: &Fields<'_>) -> EventKind {
         let (delivered, id, next_sequence) = (self.delivered, self.id.clone(), self.next_sequence);
         let kind = self.read(fields);
         (self.delivered, self.id, self.next_sequence) = (delivered, id, next_sequence);
         kind
     }
 
-    fn note(&mut self, event: &ResponsesEvent, kind: EventKind) {
+    fn note(&mut self, event: &ResponsesEvent, kind: ResponsesEventKind) {
         self.usage.searched(event.item_searches(kind));
         // the events before the last bring the answer as it stands then
-        let is_last = matches!(kind, EventKind::Stop | EventKind::Error);
+        let is_last = matches!(kind, ResponsesEventKind::Stop | ResponsesEventKind::Error);
         self.output_is_final |= is_last && event.answered.usage.output_said();
         self.usage.then(event.answered.usage.clone());
         match kind {
-            EventKind::Delta => self.delivered.add(event.delta.delivered),
+            ResponsesEventKind::Delta => self.delivered.add(event.delta.delivered),
             // a tool's name; its arguments come in deltas
-            EventKind::ItemAdded => self.delivered.add(event.item.output.delivered),
+            ResponsesEventKind::ItemAdded => self.delivered.add(event.item.output.delivered),
             _ => {}
         }
         // an error is told in our own words, in the place of the upstream's
-        if let Some(sequence) = event.sequence.filter(|_| kind != EventKind::Error) {
+        if let Some(sequence) = event.sequence.filter(|_| kind != ResponsesEventKind::Error) {
             self.next_sequence = sequence.saturating_add(1);
         }
         if let Some(id) = &event.answered.id {
@@ -84,7 +84,7 @@ impl ResponsesTee {
         }
     }
 
-    pub(in crate::dialect) fn report(&self) -> Report {
+    pub(in crate::dialect) fn report(&self) -> ReportedUsage {
         self.usage.report()
     }
 
@@ -92,12 +92,12 @@ impl ResponsesTee {
         self.output_is_final
     }
 
-    pub(in crate::dialect) fn delivered(&self) -> Delivered {
+    pub(in crate::dialect) fn delivered(&self) -> DeliveredText {
         self.delivered
     }
 
     /// A failure within the stream, counted on from the last event.
-    pub(in crate::dialect) fn failed(&self, problem: &Problem, request_id: &str) -> Bytes {
+    pub(in crate::dialect) fn failed(&self, problem: &ApiError, request_id: &str) -> Bytes {
         let id = self
             .id
             .clone()
@@ -107,8 +107,8 @@ impl ResponsesTee {
 }
 
 /// A whole answer, read.
-pub(in crate::dialect) fn whole(body: &[u8]) -> Result<Answered, serde_json::Error> {
-    json::read(&Answered::default(), body)
+pub(in crate::dialect) fn whole(body: &[u8]) -> Result<ResponseBody, serde_json::Error> {
+    json::read(&ResponseBody::default(), body)
 }
 
 #[cfg(test)]
@@ -121,14 +121,14 @@ mod tests {
     const FAILED: &str = include_str!("../../../tests/golden/openai/responses-failed.sse");
 
     /// One letter per event, and the tee.
-    fn read(stream: &str) -> (String, ResponsesTee) {
-        let mut tee = ResponsesTee::default();
+    fn read(stream: &str) -> (String, ResponsesTap) {
+        let mut tee = ResponsesTap::default();
         let letter = |event: &bytes::Bytes| match tee.read(&sse::parse(event)) {
-            Kind::Head => 'h',
-            Kind::Content => 'c',
-            Kind::Terminal => 't',
-            Kind::Hidden => '-',
-            Kind::Error(_) | Kind::CutOff => 'e',
+            EventKind::Head => 'h',
+            EventKind::Content => 'c',
+            EventKind::Terminal => 't',
+            EventKind::Hidden => '-',
+            EventKind::Error(_) | EventKind::Truncated => 'e',
         };
         (samples::events(stream).iter().map(letter).collect(), tee)
     }
@@ -148,7 +148,7 @@ mod tests {
         };
         assert_eq!(
             (tee.report(), tee.output_is_final()),
-            (Report::Reported(usage), true)
+            (ReportedUsage::Complete(usage), true)
         );
         // the deltas and the names of the calls, each once
         let said = "**Grübelt**\n\nüber KrebseEin 🦀 läuft.spawn_agentmulti_agent_v1{\"message\":\"hör zu\"}apply_patch*** Begin Patch\n*** End Patch";
@@ -158,12 +158,12 @@ mod tests {
     #[test]
     fn a_failure_goes_on_counting_where_the_stream_stood() {
         let events = samples::events(FAILED);
-        let mut tee = ResponsesTee::default();
+        let mut tee = ResponsesTap::default();
         let (last, before) = events.split_last().expect("events");
         before
             .iter()
-            .for_each(|event| assert!(!matches!(tee.read(&sse::parse(event)), Kind::Error(_))));
-        let told = tee.failed(&Problem::invalid("so \"it\" is"), "req_1");
+            .for_each(|event| assert!(!matches!(tee.read(&sse::parse(event)), EventKind::Error(_))));
+        let told = tee.failed(&ApiError::invalid("so \"it\" is"), "req_1");
         let numbers = ["\"sequence_number\":5", "\"sequence_number\":6"];
         for (event, (name, number)) in samples::events(std::str::from_utf8(&told).expect("UTF-8"))
             .iter()
@@ -181,7 +181,7 @@ mod tests {
                 "{data}"
             );
         }
-        let Kind::Error(fault) = tee.read(&sse::parse(last)) else {
+        let EventKind::Error(fault) = tee.read(&sse::parse(last)) else {
             panic!("no error")
         };
         assert_eq!(
@@ -221,13 +221,13 @@ mod tests {
             "data: {\"type\":\"response.output_text.delta\",\"delta\":\"so\",\"sequence_number\":4}\n\n",
         );
         let before = (
-            tee.failed(&Problem::invalid("no"), "req_1"),
+            tee.failed(&ApiError::invalid("no"), "req_1"),
             tee.delivered(),
         );
-        tee.overhear(&sse::parse(event("completed", counted).as_bytes()));
+        tee.read_trailing_usage(&sse::parse(event("completed", counted).as_bytes()));
         assert_eq!(
             (
-                tee.failed(&Problem::invalid("no"), "req_1"),
+                tee.failed(&ApiError::invalid("no"), "req_1"),
                 tee.delivered()
             ),
             before
@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn nothing_that_an_upstream_sends_stops_the_reading() {
         for stream in samples::damaged(STREAM.as_bytes(), 500) {
-            let mut tee = ResponsesTee::default();
+            let mut tee = ResponsesTap::default();
             for event in samples::events_of(&stream) {
                 tee.read(&sse::parse(&event));
             }

@@ -7,10 +7,10 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::conversation::{Raw, Tool, raw};
+use crate::conversation::{RawJson, Tool, raw};
 use crate::dialect::Request;
 use crate::dialect::json::lenient;
-use crate::domain::problem::Problem;
+use crate::domain::problem::ApiError;
 
 /// The name under which the hub knows the client's search for tools.
 pub(super) const TOOL_SEARCH: &str = "tool_search";
@@ -22,14 +22,14 @@ const BETWEEN: &str = "__";
 /// The form in which a client declared a tool, and reads calls of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    Function(Called),
-    Custom(Called),
+    Function(FunctionCall),
+    Custom(FunctionCall),
     ToolSearch,
 }
 
 /// A tool's name as the client calls it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Called {
+pub(super) struct FunctionCall {
     pub(super) namespace: Option<String>,
     pub(super) name: String,
 }
@@ -42,7 +42,7 @@ pub(super) struct Table {
 
 /// A tool as a client declares it; of a namespace the tools in it.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Declared {
+pub(super) struct ToolDeclaration {
     #[serde(rename = "type", default)]
     kind: String,
     #[serde(default)]
@@ -50,7 +50,7 @@ pub(super) struct Declared {
     #[serde(default)]
     description: Option<String>,
     #[serde(default)]
-    parameters: Option<Raw>,
+    parameters: Option<RawJson>,
     #[serde(default)]
     strict: Option<bool>,
     #[serde(default)]
@@ -58,7 +58,7 @@ pub(super) struct Declared {
     #[serde(default)]
     format: Option<CustomFormat>,
     #[serde(default)]
-    tools: Vec<Declared>,
+    tools: Vec<ToolDeclaration>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -73,7 +73,7 @@ struct CustomFormat {
 #[derive(Deserialize)]
 struct Item {
     #[serde(default)]
-    tools: Option<Vec<Declared>>,
+    tools: Option<Vec<ToolDeclaration>>,
 }
 
 impl Table {
@@ -89,7 +89,7 @@ impl Table {
     /// How the client reads a call of the tool with this name of the hub's. What was never declared is a plain function.
     pub(super) fn form(&self, hub_name: &str) -> Form {
         self.forms.get(hub_name).cloned().unwrap_or_else(|| {
-            Form::Function(Called {
+            Form::Function(FunctionCall {
                 namespace: None,
                 name: hub_name.to_owned(),
             })
@@ -111,10 +111,10 @@ pub(super) struct Tools {
 
 impl Tools {
     /// Reads `tools`, and the tools that items of the input bring along.
-    pub(super) fn of(request: &Request) -> Result<Tools, Problem> {
+    pub(super) fn of(request: &Request) -> Result<Tools, ApiError> {
         let mut tools = Tools::default();
         for declared in
-            crate::dialect::json::typed::<Vec<Declared>>(request, "tools")?.unwrap_or_default()
+            crate::dialect::json::typed::<Vec<ToolDeclaration>>(request, "tools")?.unwrap_or_default()
         {
             tools.add(declared, None);
         }
@@ -136,7 +136,7 @@ impl Tools {
         Ok(tools)
     }
 
-    fn add(&mut self, declared: Declared, namespace: Option<&str>) {
+    fn add(&mut self, declared: ToolDeclaration, namespace: Option<&str>) {
         match (declared.kind.as_str(), &declared.name) {
             ("function", Some(_)) => self.function(declared, namespace),
             ("custom", Some(_)) => self.custom(declared, namespace),
@@ -153,17 +153,17 @@ impl Tools {
             (TOOL_SEARCH, _) => {}
             (kind, _) => self
                 .dropped
-                .push(format!("tools.{}", crate::dialect::tools::word(kind))),
+                .push(format!("tools.{}", crate::dialect::tools::as_str(kind))),
         }
     }
 
-    fn function(&mut self, declared: Declared, namespace: Option<&str>) {
+    fn function(&mut self, declared: ToolDeclaration, namespace: Option<&str>) {
         let name = declared.name.unwrap_or_default();
         let schema = declared
             .parameters
             .filter(|schema| schema.as_str() != "null")
             .unwrap_or_else(no_arguments);
-        let called = Called {
+        let called = FunctionCall {
             namespace: namespace.map(str::to_owned),
             name,
         };
@@ -177,7 +177,7 @@ impl Tools {
         self.put(tool, Form::Function(called));
     }
 
-    fn custom(&mut self, declared: Declared, namespace: Option<&str>) {
+    fn custom(&mut self, declared: ToolDeclaration, namespace: Option<&str>) {
         let name = declared.name.unwrap_or_default();
         let mut description = declared.description.unwrap_or_default();
         if let Some(CustomFormat {
@@ -191,7 +191,7 @@ impl Tools {
                 "{between}`{CUSTOM_ARGUMENT}` must match this {syntax} grammar:\n{definition}"
             ));
         }
-        let called = Called {
+        let called = FunctionCall {
             namespace: namespace.map(str::to_owned),
             name,
         };
@@ -205,7 +205,7 @@ impl Tools {
         self.put(tool, Form::Custom(called));
     }
 
-    fn tool_search(&mut self, declared: Declared) {
+    fn tool_search(&mut self, declared: ToolDeclaration) {
         let schema = declared
             .parameters
             .filter(|schema| schema.as_str() != "null")
@@ -249,17 +249,17 @@ pub(super) fn custom_input(arguments: &str) -> String {
     }
 }
 
-fn no_arguments() -> Raw {
+fn no_arguments() -> RawJson {
     raw(r#"{"type":"object","properties":{}}"#.to_owned()).unwrap_or_default()
 }
 
-fn a_query() -> Raw {
+fn a_query() -> RawJson {
     let schema =
         r#"{"type":"object","properties":{"query":{"type":"string"}},"required":["query"]}"#;
     raw(schema.to_owned()).unwrap_or_default()
 }
 
-fn one_text() -> Raw {
+fn one_text() -> RawJson {
     let schema = r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"],"additionalProperties":false}"#;
     raw(schema.to_owned()).unwrap_or_default()
 }

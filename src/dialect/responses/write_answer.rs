@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use crate::conversation::{Answer, Content, Event, Opaque, Opened, Stop};
+use crate::conversation::{ChatResponse, Content, OutputEvent, ProviderState, BlockKind, StopReason};
 use crate::dialect::Request;
 use crate::dialect::answer::written;
 use crate::dialect::responses::echo::Echo;
@@ -12,26 +12,26 @@ use crate::dialect::responses::output::{
     BEGUN, EventOut, Incomplete, Item, Kind, Part, ResponseOut, arguments,
 };
 use crate::dialect::responses::tools::{Form, Table, Tools, custom_input};
-use crate::dialect::translation::{AnswerHead, WriteAnswer};
-use crate::domain::problem::Problem;
+use crate::dialect::translation::{ResponseMeta, ResponseEncoder};
+use crate::domain::problem::ApiError;
 use crate::domain::usage::Usage;
 
 /// Writes one answer.
-pub(in crate::dialect) struct ResponsesWriter {
+pub(in crate::dialect) struct ResponsesEncoder {
     id: String,
-    head: AnswerHead,
+    head: ResponseMeta,
     echo: Echo,
     table: Table,
     next_sequence: u64,
     begun: bool,
-    items: Vec<Told>,
+    items: Vec<OutputItem>,
     /// blocks of which nothing is told yet: a text or thoughts may stay empty
     silent: Vec<(u32, Kind)>,
 }
 
 /// One item of the answer as far as it is told; its place is its number.
 #[derive(Debug)]
-struct Told {
+struct OutputItem {
     block: u32,
     id: String,
     kind: Kind,
@@ -45,9 +45,9 @@ struct Told {
 const COMPLETED: &str = "completed";
 const INCOMPLETE: &str = "incomplete";
 
-impl ResponsesWriter {
-    pub(in crate::dialect) fn new(request: &Request, head: AnswerHead) -> ResponsesWriter {
-        ResponsesWriter {
+impl ResponsesEncoder {
+    pub(in crate::dialect) fn new(request: &Request, head: ResponseMeta) -> ResponsesEncoder {
+        ResponsesEncoder {
             id: failure::response_id(&head.request_id),
             echo: Echo::of(request),
             // the request was read with the same eyes before, and was good
@@ -109,11 +109,11 @@ impl ResponsesWriter {
         self.next_sequence - 1
     }
 
-    fn open(&mut self, block: u32, opened: &Opened, out: &mut Vec<u8>) {
+    fn open(&mut self, block: u32, opened: &BlockKind, out: &mut Vec<u8>) {
         match opened {
-            Opened::Text => self.silent.push((block, Kind::Message)),
-            Opened::Reasoning => self.silent.push((block, Kind::Reasoning)),
-            Opened::Call { id, name } => {
+            BlockKind::Text => self.silent.push((block, Kind::Message)),
+            BlockKind::Reasoning => self.silent.push((block, Kind::Reasoning)),
+            BlockKind::Call { id, name } => {
                 let kind = Kind::Call {
                     call_id: id.clone(),
                     form: self.table.form(name),
@@ -127,7 +127,7 @@ impl ResponsesWriter {
     fn add(&mut self, block: u32, kind: Kind, out: &mut Vec<u8>) {
         let place = self.items.len();
         let id = self.item_id(&kind, place);
-        self.items.push(Told {
+        self.items.push(OutputItem {
             block,
             id,
             kind,
@@ -243,8 +243,8 @@ impl ResponsesWriter {
         );
     }
 
-    fn seal(&mut self, block: u32, opaque: &Opaque, out: &mut Vec<u8>) {
-        let is_call = |told: &Told| told.block == block && matches!(told.kind, Kind::Call { .. });
+    fn seal(&mut self, block: u32, opaque: &ProviderState, out: &mut Vec<u8>) {
+        let is_call = |told: &OutputItem| told.block == block && matches!(told.kind, Kind::Call { .. });
         // a call's is remembered by the gateway, since this dialect has no place for it
         if self.items.iter().any(is_call) {
             return;
@@ -363,7 +363,7 @@ impl ResponsesWriter {
     }
 }
 
-impl Told {
+impl OutputItem {
     fn item(&self, status: &'static str) -> Item<'_> {
         self.kind
             .item(&self.id, status, &self.text, self.sealed.as_deref())
@@ -374,19 +374,19 @@ impl Told {
     }
 }
 
-impl WriteAnswer for ResponsesWriter {
-    fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
+impl ResponseEncoder for ResponsesEncoder {
+    fn event(&mut self, event: &OutputEvent, out: &mut Vec<u8>) {
         self.begin(out);
         match event {
-            Event::Open { block, opened } => self.open(*block, opened, out),
-            Event::Piece { block, text } => self.piece(*block, text, out),
-            Event::Opaque { block, opaque } => self.seal(*block, opaque, out),
-            Event::Close { block } => self.close(*block, out),
-            Event::Stop(_) => {}
+            OutputEvent::Open { block, opened } => self.open(*block, opened, out),
+            OutputEvent::Delta { block, text } => self.piece(*block, text, out),
+            OutputEvent::Opaque { block, opaque } => self.seal(*block, opaque, out),
+            OutputEvent::Close { block } => self.close(*block, out),
+            OutputEvent::Stop(_) => {}
         }
     }
 
-    fn end(&mut self, stop: &Stop, usage: &Usage, out: &mut Vec<u8>) {
+    fn end(&mut self, stop: &StopReason, usage: &Usage, out: &mut Vec<u8>) {
         self.begin(out);
         let reason = incomplete(stop);
         for place in 0..self.items.len() {
@@ -408,7 +408,7 @@ impl WriteAnswer for ResponsesWriter {
             "response.completed"
         };
         let sequence_number = self.number();
-        let output = self.items.iter().map(Told::finished).collect();
+        let output = self.items.iter().map(OutputItem::finished).collect();
         let response = Some(self.whole_response(reason, output, usage));
         put(
             &EventOut {
@@ -421,17 +421,17 @@ impl WriteAnswer for ResponsesWriter {
         );
     }
 
-    fn failed(&mut self, problem: &Problem, _: &str) -> Bytes {
+    fn failed(&mut self, problem: &ApiError, _: &str) -> Bytes {
         failure::events(problem, &self.id, self.next_sequence)
     }
 
-    fn whole(&self, answer: &Answer, usage: &Usage) -> String {
+    fn whole(&self, answer: &ChatResponse, usage: &Usage) -> String {
         let reason = incomplete(&answer.stop);
-        let mut told: Vec<Told> = Vec::with_capacity(answer.blocks.len());
+        let mut told: Vec<OutputItem> = Vec::with_capacity(answer.blocks.len());
         for block in &answer.blocks {
             if let Some((kind, text, sealed)) = self.of_block(&block.content) {
                 let id = self.item_id(&kind, told.len());
-                told.push(Told {
+                told.push(OutputItem {
                     block: 0,
                     id,
                     kind,
@@ -445,11 +445,11 @@ impl WriteAnswer for ResponsesWriter {
         if let Some(last) = told.last_mut() {
             last.cut_off = reason.is_some();
         }
-        written(&self.whole_response(reason, told.iter().map(Told::finished).collect(), usage))
+        written(&self.whole_response(reason, told.iter().map(OutputItem::finished).collect(), usage))
     }
 }
 
-impl ResponsesWriter {
+impl ResponsesEncoder {
     /// What a block of a whole answer is as an item.
     fn of_block(&self, content: &Content) -> Option<(Kind, String, Option<String>)> {
         Some(match content {
@@ -493,11 +493,11 @@ impl ResponsesWriter {
 }
 
 /// Why an answer is not whole, in this dialect's words (WIRE.md 2.11).
-fn incomplete(stop: &Stop) -> Option<&'static str> {
+fn incomplete(stop: &StopReason) -> Option<&'static str> {
     match stop {
-        Stop::End | Stop::Sequence(_) | Stop::Tool | Stop::Pause => None,
-        Stop::Length | Stop::ContextWindow => Some("max_output_tokens"),
-        Stop::Filtered => Some("content_filter"),
+        StopReason::End | StopReason::Sequence(_) | StopReason::Tool | StopReason::Pause => None,
+        StopReason::Length | StopReason::ContextWindow => Some("max_output_tokens"),
+        StopReason::Filtered => Some("content_filter"),
     }
 }
 
@@ -523,60 +523,60 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::conversation::{Envelope, Fold, OpaqueKind, Origin};
+    use crate::conversation::{StateSealer, ResponseBuilder, ProviderStateKind, Origin};
     use crate::dialect::{Dialect, read, samples, sse};
 
     const TOOLS: &str = r#""tools":[{"type":"function","name":"f","parameters":{}},{"type":"custom","name":"patch"},
         {"type":"namespace","name":"agents","tools":[{"type":"function","name":"close"}]},{"type":"tool_search","execution":"client"}]"#;
 
-    fn writer(more: &str) -> ResponsesWriter {
+    fn writer(more: &str) -> ResponsesEncoder {
         let body = format!("{{\"model\":\"m\",\"input\":\"hi\",\n{TOOLS}{more}}}");
         let request = read(Dialect::Responses, body.into()).expect("a request");
-        let envelope = Envelope::new([0; 32]);
-        let head = AnswerHead {
+        let envelope = StateSealer::new([0; 32]);
+        let head = ResponseMeta {
             request_id: "req_7".into(),
             model: "m-1".into(),
             created_s: 1_790_000_000,
             envelope,
         };
-        ResponsesWriter::new(&request, head)
+        ResponsesEncoder::new(&request, head)
     }
 
-    fn opened(block: u32, opened: Opened) -> Event {
-        Event::Open { block, opened }
+    fn opened(block: u32, opened: BlockKind) -> OutputEvent {
+        OutputEvent::Open { block, opened }
     }
 
-    fn call(block: u32, id: &str, name: &str) -> Event {
+    fn call(block: u32, id: &str, name: &str) -> OutputEvent {
         opened(
             block,
-            Opened::Call {
+            BlockKind::Call {
                 id: id.into(),
                 name: name.into(),
             },
         )
     }
 
-    fn piece(block: u32, text: &str) -> Event {
-        Event::Piece {
+    fn piece(block: u32, text: &str) -> OutputEvent {
+        OutputEvent::Delta {
             block,
             text: text.into(),
         }
     }
 
-    fn close(block: u32) -> Event {
-        Event::Close { block }
+    fn close(block: u32) -> OutputEvent {
+        OutputEvent::Close { block }
     }
 
-    fn signature(block: u32) -> Event {
+    fn signature(block: u32) -> OutputEvent {
         let origin = Some(Origin {
             dialect: "messages".into(),
             model: "claude".into(),
         });
-        Event::Opaque {
+        OutputEvent::Opaque {
             block,
-            opaque: Opaque {
+            opaque: ProviderState {
                 origin,
-                kind: OpaqueKind::Signature,
+                kind: ProviderStateKind::Signature,
                 data: "sig".into(),
             },
         }
@@ -594,7 +594,7 @@ mod tests {
     }
 
     /// The events of a stream: each name is its type, and the numbers have no gap.
-    fn streamed(writer: &mut ResponsesWriter, events: &[Event], stop: &Stop) -> Vec<Value> {
+    fn streamed(writer: &mut ResponsesEncoder, events: &[OutputEvent], stop: &StopReason) -> Vec<Value> {
         let mut out = Vec::new();
         events
             .iter()
@@ -621,13 +621,13 @@ mod tests {
     #[test]
     fn t03_a_text_is_told_in_the_full_sequence_of_events() {
         let events = [
-            opened(0, Opened::Text),
+            opened(0, BlockKind::Text),
             piece(0, "Grüße"),
             piece(0, "!"),
             close(0),
-            Event::Stop(Stop::End),
+            OutputEvent::Stop(StopReason::End),
         ];
-        let told = streamed(&mut writer(""), &events, &Stop::End);
+        let told = streamed(&mut writer(""), &events, &StopReason::End);
         assert_eq!(
             kinds(&told),
             [
@@ -664,13 +664,13 @@ mod tests {
     #[test]
     fn r06_thoughts_are_a_summary_and_a_seal_that_opens_again() {
         let events = [
-            opened(0, Opened::Reasoning),
+            opened(0, BlockKind::Reasoning),
             piece(0, "h"),
             piece(0, "m"),
             signature(0),
             close(0),
         ];
-        let told = streamed(&mut writer(""), &events, &Stop::End);
+        let told = streamed(&mut writer(""), &events, &StopReason::End);
         assert_eq!(
             kinds(&told)[2..9],
             [
@@ -686,7 +686,7 @@ mod tests {
         let item = &told[8]["item"];
         assert_eq!(item["summary"][0]["text"], "hm");
         let opaque =
-            Envelope::new([0; 32]).open(item["encrypted_content"].as_str().expect("a seal"));
+            StateSealer::new([0; 32]).open(item["encrypted_content"].as_str().expect("a seal"));
         assert_eq!(
             (
                 opaque.origin.map(|origin| origin.model),
@@ -697,8 +697,8 @@ mod tests {
         // hidden thoughts have no text and still a seal
         let told = streamed(
             &mut writer(""),
-            &[opened(0, Opened::Reasoning), signature(0), close(0)],
-            &Stop::End,
+            &[opened(0, BlockKind::Reasoning), signature(0), close(0)],
+            &StopReason::End,
         );
         assert_eq!(
             kinds(&told)[2..4],
@@ -724,7 +724,7 @@ mod tests {
             call(3, "c4", "f"),
             close(3),
         ];
-        let told = streamed(&mut writer(""), &events, &Stop::Tool);
+        let told = streamed(&mut writer(""), &events, &StopReason::Tool);
         let items = told.last().expect("the end")["response"]["output"].clone();
         assert_eq!(
             items,
@@ -761,13 +761,13 @@ mod tests {
     #[test]
     fn a_stream_that_ends_early_is_incomplete_and_says_why() {
         for (stop, reason) in [
-            (Stop::Length, "max_output_tokens"),
-            (Stop::ContextWindow, "max_output_tokens"),
-            (Stop::Filtered, "content_filter"),
+            (StopReason::Length, "max_output_tokens"),
+            (StopReason::ContextWindow, "max_output_tokens"),
+            (StopReason::Filtered, "content_filter"),
         ] {
             let told = streamed(
                 &mut writer(""),
-                &[opened(0, Opened::Text), piece(0, "Ei")],
+                &[opened(0, BlockKind::Text), piece(0, "Ei")],
                 &stop,
             );
             let last = told.last().expect("the end");
@@ -785,15 +785,15 @@ mod tests {
         let told = streamed(
             &mut writer(""),
             &[
-                opened(0, Opened::Text),
-                opened(1, Opened::Reasoning),
+                opened(0, BlockKind::Text),
+                opened(1, BlockKind::Reasoning),
                 close(0),
             ],
-            &Stop::End,
+            &StopReason::End,
         );
         assert_eq!(kinds(&told), ["created", "in_progress", "completed"]);
         assert_eq!(
-            kinds(&streamed(&mut writer(""), &[], &Stop::End)),
+            kinds(&streamed(&mut writer(""), &[], &StopReason::End)),
             ["created", "in_progress", "completed"]
         );
     }
@@ -801,23 +801,23 @@ mod tests {
     #[test]
     fn a_whole_answer_is_the_last_event_s() {
         let events = [
-            opened(0, Opened::Reasoning),
+            opened(0, BlockKind::Reasoning),
             piece(0, "hm"),
             signature(0),
             close(0),
-            opened(1, Opened::Text),
+            opened(1, BlockKind::Text),
             piece(1, "so"),
             close(1),
             call(2, "c1", "patch"),
             piece(2, "no JSON"),
             close(2),
         ];
-        let mut fold = Fold::default();
+        let mut fold = ResponseBuilder::default();
         events.iter().for_each(|event| fold.add(event));
         let mut writer = writer(r#","temperature":0.70,"tool_choice":"auto","reasoning":null"#);
         let whole: Value =
             serde_json::from_str(&writer.whole(&fold.answer(), &usage())).expect("JSON");
-        let told = streamed(&mut writer, &events, &Stop::Tool);
+        let told = streamed(&mut writer, &events, &StopReason::Tool);
         assert_eq!(whole, told.last().expect("the end")["response"]);
         assert_eq!(
             whole["output"][2]["input"], "no JSON",

@@ -3,15 +3,15 @@
 
 mod sigv4;
 
-pub use sigv4::{AwsKeys, Signed, Signer};
+pub use sigv4::{AwsKeys, RequestToSign, Signer};
 
-use super::{BaseUrl, Cover, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
+use super::{BaseUrl, BodyWrapper, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::{Capabilities, Effort, IdRule, NameRule, ReasoningStyle, SystemTurns};
 use crate::dialect::{Dialect, Framing, Maker, plain_id};
 
 pub(super) static PRESET: Preset = Preset {
     name: "bedrock",
-    base_url: BaseUrl::OfRegion(address),
+    base_url: BaseUrl::Regional(address),
     credential: CredentialStyle::BearerOrSigned("bedrock"),
     needs_key: true,
     // Converse first: it is where other dialects are translated to
@@ -27,19 +27,19 @@ pub(super) static PRESET: Preset = Preset {
     ],
     price: PriceRule::Sheet("bedrock"),
     output_cap_member: "max_tokens",
-    asks_usage: false,
+    stream_usage_opt_in: false,
     // the whole answer is billed, heard or not
     on_disconnect: OnDisconnect::Drain,
-    trusts_zero: true,
+    zero_usage_is_real: true,
     default_headers: &[],
     capabilities,
 };
 
 /// InvokeModel takes Anthropic's body without what stands in the address, and with what stands in headers elsewhere.
-static INVOKE: Cover = Cover {
-    leaves_out: &["model", "stream"],
-    adds: &[("anthropic_version", "\"bedrock-2023-05-31\"")],
-    moves: &[("anthropic-beta", "anthropic_beta")],
+static INVOKE: BodyWrapper = BodyWrapper {
+    remove: &["model", "stream"],
+    set: &[("anthropic_version", "\"bedrock-2023-05-31\"")],
+    from_header: &[("anthropic-beta", "anthropic_beta")],
 };
 
 fn address(region: &str) -> String {

@@ -30,7 +30,7 @@ pub struct Signer {
 
 /// A POST as it goes out.
 #[derive(Clone, Copy, Debug)]
-pub struct Signed<'a> {
+pub struct RequestToSign<'a> {
     /// scheme, host, port and path, percent-encoded as on the wire; without a query
     pub url: &'a str,
     /// those of its headers that are to be signed, names in lower case
@@ -40,7 +40,7 @@ pub struct Signed<'a> {
 
 impl Signer {
     /// The headers that go with the request: `host`, `x-amz-date`, perhaps `x-amz-security-token`, `authorization`.
-    pub fn sign(&self, request: &Signed<'_>, now_ms: u64) -> Vec<(&'static str, Secret)> {
+    pub fn sign(&self, request: &RequestToSign<'_>, now_ms: u64) -> Vec<(&'static str, Secret)> {
         let (host, path) = host_and_path(request.url);
         let time = time(now_ms);
         let mut added = vec![
@@ -197,7 +197,7 @@ mod tests {
                 .iter()
                 .map(|(n, v)| (n.as_str(), v.as_str()))
                 .collect();
-            let request = Signed {
+            let request = RequestToSign {
                 url: &vector.url,
                 headers: &headers,
                 body: vector.body.as_bytes(),
@@ -246,7 +246,7 @@ mod tests {
             region: "eu-west-1".into(),
             service: "bedrock",
         };
-        let request = Signed {
+        let request = RequestToSign {
             url: "https://h/",
             headers: &[],
             body: b"",

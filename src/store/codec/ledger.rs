@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::attribution::{Attribution, Tag, UserHash};
 use crate::domain::event::{
-    Charge, Correction, CostLine, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status,
+    Charge, Correction, CostLine, CallResult, LedgerEvent, Flags, Hold, HoldId, Progress, Settlement, Status,
     StatusClass, Subject,
 };
 use crate::domain::id::{BudgetId, KeyId, OrganizationId, RequestId, TeamId};
 use crate::domain::money::Money;
-use crate::domain::problem::Word;
+use crate::domain::problem::ErrorCode;
 use crate::domain::refusal::Refusal;
 use crate::domain::usage::Usage;
 use crate::store::RollupSums;
@@ -259,7 +259,7 @@ fn settlement_of(row: SettlementRow<'_>) -> Result<Settlement, String> {
             rate_pico,
         })
     });
-    let ending = Ending {
+    let ending = CallResult {
         ended_ms: row.ended_ms,
         status: status_of(row.status)?,
         flags: Flags(row.flags),
@@ -297,20 +297,20 @@ pub(in crate::store) fn class_number(class: StatusClass) -> u8 {
         .unwrap_or_default() as u8
 }
 
-impl Stored for Event {
+impl Stored for LedgerEvent {
     const KIND: &'static str = "event";
     type Row = EventRow<'static>;
 
     fn encode_row(&self, into: &mut Vec<u8>) -> Result<(), String> {
         let row = match self {
-            Event::Hold(hold) => EventRow::Hold(hold_row(hold)),
-            Event::Progress { id, progress } => EventRow::Progress {
+            LedgerEvent::Hold(hold) => EventRow::Hold(hold_row(hold)),
+            LedgerEvent::Progress { id, progress } => EventRow::Progress {
                 request: id.request.0,
                 attempt: id.attempt,
                 progress: progress_row(progress),
             },
-            Event::Settle(settlement) => EventRow::Settle(settlement_row(settlement)?),
-            Event::Release { id, at_ms } => EventRow::Release {
+            LedgerEvent::Settle(settlement) => EventRow::Settle(settlement_row(settlement)?),
+            LedgerEvent::Release { id, at_ms } => EventRow::Release {
                 request: id.request.0,
                 attempt: id.attempt,
                 at_ms: *at_ms,
@@ -319,27 +319,27 @@ impl Stored for Event {
         write_row(&row, into)
     }
 
-    fn from_row(row: EventRow<'static>) -> Result<Event, String> {
+    fn from_row(row: EventRow<'static>) -> Result<LedgerEvent, String> {
         let hold_id = |request, attempt| HoldId {
             request: RequestId(request),
             attempt,
         };
         Ok(match row {
-            EventRow::Hold(hold) => Event::Hold(hold_of(hold)),
+            EventRow::Hold(hold) => LedgerEvent::Hold(hold_of(hold)),
             EventRow::Progress {
                 request,
                 attempt,
                 progress,
-            } => Event::Progress {
+            } => LedgerEvent::Progress {
                 id: hold_id(request, attempt),
                 progress: progress_of(progress),
             },
-            EventRow::Settle(settlement) => Event::Settle(settlement_of(settlement)?),
+            EventRow::Settle(settlement) => LedgerEvent::Settle(settlement_of(settlement)?),
             EventRow::Release {
                 request,
                 attempt,
                 at_ms,
-            } => Event::Release {
+            } => LedgerEvent::Release {
                 id: hold_id(request, attempt),
                 at_ms,
             },
@@ -424,7 +424,7 @@ impl Stored for Refusal {
                 tag: row.tag.and_then(|tag| Tag::parse(tag.as_bytes())),
             },
             dialect: row.dialect.into_owned(),
-            word: Word::parse(&row.word)
+            word: ErrorCode::parse(&row.word)
                 .ok_or_else(|| format!("the word `{}` is not known", row.word))?,
         })
     }

@@ -74,7 +74,7 @@ pub(super) mod tests {
     use crate::domain::attribution::{Attribution, Tag, UserHash};
     use crate::domain::budget::{Action, Budget, Owner, Period};
     use crate::domain::event::{
-        Charge, CostLine, Ending, Event, Flags, Hold, HoldId, Progress, Settlement, Status, Subject,
+        Charge, CostLine, CallResult, LedgerEvent, Flags, Hold, HoldId, Progress, Settlement, Status, Subject,
     };
     use crate::domain::id::{BudgetId, KeyId, LimitId, OrganizationId, RequestId, TeamId};
     use crate::domain::limit::RateLimit;
@@ -144,7 +144,7 @@ pub(super) mod tests {
     }
 
     pub(in crate::store) fn sample_settlement(at_ms: u64) -> Settlement {
-        let ending = Ending {
+        let ending = CallResult {
             ended_ms: at_ms + 5,
             status: Status::Ok,
             flags: Flags::ESTIMATED,
@@ -182,20 +182,20 @@ pub(super) mod tests {
             })
             .into();
         for event in [
-            Event::Hold(sample_hold(1)),
-            Event::Settle(sample_settlement(2)),
-            Event::Release {
+            LedgerEvent::Hold(sample_hold(1)),
+            LedgerEvent::Settle(sample_settlement(2)),
+            LedgerEvent::Release {
                 id: sample_hold(3).id,
                 at_ms: 4,
             },
-            Event::Progress {
+            LedgerEvent::Progress {
                 id: sample_hold(3).id,
                 progress: sample_progress(),
             },
-            Event::Settle(every_class),
+            LedgerEvent::Settle(every_class),
         ] {
             assert_eq!(
-                Event::decode(&event.encode().expect("encodes")).expect("decodes"),
+                LedgerEvent::decode(&event.encode().expect("encodes")).expect("decodes"),
                 event
             );
         }
@@ -231,21 +231,21 @@ pub(super) mod tests {
 
     #[test]
     fn no_bytes_can_make_a_decoder_panic() {
-        let good = Event::Settle(sample_settlement(2))
+        let good = LedgerEvent::Settle(sample_settlement(2))
             .encode()
             .expect("encodes");
         for end in 0..good.len() {
-            assert!(Event::decode(&good[..end]).is_err());
+            assert!(LedgerEvent::decode(&good[..end]).is_err());
         }
         for at in 0..good.len() {
             for bit in 0..8 {
                 let mut bad = good.clone();
                 bad[at] ^= 1 << bit;
-                let _ = Event::decode(&bad);
+                let _ = LedgerEvent::decode(&bad);
             }
         }
         let mut long = good.clone();
         long.push(0);
-        assert!(Event::decode(&long).is_err(), "bytes left over");
+        assert!(LedgerEvent::decode(&long).is_err(), "bytes left over");
     }
 }

@@ -16,11 +16,11 @@ fn notes_of_progress_leave_the_room_that_holds_have_reserved_for_their_ends() {
     let folder = tempfile::tempdir().expect("a folder");
     let options = options(folder.path(), true);
     let identity = table::identify(&options).expect("the books are made");
-    let (log, replay) = Log::open(&options, &identity).expect("a new log");
-    let journal = Journal::new(log, replay.events, 0, 0, &options);
+    let (log, replay) = SegmentedLog::open(&options, &identity).expect("a new log");
+    let journal = Wal::new(log, replay.events, 0, 0, &options);
     for at_ms in 0..HOLDS {
         journal
-            .append(Arc::new(Event::Hold(sample_hold(at_ms))))
+            .append(Arc::new(LedgerEvent::Hold(sample_hold(at_ms))))
             .expect("there is room");
     }
     // no other file can be made: a folder stands in the place of each
@@ -28,7 +28,7 @@ fn notes_of_progress_leave_the_room_that_holds_have_reserved_for_their_ends() {
         std::fs::create_dir(folder.path().join(format!("ledger/{number:06}.log")))
             .expect("a folder can be made");
     }
-    let note = || Event::Progress {
+    let note = || LedgerEvent::Progress {
         id: sample_hold(0).id,
         progress: sample_progress(),
     };
@@ -38,7 +38,7 @@ fn notes_of_progress_leave_the_room_that_holds_have_reserved_for_their_ends() {
     assert!((1..NOTES_MAX).contains(&noted), "{noted} notes");
     for at_ms in 0..HOLDS {
         journal
-            .append(Arc::new(Event::Settle(sample_settlement(at_ms))))
+            .append(Arc::new(LedgerEvent::Settle(sample_settlement(at_ms))))
             .expect("its room was reserved");
     }
     assert!(

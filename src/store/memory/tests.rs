@@ -32,8 +32,8 @@ impl Place {
         }
     }
 
-    fn open(&self, bounds: Bounds) -> Memory {
-        Memory::open(
+    fn open(&self, bounds: Bounds) -> ReasoningMemory {
+        ReasoningMemory::open(
             self.disk.clone(),
             Arc::new(Time::first(Arc::new(self.clock.clone()))),
             &key("k"),
@@ -50,11 +50,11 @@ fn key(letter: &str) -> SealKey {
     SealKey::of_secret(&Secret::new(letter.repeat(32)))
 }
 
-fn keep(memory: &Memory, team: u64, call: &str, thought: &str) {
+fn keep(memory: &ReasoningMemory, team: u64, call: &str, thought: &str) {
     memory.keep(TeamId(team), call, thought.as_bytes().to_vec());
 }
 
-fn found(memory: &Memory, team: u64, call: &str) -> Option<String> {
+fn found(memory: &ReasoningMemory, team: u64, call: &str) -> Option<String> {
     memory
         .find(TeamId(team), call)
         .map(|plain| String::from_utf8(plain).expect("UTF-8"))
@@ -100,7 +100,7 @@ fn a_thought_is_found_at_once_and_after_a_restart_by_its_own_team_only() {
             "nothing lies in clear"
         );
     }
-    let stranger = Memory::open(
+    let stranger = ReasoningMemory::open(
         place.disk.clone(),
         Arc::new(Time::first(Arc::new(place.clock.clone()))),
         &key("x"),
@@ -243,7 +243,7 @@ fn a_damaged_file_is_thrown_away_and_a_memory_that_is_off_leaves_none() {
         let memory = place.open(BOUNDS);
         assert_eq!(found(&memory, 1, "call_1").as_deref(), Some("a thought"));
         memory.close();
-        Memory::forget(&*place.disk);
+        ReasoningMemory::forget(&*place.disk);
         assert!(!place.file().exists());
     }
 }

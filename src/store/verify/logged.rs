@@ -3,29 +3,29 @@
 
 use redb::{ReadOnlyTable, ReadTransaction};
 
-use crate::domain::event::{Event, Settlement};
+use crate::domain::event::{LedgerEvent, Settlement};
 use crate::store::StoreError;
 use crate::store::codec::Stored;
-use crate::store::log::Active;
-use crate::store::retention::Kept;
-use crate::store::segment::{Head, Read, SEGMENT_HEADER, read_header, read_record};
+use crate::store::log::ActiveSegment;
+use crate::store::retention::RetentionCutoffs;
+use crate::store::segment::{HeaderState, RawRecord, SEGMENT_HEADER, read_header, read_record};
 use crate::store::table::RECORDS;
-use crate::store::verify::{Part, Verified, applied, named};
+use crate::store::verify::{Part, VerifyReport, applied, named};
 
 /// Read at once; far more than a record.
 const CHUNK: u64 = 1 << 20;
 
 /// How a look at the log ended.
-pub(super) enum Seen {
+pub(super) enum WalCheck {
     Whole,
     /// what is wrong with the file
     Damaged(String),
 }
 
 pub(super) struct LogLook<'a> {
-    pub active: &'a Active,
-    pub kept: Kept,
-    pub verified: &'a mut Verified,
+    pub active: &'a ActiveSegment,
+    pub kept: RetentionCutoffs,
+    pub verified: &'a mut VerifyReport,
 }
 
 impl LogLook<'_> {
@@ -33,33 +33,33 @@ impl LogLook<'_> {
     pub(super) fn run(
         &mut self,
         books: impl Fn() -> Result<ReadTransaction, StoreError>,
-    ) -> Result<Seen, StoreError> {
+    ) -> Result<WalCheck, StoreError> {
         let mut head = [0; SEGMENT_HEADER as usize];
         if let Err(error) = self.active.file.read_at(0, &mut head) {
-            return Ok(Seen::Damaged(format!("it cannot be read: {error}")));
+            return Ok(WalCheck::Damaged(format!("it cannot be read: {error}")));
         }
         match read_header(&head, &self.active.identity) {
-            Head::Ours { first_sequence } if first_sequence == self.active.first_sequence => {}
-            _ => return Ok(Seen::Damaged("its head is damaged".into())),
+            HeaderState::Ours { first_sequence } if first_sequence == self.active.first_sequence => {}
+            _ => return Ok(WalCheck::Damaged("its head is damaged".into())),
         }
         let (mut at, mut sequence) = (SEGMENT_HEADER, self.active.first_sequence);
         while at < self.active.end {
             let mut bytes = vec![0; CHUNK.min(self.active.end - at) as usize];
             if let Err(error) = self.active.file.read_at(at, &mut bytes) {
-                return Ok(Seen::Damaged(format!(
+                return Ok(WalCheck::Damaged(format!(
                     "it cannot be read at byte {at}: {error}"
                 )));
             }
             let read = books()?;
             let taken = self.chunk(&bytes, &mut sequence, &read)?;
             if taken == 0 {
-                return Ok(Seen::Damaged(format!(
+                return Ok(WalCheck::Damaged(format!(
                     "record {sequence} at byte {at} is damaged"
                 )));
             }
             at += taken as u64;
         }
-        Ok(Seen::Whole)
+        Ok(WalCheck::Whole)
     }
 
     /// Takes the sound records at the front of a chunk; returns how many bytes they are.
@@ -86,10 +86,10 @@ impl LogLook<'_> {
     /// A settlement that is booked is a record of the books, to the byte.
     fn compare(
         &mut self,
-        record: &Read<'_>,
+        record: &RawRecord<'_>,
         records: &ReadOnlyTable<(u128, u8), &[u8]>,
     ) -> Result<(), StoreError> {
-        let Event::Settle(settlement) = Event::decode(record.payload)? else {
+        let LedgerEvent::Settle(settlement) = LedgerEvent::decode(record.payload)? else {
             return Ok(());
         };
         let id = settlement.hold.id;

@@ -14,17 +14,17 @@ use redb::{
     ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
 };
 
-use crate::domain::event::{Charge, Correction, CostLine, Event, HoldId, Settlement, Status};
+use crate::domain::event::{Charge, Correction, CostLine, LedgerEvent, HoldId, Settlement, Status};
 use crate::domain::id::{BudgetId, RequestId};
 use crate::domain::money::Money;
 use crate::domain::zone::Zone;
 use crate::store::books::{rollup_key, sums};
 use crate::store::codec::{Stored, class_number};
-use crate::store::retention::Kept;
+use crate::store::retention::RetentionCutoffs;
 use crate::store::table::{
     BALANCES, CARRIED, CORRECTIONS, META, RECORDS, RECORDS_NOT_OK, RECORDS_OF_KEY, REFUSED,
 };
-use crate::store::verify::logged::{LogLook, Seen};
+use crate::store::verify::logged::{LogLook, WalCheck};
 use crate::store::verify::periods::Periods;
 use crate::store::{Grain, Store, StoreError};
 
@@ -49,7 +49,7 @@ pub enum Part {
 impl Part {
     pub const ALL: [Part; 4] = [Part::Records, Part::Balances, Part::Rollups, Part::Log];
 
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Part::Records => "records",
             Part::Balances => "balances",
@@ -69,7 +69,7 @@ pub struct Difference {
 
 /// What was looked at, and what differs.
 #[derive(Clone, Debug, Default)]
-pub struct Verified {
+pub struct VerifyReport {
     pub records: u64,
     pub corrections: u64,
     pub balances: u64,
@@ -85,7 +85,7 @@ pub struct Verified {
     pub count: BTreeMap<Part, u64>,
 }
 
-impl Verified {
+impl VerifyReport {
     fn differs(&mut self, part: Part, row: impl Into<String>, says: impl Into<String>) {
         *self.count.entry(part).or_default() += 1;
         if self.differences.len() < TOLD_MAX {
@@ -100,14 +100,14 @@ impl Verified {
 
 /// What the writer books while a verification runs, by its place in the log.
 #[derive(Default)]
-pub(super) struct Booked(Mutex<Option<BTreeMap<u64, Arc<Event>>>>);
+pub(super) struct ConcurrentPostings(Mutex<Option<BTreeMap<u64, Arc<LedgerEvent>>>>);
 
-impl Booked {
-    pub(super) fn note(&self, batch: &[(u64, Arc<Event>)]) {
+impl ConcurrentPostings {
+    pub(super) fn note(&self, batch: &[(u64, Arc<LedgerEvent>)]) {
         if let Some(noted) = &mut *self.lock() {
             let settled = batch
                 .iter()
-                .filter(|(_, event)| matches!(**event, Event::Settle(_)));
+                .filter(|(_, event)| matches!(**event, LedgerEvent::Settle(_)));
             let room = (BOOKED_MAX + 1).saturating_sub(noted.len());
             noted.extend(
                 settled
@@ -122,7 +122,7 @@ impl Booked {
         self.lock().is_some()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<BTreeMap<u64, Arc<Event>>>> {
+    fn lock(&self) -> MutexGuard<'_, Option<BTreeMap<u64, Arc<LedgerEvent>>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -162,7 +162,7 @@ impl Drop for Verification {
 
 impl Verification {
     /// Reads everything. `goes_on` is asked before each slice.
-    pub fn run(self, goes_on: impl Fn() -> bool) -> Result<Verified, StoreError> {
+    pub fn run(self, goes_on: impl Fn() -> bool) -> Result<VerifyReport, StoreError> {
         let mut look = Look::new(&self.zone, &self.read()?)?;
         let mut after = None;
         while let Some(last) = look.slice(&self.read()?, after)? {
@@ -187,7 +187,7 @@ impl Verification {
             return Err(StoreError::NotVerified(message));
         }
         for (sequence, event) in &noted {
-            if let Event::Settle(settlement) = &**event {
+            if let LedgerEvent::Settle(settlement) = &**event {
                 look.late(*sequence, settlement, applied);
             }
         }
@@ -198,7 +198,7 @@ impl Verification {
 
     /// Reads the log's file. One that is no longer written to when damage is found in it was overtaken: nothing of it is needed.
     fn check_log(&self, look: &mut Look<'_>) -> Result<(), StoreError> {
-        let journal = self.store.journal();
+        let journal = self.store.wal();
         let active = journal.active();
         if !self.store.disk.exists(&active.name) && journal.active().name == active.name {
             let says = "it is gone, and the server writes to what nobody will find; stop it now: it books all of that first";
@@ -210,7 +210,7 @@ impl Verification {
             kept: look.kept,
             verified: &mut look.verified,
         };
-        if let Seen::Damaged(says) = log.run(|| self.read())?
+        if let WalCheck::Damaged(says) = log.run(|| self.read())?
             && journal.active().name == active.name
         {
             let name = &active.name;
@@ -247,7 +247,7 @@ fn applied(read: &ReadTransaction) -> Result<u64, StoreError> {
 struct Look<'z> {
     zone: &'z Zone,
     /// what retention has left; it deletes nothing meanwhile
-    kept: Kept,
+    kept: RetentionCutoffs,
     /// the last record of each slice, and what its transaction saw of the log
     slices: Vec<(HoldId, u64)>,
     /// what the last slice, which ended at the end of the records, saw of the log
@@ -255,12 +255,12 @@ struct Look<'z> {
     balances: HashMap<Charge, Money>,
     hours: Periods,
     days: Periods,
-    verified: Verified,
+    verified: VerifyReport,
 }
 
 impl<'z> Look<'z> {
     fn new(zone: &'z Zone, read: &ReadTransaction) -> Result<Look<'z>, StoreError> {
-        let kept = Kept::stored(read)?;
+        let kept = RetentionCutoffs::stored(read)?;
         Ok(Look {
             zone,
             kept,
@@ -269,7 +269,7 @@ impl<'z> Look<'z> {
             balances: carried(read, &kept)?,
             hours: Periods::of(Grain::Hour, kept.requests_ms.max(kept.hours_ms)),
             days: Periods::of(Grain::Day, kept.requests_ms.max(kept.days_ms)),
-            verified: Verified {
+            verified: VerifyReport {
                 compared_from_ms: kept.requests_ms,
                 ..Verified::default()
             },
@@ -393,7 +393,7 @@ impl<'z> Look<'z> {
             self.verified.differs(
                 Part::Records,
                 named(id),
-                format!("it is missing in the index of what is {}", class.word()),
+                format!("it is missing in the index of what is {}", class.as_str()),
             );
         }
         Ok(())
@@ -503,7 +503,7 @@ impl<'z> Look<'z> {
     }
 
     fn check_order(&mut self, store: &Store, applied: u64) {
-        let log = store.journal().figures();
+        let log = store.wal().figures();
         let verified = &mut self.verified;
         (verified.written, verified.synced, verified.applied) = (log.written, log.synced, applied);
         if applied > log.synced || log.synced > log.written {
@@ -515,7 +515,7 @@ impl<'z> Look<'z> {
         }
     }
 
-    fn end(mut self) -> Verified {
+    fn end(mut self) -> VerifyReport {
         for periods in [&self.hours, &self.days] {
             for (key, difference) in &periods.differing {
                 self.verified
@@ -568,7 +568,7 @@ fn corrections(
 }
 
 /// What deleted records had come to.
-fn carried(read: &ReadTransaction, kept: &Kept) -> Result<HashMap<Charge, Money>, StoreError> {
+fn carried(read: &ReadTransaction, kept: &RetentionCutoffs) -> Result<HashMap<Charge, Money>, StoreError> {
     let rows = read.open_table(CARRIED)?;
     let sums = rows.iter()?.map(|row| {
         let (key, bytes) = row?;

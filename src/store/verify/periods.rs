@@ -12,7 +12,7 @@ use crate::domain::zone::{Window, Zone};
 use crate::store::books::rollup_key;
 use crate::store::codec::{Stored, class_of};
 use crate::store::table::{DAYS, HOURS};
-use crate::store::verify::{Verified, applied};
+use crate::store::verify::{VerifyReport, applied};
 use crate::store::{Grain, RollupKey, RollupSums, StoreError};
 
 /// Differences that are kept; of a roll-up that many differ the rest is only counted.
@@ -138,7 +138,7 @@ impl Periods {
         &mut self,
         read: &ReadTransaction,
         to_ms: u64,
-        verified: &mut Verified,
+        verified: &mut VerifyReport,
     ) -> Result<(), StoreError> {
         let from_ms = self.closed_to_ms();
         if to_ms <= from_ms {
@@ -227,7 +227,7 @@ impl Periods {
             key.model_asked,
             key.provider,
             key.model,
-            key.class.word()
+            key.class.as_str()
         )
     }
 }

@@ -1,37 +1,37 @@
 //! Requests of this dialect, and what is read of them.
 
 use super::*;
-use crate::conversation::{Cache, Content, OpaqueKind, Source};
+use crate::conversation::{Cache, Content, ProviderStateKind, Source};
 use crate::dialect::{Dialect, read};
 
-fn asked(body: &str) -> Result<Ask, Problem> {
+fn asked(body: &str) -> Result<ChatRequest, ApiError> {
     let request = read(Dialect::Messages, body.to_owned().into()).expect("a request");
-    read_request(&request, &Envelope::new([7; 32]))
+    decode_request(&request, &StateSealer::new([7; 32]))
 }
 
-fn with(more: &str) -> Result<Ask, Problem> {
+fn with(more: &str) -> Result<ChatRequest, ApiError> {
     asked(&format!(
         r#"{{"model":"m","max_tokens":900,"messages":[{{"role":"user","content":"hi"}}]{more}}}"#
     ))
 }
 
-fn saying(messages: &str) -> Result<Ask, Problem> {
+fn saying(messages: &str) -> Result<ChatRequest, ApiError> {
     asked(&format!(
         r#"{{"model":"m","max_tokens":9,"messages":{messages}}}"#
     ))
 }
 
 /// One line per turn: its role and its blocks; `*` for a cache hint of five minutes, `**` for one of an hour.
-fn told(ask: &Ask) -> Vec<String> {
+fn told(ask: &ChatRequest) -> Vec<String> {
     let line = |turn: &Turn| format!("{:?}: {}", turn.role, blocks(&turn.blocks, " | "));
     ask.turns.iter().map(line).collect()
 }
 
-fn blocks(blocks: &[Block], between: &str) -> String {
+fn blocks(blocks: &[ContentBlock], between: &str) -> String {
     blocks.iter().map(block).collect::<Vec<_>>().join(between)
 }
 
-fn block(block: &Block) -> String {
+fn block(block: &ContentBlock) -> String {
     let said = match &block.content {
         Content::Text(text) => text.clone(),
         Content::Image(media) | Content::Document(media) => match &media.source {
@@ -273,14 +273,14 @@ fn e01_what_claude_code_sends_is_read_whole() {
 
 #[test]
 fn e08_what_the_gateway_sealed_is_opened_and_the_rest_kept_as_it_is() {
-    let envelope = Envelope::new([7; 32]);
+    let envelope = StateSealer::new([7; 32]);
     let origin = crate::conversation::Origin {
         dialect: "gemini".into(),
         model: "gemini-3-pro".into(),
     };
-    let sealed = crate::conversation::Opaque {
+    let sealed = crate::conversation::ProviderState {
         origin: Some(origin),
-        kind: OpaqueKind::Redacted,
+        kind: ProviderStateKind::Redacted,
         data: "c2ln".into(),
     };
     let token = envelope.seal(&sealed);
@@ -304,7 +304,7 @@ fn no_bytes_make_it_panic() {
         "thinking":{"type":"enabled","budget_tokens":2048},"tool_choice":{"type":"tool","name":"f"},"output_config":{"effort":"low"}}"#;
     for damaged in crate::dialect::samples::damaged(body.as_bytes(), 3_000) {
         if let Ok(request) = read(Dialect::Messages, damaged.into()) {
-            let _ = read_request(&request, &Envelope::new([7; 32]));
+            let _ = decode_request(&request, &StateSealer::new([7; 32]));
         }
     }
 }

@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::conversation::{Envelope, Fold, Origin};
+use crate::conversation::{StateSealer, ResponseBuilder, Origin};
 use crate::dialect::{samples, sse};
 
-fn writer() -> MessagesWriter {
-    let envelope = Envelope::new([7; 32]);
-    MessagesWriter::new(AnswerHead {
+fn writer() -> MessagesEncoder {
+    let envelope = StateSealer::new([7; 32]);
+    MessagesEncoder::new(ResponseMeta {
         request_id: "req_1".into(),
         model: "gpt-5.1".into(),
         created_s: 1,
@@ -17,7 +17,7 @@ fn writer() -> MessagesWriter {
 }
 
 /// The stream's events, checked as the SDK's accumulator would: names, order, numbers.
-fn written(events: &[Event], stop: &Stop, usage: &Usage) -> Vec<Value> {
+fn written(events: &[OutputEvent], stop: &StopReason, usage: &Usage) -> Vec<Value> {
     let (mut writer, mut out) = (writer(), Vec::new());
     events
         .iter()
@@ -54,9 +54,9 @@ fn written(events: &[Event], stop: &Stop, usage: &Usage) -> Vec<Value> {
 }
 
 /// The blocks as a client puts them together: kind, content, signature.
-fn blocks(events: &[Event]) -> Vec<String> {
+fn blocks(events: &[OutputEvent]) -> Vec<String> {
     let mut blocks: Vec<String> = Vec::new();
-    for data in written(events, &Stop::End, &Usage::default()) {
+    for data in written(events, &StopReason::End, &Usage::default()) {
         match data["type"].as_str() {
             Some("content_block_start") => {
                 let block = &data["content_block"];
@@ -97,43 +97,43 @@ fn blocks(events: &[Event]) -> Vec<String> {
 }
 
 fn opened(token: Option<&str>) -> String {
-    let opaque = Envelope::new([7; 32]).open(token.expect("a token"));
+    let opaque = StateSealer::new([7; 32]).open(token.expect("a token"));
     opaque.origin.expect("sealed").model + " " + &opaque.data
 }
 
-fn open(block: u32, opened: Opened) -> Event {
-    Event::Open { block, opened }
+fn open(block: u32, opened: BlockKind) -> OutputEvent {
+    OutputEvent::Open { block, opened }
 }
 
-fn call(block: u32, id: &str) -> Event {
+fn call(block: u32, id: &str) -> OutputEvent {
     open(
         block,
-        Opened::Call {
+        BlockKind::Call {
             id: id.into(),
             name: "f".into(),
         },
     )
 }
 
-fn piece(block: u32, text: &str) -> Event {
-    Event::Piece {
+fn piece(block: u32, text: &str) -> OutputEvent {
+    OutputEvent::Delta {
         block,
         text: text.into(),
     }
 }
 
-fn close(block: u32) -> Event {
-    Event::Close { block }
+fn close(block: u32) -> OutputEvent {
+    OutputEvent::Close { block }
 }
 
-fn signed(block: u32, kind: OpaqueKind) -> Event {
+fn signed(block: u32, kind: ProviderStateKind) -> OutputEvent {
     let origin = Origin {
         dialect: "gemini".into(),
         model: "gemini-3-pro".into(),
     };
-    Event::Opaque {
+    OutputEvent::Opaque {
         block,
-        opaque: Opaque {
+        opaque: ProviderState {
             origin: Some(origin),
             kind,
             data: "c2ln".into(),
@@ -144,7 +144,7 @@ fn signed(block: u32, kind: OpaqueKind) -> Event {
 #[test]
 fn e02_pieces_of_parallel_calls_are_told_one_call_after_the_other() {
     let events = [
-        open(0, Opened::Text),
+        open(0, BlockKind::Text),
         piece(0, "I look"),
         call(1, "a"),
         call(2, "b"),
@@ -177,7 +177,7 @@ fn e02_a_call_that_nobody_ends_ends_with_the_stream() {
 #[test]
 fn e03_text_after_a_call_is_a_block_of_its_own() {
     let events = [
-        open(0, Opened::Text),
+        open(0, BlockKind::Text),
         piece(0, "first"),
         call(1, "a"),
         piece(1, "{}"),
@@ -197,12 +197,12 @@ fn e03_text_after_a_call_is_a_block_of_its_own() {
 #[test]
 fn e09_a_signature_stands_just_before_the_end_of_its_block_sealed() {
     let events = [
-        open(0, Opened::Reasoning),
+        open(0, BlockKind::Reasoning),
         piece(0, "h"),
-        signed(0, OpaqueKind::Signature),
+        signed(0, ProviderStateKind::Signature),
         piece(0, "m"),
         close(0),
-        open(1, Opened::Text),
+        open(1, BlockKind::Text),
         piece(1, "so"),
         close(1),
     ];
@@ -211,23 +211,23 @@ fn e09_a_signature_stands_just_before_the_end_of_its_block_sealed() {
         ["thinking: hm / gemini-3-pro c2ln", "text: so"]
     );
     let redacted = [
-        open(0, Opened::Reasoning),
-        signed(0, OpaqueKind::Redacted),
+        open(0, BlockKind::Reasoning),
+        signed(0, ProviderStateKind::Redacted),
         close(0),
     ];
     assert_eq!(blocks(&redacted), ["redacted: gemini-3-pro c2ln"]);
     let summary = [
-        open(0, Opened::Reasoning),
+        open(0, BlockKind::Reasoning),
         piece(0, "hm"),
-        signed(0, OpaqueKind::Redacted),
+        signed(0, ProviderStateKind::Redacted),
         close(0),
     ];
     assert_eq!(blocks(&summary), ["thinking: hm / gemini-3-pro c2ln"]);
     let late = [
-        open(0, Opened::Reasoning),
+        open(0, BlockKind::Reasoning),
         piece(0, "hm"),
         call(1, "a"),
-        signed(0, OpaqueKind::Signature),
+        signed(0, ProviderStateKind::Signature),
         close(1),
     ];
     assert_eq!(
@@ -239,19 +239,19 @@ fn e09_a_signature_stands_just_before_the_end_of_its_block_sealed() {
 #[test]
 fn r03_unsigned_thoughts_are_a_block_with_an_empty_signature_and_empty_blocks_are_none() {
     let events = [
-        open(0, Opened::Reasoning),
+        open(0, BlockKind::Reasoning),
         close(0),
-        open(1, Opened::Reasoning),
+        open(1, BlockKind::Reasoning),
         piece(1, "hm"),
         close(1),
-        open(2, Opened::Text),
+        open(2, BlockKind::Text),
         piece(2, ""),
         close(2),
-        open(3, Opened::Text),
+        open(3, BlockKind::Text),
         piece(3, "so"),
     ];
     assert_eq!(blocks(&events), ["thinking: hm", "text: so"]);
-    let started = &written(&events, &Stop::End, &Usage::default())[1];
+    let started = &written(&events, &StopReason::End, &Usage::default())[1];
     assert_eq!(
         started["content_block"],
         json!({"type": "thinking", "thinking": "", "signature": ""})
@@ -269,7 +269,7 @@ fn the_end_tells_the_stop_and_what_was_used_without_the_cache() {
         reasoning: 2,
         ..Usage::default()
     };
-    let told = written(&[], &Stop::Sequence(Some("END".into())), &usage);
+    let told = written(&[], &StopReason::Sequence(Some("END".into())), &usage);
     assert_eq!(
         (
             told[0]["message"]["id"].as_str(),
@@ -291,13 +291,13 @@ fn the_end_tells_the_stop_and_what_was_used_without_the_cache() {
 #[test]
 fn stops_are_this_dialects() {
     for (stop, expected) in [
-        (Stop::End, "end_turn"),
-        (Stop::Sequence(None), "stop_sequence"),
-        (Stop::Length, "max_tokens"),
-        (Stop::Tool, "tool_use"),
-        (Stop::Filtered, "refusal"),
-        (Stop::ContextWindow, "model_context_window_exceeded"),
-        (Stop::Pause, "pause_turn"),
+        (StopReason::End, "end_turn"),
+        (StopReason::Sequence(None), "stop_sequence"),
+        (StopReason::Length, "max_tokens"),
+        (StopReason::Tool, "tool_use"),
+        (StopReason::Filtered, "refusal"),
+        (StopReason::ContextWindow, "model_context_window_exceeded"),
+        (StopReason::Pause, "pause_turn"),
     ] {
         assert_eq!(
             written(&[], &stop, &Usage::default())[1]["delta"]["stop_reason"],
@@ -309,16 +309,16 @@ fn stops_are_this_dialects() {
 #[test]
 fn a_whole_answer_says_the_same_as_a_stream() {
     let events = [
-        open(0, Opened::Reasoning),
+        open(0, BlockKind::Reasoning),
         piece(0, "hm"),
-        signed(0, OpaqueKind::Signature),
-        open(1, Opened::Text),
+        signed(0, ProviderStateKind::Signature),
+        open(1, BlockKind::Text),
         piece(1, "so"),
         call(2, "a"),
         piece(2, "{\"b\": 1.0}"),
         call(3, "b"),
     ];
-    let mut fold = Fold::default();
+    let mut fold = ResponseBuilder::default();
     events.iter().for_each(|event| fold.add(event));
     let whole: Value = serde_json::from_str(&writer().whole(
         &fold.answer(),
@@ -359,7 +359,7 @@ fn no_order_of_events_breaks_the_order_of_blocks() {
     for _ in 0..2_000 {
         let mut known: Vec<(u32, bool)> = Vec::new();
         let mut said = 0;
-        let events: Vec<Event> = (0..below(30))
+        let events: Vec<OutputEvent> = (0..below(30))
             .map(|step| {
                 let block = known
                     .get(below(known.len().max(1) as u64) as usize)
@@ -370,13 +370,13 @@ fn no_order_of_events_breaks_the_order_of_blocks() {
                         let kind = below(3);
                         known.push((block, kind == 2));
                         match kind {
-                            0 => open(block, Opened::Text),
-                            1 => open(block, Opened::Reasoning),
+                            0 => open(block, BlockKind::Text),
+                            1 => open(block, BlockKind::Reasoning),
                             _ => call(block, &format!("t{step}")),
                         }
                     }
                     (1, Some((block, false))) => close(block),
-                    (2, Some((block, false))) => signed(block, OpaqueKind::Signature),
+                    (2, Some((block, false))) => signed(block, ProviderStateKind::Signature),
                     (_, Some((block, _))) => {
                         said += 1;
                         piece(block, "x")

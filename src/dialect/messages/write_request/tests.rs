@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::conversation::{Capabilities, Names, Origin, Reasoning, ReasoningStyle, Sampling, raw};
+use crate::conversation::{Capabilities, ToolNames, Origin, ReasoningOptions, ReasoningStyle, Sampling, raw};
 use crate::conversation::{IdRule, NameRule};
 
 fn takes() -> Capabilities {
@@ -28,19 +28,19 @@ fn takes() -> Capabilities {
     }
 }
 
-fn sent(ask: &Ask) -> Value {
+fn sent(ask: &ChatRequest) -> Value {
     let capabilities = takes();
-    let names = Names::of(ask, capabilities.names);
-    let sending = Sending {
+    let names = ToolNames::of(ask, capabilities.names);
+    let sending = EncodeOptions {
         model: "claude-sonnet-4-5",
         capabilities: &capabilities,
         names: &names,
         output_cap: None,
         output_max: 64_000,
         output_cap_member: "max_tokens",
-        asks_usage: false,
+        stream_usage_opt_in: false,
     };
-    serde_json::from_str(&write_request(ask, &sending)).expect("JSON")
+    serde_json::from_str(&encode_request(ask, &sending)).expect("JSON")
 }
 
 fn turn(role: Role, blocks: Vec<Content>) -> Turn {
@@ -74,15 +74,15 @@ fn result(id: &str, blocks: Vec<Content>, is_error: bool) -> Content {
 }
 
 fn thought(model: &str, dialect: &'static str) -> Content {
-    let opaque = Opaque {
+    let opaque = ProviderState {
         origin: Some(Origin {
             dialect: dialect.into(),
             model: model.into(),
         }),
-        kind: OpaqueKind::Signature,
+        kind: ProviderStateKind::Signature,
         data: "c2ln".into(),
     };
-    Content::Reasoning(Reasoned {
+    Content::Reasoning(ReasoningBlock {
         text: "hm".into(),
         opaque: Some(opaque),
     })
@@ -110,9 +110,9 @@ fn a_whole_conversation_is_written() {
         source: Source::Base64("bm90ZXM=".into()),
         name: Some("n.txt".into()),
     };
-    let mut hinted: Block = text("rules").into();
+    let mut hinted: ContentBlock = text("rules").into();
     hinted.cache = Some(Cache::Hour);
-    let ask = Ask {
+    let ask = ChatRequest {
         streamed: true,
         turns: vec![
             Turn {
@@ -178,16 +178,16 @@ fn a_whole_conversation_is_written() {
 
 #[test]
 fn e08_thoughts_of_other_models_and_unsigned_ones_are_left_out() {
-    let unsigned = Content::Reasoning(Reasoned {
+    let unsigned = Content::Reasoning(ReasoningBlock {
         text: "hm".into(),
         opaque: None,
     });
-    let nobodys = Opaque {
+    let nobodys = ProviderState {
         origin: None,
-        kind: OpaqueKind::Signature,
+        kind: ProviderStateKind::Signature,
         data: "gAAA".into(),
     };
-    let nobodys = Content::Reasoning(Reasoned {
+    let nobodys = Content::Reasoning(ReasoningBlock {
         text: "hm".into(),
         opaque: Some(nobodys),
     });
@@ -198,7 +198,7 @@ fn e08_thoughts_of_other_models_and_unsigned_ones_are_left_out() {
         nobodys,
         text("so"),
     ];
-    let ask = Ask {
+    let ask = ChatRequest {
         turns: vec![
             turn(Role::User, vec![text("go")]),
             turn(Role::Assistant, foreign),
@@ -228,7 +228,7 @@ fn u05_choices_of_tools_are_written() {
         ),
         (ToolChoice::None, Some(false), json!({"type": "none"})),
     ] {
-        let ask = Ask {
+        let ask = ChatRequest {
             tools: vec![tool("{}")],
             tool_choice,
             parallel_tools,
@@ -244,7 +244,7 @@ fn calls_of_tools_that_are_not_declared_any_more_are_declared_and_not_to_be_call
         turn(Role::User, vec![text("go")]),
         turn(Role::Assistant, vec![call("a", ""), call("b", "")]),
     ];
-    let body = sent(&Ask {
+    let body = sent(&ChatRequest {
         turns,
         ..Ask::default()
     });
@@ -262,7 +262,7 @@ fn calls_of_tools_that_are_not_declared_any_more_are_declared_and_not_to_be_call
 
 #[test]
 fn a_conversation_begins_with_a_user_and_no_beginning_of_an_answer_ends_in_white_space() {
-    let body = sent(&Ask {
+    let body = sent(&ChatRequest {
         turns: vec![turn(Role::Assistant, vec![text("Dear \n")])],
         ..Ask::default()
     });
@@ -270,7 +270,7 @@ fn a_conversation_begins_with_a_user_and_no_beginning_of_an_answer_ends_in_white
     assert_eq!(body["messages"][0], opening);
     assert_eq!(body["messages"][1]["content"][0]["text"], "Dear");
     assert_eq!(
-        sent(&Ask {
+        sent(&ChatRequest {
             turns: vec![turn(Role::System, vec![text("s")])],
             ..Ask::default()
         })["messages"],
@@ -280,15 +280,15 @@ fn a_conversation_begins_with_a_user_and_no_beginning_of_an_answer_ends_in_white
 
 #[test]
 fn r01_thinking_is_written_as_the_model_takes_it_and_leaves_room() {
-    let thinking = |reasoning: Reasoning, output_cap| {
-        let body = sent(&Ask {
+    let thinking = |reasoning: ReasoningOptions, output_cap| {
+        let body = sent(&ChatRequest {
             reasoning,
             output_cap,
             ..Ask::default()
         });
         (body["thinking"].clone(), body["output_config"].clone())
     };
-    let budget = |budget| Reasoning {
+    let budget = |budget| ReasoningOptions {
         budget: Some(budget),
         summary: Some(Summary::Shown),
         ..Reasoning::default()
@@ -298,7 +298,7 @@ fn r01_thinking_is_written_as_the_model_takes_it_and_leaves_room() {
     assert_eq!(thinking(budget(16_384), None).0, written(16_384));
     assert_eq!(thinking(budget(16_384), Some(2_000)).0, written(1_999));
     assert_eq!(thinking(budget(16_384), Some(1_024)).0, Value::Null);
-    let adaptive = Reasoning {
+    let adaptive = ReasoningOptions {
         adaptive: true,
         effort: Some(Effort::High),
         ..Reasoning::default()
@@ -307,7 +307,7 @@ fn r01_thinking_is_written_as_the_model_takes_it_and_leaves_room() {
         thinking(adaptive, Some(800)),
         (json!({"type": "adaptive"}), json!({"effort": "high"}))
     );
-    let off = Reasoning {
+    let off = ReasoningOptions {
         effort: Some(Effort::None),
         ..Reasoning::default()
     };
@@ -325,11 +325,11 @@ fn a_budget_is_left_out_where_the_thoughts_of_a_turn_of_calls_are_lost() {
             turn(Role::Assistant, assistant),
             turn(Role::User, vec![result("a", vec![text("r")], false)]),
         ];
-        let reasoning = Reasoning {
+        let reasoning = ReasoningOptions {
             budget: Some(2_048),
             ..Reasoning::default()
         };
-        sent(&Ask {
+        sent(&ChatRequest {
             turns,
             reasoning,
             tools: vec![tool("{}")],
@@ -362,7 +362,7 @@ fn m05_a_structured_answer_has_the_vendors_own_member_and_a_closed_schema() {
         strict: None,
     };
     assert_eq!(
-        sent(&Ask {
+        sent(&ChatRequest {
             format,
             ..Ask::default()
         })["output_config"],
