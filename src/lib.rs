@@ -28,5 +28,6 @@ pub mod price;
 pub mod provider;
 pub mod route;
 pub mod server;
+pub mod simulator;
 pub mod store;
 pub mod upstream;

@@ -4,7 +4,7 @@
 use std::marker::PhantomData;
 
 use crate::auth::role::{Actor, Permit};
-use crate::domain::problem::{ApiError, ErrorCode};
+use crate::domain::api_error::{ApiError, ErrorCode};
 
 /// That an actor may do `P`.
 #[derive(Clone, Debug)]

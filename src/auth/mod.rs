@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::auth::directory::{Caller, Directory};
 use crate::auth::role::Actor;
-use crate::domain::problem::{ApiError, ErrorCode};
+use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::tenant::VirtualKey;
 
 /// The caller of a model, or 401, or 403 for a key that administers.

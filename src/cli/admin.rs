@@ -8,8 +8,8 @@ use clap::Args;
 use serde_json::Value;
 use tokio::net::{TcpStream, UnixStream};
 
-use super::exchange::{CSV, CallError, JSON, Request, exchange};
 use super::{Failure, SettingsArgs};
+use crate::cli::http::{CSV, CallError, JSON, Request, exchange};
 use crate::config::{self, Config, SecretSource};
 use crate::domain::secret::Secret;
 use crate::server::ADMIN_SOCKET;
@@ -34,7 +34,9 @@ impl ServerArgs {
     pub fn admin(&self) -> Result<AdminClient, Failure> {
         match &self.url {
             Some(url) => AdminClient::at_url(url, self.admin_key_file.clone()),
-            None => Ok(AdminClient::local(&config::load_base(&self.place.told())?.config)),
+            None => Ok(AdminClient::local(
+                &config::load_base(&self.place.told())?.config,
+            )),
         }
     }
 }

@@ -5,8 +5,9 @@ use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::print::{print, table};
-use super::{Failure, SettingsArgs, folder};
+use super::{Failure, SettingsArgs};
+use crate::cli::data_dir;
+use crate::cli::table::{print, table};
 use crate::config::{self, LoadedConfig, PriceSetting, Provider};
 use crate::domain::money::Money;
 use crate::price::Sheet;
@@ -46,7 +47,7 @@ fn settings(loaded: &LoadedConfig) -> String {
         .map_or("none; defaults hold".to_owned(), |file: &Path| {
             file.display().to_string()
         });
-    let state = if folder::is_initialised(&config.folder) {
+    let state = if data_dir::is_initialised(&config.folder) {
         "initialised"
     } else {
         "not initialised; run `gatekeeper init`"

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use super::admin::ServerArgs;
-use super::print::{self, cell, print};
+use crate::cli::table;
+use crate::cli::table::{cell, print};
 use crate::server;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -33,7 +34,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
 async fn show(reach: ServerArgs) -> Result<(), Failure> {
     let clock = reach.admin()?.get("/v1/clock").await?;
     if reach.json {
-        print::json(&clock)
+        table::json(&clock)
     } else {
         print(&shown(&clock))
     }
@@ -42,7 +43,7 @@ async fn show(reach: ServerArgs) -> Result<(), Failure> {
 async fn accept(reach: ServerArgs) -> Result<(), Failure> {
     let adoption = reach.admin()?.post("/v1/clock/accept", &json!({})).await?;
     if reach.json {
-        return print::json(&adoption);
+        return table::json(&adoption);
     }
     print(&format!(
         "time was {} and is {}\n",

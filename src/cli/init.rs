@@ -1,8 +1,9 @@
 //! `gatekeeper init`: creates the data folder and prints its administrative key, once. It never touches a folder that has
 //! books or anything else in it.
 
-use super::print::print;
-use super::{Failure, SettingsArgs, folder};
+use super::{Failure, SettingsArgs};
+use crate::cli::data_dir;
+use crate::cli::table::print;
 use crate::config;
 use crate::server;
 
@@ -15,13 +16,13 @@ pub struct Args {
 pub fn run(args: Args) -> Result<(), Failure> {
     let config = config::load_base(&args.place.told())?.config;
     let shown = config.folder.display();
-    if folder::is_initialised(&config.folder) {
+    if data_dir::is_initialised(&config.folder) {
         return Err(Failure::refused(format!(
             "the data folder {shown} is initialised already; start it with `gatekeeper serve`, and make a further administrative key \
              with `gatekeeper keys create --admin --name NAME`"
         )));
     }
-    folder::create(&config.folder)?;
+    data_dir::create(&config.folder)?;
     let key = server::block_on(server::init(&config))?;
     let key = key.expose();
     print(&format!(

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use super::admin::{AdminClient, ServerArgs};
-use super::argument::{BudgetArgument, LimitArguments, expiry};
-use super::print::{self, budgets, cell, limits, models, print, table};
+use crate::cli::parse::{BudgetArgument, LimitArguments, expiry};
+use crate::cli::table;
+use crate::cli::table::{budgets, cell, limits, models, print, table};
 use crate::server;
 
 /// Team names shown beside an unknown one.
@@ -97,7 +98,7 @@ async fn create(args: CreateArgs) -> Result<(), Failure> {
     let key = admin.post("/v1/keys", &wanted).await?;
     if args.reach.json {
         eprint!("{notice}");
-        return print::json(&key);
+        return table::json(&key);
     }
     print(&format!("{notice}{}", created(&key, &place)))
 }
@@ -191,7 +192,7 @@ async fn list(reach: ServerArgs) -> Result<(), Failure> {
     let admin = reach.admin()?;
     let keys = admin.list("/v1/keys").await?;
     if reach.json {
-        return print::json(&Value::Array(keys));
+        return table::json(&Value::Array(keys));
     }
     if keys.is_empty() {
         return print("no keys yet; create one with `gatekeeper keys create --team NAME`\n");
@@ -245,7 +246,7 @@ async fn disable(args: DisableArgs) -> Result<(), Failure> {
         .patch(&path, &json!({"disabled": true}))
         .await?;
     if args.reach.json {
-        return print::json(&key);
+        return table::json(&key);
     }
     print(&format!(
         "disabled key {} ({}); it is refused from the next request on\n",

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use super::admin::{AdminClient, ServerArgs, encoded};
-use super::argument::correction;
-use super::print::{self, cell, print, table};
+use crate::cli::parse::correction;
+use crate::cli::table;
+use crate::cli::table::{cell, print, table};
 use crate::server;
 
 #[derive(Clone, Debug, Subcommand)]
@@ -61,7 +62,7 @@ pub fn run(command: Command) -> Result<(), Failure> {
 async fn verify(reach: ServerArgs) -> Result<(), Failure> {
     let verified = reach.admin()?.get("/v1/ledger/verify").await?;
     if reach.json {
-        print::json(&verified)?;
+        table::json(&verified)?;
     } else {
         print(&verification(&verified))?;
     }
@@ -147,7 +148,7 @@ async fn listed(admin: &AdminClient, team: Option<&str>) -> Result<Value, Failur
 async fn orphans(args: OrphansArgs) -> Result<(), Failure> {
     let page = listed(&args.reach.admin()?, args.team.as_deref()).await?;
     if args.reach.json {
-        print::json(&page)
+        table::json(&page)
     } else {
         print(&orphans_shown(&page))
     }
@@ -200,7 +201,7 @@ async fn settle(args: OrphansArgs) -> Result<(), Failure> {
         .post("/v1/ledger/corrections", &body)
         .await?;
     if args.reach.json {
-        return print::json(&corrected);
+        return table::json(&corrected);
     }
     print(&format!(
         "corrected {} orphans by ${}; {} are left\n",
@@ -218,7 +219,7 @@ async fn correct(args: CorrectArgs) -> Result<(), Failure> {
         .post("/v1/ledger/corrections", &body)
         .await?;
     if args.reach.json {
-        return print::json(&corrected);
+        return table::json(&corrected);
     }
     print(&format!(
         "corrected {} by ${}\n",

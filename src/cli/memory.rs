@@ -4,7 +4,8 @@ use clap::Subcommand;
 
 use super::Failure;
 use super::admin::ServerArgs;
-use super::print::{self, cell, print};
+use crate::cli::table;
+use crate::cli::table::{cell, print};
 use crate::server;
 
 #[derive(Clone, Debug, Subcommand)]
@@ -22,7 +23,7 @@ pub fn run(command: Command) -> Result<(), Failure> {
 async fn purge(reach: ServerArgs) -> Result<(), Failure> {
     let purged = reach.admin()?.delete("/v1/reasoning-memory").await?;
     if reach.json {
-        return print::json(&purged);
+        return table::json(&purged);
     }
     print(&format!(
         "{} entries of the reasoning memory are thrown away\n",

@@ -2,21 +2,21 @@
 //! command; nothing here decides about keys, budgets or money: that is asked of the running server.
 
 mod admin;
-mod argument;
 mod check;
 mod clock;
+mod data_dir;
 mod demo;
-mod exchange;
 mod failure;
-mod folder;
+mod http;
 mod init;
 mod keys;
 mod ledger;
 mod memory;
-mod print;
+mod parse;
 mod requests;
 mod serve;
 mod signals;
+mod table;
 mod teams;
 mod usage;
 mod verify;

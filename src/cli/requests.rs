@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::Failure;
 use super::admin::ServerArgs;
-use super::print::{self, cell, print};
+use crate::cli::table;
+use crate::cli::table::{cell, print};
 use crate::server;
 
 #[derive(Clone, Debug, Subcommand)]
@@ -46,7 +47,7 @@ async fn explain(args: ExplainArgs) -> Result<(), Failure> {
         .get(&format!("/v1/requests/{id}"))
         .await?;
     if args.reach.json {
-        print::json(&request)
+        table::json(&request)
     } else {
         print(&explained(&request))
     }

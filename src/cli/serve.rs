@@ -2,9 +2,10 @@
 
 use tracing_subscriber::EnvFilter;
 
-use super::print::print;
 use super::signals::Signals;
-use super::{Failure, SettingsArgs, folder};
+use super::{Failure, SettingsArgs};
+use crate::cli::data_dir;
+use crate::cli::table::print;
 use crate::config::{self, Config};
 use crate::server::{self, Platform};
 
@@ -23,7 +24,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         ..args.place.told()
     };
     let config = config::load(&told)?.config;
-    folder::require_initialised(&config.folder)?;
+    data_dir::require_initialised(&config.folder)?;
     log("info");
     server::block_on(serve(config))
 }

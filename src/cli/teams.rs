@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use super::admin::ServerArgs;
-use super::argument::{BudgetArgument, LimitArguments};
-use super::print::{self, budgets, cell, limits, models, print, table};
+use crate::cli::parse::{BudgetArgument, LimitArguments};
+use crate::cli::table;
+use crate::cli::table::{budgets, cell, limits, models, print, table};
 use crate::server;
 
 #[derive(Clone, Debug, Subcommand)]
@@ -46,7 +47,7 @@ async fn create(args: CreateArgs) -> Result<(), Failure> {
     args.limits.put_into(&mut wanted);
     let team = admin.post("/v1/teams", &wanted).await?;
     if args.reach.json {
-        return print::json(&team);
+        return table::json(&team);
     }
     print(&format!(
         "created team {} ({})\n  models   {}\n  budgets  {}\n  limits   {}\n",
@@ -61,7 +62,7 @@ async fn create(args: CreateArgs) -> Result<(), Failure> {
 async fn list(reach: ServerArgs) -> Result<(), Failure> {
     let teams = reach.admin()?.list("/v1/teams").await?;
     if reach.json {
-        return print::json(&Value::Array(teams));
+        return table::json(&Value::Array(teams));
     }
     if teams.is_empty() {
         return print("no teams yet; create one with `gatekeeper teams create NAME`\n");

@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::Failure;
 use super::admin::{ServerArgs, encoded};
-use super::print::{self, cell, print, table};
+use crate::cli::table;
+use crate::cli::table::{cell, print, table};
 use crate::server;
 
 const SUMS: [&str; 5] = [
@@ -53,7 +54,7 @@ async fn usage(args: Args) -> Result<(), Failure> {
     }
     let report = admin.get(&path).await?;
     if args.reach.json {
-        return print::json(&report);
+        return table::json(&report);
     }
     print(&(shown(&args.group_by, &report) + &orphans_warning(&report)))
 }

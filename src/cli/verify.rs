@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use super::admin::ServerArgs;
-use super::print::{self, budgets, cell, limits, print};
+use crate::cli::table;
+use crate::cli::table::{budgets, cell, limits, print};
 use crate::server;
 
 const KEY_BYTES_MAX: u64 = 4096;
@@ -45,7 +46,7 @@ async fn verify(key: String, reach: ServerArgs) -> Result<(), Failure> {
         .post("/v1/keys/verify", &json!({"key": key}))
         .await?;
     if reach.json {
-        print::json(&verdict)?;
+        table::json(&verdict)?;
     }
     if verdict["valid"] != true {
         return Err(Failure::refused(format!(

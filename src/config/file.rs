@@ -154,7 +154,11 @@ impl<'t> Section<'t> {
         Some(self.entries.remove(at))
     }
 
-    pub fn text(&mut self, key: &'static str, faults: &mut ConfigErrors) -> Option<Spanned<String>> {
+    pub fn text(
+        &mut self,
+        key: &'static str,
+        faults: &mut ConfigErrors,
+    ) -> Option<Spanned<String>> {
         let entry = self.take(key)?;
         match &entry.value {
             DeValue::String(text) => Some(Spanned {

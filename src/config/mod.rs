@@ -4,8 +4,8 @@ mod alerts;
 mod credential;
 mod fetch;
 mod file;
-mod memory;
 mod provider;
+mod reasoning_memory;
 mod resolve;
 mod secret;
 

@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::file::{self, ConfigErrors, Section, Spanned};
 use super::secret::{Environment, process_environment};
-use super::{
-    Config, LedgerConfig, Limits, MIB, Overrun, Retention, Sync, alerts, fetch, memory, provider,
-};
+use super::{Config, LedgerConfig, Limits, MIB, Overrun, Retention, Sync, alerts, fetch, provider};
+use crate::config::reasoning_memory;
 use crate::domain::zone::Zone;
 
 /// Flags and their environment variables: what outweighs the file.
@@ -46,7 +45,10 @@ pub fn load_base(told: &Overrides) -> Result<LoadedConfig, ConfigErrors> {
     load_with(told, None)
 }
 
-fn load_with(told: &Overrides, environment: Option<Environment<'_>>) -> Result<LoadedConfig, ConfigErrors> {
+fn load_with(
+    told: &Overrides,
+    environment: Option<Environment<'_>>,
+) -> Result<LoadedConfig, ConfigErrors> {
     let file = told.config.clone().or_else(|| {
         PLACES
             .iter()
@@ -113,11 +115,15 @@ fn resolve(
         retention: retention(top.section("retention", &mut faults), &mut faults),
         limits: limits(top.section("limits", &mut faults), &mut faults),
         alerts: alerts::resolve(top.section("alerts", &mut faults), environment, &mut faults),
-        reasoning_memory: memory::resolve(
+        reasoning_memory: reasoning_memory::resolve(
             top.section("reasoning_memory", &mut faults),
             &mut faults,
         ),
-        seal_key: memory::seal_key(top.text("seal_key", &mut faults), environment, &mut faults),
+        seal_key: reasoning_memory::seal_key(
+            top.text("seal_key", &mut faults),
+            environment,
+            &mut faults,
+        ),
         fetch: fetch::resolve(top.section("fetch", &mut faults), &mut faults),
         providers: match (top.section("providers", &mut faults), environment) {
             (section, Some(environment)) => {
@@ -134,7 +140,11 @@ fn resolve(
     }
 }
 
-fn listen(written: Option<Spanned<String>>, told: &Overrides, faults: &mut ConfigErrors) -> SocketAddr {
+fn listen(
+    written: Option<Spanned<String>>,
+    told: &Overrides,
+    faults: &mut ConfigErrors,
+) -> SocketAddr {
     let text = written.unwrap_or_else(|| given("listen", LISTEN_DEFAULT));
     let text = told
         .listen

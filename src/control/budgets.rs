@@ -3,10 +3,10 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::control::terms::{BudgetTerms, Budgets};
+use crate::control::input::{BudgetTerms, Budgets};
+use crate::domain::api_error::ApiError;
 use crate::domain::budget::{Budget, Owner};
 use crate::domain::id::BudgetId;
-use crate::domain::problem::ApiError;
 use crate::store::ChangeTransaction;
 
 /// What a change of budgets did.

@@ -8,10 +8,10 @@ use tokio::sync::watch;
 
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
-use crate::control::owned::AffectedLimits;
-use crate::control::{Control, ChangeOutcome, beside};
-use crate::domain::problem::{ApiError, ErrorCode};
-use crate::domain::time::{Adoption, STEADY_MS, ClockStatus};
+use crate::control::owner_limits::AffectedLimits;
+use crate::control::{ChangeOutcome, Control, beside};
+use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::domain::time::{Adoption, ClockStatus, STEADY_MS};
 use crate::domain::zone::Zone;
 
 /// How long adopting an earlier time waits until all that was logged before is in the books.
@@ -43,10 +43,16 @@ impl Control {
     }
 
     /// Adopts the wall clock as it is now. Returns what that did.
-    pub async fn accept_clock(&self, grant: &Grant<may::AcceptClock>) -> Result<Adoption, ApiError> {
+    pub async fn accept_clock(
+        &self,
+        grant: &Grant<may::AcceptClock>,
+    ) -> Result<Adoption, ApiError> {
         let adopted = self.adopt(grant.actor().clone(), Leave::Given).await?;
         adopted.ok_or_else(|| {
-            ApiError::new(ErrorCode::Internal, "the wall clock was not adopted; try again")
+            ApiError::new(
+                ErrorCode::Internal,
+                "the wall clock was not adopted; try again",
+            )
         })
     }
 

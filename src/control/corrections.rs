@@ -15,10 +15,10 @@ use crate::control::reports::FRESH_WAIT_MS;
 use crate::control::requests::following;
 use crate::control::teams::resolve_team;
 use crate::control::{Control, not_found};
+use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::event::{Correction, HoldId, Settlement};
 use crate::domain::id::{RequestId, TeamId};
 use crate::domain::money::Money;
-use crate::domain::problem::{ApiError, ErrorCode};
 use crate::store::{AuditEvent, ChangeTransaction, Record, StoreError, VerifyReport};
 
 const REASON_CHARS_MAX: usize = 500;
@@ -192,7 +192,11 @@ impl Control {
     async fn book(
         &self,
         actor: &Actor,
-        choose: impl FnOnce(&mut ChangeTransaction<'_>, u64, &str) -> Result<Option<CorrectionBatch>, ApiError>
+        choose: impl FnOnce(
+            &mut ChangeTransaction<'_>,
+            u64,
+            &str,
+        ) -> Result<Option<CorrectionBatch>, ApiError>
         + Send
         + 'static,
     ) -> Result<PostedCorrections, ApiError> {
@@ -237,7 +241,10 @@ impl Control {
     }
 
     /// Computes the books once more and says what differs. Ends early if the caller has gone.
-    pub async fn verify_books(&self, _grant: &Grant<may::ReadLedger>) -> Result<VerifyReport, ApiError> {
+    pub async fn verify_books(
+        &self,
+        _grant: &Grant<may::ReadLedger>,
+    ) -> Result<VerifyReport, ApiError> {
         let quiet = self
             .books_still
             .clone()
@@ -331,7 +338,10 @@ fn settle_orphans(
 }
 
 /// The first of a team's orphans, or of all.
-fn orphans_of(books: &mut ChangeTransaction<'_>, team: Option<TeamId>) -> Result<Vec<Record>, ApiError> {
+fn orphans_of(
+    books: &mut ChangeTransaction<'_>,
+    team: Option<TeamId>,
+) -> Result<Vec<Record>, ApiError> {
     let (mut found, mut from) = (Vec::new(), FIRST);
     loop {
         let page = books.orphans(from, PAGE)?;

@@ -5,8 +5,8 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::domain::api_error::ApiError;
 use crate::domain::money::{Money, MoneyError};
-use crate::domain::problem::ApiError;
 
 /// Members that a later release will know: refused by name rather than ignored, because ignoring a limit is dangerous.
 const NOT_YET: [&str; 1] = ["metadata"];

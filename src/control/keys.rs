@@ -11,14 +11,16 @@ use crate::auth::grant::Grant;
 use crate::auth::key::{self, GeneratedKey};
 use crate::auth::role::{Actor, may};
 use crate::control::fields::Fields;
+use crate::control::input;
+use crate::control::input::{Budgets, Models, Name, models_audited};
 use crate::control::limits::Limits;
-use crate::control::owned::{self, AffectedLimits};
+use crate::control::owner_limits;
+use crate::control::owner_limits::AffectedLimits;
 use crate::control::teams::resolve_team;
-use crate::control::terms::{self, Budgets, Models, Name, models_audited};
-use crate::control::{Control, ChangeOutcome, WithLimits, name_taken, not_found};
+use crate::control::{ChangeOutcome, Control, WithLimits, name_taken, not_found};
+use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::budget::Owner;
 use crate::domain::id::{AdminKeyId, KeyId, TeamId};
-use crate::domain::problem::{ApiError, ErrorCode};
 use crate::domain::secret::Secret;
 use crate::domain::tenant::{AdminKey, PARENTS_MAX, Team, VirtualKey};
 use crate::domain::zone::Zone;
@@ -74,7 +76,9 @@ impl KeyParent {
             KeyParent::Team(team) => KeyParent::Team(resolve_team(directory, &team)?),
             KeyParent::Below { parent, team } => KeyParent::Below {
                 parent,
-                team: team.map(|team| resolve_team(directory, &team)).transpose()?,
+                team: team
+                    .map(|team| resolve_team(directory, &team))
+                    .transpose()?,
             },
         })
     }
@@ -246,7 +250,7 @@ impl Control {
                 "models": models_audited(&key.models),
                 "expires_at": key.expires_ms.map(instant),
             });
-            let (owned, touched) = owned::create(
+            let (owned, touched) = owner_limits::create(
                 books,
                 Owner::Key(key.id),
                 (&new.budgets, &new.limits),
@@ -314,7 +318,7 @@ impl Control {
             }
             books.put_key(&key)?;
             let terms = (wanted.budgets.as_ref(), wanted.limits.as_ref());
-            let (owned, touched) = owned::change(books, Owner::Key(id), terms, &mut detail)?;
+            let (owned, touched) = owner_limits::change(books, Owner::Key(id), terms, &mut detail)?;
             Ok(ChangeOutcome {
                 subject: id.to_string(),
                 detail: detail.into(),
@@ -344,8 +348,7 @@ impl Control {
                 answer: admin,
             })
         };
-        self.apply(grant.actor(), "admin_key.change", apply)
-            .await
+        self.apply(grant.actor(), "admin_key.change", apply).await
     }
 
     pub async fn keys(
@@ -353,7 +356,7 @@ impl Control {
         _grant: &Grant<may::ReadTenants>,
     ) -> Result<Vec<WithLimits<VirtualKey>>, ApiError> {
         let tenants = self.read(|store| store.tenants()).await?;
-        let mut owned = owned::by_owner(tenants.budgets, tenants.limits);
+        let mut owned = owner_limits::by_owner(tenants.budgets, tenants.limits);
         let shown = |key: VirtualKey| {
             let own = owned.remove(&Owner::Key(key.id)).unwrap_or_default();
             self.with_standings(key, own)
@@ -402,7 +405,7 @@ impl Control {
             Err(problem) => return Ok(KeyStatus::Refused(problem)),
         };
         let tenants = self.read(|store| store.tenants()).await?;
-        let mut owned = owned::by_owner(tenants.budgets, tenants.limits);
+        let mut owned = owner_limits::by_owner(tenants.budgets, tenants.limits);
         let own = owned.remove(&Owner::Key(caller.key.id)).unwrap_or_default();
         let own = self.with_standings(caller.key.clone(), own);
         let with_any = |above: KeyAncestor| {
@@ -522,7 +525,7 @@ fn take_expiry(fields: &mut Fields, now_ms: u64) -> Result<Option<Option<u64>>, 
     let text: Option<Option<String>> =
         fields.take_even_null("expires", "a text like `7d`, or null for never")?;
     let Some(text) = text else { return Ok(None) };
-    text.map(|text| fields.placed("expires", terms::expiry(&text, now_ms)))
+    text.map(|text| fields.placed("expires", input::expiry(&text, now_ms)))
         .transpose()
         .map(Some)
 }

@@ -7,12 +7,12 @@ use std::num::NonZeroU32;
 use serde_json::{Map, Value, json};
 
 use crate::control::fields::Fields;
-use crate::control::terms::take_pattern;
+use crate::control::input::take_pattern;
+use crate::domain::api_error::ApiError;
 use crate::domain::budget::Owner;
 use crate::domain::id::LimitId;
 use crate::domain::limit::RateLimit;
 use crate::domain::pattern::Pattern;
-use crate::domain::problem::ApiError;
 use crate::store::ChangeTransaction;
 
 /// per owner

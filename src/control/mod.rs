@@ -2,25 +2,24 @@
 //! put into the directory, and only then answered. Nothing here touches a model call.
 
 pub mod alerts;
+mod background;
 mod budgets;
 pub mod clock;
 pub mod corrections;
 mod fields;
+pub mod input;
 pub mod keys;
-mod late;
 pub mod limits;
-mod memory;
 pub mod organizations;
-mod owned;
+mod owner_limits;
+mod reasoning_memory;
 pub mod reports;
 pub mod requests;
 mod retention;
 pub mod teams;
-pub mod terms;
-mod upkeep;
-
 #[cfg(test)]
-pub(crate) mod harness;
+pub(crate) mod test_control;
+mod unlogged_endings;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,19 +29,19 @@ use serde_json::Value;
 use crate::auth::directory::{Directory, DirectoryCell};
 use crate::auth::role::Actor;
 use crate::config::Retention;
+use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::attribution::Pseudonyms;
 use crate::domain::budget::Owner;
 use crate::domain::event::Subject;
-use crate::domain::problem::{ApiError, ErrorCode};
 use crate::domain::time::Time;
 use crate::domain::zone::Zone;
 use crate::meter::Ledger;
-use crate::store::memory::ReasoningMemory;
+use crate::store::reasoning_memory::ReasoningMemory;
 use crate::store::{AuditEvent, ChangeTransaction, Store, StoreError, Tenants};
 
-use crate::control::owned::AffectedLimits;
-pub use crate::control::owned::{BudgetWithStatus, LimitWithStatus, WithLimits};
-pub use crate::control::upkeep::BackgroundTasks;
+pub use crate::control::background::BackgroundTasks;
+use crate::control::owner_limits::AffectedLimits;
+pub use crate::control::owner_limits::{BudgetWithStatus, LimitWithStatus, WithLimits};
 
 /// Everything that can be done to an instance while it runs.
 #[derive(Clone)]
@@ -131,7 +130,9 @@ impl Control {
         &self,
         actor: &Actor,
         action: &'static str,
-        change: impl FnOnce(&mut ChangeTransaction<'_>, u64) -> Result<ChangeOutcome<T>, ApiError> + Send + 'static,
+        change: impl FnOnce(&mut ChangeTransaction<'_>, u64) -> Result<ChangeOutcome<T>, ApiError>
+        + Send
+        + 'static,
     ) -> Result<T, ApiError> {
         let (control, actor, at_ms) = (self.clone(), actor.to_string(), self.now_ms());
         let task = tokio::spawn(async move {

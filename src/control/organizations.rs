@@ -6,14 +6,15 @@ use crate::auth::grant::Grant;
 use crate::auth::key;
 use crate::auth::role::may;
 use crate::control::fields::Fields;
+use crate::control::input::{Budgets, Name};
 use crate::control::keys::{new_admin_key, unrandom};
 use crate::control::limits::Limits;
-use crate::control::owned::{self, AffectedLimits};
-use crate::control::terms::{Budgets, Name};
-use crate::control::{Control, ChangeOutcome, WithLimits, name_taken, not_found};
+use crate::control::owner_limits;
+use crate::control::owner_limits::AffectedLimits;
+use crate::control::{ChangeOutcome, Control, WithLimits, name_taken, not_found};
+use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::budget::Owner;
 use crate::domain::id::OrganizationId;
-use crate::domain::problem::{ApiError, ErrorCode};
 use crate::domain::secret::Secret;
 use crate::domain::tenant::Organization;
 use crate::store::ChangeTransaction;
@@ -115,7 +116,7 @@ impl Control {
                 json!({ "name": organization.name }),
             );
             let (owned, touched) =
-                owned::create(books, owner, (&new.budgets, &new.limits), &mut detail)?;
+                owner_limits::create(books, owner, (&new.budgets, &new.limits), &mut detail)?;
             Ok(ChangeOutcome {
                 subject: organization.id.to_string(),
                 detail,
@@ -144,7 +145,7 @@ impl Control {
                 Map::new(),
             );
             let (owned, touched) =
-                owned::change(books, Owner::Organization(id), terms, &mut detail)?;
+                owner_limits::change(books, Owner::Organization(id), terms, &mut detail)?;
             Ok(ChangeOutcome {
                 subject: id.to_string(),
                 detail: detail.into(),
@@ -164,7 +165,7 @@ impl Control {
     ) -> Result<Vec<WithLimits<Organization>>, ApiError> {
         let mut tenants = self.read(|store| store.tenants()).await?;
         let organizations = std::mem::take(&mut tenants.organizations);
-        let mut owned = owned::by_owner(tenants.budgets, tenants.limits);
+        let mut owned = owner_limits::by_owner(tenants.budgets, tenants.limits);
         let shown = |organization: Organization| {
             let own = owned
                 .remove(&Owner::Organization(organization.id))

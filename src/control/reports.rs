@@ -6,9 +6,9 @@ use crate::auth::directory::Directory;
 use crate::auth::grant::Grant;
 use crate::auth::role::may;
 use crate::control::Control;
+use crate::domain::api_error::ApiError;
 use crate::domain::event::StatusClass;
 use crate::domain::id::{KeyId, OrganizationId, TeamId};
-use crate::domain::problem::ApiError;
 use crate::domain::zone::{Window, Zone};
 use crate::store::{Grain, RetentionCutoffs, RollupKey, RollupSums, StoreError};
 
@@ -73,7 +73,11 @@ pub enum ReportInterval {
 }
 
 impl ReportInterval {
-    const ALL: [ReportInterval; 3] = [ReportInterval::Hour, ReportInterval::Day, ReportInterval::Month];
+    const ALL: [ReportInterval; 3] = [
+        ReportInterval::Hour,
+        ReportInterval::Day,
+        ReportInterval::Month,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -576,7 +580,10 @@ mod tests {
         let query = parse(&utc, &[("group_by", "team,day,model")]).expect("a query");
         assert_eq!(
             (query.stretch, query.dimensions),
-            (Some(ReportInterval::Day), vec![Dimension::Team, Dimension::Model])
+            (
+                Some(ReportInterval::Day),
+                vec![Dimension::Team, Dimension::Model]
+            )
         );
         assert_eq!(
             grains(

@@ -11,15 +11,15 @@ use crate::auth::role::may;
 use crate::control::reports::{FRESH_WAIT_MS, instant};
 use crate::control::teams::resolve_team;
 use crate::control::{Control, not_found};
+use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::attribution::{Pseudonyms, Tag, UserHash};
 use crate::domain::budget::Budget;
 use crate::domain::event::{Flags, HoldId, Settlement, Status, StatusClass};
 use crate::domain::id::{KeyId, RequestId, TeamId};
 use crate::domain::pattern::Pattern;
-use crate::domain::problem::{ApiError, ErrorCode};
 use crate::domain::refusal::Refusal;
 use crate::domain::zone::Zone;
-use crate::store::{RequestLogEntry, EntryHead, FeedCursor, Record, RecordIndex, Scan, ScanPage};
+use crate::store::{EntryHead, FeedCursor, Record, RecordIndex, RequestLogEntry, Scan, ScanPage};
 
 pub const REQUESTS_DEFAULT: usize = 50;
 pub const REQUESTS_MAX: usize = 500;
@@ -171,7 +171,9 @@ impl RequestQuery {
             }
             "after" => {
                 let request = || parse_cursor(value, u8::MAX).map(RequestCursor::Request);
-                let after = FeedCursor::parse(value).map(RequestCursor::Place).or_else(request);
+                let after = FeedCursor::parse(value)
+                    .map(RequestCursor::Place)
+                    .or_else(request);
                 self.after = Some(after.ok_or_else(|| {
                     fault("the id of a request, or the `follow` of an earlier answer".into())
                 })?);

@@ -70,7 +70,7 @@ fn kept(retention: Retention, zone: &Zone, now_ms: u64) -> RetentionCutoffs {
 mod tests {
     use super::*;
     use crate::auth::role::may;
-    use crate::control::harness::{TestControl, grant};
+    use crate::control::test_control::{TestControl, grant};
 
     #[tokio::test]
     async fn a_clock_that_jumps_deletes_nothing_for_a_day() {

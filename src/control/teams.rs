@@ -6,13 +6,13 @@ use crate::auth::directory::Directory;
 use crate::auth::grant::Grant;
 use crate::auth::role::may;
 use crate::control::fields::Fields;
+use crate::control::input::{Budgets, Models, Name, models_audited};
 use crate::control::limits::Limits;
-use crate::control::owned;
-use crate::control::terms::{Budgets, Models, Name, models_audited};
-use crate::control::{Control, ChangeOutcome, WithLimits, name_taken, not_found};
+use crate::control::owner_limits;
+use crate::control::{ChangeOutcome, Control, WithLimits, name_taken, not_found};
+use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::budget::Owner;
 use crate::domain::id::{OrganizationId, TeamId};
-use crate::domain::problem::{ApiError, ErrorCode};
 use crate::domain::tenant::Team;
 use crate::store::ChangeTransaction;
 
@@ -74,7 +74,8 @@ impl Control {
         grant: &Grant<may::ChangeTeams>,
         new: NewTeam,
     ) -> Result<WithLimits<Team>, ApiError> {
-        let organization = resolve_organization(&self.directory.load(), new.organization.as_deref())?;
+        let organization =
+            resolve_organization(&self.directory.load(), new.organization.as_deref())?;
         let create = move |books: &mut ChangeTransaction<'_>, at_ms: u64| {
             if !books.claim_name(&format!("team/{organization}"), new.name.as_str())? {
                 return Err(name_taken("a team", new.name.as_str(), organization));
@@ -93,7 +94,7 @@ impl Control {
                 "organization": organization.to_string(),
                 "models": models_audited(&team.models),
             });
-            let (owned, touched) = owned::create(
+            let (owned, touched) = owner_limits::create(
                 books,
                 Owner::Team(id),
                 (&new.budgets, &new.limits),
@@ -124,7 +125,8 @@ impl Control {
                 books.put_team(&team)?;
             }
             let terms = (wanted.budgets.as_ref(), wanted.limits.as_ref());
-            let (owned, touched) = owned::change(books, Owner::Team(id), terms, &mut detail)?;
+            let (owned, touched) =
+                owner_limits::change(books, Owner::Team(id), terms, &mut detail)?;
             Ok(ChangeOutcome {
                 subject: id.to_string(),
                 detail: detail.into(),
@@ -141,7 +143,7 @@ impl Control {
         _grant: &Grant<may::ReadTenants>,
     ) -> Result<Vec<WithLimits<Team>>, ApiError> {
         let tenants = self.read(|store| store.tenants()).await?;
-        let mut owned = owned::by_owner(tenants.budgets, tenants.limits);
+        let mut owned = owner_limits::by_owner(tenants.budgets, tenants.limits);
         let shown = |team: Team| {
             let own = owned.remove(&Owner::Team(team.id)).unwrap_or_default();
             self.with_standings(team, own)

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::conversation::ask::RawJson;
+use crate::conversation::request::RawJson;
 
 /// One piece of a turn, and the hint that everything up to it may be cached.
 #[derive(Clone, Debug)]

@@ -1,31 +1,31 @@
 //! The neutral hub between two dialects: what a client asks and what an upstream answers, in the richest shape that any of
 //! them has (ordered blocks). Plain values; the dialects read and write them. Never bytes of a wire format, never a decision by vendor.
 
-mod answer;
-mod ask;
 mod block;
 mod capabilities;
-mod envelope;
+mod capability_filter;
 mod event;
-mod fit;
-mod fold;
-mod names;
-mod order;
-mod stop;
+mod request;
+mod response;
+mod response_builder;
+mod state_sealer;
+mod stop_reason;
+mod tool_names;
+mod turn_order;
 
-pub use answer::{ChatResponse, RetainedReasoning};
-pub use ask::{
-    ChatRequest, Effort, Format, Number, RawJson, ReasoningOptions, Role, Sampling, Summary, Tool, ToolChoice, Turn,
-    FieldNames, raw,
+pub use crate::conversation::capability_filter::ANSWER_TOKENS_AFTER_THINKING;
+pub use crate::conversation::request::{
+    ChatRequest, Effort, FieldNames, Format, Number, RawJson, ReasoningOptions, Role, Sampling,
+    Summary, Tool, ToolChoice, Turn, raw,
 };
+pub use crate::conversation::response::{ChatResponse, RetainedReasoning};
+pub use crate::conversation::response_builder::ResponseBuilder;
+pub use crate::conversation::state_sealer::StateSealer;
+pub use crate::conversation::stop_reason::StopReason;
+pub use crate::conversation::tool_names::{ToolNames, fitting_id};
 pub use block::{
-    ContentBlock, Cache, Content, Media, ProviderState, ProviderStateKind, Origin, ReasoningBlock, Source, ToolCall,
-    ToolResult,
+    Cache, Content, ContentBlock, Media, Origin, ProviderState, ProviderStateKind, ReasoningBlock,
+    Source, ToolCall, ToolResult,
 };
 pub use capabilities::{Capabilities, IdRule, NameRule, ReasoningStyle, SystemTurns};
-pub use envelope::StateSealer;
-pub use event::{OutputEvent, BlockKind};
-pub use fit::ANSWER_TOKENS_AFTER_THINKING;
-pub use fold::ResponseBuilder;
-pub use names::{ToolNames, fitting_id};
-pub use stop::StopReason;
+pub use event::{BlockKind, OutputEvent};

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::dialect::{Dialect, ErrorFormat};
-use crate::domain::problem::ApiError;
+use crate::domain::api_error::ApiError;
 
 #[derive(Serialize)]
 struct ChatError<'p> {
@@ -95,7 +95,7 @@ pub(super) fn written(answer: &impl Serialize) -> String {
 mod tests {
     use super::*;
     use crate::dialect::{Fields, parse};
-    use crate::domain::problem::ErrorCode;
+    use crate::domain::api_error::ErrorCode;
 
     fn problem() -> ApiError {
         ApiError::new(ErrorCode::BudgetExceeded, "team \"eng\" has spent\nits $10").at("model")

@@ -3,10 +3,10 @@
 
 use crate::dialect::Dialect;
 use crate::dialect::input::{Input, compacts};
-use crate::dialect::json::Leaf;
 use crate::dialect::request::{Body, bad};
-use crate::domain::bound::InputBound;
-use crate::domain::problem::ApiError;
+use crate::dialect::wire::json::Leaf;
+use crate::domain::api_error::ApiError;
+use crate::domain::input_bound::InputBound;
 
 /// Members that bring in a conversation which the vendor keeps.
 const STORED_CONVERSATION: [&str; 4] = [

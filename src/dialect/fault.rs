@@ -3,7 +3,7 @@
 
 use serde::de::MapAccess;
 
-use crate::dialect::json::{ElementsSeed, Leaf, FieldVisitor, read, skip};
+use crate::dialect::wire::json::{ElementsSeed, FieldVisitor, Leaf, read, skip};
 use crate::dialect::{Dialect, ErrorFormat};
 
 /// A longer message is cut.

@@ -1,10 +1,10 @@
 //! From a client's request to another dialect's: read into the hub's neutral ask, written as the upstream reads it.
 
-use crate::conversation::{ChatRequest, Capabilities, StateSealer, ToolNames, FieldNames};
+use crate::conversation::{Capabilities, ChatRequest, FieldNames, StateSealer, ToolNames};
 use crate::dialect::{
     Dialect, Request, chat, cohere, converse, gemini, messages, ollama, responses,
 };
-use crate::domain::problem::ApiError;
+use crate::domain::api_error::ApiError;
 
 /// How a request is to be written for one deployment.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +51,11 @@ pub const fn words(client: Dialect) -> &'static FieldNames {
 }
 
 /// Writes an ask that was fitted as the body of an upstream's request.
-pub fn encode_request(upstream: Dialect, ask: &ChatRequest, sending: &EncodeOptions<'_>) -> Option<String> {
+pub fn encode_request(
+    upstream: Dialect,
+    ask: &ChatRequest,
+    sending: &EncodeOptions<'_>,
+) -> Option<String> {
     Some(match upstream {
         Dialect::Chat => chat::encode_request(ask, sending),
         Dialect::Gemini => gemini::encode_request(ask, sending),

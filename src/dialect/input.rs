@@ -4,9 +4,9 @@
 use serde::de::MapAccess;
 
 use crate::dialect::Dialect;
-use crate::dialect::json::{ElementsSeed, Leaf, ObjectSeed, FieldVisitor, read, skip};
 use crate::dialect::tools::{AddedTool, Tools, unbounded, word};
-use crate::domain::bound::InputBound;
+use crate::dialect::wire::json::{ElementsSeed, FieldVisitor, Leaf, ObjectSeed, read, skip};
+use crate::domain::input_bound::InputBound;
 
 /// Content in content: a tool result in a message is 2, a document in it 3.
 const DEPTH_MAX: u8 = 8;

@@ -6,51 +6,45 @@ mod bound;
 mod chat;
 mod cohere;
 mod converse;
-mod count;
 mod embeddings;
 mod fault;
-mod frames;
-mod framing;
 mod gemini;
 mod hub;
 mod input;
-mod json;
-mod members;
 mod messages;
 mod models;
 mod ollama;
 mod output;
-mod passage;
 mod request;
+mod response_stream;
 mod responses;
 mod schema;
-mod splice;
-mod sse;
 mod tee;
 mod tools;
-mod translation;
+mod translate;
 mod unary;
+mod wire;
 
 #[cfg(test)]
 mod samples;
 
+pub use crate::dialect::response_stream::{ForwardedEvent, ResponseStream};
+pub use crate::dialect::translate::{ResponseMeta, Translation};
+pub use crate::dialect::wire::framing::{BadFrame, Framing};
+pub use crate::dialect::wire::splice::Edit;
+pub use crate::dialect::wire::sse::{Fields, Splitter, TooLarge, parse};
 pub use answer::{cost_comment, error_body, error_event, ping};
 pub use converse::{Maker, plain_id};
 pub use fault::{UpstreamError, retry_after_s, standing, upstream_fault};
-pub use framing::{BadFrame, Framing};
-pub use hub::{EncodeOptions, decode_request, words, encode_request};
+pub use hub::{EncodeOptions, decode_request, encode_request, words};
 pub use messages::without_foreign_reasoning;
 pub use models::{
     ModelEntry, ModelPage, behind_alias, model_object, models_list, models_page, picker_alias,
 };
 pub use output::DeliveredText;
-pub use passage::{ResponseStream, ForwardedEvent};
 pub use request::{OutputCap, Request, read};
-pub use splice::Edit;
-pub use sse::{Fields, Splitter, TooLarge, parse};
 pub use tee::{EventKind, PassthroughTap};
-pub use translation::{ResponseMeta, Translation};
-pub use unary::{IncompleteResponse, DecodedResponse, decode_unary};
+pub use unary::{DecodedResponse, IncompleteResponse, decode_unary};
 
 /// A manner of speaking: a client's, an upstream's, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -4,7 +4,7 @@
 use serde::de::MapAccess;
 use serde_json::value::RawValue;
 
-use crate::dialect::json::{ElementsSeed, Leaf, FieldVisitor, skip};
+use crate::dialect::wire::json::{ElementsSeed, FieldVisitor, Leaf, skip};
 
 /// Deeper than any delta or message lies.
 const DEPTH_MAX: u8 = 16;
@@ -94,7 +94,7 @@ impl FieldVisitor for TextCounter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::json::read;
+    use crate::dialect::wire::json::read;
 
     fn walked(json: &str) -> (u64, u64, bool) {
         let output = read(&TextCounter::default(), json.as_bytes()).expect("JSON");

@@ -5,10 +5,10 @@ use bytes::Bytes;
 
 use crate::dialect::Dialect;
 use crate::dialect::embeddings;
-use crate::dialect::json::Leaf;
-use crate::dialect::members::{RawObjectError, RawObject};
-use crate::domain::bound::InputBound;
-use crate::domain::problem::{ApiError, ErrorCode};
+use crate::dialect::wire::json::Leaf;
+use crate::dialect::wire::raw_object::{RawObject, RawObjectError};
+use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::domain::input_bound::InputBound;
 use crate::domain::usage::INFERENCE_GEO_PREFIX;
 
 /// A longer model name is a mistake, and names go into records.

@@ -2,12 +2,14 @@
 
 use bytes::Bytes;
 
-use crate::conversation::{ContentBlock, Content, StateSealer, OutputEvent, ResponseBuilder, ProviderState};
+use crate::conversation::{
+    Content, ContentBlock, OutputEvent, ProviderState, ResponseBuilder, StateSealer,
+};
 use crate::dialect::UpstreamError;
-use crate::dialect::framing::{Frames, Framing};
-use crate::dialect::sse::{Splitter, parse};
-use crate::dialect::translation::{ResponseMeta, StreamState, ResponseDecoder};
+use crate::dialect::translate::{ResponseDecoder, ResponseMeta, StreamState};
 use crate::dialect::unary::IncompleteResponse;
+use crate::dialect::wire::framing::{Frames, Framing};
+use crate::dialect::wire::sse::{Splitter, parse};
 
 /// OpenAI with `include_usage`, cached input and reasoning; 日 in the second piece of content.
 pub(super) const CHAT_STREAM: &str = concat!(
@@ -199,7 +201,8 @@ pub(super) fn survives(
         let within_a_token =
             std::str::from_utf8(&answer[..end]).is_err() || answer[..end].ends_with(b".");
         assert!(
-            read == Err(IncompleteResponse::Truncated) || within_a_token && read == Err(IncompleteResponse::NotJson),
+            read == Err(IncompleteResponse::Truncated)
+                || within_a_token && read == Err(IncompleteResponse::NotJson),
             "{end}: {read:?}"
         );
     }

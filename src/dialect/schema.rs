@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use crate::conversation::{RawJson, raw};
-use crate::dialect::members::RawObject;
+use crate::dialect::wire::raw_object::RawObject;
 
 /// The member that says which JSON Schema a schema is written in; several vendors refuse what they do not know there.
 const KIND: &str = "$schema";

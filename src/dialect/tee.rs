@@ -3,13 +3,14 @@
 
 use crate::dialect::chat::{Chunk, StreamedUsage, choice_failed};
 use crate::dialect::fault::{self, UpstreamError};
-use crate::dialect::json;
-use crate::dialect::messages::{MessagesEventKind, MessagesEvent, MessagesUsage};
+use crate::dialect::messages::{MessagesEvent, MessagesEventKind, MessagesUsage};
 use crate::dialect::output::DeliveredText;
 use crate::dialect::responses::ResponsesTap;
-use crate::dialect::sse::{self, Fields};
+use crate::dialect::wire::json;
+use crate::dialect::wire::sse;
+use crate::dialect::wire::sse::Fields;
 use crate::dialect::{Dialect, ErrorFormat};
-use crate::domain::problem::ApiError;
+use crate::domain::api_error::ApiError;
 use crate::domain::usage::ReportedUsage;
 
 /// What an event is for the relay.
@@ -197,7 +198,9 @@ impl PassthroughTap {
         }
         self.delivered.add(event.block.output.delivered);
         match event.kind.unwrap_or(name) {
-            MessagesEventKind::Error => EventKind::Error(event.error.certain_fault(Dialect::Messages)),
+            MessagesEventKind::Error => {
+                EventKind::Error(event.error.certain_fault(Dialect::Messages))
+            }
             _ if event.error.seen => EventKind::Error(event.error.certain_fault(Dialect::Messages)),
             MessagesEventKind::Stop => EventKind::Terminal,
             MessagesEventKind::Other if event.block.output.has_content => EventKind::Content,
@@ -281,7 +284,10 @@ mod tests {
 
     #[test]
     fn p03_a_usage_chunk_that_was_asked_for_is_shown() {
-        let (kinds, _) = read(PassthroughTap::new(Dialect::Chat, false), samples::CHAT_STREAM);
+        let (kinds, _) = read(
+            PassthroughTap::new(Dialect::Chat, false),
+            samples::CHAT_STREAM,
+        );
         assert_eq!(kinds, "hccchht");
     }
 
@@ -800,7 +806,10 @@ mod tests {
                 r#"{"type":"message_start","message":{"usage":{}}}"#,
                 ReportedUsage::Missing,
             ),
-            (r#"{"type":"message_start","message":{}}"#, ReportedUsage::Missing),
+            (
+                r#"{"type":"message_start","message":{}}"#,
+                ReportedUsage::Missing,
+            ),
         ] {
             assert_eq!(messages(&data(event)).1.report(), expected, "{event}");
         }

@@ -4,8 +4,8 @@
 use serde::de::MapAccess;
 
 use crate::dialect::Dialect;
-use crate::dialect::json::{ElementsSeed, Leaf, ObjectSeed, FieldVisitor, skip};
-use crate::domain::bound::InputBound;
+use crate::dialect::wire::json::{ElementsSeed, FieldVisitor, Leaf, ObjectSeed, skip};
+use crate::domain::input_bound::InputBound;
 
 /// Tools that the client itself runs, though the vendor defines them.
 const CLIENT_TOOLS: [&str; 4] = ["bash_", "text_editor_", "computer_", "memory_"];
@@ -185,7 +185,7 @@ pub(super) fn as_str(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::json::read;
+    use crate::dialect::wire::json::read;
 
     fn tools(dialect: Dialect, json: &str) -> InputBound {
         read(&Tools::new(dialect), json.as_bytes())

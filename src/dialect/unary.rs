@@ -5,9 +5,9 @@ use serde::de::DeserializeOwned;
 
 use crate::dialect::chat::{Chunk, choice_failed};
 use crate::dialect::fault::{FaultReader, UpstreamError};
-use crate::dialect::json::{lenient, read};
 use crate::dialect::messages::Message;
 use crate::dialect::output::{DeliveredText, TextCounter};
+use crate::dialect::wire::json::{lenient, read};
 use crate::dialect::{Dialect, ErrorFormat, responses};
 use crate::domain::usage::{ReportedUsage, Side};
 
@@ -67,7 +67,10 @@ pub fn decode_unary(dialect: Dialect, body: &[u8]) -> Result<DecodedResponse, In
         ErrorFormat::OpenAi => {
             let answer = read(&Chunk::default(), body).map_err(flawed)?;
             if answer.choice_failed && !answer.error.seen {
-                return Err(IncompleteResponse::fault(choice_failed(), answer.usage.report()));
+                return Err(IncompleteResponse::fault(
+                    choice_failed(),
+                    answer.usage.report(),
+                ));
             }
             unary(dialect, answer.error, answer.usage.report(), &answer.output)
         }
@@ -124,7 +127,10 @@ fn unary(
         report => report,
     };
     if error.seen {
-        return Err(IncompleteResponse::fault(error.certain_fault(dialect), report));
+        return Err(IncompleteResponse::fault(
+            error.certain_fault(dialect),
+            report,
+        ));
     }
     Ok(DecodedResponse {
         report,

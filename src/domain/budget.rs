@@ -38,7 +38,9 @@ impl Period {
     }
 
     pub fn parse(word: &str) -> Option<Period> {
-        Period::ALL.into_iter().find(|period| period.as_str() == word)
+        Period::ALL
+            .into_iter()
+            .find(|period| period.as_str() == word)
     }
 }
 

@@ -88,7 +88,9 @@ impl Status {
     }
 
     pub fn parse(word: &str) -> Option<Status> {
-        Status::ALL.into_iter().find(|status| status.as_str() == word)
+        Status::ALL
+            .into_iter()
+            .find(|status| status.as_str() == word)
     }
 
     pub fn class(self) -> StatusClass {

@@ -1,16 +1,16 @@
 //! The nouns of the product: plain values, no IO, no serde, no async.
 
 pub mod alert;
+pub mod api_error;
 pub mod attribution;
-pub mod bound;
 pub mod budget;
 pub mod clock;
 pub mod event;
 pub mod id;
+pub mod input_bound;
 pub mod limit;
 pub mod money;
 pub mod pattern;
-pub mod problem;
 pub mod refusal;
 pub mod secret;
 pub mod tenant;

@@ -1,9 +1,9 @@
 //! A request that the gateway refused before anything was held or sent: who asked for what, and the word of the refusal.
 //! There is no money in it.
 
+use crate::domain::api_error::ErrorCode;
 use crate::domain::attribution::Attribution;
 use crate::domain::id::{KeyId, OrganizationId, RequestId, TeamId};
-use crate::domain::problem::ErrorCode;
 
 /// Letters that are kept of the name that was asked for: it may be anything.
 const MODEL_CHARS_MAX: usize = 128;

@@ -1,26 +1,13 @@
 //! The data plane: a model call from the client's bytes to the client's bytes. Nothing is sent upstream before its worst
 //! case is held, and nothing is finished towards the client before its cost is logged.
 
-mod attempt;
-mod cap;
-mod crossing;
-mod drain;
-mod fetch;
-mod metrics;
-mod fit;
-mod free;
-mod held;
+mod admission;
+mod exchange;
 mod inflight;
-mod memory;
-mod open;
-mod outgoing;
-mod queue;
-mod rates;
-mod refusals;
-mod relay;
+mod metrics;
+mod rate_limit_headers;
 mod reply;
-mod upstream_error;
-mod whole;
+mod request;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,23 +22,23 @@ use crate::config::{Config, Limits, Overrun};
 use crate::conversation::StateSealer;
 use crate::dialect::{self, Dialect, Request};
 use crate::domain::alert::Alert;
+use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::attribution::{Pseudonyms, Tag};
 use crate::domain::id::RequestId;
-use crate::domain::problem::{ApiError, ErrorCode};
 use crate::domain::time::Time;
-use crate::gateway::attempt::Admission;
-use crate::gateway::drain::DrainSlots;
-pub use crate::gateway::metrics::Metrics;
+use crate::gateway::admission::Admission;
+use crate::gateway::admission::queue::Queue;
+use crate::gateway::admission::refusal_log::RefusalEntry;
+use crate::gateway::exchange::drain::DrainSlots;
+pub use crate::gateway::exchange::http::is_forwarded;
 pub use crate::gateway::inflight::Inflight;
-pub use crate::gateway::outgoing::is_forwarded;
-use crate::gateway::queue::Queue;
-use crate::gateway::refusals::RefusalEntry;
+pub use crate::gateway::metrics::Metrics;
 pub use crate::gateway::reply::{Body, Reply};
 use crate::meter::Ledger;
-use crate::meter::estimate::Estimates;
+use crate::meter::estimates::Estimates;
 use crate::policy::access;
 use crate::route::{Deployment, RouteTable};
-use crate::store::memory::ReasoningMemory;
+use crate::store::reasoning_memory::ReasoningMemory;
 use crate::store::seal::SealKey;
 use crate::upstream::Client;
 

@@ -9,12 +9,12 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use crate::dialect::{self, Dialect};
+use crate::domain::api_error::ApiError;
 use crate::domain::budget::Remainder;
 use crate::domain::event::HoldId;
 use crate::domain::id::RequestId;
-use crate::domain::problem::ApiError;
 use crate::domain::zone::Zone;
-use crate::gateway::rates;
+use crate::gateway::rate_limit_headers;
 use crate::route::Deployment;
 
 pub enum Body {
@@ -35,7 +35,10 @@ pub struct BodyAborted;
 
 impl BodyStream {
     /// The next piece; `None` only after an end that was meant.
-    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyAborted>>> {
+    pub fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BodyAborted>>> {
         self.pieces.poll_recv(context).map(|piece| match piece {
             Some(piece) => Some(Ok(piece)),
             None if self.ended.load(Ordering::Acquire) => None,
@@ -143,7 +146,7 @@ impl Reply {
             headers.push(("retry-after".into(), seconds.to_string()));
         }
         if let Some(allowance) = &problem.allowance {
-            rates::put_headers(&mut headers, allowance);
+            rate_limit_headers::put_headers(&mut headers, allowance);
         }
         put_remainder(&mut headers, problem.remainder);
         let body = dialect::error_body(dialect, problem, &id);

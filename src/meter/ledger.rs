@@ -8,16 +8,16 @@ use tokio::sync::watch;
 use crate::domain::alert::Alert;
 use crate::domain::budget::{Budget, Remainder};
 use crate::domain::event::{
-    Charge, CallResult, LedgerEvent, Flags, Hold, HoldId, Progress, Settlement, Status, Subject,
+    CallResult, Charge, Flags, Hold, HoldId, LedgerEvent, Progress, Settlement, Status, Subject,
 };
 use crate::domain::id::{BudgetId, LimitId};
 use crate::domain::limit::{Allowance, RateLimit};
 use crate::domain::money::Money;
 use crate::domain::time::{Adoption, Time};
 use crate::domain::zone::Zone;
-use crate::meter::rates::{RateLimitStatus, Tokens};
-use crate::meter::state::{HoldDenial, UnloggedEnding, BudgetStatus, LedgerState, Tightest};
-use crate::store::{Wal, KnownWindows, AppendError, RecoveredState};
+use crate::meter::rate_limits::{RateLimitStatus, Tokens};
+use crate::meter::state::{BudgetStatus, HoldDenial, LedgerState, Tightest, UnloggedEnding};
+use crate::store::{AppendError, KnownWindows, RecoveredState, Wal};
 
 /// A claim for one attempt: the hold without its instant and charges, and the budgets and rate limits above the caller.
 pub struct Claim<'a> {
@@ -173,11 +173,13 @@ impl Ledger {
         let sequence = match self.journal.append(event.clone()) {
             Ok(sequence) => sequence,
             Err(not_logged) => {
-                if let LedgerEvent::Settle(Settlement { ending, .. }) = Arc::unwrap_or_clone(event) {
+                if let LedgerEvent::Settle(Settlement { ending, .. }) = Arc::unwrap_or_clone(event)
+                {
                     let status = ending.status.if_undelivered();
-                    state
-                        .unlogged
-                        .insert(id, UnloggedEnding::Ending(Box::new(CallResult { status, ..ending })));
+                    state.unlogged.insert(
+                        id,
+                        UnloggedEnding::Ending(Box::new(CallResult { status, ..ending })),
+                    );
                 }
                 return Err(not_logged);
             }
@@ -220,7 +222,9 @@ impl Ledger {
         let mut logged = 0;
         while let Some((id, unlogged)) = self.first_unlogged() {
             let done = match unlogged {
-                UnloggedEnding::Ending(ending) => self.settle(id, *ending).map(|receipt| receipt.alerts),
+                UnloggedEnding::Ending(ending) => {
+                    self.settle(id, *ending).map(|receipt| receipt.alerts)
+                }
                 UnloggedEnding::Release => self.release(id).map(|_| Vec::new()),
             };
             let Ok(alerts) = done else { break };
@@ -399,7 +403,10 @@ fn room(
     }
     let room = state.room(claim.budgets, &claim.hold, at_ms);
     // no retry helps where money is missing, and nobody waits for money whom a rate limit refuses
-    if !matches!(room, Err(HoldDenial::Exceeded { .. } | HoldDenial::Repeated)) {
+    if !matches!(
+        room,
+        Err(HoldDenial::Exceeded { .. } | HoldDenial::Repeated)
+    ) {
         state
             .rates
             .room(claim.limits, &claim.hold, claim.tokens, boot_ms)

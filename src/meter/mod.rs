@@ -1,16 +1,16 @@
 //! Everything that is held: the ledger takes the worst case in every budget above the caller before a call, and puts the
 //! actual cost in its place afterwards.
 
-mod alert;
-pub mod estimate;
+mod alerts;
+pub mod estimates;
 mod ledger;
-mod rates;
+mod rate_limits;
 mod state;
 #[cfg(test)]
 mod tests;
 pub mod window;
 
-pub use alert::THRESHOLD_PERCENT;
-pub use ledger::{Claim, HoldGrant, Ledger, Receipt, HoldError};
-pub use rates::{RateLimitHit, Measure, RateLimitStatus, Tokens};
-pub use state::{HoldDenial, BudgetStatus, Tightest};
+pub use crate::meter::alerts::THRESHOLD_PERCENT;
+pub use crate::meter::rate_limits::{Measure, RateLimitHit, RateLimitStatus, Tokens};
+pub use ledger::{Claim, HoldError, HoldGrant, Ledger, Receipt};
+pub use state::{BudgetStatus, HoldDenial, Tightest};

@@ -7,12 +7,12 @@ use foldhash::fast::RandomState;
 
 use crate::domain::alert::Alert;
 use crate::domain::budget::{Action, Budget, Remainder};
-use crate::domain::event::{Charge, CallResult, LedgerEvent, Hold, HoldId, Subject};
+use crate::domain::event::{CallResult, Charge, Hold, HoldId, LedgerEvent, Subject};
 use crate::domain::id::{BudgetId, LimitId};
 use crate::domain::money::Money;
 use crate::domain::zone::{Window, Zone};
-use crate::meter::alert::{THRESHOLD_PERCENT, SentAlerts};
-use crate::meter::rates::{RateLimitHit, Rates};
+use crate::meter::alerts::{SentAlerts, THRESHOLD_PERCENT};
+use crate::meter::rate_limits::{RateLimitHit, Rates};
 use crate::store::KnownWindows;
 
 /// What stands in one window of one budget.
@@ -146,7 +146,8 @@ impl LedgerState {
             .map(|known| known.window)
             .filter(|window| now_ms < window.end_ms);
         let window = window.unwrap_or_else(|| self.zone.window(budget.period, now_ms));
-        self.budgets.insert(budget.id, BudgetState { budget, window });
+        self.budgets
+            .insert(budget.id, BudgetState { budget, window });
     }
 
     pub(super) fn forget_budget(&mut self, id: BudgetId) {
@@ -340,7 +341,8 @@ impl LedgerState {
     /// The windows that an instant falls into. From now on no window is forgotten, until `set_back`.
     pub(super) fn windows_at(&mut self, at_ms: u64) -> Vec<Charge> {
         self.keeps_past = true;
-        let window = |watched: &BudgetState| self.zone.window(watched.budget.period, at_ms).start_ms;
+        let window =
+            |watched: &BudgetState| self.zone.window(watched.budget.period, at_ms).start_ms;
         self.budgets
             .iter()
             .map(|(id, watched)| Charge {
@@ -375,7 +377,11 @@ impl LedgerState {
     }
 
     /// Gives calls that run a place in a limit that is new; what they took of other measures is past.
-    pub(super) fn count_running(&mut self, limit: LimitId, stands_above: impl Fn(&Subject) -> bool) {
+    pub(super) fn count_running(
+        &mut self,
+        limit: LimitId,
+        stands_above: impl Fn(&Subject) -> bool,
+    ) {
         for hold in self
             .holds
             .values()
@@ -418,7 +424,9 @@ impl LedgerState {
                 Vec::new()
             }
             LedgerEvent::Release { id, .. } => self.resolve(*id, Money::ZERO),
-            LedgerEvent::Settle(settlement) => self.resolve(settlement.hold.id, settlement.ending.cost),
+            LedgerEvent::Settle(settlement) => {
+                self.resolve(settlement.hold.id, settlement.ending.cost)
+            }
         }
     }
 
@@ -521,7 +529,12 @@ mod tests {
         }
     }
 
-    fn take(state: &mut LedgerState, ids: &[u64], number: u128, ceiling: i128) -> Result<(), HoldDenial> {
+    fn take(
+        state: &mut LedgerState,
+        ids: &[u64],
+        number: u128,
+        ceiling: i128,
+    ) -> Result<(), HoldDenial> {
         let ids: Vec<BudgetId> = ids.iter().map(|id| BudgetId(*id)).collect();
         let mut hold = hold(number, ceiling);
         let room = state.room(&ids, &hold, 1)?;

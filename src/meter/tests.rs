@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::domain::budget::{Action, Budget, Owner, Period};
 use crate::domain::event::{
-    Charge, CallResult, LedgerEvent, Flags, Hold, HoldId, Progress, Settlement, Status, Subject,
+    CallResult, Charge, Flags, Hold, HoldId, LedgerEvent, Progress, Settlement, Status, Subject,
 };
 use crate::domain::id::{BudgetId, KeyId, OrganizationId, RequestId, TeamId};
 use crate::domain::money::Money;

@@ -1,8 +1,8 @@
 //! Whether a key may call a model: its team's patterns, its own and those of every key above it must mean it. Pure; knows nothing of what is
 //! configured, so that a refusal never tells which models exist.
 
+use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::pattern::Pattern;
-use crate::domain::problem::{ApiError, ErrorCode};
 use crate::domain::tenant::{Team, VirtualKey};
 
 /// So many patterns, and so many letters of the name asked for, are shown in a refusal.

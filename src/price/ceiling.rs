@@ -4,7 +4,7 @@
 
 use super::rates::{Rates, Tier};
 use super::{Price, PriceUnknown};
-use crate::domain::bound::InputBound;
+use crate::domain::input_bound::InputBound;
 use crate::domain::money::Money;
 
 /// The most tokens that one image comes to: 10,000 patches of 32 × 32 pixels at full detail, and a quarter for the model's

@@ -313,7 +313,10 @@ mod tests {
 
     #[test]
     fn without_a_price_there_is_no_bill() {
-        assert_eq!(Price::Unknown.cost(&Usage::default(), None), Err(PriceUnknown));
+        assert_eq!(
+            Price::Unknown.cost(&Usage::default(), None),
+            Err(PriceUnknown)
+        );
         assert_eq!(
             price("cohere", "command-a-plus-05-2026").cost(&Usage::default(), None),
             Err(PriceUnknown)
@@ -337,7 +340,7 @@ mod tests {
 
     #[test]
     fn a_dearer_tier_that_the_sheet_does_not_list_is_a_guess_and_bounds_nothing() {
-        use crate::domain::bound::InputBound;
+        use crate::domain::input_bound::InputBound;
         use crate::price::NoCeiling;
         let usage = |tier: &str| Usage {
             uncached_in: 1_000_000,

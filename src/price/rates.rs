@@ -89,7 +89,11 @@ impl SheetRates {
         self.combine(other, Option::max)
     }
 
-    fn combine(self, other: SheetRates, pick: fn(Option<u64>, Option<u64>) -> Option<u64>) -> SheetRates {
+    fn combine(
+        self,
+        other: SheetRates,
+        pick: fn(Option<u64>, Option<u64>) -> Option<u64>,
+    ) -> SheetRates {
         SheetRates {
             input: pick(self.input, other.input),
             cache_read: pick(self.cache_read, other.cache_read),

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::rates::{SheetRates, Rates, Tier};
+use super::rates::{Rates, SheetRates, Tier};
 
 /// What a model is for; only `Chat` and `Embedding` models are offered by their bare names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

@@ -1,6 +1,9 @@
 //! Groq: chat nearly as OpenAI has it. Members that no model of theirs takes are a 400 there, and so is a second answer.
 
-use super::{BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule, SupportedFields};
+use super::{
+    BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
+    SupportedFields,
+};
 use crate::conversation::{Capabilities, Effort, ReasoningStyle};
 use crate::dialect::Dialect;
 

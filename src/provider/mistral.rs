@@ -1,7 +1,10 @@
 //! Mistral: chat and embeddings much as OpenAI has them, with names of its own and a closed schema: a member that is not in it
 //! is a 422. Usage comes unasked in the last chunk of a stream.
 
-use super::{BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule, SupportedFields};
+use super::{
+    BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
+    SupportedFields,
+};
 use crate::conversation::{Capabilities, Effort, IdRule, ReasoningStyle};
 use crate::dialect::Dialect;
 

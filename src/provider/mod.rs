@@ -127,7 +127,10 @@ impl Endpoint {
     }
 
     const fn serving(self, supports_model: fn(&str) -> bool) -> Endpoint {
-        Endpoint { supports_model, ..self }
+        Endpoint {
+            supports_model,
+            ..self
+        }
     }
 
     const fn covered(self, wrapper: &'static BodyWrapper) -> Endpoint {

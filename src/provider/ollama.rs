@@ -1,7 +1,10 @@
 //! Ollama: models on a machine of the operator's own, so they cost nothing. A key is sent if one is configured (a hosted or
 //! fenced-in Ollama takes one), and none is needed.
 
-use super::{BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule, SupportedFields};
+use super::{
+    BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
+    SupportedFields,
+};
 use crate::conversation::Capabilities;
 use crate::dialect::Dialect;
 

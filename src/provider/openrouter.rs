@@ -1,7 +1,10 @@
 //! OpenRouter: chat as OpenAI has it, in front of other vendors. No list prices of it are shipped, and what it charges for one
 //! model depends on who serves it: the configuration must say.
 
-use super::{BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule, SupportedFields};
+use super::{
+    BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
+    SupportedFields,
+};
 use crate::conversation::Capabilities;
 use crate::dialect::Dialect;
 

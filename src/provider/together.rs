@@ -1,7 +1,10 @@
 //! Together: chat and embeddings nearly as OpenAI has them. Usage comes unasked in the last chunk of a stream; log
 //! probabilities are asked for by their number.
 
-use super::{BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule, SupportedFields};
+use super::{
+    BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
+    SupportedFields,
+};
 use crate::conversation::Capabilities;
 use crate::dialect::Dialect;
 

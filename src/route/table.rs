@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::config::{PriceSetting, Provider};
 use crate::conversation::{Capabilities, ReasoningStyle};
 use crate::dialect::behind_alias;
-use crate::domain::problem::{ApiError, ErrorCode};
+use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::price::{Mode, Price, Sheet};
 
 /// A model at a provider, with its price.
@@ -340,7 +340,11 @@ mod tests {
             "nobody/gpt-5.1",
             "gpt-9.9-codex",
         ] {
-            assert_eq!(meant(&table, unknown), Err(RouteError::Unknown), "{unknown}");
+            assert_eq!(
+                meant(&table, unknown),
+                Err(RouteError::Unknown),
+                "{unknown}"
+            );
         }
     }
 
@@ -514,7 +518,8 @@ mod tests {
             (ErrorCode::ModelNotFound, Some("model"))
         );
         assert!(unknown.message.len() < 600 && unknown.message.contains("/v1/models"));
-        let ambiguous = RouteError::Ambiguous(vec!["a/m".to_owned(), "b/m".to_owned()]).problem("m");
+        let ambiguous =
+            RouteError::Ambiguous(vec!["a/m".to_owned(), "b/m".to_owned()]).problem("m");
         assert_eq!(ambiguous.word.status(), 400);
         assert_eq!(
             ambiguous.message,

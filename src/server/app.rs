@@ -3,7 +3,7 @@
 use actix_web::web::{self, ServiceConfig};
 
 use crate::dialect::Dialect;
-use crate::server::{admin, health, inference};
+use crate::server::{api, health, inference};
 
 /// Paths that SDKs make of a base URL with or without `/v1`.
 const PREFIXES: [&str; 3] = ["/v1", "", "/v1/v1"];
@@ -44,7 +44,7 @@ pub(super) fn routes(app: &mut ServiceConfig) {
             web::get().to(inference::model),
         );
     }
-    for (path, _) in admin::ROUTES {
+    for (path, _) in api::ROUTES {
         app.service(web::resource(path).to(inference::administer));
     }
     app.default_service(web::to(inference::not_served));

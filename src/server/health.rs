@@ -5,7 +5,7 @@ use std::fmt::Write;
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::dialect::Dialect;
-use crate::server::{inference, reply};
+use crate::server::{inference, respond};
 
 /// `HEAD /`: what Claude Code asks before anything else.
 pub(super) async fn probe() -> HttpResponse {
@@ -80,7 +80,7 @@ fn status(code: u16, word: &str) -> HttpResponse {
 pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
     let worker = inference::worker(&request);
     if let Err(problem) = inference::actor(worker, &request) {
-        return reply::http(worker.gateway.refuse(Dialect::Chat, &problem));
+        return respond::http(worker.gateway.refuse(Dialect::Chat, &problem));
     }
     let mut text = String::with_capacity(4096);
     let journal = worker.ledger.wal().metrics();

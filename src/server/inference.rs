@@ -7,10 +7,10 @@ use bytes::Bytes;
 use crate::auth;
 use crate::auth::role::Actor;
 use crate::dialect::{Dialect, ModelEntry, ModelPage};
-use crate::domain::problem::{ApiError, ErrorCode};
+use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::gateway::{self, Call, TAG_HEADER};
-use crate::server::media::ReportFormat;
-use crate::server::{Worker, admin, app, call, reply};
+use crate::server::api::accept::ReportFormat;
+use crate::server::{Worker, api, app, extract, respond};
 
 /// What the worker shares; the app is never built without it.
 pub(super) fn worker(request: &HttpRequest) -> &Worker {
@@ -25,17 +25,17 @@ pub(super) async fn infer(
 ) -> HttpResponse {
     let worker = worker(&request);
     let limits = worker.gateway.limits();
-    let credential = call::credential(&request);
-    if call::may_be_long(&request)
+    let credential = extract::credential(&request);
+    if extract::may_be_long(&request)
         && let Err(problem) = worker.gateway.authenticate(credential.as_deref())
     {
-        return reply::http(
+        return respond::http(
             worker
                 .gateway
                 .refuse_call(dialect, credential.as_deref(), problem),
         );
     }
-    let body = match call::body(
+    let body = match extract::body(
         &request,
         payload,
         limits.body_bytes_max,
@@ -45,7 +45,7 @@ pub(super) async fn infer(
     {
         Ok(body) => body,
         Err(problem) => {
-            return reply::http(worker.gateway.refuse_call(
+            return respond::http(worker.gateway.refuse_call(
                 dialect,
                 credential.as_deref(),
                 problem,
@@ -70,7 +70,7 @@ pub(super) async fn infer(
         tag,
         body,
     };
-    reply::http(worker.gateway.handle(&worker.client, call).await)
+    respond::http(worker.gateway.handle(&worker.client, call).await)
 }
 
 #[derive(serde::Deserialize)]
@@ -131,7 +131,7 @@ fn listed(
     };
     let shown = worker
         .gateway
-        .models(call::credential(request).as_deref(), dialect)
+        .models(extract::credential(request).as_deref(), dialect)
         .and_then(|names| {
             let entry = |(id, owned_by)| ModelEntry {
                 id,
@@ -145,7 +145,7 @@ fn listed(
         Ok(json) => HttpResponse::Ok()
             .content_type("application/json")
             .body(json),
-        Err(problem) => reply::http(worker.gateway.refuse(dialect, &problem)),
+        Err(problem) => respond::http(worker.gateway.refuse(dialect, &problem)),
     }
 }
 
@@ -156,8 +156,8 @@ const MODELS_CREATED_S: u64 = 1_767_225_600;
 pub(super) async fn administer(request: HttpRequest, payload: Payload) -> HttpResponse {
     let worker = worker(&request);
     match administered(worker, &request, payload).await {
-        Ok(answer) => reply::administrative(answer),
-        Err(problem) => reply::http(worker.gateway.refuse(Dialect::Chat, &problem)),
+        Ok(answer) => respond::administrative(answer),
+        Err(problem) => respond::http(worker.gateway.refuse(Dialect::Chat, &problem)),
     }
 }
 
@@ -165,12 +165,12 @@ async fn administered(
     worker: &Worker,
     request: &HttpRequest,
     payload: Payload,
-) -> Result<admin::ApiReply, ApiError> {
+) -> Result<api::ApiReply, ApiError> {
     let actor = actor(worker, request)?;
-    let body = call::body(
+    let body = extract::body(
         request,
         payload,
-        admin::BODY_BYTES_MAX,
+        api::BODY_BYTES_MAX,
         worker.gateway.limits().body_timeout_ms,
     )
     .await?;
@@ -185,16 +185,16 @@ async fn administered(
         request.path(),
         request.query_string(),
     );
-    admin::handle(&worker.control, &actor, method, path, query, &body, wanted).await
+    api::handle(&worker.control, &actor, method, path, query, &body, wanted).await
 }
 
 /// Who administers here: the local peer, or the holder of an administrative key.
 pub(super) fn actor(worker: &Worker, request: &HttpRequest) -> Result<Actor, ApiError> {
-    match call::local_actor(request) {
+    match extract::local_actor(request) {
         Some(actor) => Ok(actor),
         None => auth::authenticate_admin(
             &worker.directory.load(),
-            call::credential(request).as_deref(),
+            extract::credential(request).as_deref(),
         ),
     }
 }
@@ -203,13 +203,14 @@ pub(super) fn actor(worker: &Worker, request: &HttpRequest) -> Result<Actor, Api
 pub(super) async fn no_upgrade(request: HttpRequest) -> HttpResponse {
     let worker = worker(&request);
     let message = "this gateway speaks HTTP/1.1 and server-sent events, and upgrades to no other protocol; send a POST";
-    let mut refusal = worker
-        .gateway
-        .refuse(Dialect::Chat, &ApiError::new(ErrorCode::UpgradeRefused, message));
+    let mut refusal = worker.gateway.refuse(
+        Dialect::Chat,
+        &ApiError::new(ErrorCode::UpgradeRefused, message),
+    );
     refusal
         .headers
         .push(("upgrade".to_owned(), "HTTP/1.1".to_owned()));
-    reply::http(refusal)
+    respond::http(refusal)
 }
 
 /// Everything else: an endpoint without a meter does not exist, and is never passed on.
@@ -226,9 +227,9 @@ pub(super) async fn not_served(request: HttpRequest) -> HttpResponse {
         ApiError::new(ErrorCode::NotFound, format!("there is nothing at {path}"))
     };
     // whoever asks with a key finds it among his refusals
-    reply::http(worker.gateway.refuse_call(
+    respond::http(worker.gateway.refuse_call(
         app::dialect_of(&path),
-        call::credential(&request).as_deref(),
+        extract::credential(&request).as_deref(),
         problem,
     ))
 }

@@ -1,20 +1,12 @@
 //! The listener: the only folder that knows actix-web. HTTP comes in, HTTP goes out; what is decided in between is decided
 //! elsewhere. `start` puts the parts of the process together, `Running::stop` takes them apart in the right order.
 
-mod admin;
+mod api;
 mod app;
-mod call;
-mod clock;
-mod csv;
+mod extract;
 mod health;
 mod inference;
-mod ledger;
-mod media;
-mod reply;
-mod report;
-mod request;
-mod shape;
-pub mod simulator;
+mod respond;
 
 use std::fs;
 use std::io;
@@ -34,9 +26,9 @@ use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
 use crate::config::{Config, ReasoningMemoryConfig, SealKeySource, Sync};
 use crate::control::alerts::Alerts;
-use crate::control::{Control, BackgroundTasks};
+use crate::control::{BackgroundTasks, Control};
+use crate::domain::api_error::ApiError;
 use crate::domain::clock::{Clock, SystemClock};
-use crate::domain::problem::ApiError;
 use crate::domain::secret::Secret;
 use crate::domain::time::Time;
 use crate::domain::zone::Zone;
@@ -45,7 +37,7 @@ use crate::meter::Ledger;
 use crate::price::Sheet;
 use crate::route::RouteTable;
 use crate::store::disk::{Disk, FolderDisk};
-use crate::store::memory::{Bounds, ReasoningMemory};
+use crate::store::reasoning_memory::{Bounds, ReasoningMemory};
 use crate::store::seal::{KEY_FILE, SealKey};
 use crate::store::{AppendError, Options, Store, StoreError};
 use crate::upstream::{Client, FetchRules, TlsRoots};
@@ -155,7 +147,10 @@ pub async fn start(config: Config, parts: Platform) -> Result<RunningServer, Sta
     let seal_key = seal_key(&config)?;
     let memory = open_memory(&config, &house, &seal_key);
     let roots = TlsRoots::built_in()?;
-    let table = Arc::new(RouteTable::new(&config.providers, Arc::new(Sheet::embedded())));
+    let table = Arc::new(RouteTable::new(
+        &config.providers,
+        Arc::new(Sheet::embedded()),
+    ));
     let shown = table.clone();
     let control = house
         .control

@@ -2,33 +2,15 @@
 //! and the thread that syncs it; and the disposable memory of what models thought. What it hands out are the nouns of `domain`; it
 //! decides nothing.
 
-mod alerts;
 mod books;
-mod clock;
 mod codec;
-mod company;
 pub mod disk;
-mod journal;
-mod log;
-pub mod memory;
-mod newest;
-mod pace;
-mod reach;
-mod reads;
-mod records;
-mod refusals;
-mod retention;
-mod scan;
+mod log_throttle;
+pub mod reasoning_memory;
 pub mod seal;
-mod segment;
-mod syncer;
-mod table;
-mod tenants;
 #[cfg(test)]
 mod tests;
-mod trouble;
-mod verify;
-mod writer;
+mod wal;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -40,19 +22,21 @@ use crate::domain::event::{Charge, StatusClass};
 use crate::domain::id::KeyId;
 use crate::domain::money::Money;
 use crate::domain::zone::Zone;
-pub use crate::store::alerts::UndeliveredAlert;
-pub use crate::store::clock::KnownWindows;
+pub use crate::store::books::alerts::UndeliveredAlert;
+pub use crate::store::books::clock::KnownWindows;
+use crate::store::books::feed::Feed;
+pub use crate::store::books::feed::FeedCursor;
+pub use crate::store::books::records::{
+    EntryHead, FeedPage, Record, RecordIndex, RequestLogEntry, Scan, ScanPage,
+};
+pub use crate::store::books::refusals::Refusals;
+pub use crate::store::books::retention::RetentionCutoffs;
+pub use crate::store::books::tenants::{AuditEvent, ChangeTransaction, Tenants};
+use crate::store::books::verify::ConcurrentPostings;
+pub use crate::store::books::verify::{Difference, Part, Verification, VerifyReport};
 use crate::store::disk::{Below, Disk};
-pub use crate::store::journal::{Wal, WalStats, AppendError};
-use crate::store::log::WalError;
-use crate::store::newest::Feed;
-pub use crate::store::newest::FeedCursor;
-pub use crate::store::records::{RequestLogEntry, FeedPage, EntryHead, Record, RecordIndex, Scan, ScanPage};
-pub use crate::store::refusals::Refusals;
-pub use crate::store::retention::RetentionCutoffs;
-pub use crate::store::tenants::{AuditEvent, ChangeTransaction, Tenants};
-use crate::store::verify::ConcurrentPostings;
-pub use crate::store::verify::{Difference, Part, Verification, VerifyReport};
+use crate::store::wal::file::WalError;
+pub use crate::store::wal::{AppendError, Wal, WalStats};
 
 /// What can go wrong in the store, in an operator's words.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::codec::tests::{sample_hold, sample_settlement};
 use super::disk::{Disk, DiskFile, FolderDisk};
 use super::*;
-use crate::domain::event::{LedgerEvent, HoldId};
+use crate::domain::event::{HoldId, LedgerEvent};
 use crate::domain::id::RequestId;
 
 pub(super) fn options(folder: &Path, create: bool) -> Options {
@@ -230,8 +230,7 @@ fn a_walk_looks_at_no_more_rows_than_it_may_and_says_where_it_stopped() {
         limit: 2,
         rows_max: 7,
     };
-    let even =
-        |looked: &EntryHead| matches!(looked, EntryHead::Booked(record) if record.hold.at_ms == 10_000);
+    let even = |looked: &EntryHead| matches!(looked, EntryHead::Booked(record) if record.hold.at_ms == 10_000);
     let first = store.request_log(&scan, even).expect("reads");
     assert_eq!(
         (first.entries.len(), first.rows, first.finished),

@@ -19,7 +19,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 
 use crate::upstream::destination;
-use crate::upstream::fetch::{Fetcher, FetchRules};
+use crate::upstream::fetch::{FetchRules, Fetcher};
 
 /// The certificates that upstreams are checked against, shared by all workers.
 #[derive(Clone)]
@@ -157,7 +157,10 @@ fn is_without_body(status: StatusCode) -> bool {
 }
 
 impl IncomingResponse {
-    pub(super) fn new<S>(response: awc::ClientResponse<S>, keep: impl Fn(&str) -> bool) -> IncomingResponse
+    pub(super) fn new<S>(
+        response: awc::ClientResponse<S>,
+        keep: impl Fn(&str) -> bool,
+    ) -> IncomingResponse
     where
         S: Stream<Item = Result<Bytes, awc::error::PayloadError>> + Unpin + 'static,
     {
@@ -184,7 +187,10 @@ impl IncomingResponse {
     /// The next bytes, `None` at the end. Silence for longer than `idle_ms` is a failure.
     pub async fn next(&mut self, idle_ms: u64) -> Result<Option<Bytes>, TransportError> {
         let next = tokio::time::timeout(Duration::from_millis(idle_ms), self.chunks.next());
-        match next.await.map_err(|_| TransportError::IdleTimeout(idle_ms))? {
+        match next
+            .await
+            .map_err(|_| TransportError::IdleTimeout(idle_ms))?
+        {
             Some(Ok(bytes)) => {
                 self.outstanding = self
                     .outstanding
@@ -192,9 +198,9 @@ impl IncomingResponse {
                 Ok(Some(bytes))
             }
             Some(Err(error)) => Err(TransportError::Broken(error.to_string())),
-            None if self.outstanding.is_some_and(|outstanding| outstanding > 0) => {
-                Err(TransportError::Broken("it ended before the promised length".into()))
-            }
+            None if self.outstanding.is_some_and(|outstanding| outstanding > 0) => Err(
+                TransportError::Broken("it ended before the promised length".into()),
+            ),
             None => Ok(None),
         }
     }

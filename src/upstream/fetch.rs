@@ -9,7 +9,7 @@ use std::time::Duration;
 use awc::Connector;
 use bytes::Bytes;
 
-use crate::upstream::client::{TransportError, IncomingResponse, TlsRoots, client_over};
+use crate::upstream::client::{IncomingResponse, TlsRoots, TransportError, client_over};
 use crate::upstream::destination;
 
 /// What may be fetched, and from where.

@@ -5,5 +5,5 @@ mod client;
 mod destination;
 mod fetch;
 
-pub use client::{Client, TransportError, IncomingResponse, OutgoingRequest, TlsRoots};
-pub use fetch::{Fetcher, FetchRules};
+pub use client::{Client, IncomingResponse, OutgoingRequest, TlsRoots, TransportError};
+pub use fetch::{FetchRules, Fetcher};

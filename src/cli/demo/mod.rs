@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::admin::AdminClient;
-use super::print::print;
 use super::signals::Signals;
-use super::{Failure, folder, serve};
+use super::{Failure, serve};
+use crate::cli::data_dir;
+use crate::cli::table::print;
 use crate::config::{self, Config, Overrides};
-use crate::server::simulator::Simulator;
 use crate::server::{self, Platform};
+use crate::simulator::Simulator;
 use secrets::Secrets;
 
 const LARGE: &str = "simulator-large";
@@ -82,10 +83,10 @@ fn require_free(listen: SocketAddr) -> Result<(), Failure> {
 
 /// The secrets of the demo in this folder; on the first start it is created.
 fn open(data: &Path) -> Result<Secrets, Failure> {
-    if folder::is_initialised(data) {
+    if data_dir::is_initialised(data) {
         return Secrets::read(data);
     }
-    folder::create(data)?;
+    data_dir::create(data)?;
     let told = Overrides {
         data: Some(data.to_owned()),
         ..Told::default()

@@ -3,10 +3,10 @@
 
 use serde::de::MapAccess;
 
-use crate::dialect::count::Count;
 use crate::dialect::fault::{FaultReader, UpstreamError};
-use crate::dialect::json::{ElementsSeed, Leaf, ObjectSeed, FieldVisitor, skip};
 use crate::dialect::output::TextCounter;
+use crate::dialect::wire::count::Count;
+use crate::dialect::wire::json::{ElementsSeed, FieldVisitor, Leaf, ObjectSeed, skip};
 use crate::domain::usage::{ReportedUsage, Usage};
 
 /// The counts of `usage`, per field the last one given.

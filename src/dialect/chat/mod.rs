@@ -1,15 +1,15 @@
 //! OpenAI's Chat Completions, both sides: a client's requests and answers, and an upstream's.
 
 mod chunk;
-mod read_answer;
-mod read_request;
-mod write_answer;
-mod write_request;
+mod decode_request;
+mod decode_response;
+mod encode_request;
+mod encode_response;
 
+pub(super) use crate::dialect::chat::decode_response::ChatDecoder;
+pub(super) use crate::dialect::chat::encode_response::ChatEncoder;
 pub(super) use chunk::{Chunk, StreamedUsage, choice_failed};
-pub(super) use read_answer::ChatDecoder;
 pub(super) use decode_request::read_request;
-pub(super) use write_answer::ChatEncoder;
 pub(super) use encode_request::write_request;
 
 use crate::conversation::FieldNames;

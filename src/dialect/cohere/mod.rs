@@ -1,8 +1,8 @@
 //! Cohere's `/v2/chat`, as an upstream.
 
-mod read_answer;
+mod decode_response;
+mod encode_request;
 mod usage;
-mod write_request;
 
-pub(super) use read_answer::CohereDecoder;
+pub(super) use crate::dialect::cohere::decode_response::CohereDecoder;
 pub(super) use encode_request::write_request;

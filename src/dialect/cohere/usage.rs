@@ -4,8 +4,8 @@
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess};
 
 use crate::conversation::RawJson;
-use crate::dialect::count::Count;
-use crate::dialect::json::{ObjectSeed, FieldVisitor, skip};
+use crate::dialect::wire::count::Count;
+use crate::dialect::wire::json::{FieldVisitor, ObjectSeed, skip};
 use crate::domain::usage::{ReportedUsage, TOKENS_MAX, Usage};
 
 #[derive(Clone, Debug, Default)]

@@ -2,13 +2,13 @@
 //! a few members of their own.
 
 mod additional;
+mod decode_response;
+mod encode_request;
 mod maker;
 mod media;
-mod read_answer;
 mod tools;
 mod usage;
-mod write_request;
 
-pub use maker::{Maker, plain_id};
-pub(super) use read_answer::ConverseDecoder;
+pub(super) use crate::dialect::converse::decode_response::ConverseDecoder;
 pub(super) use encode_request::write_request;
+pub use maker::{Maker, plain_id};

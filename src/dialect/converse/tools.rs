@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::conversation::{ChatRequest, Cache, RawJson, Tool, ToolChoice};
+use crate::conversation::{Cache, ChatRequest, RawJson, Tool, ToolChoice};
 use crate::dialect::converse::Maker;
 use crate::dialect::hub::EncodeOptions;
 use crate::dialect::messages::object_schema;

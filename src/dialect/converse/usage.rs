@@ -2,8 +2,8 @@
 
 use serde::de::MapAccess;
 
-use crate::dialect::count::Count;
-use crate::dialect::json::{ElementsSeed, Leaf, ObjectSeed, FieldVisitor, skip};
+use crate::dialect::wire::count::Count;
+use crate::dialect::wire::json::{ElementsSeed, FieldVisitor, Leaf, ObjectSeed, skip};
 use crate::domain::usage::{ReportedUsage, Usage};
 
 /// The counts of `usage`, per field the last one given. The input leaves caches out (WIRE.md 2.12).
@@ -166,7 +166,7 @@ impl FieldVisitor for Tier<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::json::read;
+    use crate::dialect::wire::json::read;
     use crate::domain::usage::Side;
 
     fn report(usage: &str) -> ReportedUsage {
@@ -249,9 +249,18 @@ mod tests {
         for (usage, expected) in [
             ("", ReportedUsage::Missing),
             (r#""totalTokens":7"#, ReportedUsage::Missing),
-            (r#""inputTokens":-1,"outputTokens":3"#, ReportedUsage::Invalid),
-            (r#""inputTokens":null,"outputTokens":3"#, ReportedUsage::Invalid),
-            (r#""inputTokens":7,"outputTokens":1.5"#, ReportedUsage::Invalid),
+            (
+                r#""inputTokens":-1,"outputTokens":3"#,
+                ReportedUsage::Invalid,
+            ),
+            (
+                r#""inputTokens":null,"outputTokens":3"#,
+                ReportedUsage::Invalid,
+            ),
+            (
+                r#""inputTokens":7,"outputTokens":1.5"#,
+                ReportedUsage::Invalid,
+            ),
             (
                 r#""inputTokens":7,"outputTokens":3,"cacheReadInputTokens":"x""#,
                 ReportedUsage::Invalid,

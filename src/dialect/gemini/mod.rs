@@ -1,8 +1,8 @@
 //! Gemini's `generateContent`, as an upstream.
 
-mod read_answer;
+mod decode_response;
+mod encode_request;
 mod usage;
-mod write_request;
 
-pub(super) use read_answer::GeminiDecoder;
+pub(super) use crate::dialect::gemini::decode_response::GeminiDecoder;
 pub(super) use encode_request::write_request;

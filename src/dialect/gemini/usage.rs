@@ -3,8 +3,8 @@
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess};
 
-use crate::dialect::count::Count;
-use crate::dialect::json::{ElementsSeed, Leaf, ObjectSeed, FieldVisitor, skip};
+use crate::dialect::wire::count::Count;
+use crate::dialect::wire::json::{ElementsSeed, FieldVisitor, Leaf, ObjectSeed, skip};
 use crate::domain::usage::{ReportedUsage, Usage};
 
 #[derive(Clone, Debug, Default)]
@@ -229,7 +229,11 @@ mod tests {
             r#""cacheTokensDetails":[5]"#,
             r#""candidatesTokensDetails":7"#,
         ] {
-            assert_eq!(report(&format!("{{{odd}}}")), ReportedUsage::Invalid, "{odd}");
+            assert_eq!(
+                report(&format!("{{{odd}}}")),
+                ReportedUsage::Invalid,
+                "{odd}"
+            );
         }
         let half = |usage, unsaid| ReportedUsage::Partial { usage, unsaid };
         for (json, expected) in [

@@ -4,10 +4,10 @@
 
 use serde::de::MapAccess;
 
-use crate::dialect::count::Count;
 use crate::dialect::fault::FaultReader;
-use crate::dialect::json::{ElementsSeed, Leaf, ObjectSeed, FieldVisitor, skip};
 use crate::dialect::output::TextCounter;
+use crate::dialect::wire::count::Count;
+use crate::dialect::wire::json::{ElementsSeed, FieldVisitor, Leaf, ObjectSeed, skip};
 use crate::domain::usage::{INFERENCE_GEO_PREFIX, ReportedUsage, Usage};
 
 /// The counts of `usage`, per field the last one given.
@@ -341,9 +341,9 @@ impl FieldVisitor for MessagesEvent {
                 Ok(())
             }
             "error" => map.next_value_seed(ObjectSeed(&mut self.error)),
-            "amazon-bedrock-invocationMetrics" => {
-                map.next_value_seed(ObjectSeed(&mut Metrics(self.metrics.get_or_insert_default())))
-            }
+            "amazon-bedrock-invocationMetrics" => map.next_value_seed(ObjectSeed(&mut Metrics(
+                self.metrics.get_or_insert_default(),
+            ))),
             _ => skip(map),
         }
     }

@@ -7,14 +7,15 @@ use serde_json::value::RawValue;
 
 use crate::conversation::StateSealer;
 use crate::dialect::Request;
-use crate::dialect::members::RawObject;
+use crate::dialect::wire::raw_object::RawObject;
 
 const SIGNATURE: &[u8] = b"\"signature\"";
 
 /// `unsigned_too`: blocks without a signature go as well as those that the gateway sealed.
 pub fn without_foreign_reasoning(request: &Request, unsigned_too: bool) -> Option<String> {
     let messages = request.member("messages")?;
-    let may_have = memchr::memmem::find(messages.as_bytes(), StateSealer::PREFIX.as_bytes()).is_some()
+    let may_have = memchr::memmem::find(messages.as_bytes(), StateSealer::PREFIX.as_bytes())
+        .is_some()
         || (unsigned_too && has_empty_signature(messages));
     may_have.then(|| without(messages, unsigned_too))?
 }

@@ -1,23 +1,23 @@
 //! Anthropic's Messages, both sides: a client's requests and answers, and an upstream's.
 
+mod decode_request;
+mod decode_response;
+mod decode_turns;
+mod encode_request;
+mod encode_response;
 mod event;
 mod family;
 mod foreign;
-mod read_answer;
-mod read_request;
-mod read_turns;
 mod schema;
 mod shape;
-mod write_answer;
-mod write_request;
 
-pub(super) use event::{MessagesEventKind, Message, MessagesEvent, MessagesUsage};
-pub use foreign::without_foreign_reasoning;
-pub(super) use read_answer::MessagesDecoder;
+pub(super) use crate::dialect::messages::decode_response::MessagesDecoder;
+pub(super) use crate::dialect::messages::encode_response::MessagesEncoder;
 pub(super) use decode_request::read_request;
-pub(super) use schema::{closed as closed_schema, object as object_schema};
-pub(super) use write_answer::MessagesEncoder;
 pub(super) use encode_request::write_request;
+pub(super) use event::{Message, MessagesEvent, MessagesEventKind, MessagesUsage};
+pub use foreign::without_foreign_reasoning;
+pub(super) use schema::{closed as closed_schema, object as object_schema};
 
 use crate::conversation::FieldNames;
 

@@ -1,7 +1,7 @@
 //! Schemas as Anthropic insists on them. Takes JSON as it was written and keeps its order: only what is missing is added.
 
 use crate::conversation::{RawJson, raw};
-use crate::dialect::members::RawObject;
+use crate::dialect::wire::raw_object::RawObject;
 
 /// Deeper schemas are left as they are.
 const DEPTH_MAX: u8 = 64;
@@ -34,7 +34,8 @@ fn with(object: &str, member: &str) -> String {
 
 fn close(json: &str, depth: u8) -> String {
     let json = json.trim();
-    let (Some(depth), Ok(members)) = (depth.checked_sub(1), RawObject::read(json.as_bytes())) else {
+    let (Some(depth), Ok(members)) = (depth.checked_sub(1), RawObject::read(json.as_bytes()))
+    else {
         return json.to_owned();
     };
     let mut written = String::with_capacity(json.len() + 64);

@@ -1,7 +1,7 @@
 //! Ollama's own `/api/chat`, as an upstream.
 
-mod read_answer;
-mod write_request;
+mod decode_response;
+mod encode_request;
 
-pub(super) use read_answer::OllamaDecoder;
+pub(super) use crate::dialect::ollama::decode_response::OllamaDecoder;
 pub(super) use encode_request::write_request;

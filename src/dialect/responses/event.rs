@@ -3,10 +3,10 @@
 
 use serde::de::MapAccess;
 
-use crate::dialect::count::Count;
 use crate::dialect::fault::FaultReader;
-use crate::dialect::json::{ElementsSeed, Leaf, ObjectSeed, FieldVisitor, skip};
 use crate::dialect::output::TextCounter;
+use crate::dialect::wire::count::Count;
+use crate::dialect::wire::json::{ElementsSeed, FieldVisitor, Leaf, ObjectSeed, skip};
 use crate::domain::usage::{ReportedUsage, Usage};
 
 /// An id is kept to be told again in an error; a longer one is no id.
@@ -288,7 +288,7 @@ impl FieldVisitor for ResponsesEvent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::json::read;
+    use crate::dialect::wire::json::read;
 
     fn answered(json: &str) -> ResponseBody {
         read(&ResponseBody::default(), json.as_bytes()).expect("JSON")

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::dialect::answer::written;
-use crate::domain::problem::ApiError;
+use crate::domain::api_error::ApiError;
 
 #[derive(Serialize)]
 struct ErrorEvent<'p> {

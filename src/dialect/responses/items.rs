@@ -3,8 +3,8 @@
 use serde::Deserialize;
 
 use crate::conversation::{
-    ContentBlock, Content, StateSealer, Media, ProviderState, RawJson, ReasoningBlock, Role, Source, ToolCall, ToolResult,
-    Turn,
+    Content, ContentBlock, Media, ProviderState, RawJson, ReasoningBlock, Role, Source,
+    StateSealer, ToolCall, ToolResult, Turn,
 };
 use crate::dialect::responses::tools::{TOOL_SEARCH, Table, custom_arguments};
 use crate::dialect::tools::as_str;

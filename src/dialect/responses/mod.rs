@@ -1,19 +1,19 @@
 //! OpenAI's Responses as its clients speak it, without anything that a vendor would have to keep between calls; towards OpenAI
 //! itself and those who speak alike, everything passes.
 
+mod decode_request;
 mod echo;
+mod encode_response;
 mod event;
 mod failure;
 mod items;
 mod output;
-mod read_request;
 mod tee;
 mod tools;
-mod write_answer;
 
+pub(super) use crate::dialect::responses::encode_response::ResponsesEncoder;
 pub(super) use decode_request::read_request;
 pub(super) use tee::{ResponsesTap, whole};
-pub(super) use write_answer::ResponsesEncoder;
 
 use crate::conversation::FieldNames;
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::dialect::responses::echo::{Echo, one_line};
-use crate::dialect::responses::tools::{FunctionCall, Form, custom_input};
+use crate::dialect::responses::tools::{Form, FunctionCall, custom_input};
 use crate::domain::usage::Usage;
 
 /// One item of an answer, finished or not.

@@ -3,14 +3,16 @@
 
 use bytes::Bytes;
 
-use crate::dialect::json;
 use crate::dialect::output::DeliveredText;
-use crate::dialect::responses::event::{ResponseBody, ResponsesEventKind, ResponsesEvent, ResponsesUsage};
+use crate::dialect::responses::event::{
+    ResponseBody, ResponsesEvent, ResponsesEventKind, ResponsesUsage,
+};
 use crate::dialect::responses::failure;
-use crate::dialect::sse::Fields;
 use crate::dialect::tee::EventKind;
+use crate::dialect::wire::json;
+use crate::dialect::wire::sse::Fields;
 use crate::dialect::{Dialect, UpstreamError, fault};
-use crate::domain::problem::ApiError;
+use crate::domain::api_error::ApiError;
 use crate::domain::usage::ReportedUsage;
 
 /// Reads one stream.
@@ -114,7 +116,8 @@ pub(in crate::dialect) fn whole(body: &[u8]) -> Result<ResponseBody, serde_json:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::{samples, sse};
+    use crate::dialect::samples;
+    use crate::dialect::wire::sse;
     use crate::domain::usage::Usage;
 
     const STREAM: &str = include_str!("../../../tests/golden/openai/responses.sse");
@@ -160,9 +163,9 @@ mod tests {
         let events = samples::events(FAILED);
         let mut tee = ResponsesTap::default();
         let (last, before) = events.split_last().expect("events");
-        before
-            .iter()
-            .for_each(|event| assert!(!matches!(tee.read(&sse::parse(event)), EventKind::Error(_))));
+        before.iter().for_each(|event| {
+            assert!(!matches!(tee.read(&sse::parse(event)), EventKind::Error(_)))
+        });
         let told = tee.failed(&ApiError::invalid("so \"it\" is"), "req_1");
         let numbers = ["\"sequence_number\":5", "\"sequence_number\":6"];
         for (event, (name, number)) in samples::events(std::str::from_utf8(&told).expect("UTF-8"))

@@ -9,8 +9,8 @@ use serde_json::json;
 
 use crate::conversation::{RawJson, Tool, raw};
 use crate::dialect::Request;
-use crate::dialect::json::lenient;
-use crate::domain::problem::ApiError;
+use crate::dialect::wire::json::lenient;
+use crate::domain::api_error::ApiError;
 
 /// The name under which the hub knows the client's search for tools.
 pub(super) const TOOL_SEARCH: &str = "tool_search";
@@ -113,8 +113,8 @@ impl Tools {
     /// Reads `tools`, and the tools that items of the input bring along.
     pub(super) fn of(request: &Request) -> Result<Tools, ApiError> {
         let mut tools = Tools::default();
-        for declared in
-            crate::dialect::json::typed::<Vec<ToolDeclaration>>(request, "tools")?.unwrap_or_default()
+        for declared in crate::dialect::wire::json::typed::<Vec<ToolDeclaration>>(request, "tools")?
+            .unwrap_or_default()
         {
             tools.add(declared, None);
         }

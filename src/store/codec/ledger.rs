@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::api_error::ErrorCode;
 use crate::domain::attribution::{Attribution, Tag, UserHash};
 use crate::domain::event::{
-    Charge, Correction, CostLine, CallResult, LedgerEvent, Flags, Hold, HoldId, Progress, Settlement, Status,
-    StatusClass, Subject,
+    CallResult, Charge, Correction, CostLine, Flags, Hold, HoldId, LedgerEvent, Progress,
+    Settlement, Status, StatusClass, Subject,
 };
 use crate::domain::id::{BudgetId, KeyId, OrganizationId, RequestId, TeamId};
 use crate::domain::money::Money;
-use crate::domain::problem::ErrorCode;
 use crate::domain::refusal::Refusal;
 use crate::domain::usage::Usage;
 use crate::store::RollupSums;

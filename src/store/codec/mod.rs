@@ -74,7 +74,8 @@ pub(super) mod tests {
     use crate::domain::attribution::{Attribution, Tag, UserHash};
     use crate::domain::budget::{Action, Budget, Owner, Period};
     use crate::domain::event::{
-        Charge, CostLine, CallResult, LedgerEvent, Flags, Hold, HoldId, Progress, Settlement, Status, Subject,
+        CallResult, Charge, CostLine, Flags, Hold, HoldId, LedgerEvent, Progress, Settlement,
+        Status, Subject,
     };
     use crate::domain::id::{BudgetId, KeyId, LimitId, OrganizationId, RequestId, TeamId};
     use crate::domain::limit::RateLimit;

@@ -1,0 +1,163 @@
+//! What goes to standard output: text for people in columns, JSON for scripts. Never more than it was handed.
+
+use std::io::{self, Write};
+
+use serde_json::Value;
+
+use crate::cli::Failure;
+
+/// Writes a text to standard output. A reader that has gone (`| head -1`) is not a failure.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::refused(format!(
+            "standard output cannot be written: {error}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// The server's own answer, for scripts.
+pub fn json(value: &Value) -> Result<(), Failure> {
+    print(&format!("{value:#}\n"))
+}
+
+/// Columns as wide as their widest cell, with a heading.
+pub fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
+    let heading: Vec<String> = heading.iter().map(|title| (*title).to_owned()).collect();
+    let lines = || std::iter::once(&heading).chain(rows);
+    let width = |column: usize| {
+        lines()
+            .filter_map(|line| line.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..heading.len()).map(width).collect();
+    let line = |cells: &Vec<String>| {
+        let padded: Vec<String> = cells
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        format!("{}\n", padded.join("  ").trim_end())
+    };
+    lines().map(line).collect()
+}
+
+/// A member of an answer as a person reads it; `-` where there is none.
+pub fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// An allow-list; an empty one allows everything.
+pub fn models(value: &Value) -> String {
+    match value.as_array() {
+        Some(models) if !models.is_empty() => {
+            models.iter().map(cell).collect::<Vec<_>>().join(", ")
+        }
+        _ => "all".to_owned(),
+    }
+}
+
+/// Every budget with what is left of it and when it starts anew: `$10 daily, $7.5 left until 2026-11-24T00:00:00Z`.
+pub fn budgets(value: &Value) -> String {
+    let one = |budget: &Value| {
+        let mut text = format!("${} {}", cell(&budget["limit"]), cell(&budget["period"]));
+        if !budget["model"].is_null() {
+            text += &format!(" on {}", cell(&budget["model"]));
+        }
+        if budget["action"] == "warn" {
+            text += " (warns only)";
+        }
+        if !budget["remaining"].is_null() {
+            text += &format!(", ${} left", cell(&budget["remaining"]));
+        }
+        if !budget["resets_at"].is_null() {
+            text += &format!(" until {}", cell(&budget["resets_at"]));
+        }
+        text
+    };
+    match value.as_array() {
+        Some(budgets) if !budgets.is_empty() => {
+            budgets.iter().map(one).collect::<Vec<_>>().join("; ")
+        }
+        _ => "none".to_owned(),
+    }
+}
+
+/// Every rate limit: `60 requests a minute, 4 at once on gpt-5*`.
+pub fn limits(value: &Value) -> String {
+    let one = |limit: &Value| {
+        let measures = [
+            ("rpm", "requests a minute"),
+            ("tpm", "tokens a minute"),
+            ("max_parallel", "at once"),
+        ];
+        let given = measures.iter().filter(|(name, _)| !limit[name].is_null());
+        let mut text = given
+            .map(|(name, what)| format!("{} {what}", limit[name]))
+            .collect::<Vec<_>>()
+            .join(", ");
+        if !limit["model"].is_null() {
+            text += &format!(" on {}", cell(&limit["model"]));
+        }
+        text
+    };
+    match value.as_array() {
+        Some(limits) if !limits.is_empty() => limits.iter().map(one).collect::<Vec<_>>().join("; "),
+        _ => "none".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [
+            vec!["engineering".to_owned(), "1".to_owned()],
+            vec!["ops".to_owned(), "22".to_owned()],
+        ];
+        assert_eq!(
+            table(&["TEAM", "COST"], &rows),
+            "TEAM         COST\nengineering  1\nops          22\n"
+        );
+    }
+
+    #[test]
+    fn limits_are_told_in_words() {
+        let told = json!([{"rpm": 60, "tpm": null, "max_parallel": 4, "model": null}, {"tpm": 1000, "model": "gpt-5*"}]);
+        assert_eq!(
+            limits(&told),
+            "60 requests a minute, 4 at once; 1000 tokens a minute on gpt-5*"
+        );
+        assert_eq!(limits(&json!([])), "none");
+    }
+
+    #[test]
+    fn budgets_are_told_with_what_is_left() {
+        let told = json!([
+            {"limit": "10", "period": "total", "action": "block", "model": null, "remaining": "7.5"},
+            {"limit": "1", "period": "daily", "action": "warn", "model": "gpt-*", "remaining": "1",
+             "resets_at": "2026-11-24T00:00:00Z"},
+        ]);
+        let expected = "$10 total, $7.5 left; $1 daily on gpt-* (warns only), $1 left until 2026-11-24T00:00:00Z";
+        assert_eq!(budgets(&told), expected);
+        assert_eq!(
+            (
+                budgets(&json!([])),
+                models(&json!([])),
+                models(&json!(["a", "b"]))
+            ),
+            ("none".into(), "all".into(), "a, b".into())
+        );
+    }
+}

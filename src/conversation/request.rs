@@ -1,0 +1,289 @@
+//! What a client asks, whatever dialect it asked in.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::conversation::{Content, ContentBlock};
+
+/// A JSON value that is kept as it was written.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct RawJson(pub Box<RawValue>);
+
+impl RawJson {
+    pub fn as_str(&self) -> &str {
+        self.0.get()
+    }
+}
+
+impl PartialEq for RawJson {
+    fn eq(&self, other: &RawJson) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Default for RawJson {
+    /// An empty object.
+    fn default() -> RawJson {
+        RawJson(
+            RawValue::from_string("{}".to_owned()).unwrap_or_else(|_| RawValue::NULL.to_owned()),
+        )
+    }
+}
+
+/// A text that is one JSON value; `None` if it is not.
+pub fn raw(json: String) -> Option<RawJson> {
+    RawValue::from_string(json).ok().map(RawJson)
+}
+
+/// A number as the client wrote it.
+pub type Number = RawJson;
+
+/// One request.
+#[derive(Clone, Debug, Default)]
+pub struct ChatRequest {
+    pub streamed: bool,
+    /// in the client's order, system turns where they stand
+    pub turns: Vec<Turn>,
+    pub tools: Vec<Tool>,
+    pub tool_choice: ToolChoice,
+    /// `Some(false)`: one call at a time
+    pub parallel_tools: Option<bool>,
+    pub output_cap: Option<u64>,
+    pub sampling: Sampling,
+    /// texts at which the answer ends
+    pub stop: Vec<String>,
+    pub reasoning: ReasoningOptions,
+    pub format: Format,
+    /// the end user as the client names them
+    pub user: Option<String>,
+    pub service_tier: Option<String>,
+    /// members that have no place here, by the client's names
+    pub dropped: Vec<String>,
+}
+
+impl ChatRequest {
+    pub fn drop_param(&mut self, name: impl Into<String>) {
+        let name = name.into();
+        if !self.dropped.contains(&name) {
+            self.dropped.push(name);
+        }
+    }
+
+    /// Images and documents, also those in results of tools.
+    pub fn media(&self) -> impl Iterator<Item = &Content> {
+        let blocks = self.turns.iter().flat_map(|turn| &turn.blocks);
+        let contents = blocks.flat_map(|block| match &block.content {
+            Content::ToolResult(result) => result
+                .blocks
+                .iter()
+                .map(|block| &block.content)
+                .collect::<Vec<_>>(),
+            content => vec![content],
+        });
+        contents.filter(|content| matches!(content, Content::Image(_) | Content::Document(_)))
+    }
+}
+
+/// What a client's dialect calls the members that may have to be left out or refused.
+#[derive(Clone, Copy, Debug)]
+pub struct FieldNames {
+    pub messages: &'static str,
+    pub stop: &'static str,
+    pub reasoning: &'static str,
+    pub format: &'static str,
+    pub parallel_tools: &'static str,
+    pub user: &'static str,
+}
+
+#[derive(Clone, Debug)]
+pub struct Turn {
+    pub role: Role,
+    pub blocks: Vec<ContentBlock>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    System,
+    User,
+    Assistant,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tool {
+    pub name: String,
+    pub description: Option<String>,
+    /// JSON Schema of the arguments, an object
+    pub schema: RawJson,
+    pub strict: Option<bool>,
+    pub cache: Option<crate::conversation::Cache>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ToolChoice {
+    #[default]
+    Auto,
+    None,
+    /// some tool must be called
+    Any,
+    Named(String),
+}
+
+/// How the next token is drawn. Values as the client wrote them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sampling {
+    pub temperature: Option<Number>,
+    pub top_p: Option<Number>,
+    pub top_k: Option<Number>,
+    pub frequency_penalty: Option<Number>,
+    pub presence_penalty: Option<Number>,
+    pub seed: Option<Number>,
+}
+
+/// How much the model is to think.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReasoningOptions {
+    /// `Some(Effort::None)`: not at all
+    pub effort: Option<Effort>,
+    /// tokens, where the client named a number
+    pub budget: Option<u64>,
+    /// the client turned thinking on and leaves the amount to the model
+    pub adaptive: bool,
+    /// whether the thoughts are to be shown
+    pub summary: Option<Summary>,
+}
+
+impl ReasoningOptions {
+    /// Whether the client said anything of it.
+    pub fn is_named(&self) -> bool {
+        *self != ReasoningOptions::default()
+    }
+
+    /// Whether the client wants it off.
+    pub fn is_off(&self) -> bool {
+        self.effort == Some(Effort::None)
+    }
+}
+
+/// Words for effort, from none to all, as the dialects have them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effort {
+    None,
+    Minimal,
+    Low,
+    Medium,
+    High,
+    XHigh,
+    Max,
+}
+
+impl Effort {
+    pub const ALL: [Effort; 7] = [
+        Effort::None,
+        Effort::Minimal,
+        Effort::Low,
+        Effort::Medium,
+        Effort::High,
+        Effort::XHigh,
+        Effort::Max,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Effort::None => "none",
+            Effort::Minimal => "minimal",
+            Effort::Low => "low",
+            Effort::Medium => "medium",
+            Effort::High => "high",
+            Effort::XHigh => "xhigh",
+            Effort::Max => "max",
+        }
+    }
+
+    pub fn parse(word: &str) -> Option<Effort> {
+        Effort::ALL
+            .into_iter()
+            .find(|effort| effort.as_str() == word)
+    }
+
+    /// The nearest of the words that a model takes; of two that are as near the lower. `None` where it takes none.
+    pub fn nearest(self, taken: &[Effort]) -> Option<Effort> {
+        let distance = |other: &Effort| (*other as i8 - self as i8).unsigned_abs();
+        taken
+            .iter()
+            .copied()
+            .min_by_key(|other| (distance(other), *other))
+    }
+
+    /// Thinking tokens that stand for the word where a model takes a number only.
+    pub const fn tokens(self) -> u64 {
+        match self {
+            Effort::None => 0,
+            Effort::Minimal => 1_024,
+            Effort::Low => 2_048,
+            Effort::Medium => 8_192,
+            Effort::High => 16_384,
+            Effort::XHigh => 32_768,
+            Effort::Max => 65_536,
+        }
+    }
+
+    /// The word that stands for a number of thinking tokens where a model takes words only.
+    pub fn of_tokens(tokens: u64) -> Effort {
+        Effort::ALL
+            .into_iter()
+            .rev()
+            .find(|effort| effort.tokens() <= tokens)
+            .unwrap_or(Effort::None)
+    }
+}
+
+/// What the client wants to see of the thoughts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Summary {
+    Shown,
+    Omitted,
+}
+
+/// The shape that the answer's text must have.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Format {
+    #[default]
+    Text,
+    /// any JSON object
+    JsonObject,
+    JsonSchema {
+        name: String,
+        description: Option<String>,
+        schema: RawJson,
+        strict: Option<bool>,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn efforts_map_to_the_nearest_word_and_to_numbers_and_back() {
+        let taken = [Effort::Low, Effort::Medium, Effort::High];
+        for (asked, expected) in [
+            (Effort::None, Effort::Low),
+            (Effort::Minimal, Effort::Low),
+            (Effort::Medium, Effort::Medium),
+            (Effort::Max, Effort::High),
+        ] {
+            assert_eq!(asked.nearest(&taken), Some(expected));
+        }
+        assert_eq!(Effort::High.nearest(&[]), None);
+        assert_eq!(
+            Effort::Medium.nearest(&[Effort::Low, Effort::High]),
+            Some(Effort::Low)
+        );
+        for effort in Effort::ALL {
+            assert_eq!(Effort::of_tokens(effort.tokens()), effort);
+            assert_eq!(Effort::parse(effort.as_str()), Some(effort));
+        }
+        assert_eq!(Effort::of_tokens(10_000), Effort::Medium);
+    }
+}

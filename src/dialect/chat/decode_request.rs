@@ -1,0 +1,606 @@
+//! A client's chat request as a neutral ask. What has no place there is named, what would change the answer is refused.
+
+use serde::Deserialize;
+
+use crate::conversation::{
+    Cache, ChatRequest, Content, ContentBlock, Effort, Format, Media, Number, RawJson,
+    ReasoningBlock, ReasoningOptions, Role, Source, StateSealer, Tool, ToolCall, ToolChoice,
+    ToolResult, Turn, raw,
+};
+use crate::dialect::Request;
+use crate::dialect::wire::json::{Arguments, typed};
+use crate::domain::api_error::ApiError;
+
+/// Members that are read here, or that say nothing to another vendor and lose nothing.
+const READ: [&str; 9] = [
+    "model",
+    "messages",
+    "stream",
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+    "n",
+    "store",
+    "audio",
+];
+
+/// Reads the body of a request that was read shallowly before. `envelope` opens what a client carried for a vendor.
+pub(in crate::dialect) fn decode_request(
+    request: &Request,
+    envelope: &StateSealer,
+) -> Result<ChatRequest, ApiError> {
+    if request.choices > 1 {
+        let message =
+            "`n` above 1 cannot be had from this vendor; leave it out and ask several times";
+        return Err(ApiError::invalid(message).at("n"));
+    }
+    if request.audio_output {
+        return Err(ApiError::invalid(
+            "this vendor answers with text only; leave `modalities` out",
+        )
+        .at("modalities"));
+    }
+    let mut ask = ChatRequest {
+        streamed: request.streamed,
+        output_cap: request.output_cap.map(|cap| cap.tokens),
+        service_tier: request.service_tier.clone(),
+        user: request.user.clone(),
+        ..Ask::default()
+    };
+    let messages: Vec<Message> = typed(request, "messages")?.unwrap_or_default();
+    for (place, message) in messages.into_iter().enumerate() {
+        ask.turns.push(turn(message, place, envelope)?);
+    }
+    let names: Vec<&str> = request.member_names().collect();
+    for name in names {
+        member(&mut ask, request, name)?;
+    }
+    Ok(ask)
+}
+
+/// Takes one top-level member into the ask.
+fn member(ask: &mut ChatRequest, request: &Request, name: &str) -> Result<(), ApiError> {
+    if request.member(name) == Some("null") {
+        return Ok(());
+    }
+    let sampling = &mut ask.sampling;
+    let number = || -> Result<Option<Number>, ApiError> { typed(request, name) };
+    match name {
+        "temperature" => sampling.temperature = number()?,
+        "top_p" => sampling.top_p = number()?,
+        "top_k" => sampling.top_k = number()?,
+        "frequency_penalty" => sampling.frequency_penalty = number()?,
+        "presence_penalty" => sampling.presence_penalty = number()?,
+        "seed" => sampling.seed = number()?,
+        "stop" => {
+            ask.stop = typed::<Stops>(request, name)?
+                .map(Stops::list)
+                .unwrap_or_default()
+        }
+        "tools" => ask.tools = tools(request)?,
+        "tool_choice" => {
+            ask.tool_choice = typed::<Choice>(request, name)?
+                .map(Choice::meaning)
+                .transpose()?
+                .unwrap_or_default()
+        }
+        "parallel_tool_calls" => ask.parallel_tools = typed(request, name)?,
+        "response_format" => {
+            ask.format = typed::<ResponseFormat>(request, name)?
+                .map(ResponseFormat::meaning)
+                .unwrap_or_default()
+        }
+        "reasoning_effort" => ask.reasoning = effort(typed(request, name)?)?,
+        // taken from the shallow reading
+        "service_tier" | "user" | "modalities" => {}
+        name if READ.contains(&name) => {}
+        name => ask.drop_param(name),
+    }
+    Ok(())
+}
+
+#[derive(Deserialize)]
+struct Message {
+    role: String,
+    #[serde(default)]
+    content: Option<Contents>,
+    #[serde(default)]
+    refusal: Option<String>,
+    #[serde(default, alias = "reasoning")]
+    reasoning_content: Option<String>,
+    #[serde(default)]
+    tool_calls: Option<Vec<Call>>,
+    #[serde(default)]
+    tool_call_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Contents {
+    Text(String),
+    Parts(Vec<Part>),
+}
+
+#[derive(Deserialize)]
+struct Part {
+    #[serde(rename = "type", default)]
+    kind: String,
+    #[serde(default)]
+    text: Option<String>,
+    #[serde(default)]
+    refusal: Option<String>,
+    #[serde(default)]
+    image_url: Option<ImageUrl>,
+    #[serde(default)]
+    file: Option<File>,
+    #[serde(default)]
+    cache_control: Option<CacheControl>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ImageUrl {
+    Plain(String),
+    Object { url: String },
+}
+
+#[derive(Deserialize)]
+struct File {
+    #[serde(default)]
+    filename: Option<String>,
+    #[serde(default)]
+    file_data: Option<String>,
+    #[serde(default)]
+    file_id: Option<String>,
+}
+
+/// Anthropic's word for a cache hint, which many chat clients send along.
+#[derive(Deserialize)]
+struct CacheControl {
+    #[serde(default)]
+    ttl: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Call {
+    #[serde(default)]
+    id: String,
+    #[serde(default)]
+    function: Option<Function>,
+    #[serde(default)]
+    extra_content: Option<ExtraContent>,
+}
+
+#[derive(Deserialize)]
+struct Function {
+    name: String,
+    #[serde(default)]
+    arguments: Arguments,
+}
+
+#[derive(Deserialize)]
+struct ExtraContent {
+    google: Option<GoogleContent>,
+}
+
+#[derive(Deserialize)]
+struct GoogleContent {
+    thought_signature: Option<String>,
+}
+
+fn turn(message: Message, place: usize, envelope: &StateSealer) -> Result<Turn, ApiError> {
+    let refused =
+        |what: String| ApiError::invalid(format!("messages[{place}]: {what}")).at("messages");
+    let mut blocks = Vec::new();
+    if let Some(text) = message.reasoning_content.filter(|text| !text.is_empty()) {
+        blocks.push(Content::Reasoning(ReasoningBlock { text, opaque: None }).into());
+    }
+    match message.content {
+        Some(Contents::Text(text)) => push_text(&mut blocks, text),
+        Some(Contents::Parts(parts)) => {
+            for part in parts {
+                blocks.extend(block(part).map_err(refused)?);
+            }
+        }
+        None => {}
+    }
+    if let Some(text) = message.refusal {
+        push_text(&mut blocks, text);
+    }
+    let role = match message.role.as_str() {
+        "system" | "developer" => Role::System,
+        "user" => Role::User,
+        "assistant" => Role::Assistant,
+        "tool" | "function" => return tool_turn(message.tool_call_id, blocks).map_err(refused),
+        other => {
+            return Err(refused(format!(
+                "the role `{}` is not known",
+                other.chars().take(40).collect::<String>()
+            )));
+        }
+    };
+    for call in message.tool_calls.unwrap_or_default() {
+        blocks.push(Content::ToolCall(tool_call(call, envelope).map_err(refused)?).into());
+    }
+    Ok(Turn { role, blocks })
+}
+
+fn push_text(blocks: &mut Vec<ContentBlock>, text: String) {
+    if !text.is_empty() {
+        blocks.push(Content::Text(text).into());
+    }
+}
+
+fn tool_turn(id: Option<String>, blocks: Vec<ContentBlock>) -> Result<Turn, String> {
+    let id = id.ok_or("a message of the role `tool` needs a `tool_call_id`")?;
+    let result = Content::ToolResult(ToolResult {
+        id,
+        name: None,
+        blocks,
+        is_error: false,
+    });
+    Ok(Turn {
+        role: Role::User,
+        blocks: vec![result.into()],
+    })
+}
+
+fn tool_call(call: Call, envelope: &StateSealer) -> Result<ToolCall, String> {
+    let function = call
+        .function
+        .ok_or("a tool call has no `function`; calls of other kinds cannot be translated")?;
+    let arguments = function.arguments.0;
+    let signature = call
+        .extra_content
+        .and_then(|extra| extra.google)
+        .and_then(|google| google.thought_signature);
+    Ok(ToolCall {
+        id: call.id,
+        name: function.name,
+        arguments,
+        opaque: signature.map(|token| envelope.open(&token)),
+    })
+}
+
+fn block(part: Part) -> Result<Option<ContentBlock>, String> {
+    let cache = part.cache_control.map(|hint| {
+        if hint.ttl.as_deref() == Some("1h") {
+            Cache::Hour
+        } else {
+            Cache::FiveMinutes
+        }
+    });
+    let content = match part.kind.as_str() {
+        "text" | "refusal" | "input_text" | "output_text" => {
+            let text = part.text.or(part.refusal).unwrap_or_default();
+            if text.is_empty() {
+                return Ok(None);
+            }
+            Content::Text(text)
+        }
+        "image_url" => {
+            let url = match part.image_url.ok_or("an image part has no `image_url`")? {
+                ImageUrl::Plain(url) | ImageUrl::Object { url } => url,
+            };
+            Content::Image(media(url, "image/"))
+        }
+        "file" => Content::Document(file(part.file.ok_or("a file part has no `file`")?)?),
+        other => {
+            let other: String = other.chars().take(40).collect();
+            return Err(format!(
+                "a part of the type `{other}` cannot be translated for this vendor; send text, images or files"
+            ));
+        }
+    };
+    Ok(Some(ContentBlock { content, cache }))
+}
+
+/// A data URL taken apart, or the address as it is.
+fn media(url: String, usual: &str) -> Media {
+    let inline = url
+        .get(..5)
+        .filter(|scheme| scheme.eq_ignore_ascii_case("data:"))
+        .and_then(|_| url[5..].split_once(','));
+    match inline {
+        Some((head, payload)) => {
+            let mime = head
+                .split(';')
+                .next()
+                .unwrap_or_default()
+                .to_ascii_lowercase();
+            Media {
+                mime,
+                source: Source::Base64(payload.to_owned()),
+                name: None,
+            }
+        }
+        None => Media {
+            mime: if usual.ends_with('/') {
+                String::new()
+            } else {
+                usual.to_owned()
+            },
+            source: Source::Url(url),
+            name: None,
+        },
+    }
+}
+
+fn file(file: File) -> Result<Media, String> {
+    let found = match (file.file_data, file.file_id) {
+        (Some(data), _) if data.contains(':') => media(data, "application/pdf"),
+        (Some(data), _) => Media {
+            mime: "application/pdf".into(),
+            source: Source::Base64(data),
+            name: None,
+        },
+        (None, Some(id)) => Media {
+            mime: String::new(),
+            source: Source::File(id),
+            name: None,
+        },
+        (None, None) => return Err("a file part has neither `file_data` nor `file_id`".into()),
+    };
+    Ok(Media {
+        name: file.filename,
+        ..found
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Stops {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Stops {
+    fn list(self) -> Vec<String> {
+        match self {
+            Stops::One(one) => vec![one],
+            Stops::Several(several) => several,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct ToolEntry {
+    #[serde(rename = "type", default)]
+    kind: String,
+    #[serde(default)]
+    function: Option<ToolDeclaration>,
+    #[serde(default)]
+    cache_control: Option<CacheControl>,
+}
+
+#[derive(Deserialize)]
+struct ToolDeclaration {
+    name: String,
+    #[serde(default)]
+    description: Option<String>,
+    #[serde(default)]
+    parameters: Option<RawJson>,
+    #[serde(default)]
+    strict: Option<bool>,
+}
+
+fn tools(request: &Request) -> Result<Vec<Tool>, ApiError> {
+    let declared: Vec<ToolEntry> = typed(request, "tools")?.unwrap_or_default();
+    declared.into_iter().map(tool).collect()
+}
+
+fn tool(declared: ToolEntry) -> Result<Tool, ApiError> {
+    let Some(function) = declared.function else {
+        let kind: String = declared.kind.chars().take(40).collect();
+        let message = format!(
+            "a tool of the type `{kind}` cannot be translated for this vendor; declare functions"
+        );
+        return Err(ApiError::invalid(message).at("tools"));
+    };
+    let cache = declared.cache_control.map(|hint| {
+        if hint.ttl.as_deref() == Some("1h") {
+            Cache::Hour
+        } else {
+            Cache::FiveMinutes
+        }
+    });
+    let schema = function
+        .parameters
+        .filter(|schema| schema.as_str() != "null");
+    let schema = schema
+        .or_else(|| raw(r#"{"type":"object","properties":{}}"#.to_owned()))
+        .unwrap_or_default();
+    Ok(Tool {
+        name: function.name,
+        description: function.description,
+        schema,
+        strict: function.strict,
+        cache,
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Choice {
+    Word(String),
+    Named { function: NamedChoice },
+}
+
+#[derive(Deserialize)]
+struct NamedChoice {
+    name: String,
+}
+
+impl Choice {
+    fn meaning(self) -> Result<ToolChoice, ApiError> {
+        Ok(match self {
+            Choice::Named { function } => ToolChoice::Named(function.name),
+            Choice::Word(word) => match word.as_str() {
+                "auto" => ToolChoice::Auto,
+                "none" => ToolChoice::None,
+                "required" | "any" => ToolChoice::Any,
+                _ => {
+                    return Err(ApiError::invalid(
+                        "`tool_choice` is none of auto, none and required",
+                    )
+                    .at("tool_choice"));
+                }
+            },
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct ResponseFormat {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    json_schema: Option<JsonSchema>,
+}
+
+#[derive(Deserialize)]
+struct JsonSchema {
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    description: Option<String>,
+    #[serde(default)]
+    schema: Option<RawJson>,
+    #[serde(default)]
+    strict: Option<bool>,
+}
+
+impl ResponseFormat {
+    fn meaning(self) -> Format {
+        match (self.kind.as_str(), self.json_schema) {
+            (
+                "json_schema",
+                Some(JsonSchema {
+                    name,
+                    description,
+                    schema: Some(schema),
+                    strict,
+                }),
+            ) => Format::JsonSchema {
+                name: name.unwrap_or_else(|| "answer".to_owned()),
+                description,
+                schema,
+                strict,
+            },
+            ("json_object" | "json_schema", _) => Format::JsonObject,
+            _ => Format::Text,
+        }
+    }
+}
+
+fn effort(word: Option<String>) -> Result<ReasoningOptions, ApiError> {
+    let Some(word) = word else {
+        return Ok(ReasoningOptions::default());
+    };
+    let effort = match word.as_str() {
+        "default" => return Ok(ReasoningOptions::default()),
+        word => Effort::parse(word),
+    };
+    let known = "`reasoning_effort` is none of none, minimal, low, medium, high, xhigh and max";
+    Ok(ReasoningOptions {
+        effort: Some(effort.ok_or_else(|| ApiError::invalid(known).at("reasoning_effort"))?),
+        ..Reasoning::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::{Dialect, read};
+
+    fn ask(more: &str) -> Result<ChatRequest, ApiError> {
+        let body = format!(r#"{{"model":"m"{more}}}"#);
+        let request = read(Dialect::Chat, body.into()).expect("a request");
+        decode_request(&request, &StateSealer::new([0; 32]))
+    }
+
+    #[test]
+    fn a_conversation_with_tools_and_images_is_read() {
+        let ask = ask(
+            r#","messages":[{"role":"developer","content":"be brief"},
+            {"role":"user","content":[{"type":"text","text":"see","cache_control":{"type":"ephemeral","ttl":"1h"}},
+              {"type":"image_url","image_url":{"url":"data:image/PNG;base64,AAAA","detail":"low"}}]},
+            {"role":"assistant","content":null,"tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}]},
+            {"role":"tool","tool_call_id":"c1","content":"done"}],
+            "tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object","b":1,"a":2}}}],
+            "tool_choice":{"type":"function","function":{"name":"f"}},"stop":"END","temperature":0.70,"reasoning_effort":"high",
+            "max_completion_tokens":50,"logit_bias":{"1":2},"metadata":null"#,
+        )
+        .expect("an ask");
+        assert_eq!(
+            ask.turns.iter().map(|turn| turn.role).collect::<Vec<_>>(),
+            [Role::System, Role::User, Role::Assistant, Role::User]
+        );
+        let see = &ask.turns[1].blocks;
+        assert_eq!(see[0].cache, Some(Cache::Hour));
+        assert!(
+            matches!(&see[1].content, Content::Image(Media { mime, source: Source::Base64(data), .. }) if mime == "image/png" && data == "AAAA")
+        );
+        assert!(
+            matches!(&ask.turns[2].blocks[0].content, Content::ToolCall(call) if call.arguments == "{\"a\":1}")
+        );
+        assert_eq!(
+            ask.tools[0].schema.as_str(),
+            r#"{"type":"object","b":1,"a":2}"#,
+            "as it was written"
+        );
+        assert_eq!(
+            (ask.stop, ask.output_cap, ask.dropped),
+            (
+                vec!["END".to_owned()],
+                Some(50),
+                vec!["logit_bias".to_owned()]
+            )
+        );
+        assert_eq!(
+            ask.sampling.temperature.as_ref().map(RawJson::as_str),
+            Some("0.70")
+        );
+        assert_eq!(
+            (ask.tool_choice, ask.reasoning.effort),
+            (ToolChoice::Named("f".into()), Some(Effort::High))
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_had_is_refused_with_its_place() {
+        for (more, param) in [
+            (r#","messages":[],"n":2"#, "n"),
+            (
+                r#","messages":[],"modalities":["text","audio"]"#,
+                "modalities",
+            ),
+            (
+                r#","messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"","format":"wav"}}]}]"#,
+                "messages",
+            ),
+            (r#","messages":[{"role":"tool","content":"x"}]"#, "messages"),
+            (r#","messages":[{"role":"king","content":"x"}]"#, "messages"),
+            (r#","messages":[{"content":"x"}]"#, "messages"),
+            (r#","messages":[],"tools":[{"type":"web_search"}]"#, "tools"),
+            (r#","messages":[],"tool_choice":"perhaps""#, "tool_choice"),
+            (
+                r#","messages":[],"reasoning_effort":"much""#,
+                "reasoning_effort",
+            ),
+        ] {
+            let problem = ask(more).expect_err(more);
+            assert_eq!(
+                (problem.word.status(), problem.param.as_deref()),
+                (400, Some(param)),
+                "{problem}"
+            );
+        }
+    }
+
+    #[test]
+    fn half_an_emoji_does_not_stop_a_translation() {
+        let ask = ask(r#","messages":[{"role":"user","content":"a\ud83d"}]"#).expect("an ask");
+        assert!(matches!(&ask.turns[0].blocks[0].content, Content::Text(text) if text == "a "));
+    }
+}

@@ -1,0 +1,470 @@
+//! What an upstream answers in the chat dialect, as neutral events. Tolerant of those who borrow it: thoughts under several
+//! names, content in pieces of several kinds, calls without ids or with their arguments as objects.
+
+use serde::Deserialize;
+
+use crate::conversation::{BlockKind, OutputEvent, StopReason};
+use crate::dialect::chat::{Chunk, StreamedUsage, choice_failed};
+use crate::dialect::translate::{ResponseDecoder, ResponseMeta, StreamState};
+use crate::dialect::unary::{DecodedResponse, IncompleteResponse, decode_unary};
+use crate::dialect::wire::json;
+use crate::dialect::wire::json::Arguments;
+use crate::dialect::wire::sse::Fields;
+use crate::dialect::{Dialect, UpstreamError};
+use crate::domain::usage::ReportedUsage;
+
+/// Reads one answer; of several choices only the first.
+pub(in crate::dialect) struct ChatDecoder {
+    /// what minted ids begin with
+    seed: String,
+    usage: StreamedUsage,
+    /// of a whole answer
+    report: Option<ReportedUsage>,
+    blocks: u32,
+    /// the block of text or thoughts that is open
+    open: Option<(u32, BlockKind)>,
+    /// the upstream's number of a call, its id, its block
+    calls: Vec<(u64, String, u32)>,
+}
+
+#[derive(Deserialize)]
+struct ResponseBody {
+    #[serde(default)]
+    choices: Vec<Choice>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    #[serde(default)]
+    index: Option<u64>,
+    #[serde(default, alias = "message")]
+    delta: Option<Delta>,
+    #[serde(default)]
+    finish_reason: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+struct Delta {
+    #[serde(default)]
+    content: Option<Contents>,
+    #[serde(default)]
+    refusal: Option<String>,
+    #[serde(default)]
+    reasoning_content: Option<String>,
+    #[serde(default)]
+    reasoning: Option<String>,
+    #[serde(default)]
+    tool_calls: Option<Vec<Call>>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Contents {
+    Text(String),
+    Parts(Vec<Part>),
+    Other(serde::de::IgnoredAny),
+}
+
+/// Mistral's pieces: `{type: text, text}`, `{type: thinking, thinking: [{text}]}`.
+#[derive(Deserialize)]
+struct Part {
+    #[serde(default)]
+    text: Option<String>,
+    #[serde(default)]
+    thinking: Option<Vec<Thought>>,
+}
+
+#[derive(Deserialize)]
+struct Thought {
+    #[serde(default)]
+    text: String,
+}
+
+#[derive(Deserialize)]
+struct Call {
+    #[serde(default)]
+    index: Option<u64>,
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
+    function: Option<Function>,
+}
+
+#[derive(Deserialize)]
+struct Function {
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    arguments: Arguments,
+}
+
+impl ChatDecoder {
+    pub(in crate::dialect) fn new(head: &ResponseMeta) -> ChatDecoder {
+        ChatDecoder {
+            seed: head.request_id.clone(),
+            usage: StreamedUsage::default(),
+            report: None,
+            blocks: 0,
+            open: None,
+            calls: Vec::new(),
+        }
+    }
+
+    /// Whether there was one.
+    fn first_choice(
+        &mut self,
+        data: &[u8],
+        events: &mut Vec<OutputEvent>,
+    ) -> Result<bool, UpstreamError> {
+        let answered: ResponseBody = json::lenient(data)
+            .map_err(|_| UpstreamError::unreadable("the upstream sent a chunk of another shape"))?;
+        let Some(choice) = answered
+            .choices
+            .into_iter()
+            .find(|choice| choice.index.unwrap_or(0) == 0)
+        else {
+            return Ok(false);
+        };
+        if let Some(delta) = choice.delta {
+            self.delta(delta, events);
+        }
+        if let Some(reason) = choice.finish_reason.filter(|reason| !reason.is_empty()) {
+            self.close(events);
+            for (_, _, block) in self.calls.drain(..) {
+                events.push(OutputEvent::Close { block });
+            }
+            events.push(OutputEvent::Stop(stop(&reason)));
+        }
+        Ok(true)
+    }
+
+    fn delta(&mut self, delta: Delta, events: &mut Vec<OutputEvent>) {
+        // some send the same thoughts under both names
+        if let Some(text) = delta.reasoning_content.or(delta.reasoning) {
+            self.say(BlockKind::Reasoning, text, events);
+        }
+        match delta.content {
+            Some(Contents::Text(text)) => self.say(BlockKind::Text, text, events),
+            Some(Contents::Parts(parts)) => {
+                parts.into_iter().for_each(|part| self.part(part, events))
+            }
+            Some(Contents::Other(_)) | None => {}
+        }
+        if let Some(text) = delta.refusal {
+            self.say(BlockKind::Text, text, events);
+        }
+        for call in delta.tool_calls.unwrap_or_default() {
+            self.call(call, events);
+        }
+    }
+
+    fn part(&mut self, part: Part, events: &mut Vec<OutputEvent>) {
+        for thought in part.thinking.unwrap_or_default() {
+            self.say(BlockKind::Reasoning, thought.text, events);
+        }
+        if let Some(text) = part.text {
+            self.say(BlockKind::Text, text, events);
+        }
+    }
+
+    /// A piece of text or thoughts: goes into the block of its kind that is open, or opens one.
+    fn say(&mut self, opened: BlockKind, text: String, events: &mut Vec<OutputEvent>) {
+        if text.is_empty() {
+            return;
+        }
+        let block = match &self.open {
+            Some((block, kind)) if *kind == opened => *block,
+            _ => {
+                self.close(events);
+                let block = self.next_block();
+                events.push(OutputEvent::Open {
+                    block,
+                    opened: opened.clone(),
+                });
+                self.open = Some((block, opened));
+                block
+            }
+        };
+        events.push(OutputEvent::Delta { block, text });
+    }
+
+    fn call(&mut self, call: Call, events: &mut Vec<OutputEvent>) {
+        let (name, arguments) = call.function.map_or_else(Default::default, |function| {
+            (function.name, function.arguments.0)
+        });
+        let id = call.id.filter(|id| !id.is_empty());
+        let index = call.index.unwrap_or(match (&id, self.calls.last()) {
+            // whole calls without a number: each names itself anew
+            (Some(id), Some((index, known, _))) if id != known => index + 1,
+            (None, Some((index, ..))) if name.is_some() => index + 1,
+            (_, Some((index, ..))) => *index,
+            (_, None) => 0,
+        });
+        let known = self
+            .calls
+            .iter()
+            .rev()
+            .find(|(number, ..)| *number == index);
+        let block = match known {
+            // some number every call 0 and tell them apart by id only
+            Some((_, known, block))
+                if id.as_ref().is_none_or(|id| id == known) || name.is_none() =>
+            {
+                *block
+            }
+            _ => self.open_call(index, id, name.unwrap_or_default(), events),
+        };
+        if !arguments.is_empty() {
+            events.push(OutputEvent::Delta {
+                block,
+                text: arguments,
+            });
+        }
+    }
+
+    fn open_call(
+        &mut self,
+        index: u64,
+        id: Option<String>,
+        name: String,
+        events: &mut Vec<OutputEvent>,
+    ) -> u32 {
+        self.close(events);
+        let block = self.next_block();
+        let id = id.unwrap_or_else(|| format!("call_{}_{block}", self.seed));
+        self.calls.push((index, id.clone(), block));
+        events.push(OutputEvent::Open {
+            block,
+            opened: BlockKind::Call { id, name },
+        });
+        block
+    }
+
+    fn close(&mut self, events: &mut Vec<OutputEvent>) {
+        if let Some((block, _)) = self.open.take() {
+            events.push(OutputEvent::Close { block });
+        }
+    }
+
+    fn next_block(&mut self) -> u32 {
+        self.blocks += 1;
+        self.blocks - 1
+    }
+}
+
+impl ResponseDecoder for ChatDecoder {
+    fn event(
+        &mut self,
+        fields: &Fields<'_>,
+        events: &mut Vec<OutputEvent>,
+    ) -> Result<StreamState, UpstreamError> {
+        let data = fields.data.trim_ascii();
+        match data {
+            _ if fields.event == Some(b"error") => {
+                self.usage.ended = true;
+                return Err(crate::dialect::fault::named(Dialect::Chat, data));
+            }
+            b"" => return Ok(StreamState::More),
+            b"[DONE]" if self.usage.ended => return Ok(StreamState::End),
+            b"[DONE]" => return Ok(StreamState::Truncated),
+            _ => {}
+        }
+        let Ok(mut chunk) = json::read(&Chunk::default(), data) else {
+            return Err(UpstreamError::unreadable(
+                "the upstream sent an event that is not JSON",
+            ));
+        };
+        self.usage.then(&mut chunk);
+        if chunk.choices > 0 {
+            self.first_choice(data, events)?;
+        }
+        if chunk.error.seen {
+            return Err(chunk.error.certain_fault(Dialect::Chat));
+        }
+        if chunk.choice_failed {
+            return Err(choice_failed());
+        }
+        Ok(StreamState::More)
+    }
+
+    fn whole(
+        &mut self,
+        body: &[u8],
+        events: &mut Vec<OutputEvent>,
+    ) -> Result<(), IncompleteResponse> {
+        let DecodedResponse { report, .. } = decode_unary(Dialect::Chat, body)?;
+        self.report = Some(report);
+        let answered = match self.first_choice(body, events) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(UpstreamError::unreadable(
+                "the upstream's answer has no choice",
+            )),
+            Err(fault) => Err(fault),
+        };
+        answered.map_err(|fault| IncompleteResponse::fault(fault, self.report()))
+    }
+
+    fn report(&self) -> ReportedUsage {
+        self.report.clone().unwrap_or_else(|| self.usage.report())
+    }
+
+    fn output_is_final(&self) -> bool {
+        self.report.is_some() || self.usage.output_is_final
+    }
+}
+
+/// Every word for an end that those who speak this dialect use (WIRE.md 2.11).
+fn stop(reason: &str) -> StopReason {
+    match reason {
+        "length" | "max_tokens" => StopReason::Length,
+        "model_length" => StopReason::ContextWindow,
+        "tool_calls" | "function_call" | "tool_use" => StopReason::Tool,
+        "content_filter" | "refusal" => StopReason::Filtered,
+        "stop" | "eos" | "end_turn" | "stop_sequence" | "COMPLETE" => StopReason::End,
+        other => {
+            tracing::warn!(
+                "an upstream ended an answer with the unknown reason {:?}: taken for a plain end",
+                other.get(..40).unwrap_or(other)
+            );
+            StopReason::End
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conversation::{Content, ResponseBuilder, StateSealer};
+    use crate::dialect::samples;
+    use crate::dialect::wire::sse;
+
+    fn reader() -> ChatDecoder {
+        ChatDecoder::new(&ResponseMeta {
+            request_id: "req_1".into(),
+            model: "m".into(),
+            created_s: 0,
+            envelope: StateSealer::new([0; 32]),
+        })
+    }
+
+    /// The blocks that a stream of these choices tells, one line each, and why it stopped.
+    fn told(chunks: &[&str]) -> (Vec<String>, StopReason) {
+        let (mut reader, mut events) = (reader(), Vec::new());
+        for chunk in chunks {
+            let event = format!("data: {{\"choices\":[{chunk}]}}\n\n");
+            assert_eq!(
+                reader.event(&sse::parse(event.as_bytes()), &mut events),
+                Ok(StreamState::More),
+                "{chunk}"
+            );
+        }
+        let mut fold = ResponseBuilder::default();
+        events.iter().for_each(|event| fold.add(event));
+        let answer = fold.answer();
+        let line = |content: &Content| match content {
+            Content::Text(text) => format!("text {text}"),
+            Content::Reasoning(reasoned) => format!("thought {}", reasoned.text),
+            Content::ToolCall(call) => format!("{} {} {}", call.id, call.name, call.arguments),
+            _ => "?".to_owned(),
+        };
+        (
+            answer
+                .blocks
+                .iter()
+                .map(|block| line(&block.content))
+                .collect(),
+            answer.stop,
+        )
+    }
+
+    #[test]
+    fn e02_calls_whose_pieces_come_mixed_are_told_apart() {
+        let (blocks, stop) = told(&[
+            r#"{"index":0,"delta":{"role":"assistant","content":"so"}}"#,
+            r#"{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":""}},{"index":1,"id":"b","function":{"name":"g","arguments":"{"}}]}}"#,
+            r#"{"index":0,"delta":{"tool_calls":[{"index":1,"function":{"arguments":"}"}}]}}"#,
+            r#"{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{\"x\":1}"}}]}}"#,
+            r#"{"index":1,"delta":{"content":"another choice"}}"#,
+            r#"{"index":0,"delta":{},"finish_reason":"stop"}"#,
+        ]);
+        assert_eq!(blocks, ["text so", r#"a f {"x":1}"#, "b g {}"]);
+        assert_eq!(stop, StopReason::Tool, "whatever the upstream calls it");
+    }
+
+    #[test]
+    fn whole_calls_without_numbers_or_ids_are_calls_of_their_own() {
+        let (blocks, _) = told(&[
+            r#"{"delta":{"tool_calls":[{"function":{"name":"f","arguments":{"x": 1}}},{"function":{"name":"g"}}]}}"#,
+            r#"{"delta":{"tool_calls":[{"index":0,"id":"c","function":{"name":"h","arguments":"{}"}}]}}"#,
+        ]);
+        assert_eq!(
+            blocks,
+            [r#"call_req_1_0 f {"x": 1}"#, "call_req_1_1 g ", "c h {}"]
+        );
+    }
+
+    #[test]
+    fn r03_r04_thoughts_are_told_from_text_under_every_name() {
+        let (blocks, stop) = told(&[
+            r#"{"delta":{"reasoning":"hm"}}"#,
+            r#"{"delta":{"reasoning_content":"!","reasoning":"!"}}"#,
+            r#"{"delta":{"content":[{"type":"thinking","thinking":[{"type":"text","text":" so"}]},{"type":"text","text":"a"}]}}"#,
+            r#"{"delta":{"content":"b","refusal":null},"finish_reason":"model_length"}"#,
+        ]);
+        assert_eq!(blocks, ["thought hm! so", "text ab"]);
+        assert_eq!(stop, StopReason::ContextWindow);
+    }
+
+    #[test]
+    fn an_end_mark_without_a_reason_is_a_break_and_an_answer_without_a_choice_none() {
+        let ends = |reason: &str| {
+            let (mut reader, mut events) = (reader(), Vec::new());
+            let chunk = format!(
+                "data: {{\"choices\":[{{\"delta\":{{\"content\":\"a\"}},\"finish_reason\":{reason}}}]}}\n\n"
+            );
+            reader
+                .event(&sse::parse(chunk.as_bytes()), &mut events)
+                .expect("a chunk");
+            reader.event(&sse::parse(b"data: [DONE]\n\n"), &mut events)
+        };
+        assert_eq!(
+            ["\"stop\"", "\"\"", "null"].map(ends),
+            [
+                Ok(StreamState::End),
+                Ok(StreamState::Truncated),
+                Ok(StreamState::Truncated)
+            ]
+        );
+        for body in [
+            "{}",
+            r#"{"choices":[]}"#,
+            r#"{"choices":[{"index":1,"message":{"content":"a"}}]}"#,
+        ] {
+            let read = reader().whole(body.as_bytes(), &mut Vec::new());
+            assert!(
+                matches!(&read, Err(IncompleteResponse::Fault { fault, .. }) if fault.unreadable),
+                "{body}: {read:?}"
+            );
+        }
+        let failed = reader().whole(
+            br#"{"choices":[{"message":{"content":"a"},"finish_reason":"error"}]}"#,
+            &mut Vec::new(),
+        );
+        assert!(
+            matches!(&failed, Err(IncompleteResponse::Fault { fault, .. }) if !fault.unreadable),
+            "{failed:?}"
+        );
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic() {
+        for damaged in samples::damaged(samples::CHAT_STREAM.as_bytes(), 3_000) {
+            let (mut reader, mut events) = (reader(), Vec::new());
+            for event in samples::events(&String::from_utf8_lossy(&damaged)) {
+                let _ = reader.event(&sse::parse(&event), &mut events);
+            }
+            let _ = reader.whole(&damaged, &mut events);
+            let _ = (reader.report(), reader.output_is_final());
+        }
+    }
+}

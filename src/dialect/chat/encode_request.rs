@@ -1,0 +1,498 @@
+//! A neutral ask as the body of an upstream's chat request.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+
+use crate::conversation::{
+    ChatRequest, Content, ContentBlock, Effort, Format, Media, RawJson, Role, Source, Tool,
+    ToolCall, ToolChoice, ToolResult, Turn, fitting_id,
+};
+use crate::dialect::answer::written;
+use crate::dialect::hub::EncodeOptions;
+
+/// What stands before the text of a result that tells a failure: the dialect has no flag for it.
+const FAILED: &str = "Error: ";
+/// What stands in a result whose image follows in a user's message: the dialect's results are text.
+const IMAGE_FOLLOWS: &str = "(the image follows)";
+/// What the assistant says between results of tools and a user, where the vendor insists that it says something (E6).
+const UNDERSTOOD: &str = "Understood.";
+
+#[derive(Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    messages: Vec<Message<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_completion_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: &'a Option<RawJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: &'a Option<RawJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_k: &'a Option<RawJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frequency_penalty: &'a Option<RawJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    presence_penalty: &'a Option<RawJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: &'a Option<RawJson>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    stop: &'a [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<ToolDeclaration<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<Choice<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parallel_tool_calls: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<ResponseFormat<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_effort: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_tier: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stream: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_options: Option<StreamOptions>,
+}
+
+#[derive(Serialize)]
+struct StreamOptions {
+    include_usage: bool,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    role: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_call_id: Option<Cow<'a, str>>,
+    content: Contents<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<Call<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Contents<'a> {
+    None,
+    Text(Cow<'a, str>),
+    Parts(Vec<Part<'a>>),
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Part<'a> {
+    Text { text: &'a str },
+    ImageUrl { image_url: ImageUrl<'a> },
+    File { file: File<'a> },
+}
+
+#[derive(Serialize)]
+struct ImageUrl<'a> {
+    url: Cow<'a, str>,
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    filename: &'a str,
+    file_data: String,
+}
+
+#[derive(Serialize)]
+struct Call<'a> {
+    id: Cow<'a, str>,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    function: FunctionCall<'a>,
+}
+
+#[derive(Serialize)]
+struct FunctionCall<'a> {
+    name: &'a str,
+    arguments: &'a str,
+}
+
+#[derive(Serialize)]
+struct ToolDeclaration<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    function: Function<'a>,
+}
+
+#[derive(Serialize)]
+struct Function<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    parameters: &'a RawJson,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strict: Option<bool>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Choice<'a> {
+    Word(&'static str),
+    Named {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        function: Name<'a>,
+    },
+}
+
+#[derive(Serialize)]
+struct Name<'a> {
+    name: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum ResponseFormat<'a> {
+    JsonObject,
+    JsonSchema { json_schema: JsonSchema<'a> },
+}
+
+#[derive(Serialize)]
+struct JsonSchema<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    schema: &'a RawJson,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strict: Option<bool>,
+}
+
+/// Writes an ask that fits the model.
+pub(in crate::dialect) fn encode_request(ask: &ChatRequest, sending: &EncodeOptions<'_>) -> String {
+    let mut messages = Vec::with_capacity(ask.turns.len() + 1);
+    for turn in &ask.turns {
+        push_turn(&mut messages, turn, sending);
+    }
+    let newer = sending.output_cap_member == "max_completion_tokens";
+    let sampling = &ask.sampling;
+    written(&Body {
+        model: sending.model,
+        messages,
+        max_completion_tokens: sending.output_cap.filter(|_| newer),
+        max_tokens: sending.output_cap.filter(|_| !newer),
+        temperature: &sampling.temperature,
+        top_p: &sampling.top_p,
+        top_k: &sampling.top_k,
+        frequency_penalty: &sampling.frequency_penalty,
+        presence_penalty: &sampling.presence_penalty,
+        seed: &sampling.seed,
+        stop: &ask.stop,
+        tools: ask
+            .tools
+            .iter()
+            .map(|tool| declared(tool, sending))
+            .collect(),
+        tool_choice: tool_choice(&ask.tool_choice, sending),
+        parallel_tool_calls: ask.parallel_tools,
+        response_format: response_format(&ask.format),
+        reasoning_effort: ask.reasoning.effort.map(Effort::as_str),
+        user: ask.user.as_deref(),
+        service_tier: ask.service_tier.as_deref(),
+        stream: ask.streamed,
+        stream_options: (ask.streamed && sending.stream_usage_opt_in).then_some(StreamOptions {
+            include_usage: true,
+        }),
+    })
+}
+
+/// One turn: results of tools are messages of their own, and what they show follows as a user's message.
+fn push_turn<'a>(messages: &mut Vec<Message<'a>>, turn: &'a Turn, sending: &EncodeOptions<'a>) {
+    let (mut parts, mut calls) = (Vec::new(), Vec::new());
+    for block in &turn.blocks {
+        match &block.content {
+            Content::ToolResult(result) => {
+                messages.push(tool_message(result, sending));
+                parts.extend(result.blocks.iter().filter_map(medium));
+            }
+            Content::ToolCall(call) => calls.push(called(call, sending)),
+            // what another model thought is nothing that this one said
+            Content::Reasoning(_) => {}
+            Content::Text(text) => parts.push(Part::Text { text }),
+            Content::Image(_) | Content::Document(_) => parts.extend(medium(block)),
+        }
+    }
+    if parts.is_empty() && calls.is_empty() {
+        return;
+    }
+    let role = match turn.role {
+        Role::System => "system",
+        Role::User => "user",
+        Role::Assistant => "assistant",
+    };
+    let follows_results = messages
+        .last()
+        .is_some_and(|message| message.role == "tool");
+    if turn.role == Role::User && follows_results && !sending.capabilities.user_after_results {
+        let content = Contents::Text(Cow::Borrowed(UNDERSTOOD));
+        messages.push(Message {
+            role: "assistant",
+            tool_call_id: None,
+            content,
+            tool_calls: Vec::new(),
+        });
+    }
+    messages.push(Message {
+        role,
+        tool_call_id: None,
+        content: contents(parts, turn.role),
+        tool_calls: calls,
+    });
+}
+
+/// Parts as the least that says them: a text alone is a text, and an assistant's parts are its text.
+fn contents(mut parts: Vec<Part<'_>>, role: Role) -> Contents<'_> {
+    if parts.is_empty() {
+        return Contents::None;
+    }
+    if let [Part::Text { text }] = parts.as_slice() {
+        return Contents::Text(Cow::Borrowed(text));
+    }
+    if role == Role::User {
+        return Contents::Parts(parts);
+    }
+    let texts: Vec<&str> = parts
+        .drain(..)
+        .filter_map(|part| match part {
+            Part::Text { text } => Some(text),
+            _ => None,
+        })
+        .collect();
+    Contents::Text(Cow::Owned(texts.join(if role == Role::System {
+        "\n\n"
+    } else {
+        ""
+    })))
+}
+
+fn tool_message<'a>(result: &'a ToolResult, sending: &EncodeOptions<'a>) -> Message<'a> {
+    let mut text = result.text();
+    if text.is_empty() && result.blocks.iter().any(|block| medium(block).is_some()) {
+        text.push_str(IMAGE_FOLLOWS);
+    }
+    if result.is_error {
+        text.insert_str(0, FAILED);
+    }
+    let id = fitting_id(&result.id, sending.capabilities.ids);
+    Message {
+        role: "tool",
+        tool_call_id: Some(id),
+        content: Contents::Text(text.into()),
+        tool_calls: Vec::new(),
+    }
+}
+
+fn called<'a>(call: &'a ToolCall, sending: &EncodeOptions<'a>) -> Call<'a> {
+    let arguments = if call.arguments.trim().is_empty() {
+        "{}"
+    } else {
+        &call.arguments
+    };
+    Call {
+        id: fitting_id(&call.id, sending.capabilities.ids),
+        kind: "function",
+        function: FunctionCall {
+            name: sending.names.sent(&call.name),
+            arguments,
+        },
+    }
+}
+
+/// An image or document as a part; text documents as their text. What `fit` would have refused is nothing.
+fn medium(block: &ContentBlock) -> Option<Part<'_>> {
+    match &block.content {
+        Content::Image(Media {
+            mime,
+            source: Source::Base64(data),
+            ..
+        }) => {
+            let mime = if mime.is_empty() { "image/png" } else { mime };
+            Some(Part::ImageUrl {
+                image_url: ImageUrl {
+                    url: format!("data:{mime};base64,{data}").into(),
+                },
+            })
+        }
+        Content::Image(Media {
+            source: Source::Url(url),
+            ..
+        }) => Some(Part::ImageUrl {
+            image_url: ImageUrl {
+                url: Cow::Borrowed(url),
+            },
+        }),
+        Content::Document(Media {
+            mime,
+            source: Source::Base64(data),
+            name,
+        }) => {
+            let filename = name.as_deref().unwrap_or("document.pdf");
+            Some(Part::File {
+                file: File {
+                    filename,
+                    file_data: format!("data:{mime};base64,{data}"),
+                },
+            })
+        }
+        Content::Document(Media {
+            source: Source::Text(text),
+            ..
+        }) => Some(Part::Text { text }),
+        _ => None,
+    }
+}
+
+fn declared<'a>(tool: &'a Tool, sending: &EncodeOptions<'a>) -> ToolDeclaration<'a> {
+    let function = Function {
+        name: sending.names.sent(&tool.name),
+        description: tool.description.as_deref(),
+        parameters: &tool.schema,
+        strict: tool.strict,
+    };
+    ToolDeclaration {
+        kind: "function",
+        function,
+    }
+}
+
+fn tool_choice<'a>(choice: &'a ToolChoice, sending: &EncodeOptions<'a>) -> Option<Choice<'a>> {
+    match choice {
+        ToolChoice::Auto => None,
+        ToolChoice::None => Some(Choice::Word("none")),
+        ToolChoice::Any => Some(Choice::Word("required")),
+        ToolChoice::Named(name) => Some(Choice::Named {
+            kind: "function",
+            function: Name {
+                name: sending.names.sent(name),
+            },
+        }),
+    }
+}
+
+fn response_format(format: &Format) -> Option<ResponseFormat<'_>> {
+    match format {
+        Format::Text => None,
+        Format::JsonObject => Some(ResponseFormat::JsonObject),
+        Format::JsonSchema {
+            name,
+            description,
+            schema,
+            strict,
+        } => Some(ResponseFormat::JsonSchema {
+            json_schema: JsonSchema {
+                name,
+                description: description.as_deref(),
+                schema,
+                strict: *strict,
+            },
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conversation::{Capabilities, IdRule, StateSealer, ToolNames, raw};
+    use crate::dialect::{Dialect, read};
+
+    fn sent(body: &str, takes: Capabilities) -> serde_json::Value {
+        let request = read(
+            Dialect::Chat,
+            bytes::Bytes::copy_from_slice(body.as_bytes()),
+        )
+        .expect("a request");
+        let mut ask =
+            crate::dialect::decode_request(&request, &StateSealer::new([0; 32])).expect("an ask");
+        ask.fit(&takes, &crate::dialect::chat::WORDS, "v/m")
+            .expect("a fit");
+        let names = ToolNames::of(&ask, takes.names);
+        let sending = EncodeOptions {
+            model: "their-model",
+            capabilities: &takes,
+            names: &names,
+            output_cap: ask.output_cap,
+            output_max: 4_096,
+            output_cap_member: "max_tokens",
+            stream_usage_opt_in: true,
+        };
+        serde_json::from_str(&encode_request(&ask, &sending)).expect("JSON")
+    }
+
+    #[test]
+    fn e06_ids_are_nine_letters_and_the_assistant_speaks_between_results_and_a_user() {
+        let body = r#"{"model":"m","stream":true,"max_completion_tokens":9,"messages":[
+            {"role":"assistant","tool_calls":[{"id":"call_1","type":"function","function":{"name":"f","arguments":""}}]},
+            {"role":"tool","tool_call_id":"call_1","content":"done"},{"role":"user","content":"and now?"}]}"#;
+        let takes = Capabilities {
+            ids: IdRule {
+                min: 9,
+                max: 9,
+                also: "",
+            },
+            user_after_results: false,
+            ..Capabilities::chat()
+        };
+        let sent = sent(body, takes);
+        let messages = sent["messages"].as_array().expect("messages");
+        let roles: Vec<&str> = messages
+            .iter()
+            .filter_map(|message| message["role"].as_str())
+            .collect();
+        assert_eq!(roles, ["assistant", "tool", "assistant", "user"]);
+        let id = messages[0]["tool_calls"][0]["id"].as_str().expect("an id");
+        assert_eq!(
+            (id.len(), id),
+            (9, messages[1]["tool_call_id"].as_str().expect("an id"))
+        );
+        assert_eq!(messages[0]["tool_calls"][0]["function"]["arguments"], "{}");
+        assert_eq!(
+            (&sent["model"], &sent["max_tokens"]),
+            (&"their-model".into(), &9.into())
+        );
+        assert_eq!(
+            sent["stream_options"],
+            serde_json::json!({"include_usage": true})
+        );
+    }
+
+    #[test]
+    fn e24_equal_asks_are_equal_bytes_and_schemas_stay_as_they_were_written() {
+        let schema = raw(r#"{"z":1.0, "a":{"$ref":"x"}}"#.into()).expect("JSON");
+        let tool = Tool {
+            name: "f".into(),
+            description: None,
+            schema,
+            strict: None,
+            cache: None,
+        };
+        let ask = ChatRequest {
+            tools: vec![tool],
+            ..Ask::default()
+        };
+        let takes = Capabilities::chat();
+        let names = ToolNames::of(&ask, takes.names);
+        let sending = EncodeOptions {
+            model: "m",
+            capabilities: &takes,
+            names: &names,
+            output_cap: None,
+            output_max: 1,
+            output_cap_member: "max_tokens",
+            stream_usage_opt_in: false,
+        };
+        let written = encode_request(&ask, &sending);
+        assert!(
+            written.contains(r#""parameters":{"z":1.0, "a":{"$ref":"x"}}"#),
+            "{written}"
+        );
+        assert_eq!(written, encode_request(&ask.clone(), &sending));
+    }
+}

@@ -1,0 +1,312 @@
+//! A client's messages request as a neutral ask. What has no place there is named, what would change the answer is refused.
+
+#[cfg(test)]
+mod tests;
+
+use serde::Deserialize;
+
+use crate::conversation::{
+    ChatRequest, Content, ContentBlock, Effort, Format, RawJson, Role, StateSealer, Summary, Tool,
+    ToolChoice, Turn,
+};
+use crate::dialect::Request;
+use crate::dialect::messages::decode_turns::read_turns;
+use crate::dialect::messages::shape::{CacheControl, TextOr};
+use crate::dialect::wire::json::typed;
+use crate::domain::api_error::ApiError;
+
+/// Members that were read before, or say nothing to another vendor and lose nothing.
+const READ: [&str; 5] = ["model", "messages", "system", "stream", "max_tokens"];
+
+/// Members without which the answer would be another one, and what they ask for.
+const REFUSED: [(&str, &str); 3] = [
+    ("container", "a container"),
+    ("mcp_servers", "tools that Anthropic calls"),
+    ("inference_geo", "a region that only Anthropic keeps to"),
+];
+
+/// How a system block begins that Claude Code sends for Anthropic's accounts only: it changes with every release, and would
+/// break the cache of any other vendor.
+const BILLING_HEADER: &str = "x-anthropic-billing-header:";
+
+/// Reads the body of a request that was read shallowly before. `envelope` opens what a client carried for a vendor.
+pub(in crate::dialect) fn decode_request(
+    request: &Request,
+    envelope: &StateSealer,
+) -> Result<ChatRequest, ApiError> {
+    if request.output_cap.is_some_and(|cap| cap.tokens == 0) {
+        let message = "`max_tokens` of 0 only warms Anthropic's cache, and this vendor has none; ask for at least 1";
+        return Err(ApiError::invalid(message).at("max_tokens"));
+    }
+    let mut ask = ChatRequest {
+        streamed: request.streamed,
+        output_cap: request.output_cap.map(|cap| cap.tokens),
+        user: request.user.clone(),
+        service_tier: request
+            .service_tier
+            .as_deref()
+            .map(|tier| tier_word(tier).to_owned()),
+        ..Ask::default()
+    };
+    system(&mut ask, request)?;
+    read_turns(&mut ask, request, envelope)?;
+    let names: Vec<String> = request.member_names().map(str::to_owned).collect();
+    for name in names
+        .iter()
+        .filter(|name| request.member(name) != Some("null"))
+    {
+        member(&mut ask, request, name)?;
+    }
+    Ok(ask)
+}
+
+/// The hub's word for a tier, which is OpenAI's.
+fn tier_word(tier: &str) -> &str {
+    if tier == "standard_only" {
+        "default"
+    } else {
+        tier
+    }
+}
+
+fn system(ask: &mut ChatRequest, request: &Request) -> Result<(), ApiError> {
+    let blocks = match typed::<TextOr<SystemBlock>>(request, "system")? {
+        None => return Ok(()),
+        Some(TextOr::Text(text)) => vec![SystemBlock {
+            text,
+            cache_control: None,
+        }],
+        Some(TextOr::Many(blocks)) => blocks,
+    };
+    let (kept, billing): (Vec<SystemBlock>, Vec<SystemBlock>) = blocks
+        .into_iter()
+        .partition(|block| !block.text.trim_start().starts_with(BILLING_HEADER));
+    if !billing.is_empty() {
+        ask.drop_param(BILLING_HEADER.trim_end_matches(':'));
+    }
+    let blocks: Vec<ContentBlock> = kept
+        .into_iter()
+        .filter(|block| !block.text.is_empty())
+        .map(SystemBlock::block)
+        .collect();
+    if !blocks.is_empty() {
+        ask.turns.push(Turn {
+            role: Role::System,
+            blocks,
+        });
+    }
+    Ok(())
+}
+
+/// Takes one top-level member into the ask.
+fn member(ask: &mut ChatRequest, request: &Request, name: &str) -> Result<(), ApiError> {
+    if let Some((_, what)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
+        let message = format!(
+            "`{name}` asks for {what}, which this vendor does not have; leave it out or ask an Anthropic model"
+        );
+        return Err(ApiError::invalid(message).at(name));
+    }
+    match name {
+        "temperature" => ask.sampling.temperature = typed(request, "temperature")?,
+        "top_p" => ask.sampling.top_p = typed(request, "top_p")?,
+        "top_k" => ask.sampling.top_k = typed(request, "top_k")?,
+        "stop_sequences" => ask.stop = typed(request, "stop_sequences")?.unwrap_or_default(),
+        "tools" => tools(ask, request)?,
+        "tool_choice" => tool_choice(ask, request)?,
+        "thinking" => thinking(ask, request)?,
+        "output_config" => output_config(ask, request)?,
+        // where structured output stood before it had its place
+        "output_format" => {
+            if let Some(format) = typed::<OutputFormat>(request, "output_format")? {
+                ask.format = format.meaning();
+            }
+        }
+        // taken from the shallow reading
+        "metadata" | "service_tier" | "speed" => {}
+        name if READ.contains(&name) => {}
+        name => ask.drop_param(name),
+    }
+    Ok(())
+}
+
+fn tools(ask: &mut ChatRequest, request: &Request) -> Result<(), ApiError> {
+    let declared: Vec<ToolDeclaration> = typed(request, "tools")?.unwrap_or_default();
+    for tool in declared {
+        match tool.kind.as_deref() {
+            None | Some("custom") => {}
+            // the vendor runs it, or trained its model for it: nobody else knows what it is
+            Some(hosted) => {
+                ask.drop_param(format!("tools.{hosted}"));
+                continue;
+            }
+        }
+        let Some(name) = tool.name.filter(|name| !name.is_empty()) else {
+            return Err(ApiError::invalid(
+                "`tools` has a tool without a name; give each one a `name`",
+            )
+            .at("tools"));
+        };
+        let Some(schema) = tool
+            .input_schema
+            .filter(|schema| schema.as_str().starts_with('{'))
+        else {
+            let message = "`tools` has a tool whose `input_schema` is not an object; give each one a JSON Schema";
+            return Err(ApiError::invalid(message).at("tools"));
+        };
+        let cache = tool.cache_control.map(CacheControl::meaning);
+        ask.tools.push(Tool {
+            name,
+            description: tool.description,
+            schema,
+            strict: tool.strict,
+            cache,
+        });
+    }
+    Ok(())
+}
+
+fn tool_choice(ask: &mut ChatRequest, request: &Request) -> Result<(), ApiError> {
+    let Some(choice) = typed::<Choice>(request, "tool_choice")? else {
+        return Ok(());
+    };
+    ask.parallel_tools = choice.disable_parallel_tool_use.map(|disabled| !disabled);
+    ask.tool_choice = match (choice.kind.as_str(), choice.name) {
+        ("auto", _) => ToolChoice::Auto,
+        ("any", _) => ToolChoice::Any,
+        ("none", _) => ToolChoice::None,
+        ("tool", Some(name)) => ToolChoice::Named(name),
+        _ => {
+            let message = "`tool_choice` is none of {type: auto}, {type: any}, {type: none}, {type: tool, name}";
+            return Err(ApiError::invalid(message).at("tool_choice"));
+        }
+    };
+    Ok(())
+}
+
+fn thinking(ask: &mut ChatRequest, request: &Request) -> Result<(), ApiError> {
+    let Some(thinking) = typed::<Thinking>(request, "thinking")? else {
+        return Ok(());
+    };
+    let reasoning = &mut ask.reasoning;
+    reasoning.summary = match thinking.display.as_deref() {
+        Some("summarized") => Some(Summary::Shown),
+        Some("omitted") => Some(Summary::Omitted),
+        _ => None,
+    };
+    match thinking.kind.as_str() {
+        "enabled" if thinking.budget_tokens.is_some() => reasoning.budget = thinking.budget_tokens,
+        // thinking between calls only is a matter of the vendor's models: what is left of it is that it thinks
+        "enabled" | "adaptive" | "between_tools" => reasoning.adaptive = true,
+        "disabled" => reasoning.effort = Some(Effort::None),
+        _ => {
+            let message = "`thinking` has a `type` that no other vendor knows; send `adaptive`, `enabled` or `disabled`";
+            return Err(ApiError::invalid(message).at("thinking"));
+        }
+    }
+    Ok(())
+}
+
+fn output_config(ask: &mut ChatRequest, request: &Request) -> Result<(), ApiError> {
+    let Some(config) = typed::<OutputConfig>(request, "output_config")? else {
+        return Ok(());
+    };
+    if let Some(word) = config.effort {
+        let Some(effort) = Effort::parse(&word) else {
+            let message = "`output_config.effort` is none of low, medium, high, xhigh, max";
+            return Err(ApiError::invalid(message).at("output_config.effort"));
+        };
+        // without thinking there is none to put effort into
+        if !ask.reasoning.is_off() {
+            ask.reasoning.effort = Some(effort);
+        }
+    }
+    if let Some(format) = config.format {
+        ask.format = format.meaning();
+    }
+    if config.task_budget.is_some() {
+        ask.drop_param("output_config.task_budget");
+    }
+    Ok(())
+}
+
+#[derive(Deserialize)]
+struct SystemBlock {
+    text: String,
+    #[serde(default)]
+    cache_control: Option<CacheControl>,
+}
+
+impl SystemBlock {
+    fn block(self) -> ContentBlock {
+        ContentBlock {
+            content: Content::Text(self.text),
+            cache: self.cache_control.map(CacheControl::meaning),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct ToolDeclaration {
+    #[serde(rename = "type", default)]
+    kind: Option<String>,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    description: Option<String>,
+    #[serde(default)]
+    input_schema: Option<RawJson>,
+    #[serde(default)]
+    strict: Option<bool>,
+    #[serde(default)]
+    cache_control: Option<CacheControl>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    disable_parallel_tool_use: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct Thinking {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    budget_tokens: Option<u64>,
+    #[serde(default)]
+    display: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct OutputConfig {
+    #[serde(default)]
+    effort: Option<String>,
+    #[serde(default)]
+    format: Option<OutputFormat>,
+    #[serde(default)]
+    task_budget: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct OutputFormat {
+    #[serde(default)]
+    name: Option<String>,
+    schema: RawJson,
+}
+
+impl OutputFormat {
+    fn meaning(self) -> Format {
+        // the vendor holds every answer to its schema
+        let name = self.name.unwrap_or_else(|| "answer".to_owned());
+        Format::JsonSchema {
+            name,
+            description: None,
+            schema: self.schema,
+            strict: Some(true),
+        }
+    }
+}

@@ -1,0 +1,561 @@
+//! What an upstream answers in the messages dialect, as neutral events. Passes over blocks that are nobody's but Anthropic's
+//! (what hosted tools did), and over events and blocks that nobody knows.
+
+use serde::{Deserialize, Deserializer};
+
+use crate::conversation::{
+    BlockKind, Origin, OutputEvent, ProviderState, ProviderStateKind, RawJson, StopReason,
+};
+use crate::dialect::messages::shape::TextOr;
+use crate::dialect::messages::{MessagesEvent, MessagesEventKind, MessagesUsage};
+use crate::dialect::translate::{ResponseDecoder, ResponseMeta, StreamState};
+use crate::dialect::unary::{IncompleteResponse, decode_unary};
+use crate::dialect::wire::json;
+use crate::dialect::wire::json::Leaf;
+use crate::dialect::wire::sse::Fields;
+use crate::dialect::{Dialect, UpstreamError, fault};
+use crate::domain::usage::ReportedUsage;
+
+/// Reads one answer.
+pub(in crate::dialect) struct MessagesDecoder {
+    /// what minted ids begin with
+    seed: String,
+    origin: Origin,
+    usage: MessagesUsage,
+    stopped: bool,
+    output_is_final: bool,
+    /// of a whole answer
+    report: Option<ReportedUsage>,
+    /// how many blocks there were so far
+    blocks: u32,
+    open: Vec<OpenBlock>,
+}
+
+/// A block that has begun and not ended.
+struct OpenBlock {
+    /// the upstream's number
+    index: u64,
+    block: u32,
+    /// arguments that stood at the beginning: a placeholder, unless no others come
+    arguments: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Frame {
+    #[serde(rename = "type", default, deserialize_with = "loose")]
+    kind: Option<String>,
+    #[serde(default)]
+    index: Option<u64>,
+    #[serde(default)]
+    content_block: Option<Part>,
+    #[serde(default)]
+    delta: Option<Delta>,
+}
+
+/// A piece, with the members of all kinds; the stop stands in one of its own.
+#[derive(Default, Deserialize)]
+struct Delta {
+    #[serde(default, deserialize_with = "loose")]
+    text: Option<String>,
+    #[serde(default, deserialize_with = "loose")]
+    thinking: Option<String>,
+    #[serde(default, deserialize_with = "loose")]
+    signature: Option<String>,
+    #[serde(default, deserialize_with = "loose")]
+    partial_json: Option<String>,
+    #[serde(default, deserialize_with = "loose")]
+    stop_reason: Option<String>,
+    #[serde(default, deserialize_with = "loose")]
+    stop_sequence: Option<String>,
+}
+
+/// A block, at its beginning in a stream or whole, with the members of all kinds.
+#[derive(Deserialize)]
+struct Part {
+    #[serde(rename = "type", default, deserialize_with = "loose")]
+    kind: Option<String>,
+    #[serde(default, deserialize_with = "loose")]
+    id: Option<String>,
+    #[serde(default, deserialize_with = "loose")]
+    name: Option<String>,
+    #[serde(default, deserialize_with = "loose")]
+    text: Option<String>,
+    #[serde(default, deserialize_with = "loose")]
+    thinking: Option<String>,
+    #[serde(default, deserialize_with = "loose")]
+    signature: Option<String>,
+    #[serde(default, deserialize_with = "loose")]
+    data: Option<String>,
+    #[serde(default)]
+    input: Option<RawJson>,
+}
+
+#[derive(Deserialize)]
+struct Whole {
+    #[serde(default)]
+    content: Option<TextOr<Part>>,
+    #[serde(default, deserialize_with = "loose")]
+    stop_reason: Option<String>,
+    #[serde(default, deserialize_with = "loose")]
+    stop_sequence: Option<String>,
+}
+
+/// A text; anything else is as good as absent.
+fn loose<'de, D: Deserializer<'de>>(json: D) -> Result<Option<String>, D::Error> {
+    Ok(match Leaf::deserialize(json)? {
+        Leaf::Text(text) => Some(text.into_owned()),
+        _ => None,
+    })
+}
+
+impl MessagesDecoder {
+    pub(in crate::dialect) fn new(head: &ResponseMeta) -> MessagesDecoder {
+        MessagesDecoder {
+            seed: head.request_id.clone(),
+            origin: Origin {
+                dialect: Dialect::Messages.as_str().into(),
+                model: head.model.clone(),
+            },
+            usage: MessagesUsage::default(),
+            stopped: false,
+            output_is_final: false,
+            report: None,
+            blocks: 0,
+            open: Vec::new(),
+        }
+    }
+
+    /// An event that tells usage, or an error.
+    fn told(&mut self, data: &[u8]) -> Result<(), UpstreamError> {
+        let event = json::read(&MessagesEvent::default(), data).map_err(|_| not_json())?;
+        self.usage.then(event.usage);
+        self.stopped |= event.stopped;
+        self.output_is_final |= self.stopped && event.has_final_usage;
+        match event.kind {
+            _ if event.error.seen => Err(event.error.certain_fault(Dialect::Messages)),
+            Some(MessagesEventKind::Error) => Err(event.error.certain_fault(Dialect::Messages)),
+            _ => Ok(()),
+        }
+    }
+
+    fn begin(&mut self, index: u64, part: Part, events: &mut Vec<OutputEvent>) {
+        let block = self.blocks;
+        let (opened, said, arguments) = match part.kind.as_deref() {
+            Some("text") => (BlockKind::Text, part.text, None),
+            Some("thinking" | "redacted_thinking") => (BlockKind::Reasoning, part.thinking, None),
+            Some("tool_use") => {
+                let id = part
+                    .id
+                    .filter(|id| !id.is_empty())
+                    .unwrap_or_else(|| format!("toolu_{}_{block}", self.seed));
+                let arguments = part.input.map(|input| input.as_str().to_owned());
+                (
+                    BlockKind::Call {
+                        id,
+                        name: part.name.unwrap_or_default(),
+                    },
+                    None,
+                    arguments,
+                )
+            }
+            // hosted tools, and what nobody knows
+            _ => return,
+        };
+        self.end(index, events);
+        self.blocks += 1;
+        self.open.push(OpenBlock {
+            index,
+            block,
+            arguments,
+        });
+        events.push(OutputEvent::Open { block, opened });
+        piece(block, said, events);
+        self.opaque(block, ProviderStateKind::Signature, part.signature, events);
+        self.opaque(block, ProviderStateKind::Redacted, part.data, events);
+    }
+
+    fn go_on(&mut self, index: u64, delta: Delta, events: &mut Vec<OutputEvent>) {
+        let Some(open) = self.open.iter_mut().find(|open| open.index == index) else {
+            return;
+        };
+        let block = open.block;
+        if delta
+            .partial_json
+            .as_ref()
+            .is_some_and(|json| !json.is_empty())
+        {
+            open.arguments = None;
+        }
+        for said in [delta.text, delta.thinking, delta.partial_json] {
+            piece(block, said, events);
+        }
+        self.opaque(block, ProviderStateKind::Signature, delta.signature, events);
+    }
+
+    fn end(&mut self, index: u64, events: &mut Vec<OutputEvent>) {
+        let Some(at) = self.open.iter().position(|open| open.index == index) else {
+            return;
+        };
+        let OpenBlock {
+            block, arguments, ..
+        } = self.open.swap_remove(at);
+        // some send all arguments at the beginning and nothing after it
+        piece(
+            block,
+            arguments.filter(|arguments| !is_placeholder(arguments)),
+            events,
+        );
+        events.push(OutputEvent::Close { block });
+    }
+
+    fn end_all(&mut self, events: &mut Vec<OutputEvent>) {
+        while let Some(open) = self.open.first() {
+            self.end(open.index, events);
+        }
+    }
+
+    fn opaque(
+        &self,
+        block: u32,
+        kind: ProviderStateKind,
+        data: Option<String>,
+        events: &mut Vec<OutputEvent>,
+    ) {
+        if let Some(data) = data.filter(|data| !data.is_empty()) {
+            let opaque = ProviderState {
+                origin: Some(self.origin.clone()),
+                kind,
+                data,
+            };
+            events.push(OutputEvent::Opaque { block, opaque });
+        }
+    }
+}
+
+impl ResponseDecoder for MessagesDecoder {
+    fn event(
+        &mut self,
+        event: &Fields<'_>,
+        events: &mut Vec<OutputEvent>,
+    ) -> Result<StreamState, UpstreamError> {
+        let data = event.data.trim_ascii();
+        match data {
+            _ if event.event == Some(b"error") => {
+                return Err(fault::named(Dialect::Messages, data));
+            }
+            b"" if event.event == Some(b"message_stop") => return Ok(StreamState::End),
+            // OpenAI's end mark, which some who borrow this dialect add
+            b"" | b"[DONE]" => return Ok(StreamState::More),
+            _ => {}
+        }
+        let frame: Frame = json::lenient(data).map_err(|_| not_json())?;
+        let kind = frame
+            .kind
+            .as_deref()
+            .map(str::as_bytes)
+            .or(event.event)
+            .unwrap_or_default();
+        let index = frame.index.unwrap_or_default();
+        match (kind, frame.content_block, frame.delta) {
+            (b"content_block_start", Some(part), _) => self.begin(index, part, events),
+            (b"content_block_delta", _, Some(delta)) => self.go_on(index, delta, events),
+            (b"content_block_stop", ..) => self.end(index, events),
+            (b"message_delta", _, delta) => {
+                self.told(data)?;
+                if let Some(Delta {
+                    stop_reason: Some(reason),
+                    stop_sequence,
+                    ..
+                }) = delta
+                {
+                    events.push(OutputEvent::Stop(stop(&reason, stop_sequence)));
+                }
+            }
+            (b"message_stop", ..) => {
+                self.end_all(events);
+                return Ok(StreamState::End);
+            }
+            (b"ping", ..) => {}
+            // also an error that stands in an event of another name
+            _ => self.told(data)?,
+        }
+        Ok(StreamState::More)
+    }
+
+    fn whole(
+        &mut self,
+        body: &[u8],
+        events: &mut Vec<OutputEvent>,
+    ) -> Result<(), IncompleteResponse> {
+        let unary = decode_unary(Dialect::Messages, body)?;
+        let whole: Whole = json::lenient(body).map_err(|_| IncompleteResponse::NotJson)?;
+        if whole.content.is_none() && whole.stop_reason.is_none() {
+            let fault = UpstreamError::unreadable("the upstream's answer has no content");
+            return Err(IncompleteResponse::fault(fault, unary.report));
+        }
+        self.report = Some(unary.report);
+        match whole.content {
+            None => {}
+            Some(TextOr::Text(text)) => {
+                events.push(OutputEvent::Open {
+                    block: 0,
+                    opened: BlockKind::Text,
+                });
+                piece(0, Some(text), events);
+            }
+            Some(TextOr::Many(parts)) => {
+                for (index, part) in (0..).zip(parts) {
+                    self.begin(index, part, events);
+                    self.end(index, events);
+                }
+            }
+        }
+        events.push(OutputEvent::Stop(stop(
+            whole.stop_reason.as_deref().unwrap_or_default(),
+            whole.stop_sequence,
+        )));
+        Ok(())
+    }
+
+    fn report(&self) -> ReportedUsage {
+        self.report.clone().unwrap_or_else(|| self.usage.report())
+    }
+
+    fn output_is_final(&self) -> bool {
+        self.report.is_some() || self.output_is_final
+    }
+}
+
+fn piece(block: u32, said: Option<String>, events: &mut Vec<OutputEvent>) {
+    if let Some(text) = said.filter(|text| !text.is_empty()) {
+        events.push(OutputEvent::Delta { block, text });
+    }
+}
+
+/// `{}` at the beginning of a call says that the arguments follow.
+fn is_placeholder(arguments: &str) -> bool {
+    matches!(Leaf::of(arguments), Some(Leaf::Empty | Leaf::Null))
+}
+
+/// A reason that nobody knows is an end like others.
+fn stop(reason: &str, sequence: Option<String>) -> StopReason {
+    match reason {
+        "max_tokens" => StopReason::Length,
+        "stop_sequence" => StopReason::Sequence(sequence),
+        "tool_use" => StopReason::Tool,
+        "pause_turn" => StopReason::Pause,
+        "refusal" => StopReason::Filtered,
+        "model_context_window_exceeded" => StopReason::ContextWindow,
+        _ => StopReason::End,
+    }
+}
+
+fn not_json() -> UpstreamError {
+    UpstreamError::unreadable("the upstream sent an event that cannot be read")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conversation::{ChatResponse, Content, ResponseBuilder, StateSealer};
+    use crate::dialect::samples;
+    use crate::dialect::wire::sse;
+    use crate::domain::usage::Usage;
+
+    fn reader() -> MessagesDecoder {
+        let envelope = StateSealer::new([7; 32]);
+        MessagesDecoder::new(&ResponseMeta {
+            request_id: "req_1".into(),
+            model: "claude-sonnet-4-5".into(),
+            created_s: 1,
+            envelope,
+        })
+    }
+
+    /// What a stream tells, and whether it came to its end.
+    fn heard(
+        stream: &[u8],
+    ) -> (
+        Result<StreamState, UpstreamError>,
+        ChatResponse,
+        ReportedUsage,
+    ) {
+        let (mut reader, mut events, mut heard) = (reader(), Vec::new(), Ok(StreamState::More));
+        for event in samples::events(&String::from_utf8_lossy(stream)) {
+            heard = reader.event(&sse::parse(&event), &mut events);
+            if heard != Ok(StreamState::More) {
+                break;
+            }
+        }
+        (heard, folded(&events), reader.report())
+    }
+
+    fn folded(events: &[OutputEvent]) -> ChatResponse {
+        let mut fold = ResponseBuilder::default();
+        events.iter().for_each(|event| fold.add(event));
+        fold.answer()
+    }
+
+    fn told(answer: &ChatResponse) -> Vec<String> {
+        let told = answer.blocks.iter().map(|block| match &block.content {
+            Content::Text(text) => text.clone(),
+            Content::ToolCall(call) => format!("{}={}{}", call.id, call.name, call.arguments),
+            Content::Reasoning(reasoned) => {
+                let opaque = reasoned.opaque.as_ref().expect("signed");
+                assert_eq!(
+                    opaque.origin.as_ref().map(|origin| origin.model.as_str()),
+                    Some("claude-sonnet-4-5")
+                );
+                format!("({}) {:?} {}", reasoned.text, opaque.kind, opaque.data)
+            }
+            other => format!("{other:?}"),
+        });
+        told.collect()
+    }
+
+    fn event(json: &str) -> String {
+        format!("data: {json}\n\n")
+    }
+
+    #[test]
+    fn a_stream_is_read_to_its_end() {
+        let (end, answer, report) = heard(samples::MESSAGES_STREAM.as_bytes());
+        assert_eq!(end, Ok(StreamState::End));
+        assert_eq!(
+            told(&answer),
+            ["(hmm) Signature c2ln", "Hello you", r#"toolu_1=f{"a":1"#]
+        );
+        assert_eq!(answer.stop, StopReason::Tool);
+        let usage = Usage {
+            uncached_in: 30,
+            cache_read: 200,
+            cache_write_5m: 40,
+            cache_write_1h: 60,
+            out_total: 25,
+            reasoning: 9,
+            web_searches: 3,
+            service_tier: Some("standard".into()),
+            ..Usage::default()
+        };
+        assert_eq!(report, ReportedUsage::Complete(usage));
+    }
+
+    #[test]
+    fn a_whole_answer_is_read() {
+        let body = r#"{"id":"m","type":"message","content":[{"type":"redacted_thinking","data":"cmVk"},
+            {"type":"server_tool_use","id":"s","name":"web_search","input":{"query":"q"}},
+            {"type":"text","text":"Hello"},{"type":"tool_use","id":"t","name":"f","input":{"b": 1.0}},{"type":"tool_use","id":"u","name":"g","input":{}}],
+            "stop_reason":"max_tokens","stop_sequence":null,"usage":{"input_tokens":5,"output_tokens":7}}"#;
+        let (mut reader, mut events) = (reader(), Vec::new());
+        reader
+            .whole(body.as_bytes(), &mut events)
+            .expect("an answer");
+        let answer = folded(&events);
+        assert_eq!(
+            told(&answer),
+            ["() Redacted cmVk", "Hello", r#"t=f{"b": 1.0}"#, "u=g"]
+        );
+        assert_eq!(answer.stop, StopReason::Length);
+        assert_eq!(
+            reader.report(),
+            ReportedUsage::Complete(Usage {
+                uncached_in: 5,
+                out_total: 7,
+                ..Usage::default()
+            })
+        );
+        assert!(reader.output_is_final());
+    }
+
+    #[test]
+    fn stops_are_the_hubs() {
+        for (reason, sequence, expected) in [
+            ("end_turn", "null", StopReason::End),
+            (
+                "stop_sequence",
+                "\"END\"",
+                StopReason::Sequence(Some("END".into())),
+            ),
+            ("pause_turn", "null", StopReason::Pause),
+            ("refusal", "null", StopReason::Filtered),
+            (
+                "model_context_window_exceeded",
+                "null",
+                StopReason::ContextWindow,
+            ),
+            ("max_tokens", "null", StopReason::Length),
+            ("a new one", "null", StopReason::End),
+        ] {
+            let stream = event(&format!(
+                r#"{{"type":"message_delta","delta":{{"stop_reason":"{reason}","stop_sequence":{sequence}}},"usage":{{"output_tokens":1}}}}"#
+            ));
+            assert_eq!(heard(stream.as_bytes()).1.stop, expected, "{reason}");
+        }
+    }
+
+    #[test]
+    fn e04_arguments_at_the_beginning_count_only_if_no_others_come() {
+        let start = |input: &str| {
+            event(&format!(
+                r#"{{"type":"content_block_start","index":0,"content_block":{{"type":"tool_use","id":"t","name":"f","input":{input}}}}}"#
+            ))
+        };
+        let delta = event(
+            r#"{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"{\"a\":1}"}}"#,
+        );
+        let stop = event(r#"{"type":"content_block_stop","index":0}"#);
+        for (stream, expected) in [
+            (start("{}") + &delta + &stop, r#"t=f{"a":1}"#),
+            (start(r#"{"b":2}"#) + &stop, r#"t=f{"b":2}"#),
+            (start(r#"{"b":2}"#) + &delta + &stop, r#"t=f{"a":1}"#),
+            (start("{}") + &stop, "t=f"),
+        ] {
+            assert_eq!(told(&heard(stream.as_bytes()).1), [expected]);
+        }
+    }
+
+    #[test]
+    fn p05_what_nobody_knows_is_passed_over_and_an_error_never_is() {
+        let unknown = [
+            "event: ping\ndata: {\"type\":\"ping\"}\n\n".to_owned(),
+            event(
+                r#"{"type":"content_block_start","index":0,"content_block":{"type":"new","text":{"a":1}}}"#,
+            ),
+            event(
+                r#"{"type":"content_block_delta","index":0,"delta":{"type":"new_delta","text":"secret"}}"#,
+            ),
+            event(r#"{"type":"a_new_event","x":[]}"#),
+            event(
+                r#"{"type":"content_block_delta","index":7,"delta":{"type":"text_delta","text":"nobody's"}}"#,
+            ),
+            "data: [DONE]\n\n".to_owned(),
+        ];
+        let (end, answer, _) = heard(unknown.concat().as_bytes());
+        assert_eq!((end, answer.blocks.len()), (Ok(StreamState::More), 0));
+        for stream in [
+            "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"busy\"}}\n\n"
+                .to_owned(),
+            event(r#"{"type":"error","error":{"type":"overloaded_error","message":"busy"}}"#),
+            event(r#"{"error":{"type":"overloaded_error","message":"busy"}}"#),
+        ] {
+            let fault = heard(stream.as_bytes()).0.expect_err("an error");
+            assert_eq!((fault.status, fault.message.as_str()), (Some(529), "busy"));
+        }
+        assert!(heard(b"data: {\"type\":\n\n").0.is_err());
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic_and_no_prefix_is_whole() {
+        let stream = samples::MESSAGES_STREAM.as_bytes();
+        let last = samples::MESSAGES_STREAM
+            .rfind("event: message_stop")
+            .expect("an end");
+        for end in 0..last {
+            assert_ne!(heard(&stream[..end]).0, Ok(StreamState::End), "{end}");
+        }
+        for damaged in samples::damaged(stream, 2_000) {
+            let _ = heard(&damaged);
+            let _ = reader().whole(&damaged, &mut Vec::new());
+        }
+    }
+}

@@ -1,0 +1,554 @@
+//! A neutral ask as the body of an upstream's messages request. Must never send a signature that the model itself did not make.
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Serialize;
+
+use crate::conversation::{
+    Cache, ChatRequest, Content, ContentBlock, Effort, Format, Media, ProviderState,
+    ProviderStateKind, RawJson, ReasoningBlock, Role, Source, Summary, Tool, ToolCall, ToolChoice,
+    ToolResult, Turn, fitting_id,
+};
+use crate::dialect::Dialect;
+use crate::dialect::answer::written;
+use crate::dialect::hub::EncodeOptions;
+use crate::dialect::messages::family::is_same_model;
+use crate::dialect::messages::schema;
+
+/// What a conversation begins with that has no user's turn at its beginning: the vendor insists on one.
+const OPENING: &str = "Begin.";
+/// What a result says that tells a failure and nothing of it: the vendor insists on words.
+const FAILED: &str = "The tool failed.";
+/// The least that the vendor takes for a thinking budget.
+const BUDGET_MIN: u64 = 1_024;
+
+/// Writes an ask that was fitted.
+pub(in crate::dialect) fn encode_request(ask: &ChatRequest, sending: &EncodeOptions<'_>) -> String {
+    let writer = Writer { ask, sending };
+    let max_tokens = ask
+        .output_cap
+        .or(sending.output_cap)
+        .unwrap_or(sending.output_max);
+    let thinking = writer.thinking(max_tokens);
+    let sampling = &ask.sampling;
+    written(&Body {
+        model: sending.model,
+        max_tokens,
+        stream: ask.streamed,
+        system: writer.system(),
+        messages: writer.messages(),
+        tools: writer.tools(),
+        tool_choice: writer.tool_choice(),
+        output_config: writer.output_config(),
+        thinking,
+        stop_sequences: &ask.stop,
+        temperature: sampling.temperature.as_ref(),
+        top_p: sampling.top_p.as_ref(),
+        top_k: sampling.top_k.as_ref(),
+        metadata: ask.user.as_deref().map(|user_id| Metadata { user_id }),
+    })
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    max_tokens: u64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stream: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    system: Vec<Part<'a>>,
+    messages: Vec<Message<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<ToolDeclaration<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<Choice<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thinking: Option<Thinking>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_config: Option<OutputConfig>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    stop_sequences: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<&'a RawJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<&'a RawJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_k: Option<&'a RawJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<Metadata<'a>>,
+}
+
+#[derive(Serialize)]
+struct Metadata<'a> {
+    user_id: &'a str,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    role: &'static str,
+    content: Vec<Part<'a>>,
+}
+
+#[derive(Serialize)]
+struct Part<'a> {
+    #[serde(flatten)]
+    piece: Piece<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_control: Option<CacheControl>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Piece<'a> {
+    Text {
+        text: Cow<'a, str>,
+    },
+    Image {
+        source: MediaSource<'a>,
+    },
+    Document {
+        source: MediaSource<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        title: Option<&'a str>,
+    },
+    Thinking {
+        thinking: &'a str,
+        signature: &'a str,
+    },
+    RedactedThinking {
+        data: &'a str,
+    },
+    ToolUse {
+        id: Cow<'a, str>,
+        name: &'a str,
+        input: RawJson,
+    },
+    ToolResult {
+        tool_use_id: Cow<'a, str>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        content: Vec<Part<'a>>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        is_error: bool,
+    },
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum MediaSource<'a> {
+    Base64 {
+        media_type: &'a str,
+        data: &'a str,
+    },
+    Text {
+        media_type: &'static str,
+        data: Cow<'a, str>,
+    },
+    Url {
+        url: &'a str,
+    },
+    File {
+        file_id: &'a str,
+    },
+}
+
+#[derive(Serialize)]
+struct CacheControl {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ttl: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct ToolDeclaration<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    input_schema: RawJson,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strict: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_control: Option<CacheControl>,
+}
+
+#[derive(Serialize)]
+struct Choice<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    disable_parallel_tool_use: bool,
+}
+
+#[derive(Serialize)]
+struct Thinking {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    budget_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    display: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct OutputConfig {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effort: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<OutputFormat>,
+}
+
+#[derive(Serialize)]
+struct OutputFormat {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    schema: RawJson,
+}
+
+struct Writer<'a> {
+    ask: &'a ChatRequest,
+    sending: &'a EncodeOptions<'a>,
+}
+
+impl<'a> Writer<'a> {
+    /// The system turns at the beginning.
+    fn system(&self) -> Vec<Part<'a>> {
+        let turns = self
+            .ask
+            .turns
+            .iter()
+            .take_while(|turn| turn.role == Role::System);
+        turns.flat_map(|turn| self.parts(&turn.blocks)).collect()
+    }
+
+    fn messages(&self) -> Vec<Message<'a>> {
+        let turns = self
+            .ask
+            .turns
+            .iter()
+            .skip_while(|turn| turn.role == Role::System);
+        let mut messages: Vec<Message<'a>> = turns.map(|turn| self.message(turn)).collect();
+        messages.retain(|message| !message.content.is_empty());
+        if messages
+            .first()
+            .is_none_or(|message| message.role != "user")
+        {
+            messages.insert(
+                0,
+                Message {
+                    role: "user",
+                    content: vec![text(OPENING)],
+                },
+            );
+        }
+        if let Some(Message {
+            role: "assistant",
+            content,
+        }) = messages.last_mut()
+        {
+            trim_end(content);
+        }
+        messages
+    }
+
+    fn message(&self, turn: &'a Turn) -> Message<'a> {
+        let role = match turn.role {
+            Role::System => "system",
+            Role::User => "user",
+            Role::Assistant => "assistant",
+        };
+        Message {
+            role,
+            content: self.parts(&turn.blocks),
+        }
+    }
+
+    fn parts(&self, blocks: &'a [ContentBlock]) -> Vec<Part<'a>> {
+        blocks.iter().filter_map(|block| self.part(block)).collect()
+    }
+
+    /// `None` for what the vendor would refuse: empty text, thoughts of others.
+    fn part(&self, block: &'a ContentBlock) -> Option<Part<'a>> {
+        let piece = match &block.content {
+            Content::Text(text) if text.trim().is_empty() => return None,
+            Content::Text(text) => Piece::Text {
+                text: Cow::Borrowed(text),
+            },
+            Content::Image(media) => Piece::Image {
+                source: kept(media),
+            },
+            Content::Document(media) => Piece::Document {
+                source: kept(media),
+                title: media.name.as_deref(),
+            },
+            Content::ToolCall(call) => self.call(call),
+            Content::ToolResult(result) => self.result(result),
+            // takes no cache hint
+            Content::Reasoning(reasoned) => {
+                return self.thought(reasoned).map(|piece| Part {
+                    piece,
+                    cache_control: None,
+                });
+            }
+        };
+        Some(Part {
+            piece,
+            cache_control: block.cache.map(cache_control),
+        })
+    }
+
+    fn call(&self, call: &'a ToolCall) -> Piece<'a> {
+        let id = fitting_id(&call.id, self.sending.capabilities.ids);
+        Piece::ToolUse {
+            id,
+            name: self.sending.names.sent(&call.name),
+            input: call.object_raw(),
+        }
+    }
+
+    fn result(&self, result: &'a ToolResult) -> Piece<'a> {
+        let mut content = self.parts(&result.blocks);
+        if content.is_empty() && result.is_error {
+            content.push(text(FAILED));
+        }
+        let tool_use_id = fitting_id(&result.id, self.sending.capabilities.ids);
+        Piece::ToolResult {
+            tool_use_id,
+            content,
+            is_error: result.is_error,
+        }
+    }
+
+    fn thought(&self, reasoned: &'a ReasoningBlock) -> Option<Piece<'a>> {
+        let opaque = reasoned
+            .opaque
+            .as_ref()
+            .filter(|opaque| self.is_own(opaque))?;
+        Some(match opaque.kind {
+            ProviderStateKind::Signature => Piece::Thinking {
+                thinking: &reasoned.text,
+                signature: &opaque.data,
+            },
+            ProviderStateKind::Redacted => Piece::RedactedThinking { data: &opaque.data },
+        })
+    }
+
+    /// Only what this model made. A client of another dialect cannot hold anything genuine that we did not seal.
+    fn is_own(&self, opaque: &ProviderState) -> bool {
+        opaque.origin.as_ref().is_some_and(|origin| {
+            origin.dialect == Dialect::Messages.as_str()
+                && is_same_model(&origin.model, self.sending.model)
+        })
+    }
+
+    /// The tools, or, where there are none any more, those that were called: the vendor takes no call of a tool that is unknown.
+    fn tools(&self) -> Vec<ToolDeclaration<'a>> {
+        if !self.ask.tools.is_empty() {
+            return self
+                .ask
+                .tools
+                .iter()
+                .map(|tool| self.declared(tool))
+                .collect();
+        }
+        let mut names: Vec<&str> = Vec::new();
+        for block in self.ask.turns.iter().flat_map(|turn| &turn.blocks) {
+            if let Content::ToolCall(call) = &block.content
+                && !names.contains(&call.name.as_str())
+            {
+                names.push(&call.name);
+            }
+        }
+        let declared = |name| ToolDeclaration {
+            name: self.sending.names.sent(name),
+            description: None,
+            input_schema: schema::object(&RawJson::default()),
+            strict: None,
+            cache_control: None,
+        };
+        names.into_iter().map(declared).collect()
+    }
+
+    fn declared(&self, tool: &'a Tool) -> ToolDeclaration<'a> {
+        ToolDeclaration {
+            name: self.sending.names.sent(&tool.name),
+            description: tool.description.as_deref(),
+            input_schema: schema::object(&tool.schema),
+            // false is what it is without the word
+            strict: tool.strict.filter(|strict| *strict),
+            cache_control: tool.cache.map(cache_control),
+        }
+    }
+
+    fn tool_choice(&self) -> Option<Choice<'a>> {
+        let disable_parallel_tool_use = self.ask.parallel_tools == Some(false);
+        let choice = |kind, name| {
+            Some(Choice {
+                kind,
+                name,
+                disable_parallel_tool_use,
+            })
+        };
+        match &self.ask.tool_choice {
+            // called once, and not to be called again
+            ToolChoice::Auto if self.ask.tools.is_empty() => {
+                let has_called = !self.tools().is_empty();
+                has_called.then_some(Choice {
+                    kind: "none",
+                    name: None,
+                    disable_parallel_tool_use: false,
+                })
+            }
+            ToolChoice::Auto if !disable_parallel_tool_use => None,
+            ToolChoice::Auto => choice("auto", None),
+            ToolChoice::Any => choice("any", None),
+            ToolChoice::Named(name) => choice("tool", Some(self.sending.names.sent(name))),
+            ToolChoice::None => Some(Choice {
+                kind: "none",
+                name: None,
+                disable_parallel_tool_use: false,
+            }),
+        }
+    }
+
+    /// A budget has to leave room below the cap; what is left of it must still be one.
+    fn thinking(&self, max_tokens: u64) -> Option<Thinking> {
+        let reasoning = &self.ask.reasoning;
+        let display = reasoning.summary.map(|summary| match summary {
+            Summary::Shown => "summarized",
+            Summary::Omitted => "omitted",
+        });
+        if reasoning.is_off() {
+            return Some(Thinking {
+                kind: "disabled",
+                budget_tokens: None,
+                display: None,
+            });
+        }
+        if reasoning.adaptive {
+            return Some(Thinking {
+                kind: "adaptive",
+                budget_tokens: None,
+                display,
+            });
+        }
+        let budget = reasoning.budget?.min(max_tokens.saturating_sub(1));
+        let fits = budget >= BUDGET_MIN && self.thoughts_are_whole();
+        fits.then_some(Thinking {
+            kind: "enabled",
+            budget_tokens: Some(budget),
+            display,
+        })
+    }
+
+    /// Where thinking has a budget, a turn of calls that is still going on must begin with its thoughts: without them the vendor
+    /// refuses to think at all.
+    fn thoughts_are_whole(&self) -> bool {
+        let Some(last) = self
+            .ask
+            .turns
+            .iter()
+            .rev()
+            .find(|turn| turn.role == Role::Assistant)
+        else {
+            return true;
+        };
+        let has_calls = last
+            .blocks
+            .iter()
+            .any(|block| matches!(block.content, Content::ToolCall(_)));
+        let begins_with_thoughts = || {
+            let first = self.parts(&last.blocks).into_iter().next();
+            first.is_some_and(|part| {
+                matches!(
+                    part.piece,
+                    Piece::Thinking { .. } | Piece::RedactedThinking { .. }
+                )
+            })
+        };
+        !has_calls || begins_with_thoughts()
+    }
+
+    fn output_config(&self) -> Option<OutputConfig> {
+        let effort = self
+            .ask
+            .reasoning
+            .effort
+            .filter(|effort| *effort != Effort::None)
+            .map(Effort::as_str);
+        let format = match &self.ask.format {
+            Format::JsonSchema { schema, .. } => Some(OutputFormat {
+                kind: "json_schema",
+                schema: schema::closed(schema),
+            }),
+            Format::Text | Format::JsonObject => None,
+        };
+        (effort.is_some() || format.is_some()).then_some(OutputConfig { effort, format })
+    }
+}
+
+fn text(text: &str) -> Part<'_> {
+    Part {
+        piece: Piece::Text {
+            text: Cow::Borrowed(text),
+        },
+        cache_control: None,
+    }
+}
+
+fn cache_control(cache: Cache) -> CacheControl {
+    let ttl = match cache {
+        Cache::FiveMinutes => None,
+        Cache::Hour => Some("1h"),
+    };
+    CacheControl {
+        kind: "ephemeral",
+        ttl,
+    }
+}
+
+fn kept(media: &Media) -> MediaSource<'_> {
+    match &media.source {
+        Source::Text(text) => MediaSource::Text {
+            media_type: "text/plain",
+            data: Cow::Borrowed(text),
+        },
+        Source::Url(url) => MediaSource::Url { url },
+        Source::File(file_id) => MediaSource::File { file_id },
+        Source::Base64(data) => match plain_text(media, data) {
+            Some(text) => MediaSource::Text {
+                media_type: "text/plain",
+                data: Cow::Owned(text),
+            },
+            None => MediaSource::Base64 {
+                media_type: &media.mime,
+                data,
+            },
+        },
+    }
+}
+
+/// A document of text, which the vendor takes as text only.
+fn plain_text(media: &Media, data: &str) -> Option<String> {
+    if !media.mime.starts_with("text/") {
+        return None;
+    }
+    String::from_utf8(BASE64.decode(data).ok()?).ok()
+}
+
+/// The vendor takes no beginning of an answer that ends in white space.
+fn trim_end(content: &mut [Part<'_>]) {
+    if let Some(Part {
+        piece: Piece::Text { text },
+        ..
+    }) = content.last_mut()
+    {
+        *text = Cow::Owned(text.trim_end().to_owned());
+    }
+}

@@ -1,0 +1,596 @@
+//! Neutral events as a client of the messages dialect reads them: one block after the other, however they come, with numbers
+//! that have no gap. Thoughts that no vendor signed go out with an empty signature, as clients take them; what another vendor
+//! signed goes out sealed, so that it comes back to nobody else.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::conversation::{
+    BlockKind, ChatResponse, Content, OutputEvent, ProviderState, ProviderStateKind, RawJson,
+    ReasoningBlock, StopReason,
+};
+use crate::dialect::Dialect;
+use crate::dialect::answer::written;
+use crate::dialect::translate::{ResponseEncoder, ResponseMeta, failed};
+use crate::domain::api_error::ApiError;
+use crate::domain::usage::Usage;
+
+/// Writes one answer.
+pub(in crate::dialect) struct MessagesEncoder {
+    id: String,
+    head: ResponseMeta,
+    begun: bool,
+    /// the number of the next block towards the client
+    index: u64,
+    /// the block that the client is being told
+    current: Option<Current>,
+    /// blocks that came meanwhile, in the order in which they began
+    waiting: VecDeque<BufferedBlock>,
+    /// what the reader's blocks are, by its numbers: text may go on after another block has come
+    kinds: Vec<(u32, Kind)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Reasoning,
+    Call,
+}
+
+struct Current {
+    block: u32,
+    kind: Kind,
+    /// the client knows of it: blocks in which nothing is said are never told
+    told: bool,
+    opaque: Option<ProviderState>,
+}
+
+struct BufferedBlock {
+    block: u32,
+    opened: BlockKind,
+    text: String,
+    opaque: Option<ProviderState>,
+    closed: bool,
+}
+
+impl MessagesEncoder {
+    pub(in crate::dialect) fn new(head: ResponseMeta) -> MessagesEncoder {
+        let id = format!("msg_{}", head.request_id.trim_start_matches("req_"));
+        MessagesEncoder {
+            id,
+            head,
+            begun: false,
+            index: 0,
+            current: None,
+            waiting: VecDeque::new(),
+            kinds: Vec::new(),
+        }
+    }
+
+    /// The first event of a stream. What was used is known at its end.
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        if std::mem::replace(&mut self.begun, true) {
+            return;
+        }
+        let message = self.message(Vec::new(), None, &Usage::default());
+        frame(
+            out,
+            "message_start",
+            &MessageStart {
+                kind: "message_start",
+                message,
+            },
+        );
+    }
+
+    fn message<'m>(
+        &'m self,
+        content: Vec<Part<'m>>,
+        stop: Option<&'m StopReason>,
+        usage: &Usage,
+    ) -> Message<'m> {
+        Message {
+            id: &self.id,
+            kind: "message",
+            role: "assistant",
+            model: &self.head.model,
+            content,
+            stop_reason: stop.map(reason),
+            stop_sequence: stop.and_then(sequence),
+            usage: Counts::of(usage),
+        }
+    }
+
+    fn open(&mut self, block: u32, opened: &BlockKind, out: &mut Vec<u8>) {
+        // a call's arguments are one text: until it ends, what follows waits
+        if self
+            .current
+            .as_ref()
+            .is_some_and(|current| current.kind == Kind::Call)
+        {
+            let opened = opened.clone();
+            return self.waiting.push_back(BufferedBlock {
+                block,
+                opened,
+                text: String::new(),
+                opaque: None,
+                closed: false,
+            });
+        }
+        self.close_current(out);
+        self.start(block, opened, out);
+    }
+
+    fn start(&mut self, block: u32, opened: &BlockKind, out: &mut Vec<u8>) {
+        let kind = kind(opened);
+        self.current = Some(Current {
+            block,
+            kind,
+            told: false,
+            opaque: None,
+        });
+        if let BlockKind::Call { id, name } = opened {
+            self.tell(
+                &Part::ToolUse {
+                    id,
+                    name,
+                    input: RawJson::default(),
+                },
+                out,
+            );
+        }
+    }
+
+    /// The client is told that the current block begins.
+    fn tell(&mut self, content_block: &Part<'_>, out: &mut Vec<u8>) {
+        if let Some(current) = &mut self.current {
+            current.told = true;
+        }
+        let started = BlockStart {
+            kind: "content_block_start",
+            index: self.index,
+            content_block,
+        };
+        frame(out, "content_block_start", &started);
+    }
+
+    fn piece(&mut self, block: u32, text: &str, out: &mut Vec<u8>) {
+        if text.is_empty() || !self.has_open(block, out) {
+            return;
+        }
+        if let Some(waiting) = self
+            .waiting
+            .iter_mut()
+            .rfind(|waiting| waiting.block == block)
+        {
+            return waiting.text.push_str(text);
+        }
+        let Some(Current { kind, told, .. }) = self.current else {
+            return;
+        };
+        match kind {
+            Kind::Text => {
+                if !told {
+                    self.tell(&Part::Text { text: "" }, out);
+                }
+                self.delta(&Delta::Text { text }, out);
+            }
+            Kind::Reasoning => {
+                if !told {
+                    self.tell(
+                        &Part::Thinking {
+                            thinking: "",
+                            signature: String::new(),
+                        },
+                        out,
+                    );
+                }
+                self.delta(&Delta::Thinking { thinking: text }, out);
+            }
+            Kind::Call => self.delta(&Delta::InputJson { partial_json: text }, out),
+        }
+    }
+
+    /// Whether the block takes a piece. One of text or thoughts that was ended because another one came goes on as a new one.
+    fn has_open(&mut self, block: u32, out: &mut Vec<u8>) -> bool {
+        let waits = |waiting: &BufferedBlock| waiting.block == block && !waiting.closed;
+        if self.is_current(block) || self.waiting.iter().any(waits) {
+            return true;
+        }
+        let opened = match self.kind(block) {
+            Some(Kind::Text) => BlockKind::Text,
+            Some(Kind::Reasoning) => BlockKind::Reasoning,
+            Some(Kind::Call) | None => return false,
+        };
+        self.open(block, &opened, out);
+        true
+    }
+
+    fn kind(&self, block: u32) -> Option<Kind> {
+        self.kinds
+            .iter()
+            .rfind(|(known, _)| *known == block)
+            .map(|(_, kind)| *kind)
+    }
+
+    fn is_current(&self, block: u32) -> bool {
+        self.current
+            .as_ref()
+            .is_some_and(|current| current.block == block)
+    }
+
+    fn delta(&self, delta: &Delta<'_>, out: &mut Vec<u8>) {
+        frame(
+            out,
+            "content_block_delta",
+            &BlockDelta {
+                kind: "content_block_delta",
+                index: self.index,
+                delta,
+            },
+        );
+    }
+
+    fn opaque(&mut self, block: u32, opaque: &ProviderState, out: &mut Vec<u8>) {
+        // what goes with a call has no place here: the gateway remembers it
+        if self.kind(block) != Some(Kind::Reasoning) || !self.has_open(block, out) {
+            return;
+        }
+        let waiting = self
+            .waiting
+            .iter_mut()
+            .rfind(|waiting| waiting.block == block)
+            .map(|waiting| &mut waiting.opaque);
+        if let Some(place) = waiting.or(self.current.as_mut().map(|current| &mut current.opaque)) {
+            *place = Some(opaque.clone());
+        }
+    }
+
+    fn close(&mut self, block: u32, out: &mut Vec<u8>) {
+        if let Some(waiting) = self
+            .waiting
+            .iter_mut()
+            .find(|waiting| waiting.block == block && !waiting.closed)
+        {
+            waiting.closed = true;
+        } else if self.is_current(block) {
+            self.close_current(out);
+            self.follow(out);
+        }
+    }
+
+    /// Tells what waited, up to the first call that goes on.
+    fn follow(&mut self, out: &mut Vec<u8>) {
+        while self.current.is_none()
+            && let Some(BufferedBlock {
+                block,
+                opened,
+                text,
+                opaque,
+                closed,
+            }) = self.waiting.pop_front()
+        {
+            self.start(block, &opened, out);
+            self.piece_of_current(&text, out);
+            if let Some(current) = &mut self.current {
+                current.opaque = opaque;
+            }
+            // text goes on as a block of its own, if it does
+            let goes_on =
+                !closed && (matches!(opened, BlockKind::Call { .. }) || self.waiting.is_empty());
+            if !goes_on {
+                self.close_current(out);
+            }
+        }
+    }
+
+    fn piece_of_current(&mut self, text: &str, out: &mut Vec<u8>) {
+        if let Some(block) = self.current.as_ref().map(|current| current.block) {
+            self.piece(block, text, out);
+        }
+    }
+
+    /// Ends the current block; a signature stands just before its end.
+    fn close_current(&mut self, out: &mut Vec<u8>) {
+        let Some(current) = &self.current else { return };
+        if let Some(opaque) = current.opaque.clone() {
+            let token = self.head.envelope.seal(&opaque);
+            match (opaque.kind, current.told) {
+                (ProviderStateKind::Redacted, false) => {
+                    self.tell(&Part::RedactedThinking { data: token }, out)
+                }
+                (_, told) => {
+                    if !told {
+                        self.tell(
+                            &Part::Thinking {
+                                thinking: "",
+                                signature: String::new(),
+                            },
+                            out,
+                        );
+                    }
+                    self.delta(&Delta::Signature { signature: &token }, out);
+                }
+            }
+        }
+        if self.current.take().is_some_and(|current| current.told) {
+            frame(
+                out,
+                "content_block_stop",
+                &BlockStop {
+                    kind: "content_block_stop",
+                    index: self.index,
+                },
+            );
+            self.index += 1;
+        }
+    }
+}
+
+impl ResponseEncoder for MessagesEncoder {
+    fn event(&mut self, event: &OutputEvent, out: &mut Vec<u8>) {
+        self.begin(out);
+        match event {
+            OutputEvent::Open { block, opened } => {
+                self.kinds.push((*block, kind(opened)));
+                self.open(*block, opened, out);
+            }
+            OutputEvent::Delta { block, text } => self.piece(*block, text, out),
+            OutputEvent::Opaque { block, opaque } => self.opaque(*block, opaque, out),
+            OutputEvent::Close { block } => self.close(*block, out),
+            OutputEvent::Stop(_) => {}
+        }
+    }
+
+    fn end(&mut self, stop: &StopReason, usage: &Usage, out: &mut Vec<u8>) {
+        self.begin(out);
+        self.close_current(out);
+        self.waiting
+            .iter_mut()
+            .for_each(|waiting| waiting.closed = true);
+        self.follow(out);
+        let delta = MessageEnd {
+            stop_reason: reason(stop),
+            stop_sequence: sequence(stop),
+            stop_details: None,
+        };
+        frame(
+            out,
+            "message_delta",
+            &MessageDelta {
+                kind: "message_delta",
+                delta,
+                usage: Counts::of(usage),
+            },
+        );
+        out.extend_from_slice(b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n");
+    }
+
+    fn failed(&mut self, problem: &ApiError, request_id: &str) -> Bytes {
+        failed(Dialect::Messages, problem, request_id)
+    }
+
+    fn whole(&self, answer: &ChatResponse, usage: &Usage) -> String {
+        let parts = answer
+            .blocks
+            .iter()
+            .filter_map(|block| match &block.content {
+                Content::Text(text) => Some(Part::Text { text }),
+                Content::Reasoning(reasoned) => Some(self.thought(reasoned)),
+                Content::ToolCall(call) => Some(Part::ToolUse {
+                    id: &call.id,
+                    name: &call.name,
+                    input: call.object_raw(),
+                }),
+                Content::Image(_) | Content::Document(_) | Content::ToolResult(_) => None,
+            });
+        written(&self.message(parts.collect(), Some(&answer.stop), usage))
+    }
+}
+
+impl MessagesEncoder {
+    fn thought<'a>(&self, reasoned: &'a ReasoningBlock) -> Part<'a> {
+        let token = reasoned
+            .opaque
+            .as_ref()
+            .map(|opaque| (opaque.kind, self.head.envelope.seal(opaque)));
+        match token {
+            Some((ProviderStateKind::Redacted, data)) if reasoned.text.is_empty() => {
+                Part::RedactedThinking { data }
+            }
+            Some((_, signature)) => Part::Thinking {
+                thinking: &reasoned.text,
+                signature,
+            },
+            None => Part::Thinking {
+                thinking: &reasoned.text,
+                signature: String::new(),
+            },
+        }
+    }
+}
+
+const fn kind(opened: &BlockKind) -> Kind {
+    match opened {
+        BlockKind::Text => Kind::Text,
+        BlockKind::Reasoning => Kind::Reasoning,
+        BlockKind::Call { .. } => Kind::Call,
+    }
+}
+
+const fn reason(stop: &StopReason) -> &'static str {
+    match stop {
+        StopReason::End => "end_turn",
+        StopReason::Sequence(_) => "stop_sequence",
+        StopReason::Length => "max_tokens",
+        StopReason::Tool => "tool_use",
+        StopReason::Filtered => "refusal",
+        StopReason::ContextWindow => "model_context_window_exceeded",
+        StopReason::Pause => "pause_turn",
+    }
+}
+
+fn sequence(stop: &StopReason) -> Option<&str> {
+    match stop {
+        StopReason::Sequence(sequence) => sequence.as_deref(),
+        _ => None,
+    }
+}
+
+/// One server-sent event.
+fn frame(out: &mut Vec<u8>, name: &str, data: &impl Serialize) {
+    out.extend_from_slice(b"event: ");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\ndata: ");
+    serde_json::to_writer(&mut *out, data).expect("texts and numbers are always JSON");
+    out.extend_from_slice(b"\n\n");
+}
+
+#[derive(Serialize)]
+struct MessageStart<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    message: Message<'a>,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    id: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    role: &'static str,
+    model: &'a str,
+    content: Vec<Part<'a>>,
+    stop_reason: Option<&'static str>,
+    stop_sequence: Option<&'a str>,
+    usage: Counts,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Part<'a> {
+    Text {
+        text: &'a str,
+    },
+    Thinking {
+        thinking: &'a str,
+        signature: String,
+    },
+    RedactedThinking {
+        data: String,
+    },
+    ToolUse {
+        id: &'a str,
+        name: &'a str,
+        input: RawJson,
+    },
+}
+
+#[derive(Serialize)]
+struct BlockStart<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    index: u64,
+    content_block: &'a Part<'a>,
+}
+
+#[derive(Serialize)]
+struct BlockDelta<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    index: u64,
+    delta: &'a Delta<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type")]
+enum Delta<'a> {
+    #[serde(rename = "text_delta")]
+    Text { text: &'a str },
+    #[serde(rename = "thinking_delta")]
+    Thinking { thinking: &'a str },
+    #[serde(rename = "signature_delta")]
+    Signature { signature: &'a str },
+    #[serde(rename = "input_json_delta")]
+    InputJson { partial_json: &'a str },
+}
+
+#[derive(Serialize)]
+struct BlockStop {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    index: u64,
+}
+
+#[derive(Serialize)]
+struct MessageDelta<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    delta: MessageEnd<'a>,
+    usage: Counts,
+}
+
+#[derive(Serialize)]
+struct MessageEnd<'a> {
+    stop_reason: &'static str,
+    stop_sequence: Option<&'a str>,
+    stop_details: Option<()>,
+}
+
+/// What was used, as this dialect counts it: input without what a cache served or took.
+#[derive(Serialize)]
+struct Counts {
+    input_tokens: u64,
+    cache_creation_input_tokens: u64,
+    cache_read_input_tokens: u64,
+    cache_creation: CacheWrites,
+    output_tokens: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_tokens_details: Option<OutputDetails>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_tool_use: Option<ServerTools>,
+}
+
+#[derive(Serialize)]
+struct CacheWrites {
+    ephemeral_5m_input_tokens: u64,
+    ephemeral_1h_input_tokens: u64,
+}
+
+#[derive(Serialize)]
+struct OutputDetails {
+    thinking_tokens: u64,
+}
+
+#[derive(Serialize)]
+struct ServerTools {
+    web_search_requests: u64,
+}
+
+impl Counts {
+    fn of(usage: &Usage) -> Counts {
+        let hour = usage.cache_write_1h;
+        Counts {
+            input_tokens: usage.uncached_in,
+            cache_creation_input_tokens: usage.cache_writes(),
+            cache_read_input_tokens: usage.cache_read,
+            cache_creation: CacheWrites {
+                // what nobody told the lifetime of has the usual one
+                ephemeral_5m_input_tokens: usage.cache_writes().saturating_sub(hour),
+                ephemeral_1h_input_tokens: hour,
+            },
+            output_tokens: usage.out_total,
+            output_tokens_details: (usage.reasoning > 0).then_some(OutputDetails {
+                thinking_tokens: usage.reasoning,
+            }),
+            server_tool_use: (usage.web_searches > 0).then_some(ServerTools {
+                web_search_requests: usage.web_searches,
+            }),
+        }
+    }
+}

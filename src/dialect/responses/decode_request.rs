@@ -1,0 +1,552 @@
+//! A client's Responses request as a neutral ask. What has no place there is named, what would change the answer or needs a
+//! conversation that a vendor keeps is refused.
+
+use serde::Deserialize;
+
+use crate::conversation::{
+    ChatRequest, Content, Effort, Format, Number, RawJson, ReasoningOptions, Role, StateSealer,
+    Summary, ToolChoice, Turn,
+};
+use crate::dialect::Request;
+use crate::dialect::responses::items::{self, Item};
+use crate::dialect::responses::tools::{TOOL_SEARCH, Table, Tools};
+use crate::dialect::wire::json::typed;
+use crate::domain::api_error::ApiError;
+
+/// Members that are read here, or that say nothing to another vendor and lose nothing.
+const READ: [&str; 17] = [
+    "model",
+    "input",
+    "instructions",
+    "stream",
+    "stream_options",
+    "max_output_tokens",
+    "tools",
+    "service_tier",
+    "user",
+    "safety_identifier",
+    "metadata",
+    "client_metadata",
+    "prompt_cache_key",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "background",
+    // of hosted tools, which are named themselves
+    "max_tool_calls",
+];
+
+/// What a vendor keeps and nobody else can look up.
+const KEPT_BY_VENDOR: [&str; 3] = ["previous_response_id", "conversation", "prompt"];
+
+/// What may be asked to be included at no loss: the sealed thoughts always are.
+const INCLUDED: &str = "reasoning.encrypted_content";
+
+/// Reads the body of a request that was read shallowly before. `envelope` opens what a client carried for a vendor.
+pub(in crate::dialect) fn decode_request(
+    request: &Request,
+    envelope: &StateSealer,
+) -> Result<ChatRequest, ApiError> {
+    if let Some(name) = KEPT_BY_VENDOR
+        .into_iter()
+        .find(|name| request.member(name).is_some_and(|json| json != "null"))
+    {
+        let message = format!(
+            "`{name}` names what another vendor keeps and this model never saw; send the whole conversation as `input`"
+        );
+        return Err(ApiError::invalid(message).at(name));
+    }
+    let Tools {
+        table,
+        tools,
+        dropped,
+    } = Tools::of(request)?;
+    let mut ask = ChatRequest {
+        streamed: request.streamed,
+        turns: turns(request, envelope)?,
+        tools,
+        output_cap: request.output_cap.map(|cap| cap.tokens),
+        service_tier: request.service_tier.clone(),
+        user: request.user.clone(),
+        ..Ask::default()
+    };
+    dropped.into_iter().for_each(|name| ask.drop_param(name));
+    let names: Vec<&str> = request.member_names().collect();
+    for name in names {
+        member(&mut ask, request, name, &table)?;
+    }
+    Ok(ask)
+}
+
+fn turns(request: &Request, envelope: &StateSealer) -> Result<Vec<Turn>, ApiError> {
+    let mut turns = Vec::new();
+    if let Some(text) = typed::<String>(request, "instructions")?.filter(|text| !text.is_empty()) {
+        turns.push(Turn {
+            role: Role::System,
+            blocks: vec![Content::Text(text).into()],
+        });
+    }
+    if request
+        .member("input")
+        .is_some_and(|json| json.starts_with('"'))
+    {
+        let text = typed::<String>(request, "input")?.unwrap_or_default();
+        turns.push(Turn {
+            role: Role::User,
+            blocks: vec![Content::Text(text).into()],
+        });
+        return Ok(turns);
+    }
+    for (place, item) in typed::<Vec<Item>>(request, "input")?
+        .unwrap_or_default()
+        .into_iter()
+        .enumerate()
+    {
+        let refused =
+            |what: String| ApiError::invalid(format!("input[{place}]: {what}")).at("input");
+        turns.extend(items::turn(item, envelope).map_err(refused)?);
+    }
+    Ok(turns)
+}
+
+/// Takes one top-level member into the ask.
+fn member(
+    ask: &mut ChatRequest,
+    request: &Request,
+    name: &str,
+    table: &Table,
+) -> Result<(), ApiError> {
+    if request.member(name) == Some("null") {
+        return Ok(());
+    }
+    match name {
+        "temperature" => ask.sampling.temperature = typed::<Number>(request, "temperature")?,
+        "top_p" => ask.sampling.top_p = typed::<Number>(request, "top_p")?,
+        "tool_choice" => choose(ask, typed(request, "tool_choice")?, table)?,
+        "parallel_tool_calls" => ask.parallel_tools = typed(request, "parallel_tool_calls")?,
+        "reasoning" => reason(ask, typed(request, "reasoning")?)?,
+        "text" => text(ask, typed(request, "text")?),
+        "include" => include(ask, typed(request, "include")?),
+        // nothing is stored, and the answer says so; the SDKs' own default is no wish
+        "store" => {}
+        // the whole conversation goes out, or it is refused
+        "truncation" if request.member(name) == Some("\"disabled\"") => {}
+        "top_logprobs" if request.member(name) == Some("0") => {}
+        name if READ.contains(&name) => {}
+        name => ask.drop_param(name),
+    }
+    Ok(())
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Choice {
+    Word(String),
+    Object(ChoiceObject),
+}
+
+#[derive(Deserialize)]
+struct ChoiceObject {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    namespace: Option<String>,
+    #[serde(default)]
+    mode: Option<String>,
+    #[serde(default)]
+    tools: Vec<ChoiceObject>,
+}
+
+fn choose(ask: &mut ChatRequest, choice: Option<Choice>, table: &Table) -> Result<(), ApiError> {
+    let refused =
+        |what: &str| Err(ApiError::invalid(format!("`tool_choice` {what}")).at("tool_choice"));
+    ask.tool_choice = match choice {
+        None => return Ok(()),
+        Some(Choice::Word(word)) => match word.as_str() {
+            "auto" => ToolChoice::Auto,
+            "none" => ToolChoice::None,
+            "required" => ToolChoice::Any,
+            _ => return refused("is none of auto, none and required"),
+        },
+        Some(Choice::Object(choice)) if choice.kind == "allowed_tools" => {
+            let allowed: Vec<String> = choice
+                .tools
+                .iter()
+                .filter_map(ChoiceObject::hub_name)
+                .collect();
+            ask.tools.retain(|tool| allowed.contains(&tool.name));
+            if choice.mode.as_deref() == Some("required") {
+                ToolChoice::Any
+            } else {
+                ToolChoice::Auto
+            }
+        }
+        Some(Choice::Object(choice)) => match choice.hub_name().filter(|name| table.holds(name)) {
+            Some(name) => ToolChoice::Named(name),
+            None => {
+                return refused(
+                    "names a tool that is not declared, or one that only its vendor runs",
+                );
+            }
+        },
+    };
+    Ok(())
+}
+
+impl ChoiceObject {
+    fn hub_name(&self) -> Option<String> {
+        match (self.kind.as_str(), &self.name) {
+            ("function" | "custom", Some(name)) => {
+                Some(Table::hub_name(self.namespace.as_deref(), name))
+            }
+            (TOOL_SEARCH, _) => Some(TOOL_SEARCH.to_owned()),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct ReasoningField {
+    #[serde(default)]
+    effort: Option<String>,
+    #[serde(default, alias = "generate_summary")]
+    summary: Option<String>,
+}
+
+fn reason(ask: &mut ChatRequest, asked: Option<ReasoningField>) -> Result<(), ApiError> {
+    let Some(ReasoningField { effort, summary }) = asked else {
+        return Ok(());
+    };
+    let known = "`reasoning.effort` is none of none, minimal, low, medium, high, xhigh and max";
+    let effort = match effort.as_deref() {
+        None | Some("default") => None,
+        Some(word) => Some(
+            Effort::parse(word).ok_or_else(|| ApiError::invalid(known).at("reasoning.effort"))?,
+        ),
+    };
+    let summary = summary.map(|word| {
+        if word == "none" {
+            Summary::Omitted
+        } else {
+            Summary::Shown
+        }
+    });
+    ask.reasoning = ReasoningOptions {
+        effort,
+        summary,
+        ..Reasoning::default()
+    };
+    Ok(())
+}
+
+#[derive(Deserialize)]
+struct TextField {
+    #[serde(default)]
+    format: Option<FormatField>,
+    #[serde(default)]
+    verbosity: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct FormatField {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    description: Option<String>,
+    #[serde(default)]
+    schema: Option<RawJson>,
+    #[serde(default)]
+    strict: Option<bool>,
+}
+
+fn text(ask: &mut ChatRequest, asked: Option<TextField>) {
+    let Some(TextField { format, verbosity }) = asked else {
+        return;
+    };
+    if verbosity.is_some() {
+        ask.drop_param("text.verbosity");
+    }
+    let Some(format) = format else { return };
+    ask.format = match (format.kind.as_str(), format.schema) {
+        ("json_schema", Some(schema)) => Format::JsonSchema {
+            name: format.name.unwrap_or_else(|| "answer".to_owned()),
+            description: format.description,
+            schema,
+            strict: format.strict,
+        },
+        ("json_object" | "json_schema", _) => Format::JsonObject,
+        _ => Format::Text,
+    };
+}
+
+fn include(ask: &mut ChatRequest, included: Option<Vec<String>>) {
+    if included
+        .unwrap_or_default()
+        .iter()
+        .any(|what| what != INCLUDED)
+    {
+        ask.drop_param("include");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conversation::{
+        Media, Origin, ProviderState, ProviderStateKind, ReasoningBlock, Source, ToolCall,
+    };
+    use crate::dialect::{Dialect, read};
+
+    fn envelope() -> StateSealer {
+        StateSealer::new([0; 32])
+    }
+
+    fn ask(more: &str) -> Result<ChatRequest, ApiError> {
+        let body = format!(r#"{{"model":"m"{more}}}"#);
+        decode_request(&read(Dialect::Responses, body.into())?, &envelope())
+    }
+
+    /// One line per turn: its role, and what its blocks are.
+    fn lines(ask: &ChatRequest) -> Vec<String> {
+        let block = |content: &Content| match content {
+            Content::Text(text) => text.clone(),
+            Content::Image(Media {
+                mime,
+                source: Source::Base64(data),
+                ..
+            }) => format!("image {mime} {data}"),
+            Content::Document(Media {
+                name,
+                source: Source::Base64(data),
+                ..
+            }) => format!("file {name:?} {data}"),
+            Content::ToolCall(ToolCall {
+                id,
+                name,
+                arguments,
+                ..
+            }) => format!("{id} {name}({arguments})"),
+            Content::ToolResult(result) => format!(
+                "{} -> {} +{}",
+                result.id,
+                result.text(),
+                result.blocks.len()
+            ),
+            Content::Reasoning(ReasoningBlock { text, opaque }) => {
+                format!("thinks {text} {}", opaque.is_some())
+            }
+            other => format!("{other:?}"),
+        };
+        let line = |turn: &Turn| {
+            let blocks: Vec<String> = turn.blocks.iter().map(|one| block(&one.content)).collect();
+            format!("{:?}: {}", turn.role, blocks.join(" | "))
+        };
+        ask.turns.iter().map(line).collect()
+    }
+
+    #[test]
+    fn items_of_every_kind_become_turns() {
+        let origin = Some(Origin {
+            dialect: "messages".into(),
+            model: "claude".into(),
+        });
+        let sealed = envelope().seal(&ProviderState {
+            origin,
+            kind: ProviderStateKind::Signature,
+            data: "sig".into(),
+        });
+        let ask = ask(&format!(
+            r#","instructions":"be brief","input":[
+            {{"role":"developer","content":"rules"}},
+            {{"type":"message","role":"user","content":[{{"type":"input_text","text":"see"}},
+              {{"type":"input_image","detail":"auto","image_url":"data:image/PNG;base64,AAAA"}},
+              {{"type":"input_file","filename":"a.pdf","file_data":"data:application/pdf;base64,BBBB"}}]}},
+            {{"type":"reasoning","id":"rs_1","summary":[{{"type":"summary_text","text":"hm"}}],"encrypted_content":"{sealed}"}},
+            {{"type":"reasoning","id":"rs_2","summary":[],"encrypted_content":"gAAAA"}},
+            {{"type":"function_call","id":"fc_1","call_id":"c1","name":"close","namespace":"agents","arguments":"{{\"a\":1}}"}},
+            {{"type":"custom_tool_call","call_id":"c2","name":"apply_patch","input":"*** \"x\""}},
+            {{"type":"tool_search_call","call_id":"c3","execution":"client","arguments":{{"query":"q"}}}},
+            {{"type":"function_call_output","call_id":"c1","output":[{{"type":"input_text","text":"ok"}},
+              {{"type":"input_image","image_url":"data:image/png;base64,CCCC"}}]}},
+            {{"type":"custom_tool_call_output","call_id":"c2","output":"done"}},
+            {{"type":"tool_search_output","call_id":"c3","execution":"client","tools":[{{"type":"function","name":"found","parameters":null}}]}},
+            {{"type":"message","role":"assistant","id":"msg_1","content":[{{"type":"output_text","text":"so","annotations":[]}}]}}]"#
+        ))
+        .expect("an ask");
+        assert_eq!(
+            lines(&ask),
+            [
+                "System: be brief",
+                "System: rules",
+                "User: see | image image/png AAAA | file Some(\"a.pdf\") BBBB",
+                "Assistant: thinks hm true",
+                "Assistant: c1 agents__close({\"a\":1})",
+                "Assistant: c2 apply_patch({\"input\":\"*** \\\"x\\\"\"})",
+                "Assistant: c3 tool_search({\"query\":\"q\"})",
+                "User: c1 -> ok +2",
+                "User: c2 -> done +1",
+                "User: c3 -> Found tools: found +1",
+                "Assistant: so",
+            ]
+        );
+        assert_eq!(
+            ask.tools
+                .iter()
+                .map(|tool| tool.name.as_str())
+                .collect::<Vec<_>>(),
+            ["found"]
+        );
+        assert!(ask.dropped.is_empty(), "{:?}", ask.dropped);
+    }
+
+    #[test]
+    fn e27_tools_of_every_kind_become_functions_or_are_named() {
+        let ask = ask(
+            r#","input":"hi","tools":[
+            {"type":"function","name":"f","strict":false,"parameters":{"type":"object","b":1,"a":2}},
+            {"type":"custom","name":"apply_patch","description":"Patches.","format":{"type":"grammar","syntax":"lark","definition":"start: x"}},
+            {"type":"namespace","name":"mcp__db__","description":"d","tools":[{"type":"function","name":"query","parameters":{}}]},
+            {"type":"namespace","name":"agents","description":"d","tools":[{"type":"custom","name":"say"}]},
+            {"type":"tool_search","execution":"client","parameters":{"type":"object"}},
+            {"type":"web_search","external_web_access":false}],
+            "tool_choice":{"type":"custom","name":"apply_patch"},"parallel_tool_calls":false"#,
+        )
+        .expect("an ask");
+        let names: Vec<&str> = ask.tools.iter().map(|tool| tool.name.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                "f",
+                "apply_patch",
+                "mcp__db__query",
+                "agents__say",
+                "tool_search"
+            ]
+        );
+        assert_eq!(
+            ask.tools[0].schema.as_str(),
+            r#"{"type":"object","b":1,"a":2}"#,
+            "as it was written"
+        );
+        let patch = ask.tools[1].description.as_deref().expect("a description");
+        assert!(
+            patch.starts_with("Patches.\n\n") && patch.ends_with("lark grammar:\nstart: x"),
+            "{patch}"
+        );
+        assert_eq!(
+            (ask.tool_choice, ask.parallel_tools),
+            (ToolChoice::Named("apply_patch".into()), Some(false))
+        );
+        assert_eq!(ask.dropped, ["tools.web_search"]);
+    }
+
+    #[test]
+    fn the_settings_are_read_and_the_rest_is_named() {
+        let ask =
+            ask(r#","input":"hi","max_output_tokens":50,"temperature":0.70,"reasoning":{"effort":"xhigh","summary":"auto"},
+            "text":{"format":{"type":"json_schema","name":"n","schema":{"type":"object"},"strict":true},"verbosity":"low"},
+            "include":["reasoning.encrypted_content"],"store":true,"prompt_cache_key":"k","metadata":{"a":"b"},"user":"u1",
+            "truncation":"auto","top_logprobs":3,"service_tier":"flex","client_metadata":{"x":"y"},"x_new":1"#)
+            .expect("an ask");
+        assert_eq!(
+            (
+                ask.output_cap,
+                ask.user.as_deref(),
+                ask.service_tier.as_deref()
+            ),
+            (Some(50), Some("u1"), Some("flex"))
+        );
+        assert_eq!(
+            ask.sampling.temperature.as_ref().map(RawJson::as_str),
+            Some("0.70")
+        );
+        assert_eq!(
+            (ask.reasoning.effort, ask.reasoning.summary),
+            (Some(Effort::XHigh), Some(Summary::Shown))
+        );
+        assert!(
+            matches!(&ask.format, Format::JsonSchema { name, strict: Some(true), .. } if name == "n"),
+            "{:?}",
+            ask.format
+        );
+        assert_eq!(
+            ask.dropped,
+            ["text.verbosity", "truncation", "top_logprobs", "x_new"]
+        );
+    }
+
+    #[test]
+    fn allowed_tools_leave_only_those() {
+        let ask = ask(r#","input":"hi","tools":[{"type":"function","name":"f"},{"type":"function","name":"g"}],
+            "tool_choice":{"type":"allowed_tools","mode":"required","tools":[{"type":"function","name":"g"}]}"#)
+        .expect("an ask");
+        assert_eq!(
+            (ask.tools.len(), ask.tools[0].name.as_str(), ask.tool_choice),
+            (1, "g", ToolChoice::Any)
+        );
+    }
+
+    #[test]
+    fn nothing_that_a_client_sends_stops_the_reading() {
+        let body = include_str!("../../../tests/golden/codex/tools-2.json");
+        for bytes in crate::dialect::samples::damaged(body.as_bytes(), 300) {
+            if let Ok(request) = read(Dialect::Responses, bytes.into()) {
+                drop(decode_request(&request, &envelope()));
+            }
+        }
+    }
+
+    #[test]
+    fn what_only_a_vendor_could_look_up_is_refused_with_its_place() {
+        for (more, param) in [
+            (
+                r#","input":"x","previous_response_id":"resp_1""#,
+                "previous_response_id",
+            ),
+            (r#","prompt":{"id":"pmpt_1"}"#, "prompt"),
+            (
+                r#","input":[{"type":"item_reference","id":"rs_1"}]"#,
+                "input",
+            ),
+            (r#","input":[{"id":"msg_1"}]"#, "input"),
+            (
+                r#","input":[{"type":"web_search_call","id":"ws_1"}]"#,
+                "input",
+            ),
+            (
+                r#","input":[{"type":"computer_call_output","call_id":"c","output":{"type":"computer_screenshot"}}]"#,
+                "input",
+            ),
+            (r#","input":[{"role":"king","content":"x"}]"#, "input"),
+            (
+                r#","input":[{"type":"function_call_output","output":"x"}]"#,
+                "input",
+            ),
+            (
+                r#","input":[{"role":"user","content":[{"type":"input_audio"}]}]"#,
+                "input",
+            ),
+            (r#","input":[7]"#, "input"),
+            (r#","input":"x","tool_choice":"perhaps""#, "tool_choice"),
+            (
+                r#","input":"x","tool_choice":{"type":"web_search"},"tools":[{"type":"web_search"}]"#,
+                "tool_choice",
+            ),
+            (r#","input":"x","tools":[7]"#, "tools"),
+            (
+                r#","input":"x","reasoning":{"effort":"much"}"#,
+                "reasoning.effort",
+            ),
+        ] {
+            let problem = ask(more).expect_err(more);
+            assert_eq!(
+                (problem.word.status(), problem.param.as_deref()),
+                (400, Some(param)),
+                "{problem}"
+            );
+        }
+    }
+}

@@ -1,0 +1,580 @@
+//! AWS event-stream frames: cuts a body that arrives in any pieces into whole frames and tells each as a server-sent event. Every
+//! frame is checked by both of its sums and all of its lengths; must never hand out anything of one that does not add up.
+//!
+//! ```text
+//! total length u32 · headers' length u32 · sum of these 8 bytes u32 · headers · payload · sum of all before it u32
+//! header: name's length u8 · name · kind u8 · value
+//! ```
+
+use std::collections::VecDeque;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::{Bytes, BytesMut};
+use serde::Deserialize;
+
+use crate::dialect::answer::written;
+use crate::dialect::wire::json;
+
+const PRELUDE_BYTES: usize = 12;
+const SUM_BYTES: usize = 4;
+/// The bounds of AWS's own clients.
+const HEADERS_BYTES_MAX: usize = 128 * 1024;
+
+/// A frame that does not add up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    #[error("the upstream sent a frame whose beginning does not match its checksum")]
+    PreludeSum,
+    #[error("the upstream sent a frame that does not match its checksum")]
+    Sum,
+    #[error("the upstream sent a frame of impossible lengths")]
+    Lengths,
+    #[error("the upstream sent a frame of more than {0} bytes")]
+    TooLarge(usize),
+    #[error("the upstream sent a frame whose headers cannot be read")]
+    Headers,
+    #[error("the upstream sent a frame whose content cannot be read")]
+    Payload,
+}
+
+/// Cuts one stream. Frames before a flaw are still handed out; after it nothing is taken.
+#[derive(Debug)]
+pub(crate) struct FrameSplitter {
+    frame_bytes_max: usize,
+    /// the beginning of a frame
+    held: BytesMut,
+    ready: VecDeque<Bytes>,
+    flaw: Option<FrameError>,
+}
+
+impl FrameSplitter {
+    pub(crate) fn new(frame_bytes_max: usize) -> FrameSplitter {
+        FrameSplitter {
+            frame_bytes_max,
+            held: BytesMut::new(),
+            ready: VecDeque::new(),
+            flaw: None,
+        }
+    }
+
+    /// Takes the next bytes.
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<(), FrameError> {
+        if let Some(flaw) = self.flaw {
+            return Err(flaw);
+        }
+        self.held.extend_from_slice(bytes);
+        loop {
+            match self.next_frame() {
+                Ok(None) => return Ok(()),
+                Ok(Some(event)) => self.ready.extend(event),
+                Err(flaw) => {
+                    self.held.clear();
+                    self.flaw = Some(flaw);
+                    return Err(flaw);
+                }
+            }
+        }
+    }
+
+    /// The next whole frame as a server-sent event.
+    pub(crate) fn next_event(&mut self) -> Option<Bytes> {
+        self.ready.pop_front()
+    }
+
+    /// Cuts off one frame; what it says, if it says anything.
+    fn next_frame(&mut self) -> Result<Option<Option<Bytes>>, FrameError> {
+        let Some(lengths) = lengths(&self.held, self.frame_bytes_max)? else {
+            return Ok(None);
+        };
+        if self.held.len() < lengths.total {
+            return Ok(None);
+        }
+        let frame = self.held.split_to(lengths.total);
+        let (content, sum) = frame.split_at(lengths.total - SUM_BYTES);
+        if crc32fast::hash(content) != number(sum) {
+            return Err(FrameError::Sum);
+        }
+        let (headers, payload) = content[PRELUDE_BYTES..].split_at(lengths.headers);
+        told(&Headers::read(headers)?, payload).map(Some)
+    }
+}
+
+struct Lengths {
+    total: usize,
+    headers: usize,
+}
+
+/// The lengths of the frame that begins here, once they have come; garbage is known by them at once.
+fn lengths(held: &[u8], frame_bytes_max: usize) -> Result<Option<Lengths>, FrameError> {
+    let Some(prelude) = held.get(..PRELUDE_BYTES) else {
+        return Ok(None);
+    };
+    let (total, headers) = (
+        number(&prelude[..4]) as usize,
+        number(&prelude[4..8]) as usize,
+    );
+    if crc32fast::hash(&prelude[..8]) != number(&prelude[8..]) {
+        return Err(FrameError::PreludeSum);
+    }
+    if headers > HEADERS_BYTES_MAX || headers + PRELUDE_BYTES + SUM_BYTES > total {
+        return Err(FrameError::Lengths);
+    }
+    if total > frame_bytes_max {
+        return Err(FrameError::TooLarge(frame_bytes_max));
+    }
+    Ok(Some(Lengths { total, headers }))
+}
+
+/// Big-endian; of fewer than four bytes as many as there are.
+fn number(bytes: &[u8]) -> u32 {
+    bytes
+        .iter()
+        .take(4)
+        .fold(0, |number, byte| number << 8 | u32::from(*byte))
+}
+
+/// The headers that say what a frame is; all others are passed over.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Headers<'h> {
+    message_type: Option<&'h str>,
+    event_type: Option<&'h str>,
+    exception_type: Option<&'h str>,
+    error_code: Option<&'h str>,
+    error_message: Option<&'h str>,
+}
+
+impl<'h> Headers<'h> {
+    fn read(mut bytes: &'h [u8]) -> Result<Headers<'h>, FrameError> {
+        let mut headers = Headers::default();
+        while !bytes.is_empty() {
+            let (name, value) = header(&mut bytes).ok_or(FrameError::Headers)?;
+            let place = match name {
+                b":message-type" => &mut headers.message_type,
+                b":event-type" => &mut headers.event_type,
+                b":exception-type" => &mut headers.exception_type,
+                b":error-code" => &mut headers.error_code,
+                b":error-message" => &mut headers.error_message,
+                _ => continue,
+            };
+            let text = value
+                .and_then(|value| std::str::from_utf8(value).ok())
+                .ok_or(FrameError::Headers)?;
+            if place.replace(text).is_some() {
+                return Err(FrameError::Headers);
+            }
+        }
+        Ok(headers)
+    }
+}
+
+/// Takes one header off the front: its name, and its value if that is a text.
+fn header<'h>(bytes: &mut &'h [u8]) -> Option<(&'h [u8], Option<&'h [u8]>)> {
+    let name_length = usize::from(take(bytes, 1)?[0]);
+    let name = take(bytes, name_length)?;
+    let kind = take(bytes, 1)?[0];
+    let value_length = match kind {
+        // true, false
+        0 | 1 => 0,
+        // byte, short, integer, long
+        2 => 1,
+        3 => 2,
+        4 => 4,
+        5 => 8,
+        // bytes, text
+        6 | 7 => number(take(bytes, 2)?) as usize,
+        // timestamp, UUID
+        8 => 8,
+        9 => 16,
+        _ => return None,
+    };
+    let value = take(bytes, value_length)?;
+    Some((name, (kind == 7).then_some(value)))
+}
+
+fn take<'h>(bytes: &mut &'h [u8], count: usize) -> Option<&'h [u8]> {
+    let (taken, rest) = bytes.split_at_checked(count)?;
+    *bytes = rest;
+    Some(taken)
+}
+
+/// What a frame says, as a server-sent event.
+fn told(headers: &Headers<'_>, payload: &[u8]) -> Result<Option<Bytes>, FrameError> {
+    match headers.message_type {
+        Some("event") => {}
+        Some("exception" | "error") => return Ok(Some(failure(headers, payload))),
+        // kinds of frames that are not known yet say nothing to us
+        _ => return Ok(None),
+    }
+    match headers.event_type {
+        // an event of the model's own dialect, wrapped
+        Some("chunk") => unwrapped(payload).map(Some),
+        Some(name) if is_plain(name) => Ok(Some(event(name, payload))),
+        _ => Err(FrameError::Headers),
+    }
+}
+
+fn event(name: &str, data: &[u8]) -> Bytes {
+    let mut event = BytesMut::with_capacity(name.len() + data.len() + 24);
+    event.extend_from_slice(b"event: ");
+    event.extend_from_slice(name.as_bytes());
+    event.extend_from_slice(b"\ndata: ");
+    let from = event.len();
+    event.extend_from_slice(data);
+    // a line end means nothing between two values of JSON, and would end the line here
+    for byte in &mut event[from..] {
+        if matches!(*byte, b'\n' | b'\r') {
+            *byte = b' ';
+        }
+    }
+    event.extend_from_slice(b"\n\n");
+    event.freeze()
+}
+
+/// A name that can stand in a line.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+}
+
+#[derive(Deserialize)]
+struct WrappedEvent {
+    bytes: String,
+}
+
+/// The name that an event gives itself.
+#[derive(Deserialize)]
+struct NamedEvent {
+    #[serde(rename = "type", default)]
+    kind: String,
+}
+
+fn unwrapped(payload: &[u8]) -> Result<Bytes, FrameError> {
+    let wrapped: WrappedEvent = json::lenient(payload).map_err(|_| FrameError::Payload)?;
+    let data = BASE64
+        .decode(wrapped.bytes)
+        .map_err(|_| FrameError::Payload)?;
+    let named: NamedEvent = json::lenient(&data).map_err(|_| FrameError::Payload)?;
+    Ok(if is_plain(&named.kind) {
+        event(&named.kind, &data)
+    } else {
+        event("message", &data)
+    })
+}
+
+/// The content of an exception.
+#[derive(Default, Deserialize)]
+struct Exception {
+    #[serde(default, alias = "Message")]
+    message: Option<String>,
+    #[serde(default, rename = "originalMessage")]
+    original_message: Option<String>,
+}
+
+/// An error event in the one shape that all readers of faults know.
+fn failure(headers: &Headers<'_>, payload: &[u8]) -> Bytes {
+    let exception: Exception = json::lenient(payload).unwrap_or_default();
+    let kind = headers
+        .exception_type
+        .or(headers.error_code)
+        .unwrap_or("unknown");
+    let said = exception
+        .message
+        .or(exception.original_message)
+        .or(headers.error_message.map(str::to_owned));
+    let message = said
+        .filter(|message| !message.is_empty())
+        .unwrap_or_else(|| kind.to_owned());
+    let error = serde_json::json!({ "type": kind, "status": status(kind), "message": message });
+    event(
+        "error",
+        written(&serde_json::json!({ "type": "error", "error": error })).as_bytes(),
+    )
+}
+
+/// The HTTP status that AWS's word for a failure stands for; `null` for a word that is not known.
+pub(crate) fn status(kind: &str) -> Option<u16> {
+    let kind = kind
+        .strip_suffix("Exception")
+        .or_else(|| kind.strip_suffix("Error"))
+        .unwrap_or(kind);
+    Some(match kind.to_ascii_lowercase().as_str() {
+        "validation" | "servicequotaexceeded" => 400,
+        "accessdenied" => 403,
+        "resourcenotfound" => 404,
+        "modeltimeout" => 408,
+        "model" | "modelerror" | "modelstreamerror" => 424,
+        "throttling" | "modelnotready" => 429,
+        "internalserver" => 500,
+        "serviceunavailable" => 503,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// One frame.
+    pub(in crate::dialect) fn frame(headers: &[(&str, &str)], payload: &[u8]) -> Vec<u8> {
+        let mut listed = Vec::new();
+        for (name, value) in headers {
+            listed.push(name.len() as u8);
+            listed.extend_from_slice(name.as_bytes());
+            listed.push(7);
+            listed.extend_from_slice(&(value.len() as u16).to_be_bytes());
+            listed.extend_from_slice(value.as_bytes());
+        }
+        framed(&listed, payload)
+    }
+
+    fn framed(headers: &[u8], payload: &[u8]) -> Vec<u8> {
+        let total = (headers.len() + payload.len() + PRELUDE_BYTES + SUM_BYTES) as u32;
+        let mut frame = total.to_be_bytes().to_vec();
+        frame.extend_from_slice(&(headers.len() as u32).to_be_bytes());
+        frame.extend_from_slice(&crc32fast::hash(&frame).to_be_bytes());
+        frame.extend_from_slice(headers);
+        frame.extend_from_slice(payload);
+        frame.extend_from_slice(&crc32fast::hash(&frame).to_be_bytes());
+        frame
+    }
+
+    /// A frame of a Converse stream.
+    pub(in crate::dialect) fn said(event: &str, payload: &str) -> Vec<u8> {
+        frame(
+            &[
+                (":event-type", event),
+                (":content-type", "application/json"),
+                (":message-type", "event"),
+            ],
+            payload.as_bytes(),
+        )
+    }
+
+    fn chunk(event: &str) -> Vec<u8> {
+        said(
+            "chunk",
+            &format!(r#"{{"bytes":"{}","p":"abcdefg"}}"#, BASE64.encode(event)),
+        )
+    }
+
+    fn failed(kind: &str, payload: &str) -> Vec<u8> {
+        frame(
+            &[(":exception-type", kind), (":message-type", "exception")],
+            payload.as_bytes(),
+        )
+    }
+
+    /// All events of a stream that arrives in pieces, and how it went on after them.
+    fn read(pieces: &[&[u8]]) -> (String, Option<FrameError>) {
+        let mut splitter = FrameSplitter::new(100_000);
+        let flaw = pieces.iter().find_map(|piece| splitter.push(piece).err());
+        let told: Vec<Bytes> = std::iter::from_fn(|| splitter.next_event()).collect();
+        (String::from_utf8(told.concat()).expect("UTF-8"), flaw)
+    }
+
+    #[test]
+    fn p09_frames_become_events_however_the_bytes_arrive() {
+        let stream = [
+            said("messageStart", r#"{"role":"assistant","p":"ab"}"#),
+            said("contentBlockDelta", "{\"delta\":\n{\"text\":\"日\"}}"),
+            chunk(r#"{"type":"content_block_delta","delta":{"text":"日"}}"#),
+            frame(&[(":message-type", "heartbeat")], b""),
+            failed("throttlingException", r#"{"message":"slow \"down\""}"#),
+            frame(
+                &[
+                    (":message-type", "error"),
+                    (":error-code", "InternalError"),
+                    (":error-message", "oh"),
+                ],
+                b"",
+            ),
+        ]
+        .concat();
+        let expected = concat!(
+            "event: messageStart\ndata: {\"role\":\"assistant\",\"p\":\"ab\"}\n\n",
+            "event: contentBlockDelta\ndata: {\"delta\": {\"text\":\"日\"}}\n\n",
+            "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"text\":\"日\"}}\n\n",
+            "event: error\ndata: {\"error\":{\"message\":\"slow \\\"down\\\"\",\"status\":429,\"type\":\"throttlingException\"},\"type\":\"error\"}\n\n",
+            "event: error\ndata: {\"error\":{\"message\":\"oh\",\"status\":null,\"type\":\"InternalError\"},\"type\":\"error\"}\n\n",
+        );
+        assert_eq!(read(&[&stream]), (expected.to_owned(), None));
+        assert_eq!(
+            read(&stream.chunks(1).collect::<Vec<_>>()),
+            (expected.to_owned(), None)
+        );
+        for at in 0..stream.len() {
+            assert_eq!(
+                read(&[&stream[..at], &stream[at..]]).0,
+                expected,
+                "cut at {at}"
+            );
+        }
+    }
+
+    #[test]
+    fn headers_of_every_kind_are_passed_over() {
+        let mut headers = Vec::new();
+        for (kind, value) in [
+            (0, vec![]),
+            (1, vec![]),
+            (2, vec![1]),
+            (3, vec![1; 2]),
+            (4, vec![1; 4]),
+            (5, vec![1; 8]),
+            (6, vec![0, 3, 7, 7, 7]),
+            (7, vec![0, 0]),
+            (8, vec![1; 8]),
+            (9, vec![1; 16]),
+        ] {
+            headers.extend_from_slice(b"\x01x");
+            headers.push(kind);
+            headers.extend_from_slice(&value);
+        }
+        headers
+            .extend_from_slice(b"\x0d:message-type\x07\x00\x05event\x0b:event-type\x07\x00\x01m");
+        assert_eq!(
+            read(&[&framed(&headers, b"{}")]),
+            ("event: m\ndata: {}\n\n".to_owned(), None)
+        );
+        for broken in [
+            &headers[..headers.len() - 1],
+            b"\x01x\x0a",
+            b"\x05x",
+            b"\x01x\x07\xff\xff",
+            b"\x0d:message-type\x00",
+        ] {
+            assert_eq!(
+                read(&[&framed(broken, b"{}")]).1,
+                Some(FrameError::Headers),
+                "{broken:?}"
+            );
+        }
+        let twice = frame(
+            &[
+                (":message-type", "event"),
+                (":event-type", "a"),
+                (":event-type", "b"),
+            ],
+            b"{}",
+        );
+        assert_eq!(read(&[&twice]).1, Some(FrameError::Headers));
+    }
+
+    #[test]
+    fn a_name_cannot_smuggle_in_a_line() {
+        for name in ["", "a\ndata: {}", "a\r", "a b"] {
+            assert_eq!(
+                read(&[&said(name, "{}")]),
+                (String::new(), Some(FrameError::Headers))
+            );
+        }
+        let (told, _) = read(&[&chunk("{\"type\":\"x\\ny\"}")]);
+        assert_eq!(told, "event: message\ndata: {\"type\":\"x\\ny\"}\n\n");
+    }
+
+    #[test]
+    fn a_frame_that_does_not_add_up_is_a_flaw_and_those_before_it_are_not() {
+        let good = said("a", "{}");
+        for at in 0..good.len() {
+            let mut stream = [good.clone(), good.clone()].concat();
+            stream[good.len() + at] ^= 0x10;
+            let (told, flaw) = read(&[&stream]);
+            assert_eq!(told, "event: a\ndata: {}\n\n", "at {at}");
+            let expected = if at < PRELUDE_BYTES {
+                FrameError::PreludeSum
+            } else {
+                FrameError::Sum
+            };
+            assert_eq!(flaw, Some(expected), "at {at}");
+        }
+        assert_eq!(
+            read(&[b"HTTP/1.1 200 OK\r\n"]).1,
+            Some(FrameError::PreludeSum)
+        );
+    }
+
+    #[test]
+    fn impossible_and_large_lengths_are_known_by_the_beginning() {
+        let prelude = |total: u32, headers: u32| {
+            let mut prelude = total.to_be_bytes().to_vec();
+            prelude.extend_from_slice(&headers.to_be_bytes());
+            prelude.extend_from_slice(&crc32fast::hash(&prelude).to_be_bytes());
+            prelude
+        };
+        for (total, headers, flaw) in [
+            (15, 0, FrameError::Lengths),
+            (20, 5, FrameError::Lengths),
+            (u32::MAX, u32::MAX, FrameError::Lengths),
+            (100_001, 0, FrameError::TooLarge(100_000)),
+            (u32::MAX, 9, FrameError::TooLarge(100_000)),
+        ] {
+            assert_eq!(
+                read(&[&prelude(total, headers)]).1,
+                Some(flaw),
+                "{total} {headers}"
+            );
+        }
+        assert_eq!(
+            read(&[&prelude(100_000, 0)]).1,
+            None,
+            "the rest may still come"
+        );
+    }
+
+    #[test]
+    fn content_that_cannot_be_unwrapped_is_a_flaw() {
+        for payload in [
+            "",
+            "{}",
+            r#"{"bytes":"%"}"#,
+            r#"{"bytes":7}"#,
+            r#"{"bytes":"bm8="}"#,
+        ] {
+            assert_eq!(
+                read(&[&said("chunk", payload)]).1,
+                Some(FrameError::Payload),
+                "{payload}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic() {
+        let stream = [
+            said("a", "{}"),
+            chunk(r#"{"type":"b"}"#),
+            failed("modelStreamErrorException", "{"),
+        ]
+        .concat();
+        for damaged in crate::dialect::samples::damaged(&stream, 2_000) {
+            read(&[&damaged]);
+            // damage behind the sums
+            read(&[&framed(&damaged[PRELUDE_BYTES.min(damaged.len())..], b"{}")]);
+            read(&[&said("chunk", &String::from_utf8_lossy(&damaged))]);
+        }
+    }
+
+    #[test]
+    fn x03_every_word_for_a_failure_has_its_status() {
+        for (kind, expected) in [
+            ("throttlingException", Some(429)),
+            ("ThrottlingException", Some(429)),
+            ("ModelNotReadyException", Some(429)),
+            ("ServiceQuotaExceededException", Some(400)),
+            ("validationException", Some(400)),
+            ("ModelTimeoutException", Some(408)),
+            ("modelStreamErrorException", Some(424)),
+            ("ModelErrorException", Some(424)),
+            ("internalServerException", Some(500)),
+            ("serviceUnavailableException", Some(503)),
+            ("AccessDeniedException", Some(403)),
+            ("ResourceNotFoundException", Some(404)),
+            ("UnknownOperationException", None),
+        ] {
+            assert_eq!(status(kind), expected, "{kind}");
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Where the members of one JSON object lie in its bytes. Takes a text, answers names and spans; the whole text is
+//! checked on the way. Must never let two parsers see two values: a name that comes twice, however written, is a flaw.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+
+use serde::Deserializer as _;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::dialect::wire::json::Name;
+
+/// More top-level members than any dialect knows, several times over.
+const MEMBERS_MAX: usize = 512;
+
+/// The members of an object in the order in which they stand.
+#[derive(Clone, Debug)]
+pub(crate) struct RawObject {
+    /// where the `{` is
+    pub(crate) open: usize,
+    pub(crate) list: Vec<RawField>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct RawField {
+    name: FieldName,
+    /// the bytes of its value
+    pub(crate) value: Range<usize>,
+}
+
+#[derive(Clone, Debug)]
+enum FieldName {
+    /// as it stands in the text
+    Plain(Range<usize>),
+    /// written with escapes
+    Escaped(Box<str>),
+}
+
+/// Why a text is not an object whose members have one value each.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RawObjectError {
+    #[error("it is empty")]
+    Empty,
+    #[error("it is not a JSON object: its first character is not `{{`")]
+    NotAnObject,
+    #[error("it is not UTF-8 at byte {0}")]
+    NotUtf8(usize),
+    #[error("it is not valid JSON at line {line}, column {column}")]
+    NotJson { line: usize, column: usize },
+    #[error("its JSON ends too early, at line {line}, column {column}")]
+    CutOff { line: usize, column: usize },
+    #[error("a member of it is given more than once: {0}")]
+    Duplicate(String),
+    #[error("it has more than {MEMBERS_MAX} members")]
+    TooMany,
+}
+
+impl RawObject {
+    pub(crate) fn read(bytes: &[u8]) -> Result<RawObject, RawObjectError> {
+        let open = match bytes
+            .iter()
+            .position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))
+        {
+            None => return Err(RawObjectError::Empty),
+            Some(open) if bytes[open] == b'{' => open,
+            Some(_) => return Err(RawObjectError::NotAnObject),
+        };
+        let text = std::str::from_utf8(bytes)
+            .map_err(|flaw| RawObjectError::NotUtf8(flaw.valid_up_to()))?;
+        let mut list = Vec::with_capacity(16);
+        let mut json = serde_json::Deserializer::from_str(text);
+        let read = json
+            .deserialize_map(Collect {
+                text,
+                list: &mut list,
+            })
+            .and_then(|()| json.end());
+        if list.len() > MEMBERS_MAX {
+            return Err(RawObjectError::TooMany);
+        }
+        read.map_err(|flaw| RawObjectError::at(&flaw))?;
+        let members = RawObject { open, list };
+        members
+            .twice(text)
+            .map_or(Ok(()), |name| Err(RawObjectError::Duplicate(name)))?;
+        Ok(members)
+    }
+
+    /// The value of a member as it stands in the text.
+    pub(crate) fn value<'t>(&self, text: &'t [u8], name: &str) -> Option<&'t str> {
+        let member = self
+            .list
+            .iter()
+            .find(|member| member.name(text) == name.as_bytes())?;
+        std::str::from_utf8(&text[member.value.clone()]).ok()
+    }
+
+    fn twice(&self, text: &str) -> Option<String> {
+        let mut names: Vec<&[u8]> = self
+            .list
+            .iter()
+            .map(|member| member.name(text.as_bytes()))
+            .collect();
+        names.sort_unstable();
+        let twice = names.windows(2).find(|pair| pair[0] == pair[1])?[0];
+        Some(shown(&String::from_utf8_lossy(twice)))
+    }
+}
+
+impl RawField {
+    pub(crate) fn name<'t>(&'t self, text: &'t [u8]) -> &'t [u8] {
+        match &self.name {
+            FieldName::Plain(span) => &text[span.clone()],
+            FieldName::Escaped(name) => name.as_bytes(),
+        }
+    }
+}
+
+impl RawObjectError {
+    fn at(flaw: &serde_json::Error) -> RawObjectError {
+        let (line, column) = (flaw.line(), flaw.column());
+        if flaw.is_eof() {
+            RawObjectError::CutOff { line, column }
+        } else {
+            RawObjectError::NotJson { line, column }
+        }
+    }
+}
+
+/// A name is shown only if it looks like one: a body that is not a request must not be quoted back.
+fn shown(name: &str) -> String {
+    let plain = name.len() <= 64
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+    if plain {
+        format!("`{name}`")
+    } else {
+        "its name is not shown".to_owned()
+    }
+}
+
+struct Collect<'t, 'l> {
+    text: &'t str,
+    list: &'l mut Vec<RawField>,
+}
+
+impl<'de> Visitor<'de> for Collect<'de, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(Name(name)) = map.next_key()? {
+            let value: &'de RawValue = map.next_value()?;
+            let name = match name {
+                Cow::Borrowed(name) => FieldName::Plain(span(self.text, name)),
+                Cow::Owned(name) => FieldName::Escaped(name.into_boxed_str()),
+            };
+            self.list.push(RawField {
+                name,
+                value: span(self.text, value.get()),
+            });
+            if self.list.len() > MEMBERS_MAX {
+                return Err(A::Error::custom("too many members"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where a borrowed part lies in its text.
+fn span(text: &str, part: &str) -> Range<usize> {
+    let start = (part.as_ptr() as usize)
+        .checked_sub(text.as_ptr() as usize)
+        .filter(|start| start + part.len() <= text.len())
+        .expect("a part that serde_json lends lies in the text it reads");
+    start..start + part.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flaw(text: &[u8]) -> RawObjectError {
+        RawObject::read(text).expect_err("flawed")
+    }
+
+    #[test]
+    fn members_are_found_where_they_stand() {
+        let text = br#" { "a" : 1.0 ,"mod\u0065l":"m","c":{"a":2} } "#;
+        let members = RawObject::read(text).expect("an object");
+        assert_eq!(members.open, 1);
+        assert_eq!(members.value(text, "a"), Some("1.0"));
+        assert_eq!(members.value(text, "model"), Some(r#""m""#));
+        assert_eq!(members.value(text, "c"), Some(r#"{"a":2}"#));
+        assert_eq!(members.value(text, "d"), None);
+    }
+
+    #[test]
+    fn a_name_that_comes_twice_is_a_flaw_however_it_is_written() {
+        assert_eq!(
+            flaw(br#"{"model":1,"b":2,"mod\u0065l":3}"#),
+            RawObjectError::Duplicate("`model`".into())
+        );
+        assert_eq!(
+            flaw(br#"{"my secret":1,"my secret":3}"#),
+            RawObjectError::Duplicate("its name is not shown".into())
+        );
+        assert!(RawObject::read(br#"{"a":{"b":1,"b":2}}"#).is_ok());
+    }
+
+    #[test]
+    fn what_is_not_one_object_is_a_flaw() {
+        assert_eq!(flaw(b" \n"), RawObjectError::Empty);
+        assert_eq!(flaw(b"[\"a\"]"), RawObjectError::NotAnObject);
+        assert_eq!(flaw(b"\xef\xbb\xbf{}"), RawObjectError::NotAnObject);
+        assert_eq!(flaw(b"{\"a\":\"\xff\"}"), RawObjectError::NotUtf8(6));
+        assert_eq!(
+            flaw(b"{} x"),
+            RawObjectError::NotJson { line: 1, column: 4 }
+        );
+        assert_eq!(
+            flaw(b"{\"a\":1,}"),
+            RawObjectError::NotJson { line: 1, column: 8 }
+        );
+        assert!(matches!(flaw(b"{\"a\":"), RawObjectError::CutOff { .. }));
+        let many = format!(
+            "{{{}}}",
+            (0..=MEMBERS_MAX)
+                .map(|n| format!("\"{n}\":0"))
+                .collect::<Vec<_>>()
+                .join(",")
+        );
+        assert_eq!(flaw(many.as_bytes()), RawObjectError::TooMany);
+    }
+
+    #[test]
+    fn nesting_however_deep_is_checked_without_recursion() {
+        let deep = format!("{{\"a\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
+        assert!(RawObject::read(deep.as_bytes()).is_ok());
+    }
+}

@@ -1,0 +1,180 @@
+//! The one table of errors: every way of saying no, with its status and its word in both dialects.
+
+use std::fmt;
+
+use crate::domain::budget::Remainder;
+use crate::domain::limit::Allowance;
+
+/// A kind of refusal. The word is the contract; clients match on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorCode {
+    InvalidRequest,
+    ModelAmbiguous,
+    Authentication,
+    KeyExpired,
+    BudgetExceeded,
+    PriceUnknown,
+    CostUnbounded,
+    PermissionDenied,
+    ModelNotAllowed,
+    ModelNotFound,
+    NotFound,
+    Conflict,
+    ManagedByFile,
+    PreconditionFailed,
+    RequestTooLarge,
+    /// no WebSocket here
+    UpgradeRefused,
+    RateLimitExceeded,
+    BudgetHeld,
+    NotSupported,
+    UpstreamError,
+    UpstreamTimeout,
+    Overloaded,
+    LedgerUnavailable,
+    ShuttingDown,
+    /// a fault of ours
+    Internal,
+}
+
+impl ErrorCode {
+    /// HTTP status, the word, Anthropic's type for it.
+    const fn row(self) -> (u16, &'static str, &'static str) {
+        match self {
+            ErrorCode::InvalidRequest => (400, "invalid_request_error", "invalid_request_error"),
+            ErrorCode::ModelAmbiguous => (400, "model_ambiguous", "invalid_request_error"),
+            ErrorCode::Authentication => (401, "authentication_error", "authentication_error"),
+            ErrorCode::KeyExpired => (401, "key_expired", "authentication_error"),
+            ErrorCode::BudgetExceeded => (402, "budget_exceeded", "billing_error"),
+            ErrorCode::PriceUnknown => (402, "price_unknown", "billing_error"),
+            ErrorCode::CostUnbounded => (402, "cost_unbounded", "billing_error"),
+            ErrorCode::PermissionDenied => (403, "permission_denied", "permission_error"),
+            ErrorCode::ModelNotAllowed => (403, "model_not_allowed", "permission_error"),
+            ErrorCode::ModelNotFound => (404, "model_not_found", "not_found_error"),
+            ErrorCode::NotFound => (404, "not_found", "not_found_error"),
+            ErrorCode::Conflict => (409, "conflict", "invalid_request_error"),
+            ErrorCode::ManagedByFile => (409, "managed_by_file", "invalid_request_error"),
+            ErrorCode::PreconditionFailed => (412, "precondition_failed", "invalid_request_error"),
+            ErrorCode::RequestTooLarge => (413, "request_too_large", "request_too_large"),
+            ErrorCode::UpgradeRefused => (426, "upgrade_refused", "invalid_request_error"),
+            ErrorCode::RateLimitExceeded => (429, "rate_limit_exceeded", "rate_limit_error"),
+            ErrorCode::BudgetHeld => (429, "budget_held", "rate_limit_error"),
+            ErrorCode::NotSupported => (501, "not_supported", "invalid_request_error"),
+            ErrorCode::UpstreamError => (502, "upstream_error", "api_error"),
+            ErrorCode::UpstreamTimeout => (504, "upstream_timeout", "api_error"),
+            ErrorCode::Overloaded => (503, "overloaded", "overloaded_error"),
+            ErrorCode::LedgerUnavailable => (503, "ledger_unavailable", "overloaded_error"),
+            ErrorCode::ShuttingDown => (503, "shutting_down", "overloaded_error"),
+            ErrorCode::Internal => (500, "internal_error", "api_error"),
+        }
+    }
+
+    const ALL: [ErrorCode; 25] = [
+        ErrorCode::InvalidRequest,
+        ErrorCode::ModelAmbiguous,
+        ErrorCode::Authentication,
+        ErrorCode::KeyExpired,
+        ErrorCode::BudgetExceeded,
+        ErrorCode::PriceUnknown,
+        ErrorCode::CostUnbounded,
+        ErrorCode::PermissionDenied,
+        ErrorCode::ModelNotAllowed,
+        ErrorCode::ModelNotFound,
+        ErrorCode::NotFound,
+        ErrorCode::Conflict,
+        ErrorCode::ManagedByFile,
+        ErrorCode::PreconditionFailed,
+        ErrorCode::RequestTooLarge,
+        ErrorCode::UpgradeRefused,
+        ErrorCode::RateLimitExceeded,
+        ErrorCode::BudgetHeld,
+        ErrorCode::NotSupported,
+        ErrorCode::UpstreamError,
+        ErrorCode::UpstreamTimeout,
+        ErrorCode::Overloaded,
+        ErrorCode::LedgerUnavailable,
+        ErrorCode::ShuttingDown,
+        ErrorCode::Internal,
+    ];
+
+    pub fn parse(text: &str) -> Option<ErrorCode> {
+        ErrorCode::ALL
+            .into_iter()
+            .find(|word| word.as_str() == text)
+    }
+
+    pub const fn status(self) -> u16 {
+        self.row().0
+    }
+
+    pub const fn as_str(self) -> &'static str {
+        self.row().1
+    }
+
+    pub const fn anthropic_type(self) -> &'static str {
+        self.row().2
+    }
+}
+
+/// One refusal: the kind, and the thing, the value and the remedy in plain words. Never a secret, never a prompt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiError {
+    pub word: ErrorCode,
+    pub message: String,
+    /// the member of the request that is at fault
+    pub param: Option<String>,
+    pub retry_after_s: Option<u64>,
+    /// what the rate limits have left, where one of them refuses
+    pub allowance: Option<Box<Allowance>>,
+    /// what the budget has left that refuses
+    pub remainder: Option<Remainder>,
+}
+
+impl ApiError {
+    pub fn new(word: ErrorCode, message: impl Into<String>) -> ApiError {
+        ApiError {
+            word,
+            message: message.into(),
+            param: None,
+            retry_after_s: None,
+            allowance: None,
+            remainder: None,
+        }
+    }
+
+    pub fn invalid(message: impl Into<String>) -> ApiError {
+        ApiError::new(ErrorCode::InvalidRequest, message)
+    }
+
+    #[must_use]
+    pub fn at(mut self, param: impl Into<String>) -> ApiError {
+        self.param = Some(param.into());
+        self
+    }
+
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u64) -> ApiError {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+
+    #[must_use]
+    pub fn left(mut self, allowance: Allowance) -> ApiError {
+        self.allowance = Some(Box::new(allowance));
+        self
+    }
+
+    #[must_use]
+    pub fn with_remainder(mut self, remainder: Option<Remainder>) -> ApiError {
+        self.remainder = remainder;
+        self
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.word.as_str(), self.message)
+    }
+}
+
+impl std::error::Error for ApiError {}

@@ -1,0 +1,90 @@
+//! Counts of the data plane for `/metrics`: how calls ended, why they were refused, how long answers took to begin.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use crate::domain::api_error::ErrorCode;
+use crate::domain::event::Status;
+
+/// Answers slower than this are counted as this slow, in ms.
+const LATENCY_MAX_MS: u64 = 3_600_000;
+const QUANTILES: [f64; 4] = [0.5, 0.9, 0.99, 1.0];
+
+#[derive(Default)]
+pub struct Metrics {
+    ended: [AtomicU64; Status::ALL.len()],
+    refused: Mutex<BTreeMap<&'static str, u64>>,
+    latency: Mutex<Option<Histogram<u64>>>,
+}
+
+impl Metrics {
+    pub(super) fn ended(&self, status: Status) {
+        if let Some(place) = Status::ALL.iter().position(|known| *known == status) {
+            self.ended[place].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn refused(&self, word: ErrorCode) {
+        *self
+            .refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(word.as_str())
+            .or_default() += 1;
+    }
+
+    /// Notes how long a head took, upstream's time included.
+    pub(super) fn answered(&self, took: Duration) {
+        let took_ms = (took.as_millis() as u64).clamp(1, LATENCY_MAX_MS);
+        let mut latency = self.latency.lock().unwrap_or_else(PoisonError::into_inner);
+        if latency.is_none() {
+            *latency = Histogram::new_with_bounds(1, LATENCY_MAX_MS, 2).ok();
+        }
+        if let Some(histogram) = latency.as_mut() {
+            histogram.saturating_record(took_ms);
+        }
+    }
+
+    /// The counts in the text format of Prometheus.
+    pub fn write(&self, into: &mut String) {
+        let _ = writeln!(into, "# TYPE gatekeeper_requests_total counter");
+        for (status, count) in Status::ALL.iter().zip(&self.ended) {
+            let count = count.load(Ordering::Relaxed);
+            let _ = writeln!(
+                into,
+                "gatekeeper_requests_total{{status=\"{}\"}} {count}",
+                status.as_str()
+            );
+        }
+        let _ = writeln!(into, "# TYPE gatekeeper_refused_total counter");
+        for (word, count) in self
+            .refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+        {
+            let _ = writeln!(into, "gatekeeper_refused_total{{code=\"{word}\"}} {count}");
+        }
+        if let Some(histogram) = self
+            .latency
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+        {
+            let _ = writeln!(into, "# TYPE gatekeeper_answer_ms summary");
+            for quantile in QUANTILES {
+                let value = histogram.value_at_quantile(quantile);
+                let _ = writeln!(
+                    into,
+                    "gatekeeper_answer_ms{{quantile=\"{quantile}\"}} {value}"
+                );
+            }
+            let _ = writeln!(into, "gatekeeper_answer_ms_count {}", histogram.len());
+        }
+    }
+}

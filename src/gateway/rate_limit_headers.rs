@@ -1,0 +1,177 @@
+//! Rate limits towards the client: what a refusal says, and the headers that tell what is left. Decides nothing.
+
+use std::num::NonZeroU32;
+
+use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::domain::limit::{Allowance, Gauge};
+use crate::meter::{Measure, RateLimitHit};
+
+/// What the vendor's headers begin with, and ours.
+const RATE_LIMIT: &str = "x-ratelimit-";
+/// What the vendor's are called beside ours.
+const OF_UPSTREAM: &str = "x-gatekeeper-upstream-ratelimit-";
+
+/// 429: whose limit it is, what it allows and when to come again.
+pub(super) fn refused(limited: &RateLimitHit, whose: &str) -> ApiError {
+    let limit = &limited.limit;
+    let (count, of_what) = match limited.measure {
+        Measure::Requests => (limit.rpm, "requests a minute"),
+        Measure::Tokens => (limit.tpm, "tokens a minute"),
+        Measure::Parallel => (limit.max_parallel, "calls at once"),
+    };
+    let count = count.map_or(0, NonZeroU32::get);
+    let models = limit
+        .model
+        .as_ref()
+        .map_or(String::new(), |model| format!(" of {model}"));
+    let wait_s = limited.wait_ms.div_ceil(1_000).max(1);
+    let message = format!(
+        "the rate limit {} of {whose} allows {count} {of_what}{models}, and they are taken; try again in {wait_s} s, or ask your \
+         administrator to raise it",
+        limit.id
+    );
+    ApiError::new(ErrorCode::RateLimitExceeded, message)
+        .retry_after(wait_s)
+        .left(limited.left)
+}
+
+/// Puts ours in the place of the vendor's, which get another name.
+pub(super) fn put_headers(headers: &mut Vec<(String, String)>, allowance: &Allowance) {
+    for (name, _) in headers.iter_mut() {
+        if let Some(rest) = name.strip_prefix(RATE_LIMIT) {
+            *name = format!("{OF_UPSTREAM}{rest}");
+        }
+    }
+    for (what, gauge) in [
+        ("requests", allowance.requests),
+        ("tokens", allowance.tokens),
+    ] {
+        let Some(Gauge {
+            limit,
+            remaining,
+            reset_ms,
+        }) = gauge
+        else {
+            continue;
+        };
+        headers.push((format!("{RATE_LIMIT}limit-{what}"), limit.to_string()));
+        headers.push((
+            format!("{RATE_LIMIT}remaining-{what}"),
+            remaining.to_string(),
+        ));
+        headers.push((format!("{RATE_LIMIT}reset-{what}"), duration(reset_ms)));
+    }
+}
+
+/// As OpenAI writes it: `6ms`, `1.5s`, `6m0s`.
+fn duration(ms: u64) -> String {
+    if (1..1_000).contains(&ms) {
+        return format!("{ms}ms");
+    }
+    let (minutes, rest_ms) = (ms / 60_000, ms % 60_000);
+    let seconds = match rest_ms % 1_000 {
+        0 => format!("{}s", rest_ms / 1_000),
+        thousandths => format!(
+            "{}.{}s",
+            rest_ms / 1_000,
+            format!("{thousandths:03}").trim_end_matches('0')
+        ),
+    };
+    if minutes == 0 {
+        seconds
+    } else {
+        format!("{minutes}m{seconds}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::budget::Owner;
+    use crate::domain::id::{LimitId, TeamId};
+    use crate::domain::limit::RateLimit;
+    use crate::domain::pattern::Pattern;
+
+    #[test]
+    fn a_duration_is_written_as_openai_does() {
+        for (ms, text) in [
+            (0, "0s"),
+            (6, "6ms"),
+            (999, "999ms"),
+            (1_000, "1s"),
+            (1_500, "1.5s"),
+            (8_640, "8.64s"),
+            (59_999, "59.999s"),
+            (60_000, "1m0s"),
+            (360_001, "6m0.001s"),
+        ] {
+            assert_eq!(duration(ms), text);
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_limit_and_when_to_come_again() {
+        let (id, owner) = (LimitId(7), Owner::Team(TeamId(2)));
+        let limit = RateLimit {
+            id,
+            owner,
+            rpm: NonZeroU32::new(60),
+            tpm: None,
+            max_parallel: NonZeroU32::new(2),
+            model: Some(Pattern::new("m-*")),
+        };
+        let limited = |measure, wait_ms| RateLimitHit {
+            limit: limit.clone(),
+            measure,
+            wait_ms,
+            left: Allowance::default(),
+        };
+        let problem = refused(&limited(Measure::Requests, 2_001), "this team");
+        assert_eq!(
+            (problem.word, problem.retry_after_s),
+            (ErrorCode::RateLimitExceeded, Some(3))
+        );
+        assert!(
+            problem
+                .message
+                .contains("limit_7 of this team allows 60 requests a minute of m-*"),
+            "{problem}"
+        );
+        assert!(
+            refused(&limited(Measure::Parallel, 1_000), "this team")
+                .message
+                .contains("2 calls at once")
+        );
+    }
+
+    #[test]
+    fn the_vendors_headers_make_way() {
+        let gauge = Gauge {
+            limit: 60,
+            remaining: 59,
+            reset_ms: 1_000,
+        };
+        let name = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let mut headers = vec![
+            name("x-ratelimit-remaining-tokens", "5"),
+            name("retry-after", "1"),
+        ];
+        put_headers(
+            &mut headers,
+            &Allowance {
+                requests: Some(gauge),
+                tokens: None,
+            },
+        );
+        assert_eq!(
+            headers,
+            [
+                name("x-gatekeeper-upstream-ratelimit-remaining-tokens", "5"),
+                name("retry-after", "1"),
+                name("x-ratelimit-limit-requests", "60"),
+                name("x-ratelimit-remaining-requests", "59"),
+                name("x-ratelimit-reset-requests", "1s"),
+            ]
+        );
+    }
+}

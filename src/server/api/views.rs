@@ -1,0 +1,336 @@
+//! The JSON of the control plane's nouns. Money is a decimal string with all its digits, instants are RFC 3339 UTC; a
+//! secret only where `key` is given, in the answer to its creation.
+
+use std::num::NonZeroU32;
+
+use serde::Serialize;
+
+use crate::control::keys::{KeyAncestor, KeyStatus};
+use crate::control::{BudgetWithStatus, LimitWithStatus, WithLimits};
+use crate::domain::budget::Owner;
+use crate::domain::pattern::Pattern;
+use crate::domain::secret::Secret;
+use crate::domain::tenant::{AdminKey, Organization, Team, VirtualKey};
+use crate::domain::zone::Zone;
+
+/// `next` is where the following page begins; `null`: there is none.
+#[derive(Serialize)]
+pub(crate) struct List<T> {
+    pub data: Vec<T>,
+    pub next: Option<String>,
+}
+
+impl<T> List<T> {
+    pub fn of(data: impl Iterator<Item = T>) -> List<T> {
+        List {
+            data: data.collect(),
+            next: None,
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(crate) struct BudgetJson<'a> {
+    id: String,
+    limit: String,
+    period: &'static str,
+    action: &'static str,
+    model: Option<&'a str>,
+    spent: Option<String>,
+    held: Option<String>,
+    remaining: Option<String>,
+    resets_at: Option<String>,
+}
+
+impl BudgetJson<'_> {
+    pub fn of(BudgetWithStatus { budget, standing }: &BudgetWithStatus) -> BudgetJson<'_> {
+        let standing = standing.as_ref();
+        BudgetJson {
+            id: budget.id.to_string(),
+            limit: standing
+                .map_or(budget.limit, |standing| standing.limit)
+                .to_string(),
+            period: budget.period.as_str(),
+            action: budget.action.as_str(),
+            model: budget.model.as_ref().map(Pattern::as_str),
+            spent: standing.map(|standing| standing.settled.to_string()),
+            held: standing.map(|standing| standing.held.to_string()),
+            remaining: standing.map(|standing| standing.remaining().to_string()),
+            resets_at: standing
+                .and_then(|standing| standing.resets_at_ms)
+                .map(instant),
+        }
+    }
+}
+
+/// `remaining_…` where there is such a limit; `running` counts the calls that run now.
+#[derive(Serialize)]
+pub(crate) struct LimitJson<'a> {
+    id: String,
+    rpm: Option<NonZeroU32>,
+    tpm: Option<NonZeroU32>,
+    max_parallel: Option<NonZeroU32>,
+    model: Option<&'a str>,
+    remaining_requests: Option<u64>,
+    remaining_tokens: Option<u64>,
+    running: Option<u32>,
+}
+
+impl LimitJson<'_> {
+    fn of(LimitWithStatus { limit, standing }: &LimitWithStatus) -> LimitJson<'_> {
+        let left = standing.map(|standing| standing.left).unwrap_or_default();
+        LimitJson {
+            id: limit.id.to_string(),
+            rpm: limit.rpm,
+            tpm: limit.tpm,
+            max_parallel: limit.max_parallel,
+            model: limit.model.as_ref().map(Pattern::as_str),
+            remaining_requests: left.requests.map(|gauge| gauge.remaining),
+            remaining_tokens: left.tokens.map(|gauge| gauge.remaining),
+            running: standing.map(|standing| standing.running),
+        }
+    }
+}
+
+/// The budgets and rate limits of an owner; the flat members are those of the limit over all models.
+#[derive(Serialize)]
+struct LimitsJson<'a> {
+    budgets: Vec<BudgetJson<'a>>,
+    limits: Vec<LimitJson<'a>>,
+    rpm: Option<NonZeroU32>,
+    tpm: Option<NonZeroU32>,
+    max_parallel: Option<NonZeroU32>,
+}
+
+impl<'a> LimitsJson<'a> {
+    fn of<T>(owner: &'a WithLimits<T>) -> LimitsJson<'a> {
+        let over_all = owner
+            .limits
+            .iter()
+            .map(|owned| &owned.limit)
+            .find(|limit| limit.model.is_none());
+        LimitsJson {
+            budgets: owner.budgets.iter().map(BudgetJson::of).collect(),
+            limits: owner.limits.iter().map(LimitJson::of).collect(),
+            rpm: over_all.and_then(|limit| limit.rpm),
+            tpm: over_all.and_then(|limit| limit.tpm),
+            max_parallel: over_all.and_then(|limit| limit.max_parallel),
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(crate) struct OrganizationJson<'a> {
+    id: String,
+    object: &'static str,
+    name: &'a str,
+    #[serde(flatten)]
+    owned: LimitsJson<'a>,
+    created_at: String,
+}
+
+impl OrganizationJson<'_> {
+    pub fn of(owner: &WithLimits<Organization>) -> OrganizationJson<'_> {
+        let record = &owner.record;
+        OrganizationJson {
+            id: record.id.to_string(),
+            object: "organization",
+            name: &record.name,
+            owned: LimitsJson::of(owner),
+            created_at: instant(record.created_ms),
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(crate) struct TeamJson<'a> {
+    id: String,
+    object: &'static str,
+    name: &'a str,
+    organization: String,
+    models: Vec<&'a str>,
+    #[serde(flatten)]
+    owned: LimitsJson<'a>,
+    created_at: String,
+}
+
+impl TeamJson<'_> {
+    pub fn of(owner: &WithLimits<Team>) -> TeamJson<'_> {
+        let record = &owner.record;
+        TeamJson {
+            id: record.id.to_string(),
+            object: "team",
+            name: &record.name,
+            organization: record.organization.to_string(),
+            models: record.models.iter().map(Pattern::as_str).collect(),
+            owned: LimitsJson::of(owner),
+            created_at: instant(record.created_ms),
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(crate) struct KeyJson<'a> {
+    id: String,
+    object: &'static str,
+    /// only in the answer to its creation
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    name: &'a str,
+    team: String,
+    organization: String,
+    /// the key that it was made under
+    parent: Option<String>,
+    models: Vec<&'a str>,
+    expires_at: Option<String>,
+    disabled: bool,
+    hint: &'a str,
+    #[serde(flatten)]
+    owned: LimitsJson<'a>,
+    created_at: String,
+}
+
+impl<'k> KeyJson<'k> {
+    pub fn showing(self, secret: &'k Secret) -> KeyJson<'k> {
+        KeyJson {
+            key: Some(secret.expose()),
+            ..self
+        }
+    }
+
+    pub fn of(owner: &'k WithLimits<VirtualKey>) -> KeyJson<'k> {
+        let record = &owner.record;
+        KeyJson {
+            id: record.id.to_string(),
+            object: "key",
+            key: None,
+            name: &record.name,
+            team: record.team.to_string(),
+            organization: record.organization.to_string(),
+            parent: record.parent.map(|parent| parent.to_string()),
+            models: record.models.iter().map(Pattern::as_str).collect(),
+            expires_at: record.expires_ms.map(instant),
+            disabled: record.disabled,
+            hint: &record.hint,
+            owned: LimitsJson::of(owner),
+            created_at: instant(record.created_ms),
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(crate) struct AdminKeyJson<'a> {
+    id: String,
+    object: &'static str,
+    /// only in the answer to its creation
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    name: &'a str,
+    disabled: bool,
+    hint: &'a str,
+    created_at: String,
+}
+
+impl<'k> AdminKeyJson<'k> {
+    pub fn showing(self, secret: &'k Secret) -> AdminKeyJson<'k> {
+        AdminKeyJson {
+            key: Some(secret.expose()),
+            ..self
+        }
+    }
+
+    pub fn of(admin: &'k AdminKey) -> AdminKeyJson<'k> {
+        AdminKeyJson {
+            id: admin.id.to_string(),
+            object: "admin_key",
+            key: None,
+            name: &admin.name,
+            disabled: admin.disabled,
+            hint: &admin.hint,
+            created_at: instant(admin.created_ms),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct AncestorJson<'a> {
+    owner: String,
+    name: &'a str,
+    #[serde(flatten)]
+    owned: LimitsJson<'a>,
+}
+
+impl AncestorJson<'_> {
+    fn of(above: &WithLimits<KeyAncestor>) -> AncestorJson<'_> {
+        let owner = match above.record.owner {
+            Owner::Organization(id) => id.to_string(),
+            Owner::Team(id) => id.to_string(),
+            Owner::Key(id) => id.to_string(),
+        };
+        AncestorJson {
+            owner,
+            name: &above.record.name,
+            owned: LimitsJson::of(above),
+        }
+    }
+}
+
+/// What a key is good for: `kind` is `virtual`, `administrative` or null; a refusal has the word and message of the call.
+#[derive(Default, Serialize)]
+pub(crate) struct KeyStatusJson<'a> {
+    object: &'static str,
+    valid: bool,
+    kind: Option<&'static str>,
+    code: Option<&'static str>,
+    message: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<KeyJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    team_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admin_key: Option<String>,
+    /// whose budgets and limits it is charged to besides its own
+    above: Vec<AncestorJson<'a>>,
+    /// the configured models that it may call
+    models: &'a [String],
+}
+
+impl KeyStatusJson<'_> {
+    pub fn of(verdict: &KeyStatus) -> KeyStatusJson<'_> {
+        let shape = KeyStatusJson {
+            object: "key_verification",
+            valid: true,
+            ..VerdictJson::default()
+        };
+        match verdict {
+            KeyStatus::Virtual {
+                caller,
+                own,
+                above,
+                models,
+            } => KeyStatusJson {
+                kind: Some("virtual"),
+                key: Some(KeyJson::of(own)),
+                team_name: Some(&caller.team.name),
+                above: above.iter().map(AncestorJson::of).collect(),
+                models,
+                ..shape
+            },
+            KeyStatus::Administrative { id, .. } => KeyStatusJson {
+                kind: Some("administrative"),
+                admin_key: Some(id.to_string()),
+                ..shape
+            },
+            KeyStatus::Refused(problem) => KeyStatusJson {
+                valid: false,
+                code: Some(problem.word.as_str()),
+                message: Some(&problem.message),
+                ..shape
+            },
+        }
+    }
+}
+
+pub(crate) fn instant(at_ms: u64) -> String {
+    Zone::utc().rfc3339(at_ms)
+}

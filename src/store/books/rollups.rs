@@ -1,0 +1,106 @@
+//! Reads for reports: roll-ups by range, balances. A read transaction never outlives its call.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use redb::{ReadableDatabase, ReadableTable};
+
+use crate::domain::event::Charge;
+use crate::domain::id::{BudgetId, KeyId};
+use crate::domain::money::Money;
+use crate::store::books::tables::{BALANCES, DAYS, HOURS};
+use crate::store::codec::{Stored, class_of};
+use crate::store::{Grain, RollupKey, RollupSums, RowsRead, Store, StoreError};
+
+impl Store {
+    /// Visits the roll-ups whose period begins in `from_ms..to_ms`, in order of time, but no more than `rows_max`. Returns
+    /// how many rows were read.
+    pub fn rollups(
+        &self,
+        grain: Grain,
+        from_ms: u64,
+        to_ms: u64,
+        rows_max: u64,
+        mut visit: impl FnMut(&RollupKey, &RollupSums),
+    ) -> Result<u64, StoreError> {
+        let read = self.database.open()?.begin_read()?;
+        let table = read.open_table(match grain {
+            Grain::Hour => HOURS,
+            Grain::Day => DAYS,
+        })?;
+        let mut rows = 0;
+        for row in
+            table.range((from_ms, 0, "", "", "", 0)..(to_ms.max(from_ms), 0, "", "", "", 0))?
+        {
+            if rows == rows_max {
+                break;
+            }
+            let (key, sums) = row?;
+            let (start_ms, id, model_asked, provider, model, class) = key.value();
+            let key = RollupKey {
+                start_ms,
+                key: KeyId(id),
+                model_asked: model_asked.to_owned(),
+                provider: provider.to_owned(),
+                model: model.to_owned(),
+                class: class_of(class).map_err(|reason| StoreError::Record {
+                    kind: RollupSums::KIND,
+                    reason,
+                })?,
+            };
+            visit(&key, &RollupSums::decode(sums.value())?);
+            rows += 1;
+        }
+        self.database
+            .rows_read
+            .rollups
+            .fetch_add(rows, Ordering::Relaxed);
+        Ok(rows)
+    }
+
+    /// The settled amount of every budget window, as booked.
+    pub fn balances(&self) -> Result<Vec<(Charge, Money)>, StoreError> {
+        let read = self.database.open()?.begin_read()?;
+        let table = read.open_table(BALANCES)?;
+        table
+            .iter()?
+            .map(|row| {
+                let (key, bytes) = row?;
+                let (budget, window_start_ms) = key.value();
+                Ok((
+                    Charge {
+                        budget: BudgetId(budget),
+                        window_start_ms,
+                    },
+                    Money::decode(bytes.value())?,
+                ))
+            })
+            .collect()
+    }
+
+    /// How many rows reports have read since the start: roll-ups, and entries of the request log.
+    pub fn rows_read(&self) -> (u64, u64) {
+        let RowsRead { rollups, requests } = &self.database.rows_read;
+        (
+            rollups.load(Ordering::Relaxed),
+            requests.load(Ordering::Relaxed),
+        )
+    }
+
+    /// Has whoever waits for bookings look once more.
+    pub fn wake_followers(&self) {
+        self.journal.tell_followers();
+    }
+
+    /// Pages of the books that were read from the disk since the start, for whatever reason.
+    pub fn pages_read(&self) -> u64 {
+        self.database.below.pages_read.load(Ordering::Relaxed)
+    }
+
+    /// Waits until what was logged by now is in the books; `false` if that took longer than `wait_ms`.
+    pub async fn applied_now(&self, wait_ms: u64) -> bool {
+        tokio::time::timeout(Duration::from_millis(wait_ms), self.journal.booked())
+            .await
+            .is_ok()
+    }
+}

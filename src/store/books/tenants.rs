@@ -1,0 +1,274 @@
+//! Typed reads and writes of the control plane's rows. A `Change` is one transaction on the writer's thread: it is stored
+//! with its audit event or not at all.
+
+use redb::{ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
+
+use crate::domain::budget::{Budget, Owner};
+use crate::domain::event::{Correction, HoldId, Settlement};
+use crate::domain::id::{AdminKeyId, BudgetId, KeyId, LimitId, OrganizationId, RequestId, TeamId};
+use crate::domain::limit::RateLimit;
+use crate::domain::tenant::{AdminKey, Organization, Team, VirtualKey};
+use crate::domain::zone::Zone;
+use crate::store::books::tables;
+use crate::store::books::tables::{
+    ADMIN_KEYS, AUDIT, BUDGETS, KEYS, META, NAMES, ORGANIZATIONS, ORPHANS, RATE_LIMITS, RECORDS,
+    TEAMS,
+};
+use crate::store::books::{post, records};
+use crate::store::codec::Stored;
+use crate::store::{Record, Store, StoreError};
+
+type Rows = TableDefinition<'static, u64, &'static [u8]>;
+
+/// Everything that the directory is built from.
+#[derive(Clone, Debug, Default)]
+pub struct Tenants {
+    pub organizations: Vec<Organization>,
+    pub teams: Vec<Team>,
+    pub keys: Vec<VirtualKey>,
+    pub admin_keys: Vec<AdminKey>,
+    pub budgets: Vec<Budget>,
+    pub limits: Vec<RateLimit>,
+}
+
+/// One change of the control plane, as it is told to an auditor. Never a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEvent {
+    pub at_ms: u64,
+    /// `local:uid=0`, `admin:adm_1`
+    pub actor: String,
+    /// `key.create`
+    pub action: &'static str,
+    /// the id of the thing changed
+    pub subject: String,
+    /// a JSON object
+    pub detail: String,
+}
+
+#[derive(serde::Serialize)]
+struct AuditLine<'a> {
+    seq: u64,
+    at_ms: u64,
+    actor: &'a str,
+    action: &'a str,
+    subject: &'a str,
+    detail: &'a serde_json::value::RawValue,
+}
+
+/// A transaction of the control plane. Dropped without commit, it changed nothing.
+pub struct ChangeTransaction<'t> {
+    pub(crate) transaction: &'t WriteTransaction,
+}
+
+impl Store {
+    /// Runs a change on the writer's thread, in a transaction of its own; returns when it is on disk. An error of the
+    /// closure leaves everything as it was.
+    pub async fn write<T, E>(
+        &self,
+        change: impl FnOnce(&mut ChangeTransaction<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: Send + 'static + From<StoreError>,
+    {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        self.journal.submit(Box::new(move |database| {
+            let result = database
+                .map_err(E::from)
+                .and_then(|database| run(database, change));
+            let _ = answer.send(result);
+        }))?;
+        answered
+            .await
+            .unwrap_or_else(|_| Err(E::from(StoreError::Closed)))
+    }
+
+    /// Every tenant, as of the last commit.
+    pub fn tenants(&self) -> Result<Tenants, StoreError> {
+        let read = self.database.open()?.begin_read()?;
+        Ok(Tenants {
+            organizations: all(&read.open_table(ORGANIZATIONS)?)?,
+            teams: all(&read.open_table(TEAMS)?)?,
+            keys: all(&read.open_table(KEYS)?)?,
+            admin_keys: all(&read.open_table(ADMIN_KEYS)?)?,
+            budgets: all(&read.open_table(BUDGETS)?)?,
+            limits: all(&read.open_table(RATE_LIMITS)?)?,
+        })
+    }
+
+    /// The audit events, oldest first, as JSON lines.
+    pub fn audit(&self, after: u64, limit: usize) -> Result<Vec<String>, StoreError> {
+        let read = self.database.open()?.begin_read()?;
+        let table = read.open_table(AUDIT)?;
+        let mut lines = Vec::new();
+        for row in table.range(after.saturating_add(1)..)?.take(limit) {
+            lines.push(row?.1.value().to_owned());
+        }
+        Ok(lines)
+    }
+}
+
+fn run<T, E: From<StoreError>>(
+    database: &redb::Database,
+    change: impl FnOnce(&mut ChangeTransaction<'_>) -> Result<T, E>,
+) -> Result<T, E> {
+    let transaction = tables::begin(database)?;
+    let result = change(&mut ChangeTransaction {
+        transaction: &transaction,
+    })?;
+    transaction.commit().map_err(StoreError::from)?;
+    Ok(result)
+}
+
+fn all<N: Stored>(table: &impl ReadableTable<u64, &'static [u8]>) -> Result<Vec<N>, StoreError> {
+    table.iter()?.map(|row| N::decode(row?.1.value())).collect()
+}
+
+impl ChangeTransaction<'_> {
+    /// The next number of the one sequence that all kinds share.
+    pub fn next_id(&mut self) -> Result<u64, StoreError> {
+        let mut meta = self.meta()?;
+        let next = meta.get("next_id")?.map_or(1, |value| value.value());
+        meta.insert("next_id", next + 1)?;
+        Ok(next)
+    }
+
+    /// Takes a name in a scope such as `team/org_1`; `false` if another has it.
+    pub fn claim_name(&mut self, scope: &str, name: &str) -> Result<bool, StoreError> {
+        Ok(self
+            .transaction
+            .open_table(NAMES)?
+            .insert((scope, name), ())?
+            .is_none())
+    }
+
+    pub fn organization(&mut self, id: OrganizationId) -> Result<Option<Organization>, StoreError> {
+        self.row(ORGANIZATIONS, id.0)
+    }
+
+    pub fn organizations(&mut self) -> Result<Vec<Organization>, StoreError> {
+        all(&self.transaction.open_table(ORGANIZATIONS)?)
+    }
+
+    pub fn team(&mut self, id: TeamId) -> Result<Option<Team>, StoreError> {
+        self.row(TEAMS, id.0)
+    }
+
+    pub fn key(&mut self, id: KeyId) -> Result<Option<VirtualKey>, StoreError> {
+        self.row(KEYS, id.0)
+    }
+
+    pub fn admin_key(&mut self, id: AdminKeyId) -> Result<Option<AdminKey>, StoreError> {
+        self.row(ADMIN_KEYS, id.0)
+    }
+
+    pub fn budgets_of(&mut self, owner: Owner) -> Result<Vec<Budget>, StoreError> {
+        let mut budgets: Vec<Budget> = all(&self.transaction.open_table(BUDGETS)?)?;
+        budgets.retain(|budget| budget.owner == owner);
+        Ok(budgets)
+    }
+
+    pub fn limits_of(&mut self, owner: Owner) -> Result<Vec<RateLimit>, StoreError> {
+        let mut limits: Vec<RateLimit> = all(&self.transaction.open_table(RATE_LIMITS)?)?;
+        limits.retain(|limit| limit.owner == owner);
+        Ok(limits)
+    }
+
+    pub fn put_organization(&mut self, organization: &Organization) -> Result<(), StoreError> {
+        self.put(ORGANIZATIONS, organization.id.0, organization)
+    }
+
+    pub fn put_team(&mut self, team: &Team) -> Result<(), StoreError> {
+        self.put(TEAMS, team.id.0, team)
+    }
+
+    pub fn put_key(&mut self, key: &VirtualKey) -> Result<(), StoreError> {
+        self.put(KEYS, key.id.0, key)
+    }
+
+    pub fn put_admin_key(&mut self, key: &AdminKey) -> Result<(), StoreError> {
+        self.put(ADMIN_KEYS, key.id.0, key)
+    }
+
+    pub fn put_budget(&mut self, budget: &Budget) -> Result<(), StoreError> {
+        self.put(BUDGETS, budget.id.0, budget)
+    }
+
+    pub fn remove_budget(&mut self, id: BudgetId) -> Result<(), StoreError> {
+        self.transaction.open_table(BUDGETS)?.remove(id.0)?;
+        self.forget_alerts(id)
+    }
+
+    pub fn put_limit(&mut self, limit: &RateLimit) -> Result<(), StoreError> {
+        self.put(RATE_LIMITS, limit.id.0, limit)
+    }
+
+    pub fn remove_limit(&mut self, id: LimitId) -> Result<(), StoreError> {
+        self.transaction.open_table(RATE_LIMITS)?.remove(id.0)?;
+        Ok(())
+    }
+
+    /// Every attempt of a request that was booked, with what has been corrected of it.
+    pub fn records(&mut self, request: RequestId) -> Result<Vec<Record>, StoreError> {
+        let rows = self.transaction.open_table(RECORDS)?;
+        let corrections = self.transaction.open_table(tables::CORRECTIONS)?;
+        records::attempts(&rows, &corrections, request)
+    }
+
+    /// Orphans that nobody has corrected, oldest first, from the given one on.
+    pub fn orphans(&mut self, from: HoldId, limit: usize) -> Result<Vec<Record>, StoreError> {
+        let orphans = self.transaction.open_table(ORPHANS)?;
+        let rows = self.transaction.open_table(RECORDS)?;
+        let corrections = self.transaction.open_table(tables::CORRECTIONS)?;
+        records::orphans(&orphans, &rows, &corrections, from, limit)
+    }
+
+    /// Writes compensating entries with all that they change: balances, hours and days, and no record.
+    pub fn correct(
+        &mut self,
+        corrected: &[(Settlement, Correction)],
+        zone: &Zone,
+    ) -> Result<(), StoreError> {
+        post::correct(self.transaction, corrected, zone)
+    }
+
+    /// Appends to the audit log; returns the event's number.
+    pub fn append_audit(&mut self, event: &AuditEvent) -> Result<u64, StoreError> {
+        let fault = |reason: String| StoreError::Record {
+            kind: "audit event",
+            reason,
+        };
+        let mut audit = self.transaction.open_table(AUDIT)?;
+        let seq = audit.last()?.map_or(1, |(last, _)| last.value() + 1);
+        let detail =
+            serde_json::from_str(&event.detail).map_err(|error| fault(error.to_string()))?;
+        let line = AuditLine {
+            seq,
+            at_ms: event.at_ms,
+            actor: &event.actor,
+            action: event.action,
+            subject: &event.subject,
+            detail,
+        };
+        let line = serde_json::to_string(&line).map_err(|error| fault(error.to_string()))?;
+        audit.insert(seq, line.as_str())?;
+        Ok(seq)
+    }
+
+    pub(crate) fn meta(&self) -> Result<Table<'_, &'static str, u64>, StoreError> {
+        Ok(self.transaction.open_table(META)?)
+    }
+
+    fn row<N: Stored>(&mut self, table: Rows, id: u64) -> Result<Option<N>, StoreError> {
+        let table = self.transaction.open_table(table)?;
+        let row = table.get(id)?;
+        row.map(|row| N::decode(row.value())).transpose()
+    }
+
+    fn put<N: Stored>(&mut self, table: Rows, id: u64, noun: &N) -> Result<(), StoreError> {
+        self.transaction
+            .open_table(table)?
+            .insert(id, noun.encode()?.as_slice())?;
+        Ok(())
+    }
+}
