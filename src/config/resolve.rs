@@ -654,7 +654,7 @@ request_ceiling = 0.5
     fn a_file_that_was_named_must_be_there() {
         let told = Overrides {
             config: Some(PathBuf::from("/nowhere/gatekeeper.toml")),
-            ..Told::default()
+            ..Overrides::default()
         };
         assert!(
             load(&told)
@@ -675,7 +675,7 @@ request_ceiling = 0.5
         .expect("write the file");
         let told = Overrides {
             config: Some(path),
-            ..Told::default()
+            ..Overrides::default()
         };
         assert!(load(&told).is_err());
         assert!(load_base(&told).is_ok());

@@ -266,12 +266,12 @@ impl CapabilityFilter<'_> {
             ReasoningStyle::Effort(words) => match effort {
                 Some(effort) => effort.nearest(words).map(|effort| ReasoningOptions {
                     effort: Some(effort),
-                    ..Reasoning::default()
+                    ..ReasoningOptions::default()
                 }),
                 // it thinks by itself; the client may still want to see it
                 None => asked.adaptive.then(|| ReasoningOptions {
                     adaptive: true,
-                    ..Reasoning::default()
+                    ..ReasoningOptions::default()
                 }),
             },
             ReasoningStyle::Adaptive(words) => Some(ReasoningOptions {
@@ -287,7 +287,7 @@ impl CapabilityFilter<'_> {
             ReasoningStyle::Switch => Some(ReasoningOptions {
                 effort: effort.filter(|effort| *effort == Effort::None),
                 adaptive: !asked.is_off(),
-                ..Reasoning::default()
+                ..ReasoningOptions::default()
             }),
         };
         match fitted {
@@ -348,7 +348,7 @@ impl CapabilityFilter<'_> {
             // where no thinking is a budget like any other
             return (min == 0).then(|| ReasoningOptions {
                 budget: Some(0),
-                ..Reasoning::default()
+                ..ReasoningOptions::default()
             });
         }
         if self.takes.signed_thoughts && self.has_lost_thoughts() {
@@ -366,7 +366,7 @@ impl CapabilityFilter<'_> {
         let budget = wanted.min(room);
         (budget >= min).then(|| ReasoningOptions {
             budget: Some(budget),
-            ..Reasoning::default()
+            ..ReasoningOptions::default()
         })
     }
 
@@ -433,7 +433,7 @@ mod tests {
             ChatRequest {
                 reasoning,
                 output_cap,
-                ..Ask::default()
+                ..ChatRequest::default()
             },
             takes,
         )
@@ -445,7 +445,7 @@ mod tests {
     fn r01_thinking_fits_the_model_or_is_named_as_dropped() {
         let asked = ReasoningOptions {
             effort: Some(Effort::High),
-            ..Reasoning::default()
+            ..ReasoningOptions::default()
         };
         let budget = ReasoningStyle::Budget {
             min: 1_024,
@@ -479,7 +479,7 @@ mod tests {
         );
         let off = ReasoningOptions {
             effort: Some(Effort::None),
-            ..Reasoning::default()
+            ..ReasoningOptions::default()
         };
         assert_eq!(
             thinking(off, None, ReasoningStyle::None),
@@ -505,7 +505,7 @@ mod tests {
         let ask = |tool_choice| ChatRequest {
             reasoning: ReasoningOptions {
                 effort: Some(Effort::High),
-                ..Reasoning::default()
+                ..ReasoningOptions::default()
             },
             sampling: Sampling {
                 temperature: raw("0".into()),
@@ -513,7 +513,7 @@ mod tests {
             },
             tools: vec![tool.clone()],
             tool_choice,
-            ..Ask::default()
+            ..ChatRequest::default()
         };
         let forced = fitted(ask(ToolChoice::Any), takes).expect("a fit");
         assert_eq!(
@@ -568,13 +568,13 @@ mod tests {
             }];
             let reasoning = ReasoningOptions {
                 effort: Some(Effort::Medium),
-                ..Reasoning::default()
+                ..ReasoningOptions::default()
             };
             let ask = fitted(
                 ChatRequest {
                     turns,
                     reasoning,
-                    ..Ask::default()
+                    ..ChatRequest::default()
                 },
                 takes,
             )
@@ -591,7 +591,7 @@ mod tests {
         let asked = ReasoningOptions {
             effort: Some(Effort::XHigh),
             adaptive: true,
-            ..Reasoning::default()
+            ..ReasoningOptions::default()
         };
         let (fitted, dropped) = thinking(
             asked,
@@ -624,7 +624,7 @@ mod tests {
             ChatRequest {
                 sampling,
                 user: Some("u".into()),
-                ..Ask::default()
+                ..ChatRequest::default()
             },
             takes,
         )
@@ -645,7 +645,7 @@ mod tests {
                 role: Role::User,
                 blocks: vec![content.into()],
             }],
-            ..Ask::default()
+            ..ChatRequest::default()
         };
         let takes = Capabilities {
             images: false,
@@ -701,7 +701,7 @@ mod tests {
         let ask = fitted(
             ChatRequest {
                 turns,
-                ..Ask::default()
+                ..ChatRequest::default()
             },
             takes,
         )

@@ -19,7 +19,7 @@ impl ResponseBuilder {
     pub fn of_stream() -> ResponseBuilder {
         ResponseBuilder {
             only_reasoning: true,
-            ..Fold::default()
+            ..ResponseBuilder::default()
         }
     }
 

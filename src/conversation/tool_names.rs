@@ -142,7 +142,7 @@ mod tests {
         };
         let ask = ChatRequest {
             tools: vec![tool(&long), tool(&other), tool("fits"), tool("9 né")],
-            ..Ask::default()
+            ..ChatRequest::default()
         };
         let names = ToolNames::of(&ask, RULE);
         for name in [long.as_str(), &other, "fits", "9 né"] {

@@ -192,7 +192,7 @@ mod tests {
     fn ordered(turns: Vec<Turn>) -> Vec<String> {
         let mut ask = ChatRequest {
             turns,
-            ..Ask::default()
+            ..ChatRequest::default()
         };
         ask.order_turns();
         let block = |block: &ContentBlock| match &block.content {

@@ -40,7 +40,7 @@ impl UpstreamError {
     pub(super) fn unreadable(message: impl Into<String>) -> UpstreamError {
         UpstreamError {
             unreadable: true,
-            ..UpstreamFault::new(message)
+            ..UpstreamError::new(message)
         }
     }
 }
@@ -180,7 +180,7 @@ impl FaultReader {
         Some(UpstreamError {
             status,
             kind: kind.unwrap_or_else(|| "upstream_error".to_owned()),
-            ..UpstreamFault::new(message)
+            ..UpstreamError::new(message)
         })
     }
 
@@ -360,7 +360,7 @@ mod tests {
             let expected = UpstreamError {
                 status,
                 kind: kind.into(),
-                ..UpstreamFault::new(message)
+                ..UpstreamError::new(message)
             };
             assert_eq!(upstream_fault(dialect, body.as_bytes()), expected, "{body}");
         }

@@ -537,7 +537,7 @@ mod tests {
         let expected = |status, kind: &str, message: &str| UpstreamError {
             status,
             kind: kind.into(),
-            ..UpstreamFault::new(message)
+            ..UpstreamError::new(message)
         };
         for (event, fault_read) in [
             (
@@ -908,7 +908,7 @@ mod tests {
         let busy = UpstreamError {
             status: Some(529),
             kind: "overloaded_error".into(),
-            ..UpstreamFault::new("busy")
+            ..UpstreamError::new("busy")
         };
         for event in [
             "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"busy\"}}\n\n",

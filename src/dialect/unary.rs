@@ -218,7 +218,7 @@ mod tests {
         let fault = |kind: &str, status| UpstreamError {
             status,
             kind: kind.into(),
-            ..UpstreamFault::new("m")
+            ..UpstreamError::new("m")
         };
         for (dialect, body, expected) in [
             (

@@ -89,7 +89,7 @@ fn open(data: &Path) -> Result<Secrets, Failure> {
     data_dir::create(data)?;
     let told = Overrides {
         data: Some(data.to_owned()),
-        ..Told::default()
+        ..Overrides::default()
     };
     let admin_key = server::block_on(server::init(&settings("", &told)?))?;
     let secrets = Secrets::new(data, &admin_key);

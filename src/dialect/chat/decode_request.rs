@@ -45,7 +45,7 @@ pub(in crate::dialect) fn decode_request(
         output_cap: request.output_cap.map(|cap| cap.tokens),
         service_tier: request.service_tier.clone(),
         user: request.user.clone(),
-        ..Ask::default()
+        ..ChatRequest::default()
     };
     let messages: Vec<Message> = typed(request, "messages")?.unwrap_or_default();
     for (place, message) in messages.into_iter().enumerate() {
@@ -504,7 +504,7 @@ fn effort(word: Option<String>) -> Result<ReasoningOptions, ApiError> {
     let known = "`reasoning_effort` is none of none, minimal, low, medium, high, xhigh and max";
     Ok(ReasoningOptions {
         effort: Some(effort.ok_or_else(|| ApiError::invalid(known).at("reasoning_effort"))?),
-        ..Reasoning::default()
+        ..ReasoningOptions::default()
     })
 }
 

@@ -475,7 +475,7 @@ mod tests {
         };
         let ask = ChatRequest {
             tools: vec![tool],
-            ..Ask::default()
+            ..ChatRequest::default()
         };
         let takes = Capabilities::chat();
         let names = ToolNames::of(&ask, takes.names);

@@ -274,7 +274,7 @@ impl CohereDecoder {
                 let reason = reason.unwrap_or_default();
                 return Err(UpstreamError {
                     kind: reason.to_owned(),
-                    ..UpstreamFault::new(format!("the answer ended with {reason}"))
+                    ..UpstreamError::new(format!("the answer ended with {reason}"))
                 });
             }
         }

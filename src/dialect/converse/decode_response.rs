@@ -750,7 +750,7 @@ mod tests {
         let expected = UpstreamError {
             status: Some(429),
             kind: "throttlingException".into(),
-            ..UpstreamFault::new("slow down")
+            ..UpstreamError::new("slow down")
         };
         assert_eq!(fault, expected);
         for (name, data) in [

@@ -164,7 +164,7 @@ impl GeminiDecoder {
                 .unwrap_or_else(|| format!("the model's answer ended with {reason}"));
             UpstreamError {
                 kind: reason.clone(),
-                ..UpstreamFault::new(message)
+                ..UpstreamError::new(message)
             }
         })?;
         self.finish(stop, events);

@@ -478,7 +478,7 @@ mod tests {
         }];
         let ask = ChatRequest {
             turns,
-            ..Ask::default()
+            ..ChatRequest::default()
         };
         let names = ToolNames::default();
         let sending = EncodeOptions {

@@ -46,7 +46,7 @@ pub(in crate::dialect) fn decode_request(
             .service_tier
             .as_deref()
             .map(|tier| tier_word(tier).to_owned()),
-        ..Ask::default()
+        ..ChatRequest::default()
     };
     system(&mut ask, request)?;
     read_turns(&mut ask, request, envelope)?;

@@ -67,7 +67,7 @@ pub(in crate::dialect) fn decode_request(
         output_cap: request.output_cap.map(|cap| cap.tokens),
         service_tier: request.service_tier.clone(),
         user: request.user.clone(),
-        ..Ask::default()
+        ..ChatRequest::default()
     };
     dropped.into_iter().for_each(|name| ask.drop_param(name));
     let names: Vec<&str> = request.member_names().collect();
@@ -235,7 +235,7 @@ fn reason(ask: &mut ChatRequest, asked: Option<ReasoningField>) -> Result<(), Ap
     ask.reasoning = ReasoningOptions {
         effort,
         summary,
-        ..Reasoning::default()
+        ..ReasoningOptions::default()
     };
     Ok(())
 }

@@ -242,7 +242,7 @@ mod tests {
                 role: Role::Assistant,
                 blocks,
             }],
-            ..Ask::default()
+            ..ChatRequest::default()
         }
     }
 

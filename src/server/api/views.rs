@@ -300,7 +300,7 @@ impl KeyStatusJson<'_> {
         let shape = KeyStatusJson {
             object: "key_verification",
             valid: true,
-            ..VerdictJson::default()
+            ..KeyStatusJson::default()
         };
         match verdict {
             KeyStatus::Virtual {

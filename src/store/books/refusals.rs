@@ -113,7 +113,7 @@ impl Refusals {
             &mut kept.refused,
             RefusalBatch {
                 upto,
-                ..Refused::default()
+                ..RefusalBatch::default()
             },
         )
     }

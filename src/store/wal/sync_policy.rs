@@ -39,7 +39,7 @@ impl SyncPolicy {
         SyncPolicy {
             awaited,
             oldest,
-            ..Company::default()
+            ..SyncPolicy::default()
         }
     }
 

@@ -155,7 +155,7 @@ fn a_whole_conversation_is_written() {
         },
         user: Some("u".into()),
         output_cap: Some(800),
-        ..Ask::default()
+        ..ChatRequest::default()
     };
     let image = json!({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}});
     let mapped = fitting_id("x.y", takes().ids).into_owned();
@@ -205,7 +205,7 @@ fn e08_thoughts_of_other_models_and_unsigned_ones_are_left_out() {
             turn(Role::User, vec![text("go")]),
             turn(Role::Assistant, foreign),
         ],
-        ..Ask::default()
+        ..ChatRequest::default()
     };
     assert_eq!(
         sent(&ask)["messages"][1]["content"],
@@ -234,7 +234,7 @@ fn u05_choices_of_tools_are_written() {
             tools: vec![tool("{}")],
             tool_choice,
             parallel_tools,
-            ..Ask::default()
+            ..ChatRequest::default()
         };
         assert_eq!(sent(&ask)["tool_choice"], expected);
     }
@@ -248,7 +248,7 @@ fn calls_of_tools_that_are_not_declared_any_more_are_declared_and_not_to_be_call
     ];
     let body = sent(&ChatRequest {
         turns,
-        ..Ask::default()
+        ..ChatRequest::default()
     });
     assert_eq!(
         body["tools"],
@@ -266,7 +266,7 @@ fn calls_of_tools_that_are_not_declared_any_more_are_declared_and_not_to_be_call
 fn a_conversation_begins_with_a_user_and_no_beginning_of_an_answer_ends_in_white_space() {
     let body = sent(&ChatRequest {
         turns: vec![turn(Role::Assistant, vec![text("Dear \n")])],
-        ..Ask::default()
+        ..ChatRequest::default()
     });
     let opening = json!({"role": "user", "content": [{"type": "text", "text": OPENING}]});
     assert_eq!(body["messages"][0], opening);
@@ -274,7 +274,7 @@ fn a_conversation_begins_with_a_user_and_no_beginning_of_an_answer_ends_in_white
     assert_eq!(
         sent(&ChatRequest {
             turns: vec![turn(Role::System, vec![text("s")])],
-            ..Ask::default()
+            ..ChatRequest::default()
         })["messages"],
         json!([opening])
     );
@@ -286,14 +286,14 @@ fn r01_thinking_is_written_as_the_model_takes_it_and_leaves_room() {
         let body = sent(&ChatRequest {
             reasoning,
             output_cap,
-            ..Ask::default()
+            ..ChatRequest::default()
         });
         (body["thinking"].clone(), body["output_config"].clone())
     };
     let budget = |budget| ReasoningOptions {
         budget: Some(budget),
         summary: Some(Summary::Shown),
-        ..Reasoning::default()
+        ..ReasoningOptions::default()
     };
     let written =
         |tokens| json!({"type": "enabled", "budget_tokens": tokens, "display": "summarized"});
@@ -303,7 +303,7 @@ fn r01_thinking_is_written_as_the_model_takes_it_and_leaves_room() {
     let adaptive = ReasoningOptions {
         adaptive: true,
         effort: Some(Effort::High),
-        ..Reasoning::default()
+        ..ReasoningOptions::default()
     };
     assert_eq!(
         thinking(adaptive, Some(800)),
@@ -311,7 +311,7 @@ fn r01_thinking_is_written_as_the_model_takes_it_and_leaves_room() {
     );
     let off = ReasoningOptions {
         effort: Some(Effort::None),
-        ..Reasoning::default()
+        ..ReasoningOptions::default()
     };
     assert_eq!(
         thinking(off, None),
@@ -329,13 +329,13 @@ fn a_budget_is_left_out_where_the_thoughts_of_a_turn_of_calls_are_lost() {
         ];
         let reasoning = ReasoningOptions {
             budget: Some(2_048),
-            ..Reasoning::default()
+            ..ReasoningOptions::default()
         };
         sent(&ChatRequest {
             turns,
             reasoning,
             tools: vec![tool("{}")],
-            ..Ask::default()
+            ..ChatRequest::default()
         })["thinking"]
             .clone()
     };
@@ -366,7 +366,7 @@ fn m05_a_structured_answer_has_the_vendors_own_member_and_a_closed_schema() {
     assert_eq!(
         sent(&ChatRequest {
             format,
-            ..Ask::default()
+            ..ChatRequest::default()
         })["output_config"],
         json!({"format": {"type": "json_schema",
             "schema": {"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": false}}})

@@ -271,7 +271,7 @@ impl<'z> Look<'z> {
             days: Periods::of(Grain::Day, kept.requests_ms.max(kept.days_ms)),
             verified: VerifyReport {
                 compared_from_ms: kept.requests_ms,
-                ..Verified::default()
+                ..VerifyReport::default()
             },
         })
     }
