@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use crate::harness::table;
+use crate::harness::assert_table;
 
 /// Who stands before the case as its client.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -458,7 +458,7 @@ fn every_conformance_case_has_its_tests() {
         missing.extend(lacks);
     }
     assert!(missing.is_empty(), "{}", missing.join("\n"));
-    table("CONFORMANCE.md", &page);
+    assert_table("CONFORMANCE.md", &page);
 }
 
 #[test]

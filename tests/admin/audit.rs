@@ -3,11 +3,11 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::inside::Inside;
+use crate::harness::in_process::InProcessGateway;
 use crate::harness::process::Gatekeeper;
 
-fn actions(inside: &Inside) -> Vec<String> {
-    inside
+fn actions(gateway: &InProcessGateway) -> Vec<String> {
+    gateway
         .audit()
         .iter()
         .map(|event| event["action"].as_str().expect("an action").to_owned())
@@ -16,16 +16,18 @@ fn actions(inside: &Inside) -> Vec<String> {
 
 #[test]
 fn every_change_leaves_one_event_numbered_without_a_gap() {
-    let mut inside = Gatekeeper::alone().ledger("segment_mb = 1").starts_inside();
-    let set_up = actions(&inside);
+    let mut gateway = Gatekeeper::without_providers()
+        .ledger("segment_mb = 1")
+        .start_in_process();
+    let set_up = actions(&gateway);
     assert!(!set_up.is_empty(), "setting up is a change");
-    let admin = inside.admin();
+    let admin = gateway.admin();
     let change = |method: &str, path: &str, body: &Value, status: u16| {
         let answer = match method {
             "POST" => admin.post(path, body),
             _ => admin.patch(path, body),
         };
-        answer.expects(status).json()
+        answer.assert_status(status).json()
     };
     let budget = json!([{"limit": "5", "period": "monthly"}]);
     let organization = change("POST", "/v1/organizations", &json!({"name": "acme"}), 201)["id"]
@@ -101,8 +103,8 @@ fn every_change_leaves_one_event_numbered_without_a_gap() {
         "admin_key.create",
         "admin_key.change",
     ];
-    assert_eq!(actions(&inside)[set_up.len()..], expected);
-    let events = inside.audit();
+    assert_eq!(actions(&gateway)[set_up.len()..], expected);
+    let events = gateway.audit();
     for (place, event) in events.iter().enumerate() {
         assert_eq!(event["seq"], json!(place + 1));
         assert!(
@@ -117,7 +119,7 @@ fn every_change_leaves_one_event_numbered_without_a_gap() {
             .starts_with("admin:adm_")
     }));
     let all = json!(events).to_string();
-    for secret in [&key["key"], &ops["key"], &json!(inside.admin_key)] {
+    for secret in [&key["key"], &ops["key"], &json!(gateway.admin_key)] {
         assert!(
             !all.contains(secret.as_str().expect("a secret")),
             "a secret is in the audit log"
@@ -131,33 +133,35 @@ fn every_change_leaves_one_event_numbered_without_a_gap() {
         (&disabled["subject"], &disabled["detail"]["disabled"]),
         (&json!(id), &json!({"from": false, "to": true}))
     );
-    inside.stop();
-    inside.start();
+    gateway.stop();
+    gateway.start();
     assert_eq!(
-        json!(inside.audit()),
+        json!(gateway.audit()),
         json!(events),
         "a restart changes no event"
     );
-    inside.team(&json!({"name": "later", "organization": organization}));
+    gateway.team(&json!({"name": "later", "organization": organization}));
     assert_eq!(
-        inside.audit().last().expect("an event")["seq"],
+        gateway.audit().last().expect("an event")["seq"],
         json!(events.len() + 1)
     );
 }
 
 #[test]
 fn changes_at_once_are_numbered_one_after_the_other() {
-    let inside = Gatekeeper::alone().ledger("segment_mb = 1").starts_inside();
-    let before = inside.audit().len();
-    let create = |connection: &mut crate::harness::person::Connection, number: usize| {
+    let gateway = Gatekeeper::without_providers()
+        .ledger("segment_mb = 1")
+        .start_in_process();
+    let before = gateway.audit().len();
+    let create = |connection: &mut crate::harness::client::Connection, number: usize| {
         let body = json!({"name": format!("team {number}")}).to_string();
         connection
-            .asks("POST", "/v1/teams", Some(body.as_bytes()))
-            .expects(201)
+            .call("POST", "/v1/teams", Some(body.as_bytes()))
+            .assert_status(201)
             .status
     };
-    crate::harness::crowd::at_once(8, 40, |_| inside.admin().connects(), create);
-    let events = inside.audit();
+    crate::harness::workers::run_workers(8, 40, |_| gateway.admin().connect(), create);
+    let events = gateway.audit();
     let numbers: Vec<u64> = events
         .iter()
         .map(|event| event["seq"].as_u64().expect("a number"))

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::harness::person::user;
+use crate::harness::client::user;
 use crate::harness::process::{ReservedPort, gatekeeper_command};
-use crate::harness::{record, wait_until};
+use crate::harness::{print_figure, wait_until};
 
 struct Demo {
     child: Child,
@@ -83,34 +83,36 @@ fn the_demo_answers_refuses_ends_cleanly_and_finds_everything_again() {
     let begun = Instant::now();
     let demo = Demo::starts(folder.path(), &port);
     let engineer = user(port.address, &demo.key("sk-gk-engineering-"));
-    engineer.chat(&hello("simulator-large")).expects(200);
+    engineer.chat(&hello("simulator-large")).assert_status(200);
     let took = begun.elapsed();
-    record(
+    print_figure(
         "demo to first answer",
         &format!("{} ms, built for the tests", took.as_millis()),
     );
     assert!(took < Duration::from_secs(10), "{took:?}");
 
-    engineer.messages(&hello("simulator-small")).expects(200);
+    engineer
+        .messages(&hello("simulator-small"))
+        .assert_status(200);
     let marketing = user(port.address, &demo.key("sk-gk-marketing-"));
     assert_eq!(
         marketing
             .chat(&hello("simulator-large"))
-            .expects(403)
-            .error_word(),
+            .assert_status(403)
+            .error_type(),
         "model_not_allowed"
     );
     let support = user(port.address, &demo.key("sk-gk-support-"));
     assert_eq!(
         support
             .chat(&hello("simulator-small"))
-            .expects(402)
-            .error_word(),
+            .assert_status(402)
+            .error_type(),
         "budget_exceeded"
     );
     let admin = user(port.address, &demo.key("sk-gk-master-"));
-    let usage = |admin: &crate::harness::person::Person| {
-        admin.get("/v1/usage").expects(200).json()["total"].clone()
+    let usage = |admin: &crate::harness::client::HttpClient| {
+        admin.get("/v1/usage").assert_status(200).json()["total"].clone()
     };
     let before = usage(&admin);
     assert_eq!(before["requests"], 2);
@@ -128,7 +130,7 @@ fn the_demo_answers_refuses_ends_cleanly_and_finds_everything_again() {
         banner.replace("gatekeeper has stopped\n", "")
     );
     assert_eq!(usage(&admin), before);
-    engineer.chat(&hello("simulator-small")).expects(200);
+    engineer.chat(&hello("simulator-small")).assert_status(200);
     again.gets_ctrl_c();
 }
 

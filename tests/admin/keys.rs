@@ -10,14 +10,14 @@ use crate::harness::process::{Gatekeeper, Key};
 use crate::harness::upstream::Upstream;
 
 fn runs(gatekeeper: &Gatekeeper, arguments: &[&str]) -> Said {
-    gatekeeper.runs(arguments).into()
+    gatekeeper.run(arguments).into()
 }
 
 fn call() -> Value {
     Call::chat().at_most(30).body()
 }
 
-fn user(gatekeeper: &Gatekeeper, secret: &str) -> crate::harness::person::Person {
+fn user(gatekeeper: &Gatekeeper, secret: &str) -> crate::harness::client::HttpClient {
     gatekeeper.user(&Key {
         id: String::new(),
         secret: secret.to_owned(),
@@ -27,7 +27,7 @@ fn user(gatekeeper: &Gatekeeper, secret: &str) -> crate::harness::person::Person
 #[test]
 fn the_first_key_makes_its_team_and_works() {
     let upstream = Upstream::start();
-    let gatekeeper = Gatekeeper::before(&upstream).starts();
+    let gatekeeper = Gatekeeper::with_upstream(&upstream).start();
     runs(&gatekeeper, &["keys", "list"])
         .ends(0)
         .says(&["no keys yet", "gatekeeper keys create --team"]);
@@ -59,14 +59,14 @@ fn the_first_key_makes_its_team_and_works() {
         "shown only now",
     ]);
     let secret = made.as_str("sk-gk-");
-    user(&gatekeeper, &secret).chat(&call()).expects(200);
+    user(&gatekeeper, &secret).chat(&call()).assert_status(200);
     let mut large = call();
     large["model"] = json!("m-large");
     assert_eq!(
         user(&gatekeeper, &secret)
             .chat(&large)
-            .expects(403)
-            .error_word(),
+            .assert_status(403)
+            .error_type(),
         "model_not_allowed"
     );
     let key = &gatekeeper.admin().get("/v1/keys").json()["data"][0];
@@ -92,7 +92,7 @@ fn the_first_key_makes_its_team_and_works() {
 #[test]
 fn a_team_that_is_not_there_is_a_typing_error_once_there_are_teams() {
     let upstream = Upstream::start();
-    let gatekeeper = Gatekeeper::before(&upstream).starts();
+    let gatekeeper = Gatekeeper::with_upstream(&upstream).start();
     runs(
         &gatekeeper,
         &["teams", "create", "engineering", "--budget", "$5/month"],
@@ -116,7 +116,7 @@ fn a_team_that_is_not_there_is_a_typing_error_once_there_are_teams() {
 #[test]
 fn a_key_is_verified_as_a_call_with_it_would_be() {
     let upstream = Upstream::start();
-    let mut gatekeeper = Gatekeeper::before(&upstream).starts();
+    let mut gatekeeper = Gatekeeper::with_upstream(&upstream).start();
     let team = gatekeeper.team_with_budget("eng", "10");
     let key = gatekeeper.key(&json!({"name": "laptop", "team": team.id, "models": ["m-*"]}));
     let said = runs(&gatekeeper, &["verify", &key.secret]).ends(0).says(&[
@@ -157,20 +157,24 @@ fn a_key_is_verified_as_a_call_with_it_would_be() {
 #[test]
 fn an_expired_key_is_refused_by_its_own_word() {
     let upstream = Upstream::start();
-    let mut inside = Gatekeeper::before(&upstream)
+    let mut gateway = Gatekeeper::with_upstream(&upstream)
         .ledger("segment_mb = 1")
-        .starts_inside();
-    let team = inside.team_with_budget("eng", "10");
-    let key = inside.key(&json!({"name": "short", "team": team.id, "expires": "30m"}));
-    inside.user(&key).chat(&call()).expects(200);
-    inside.clock.advance_ms(30 * 60 * 1000 - 1);
-    inside.user(&key).chat(&call()).expects(200);
-    inside.clock.advance_ms(1);
+        .start_in_process();
+    let team = gateway.team_with_budget("eng", "10");
+    let key = gateway.key(&json!({"name": "short", "team": team.id, "expires": "30m"}));
+    gateway.user(&key).chat(&call()).assert_status(200);
+    gateway.clock.advance_ms(30 * 60 * 1000 - 1);
+    gateway.user(&key).chat(&call()).assert_status(200);
+    gateway.clock.advance_ms(1);
     assert_eq!(
-        inside.user(&key).chat(&call()).expects(401).error_word(),
+        gateway
+            .user(&key)
+            .chat(&call())
+            .assert_status(401)
+            .error_type(),
         "key_expired"
     );
-    let verdict = inside
+    let verdict = gateway
         .admin()
         .post("/v1/keys/verify", &json!({"key": key.secret}))
         .json();
@@ -178,30 +182,30 @@ fn an_expired_key_is_refused_by_its_own_word() {
         (&verdict["valid"], &verdict["code"]),
         (&json!(false), &json!("key_expired"))
     );
-    inside
+    gateway
         .admin()
         .patch(&format!("/v1/keys/{}", key.id), &json!({"expires": null}))
-        .expects(200);
-    inside.user(&key).chat(&call()).expects(200);
+        .assert_status(200);
+    gateway.user(&key).chat(&call()).assert_status(200);
 }
 
 #[test]
 fn a_disabled_key_is_dead_on_the_next_request() {
     let upstream = Upstream::start();
-    let mut gatekeeper = Gatekeeper::before(&upstream).starts();
+    let mut gatekeeper = Gatekeeper::with_upstream(&upstream).start();
     let team = gatekeeper.team_with_budget("eng", "10");
     let (key, other) = (
         gatekeeper.key_of(&team),
         gatekeeper.key(&json!({"name": "other", "team": team.id})),
     );
-    let mut connection = gatekeeper.user(&key).connects();
-    connection.chat(&call()).expects(200);
+    let mut connection = gatekeeper.user(&key).connect();
+    connection.chat(&call()).assert_status(200);
     runs(&gatekeeper, &["keys", "disable", &key.id]).ends(0);
     assert_eq!(
-        connection.chat(&call()).expects(401).error_word(),
+        connection.chat(&call()).assert_status(401).error_type(),
         "authentication_error"
     );
-    gatekeeper.user(&other).chat(&call()).expects(200);
+    gatekeeper.user(&other).chat(&call()).assert_status(200);
     runs(&gatekeeper, &["keys", "disable", "key_999"])
         .ends(1)
         .complains(&["404", "key_999"]);
@@ -213,7 +217,7 @@ fn a_disabled_key_is_dead_on_the_next_request() {
 #[test]
 fn over_a_url_the_same_is_done_with_an_administrative_key() {
     let upstream = Upstream::start();
-    let mut gatekeeper = Gatekeeper::before(&upstream).starts();
+    let mut gatekeeper = Gatekeeper::with_upstream(&upstream).start();
     let file = gatekeeper.folder().join("admin.key");
     fs::write(&file, &gatekeeper.admin_key).expect("the key can be written");
     let (url, file) = (gatekeeper.url(), file.display().to_string());
@@ -226,7 +230,7 @@ fn over_a_url_the_same_is_done_with_an_administrative_key() {
     let secret = at_url(&["keys", "create", "--team", "eng"])
         .ends(0)
         .as_str("sk-gk-");
-    user(&gatekeeper, &secret).chat(&call()).expects(200);
+    user(&gatekeeper, &secret).chat(&call()).assert_status(200);
     at_url(&["keys", "list"]).ends(0).says(&["eng", "active"]);
     let ops = at_url(&["keys", "create", "--admin", "--name", "ops"])
         .ends(0)
@@ -262,7 +266,7 @@ fn over_a_url_the_same_is_done_with_an_administrative_key() {
     gatekeeper
         .admin()
         .patch(&format!("/v1/keys/{id}"), &json!({"disabled": true}))
-        .expects(200);
+        .assert_status(200);
     runs(
         &gatekeeper,
         &["usage", "--url", &url, "--admin-key-file", &file],
@@ -282,7 +286,7 @@ fn over_a_url_the_same_is_done_with_an_administrative_key() {
 #[test]
 fn the_command_line_makes_a_key_below_another() {
     let upstream = Upstream::start();
-    let mut gatekeeper = Gatekeeper::before(&upstream).starts();
+    let mut gatekeeper = Gatekeeper::with_upstream(&upstream).start();
     let team = gatekeeper.team(&json!({"name": "eng"}));
     let parent = gatekeeper.key_of(&team);
     let made = runs(
@@ -298,7 +302,7 @@ fn the_command_line_makes_a_key_below_another() {
         "$1 daily",
     ]);
     let secret = made.as_str("sk-gk-");
-    user(&gatekeeper, &secret).chat(&call()).expects(200);
+    user(&gatekeeper, &secret).chat(&call()).assert_status(200);
     runs(&gatekeeper, &["keys", "list"])
         .ends(0)
         .says(&[&format!("(below {})", parent.id)]);

@@ -26,9 +26,9 @@ fn files(folder: &Path) -> Vec<std::path::PathBuf> {
 #[test]
 fn no_file_of_the_data_folder_and_no_line_of_the_log_has_a_credential() {
     let upstream = Upstream::start();
-    let mut gatekeeper = Gatekeeper::before(&upstream)
+    let mut gatekeeper = Gatekeeper::with_upstream(&upstream)
         .ledger("segment_mb = 1")
-        .starts();
+        .start();
     let team = gatekeeper.team_with_budget("eng", "10");
     let key = gatekeeper.key_of(&team);
     let ops = gatekeeper
@@ -39,22 +39,22 @@ fn no_file_of_the_data_folder_and_no_line_of_the_log_has_a_credential() {
     let prompt = "canary-prompt-77";
     let mut body = Call::chat().at_most(30).body();
     body["messages"][0]["content"] = json!(prompt);
-    gatekeeper.user(&key).chat(&body).expects(200);
+    gatekeeper.user(&key).chat(&body).assert_status(200);
     body["stream"] = json!(true);
-    gatekeeper.user(&key).chat(&body).expects(200);
+    gatekeeper.user(&key).chat(&body).assert_status(200);
     gatekeeper
         .user(&key)
-        .by_x_api_key()
+        .with_x_api_key()
         .chat(&json!({"model": prompt}))
-        .expects(400);
+        .assert_status(400);
     gatekeeper
         .user(&key)
         .chat(&json!({"model": "nothing", "messages": [{"role": "user", "content": prompt}]}));
     gatekeeper
         .admin()
         .post("/v1/keys/verify", &json!({"key": key.secret}))
-        .expects(200);
-    gatekeeper.user(&key).get("/v1/usage").expects(403);
+        .assert_status(200);
+    gatekeeper.user(&key).get("/v1/usage").assert_status(403);
     gatekeeper.usage();
     assert_eq!(
         upstream.last_request().header("authorization"),

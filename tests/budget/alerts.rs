@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::call::Call;
-use crate::harness::crowd::at_once;
-use crate::harness::inside::Inside;
+use crate::harness::client::Response;
+use crate::harness::in_process::InProcessGateway;
 use crate::harness::model;
-use crate::harness::person::Answer;
 use crate::harness::process::{Gatekeeper, Instance, Key, Setup, Team};
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
 use crate::harness::wait_until;
+use crate::harness::workers::run_workers;
 
 const SECRET: &str = "webhook-secret-canary";
 const KINDS: [&str; 2] = ["budget.limit", "budget.threshold"];
@@ -30,7 +30,7 @@ struct Hook {
 impl Hook {
     fn that(answers: Script) -> Hook {
         let (receiver, folder) = (Upstream::start(), tempfile::tempdir().expect("a folder"));
-        receiver.answers(answers);
+        receiver.respond_with(answers);
         fs::write(folder.path().join("secret"), SECRET).expect("a secret can be written");
         Hook { receiver, folder }
     }
@@ -46,7 +46,7 @@ impl Hook {
             self.receiver.url(),
             secret.display()
         );
-        Gatekeeper::before(upstream)
+        Gatekeeper::with_upstream(upstream)
             .ledger("segment_mb = 1")
             .setting(&alerts)
     }
@@ -62,7 +62,7 @@ impl Hook {
 
     /// The kinds of what was sent, sorted, once there are so many.
     fn kinds(&self, count: usize) -> Vec<String> {
-        self.receiver.waits_for_requests(count);
+        self.receiver.wait_for_requests(count);
         kinds_of(&self.messages())
     }
 }
@@ -77,8 +77,8 @@ fn kinds_of(messages: &[Value]) -> Vec<String> {
 }
 
 /// The audit events of budgets' own saying.
-fn audited(inside: &Inside) -> Vec<Value> {
-    inside
+fn audited(gateway: &InProcessGateway) -> Vec<Value> {
+    gateway
         .audit()
         .into_iter()
         .filter(|event| KINDS.iter().any(|kind| event["action"] == *kind))
@@ -96,25 +96,25 @@ fn team(instance: &mut Instance, name: &str, budgets: Value) -> (Team, Key) {
     (team, key)
 }
 
-fn asks(instance: &Instance, key: &Key) -> Answer {
+fn asks(instance: &Instance, key: &Key) -> Response {
     instance.user(key).chat(&call())
 }
 
 #[test]
 fn each_kind_is_told_exactly_once_by_two_hundred_requests_fifty_at_once() {
     let (upstream, hook) = (Upstream::start(), Hook::takes_all());
-    upstream.answers(model::uses(10, 20).delay_ms(2));
-    let mut inside = hook.before(&upstream).starts_inside();
+    upstream.respond_with(model::with_usage(10, 20).delay_ms(2));
+    let mut gateway = hook.before(&upstream).start_in_process();
     let (team, key) = team(
-        &mut inside,
+        &mut gateway,
         "eng",
         json!([{"limit": "0.0022", "period": "monthly"}]),
     );
-    let user = inside.user(&key);
-    let statuses = at_once(
+    let user = gateway.user(&key);
+    let statuses = run_workers(
         50,
         200,
-        |_| user.connects(),
+        |_| user.connect(),
         |connection, _| connection.chat(&call()).status,
     );
     assert!(statuses.contains(&402), "{statuses:?}");
@@ -150,7 +150,7 @@ fn each_kind_is_told_exactly_once_by_two_hundred_requests_fifty_at_once() {
                 && message["settled_usd"].is_string()
         );
     }
-    let events = audited(&inside);
+    let events = audited(&gateway);
     assert_eq!(
         kinds_of(
             &events
@@ -167,31 +167,31 @@ fn each_kind_is_told_exactly_once_by_two_hundred_requests_fifty_at_once() {
                 && event["subject"] == event["detail"]["budget"]),
         "{events:?}"
     );
-    inside.stop();
-    inside.start();
-    asks(&inside, &key).expects(402);
-    inside.it_is("2026-12-01T00:00:00Z");
+    gateway.stop();
+    gateway.start();
+    asks(&gateway, &key).assert_status(402);
+    gateway.advance_to("2026-12-01T00:00:00Z");
     for _ in 0..18 {
-        asks(&inside, &key).expects(200);
+        asks(&gateway, &key).assert_status(200);
     }
     assert_eq!(
         hook.kinds(3),
         ["budget.limit", "budget.threshold", "budget.threshold"],
         "a new window speaks anew"
     );
-    assert_eq!(audited(&inside).len(), 3, "a restart repeats nothing");
+    assert_eq!(audited(&gateway).len(), 3, "a restart repeats nothing");
 }
 
 #[test]
 fn what_is_sent_is_signed_and_its_address_is_shown_nowhere() {
     let (upstream, hook) = (Upstream::start(), Hook::takes_all());
-    let mut gatekeeper = hook.before(&upstream).starts();
+    let mut gatekeeper = hook.before(&upstream).start();
     let (_, key) = team(
         &mut gatekeeper,
         "eng",
         json!([{"limit": "0.00011", "action": "warn"}]),
     );
-    asks(&gatekeeper, &key).expects(200);
+    asks(&gatekeeper, &key).assert_status(200);
     assert_eq!(hook.kinds(2), KINDS);
     for seen in hook.receiver.requests() {
         assert_eq!(
@@ -234,27 +234,27 @@ fn a_receiver_that_fails_twice_is_asked_a_third_time() {
         Script::closes(),
         Script::json(204, &json!({})),
     ]));
-    let mut inside = hook.before(&upstream).starts_inside();
+    let mut gateway = hook.before(&upstream).start_in_process();
     let (_, key) = team(
-        &mut inside,
+        &mut gateway,
         "eng",
         json!([{"limit": "0.00012", "action": "warn"}]),
     );
-    asks(&inside, &key).expects(200);
-    hook.receiver.waits_for_requests(3);
+    asks(&gateway, &key).assert_status(200);
+    hook.receiver.wait_for_requests(3);
     let messages = hook.messages();
     assert!(
         messages.windows(2).all(|pair| pair[0] == pair[1]),
         "{messages:?}"
     );
     // the next one is heard at once, and after a restart there is nothing to repeat
-    asks(&inside, &key).expects(200);
+    asks(&gateway, &key).assert_status(200);
     assert_eq!(hook.kinds(4)[0], "budget.limit");
-    inside.stop();
-    inside.start();
-    asks(&inside, &key).expects(200);
+    gateway.stop();
+    gateway.start();
+    asks(&gateway, &key).assert_status(200);
     assert_eq!(
-        (hook.receiver.request_count(), audited(&inside).len()),
+        (hook.receiver.request_count(), audited(&gateway).len()),
         (4, 2)
     );
 }
@@ -262,19 +262,19 @@ fn a_receiver_that_fails_twice_is_asked_a_third_time() {
 #[test]
 fn a_receiver_that_never_answers_keeps_nobody_and_is_given_up_after_three_tries() {
     let (upstream, hook) = (Upstream::start(), Hook::that(Script::hangs()));
-    let mut gatekeeper = hook.before(&upstream).starts();
+    let mut gatekeeper = hook.before(&upstream).start();
     let (_, key) = team(
         &mut gatekeeper,
         "eng",
         json!([{"limit": "0.00012", "action": "warn"}]),
     );
     let user = gatekeeper.user(&key);
-    let mut connection = user.connects();
-    connection.chat(&call()).expects(200);
-    hook.receiver.waits_for_requests(1);
+    let mut connection = user.connect();
+    connection.chat(&call()).assert_status(200);
+    hook.receiver.wait_for_requests(1);
     let begun = Instant::now();
     for _ in 0..50 {
-        connection.chat(&call()).expects(200);
+        connection.chat(&call()).assert_status(200);
     }
     assert!(
         begun.elapsed() < Duration::from_secs(3),
@@ -289,7 +289,7 @@ fn a_receiver_that_never_answers_keeps_nobody_and_is_given_up_after_three_tries(
     });
     assert_eq!(kinds_of(&hook.messages()[..3]), ["budget.threshold"; 3]);
     // the other one has its turn too; a stop waits for none of it
-    hook.receiver.waits_for_requests(4);
+    hook.receiver.wait_for_requests(4);
     assert_eq!(hook.messages()[3]["event"], "budget.limit");
     let asked = Instant::now();
     assert_eq!(gatekeeper.stop().code(), Some(0));
@@ -298,10 +298,10 @@ fn a_receiver_that_never_answers_keeps_nobody_and_is_given_up_after_three_tries(
         "the stop took {:?}",
         asked.elapsed()
     );
-    hook.receiver.answers(Script::json(200, &json!({})));
+    hook.receiver.respond_with(Script::json(200, &json!({})));
     let before = hook.receiver.request_count();
     gatekeeper.start();
-    hook.receiver.waits_for_requests(before + 1);
+    hook.receiver.wait_for_requests(before + 1);
     assert_eq!(
         hook.messages()[before]["event"],
         "budget.limit",
@@ -312,23 +312,23 @@ fn a_receiver_that_never_answers_keeps_nobody_and_is_given_up_after_three_tries(
 #[test]
 fn what_was_not_sent_at_a_kill_is_sent_after_the_start_and_once_only() {
     let (upstream, hook) = (Upstream::start(), Hook::that(Script::hangs()));
-    let mut gatekeeper = hook.before(&upstream).starts();
+    let mut gatekeeper = hook.before(&upstream).start();
     let (_, key) = team(
         &mut gatekeeper,
         "eng",
         json!([{"limit": "0.00011", "action": "warn"}]),
     );
-    asks(&gatekeeper, &key).expects(200);
-    hook.receiver.waits_for_requests(1);
+    asks(&gatekeeper, &key).assert_status(200);
+    hook.receiver.wait_for_requests(1);
     gatekeeper.kill_9();
-    hook.receiver.answers(Script::json(200, &json!({})));
+    hook.receiver.respond_with(Script::json(200, &json!({})));
     let before = hook.receiver.request_count();
     gatekeeper.start();
-    hook.receiver.waits_for_requests(before + 2);
+    hook.receiver.wait_for_requests(before + 2);
     assert_eq!(kinds_of(&hook.messages()[before..]), KINDS);
-    asks(&gatekeeper, &key).expects(200);
+    asks(&gatekeeper, &key).assert_status(200);
     gatekeeper.restart();
-    asks(&gatekeeper, &key).expects(200);
+    asks(&gatekeeper, &key).assert_status(200);
     assert_eq!(hook.receiver.request_count(), before + 2);
     // a line stands in the log before it is in the books: one that the kill came between comes twice, none is missing
     let said = gatekeeper.all_output();
@@ -343,32 +343,32 @@ fn what_was_not_sent_at_a_kill_is_sent_after_the_start_and_once_only() {
 #[test]
 fn a_budget_that_is_taken_away_leaves_nothing_to_say() {
     let (upstream, hook) = (Upstream::start(), Hook::that(Script::json(503, &json!({}))));
-    let mut inside = hook.before(&upstream).starts_inside();
+    let mut gateway = hook.before(&upstream).start_in_process();
     let (team, key) = team(
-        &mut inside,
+        &mut gateway,
         "eng",
         json!([{"limit": "0.00012", "action": "warn"}]),
     );
-    asks(&inside, &key).expects(200);
-    hook.receiver.waits_for_requests(1);
-    inside
+    asks(&gateway, &key).assert_status(200);
+    hook.receiver.wait_for_requests(1);
+    gateway
         .admin()
         .patch(&format!("/v1/teams/{}", team.id), &json!({"budgets": []}))
-        .expects(200);
-    hook.receiver.answers(Script::json(200, &json!({})));
-    hook.receiver.waits_for_requests(2);
-    inside.usage();
-    inside.stop();
-    inside.start();
-    asks(&inside, &key).expects(200);
+        .assert_status(200);
+    hook.receiver.respond_with(Script::json(200, &json!({})));
+    hook.receiver.wait_for_requests(2);
+    gateway.usage();
+    gateway.stop();
+    gateway.start();
+    asks(&gateway, &key).assert_status(200);
     let other = json!({"budget_limit": "1", "budget_period": "daily"});
-    inside
+    gateway
         .admin()
         .patch(&format!("/v1/teams/{}", team.id), &other)
-        .expects(200);
-    asks(&inside, &key).expects(200);
+        .assert_status(200);
+    asks(&gateway, &key).assert_status(200);
     assert_eq!(
-        (hook.receiver.request_count(), audited(&inside).len()),
+        (hook.receiver.request_count(), audited(&gateway).len()),
         (2, 1)
     );
 }
@@ -379,36 +379,36 @@ fn a_redirect_is_not_followed() {
     let hook = Hook::that(
         Script::json(307, &json!({})).header("location", &format!("{}/other", elsewhere.url())),
     );
-    let mut inside = hook.before(&upstream).starts_inside();
+    let mut gateway = hook.before(&upstream).start_in_process();
     let (_, key) = team(
-        &mut inside,
+        &mut gateway,
         "eng",
         json!([{"limit": "0.00012", "action": "warn"}]),
     );
-    asks(&inside, &key).expects(200);
-    hook.receiver.waits_for_requests(2);
+    asks(&gateway, &key).assert_status(200);
+    hook.receiver.wait_for_requests(2);
     assert_eq!(elsewhere.connection_count(), 0);
 }
 
 #[test]
 fn lowering_a_limit_below_what_is_spent_blocks_and_is_told_with_the_first_refusal() {
     let (upstream, hook) = (Upstream::start(), Hook::takes_all());
-    let mut inside = hook.before(&upstream).starts_inside();
+    let mut gateway = hook.before(&upstream).start_in_process();
     let (team, key) = team(
-        &mut inside,
+        &mut gateway,
         "eng",
         json!([{"limit": "1", "period": "monthly"}]),
     );
     for _ in 0..3 {
-        asks(&inside, &key).expects(200);
+        asks(&gateway, &key).assert_status(200);
     }
     let lower = json!({"budgets": [{"limit": "0.0001", "period": "monthly"}]});
-    inside
+    gateway
         .admin()
         .patch(&format!("/v1/teams/{}", team.id), &lower)
-        .expects(200);
-    assert_eq!(audited(&inside), Vec::<Value>::new());
-    asks(&inside, &key).expects(402);
+        .assert_status(200);
+    assert_eq!(audited(&gateway), Vec::<Value>::new());
+    asks(&gateway, &key).assert_status(402);
     assert_eq!(hook.kinds(2), KINDS);
     assert!(
         hook.messages()
@@ -420,15 +420,15 @@ fn lowering_a_limit_below_what_is_spent_blocks_and_is_told_with_the_first_refusa
 #[test]
 fn a_single_call_that_is_too_large_says_nothing_of_the_budget() {
     let (upstream, hook) = (Upstream::start(), Hook::takes_all());
-    let mut inside = hook.before(&upstream).starts_inside();
-    let (_, key) = team(&mut inside, "eng", json!([{"limit": "0.0003"}]));
+    let mut gateway = hook.before(&upstream).start_in_process();
+    let (_, key) = team(&mut gateway, "eng", json!([{"limit": "0.0003"}]));
     let mut large = call();
     large["max_tokens"] = json!(1_000_000);
-    inside.user(&key).chat(&large).expects(402);
-    asks(&inside, &key).expects(200);
-    inside.usage();
+    gateway.user(&key).chat(&large).assert_status(402);
+    asks(&gateway, &key).assert_status(200);
+    gateway.usage();
     assert_eq!(
-        (audited(&inside), hook.receiver.request_count()),
+        (audited(&gateway), hook.receiver.request_count()),
         (Vec::new(), 0)
     );
 }
@@ -436,17 +436,17 @@ fn a_single_call_that_is_too_large_says_nothing_of_the_budget() {
 #[test]
 fn without_a_webhook_the_audit_log_is_told_and_nobody_else() {
     let upstream = Upstream::start();
-    let mut inside = Gatekeeper::before(&upstream)
+    let mut gateway = Gatekeeper::with_upstream(&upstream)
         .setting("[alerts]\nthreshold_percent = 30")
-        .starts_inside();
+        .start_in_process();
     let (_, key) = team(
-        &mut inside,
+        &mut gateway,
         "eng",
         json!([{"limit": "0.0003", "model": "m-*"}]),
     );
-    asks(&inside, &key).expects(200);
-    wait_until("it is audited", || audited(&inside).len() == 1);
-    let event = &audited(&inside)[0];
+    asks(&gateway, &key).assert_status(200);
+    wait_until("it is audited", || audited(&gateway).len() == 1);
+    let event = &audited(&gateway)[0];
     assert_eq!(
         (&event["action"], &event["detail"]["percent"]),
         (&json!("budget.threshold"), &json!(36))
@@ -457,21 +457,21 @@ fn without_a_webhook_the_audit_log_is_told_and_nobody_else() {
 #[test]
 fn what_cannot_be_written_down_is_told_once_it_can() {
     let (upstream, hook) = (Upstream::start(), Hook::takes_all());
-    let mut inside = hook.before(&upstream).starts_inside();
+    let mut gateway = hook.before(&upstream).start_in_process();
     let (_, key) = team(
-        &mut inside,
+        &mut gateway,
         "eng",
         json!([{"limit": "0.00011", "action": "warn"}]),
     );
-    inside.disk.fails_syncs(6);
+    gateway.disk.fail_next_syncs(6);
     for _ in 0..3 {
-        asks(&inside, &key).expects(200);
+        asks(&gateway, &key).assert_status(200);
     }
     assert_eq!(hook.kinds(2), KINDS);
-    inside.disk.heals();
-    inside.usage();
+    gateway.disk.heal();
+    gateway.usage();
     assert_eq!(
-        (audited(&inside).len(), hook.receiver.request_count()),
+        (audited(&gateway).len(), hook.receiver.request_count()),
         (2, 2)
     );
 }
@@ -482,10 +482,10 @@ fn no_alert_is_lost_however_many_come_at_once() {
     const TEAMS: usize = 80;
     const BUDGETS: usize = 16;
     let upstream = Upstream::start();
-    upstream.answers(model::uses(10, 20));
-    let mut gatekeeper = Gatekeeper::before(&upstream)
+    upstream.respond_with(model::with_usage(10, 20));
+    let mut gatekeeper = Gatekeeper::with_upstream(&upstream)
         .setting("[alerts]\nthreshold_percent = 85")
-        .starts();
+        .start();
     // a call costs 0.00011, a little more than half of each
     let budgets: Vec<Value> = ["*", "m-*", "m-s*", "m-small"]
         .iter()
@@ -499,7 +499,7 @@ fn no_alert_is_lost_however_many_come_at_once() {
         .map(|number| team(&mut gatekeeper, &format!("eng-{number}"), json!(budgets)).1)
         .collect();
     let ask_all = |gatekeeper: &Gatekeeper| {
-        at_once(
+        run_workers(
             40,
             TEAMS,
             |_| (),

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::person::{Answer, Connection};
-pub use crate::harness::seeded::Seeded;
+use crate::harness::client::{Connection, Response};
+pub use crate::harness::rng::SeededRng;
 
 /// What is asked. The text is always the same, so that equal calls have equal ceilings.
 #[derive(Clone, Copy, Debug, Default)]
@@ -59,8 +59,8 @@ impl Call {
     }
 
     /// Asks and reads everything.
-    pub fn by(self, connection: &mut Connection) -> Answer {
-        connection.asks(
+    pub fn by(self, connection: &mut Connection) -> Response {
+        connection.call(
             "POST",
             self.path(),
             Some(self.body().to_string().as_bytes()),
@@ -69,7 +69,7 @@ impl Call {
 }
 
 /// Whether a good answer also came to its end: the terminal event of a stream, or a whole body.
-pub fn is_whole(answer: &Answer) -> bool {
+pub fn is_whole(answer: &Response) -> bool {
     let text = answer.text();
     match answer.header("content-type") {
         Some(kind) if kind.starts_with("text/event-stream") => {

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::hello;
-use crate::harness::inside::Inside;
+use crate::harness::in_process::InProcessGateway;
 use crate::harness::model;
 use crate::harness::process::{Gatekeeper, Key, Team, gatekeeper_command, text};
 use crate::harness::script::Script;
@@ -21,7 +21,7 @@ const FIT: usize = 3;
 
 struct House {
     upstream: Upstream,
-    inside: Inside,
+    gateway: InProcessGateway,
     team: Team,
     /// of the team whose days are limited
     key: Key,
@@ -33,26 +33,26 @@ impl House {
     /// Half an hour before midnight, with the day's budget spent.
     fn late_in_the_evening() -> House {
         let house = House::new();
-        house.inside.it_is("2026-11-23T23:30:00Z");
+        house.gateway.advance_to("2026-11-23T23:30:00Z");
         assert_eq!(house.served(), FIT);
         house
     }
 
     fn new() -> House {
         let upstream = Upstream::start();
-        upstream.answers(model::uses(10, 20));
-        let mut inside = Gatekeeper::before(&upstream)
+        upstream.respond_with(model::with_usage(10, 20));
+        let mut gateway = Gatekeeper::with_upstream(&upstream)
             .ledger("segment_mb = 1")
-            .starts_inside();
+            .start_in_process();
         let budgets =
             json!([{"limit": DAY_LIMIT, "period": "daily"}, {"limit": "1", "period": "total"}]);
-        let team = inside.team(&json!({"name": "eng", "budgets": budgets}));
-        let key = inside.key_of(&team);
-        let free = inside.team(&json!({"name": "free"}));
-        let free = inside.key_of(&free);
+        let team = gateway.team(&json!({"name": "eng", "budgets": budgets}));
+        let key = gateway.key_of(&team);
+        let free = gateway.team(&json!({"name": "free"}));
+        let free = gateway.key_of(&free);
         House {
             upstream,
-            inside,
+            gateway,
             team,
             key,
             free,
@@ -61,14 +61,17 @@ impl House {
 
     /// How many calls are served until the day's budget refuses one; a call without a budget is served too.
     fn served(&self) -> usize {
-        self.inside.user(&self.free).chat(&call()).expects(200);
-        let user = self.inside.user(&self.key);
+        self.gateway
+            .user(&self.free)
+            .chat(&call())
+            .assert_status(200);
+        let user = self.gateway.user(&self.key);
         for served in 0..10 {
             let answer = user.chat(&call());
             if answer.status != 200 {
                 assert!(
                     answer
-                        .expects(402)
+                        .assert_status(402)
                         .error_message()
                         .contains("the daily budget"),
                     "{}",
@@ -81,21 +84,30 @@ impl House {
     }
 
     fn clock(&self) -> Value {
-        self.inside.admin().get("/v1/clock").expects(200).json()
+        self.gateway
+            .admin()
+            .get("/v1/clock")
+            .assert_status(200)
+            .json()
     }
 
     fn accepts(&self) -> Value {
-        self.inside
+        self.gateway
             .admin()
             .post("/v1/clock/accept", &json!({}))
-            .expects(200)
+            .assert_status(200)
             .json()
     }
 
     /// The status that everybody sees, and the reason that an administrator sees.
     fn ready(&self) -> (String, String) {
-        let seen = self.inside.anon().get("/readyz").expects(200).json();
-        let told = self.inside.admin().get("/readyz").expects(200).json();
+        let seen = self.gateway.anon().get("/readyz").assert_status(200).json();
+        let told = self
+            .gateway
+            .admin()
+            .get("/readyz")
+            .assert_status(200)
+            .json();
         assert_eq!(
             (&seen["status"], &seen["reason"]),
             (&told["status"], &Value::Null)
@@ -122,23 +134,23 @@ impl House {
     /// Ten minutes pass; somebody looks at their beginning, just before their end, and at it.
     fn ten_steady_minutes(&self) {
         assert_eq!(self.clock()["in_step"], false);
-        self.inside.clock.advance_ms(10 * MINUTE_MS - 1);
+        self.gateway.clock.advance_ms(10 * MINUTE_MS - 1);
         let clock = self.clock();
         assert_eq!(
             (&clock["in_step"], &clock["steady_ms"]),
             (&json!(false), &json!(599_999)),
             "{clock}"
         );
-        self.inside.clock.advance_ms(1);
+        self.gateway.clock.advance_ms(1);
         assert_eq!(self.clock()["in_step"], true);
     }
 
     fn day(&self) -> Value {
         let team = self
-            .inside
+            .gateway
             .admin()
             .get(&format!("/v1/teams/{}", self.team.id))
-            .expects(200)
+            .assert_status(200)
             .json();
         team["budgets"][0].clone()
     }
@@ -149,9 +161,9 @@ impl House {
 
     /// Days with their cost, oldest first.
     fn days(&self) -> Vec<(String, String)> {
-        self.inside.usage();
+        self.gateway.usage();
         let path = "/v1/usage?group_by=day&start=2000-01-01&end=2100-01-01";
-        let report = self.inside.admin().get(path).expects(200).json();
+        let report = self.gateway.admin().get(path).assert_status(200).json();
         let rows = report["data"].as_array().expect("rows");
         rows.iter()
             .map(|row| (text(row, "day")[..10].to_owned(), text(row, "cost_usd")))
@@ -159,7 +171,7 @@ impl House {
     }
 
     fn clock_events(&self) -> Vec<Value> {
-        let mut events = self.inside.audit();
+        let mut events = self.gateway.audit();
         events.retain(|event| event["subject"] == "clock");
         events
     }
@@ -192,13 +204,13 @@ fn a_jump_mints_no_window_and_loses_no_request_until_it_has_run_for_ten_minutes(
     for (jump_ms, way, resets_at, fit) in JUMPS {
         let house = House::late_in_the_evening();
         house.is_ready();
-        house.inside.clock.jump_ms(jump_ms);
+        house.gateway.clock.jump_ms(jump_ms);
         house.is_degraded_by(way);
         assert_eq!(
-            house.inside.metric("gatekeeper_clock_ahead_ms"),
+            house.gateway.metric("gatekeeper_clock_ahead_ms"),
             jump_ms as f64
         );
-        assert_eq!(house.inside.metric("gatekeeper_clock_adopted"), 0.0);
+        assert_eq!(house.gateway.metric("gatekeeper_clock_adopted"), 0.0);
         assert_eq!(
             (house.served(), house.resets_at()),
             (0, "2026-11-24T00:00:00Z".to_owned()),
@@ -211,7 +223,7 @@ fn a_jump_mints_no_window_and_loses_no_request_until_it_has_run_for_ten_minutes(
             (resets_at.to_owned(), fit),
             "{jump_ms}"
         );
-        assert_eq!(house.inside.metric("gatekeeper_clock_adopted"), 1.0);
+        assert_eq!(house.gateway.metric("gatekeeper_clock_adopted"), 1.0);
         let events = house.clock_events();
         let words = |name: &str| {
             events
@@ -231,7 +243,7 @@ fn a_jump_mints_no_window_and_loses_no_request_until_it_has_run_for_ten_minutes(
 fn a_jump_is_adopted_at_once_by_an_audited_command() {
     for (jump_ms, _, resets_at, fit) in JUMPS {
         let house = House::late_in_the_evening();
-        house.inside.clock.jump_ms(jump_ms);
+        house.gateway.clock.jump_ms(jump_ms);
         assert_eq!(house.served(), 0);
         let accepted = house.accepts();
         assert_eq!(
@@ -261,10 +273,10 @@ fn a_jump_is_adopted_at_once_by_an_audited_command() {
 fn a_jump_during_a_restart_is_a_jump() {
     for (jump_ms, way, resets_at, fit) in JUMPS {
         let mut house = House::late_in_the_evening();
-        house.inside.stop();
-        house.inside.clock.advance_ms(10 * MINUTE_MS);
-        house.inside.clock.jump_ms(jump_ms);
-        house.inside.start();
+        house.gateway.stop();
+        house.gateway.clock.advance_ms(10 * MINUTE_MS);
+        house.gateway.clock.jump_ms(jump_ms);
+        house.gateway.start();
         house.is_degraded_by(way);
         assert_eq!(
             (house.served(), house.resets_at()),
@@ -273,9 +285,9 @@ fn a_jump_during_a_restart_is_a_jump() {
         );
         assert_eq!(text(&house.clock(), "adopted"), "2026-11-23T23:40:00Z");
         // nor does it help to start again and again
-        house.inside.stop();
-        house.inside.clock.advance_ms(MINUTE_MS);
-        house.inside.start();
+        house.gateway.stop();
+        house.gateway.clock.advance_ms(MINUTE_MS);
+        house.gateway.start();
         house.is_degraded_by(way);
         assert_eq!(house.served(), 0);
         house.ten_steady_minutes();
@@ -291,9 +303,9 @@ fn a_jump_during_a_restart_is_a_jump() {
 #[test]
 fn a_restart_without_a_jump_is_ready_at_once_however_long_it_took() {
     let mut house = House::late_in_the_evening();
-    house.inside.stop();
-    house.inside.it_is("2026-11-26T09:00:00Z");
-    house.inside.start();
+    house.gateway.stop();
+    house.gateway.advance_to("2026-11-26T09:00:00Z");
+    house.gateway.start();
     house.is_ready();
     assert_eq!(
         (house.resets_at(), house.served()),
@@ -311,10 +323,10 @@ fn after_a_start_of_the_machine_the_last_known_time_goes_on_until_the_clock_is_b
         (MINUTE_MS, DECADE_MS, "2036-11-24T00:00:00Z", FIT),
     ] {
         let mut house = House::late_in_the_evening();
-        house.inside.stop();
-        house.inside.clock.reboot_after_ms(off_ms);
-        house.inside.clock.jump_ms(jump_ms);
-        house.inside.start();
+        house.gateway.stop();
+        house.gateway.clock.reboot_after_ms(off_ms);
+        house.gateway.clock.jump_ms(jump_ms);
+        house.gateway.start();
         house.is_degraded_by("adopted time");
         assert_eq!(text(&house.clock(), "adopted"), "2026-11-23T23:30:00Z");
         assert_eq!(
@@ -352,10 +364,10 @@ fn a_new_instance_believes_its_clock() {
 fn every_window_has_its_limit_once_however_often_time_passes_through_it() {
     let mut house = House::late_in_the_evening();
     let jumps = |house: &mut House, jump_ms: i64, restarts: bool, fit: usize| {
-        house.inside.clock.jump_ms(jump_ms);
+        house.gateway.clock.jump_ms(jump_ms);
         if restarts {
-            house.inside.stop();
-            house.inside.start();
+            house.gateway.stop();
+            house.gateway.start();
         }
         house.accepts();
         assert_eq!(
@@ -378,7 +390,7 @@ fn every_window_has_its_limit_once_however_often_time_passes_through_it() {
         ("2026-11-25T12:00:00Z", 0),
         ("2026-11-26T12:00:00Z", FIT),
     ] {
-        house.inside.it_is(instant);
+        house.gateway.advance_to(instant);
         assert_eq!(house.served(), fit, "{instant}");
     }
     let days: Vec<String> = house.days().into_iter().map(|(day, _)| day).collect();
@@ -397,15 +409,15 @@ fn every_window_has_its_limit_once_however_often_time_passes_through_it() {
 #[test]
 fn a_call_that_is_running_while_time_is_set_back_is_booked_where_it_was_admitted() {
     let house = House::new();
-    house.inside.it_is("2026-11-24T00:30:00Z");
-    house
-        .upstream
-        .answers(Script::by(|_| model::uses(10, 20).delay_ms(700)));
+    house.gateway.advance_to("2026-11-24T00:30:00Z");
+    house.upstream.respond_with(Script::from_request(|_| {
+        model::with_usage(10, 20).delay_ms(700)
+    }));
     let before = house.upstream.request_count();
-    let user = house.inside.user(&house.key);
+    let user = house.gateway.user(&house.key);
     let running = std::thread::spawn(move || user.chat(&call()).status);
-    house.upstream.waits_for_requests(before + 1);
-    house.inside.clock.jump_ms(-HOUR_MS);
+    house.upstream.wait_for_requests(before + 1);
+    house.gateway.clock.jump_ms(-HOUR_MS);
     house.accepts();
     assert_eq!(house.resets_at(), "2026-11-24T00:00:00Z");
     assert_eq!(running.join().expect("a caller"), 200);
@@ -414,12 +426,12 @@ fn a_call_that_is_running_while_time_is_set_back_is_booked_where_it_was_admitted
         "0",
         "it belongs to the day after"
     );
-    house.upstream.answers(model::uses(10, 20));
+    house.upstream.respond_with(model::with_usage(10, 20));
     assert_eq!(house.served(), FIT);
-    house.inside.it_is("2026-11-24T00:00:00Z");
+    house.gateway.advance_to("2026-11-24T00:00:00Z");
     assert_eq!(text(&house.day(), "spent"), "0.00011");
     assert_eq!(house.served(), FIT - 1);
-    let row = house.inside.requests().remove(0);
+    let row = house.gateway.requests().remove(0);
     assert!(text(&row, "at").starts_with("2026-11-24T00:30:00"), "{row}");
     assert!(
         row["total_ms"]
@@ -433,29 +445,29 @@ fn a_call_that_is_running_while_time_is_set_back_is_booked_where_it_was_admitted
 fn keys_expire_by_adopted_time() {
     let house = House::new();
     let key = house
-        .inside
+        .gateway
         .key(&json!({"name": "week", "team": house.team.id, "expires": "7d"}));
-    let asks = || house.inside.user(&key).chat(&call()).status;
-    house.inside.clock.jump_ms(DECADE_MS);
+    let asks = || house.gateway.user(&key).chat(&call()).status;
+    house.gateway.clock.jump_ms(DECADE_MS);
     assert_eq!(asks(), 200, "a clock that jumps ahead locks nobody out");
-    house.inside.clock.jump_ms(-DECADE_MS);
-    house.inside.it_is("2026-12-01T00:00:00Z");
+    house.gateway.clock.jump_ms(-DECADE_MS);
+    house.gateway.advance_to("2026-12-01T00:00:00Z");
     assert_eq!(asks(), 401);
-    house.inside.clock.jump_ms(-DECADE_MS);
+    house.gateway.clock.jump_ms(-DECADE_MS);
     assert_eq!(asks(), 401, "and one that is set back lets nobody in");
 }
 
 #[test]
 fn small_steps_are_followed_without_a_word() {
     let house = House::late_in_the_evening();
-    house.inside.clock.jump_ms(4_000);
+    house.gateway.clock.jump_ms(4_000);
     house.is_ready();
     let clock = house.clock();
     assert_eq!(
         (&clock["in_step"], &clock["ahead_ms"]),
         (&json!(true), &json!(4_000))
     );
-    house.inside.clock.advance_ms(10 * MINUTE_MS);
+    house.gateway.clock.advance_ms(10 * MINUTE_MS);
     assert_eq!(house.clock()["ahead_ms"], 0);
     assert!(house.clock_events().is_empty());
 }
@@ -463,15 +475,18 @@ fn small_steps_are_followed_without_a_word() {
 #[test]
 fn what_cannot_be_stored_is_not_adopted() {
     let house = House::late_in_the_evening();
-    house.inside.clock.jump_ms(HOUR_MS);
-    house.inside.disk.fails_writes(true);
-    let refused = house.inside.admin().post("/v1/clock/accept", &json!({}));
-    assert_eq!(refused.expects(503).error_word(), "ledger_unavailable");
+    house.gateway.clock.jump_ms(HOUR_MS);
+    house.gateway.disk.set_writes_failing(true);
+    let refused = house.gateway.admin().post("/v1/clock/accept", &json!({}));
+    assert_eq!(
+        refused.assert_status(503).error_type(),
+        "ledger_unavailable"
+    );
     assert_eq!(text(&house.clock(), "adopted"), "2026-11-23T23:30:00Z");
-    house.inside.disk.heals();
+    house.gateway.disk.heal();
     crate::harness::wait_until("the books are written again", || {
         house
-            .inside
+            .gateway
             .admin()
             .post("/v1/clock/accept", &json!({}))
             .status
@@ -488,9 +503,9 @@ fn the_command_shows_both_clocks_and_accepts() {
         command
             .arg("clock")
             .args(arguments)
-            .args(["--url", &house.inside.url()]);
+            .args(["--url", &house.gateway.url()]);
         let output = command
-            .env("GATEKEEPER_ADMIN_KEY", &house.inside.admin_key)
+            .env("GATEKEEPER_ADMIN_KEY", &house.gateway.admin_key)
             .output()
             .expect("the binary runs");
         assert!(
@@ -501,7 +516,7 @@ fn the_command_shows_both_clocks_and_accepts() {
         String::from_utf8(output.stdout).expect("text")
     };
     assert!(runs(&[]).contains("in step"));
-    house.inside.clock.jump_ms(HOUR_MS);
+    house.gateway.clock.jump_ms(HOUR_MS);
     let shown = runs(&[]);
     for told in [
         "adopted  2026-11-23T23:30:00Z",
@@ -517,31 +532,42 @@ fn the_command_shows_both_clocks_and_accepts() {
     );
     assert!(runs(&[]).contains("in step"));
     house
-        .inside
+        .gateway
         .anon()
         .post("/v1/clock/accept", &json!({}))
-        .expects(401);
-    house.inside.user(&house.key).get("/v1/clock").expects(403);
+        .assert_status(401);
+    house
+        .gateway
+        .user(&house.key)
+        .get("/v1/clock")
+        .assert_status(403);
 }
 
 #[test]
 fn the_machine_s_own_clocks_agree_through_kill_9() {
     let upstream = Upstream::start();
-    upstream.answers(model::uses(10, 20));
-    let mut gatekeeper = Gatekeeper::before(&upstream).starts();
+    upstream.respond_with(model::with_usage(10, 20));
+    let mut gatekeeper = Gatekeeper::with_upstream(&upstream).start();
     let team =
         gatekeeper.team(&json!({"name": "eng", "budgets": [{"limit": "1", "period": "daily"}]}));
     let key = gatekeeper.key_of(&team);
     for _ in 0..2 {
-        gatekeeper.user(&key).chat(&hello("m-small")).expects(200);
+        gatekeeper
+            .user(&key)
+            .chat(&hello("m-small"))
+            .assert_status(200);
         gatekeeper.kill_9();
         gatekeeper.start();
         assert_eq!(
-            gatekeeper.anon().get("/readyz").expects(200).json()["status"],
+            gatekeeper.anon().get("/readyz").assert_status(200).json()["status"],
             "ready"
         );
         assert_eq!(
-            gatekeeper.admin().get("/v1/clock").expects(200).json()["in_step"],
+            gatekeeper
+                .admin()
+                .get("/v1/clock")
+                .assert_status(200)
+                .json()["in_step"],
             true
         );
     }

@@ -2,11 +2,11 @@
 
 use super::call::{Call, is_whole};
 use super::sampler::{budgets, watched};
-use crate::harness::crowd::at_once;
 use crate::harness::model;
 use crate::harness::process::{Gatekeeper, Provider};
 use crate::harness::upstream::Upstream;
 use crate::harness::usd;
+use crate::harness::workers::run_workers;
 
 /// 10 tokens in and 20 out, at 1 and 5 micro-dollars.
 const COST: i128 = 110_000_000;
@@ -18,12 +18,12 @@ const PATIENT: &str = "[limits]\nqueue_wait_s = 55";
 /// 150 requests, 50 at once, where 200 would fit: how many were served.
 fn served_of_150(call: impl Fn(usize) -> Call + Sync) -> usize {
     let upstream = Upstream::start();
-    upstream.answers(model::uses(10, 20).delay_ms(2));
+    upstream.respond_with(model::with_usage(10, 20).delay_ms(2));
     let claude = Provider::anthropic("claude", &upstream);
-    let mut gatekeeper = Gatekeeper::before(&upstream)
+    let mut gatekeeper = Gatekeeper::with_upstream(&upstream)
         .provider(&claude)
         .setting(PATIENT)
-        .starts();
+        .start();
     let team = gatekeeper.team_with_budget("roomy", &usd(200 * COST));
     let key = gatekeeper.key_of(&team);
     let ask = |connection: &mut _, number| {
@@ -35,8 +35,8 @@ fn served_of_150(call: impl Fn(usize) -> Call + Sync) -> usize {
             answer.text()
         );
     };
-    let served = at_once(50, 150, |_| gatekeeper.user(&key).connects(), ask).len();
-    upstream.waits_until_idle();
+    let served = run_workers(50, 150, |_| gatekeeper.user(&key).connect(), ask).len();
+    upstream.wait_until_idle();
     assert_eq!(gatekeeper.usage_total(), 150 * COST);
     served
 }
@@ -74,12 +74,12 @@ fn nobody_is_refused_who_fits_without_max_tokens() {
 #[test]
 fn forty_agents_who_could_each_use_up_a_fifth_of_the_budget_are_all_served() {
     let upstream = Upstream::start();
-    upstream.answers(model::uses(10, 8).delay_ms(50));
+    upstream.respond_with(model::with_usage(10, 8).delay_ms(50));
     let dear = Provider::openai("up", &upstream).price("1000", "5000");
-    let mut gatekeeper = Gatekeeper::alone()
+    let mut gatekeeper = Gatekeeper::without_providers()
         .provider(&dear)
         .setting(PATIENT)
-        .starts_inside();
+        .start_in_process();
     let team = gatekeeper.team_with_budget("agents", "25");
     let key = gatekeeper.key_of(&team);
     let of_team = budgets(
@@ -89,10 +89,10 @@ fn forty_agents_who_could_each_use_up_a_fifth_of_the_budget_are_all_served() {
             .json(),
     );
     let (answers, _) = watched(gatekeeper.ledger(), &of_team, || {
-        at_once(
+        run_workers(
             40,
             320,
-            |_| gatekeeper.user(&key).connects(),
+            |_| gatekeeper.user(&key).connect(),
             |agent, _| Call::chat().at_most(1_000).by(agent),
         )
     });

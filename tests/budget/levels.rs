@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use super::race::{AT_ONCE, REQUESTS, Race, cost_of, house, raced, served, spent};
 use super::sampler::{Looks, budgets};
-use crate::harness::inside::Inside;
+use crate::harness::in_process::InProcessGateway;
 use crate::harness::process::{Key, text};
-use crate::harness::upstream::{Line, Upstream};
-use crate::harness::{count, record, usd};
+use crate::harness::upstream::{BillLine, Upstream};
+use crate::harness::{print_figure, repetitions, usd};
 
 /// What the tight budgets have room for, in calls, and the others.
 const TIGHT: i128 = 20;
@@ -82,23 +82,23 @@ struct Family {
 }
 
 impl Family {
-    fn made(inside: &mut Inside, name: &str, tight: Tight, cost: i128) -> Family {
+    fn made(gateway: &mut InProcessGateway, name: &str, tight: Tight, cost: i128) -> Family {
         let of = |level| tight.budgets(level, cost);
         let organization = json!({"name": name, "budgets": of(Level::Organization)});
         let organization = text(
-            &inside
+            &gateway
                 .admin()
                 .post("/v1/organizations", &organization)
-                .expects(201)
+                .assert_status(201)
                 .json(),
             "id",
         );
-        let team = inside
+        let team = gateway
             .team(&json!({"name": name, "organization": organization, "budgets": of(Level::Team)}));
         let parent =
-            inside.key(&json!({"name": "parent", "team": team.id, "budgets": of(Level::Parent)}));
+            gateway.key(&json!({"name": "parent", "team": team.id, "budgets": of(Level::Parent)}));
         let child = |name| {
-            inside.key(&json!({"name": name, "parent": parent.id, "budgets": of(Level::Children)}))
+            gateway.key(&json!({"name": name, "parent": parent.id, "budgets": of(Level::Children)}))
         };
         let children = ["a", "b"].map(child);
         Family {
@@ -110,8 +110,12 @@ impl Family {
     }
 
     /// As the API shows them: the organization, the team, the parent, the children.
-    fn shown(&self, inside: &Inside) -> Vec<Value> {
-        let found = inside.admin().get("/v1/organizations").expects(200).json();
+    fn shown(&self, gateway: &InProcessGateway) -> Vec<Value> {
+        let found = gateway
+            .admin()
+            .get("/v1/organizations")
+            .assert_status(200)
+            .json();
         let of_id = |one: &&Value| one["id"] == json!(self.organization);
         let organization = found["data"]
             .as_array()
@@ -125,7 +129,7 @@ impl Family {
         let paths = [format!("/v1/teams/{}", self.team)].into_iter().chain(keys);
         [organization]
             .into_iter()
-            .chain(paths.map(|path| inside.admin().get(&path).expects(200).json()))
+            .chain(paths.map(|path| gateway.admin().get(&path).assert_status(200).json()))
             .collect()
     }
 }
@@ -133,14 +137,14 @@ impl Family {
 #[test]
 fn no_level_is_overspent_whichever_has_the_least_room() {
     let upstream = Upstream::start();
-    let mut inside = house(&upstream);
-    let seeds = count("GK_RACE_SEEDS", 5);
+    let mut gateway = house(&upstream);
+    let seeds = repetitions("GK_RACE_SEEDS", 5);
     let mut looked = Looks::default();
     for seed in 0..seeds as u64 {
-        looked.add(race_through_all_levels(seed, &upstream, &mut inside));
+        looked.add(race_through_all_levels(seed, &upstream, &mut gateway));
     }
     let Looks { all, held } = looked;
-    record(
+    print_figure(
         "race through all levels",
         &format!(
             "{seeds} seeds, {REQUESTS} requests each, {AT_ONCE} at once: never over, {held} of {all} looks saw holds"
@@ -148,27 +152,31 @@ fn no_level_is_overspent_whichever_has_the_least_room() {
     );
 }
 
-fn race_through_all_levels(seed: u64, upstream: &Upstream, inside: &mut Inside) -> Looks {
+fn race_through_all_levels(
+    seed: u64,
+    upstream: &Upstream,
+    gateway: &mut InProcessGateway,
+) -> Looks {
     let (race, from, tight) = (
         Race::seeded(seed, upstream),
         upstream.bill().len(),
         Tight::seeded(seed),
     );
-    let family = Family::made(inside, &format!("levels-{seed}"), tight, race.cost);
-    let all: Vec<BudgetId> = family.shown(inside).iter().flat_map(budgets).collect();
+    let family = Family::made(gateway, &format!("levels-{seed}"), tight, race.cost);
+    let all: Vec<BudgetId> = family.shown(gateway).iter().flat_map(budgets).collect();
     assert_eq!(
         all.len(),
         11,
         "two windows at each of five owners, and a pattern"
     );
-    let (answers, looks) = raced(&race, inside, &family.children, &all);
-    let lines = upstream.waits_until_idle().bill().split_off(from);
+    let (answers, looks) = raced(&race, gateway, &family.children, &all);
+    let lines = upstream.wait_until_idle().bill().split_off(from);
     assert_eq!(
         served(&answers),
         lines.len() as i128,
         "seed {seed}: {tight:?}"
     );
-    let shown = family.shown(inside);
+    let shown = family.shown(gateway);
     is_what_was_billed(&shown, &lines, &format!("seed {seed}: {tight:?}"));
     for budget in tight_ones(&shown, tight) {
         let (calls, least) = (spent(budget) / race.cost, race.least(TIGHT * race.cost));
@@ -181,8 +189,8 @@ fn race_through_all_levels(seed: u64, upstream: &Upstream, inside: &mut Inside) 
 }
 
 /// Every budget stands at the upstream's own bill, and the children's together do.
-fn is_what_was_billed(shown: &[Value], lines: &[Line], when: &str) {
-    let chat: Vec<Line> = lines
+fn is_what_was_billed(shown: &[Value], lines: &[BillLine], when: &str) {
+    let chat: Vec<BillLine> = lines
         .iter()
         .filter(|line| line.model.starts_with("m-"))
         .cloned()

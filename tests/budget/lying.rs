@@ -28,9 +28,9 @@ struct House {
 impl House {
     fn new(limit: &str) -> House {
         let upstream = Upstream::start();
-        let mut gatekeeper = Gatekeeper::before(&upstream)
+        let mut gatekeeper = Gatekeeper::with_upstream(&upstream)
             .provider(&Provider::anthropic("claude", &upstream))
-            .starts();
+            .start();
         let team = gatekeeper.team_with_budget("eng", limit);
         let key = gatekeeper.key_of(&team);
         House {
@@ -42,12 +42,12 @@ impl House {
 
     /// The row of a call that was served with this usage.
     fn row(&self, call: Call, usage: &str) -> Value {
-        self.upstream.answers(if call.streamed {
+        self.upstream.respond_with(if call.streamed {
             stream(call, usage)
         } else {
             whole(call, usage)
         });
-        let answer = call.by(&mut self.gatekeeper.user(&self.key).connects());
+        let answer = call.by(&mut self.gatekeeper.user(&self.key).connect());
         assert_eq!(answer.status, 200, "{usage}: {}", answer.text());
         self.gatekeeper.usage();
         self.gatekeeper.requests().remove(0)
@@ -184,7 +184,7 @@ fn a_bill_above_the_ceiling_is_booked_whole_flagged_and_blocks() {
         );
         assert!(pico(&text(&row, "ceiling_usd")) < pico("0.001"));
         let user = house.gatekeeper.user(&house.key);
-        assert_eq!(call.by(&mut user.connects()).status, 402);
+        assert_eq!(call.by(&mut user.connect()).status, 402);
         let team = &house.gatekeeper.admin().get("/v1/teams").json()["data"][0];
         assert_eq!(
             (
@@ -277,14 +277,14 @@ fn a_reported_side_above_the_ceiling_is_booked_whole_though_the_other_is_estimat
                    \"text\":\"word \"}}\n\n";
     house
         .upstream
-        .answers(Script::stream([head, text_of]).then_hangs());
+        .respond_with(Script::stream([head, text_of]).then_hangs());
     let asking = Call::messages().streamed(true).at_most(40);
     let mut stream = house
         .gatekeeper
         .user(&house.key)
-        .streams(asking.path(), &asking.body());
-    stream.reads_deltas(1);
-    stream.hangs_up();
+        .open_stream(asking.path(), &asking.body());
+    stream.read_deltas(1);
+    stream.disconnect();
     crate::harness::wait_until("it is booked", || house.gatekeeper.holds_open() == 0);
     house.gatekeeper.usage();
     let row = house.gatekeeper.requests().remove(0);

@@ -15,9 +15,9 @@ fn house(upstream: &Upstream, budget: &str) -> (Gatekeeper, Key) {
         .preset("gemini")
         .base_url(&upstream.url())
         .priced_by("sheet");
-    let mut gatekeeper = Gatekeeper::alone()
+    let mut gatekeeper = Gatekeeper::without_providers()
         .provider(&gemini.models(&[IMAGES, SOUND]))
-        .starts();
+        .start();
     let team = gatekeeper.team_with_budget("eng", budget);
     let key = gatekeeper.key_of(&team);
     (gatekeeper, key)
@@ -76,11 +76,11 @@ fn images_and_cached_sound_are_booked_at_the_rates_of_the_sheet() {
                 json!([800, "0.00008"]),
             ),
         ] {
-            upstream.answers(Vendor::Gemini.answers(streamed, &usage));
+            upstream.respond_with(Vendor::Gemini.answers(streamed, &usage));
             gatekeeper
                 .user(&key)
                 .chat(&asking(model, streamed))
-                .expects(200);
+                .assert_status(200);
             assert_eq!(
                 booked(&gatekeeper, class),
                 (cost.to_owned(), apart),
@@ -95,14 +95,17 @@ fn images_and_cached_sound_are_booked_at_the_rates_of_the_sheet() {
 fn a_budget_that_blocks_is_not_overspent_by_images() {
     let upstream = Upstream::start();
     let (gatekeeper, key) = house(&upstream, "0.05");
-    upstream.answers(Vendor::Gemini.answers(false, &an_image()));
+    upstream.respond_with(Vendor::Gemini.answers(false, &an_image()));
     gatekeeper
         .user(&key)
         .chat(&asking(IMAGES, false))
-        .expects(200);
+        .assert_status(200);
     let refused = gatekeeper.user(&key).chat(&asking(IMAGES, false));
     assert_eq!(
-        (refused.expects(402).error_word(), upstream.request_count()),
+        (
+            refused.assert_status(402).error_type(),
+            upstream.request_count()
+        ),
         ("budget_exceeded".to_owned(), 1)
     );
     assert_eq!(booked(&gatekeeper, "image_out").0, "0.03873");

@@ -4,15 +4,15 @@ use gatekeeper::domain::money::Money;
 use gatekeeper::domain::usage::Usage;
 use gatekeeper::price::{Price, Sheet};
 
-use super::call::Seeded;
-use crate::harness::{count, pico, usd};
+use super::call::SeededRng;
+use crate::harness::{pico, repetitions, usd};
 
 fn rounds() -> usize {
-    count("GK_MONEY_ROUNDS", 20_000)
+    repetitions("GK_MONEY_ROUNDS", 20_000)
 }
 
 /// Any integer: of every length in bits alike, and the ends of the range now and then.
-fn any(seeded: &mut Seeded) -> i128 {
+fn any(seeded: &mut SeededRng) -> i128 {
     match seeded.between(0, 19) {
         0 => i128::MAX,
         1 => i128::MIN,
@@ -26,14 +26,14 @@ fn any(seeded: &mut Seeded) -> i128 {
 }
 
 /// An amount that somebody could write: up to ten to the fifteen dollars, to the last digit.
-fn written(seeded: &mut Seeded) -> i128 {
+fn written(seeded: &mut SeededRng) -> i128 {
     const MOST: i128 = 1_000_000_000_000_000 * 1_000_000_000_000;
     any(seeded).checked_abs().unwrap_or(0) % (MOST + 1)
 }
 
 #[test]
 fn what_is_printed_reads_back_to_the_last_digit() {
-    let mut seeded = Seeded::new(1);
+    let mut seeded = SeededRng::new(1);
     for _ in 0..rounds() {
         let amount = written(&mut seeded);
         let printed = Money::from_pico(amount).to_string();
@@ -63,7 +63,7 @@ fn what_is_printed_reads_back_to_the_last_digit() {
 
 #[test]
 fn sums_are_exact_where_there_is_room_and_stop_at_the_ends_where_there_is_none() {
-    let mut seeded = Seeded::new(2);
+    let mut seeded = SeededRng::new(2);
     for _ in 0..rounds() {
         let (one, other, times) = (
             any(&mut seeded),
@@ -92,7 +92,7 @@ fn sums_are_exact_where_there_is_room_and_stop_at_the_ends_where_there_is_none()
 
 #[test]
 fn the_order_of_what_is_spent_changes_no_sum() {
-    let mut seeded = Seeded::new(3);
+    let mut seeded = SeededRng::new(3);
     for _ in 0..rounds() / 20 {
         // none is negative: so it holds at the end of the range too
         let mut amounts: Vec<Money> = (0..seeded.between(1, 40))
@@ -124,7 +124,7 @@ fn a_cost_is_the_sum_of_its_lines_and_never_negative_whatever_an_upstream_report
             output: u64::MAX,
         },
     ]);
-    let mut seeded = Seeded::new(4);
+    let mut seeded = SeededRng::new(4);
     let mut priced = 0;
     for round in 0..rounds() {
         let mut tokens = || seeded.next() >> seeded.between(0, 63);

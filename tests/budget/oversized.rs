@@ -5,11 +5,11 @@ use serde_json::json;
 
 use super::call::Call;
 use crate::harness::process::{Gatekeeper, Provider, text};
-use crate::harness::upstream::{Seen, Upstream};
+use crate::harness::upstream::{ReceivedRequest, Upstream};
 use crate::harness::{model, pico};
 
 /// The cap that the upstream was sent, under whichever name.
-fn cap_seen(seen: &Seen) -> Option<u64> {
+fn cap_seen(seen: &ReceivedRequest) -> Option<u64> {
     let body = seen.json();
     ["max_completion_tokens", "max_tokens"]
         .iter()
@@ -17,10 +17,10 @@ fn cap_seen(seen: &Seen) -> Option<u64> {
 }
 
 fn house(upstream: &Upstream, ledger: &str) -> Gatekeeper {
-    Gatekeeper::before(upstream)
+    Gatekeeper::with_upstream(upstream)
         .provider(&Provider::anthropic("claude", upstream))
         .ledger(ledger)
-        .starts()
+        .start()
 }
 
 #[test]
@@ -31,7 +31,10 @@ fn a_request_larger_than_the_remainder_is_refused_and_the_upstream_hears_nothing
     let user = gatekeeper.user(&gatekeeper.key_of(&team));
     let refused = user.chat(&Call::chat().at_most(400).body());
     assert_eq!(
-        (refused.expects(402).error_word(), upstream.request_count()),
+        (
+            refused.assert_status(402).error_type(),
+            upstream.request_count()
+        ),
         ("budget_exceeded".to_owned(), 0)
     );
     let message = refused.error_message();
@@ -47,10 +50,14 @@ fn a_request_larger_than_the_remainder_is_refused_and_the_upstream_hears_nothing
     }
     let refused = user.messages(&Call::messages().at_most(400).body());
     assert_eq!(
-        (refused.expects(402).error_word(), upstream.request_count()),
+        (
+            refused.assert_status(402).error_type(),
+            upstream.request_count()
+        ),
         ("billing_error".to_owned(), 0)
     );
-    user.chat(&Call::chat().at_most(300).body()).expects(200);
+    user.chat(&Call::chat().at_most(300).body())
+        .assert_status(200);
     assert_eq!(
         cap_seen(&upstream.last_request()),
         Some(300),
@@ -61,7 +68,7 @@ fn a_request_larger_than_the_remainder_is_refused_and_the_upstream_hears_nothing
 #[test]
 fn clamp_lowers_the_named_cap_to_what_is_left() {
     let upstream = Upstream::start();
-    upstream.answers(model::uses(10, 2_000));
+    upstream.respond_with(model::with_usage(10, 2_000));
     let mut gatekeeper = house(&upstream, "budget_overrun = \"clamp\"");
     for (number, call) in [Call::chat().at_most(9_000), Call::messages().at_most(9_000)]
         .into_iter()
@@ -69,8 +76,8 @@ fn clamp_lowers_the_named_cap_to_what_is_left() {
     {
         let team = gatekeeper.team_with_budget(&format!("clamped-{number}"), "0.002");
         let user = gatekeeper.user(&gatekeeper.key_of(&team));
-        let answer = call.by(&mut user.connects());
-        answer.expects(200);
+        let answer = call.by(&mut user.connect());
+        answer.assert_status(200);
         let cap = cap_seen(&upstream.last_request()).expect("a cap is sent");
         // 2,000 micro-dollars less a micro-dollar a byte buy this much at 5 a token
         let affordable = (2_000 - call.body().to_string().len() as u64) / 5;
@@ -86,7 +93,7 @@ fn clamp_lowers_the_named_cap_to_what_is_left() {
             (&json!(cap), &json!([]))
         );
         // nothing sensible is left now
-        assert_eq!(call.by(&mut user.connects()).status, 402);
+        assert_eq!(call.by(&mut user.connect()).status, 402);
     }
 }
 
@@ -98,13 +105,13 @@ fn a_clamp_never_goes_below_the_thinking_budget_and_1024() {
     let user = gatekeeper.user(&gatekeeper.key_of(&team));
     let mut body = Call::messages().at_most(9_000).body();
     body["thinking"] = json!({"type": "enabled", "budget_tokens": 2_000});
-    user.messages(&body).expects(200);
+    user.messages(&body).assert_status(200);
     let cap = cap_seen(&upstream.last_request()).expect("a cap is sent");
     assert!((3_024..4_000).contains(&cap), "{cap}");
     assert_eq!(upstream.last_request().json()["thinking"], body["thinking"]);
     body["thinking"]["budget_tokens"] = json!(3_500);
     assert_eq!(
-        user.messages(&body).expects(402).error_word(),
+        user.messages(&body).assert_status(402).error_type(),
         "billing_error"
     );
     assert_eq!(upstream.request_count(), 1);
@@ -115,15 +122,15 @@ fn a_clamp_never_goes_below_the_thinking_budget_and_1024() {
 #[test]
 fn an_effort_that_becomes_a_number_leaves_1024_of_a_cap_of_ours_for_the_answer() {
     let upstream = Upstream::start();
-    upstream.answers(model::uses(10, 20));
+    upstream.respond_with(model::with_usage(10, 20));
     let claude = Provider::anthropic("claude", &upstream)
         .preset("anthropic")
         .priced_by("sheet")
         .models(&["claude-haiku-4-5"]);
-    let mut gatekeeper = Gatekeeper::alone()
+    let mut gatekeeper = Gatekeeper::without_providers()
         .provider(&claude)
         .ledger("budget_overrun = \"clamp\"")
-        .starts();
+        .start();
     let mut asks = |limit: &str, cap: Option<u64>| {
         let team = gatekeeper.team_with_budget(limit, limit);
         let mut body = json!({"model": "claude-haiku-4-5", "reasoning_effort": "high",
@@ -134,7 +141,7 @@ fn an_effort_that_becomes_a_number_leaves_1024_of_a_cap_of_ours_for_the_answer()
         gatekeeper
             .user(&gatekeeper.key_of(&team))
             .chat(&body)
-            .expects(200);
+            .assert_status(200);
         let sent = upstream.last_request().json();
         let number = |value: &serde_json::Value| value.as_u64().expect("a number");
         (
@@ -153,7 +160,7 @@ fn an_effort_that_becomes_a_number_leaves_1024_of_a_cap_of_ours_for_the_answer()
     let refused = gatekeeper.user(&gatekeeper.key_of(&team)).chat(&body);
     assert!(
         refused
-            .expects(402)
+            .assert_status(402)
             .error_message()
             .contains("with up to 2048 output tokens"),
         "{}",
@@ -173,8 +180,8 @@ fn where_no_cap_is_named_the_gateways_own_is_sent_shown_and_recorded() {
         let team = gatekeeper.team_with_budget(name, limit);
         let user = gatekeeper.user(&gatekeeper.key_of(&team));
         let call = Call::chat().streamed(streamed);
-        let answer = call.by(&mut user.connects());
-        answer.expects(200);
+        let answer = call.by(&mut user.connect());
+        answer.assert_status(200);
         let cap = cap_seen(&upstream.last_request()).expect("a cap is sent");
         assert_eq!(
             answer.header("x-gatekeeper-output-cap"),
@@ -199,7 +206,10 @@ fn without_a_budget_that_blocks_the_clients_bytes_are_not_touched() {
         .team(&json!({"name": "free", "budgets": [{"limit": "0.0001", "action": "warn"}]}));
     let user = gatekeeper.user(&gatekeeper.key_of(&team));
     let answer = user.chat(&Call::chat().body());
-    assert_eq!(answer.expects(200).header("x-gatekeeper-output-cap"), None);
+    assert_eq!(
+        answer.assert_status(200).header("x-gatekeeper-output-cap"),
+        None
+    );
     assert_eq!(
         upstream.last_request().body,
         Call::chat().body().to_string().as_bytes()

@@ -10,7 +10,7 @@ use crate::harness::{pico, wait_until};
 
 /// `up` has a price, `list` has a model that is on no list, `gratis` costs nothing, `capped` has a ceiling per request.
 fn house(upstream: &Upstream) -> Gatekeeper {
-    Gatekeeper::before(upstream)
+    Gatekeeper::with_upstream(upstream)
         .provider(&Provider::anthropic("claude", upstream))
         .provider(
             &Provider::openai("list", upstream)
@@ -28,7 +28,7 @@ fn house(upstream: &Upstream) -> Gatekeeper {
                 .models(&["m-capped"])
                 .request_ceiling("0.25"),
         )
-        .starts()
+        .start()
 }
 
 fn keys(gatekeeper: &mut Gatekeeper) -> (Key, Key) {
@@ -60,7 +60,10 @@ fn an_unpriced_model_is_refused_where_a_budget_blocks_and_flagged_where_none_doe
     let (blocked, open) = keys(&mut gatekeeper);
     let refused = gatekeeper.user(&blocked).chat(&asking("m-unheard-of"));
     assert_eq!(
-        (refused.expects(402).error_word(), upstream.request_count()),
+        (
+            refused.assert_status(402).error_type(),
+            upstream.request_count()
+        ),
         ("price_unknown".to_owned(), 0)
     );
     assert!(
@@ -69,7 +72,7 @@ fn an_unpriced_model_is_refused_where_a_budget_blocks_and_flagged_where_none_doe
         refused.error_message()
     );
     let served = gatekeeper.user(&open).chat(&asking("m-unheard-of"));
-    assert_eq!(served.expects(200).cost(), 0);
+    assert_eq!(served.assert_status(200).cost(), 0);
     let row = newest(&gatekeeper);
     assert_eq!(
         (&row["flags"], &row["usage"]["output_tokens"]),
@@ -86,18 +89,21 @@ fn a_price_of_zero_on_the_sheet_is_no_price() {
         .preset("mistral")
         .priced_by("sheet")
         .models(&[MODEL]);
-    let mut gatekeeper = Gatekeeper::before(&upstream).provider(&labs).starts();
+    let mut gatekeeper = Gatekeeper::with_upstream(&upstream).provider(&labs).start();
     let (blocked, open) = keys(&mut gatekeeper);
     let refused = gatekeeper.user(&blocked).chat(&asking(MODEL));
     assert_eq!(
-        (refused.expects(402).error_word(), upstream.request_count()),
+        (
+            refused.assert_status(402).error_type(),
+            upstream.request_count()
+        ),
         ("price_unknown".to_owned(), 0)
     );
     assert_eq!(
         gatekeeper
             .user(&open)
             .chat(&asking(MODEL))
-            .expects(200)
+            .assert_status(200)
             .cost(),
         0
     );
@@ -114,7 +120,9 @@ fn a_dearer_tier_that_is_on_no_sheet_is_refused_where_a_budget_blocks_and_flagge
         .preset("anthropic")
         .priced_by("sheet")
         .models(&[MODEL]);
-    let mut gatekeeper = Gatekeeper::before(&upstream).provider(&claude).starts();
+    let mut gatekeeper = Gatekeeper::with_upstream(&upstream)
+        .provider(&claude)
+        .start();
     let (blocked, open) = keys(&mut gatekeeper);
     for (member, value) in [("speed", "fast"), ("inference_geo", "us")] {
         let mut body = asking(MODEL);
@@ -124,7 +132,10 @@ fn a_dearer_tier_that_is_on_no_sheet_is_refused_where_a_budget_blocks_and_flagge
         body[member] = json!(value);
         let refused = gatekeeper.user(&blocked).messages(&body);
         assert_eq!(
-            (refused.expects(402).error_word(), upstream.request_count()),
+            (
+                refused.assert_status(402).error_type(),
+                upstream.request_count()
+            ),
             ("billing_error".to_owned(), before)
         );
         assert!(
@@ -134,7 +145,7 @@ fn a_dearer_tier_that_is_on_no_sheet_is_refused_where_a_budget_blocks_and_flagge
             refused.error_message()
         );
         let served = gatekeeper.user(&open).messages(&body);
-        assert!(served.expects(200).cost() > 0, "at the base rates");
+        assert!(served.assert_status(200).cost() > 0, "at the base rates");
         assert_eq!(newest(&gatekeeper)["flags"], json!(["estimated"]));
     }
 }
@@ -152,7 +163,7 @@ fn what_nothing_bounds_is_refused_where_a_budget_blocks() {
         (file, "file id"),
     ] {
         let refused = user.chat(&body);
-        assert_eq!(refused.expects(402).error_word(), "cost_unbounded");
+        assert_eq!(refused.assert_status(402).error_type(), "cost_unbounded");
         let message = refused.error_message();
         assert!(
             message.contains(why) && message.contains("request_ceiling"),
@@ -162,7 +173,7 @@ fn what_nothing_bounds_is_refused_where_a_budget_blocks() {
     let mut search = asking("c-small");
     search["tools"] = json!([{"type": "web_search_20250305", "name": "web_search"}]);
     let refused = user.messages(&search);
-    assert_eq!(refused.expects(402).error_word(), "billing_error");
+    assert_eq!(refused.assert_status(402).error_type(), "billing_error");
     assert!(
         refused.error_message().contains("web_search"),
         "{}",
@@ -177,7 +188,7 @@ fn with_a_ceiling_per_request_it_is_served_and_the_ceiling_is_what_is_held() {
     let mut gatekeeper = house(&upstream);
     let (blocked, _) = keys(&mut gatekeeper);
     let served = gatekeeper.user(&blocked).chat(&with_image("m-capped"));
-    assert_eq!(served.expects(200).cost(), 110_000_000);
+    assert_eq!(served.assert_status(200).cost(), 110_000_000);
     let row = newest(&gatekeeper);
     assert_eq!(
         (text(&row, "ceiling_usd"), &row["flags"]),
@@ -187,7 +198,7 @@ fn with_a_ceiling_per_request_it_is_served_and_the_ceiling_is_what_is_held() {
     let refused = gatekeeper
         .user(&gatekeeper.key_of(&poor))
         .chat(&with_image("m-capped"));
-    assert_eq!(refused.expects(402).error_word(), "budget_exceeded");
+    assert_eq!(refused.assert_status(402).error_type(), "budget_exceeded");
 }
 
 #[test]
@@ -196,21 +207,23 @@ fn without_a_budget_that_blocks_what_nothing_bounds_is_served_and_booked_as_repo
     let mut gatekeeper = house(&upstream);
     let (_, open) = keys(&mut gatekeeper);
     let served = gatekeeper.user(&open).chat(&with_image("m-small"));
-    assert_eq!(served.expects(200).cost(), 110_000_000);
+    assert_eq!(served.assert_status(200).cost(), 110_000_000);
     assert_eq!(newest(&gatekeeper)["flags"], json!([]));
 }
 
 #[test]
 fn a_hang_up_on_what_nothing_bounds_is_billed_as_far_as_it_is_known() {
     let upstream = Upstream::start();
-    upstream.answers(model::uses(10, 100).only(50).then_hangs());
+    upstream.respond_with(model::with_usage(10, 100).only(50).then_hangs());
     let mut gatekeeper = house(&upstream);
     let (_, open) = keys(&mut gatekeeper);
     let mut body = with_image("m-small");
     body["stream"] = json!(true);
-    let mut stream = gatekeeper.user(&open).streams(Call::chat().path(), &body);
-    stream.reads_deltas(40);
-    stream.hangs_up();
+    let mut stream = gatekeeper
+        .user(&open)
+        .open_stream(Call::chat().path(), &body);
+    stream.read_deltas(40);
+    stream.disconnect();
     wait_until("the hang-up is booked", || {
         gatekeeper.usage()["total"]["requests"] == json!(1)
     });
@@ -229,14 +242,14 @@ fn a_provider_that_is_free_is_served_by_the_smallest_budget_and_costs_nothing() 
     let team = gatekeeper.team_with_budget("poor", "0.000001");
     let user = gatekeeper.user(&gatekeeper.key_of(&team));
     let mut body = asking("m-gratis");
-    assert_eq!(user.chat(&body).expects(200).cost(), 0);
+    assert_eq!(user.chat(&body).assert_status(200).cost(), 0);
     body.as_object_mut()
         .expect("an object")
         .remove("max_tokens");
     let answer = user.chat(&body);
     assert_eq!(
         (
-            answer.expects(200).cost(),
+            answer.assert_status(200).cost(),
             answer.header("x-gatekeeper-output-cap")
         ),
         (0, None)

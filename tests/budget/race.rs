@@ -4,16 +4,16 @@
 use gatekeeper::domain::id::BudgetId;
 use serde_json::Value;
 
-use super::call::{Call, Seeded, is_whole};
+use super::call::{Call, SeededRng, is_whole};
 use super::sampler::{Looks, budgets, watched};
-use crate::harness::crowd::at_once;
-use crate::harness::inside::Inside;
+use crate::harness::client::Response;
+use crate::harness::in_process::InProcessGateway;
 use crate::harness::instance::Instance;
 use crate::harness::model;
-use crate::harness::person::Answer;
 use crate::harness::process::{Gatekeeper, Key, Provider, text};
-use crate::harness::upstream::{Line, Upstream};
-use crate::harness::{count, pico, record, usd};
+use crate::harness::upstream::{BillLine, Upstream};
+use crate::harness::workers::run_workers;
+use crate::harness::{pico, print_figure, repetitions, usd};
 
 pub const REQUESTS: usize = 500;
 pub const AT_ONCE: usize = 50;
@@ -30,10 +30,10 @@ pub struct Race {
 impl Race {
     /// Sizes, pace, dialects, manners and caps as the seed has them.
     pub fn seeded(seed: u64, upstream: &Upstream) -> Race {
-        let mut seeded = Seeded::new(seed);
+        let mut seeded = SeededRng::new(seed);
         let (input, output) = (seeded.between(5, 40), seeded.between(20, 60));
         // longer than the sampler blinks
-        upstream.answers(model::uses(input, output).delay_ms(seeded.between(8, 16)));
+        upstream.respond_with(model::with_usage(input, output).delay_ms(seeded.between(8, 16)));
         let cap = output + seeded.between(0, 40);
         let with_cap = seeded.between(0, 2) > 0;
         let calls = (0..REQUESTS).map(|_| {
@@ -57,9 +57,9 @@ impl Race {
         }
     }
 
-    fn run(&self, gatekeeper: &Instance, keys: &[Key]) -> Vec<Answer> {
-        let connect = |worker: usize| gatekeeper.user(&keys[worker % keys.len()]).connects();
-        at_once(AT_ONCE, self.calls.len(), connect, |connection, number| {
+    fn run(&self, gatekeeper: &Instance, keys: &[Key]) -> Vec<Response> {
+        let connect = |worker: usize| gatekeeper.user(&keys[worker % keys.len()]).connect();
+        run_workers(AT_ONCE, self.calls.len(), connect, |connection, number| {
             self.calls[number].by(connection)
         })
     }
@@ -81,7 +81,7 @@ impl Race {
 }
 
 /// Served or refused in the right words; how many were served.
-pub fn served(answers: &[Answer]) -> i128 {
+pub fn served(answers: &[Response]) -> i128 {
     let mut served = 0;
     for answer in answers {
         match answer.status {
@@ -90,13 +90,13 @@ pub fn served(answers: &[Answer]) -> i128 {
                 served += 1;
             }
             402 => assert!(
-                matches!(&*answer.error_word(), "budget_exceeded" | "billing_error"),
+                matches!(&*answer.error_type(), "budget_exceeded" | "billing_error"),
                 "{}",
                 answer.text()
             ),
             429 => {
                 assert!(
-                    matches!(&*answer.error_word(), "budget_held" | "rate_limit_error"),
+                    matches!(&*answer.error_type(), "budget_held" | "rate_limit_error"),
                     "{}",
                     answer.text()
                 );
@@ -114,26 +114,26 @@ pub fn served(answers: &[Answer]) -> i128 {
 /// Runs the race under the eyes of the sampler: the answers, how often it looked.
 pub fn raced(
     race: &Race,
-    inside: &Inside,
+    gateway: &InProcessGateway,
     keys: &[Key],
     budgets: &[BudgetId],
-) -> (Vec<Answer>, Looks) {
-    watched(inside.ledger(), budgets, || race.run(inside, keys))
+) -> (Vec<Response>, Looks) {
+    watched(gateway.ledger(), budgets, || race.run(gateway, keys))
 }
 
-pub fn house(upstream: &Upstream) -> Inside {
-    Gatekeeper::before(upstream)
+pub fn house(upstream: &Upstream) -> InProcessGateway {
+    Gatekeeper::with_upstream(upstream)
         .provider(&Provider::anthropic("claude", upstream))
-        .starts_inside()
+        .start_in_process()
 }
 
 /// What the upstream has billed since `from` lines ago.
 fn billed(upstream: &Upstream, from: usize) -> i128 {
-    upstream.waits_until_idle();
+    upstream.wait_until_idle();
     cost_of(&upstream.bill()[from..])
 }
 
-pub fn cost_of(lines: &[Line]) -> i128 {
+pub fn cost_of(lines: &[BillLine]) -> i128 {
     lines.iter().map(|line| line.cost(INPUT, OUTPUT)).sum()
 }
 
@@ -145,7 +145,7 @@ pub fn spent(budget: &Value) -> i128 {
 fn no_budget_is_overspent_by_five_hundred_requests_fifty_at_once() {
     let upstream = Upstream::start();
     let mut gatekeeper = house(&upstream);
-    let seeds = count("GK_RACE_SEEDS", 3);
+    let seeds = repetitions("GK_RACE_SEEDS", 3);
     let (mut fewest, mut looked) = (20, Looks::default());
     for seed in 0..seeds as u64 {
         let race = Race::seeded(seed, &upstream);
@@ -173,7 +173,7 @@ fn no_budget_is_overspent_by_five_hundred_requests_fifty_at_once() {
         fewest = fewest.min(served);
     }
     let Looks { all, held } = looked;
-    record(
+    print_figure(
         "race",
         &format!(
             "{seeds} seeds, {REQUESTS} requests each, {AT_ONCE} at once: {fewest} to 20 served of 20 that fit, \

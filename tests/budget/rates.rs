@@ -3,22 +3,22 @@
 
 use serde_json::{Value, json};
 
-use super::call::{Call, Seeded, is_whole};
-use crate::harness::crowd::at_once;
-use crate::harness::inside::Inside;
+use super::call::{Call, SeededRng, is_whole};
+use crate::harness::client::Response;
+use crate::harness::in_process::InProcessGateway;
 use crate::harness::model;
-use crate::harness::person::Answer;
 use crate::harness::process::{Gatekeeper, Instance, Key, Provider, text};
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
-use crate::harness::{count, record, wait_until};
+use crate::harness::workers::run_workers;
+use crate::harness::{print_figure, repetitions, wait_until};
 
 const MINUTE_MS: u64 = 60_000;
 
-fn house(upstream: &Upstream) -> Inside {
-    Gatekeeper::before(upstream)
+fn house(upstream: &Upstream) -> InProcessGateway {
+    Gatekeeper::with_upstream(upstream)
         .provider(&Provider::anthropic("claude", upstream))
-        .starts_inside()
+        .start_in_process()
 }
 
 /// A key of a team of its own, both with these terms.
@@ -39,8 +39,8 @@ fn call() -> Value {
 }
 
 /// How many of so many calls in a row are served; the others are refused by a rate limit.
-fn served_of(inside: &Inside, key: &Key, calls: usize) -> usize {
-    let mut user = inside.user(key).connects();
+fn served_of(gateway: &InProcessGateway, key: &Key, calls: usize) -> usize {
+    let mut user = gateway.user(key).connect();
     (0..calls)
         .filter(|_| is_served(&Call::chat().at_most(20).by(&mut user)))
         .count()
@@ -48,12 +48,12 @@ fn served_of(inside: &Inside, key: &Key, calls: usize) -> usize {
 
 /// Served whole, or refused in the right words with a time to come again.
 #[track_caller]
-fn is_served(answer: &Answer) -> bool {
+fn is_served(answer: &Response) -> bool {
     if answer.status == 200 {
         assert!(is_whole(answer), "{}", answer.text());
         return true;
     }
-    let word = answer.expects(429).error_word();
+    let word = answer.assert_status(429).error_type();
     assert!(
         matches!(&*word, "rate_limit_exceeded" | "rate_limit_error"),
         "{}",
@@ -64,7 +64,7 @@ fn is_served(answer: &Answer) -> bool {
 }
 
 #[track_caller]
-fn retry_after(answer: &Answer) -> u64 {
+fn retry_after(answer: &Response) -> u64 {
     answer
         .header("retry-after")
         .and_then(|value| value.parse().ok())
@@ -75,7 +75,7 @@ fn of_key(instance: &Instance, key: &Key) -> Value {
     instance
         .admin()
         .get(&format!("/v1/keys/{}", key.id))
-        .expects(200)
+        .assert_status(200)
         .json()
 }
 
@@ -83,16 +83,16 @@ fn change_key(instance: &Instance, key: &Key, change: &Value) -> Value {
     instance
         .admin()
         .patch(&format!("/v1/keys/{}", key.id), change)
-        .expects(200)
+        .assert_status(200)
         .json()
 }
 
 #[test]
 fn a_minute_comes_at_once_and_then_as_time_goes_by() {
     let upstream = Upstream::start();
-    let mut inside = house(&upstream);
-    let key = key_with(&mut inside, json!({"rpm": 6}));
-    assert_eq!(served_of(&inside, &key, 9), 6, "the burst");
+    let mut gateway = house(&upstream);
+    let key = key_with(&mut gateway, json!({"rpm": 6}));
+    assert_eq!(served_of(&gateway, &key, 9), 6, "the burst");
     for (elapsed_ms, served, wait_s) in [
         (0, 0, 10),
         (9_001, 0, 1),
@@ -100,9 +100,13 @@ fn a_minute_comes_at_once_and_then_as_time_goes_by() {
         (25_000, 2, 5),
         (5 * MINUTE_MS, 6, 10),
     ] {
-        inside.clock.advance_ms(elapsed_ms);
-        assert_eq!(served_of(&inside, &key, 9), served, "after {elapsed_ms} ms");
-        let refused = inside.user(&key).chat(&call());
+        gateway.clock.advance_ms(elapsed_ms);
+        assert_eq!(
+            served_of(&gateway, &key, 9),
+            served,
+            "after {elapsed_ms} ms"
+        );
+        let refused = gateway.user(&key).chat(&call());
         assert_eq!(
             (retry_after(&refused), refused.status),
             (wait_s, 429),
@@ -114,18 +118,18 @@ fn a_minute_comes_at_once_and_then_as_time_goes_by() {
         15,
         "who is refused reaches nobody"
     );
-    assert_eq!(inside.requests().len(), 15);
+    assert_eq!(gateway.requests().len(), 15);
 }
 
 #[test]
 fn a_refusal_names_whose_limit_it_is_in_both_dialects() {
     let upstream = Upstream::start();
-    let mut inside = house(&upstream);
-    let key = key_in_team(&mut inside, json!({"rpm": 1}), json!({}));
-    assert_eq!(served_of(&inside, &key, 1), 1);
-    let chat = inside.user(&key).chat(&call());
+    let mut gateway = house(&upstream);
+    let key = key_in_team(&mut gateway, json!({"rpm": 1}), json!({}));
+    assert_eq!(served_of(&gateway, &key, 1), 1);
+    let chat = gateway.user(&key).chat(&call());
     assert_eq!(
-        (chat.expects(429).error_word(), retry_after(&chat)),
+        (chat.assert_status(429).error_type(), retry_after(&chat)),
         ("rate_limit_exceeded".to_owned(), 60)
     );
     assert_eq!(chat.header("x-ratelimit-remaining-requests"), Some("0"));
@@ -136,38 +140,41 @@ fn a_refusal_names_whose_limit_it_is_in_both_dialects() {
         "{}",
         chat.error_message()
     );
-    let messages = inside
+    let messages = gateway
         .user(&key)
         .messages(&Call::messages().at_most(20).body());
     assert_eq!(
-        (messages.expects(429).error_word(), retry_after(&messages)),
+        (
+            messages.assert_status(429).error_type(),
+            retry_after(&messages)
+        ),
         ("rate_limit_error".to_owned(), 60)
     );
-    assert_eq!(inside.metric("gatekeeper_holds_open"), 0.0);
+    assert_eq!(gateway.metric("gatekeeper_holds_open"), 0.0);
 }
 
 #[test]
 fn a_refused_call_takes_nothing_from_any_level() {
     let upstream = Upstream::start();
-    let mut inside = house(&upstream);
-    let organizations = inside.admin().get("/v1/organizations").json();
+    let mut gateway = house(&upstream);
+    let organizations = gateway.admin().get("/v1/organizations").json();
     let organization = format!(
         "/v1/organizations/{}",
         text(&organizations["data"][0], "id")
     );
-    inside
+    gateway
         .admin()
         .patch(&organization, &json!({"rpm": 20}))
-        .expects(200);
+        .assert_status(200);
     let key = key_in_team(
-        &mut inside,
+        &mut gateway,
         json!({"rpm": 10, "budget_limit": "1"}),
         json!({"rpm": 4}),
     );
-    assert_eq!(served_of(&inside, &key, 50), 4);
+    assert_eq!(served_of(&gateway, &key, 50), 4);
     let remaining = |owner: &Value| owner["limits"][0]["remaining_requests"].clone();
-    let team = inside.admin().get("/v1/teams").json()["data"][0].clone();
-    let organizations = inside.admin().get("/v1/organizations").json();
+    let team = gateway.admin().get("/v1/teams").json()["data"][0].clone();
+    let organizations = gateway.admin().get("/v1/organizations").json();
     assert_eq!(
         (remaining(&team), remaining(&organizations["data"][0])),
         (json!(6), json!(16))
@@ -176,9 +183,9 @@ fn a_refused_call_takes_nothing_from_any_level() {
         team["budgets"][0]["held"], "0",
         "no money is held for a call that a rate limit refuses"
     );
-    let other = inside.key(&json!({"name": "other", "team": "eng"}));
+    let other = gateway.key(&json!({"name": "other", "team": "eng"}));
     assert_eq!(
-        served_of(&inside, &other, 50),
+        served_of(&gateway, &other, 50),
         6,
         "what is left of the team's"
     );
@@ -187,31 +194,35 @@ fn a_refused_call_takes_nothing_from_any_level() {
 #[test]
 fn a_call_that_money_refuses_takes_no_request() {
     let upstream = Upstream::start();
-    let mut inside = house(&upstream);
-    let key = key_with(&mut inside, json!({"rpm": 2, "budget_limit": "0.00001"}));
+    let mut gateway = house(&upstream);
+    let key = key_with(&mut gateway, json!({"rpm": 2, "budget_limit": "0.00001"}));
     for _ in 0..5 {
         assert_eq!(
-            inside.user(&key).chat(&call()).expects(402).error_word(),
+            gateway
+                .user(&key)
+                .chat(&call())
+                .assert_status(402)
+                .error_type(),
             "budget_exceeded"
         );
     }
-    change_key(&inside, &key, &json!({"budgets": []}));
-    assert_eq!(served_of(&inside, &key, 5), 2);
+    change_key(&gateway, &key, &json!({"budgets": []}));
+    assert_eq!(served_of(&gateway, &key, 5), 2);
 }
 
 #[test]
 fn a_limit_for_some_models_counts_those() {
     let upstream = Upstream::start();
-    let mut inside = house(&upstream);
+    let mut gateway = house(&upstream);
     let key = key_with(
-        &mut inside,
+        &mut gateway,
         json!({"limits": [{"rpm": 2, "model": "m-small"}, {"rpm": 5}]}),
     );
     let of = |model: &str| json!({"model": model, "max_tokens": 20, "messages": [{"role": "user", "content": "hello"}]});
     let statuses: Vec<u16> = [
         "m-small", "m-small", "m-small", "m-large", "m-large", "m-large", "m-large",
     ]
-    .map(|model| inside.user(&key).chat(&of(model)).status)
+    .map(|model| gateway.user(&key).chat(&of(model)).status)
     .to_vec();
     assert_eq!(statuses, [200, 200, 429, 200, 200, 200, 429]);
 }
@@ -219,15 +230,16 @@ fn a_limit_for_some_models_counts_those() {
 #[test]
 fn tokens_are_claimed_at_their_most_and_corrected_by_what_was_used() {
     let upstream = Upstream::start();
-    upstream.answers(model::uses(10, 20));
-    let mut inside = house(&upstream);
-    let key = key_with(&mut inside, json!({"tpm": 1000}));
-    let left = |inside: &Inside| of_key(inside, &key)["limits"][0]["remaining_tokens"].clone();
+    upstream.respond_with(model::with_usage(10, 20));
+    let mut gateway = house(&upstream);
+    let key = key_with(&mut gateway, json!({"tpm": 1000}));
+    let left =
+        |gateway: &InProcessGateway| of_key(gateway, &key)["limits"][0]["remaining_tokens"].clone();
     for (streamed, expected) in [(false, 970), (true, 940)] {
         let answer = Call::chat()
             .at_most(400)
             .streamed(streamed)
-            .by(&mut inside.user(&key).connects());
+            .by(&mut gateway.user(&key).connect());
         let told: u64 = answer
             .header("x-ratelimit-remaining-tokens")
             .and_then(|left| left.parse().ok())
@@ -239,15 +251,15 @@ fn tokens_are_claimed_at_their_most_and_corrected_by_what_was_used() {
             ),
             false => assert_eq!(told, expected, "a whole answer knows what it used"),
         }
-        assert_eq!(left(&inside), expected);
+        assert_eq!(left(&gateway), expected);
     }
-    upstream.answers(model::uses(3_000, 20));
-    inside.user(&key).chat(&call()).expects(200);
-    assert_eq!(left(&inside), 0);
-    let refused = inside.user(&key).chat(&call());
+    upstream.respond_with(model::with_usage(3_000, 20));
+    gateway.user(&key).chat(&call()).assert_status(200);
+    assert_eq!(left(&gateway), 0);
+    let refused = gateway.user(&key).chat(&call());
     assert!(
         refused
-            .expects(429)
+            .assert_status(429)
             .error_message()
             .contains("1000 tokens a minute"),
         "{}",
@@ -258,14 +270,14 @@ fn tokens_are_claimed_at_their_most_and_corrected_by_what_was_used() {
         "what was used beyond the minute is owed: {}",
         retry_after(&refused)
     );
-    upstream.answers(Script::json(
+    upstream.respond_with(Script::json(
         400,
         &json!({"error": {"message": "no", "type": "invalid_request_error"}}),
     ));
-    inside.clock.advance_ms(10 * MINUTE_MS);
-    inside.user(&key).chat(&call()).expects(400);
+    gateway.clock.advance_ms(10 * MINUTE_MS);
+    gateway.user(&key).chat(&call()).assert_status(400);
     assert_eq!(
-        left(&inside),
+        left(&gateway),
         1_000,
         "an upstream that refuses uses no tokens"
     );
@@ -274,9 +286,9 @@ fn tokens_are_claimed_at_their_most_and_corrected_by_what_was_used() {
 #[test]
 fn a_wall_clock_that_jumps_neither_mints_nor_stops_anything() {
     let upstream = Upstream::start();
-    let mut inside = house(&upstream);
-    let key = key_with(&mut inside, json!({"rpm": 5}));
-    assert_eq!(served_of(&inside, &key, 9), 5);
+    let mut gateway = house(&upstream);
+    let key = key_with(&mut gateway, json!({"rpm": 5}));
+    assert_eq!(served_of(&gateway, &key, 9), 5);
     for jump_ms in [
         -30_000,
         -3_600_000,
@@ -284,47 +296,49 @@ fn a_wall_clock_that_jumps_neither_mints_nor_stops_anything() {
         -315_576_000_000,
         315_576_000_000,
     ] {
-        inside.clock.jump_ms(jump_ms);
-        assert_eq!(served_of(&inside, &key, 9), 0, "after {jump_ms} ms");
-        inside
+        gateway.clock.jump_ms(jump_ms);
+        assert_eq!(served_of(&gateway, &key, 9), 0, "after {jump_ms} ms");
+        gateway
             .admin()
             .post("/v1/clock/accept", &json!({}))
-            .expects(200);
+            .assert_status(200);
         assert_eq!(
-            served_of(&inside, &key, 9),
+            served_of(&gateway, &key, 9),
             0,
             "after {jump_ms} ms were adopted"
         );
-        inside.clock.advance_ms(24_000);
-        assert_eq!(served_of(&inside, &key, 9), 2, "a minute is a minute");
+        gateway.clock.advance_ms(24_000);
+        assert_eq!(served_of(&gateway, &key, 9), 2, "a minute is a minute");
     }
 }
 
 #[test]
 fn calls_that_run_have_their_places_in_a_limit_that_comes_later() {
     let upstream = Upstream::start();
-    upstream.answers(Script::by(|seen| match seen.json()["stream"].as_bool() {
-        Some(true) => model::uses(10, 20).then_hangs().only(3),
-        _ => model::uses(10, 20),
+    upstream.respond_with(Script::from_request(|seen| {
+        match seen.json()["stream"].as_bool() {
+            Some(true) => model::with_usage(10, 20).then_hangs().only(3),
+            _ => model::with_usage(10, 20),
+        }
     }));
-    let mut inside = house(&upstream);
-    let key = key_with(&mut inside, json!({}));
+    let mut gateway = house(&upstream);
+    let key = key_with(&mut gateway, json!({}));
     let stream = || {
-        inside.user(&key).streams(
+        gateway.user(&key).open_stream(
             Call::chat().path(),
             &Call::chat().at_most(30).streamed(true).body(),
         )
     };
     let running: Vec<_> = (0..3).map(|_| stream()).collect();
-    upstream.waits_for_requests(3);
+    upstream.wait_for_requests(3);
     assert_eq!(
-        change_key(&inside, &key, &json!({"max_parallel": 2}))["limits"][0]["running"],
+        change_key(&gateway, &key, &json!({"max_parallel": 2}))["limits"][0]["running"],
         3
     );
-    inside.user(&key).chat(&call()).expects(429);
+    gateway.user(&key).chat(&call()).assert_status(429);
     // another limit in its place counts them too, and one for other models does not
     let limits = json!({"limits": [{"max_parallel": 3, "model": "m-*"}, {"max_parallel": 1, "model": "c-*"}]});
-    let shown = change_key(&inside, &key, &limits);
+    let shown = change_key(&gateway, &key, &limits);
     assert_eq!(
         (
             &shown["limits"][0]["running"],
@@ -333,45 +347,45 @@ fn calls_that_run_have_their_places_in_a_limit_that_comes_later() {
         (&json!(3), &json!(0)),
         "{shown:#}"
     );
-    inside.user(&key).chat(&call()).expects(429);
+    gateway.user(&key).chat(&call()).assert_status(429);
     for stream in running {
-        let _left = stream.hangs_up();
+        let _left = stream.disconnect();
     }
-    crate::harness::wait_until("they have left", || inside.holds_open() == 0);
-    assert_eq!(of_key(&inside, &key)["limits"][0]["running"], 0);
-    inside.user(&key).chat(&call()).expects(200);
+    crate::harness::wait_until("they have left", || gateway.holds_open() == 0);
+    assert_eq!(of_key(&gateway, &key)["limits"][0]["running"], 0);
+    gateway.user(&key).chat(&call()).assert_status(200);
 }
 
 #[test]
 fn a_changed_limit_counts_at_once_and_outlives_a_restart() {
     let upstream = Upstream::start();
-    let mut inside = house(&upstream);
-    let key = key_with(&mut inside, json!({"rpm": 3}));
-    assert_eq!(served_of(&inside, &key, 9), 3);
+    let mut gateway = house(&upstream);
+    let key = key_with(&mut gateway, json!({"rpm": 3}));
+    assert_eq!(served_of(&gateway, &key, 9), 3);
     assert_eq!(
-        change_key(&inside, &key, &json!({"rpm": 5}))["limits"][0]["remaining_requests"],
+        change_key(&gateway, &key, &json!({"rpm": 5}))["limits"][0]["remaining_requests"],
         2
     );
-    assert_eq!(served_of(&inside, &key, 9), 2);
-    let changed = change_key(&inside, &key, &json!({"rpm": 2, "max_parallel": 7}));
+    assert_eq!(served_of(&gateway, &key, 9), 2);
+    let changed = change_key(&gateway, &key, &json!({"rpm": 2, "max_parallel": 7}));
     assert_eq!(
         (&changed["rpm"], &changed["max_parallel"]),
         (&json!(2), &json!(7))
     );
-    assert_eq!(served_of(&inside, &key, 9), 0);
-    change_key(&inside, &key, &json!({"rpm": null}));
-    assert_eq!(served_of(&inside, &key, 9), 9);
-    change_key(&inside, &key, &json!({"rpm": 4}));
-    assert_eq!(served_of(&inside, &key, 9), 4);
-    inside.stop();
-    inside.start();
-    assert_eq!(of_key(&inside, &key)["limits"][0]["max_parallel"], 7);
+    assert_eq!(served_of(&gateway, &key, 9), 0);
+    change_key(&gateway, &key, &json!({"rpm": null}));
+    assert_eq!(served_of(&gateway, &key, 9), 9);
+    change_key(&gateway, &key, &json!({"rpm": 4}));
+    assert_eq!(served_of(&gateway, &key, 9), 4);
+    gateway.stop();
+    gateway.start();
+    assert_eq!(of_key(&gateway, &key)["limits"][0]["max_parallel"], 7);
     assert_eq!(
-        served_of(&inside, &key, 9),
+        served_of(&gateway, &key, 9),
         4,
         "a restart begins with an unused minute"
     );
-    let actions = inside.audit();
+    let actions = gateway.audit();
     assert_eq!(
         actions.last().expect("audited")["detail"]["limits"]["to"][0]["rpm"],
         4
@@ -381,21 +395,22 @@ fn a_changed_limit_counts_at_once_and_outlives_a_restart() {
 #[test]
 fn the_headers_are_ours_where_there_is_a_limit_and_else_the_upstreams() {
     let upstream = Upstream::start();
-    upstream.answers(model::uses(10, 20).header("x-ratelimit-remaining-requests", "4999"));
-    let mut inside = house(&upstream);
+    upstream
+        .respond_with(model::with_usage(10, 20).header("x-ratelimit-remaining-requests", "4999"));
+    let mut gateway = house(&upstream);
     let key = key_in_team(
-        &mut inside,
+        &mut gateway,
         json!({"rpm": 6, "tpm": 60_000}),
         json!({"rpm": 60}),
     );
-    let free = inside.key(&json!({"name": "free", "team": text(&inside.admin().get("/v1/teams").json()["data"][0], "id")}));
+    let free = gateway.key(&json!({"name": "free", "team": text(&gateway.admin().get("/v1/teams").json()["data"][0], "id")}));
     for (call, remaining, reset) in [
         (Call::chat(), "5", "10s"),
         (Call::messages(), "4", "20s"),
         (Call::chat().streamed(true), "3", "30s"),
     ] {
-        let answer = call.at_most(20).by(&mut inside.user(&key).connects());
-        let answer = answer.expects(200);
+        let answer = call.at_most(20).by(&mut gateway.user(&key).connect());
+        let answer = answer.assert_status(200);
         for (name, expected) in [
             ("x-ratelimit-limit-requests", "6"),
             ("x-ratelimit-remaining-requests", remaining),
@@ -413,18 +428,18 @@ fn the_headers_are_ours_where_there_is_a_limit_and_else_the_upstreams() {
     }
     // the team's limits are above its other key too; without any, the vendor's pass
     assert_eq!(
-        inside
+        gateway
             .user(&free)
             .chat(&call())
             .header("x-ratelimit-limit-requests"),
         Some("6")
     );
-    let team = text(&inside.admin().get("/v1/teams").json()["data"][0], "id");
-    inside
+    let team = text(&gateway.admin().get("/v1/teams").json()["data"][0], "id");
+    gateway
         .admin()
         .patch(&format!("/v1/teams/{team}"), &json!({"limits": []}))
-        .expects(200);
-    let answer = inside.user(&free).chat(&call());
+        .assert_status(200);
+    let answer = gateway.user(&free).chat(&call());
     assert_eq!(
         answer.header("x-ratelimit-remaining-requests"),
         Some("4999")
@@ -435,16 +450,16 @@ fn the_headers_are_ours_where_there_is_a_limit_and_else_the_upstreams() {
 #[test]
 fn no_rate_is_exceeded_by_five_hundred_requests_fifty_at_once() {
     let upstream = Upstream::start();
-    upstream.answers(model::uses(10, 20).delay_ms(2));
-    let mut inside = house(&upstream);
+    upstream.respond_with(model::with_usage(10, 20).delay_ms(2));
+    let mut gateway = house(&upstream);
     // a claim is larger than what is used, so that many are refused at first: each asks until it is served or nothing is left
     let key = key_in_team(
-        &mut inside,
+        &mut gateway,
         json!({"rpm": 90, "tpm": 4_000, "max_parallel": 12}),
         json!({"max_parallel": 8}),
     );
     let calls: Vec<Call> = {
-        let mut seeded = Seeded::new(3);
+        let mut seeded = SeededRng::new(3);
         (0..500)
             .map(|_| {
                 if seeded.next().is_multiple_of(2) {
@@ -456,8 +471,8 @@ fn no_rate_is_exceeded_by_five_hundred_requests_fifty_at_once() {
             })
             .collect()
     };
-    let connect = |_: usize| inside.user(&key).connects();
-    let served = at_once(50, calls.len(), connect, |connection, number| {
+    let connect = |_: usize| gateway.user(&key).connect();
+    let served = run_workers(50, calls.len(), connect, |connection, number| {
         is_served(
             &calls[number]
                 .streamed(number.is_multiple_of(3))
@@ -471,15 +486,15 @@ fn no_rate_is_exceeded_by_five_hundred_requests_fifty_at_once() {
         upstream.in_flight_max()
     );
     assert!((1..=90).contains(&served), "{served} served of 90 that fit");
-    let limit = of_key(&inside, &key)["limits"][0].clone();
+    let limit = of_key(&gateway, &key)["limits"][0].clone();
     assert_eq!(limit["running"], 0);
-    let team = inside.admin().get("/v1/teams").json()["data"][0]["limits"][0].clone();
+    let team = gateway.admin().get("/v1/teams").json()["data"][0]["limits"][0].clone();
     assert_eq!(
         (&team["running"], &team["remaining_requests"]),
         (&json!(0), &json!(90 - served))
     );
     assert_eq!(team["remaining_tokens"], json!(4_000 - 30 * served));
-    record(
+    print_figure(
         "rates",
         &format!(
             "500 requests, 50 at once, 8 in flight allowed: {} in flight, {served} of 90 served",
@@ -491,31 +506,31 @@ fn no_rate_is_exceeded_by_five_hundred_requests_fifty_at_once() {
 #[test]
 fn every_slot_comes_back_though_three_in_ten_clients_leave() {
     let upstream = Upstream::start();
-    upstream.answers(model::uses(10, 30).pause_ms_between(1));
-    let mut gatekeeper = Gatekeeper::before(&upstream).starts();
+    upstream.respond_with(model::with_usage(10, 30).pause_ms_between(1));
+    let mut gatekeeper = Gatekeeper::with_upstream(&upstream).start();
     let key = key_with(&mut gatekeeper, json!({"max_parallel": 30}));
-    let calls = count("GK_SLOTS", 300);
+    let calls = repetitions("GK_SLOTS", 300);
     let user = gatekeeper.user(&key);
-    at_once(
+    run_workers(
         40,
         calls,
         |_| (),
         |(), number| {
-            let mut connection = user.connects();
+            let mut connection = user.connect();
             let body = Call::chat()
                 .at_most(30)
                 .streamed(number % 2 == 0)
                 .body()
                 .to_string();
-            connection.sends_request("POST", "/v1/chat/completions", Some(body.as_bytes()));
+            connection.send_request("POST", "/v1/chat/completions", Some(body.as_bytes()));
             match number % 10 {
-                0 => connection.hangs_up(),
+                0 => connection.disconnect(),
                 3 => {
                     std::thread::sleep(std::time::Duration::from_millis(number as u64 % 7));
-                    connection.hangs_up();
+                    connection.disconnect();
                 }
-                6 => drop(connection.answer_begins()),
-                _ => drop(is_served(&connection.answer("POST"))),
+                6 => drop(connection.open_response()),
+                _ => drop(is_served(&connection.read_response("POST"))),
             }
         },
     );
@@ -527,10 +542,10 @@ fn every_slot_comes_back_though_three_in_ten_clients_leave() {
         "{} at once",
         upstream.in_flight_max()
     );
-    let served = at_once(
+    let served = run_workers(
         30,
         30,
-        |_| user.connects(),
+        |_| user.connect(),
         |connection, _| is_served(&Call::chat().at_most(5).by(connection)),
     );
     assert!(
@@ -542,19 +557,22 @@ fn every_slot_comes_back_though_three_in_ten_clients_leave() {
 #[test]
 fn a_full_house_is_told_to_come_again_in_a_second_and_a_kill_empties_it() {
     let upstream = Upstream::start();
-    upstream.answers(Script::hangs());
-    let mut gatekeeper = Gatekeeper::before(&upstream).starts();
+    upstream.respond_with(Script::hangs());
+    let mut gatekeeper = Gatekeeper::with_upstream(&upstream).start();
     let key = key_with(&mut gatekeeper, json!({"max_parallel": 1}));
-    let mut first = gatekeeper.user(&key).connects();
-    first.sends_request(
+    let mut first = gatekeeper.user(&key).connect();
+    first.send_request(
         "POST",
         "/v1/chat/completions",
         Some(call().to_string().as_bytes()),
     );
-    upstream.waits_for_requests(1);
+    upstream.wait_for_requests(1);
     let refused = gatekeeper.user(&key).chat(&call());
     assert_eq!(
-        (refused.expects(429).error_word(), retry_after(&refused)),
+        (
+            refused.assert_status(429).error_type(),
+            retry_after(&refused)
+        ),
         ("rate_limit_exceeded".to_owned(), 1)
     );
     assert!(
@@ -565,19 +583,19 @@ fn a_full_house_is_told_to_come_again_in_a_second_and_a_kill_empties_it() {
         refused.error_message()
     );
     gatekeeper.kill_9();
-    upstream.answers(model::uses(10, 20));
+    upstream.respond_with(model::with_usage(10, 20));
     gatekeeper.start();
     assert_eq!(of_key(&gatekeeper, &key)["limits"][0]["running"], 0);
-    gatekeeper.user(&key).chat(&call()).expects(200);
+    gatekeeper.user(&key).chat(&call()).assert_status(200);
 }
 
 #[test]
 fn the_command_line_sets_and_shows_them() {
     let upstream = Upstream::start();
-    let gatekeeper = Gatekeeper::before(&upstream).starts();
+    let gatekeeper = Gatekeeper::with_upstream(&upstream).start();
     let config = gatekeeper.config.to_str().expect("a path").to_owned();
     let says = |arguments: &[&str]| {
-        let output = gatekeeper.runs(&[arguments, &["--config", &config]].concat());
+        let output = gatekeeper.run(&[arguments, &["--config", &config]].concat());
         (
             output.status.code(),
             String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),

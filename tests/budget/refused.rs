@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::call::Call;
-use crate::harness::inside::Inside;
+use crate::harness::client::Response;
+use crate::harness::in_process::InProcessGateway;
 use crate::harness::model;
-use crate::harness::person::Answer;
 use crate::harness::process::{Gatekeeper, Key, Provider};
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
@@ -14,23 +14,23 @@ use crate::harness::wait_until;
 const TOMORROW: &str = "2026-11-24T00:00:00Z";
 const NEXT_MONTH: &str = "2026-12-01T00:00:00Z";
 
-fn house(upstream: &Upstream) -> Inside {
-    upstream.answers(model::uses(10, 20));
-    Gatekeeper::before(upstream)
+fn house(upstream: &Upstream) -> InProcessGateway {
+    upstream.respond_with(model::with_usage(10, 20));
+    Gatekeeper::with_upstream(upstream)
         .provider(&Provider::anthropic("claude", upstream))
-        .starts_inside_at("2026-11-23T10:00:00Z")
+        .start_in_process_at("2026-11-23T10:00:00Z")
 }
 
-fn key(inside: &mut Inside, of_team: Value, of_key: Value) -> Key {
-    let others = inside.admin().get("/v1/teams").expects(200).json()["data"]
+fn key(gateway: &mut InProcessGateway, of_team: Value, of_key: Value) -> Key {
+    let others = gateway.admin().get("/v1/teams").assert_status(200).json()["data"]
         .as_array()
         .map_or(0, Vec::len);
-    let team =
-        inside.team(&json!({"name": format!("eng-{others}"), "models": ["*"], "budgets": of_team}));
-    inside.key(&json!({"name": "ci", "team": team.id, "models": ["*"], "budgets": of_key}))
+    let team = gateway
+        .team(&json!({"name": format!("eng-{others}"), "models": ["*"], "budgets": of_team}));
+    gateway.key(&json!({"name": "ci", "team": team.id, "models": ["*"], "budgets": of_key}))
 }
 
-fn with_remainder(answer: &Answer) -> (Option<String>, Option<String>) {
+fn with_remainder(answer: &Response) -> (Option<String>, Option<String>) {
     let header = |name| answer.header(name).map(str::to_owned);
     (
         header("x-gatekeeper-budget-remaining-usd"),
@@ -50,7 +50,7 @@ fn large() -> Value {
 #[test]
 fn of_several_budgets_that_refuse_the_tightest_is_named_and_of_these_the_last_to_begin_anew() {
     let upstream = Upstream::start();
-    let mut inside = house(&upstream);
+    let mut gateway = house(&upstream);
     for (of_team, of_key, left, reset, named) in [
         (
             json!([{"limit": "0.001", "period": "monthly"}]),
@@ -81,10 +81,10 @@ fn of_several_budgets_that_refuse_the_tightest_is_named_and_of_these_the_last_to
             "monthly",
         ),
     ] {
-        let key = key(&mut inside, of_team, of_key);
-        let refused = inside.user(&key).chat(&large());
+        let key = key(&mut gateway, of_team, of_key);
+        let refused = gateway.user(&key).chat(&large());
         assert_eq!(
-            of_budget(refused.expects(402)),
+            of_budget(refused.assert_status(402)),
             told(left, reset),
             "{}",
             refused.error_message()
@@ -103,24 +103,24 @@ fn of_several_budgets_that_refuse_the_tightest_is_named_and_of_these_the_last_to
 #[test]
 fn who_waited_in_vain_is_told_whose_budget_was_held_and_the_tightest_remainder() {
     let upstream = Upstream::start();
-    upstream.answers(Script::hangs());
-    let mut inside = Gatekeeper::before(&upstream)
+    upstream.respond_with(Script::hangs());
+    let mut gateway = Gatekeeper::with_upstream(&upstream)
         .setting("[limits]\nqueue_wait_s = 1")
-        .starts_inside_at("2026-11-23T10:00:00Z");
+        .start_in_process_at("2026-11-23T10:00:00Z");
     let key = key(
-        &mut inside,
+        &mut gateway,
         json!([{"limit": "20", "period": "monthly"}]),
         json!([{"limit": "0.004", "period": "daily"}]),
     );
-    let mut holds = inside.user(&key).connects();
-    holds.sends_request(
+    let mut holds = gateway.user(&key).connect();
+    holds.send_request(
         "POST",
         Call::chat().path(),
         Some(large().to_string().as_bytes()),
     );
-    upstream.waits_for_requests(1);
-    let refused = inside.user(&key).chat(&large());
-    assert_eq!(refused.expects(429).error_word(), "budget_held");
+    upstream.wait_for_requests(1);
+    let refused = gateway.user(&key).chat(&large());
+    assert_eq!(refused.assert_status(429).error_type(), "budget_held");
     let (left, reset) = of_budget(&refused);
     assert!(
         left.is_some_and(|left| left.starts_with("0.000")) && reset.as_deref() == Some(TOMORROW),
@@ -138,34 +138,34 @@ fn who_waited_in_vain_is_told_whose_budget_was_held_and_the_tightest_remainder()
 #[test]
 fn what_is_refused_or_fails_for_another_reason_tells_the_budget_too() {
     let upstream = Upstream::start();
-    let mut inside = house(&upstream);
+    let mut gateway = house(&upstream);
     let key = key(
-        &mut inside,
+        &mut gateway,
         json!([{"limit": "10", "period": "monthly"}]),
         json!([]),
     );
-    let user = inside.user(&key);
+    let user = gateway.user(&key);
     let full = told("10", Some(NEXT_MONTH));
-    upstream.answers(Script::json(
+    upstream.respond_with(Script::json(
         400,
         &json!({"error": {"message": "no", "type": "invalid_request_error"}}),
     ));
-    assert_eq!(of_budget(user.chat(&large()).expects(400)), full);
-    upstream.answers(Script::json(500, &json!({"error": {"message": "broken"}})));
-    let (left, reset) = of_budget(user.chat(&large()).expects(502));
+    assert_eq!(of_budget(user.chat(&large()).assert_status(400)), full);
+    upstream.respond_with(Script::json(500, &json!({"error": {"message": "broken"}})));
+    let (left, reset) = of_budget(user.chat(&large()).assert_status(502));
     assert!(
         left.is_some_and(|left| left.starts_with("9.99")) && reset.as_deref() == Some(NEXT_MONTH),
         "as it was held"
     );
-    inside
+    gateway
         .admin()
         .patch(&format!("/v1/keys/{}", key.id), &json!({"rpm": 1}))
-        .expects(200);
-    upstream.answers(model::uses(10, 20));
+        .assert_status(200);
+    upstream.respond_with(model::with_usage(10, 20));
     wait_until("the minute is used", || user.chat(&large()).status == 429);
     let refused = user.messages(&Call::messages().at_most(30).body());
     assert!(
-        of_budget(refused.expects(429))
+        of_budget(refused.assert_status(429))
             .0
             .is_some_and(|left| left.starts_with("9.99")),
         "{refused:?}"

@@ -19,13 +19,13 @@ struct House {
 impl House {
     fn opens() -> House {
         let upstream = Upstream::start();
-        let setup = Gatekeeper::alone().ledger("segment_mb = 1");
+        let setup = Gatekeeper::without_providers().ledger("segment_mb = 1");
         let mut gatekeeper = VENDORS
             .iter()
             .fold(setup, |setup, vendor| {
                 setup.provider(&vendor.provider(&upstream))
             })
-            .starts();
+            .start();
         let team = gatekeeper.team_with_budget("eng", "1000");
         let key = gatekeeper.key_of(&team);
         House {
@@ -53,8 +53,8 @@ impl House {
         &self,
         (client, vendor, streamed): Call,
         script: Script,
-    ) -> crate::harness::person::Answer {
-        self.upstream.answers(script);
+    ) -> crate::harness::client::Response {
+        self.upstream.respond_with(script);
         self.gatekeeper
             .user(&self.key)
             .post(client.path(), &client.asking(vendor, streamed))
@@ -300,14 +300,14 @@ fn an_output_that_was_counted_before_the_end_is_a_beginning_and_one_counted_with
 #[test]
 fn a_drained_answer_that_failed_is_booked_at_the_usage_behind_its_failure() {
     let house = House::opens();
-    house.upstream.answers(failing(Vendor::Converse, 150));
+    house.upstream.respond_with(failing(Vendor::Converse, 150));
     let user = house.gatekeeper.user(&house.key);
-    let mut stream = user.streams(
+    let mut stream = user.open_stream(
         Client::Chat.path(),
         &Client::Chat.asking(Vendor::Converse, true),
     );
-    stream.reads_deltas(1);
-    stream.hangs_up();
+    stream.read_deltas(1);
+    stream.disconnect();
     wait_until("the call is booked", || {
         !house.gatekeeper.requests().is_empty()
     });

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::call::Call;
 use crate::harness::process::{Gatekeeper, Key, Provider, Team};
 use crate::harness::script::Script;
-use crate::harness::upstream::{Seen, Upstream};
+use crate::harness::upstream::{ReceivedRequest, Upstream};
 use crate::harness::{model, wait_until};
 
 /// Micro-dollars a call of 40 tokens is held at, some 100 for its bytes included: two of them do not fit into LIMIT.
@@ -27,8 +27,8 @@ struct House {
 impl House {
     fn new(limits: &str, script: Script) -> House {
         let upstream = Arc::new(Upstream::start());
-        upstream.answers(script);
-        let mut gatekeeper = Gatekeeper::before(&upstream)
+        upstream.respond_with(script);
+        let mut gatekeeper = Gatekeeper::with_upstream(&upstream)
             .provider(&Provider::anthropic("claude", &upstream))
             .provider(
                 &Provider::openai("gratis", &upstream)
@@ -36,7 +36,7 @@ impl House {
                     .models(&["m-gratis"]),
             )
             .setting(&format!("[limits]\n{limits}"))
-            .starts();
+            .start();
         let team = gatekeeper.team_with_budget("eng", LIMIT);
         let key = gatekeeper.key_of(&team);
         House {
@@ -61,7 +61,7 @@ impl House {
     fn holds_all(&self) -> thread::JoinHandle<(u16, String, Duration)> {
         let before = self.upstream.request_count();
         let holder = self.meanwhile(&self.key, &saying("hold"));
-        self.upstream.waits_for_requests(before + 1);
+        self.upstream.wait_for_requests(before + 1);
         holder
     }
 
@@ -72,12 +72,12 @@ impl House {
     }
 }
 
-impl crate::harness::person::Answer {
+impl crate::harness::client::Response {
     fn error_or_empty(&self) -> String {
         if self.status == 200 {
             String::new()
         } else {
-            self.error_word()
+            self.error_type()
         }
     }
 }
@@ -88,7 +88,7 @@ fn saying(text: &str) -> Value {
     body
 }
 
-fn said(seen: &Seen) -> String {
+fn said(seen: &ReceivedRequest) -> String {
     seen.json()["messages"][0]["content"]
         .as_str()
         .unwrap_or_default()
@@ -97,7 +97,9 @@ fn said(seen: &Seen) -> String {
 
 /// Answers at once, but who says `hold` only after so long.
 fn holding_ms(ms: u64) -> Script {
-    Script::by(move |seen| model::uses(10, 20).delay_ms(if said(seen) == "hold" { ms } else { 0 }))
+    Script::from_request(move |seen| {
+        model::with_usage(10, 20).delay_ms(if said(seen) == "hold" { ms } else { 0 })
+    })
 }
 
 #[test]
@@ -127,7 +129,7 @@ fn who_waits_past_the_deadline_is_told_to_come_again() {
     let holder = house.holds_all();
     let begun = Instant::now();
     let answer = house.gatekeeper.user(&house.key).chat(&saying("next"));
-    assert_eq!(answer.expects(429).error_word(), "budget_held");
+    assert_eq!(answer.assert_status(429).error_type(), "budget_held");
     assert!(
         answer
             .error_message()
@@ -155,7 +157,7 @@ fn who_waits_past_the_deadline_is_told_to_come_again() {
         .gatekeeper
         .user(&house.key)
         .messages(&Call::messages().at_most(40).body());
-    assert_eq!(messages.expects(429).error_word(), "rate_limit_error");
+    assert_eq!(messages.assert_status(429).error_type(), "rate_limit_error");
     holder.join().expect("a caller");
     assert_eq!(house.upstream.request_count(), 1);
 }
@@ -164,8 +166,8 @@ fn who_waits_past_the_deadline_is_told_to_come_again() {
 fn a_full_line_says_so_at_once_and_who_hangs_up_leaves_its_place() {
     let house = House::new("queue_max = 1", holding_ms(1_500));
     let holder = house.holds_all();
-    let mut waiter = house.gatekeeper.user(&house.key).connects();
-    waiter.sends_request(
+    let mut waiter = house.gatekeeper.user(&house.key).connect();
+    waiter.send_request(
         "POST",
         Call::chat().path(),
         Some(saying("leaves").to_string().as_bytes()),
@@ -173,13 +175,13 @@ fn a_full_line_says_so_at_once_and_who_hangs_up_leaves_its_place() {
     house.waits_for_waiting(1);
     let begun = Instant::now();
     let turned_away = house.gatekeeper.user(&house.key).chat(&saying("too many"));
-    assert_eq!(turned_away.expects(429).error_word(), "budget_held");
+    assert_eq!(turned_away.assert_status(429).error_type(), "budget_held");
     assert!(
         begun.elapsed() < Duration::from_millis(500),
         "{:?}",
         begun.elapsed()
     );
-    waiter.hangs_up();
+    waiter.disconnect();
     house.waits_for_waiting(0);
     let (status, error, _) = house
         .meanwhile(&house.key, &saying("stays"))
@@ -214,7 +216,7 @@ fn a_revoked_key_waits_no_longer() {
             &format!("/v1/keys/{}", other.id),
             &json!({"disabled": true}),
         )
-        .expects(200);
+        .assert_status(200);
     let (status, error, took) = waiter.join().expect("a caller");
     assert_eq!((status, &*error), (401, "authentication_error"));
     assert!(took < Duration::from_millis(1_500), "{took:?}");
@@ -233,7 +235,7 @@ fn a_waiter_is_admitted_when_its_limit_is_raised() {
         .gatekeeper
         .admin()
         .patch(&format!("/v1/teams/{}", house.team.id), &budgets)
-        .expects(200);
+        .assert_status(200);
     let (status, _, took) = waiter.join().expect("a caller");
     assert_eq!(status, 200);
     assert!(took < Duration::from_millis(1_500), "{took:?}");
@@ -252,7 +254,7 @@ fn a_request_of_another_budget_is_not_held_up() {
     let holders = [house.holds_all(), {
         let before = house.upstream.request_count();
         let holder = house.meanwhile(&split, &saying("hold"));
-        house.upstream.waits_for_requests(before + 1);
+        house.upstream.wait_for_requests(before + 1);
         holder
     }];
     let waiters = [
@@ -328,7 +330,7 @@ fn a_budget_that_is_replaced_while_calls_wait_holds_for_them() {
         .gatekeeper
         .admin()
         .patch(&format!("/v1/teams/{}", house.team.id), &budgets)
-        .expects(200);
+        .assert_status(200);
     for waiter in waiters {
         let (status, error, took) = waiter.join().expect("a caller");
         assert!(
@@ -357,7 +359,7 @@ fn a_budget_that_is_replaced_while_calls_wait_holds_for_them() {
         .gatekeeper
         .admin()
         .get(&format!("/v1/teams/{}", house.team.id))
-        .expects(200)
+        .assert_status(200)
         .json();
     assert_eq!(
         team["budgets"][0]["spent"], "0.00033",
@@ -388,7 +390,7 @@ fn what_is_changed_above_a_waiter_is_changed_for_it() {
             .gatekeeper
             .admin()
             .patch(&format!("/v1/keys/{}", key.id), &change)
-            .expects(200);
+            .assert_status(200);
     }
     let [models, budget, limits] = waiters.map(|waiter| waiter.join().expect("a caller"));
     assert_eq!((models.0, &*models.1), (403, "model_not_allowed"));
@@ -402,7 +404,7 @@ fn what_is_changed_above_a_waiter_is_changed_for_it() {
     assert_eq!((limits.0, &*limits.1), (200, ""));
     let again = house.gatekeeper.user(&keys[2]).chat(&saying("again"));
     assert_eq!(
-        again.expects(429).error_word(),
+        again.assert_status(429).error_type(),
         "rate_limit_exceeded",
         "the one that waited was counted"
     );
@@ -418,7 +420,11 @@ fn behind_a_patient_waiter_nobody_waits_in_vain_or_without_need() {
         .key(&json!({"name": "limited", "team": house.team.id, "tpm": 1000, "rpm": 1}));
     let mut small = saying("uses the minute up");
     small["max_tokens"] = json!(1);
-    house.gatekeeper.user(&limited).chat(&small).expects(200);
+    house
+        .gatekeeper
+        .user(&limited)
+        .chat(&small)
+        .assert_status(200);
     let holder = house.holds_all();
     let waiter = house.meanwhile(&house.key, &saying("waits"));
     house.waits_for_waiting(1);
@@ -447,7 +453,7 @@ fn a_stopping_process_lets_nobody_wait() {
     let holder = house.holds_all();
     let waiter = house.meanwhile(&house.key, &saying("waits"));
     house.waits_for_waiting(1);
-    house.gatekeeper.signals(rustix::process::Signal::TERM);
+    house.gatekeeper.signal(rustix::process::Signal::TERM);
     let (status, error, took) = waiter.join().expect("a caller");
     assert_eq!((status, &*error), (503, "shutting_down"));
     assert!(took < Duration::from_millis(2_500), "{took:?}");
@@ -456,7 +462,7 @@ fn a_stopping_process_lets_nobody_wait() {
         200,
         "what runs may finish"
     );
-    assert_eq!(house.gatekeeper.waits_for_exit().code(), Some(0));
+    assert_eq!(house.gatekeeper.wait_for_exit().code(), Some(0));
     assert_eq!(house.upstream.request_count(), 1);
     house.gatekeeper.start();
 }

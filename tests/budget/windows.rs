@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::call::Call;
-use crate::harness::inside::Inside;
+use crate::harness::in_process::InProcessGateway;
 use crate::harness::pico;
 use crate::harness::process::{Gatekeeper, Key, Team, text};
 use crate::harness::upstream::Upstream;
@@ -13,35 +13,35 @@ fn call() -> Value {
     Call::chat().at_most(20).body()
 }
 
-fn house(upstream: &Upstream, settings: &str) -> Inside {
-    Gatekeeper::before(upstream)
+fn house(upstream: &Upstream, settings: &str) -> InProcessGateway {
+    Gatekeeper::with_upstream(upstream)
         .setting(settings)
         .ledger("segment_mb = 1")
-        .starts_inside()
+        .start_in_process()
 }
 
-fn team(inside: &mut Inside, budgets: &Value) -> (Team, Key) {
-    let team = inside.team(&json!({"name": "eng", "budgets": budgets}));
-    let key = inside.key_of(&team);
+fn team(gateway: &mut InProcessGateway, budgets: &Value) -> (Team, Key) {
+    let team = gateway.team(&json!({"name": "eng", "budgets": budgets}));
+    let key = gateway.key_of(&team);
     (team, key)
 }
 
 /// How many calls are served until one is refused, and why that one is.
-fn served(inside: &Inside, key: &Key) -> (usize, String) {
-    let user = inside.user(key);
+fn served(gateway: &InProcessGateway, key: &Key) -> (usize, String) {
+    let user = gateway.user(key);
     for served in 0..100 {
         let answer = user.chat(&call());
         if answer.status != 200 {
-            assert_eq!(answer.expects(402).error_word(), "budget_exceeded");
+            assert_eq!(answer.assert_status(402).error_type(), "budget_exceeded");
             return (served, answer.error_message());
         }
     }
     panic!("nothing blocks");
 }
 
-fn budgets(inside: &Inside, team: &Team) -> Vec<Value> {
-    let found = inside.admin().get(&format!("/v1/teams/{}", team.id));
-    found.expects(200).json()["budgets"]
+fn budgets(gateway: &InProcessGateway, team: &Team) -> Vec<Value> {
+    let found = gateway.admin().get(&format!("/v1/teams/{}", team.id));
+    found.assert_status(200).json()["budgets"]
         .as_array()
         .expect("budgets")
         .clone()
@@ -50,9 +50,9 @@ fn budgets(inside: &Inside, team: &Team) -> Vec<Value> {
 #[test]
 fn day_week_month_and_total_hold_at_once_and_each_starts_anew_at_its_own_instant() {
     let upstream = Upstream::start();
-    let mut inside = house(&upstream, "");
+    let mut gateway = house(&upstream, "");
     let (team, key) = team(
-        &mut inside,
+        &mut gateway,
         &json!([
             {"limit": "0.0005", "period": "daily"},
             {"limit": "0.00115", "period": "weekly"},
@@ -75,8 +75,8 @@ fn day_week_month_and_total_hold_at_once_and_each_starts_anew_at_its_own_instant
         ("2027-06-01T00:00:00Z", 1, "total"),
         ("2028-02-29T00:00:00Z", 0, "total"),
     ] {
-        inside.it_is(instant);
-        let (count, why) = served(&inside, &key);
+        gateway.advance_to(instant);
+        let (count, why) = served(&gateway, &key);
         assert_eq!(count, expected, "at {instant}: {why}");
         assert!(
             why.contains(&format!("the {by} budget")),
@@ -88,7 +88,7 @@ fn day_week_month_and_total_hold_at_once_and_each_starts_anew_at_its_own_instant
             "a window says when it ends: {why}"
         );
     }
-    let spent: Vec<String> = budgets(&inside, &team)
+    let spent: Vec<String> = budgets(&gateway, &team)
         .iter()
         .map(|budget| text(budget, "spent"))
         .collect();
@@ -98,22 +98,22 @@ fn day_week_month_and_total_hold_at_once_and_each_starts_anew_at_its_own_instant
 #[test]
 fn windows_are_cut_in_the_zone_of_the_instance_and_say_when_they_end() {
     let upstream = Upstream::start();
-    let mut inside = house(&upstream, "timezone = \"Europe/Berlin\"");
+    let mut gateway = house(&upstream, "timezone = \"Europe/Berlin\"");
     let (team, key) = team(
-        &mut inside,
+        &mut gateway,
         &json!([{"limit": "0.0005", "period": "daily"}]),
     );
-    assert_eq!(served(&inside, &key).0, 3);
+    assert_eq!(served(&gateway, &key).0, 3);
     assert_eq!(
-        text(&budgets(&inside, &team)[0], "resets_at"),
+        text(&budgets(&gateway, &team)[0], "resets_at"),
         "2026-11-23T23:00:00Z"
     );
-    inside.it_is("2026-11-23T22:59:59Z");
-    assert_eq!(served(&inside, &key).0, 0);
-    inside.it_is("2026-11-23T23:00:00Z");
-    assert_eq!(served(&inside, &key).0, 3);
+    gateway.advance_to("2026-11-23T22:59:59Z");
+    assert_eq!(served(&gateway, &key).0, 0);
+    gateway.advance_to("2026-11-23T23:00:00Z");
+    assert_eq!(served(&gateway, &key).0, 3);
     assert_eq!(
-        text(&budgets(&inside, &team)[0], "resets_at"),
+        text(&budgets(&gateway, &team)[0], "resets_at"),
         "2026-11-24T23:00:00Z"
     );
 }
@@ -121,83 +121,83 @@ fn windows_are_cut_in_the_zone_of_the_instance_and_say_when_they_end() {
 #[test]
 fn a_restart_forgets_no_window() {
     let upstream = Upstream::start();
-    let mut inside = house(&upstream, "");
+    let mut gateway = house(&upstream, "");
     let (team, key) = team(
-        &mut inside,
+        &mut gateway,
         &json!([{"limit": "0.0005", "period": "daily"}, {"limit": "0.001", "period": "total"}]),
     );
-    assert_eq!(served(&inside, &key).0, 3);
-    let before = budgets(&inside, &team);
-    inside.stop();
-    inside.start();
-    assert_eq!(budgets(&inside, &team), before);
-    assert_eq!(served(&inside, &key).0, 0);
-    inside.it_is("2026-11-24T00:00:00Z");
-    inside.stop();
-    inside.start();
-    assert_eq!(served(&inside, &key).0, 3);
+    assert_eq!(served(&gateway, &key).0, 3);
+    let before = budgets(&gateway, &team);
+    gateway.stop();
+    gateway.start();
+    assert_eq!(budgets(&gateway, &team), before);
+    assert_eq!(served(&gateway, &key).0, 0);
+    gateway.advance_to("2026-11-24T00:00:00Z");
+    gateway.stop();
+    gateway.start();
+    assert_eq!(served(&gateway, &key).0, 3);
 }
 
 #[test]
 fn lowering_a_limit_below_what_is_spent_blocks_and_raising_it_admits_at_once() {
     let upstream = Upstream::start();
-    let mut inside = house(&upstream, "");
+    let mut gateway = house(&upstream, "");
     let (team, key) = team(
-        &mut inside,
+        &mut gateway,
         &json!([{"limit": "0.0005", "period": "monthly"}]),
     );
-    let limit = |inside: &Inside, usd: &str| {
+    let limit = |gateway: &InProcessGateway, usd: &str| {
         let budgets = json!({"budgets": [{"limit": usd, "period": "monthly"}]});
-        inside
+        gateway
             .admin()
             .patch(&format!("/v1/teams/{}", team.id), &budgets)
-            .expects(200);
+            .assert_status(200);
     };
-    let user = inside.user(&key);
-    user.chat(&call()).expects(200);
-    limit(&inside, "0.00005");
+    let user = gateway.user(&key);
+    user.chat(&call()).assert_status(200);
+    limit(&gateway, "0.00005");
     assert_eq!(
-        user.chat(&call()).expects(402).error_word(),
+        user.chat(&call()).assert_status(402).error_type(),
         "budget_exceeded"
     );
-    let budget = &budgets(&inside, &team)[0];
+    let budget = &budgets(&gateway, &team)[0];
     assert_eq!(
         (text(budget, "spent"), text(budget, "remaining")),
         ("0.00011".to_owned(), "0".to_owned())
     );
-    limit(&inside, "0.0004");
-    assert_eq!(served(&inside, &key).0, 1);
-    limit(&inside, "0.0005");
-    assert_eq!(served(&inside, &key).0, 1);
-    assert_eq!(text(&budgets(&inside, &team)[0], "spent"), "0.00033");
+    limit(&gateway, "0.0004");
+    assert_eq!(served(&gateway, &key).0, 1);
+    limit(&gateway, "0.0005");
+    assert_eq!(served(&gateway, &key).0, 1);
+    assert_eq!(text(&budgets(&gateway, &team)[0], "spent"), "0.00033");
 }
 
 #[test]
 fn a_warning_admits_always_counts_alike_and_flags() {
     let upstream = Upstream::start();
-    let mut inside = house(&upstream, "");
+    let mut gateway = house(&upstream, "");
     let (team, key) = team(
-        &mut inside,
+        &mut gateway,
         &json!([{"limit": "0.0003", "period": "total", "action": "warn"}]),
     );
-    let user = inside.user(&key);
+    let user = gateway.user(&key);
     for _ in 0..4 {
         let answer = user.chat(&call());
         assert_eq!(
             answer
-                .expects(200)
+                .assert_status(200)
                 .header("x-gatekeeper-budget-remaining-usd"),
             None,
             "only what blocks has a remainder"
         );
     }
-    let budget = &budgets(&inside, &team)[0];
+    let budget = &budgets(&gateway, &team)[0];
     assert_eq!(
         (text(budget, "spent"), text(budget, "action")),
         ("0.00044".to_owned(), "warn".to_owned())
     );
-    inside.usage();
-    let mut rows = inside.requests();
+    gateway.usage();
+    let mut rows = gateway.requests();
     rows.reverse();
     let flags: Vec<&Value> = rows.iter().map(|row| &row["flags"]).collect();
     // by what was spent, not by what was held: the third call is the first over the limit
@@ -215,22 +215,22 @@ fn a_warning_admits_always_counts_alike_and_flags() {
 #[test]
 fn a_budget_for_some_models_counts_only_those() {
     let upstream = Upstream::start();
-    let mut inside = house(&upstream, "");
+    let mut gateway = house(&upstream, "");
     let (team, key) = team(
-        &mut inside,
+        &mut gateway,
         &json!([{"limit": "0.0003", "model": "m-l*"}, {"limit": "0.0005", "model": "up/m-small"}, {"limit": "10"}]),
     );
-    let user = inside.user(&key);
+    let user = gateway.user(&key);
     let large = |name: &str| {
         let mut body = call();
         body["model"] = json!(name);
         body
     };
-    user.chat(&large("m-large")).expects(200);
+    user.chat(&large("m-large")).assert_status(200);
     let refused = user.chat(&large("up/m-large"));
-    assert_eq!(refused.expects(402).error_word(), "budget_exceeded");
-    assert_eq!(served(&inside, &key).0, 3);
-    let spent: Vec<String> = budgets(&inside, &team)
+    assert_eq!(refused.assert_status(402).error_type(), "budget_exceeded");
+    assert_eq!(served(&gateway, &key).0, 3);
+    let spent: Vec<String> = budgets(&gateway, &team)
         .iter()
         .map(|budget| text(budget, "spent"))
         .collect();
@@ -240,29 +240,29 @@ fn a_budget_for_some_models_counts_only_those() {
 #[test]
 fn the_smallest_remainder_above_the_caller_is_in_the_answer() {
     let upstream = Upstream::start();
-    let mut inside = house(&upstream, "");
-    let (team, _) = team(&mut inside, &json!([{"limit": "5"}]));
-    let key = inside.key(&json!({"name": "small", "team": team.id, "budget_limit": "0.001", "budget_period": "daily"}));
-    let answer = inside.user(&key).chat(&call());
+    let mut gateway = house(&upstream, "");
+    let (team, _) = team(&mut gateway, &json!([{"limit": "5"}]));
+    let key = gateway.key(&json!({"name": "small", "team": team.id, "budget_limit": "0.001", "budget_period": "daily"}));
+    let answer = gateway.user(&key).chat(&call());
     assert_eq!(
         answer
-            .expects(200)
+            .assert_status(200)
             .header("x-gatekeeper-budget-remaining-usd"),
         Some("0.00089")
     );
-    let held = inside.admin().get(&format!("/v1/keys/{}", key.id)).json();
+    let held = gateway.admin().get(&format!("/v1/keys/{}", key.id)).json();
     assert_eq!(pico(&text(&held["budgets"][0], "held")), 0);
 }
 
 #[test]
 fn answers_streams_and_refusals_say_what_is_left_and_when_it_starts_anew() {
     let upstream = Upstream::start();
-    let mut inside = house(&upstream, "");
-    inside.it_is("2026-11-24T10:00:00Z");
+    let mut gateway = house(&upstream, "");
+    gateway.advance_to("2026-11-24T10:00:00Z");
     let budgets = json!([{"limit": "0.0004", "period": "daily", "model": "m-sm*"}, {"limit": "1", "period": "monthly"}]);
-    let (_, key) = team(&mut inside, &budgets);
-    let user = inside.user(&key);
-    let said = |answer: &crate::harness::person::Answer| {
+    let (_, key) = team(&mut gateway, &budgets);
+    let user = gateway.user(&key);
+    let said = |answer: &crate::harness::client::Response| {
         [
             "x-gatekeeper-budget-remaining-usd",
             "x-gatekeeper-budget-reset",
@@ -271,21 +271,24 @@ fn answers_streams_and_refusals_say_what_is_left_and_when_it_starts_anew() {
     };
     let reset = "2026-11-25T00:00:00Z".to_owned();
     assert_eq!(
-        said(user.chat(&call()).expects(200)),
+        said(user.chat(&call()).assert_status(200)),
         ["0.00029".to_owned(), reset.clone()]
     );
     let stream = Call::chat()
         .at_most(20)
         .streamed(true)
-        .by(&mut user.connects());
-    let [left, until] = said(stream.expects(200));
+        .by(&mut user.connect());
+    let [left, until] = said(stream.assert_status(200));
     // with its own hold: what it will have cost is not known yet
     assert!(
         pico(&left) > 0 && pico(&left) < pico("0.00018") && until == reset,
         "{left} {until}"
     );
     let refused = user.chat(&Call::chat().at_most(100).body());
-    assert_eq!(said(refused.expects(402)), ["0.00018".to_owned(), reset]);
+    assert_eq!(
+        said(refused.assert_status(402)),
+        ["0.00018".to_owned(), reset]
+    );
     let message = refused.error_message();
     assert!(
         message.contains(" on m-sm* of this team") && message.contains("Name a smaller max_tokens"),
@@ -293,7 +296,7 @@ fn answers_streams_and_refusals_say_what_is_left_and_when_it_starts_anew() {
     );
     let mut long = call();
     long["messages"][0]["content"] = json!("word ".repeat(2_000));
-    let message = user.chat(&long).expects(402).error_message();
+    let message = user.chat(&long).assert_status(402).error_message();
     assert!(
         message.contains(". Ask your administrator"),
         "a smaller max_tokens would not help: {message}"
@@ -304,10 +307,10 @@ fn answers_streams_and_refusals_say_what_is_left_and_when_it_starts_anew() {
 #[test]
 fn another_zone_is_refused_once_something_is_booked() {
     let upstream = Upstream::start();
-    upstream.answers(crate::harness::model::uses(10, 20));
-    let mut gatekeeper = Gatekeeper::before(&upstream)
+    upstream.respond_with(crate::harness::model::with_usage(10, 20));
+    let mut gatekeeper = Gatekeeper::with_upstream(&upstream)
         .setting("timezone = \"Europe/Berlin\"")
-        .starts();
+        .start();
     let moves = |gatekeeper: &Gatekeeper, from: &str, to: &str| {
         let config =
             std::fs::read_to_string(&gatekeeper.config).expect("the configuration is there");
@@ -319,10 +322,10 @@ fn another_zone_is_refused_once_something_is_booked() {
     gatekeeper.start();
     let team = gatekeeper.team_with_budget("eng", "10");
     let key = gatekeeper.key_of(&team);
-    gatekeeper.user(&key).chat(&call()).expects(200);
+    gatekeeper.user(&key).chat(&call()).assert_status(200);
     gatekeeper.stop();
     moves(&gatekeeper, "America/New_York", "Europe/Berlin");
-    let (status, said) = gatekeeper.start_refused();
+    let (status, said) = gatekeeper.start_expecting_failure();
     assert_eq!(status.code(), Some(78), "{said}");
     assert!(
         said.contains("\"America/New_York\"")

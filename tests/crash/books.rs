@@ -19,8 +19,8 @@ use gatekeeper::domain::usage::Usage;
 use gatekeeper::domain::zone::Zone;
 use gatekeeper::store::{AppendError, RecordIndex, RecoveredState, RequestLogEntry, Scan, Store};
 
-use crate::harness::recorder::Promises;
-use crate::harness::seeded::Seeded;
+use crate::harness::rng::SeededRng;
+use crate::harness::simulated_disk::AckCounters;
 
 /// When every recovery takes place.
 const RESTART_MS: u64 = 2_000_000_000_000;
@@ -164,11 +164,11 @@ pub fn waits<T>(future: impl Future<Output = T>) -> T {
 
 /// What is asked of a store: holds, marks, endings, waits and changes of the control plane, as the seed has them.
 pub struct Work {
-    pub seeded: Seeded,
+    pub seeded: SeededRng,
     /// what the log has taken
     pub events: Vec<LedgerEvent>,
     pub books: Books,
-    pub promises: Arc<Promises>,
+    pub promises: Arc<AckCounters>,
     pub wait_for_disk: bool,
     /// how often it waits for the books, of four times that it might
     pub patience: u64,
@@ -180,7 +180,7 @@ pub struct Work {
 impl Work {
     pub fn step(&mut self, store: &Store) {
         let open: Vec<HoldId> = self.books.holds.keys().copied().collect();
-        let any = |seeded: &mut Seeded| open[seeded.between(0, open.len() as u64 - 1) as usize];
+        let any = |seeded: &mut SeededRng| open[seeded.between(0, open.len() as u64 - 1) as usize];
         let event = match self.seeded.between(0, 15) {
             0..=5 => self.hold(),
             6 if !open.is_empty() => {

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::house;
 use crate::budget::call::Call;
-use crate::harness::inside::Inside;
+use crate::harness::in_process::InProcessGateway;
 use crate::harness::process::{Gatekeeper, Key};
 use crate::harness::upstream::Upstream;
 use crate::harness::{model, wait_until};
@@ -19,16 +19,19 @@ fn call() -> serde_json::Value {
 #[test]
 fn a_disk_that_is_nearly_full_refuses_new_requests_and_heals_without_a_restart() {
     let upstream = Upstream::start();
-    let (inside, key) = house(&upstream, "disk_reserve_mb = 100");
-    let user = inside.user(&key);
-    user.chat(&call()).expects(200);
-    inside.disk.says_free_mb(99);
+    let (gateway, key) = house(&upstream, "disk_reserve_mb = 100");
+    let user = gateway.user(&key);
+    user.chat(&call()).assert_status(200);
+    gateway.disk.set_free_mb(99);
     wait_until("the full disk is noticed", || {
-        inside.anon().get("/readyz").status == 503
+        gateway.anon().get("/readyz").status == 503
     });
     let before = upstream.request_count();
     let refused = user.chat(&call());
-    assert_eq!(refused.expects(503).error_word(), "ledger_unavailable");
+    assert_eq!(
+        refused.assert_status(503).error_type(),
+        "ledger_unavailable"
+    );
     assert!(refused.header("retry-after").is_some());
     assert!(
         refused.error_message().contains("free some space"),
@@ -36,23 +39,23 @@ fn a_disk_that_is_nearly_full_refuses_new_requests_and_heals_without_a_restart()
         refused.error_message()
     );
     let refused = user.messages(&Call::messages().at_most(30).body());
-    assert_eq!(refused.expects(503).error_word(), "overloaded_error");
+    assert_eq!(refused.assert_status(503).error_type(), "overloaded_error");
     assert_eq!(upstream.request_count(), before);
-    assert_eq!(inside.anon().get("/healthz").status, 200);
-    inside.usage();
-    inside.disk.says_free_mb(0);
+    assert_eq!(gateway.anon().get("/healthz").status, 200);
+    gateway.usage();
+    gateway.disk.set_free_mb(0);
     wait_until("the healed disk is noticed", || {
-        inside.anon().get("/readyz").status == 200
+        gateway.anon().get("/readyz").status == 200
     });
-    user.chat(&call()).expects(200);
+    user.chat(&call()).assert_status(200);
 }
 
 #[test]
 fn a_reserve_larger_than_the_disk_is_said_at_the_real_door_too() {
     let upstream = Upstream::start();
-    let mut gatekeeper = Gatekeeper::before(&upstream)
+    let mut gatekeeper = Gatekeeper::with_upstream(&upstream)
         .ledger("disk_reserve_mb = 1")
-        .starts();
+        .start();
     let key = {
         let team = gatekeeper.team_with_budget("eng", "10");
         gatekeeper.key_of(&team)
@@ -64,42 +67,45 @@ fn a_reserve_larger_than_the_disk_is_said_at_the_real_door_too() {
     )
     .expect("written");
     gatekeeper.stop();
-    gatekeeper.start_whether_ready_or_not();
+    gatekeeper.start_until_listening();
     wait_until("the full disk is noticed", || {
         gatekeeper.anon().get("/readyz").status == 503
     });
     let refused = gatekeeper.user(&key).chat(&call());
-    assert_eq!(refused.expects(503).error_word(), "ledger_unavailable");
+    assert_eq!(
+        refused.assert_status(503).error_type(),
+        "ledger_unavailable"
+    );
     assert_eq!(upstream.request_count(), 0);
 }
 
 #[test]
 fn a_sync_that_failed_loses_nothing() {
     let upstream = Upstream::start();
-    let (mut inside, key) = house(&upstream, "");
-    let user = inside.user(&key);
+    let (mut gateway, key) = house(&upstream, "");
+    let user = gateway.user(&key);
     for failing in [1, 0, 3, 0] {
-        inside.disk.fails_syncs(failing);
+        gateway.disk.fail_next_syncs(failing);
         for _ in 0..5 {
-            user.chat(&call()).expects(200);
+            user.chat(&call()).assert_status(200);
         }
     }
     // a sync of the books may have failed too: they cannot be read until they are opened again, within a second
     wait_until("the books have caught up", || {
-        let usage = inside
+        let usage = gateway
             .admin()
             .get("/v1/usage?start=2000-01-01&end=2100-01-01");
         usage.status == 200 && usage.json()["total"]["requests"] == json!(20)
     });
-    inside.checks_books();
-    let before = inside.requests();
-    inside.stop();
-    inside.start();
-    inside.usage();
-    assert_eq!(inside.requests(), before);
+    gateway.assert_books_agree();
+    let before = gateway.requests();
+    gateway.stop();
+    gateway.start();
+    gateway.usage();
+    assert_eq!(gateway.requests(), before);
     assert_eq!(
         upstream.bill_total(1_000_000, 5_000_000),
-        inside.usage_total()
+        gateway.usage_total()
     );
 }
 
@@ -107,119 +113,122 @@ fn a_sync_that_failed_loses_nothing() {
 #[test]
 fn a_sync_that_failed_and_could_not_be_made_good_at_once_loses_nothing() {
     let upstream = Upstream::start();
-    let (mut inside, key) = house(&upstream, "");
-    let user = inside.user(&key);
-    inside.usage();
-    inside.disk.syncs_take_ms(300);
-    inside.disk.fails_syncs(1);
+    let (mut gateway, key) = house(&upstream, "");
+    let user = gateway.user(&key);
+    gateway.usage();
+    gateway.disk.set_sync_delay_ms(300);
+    gateway.disk.fail_next_syncs(1);
     for _ in 0..6 {
-        user.chat(&call()).expects(200);
+        user.chat(&call()).assert_status(200);
     }
-    inside.disk.fails_after_log_writes(5);
+    gateway.disk.fail_after_log_writes(5);
     wait_until("the sync has failed", || {
-        inside.disk.counts().failed_syncs > 0
+        gateway.disk.counts().failed_syncs > 0
     });
     std::thread::sleep(std::time::Duration::from_millis(100));
-    inside.disk.heals();
-    user.chat(&call()).expects(200);
+    gateway.disk.heal();
+    user.chat(&call()).assert_status(200);
     wait_until("the books have caught up", || {
-        inside.usage()["total"]["requests"] == json!(7)
+        gateway.usage()["total"]["requests"] == json!(7)
     });
-    let before = inside.requests();
-    inside.stop();
-    inside.start();
-    inside.usage();
-    assert_eq!(inside.requests(), before);
+    let before = gateway.requests();
+    gateway.stop();
+    gateway.start();
+    gateway.usage();
+    assert_eq!(gateway.requests(), before);
     assert_eq!(
         upstream.bill_total(1_000_000, 5_000_000),
-        inside.usage_total()
+        gateway.usage_total()
     );
 }
 
 #[test]
 fn while_nothing_can_be_written_requests_are_refused_and_afterwards_taken_again() {
     let upstream = Upstream::start();
-    let (inside, key) = house(&upstream, "");
-    let user = inside.user(&key);
-    user.chat(&call()).expects(200);
-    inside.usage();
-    inside.disk.fails_writes(true);
+    let (gateway, key) = house(&upstream, "");
+    let user = gateway.user(&key);
+    user.chat(&call()).assert_status(200);
+    gateway.usage();
+    gateway.disk.set_writes_failing(true);
     let refused = user.chat(&call());
-    assert_eq!(refused.expects(503).error_word(), "ledger_unavailable");
+    assert_eq!(
+        refused.assert_status(503).error_type(),
+        "ledger_unavailable"
+    );
     assert_eq!(
         upstream.request_count(),
         1,
         "nothing is sent upstream that is not in the log"
     );
-    inside.disk.fails_writes(false);
-    user.chat(&call()).expects(200);
+    gateway.disk.set_writes_failing(false);
+    user.chat(&call()).assert_status(200);
     wait_until("the books have caught up", || {
-        inside.usage()["total"]["requests"] == json!(2)
+        gateway.usage()["total"]["requests"] == json!(2)
     });
 }
 
 /// A call whose stream the log did not take the end of, on a disk that still fails.
-fn if_undelivered(inside: &Inside, key: &Key, upstream: &Upstream) {
-    upstream.answers(model::uses(10, 20).pause_ms_between(10));
-    let mut stream = inside.user(key).streams(
+fn if_undelivered(gateway: &InProcessGateway, key: &Key, upstream: &Upstream) {
+    upstream.respond_with(model::with_usage(10, 20).pause_ms_between(10));
+    let mut stream = gateway.user(key).open_stream(
         Call::chat().path(),
         &Call::chat().at_most(30).streamed(true).body(),
     );
-    stream.reads_deltas(3);
-    inside.disk.fails_writes(true);
-    let (events, _) = stream.rest();
+    stream.read_deltas(3);
+    gateway.disk.set_writes_failing(true);
+    let (events, _) = stream.read_events();
     let said: String = events
         .iter()
         .map(|event| String::from_utf8_lossy(&event.raw).into_owned())
         .collect();
     assert!(said.contains("ledger_unavailable"), "{said}");
     assert!(!said.contains("[DONE]"), "{said}");
-    upstream.answers(model::uses(10, 20));
+    upstream.respond_with(model::with_usage(10, 20));
 }
 
 /// Its hold stays as long, and it is booked at what it cost once the log takes it: the client was not told its end.
 #[test]
 fn an_answer_whose_cost_cannot_be_written_is_not_ended_and_is_booked_later() {
     let upstream = Upstream::start();
-    let (mut inside, key) = house(&upstream, "");
-    if_undelivered(&inside, &key, &upstream);
+    let (mut gateway, key) = house(&upstream, "");
+    if_undelivered(&gateway, &key, &upstream);
     let left = || {
         (
-            inside.holds_open(),
-            inside.metric("gatekeeper_ends_unlogged"),
+            gateway.holds_open(),
+            gateway.metric("gatekeeper_ends_unlogged"),
         )
     };
     assert_eq!(left(), (1, 1.0));
     // longer than a request that failed is remembered: the log is tried all the while
     wait_until("it was tried often", || {
-        inside.disk.counts().failed_log_writes > 7
+        gateway.disk.counts().failed_log_writes > 7
     });
     assert_eq!(
-        (inside.anon().get("/readyz").status, left()),
+        (gateway.anon().get("/readyz").status, left()),
         (503, (1, 1.0))
     );
-    inside.disk.fails_writes(false);
+    gateway.disk.set_writes_failing(false);
     wait_until("the log takes it", || left() == (0, 0.0));
-    assert_eq!(inside.anon().get("/readyz").status, 200);
-    inside.usage();
-    let row = inside.requests().remove(0);
+    assert_eq!(gateway.anon().get("/readyz").status, 200);
+    gateway.usage();
+    let row = gateway.requests().remove(0);
     assert_eq!(
         (&row["status"], &row["flags"]),
         (&json!("broken"), &json!([])),
         "{row:#}"
     );
-    let booked = inside.usage_total();
+    let booked = gateway.usage_total();
     assert_eq!(booked, upstream.bill_total(1_000_000, 5_000_000));
-    inside.checks_books();
-    let metrics = inside.admin().get("/metrics").text();
+    gateway.assert_books_agree();
+    let metrics = gateway.admin().get("/metrics").text();
     assert!(
         metrics.contains("gatekeeper_requests_total{status=\"broken\"} 1\n"),
         "{metrics}"
     );
-    inside.stop();
-    inside.start();
+    gateway.stop();
+    gateway.start();
     assert_eq!(
-        (inside.usage_total(), inside.requests().len()),
+        (gateway.usage_total(), gateway.requests().len()),
         (booked, 1),
         "a restart has nothing to add"
     );
@@ -228,15 +237,15 @@ fn an_answer_whose_cost_cannot_be_written_is_not_ended_and_is_booked_later() {
 #[test]
 fn what_the_log_did_not_take_is_logged_when_the_gateway_is_stopped() {
     let upstream = Upstream::start();
-    let (mut inside, key) = house(&upstream, "");
-    if_undelivered(&inside, &key, &upstream);
-    inside.disk.fails_writes(false);
-    inside.stop();
-    inside.start();
-    inside.usage();
-    assert_eq!(inside.requests().remove(0)["flags"], json!([]));
+    let (mut gateway, key) = house(&upstream, "");
+    if_undelivered(&gateway, &key, &upstream);
+    gateway.disk.set_writes_failing(false);
+    gateway.stop();
+    gateway.start();
+    gateway.usage();
+    assert_eq!(gateway.requests().remove(0)["flags"], json!([]));
     assert_eq!(
-        inside.usage_total(),
+        gateway.usage_total(),
         upstream.bill_total(1_000_000, 5_000_000)
     );
 }
@@ -244,13 +253,13 @@ fn what_the_log_did_not_take_is_logged_when_the_gateway_is_stopped() {
 #[test]
 fn what_the_log_never_took_is_booked_at_its_ceiling_by_the_next_start() {
     let upstream = Upstream::start();
-    let (mut inside, key) = house(&upstream, "");
-    if_undelivered(&inside, &key, &upstream);
-    inside.stop();
-    inside.disk.fails_writes(false);
-    inside.start();
-    inside.usage();
-    let row = inside.requests().remove(0);
+    let (mut gateway, key) = house(&upstream, "");
+    if_undelivered(&gateway, &key, &upstream);
+    gateway.stop();
+    gateway.disk.set_writes_failing(false);
+    gateway.start();
+    gateway.usage();
+    let row = gateway.requests().remove(0);
     assert_eq!(
         (&row["flags"], &row["cost_usd"]),
         (&json!(["orphaned"]), &row["ceiling_usd"])
@@ -261,47 +270,47 @@ fn what_the_log_never_took_is_booked_at_its_ceiling_by_the_next_start() {
 #[test]
 fn room_that_an_unlogged_end_keeps_comes_free_with_it() {
     let upstream = Upstream::start();
-    let (mut inside, _) = house(&upstream, "");
-    let team = inside.team_with_budget("small", "0.00045");
-    let key = inside.key_of(&team);
-    if_undelivered(&inside, &key, &upstream);
-    let user = inside.user(&key);
+    let (mut gateway, _) = house(&upstream, "");
+    let team = gateway.team_with_budget("small", "0.00045");
+    let key = gateway.key_of(&team);
+    if_undelivered(&gateway, &key, &upstream);
+    let user = gateway.user(&key);
     thread::scope(|scope| {
         let waits = scope.spawn(|| user.chat(&call()).status);
         wait_until("it waits for room", || {
-            inside.metric("gatekeeper_requests_waiting") == 1.0
+            gateway.metric("gatekeeper_requests_waiting") == 1.0
         });
-        inside.disk.fails_writes(false);
+        gateway.disk.set_writes_failing(false);
         assert_eq!(waits.join().expect("a call ends"), 200);
     });
-    inside.checks_books();
+    gateway.assert_books_agree();
 }
 
 /// A hold that cannot be given back is given back later, and leaves no record: nothing was sent.
 #[test]
 fn a_hold_that_cannot_be_given_back_is_given_back_later() {
     let upstream = Upstream::start();
-    let (inside, key) = house(&upstream, "sync = \"disk\"");
-    inside.disk.syncs_take_ms(1_000);
-    let mut connection = inside.user(&key).connects();
-    connection.sends_request(
+    let (gateway, key) = house(&upstream, "sync = \"disk\"");
+    gateway.disk.set_sync_delay_ms(1_000);
+    let mut connection = gateway.user(&key).connect();
+    connection.send_request(
         "POST",
         Call::chat().path(),
         Some(call().to_string().as_bytes()),
     );
     wait_until("it is held and waits for the disk", || {
-        inside.holds_open() == 1
+        gateway.holds_open() == 1
     });
-    inside.disk.fails_writes(true);
-    connection.hangs_up();
+    gateway.disk.set_writes_failing(true);
+    connection.disconnect();
     wait_until("it cannot be given back", || {
-        inside.metric("gatekeeper_ends_unlogged") == 1.0
+        gateway.metric("gatekeeper_ends_unlogged") == 1.0
     });
-    inside.disk.heals();
-    wait_until("it is given back", || inside.holds_open() == 0);
-    inside.usage();
-    assert_eq!((inside.requests().len(), upstream.request_count()), (0, 0));
-    inside.checks_books();
+    gateway.disk.heal();
+    wait_until("it is given back", || gateway.holds_open() == 0);
+    gateway.usage();
+    assert_eq!((gateway.requests().len(), upstream.request_count()), (0, 0));
+    gateway.assert_books_agree();
 }
 
 /// Who asks whether to send requests here is told no while they would be refused, and asked to look again soon: only a request shows
@@ -309,27 +318,30 @@ fn a_hold_that_cannot_be_given_back_is_given_back_later() {
 #[test]
 fn while_the_log_cannot_be_written_the_gateway_is_not_ready() {
     let upstream = Upstream::start();
-    let (inside, key) = house(&upstream, "");
-    let user = inside.user(&key);
-    let ready = || inside.anon().get("/readyz").status;
-    user.chat(&Call::chat().at_most(30).body()).expects(200);
+    let (gateway, key) = house(&upstream, "");
+    let user = gateway.user(&key);
+    let ready = || gateway.anon().get("/readyz").status;
+    user.chat(&Call::chat().at_most(30).body())
+        .assert_status(200);
     assert_eq!(ready(), 200);
-    inside.disk.fails_after_log_writes(0);
+    gateway.disk.fail_after_log_writes(0);
     for _ in 0..2 {
         assert_eq!(
             user.chat(&Call::chat().at_most(30).body())
-                .expects(503)
-                .error_word(),
+                .assert_status(503)
+                .error_type(),
             "ledger_unavailable"
         );
         assert_eq!(ready(), 503);
     }
-    inside.disk.heals();
-    user.chat(&Call::chat().at_most(30).body()).expects(200);
+    gateway.disk.heal();
+    user.chat(&Call::chat().at_most(30).body())
+        .assert_status(200);
     assert_eq!(ready(), 200, "at once, by the request that was taken");
-    inside.disk.fails_after_log_writes(0);
-    user.chat(&Call::chat().at_most(30).body()).expects(503);
+    gateway.disk.fail_after_log_writes(0);
+    user.chat(&Call::chat().at_most(30).body())
+        .assert_status(503);
     assert_eq!(ready(), 503);
-    inside.disk.heals();
+    gateway.disk.heal();
     wait_until("it takes requests again", || ready() == 200);
 }

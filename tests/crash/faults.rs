@@ -12,10 +12,10 @@ use gatekeeper::store::disk::Disk;
 use gatekeeper::store::{Options, Store, StoreError};
 
 use super::books::{Books, Work, restarted, waits};
-use crate::harness::crowd::at_once;
-use crate::harness::recorder::{Cut, Fault, Promises, Recorded, Recorder};
-use crate::harness::seeded::Seeded;
-use crate::harness::{count, record, wait_until};
+use crate::harness::rng::SeededRng;
+use crate::harness::simulated_disk::{AckCounters, Fault, PowerLoss, SharedDisk, SimulatedDisk};
+use crate::harness::workers::run_workers;
+use crate::harness::{print_figure, repetitions, wait_until};
 
 const FAULTS: [Fault; 5] = [
     Fault::NoSpace,
@@ -51,8 +51,13 @@ enum Start {
     NotRecovered { written: u64 },
 }
 
-fn started(disk: &Arc<Recorder>, wait_for_disk: bool, create: bool, expected: &Books) -> Start {
-    let disk = Arc::new(Recorded(Arc::clone(disk)));
+fn started(
+    disk: &Arc<SimulatedDisk>,
+    wait_for_disk: bool,
+    create: bool,
+    expected: &Books,
+) -> Start {
+    let disk = Arc::new(SharedDisk(Arc::clone(disk)));
     let options = Options {
         disk,
         zone: Zone::utc(),
@@ -74,7 +79,7 @@ fn started(disk: &Arc<Recorder>, wait_for_disk: bool, create: bool, expected: &B
     Start::Went(store)
 }
 
-fn opened(disk: &Arc<Recorder>, wait_for_disk: bool, create: bool, expected: &Books) -> Store {
+fn opened(disk: &Arc<SimulatedDisk>, wait_for_disk: bool, create: bool, expected: &Books) -> Store {
     match started(disk, wait_for_disk, create, expected) {
         Start::Went(store) => store,
         Start::NotOpened(error) => panic!("the store does not open on a disk that works: {error}"),
@@ -82,12 +87,12 @@ fn opened(disk: &Arc<Recorder>, wait_for_disk: bool, create: bool, expected: &Bo
     }
 }
 
-fn work(seeded: &mut Seeded, wait_for_disk: bool, bears_faults: Option<Duration>) -> Work {
+fn work(seeded: &mut SeededRng, wait_for_disk: bool, bears_faults: Option<Duration>) -> Work {
     Work {
-        seeded: Seeded::new(seeded.next()),
+        seeded: SeededRng::new(seeded.next()),
         events: Vec::new(),
         books: Books::default(),
-        promises: Arc::new(Promises::default()),
+        promises: Arc::new(AckCounters::default()),
         wait_for_disk,
         patience: 3,
         bears_faults,
@@ -97,37 +102,37 @@ fn work(seeded: &mut Seeded, wait_for_disk: bool, bears_faults: Option<Duration>
 
 /// One life: works, is struck, is healed, is checked, is started again, and loses its power.
 fn life(fault: Fault, kth: u64) -> Outcome {
-    let mut seeded = Seeded::new(kth * 10 + fault as u64);
+    let mut seeded = SeededRng::new(kth * 10 + fault as u64);
     let wait_for_disk = seeded.between(0, 1) == 1;
-    let disk = Arc::new(Recorder::default());
+    let disk = Arc::new(SimulatedDisk::default());
     let store = opened(&disk, wait_for_disk, true, &Books::default());
     let mut work = work(&mut seeded, wait_for_disk, Some(BORNE));
-    disk.fails(fault, kth, seeded.between(1, 30));
+    disk.inject_fault(fault, kth, seeded.between(1, 30));
     for _ in 0..STEPS {
         work.step(&store);
     }
     let outcome = heals_and_goes_on(&disk, &store, &mut work);
     drop(store);
-    let cut = Arc::new(disk.picture().after(&Cut::LosesAll, &mut seeded));
+    let cut = Arc::new(disk.snapshot().after(&PowerLoss::LosesAll, &mut seeded));
     check_restart(&disk, &work, "after a restart");
     check_restart(&cut, &work, "after a power cut");
     outcome
 }
 
 /// Works until the fault has struck, lets the disk heal, and closes the store once everything is booked.
-fn heals_and_goes_on(disk: &Arc<Recorder>, store: &Store, work: &mut Work) -> Outcome {
+fn heals_and_goes_on(disk: &Arc<SimulatedDisk>, store: &Store, work: &mut Work) -> Outcome {
     wait_until("the fault has struck", || {
-        if disk.struck() == 0 {
+        if disk.fault_count() == 0 {
             work.step(store);
         }
-        disk.struck() > 0
+        disk.fault_count() > 0
     });
     let outcome = Outcome {
-        struck: disk.heals(),
+        struck: disk.heal(),
         refused: work.refused,
     };
     goes_on(store, work);
-    let segments = Recorded(Arc::clone(disk))
+    let segments = SharedDisk(Arc::clone(disk))
         .names("ledger")
         .expect("the disk works");
     assert!(
@@ -160,7 +165,7 @@ fn goes_on(store: &Store, work: &mut Work) {
 }
 
 /// The same log, whole; what is open is booked at its ceiling once, and a second start finds nothing to do.
-fn check_restart(disk: &Arc<Recorder>, work: &Work, when: &str) {
+fn check_restart(disk: &Arc<SimulatedDisk>, work: &Work, when: &str) {
     let mut events = work.events.clone();
     for start in 1..=2 {
         let store = opened(disk, work.wait_for_disk, false, &Books::of(&events));
@@ -178,14 +183,14 @@ fn check_restart(disk: &Arc<Recorder>, work: &Work, when: &str) {
 
 #[test]
 fn a_fault_at_any_operation_loses_nothing_and_heals_without_a_restart() {
-    let lives = count("GK_FAULTS", 10) as u64;
+    let lives = repetitions("GK_FAULTS", 10) as u64;
     let kth = |number: u64| 1 + number * LAST / lives;
     let all: Vec<(Fault, u64)> = FAULTS
         .iter()
         .flat_map(|fault| (0..lives).map(move |number| (*fault, kth(number))))
         .collect();
     // most of a life is waiting for the second after which the books are tried again
-    let outcomes = at_once(
+    let outcomes = run_workers(
         16,
         all.len(),
         |_| (),
@@ -202,7 +207,7 @@ fn a_fault_at_any_operation_loses_nothing_and_heals_without_a_restart() {
         sum.refused += outcome.refused;
     }
     for (fault, Outcome { struck, refused }) in told {
-        record(
+        print_figure(
             &format!("fault {fault}"),
             &format!(
                 "struck each of {lives} lives, {struck} operations failed, {refused} records refused"
@@ -223,13 +228,13 @@ struct Struck {
 /// A process was killed; the next one's disk fails while it opens the books, reads the log and books what was open. It may
 /// refuse to start, and loses nothing; where it starts, it goes on once the disk has healed.
 fn restart(fault: Fault, number: u64, kth: u64) -> Struck {
-    let mut seeded = Seeded::new(number * 10 + fault as u64);
+    let mut seeded = SeededRng::new(number * 10 + fault as u64);
     let wait_for_disk = seeded.between(0, 1) == 1;
     let (disk, mut work) = killed(&mut seeded, wait_for_disk);
-    disk.fails(fault, kth, seeded.between(1, 60));
+    disk.inject_fault(fault, kth, seeded.between(1, 60));
     let start = started(&disk, wait_for_disk, false, &work.books);
     let mut struck = Struck {
-        early: disk.struck() > 0,
+        early: disk.fault_count() > 0,
         ..Struck::default()
     };
     let orphans = work.books.orphans();
@@ -240,15 +245,15 @@ fn restart(fault: Fault, number: u64, kth: u64) -> Struck {
             work.bears_faults = Some(BORNE);
             heals_and_goes_on(&disk, &store, &mut work);
             drop(store);
-            let cut = Arc::new(disk.picture().after(&Cut::LosesAll, &mut seeded));
+            let cut = Arc::new(disk.snapshot().after(&PowerLoss::LosesAll, &mut seeded));
             check_restart(&cut, &work, "after a power cut");
         }
         Start::NotOpened(error) => {
-            assert!(disk.heals() > 0, "refused without a reason: {error}");
+            assert!(disk.heal() > 0, "refused without a reason: {error}");
             struck.not_opened = true;
         }
         Start::NotRecovered { written } => {
-            assert!(disk.heals() > 0, "not recovered without a reason");
+            assert!(disk.heal() > 0, "not recovered without a reason");
             let booked = written as usize - work.events.len();
             work.events.extend(orphans.into_iter().take(booked));
             struck.not_recovered = true;
@@ -259,29 +264,29 @@ fn restart(fault: Fault, number: u64, kth: u64) -> Struck {
 }
 
 /// The disk of a process that was killed at work, with calls open and records that are not booked.
-fn killed(seeded: &mut Seeded, wait_for_disk: bool) -> (Arc<Recorder>, Work) {
-    let disk = Arc::new(Recorder::default());
+fn killed(seeded: &mut SeededRng, wait_for_disk: bool) -> (Arc<SimulatedDisk>, Work) {
+    let disk = Arc::new(SimulatedDisk::default());
     let store = opened(&disk, wait_for_disk, true, &Books::default());
     let mut work = work(seeded, wait_for_disk, None);
     for _ in 0..STEPS / 2 {
         work.step(&store);
     }
     work.holds(&store, 3);
-    let killed = Arc::new(disk.picture().after(&Cut::LosesNothing, seeded));
+    let killed = Arc::new(disk.snapshot().after(&PowerLoss::LosesNothing, seeded));
     store.close();
     (killed, work)
 }
 
 #[test]
 fn a_fault_at_any_operation_of_a_start_loses_nothing_and_the_next_start_is_exact() {
-    let lives = count("GK_FAULTS", 10) as u64;
+    let lives = repetitions("GK_FAULTS", 10) as u64;
     let kth = |number: u64| number * LAST_OF_START / lives;
     let all: Vec<(Fault, u64)> = FAULTS
         .iter()
         .flat_map(|fault| (0..lives).map(move |number| (*fault, number)))
         .collect();
     let one = |(fault, number): (Fault, u64)| restart(fault, number, kth(number));
-    let starts = at_once(16, all.len(), |_| (), |(), turn| one(all[turn]));
+    let starts = run_workers(16, all.len(), |_| (), |(), turn| one(all[turn]));
     for fault in FAULTS {
         let of_fault: Vec<Struck> = all
             .iter()
@@ -298,7 +303,7 @@ fn a_fault_at_any_operation_of_a_start_loses_nothing_and_the_next_start_is_exact
             not_opened > 0,
             "{fault:?} has never kept the books from being opened: {of_fault:?}"
         );
-        record(
+        print_figure(
             &format!("fault {fault:?} at the start"),
             &format!(
                 "struck each of {lives} lives, {early} before the start was over: {not_opened} not opened, {} not recovered",
@@ -311,14 +316,14 @@ fn a_fault_at_any_operation_of_a_start_loses_nothing_and_the_next_start_is_exact
 /// With nothing to book for hours, nothing else would open the books anew.
 #[test]
 fn a_change_of_the_control_plane_that_met_a_fault_does_not_stop_the_next() {
-    let disk = Arc::new(Recorder::default());
+    let disk = Arc::new(SimulatedDisk::default());
     let store = opened(&disk, false, true, &Books::default());
     let change = || waits(store.write(|change| change.next_id()));
     let first = change().expect("the disk works");
     for fault in FAULTS {
-        disk.fails(fault, 0, 1_000);
+        disk.inject_fault(fault, 0, 1_000);
         change().expect_err("the disk does not work");
-        assert!(disk.heals() > 0, "{fault:?} has struck");
+        assert!(disk.heal() > 0, "{fault:?} has struck");
         wait_until("changes are taken again", || change().is_ok());
         store.tenants().expect("the books can be read");
     }

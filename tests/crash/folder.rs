@@ -17,8 +17,8 @@ use redb::TableDefinition;
 use super::books::{Books, Work, waits};
 use crate::budget::call::Call;
 use crate::harness::process::Gatekeeper;
-use crate::harness::recorder::{Cut, Recorded, Recorder};
-use crate::harness::seeded::Seeded;
+use crate::harness::rng::SeededRng;
+use crate::harness::simulated_disk::{PowerLoss, SharedDisk, SimulatedDisk};
 use crate::harness::upstream::Upstream;
 use crate::harness::wait_until;
 
@@ -26,13 +26,14 @@ const LOG: &str = "ledger/000001.log";
 
 /// A gateway with some calls in its books, stopped.
 fn stopped(upstream: &Upstream) -> Gatekeeper {
-    let mut gatekeeper = Gatekeeper::before(upstream)
+    let mut gatekeeper = Gatekeeper::with_upstream(upstream)
         .ledger("segment_mb = 1")
-        .starts();
+        .start();
     let team = gatekeeper.team_with_budget("eng", "10");
     let user = gatekeeper.user(&gatekeeper.key_of(&team));
     for _ in 0..5 {
-        user.chat(&Call::chat().at_most(30).body()).expects(200);
+        user.chat(&Call::chat().at_most(30).body())
+            .assert_status(200);
     }
     gatekeeper.stop();
     gatekeeper
@@ -55,7 +56,7 @@ fn snapshot(data: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 /// Starts, is refused with 78, and finds the folder as it was.
 fn refused(gatekeeper: &mut Gatekeeper) -> String {
     let before = snapshot(&gatekeeper.data);
-    let (status, said) = gatekeeper.start_refused();
+    let (status, said) = gatekeeper.start_expecting_failure();
     assert_eq!(status.code(), Some(78), "{said}");
     assert!(!said.contains("panicked"), "{said}");
     let after = snapshot(&gatekeeper.data);
@@ -156,14 +157,16 @@ fn behind(upstream: &Upstream) -> Gatekeeper {
     let key = gatekeeper.key(&serde_json::json!({"name": "later", "team": "eng"}));
     let user = gatekeeper.user(&key);
     for _ in 0..30 {
-        user.chat(&Call::chat().at_most(30).body()).expects(200);
+        user.chat(&Call::chat().at_most(30).body())
+            .assert_status(200);
     }
     // a record says what was synced before it
     let metric = |name| gatekeeper.metric(name);
     wait_until("all of it is synced", || {
         metric("gatekeeper_ledger_synced") == metric("gatekeeper_ledger_written")
     });
-    user.chat(&Call::chat().at_most(30).body()).expects(200);
+    user.chat(&Call::chat().at_most(30).body())
+        .assert_status(200);
     gatekeeper.stop();
     fs::rename(before, books).expect("the books can be put back");
     gatekeeper
@@ -188,9 +191,9 @@ fn a_log_whose_head_was_lost_is_no_file_that_nobody_misses() {
 }
 
 /// Small segments, and books that stay where they are.
-fn opens(disk: &Arc<Recorder>, create: bool) -> Result<(Store, RecoveredState), StoreError> {
+fn opens(disk: &Arc<SimulatedDisk>, create: bool) -> Result<(Store, RecoveredState), StoreError> {
     let segment_bytes = 8 * 1024;
-    let disk = Arc::new(Recorded(Arc::clone(disk)));
+    let disk = Arc::new(SharedDisk(Arc::clone(disk)));
     Store::open(Options {
         disk,
         zone: Zone::utc(),
@@ -203,7 +206,7 @@ fn opens(disk: &Arc<Recorder>, create: bool) -> Result<(Store, RecoveredState), 
 
 fn work() -> Work {
     Work {
-        seeded: Seeded::new(7),
+        seeded: SeededRng::new(7),
         events: Vec::new(),
         books: Books::default(),
         promises: Arc::default(),
@@ -215,10 +218,10 @@ fn work() -> Work {
 }
 
 /// A log of several segments of which nothing is booked, and what it says.
-fn several_segments() -> (Arc<Recorder>, usize, Vec<String>) {
-    let disk = Arc::new(Recorder::default());
+fn several_segments() -> (Arc<SimulatedDisk>, usize, Vec<String>) {
+    let disk = Arc::new(SimulatedDisk::default());
     let (store, _) = opens(&disk, true).expect("an empty disk can be set up");
-    disk.fails_book_syncs();
+    disk.fail_book_syncs();
     let mut work = work();
     for _ in 0..9 {
         work.holds(&store, 10);
@@ -226,11 +229,11 @@ fn several_segments() -> (Arc<Recorder>, usize, Vec<String>) {
     }
     work.holds(&store, 1);
     let killed = Arc::new(
-        disk.picture()
-            .after(&Cut::LosesNothing, &mut Seeded::new(1)),
+        disk.snapshot()
+            .after(&PowerLoss::LosesNothing, &mut SeededRng::new(1)),
     );
     store.close();
-    let folder = Recorded(Arc::clone(&killed));
+    let folder = SharedDisk(Arc::clone(&killed));
     let mut logs = folder.names("ledger").expect("the folder can be listed");
     // one that waits to be begun is missed by nobody
     logs.retain(|log| {
@@ -246,12 +249,15 @@ fn several_segments() -> (Arc<Recorder>, usize, Vec<String>) {
 }
 
 /// What the store says of a copy that something was done to.
-fn opened_after(disk: &Arc<Recorder>, done: impl FnOnce(&Recorded)) -> Result<usize, String> {
+fn opened_after(
+    disk: &Arc<SimulatedDisk>,
+    done: impl FnOnce(&SharedDisk),
+) -> Result<usize, String> {
     let copy = Arc::new(
-        disk.picture()
-            .after(&Cut::LosesNothing, &mut Seeded::new(1)),
+        disk.snapshot()
+            .after(&PowerLoss::LosesNothing, &mut SeededRng::new(1)),
     );
-    done(&Recorded(Arc::clone(&copy)));
+    done(&SharedDisk(Arc::clone(&copy)));
     let (store, recovered) = opens(&copy, false).map_err(|error| error.to_string())?;
     store.close();
     Ok(recovered.holds.len())
@@ -277,17 +283,17 @@ fn the_lost_head_of_any_of_several_segments_is_refused_and_named() {
 /// The first write of a segment may reach the disk without its head. Whatever is in it was promised to nobody.
 #[test]
 fn a_segment_that_was_never_synced_is_cut_like_a_torn_tail_and_said() {
-    let disk = Arc::new(Recorder::default());
+    let disk = Arc::new(SimulatedDisk::default());
     let (store, _) = opens(&disk, true).expect("an empty disk can be set up");
-    disk.fails_book_syncs();
+    disk.fail_book_syncs();
     let mut work = work();
     work.holds(&store, 1);
     let cut = Arc::new(
-        disk.picture()
-            .after(&Cut::LosesNothing, &mut Seeded::new(1)),
+        disk.snapshot()
+            .after(&PowerLoss::LosesNothing, &mut SeededRng::new(1)),
     );
     store.close();
-    let log = Recorded(Arc::clone(&cut)).open(LOG).expect("it is there");
+    let log = SharedDisk(Arc::clone(&cut)).open(LOG).expect("it is there");
     log.write_at(0, &[0; 64]).expect("it can be written");
     for remarks in [1, 0] {
         let (store, recovered) =
@@ -405,7 +411,7 @@ fn a_log_that_ends_before_the_books_is_begun_anew_where_they_end() {
     gatekeeper
         .user(&key)
         .chat(&Call::chat().at_most(30).body())
-        .expects(200);
+        .assert_status(200);
     gatekeeper.restart();
     assert!(
         !gatekeeper.output().contains("a new segment begins"),
@@ -474,7 +480,7 @@ fn a_torn_tail_is_cut_and_said() {
     gatekeeper
         .user(&key)
         .chat(&Call::chat().at_most(30).body())
-        .expects(200);
+        .assert_status(200);
     gatekeeper.restart();
     assert!(
         !gatekeeper.output().contains("torn"),
@@ -507,7 +513,7 @@ fn a_log_that_was_removed_is_begun_anew_where_the_books_end() {
     gatekeeper
         .user(&key)
         .chat(&Call::chat().at_most(30).body())
-        .expects(200);
+        .assert_status(200);
     gatekeeper.restart();
     assert_eq!(gatekeeper.usage()["total"]["requests"], 6);
 }
@@ -518,7 +524,7 @@ fn a_second_process_on_the_same_folder_is_refused() {
     let mut gatekeeper = stopped(&upstream);
     gatekeeper.start();
     let config = gatekeeper.config.display().to_string();
-    let second = gatekeeper.runs(&["serve", "--config", &config, "--listen", "127.0.0.1:0"]);
+    let second = gatekeeper.run(&["serve", "--config", &config, "--listen", "127.0.0.1:0"]);
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
     assert_eq!(second.status.code(), Some(78), "{said}");
     assert!(

@@ -6,11 +6,11 @@ use std::io::Write;
 use std::path::Path;
 
 use crate::budget::call::Call;
-use crate::harness::person::Stream;
+use crate::harness::client::ResponseStream;
 use crate::harness::process::{Gatekeeper, Provider};
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
-use crate::harness::{model, pico, record, skipped, wait_until};
+use crate::harness::{model, pico, print_figure, print_skipped, wait_until};
 
 /// Calls within which the log's segment must be used up.
 const CALLS_MAX: usize = 20_000;
@@ -27,36 +27,39 @@ fn fill(file: &Path) {
 #[test]
 fn a_full_disk_refuses_in_words_and_heals_without_a_restart() {
     let upstream = Upstream::start();
-    upstream.answers(model::uses(10, 20));
-    let house = Gatekeeper::before(&upstream)
+    upstream.respond_with(model::with_usage(10, 20));
+    let house = Gatekeeper::with_upstream(&upstream)
         .provider(&Provider::anthropic("claude", &upstream))
         .ledger("segment_mb = 1\ndisk_reserve_mb = 0")
-        .starts_on_tmpfs(24);
+        .start_on_tmpfs(24);
     let mut gatekeeper = match house {
         Ok(gatekeeper) => gatekeeper,
-        Err(why) => return skipped("a full tmpfs", &why),
+        Err(why) => return print_skipped("a full tmpfs", &why),
     };
     let team = gatekeeper.team_with_budget("eng", "1000");
     let user = gatekeeper.user(&gatekeeper.key_of(&team));
-    let mut connection = user.connects();
-    Call::chat().at_most(30).by(&mut connection).expects(200);
+    let mut connection = user.connect();
+    Call::chat()
+        .at_most(30)
+        .by(&mut connection)
+        .assert_status(200);
     gatekeeper.usage();
     // calls that run while the disk fills have set room aside for their ends
-    upstream.answers(Script::by(|seen| {
+    upstream.respond_with(Script::from_request(|seen| {
         let streamed = seen.json()["stream"] == true;
         if streamed {
-            model::uses(10, 20).pause_ms_between(2_000)
+            model::with_usage(10, 20).pause_ms_between(2_000)
         } else {
-            model::uses(10, 20)
+            model::with_usage(10, 20)
         }
     }));
     let streamed = Call::chat().at_most(30).streamed(true).body();
-    let mut streams: Vec<Stream> = (0..STREAMS)
-        .map(|_| user.streams(Call::chat().path(), &streamed))
+    let mut streams: Vec<ResponseStream> = (0..STREAMS)
+        .map(|_| user.open_stream(Call::chat().path(), &streamed))
         .collect();
     streams
         .iter_mut()
-        .for_each(|stream| drop(stream.reads_deltas(1)));
+        .for_each(|stream| drop(stream.read_deltas(1)));
     let filling = gatekeeper.data.join("filling");
     fill(&filling);
     let mut served = 1;
@@ -71,13 +74,16 @@ fn a_full_disk_refuses_in_words_and_heals_without_a_restart() {
             "the disk is full and everybody is served"
         );
     };
-    assert_eq!(refused.expects(503).error_word(), "ledger_unavailable");
+    assert_eq!(
+        refused.assert_status(503).error_type(),
+        "ledger_unavailable"
+    );
     assert_eq!(gatekeeper.holds_open(), STREAMS as u64, "they run still");
     let asked = upstream.request_count();
     assert_eq!(
         user.messages(&Call::messages().at_most(30).body())
-            .expects(503)
-            .error_word(),
+            .assert_status(503)
+            .error_type(),
         "overloaded_error"
     );
     assert_eq!(
@@ -86,7 +92,7 @@ fn a_full_disk_refuses_in_words_and_heals_without_a_restart() {
         "nothing is sent upstream that is not in the log"
     );
     for stream in streams {
-        let (events, _) = stream.rest();
+        let (events, _) = stream.read_events();
         let said: String = events
             .iter()
             .map(|event| String::from_utf8_lossy(&event.raw).into_owned())
@@ -124,7 +130,7 @@ fn a_full_disk_refuses_in_words_and_heals_without_a_restart() {
     );
     gatekeeper.restart();
     assert_eq!(gatekeeper.usage_total(), billed, "and after a restart");
-    record(
+    print_figure(
         "a full tmpfs",
         &format!(
             "{STREAMS} streams ended well, {served} calls served before it was noticed, none lost"

@@ -13,9 +13,11 @@ use gatekeeper::store::disk::Disk;
 use gatekeeper::store::{Options, RecoveredState, Store, StoreError};
 
 use super::books::{Books, Work, restarted, waits};
-use crate::harness::recorder::{Cut, Picture, Promised, Promises, Recorded, Recorder};
-use crate::harness::seeded::Seeded;
-use crate::harness::{count, record, wait_until};
+use crate::harness::rng::SeededRng;
+use crate::harness::simulated_disk::{
+    AckCounters, AckCounts, DiskSnapshot, PowerLoss, SharedDisk, SimulatedDisk,
+};
+use crate::harness::{print_figure, repetitions, wait_until};
 
 /// Pictures that are taken in the life of a store, and looked at, by how many cuts it has survived.
 const PICTURES: [usize; 4] = [8, 1, 1, 0];
@@ -33,9 +35,9 @@ struct Family {
 }
 
 impl Family {
-    fn options(&self, disk: &Arc<Recorder>, create: bool) -> Options {
+    fn options(&self, disk: &Arc<SimulatedDisk>, create: bool) -> Options {
         Options {
-            disk: Arc::new(Recorded(Arc::clone(disk))),
+            disk: Arc::new(SharedDisk(Arc::clone(disk))),
             zone: Zone::utc(),
             segment_bytes: self.segment_bytes,
             disk_reserve_mb: 0,
@@ -46,27 +48,27 @@ impl Family {
 
     fn begins(&mut self, seed: u64) {
         self.segment_bytes = [4, 8, 16][(seed % 3) as usize] * 1024;
-        let disk = Arc::new(Recorder::default());
-        let promises = Arc::new(Promises::default());
+        let disk = Arc::new(SimulatedDisk::default());
+        let promises = Arc::new(AckCounters::default());
         let (store, recovered) =
             Store::open(self.options(&disk, true)).expect("an empty disk can be set up");
-        disk.films(seed, PICTURES[0], &promises);
+        disk.record_snapshots(seed, PICTURES[0], &promises);
         self.goes_on(&disk, (store, recovered), promises, &[], (seed, 0));
     }
 
     /// Opens what a cut has left, and checks it.
     fn recovers(
         &mut self,
-        disk: Recorder,
-        (promised, least): (Promised, u64),
+        disk: SimulatedDisk,
+        (promised, least): (AckCounts, u64),
         history: &[LedgerEvent],
         (seed, age): (u64, usize),
     ) {
         self.images += 1;
-        let (disk, promises) = (Arc::new(disk), Arc::new(Promises::default()));
+        let (disk, promises) = (Arc::new(disk), Arc::new(AckCounters::default()));
         promises.synced.store(promised.synced, Ordering::SeqCst);
         promises.number.store(promised.number, Ordering::SeqCst);
-        disk.films(seed, PICTURES[age], &promises);
+        disk.record_snapshots(seed, PICTURES[age], &promises);
         let (store, recovered) = Store::open(self.options(&disk, false))
             .expect("a power cut never keeps the store from opening");
         let there = store.wal().metrics().written;
@@ -93,14 +95,14 @@ impl Family {
     /// Recovers the ledger, works on, and cuts all of that in turn.
     fn goes_on(
         &mut self,
-        disk: &Arc<Recorder>,
+        disk: &Arc<SimulatedDisk>,
         (store, recovered): (Store, RecoveredState),
-        promises: Arc<Promises>,
+        promises: Arc<AckCounters>,
         history: &[LedgerEvent],
         (seed, age): (u64, usize),
     ) {
         if self.failing_percent > 0 {
-            disk.fails_log_syncs(seed, self.failing_percent);
+            disk.fail_log_syncs(seed, self.failing_percent);
         }
         let mut books = Books::of(history);
         books.is_what_was_recovered(&recovered);
@@ -109,7 +111,7 @@ impl Family {
         books = Books::of(&events);
         Ledger::recover(store.wal(), Zone::utc(), Vec::new(), recovered, restarted())
             .expect("the log can be written");
-        let mut seeded = Seeded::new(seed);
+        let mut seeded = SeededRng::new(seed);
         if age > 0 {
             books.is_in(&store);
             let number =
@@ -120,7 +122,7 @@ impl Family {
         let wait_for_disk = self.wait_for_disk;
         let patience = seeded.between(0, 3);
         let mut work = Work {
-            seeded: Seeded::new(seeded.next()),
+            seeded: SeededRng::new(seeded.next()),
             events,
             books,
             promises,
@@ -135,14 +137,18 @@ impl Family {
         store.close();
         drop(store);
         let events = self.starts_twice(disk, work.events);
-        let pictures = disk.pictures();
+        let pictures = disk.take_snapshots();
         for picture in pictures {
             self.cuts(&picture, &events, (seeded.next(), age + 1));
         }
     }
 
     /// A stop and two starts: the second has nothing left to do.
-    fn starts_twice(&self, disk: &Arc<Recorder>, mut events: Vec<LedgerEvent>) -> Vec<LedgerEvent> {
+    fn starts_twice(
+        &self,
+        disk: &Arc<SimulatedDisk>,
+        mut events: Vec<LedgerEvent>,
+    ) -> Vec<LedgerEvent> {
         for _ in 0..2 {
             let (store, recovered) =
                 Store::open(self.options(disk, false)).expect("opens after a stop");
@@ -156,16 +162,16 @@ impl Family {
         events
     }
 
-    fn cuts(&mut self, picture: &Picture, events: &[LedgerEvent], (seed, age): (u64, usize)) {
+    fn cuts(&mut self, picture: &DiskSnapshot, events: &[LedgerEvent], (seed, age): (u64, usize)) {
         if self.images >= self.wanted {
             return;
         }
-        let mut seeded = Seeded::new(seed);
+        let mut seeded = SeededRng::new(seed);
         let killed = seeded.between(0, 5) == 0;
         let cut = if killed {
-            Cut::LosesNothing
+            PowerLoss::LosesNothing
         } else {
-            Cut::any(&mut seeded, picture.writes())
+            PowerLoss::any(&mut seeded, picture.writes())
         };
         let promised = picture.promised;
         let least = if killed {
@@ -180,7 +186,7 @@ impl Family {
 
 /// Cuts until there are so many images.
 fn error_format(wait_for_disk: bool, failing_percent: u64, seed: u64) {
-    let wanted = count("GK_IMAGES", 200) / 4;
+    let wanted = repetitions("GK_IMAGES", 200) / 4;
     let mut family = Family {
         wait_for_disk,
         failing_percent,
@@ -200,7 +206,7 @@ fn error_format(wait_for_disk: bool, failing_percent: u64, seed: u64) {
     } else {
         ""
     };
-    record(
+    print_figure(
         &format!("crash images, sync = {sync}{failing}"),
         &format!(
             "{} images of {runs} runs, up to {} records replayed",
@@ -230,7 +236,7 @@ fn with_sync_disk_no_power_cut_after_failed_syncs_takes_what_was_acknowledged() 
 }
 
 /// A store on small segments, without a ledger: nothing is written but what the test writes.
-fn bare(disk: &Arc<Recorder>, wait_for_disk: bool, create: bool) -> (Store, RecoveredState) {
+fn bare(disk: &Arc<SimulatedDisk>, wait_for_disk: bool, create: bool) -> (Store, RecoveredState) {
     let family = Family {
         wait_for_disk,
         failing_percent: 0,
@@ -244,7 +250,7 @@ fn bare(disk: &Arc<Recorder>, wait_for_disk: bool, create: bool) -> (Store, Reco
 
 fn work(seed: u64, wait_for_disk: bool) -> Work {
     Work {
-        seeded: Seeded::new(seed),
+        seeded: SeededRng::new(seed),
         events: Vec::new(),
         books: Books::default(),
         promises: Arc::default(),
@@ -266,22 +272,26 @@ fn works(store: &Store, seed: u64, wait_for_disk: bool, steps: usize) -> Work {
 /// The first process is killed before any sync, with records in several segments: the second syncs them all before it says so.
 #[test]
 fn what_a_killed_process_left_in_several_segments_is_synced_by_the_next() {
-    let disk = Arc::new(Recorder::default());
+    let disk = Arc::new(SimulatedDisk::default());
     let (store, _) = bare(&disk, false, true);
     let mut work = work(7, false);
     work.holds(&store, 80);
     let killed = Arc::new(
-        disk.picture()
-            .after(&Cut::LosesNothing, &mut Seeded::new(1)),
+        disk.snapshot()
+            .after(&PowerLoss::LosesNothing, &mut SeededRng::new(1)),
     );
     store.close();
     let (store, recovered) = bare(&killed, false, false);
-    killed.fails_book_syncs();
+    killed.fail_book_syncs();
     work.books.is_what_was_recovered(&recovered);
     wait_until("it says that all is on disk", || {
         store.wal().metrics().synced == work.events.len() as u64
     });
-    let cut = Arc::new(killed.picture().after(&Cut::LosesAll, &mut Seeded::new(1)));
+    let cut = Arc::new(
+        killed
+            .snapshot()
+            .after(&PowerLoss::LosesAll, &mut SeededRng::new(1)),
+    );
     store.close();
     work.books
         .is_what_was_recovered(&bare(&cut, false, false).1);
@@ -291,18 +301,20 @@ fn what_a_killed_process_left_in_several_segments_is_synced_by_the_next() {
 /// own would bring to the disk: it has to write it again before it may say that it is there.
 #[test]
 fn what_a_killed_process_could_not_sync_is_written_again_by_the_next() {
-    let disk = Arc::new(Recorder::default());
+    let disk = Arc::new(SimulatedDisk::default());
     let (store, _) = bare(&disk, false, true);
-    disk.fails_log_syncs(1, 100);
+    disk.fail_log_syncs(1, 100);
     let work = works(&store, 7, false, 60);
-    wait_until("a sync has failed", || disk.picture_of_failure().is_some());
+    wait_until("a sync has failed", || {
+        disk.snapshot_at_sync_failure().is_some()
+    });
     let killed = disk
-        .picture_of_failure()
-        .map(|picture| picture.after(&Cut::LosesNothing, &mut Seeded::new(1)));
+        .snapshot_at_sync_failure()
+        .map(|picture| picture.after(&PowerLoss::LosesNothing, &mut SeededRng::new(1)));
     let killed = Arc::new(killed.expect("it was waited for"));
     store.close();
     let (store, recovered) = bare(&killed, false, false);
-    killed.fails_book_syncs();
+    killed.fail_book_syncs();
     let found = store.wal().metrics().written;
     assert!(found > 0, "something was written before the sync");
     let books = Books::of(&work.events[..found as usize]);
@@ -310,7 +322,11 @@ fn what_a_killed_process_could_not_sync_is_written_again_by_the_next() {
     wait_until("it says that all is on disk", || {
         store.wal().metrics().synced == found
     });
-    let cut = Arc::new(killed.picture().after(&Cut::LosesAll, &mut Seeded::new(1)));
+    let cut = Arc::new(
+        killed
+            .snapshot()
+            .after(&PowerLoss::LosesAll, &mut SeededRng::new(1)),
+    );
     store.close();
     books.is_what_was_recovered(&bare(&cut, false, false).1);
 }
@@ -319,23 +335,27 @@ fn what_a_killed_process_could_not_sync_is_written_again_by_the_next() {
 /// again elsewhere: until that is on disk it must not stand in the place of the first's.
 #[test]
 fn what_a_killed_process_had_on_disk_is_not_lost_by_the_next_that_cannot_sync() {
-    let disk = Arc::new(Recorder::default());
+    let disk = Arc::new(SimulatedDisk::default());
     let (store, _) = bare(&disk, true, true);
-    disk.fails_book_syncs();
+    disk.fail_book_syncs();
     let work = works(&store, 7, true, 30);
     waits(store.wal().settled(work.events.len() as u64));
-    let killed = Arc::new(disk.picture().after(&Cut::LosesAll, &mut Seeded::new(1)));
+    let killed = Arc::new(
+        disk.snapshot()
+            .after(&PowerLoss::LosesAll, &mut SeededRng::new(1)),
+    );
     store.close();
-    killed.fails_log_syncs(1, 100);
+    killed.fail_log_syncs(1, 100);
     let (store, recovered) = bare(&killed, true, false);
     work.books.is_what_was_recovered(&recovered);
     // what the sync did not bring to the disk is written again before it is said that it failed
     wait_until("a sync has failed", || store.wal().metrics().sync_failing);
-    let picture = killed.picture();
+    let picture = killed.snapshot();
     store.close();
     for seed in 0..50 {
-        let mut seeded = Seeded::new(seed);
-        let cut = Arc::new(picture.after(&Cut::any(&mut seeded, picture.writes()), &mut seeded));
+        let mut seeded = SeededRng::new(seed);
+        let cut =
+            Arc::new(picture.after(&PowerLoss::any(&mut seeded, picture.writes()), &mut seeded));
         let (store, recovered) = bare(&cut, true, false);
         work.books.is_what_was_recovered(&recovered);
         store.close();
@@ -345,16 +365,16 @@ fn what_a_killed_process_had_on_disk_is_not_lost_by_the_next_that_cannot_sync() 
 /// A failed sync may leave the file of the books longer in memory than on the disk, and no later sync would bring that there.
 #[test]
 fn a_length_of_the_books_that_could_not_be_synced_is_set_again() {
-    let disk = Arc::new(Recorder::default());
+    let disk = Arc::new(SimulatedDisk::default());
     let (store, _) = bare(&disk, false, true);
     let bytes = || {
-        Recorded(Arc::clone(&disk))
+        SharedDisk(Arc::clone(&disk))
             .open("gatekeeper.redb")
             .and_then(|file| file.size())
             .expect("it can be read")
     };
     let before = bytes();
-    disk.fails_book_syncs();
+    disk.fail_book_syncs();
     let mut work = work(7, false);
     // the file grows once, while it cannot be synced, and not again afterwards
     work.holds(&store, 200);
@@ -362,13 +382,16 @@ fn a_length_of_the_books_that_could_not_be_synced_is_set_again() {
         bytes() > before && store.wal().metrics().books_failing
     });
     let grown = bytes();
-    disk.heals_book_syncs();
+    disk.heal_book_syncs();
     wait_until("the books are written again", || {
         store.wal().metrics().applied == work.events.len() as u64
     });
     store.close();
     assert_eq!(bytes(), grown);
-    let cut = Arc::new(disk.picture().after(&Cut::LosesAll, &mut Seeded::new(1)));
+    let cut = Arc::new(
+        disk.snapshot()
+            .after(&PowerLoss::LosesAll, &mut SeededRng::new(1)),
+    );
     work.books
         .is_what_was_recovered(&bare(&cut, false, false).1);
 }
@@ -385,15 +408,15 @@ fn a_power_cut_during_init_leaves_a_folder_that_opens_or_can_be_set_up() {
         longest_replay: 0,
     };
     for seed in 0..20 {
-        let disk = Arc::new(Recorder::default());
-        disk.films(seed, 20, &Arc::new(Promises::default()));
+        let disk = Arc::new(SimulatedDisk::default());
+        disk.record_snapshots(seed, 20, &Arc::new(AckCounters::default()));
         Store::open(family.options(&disk, true))
             .expect("an empty disk can be set up")
             .0
             .close();
-        let mut seeded = Seeded::new(seed);
-        for picture in disk.pictures() {
-            let cut = Cut::any(&mut seeded, picture.writes());
+        let mut seeded = SeededRng::new(seed);
+        for picture in disk.take_snapshots() {
+            let cut = PowerLoss::any(&mut seeded, picture.writes());
             let left = Arc::new(picture.after(&cut, &mut seeded));
             let opened = Store::open(family.options(&left, false)).or_else(|error| match error {
                 StoreError::NotInitialised => Store::open(family.options(&left, true)),

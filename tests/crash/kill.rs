@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::harness::crowd::at_once;
+use crate::harness::client::Connection;
 use crate::harness::model;
-use crate::harness::person::Connection;
 use crate::harness::process::{Gatekeeper, Key, Provider, text};
 use crate::harness::upstream::Upstream;
-use crate::harness::{Raises, count, pico, record, usd};
+use crate::harness::workers::run_workers;
+use crate::harness::{SetOnDrop, pico, print_figure, repetitions, usd};
 
 const WORKERS: usize = 24;
 const INPUT: u64 = 1_000_000;
@@ -45,9 +45,9 @@ fn calls(connection: &mut Connection, number: u64) -> Option<Complete> {
         "/v1/chat/completions"
     };
     let streamed = !number.is_multiple_of(2);
-    connection.sends_request("POST", path, Some(&body(number, streamed)));
-    let answer = connection.try_answer("POST").ok()?;
-    answer.expects(200);
+    connection.send_request("POST", path, Some(&body(number, streamed)));
+    let answer = connection.try_read_response("POST").ok()?;
+    answer.assert_status(200);
     let cost = if streamed {
         let said = answer.text();
         assert!(
@@ -83,11 +83,11 @@ struct House {
 impl House {
     fn new() -> House {
         let upstream = Upstream::start();
-        upstream.answers(model::uses(10, 20).pause_ms_between(1));
-        let mut gatekeeper = Gatekeeper::before(&upstream)
+        upstream.respond_with(model::with_usage(10, 20).pause_ms_between(1));
+        let mut gatekeeper = Gatekeeper::with_upstream(&upstream)
             .provider(&Provider::anthropic("claude", &upstream))
             .ledger("segment_mb = 1")
-            .starts();
+            .start();
         let team = gatekeeper.team_with_budget("eng", "1000");
         let key = gatekeeper.key_of(&team);
         House {
@@ -107,10 +107,10 @@ impl House {
         let (upstream, gatekeeper) = (&self.upstream, &mut self.gatekeeper);
         std::thread::scope(|scope| {
             let load = scope.spawn(move || {
-                at_once(
+                run_workers(
                     WORKERS,
                     WORKERS,
-                    |_| user.connects(),
+                    |_| user.connect(),
                     |connection, _| {
                         while !over.load(Ordering::SeqCst) {
                             let Some(call) = calls(connection, next.fetch_add(1, Ordering::SeqCst))
@@ -125,13 +125,13 @@ impl House {
                     },
                 )
             });
-            let ends = Raises(over);
-            upstream.waits_for_requests(wanted);
+            let ends = SetOnDrop(over);
+            upstream.wait_for_requests(wanted);
             gatekeeper.kill_9();
             drop(ends);
             load.join().expect("a client saw something wrong");
         });
-        self.upstream.waits_until_idle();
+        self.upstream.wait_until_idle();
     }
 
     /// What the upstream has charged for each call.
@@ -230,14 +230,14 @@ fn number_of(row: &Value) -> u64 {
 #[test]
 fn who_saw_the_end_of_an_answer_has_its_row_after_kill_9() {
     let mut house = House::new();
-    let mut seeded = crate::budget::call::Seeded::new(2026);
-    let kills = count("GK_KILLS", 5);
+    let mut seeded = crate::budget::call::SeededRng::new(2026);
+    let kills = repetitions("GK_KILLS", 5);
     let mut orphans = 0;
     for kill in 0..kills {
         house.is_killed_after(seeded.between(20, 150) as usize);
         house.gatekeeper.start();
         orphans = house.checks();
-        house.gatekeeper.checks_books();
+        house.gatekeeper.assert_books_agree();
         let before = house.books();
         if kill % 2 == 0 {
             house.gatekeeper.kill_9();
@@ -249,7 +249,7 @@ fn who_saw_the_end_of_an_answer_has_its_row_after_kill_9() {
     }
     let complete = house.complete.lock().expect("nobody calls now").len();
     assert!(orphans > 0, "no kill caught a call in flight");
-    record(
+    print_figure(
         "kill -9",
         &format!(
             "{kills} kills: {complete} complete calls all exact, {orphans} orphans at their ceiling"

@@ -5,39 +5,39 @@ use std::time::{Duration, Instant};
 
 use super::house;
 use crate::budget::call::{Call, is_whole};
-use crate::harness::crowd::at_once;
-use crate::harness::inside::Inside;
+use crate::harness::in_process::InProcessGateway;
 use crate::harness::model;
 use crate::harness::process::Key;
 use crate::harness::upstream::Upstream;
-use crate::harness::{record, wait_until};
+use crate::harness::workers::run_workers;
+use crate::harness::{print_figure, wait_until};
 
 const STALL_MS: u64 = 3_000;
 
 /// How long each of so many calls took while every sync stalls.
 fn times(sync: &str, calls: usize) -> Vec<Duration> {
     let upstream = Upstream::start();
-    upstream.answers(model::uses(10, 20));
-    let (inside, key) = house(&upstream, &format!("sync = {sync:?}"));
-    let unsynced_ms = || inside.metric("gatekeeper_ledger_unsynced_ms");
-    inside.disk.syncs_take_ms(STALL_MS);
-    let times = timed(&inside, &key, calls);
+    upstream.respond_with(model::with_usage(10, 20));
+    let (gateway, key) = house(&upstream, &format!("sync = {sync:?}"));
+    let unsynced_ms = || gateway.metric("gatekeeper_ledger_unsynced_ms");
+    gateway.disk.set_sync_delay_ms(STALL_MS);
+    let times = timed(&gateway, &key, calls);
     if sync == "os" {
-        timed(&inside, &key, 1);
+        timed(&gateway, &key, 1);
         wait_until("the metric says for how long nothing was synced", || {
             unsynced_ms() >= 300.0
         });
     }
-    inside.disk.heals();
+    gateway.disk.heal();
     wait_until("all is synced", || unsynced_ms() == 0.0);
     times
 }
 
-fn timed(inside: &Inside, key: &Key, calls: usize) -> Vec<Duration> {
-    at_once(
+fn timed(gateway: &InProcessGateway, key: &Key, calls: usize) -> Vec<Duration> {
+    run_workers(
         16,
         calls,
-        |_| inside.user(key).connects(),
+        |_| gateway.user(key).connect(),
         |connection, number| {
             let call = if number % 3 == 0 {
                 Call::messages()
@@ -62,7 +62,7 @@ fn timed(inside: &Inside, key: &Key, calls: usize) -> Vec<Duration> {
 fn no_request_sees_a_stall_of_the_disk() {
     let times = times("os", 200);
     let longest = times.iter().max().expect("200 calls");
-    record(
+    print_figure(
         "3 s fsync stall",
         &format!("longest of 200 requests {} ms", longest.as_millis()),
     );

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use super::person::{self, Person};
+use super::client::{self, HttpClient};
 use super::{pico, usd, wait_until};
 
 /// A virtual key that was just made.
@@ -48,15 +48,15 @@ impl Instance {
         format!("http://{}", self.address())
     }
 
-    pub fn anon(&self) -> Person {
+    pub fn anon(&self) -> HttpClient {
         person::anon(self.address())
     }
 
-    pub fn user(&self, key: &Key) -> Person {
+    pub fn user(&self, key: &Key) -> HttpClient {
         person::user(self.address(), &key.secret)
     }
 
-    pub fn admin(&self) -> Person {
+    pub fn admin(&self) -> HttpClient {
         person::admin(self.address(), &self.admin_key)
     }
 
@@ -64,7 +64,7 @@ impl Instance {
     #[track_caller]
     pub fn team(&mut self, team: &Value) -> Team {
         let made = self.admin().post("/v1/teams", team);
-        let made = made.expects(201).json();
+        let made = made.assert_status(201).json();
         let id = text(&made, "id");
         if team["budgets"]
             .as_array()
@@ -89,7 +89,7 @@ impl Instance {
     #[track_caller]
     pub fn key(&self, key: &Value) -> Key {
         let made = self.admin().post("/v1/keys", key);
-        let made = made.expects(201).json();
+        let made = made.assert_status(201).json();
         Key {
             id: text(&made, "id"),
             secret: text(&made, "key"),
@@ -115,7 +115,7 @@ impl Instance {
         let (admin, mut rows, mut before) = (self.admin(), Vec::new(), String::new());
         loop {
             let page = admin.get(&format!("/v1/requests?limit=500{before}"));
-            let page = page.expects(200).json();
+            let page = page.assert_status(200).json();
             rows.extend(
                 page["data"]
                     .as_array()
@@ -137,7 +137,7 @@ impl Instance {
             usage = self
                 .admin()
                 .get("/v1/usage?start=2000-01-01&end=2100-01-01")
-                .expects(200)
+                .assert_status(200)
                 .json();
             !usage["as_of"].is_null()
         });
@@ -151,19 +151,23 @@ impl Instance {
 
     /// One number of `/metrics`; zero if it is not there.
     pub fn metric(&self, name: &str) -> f64 {
-        metric(&self.admin().get("/metrics").expects(200).text(), name).unwrap_or(0.0)
+        metric(
+            &self.admin().get("/metrics").assert_status(200).text(),
+            name,
+        )
+        .unwrap_or(0.0)
     }
 
     /// Holds that are not resolved.
     pub fn holds_open(&self) -> u64 {
-        let metrics = self.admin().get("/metrics").expects(200).text();
+        let metrics = self.admin().get("/metrics").assert_status(200).text();
         let open =
             metric(&metrics, "gatekeeper_holds_open").expect("/metrics has gatekeeper_holds_open");
         open as u64
     }
 
     /// No hold open, and one sum in all places.
-    pub fn checks_books(&self) {
+    pub fn assert_books_agree(&self) {
         wait_until("no hold is open", || self.holds_open() == 0);
         let total = self.usage_total();
         let rows = self.requests();
@@ -179,7 +183,7 @@ impl Instance {
         for team in &self.team_budgets_count_all {
             self.checks_team(team, &rows);
         }
-        let verified = self.verifies();
+        let verified = self.verify_ledger();
         assert_eq!(
             verified["agrees"], true,
             "the books do not agree with themselves: {verified:#}"
@@ -187,13 +191,16 @@ impl Instance {
     }
 
     /// `GET /v1/ledger/verify`
-    pub fn verifies(&self) -> Value {
-        self.admin().get("/v1/ledger/verify").expects(200).json()
+    pub fn verify_ledger(&self) -> Value {
+        self.admin()
+            .get("/v1/ledger/verify")
+            .assert_status(200)
+            .json()
     }
 
     fn checks_team(&self, team: &str, rows: &[Value]) {
         let found = self.admin().get(&format!("/v1/teams/{team}"));
-        let found = found.expects(200).json();
+        let found = found.assert_status(200).json();
         let of_team = rows
             .iter()
             .filter(|row| row["team"] == found["id"] || row["team"] == found["name"]);

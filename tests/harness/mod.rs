@@ -7,19 +7,19 @@
     reason = "the harness speaks more words than the tests of one day use"
 )]
 
-pub mod crowd;
-pub mod disk;
+pub mod client;
+pub mod controlled_disk;
 pub mod http;
-pub mod inside;
+pub mod in_process;
 pub mod instance;
 pub mod model;
-pub mod person;
 pub mod process;
-pub mod recorder;
+pub mod rng;
 pub mod script;
-pub mod seeded;
 pub mod setup;
+pub mod simulated_disk;
 pub mod upstream;
+pub mod workers;
 
 mod self_test;
 
@@ -31,10 +31,10 @@ use serde_json::{Value, json};
 /// How long a test waits for a thing that must happen before it calls it missing.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Raises a flag when it goes out of scope, also by a panic: whoever loops until then ends, and the panic is told.
-pub struct Raises<'a>(pub &'a std::sync::atomic::AtomicBool);
+/// SetOnDrop a flag when it goes out of scope, also by a panic: whoever loops until then ends, and the panic is told.
+pub struct SetOnDrop<'a>(pub &'a std::sync::atomic::AtomicBool);
 
-impl Drop for Raises<'_> {
+impl Drop for SetOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, std::sync::atomic::Ordering::SeqCst);
     }
@@ -95,7 +95,7 @@ pub fn golden_bytes(path: &str) -> Vec<u8> {
 
 /// Holds a generated table against the one that is kept in `tests/`; with `GK_WRITE_TABLES=1` it is written instead.
 #[track_caller]
-pub fn table(file: &str, observed: &str) {
+pub fn assert_table(file: &str, observed: &str) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests")
         .join(file);
@@ -115,7 +115,7 @@ pub fn table(file: &str, observed: &str) {
 }
 
 /// How often a test does its thing: the variable's count, else a count for every day. `.ci/long` sets the variables.
-pub fn count(variable: &str, every_day: usize) -> usize {
+pub fn repetitions(variable: &str, every_day: usize) -> usize {
     match std::env::var(variable) {
         Ok(text) => text
             .parse()
@@ -125,12 +125,12 @@ pub fn count(variable: &str, every_day: usize) -> usize {
 }
 
 /// Says that a test cannot run here, past the test runner's capture: `.ci/run` shows these lines at its end.
-pub fn skipped(name: &str, why: &str) {
+pub fn print_skipped(name: &str, why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED {name}: {why}");
 }
 
 /// A figure for the table of `.ci/long`, past the test runner's capture.
-pub fn record(name: &str, figure: &str) {
+pub fn print_figure(name: &str, figure: &str) {
     let _ = writeln!(std::io::stderr(), "FIGURE {name}: {figure}");
 }
 

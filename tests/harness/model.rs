@@ -4,11 +4,11 @@
 use serde_json::{Value, json};
 
 use super::script::{Piece, Script};
-use super::upstream::Seen;
+use super::upstream::ReceivedRequest;
 
 /// Uses this many tokens for every request; fewer output tokens if the request caps them.
-pub fn uses(input_tokens: u64, output_tokens: u64) -> Script {
-    Script::by(move |seen| {
+pub fn with_usage(input_tokens: u64, output_tokens: u64) -> Script {
+    Script::from_request(move |seen| {
         if seen.path().ends_with("/models") {
             return Script::json(
                 200,
@@ -43,7 +43,7 @@ struct Call {
 }
 
 impl Call {
-    fn read(seen: &Seen, input: u64, wanted: u64) -> Call {
+    fn read(seen: &ReceivedRequest, input: u64, wanted: u64) -> Call {
         let body = seen.json();
         let cap = ["max_completion_tokens", "max_tokens"]
             .iter()

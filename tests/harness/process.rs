@@ -12,15 +12,15 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::net::TcpSocket;
 
+use super::client::Response;
 pub use super::instance::{Instance, Key, Team, text};
-use super::person::Answer;
 pub use super::setup::{Provider, Setup, UPSTREAM_KEY};
 use super::upstream::Upstream;
 use super::{DEADLINE, wait_until};
 
 impl Setup {
     /// Makes the data folder, starts the server and waits until it is ready.
-    pub fn starts(self) -> Gatekeeper {
+    pub fn start(self) -> Gatekeeper {
         let port = ReservedPort::new();
         let (folder, data, config) = self.written(port.address);
         let instance = Instance::new(port.address, initialise(&config, None));
@@ -43,7 +43,7 @@ impl Setup {
 impl Setup {
     /// The same with a data folder of so many MiB, seen by the server alone: a tmpfs in a mount namespace. An error says
     /// why that cannot be had here.
-    pub fn starts_on_tmpfs(self, mib: u64) -> Result<Gatekeeper, String> {
+    pub fn start_on_tmpfs(self, mib: u64) -> Result<Gatekeeper, String> {
         let port = ReservedPort::new();
         let (folder, data, config) = self.written(port.address);
         fs::create_dir(&data).expect("the data folder can be made");
@@ -148,13 +148,13 @@ impl DerefMut for Gatekeeper {
 
 impl Gatekeeper {
     /// A config without providers.
-    pub fn alone() -> Setup {
+    pub fn without_providers() -> Setup {
         Setup::default()
     }
 
     /// One provider `up` that speaks chat, priced at 1 and 5 dollars per million tokens.
-    pub fn before(upstream: &Upstream) -> Setup {
-        Gatekeeper::alone().provider(&Provider::openai("up", upstream))
+    pub fn with_upstream(upstream: &Upstream) -> Setup {
+        Gatekeeper::without_providers().provider(&Provider::openai("up", upstream))
     }
 
     /// The folder of config, data and output.
@@ -175,17 +175,17 @@ impl Gatekeeper {
 
     /// SIGTERM, and waits for the end.
     pub fn stop(&mut self) -> ExitStatus {
-        self.signals(Signal::TERM);
-        self.waits_for_exit()
+        self.signal(Signal::TERM);
+        self.wait_for_exit()
     }
 
-    pub fn signals(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         let child = self.running.as_ref().expect("the server runs");
         kill_process(Pid::from_child(child), signal).expect("a child can be signalled");
     }
 
     /// Until the process has ended by itself; past the deadline it is killed and the test fails.
-    pub fn waits_for_exit(&mut self) -> ExitStatus {
+    pub fn wait_for_exit(&mut self) -> ExitStatus {
         let mut child = self.running.take().expect("the server runs");
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(60) {
@@ -224,7 +224,7 @@ impl Gatekeeper {
     }
 
     /// Starts again and waits only until it listens: for a server that will not call itself ready.
-    pub fn start_whether_ready_or_not(&mut self) {
+    pub fn start_until_listening(&mut self) {
         assert!(self.running.is_none(), "the server runs already");
         self.spawn();
         wait_until("the server listens", || {
@@ -233,9 +233,9 @@ impl Gatekeeper {
     }
 
     /// Starts a server that is expected to refuse, and returns how it ended and what it said.
-    pub fn start_refused(&mut self) -> (ExitStatus, String) {
+    pub fn start_expecting_failure(&mut self) -> (ExitStatus, String) {
         self.spawn();
-        let status = self.waits_for_exit();
+        let status = self.wait_for_exit();
         (status, self.output())
     }
 
@@ -247,7 +247,7 @@ impl Gatekeeper {
     }
 
     /// Runs another command of the binary with this config's environment: `["verify", "sk-gk-…"]`.
-    pub fn runs(&self, arguments: &[&str]) -> std::process::Output {
+    pub fn run(&self, arguments: &[&str]) -> std::process::Output {
         gatekeeper_command()
             .current_dir(self.folder())
             .args(arguments)
@@ -270,7 +270,7 @@ impl Gatekeeper {
     }
 
     /// For tests whose books are wrong on purpose.
-    pub fn without_checking_books(&mut self) {
+    pub fn skip_books_check(&mut self) {
         self.books_checked = false;
     }
 
@@ -299,10 +299,10 @@ impl Gatekeeper {
                 .is_ok_and(|answer| answer.status == 200)
     }
 
-    fn try_get(&self, path: &str) -> Result<Answer, String> {
-        let mut connection = self.anon().connects();
-        connection.sends_request("GET", path, None);
-        connection.try_answer("GET")
+    fn try_get(&self, path: &str) -> Result<Response, String> {
+        let mut connection = self.anon().connect();
+        connection.send_request("GET", path, None);
+        connection.try_read_response("GET")
     }
 }
 
@@ -314,7 +314,7 @@ impl Drop for Gatekeeper {
         if std::thread::panicking() {
             eprintln!("--- the server said\n{}", tail(&self.output(), 60));
         } else if self.books_checked {
-            self.checks_books();
+            self.assert_books_agree();
             let said = self.all_output();
             assert!(
                 !said.contains("panicked at"),

@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::upstream::Seen;
+use super::upstream::ReceivedRequest;
 
 /// An answer, or a way to choose one by the request.
 #[derive(Clone)]
 pub enum Script {
-    Fixed(Box<Answer>),
-    By(Arc<dyn Fn(&Seen) -> Script + Send + Sync>),
+    Fixed(Box<ScriptedResponse>),
+    By(Arc<dyn Fn(&ReceivedRequest) -> Script + Send + Sync>),
 }
 
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct ScriptedResponse {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     /// written as they are, one write each; in a chunked body one chunk each
@@ -116,7 +116,9 @@ impl Script {
     }
 
     /// Chooses by the request.
-    pub fn by(choose: impl Fn(&Seen) -> Script + Send + Sync + 'static) -> Script {
+    pub fn from_request(
+        choose: impl Fn(&ReceivedRequest) -> Script + Send + Sync + 'static,
+    ) -> Script {
         Script::By(Arc::new(choose))
     }
 
@@ -125,13 +127,13 @@ impl Script {
         let scripts: Vec<Script> = scripts.into_iter().collect();
         assert!(!scripts.is_empty(), "at least one script");
         let turn = AtomicUsize::new(0);
-        Script::by(move |_| {
+        Script::from_request(move |_| {
             scripts[turn.fetch_add(1, Ordering::SeqCst).min(scripts.len() - 1)].clone()
         })
     }
 
     fn fixed(status: u16, content_type: &str, pieces: Vec<Piece>, framing: Framing) -> Script {
-        Script::Fixed(Box::new(Answer {
+        Script::Fixed(Box::new(ScriptedResponse {
             status,
             headers: vec![("content-type".to_owned(), content_type.to_owned())],
             pieces,
@@ -151,20 +153,20 @@ impl Script {
     }
 
     /// The answer to this request.
-    pub fn answer_to(&self, seen: &Seen) -> Answer {
+    pub fn answer_to(&self, seen: &ReceivedRequest) -> ScriptedResponse {
         match self {
             Script::Fixed(answer) => (**answer).clone(),
             Script::By(choose) => choose(seen).answer_to(seen),
         }
     }
 
-    fn changed(self, change: impl Fn(&mut Answer) + Send + Sync + 'static) -> Script {
+    fn changed(self, change: impl Fn(&mut ScriptedResponse) + Send + Sync + 'static) -> Script {
         match self {
             Script::Fixed(mut answer) => {
                 change(&mut answer);
                 Script::Fixed(answer)
             }
-            Script::By(choose) => Script::by(move |seen| {
+            Script::By(choose) => Script::from_request(move |seen| {
                 let mut answer = choose(seen).answer_to(seen);
                 change(&mut answer);
                 Script::Fixed(Box::new(answer))
@@ -278,7 +280,7 @@ impl Piece {
     }
 }
 
-impl Answer {
+impl ScriptedResponse {
     /// The head as it goes out; nothing for a raw script.
     pub fn head(&self) -> Vec<u8> {
         if self.framing == Framing::Raw {

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::crowd::at_once;
+use super::client::{BodyEnd, Response, anon};
 use super::model;
-use super::person::{Answer, End, anon};
 use super::script::Script;
 use super::upstream::Upstream;
+use super::workers::run_workers;
 use super::{pico, usd};
 
-fn ask(upstream: &Upstream, body: &serde_json::Value) -> Answer {
+fn ask(upstream: &Upstream, body: &serde_json::Value) -> Response {
     anon(upstream.address()).chat(body)
 }
 
@@ -27,33 +27,36 @@ fn money_is_read_and_written_without_loss() {
 #[test]
 fn an_honest_model_answers_both_dialects_and_keeps_its_bill() {
     let upstream = Upstream::start();
-    upstream.answers(model::uses(7, 30));
+    upstream.respond_with(model::with_usage(7, 30));
     let person = anon(upstream.address());
     let chat = person.chat(&json!({"model": "m", "max_tokens": 5}));
-    assert_eq!(chat.expects(200).json()["usage"]["completion_tokens"], 5);
+    assert_eq!(
+        chat.assert_status(200).json()["usage"]["completion_tokens"],
+        5
+    );
     let messages = person.messages(&json!({"model": "c", "max_tokens": 100}));
     assert_eq!(
-        messages.expects(200).json()["usage"],
+        messages.assert_status(200).json()["usage"],
         json!({"input_tokens": 7, "output_tokens": 30})
     );
     let (events, end) = person
-        .streams(
+        .open_stream(
             "/v1/chat/completions",
             &json!({"model": "m", "stream": true}),
         )
-        .rest();
+        .read_events();
     assert_eq!(
         (
             events
                 .iter()
-                .filter_map(super::person::Event::delta)
+                .filter_map(super::client::SseEvent::delta)
                 .count(),
             end
         ),
-        (30, End::Clean)
+        (30, BodyEnd::Clean)
     );
     assert_eq!(events.last().expect("a stream has events").data, "[DONE]");
-    upstream.waits_until_idle();
+    upstream.wait_until_idle();
     let bill: Vec<_> = upstream
         .bill()
         .iter()
@@ -61,21 +64,21 @@ fn an_honest_model_answers_both_dialects_and_keeps_its_bill() {
         .collect();
     assert_eq!(bill, [(7, 5, true), (7, 30, true), (7, 30, true)]);
     assert_eq!(upstream.bill_total(2, 10), 3 * 14 + 650);
-    assert_eq!(upstream.hang_ups().len(), 0);
+    assert_eq!(upstream.disconnects().len(), 0);
 }
 
 #[test]
 fn bytes_are_replayed_as_given_one_per_write() {
     let upstream = Upstream::start();
     let wire = "HTTP/1.1 203 Odd\r\nX-Odd:  yes\r\nContent-Length: 4\r\n\r\n\u{e9}\r\n";
-    upstream.answers(Script::raw(wire).one_byte_per_write());
-    let mut connection = anon(upstream.address()).connects();
-    connection.sends("GET /odd?a=1 HTTP/1.1\r\nHost: x\r\nX-Mixed: Case\r\n\r\n");
-    let stream = connection.answer_begins();
+    upstream.respond_with(Script::raw(wire).one_byte_per_write());
+    let mut connection = anon(upstream.address()).connect();
+    connection.send("GET /odd?a=1 HTTP/1.1\r\nHost: x\r\nX-Mixed: Case\r\n\r\n");
+    let stream = connection.open_response();
     assert_eq!(stream.head.raw, &wire.as_bytes()[..wire.len() - 4]);
     assert_eq!(
-        stream.rest_bytes(),
-        ("\u{e9}\r\n".as_bytes().to_vec(), End::Clean)
+        stream.read_bytes(),
+        ("\u{e9}\r\n".as_bytes().to_vec(), BodyEnd::Clean)
     );
     let seen = upstream.last_request();
     assert_eq!(
@@ -91,16 +94,16 @@ fn bytes_are_replayed_as_given_one_per_write() {
 #[test]
 fn a_hang_up_is_noticed_while_the_upstream_is_silent() {
     let upstream = Upstream::start();
-    upstream.answers(model::uses(10, 100).only(6).then_hangs());
-    let mut stream = anon(upstream.address()).streams(
+    upstream.respond_with(model::with_usage(10, 100).only(6).then_hangs());
+    let mut stream = anon(upstream.address()).open_stream(
         "/v1/chat/completions",
         &json!({"model": "m", "stream": true}),
     );
-    assert_eq!(stream.reads_deltas(5).len(), 5);
-    assert_eq!(upstream.hang_ups().len(), 0);
-    let left = stream.hangs_up();
-    upstream.waits_for_hang_ups(1).waits_until_idle();
-    let hang_up = upstream.hang_ups()[0];
+    assert_eq!(stream.read_deltas(5).len(), 5);
+    assert_eq!(upstream.disconnects().len(), 0);
+    let left = stream.disconnect();
+    upstream.wait_for_disconnects(1).wait_until_idle();
+    let hang_up = upstream.disconnects()[0];
     assert_eq!((hang_up.request, hang_up.pieces_sent), (Some(0), 6));
     assert!(hang_up.at.saturating_duration_since(left) < Duration::from_secs(1));
     let line = upstream.bill()[0].clone();
@@ -113,12 +116,12 @@ fn a_hang_up_is_noticed_while_the_upstream_is_silent() {
 #[test]
 fn a_hang_up_is_noticed_while_the_upstream_talks() {
     let upstream = Upstream::start();
-    upstream.answers(model::uses(10, 10_000).pause_ms_between(1));
-    let mut stream =
-        anon(upstream.address()).streams("/v1/messages", &json!({"model": "m", "stream": true}));
-    stream.reads_deltas(5);
-    stream.hangs_up();
-    upstream.waits_for_hang_ups(1).waits_until_idle();
+    upstream.respond_with(model::with_usage(10, 10_000).pause_ms_between(1));
+    let mut stream = anon(upstream.address())
+        .open_stream("/v1/messages", &json!({"model": "m", "stream": true}));
+    stream.read_deltas(5);
+    stream.disconnect();
+    upstream.wait_for_disconnects(1).wait_until_idle();
     let line = upstream.bill()[0].clone();
     assert!(
         line.output_tokens >= 5 && line.output_tokens < 10_000 && !line.whole,
@@ -131,56 +134,56 @@ fn every_unhappy_end_is_told_apart() {
     let upstream = Upstream::start();
     let events = ["data: 1\n\n", "data: 2\n\n", "data: 3\n\n"];
     let end_of = |script: Script| {
-        upstream.answers(script);
-        let stream = anon(upstream.address()).streams("/v1/chat/completions", &json!({}));
-        stream.deadline(Duration::from_millis(200));
-        let (events, end) = stream.rest();
+        upstream.respond_with(script);
+        let stream = anon(upstream.address()).open_stream("/v1/chat/completions", &json!({}));
+        stream.set_read_timeout(Duration::from_millis(200));
+        let (events, end) = stream.read_events();
         (events.len(), end)
     };
-    assert_eq!(end_of(Script::stream(events)), (3, End::Clean));
+    assert_eq!(end_of(Script::stream(events)), (3, BodyEnd::Clean));
     assert_eq!(
         end_of(Script::stream(events).then_closes()),
-        (3, End::Truncated)
+        (3, BodyEnd::Truncated)
     );
     assert_eq!(
         end_of(Script::stream(events).truncated_after(12)),
-        (1, End::Truncated)
+        (1, BodyEnd::Truncated)
     );
     assert_eq!(
         end_of(Script::stream(events).pause_ms_between(5).then_resets()),
-        (3, End::Reset)
+        (3, BodyEnd::Reset)
     );
     assert_eq!(
         end_of(Script::stream(events).only(2).then_hangs()),
-        (2, End::Silence)
+        (2, BodyEnd::Silence)
     );
     assert_eq!(
         end_of(Script::stream(events).close_delimited()),
-        (3, End::Clean)
+        (3, BodyEnd::Clean)
     );
     assert_eq!(
         end_of(Script::stream(events).content_length().truncated_after(9)),
-        (1, End::Truncated)
+        (1, BodyEnd::Truncated)
     );
-    upstream.answers(Script::closes());
-    let mut connection = anon(upstream.address()).connects();
-    connection.sends_request("GET", "/", None);
-    assert!(connection.try_answer("GET").is_err());
+    upstream.respond_with(Script::closes());
+    let mut connection = anon(upstream.address()).connect();
+    connection.send_request("GET", "/", None);
+    assert!(connection.try_read_response("GET").is_err());
 }
 
 #[test]
 fn scripts_take_turns_and_see_the_request() {
     let upstream = Upstream::start();
-    upstream.answers(Script::in_turn([
+    upstream.respond_with(Script::in_turn([
         Script::unary(500, "{}"),
-        Script::by(|seen| Script::json(200, &json!({"path": seen.path()})))
+        Script::from_request(|seen| Script::json(200, &json!({"path": seen.path()})))
             .delay_ms(1)
             .header("x-turn", "2"),
     ]));
-    ask(&upstream, &json!({})).expects(500);
+    ask(&upstream, &json!({})).assert_status(500);
     let second = ask(&upstream, &json!({}));
     assert_eq!(
-        second.expects(200).json(),
+        second.assert_status(200).json(),
         json!({"path": "/v1/chat/completions"})
     );
     assert_eq!(second.header("X-Turn"), Some("2"));
@@ -196,12 +199,12 @@ fn nobody_listens_at_a_refusing_upstream() {
 fn a_crowd_keeps_its_connections_and_its_order() {
     let upstream = Upstream::start();
     let person = anon(upstream.address());
-    let numbers = at_once(
+    let numbers = run_workers(
         8,
         400,
-        |_| person.connects(),
+        |_| person.connect(),
         |connection, number| {
-            connection.chat(&json!({"model": "m"})).expects(200);
+            connection.chat(&json!({"model": "m"})).assert_status(200);
             number
         },
     );
@@ -211,6 +214,6 @@ fn a_crowd_keeps_its_connections_and_its_order() {
         (400, 8)
     );
     assert!(upstream.in_flight_max() <= 8);
-    upstream.waits_until_idle();
+    upstream.wait_until_idle();
     assert_eq!(upstream.bill_total(1, 1), 400 * 30);
 }

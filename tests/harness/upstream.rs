@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 
 use super::http::{Chunk, Head, Length, take_chunk};
-use super::script::{Answer, Ending, Framing, Script};
+use super::script::{Ending, Framing, Script, ScriptedResponse};
 use super::{model, wait_until};
 
 /// No script keeps a connection longer than this, whatever it says.
@@ -39,9 +39,9 @@ struct Shared {
 
 #[derive(Default)]
 struct Books {
-    seen: Vec<Arc<Seen>>,
-    bill: Vec<Line>,
-    partings: Vec<Parting>,
+    seen: Vec<Arc<ReceivedRequest>>,
+    bill: Vec<BillLine>,
+    partings: Vec<Disconnect>,
     connections: usize,
     closed: usize,
     in_flight: usize,
@@ -50,7 +50,7 @@ struct Books {
 
 /// One request as it arrived.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct ReceivedRequest {
     /// from 0, in the order in which the requests were whole
     pub number: usize,
     pub at: Instant,
@@ -59,7 +59,7 @@ pub struct Seen {
     pub body: Vec<u8>,
 }
 
-impl Seen {
+impl ReceivedRequest {
     /// `POST`
     pub fn method(&self) -> &str {
         self.head.first_line.split(' ').next().unwrap_or_default()
@@ -86,7 +86,7 @@ impl Seen {
 
 /// What one request would cost: the input once the head is out, the output as it is sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Line {
+pub struct BillLine {
     pub request: usize,
     pub model: String,
     pub input_tokens: u64,
@@ -95,7 +95,7 @@ pub struct Line {
     pub whole: bool,
 }
 
-impl Line {
+impl BillLine {
     /// In pico-dollars, at pico-dollars per token.
     pub fn cost(&self, input_price: u64, output_price: u64) -> i128 {
         i128::from(self.input_tokens) * i128::from(input_price)
@@ -105,7 +105,7 @@ impl Line {
 
 /// A peer closed a connection.
 #[derive(Clone, Copy, Debug)]
-pub struct Parting {
+pub struct Disconnect {
     pub at: Instant,
     /// the request whose answer was not over; `None` between two requests
     pub request: Option<usize>,
@@ -124,7 +124,7 @@ impl Upstream {
             .local_addr()
             .expect("a bound listener has an address");
         let shared = Arc::new(Shared {
-            script: Mutex::new(Arc::new(model::uses(10, 20))),
+            script: Mutex::new(Arc::new(model::with_usage(10, 20))),
             books: Mutex::new(Books::default()),
         });
         let (stop, stopped) = oneshot::channel();
@@ -161,7 +161,7 @@ impl Upstream {
     }
 
     /// From now on, every request is answered so.
-    pub fn answers(&self, script: Script) -> &Upstream {
+    pub fn respond_with(&self, script: Script) -> &Upstream {
         *self
             .shared
             .script
@@ -179,12 +179,12 @@ impl Upstream {
         format!("http://{}", self.address)
     }
 
-    pub fn requests(&self) -> Vec<Arc<Seen>> {
+    pub fn requests(&self) -> Vec<Arc<ReceivedRequest>> {
         self.shared.books().seen.clone()
     }
 
     /// The newest request; panics if there was none.
-    pub fn last_request(&self) -> Arc<Seen> {
+    pub fn last_request(&self) -> Arc<ReceivedRequest> {
         self.shared
             .books()
             .seen
@@ -211,7 +211,7 @@ impl Upstream {
     }
 
     /// The upstream's own bill: a line for each request whose head went out.
-    pub fn bill(&self) -> Vec<Line> {
+    pub fn bill(&self) -> Vec<BillLine> {
         self.shared.books().bill.clone()
     }
 
@@ -226,7 +226,7 @@ impl Upstream {
     }
 
     /// Peers that left before their answer was over.
-    pub fn hang_ups(&self) -> Vec<Parting> {
+    pub fn disconnects(&self) -> Vec<Disconnect> {
         self.shared
             .books()
             .partings
@@ -237,26 +237,26 @@ impl Upstream {
     }
 
     /// All closed connections, idle ones too.
-    pub fn partings(&self) -> Vec<Parting> {
+    pub fn closed_connections(&self) -> Vec<Disconnect> {
         self.shared.books().partings.clone()
     }
 
-    pub fn waits_for_requests(&self, count: usize) -> &Upstream {
+    pub fn wait_for_requests(&self, count: usize) -> &Upstream {
         wait_until(&format!("the upstream has {count} requests"), || {
             self.request_count() >= count
         });
         self
     }
 
-    pub fn waits_for_hang_ups(&self, count: usize) -> &Upstream {
+    pub fn wait_for_disconnects(&self, count: usize) -> &Upstream {
         wait_until(&format!("{count} peers hung up"), || {
-            self.hang_ups().len() >= count
+            self.disconnects().len() >= count
         });
         self
     }
 
     /// Until so many connections are closed at this end.
-    pub fn waits_for_closed(&self, count: usize) -> &Upstream {
+    pub fn wait_for_closed(&self, count: usize) -> &Upstream {
         wait_until(&format!("{count} connections are closed"), || {
             self.shared.books().closed >= count
         });
@@ -264,7 +264,7 @@ impl Upstream {
     }
 
     /// Until no request is in work: from then on the bill stands.
-    pub fn waits_until_idle(&self) -> &Upstream {
+    pub fn wait_until_idle(&self) -> &Upstream {
         wait_until("the upstream is idle", || self.in_flight() == 0);
         self
     }
@@ -290,9 +290,9 @@ impl Shared {
             .expect("no panic while the books are open")
     }
 
-    fn begins(&self, connection: usize, head: Head, body: Vec<u8>) -> Arc<Seen> {
+    fn begins(&self, connection: usize, head: Head, body: Vec<u8>) -> Arc<ReceivedRequest> {
         let mut books = self.books();
-        let seen = Arc::new(Seen {
+        let seen = Arc::new(ReceivedRequest {
             number: books.seen.len(),
             at: Instant::now(),
             connection,
@@ -306,10 +306,10 @@ impl Shared {
     }
 
     /// Opens the line of a request and returns its place.
-    fn charges_input(&self, seen: &Seen, input_tokens: u64) -> usize {
+    fn charges_input(&self, seen: &ReceivedRequest, input_tokens: u64) -> usize {
         let model = seen.json()["model"].as_str().unwrap_or_default().to_owned();
         let mut books = self.books();
-        books.bill.push(Line {
+        books.bill.push(BillLine {
             request: seen.number,
             model,
             input_tokens,
@@ -323,7 +323,7 @@ impl Shared {
         self.books().bill[line].output_tokens += output_tokens;
     }
 
-    fn ends(&self, line: Option<usize>, parting: Option<Parting>) {
+    fn ends(&self, line: Option<usize>, parting: Option<Disconnect>) {
         let mut books = self.books();
         books.in_flight -= 1;
         if let Some(line) = line {
@@ -387,7 +387,7 @@ impl Connection {
     async fn lives(mut self) {
         loop {
             let Ok((head, body)) = self.request().await else {
-                self.shared.books().partings.push(Parting {
+                self.shared.books().partings.push(Disconnect {
                     at: Instant::now(),
                     request: None,
                     pieces_sent: 0,
@@ -408,7 +408,7 @@ impl Connection {
                 pieces_sent: 0,
             };
             let played = self.plays(&answer, &seen, &mut play).await;
-            let parting = played.is_err().then(|| Parting {
+            let parting = played.is_err().then(|| Disconnect {
                 at: Instant::now(),
                 request: Some(seen.number),
                 pieces_sent: play.pieces_sent,
@@ -457,7 +457,12 @@ impl Connection {
         }
     }
 
-    async fn plays(&mut self, answer: &Answer, seen: &Seen, play: &mut Play) -> Result<(), Gone> {
+    async fn plays(
+        &mut self,
+        answer: &ScriptedResponse,
+        seen: &ReceivedRequest,
+        play: &mut Play,
+    ) -> Result<(), Gone> {
         self.waits(answer.delay).await?;
         let pieces = answer.wire_pieces();
         let mut wire = answer.head();
@@ -481,7 +486,7 @@ impl Connection {
         self.ends(answer, wire).await
     }
 
-    async fn ends(&mut self, answer: &Answer, unsent: Vec<u8>) -> Result<(), Gone> {
+    async fn ends(&mut self, answer: &ScriptedResponse, unsent: Vec<u8>) -> Result<(), Gone> {
         self.writes(&unsent, answer).await?;
         match answer.ending {
             Ending::Clean if answer.framing == Framing::Chunked => {
@@ -500,7 +505,7 @@ impl Connection {
         }
     }
 
-    async fn writes(&mut self, wire: &[u8], answer: &Answer) -> Result<(), Gone> {
+    async fn writes(&mut self, wire: &[u8], answer: &ScriptedResponse) -> Result<(), Gone> {
         for part in wire.chunks(answer.write_bytes_max.max(1)) {
             self.stream.write_all(part).await.map_err(|_| Gone)?;
             if answer.write_bytes_max != usize::MAX {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::house::{BOTH, Chat, Dialect, House, Messages, refused_at};
-use crate::harness::person::Answer;
+use crate::harness::client::Response;
 use crate::harness::script::Script;
 use crate::harness::wait_until;
 
@@ -18,7 +18,7 @@ fn of_user(dialect: Dialect, user: &str) -> Value {
     body
 }
 
-fn asks(house: &House, dialect: Dialect, user: &str, tag: &str) -> Answer {
+fn asks(house: &House, dialect: Dialect, user: &str, tag: &str) -> Response {
     house
         .user()
         .with(TAG, tag)
@@ -33,16 +33,16 @@ fn tag_and_user_are_in_the_record_and_find_it_again() {
         (Messages, "ann@example.com", "batch:7"),
         (Chat, "bob", "nightly"),
     ] {
-        asks(&house, dialect, user, tag).expects(200);
+        asks(&house, dialect, user, tag).assert_status(200);
     }
-    house.asks(Chat, false).expects(200);
+    house.asks(Chat, false).assert_status(200);
     house.booked_all(4);
     let page = |query: &str| {
         house
             .gatekeeper
             .admin()
             .get(&format!("/v1/requests?{query}"))
-            .expects(200)
+            .assert_status(200)
             .json()["data"]
             .clone()
     };
@@ -79,7 +79,7 @@ fn tag_and_user_are_in_the_record_and_find_it_again() {
         (&Value::Null, &Value::Null)
     );
     let id = rows[1]["id"].as_str().expect("an id");
-    let explained = house.gatekeeper.runs(&["requests", "explain", id]);
+    let explained = house.gatekeeper.run(&["requests", "explain", id]);
     let explained = String::from_utf8_lossy(&explained.stdout).into_owned();
     assert!(
         explained.contains("tag      nightly") && explained.contains(pseudonym),
@@ -102,7 +102,7 @@ fn a_tag_stays_here_and_a_users_name_is_nowhere_in_the_folder() {
             "ann-canary-77@example.com",
             "tag-canary-77",
         )
-        .expects(200);
+        .assert_status(200);
         let seen = house.upstream.last_request();
         assert_eq!(seen.header(TAG), None);
         assert!(
@@ -157,16 +157,16 @@ fn what_is_no_tag_is_refused_and_goes_nowhere() {
         }
     }
     house.nothing_happened();
-    asks(&house, Chat, "ann", &"x".repeat(64)).expects(200);
+    asks(&house, Chat, "ann", &"x".repeat(64)).assert_status(200);
     house.booked();
 }
 
 #[test]
 fn a_call_that_was_cut_off_by_a_kill_keeps_its_tag() {
     let mut house = House::opens();
-    house.upstream.answers(Script::hangs());
-    let mut connection = house.user().with(TAG, "nightly").connects();
-    connection.sends_request(
+    house.upstream.respond_with(Script::hangs());
+    let mut connection = house.user().with(TAG, "nightly").connect();
+    connection.send_request(
         "POST",
         Chat.path(),
         Some(of_user(Chat, "ann").to_string().as_bytes()),

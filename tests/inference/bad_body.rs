@@ -3,17 +3,17 @@
 use serde_json::json;
 
 use super::house::{BOTH, Chat, Dialect, House, Messages, refused, refused_at};
-use crate::harness::person::Connection;
+use crate::harness::client::Connection;
 
-fn sends(house: &House, dialect: Dialect, body: &str) -> crate::harness::person::Answer {
-    house.user().posts_bytes(dialect.path(), body.as_bytes())
+fn sends(house: &House, dialect: Dialect, body: &str) -> crate::harness::client::Response {
+    house.user().post_bytes(dialect.path(), body.as_bytes())
 }
 
 /// The head of a request whose body the test writes itself.
 fn begins(house: &House, dialect: Dialect, framing: &str) -> Connection {
-    let mut connection = house.user().connects();
+    let mut connection = house.user().connect();
     let (path, key) = (dialect.path(), &house.key.secret);
-    connection.sends(format!(
+    connection.send(format!(
         "POST {path} HTTP/1.1\r\nhost: gk\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\n{framing}\r\n\r\n"
     ));
     connection
@@ -58,7 +58,7 @@ fn what_is_not_one_json_object_is_400() {
         let latin1 = [good.replace("say it", "").as_bytes(), b"\xe9"].concat();
         refused(
             dialect,
-            &house.user().posts_bytes(dialect.path(), &latin1),
+            &house.user().post_bytes(dialect.path(), &latin1),
             400,
             "invalid_request_error",
         );
@@ -90,7 +90,7 @@ fn a_member_that_comes_twice_is_400_however_it_is_written() {
     house.nothing_happened();
     // deeper inside it is the upstream's business
     let inside = r#"{"model":"m-small","messages":[],"metadata":{"a":1,"a":2}}"#;
-    sends(&house, Chat, inside).expects(200);
+    sends(&house, Chat, inside).assert_status(200);
     assert_eq!(house.upstream.last_request().body, inside.as_bytes());
     house.booked().ends("ok", &[]);
 }
@@ -117,17 +117,17 @@ fn a_body_over_the_limit_is_413_however_its_length_is_told() {
         );
         let mut connection = begins(&house, dialect, "transfer-encoding: chunked");
         for part in over.as_bytes().chunks(60_000) {
-            connection.sends([format!("{:x}\r\n", part.len()).as_bytes(), part, b"\r\n"].concat());
+            connection.send([format!("{:x}\r\n", part.len()).as_bytes(), part, b"\r\n"].concat());
         }
-        connection.sends("0\r\n\r\n");
+        connection.send("0\r\n\r\n");
         refused(
             dialect,
-            &connection.answer("POST"),
+            &connection.read_response("POST"),
             413,
             "request_too_large",
         );
         house.nothing_happened();
-        sends(&house, dialect, &padded(1 << 20)).expects(200);
+        sends(&house, dialect, &padded(1 << 20)).assert_status(200);
         house.booked().ends("ok", &[]);
     }
 }
@@ -137,10 +137,10 @@ fn a_body_that_is_announced_too_long_is_not_waited_for() {
     let house = House::limited("body_mb = 1");
     for dialect in BOTH {
         let mut connection = begins(&house, dialect, "content-length: 900000000");
-        connection.sends("{");
+        connection.send("{");
         refused(
             dialect,
-            &connection.answer("POST"),
+            &connection.read_response("POST"),
             413,
             "request_too_large",
         );
@@ -153,10 +153,10 @@ fn a_body_that_never_becomes_whole_is_given_up() {
     let house = House::limited("body_timeout_s = 1");
     for dialect in BOTH {
         let mut connection = begins(&house, dialect, "content-length: 1000");
-        connection.sends("{\"model\":");
+        connection.send("{\"model\":");
         let message = refused(
             dialect,
-            &connection.answer("POST"),
+            &connection.read_response("POST"),
             400,
             "invalid_request_error",
         );
@@ -170,10 +170,10 @@ fn a_client_that_leaves_before_its_body_is_whole_leaves_nothing_behind() {
     let house = House::opens();
     for framing in ["content-length: 1000", "transfer-encoding: chunked"] {
         let mut connection = begins(&house, Chat, framing);
-        connection.sends("5\r\n{\"mod\r\n");
-        connection.hangs_up();
+        connection.send("5\r\n{\"mod\r\n");
+        connection.disconnect();
     }
-    sends(&house, Chat, &Chat.body().to_string()).expects(200);
+    sends(&house, Chat, &Chat.body().to_string()).assert_status(200);
     house.booked().ends("ok", &[]);
 }
 

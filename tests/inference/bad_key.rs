@@ -3,10 +3,10 @@
 use serde_json::json;
 
 use super::house::{BOTH, Dialect, House, Messages, refused, refused_at};
-use crate::harness::person::{Answer, Person, user};
+use crate::harness::client::{HttpClient, Response, user};
 use crate::harness::wait_until;
 
-fn asks(person: &Person, dialect: Dialect) -> Answer {
+fn asks(person: &HttpClient, dialect: Dialect) -> Response {
     person.post(dialect.path(), &dialect.body())
 }
 
@@ -33,7 +33,7 @@ fn b03_b04_a_wrong_key_is_401_in_the_dialect_and_the_upstream_sees_nothing() {
     ] {
         for dialect in BOTH {
             let person = user(house.gatekeeper.address(), key);
-            for person in [person.clone(), person.by_x_api_key()] {
+            for person in [person.clone(), person.with_x_api_key()] {
                 let message = refused(
                     dialect,
                     &asks(&person, dialect),
@@ -84,7 +84,7 @@ fn b01_b02_a_key_is_taken_from_any_of_the_three_headers() {
     ] {
         for dialect in BOTH {
             let answer = asks(&anon.clone().with(name, value), dialect);
-            answer.expects(200);
+            answer.assert_status(200);
             house.booked().ends("ok", &[]).costs(10, 20);
             let head =
                 String::from_utf8_lossy(&house.upstream.last_request().head.raw).into_owned();
@@ -117,15 +117,15 @@ fn a_key_that_expires_is_refused_from_then_on_with_a_word_of_its_own() {
 #[test]
 fn a_disabled_key_is_dead_on_the_next_request_even_on_an_open_connection() {
     let house = House::opens();
-    let mut connection = house.user().connects();
-    connection.chat(&Dialect::Chat.body()).expects(200);
+    let mut connection = house.user().connect();
+    connection.chat(&Dialect::Chat.body()).assert_status(200);
     house.booked();
     let path = format!("/v1/keys/{}", house.key.id);
     house
         .gatekeeper
         .admin()
         .patch(&path, &json!({"disabled": true}))
-        .expects(200);
+        .assert_status(200);
     refused(
         Dialect::Chat,
         &connection.chat(&Dialect::Chat.body()),
@@ -146,8 +146,8 @@ fn a_disabled_key_is_dead_on_the_next_request_even_on_an_open_connection() {
         .gatekeeper
         .admin()
         .patch(&path, &json!({"disabled": false}))
-        .expects(200);
-    connection.chat(&Dialect::Chat.body()).expects(200);
+        .assert_status(200);
+    connection.chat(&Dialect::Chat.body()).assert_status(200);
     house.booked().ends("ok", &[]);
 }
 
@@ -160,7 +160,7 @@ fn an_administrative_key_cannot_call_models() {
         assert!(message.contains("virtual key"), "{message}");
         refused(
             dialect,
-            &asks(&admin.clone().by_x_api_key(), dialect),
+            &asks(&admin.clone().with_x_api_key(), dialect),
             403,
             "permission_denied",
         );
@@ -248,7 +248,7 @@ fn the_param_of_a_refused_model_is_the_model() {
         "model_not_allowed",
     );
     house.nothing_happened();
-    person.chat(&Dialect::Chat.body()).expects(200);
+    person.chat(&Dialect::Chat.body()).assert_status(200);
     house.booked().ends("ok", &[]);
 }
 
@@ -277,10 +277,10 @@ fn a_key_can_call_no_more_than_its_team() {
     house.nothing_happened();
     person
         .chat(&json!({"model": "m-small", "messages": []}))
-        .expects(200);
+        .assert_status(200);
     house.booked().ends("ok", &[]);
     person
         .chat(&json!({"model": "up/m-small", "messages": []}))
-        .expects(200);
+        .assert_status(200);
     house.booked().ends("ok", &[]);
 }

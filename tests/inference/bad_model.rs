@@ -38,10 +38,10 @@ fn b10_an_unknown_model_is_404_in_the_dialect_and_names_itself() {
 #[test]
 fn an_ambiguous_model_is_400_and_names_both_ways_to_ask() {
     let (one, other) = (Upstream::start(), Upstream::start());
-    let setup = Gatekeeper::alone()
+    let setup = Gatekeeper::without_providers()
         .provider(&Provider::openai("east", &one))
         .provider(&Provider::openai("west", &other));
-    let mut gatekeeper = setup.starts();
+    let mut gatekeeper = setup.start();
     let team = gatekeeper.team(&json!({"name": "eng", "models": ["*"]}));
     let key = gatekeeper.key_of(&team);
     for dialect in BOTH {
@@ -65,7 +65,7 @@ fn an_ambiguous_model_is_400_and_names_both_ways_to_ask() {
     gatekeeper
         .user(&key)
         .chat(&body(Chat, "west/m-small"))
-        .expects(200);
+        .assert_status(200);
     assert_eq!((one.request_count(), other.request_count()), (0, 1));
     assert_eq!(other.last_request().json()["model"], "m-small");
 }

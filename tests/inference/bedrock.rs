@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::house::{Chat, Dialect, House, Messages, is_error, refused};
-use crate::harness::person::{Answer, Event};
+use crate::harness::client::{Response, SseEvent};
 use crate::harness::process::{Provider, UPSTREAM_KEY};
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
@@ -36,7 +36,7 @@ fn body(client: Dialect, model: &str, streamed: bool) -> Value {
     body
 }
 
-fn asks(house: &House, client: Dialect, model: &str, streamed: bool) -> Answer {
+fn asks(house: &House, client: Dialect, model: &str, streamed: bool) -> Response {
     house
         .user()
         .post(client.path(), &body(client, model, streamed))
@@ -76,18 +76,18 @@ fn cut(recording: &[u8]) -> Vec<&[u8]> {
 }
 
 /// The events of a stream that was read as one body.
-fn events(answer: &Answer) -> Vec<Event> {
-    answer.expects(200);
+fn events(answer: &Response) -> Vec<SseEvent> {
+    answer.assert_status(200);
     assert!(
         answer
             .header("content-type")
             .is_some_and(|kind| kind.starts_with("text/event-stream"))
     );
-    Event::all(&answer.body)
+    SseEvent::all(&answer.body)
 }
 
-fn text(events: &[Event]) -> String {
-    events.iter().filter_map(Event::delta).collect()
+fn text(events: &[SseEvent]) -> String {
+    events.iter().filter_map(SseEvent::delta).collect()
 }
 
 #[test]
@@ -95,8 +95,8 @@ fn t01_chat_reaches_converse_and_its_answers_come_back() {
     let house = house();
     house
         .upstream
-        .answers(Script::unary(200, golden("bedrock/answer.json")));
-    let answer = asks(&house, Chat, NOVA, false).expects(200).json();
+        .respond_with(Script::unary(200, golden("bedrock/answer.json")));
+    let answer = asks(&house, Chat, NOVA, false).assert_status(200).json();
     assert_eq!(
         answer["choices"][0]["message"]["content"],
         "Say it: 🦀 now."
@@ -124,7 +124,7 @@ fn t01_chat_reaches_converse_and_its_answers_come_back() {
     );
 
     for script in deliveries(&golden_bytes("bedrock/stream.bin")) {
-        house.upstream.answers(script);
+        house.upstream.respond_with(script);
         let events = events(&asks(&house, Chat, NOVA, true));
         assert_eq!(text(&events), "Say it: 🦀 now.");
         assert!(
@@ -148,7 +148,7 @@ fn t01_chat_reaches_converse_and_its_answers_come_back() {
 fn t02_c03_messages_reach_converse_and_the_usage_after_the_stop_is_in_the_last_delta() {
     let house = house();
     for script in deliveries(&golden_bytes("bedrock/stream.bin")) {
-        house.upstream.answers(script);
+        house.upstream.respond_with(script);
         let events = events(&asks(&house, Messages, NOVA, true));
         let names: Vec<&str> = events
             .iter()
@@ -180,8 +180,10 @@ fn t02_c03_messages_reach_converse_and_the_usage_after_the_stop_is_in_the_last_d
     }
     house
         .upstream
-        .answers(Script::unary(200, golden("bedrock/answer.json")));
-    let answer = asks(&house, Messages, NOVA, false).expects(200).json();
+        .respond_with(Script::unary(200, golden("bedrock/answer.json")));
+    let answer = asks(&house, Messages, NOVA, false)
+        .assert_status(200)
+        .json();
     assert_eq!(
         (&answer["content"][0]["text"], &answer["stop_reason"]),
         (&json!("Say it: 🦀 now."), &json!("end_turn"))
@@ -193,7 +195,7 @@ fn t02_c03_messages_reach_converse_and_the_usage_after_the_stop_is_in_the_last_d
 fn t03_responses_reach_converse_and_get_the_full_sequence_of_events() {
     let house = house();
     for script in deliveries(&golden_bytes("bedrock/stream.bin")) {
-        house.upstream.answers(script);
+        house.upstream.respond_with(script);
         let answer = house.user().post(
             "/v1/responses",
             &json!({"model": NOVA, "input": "say it", "stream": true}),
@@ -201,7 +203,7 @@ fn t03_responses_reach_converse_and_get_the_full_sequence_of_events() {
         let told: Vec<Value> = events(&answer)
             .iter()
             .filter(|event| !event.name.is_empty())
-            .map(Event::json)
+            .map(SseEvent::json)
             .collect();
         let kinds: Vec<&str> = told
             .iter()
@@ -245,7 +247,7 @@ fn c03_cache_writes_are_booked_by_their_lifetimes() {
     let house = house();
     house
         .upstream
-        .answers(frames(&golden_bytes("bedrock/cached.bin")));
+        .respond_with(frames(&golden_bytes("bedrock/cached.bin")));
     let events = events(&asks(&house, Messages, NOVA, true));
     let usage = events
         .iter()
@@ -271,7 +273,7 @@ fn u03_parallel_calls_come_back_and_their_results_go_in_one_turn() {
     let house = house();
     house
         .upstream
-        .answers(frames(&golden_bytes("bedrock/tools.bin")));
+        .respond_with(frames(&golden_bytes("bedrock/tools.bin")));
     let tool = |name: &str| json!({"type": "function", "function": {"name": name, "parameters": {"type": "object"}}});
     let mut asking = body(Chat, CLAUDE, true);
     asking["tools"] = json!([tool("get_weather"), tool("get_time")]);
@@ -325,8 +327,8 @@ fn u03_parallel_calls_come_back_and_their_results_go_in_one_turn() {
     }
     house
         .upstream
-        .answers(frames(&golden_bytes("bedrock/stream.bin")));
-    house.user().post(Chat.path(), &asking).expects(200);
+        .respond_with(frames(&golden_bytes("bedrock/stream.bin")));
+    house.user().post(Chat.path(), &asking).assert_status(200);
     house.booked().ends("ok", &[]);
     let sent = house.upstream.last_request().json();
     let result = |id: &str| json!({"toolResult": {"toolUseId": id, "content": [{"text": format!("of {id}")}]}});
@@ -349,12 +351,12 @@ fn u06_no_tool_may_be_called_so_none_is_sent() {
     let house = house();
     house
         .upstream
-        .answers(Script::unary(200, golden("bedrock/answer.json")));
+        .respond_with(Script::unary(200, golden("bedrock/answer.json")));
     let mut asking = body(Chat, CLAUDE, false);
     asking["tools"] =
         json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]);
     asking["tool_choice"] = json!("none");
-    house.user().post(Chat.path(), &asking).expects(200);
+    house.user().post(Chat.path(), &asking).assert_status(200);
     house.booked().ends("ok", &[]);
     assert_eq!(house.upstream.last_request().json().get("toolConfig"), None);
 }
@@ -364,13 +366,13 @@ fn m02_m05_an_image_goes_as_bytes_and_a_schema_in_its_own_member() {
     let house = house();
     house
         .upstream
-        .answers(Script::unary(200, golden("bedrock/answer.json")));
+        .respond_with(Script::unary(200, golden("bedrock/answer.json")));
     let webp = "UklGRiIAAABXRUJQVlA4IBYAAAAwAQCdASoBAAEADsD+JaQAA3AAAAAA";
     let mut asking = body(Chat, CLAUDE, false);
     asking["messages"][0]["content"] = json!([{"type": "image_url", "image_url": {"url": format!("data:image/webp;base64,{webp}")}}, {"type": "text", "text": "what?"}]);
     asking["response_format"] =
         json!({"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}});
-    house.user().post(Chat.path(), &asking).expects(200);
+    house.user().post(Chat.path(), &asking).assert_status(200);
     house.booked().ends("ok", &[]);
     let sent = house.upstream.last_request().json();
     assert_eq!(
@@ -411,12 +413,12 @@ fn p09_claude_gets_its_own_body_and_its_frames_become_its_own_events() {
         ": x-gatekeeper-cost-usd 0.000149\n\n".to_owned(),
     );
     for script in deliveries(&recording) {
-        house.upstream.answers(script);
+        house.upstream.respond_with(script);
         let user = house
             .user()
             .with("anthropic-beta", "a-2025-01-01, b-2026-02-02")
             .with("anthropic-version", "2023-06-01");
-        let answer = user.posts_bytes(Messages.path(), asking.as_bytes());
+        let answer = user.post_bytes(Messages.path(), asking.as_bytes());
         assert_eq!(text(&events(&answer)), "Say it: 🦀 now.");
         assert_eq!(answer.text(), shown.concat());
         let row = house.booked();
@@ -439,9 +441,12 @@ fn p09_claude_gets_its_own_body_and_its_frames_become_its_own_events() {
     }
     house
         .upstream
-        .answers(Script::unary(200, golden("bedrock/invoke.json")));
+        .respond_with(Script::unary(200, golden("bedrock/invoke.json")));
     let answer = asks(&house, Messages, CLAUDE, false);
-    assert_eq!(answer.expects(200).text(), golden("bedrock/invoke.json"));
+    assert_eq!(
+        answer.assert_status(200).text(),
+        golden("bedrock/invoke.json")
+    );
     house.booked().ends("ok", &[]).costs(10, 5);
     let seen = house.upstream.last_request();
     assert_eq!(seen.target(), format!("/model/{CLAUDE_PATH}/invoke"));
@@ -454,13 +459,13 @@ fn r05_thoughts_come_back_and_go_only_to_the_model_that_had_them() {
     let house = house();
     house
         .upstream
-        .answers(frames(&golden_bytes("bedrock/thinking.bin")));
+        .respond_with(frames(&golden_bytes("bedrock/thinking.bin")));
     let events = events(&asks(&house, Messages, NOVA, true));
     house.booked().ends("ok", &[]).costs(12, 9);
     let of = |kind: &str, member: &str| -> String {
         let deltas = events
             .iter()
-            .map(Event::json)
+            .map(SseEvent::json)
             .filter(|json| json["delta"]["type"] == kind);
         deltas
             .filter_map(|json| json["delta"][member].as_str().map(str::to_owned))
@@ -483,7 +488,10 @@ fn r05_thoughts_come_back_and_go_only_to_the_model_that_had_them() {
         .as_array_mut()
         .expect("an array")
         .extend(turns.as_array().expect("an array").clone());
-    house.user().post(Messages.path(), &asking).expects(200);
+    house
+        .user()
+        .post(Messages.path(), &asking)
+        .assert_status(200);
     house.booked().ends("ok", &[]);
     let said = json!({"reasoningContent": {"reasoningText": {"text": "First think.", "signature": "EqQBCgIYAhIkSIGNATURE=="}}});
     assert_eq!(
@@ -497,7 +505,7 @@ fn m06_the_stop_that_was_met_is_told() {
     let house = house();
     house
         .upstream
-        .answers(frames(&golden_bytes("bedrock/stopped.bin")));
+        .respond_with(frames(&golden_bytes("bedrock/stopped.bin")));
     let mut asking = body(Chat, CLAUDE, true);
     asking["stop"] = json!("three");
     let events = events(&house.user().post(Chat.path(), &asking));
@@ -515,10 +523,13 @@ fn m06_the_stop_that_was_met_is_told() {
     );
     house
         .upstream
-        .answers(frames(&golden_bytes("bedrock/guarded.bin")));
+        .respond_with(frames(&golden_bytes("bedrock/guarded.bin")));
     let answer = asks(&house, Chat, CLAUDE, true);
     assert!(
-        answer.expects(200).text().contains("\"content_filter\""),
+        answer
+            .assert_status(200)
+            .text()
+            .contains("\"content_filter\""),
         "{}",
         answer.text()
     );
@@ -598,7 +609,7 @@ fn x03_what_aws_refuses_is_told_in_the_clients_dialect() {
             "x-amzn-errortype",
             &format!("{kind}:http://internal.amazon.com/"),
         );
-        house.upstream.answers(script);
+        house.upstream.respond_with(script);
         let before = house.upstream.request_count();
         for (client, model) in [
             (Chat, NOVA),
@@ -631,7 +642,7 @@ fn e15_an_exception_in_a_stream_is_an_error_in_band_and_at_its_beginning_an_hone
         (Messages, CLAUDE, "bedrock/invoke-failed.bin"),
     ] {
         let recording = golden_bytes(recording);
-        house.upstream.answers(
+        house.upstream.respond_with(
             Script::stream(cut(&recording))
                 .header("content-type", FRAMES)
                 .pause_ms_between(100),
@@ -649,7 +660,7 @@ fn e15_an_exception_in_a_stream_is_an_error_in_band_and_at_its_beginning_an_hone
     }
     house
         .upstream
-        .answers(frames(&golden_bytes("bedrock/throttled.bin")));
+        .respond_with(frames(&golden_bytes("bedrock/throttled.bin")));
     let said = refused(
         Chat,
         &asks(&house, Chat, NOVA, true),
@@ -673,7 +684,7 @@ fn x10_a_stream_that_is_cut_off_or_damaged_is_never_whole() {
         let ends = |script: Script, status: &str| {
             house
                 .upstream
-                .answers(script.header("content-type", FRAMES).pause_ms_between(30));
+                .respond_with(script.header("content-type", FRAMES).pause_ms_between(30));
             let events = events(&asks(&house, client, model, true));
             assert!(
                 !events.iter().any(|event| client.is_terminal(event)),
@@ -707,8 +718,8 @@ fn requests_are_signed_where_the_configuration_has_keys_of_aws() {
     let house = house_with(|provider| provider.line("region = \"eu-west-1\"").signed());
     house
         .upstream
-        .answers(Script::unary(200, golden("bedrock/answer.json")));
-    asks(&house, Chat, NOVA, false).expects(200);
+        .respond_with(Script::unary(200, golden("bedrock/answer.json")));
+    asks(&house, Chat, NOVA, false).assert_status(200);
     house.booked().ends("ok", &[]);
     let seen = house.upstream.last_request();
     let time = seen.header("x-amz-date").expect("a date").to_owned();

@@ -24,7 +24,7 @@ fn an_upstream_that_never_answers_is_504_and_its_connection_is_closed() {
     let house = House::limited("head_timeout_s = 1");
     for dialect in BOTH {
         for streamed in [false, true] {
-            let before = house.upstream.partings().len();
+            let before = house.upstream.closed_connections().len();
             let message = refused(
                 dialect,
                 &house.answered(dialect, streamed, Script::hangs()),
@@ -35,8 +35,8 @@ fn an_upstream_that_never_answers_is_504_and_its_connection_is_closed() {
             let booked = house.booked();
             booked.ends("broken", &["estimated"]).is_about(10, 0);
             assert!(booked.0["upstream_status"].is_null());
-            house.upstream.waits_until_idle();
-            assert!(house.upstream.partings().len() > before);
+            house.upstream.wait_until_idle();
+            assert!(house.upstream.closed_connections().len() > before);
         }
     }
 }
@@ -73,7 +73,7 @@ fn an_upstream_that_hangs_after_the_head_is_504() {
             "{}",
             booked.0
         );
-        house.upstream.waits_until_idle();
+        house.upstream.wait_until_idle();
     }
 }
 
@@ -251,7 +251,7 @@ fn an_answer_without_usage_is_estimated_and_one_that_lies_is_booked_at_its_ceili
     for dialect in BOTH {
         let without = answer(dialect).replace("\"usage\":", "\"usage_was\":");
         let reply = house.answered(dialect, false, Script::unary(200, &without));
-        assert_eq!(reply.expects(200).text(), without);
+        assert_eq!(reply.assert_status(200).text(), without);
         let booked = house.booked();
         booked.ends("ok", &["estimated"]).is_about(10, 20);
         assert_eq!(reply.cost(), booked.cost());
@@ -260,7 +260,7 @@ fn an_answer_without_usage_is_estimated_and_one_that_lies_is_booked_at_its_ceili
             assert_ne!(lying, answer(dialect));
             house
                 .answered(dialect, false, Script::unary(200, &lying))
-                .expects(200);
+                .assert_status(200);
             let booked = house.booked();
             booked.ends("ok", &["lying_usage"]);
             assert_eq!(booked.0["cost_usd"], booked.0["ceiling_usd"]);
@@ -287,7 +287,7 @@ fn a_whole_answer_that_outlasts_its_deadline_is_504_though_it_trickles() {
             "upstream_timeout",
         );
         assert!(message.contains("not whole within 1000 ms"), "{message}");
-        house.upstream.waits_for_hang_ups(hang_ups);
+        house.upstream.wait_for_disconnects(hang_ups);
         let booked = house.booked();
         let came = booked.ends("broken", &["estimated"]).output();
         assert!(

@@ -2,19 +2,19 @@
 //! and never a clean end. The books hold what was used as far as anyone can know.
 
 use super::house::{BOTH, Chat, Dialect, House, Messages, is_error, refused};
-use crate::harness::person::{End, Event};
+use crate::harness::client::{BodyEnd, SseEvent};
 use crate::harness::script::Script;
 
 /// What the stream of a failed answer must look like: so many deltas, then the error, nothing more, and a whole body.
 #[track_caller]
 fn ends_in_error(
     dialect: Dialect,
-    (events, end): &(Vec<Event>, End),
+    (events, end): &(Vec<SseEvent>, BodyEnd),
     deltas: usize,
     word: &str,
 ) -> String {
     assert_eq!(
-        events.iter().filter_map(Event::delta).count(),
+        events.iter().filter_map(SseEvent::delta).count(),
         deltas,
         "{events:?}"
     );
@@ -25,7 +25,7 @@ fn ends_in_error(
     let last = events.last().expect("a stream that failed says so");
     is_error(dialect, &last.json(), word);
     assert_eq!(last.name, if dialect == Messages { "error" } else { "" });
-    assert_eq!(*end, End::Clean);
+    assert_eq!(*end, BodyEnd::Clean);
     last.json()["error"]["message"]
         .as_str()
         .unwrap_or_default()
@@ -109,7 +109,7 @@ fn a_reset_in_the_middle_of_a_stream_is_an_error_in_the_stream() {
             dialect,
             begun(dialect, 5).pause_ms_between(10).then_resets(),
         );
-        let deltas = events.0.iter().filter_map(Event::delta).count();
+        let deltas = events.0.iter().filter_map(SseEvent::delta).count();
         assert!((1..=5).contains(&deltas), "{events:?}");
         ends_in_error(dialect, &events, deltas, "upstream_error");
         let booked = house.booked();
@@ -209,7 +209,7 @@ fn x10_an_event_that_is_not_json_is_an_error_and_never_a_panic() {
 fn x08_a_stream_that_stalls_is_given_up_and_the_upstreams_socket_closed() {
     let house = House::limited("idle_timeout_s = 1\nping_s = 15");
     for dialect in BOTH {
-        let left = house.upstream.hang_ups().len();
+        let left = house.upstream.disconnects().len();
         let events = house.events(dialect, begun(dialect, 3).then_hangs());
         let message = ends_in_error(dialect, &events, 3, "upstream_timeout");
         assert!(message.contains("1 s"), "{message}");
@@ -217,7 +217,7 @@ fn x08_a_stream_that_stalls_is_given_up_and_the_upstreams_socket_closed() {
             .booked()
             .ends("broken", &["estimated"])
             .is_about(10, 3);
-        house.upstream.waits_for_hang_ups(left + 1);
+        house.upstream.wait_for_disconnects(left + 1);
     }
 }
 
@@ -272,7 +272,7 @@ fn an_upstream_that_goes_on_after_the_end_does_not_keep_the_client() {
             dialect.is_terminal(events.last().expect("events")),
             "{events:?}"
         );
-        assert_eq!(end, End::Clean);
+        assert_eq!(end, BodyEnd::Clean);
         assert!(
             began.elapsed().as_secs() < 10,
             "the client was kept for {:?}",
@@ -282,7 +282,7 @@ fn an_upstream_that_goes_on_after_the_end_does_not_keep_the_client() {
     }
     let (events, end) = house.events(Chat, Script::stream(Chat.stream(3)).then_hangs());
     assert!(Chat.is_terminal(events.last().expect("events")));
-    assert_eq!(end, End::Clean);
+    assert_eq!(end, BodyEnd::Clean);
     house.booked().ends("ok", &[]).costs(10, 3);
 }
 
@@ -294,14 +294,14 @@ fn a_stream_that_outlasts_its_deadline_is_ended_though_it_talks() {
             dialect,
             Script::stream(dialect.stream(1_000)).pause_ms_between(60),
         );
-        let deltas = events.iter().filter_map(Event::delta).count();
+        let deltas = events.iter().filter_map(SseEvent::delta).count();
         assert!(
             (5..100).contains(&deltas),
             "{deltas} deltas in three seconds"
         );
         let message = ends_in_error(dialect, &(events, end), deltas, "upstream_timeout");
         assert!(message.contains("not whole within 3 s"), "{message}");
-        house.upstream.waits_for_hang_ups(hang_ups);
+        house.upstream.wait_for_disconnects(hang_ups);
         house
             .booked()
             .ends("broken", &["estimated"])

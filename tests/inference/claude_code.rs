@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::house::{House, Messages};
 use super::told::{Told, called, of_events, stop};
-use crate::harness::person::End;
+use crate::harness::client::BodyEnd;
 use crate::harness::process::Provider;
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
@@ -46,15 +46,15 @@ fn first_turn(model: &str) -> Value {
 
 /// Streams a turn, and checks that nothing of Anthropic's own went to the vendor.
 fn turn(house: &House, body: &Value, script: Script) -> (Told, Value) {
-    house.upstream.answers(script);
+    house.upstream.respond_with(script);
     let person = house
         .user()
         .with("anthropic-version", "2023-06-01")
         .with("anthropic-beta", "mid-conversation-system-2026-04-07");
-    let stream = person.streams("/v1/messages?beta=true", body);
+    let stream = person.open_stream("/v1/messages?beta=true", body);
     assert_eq!(stream.status(), 200);
-    let (events, end) = stream.rest();
-    assert_eq!(end, End::Clean);
+    let (events, end) = stream.read_events();
+    assert_eq!(end, BodyEnd::Clean);
     house.booked().ends("ok", &[]);
     let seen = house.upstream.last_request();
     let sent = seen.json().to_string();

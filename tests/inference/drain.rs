@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::house::{BOTH, Chat, Dialect, House, Messages};
+use crate::harness::client::Connection;
 use crate::harness::model;
-use crate::harness::person::Connection;
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
 use crate::harness::wait_until;
@@ -18,13 +18,13 @@ fn house(limits: &str) -> House {
 
 fn asks(house: &House, dialect: Dialect, streamed: bool) -> Connection {
     let before = house.upstream.request_count();
-    let mut connection = house.user().connects();
-    connection.sends_request(
+    let mut connection = house.user().connect();
+    connection.send_request(
         "POST",
         dialect.path(),
         Some(dialect.asking(streamed).to_string().as_bytes()),
     );
-    house.upstream.waits_for_requests(before + 1);
+    house.upstream.wait_for_requests(before + 1);
     connection
 }
 
@@ -34,10 +34,12 @@ fn a_stream_whose_client_left_is_booked_as_it_is_reported_at_its_end() {
     for dialect in BOTH {
         house
             .upstream
-            .answers(model::uses(10, 60).pause_ms_between(60));
-        let mut stream = house.user().streams(dialect.path(), &dialect.streamed());
-        stream.reads_deltas(5);
-        stream.hangs_up();
+            .respond_with(model::with_usage(10, 60).pause_ms_between(60));
+        let mut stream = house
+            .user()
+            .open_stream(dialect.path(), &dialect.streamed());
+        stream.read_deltas(5);
+        stream.disconnect();
         wait_until("the call is drained", || {
             house.gatekeeper.metric("gatekeeper_requests_draining") == 1.0
         });
@@ -45,7 +47,7 @@ fn a_stream_whose_client_left_is_booked_as_it_is_reported_at_its_end() {
         assert_eq!(house.gatekeeper.metric("gatekeeper_requests_draining"), 0.0);
     }
     assert!(
-        house.upstream.hang_ups().is_empty(),
+        house.upstream.disconnects().is_empty(),
         "the upstream was heard to its end"
     );
 }
@@ -56,16 +58,16 @@ fn a_translated_stream_is_drained_like_any_other() {
     for (client, upstream) in [(Chat, Messages), (Messages, Chat)] {
         house
             .upstream
-            .answers(model::uses(10, 60).pause_ms_between(60));
+            .respond_with(model::with_usage(10, 60).pause_ms_between(60));
         let mut body = client.streamed();
         body["model"] = json!(upstream.model());
-        let mut stream = house.user().streams(client.path(), &body);
-        stream.reads_deltas(5);
-        stream.hangs_up();
+        let mut stream = house.user().open_stream(client.path(), &body);
+        stream.read_deltas(5);
+        stream.disconnect();
         house.booked().ends("client_gone", &[]).costs(10, 60);
     }
     assert!(
-        house.upstream.hang_ups().is_empty(),
+        house.upstream.disconnects().is_empty(),
         "the upstream was heard to its end"
     );
 }
@@ -75,21 +77,21 @@ fn a_call_whose_client_left_before_the_head_is_booked_as_it_is_reported() {
     let house = house("");
     for dialect in BOTH {
         for (streamed, script) in [
-            (false, model::uses(10, 20).delay_ms(1_500)),
-            (true, model::uses(10, 20).delay_ms(1_500)),
+            (false, model::with_usage(10, 20).delay_ms(1_500)),
+            (true, model::with_usage(10, 20).delay_ms(1_500)),
             (false, slow_body()),
         ] {
-            house.upstream.answers(script);
-            asks(&house, dialect, streamed).hangs_up();
+            house.upstream.respond_with(script);
+            asks(&house, dialect, streamed).disconnect();
             house.booked().ends("client_gone", &[]).costs(10, 20);
         }
     }
-    assert!(house.upstream.hang_ups().is_empty());
+    assert!(house.upstream.disconnects().is_empty());
 }
 
 /// A whole answer that comes in crumbs.
 fn slow_body() -> Script {
-    model::uses(10, 20)
+    model::with_usage(10, 20)
         .in_writes_of(400)
         .pause_ms_between(200)
         .delay_ms(1_000)
@@ -98,17 +100,17 @@ fn slow_body() -> Script {
 #[test]
 fn a_client_that_stays_sees_nothing_of_it() {
     let house = house("");
-    house.upstream.answers(model::uses(10, 20));
+    house.upstream.respond_with(model::with_usage(10, 20));
     for dialect in BOTH {
         for streamed in [false, true] {
-            house.asks(dialect, streamed).expects(200);
+            house.asks(dialect, streamed).assert_status(200);
             house.booked().ends("ok", &[]).costs(10, 20);
         }
         let refusal = dialect.refusal("invalid_request_error", "no such thing");
         let answer = house.answered(dialect, false, Script::json(400, &refusal));
         assert_eq!((answer.status, answer.json()), (400, refusal));
         house.booked().ends("upstream_error", &[]).costs(0, 0);
-        house.upstream.answers(model::uses(10, 20));
+        house.upstream.respond_with(model::with_usage(10, 20));
     }
 }
 
@@ -117,14 +119,16 @@ fn a_drained_stream_that_fails_is_an_estimate() {
     let house = house("");
     for dialect in BOTH {
         let [before, content, _] = dialect.events(30);
-        house.upstream.answers(
+        house.upstream.respond_with(
             Script::stream([before, content].concat())
                 .pause_ms_between(60)
                 .then_closes(),
         );
-        let mut stream = house.user().streams(dialect.path(), &dialect.streamed());
-        stream.reads_deltas(2);
-        stream.hangs_up();
+        let mut stream = house
+            .user()
+            .open_stream(dialect.path(), &dialect.streamed());
+        stream.read_deltas(2);
+        stream.disconnect();
         let booked = house.booked();
         booked.ends("client_gone", &["estimated"]).is_about(10, 30);
         assert!(
@@ -141,23 +145,25 @@ fn sixty_four_are_drained_at_once_the_rest_is_let_go_and_a_stop_ends_all() {
     let [before, content, _] = Messages.events(3);
     house
         .upstream
-        .answers(Script::stream([before, content].concat()).then_hangs());
+        .respond_with(Script::stream([before, content].concat()).then_hangs());
     let streams: Vec<_> = (0..70)
         .map(|_| {
-            let mut stream = house.user().streams(Messages.path(), &Messages.streamed());
-            stream.reads_deltas(3);
+            let mut stream = house
+                .user()
+                .open_stream(Messages.path(), &Messages.streamed());
+            stream.read_deltas(3);
             stream
         })
         .collect();
     for stream in streams {
-        let _left = stream.hangs_up();
+        let _left = stream.disconnect();
     }
-    house.upstream.waits_for_hang_ups(6);
+    house.upstream.wait_for_disconnects(6);
     wait_until("all places are taken", || {
         house.gatekeeper.metric("gatekeeper_requests_draining") == 64.0
     });
     assert_eq!(house.gatekeeper.metric("gatekeeper_holds_open"), 64.0);
-    assert_eq!(house.upstream.hang_ups().len(), 6);
+    assert_eq!(house.upstream.disconnects().len(), 6);
     assert_eq!(house.gatekeeper.stop().code(), Some(0));
     house.gatekeeper.start();
     house.booked_all(70);

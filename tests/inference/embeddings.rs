@@ -37,10 +37,10 @@ fn asking(input: Value) -> Value {
 fn c10_three_texts_are_billed_by_their_prompt_tokens_and_nothing_else() {
     let house = house("openai", true);
     let recording = golden("openai/embeddings-base64.json");
-    house.upstream.answers(Script::unary(200, &recording));
+    house.upstream.respond_with(Script::unary(200, &recording));
     let body = r#"{"input":["a","b","c"], "model":"text-embedding-3-small","encoding_format":"base64","dimensions":3}"#;
-    let answer = house.user().posts_bytes(PATH, body.as_bytes());
-    assert_eq!(answer.expects(200).text(), recording);
+    let answer = house.user().post_bytes(PATH, body.as_bytes());
+    assert_eq!(answer.assert_status(200).text(), recording);
     // 24 at $0.02 per million
     assert_eq!(answer.header("x-gatekeeper-cost-usd"), Some("0.00000048"));
     let seen = house.upstream.last_request();
@@ -85,9 +85,9 @@ fn every_vendors_vectors_are_passed_on_byte_for_byte() {
                 .chunked()
                 .one_byte_per_write(),
         ] {
-            house.upstream.answers(script);
+            house.upstream.respond_with(script);
             let answer = house.user().post(PATH, &asking(json!(["a", "b"])));
-            assert_eq!(answer.expects(200).text(), recording, "{vendor}");
+            assert_eq!(answer.assert_status(200).text(), recording, "{vendor}");
             assert_eq!(house.upstream.last_request().target(), path);
             house.booked().ends("ok", &[]).costs(tokens, 0);
         }
@@ -99,14 +99,14 @@ fn an_answer_without_usage_is_estimated_from_the_input() {
     let house = house("together", false);
     house
         .upstream
-        .answers(Script::unary(200, golden("together/embeddings.json")));
+        .respond_with(Script::unary(200, golden("together/embeddings.json")));
     house
         .user()
         .post(
             PATH,
             &asking(json!("Our solar system orbits the Milky Way galaxy")),
         )
-        .expects(200);
+        .assert_status(200);
     house.booked().ends("ok", &["estimated"]).is_about(10, 0);
 }
 
@@ -115,13 +115,15 @@ fn mistral_has_its_own_name_for_dimensions() {
     let house = house("mistral", false);
     house
         .upstream
-        .answers(Script::unary(200, golden("mistral/embeddings.json")));
-    let answer = house.user().posts_bytes(
+        .respond_with(Script::unary(200, golden("mistral/embeddings.json")));
+    let answer = house.user().post_bytes(
         PATH,
         br#"{"model":"e-small","input":"a","dimensions":2,"user":"u"}"#,
     );
     assert_eq!(
-        answer.expects(200).header("x-gatekeeper-dropped-params"),
+        answer
+            .assert_status(200)
+            .header("x-gatekeeper-dropped-params"),
         Some("dimensions, user")
     );
     assert_eq!(
@@ -136,7 +138,7 @@ fn texts_tokens_and_arrays_of_both_are_taken_and_all_else_is_not() {
     let house = house("openai", false);
     house
         .upstream
-        .answers(Script::unary(200, golden("openai/embeddings-float.json")));
+        .respond_with(Script::unary(200, golden("openai/embeddings-float.json")));
     for input in [
         json!("a"),
         json!(["a", "b"]),
@@ -144,7 +146,10 @@ fn texts_tokens_and_arrays_of_both_are_taken_and_all_else_is_not() {
         json!([[1, 2], [3]]),
     ] {
         for path in [PATH, "/embeddings", "/v1/v1/embeddings"] {
-            house.user().post(path, &asking(input.clone())).expects(200);
+            house
+                .user()
+                .post(path, &asking(input.clone()))
+                .assert_status(200);
             house.booked().ends("ok", &[]).costs(8, 0);
         }
     }
@@ -174,12 +179,12 @@ fn a_budget_holds_the_worst_case_of_the_input_and_no_output() {
     let mut house = house("openai", false);
     house
         .upstream
-        .answers(Script::unary(200, golden("openai/embeddings-float.json")));
+        .respond_with(Script::unary(200, golden("openai/embeddings-float.json")));
     let team = house.gatekeeper.team_with_budget("small", "0.001");
     let person = house.gatekeeper.user(&house.gatekeeper.key_of(&team));
     // some 40 bytes at a dollar per million fit; output at 5 dollars would not, if there were any
     let answer = person.post(PATH, &asking(json!("a")));
-    answer.expects(200);
+    answer.assert_status(200);
     assert_eq!(
         house.upstream.last_request().json(),
         asking(json!("a")),
@@ -258,19 +263,22 @@ fn models_of_the_other_kind_are_refused_before_they_are_called() {
 fn an_upstreams_refusal_and_a_broken_answer_are_told_and_cost_nothing_that_was_not_served() {
     let house = house("openai", false);
     let refusal = Chat.refusal("invalid_request_error", "maximum context length");
-    house.upstream.answers(Script::json(400, &refusal));
+    house.upstream.respond_with(Script::json(400, &refusal));
     assert_eq!(
         house
             .user()
             .post(PATH, &asking(json!("a")))
-            .expects(400)
+            .assert_status(400)
             .json(),
         refusal
     );
     house.booked().ends("upstream_error", &[]).costs(0, 0);
+    house.upstream.respond_with(
+        Script::unary(200, golden("openai/embeddings-float.json")).truncated_after(100),
+    );
     house
-        .upstream
-        .answers(Script::unary(200, golden("openai/embeddings-float.json")).truncated_after(100));
-    house.user().post(PATH, &asking(json!("a"))).expects(502);
+        .user()
+        .post(PATH, &asking(json!("a")))
+        .assert_status(502);
     house.booked().ends("broken", &["estimated"]);
 }

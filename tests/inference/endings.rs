@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::house::{BOTH, Chat, Dialect, House, Messages, is_error, refused};
-use crate::harness::person::{End, Event};
+use crate::harness::client::{BodyEnd, SseEvent};
 use crate::harness::process::Provider;
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
@@ -33,7 +33,9 @@ fn a_whole_answer_that_failed_is_billed_as_it_says() {
         house.booked().ends("upstream_error", &[]).costs(0, 0);
     }
     for (client, vendor) in [(Chat, Messages), (Messages, Chat)] {
-        house.upstream.answers(Script::unary(200, failed(vendor)));
+        house
+            .upstream
+            .respond_with(Script::unary(200, failed(vendor)));
         let mut body = client.body();
         body["model"] = json!(vendor.model());
         house.user().post(client.path(), &body);
@@ -58,7 +60,7 @@ fn a_response_that_failed_is_billed_as_it_says() {
         (false, Script::json(200, &body)),
         (true, Script::stream([event])),
     ] {
-        house.upstream.answers(script);
+        house.upstream.respond_with(script);
         house.user().post(
             "/v1/responses",
             &json!({"model": "m", "input": "say it", "stream": streamed}),
@@ -78,17 +80,17 @@ fn hangs(dialect: Dialect) -> Script {
 fn a_refusal_costs_nothing_though_its_client_leaves_before_its_reason() {
     let house = House::opens();
     for dialect in BOTH {
-        house.upstream.answers(hangs(dialect));
+        house.upstream.respond_with(hangs(dialect));
         let before = house.upstream.request_count();
-        let mut connection = house.user().connects();
-        connection.sends_request(
+        let mut connection = house.user().connect();
+        connection.send_request(
             "POST",
             dialect.path(),
             Some(dialect.body().to_string().as_bytes()),
         );
-        house.upstream.waits_for_requests(before + 1);
+        house.upstream.wait_for_requests(before + 1);
         std::thread::sleep(std::time::Duration::from_millis(300));
-        connection.hangs_up();
+        connection.disconnect();
         let booked = house.booked();
         assert_eq!(booked.0["upstream_status"], 400, "{}", booked.0);
         booked.ends("client_gone", &[]).costs(0, 0);
@@ -105,16 +107,16 @@ fn a_drained_call_whose_client_left_is_client_gone_however_it_ended() {
         let refusal =
             Script::json(400, &dialect.refusal("invalid_request_error", "no")).delay_ms(400);
         for (script, flags) in [(refusal, &[][..]), (Script::hangs(), &["estimated"][..])] {
-            house.upstream.answers(script);
+            house.upstream.respond_with(script);
             let before = house.upstream.request_count();
-            let mut connection = house.user().connects();
-            connection.sends_request(
+            let mut connection = house.user().connect();
+            connection.send_request(
                 "POST",
                 dialect.path(),
                 Some(dialect.body().to_string().as_bytes()),
             );
-            house.upstream.waits_for_requests(before + 1);
-            connection.hangs_up();
+            house.upstream.wait_for_requests(before + 1);
+            connection.disconnect();
             let booked = house.booked();
             booked.ends("client_gone", flags);
             assert_eq!(booked.cost() == 0, flags.is_empty(), "{}", booked.0);
@@ -190,7 +192,9 @@ fn a_refusal_that_is_too_long_is_not_told_as_an_empty_one() {
 fn the_cost_of_a_translated_stream_stands_just_before_its_end() {
     let house = House::opens();
     for (client, vendor) in [(Chat, Messages), (Messages, Chat)] {
-        house.upstream.answers(Script::stream(vendor.stream(3)));
+        house
+            .upstream
+            .respond_with(Script::stream(vendor.stream(3)));
         let mut body = client.streamed();
         body["model"] = json!(vendor.model());
         let text = house.user().post(client.path(), &body).text();
@@ -208,13 +212,13 @@ fn the_cost_of_a_translated_stream_stands_just_before_its_end() {
 }
 
 /// Asks for a stream in the client's dialect of a vendor that speaks chat.
-fn asks_a_chat_vendor(house: &House, client: Dialect, script: Script) -> (Vec<Event>, End) {
-    house.upstream.answers(script);
+fn asks_a_chat_vendor(house: &House, client: Dialect, script: Script) -> (Vec<SseEvent>, BodyEnd) {
+    house.upstream.respond_with(script);
     let mut body = client.streamed();
     body["model"] = json!(Chat.model());
-    let stream = house.user().streams(client.path(), &body);
+    let stream = house.user().open_stream(client.path(), &body);
     assert_eq!(stream.status(), 200);
-    stream.rest()
+    stream.read_events()
 }
 
 #[test]
@@ -224,7 +228,7 @@ fn a_choice_that_ended_with_error_is_a_failed_answer_whole_as_in_a_stream() {
         "choices": [{"index": 0, "message": {"role": "assistant", "content": "so"}, "finish_reason": "error"}],
         "usage": {"prompt_tokens": 10, "completion_tokens": 20}});
     for client in BOTH {
-        house.upstream.answers(Script::json(200, &body));
+        house.upstream.respond_with(Script::json(200, &body));
         let mut asking = client.body();
         asking["model"] = json!(Chat.model());
         let answer = house.user().post(client.path(), &asking);
@@ -242,7 +246,7 @@ fn a_translated_answer_without_any_choice_is_none() {
         r#"{"choices":[]}"#,
         r#"{"choices":[],"usage":{"prompt_tokens":10,"completion_tokens":20}}"#,
     ] {
-        house.upstream.answers(Script::unary(200, body));
+        house.upstream.respond_with(Script::unary(200, body));
         let mut asking = Messages.body();
         asking["model"] = json!(Chat.model());
         refused(
@@ -267,7 +271,7 @@ fn a_translated_answer_without_any_choice_is_none() {
             booked.0
         );
     }
-    house.upstream.answers(Script::unary(200, "{}"));
+    house.upstream.respond_with(Script::unary(200, "{}"));
     let mut asking = Chat.body();
     asking["model"] = json!(Messages.model());
     refused(
@@ -315,15 +319,15 @@ fn a_translated_stream_that_never_said_why_it_ended_is_truncated() {
                 &events.last().expect("an error").json(),
                 "upstream_error",
             );
-            assert_eq!(end, End::Clean);
+            assert_eq!(end, BodyEnd::Clean);
             house.booked().ends("truncated", &["estimated"]);
 
-            house.upstream.answers(script);
+            house.upstream.respond_with(script);
             let answer = house.user().post(
                 "/v1/responses",
                 &json!({"model": Chat.model(), "input": "say it", "stream": true}),
             );
-            let text = answer.expects(200).text();
+            let text = answer.assert_status(200).text();
             assert!(
                 text.contains("response.failed") && !text.contains("response.completed"),
                 "{text}"
@@ -331,7 +335,9 @@ fn a_translated_stream_that_never_said_why_it_ended_is_truncated() {
             house.booked().ends("truncated", &["estimated"]);
         }
     }
-    house.upstream.answers(Script::stream(["data: [DONE]\n\n"]));
+    house
+        .upstream
+        .respond_with(Script::stream(["data: [DONE]\n\n"]));
     let mut asking = Messages.streamed();
     asking["model"] = json!(Chat.model());
     let message = refused(
@@ -369,7 +375,7 @@ fn a_usage_that_follows_a_fault_is_booked_and_the_client_sees_the_fault() {
             };
             house
                 .upstream
-                .answers(script(std::slice::from_ref(&before)));
+                .respond_with(script(std::slice::from_ref(&before)));
             let mut asking = client.streamed();
             asking["model"] = json!(Chat.model());
             refused(
@@ -388,8 +394,8 @@ fn a_usage_that_follows_a_fault_is_booked_and_the_client_sees_the_fault() {
             is_error(client, &last, "upstream_error");
             assert!(last.to_string().contains("it went dark"), "{last}");
             assert_eq!(
-                (events.iter().filter_map(Event::delta).count(), end),
-                (3, End::Clean),
+                (events.iter().filter_map(SseEvent::delta).count(), end),
+                (3, BodyEnd::Clean),
                 "{events:?}"
             );
             house.booked().ends("broken", &[]).costs(10, 20);
@@ -430,12 +436,12 @@ fn left_by_its_client(usage: serde_json::Value) -> super::house::Booked {
     ];
     house
         .upstream
-        .answers(Script::stream([begun, content].concat()).then_hangs());
+        .respond_with(Script::stream([begun, content].concat()).then_hangs());
     let mut asking = Messages.streamed();
     asking["model"] = json!("claude");
-    let mut stream = house.user().streams(Messages.path(), &asking);
-    stream.reads_deltas(30);
-    stream.hangs_up();
+    let mut stream = house.user().open_stream(Messages.path(), &asking);
+    stream.read_deltas(30);
+    stream.disconnect();
     house.booked()
 }
 

@@ -27,14 +27,14 @@ fn every_spelling_of_the_base_url_leads_to_the_endpoint() {
         ),
     ] {
         for path in paths {
-            house.user().post(path, &dialect.body()).expects(200);
+            house.user().post(path, &dialect.body()).assert_status(200);
             house.booked().ends("ok", &[]).costs(10, 20);
             let target = house.upstream.last_request().target().to_owned();
             assert!(target.starts_with(dialect.path()), "{path} became {target}");
         }
     }
     for path in ["/v1/models", "/models", "/v1/v1/models"] {
-        house.user().get(path).expects(200);
+        house.user().get(path).assert_status(200);
     }
 }
 
@@ -133,7 +133,7 @@ fn the_probes_need_no_key() {
     let house = House::opens();
     let anon = house.gatekeeper.anon();
     let probe = anon.head("/");
-    assert!(probe.expects(200).body.is_empty());
+    assert!(probe.assert_status(200).body.is_empty());
     for (path, said) in [
         ("/healthz", "ok"),
         ("/health/liveliness", "ok"),
@@ -142,7 +142,7 @@ fn the_probes_need_no_key() {
     ] {
         let answer = anon.get(path);
         assert_eq!(
-            answer.expects(200).json(),
+            answer.assert_status(200).json(),
             json!({"status": said}),
             "{path}"
         );
@@ -152,8 +152,8 @@ fn the_probes_need_no_key() {
 #[test]
 fn the_metrics_need_an_administrative_key() {
     let house = House::opens();
-    house.asks(Chat, true).expects(200);
-    house.asks(Messages, false).expects(200);
+    house.asks(Chat, true).assert_status(200);
+    house.asks(Messages, false).assert_status(200);
     refused(
         Chat,
         &house.gatekeeper.anon().get("/metrics"),
@@ -169,7 +169,7 @@ fn the_metrics_need_an_administrative_key() {
     let metrics = house.gatekeeper.admin().get("/metrics");
     assert!(
         metrics
-            .expects(200)
+            .assert_status(200)
             .header("content-type")
             .is_some_and(|kind| kind.starts_with("text/plain"))
     );

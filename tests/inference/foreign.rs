@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::house::{BOTH, Chat, Dialect, House, Messages, is_error, refused, refused_at};
 use super::told::{Told, called, stop, told};
+use crate::harness::client::BodyEnd;
 use crate::harness::golden;
-use crate::harness::person::End;
 use crate::harness::process::{Provider, UPSTREAM_KEY};
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
@@ -115,9 +115,9 @@ impl Vendor {
     /// Sends a request, checks that it was served, and returns what the vendor was sent and the members that were named.
     #[track_caller]
     fn sent(self, house: &House, dialect: Dialect, body: &Value) -> (Value, Option<String>) {
-        house.upstream.answers(self.script("text", false));
+        house.upstream.respond_with(self.script("text", false));
         let answer = house.user().post(dialect.path(), body);
-        answer.expects(200);
+        answer.assert_status(200);
         house.booked().ends("ok", &[]);
         (
             house.upstream.last_request().json(),
@@ -838,7 +838,7 @@ fn c07_gemini_is_paid_for_the_tier_that_served() {
         let script = GEMINI.script("text", false);
         house
             .upstream
-            .answers(served.into_iter().fold(script, |script, tier| {
+            .respond_with(served.into_iter().fold(script, |script, tier| {
                 script.header("x-gemini-service-tier", tier)
             }));
         house
@@ -847,7 +847,7 @@ fn c07_gemini_is_paid_for_the_tier_that_served() {
                 Chat.path(),
                 &GEMINI.asking(Chat, json!({"service_tier": asked})),
             )
-            .expects(200);
+            .assert_status(200);
         assert_eq!(
             house.upstream.last_request().json()["serviceTier"],
             json!(asked)
@@ -891,7 +891,7 @@ fn x02_googles_delay_becomes_a_header() {
         let house = GEMINI.house();
         house
             .upstream
-            .answers(Script::unary(429, golden("gemini/limit.json")));
+            .respond_with(Script::unary(429, golden("gemini/limit.json")));
         let answer = house
             .user()
             .post(dialect.path(), &GEMINI.asking(dialect, json!({})));
@@ -910,17 +910,17 @@ fn x07_an_error_line_of_ollama_is_an_error_in_the_clients_stream() {
     for dialect in BOTH {
         let house = OLLAMA.house();
         let recording = OLLAMA.recording("failed", true);
-        house.upstream.answers(
+        house.upstream.respond_with(
             OLLAMA
                 .stream(recording.split_inclusive('\n'))
                 .pause_ms_between(50),
         );
-        let stream = house.user().streams(
+        let stream = house.user().open_stream(
             dialect.path(),
             &OLLAMA.asking(dialect, json!({"stream": true})),
         );
-        let (events, end) = stream.rest();
-        assert_eq!(end, End::Clean);
+        let (events, end) = stream.read_events();
+        assert_eq!(end, BodyEnd::Clean);
         assert_eq!(
             events
                 .iter()
@@ -948,18 +948,18 @@ fn answers_that_failed_are_errors_in_the_clients_stream() {
     ] {
         let house = vendor.house();
         let recording = vendor.recording(recording, true);
-        house.upstream.answers(
+        house.upstream.respond_with(
             vendor
                 .stream(recording.split_inclusive("\n\n"))
                 .pause_ms_between(20),
         );
         let (events, _) = house
             .user()
-            .streams(
+            .open_stream(
                 Messages.path(),
                 &vendor.asking(Messages, json!({"stream": true})),
             )
-            .rest();
+            .read_events();
         let last = events.last().expect("events");
         is_error(Messages, &last.json(), "upstream_error");
         assert!(
@@ -983,14 +983,14 @@ fn a_stream_without_its_end_is_truncated_however_cleanly_it_stops() {
                 .collect();
             house
                 .upstream
-                .answers(vendor.stream(&pieces[..pieces.len() - 1]));
+                .respond_with(vendor.stream(&pieces[..pieces.len() - 1]));
             let (events, _) = house
                 .user()
-                .streams(
+                .open_stream(
                     dialect.path(),
                     &vendor.asking(dialect, json!({"stream": true})),
                 )
-                .rest();
+                .read_events();
             let last = events.last().expect("events");
             is_error(dialect, &last.json(), "upstream_error");
             assert!(
@@ -1054,7 +1054,9 @@ fn x13_a_credential_that_a_vendor_does_not_take_is_the_gateways_trouble() {
     ] {
         for dialect in BOTH {
             let house = vendor.house();
-            house.upstream.answers(Script::unary(status, golden(body)));
+            house
+                .upstream
+                .respond_with(Script::unary(status, golden(body)));
             let answer = house
                 .user()
                 .post(dialect.path(), &vendor.asking(dialect, json!({})));
@@ -1074,7 +1076,7 @@ fn a_vendors_refusal_reaches_the_client_in_its_own_shape() {
         let house = COHERE.house();
         house
             .upstream
-            .answers(Script::unary(429, golden("cohere/limit.json")));
+            .respond_with(Script::unary(429, golden("cohere/limit.json")));
         let answer = house
             .user()
             .post(dialect.path(), &COHERE.asking(dialect, json!({})));
@@ -1086,7 +1088,7 @@ fn a_vendors_refusal_reaches_the_client_in_its_own_shape() {
         let house = OLLAMA.house();
         house
             .upstream
-            .answers(Script::unary(404, golden("ollama/unknown.json")));
+            .respond_with(Script::unary(404, golden("ollama/unknown.json")));
         let answer = house
             .user()
             .post(dialect.path(), &OLLAMA.asking(dialect, json!({})));

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::house::{BOTH, Booked, Chat, Dialect, House, Messages};
 use super::sockets::sockets;
+use crate::harness::client::{BodyEnd, Connection};
 use crate::harness::model;
-use crate::harness::person::{Connection, End};
 use crate::harness::script::Script;
 use crate::harness::wait_until;
 
@@ -14,13 +14,13 @@ const PROMISED: Duration = Duration::from_secs(1);
 
 fn asks(house: &House, dialect: Dialect, streamed: bool) -> Connection {
     let before = house.upstream.request_count();
-    let mut connection = house.user().connects();
-    connection.sends_request(
+    let mut connection = house.user().connect();
+    connection.send_request(
         "POST",
         dialect.path(),
         Some(dialect.asking(streamed).to_string().as_bytes()),
     );
-    house.upstream.waits_for_requests(before + 1);
+    house.upstream.wait_for_requests(before + 1);
     connection
 }
 
@@ -29,9 +29,9 @@ fn asks(house: &House, dialect: Dialect, streamed: bool) -> Connection {
 fn let_go(house: &House, hang_ups: usize, left: Instant) {
     house
         .upstream
-        .waits_for_hang_ups(hang_ups)
-        .waits_until_idle();
-    let parting = house.upstream.hang_ups()[hang_ups - 1];
+        .wait_for_disconnects(hang_ups)
+        .wait_until_idle();
+    let parting = house.upstream.disconnects()[hang_ups - 1];
     let took = parting.at.saturating_duration_since(left);
     assert!(took < PROMISED, "the upstream was let go after {took:?}");
 }
@@ -39,13 +39,13 @@ fn let_go(house: &House, hang_ups: usize, left: Instant) {
 #[test]
 fn a_client_that_leaves_before_the_head_stops_the_upstream() {
     let house = House::opens();
-    house.upstream.answers(Script::hangs());
+    house.upstream.respond_with(Script::hangs());
     let mut hang_ups = 0;
     for dialect in BOTH {
         for streamed in [false, true] {
             let connection = asks(&house, dialect, streamed);
             assert_eq!(house.gatekeeper.holds_open(), 1);
-            connection.hangs_up();
+            connection.disconnect();
             hang_ups += 1;
             let_go(&house, hang_ups, Instant::now());
             house
@@ -59,10 +59,10 @@ fn a_client_that_leaves_before_the_head_stops_the_upstream() {
 #[test]
 fn a_client_that_closes_its_sending_half_is_gone() {
     let house = House::opens();
-    house.upstream.answers(Script::hangs());
+    house.upstream.respond_with(Script::hangs());
     for (hang_ups, dialect) in (1..).zip(BOTH) {
         let connection = asks(&house, dialect, false);
-        connection.stops_sending();
+        connection.close_write();
         let_go(&house, hang_ups, Instant::now());
         house
             .booked()
@@ -77,10 +77,10 @@ fn a_client_that_leaves_in_the_middle_of_a_whole_answer_stops_the_upstream() {
     let house = House::opens();
     house
         .upstream
-        .answers(model::uses(10, 20).truncated_after(90).then_hangs());
+        .respond_with(model::with_usage(10, 20).truncated_after(90).then_hangs());
     for (hang_ups, dialect) in (1..).zip(BOTH) {
         let connection = asks(&house, dialect, false);
-        connection.hangs_up();
+        connection.disconnect();
         let_go(&house, hang_ups, Instant::now());
         let booked = house.booked();
         // the client may have been faster than what came
@@ -97,9 +97,11 @@ fn a_client_that_leaves_while_a_beginning_is_kept_back_stops_the_upstream() {
     let house = House::opens();
     for (hang_ups, dialect) in (1..).zip(BOTH) {
         let [before, ..] = dialect.events(0);
-        house.upstream.answers(Script::stream(before).then_hangs());
+        house
+            .upstream
+            .respond_with(Script::stream(before).then_hangs());
         let connection = asks(&house, dialect, true);
-        connection.hangs_up();
+        connection.disconnect();
         let_go(&house, hang_ups, Instant::now());
         house
             .booked()
@@ -116,12 +118,12 @@ fn hangs_up_after(
     script: Script,
     hang_ups: usize,
 ) -> Booked {
-    house.upstream.answers(script);
+    house.upstream.respond_with(script);
     let mut body = dialect.streamed();
     body["max_tokens"] = serde_json::json!(200_000);
-    let mut stream = house.user().streams(dialect.path(), &body);
-    assert_eq!(stream.reads_deltas(deltas).len(), deltas);
-    let left = stream.hangs_up();
+    let mut stream = house.user().open_stream(dialect.path(), &body);
+    assert_eq!(stream.read_deltas(deltas).len(), deltas);
+    let left = stream.disconnect();
     let_go(house, hang_ups, left);
     let booked = house.booked();
     booked.ends("client_gone", &["estimated"]);
@@ -166,7 +168,7 @@ fn a_hang_up_stops_a_talking_upstream_and_is_billed() {
                 &house,
                 dialect,
                 deltas,
-                model::uses(10, 100_000).pause_ms_between(1),
+                model::with_usage(10, 100_000).pause_ms_between(1),
                 hang_ups,
             );
         }
@@ -180,7 +182,9 @@ fn a_hang_up_stops_a_silent_upstream_and_is_billed() {
     for (dialect, before) in [(Chat, 1), (Messages, 3)] {
         for deltas in [5, 100, 800] {
             hang_ups += 1;
-            let script = model::uses(10, 1_000).only(before + deltas).then_hangs();
+            let script = model::with_usage(10, 1_000)
+                .only(before + deltas)
+                .then_hangs();
             hangs_up_after(&house, dialect, deltas, script, hang_ups);
         }
     }
@@ -197,12 +201,12 @@ fn flood(dialect: Dialect) -> Script {
 fn a_client_that_reads_nothing_is_cut_off() {
     let house = House::limited("client_stall_s = 1");
     for (hang_ups, dialect) in (1..).zip(BOTH) {
-        house.upstream.answers(flood(dialect));
+        house.upstream.respond_with(flood(dialect));
         let stalled = asks(&house, dialect, true);
         house
             .upstream
-            .waits_for_hang_ups(hang_ups)
-            .waits_until_idle();
+            .wait_for_disconnects(hang_ups)
+            .wait_until_idle();
         house.booked().ends("client_gone", &["estimated"]);
         wait_until("the connection is given up", || {
             sockets(&house).is_none_or(|sockets| {
@@ -212,9 +216,9 @@ fn a_client_that_reads_nothing_is_cut_off() {
             })
         });
         // one that wakes up later must not take the stump for the whole
-        let (_, end) = stalled.answer_begins().rest_bytes();
+        let (_, end) = stalled.open_response().read_bytes();
         assert!(
-            matches!(end, End::Truncated | End::Reset),
+            matches!(end, BodyEnd::Truncated | BodyEnd::Reset),
             "{dialect:?}: the stump of an answer ends {end:?}"
         );
     }

@@ -45,7 +45,9 @@ fn b01_upstream_sees_the_providers_credential_in_its_style_and_nothing_of_the_cl
         (Chat, ("authorization", format!("Bearer {UPSTREAM_KEY}"))),
         (Messages, ("x-api-key", UPSTREAM_KEY.to_owned())),
     ] {
-        person.post(dialect.path(), &dialect.body()).expects(200);
+        person
+            .post(dialect.path(), &dialect.body())
+            .assert_status(200);
         let seen = house.upstream.last_request();
         assert_eq!(seen.header(credential.0), Some(credential.1.as_str()));
         let names: BTreeSet<&str> = seen
@@ -96,7 +98,7 @@ fn b05_version_and_betas_are_forwarded_as_they_came() {
         .with("anthropic-version", "2026-10-21")
         .with("anthropic-beta", betas)
         .with("anthropic-beta", "more-1");
-    person.messages(&Messages.body()).expects(200);
+    person.messages(&Messages.body()).assert_status(200);
     let seen = house.upstream.last_request();
     let all = |name: &str| {
         seen.head
@@ -109,7 +111,7 @@ fn b05_version_and_betas_are_forwarded_as_they_came() {
     assert_eq!(all("anthropic-version"), ["2026-10-21"]);
     assert_eq!(all("anthropic-beta"), [betas, "more-1"]);
     house.booked();
-    house.user().messages(&Messages.body()).expects(200);
+    house.user().messages(&Messages.body()).assert_status(200);
     assert_eq!(
         house.upstream.last_request().header("anthropic-version"),
         Some("2023-06-01")
@@ -119,7 +121,7 @@ fn b05_version_and_betas_are_forwarded_as_they_came() {
         .user()
         .with("openai-beta", "assistants=v2")
         .chat(&Chat.body())
-        .expects(200);
+        .assert_status(200);
     assert_eq!(
         house.upstream.last_request().header("openai-beta"),
         Some("assistants=v2")
@@ -169,7 +171,7 @@ fn p11_the_upstreams_own_words_are_forwarded_and_what_belongs_to_its_connection_
     for dialect in BOTH {
         for (streamed, script) in [
             (true, Script::stream(dialect.stream(2))),
-            (false, crate::harness::model::uses(10, 2)),
+            (false, crate::harness::model::with_usage(10, 2)),
             (
                 false,
                 Script::json(400, &dialect.refusal("invalid_request_error", "no")),
@@ -217,7 +219,11 @@ fn every_answer_says_what_served_it_and_what_it_cost() {
                 booked.0["id"].as_str().expect("an id"),
             ),
         ] {
-            assert_eq!(answer.expects(200).header(name), Some(value), "{name}");
+            assert_eq!(
+                answer.assert_status(200).header(name),
+                Some(value),
+                "{name}"
+            );
         }
     };
     said(Chat, "up", "0.99989");
@@ -257,7 +263,7 @@ fn what_the_upstream_failed_at_says_who_was_asked() {
             ),
             (Script::closes(), 502),
         ] {
-            house.upstream.answers(script);
+            house.upstream.respond_with(script);
             let answer = house
                 .gatekeeper
                 .user(&key)
@@ -268,7 +274,7 @@ fn what_the_upstream_failed_at_says_who_was_asked() {
                 ("x-gatekeeper-attempts", "1"),
             ] {
                 assert_eq!(
-                    answer.expects(status).header(name),
+                    answer.assert_status(status).header(name),
                     Some(value),
                     "{name} of {dialect:?}"
                 );

@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 use serde_json::{Value, json};
 
-use crate::harness::person::{Answer, End, Event, Person};
+use crate::harness::client::{BodyEnd, HttpClient, Response, SseEvent};
 use crate::harness::process::{Gatekeeper, Key, Provider, Setup, Team, text};
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
@@ -99,7 +99,7 @@ impl Dialect {
     }
 
     /// The terminal event.
-    pub fn is_terminal(self, event: &Event) -> bool {
+    pub fn is_terminal(self, event: &SseEvent) -> bool {
         match self {
             Chat => event.data == "[DONE]",
             Messages => event.name == "message_stop",
@@ -212,8 +212,8 @@ pub fn is_error(dialect: Dialect, body: &Value, word: &str) {
 
 /// A refusal: its status, the word, the shape of the endpoint's dialect, the request's id. Returns the message.
 #[track_caller]
-pub fn refused(dialect: Dialect, answer: &Answer, status: u16, word: &str) -> String {
-    answer.expects(status);
+pub fn refused(dialect: Dialect, answer: &Response, status: u16, word: &str) -> String {
+    answer.assert_status(status);
     assert_eq!(
         answer.header("content-type"),
         Some("application/json"),
@@ -236,7 +236,7 @@ pub fn refused(dialect: Dialect, answer: &Answer, status: u16, word: &str) -> St
 #[track_caller]
 pub fn refused_at(
     dialect: Dialect,
-    answer: &Answer,
+    answer: &Response,
     status: u16,
     word: &str,
     param: &str,
@@ -283,11 +283,11 @@ impl House {
         change: impl FnOnce(Setup) -> Setup,
     ) -> House {
         // a debug build takes half a second to look through a whole log of the usual size
-        let setup = Gatekeeper::alone()
+        let setup = Gatekeeper::without_providers()
             .ledger("segment_mb = 1")
             .provider(&provider(Provider::openai("up", &upstream)));
         let setup = setup.provider(&provider(Provider::anthropic("ant", &upstream)));
-        let mut gatekeeper = change(setup).starts();
+        let mut gatekeeper = change(setup).start();
         let team = gatekeeper.team(&json!({"name": "eng", "models": ["*"]}));
         let key = gatekeeper.key_of(&team);
         House {
@@ -300,27 +300,27 @@ impl House {
         }
     }
 
-    pub fn user(&self) -> Person {
+    pub fn user(&self) -> HttpClient {
         self.gatekeeper.user(&self.key)
     }
 
     /// Sends the dialect's small request, whole or streamed, and reads the answer as one body.
-    pub fn asks(&self, dialect: Dialect, streamed: bool) -> Answer {
+    pub fn asks(&self, dialect: Dialect, streamed: bool) -> Response {
         self.user().post(dialect.path(), &dialect.asking(streamed))
     }
 
     /// Sets the script and asks.
-    pub fn answered(&self, dialect: Dialect, streamed: bool, script: Script) -> Answer {
-        self.upstream.answers(script);
+    pub fn answered(&self, dialect: Dialect, streamed: bool, script: Script) -> Response {
+        self.upstream.respond_with(script);
         self.asks(dialect, streamed)
     }
 
     /// Sets the script, asks for a stream and reads its events.
-    pub fn events(&self, dialect: Dialect, script: Script) -> (Vec<Event>, End) {
-        self.upstream.answers(script);
-        let stream = self.user().streams(dialect.path(), &dialect.streamed());
+    pub fn events(&self, dialect: Dialect, script: Script) -> (Vec<SseEvent>, BodyEnd) {
+        self.upstream.respond_with(script);
+        let stream = self.user().open_stream(dialect.path(), &dialect.streamed());
         assert_eq!(stream.status(), 200, "the head of a stream");
-        stream.rest()
+        stream.read_events()
     }
 
     /// Nothing went upstream and no record was written since the last look.

@@ -17,7 +17,7 @@ const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+
 /// A gateway before Gemini, with these lines under `[fetch]`.
 fn house(fetch: &str) -> House {
     let upstream = Upstream::start();
-    upstream.answers(Script::unary(200, golden("gemini/text.json")));
+    upstream.respond_with(Script::unary(200, golden("gemini/text.json")));
     let gemini = Provider::openai("v", &upstream)
         .preset("gemini")
         .models(&[MODEL])
@@ -32,7 +32,7 @@ fn house(fetch: &str) -> House {
 /// A server of the operator's own network with this at every address.
 fn pictures(bytes: &[u8]) -> Upstream {
     let pictures = Upstream::start();
-    pictures.answers(Script::unary(200, bytes).header("content-type", "image/png"));
+    pictures.respond_with(Script::unary(200, bytes).header("content-type", "image/png"));
     pictures
 }
 
@@ -55,7 +55,7 @@ fn m03_an_image_by_url_is_fetched_for_gemini_where_the_operator_lets_it() {
     let answer = house
         .user()
         .post(Chat.path(), &asking(&format!("{}/cat.png", pictures.url())));
-    answer.expects(200);
+    answer.assert_status(200);
     house.booked().ends("ok", &[]);
     let image = json!({"inlineData": {"mimeType": "image/png", "data": PNG}});
     assert_eq!(

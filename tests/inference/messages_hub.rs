@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 
 use super::house::{Chat, House, Messages, is_error};
+use crate::harness::client::{Response, SseEvent};
 use crate::harness::golden;
-use crate::harness::person::{Answer, Event};
 use crate::harness::process::Provider;
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
@@ -68,9 +68,9 @@ fn tool() -> Value {
 
 /// What the upstream was sent; the call has a record.
 #[track_caller]
-fn sent(house: &House, path: &str, body: &Value) -> (Value, Answer) {
+fn sent(house: &House, path: &str, body: &Value) -> (Value, Response) {
     let answer = house.user().post(path, body);
-    answer.expects(200);
+    answer.assert_status(200);
     house.booked().ends("ok", &[]);
     (house.upstream.last_request().json(), answer)
 }
@@ -79,7 +79,7 @@ fn sent(house: &House, path: &str, body: &Value) -> (Value, Answer) {
 fn sent_to_anthropic(house: &House, body: &Value) -> Value {
     house
         .upstream
-        .answers(Script::unary(200, golden("anthropic/answer.json")));
+        .respond_with(Script::unary(200, golden("anthropic/answer.json")));
     sent(house, Chat.path(), body).0
 }
 
@@ -87,16 +87,16 @@ fn sent_to_anthropic(house: &House, body: &Value) -> Value {
 fn sent_to_openai(house: &House, body: &Value) -> Value {
     house
         .upstream
-        .answers(Script::unary(200, golden("openai/answer.json")));
+        .respond_with(Script::unary(200, golden("openai/answer.json")));
     sent(house, Messages.path(), body).0
 }
 
 /// A chat stream as clients put it together: content, thoughts, calls by index, finish reason, usage.
-fn chat_answer(events: &[Event]) -> Value {
+fn chat_answer(events: &[SseEvent]) -> Value {
     let (mut content, mut reasoning, mut finish, mut usage) =
         (String::new(), String::new(), Value::Null, Value::Null);
     let mut calls: Vec<(Value, Value, String)> = Vec::new();
-    for chunk in events.iter().map(Event::json) {
+    for chunk in events.iter().map(SseEvent::json) {
         let choice = &chunk["choices"][0];
         content.push_str(choice["delta"]["content"].as_str().unwrap_or_default());
         reasoning.push_str(
@@ -138,7 +138,7 @@ fn chat_answer(events: &[Event]) -> Value {
 }
 
 /// A messages stream as the SDK's accumulator puts it together, its order checked.
-fn message(events: &[Event]) -> Value {
+fn message(events: &[SseEvent]) -> Value {
     let mut message = Value::Null;
     let mut open: Option<usize> = None;
     for event in events.iter().filter(|event| !event.data.is_empty()) {
@@ -192,7 +192,7 @@ fn t01_a_chat_client_gets_anthropics_text_and_its_exact_usage() {
     let house = house();
     house
         .upstream
-        .answers(Script::unary(200, golden("anthropic/answer.json")));
+        .respond_with(Script::unary(200, golden("anthropic/answer.json")));
     let answer = house
         .user()
         .post(Chat.path(), &chat(SONNET, json!({})))
@@ -201,12 +201,12 @@ fn t01_a_chat_client_gets_anthropics_text_and_its_exact_usage() {
     assert_eq!(answer["choices"][0]["finish_reason"], "stop");
     assert_eq!(house.booked().ends("ok", &[]).output(), 5);
     for script in deliveries(&golden("anthropic/text.sse")) {
-        house.upstream.answers(script);
+        house.upstream.respond_with(script);
         let body = chat(
             SONNET,
             json!({"stream": true, "stream_options": {"include_usage": true}}),
         );
-        let told = chat_answer(&house.user().streams(Chat.path(), &body).rest().0);
+        let told = chat_answer(&house.user().open_stream(Chat.path(), &body).read_events().0);
         assert_eq!(
             (&told["content"], &told["finish"]),
             (&json!("Hello 🦀!"), &json!("stop"))
@@ -232,7 +232,7 @@ fn t02_a_messages_client_gets_openais_text_in_valid_order_and_its_exact_usage() 
     let house = house();
     house
         .upstream
-        .answers(Script::unary(200, golden("openai/answer.json")));
+        .respond_with(Script::unary(200, golden("openai/answer.json")));
     let answer = house
         .user()
         .post(Messages.path(), &messages(json!({})))
@@ -248,12 +248,12 @@ fn t02_a_messages_client_gets_openais_text_in_valid_order_and_its_exact_usage() 
     house.booked().ends("ok", &[]).costs(26, 7);
     let mut ids = vec![answer["id"].clone()];
     for script in deliveries(&golden("openai/text.sse")) {
-        house.upstream.answers(script);
+        house.upstream.respond_with(script);
         let message = message(
             &house
                 .user()
-                .streams(Messages.path(), &messages(json!({"stream": true})))
-                .rest()
+                .open_stream(Messages.path(), &messages(json!({"stream": true})))
+                .read_events()
                 .0,
         );
         assert_eq!(
@@ -275,12 +275,12 @@ fn t02_a_messages_client_gets_openais_text_in_valid_order_and_its_exact_usage() 
 fn u01_a_chat_client_gets_one_tool_whose_arguments_come_in_five_pieces() {
     let house = house();
     for script in deliveries(&golden("anthropic/thinking_tool.sse")) {
-        house.upstream.answers(script);
+        house.upstream.respond_with(script);
         let body = chat(
             SONNET,
             json!({"stream": true, "tools": tool(), "stream_options": {"include_usage": true}}),
         );
-        let told = chat_answer(&house.user().streams(Chat.path(), &body).rest().0);
+        let told = chat_answer(&house.user().open_stream(Chat.path(), &body).read_events().0);
         let call = json!([
             "toolu_01T1x1fJ34qAmk2tNTrN7Up6",
             "weather",
@@ -319,7 +319,7 @@ fn c01_cache_reads_and_writes_are_in_the_prompt_and_billed_by_class() {
     let house = House::before(upstream, |setup| setup.provider(&claude));
     house
         .upstream
-        .answers(Script::unary(200, golden("anthropic/answer.json")));
+        .respond_with(Script::unary(200, golden("anthropic/answer.json")));
     let answer = house
         .user()
         .post(Chat.path(), &chat(SONNET, json!({})))
@@ -341,7 +341,7 @@ fn c02_cached_input_is_not_in_the_input_of_a_messages_client() {
     let house = house();
     house
         .upstream
-        .answers(Script::unary(200, golden("openai/answer.json")));
+        .respond_with(Script::unary(200, golden("openai/answer.json")));
     let usage = house
         .user()
         .post(Messages.path(), &messages(json!({})))
@@ -362,12 +362,12 @@ fn c02_cached_input_is_not_in_the_input_of_a_messages_client() {
 fn e02_parallel_calls_that_come_interleaved_are_blocks_one_after_the_other() {
     let house = house();
     for script in deliveries(&golden("openai/parallel_tools.sse")) {
-        house.upstream.answers(script);
+        house.upstream.respond_with(script);
         let message = message(
             &house
                 .user()
-                .streams(Messages.path(), &messages(json!({"stream": true})))
-                .rest()
+                .open_stream(Messages.path(), &messages(json!({"stream": true})))
+                .read_events()
                 .0,
         );
         assert_eq!(message["stop_reason"], "tool_use");
@@ -455,7 +455,7 @@ fn u05_choices_of_tools_reach_anthropic() {
 fn u09_a_name_of_a_hundred_letters_is_shortened_and_comes_back() {
     let house = house();
     let long = format!("mcp__server__{}", "x".repeat(87));
-    house.upstream.answers(Script::by(|seen| {
+    house.upstream.respond_with(Script::from_request(|seen| {
         let name = seen.json()["tools"][0]["function"]["name"].clone();
         let call = json!({"id": "call_1", "type": "function", "function": {"name": name, "arguments": "{}"}});
         let message = json!({"role": "assistant", "content": null, "tool_calls": [call]});
@@ -536,7 +536,7 @@ fn r03_thoughts_of_groqs_kind_are_a_block_without_a_signature() {
     };
     let usage =
         json!({"id": "c", "choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 5}});
-    house.upstream.answers(Script::stream([
+    house.upstream.respond_with(Script::stream([
         chunk(json!({"role": "assistant", "reasoning": "hm"}), Value::Null),
         chunk(json!({"reasoning": " so"}), Value::Null),
         chunk(json!({"content": "It is."}), Value::Null),
@@ -547,8 +547,8 @@ fn r03_thoughts_of_groqs_kind_are_a_block_without_a_signature() {
     let message = message(
         &house
             .user()
-            .streams(Messages.path(), &messages(json!({"stream": true})))
-            .rest()
+            .open_stream(Messages.path(), &messages(json!({"stream": true})))
+            .read_events()
             .0,
     );
     assert_eq!(
@@ -612,7 +612,7 @@ fn m06_stops_reach_anthropic_as_a_list_and_the_one_that_was_met_ends_the_answer(
     ] {
         house
             .upstream
-            .answers(Script::unary(200, golden("anthropic/answer.json")));
+            .respond_with(Script::unary(200, golden("anthropic/answer.json")));
         let (sent, answer) = sent(&house, Chat.path(), &chat(SONNET, json!({"stop": stop})));
         assert_eq!(sent["stop_sequences"], expected);
         assert_eq!(answer.json()["choices"][0]["finish_reason"], "stop");
@@ -624,7 +624,7 @@ fn e21_sampling_is_left_out_for_models_that_refuse_it_and_named() {
     let house = house();
     house
         .upstream
-        .answers(Script::unary(200, golden("anthropic/answer.json")));
+        .respond_with(Script::unary(200, golden("anthropic/answer.json")));
     let (body, answer) = sent(
         &house,
         Chat.path(),
@@ -658,13 +658,13 @@ fn p06_what_claude_code_sends_reaches_another_vendor_without_what_only_anthropic
         "context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]}}));
     house
         .upstream
-        .answers(Script::unary(200, golden("openai/answer.json")));
+        .respond_with(Script::unary(200, golden("openai/answer.json")));
     let person = house
         .user()
         .with("anthropic-version", "2023-06-01")
         .with("anthropic-beta", "mid-conversation-system-2026-04-07");
     let answer = person.post("/v1/messages?beta=true", &body);
-    answer.expects(200);
+    answer.assert_status(200);
     house.booked().ends("ok", &[]);
     let seen = house.upstream.last_request();
     let sent = seen.json().to_string();
@@ -729,7 +729,7 @@ fn e08_thoughts_of_another_vendors_model_do_not_reach_anthropic_and_its_own_do()
     };
     house
         .upstream
-        .answers(Script::unary(200, golden("anthropic/answer.json")));
+        .respond_with(Script::unary(200, golden("anthropic/answer.json")));
     let (sent, answer) = sent(
         &house,
         Messages.path(),
@@ -747,9 +747,12 @@ fn p04_signed_and_redacted_thoughts_go_both_ways_byte_for_byte() {
     let house = house();
     let recording = golden("anthropic/thinking_tool.sse");
     for script in deliveries(&recording) {
-        house.upstream.answers(script);
+        house.upstream.respond_with(script);
         let body = with(messages(json!({"stream": true})), json!({"model": SONNET}));
-        let (bytes, _) = house.user().streams(Messages.path(), &body).rest_bytes();
+        let (bytes, _) = house
+            .user()
+            .open_stream(Messages.path(), &body)
+            .read_bytes();
         let told = String::from_utf8(bytes).expect("UTF-8").replace('\r', "");
         let told: Vec<&str> = told
             .split_inclusive("\n\n")
@@ -763,11 +766,11 @@ fn p04_signed_and_redacted_thoughts_go_both_ways_byte_for_byte() {
     );
     house
         .upstream
-        .answers(Script::unary(200, golden("anthropic/answer.json")));
+        .respond_with(Script::unary(200, golden("anthropic/answer.json")));
     house
         .user()
-        .posts_bytes(Messages.path(), text.as_bytes())
-        .expects(200);
+        .post_bytes(Messages.path(), text.as_bytes())
+        .assert_status(200);
     house.booked().ends("ok", &[]);
     assert_eq!(
         String::from_utf8_lossy(&house.upstream.last_request().body),
@@ -781,7 +784,7 @@ fn x01_an_overloaded_anthropic_is_told_to_a_chat_client_in_its_shape() {
     let refusal = Messages.refusal("overloaded_error", "Overloaded");
     house
         .upstream
-        .answers(Script::json(529, &refusal).header("retry-after", "7"));
+        .respond_with(Script::json(529, &refusal).header("retry-after", "7"));
     let answer = house.user().post(Chat.path(), &chat(SONNET, json!({})));
     assert!([503, 529].contains(&answer.status), "{}", answer.text());
     assert_eq!(answer.header("retry-after"), Some("7"));
@@ -797,11 +800,11 @@ fn x01_an_overloaded_anthropic_is_told_to_a_chat_client_in_its_shape() {
     let head: Vec<String> = Messages.events(3)[..2].concat();
     house
         .upstream
-        .answers(Script::stream(head.into_iter().chain([event])).pause_ms_between(50));
+        .respond_with(Script::stream(head.into_iter().chain([event])).pause_ms_between(50));
     let answer = house
         .user()
         .post(Chat.path(), &chat(SONNET, json!({"stream": true})));
-    let text = answer.expects(200).text();
+    let text = answer.assert_status(200).text();
     assert!(
         text.contains("Overloaded") && !text.contains("[DONE]"),
         "{text}"
@@ -812,7 +815,7 @@ fn x01_an_overloaded_anthropic_is_told_to_a_chat_client_in_its_shape() {
 #[test]
 fn x04_a_context_that_is_too_long_is_an_invalid_request_for_a_messages_client() {
     let house = house();
-    house.upstream.answers(Script::json(
+    house.upstream.respond_with(Script::json(
         400,
         &Chat.refusal(
             "context_length_exceeded",
@@ -820,7 +823,7 @@ fn x04_a_context_that_is_too_long_is_an_invalid_request_for_a_messages_client() 
         ),
     ));
     let answer = house.user().post(Messages.path(), &messages(json!({})));
-    answer.expects(400);
+    answer.assert_status(400);
     is_error(Messages, &answer.json(), "invalid_request_error");
     assert!(
         answer.text().contains("maximum context length"),
@@ -841,7 +844,7 @@ fn a_stream_that_breaks_off_is_never_whole_in_the_other_dialect() {
     };
     house
         .upstream
-        .answers(cut("anthropic/text.sse", "event: message_stop"));
+        .respond_with(cut("anthropic/text.sse", "event: message_stop"));
     let text = house
         .user()
         .post(Chat.path(), &chat(SONNET, json!({"stream": true})))
@@ -853,7 +856,7 @@ fn a_stream_that_breaks_off_is_never_whole_in_the_other_dialect() {
     house.booked().ends("truncated", &[]);
     house
         .upstream
-        .answers(cut("openai/text.sse", "data: [DONE]"));
+        .respond_with(cut("openai/text.sse", "data: [DONE]"));
     let text = house
         .user()
         .post(Messages.path(), &messages(json!({"stream": true})))
@@ -872,12 +875,12 @@ fn a_purge_empties_the_memory_and_is_written_down() {
     assert_eq!(thoughts(&house, None)[0]["type"], "thinking");
     let purged = house.gatekeeper.admin().delete("/v1/reasoning-memory");
     assert_eq!(
-        purged.expects(200).json(),
+        purged.assert_status(200).json(),
         json!({"object": "purge", "entries": 1})
     );
     assert_eq!(thoughts(&house, None)[0]["type"], "text");
     first_turn(&house, true);
-    let told = house.gatekeeper.runs(&["memory", "purge"]);
+    let told = house.gatekeeper.run(&["memory", "purge"]);
     assert!(
         String::from_utf8_lossy(&told.stdout).starts_with("1 entries"),
         "{told:?}"
@@ -905,18 +908,18 @@ const CALL: &str = "toolu_01T1x1fJ34qAmk2tNTrN7Up6";
 fn first_turn(house: &House, streamed: bool) {
     house
         .upstream
-        .answers(Script::stream([golden("anthropic/thinking_tool.sse")]));
+        .respond_with(Script::stream([golden("anthropic/thinking_tool.sse")]));
     let body = chat(
         SONNET,
         json!({"stream": true, "tools": tool(), "reasoning_effort": "high"}),
     );
     if streamed {
-        house.user().post(Chat.path(), &body).expects(200);
+        house.user().post(Chat.path(), &body).assert_status(200);
     } else {
         let signature = json!({"type": "thinking", "thinking": "They ask for the weather 🦀.", "signature": SIGNATURE});
         let call =
             json!({"type": "tool_use", "id": CALL, "name": "weather", "input": {"city": "Köln"}});
-        house.upstream.answers(Script::json(
+        house.upstream.respond_with(Script::json(
             200,
             &json!({"id": "m", "type": "message", "content": [signature, call],
             "stop_reason": "tool_use", "usage": {"input_tokens": 10, "output_tokens": 5}}),
@@ -924,7 +927,7 @@ fn first_turn(house: &House, streamed: bool) {
         house
             .user()
             .post(Chat.path(), &with(body, json!({"stream": false})))
-            .expects(200);
+            .assert_status(200);
     }
     house.booked().ends("ok", &[]);
 }
@@ -933,14 +936,14 @@ fn first_turn(house: &House, streamed: bool) {
 fn thoughts(house: &House, key: Option<&crate::harness::process::Key>) -> Value {
     house
         .upstream
-        .answers(Script::unary(200, golden("anthropic/answer.json")));
+        .respond_with(Script::unary(200, golden("anthropic/answer.json")));
     let person = key.map_or_else(|| house.user(), |key| house.gatekeeper.user(key));
     person
         .post(
             Chat.path(),
             &second_turn(SONNET, CALL, json!({"reasoning_effort": "high"})),
         )
-        .expects(200);
+        .assert_status(200);
     house.booked().ends("ok", &[]);
     let sent = house.upstream.last_request().json();
     assert_eq!(

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::house::{Chat, House, Messages, refused};
-use crate::harness::person::Person;
+use crate::harness::client::HttpClient;
 use crate::harness::process::Provider;
 
 fn ids(list: &Value) -> Vec<String> {
@@ -13,18 +13,18 @@ fn ids(list: &Value) -> Vec<String> {
         .collect()
 }
 
-fn anthropic(person: &Person) -> Person {
+fn anthropic(person: &HttpClient) -> HttpClient {
     person
         .clone()
         .with("anthropic-version", "2023-06-01")
-        .by_x_api_key()
+        .with_x_api_key()
 }
 
 #[test]
 fn b08_each_client_gets_the_list_in_its_own_shape() {
     let house = House::opens();
     let list = house.user().get("/v1/models");
-    let list = list.expects(200).json();
+    let list = list.assert_status(200).json();
     assert_eq!(
         (&list["object"], ids(&list)),
         (
@@ -41,7 +41,7 @@ fn b08_each_client_gets_the_list_in_its_own_shape() {
 
     let page = anthropic(&house.user())
         .get("/v1/models")
-        .expects(200)
+        .assert_status(200)
         .json();
     assert_eq!(ids(&page), ids(&list));
     assert_eq!(
@@ -73,7 +73,7 @@ fn b08_pages_of_one_walk_over_all_models() {
     loop {
         let page = person
             .get(&format!("/v1/models?limit=1{after}"))
-            .expects(200)
+            .assert_status(200)
             .json();
         walked.extend(ids(&page));
         assert_eq!(page["first_id"], page["last_id"]);
@@ -85,7 +85,7 @@ fn b08_pages_of_one_walk_over_all_models() {
     assert_eq!(walked, ["c-small", "m-large", "m-small"]);
     let back = person
         .get("/v1/models?before_id=m-small&limit=1")
-        .expects(200)
+        .assert_status(200)
         .json();
     assert_eq!(
         (ids(&back), &back["has_more"]),
@@ -109,10 +109,10 @@ fn a_key_sees_only_the_models_that_it_may_call() {
         .key(&json!({"name": "narrow", "team": house.team.id, "models": ["m-s*", "ant/*"]}));
     let person = house.gatekeeper.user(&key);
     assert_eq!(
-        ids(&person.get("/v1/models").expects(200).json()),
+        ids(&person.get("/v1/models").assert_status(200).json()),
         ["c-small", "m-small"]
     );
-    person.get("/v1/models/m-small").expects(200);
+    person.get("/v1/models/m-small").assert_status(200);
     refused(
         Chat,
         &person.get("/v1/models/m-large"),
@@ -130,14 +130,18 @@ fn a_key_sees_only_the_models_that_it_may_call() {
 #[test]
 fn one_model_is_shown_in_both_shapes() {
     let house = House::with(|setup| setup);
-    let model = house.user().get("/v1/models/m-small").expects(200).json();
+    let model = house
+        .user()
+        .get("/v1/models/m-small")
+        .assert_status(200)
+        .json();
     assert_eq!(
         (&model["id"], &model["object"]),
         (&json!("m-small"), &json!("model"))
     );
     let model = anthropic(&house.user())
         .get("/v1/models/c-small")
-        .expects(200)
+        .assert_status(200)
         .json();
     assert_eq!(
         (&model["id"], &model["type"]),
@@ -164,7 +168,7 @@ fn a_name_with_a_slash_is_found_written_plainly_or_escaped() {
     let house = House::before(upstream, |setup| setup.provider(&provider));
     for path in ["/v1/models/org/model-1", "/v1/models/org%2Fmodel-1"] {
         assert_eq!(
-            house.user().get(path).expects(200).json()["id"],
+            house.user().get(path).assert_status(200).json()["id"],
             "org/model-1"
         );
     }
@@ -195,7 +199,7 @@ fn without_a_key_there_is_no_list() {
 fn b09_a_picker_is_shown_aliases_that_open_no_other_door() {
     let house = House::with(|setup| setup.setting("picker_aliases = \"on\""));
     let user = anthropic(&house.user());
-    let listed = ids(&user.get("/v1/models?limit=1000").expects(200).json());
+    let listed = ids(&user.get("/v1/models?limit=1000").assert_status(200).json());
     assert_eq!(
         listed,
         [
@@ -208,14 +212,15 @@ fn b09_a_picker_is_shown_aliases_that_open_no_other_door() {
         ]
     );
     assert_eq!(
-        ids(&house.user().get("/v1/models").expects(200).json()),
+        ids(&house.user().get("/v1/models").assert_status(200).json()),
         ["c-small", "m-large", "m-small"]
     );
-    user.get("/v1/models/anthropic%2Fm-small").expects(200);
+    user.get("/v1/models/anthropic%2Fm-small")
+        .assert_status(200);
 
     let mut body = Chat.body();
     body["model"] = json!("anthropic/m-small");
-    house.user().chat(&body).expects(200);
+    house.user().chat(&body).assert_status(200);
     assert_eq!(
         house.upstream.requests()[0].json()["model"],
         "m-small",
@@ -225,7 +230,7 @@ fn b09_a_picker_is_shown_aliases_that_open_no_other_door() {
         .gatekeeper
         .admin()
         .get("/v1/requests")
-        .expects(200)
+        .assert_status(200)
         .json();
     assert_eq!(
         row["data"][0]["model_asked"], "m-small",

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::house::BOTH;
-use crate::harness::inside::Inside;
+use crate::harness::in_process::InProcessGateway;
 use crate::harness::model;
 use crate::harness::process::{Gatekeeper, Key, Provider};
 use crate::harness::upstream::Upstream;
@@ -13,22 +13,22 @@ use crate::harness::wait_until;
 /// More instants than any call asks for.
 const INSTANTS_MAX: i64 = 40;
 
-fn house(upstream: &Upstream) -> (Inside, Key) {
-    let setup = Gatekeeper::before(upstream)
+fn house(upstream: &Upstream) -> (InProcessGateway, Key) {
+    let setup = Gatekeeper::with_upstream(upstream)
         .provider(&Provider::anthropic("claude", upstream))
         .ledger("segment_mb = 1");
-    let mut inside = setup.starts_inside();
-    let team = inside
+    let mut gateway = setup.start_in_process();
+    let team = gateway
         .team(&json!({"name": "eng", "max_parallel": 1, "rpm": 100_000, "budget_limit": "1"}));
-    let key = inside.key_of(&team);
-    (inside, key)
+    let key = gateway.key_of(&team);
+    (gateway, key)
 }
 
 #[test]
 fn every_panic_of_a_call_leaves_its_hold_resolved_and_its_place_free() {
     let upstream = Upstream::start();
-    upstream.answers(model::uses(10, 20));
-    let (inside, key) = house(&upstream);
+    upstream.respond_with(model::with_usage(10, 20));
+    let (gateway, key) = house(&upstream);
     for dialect in BOTH {
         for streamed in [false, true] {
             let mut body = dialect.asking(streamed);
@@ -39,12 +39,12 @@ fn every_panic_of_a_call_leaves_its_hold_resolved_and_its_place_free() {
             });
             let mut panics = 0;
             for nth in 1..INSTANTS_MAX {
-                let mut connection = inside.user(&key).connects();
-                inside.wire.trips_at(nth);
-                connection.sends_request("POST", dialect.path(), Some(body.to_string().as_bytes()));
-                let answer = connection.try_answer("POST");
-                let tripped = inside.wire.tripped();
-                wait_until("no hold is open", || inside.holds_open() == 0);
+                let mut connection = gateway.user(&key).connect();
+                gateway.wire.panic_at(nth);
+                connection.send_request("POST", dialect.path(), Some(body.to_string().as_bytes()));
+                let answer = connection.try_read_response("POST");
+                let tripped = gateway.wire.disarm();
+                wait_until("no hold is open", || gateway.holds_open() == 0);
                 if !tripped {
                     assert_eq!(answer.expect("an answer").status, 200);
                     break;
@@ -55,16 +55,19 @@ fn every_panic_of_a_call_leaves_its_hold_resolved_and_its_place_free() {
                 (2..INSTANTS_MAX).contains(&panics),
                 "{panics} panics of {dialect:?}, streamed: {streamed}"
             );
-            upstream.waits_until_idle();
+            upstream.wait_until_idle();
             wait_until("what went upstream is booked", || {
-                inside.requests().len() == upstream.request_count()
+                gateway.requests().len() == upstream.request_count()
             });
-            let team = inside.admin().get("/v1/teams").json()["data"][0].clone();
+            let team = gateway.admin().get("/v1/teams").json()["data"][0].clone();
             assert_eq!(
                 (&team["limits"][0]["running"], &team["budgets"][0]["held"]),
                 (&json!(0), &json!("0"))
             );
-            inside.user(&key).post(dialect.path(), &body).expects(200);
+            gateway
+                .user(&key)
+                .post(dialect.path(), &body)
+                .assert_status(200);
         }
     }
 }

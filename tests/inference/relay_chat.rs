@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::house::{Chat, House};
-use crate::harness::person::{End, Event};
+use crate::harness::client::{BodyEnd, SseEvent};
 use crate::harness::script::Script;
 
 const COST: &str = ": x-gatekeeper-cost-usd 0.000035\n\n";
@@ -41,13 +41,13 @@ fn expected(with_usage: bool, line_end: &str) -> String {
 #[test]
 fn p02_a_stream_without_stream_options_is_metered_and_the_client_sees_no_usage_chunk() {
     let house = House::opens();
-    let (events, end) = house.events(Chat, crate::harness::model::uses(10, 20));
+    let (events, end) = house.events(Chat, crate::harness::model::with_usage(10, 20));
     assert_eq!(
         house.upstream.last_request().json()["stream_options"],
         json!({"include_usage": true})
     );
-    assert_eq!(end, End::Clean);
-    assert_eq!(events.iter().filter_map(Event::delta).count(), 20);
+    assert_eq!(end, BodyEnd::Clean);
+    assert_eq!(events.iter().filter_map(SseEvent::delta).count(), 20);
     assert!(
         !events.iter().any(|event| event.data.contains("usage")),
         "{events:?}"
@@ -65,9 +65,9 @@ fn p03_a_client_that_asks_for_usage_gets_one_chunk_of_it_last_before_the_end() {
     let house = House::opens();
     let mut body = Chat.streamed();
     body["stream_options"] = json!({"include_usage": true, "include_obfuscation": false});
-    let (events, end) = house.user().streams(Chat.path(), &body).rest();
+    let (events, end) = house.user().open_stream(Chat.path(), &body).read_events();
     assert_eq!(house.upstream.last_request().json(), body);
-    assert_eq!(end, End::Clean);
+    assert_eq!(end, BodyEnd::Clean);
     let with_usage: Vec<usize> = (0..events.len())
         .filter(|at| events[*at].json()["usage"].is_object())
         .collect();
@@ -95,8 +95,8 @@ fn other_stream_options_stay_as_they_were_sent() {
         };
         house
             .user()
-            .posts_bytes(Chat.path(), body(sent).as_bytes())
-            .expects(200);
+            .post_bytes(Chat.path(), body(sent).as_bytes())
+            .assert_status(200);
         assert_eq!(
             String::from_utf8_lossy(&house.upstream.last_request().body),
             body(expected)
@@ -109,7 +109,7 @@ fn other_stream_options_stay_as_they_were_sent() {
 fn p05_the_clients_bytes_are_the_recordings_bytes() {
     let house = House::opens();
     let answer = house.answered(Chat, true, Script::stream(RECORDING));
-    assert_eq!(answer.expects(200).text(), expected(false, "\n"));
+    assert_eq!(answer.assert_status(200).text(), expected(false, "\n"));
     assert_eq!(
         answer.header("content-type"),
         Some("text/event-stream; charset=utf-8")
@@ -132,7 +132,7 @@ fn e14_however_the_network_cuts_the_stream_the_client_gets_the_same_bytes() {
         Script::stream(RECORDING).one_byte_per_write(),
     ] {
         assert_eq!(
-            house.answered(Chat, true, script).expects(200).text(),
+            house.answered(Chat, true, script).assert_status(200).text(),
             expected(false, "\n")
         );
         house.booked().ends("ok", &[]).costs(10, 5);
@@ -142,7 +142,7 @@ fn e14_however_the_network_cuts_the_stream_the_client_gets_the_same_bytes() {
     assert_eq!(
         house
             .answered(Chat, true, Script::stream(bytes))
-            .expects(200)
+            .assert_status(200)
             .text(),
         expected(false, "\n")
     );
@@ -160,7 +160,7 @@ fn e14_lines_may_end_with_cr_lf() {
         Script::stream(recording.bytes().map(|byte| [byte])),
     ] {
         assert_eq!(
-            house.answered(Chat, true, script).expects(200).text(),
+            house.answered(Chat, true, script).assert_status(200).text(),
             expected(false, "\r\n")
         );
         house.booked().ends("ok", &[]).costs(10, 5);
@@ -172,7 +172,7 @@ fn the_last_event_needs_no_empty_line() {
     let house = House::opens();
     let recording = RECORDING.concat();
     let answer = house.answered(Chat, true, Script::stream([recording.trim_end()]));
-    assert_eq!(answer.expects(200).text(), expected(false, "\n"));
+    assert_eq!(answer.assert_status(200).text(), expected(false, "\n"));
     house.booked().ends("ok", &[]).costs(10, 5);
 }
 
@@ -189,7 +189,7 @@ fn a_stream_that_reports_no_usage_is_estimated_and_says_so() {
         booked.0["cost_usd"].as_str().expect("a cost")
     );
     assert_eq!(
-        answer.expects(200).text(),
+        answer.assert_status(200).text(),
         expected(false, "\n").replace(COST, &cost)
     );
 }
@@ -207,7 +207,7 @@ fn a_whole_answer_is_passed_on_byte_for_byte() {
         Script::stream(body.bytes().map(|byte| [byte])).header("content-type", "application/json"),
     ] {
         let answer = house.answered(Chat, false, script);
-        assert_eq!(answer.expects(200).text(), body);
+        assert_eq!(answer.assert_status(200).text(), body);
         assert_eq!(answer.cost(), 35_000_000);
         house.booked().ends("ok", &[]).costs(10, 5);
     }

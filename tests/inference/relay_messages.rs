@@ -46,7 +46,7 @@ fn expected(line_end: &str) -> String {
 fn p04_p05_thinking_signatures_and_unknown_events_reach_the_client_byte_for_byte() {
     let house = House::opens();
     let answer = house.answered(Messages, true, Script::stream(RECORDING));
-    assert_eq!(answer.expects(200).text(), expected("\n"));
+    assert_eq!(answer.assert_status(200).text(), expected("\n"));
     // of the two input counts the later one: E12
     house.booked().ends("ok", &[]).costs(100, 25);
 }
@@ -64,7 +64,10 @@ fn e14_however_the_network_cuts_the_stream_the_client_gets_the_same_bytes() {
             Script::stream(recording.bytes().map(|byte| [byte])),
         ] {
             assert_eq!(
-                house.answered(Messages, true, script).expects(200).text(),
+                house
+                    .answered(Messages, true, script)
+                    .assert_status(200)
+                    .text(),
                 expected(line_end)
             );
             house.booked().ends("ok", &[]).costs(100, 25);
@@ -78,8 +81,8 @@ fn p04_the_next_turn_carries_the_blocks_upstream_byte_for_byte() {
     let body = r#"{"model":"c-small","max_tokens":500,"messages":[{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"thinking","thinking":"Gr\u00fcbelt","signature":"EqQBCgIYAhIM+/="},{"type":"redacted_thinking","data":"EmwKAhgBEgy3va3="}]},{"role":"user","content":"b"}]}"#;
     house
         .user()
-        .posts_bytes(Messages.path(), body.as_bytes())
-        .expects(200);
+        .post_bytes(Messages.path(), body.as_bytes())
+        .assert_status(200);
     assert_eq!(house.upstream.last_request().body, body.as_bytes());
     house.booked().ends("ok", &[]);
 }
@@ -100,7 +103,7 @@ fn p06_what_a_coding_agent_sends_arrives_whole() {
     let answer = house.user().post("/v1/messages?beta=true", &body);
     assert!(
         answer
-            .expects(200)
+            .assert_status(200)
             .text()
             .ends_with("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n")
     );
@@ -121,7 +124,7 @@ fn a_whole_answer_is_passed_on_byte_for_byte() {
         Script::unary(200, body).chunked().one_byte_per_write(),
     ] {
         let answer = house.answered(Messages, false, script);
-        assert_eq!(answer.expects(200).text(), body);
+        assert_eq!(answer.assert_status(200).text(), body);
         assert_eq!(answer.cost(), 225_000_000);
         house.booked().ends("ok", &[]).costs(100, 25);
     }
@@ -135,7 +138,7 @@ fn c06_cache_writes_of_both_lifetimes_are_counted_once() {
         "cache_creation": {"ephemeral_5m_input_tokens": 100, "ephemeral_1h_input_tokens": 200}}});
     house
         .answered(Messages, false, Script::json(200, &body))
-        .expects(200);
+        .assert_status(200);
     let booked = house.booked();
     assert_eq!(
         booked.0["usage"],
@@ -152,13 +155,13 @@ fn lines_of(usage: &Value, more: Value) -> Vec<(String, u64, String)> {
     let house = House::before(upstream, |setup| setup.provider(&claude));
     let answer = json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-opus-4-6",
         "content": [{"type": "text", "text": "found"}], "stop_reason": "end_turn", "stop_sequence": null, "usage": usage});
-    house.upstream.answers(Script::json(200, &answer));
+    house.upstream.respond_with(Script::json(200, &answer));
     let mut body = Messages.body();
     body["model"] = json!("claude/claude-opus-4-6");
     body.as_object_mut()
         .expect("an object")
         .extend(more.as_object().expect("members").clone());
-    house.user().post(Messages.path(), &body).expects(200);
+    house.user().post(Messages.path(), &body).assert_status(200);
     let row = house.booked();
     row.ends("ok", &[]);
     let lines = row.0["cost_lines"].as_array().expect("lines").iter();

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::house::{Chat, Dialect, House, Messages};
-use crate::harness::person::{Answer, Person};
+use crate::harness::client::{HttpClient, Response};
 use crate::harness::process::{Provider, text};
 
 /// What no serialiser would write: odd order and spacing, numbers in every spelling, escapes, members that nobody knows.
@@ -16,9 +16,9 @@ fn odd(model: &str) -> String {
 }
 
 #[track_caller]
-fn goes_upstream(house: &House, dialect: Dialect, sent: &str, expected: &str) -> Answer {
-    let answer = house.user().posts_bytes(dialect.path(), sent.as_bytes());
-    answer.expects(200);
+fn goes_upstream(house: &House, dialect: Dialect, sent: &str, expected: &str) -> Response {
+    let answer = house.user().post_bytes(dialect.path(), sent.as_bytes());
+    answer.assert_status(200);
     assert_eq!(
         String::from_utf8_lossy(&house.upstream.last_request().body),
         expected
@@ -75,15 +75,18 @@ fn without_a_budget_that_blocks_no_output_cap_is_added() {
     let warned = house.gatekeeper.key_of(&warned);
     for person in [house.user(), house.gatekeeper.user(&warned)] {
         let body = r#"{"model":"m-small","messages":[]}"#;
-        let answer = person.posts_bytes(Chat.path(), body.as_bytes());
-        assert_eq!(answer.expects(200).header("x-gatekeeper-output-cap"), None);
+        let answer = person.post_bytes(Chat.path(), body.as_bytes());
+        assert_eq!(
+            answer.assert_status(200).header("x-gatekeeper-output-cap"),
+            None
+        );
         assert_eq!(house.upstream.last_request().body, body.as_bytes());
         assert!(house.booked().ends("ok", &[]).0["output_cap"].is_null());
     }
 }
 
 /// A user whose team has a budget that blocks.
-fn bounded(house: &mut House, limit_usd: &str) -> Person {
+fn bounded(house: &mut House, limit_usd: &str) -> HttpClient {
     let team = house.gatekeeper.team_with_budget("bounded", limit_usd);
     let key = house.gatekeeper.key_of(&team);
     house.gatekeeper.user(&key)
@@ -91,9 +94,9 @@ fn bounded(house: &mut House, limit_usd: &str) -> Person {
 
 /// The cap that an answer names; the upstream's body and the record must name it too.
 #[track_caller]
-fn cap_of(house: &House, answer: &Answer, member: &str, base: &str) -> u64 {
+fn cap_of(house: &House, answer: &Response, member: &str, base: &str) -> u64 {
     let cap = answer
-        .expects(200)
+        .assert_status(200)
         .header("x-gatekeeper-output-cap")
         .expect("a cap was chosen")
         .to_owned();
@@ -113,7 +116,7 @@ fn under_a_budget_that_blocks_a_cap_is_chosen_added_last_and_told() {
     let body = r#"{"model":"m-small","messages":[]}"#;
     let cap = cap_of(
         &house,
-        &rich.posts_bytes(Chat.path(), body.as_bytes()),
+        &rich.post_bytes(Chat.path(), body.as_bytes()),
         "max_tokens",
         body,
     );
@@ -121,7 +124,7 @@ fn under_a_budget_that_blocks_a_cap_is_chosen_added_last_and_told() {
         cap, 4_096,
         "the longest answer of a model that nobody knows"
     );
-    let again = rich.posts_bytes(Chat.path(), body.as_bytes());
+    let again = rich.post_bytes(Chat.path(), body.as_bytes());
     assert_eq!(
         cap_of(&house, &again, "max_tokens", body),
         cap,
@@ -136,7 +139,7 @@ fn a_small_budget_makes_a_small_cap() {
     let body = r#"{"model":"m-small","messages":[]}"#;
     let cap = cap_of(
         &house,
-        &poor.posts_bytes(Chat.path(), body.as_bytes()),
+        &poor.post_bytes(Chat.path(), body.as_bytes()),
         "max_tokens",
         body,
     );
@@ -157,7 +160,7 @@ fn a_vendor_that_refuses_the_old_name_of_the_cap_gets_the_new_one() {
     let body = r#"{"model":"o-small","messages":[]}"#;
     cap_of(
         &house,
-        &rich.posts_bytes(Chat.path(), body.as_bytes()),
+        &rich.post_bytes(Chat.path(), body.as_bytes()),
         "max_completion_tokens",
         body,
     );
@@ -178,8 +181,11 @@ fn a_cap_that_the_client_named_stands() {
             r#"{"max_tokens":77,"model":"c-small","messages":[]}"#,
         ),
     ] {
-        let answer = rich.posts_bytes(dialect.path(), body.as_bytes());
-        assert_eq!(answer.expects(200).header("x-gatekeeper-output-cap"), None);
+        let answer = rich.post_bytes(dialect.path(), body.as_bytes());
+        assert_eq!(
+            answer.assert_status(200).header("x-gatekeeper-output-cap"),
+            None
+        );
         assert_eq!(house.upstream.last_request().body, body.as_bytes());
         assert_eq!(house.booked().ends("ok", &[]).0["output_cap"], 77);
     }
@@ -199,9 +205,9 @@ fn with_clamp_a_cap_that_is_too_dear_is_lowered_where_it_stands() {
             r#"{"model":"c-small","max_tokens":9000,"messages":[] }"#,
         ),
     ] {
-        let answer = poor.posts_bytes(dialect.path(), body.as_bytes());
+        let answer = poor.post_bytes(dialect.path(), body.as_bytes());
         let cap = answer
-            .expects(200)
+            .assert_status(200)
             .header("x-gatekeeper-output-cap")
             .expect("the cap was lowered")
             .to_owned();

@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 
 use super::house::{Chat, House, refused_at};
+use crate::harness::client::{Response, SseEvent};
 use crate::harness::golden;
-use crate::harness::person::{Answer, Event};
 use crate::harness::process::{Provider, UPSTREAM_KEY};
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
@@ -53,7 +53,7 @@ fn shown(recording: &str, line_end: &str) -> String {
 
 /// The events of a translated stream: numbered without a gap, and each under its own name.
 #[track_caller]
-fn events(answer: &Answer) -> Vec<Value> {
+fn events(answer: &Response) -> Vec<Value> {
     let events = answer.text();
     let data = events
         .split("\n\n")
@@ -84,11 +84,14 @@ fn b07_what_codex_sends_reaches_openai_byte_for_byte() {
     let house = house("openai");
     house
         .upstream
-        .answers(Script::stream([golden("openai/responses.sse")]));
+        .respond_with(Script::stream([golden("openai/responses.sse")]));
     for recording in ["tools-1", "tools-2", "additional-tools-1"] {
         let body = codex(recording);
         for path in [PATH, "/responses", "/v1/v1/responses"] {
-            house.user().posts_bytes(path, body.as_bytes()).expects(200);
+            house
+                .user()
+                .post_bytes(path, body.as_bytes())
+                .assert_status(200);
             let sent = house.upstream.last_request();
             assert_eq!(
                 (sent.path(), String::from_utf8_lossy(&sent.body)),
@@ -109,8 +112,11 @@ fn b11_what_the_ai_sdk_sends_by_default_goes_to_openai_and_to_others() {
     let house = house("openai");
     house
         .upstream
-        .answers(Script::stream([golden("openai/responses.sse")]));
-    house.user().posts_bytes(PATH, body.as_bytes()).expects(200);
+        .respond_with(Script::stream([golden("openai/responses.sse")]));
+    house
+        .user()
+        .post_bytes(PATH, body.as_bytes())
+        .assert_status(200);
     assert_eq!(
         String::from_utf8_lossy(&house.upstream.last_request().body),
         body
@@ -118,12 +124,12 @@ fn b11_what_the_ai_sdk_sends_by_default_goes_to_openai_and_to_others() {
     house.booked().ends("ok", &[]).costs(2_000, 120);
 
     let house = translated();
-    house.upstream.answers(Script::stream(Chat.stream(2)));
+    house.upstream.respond_with(Script::stream(Chat.stream(2)));
     let answer = house
         .user()
-        .posts_bytes(PATH, body.replace(r#""m""#, r#""m-small""#).as_bytes());
+        .post_bytes(PATH, body.replace(r#""m""#, r#""m-small""#).as_bytes());
     assert_eq!(
-        kinds(&events(answer.expects(200))).last(),
+        kinds(&events(answer.assert_status(200))).last(),
         Some(&"completed")
     );
     assert_eq!(
@@ -147,11 +153,14 @@ fn p07_a_stream_of_responses_reaches_the_client_byte_for_byte_however_it_is_cut(
             Script::stream(sent.bytes().map(|byte| [byte])),
             Script::stream([head, tail]).pause_ms_between(20),
         ] {
-            house.upstream.answers(script);
+            house.upstream.respond_with(script);
             let answer = house
                 .user()
-                .posts_bytes(PATH, asking(r#","stream":true"#).as_bytes());
-            assert_eq!(answer.expects(200).text(), shown(&recording, line_end));
+                .post_bytes(PATH, asking(r#","stream":true"#).as_bytes());
+            assert_eq!(
+                answer.assert_status(200).text(),
+                shown(&recording, line_end)
+            );
             let row = house.booked();
             row.ends("ok", &[]).costs(2_000, 120);
             assert_eq!(
@@ -172,9 +181,9 @@ fn p07_a_whole_answer_of_responses_is_passed_on_byte_for_byte() {
             .chunked()
             .one_byte_per_write(),
     ] {
-        house.upstream.answers(script);
-        let answer = house.user().posts_bytes(PATH, asking("").as_bytes());
-        assert_eq!(answer.expects(200).text(), recording);
+        house.upstream.respond_with(script);
+        let answer = house.user().post_bytes(PATH, asking("").as_bytes());
+        assert_eq!(answer.assert_status(200).text(), recording);
         house.booked().ends("ok", &[]).costs(2_000, 120);
     }
 }
@@ -189,8 +198,11 @@ fn p07_sealed_thoughts_and_calls_go_back_upstream_as_they_came() {
     );
     house
         .upstream
-        .answers(Script::unary(200, golden("openai/responses.json")));
-    house.user().posts_bytes(PATH, body.as_bytes()).expects(200);
+        .respond_with(Script::unary(200, golden("openai/responses.json")));
+    house
+        .user()
+        .post_bytes(PATH, body.as_bytes())
+        .assert_status(200);
     assert_eq!(
         String::from_utf8_lossy(&house.upstream.last_request().body),
         body
@@ -203,11 +215,11 @@ fn azure_is_reached_at_its_own_path_of_responses() {
     let house = house("azure");
     house
         .upstream
-        .answers(Script::unary(200, golden("openai/responses.json")));
+        .respond_with(Script::unary(200, golden("openai/responses.json")));
     house
         .user()
-        .posts_bytes(PATH, asking("").as_bytes())
-        .expects(200);
+        .post_bytes(PATH, asking("").as_bytes())
+        .assert_status(200);
     let sent = house.upstream.last_request();
     assert_eq!(
         (sent.path(), sent.header("api-key")),
@@ -227,13 +239,13 @@ fn a_stream_that_fails_or_breaks_off_ends_with_an_error_that_each_client_hears()
         (&recording[..], "upstream_error", "broken"),
         (&recording[..failure], "upstream_error", "truncated"),
     ] {
-        house.upstream.answers(
+        house.upstream.respond_with(
             Script::stream([&recording[..failure], &sent[failure..]]).pause_ms_between(50),
         );
         let answer = house
             .user()
-            .posts_bytes(PATH, asking(r#","stream":true"#).as_bytes());
-        let text = answer.expects(200).text();
+            .post_bytes(PATH, asking(r#","stream":true"#).as_bytes());
+        let text = answer.assert_status(200).text();
         assert!(text.starts_with(&recording[..failure]), "{text}");
         let told = events(&answer);
         let (error, failed) = (&told[told.len() - 2], &told[told.len() - 1]);
@@ -266,13 +278,13 @@ fn a_budget_caps_the_output_under_this_dialect_s_name() {
     let key = house.gatekeeper.key_of(&team);
     let small = json!({"id": "resp_1", "object": "response", "status": "completed", "error": null, "output": [],
         "usage": {"input_tokens": 5, "output_tokens": 3}});
-    house.upstream.answers(Script::json(200, &small));
+    house.upstream.respond_with(Script::json(200, &small));
     let answer = house
         .gatekeeper
         .user(&key)
-        .posts_bytes(PATH, asking("").as_bytes());
+        .post_bytes(PATH, asking("").as_bytes());
     let cap = answer
-        .expects(200)
+        .assert_status(200)
         .header("x-gatekeeper-output-cap")
         .expect("a cap")
         .to_owned();
@@ -283,7 +295,7 @@ fn a_budget_caps_the_output_under_this_dialect_s_name() {
     let answer = house
         .gatekeeper
         .user(&key)
-        .posts_bytes(PATH, codex("tools-1").as_bytes());
+        .post_bytes(PATH, codex("tools-1").as_bytes());
     let message = refused_at(Chat, &answer, 402, "cost_unbounded", "model");
     assert!(message.contains("hosted tool web_search"), "{message}");
     house.nothing_happened();
@@ -310,7 +322,7 @@ fn what_has_no_meter_or_no_input_is_refused() {
         };
         refused_at(
             Chat,
-            &house.user().posts_bytes(PATH, body.as_bytes()),
+            &house.user().post_bytes(PATH, body.as_bytes()),
             status,
             word,
             param,
@@ -324,9 +336,9 @@ fn translated() -> House {
     House::opens()
 }
 
-fn asks(house: &House, model: &str, streamed: bool, more: &str) -> Answer {
+fn asks(house: &House, model: &str, streamed: bool, more: &str) -> Response {
     let body = format!(r#"{{"model":"{model}","input":"say it","stream":{streamed}{more}}}"#);
-    house.user().posts_bytes(PATH, body.as_bytes())
+    house.user().post_bytes(PATH, body.as_bytes())
 }
 
 #[test]
@@ -340,9 +352,9 @@ fn t03_a_text_of_another_dialect_comes_in_the_full_sequence_of_events() {
             Script::stream(dialect.stream(3)),
             Script::stream(dialect.stream(3)).one_byte_per_write(),
         ] {
-            house.upstream.answers(script);
+            house.upstream.respond_with(script);
             let answer = asks(&house, model, true, "");
-            let told = events(answer.expects(200));
+            let told = events(answer.assert_status(200));
             assert_eq!(
                 kinds(&told),
                 [
@@ -370,12 +382,12 @@ fn t03_a_text_of_another_dialect_comes_in_the_full_sequence_of_events() {
             );
             house.booked().ends("ok", &[]).costs(10, 3);
         }
-        house.upstream.answers(
+        house.upstream.respond_with(
             Script::stream(dialect.stream(3))
                 .only(4)
                 .pause_ms_between(20),
         );
-        let told = events(asks(&house, model, true, "").expects(200));
+        let told = events(asks(&house, model, true, "").assert_status(200));
         assert_eq!(
             told.last().expect("an end")["type"],
             json!("response.failed"),
@@ -388,12 +400,12 @@ fn t03_a_text_of_another_dialect_comes_in_the_full_sequence_of_events() {
 #[test]
 fn t03_a_body_of_responses_on_the_path_of_chat_is_answered_in_kind() {
     let house = translated();
-    house.upstream.answers(Script::stream(Chat.stream(1)));
+    house.upstream.respond_with(Script::stream(Chat.stream(1)));
     let answer = house
         .user()
         .chat(&json!({"model": "m-small", "input": "say it", "stream": true}));
     assert_eq!(
-        kinds(&events(answer.expects(200))).last(),
+        kinds(&events(answer.assert_status(200))).last(),
         Some(&"completed")
     );
     house.booked().ends("ok", &[]).costs(10, 1);
@@ -450,9 +462,9 @@ fn messages_call(name: &str, arguments: &str) -> Vec<String> {
 /// Sends a body, streamed, and gives the items of the answer.
 #[track_caller]
 fn items(house: &House, body: &Value, script: Script) -> Vec<Value> {
-    house.upstream.answers(script);
+    house.upstream.respond_with(script);
     let answer = house.user().post(PATH, body);
-    let told = events(answer.expects(200));
+    let told = events(answer.assert_status(200));
     house.booked().ends("ok", &[]);
     told.last().expect("the end")["response"]["output"]
         .as_array()
@@ -549,14 +561,16 @@ fn hosted_tools_are_named_and_bound_nothing_where_they_are_not_sent() {
     let mut house = translated();
     let team = house.gatekeeper.team_with_budget("spare", "1");
     let key = house.gatekeeper.key_of(&team);
-    house.upstream.answers(Script::unary(200, r#"{"id":"c1","choices":[{"index":0,"message":{"role":"assistant","content":"yes"},"finish_reason":"stop"}],"usage":{"prompt_tokens":10,"completion_tokens":3}}"#));
+    house.upstream.respond_with(Script::unary(200, r#"{"id":"c1","choices":[{"index":0,"message":{"role":"assistant","content":"yes"},"finish_reason":"stop"}],"usage":{"prompt_tokens":10,"completion_tokens":3}}"#));
     let body = r#"{"model":"m-small","input":"hi","tools":[{"type":"web_search"},{"type":"function","name":"f","parameters":{}}]}"#;
     let answer = house
         .gatekeeper
         .user(&key)
-        .posts_bytes(PATH, body.as_bytes());
+        .post_bytes(PATH, body.as_bytes());
     assert_eq!(
-        answer.expects(200).header("x-gatekeeper-dropped-params"),
+        answer
+            .assert_status(200)
+            .header("x-gatekeeper-dropped-params"),
         Some("tools.web_search")
     );
     let whole = answer.json();
@@ -592,7 +606,7 @@ fn what_only_openai_keeps_is_refused_elsewhere() {
     let reference = r#"{"model":"c-small","input":[{"type":"item_reference","id":"rs_1"}]}"#;
     let message = refused_at(
         Chat,
-        &house.user().posts_bytes(PATH, reference.as_bytes()),
+        &house.user().post_bytes(PATH, reference.as_bytes()),
         400,
         "invalid_request_error",
         "input",
@@ -606,16 +620,16 @@ fn a_silent_upstream_is_covered_by_comments_that_every_client_passes_over() {
     let upstream = Upstream::start();
     let house = House::before(upstream, |setup| setup.setting("[limits]\nping_s = 1"));
     let [before, content, after] = Chat.events(1);
-    house.upstream.answers(
+    house.upstream.respond_with(
         Script::stream([before.concat() + &content.concat(), after.concat()])
             .pause_ms_between(1_500),
     );
-    let stream = house.user().streams(
+    let stream = house.user().open_stream(
         PATH,
         &json!({"model": "m-small", "input": "say it", "stream": true}),
     );
-    let (told, _) = stream.rest();
-    let is_ping = |event: &Event| event.raw.starts_with(b": ping");
+    let (told, _) = stream.read_events();
+    let is_ping = |event: &SseEvent| event.raw.starts_with(b": ping");
     assert!(told.iter().any(is_ping), "{}", told.len());
     house.booked().ends("ok", &[]);
 }

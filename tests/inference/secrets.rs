@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::house::{BOTH, Dialect, House};
-use crate::harness::person::Answer;
+use crate::harness::client::Response;
 use crate::harness::process::UPSTREAM_KEY;
 use crate::harness::script::Script;
 
@@ -41,7 +41,7 @@ fn failures(dialect: Dialect) -> Vec<Script> {
         Script::stream([before.concat(), dialect.error_event("some_error", "no")]),
         Script::stream([before.concat(), "data: {\n\n".to_owned()]),
         Script::stream(dialect.stream(2)),
-        crate::harness::model::uses(10, 20),
+        crate::harness::model::with_usage(10, 20),
     ]);
     all
 }
@@ -53,10 +53,10 @@ fn body(dialect: Dialect, streamed: bool) -> serde_json::Value {
 }
 
 /// Requests that never get to an upstream.
-fn refusals(house: &House, dialect: Dialect) -> Vec<Answer> {
+fn refusals(house: &House, dialect: Dialect) -> Vec<Response> {
     let (user, path) = (house.user(), dialect.path());
     let good = body(dialect, false).to_string();
-    let mut answers: Vec<Answer> = [
+    let mut answers: Vec<Response> = [
         good[..good.len() - 2].to_owned(),
         format!("[{good}]"),
         format!("{good}{good}"),
@@ -76,7 +76,7 @@ fn refusals(house: &House, dialect: Dialect) -> Vec<Answer> {
         format!("{good}{}", " ".repeat(1 << 20)),
     ]
     .iter()
-    .map(|body| user.posts_bytes(path, body.as_bytes()))
+    .map(|body| user.post_bytes(path, body.as_bytes()))
     .collect();
     for model in ["nobody", "m-large", "c-small", "m-small"] {
         let mut body = body(dialect, false);
@@ -117,7 +117,7 @@ fn no_error_gives_a_secret_or_a_prompt_away() {
         answers.extend(refusals(&house, dialect));
         for streamed in [false, true] {
             for script in failures(dialect) {
-                house.upstream.answers(script);
+                house.upstream.respond_with(script);
                 answers.push(house.user().post(dialect.path(), &body(dialect, streamed)));
             }
         }
@@ -170,7 +170,7 @@ fn nothing_that_is_stored_holds_a_key_or_a_prompt() {
         house
             .user()
             .post(dialect.path(), &body(dialect, true))
-            .expects(200);
+            .assert_status(200);
     }
     house.gatekeeper.stop();
     let secrets = [

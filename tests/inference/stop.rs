@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::house::{BOTH, Chat, Dialect, House, is_error, refused};
+use crate::harness::client::{BodyEnd, Response, SseEvent};
 use crate::harness::model;
-use crate::harness::person::{Answer, End, Event};
 use crate::harness::script::Script;
 use crate::harness::wait_until;
 
 /// Asks the process to stop and waits until it takes nothing new.
 fn stops(house: &House) {
-    house.gatekeeper.signals(Signal::TERM);
+    house.gatekeeper.signal(Signal::TERM);
     wait_until("the process says that it stops", || {
         house.gatekeeper.anon().get("/readyz").status == 503
     });
@@ -25,9 +25,11 @@ fn sigterm_lets_a_stream_finish_refuses_what_is_new_and_exits_0() {
     for dialect in BOTH {
         house
             .upstream
-            .answers(Script::stream(dialect.stream(10)).pause_ms_between(600));
-        let mut stream = house.user().streams(dialect.path(), &dialect.streamed());
-        stream.reads_deltas(1);
+            .respond_with(Script::stream(dialect.stream(10)).pause_ms_between(600));
+        let mut stream = house
+            .user()
+            .open_stream(dialect.path(), &dialect.streamed());
+        stream.read_deltas(1);
         streams.push((dialect, stream));
     }
     stops(&house);
@@ -38,16 +40,16 @@ fn sigterm_lets_a_stream_finish_refuses_what_is_new_and_exits_0() {
         assert!(answer.header("retry-after").is_some());
     }
     for (dialect, stream) in streams {
-        let (events, end) = stream.rest();
+        let (events, end) = stream.read_events();
         assert_eq!(
-            (events.iter().filter_map(Event::delta).count(), end),
-            (9, End::Clean)
+            (events.iter().filter_map(SseEvent::delta).count(), end),
+            (9, BodyEnd::Clean)
         );
         assert!(dialect.is_terminal(&events[events.len() - 1]));
     }
-    assert_eq!(house.gatekeeper.waits_for_exit().code(), Some(0));
+    assert_eq!(house.gatekeeper.wait_for_exit().code(), Some(0));
     house.gatekeeper.start();
-    house.upstream.answers(model::uses(10, 20));
+    house.upstream.respond_with(model::with_usage(10, 20));
     let rows = house.gatekeeper.requests();
     assert_eq!(rows.len(), 2);
     assert!(
@@ -60,9 +62,9 @@ fn sigterm_lets_a_stream_finish_refuses_what_is_new_and_exits_0() {
 #[test]
 fn a_connection_without_a_request_does_not_delay_the_end() {
     let mut house = House::opens();
-    let idle = house.user().connects();
-    let mut used = house.user().connects();
-    used.chat(&Chat.body()).expects(200);
+    let idle = house.user().connect();
+    let mut used = house.user().connect();
+    used.chat(&Chat.body()).assert_status(200);
     let asked = Instant::now();
     assert_eq!(house.gatekeeper.stop().code(), Some(0));
     assert!(
@@ -81,15 +83,17 @@ fn a_stream_that_outlasts_the_drain_is_told_so_and_booked() {
         let [before, content, _] = dialect.events(3);
         house
             .upstream
-            .answers(Script::stream([before, content].concat()).then_hangs());
-        let mut stream = house.user().streams(dialect.path(), &dialect.streamed());
-        stream.reads_deltas(3);
+            .respond_with(Script::stream([before, content].concat()).then_hangs());
+        let mut stream = house
+            .user()
+            .open_stream(dialect.path(), &dialect.streamed());
+        stream.read_deltas(3);
         stops(&house);
-        let (events, end) = stream.rest();
+        let (events, end) = stream.read_events();
         assert_eq!(events.len(), 1, "{events:?}");
         is_error(dialect, &events[0].json(), "shutting_down");
-        assert_eq!(end, End::Clean);
-        assert_eq!(house.gatekeeper.waits_for_exit().code(), Some(0));
+        assert_eq!(end, BodyEnd::Clean);
+        assert_eq!(house.gatekeeper.wait_for_exit().code(), Some(0));
         house.gatekeeper.start();
         house
             .booked()
@@ -99,16 +103,16 @@ fn a_stream_that_outlasts_the_drain_is_told_so_and_booked() {
 }
 
 /// The answer to a call that hangs while the process stops.
-fn hung_call(house: &House, dialect: Dialect) -> Answer {
-    let mut connection = house.user().connects();
-    connection.sends_request(
+fn hung_call(house: &House, dialect: Dialect) -> Response {
+    let mut connection = house.user().connect();
+    connection.send_request(
         "POST",
         dialect.path(),
         Some(dialect.body().to_string().as_bytes()),
     );
-    house.upstream.waits_for_requests(1);
+    house.upstream.wait_for_requests(1);
     stops(house);
-    connection.answer("POST")
+    connection.read_response("POST")
 }
 
 #[test]
@@ -116,13 +120,16 @@ fn a_whole_answer_that_outlasts_the_drain_is_refused_and_booked() {
     for dialect in BOTH {
         for (script, came) in [
             (Script::hangs(), 0),
-            (model::uses(10, 20).truncated_after(90).then_hangs(), 30),
+            (
+                model::with_usage(10, 20).truncated_after(90).then_hangs(),
+                30,
+            ),
         ] {
             let mut house = House::limited("drain_s = 4");
-            house.upstream.answers(script);
+            house.upstream.respond_with(script);
             let answer = hung_call(&house, dialect);
             refused(dialect, &answer, 503, "shutting_down");
-            assert_eq!(house.gatekeeper.waits_for_exit().code(), Some(0));
+            assert_eq!(house.gatekeeper.wait_for_exit().code(), Some(0));
             house.gatekeeper.start();
             let booked = house.booked();
             assert_eq!(
@@ -138,9 +145,9 @@ fn a_whole_answer_that_outlasts_the_drain_is_refused_and_booked() {
 #[test]
 fn sigint_stops_like_sigterm() {
     let mut house = House::opens();
-    house.asks(Chat, false).expects(200);
-    house.gatekeeper.signals(Signal::INT);
-    assert_eq!(house.gatekeeper.waits_for_exit().code(), Some(0));
+    house.asks(Chat, false).assert_status(200);
+    house.gatekeeper.signal(Signal::INT);
+    assert_eq!(house.gatekeeper.wait_for_exit().code(), Some(0));
     house.gatekeeper.start();
     house.booked().ends("ok", &[]).costs(10, 20);
 }

@@ -17,7 +17,7 @@ fn house() -> House {
     let house = House::opens();
     house
         .upstream
-        .answers(Script::unary(200, golden("anthropic/count_tokens.json")));
+        .respond_with(Script::unary(200, golden("anthropic/count_tokens.json")));
     house
 }
 
@@ -32,11 +32,11 @@ fn it_is_passed_to_the_vendor_and_its_answer_back() {
     ] {
         let answer = house
             .user()
-            .by_x_api_key()
+            .with_x_api_key()
             .with("anthropic-beta", "b-1")
             .post(path, &asking("c-small"));
         assert_eq!(
-            answer.expects(200).text(),
+            answer.assert_status(200).text(),
             golden("anthropic/count_tokens.json")
         );
         assert!(
@@ -63,7 +63,10 @@ fn it_is_passed_to_the_vendor_and_its_answer_back() {
                 .any(|(_, value)| value.contains(&house.key.secret))
         );
     }
-    house.user().post(PATH, &asking("ant/c-small")).expects(200);
+    house
+        .user()
+        .post(PATH, &asking("ant/c-small"))
+        .assert_status(200);
     assert_eq!(house.upstream.last_request().json(), asking("c-small"));
     assert!(house.gatekeeper.requests().is_empty() && house.gatekeeper.holds_open() == 0);
 }
@@ -80,7 +83,7 @@ fn it_counts_against_no_budget_not_even_a_spent_one() {
         "budget_exceeded",
     );
     for _ in 0..3 {
-        person.post(PATH, &asking("c-small")).expects(200);
+        person.post(PATH, &asking("c-small")).assert_status(200);
     }
     assert!(house.gatekeeper.requests().is_empty());
 }
@@ -138,10 +141,13 @@ fn an_upstreams_trouble_is_told_as_for_a_call() {
     let refusal = Messages.refusal("rate_limit_error", "slow down");
     house
         .upstream
-        .answers(Script::json(429, &refusal).header("retry-after", "7"));
+        .respond_with(Script::json(429, &refusal).header("retry-after", "7"));
     let answer = house.user().post(PATH, &asking("c-small"));
     assert_eq!(
-        (answer.expects(429).json(), answer.header("retry-after")),
+        (
+            answer.assert_status(429).json(),
+            answer.header("retry-after")
+        ),
         (refusal, Some("7"))
     );
     for (script, status, word) in [
@@ -158,7 +164,7 @@ fn an_upstreams_trouble_is_told_as_for_a_call() {
         (Script::unary(200, "{\"input_tok"), 502, "upstream_error"),
         (Script::closes(), 502, "upstream_error"),
     ] {
-        house.upstream.answers(script);
+        house.upstream.respond_with(script);
         refused(
             Messages,
             &house.user().post(PATH, &asking("c-small")),

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::house::{Chat, Dialect, House, Messages};
-use crate::harness::person::{Answer, End, Event};
+use crate::harness::client::{BodyEnd, Response, SseEvent};
 use crate::harness::script::Script;
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -53,21 +53,21 @@ pub fn told(
     streamed: bool,
     script: Script,
 ) -> Told {
-    house.upstream.answers(script);
+    house.upstream.respond_with(script);
     if !streamed {
         return whole(
             dialect,
-            house.user().post(dialect.path(), &body).expects(200),
+            house.user().post(dialect.path(), &body).assert_status(200),
         );
     }
     body["stream"] = json!(true);
     if dialect == Chat {
         body["stream_options"] = json!({"include_usage": true});
     }
-    let stream = house.user().streams(dialect.path(), &body);
+    let stream = house.user().open_stream(dialect.path(), &body);
     assert_eq!(stream.status(), 200);
-    let (events, end) = stream.rest();
-    assert_eq!(end, End::Clean);
+    let (events, end) = stream.read_events();
+    assert_eq!(end, BodyEnd::Clean);
     of_events(dialect, &events)
 }
 
@@ -100,7 +100,7 @@ fn messages_tokens(usage: &Value) -> (u64, u64, u64) {
 }
 
 /// What a whole answer tells.
-pub fn whole(dialect: Dialect, answer: &Answer) -> Told {
+pub fn whole(dialect: Dialect, answer: &Response) -> Told {
     let body = answer.json();
     if dialect == Messages {
         return whole_message(&body);
@@ -153,8 +153,8 @@ fn whole_message(body: &Value) -> Told {
 }
 
 /// What a stream tells that ends as it should.
-pub fn of_events(dialect: Dialect, events: &[Event]) -> Told {
-    let events: Vec<&Event> = events
+pub fn of_events(dialect: Dialect, events: &[SseEvent]) -> Told {
+    let events: Vec<&SseEvent> = events
         .iter()
         .filter(|event| event.comment.is_empty())
         .collect();
@@ -170,7 +170,7 @@ pub fn of_events(dialect: Dialect, events: &[Event]) -> Told {
     }
 }
 
-fn of_chunks(events: &[&Event]) -> Told {
+fn of_chunks(events: &[&SseEvent]) -> Told {
     let mut told = Told::default();
     for event in events {
         let chunk = event.json();
@@ -206,7 +206,7 @@ fn of_chunks(events: &[&Event]) -> Told {
     told
 }
 
-fn of_blocks(events: &[&Event]) -> Told {
+fn of_blocks(events: &[&SseEvent]) -> Told {
     let mut told = Told::default();
     let mut open: Option<String> = None;
     let mut next = 0;

@@ -6,10 +6,10 @@ use serde_json::json;
 
 use super::house::{BOTH, Chat, Dialect, House, Messages};
 use super::sockets::sockets;
+use crate::harness::client::ResponseStream;
 use crate::harness::model;
-use crate::harness::person::Stream;
+use crate::harness::print_skipped;
 use crate::harness::script::Script;
-use crate::harness::skipped;
 use crate::harness::wait_until;
 
 /// A good request with a prompt of so many bytes.
@@ -24,7 +24,7 @@ fn b12_a_body_of_three_mebibytes_goes_through() {
     let house = House::opens();
     for dialect in BOTH {
         let body = long(dialect, 3 << 20);
-        house.user().post(dialect.path(), &body).expects(200);
+        house.user().post(dialect.path(), &body).assert_status(200);
         assert_eq!(
             house.upstream.last_request().body,
             body.to_string().as_bytes()
@@ -37,13 +37,13 @@ fn b12_a_body_of_three_mebibytes_goes_through() {
 fn b12_a_body_of_twenty_mebibytes_in_chunks_goes_through() {
     let house = House::opens();
     let body = long(Messages, 20 << 20).to_string();
-    let mut connection = house.user().with("transfer-encoding", "chunked").connects();
-    connection.sends_request("POST", Messages.path(), None);
+    let mut connection = house.user().with("transfer-encoding", "chunked").connect();
+    connection.send_request("POST", Messages.path(), None);
     for part in body.as_bytes().chunks(1 << 16) {
-        connection.sends([format!("{:x}\r\n", part.len()).as_bytes(), part, b"\r\n"].concat());
+        connection.send([format!("{:x}\r\n", part.len()).as_bytes(), part, b"\r\n"].concat());
     }
-    connection.sends("0\r\n\r\n");
-    connection.answer("POST").expects(200);
+    connection.send("0\r\n\r\n");
+    connection.read_response("POST").assert_status(200);
     assert!(house.upstream.last_request().body == body.as_bytes());
     house.booked().ends("ok", &[]).costs(10, 20);
 }
@@ -52,21 +52,21 @@ fn b12_a_body_of_twenty_mebibytes_in_chunks_goes_through() {
 fn a_client_that_waits_to_be_told_to_continue_is_told_so() {
     let house = House::opens();
     let body = long(Chat, 1 << 20).to_string();
-    let mut connection = house.user().with("expect", "100-continue").connects();
+    let mut connection = house.user().with("expect", "100-continue").connect();
     let head = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nhost: gk\r\nauthorization: Bearer {}\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
         house.key.secret,
         body.len()
     );
-    connection.sends(head);
-    let told = connection.reads_until(b"\r\n\r\n");
+    connection.send(head);
+    let told = connection.read_until(b"\r\n\r\n");
     assert!(
         told.starts_with(b"HTTP/1.1 100 "),
         "{}",
         String::from_utf8_lossy(&told)
     );
-    connection.sends(&body);
-    connection.answer("POST").expects(200);
+    connection.send(&body);
+    connection.read_response("POST").assert_status(200);
     house.booked().ends("ok", &[]).costs(10, 20);
 }
 
@@ -86,7 +86,7 @@ fn an_answer_of_five_mebibytes_goes_through() {
     ] {
         for script in [Script::json(200, &body), Script::json(200, &body).chunked()] {
             let answer = house.answered(dialect, false, script);
-            assert!(answer.expects(200).body == body.to_string().as_bytes());
+            assert!(answer.assert_status(200).body == body.to_string().as_bytes());
             house.booked().ends("ok", &[]).costs(10, 20);
         }
     }
@@ -99,11 +99,11 @@ fn a_hundred_and_twenty_streams_run_at_once_over_one_worker() {
     let [before, content, _] = Chat.events(1);
     house
         .upstream
-        .answers(Script::stream([before, content].concat()).then_hangs());
-    let streams: Vec<Stream> = (0..STREAMS)
+        .respond_with(Script::stream([before, content].concat()).then_hangs());
+    let streams: Vec<ResponseStream> = (0..STREAMS)
         .map(|_| {
-            let mut stream = house.user().streams(Chat.path(), &Chat.streamed());
-            stream.reads_deltas(1);
+            let mut stream = house.user().open_stream(Chat.path(), &Chat.streamed());
+            stream.read_deltas(1);
             stream
         })
         .collect();
@@ -116,28 +116,28 @@ fn a_hundred_and_twenty_streams_run_at_once_over_one_worker() {
     );
     assert_eq!(house.gatekeeper.holds_open(), STREAMS as u64);
     // and there is room for one more
-    house.upstream.answers(model::uses(10, 20));
-    house.asks(Messages, false).expects(200);
+    house.upstream.respond_with(model::with_usage(10, 20));
+    house.asks(Messages, false).assert_status(200);
     drop(streams);
     house
         .upstream
-        .waits_for_hang_ups(STREAMS)
-        .waits_until_idle();
+        .wait_for_disconnects(STREAMS)
+        .wait_until_idle();
 }
 
 #[test]
 fn a_connection_is_used_again_and_one_that_the_upstream_closed_is_not() {
     let house = House::with(|setup| setup.setting("workers = 1"));
-    let mut client = house.user().connects();
+    let mut client = house.user().connect();
     for _ in 0..10 {
-        client.chat(&Chat.body()).expects(200);
+        client.chat(&Chat.body()).assert_status(200);
         client
-            .asks(
+            .call(
                 "POST",
                 Chat.path(),
                 Some(Chat.streamed().to_string().as_bytes()),
             )
-            .expects(200);
+            .assert_status(200);
     }
     // the client has its whole stream a moment before the connection is ready again
     let connections = house.upstream.connection_count();
@@ -150,11 +150,11 @@ fn a_connection_is_used_again_and_one_that_the_upstream_closed_is_not() {
         r#"{"choices":[],"usage":{"prompt_tokens":10,"completion_tokens":20}}"#,
     )
     .then_closes();
-    house.upstream.answers(closing);
+    house.upstream.respond_with(closing);
     for closed in 1..=10 {
-        client.chat(&Chat.body()).expects(200);
+        client.chat(&Chat.body()).assert_status(200);
         // a request that is sent while the upstream closes is lost with it, whoever sends it
-        house.upstream.waits_for_closed(closed);
+        house.upstream.wait_for_closed(closed);
     }
 }
 
@@ -163,7 +163,7 @@ fn an_answer_is_not_decompressed_because_it_was_asked_for_as_it_is() {
     let house = House::opens();
     let client = house.user().with("accept-encoding", "gzip, br, zstd");
     let answer = client.chat(&Chat.body());
-    assert_eq!(answer.expects(200).header("content-encoding"), None);
+    assert_eq!(answer.assert_status(200).header("content-encoding"), None);
     assert_eq!(
         house.upstream.last_request().header("accept-encoding"),
         Some("identity")
@@ -174,19 +174,19 @@ fn an_answer_is_not_decompressed_because_it_was_asked_for_as_it_is() {
 #[test]
 fn two_requests_in_one_write_are_answered_in_their_order() {
     let house = House::opens();
-    let mut client = house.user().connects();
-    client.sends_request(
+    let mut client = house.user().connect();
+    client.send_request(
         "POST",
         Chat.path(),
         Some(Chat.body().to_string().as_bytes()),
     );
-    client.sends_request(
+    client.send_request(
         "POST",
         Messages.path(),
         Some(Messages.body().to_string().as_bytes()),
     );
-    assert!(client.answer("POST").expects(200).json()["choices"].is_array());
-    assert!(client.answer("POST").expects(200).json()["content"].is_array());
+    assert!(client.read_response("POST").assert_status(200).json()["choices"].is_array());
+    assert!(client.read_response("POST").assert_status(200).json()["content"].is_array());
     house.booked_all(2);
 }
 
@@ -196,11 +196,11 @@ fn no_socket_waits_for_acknowledgements_and_none_waits_for_ever() {
     let [before, content, _] = Chat.events(1);
     house
         .upstream
-        .answers(Script::stream([before, content].concat()).then_hangs());
-    let mut stream = house.user().streams(Chat.path(), &Chat.streamed());
-    stream.reads_deltas(1);
+        .respond_with(Script::stream([before, content].concat()).then_hangs());
+    let mut stream = house.user().open_stream(Chat.path(), &Chat.streamed());
+    stream.read_deltas(1);
     let Some(sockets) = sockets(&house) else {
-        return skipped(
+        return print_skipped(
             "no_socket_waits_for_acknowledgements",
             "this machine does not let a test look at another process's sockets",
         );
@@ -238,11 +238,11 @@ fn what_an_upstream_says_after_a_head_that_is_no_answer_reaches_nobody() {
             .in_writes_of(head.len())
             .pause_ms_between(200)
             .then_hangs();
-        house.upstream.answers(said);
-        let mut client = house.user().connects();
+        house.upstream.respond_with(said);
+        let mut client = house.user().connect();
         let refused = client.chat(&Chat.body());
         assert_eq!(
-            refused.expects(502).error_word(),
+            refused.assert_status(502).error_type(),
             "upstream_error",
             "{head:?}"
         );
@@ -253,11 +253,11 @@ fn what_an_upstream_says_after_a_head_that_is_no_answer_reaches_nobody() {
             "broken"
         };
         house.booked().ends(status, &["estimated"]);
-        house.upstream.answers(model::uses(10, 20));
+        house.upstream.respond_with(model::with_usage(10, 20));
         for _ in 0..3 {
             let answer = client.chat(&Chat.body());
             assert!(
-                answer.expects(200).json()["choices"].is_array(),
+                answer.assert_status(200).json()["choices"].is_array(),
                 "{}",
                 answer.text()
             );

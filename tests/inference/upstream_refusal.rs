@@ -2,12 +2,12 @@
 //! client's fault. A refusal costs nothing and leaves a record.
 
 use super::house::{BOTH, Booked, Chat, Dialect, House, Messages, refused};
-use crate::harness::person::Answer;
+use crate::harness::client::Response;
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
 
 /// In both dialects, whole and streamed: sets the script, asks, and shows the answer and its record.
-fn each(script: impl Fn(Dialect) -> Script, check: impl Fn(Dialect, &Answer, &Booked)) {
+fn each(script: impl Fn(Dialect) -> Script, check: impl Fn(Dialect, &Response, &Booked)) {
     let house = House::opens();
     for dialect in BOTH {
         for streamed in [false, true] {
@@ -36,7 +36,7 @@ fn x04_a_refusal_that_is_the_clients_to_mend_is_passed_on_as_it_came() {
             refuses(status, kind, "the prompt is too long"),
             |dialect, answer, booked| {
                 let said = dialect.refusal(kind, "the prompt is too long").to_string();
-                assert_eq!(answer.expects(status).text(), said);
+                assert_eq!(answer.assert_status(status).text(), said);
                 assert_eq!(answer.header("content-type"), Some("application/json"));
                 assert_eq!(answer.header("request-id"), Some("req_up_1"));
                 assert_eq!(
@@ -60,7 +60,7 @@ fn a_429_is_passed_on_with_its_retry_after() {
     };
     each(limited, |dialect, answer, _| {
         assert_eq!(
-            answer.expects(429).text(),
+            answer.assert_status(429).text(),
             dialect.refusal("rate_limit_error", "slow down").to_string()
         );
         assert_eq!(answer.header("retry-after"), Some("7"));
@@ -228,16 +228,16 @@ fn an_error_with_a_good_status_is_no_answer() {
 #[test]
 fn the_connection_to_the_client_survives_an_upstreams_refusal() {
     let house = House::opens();
-    house.upstream.answers(Script::in_turn([
+    house.upstream.respond_with(Script::in_turn([
         Script::json(500, &Chat.refusal("server_error", "no")),
         Script::json(400, &Messages.refusal("invalid_request_error", "no")),
-        crate::harness::model::uses(10, 20),
+        crate::harness::model::with_usage(10, 20),
     ]));
-    let mut connection = house.user().connects();
+    let mut connection = house.user().connect();
     refused(Chat, &connection.chat(&Chat.body()), 502, "upstream_error");
     house.booked();
-    connection.messages(&Messages.body()).expects(400);
+    connection.messages(&Messages.body()).assert_status(400);
     house.booked();
-    connection.chat(&Chat.body()).expects(200);
+    connection.chat(&Chat.body()).assert_status(200);
     house.booked().ends("ok", &[]).costs(10, 20);
 }

@@ -39,8 +39,8 @@ fn asking(more: &str) -> String {
 fn sent(house: &House, more: &str) -> (String, Option<String>) {
     let answer = house
         .user()
-        .posts_bytes(Chat.path(), asking(more).as_bytes());
-    answer.expects(200);
+        .post_bytes(Chat.path(), asking(more).as_bytes());
+    answer.assert_status(200);
     house.booked().ends("ok", &[]);
     let body = String::from_utf8(house.upstream.last_request().body.clone()).expect("UTF-8");
     let rest = body
@@ -88,10 +88,10 @@ fn streams(vendor: &str, hidden: Option<&str>, input: u64, output: u64, cost_usd
     let body = asking(r#","stream":true"#);
     for line_end in ["\n", "\r\n"] {
         for script in deliveries(&recording.replace('\n', line_end)) {
-            house.upstream.answers(script);
-            let answer = house.user().posts_bytes(Chat.path(), body.as_bytes());
+            house.upstream.respond_with(script);
+            let answer = house.user().post_bytes(Chat.path(), body.as_bytes());
             assert_eq!(
-                answer.expects(200).text(),
+                answer.assert_status(200).text(),
                 shown(&recording, hidden, cost_usd, line_end)
             );
             let row = house.booked();
@@ -112,9 +112,9 @@ fn answers(vendor: &str, input: u64, output: u64) {
             .chunked()
             .one_byte_per_write(),
     ] {
-        house.upstream.answers(script);
-        let answer = house.user().posts_bytes(Chat.path(), asking("").as_bytes());
-        assert_eq!(answer.expects(200).text(), recording);
+        house.upstream.respond_with(script);
+        let answer = house.user().post_bytes(Chat.path(), asking("").as_bytes());
+        assert_eq!(answer.assert_status(200).text(), recording);
         let row = house.booked();
         assert_eq!(
             (row.ends("ok", &[]).input(), row.output()),
@@ -153,18 +153,18 @@ fn e11_mistrals_cached_tokens_are_told_from_the_others() {
         ("mistral/answer.json", false),
     ] {
         let recording = golden(recording);
-        house.upstream.answers(if streamed {
+        house.upstream.respond_with(if streamed {
             Script::stream([&recording])
         } else {
             Script::unary(200, &recording)
         });
         house
             .user()
-            .posts_bytes(
+            .post_bytes(
                 Chat.path(),
                 asking(&format!(r#","stream":{streamed}"#)).as_bytes(),
             )
-            .expects(200);
+            .assert_status(200);
         let usage = house.booked().ends("ok", &[]).0["usage"].clone();
         assert_eq!(
             (&usage["input_tokens"], &usage["cached_tokens"]),
@@ -191,12 +191,13 @@ fn e15_a_groq_stream_that_fails_is_an_error_in_band() {
     let recording = golden("groq/failed.sse");
     house
         .upstream
-        .answers(Script::stream(recording.split_inclusive("\n\n")).pause_ms_between(100));
+        .respond_with(Script::stream(recording.split_inclusive("\n\n")).pause_ms_between(100));
     let answer = house
         .user()
-        .posts_bytes(Chat.path(), asking(r#","stream":true"#).as_bytes());
+        .post_bytes(Chat.path(), asking(r#","stream":true"#).as_bytes());
     assert!(
-        answer.expects(200).text().contains("over capacity") && !answer.text().contains("[DONE]"),
+        answer.assert_status(200).text().contains("over capacity")
+            && !answer.text().contains("[DONE]"),
         "{}",
         answer.text()
     );
@@ -208,8 +209,8 @@ fn p08_azure_takes_its_own_header_and_the_deployment_as_the_model() {
     let house = plain("azure");
     house
         .user()
-        .posts_bytes("/v1/chat/completions", asking("").as_bytes())
-        .expects(200);
+        .post_bytes("/v1/chat/completions", asking("").as_bytes())
+        .assert_status(200);
     house.booked().ends("ok", &[]).costs(10, 20);
     let seen = house.upstream.last_request();
     assert_eq!(
@@ -222,11 +223,14 @@ fn p08_azure_takes_its_own_header_and_the_deployment_as_the_model() {
     );
     house
         .upstream
-        .answers(Script::unary(400, golden("azure/filtered.json")));
+        .respond_with(Script::unary(400, golden("azure/filtered.json")));
     let answer = house
         .user()
-        .posts_bytes("/v1/chat/completions", asking("").as_bytes());
-    assert_eq!(answer.expects(400).text(), golden("azure/filtered.json"));
+        .post_bytes("/v1/chat/completions", asking("").as_bytes());
+    assert_eq!(
+        answer.assert_status(400).text(),
+        golden("azure/filtered.json")
+    );
     house.booked().ends("upstream_error", &[]);
 }
 
@@ -240,8 +244,8 @@ fn p08_azures_older_form_has_the_deployment_in_the_address() {
     let body = asking("").replace("\"m\"", "\"our/chat\"");
     house
         .user()
-        .posts_bytes("/v1/chat/completions", body.as_bytes())
-        .expects(200);
+        .post_bytes("/v1/chat/completions", body.as_bytes())
+        .assert_status(200);
     house.booked().ends("ok", &[]).costs(10, 20);
     let target = house.upstream.last_request().target().to_owned();
     assert_eq!(
@@ -259,11 +263,11 @@ fn an_azure_deployment_is_priced_as_the_configuration_says_and_not_by_the_answer
     });
     house
         .upstream
-        .answers(Script::unary(200, golden("azure/answer.json")));
+        .respond_with(Script::unary(200, golden("azure/answer.json")));
     house
         .user()
-        .posts_bytes("/v1/chat/completions", asking("").as_bytes())
-        .expects(200);
+        .post_bytes("/v1/chat/completions", asking("").as_bytes())
+        .assert_status(200);
     let row = house.booked();
     row.ends("ok", &[]);
     // 10 at $0.44 and 5 at $1.76 per million: the sheet's gpt-4.1-mini, though the answer says gpt-4.1
@@ -291,7 +295,7 @@ fn p10_mistral_gets_no_field_outside_its_schema() {
     let everything = r#","stream":true,"stream_options":{"include_usage":true},"seed":7,"max_completion_tokens":50,"tool_choice":"required","tools":[],"user":"u","logit_bias":{},"store":false,"temperature":1.0,"safe_prompt":true,"metadata":null,"verbosity":null"#;
     house
         .upstream
-        .answers(Script::stream([golden("mistral/stream.sse")]));
+        .respond_with(Script::stream([golden("mistral/stream.sse")]));
     let (rest, named) = sent(&house, everything);
     let expected = r#","stream":true,"tool_choice":"any","tools":[],"temperature":1.0,"safe_prompt":true,"metadata":null,"max_tokens":50,"random_seed":7}"#;
     assert_eq!(rest, expected);
@@ -348,24 +352,28 @@ fn the_dialects_own_vendor_gets_every_member() {
 #[test]
 fn the_members_are_named_on_a_stream_and_on_a_refusal_too() {
     let house = plain("groq");
-    let answer = house.user().posts_bytes(
+    let answer = house.user().post_bytes(
         Chat.path(),
         asking(r#","stream":true,"logit_bias":{}"#).as_bytes(),
     );
     assert_eq!(
-        answer.expects(200).header("x-gatekeeper-dropped-params"),
+        answer
+            .assert_status(200)
+            .header("x-gatekeeper-dropped-params"),
         Some("logit_bias")
     );
     house.booked().ends("ok", &[]);
-    house.upstream.answers(Script::json(
+    house.upstream.respond_with(Script::json(
         400,
         &Chat.refusal("invalid_request_error", "no"),
     ));
     let answer = house
         .user()
-        .posts_bytes(Chat.path(), asking(r#","logit_bias":{}"#).as_bytes());
+        .post_bytes(Chat.path(), asking(r#","logit_bias":{}"#).as_bytes());
     assert_eq!(
-        answer.expects(400).header("x-gatekeeper-dropped-params"),
+        answer
+            .assert_status(400)
+            .header("x-gatekeeper-dropped-params"),
         Some("logit_bias")
     );
     house.booked().ends("upstream_error", &[]);
@@ -376,7 +384,7 @@ fn unsupported_error_refuses_what_would_be_dropped_and_renames_still() {
     let house = house("mistral", |provider| {
         provider.line("unsupported = \"error\"")
     });
-    let answer = house.user().posts_bytes(
+    let answer = house.user().post_bytes(
         Chat.path(),
         asking(r#","seed":7,"logit_bias":{"1":2}"#).as_bytes(),
     );
@@ -399,7 +407,7 @@ fn e31_several_answers_that_cannot_be_had_are_refused_and_never_silently_one() {
         let house = plain(vendor);
         let answer = house
             .user()
-            .posts_bytes(Chat.path(), asking(r#","n":3"#).as_bytes());
+            .post_bytes(Chat.path(), asking(r#","n":3"#).as_bytes());
         let message = refused_at(Chat, &answer, 400, "invalid_request_error", "n");
         assert!(
             message.contains("v/m gives one answer to a request, not 3"),
@@ -423,8 +431,8 @@ fn a_cap_of_the_gateways_own_has_the_vendors_name() {
         house
             .gatekeeper
             .user(&key)
-            .posts_bytes(Chat.path(), asking("").as_bytes())
-            .expects(200);
+            .post_bytes(Chat.path(), asking("").as_bytes())
+            .assert_status(200);
         house.booked().ends("ok", &[]);
         let body = house.upstream.last_request().json();
         assert!(
@@ -444,11 +452,11 @@ fn r04_mistrals_thinking_chunks_are_told_apart_from_its_text() {
     let usage = json!({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15});
     let answer = json!({"id": "c", "object": "chat.completion", "created": 1, "model": "m", "usage": usage,
         "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]});
-    house.upstream.answers(Script::json(200, &answer));
+    house.upstream.respond_with(Script::json(200, &answer));
     let body = json!({"model": "m", "max_tokens": 500, "messages": [{"role": "user", "content": "say it"}]});
     let told = whole(
         Messages,
-        house.user().post(Messages.path(), &body).expects(200),
+        house.user().post(Messages.path(), &body).assert_status(200),
     );
     assert_eq!(
         (told.thoughts.as_str(), told.text.as_str()),
@@ -456,8 +464,8 @@ fn r04_mistrals_thinking_chunks_are_told_apart_from_its_text() {
     );
     house.booked().ends("ok", &[]).costs(10, 5);
     // a client of the vendor's own dialect gets what the vendor said
-    let chat = house.user().posts_bytes(Chat.path(), asking("").as_bytes());
-    assert_eq!(chat.expects(200).text(), answer.to_string());
+    let chat = house.user().post_bytes(Chat.path(), asking("").as_bytes());
+    assert_eq!(chat.assert_status(200).text(), answer.to_string());
     house.booked().ends("ok", &[]);
 }
 
@@ -472,12 +480,12 @@ fn c07_a_call_that_asked_for_flex_and_was_served_by_default_costs_the_default() 
         let choice = json!({"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"});
         let answer = json!({"id": "c", "object": "chat.completion", "created": 1, "model": "gpt-5.2", "service_tier": served,
             "choices": [choice], "usage": usage});
-        house.upstream.answers(Script::json(200, &answer));
+        house.upstream.respond_with(Script::json(200, &answer));
         let body = asking(r#","service_tier":"flex""#).replace("\"m\"", "\"gpt-5.2\"");
         house
             .user()
-            .posts_bytes(Chat.path(), body.as_bytes())
-            .expects(200);
+            .post_bytes(Chat.path(), body.as_bytes())
+            .assert_status(200);
         let row = house.booked();
         row.ends("ok", &[]);
         row.cost()

@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use super::house::{BOTH, Chat, Dialect, House, Messages, refused};
-use crate::harness::person::{End, Event};
+use crate::harness::client::{BodyEnd, SseEvent};
 use crate::harness::script::Script;
 
-fn is_ping(dialect: Dialect, event: &Event) -> bool {
+fn is_ping(dialect: Dialect, event: &SseEvent) -> bool {
     match dialect {
         Chat => event.comment == "ping" && event.data.is_empty(),
         Messages => event.name == "ping" && event.json()["type"] == "ping",
@@ -36,9 +36,13 @@ fn x09_a_beginning_is_kept_back_for_two_seconds_and_then_pings_keep_the_client()
     let house = House::limited("ping_s = 1");
     for dialect in BOTH {
         let [before, ..] = dialect.events(0);
-        house.upstream.answers(Script::stream(&before).then_hangs());
+        house
+            .upstream
+            .respond_with(Script::stream(&before).then_hangs());
         let asked = Instant::now();
-        let mut stream = house.user().streams(dialect.path(), &dialect.streamed());
+        let mut stream = house
+            .user()
+            .open_stream(dialect.path(), &dialect.streamed());
         assert_eq!(stream.status(), 200);
         assert!(
             asked.elapsed().as_millis() >= 1_900,
@@ -55,7 +59,7 @@ fn x09_a_beginning_is_kept_back_for_two_seconds_and_then_pings_keep_the_client()
             let event = stream.next_event().expect("a ping");
             assert!(is_ping(dialect, &event), "{event:?}");
         }
-        stream.hangs_up();
+        stream.disconnect();
         house
             .booked()
             .ends("client_gone", &["estimated"])
@@ -70,10 +74,10 @@ fn x09_after_a_slow_first_token_the_stream_is_as_whole_as_ever() {
         let [before, content, after] = dialect.events(4);
         let script = pauses(dialect, [content, after].concat(), 3_500);
         let (events, end) = house.events(dialect, script);
-        assert_eq!(end, End::Clean);
+        assert_eq!(end, BodyEnd::Clean);
         let first = before.len();
         assert!(is_ping(dialect, &events[first]), "{events:?}");
-        let rest: Vec<&Event> = events
+        let rest: Vec<&SseEvent> = events
             .iter()
             .filter(|event| !is_ping(dialect, event))
             .collect();
@@ -90,11 +94,13 @@ fn content_is_not_kept_back_and_a_silent_stream_is_pinged_between_two_deltas() {
         let [before, content, _] = dialect.events(1);
         house
             .upstream
-            .answers(Script::stream([before, content].concat()).then_hangs());
-        let mut stream = house.user().streams(dialect.path(), &dialect.streamed());
-        assert_eq!(stream.reads_deltas(1).len(), 1);
+            .respond_with(Script::stream([before, content].concat()).then_hangs());
+        let mut stream = house
+            .user()
+            .open_stream(dialect.path(), &dialect.streamed());
+        assert_eq!(stream.read_deltas(1).len(), 1);
         assert!(is_ping(dialect, &stream.next_event().expect("a ping")));
-        stream.hangs_up();
+        stream.disconnect();
         house
             .booked()
             .ends("client_gone", &["estimated"])
@@ -108,19 +114,22 @@ fn an_upstream_may_take_longer_than_five_seconds_to_its_head() {
     let house = House::limited("ping_s = 1");
     house
         .upstream
-        .answers(crate::harness::model::uses(10, 20).delay_ms(6_000));
-    let mut whole = house.user().connects();
-    whole.sends_request(
+        .respond_with(crate::harness::model::with_usage(10, 20).delay_ms(6_000));
+    let mut whole = house.user().connect();
+    whole.send_request(
         "POST",
         Chat.path(),
         Some(Chat.body().to_string().as_bytes()),
     );
     let (events, end) = house
         .user()
-        .streams(Messages.path(), &Messages.streamed())
-        .rest();
+        .open_stream(Messages.path(), &Messages.streamed())
+        .read_events();
     assert_eq!(events[0].name, "message_start");
     assert!(Messages.is_terminal(&events[events.len() - 1]));
-    assert_eq!(end, End::Clean);
-    assert_eq!(whole.answer("POST").expects(200).cost(), 110_000_000);
+    assert_eq!(end, BodyEnd::Clean);
+    assert_eq!(
+        whole.read_response("POST").assert_status(200).cost(),
+        110_000_000
+    );
 }

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::inside::Inside;
+use crate::harness::client::Response;
+use crate::harness::in_process::InProcessGateway;
 use crate::harness::model;
-use crate::harness::person::Answer;
 use crate::harness::process::{Gatekeeper, text};
 use crate::harness::upstream::Upstream;
 use crate::harness::{hello, usd};
@@ -12,43 +12,43 @@ use crate::harness::{hello, usd};
 /// 10 tokens in and 20 out, at 1 and 5 micro-dollars.
 const COST: i128 = 110_000_000;
 
-fn house() -> (Upstream, Inside, String) {
+fn house() -> (Upstream, InProcessGateway, String) {
     let upstream = Upstream::start();
-    upstream.answers(model::uses(10, 20));
-    let mut inside = Gatekeeper::before(&upstream).starts_inside();
-    let team = inside.team_with_budget("eng", "1");
-    let key = inside.key_of(&team);
-    let answer = inside.user(&key).chat(&hello("m-small"));
+    upstream.respond_with(model::with_usage(10, 20));
+    let mut gateway = Gatekeeper::with_upstream(&upstream).start_in_process();
+    let team = gateway.team_with_budget("eng", "1");
+    let key = gateway.key_of(&team);
+    let answer = gateway.user(&key).chat(&hello("m-small"));
     let id = answer
-        .expects(200)
+        .assert_status(200)
         .header("x-gatekeeper-request-id")
         .expect("an id")
         .to_owned();
-    (upstream, inside, id)
+    (upstream, gateway, id)
 }
 
-fn correct(inside: &Inside, body: &Value) -> Answer {
-    inside.admin().post("/v1/ledger/corrections", body)
+fn correct(gateway: &InProcessGateway, body: &Value) -> Response {
+    gateway.admin().post("/v1/ledger/corrections", body)
 }
 
-fn spent(inside: &Inside) -> String {
+fn spent(gateway: &InProcessGateway) -> String {
     text(
-        &inside.admin().get("/v1/teams").json()["data"][0]["budgets"][0],
+        &gateway.admin().get("/v1/teams").json()["data"][0]["budgets"][0],
         "spent",
     )
 }
 
 #[test]
 fn a_correction_counts_everywhere_and_says_why() {
-    let (_upstream, mut inside, id) = house();
+    let (_upstream, mut gateway, id) = house();
     let body = json!({"request": id, "amount": "-$0.00005", "reason": "billed twice"});
-    let made = correct(&inside, &body).expects(201).json();
+    let made = correct(&gateway, &body).assert_status(201).json();
     assert_eq!(
         (&made["corrected"], &made["amount_usd"]),
         (&json!(1), &json!("-0.00005"))
     );
     let net = usd(COST - 50_000_000);
-    let row = inside.requests().remove(0);
+    let row = gateway.requests().remove(0);
     assert_eq!(
         (text(&row, "cost_usd"), text(&row, "net_cost_usd")),
         (usd(COST), net.clone())
@@ -56,19 +56,19 @@ fn a_correction_counts_everywhere_and_says_why() {
     let entry = json!({"at": "2026-11-23T10:00:00Z", "amount_usd": "-0.00005", "reason": "billed twice", "actor": "admin:adm_2"});
     assert_eq!(row["corrections"], json!([entry]));
     assert_eq!(
-        (usd(inside.usage_total()), spent(&inside)),
+        (usd(gateway.usage_total()), spent(&gateway)),
         (net.clone(), net.clone())
     );
-    let hours = inside
+    let hours = gateway
         .admin()
         .get("/v1/usage?group_by=hour")
-        .expects(200)
+        .assert_status(200)
         .json();
     assert_eq!(
         (&hours["data"][0]["cost_usd"], &hours["data"][0]["requests"]),
         (&json!(net), &json!(1))
     );
-    let last = inside.audit().pop().expect("an event");
+    let last = gateway.audit().pop().expect("an event");
     assert_eq!(
         (&last["action"], &last["subject"]),
         (&json!("ledger.correct"), &json!(id))
@@ -78,38 +78,41 @@ fn a_correction_counts_everywhere_and_says_why() {
         json!({"attempt": 1, "amount": "-0.00005", "reason": "billed twice"})
     );
     correct(
-        &inside,
+        &gateway,
         &json!({"request": id, "amount": 0.00001, "reason": "not that much", "attempt": 1}),
     )
-    .expects(201);
-    inside.stop();
-    inside.start();
-    assert_eq!(spent(&inside), usd(COST - 40_000_000));
+    .assert_status(201);
+    gateway.stop();
+    gateway.start();
+    assert_eq!(spent(&gateway), usd(COST - 40_000_000));
 }
 
 #[test]
 fn a_correction_in_a_past_window_leaves_the_present_one_alone() {
     let upstream = Upstream::start();
-    upstream.answers(model::uses(10, 20));
-    let inside = Gatekeeper::before(&upstream).starts_inside();
-    let admin = inside.admin();
+    upstream.respond_with(model::with_usage(10, 20));
+    let gateway = Gatekeeper::with_upstream(&upstream).start_in_process();
+    let admin = gateway.admin();
     let daily = json!({"name": "eng", "budgets": [{"limit": "1", "period": "daily"}]});
-    let team = admin.post("/v1/teams", &daily).expects(201).json();
-    let key = inside.key(&json!({"name": "k", "team": team["id"]}));
-    let answer = inside.user(&key).chat(&hello("m-small"));
+    let team = admin.post("/v1/teams", &daily).assert_status(201).json();
+    let key = gateway.key(&json!({"name": "k", "team": team["id"]}));
+    let answer = gateway.user(&key).chat(&hello("m-small"));
     let id = answer
         .header("x-gatekeeper-request-id")
         .expect("an id")
         .to_owned();
-    inside.it_is("2026-11-24T10:00:00Z");
-    inside.user(&key).chat(&hello("m-small")).expects(200);
-    assert_eq!(spent(&inside), usd(COST));
+    gateway.advance_to("2026-11-24T10:00:00Z");
+    gateway
+        .user(&key)
+        .chat(&hello("m-small"))
+        .assert_status(200);
+    assert_eq!(spent(&gateway), usd(COST));
     correct(
-        &inside,
+        &gateway,
         &json!({"request": id, "amount": format!("-{}", usd(COST)), "reason": "a test call"}),
     )
-    .expects(201);
-    assert_eq!(spent(&inside), usd(COST));
+    .assert_status(201);
+    assert_eq!(spent(&gateway), usd(COST));
     let days = admin.get("/v1/usage?group_by=day").json();
     assert_eq!(
         (&days["data"][0]["cost_usd"], &days["data"][1]["cost_usd"]),
@@ -119,8 +122,8 @@ fn a_correction_in_a_past_window_leaves_the_present_one_alone() {
 
 #[test]
 fn what_cannot_be_corrected_is_refused_and_changes_nothing() {
-    let (_upstream, inside, id) = house();
-    let events = inside.audit().len();
+    let (_upstream, gateway, id) = house();
+    let events = gateway.audit().len();
     let long = "x".repeat(501);
     for (status, body) in [
         (
@@ -157,32 +160,32 @@ fn what_cannot_be_corrected_is_refused_and_changes_nothing() {
             json!({"request": format!("req_{}", "0".repeat(26)), "amount": "-0.00001", "reason": "unknown"}),
         ),
     ] {
-        let answer = correct(&inside, &body);
+        let answer = correct(&gateway, &body);
         assert_eq!(answer.status, status, "{body}: {}", answer.text());
     }
     assert_eq!(
-        (usd(inside.usage_total()), inside.audit().len()),
+        (usd(gateway.usage_total()), gateway.audit().len()),
         (usd(COST), events)
     );
 }
 
 #[test]
 fn where_nothing_is_left_there_is_nothing_to_give_back() {
-    let (_upstream, inside, id) = house();
+    let (_upstream, gateway, id) = house();
     let back = |amount: &str| {
         correct(
-            &inside,
+            &gateway,
             &json!({"request": id, "amount": amount, "reason": "a test call"}),
         )
     };
     assert!(
         back("-1")
-            .expects(400)
+            .assert_status(400)
             .error_message()
             .ends_with(&format!("give back at most -{}", usd(COST)))
     );
-    back(&format!("-{}", usd(COST))).expects(201);
-    let message = back("-0.00001").expects(400).error_message();
+    back(&format!("-{}", usd(COST))).assert_status(201);
+    let message = back("-0.00001").assert_status(400).error_message();
     assert!(
         message.ends_with("it stands at $0, so there is nothing to give back"),
         "{message}"

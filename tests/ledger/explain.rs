@@ -8,19 +8,19 @@ use serde_json::{Value, json};
 use crate::harness::model;
 use crate::harness::process::{Gatekeeper, Provider, text};
 use crate::harness::script::Script;
-use crate::harness::upstream::{Seen, Upstream};
-use crate::harness::{count, hello, pico, record, skipped, usd};
+use crate::harness::upstream::{ReceivedRequest, Upstream};
+use crate::harness::{hello, pico, print_figure, print_skipped, repetitions, usd};
 
 #[test]
 fn a_request_is_explained_from_its_record() {
     let upstream = Upstream::start();
-    upstream.answers(model::uses(10, 20));
-    let mut gatekeeper = Gatekeeper::before(&upstream).starts();
+    upstream.respond_with(model::with_usage(10, 20));
+    let mut gatekeeper = Gatekeeper::with_upstream(&upstream).start();
     let team = gatekeeper.team_with_budget("eng", "1");
     let key = gatekeeper.key_of(&team);
     let answer = gatekeeper.user(&key).chat(&hello("m-small"));
     let id = answer
-        .expects(200)
+        .assert_status(200)
         .header("x-gatekeeper-request-id")
         .expect("an id")
         .to_owned();
@@ -28,9 +28,9 @@ fn a_request_is_explained_from_its_record() {
     gatekeeper
         .admin()
         .post("/v1/ledger/corrections", &correction)
-        .expects(201);
+        .assert_status(201);
     let config = gatekeeper.config.to_str().expect("a path");
-    let explain = |id: &str| gatekeeper.runs(&["requests", "explain", id, "--config", config]);
+    let explain = |id: &str| gatekeeper.run(&["requests", "explain", id, "--config", config]);
     let told = explain(&id);
     let text = String::from_utf8_lossy(&told.stdout).into_owned();
     assert!(
@@ -96,7 +96,7 @@ impl Chance {
 }
 
 /// Uses something else each time: cached and written input, audio, reasoning, searches, tiers, long prompts.
-fn uses_by_chance(seen: &Seen) -> Script {
+fn uses_by_chance(seen: &ReceivedRequest) -> Script {
     let mut chance = Chance(seen.number as u64);
     let body = if seen.path().ends_with("/messages") {
         messages_answer(&mut chance)
@@ -166,21 +166,21 @@ fn counts_every_token(row: &Value) {
 #[test]
 fn the_sums_of_random_requests_are_computed_once_more_by_a_stranger() {
     if Command::new("python3").arg("--version").output().is_err() {
-        return skipped("explain", "no python3");
+        return print_skipped("explain", "no python3");
     }
-    let requests = count("GK_EXPLAINED", 200);
+    let requests = repetitions("GK_EXPLAINED", 200);
     let upstream = Upstream::start();
-    upstream.answers(Script::by(uses_by_chance));
+    upstream.respond_with(Script::from_request(uses_by_chance));
     let by_sheet = |provider: Provider| provider.priced_by("sheet").models(&[]);
     let openai = by_sheet(Provider::openai("openai", &upstream).preset("openai"));
     let anthropic = by_sheet(Provider::anthropic("anthropic", &upstream));
-    let mut gatekeeper = Gatekeeper::alone()
+    let mut gatekeeper = Gatekeeper::without_providers()
         .provider(&openai)
         .provider(&anthropic)
-        .starts();
+        .start();
     let team = gatekeeper.team(&json!({"name": "eng", "models": ["*"]}));
     let key = gatekeeper.key_of(&team);
-    let mut connection = gatekeeper.user(&key).connects();
+    let mut connection = gatekeeper.user(&key).connect();
     for number in 0..requests {
         let status = match number % 3 {
             0 => connection.chat(&hello("gpt-5.4")).status,
@@ -197,7 +197,7 @@ fn the_sums_of_random_requests_are_computed_once_more_by_a_stranger() {
         gatekeeper
             .admin()
             .post("/v1/ledger/corrections", &body)
-            .expects(201);
+            .assert_status(201);
     }
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sdk/explain.py");
     let mut explain = Command::new("python3");
@@ -224,7 +224,7 @@ fn the_sums_of_random_requests_are_computed_once_more_by_a_stranger() {
         .map(|line| text(line, "class"))
         .collect();
     assert!(classes.len() >= 8, "{classes:?}");
-    record(
+    print_figure(
         "explained sums computed once more",
         &format!(
             "{requests}, of the classes {}",

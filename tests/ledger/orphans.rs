@@ -13,24 +13,26 @@ use crate::harness::{pico, usd, wait_until};
 /// A server that was killed while a stream, of which it had heard, and a whole answer, of which it had not, were in flight.
 fn killed() -> (Upstream, Gatekeeper, Key) {
     let upstream = Upstream::start();
-    upstream.answers(Script::by(|seen| match seen.json()["stream"].as_bool() {
-        Some(true) => model::uses(10, 2_000).pause_ms_between(10),
-        _ => Script::hangs(),
+    upstream.respond_with(Script::from_request(|seen| {
+        match seen.json()["stream"].as_bool() {
+            Some(true) => model::with_usage(10, 2_000).pause_ms_between(10),
+            _ => Script::hangs(),
+        }
     }));
-    let mut gatekeeper = Gatekeeper::before(&upstream).starts();
+    let mut gatekeeper = Gatekeeper::with_upstream(&upstream).start();
     let team = gatekeeper.team_with_budget("eng", "1");
     let key = gatekeeper.key_of(&team);
-    let stream = gatekeeper.user(&key).streams(
+    let stream = gatekeeper.user(&key).open_stream(
         "/v1/chat/completions",
         &Call::chat().streamed(true).at_most(5_000).body(),
     );
-    let mut whole = gatekeeper.user(&key).connects();
-    whole.sends_request(
+    let mut whole = gatekeeper.user(&key).connect();
+    whole.send_request(
         "POST",
         "/v1/chat/completions",
         Some(Call::chat().at_most(1_000).body().to_string().as_bytes()),
     );
-    upstream.waits_for_requests(2);
+    upstream.wait_for_requests(2);
     // two holds, and the stream's first note after 2 s
     wait_until("progress is logged", || {
         gatekeeper.metric("gatekeeper_ledger_written") >= 3.0
@@ -45,13 +47,13 @@ fn orphans(gatekeeper: &Gatekeeper) -> Vec<Value> {
     let list = gatekeeper
         .admin()
         .get("/v1/ledger/orphans")
-        .expects(200)
+        .assert_status(200)
         .json();
     list["data"].as_array().expect("a list").clone()
 }
 
 fn command(gatekeeper: &Gatekeeper, arguments: &[&str]) -> String {
-    let ran = gatekeeper.runs(arguments);
+    let ran = gatekeeper.run(arguments);
     assert!(
         ran.status.success(),
         "{arguments:?}: {}",
@@ -61,7 +63,11 @@ fn command(gatekeeper: &Gatekeeper, arguments: &[&str]) -> String {
 }
 
 fn spent(gatekeeper: &Gatekeeper) -> i128 {
-    let teams = gatekeeper.admin().get("/v1/teams").expects(200).json();
+    let teams = gatekeeper
+        .admin()
+        .get("/v1/teams")
+        .assert_status(200)
+        .json();
     pico(&text(&teams["data"][0]["budgets"][0], "spent"))
 }
 
@@ -154,7 +160,7 @@ fn orphans_are_corrected_to_their_estimate_once() {
             usd(estimate - booked)
         )
     );
-    gatekeeper.checks_books();
+    gatekeeper.assert_books_agree();
     assert_eq!(
         (gatekeeper.usage_total(), spent(&gatekeeper)),
         (estimate, estimate)
@@ -190,7 +196,7 @@ fn orphans_are_corrected_to_their_estimate_once() {
 #[test]
 fn orphans_of_one_team_are_corrected_alone_and_a_correction_by_hand_counts() {
     let (upstream, mut gatekeeper, _) = killed();
-    upstream.waits_until_idle();
+    upstream.wait_until_idle();
     let other = gatekeeper.team(&json!({"name": "other"}));
     let settle = |team: &str| {
         let body = json!({"orphans": "estimated", "team": team});
@@ -206,7 +212,7 @@ fn orphans_of_one_team_are_corrected_alone_and_a_correction_by_hand_counts() {
         gatekeeper
             .admin()
             .post("/v1/ledger/corrections", &body)
-            .expects(201)
+            .assert_status(201)
             .json()["orphans_uncorrected"],
         1
     );

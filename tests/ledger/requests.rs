@@ -4,52 +4,61 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::inside::Inside;
+use crate::harness::client::Response;
+use crate::harness::in_process::InProcessGateway;
 use crate::harness::model;
-use crate::harness::person::Answer;
 use crate::harness::process::{Gatekeeper, Key, Provider, text};
 use crate::harness::script::Script;
-use crate::harness::upstream::{Seen, Upstream};
+use crate::harness::upstream::{ReceivedRequest, Upstream};
 use crate::harness::{hello, wait_until};
 
 struct House {
     upstream: Upstream,
-    inside: Inside,
+    gateway: InProcessGateway,
     keys: [Key; 2],
 }
 
 /// Two teams with a key each; `m-large` fails, and its calls come an hour later.
 fn house() -> House {
     let upstream = Upstream::start();
-    upstream.answers(Script::by(|seen| match seen.json()["model"].as_str() {
-        Some("m-large") => Script::json(500, &json!({"error": {"message": "broken"}})),
-        _ => model::uses(10, 20),
+    upstream.respond_with(Script::from_request(|seen| {
+        match seen.json()["model"].as_str() {
+            Some("m-large") => Script::json(500, &json!({"error": {"message": "broken"}})),
+            _ => model::with_usage(10, 20),
+        }
     }));
-    let setup = Gatekeeper::before(&upstream).provider(&Provider::anthropic("claude", &upstream));
-    let mut inside = setup.starts_inside();
+    let setup =
+        Gatekeeper::with_upstream(&upstream).provider(&Provider::anthropic("claude", &upstream));
+    let mut gateway = setup.start_in_process();
     let keys = ["eng", "ops"].map(|name| {
-        let team = inside.team(&json!({"name": name}));
-        inside.key_of(&team)
+        let team = gateway.team(&json!({"name": name}));
+        gateway.key_of(&team)
     });
     for key in &keys {
-        inside.user(key).chat(&hello("m-small")).expects(200);
-        inside.user(key).messages(&hello("c-small")).expects(200);
+        gateway.user(key).chat(&hello("m-small")).assert_status(200);
+        gateway
+            .user(key)
+            .messages(&hello("c-small"))
+            .assert_status(200);
     }
-    inside.it_is("2026-11-23T11:00:00Z");
-    inside.user(&keys[0]).chat(&hello("m-large")).expects(502);
+    gateway.advance_to("2026-11-23T11:00:00Z");
+    gateway
+        .user(&keys[0])
+        .chat(&hello("m-large"))
+        .assert_status(502);
     House {
         upstream,
-        inside,
+        gateway,
         keys,
     }
 }
 
 impl House {
     fn page(&self, query: &str) -> Value {
-        self.inside
+        self.gateway
             .admin()
             .get(&format!("/v1/requests?{query}"))
-            .expects(200)
+            .assert_status(200)
             .json()
     }
 
@@ -88,7 +97,7 @@ fn each_filter_keeps_what_it_says() {
         assert_eq!(house.count(&query), expected, "{query}");
     }
     assert_eq!(
-        house.inside.admin().get("/v1/requests?colour=blue").status,
+        house.gateway.admin().get("/v1/requests?colour=blue").status,
         400
     );
 }
@@ -97,29 +106,29 @@ fn each_filter_keeps_what_it_says() {
 #[test]
 fn a_request_that_waited_is_found_at_the_time_of_its_hold() {
     let upstream = Upstream::start();
-    upstream.answers(model::uses(10, 20).delay_ms(1_000));
-    let mut inside = Gatekeeper::before(&upstream)
+    upstream.respond_with(model::with_usage(10, 20).delay_ms(1_000));
+    let mut gateway = Gatekeeper::with_upstream(&upstream)
         .setting("[limits]\nqueue_wait_s = 600")
-        .starts_inside();
+        .start_in_process();
     // room for one of them
-    let team = inside.team_with_budget("eng", "0.00055");
-    let user = inside.user(&inside.key_of(&team));
+    let team = gateway.team_with_budget("eng", "0.00055");
+    let user = gateway.user(&gateway.key_of(&team));
     let mut call = hello("m-small");
     call["max_tokens"] = json!(40);
     std::thread::scope(|scope| {
-        let first = scope.spawn(|| user.chat(&call).expects(200).status);
-        upstream.waits_for_requests(1);
-        let second = scope.spawn(|| text_of_id(user.chat(&call).expects(200)));
+        let first = scope.spawn(|| user.chat(&call).assert_status(200).status);
+        upstream.wait_for_requests(1);
+        let second = scope.spawn(|| text_of_id(user.chat(&call).assert_status(200)));
         wait_until("the second waits", || {
-            inside.metric("gatekeeper_requests_waiting") == 1.0
+            gateway.metric("gatekeeper_requests_waiting") == 1.0
         });
-        inside.it_is("2026-11-23T10:05:00Z");
+        gateway.advance_to("2026-11-23T10:05:00Z");
         first.join().expect("a caller");
         let id = second.join().expect("a caller");
-        let page = inside
+        let page = gateway
             .admin()
             .get("/v1/requests?start=2026-11-23T10:04:00Z")
-            .expects(200)
+            .assert_status(200)
             .json();
         assert_eq!(
             (
@@ -173,14 +182,14 @@ fn a_follower_waits_for_the_next_request_and_no_longer_than_told() {
             )
         });
         wait_until("somebody follows", || {
-            house.inside.metric("gatekeeper_followers_waiting") >= 1.0
+            house.gateway.metric("gatekeeper_followers_waiting") >= 1.0
         });
         house
-            .inside
+            .gateway
             .user(&house.keys[0])
             .chat(&hello("m-small"))
-            .expects(200);
-        let id = house.inside.user(&house.keys[1]).chat(&hello("m-small"));
+            .assert_status(200);
+        let id = house.gateway.user(&house.keys[1]).chat(&hello("m-small"));
         let called = Instant::now();
         let (page, at) = follower.join().expect("a page");
         assert_eq!(
@@ -199,15 +208,15 @@ fn a_follower_waits_for_the_next_request_and_no_longer_than_told() {
 fn a_follower_that_leaves_gives_its_place_back() {
     let house = house();
     let follow = text(&house.page("limit=1"), "follow");
-    let mut connection = house.inside.admin().connects();
-    connection.sends_request("GET", &format!("/v1/requests?after={follow}&wait=30"), None);
+    let mut connection = house.gateway.admin().connect();
+    connection.send_request("GET", &format!("/v1/requests?after={follow}&wait=30"), None);
     wait_until("somebody follows", || {
-        house.inside.metric("gatekeeper_followers_waiting") == 1.0
+        house.gateway.metric("gatekeeper_followers_waiting") == 1.0
     });
     let left = Instant::now();
-    connection.hangs_up();
+    connection.disconnect();
     wait_until("nobody follows", || {
-        house.inside.metric("gatekeeper_followers_waiting") == 0.0
+        house.gateway.metric("gatekeeper_followers_waiting") == 0.0
     });
     assert!(
         left.elapsed() < Duration::from_secs(2),
@@ -219,13 +228,15 @@ fn a_follower_that_leaves_gives_its_place_back() {
 #[test]
 fn a_follower_is_told_what_began_early_and_ended_late() {
     let house = house();
-    let holds = |seen: &Seen| seen.json()["messages"][0]["content"] == "slow";
-    house.upstream.answers(Script::by(move |seen| {
-        model::uses(10, 20).delay_ms(if holds(seen) { 5_000 } else { 0 })
-    }));
+    let holds = |seen: &ReceivedRequest| seen.json()["messages"][0]["content"] == "slow";
+    house
+        .upstream
+        .respond_with(Script::from_request(move |seen| {
+            model::with_usage(10, 20).delay_ms(if holds(seen) { 5_000 } else { 0 })
+        }));
     let (before, user) = (
         house.upstream.request_count(),
-        house.inside.user(&house.keys[0]),
+        house.gateway.user(&house.keys[0]),
     );
     let mut follow = text(&house.page("limit=1"), "follow");
     let (slow, fast) = std::thread::scope(|scope| {
@@ -234,11 +245,11 @@ fn a_follower_is_told_what_began_early_and_ended_late() {
             body["messages"][0]["content"] = json!("slow");
             text_of_id(&user.chat(&body))
         });
-        house.upstream.waits_for_requests(before + 1);
-        let fast = text_of_id(&house.inside.user(&house.keys[1]).chat(&hello("m-small")));
+        house.upstream.wait_for_requests(before + 1);
+        let fast = text_of_id(&house.gateway.user(&house.keys[1]).chat(&hello("m-small")));
         let refused = text_of_id(
             &house
-                .inside
+                .gateway
                 .user(&house.keys[1])
                 .chat(&hello("no-such-model")),
         );
@@ -276,14 +287,14 @@ fn a_follower_is_told_what_began_early_and_ended_late() {
 fn a_follower_that_comes_back_after_a_restart_is_told_to_read_the_list() {
     let mut house = house();
     let follow = text(&house.page("limit=1"), "follow");
-    house.inside.stop();
-    house.inside.start();
+    house.gateway.stop();
+    house.gateway.start();
     let refused = house
-        .inside
+        .gateway
         .admin()
         .get(&format!("/v1/requests?after={follow}&wait=5"));
     assert_eq!(
-        refused.expects(400).json()["error"]["param"],
+        refused.assert_status(400).json()["error"]["param"],
         json!("after")
     );
     assert!(
@@ -293,7 +304,7 @@ fn a_follower_that_comes_back_after_a_restart_is_told_to_read_the_list() {
     );
 }
 
-fn text_of_id(answer: &Answer) -> String {
+fn text_of_id(answer: &Response) -> String {
     answer
         .header("x-gatekeeper-request-id")
         .expect("every answer has its id")
@@ -303,12 +314,12 @@ fn text_of_id(answer: &Answer) -> String {
 #[test]
 fn who_waits_for_the_next_request_is_answered_when_the_process_stops() {
     let upstream = Upstream::start();
-    let mut gatekeeper = crate::harness::process::Gatekeeper::before(&upstream).starts();
+    let mut gatekeeper = crate::harness::process::Gatekeeper::with_upstream(&upstream).start();
     let follow = text(
         &gatekeeper
             .admin()
             .get("/v1/requests?limit=1")
-            .expects(200)
+            .assert_status(200)
             .json(),
         "follow",
     );
@@ -318,10 +329,10 @@ fn who_waits_for_the_next_request_is_answered_when_the_process_stops() {
         wait_until("it waits", || {
             gatekeeper.metric("gatekeeper_followers_waiting") == 1.0
         });
-        gatekeeper.signals(rustix::process::Signal::TERM);
-        let page = waits.join().expect("an answer").expects(200).json();
+        gatekeeper.signal(rustix::process::Signal::TERM);
+        let page = waits.join().expect("an answer").assert_status(200).json();
         assert_eq!((&page["data"], &page["next"]), (&json!([]), &json!(follow)));
     });
-    assert_eq!(gatekeeper.waits_for_exit().code(), Some(0));
+    assert_eq!(gatekeeper.wait_for_exit().code(), Some(0));
     gatekeeper.start();
 }

@@ -3,22 +3,25 @@
 use serde_json::json;
 
 use crate::harness::hello;
-use crate::harness::inside::Inside;
+use crate::harness::in_process::InProcessGateway;
 use crate::harness::model;
 use crate::harness::process::{Gatekeeper, Key};
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
 
 /// A team whose name is a formula; `m-large` fails.
-fn house() -> (Upstream, Inside, Key) {
+fn house() -> (Upstream, InProcessGateway, Key) {
     let upstream = Upstream::start();
-    upstream.answers(Script::by(|seen| match seen.json()["model"].as_str() {
-        Some("m-large") => Script::json(500, &json!({"error": {"message": "broken"}})),
-        _ => model::uses(10, 20),
+    upstream.respond_with(Script::from_request(|seen| {
+        match seen.json()["model"].as_str() {
+            Some("m-large") => Script::json(500, &json!({"error": {"message": "broken"}})),
+            _ => model::with_usage(10, 20),
+        }
     }));
-    let mut inside = Gatekeeper::before(&upstream).starts_inside_at("2026-11-21T23:00:00Z");
-    let team = inside.team(&json!({"name": "=SUM(A1), \"eng\""}));
-    let key = inside.key(&json!({"name": "ci", "team": team.id, "models": ["*"]}));
+    let mut gateway =
+        Gatekeeper::with_upstream(&upstream).start_in_process_at("2026-11-21T23:00:00Z");
+    let team = gateway.team(&json!({"name": "=SUM(A1), \"eng\""}));
+    let key = gateway.key(&json!({"name": "ci", "team": team.id, "models": ["*"]}));
     for (instant, model) in [
         ("2026-11-21T23:30:00Z", "m-small"),
         ("2026-11-22T10:00:00Z", "m-small"),
@@ -26,25 +29,25 @@ fn house() -> (Upstream, Inside, Key) {
         ("2026-11-23T08:59:00Z", "m-small"),
         ("2026-11-23T09:00:00Z", "m-small"),
     ] {
-        inside.it_is(instant);
-        inside.user(&key).chat(&hello(model));
+        gateway.advance_to(instant);
+        gateway.user(&key).chat(&hello(model));
     }
-    (upstream, inside, key)
+    (upstream, gateway, key)
 }
 
 #[test]
 fn a_report_is_a_table_for_spreadsheets_where_csv_is_asked_for() {
-    let (_upstream, inside, key) = house();
-    let csv = inside
+    let (_upstream, gateway, key) = house();
+    let csv = gateway
         .admin()
         .with("accept", "text/csv")
         .get("/v1/usage?start=2026-11-22&end=2026-11-23&group_by=day,team,status");
-    let csv = csv.expects(200);
+    let csv = csv.assert_status(200);
     assert!(
         csv.header("content-type")
             .is_some_and(|media| media.starts_with("text/csv"))
     );
-    let rows = inside.requests();
+    let rows = gateway.requests();
     let team = rows[0]["team"].as_str().expect("a team");
     let expected = format!(
         "day,team,team_name,status,requests,refused_requests,input_tokens,cached_tokens,output_tokens,cost_usd\r\n\
@@ -53,11 +56,11 @@ fn a_report_is_a_table_for_spreadsheets_where_csv_is_asked_for() {
     );
     assert_eq!(csv.text(), expected);
 
-    let list = inside
+    let list = gateway
         .admin()
         .with("accept", "text/csv")
         .get("/v1/requests?limit=2&status=ok");
-    let text = list.expects(200).text();
+    let text = list.assert_status(200).text();
     let lines: Vec<&str> = text.lines().collect();
     assert!(
         lines[0].starts_with("id,attempt,at,") && lines.len() == 3,
@@ -71,7 +74,7 @@ fn a_report_is_a_table_for_spreadsheets_where_csv_is_asked_for() {
         .header("x-gatekeeper-next")
         .expect("a cursor")
         .to_owned();
-    let rest = inside
+    let rest = gateway
         .admin()
         .with("accept", "text/csv")
         .get(&format!("/v1/requests?status=ok&before={next}"));
@@ -86,12 +89,12 @@ fn a_report_is_a_table_for_spreadsheets_where_csv_is_asked_for() {
 
 #[test]
 fn ends_in_the_middle_of_a_day_count_whole_days_and_single_hours() {
-    let (_upstream, inside, _) = house();
+    let (_upstream, gateway, _) = house();
     let requests = |query: &str| {
-        let report = inside
+        let report = gateway
             .admin()
             .get(&format!("/v1/usage?{query}"))
-            .expects(200)
+            .assert_status(200)
             .json();
         report["total"]["requests"].as_u64().expect("a count")
     };
@@ -109,12 +112,12 @@ fn ends_in_the_middle_of_a_day_count_whole_days_and_single_hours() {
 
 #[test]
 fn a_class_of_status_finds_all_that_is_in_it() {
-    let (_upstream, inside, _) = house();
+    let (_upstream, gateway, _) = house();
     let count = |query: &str| {
-        inside
+        gateway
             .admin()
             .get(&format!("/v1/requests?{query}"))
-            .expects(200)
+            .assert_status(200)
             .json()["data"]
             .as_array()
             .map(Vec::len)
@@ -131,10 +134,13 @@ fn a_class_of_status_finds_all_that_is_in_it() {
 
 #[test]
 fn a_month_by_model_reads_a_roll_up_per_day_and_model() {
-    let (_upstream, inside, _) = house();
-    let read = || inside.metric("gatekeeper_report_rollups_read");
+    let (_upstream, gateway, _) = house();
+    let read = || gateway.metric("gatekeeper_report_rollups_read");
     let before = read();
-    inside.admin().get("/v1/usage?group_by=model").expects(200);
+    gateway
+        .admin()
+        .get("/v1/usage?group_by=model")
+        .assert_status(200);
     // 21: one, 22: ok and failed, 23: one
     assert_eq!(read() - before, 4.0);
 }
@@ -143,21 +149,21 @@ fn a_month_by_model_reads_a_roll_up_per_day_and_model() {
 #[test]
 fn what_lies_behind_the_end_is_not_counted_once_time_has_gone_back() {
     const HOUR_MS: i64 = 3_600_000;
-    let (_upstream, inside, _) = house();
+    let (_upstream, gateway, _) = house();
     let requests = |query: &str| {
-        let report = inside
+        let report = gateway
             .admin()
             .get(&format!("/v1/usage?{query}"))
-            .expects(200)
+            .assert_status(200)
             .json();
         report["total"]["requests"].as_u64().expect("a count")
     };
     for back_ms in [2 * HOUR_MS, 72 * HOUR_MS] {
-        inside.clock.jump_ms(-back_ms);
-        inside
+        gateway.clock.jump_ms(-back_ms);
+        gateway
             .admin()
             .post("/v1/clock/accept", &json!({}))
-            .expects(200);
+            .assert_status(200);
         for (query, expected) in [
             ("start=2026-11-22&end=2026-11-23T08:00:00Z", 2),
             ("start=2026-11-22&end=2026-11-23T09:00:00Z", 3),
@@ -173,12 +179,12 @@ fn what_lies_behind_the_end_is_not_counted_once_time_has_gone_back() {
 
 #[test]
 fn an_end_that_no_calendar_can_hold_is_the_last_there_is() {
-    let (_upstream, inside, _) = house();
+    let (_upstream, gateway, _) = house();
     for end in ["9999-12-31", "9999-12-31T23:59:59Z", "9999-12-30"] {
-        let report = inside
+        let report = gateway
             .admin()
             .get(&format!("/v1/usage?start=2026-11-22&end={end}"))
-            .expects(200)
+            .assert_status(200)
             .json();
         assert_eq!(
             (
@@ -187,10 +193,10 @@ fn an_end_that_no_calendar_can_hold_is_the_last_there_is() {
             ),
             (&json!(4), &Some("9999-12-30"))
         );
-        let list = inside
+        let list = gateway
             .admin()
             .get(&format!("/v1/requests?start=2026-11-22&end={end}"))
-            .expects(200)
+            .assert_status(200)
             .json();
         assert_eq!(list["data"].as_array().map(Vec::len), Some(4), "{end}");
     }
@@ -199,15 +205,15 @@ fn an_end_that_no_calendar_can_hold_is_the_last_there_is() {
         "/v1/requests?start=9999-12-31&end=9999-12-31",
     ] {
         assert_eq!(
-            inside.admin().get(late).expects(400).json()["error"]["param"],
+            gateway.admin().get(late).assert_status(400).json()["error"]["param"],
             json!("start"),
             "{late}"
         );
     }
-    let early = inside
+    let early = gateway
         .admin()
         .get("/v1/requests?start=0001-01-01&end=1969-07-20T20:17:40Z")
-        .expects(400)
+        .assert_status(400)
         .json();
     assert_eq!(
         early["error"]["param"],
@@ -215,10 +221,10 @@ fn an_end_that_no_calendar_can_hold_is_the_last_there_is() {
         "nothing lies between"
     );
     assert_eq!(
-        inside
+        gateway
             .admin()
             .get("/v1/requests?start=1969-07-20T20:17:40Z")
-            .expects(200)
+            .assert_status(200)
             .json()["data"][4]["status"],
         json!("ok")
     );
@@ -226,20 +232,20 @@ fn an_end_that_no_calendar_can_hold_is_the_last_there_is() {
 
 #[test]
 fn a_parameter_that_is_given_twice_is_refused() {
-    let (_upstream, inside, _) = house();
+    let (_upstream, gateway, _) = house();
     for (path, name) in [
         ("/v1/usage?group_by=team&group_by=model", "group_by"),
         ("/v1/requests?status=ok&limit=3&status=failed", "status"),
         ("/v1/ledger/orphans?team=a&team=b", "team"),
     ] {
-        let refused = inside.admin().get(path).expects(400).json();
+        let refused = gateway.admin().get(path).assert_status(400).json();
         assert_eq!(refused["error"]["param"], json!(name), "{path}");
     }
 }
 
 #[test]
 fn a_table_is_the_answer_where_it_is_preferred() {
-    let (_upstream, inside, _) = house();
+    let (_upstream, gateway, _) = house();
     for (accept, table) in [
         ("text/csv", true),
         ("TEXT/CSV; q=0.5, */*;q=0.1", true),
@@ -255,10 +261,10 @@ fn a_table_is_the_answer_where_it_is_preferred() {
         ("*/*", false),
         ("", false),
     ] {
-        let answer = inside.admin().with("accept", accept).get("/v1/usage");
+        let answer = gateway.admin().with("accept", accept).get("/v1/usage");
         assert_eq!(
             answer
-                .expects(200)
+                .assert_status(200)
                 .header("content-type")
                 .is_some_and(|media| media.starts_with("text/csv")),
             table,

@@ -9,10 +9,10 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde_json::json;
 
 use crate::budget::call::Call;
-use crate::harness::crowd::at_once;
 use crate::harness::process::Gatekeeper;
 use crate::harness::upstream::Upstream;
-use crate::harness::{Raises, model};
+use crate::harness::workers::run_workers;
+use crate::harness::{SetOnDrop, model};
 
 type Bytes = &'static [u8];
 const BALANCES: TableDefinition<(u64, u64), Bytes> = TableDefinition::new("balances");
@@ -24,15 +24,15 @@ const CORRECTIONS: TableDefinition<(u128, u8, u32), Bytes> = TableDefinition::ne
 
 fn house() -> (Upstream, Gatekeeper) {
     let upstream = Upstream::start();
-    upstream.answers(model::uses(10, 20));
-    let mut gatekeeper = Gatekeeper::before(&upstream).starts();
+    upstream.respond_with(model::with_usage(10, 20));
+    let mut gatekeeper = Gatekeeper::with_upstream(&upstream).start();
     let team = gatekeeper.team_with_budget("eng", "100");
     let key = gatekeeper.key_of(&team);
     for _ in 0..5 {
         gatekeeper
             .user(&key)
             .chat(&Call::chat().at_most(50).body())
-            .expects(200);
+            .assert_status(200);
     }
     (upstream, gatekeeper)
 }
@@ -40,11 +40,11 @@ fn house() -> (Upstream, Gatekeeper) {
 /// Exit code and output of `ledger verify` after the stored books were changed behind the server's back.
 fn verified_after(tamper: impl FnOnce(&Database)) -> (Option<i32>, String) {
     let (_upstream, mut gatekeeper) = house();
-    gatekeeper.without_checking_books();
+    gatekeeper.skip_books_check();
     gatekeeper.stop();
     tamper(&Database::open(gatekeeper.data.join("gatekeeper.redb")).expect("the books open"));
     gatekeeper.start();
-    let ran = gatekeeper.runs(&[
+    let ran = gatekeeper.run(&[
         "ledger",
         "verify",
         "--config",
@@ -199,7 +199,7 @@ fn damage_in_the_log_is_found_before_the_next_start_refuses_it_and_what_it_print
     ]
     .map(str::to_owned);
     let verifies = |gatekeeper: &Gatekeeper| {
-        let ran = gatekeeper.runs(&verify.each_ref().map(String::as_str));
+        let ran = gatekeeper.run(&verify.each_ref().map(String::as_str));
         (
             ran.status.code(),
             String::from_utf8_lossy(&ran.stdout).into_owned(),
@@ -230,7 +230,7 @@ fn damage_in_the_log_is_found_before_the_next_start_refuses_it_and_what_it_print
         .expect("a command")
         .to_owned();
     gatekeeper.stop();
-    assert_eq!(gatekeeper.start_refused().0.code(), Some(78));
+    assert_eq!(gatekeeper.start_expecting_failure().0.code(), Some(78));
     let done = std::process::Command::new("sh")
         .args(["-c", &repair])
         .current_dir(&gatekeeper.data)
@@ -255,14 +255,14 @@ fn damage_in_the_log_is_found_before_the_next_start_refuses_it_and_what_it_print
         code == Some(13) && said.contains("its head is damaged"),
         "{code:?} {said}"
     );
-    gatekeeper.without_checking_books();
+    gatekeeper.skip_books_check();
 }
 
 #[test]
 fn a_log_that_is_deleted_under_a_running_server_is_told_and_costs_nothing_if_it_is_stopped() {
     let (_upstream, mut gatekeeper) = house();
     fs::remove_file(newest_log(&gatekeeper)).expect("the log can be removed");
-    let ran = gatekeeper.runs(&[
+    let ran = gatekeeper.run(&[
         "ledger",
         "verify",
         "--config",
@@ -274,7 +274,7 @@ fn a_log_that_is_deleted_under_a_running_server_is_told_and_costs_nothing_if_it_
         "{:?} {said}",
         ran.status.code()
     );
-    gatekeeper.without_checking_books();
+    gatekeeper.skip_books_check();
     gatekeeper.stop();
     gatekeeper.start();
     assert_eq!(
@@ -282,7 +282,7 @@ fn a_log_that_is_deleted_under_a_running_server_is_told_and_costs_nothing_if_it_
         5,
         "nothing is lost"
     );
-    assert_eq!(gatekeeper.verifies()["agrees"], true);
+    assert_eq!(gatekeeper.verify_ledger()["agrees"], true);
 }
 
 fn newest_log(gatekeeper: &Gatekeeper) -> std::path::PathBuf {
@@ -296,18 +296,18 @@ fn newest_log(gatekeeper: &Gatekeeper) -> std::path::PathBuf {
 #[test]
 fn books_that_are_being_written_agree() {
     let upstream = Upstream::start();
-    upstream.answers(model::uses(10, 20));
-    let mut gatekeeper = Gatekeeper::before(&upstream).starts();
+    upstream.respond_with(model::with_usage(10, 20));
+    let mut gatekeeper = Gatekeeper::with_upstream(&upstream).start();
     let team = gatekeeper.team_with_budget("eng", "100");
     let key = gatekeeper.key_of(&team);
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let (gatekeeper, key, over) = (&gatekeeper, &key, &over);
         let load = scope.spawn(move || {
-            at_once(
+            run_workers(
                 8,
                 8,
-                |_| gatekeeper.user(key).connects(),
+                |_| gatekeeper.user(key).connect(),
                 |connection, number| {
                     while !over.load(Ordering::SeqCst) {
                         let call = Call::chat().at_most(50).streamed(number % 2 == 0);
@@ -316,14 +316,14 @@ fn books_that_are_being_written_agree() {
                 },
             );
         });
-        let over = Raises(over);
+        let over = SetOnDrop(over);
         for _ in 0..10 {
-            let verified = gatekeeper.verifies();
+            let verified = gatekeeper.verify_ledger();
             assert_eq!(verified["differences"], json!([]), "{verified:#}");
             let newest = gatekeeper
                 .admin()
                 .get("/v1/requests?limit=1")
-                .expects(200)
+                .assert_status(200)
                 .json();
             if let Some(row) = newest["data"].as_array().and_then(|rows| rows.first()) {
                 let body =
@@ -331,7 +331,7 @@ fn books_that_are_being_written_agree() {
                 gatekeeper
                     .admin()
                     .post("/v1/ledger/corrections", &body)
-                    .expects(201);
+                    .assert_status(201);
             }
         }
         drop(over);

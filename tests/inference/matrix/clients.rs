@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Feature;
 use super::upstreams::Say;
-use crate::harness::person::{Answer, Event};
+use crate::harness::client::{Response, SseEvent};
 
 pub const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
@@ -127,9 +127,9 @@ impl Client {
         }
     }
 
-    pub fn hears(self, answer: &Answer, streamed: bool) -> Heard {
+    pub fn hears(self, answer: &Response, streamed: bool) -> Heard {
         if streamed {
-            return self.hears_stream(&Event::all(&answer.body));
+            return self.hears_stream(&SseEvent::all(&answer.body));
         }
         let body = answer.json();
         match self {
@@ -140,12 +140,12 @@ impl Client {
     }
 
     /// The text of a stream that ends as its dialect ends one.
-    fn hears_stream(self, events: &[Event]) -> Heard {
-        let events: Vec<&Event> = events
+    fn hears_stream(self, events: &[SseEvent]) -> Heard {
+        let events: Vec<&SseEvent> = events
             .iter()
             .filter(|event| event.comment.is_empty())
             .collect();
-        let is_end = |event: &&Event| match self {
+        let is_end = |event: &&SseEvent| match self {
             Client::Chat => event.data == "[DONE]",
             Client::Messages => event.name == "message_stop",
             Client::Responses => event.name == "response.completed",

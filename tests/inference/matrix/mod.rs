@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use self::clients::{Client, Heard, PNG};
 use self::upstreams::{INPUT, JSON, OUTPUT, Say, Spoken, TEXT, THOUGHT};
 use super::house::House;
-use crate::harness::person::Answer;
+use crate::harness::assert_table;
+use crate::harness::client::Response;
 use crate::harness::process::Provider;
-use crate::harness::table;
-use crate::harness::upstream::{Seen, Upstream};
+use crate::harness::upstream::{ReceivedRequest, Upstream};
 
 /// A provider: its preset, which is its name here and the beginning of its addresses, and the model that is asked, which the price
 /// sheet knows to think and to answer by a schema; and one that sees, if it is another.
@@ -161,11 +161,11 @@ fn cell(
     let streamed = feature == Feature::Stream;
     house
         .upstream
-        .answers(upstreams::script(feature.say(), streamed));
+        .respond_with(upstreams::script(feature.say(), streamed));
     let before = house.upstream.request_count();
     let answer = house
         .user()
-        .post(client.path(), &client.asks(&name, feature));
+        .post(client.path(), &client.call(&name, feature));
     if (400..500).contains(&answer.status) {
         demand(house.upstream.request_count() == before, || {
             "refused, but the upstream was called".to_owned()
@@ -206,7 +206,7 @@ fn cell(
 }
 
 /// The first words of an error that names the model at fault.
-fn refusal(answer: &Answer, model: &str) -> Cell {
+fn refusal(answer: &Response, model: &str) -> Cell {
     let message = answer.error_message();
     demand(message.contains(model), || {
         format!("a refusal that does not name {model}: {message}")
@@ -241,7 +241,7 @@ fn is_heard(heard: &Heard, feature: Feature, tells_thoughts: bool) -> Cell {
 }
 
 /// Whether the upstream was sent what the feature is about.
-fn is_sent(seen: &Seen, feature: Feature) -> Result<(), String> {
+fn is_sent(seen: &ReceivedRequest, feature: Feature) -> Result<(), String> {
     let body = seen.json();
     let has = |schema: &Value| {
         any(&body, &|value| {
@@ -372,7 +372,7 @@ fn every_client_dialect_works_at_every_provider() {
         faults.len(),
         faults.join("\n")
     );
-    table("MATRIX.md", &written(&observed));
+    assert_table("MATRIX.md", &written(&observed));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::harness::script::Script;
-use crate::harness::upstream::Seen;
+use crate::harness::upstream::ReceivedRequest;
 
 pub const TEXT: &str = "Hello 日本 🦀";
 pub const JSON: &str = r#"{"city":"Zürich 🦀"}"#;
@@ -104,7 +104,7 @@ impl Spoken {
 
 /// Answers every request in the dialect of its path.
 pub fn script(say: Say, streamed: bool) -> Script {
-    Script::by(move |seen| {
+    Script::from_request(move |seen| {
         if streamed {
             stream(seen)
         } else {
@@ -113,7 +113,7 @@ pub fn script(say: Say, streamed: bool) -> Script {
     })
 }
 
-fn whole(seen: &Seen, say: Say) -> Value {
+fn whole(seen: &ReceivedRequest, say: Say) -> Value {
     match Spoken::at(seen.path()) {
         Spoken::Chat => chat(seen.path(), say),
         Spoken::Messages | Spoken::Invoke => messages(say),
@@ -298,7 +298,7 @@ fn ollama(say: Say) -> Value {
 }
 
 /// The text, streamed in two pieces.
-fn stream(seen: &Seen) -> Script {
+fn stream(seen: &ReceivedRequest) -> Script {
     let pieces = TEXT.split_at(TEXT.find(' ').expect("a space"));
     match Spoken::at(seen.path()) {
         Spoken::Chat => Script::stream(chat_stream(pieces)),

@@ -2,10 +2,10 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Runs `turn(worker's own state, number)` for 0..turns with `at_once` workers, and returns the results in the order of
+/// Runs `turn(worker's own state, number)` for 0..turns with `workers` threads, and returns the results in the order of
 /// their numbers. Each worker makes its state once, for example a connection that it keeps.
-pub fn at_once<S, T: Send>(
-    at_once: usize,
+pub fn run_workers<S, T: Send>(
+    workers: usize,
     turns: usize,
     state: impl Fn(usize) -> S + Sync,
     turn: impl Fn(&mut S, usize) -> T + Sync,
@@ -24,10 +24,10 @@ pub fn at_once<S, T: Send>(
     };
     let work = &work;
     let mut results: Vec<(usize, T)> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..at_once.min(turns))
+        let handles: Vec<_> = (0..workers.min(turns))
             .map(|worker| scope.spawn(move || work(worker)))
             .collect();
-        workers
+        handles
             .into_iter()
             .flat_map(|worker| worker.join().expect("a member of the crowd panicked"))
             .collect()

@@ -16,7 +16,7 @@ const LOG_RECORD_BYTES_MAX: usize = 64 * 1024;
 
 /// What a test can turn while the gateway runs, and what was counted.
 #[derive(Debug, Default)]
-pub struct DiskHand {
+pub struct DiskControl {
     sync_ms: AtomicU64,
     syncs_to_fail: AtomicUsize,
     /// log records that can still be written; `None`: any number
@@ -40,19 +40,19 @@ pub struct DiskCounts {
     pub failed_log_writes: usize,
 }
 
-impl DiskHand {
+impl DiskControl {
     /// Every sync takes so long from now on.
-    pub fn syncs_take_ms(&self, ms: u64) {
+    pub fn set_sync_delay_ms(&self, ms: u64) {
         self.sync_ms.store(ms, Ordering::SeqCst);
     }
 
     /// The next syncs fail.
-    pub fn fails_syncs(&self, count: usize) {
+    pub fn fail_next_syncs(&self, count: usize) {
         self.syncs_to_fail.store(count, Ordering::SeqCst);
     }
 
     /// So many records can still be written to the log, then every write to it fails.
-    pub fn fails_after_log_writes(&self, count: usize) {
+    pub fn fail_after_log_writes(&self, count: usize) {
         *self
             .log_writes_left
             .lock()
@@ -60,16 +60,16 @@ impl DiskHand {
     }
 
     /// Whether writes fail from now on.
-    pub fn fails_writes(&self, fail: bool) {
+    pub fn set_writes_failing(&self, fail: bool) {
         self.writes_fail.store(fail, Ordering::SeqCst);
     }
 
     /// Says that so much is free; 0 is the truth again.
-    pub fn says_free_mb(&self, mb: u64) {
+    pub fn set_free_mb(&self, mb: u64) {
         self.free_mb.store(mb, Ordering::SeqCst);
     }
 
-    pub fn counts_anew(&self) {
+    pub fn reset_counts(&self) {
         *self.lock() = DiskCounts::default();
     }
 
@@ -78,11 +78,11 @@ impl DiskHand {
     }
 
     /// Lets the disk be as it is.
-    pub fn heals(&self) {
-        self.syncs_take_ms(0);
-        self.fails_syncs(0);
-        self.fails_writes(false);
-        self.says_free_mb(0);
+    pub fn heal(&self) {
+        self.set_sync_delay_ms(0);
+        self.fail_next_syncs(0);
+        self.set_writes_failing(false);
+        self.set_free_mb(0);
         *self
             .log_writes_left
             .lock()
@@ -136,25 +136,25 @@ impl DiskHand {
 }
 
 /// A locked data folder under a hand.
-pub struct HandledDisk {
+pub struct ControlledDisk {
     folder: FolderDisk,
-    hand: Arc<DiskHand>,
+    hand: Arc<DiskControl>,
 }
 
-impl HandledDisk {
-    pub fn lock(folder: &Path, hand: &Arc<DiskHand>) -> HandledDisk {
+impl ControlledDisk {
+    pub fn lock(folder: &Path, hand: &Arc<DiskControl>) -> ControlledDisk {
         let folder = FolderDisk::lock(folder).expect("nobody else uses the test's data folder");
-        HandledDisk {
+        ControlledDisk {
             folder,
             hand: Arc::clone(hand),
         }
     }
 }
 
-impl Disk for HandledDisk {
+impl Disk for ControlledDisk {
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         let file = self.folder.open(name)?;
-        Ok(Arc::new(HandledFile {
+        Ok(Arc::new(ControlledFile {
             file,
             of_log: name.starts_with("ledger/"),
             hand: Arc::clone(&self.hand),
@@ -189,13 +189,13 @@ impl Disk for HandledDisk {
     }
 }
 
-struct HandledFile {
+struct ControlledFile {
     file: Arc<dyn DiskFile>,
     of_log: bool,
-    hand: Arc<DiskHand>,
+    hand: Arc<DiskControl>,
 }
 
-impl DiskFile for HandledFile {
+impl DiskFile for ControlledFile {
     fn size(&self) -> io::Result<u64> {
         self.file.size()
     }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use gatekeeper::store::disk::{Disk, DiskFile};
 
-use super::seeded::Seeded;
+use super::rng::SeededRng;
 
 const SECTOR: usize = 512;
 
@@ -54,16 +54,16 @@ impl<T: Clone> Versions<T> {
         }
     }
 
-    fn left_by(&self, cut: &Cut, seeded: &mut Seeded) -> T {
+    fn left_by(&self, cut: &PowerLoss, seeded: &mut SeededRng) -> T {
         let count = match *cut {
-            Cut::LosesAll => 0,
-            Cut::LosesNothing => self.pending.len(),
-            Cut::At(number) => self
+            PowerLoss::LosesAll => 0,
+            PowerLoss::LosesNothing => self.pending.len(),
+            PowerLoss::At(number) => self
                 .pending
                 .partition_point(|(written, _)| *written <= number),
-            Cut::Keeps { percent } if seeded.between(1, 100) <= percent => self.pending.len(),
-            Cut::Keeps { .. } => 0,
-            Cut::Mixes => seeded.between(0, self.pending.len() as u64) as usize,
+            PowerLoss::Keeps { percent } if seeded.between(1, 100) <= percent => self.pending.len(),
+            PowerLoss::Keeps { .. } => 0,
+            PowerLoss::Mixes => seeded.between(0, self.pending.len() as u64) as usize,
         };
         self.pending[..count]
             .last()
@@ -73,7 +73,7 @@ impl<T: Clone> Versions<T> {
 
 /// What a power cut leaves of what was never synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cut {
+pub enum PowerLoss {
     LosesAll,
     /// no power cut, but a `kill -9`
     LosesNothing,
@@ -176,7 +176,7 @@ impl Content {
             .for_each(|versions| versions.given_up = true);
     }
 
-    fn left_by(&self, cut: &Cut, seeded: &mut Seeded) -> Content {
+    fn left_by(&self, cut: &PowerLoss, seeded: &mut SeededRng) -> Content {
         let mut left = Content {
             size: Versions::new(self.size.left_by(cut, seeded)),
             ..self.clone()
@@ -213,7 +213,7 @@ struct Files {
 
 /// What had been promised when a picture was taken: counted up by who makes promises.
 #[derive(Debug, Default)]
-pub struct Promises {
+pub struct AckCounters {
     /// the highest record of the log that was reported to be on disk
     pub synced: AtomicU64,
     /// the highest record of the log that was reported to be written
@@ -224,7 +224,7 @@ pub struct Promises {
 
 /// The same at one instant.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Promised {
+pub struct AckCounts {
     pub synced: u64,
     pub written: u64,
     pub number: u64,
@@ -232,17 +232,17 @@ pub struct Promised {
 
 /// The disk at one instant.
 #[derive(Clone, Debug)]
-pub struct Picture {
+pub struct DiskSnapshot {
     files: Files,
-    pub promised: Promised,
+    pub promised: AckCounts,
 }
 
-impl Picture {
+impl DiskSnapshot {
     /// The disk as a power cut at that instant may have left it.
-    pub fn after(&self, cut: &Cut, seeded: &mut Seeded) -> Recorder {
-        if *cut == Cut::LosesNothing {
+    pub fn after(&self, cut: &PowerLoss, seeded: &mut SeededRng) -> SimulatedDisk {
+        if *cut == PowerLoss::LosesNothing {
             // what was not synced still is not: the next cut may take it
-            return Recorder {
+            return SimulatedDisk {
                 state: Mutex::new(State {
                     files: self.files.clone(),
                     ..State::default()
@@ -269,12 +269,12 @@ impl Picture {
             let own = if seeded.between(0, 3) > 0 {
                 *cut
             } else {
-                Cut::any(seeded, self.files.writes)
+                PowerLoss::any(seeded, self.files.writes)
             };
             left.contents.insert(*id, content.left_by(&own, seeded));
         }
         left.writes = self.files.writes;
-        Recorder {
+        SimulatedDisk {
             state: Mutex::new(State {
                 files: left,
                 ..State::default()
@@ -288,15 +288,15 @@ impl Picture {
     }
 }
 
-impl Cut {
+impl PowerLoss {
     /// Any but a mere `kill -9`.
-    pub fn any(seeded: &mut Seeded, writes: u64) -> Cut {
+    pub fn any(seeded: &mut SeededRng, writes: u64) -> PowerLoss {
         match seeded.between(0, 5) {
-            0 => Cut::LosesAll,
-            1 => Cut::At(writes.saturating_sub(seeded.between(0, 40))),
-            2 => Cut::Keeps { percent: 10 },
-            3 => Cut::Keeps { percent: 90 },
-            _ => Cut::Mixes,
+            0 => PowerLoss::LosesAll,
+            1 => PowerLoss::At(writes.saturating_sub(seeded.between(0, 40))),
+            2 => PowerLoss::Keeps { percent: 10 },
+            3 => PowerLoss::Keeps { percent: 90 },
+            _ => PowerLoss::Mixes,
         }
     }
 }
@@ -304,11 +304,11 @@ impl Cut {
 /// Takes pictures before syncs and, now and then, before other changes: of all these instants an even choice.
 #[derive(Debug)]
 struct Camera {
-    seeded: Seeded,
-    promises: Arc<Promises>,
+    seeded: SeededRng,
+    promises: Arc<AckCounters>,
     room: usize,
     instants: u64,
-    pictures: Vec<Picture>,
+    pictures: Vec<DiskSnapshot>,
 }
 
 /// What can go wrong with a disk.
@@ -371,21 +371,21 @@ struct State {
     camera: Option<Camera>,
     striking: Option<Striking>,
     /// of a hundred syncs of the log, or of the books, so many fail
-    failing: [Option<(Seeded, u64)>; 2],
+    failing: [Option<(SeededRng, u64)>; 2],
     /// as it was when a sync of the log had just failed for the first time
     failed: Option<Files>,
 }
 
 /// The disk.
 #[derive(Debug, Default)]
-pub struct Recorder {
+pub struct SimulatedDisk {
     state: Mutex<State>,
 }
 
-impl Recorder {
+impl SimulatedDisk {
     /// Takes up to so many pictures from now on.
-    pub fn films(&self, seed: u64, room: usize, promises: &Arc<Promises>) {
-        let (seeded, promises) = (Seeded::new(seed), Arc::clone(promises));
+    pub fn record_snapshots(&self, seed: u64, room: usize, promises: &Arc<AckCounters>) {
+        let (seeded, promises) = (SeededRng::new(seed), Arc::clone(promises));
         self.lock().camera = Some(Camera {
             seeded,
             promises,
@@ -395,7 +395,7 @@ impl Recorder {
         });
     }
 
-    pub fn pictures(&self) -> Vec<Picture> {
+    pub fn take_snapshots(&self) -> Vec<DiskSnapshot> {
         self.lock()
             .camera
             .take()
@@ -403,22 +403,22 @@ impl Recorder {
     }
 
     /// Lets so many of a hundred syncs of the log fail, and forget what they should have written.
-    pub fn fails_log_syncs(&self, seed: u64, percent: u64) {
-        self.lock().failing[1] = Some((Seeded::new(seed), percent));
+    pub fn fail_log_syncs(&self, seed: u64, percent: u64) {
+        self.lock().failing[1] = Some((SeededRng::new(seed), percent));
     }
 
     /// The books can no longer be written.
-    pub fn fails_book_syncs(&self) {
-        self.lock().failing[0] = Some((Seeded::new(0), 100));
+    pub fn fail_book_syncs(&self) {
+        self.lock().failing[0] = Some((SeededRng::new(0), 100));
     }
 
     /// They can be written again.
-    pub fn heals_book_syncs(&self) {
+    pub fn heal_book_syncs(&self) {
         self.lock().failing[0] = None;
     }
 
     /// The disk fails from its k-th operation from now on, for so many operations, and at least once.
-    pub fn fails(&self, fault: Fault, kth: u64, length: u64) {
+    pub fn inject_fault(&self, fault: Fault, kth: u64, length: u64) {
         self.lock().striking = Some(Striking {
             fault,
             from: kth,
@@ -429,7 +429,7 @@ impl Recorder {
     }
 
     /// How often a fault has struck so far.
-    pub fn struck(&self) -> u64 {
+    pub fn fault_count(&self) -> u64 {
         self.lock()
             .striking
             .as_ref()
@@ -437,7 +437,7 @@ impl Recorder {
     }
 
     /// Ends a fault; how often it has struck.
-    pub fn heals(&self) -> u64 {
+    pub fn heal(&self) -> u64 {
         self.lock()
             .striking
             .take()
@@ -445,18 +445,18 @@ impl Recorder {
     }
 
     /// The disk when a sync of the log had just failed for the first time.
-    pub fn picture_of_failure(&self) -> Option<Picture> {
-        Some(Picture {
+    pub fn snapshot_at_sync_failure(&self) -> Option<DiskSnapshot> {
+        Some(DiskSnapshot {
             files: self.lock().failed.clone()?,
-            promised: Promised::default(),
+            promised: AckCounts::default(),
         })
     }
 
     /// The disk now.
-    pub fn picture(&self) -> Picture {
-        Picture {
+    pub fn snapshot(&self) -> DiskSnapshot {
+        DiskSnapshot {
             files: self.lock().files.clone(),
-            promised: Promised::default(),
+            promised: AckCounts::default(),
         }
     }
 
@@ -484,16 +484,16 @@ impl State {
         if place >= camera.room {
             return;
         }
-        let Promises {
+        let AckCounters {
             synced,
             written,
             number,
         } = &*camera.promises;
         let [synced, written, number] =
             [synced, written, number].map(|promise| promise.load(Ordering::SeqCst));
-        let picture = Picture {
+        let picture = DiskSnapshot {
             files: self.files.clone(),
-            promised: Promised {
+            promised: AckCounts {
                 synced,
                 written,
                 number,
@@ -533,16 +533,16 @@ impl Files {
 
 /// Shared with the store, while the test keeps its own hand on it.
 #[derive(Clone, Debug)]
-pub struct Recorded(pub Arc<Recorder>);
+pub struct SharedDisk(pub Arc<SimulatedDisk>);
 
 #[derive(Debug)]
-struct RecordedFile {
-    disk: Arc<Recorder>,
+struct SimulatedFile {
+    disk: Arc<SimulatedDisk>,
     id: u64,
     of_log: bool,
 }
 
-impl Disk for Recorded {
+impl Disk for SharedDisk {
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         let mut state = self.0.lock();
         let id = match state.files.found(name) {
@@ -559,7 +559,7 @@ impl Disk for Recorded {
                 number
             }
         };
-        Ok(Arc::new(RecordedFile {
+        Ok(Arc::new(SimulatedFile {
             disk: Arc::clone(&self.0),
             id,
             of_log: name.starts_with("ledger/"),
@@ -634,7 +634,7 @@ impl Disk for Recorded {
     }
 }
 
-impl DiskFile for RecordedFile {
+impl DiskFile for SimulatedFile {
     fn size(&self) -> io::Result<u64> {
         Ok(*self.disk.lock().files.content(self.id).size.now())
     }

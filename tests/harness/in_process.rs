@@ -18,7 +18,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
-use super::disk::{DiskHand, HandledDisk};
+use super::controlled_disk::{ControlledDisk, DiskControl};
 use super::instance::Instance;
 use super::setup::Setup;
 
@@ -26,11 +26,11 @@ use super::setup::Setup;
 pub const START: &str = "2026-11-23T10:00:00Z";
 
 /// The gateway, the clock and the disk.
-pub struct Inside {
+pub struct InProcessGateway {
     instance: Instance,
     pub clock: ManualClock,
-    pub wire: Tripwire,
-    pub disk: Arc<DiskHand>,
+    pub wire: ClockPanic,
+    pub disk: Arc<DiskControl>,
     config: PathBuf,
     _folder: TempDir,
     life: Option<Life>,
@@ -39,16 +39,16 @@ pub struct Inside {
 
 /// A wire across the clock: whichever worker asks for the time as the n-th from now on panics over it.
 #[derive(Clone, Debug, Default)]
-pub struct Tripwire(Arc<AtomicI64>);
+pub struct ClockPanic(Arc<AtomicI64>);
 
-impl Tripwire {
+impl ClockPanic {
     /// The n-th, from 1.
-    pub fn trips_at(&self, nth: i64) {
+    pub fn panic_at(&self, nth: i64) {
         self.0.store(nth, Ordering::SeqCst);
     }
 
     /// Takes the wire away; whether somebody tripped.
-    pub fn tripped(&self) -> bool {
+    pub fn disarm(&self) -> bool {
         self.0.swap(0, Ordering::SeqCst) < 0
     }
 
@@ -72,12 +72,12 @@ impl Tripwire {
     }
 }
 
-struct WiredClock {
+struct PanickingClock {
     clock: ManualClock,
-    wire: Tripwire,
+    wire: ClockPanic,
 }
 
-impl Clock for WiredClock {
+impl Clock for PanickingClock {
     fn wall_ms(&self) -> u64 {
         self.clock.wall_ms()
     }
@@ -101,23 +101,23 @@ struct Life {
 
 impl Setup {
     /// Makes the data folder and starts the gateway in this process, on a Monday.
-    pub fn starts_inside(self) -> Inside {
-        self.starts_inside_at(START)
+    pub fn start_in_process(self) -> InProcessGateway {
+        self.start_in_process_at(START)
     }
 
     /// The same, at another time.
-    pub fn starts_inside_at(self, instant: &str) -> Inside {
+    pub fn start_in_process_at(self, instant: &str) -> InProcessGateway {
         let (folder, _data, path) = self.written(SocketAddr::from(([127, 0, 0, 1], 0)));
         let made =
             server::block_on(server::init(&read(&path))).expect("a new folder can be set up");
-        let mut inside = Inside {
+        let mut inside = InProcessGateway {
             instance: Instance::new(
                 SocketAddr::from(([127, 0, 0, 1], 0)),
                 made.expose().to_owned(),
             ),
             clock: ManualClock::at_ms(Zone::parse_rfc3339(instant).expect("an instant")),
-            wire: Tripwire::default(),
-            disk: Arc::new(DiskHand::default()),
+            wire: ClockPanic::default(),
+            disk: Arc::new(DiskControl::default()),
             config: path,
             _folder: folder,
             life: None,
@@ -134,7 +134,7 @@ fn read(path: &Path) -> Config {
         .unwrap_or_else(|faults| panic!("{faults}"))
 }
 
-impl Deref for Inside {
+impl Deref for InProcessGateway {
     type Target = Instance;
 
     fn deref(&self) -> &Instance {
@@ -142,13 +142,13 @@ impl Deref for Inside {
     }
 }
 
-impl DerefMut for Inside {
+impl DerefMut for InProcessGateway {
     fn deref_mut(&mut self) -> &mut Instance {
         &mut self.instance
     }
 }
 
-impl Inside {
+impl InProcessGateway {
     /// Starts on the same folder, at a port of its own.
     pub fn start(&mut self) {
         self.try_start()
@@ -158,7 +158,7 @@ impl Inside {
     pub fn try_start(&mut self) -> Result<(), StartError> {
         assert!(self.life.is_none(), "it runs already");
         let config = read(&self.config);
-        let clock = Arc::new(WiredClock {
+        let clock = Arc::new(PanickingClock {
             clock: self.clock.clone(),
             wire: self.wire.clone(),
         });
@@ -167,7 +167,7 @@ impl Inside {
         let (started, starts) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             server::block_on(async move {
-                let disk = Arc::new(HandledDisk::lock(&config.folder, &hand));
+                let disk = Arc::new(ControlledDisk::lock(&config.folder, &hand));
                 match server::start(
                     config,
                     Platform {
@@ -242,25 +242,25 @@ impl Inside {
     }
 
     /// Time passes until then.
-    pub fn it_is(&self, instant: &str) {
+    pub fn advance_to(&self, instant: &str) {
         self.clock
             .advance_to_ms(Zone::parse_rfc3339(instant).expect("an instant"));
     }
 
     /// For tests whose books are wrong on purpose.
-    pub fn without_checking_books(&mut self) {
+    pub fn skip_books_check(&mut self) {
         self.books_checked = false;
     }
 }
 
-impl Drop for Inside {
+impl Drop for InProcessGateway {
     fn drop(&mut self) {
         if self.life.is_none() {
             return;
         }
-        self.disk.heals();
+        self.disk.heal();
         if !std::thread::panicking() && self.books_checked {
-            self.checks_books();
+            self.assert_books_agree();
         }
         let Life {
             store,

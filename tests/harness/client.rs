@@ -12,40 +12,40 @@ use super::http::{Chunk, Head, Length, find, take_chunk};
 
 /// Somebody who calls. Each call opens a connection of its own; `connects` keeps one.
 #[derive(Clone, Debug)]
-pub struct Person {
+pub struct HttpClient {
     address: SocketAddr,
     headers: Vec<(String, String)>,
 }
 
 /// Somebody without a key.
-pub fn anon(address: SocketAddr) -> Person {
-    Person {
+pub fn anon(address: SocketAddr) -> HttpClient {
+    HttpClient {
         address,
         headers: Vec::new(),
     }
 }
 
 /// Somebody with a virtual key, sent as a bearer.
-pub fn user(address: SocketAddr, key: &str) -> Person {
+pub fn user(address: SocketAddr, key: &str) -> HttpClient {
     anon(address).with("authorization", &format!("Bearer {key}"))
 }
 
 /// Somebody with an administrative key.
-pub fn admin(address: SocketAddr, key: &str) -> Person {
+pub fn admin(address: SocketAddr, key: &str) -> HttpClient {
     user(address, key)
 }
 
-impl Person {
+impl HttpClient {
     /// Sends this header with every request.
     #[must_use]
-    pub fn with(mut self, name: &str, value: &str) -> Person {
+    pub fn with(mut self, name: &str, value: &str) -> HttpClient {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
     /// The same person, with the key where Anthropic's older clients put it.
     #[must_use]
-    pub fn by_x_api_key(mut self) -> Person {
+    pub fn with_x_api_key(mut self) -> HttpClient {
         for (name, value) in &mut self.headers {
             if name == "authorization" {
                 *name = "x-api-key".to_owned();
@@ -55,55 +55,55 @@ impl Person {
         self
     }
 
-    pub fn get(&self, path: &str) -> Answer {
-        self.connects().asks("GET", path, None)
+    pub fn get(&self, path: &str) -> Response {
+        self.connect().call("GET", path, None)
     }
 
-    pub fn head(&self, path: &str) -> Answer {
-        self.connects().asks("HEAD", path, None)
+    pub fn head(&self, path: &str) -> Response {
+        self.connect().call("HEAD", path, None)
     }
 
-    pub fn delete(&self, path: &str) -> Answer {
-        self.connects().asks("DELETE", path, None)
+    pub fn delete(&self, path: &str) -> Response {
+        self.connect().call("DELETE", path, None)
     }
 
-    pub fn post(&self, path: &str, body: &Value) -> Answer {
-        self.posts_bytes(path, body.to_string().as_bytes())
+    pub fn post(&self, path: &str, body: &Value) -> Response {
+        self.post_bytes(path, body.to_string().as_bytes())
     }
 
-    pub fn patch(&self, path: &str, body: &Value) -> Answer {
-        self.connects()
-            .asks("PATCH", path, Some(body.to_string().as_bytes()))
+    pub fn patch(&self, path: &str, body: &Value) -> Response {
+        self.connect()
+            .call("PATCH", path, Some(body.to_string().as_bytes()))
     }
 
-    pub fn put(&self, path: &str, body: &Value) -> Answer {
-        self.connects()
-            .asks("PUT", path, Some(body.to_string().as_bytes()))
+    pub fn put(&self, path: &str, body: &Value) -> Response {
+        self.connect()
+            .call("PUT", path, Some(body.to_string().as_bytes()))
     }
 
     /// A body that is perhaps no JSON.
-    pub fn posts_bytes(&self, path: &str, body: &[u8]) -> Answer {
-        self.connects().asks("POST", path, Some(body))
+    pub fn post_bytes(&self, path: &str, body: &[u8]) -> Response {
+        self.connect().call("POST", path, Some(body))
     }
 
     /// `POST /v1/chat/completions`, read whole.
-    pub fn chat(&self, body: &Value) -> Answer {
+    pub fn chat(&self, body: &Value) -> Response {
         self.post("/v1/chat/completions", body)
     }
 
     /// `POST /v1/messages`, read whole.
-    pub fn messages(&self, body: &Value) -> Answer {
+    pub fn messages(&self, body: &Value) -> Response {
         self.post("/v1/messages", body)
     }
 
     /// Asks and reads the head; the events are read one by one.
-    pub fn streams(&self, path: &str, body: &Value) -> Stream {
-        let mut connection = self.connects();
-        connection.sends_request("POST", path, Some(body.to_string().as_bytes()));
-        connection.answer_begins()
+    pub fn open_stream(&self, path: &str, body: &Value) -> ResponseStream {
+        let mut connection = self.connect();
+        connection.send_request("POST", path, Some(body.to_string().as_bytes()));
+        connection.open_response()
     }
 
-    pub fn connects(&self) -> Connection {
+    pub fn connect(&self) -> Connection {
         let socket = TcpStream::connect_timeout(&self.address, DEADLINE)
             .unwrap_or_else(|error| panic!("cannot connect to {}: {error}", self.address));
         socket.set_nodelay(true).expect("TCP_NODELAY");
@@ -124,32 +124,32 @@ impl Person {
 /// An open connection of one person.
 #[derive(Debug)]
 pub struct Connection {
-    person: Person,
+    person: HttpClient,
     socket: TcpStream,
     buffer: Vec<u8>,
 }
 
 impl Connection {
     /// One request and its whole answer; the connection stays.
-    pub fn asks(&mut self, method: &str, path: &str, body: Option<&[u8]>) -> Answer {
-        self.sends_request(method, path, body);
-        self.answer(method)
+    pub fn call(&mut self, method: &str, path: &str, body: Option<&[u8]>) -> Response {
+        self.send_request(method, path, body);
+        self.read_response(method)
     }
 
-    pub fn chat(&mut self, body: &Value) -> Answer {
-        self.asks(
+    pub fn chat(&mut self, body: &Value) -> Response {
+        self.call(
             "POST",
             "/v1/chat/completions",
             Some(body.to_string().as_bytes()),
         )
     }
 
-    pub fn messages(&mut self, body: &Value) -> Answer {
-        self.asks("POST", "/v1/messages", Some(body.to_string().as_bytes()))
+    pub fn messages(&mut self, body: &Value) -> Response {
+        self.call("POST", "/v1/messages", Some(body.to_string().as_bytes()))
     }
 
     /// One request, as far as it can be sent; a server that does not want it may have closed.
-    pub fn sends_request(&mut self, method: &str, path: &str, body: Option<&[u8]>) {
+    pub fn send_request(&mut self, method: &str, path: &str, body: Option<&[u8]>) {
         let mut head = format!(
             "{method} {path} HTTP/1.1\r\nhost: {}\r\n",
             self.person.address
@@ -164,20 +164,20 @@ impl Connection {
             ));
         }
         head.push_str("\r\n");
-        self.sends([head.as_bytes(), body.unwrap_or_default()].concat());
+        self.send([head.as_bytes(), body.unwrap_or_default()].concat());
     }
 
     /// Bytes as they are.
-    pub fn sends(&mut self, bytes: impl AsRef<[u8]>) {
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.socket.write_all(bytes.as_ref());
     }
 
     /// Reads the head of the answer and leaves the body on the wire.
-    pub fn answer_begins(mut self) -> Stream {
-        let head = self.reads_head();
+    pub fn open_response(mut self) -> ResponseStream {
+        let head = self.read_head();
         let mut body = Body::of(&head, false);
         body.at = Instant::now();
-        Stream {
+        ResponseStream {
             connection: self,
             head,
             body,
@@ -186,20 +186,20 @@ impl Connection {
     }
 
     /// The whole answer.
-    pub fn answer(&mut self, method: &str) -> Answer {
-        self.try_answer(method)
+    pub fn read_response(&mut self, method: &str) -> Response {
+        self.try_read_response(method)
             .unwrap_or_else(|fault| panic!("{method}: {fault}"))
     }
 
     /// The whole answer, or why there is none: for a server that is killed meanwhile.
-    pub fn try_answer(&mut self, method: &str) -> Result<Answer, String> {
+    pub fn try_read_response(&mut self, method: &str) -> Result<Response, String> {
         let head = self.try_head()?;
         let mut body = Body::of(&head, method == "HEAD");
         let mut bytes = Vec::new();
         loop {
             match body.next(self) {
                 Part::Bytes(part) => bytes.extend(part),
-                Part::End(End::Clean) => return Ok(Answer::new(&head, bytes)),
+                Part::End(BodyEnd::Clean) => return Ok(Response::new(&head, bytes)),
                 Part::End(end) => {
                     return Err(format!(
                         "the answer ended {end:?} after {} bytes",
@@ -210,7 +210,7 @@ impl Connection {
         }
     }
 
-    pub fn reads_head(&mut self) -> Head {
+    pub fn read_head(&mut self) -> Head {
         self.try_head().unwrap_or_else(|fault| panic!("{fault}"))
     }
 
@@ -240,7 +240,7 @@ impl Connection {
     }
 
     /// Raw bytes up to and including a mark; what comes after it is still to be read.
-    pub fn reads_until(&mut self, mark: &[u8]) -> Vec<u8> {
+    pub fn read_until(&mut self, mark: &[u8]) -> Vec<u8> {
         loop {
             if let Some(at) = find(&self.buffer, mark) {
                 return self.buffer.drain(..at + mark.len()).collect();
@@ -255,18 +255,18 @@ impl Connection {
     }
 
     /// Closes the sending half only.
-    pub fn stops_sending(&self) {
+    pub fn close_write(&self) {
         let _ = self.socket.shutdown(Shutdown::Write);
     }
 
-    pub fn hangs_up(self) {}
+    pub fn disconnect(self) {}
 
     /// Whether the next thing to come is the end of the connection.
     pub fn is_closed_by_peer(&mut self) -> bool {
         matches!(self.reads(), Heard::Closed | Heard::Reset)
     }
 
-    pub fn deadline(&self, time: Duration) {
+    pub fn set_read_timeout(&self, time: Duration) {
         self.socket
             .set_read_timeout(Some(time))
             .expect("a read deadline above zero");
@@ -300,7 +300,7 @@ enum Heard {
 
 /// How a body ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum BodyEnd {
     /// as its framing says
     Clean,
     /// closed before the framing's end
@@ -312,14 +312,14 @@ pub enum End {
 
 enum Part {
     Bytes(Vec<u8>),
-    End(End),
+    End(BodyEnd),
 }
 
 /// Where a body stands.
 #[derive(Debug)]
 struct Body {
     length: Length,
-    ended: Option<End>,
+    ended: Option<BodyEnd>,
     at: Instant,
 }
 
@@ -348,21 +348,23 @@ impl Body {
             }
             match connection.reads() {
                 Heard::Bytes => self.at = Instant::now(),
-                Heard::Closed if self.length == Length::UntilClose => return self.ends(End::Clean),
-                Heard::Closed => return self.ends(End::Truncated),
-                Heard::Reset => return self.ends(End::Reset),
-                Heard::Silence => return Part::End(End::Silence),
+                Heard::Closed if self.length == Length::UntilClose => {
+                    return self.ends(BodyEnd::Clean);
+                }
+                Heard::Closed => return self.ends(BodyEnd::Truncated),
+                Heard::Reset => return self.ends(BodyEnd::Reset),
+                Heard::Silence => return Part::End(BodyEnd::Silence),
             }
         }
     }
 
     fn takes(&mut self, buffer: &mut Vec<u8>) -> Option<Part> {
         match &mut self.length {
-            Length::Bytes(0) => Some(self.ends(End::Clean)),
+            Length::Bytes(0) => Some(self.ends(BodyEnd::Clean)),
             Length::Chunked => match take_chunk(buffer) {
                 Chunk::Partial => None,
                 Chunk::Bytes(bytes) => Some(Part::Bytes(bytes)),
-                Chunk::Last => Some(self.ends(End::Clean)),
+                Chunk::Last => Some(self.ends(BodyEnd::Clean)),
             },
             _ if buffer.is_empty() => None,
             Length::UntilClose => Some(Part::Bytes(std::mem::take(buffer))),
@@ -374,7 +376,7 @@ impl Body {
         }
     }
 
-    fn ends(&mut self, end: End) -> Part {
+    fn ends(&mut self, end: BodyEnd) -> Part {
         self.ended = Some(end);
         Part::End(end)
     }
@@ -382,7 +384,7 @@ impl Body {
 
 /// An answer whose head is read and whose body comes event by event.
 #[derive(Debug)]
-pub struct Stream {
+pub struct ResponseStream {
     connection: Connection,
     pub head: Head,
     body: Body,
@@ -391,7 +393,7 @@ pub struct Stream {
 
 /// One server-sent event, up to and including its empty line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
+pub struct SseEvent {
     pub raw: Vec<u8>,
     /// the name after `event:`, empty if there is none
     pub name: String,
@@ -402,8 +404,8 @@ pub struct Event {
     pub at: Instant,
 }
 
-impl Event {
-    fn read(raw: Vec<u8>, at: Instant) -> Event {
+impl SseEvent {
+    fn read(raw: Vec<u8>, at: Instant) -> SseEvent {
         let text = String::from_utf8_lossy(&raw).into_owned();
         let field = |name: &str| {
             let lines = text
@@ -412,7 +414,7 @@ impl Event {
                 .map(|value| value.strip_prefix(' ').unwrap_or(value));
             lines.collect::<Vec<_>>().join("\n")
         };
-        Event {
+        SseEvent {
             name: field("event:"),
             data: field("data:"),
             comment: field(":"),
@@ -422,10 +424,10 @@ impl Event {
     }
 
     /// The events of a stream that was read as one body.
-    pub fn all(mut body: &[u8]) -> Vec<Event> {
+    pub fn all(mut body: &[u8]) -> Vec<SseEvent> {
         let mut events = Vec::new();
         while let Some(end) = event_end(body) {
-            events.push(Event::read(body[..end].to_vec(), Instant::now()));
+            events.push(SseEvent::read(body[..end].to_vec(), Instant::now()));
             body = &body[end..];
         }
         assert!(
@@ -451,7 +453,7 @@ impl Event {
     }
 }
 
-impl Stream {
+impl ResponseStream {
     pub fn status(&self) -> u16 {
         self.head.status()
     }
@@ -466,11 +468,11 @@ impl Stream {
     }
 
     /// The next whole event; at the end, how the body ended.
-    pub fn next_event(&mut self) -> Result<Event, End> {
+    pub fn next_event(&mut self) -> Result<SseEvent, BodyEnd> {
         loop {
             if let Some(end) = event_end(&self.text) {
                 let raw = self.text.drain(..end).collect();
-                return Ok(Event::read(raw, self.body.at));
+                return Ok(SseEvent::read(raw, self.body.at));
             }
             match self.body.next(&mut self.connection) {
                 Part::Bytes(bytes) => self.text.extend(bytes),
@@ -480,7 +482,7 @@ impl Stream {
     }
 
     /// Reads until so many events that carry text have come; panics if the stream ends before.
-    pub fn reads_deltas(&mut self, count: usize) -> Vec<Event> {
+    pub fn read_deltas(&mut self, count: usize) -> Vec<SseEvent> {
         let mut deltas = Vec::new();
         while deltas.len() < count {
             match self.next_event() {
@@ -496,7 +498,7 @@ impl Stream {
     }
 
     /// Everything that is left, and how it ended.
-    pub fn rest(mut self) -> (Vec<Event>, End) {
+    pub fn read_events(mut self) -> (Vec<SseEvent>, BodyEnd) {
         let mut events = Vec::new();
         loop {
             match self.next_event() {
@@ -507,7 +509,7 @@ impl Stream {
     }
 
     /// The bytes of the body as they came, framing removed, and how it ended.
-    pub fn rest_bytes(mut self) -> (Vec<u8>, End) {
+    pub fn read_bytes(mut self) -> (Vec<u8>, BodyEnd) {
         let mut bytes = std::mem::take(&mut self.text);
         loop {
             match self.body.next(&mut self.connection) {
@@ -518,12 +520,12 @@ impl Stream {
     }
 
     /// Waits at most so long for each further read.
-    pub fn deadline(&self, time: Duration) {
-        self.connection.deadline(time);
+    pub fn set_read_timeout(&self, time: Duration) {
+        self.connection.set_read_timeout(time);
     }
 
     /// Closes the connection, now.
-    pub fn hangs_up(self) -> Instant {
+    pub fn disconnect(self) -> Instant {
         drop(self);
         Instant::now()
     }
@@ -537,15 +539,15 @@ fn event_end(text: &[u8]) -> Option<usize> {
 
 /// A whole answer.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct Response {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
 
-impl Answer {
-    fn new(head: &Head, body: Vec<u8>) -> Answer {
-        Answer {
+impl Response {
+    fn new(head: &Head, body: Vec<u8>) -> Response {
+        Response {
             status: head.status(),
             headers: head.headers.clone(),
             body,
@@ -568,13 +570,13 @@ impl Answer {
 
     /// Panics with the whole answer unless it has this status.
     #[track_caller]
-    pub fn expects(&self, status: u16) -> &Answer {
+    pub fn assert_status(&self, status: u16) -> &Response {
         assert_eq!(self.status, status, "{}", self.text());
         self
     }
 
     /// The word of an error: `error.type` of either dialect (`error.code` is the same word in OpenAI's).
-    pub fn error_word(&self) -> String {
+    pub fn error_type(&self) -> String {
         self.json()["error"]["type"]
             .as_str()
             .unwrap_or_default()

@@ -2,11 +2,11 @@
 
 /// xorshift: the same numbers for the same seed on every run.
 #[derive(Clone, Debug)]
-pub struct Seeded(u64);
+pub struct SeededRng(u64);
 
-impl Seeded {
-    pub fn new(seed: u64) -> Seeded {
-        Seeded(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+impl SeededRng {
+    pub fn new(seed: u64) -> SeededRng {
+        SeededRng(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
 
     pub fn next(&mut self) -> u64 {
