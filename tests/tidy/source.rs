@@ -1,16 +1,27 @@
-//! A Rust file with its comments and the insides of its literals taken out, line by line, so that a rule can look for
-//! words without being fooled. It is a reader for rules, not a parser: it never judges.
+//! A Rust file split into code, string literals and comments, for rules that search for words. Input is the text of a
+//! file; comments and the contents of literals are blanked in the code, so that they match no rule. It is a lexer, not
+//! a parser, and must never apply a rule.
 
-/// One file, taken apart.
-#[derive(Debug)]
+/// The parts of one file.
+#[derive(Clone, Debug)]
 pub struct Source {
-    /// the code, with comments and the insides of literals blanked; lines stay where they were
+    /// code with comments and the contents of literals blanked; line numbers are unchanged
     pub code: String,
-    /// the string literals with the line on which they begin
+    /// string literals with the line of their opening quote
     pub literals: Vec<(usize, String)>,
-    /// lines that have a comment
-    commented: Vec<usize>,
+    /// line comments and the lines of block comments, in order
+    pub comments: Vec<Comment>,
     text: String,
+}
+
+/// One line of a comment.
+#[derive(Clone, Debug)]
+pub struct Comment {
+    pub line: usize,
+    /// text with its marker (`//`, `///`, `//!`), or one line of a block comment
+    pub text: String,
+    /// false if code precedes the comment on its line
+    pub is_alone: bool,
 }
 
 impl Source {
@@ -21,7 +32,7 @@ impl Source {
             line: 1,
             code: String::new(),
             literals: Vec::new(),
-            commented: Vec::new(),
+            comments: Vec::new(),
         };
         while reader.at < reader.chars.len() {
             reader.step();
@@ -29,12 +40,12 @@ impl Source {
         Source {
             code: reader.code,
             literals: reader.literals,
-            commented: reader.commented,
+            comments: reader.comments,
             text: text.to_owned(),
         }
     }
 
-    /// The same without items marked `#[cfg(test)]`.
+    /// The same file without items marked `#[cfg(test)]`.
     pub fn without_tests(mut self) -> Source {
         const MARK: &str = "#[cfg(test)]";
         while let Some(start) = self.code.find(MARK) {
@@ -51,7 +62,7 @@ impl Source {
         self
     }
 
-    /// Lines on which this stands in the code, not as a part of a longer name.
+    /// Lines of the code that contain the phrase; a part of a longer name does not count.
     pub fn lines_with(&self, phrase: &str) -> impl Iterator<Item = usize> {
         let begins_name = phrase.starts_with(is_name);
         let ends_name = phrase.ends_with(is_name);
@@ -64,7 +75,7 @@ impl Source {
         })
     }
 
-    /// The first names after `root::`, through groups: `crate::{a, b::{c, d}}` names `a` and `b`; a star names `*`.
+    /// First names after `root::`, also in groups: `crate::{a, b::{c, d}}` names `a` and `b`, a glob names `*`.
     pub fn modules_named_after(&self, root: &str) -> Vec<(usize, String)> {
         let tokens: Vec<(usize, String)> = words(&self.code)
             .map(|(at, word)| (at, word.to_owned()))
@@ -84,7 +95,7 @@ impl Source {
         named
     }
 
-    /// An attribute is explained by a `reason`, or by a comment on its line or the line before.
+    /// True if an attribute has a `reason`, or a comment on its line or the line before.
     pub fn is_explained(&self, line: usize) -> bool {
         let attribute: String = self
             .text
@@ -94,13 +105,12 @@ impl Source {
             .collect::<Vec<_>>()
             .join("\n");
         let attribute = attribute.split(")]").next().unwrap_or_default();
-        attribute.contains("reason =")
-            || self.commented.contains(&line)
-            || (line > 1 && self.commented.contains(&(line - 1)))
+        let is_commented = |line| self.comments.iter().any(|comment| comment.line == line);
+        attribute.contains("reason =") || is_commented(line) || is_commented(line - 1)
     }
 }
 
-/// Names, `::` and single other signs, with their place.
+/// Names, `::` and other single characters, each with its byte offset.
 pub fn words(code: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -123,15 +133,15 @@ fn first_names(after: &[(usize, String)]) -> Vec<String> {
     if first != "{" {
         return vec![first.clone()];
     }
-    let (mut names, mut depth, mut wanted) = (Vec::new(), 0, false);
+    let (mut names, mut depth, mut is_expected) = (Vec::new(), 0, false);
     for (_, word) in after {
         match word.as_str() {
-            "{" => (depth, wanted) = (depth + 1, depth == 0),
+            "{" => (depth, is_expected) = (depth + 1, depth == 0),
             "}" => depth -= 1,
-            "," if depth == 1 => wanted = true,
-            name if wanted && depth == 1 => {
+            "," if depth == 1 => is_expected = true,
+            name if is_expected && depth == 1 => {
                 names.push(name.to_owned());
-                wanted = false;
+                is_expected = false;
             }
             _ => {}
         }
@@ -142,8 +152,8 @@ fn first_names(after: &[(usize, String)]) -> Vec<String> {
     names
 }
 
-/// Where the item that begins here ends: at its `;`, or at the brace that closes its first one.
-fn item_end(code: &str, start: usize) -> usize {
+/// Byte offset behind the item that starts here: behind its `;` or the brace that closes its first one.
+pub fn item_end(code: &str, start: usize) -> usize {
     let mut depth = 0;
     for (at, c) in code[start..].char_indices() {
         match c {
@@ -157,7 +167,7 @@ fn item_end(code: &str, start: usize) -> usize {
     code.len()
 }
 
-fn line_at(code: &str, at: usize) -> usize {
+pub fn line_at(code: &str, at: usize) -> usize {
     code[..at].matches('\n').count() + 1
 }
 
@@ -171,7 +181,7 @@ struct Reader {
     line: usize,
     code: String,
     literals: Vec<(usize, String)>,
-    commented: Vec<usize>,
+    comments: Vec<Comment>,
 }
 
 impl Reader {
@@ -208,16 +218,35 @@ impl Reader {
     }
 
     fn line_comment(&mut self) {
-        self.commented.push(self.line);
+        self.comment_line();
         while self.at < self.chars.len() && self.peek(0) != '\n' {
             self.blank();
         }
     }
 
+    /// Records the rest of the line as a comment.
+    fn comment_line(&mut self) {
+        let code = self.code.rsplit('\n').next().unwrap_or_default();
+        self.comments.push(Comment {
+            line: self.line,
+            text: self.chars[self.at..]
+                .iter()
+                .take_while(|c| **c != '\n')
+                .collect(),
+            is_alone: code.trim().is_empty(),
+        });
+    }
+
     fn block_comment(&mut self) {
         let mut depth = 0;
         while self.at < self.chars.len() {
-            self.commented.push(self.line);
+            if self
+                .comments
+                .last()
+                .is_none_or(|last| last.line < self.line)
+            {
+                self.comment_line();
+            }
             match (self.peek(0), self.peek(1)) {
                 ('/', '*') => depth += 1,
                 ('*', '/') => depth -= 1,
@@ -252,10 +281,10 @@ impl Reader {
         self.keep();
     }
 
-    /// `r"` or `r#"`, alone or after `b` or `c`, but not at the end of a name and not `r#name`.
+    /// True at `r"` or `r#"`, also after `b` or `c`; false at the end of a name and at `r#name`.
     fn begins_raw_string(&self) -> bool {
         let mut before = self.chars[..self.at].iter().rev();
-        let free = match before.next() {
+        let starts_token = match before.next() {
             Some('b' | 'c') => !before.next().copied().is_some_and(is_name),
             other => !other.copied().is_some_and(is_name),
         };
@@ -263,7 +292,7 @@ impl Reader {
             .iter()
             .take_while(|c| **c == '#')
             .count();
-        free && self.peek(1 + hashes) == '"'
+        starts_token && self.peek(1 + hashes) == '"'
     }
 
     fn raw_string(&mut self) {
@@ -289,7 +318,7 @@ impl Reader {
         }
     }
 
-    /// A quote begins a character, unless it begins a lifetime.
+    /// True if the quote starts a character literal, false if it starts a lifetime.
     fn is_char_literal(&self) -> bool {
         self.peek(1) == '\\' || self.peek(2) == '\''
     }
