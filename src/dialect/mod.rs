@@ -34,7 +34,7 @@ pub use crate::dialect::wire::framing::{BadFrame, Framing};
 pub use crate::dialect::wire::splice::Edit;
 pub use crate::dialect::wire::sse::{Fields, Splitter, TooLarge, parse};
 pub use answer::{cost_comment, error_body, error_event, ping};
-pub use converse::{Maker, plain_id};
+pub use converse::{ModelFamily, base_model_id};
 pub use fault::{UpstreamError, retry_after_s, standing, upstream_fault};
 pub use hub::{EncodeOptions, decode_request, encode_request, words};
 pub use messages::without_foreign_reasoning;

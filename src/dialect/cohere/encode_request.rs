@@ -1,4 +1,5 @@
-//! A neutral ask as the body of a `/v2/chat` request. A plan that a model made before its calls goes back as `tool_plan`.
+//! Encodes a canonical request as the body of `/v2/chat`. Takes a request that was fitted to the model's capabilities. Text beside
+//! calls is sent as `tool_plan`. Must never send reasoning that another vendor signed.
 
 use std::borrow::Cow;
 
@@ -12,11 +13,11 @@ use crate::dialect::answer::written;
 use crate::dialect::hub::EncodeOptions;
 use crate::dialect::schema::without_kind;
 
-/// What stands before the text of a result that tells a failure: the dialect has no flag for it.
-const FAILED: &str = "Error: ";
+/// Prefix of a failed tool result: the dialect has no error flag.
+const ERROR_PREFIX: &str = "Error: ";
 
 #[derive(Serialize)]
-struct Body<'a> {
+struct RequestBody<'a> {
     model: &'a str,
     messages: Vec<Message<'a>>,
     stream: bool,
@@ -29,7 +30,7 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     response_format: Option<ResponseFormat<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    thinking: Option<Thinking>,
+    thinking: Option<ThinkingConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_tokens: Option<u64>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -56,21 +57,21 @@ struct Message<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_plan: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tool_calls: Vec<Call<'a>>,
+    tool_calls: Vec<MessageCall<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    content: Option<Contents<'a>>,
+    content: Option<MessageContent<'a>>,
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Contents<'a> {
+enum MessageContent<'a> {
     Text(Cow<'a, str>),
-    Parts(Vec<Part<'a>>),
+    Parts(Vec<ContentPart<'a>>),
 }
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Part<'a> {
+enum ContentPart<'a> {
     Text { text: &'a str },
     ImageUrl { image_url: ImageUrl<'a> },
 }
@@ -81,15 +82,15 @@ struct ImageUrl<'a> {
 }
 
 #[derive(Serialize)]
-struct Call<'a> {
+struct MessageCall<'a> {
     id: Cow<'a, str>,
     #[serde(rename = "type")]
     kind: &'static str,
-    function: FunctionCall<'a>,
+    function: CallFunction<'a>,
 }
 
 #[derive(Serialize)]
-struct FunctionCall<'a> {
+struct CallFunction<'a> {
     name: &'a str,
     arguments: Cow<'a, str>,
 }
@@ -98,11 +99,11 @@ struct FunctionCall<'a> {
 struct ToolDeclaration<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
-    function: Function<'a>,
+    function: FunctionDeclaration<'a>,
 }
 
 #[derive(Serialize)]
-struct Function<'a> {
+struct FunctionDeclaration<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
@@ -118,34 +119,38 @@ struct ResponseFormat<'a> {
 }
 
 #[derive(Serialize)]
-struct Thinking {
+struct ThinkingConfig {
     #[serde(rename = "type")]
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     token_budget: Option<u64>,
 }
 
-/// The request's body.
-pub(in crate::dialect) fn encode_request(ask: &ChatRequest, sending: &EncodeOptions<'_>) -> String {
-    let writer = Writer { sending };
-    let mut messages = Vec::with_capacity(ask.turns.len());
-    ask.turns
+/// Body of the upstream request.
+pub(in crate::dialect) fn encode_request(
+    request: &ChatRequest,
+    options: &EncodeOptions<'_>,
+) -> String {
+    let encoder = Encoder { options };
+    let mut messages = Vec::with_capacity(request.turns.len());
+    request
+        .turns
         .iter()
-        .for_each(|turn| writer.turn(turn, &mut messages));
-    let (tools, tool_choice) = writer.tools(ask);
-    let sampling = &ask.sampling;
-    written(&Body {
-        model: sending.model,
+        .for_each(|turn| encoder.push_turn(turn, &mut messages));
+    let (tools, tool_choice) = encoder.tools(request);
+    let sampling = &request.sampling;
+    written(&RequestBody {
+        model: options.model,
         messages,
-        stream: ask.streamed,
-        strict_tools: !ask.tools.is_empty()
-            && ask.tools.iter().all(|tool| tool.strict == Some(true)),
+        stream: request.streamed,
+        strict_tools: !request.tools.is_empty()
+            && request.tools.iter().all(|tool| tool.strict == Some(true)),
         tools,
         tool_choice,
-        response_format: response_format(&ask.format),
-        thinking: thinking(ask),
-        max_tokens: sending.output_cap,
-        stop_sequences: &ask.stop,
+        response_format: response_format(&request.format),
+        thinking: thinking_config(request),
+        max_tokens: options.output_cap,
+        stop_sequences: &request.stop,
         temperature: sampling.temperature.as_ref(),
         p: sampling.top_p.as_ref(),
         k: sampling.top_k.as_ref(),
@@ -155,14 +160,14 @@ pub(in crate::dialect) fn encode_request(ask: &ChatRequest, sending: &EncodeOpti
     })
 }
 
-struct Writer<'a> {
-    sending: &'a EncodeOptions<'a>,
+struct Encoder<'a> {
+    options: &'a EncodeOptions<'a>,
 }
 
-impl<'a> Writer<'a> {
-    fn turn(&self, turn: &'a Turn, messages: &mut Vec<Message<'a>>) {
+impl<'a> Encoder<'a> {
+    fn push_turn(&self, turn: &'a Turn, messages: &mut Vec<Message<'a>>) {
         match turn.role {
-            Role::System => messages.extend(spoken("system", &turn.blocks)),
+            Role::System => messages.extend(content_message("system", &turn.blocks)),
             Role::Assistant => messages.extend(self.assistant(turn)),
             Role::User => {
                 let results = turn.blocks.iter().filter_map(|block| match &block.content {
@@ -170,35 +175,35 @@ impl<'a> Writer<'a> {
                     _ => None,
                 });
                 messages.extend(results);
-                messages.extend(spoken("user", &turn.blocks));
+                messages.extend(content_message("user", &turn.blocks));
             }
         }
     }
 
-    /// What is said beside calls is their plan: a turn has either a content or calls.
+    /// A Cohere message has either content or calls: text beside calls becomes their plan.
     fn assistant(&self, turn: &'a Turn) -> Option<Message<'a>> {
         let calls = turn.blocks.iter().filter_map(|block| match &block.content {
             Content::ToolCall(call) => Some(self.call(call)),
             _ => None,
         });
-        let tool_calls: Vec<Call<'_>> = calls.collect();
+        let tool_calls: Vec<MessageCall<'_>> = calls.collect();
         if tool_calls.is_empty() {
-            return spoken("assistant", &turn.blocks);
+            return content_message("assistant", &turn.blocks);
         }
         Some(Message {
             role: "assistant",
-            tool_plan: plan(&turn.blocks),
+            tool_plan: tool_plan(&turn.blocks),
             tool_calls,
             ..Message::default()
         })
     }
 
-    fn call(&self, call: &'a ToolCall) -> Call<'a> {
-        let function = FunctionCall {
-            name: self.sending.names.sent(&call.name),
+    fn call(&self, call: &'a ToolCall) -> MessageCall<'a> {
+        let function = CallFunction {
+            name: self.options.names.sent(&call.name),
             arguments: call.object(),
         };
-        Call {
+        MessageCall {
             id: self.id(&call.id),
             kind: "function",
             function,
@@ -208,11 +213,11 @@ impl<'a> Writer<'a> {
     fn result(&self, result: &'a ToolResult) -> Message<'a> {
         let text = result.text();
         let text = if result.is_error {
-            format!("{FAILED}{text}")
+            format!("{ERROR_PREFIX}{text}")
         } else {
             text
         };
-        let content = Some(Contents::Text(text.into()));
+        let content = Some(MessageContent::Text(text.into()));
         Message {
             role: "tool",
             tool_call_id: Some(self.id(&result.id)),
@@ -222,27 +227,27 @@ impl<'a> Writer<'a> {
     }
 
     fn id(&self, id: &'a str) -> Cow<'a, str> {
-        fitting_id(id, self.sending.capabilities.ids)
+        fitting_id(id, self.options.capabilities.ids)
     }
 
-    /// The tools and the choice among them. One tool is forced by offering no other.
-    fn tools(&self, ask: &'a ChatRequest) -> (Vec<ToolDeclaration<'a>>, Option<&'static str>) {
-        let (only, choice) = match &ask.tool_choice {
+    /// Tools and tool choice. Cohere cannot force one tool by name: the others are left out.
+    fn tools(&self, request: &'a ChatRequest) -> (Vec<ToolDeclaration<'a>>, Option<&'static str>) {
+        let (forced, choice) = match &request.tool_choice {
             ToolChoice::Auto => (None, None),
             ToolChoice::None => (None, Some("NONE")),
             ToolChoice::Any => (None, Some("REQUIRED")),
             ToolChoice::Named(name) => (Some(name), Some("REQUIRED")),
         };
-        let offered = ask
+        let tools = request
             .tools
             .iter()
-            .filter(|tool| only.is_none_or(|name| *name == tool.name));
-        (offered.map(|tool| self.declared(tool)).collect(), choice)
+            .filter(|tool| forced.is_none_or(|name| *name == tool.name));
+        (tools.map(|tool| self.declaration(tool)).collect(), choice)
     }
 
-    fn declared(&self, tool: &'a Tool) -> ToolDeclaration<'a> {
-        let function = Function {
-            name: self.sending.names.sent(&tool.name),
+    fn declaration(&self, tool: &'a Tool) -> ToolDeclaration<'a> {
+        let function = FunctionDeclaration {
+            name: self.options.names.sent(&tool.name),
             description: tool.description.as_deref(),
             parameters: without_kind(&tool.schema),
         };
@@ -253,19 +258,19 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// The texts and images of a turn as a message; none where there are none.
-fn spoken<'a>(role: &'static str, blocks: &'a [ContentBlock]) -> Option<Message<'a>> {
-    let mut parts: Vec<Part<'a>> = blocks
+/// Message with the texts and images of a turn; `None` without any.
+fn content_message<'a>(role: &'static str, blocks: &'a [ContentBlock]) -> Option<Message<'a>> {
+    let mut parts: Vec<ContentPart<'a>> = blocks
         .iter()
-        .filter_map(|block| part(&block.content))
+        .filter_map(|block| content_part(&block.content))
         .collect();
     let content = match parts.as_slice() {
         [] => return None,
-        [Part::Text { .. }] => match parts.pop() {
-            Some(Part::Text { text }) => Contents::Text(Cow::Borrowed(text)),
+        [ContentPart::Text { .. }] => match parts.pop() {
+            Some(ContentPart::Text { text }) => MessageContent::Text(Cow::Borrowed(text)),
             _ => return None,
         },
-        _ => Contents::Parts(parts),
+        _ => MessageContent::Parts(parts),
     };
     Some(Message {
         role,
@@ -274,20 +279,20 @@ fn spoken<'a>(role: &'static str, blocks: &'a [ContentBlock]) -> Option<Message<
     })
 }
 
-fn part(content: &Content) -> Option<Part<'_>> {
+fn content_part(content: &Content) -> Option<ContentPart<'_>> {
     match content {
-        Content::Text(text) if !text.is_empty() => Some(Part::Text { text }),
+        Content::Text(text) if !text.is_empty() => Some(ContentPart::Text { text }),
         Content::Document(Media {
             source: Source::Text(text),
             ..
-        }) if !text.is_empty() => Some(Part::Text { text }),
+        }) if !text.is_empty() => Some(ContentPart::Text { text }),
         Content::Image(Media { mime, source, .. }) => {
             let url = match source {
                 Source::Base64(data) => Cow::Owned(format!("data:{mime};base64,{data}")),
                 Source::Url(url) => Cow::Borrowed(url.as_str()),
                 Source::Text(_) | Source::File(_) => return None,
             };
-            Some(Part::ImageUrl {
+            Some(ContentPart::ImageUrl {
                 image_url: ImageUrl { url },
             })
         }
@@ -295,20 +300,20 @@ fn part(content: &Content) -> Option<Part<'_>> {
     }
 }
 
-/// What the model said before its calls, else what it thought: thoughts that another vendor signed are not this one's plan.
-fn plan(blocks: &[ContentBlock]) -> Option<String> {
-    let texts = |thoughts: bool| -> Vec<&str> {
+/// Plan of a turn with calls: its text, else its unsigned reasoning.
+fn tool_plan(blocks: &[ContentBlock]) -> Option<String> {
+    let texts = |is_reasoning: bool| -> Vec<&str> {
         let texts = blocks.iter().filter_map(|block| match &block.content {
-            Content::Text(text) if !thoughts => Some(text.as_str()),
-            Content::Reasoning(reasoned) if thoughts && reasoned.opaque.is_none() => {
-                Some(reasoned.text.as_str())
+            Content::Text(text) if !is_reasoning => Some(text.as_str()),
+            Content::Reasoning(reasoning) if is_reasoning && reasoning.opaque.is_none() => {
+                Some(reasoning.text.as_str())
             }
             _ => None,
         });
         texts.filter(|text| !text.is_empty()).collect()
     };
-    let said = texts(false);
-    let plan = if said.is_empty() { texts(true) } else { said };
+    let text = texts(false);
+    let plan = if text.is_empty() { texts(true) } else { text };
     (!plan.is_empty()).then(|| plan.join("\n"))
 }
 
@@ -324,16 +329,16 @@ fn response_format(format: &Format) -> Option<ResponseFormat<'_>> {
     })
 }
 
-/// Models that think do so unless told not to; a budget must be above zero.
-fn thinking(ask: &ChatRequest) -> Option<Thinking> {
-    let reasoning = &ask.reasoning;
+/// Reasoning models think unless it is disabled; a budget must be positive.
+fn thinking_config(request: &ChatRequest) -> Option<ThinkingConfig> {
+    let reasoning = &request.reasoning;
     if reasoning.is_off() || reasoning.budget == Some(0) {
-        return Some(Thinking {
+        return Some(ThinkingConfig {
             kind: "disabled",
             token_budget: None,
         });
     }
-    (reasoning.adaptive || reasoning.budget.is_some()).then_some(Thinking {
+    (reasoning.adaptive || reasoning.budget.is_some()).then_some(ThinkingConfig {
         kind: "enabled",
         token_budget: reasoning.budget,
     })

@@ -1,5 +1,5 @@
-//! What Cohere's `usage` says, in the canonical shape (WIRE.md 2.12): what was billed where it says so, else what the model saw. Its
-//! counts are written as fractions that are whole.
+//! Converts Cohere's `usage` to canonical usage: the billed units if reported, else the tokens that the model processed. Cohere writes
+//! counts as decimals (`12.0`). An invalid count must never be taken for zero.
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess};
 
@@ -10,19 +10,19 @@ use crate::domain::usage::{ReportedUsage, TOKENS_MAX, Usage};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct CohereUsage {
-    billed: Tokens,
-    seen: Tokens,
+    billed: TokenCounts,
+    processed: TokenCounts,
     cached: Count,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Tokens {
+struct TokenCounts {
     input: Count,
     output: Count,
 }
 
-impl Tokens {
-    fn are_said(self) -> bool {
+impl TokenCounts {
+    fn any_reported(self) -> bool {
         self.input.is_said() || self.output.is_said()
     }
 }
@@ -31,8 +31,8 @@ impl FieldVisitor for CohereUsage {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "billed_units" => map.next_value_seed(ObjectSeed(&mut self.billed)),
-            "tokens" => map.next_value_seed(ObjectSeed(&mut self.seen)),
-            "cached_tokens" => whole(map, &mut self.cached),
+            "tokens" => map.next_value_seed(ObjectSeed(&mut self.processed)),
+            "cached_tokens" => read_count(map, &mut self.cached),
             _ => skip(map),
         }
     }
@@ -42,11 +42,11 @@ impl FieldVisitor for CohereUsage {
     }
 }
 
-impl FieldVisitor for Tokens {
+impl FieldVisitor for TokenCounts {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
-            "input_tokens" => whole(map, &mut self.input),
-            "output_tokens" => whole(map, &mut self.output),
+            "input_tokens" => read_count(map, &mut self.input),
+            "output_tokens" => read_count(map, &mut self.output),
             _ => skip(map),
         }
     }
@@ -64,36 +64,40 @@ impl<'de> Deserialize<'de> for CohereUsage {
     }
 }
 
-fn whole<'de, A: MapAccess<'de>>(map: &mut A, count: &mut Count) -> Result<(), A::Error> {
-    *count = map.next_value::<Whole>()?.0;
+fn read_count<'de, A: MapAccess<'de>>(map: &mut A, count: &mut Count) -> Result<(), A::Error> {
+    *count = map.next_value::<DecimalCount>()?.0;
     Ok(())
 }
 
-/// A count like `12.0`.
+/// Count written as an integer or as a decimal such as `12.0`.
 #[derive(Clone, Copy, Debug, Default)]
-struct Whole(Count);
+struct DecimalCount(Count);
 
-impl<'de> Deserialize<'de> for Whole {
-    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Whole, D::Error> {
-        let written = RawJson::deserialize(json)?;
-        let (whole, part) = written
+impl<'de> Deserialize<'de> for DecimalCount {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<DecimalCount, D::Error> {
+        let number = RawJson::deserialize(json)?;
+        let (integer, fraction) = number
             .as_str()
             .split_once('.')
-            .unwrap_or((written.as_str(), "0"));
-        let is_whole = !part.is_empty() && part.bytes().all(|digit| digit == b'0');
-        Ok(Whole(match whole.parse() {
-            _ if written.as_str() == "null" => Count::Absent,
-            Ok(tokens) if is_whole && tokens <= TOKENS_MAX => Count::Value(tokens),
+            .unwrap_or((number.as_str(), "0"));
+        let is_integral = !fraction.is_empty() && fraction.bytes().all(|digit| digit == b'0');
+        Ok(DecimalCount(match integer.parse() {
+            _ if number.as_str() == "null" => Count::Absent,
+            Ok(tokens) if is_integral && tokens <= TOKENS_MAX => Count::Value(tokens),
             _ => Count::Invalid,
         }))
     }
 }
 
 impl CohereUsage {
-    /// Billed units take no notice of what a cache served.
+    /// Billed units do not distinguish cached input.
     pub(super) fn report(&self) -> ReportedUsage {
-        let is_billed = self.billed.are_said();
-        let Tokens { input, output } = if is_billed { self.billed } else { self.seen };
+        let is_billed = self.billed.any_reported();
+        let TokenCounts { input, output } = if is_billed {
+            self.billed
+        } else {
+            self.processed
+        };
         let cached = if is_billed {
             Count::Absent
         } else {
@@ -132,25 +136,26 @@ mod tests {
     }
 
     #[test]
-    fn c04_what_was_billed_counts_and_not_what_the_model_saw() {
-        let seen = r#""tokens":{"input_tokens":220.0,"output_tokens":30.0},"cached_tokens":20"#;
+    fn c04_cohere_usage_prefers_billed_units_to_processed_tokens() {
+        let processed =
+            r#""tokens":{"input_tokens":220.0,"output_tokens":30.0},"cached_tokens":20"#;
         assert_eq!(
             report(&format!(
-                r#"{{"billed_units":{{"input_tokens":17.0,"output_tokens":12}},{seen}}}"#
+                r#"{{"billed_units":{{"input_tokens":17.0,"output_tokens":12}},{processed}}}"#
             )),
             tokens(17, 0, 12)
         );
-        assert_eq!(report(&format!("{{{seen}}}")), tokens(200, 20, 30));
+        assert_eq!(report(&format!("{{{processed}}}")), tokens(200, 20, 30));
         assert_eq!(
             report(&format!(
-                r#"{{"billed_units":{{"search_units":1}},{seen}}}"#
+                r#"{{"billed_units":{{"search_units":1}},{processed}}}"#
             )),
             tokens(200, 20, 30)
         );
     }
 
     #[test]
-    fn what_is_not_said_is_missing_and_what_is_no_whole_number_is_a_lie() {
+    fn cohere_usage_absent_counts_are_missing_and_bad_counts_invalid() {
         for nothing in [
             "{}",
             r#"{"billed_units":null,"tokens":{}}"#,
@@ -158,15 +163,15 @@ mod tests {
         ] {
             assert_eq!(report(nothing), ReportedUsage::Missing);
         }
-        let half = ReportedUsage::Partial {
+        let partial = ReportedUsage::Partial {
             usage: Usage {
                 uncached_in: 10,
                 ..Usage::default()
             },
             unsaid: Side::Output,
         };
-        assert_eq!(report(r#"{"billed_units":{"input_tokens":10}}"#), half);
-        for lie in [
+        assert_eq!(report(r#"{"billed_units":{"input_tokens":10}}"#), partial);
+        for invalid in [
             "1.5",
             "-1",
             "-1.0",
@@ -177,18 +182,18 @@ mod tests {
             "{}",
         ] {
             assert_eq!(
-                report(&format!(r#"{{"tokens":{{"input_tokens":{lie}}}}}"#)),
+                report(&format!(r#"{{"tokens":{{"input_tokens":{invalid}}}}}"#)),
                 ReportedUsage::Invalid,
-                "{lie}"
+                "{invalid}"
             );
         }
-        for lie in ["5", "\"x\"", "[]", "-3", "true"] {
-            for odd in [
-                lie.to_owned(),
-                format!(r#"{{"billed_units":{lie}}}"#),
-                format!(r#"{{"tokens":{lie}}}"#),
+        for invalid in ["5", "\"x\"", "[]", "-3", "true"] {
+            for usage in [
+                invalid.to_owned(),
+                format!(r#"{{"billed_units":{invalid}}}"#),
+                format!(r#"{{"tokens":{invalid}}}"#),
             ] {
-                assert_eq!(report(&odd), ReportedUsage::Invalid, "{odd}");
+                assert_eq!(report(&usage), ReportedUsage::Invalid, "{usage}");
             }
         }
     }

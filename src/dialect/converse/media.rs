@@ -1,5 +1,5 @@
-//! Images and documents of a Converse request: always as bytes, with a format in Converse's own words, documents with a name
-//! that it takes.
+//! Images and documents of a Converse request: inline bytes with Converse's format name, documents with a name that Converse accepts. Must
+//! never use one document name twice in a request.
 
 use std::borrow::Cow;
 
@@ -9,47 +9,48 @@ use serde::Serialize;
 
 use crate::conversation::{Media, Source};
 
+/// Converse's limit.
 const NAME_CHARS_MAX: usize = 200;
 
 #[derive(Serialize)]
 pub(super) struct Image<'a> {
     format: &'a str,
-    source: Bytes<'a>,
+    source: MediaSource<'a>,
 }
 
 #[derive(Serialize)]
 pub(super) struct Document<'a> {
     format: &'a str,
     name: String,
-    source: Bytes<'a>,
+    source: MediaSource<'a>,
 }
 
-/// In base64.
 #[derive(Serialize)]
-struct Bytes<'a> {
+struct MediaSource<'a> {
+    /// base64
     bytes: Cow<'a, str>,
 }
 
 impl<'a> Image<'a> {
-    /// `None` for what `fit` has refused: an image that is somewhere else.
+    /// `None` for an image by URL or file id, which the capability filter refused.
     pub(super) fn of(media: &'a Media) -> Option<Image<'a>> {
         let Source::Base64(data) = &media.source else {
             return None;
         };
         Some(Image {
             format: image_format(&media.mime, data),
-            source: Bytes {
+            source: MediaSource {
                 bytes: Cow::Borrowed(data),
             },
         })
     }
 }
 
-/// The name of the format; where the client told none, by how such files begin.
+/// Format from the MIME type, else from the magic number of the data.
 fn image_format<'a>(mime: &'a str, data: &str) -> &'a str {
     match mime.strip_prefix("image/") {
         Some("jpg") => "jpeg",
-        // one that Converse does not know either: it says so itself
+        // Converse rejects a format that it does not know
         Some(format) if !format.is_empty() => format,
         _ if data.starts_with("/9j/") => "jpeg",
         _ if data.starts_with("R0lGOD") => "gif",
@@ -58,7 +59,7 @@ fn image_format<'a>(mime: &'a str, data: &str) -> &'a str {
     }
 }
 
-/// The names of a request's documents: each stands once.
+/// Document names in use; Converse requires unique names in a request.
 #[derive(Default)]
 pub(super) struct DocumentNames(Vec<String>);
 
@@ -77,20 +78,20 @@ impl DocumentNames {
         };
         Some(Document {
             format,
-            name: self.fitting(media.name.as_deref()),
-            source: Bytes { bytes },
+            name: self.unique_name(media.name.as_deref()),
+            source: MediaSource { bytes },
         })
     }
 
-    /// Letters, digits, single spaces, hyphens, round and square brackets; a number behind one that is taken.
-    fn fitting(&mut self, name: Option<&str>) -> String {
-        let takes = |letter: char| {
+    /// Name of letters, digits, single spaces, hyphens, parentheses and brackets; a duplicate gets a number.
+    fn unique_name(&mut self, name: Option<&str>) -> String {
+        let is_allowed = |letter: char| {
             letter.is_ascii_alphanumeric() || matches!(letter, '-' | '(' | ')' | '[' | ']')
         };
         let plain: String = name
             .unwrap_or_default()
             .chars()
-            .map(|letter| if takes(letter) { letter } else { ' ' })
+            .map(|letter| if is_allowed(letter) { letter } else { ' ' })
             .collect();
         let plain = plain.split_whitespace().collect::<Vec<_>>().join(" ");
         let plain: String = plain.chars().take(NAME_CHARS_MAX - 8).collect();
@@ -99,14 +100,14 @@ impl DocumentNames {
         } else {
             plain.trim()
         };
-        let mut fitting = plain.to_owned();
+        let mut unique = plain.to_owned();
         let mut number = 1;
-        while self.0.contains(&fitting) {
+        while self.0.contains(&unique) {
             number += 1;
-            fitting = format!("{plain} ({number})");
+            unique = format!("{plain} ({number})");
         }
-        self.0.push(fitting.clone());
-        fitting
+        self.0.push(unique.clone());
+        unique
     }
 }
 
@@ -121,7 +122,7 @@ fn document_format(mime: &str) -> &str {
         "application/vnd.openxmlformats-officedocument.wordprocessingml.document" => "docx",
         "application/vnd.ms-excel" => "xls",
         "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet" => "xlsx",
-        // one that Converse does not know either: it says so itself
+        // Converse rejects a format that it does not know
         other => other.rsplit('/').next().unwrap_or(other),
     }
 }
@@ -131,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_documents_name_has_only_letters_that_converse_takes_and_stands_once() {
+    fn converse_document_name_is_sanitized_and_unique() {
         let mut names = DocumentNames::default();
         for (name, expected) in [
             (Some("a_b.pdf"), "a b pdf"),
@@ -141,13 +142,13 @@ mod tests {
             (None, "document (2)"),
             (Some(""), "document (3)"),
         ] {
-            assert_eq!(names.fitting(name), expected, "{name:?}");
+            assert_eq!(names.unique_name(name), expected, "{name:?}");
         }
-        assert!(names.fitting(Some(&"x ".repeat(500))).len() <= NAME_CHARS_MAX);
+        assert!(names.unique_name(Some(&"x ".repeat(500))).len() <= NAME_CHARS_MAX);
     }
 
     #[test]
-    fn formats_have_converses_own_words() {
+    fn converse_media_format_is_read_from_mime_or_magic_number() {
         for (mime, data, expected) in [
             ("image/png", "", "png"),
             ("image/jpeg", "", "jpeg"),

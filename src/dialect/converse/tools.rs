@@ -1,9 +1,9 @@
-//! The tools of a Converse request, and the marks up to which its beginning may be cached.
+//! `toolConfig` of a Converse request, and cache points. Must never produce an empty tool list: Converse rejects it.
 
 use serde::Serialize;
 
 use crate::conversation::{Cache, ChatRequest, RawJson, Tool, ToolChoice};
-use crate::dialect::converse::Maker;
+use crate::dialect::converse::model_family::ModelFamily;
 use crate::dialect::hub::EncodeOptions;
 use crate::dialect::messages::object_schema;
 
@@ -12,7 +12,7 @@ use crate::dialect::messages::object_schema;
 pub(super) struct ToolConfig<'a> {
     tools: Vec<ToolDeclaration<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tool_choice: Option<Choice<'a>>,
+    tool_choice: Option<ConverseToolChoice<'a>>,
 }
 
 #[derive(Serialize)]
@@ -38,15 +38,15 @@ struct InputSchema {
     json: RawJson,
 }
 
-/// An object whose one member says what is chosen.
+/// Object with one field, which names the choice.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-enum Choice<'a> {
+enum ConverseToolChoice<'a> {
     Any {},
     Tool { name: &'a str },
 }
 
-/// Everything before it may be cached.
+/// Marks the end of a cacheable prefix.
 #[derive(Serialize)]
 pub(super) struct CachePoint {
     #[serde(rename = "type")]
@@ -68,40 +68,40 @@ impl CachePoint {
     }
 }
 
-/// `None` without tools: Converse takes no empty list.
+/// `None` without tools.
 pub(super) fn tool_config<'a>(
-    ask: &'a ChatRequest,
-    sending: &EncodeOptions<'a>,
-    maker: Maker,
+    request: &'a ChatRequest,
+    options: &EncodeOptions<'a>,
+    family: ModelFamily,
 ) -> Option<ToolConfig<'a>> {
-    if ask.tools.is_empty() {
+    if request.tools.is_empty() {
         return None;
     }
-    // of those who cache at all only Claude takes a mark between tools
-    let marks = sending.capabilities.cache_hints && maker == Maker::Claude;
-    let mut tools = Vec::with_capacity(ask.tools.len());
-    for tool in &ask.tools {
-        tools.push(ToolDeclaration::ToolSpec(spec(tool, sending)));
+    // only Claude accepts cache points between tools
+    let has_cache_points = options.capabilities.cache_hints && family == ModelFamily::Claude;
+    let mut tools = Vec::with_capacity(request.tools.len());
+    for tool in &request.tools {
+        tools.push(ToolDeclaration::ToolSpec(tool_spec(tool, options)));
         tools.extend(
             tool.cache
-                .filter(|_| marks)
+                .filter(|_| has_cache_points)
                 .map(|cache| ToolDeclaration::CachePoint(CachePoint::of(cache))),
         );
     }
-    let tool_choice = match &ask.tool_choice {
-        // a fitted ask has no tools where none may be called
+    let tool_choice = match &request.tool_choice {
+        // with `none` the capability filter removed the tools
         ToolChoice::Auto | ToolChoice::None => None,
-        ToolChoice::Any => Some(Choice::Any {}),
-        ToolChoice::Named(name) => Some(Choice::Tool {
-            name: sending.names.sent(name),
+        ToolChoice::Any => Some(ConverseToolChoice::Any {}),
+        ToolChoice::Named(name) => Some(ConverseToolChoice::Tool {
+            name: options.names.sent(name),
         }),
     };
     Some(ToolConfig { tools, tool_choice })
 }
 
-fn spec<'a>(tool: &'a Tool, sending: &EncodeOptions<'a>) -> ToolSpec<'a> {
+fn tool_spec<'a>(tool: &'a Tool, options: &EncodeOptions<'a>) -> ToolSpec<'a> {
     ToolSpec {
-        name: sending.names.sent(&tool.name),
+        name: options.names.sent(&tool.name),
         description: tool
             .description
             .as_deref()

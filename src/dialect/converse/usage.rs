@@ -1,4 +1,5 @@
-//! What a Converse call used, as its `metadata` (or whole answer) says.
+//! Converts Converse's `usage` (in the `metadata` event or in a unary response) to canonical usage. `inputTokens` excludes cached tokens.
+//! An invalid count must never be taken for zero.
 
 use serde::de::MapAccess;
 
@@ -6,7 +7,7 @@ use crate::dialect::wire::count::Count;
 use crate::dialect::wire::json::{ElementsSeed, FieldVisitor, Leaf, ObjectSeed, skip};
 use crate::domain::usage::{ReportedUsage, Usage};
 
-/// The counts of `usage`, per field the last one given. The input leaves caches out (WIRE.md 2.12).
+/// Counts of `usage`; the last value of each field counts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ConverseUsage {
     input: Count,
@@ -19,7 +20,8 @@ pub(super) struct ConverseUsage {
 }
 
 impl ConverseUsage {
-    pub(super) fn then(&mut self, later: ConverseUsage) {
+    /// Takes the fields that `later` reports.
+    pub(super) fn merge(&mut self, later: ConverseUsage) {
         self.input.then(later.input);
         self.output.then(later.output);
         self.cache_read.then(later.cache_read);
@@ -29,7 +31,7 @@ impl ConverseUsage {
         self.service_tier = later.service_tier.or(self.service_tier.take());
     }
 
-    pub(super) fn output_said(&self) -> bool {
+    pub(super) fn has_output(&self) -> bool {
         self.output.is_said()
     }
 
@@ -59,17 +61,21 @@ impl ConverseUsage {
         ReportedUsage::of(usage, self.input.is_said(), self.output.is_said())
     }
 
-    /// Writes of 5 minutes, of an hour, of a lifetime not said. Without details all are of 5 minutes, the usual lifetime.
+    /// Cache writes for 5 minutes, for an hour and for another lifetime. Without details all count as 5 minutes, the default.
     fn cache_writes(&self) -> (u64, u64, u64) {
-        let (five, hour) = (self.cache_write_5m.tokens(), self.cache_write_1h.tokens());
+        let (five_minutes, hour) = (self.cache_write_5m.tokens(), self.cache_write_1h.tokens());
         match self.cache_write {
             Count::Value(total)
                 if self.cache_write_5m == Count::Absent && self.cache_write_1h == Count::Absent =>
             {
                 (total, 0, 0)
             }
-            Count::Value(total) => (five, hour, total.saturating_sub(five.saturating_add(hour))),
-            Count::Absent | Count::Invalid => (five, hour, 0),
+            Count::Value(total) => (
+                five_minutes,
+                hour,
+                total.saturating_sub(five_minutes.saturating_add(hour)),
+            ),
+            Count::Absent | Count::Invalid => (five_minutes, hour, 0),
         }
     }
 }
@@ -82,7 +88,7 @@ impl FieldVisitor for ConverseUsage {
             "cacheReadInputTokens" => self.cache_read.then(Count::optional(map)?),
             "cacheWriteInputTokens" => self.cache_write.then(Count::optional(map)?),
             "cacheDetails" => {
-                let mut details = Details {
+                let mut details = CacheDetailsVisitor {
                     usage: self,
                     ttl: None,
                     tokens: Count::Absent,
@@ -99,14 +105,14 @@ impl FieldVisitor for ConverseUsage {
     }
 }
 
-/// `cacheDetails`: of what was written to the cache, how much for how long.
-struct Details<'u> {
+/// Visitor of `cacheDetails`: cache writes by lifetime.
+struct CacheDetailsVisitor<'u> {
     usage: &'u mut ConverseUsage,
     ttl: Option<String>,
     tokens: Count,
 }
 
-impl FieldVisitor for Details<'_> {
+impl FieldVisitor for CacheDetailsVisitor<'_> {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "ttl" => self.ttl = map.next_value::<Leaf<'_>>()?.text().map(str::to_owned),
@@ -125,13 +131,13 @@ impl FieldVisitor for Details<'_> {
         match self.ttl.take().as_deref() {
             Some("5m") => self.usage.cache_write_5m.then(tokens),
             Some("1h") => self.usage.cache_write_1h.then(tokens),
-            // of another lifetime: what the total has beyond the others
+            // another lifetime: the remainder of the total
             _ => {}
         }
     }
 }
 
-/// `metadata`, or a whole answer, as far as usage goes.
+/// Usage and service tier of a `metadata` event or a unary response.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Metadata {
     pub(super) usage: ConverseUsage,
@@ -141,15 +147,17 @@ impl FieldVisitor for Metadata {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "usage" => map.next_value_seed(ObjectSeed(&mut self.usage)),
-            "serviceTier" => map.next_value_seed(ObjectSeed(&mut Tier(&mut self.usage))),
+            "serviceTier" => {
+                map.next_value_seed(ObjectSeed(&mut ServiceTierVisitor(&mut self.usage)))
+            }
             _ => skip(map),
         }
     }
 }
 
-struct Tier<'u>(&'u mut ConverseUsage);
+struct ServiceTierVisitor<'u>(&'u mut ConverseUsage);
 
-impl FieldVisitor for Tier<'_> {
+impl FieldVisitor for ServiceTierVisitor<'_> {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         if name != "type" {
             return skip(map);
@@ -189,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn the_input_leaves_caches_out_and_writes_go_to_their_lifetimes() {
+    fn converse_usage_splits_cache_writes_by_lifetime() {
         let plain = r#""inputTokens":7,"outputTokens":3,"totalTokens":10"#;
         assert_eq!(report(plain), ReportedUsage::Complete(used(7, 3)));
         for (more, read, five, hour, other) in [
@@ -245,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn lies_are_told_from_silence() {
+    fn converse_usage_absent_counts_are_missing_and_bad_counts_invalid() {
         for (usage, expected) in [
             ("", ReportedUsage::Missing),
             (r#""totalTokens":7"#, ReportedUsage::Missing),

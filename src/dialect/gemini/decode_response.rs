@@ -1,5 +1,6 @@
-//! What `generateContent` answers, as neutral events. A stream has no terminal event: it is whole once a reason for its end was
-//! seen. Calls come whole, perhaps without an id; signatures sit on any part and go with the block that they sign.
+//! Decodes `generateContent` responses, unary and streamed, into canonical output events. A stream has no terminal event: it is
+//! complete once a finish reason was read. Calls arrive complete, sometimes without an id; a signature on a part is attached to the
+//! block it signs. Must never report a truncated stream as complete.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -15,29 +16,29 @@ use crate::dialect::wire::sse::Fields;
 use crate::dialect::{Dialect, UpstreamError, fault};
 use crate::domain::usage::{ReportedUsage, Side};
 
-/// Reads one answer; of several candidates only the first.
+/// Decoder of one response; of several candidates only the first is read.
 pub(in crate::dialect) struct GeminiDecoder {
-    /// what minted ids begin with
-    seed: String,
+    /// prefix of generated call ids
+    request_id: String,
     origin: Origin,
     usage: GeminiUsage,
     blocks: u32,
-    /// the block of text or thoughts that is open
+    /// open block of text or reasoning
     open: Option<(u32, BlockKind)>,
-    /// there was text, or a call
-    said: bool,
+    /// text or a call was read
+    has_output: bool,
     finished: bool,
-    /// finished, or failed
+    /// finished or failed
     ended: bool,
-    /// the output was counted with the end or after it: what was said before is a beginning
-    counted: bool,
+    /// an output count arrived with the end or after it; earlier counts are partial
+    output_counted: bool,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ResponseBody {
+struct GenerateContentResponse {
     candidates: Option<Vec<Candidate>>,
-    prompt_feedback: Option<Feedback>,
+    prompt_feedback: Option<PromptFeedback>,
     #[serde(default)]
     usage_metadata: GeminiUsage,
     #[serde(default, deserialize_with = "json::if_it_fits")]
@@ -47,7 +48,7 @@ struct ResponseBody {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Feedback {
+struct PromptFeedback {
     block_reason: Option<String>,
 }
 
@@ -55,94 +56,94 @@ struct Feedback {
 #[serde(rename_all = "camelCase")]
 struct Candidate {
     index: Option<u64>,
-    content: Option<Contents>,
+    content: Option<CandidateContent>,
     finish_reason: Option<String>,
     #[serde(default, deserialize_with = "json::if_it_fits")]
     finish_message: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Contents {
-    parts: Option<Vec<Part>>,
+struct CandidateContent {
+    parts: Option<Vec<CandidatePart>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Part {
+struct CandidatePart {
     #[serde(default)]
     thought: Option<bool>,
     text: Option<String>,
-    function_call: Option<FunctionCall>,
+    function_call: Option<CandidateCall>,
     thought_signature: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct FunctionCall {
+struct CandidateCall {
     id: Option<String>,
     name: Option<String>,
     args: Option<RawJson>,
 }
 
 impl GeminiDecoder {
-    pub(in crate::dialect) fn new(head: &ResponseMeta) -> GeminiDecoder {
+    pub(in crate::dialect) fn new(meta: &ResponseMeta) -> GeminiDecoder {
         GeminiDecoder {
-            seed: head.request_id.clone(),
+            request_id: meta.request_id.clone(),
             origin: Origin {
                 dialect: Dialect::Gemini.as_str().into(),
-                model: head.model.clone(),
+                model: meta.model.clone(),
             },
             usage: GeminiUsage::default(),
             blocks: 0,
             open: None,
-            said: false,
+            has_output: false,
             finished: false,
             ended: false,
-            counted: false,
+            output_counted: false,
         }
     }
 
-    fn answered(
+    fn response(
         &mut self,
-        answered: ResponseBody,
+        response: GenerateContentResponse,
         events: &mut Vec<OutputEvent>,
     ) -> Result<(), UpstreamError> {
-        let first = answered
+        let first = response
             .candidates
             .unwrap_or_default()
             .into_iter()
             .find(|candidate| candidate.index.unwrap_or(0) == 0);
-        let blocked = answered
+        let is_blocked = response
             .prompt_feedback
             .is_some_and(|feedback| feedback.block_reason.is_some());
-        let heard = match first {
+        let result = match first {
             Some(candidate) => self.candidate(candidate, events),
-            // a prompt that was blocked has no candidates
-            None if blocked => {
+            // no candidates: the prompt was blocked
+            None if is_blocked => {
                 self.finish(StopReason::Filtered, events);
                 Ok(())
             }
             None => Ok(()),
         };
-        self.ended |= self.finished || heard.is_err();
-        self.count(answered.usage_metadata);
-        self.usage.service_tier = answered.service_tier.or(self.usage.service_tier.take());
-        heard
+        self.ended |= self.finished || result.is_err();
+        self.add_usage(response.usage_metadata);
+        self.usage.service_tier = response.service_tier.or(self.usage.service_tier.take());
+        result
     }
 
-    fn count(&mut self, later: GeminiUsage) {
-        self.counted |= self.ended
+    fn add_usage(&mut self, later: GeminiUsage) {
+        self.output_counted |= self.ended
             && match later.report() {
                 ReportedUsage::Missing => false,
-                // a count of zero is left out
+                // Gemini omits a count of zero
                 ReportedUsage::Partial {
                     unsaid: Side::Output,
                     ..
-                } => !self.said,
+                } => !self.has_output,
                 ReportedUsage::Partial { .. }
                 | ReportedUsage::Complete(_)
                 | ReportedUsage::Invalid => true,
             };
-        self.usage.then(later);
+        self.usage.merge(later);
     }
 
     fn candidate(
@@ -158,10 +159,10 @@ impl GeminiDecoder {
         let Some(reason) = candidate.finish_reason else {
             return Ok(());
         };
-        let stop = stop(&reason).ok_or_else(|| {
+        let stop = stop_reason(&reason).ok_or_else(|| {
             let message = candidate
                 .finish_message
-                .unwrap_or_else(|| format!("the model's answer ended with {reason}"));
+                .unwrap_or_else(|| format!("model response failed with finish reason `{reason}`"));
             UpstreamError {
                 kind: reason.clone(),
                 ..UpstreamError::new(message)
@@ -171,58 +172,58 @@ impl GeminiDecoder {
         Ok(())
     }
 
-    fn part(&mut self, part: Part, events: &mut Vec<OutputEvent>) {
+    fn part(&mut self, part: CandidatePart, events: &mut Vec<OutputEvent>) {
         let signature = part
             .thought_signature
             .filter(|signature| !signature.is_empty());
         if let Some(call) = part.function_call {
-            return self.call(call, signature, events);
+            return self.function_call(call, signature, events);
         }
-        let opened = if part.thought == Some(true) {
+        let kind = if part.thought == Some(true) {
             BlockKind::Reasoning
         } else {
             BlockKind::Text
         };
         if let Some(text) = part.text.filter(|text| !text.is_empty()) {
-            self.say(opened.clone(), text, events);
+            self.push_text(kind.clone(), text, events);
         }
         let Some(data) = signature else { return };
-        // the signature of a text stands in a thought of its own behind it
-        if opened == BlockKind::Text || !matches!(self.open, Some((_, BlockKind::Reasoning))) {
+        // the signature of a text becomes a reasoning block of its own after the text
+        if kind == BlockKind::Text || !matches!(self.open, Some((_, BlockKind::Reasoning))) {
             self.close(events);
             self.open(BlockKind::Reasoning, events);
         }
         if let Some((block, _)) = self.open {
             events.push(OutputEvent::Opaque {
                 block,
-                opaque: self.opaque(data),
+                opaque: self.provider_state(data),
             });
         }
         self.close(events);
     }
 
-    fn say(&mut self, opened: BlockKind, text: String, events: &mut Vec<OutputEvent>) {
-        self.said |= opened == BlockKind::Text;
+    fn push_text(&mut self, kind: BlockKind, text: String, events: &mut Vec<OutputEvent>) {
+        self.has_output |= kind == BlockKind::Text;
         let block = match &self.open {
-            Some((block, kind)) if *kind == opened => *block,
+            Some((block, open)) if *open == kind => *block,
             _ => {
                 self.close(events);
-                self.open(opened, events)
+                self.open(kind, events)
             }
         };
         events.push(OutputEvent::Delta { block, text });
     }
 
-    fn call(
+    fn function_call(
         &mut self,
-        call: FunctionCall,
+        call: CandidateCall,
         signature: Option<String>,
         events: &mut Vec<OutputEvent>,
     ) {
         self.close(events);
-        self.said = true;
-        let minted = format!("call_{}_{}", self.seed, self.blocks);
-        let id = call.id.filter(|id| !id.is_empty()).unwrap_or(minted);
+        self.has_output = true;
+        let generated = format!("call_{}_{}", self.request_id, self.blocks);
+        let id = call.id.filter(|id| !id.is_empty()).unwrap_or(generated);
         let block = self.open(
             BlockKind::Call {
                 id,
@@ -236,13 +237,13 @@ impl GeminiDecoder {
         if let Some(data) = signature {
             events.push(OutputEvent::Opaque {
                 block,
-                opaque: self.opaque(data),
+                opaque: self.provider_state(data),
             });
         }
         self.close(events);
     }
 
-    fn opaque(&self, data: String) -> ProviderState {
+    fn provider_state(&self, data: String) -> ProviderState {
         ProviderState {
             origin: Some(self.origin.clone()),
             kind: ProviderStateKind::Signature,
@@ -256,14 +257,14 @@ impl GeminiDecoder {
         events.push(OutputEvent::Stop(stop));
     }
 
-    fn open(&mut self, opened: BlockKind, events: &mut Vec<OutputEvent>) -> u32 {
+    fn open(&mut self, kind: BlockKind, events: &mut Vec<OutputEvent>) -> u32 {
         let block = self.blocks;
         self.blocks += 1;
         events.push(OutputEvent::Open {
             block,
-            opened: opened.clone(),
+            opened: kind.clone(),
         });
-        self.open = Some((block, opened));
+        self.open = Some((block, kind));
         block
     }
 
@@ -284,15 +285,14 @@ impl ResponseDecoder for GeminiDecoder {
         if data.is_empty() {
             return Ok(StreamState::More);
         }
-        let answered: ResponseBody = json::lenient(data).map_err(|_| {
-            UpstreamError::unreadable("the upstream sent an event that is no answer of Gemini")
-        })?;
-        if answered.error.is_some() || fields.event == Some(b"error") {
+        let response: GenerateContentResponse = json::lenient(data)
+            .map_err(|_| UpstreamError::unreadable("malformed Gemini event from the upstream"))?;
+        if response.error.is_some() || fields.event == Some(b"error") {
             self.ended = true;
-            self.count(answered.usage_metadata);
+            self.add_usage(response.usage_metadata);
             return Err(fault::named(Dialect::Gemini, data));
         }
-        self.answered(answered, events)?;
+        self.response(response, events)?;
         Ok(StreamState::More)
     }
 
@@ -301,45 +301,44 @@ impl ResponseDecoder for GeminiDecoder {
         body: &[u8],
         events: &mut Vec<OutputEvent>,
     ) -> Result<(), IncompleteResponse> {
-        let answered: ResponseBody = whole_of(body)?;
-        if answered.error.is_some() {
+        let response: GenerateContentResponse = whole_of(body)?;
+        if response.error.is_some() {
             return Err(IncompleteResponse::fault(
                 fault::named(Dialect::Gemini, body),
-                answered.usage_metadata.report(),
+                response.usage_metadata.report(),
             ));
         }
-        let is_answer = answered.prompt_feedback.is_some()
-            || answered
-                .candidates
-                .as_ref()
-                .is_some_and(|some| !some.is_empty());
-        if !is_answer {
-            let fault = UpstreamError::unreadable("the upstream's answer has no candidate");
+        let has_candidates = response
+            .candidates
+            .as_ref()
+            .is_some_and(|candidates| !candidates.is_empty());
+        if !has_candidates && response.prompt_feedback.is_none() {
+            let fault = UpstreamError::unreadable("upstream response has no candidate");
             return Err(IncompleteResponse::fault(
                 fault,
-                answered.usage_metadata.report(),
+                response.usage_metadata.report(),
             ));
         }
-        self.answered(answered, events)
+        self.response(response, events)
             .map_err(|fault| IncompleteResponse::fault(fault, self.report()))?;
         self.finished = true;
-        self.counted = true;
+        self.output_counted = true;
         Ok(())
     }
 
-    /// A count of zero is left out: an answer that said nothing has no tokens of its own.
+    /// Gemini omits a count of zero: a finished response without output used no output tokens.
     fn report(&self) -> ReportedUsage {
         match self.usage.report() {
             ReportedUsage::Partial {
                 usage,
                 unsaid: Side::Output,
-            } if self.finished && !self.said => ReportedUsage::Complete(usage),
+            } if self.finished && !self.has_output => ReportedUsage::Complete(usage),
             report => report,
         }
     }
 
     fn output_is_final(&self) -> bool {
-        let unsaid = matches!(
+        let is_missing = matches!(
             self.report(),
             ReportedUsage::Missing
                 | ReportedUsage::Partial {
@@ -347,7 +346,7 @@ impl ResponseDecoder for GeminiDecoder {
                     ..
                 }
         );
-        self.counted && !unsaid
+        self.output_counted && !is_missing
     }
 
     fn is_whole(&self) -> bool {
@@ -355,10 +354,10 @@ impl ResponseDecoder for GeminiDecoder {
     }
 }
 
-/// Gemini's words for an end; `None` for those that mean that the answer failed (WIRE.md 2.11).
-fn stop(reason: &str) -> Option<StopReason> {
+/// Stop reason of a Gemini `finishReason`; `None` if the response failed.
+fn stop_reason(reason: &str) -> Option<StopReason> {
     Some(match reason {
-        // also for calls: what was called is known from the parts
+        // also after calls, which are known from the parts
         "STOP" => StopReason::End,
         "MAX_TOKENS" => StopReason::Length,
         "SAFETY"
@@ -378,9 +377,10 @@ fn stop(reason: &str) -> Option<StopReason> {
         | "MISSING_THOUGHT_SIGNATURE"
         | "MALFORMED_RESPONSE" => return None,
         other => {
+            let reason = other.get(..40).unwrap_or(other);
             tracing::warn!(
-                "Gemini ended an answer with {:?}: taken for a plain end",
-                other.get(..40).unwrap_or(other)
+                ?reason,
+                "unknown Gemini finish reason; treated as the end of the turn"
             );
             StopReason::End
         }
@@ -388,195 +388,4 @@ fn stop(reason: &str) -> Option<StopReason> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::dialect::Framing;
-    use crate::dialect::samples;
-    use crate::domain::usage::Usage;
-
-    const TEXT_STREAM: &str = include_str!("../../../tests/golden/gemini/text.sse");
-    const TEXT: &str = include_str!("../../../tests/golden/gemini/text.json");
-    const TOOL_STREAM: &str = include_str!("../../../tests/golden/gemini/tool.sse");
-    const TOOL: &str = include_str!("../../../tests/golden/gemini/tool.json");
-    const SIGNATURE: &str = "EtcBCtQBAXLI2nwLIb8wGzGRSnYGjO5Wn0kJ0pqXb3eQ";
-
-    fn reader() -> GeminiDecoder {
-        GeminiDecoder::new(&samples::head("gemini-3.8-flash"))
-    }
-
-    /// The same of a stream and of a whole answer.
-    fn read(stream: &str, answer: &str) -> (Vec<String>, ReportedUsage) {
-        let (mut streaming, mut whole, mut events) = (reader(), reader(), Vec::new());
-        let (told, ended) = samples::heard(&mut streaming, Framing::Sse, stream.as_bytes());
-        assert_eq!(ended, Ok(true));
-        whole
-            .whole(answer.as_bytes(), &mut events)
-            .expect("a whole answer");
-        let story = samples::story(&told);
-        assert_eq!(samples::story(&events), story);
-        assert_eq!(streaming.report(), whole.report());
-        assert!(streaming.output_is_final() && whole.output_is_final());
-        (story, streaming.report())
-    }
-
-    fn usage(uncached_in: u64, cache_read: u64, out_total: u64, reasoning: u64) -> ReportedUsage {
-        ReportedUsage::Complete(Usage {
-            uncached_in,
-            cache_read,
-            out_total,
-            reasoning,
-            ..Usage::default()
-        })
-    }
-
-    #[test]
-    fn r05_thoughts_are_told_from_text_and_the_texts_signature_stands_behind_it() {
-        let (story, report) = read(TEXT_STREAM, TEXT);
-        let thought = "thought: **Greeting**\n\nThe user wants a greeting.".to_owned();
-        let signature = format!("thought:  [{SIGNATURE}]");
-        assert_eq!(
-            story,
-            [
-                thought,
-                "text: Hello 日本 🦀".to_owned(),
-                signature,
-                "End".to_owned()
-            ]
-        );
-        assert_eq!(report, usage(10, 4, 25, 20), "what was thought is output");
-    }
-
-    #[test]
-    fn u02_calls_come_whole_and_get_an_id_where_there_is_none() {
-        let (story, report) = read(TOOL_STREAM, TOOL);
-        let first =
-            format!(r#"call call_req_1_0: weather({{"city":"Zürich 🦀","days":2}}) [{SIGNATURE}]"#);
-        let second = r#"call call_req_1_1: weather({"city":"Bern","days":1.0})"#.to_owned();
-        assert_eq!(story, [first, second, "Tool".to_owned()]);
-        assert_eq!(report, usage(40, 0, 64, 31));
-        let named = TOOL_STREAM.replace(
-            r#""name":"weather","args""#,
-            r#""id":"own","name":"weather","args""#,
-        );
-        let (events, _) = samples::heard(&mut reader(), Framing::Sse, named.as_bytes());
-        assert!(samples::story(&events)[0].starts_with("call own: weather("));
-    }
-
-    #[test]
-    fn a_blocked_prompt_is_a_filtered_answer_without_output() {
-        let story = read(
-            include_str!("../../../tests/golden/gemini/blocked.sse"),
-            include_str!("../../../tests/golden/gemini/blocked.json"),
-        );
-        assert_eq!(story, (vec!["Filtered".to_owned()], usage(9, 0, 0, 0)));
-    }
-
-    #[test]
-    fn every_reason_has_its_place_and_failures_are_none() {
-        let (end, length, filtered, pause) = (
-            Some(StopReason::End),
-            Some(StopReason::Length),
-            Some(StopReason::Filtered),
-            Some(StopReason::Pause),
-        );
-        for (reasons, expected) in [
-            ("STOP OTHER NO_IMAGE NEVER_HEARD_OF", end),
-            ("MAX_TOKENS", length),
-            (
-                "SAFETY RECITATION LANGUAGE BLOCKLIST PROHIBITED_CONTENT SPII IMAGE_SAFETY",
-                filtered,
-            ),
-            ("CONTINUATION", pause),
-            (
-                "MALFORMED_FUNCTION_CALL UNEXPECTED_TOOL_CALL TOO_MANY_TOOL_CALLS MALFORMED_RESPONSE",
-                None,
-            ),
-        ] {
-            for reason in reasons.split(' ') {
-                assert_eq!(stop(reason), expected, "{reason}");
-            }
-        }
-        let malformed = include_str!("../../../tests/golden/gemini/malformed.sse");
-        let (events, ended) = samples::heard(&mut reader(), Framing::Sse, malformed.as_bytes());
-        assert_eq!(events.len(), 2, "what came before is told: {events:?}");
-        let fault = ended.expect_err("a failed answer");
-        let expected = (
-            "MALFORMED_FUNCTION_CALL",
-            "the model's answer ended with MALFORMED_FUNCTION_CALL",
-        );
-        assert_eq!((fault.kind.as_str(), fault.message.as_str()), expected);
-        let explained = malformed.replace(
-            "\"index\":0}]",
-            "\"index\":0,\"finishMessage\":\"no such function\"}]",
-        );
-        let (_, ended) = samples::heard(&mut reader(), Framing::Sse, explained.as_bytes());
-        assert_eq!(
-            ended.expect_err("a failed answer").message,
-            "no such function"
-        );
-    }
-
-    #[test]
-    fn a_stream_is_whole_only_after_a_reason_for_its_end() {
-        let events = samples::events(TEXT_STREAM);
-        let cut: Vec<u8> = events[..3].concat();
-        let mut cut_off = reader();
-        assert_eq!(
-            samples::heard(&mut cut_off, Framing::Sse, &cut).1,
-            Ok(false)
-        );
-        assert!(!cut_off.output_is_final());
-        assert_eq!(cut_off.report(), usage(10, 4, 25, 20), "the input is known");
-        let error = r#"data: {"error":{"code":503,"message":"overloaded","status":"UNAVAILABLE"}}"#;
-        let broken = [&cut[..], error.as_bytes(), b"\n\n"].concat();
-        let fault = samples::heard(&mut reader(), Framing::Sse, &broken)
-            .1
-            .expect_err("an error in band");
-        assert_eq!(
-            (fault.status, fault.kind.as_str(), fault.message.as_str()),
-            (Some(503), "UNAVAILABLE", "overloaded")
-        );
-    }
-
-    #[test]
-    fn an_answer_that_nobody_counted_is_not_free() {
-        let uncounted = TEXT.replace("candidatesTokenCount", "somethingElse");
-        let mut reader = reader();
-        reader
-            .whole(uncounted.as_bytes(), &mut Vec::new())
-            .expect("an answer");
-        assert!(
-            matches!(
-                reader.report(),
-                ReportedUsage::Partial {
-                    unsaid: Side::Output,
-                    ..
-                }
-            ),
-            "{:?}",
-            reader.report()
-        );
-    }
-
-    #[test]
-    fn what_has_no_candidate_is_no_answer() {
-        for body in [
-            "{}",
-            r#"{"candidates":[]}"#,
-            r#"{"candidates":null,"usageMetadata":{}}"#,
-            r#"{"error":{"code":500}}"#,
-        ] {
-            let read = reader().whole(body.as_bytes(), &mut Vec::new());
-            assert!(
-                matches!(read, Err(IncompleteResponse::Fault { .. })),
-                "{body}: {read:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn no_bytes_make_it_panic_and_no_beginning_is_an_answer() {
-        samples::survives(|| Box::new(reader()), Framing::Sse, TEXT_STREAM, TEXT);
-        samples::survives(|| Box::new(reader()), Framing::Sse, TOOL_STREAM, TOOL);
-    }
-}
+mod tests;

@@ -1,4 +1,5 @@
-//! A neutral ask as the body of a `generateContent` request. The model stands in the address, and so does whether it streams.
+//! Encodes a canonical request as the body of `generateContent`. Takes a request that was fitted to the model's capabilities; model
+//! and streaming are part of the URL. Must never send a signature that another model made.
 
 use std::borrow::Cow;
 
@@ -14,17 +15,17 @@ use crate::dialect::answer::written;
 use crate::dialect::hub::EncodeOptions;
 use crate::dialect::schema::without_kind;
 
-/// Stands where a signature was lost: documented by the vendor, who refuses a call without any.
+/// Documented replacement for a lost signature: Gemini rejects a call without any.
 const LOST_SIGNATURE: &str = "skip_thought_signature_validator";
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Body<'a> {
+struct GenerateContentRequest<'a> {
     contents: Vec<GeminiContent<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     system_instruction: Option<GeminiContent<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tools: Vec<Tools<'a>>,
+    tools: Vec<GeminiTool<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_config: Option<ToolConfig<'a>>,
     generation_config: GenerationConfig<'a>,
@@ -74,27 +75,27 @@ struct FunctionCall<'a> {
 struct FunctionResponse<'a> {
     id: Cow<'a, str>,
     name: &'a str,
-    response: Response,
+    response: FunctionOutput,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     parts: Vec<Part<'a>>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Response {
+enum FunctionOutput {
     Output(String),
     Error(String),
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Tools<'a> {
-    function_declarations: Vec<ToolDeclaration<'a>>,
+struct GeminiTool<'a> {
+    function_declarations: Vec<FunctionDeclaration<'a>>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ToolDeclaration<'a> {
+struct FunctionDeclaration<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
@@ -104,12 +105,12 @@ struct ToolDeclaration<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ToolConfig<'a> {
-    function_calling_config: CallingConfig<'a>,
+    function_calling_config: FunctionCallingConfig<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct CallingConfig<'a> {
+struct FunctionCallingConfig<'a> {
     mode: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     allowed_function_names: Option<[&'a str; 1]>,
@@ -139,12 +140,12 @@ struct GenerationConfig<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     response_json_schema: Option<Cow<'a, RawJson>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    thinking_config: Option<Thinking>,
+    thinking_config: Option<ThinkingConfig>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Thinking {
+struct ThinkingConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     thinking_level: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -153,46 +154,52 @@ struct Thinking {
     include_thoughts: bool,
 }
 
-/// The request's body.
-pub(in crate::dialect) fn encode_request(ask: &ChatRequest, sending: &EncodeOptions<'_>) -> String {
-    let writer = Writer { sending };
-    let before = ask
+/// Body of the upstream request. The leading system turns become `systemInstruction`.
+pub(in crate::dialect) fn encode_request(
+    request: &ChatRequest,
+    options: &EncodeOptions<'_>,
+) -> String {
+    let encoder = Encoder { options };
+    let system_count = request
         .turns
         .iter()
         .take_while(|turn| turn.role == Role::System)
         .count();
-    let (system, turns) = ask.turns.split_at(before);
-    let system: Vec<Part<'_>> = system.iter().flat_map(|turn| writer.parts(turn)).collect();
-    let contents = turns.iter().filter_map(|turn| writer.said(turn)).collect();
-    written(&Body {
+    let (system, turns) = request.turns.split_at(system_count);
+    let system: Vec<Part<'_>> = system.iter().flat_map(|turn| encoder.parts(turn)).collect();
+    let contents = turns
+        .iter()
+        .filter_map(|turn| encoder.content(turn))
+        .collect();
+    written(&GenerateContentRequest {
         contents,
         system_instruction: (!system.is_empty()).then_some(GeminiContent {
             role: None,
             parts: system,
         }),
-        tools: writer.tools(ask),
-        tool_config: writer.tool_config(ask),
-        generation_config: generation_config(ask, sending),
-        service_tier: ask.service_tier.as_deref().and_then(tier),
+        tools: encoder.tools(request),
+        tool_config: encoder.tool_config(request),
+        generation_config: generation_config(request, options),
+        service_tier: request.service_tier.as_deref().and_then(service_tier),
     })
 }
 
-/// The vendor's word for a tier. `auto` is what it does unasked.
-fn tier(asked: &str) -> Option<&str> {
-    match asked {
+/// Gemini's name of a service tier; `auto` is its default.
+fn service_tier(tier: &str) -> Option<&str> {
+    match tier {
         "auto" => None,
         "default" | "standard_only" => Some("standard"),
         other => Some(other),
     }
 }
 
-struct Writer<'a> {
-    sending: &'a EncodeOptions<'a>,
+struct Encoder<'a> {
+    options: &'a EncodeOptions<'a>,
 }
 
-impl<'a> Writer<'a> {
-    /// A turn; none where nothing is left of it: the vendor refuses a turn without parts.
-    fn said(&self, turn: &'a Turn) -> Option<GeminiContent<'a>> {
+impl<'a> Encoder<'a> {
+    /// `None` for an empty turn: Gemini rejects a turn without parts.
+    fn content(&self, turn: &'a Turn) -> Option<GeminiContent<'a>> {
         let parts = self.parts(turn);
         let role = if turn.role == Role::Assistant {
             "model"
@@ -207,33 +214,35 @@ impl<'a> Writer<'a> {
 
     fn parts(&self, turn: &'a Turn) -> Vec<Part<'a>> {
         let mut parts = Vec::with_capacity(turn.blocks.len());
-        let mut behind = Vec::new();
-        let mut called = false;
+        let mut result_media = Vec::new();
+        let mut has_call = false;
         for block in &turn.blocks {
             match &block.content {
                 Content::Text(text) => parts.extend(text_part(text)),
                 Content::Image(media) | Content::Document(media) => parts.extend(media_part(media)),
-                Content::Reasoning(reasoned) => parts.extend(self.thought(reasoned)),
+                Content::Reasoning(reasoning) => parts.extend(self.reasoning(reasoning)),
                 Content::ToolCall(call) => {
-                    parts.push(self.call(call, !called));
-                    called = true;
+                    parts.push(self.function_call(call, !has_call));
+                    has_call = true;
                 }
-                Content::ToolResult(result) => parts.push(self.result(result, &mut behind)),
+                Content::ToolResult(result) => {
+                    parts.push(self.function_response(result, &mut result_media))
+                }
             }
         }
-        // the vendor wants the results of a turn first
-        let results = parts
+        // Gemini requires the results of a turn first
+        let result_count = parts
             .iter()
             .take_while(|part| part.function_response.is_some())
             .count();
-        parts.splice(results..results, behind);
+        parts.splice(result_count..result_count, result_media);
         parts
     }
 
-    /// A thought is only worth sending with its signature; signed thoughts without a text sign the text before them.
-    fn thought(&self, reasoned: &'a ReasoningBlock) -> Option<Part<'a>> {
-        let signature = self.own(reasoned.opaque.as_ref()?)?;
-        let (thought, text) = (!reasoned.text.is_empty(), Some(reasoned.text.as_str()));
+    /// Reasoning is sent only with its signature; a signature without reasoning text signs the text part before it.
+    fn reasoning(&self, reasoning: &'a ReasoningBlock) -> Option<Part<'a>> {
+        let signature = self.own_signature(reasoning.opaque.as_ref()?)?;
+        let (thought, text) = (!reasoning.text.is_empty(), Some(reasoning.text.as_str()));
         Some(Part {
             thought,
             text,
@@ -242,37 +251,41 @@ impl<'a> Writer<'a> {
         })
     }
 
-    /// `first`: the first call of its turn, which must be signed.
-    fn call(&self, call: &'a ToolCall, first: bool) -> Part<'a> {
+    /// Models that sign calls require a signature on the first call of a turn.
+    fn function_call(&self, call: &'a ToolCall, is_first: bool) -> Part<'a> {
         let signature = call.opaque.as_ref().and_then(|opaque| match opaque.origin {
-            // nobody else signs calls, so that it can be genuine
+            // only Gemini signs calls, so a signature of unknown origin can be valid
             None => Some(opaque.data.as_str()),
-            Some(_) => self.own(opaque),
+            Some(_) => self.own_signature(opaque),
         });
         let function_call = FunctionCall {
             id: self.id(&call.id),
-            name: self.sending.names.sent(&call.name),
+            name: self.options.names.sent(&call.name),
             args: call.object_raw(),
         };
         Part {
             function_call: Some(function_call),
             thought_signature: signature.or_else(|| {
-                (first && self.sending.capabilities.signed_calls).then_some(LOST_SIGNATURE)
+                (is_first && self.options.capabilities.signed_calls).then_some(LOST_SIGNATURE)
             }),
             ..Part::default()
         }
     }
 
-    /// A signature that this very model made: the vendor says that they are worth nothing to another.
-    fn own(&self, opaque: &'a ProviderState) -> Option<&'a str> {
+    /// Signature made by the model that receives the request: Gemini documents signatures as invalid for other models.
+    fn own_signature(&self, opaque: &'a ProviderState) -> Option<&'a str> {
         let origin = opaque.origin.as_ref()?;
         let is_own =
-            origin.dialect == Dialect::Gemini.as_str() && origin.model == self.sending.model;
+            origin.dialect == Dialect::Gemini.as_str() && origin.model == self.options.model;
         (is_own && opaque.kind == ProviderStateKind::Signature).then_some(opaque.data.as_str())
     }
 
-    /// A result; its images within it, or behind all results where the model takes none there.
-    fn result(&self, result: &'a ToolResult, behind: &mut Vec<Part<'a>>) -> Part<'a> {
+    /// Media go inside the result, or after all results of the turn (`result_media`) if the model rejects them inside.
+    fn function_response(
+        &self,
+        result: &'a ToolResult,
+        result_media: &mut Vec<Part<'a>>,
+    ) -> Part<'a> {
         let text = result.text();
         let media = result
             .blocks
@@ -281,24 +294,24 @@ impl<'a> Writer<'a> {
                 Content::Image(media) | Content::Document(media) => media_part(media),
                 _ => None,
             });
-        let mut within = Vec::new();
-        if self.sending.capabilities.media_within_results {
-            within.extend(media)
+        let mut parts = Vec::new();
+        if self.options.capabilities.media_within_results {
+            parts.extend(media)
         } else {
-            behind.extend(media)
+            result_media.extend(media)
         }
         let function_response = FunctionResponse {
             id: self.id(&result.id),
             name: self
-                .sending
+                .options
                 .names
                 .sent(result.name.as_deref().unwrap_or("unknown")),
             response: if result.is_error {
-                Response::Error(text)
+                FunctionOutput::Error(text)
             } else {
-                Response::Output(text)
+                FunctionOutput::Output(text)
             },
-            parts: within,
+            parts,
         };
         Part {
             function_response: Some(function_response),
@@ -307,32 +320,32 @@ impl<'a> Writer<'a> {
     }
 
     fn id(&self, id: &'a str) -> Cow<'a, str> {
-        fitting_id(id, self.sending.capabilities.ids)
+        fitting_id(id, self.options.capabilities.ids)
     }
 
-    fn tools(&self, ask: &'a ChatRequest) -> Vec<Tools<'a>> {
-        if ask.tools.is_empty() {
+    fn tools(&self, request: &'a ChatRequest) -> Vec<GeminiTool<'a>> {
+        if request.tools.is_empty() {
             return Vec::new();
         }
-        let declared = ask.tools.iter().map(|tool| ToolDeclaration {
-            name: self.sending.names.sent(&tool.name),
+        let declarations = request.tools.iter().map(|tool| FunctionDeclaration {
+            name: self.options.names.sent(&tool.name),
             description: tool.description.as_deref(),
             parameters_json_schema: without_kind(&tool.schema),
         });
-        vec![Tools {
-            function_declarations: declared.collect(),
+        vec![GeminiTool {
+            function_declarations: declarations.collect(),
         }]
     }
 
-    fn tool_config(&self, ask: &'a ChatRequest) -> Option<ToolConfig<'a>> {
-        let (mode, allowed_function_names) = match &ask.tool_choice {
+    fn tool_config(&self, request: &'a ChatRequest) -> Option<ToolConfig<'a>> {
+        let (mode, allowed_function_names) = match &request.tool_choice {
             ToolChoice::Auto => return None,
             ToolChoice::None => ("NONE", None),
             ToolChoice::Any => ("ANY", None),
-            ToolChoice::Named(name) => ("ANY", Some([self.sending.names.sent(name)])),
+            ToolChoice::Named(name) => ("ANY", Some([self.options.names.sent(name)])),
         };
         Some(ToolConfig {
-            function_calling_config: CallingConfig {
+            function_calling_config: FunctionCallingConfig {
                 mode,
                 allowed_function_names,
             },
@@ -360,51 +373,51 @@ fn media_part(media: &Media) -> Option<Part<'_>> {
             })
         }
         Source::Text(text) => text_part(text),
-        // refused when the ask was fitted
+        // refused earlier, by the capability filter
         Source::Url(_) | Source::File(_) => None,
     }
 }
 
 fn generation_config<'a>(
-    ask: &'a ChatRequest,
-    sending: &EncodeOptions<'_>,
+    request: &'a ChatRequest,
+    options: &EncodeOptions<'_>,
 ) -> GenerationConfig<'a> {
-    let (response_mime_type, response_json_schema) = match &ask.format {
+    let (response_mime_type, response_json_schema) = match &request.format {
         Format::Text => (None, None),
         Format::JsonObject => (Some("application/json"), None),
         Format::JsonSchema { schema, .. } => (Some("application/json"), Some(without_kind(schema))),
     };
-    let sampling = &ask.sampling;
+    let sampling = &request.sampling;
     GenerationConfig {
-        max_output_tokens: sending.output_cap,
+        max_output_tokens: options.output_cap,
         temperature: sampling.temperature.as_ref(),
         top_p: sampling.top_p.as_ref(),
         top_k: sampling.top_k.as_ref(),
         presence_penalty: sampling.presence_penalty.as_ref(),
         frequency_penalty: sampling.frequency_penalty.as_ref(),
         seed: sampling.seed.as_ref(),
-        stop_sequences: &ask.stop,
+        stop_sequences: &request.stop,
         response_mime_type,
         response_json_schema,
-        thinking_config: thinking(ask),
+        thinking_config: thinking_config(request),
     }
 }
 
-/// A level for the models that take one and a budget for those before them: the ask was fitted, it holds what the model takes.
-fn thinking(ask: &ChatRequest) -> Option<Thinking> {
-    let reasoning = &ask.reasoning;
+/// Newer models take a level, older ones a budget; the capability filter left only the one that the model takes.
+fn thinking_config(request: &ChatRequest) -> Option<ThinkingConfig> {
+    let reasoning = &request.reasoning;
     let is_off = reasoning.is_off() || reasoning.budget == Some(0);
     let is_on =
         !is_off && (reasoning.adaptive || reasoning.budget.is_some() || reasoning.effort.is_some());
-    let thinking = Thinking {
-        thinking_level: reasoning.effort.and_then(level),
+    let config = ThinkingConfig {
+        thinking_level: reasoning.effort.and_then(thinking_level),
         thinking_budget: reasoning.budget,
         include_thoughts: is_on && reasoning.summary != Some(Summary::Omitted),
     };
-    (is_on || thinking.thinking_budget.is_some()).then_some(thinking)
+    (is_on || config.thinking_budget.is_some()).then_some(config)
 }
 
-fn level(effort: Effort) -> Option<&'static str> {
+fn thinking_level(effort: Effort) -> Option<&'static str> {
     Some(match effort {
         Effort::None => return None,
         Effort::Minimal => "MINIMAL",
@@ -416,176 +429,4 @@ fn level(effort: Effort) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-    use crate::conversation::{Capabilities, Origin, ToolNames};
-
-    const MODEL: &str = "gemini-3.8-flash";
-
-    fn opaque(origin: Option<(&str, &str)>, data: &str) -> ProviderState {
-        let origin = origin.map(|(dialect, model)| Origin {
-            dialect: dialect.to_owned().into(),
-            model: model.into(),
-        });
-        ProviderState {
-            origin,
-            kind: ProviderStateKind::Signature,
-            data: data.into(),
-        }
-    }
-
-    fn call(id: &str, opaque: Option<ProviderState>) -> Content {
-        Content::ToolCall(ToolCall {
-            id: id.into(),
-            name: "f".into(),
-            arguments: String::new(),
-            opaque,
-        })
-    }
-
-    fn thought(text: &str, opaque: Option<ProviderState>) -> Content {
-        Content::Reasoning(ReasoningBlock {
-            text: text.into(),
-            opaque,
-        })
-    }
-
-    fn result(id: &str, content: Content) -> Content {
-        let blocks = vec![Content::Text("ok".into()).into(), content.into()];
-        Content::ToolResult(ToolResult {
-            id: id.into(),
-            name: Some("f".into()),
-            blocks,
-            is_error: false,
-        })
-    }
-
-    fn image() -> Content {
-        Content::Image(Media {
-            mime: "image/png".into(),
-            source: Source::Base64("AA".into()),
-            name: None,
-        })
-    }
-
-    /// The parts that one turn becomes.
-    fn parts(role: Role, contents: Vec<Content>, takes: Capabilities) -> Value {
-        let turns = vec![Turn {
-            role,
-            blocks: contents.into_iter().map(Into::into).collect(),
-        }];
-        let ask = ChatRequest {
-            turns,
-            ..ChatRequest::default()
-        };
-        let names = ToolNames::default();
-        let sending = EncodeOptions {
-            model: MODEL,
-            capabilities: &takes,
-            names: &names,
-            output_cap: None,
-            output_max: 100,
-            output_cap_member: "maxOutputTokens",
-            stream_usage_opt_in: false,
-        };
-        let body: Value = serde_json::from_str(&encode_request(&ask, &sending)).expect("JSON");
-        body["contents"][0]["parts"].clone()
-    }
-
-    fn signing() -> Capabilities {
-        Capabilities {
-            signed_calls: true,
-            media_within_results: true,
-            ..Capabilities::all()
-        }
-    }
-
-    /// The signatures of the parts that one assistant's turn becomes.
-    fn signatures(contents: Vec<Content>, takes: Capabilities) -> Vec<Option<String>> {
-        let parts = parts(Role::Assistant, contents, takes);
-        let parts = parts.as_array().expect("parts");
-        parts
-            .iter()
-            .map(|part| part["thoughtSignature"].as_str().map(str::to_owned))
-            .collect()
-    }
-
-    #[test]
-    fn e07_a_call_goes_back_with_the_signature_of_this_model_or_says_that_it_is_lost() {
-        let lost = || Some(LOST_SIGNATURE.to_owned());
-        let own = opaque(Some(("gemini", MODEL)), "own");
-        for (opaque, expected) in [
-            (Some(own.clone()), Some("own".to_owned())),
-            (Some(opaque(None, "unsealed")), Some("unsealed".to_owned())),
-            (
-                Some(opaque(Some(("gemini", "gemini-3-pro")), "other")),
-                lost(),
-            ),
-            (Some(opaque(Some(("messages", MODEL)), "other")), lost()),
-            (None, lost()),
-        ] {
-            assert_eq!(
-                signatures(vec![call("a", opaque), call("b", None)], signing()),
-                [expected, None]
-            );
-        }
-        let signed = vec![call("a", Some(own)), call("b", None)];
-        assert_eq!(
-            signatures(signed, Capabilities::all()),
-            [Some("own".to_owned()), None]
-        );
-        assert_eq!(
-            signatures(vec![call("a", None)], Capabilities::all()),
-            [None],
-            "earlier models insist on none"
-        );
-    }
-
-    #[test]
-    fn thoughts_go_back_only_signed_by_this_model() {
-        let own = || Some(opaque(Some(("gemini", MODEL)), "own"));
-        let contents = vec![
-            thought("hm", own()),
-            thought("nobody's", None),
-            thought("another's", Some(opaque(Some(("messages", "claude")), "x"))),
-            thought("perhaps", Some(opaque(None, "x"))),
-            Content::Text("yes".into()),
-            thought("", own()),
-        ];
-        let expected = json!([
-            {"thought": true, "text": "hm", "thoughtSignature": "own"},
-            {"text": "yes"},
-            {"text": "", "thoughtSignature": "own"},
-        ]);
-        assert_eq!(parts(Role::Assistant, contents, signing()), expected);
-    }
-
-    #[test]
-    fn images_of_results_stand_within_them_or_behind_all_of_them() {
-        let contents = || {
-            vec![
-                result("a", image()),
-                result("b", image()),
-                Content::Text("go on".into()),
-            ]
-        };
-        let blob = json!({"inlineData": {"mimeType": "image/png", "data": "AA"}});
-        let answer = |id: &str| json!({"functionResponse": {"id": id, "name": "f", "response": {"output": "ok"}}});
-        let within = |id: &str| {
-            let mut answer = answer(id);
-            answer["functionResponse"]["parts"] = json!([blob]);
-            answer
-        };
-        let text = json!({"text": "go on"});
-        assert_eq!(
-            parts(Role::User, contents(), signing()),
-            json!([within("a"), within("b"), text])
-        );
-        assert_eq!(
-            parts(Role::User, contents(), Capabilities::all()),
-            json!([answer("a"), answer("b"), blob, blob, text])
-        );
-    }
-}
+mod tests;

@@ -1,5 +1,6 @@
-//! What `usageMetadata` says, in the canonical shape (WIRE.md 2.12): the prompt includes what the cache served, the candidates
-//! exclude the thoughts, what tools of the vendor's own read is told beside both. Of each field the last value counts.
+//! Converts Gemini's `usageMetadata` to canonical usage. The prompt count includes cached tokens; the candidates count excludes
+//! thoughts; tokens read by Gemini's own tools are counted apart from both. The last value of each field counts. An invalid count must
+//! never be taken for zero.
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess};
 
@@ -14,11 +15,11 @@ pub(super) struct GeminiUsage {
     tool_use: Count,
     candidates: Count,
     thoughts: Count,
-    /// the tokens of sound and of images made, which have a price of their own; other media cost what text costs
-    sound_in: Count,
-    sound_cached: Count,
-    sound_out: Count,
-    images_out: Count,
+    /// audio and generated images have rates of their own; other media cost the same as text
+    audio_in: Count,
+    audio_cached: Count,
+    audio_out: Count,
+    image_out: Count,
     pub(super) service_tier: Option<String>,
 }
 
@@ -30,12 +31,12 @@ impl FieldVisitor for GeminiUsage {
             "toolUsePromptTokenCount" => self.tool_use.then(Count::optional(map)?),
             "candidatesTokenCount" => self.candidates.then(Count::optional(map)?),
             "thoughtsTokenCount" => self.thoughts.then(Count::optional(map)?),
-            "promptTokensDetails" => self.sound_in.then(details(map)?.sound),
-            "cacheTokensDetails" => self.sound_cached.then(details(map)?.sound),
+            "promptTokensDetails" => self.audio_in.then(modality_counts(map)?.audio),
+            "cacheTokensDetails" => self.audio_cached.then(modality_counts(map)?.audio),
             "candidatesTokensDetails" => {
-                let made = details(map)?;
-                self.sound_out.then(made.sound);
-                self.images_out.then(made.images);
+                let counts = modality_counts(map)?;
+                self.audio_out.then(counts.audio);
+                self.image_out.then(counts.image);
             }
             "serviceTier" => {
                 if let Leaf::Text(tier) = map.next_value()? {
@@ -60,37 +61,37 @@ impl<'de> Deserialize<'de> for GeminiUsage {
     }
 }
 
-/// Details by modality: how much of it was sound, and how much images.
+/// Token counts by modality (`promptTokensDetails` and others).
 #[derive(Default)]
-struct Details {
+struct ModalityCounts {
     modality: Modality,
     tokens: Count,
-    sound: Count,
-    images: Count,
+    audio: Count,
+    image: Count,
 }
 
 #[derive(Clone, Copy, Default)]
 enum Modality {
-    Sound,
+    Audio,
     Image,
     #[default]
     Other,
 }
 
 impl Modality {
-    fn named(word: Option<&str>) -> Modality {
-        match word {
-            Some("AUDIO") => Modality::Sound,
+    fn parse(name: Option<&str>) -> Modality {
+        match name {
+            Some("AUDIO") => Modality::Audio,
             Some("IMAGE") => Modality::Image,
             _ => Modality::Other,
         }
     }
 }
 
-impl FieldVisitor for Details {
+impl FieldVisitor for ModalityCounts {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
-            "modality" => self.modality = Modality::named(map.next_value::<Leaf<'_>>()?.text()),
+            "modality" => self.modality = Modality::parse(map.next_value::<Leaf<'_>>()?.text()),
             "tokenCount" => self.tokens = Count::optional(map)?,
             _ => skip(map)?,
         }
@@ -100,34 +101,35 @@ impl FieldVisitor for Details {
     fn end(&mut self) {
         let tokens = std::mem::take(&mut self.tokens);
         match std::mem::take(&mut self.modality) {
-            Modality::Sound => self.sound.then(tokens),
-            Modality::Image => self.images.then(tokens),
+            Modality::Audio => self.audio.then(tokens),
+            Modality::Image => self.image.then(tokens),
             Modality::Other => {}
         }
     }
 
     fn other(&mut self) {
-        self.sound = Count::Invalid;
+        self.audio = Count::Invalid;
     }
 }
 
-fn details<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Details, A::Error> {
-    let mut details = Details::default();
-    map.next_value_seed(ElementsSeed(&mut details))?;
-    Ok(details)
+fn modality_counts<'de, A: MapAccess<'de>>(map: &mut A) -> Result<ModalityCounts, A::Error> {
+    let mut counts = ModalityCounts::default();
+    map.next_value_seed(ElementsSeed(&mut counts))?;
+    Ok(counts)
 }
 
 impl GeminiUsage {
-    pub(super) fn then(&mut self, later: GeminiUsage) {
+    /// Takes the fields that `later` reports.
+    pub(super) fn merge(&mut self, later: GeminiUsage) {
         self.prompt.then(later.prompt);
         self.cached.then(later.cached);
         self.tool_use.then(later.tool_use);
         self.candidates.then(later.candidates);
         self.thoughts.then(later.thoughts);
-        self.sound_in.then(later.sound_in);
-        self.sound_cached.then(later.sound_cached);
-        self.sound_out.then(later.sound_out);
-        self.images_out.then(later.images_out);
+        self.audio_in.then(later.audio_in);
+        self.audio_cached.then(later.audio_cached);
+        self.audio_out.then(later.audio_out);
+        self.image_out.then(later.image_out);
         self.service_tier = later.service_tier.or(self.service_tier.take());
     }
 
@@ -140,10 +142,10 @@ impl GeminiUsage {
             self.thoughts,
         ];
         let media = [
-            self.sound_in,
-            self.sound_cached,
-            self.sound_out,
-            self.images_out,
+            self.audio_in,
+            self.audio_cached,
+            self.audio_out,
+            self.image_out,
         ];
         if counts
             .iter()
@@ -153,7 +155,7 @@ impl GeminiUsage {
             return ReportedUsage::Invalid;
         }
         let [prompt, cache_read, tool_use, candidates, thoughts] = counts.map(Count::tokens);
-        let [sound_in, sound_cached, sound_out, images_out] = media.map(Count::tokens);
+        let [audio_in, audio_cached, audio_out, image_out] = media.map(Count::tokens);
         let uncached_in = prompt.saturating_sub(cache_read).saturating_add(tool_use);
         let out_total = candidates.saturating_add(thoughts);
         let usage = Usage {
@@ -161,10 +163,10 @@ impl GeminiUsage {
             cache_read,
             out_total,
             reasoning: thoughts,
-            audio_in: sound_in.saturating_sub(sound_cached).min(uncached_in),
-            audio_cached: sound_cached.min(cache_read),
-            audio_out: sound_out.min(out_total),
-            image_out: images_out.min(out_total),
+            audio_in: audio_in.saturating_sub(audio_cached).min(uncached_in),
+            audio_cached: audio_cached.min(cache_read),
+            audio_out: audio_out.min(out_total),
+            image_out: image_out.min(out_total),
             service_tier: self.service_tier.clone(),
             ..Usage::default()
         };
@@ -183,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn every_token_is_in_one_class() {
+    fn gemini_usage_counts_every_token_in_one_class() {
         let all = r#"{"promptTokenCount":100,"cachedContentTokenCount":40,"toolUsePromptTokenCount":7,"candidatesTokenCount":20,
             "thoughtsTokenCount":5,"totalTokenCount":132,"serviceTier":"flex",
             "promptTokensDetails":[{"modality":"TEXT","tokenCount":70},{"modality":"AUDIO","tokenCount":30}],
@@ -206,40 +208,40 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_said_is_missing_and_what_cannot_be_is_a_lie() {
+    fn gemini_usage_absent_counts_are_missing_and_bad_counts_invalid() {
         assert_eq!(report("{}"), ReportedUsage::Missing);
         assert_eq!(
             report(r#"{"promptTokenCount":null,"promptTokensDetails":null}"#),
             ReportedUsage::Missing
         );
-        for lie in ["-1", "1.5", "\"7\"", "[]", "1e30", "99999999999"] {
+        for invalid in ["-1", "1.5", "\"7\"", "[]", "1e30", "99999999999"] {
             assert_eq!(
                 report(&format!(
-                    r#"{{"promptTokenCount":3,"candidatesTokenCount":{lie}}}"#
+                    r#"{{"promptTokenCount":3,"candidatesTokenCount":{invalid}}}"#
                 )),
                 ReportedUsage::Invalid,
-                "{lie}"
+                "{invalid}"
             );
         }
-        for lie in ["5", "\"x\"", "[]", "-3", "true"] {
-            assert_eq!(report(lie), ReportedUsage::Invalid, "{lie}");
+        for invalid in ["5", "\"x\"", "[]", "-3", "true"] {
+            assert_eq!(report(invalid), ReportedUsage::Invalid, "{invalid}");
         }
-        for odd in [
+        for field in [
             r#""promptTokensDetails":"x""#,
             r#""cacheTokensDetails":[5]"#,
             r#""candidatesTokensDetails":7"#,
         ] {
             assert_eq!(
-                report(&format!("{{{odd}}}")),
+                report(&format!("{{{field}}}")),
                 ReportedUsage::Invalid,
-                "{odd}"
+                "{field}"
             );
         }
-        let half = |usage, unsaid| ReportedUsage::Partial { usage, unsaid };
+        let partial = |usage, unsaid| ReportedUsage::Partial { usage, unsaid };
         for (json, expected) in [
             (
                 r#"{"promptTokenCount":3}"#,
-                half(
+                partial(
                     Usage {
                         uncached_in: 3,
                         ..Usage::default()
@@ -249,7 +251,7 @@ mod tests {
             ),
             (
                 r#"{"candidatesTokenCount":3}"#,
-                half(
+                partial(
                     Usage {
                         out_total: 3,
                         ..Usage::default()
@@ -276,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_may_come_late_in_a_stream_and_only_those_that_were_made_count() {
+    fn gemini_usage_counts_generated_images_reported_late_in_a_stream() {
         let mut usage: GeminiUsage = serde_json::from_str(
             r#"{"promptTokenCount":268,"candidatesTokenCount":10,"promptTokensDetails":[{"modality":"IMAGE","tokenCount":258}],
                 "candidatesTokensDetails":[{"modality":"TEXT","tokenCount":10}]}"#,
@@ -289,7 +291,7 @@ mod tests {
         };
         assert_eq!(usage.report(), ReportedUsage::Complete(text.clone()));
         let last = r#"{"candidatesTokenCount":1300,"candidatesTokensDetails":[{"tokenCount":1290,"modality":"IMAGE"}]}"#;
-        usage.then(serde_json::from_str(last).expect("usage"));
+        usage.merge(serde_json::from_str(last).expect("usage"));
         assert_eq!(
             usage.report(),
             ReportedUsage::Complete(Usage {
@@ -301,11 +303,11 @@ mod tests {
     }
 
     #[test]
-    fn a_share_is_never_larger_than_the_whole() {
+    fn gemini_usage_modality_share_is_capped_at_its_total() {
         let overstated = r#"{"promptTokenCount":9,"cachedContentTokenCount":4,"candidatesTokenCount":7,
             "cacheTokensDetails":[{"modality":"AUDIO","tokenCount":5}],
             "candidatesTokensDetails":[{"modality":"IMAGE","tokenCount":8}]}"#;
-        let cut = Usage {
+        let capped = Usage {
             uncached_in: 5,
             cache_read: 4,
             audio_cached: 4,
@@ -313,7 +315,7 @@ mod tests {
             image_out: 7,
             ..Usage::default()
         };
-        assert_eq!(report(overstated), ReportedUsage::Complete(cut));
+        assert_eq!(report(overstated), ReportedUsage::Complete(capped));
         assert_eq!(
             report(
                 r#"{"candidatesTokenCount":7,"candidatesTokensDetails":[{"modality":"IMAGE","tokenCount":-8}]}"#
@@ -323,12 +325,12 @@ mod tests {
     }
 
     #[test]
-    fn the_last_value_of_each_field_counts() {
+    fn gemini_usage_merge_keeps_last_value_of_each_field() {
         let mut usage: GeminiUsage = serde_json::from_str(
             r#"{"promptTokenCount":10,"thoughtsTokenCount":4,"serviceTier":"standard"}"#,
         )
         .expect("usage");
-        usage.then(
+        usage.merge(
             serde_json::from_str(r#"{"promptTokenCount":11,"candidatesTokenCount":2}"#)
                 .expect("usage"),
         );

@@ -1,35 +1,37 @@
-//! What `/api/chat` answers, as neutral events: one JSON object per line, the last with `done`. A line with an `error` may come at any
-//! time and ends the answer; a body that ends without `done` is cut off.
+//! Decodes `/api/chat` responses into canonical output events. A stream is one JSON object per line, the last with `done`; a unary body
+//! is one such object. A line with `error` can come at any time and ends the response. A body that ends without `done` is truncated and
+//! must never pass for complete.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::conversation::{BlockKind, OutputEvent, RawJson, StopReason};
+use crate::dialect::ollama::usage::OllamaUsage;
 use crate::dialect::translate::{ResponseDecoder, ResponseMeta, StreamState};
 use crate::dialect::unary::{IncompleteResponse, whole_of};
 use crate::dialect::wire::count::Count;
 use crate::dialect::wire::json;
 use crate::dialect::wire::sse::Fields;
 use crate::dialect::{Dialect, UpstreamError, fault};
-use crate::domain::usage::{ReportedUsage, Usage};
+use crate::domain::usage::ReportedUsage;
 
-/// Reads one answer.
+/// Decoder of one response.
 pub(in crate::dialect) struct OllamaDecoder {
-    /// what minted ids begin with
-    seed: String,
-    prompt: Count,
-    output: Count,
+    /// prefix of generated call ids
+    request_id: String,
+    usage: OllamaUsage,
     blocks: u32,
-    /// the block of text or thoughts that is open
+    /// open block of text or reasoning
     open: Option<(u32, BlockKind)>,
     done: bool,
-    /// the output was counted with the end: what was said before is a beginning
-    counted: bool,
+    /// an output count arrived with the end or an error; earlier counts are partial
+    output_counted: bool,
 }
 
+/// Line of a stream, or a unary response.
 #[derive(Deserialize)]
-struct Line {
-    message: Option<Message>,
+struct ResponseLine {
+    message: Option<ResponseMessage>,
     #[serde(default)]
     done: bool,
     #[serde(default, deserialize_with = "json::if_it_fits")]
@@ -42,53 +44,50 @@ struct Line {
 }
 
 #[derive(Deserialize)]
-struct Message {
+struct ResponseMessage {
     content: Option<String>,
     thinking: Option<String>,
-    tool_calls: Option<Vec<Call>>,
+    tool_calls: Option<Vec<ResponseCall>>,
 }
 
 #[derive(Deserialize)]
-struct Call {
+struct ResponseCall {
     id: Option<String>,
-    function: Option<Function>,
+    function: Option<ResponseFunction>,
 }
 
 #[derive(Deserialize)]
-struct Function {
+struct ResponseFunction {
     name: Option<String>,
     arguments: Option<RawJson>,
 }
 
 impl OllamaDecoder {
-    pub(in crate::dialect) fn new(head: &ResponseMeta) -> OllamaDecoder {
-        let (prompt, output) = (Count::Absent, Count::Absent);
+    pub(in crate::dialect) fn new(meta: &ResponseMeta) -> OllamaDecoder {
         OllamaDecoder {
-            seed: head.request_id.clone(),
-            prompt,
-            output,
+            request_id: meta.request_id.clone(),
+            usage: OllamaUsage::default(),
             blocks: 0,
             open: None,
             done: false,
-            counted: false,
+            output_counted: false,
         }
     }
 
-    fn count(&mut self, line: &Line) {
-        self.prompt.then(line.prompt_eval_count);
-        self.output.then(line.eval_count);
-        self.counted |= (line.done || line.error.is_some()) && line.eval_count.is_said();
+    fn add_usage(&mut self, line: &ResponseLine) {
+        self.usage.merge(line.prompt_eval_count, line.eval_count);
+        self.output_counted |= (line.done || line.error.is_some()) && line.eval_count.is_said();
     }
 
-    fn line(&mut self, line: Line, events: &mut Vec<OutputEvent>) {
-        self.count(&line);
+    fn line(&mut self, line: ResponseLine, events: &mut Vec<OutputEvent>) {
+        self.add_usage(&line);
         if let Some(message) = line.message {
-            self.say(
+            self.push_text(
                 BlockKind::Reasoning,
                 message.thinking.unwrap_or_default(),
                 events,
             );
-            self.say(BlockKind::Text, message.content.unwrap_or_default(), events);
+            self.push_text(BlockKind::Text, message.content.unwrap_or_default(), events);
             message
                 .tool_calls
                 .unwrap_or_default()
@@ -98,32 +97,32 @@ impl OllamaDecoder {
         if line.done {
             self.close(events);
             self.done = true;
-            events.push(OutputEvent::Stop(stop(line.done_reason.as_deref())));
+            events.push(OutputEvent::Stop(stop_reason(line.done_reason.as_deref())));
         }
     }
 
-    fn say(&mut self, opened: BlockKind, text: String, events: &mut Vec<OutputEvent>) {
+    fn push_text(&mut self, kind: BlockKind, text: String, events: &mut Vec<OutputEvent>) {
         if text.is_empty() {
             return;
         }
         let block = match &self.open {
-            Some((block, kind)) if *kind == opened => *block,
+            Some((block, open)) if *open == kind => *block,
             _ => {
                 self.close(events);
-                self.open(opened, events)
+                self.open(kind, events)
             }
         };
         events.push(OutputEvent::Delta { block, text });
     }
 
-    /// Calls come whole.
-    fn call(&mut self, call: Call, events: &mut Vec<OutputEvent>) {
+    /// Calls arrive complete.
+    fn call(&mut self, call: ResponseCall, events: &mut Vec<OutputEvent>) {
         self.close(events);
         let (name, arguments) = call
             .function
             .map_or((None, None), |function| (function.name, function.arguments));
-        let minted = format!("call_{}_{}", self.seed, self.blocks);
-        let id = call.id.filter(|id| !id.is_empty()).unwrap_or(minted);
+        let generated = format!("call_{}_{}", self.request_id, self.blocks);
+        let id = call.id.filter(|id| !id.is_empty()).unwrap_or(generated);
         let block = self.open(
             BlockKind::Call {
                 id,
@@ -133,19 +132,19 @@ impl OllamaDecoder {
         );
         events.push(OutputEvent::Delta {
             block,
-            text: arguments.map_or_else(|| "{}".to_owned(), |json| object(&json)),
+            text: arguments.map_or_else(|| "{}".to_owned(), |json| arguments_object(&json)),
         });
         self.close(events);
     }
 
-    fn open(&mut self, opened: BlockKind, events: &mut Vec<OutputEvent>) -> u32 {
+    fn open(&mut self, kind: BlockKind, events: &mut Vec<OutputEvent>) -> u32 {
         let block = self.blocks;
         self.blocks += 1;
         events.push(OutputEvent::Open {
             block,
-            opened: opened.clone(),
+            opened: kind.clone(),
         });
-        self.open = Some((block, opened));
+        self.open = Some((block, kind));
         block
     }
 
@@ -156,8 +155,8 @@ impl OllamaDecoder {
     }
 }
 
-/// Arguments as they stand; where somebody wrote the object as a text, the text.
-fn object(json: &RawJson) -> String {
+/// Arguments as compact JSON; an object that arrives inside a string is unwrapped.
+fn arguments_object(json: &RawJson) -> String {
     match json.as_str() {
         "null" => "{}".to_owned(),
         text if text.starts_with('"') => {
@@ -177,11 +176,10 @@ impl ResponseDecoder for OllamaDecoder {
         if data.is_empty() {
             return Ok(StreamState::More);
         }
-        let line: Line = json::lenient(data).map_err(|_| {
-            UpstreamError::unreadable("the upstream sent a line that is none of Ollama's")
-        })?;
+        let line: ResponseLine = json::lenient(data)
+            .map_err(|_| UpstreamError::unreadable("malformed Ollama line from the upstream"))?;
         if line.error.is_some() {
-            self.count(&line);
+            self.add_usage(&line);
             return Err(fault::named(Dialect::Ollama, data));
         }
         self.line(line, events);
@@ -197,9 +195,9 @@ impl ResponseDecoder for OllamaDecoder {
         body: &[u8],
         events: &mut Vec<OutputEvent>,
     ) -> Result<(), IncompleteResponse> {
-        let line: Line = whole_of(body)?;
+        let line: ResponseLine = whole_of(body)?;
         if line.error.is_some() {
-            self.count(&line);
+            self.add_usage(&line);
             return Err(IncompleteResponse::fault(
                 fault::named(Dialect::Ollama, body),
                 self.report(),
@@ -212,33 +210,25 @@ impl ResponseDecoder for OllamaDecoder {
         Ok(())
     }
 
-    /// Counts are left out where the vendor does not know them, which is not zero.
     fn report(&self) -> ReportedUsage {
-        if [self.prompt, self.output].contains(&Count::Invalid) {
-            return ReportedUsage::Invalid;
-        }
-        let usage = Usage {
-            uncached_in: self.prompt.tokens(),
-            out_total: self.output.tokens(),
-            ..Usage::default()
-        };
-        ReportedUsage::of(usage, self.prompt.is_said(), self.output.is_said())
+        self.usage.report()
     }
 
     fn output_is_final(&self) -> bool {
-        self.counted
+        self.output_counted
     }
 }
 
-/// Ollama's words for an end (WIRE.md 2.11). `load` and `unload` are ends of calls without a prompt.
-fn stop(reason: Option<&str>) -> StopReason {
+/// Stop reason of a `done_reason`; `load` and `unload` end calls without a prompt.
+fn stop_reason(reason: Option<&str>) -> StopReason {
     match reason {
         None | Some("stop" | "load" | "unload") => StopReason::End,
         Some("length") => StopReason::Length,
         Some(other) => {
+            let reason = other.get(..40).unwrap_or(other);
             tracing::warn!(
-                "Ollama ended an answer with {:?}: taken for a plain end",
-                other.get(..40).unwrap_or(other)
+                ?reason,
+                "unknown Ollama done reason; treated as the end of the turn"
             );
             StopReason::End
         }
@@ -250,30 +240,30 @@ mod tests {
     use super::*;
     use crate::dialect::Framing;
     use crate::dialect::samples;
-    use crate::domain::usage::Side;
+    use crate::domain::usage::{Side, Usage};
 
     const TEXT_STREAM: &str = include_str!("../../../tests/golden/ollama/text.ndjson");
     const TEXT: &str = include_str!("../../../tests/golden/ollama/text.json");
     const TOOL_STREAM: &str = include_str!("../../../tests/golden/ollama/tool.ndjson");
     const TOOL: &str = include_str!("../../../tests/golden/ollama/tool.json");
 
-    fn reader() -> OllamaDecoder {
+    fn decoder() -> OllamaDecoder {
         OllamaDecoder::new(&samples::head("qwen3:8b"))
     }
 
-    /// The same of a stream and of a whole answer.
-    fn read(stream: &str, answer: &str) -> (Vec<String>, ReportedUsage) {
-        let (mut streaming, mut whole, mut events) = (reader(), reader(), Vec::new());
-        let (told, ended) = samples::heard(&mut streaming, Framing::Lines, stream.as_bytes());
-        assert_eq!(ended, Ok(true));
-        whole
-            .whole(answer.as_bytes(), &mut events)
-            .expect("a whole answer");
-        let story = samples::story(&told);
+    /// Decodes the streamed and the unary form of one response and asserts that both agree.
+    fn decode(stream: &str, unary: &str) -> (Vec<String>, ReportedUsage) {
+        let (mut streamed, mut unary_decoder, mut events) = (decoder(), decoder(), Vec::new());
+        let (stream_events, end) = samples::heard(&mut streamed, Framing::Lines, stream.as_bytes());
+        assert_eq!(end, Ok(true));
+        unary_decoder
+            .whole(unary.as_bytes(), &mut events)
+            .expect("a complete response");
+        let story = samples::story(&stream_events);
         assert_eq!(samples::story(&events), story);
-        assert_eq!(streaming.report(), whole.report());
-        assert!(streaming.output_is_final() && whole.output_is_final());
-        (story, streaming.report())
+        assert_eq!(streamed.report(), unary_decoder.report());
+        assert!(streamed.output_is_final() && unary_decoder.output_is_final());
+        (story, streamed.report())
     }
 
     fn usage(uncached_in: u64, out_total: u64) -> ReportedUsage {
@@ -285,8 +275,8 @@ mod tests {
     }
 
     #[test]
-    fn thoughts_and_text_are_told_apart() {
-        let (story, report) = read(TEXT_STREAM, TEXT);
+    fn ollama_thinking_becomes_reasoning() {
+        let (story, report) = decode(TEXT_STREAM, TEXT);
         assert_eq!(
             story,
             ["thought: A greeting is due.", "text: Hello 日本 🦀", "End"]
@@ -295,8 +285,8 @@ mod tests {
     }
 
     #[test]
-    fn u07_arguments_are_the_object_as_it_stands() {
-        let (story, report) = read(TOOL_STREAM, TOOL);
+    fn u07_ollama_call_arguments_are_forwarded_as_the_object() {
+        let (story, report) = decode(TOOL_STREAM, TOOL);
         let (first, second) = (
             r#"({"city":"Zürich 🦀","days":2})"#,
             r#"({"city":"Bern","days":1.0})"#,
@@ -309,18 +299,18 @@ mod tests {
         assert_eq!((story, report), (expected.to_vec(), usage(169, 41)));
         let text = r#"{"message":{"tool_calls":[{"id":"own","function":{"name":"f","arguments":"{\"a\":1}"}}]},"done":true}"#;
         let mut events = Vec::new();
-        reader()
+        decoder()
             .whole(text.as_bytes(), &mut events)
-            .expect("an answer");
+            .expect("a response");
         assert_eq!(samples::story(&events)[0], r#"call own: f({"a":1})"#);
     }
 
     #[test]
-    fn c05_a_count_that_is_left_out_is_not_zero() {
+    fn c05_ollama_omitted_count_is_missing_and_not_zero() {
         let unmetered = include_str!("../../../tests/golden/ollama/unmetered.ndjson");
-        let mut reader = reader();
+        let mut decoder = decoder();
         assert_eq!(
-            samples::heard(&mut reader, Framing::Lines, unmetered.as_bytes()).1,
+            samples::heard(&mut decoder, Framing::Lines, unmetered.as_bytes()).1,
             Ok(true)
         );
         let usage = Usage {
@@ -328,48 +318,47 @@ mod tests {
             ..Usage::default()
         };
         assert_eq!(
-            reader.report(),
+            decoder.report(),
             ReportedUsage::Partial {
                 usage,
                 unsaid: Side::Input
             }
         );
-        let lying = TEXT_STREAM.replace("\"eval_count\":30", "\"eval_count\":-1");
-        samples::heard(&mut reader, Framing::Lines, lying.as_bytes())
+        let invalid = TEXT_STREAM.replace("\"eval_count\":30", "\"eval_count\":-1");
+        samples::heard(&mut decoder, Framing::Lines, invalid.as_bytes())
             .1
-            .expect("an answer");
-        assert_eq!(reader.report(), ReportedUsage::Invalid);
+            .expect("a response");
+        assert_eq!(decoder.report(), ReportedUsage::Invalid);
     }
 
     #[test]
-    fn x07_an_error_line_ends_the_answer() {
+    fn x07_ollama_error_line_ends_the_response() {
         let failed = include_str!("../../../tests/golden/ollama/failed.ndjson");
-        let (events, ended) = samples::heard(&mut reader(), Framing::Lines, failed.as_bytes());
+        let (events, end) = samples::heard(&mut decoder(), Framing::Lines, failed.as_bytes());
         assert_eq!(events.len(), 2, "{events:?}");
         assert!(
-            ended
-                .expect_err("a failed answer")
+            end.expect_err("a failed response")
                 .message
                 .ends_with("unexpected EOF")
         );
     }
 
     #[test]
-    fn what_is_not_done_is_cut_off() {
-        let cut = TEXT_STREAM
+    fn ollama_response_without_done_is_truncated() {
+        let prefix = TEXT_STREAM
             .split_inclusive('\n')
             .take(4)
             .collect::<String>();
         assert_eq!(
-            samples::heard(&mut reader(), Framing::Lines, cut.as_bytes()).1,
+            samples::heard(&mut decoder(), Framing::Lines, prefix.as_bytes()).1,
             Ok(false)
         );
-        let read = reader().whole(
+        let result = decoder().whole(
             TEXT.replace("\"done\":true", "\"done\":false").as_bytes(),
             &mut Vec::new(),
         );
-        assert_eq!(read, Err(IncompleteResponse::Truncated));
-        let unknown = reader().whole(
+        assert_eq!(result, Err(IncompleteResponse::Truncated));
+        let unknown = decoder().whole(
             include_str!("../../../tests/golden/ollama/unknown.json").as_bytes(),
             &mut Vec::new(),
         );
@@ -379,13 +368,13 @@ mod tests {
             (Some("length"), StopReason::Length),
             (Some("unload"), StopReason::End),
         ] {
-            assert_eq!(stop(reason), expected);
+            assert_eq!(stop_reason(reason), expected);
         }
     }
 
     #[test]
-    fn no_bytes_make_it_panic_and_no_beginning_is_an_answer() {
-        samples::survives(|| Box::new(reader()), Framing::Lines, TEXT_STREAM, TEXT);
-        samples::survives(|| Box::new(reader()), Framing::Lines, TOOL_STREAM, TOOL);
+    fn ollama_damaged_response_never_panics_and_prefix_is_truncated() {
+        samples::survives(|| Box::new(decoder()), Framing::Lines, TEXT_STREAM, TEXT);
+        samples::survives(|| Box::new(decoder()), Framing::Lines, TOOL_STREAM, TOOL);
     }
 }

@@ -1,4 +1,5 @@
-//! A neutral ask as the body of an `/api/chat` request. It streams unless told not to, and its arguments of calls are objects.
+//! Encodes a canonical request as the body of `/api/chat`. Takes a request that was fitted to the model's capabilities. Ollama streams
+//! by default, so `stream` is always set, and it takes call arguments as objects. Must never send reasoning that a vendor signed.
 
 use serde::Serialize;
 
@@ -9,20 +10,20 @@ use crate::conversation::{
 use crate::dialect::answer::written;
 use crate::dialect::hub::EncodeOptions;
 
-/// What stands before the text of a result that tells a failure: the dialect has no flag for it.
-const FAILED: &str = "Error: ";
-/// Between the texts of one turn, which are one text here.
-const BETWEEN: &str = "\n\n";
+/// Prefix of a failed tool result: the dialect has no error flag.
+const ERROR_PREFIX: &str = "Error: ";
+/// Separator of the texts of a turn, which become one text.
+const TEXT_SEPARATOR: &str = "\n\n";
 
 #[derive(Serialize)]
-struct Body<'a> {
+struct RequestBody<'a> {
     model: &'a str,
     messages: Vec<Message<'a>>,
     stream: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tools: Vec<ToolDeclaration<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    format: Option<Shape<'a>>,
+    format: Option<ResponseFormat<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     think: Option<Think>,
     options: Options<'a>,
@@ -37,18 +38,18 @@ struct Message<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     images: Vec<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tool_calls: Vec<Call<'a>>,
+    tool_calls: Vec<MessageCall<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_name: Option<&'a str>,
 }
 
 #[derive(Serialize)]
-struct Call<'a> {
-    function: FunctionCall<'a>,
+struct MessageCall<'a> {
+    function: CallFunction<'a>,
 }
 
 #[derive(Serialize)]
-struct FunctionCall<'a> {
+struct CallFunction<'a> {
     name: &'a str,
     arguments: RawJson,
 }
@@ -57,11 +58,11 @@ struct FunctionCall<'a> {
 struct ToolDeclaration<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
-    function: Function<'a>,
+    function: FunctionDeclaration<'a>,
 }
 
 #[derive(Serialize)]
-struct Function<'a> {
+struct FunctionDeclaration<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
@@ -70,8 +71,8 @@ struct Function<'a> {
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Shape<'a> {
-    Word(&'static str),
+enum ResponseFormat<'a> {
+    Mode(&'static str),
     Schema(&'a RawJson),
 }
 
@@ -79,7 +80,7 @@ enum Shape<'a> {
 #[serde(untagged)]
 enum Think {
     Switch(bool),
-    Word(&'static str),
+    Level(&'static str),
 }
 
 #[derive(Serialize)]
@@ -102,40 +103,48 @@ struct Options<'a> {
     stop: &'a [String],
 }
 
-/// The request's body.
-pub(in crate::dialect) fn encode_request(ask: &ChatRequest, sending: &EncodeOptions<'_>) -> String {
-    let writer = Writer { sending };
-    let mut messages = Vec::with_capacity(ask.turns.len());
-    ask.turns
+/// Body of the upstream request.
+pub(in crate::dialect) fn encode_request(
+    request: &ChatRequest,
+    options: &EncodeOptions<'_>,
+) -> String {
+    let encoder = Encoder { options };
+    let mut messages = Vec::with_capacity(request.turns.len());
+    request
+        .turns
         .iter()
-        .for_each(|turn| writer.turn(turn, &mut messages));
-    let sampling = &ask.sampling;
-    written(&Body {
-        model: sending.model,
+        .for_each(|turn| encoder.push_turn(turn, &mut messages));
+    let sampling = &request.sampling;
+    written(&RequestBody {
+        model: options.model,
         messages,
-        stream: ask.streamed,
-        tools: ask.tools.iter().map(|tool| writer.declared(tool)).collect(),
-        format: shape(&ask.format),
-        think: think(ask),
+        stream: request.streamed,
+        tools: request
+            .tools
+            .iter()
+            .map(|tool| encoder.declaration(tool))
+            .collect(),
+        format: response_format(&request.format),
+        think: think(request),
         options: Options {
-            num_predict: sending.output_cap,
+            num_predict: options.output_cap,
             temperature: sampling.temperature.as_ref(),
             top_p: sampling.top_p.as_ref(),
             top_k: sampling.top_k.as_ref(),
             frequency_penalty: sampling.frequency_penalty.as_ref(),
             presence_penalty: sampling.presence_penalty.as_ref(),
             seed: sampling.seed.as_ref(),
-            stop: &ask.stop,
+            stop: &request.stop,
         },
     })
 }
 
-struct Writer<'a> {
-    sending: &'a EncodeOptions<'a>,
+struct Encoder<'a> {
+    options: &'a EncodeOptions<'a>,
 }
 
-impl<'a> Writer<'a> {
-    fn turn(&self, turn: &'a Turn, messages: &mut Vec<Message<'a>>) {
+impl<'a> Encoder<'a> {
+    fn push_turn(&self, turn: &'a Turn, messages: &mut Vec<Message<'a>>) {
         let results = turn.blocks.iter().filter_map(|block| match &block.content {
             Content::ToolResult(result) => Some(self.result(result)),
             _ => None,
@@ -156,7 +165,7 @@ impl<'a> Writer<'a> {
             content,
             images,
             tool_calls: calls.collect(),
-            thinking: thoughts(&turn.blocks),
+            thinking: reasoning_text(&turn.blocks),
             tool_name: None,
         };
         if !message.content.is_empty()
@@ -167,10 +176,10 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn call(&self, call: &'a ToolCall) -> Call<'a> {
-        Call {
-            function: FunctionCall {
-                name: self.sending.names.sent(&call.name),
+    fn call(&self, call: &'a ToolCall) -> MessageCall<'a> {
+        MessageCall {
+            function: CallFunction {
+                name: self.options.names.sent(&call.name),
                 arguments: call.object_raw(),
             },
         }
@@ -181,7 +190,7 @@ impl<'a> Writer<'a> {
         Message {
             role: "tool",
             content: if result.is_error {
-                format!("{FAILED}{text}")
+                format!("{ERROR_PREFIX}{text}")
             } else {
                 text
             },
@@ -189,14 +198,14 @@ impl<'a> Writer<'a> {
             tool_name: result
                 .name
                 .as_deref()
-                .map(|name| self.sending.names.sent(name)),
+                .map(|name| self.options.names.sent(name)),
             ..Message::default()
         }
     }
 
-    fn declared(&self, tool: &'a Tool) -> ToolDeclaration<'a> {
-        let function = Function {
-            name: self.sending.names.sent(&tool.name),
+    fn declaration(&self, tool: &'a Tool) -> ToolDeclaration<'a> {
+        let function = FunctionDeclaration {
+            name: self.options.names.sent(&tool.name),
             description: tool.description.as_deref(),
             parameters: &tool.schema,
         };
@@ -219,7 +228,7 @@ fn texts(blocks: &[ContentBlock]) -> String {
     texts
         .filter(|text| !text.is_empty())
         .collect::<Vec<_>>()
-        .join(BETWEEN)
+        .join(TEXT_SEPARATOR)
 }
 
 fn images(blocks: &[ContentBlock]) -> Vec<&str> {
@@ -233,28 +242,30 @@ fn images(blocks: &[ContentBlock]) -> Vec<&str> {
     images.collect()
 }
 
-/// Thoughts that nobody signed: those of models like these.
-fn thoughts(blocks: &[ContentBlock]) -> Option<String> {
-    let thoughts = blocks.iter().filter_map(|block| match &block.content {
-        Content::Reasoning(reasoned) if reasoned.opaque.is_none() => Some(reasoned.text.as_str()),
+/// Unsigned reasoning: the kind that models served by Ollama produce.
+fn reasoning_text(blocks: &[ContentBlock]) -> Option<String> {
+    let texts = blocks.iter().filter_map(|block| match &block.content {
+        Content::Reasoning(reasoning) if reasoning.opaque.is_none() => {
+            Some(reasoning.text.as_str())
+        }
         _ => None,
     });
-    let thoughts = thoughts.collect::<Vec<_>>().join(BETWEEN);
-    (!thoughts.is_empty()).then_some(thoughts)
+    let text = texts.collect::<Vec<_>>().join(TEXT_SEPARATOR);
+    (!text.is_empty()).then_some(text)
 }
 
-fn shape(format: &Format) -> Option<Shape<'_>> {
+fn response_format(format: &Format) -> Option<ResponseFormat<'_>> {
     match format {
         Format::Text => None,
-        Format::JsonObject => Some(Shape::Word("json")),
-        Format::JsonSchema { schema, .. } => Some(Shape::Schema(schema)),
+        Format::JsonObject => Some(ResponseFormat::Mode("json")),
+        Format::JsonSchema { schema, .. } => Some(ResponseFormat::Schema(schema)),
     }
 }
 
-fn think(ask: &ChatRequest) -> Option<Think> {
-    match ask.reasoning.effort {
-        _ if ask.reasoning.is_off() => Some(Think::Switch(false)),
-        Some(effort) => Some(Think::Word(effort.as_str())),
-        None => ask.reasoning.adaptive.then_some(Think::Switch(true)),
+fn think(request: &ChatRequest) -> Option<Think> {
+    match request.reasoning.effort {
+        _ if request.reasoning.is_off() => Some(Think::Switch(false)),
+        Some(effort) => Some(Think::Level(effort.as_str())),
+        None => request.reasoning.adaptive.then_some(Think::Switch(true)),
     }
 }

@@ -7,7 +7,7 @@ pub use sigv4::{AwsKeys, RequestToSign, Signer};
 
 use super::{BaseUrl, BodyWrapper, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::{Capabilities, Effort, IdRule, NameRule, ReasoningStyle, SystemTurns};
-use crate::dialect::{Dialect, Framing, Maker, plain_id};
+use crate::dialect::{Dialect, Framing, ModelFamily, base_model_id};
 
 pub(super) static PRESET: Preset = Preset {
     name: "bedrock",
@@ -23,7 +23,7 @@ pub(super) static PRESET: Preset = Preset {
             .streaming_at("/model/{model}/invoke-with-response-stream")
             .framed(Framing::AwsFrames)
             .covered(&INVOKE)
-            .serving(|model| Maker::of(model) == Maker::Claude),
+            .serving(|model| ModelFamily::of(model) == ModelFamily::Claude),
     ],
     price: PriceRule::Sheet("bedrock"),
     output_cap_member: "max_tokens",
@@ -78,28 +78,28 @@ const CONVERSE: Capabilities = Capabilities {
 };
 
 fn capabilities(model: &str) -> Capabilities {
-    match Maker::of(model) {
-        Maker::Claude => claude(Version::of(plain_id(model))),
-        Maker::Nova => Capabilities {
+    match ModelFamily::of(model) {
+        ModelFamily::Claude => claude(Version::of(base_model_id(model))),
+        ModelFamily::Nova => Capabilities {
             stops_max: 4,
             cache_hints: true,
             json_schema: false,
             // its highest effort forbids an output cap
-            reasoning: if plain_id(model).starts_with("amazon.nova-2") {
+            reasoning: if base_model_id(model).starts_with("amazon.nova-2") {
                 ReasoningStyle::Effort(&[Effort::None, Effort::Low, Effort::Medium])
             } else {
                 ReasoningStyle::None
             },
             ..CONVERSE
         },
-        Maker::GptOss => Capabilities {
+        ModelFamily::GptOss => Capabilities {
             top_k: false,
             result_images: false,
             tool_choice_forced: false,
             reasoning: ReasoningStyle::Effort(&[Effort::Low, Effort::Medium, Effort::High]),
             ..CONVERSE
         },
-        Maker::Llama => Capabilities {
+        ModelFamily::Llama => Capabilities {
             top_k: false,
             stops_max: 0,
             json_schema: false,
@@ -107,17 +107,17 @@ fn capabilities(model: &str) -> Capabilities {
             tool_choice_forced: false,
             ..CONVERSE
         },
-        Maker::Cohere => Capabilities {
+        ModelFamily::Cohere => Capabilities {
             json_schema: false,
             result_images: false,
             tool_choice_forced: false,
             ..CONVERSE
         },
-        Maker::Mistral => Capabilities {
+        ModelFamily::Mistral => Capabilities {
             result_images: false,
             ..CONVERSE
         },
-        Maker::Other => Capabilities {
+        ModelFamily::Other => Capabilities {
             top_k: false,
             result_images: false,
             tool_choice_forced: false,

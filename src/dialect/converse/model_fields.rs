@@ -1,29 +1,30 @@
-//! What Converse has no member for, in the words of the model's maker (`additionalModelRequestFields`).
+//! `additionalModelRequestFields`: parameters that Converse itself lacks, in the format of the model family. Must never contain a field
+//! that the family rejects.
 
 use serde::Serialize;
 
 use crate::conversation::{ChatRequest, Effort, RawJson, ReasoningOptions, Summary};
-use crate::dialect::converse::Maker;
+use crate::dialect::converse::model_family::ModelFamily;
 
 #[derive(Default, Serialize)]
-pub(super) struct Additional<'a> {
+pub(super) struct ModelFields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    thinking: Option<Thinking>,
+    thinking: Option<ClaudeThinking>,
     #[serde(skip_serializing_if = "Option::is_none")]
     top_k: Option<&'a RawJson>,
-    /// Cohere's word for it
+    /// Cohere's name of `top_k`
     #[serde(skip_serializing_if = "Option::is_none")]
     k: Option<&'a RawJson>,
     #[serde(rename = "inferenceConfig", skip_serializing_if = "Option::is_none")]
-    inference_config: Option<NovaConfig<'a>>,
+    inference_config: Option<NovaInferenceConfig<'a>>,
     #[serde(rename = "reasoningConfig", skip_serializing_if = "Option::is_none")]
-    reasoning_config: Option<NovaReasoning>,
+    reasoning_config: Option<NovaReasoningConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_effort: Option<&'static str>,
 }
 
 #[derive(Serialize)]
-struct Thinking {
+struct ClaudeThinking {
     #[serde(rename = "type")]
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,76 +35,81 @@ struct Thinking {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct NovaConfig<'a> {
+struct NovaInferenceConfig<'a> {
     top_k: &'a RawJson,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct NovaReasoning {
+struct NovaReasoningConfig {
     #[serde(rename = "type")]
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_reasoning_effort: Option<&'static str>,
 }
 
-impl<'a> Additional<'a> {
-    /// `may_think`: nothing in the conversation forbids a thinking budget.
-    pub(super) fn of(ask: &'a ChatRequest, maker: Maker, may_think: bool) -> Additional<'a> {
-        let mut fields = Additional::default();
-        let top_k = ask.sampling.top_k.as_ref();
-        let effort = ask.reasoning.effort;
-        match maker {
-            Maker::Claude => {
-                fields.thinking = thinking(&ask.reasoning, may_think);
+impl<'a> ModelFields<'a> {
+    /// `may_think`: the conversation allows a thinking budget.
+    pub(super) fn of(
+        request: &'a ChatRequest,
+        family: ModelFamily,
+        may_think: bool,
+    ) -> ModelFields<'a> {
+        let mut fields = ModelFields::default();
+        let top_k = request.sampling.top_k.as_ref();
+        let effort = request.reasoning.effort;
+        match family {
+            ModelFamily::Claude => {
+                fields.thinking = claude_thinking(&request.reasoning, may_think);
                 fields.top_k = top_k;
             }
-            Maker::Nova => {
-                fields.inference_config = top_k.map(|top_k| NovaConfig { top_k });
+            ModelFamily::Nova => {
+                fields.inference_config = top_k.map(|top_k| NovaInferenceConfig { top_k });
                 fields.reasoning_config = effort.map(|effort| match effort {
-                    Effort::None => NovaReasoning {
+                    Effort::None => NovaReasoningConfig {
                         kind: "disabled",
                         max_reasoning_effort: None,
                     },
-                    effort => NovaReasoning {
+                    effort => NovaReasoningConfig {
                         kind: "enabled",
                         max_reasoning_effort: Some(effort.as_str()),
                     },
                 });
             }
-            Maker::GptOss => fields.reasoning_effort = effort.map(Effort::as_str),
-            Maker::Cohere => fields.k = top_k,
-            Maker::Mistral | Maker::Llama | Maker::Other => fields.top_k = top_k,
+            ModelFamily::GptOss => fields.reasoning_effort = effort.map(Effort::as_str),
+            ModelFamily::Cohere => fields.k = top_k,
+            ModelFamily::Mistral | ModelFamily::Llama | ModelFamily::Other => fields.top_k = top_k,
         }
         fields
     }
 
-    pub(super) fn said(self) -> Option<Additional<'a>> {
-        let says = self.thinking.is_some()
+    /// `None` without any field: Converse needs no empty object.
+    pub(super) fn non_empty(self) -> Option<ModelFields<'a>> {
+        let has_any = self.thinking.is_some()
             || self.top_k.is_some()
             || self.k.is_some()
             || self.inference_config.is_some()
             || self.reasoning_config.is_some()
             || self.reasoning_effort.is_some();
-        says.then_some(self)
+        has_any.then_some(self)
     }
 }
 
-/// Claude's thinking; a budget has been fitted to the cap.
-fn thinking(reasoning: &ReasoningOptions, may_think: bool) -> Option<Thinking> {
+/// Claude's `thinking`; the budget was fitted to the output cap before.
+fn claude_thinking(reasoning: &ReasoningOptions, may_think: bool) -> Option<ClaudeThinking> {
     let display = reasoning.summary.map(|summary| match summary {
         Summary::Shown => "summarized",
         Summary::Omitted => "omitted",
     });
     if reasoning.adaptive {
-        return Some(Thinking {
+        return Some(ClaudeThinking {
             kind: "adaptive",
             budget_tokens: None,
             display,
         });
     }
     let budget = reasoning.budget.filter(|_| may_think)?;
-    Some(Thinking {
+    Some(ClaudeThinking {
         kind: "enabled",
         budget_tokens: Some(budget),
         display,
