@@ -1,5 +1,6 @@
-//! Anthropic: messages at its own address, list prices. Its models are known by their generation; one that is not is taken for
-//! the newest, which take the least.
+//! Anthropic: messages and token counts, embedded prices. Capabilities follow from the generation
+//! in the model's name; an unknown name is treated as the newest generation, which accepts the
+//! fewest parameters.
 
 use super::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::{Capabilities, Effort, IdRule, NameRule, ReasoningStyle, SystemTurns};
@@ -23,7 +24,7 @@ pub(super) static PRESET: Preset = Preset {
     capabilities,
 };
 
-/// Where thinking is a matter of the model, and the client's words for it.
+/// Efforts of models that decide themselves how much to think.
 const ADAPTIVE: ReasoningStyle = ReasoningStyle::Adaptive(&[
     Effort::Low,
     Effort::Medium,
@@ -31,7 +32,7 @@ const ADAPTIVE: ReasoningStyle = ReasoningStyle::Adaptive(&[
     Effort::XHigh,
     Effort::Max,
 ]);
-/// The first that took no budget but words.
+/// Efforts of 4.6, the first model with efforts in place of a budget.
 const ADAPTIVE_4_6: ReasoningStyle =
     ReasoningStyle::Adaptive(&[Effort::Low, Effort::Medium, Effort::High]);
 const BUDGET: ReasoningStyle = ReasoningStyle::Budget {
@@ -39,11 +40,11 @@ const BUDGET: ReasoningStyle = ReasoningStyle::Budget {
     max: 64_000,
 };
 
-/// What a Claude model takes, at whatever vendor: by its name, with or without prefix and date.
+/// Capabilities of a Claude model at any vendor, by its name with or without prefix and date.
 pub(super) fn capabilities(model: &str) -> Capabilities {
     let generation = generation(model).unwrap_or((u16::MAX, 0));
     Capabilities {
-        // refused since 4.7 (WIRE.md E21), both at once since 4.1
+        // sampling parameters are rejected since 4.7, `temperature` with `top_p` since 4.1
         sampling: generation < (4, 7),
         both_sampling: generation < (4, 1),
         penalties: false,
@@ -61,7 +62,7 @@ pub(super) fn capabilities(model: &str) -> Capabilities {
         json_schema: generation >= (4, 1),
         open_schemas: false,
         strict: generation >= (4, 1),
-        // in the middle only with a beta that the client of another dialect cannot ask for
+        // later system turns need a beta header, which clients of other dialects cannot send
         system_turns: SystemTurns::First,
         service_tier: false,
         names: NameRule {
@@ -78,15 +79,15 @@ pub(super) fn capabilities(model: &str) -> Capabilities {
     }
 }
 
-/// The first two numbers of the name, its date aside: `claude-3-5-sonnet-20241022`, `claude-opus-4-20250514`, `claude-sonnet-5-5`.
-/// `None` if there is none.
+/// Major and minor version in the name, without the date: `claude-3-5-sonnet-20241022`,
+/// `claude-opus-4-20250514`, `claude-sonnet-5-5`.
 fn generation(model: &str) -> Option<(u16, u16)> {
     let name = &model[model.find("claude")?..];
     let name = name.split([':', '@']).next().unwrap_or(name);
-    let words = name.split(['-', '.']);
-    let mut numbers = words
-        .filter(|word| word.len() <= 2)
-        .map_while(|word| word.parse().ok());
+    let parts = name.split(['-', '.']);
+    let mut numbers = parts
+        .filter(|part| part.len() <= 2)
+        .map_while(|part| part.parse().ok());
     let major = numbers.next()?;
     Some((major, numbers.next().unwrap_or(0)))
 }
@@ -96,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_generation_is_read_from_every_kind_of_name() {
+    fn anthropic_generation_is_read_from_model_name() {
         for (model, expected) in [
             ("claude-3-haiku-20240307", Some((3, 0))),
             ("claude-3-5-sonnet-20241022", Some((3, 5))),
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn e21_newer_and_unknown_models_take_no_sampling_and_think_by_themselves() {
+    fn e21_anthropic_newer_and_unknown_models_reject_sampling_and_think_adaptively() {
         for (model, sampling, both, reasoning) in [
             (
                 "claude-3-5-sonnet-20241022",
@@ -131,9 +132,13 @@ mod tests {
             ("claude-sonnet-5-5", false, false, ADAPTIVE),
             ("claude-mythos-preview", false, false, ADAPTIVE),
         ] {
-            let takes = capabilities(model);
+            let capabilities = capabilities(model);
             assert_eq!(
-                (takes.sampling, takes.both_sampling, takes.reasoning),
+                (
+                    capabilities.sampling,
+                    capabilities.both_sampling,
+                    capabilities.reasoning
+                ),
                 (sampling, both, reasoning),
                 "{model}"
             );

@@ -1,6 +1,6 @@
-//! Azure OpenAI: OpenAI's own dialects at an address of the customer's. A model is named by its deployment, which has a name of
-//! the customer's choosing: the price is that of the model of this name, or of the one that `priced_as` says, and never that
-//! of the model that an answer names.
+//! Azure OpenAI: OpenAI's dialects at a customer's base URL. Requests name a deployment, whose name
+//! the customer chooses. The price is that of the model of this name or of `priced_as`; it must
+//! never be that of the model that a response names.
 
 use super::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::dialect::Dialect;
@@ -10,13 +10,14 @@ pub(super) static PRESET: Preset = Preset {
     base_url: BaseUrl::Configured("https://RESOURCE.openai.azure.com"),
     credential: CredentialStyle::ApiKey,
     needs_key: true,
-    // with an `api_version` the older form, in which the deployment stands in the address
+    // with an `api_version`: the older API, which has the deployment in the URL
     endpoints: &[
         Endpoint::at(Dialect::Chat, "/openai/v1/chat/completions")
-            .with_version("/openai/deployments/{model}/chat/completions"),
-        Endpoint::at(Dialect::Responses, "/openai/v1/responses").with_version("/openai/responses"),
+            .with_versioned_path("/openai/deployments/{model}/chat/completions"),
+        Endpoint::at(Dialect::Responses, "/openai/v1/responses")
+            .with_versioned_path("/openai/responses"),
         Endpoint::at(Dialect::Embeddings, "/openai/v1/embeddings")
-            .with_version("/openai/deployments/{model}/embeddings"),
+            .with_versioned_path("/openai/deployments/{model}/embeddings"),
     ],
     price: PriceRule::Sheet("azure"),
     output_cap_member: "max_completion_tokens",

@@ -1,4 +1,4 @@
-//! Cohere by its own `/v2/chat`; embeddings by the path where it speaks as OpenAI does.
+//! Cohere: its own `/v2/chat`, and embeddings at its OpenAI-compatible path; embedded prices.
 
 use super::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::{Capabilities, NameRule, ReasoningStyle, SystemTurns};
@@ -26,7 +26,7 @@ fn capabilities(model: &str) -> Capabilities {
     let is_plus = model.starts_with("command-a-plus");
     Capabilities {
         stops_max: 5,
-        // they think unless told not to
+        // these models think unless it is disabled
         reasoning: if is_plus || model.contains("reasoning") {
             ReasoningStyle::Budget {
                 min: 0,
@@ -58,21 +58,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_models_name_says_what_it_sees_and_whether_it_thinks() {
-        let thinks = ReasoningStyle::Budget {
+    fn cohere_model_name_determines_images_reasoning_and_tools() {
+        let budget = ReasoningStyle::Budget {
             min: 0,
             max: 32_000,
         };
         for (model, images, reasoning, tools) in [
             ("command-a-03-2025", false, ReasoningStyle::None, true),
-            ("command-a-plus-05-2026", true, thinks, true),
-            ("command-a-reasoning-08-2025", false, thinks, true),
+            ("command-a-plus-05-2026", true, budget, true),
+            ("command-a-reasoning-08-2025", false, budget, true),
             ("command-a-vision-07-2025", true, ReasoningStyle::None, true),
             ("c4ai-aya-expanse-32b", false, ReasoningStyle::None, false),
         ] {
-            let takes = capabilities(model);
+            let capabilities = capabilities(model);
             assert_eq!(
-                (takes.images, takes.reasoning, takes.tools),
+                (
+                    capabilities.images,
+                    capabilities.reasoning,
+                    capabilities.tools
+                ),
                 (images, reasoning, tools),
                 "{model}"
             );

@@ -1,5 +1,5 @@
-//! Google's Gemini by its own `generateContent`: the model stands in the address. Models differ by generation in how they are told
-//! to think and in whether they insist on seeing their signatures again.
+//! Google Gemini: its own `generateContent`, with the model in the URL; embedded prices. The
+//! generation determines how reasoning is requested and if signatures must be returned.
 
 use super::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::{Capabilities, Effort, NameRule, ReasoningStyle, SystemTurns};
@@ -12,7 +12,7 @@ pub(super) static PRESET: Preset = Preset {
     needs_key: true,
     endpoints: &[
         Endpoint::at(Dialect::Gemini, "/models/{model}:generateContent")
-            .streaming_at("/models/{model}:streamGenerateContent?alt=sse"),
+            .with_stream_path("/models/{model}:streamGenerateContent?alt=sse"),
     ],
     price: PriceRule::Sheet("gemini"),
     output_cap_member: "maxOutputTokens",
@@ -23,14 +23,15 @@ pub(super) static PRESET: Preset = Preset {
     capabilities,
 };
 
-/// The first generation that takes a level in place of a budget, insists on signatures, and takes media within results.
-const SIGNING: u32 = 3;
+/// First generation with thinking levels in place of budgets, required signatures and media inside
+/// results.
+const SIGNING_GENERATION: u32 = 3;
 
 fn capabilities(model: &str) -> Capabilities {
-    let is_signing =
-        model.starts_with("gemini-") && generation(model).is_none_or(|number| number >= SIGNING);
+    let is_signing = model.starts_with("gemini-")
+        && generation(model).is_none_or(|number| number >= SIGNING_GENERATION);
     Capabilities {
-        // several models refuse them
+        // several models reject them
         penalties: false,
         stops_max: 5,
         reasoning: reasoning(model),
@@ -51,7 +52,7 @@ fn capabilities(model: &str) -> Capabilities {
     }
 }
 
-/// The number in `gemini-3.1-pro`; none of a name like `gemini-pro-latest`, which is the newest.
+/// Number in `gemini-3.1-pro`; `None` for a name such as `gemini-pro-latest`, which is the newest.
 fn generation(model: &str) -> Option<u32> {
     let rest = model.strip_prefix("gemini-")?;
     rest.split(|letter: char| !letter.is_ascii_digit())
@@ -61,7 +62,7 @@ fn generation(model: &str) -> Option<u32> {
 }
 
 fn reasoning(model: &str) -> ReasoningStyle {
-    const ALL: &[Effort] = &[Effort::Minimal, Effort::Low, Effort::Medium, Effort::High];
+    const WITH_MINIMAL: &[Effort] = &[Effort::Minimal, Effort::Low, Effort::Medium, Effort::High];
     match model {
         _ if !model.starts_with("gemini-") => ReasoningStyle::None,
         _ if model.starts_with("gemini-2.5-flash-lite") => ReasoningStyle::Budget {
@@ -76,7 +77,9 @@ fn reasoning(model: &str) -> ReasoningStyle {
             min: 128,
             max: 32_768,
         },
-        _ if generation(model).is_some_and(|number| number < SIGNING) => ReasoningStyle::None,
+        _ if generation(model).is_some_and(|number| number < SIGNING_GENERATION) => {
+            ReasoningStyle::None
+        }
         _ if model.starts_with("gemini-3-pro") => {
             ReasoningStyle::Effort(&[Effort::Low, Effort::High])
         }
@@ -86,9 +89,9 @@ fn reasoning(model: &str) -> ReasoningStyle {
             "gemini-3.6-flash",
         ]
         .iter()
-        .any(|known| model.starts_with(known)) =>
+        .any(|prefix| model.starts_with(prefix)) =>
         {
-            ReasoningStyle::Effort(ALL)
+            ReasoningStyle::Effort(WITH_MINIMAL)
         }
         _ => ReasoningStyle::Effort(&[Effort::Low, Effort::Medium, Effort::High]),
     }
@@ -99,9 +102,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_models_generation_says_how_it_thinks_and_whether_it_signs() {
+    fn gemini_generation_determines_reasoning_style_and_signatures() {
         let budget = |min, max| ReasoningStyle::Budget { min, max };
-        let words = ReasoningStyle::Effort(&[Effort::Low, Effort::Medium, Effort::High]);
+        let efforts = ReasoningStyle::Effort(&[Effort::Low, Effort::Medium, Effort::High]);
         for (model, reasoning, is_signing) in [
             ("gemini-2.0-flash", ReasoningStyle::None, false),
             ("gemini-2.5-pro", budget(128, 32_768), false),
@@ -112,14 +115,14 @@ mod tests {
                 ReasoningStyle::Effort(&[Effort::Low, Effort::High]),
                 true,
             ),
-            ("gemini-3.8-flash", words, true),
-            ("gemini-4-argon", words, true),
-            ("gemini-pro-latest", words, true),
+            ("gemini-3.8-flash", efforts, true),
+            ("gemini-4-argon", efforts, true),
+            ("gemini-pro-latest", efforts, true),
             ("gemma-4-31b-it", ReasoningStyle::None, false),
         ] {
-            let takes = capabilities(model);
+            let capabilities = capabilities(model);
             assert_eq!(
-                (takes.reasoning, takes.signed_calls),
+                (capabilities.reasoning, capabilities.signed_calls),
                 (reasoning, is_signing),
                 "{model}"
             );

@@ -1,4 +1,5 @@
-//! Groq: chat nearly as OpenAI has it. Members that no model of theirs takes are a 400 there, and so is a second answer.
+//! Groq: OpenAI's chat dialect with a few fields missing; embedded prices. Groq rejects unsupported
+//! fields and `n` above 1 with a 400.
 
 use super::{
     BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
@@ -12,10 +13,10 @@ pub(super) static PRESET: Preset = Preset {
     base_url: BaseUrl::Fixed("https://api.groq.com/openai/v1"),
     credential: CredentialStyle::Bearer,
     needs_key: true,
-    endpoints: &[Endpoint::at(Dialect::Chat, "/chat/completions").borrowing(&CHAT)],
+    endpoints: &[Endpoint::at(Dialect::Chat, "/chat/completions").with_compat(&CHAT)],
     price: PriceRule::Sheet("groq"),
     output_cap_member: "max_completion_tokens",
-    // a stream reports its usage in `x_groq` anyway; asked for, it comes in the usual place too
+    // streams always report usage in `x_groq`; the opt-in adds the standard place
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
     zero_usage_is_real: true,
@@ -24,20 +25,20 @@ pub(super) static PRESET: Preset = Preset {
 };
 
 static CHAT: CompatRules = CompatRules {
-    takes: SupportedFields::AllBut(&["logprobs", "top_logprobs", "logit_bias"]),
+    fields: SupportedFields::AllBut(&["logprobs", "top_logprobs", "logit_bias"]),
     renames: &[],
     value_map: &[],
     one_choice: true,
 };
 
 fn capabilities(model: &str) -> Capabilities {
-    let words: &[Effort] = if model.contains("qwen") {
+    let efforts: &[Effort] = if model.contains("qwen") {
         &[Effort::None]
     } else {
         &[Effort::Low, Effort::Medium, Effort::High]
     };
     Capabilities {
-        reasoning: ReasoningStyle::Effort(words),
+        reasoning: ReasoningStyle::Effort(efforts),
         documents: false,
         ..Capabilities::chat()
     }

@@ -1,5 +1,5 @@
-//! Mistral: chat and embeddings much as OpenAI has them, with names of its own and a closed schema: a member that is not in it
-//! is a 422. Usage comes unasked in the last chunk of a stream.
+//! Mistral: OpenAI's chat and embeddings dialects with some names of its own; embedded prices. The
+//! schema is closed: an unknown field is a 422. The last chunk of a stream always reports usage.
 
 use super::{
     BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
@@ -14,8 +14,8 @@ pub(super) static PRESET: Preset = Preset {
     credential: CredentialStyle::Bearer,
     needs_key: true,
     endpoints: &[
-        Endpoint::at(Dialect::Chat, "/chat/completions").borrowing(&CHAT),
-        Endpoint::at(Dialect::Embeddings, "/embeddings").borrowing(&EMBEDDINGS),
+        Endpoint::at(Dialect::Chat, "/chat/completions").with_compat(&CHAT),
+        Endpoint::at(Dialect::Embeddings, "/embeddings").with_compat(&EMBEDDINGS),
     ],
     price: PriceRule::Sheet("mistral"),
     output_cap_member: "max_tokens",
@@ -26,9 +26,9 @@ pub(super) static PRESET: Preset = Preset {
     capabilities,
 };
 
-/// The members of `ChatCompletionRequest` in their SDK 3.7.
+/// Fields of `ChatCompletionRequest` in Mistral's SDK 3.7.
 static CHAT: CompatRules = CompatRules {
-    takes: SupportedFields::Only(&[
+    fields: SupportedFields::Only(&[
         "model",
         "messages",
         "temperature",
@@ -69,7 +69,7 @@ static CHAT: CompatRules = CompatRules {
 };
 
 static EMBEDDINGS: CompatRules = CompatRules {
-    takes: SupportedFields::Only(&[
+    fields: SupportedFields::Only(&[
         "model",
         "input",
         "metadata",
@@ -82,14 +82,14 @@ static EMBEDDINGS: CompatRules = CompatRules {
     one_choice: false,
 };
 
-/// Ids of calls are nine letters or digits, and no user may speak right after the results of tools.
+/// Call ids are nine letters or digits; a user turn directly after tool results is rejected.
 fn capabilities(_: &str) -> Capabilities {
     Capabilities {
         top_k: true,
         documents: false,
         user: false,
         user_after_results: false,
-        // every word of their SDK 3.7
+        // all values of Mistral's SDK 3.7
         reasoning: ReasoningStyle::Effort(&Effort::ALL),
         ids: IdRule {
             min: 9,

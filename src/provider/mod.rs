@@ -1,5 +1,6 @@
-//! Vendors as data: where one is reached, how it takes its credential, what it speaks and how it is priced. The only place
-//! that knows vendors apart; everything else reads these rows. It opens no connection and keeps no secret.
+//! Vendors as data: base URL, credential style, dialects, capabilities and price rule of each. The
+//! only folder that distinguishes vendors; all other code reads these presets. Must never open a
+//! connection or store a secret.
 
 mod anthropic;
 mod azure;
@@ -22,7 +23,7 @@ use crate::conversation::Capabilities;
 use crate::dialect::{Dialect, Framing};
 use crate::domain::secret::Secret;
 
-/// Every preset that a `[providers.NAME]` can name; one file each.
+/// Presets that `[providers.NAME]` can name; each has a file of its own.
 pub static REGISTRY: &[&Preset] = &[
     &anthropic::PRESET,
     &azure::PRESET,
@@ -40,68 +41,68 @@ pub static REGISTRY: &[&Preset] = &[
     &together::PRESET,
 ];
 
-/// The preset of this name.
+/// Preset of this name.
 pub fn find(name: &str) -> Option<&'static Preset> {
     REGISTRY.iter().copied().find(|preset| preset.name == name)
 }
 
-/// What is the same for every account at one vendor.
+/// Properties of a vendor that are the same for all accounts.
 #[derive(Debug)]
 pub struct Preset {
     pub name: &'static str,
     pub base_url: BaseUrl,
     pub credential: CredentialStyle,
-    /// whether calls are pointless without a credential
+    /// calls without a credential fail
     pub needs_key: bool,
     pub endpoints: &'static [Endpoint],
-    /// the price where the configuration says nothing
+    /// price unless the configuration sets one
     pub price: PriceRule,
-    /// the member that caps the output of a chat call, where the client named none
+    /// field for the output cap of a chat request that names none
     pub output_cap_member: &'static str,
-    /// whether a chat stream reports its usage only if `stream_options.include_usage` asks for it
+    /// a chat stream reports usage only with `stream_options.include_usage`
     pub stream_usage_opt_in: bool,
-    /// what becomes of a call whose client goes away, where the configuration says nothing
+    /// unless the configuration sets it
     pub on_disconnect: OnDisconnect,
-    /// whether no tokens in a report are meant so; elsewhere they stand for what nobody counted
+    /// trust a reported zero; otherwise usage is estimated
     pub zero_usage_is_real: bool,
-    /// sent unless the client sent its own
+    /// sent unless the client set them
     pub default_headers: &'static [(&'static str, &'static str)],
-    /// what a model of the vendor's takes of a request that comes from another dialect
+    /// capabilities of a model, for requests translated from another dialect
     pub capabilities: fn(&str) -> Capabilities,
 }
 
-/// Where a vendor is reached, without a trailing slash.
+/// Base URL of a vendor, without a trailing slash.
 #[derive(Clone, Copy, Debug)]
 pub enum BaseUrl {
     Fixed(&'static str),
-    /// the configuration must say; this is what it looks like
+    /// set by the configuration; the value is an example
     Configured(&'static str),
-    /// that of a region, which the configuration must say
+    /// of a region, which the configuration sets
     Regional(fn(&str) -> String),
 }
 
-/// A dialect that the vendor speaks, and where.
+/// Dialect of a vendor and its path.
 #[derive(Clone, Copy, Debug)]
 pub struct Endpoint {
     pub dialect: Dialect,
-    /// appended to the base URL; `{model}` stands for the model's name as one segment
+    /// appended to the base URL; `{model}` is the model's name as one path segment
     pub path: &'static str,
-    /// the path of a streamed call, where it is another one
+    /// path of a streamed call, if it differs
     pub stream_path: Option<&'static str>,
-    /// the path in place of both where the configuration has an `api_version`
+    /// path of all calls if the configuration has an `api_version`
     pub versioned_path: Option<&'static str>,
-    /// how the events of a stream lie in its body
+    /// framing of the events of a stream
     pub framing: Framing,
-    /// which models answer here
+    /// models that this endpoint serves
     pub supports_model: fn(&str) -> bool,
-    /// what to mind at a vendor that speaks a dialect which is not its own
+    /// differences from the dialect, for a vendor that is not its author
     pub compat: Option<&'static CompatRules>,
-    /// at a vendor that takes the very dialect, in a cover of its own
+    /// for a vendor that takes the dialect's bodies in an envelope of its own
     pub wrapper: Option<&'static BodyWrapper>,
 }
 
 impl Endpoint {
-    /// At the dialect's own vendor, or at one that takes all of it.
+    /// Endpoint of a vendor that supports the dialect without differences.
     const fn at(dialect: Dialect, path: &'static str) -> Endpoint {
         Endpoint {
             dialect,
@@ -115,39 +116,39 @@ impl Endpoint {
         }
     }
 
-    const fn streaming_at(self, path: &'static str) -> Endpoint {
+    const fn with_stream_path(self, path: &'static str) -> Endpoint {
         Endpoint {
             stream_path: Some(path),
             ..self
         }
     }
 
-    const fn framed(self, framing: Framing) -> Endpoint {
+    const fn with_framing(self, framing: Framing) -> Endpoint {
         Endpoint { framing, ..self }
     }
 
-    const fn serving(self, supports_model: fn(&str) -> bool) -> Endpoint {
+    const fn for_models(self, supports_model: fn(&str) -> bool) -> Endpoint {
         Endpoint {
             supports_model,
             ..self
         }
     }
 
-    const fn covered(self, wrapper: &'static BodyWrapper) -> Endpoint {
+    const fn with_wrapper(self, wrapper: &'static BodyWrapper) -> Endpoint {
         Endpoint {
             wrapper: Some(wrapper),
             ..self
         }
     }
 
-    const fn borrowing(self, compat: &'static CompatRules) -> Endpoint {
+    const fn with_compat(self, compat: &'static CompatRules) -> Endpoint {
         Endpoint {
             compat: Some(compat),
             ..self
         }
     }
 
-    const fn with_version(self, path: &'static str) -> Endpoint {
+    const fn with_versioned_path(self, path: &'static str) -> Endpoint {
         Endpoint {
             versioned_path: Some(path),
             ..self
@@ -155,58 +156,59 @@ impl Endpoint {
     }
 }
 
-/// The capability table of a vendor that borrows a dialect: what becomes of top-level members that it has no like word for.
+/// Top-level fields of a request that a vendor of a borrowed dialect rejects, renames or takes with
+/// other values.
 #[derive(Debug)]
 pub struct CompatRules {
-    pub takes: SupportedFields,
-    /// member, the vendor's name for it
+    pub fields: SupportedFields,
+    /// field, vendor's name
     pub renames: &'static [(&'static str, &'static str)],
-    /// member, value, the vendor's value; JSON as it is usually written
+    /// field, value, vendor's value; compact JSON
     pub value_map: &'static [(&'static str, &'static str, &'static str)],
-    /// one answer to a prompt, whatever `n` says
+    /// one choice per request, regardless of `n`
     pub one_choice: bool,
 }
 
-/// What is put round a request that else goes as it came. The client's headers stay behind.
+/// Wrapper around an otherwise unmodified body. The client's headers are not forwarded.
 #[derive(Debug)]
 pub struct BodyWrapper {
-    /// members that the vendor reads elsewhere
+    /// fields that the vendor takes from the URL
     pub remove: &'static [&'static str],
-    /// member, JSON
+    /// field, JSON value
     pub set: &'static [(&'static str, &'static str)],
-    /// a client's header that is a list of words, the member that is the same list
+    /// client header with a list, field with the same list
     pub from_header: &'static [(&'static str, &'static str)],
 }
 
-/// Which members a vendor takes.
+/// Top-level fields that a vendor accepts.
 #[derive(Clone, Copy, Debug)]
 pub enum SupportedFields {
     All,
     AllBut(&'static [&'static str]),
-    /// a closed schema: any other member is refused
+    /// closed schema: the vendor rejects other fields
     Only(&'static [&'static str]),
 }
 
 impl SupportedFields {
-    pub fn takes(self, member: &str) -> bool {
+    pub fn supports(self, field: &str) -> bool {
         match self {
             SupportedFields::All => true,
-            SupportedFields::AllBut(others) => !others.contains(&member),
-            SupportedFields::Only(members) => members.contains(&member),
+            SupportedFields::AllBut(fields) => !fields.contains(&field),
+            SupportedFields::Only(fields) => fields.contains(&field),
         }
     }
 }
 
-/// What becomes of a call whose client goes away.
+/// Handling of the upstream call after the client disconnects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnDisconnect {
-    /// the connection is closed: a vendor that notices it bills no more
+    /// close the connection: the vendor stops generating and billing
     Abort,
-    /// the answer is read to its end, for the usage that it reports there: for vendors that bill it whole all the same
+    /// read the response to its end for the reported usage: the vendor bills all of it anyway
     Drain,
 }
 
-/// How a credential travels.
+/// Header or signature that carries a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CredentialStyle {
     None,
@@ -216,16 +218,16 @@ pub enum CredentialStyle {
     XApiKey,
     /// `api-key: KEY`
     ApiKey,
-    /// `x-goog-api-key: KEY`; never in the address, which ends up in logs
+    /// `x-goog-api-key: KEY`; never in the URL, which appears in logs
     XGoogApiKey,
-    /// `authorization: Bearer KEY`, or requests signed by keys of AWS for this service of theirs
+    /// `authorization: Bearer KEY`, or Signature Version 4 for this AWS service
     BearerOrSigned(&'static str),
 }
 
-/// What a vendor's calls cost, as far as the vendor alone says it.
+/// Default price of a vendor's calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PriceRule {
-    /// the shipped list prices, under this vendor's name
+    /// embedded price sheet, section of this vendor
     Sheet(&'static str),
     /// pico-USD per token
     Fixed {
@@ -233,27 +235,27 @@ pub enum PriceRule {
         output: u64,
     },
     Free,
-    /// the configuration must say
+    /// set by the configuration
     Required,
 }
 
 impl Preset {
-    /// Where a call of a client's dialect goes: to the endpoint of the same dialect if the model has one, else, for a
-    /// conversation, to the first that the client's can be translated for.
+    /// Endpoint for a call in a client dialect: the endpoint of that dialect if it serves the
+    /// model, else, for a conversation, the first one that requests can be translated to.
     pub fn endpoint(&self, client: Dialect, model: &str) -> Option<&'static Endpoint> {
-        let serving = || {
+        let endpoints = || {
             self.endpoints
                 .iter()
                 .filter(|endpoint| (endpoint.supports_model)(model))
         };
-        let own = serving().find(|endpoint| endpoint.dialect == client);
-        let other = || serving().find(|endpoint| endpoint.dialect.can_encode());
+        let own = endpoints().find(|endpoint| endpoint.dialect == client);
+        let other = || endpoints().find(|endpoint| endpoint.dialect.can_encode());
         own.or_else(|| client.is_conversation().then(other).flatten())
     }
 }
 
 impl CredentialStyle {
-    /// The header that carries the credential: its name and its value.
+    /// Name and value of the credential header.
     pub fn header(self, key: &Secret) -> Option<(&'static str, Secret)> {
         match self {
             CredentialStyle::None => None,
@@ -276,7 +278,7 @@ mod tests {
     use crate::price::Sheet;
 
     #[test]
-    fn the_registry_is_the_folder() {
+    fn registry_equals_folder() {
         let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/provider"))
             .expect("the folder");
         let files: BTreeSet<String> = folder
@@ -295,16 +297,16 @@ mod tests {
             .collect();
         assert_eq!(presets, files);
         assert!(REGISTRY.iter().all(|preset| find(preset.name).is_some()));
-        assert!(find("nobody").is_none());
+        assert!(find("unknown").is_none());
     }
 
     #[test]
-    fn addresses_join_and_sheets_exist() {
+    fn preset_urls_join_and_price_sheets_exist() {
         let sheet = Sheet::embedded();
         for preset in REGISTRY {
             let url = match preset.base_url {
                 BaseUrl::Fixed(url) | BaseUrl::Configured(url) => url.to_owned(),
-                BaseUrl::Regional(address) => address("a-region-1"),
+                BaseUrl::Regional(url) => url("a-region-1"),
             };
             assert!(!url.ends_with('/'), "{}", preset.name);
             assert!(!preset.endpoints.is_empty(), "{}", preset.name);
@@ -333,9 +335,8 @@ mod tests {
         );
     }
 
-    /// What the gateway itself writes into a body must get through the table.
     #[test]
-    fn what_the_gateway_adds_is_taken() {
+    fn compat_rules_accept_fields_added_by_the_gateway() {
         for preset in REGISTRY {
             for endpoint in preset.endpoints {
                 let Some(compat) = endpoint.compat else {
@@ -346,42 +347,42 @@ mod tests {
                     added.extend([preset.output_cap_member, "messages", "stream"]);
                     added.extend(preset.stream_usage_opt_in.then_some("stream_options"));
                 }
-                for member in added
+                for field in added
                     .iter()
                     .copied()
-                    .chain(compat.renames.iter().map(|(_, theirs)| *theirs))
+                    .chain(compat.renames.iter().map(|(_, vendor_name)| *vendor_name))
                 {
-                    assert!(compat.takes.takes(member), "{}: {member}", preset.name);
+                    assert!(compat.fields.supports(field), "{}: {field}", preset.name);
                 }
             }
         }
     }
 
     #[test]
-    fn a_credential_travels_in_the_vendors_header_and_is_never_printed() {
+    fn credential_uses_vendor_header_and_is_never_printed() {
         let key = Secret::new("k-1");
-        let sent = |style: CredentialStyle| {
+        let header = |style: CredentialStyle| {
             style
                 .header(&key)
                 .map(|(name, value)| (name, value.expose().to_owned()))
         };
         assert_eq!(
-            sent(CredentialStyle::Bearer),
+            header(CredentialStyle::Bearer),
             Some(("authorization", "Bearer k-1".to_owned()))
         );
         assert_eq!(
-            sent(CredentialStyle::XApiKey),
+            header(CredentialStyle::XApiKey),
             Some(("x-api-key", "k-1".to_owned()))
         );
         assert_eq!(
-            sent(CredentialStyle::ApiKey),
+            header(CredentialStyle::ApiKey),
             Some(("api-key", "k-1".to_owned()))
         );
         assert_eq!(
-            sent(CredentialStyle::XGoogApiKey),
+            header(CredentialStyle::XGoogApiKey),
             Some(("x-goog-api-key", "k-1".to_owned()))
         );
-        assert_eq!(sent(CredentialStyle::None), None);
+        assert_eq!(header(CredentialStyle::None), None);
         assert!(!format!("{:?}", CredentialStyle::Bearer.header(&key)).contains("k-1"));
     }
 }

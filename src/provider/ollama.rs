@@ -1,5 +1,5 @@
-//! Ollama: models on a machine of the operator's own, so they cost nothing. A key is sent if one is configured (a hosted or
-//! fenced-in Ollama takes one), and none is needed.
+//! Ollama at its OpenAI- and Anthropic-compatible paths: models on the operator's own machine, so
+//! they are free. The key is optional; a hosted or proxied Ollama can require one.
 
 use super::{
     BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
@@ -14,7 +14,7 @@ pub(super) static PRESET: Preset = Preset {
     credential: CredentialStyle::Bearer,
     needs_key: false,
     endpoints: &[
-        Endpoint::at(Dialect::Chat, "/chat/completions").borrowing(&CHAT),
+        Endpoint::at(Dialect::Chat, "/chat/completions").with_compat(&CHAT),
         Endpoint::at(Dialect::Messages, "/messages"),
         Endpoint::at(Dialect::Embeddings, "/embeddings"),
     ],
@@ -27,9 +27,9 @@ pub(super) static PRESET: Preset = Preset {
     capabilities: |_| Capabilities::chat(),
 };
 
-/// It passes over what it does not know, so the newer name of the cap would cap nothing.
+/// Ollama ignores unknown fields: the cap must have the name that it knows.
 static CHAT: CompatRules = CompatRules {
-    takes: SupportedFields::All,
+    fields: SupportedFields::All,
     renames: &[("max_completion_tokens", "max_tokens")],
     value_map: &[],
     one_choice: true,

@@ -1,6 +1,7 @@
-//! Ollama by its own `/api/chat`, for every client: the older way in. Servers that are too old for `/v1/messages` and `/v1/responses`
-//! have it too, whether a model is to think can be said in it, and a stream that was cut off shows. What OpenAI's
-//! dialect has and this has not is lost, so where `/v1` is there, the preset `ollama` passes more on.
+//! Ollama at its own `/api/chat`; free. For servers that predate `/v1/messages` and
+//! `/v1/responses`: it can switch reasoning on and off, and a truncated stream is detectable.
+//! Fields of OpenAI's dialect without an equivalent are lost; if `/v1` exists, the preset `ollama`
+//! keeps more of a request.
 
 use super::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::{Capabilities, Effort, ReasoningStyle, SystemTurns};
@@ -12,7 +13,7 @@ pub(super) static PRESET: Preset = Preset {
     credential: CredentialStyle::Bearer,
     needs_key: false,
     endpoints: &[
-        Endpoint::at(Dialect::Ollama, "/api/chat").framed(Framing::Lines),
+        Endpoint::at(Dialect::Ollama, "/api/chat").with_framing(Framing::Lines),
         Endpoint::at(Dialect::Embeddings, "/v1/embeddings"),
     ],
     price: PriceRule::Free,
@@ -29,7 +30,7 @@ fn capabilities(model: &str) -> Capabilities {
         reasoning: reasoning(model),
         image_urls: false,
         documents: false,
-        // there is no choice among tools but to offer none
+        // Ollama has no `tool_choice`
         tool_choice_none: false,
         tool_choice_forced: false,
         parallel_switch: false,
@@ -42,17 +43,17 @@ fn capabilities(model: &str) -> Capabilities {
     }
 }
 
-/// Families that think; a model that does not is refused with a 400 if it is told to.
+/// Reasoning style by model family; other models reject `think` with a 400.
 fn reasoning(model: &str) -> ReasoningStyle {
     let name = model.rsplit('/').next().unwrap_or(model);
     let is = |family: &str| name.starts_with(family);
     if is("gpt-oss") {
         return ReasoningStyle::Effort(&[Effort::Low, Effort::Medium, Effort::High]);
     }
-    let thinks = ["qwen3", "deepseek-r1", "deepseek-v3.1", "magistral"]
+    let is_reasoning = ["qwen3", "deepseek-r1", "deepseek-v3.1", "magistral"]
         .into_iter()
         .any(is);
-    if thinks && !name.contains("coder") && !name.contains("instruct") {
+    if is_reasoning && !name.contains("coder") && !name.contains("instruct") {
         ReasoningStyle::Switch
     } else {
         ReasoningStyle::None
@@ -64,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_families_that_think_are_told_to() {
+    fn ollama_reasoning_style_follows_model_family() {
         for (model, expected) in [
             (
                 "gpt-oss:20b",

@@ -1,4 +1,5 @@
-//! OpenAI: chat and responses at its own address, list prices. Usage on a stream comes only if it is asked for.
+//! OpenAI: chat, responses and embeddings; embedded prices. A chat stream reports usage only on
+//! request.
 
 use super::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::{Capabilities, Effort, ReasoningStyle};
@@ -15,7 +16,7 @@ pub(super) static PRESET: Preset = Preset {
         Endpoint::at(Dialect::Embeddings, "/embeddings"),
     ],
     price: PriceRule::Sheet("openai"),
-    // reasoning models refuse `max_tokens`; all current models take this one
+    // reasoning models reject `max_tokens`; all current models accept this field
     output_cap_member: "max_completion_tokens",
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,
@@ -24,18 +25,18 @@ pub(super) static PRESET: Preset = Preset {
     capabilities,
 };
 
-/// What a model takes, at whatever vendor has it: by its name. Of one that is not known nothing is taken away but what no
-/// conversation needs.
+/// Capabilities of an OpenAI model at any vendor, by its name. An unknown model keeps the
+/// capabilities of `Capabilities::chat`.
 pub(super) fn capabilities(model: &str) -> Capabilities {
     let reasoning = match model {
-        _ if is_of(model, "gpt-3.5")
-            || is_of(model, "gpt-4")
-            || is_of(model, "gpt-4o")
-            || is_of(model, "gpt-4.1") =>
+        _ if is_in_family(model, "gpt-3.5")
+            || is_in_family(model, "gpt-4")
+            || is_in_family(model, "gpt-4o")
+            || is_in_family(model, "gpt-4.1") =>
         {
             ReasoningStyle::None
         }
-        _ if is_of(model, "gpt-5.1") => {
+        _ if is_in_family(model, "gpt-5.1") => {
             ReasoningStyle::Effort(&[Effort::None, Effort::Low, Effort::Medium, Effort::High])
         }
         _ if model.starts_with("gpt-5.") => ReasoningStyle::Effort(&[
@@ -45,24 +46,24 @@ pub(super) fn capabilities(model: &str) -> Capabilities {
             Effort::High,
             Effort::XHigh,
         ]),
-        _ if is_of(model, "gpt-5") => {
+        _ if is_in_family(model, "gpt-5") => {
             ReasoningStyle::Effort(&[Effort::Minimal, Effort::Low, Effort::Medium, Effort::High])
         }
         _ => ReasoningStyle::Effort(&[Effort::Low, Effort::Medium, Effort::High]),
     };
-    let reasons = ["o1", "o3", "o4", "gpt-5"]
+    let is_reasoning = ["o1", "o3", "o4", "gpt-5"]
         .into_iter()
         .any(|family| model.starts_with(family));
     Capabilities {
         reasoning,
-        sampling: !reasons,
-        penalties: !reasons,
+        sampling: !is_reasoning,
+        penalties: !is_reasoning,
         ..Capabilities::chat()
     }
 }
 
-/// Whether a name is the family's or one of its members': `gpt-5`, `gpt-5-mini`, not `gpt-5.1`.
-fn is_of(model: &str, family: &str) -> bool {
+/// True for the family's name and its variants: `gpt-5`, `gpt-5-mini`, not `gpt-5.1`.
+fn is_in_family(model: &str, family: &str) -> bool {
     model
         .strip_prefix(family)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
@@ -73,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reasoning_models_take_efforts_and_no_sampling() {
+    fn openai_reasoning_models_accept_efforts_and_reject_sampling() {
         for (model, least, sampling) in [
             ("gpt-4.1-mini", None, true),
             ("gpt-4o-2024-08-06", None, true),
@@ -83,12 +84,12 @@ mod tests {
             ("gpt-5.4-2026-03-05", Some(Effort::None), false),
             ("our-deployment", Some(Effort::Low), true),
         ] {
-            let takes = capabilities(model);
-            let first = match takes.reasoning {
-                ReasoningStyle::Effort(words) => words.first().copied(),
+            let capabilities = capabilities(model);
+            let first = match capabilities.reasoning {
+                ReasoningStyle::Effort(efforts) => efforts.first().copied(),
                 _ => None,
             };
-            assert_eq!((first, takes.sampling), (least, sampling), "{model}");
+            assert_eq!((first, capabilities.sampling), (least, sampling), "{model}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Any server that speaks OpenAI's chat dialect: the configuration says where it is and what it costs.
+//! Any server with OpenAI's chat dialect: the configuration sets base URL and price.
 
 use super::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::Capabilities;
@@ -14,7 +14,7 @@ pub(super) static PRESET: Preset = Preset {
         Endpoint::at(Dialect::Embeddings, "/embeddings"),
     ],
     price: PriceRule::Required,
-    // the older name: known to servers that never heard of `max_completion_tokens`
+    // the older name: some servers do not know `max_completion_tokens`
     output_cap_member: "max_tokens",
     stream_usage_opt_in: true,
     on_disconnect: OnDisconnect::Abort,

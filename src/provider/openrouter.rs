@@ -1,5 +1,5 @@
-//! OpenRouter: chat as OpenAI has it, in front of other vendors. No list prices of it are shipped, and what it charges for one
-//! model depends on who serves it: the configuration must say.
+//! OpenRouter: OpenAI's chat dialect in front of other vendors. The price of a model depends on the
+//! vendor that serves it, so no prices are embedded and the configuration must set them.
 
 use super::{
     BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
@@ -13,7 +13,7 @@ pub(super) static PRESET: Preset = Preset {
     base_url: BaseUrl::Fixed("https://openrouter.ai/api/v1"),
     credential: CredentialStyle::Bearer,
     needs_key: true,
-    endpoints: &[Endpoint::at(Dialect::Chat, "/chat/completions").borrowing(&CHAT)],
+    endpoints: &[Endpoint::at(Dialect::Chat, "/chat/completions").with_compat(&CHAT)],
     price: PriceRule::Required,
     output_cap_member: "max_tokens",
     stream_usage_opt_in: true,
@@ -23,9 +23,9 @@ pub(super) static PRESET: Preset = Preset {
     capabilities: |_| Capabilities::chat(),
 };
 
-/// It has no `n` and passes over one.
+/// OpenRouter ignores `n`.
 static CHAT: CompatRules = CompatRules {
-    takes: SupportedFields::All,
+    fields: SupportedFields::All,
     renames: &[],
     value_map: &[],
     one_choice: true,

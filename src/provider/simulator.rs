@@ -1,5 +1,6 @@
-//! The built-in simulator: no model at all, but the demo's own upstream, on an address chosen when it starts. Its prices are
-//! invented, $1 per million tokens in and $5 out, so that budgets have something to count.
+//! Built-in simulator: the upstream of the demo, at an address chosen at start, without a model.
+//! Its prices are invented ($1 per million input tokens, $5 per million output tokens) so that
+//! budgets are charged.
 
 use super::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::Capabilities;

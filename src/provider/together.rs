@@ -1,5 +1,5 @@
-//! Together: chat and embeddings nearly as OpenAI has them. Usage comes unasked in the last chunk of a stream; log
-//! probabilities are asked for by their number.
+//! Together: OpenAI's chat and embeddings dialects; embedded prices. The last chunk of a stream
+//! always reports usage; `logprobs` is a number.
 
 use super::{
     BaseUrl, CompatRules, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
@@ -14,7 +14,7 @@ pub(super) static PRESET: Preset = Preset {
     credential: CredentialStyle::Bearer,
     needs_key: true,
     endpoints: &[
-        Endpoint::at(Dialect::Chat, "/chat/completions").borrowing(&CHAT),
+        Endpoint::at(Dialect::Chat, "/chat/completions").with_compat(&CHAT),
         Endpoint::at(Dialect::Embeddings, "/embeddings"),
     ],
     price: PriceRule::Sheet("together"),
@@ -27,7 +27,7 @@ pub(super) static PRESET: Preset = Preset {
 };
 
 static CHAT: CompatRules = CompatRules {
-    takes: SupportedFields::All,
+    fields: SupportedFields::All,
     renames: &[
         ("max_completion_tokens", "max_tokens"),
         ("top_logprobs", "logprobs"),

@@ -1,6 +1,7 @@
-//! Decodes `/v2/chat` responses, unary and streamed, into canonical output events. The tool plan becomes a reasoning block: it is not
-//! part of the answer, and clients can display it. Citations are dropped: no client dialect has a field for them. Must never report a
-//! truncated or failed response as complete.
+//! Decodes `/v2/chat` responses, unary and streamed, into canonical output events. The tool plan
+//! becomes a reasoning block: it is not part of the answer, and clients can display it. Citations
+//! are dropped: no client dialect has a field for them. Must never report a truncated or failed
+//! response as complete.
 
 use serde::Deserialize;
 
@@ -25,7 +26,8 @@ pub(in crate::dialect) struct CohereDecoder {
     output_counted: bool,
 }
 
-/// Cohere's identification of a block: content items and calls are numbered separately, the plan is unique.
+/// Cohere's identification of a block: content items and calls are numbered separately, the plan is
+/// unique.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum BlockKey {
     Content(u64, TextKind),

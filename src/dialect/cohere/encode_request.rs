@@ -1,5 +1,6 @@
-//! Encodes a canonical request as the body of `/v2/chat`. Takes a request that was fitted to the model's capabilities. Text beside
-//! calls is sent as `tool_plan`. Must never send reasoning that another vendor signed.
+//! Encodes a canonical request as the body of `/v2/chat`. Takes a request that was fitted to the
+//! model's capabilities. Text beside calls is sent as `tool_plan`. Must never send reasoning that
+//! another vendor signed.
 
 use std::borrow::Cow;
 

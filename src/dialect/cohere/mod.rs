@@ -1,4 +1,5 @@
-//! Upstream side of Cohere's `/v2/chat`: request encoder, response decoder, usage. Pure bytes, no IO.
+//! Upstream side of Cohere's `/v2/chat`: request encoder, response decoder, usage. Pure bytes, no
+//! IO.
 
 mod decode_response;
 mod encode_request;

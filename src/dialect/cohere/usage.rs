@@ -1,5 +1,6 @@
-//! Converts Cohere's `usage` to canonical usage: the billed units if reported, else the tokens that the model processed. Cohere writes
-//! counts as decimals (`12.0`). An invalid count must never be taken for zero.
+//! Converts Cohere's `usage` to canonical usage: the billed units if reported, else the tokens that
+//! the model processed. Cohere writes counts as decimals (`12.0`). An invalid count must never be
+//! taken for zero.
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess};
 

@@ -1,5 +1,6 @@
-//! Decodes Converse responses, unary and streamed, into canonical output events. The terminal event of a stream is `metadata`, which brings
-//! the usage after `messageStop`; a stream without it is truncated and must never pass for complete.
+//! Decodes Converse responses, unary and streamed, into canonical output events. The terminal event
+//! of a stream is `metadata`, which brings the usage after `messageStop`; a stream without it is
+//! truncated and must never pass for complete.
 
 use serde::de::DeserializeOwned;
 
@@ -19,7 +20,8 @@ use crate::dialect::wire::sse::Fields;
 use crate::dialect::{Dialect, UpstreamError};
 use crate::domain::usage::ReportedUsage;
 
-/// Bound of the blocks that an upstream leaves open; beyond it the oldest is closed. Converse opens one at a time.
+/// Bound of the blocks that an upstream leaves open; beyond it the oldest is closed. Converse opens
+/// one at a time.
 const OPEN_MAX: usize = 64;
 
 /// Decoder of one response.
@@ -146,7 +148,8 @@ impl ConverseDecoder {
         }
     }
 
-    /// Canonical number of the block of a delta. Blocks of text and reasoning open with their first delta.
+    /// Canonical number of the block of a delta. Blocks of text and reasoning open with their first
+    /// delta.
     fn block(&mut self, index: u64, kind: OpenKind, events: &mut Vec<OutputEvent>) -> Option<u32> {
         match self.open.iter().find(|open| open.index == index) {
             Some(open) if open.kind == kind => return Some(open.block),

@@ -1,6 +1,6 @@
-//! Encodes a canonical request as the body of Converse. Takes a request that was fitted to the model's capabilities; model and streaming
-//! are part of the URL. Must never send a blank text, two messages of one role in a row, or reasoning of another model: Converse rejects
-//! each with a 400.
+//! Encodes a canonical request as the body of Converse. Takes a request that was fitted to the
+//! model's capabilities; model and streaming are part of the URL. Must never send a blank text, two
+//! messages of one role in a row, or reasoning of another model: Converse rejects each with a 400.
 
 use std::borrow::Cow;
 
@@ -225,7 +225,8 @@ impl<'a> Encoder<'a> {
         content
     }
 
-    /// Messages of the other turns. Dropped blank texts can leave neighbors of one role, which are merged.
+    /// Messages of the other turns. Dropped blank texts can leave neighbors of one role, which are
+    /// merged.
     fn messages(&mut self) -> Vec<Message<'a>> {
         let turns = self
             .request
@@ -329,7 +330,8 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// Result as text for a request without tools: Converse accepts tool blocks only with declared tools.
+    /// Result as text for a request without tools: Converse accepts tool blocks only with declared
+    /// tools.
     fn push_result_as_text(
         &mut self,
         result: &'a ToolResult,
@@ -385,7 +387,8 @@ fn add_document_text(message: &mut Message<'_>) {
     }
 }
 
-/// True if the last assistant message allows a thinking budget: with calls it must begin with its reasoning.
+/// True if the last assistant message allows a thinking budget: with calls it must begin with its
+/// reasoning.
 fn may_think(last: &Message<'_>) -> bool {
     let has_calls = last
         .content

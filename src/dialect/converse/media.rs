@@ -1,5 +1,5 @@
-//! Images and documents of a Converse request: inline bytes with Converse's format name, documents with a name that Converse accepts. Must
-//! never use one document name twice in a request.
+//! Images and documents of a Converse request: inline bytes with Converse's format name, documents
+//! with a name that Converse accepts. Must never use one document name twice in a request.
 
 use std::borrow::Cow;
 
@@ -83,7 +83,8 @@ impl DocumentNames {
         })
     }
 
-    /// Name of letters, digits, single spaces, hyphens, parentheses and brackets; a duplicate gets a number.
+    /// Name of letters, digits, single spaces, hyphens, parentheses and brackets; a duplicate gets
+    /// a number.
     fn unique_name(&mut self, name: Option<&str>) -> String {
         let is_allowed = |letter: char| {
             letter.is_ascii_alphanumeric() || matches!(letter, '-' | '(' | ')' | '[' | ']')

@@ -1,5 +1,6 @@
-//! Upstream side of Bedrock's Converse: request encoder, response decoder, usage. Converse has one format for many model families;
-//! fields specific to a family go to `model_fields`. Pure bytes, no IO.
+//! Upstream side of Bedrock's Converse: request encoder, response decoder, usage. Converse has one
+//! format for many model families; fields specific to a family go to `model_fields`. Pure bytes, no
+//! IO.
 
 mod decode_response;
 mod encode_request;

@@ -1,5 +1,5 @@
-//! Model family of a Bedrock model id. Fields that Converse lacks are sent in the format of the family; an id that does not reveal its
-//! family must never be guessed.
+//! Model family of a Bedrock model id. Fields that Converse lacks are sent in the format of the
+//! family; an id that does not reveal its family must never be guessed.
 
 /// Family with request fields of its own; `Other` has none that are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +25,9 @@ const ID_PREFIXES: [(&str, ModelFamily); 6] = [
 ];
 
 impl ModelFamily {
-    /// Accepts base model ids (`anthropic.claude-opus-4-1-20250805-v1:0`), inference profile ids (`eu.amazon.nova-lite-v1:0`) and ARNs
-    /// that contain either. An ARN with a customer-chosen name is `Other`.
+    /// Accepts base model ids (`anthropic.claude-opus-4-1-20250805-v1:0`), inference profile ids
+    /// (`eu.amazon.nova-lite-v1:0`) and ARNs that contain either. An ARN with a customer-chosen
+    /// name is `Other`.
     pub fn of(model: &str) -> ModelFamily {
         let id = base_model_id(model);
         let known = ID_PREFIXES

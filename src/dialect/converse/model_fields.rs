@@ -1,5 +1,5 @@
-//! `additionalModelRequestFields`: parameters that Converse itself lacks, in the format of the model family. Must never contain a field
-//! that the family rejects.
+//! `additionalModelRequestFields`: parameters that Converse itself lacks, in the format of the
+//! model family. Must never contain a field that the family rejects.
 
 use serde::Serialize;
 

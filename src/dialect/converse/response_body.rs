@@ -1,5 +1,5 @@
-//! Wire types of a Converse response: the events of a stream and the unary body. Named after AWS's types; usage is read apart, see
-//! `usage`.
+//! Wire types of a Converse response: the events of a stream and the unary body. Named after AWS's
+//! types; usage is read apart, see `usage`.
 
 use serde::Deserialize;
 

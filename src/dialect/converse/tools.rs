@@ -1,4 +1,5 @@
-//! `toolConfig` of a Converse request, and cache points. Must never produce an empty tool list: Converse rejects it.
+//! `toolConfig` of a Converse request, and cache points. Must never produce an empty tool list:
+//! Converse rejects it.
 
 use serde::Serialize;
 

@@ -1,5 +1,5 @@
-//! Converts Converse's `usage` (in the `metadata` event or in a unary response) to canonical usage. `inputTokens` excludes cached tokens.
-//! An invalid count must never be taken for zero.
+//! Converts Converse's `usage` (in the `metadata` event or in a unary response) to canonical usage.
+//! `inputTokens` excludes cached tokens. An invalid count must never be taken for zero.
 
 use serde::de::MapAccess;
 
@@ -61,7 +61,8 @@ impl ConverseUsage {
         ReportedUsage::of(usage, self.input.is_said(), self.output.is_said())
     }
 
-    /// Cache writes for 5 minutes, for an hour and for another lifetime. Without details all count as 5 minutes, the default.
+    /// Cache writes for 5 minutes, for an hour and for another lifetime. Without details all count
+    /// as 5 minutes, the default.
     fn cache_writes(&self) -> (u64, u64, u64) {
         let (five_minutes, hour) = (self.cache_write_5m.tokens(), self.cache_write_1h.tokens());
         match self.cache_write {

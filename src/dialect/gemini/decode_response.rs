@@ -1,6 +1,7 @@
-//! Decodes `generateContent` responses, unary and streamed, into canonical output events. A stream has no terminal event: it is
-//! complete once a finish reason was read. Calls arrive complete, sometimes without an id; a signature on a part is attached to the
-//! block it signs. Must never report a truncated stream as complete.
+//! Decodes `generateContent` responses, unary and streamed, into canonical output events. A stream
+//! has no terminal event: it is complete once a finish reason was read. Calls arrive complete,
+//! sometimes without an id; a signature on a part is attached to the block it signs. Must never
+//! report a truncated stream as complete.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;

@@ -1,5 +1,6 @@
-//! Encodes a canonical request as the body of `generateContent`. Takes a request that was fitted to the model's capabilities; model
-//! and streaming are part of the URL. Must never send a signature that another model made.
+//! Encodes a canonical request as the body of `generateContent`. Takes a request that was fitted to
+//! the model's capabilities; model and streaming are part of the URL. Must never send a signature
+//! that another model made.
 
 use std::borrow::Cow;
 
@@ -239,7 +240,8 @@ impl<'a> Encoder<'a> {
         parts
     }
 
-    /// Reasoning is sent only with its signature; a signature without reasoning text signs the text part before it.
+    /// Reasoning is sent only with its signature; a signature without reasoning text signs the text
+    /// part before it.
     fn reasoning(&self, reasoning: &'a ReasoningBlock) -> Option<Part<'a>> {
         let signature = self.own_signature(reasoning.opaque.as_ref()?)?;
         let (thought, text) = (!reasoning.text.is_empty(), Some(reasoning.text.as_str()));
@@ -272,7 +274,8 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// Signature made by the model that receives the request: Gemini documents signatures as invalid for other models.
+    /// Signature made by the model that receives the request: Gemini documents signatures as
+    /// invalid for other models.
     fn own_signature(&self, opaque: &'a ProviderState) -> Option<&'a str> {
         let origin = opaque.origin.as_ref()?;
         let is_own =
@@ -280,7 +283,8 @@ impl<'a> Encoder<'a> {
         (is_own && opaque.kind == ProviderStateKind::Signature).then_some(opaque.data.as_str())
     }
 
-    /// Media go inside the result, or after all results of the turn (`result_media`) if the model rejects them inside.
+    /// Media go inside the result, or after all results of the turn (`result_media`) if the model
+    /// rejects them inside.
     fn function_response(
         &self,
         result: &'a ToolResult,
@@ -403,7 +407,8 @@ fn generation_config<'a>(
     }
 }
 
-/// Newer models take a level, older ones a budget; the capability filter left only the one that the model takes.
+/// Newer models take a level, older ones a budget; the capability filter left only the one that the
+/// model takes.
 fn thinking_config(request: &ChatRequest) -> Option<ThinkingConfig> {
     let reasoning = &request.reasoning;
     let is_off = reasoning.is_off() || reasoning.budget == Some(0);

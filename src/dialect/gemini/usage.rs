@@ -1,6 +1,6 @@
-//! Converts Gemini's `usageMetadata` to canonical usage. The prompt count includes cached tokens; the candidates count excludes
-//! thoughts; tokens read by Gemini's own tools are counted apart from both. The last value of each field counts. An invalid count must
-//! never be taken for zero.
+//! Converts Gemini's `usageMetadata` to canonical usage. The prompt count includes cached tokens;
+//! the candidates count excludes thoughts; tokens read by Gemini's own tools are counted apart from
+//! both. The last value of each field counts. An invalid count must never be taken for zero.
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess};
 

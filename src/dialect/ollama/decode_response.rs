@@ -1,6 +1,7 @@
-//! Decodes `/api/chat` responses into canonical output events. A stream is one JSON object per line, the last with `done`; a unary body
-//! is one such object. A line with `error` can come at any time and ends the response. A body that ends without `done` is truncated and
-//! must never pass for complete.
+//! Decodes `/api/chat` responses into canonical output events. A stream is one JSON object per
+//! line, the last with `done`; a unary body is one such object. A line with `error` can come at any
+//! time and ends the response. A body that ends without `done` is truncated and must never pass for
+//! complete.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;

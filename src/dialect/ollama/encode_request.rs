@@ -1,5 +1,6 @@
-//! Encodes a canonical request as the body of `/api/chat`. Takes a request that was fitted to the model's capabilities. Ollama streams
-//! by default, so `stream` is always set, and it takes call arguments as objects. Must never send reasoning that a vendor signed.
+//! Encodes a canonical request as the body of `/api/chat`. Takes a request that was fitted to the
+//! model's capabilities. Ollama streams by default, so `stream` is always set, and it takes call
+//! arguments as objects. Must never send reasoning that a vendor signed.
 
 use serde::Serialize;
 

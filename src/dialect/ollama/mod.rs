@@ -1,4 +1,5 @@
-//! Upstream side of Ollama's `/api/chat`: request encoder, response decoder, usage. Pure bytes, no IO.
+//! Upstream side of Ollama's `/api/chat`: request encoder, response decoder, usage. Pure bytes, no
+//! IO.
 
 mod decode_response;
 mod encode_request;

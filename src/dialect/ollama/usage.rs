@@ -1,5 +1,5 @@
-//! Usage of an Ollama response: `prompt_eval_count` and `eval_count`. Ollama omits counts that it does not know, and an omitted count must
-//! never be taken for zero.
+//! Usage of an Ollama response: `prompt_eval_count` and `eval_count`. Ollama omits counts that it
+//! does not know, and an omitted count must never be taken for zero.
 
 use crate::dialect::wire::count::Count;
 use crate::domain::usage::{ReportedUsage, Usage};

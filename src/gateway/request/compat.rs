@@ -159,7 +159,7 @@ fn dropped<'r>(request: &'r Request, compat: &CompatRules) -> impl Iterator<Item
     let is_renamed = |name: &str| compat.renames.iter().any(|(ours, _)| *ours == name);
     request
         .member_names()
-        .filter(move |name| !compat.takes.takes(name) && !is_renamed(name))
+        .filter(move |name| !compat.fields.supports(name) && !is_renamed(name))
 }
 
 /// Null is as good as absent: nobody misses it.

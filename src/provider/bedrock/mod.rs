@@ -1,5 +1,6 @@
-//! AWS Bedrock: Claude's own bodies to its own clients, Converse for everybody else, at the host of a region. Called with an API
-//! key of Bedrock's, or signed with keys of AWS.
+//! AWS Bedrock at the host of a region; embedded prices. Messages clients reach Claude through
+//! InvokeModel, all other calls go to Converse. The credential is a Bedrock API key, or AWS keys
+//! that sign each request.
 
 mod sigv4;
 
@@ -11,38 +12,39 @@ use crate::dialect::{Dialect, Framing, ModelFamily, base_model_id};
 
 pub(super) static PRESET: Preset = Preset {
     name: "bedrock",
-    base_url: BaseUrl::Regional(address),
+    base_url: BaseUrl::Regional(regional_url),
     credential: CredentialStyle::BearerOrSigned("bedrock"),
     needs_key: true,
-    // Converse first: it is where other dialects are translated to
+    // Converse first: requests are translated to the first translatable endpoint
     endpoints: &[
         Endpoint::at(Dialect::Converse, "/model/{model}/converse")
-            .streaming_at("/model/{model}/converse-stream")
-            .framed(Framing::AwsFrames),
+            .with_stream_path("/model/{model}/converse-stream")
+            .with_framing(Framing::AwsFrames),
         Endpoint::at(Dialect::Messages, "/model/{model}/invoke")
-            .streaming_at("/model/{model}/invoke-with-response-stream")
-            .framed(Framing::AwsFrames)
-            .covered(&INVOKE)
-            .serving(|model| ModelFamily::of(model) == ModelFamily::Claude),
+            .with_stream_path("/model/{model}/invoke-with-response-stream")
+            .with_framing(Framing::AwsFrames)
+            .with_wrapper(&INVOKE)
+            .for_models(|model| ModelFamily::of(model) == ModelFamily::Claude),
     ],
     price: PriceRule::Sheet("bedrock"),
     output_cap_member: "max_tokens",
     stream_usage_opt_in: false,
-    // the whole answer is billed, heard or not
+    // AWS bills the complete response after a disconnect too
     on_disconnect: OnDisconnect::Drain,
     zero_usage_is_real: true,
     default_headers: &[],
     capabilities,
 };
 
-/// InvokeModel takes Anthropic's body without what stands in the address, and with what stands in headers elsewhere.
+/// InvokeModel takes Anthropic's body without the fields of the URL, and with values that Anthropic
+/// takes from headers.
 static INVOKE: BodyWrapper = BodyWrapper {
     remove: &["model", "stream"],
     set: &[("anthropic_version", "\"bedrock-2023-05-31\"")],
     from_header: &[("anthropic-beta", "anthropic_beta")],
 };
 
-fn address(region: &str) -> String {
+fn regional_url(region: &str) -> String {
     let domain = if region.starts_with("cn-") {
         "amazonaws.com.cn"
     } else {
@@ -51,7 +53,7 @@ fn address(region: &str) -> String {
     format!("https://bedrock-runtime.{region}.{domain}")
 }
 
-/// What Converse takes from every model.
+/// Capabilities that all models have through Converse.
 const CONVERSE: Capabilities = Capabilities {
     penalties: false,
     seed: false,
@@ -126,7 +128,7 @@ fn capabilities(model: &str) -> Capabilities {
     }
 }
 
-/// Of a Claude; one whose name says none is taken for the newest.
+/// Version of a Claude model; a name without one counts as the newest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Version(u32, u32);
 
@@ -135,7 +137,7 @@ impl Version {
     /// `claude-v2`, `claude-instant`
     const OLDEST: Version = Version(2, 0);
 
-    /// Takes `anthropic.claude-3-7-sonnet-20250219-v1:0` as well as `anthropic.claude-opus-5`.
+    /// Accepts `anthropic.claude-3-7-sonnet-20250219-v1:0` and `anthropic.claude-opus-5`.
     fn of(id: &str) -> Version {
         let name = id.trim_start_matches("anthropic.claude-");
         if name.starts_with('v') || name.starts_with("instant") {
@@ -164,7 +166,7 @@ fn claude(version: Version) -> Capabilities {
         Effort::XHigh,
         Effort::Max,
     ];
-    const FIRST: &[Effort] = &[Effort::Low, Effort::Medium, Effort::High, Effort::Max];
+    const ALL_4_6: &[Effort] = &[Effort::Low, Effort::Medium, Effort::High, Effort::Max];
     Capabilities {
         stops_max: 2_500,
         tools: version > Version::OLDEST,
@@ -181,7 +183,7 @@ fn claude(version: Version) -> Capabilities {
                 min: 1_024,
                 max: 60_000,
             },
-            Version(4, 6) => ReasoningStyle::Adaptive(FIRST),
+            Version(4, 6) => ReasoningStyle::Adaptive(ALL_4_6),
             _ => ReasoningStyle::Adaptive(ALL),
         },
         ..CONVERSE
@@ -193,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_claude_is_reached_in_its_own_dialect_by_its_own_clients_and_through_converse_by_others() {
+    fn bedrock_messages_calls_to_claude_use_invoke_and_others_converse() {
         let path = |client, model| PRESET.endpoint(client, model).map(|endpoint| endpoint.path);
         let (invoke, converse) = (
             Some("/model/{model}/invoke"),
@@ -228,24 +230,24 @@ mod tests {
     }
 
     #[test]
-    fn e17_a_call_whose_client_is_gone_is_read_to_its_end() {
+    fn e17_bedrock_call_is_drained_after_client_disconnect() {
         assert_eq!(PRESET.on_disconnect, OnDisconnect::Drain);
     }
 
     #[test]
-    fn a_region_has_its_host() {
+    fn bedrock_base_url_depends_on_region() {
         assert_eq!(
-            address("eu-west-1"),
+            regional_url("eu-west-1"),
             "https://bedrock-runtime.eu-west-1.amazonaws.com"
         );
         assert_eq!(
-            address("cn-north-1"),
+            regional_url("cn-north-1"),
             "https://bedrock-runtime.cn-north-1.amazonaws.com.cn"
         );
     }
 
     #[test]
-    fn e21_a_claude_takes_what_its_version_takes() {
+    fn e21_bedrock_claude_capabilities_follow_version() {
         for (id, version) in [
             ("anthropic.claude-v2:1", Version::OLDEST),
             ("anthropic.claude-instant-v1", Version::OLDEST),
@@ -259,40 +261,39 @@ mod tests {
         ] {
             assert_eq!(Version::of(id), version, "{id}");
         }
-        let takes = |id: &str| capabilities(id);
         assert!(
-            !takes("us.anthropic.claude-opus-4-7").sampling
-                && !takes("anthropic.claude-mythos-preview").sampling
+            !capabilities("us.anthropic.claude-opus-4-7").sampling
+                && !capabilities("anthropic.claude-mythos-preview").sampling
         );
-        let older = takes("eu.anthropic.claude-sonnet-4-20250514-v1:0");
+        let older = capabilities("eu.anthropic.claude-sonnet-4-20250514-v1:0");
         assert!(
             older.sampling && matches!(older.reasoning, ReasoningStyle::Budget { min: 1_024, .. })
         );
         assert!(matches!(
-            takes("anthropic.claude-opus-5").reasoning,
+            capabilities("anthropic.claude-opus-5").reasoning,
             ReasoningStyle::Adaptive(_)
         ));
         assert_eq!(
-            takes("anthropic.claude-3-opus-20240229-v1:0").reasoning,
+            capabilities("anthropic.claude-3-opus-20240229-v1:0").reasoning,
             ReasoningStyle::None
         );
     }
 
     #[test]
-    fn models_of_other_makers_take_less() {
+    fn bedrock_other_families_have_fewer_capabilities() {
         let llama = capabilities("us.meta.llama4-scout-17b-instruct-v1:0");
         assert_eq!(
             (llama.stops_max, llama.tool_choice_forced, llama.top_k),
             (0, false, false)
         );
-        let nova = |id| capabilities(id).reasoning;
-        assert_eq!(nova("eu.amazon.nova-lite-v1:0"), ReasoningStyle::None);
+        let reasoning = |id| capabilities(id).reasoning;
+        assert_eq!(reasoning("eu.amazon.nova-lite-v1:0"), ReasoningStyle::None);
         assert!(matches!(
-            nova("eu.amazon.nova-2-lite-v1:0"),
+            reasoning("eu.amazon.nova-2-lite-v1:0"),
             ReasoningStyle::Effort(_)
         ));
         assert!(matches!(
-            nova("openai.gpt-oss-20b-1:0"),
+            reasoning("openai.gpt-oss-20b-1:0"),
             ReasoningStyle::Effort(_)
         ));
     }

@@ -1,5 +1,6 @@
-//! AWS Signature Version 4, as Bedrock asks for it: takes a request as it will go out and the time, answers the headers that sign
-//! it. Pure reckoning; must never read a clock, and never let a secret into anything but a `Secret`.
+//! AWS Signature Version 4 for Bedrock: takes a request as it will be sent and the time, returns
+//! the headers that sign it. Pure computation: must never read a clock, nor put a secret into
+//! anything but a `Secret`.
 
 use std::fmt::Write as _;
 
@@ -12,7 +13,7 @@ use crate::domain::secret::Secret;
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const SCOPE_END: &str = "aws4_request";
 
-/// Long-lived keys of an IAM user, or short-lived ones with a session token.
+/// Long-lived keys of an IAM user, or temporary keys with a session token.
 #[derive(Clone, Debug)]
 pub struct AwsKeys {
     pub access_key_id: Secret,
@@ -20,7 +21,7 @@ pub struct AwsKeys {
     pub session_token: Option<Secret>,
 }
 
-/// Signs for one region and one service.
+/// Signer for one region and one service.
 #[derive(Clone, Debug)]
 pub struct Signer {
     pub keys: AwsKeys,
@@ -28,21 +29,22 @@ pub struct Signer {
     pub service: &'static str,
 }
 
-/// A POST as it goes out.
+/// POST request as it will be sent.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestToSign<'a> {
     /// scheme, host, port and path, percent-encoded as on the wire; without a query
     pub url: &'a str,
-    /// those of its headers that are to be signed, names in lower case
+    /// headers to sign, names in lower case
     pub headers: &'a [(&'a str, &'a str)],
     pub body: &'a [u8],
 }
 
 impl Signer {
-    /// The headers that go with the request: `host`, `x-amz-date`, perhaps `x-amz-security-token`, `authorization`.
+    /// Headers to add: `host`, `x-amz-date`, `x-amz-security-token` (with a session token),
+    /// `authorization`.
     pub fn sign(&self, request: &RequestToSign<'_>, now_ms: u64) -> Vec<(&'static str, Secret)> {
         let (host, path) = host_and_path(request.url);
-        let time = time(now_ms);
+        let time = timestamp(now_ms);
         let mut added = vec![
             ("host", Secret::new(host)),
             ("x-amz-date", Secret::new(time.as_str())),
@@ -66,7 +68,7 @@ impl Signer {
             .collect::<Vec<_>>()
             .join(";");
 
-        let canonical = canonical(&path, &headers, &names, request.body);
+        let canonical = canonical_request(&path, &headers, &names, request.body);
         let scope = format!(
             "{}/{}/{}/{SCOPE_END}",
             day(&time),
@@ -88,15 +90,15 @@ impl Signer {
 
     fn signing_key(&self, day: &str) -> hmac::Tag {
         let secret = format!("AWS4{}", self.keys.secret_access_key.expose());
-        let of_day = mac(secret.as_bytes(), day);
-        let of_region = mac(of_day.as_ref(), &self.region);
-        let of_service = mac(of_region.as_ref(), self.service);
-        mac(of_service.as_ref(), SCOPE_END)
+        let date_key = mac(secret.as_bytes(), day);
+        let region_key = mac(date_key.as_ref(), &self.region);
+        let service_key = mac(region_key.as_ref(), self.service);
+        mac(service_key.as_ref(), SCOPE_END)
     }
 }
 
-/// The request as both sides write it down before they hash it.
-fn canonical(path: &str, headers: &[(&str, &str)], names: &str, body: &[u8]) -> String {
+/// Canonical request, the hashed form that both sides compute.
+fn canonical_request(path: &str, headers: &[(&str, &str)], names: &str, body: &[u8]) -> String {
     let mut text = format!("POST\n{path}\n\n");
     for (name, value) in headers {
         let value = value.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -107,14 +109,14 @@ fn canonical(path: &str, headers: &[(&str, &str)], names: &str, body: &[u8]) -> 
     text
 }
 
-/// The host with a port that is not its scheme's own, and the path encoded once more: what is `%3A` on the wire is signed as
+/// Host with any non-default port, and the path encoded once more: `%3A` on the wire is signed as
 /// `%253A`.
 fn host_and_path(url: &str) -> (String, String) {
     let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let usual_port = if scheme == "http" { ":80" } else { ":443" };
+    let default_port = if scheme == "http" { ":80" } else { ":443" };
     let host = authority
-        .strip_suffix(usual_port)
+        .strip_suffix(default_port)
         .unwrap_or(authority)
         .to_ascii_lowercase();
     let mut encoded = String::with_capacity(path.len() + 16);
@@ -130,12 +132,12 @@ fn host_and_path(url: &str) -> (String, String) {
 }
 
 /// `20261124T063000Z`.
-fn time(now_ms: u64) -> String {
-    let at = i64::try_from(now_ms)
+fn timestamp(now_ms: u64) -> String {
+    let timestamp = i64::try_from(now_ms)
         .ok()
         .and_then(|ms| Timestamp::from_millisecond(ms).ok())
         .unwrap_or(Timestamp::MAX);
-    at.strftime("%Y%m%dT%H%M%SZ").to_string()
+    timestamp.strftime("%Y%m%dT%H%M%SZ").to_string()
 }
 
 fn day(time: &str) -> &str {
@@ -161,7 +163,8 @@ mod tests {
 
     use super::*;
 
-    /// Made by botocore's own signer: `python tests/sdk/sigv4.py > tests/golden/bedrock/sigv4.json`.
+    /// Generated with botocore's signer: `python tests/sdk/sigv4.py >
+    /// tests/golden/bedrock/sigv4.json`.
     const VECTORS: &str = include_str!("../../../tests/golden/bedrock/sigv4.json");
 
     #[derive(Deserialize)]
@@ -178,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_signed_as_botocore_signs_them() {
+    fn sigv4_signature_equals_botocore() {
         let vectors: Vec<Vector> = serde_json::from_str(VECTORS).expect("the vectors");
         assert!(vectors.len() >= 100, "{}", vectors.len());
         for vector in vectors {
@@ -212,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn the_model_is_encoded_once_on_the_wire_and_twice_in_what_is_signed() {
+    fn sigv4_canonical_path_is_encoded_twice() {
         let (host, path) =
             host_and_path("https://bedrock-runtime.eu-west-1.amazonaws.com/model/a.b%3A0/converse");
         assert_eq!(
@@ -235,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_secret_is_printed() {
+    fn sigv4_debug_output_contains_no_secret() {
         let keys = AwsKeys {
             access_key_id: Secret::new("AKIDCANARY"),
             secret_access_key: Secret::new("canary"),
