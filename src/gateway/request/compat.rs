@@ -186,7 +186,7 @@ mod tests {
     use crate::provider::SupportedFields;
 
     static TABLE: CompatRules = CompatRules {
-        takes: SupportedFields::Only(&[
+        fields: SupportedFields::Only(&[
             "model",
             "messages",
             "max_tokens",

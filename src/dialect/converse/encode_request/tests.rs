@@ -23,24 +23,37 @@ fn sealer() -> StateSealer {
     StateSealer::new([7; 32])
 }
 
-/// Encodes a chat request for a model.
-fn encode_for(model: &str, capabilities: &Capabilities, body: &Value) -> Value {
-    let request = crate::dialect::read(Dialect::Chat, body.to_string().into()).expect("a request");
-    let mut chat_request = decode_request(&request, &sealer()).expect("an chat_request");
-    chat_request
-        .fit(capabilities, words(Dialect::Chat), "b/m")
-        .expect("a fit");
-    let names = ToolNames::of(&chat_request, capabilities.names);
-    let options = EncodeOptions {
+fn canonical_request(chat_body: &Value) -> ChatRequest {
+    let request =
+        crate::dialect::read(Dialect::Chat, chat_body.to_string().into()).expect("a chat request");
+    decode_request(&request, &sealer()).expect("a canonical request")
+}
+
+fn encode_options<'a>(
+    model: &'a str,
+    capabilities: &'a Capabilities,
+    names: &'a ToolNames,
+) -> EncodeOptions<'a> {
+    EncodeOptions {
         model,
         capabilities,
-        names: &names,
+        names,
         output_cap: None,
         output_max: 1_000,
         output_cap_member: "max_tokens",
         stream_usage_opt_in: false,
-    };
-    serde_json::from_str(&encode_request(&chat_request, &options)).expect("JSON")
+    }
+}
+
+/// Encodes a chat request for a model.
+fn encode_for(model: &str, capabilities: &Capabilities, chat_body: &Value) -> Value {
+    let mut request = canonical_request(chat_body);
+    request
+        .fit(capabilities, words(Dialect::Chat), "b/m")
+        .expect("a supported request");
+    let names = ToolNames::of(&request, capabilities.names);
+    let options = encode_options(model, capabilities, &names);
+    serde_json::from_str(&encode_request(&request, &options)).expect("JSON")
 }
 
 /// Encodes chat messages and further fields for Claude.
@@ -264,55 +277,46 @@ fn r01_converse_reasoning_uses_fields_of_the_model_family() {
     );
 }
 
+/// Reasoning block with provider state of this origin.
+fn reasoning(dialect: Dialect, model: &str, kind: ProviderStateKind) -> Content {
+    let origin = Origin {
+        dialect: dialect.as_str().into(),
+        model: model.to_owned(),
+    };
+    let opaque = ProviderState {
+        origin: Some(origin),
+        kind,
+        data: "c2ln".into(),
+    };
+    Content::Reasoning(ReasoningBlock {
+        text: "hm".into(),
+        opaque: Some(opaque),
+    })
+}
+
+/// First block of an assistant turn of this reasoning and a call, and if thinking was requested.
+fn encode_with(reasoning: Content) -> (Value, bool) {
+    let body = json!({"model": "m", "tools": [tool("f")], "messages": [{"role": "user", "content": "go"}, assistant_calls(&["a"]), result("a", "r")]});
+    let mut request = canonical_request(&body);
+    let call = Content::ToolCall(ToolCall {
+        id: "a".into(),
+        name: "f".into(),
+        arguments: String::new(),
+        opaque: None,
+    });
+    request.turns[1].blocks = vec![reasoning.into(), call.into()];
+    request.reasoning.budget = Some(2_000);
+    let names = ToolNames::default();
+    let options = encode_options(CLAUDE, &CAPABILITIES, &names);
+    let body: Value = serde_json::from_str(&encode_request(&request, &options)).expect("JSON");
+    (
+        body["messages"][1]["content"][0].clone(),
+        body["additionalModelRequestFields"].is_object(),
+    )
+}
+
 #[test]
 fn e08_converse_sends_only_own_reasoning_and_budget_requires_it() {
-    let reasoning = |dialect: Dialect, model: &str, kind| {
-        let origin = Origin {
-            dialect: dialect.as_str().into(),
-            model: model.to_owned(),
-        };
-        let opaque = ProviderState {
-            origin: Some(origin),
-            kind,
-            data: "c2ln".into(),
-        };
-        Content::Reasoning(ReasoningBlock {
-            text: "hm".into(),
-            opaque: Some(opaque),
-        })
-    };
-    let call = || {
-        Content::ToolCall(ToolCall {
-            id: "a".into(),
-            name: "f".into(),
-            arguments: String::new(),
-            opaque: None,
-        })
-    };
-    let encode_with = |reasoning: Content| {
-        let request = json!({"model": "m", "tools": [tool("f")], "messages": [{"role": "user", "content": "go"}, assistant_calls(&["a"]), result("a", "r")]});
-        let request =
-            crate::dialect::read(Dialect::Chat, request.to_string().into()).expect("a request");
-        let mut chat_request = decode_request(&request, &sealer()).expect("an chat_request");
-        chat_request.turns[1].blocks = vec![reasoning.into(), call().into()];
-        chat_request.reasoning.budget = Some(2_000);
-        let names = ToolNames::default();
-        let options = EncodeOptions {
-            model: CLAUDE,
-            capabilities: &CAPABILITIES,
-            names: &names,
-            output_cap: None,
-            output_max: 1_000,
-            output_cap_member: "max_tokens",
-            stream_usage_opt_in: false,
-        };
-        let body: Value =
-            serde_json::from_str(&encode_request(&chat_request, &options)).expect("JSON");
-        (
-            body["messages"][1]["content"][0].clone(),
-            body["additionalModelRequestFields"].is_object(),
-        )
-    };
     let signed =
         json!({"reasoningContent": {"reasoningText": {"text": "hm", "signature": "c2ln"}}});
     let elsewhere = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
