@@ -1,3 +1,6 @@
+//! Events and bodies of Converse through the decoder, among them damaged ones. Frames are decoded
+//! elsewhere.
+
 use super::*;
 use crate::conversation::{ChatResponse, Content, ReasoningBlock, ResponseBuilder, StateSealer};
 use crate::dialect::samples;

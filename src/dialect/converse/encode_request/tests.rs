@@ -1,3 +1,5 @@
+//! Converse bodies that chat requests are encoded to.
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -272,7 +274,7 @@ fn r01_converse_reasoning_uses_fields_of_the_model_family() {
         json!({"reasoning_effort": "high"})
     );
     assert_eq!(
-        fields("cohere.command-r-v1:0", ReasoningStyle::None).0,
+        fields("cohere.aya-expanse-v1:0", ReasoningStyle::None).0,
         json!({"k": top_k})
     );
 }

@@ -1,3 +1,5 @@
+//! Golden responses of Gemini, streamed, unary, failed and damaged, through the decoder.
+
 use super::*;
 use crate::dialect::Framing;
 use crate::dialect::samples;

@@ -1,3 +1,5 @@
+//! Gemini parts that canonical turns are encoded to: signatures, reasoning, media of tool results.
+
 use serde_json::{Value, json};
 
 use super::*;
