@@ -1,17 +1,18 @@
-//! The map of the program: one gateway process, read from the outside in.
+//! Module map of Gatekeeper, one process, from the outside in.
 //!
 //! ```text
-//! 9  cli                  arguments in, exit code out
-//! 8  server               the listener: HTTP in, HTTP out
-//! 7  gateway  control     the journey of a request / every change of the control plane
-//! 6  auth policy route meter    who / may it / where to / what it holds and costs
-//! 5  config store upstream      settings / redb and the ledger's log / calls to vendors
-//! 4  provider             vendors as data
-//! 3  dialect price        wire formats / money arithmetic
-//! 2  conversation         what is asked and answered, in no wire format
-//! 1  domain               the nouns
+//! 10  cli                       arguments in, exit code out
+//!  9  process                   composition root: open, build, listen, stop
+//!  8  server  simulator         listener: HTTP in, HTTP out / upstream of the demo
+//!  7  gateway  control          flow of a request / changes of the control plane
+//!  6  auth policy route meter   identity / permission / deployment / budgets and rate limits
+//!  5  config store upstream     settings / WAL and books / calls to vendors
+//!  4  provider                  vendors as data
+//!  3  dialect price             wire formats / money arithmetic
+//!  2  conversation              canonical model between wire formats
+//!  1  domain                    types without IO
 //! ```
-//! A module names only lower rows; modules on one row do not name each other (`tests/tidy.rs`).
+//! A module names only lower rows; modules in one row do not name each other (`tests/tidy.rs`).
 #![deny(unsafe_code)]
 
 pub mod auth;
@@ -25,6 +26,7 @@ pub mod gateway;
 pub mod meter;
 pub mod policy;
 pub mod price;
+pub mod process;
 pub mod provider;
 pub mod route;
 pub mod server;

@@ -16,9 +16,10 @@ use source::{Source, words};
 
 /// Rows of the map. A module names only modules of lower rows.
 const ROWS: &[(u8, &[&str])] = &[
-    (10, &["main"]),
-    (9, &["cli"]),
-    (8, &["server"]),
+    (11, &["main"]),
+    (10, &["cli"]),
+    (9, &["process"]),
+    (8, &["server", "simulator"]),
     (7, &["gateway", "control"]),
     (6, &["auth", "policy", "route", "meter", "cache", "audit"]),
     (5, &["config", "store", "upstream"]),
@@ -30,7 +31,7 @@ const ROWS: &[(u8, &[&str])] = &[
 
 /// Names restricted to places. A place is a folder (`server/`) or a file.
 const FENCES: &[(&str, &[&str])] = &[
-    ("actix_web", &["server/"]),
+    ("actix_web", &["server/", "simulator/"]),
     ("actix_server", &["server/"]),
     ("awc", &["upstream/"]),
     ("redb", &["store/"]),
@@ -101,7 +102,7 @@ const VENDOR_HOSTS: &[&str] = &[
 /// Literals that name a dialect, a header or the built-in simulator instead of a vendor: place, literal.
 const VENDOR_WORDS_ALLOWED: &[(&str, &str)] = &[
     ("cli/demo", "simulator"),
-    ("server/simulator", "simulator"),
+    ("simulator/", "simulator"),
     ("dialect/models", "anthropic"),
     ("dialect/", "gemini"),
     ("dialect/", "cohere"),

@@ -12,7 +12,7 @@ use super::{Failure, SettingsArgs};
 use crate::cli::http::{CSV, CallError, JSON, Request, exchange};
 use crate::config::{self, Config, SecretSource};
 use crate::domain::secret::Secret;
-use crate::server::ADMIN_SOCKET;
+use crate::process::ADMIN_SOCKET;
 
 /// How the server is reached.
 #[derive(Clone, Debug, Args)]

@@ -7,7 +7,7 @@ use super::Failure;
 use super::admin::ServerArgs;
 use crate::cli::table;
 use crate::cli::table::{cell, print};
-use crate::server;
+use crate::process;
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -26,8 +26,8 @@ enum Command {
 
 pub fn run(args: Args) -> Result<(), Failure> {
     match args.command {
-        None => server::block_on(show(args.reach)),
-        Some(Command::Accept(reach)) => server::block_on(accept(reach)),
+        None => process::block_on(show(args.reach)),
+        Some(Command::Accept(reach)) => process::block_on(accept(reach)),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::config::ConfigErrors;
-use crate::server::StartError;
+use crate::process::StartError;
 
 /// A message (thing, value, remedy) and an exit code.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use super::{Failure, SettingsArgs};
 use crate::cli::data_dir;
 use crate::cli::table::print;
 use crate::config;
-use crate::server;
+use crate::process;
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -23,7 +23,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         )));
     }
     data_dir::create(&config.folder)?;
-    let key = server::block_on(server::init(&config))?;
+    let key = process::block_on(process::init(&config))?;
     let key = key.expose();
     print(&format!(
         "\

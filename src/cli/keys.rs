@@ -9,7 +9,7 @@ use super::admin::{AdminClient, ServerArgs};
 use crate::cli::parse::{BudgetArgument, LimitArguments, expiry};
 use crate::cli::table;
 use crate::cli::table::{budgets, cell, limits, models, print, table};
-use crate::server;
+use crate::process;
 
 /// Team names shown beside an unknown one.
 const TEAMS_SHOWN: usize = 20;
@@ -64,9 +64,9 @@ pub struct DisableArgs {
 
 pub fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Create(args) => server::block_on(create(args)),
-        Command::List(reach) => server::block_on(list(reach)),
-        Command::Disable(args) => server::block_on(disable(args)),
+        Command::Create(args) => process::block_on(create(args)),
+        Command::List(reach) => process::block_on(list(reach)),
+        Command::Disable(args) => process::block_on(disable(args)),
     }
 }
 

@@ -9,7 +9,7 @@ use super::admin::{AdminClient, ServerArgs, encoded};
 use crate::cli::parse::correction;
 use crate::cli::table;
 use crate::cli::table::{cell, print, table};
-use crate::server;
+use crate::process;
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
@@ -52,10 +52,10 @@ pub struct CorrectArgs {
 
 pub fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Verify(reach) => server::block_on(verify(reach)),
-        Command::Orphans(args) if args.settle_estimated => server::block_on(settle(args)),
-        Command::Orphans(args) => server::block_on(orphans(args)),
-        Command::Correct(args) => server::block_on(correct(args)),
+        Command::Verify(reach) => process::block_on(verify(reach)),
+        Command::Orphans(args) if args.settle_estimated => process::block_on(settle(args)),
+        Command::Orphans(args) => process::block_on(orphans(args)),
+        Command::Correct(args) => process::block_on(correct(args)),
     }
 }
 

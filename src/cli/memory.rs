@@ -6,7 +6,7 @@ use super::Failure;
 use super::admin::ServerArgs;
 use crate::cli::table;
 use crate::cli::table::{cell, print};
-use crate::server;
+use crate::process;
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
@@ -16,7 +16,7 @@ pub enum Command {
 
 pub fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Purge(reach) => server::block_on(purge(reach)),
+        Command::Purge(reach) => process::block_on(purge(reach)),
     }
 }
 

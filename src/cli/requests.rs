@@ -8,7 +8,7 @@ use super::Failure;
 use super::admin::ServerArgs;
 use crate::cli::table;
 use crate::cli::table::{cell, print};
-use crate::server;
+use crate::process;
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
@@ -26,7 +26,7 @@ pub struct ExplainArgs {
 
 pub fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Explain(args) => server::block_on(explain(args)),
+        Command::Explain(args) => process::block_on(explain(args)),
     }
 }
 

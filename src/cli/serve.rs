@@ -7,7 +7,7 @@ use super::{Failure, SettingsArgs};
 use crate::cli::data_dir;
 use crate::cli::table::print;
 use crate::config::{self, Config};
-use crate::server::{self, Platform};
+use crate::process::{self, Platform};
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -26,12 +26,12 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let config = config::load(&told)?.config;
     data_dir::require_initialised(&config.folder)?;
     log("info");
-    server::block_on(serve(config))
+    process::block_on(serve(config))
 }
 
 async fn serve(config: Config) -> Result<(), Failure> {
     let mut signals = Signals::catch()?;
-    let running = server::start(config, Platform::system()).await?;
+    let running = process::start(config, Platform::system()).await?;
     print(&format!(
         "gatekeeper listens on http://{}\n",
         running.address

@@ -3,7 +3,7 @@
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Failure;
-use crate::server::RunningServer;
+use crate::process::RunningServer;
 
 /// Both signals, caught from the moment this exists.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use super::admin::ServerArgs;
 use crate::cli::parse::{BudgetArgument, LimitArguments};
 use crate::cli::table;
 use crate::cli::table::{budgets, cell, limits, models, print, table};
-use crate::server;
+use crate::process;
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
@@ -35,8 +35,8 @@ pub struct CreateArgs {
 
 pub fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Create(args) => server::block_on(create(args)),
-        Command::List(reach) => server::block_on(list(reach)),
+        Command::Create(args) => process::block_on(create(args)),
+        Command::List(reach) => process::block_on(list(reach)),
     }
 }
 

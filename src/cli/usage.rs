@@ -6,7 +6,7 @@ use super::Failure;
 use super::admin::{ServerArgs, encoded};
 use crate::cli::table;
 use crate::cli::table::{cell, print, table};
-use crate::server;
+use crate::process;
 
 const SUMS: [&str; 5] = [
     "requests",
@@ -40,7 +40,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    server::block_on(usage(args))
+    process::block_on(usage(args))
 }
 
 async fn usage(args: Args) -> Result<(), Failure> {

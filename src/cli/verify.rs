@@ -8,7 +8,7 @@ use super::Failure;
 use super::admin::ServerArgs;
 use crate::cli::table;
 use crate::cli::table::{budgets, cell, limits, print};
-use crate::server;
+use crate::process;
 
 const KEY_BYTES_MAX: u64 = 4096;
 const MODELS_SHOWN: usize = 20;
@@ -28,7 +28,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     } else {
         args.key
     };
-    server::block_on(verify(key, args.reach))
+    process::block_on(verify(key, args.reach))
 }
 
 fn read_key() -> Result<String, Failure> {

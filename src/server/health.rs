@@ -5,6 +5,7 @@ use std::fmt::Write;
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::dialect::Dialect;
+use crate::server::worker::Worker;
 use crate::server::{inference, respond};
 
 /// `HEAD /`: what Claude Code asks before anything else.
@@ -19,7 +20,7 @@ pub(super) async fn alive() -> HttpResponse {
 /// 503 while new requests would be refused; `degraded` while requests are served but something needs a look: what, is said
 /// to whoever may administer.
 pub(super) async fn ready(request: HttpRequest) -> HttpResponse {
-    let worker = inference::worker(&request);
+    let worker = Worker::of(&request);
     let journal = worker.ledger.wal().metrics();
     if !worker.gateway.inflight().is_open() {
         return status(503, "stopping");
@@ -78,7 +79,7 @@ fn status(code: u16, word: &str) -> HttpResponse {
 
 /// The figures for Prometheus, for whoever may administer.
 pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
-    let worker = inference::worker(&request);
+    let worker = Worker::of(&request);
     if let Err(problem) = inference::actor(worker, &request) {
         return respond::http(worker.gateway.refuse(Dialect::Chat, &problem));
     }

@@ -10,12 +10,8 @@ use crate::dialect::{Dialect, ModelEntry, ModelPage};
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::gateway::{self, Call, TAG_HEADER};
 use crate::server::api::accept::ReportFormat;
-use crate::server::{Worker, api, app, extract, respond};
-
-/// What the worker shares; the app is never built without it.
-pub(super) fn worker(request: &HttpRequest) -> &Worker {
-    request.app_data().expect("every app is given its worker")
-}
+use crate::server::worker::Worker;
+use crate::server::{api, app, extract, respond};
 
 /// `POST` of a model call in a dialect.
 pub(super) async fn infer(
@@ -23,7 +19,7 @@ pub(super) async fn infer(
     request: HttpRequest,
     payload: Payload,
 ) -> HttpResponse {
-    let worker = worker(&request);
+    let worker = Worker::of(&request);
     let limits = worker.gateway.limits();
     let credential = extract::credential(&request);
     if extract::may_be_long(&request)
@@ -123,7 +119,7 @@ fn listed(
     request: &HttpRequest,
     show: impl FnOnce(&[ModelEntry], Dialect, &str) -> Result<String, ApiError>,
 ) -> HttpResponse {
-    let worker = worker(request);
+    let worker = Worker::of(request);
     let dialect = if request.headers().contains_key("anthropic-version") {
         Dialect::Messages
     } else {
@@ -154,7 +150,7 @@ const MODELS_CREATED_S: u64 = 1_767_225_600;
 
 /// A call of the control plane: over the local socket by the peer's user, else by an administrative key.
 pub(super) async fn administer(request: HttpRequest, payload: Payload) -> HttpResponse {
-    let worker = worker(&request);
+    let worker = Worker::of(&request);
     match administered(worker, &request, payload).await {
         Ok(answer) => respond::administrative(answer),
         Err(problem) => respond::http(worker.gateway.refuse(Dialect::Chat, &problem)),
@@ -201,7 +197,7 @@ pub(super) fn actor(worker: &Worker, request: &HttpRequest) -> Result<Actor, Api
 
 /// `GET /v1/responses`: a client that would rather speak over a WebSocket. Any other answer makes it ask again and again.
 pub(super) async fn no_upgrade(request: HttpRequest) -> HttpResponse {
-    let worker = worker(&request);
+    let worker = Worker::of(&request);
     let message = "this gateway speaks HTTP/1.1 and server-sent events, and upgrades to no other protocol; send a POST";
     let mut refusal = worker.gateway.refuse(
         Dialect::Chat,
@@ -215,7 +211,7 @@ pub(super) async fn no_upgrade(request: HttpRequest) -> HttpResponse {
 
 /// Everything else: an endpoint without a meter does not exist, and is never passed on.
 pub(super) async fn not_served(request: HttpRequest) -> HttpResponse {
-    let worker = worker(&request);
+    let worker = Worker::of(&request);
     let path: String = request.path().chars().take(100).collect();
     let problem = if path.starts_with("/v1/") {
         let message = format!(

@@ -12,7 +12,7 @@ use gatekeeper::config::{self, Config, Overrides};
 use gatekeeper::domain::clock::{Clock, ManualClock};
 use gatekeeper::domain::zone::Zone;
 use gatekeeper::meter::Ledger;
-use gatekeeper::server::{self, Platform, StartError};
+use gatekeeper::process::{self, Platform, StartError};
 use gatekeeper::store::Store;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -109,7 +109,7 @@ impl Setup {
     pub fn start_in_process_at(self, instant: &str) -> InProcessGateway {
         let (folder, _data, path) = self.written(SocketAddr::from(([127, 0, 0, 1], 0)));
         let made =
-            server::block_on(server::init(&read(&path))).expect("a new folder can be set up");
+            process::block_on(process::init(&read(&path))).expect("a new folder can be set up");
         let mut inside = InProcessGateway {
             instance: Instance::new(
                 SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -166,9 +166,9 @@ impl InProcessGateway {
         let (stop, stopped) = oneshot::channel();
         let (started, starts) = mpsc::channel();
         let thread = std::thread::spawn(move || {
-            server::block_on(async move {
+            process::block_on(async move {
                 let disk = Arc::new(ControlledDisk::lock(&config.folder, &hand));
-                match server::start(
+                match process::start(
                     config,
                     Platform {
                         clock,

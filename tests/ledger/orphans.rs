@@ -77,7 +77,7 @@ fn orphans_are_corrected_to_their_estimate_once() {
     assert!(
         gatekeeper
             .output()
-            .contains("2 requests are booked at their ceiling"),
+            .contains("booked at their ceiling and flagged `orphaned`; list them with `gatekeeper ledger orphans`, correct them with --settle-estimated orphans=2"),
         "{}",
         gatekeeper.output()
     );

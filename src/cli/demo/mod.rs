@@ -15,7 +15,7 @@ use super::{Failure, serve};
 use crate::cli::data_dir;
 use crate::cli::table::print;
 use crate::config::{self, Config, Overrides};
-use crate::server::{self, Platform};
+use crate::process::{self, Platform};
 use crate::simulator::Simulator;
 use secrets::Secrets;
 
@@ -68,7 +68,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     require_free(listen)?;
     serve::log("warn");
     let secrets = open(&args.data)?;
-    server::block_on(demo(args.data, listen, secrets))
+    process::block_on(demo(args.data, listen, secrets))
 }
 
 /// Says so before anything is created or started.
@@ -91,7 +91,7 @@ fn open(data: &Path) -> Result<Secrets, Failure> {
         data: Some(data.to_owned()),
         ..Overrides::default()
     };
-    let admin_key = server::block_on(server::init(&settings("", &told)?))?;
+    let admin_key = process::block_on(process::init(&settings("", &told)?))?;
     let secrets = Secrets::new(data, &admin_key);
     secrets.save()?;
     Ok(secrets)
@@ -123,7 +123,7 @@ async fn demo(data: PathBuf, listen: SocketAddr, mut secrets: Secrets) -> Result
     };
     let config = settings(&simulated(&simulator.base_url()), &told)?;
     let admin = AdminClient::local(&config);
-    let running = server::start(config, Platform::system()).await?;
+    let running = process::start(config, Platform::system()).await?;
     let address = running.address;
 
     let outcome = match populate(&admin, &mut secrets).await {

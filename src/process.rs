@@ -1,0 +1,383 @@
+//! Composition root: the life of the gateway process on one page. `start` opens the store, builds the parts and listens;
+//! `RunningServer::stop` ends them in the reverse order. Inputs: the resolved configuration and the platform (clock, disk).
+//! Decides nothing about a request and renders no response.
+
+use std::fs;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::auth::directory::DirectoryCell;
+use crate::auth::grant::Grant;
+use crate::auth::role::{Actor, may};
+use crate::config::{Config, SealKeySource, Sync};
+use crate::control::alerts::Alerts;
+use crate::control::{BackgroundTasks, Control};
+use crate::domain::api_error::ApiError;
+use crate::domain::clock::{Clock, SystemClock};
+use crate::domain::secret::Secret;
+use crate::domain::time::Time;
+use crate::domain::zone::Zone;
+use crate::gateway::{Gateway, GatewayParts};
+use crate::meter::Ledger;
+use crate::price::Sheet;
+use crate::route::RouteTable;
+use crate::server::{self, Listener, Sockets, Worker};
+use crate::store::disk::{Disk, FolderDisk};
+use crate::store::reasoning_memory::{Bounds, ReasoningMemory};
+use crate::store::seal::{KEY_FILE, SealKey};
+use crate::store::{AppendError, Options, RecoveredState, Store, StoreError};
+use crate::upstream::{Client, FetchRules, TlsRoots};
+
+pub use crate::server::block_on;
+
+/// Local admin socket, below the data folder.
+pub const ADMIN_SOCKET: &str = "admin.sock";
+
+/// Creates the books in a new data folder, with the organization `default` and one administrative key, whose secret is
+/// returned this once.
+pub async fn init(config: &Config) -> Result<Secret, StartError> {
+    let instance = Instance::open(config, Platform::system(), true)?;
+    seal_key(config)?;
+    let grant = Grant::for_actor(&Actor::Process, may::SetUp)?;
+    let secret = instance.control.bootstrap(&grant).await;
+    instance.store.close();
+    Ok(secret?)
+}
+
+/// Opens the books, books the calls that were in flight when the process last ended, and listens.
+pub async fn start(config: Config, platform: Platform) -> Result<RunningServer, StartError> {
+    let instance = Instance::open(&config, platform, false)?;
+    let seal_key = seal_key(&config)?;
+    let memory = open_reasoning_memory(&config, &instance, &seal_key);
+    let roots = TlsRoots::built_in()?;
+    let routes = Arc::new(RouteTable::new(
+        &config.providers,
+        Arc::new(Sheet::embedded()),
+    ));
+    let control = control(&config, &instance, &routes, memory.clone());
+    let webhook_client = Client::new(&roots, config.limits.connect_timeout_ms, None);
+    let (alerts, alert_sender) = Alerts::open(&control, config.alerts.clone(), webhook_client);
+    let parts = GatewayParts {
+        seal_key,
+        memory: memory.clone(),
+        alerts: alert_sender,
+        directory: instance.directory.clone(),
+        ledger: instance.ledger.clone(),
+        pseudonyms: control.pseudonyms().clone(),
+        time: instance.time.clone(),
+    };
+    let gateway = Arc::new(Gateway::new(&config, routes, parts)?);
+    let sockets = bind(&config)?;
+    let address = sockets.api.local_addr()?;
+    let tasks = BackgroundTasks::start(&control, alerts).await;
+    let new_worker = new_worker(&config, &instance, &gateway, &control, roots);
+    Ok(RunningServer {
+        address,
+        listener: server::listen(&config, new_worker, sockets)?,
+        gateway,
+        ledger: instance.ledger,
+        store: instance.store,
+        control,
+        memory,
+        tasks,
+        socket: config.folder.join(ADMIN_SOCKET),
+        drain_ms: config.limits.drain_ms,
+    })
+}
+
+/// A process that serves requests.
+pub struct RunningServer {
+    pub address: SocketAddr,
+    pub gateway: Arc<Gateway>,
+    pub ledger: Arc<Ledger>,
+    pub store: Store,
+    control: Control,
+    memory: Option<Arc<ReasoningMemory>>,
+    listener: Listener,
+    tasks: BackgroundTasks,
+    socket: PathBuf,
+    drain_ms: u64,
+}
+
+impl RunningServer {
+    /// Graceful shutdown: refuses new requests, drains running ones up to the drain timeout, ends the rest, closes the books.
+    pub async fn stop(self) {
+        self.control.close_followers();
+        self.gateway.inflight().drain(self.drain_ms).await;
+        self.listener.stop().await;
+        self.tasks.stop().await;
+        let (store, memory) = (self.store, self.memory);
+        let closed = tokio::task::spawn_blocking(move || {
+            store.close();
+            memory.iter().for_each(|memory| memory.close());
+        });
+        if closed.await.is_err() {
+            tracing::error!("failed to close the store");
+        }
+        if let Err(error) = fs::remove_file(&self.socket) {
+            tracing::debug!(%error, "failed to remove the admin socket");
+        }
+    }
+}
+
+/// Clock and disk of the machine; tests replace them.
+pub struct Platform {
+    pub clock: Arc<dyn Clock>,
+    /// `None`: the data folder itself
+    pub disk: Option<Arc<dyn Disk>>,
+}
+
+impl Platform {
+    pub fn system() -> Platform {
+        Platform {
+            clock: Arc::new(SystemClock { boot: boot_id() }),
+            disk: None,
+        }
+    }
+}
+
+/// The kernel's id of this boot; `None` where `/proc` is not mounted.
+fn boot_id() -> Option<u128> {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    u128::from_str_radix(&text.trim().replace('-', ""), 16).ok()
+}
+
+/// Reasons why the process cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    #[error("failed to write the ledger's log: {0}")]
+    Ledger(#[from] AppendError),
+    #[error("data folder {}: {error}", folder.display())]
+    Folder { folder: PathBuf, error: io::Error },
+    #[error(
+        "failed to listen on {address}: {error}; stop the process that uses it, or choose another address with --listen"
+    )]
+    Listen {
+        address: SocketAddr,
+        error: io::Error,
+    },
+    #[error("failed to create the admin socket {}: {error}", path.display())]
+    Socket { path: PathBuf, error: io::Error },
+    #[error("invalid timezone `{0}`; use an IANA name such as Europe/Berlin")]
+    Timezone(String),
+    #[error("{0}")]
+    Setup(#[from] ApiError),
+    #[error("TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    #[error("no random numbers from the system: {0}")]
+    Random(#[from] getrandom::Error),
+    #[error("failed to run the server: {0}")]
+    Server(#[from] io::Error),
+}
+
+/// Parts that share the data folder.
+struct Instance {
+    store: Store,
+    ledger: Arc<Ledger>,
+    directory: Arc<DirectoryCell>,
+    control: Control,
+    disk: Arc<dyn Disk>,
+    time: Arc<Time>,
+}
+
+impl Instance {
+    fn open(config: &Config, platform: Platform, create: bool) -> Result<Instance, StartError> {
+        let zone = Zone::parse(&config.timezone)
+            .ok_or_else(|| StartError::Timezone(config.timezone.clone()))?;
+        let disk = match platform.disk {
+            Some(disk) => disk,
+            None => folder_disk(config, create)?,
+        };
+        let (store, recovered) = open_store(config, disk.clone(), &zone, create)?;
+        let time = Arc::new(match store.anchor()? {
+            Some(anchor) => Time::resume(platform.clock, anchor),
+            None => Time::first(platform.clock),
+        });
+        let ledger = Arc::new(recover_ledger(&store, &zone, recovered, time.clone())?);
+        let directory = Arc::new(DirectoryCell::open(&store)?);
+        let control = Control::new(
+            store.clone(),
+            ledger.clone(),
+            directory.clone(),
+            time.clone(),
+            zone,
+        );
+        Ok(Instance {
+            store,
+            ledger,
+            directory,
+            control,
+            disk,
+            time,
+        })
+    }
+}
+
+fn folder_disk(config: &Config, create: bool) -> Result<Arc<dyn Disk>, StartError> {
+    if !create && !config.folder.is_dir() {
+        return Err(StoreError::NotInitialised.into());
+    }
+    match FolderDisk::lock(&config.folder) {
+        Ok(disk) => Ok(Arc::new(disk)),
+        Err(error) => Err(StartError::Folder {
+            folder: config.folder.clone(),
+            error,
+        }),
+    }
+}
+
+fn open_store(
+    config: &Config,
+    disk: Arc<dyn Disk>,
+    zone: &Zone,
+    create: bool,
+) -> Result<(Store, RecoveredState), StoreError> {
+    let (store, recovered) = Store::open(Options {
+        disk,
+        zone: zone.clone(),
+        segment_bytes: config.ledger.segment_bytes,
+        disk_reserve_mb: config.ledger.disk_reserve_mb,
+        wait_for_disk: config.ledger.sync == Sync::Disk,
+        create,
+    })?;
+    for remark in &recovered.remarks {
+        tracing::warn!("{remark}");
+    }
+    let from_last_run = recovered.holds.len() as u64;
+    let orphans = recovered.orphans + from_last_run;
+    if orphans > 0 {
+        tracing::warn!(
+            orphans,
+            from_last_run,
+            "requests in flight when the process ended are booked at their ceiling and flagged `orphaned`; \
+             list them with `gatekeeper ledger orphans`, correct them with --settle-estimated"
+        );
+    }
+    Ok((store, recovered))
+}
+
+fn recover_ledger(
+    store: &Store,
+    zone: &Zone,
+    recovered: RecoveredState,
+    time: Arc<Time>,
+) -> Result<Ledger, StartError> {
+    let tenants = store.tenants()?;
+    let ledger = Ledger::recover(store.wal(), zone.clone(), tenants.budgets, recovered, time)?;
+    for limit in &tenants.limits {
+        // no call is running yet, so none counts towards the limit
+        ledger.set_limit(limit, |_| false);
+    }
+    Ok(ledger)
+}
+
+/// Key-encryption key: the configured one, or that of the data folder.
+fn seal_key(config: &Config) -> Result<SealKey, StartError> {
+    let key = match &config.seal_key {
+        SealKeySource::Folder => SealKey::in_folder(&config.folder),
+        SealKeySource::Configured(secret) => Ok(SealKey::of_secret(secret)),
+    };
+    key.map_err(|error| StartError::Folder {
+        folder: config.folder.join(KEY_FILE),
+        error,
+    })
+}
+
+/// `None` where the configuration turns it off; the stored entries are then deleted.
+fn open_reasoning_memory(
+    config: &Config,
+    instance: &Instance,
+    key: &SealKey,
+) -> Option<Arc<ReasoningMemory>> {
+    let settings = config.reasoning_memory;
+    if !settings.enabled {
+        ReasoningMemory::forget(&*instance.disk);
+        return None;
+    }
+    let bounds = Bounds {
+        keep_ms: settings.keep_ms,
+        entries_max: settings.entries_max,
+        bytes_max: settings.bytes_max,
+    };
+    let (disk, time) = (instance.disk.clone(), instance.time.clone());
+    Some(Arc::new(ReasoningMemory::open(disk, time, key, bounds)))
+}
+
+/// The control plane with what it needs to know of configuration, routes and reasoning memory.
+fn control(
+    config: &Config,
+    instance: &Instance,
+    routes: &Arc<RouteTable>,
+    memory: Option<Arc<ReasoningMemory>>,
+) -> Control {
+    let routes = routes.clone();
+    let catalogue = Arc::new(move |visit: &mut dyn FnMut(&str, &str, &str)| {
+        for (name, deployment) in routes.names() {
+            visit(name, &deployment.provider.name, &deployment.model);
+        }
+    });
+    instance
+        .control
+        .clone()
+        .with_retention(config.retention)
+        .with_catalogue(catalogue)
+        .with_memory(memory)
+        .with_waits_ms(config.waits_ms())
+}
+
+fn bind(config: &Config) -> Result<Sockets, StartError> {
+    let api = TcpListener::bind(config.listen).map_err(|error| StartError::Listen {
+        address: config.listen,
+        error,
+    })?;
+    let path = config.folder.join(ADMIN_SOCKET);
+    let admin = admin_socket(&path).map_err(|error| StartError::Socket { path, error })?;
+    Ok(Sockets { api, admin })
+}
+
+/// A socket that only its owner can open. A file left behind by a crash is replaced: this process holds the folder's lock.
+fn admin_socket(path: &Path) -> io::Result<UnixListener> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Makes the parts of a worker thread on that thread: an upstream client belongs to one thread.
+fn new_worker(
+    config: &Config,
+    instance: &Instance,
+    gateway: &Arc<Gateway>,
+    control: &Control,
+    roots: TlsRoots,
+) -> impl Fn() -> Worker + Clone + Send + 'static + use<> {
+    let fetch_rules = config.fetch.clone().map(|fetch| FetchRules {
+        private_hosts: fetch.private_hosts,
+        bytes_max: fetch.bytes_max,
+        timeout_ms: fetch.timeout_ms,
+    });
+    let connect_timeout_ms = config.limits.connect_timeout_ms;
+    let (gateway, control) = (gateway.clone(), control.clone());
+    let (directory, ledger, time) = (
+        instance.directory.clone(),
+        instance.ledger.clone(),
+        instance.time.clone(),
+    );
+    move || Worker {
+        gateway: gateway.clone(),
+        control: control.clone(),
+        directory: directory.clone(),
+        ledger: ledger.clone(),
+        time: time.clone(),
+        client: Client::new(&roots, connect_timeout_ms, fetch_rules.as_ref()),
+    }
+}
