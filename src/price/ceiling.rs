@@ -22,7 +22,7 @@ const TOOL_TOKENS: u64 = 800;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoCeiling {
     /// no price is known for the model
-    #[error("{Unpriced}")]
+    #[error("{PriceUnknown}")]
     Unpriced,
     /// nothing bounds the input: the reason, as `remote image URL`
     #[error("nothing bounds what this request can cost: {0}")]

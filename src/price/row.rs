@@ -19,7 +19,7 @@ pub enum Mode {
 
 /// What a vendor lists for one model.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(from = "Written")]
+#[serde(from = "SheetRow")]
 pub struct Row {
     pub vendor: String,
     pub model: String,
