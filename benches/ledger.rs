@@ -86,7 +86,7 @@ impl Bench {
             action: Action::Block,
             model: None,
         });
-        let time = Arc::new(Time::first(Arc::new(SystemClock { boot: None })));
+        let time = Arc::new(Time::new(Arc::new(SystemClock { boot: None })));
         let ledger = Ledger::recover(store.wal(), zone, budgets.collect(), recovered, time)
             .expect("an empty log");
         let subject = Arc::new(Subject {

@@ -197,7 +197,7 @@ impl Instance {
         let (store, recovered) = open_store(config, disk.clone(), &zone, create)?;
         let time = Arc::new(match store.anchor()? {
             Some(anchor) => Time::resume(platform.clock, anchor),
-            None => Time::first(platform.clock),
+            None => Time::new(platform.clock),
         });
         let ledger = Arc::new(recover_ledger(&store, &zone, recovered, time.clone())?);
         let directory = Arc::new(DirectoryCell::open(&store)?);

@@ -27,7 +27,7 @@ pub struct Caller {
 
 impl Caller {
     /// Whose a budget or limit above this caller is, in the words of a refusal.
-    pub fn whose(&self, owner: Owner) -> String {
+    pub fn describe_owner(&self, owner: Owner) -> String {
         match owner {
             Owner::Organization(_) => "this organization".to_owned(),
             Owner::Team(_) => "this team".to_owned(),
@@ -228,13 +228,13 @@ impl DirectoryCell {
 
     /// Reads what is committed and swaps it in.
     pub fn refresh(&self, store: &Store) -> Result<(), StoreError> {
-        self.refresh_after(store, |_| {})
+        self.refresh_with(store, |_| {})
     }
 
     /// Like `refresh`, but tells somebody first what is committed: the ledger must know a budget before any caller names it,
     /// and of two changes must hear the newer last. What is gone is told by the caller, afterwards: for as long as a caller
     /// that can be looked up names a budget the ledger must know it.
-    pub fn refresh_after<T>(
+    pub fn refresh_with<T>(
         &self,
         store: &Store,
         tell: impl FnOnce(&Tenants) -> T,
@@ -253,7 +253,7 @@ impl DirectoryCell {
 #[cfg(test)]
 pub mod samples {
     use super::*;
-    use crate::auth::key::{GeneratedKey, mint, mint_administrative};
+    use crate::auth::key::{GeneratedKey, generate, generate_admin};
     use crate::domain::budget::{Action, Budget, Period};
     use crate::domain::id::AdminKeyId;
     use crate::domain::limit::RateLimit;
@@ -325,14 +325,15 @@ pub mod samples {
     }
 
     pub fn sample() -> Sample {
-        let [ci, off, brief] = ["ci", "off", "brief"].map(|name| mint(name).expect("randomness"));
+        let [ci, off, brief] =
+            ["ci", "off", "brief"].map(|name| generate(name).expect("randomness"));
         let children =
-            ["grandchild", "of-off", "of-brief"].map(|name| mint(name).expect("randomness"));
+            ["grandchild", "of-off", "of-brief"].map(|name| generate(name).expect("randomness"));
         let child = |id: u64, parent: u64, minted: &GeneratedKey| VirtualKey {
             parent: Some(KeyId(parent)),
             ..key(id, &format!("child-{id}"), minted)
         };
-        let [first, old] = [(); 2].map(|()| mint_administrative().expect("randomness"));
+        let [first, old] = [(); 2].map(|()| generate_admin().expect("randomness"));
         let expires_ms = 5_000_000_000;
         let tenants = Tenants {
             organizations: vec![Organization {
@@ -359,14 +360,14 @@ pub mod samples {
                 },
                 VirtualKey {
                     team: TeamId(99),
-                    ..key(6, "lost", &mint("lost").expect("randomness"))
+                    ..key(6, "lost", &generate("lost").expect("randomness"))
                 },
-                child(20, 3, &mint("child").expect("randomness")),
+                child(20, 3, &generate("child").expect("randomness")),
                 child(21, 20, &children[0]),
                 child(22, 4, &children[1]),
                 child(23, 5, &children[2]),
-                child(24, 99, &mint("orphan").expect("randomness")),
-                child(25, 25, &mint("own-parent").expect("randomness")),
+                child(24, 99, &generate("orphan").expect("randomness")),
+                child(25, 25, &generate("own-parent").expect("randomness")),
             ],
             admin_keys: vec![
                 admin(7, "first", &first),

@@ -29,12 +29,12 @@ pub struct GeneratedKey {
 }
 
 /// A virtual key, its slug taken from what people call it.
-pub fn mint(name: &str) -> Result<GeneratedKey, getrandom::Error> {
+pub fn generate(name: &str) -> Result<GeneratedKey, getrandom::Error> {
     minted(&slug(name))
 }
 
 /// An administrative key.
-pub fn mint_administrative() -> Result<GeneratedKey, getrandom::Error> {
+pub fn generate_admin() -> Result<GeneratedKey, getrandom::Error> {
     minted(ADMINISTRATIVE_SLUG)
 }
 
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_minted_key_looks_right_and_one_changed_letter_does_not() {
-        let minted = mint("engineering / CI").expect("randomness");
+        let minted = generate("engineering / CI").expect("randomness");
         let text = minted.secret.expose();
         assert!(
             text.starts_with("sk-gk-engineering-ci-") && has_valid_checksum(text),
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn an_administrative_key_says_so() {
-        let minted = mint_administrative().expect("randomness");
+        let minted = generate_admin().expect("randomness");
         assert!(
             minted.secret.expose().starts_with("sk-gk-master-")
                 && has_valid_checksum(minted.secret.expose())

@@ -186,7 +186,7 @@ mod tests {
         let sample = sample();
         let known = sample.virtual_key.expose();
         let mistyped = known.replace("sk-gk-ci-", "sk-gk-cj-");
-        let stranger = key::mint("ci").expect("randomness").secret;
+        let stranger = key::generate("ci").expect("randomness").secret;
         for (text, says) in [
             (mistyped.as_str(), "checksum"),
             (stranger.expose(), "not known"),
@@ -194,7 +194,7 @@ mod tests {
             (sample.disabled_key.expose(), "disabled"),
         ] {
             let problem = refusal(&sample, text);
-            assert_eq!(problem.word, ErrorCode::Authentication, "{problem}");
+            assert_eq!(problem.code, ErrorCode::Authentication, "{problem}");
             assert!(problem.message.contains(says), "{problem}");
             assert!(
                 problem
@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(
             authenticate(&sample.directory, None, NOW_MS)
                 .expect_err("refused")
-                .word,
+                .code,
             ErrorCode::Authentication
         );
     }
@@ -229,7 +229,7 @@ mod tests {
         ] {
             let problem = authenticate(&sample.directory, text, sample.expires_ms + now_ms)
                 .expect_err("expired");
-            assert_eq!(problem.word, ErrorCode::KeyExpired);
+            assert_eq!(problem.code, ErrorCode::KeyExpired);
             assert!(problem.message.contains(says), "{problem}");
         }
     }
@@ -240,7 +240,7 @@ mod tests {
         let [of_live, of_disabled, of_expiring] = sample.children.each_ref().map(Secret::expose);
         assert!(authenticate(&sample.directory, Some(of_live), NOW_MS).is_ok());
         let problem = refusal(&sample, of_disabled);
-        assert_eq!(problem.word, ErrorCode::Authentication);
+        assert_eq!(problem.code, ErrorCode::Authentication);
         assert!(
             problem.message.contains("key_4 above the key …"),
             "{problem}"
@@ -248,7 +248,7 @@ mod tests {
         assert!(authenticate(&sample.directory, Some(of_expiring), sample.expires_ms - 1).is_ok());
         let problem = authenticate(&sample.directory, Some(of_expiring), sample.expires_ms)
             .expect_err("expired");
-        assert_eq!(problem.word, ErrorCode::KeyExpired);
+        assert_eq!(problem.code, ErrorCode::KeyExpired);
         assert!(
             problem.message.contains("key_5 above the key …"),
             "{problem}"
@@ -264,14 +264,14 @@ mod tests {
         );
         let problem = authenticate_admin(&sample.directory, Some(sample.virtual_key.expose()))
             .expect_err("refused");
-        assert_eq!(problem.word, ErrorCode::PermissionDenied);
+        assert_eq!(problem.code, ErrorCode::PermissionDenied);
         let actor = authenticate_admin(&sample.directory, Some(sample.admin_key.expose()))
             .expect("an actor");
         assert!(matches!(actor, Actor::AdminKey { ref name, .. } if name == "first"));
         let problem =
             authenticate_admin(&sample.directory, Some(sample.disabled_admin_key.expose()))
                 .expect_err("refused");
-        assert_eq!(problem.word, ErrorCode::Authentication);
+        assert_eq!(problem.code, ErrorCode::Authentication);
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl Control {
     /// How the clocks stand to each other, after a look at them.
     pub async fn clock(&self, _grant: &Grant<may::ReadClock>) -> ClockStatus {
         self.look_at_clock().await;
-        self.time.standing()
+        self.time.status()
     }
 
     /// Adopts the wall clock as it is now. Returns what that did.
@@ -59,7 +59,7 @@ impl Control {
     /// Adopts the wall clock if it has run steadily for long enough. What cannot be stored now is due again at the next
     /// look.
     async fn look_at_clock(&self) {
-        if self.time.look().is_some()
+        if self.time.poll_adoption().is_some()
             && let Err(problem) = self.adopt(Actor::Process, Leave::Steady).await
         {
             tracing::debug!(%problem, "the wall clock has run steadily but is not adopted yet");
@@ -92,7 +92,7 @@ impl Control {
 
     async fn adopt_alone(&self, actor: &Actor, leave: Leave) -> Result<Option<Adoption>, ApiError> {
         let adoption = match leave {
-            Leave::Steady => self.time.look(),
+            Leave::Steady => self.time.poll_adoption(),
             Leave::Given => Some(self.time.adoption()),
         };
         let Some(adoption) = adoption else {
@@ -117,7 +117,7 @@ impl Control {
         } else {
             self.set_back(actor, action, adoption)
                 .await
-                .inspect_err(|_| self.ledger.stay())?;
+                .inspect_err(|_| self.ledger.cancel_set_back())?;
         }
         tracing::warn!(
             "time was {} and is {}",
@@ -136,7 +136,7 @@ impl Control {
     ) -> Result<(), ApiError> {
         let quiet = tokio::time::timeout(QUIET_WAIT, self.books_still.lock()).await;
         let _quiet = quiet.map_err(|_| busy("the books are being corrected or verified"))?;
-        let windows = self.ledger.windows_at(adoption.anchor.now_ms);
+        let windows = self.ledger.prepare_set_back(adoption.anchor.now_ms);
         let booked = tokio::time::timeout(BOOKED_WAIT, self.ledger.wal().booked()).await;
         booked.map_err(|_| busy("the books are behind the log"))?;
         let store = self.store.clone();
@@ -172,7 +172,7 @@ pub(super) async fn watch(control: Control, mut told: watch::Receiver<bool>) {
     let mut was_in_step = true;
     loop {
         control.look_at_clock().await;
-        let standing = control.time.standing();
+        let standing = control.time.status();
         if was_in_step && !standing.in_step() {
             tracing::warn!(
                 "the wall clock is {} s off adopted time, by which budgets, keys and reports go until it has run steadily for \
@@ -208,7 +208,7 @@ fn busy(why: &str) -> ApiError {
         ErrorCode::LedgerUnavailable,
         format!("the wall clock was not adopted: {why}; try again in a moment"),
     )
-    .retry_after(1)
+    .with_retry_after(1)
 }
 
 fn instant(at_ms: u64) -> String {

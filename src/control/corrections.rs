@@ -382,7 +382,7 @@ fn correct_one(
             "{} has {CORRECTIONS_MAX} corrections already; it takes no more",
             wanted.request
         );
-        return Err(ApiError::new(ErrorCode::Conflict, message).at("request"));
+        return Err(ApiError::new(ErrorCode::Conflict, message).with_param("request"));
     }
     let (net, amount) = (record.net_cost(), wanted.amount);
     if net.plus(amount) < Money::ZERO {
@@ -396,7 +396,7 @@ fn correct_one(
             wanted.request,
             net.plus(amount)
         );
-        return Err(ApiError::invalid(message).at("amount"));
+        return Err(ApiError::invalid(message).with_param("amount"));
     }
     let attempt = record.id().attempt;
     let detail =
@@ -419,13 +419,13 @@ fn correct_one(
 /// The attempt that is meant; one of several must be named.
 fn the_attempt(mut records: Vec<Record>, wanted: &SingleCorrection) -> Result<Record, ApiError> {
     if records.is_empty() {
-        return Err(not_found("request", wanted.request).at("request"));
+        return Err(not_found("request", wanted.request).with_param("request"));
     }
     if let Some(attempt) = wanted.attempt {
         let found = records
             .into_iter()
             .find(|record| record.id().attempt == attempt);
-        return found.ok_or_else(|| not_found("attempt", attempt).at("attempt"));
+        return found.ok_or_else(|| not_found("attempt", attempt).with_param("attempt"));
     }
     match (records.pop(), records.len()) {
         (Some(only), 0) => Ok(only),
@@ -435,12 +435,12 @@ fn the_attempt(mut records: Vec<Record>, wanted: &SingleCorrection) -> Result<Re
                 wanted.request,
                 more + 1
             );
-            Err(ApiError::invalid(message).at("attempt"))
+            Err(ApiError::invalid(message).with_param("attempt"))
         }
     }
 }
 
 fn being_verified() -> ApiError {
     let message = "the books are being verified or corrected just now; try again in a moment";
-    ApiError::new(ErrorCode::Conflict, message).retry_after(5)
+    ApiError::new(ErrorCode::Conflict, message).with_retry_after(5)
 }

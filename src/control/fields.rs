@@ -32,7 +32,7 @@ impl Fields {
     fn of_value(at: String, value: &RawValue) -> Result<Fields, ApiError> {
         let members: Members = serde_json::from_str(value.get()).map_err(|_| {
             ApiError::invalid(format!("`{at}` must be a JSON object with unique members"))
-                .at(at.clone())
+                .with_param(at.clone())
         })?;
         Fields::of(format!("{at}."), members)
     }
@@ -134,7 +134,7 @@ impl Fields {
     /// A 400 that names the member.
     pub fn fault(&self, name: &str, says: impl AsRef<str>) -> ApiError {
         let path = format!("{}{name}", self.at);
-        ApiError::invalid(format!("`{path}` {}", says.as_ref())).at(path)
+        ApiError::invalid(format!("`{path}` {}", says.as_ref())).with_param(path)
     }
 
     /// Gives a fault found deeper down the member's name.
@@ -145,7 +145,7 @@ impl Fields {
                 message: format!("`{path}` {}", problem.message),
                 ..problem
             }
-            .at(path)
+            .with_param(path)
         })
     }
 

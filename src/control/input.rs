@@ -35,7 +35,7 @@ impl Name {
         } else {
             return Ok(Name(text.to_owned()));
         };
-        Err(ApiError::invalid(says).at("name"))
+        Err(ApiError::invalid(says).with_param("name"))
     }
 
     pub fn as_str(&self) -> &str {
@@ -159,7 +159,7 @@ impl Budgets {
             Some(place) => Err(ApiError::invalid(
                 "repeats the period, action and model of another entry",
             )
-            .at(format!("budgets[{place}]"))),
+            .with_param(format!("budgets[{place}]"))),
             None => Ok(Budgets(terms)),
         }
     }

@@ -92,13 +92,13 @@ impl KeyParent<TeamId> {
             KeyParent::Below { parent, team } => {
                 let above = books
                     .key(parent)?
-                    .ok_or_else(|| not_found("key", parent).at("parent"))?;
+                    .ok_or_else(|| not_found("key", parent).with_param("parent"))?;
                 if team.is_some_and(|team| team != above.team) {
                     let message = format!(
                         "{parent} is a key of {}, and a key below it is too; leave `team` out",
                         above.team
                     );
-                    return Err(ApiError::invalid(message).at("team"));
+                    return Err(ApiError::invalid(message).with_param("team"));
                 }
                 (above.team, Some(below(books, &above)?))
             }
@@ -106,7 +106,7 @@ impl KeyParent<TeamId> {
         Ok((
             books
                 .team(team)?
-                .ok_or_else(|| not_found("team", team).at("team"))?,
+                .ok_or_else(|| not_found("team", team).with_param("team"))?,
             parent,
         ))
     }
@@ -127,7 +127,7 @@ fn below(books: &mut ChangeTransaction<'_>, parent: &VirtualKey) -> Result<KeyId
             "{} has {} keys above it already; a key may have {PARENTS_MAX}",
             parent.id, PARENTS_MAX
         );
-        return Err(ApiError::invalid(message).at("parent"));
+        return Err(ApiError::invalid(message).with_param("parent"));
     }
     Ok(parent.id)
 }
@@ -238,7 +238,7 @@ impl Control {
         new: NewVirtualKey,
     ) -> Result<(WithLimits<VirtualKey>, Secret), ApiError> {
         let place = new.place.clone().meant(&self.directory.load())?;
-        let minted = key::mint(new.name.as_str()).map_err(unrandom)?;
+        let minted = key::generate(new.name.as_str()).map_err(unrandom)?;
         let secret = minted.secret.clone();
         let create = move |books: &mut ChangeTransaction<'_>, at_ms: u64| {
             let key = new_virtual_key(books, place, &new, &minted, at_ms)?;
@@ -272,7 +272,7 @@ impl Control {
         grant: &Grant<may::ChangeAdminKeys>,
         name: Name,
     ) -> Result<(AdminKey, Secret), ApiError> {
-        let minted = key::mint_administrative().map_err(unrandom)?;
+        let minted = key::generate_admin().map_err(unrandom)?;
         let secret = minted.secret.clone();
         let create = move |books: &mut ChangeTransaction<'_>, at_ms: u64| {
             let admin = new_admin_key(books, name.into_string(), &minted, at_ms)?;
@@ -395,7 +395,7 @@ impl Control {
         let caller = match auth::authenticate(&directory, Some(text), self.now_ms()) {
             Ok(caller) => caller,
             // a disabled administrative key: the other door's words would mislead
-            Err(problem) if problem.word == ErrorCode::PermissionDenied => {
+            Err(problem) if problem.code == ErrorCode::PermissionDenied => {
                 return Ok(KeyStatus::Refused(
                     auth::authenticate_admin(&directory, Some(text))
                         .err()
@@ -425,7 +425,7 @@ impl Control {
     fn callable_by(&self, caller: &Caller) -> Vec<String> {
         let mut names = Vec::new();
         (self.catalogue)(&mut |name, provider, model| {
-            if access::callable(&caller.team, caller.keys(), name, provider, model) {
+            if access::is_model_allowed(&caller.team, caller.keys(), name, provider, model) {
                 names.push(name.to_owned());
             }
         });

@@ -128,7 +128,7 @@ impl Limits {
             .position(|terms| !seen.insert(terms.model.as_ref()))
         {
             Some(place) => Err(ApiError::invalid("repeats the model of another entry")
-                .at(format!("limits[{place}]"))),
+                .with_param(format!("limits[{place}]"))),
             None => Ok(Limits::Exactly(terms)),
         }
     }

@@ -77,7 +77,7 @@ impl Control {
         zone: Zone,
     ) -> Control {
         Control {
-            pseudonyms: Pseudonyms::of_instance(store.instance()),
+            pseudonyms: Pseudonyms::new(store.instance()),
             store,
             ledger,
             directory,
@@ -171,7 +171,7 @@ impl Control {
             let published = blocking(move || {
                 let gone = control
                     .directory
-                    .refresh_after(&control.store, |tenants| control.tell(&touched, tenants))?;
+                    .refresh_with(&control.store, |tenants| control.tell(&touched, tenants))?;
                 control.forget(&gone);
                 Ok(())
             });
@@ -214,10 +214,10 @@ impl Control {
     fn forget(&self, gone: &AffectedLimits) {
         gone.budgets
             .iter()
-            .for_each(|id| self.ledger.forget_budget(*id));
+            .for_each(|id| self.ledger.remove_budget(*id));
         gone.limits
             .iter()
-            .for_each(|id| self.ledger.forget_limit(*id));
+            .for_each(|id| self.ledger.remove_limit(*id));
     }
 
     /// Reads what is committed, beside the worker that serves requests.
@@ -267,7 +267,7 @@ impl From<StoreError> for ApiError {
             ErrorCode::LedgerUnavailable,
             format!("the books cannot be used: {error}"),
         )
-        .retry_after(1)
+        .with_retry_after(1)
     }
 }
 
@@ -282,5 +282,5 @@ fn name_taken(kind: &str, name: &str, place: impl std::fmt::Display) -> ApiError
     let message = format!(
         "{kind} `{name}` exists already in {place}; choose another name, or change that one"
     );
-    ApiError::new(ErrorCode::Conflict, message).at("name")
+    ApiError::new(ErrorCode::Conflict, message).with_param("name")
 }

@@ -72,7 +72,7 @@ impl OrganizationChange {
 impl Control {
     /// Makes the first organization and the first administrative key; refused unless the instance is empty.
     pub async fn bootstrap(&self, grant: &Grant<may::SetUp>) -> Result<Secret, ApiError> {
-        let minted = key::mint_administrative().map_err(unrandom)?;
+        let minted = key::generate_admin().map_err(unrandom)?;
         let secret = minted.secret.clone();
         self.apply(grant.actor(), "instance.set_up", move |books, at_ms| {
             if !books.organizations()?.is_empty() || !books.claim_name(SCOPE, FIRST_ORGANIZATION)? {

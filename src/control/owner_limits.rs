@@ -19,14 +19,14 @@ use crate::store::ChangeTransaction;
 #[derive(Clone, Debug)]
 pub struct BudgetWithStatus {
     pub budget: Budget,
-    pub standing: Option<BudgetStatus>,
+    pub status: Option<BudgetStatus>,
 }
 
 /// A rate limit and how it stands; `None` if the ledger has not heard of it.
 #[derive(Clone, Debug)]
 pub struct LimitWithStatus {
     pub limit: RateLimit,
-    pub standing: Option<RateLimitStatus>,
+    pub status: Option<RateLimitStatus>,
 }
 
 /// A tenant with the budgets and rate limits that are its own.
@@ -54,11 +54,11 @@ pub(super) struct AffectedLimits {
 impl Control {
     pub(super) fn with_standings<T>(&self, record: T, owned: OwnerLimits) -> WithLimits<T> {
         let budget = |budget: Budget| BudgetWithStatus {
-            standing: self.ledger.standing(budget.id),
+            status: self.ledger.budget_status(budget.id),
             budget,
         };
         let limit = |limit: RateLimit| LimitWithStatus {
-            standing: self.ledger.rate_standing(limit.id),
+            status: self.ledger.limit_status(limit.id),
             limit,
         };
         WithLimits {

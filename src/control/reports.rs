@@ -131,7 +131,7 @@ impl UsageQuery {
                     return Err(ApiError::invalid(format!(
                         "`{other}` is not known here; usage takes start, end, group_by"
                     ))
-                    .at(other));
+                    .with_param(other));
                 }
             }
         }
@@ -153,11 +153,12 @@ impl UsageQuery {
             ),
             _ => ("start", "`start` must be before `end`".to_owned()),
         };
-        Err(ApiError::invalid(says).at(at))
+        Err(ApiError::invalid(says).with_param(at))
     }
 
     fn group_by(&mut self, value: &str) -> Result<(), ApiError> {
-        let fault = |says: &str| ApiError::invalid(format!("`group_by` {says}")).at("group_by");
+        let fault =
+            |says: &str| ApiError::invalid(format!("`group_by` {says}")).with_param("group_by");
         for word in value
             .split(',')
             .map(str::trim)
@@ -263,7 +264,7 @@ fn not_kept(piece: &RollupRange, kept: &RetentionCutoffs, zone: &Zone) -> ApiErr
             format!("usage before {from} is not kept (`retention.days_days`); ask from there on")
         }
     };
-    ApiError::invalid(message).at("start")
+    ApiError::invalid(message).with_param("start")
 }
 
 /// What a group has in common. `None`: the key is not known (any more).
@@ -340,7 +341,7 @@ impl Control {
             let message = format!(
                 "this report would read more than {ROLLUPS_MAX} roll-ups; ask for a shorter time, or for whole days"
             );
-            return Err(ApiError::invalid(message).at("start"));
+            return Err(ApiError::invalid(message).with_param("start"));
         }
         report(groups, fresh.then_some(now_ms), orphans_uncorrected)
     }
@@ -396,7 +397,7 @@ fn report(
         return Err(ApiError::invalid(format!(
             "this report has more than {ROWS_MAX} rows; ask for a shorter time or fewer groups"
         ))
-        .at("group_by"));
+        .with_param("group_by"));
     }
     let mut total = RollupSums::default();
     let mut rows: Vec<UsageRow> = Vec::with_capacity(groups.len());
@@ -433,7 +434,7 @@ pub(super) fn instant(name: &str, text: &str, zone: &Zone) -> Result<u64, ApiErr
             ApiError::invalid(format!(
                 "`{name}` must be a date like 2026-11-01 or an instant like 2026-11-01T00:00:00Z"
             ))
-            .at(name)
+            .with_param(name)
         })
 }
 

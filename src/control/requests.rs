@@ -115,23 +115,24 @@ impl RequestQuery {
             query.take(name, value, terms)?;
         }
         if query.start_ms >= query.end_ms {
-            return Err(ApiError::invalid("`start` must be before `end`").at("start"));
+            return Err(ApiError::invalid("`start` must be before `end`").with_param("start"));
         }
         if query.before.is_some() && query.after.is_some() {
             return Err(ApiError::invalid(
                 "give `before` to go back or `after` to follow, not both",
             )
-            .at("after"));
+            .with_param("after"));
         }
         if query.wait_s > 0 && !matches!(query.after, Some(RequestCursor::Place(_))) {
             let message = "`wait` goes with `after=FOLLOW`, where FOLLOW is the `follow` of an earlier answer";
-            return Err(ApiError::invalid(message).at("wait"));
+            return Err(ApiError::invalid(message).with_param("wait"));
         }
         Ok(query)
     }
 
     fn take(&mut self, name: &str, value: &str, terms: &QueryContext<'_>) -> Result<(), ApiError> {
-        let fault = |says: String| ApiError::invalid(format!("`{name}` must be {says}")).at(name);
+        let fault =
+            |says: String| ApiError::invalid(format!("`{name}` must be {says}")).with_param(name);
         match name {
             "key" => {
                 self.key = Some(
@@ -151,7 +152,7 @@ impl RequestQuery {
                     .ok_or_else(|| fault(format!("one of {}", status_words())))?;
             }
             "flag" => {
-                let words = Flags(u16::MAX).words().collect::<Vec<_>>().join(", ");
+                let words = Flags(u16::MAX).names().collect::<Vec<_>>().join(", ");
                 self.flag =
                     Some(Flags::parse(value).ok_or_else(|| fault(format!("one of {words}")))?);
             }
@@ -195,7 +196,7 @@ impl RequestQuery {
                 return Err(ApiError::invalid(format!(
                     "`{other}` is not known here; the list of requests takes {known}"
                 ))
-                .at(other));
+                .with_param(other));
             }
         }
         Ok(())
@@ -457,13 +458,13 @@ impl Control {
 fn place_lost() -> ApiError {
     let message = "the requests behind this place are not known any more: the gateway was started since, or too many have ended; \
                    read the list without `after`, and follow from its `follow`";
-    ApiError::invalid(message).at("after")
+    ApiError::invalid(message).with_param("after")
 }
 
 fn too_many_followers() -> ApiError {
     let message =
         format!("{FOLLOWERS_MAX} calls wait for the next request already; ask without `wait`");
-    ApiError::new(ErrorCode::Overloaded, message).retry_after(5)
+    ApiError::new(ErrorCode::Overloaded, message).with_retry_after(5)
 }
 
 #[cfg(test)]
@@ -478,7 +479,7 @@ mod tests {
             .map(|(name, value)| (name.into(), value.into()))
             .collect();
         let (zone, directory) = (Zone::utc(), Directory::build(Tenants::default()));
-        let pseudonyms = Pseudonyms::of_instance([7; 16]);
+        let pseudonyms = Pseudonyms::new([7; 16]);
         RequestQuery::parse(
             &parameters,
             &QueryContext {

@@ -29,7 +29,7 @@ impl Control {
     fn kept_now(&self) -> Option<RetentionCutoffs> {
         let retention = self
             .retention
-            .filter(|_| !self.time.jumped_within(DAY_MS))?;
+            .filter(|_| !self.time.has_jumped_within(DAY_MS))?;
         Some(kept(retention, &self.zone, self.now_ms()))
     }
 }

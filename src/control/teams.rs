@@ -172,12 +172,12 @@ pub(super) fn resolve_team(directory: &Directory, text: &str) -> Result<TeamId, 
     let found: Vec<&Team> = directory.teams().filter(|team| team.name == text).collect();
     match found.as_slice() {
         [team] => Ok(team.id),
-        [] => Err(not_found("team", shown(text)).at("team")),
+        [] => Err(not_found("team", shown(text)).with_param("team")),
         [one, other, ..] => Err(ApiError::invalid(format!(
             "`team` means more than one team: {} of {} and {} of {}; give the id",
             one.id, one.organization, other.id, other.organization
         ))
-        .at("team")),
+        .with_param("team")),
     }
 }
 
@@ -198,11 +198,11 @@ fn resolve_organization(
                 ErrorCode::NotFound,
                 "there is no organization yet; run `gatekeeper init`",
             )
-            .at("organization")),
+            .with_param("organization")),
             _ => Err(ApiError::invalid(
                 "`organization` is missing, and there is more than one; give its id or name",
             )
-            .at("organization")),
+            .with_param("organization")),
         };
     };
     let meant = match OrganizationId::parse(text) {
@@ -213,7 +213,7 @@ fn resolve_organization(
     };
     meant
         .map(|organization| organization.id)
-        .ok_or_else(|| not_found("organization", shown(text)).at("organization"))
+        .ok_or_else(|| not_found("organization", shown(text)).with_param("organization"))
 }
 
 /// What was given for a name, if it could be one; a message repeats nothing else.

@@ -48,7 +48,7 @@ impl TestControl {
             create: true,
         };
         let (store, recovered) = Store::open(options).expect("a store");
-        let time = Arc::new(Time::first(Arc::new(clock.clone())));
+        let time = Arc::new(Time::new(Arc::new(clock.clone())));
         let ledger = Ledger::recover(
             store.wal(),
             zone.clone(),

@@ -66,7 +66,7 @@ pub struct ToolCall {
     /// JSON as the model wrote it, perhaps not valid; empty for no arguments
     pub arguments: String,
     /// what the vendor wants to see again with this call
-    pub opaque: Option<ProviderState>,
+    pub provider_state: Option<ProviderState>,
 }
 
 impl ToolCall {
@@ -115,7 +115,7 @@ impl ToolResult {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReasoningBlock {
     pub text: String,
-    pub opaque: Option<ProviderState>,
+    pub provider_state: Option<ProviderState>,
 }
 
 /// A vendor's own bytes, to be given back unchanged to the model that made them and to nobody else.
@@ -153,7 +153,7 @@ mod tests {
                 id: "c".into(),
                 name: "f".into(),
                 arguments: arguments.into(),
-                opaque: None,
+                provider_state: None,
             };
             call.object().into_owned()
         };

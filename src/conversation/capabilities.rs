@@ -8,24 +8,24 @@ pub struct Capabilities {
     /// temperature, top_p, top_k
     pub sampling: bool,
     /// temperature and top_p together
-    pub both_sampling: bool,
+    pub temperature_with_top_p: bool,
     pub top_k: bool,
     pub penalties: bool,
     pub seed: bool,
     /// how many stop texts; 0 for none
-    pub stops_max: usize,
+    pub stop_sequences_max: usize,
     pub reasoning: ReasoningStyle,
     /// thinking goes with neither sampling nor a forced tool
-    pub thinks_alone: bool,
+    pub exclusive_reasoning: bool,
     /// thoughts that it did not sign itself are refused
-    pub signed_thoughts: bool,
+    pub signed_reasoning: bool,
     pub images: bool,
     /// images by URL, fetched by the vendor
     pub image_urls: bool,
     /// PDF and the like
     pub documents: bool,
     /// images inside results of tools
-    pub result_images: bool,
+    pub tool_result_images: bool,
     pub tools: bool,
     /// `tool_choice: none` with tools declared
     pub tool_choice_none: bool,
@@ -100,10 +100,10 @@ impl Capabilities {
     pub const fn chat() -> Capabilities {
         Capabilities {
             top_k: false,
-            stops_max: 4,
+            stop_sequences_max: 4,
             reasoning: ReasoningStyle::Effort(&[Effort::Low, Effort::Medium, Effort::High]),
             // a message of the role `tool` is text: what it shows follows as a user's message
-            result_images: true,
+            tool_result_images: true,
             cache_hints: false,
             ..Capabilities::all()
         }
@@ -113,18 +113,18 @@ impl Capabilities {
     pub const fn all() -> Capabilities {
         Capabilities {
             sampling: true,
-            both_sampling: true,
+            temperature_with_top_p: true,
             top_k: true,
             penalties: true,
             seed: true,
-            stops_max: 16,
+            stop_sequences_max: 16,
             reasoning: ReasoningStyle::Effort(&Effort::ALL),
-            thinks_alone: false,
-            signed_thoughts: false,
+            exclusive_reasoning: false,
+            signed_reasoning: false,
             images: true,
             image_urls: true,
             documents: true,
-            result_images: true,
+            tool_result_images: true,
             tools: true,
             tool_choice_none: true,
             tool_choice_forced: true,

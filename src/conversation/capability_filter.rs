@@ -34,7 +34,7 @@ impl ChatRequest {
     }
 
     /// The fewest tokens that the model may be told to think with, where it is told a number.
-    pub fn least_thinking(&self, takes: &Capabilities) -> Option<u64> {
+    pub fn thinking_tokens_min(&self, takes: &Capabilities) -> Option<u64> {
         match takes.reasoning {
             ReasoningStyle::Budget { min, .. } => {
                 self.reasoning.budget.map(|budget| budget.min(min))
@@ -85,7 +85,7 @@ impl CapabilityFilter<'_> {
     }
 
     fn refused(&self, what: &str, param: &str) -> ApiError {
-        ApiError::invalid(format!("{} {what}", self.name)).at(param)
+        ApiError::invalid(format!("{} {what}", self.name)).with_param(param)
     }
 
     /// Media that the model cannot see are refused: without them the question is another one.
@@ -103,7 +103,7 @@ impl CapabilityFilter<'_> {
                 "takes no images; leave them out or ask another model",
                 param,
             )),
-            Content::Image(_) if in_result && !self.takes.result_images => Err(self.refused(
+            Content::Image(_) if in_result && !self.takes.tool_result_images => Err(self.refused(
                 "takes no images in results of tools; send them in a user's message",
                 param,
             )),
@@ -212,7 +212,7 @@ impl CapabilityFilter<'_> {
     }
 
     fn stop(&self) -> Result<(), ApiError> {
-        let (named, max) = (self.ask.stop.len(), self.takes.stops_max);
+        let (named, max) = (self.ask.stop.len(), self.takes.stop_sequences_max);
         if named > max {
             let what = format!("takes at most {max} stop sequences, not {named}");
             return Err(self.refused(&what, self.words.stop));
@@ -230,7 +230,7 @@ impl CapabilityFilter<'_> {
             (
                 "top_p",
                 &mut sampling.top_p,
-                takes.sampling && (takes.both_sampling || !both),
+                takes.sampling && (takes.temperature_with_top_p || !both),
             ),
             ("top_k", &mut sampling.top_k, takes.sampling && takes.top_k),
             (
@@ -260,7 +260,9 @@ impl CapabilityFilter<'_> {
         if !asked.is_named() {
             return;
         }
-        let effort = asked.effort.or_else(|| asked.budget.map(Effort::of_tokens));
+        let effort = asked
+            .effort
+            .or_else(|| asked.budget.map(Effort::from_tokens));
         let fitted = match self.takes.reasoning {
             ReasoningStyle::None => None,
             ReasoningStyle::Effort(words) => match effort {
@@ -307,7 +309,7 @@ impl CapabilityFilter<'_> {
     /// A forced tool is the client's plain word, and goes before thinking; sampling gives way to it.
     fn think_alone(&mut self) {
         let thinks = self.ask.reasoning.adaptive || self.ask.reasoning.budget.is_some();
-        if !self.takes.thinks_alone || !thinks {
+        if !self.takes.exclusive_reasoning || !thinks {
             return;
         }
         if matches!(self.ask.tool_choice, ToolChoice::Any | ToolChoice::Named(_)) {
@@ -339,7 +341,7 @@ impl CapabilityFilter<'_> {
             |wanted: fn(&Content) -> bool| last.blocks.iter().any(|block| wanted(&block.content));
         has(|content| matches!(content, Content::ToolCall(_)))
             && !has(
-                |content| matches!(content, Content::Reasoning(reasoned) if reasoned.opaque.is_some()),
+                |content| matches!(content, Content::Reasoning(reasoned) if reasoned.provider_state.is_some()),
             )
     }
 
@@ -351,7 +353,7 @@ impl CapabilityFilter<'_> {
                 ..ReasoningOptions::default()
             });
         }
-        if self.takes.signed_thoughts && self.has_lost_thoughts() {
+        if self.takes.signed_reasoning && self.has_lost_thoughts() {
             return None;
         }
         let wanted = asked
@@ -491,7 +493,7 @@ mod tests {
     #[test]
     fn thinking_gives_way_to_a_forced_tool_and_sampling_to_thinking() {
         let takes = Capabilities {
-            thinks_alone: true,
+            exclusive_reasoning: true,
             reasoning: ReasoningStyle::Adaptive(&[Effort::High]),
             ..Capabilities::all()
         };
@@ -539,23 +541,23 @@ mod tests {
         };
         let takes = Capabilities {
             reasoning,
-            signed_thoughts: true,
+            signed_reasoning: true,
             ..Capabilities::all()
         };
         let call = crate::conversation::ToolCall {
             id: "a".into(),
             name: "f".into(),
             arguments: String::new(),
-            opaque: None,
+            provider_state: None,
         };
-        let opaque = crate::conversation::ProviderState {
+        let provider_state = crate::conversation::ProviderState {
             origin: None,
             kind: crate::conversation::ProviderStateKind::Signature,
             data: "s".into(),
         };
         let thought = crate::conversation::ReasoningBlock {
             text: "hm".into(),
-            opaque: Some(opaque),
+            provider_state: Some(provider_state),
         };
         for (thoughts, kept) in [
             (vec![], false),

@@ -8,7 +8,7 @@ pub enum OutputEvent {
     /// a block begins; numbers are the reader's own, each used once in an answer
     Open {
         block: u32,
-        opened: BlockKind,
+        block_kind: BlockKind,
     },
     /// text of a text block, thoughts of a reasoning block, or a piece of a call's JSON arguments
     Delta {
@@ -16,9 +16,9 @@ pub enum OutputEvent {
         text: String,
     },
     /// what only the vendor can read, of a reasoning block or a call; the last one counts
-    Opaque {
+    State {
         block: u32,
-        opaque: ProviderState,
+        provider_state: ProviderState,
     },
     Close {
         block: u32,

@@ -22,7 +22,7 @@ pub use crate::conversation::response::{ChatResponse, RetainedReasoning};
 pub use crate::conversation::response_builder::ResponseBuilder;
 pub use crate::conversation::state_sealer::StateSealer;
 pub use crate::conversation::stop_reason::StopReason;
-pub use crate::conversation::tool_names::{ToolNames, fitting_id};
+pub use crate::conversation::tool_names::{ToolNames, fit_call_id};
 pub use block::{
     Cache, Content, ContentBlock, Media, Origin, ProviderState, ProviderStateKind, ReasoningBlock,
     Source, ToolCall, ToolResult,

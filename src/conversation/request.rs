@@ -229,7 +229,7 @@ impl Effort {
     }
 
     /// The word that stands for a number of thinking tokens where a model takes words only.
-    pub fn of_tokens(tokens: u64) -> Effort {
+    pub fn from_tokens(tokens: u64) -> Effort {
         Effort::ALL
             .into_iter()
             .rev()
@@ -281,9 +281,9 @@ mod tests {
             Some(Effort::Low)
         );
         for effort in Effort::ALL {
-            assert_eq!(Effort::of_tokens(effort.tokens()), effort);
+            assert_eq!(Effort::from_tokens(effort.tokens()), effort);
             assert_eq!(Effort::parse(effort.as_str()), Some(effort));
         }
-        assert_eq!(Effort::of_tokens(10_000), Effort::Medium);
+        assert_eq!(Effort::from_tokens(10_000), Effort::Medium);
     }
 }

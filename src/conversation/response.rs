@@ -29,15 +29,18 @@ impl ChatResponse {
                 }
                 Content::ToolCall(call) => remembered
                     .calls
-                    .push((call.id.clone(), call.opaque.clone())),
+                    .push((call.id.clone(), call.provider_state.clone())),
                 _ => {}
             }
         }
         remembered
             .reasoning
-            .retain(|reasoned| reasoned.opaque.is_some());
+            .retain(|reasoned| reasoned.provider_state.is_some());
         let is_worth_it = !remembered.reasoning.is_empty()
-            || remembered.calls.iter().any(|(_, opaque)| opaque.is_some());
+            || remembered
+                .calls
+                .iter()
+                .any(|(_, provider_state)| provider_state.is_some());
         (is_worth_it && !remembered.calls.is_empty()).then_some(remembered)
     }
 }

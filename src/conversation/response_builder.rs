@@ -16,7 +16,7 @@ pub struct ResponseBuilder {
 
 impl ResponseBuilder {
     /// Keeps only what is needed once a stream is over: why it ended, which calls there were, and the thoughts.
-    pub fn of_stream() -> ResponseBuilder {
+    pub fn reasoning_only() -> ResponseBuilder {
         ResponseBuilder {
             only_reasoning: true,
             ..ResponseBuilder::default()
@@ -26,9 +26,9 @@ impl ResponseBuilder {
     pub fn add(&mut self, event: &OutputEvent) {
         let only_reasoning = self.only_reasoning;
         match event {
-            OutputEvent::Open { block, opened } => {
-                self.called |= matches!(opened, BlockKind::Call { .. });
-                self.blocks.push((*block, begun(opened)));
+            OutputEvent::Open { block, block_kind } => {
+                self.called |= matches!(block_kind, BlockKind::Call { .. });
+                self.blocks.push((*block, begun(block_kind)));
             }
             OutputEvent::Delta { block, text } => {
                 match self
@@ -41,9 +41,14 @@ impl ResponseBuilder {
                     _ => {}
                 }
             }
-            OutputEvent::Opaque { block, opaque } => match self.block(*block) {
-                Some(Content::Reasoning(reasoned)) => reasoned.opaque = Some(opaque.clone()),
-                Some(Content::ToolCall(call)) => call.opaque = Some(opaque.clone()),
+            OutputEvent::State {
+                block,
+                provider_state,
+            } => match self.block(*block) {
+                Some(Content::Reasoning(reasoned)) => {
+                    reasoned.provider_state = Some(provider_state.clone())
+                }
+                Some(Content::ToolCall(call)) => call.provider_state = Some(provider_state.clone()),
                 _ => {}
             },
             OutputEvent::Close { .. } => {}
@@ -52,10 +57,12 @@ impl ResponseBuilder {
     }
 
     /// The answer: blocks in which nothing was said are left out, calls always stand.
-    pub fn answer(self) -> ChatResponse {
+    pub fn build(self) -> ChatResponse {
         let said = |content: &Content| match content {
             Content::Text(text) => !text.is_empty(),
-            Content::Reasoning(reasoned) => !reasoned.text.is_empty() || reasoned.opaque.is_some(),
+            Content::Reasoning(reasoned) => {
+                !reasoned.text.is_empty() || reasoned.provider_state.is_some()
+            }
             _ => true,
         };
         let blocks = self
@@ -85,15 +92,15 @@ impl ResponseBuilder {
     }
 }
 
-fn begun(opened: &BlockKind) -> Content {
-    match opened {
+fn begun(block_kind: &BlockKind) -> Content {
+    match block_kind {
         BlockKind::Text => Content::Text(String::new()),
         BlockKind::Reasoning => Content::Reasoning(ReasoningBlock::default()),
         BlockKind::Call { id, name } => Content::ToolCall(ToolCall {
             id: id.clone(),
             name: name.clone(),
             arguments: String::new(),
-            opaque: None,
+            provider_state: None,
         }),
     }
 }
@@ -119,15 +126,15 @@ mod tests {
         for event in [
             OutputEvent::Open {
                 block: 0,
-                opened: BlockKind::Text,
+                block_kind: BlockKind::Text,
             },
             OutputEvent::Open {
                 block: 1,
-                opened: call("a"),
+                block_kind: call("a"),
             },
             OutputEvent::Open {
                 block: 2,
-                opened: call("b"),
+                block_kind: call("b"),
             },
             piece(2, "{\"x\""),
             piece(1, "{"),
@@ -138,7 +145,7 @@ mod tests {
         ] {
             fold.add(&event);
         }
-        let answer = fold.answer();
+        let answer = fold.build();
         assert_eq!(answer.stop, StopReason::Tool);
         let calls: Vec<&str> = answer
             .blocks
@@ -157,6 +164,6 @@ mod tests {
         fold.add(&OutputEvent::Stop(StopReason::Tool));
         assert_eq!(fold.stop(), StopReason::End);
         fold.add(&OutputEvent::Stop(StopReason::Length));
-        assert_eq!(fold.answer().stop, StopReason::Length);
+        assert_eq!(fold.build().stop, StopReason::Length);
     }
 }

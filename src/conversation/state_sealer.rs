@@ -30,15 +30,15 @@ impl StateSealer {
     }
 
     /// The token that a client is given in the place of the vendor's own bytes. What has no origin is handed on as it is.
-    pub fn seal(&self, opaque: &ProviderState) -> String {
-        let Some(origin) = &opaque.origin else {
-            return opaque.data.clone();
+    pub fn seal(&self, provider_state: &ProviderState) -> String {
+        let Some(origin) = &provider_state.origin else {
+            return provider_state.data.clone();
         };
-        let kind = match opaque.kind {
+        let kind = match provider_state.kind {
             ProviderStateKind::Signature => 's',
             ProviderStateKind::Redacted => 'r',
         };
-        let (dialect, model, data) = (&origin.dialect, &origin.model, &opaque.data);
+        let (dialect, model, data) = (&origin.dialect, &origin.model, &provider_state.data);
         let mut sealed =
             format!("{kind}{BETWEEN}{dialect}{BETWEEN}{model}{BETWEEN}{data}").into_bytes();
         let code = hmac::sign(&self.key(), &sealed);
@@ -87,7 +87,7 @@ impl StateSealer {
 mod tests {
     use super::*;
 
-    fn opaque(data: &str) -> ProviderState {
+    fn provider_state(data: &str) -> ProviderState {
         let origin = Origin {
             dialect: "gemini".into(),
             model: "gemini-3-pro".into(),
@@ -103,8 +103,8 @@ mod tests {
     fn what_is_sealed_opens_only_whole_and_with_the_same_key() {
         let envelope = StateSealer::new([7; 32]);
         for data in ["", "c2ln", "a\nb\n", "日"] {
-            let token = envelope.seal(&opaque(data));
-            assert_eq!(envelope.open(&token), opaque(data));
+            let token = envelope.seal(&provider_state(data));
+            assert_eq!(envelope.open(&token), provider_state(data));
             assert_eq!(StateSealer::new([8; 32]).open(&token).origin, None);
             for at in StateSealer::PREFIX.len()..token.len() {
                 let mut changed = token.clone().into_bytes();

@@ -102,7 +102,7 @@ impl NameRule {
 }
 
 /// The id of a call as an upstream takes it. The same id always becomes the same, so call and result stay together.
-pub fn fitting_id(id: &str, rule: IdRule) -> Cow<'_, str> {
+pub fn fit_call_id(id: &str, rule: IdRule) -> Cow<'_, str> {
     let takes = |letter: char| letter.is_ascii_alphanumeric() || rule.also.contains(letter);
     if !id.is_empty() && id.len() >= rule.min && id.len() <= rule.max && id.chars().all(takes) {
         return Cow::Borrowed(id);
@@ -161,12 +161,12 @@ mod tests {
             max: 9,
             also: "",
         };
-        assert_eq!(fitting_id("abcDEF123", rule), "abcDEF123");
-        let mapped = fitting_id("call_1", rule);
-        assert_eq!((mapped.len(), &mapped), (9, &fitting_id("call_1", rule)));
-        assert_ne!(mapped, fitting_id("call_2", rule));
+        assert_eq!(fit_call_id("abcDEF123", rule), "abcDEF123");
+        let mapped = fit_call_id("call_1", rule);
+        assert_eq!((mapped.len(), &mapped), (9, &fit_call_id("call_1", rule)));
+        assert_ne!(mapped, fit_call_id("call_2", rule));
         assert_eq!(
-            fitting_id(
+            fit_call_id(
                 "toolu_01",
                 IdRule {
                     min: 1,

@@ -166,7 +166,7 @@ mod tests {
             id: id.into(),
             name: format!("tool_{id}"),
             arguments: String::new(),
-            opaque: None,
+            provider_state: None,
         };
         Turn {
             role: Role::Assistant,

@@ -41,7 +41,7 @@ pub fn error_body(dialect: Dialect, problem: &ApiError, request_id: &str) -> Str
     let message = problem.message.as_str();
     match dialect.error_format() {
         ErrorFormat::OpenAi => {
-            let word = problem.word.as_str();
+            let word = problem.code.as_str();
             written(&ChatError {
                 error: ChatProblem {
                     message,
@@ -53,7 +53,7 @@ pub fn error_body(dialect: Dialect, problem: &ApiError, request_id: &str) -> Str
         }
         ErrorFormat::Anthropic => {
             let error = MessagesProblem {
-                kind: problem.word.anthropic_type(),
+                kind: problem.code.anthropic_type(),
                 message,
             };
             written(&MessagesError {
@@ -98,7 +98,8 @@ mod tests {
     use crate::domain::api_error::ErrorCode;
 
     fn problem() -> ApiError {
-        ApiError::new(ErrorCode::BudgetExceeded, "team \"eng\" has spent\nits $10").at("model")
+        ApiError::new(ErrorCode::BudgetExceeded, "team \"eng\" has spent\nits $10")
+            .with_param("model")
     }
 
     #[test]

@@ -184,7 +184,7 @@ impl<'b> Body<'b> {
         let message = format!(
             "`{name}` lets the upstream choose another model than `model`; leave it out and ask for a route"
         );
-        Err(ApiError::new(ErrorCode::NotSupported, message).at(name))
+        Err(ApiError::new(ErrorCode::NotSupported, message).with_param(name))
     }
 
     /// What the model is to read.
@@ -201,7 +201,7 @@ impl<'b> Body<'b> {
         }
         Err(match (self.dialect, messages) {
             (Dialect::Messages | Dialect::TokenCount, None) => {
-                ApiError::invalid("messages: Field required").at("messages")
+                ApiError::invalid("messages: Field required").with_param("messages")
             }
             (_, None) => bad("messages", "is missing; send an array of messages"),
             (_, Some(_)) => bad("messages", "is not an array; send an array of messages"),
@@ -224,7 +224,7 @@ impl<'b> Body<'b> {
             return Ok(());
         }
         let message = "`background` lets the answer be fetched later, past the meter of this gateway; leave it out and wait, or stream";
-        Err(ApiError::new(ErrorCode::NotSupported, message).at("background"))
+        Err(ApiError::new(ErrorCode::NotSupported, message).with_param("background"))
     }
 
     /// The texts of an embeddings request, counted: each is a prompt of its own.
@@ -267,7 +267,7 @@ impl<'b> Body<'b> {
             return Ok(false);
         }
         let members = RawObject::read(options.as_bytes())
-            .map_err(|flaw| refused("`stream_options`", &flaw).at("stream_options"))?;
+            .map_err(|flaw| refused("`stream_options`", &flaw).with_param("stream_options"))?;
         match members.value(options.as_bytes(), "include_usage") {
             None | Some("null" | "false") => Ok(false),
             Some("true") => Ok(true),
@@ -290,7 +290,9 @@ impl<'b> Body<'b> {
             let tokens = match (self.raw(member), self.dialect) {
                 (Some("null") | None, Dialect::Chat | Dialect::Responses) => continue,
                 (None, _) => {
-                    return Err(ApiError::invalid(format!("{member}: Field required")).at(*member));
+                    return Err(
+                        ApiError::invalid(format!("{member}: Field required")).with_param(*member)
+                    );
                 }
                 (Some(json), _) => match Leaf::of(json) {
                     Some(Leaf::Whole(tokens)) => tokens,
@@ -373,7 +375,7 @@ impl<'b> Body<'b> {
 
 /// A member that says what it must not.
 pub(super) fn bad(param: &str, what: &str) -> ApiError {
-    ApiError::invalid(format!("`{param}` {what}")).at(param)
+    ApiError::invalid(format!("`{param}` {what}")).with_param(param)
 }
 
 #[cfg(test)]
@@ -597,7 +599,7 @@ mod tests {
         ] {
             assert_eq!(
                 refusal.expect_err(message),
-                ApiError::invalid(message).at(param)
+                ApiError::invalid(message).with_param(param)
             );
         }
     }
@@ -615,7 +617,7 @@ mod tests {
             r#"{"a":secret}"#,
         ] {
             let problem = chat(body).expect_err(body);
-            assert_eq!(problem.word, ErrorCode::InvalidRequest);
+            assert_eq!(problem.code, ErrorCode::InvalidRequest);
             assert!(!problem.message.contains("secret"), "{problem}");
         }
         let problem = chat("{\"model\":\n\"m\" \"n\"}").expect_err("two values");
@@ -669,7 +671,7 @@ mod tests {
             .expect_err("no messages");
         assert_eq!(
             problem,
-            ApiError::invalid("messages: Field required").at("messages")
+            ApiError::invalid("messages: Field required").with_param("messages")
         );
     }
 
@@ -699,7 +701,7 @@ mod tests {
             (Dialect::Chat, r#","models":["dear"]"#),
         ] {
             assert_eq!(
-                with(dialect, more).expect_err(more).word,
+                with(dialect, more).expect_err(more).code,
                 ErrorCode::NotSupported
             );
         }
@@ -811,7 +813,7 @@ mod tests {
         ] {
             let problem = responses(more).expect_err(more);
             assert_eq!(
-                (problem.word.status(), problem.param.as_deref()),
+                (problem.code.status(), problem.param.as_deref()),
                 (status, Some(param)),
                 "{problem}"
             );

@@ -124,7 +124,7 @@ pub(super) fn story(events: &[OutputEvent]) -> Vec<String> {
     for event in events {
         match event {
             OutputEvent::Open { block, .. } => open.push(*block),
-            OutputEvent::Delta { block, .. } | OutputEvent::Opaque { block, .. } => {
+            OutputEvent::Delta { block, .. } | OutputEvent::State { block, .. } => {
                 assert!(open.contains(block), "{events:?}")
             }
             OutputEvent::Close { block } => {
@@ -138,23 +138,29 @@ pub(super) fn story(events: &[OutputEvent]) -> Vec<String> {
         }
         fold.add(event);
     }
-    let signed = |opaque: &Option<ProviderState>| {
-        opaque
+    let signed = |provider_state: &Option<ProviderState>| {
+        provider_state
             .as_ref()
-            .map_or(String::new(), |opaque| format!(" [{}]", opaque.data))
+            .map_or(String::new(), |provider_state| {
+                format!(" [{}]", provider_state.data)
+            })
     };
-    let answer = fold.answer();
+    let answer = fold.build();
     let line = |block: &ContentBlock| match &block.content {
         Content::Text(text) => format!("text: {text}"),
         Content::Reasoning(thought) => {
-            format!("thought: {}{}", thought.text, signed(&thought.opaque))
+            format!(
+                "thought: {}{}",
+                thought.text,
+                signed(&thought.provider_state)
+            )
         }
         Content::ToolCall(call) => format!(
             "call {}: {}({}){}",
             call.id,
             call.name,
             call.arguments,
-            signed(&call.opaque)
+            signed(&call.provider_state)
         ),
         other => format!("{other:?}"),
     };

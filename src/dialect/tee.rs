@@ -450,7 +450,7 @@ mod tests {
                         uncached_in: 7,
                         ..Usage::default()
                     },
-                    unsaid: Side::Output,
+                    missing: Side::Output,
                 },
             ),
             (
@@ -460,7 +460,7 @@ mod tests {
                         out_total: 7,
                         ..Usage::default()
                     },
-                    unsaid: Side::Input,
+                    missing: Side::Input,
                 },
             ),
             (r#""x""#, ReportedUsage::Invalid),
@@ -799,7 +799,7 @@ mod tests {
                         out_total: 5,
                         ..Usage::default()
                     },
-                    unsaid: Side::Input,
+                    missing: Side::Input,
                 },
             ),
             (

@@ -106,7 +106,7 @@ impl Translation {
         let reader = reader(upstream, &head)?;
         let writer = writer(request, head)?;
         let fold = if request.streamed {
-            ResponseBuilder::of_stream()
+            ResponseBuilder::reasoning_only()
         } else {
             ResponseBuilder::default()
         };
@@ -146,7 +146,7 @@ impl Translation {
         let mut has_content = false;
         for mut event in self.events.drain(..) {
             if let OutputEvent::Open {
-                opened: BlockKind::Call { name, .. },
+                block_kind: BlockKind::Call { name, .. },
                 ..
             } = &mut event
                 && !self.names.is_empty()
@@ -190,7 +190,7 @@ impl Translation {
 
     /// The whole answer as the client reads it.
     pub(super) fn written(&self, usage: &Usage) -> Bytes {
-        self.writer.whole(&self.fold.clone().answer(), usage).into()
+        self.writer.whole(&self.fold.clone().build(), usage).into()
     }
 
     pub(super) fn report(&self) -> ReportedUsage {
@@ -207,13 +207,16 @@ impl Translation {
 
     /// What the next turns need and the client's dialect cannot carry.
     pub(super) fn retained_reasoning(&self) -> Option<RetainedReasoning> {
-        let mut remembered = self.fold.clone().answer().retained_reasoning()?;
+        let mut remembered = self.fold.clone().build().retained_reasoning()?;
         if self.client != Dialect::Chat {
             // these carry thoughts, sealed; what goes with a call none of them does
             remembered.reasoning.clear();
         }
         (!remembered.reasoning.is_empty()
-            || remembered.calls.iter().any(|(_, opaque)| opaque.is_some()))
+            || remembered
+                .calls
+                .iter()
+                .any(|(_, provider_state)| provider_state.is_some()))
         .then_some(remembered)
     }
 
@@ -237,7 +240,7 @@ impl DeliveredText {
     fn hear(&mut self, event: &OutputEvent) -> bool {
         match event {
             OutputEvent::Open {
-                opened: BlockKind::Call { name, .. },
+                block_kind: BlockKind::Call { name, .. },
                 ..
             } => {
                 self.count(name);
@@ -247,7 +250,7 @@ impl DeliveredText {
                 self.count(text);
                 !text.is_empty()
             }
-            OutputEvent::Opaque { .. } => true,
+            OutputEvent::State { .. } => true,
             OutputEvent::Open { .. } | OutputEvent::Close { .. } | OutputEvent::Stop(_) => false,
         }
     }

@@ -122,7 +122,7 @@ fn unary(
         // vectors are no tokens
         ReportedUsage::Partial {
             usage,
-            unsaid: Side::Output,
+            missing: Side::Output,
         } if dialect == Dialect::Embeddings => ReportedUsage::Complete(usage),
         report => report,
     };

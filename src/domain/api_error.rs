@@ -100,7 +100,7 @@ impl ErrorCode {
     pub fn parse(text: &str) -> Option<ErrorCode> {
         ErrorCode::ALL
             .into_iter()
-            .find(|word| word.as_str() == text)
+            .find(|code| code.as_str() == text)
     }
 
     pub const fn status(self) -> u16 {
@@ -119,7 +119,7 @@ impl ErrorCode {
 /// One refusal: the kind, and the thing, the value and the remedy in plain words. Never a secret, never a prompt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
-    pub word: ErrorCode,
+    pub code: ErrorCode,
     pub message: String,
     /// the member of the request that is at fault
     pub param: Option<String>,
@@ -131,9 +131,9 @@ pub struct ApiError {
 }
 
 impl ApiError {
-    pub fn new(word: ErrorCode, message: impl Into<String>) -> ApiError {
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> ApiError {
         ApiError {
-            word,
+            code,
             message: message.into(),
             param: None,
             retry_after_s: None,
@@ -147,19 +147,19 @@ impl ApiError {
     }
 
     #[must_use]
-    pub fn at(mut self, param: impl Into<String>) -> ApiError {
+    pub fn with_param(mut self, param: impl Into<String>) -> ApiError {
         self.param = Some(param.into());
         self
     }
 
     #[must_use]
-    pub fn retry_after(mut self, seconds: u64) -> ApiError {
+    pub fn with_retry_after(mut self, seconds: u64) -> ApiError {
         self.retry_after_s = Some(seconds);
         self
     }
 
     #[must_use]
-    pub fn left(mut self, allowance: Allowance) -> ApiError {
+    pub fn with_allowance(mut self, allowance: Allowance) -> ApiError {
         self.allowance = Some(Box::new(allowance));
         self
     }
@@ -173,7 +173,7 @@ impl ApiError {
 
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.word.as_str(), self.message)
+        write!(f, "{}: {}", self.code.as_str(), self.message)
     }
 }
 

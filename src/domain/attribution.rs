@@ -31,7 +31,7 @@ impl fmt::Display for UserHash {
 pub struct Pseudonyms(hmac::Key);
 
 impl Pseudonyms {
-    pub fn of_instance(instance: [u8; 16]) -> Pseudonyms {
+    pub fn new(instance: [u8; 16]) -> Pseudonyms {
         Pseudonyms(hmac::Key::new(hmac::HMAC_SHA256, &instance))
     }
 
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_user_has_one_pseudonym_at_an_instance_and_another_elsewhere() {
-        let [here, there] = [[7; 16], [8; 16]].map(Pseudonyms::of_instance);
+        let [here, there] = [[7; 16], [8; 16]].map(Pseudonyms::new);
         assert_eq!(here.user("ann@example.com"), here.user("ann@example.com"));
         assert_ne!(here.user("ann@example.com"), here.user("bob@example.com"));
         assert_ne!(here.user("ann@example.com"), there.user("ann@example.com"));

@@ -159,7 +159,7 @@ impl Flags {
     /// a `warn` budget is over its limit
     pub const OVER_WARNING: Flags = Flags(32);
 
-    const WORDS: [(Flags, &'static str); 6] = [
+    const NAMES: [(Flags, &'static str); 6] = [
         (Flags::ESTIMATED, "estimated"),
         (Flags::ORPHANED, "orphaned"),
         (Flags::OVER_CEILING, "over_ceiling"),
@@ -178,18 +178,18 @@ impl Flags {
     }
 
     /// The one flag that a word means.
-    pub fn parse(word: &str) -> Option<Flags> {
-        Flags::WORDS
+    pub fn parse(name: &str) -> Option<Flags> {
+        Flags::NAMES
             .into_iter()
-            .find(|(_, known)| *known == word)
+            .find(|(_, known)| *known == name)
             .map(|(flag, _)| flag)
     }
 
-    pub fn words(self) -> impl Iterator<Item = &'static str> {
-        Flags::WORDS
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Flags::NAMES
             .into_iter()
             .filter(move |(flag, _)| self.has(*flag))
-            .map(|(_, word)| word)
+            .map(|(_, name)| name)
     }
 }
 
@@ -253,7 +253,7 @@ pub struct Hold {
 
 impl Hold {
     /// The most that is known to be possible: its ceiling, or what was reported above it.
-    pub fn worst(&self) -> Money {
+    pub fn cost_max(&self) -> Money {
         self.ceiling.max(self.progress.cost)
     }
 }

@@ -19,10 +19,10 @@ pub struct Refusal {
     pub model_asked: String,
     pub attribution: Attribution,
     pub dialect: String,
-    pub word: ErrorCode,
+    pub code: ErrorCode,
 }
 
 /// As much of a name as a refusal keeps.
-pub fn shortened(name: &str) -> String {
+pub fn truncate_model(name: &str) -> String {
     name.chars().take(MODEL_CHARS_MAX).collect()
 }

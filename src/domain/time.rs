@@ -94,7 +94,7 @@ pub struct Time {
 
 impl Time {
     /// Of an instance that has never run: the wall clock is adopted as it is, for nothing has been spent.
-    pub fn first(clock: Arc<dyn Clock>) -> Time {
+    pub fn new(clock: Arc<dyn Clock>) -> Time {
         let offset_ms = signed(clock.wall_ms()).saturating_sub(signed(clock.boot_ms()));
         Time::with_offset(clock, offset_ms, 0)
     }
@@ -157,7 +157,7 @@ impl Time {
     }
 
     /// Whether a jump of the wall clock was adopted so lately: then nothing may be thrown away because of its age.
-    pub fn jumped_within(&self, ms: u64) -> bool {
+    pub fn has_jumped_within(&self, ms: u64) -> bool {
         let jumped_ms = self.jumped_ms();
         jumped_ms > 0 && self.now_ms().saturating_sub(jumped_ms) < ms
     }
@@ -166,7 +166,7 @@ impl Time {
         self.jumped_ms.load(Ordering::SeqCst)
     }
 
-    pub fn standing(&self) -> ClockStatus {
+    pub fn status(&self) -> ClockStatus {
         let (wall_ms, boot_ms) = (self.clock.wall_ms(), self.clock.boot_ms());
         let watched = *self.watched();
         let steady = watched.agrees(signed(wall_ms).saturating_sub(signed(boot_ms)));
@@ -184,7 +184,7 @@ impl Time {
 
     /// Looks at the clocks, which somebody must do now and then; the wall time to adopt once it has run steadily for long
     /// enough, which is due again until it is done.
-    pub fn look(&self) -> Option<Adoption> {
+    pub fn poll_adoption(&self) -> Option<Adoption> {
         let adoption = self.adoption();
         let (offset_ms, boot_ms) = (adoption.anchor.offset_ms(), adoption.anchor.boot_ms);
         let mut watched = self.watched();
@@ -260,7 +260,7 @@ mod tests {
 
     fn started() -> (ManualClock, Time) {
         let clock = ManualClock::at_ms(NOW_MS);
-        (clock.clone(), Time::first(Arc::new(clock)))
+        (clock.clone(), Time::new(Arc::new(clock)))
     }
 
     fn resumed(clock: &ManualClock, time: &Time) -> Time {
@@ -272,34 +272,38 @@ mod tests {
         for jump_ms in JUMPS_MS {
             let (clock, time) = started();
             clock.jump_ms(jump_ms);
-            assert_eq!((time.now_ms(), time.look()), (NOW_MS, None), "{jump_ms}");
             assert_eq!(
-                (time.standing().ahead_ms(), time.standing().in_step()),
+                (time.now_ms(), time.poll_adoption()),
+                (NOW_MS, None),
+                "{jump_ms}"
+            );
+            assert_eq!(
+                (time.status().ahead_ms(), time.status().in_step()),
                 (jump_ms, false)
             );
             clock.advance_ms(STEADY_MS - 1);
             assert_eq!(
-                (time.now_ms(), time.look()),
+                (time.now_ms(), time.poll_adoption()),
                 (NOW_MS + STEADY_MS - 1, None),
                 "{jump_ms}"
             );
             clock.advance_ms(1);
-            let due = time.look().expect("ten steady minutes");
+            let due = time.poll_adoption().expect("ten steady minutes");
             assert_eq!(
                 (due.by_ms(), time.now_ms()),
                 (jump_ms, NOW_MS + STEADY_MS),
                 "due, not done"
             );
-            assert!(!time.jumped_within(u64::MAX));
+            assert!(!time.has_jumped_within(u64::MAX));
             time.adopt(&due);
             assert_eq!(
                 time.now_ms(),
                 NOW_MS.saturating_add_signed(jump_ms) + STEADY_MS
             );
-            assert!(time.standing().in_step() && time.look().is_none());
+            assert!(time.status().in_step() && time.poll_adoption().is_none());
             clock.advance_ms(1_000);
             let resumed = resumed(&clock, &time);
-            assert!(resumed.jumped_within(1_001) && !resumed.jumped_within(1_000));
+            assert!(resumed.has_jumped_within(1_001) && !resumed.has_jumped_within(1_000));
         }
     }
 
@@ -308,7 +312,7 @@ mod tests {
         let (clock, time) = started();
         for minute in 0..60 {
             clock.jump_ms(if minute % 2 == 0 { 90_000 } else { -80_000 });
-            assert_eq!(time.look(), None);
+            assert_eq!(time.poll_adoption(), None);
             clock.advance_ms(60_000);
         }
         assert_eq!(time.now_ms(), NOW_MS + 3_600_000);
@@ -317,22 +321,25 @@ mod tests {
     #[test]
     fn a_jump_that_is_taken_back_leaves_no_trace() {
         let (clock, time) = started();
-        time.look();
+        time.poll_adoption();
         clock.jump_ms(HOUR_MS);
-        time.look();
+        time.poll_adoption();
         clock.advance_ms(30_000);
         clock.jump_ms(-HOUR_MS);
-        assert!(time.standing().in_step());
-        assert_eq!((time.look(), time.now_ms()), (None, NOW_MS + 30_000));
+        assert!(time.status().in_step());
+        assert_eq!(
+            (time.poll_adoption(), time.now_ms()),
+            (None, NOW_MS + 30_000)
+        );
     }
 
     #[test]
     fn small_steps_are_in_step_and_are_taken_over_after_ten_minutes() {
         let (clock, time) = started();
         clock.jump_ms(3_000);
-        assert!(time.standing().in_step() && time.look().is_none());
+        assert!(time.status().in_step() && time.poll_adoption().is_none());
         clock.advance_ms(STEADY_MS);
-        let due = time.look().expect("due");
+        let due = time.poll_adoption().expect("due");
         assert_eq!((due.by_ms(), due.in_step()), (3_000, true));
     }
 
@@ -345,16 +352,16 @@ mod tests {
             clock.jump_ms(jump_ms);
             let time = Time::resume(Arc::new(clock.clone()), anchor);
             assert_eq!(
-                (time.now_ms(), time.standing().in_step()),
+                (time.now_ms(), time.status().in_step()),
                 (NOW_MS + 3 * 86_400_000, false),
                 "{jump_ms}"
             );
             clock.advance_ms(STEADY_MS);
-            assert_eq!(time.look().expect("steady").by_ms(), jump_ms);
+            assert_eq!(time.poll_adoption().expect("steady").by_ms(), jump_ms);
         }
         let (clock, time) = started();
         clock.advance_ms(3 * 86_400_000);
-        assert!(resumed(&clock, &time).standing().in_step());
+        assert!(resumed(&clock, &time).status().in_step());
     }
 
     #[test]
@@ -371,7 +378,7 @@ mod tests {
             clock.jump_ms(jump_ms);
             let time = Time::resume(Arc::new(clock.clone()), anchor);
             assert_eq!(
-                (time.now_ms(), time.standing().in_step()),
+                (time.now_ms(), time.status().in_step()),
                 (NOW_MS, false),
                 "{off_ms} {jump_ms}"
             );
@@ -405,13 +412,13 @@ mod tests {
     fn no_reading_makes_it_overflow() {
         let (clock, time) = started();
         clock.jump_ms(i64::MIN);
-        assert!(time.standing().ahead_ms() < 0 && time.look().is_none());
+        assert!(time.status().ahead_ms() < 0 && time.poll_adoption().is_none());
         clock.jump_ms(i64::MAX);
-        assert!(time.standing().ahead_ms() > 0 && time.look().is_none());
+        assert!(time.status().ahead_ms() > 0 && time.poll_adoption().is_none());
         clock.jump_ms(i64::MIN / 2);
-        assert_eq!(time.look(), None);
+        assert_eq!(time.poll_adoption(), None);
         clock.advance_ms(STEADY_MS);
-        time.adopt(&time.look().expect("steady"));
-        assert!(time.now_ms() > NOW_MS && time.standing().in_step());
+        time.adopt(&time.poll_adoption().expect("steady"));
+        assert!(time.now_ms() > NOW_MS && time.status().in_step());
     }
 }

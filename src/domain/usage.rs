@@ -78,7 +78,7 @@ pub enum ReportedUsage {
     /// one side was not counted: it adds nothing to the usage, and is not zero
     Partial {
         usage: Usage,
-        unsaid: Side,
+        missing: Side,
     },
     /// a negative, huge or non-numeric count: flagged, and booked at the hold
     Invalid,
@@ -86,16 +86,16 @@ pub enum ReportedUsage {
 
 impl ReportedUsage {
     /// An honest report, by which sides were counted.
-    pub fn of(usage: Usage, input_said: bool, output_said: bool) -> ReportedUsage {
-        match (input_said, output_said) {
+    pub fn of(usage: Usage, input_counted: bool, output_counted: bool) -> ReportedUsage {
+        match (input_counted, output_counted) {
             (true, true) => ReportedUsage::Complete(usage),
             (true, false) => ReportedUsage::Partial {
                 usage,
-                unsaid: Side::Output,
+                missing: Side::Output,
             },
             (false, true) => ReportedUsage::Partial {
                 usage,
-                unsaid: Side::Input,
+                missing: Side::Input,
             },
             (false, false) => ReportedUsage::Missing,
         }

@@ -25,7 +25,7 @@ impl Window {
         end_ms: u64::MAX,
     };
 
-    pub fn holds(self, at_ms: u64) -> bool {
+    pub fn contains(self, at_ms: u64) -> bool {
         self.start_ms <= at_ms && at_ms < self.end_ms
     }
 }
@@ -630,7 +630,7 @@ mod tests {
                 let at_ms = from_ms + step * 1_900_123_457;
                 for cut in cuts {
                     let window = cut(at_ms);
-                    assert!(window.holds(at_ms), "{name} {at_ms}: {window:?}");
+                    assert!(window.contains(at_ms), "{name} {at_ms}: {window:?}");
                     assert_eq!(cut(window.start_ms), window, "{name}: its first instant");
                     assert_eq!(cut(window.end_ms - 1), window, "{name}: its last instant");
                     assert_eq!(

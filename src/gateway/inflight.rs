@@ -53,7 +53,7 @@ impl Inflight {
             ErrorCode::ShuttingDown,
             "the gateway is stopping; try again in a moment",
         )
-        .retry_after(5))
+        .with_retry_after(5))
     }
 
     pub(super) fn begin(&self) -> Result<InflightGuard, ApiError> {

@@ -130,7 +130,7 @@ impl Gateway {
         let reply = match self.journey(client, call, id).await {
             Ok(reply) => reply,
             Err(FailedCall { problem, headers }) => {
-                self.metrics.refused(problem.word);
+                self.metrics.refused(problem.code);
                 let mut reply = Reply::refusal(dialect, &problem, id);
                 reply.headers.extend(headers);
                 reply
@@ -200,7 +200,7 @@ impl Gateway {
     /// Puts the model's own name in the place of a picker's alias, so that no allow-list and no budget knows but the one.
     fn resolve_alias(&self, request: &mut Request) {
         let meant = if self.picker_aliases {
-            self.table.meant(&request.model)
+            self.table.resolve_alias(&request.model)
         } else {
             &request.model
         };
@@ -234,8 +234,8 @@ impl Gateway {
         let deployment = self
             .table
             .resolve(asked)
-            .map_err(|not_routed| not_routed.problem(asked))?;
-        access::model_allowed(
+            .map_err(|not_routed| not_routed.to_api_error(asked))?;
+        access::check_model_allowed(
             &caller.team,
             caller.keys(),
             asked,
@@ -254,7 +254,7 @@ impl Gateway {
     ) -> Result<Vec<(String, String)>, ApiError> {
         let caller = self.authenticate(credential)?;
         let allowed = self.table.names().filter(|(name, deployment)| {
-            access::callable(
+            access::is_model_allowed(
                 &caller.team,
                 caller.keys(),
                 name,
@@ -270,7 +270,7 @@ impl Gateway {
                 .iter()
                 .filter_map(|(name, owner)| Some((dialect::picker_alias(name)?, owner.clone())));
             let aliases: Vec<(String, String)> = aliases
-                .filter(|(alias, _)| self.table.meant(alias) != alias)
+                .filter(|(alias, _)| self.table.resolve_alias(alias) != alias)
                 .collect();
             models.extend(aliases);
             models.sort_unstable();
@@ -295,13 +295,13 @@ impl Gateway {
             problem,
             |_| {},
         );
-        self.metrics.refused(problem.word);
+        self.metrics.refused(problem.code);
         Reply::refusal(dialect, &problem, id)
     }
 
     /// A refusal of the listener's own (not a model call, endpoint not served), counted like all others.
     pub fn refuse(&self, dialect: Dialect, problem: &ApiError) -> Reply {
-        self.metrics.refused(problem.word);
+        self.metrics.refused(problem.code);
         Reply::refusal(dialect, problem, self.next_id())
     }
 
@@ -371,7 +371,7 @@ fn invalid_tag() -> ApiError {
     ApiError::invalid(format!(
         "the header {TAG_HEADER} must be 1 to 64 letters of visible ASCII, without spaces"
     ))
-    .at(TAG_HEADER)
+    .with_param(TAG_HEADER)
 }
 
 /// A fault that only a defect of ours can cause.

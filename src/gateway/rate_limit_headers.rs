@@ -31,8 +31,8 @@ pub(super) fn refused(limited: &RateLimitHit, whose: &str) -> ApiError {
         limit.id
     );
     ApiError::new(ErrorCode::RateLimitExceeded, message)
-        .retry_after(wait_s)
-        .left(limited.left)
+        .with_retry_after(wait_s)
+        .with_allowance(limited.allowance)
 }
 
 /// Puts ours in the place of the vendor's, which get another name.
@@ -128,7 +128,7 @@ mod tests {
         };
         let problem = refused(&limited(Measure::Requests, 2_001), "this team");
         assert_eq!(
-            (problem.word, problem.retry_after_s),
+            (problem.code, problem.retry_after_s),
             (ErrorCode::RateLimitExceeded, Some(3))
         );
         assert!(

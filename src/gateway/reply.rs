@@ -152,7 +152,7 @@ impl Reply {
         let body = dialect::error_body(dialect, problem, &id);
         headers.push((REQUEST_ID.into(), id));
         Reply {
-            status: problem.word.status(),
+            status: problem.code.status(),
             headers,
             body: Body::Whole(body.into()),
         }

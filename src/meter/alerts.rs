@@ -25,11 +25,11 @@ impl SentAlerts {
         self.0 & SentAlerts::bit(kind) != 0
     }
 
-    fn all(self) -> bool {
+    fn has_all(self) -> bool {
         AlertKind::ALL.into_iter().all(|kind| self.has(kind))
     }
 
-    pub(super) fn tell(&mut self, kind: AlertKind) {
+    pub(super) fn mark_sent(&mut self, kind: AlertKind) {
         self.0 |= SentAlerts::bit(kind);
     }
 
@@ -47,19 +47,19 @@ pub(super) enum AlertTrigger {
 
 impl LedgerState {
     /// What is due of these charges, and from now on told. Windows that are over have nothing to say.
-    pub(super) fn alerts_of(&mut self, charges: &[Charge], at_ms: u64) -> Vec<Alert> {
+    pub(super) fn alerts_after_settlement(&mut self, charges: &[Charge], at_ms: u64) -> Vec<Alert> {
         let mut alerts = Vec::new();
         for charge in charges {
-            self.look_at(*charge, AlertTrigger::Spent, at_ms, &mut alerts);
+            self.collect_due(*charge, AlertTrigger::Spent, at_ms, &mut alerts);
         }
         alerts
     }
 
     /// The same for a budget that has just refused a call.
-    pub(super) fn alerts_of_refusal(&mut self, id: BudgetId, at_ms: u64) -> Vec<Alert> {
+    pub(super) fn alerts_after_refusal(&mut self, id: BudgetId, at_ms: u64) -> Vec<Alert> {
         let mut alerts = Vec::new();
         if let Some(charge) = self.charge_now(id) {
-            self.look_at(charge, AlertTrigger::Refused, at_ms, &mut alerts);
+            self.collect_due(charge, AlertTrigger::Refused, at_ms, &mut alerts);
         }
         alerts
     }
@@ -72,17 +72,21 @@ impl LedgerState {
             .filter_map(|id| self.charge_now(*id))
             .collect();
         charges.sort();
-        self.alerts_of(&charges, at_ms)
+        self.alerts_after_settlement(&charges, at_ms)
     }
 
     /// Makes what is told that which was written down.
-    pub(super) fn restore_told(&mut self, told: &[(Charge, AlertKind)]) {
+    pub(super) fn restore_sent(&mut self, sent: &[(Charge, AlertKind)]) {
         self.balances
             .values_mut()
-            .for_each(|balance| balance.told = SentAlerts::default());
-        for (charge, kind) in told {
+            .for_each(|balance| balance.sent = SentAlerts::default());
+        for (charge, kind) in sent {
             if !self.is_past(*charge) {
-                self.balances.entry(*charge).or_default().told.tell(*kind);
+                self.balances
+                    .entry(*charge)
+                    .or_default()
+                    .sent
+                    .mark_sent(*kind);
             }
         }
     }
@@ -94,14 +98,14 @@ impl LedgerState {
             window_start_ms: alert.window.start_ms,
         };
         if let Some(balance) = self.balances.get_mut(&charge) {
-            balance.told.requeue(alert.kind);
-            self.untold = true;
+            balance.sent.requeue(alert.kind);
+            self.has_requeued_alerts = true;
         }
     }
 
     /// What every budget has left unsaid, where something was taken back since this was asked last.
     pub(super) fn alerts_pending(&mut self, at_ms: u64) -> Vec<Alert> {
-        if std::mem::take(&mut self.untold) {
+        if std::mem::take(&mut self.has_requeued_alerts) {
             self.alerts_due(at_ms)
         } else {
             Vec::new()
@@ -116,10 +120,10 @@ impl LedgerState {
         })
     }
 
-    fn look_at(
+    fn collect_due(
         &mut self,
         charge: Charge,
-        occasion: AlertTrigger,
+        trigger: AlertTrigger,
         at_ms: u64,
         alerts: &mut Vec<Alert>,
     ) {
@@ -131,15 +135,15 @@ impl LedgerState {
             return;
         };
         // only what was spent makes a balance; a budget of nothing is at its limit without one
-        let balance = match occasion {
+        let balance = match trigger {
             AlertTrigger::Spent => self.balances.get_mut(&charge),
             AlertTrigger::Refused => Some(self.balances.entry(charge).or_default()),
         };
-        let Some(balance) = balance.filter(|balance| !balance.told.all()) else {
+        let Some(balance) = balance.filter(|balance| !balance.sent.has_all()) else {
             return;
         };
         let (limit, settled) = (watched.budget.limit, balance.settled);
-        let refused = occasion == AlertTrigger::Refused;
+        let refused = trigger == AlertTrigger::Refused;
         let some_spent = refused || settled > Money::ZERO;
         let threshold = some_spent && passed(settled, limit, self.threshold_percent);
         let at_limit = some_spent && settled >= limit || refused && threshold;
@@ -147,8 +151,8 @@ impl LedgerState {
             (AlertKind::Threshold, threshold),
             (AlertKind::Limit, at_limit),
         ] {
-            if due && !balance.told.has(kind) {
-                balance.told.tell(kind);
+            if due && !balance.sent.has(kind) {
+                balance.sent.mark_sent(kind);
                 let (budget, window) = (watched.budget.clone(), watched.window);
                 alerts.push(Alert {
                     kind,
@@ -212,7 +216,7 @@ mod tests {
                 .map_or(Money::ZERO, |b| b.settled)
                 .plus(Money::from_pico(cost)),
         );
-        kinds(&state.alerts_of(&[charge(day)], day * DAY_MS + 5))
+        kinds(&state.alerts_after_settlement(&[charge(day)], day * DAY_MS + 5))
     }
 
     fn kinds(alerts: &[Alert]) -> Vec<(AlertKind, u64)> {
@@ -238,7 +242,7 @@ mod tests {
             ] {
                 assert_eq!(spend(&mut state, 1, cost), expected, "{cost} more");
             }
-            let _turned = state.standing(BudgetId(1), 2 * DAY_MS);
+            let _turned = state.budget_status(BudgetId(1), 2 * DAY_MS);
             assert_eq!(
                 spend(&mut state, 1, 1),
                 [],
@@ -252,16 +256,16 @@ mod tests {
     fn a_refusal_tells_the_limit_once_the_threshold_is_passed() {
         let mut state = state(Action::Block);
         assert_eq!(
-            kinds(&state.alerts_of_refusal(BudgetId(1), DAY_MS)),
+            kinds(&state.alerts_after_refusal(BudgetId(1), DAY_MS)),
             [],
             "one that is too large says nothing of the budget"
         );
         spend(&mut state, 1, 90);
         assert_eq!(
-            kinds(&state.alerts_of_refusal(BudgetId(1), DAY_MS)),
+            kinds(&state.alerts_after_refusal(BudgetId(1), DAY_MS)),
             [(Limit, 90)]
         );
-        assert_eq!(kinds(&state.alerts_of_refusal(BudgetId(1), DAY_MS)), []);
+        assert_eq!(kinds(&state.alerts_after_refusal(BudgetId(1), DAY_MS)), []);
     }
 
     #[test]
@@ -271,14 +275,14 @@ mod tests {
         spend(&mut state, 1, 20);
         state.set_budget(budget(10, Action::Block), DAY_MS);
         assert_eq!(
-            kinds(&state.alerts_of_refusal(BudgetId(1), DAY_MS)),
+            kinds(&state.alerts_after_refusal(BudgetId(1), DAY_MS)),
             [(Threshold, 200), (Limit, 200)]
         );
         let mut state = self::state(Action::Block);
         state.set_budget(budget(0, Action::Block), DAY_MS);
         assert_eq!(spend(&mut state, 1, 0), []);
         assert_eq!(
-            kinds(&state.alerts_of_refusal(BudgetId(1), DAY_MS)),
+            kinds(&state.alerts_after_refusal(BudgetId(1), DAY_MS)),
             [(Threshold, 100), (Limit, 100)]
         );
     }
@@ -288,7 +292,7 @@ mod tests {
         let mut state = state(Action::Block);
         let told = spend(&mut state, 1, 100);
         assert_eq!(told.len(), 2);
-        state.restore_told(&[(charge(1), Threshold), (charge(0), Limit)]);
+        state.restore_sent(&[(charge(1), Threshold), (charge(0), Limit)]);
         let due = state.alerts_due(DAY_MS + 9);
         assert_eq!(kinds(&due), [(Limit, 100)]);
         assert_eq!(state.alerts_due(DAY_MS + 9), []);

@@ -16,7 +16,7 @@ use crate::domain::money::Money;
 use crate::domain::time::{Adoption, Time};
 use crate::domain::zone::Zone;
 use crate::meter::rate_limits::{RateLimitStatus, Tokens};
-use crate::meter::state::{BudgetStatus, HoldDenial, LedgerState, Tightest, UnloggedEnding};
+use crate::meter::state::{BudgetStatus, HoldDenial, LedgerState, TightestBudget, UnloggedEnding};
 use crate::store::{AppendError, KnownWindows, RecoveredState, Wal};
 
 /// A claim for one attempt: the hold without its instant and charges, and the budgets and rate limits above the caller.
@@ -45,8 +45,8 @@ pub struct HoldGrant {
 /// Why a claim was not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HoldError {
-    NoRoom(HoldDenial),
-    Ledger(AppendError),
+    Denied(HoldDenial),
+    NotLogged(AppendError),
 }
 
 /// What an ending did.
@@ -66,7 +66,7 @@ pub struct Receipt {
 
 pub struct Ledger {
     state: Mutex<LedgerState>,
-    journal: Arc<Wal>,
+    wal: Arc<Wal>,
     /// read under the lock, so that no claim carries an instant from before time was set back into the windows after it
     time: Arc<Time>,
     /// counts what may have made room other than the end of a call
@@ -77,7 +77,7 @@ impl Ledger {
     /// The state as of the last record of the log. Holds that were open then are booked at their ceiling, or at what was
     /// reported by then where that is more, flagged `orphaned`: their calls may have cost that much.
     pub fn recover(
-        journal: Arc<Wal>,
+        wal: Arc<Wal>,
         zone: Zone,
         budgets: Vec<Budget>,
         recovered: RecoveredState,
@@ -96,15 +96,15 @@ impl Ledger {
         }
         let ledger = Ledger {
             state: Mutex::new(state),
-            journal,
+            wal,
             time,
             changes: watch::Sender::new(0),
         };
         for hold in recovered.holds {
-            ledger.settle(hold.id, CallResult::orphaned(hold.worst(), now_ms))?;
+            ledger.settle(hold.id, CallResult::orphaned(hold.cost_max(), now_ms))?;
         }
         // what was told is what was written down; the rest is due
-        ledger.lock().restore_told(&recovered.told);
+        ledger.lock().restore_sent(&recovered.told);
         Ok(ledger)
     }
 
@@ -112,18 +112,18 @@ impl Ledger {
     pub fn hold(&self, claim: Claim<'_>) -> Result<HoldGrant, HoldError> {
         let mut state = self.lock();
         let (at_ms, boot_ms) = (self.time.now_ms(), self.time.boot_ms());
-        let charges = room(&mut state, &claim, at_ms, boot_ms).map_err(HoldError::NoRoom)?;
+        let charges = check_room(&mut state, &claim, at_ms, boot_ms).map_err(HoldError::Denied)?;
         let hold = Hold {
             at_ms,
             charges,
             ..claim.hold
         };
         let id = hold.id;
-        let allowance = state.rates.take(claim.limits, &hold, claim.tokens);
+        let allowance = state.rate_limits.take(claim.limits, &hold, claim.tokens);
         let event = Arc::new(LedgerEvent::Hold(hold));
-        let sequence = self.journal.append(event.clone()).map_err(|not_logged| {
-            state.rates.give_back(id, boot_ms);
-            HoldError::Ledger(not_logged)
+        let sequence = self.wal.append(event.clone()).map_err(|not_logged| {
+            state.rate_limits.give_back(id, boot_ms);
+            HoldError::NotLogged(not_logged)
         })?;
         state.apply(&event);
         let remainder = match &*event {
@@ -140,20 +140,22 @@ impl Ledger {
     }
 
     /// Whether a claim would be taken now. Takes nothing.
-    pub fn look(&self, claim: &Claim<'_>) -> Result<(), HoldError> {
+    pub fn check_hold(&self, claim: &Claim<'_>) -> Result<(), HoldError> {
         let mut state = self.lock();
         let (at_ms, boot_ms) = (self.time.now_ms(), self.time.boot_ms());
-        room(&mut state, claim, at_ms, boot_ms)
+        check_room(&mut state, claim, at_ms, boot_ms)
             .map(drop)
-            .map_err(HoldError::NoRoom)
+            .map_err(HoldError::Denied)
     }
 
-    /// Puts the actual cost in the place of a hold. On an error the hold stays until `settle_owed` can log the ending, and the
+    /// Puts the actual cost in the place of a hold. On an error the hold stays until `settle_unlogged` can log the ending, and the
     /// answer must not be ended. A hold that is resolved already is left alone. Rate limits are resolved either way: the call
     /// is over.
     pub fn settle(&self, id: HoldId, mut ending: CallResult) -> Result<Receipt, AppendError> {
         let mut state = self.lock();
-        let allowance = state.rates.end(id, ending.tokens(), self.time.boot_ms());
+        let allowance = state
+            .rate_limits
+            .end(id, ending.tokens(), self.time.boot_ms());
         let Some(mut hold) = state.hold(id).cloned() else {
             return Ok(Receipt::default());
         };
@@ -170,7 +172,7 @@ impl Ledger {
         }
         let (now_ms, cost) = (self.time.now_ms(), ending.cost);
         let event = Arc::new(LedgerEvent::Settle(Settlement { hold, ending }));
-        let sequence = match self.journal.append(event.clone()) {
+        let sequence = match self.wal.append(event.clone()) {
             Ok(sequence) => sequence,
             Err(not_logged) => {
                 if let LedgerEvent::Settle(Settlement { ending, .. }) = Arc::unwrap_or_clone(event)
@@ -185,7 +187,7 @@ impl Ledger {
             }
         };
         let freed = state.apply(&event);
-        let alerts = state.alerts_of(&charged, now_ms);
+        let alerts = state.alerts_after_settlement(&charged, now_ms);
         let remainder = state.remainder(&charged, now_ms);
         Ok(Receipt {
             sequence,
@@ -198,10 +200,10 @@ impl Ledger {
     }
 
     /// Gives a hold back: nothing was used. Returns the budgets in which room came free. On an error the hold stays until
-    /// `settle_owed` can give it back.
+    /// `settle_unlogged` can give it back.
     pub fn release(&self, id: HoldId) -> Result<Vec<BudgetId>, AppendError> {
         let mut state = self.lock();
-        state.rates.give_back(id, self.time.boot_ms());
+        state.rate_limits.give_back(id, self.time.boot_ms());
         if state.hold(id).is_none() {
             return Ok(Vec::new());
         }
@@ -209,7 +211,7 @@ impl Ledger {
             id,
             at_ms: self.time.now_ms(),
         });
-        if let Err(not_logged) = self.journal.append(event.clone()) {
+        if let Err(not_logged) = self.wal.append(event.clone()) {
             state.unlogged.insert(id, UnloggedEnding::Release);
             return Err(not_logged);
         }
@@ -217,7 +219,7 @@ impl Ledger {
     }
 
     /// Logs the endings that could not be logged when they came, until the log fails again. What budgets have to say of them
-    /// is told by `alerts_untold`. Returns how many were logged.
+    /// is told by `alerts_pending`. Returns how many were logged.
     pub fn settle_unlogged(&self) -> usize {
         let mut logged = 0;
         while let Some((id, unlogged)) = self.first_unlogged() {
@@ -252,7 +254,7 @@ impl Ledger {
         let mut state = self.lock();
         if state.hold(id).is_some() {
             let event = Arc::new(LedgerEvent::Progress { id, progress });
-            if self.journal.append(event.clone()).is_ok() {
+            if self.wal.append(event.clone()).is_ok() {
                 state.apply(&event);
             }
         }
@@ -286,9 +288,9 @@ impl Ledger {
     }
 
     /// What is left in the tightest `block` budget that counts this claim; `None` where none does.
-    pub fn tightest(&self, claim: &Claim<'_>) -> Option<Tightest> {
+    pub fn tightest_budget(&self, claim: &Claim<'_>) -> Option<TightestBudget> {
         self.lock()
-            .tightest(claim.budgets, &claim.hold, self.time.now_ms())
+            .tightest_budget(claim.budgets, &claim.hold, self.time.now_ms())
     }
 
     /// The smallest remainder of a `block` budget that counts this claim; `None` where none does.
@@ -298,9 +300,9 @@ impl Ledger {
     }
 
     /// The `block` budgets that count this claim: those in whose lines it may have to wait.
-    pub fn blocking(&self, claim: &Claim<'_>) -> Vec<BudgetId> {
+    pub fn blocking_budgets(&self, claim: &Claim<'_>) -> Vec<BudgetId> {
         self.lock()
-            .blocking(claim.budgets, &claim.hold, self.time.now_ms())
+            .blocking_budgets(claim.budgets, &claim.hold, self.time.now_ms())
     }
 
     /// Tells a limit, after its change is committed.
@@ -309,8 +311,8 @@ impl Ledger {
         self.changed();
     }
 
-    pub fn forget_budget(&self, id: BudgetId) {
-        self.lock().forget_budget(id);
+    pub fn remove_budget(&self, id: BudgetId) {
+        self.lock().remove_budget(id);
         self.changed();
     }
 
@@ -321,33 +323,33 @@ impl Ledger {
             .map(|watched| watched.budget.clone())
     }
 
-    pub fn standing(&self, id: BudgetId) -> Option<BudgetStatus> {
-        self.lock().standing(id, self.time.now_ms())
+    pub fn budget_status(&self, id: BudgetId) -> Option<BudgetStatus> {
+        self.lock().budget_status(id, self.time.now_ms())
     }
 
     /// Tells a rate limit, after its change is committed. Calls that run already have their places in a new one: those whose
     /// caller it stands above.
-    pub fn set_limit(&self, limit: &RateLimit, stands_above: impl Fn(&Subject) -> bool) {
+    pub fn set_limit(&self, limit: &RateLimit, is_above: impl Fn(&Subject) -> bool) {
         let mut state = self.lock();
-        let is_new = !state.rates.knows(&[limit.id]);
-        state.rates.set(limit.clone(), self.time.boot_ms());
+        let is_new = !state.rate_limits.knows(&[limit.id]);
+        state.rate_limits.set(limit.clone(), self.time.boot_ms());
         if is_new {
-            state.count_running(limit.id, stands_above);
+            state.count_running(limit.id, is_above);
         }
     }
 
-    pub fn forget_limit(&self, id: LimitId) {
-        self.lock().rates.forget(id);
+    pub fn remove_limit(&self, id: LimitId) {
+        self.lock().rate_limits.remove(id);
     }
 
-    pub fn rate_standing(&self, id: LimitId) -> Option<RateLimitStatus> {
-        self.lock().rates.standing(id, self.time.boot_ms())
+    pub fn limit_status(&self, id: LimitId) -> Option<RateLimitStatus> {
+        self.lock().rate_limits.status(id, self.time.boot_ms())
     }
 
     /// The windows into which time is about to be set back. From now on no window is forgotten, until `set_back` or
     /// `stay`; what the ledger had forgotten before is booked once everything logged by now is.
-    pub fn windows_at(&self, at_ms: u64) -> Vec<Charge> {
-        self.lock().windows_at(at_ms)
+    pub fn prepare_set_back(&self, at_ms: u64) -> Vec<Charge> {
+        self.lock().prepare_set_back(at_ms)
     }
 
     /// Adopts an earlier time. `known`: what the books say of its windows and all later ones.
@@ -360,8 +362,8 @@ impl Ledger {
     }
 
     /// Time is not set back after all.
-    pub fn stay(&self) {
-        self.lock().keep_no_past();
+    pub fn cancel_set_back(&self) {
+        self.lock().cancel_set_back();
     }
 
     pub fn open_holds(&self) -> usize {
@@ -382,7 +384,7 @@ impl Ledger {
     }
 
     pub fn wal(&self) -> &Arc<Wal> {
-        &self.journal
+        &self.wal
     }
 
     /// A panic under the lock leaves amounts that `apply` had not begun to change: it does nothing that can panic.
@@ -392,25 +394,25 @@ impl Ledger {
 }
 
 /// Whether a claim finds room at every level, and what it charges.
-fn room(
+fn check_room(
     state: &mut LedgerState,
     claim: &Claim<'_>,
     at_ms: u64,
     boot_ms: u64,
 ) -> Result<Vec<Charge>, HoldDenial> {
-    if !state.knows(claim.budgets) || !state.rates.knows(claim.limits) {
+    if !state.knows(claim.budgets) || !state.rate_limits.knows(claim.limits) {
         return Err(HoldDenial::Stale);
     }
-    let room = state.room(claim.budgets, &claim.hold, at_ms);
+    let room = state.check_room(claim.budgets, &claim.hold, at_ms);
     // no retry helps where money is missing, and nobody waits for money whom a rate limit refuses
     if !matches!(
         room,
-        Err(HoldDenial::Exceeded { .. } | HoldDenial::Repeated)
+        Err(HoldDenial::Exceeded { .. } | HoldDenial::Duplicate)
     ) {
         state
-            .rates
-            .room(claim.limits, &claim.hold, claim.tokens, boot_ms)
-            .map_err(HoldDenial::Limited)?;
+            .rate_limits
+            .check_room(claim.limits, &claim.hold, claim.tokens, boot_ms)
+            .map_err(HoldDenial::RateLimited)?;
     }
     room
 }

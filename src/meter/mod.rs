@@ -8,9 +8,8 @@ mod rate_limits;
 mod state;
 #[cfg(test)]
 mod tests;
-pub mod window;
 
 pub use crate::meter::alerts::THRESHOLD_PERCENT;
 pub use crate::meter::rate_limits::{Measure, RateLimitHit, RateLimitStatus, Tokens};
 pub use ledger::{Claim, HoldError, HoldGrant, Ledger, Receipt};
-pub use state::{BudgetStatus, HoldDenial, Tightest};
+pub use state::{BudgetStatus, HoldDenial, TightestBudget};

@@ -40,7 +40,7 @@ impl Tokens {
 /// One limit as it stands now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimitStatus {
-    pub left: Allowance,
+    pub allowance: Allowance,
     /// calls that run now
     pub running: u32,
 }
@@ -60,7 +60,7 @@ pub struct RateLimitHit {
     pub measure: Measure,
     pub wait_ms: u64,
     /// what the tightest limits have left
-    pub left: Allowance,
+    pub allowance: Allowance,
 }
 
 /// GCRA with one minute of burst, as the bucket that it is: each unit adds 60,000 to the level, and every millisecond
@@ -177,7 +177,7 @@ impl RateLimitState {
             .max_by_key(|(wait_ms, _)| *wait_ms)
     }
 
-    fn left(&self) -> Allowance {
+    fn allowance(&self) -> Allowance {
         Allowance {
             requests: self.requests.map(Bucket::gauge),
             tokens: self.tokens.map(Bucket::gauge),
@@ -194,37 +194,33 @@ struct RateUsage {
 
 /// Every limit, and what the open holds took.
 #[derive(Default)]
-pub(super) struct Rates {
+pub(super) struct RateLimits {
     limits: HashMap<LimitId, RateLimitState, RandomState>,
     taken: HashMap<HoldId, Vec<RateUsage>, RandomState>,
 }
 
-impl Rates {
+impl RateLimits {
     /// Tells a limit, new or changed. What is used of it stays used.
     pub(super) fn set(&mut self, limit: RateLimit, now_ms: u64) {
         let old = self.limits.remove(&limit.id);
         let (requests, tokens, running) = old.map_or((None, None, 0), |old| {
             (old.requests, old.tokens, old.running)
         });
-        let watched = RateLimitState {
+        let state = RateLimitState {
             requests: limit.rpm.map(|rpm| Bucket::of(rpm, requests, now_ms)),
             tokens: limit.tpm.map(|tpm| Bucket::of(tpm, tokens, now_ms)),
             running,
             limit,
         };
-        self.limits.insert(watched.limit.id, watched);
+        self.limits.insert(state.limit.id, state);
     }
 
     /// A place for a call that runs already.
-    pub(super) fn seat(&mut self, id: LimitId, hold: &Hold) {
-        let Some(watched) = self
-            .limits
-            .get_mut(&id)
-            .filter(|watched| watched.counts(hold))
-        else {
+    pub(super) fn count_running(&mut self, id: LimitId, hold: &Hold) {
+        let Some(state) = self.limits.get_mut(&id).filter(|state| state.counts(hold)) else {
             return;
         };
-        watched.running += 1;
+        state.running += 1;
         self.taken.entry(hold.id).or_default().push(RateUsage {
             limit: id,
             request: false,
@@ -232,7 +228,7 @@ impl Rates {
         });
     }
 
-    pub(super) fn forget(&mut self, id: LimitId) {
+    pub(super) fn remove(&mut self, id: LimitId) {
         self.limits.remove(&id);
     }
 
@@ -240,18 +236,18 @@ impl Rates {
         ids.iter().all(|id| self.limits.contains_key(id))
     }
 
-    pub(super) fn standing(&mut self, id: LimitId, now_ms: u64) -> Option<RateLimitStatus> {
-        let watched = self.limits.get_mut(&id)?;
-        watched.drain(now_ms);
+    pub(super) fn status(&mut self, id: LimitId, now_ms: u64) -> Option<RateLimitStatus> {
+        let state = self.limits.get_mut(&id)?;
+        state.drain(now_ms);
         Some(RateLimitStatus {
-            left: watched.left(),
-            running: watched.running,
+            allowance: state.allowance(),
+            running: state.running,
         })
     }
 
     /// Whether a claim fits into every limit that counts this deployment; nothing is taken. Of several that refuse it, the
     /// one that does so for longest is named.
-    pub(super) fn room(
+    pub(super) fn check_room(
         &mut self,
         ids: &[LimitId],
         hold: &Hold,
@@ -260,15 +256,11 @@ impl Rates {
     ) -> Result<(), Box<RateLimitHit>> {
         let mut longest: Option<(u64, Measure, LimitId)> = None;
         for id in ids {
-            let Some(watched) = self
-                .limits
-                .get_mut(id)
-                .filter(|watched| watched.counts(hold))
-            else {
+            let Some(state) = self.limits.get_mut(id).filter(|state| state.counts(hold)) else {
                 continue;
             };
-            watched.drain(now_ms);
-            if let Some((wait_ms, measure)) = watched.refuses(tokens)
+            state.drain(now_ms);
+            if let Some((wait_ms, measure)) = state.refuses(tokens)
                 && longest.is_none_or(|(so_far_ms, ..)| so_far_ms < wait_ms)
             {
                 longest = Some((wait_ms, measure, *id));
@@ -277,14 +269,14 @@ impl Rates {
         let Some((wait_ms, measure, id)) = longest else {
             return Ok(());
         };
-        let left = self.tightest(ids, hold).unwrap_or_default();
-        let limit = self.limits.get(&id).map(|watched| watched.limit.clone());
+        let allowance = self.tightest(ids, hold).unwrap_or_default();
+        let limit = self.limits.get(&id).map(|state| state.limit.clone());
         limit.map_or(Ok(()), |limit| {
             Err(Box::new(RateLimitHit {
                 limit,
                 measure,
                 wait_ms,
-                left,
+                allowance,
             }))
         })
     }
@@ -298,25 +290,21 @@ impl Rates {
     ) -> Option<Allowance> {
         let mut taken = Vec::with_capacity(ids.len());
         for id in ids {
-            let Some(watched) = self
-                .limits
-                .get_mut(id)
-                .filter(|watched| watched.counts(hold))
-            else {
+            let Some(state) = self.limits.get_mut(id).filter(|state| state.counts(hold)) else {
                 continue;
             };
-            watched.running += 1;
-            if let Some(requests) = &mut watched.requests {
+            state.running += 1;
+            if let Some(requests) = &mut state.requests {
                 requests.add(1);
             }
-            let claimed = watched.tokens.as_mut().map(|bucket| {
+            let claimed = state.tokens.as_mut().map(|bucket| {
                 let claimed = tokens.claimed(bucket.per_minute);
                 bucket.add(claimed);
                 claimed
             });
             taken.push(RateUsage {
                 limit: *id,
-                request: watched.requests.is_some(),
+                request: state.requests.is_some(),
                 tokens: claimed,
             });
         }
@@ -332,8 +320,8 @@ impl Rates {
         let counting = ids
             .iter()
             .filter_map(|id| self.limits.get(id))
-            .filter(|watched| watched.counts(hold));
-        left_of(counting)
+            .filter(|state| state.counts(hold));
+        tightest_allowance(counting)
     }
 
     /// A call is over: its places are free again, and the tokens that it used stand where the claimed ones stood. `None`:
@@ -362,7 +350,7 @@ impl Rates {
             if let Some(bucket) = self
                 .limits
                 .get_mut(&limit)
-                .and_then(|watched| watched.requests.as_mut())
+                .and_then(|state| state.requests.as_mut())
             {
                 bucket.give_back(1);
             }
@@ -380,16 +368,16 @@ impl Rates {
         }
         let all_taken = self.taken.remove(&id)?;
         for taken in &all_taken {
-            let Some(watched) = self.limits.get_mut(&taken.limit) else {
+            let Some(state) = self.limits.get_mut(&taken.limit) else {
                 continue;
             };
-            watched.drain(now_ms);
-            watched.running = watched.running.saturating_sub(1);
-            if let (Some(bucket), Some(claimed)) = (&mut watched.tokens, taken.tokens) {
+            state.drain(now_ms);
+            state.running = state.running.saturating_sub(1);
+            if let (Some(bucket), Some(claimed)) = (&mut state.tokens, taken.tokens) {
                 correct(bucket, claimed);
             }
         }
-        left_of(
+        tightest_allowance(
             all_taken
                 .iter()
                 .filter_map(|taken| self.limits.get(&taken.limit)),
@@ -398,9 +386,9 @@ impl Rates {
 }
 
 /// What is left of all these, measure by measure.
-fn left_of<'w>(limits: impl Iterator<Item = &'w RateLimitState>) -> Option<Allowance> {
+fn tightest_allowance<'w>(limits: impl Iterator<Item = &'w RateLimitState>) -> Option<Allowance> {
     limits
-        .map(RateLimitState::left)
+        .map(RateLimitState::allowance)
         .reduce(|one, other| Allowance {
             requests: tighter(one.requests, other.requests),
             tokens: tighter(one.tokens, other.tokens),
@@ -467,7 +455,7 @@ mod tests {
 
     /// Limits, a clock, and calls that are numbered as they come.
     struct Desk {
-        rates: Rates,
+        rates: RateLimits,
         ids: Vec<LimitId>,
         now_ms: u64,
         calls: u128,
@@ -476,7 +464,7 @@ mod tests {
     impl Desk {
         fn with(limits: impl IntoIterator<Item = RateLimit>) -> Desk {
             let mut desk = Desk {
-                rates: Rates::default(),
+                rates: RateLimits::default(),
                 ids: Vec::new(),
                 now_ms: NOW_MS,
                 calls: 0,
@@ -490,7 +478,7 @@ mod tests {
 
         fn asks(&mut self, input: u64, output: u64) -> Result<HoldId, (Measure, u64)> {
             let (hold, tokens) = (hold(self.calls), Tokens { input, output });
-            let room = self.rates.room(&self.ids, &hold, tokens, self.now_ms);
+            let room = self.rates.check_room(&self.ids, &hold, tokens, self.now_ms);
             room.map_err(|limited| (limited.measure, limited.wait_ms))?;
             self.rates.take(&self.ids, &hold, tokens);
             self.calls += 1;
@@ -508,9 +496,9 @@ mod tests {
 
         fn left(&mut self, id: u64) -> Allowance {
             self.rates
-                .standing(LimitId(id), self.now_ms)
+                .status(LimitId(id), self.now_ms)
                 .expect("known")
-                .left
+                .allowance
         }
     }
 
@@ -587,8 +575,8 @@ mod tests {
         assert_eq!(desk.left(1).requests.map(|gauge| gauge.remaining), Some(58));
         assert_eq!(
             desk.rates
-                .standing(LimitId(3), NOW_MS)
-                .map(|standing| standing.running),
+                .status(LimitId(3), NOW_MS)
+                .map(|status| status.running),
             Some(2)
         );
         desk.now_ms += 30_000;
@@ -641,8 +629,8 @@ mod tests {
         );
         assert_eq!(
             desk.rates
-                .standing(LimitId(1), NOW_MS)
-                .map(|standing| standing.running),
+                .status(LimitId(1), NOW_MS)
+                .map(|status| status.running),
             Some(0)
         );
         assert!(desk.rates.taken.is_empty());
@@ -682,7 +670,7 @@ mod tests {
             Err((Measure::Requests, 60_000)),
             "no longer than the new minute"
         );
-        desk.rates.forget(LimitId(1));
+        desk.rates.remove(LimitId(1));
         assert!(desk.asks(0, 0).is_ok());
     }
 

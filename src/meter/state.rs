@@ -12,7 +12,7 @@ use crate::domain::id::{BudgetId, LimitId};
 use crate::domain::money::Money;
 use crate::domain::zone::{Window, Zone};
 use crate::meter::alerts::{SentAlerts, THRESHOLD_PERCENT};
-use crate::meter::rate_limits::{RateLimitHit, Rates};
+use crate::meter::rate_limits::{RateLimitHit, RateLimits};
 use crate::store::KnownWindows;
 
 /// What stands in one window of one budget.
@@ -22,7 +22,7 @@ pub(super) struct Balance {
     held: Money,
     /// open holds that charge it
     holds: u32,
-    pub told: SentAlerts,
+    pub sent: SentAlerts,
 }
 
 /// A budget as it stands now.
@@ -59,20 +59,20 @@ pub enum HoldDenial {
     /// would not fit even if every open hold were given back
     Exceeded {
         budget: Box<Budget>,
-        standing: BudgetStatus,
+        status: BudgetStatus,
         alerts: Vec<Alert>,
     },
     /// fits once open holds settle
     Held {
         budget: Box<Budget>,
-        standing: BudgetStatus,
+        status: BudgetStatus,
     },
     /// a rate limit is used up
-    Limited(Box<RateLimitHit>),
+    RateLimited(Box<RateLimitHit>),
     /// it names a budget or limit that is there no more: its caller is to be looked up anew
     Stale,
     /// the claim is held already: an attempt asks once
-    Repeated,
+    Duplicate,
 }
 
 /// A budget with the window it is in.
@@ -90,9 +90,9 @@ pub(super) struct LedgerState {
     /// while time is being set back: past windows are not forgotten
     keeps_past: bool,
     /// an alert was taken back
-    pub(super) untold: bool,
+    pub(super) has_requeued_alerts: bool,
     /// beside all that is logged: a replay knows nothing of it
-    pub(super) rates: Rates,
+    pub(super) rate_limits: RateLimits,
     /// endings of open holds that the log did not take
     pub(super) unlogged: BTreeMap<HoldId, UnloggedEnding>,
 }
@@ -113,8 +113,8 @@ impl LedgerState {
             balances: HashMap::default(),
             holds: HashMap::default(),
             keeps_past: false,
-            untold: false,
-            rates: Rates::default(),
+            has_requeued_alerts: false,
+            rate_limits: RateLimits::default(),
             unlogged: BTreeMap::new(),
         }
     }
@@ -150,7 +150,7 @@ impl LedgerState {
             .insert(budget.id, BudgetState { budget, window });
     }
 
-    pub(super) fn forget_budget(&mut self, id: BudgetId) {
+    pub(super) fn remove_budget(&mut self, id: BudgetId) {
         self.budgets.remove(&id);
         self.balances
             .retain(|charge, balance| charge.budget != id || balance.holds > 0);
@@ -161,33 +161,33 @@ impl LedgerState {
     }
 
     /// Whether a claim fits into every budget that counts this deployment, and what it charges.
-    pub(super) fn room(
+    pub(super) fn check_room(
         &mut self,
         ids: &[BudgetId],
         hold: &Hold,
         now_ms: u64,
     ) -> Result<Vec<Charge>, HoldDenial> {
         if self.holds.contains_key(&hold.id) {
-            return Err(HoldDenial::Repeated);
+            return Err(HoldDenial::Duplicate);
         }
         let mut charges = Vec::with_capacity(ids.len());
         let (mut held_up, mut exceeded) = (None, Vec::new());
         for id in ids {
-            let Some(standing) = self.counting(*id, hold, now_ms) else {
+            let Some(status) = self.status_if_counted(*id, hold, now_ms) else {
                 continue;
             };
             let Some(watched) = self.budgets.get(id) else {
                 continue;
             };
             let budget = || Box::new(watched.budget.clone());
-            let with_claim = standing.settled.plus(hold.ceiling);
-            if with_claim > standing.limit && standing.blocks {
-                exceeded.push((budget(), standing));
+            let with_claim = status.settled.plus(hold.ceiling);
+            if with_claim > status.limit && status.blocks {
+                exceeded.push((budget(), status));
             }
-            if with_claim.plus(standing.held) > standing.limit && standing.blocks {
+            if with_claim.plus(status.held) > status.limit && status.blocks {
                 held_up.get_or_insert_with(|| HoldDenial::Held {
                     budget: budget(),
-                    standing,
+                    status,
                 });
             }
             charges.push(Charge {
@@ -207,17 +207,17 @@ impl LedgerState {
     fn exceeded(&mut self, budgets: Vec<(Box<Budget>, BudgetStatus)>, now_ms: u64) -> HoldDenial {
         let alerts = budgets
             .iter()
-            .flat_map(|(budget, _)| self.alerts_of_refusal(budget.id, now_ms))
+            .flat_map(|(budget, _)| self.alerts_after_refusal(budget.id, now_ms))
             .collect();
         let lasts =
-            |standing: &BudgetStatus| std::cmp::Reverse(standing.resets_at_ms.unwrap_or(u64::MAX));
+            |status: &BudgetStatus| std::cmp::Reverse(status.resets_at_ms.unwrap_or(u64::MAX));
         let named = budgets
             .into_iter()
-            .min_by_key(|(_, standing)| (standing.limit.minus(standing.settled), lasts(standing)));
+            .min_by_key(|(_, status)| (status.limit.minus(status.settled), lasts(status)));
         match named {
-            Some((budget, standing)) => HoldDenial::Exceeded {
+            Some((budget, status)) => HoldDenial::Exceeded {
                 budget,
-                standing,
+                status,
                 alerts,
             },
             None => HoldDenial::Stale,
@@ -241,23 +241,23 @@ impl LedgerState {
 
     /// The smallest remainder among the `block` budgets that count this deployment, with that of open holds given back.
     /// `None`: nothing blocks.
-    pub(super) fn tightest(
+    pub(super) fn tightest_budget(
         &mut self,
         ids: &[BudgetId],
         hold: &Hold,
         now_ms: u64,
-    ) -> Option<Tightest> {
-        let mut tightest: Option<Tightest> = None;
+    ) -> Option<TightestBudget> {
+        let mut tightest: Option<TightestBudget> = None;
         for id in ids {
-            let Some(standing) = self
-                .counting(*id, hold, now_ms)
-                .filter(|standing| standing.blocks)
+            let Some(status) = self
+                .status_if_counted(*id, hold, now_ms)
+                .filter(|status| status.blocks)
             else {
                 continue;
             };
-            let now = standing.remaining();
-            let once_settled = standing.limit.minus(standing.settled).max(Money::ZERO);
-            let so_far = tightest.get_or_insert(Tightest { now, once_settled });
+            let now = status.remaining();
+            let once_settled = status.limit.minus(status.settled).max(Money::ZERO);
+            let so_far = tightest.get_or_insert(TightestBudget { now, once_settled });
             so_far.now = so_far.now.min(now);
             so_far.once_settled = so_far.once_settled.min(once_settled);
         }
@@ -271,22 +271,34 @@ impl LedgerState {
         hold: &Hold,
         now_ms: u64,
     ) -> Option<Remainder> {
-        let standings = ids.iter().filter_map(|id| self.counting(*id, hold, now_ms));
-        smallest(standings)
+        let statuses = ids
+            .iter()
+            .filter_map(|id| self.status_if_counted(*id, hold, now_ms));
+        smallest(statuses)
     }
 
     /// The `block` budgets that count this deployment.
-    pub(super) fn blocking(&mut self, ids: &[BudgetId], hold: &Hold, now_ms: u64) -> Vec<BudgetId> {
+    pub(super) fn blocking_budgets(
+        &mut self,
+        ids: &[BudgetId],
+        hold: &Hold,
+        now_ms: u64,
+    ) -> Vec<BudgetId> {
         let mut ids = ids.to_vec();
         ids.retain(|id| {
-            self.counting(*id, hold, now_ms)
-                .is_some_and(|standing| standing.blocks)
+            self.status_if_counted(*id, hold, now_ms)
+                .is_some_and(|status| status.blocks)
         });
         ids
     }
 
     /// The standing of a budget if it counts the hold's deployment.
-    fn counting(&mut self, id: BudgetId, hold: &Hold, now_ms: u64) -> Option<BudgetStatus> {
+    fn status_if_counted(
+        &mut self,
+        id: BudgetId,
+        hold: &Hold,
+        now_ms: u64,
+    ) -> Option<BudgetStatus> {
         let watched = self.budgets.get(&id)?;
         let subject = &hold.subject;
         if let Some(pattern) = &watched.budget.model
@@ -294,11 +306,11 @@ impl LedgerState {
         {
             return None;
         }
-        self.standing(id, now_ms)
+        self.budget_status(id, now_ms)
     }
 
     /// A budget as it stands at an instant. A window never turns back: an earlier instant counts in the latest window.
-    pub(super) fn standing(&mut self, id: BudgetId, now_ms: u64) -> Option<BudgetStatus> {
+    pub(super) fn budget_status(&mut self, id: BudgetId, now_ms: u64) -> Option<BudgetStatus> {
         let watched = self.budgets.get_mut(&id)?;
         if now_ms >= watched.window.end_ms {
             let old = Charge {
@@ -334,12 +346,12 @@ impl LedgerState {
         smallest(
             charges
                 .iter()
-                .filter_map(|charge| self.standing(charge.budget, now_ms)),
+                .filter_map(|charge| self.budget_status(charge.budget, now_ms)),
         )
     }
 
     /// The windows that an instant falls into. From now on no window is forgotten, until `set_back`.
-    pub(super) fn windows_at(&mut self, at_ms: u64) -> Vec<Charge> {
+    pub(super) fn prepare_set_back(&mut self, at_ms: u64) -> Vec<Charge> {
         self.keeps_past = true;
         let window =
             |watched: &BudgetState| self.zone.window(watched.budget.period, at_ms).start_ms;
@@ -364,7 +376,7 @@ impl LedgerState {
         }
         for (charge, kind) in known.told {
             if let Some(balance) = self.balances.get_mut(&charge) {
-                balance.told.tell(kind);
+                balance.sent.mark_sent(kind);
             }
         }
         for watched in self.budgets.values_mut() {
@@ -372,22 +384,18 @@ impl LedgerState {
         }
     }
 
-    pub(super) fn keep_no_past(&mut self) {
+    pub(super) fn cancel_set_back(&mut self) {
         self.keeps_past = false;
     }
 
     /// Gives calls that run a place in a limit that is new; what they took of other measures is past.
-    pub(super) fn count_running(
-        &mut self,
-        limit: LimitId,
-        stands_above: impl Fn(&Subject) -> bool,
-    ) {
+    pub(super) fn count_running(&mut self, limit: LimitId, is_above: impl Fn(&Subject) -> bool) {
         for hold in self
             .holds
             .values()
-            .filter(|hold| stands_above(&hold.subject) && !self.unlogged.contains_key(&hold.id))
+            .filter(|hold| is_above(&hold.subject) && !self.unlogged.contains_key(&hold.id))
         {
-            self.rates.seat(limit, hold);
+            self.rate_limits.count_running(limit, hold);
         }
     }
 
@@ -466,10 +474,10 @@ impl LedgerState {
 }
 
 /// Of those that block; where two have as little left, the one that begins anew later.
-fn smallest(standings: impl Iterator<Item = BudgetStatus>) -> Option<Remainder> {
-    let remainders = standings
-        .filter(|standing| standing.blocks)
-        .map(|standing| standing.remainder());
+fn smallest(statuses: impl Iterator<Item = BudgetStatus>) -> Option<Remainder> {
+    let remainders = statuses
+        .filter(|status| status.blocks)
+        .map(|status| status.remainder());
     remainders.min_by_key(|remainder| {
         (
             remainder.left,
@@ -480,7 +488,7 @@ fn smallest(standings: impl Iterator<Item = BudgetStatus>) -> Option<Remainder> 
 
 /// What is left in the tightest `block` budget: now, and once every open hold is given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tightest {
+pub struct TightestBudget {
     pub now: Money,
     pub once_settled: Money,
 }
@@ -537,7 +545,7 @@ mod tests {
     ) -> Result<(), HoldDenial> {
         let ids: Vec<BudgetId> = ids.iter().map(|id| BudgetId(*id)).collect();
         let mut hold = hold(number, ceiling);
-        let room = state.room(&ids, &hold, 1)?;
+        let room = state.check_room(&ids, &hold, 1)?;
         hold.charges = room;
         state.apply(&LedgerEvent::Hold(hold));
         Ok(())
@@ -590,8 +598,8 @@ mod tests {
         take(&mut state, &[1], 1, 50).expect("fits");
         settle(&mut state, 1, 30);
         assert!(settle(&mut state, 1, 30).is_empty());
-        let standing = state.standing(BudgetId(1), 1).expect("known");
-        assert_eq!((standing.settled.pico(), standing.held.pico()), (30, 0));
+        let status = state.budget_status(BudgetId(1), 1).expect("known");
+        assert_eq!((status.settled.pico(), status.held.pico()), (30, 0));
     }
 
     #[test]
@@ -612,7 +620,10 @@ mod tests {
         ];
         state.correct(&charged, Money::from_pico(-70));
         assert_eq!(
-            state.standing(BudgetId(1), 1).expect("known").remaining(),
+            state
+                .budget_status(BudgetId(1), 1)
+                .expect("known")
+                .remaining(),
             Money::from_pico(70)
         );
         assert!(
@@ -627,7 +638,7 @@ mod tests {
         state.set_budget(budget(1, 5, Period::Total, Action::Warn, None), 0);
         let hold = hold(1, 10);
         let room = state
-            .room(&[BudgetId(1)], &hold, 0)
+            .check_room(&[BudgetId(1)], &hold, 0)
             .expect("a warning admits");
         assert_eq!(room.len(), 1);
         let hold = Hold {
@@ -646,7 +657,7 @@ mod tests {
         state.set_budget(budget(1, 5, Period::Total, Action::Block, Some("gpt-*")), 0);
         state.set_budget(budget(2, 50, Period::Total, Action::Block, Some("m-*")), 0);
         let room = state
-            .room(&[BudgetId(1), BudgetId(2)], &hold(1, 10), 0)
+            .check_room(&[BudgetId(1), BudgetId(2)], &hold(1, 10), 0)
             .expect("only the second counts it");
         assert_eq!(
             room,
@@ -666,28 +677,28 @@ mod tests {
         settle(&mut state, 1, 10);
         assert_eq!(
             state
-                .standing(BudgetId(1), DAY + 5)
+                .budget_status(BudgetId(1), DAY + 5)
                 .expect("known")
                 .remaining(),
             Money::ZERO
         );
         assert_eq!(
             state
-                .standing(BudgetId(1), DAY - 5)
+                .budget_status(BudgetId(1), DAY - 5)
                 .expect("known")
                 .remaining(),
             Money::ZERO
         );
         assert_eq!(
             state
-                .standing(BudgetId(1), 2 * DAY)
+                .budget_status(BudgetId(1), 2 * DAY)
                 .expect("known")
                 .remaining(),
             Money::from_pico(10)
         );
         assert_eq!(
             state
-                .standing(BudgetId(1), DAY + 5)
+                .budget_status(BudgetId(1), DAY + 5)
                 .expect("known")
                 .remaining(),
             Money::from_pico(10)
@@ -700,7 +711,10 @@ mod tests {
         let mut state = LedgerState::new(Zone::utc());
         state.set_budget(budget(1, 10, Period::Daily, Action::Block, None), DAY - 1);
         assert_eq!(
-            state.standing(BudgetId(1), DAY).expect("known").remaining(),
+            state
+                .budget_status(BudgetId(1), DAY)
+                .expect("known")
+                .remaining(),
             Money::from_pico(10)
         );
         take(&mut state, &[1], 1, 10).expect("fits");
@@ -711,7 +725,7 @@ mod tests {
         );
         assert_eq!(
             state
-                .standing(BudgetId(1), DAY - 2_999)
+                .budget_status(BudgetId(1), DAY - 2_999)
                 .expect("known")
                 .remaining(),
             Money::from_pico(1)
@@ -719,7 +733,7 @@ mod tests {
         state.set_budget(budget(1, 11, Period::Daily, Action::Block, None), 2 * DAY);
         assert_eq!(
             state
-                .standing(BudgetId(1), 2 * DAY)
+                .budget_status(BudgetId(1), 2 * DAY)
                 .expect("known")
                 .remaining(),
             Money::from_pico(11)

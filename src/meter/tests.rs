@@ -176,7 +176,7 @@ impl Life {
             .collect();
         let ceiling = Money::from_pico(i128::from(self.seeded.below(30)));
         let hold = self.hold(id, ceiling);
-        match self.state.room(&ids, &hold, self.now_ms) {
+        match self.state.check_room(&ids, &hold, self.now_ms) {
             Ok(charges) => {
                 assert_eq!(
                     charges
@@ -187,12 +187,12 @@ impl Life {
                 );
                 drop(self.happens(LedgerEvent::Hold(Hold { charges, ..hold })));
             }
-            Err(HoldDenial::Exceeded { standing, .. }) => {
-                assert!(standing.settled.plus(ceiling) > standing.limit)
+            Err(HoldDenial::Exceeded { status, .. }) => {
+                assert!(status.settled.plus(ceiling) > status.limit)
             }
-            Err(HoldDenial::Held { standing, .. }) => {
-                assert!(standing.settled.plus(ceiling) <= standing.limit);
-                assert!(standing.settled.plus(standing.held).plus(ceiling) > standing.limit);
+            Err(HoldDenial::Held { status, .. }) => {
+                assert!(status.settled.plus(ceiling) <= status.limit);
+                assert!(status.settled.plus(status.held).plus(ceiling) > status.limit);
             }
             Err(other) => panic!("{other:?}"),
         }
@@ -226,8 +226,8 @@ impl Life {
         };
         let again = self.hold(id, Money::from_pico(1));
         assert_eq!(
-            self.state.room(&[], &again, self.now_ms),
-            Err(HoldDenial::Repeated)
+            self.state.check_room(&[], &again, self.now_ms),
+            Err(HoldDenial::Duplicate)
         );
     }
 
@@ -320,9 +320,9 @@ impl Life {
     fn check(&mut self) {
         assert_eq!(self.state.open_holds(), self.reckoned.open.len());
         for budget in budgets() {
-            let standing = self
+            let status = self
                 .state
-                .standing(budget.id, self.now_ms)
+                .budget_status(budget.id, self.now_ms)
                 .expect("it is known");
             let window_start_ms = Zone::utc().window(budget.period, self.now_ms).start_ms;
             let charge = Charge {
@@ -336,7 +336,7 @@ impl Life {
                 .copied()
                 .unwrap_or_default();
             assert_eq!(
-                (standing.settled, standing.held),
+                (status.settled, status.held),
                 (settled, self.reckoned.held(charge))
             );
             let excess = self
@@ -345,10 +345,10 @@ impl Life {
                 .get(&charge)
                 .copied()
                 .unwrap_or_default();
-            let within = standing.settled.plus(standing.held) <= standing.limit.plus(excess);
+            let within = status.settled.plus(status.held) <= status.limit.plus(excess);
             assert!(
                 within || budget.action == Action::Warn,
-                "{standing:?} with {excess} of flagged bills above their ceilings"
+                "{status:?} with {excess} of flagged bills above their ceilings"
             );
         }
     }
@@ -375,8 +375,8 @@ fn recovered(log: &[LedgerEvent], booked: usize, now_ms: u64) -> LedgerState {
 fn same(one: &mut LedgerState, other: &mut LedgerState, reckoned: &Reckoned, now_ms: u64) {
     for budget in budgets() {
         assert_eq!(
-            one.standing(budget.id, now_ms),
-            other.standing(budget.id, now_ms)
+            one.budget_status(budget.id, now_ms),
+            other.budget_status(budget.id, now_ms)
         );
     }
     assert_eq!(
@@ -436,8 +436,8 @@ fn a_restart_knows_no_window_that_is_over() {
     for budget in budgets() {
         assert_eq!(
             state
-                .standing(budget.id, now_ms)
-                .map(|standing| standing.settled),
+                .budget_status(budget.id, now_ms)
+                .map(|status| status.settled),
             Some(Money::from_pico(7))
         );
     }

@@ -11,7 +11,7 @@ const NAME_CHARS_SHOWN: usize = 128;
 
 /// `keys` are the caller's and those above it; `asked` is the name in the request; `provider` and `model` are the deployment
 /// that it resolved to.
-pub fn model_allowed<'k>(
+pub fn check_model_allowed<'k>(
     team: &Team,
     mut keys: impl Iterator<Item = &'k VirtualKey>,
     asked: &str,
@@ -34,11 +34,11 @@ pub fn model_allowed<'k>(
             list(patterns)
         ),
     )
-    .at("model"))
+    .with_param("model"))
 }
 
 /// Whether `model_allowed` would say yes: for lists of models.
-pub fn callable<'k>(
+pub fn is_model_allowed<'k>(
     team: &Team,
     mut keys: impl Iterator<Item = &'k VirtualKey>,
     asked: &str,
@@ -118,12 +118,12 @@ mod tests {
             let (team, key) = tenants(team, key);
             let keys = || std::iter::once(&key);
             assert_eq!(
-                callable(&team, keys(), "fast", "openai", "gpt-5-mini"),
+                is_model_allowed(&team, keys(), "fast", "openai", "gpt-5-mini"),
                 expected,
                 "{team:?} {key:?}"
             );
             assert_eq!(
-                model_allowed(&team, keys(), "fast", "openai", "gpt-5-mini").is_ok(),
+                check_model_allowed(&team, keys(), "fast", "openai", "gpt-5-mini").is_ok(),
                 expected
             );
         }
@@ -133,8 +133,9 @@ mod tests {
     fn a_child_may_call_what_every_key_above_it_may() {
         let (team, parent) = tenants(&[], &["gpt-5-*"]);
         let (_, child) = tenants(&[], &["*"]);
-        let allowed =
-            |model| model_allowed(&team, [&child, &parent].into_iter(), model, "openai", model);
+        let allowed = |model| {
+            check_model_allowed(&team, [&child, &parent].into_iter(), model, "openai", model)
+        };
         assert!(allowed("gpt-5-mini").is_ok());
         assert!(
             allowed("o3")
@@ -142,7 +143,7 @@ mod tests {
                 .message
                 .contains("`gpt-5-*`")
         );
-        assert!(!callable(
+        assert!(!is_model_allowed(
             &team,
             [&child, &parent].into_iter(),
             "o3",
@@ -154,10 +155,11 @@ mod tests {
     #[test]
     fn a_refusal_names_the_model_who_restricts_and_what_is_allowed() {
         let (team, key) = tenants(&["gpt-5-mini", "claude-haiku-*"], &[]);
-        let problem = model_allowed(&team, std::iter::once(&key), "gpt-5.1", "openai", "gpt-5.1")
-            .expect_err("refused");
+        let problem =
+            check_model_allowed(&team, std::iter::once(&key), "gpt-5.1", "openai", "gpt-5.1")
+                .expect_err("refused");
         assert_eq!(
-            (problem.word, problem.param.as_deref()),
+            (problem.code, problem.param.as_deref()),
             (ErrorCode::ModelNotAllowed, Some("model"))
         );
         for part in [
@@ -173,7 +175,7 @@ mod tests {
     fn a_refusal_is_bounded() {
         let many: Vec<String> = (0..64).map(|count| format!("model-{count}")).collect();
         let (team, key) = tenants(&[], &many.iter().map(String::as_str).collect::<Vec<_>>());
-        let problem = model_allowed(
+        let problem = check_model_allowed(
             &team,
             std::iter::once(&key),
             &"é".repeat(100_000),

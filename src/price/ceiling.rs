@@ -20,7 +20,7 @@ const TOOL_TOKENS: u64 = 800;
 
 /// Why a call has no ceiling.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoCeiling {
+pub enum CeilingError {
     /// no price is known for the model
     #[error("{PriceUnknown}")]
     Unpriced,
@@ -53,7 +53,7 @@ impl Price {
         output_cap: u64,
         choices: u64,
         tier_asked: Option<&str>,
-    ) -> Result<Money, NoCeiling> {
+    ) -> Result<Money, CeilingError> {
         let (input, output_rate) = self.bounded(input, tier_asked)?;
         Ok(input.plus(output_rate.times(output_cap).times(choices)))
     }
@@ -63,7 +63,7 @@ impl Price {
         &self,
         input: &InputBound,
         tier_asked: Option<&str>,
-    ) -> Result<Money, NoCeiling> {
+    ) -> Result<Money, CeilingError> {
         self.bounded(input, tier_asked).map(|(input, _)| input)
     }
 
@@ -74,7 +74,7 @@ impl Price {
         choices: u64,
         tier_asked: Option<&str>,
         room: Money,
-    ) -> Result<u64, NoCeiling> {
+    ) -> Result<u64, CeilingError> {
         let (input, output_rate) = self.bounded(input, tier_asked)?;
         let left = room.minus(input).pico();
         let per_token = output_rate.times(choices.max(1)).pico();
@@ -90,15 +90,15 @@ impl Price {
         &self,
         input: &InputBound,
         tier_asked: Option<&str>,
-    ) -> Result<(Money, Money), NoCeiling> {
+    ) -> Result<(Money, Money), CeilingError> {
         if !self.is_known() {
-            return Err(NoCeiling::Unpriced);
+            return Err(CeilingError::Unpriced);
         }
         if matches!(self, Price::Free) {
             return Ok((Money::ZERO, Money::ZERO));
         }
         if let Some(word) = tier_asked.filter(|word| !self.lists(Tier::named(word))) {
-            return Err(NoCeiling::Unbounded(format!(
+            return Err(CeilingError::Unbounded(format!(
                 "the price sheet has no rates for {word}"
             )));
         }
@@ -112,16 +112,16 @@ impl Price {
     }
 
     /// The most tokens that the input comes to.
-    fn input_tokens(&self, input: &InputBound) -> Result<u64, NoCeiling> {
+    fn input_tokens(&self, input: &InputBound) -> Result<u64, CeilingError> {
         let window_bounds = |what: &str| {
             self.context().ok_or_else(|| {
-                NoCeiling::Unbounded(format!(
+                CeilingError::Unbounded(format!(
                     "{what} for a model whose context window is not known"
                 ))
             })
         };
         if let Some(why) = &input.unbounded {
-            return Err(NoCeiling::Unbounded(why.clone()));
+            return Err(CeilingError::Unbounded(why.clone()));
         }
         let prompts = input.prompts.max(1);
         if input.searches > 0 {
@@ -191,7 +191,7 @@ mod tests {
         }
     }
 
-    fn usd(ceiling: Result<Money, NoCeiling>) -> String {
+    fn usd(ceiling: Result<Money, CeilingError>) -> String {
         ceiling.expect("a ceiling").to_string()
     }
 
@@ -339,19 +339,19 @@ mod tests {
             assert!(
                 matches!(
                     fixed.ceiling(&bound, 1, 1, None),
-                    Err(NoCeiling::Unbounded(_))
+                    Err(CeilingError::Unbounded(_))
                 ),
                 "{bound:?}"
             );
             assert_eq!(Price::Free.ceiling(&bound, 1, 1, None), Ok(Money::ZERO));
             assert_eq!(
                 Price::Unknown.ceiling(&bound, 1, 1, None),
-                Err(NoCeiling::Unpriced)
+                Err(CeilingError::Unpriced)
             );
         }
         assert_eq!(
             price("gemini", "gemini-exp-1206").input_ceiling(&text(1), None),
-            Err(NoCeiling::Unpriced)
+            Err(CeilingError::Unpriced)
         );
     }
 

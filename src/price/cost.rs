@@ -12,7 +12,7 @@ pub struct Bill {
     pub total: Money,
     pub lines: Vec<CostLine>,
     /// the tier that served is dearer than the base rates, and these are in its place, because the sheet does not have its own
-    pub guessed: bool,
+    pub rates_estimated: bool,
 }
 
 /// No price is known for the model, or its sheet lacks a rate that the call needs.
@@ -33,7 +33,7 @@ impl Price {
         Ok(Bill {
             total: lines.iter().map(CostLine::amount).sum(),
             lines,
-            guessed: !self.lists(tier),
+            rates_estimated: !self.lists(tier),
         })
     }
 }
@@ -341,7 +341,7 @@ mod tests {
     #[test]
     fn a_dearer_tier_that_the_sheet_does_not_list_is_a_guess_and_bounds_nothing() {
         use crate::domain::input_bound::InputBound;
-        use crate::price::NoCeiling;
+        use crate::price::CeilingError;
         let usage = |tier: &str| Usage {
             uncached_in: 1_000_000,
             service_tier: Some(tier.into()),
@@ -357,15 +357,21 @@ mod tests {
         );
         for tier in ["fast", "priority", "inference_geo=us"] {
             assert!(
-                !listed.cost(&usage(tier), None).expect("a price").guessed,
+                !listed
+                    .cost(&usage(tier), None)
+                    .expect("a price")
+                    .rates_estimated,
                 "{tier}"
             );
             assert!(
-                unlisted.cost(&usage(tier), None).expect("a price").guessed,
+                unlisted
+                    .cost(&usage(tier), None)
+                    .expect("a price")
+                    .rates_estimated,
                 "{tier}"
             );
             assert!(listed.ceiling(&input, 10, 1, Some(tier)).is_ok());
-            let NoCeiling::Unbounded(why) =
+            let CeilingError::Unbounded(why) =
                 unlisted.ceiling(&input, 10, 1, Some(tier)).expect_err(tier)
             else {
                 panic!("{tier}")
@@ -374,7 +380,10 @@ mod tests {
         }
         for tier in ["standard", "auto", "batch", "flex", "default"] {
             assert!(
-                !unlisted.cost(&usage(tier), None).expect("a price").guessed,
+                !unlisted
+                    .cost(&usage(tier), None)
+                    .expect("a price")
+                    .rates_estimated,
                 "{tier}"
             );
             assert!(
@@ -387,7 +396,10 @@ mod tests {
             output: 5,
         };
         assert!(
-            !fixed.cost(&usage("fast"), None).expect("a price").guessed,
+            !fixed
+                .cost(&usage("fast"), None)
+                .expect("a price")
+                .rates_estimated,
             "who set it says what it costs"
         );
     }

@@ -9,7 +9,7 @@ mod snapshot;
 
 use std::sync::Arc;
 
-pub use ceiling::NoCeiling;
+pub use ceiling::CeilingError;
 pub use cost::{Bill, PriceUnknown};
 pub use row::{Mode, Row};
 pub use sheet::{Sheet, SheetError};
@@ -41,7 +41,7 @@ impl Price {
     }
 
     /// Whether the model is known to spend output tokens on reasoning.
-    pub fn reasons(&self) -> bool {
+    pub fn supports_reasoning(&self) -> bool {
         self.row().is_some_and(Row::reasons)
     }
 

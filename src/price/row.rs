@@ -59,12 +59,12 @@ impl Card {
 }
 
 impl Row {
-    pub fn reasons(&self) -> bool {
-        self.can("reasoning")
+    pub fn supports_reasoning(&self) -> bool {
+        self.has_capability("reasoning")
     }
 
     /// Whether the sheet names this capability: `tools`, `vision`, `pdf`, `json_schema`, …
-    pub fn can(&self, capability: &str) -> bool {
+    pub fn has_capability(&self, capability: &str) -> bool {
         self.capabilities.iter().any(|known| known == capability)
     }
 
@@ -265,6 +265,6 @@ mod tests {
                 "{rates}"
             );
         }
-        assert!(row("{}", "").reasons() && !row("{}", "").can("tools"));
+        assert!(row("{}", "").supports_reasoning() && !row("{}", "").can("tools"));
     }
 }

@@ -127,7 +127,7 @@ mod tests {
         assert!(
             sheet
                 .models("openai")
-                .any(|row| row.model == "gpt-5.1" && row.reasons())
+                .any(|row| row.model == "gpt-5.1" && row.supports_reasoning())
         );
         assert!(
             sheet.find("openai", "claude-sonnet-4-5").is_none()

@@ -46,18 +46,18 @@ pub(super) fn capabilities(model: &str) -> Capabilities {
     Capabilities {
         // sampling parameters are rejected since 4.7, `temperature` with `top_p` since 4.1
         sampling: generation < (4, 7),
-        both_sampling: generation < (4, 1),
+        temperature_with_top_p: generation < (4, 1),
         penalties: false,
         seed: false,
-        stops_max: 8_191,
+        stop_sequences_max: 8_191,
         reasoning: match generation {
             (..3, _) | (3, ..7) => ReasoningStyle::None,
             (3, _) | (4, ..6) => BUDGET,
             (4, 6) => ADAPTIVE_4_6,
             _ => ADAPTIVE,
         },
-        thinks_alone: true,
-        signed_thoughts: true,
+        exclusive_reasoning: true,
+        signed_reasoning: true,
         json_object: false,
         json_schema: generation >= (4, 1),
         open_schemas: false,
@@ -136,7 +136,7 @@ mod tests {
             assert_eq!(
                 (
                     capabilities.sampling,
-                    capabilities.both_sampling,
+                    capabilities.temperature_with_top_p,
                     capabilities.reasoning
                 ),
                 (sampling, both, reasoning),

@@ -25,7 +25,7 @@ pub(super) static PRESET: Preset = Preset {
 fn capabilities(model: &str) -> Capabilities {
     let is_plus = model.starts_with("command-a-plus");
     Capabilities {
-        stops_max: 5,
+        stop_sequences_max: 5,
         // these models think unless it is disabled
         reasoning: if is_plus || model.contains("reasoning") {
             ReasoningStyle::Budget {
@@ -37,7 +37,7 @@ fn capabilities(model: &str) -> Capabilities {
         },
         images: is_plus || model.contains("vision"),
         documents: false,
-        result_images: false,
+        tool_result_images: false,
         tools: !model.contains("aya"),
         parallel_switch: false,
         system_turns: SystemTurns::First,

@@ -33,7 +33,7 @@ fn capabilities(model: &str) -> Capabilities {
     Capabilities {
         // several models reject them
         penalties: false,
-        stops_max: 5,
+        stop_sequences_max: 5,
         reasoning: reasoning(model),
         image_urls: false,
         parallel_switch: false,

@@ -34,10 +34,10 @@ impl Deployment {
             return takes;
         };
         Capabilities {
-            images: takes.images && row.can("vision"),
-            documents: takes.documents && row.can("pdf"),
-            json_schema: takes.json_schema && row.can("json_schema"),
-            reasoning: if row.reasons() {
+            images: takes.images && row.has_capability("vision"),
+            documents: takes.documents && row.has_capability("pdf"),
+            json_schema: takes.json_schema && row.has_capability("json_schema"),
+            reasoning: if row.supports_reasoning() {
                 takes.reasoning
             } else {
                 ReasoningStyle::None
@@ -104,7 +104,7 @@ impl RouteTable {
     }
 
     /// The name that is meant by one that may be a picker's alias: a name that is listed itself is no alias.
-    pub fn meant<'a>(&self, asked: &'a str) -> &'a str {
+    pub fn resolve_alias<'a>(&self, asked: &'a str) -> &'a str {
         match behind_alias(asked) {
             Some(name) if self.listed.contains_key(name) && !self.listed.contains_key(asked) => {
                 name
@@ -249,7 +249,7 @@ fn forms(deployments: &[Arc<Deployment>]) -> Vec<String> {
 
 impl RouteError {
     /// The refusal that the client reads.
-    pub fn problem(&self, asked: &str) -> ApiError {
+    pub fn to_api_error(&self, asked: &str) -> ApiError {
         let asked = clipped(asked);
         match self {
             RouteError::Unknown => ApiError::new(
@@ -267,7 +267,7 @@ impl RouteError {
                 )
             }
         }
-        .at("model")
+        .with_param("model")
     }
 }
 
@@ -408,7 +408,7 @@ mod tests {
     #[test]
     fn an_alias_means_the_listed_name_behind_it_and_never_hides_a_name() {
         let table = table(&[openai(), local(&["anthropic/own", "own"])]);
-        assert_eq!(table.meant("anthropic/gpt-5.1"), "gpt-5.1");
+        assert_eq!(table.resolve_alias("anthropic/gpt-5.1"), "gpt-5.1");
         for name in [
             "anthropic/own",
             "anthropic/unknown",
@@ -416,7 +416,7 @@ mod tests {
             "gpt-5.1",
             "anthropic/",
         ] {
-            assert_eq!(table.meant(name), name);
+            assert_eq!(table.resolve_alias(name), name);
         }
     }
 
@@ -512,15 +512,15 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_thing_and_the_remedy_in_a_short_message() {
-        let unknown = RouteError::Unknown.problem(&"é".repeat(100_000));
+        let unknown = RouteError::Unknown.to_api_error(&"é".repeat(100_000));
         assert_eq!(
-            (unknown.word, unknown.param.as_deref()),
+            (unknown.code, unknown.param.as_deref()),
             (ErrorCode::ModelNotFound, Some("model"))
         );
         assert!(unknown.message.len() < 600 && unknown.message.contains("/v1/models"));
         let ambiguous =
-            RouteError::Ambiguous(vec!["a/m".to_owned(), "b/m".to_owned()]).problem("m");
-        assert_eq!(ambiguous.word.status(), 400);
+            RouteError::Ambiguous(vec!["a/m".to_owned(), "b/m".to_owned()]).to_api_error("m");
+        assert_eq!(ambiguous.code.status(), 400);
         assert_eq!(
             ambiguous.message,
             "more than one provider lists the model `m`; ask for `a/m` or `b/m`"

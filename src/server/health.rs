@@ -41,7 +41,7 @@ pub(super) async fn ready(request: HttpRequest) -> HttpResponse {
     if journal.books_failing {
         reasons.push("the books cannot be written; the log keeps what comes in".to_owned());
     }
-    let clock = worker.time.standing();
+    let clock = worker.time.status();
     if !clock.in_step() {
         let (off_s, way) = (
             clock.ahead_ms().unsigned_abs() / 1_000,
@@ -141,7 +141,7 @@ pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
     ] {
         let _ = writeln!(text, "# TYPE {name} {kind}\n{name} {value}");
     }
-    let clock = worker.time.standing();
+    let clock = worker.time.status();
     let _ = writeln!(
         text,
         "# TYPE gatekeeper_clock_ahead_ms gauge\ngatekeeper_clock_ahead_ms {}",

@@ -83,7 +83,7 @@ pub(super) async fn models(request: HttpRequest) -> HttpResponse {
             return Ok(crate::dialect::models_list(entries));
         }
         let page = Query::<PageQuery>::from_query(query).map_err(|_| {
-            ApiError::invalid("`limit` must be a whole number from 1 to 1000").at("limit")
+            ApiError::invalid("`limit` must be a whole number from 1 to 1000").with_param("limit")
         })?;
         let limit = page
             .limit

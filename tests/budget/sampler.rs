@@ -74,7 +74,9 @@ pub fn watched<T>(ledger: &Ledger, budgets: &[BudgetId], work: impl FnOnce() -> 
 fn look(ledger: &Ledger, budgets: &[BudgetId], looks: &mut Looks) {
     let mut held = false;
     for id in budgets {
-        let standing = ledger.standing(*id).expect("the ledger knows the budget");
+        let standing = ledger
+            .budget_status(*id)
+            .expect("the ledger knows the budget");
         let taken = standing.settled.plus(standing.held);
         assert!(
             taken <= standing.limit,

@@ -27,7 +27,7 @@ const RESTART_MS: u64 = 2_000_000_000_000;
 
 /// The time that a ledger goes by when it starts again.
 pub fn restarted() -> Arc<Time> {
-    Arc::new(Time::first(Arc::new(ManualClock::at_ms(RESTART_MS))))
+    Arc::new(Time::new(Arc::new(ManualClock::at_ms(RESTART_MS))))
 }
 /// A future that takes so long has failed.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -76,7 +76,7 @@ impl Books {
         let orphan = |hold: &Hold| {
             LedgerEvent::Settle(Settlement {
                 hold: hold.clone(),
-                ending: CallResult::orphaned(hold.worst(), RESTART_MS),
+                ending: CallResult::orphaned(hold.cost_max(), RESTART_MS),
             })
         };
         self.holds.values().map(orphan).collect()

@@ -32,13 +32,13 @@ pub(in crate::dialect) fn decode_request(
     if request.choices > 1 {
         let message =
             "`n` above 1 cannot be had from this vendor; leave it out and ask several times";
-        return Err(ApiError::invalid(message).at("n"));
+        return Err(ApiError::invalid(message).with_param("n"));
     }
     if request.audio_output {
         return Err(ApiError::invalid(
             "this vendor answers with text only; leave `modalities` out",
         )
-        .at("modalities"));
+        .with_param("modalities"));
     }
     let mut ask = ChatRequest {
         streamed: request.streamed,
@@ -189,11 +189,18 @@ struct GoogleContent {
 }
 
 fn turn(message: Message, place: usize, envelope: &StateSealer) -> Result<Turn, ApiError> {
-    let refused =
-        |what: String| ApiError::invalid(format!("messages[{place}]: {what}")).at("messages");
+    let refused = |what: String| {
+        ApiError::invalid(format!("messages[{place}]: {what}")).with_param("messages")
+    };
     let mut blocks = Vec::new();
     if let Some(text) = message.reasoning_content.filter(|text| !text.is_empty()) {
-        blocks.push(Content::Reasoning(ReasoningBlock { text, opaque: None }).into());
+        blocks.push(
+            Content::Reasoning(ReasoningBlock {
+                text,
+                provider_state: None,
+            })
+            .into(),
+        );
     }
     match message.content {
         Some(Contents::Text(text)) => push_text(&mut blocks, text),
@@ -258,7 +265,7 @@ fn tool_call(call: Call, envelope: &StateSealer) -> Result<ToolCall, String> {
         id: call.id,
         name: function.name,
         arguments,
-        opaque: signature.map(|token| envelope.open(&token)),
+        provider_state: signature.map(|token| envelope.open(&token)),
     })
 }
 
@@ -395,7 +402,7 @@ fn tool(declared: ToolEntry) -> Result<Tool, ApiError> {
         let message = format!(
             "a tool of the type `{kind}` cannot be translated for this vendor; declare functions"
         );
-        return Err(ApiError::invalid(message).at("tools"));
+        return Err(ApiError::invalid(message).with_param("tools"));
     };
     let cache = declared.cache_control.map(|hint| {
         if hint.ttl.as_deref() == Some("1h") {
@@ -443,7 +450,7 @@ impl Choice {
                     return Err(ApiError::invalid(
                         "`tool_choice` is none of auto, none and required",
                     )
-                    .at("tool_choice"));
+                    .with_param("tool_choice"));
                 }
             },
         })
@@ -503,7 +510,9 @@ fn effort(word: Option<String>) -> Result<ReasoningOptions, ApiError> {
     };
     let known = "`reasoning_effort` is none of none, minimal, low, medium, high, xhigh and max";
     Ok(ReasoningOptions {
-        effort: Some(effort.ok_or_else(|| ApiError::invalid(known).at("reasoning_effort"))?),
+        effort: Some(
+            effort.ok_or_else(|| ApiError::invalid(known).with_param("reasoning_effort"))?,
+        ),
         ..ReasoningOptions::default()
     })
 }
@@ -591,7 +600,7 @@ mod tests {
         ] {
             let problem = ask(more).expect_err(more);
             assert_eq!(
-                (problem.word.status(), problem.param.as_deref()),
+                (problem.code.status(), problem.param.as_deref()),
                 (400, Some(param)),
                 "{problem}"
             );

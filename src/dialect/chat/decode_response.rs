@@ -168,20 +168,20 @@ impl ChatDecoder {
     }
 
     /// A piece of text or thoughts: goes into the block of its kind that is open, or opens one.
-    fn say(&mut self, opened: BlockKind, text: String, events: &mut Vec<OutputEvent>) {
+    fn say(&mut self, block_kind: BlockKind, text: String, events: &mut Vec<OutputEvent>) {
         if text.is_empty() {
             return;
         }
         let block = match &self.open {
-            Some((block, kind)) if *kind == opened => *block,
+            Some((block, kind)) if *kind == block_kind => *block,
             _ => {
                 self.close(events);
                 let block = self.next_block();
                 events.push(OutputEvent::Open {
                     block,
-                    opened: opened.clone(),
+                    block_kind: block_kind.clone(),
                 });
-                self.open = Some((block, opened));
+                self.open = Some((block, block_kind));
                 block
             }
         };
@@ -235,7 +235,7 @@ impl ChatDecoder {
         self.calls.push((index, id.clone(), block));
         events.push(OutputEvent::Open {
             block,
-            opened: BlockKind::Call { id, name },
+            block_kind: BlockKind::Call { id, name },
         });
         block
     }
@@ -360,7 +360,7 @@ mod tests {
         }
         let mut fold = ResponseBuilder::default();
         events.iter().for_each(|event| fold.add(event));
-        let answer = fold.answer();
+        let answer = fold.build();
         let line = |content: &Content| match content {
             Content::Text(text) => format!("text {text}"),
             Content::Reasoning(reasoned) => format!("thought {}", reasoned.text),

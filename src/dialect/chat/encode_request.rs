@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::conversation::{
     ChatRequest, Content, ContentBlock, Effort, Format, Media, RawJson, Role, Source, Tool,
-    ToolCall, ToolChoice, ToolResult, Turn, fitting_id,
+    ToolCall, ToolChoice, ToolResult, Turn, fit_call_id,
 };
 use crate::dialect::answer::written;
 use crate::dialect::hub::EncodeOptions;
@@ -281,7 +281,7 @@ fn tool_message<'a>(result: &'a ToolResult, sending: &EncodeOptions<'a>) -> Mess
     if result.is_error {
         text.insert_str(0, FAILED);
     }
-    let id = fitting_id(&result.id, sending.capabilities.ids);
+    let id = fit_call_id(&result.id, sending.capabilities.ids);
     Message {
         role: "tool",
         tool_call_id: Some(id),
@@ -297,7 +297,7 @@ fn called<'a>(call: &'a ToolCall, sending: &EncodeOptions<'a>) -> Call<'a> {
         &call.arguments
     };
     Call {
-        id: fitting_id(&call.id, sending.capabilities.ids),
+        id: fit_call_id(&call.id, sending.capabilities.ids),
         kind: "function",
         function: FunctionCall {
             name: sending.names.sent(&call.name),

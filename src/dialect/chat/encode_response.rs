@@ -179,8 +179,8 @@ impl ChatEncoder {
         out.extend_from_slice(b"\n\n");
     }
 
-    fn open(&mut self, block: u32, opened: &BlockKind, out: &mut Vec<u8>) {
-        let kind = match opened {
+    fn open(&mut self, block: u32, block_kind: &BlockKind, out: &mut Vec<u8>) {
+        let kind = match block_kind {
             BlockKind::Text => Kind::Text,
             BlockKind::Reasoning => Kind::Reasoning,
             BlockKind::Call { id, name } => {
@@ -251,9 +251,9 @@ impl ChatEncoder {
 impl ResponseEncoder for ChatEncoder {
     fn event(&mut self, event: &OutputEvent, out: &mut Vec<u8>) {
         match event {
-            OutputEvent::Open { block, opened } => self.open(*block, opened, out),
+            OutputEvent::Open { block, block_kind } => self.open(*block, block_kind, out),
             OutputEvent::Delta { block, text } => self.piece(*block, text, out),
-            OutputEvent::Opaque { .. } | OutputEvent::Close { .. } | OutputEvent::Stop(_) => {}
+            OutputEvent::State { .. } | OutputEvent::Close { .. } | OutputEvent::Stop(_) => {}
         }
     }
 
@@ -394,17 +394,17 @@ mod tests {
         vec![
             OutputEvent::Open {
                 block: 0,
-                opened: BlockKind::Reasoning,
+                block_kind: BlockKind::Reasoning,
             },
             piece(0, "hm"),
             OutputEvent::Open {
                 block: 1,
-                opened: BlockKind::Text,
+                block_kind: BlockKind::Text,
             },
             piece(1, "so"),
             OutputEvent::Open {
                 block: 2,
-                opened: BlockKind::Call {
+                block_kind: BlockKind::Call {
                     id: "a".into(),
                     name: "f".into(),
                 },
@@ -456,7 +456,7 @@ mod tests {
         let mut fold = ResponseBuilder::default();
         events().iter().for_each(|event| fold.add(event));
         let answer: Value =
-            serde_json::from_str(&writer("").whole(&fold.answer(), &USAGE)).expect("JSON");
+            serde_json::from_str(&writer("").whole(&fold.build(), &USAGE)).expect("JSON");
         let message = &answer["choices"][0]["message"];
         assert_eq!(
             (&message["content"], &message["reasoning_content"]),

@@ -203,7 +203,7 @@ impl CohereDecoder {
         self.blocks += 1;
         events.push(OutputEvent::Open {
             block,
-            opened: kind,
+            block_kind: kind,
         });
         self.open.push((key, block));
         block
@@ -254,7 +254,7 @@ impl CohereDecoder {
                     self.report(),
                     ReportedUsage::Complete(_)
                         | ReportedUsage::Partial {
-                            unsaid: Side::Input,
+                            missing: Side::Input,
                             ..
                         }
                 );

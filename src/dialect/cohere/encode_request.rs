@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::conversation::{
     ChatRequest, Content, ContentBlock, Format, Media, RawJson, Role, Source, Tool, ToolCall,
-    ToolChoice, ToolResult, Turn, fitting_id,
+    ToolChoice, ToolResult, Turn, fit_call_id,
 };
 use crate::dialect::answer::written;
 use crate::dialect::hub::EncodeOptions;
@@ -228,7 +228,7 @@ impl<'a> Encoder<'a> {
     }
 
     fn id(&self, id: &'a str) -> Cow<'a, str> {
-        fitting_id(id, self.options.capabilities.ids)
+        fit_call_id(id, self.options.capabilities.ids)
     }
 
     /// Tools and tool choice. Cohere cannot force one tool by name: the others are left out.
@@ -306,7 +306,7 @@ fn tool_plan(blocks: &[ContentBlock]) -> Option<String> {
     let texts = |is_reasoning: bool| -> Vec<&str> {
         let texts = blocks.iter().filter_map(|block| match &block.content {
             Content::Text(text) if !is_reasoning => Some(text.as_str()),
-            Content::Reasoning(reasoning) if is_reasoning && reasoning.opaque.is_none() => {
+            Content::Reasoning(reasoning) if is_reasoning && reasoning.provider_state.is_none() => {
                 Some(reasoning.text.as_str())
             }
             _ => None,

@@ -169,7 +169,7 @@ mod tests {
                 uncached_in: 10,
                 ..Usage::default()
             },
-            unsaid: Side::Output,
+            missing: Side::Output,
         };
         assert_eq!(report(r#"{"billed_units":{"input_tokens":10}}"#), partial);
         for invalid in [

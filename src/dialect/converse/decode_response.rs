@@ -123,12 +123,12 @@ impl ConverseDecoder {
                 continue;
             };
             if let Some(block) = self.block(index, OpenKind::Reasoning, events) {
-                let opaque = ProviderState {
+                let provider_state = ProviderState {
                     origin: Some(self.origin.clone()),
                     kind,
                     data,
                 };
-                events.push(OutputEvent::Opaque { block, opaque });
+                events.push(OutputEvent::State { block, provider_state });
             }
         }
     }
@@ -179,7 +179,7 @@ impl ConverseDecoder {
         let block = self.blocks;
         self.blocks += 1;
         self.open.push(OpenBlock { index, block, kind });
-        events.extend(block_kind.map(|opened| OutputEvent::Open { block, opened }));
+        events.extend(block_kind.map(|block_kind| OutputEvent::Open { block, block_kind }));
         block
     }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::conversation::{
     ChatRequest, Content, ContentBlock, Format, ProviderState, ProviderStateKind, RawJson,
-    ReasoningBlock, Role, ToolCall, ToolResult, Turn, fitting_id,
+    ReasoningBlock, Role, ToolCall, ToolResult, Turn, fit_call_id,
 };
 use crate::dialect::Dialect;
 use crate::dialect::answer::written;
@@ -306,7 +306,7 @@ impl<'a> Encoder<'a> {
     }
 
     fn tool_use(&self, call: &'a ToolCall) -> ToolUseBlock<'a> {
-        let tool_use_id = fitting_id(&call.id, self.options.capabilities.ids);
+        let tool_use_id = fit_call_id(&call.id, self.options.capabilities.ids);
         ToolUseBlock {
             tool_use_id,
             name: self.options.names.sent(&call.name),
@@ -322,7 +322,7 @@ impl<'a> Encoder<'a> {
         if content.is_empty() {
             content.push(text_block(NO_OUTPUT));
         }
-        let tool_use_id = fitting_id(&result.id, self.options.capabilities.ids);
+        let tool_use_id = fit_call_id(&result.id, self.options.capabilities.ids);
         ToolResultBlock {
             tool_use_id,
             content,
@@ -350,23 +350,23 @@ impl<'a> Encoder<'a> {
     }
 
     fn reasoning(&self, reasoning: &'a ReasoningBlock) -> Option<ReasoningContentBlock<'a>> {
-        let opaque = reasoning
-            .opaque
+        let provider_state = reasoning
+            .provider_state
             .as_ref()
-            .filter(|opaque| self.is_own(opaque))?;
-        Some(match opaque.kind {
+            .filter(|provider_state| self.is_own(provider_state))?;
+        Some(match provider_state.kind {
             ProviderStateKind::Signature if reasoning.text.trim().is_empty() => return None,
             ProviderStateKind::Signature => ReasoningContentBlock::ReasoningText {
                 text: &reasoning.text,
-                signature: &opaque.data,
+                signature: &provider_state.data,
             },
-            ProviderStateKind::Redacted => ReasoningContentBlock::RedactedContent(&opaque.data),
+            ProviderStateKind::Redacted => ReasoningContentBlock::RedactedContent(&provider_state.data),
         })
     }
 
     /// Only state made by the same model; the region can differ.
-    fn is_own(&self, opaque: &ProviderState) -> bool {
-        opaque.origin.as_ref().is_some_and(|origin| {
+    fn is_own(&self, provider_state: &ProviderState) -> bool {
+        provider_state.origin.as_ref().is_some_and(|origin| {
             origin.dialect == Dialect::Converse.as_str()
                 && base_model_id(&origin.model) == base_model_id(self.options.model)
         })

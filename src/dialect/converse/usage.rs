@@ -282,14 +282,14 @@ mod tests {
                 r#""inputTokens":7"#,
                 ReportedUsage::Partial {
                     usage: used(7, 0),
-                    unsaid: Side::Output,
+                    missing: Side::Output,
                 },
             ),
             (
                 r#""outputTokens":3"#,
                 ReportedUsage::Partial {
                     usage: used(0, 3),
-                    unsaid: Side::Input,
+                    missing: Side::Input,
                 },
             ),
         ] {

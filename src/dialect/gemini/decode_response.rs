@@ -137,7 +137,7 @@ impl GeminiDecoder {
                 ReportedUsage::Missing => false,
                 // Gemini omits a count of zero
                 ReportedUsage::Partial {
-                    unsaid: Side::Output,
+                    missing: Side::Output,
                     ..
                 } => !self.has_output,
                 ReportedUsage::Partial { .. }
@@ -195,9 +195,9 @@ impl GeminiDecoder {
             self.open(BlockKind::Reasoning, events);
         }
         if let Some((block, _)) = self.open {
-            events.push(OutputEvent::Opaque {
+            events.push(OutputEvent::State {
                 block,
-                opaque: self.provider_state(data),
+                provider_state: self.provider_state(data),
             });
         }
         self.close(events);
@@ -236,9 +236,9 @@ impl GeminiDecoder {
         let text = args.map_or_else(|| "{}".to_owned(), |args| json::compact(args.as_str()));
         events.push(OutputEvent::Delta { block, text });
         if let Some(data) = signature {
-            events.push(OutputEvent::Opaque {
+            events.push(OutputEvent::State {
                 block,
-                opaque: self.provider_state(data),
+                provider_state: self.provider_state(data),
             });
         }
         self.close(events);
@@ -263,7 +263,7 @@ impl GeminiDecoder {
         self.blocks += 1;
         events.push(OutputEvent::Open {
             block,
-            opened: kind.clone(),
+            block_kind: kind.clone(),
         });
         self.open = Some((block, kind));
         block
@@ -332,7 +332,7 @@ impl ResponseDecoder for GeminiDecoder {
         match self.usage.report() {
             ReportedUsage::Partial {
                 usage,
-                unsaid: Side::Output,
+                missing: Side::Output,
             } if self.finished && !self.has_output => ReportedUsage::Complete(usage),
             report => report,
         }
@@ -343,7 +343,7 @@ impl ResponseDecoder for GeminiDecoder {
             self.report(),
             ReportedUsage::Missing
                 | ReportedUsage::Partial {
-                    unsaid: Side::Output,
+                    missing: Side::Output,
                     ..
                 }
         );

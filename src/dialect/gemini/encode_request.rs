@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::conversation::{
     ChatRequest, Content, ContentBlock, Effort, Format, Media, ProviderState, ProviderStateKind,
     RawJson, ReasoningBlock, Role, Source, Summary, ToolCall, ToolChoice, ToolResult, Turn,
-    fitting_id,
+    fit_call_id,
 };
 use crate::dialect::Dialect;
 use crate::dialect::answer::written;
@@ -243,7 +243,7 @@ impl<'a> Encoder<'a> {
     /// Reasoning is sent only with its signature; a signature without reasoning text signs the text
     /// part before it.
     fn reasoning(&self, reasoning: &'a ReasoningBlock) -> Option<Part<'a>> {
-        let signature = self.own_signature(reasoning.opaque.as_ref()?)?;
+        let signature = self.own_signature(reasoning.provider_state.as_ref()?)?;
         let (thought, text) = (!reasoning.text.is_empty(), Some(reasoning.text.as_str()));
         Some(Part {
             thought,
@@ -255,10 +255,10 @@ impl<'a> Encoder<'a> {
 
     /// Models that sign calls require a signature on the first call of a turn.
     fn function_call(&self, call: &'a ToolCall, is_first: bool) -> Part<'a> {
-        let signature = call.opaque.as_ref().and_then(|opaque| match opaque.origin {
+        let signature = call.provider_state.as_ref().and_then(|provider_state| match provider_state.origin {
             // only Gemini signs calls, so a signature of unknown origin can be valid
-            None => Some(opaque.data.as_str()),
-            Some(_) => self.own_signature(opaque),
+            None => Some(provider_state.data.as_str()),
+            Some(_) => self.own_signature(provider_state),
         });
         let function_call = FunctionCall {
             id: self.id(&call.id),
@@ -276,11 +276,11 @@ impl<'a> Encoder<'a> {
 
     /// Signature made by the model that receives the request: Gemini documents signatures as
     /// invalid for other models.
-    fn own_signature(&self, opaque: &'a ProviderState) -> Option<&'a str> {
-        let origin = opaque.origin.as_ref()?;
+    fn own_signature(&self, provider_state: &'a ProviderState) -> Option<&'a str> {
+        let origin = provider_state.origin.as_ref()?;
         let is_own =
             origin.dialect == Dialect::Gemini.as_str() && origin.model == self.options.model;
-        (is_own && opaque.kind == ProviderStateKind::Signature).then_some(opaque.data.as_str())
+        (is_own && provider_state.kind == ProviderStateKind::Signature).then_some(provider_state.data.as_str())
     }
 
     /// Media go inside the result, or after all results of the turn (`result_media`) if the model
@@ -324,7 +324,7 @@ impl<'a> Encoder<'a> {
     }
 
     fn id(&self, id: &'a str) -> Cow<'a, str> {
-        fitting_id(id, self.options.capabilities.ids)
+        fit_call_id(id, self.options.capabilities.ids)
     }
 
     fn tools(&self, request: &'a ChatRequest) -> Vec<GeminiTool<'a>> {

@@ -237,7 +237,7 @@ mod tests {
                 "{field}"
             );
         }
-        let partial = |usage, unsaid| ReportedUsage::Partial { usage, unsaid };
+        let partial = |usage, missing| ReportedUsage::Partial { usage, missing };
         for (json, expected) in [
             (
                 r#"{"promptTokenCount":3}"#,

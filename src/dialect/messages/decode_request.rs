@@ -36,7 +36,7 @@ pub(in crate::dialect) fn decode_request(
 ) -> Result<ChatRequest, ApiError> {
     if request.output_cap.is_some_and(|cap| cap.tokens == 0) {
         let message = "`max_tokens` of 0 only warms Anthropic's cache, and this vendor has none; ask for at least 1";
-        return Err(ApiError::invalid(message).at("max_tokens"));
+        return Err(ApiError::invalid(message).with_param("max_tokens"));
     }
     let mut ask = ChatRequest {
         streamed: request.streamed,
@@ -104,7 +104,7 @@ fn member(ask: &mut ChatRequest, request: &Request, name: &str) -> Result<(), Ap
         let message = format!(
             "`{name}` asks for {what}, which this vendor does not have; leave it out or ask an Anthropic model"
         );
-        return Err(ApiError::invalid(message).at(name));
+        return Err(ApiError::invalid(message).with_param(name));
     }
     match name {
         "temperature" => ask.sampling.temperature = typed(request, "temperature")?,
@@ -144,14 +144,14 @@ fn tools(ask: &mut ChatRequest, request: &Request) -> Result<(), ApiError> {
             return Err(ApiError::invalid(
                 "`tools` has a tool without a name; give each one a `name`",
             )
-            .at("tools"));
+            .with_param("tools"));
         };
         let Some(schema) = tool
             .input_schema
             .filter(|schema| schema.as_str().starts_with('{'))
         else {
             let message = "`tools` has a tool whose `input_schema` is not an object; give each one a JSON Schema";
-            return Err(ApiError::invalid(message).at("tools"));
+            return Err(ApiError::invalid(message).with_param("tools"));
         };
         let cache = tool.cache_control.map(CacheControl::meaning);
         ask.tools.push(Tool {
@@ -177,7 +177,7 @@ fn tool_choice(ask: &mut ChatRequest, request: &Request) -> Result<(), ApiError>
         ("tool", Some(name)) => ToolChoice::Named(name),
         _ => {
             let message = "`tool_choice` is none of {type: auto}, {type: any}, {type: none}, {type: tool, name}";
-            return Err(ApiError::invalid(message).at("tool_choice"));
+            return Err(ApiError::invalid(message).with_param("tool_choice"));
         }
     };
     Ok(())
@@ -200,7 +200,7 @@ fn thinking(ask: &mut ChatRequest, request: &Request) -> Result<(), ApiError> {
         "disabled" => reasoning.effort = Some(Effort::None),
         _ => {
             let message = "`thinking` has a `type` that no other vendor knows; send `adaptive`, `enabled` or `disabled`";
-            return Err(ApiError::invalid(message).at("thinking"));
+            return Err(ApiError::invalid(message).with_param("thinking"));
         }
     }
     Ok(())
@@ -213,7 +213,7 @@ fn output_config(ask: &mut ChatRequest, request: &Request) -> Result<(), ApiErro
     if let Some(word) = config.effort {
         let Some(effort) = Effort::parse(&word) else {
             let message = "`output_config.effort` is none of low, medium, high, xhigh, max";
-            return Err(ApiError::invalid(message).at("output_config.effort"));
+            return Err(ApiError::invalid(message).with_param("output_config.effort"));
         };
         // without thinking there is none to put effort into
         if !ask.reasoning.is_off() {

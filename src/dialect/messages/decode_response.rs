@@ -140,7 +140,7 @@ impl MessagesDecoder {
 
     fn begin(&mut self, index: u64, part: Part, events: &mut Vec<OutputEvent>) {
         let block = self.blocks;
-        let (opened, said, arguments) = match part.kind.as_deref() {
+        let (block_kind, said, arguments) = match part.kind.as_deref() {
             Some("text") => (BlockKind::Text, part.text, None),
             Some("thinking" | "redacted_thinking") => (BlockKind::Reasoning, part.thinking, None),
             Some("tool_use") => {
@@ -168,10 +168,10 @@ impl MessagesDecoder {
             block,
             arguments,
         });
-        events.push(OutputEvent::Open { block, opened });
+        events.push(OutputEvent::Open { block, block_kind });
         piece(block, said, events);
-        self.opaque(block, ProviderStateKind::Signature, part.signature, events);
-        self.opaque(block, ProviderStateKind::Redacted, part.data, events);
+        self.provider_state(block, ProviderStateKind::Signature, part.signature, events);
+        self.provider_state(block, ProviderStateKind::Redacted, part.data, events);
     }
 
     fn go_on(&mut self, index: u64, delta: Delta, events: &mut Vec<OutputEvent>) {
@@ -189,7 +189,7 @@ impl MessagesDecoder {
         for said in [delta.text, delta.thinking, delta.partial_json] {
             piece(block, said, events);
         }
-        self.opaque(block, ProviderStateKind::Signature, delta.signature, events);
+        self.provider_state(block, ProviderStateKind::Signature, delta.signature, events);
     }
 
     fn end(&mut self, index: u64, events: &mut Vec<OutputEvent>) {
@@ -214,7 +214,7 @@ impl MessagesDecoder {
         }
     }
 
-    fn opaque(
+    fn provider_state(
         &self,
         block: u32,
         kind: ProviderStateKind,
@@ -222,12 +222,15 @@ impl MessagesDecoder {
         events: &mut Vec<OutputEvent>,
     ) {
         if let Some(data) = data.filter(|data| !data.is_empty()) {
-            let opaque = ProviderState {
+            let provider_state = ProviderState {
                 origin: Some(self.origin.clone()),
                 kind,
                 data,
             };
-            events.push(OutputEvent::Opaque { block, opaque });
+            events.push(OutputEvent::State {
+                block,
+                provider_state,
+            });
         }
     }
 }
@@ -299,7 +302,7 @@ impl ResponseDecoder for MessagesDecoder {
             Some(TextOr::Text(text)) => {
                 events.push(OutputEvent::Open {
                     block: 0,
-                    opened: BlockKind::Text,
+                    block_kind: BlockKind::Text,
                 });
                 piece(0, Some(text), events);
             }
@@ -393,7 +396,7 @@ mod tests {
     fn folded(events: &[OutputEvent]) -> ChatResponse {
         let mut fold = ResponseBuilder::default();
         events.iter().for_each(|event| fold.add(event));
-        fold.answer()
+        fold.build()
     }
 
     fn told(answer: &ChatResponse) -> Vec<String> {
@@ -401,12 +404,18 @@ mod tests {
             Content::Text(text) => text.clone(),
             Content::ToolCall(call) => format!("{}={}{}", call.id, call.name, call.arguments),
             Content::Reasoning(reasoned) => {
-                let opaque = reasoned.opaque.as_ref().expect("signed");
+                let provider_state = reasoned.provider_state.as_ref().expect("signed");
                 assert_eq!(
-                    opaque.origin.as_ref().map(|origin| origin.model.as_str()),
+                    provider_state
+                        .origin
+                        .as_ref()
+                        .map(|origin| origin.model.as_str()),
                     Some("claude-sonnet-4-5")
                 );
-                format!("({}) {:?} {}", reasoned.text, opaque.kind, opaque.data)
+                format!(
+                    "({}) {:?} {}",
+                    reasoned.text, provider_state.kind, provider_state.data
+                )
             }
             other => format!("{other:?}"),
         });

@@ -155,10 +155,10 @@ impl Reader<'_> {
             ("tool_use", Role::Assistant) => Content::ToolCall(self.tool_call(part)?),
             ("thinking", Role::Assistant) => {
                 let signature = part.signature.filter(|signature| !signature.is_empty());
-                let opaque = signature.map(|signature| self.envelope.open(&signature));
+                let provider_state = signature.map(|signature| self.envelope.open(&signature));
                 Content::Reasoning(ReasoningBlock {
                     text: part.thinking.unwrap_or_default(),
-                    opaque,
+                    provider_state,
                 })
             }
             ("redacted_thinking", Role::Assistant) => Content::Reasoning(self.redacted(part.data)),
@@ -169,13 +169,13 @@ impl Reader<'_> {
     }
 
     fn redacted(&self, data: Option<String>) -> ReasoningBlock {
-        let mut opaque = self.envelope.open(&data.unwrap_or_default());
-        if opaque.origin.is_none() {
-            opaque.kind = ProviderStateKind::Redacted;
+        let mut provider_state = self.envelope.open(&data.unwrap_or_default());
+        if provider_state.origin.is_none() {
+            provider_state.kind = ProviderStateKind::Redacted;
         }
         ReasoningBlock {
             text: String::new(),
-            opaque: Some(opaque),
+            provider_state: Some(provider_state),
         }
     }
 
@@ -191,7 +191,7 @@ impl Reader<'_> {
             id,
             name,
             arguments,
-            opaque: None,
+            provider_state: None,
         })
     }
 
@@ -287,6 +287,7 @@ impl Reader<'_> {
 
     fn refused(&self, what: &str) -> ApiError {
         let place = self.place;
-        ApiError::invalid(format!("messages.{place} {what}")).at(format!("messages.{place}"))
+        ApiError::invalid(format!("messages.{place} {what}"))
+            .with_param(format!("messages.{place}"))
     }
 }

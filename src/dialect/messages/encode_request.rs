@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::conversation::{
     Cache, ChatRequest, Content, ContentBlock, Effort, Format, Media, ProviderState,
     ProviderStateKind, RawJson, ReasoningBlock, Role, Source, Summary, Tool, ToolCall, ToolChoice,
-    ToolResult, Turn, fitting_id,
+    ToolResult, Turn, fit_call_id,
 };
 use crate::dialect::Dialect;
 use crate::dialect::answer::written;
@@ -304,7 +304,7 @@ impl<'a> Writer<'a> {
     }
 
     fn call(&self, call: &'a ToolCall) -> Piece<'a> {
-        let id = fitting_id(&call.id, self.sending.capabilities.ids);
+        let id = fit_call_id(&call.id, self.sending.capabilities.ids);
         Piece::ToolUse {
             id,
             name: self.sending.names.sent(&call.name),
@@ -317,7 +317,7 @@ impl<'a> Writer<'a> {
         if content.is_empty() && result.is_error {
             content.push(text(FAILED));
         }
-        let tool_use_id = fitting_id(&result.id, self.sending.capabilities.ids);
+        let tool_use_id = fit_call_id(&result.id, self.sending.capabilities.ids);
         Piece::ToolResult {
             tool_use_id,
             content,
@@ -326,22 +326,24 @@ impl<'a> Writer<'a> {
     }
 
     fn thought(&self, reasoned: &'a ReasoningBlock) -> Option<Piece<'a>> {
-        let opaque = reasoned
-            .opaque
+        let provider_state = reasoned
+            .provider_state
             .as_ref()
-            .filter(|opaque| self.is_own(opaque))?;
-        Some(match opaque.kind {
+            .filter(|provider_state| self.is_own(provider_state))?;
+        Some(match provider_state.kind {
             ProviderStateKind::Signature => Piece::Thinking {
                 thinking: &reasoned.text,
-                signature: &opaque.data,
+                signature: &provider_state.data,
             },
-            ProviderStateKind::Redacted => Piece::RedactedThinking { data: &opaque.data },
+            ProviderStateKind::Redacted => Piece::RedactedThinking {
+                data: &provider_state.data,
+            },
         })
     }
 
     /// Only what this model made. A client of another dialect cannot hold anything genuine that we did not seal.
-    fn is_own(&self, opaque: &ProviderState) -> bool {
-        opaque.origin.as_ref().is_some_and(|origin| {
+    fn is_own(&self, provider_state: &ProviderState) -> bool {
+        provider_state.origin.as_ref().is_some_and(|origin| {
             origin.dialect == Dialect::Messages.as_str()
                 && is_same_model(&origin.model, self.sending.model)
         })

@@ -47,14 +47,14 @@ struct Current {
     kind: Kind,
     /// the client knows of it: blocks in which nothing is said are never told
     told: bool,
-    opaque: Option<ProviderState>,
+    provider_state: Option<ProviderState>,
 }
 
 struct BufferedBlock {
     block: u32,
-    opened: BlockKind,
+    block_kind: BlockKind,
     text: String,
-    opaque: Option<ProviderState>,
+    provider_state: Option<ProviderState>,
     closed: bool,
 }
 
@@ -106,35 +106,35 @@ impl MessagesEncoder {
         }
     }
 
-    fn open(&mut self, block: u32, opened: &BlockKind, out: &mut Vec<u8>) {
+    fn open(&mut self, block: u32, block_kind: &BlockKind, out: &mut Vec<u8>) {
         // a call's arguments are one text: until it ends, what follows waits
         if self
             .current
             .as_ref()
             .is_some_and(|current| current.kind == Kind::Call)
         {
-            let opened = opened.clone();
+            let block_kind = block_kind.clone();
             return self.waiting.push_back(BufferedBlock {
                 block,
-                opened,
+                block_kind,
                 text: String::new(),
-                opaque: None,
+                provider_state: None,
                 closed: false,
             });
         }
         self.close_current(out);
-        self.start(block, opened, out);
+        self.start(block, block_kind, out);
     }
 
-    fn start(&mut self, block: u32, opened: &BlockKind, out: &mut Vec<u8>) {
-        let kind = kind(opened);
+    fn start(&mut self, block: u32, block_kind: &BlockKind, out: &mut Vec<u8>) {
+        let kind = kind(block_kind);
         self.current = Some(Current {
             block,
             kind,
             told: false,
-            opaque: None,
+            provider_state: None,
         });
-        if let BlockKind::Call { id, name } = opened {
+        if let BlockKind::Call { id, name } = block_kind {
             self.tell(
                 &Part::ToolUse {
                     id,
@@ -202,12 +202,12 @@ impl MessagesEncoder {
         if self.is_current(block) || self.waiting.iter().any(waits) {
             return true;
         }
-        let opened = match self.kind(block) {
+        let block_kind = match self.kind(block) {
             Some(Kind::Text) => BlockKind::Text,
             Some(Kind::Reasoning) => BlockKind::Reasoning,
             Some(Kind::Call) | None => return false,
         };
-        self.open(block, &opened, out);
+        self.open(block, &block_kind, out);
         true
     }
 
@@ -236,7 +236,7 @@ impl MessagesEncoder {
         );
     }
 
-    fn opaque(&mut self, block: u32, opaque: &ProviderState, out: &mut Vec<u8>) {
+    fn provider_state(&mut self, block: u32, provider_state: &ProviderState, out: &mut Vec<u8>) {
         // what goes with a call has no place here: the gateway remembers it
         if self.kind(block) != Some(Kind::Reasoning) || !self.has_open(block, out) {
             return;
@@ -245,9 +245,13 @@ impl MessagesEncoder {
             .waiting
             .iter_mut()
             .rfind(|waiting| waiting.block == block)
-            .map(|waiting| &mut waiting.opaque);
-        if let Some(place) = waiting.or(self.current.as_mut().map(|current| &mut current.opaque)) {
-            *place = Some(opaque.clone());
+            .map(|waiting| &mut waiting.provider_state);
+        if let Some(place) = waiting.or(self
+            .current
+            .as_mut()
+            .map(|current| &mut current.provider_state))
+        {
+            *place = Some(provider_state.clone());
         }
     }
 
@@ -269,20 +273,20 @@ impl MessagesEncoder {
         while self.current.is_none()
             && let Some(BufferedBlock {
                 block,
-                opened,
+                block_kind,
                 text,
-                opaque,
+                provider_state,
                 closed,
             }) = self.waiting.pop_front()
         {
-            self.start(block, &opened, out);
+            self.start(block, &block_kind, out);
             self.piece_of_current(&text, out);
             if let Some(current) = &mut self.current {
-                current.opaque = opaque;
+                current.provider_state = provider_state;
             }
             // text goes on as a block of its own, if it does
-            let goes_on =
-                !closed && (matches!(opened, BlockKind::Call { .. }) || self.waiting.is_empty());
+            let goes_on = !closed
+                && (matches!(block_kind, BlockKind::Call { .. }) || self.waiting.is_empty());
             if !goes_on {
                 self.close_current(out);
             }
@@ -298,9 +302,9 @@ impl MessagesEncoder {
     /// Ends the current block; a signature stands just before its end.
     fn close_current(&mut self, out: &mut Vec<u8>) {
         let Some(current) = &self.current else { return };
-        if let Some(opaque) = current.opaque.clone() {
-            let token = self.head.envelope.seal(&opaque);
-            match (opaque.kind, current.told) {
+        if let Some(provider_state) = current.provider_state.clone() {
+            let token = self.head.envelope.seal(&provider_state);
+            match (provider_state.kind, current.told) {
                 (ProviderStateKind::Redacted, false) => {
                     self.tell(&Part::RedactedThinking { data: token }, out)
                 }
@@ -336,12 +340,15 @@ impl ResponseEncoder for MessagesEncoder {
     fn event(&mut self, event: &OutputEvent, out: &mut Vec<u8>) {
         self.begin(out);
         match event {
-            OutputEvent::Open { block, opened } => {
-                self.kinds.push((*block, kind(opened)));
-                self.open(*block, opened, out);
+            OutputEvent::Open { block, block_kind } => {
+                self.kinds.push((*block, kind(block_kind)));
+                self.open(*block, block_kind, out);
             }
             OutputEvent::Delta { block, text } => self.piece(*block, text, out),
-            OutputEvent::Opaque { block, opaque } => self.opaque(*block, opaque, out),
+            OutputEvent::State {
+                block,
+                provider_state,
+            } => self.provider_state(*block, provider_state, out),
             OutputEvent::Close { block } => self.close(*block, out),
             OutputEvent::Stop(_) => {}
         }
@@ -396,9 +403,9 @@ impl ResponseEncoder for MessagesEncoder {
 impl MessagesEncoder {
     fn thought<'a>(&self, reasoned: &'a ReasoningBlock) -> Part<'a> {
         let token = reasoned
-            .opaque
+            .provider_state
             .as_ref()
-            .map(|opaque| (opaque.kind, self.head.envelope.seal(opaque)));
+            .map(|provider_state| (provider_state.kind, self.head.envelope.seal(provider_state)));
         match token {
             Some((ProviderStateKind::Redacted, data)) if reasoned.text.is_empty() => {
                 Part::RedactedThinking { data }
@@ -415,8 +422,8 @@ impl MessagesEncoder {
     }
 }
 
-const fn kind(opened: &BlockKind) -> Kind {
-    match opened {
+const fn kind(block_kind: &BlockKind) -> Kind {
+    match block_kind {
         BlockKind::Text => Kind::Text,
         BlockKind::Reasoning => Kind::Reasoning,
         BlockKind::Call { .. } => Kind::Call,

@@ -143,7 +143,7 @@ impl OllamaDecoder {
         self.blocks += 1;
         events.push(OutputEvent::Open {
             block,
-            opened: kind.clone(),
+            block_kind: kind.clone(),
         });
         self.open = Some((block, kind));
         block
@@ -322,7 +322,7 @@ mod tests {
             decoder.report(),
             ReportedUsage::Partial {
                 usage,
-                unsaid: Side::Input
+                missing: Side::Input
             }
         );
         let invalid = TEXT_STREAM.replace("\"eval_count\":30", "\"eval_count\":-1");

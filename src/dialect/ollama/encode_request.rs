@@ -246,7 +246,7 @@ fn images(blocks: &[ContentBlock]) -> Vec<&str> {
 /// Unsigned reasoning: the kind that models served by Ollama produce.
 fn reasoning_text(blocks: &[ContentBlock]) -> Option<String> {
     let texts = blocks.iter().filter_map(|block| match &block.content {
-        Content::Reasoning(reasoning) if reasoning.opaque.is_none() => {
+        Content::Reasoning(reasoning) if reasoning.provider_state.is_none() => {
             Some(reasoning.text.as_str())
         }
         _ => None,

@@ -53,7 +53,7 @@ pub(in crate::dialect) fn decode_request(
         let message = format!(
             "`{name}` names what another vendor keeps and this model never saw; send the whole conversation as `input`"
         );
-        return Err(ApiError::invalid(message).at(name));
+        return Err(ApiError::invalid(message).with_param(name));
     }
     let Tools {
         table,
@@ -102,7 +102,7 @@ fn turns(request: &Request, envelope: &StateSealer) -> Result<Vec<Turn>, ApiErro
         .enumerate()
     {
         let refused =
-            |what: String| ApiError::invalid(format!("input[{place}]: {what}")).at("input");
+            |what: String| ApiError::invalid(format!("input[{place}]: {what}")).with_param("input");
         turns.extend(items::turn(item, envelope).map_err(refused)?);
     }
     Ok(turns)
@@ -159,8 +159,9 @@ struct ChoiceObject {
 }
 
 fn choose(ask: &mut ChatRequest, choice: Option<Choice>, table: &Table) -> Result<(), ApiError> {
-    let refused =
-        |what: &str| Err(ApiError::invalid(format!("`tool_choice` {what}")).at("tool_choice"));
+    let refused = |what: &str| {
+        Err(ApiError::invalid(format!("`tool_choice` {what}")).with_param("tool_choice"))
+    };
     ask.tool_choice = match choice {
         None => return Ok(()),
         Some(Choice::Word(word)) => match word.as_str() {
@@ -222,7 +223,8 @@ fn reason(ask: &mut ChatRequest, asked: Option<ReasoningField>) -> Result<(), Ap
     let effort = match effort.as_deref() {
         None | Some("default") => None,
         Some(word) => Some(
-            Effort::parse(word).ok_or_else(|| ApiError::invalid(known).at("reasoning.effort"))?,
+            Effort::parse(word)
+                .ok_or_else(|| ApiError::invalid(known).with_param("reasoning.effort"))?,
         ),
     };
     let summary = summary.map(|word| {
@@ -335,8 +337,11 @@ mod tests {
                 result.text(),
                 result.blocks.len()
             ),
-            Content::Reasoning(ReasoningBlock { text, opaque }) => {
-                format!("thinks {text} {}", opaque.is_some())
+            Content::Reasoning(ReasoningBlock {
+                text,
+                provider_state,
+            }) => {
+                format!("thinks {text} {}", provider_state.is_some())
             }
             other => format!("{other:?}"),
         };
@@ -543,7 +548,7 @@ mod tests {
         ] {
             let problem = ask(more).expect_err(more);
             assert_eq!(
-                (problem.word.status(), problem.param.as_deref()),
+                (problem.code.status(), problem.param.as_deref()),
                 (400, Some(param)),
                 "{problem}"
             );

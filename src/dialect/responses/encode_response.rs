@@ -111,8 +111,8 @@ impl ResponsesEncoder {
         self.next_sequence - 1
     }
 
-    fn open(&mut self, block: u32, opened: &BlockKind, out: &mut Vec<u8>) {
-        match opened {
+    fn open(&mut self, block: u32, block_kind: &BlockKind, out: &mut Vec<u8>) {
+        match block_kind {
             BlockKind::Text => self.silent.push((block, Kind::Message)),
             BlockKind::Reasoning => self.silent.push((block, Kind::Reasoning)),
             BlockKind::Call { id, name } => {
@@ -245,14 +245,14 @@ impl ResponsesEncoder {
         );
     }
 
-    fn seal(&mut self, block: u32, opaque: &ProviderState, out: &mut Vec<u8>) {
+    fn seal(&mut self, block: u32, provider_state: &ProviderState, out: &mut Vec<u8>) {
         let is_call =
             |told: &OutputItem| told.block == block && matches!(told.kind, Kind::Call { .. });
         // a call's is remembered by the gateway, since this dialect has no place for it
         if self.items.iter().any(is_call) {
             return;
         }
-        let sealed = self.head.envelope.seal(opaque);
+        let sealed = self.head.envelope.seal(provider_state);
         if let Some(place) = self.place(block, out) {
             self.items[place].sealed = Some(sealed);
         }
@@ -381,9 +381,12 @@ impl ResponseEncoder for ResponsesEncoder {
     fn event(&mut self, event: &OutputEvent, out: &mut Vec<u8>) {
         self.begin(out);
         match event {
-            OutputEvent::Open { block, opened } => self.open(*block, opened, out),
+            OutputEvent::Open { block, block_kind } => self.open(*block, block_kind, out),
             OutputEvent::Delta { block, text } => self.piece(*block, text, out),
-            OutputEvent::Opaque { block, opaque } => self.seal(*block, opaque, out),
+            OutputEvent::State {
+                block,
+                provider_state,
+            } => self.seal(*block, provider_state, out),
             OutputEvent::Close { block } => self.close(*block, out),
             OutputEvent::Stop(_) => {}
         }
@@ -463,9 +466,9 @@ impl ResponsesEncoder {
             Content::Text(text) => (Kind::Message, text.clone(), None),
             Content::Reasoning(reasoned) => {
                 let sealed = reasoned
-                    .opaque
+                    .provider_state
                     .as_ref()
-                    .map(|opaque| self.head.envelope.seal(opaque));
+                    .map(|provider_state| self.head.envelope.seal(provider_state));
                 (Kind::Reasoning, reasoned.text.clone(), sealed)
             }
             Content::ToolCall(call) => {
@@ -550,8 +553,8 @@ mod tests {
         ResponsesEncoder::new(&request, head)
     }
 
-    fn opened(block: u32, opened: BlockKind) -> OutputEvent {
-        OutputEvent::Open { block, opened }
+    fn opened(block: u32, block_kind: BlockKind) -> OutputEvent {
+        OutputEvent::Open { block, block_kind }
     }
 
     fn call(block: u32, id: &str, name: &str) -> OutputEvent {
@@ -580,9 +583,9 @@ mod tests {
             dialect: "messages".into(),
             model: "claude".into(),
         });
-        OutputEvent::Opaque {
+        OutputEvent::State {
             block,
-            opaque: ProviderState {
+            provider_state: ProviderState {
                 origin,
                 kind: ProviderStateKind::Signature,
                 data: "sig".into(),
@@ -697,12 +700,12 @@ mod tests {
         );
         let item = &told[8]["item"];
         assert_eq!(item["summary"][0]["text"], "hm");
-        let opaque =
+        let provider_state =
             StateSealer::new([0; 32]).open(item["encrypted_content"].as_str().expect("a seal"));
         assert_eq!(
             (
-                opaque.origin.map(|origin| origin.model),
-                opaque.data.as_str()
+                provider_state.origin.map(|origin| origin.model),
+                provider_state.data.as_str()
             ),
             (Some("claude".into()), "sig")
         );
@@ -828,7 +831,7 @@ mod tests {
         events.iter().for_each(|event| fold.add(event));
         let mut writer = writer(r#","temperature":0.70,"tool_choice":"auto","reasoning":null"#);
         let whole: Value =
-            serde_json::from_str(&writer.whole(&fold.answer(), &usage())).expect("JSON");
+            serde_json::from_str(&writer.whole(&fold.build(), &usage())).expect("JSON");
         let told = streamed(&mut writer, &events, &StopReason::Tool);
         assert_eq!(whole, told.last().expect("the end")["response"]);
         assert_eq!(

@@ -54,7 +54,7 @@ struct ErrorDetail<'p> {
 /// The last events of a stream that failed; `next` is the number that its next event would have had.
 pub(in crate::dialect) fn events(problem: &ApiError, id: &str, next: u64) -> Bytes {
     let (code, message, param) = (
-        problem.word.as_str(),
+        problem.code.as_str(),
         problem.message.as_str(),
         problem.param.as_deref(),
     );

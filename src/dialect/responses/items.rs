@@ -139,17 +139,24 @@ fn reasoning(item: Item, envelope: &StateSealer) -> Turn {
     {
         text = texts(parts);
     }
-    let opaque = item
+    let provider_state = item
         .encrypted_content
         .filter(|token| !token.is_empty())
         .map(|token| envelope.open(&token));
     // what no envelope of ours holds is OpenAI's own, and never another vendor's to read
-    let opaque: Option<ProviderState> = opaque.filter(|opaque| opaque.origin.is_some());
-    let is_empty = text.is_empty() && opaque.is_none();
+    let provider_state: Option<ProviderState> =
+        provider_state.filter(|provider_state| provider_state.origin.is_some());
+    let is_empty = text.is_empty() && provider_state.is_none();
     let blocks = if is_empty {
         Vec::new()
     } else {
-        vec![Content::Reasoning(ReasoningBlock { text, opaque }).into()]
+        vec![
+            Content::Reasoning(ReasoningBlock {
+                text,
+                provider_state,
+            })
+            .into(),
+        ]
     };
     Turn {
         role: Role::Assistant,
@@ -172,7 +179,7 @@ fn function_call(item: Item) -> Result<ToolCall, String> {
         id,
         name: Table::hub_name(item.namespace.as_deref(), &name),
         arguments,
-        opaque: None,
+        provider_state: None,
     })
 }
 
@@ -186,7 +193,7 @@ fn custom_call(item: Item) -> Result<ToolCall, String> {
         id,
         name: Table::hub_name(item.namespace.as_deref(), &name),
         arguments,
-        opaque: None,
+        provider_state: None,
     })
 }
 
@@ -199,7 +206,7 @@ fn search_call(item: Item) -> Result<ToolCall, String> {
         id,
         name: TOOL_SEARCH.to_owned(),
         arguments,
-        opaque: None,
+        provider_state: None,
     })
 }
 

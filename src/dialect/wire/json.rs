@@ -100,7 +100,7 @@ pub(crate) fn typed<T: DeserializeOwned>(
         let (line, column) = (flaw.line(), flaw.column());
         let message =
             format!("`{member}` has a value of another kind than this endpoint takes, near its line {line}, column {column}");
-        ApiError::invalid(message).at(member)
+        ApiError::invalid(message).with_param(member)
     })
 }
 

@@ -85,7 +85,7 @@ impl<'g> Admission<'g> {
             ));
             let crossing = Box::new(crossing.await?);
             request.input = crossing.input(request.input);
-            request.thinking_budget = request.thinking_budget.or(crossing.least_thinking());
+            request.thinking_budget = request.thinking_budget.or(crossing.thinking_tokens_min());
             Some(crossing)
         };
         let url = deployment
@@ -193,7 +193,7 @@ impl<'g> Admission<'g> {
         }
         gateway
             .queue
-            .blocked(&gateway.ledger.blocking(claim), place)
+            .blocked(&gateway.ledger.blocking_budgets(claim), place)
     }
 
     /// What is claimed, without the ceiling and the tokens: those depend on what is left.
@@ -212,7 +212,7 @@ impl<'g> Admission<'g> {
     ) -> Result<(HoldGrant, CapDecision), AdmissionError> {
         let gateway = self.gateway;
         let mut claim = self.claim();
-        let tightest = gateway.ledger.tightest(&claim);
+        let tightest = gateway.ledger.tightest_budget(&claim);
         let cap = output_cap::choose(&self.request, &self.deployment, tightest, gateway.overrun)
             .map_err(AdmissionError::Refused)?;
         claim.hold.ceiling = cap.ceiling;
@@ -222,13 +222,12 @@ impl<'g> Admission<'g> {
         claim.hold.progress.cost = self.input_cost().min(cap.ceiling);
         if let Some(budget) = self.patience_over(&claim, place) {
             // what no wait can help is told at once all the same
-            gateway
-                .ledger
-                .look(&claim)
-                .or_else(|refused| match self.not_held(refused, &cap) {
+            gateway.ledger.check_hold(&claim).or_else(|refused| {
+                match self.not_held(refused, &cap) {
                     AdmissionError::Wait(_) => Ok(()),
                     refused => Err(refused),
-                })?;
+                }
+            })?;
             return Err(AdmissionError::Wait(budget));
         }
         gateway
@@ -240,8 +239,8 @@ impl<'g> Admission<'g> {
 
     fn not_held(&self, refused: HoldError, cap: &CapDecision) -> AdmissionError {
         let no_room = match refused {
-            HoldError::NoRoom(no_room) => no_room,
-            HoldError::Ledger(not_logged) => {
+            HoldError::Denied(denial) => denial,
+            HoldError::NotLogged(not_logged) => {
                 return AdmissionError::Refused(ledger_unavailable(&not_logged));
             }
         };
@@ -249,18 +248,20 @@ impl<'g> Admission<'g> {
             HoldDenial::Held { budget, .. } => AdmissionError::Wait(budget.id),
             HoldDenial::Exceeded {
                 budget,
-                standing,
+                status,
                 alerts,
             } => {
                 self.gateway.send_alerts(alerts);
-                AdmissionError::Refused(self.exceeded(&budget, &standing, cap))
+                AdmissionError::Refused(self.exceeded(&budget, &status, cap))
             }
-            HoldDenial::Limited(limited) => AdmissionError::Refused(rate_limit_headers::refused(
-                &limited,
-                &self.caller.whose(limited.limit.owner),
-            )),
+            HoldDenial::RateLimited(limited) => {
+                AdmissionError::Refused(rate_limit_headers::refused(
+                    &limited,
+                    &self.caller.describe_owner(limited.limit.owner),
+                ))
+            }
             HoldDenial::Stale => AdmissionError::Stale,
-            HoldDenial::Repeated => AdmissionError::Refused(defect("a hold was asked for twice")),
+            HoldDenial::Duplicate => AdmissionError::Refused(defect("a hold was asked for twice")),
         }
     }
 
@@ -385,7 +386,7 @@ impl<'g> Admission<'g> {
              {remedy} your administrator to raise the budget",
             budget.period.as_str(),
             budget.id,
-            self.caller.whose(budget.owner),
+            self.caller.describe_owner(budget.owner),
             standing.limit,
             self.deployment.qualified(),
             cap.ceiling,
@@ -420,13 +421,13 @@ impl<'g> Admission<'g> {
     }
 
     fn budget_held(&self, message: &str) -> ApiError {
-        self.of_budgets(ApiError::new(ErrorCode::BudgetHeld, message).retry_after(2))
+        self.of_budgets(ApiError::new(ErrorCode::BudgetHeld, message).with_retry_after(2))
     }
 
     /// A budget in words: which, whose, and when it begins anew.
     fn told(&self, id: BudgetId) -> String {
         let ledger = &self.gateway.ledger;
-        let Some((budget, standing)) = ledger.budget(id).zip(ledger.standing(id)) else {
+        let Some((budget, standing)) = ledger.budget(id).zip(ledger.budget_status(id)) else {
             return format!("the budget {id}");
         };
         let until = standing.resets_at_ms.map_or(String::new(), |at_ms| {
@@ -436,7 +437,10 @@ impl<'g> Admission<'g> {
             .model
             .as_ref()
             .map_or(String::new(), |model| format!(" on {model}"));
-        let (period, whose) = (budget.period.as_str(), self.caller.whose(budget.owner));
+        let (period, whose) = (
+            budget.period.as_str(),
+            self.caller.describe_owner(budget.owner),
+        );
         format!(
             "the {period} budget {id}{models} of {whose} (${}{until})",
             standing.limit
@@ -470,7 +474,7 @@ fn not_spoken(deployment: &Deployment, dialect: Dialect) -> ApiError {
             dialect.as_str()
         ),
     };
-    ApiError::new(ErrorCode::NotSupported, message).at("model")
+    ApiError::new(ErrorCode::NotSupported, message).with_param("model")
 }
 
 /// A model that makes vectors has no conversations, and the other way round; where no sheet says what a model is for, its
@@ -493,5 +497,5 @@ fn made_for(deployment: &Deployment, dialect: Dialect) -> Result<(), ApiError> {
         "the model {} {does}; call it at {instead}, or ask for another model",
         deployment.qualified()
     );
-    Err(ApiError::invalid(message).at("model"))
+    Err(ApiError::invalid(message).with_param("model"))
 }

@@ -7,8 +7,8 @@ use crate::dialect::Request;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::input_bound::InputBound;
 use crate::domain::money::Money;
-use crate::meter::Tightest;
-use crate::price::{NoCeiling, Price};
+use crate::meter::TightestBudget;
+use crate::price::{CeilingError, Price};
 use crate::route::Deployment;
 
 /// The gateway's own choice is never smaller: an answer that is cut off there is worth less than a wait.
@@ -34,7 +34,7 @@ pub(crate) struct CapDecision {
 pub(crate) fn choose(
     request: &Request,
     deployment: &Deployment,
-    tightest: Option<Tightest>,
+    tightest: Option<TightestBudget>,
     overrun: Overrun,
 ) -> Result<CapDecision, ApiError> {
     let chosen = CapPolicy {
@@ -133,10 +133,10 @@ impl CapPolicy<'_> {
         self.or_operators(ceiling)
     }
 
-    fn or_operators(&self, ceiling: Result<Money, NoCeiling>) -> Result<Money, ApiError> {
+    fn or_operators(&self, ceiling: Result<Money, CeilingError>) -> Result<Money, ApiError> {
         match (ceiling, self.deployment.provider.request_ceiling) {
             (Ok(ceiling), _) => Ok(ceiling),
-            (Err(NoCeiling::Unbounded(_)), Some(set)) => Ok(set),
+            (Err(CeilingError::Unbounded(_)), Some(set)) => Ok(set),
             (Err(no_ceiling), _) => Err(self.no_ceiling(&no_ceiling)),
         }
     }
@@ -166,7 +166,7 @@ impl CapPolicy<'_> {
         if affordable == u64::MAX {
             return Ok(None);
         }
-        let floor = if self.price().reasons() {
+        let floor = if self.price().supports_reasoning() {
             FLOOR_REASONING_TOKENS.max(self.least())
         } else {
             self.least()
@@ -185,23 +185,23 @@ impl CapPolicy<'_> {
         match (affordable, self.deployment.provider.request_ceiling) {
             (Ok(tokens), _) => Ok(tokens),
             // the operator's limit per request does not depend on the output
-            (Err(NoCeiling::Unbounded(_)), Some(_)) => Ok(u64::MAX),
+            (Err(CeilingError::Unbounded(_)), Some(_)) => Ok(u64::MAX),
             (Err(no_ceiling), _) => Err(self.no_ceiling(&no_ceiling)),
         }
     }
 
-    fn no_ceiling(&self, no_ceiling: &NoCeiling) -> ApiError {
+    fn no_ceiling(&self, no_ceiling: &CeilingError) -> ApiError {
         let name = self.deployment.qualified();
         let provider = &self.deployment.provider.name;
         match no_ceiling {
-            NoCeiling::Unpriced => ApiError::new(
+            CeilingError::Unpriced => ApiError::new(
                 ErrorCode::PriceUnknown,
                 format!(
                     "no price is known for {name}, and a budget above this key blocks; \
                      set `price` under [providers.{provider}] or use a priced model"
                 ),
             ),
-            NoCeiling::Unbounded(why) => ApiError::new(
+            CeilingError::Unbounded(why) => ApiError::new(
                 ErrorCode::CostUnbounded,
                 format!(
                     "nothing bounds what this request can cost ({why}), and a budget above this key blocks; \
@@ -209,6 +209,6 @@ impl CapPolicy<'_> {
                 ),
             ),
         }
-        .at("model")
+        .with_param("model")
     }
 }

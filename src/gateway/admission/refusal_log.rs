@@ -11,7 +11,7 @@ use crate::dialect::{self, Dialect, Request};
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::attribution::{Attribution, Tag};
 use crate::domain::id::{KeyId, RequestId};
-use crate::domain::refusal::{Refusal, shortened};
+use crate::domain::refusal::{Refusal, truncate_model};
 use crate::gateway::Gateway;
 
 const ROWS_PER_MINUTE: u32 = 10;
@@ -91,7 +91,7 @@ impl<'g> RefusalEntry<'g> {
 
     /// Notes that the call is refused.
     pub fn refused(&self, problem: ApiError) -> ApiError {
-        let (gateway, key, word) = (self.gateway, &self.caller.key, problem.word);
+        let (gateway, key, word) = (self.gateway, &self.caller.key, problem.code);
         let at_ms = gateway.time.now_ms();
         let user = self
             .user
@@ -103,7 +103,7 @@ impl<'g> RefusalEntry<'g> {
             organization: key.organization,
             team: key.team,
             key: key.id,
-            model_asked: shortened(&self.model_asked),
+            model_asked: truncate_model(&self.model_asked),
             attribution: Attribution {
                 user,
                 tag: self.tag.clone(),

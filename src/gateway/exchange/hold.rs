@@ -160,7 +160,7 @@ impl OpenHold {
                     _ if over => return ending.at_ceiling(self.ceiling, Flags::ESTIMATED),
                     _ => bill,
                 };
-                if bill.guessed {
+                if bill.rates_estimated {
                     ending.flags = ending.flags.with(Flags::ESTIMATED);
                 }
                 ending.cost = bill.total;
@@ -199,11 +199,11 @@ impl OpenHold {
     /// more than it said.
     fn counted(&self, status: Status) -> (Usage, Flags) {
         let mut usage = self.report.usage().cloned().unwrap_or_default();
-        let unsaid = self.unsaid(&usage);
-        if unsaid.is_empty() || status == Status::UpstreamError || self.is_refused() {
+        let missing = self.missing(&usage);
+        if missing.is_empty() || status == Status::UpstreamError || self.is_refused() {
             return (usage, Flags::default());
         }
-        for side in unsaid {
+        for side in missing {
             self.estimate(side, &mut usage);
         }
         (usage, Flags::ESTIMATED)
@@ -215,14 +215,14 @@ impl OpenHold {
     }
 
     /// The sides of a call that have to be estimated.
-    fn unsaid(&self, usage: &Usage) -> Vec<Side> {
-        let mut unsaid = Vec::new();
+    fn missing(&self, usage: &Usage) -> Vec<Side> {
+        let mut missing = Vec::new();
         let (input, output) = match self.report {
-            ReportedUsage::Invalid => return unsaid,
+            ReportedUsage::Invalid => return missing,
             ReportedUsage::Missing => (false, false),
-            ReportedUsage::Partial { unsaid, .. } => (
-                unsaid == Side::Output,
-                unsaid == Side::Input && self.output_is_final,
+            ReportedUsage::Partial { missing, .. } => (
+                missing == Side::Output,
+                missing == Side::Input && self.output_is_final,
             ),
             // of an answer that is not over an empty beginning may have been told
             ReportedUsage::Complete(_) => (
@@ -233,9 +233,9 @@ impl OpenHold {
         let trusted = self.deployment.provider.preset.zero_usage_is_real;
         let no_input = usage.in_total() == 0 && self.input_bytes > 0 && !trusted;
         let no_output = usage.out_total == 0 && self.delivered.text_bytes > 0 && !trusted;
-        unsaid.extend((!input || no_input).then_some(Side::Input));
-        unsaid.extend((!output || no_output).then_some(Side::Output));
-        unsaid
+        missing.extend((!input || no_input).then_some(Side::Input));
+        missing.extend((!output || no_output).then_some(Side::Output));
+        missing
     }
 
     fn estimate(&self, side: Side, usage: &mut Usage) {
@@ -255,7 +255,7 @@ impl OpenHold {
         usage.out_total = match self.report {
             // what was said of it was counted beside it, as Gemini's thoughts are
             ReportedUsage::Partial {
-                unsaid: Side::Output,
+                missing: Side::Output,
                 ..
             } => usage.out_total.saturating_add(delivered),
             _ => usage.out_total.max(delivered),

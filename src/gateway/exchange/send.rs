@@ -184,7 +184,7 @@ impl AdmittedAttempt {
         if self.request.dialect == Dialect::Messages
             && let Some(json) = dialect::without_foreign_reasoning(
                 &self.request,
-                deployment.capabilities().signed_thoughts,
+                deployment.capabilities().signed_reasoning,
             )
         {
             edits.push(Edit::Set {
@@ -218,7 +218,7 @@ pub(crate) async fn on_disk(open: &OpenHold, sequence: u64) -> Result<(), ApiErr
             "the disk under the ledger has not answered for {} s; try again in a moment",
             DISK_WAIT.as_secs()
         );
-        ApiError::new(ErrorCode::LedgerUnavailable, message).retry_after(5)
+        ApiError::new(ErrorCode::LedgerUnavailable, message).with_retry_after(5)
     })
 }
 
@@ -232,5 +232,5 @@ pub(crate) fn ledger_unavailable(not_logged: &AppendError) -> ApiError {
         word,
         format!("the books cannot take this request: {not_logged}"),
     )
-    .retry_after(5)
+    .with_retry_after(5)
 }

@@ -491,7 +491,7 @@ pub(crate) fn shutting_down() -> ApiError {
         ErrorCode::ShuttingDown,
         "the gateway had to stop before the answer was whole",
     )
-    .retry_after(5)
+    .with_retry_after(5)
 }
 
 /// Reads once from the upstream and sorts the whole events that are there. May be dropped while it waits: nothing is lost.

@@ -26,7 +26,7 @@ pub(crate) fn check(
             "{name} gives one answer to a request, not {}; leave `n` out and ask several times",
             request.choices
         );
-        return Err(ApiError::invalid(message).at("n"));
+        return Err(ApiError::invalid(message).with_param("n"));
     }
     if deployment.provider.unsupported == Unsupported::Error
         && let Some(member) =
@@ -48,7 +48,7 @@ pub(crate) fn not_taken(deployment: &Deployment, member: &str) -> ApiError {
         "{name} does not take `{member}`, and [providers.{provider}] says unsupported = \"error\"; leave it out, or ask \
          another provider"
     );
-    ApiError::invalid(message).at(member)
+    ApiError::invalid(message).with_param(member)
 }
 
 /// The members that the vendor gets otherwise or not at all, as a header names them; `None` if it gets them all.

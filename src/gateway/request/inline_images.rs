@@ -61,7 +61,7 @@ async fn fetch(media: &mut Media, fetcher: &Fetcher) -> Result<(), ApiError> {
 }
 
 fn refused(what: &str) -> ApiError {
-    ApiError::invalid(what).at("messages")
+    ApiError::invalid(what).with_param("messages")
 }
 
 /// What the bytes are, whatever a server calls them.

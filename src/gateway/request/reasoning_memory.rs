@@ -20,13 +20,15 @@ struct StoredCall {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     reasoning: Vec<StoredReasoning>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    opaque: Option<StoredState>,
+    #[serde(rename = "opaque")]
+    provider_state: Option<StoredState>,
 }
 
 #[derive(Deserialize, Serialize)]
 struct StoredReasoning {
     text: String,
-    opaque: Option<StoredState>,
+    #[serde(rename = "opaque")]
+    provider_state: Option<StoredState>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -44,12 +46,12 @@ pub(crate) fn keep(memory: &ReasoningMemory, team: TeamId, remembered: RetainedR
         .into_iter()
         .map(StoredReasoning::from)
         .collect();
-    for (id, opaque) in remembered.calls {
+    for (id, provider_state) in remembered.calls {
         let kept = StoredCall {
             reasoning: std::mem::take(&mut reasoning),
-            opaque: opaque.and_then(StoredState::of),
+            provider_state: provider_state.and_then(StoredState::of),
         };
-        if kept.reasoning.is_empty() && kept.opaque.is_none() {
+        if kept.reasoning.is_empty() && kept.provider_state.is_none() {
             continue;
         }
         match serde_json::to_vec(&kept) {
@@ -106,18 +108,18 @@ fn recall_turn(memory: &ReasoningMemory, team: TeamId, turn: &mut Turn, upstream
                 .into_iter()
                 .filter_map(|thought| thought.of(upstream)),
         );
-        if call.opaque.is_none() {
-            call.opaque = kept
-                .opaque
-                .filter(|opaque| opaque.dialect == upstream.as_str())
+        if call.provider_state.is_none() {
+            call.provider_state = kept
+                .provider_state
+                .filter(|provider_state| provider_state.dialect == upstream.as_str())
                 .map(ProviderState::from);
             bytes += call
-                .opaque
+                .provider_state
                 .as_ref()
-                .map_or(0, |opaque| opaque.data.len() as u64);
+                .map_or(0, |provider_state| provider_state.data.len() as u64);
         }
     }
-    let carried = |block: &ContentBlock| matches!(&block.content, Content::Reasoning(reasoned) if reasoned.opaque.is_some());
+    let carried = |block: &ContentBlock| matches!(&block.content, Content::Reasoning(reasoned) if reasoned.provider_state.is_some());
     if thoughts.is_empty() || turn.blocks.iter().any(carried) {
         return bytes;
     }
@@ -127,9 +129,9 @@ fn recall_turn(memory: &ReasoningMemory, team: TeamId, turn: &mut Turn, upstream
     for thought in &thoughts {
         bytes += thought.text.len() as u64
             + thought
-                .opaque
+                .provider_state
                 .as_ref()
-                .map_or(0, |opaque| opaque.data.len() as u64);
+                .map_or(0, |provider_state| provider_state.data.len() as u64);
     }
     turn.blocks.splice(
         0..0,
@@ -144,7 +146,7 @@ impl From<ReasoningBlock> for StoredReasoning {
     fn from(reasoned: ReasoningBlock) -> StoredReasoning {
         StoredReasoning {
             text: reasoned.text,
-            opaque: reasoned.opaque.and_then(StoredState::of),
+            provider_state: reasoned.provider_state.and_then(StoredState::of),
         }
     }
 }
@@ -152,26 +154,26 @@ impl From<ReasoningBlock> for StoredReasoning {
 impl StoredReasoning {
     /// A thought that the dialect made.
     fn of(self, upstream: Dialect) -> Option<ReasoningBlock> {
-        let opaque = self
-            .opaque
-            .filter(|opaque| opaque.dialect == upstream.as_str())?;
+        let provider_state = self
+            .provider_state
+            .filter(|provider_state| provider_state.dialect == upstream.as_str())?;
         Some(ReasoningBlock {
             text: self.text,
-            opaque: Some(opaque.into()),
+            provider_state: Some(provider_state.into()),
         })
     }
 }
 
 impl StoredState {
     /// Only what is known whose it is.
-    fn of(opaque: ProviderState) -> Option<StoredState> {
-        let Origin { dialect, model } = opaque.origin?;
-        let redacted = opaque.kind == ProviderStateKind::Redacted;
+    fn of(provider_state: ProviderState) -> Option<StoredState> {
+        let Origin { dialect, model } = provider_state.origin?;
+        let redacted = provider_state.kind == ProviderStateKind::Redacted;
         Some(StoredState {
             dialect: dialect.into_owned(),
             model,
             redacted,
-            data: opaque.data,
+            data: provider_state.data,
         })
     }
 }
@@ -207,7 +209,7 @@ mod tests {
     use crate::store::reasoning_memory::Bounds;
     use crate::store::seal::SealKey;
 
-    fn opaque(dialect: &'static str, data: &str) -> ProviderState {
+    fn provider_state(dialect: &'static str, data: &str) -> ProviderState {
         let origin = Origin {
             dialect: dialect.into(),
             model: "m".into(),
@@ -219,19 +221,19 @@ mod tests {
         }
     }
 
-    fn call(id: &str, opaque: Option<ProviderState>) -> Content {
+    fn call(id: &str, provider_state: Option<ProviderState>) -> Content {
         Content::ToolCall(ToolCall {
             id: id.into(),
             name: "f".into(),
             arguments: "{}".into(),
-            opaque,
+            provider_state,
         })
     }
 
-    fn thought(text: &str, opaque: Option<ProviderState>) -> Content {
+    fn thought(text: &str, provider_state: Option<ProviderState>) -> Content {
         Content::Reasoning(ReasoningBlock {
             text: text.into(),
-            opaque,
+            provider_state,
         })
     }
 
@@ -252,13 +254,18 @@ mod tests {
                 format!(
                     "({}) {}",
                     reasoned.text,
-                    reasoned.opaque.as_ref().map_or("", |opaque| &opaque.data)
+                    reasoned
+                        .provider_state
+                        .as_ref()
+                        .map_or("", |provider_state| &provider_state.data)
                 )
             }
             Content::ToolCall(call) => format!(
                 "{} {}",
                 call.id,
-                call.opaque.as_ref().map_or("", |opaque| &opaque.data)
+                call.provider_state
+                    .as_ref()
+                    .map_or("", |provider_state| &provider_state.data)
             ),
             Content::Text(text) => text.clone(),
             _ => String::new(),
@@ -278,17 +285,17 @@ mod tests {
         };
         let memory = ReasoningMemory::open(
             disk,
-            Arc::new(Time::first(Arc::new(ManualClock::at_ms(1)))),
+            Arc::new(Time::new(Arc::new(ManualClock::at_ms(1)))),
             &key,
             bounds,
         );
         let reasoning = vec![ReasoningBlock {
             text: "hm".into(),
-            opaque: Some(opaque("messages", "c2ln")),
+            provider_state: Some(provider_state("messages", "c2ln")),
         }];
         let calls = vec![
             ("a".to_owned(), None),
-            ("b".to_owned(), Some(opaque("gemini", "Zw"))),
+            ("b".to_owned(), Some(provider_state("gemini", "Zw"))),
         ];
         keep(&memory, TeamId(1), RetainedReasoning { reasoning, calls });
 
@@ -320,7 +327,7 @@ mod tests {
             );
         }
         let carried = ask(vec![
-            thought("hm", Some(opaque("messages", "own"))),
+            thought("hm", Some(provider_state("messages", "own"))),
             call("a", None),
         ]);
         assert_eq!(

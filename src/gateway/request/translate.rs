@@ -91,8 +91,8 @@ impl TranslatedRequest {
     }
 
     /// The fewest tokens that the model may be told to think with, where an effort became a number.
-    pub(crate) fn least_thinking(&self) -> Option<u64> {
-        self.ask.least_thinking(&self.takes)
+    pub(crate) fn thinking_tokens_min(&self) -> Option<u64> {
+        self.ask.thinking_tokens_min(&self.takes)
     }
 
     /// What the vendor gets otherwise or not at all, as a header names it.

@@ -83,7 +83,7 @@ fn capabilities(model: &str) -> Capabilities {
     match ModelFamily::of(model) {
         ModelFamily::Claude => claude(Version::of(base_model_id(model))),
         ModelFamily::Nova => Capabilities {
-            stops_max: 4,
+            stop_sequences_max: 4,
             cache_hints: true,
             json_schema: false,
             // its highest effort forbids an output cap
@@ -96,32 +96,32 @@ fn capabilities(model: &str) -> Capabilities {
         },
         ModelFamily::GptOss => Capabilities {
             top_k: false,
-            result_images: false,
+            tool_result_images: false,
             tool_choice_forced: false,
             reasoning: ReasoningStyle::Effort(&[Effort::Low, Effort::Medium, Effort::High]),
             ..CONVERSE
         },
         ModelFamily::Llama => Capabilities {
             top_k: false,
-            stops_max: 0,
+            stop_sequences_max: 0,
             json_schema: false,
-            result_images: false,
+            tool_result_images: false,
             tool_choice_forced: false,
             ..CONVERSE
         },
         ModelFamily::Cohere => Capabilities {
             json_schema: false,
-            result_images: false,
+            tool_result_images: false,
             tool_choice_forced: false,
             ..CONVERSE
         },
         ModelFamily::Mistral => Capabilities {
-            result_images: false,
+            tool_result_images: false,
             ..CONVERSE
         },
         ModelFamily::Other => Capabilities {
             top_k: false,
-            result_images: false,
+            tool_result_images: false,
             tool_choice_forced: false,
             ..CONVERSE
         },
@@ -168,15 +168,15 @@ fn claude(version: Version) -> Capabilities {
     ];
     const ALL_4_6: &[Effort] = &[Effort::Low, Effort::Medium, Effort::High, Effort::Max];
     Capabilities {
-        stops_max: 2_500,
+        stop_sequences_max: 2_500,
         tools: version > Version::OLDEST,
         images: version > Version::OLDEST,
         cache_hints: version >= Version(3, 5),
         json_schema: version >= Version(4, 5),
         strict: version >= Version(4, 5),
         sampling: version < Version(4, 7),
-        both_sampling: version < Version(4, 1),
-        thinks_alone: true,
+        temperature_with_top_p: version < Version(4, 1),
+        exclusive_reasoning: true,
         reasoning: match version {
             _ if version < Version(3, 7) => ReasoningStyle::None,
             _ if version < Version(4, 6) => ReasoningStyle::Budget {
@@ -283,7 +283,7 @@ mod tests {
     fn bedrock_other_families_have_fewer_capabilities() {
         let llama = capabilities("us.meta.llama4-scout-17b-instruct-v1:0");
         assert_eq!(
-            (llama.stops_max, llama.tool_choice_forced, llama.top_k),
+            (llama.stop_sequences_max, llama.tool_choice_forced, llama.top_k),
             (0, false, false)
         );
         let reasoning = |id| capabilities(id).reasoning;

@@ -12,16 +12,16 @@ use crate::server::api::views::instant;
 
 /// `GET /v1/clock`
 pub async fn show(control: &Control, actor: &Actor) -> Result<ApiReply, ApiError> {
-    let standing = control
+    let status = control
         .clock(&Grant::for_actor(actor, may::ReadClock)?)
         .await;
     ApiReply::ok(&json!({
         "object": "clock",
-        "adopted": instant(standing.now_ms),
-        "wall": instant(standing.wall_ms),
-        "ahead_ms": standing.ahead_ms(),
-        "in_step": standing.in_step(),
-        "steady_ms": standing.steady_ms,
+        "adopted": instant(status.now_ms),
+        "wall": instant(status.wall_ms),
+        "ahead_ms": status.ahead_ms(),
+        "in_step": status.in_step(),
+        "steady_ms": status.steady_ms,
         "adopted_after_ms": STEADY_MS,
     }))
 }

@@ -26,7 +26,7 @@ pub async fn orphans(control: &Control, actor: &Actor, query: &str) -> Result<Ap
             "after" => {
                 let id = RequestId::parse(&value);
                 after = Some(id.ok_or_else(|| {
-                    ApiError::invalid("`after` must be the id of a request").at("after")
+                    ApiError::invalid("`after` must be the id of a request").with_param("after")
                 })?);
             }
             _ => {

@@ -206,7 +206,7 @@ pub(super) fn parameters(query: &str) -> Result<Vec<(String, String)>, ApiError>
             return Err(ApiError::invalid(format!(
                 "`{name}` is given more than once; give it once"
             ))
-            .at(name));
+            .with_param(name));
         }
     }
     Ok(parameters)
@@ -302,7 +302,9 @@ async fn list_keys(control: &Control, actor: &Actor, query: &str) -> Result<ApiR
                 .iter()
                 .map(AdminKeyJson::of),
         )),
-        _ => Err(ApiError::invalid("the list of keys takes `admin=true` or nothing").at("admin")),
+        _ => Err(
+            ApiError::invalid("the list of keys takes `admin=true` or nothing").with_param("admin"),
+        ),
     }
 }
 
@@ -392,8 +394,8 @@ mod tests {
                 serde_json::from_str(&reply.text).expect("JSON"),
             ),
             Err(problem) => (
-                problem.word.status(),
-                serde_json::json!([problem.word.as_str(), problem.param, problem.message]),
+                problem.code.status(),
+                serde_json::json!([problem.code.as_str(), problem.param, problem.message]),
             ),
         }
     }
@@ -440,8 +442,8 @@ mod tests {
                 text(&team["budgets"][0]["id"])
             ]
         );
-        assert!(house.ledger.standing(caller.budgets[0]).is_some());
-        assert!(access::callable(
+        assert!(house.ledger.budget_status(caller.budgets[0]).is_some());
+        assert!(access::is_model_allowed(
             &caller.team,
             caller.keys(),
             "gpt-5.1",
@@ -470,7 +472,7 @@ mod tests {
         let (status, changed) = ask(&house, "PATCH", &path, r#"{"disabled":true}"#).await;
         assert_eq!((status, &changed["disabled"]), (200, &true.into()));
         assert_eq!(
-            house.caller(text(&key["key"])).expect_err("dead").word,
+            house.caller(text(&key["key"])).expect_err("dead").code,
             ErrorCode::Authentication
         );
         ask(
@@ -483,7 +485,7 @@ mod tests {
         assert!(house.caller(text(&key["key"])).is_ok());
         house.clock.advance_ms(30 * 60_000);
         assert_eq!(
-            house.caller(text(&key["key"])).expect_err("dead").word,
+            house.caller(text(&key["key"])).expect_err("dead").code,
             ErrorCode::KeyExpired
         );
         let (_, changed) = ask(&house, "PATCH", &path, r#"{"expires":null}"#).await;
@@ -510,7 +512,7 @@ mod tests {
         );
         assert_ne!(now[1]["id"], before[1]["id"]);
         let gone = crate::domain::id::BudgetId::parse(text(&before[1]["id"])).expect("an id");
-        assert!(house.ledger.standing(gone).is_none());
+        assert!(house.ledger.budget_status(gone).is_none());
         assert_eq!(
             ask(&house, "GET", &path, "").await.1["budgets"],
             changed["budgets"]
@@ -560,7 +562,7 @@ mod tests {
             (&emptied["limits"], &emptied["rpm"]),
             (&serde_json::json!([]), &Value::Null)
         );
-        assert!(house.ledger.rate_standing(caller.limits[1]).is_none());
+        assert!(house.ledger.limit_status(caller.limits[1]).is_none());
         let events = house.audit();
         let detail = &events[events.len() - 2]["detail"]["limits"];
         assert_eq!(
@@ -802,7 +804,7 @@ mod tests {
             house
                 .caller(text(&admin["key"]))
                 .expect_err("no caller")
-                .word,
+                .code,
             ErrorCode::PermissionDenied
         );
         let (_, list) = ask(&house, "GET", "/v1/keys?admin=true", "").await;
@@ -815,7 +817,7 @@ mod tests {
         )
         .await;
         assert_eq!(
-            (status, actor().expect_err("disabled").word),
+            (status, actor().expect_err("disabled").code),
             (200, ErrorCode::Authentication)
         );
     }
@@ -863,7 +865,7 @@ mod tests {
             .control
             .bootstrap(&crate::control::test_control::grant(may::SetUp))
             .await;
-        assert_eq!(again.expect_err("refused").word, ErrorCode::Conflict);
+        assert_eq!(again.expect_err("refused").code, ErrorCode::Conflict);
     }
 
     #[test]

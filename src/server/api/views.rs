@@ -43,22 +43,20 @@ pub(crate) struct BudgetJson<'a> {
 }
 
 impl BudgetJson<'_> {
-    pub fn of(BudgetWithStatus { budget, standing }: &BudgetWithStatus) -> BudgetJson<'_> {
-        let standing = standing.as_ref();
+    pub fn of(BudgetWithStatus { budget, status }: &BudgetWithStatus) -> BudgetJson<'_> {
+        let status = status.as_ref();
         BudgetJson {
             id: budget.id.to_string(),
-            limit: standing
-                .map_or(budget.limit, |standing| standing.limit)
+            limit: status
+                .map_or(budget.limit, |status| status.limit)
                 .to_string(),
             period: budget.period.as_str(),
             action: budget.action.as_str(),
             model: budget.model.as_ref().map(Pattern::as_str),
-            spent: standing.map(|standing| standing.settled.to_string()),
-            held: standing.map(|standing| standing.held.to_string()),
-            remaining: standing.map(|standing| standing.remaining().to_string()),
-            resets_at: standing
-                .and_then(|standing| standing.resets_at_ms)
-                .map(instant),
+            spent: status.map(|status| status.settled.to_string()),
+            held: status.map(|status| status.held.to_string()),
+            remaining: status.map(|status| status.remaining().to_string()),
+            resets_at: status.and_then(|status| status.resets_at_ms).map(instant),
         }
     }
 }
@@ -77,8 +75,8 @@ pub(crate) struct LimitJson<'a> {
 }
 
 impl LimitJson<'_> {
-    fn of(LimitWithStatus { limit, standing }: &LimitWithStatus) -> LimitJson<'_> {
-        let left = standing.map(|standing| standing.left).unwrap_or_default();
+    fn of(LimitWithStatus { limit, status }: &LimitWithStatus) -> LimitJson<'_> {
+        let left = status.map(|status| status.allowance).unwrap_or_default();
         LimitJson {
             id: limit.id.to_string(),
             rpm: limit.rpm,
@@ -87,7 +85,7 @@ impl LimitJson<'_> {
             model: limit.model.as_ref().map(Pattern::as_str),
             remaining_requests: left.requests.map(|gauge| gauge.remaining),
             remaining_tokens: left.tokens.map(|gauge| gauge.remaining),
-            running: standing.map(|standing| standing.running),
+            running: status.map(|status| status.running),
         }
     }
 }
@@ -323,7 +321,7 @@ impl KeyStatusJson<'_> {
             },
             KeyStatus::Refused(problem) => KeyStatusJson {
                 valid: false,
-                code: Some(problem.word.as_str()),
+                code: Some(problem.code.as_str()),
                 message: Some(&problem.message),
                 ..shape
             },

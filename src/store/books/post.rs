@@ -109,10 +109,10 @@ fn fold<'a>(batch: &'a [(u64, Arc<LedgerEvent>)], zone: &Zone, pace: &Yielder) -
             LedgerEvent::Release { id, .. } => fold.close(*id),
             LedgerEvent::Settle(settlement) => {
                 let at_ms = settlement.hold.at_ms;
-                if !hour.holds(at_ms) {
+                if !hour.contains(at_ms) {
                     hour = zone.hour(at_ms);
                 }
-                if !day.holds(at_ms) {
+                if !day.contains(at_ms) {
                     day = zone.day(at_ms);
                 }
                 fold.settle(settlement, hour, day);

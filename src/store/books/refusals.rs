@@ -166,7 +166,7 @@ mod tests {
             model_asked: "m".into(),
             attribution: Attribution::default(),
             dialect: "chat".into(),
-            word: ErrorCode::BudgetExceeded,
+            code: ErrorCode::BudgetExceeded,
         }
     }
 

@@ -406,7 +406,7 @@ impl Stored for Refusal {
                 .as_ref()
                 .map(|tag| Cow::Borrowed(tag.as_str())),
             dialect: Cow::Borrowed(&self.dialect),
-            word: Cow::Borrowed(self.word.as_str()),
+            word: Cow::Borrowed(self.code.as_str()),
         };
         write_row(&row, into)
     }
@@ -424,7 +424,7 @@ impl Stored for Refusal {
                 tag: row.tag.and_then(|tag| Tag::parse(tag.as_bytes())),
             },
             dialect: row.dialect.into_owned(),
-            word: ErrorCode::parse(&row.word)
+            code: ErrorCode::parse(&row.word)
                 .ok_or_else(|| format!("the word `{}` is not known", row.word))?,
         })
     }

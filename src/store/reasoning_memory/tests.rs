@@ -35,7 +35,7 @@ impl Place {
     fn open(&self, bounds: Bounds) -> ReasoningMemory {
         ReasoningMemory::open(
             self.disk.clone(),
-            Arc::new(Time::first(Arc::new(self.clock.clone()))),
+            Arc::new(Time::new(Arc::new(self.clock.clone()))),
             &key("k"),
             bounds,
         )
@@ -102,7 +102,7 @@ fn a_thought_is_found_at_once_and_after_a_restart_by_its_own_team_only() {
     }
     let stranger = ReasoningMemory::open(
         place.disk.clone(),
-        Arc::new(Time::first(Arc::new(place.clock.clone()))),
+        Arc::new(Time::new(Arc::new(place.clock.clone()))),
         &key("x"),
         BOUNDS,
     );

@@ -92,7 +92,7 @@ fn response(events: &[OutputEvent]) -> ChatResponse {
     for event in events {
         match event {
             OutputEvent::Open { block, .. } => open.push(*block),
-            OutputEvent::Delta { block, .. } | OutputEvent::Opaque { block, .. } => {
+            OutputEvent::Delta { block, .. } | OutputEvent::State { block, .. } => {
                 assert!(open.contains(block), "{event:?}")
             }
             OutputEvent::Close { block } => open.retain(|open| open != block),
@@ -107,11 +107,11 @@ fn response(events: &[OutputEvent]) -> ChatResponse {
 fn lines(response: &ChatResponse) -> Vec<String> {
     let line = |content: &Content| match content {
         Content::Text(text) => format!("text {text}"),
-        Content::Reasoning(ReasoningBlock { text, opaque }) => {
-            let opaque = opaque
+        Content::Reasoning(ReasoningBlock { text, provider_state }) => {
+            let provider_state = provider_state
                 .as_ref()
-                .map(|opaque| format!("{:?} {}", opaque.kind, opaque.data));
-            format!("reasoning {text} {}", opaque.unwrap_or_default())
+                .map(|provider_state| format!("{:?} {}", provider_state.kind, provider_state.data));
+            format!("reasoning {text} {}", provider_state.unwrap_or_default())
         }
         Content::ToolCall(call) => format!("call {} {} {}", call.id, call.name, call.arguments),
         _ => "?".to_owned(),
@@ -148,9 +148,9 @@ fn c03_converse_stream_is_complete_with_metadata_after_stop() {
     );
     let origin = match &response.blocks[0].content {
         Content::Reasoning(reasoning) => reasoning
-            .opaque
+            .provider_state
             .as_ref()
-            .and_then(|opaque| opaque.origin.clone()),
+            .and_then(|provider_state| provider_state.origin.clone()),
         _ => None,
     };
     let expected = Origin {

@@ -285,14 +285,14 @@ fn reasoning(dialect: Dialect, model: &str, kind: ProviderStateKind) -> Content 
         dialect: dialect.as_str().into(),
         model: model.to_owned(),
     };
-    let opaque = ProviderState {
+    let provider_state = ProviderState {
         origin: Some(origin),
         kind,
         data: "c2ln".into(),
     };
     Content::Reasoning(ReasoningBlock {
         text: "hm".into(),
-        opaque: Some(opaque),
+        provider_state: Some(provider_state),
     })
 }
 
@@ -304,7 +304,7 @@ fn encode_with(reasoning: Content) -> (Value, bool) {
         id: "a".into(),
         name: "f".into(),
         arguments: String::new(),
-        opaque: None,
+        provider_state: None,
     });
     request.turns[1].blocks = vec![reasoning.into(), call.into()];
     request.reasoning.budget = Some(2_000);

@@ -168,7 +168,7 @@ fn gemini_response_without_output_count_has_partial_usage() {
         matches!(
             decoder.report(),
             ReportedUsage::Partial {
-                unsaid: Side::Output,
+                missing: Side::Output,
                 ..
             }
         ),

@@ -7,7 +7,7 @@ use crate::conversation::{Capabilities, Origin, ToolNames};
 
 const MODEL: &str = "gemini-3.8-flash";
 
-fn opaque(origin: Option<(&str, &str)>, data: &str) -> ProviderState {
+fn provider_state(origin: Option<(&str, &str)>, data: &str) -> ProviderState {
     let origin = origin.map(|(dialect, model)| Origin {
         dialect: dialect.to_owned().into(),
         model: model.into(),
@@ -19,19 +19,19 @@ fn opaque(origin: Option<(&str, &str)>, data: &str) -> ProviderState {
     }
 }
 
-fn call(id: &str, opaque: Option<ProviderState>) -> Content {
+fn call(id: &str, provider_state: Option<ProviderState>) -> Content {
     Content::ToolCall(ToolCall {
         id: id.into(),
         name: "f".into(),
         arguments: String::new(),
-        opaque,
+        provider_state,
     })
 }
 
-fn reasoning(text: &str, opaque: Option<ProviderState>) -> Content {
+fn reasoning(text: &str, provider_state: Option<ProviderState>) -> Content {
     Content::Reasoning(ReasoningBlock {
         text: text.into(),
-        opaque,
+        provider_state,
     })
 }
 
@@ -98,23 +98,23 @@ fn signatures(contents: Vec<Content>, capabilities: Capabilities) -> Vec<Option<
 #[test]
 fn e07_gemini_call_keeps_own_signature_or_gets_replacement() {
     let replacement = || Some(LOST_SIGNATURE.to_owned());
-    let own = opaque(Some(("gemini", MODEL)), "own");
-    for (opaque, expected) in [
+    let own = provider_state(Some(("gemini", MODEL)), "own");
+    for (provider_state, expected) in [
         (Some(own.clone()), Some("own".to_owned())),
-        (Some(opaque(None, "unsealed")), Some("unsealed".to_owned())),
+        (Some(provider_state(None, "unsealed")), Some("unsealed".to_owned())),
         (
-            Some(opaque(Some(("gemini", "gemini-3-pro")), "other")),
+            Some(provider_state(Some(("gemini", "gemini-3-pro")), "other")),
             replacement(),
         ),
         (
-            Some(opaque(Some(("messages", MODEL)), "other")),
+            Some(provider_state(Some(("messages", MODEL)), "other")),
             replacement(),
         ),
         (None, replacement()),
     ] {
         assert_eq!(
             signatures(
-                vec![call("a", opaque), call("b", None)],
+                vec![call("a", provider_state), call("b", None)],
                 signing_capabilities()
             ),
             [expected, None]
@@ -134,12 +134,12 @@ fn e07_gemini_call_keeps_own_signature_or_gets_replacement() {
 
 #[test]
 fn gemini_reasoning_without_own_signature_is_dropped() {
-    let own = || Some(opaque(Some(("gemini", MODEL)), "own"));
+    let own = || Some(provider_state(Some(("gemini", MODEL)), "own"));
     let contents = vec![
         reasoning("hm", own()),
         reasoning("unsigned", None),
-        reasoning("foreign", Some(opaque(Some(("messages", "claude")), "x"))),
-        reasoning("unknown origin", Some(opaque(None, "x"))),
+        reasoning("foreign", Some(provider_state(Some(("messages", "claude")), "x"))),
+        reasoning("unknown origin", Some(provider_state(None, "x"))),
         Content::Text("yes".into()),
         reasoning("", own()),
     ];

@@ -48,11 +48,11 @@ fn block(block: &ContentBlock) -> String {
             )
         }
         Content::Reasoning(reasoned) => {
-            let opaque = reasoned
-                .opaque
+            let provider_state = reasoned
+                .provider_state
                 .as_ref()
-                .map(|opaque| format!("{:?} {}", opaque.kind, opaque.data));
-            format!("({}) {}", reasoned.text, opaque.unwrap_or_default())
+                .map(|provider_state| format!("{:?} {}", provider_state.kind, provider_state.data));
+            format!("({}) {}", reasoned.text, provider_state.unwrap_or_default())
         }
     };
     let hint = match block.cache {
@@ -118,7 +118,7 @@ fn what_nobody_else_knows_is_refused_by_its_name_and_place() {
             format!(r#"[{{"role":"user","content":"hi"}},{{"role":"user","content":[{block}]}}]"#);
         let problem = saying(&messages).expect_err(block);
         assert_eq!(
-            (problem.param.as_deref(), problem.word.status()),
+            (problem.param.as_deref(), problem.code.status()),
             (Some("messages.1"), 400),
             "{block}"
         );
@@ -292,7 +292,7 @@ fn e08_what_the_gateway_sealed_is_opened_and_the_rest_kept_as_it_is() {
         let Content::Reasoning(reasoned) = &block.content else {
             panic!("{block:?}")
         };
-        assert_eq!(reasoned.opaque.as_ref(), Some(&sealed));
+        assert_eq!(reasoned.provider_state.as_ref(), Some(&sealed));
     }
 }
 

@@ -61,7 +61,7 @@ fn call(id: &str, arguments: &str) -> Content {
         id: id.into(),
         name: "f".into(),
         arguments: arguments.into(),
-        opaque: None,
+        provider_state: None,
     })
 }
 
@@ -76,7 +76,7 @@ fn result(id: &str, blocks: Vec<Content>, is_error: bool) -> Content {
 }
 
 fn thought(model: &str, dialect: &'static str) -> Content {
-    let opaque = ProviderState {
+    let provider_state = ProviderState {
         origin: Some(Origin {
             dialect: dialect.into(),
             model: model.into(),
@@ -86,7 +86,7 @@ fn thought(model: &str, dialect: &'static str) -> Content {
     };
     Content::Reasoning(ReasoningBlock {
         text: "hm".into(),
-        opaque: Some(opaque),
+        provider_state: Some(provider_state),
     })
 }
 
@@ -158,7 +158,7 @@ fn a_whole_conversation_is_written() {
         ..ChatRequest::default()
     };
     let image = json!({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}});
-    let mapped = fitting_id("x.y", takes().ids).into_owned();
+    let mapped = fit_call_id("x.y", takes().ids).into_owned();
     assert_eq!(
         sent(&ask),
         json!({
@@ -182,7 +182,7 @@ fn a_whole_conversation_is_written() {
 fn e08_thoughts_of_other_models_and_unsigned_ones_are_left_out() {
     let unsigned = Content::Reasoning(ReasoningBlock {
         text: "hm".into(),
-        opaque: None,
+        provider_state: None,
     });
     let nobodys = ProviderState {
         origin: None,
@@ -191,7 +191,7 @@ fn e08_thoughts_of_other_models_and_unsigned_ones_are_left_out() {
     };
     let nobodys = Content::Reasoning(ReasoningBlock {
         text: "hm".into(),
-        opaque: Some(nobodys),
+        provider_state: Some(nobodys),
     });
     let foreign = vec![
         thought("gemini-3-pro", "gemini"),

@@ -98,12 +98,12 @@ fn blocks(events: &[OutputEvent]) -> Vec<String> {
 }
 
 fn opened(token: Option<&str>) -> String {
-    let opaque = StateSealer::new([7; 32]).open(token.expect("a token"));
-    opaque.origin.expect("sealed").model + " " + &opaque.data
+    let provider_state = StateSealer::new([7; 32]).open(token.expect("a token"));
+    provider_state.origin.expect("sealed").model + " " + &provider_state.data
 }
 
-fn open(block: u32, opened: BlockKind) -> OutputEvent {
-    OutputEvent::Open { block, opened }
+fn open(block: u32, block_kind: BlockKind) -> OutputEvent {
+    OutputEvent::Open { block, block_kind }
 }
 
 fn call(block: u32, id: &str) -> OutputEvent {
@@ -132,9 +132,9 @@ fn signed(block: u32, kind: ProviderStateKind) -> OutputEvent {
         dialect: "gemini".into(),
         model: "gemini-3-pro".into(),
     };
-    OutputEvent::Opaque {
+    OutputEvent::State {
         block,
-        opaque: ProviderState {
+        provider_state: ProviderState {
             origin: Some(origin),
             kind,
             data: "c2ln".into(),
@@ -322,7 +322,7 @@ fn a_whole_answer_says_the_same_as_a_stream() {
     let mut fold = ResponseBuilder::default();
     events.iter().for_each(|event| fold.add(event));
     let whole: Value = serde_json::from_str(&writer().whole(
-        &fold.answer(),
+        &fold.build(),
         &Usage {
             out_total: 1,
             ..Usage::default()

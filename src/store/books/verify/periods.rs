@@ -107,7 +107,7 @@ impl Periods {
         cut: impl Fn(&Zone) -> Window,
         zone: &Zone,
     ) {
-        if !self.window.holds(record.hold.at_ms) {
+        if !self.window.contains(record.hold.at_ms) {
             self.window = cut(zone);
         }
         let key = rollup_key(record, self.window.start_ms);
