@@ -259,7 +259,7 @@ mod tests {
     fn neither_kind_of_key_does_the_work_of_the_other() {
         let sample = sample();
         assert_eq!(
-            refusal(&sample, sample.admin_key.expose()).word,
+            refusal(&sample, sample.admin_key.expose()).code,
             ErrorCode::PermissionDenied
         );
         let problem = authenticate_admin(&sample.directory, Some(sample.virtual_key.expose()))
@@ -285,7 +285,7 @@ mod tests {
             "日本語日本語日本語日本語",
             "sk-gk-x-é00000000000000000000000000000000000",
         ] {
-            assert_eq!(refusal(&sample, text).word, ErrorCode::Authentication);
+            assert_eq!(refusal(&sample, text).code, ErrorCode::Authentication);
         }
     }
 }

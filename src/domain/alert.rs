@@ -1,4 +1,4 @@
-//! What a budget has to say for itself: that most of it is spent, that it is at its limit. Once for each window.
+//! Budget alerts: threshold passed, limit reached. Each kind is raised at most once per budget window.
 
 use crate::domain::budget::Budget;
 use crate::domain::money::Money;
@@ -6,9 +6,9 @@ use crate::domain::zone::Window;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AlertKind {
-    /// so many percent are spent
+    /// the configured percentage of the limit is spent
     Threshold,
-    /// all is spent, or a call was refused after the threshold had been passed
+    /// the limit is spent, or a call was refused after the threshold was passed
     Limit,
 }
 
@@ -23,7 +23,7 @@ impl AlertKind {
     }
 }
 
-/// One of them, as it stood at that instant.
+/// One alert with the state of its budget when it was raised.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alert {
     pub kind: AlertKind,
@@ -31,12 +31,12 @@ pub struct Alert {
     pub window: Window,
     pub settled: Money,
     pub at_ms: u64,
-    /// the threshold that held
+    /// configured threshold at `at_ms`
     pub threshold_percent: u8,
 }
 
 impl Alert {
-    /// What is spent of the limit, in whole percent, rounded down; 100 of a limit of nothing.
+    /// Spent share of the limit in whole percent, rounded down; 100 for a limit of zero.
     pub fn percent(&self) -> u64 {
         let percent = self
             .settled

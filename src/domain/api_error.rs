@@ -1,11 +1,12 @@
-//! The one table of errors: every way of saying no, with its status and its word in both dialects.
+//! Error table of the API: every error code with its HTTP status and its Anthropic error type, and `ApiError`, one error with
+//! its message. The codes are a contract; a message never contains a secret or a prompt.
 
 use std::fmt;
 
 use crate::domain::budget::Remainder;
 use crate::domain::limit::Allowance;
 
-/// A kind of refusal. The word is the contract; clients match on it.
+/// Error code; clients match on its text, which is a contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorCode {
     InvalidRequest,
@@ -23,7 +24,7 @@ pub enum ErrorCode {
     ManagedByFile,
     PreconditionFailed,
     RequestTooLarge,
-    /// no WebSocket here
+    /// WebSocket upgrade; not supported
     UpgradeRefused,
     RateLimitExceeded,
     BudgetHeld,
@@ -33,12 +34,12 @@ pub enum ErrorCode {
     Overloaded,
     LedgerUnavailable,
     ShuttingDown,
-    /// a fault of ours
+    /// defect of the gateway
     Internal,
 }
 
 impl ErrorCode {
-    /// HTTP status, the word, Anthropic's type for it.
+    /// HTTP status, code, Anthropic error type.
     const fn row(self) -> (u16, &'static str, &'static str) {
         match self {
             ErrorCode::InvalidRequest => (400, "invalid_request_error", "invalid_request_error"),
@@ -116,17 +117,17 @@ impl ErrorCode {
     }
 }
 
-/// One refusal: the kind, and the thing, the value and the remedy in plain words. Never a secret, never a prompt.
+/// One API error. The message names the thing, the value and the remedy; it never contains a secret or a prompt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
     pub code: ErrorCode,
     pub message: String,
-    /// the member of the request that is at fault
+    /// request field at fault
     pub param: Option<String>,
     pub retry_after_s: Option<u64>,
-    /// what the rate limits have left, where one of them refuses
+    /// remaining rate limits, if a rate limit refused the request
     pub allowance: Option<Box<Allowance>>,
-    /// what the budget has left that refuses
+    /// remainder of the budget that refused the request
     pub remainder: Option<Remainder>,
 }
 

@@ -1,5 +1,5 @@
-//! On whose behalf a call was made, as its client says: the end user, kept only as a pseudonym, and a tag. For reading and
-//! filtering records; nothing is decided by it, and it never goes upstream with the gateway's word for it.
+//! Attribution of a call as stated by the client: end user (stored only as a pseudonym) and tag. Used to read and filter
+//! records; it never influences a decision, and the gateway never vouches for it upstream.
 
 use std::fmt;
 
@@ -7,16 +7,16 @@ use ring::hmac;
 
 const TAG_BYTES_MAX: usize = 64;
 
-/// What a call says of itself.
+/// Attribution of one call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attribution {
-    /// `user` or `metadata.user_id` of the request
+    /// pseudonym of `user` or `metadata.user_id` in the request
     pub user: Option<UserHash>,
-    /// the header `x-gatekeeper-tag`
+    /// header `x-gatekeeper-tag`
     pub tag: Option<Tag>,
 }
 
-/// An end user, told apart from others and not to be told: the first 64 bits of HMAC-SHA-256 under the instance's id.
+/// Pseudonym of an end user: the first 64 bits of HMAC-SHA-256 keyed with the instance id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct UserHash(pub u64);
 
@@ -26,7 +26,7 @@ impl fmt::Display for UserHash {
     }
 }
 
-/// Turns end users into pseudonyms: the same one always, another one at another instance.
+/// Pseudonym generator: stable within an instance, different between instances.
 #[derive(Clone, Debug)]
 pub struct Pseudonyms(hmac::Key);
 
@@ -47,16 +47,16 @@ impl Pseudonyms {
     }
 }
 
-/// A short word of the caller's choosing: 1 to 64 bytes of visible ASCII.
+/// Tag chosen by the caller: 1 to 64 bytes of visible ASCII.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tag(String);
 
 impl Tag {
-    /// `None` for what is no tag.
+    /// Parses a tag; `None` if it is empty, too long or not visible ASCII.
     pub fn parse(bytes: &[u8]) -> Option<Tag> {
-        let fits =
+        let is_valid =
             (1..=TAG_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic);
-        fits.then(|| Tag(bytes.iter().map(|byte| char::from(*byte)).collect()))
+        is_valid.then(|| Tag(bytes.iter().map(|byte| char::from(*byte)).collect()))
     }
 
     pub fn as_str(&self) -> &str {
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_has_one_pseudonym_at_an_instance_and_another_elsewhere() {
+    fn pseudonym_is_stable_per_instance_and_differs_between_instances() {
         let [here, there] = [[7; 16], [8; 16]].map(Pseudonyms::new);
         assert_eq!(here.user("ann@example.com"), here.user("ann@example.com"));
         assert_ne!(here.user("ann@example.com"), here.user("bob@example.com"));
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_is_short_visible_ascii() {
+    fn tag_parse_accepts_only_short_visible_ascii() {
         for text in ["a", "team=x/build:42", &"x".repeat(64)] {
             assert_eq!(
                 Tag::parse(text.as_bytes()).as_ref().map(Tag::as_str),

@@ -1,10 +1,10 @@
-//! Budgets: who owns one, how much, how often it starts anew, what happens at its end.
+//! Budgets: owner, limit, period, action at the limit and model filter. Plain values; the balances live in the ledger.
 
 use crate::domain::id::{BudgetId, KeyId, OrganizationId, TeamId};
 use crate::domain::money::Money;
 use crate::domain::pattern::Pattern;
 
-/// Whose spend a budget counts.
+/// Owner of a budget or rate limit: the tenant whose calls count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Owner {
     Organization(OrganizationId),
@@ -44,7 +44,7 @@ impl Period {
     }
 }
 
-/// `Block` refuses what would not fit; `Warn` counts alike, admits always and flags.
+/// Action at the limit: `Block` refuses calls that do not fit; `Warn` admits every call and flags the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     Block,
@@ -73,14 +73,14 @@ pub struct Budget {
     pub limit: Money,
     pub period: Period,
     pub action: Action,
-    /// counts only calls of the models it means; `None` counts all
+    /// models whose calls count; `None` counts all
     pub model: Option<Pattern>,
 }
 
-/// What the tightest `block` budget above a call has left: limit − settled − held.
+/// Remainder of the tightest `block` budget of a call: limit − settled − held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Remainder {
     pub left: Money,
-    /// when its next window begins; `None` for `total`
+    /// start of the next window; `None` for `total`
     pub resets_at_ms: Option<u64>,
 }

@@ -1,26 +1,26 @@
-//! The only place that asks what time it is. Everything else is handed a `Clock`, and nearly everything the `Time` that is
-//! made of it.
+//! Clock abstraction: the system clocks and a manual clock for tests. No other module reads the system time; most take the
+//! `Time` that is built on a `Clock`.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// The clocks of a machine.
+/// Clocks of a machine.
 pub trait Clock: Send + Sync {
-    /// What the wall clock says: milliseconds since 1970, UTC. It may jump either way at any moment.
+    /// Wall clock: milliseconds since 1970, UTC. It may jump forward or back at any moment.
     fn wall_ms(&self) -> u64;
 
-    /// Milliseconds since the machine was started, sleep included: it never jumps and begins anew with the machine.
+    /// Boot-time clock: milliseconds since boot, suspend included. It never jumps and restarts at each boot.
     fn boot_ms(&self) -> u64;
 
-    /// Which start of the machine that was; `None` if it cannot be known.
+    /// Identity of the current boot; `None` if unknown.
     fn boot(&self) -> Option<u128>;
 }
 
 /// The machine's own clocks.
 pub struct SystemClock {
-    /// as the kernel numbers this start of the machine
+    /// the kernel's boot id
     pub boot: Option<u128>,
 }
 
@@ -49,75 +49,75 @@ impl Clock for SystemClock {
     }
 }
 
-/// Clocks that stand still until they are told to move: for tests.
+/// Clocks for tests; they move only on request.
 #[derive(Clone)]
-pub struct ManualClock(Arc<Mutex<Hands>>);
+pub struct ManualClock(Arc<Mutex<ClockReadings>>);
 
-struct Hands {
+struct ClockReadings {
     wall_ms: u64,
     boot_ms: u64,
     boot: u128,
 }
 
 impl ManualClock {
-    /// A machine that was started an hour ago.
+    /// A machine that booted one hour ago.
     pub fn at_ms(wall_ms: u64) -> ManualClock {
-        ManualClock(Arc::new(Mutex::new(Hands {
+        ManualClock(Arc::new(Mutex::new(ClockReadings {
             wall_ms,
             boot_ms: 3_600_000,
             boot: 1,
         })))
     }
 
-    /// Time passes, for both clocks.
+    /// Advances both clocks.
     pub fn advance_ms(&self, by_ms: u64) {
-        let mut hands = self.hands();
-        hands.wall_ms += by_ms;
-        hands.boot_ms += by_ms;
+        let mut readings = self.readings();
+        readings.wall_ms += by_ms;
+        readings.boot_ms += by_ms;
     }
 
-    /// Time passes until the wall clock says this; it never passes backwards.
+    /// Advances both clocks until the wall clock shows `wall_ms`, which must not be earlier.
     pub fn advance_to_ms(&self, wall_ms: u64) {
-        let from_ms = self.hands().wall_ms;
+        let from_ms = self.readings().wall_ms;
         self.advance_ms(
             wall_ms
                 .checked_sub(from_ms)
-                .expect("a later instant: time does not pass backwards"),
+                .expect("the new wall time is not earlier than the current one"),
         );
     }
 
-    /// Somebody sets the wall clock; no time passes.
+    /// Sets the wall clock; no time passes.
     pub fn jump_ms(&self, by_ms: i64) {
-        let mut hands = self.hands();
-        hands.wall_ms = hands.wall_ms.saturating_add_signed(by_ms);
+        let mut readings = self.readings();
+        readings.wall_ms = readings.wall_ms.saturating_add_signed(by_ms);
     }
 
-    /// The machine is off for so long, and has just been started again.
+    /// Reboots the machine after it was off for `off_ms`.
     pub fn reboot_after_ms(&self, off_ms: u64) {
-        let mut hands = self.hands();
-        *hands = Hands {
-            wall_ms: hands.wall_ms + off_ms,
+        let mut readings = self.readings();
+        *readings = ClockReadings {
+            wall_ms: readings.wall_ms + off_ms,
             boot_ms: 20_000,
-            boot: hands.boot + 1,
+            boot: readings.boot + 1,
         };
     }
 
-    fn hands(&self) -> MutexGuard<'_, Hands> {
+    fn readings(&self) -> MutexGuard<'_, ClockReadings> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Clock for ManualClock {
     fn wall_ms(&self) -> u64 {
-        self.hands().wall_ms
+        self.readings().wall_ms
     }
 
     fn boot_ms(&self) -> u64 {
-        self.hands().boot_ms
+        self.readings().boot_ms
     }
 
     fn boot(&self) -> Option<u128> {
-        Some(self.hands().boot)
+        Some(self.readings().boot)
     }
 }
 
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_machine_has_been_running_and_both_its_clocks_go() {
+    fn system_clock_readings_are_plausible_and_monotonic() {
         let clock = SystemClock { boot: None };
         let (wall_ms, boot_ms) = (clock.wall_ms(), clock.boot_ms());
         assert!(boot_ms > 0 && wall_ms > boot_ms, "{wall_ms} {boot_ms}");

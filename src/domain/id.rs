@@ -1,4 +1,5 @@
-//! Identities. Tenants, budgets and limits are numbered by the store; requests carry their instant, so that they sort by time.
+//! Typed ids and their text form. The store numbers tenants, budgets and limits; a request id contains its admission time, so
+//! ids sort by time.
 
 use std::fmt;
 
@@ -15,7 +16,7 @@ macro_rules! numbered {
         }
 
         impl $name {
-            /// Reads the written form; `None` for anything else.
+            /// Parses the text form; `None` for anything else.
             pub fn parse(text: &str) -> Option<$name> {
                 text.strip_prefix($prefix)?.parse().ok().map($name)
             }
@@ -32,7 +33,7 @@ numbered!(
     TeamId, "team_"
 );
 numbered!(
-    /// A virtual key of one team, written `key_1`. The secret is another thing.
+    /// A virtual key of one team, written `key_1`; not its secret.
     KeyId, "key_"
 );
 numbered!(
@@ -48,8 +49,8 @@ numbered!(
     LimitId, "limit_"
 );
 
-/// One request of a client, written `req_` and 26 letters: 48 bits of milliseconds since 1970, then 80 bits that make it
-/// unique (64 of them random at start and counted up since). Sorting by it is sorting by admission.
+/// A request, written `req_` and 26 Crockford base-32 letters: 48 bits of milliseconds since 1970, then 80 unique bits (64 of
+/// them random at start, then incremented). Ids sort by admission time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u128);
 
@@ -60,7 +61,7 @@ impl RequestId {
         RequestId((u128::from(now_ms) << 80) | (unique & ((1 << 80) - 1)))
     }
 
-    /// The smallest identity of an instant: the start of a range scan.
+    /// The smallest id of an instant: the start of a range scan.
     pub fn first_at(now_ms: u64) -> RequestId {
         RequestId(u128::from(now_ms) << 80)
     }
@@ -87,8 +88,8 @@ impl RequestId {
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut letters = [0u8; 26];
-        for (place, letter) in letters.iter_mut().rev().enumerate() {
-            *letter = CROCKFORD[((self.0 >> (place * 5)) & 31) as usize];
+        for (index, letter) in letters.iter_mut().rev().enumerate() {
+            *letter = CROCKFORD[((self.0 >> (index * 5)) & 31) as usize];
         }
         f.write_str("req_")?;
         f.write_str(std::str::from_utf8(&letters).map_err(|_| fmt::Error)?)
@@ -100,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_id_reads_back_and_sorts_by_time() {
+    fn request_id_round_trips_and_sorts_by_time() {
         let early = RequestId::new(1_000, u128::MAX);
         let late = RequestId::new(1_001, 0);
         assert!(early < late && early.to_string() < late.to_string());
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn numbered_ids_read_back() {
+    fn numbered_id_round_trips_and_rejects_other_prefix() {
         assert_eq!(KeyId::parse(&KeyId(7).to_string()), Some(KeyId(7)));
         assert_eq!(TeamId::parse("org_7"), None);
     }

@@ -1,4 +1,4 @@
-//! Rate limits: who owns one, what it allows in a minute and at once, and for which models.
+//! Rate limits: owner, requests and tokens per minute, parallel calls, model filter; and what is left of them.
 
 use std::num::NonZeroU32;
 
@@ -6,7 +6,7 @@ use crate::domain::budget::Owner;
 use crate::domain::id::LimitId;
 use crate::domain::pattern::Pattern;
 
-/// How many requests and tokens may pass in a minute, and how many calls may run at once. `None` limits nothing.
+/// A rate limit. A measure that is `None` is unlimited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RateLimit {
     pub id: LimitId,
@@ -15,23 +15,23 @@ pub struct RateLimit {
     pub rpm: Option<NonZeroU32>,
     /// tokens per minute, input and output together
     pub tpm: Option<NonZeroU32>,
-    /// calls that run at the same time
+    /// maximum number of calls in flight
     pub max_parallel: Option<NonZeroU32>,
-    /// counts only calls of the models it means; `None` counts all
+    /// models whose calls count; `None` counts all
     pub model: Option<Pattern>,
 }
 
-/// How one measure stands.
+/// Current state of one measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gauge {
     /// per minute
     pub limit: u64,
     pub remaining: u64,
-    /// until the whole minute is free again
+    /// time until the full limit is available again
     pub reset_ms: u64,
 }
 
-/// What the tightest limits of a caller have left; a measure that nothing limits is `None`.
+/// Remaining requests and tokens under the tightest limits of a caller; `None` for an unlimited measure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Allowance {
     pub requests: Option<Gauge>,

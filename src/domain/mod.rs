@@ -1,4 +1,4 @@
-//! The nouns of the product: plain values, no IO, no serde, no async.
+//! Domain types: plain values without I/O, serde or async. They depend on no other folder.
 
 pub mod alert;
 pub mod api_error;

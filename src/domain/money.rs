@@ -1,29 +1,29 @@
-//! Money as integer pico-USD (10⁻¹² dollars), so that a price of N micro-dollars per million tokens is N pico-dollars
-//! per token and no sum is ever rounded. Decimal strings at every edge, never a float.
+//! Money as integer pico-USD (10⁻¹² USD): a price of N micro-USD per million tokens is N pico-USD per token, so no sum is
+//! rounded. Decimal strings at every boundary, never a float.
 
 use std::fmt;
 use std::iter::Sum;
 
 const PICO_PER_USD: i128 = 1_000_000_000_000;
 
-/// Ten to the fifteen dollars: more than any budget, far below the width of the integer.
+/// 10¹⁵ USD: more than any budget, far below the range of the integer.
 const USD_MAX: i128 = 1_000_000_000_000_000;
 
-/// An amount in pico-USD. Negative only in a compensating entry. Arithmetic saturates at the ends of the range, which
-/// blocks a budget instead of wrapping it round.
+/// An amount in pico-USD; negative only in a correction. Arithmetic saturates, so an overflow blocks a budget instead of
+/// wrapping.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Money(i128);
 
-/// Why a text is not an amount of dollars.
+/// Parse error of an amount in USD.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MoneyError {
-    #[error("`{0}` is not an amount of dollars; write it like 10, 10.50 or $10.50")]
+    #[error("invalid amount `{0}`; write it like 10, 10.50 or $10.50")]
     NotANumber(String),
     #[error(
-        "`{0}` has more than 12 digits after the point; the smallest unit is a millionth of a millionth of a dollar"
+        "invalid amount `{0}`: more than 12 decimal places; the smallest unit is 0.000000000001 USD"
     )]
     TooFine(String),
-    #[error("`{0}` is more than {USD_MAX} dollars")]
+    #[error("amount `{0}` too large; the maximum is {USD_MAX} USD")]
     TooLarge(String),
 }
 
@@ -62,7 +62,7 @@ impl Money {
         self.0 == 0
     }
 
-    /// Reads what `parse` reads, and `-0.12`, `-$0.12`, `$-0.12` too.
+    /// Parses like `parse`, and also accepts `-0.12`, `-$0.12` and `$-0.12`.
     pub fn parse_signed(text: &str) -> Result<Money, MoneyError> {
         let digits = text.trim();
         let unsigned = digits
@@ -79,7 +79,7 @@ impl Money {
         })
     }
 
-    /// Reads `10`, `10.50`, `$10.50`; not negative, at most 12 digits after the point.
+    /// Parses `10`, `10.50` or `$10.50`: not negative, at most 12 decimal places.
     pub fn parse(text: &str) -> Result<Money, MoneyError> {
         let not_a_number = || MoneyError::NotANumber(text.to_owned());
         let digits = text.trim();
@@ -109,12 +109,12 @@ impl Money {
     }
 }
 
-/// A plain decimal with all its digits and no trailing zeros: `0.0000125`, `12.5`, `3`.
+/// Exact plain decimal without trailing zeros: `0.0000125`, `12.5`, `3`.
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.0 < 0 { "-" } else { "" };
         let pico = self.0.unsigned_abs();
-        // amounts of a call fit 64 bits, whose division costs a tenth of that of 128
+        // the cost of a call fits 64 bits; dividing 128 bits is ten times slower
         let (whole, mut fraction) = match u64::try_from(pico) {
             Ok(pico) => (
                 u128::from(pico / PICO_PER_USD as u64),
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn decimal_strings_round_trip_without_losing_a_digit() {
+    fn decimal_string_round_trips_exactly() {
         for text in [
             "0",
             "3",
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_amount_is_refused() {
+    fn parse_rejects_invalid_amount() {
         for text in [
             "",
             "$",
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_compensating_amount_may_be_negative() {
+    fn parse_signed_accepts_negative_amount() {
         for (text, expected) in [
             ("-$0.12", "-0.12"),
             ("-0.12", "-0.12"),
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_saturate_and_never_wrap() {
+    fn arithmetic_overflow_saturates() {
         assert_eq!(Money::MAX.plus(Money::from_usd(1)), Money::MAX);
         assert_eq!(Money::from_pico(i128::MAX / 2).times(3), Money::MAX);
     }

@@ -1,8 +1,8 @@
-//! A model pattern: a model's name in which `*` stands for any run of characters.
+//! Model patterns: model names in which `*` matches any run of characters.
 
 use std::fmt;
 
-/// `gpt-5.1`, `claude-*`, `openai/*`, `*`. Compared byte by byte; no case folding, no other wildcard.
+/// A pattern such as `gpt-5.1`, `claude-*`, `openai/*` or `*`. Byte-wise comparison; no case folding, no other wildcard.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pattern(String);
 
@@ -15,7 +15,7 @@ impl Pattern {
         &self.0
     }
 
-    /// Whether the name is one that the pattern means.
+    /// Returns true if the whole name matches.
     pub fn matches(&self, name: &str) -> bool {
         let mut parts = self.0.split('*');
         let first = parts.next().unwrap_or("");
@@ -34,7 +34,7 @@ impl Pattern {
         rest.ends_with(last)
     }
 
-    /// Whether the pattern means this deployment, by its bare model name, its `provider/model` form or the name asked for.
+    /// Returns true if the requested name, the bare model name or the `provider/model` form matches.
     pub fn matches_deployment(&self, asked: &str, provider: &str, model: &str) -> bool {
         self.matches(asked)
             || self.matches(model)
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_star_stands_for_any_run_and_nothing_else_is_special() {
+    fn pattern_star_matches_any_run_and_all_else_is_literal() {
         for (pattern, name, expected) in [
             ("gpt-5.1", "gpt-5.1", true),
             ("gpt-5.1", "gpt-5x1", false),

@@ -1,13 +1,13 @@
-//! A request that the gateway refused before anything was held or sent: who asked for what, and the word of the refusal.
-//! There is no money in it.
+//! Refusals: requests that the gateway declined before it took a hold or called an upstream. They carry no cost.
 
 use crate::domain::api_error::ErrorCode;
 use crate::domain::attribution::Attribution;
 use crate::domain::id::{KeyId, OrganizationId, RequestId, TeamId};
 
-/// Letters that are kept of the name that was asked for: it may be anything.
+/// Maximum length of a stored model name, in characters; the client may send any text.
 const MODEL_CHARS_MAX: usize = 128;
 
+/// One refused request with its error code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub request: RequestId,
@@ -15,14 +15,14 @@ pub struct Refusal {
     pub organization: OrganizationId,
     pub team: TeamId,
     pub key: KeyId,
-    /// empty where the request was refused before it was read
+    /// empty if the request was refused before it was parsed
     pub model_asked: String,
     pub attribution: Attribution,
     pub dialect: String,
     pub code: ErrorCode,
 }
 
-/// As much of a name as a refusal keeps.
+/// Cuts a model name to the length that a refusal stores.
 pub fn truncate_model(name: &str) -> String {
     name.chars().take(MODEL_CHARS_MAX).collect()
 }

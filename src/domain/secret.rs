@@ -1,8 +1,8 @@
-//! A text that must never be printed.
+//! Secrets in memory, protected from accidental printing.
 
 use std::fmt;
 
-/// A credential in memory. `Debug` shows nothing of it and there is no `Display`: who needs the text says `expose`.
+/// A credential. `Debug` prints a placeholder and there is no `Display`; `expose` returns the text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 

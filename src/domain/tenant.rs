@@ -1,12 +1,12 @@
-//! Organization → team → virtual key → child key, and the administrative key beside them.
+//! Tenants: organization → team → virtual key → child key; and administrative keys, which belong to no tenant.
 
 use crate::domain::id::{AdminKeyId, KeyId, OrganizationId, TeamId};
 use crate::domain::pattern::Pattern;
 
-/// SHA-256 of a whole secret; all that is kept of it.
+/// SHA-256 of the full secret; the secret itself is never stored.
 pub type SecretHash = [u8; 32];
 
-/// Keys above a key, at most.
+/// Maximum number of ancestors of a virtual key.
 pub const PARENTS_MAX: usize = 8;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,9 +20,9 @@ pub struct Organization {
 pub struct Team {
     pub id: TeamId,
     pub organization: OrganizationId,
-    /// unique in its organization
+    /// unique within the organization
     pub name: String,
-    /// the models its keys may call; empty means all
+    /// models its keys may call; empty allows all
     pub models: Vec<Pattern>,
     pub created_ms: u64,
 }
@@ -32,14 +32,14 @@ pub struct VirtualKey {
     pub id: KeyId,
     pub team: TeamId,
     pub organization: OrganizationId,
-    /// the key that it was made under, of the same team, and for good
+    /// parent key in the same team; never changes
     pub parent: Option<KeyId>,
-    /// what people call it; unique in its team
+    /// display name, unique within the team
     pub name: String,
     pub secret_hash: SecretHash,
-    /// the last four letters of the secret, to tell keys apart on a list
+    /// last four characters of the secret, to distinguish keys in a list
     pub hint: String,
-    /// the models it may call, within those of its team and its parents; empty means all of them
+    /// models it may call, restricted further by its team and ancestors; empty adds no restriction
     pub models: Vec<Pattern>,
     pub expires_ms: Option<u64>,
     pub disabled: bool,

@@ -1,21 +1,21 @@
-//! What a model call used, in the one canonical shape that money is computed from (shared/WIRE.md section 2.12).
+//! Token usage of a model call in the canonical form from which `price` computes the cost.
 
-/// Before the place where Anthropic was asked to run a model, or ran it, in the place of the service tier: like a faster tier it
-/// costs more than the base rates.
+/// Prefix of an Anthropic inference region when it is recorded as service tier; like a faster tier it costs more than the base
+/// rates.
 pub const INFERENCE_GEO_PREFIX: &str = "inference_geo=";
 
-/// Tokens by price class. Every token is in exactly one of the five input classes or in `out_total`; the fields after
-/// `out_total` name subsets that may have a price of their own.
+/// Tokens by price class. Every token counts in exactly one of the five input classes or in `out_total`; the fields after
+/// `out_total` are subsets that may have their own price.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// input tokens that no cache served
+    /// input tokens not served from a cache
     pub uncached_in: u64,
     pub cache_read: u64,
     pub cache_write_5m: u64,
     pub cache_write_1h: u64,
-    /// cache writes whose lifetime the upstream did not say
+    /// cache writes without a reported lifetime
     pub cache_write_other: u64,
-    /// output tokens, reasoning included
+    /// output tokens including reasoning
     pub out_total: u64,
     /// subset of `out_total`
     pub reasoning: u64,
@@ -27,14 +27,14 @@ pub struct Usage {
     pub audio_out: u64,
     /// subset of `out_total`
     pub image_out: u64,
-    /// searches that the vendor ran, billed per call
+    /// hosted web searches, billed per call
     pub web_searches: u64,
-    /// the tier that served, as the upstream named it (`default`, `flex`, `priority`, `batch`, …)
+    /// service tier as reported by the upstream (`default`, `flex`, `priority`, `batch`, …)
     pub service_tier: Option<String>,
 }
 
 impl Usage {
-    /// Tokens that went into a cache, of whatever lifetime.
+    /// Tokens written to a cache, of any lifetime.
     pub fn cache_writes(&self) -> u64 {
         [
             self.cache_write_5m,
@@ -45,7 +45,7 @@ impl Usage {
         .fold(0, u64::saturating_add)
     }
 
-    /// All input tokens: this chooses the long-context band.
+    /// All input tokens; selects the long-context band.
     pub fn in_total(&self) -> u64 {
         [
             self.uncached_in,
@@ -59,33 +59,33 @@ impl Usage {
     }
 }
 
-/// No honest call reports more tokens than this in one field; above it, or below zero, the report is a lie.
+/// Largest plausible token count in one field; a larger or negative count makes the report invalid.
 pub const TOKENS_MAX: u64 = 1_000_000_000;
 
-/// What a count is of.
+/// Direction of a token count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     Input,
     Output,
 }
 
-/// What was read of an answer's usage.
+/// Usage as reported by the upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReportedUsage {
-    /// the upstream said nothing (or nothing yet)
+    /// no usage reported (yet)
     Missing,
     Complete(Usage),
-    /// one side was not counted: it adds nothing to the usage, and is not zero
+    /// one side was not reported; it is zero in `usage`, but unknown
     Partial {
         usage: Usage,
         missing: Side,
     },
-    /// a negative, huge or non-numeric count: flagged, and booked at the hold
+    /// a negative, huge or non-numeric count: the call is flagged and charged at its ceiling
     Invalid,
 }
 
 impl ReportedUsage {
-    /// An honest report, by which sides were counted.
+    /// Classifies a valid report by the sides that it counted.
     pub fn of(usage: Usage, input_counted: bool, output_counted: bool) -> ReportedUsage {
         match (input_counted, output_counted) {
             (true, true) => ReportedUsage::Complete(usage),
@@ -101,7 +101,7 @@ impl ReportedUsage {
         }
     }
 
-    /// As far as it can be believed.
+    /// The reported usage, if any and valid.
     pub fn usage(&self) -> Option<&Usage> {
         match self {
             ReportedUsage::Complete(usage) | ReportedUsage::Partial { usage, .. } => Some(usage),

@@ -265,6 +265,6 @@ mod tests {
                 "{rates}"
             );
         }
-        assert!(row("{}", "").supports_reasoning() && !row("{}", "").can("tools"));
+        assert!(row("{}", "").supports_reasoning() && !row("{}", "").has_capability("tools"));
     }
 }

@@ -91,7 +91,7 @@ impl<'g> RefusalEntry<'g> {
 
     /// Notes that the call is refused.
     pub fn refused(&self, problem: ApiError) -> ApiError {
-        let (gateway, key, word) = (self.gateway, &self.caller.key, problem.code);
+        let (gateway, key, code) = (self.gateway, &self.caller.key, problem.code);
         let at_ms = gateway.time.now_ms();
         let user = self
             .user
@@ -109,11 +109,11 @@ impl<'g> RefusalEntry<'g> {
                 tag: self.tag.clone(),
             },
             dialect: self.dialect.as_str().to_owned(),
-            word,
+            code,
         };
         let as_row = gateway
             .refusals
-            .one_more(key.id, word, gateway.time.boot_ms());
+            .one_more(key.id, code, gateway.time.boot_ms());
         gateway.ledger.wal().refusals().note(refusal, as_row);
         problem
     }
