@@ -124,7 +124,7 @@ mod tests {
             limit: limit.clone(),
             measure,
             wait_ms,
-            left: Allowance::default(),
+            allowance: Allowance::default(),
         };
         let problem = refused(&limited(Measure::Requests, 2_001), "this team");
         assert_eq!(

@@ -835,7 +835,7 @@ mod tests {
         let stored = house.store.tenants().expect("tenants").budgets;
         let standing = house
             .ledger
-            .standing(stored[0].id)
+            .budget_status(stored[0].id)
             .expect("known to the ledger");
         assert_eq!((stored.len(), stored[0].limit), (1, standing.limit));
     }
