@@ -113,7 +113,7 @@ fn life(fault: Fault, kth: u64) -> Outcome {
     }
     let outcome = heals_and_goes_on(&disk, &store, &mut work);
     drop(store);
-    let cut = Arc::new(disk.snapshot().after(&PowerLoss::LosesAll, &mut seeded));
+    let cut = Arc::new(disk.snapshot().after(&PowerLoss::DropAll, &mut seeded));
     check_restart(&disk, &work, "after a restart");
     check_restart(&cut, &work, "after a power cut");
     outcome
@@ -245,7 +245,7 @@ fn restart(fault: Fault, number: u64, kth: u64) -> Struck {
             work.bears_faults = Some(BORNE);
             heals_and_goes_on(&disk, &store, &mut work);
             drop(store);
-            let cut = Arc::new(disk.snapshot().after(&PowerLoss::LosesAll, &mut seeded));
+            let cut = Arc::new(disk.snapshot().after(&PowerLoss::DropAll, &mut seeded));
             check_restart(&cut, &work, "after a power cut");
         }
         Start::NotOpened(error) => {
@@ -272,7 +272,7 @@ fn killed(seeded: &mut SeededRng, wait_for_disk: bool) -> (Arc<SimulatedDisk>, W
         work.step(&store);
     }
     work.holds(&store, 3);
-    let killed = Arc::new(disk.snapshot().after(&PowerLoss::LosesNothing, seeded));
+    let killed = Arc::new(disk.snapshot().after(&PowerLoss::KeepAll, seeded));
     store.close();
     (killed, work)
 }

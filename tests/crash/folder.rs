@@ -230,7 +230,7 @@ fn several_segments() -> (Arc<SimulatedDisk>, usize, Vec<String>) {
     work.holds(&store, 1);
     let killed = Arc::new(
         disk.snapshot()
-            .after(&PowerLoss::LosesNothing, &mut SeededRng::new(1)),
+            .after(&PowerLoss::KeepAll, &mut SeededRng::new(1)),
     );
     store.close();
     let folder = SharedDisk(Arc::clone(&killed));
@@ -255,7 +255,7 @@ fn opened_after(
 ) -> Result<usize, String> {
     let copy = Arc::new(
         disk.snapshot()
-            .after(&PowerLoss::LosesNothing, &mut SeededRng::new(1)),
+            .after(&PowerLoss::KeepAll, &mut SeededRng::new(1)),
     );
     done(&SharedDisk(Arc::clone(&copy)));
     let (store, recovered) = opens(&copy, false).map_err(|error| error.to_string())?;
@@ -290,7 +290,7 @@ fn a_segment_that_was_never_synced_is_cut_like_a_torn_tail_and_said() {
     work.holds(&store, 1);
     let cut = Arc::new(
         disk.snapshot()
-            .after(&PowerLoss::LosesNothing, &mut SeededRng::new(1)),
+            .after(&PowerLoss::KeepAll, &mut SeededRng::new(1)),
     );
     store.close();
     let log = SharedDisk(Arc::clone(&cut)).open(LOG).expect("it is there");

@@ -169,11 +169,11 @@ impl Family {
         let mut seeded = SeededRng::new(seed);
         let killed = seeded.between(0, 5) == 0;
         let cut = if killed {
-            PowerLoss::LosesNothing
+            PowerLoss::KeepAll
         } else {
             PowerLoss::any(&mut seeded, picture.writes())
         };
-        let promised = picture.promised;
+        let promised = picture.acked;
         let least = if killed {
             promised.written
         } else {
@@ -278,7 +278,7 @@ fn what_a_killed_process_left_in_several_segments_is_synced_by_the_next() {
     work.holds(&store, 80);
     let killed = Arc::new(
         disk.snapshot()
-            .after(&PowerLoss::LosesNothing, &mut SeededRng::new(1)),
+            .after(&PowerLoss::KeepAll, &mut SeededRng::new(1)),
     );
     store.close();
     let (store, recovered) = bare(&killed, false, false);
@@ -290,7 +290,7 @@ fn what_a_killed_process_left_in_several_segments_is_synced_by_the_next() {
     let cut = Arc::new(
         killed
             .snapshot()
-            .after(&PowerLoss::LosesAll, &mut SeededRng::new(1)),
+            .after(&PowerLoss::DropAll, &mut SeededRng::new(1)),
     );
     store.close();
     work.books
@@ -310,7 +310,7 @@ fn what_a_killed_process_could_not_sync_is_written_again_by_the_next() {
     });
     let killed = disk
         .snapshot_at_sync_failure()
-        .map(|picture| picture.after(&PowerLoss::LosesNothing, &mut SeededRng::new(1)));
+        .map(|picture| picture.after(&PowerLoss::KeepAll, &mut SeededRng::new(1)));
     let killed = Arc::new(killed.expect("it was waited for"));
     store.close();
     let (store, recovered) = bare(&killed, false, false);
@@ -325,7 +325,7 @@ fn what_a_killed_process_could_not_sync_is_written_again_by_the_next() {
     let cut = Arc::new(
         killed
             .snapshot()
-            .after(&PowerLoss::LosesAll, &mut SeededRng::new(1)),
+            .after(&PowerLoss::DropAll, &mut SeededRng::new(1)),
     );
     store.close();
     books.is_what_was_recovered(&bare(&cut, false, false).1);
@@ -342,7 +342,7 @@ fn what_a_killed_process_had_on_disk_is_not_lost_by_the_next_that_cannot_sync() 
     waits(store.wal().settled(work.events.len() as u64));
     let killed = Arc::new(
         disk.snapshot()
-            .after(&PowerLoss::LosesAll, &mut SeededRng::new(1)),
+            .after(&PowerLoss::DropAll, &mut SeededRng::new(1)),
     );
     store.close();
     killed.fail_log_syncs(1, 100);
@@ -390,7 +390,7 @@ fn a_length_of_the_books_that_could_not_be_synced_is_set_again() {
     assert_eq!(bytes(), grown);
     let cut = Arc::new(
         disk.snapshot()
-            .after(&PowerLoss::LosesAll, &mut SeededRng::new(1)),
+            .after(&PowerLoss::DropAll, &mut SeededRng::new(1)),
     );
     work.books
         .is_what_was_recovered(&bare(&cut, false, false).1);

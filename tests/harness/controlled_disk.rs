@@ -1,5 +1,5 @@
-//! The data folder's disk with a hand on it: every write and sync is counted, syncs can be slow, syncs and writes can fail,
-//! and it can say that it is full. What it stores is stored in the real folder.
+//! Disk of the data folder under the control of the test: it counts writes and syncs, delays or fails them, and reports
+//! any free space. Files are stored in the real folder.
 
 use std::io;
 use std::path::Path;
@@ -9,49 +9,49 @@ use std::time::Duration;
 
 use gatekeeper::store::disk::{Disk, DiskFile, FolderDisk};
 
-/// The records of a log segment begin here; what is written before is its head.
-const LOG_HEAD_BYTES: u64 = 64;
-/// Longer writes to a segment fill it with zeros before it is used.
+/// Size of a segment header; records follow it.
+const SEGMENT_HEADER_BYTES: u64 = 64;
+/// Longest write counted as records; longer writes fill a new segment with zeros.
 const LOG_RECORD_BYTES_MAX: usize = 64 * 1024;
 
-/// What a test can turn while the gateway runs, and what was counted.
+/// Controls and counters, shared by the test and the disk.
 #[derive(Debug, Default)]
 pub struct DiskControl {
     sync_ms: AtomicU64,
     syncs_to_fail: AtomicUsize,
-    /// log records that can still be written; `None`: any number
+    /// WAL writes before all further ones fail; `None`: no limit
     log_writes_left: Mutex<Option<usize>>,
     writes_fail: AtomicBool,
-    /// 0: what is really free
+    /// reported free space; 0: the real one
     free_mb: AtomicU64,
     counts: Mutex<DiskCounts>,
 }
 
-/// Since the start or the last `counts_anew`.
+/// Counts since the start or the last `reset_counts`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DiskCounts {
-    /// records appended to the log
+    /// record writes to the WAL
     pub log_writes: usize,
     pub log_syncs: usize,
     pub book_syncs: usize,
-    /// syncs by another thread than the store's two: a request would have waited for them
+    /// syncs outside the store's two threads: a request would wait for them
     pub syncs_elsewhere: usize,
     pub failed_syncs: usize,
     pub failed_log_writes: usize,
 }
 
 impl DiskControl {
-    /// Every sync takes so long from now on.
+    /// Delays every sync from now on.
     pub fn set_sync_delay_ms(&self, ms: u64) {
         self.sync_ms.store(ms, Ordering::SeqCst);
     }
 
-    /// The next syncs fail.
+    /// Fails the next `count` syncs.
     pub fn fail_next_syncs(&self, count: usize) {
         self.syncs_to_fail.store(count, Ordering::SeqCst);
     }
 
-    /// So many records can still be written to the log, then every write to it fails.
+    /// Lets `count` WAL writes pass, then fails all further ones.
     pub fn fail_after_log_writes(&self, count: usize) {
         *self
             .log_writes_left
@@ -59,12 +59,12 @@ impl DiskControl {
             .expect("no panic while writes are counted") = Some(count);
     }
 
-    /// Whether writes fail from now on.
+    /// Fails all writes, or none again.
     pub fn set_writes_failing(&self, fail: bool) {
         self.writes_fail.store(fail, Ordering::SeqCst);
     }
 
-    /// Says that so much is free; 0 is the truth again.
+    /// Reports this much free space; 0 restores the real value.
     pub fn set_free_mb(&self, mb: u64) {
         self.free_mb.store(mb, Ordering::SeqCst);
     }
@@ -77,7 +77,7 @@ impl DiskControl {
         self.lock().clone()
     }
 
-    /// Lets the disk be as it is.
+    /// Removes all delays and failures.
     pub fn heal(&self) {
         self.set_sync_delay_ms(0);
         self.fail_next_syncs(0);
@@ -110,16 +110,16 @@ impl DiskControl {
             .expect("no panic while something is counted")
     }
 
-    fn syncs(&self, of_log: bool) -> io::Result<()> {
-        let by_the_store = matches!(
+    fn sync(&self, is_wal: bool) -> io::Result<()> {
+        let by_store = matches!(
             std::thread::current().name(),
             Some("gk-writer" | "gk-syncer")
         );
         {
             let mut counts = self.lock();
-            counts.log_syncs += usize::from(of_log);
-            counts.book_syncs += usize::from(!of_log);
-            counts.syncs_elsewhere += usize::from(!by_the_store);
+            counts.log_syncs += usize::from(is_wal);
+            counts.book_syncs += usize::from(!is_wal);
+            counts.syncs_elsewhere += usize::from(!by_store);
         }
         std::thread::sleep(Duration::from_millis(self.sync_ms.load(Ordering::SeqCst)));
         let left = self
@@ -131,22 +131,22 @@ impl DiskControl {
             return Ok(());
         }
         self.lock().failed_syncs += 1;
-        Err(io::Error::other("the test's disk failed a sync"))
+        Err(io::Error::other("sync failed by the test"))
     }
 }
 
-/// A locked data folder under a hand.
+/// Locked data folder under control.
 pub struct ControlledDisk {
     folder: FolderDisk,
-    hand: Arc<DiskControl>,
+    control: Arc<DiskControl>,
 }
 
 impl ControlledDisk {
-    pub fn lock(folder: &Path, hand: &Arc<DiskControl>) -> ControlledDisk {
-        let folder = FolderDisk::lock(folder).expect("nobody else uses the test's data folder");
+    pub fn lock(folder: &Path, control: &Arc<DiskControl>) -> ControlledDisk {
+        let folder = FolderDisk::lock(folder).expect("the test's data folder is not locked");
         ControlledDisk {
             folder,
-            hand: Arc::clone(hand),
+            control: Arc::clone(control),
         }
     }
 }
@@ -156,8 +156,8 @@ impl Disk for ControlledDisk {
         let file = self.folder.open(name)?;
         Ok(Arc::new(ControlledFile {
             file,
-            of_log: name.starts_with("ledger/"),
-            hand: Arc::clone(&self.hand),
+            is_wal: name.starts_with("ledger/"),
+            control: Arc::clone(&self.control),
         }))
     }
 
@@ -182,17 +182,17 @@ impl Disk for ControlledDisk {
     }
 
     fn free_mb(&self) -> io::Result<u64> {
-        match self.hand.free_mb.load(Ordering::SeqCst) {
+        match self.control.free_mb.load(Ordering::SeqCst) {
             0 => self.folder.free_mb(),
-            said => Ok(said),
+            reported => Ok(reported),
         }
     }
 }
 
 struct ControlledFile {
     file: Arc<dyn DiskFile>,
-    of_log: bool,
-    hand: Arc<DiskControl>,
+    is_wal: bool,
+    control: Arc<DiskControl>,
 }
 
 impl DiskFile for ControlledFile {
@@ -213,20 +213,20 @@ impl DiskFile for ControlledFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        if self.hand.writes_fail.load(Ordering::SeqCst)
-            || (self.of_log && !self.hand.may_write_log())
+        if self.control.writes_fail.load(Ordering::SeqCst)
+            || (self.is_wal && !self.control.may_write_log())
         {
-            self.hand.lock().failed_log_writes += usize::from(self.of_log);
-            return Err(io::Error::other("the test's disk failed a write"));
+            self.control.lock().failed_log_writes += usize::from(self.is_wal);
+            return Err(io::Error::other("write failed by the test"));
         }
-        if self.of_log && offset >= LOG_HEAD_BYTES && bytes.len() <= LOG_RECORD_BYTES_MAX {
-            self.hand.lock().log_writes += 1;
+        if self.is_wal && offset >= SEGMENT_HEADER_BYTES && bytes.len() <= LOG_RECORD_BYTES_MAX {
+            self.control.lock().log_writes += 1;
         }
         self.file.write_at(offset, bytes)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.hand.syncs(self.of_log)?;
+        self.control.sync(self.is_wal)?;
         self.file.sync_data()
     }
 }

@@ -1,18 +1,18 @@
-//! As much of HTTP/1.1 as both ends of the tests need: a head as bytes and as words, and how long its body is. It keeps
-//! the bytes as they came; it never repairs, joins or reorders them.
+//! HTTP/1.1 parsing for both ends of the tests: heads as bytes and as fields, body lengths, chunks. It keeps the bytes as
+//! received and never repairs, joins or reorders them.
 
-/// One head, as it was on the wire.
+/// Head of a request or response.
 #[derive(Clone, Debug, Default)]
 pub struct Head {
     /// all bytes up to and including the empty line
     pub raw: Vec<u8>,
     /// `POST /v1/messages HTTP/1.1` or `HTTP/1.1 200 OK`
     pub first_line: String,
-    /// names in lower case, in their order
+    /// in wire order, names in lower case
     pub headers: Vec<(String, String)>,
 }
 
-/// How the end of a body is known.
+/// Framing of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Length {
     Bytes(usize),
@@ -21,7 +21,7 @@ pub enum Length {
 }
 
 impl Head {
-    /// Takes a head from the front of the buffer once it is whole.
+    /// Takes a head from the front of the buffer once it is complete.
     pub fn take(buffer: &mut Vec<u8>) -> Option<Head> {
         let end = find(buffer, b"\r\n\r\n")? + 4;
         let raw: Vec<u8> = buffer.drain(..end).collect();
@@ -50,8 +50,8 @@ impl Head {
             .unwrap_or_else(|_| panic!("not a status line: {:?}", self.first_line))
     }
 
-    /// A request without a length has no body; an answer without one lasts until the close.
-    pub fn length(&self, of_request: bool) -> Length {
+    /// Without a length, a request has no body and a response lasts until the close.
+    pub fn length(&self, is_request: bool) -> Length {
         if self
             .header("transfer-encoding")
             .is_some_and(|how| how.eq_ignore_ascii_case("chunked"))
@@ -63,7 +63,7 @@ impl Head {
             .map(|bytes| bytes.parse().expect("content-length is a number"))
         {
             Some(bytes) => Length::Bytes(bytes),
-            None if of_request => Length::Bytes(0),
+            None if is_request => Length::Bytes(0),
             None => Length::UntilClose,
         }
     }
@@ -76,16 +76,16 @@ pub fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str
         .map(|(_, value)| value.as_str())
 }
 
-/// What the front of a buffer holds of a chunked body.
+/// Front of a buffer that holds a chunked body.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Chunk {
-    /// not whole yet
+    /// incomplete
     Partial,
     Bytes(Vec<u8>),
     Last,
 }
 
-/// Takes one whole chunk from the front of the buffer.
+/// Takes one complete chunk from the front of the buffer.
 pub fn take_chunk(buffer: &mut Vec<u8>) -> Chunk {
     let Some(line_end) = find(buffer, b"\r\n") else {
         return Chunk::Partial;
@@ -98,11 +98,7 @@ pub fn take_chunk(buffer: &mut Vec<u8>) -> Chunk {
     if buffer.len() < end {
         return Chunk::Partial;
     }
-    assert_eq!(
-        &buffer[end - 2..end],
-        b"\r\n",
-        "a chunk must end with an empty line"
-    );
+    assert_eq!(&buffer[end - 2..end], b"\r\n", "a chunk ends with CRLF");
     let bytes = buffer[line_end + 2..end - 2].to_vec();
     buffer.drain(..end);
     if size == 0 {

@@ -1,5 +1,5 @@
-//! The gateway in a thread of the test: the same program, with a clock that the test moves and a disk that it has its hand
-//! on. It listens and is called like the real one; when it is dropped, its books are checked and it is stopped.
+//! Gateway in a thread of the test: the same program with a manual clock and a controlled disk, called over HTTP like the
+//! process. Its `Drop` asserts that the books agree and stops it.
 
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
@@ -22,59 +22,59 @@ use super::controlled_disk::{ControlledDisk, DiskControl};
 use super::instance::Instance;
 use super::setup::Setup;
 
-/// What the clock says at the start: a Monday.
+/// Time of the clock at the start: a Monday.
 pub const START: &str = "2026-11-23T10:00:00Z";
 
-/// The gateway, the clock and the disk.
+/// Gateway, clock and disk.
 pub struct InProcessGateway {
     instance: Instance,
     pub clock: ManualClock,
-    pub wire: ClockPanic,
+    pub clock_panic: ClockPanic,
     pub disk: Arc<DiskControl>,
     config: PathBuf,
     _folder: TempDir,
-    life: Option<Life>,
-    books_checked: bool,
+    run: Option<Run>,
+    check_books: bool,
 }
 
-/// A wire across the clock: whichever worker asks for the time as the n-th from now on panics over it.
+/// Panics the worker that makes the n-th read of the clock from now on.
 #[derive(Clone, Debug, Default)]
 pub struct ClockPanic(Arc<AtomicI64>);
 
 impl ClockPanic {
-    /// The n-th, from 1.
+    /// Arms the panic for the n-th read, from 1.
     pub fn panic_at(&self, nth: i64) {
         self.0.store(nth, Ordering::SeqCst);
     }
 
-    /// Takes the wire away; whether somebody tripped.
+    /// Disarms it; true if a worker panicked.
     pub fn disarm(&self) -> bool {
         self.0.swap(0, Ordering::SeqCst) < 0
     }
 
-    fn crossed(&self) {
-        let worker = std::thread::current()
+    fn count_read(&self) {
+        let is_worker = std::thread::current()
             .name()
             .is_some_and(|name| name.starts_with("actix"));
-        let crossed = |left: i64| match left {
+        let next = |left: i64| match left {
             0 => None,
             1 => Some(-1),
             left => Some(left - 1),
         };
-        if worker
+        if is_worker
             && self
                 .0
-                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, crossed)
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, next)
                 == Ok(1)
         {
-            panic!("somebody tripped over the wire of the test");
+            panic!("panic injected by the test");
         }
     }
 }
 
 struct PanickingClock {
     clock: ManualClock,
-    wire: ClockPanic,
+    panic: ClockPanic,
 }
 
 impl Clock for PanickingClock {
@@ -83,7 +83,7 @@ impl Clock for PanickingClock {
     }
 
     fn boot_ms(&self) -> u64 {
-        self.wire.crossed();
+        self.panic.count_read();
         self.clock.boot_ms()
     }
 
@@ -92,7 +92,8 @@ impl Clock for PanickingClock {
     }
 }
 
-struct Life {
+/// One run between start and stop.
+struct Run {
     store: Store,
     ledger: Arc<Ledger>,
     stop: oneshot::Sender<()>,
@@ -100,38 +101,38 @@ struct Life {
 }
 
 impl Setup {
-    /// Makes the data folder and starts the gateway in this process, on a Monday.
+    /// Creates the data folder and starts the gateway in this process, at `START`.
     pub fn start_in_process(self) -> InProcessGateway {
         self.start_in_process_at(START)
     }
 
-    /// The same, at another time.
+    /// Starts at another time.
     pub fn start_in_process_at(self, instant: &str) -> InProcessGateway {
-        let (folder, _data, path) = self.written(SocketAddr::from(([127, 0, 0, 1], 0)));
-        let made =
-            process::block_on(process::init(&read(&path))).expect("a new folder can be set up");
-        let mut inside = InProcessGateway {
+        let (folder, _data, path) = self.write_files(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let key =
+            process::block_on(process::init(&read(&path))).expect("a new folder can be initialized");
+        let mut gateway = InProcessGateway {
             instance: Instance::new(
                 SocketAddr::from(([127, 0, 0, 1], 0)),
-                made.expose().to_owned(),
+                key.expose().to_owned(),
             ),
             clock: ManualClock::at_ms(Zone::parse_rfc3339(instant).expect("an instant")),
-            wire: ClockPanic::default(),
+            clock_panic: ClockPanic::default(),
             disk: Arc::new(DiskControl::default()),
             config: path,
             _folder: folder,
-            life: None,
-            books_checked: true,
+            run: None,
+            check_books: true,
         };
-        inside.start();
-        inside
+        gateway.start();
+        gateway
     }
 }
 
 fn read(path: &Path) -> Config {
-    let text = std::fs::read_to_string(path).expect("the config was written");
+    let text = std::fs::read_to_string(path).expect("the configuration was written");
     config::parse(path, &text, &Overrides::default(), &|_| None)
-        .unwrap_or_else(|faults| panic!("{faults}"))
+        .unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 impl Deref for InProcessGateway {
@@ -149,25 +150,25 @@ impl DerefMut for InProcessGateway {
 }
 
 impl InProcessGateway {
-    /// Starts on the same folder, at a port of its own.
+    /// Starts on the same folder, on a new port.
     pub fn start(&mut self) {
         self.try_start()
-            .unwrap_or_else(|error| panic!("the gateway does not start: {error}"));
+            .unwrap_or_else(|error| panic!("failed to start the gateway: {error}"));
     }
 
     pub fn try_start(&mut self) -> Result<(), StartError> {
-        assert!(self.life.is_none(), "it runs already");
+        assert!(self.run.is_none(), "the gateway runs already");
         let config = read(&self.config);
         let clock = Arc::new(PanickingClock {
             clock: self.clock.clone(),
-            wire: self.wire.clone(),
+            panic: self.clock_panic.clone(),
         });
-        let hand = Arc::clone(&self.disk);
+        let control = Arc::clone(&self.disk);
         let (stop, stopped) = oneshot::channel();
         let (started, starts) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             process::block_on(async move {
-                let disk = Arc::new(ControlledDisk::lock(&config.folder, &hand));
+                let disk = Arc::new(ControlledDisk::lock(&config.folder, &control));
                 match process::start(
                     config,
                     Platform {
@@ -192,11 +193,11 @@ impl InProcessGateway {
         });
         match starts
             .recv()
-            .expect("the gateway's thread says how the start went")
+            .expect("the gateway's thread reports the start")
         {
             Ok((address, store, ledger)) => {
                 self.instance.address = address;
-                self.life = Some(Life {
+                self.run = Some(Run {
                     store,
                     ledger,
                     stop,
@@ -213,25 +214,25 @@ impl InProcessGateway {
 
     /// Stops as on SIGTERM and waits for the end.
     pub fn stop(&mut self) {
-        let Life {
+        let Run {
             store,
             stop,
             thread,
             ..
-        } = self.life.take().expect("it runs");
+        } = self.run.take().expect("the gateway runs");
         let _ = stop.send(());
         drop(store);
         thread.join().expect("the gateway's thread did not panic");
     }
 
-    /// The ledger of this life, to be looked at past the door.
+    /// Ledger of the running gateway, bypassing the API.
     pub fn ledger(&self) -> &Ledger {
-        &self.life.as_ref().expect("it runs").ledger
+        &self.run.as_ref().expect("the gateway runs").ledger
     }
 
-    /// The whole audit log, oldest first.
+    /// Complete audit log, oldest first.
     pub fn audit(&self) -> Vec<Value> {
-        let store = &self.life.as_ref().expect("it runs").store;
+        let store = &self.run.as_ref().expect("the gateway runs").store;
         let lines = store
             .audit(0, usize::MAX)
             .expect("the audit log can be read");
@@ -241,33 +242,33 @@ impl InProcessGateway {
             .collect()
     }
 
-    /// Time passes until then.
+    /// Advances the clock to this instant.
     pub fn advance_to(&self, instant: &str) {
         self.clock
             .advance_to_ms(Zone::parse_rfc3339(instant).expect("an instant"));
     }
 
-    /// For tests whose books are wrong on purpose.
+    /// Disables the check on drop, for tests whose books are wrong on purpose.
     pub fn skip_books_check(&mut self) {
-        self.books_checked = false;
+        self.check_books = false;
     }
 }
 
 impl Drop for InProcessGateway {
     fn drop(&mut self) {
-        if self.life.is_none() {
+        if self.run.is_none() {
             return;
         }
         self.disk.heal();
-        if !std::thread::panicking() && self.books_checked {
+        if !std::thread::panicking() && self.check_books {
             self.assert_books_agree();
         }
-        let Life {
+        let Run {
             store,
             stop,
             thread,
             ..
-        } = self.life.take().expect("checked above");
+        } = self.run.take().expect("checked above");
         let _ = stop.send(());
         drop(store);
         if thread.join().is_err() && !std::thread::panicking() {

@@ -1,5 +1,5 @@
-//! A running gateway as its administrator and its users see it: by its HTTP API alone, however it is run. Its books are
-//! checked here: no hold open, usage total = sum of the requests = what the budgets say.
+//! Running gateway as its administrator and users see it: through the HTTP API alone, for a process and in process.
+//! Asserts that the books agree: no hold open, usage total = sum of the requests = spend of the budgets.
 
 use std::net::SocketAddr;
 
@@ -8,27 +8,27 @@ use serde_json::{Value, json};
 use super::client::{self, HttpClient};
 use super::{pico, usd, wait_until};
 
-/// A virtual key that was just made.
+/// Created virtual key.
 #[derive(Clone, Debug)]
 pub struct Key {
     pub id: String,
     pub secret: String,
 }
 
-/// A team that was just made.
+/// Created team.
 #[derive(Clone, Debug)]
 pub struct Team {
     pub id: String,
     pub name: String,
 }
 
-/// Where it listens, and the key that was printed at its creation.
+/// Listen address and the administrative key printed by `init`.
 #[derive(Debug)]
 pub struct Instance {
     pub(super) address: SocketAddr,
     pub admin_key: String,
-    /// teams whose `total` budgets over all models have stood since the team began
-    team_budgets_count_all: Vec<String>,
+    /// teams created with budgets: their `total` budgets over all models count every request
+    teams_with_budgets: Vec<String>,
 }
 
 impl Instance {
@@ -36,7 +36,7 @@ impl Instance {
         Instance {
             address,
             admin_key,
-            team_budgets_count_all: Vec::new(),
+            teams_with_budgets: Vec::new(),
         }
     }
 
@@ -60,49 +60,49 @@ impl Instance {
         person::admin(self.address(), &self.admin_key)
     }
 
-    /// `POST /v1/teams`; the answer must be 201.
+    /// Creates a team; asserts status 201.
     #[track_caller]
     pub fn team(&mut self, team: &Value) -> Team {
-        let made = self.admin().post("/v1/teams", team);
-        let made = made.assert_status(201).json();
-        let id = text(&made, "id");
+        let created = self.admin().post("/v1/teams", team);
+        let created = created.assert_status(201).json();
+        let id = text(&created, "id");
         if team["budgets"]
             .as_array()
             .is_some_and(|budgets| !budgets.is_empty())
         {
-            self.team_budgets_count_all.push(id.clone());
+            self.teams_with_budgets.push(id.clone());
         }
         Team {
             id,
-            name: text(&made, "name"),
+            name: text(&created, "name"),
         }
     }
 
-    /// A team that may call everything, with a `total` budget that blocks.
+    /// Creates a team that may call every model, with a blocking `total` budget.
     #[track_caller]
     pub fn team_with_budget(&mut self, name: &str, limit_usd: &str) -> Team {
         self.team(&json!({"name": name, "models": ["*"],
             "budgets": [{"limit": limit_usd, "period": "total", "action": "block"}]}))
     }
 
-    /// `POST /v1/keys`; the answer must be 201.
+    /// Creates a virtual key; asserts status 201.
     #[track_caller]
     pub fn key(&self, key: &Value) -> Key {
-        let made = self.admin().post("/v1/keys", key);
-        let made = made.assert_status(201).json();
+        let created = self.admin().post("/v1/keys", key);
+        let created = created.assert_status(201).json();
         Key {
-            id: text(&made, "id"),
-            secret: text(&made, "key"),
+            id: text(&created, "id"),
+            secret: text(&created, "key"),
         }
     }
 
-    /// A key of this team that may call what the team may.
+    /// Creates a key of the team that may call every model of the team.
     #[track_caller]
     pub fn key_of(&self, team: &Team) -> Key {
         self.key(&json!({"name": format!("{}-key", team.name), "team": team.id, "models": ["*"]}))
     }
 
-    /// What was booked, newest first: the request log without what was refused.
+    /// Request log without refusals, newest first.
     pub fn requests(&self) -> Vec<Value> {
         self.request_log()
             .into_iter()
@@ -110,7 +110,7 @@ impl Instance {
             .collect()
     }
 
-    /// All rows of the request log, newest first.
+    /// Request log, newest first.
     pub fn request_log(&self) -> Vec<Value> {
         let (admin, mut rows, mut before) = (self.admin(), Vec::new(), String::new());
         loop {
@@ -130,7 +130,7 @@ impl Instance {
         }
     }
 
-    /// `/v1/usage` of all times, once it counts everything that was logged before it was asked for.
+    /// `/v1/usage` over all time; waits until it covers everything logged before the call.
     pub fn usage(&self) -> Value {
         let mut usage = Value::Null;
         wait_until("the usage report is up to date", || {
@@ -144,12 +144,12 @@ impl Instance {
         usage
     }
 
-    /// What all requests cost, from `/v1/usage`, in pico-dollars.
+    /// Total cost of all requests from `/v1/usage`, in pico-dollars.
     pub fn usage_total(&self) -> i128 {
         pico(&text(&self.usage()["total"], "cost_usd"))
     }
 
-    /// One number of `/metrics`; zero if it is not there.
+    /// Value of one metric; zero if it is missing.
     pub fn metric(&self, name: &str) -> f64 {
         metric(
             &self.admin().get("/metrics").assert_status(200).text(),
@@ -158,7 +158,7 @@ impl Instance {
         .unwrap_or(0.0)
     }
 
-    /// Holds that are not resolved.
+    /// Number of open holds.
     pub fn holds_open(&self) -> u64 {
         let metrics = self.admin().get("/metrics").assert_status(200).text();
         let open =
@@ -166,7 +166,7 @@ impl Instance {
         open as u64
     }
 
-    /// No hold open, and one sum in all places.
+    /// Asserts that no hold is open and that usage, requests, budgets and `/v1/ledger/verify` agree.
     pub fn assert_books_agree(&self) {
         wait_until("no hold is open", || self.holds_open() == 0);
         let total = self.usage_total();
@@ -180,13 +180,13 @@ impl Instance {
             usd(of_rows),
             "/v1/usage and the sum over /v1/requests, in dollars"
         );
-        for team in &self.team_budgets_count_all {
-            self.checks_team(team, &rows);
+        for team in &self.teams_with_budgets {
+            self.assert_team_spend(team, &rows);
         }
         let verified = self.verify_ledger();
         assert_eq!(
             verified["agrees"], true,
-            "the books do not agree with themselves: {verified:#}"
+            "/v1/ledger/verify reports a disagreement: {verified:#}"
         );
     }
 
@@ -198,7 +198,7 @@ impl Instance {
             .json()
     }
 
-    fn checks_team(&self, team: &str, rows: &[Value]) {
+    fn assert_team_spend(&self, team: &str, rows: &[Value]) {
         let found = self.admin().get(&format!("/v1/teams/{team}"));
         let found = found.assert_status(200).json();
         let of_team = rows
@@ -210,9 +210,9 @@ impl Instance {
             .iter()
             .filter(|budget| budget["period"] == "total" && budget["model"].is_null())
         {
-            let said = pico(&text(budget, "spent"));
+            let reported = pico(&text(budget, "spent"));
             assert_eq!(
-                usd(said),
+                usd(reported),
                 usd(spent),
                 "the budget of {team} and the sum over its requests, in dollars"
             );
@@ -227,7 +227,7 @@ fn metric(exposition: &str, name: &str) -> Option<f64> {
     line.rsplit(' ').next()?.parse().ok()
 }
 
-/// A member that must be there; numbers are taken as written.
+/// String or number field as text; panics if it is missing.
 #[track_caller]
 pub fn text(object: &Value, name: &str) -> String {
     match &object[name] {

@@ -1,75 +1,76 @@
-//! An honest vendor: answers chat and messages, whole or streamed as the request asks, one token per delta, with the
-//! usage it will charge. It honours the output cap that it is sent, and says what a real one would say about the end.
+//! Honest vendor: responds to chat and messages requests, unary or streamed, one token per delta, and reports the usage
+//! that it charges. It obeys the output cap of the request and reports the matching stop reason.
 
 use serde_json::{Value, json};
 
+use super::request::ReceivedRequest;
 use super::script::{Piece, Script};
-use super::upstream::ReceivedRequest;
 
-/// Uses this many tokens for every request; fewer output tokens if the request caps them.
+/// Script with this usage for every request; fewer output tokens if the request caps them.
 pub fn with_usage(input_tokens: u64, output_tokens: u64) -> Script {
-    Script::from_request(move |seen| {
-        if seen.path().ends_with("/models") {
+    Script::from_request(move |request| {
+        if request.path().ends_with("/models") {
             return Script::json(
                 200,
                 &json!({"object": "list", "data": [{"id": "m-small", "object": "model"}]}),
             );
         }
-        let call = Call::read(seen, input_tokens, output_tokens);
+        let call = Call::read(request, input_tokens, output_tokens);
         match (call.messages, call.streamed) {
-            (false, false) => call.whole(&call.chat_body()),
-            (true, false) => call.whole(&call.messages_body()),
+            (false, false) => call.unary(&call.chat_body()),
+            (true, false) => call.unary(&call.messages_body()),
             (false, true) => call.events(call.chat_events()),
             (true, true) => call.events(call.messages_events()),
         }
     })
 }
 
-/// The text of the n-th token.
+/// Text of the n-th token.
 pub fn token(n: u64) -> String {
     format!("t{n} ")
 }
 
+/// Request as the model understands it.
 struct Call {
     id: String,
     model: String,
-    /// the dialect of the path, else chat
+    /// messages dialect, otherwise chat
     messages: bool,
     streamed: bool,
-    usage_wanted: bool,
+    include_usage: bool,
     input: u64,
     output: u64,
     capped: bool,
 }
 
 impl Call {
-    fn read(seen: &ReceivedRequest, input: u64, wanted: u64) -> Call {
-        let body = seen.json();
+    fn read(request: &ReceivedRequest, input: u64, wanted: u64) -> Call {
+        let body = request.json();
         let cap = ["max_completion_tokens", "max_tokens"]
             .iter()
             .find_map(|name| body[*name].as_u64());
         Call {
-            id: format!("up-{}", seen.number),
+            id: format!("up-{}", request.number),
             model: body["model"].as_str().unwrap_or_default().to_owned(),
-            messages: seen.path().ends_with("/messages"),
+            messages: request.path().ends_with("/messages"),
             streamed: body["stream"].as_bool() == Some(true),
-            usage_wanted: body["stream_options"]["include_usage"].as_bool() == Some(true),
+            include_usage: body["stream_options"]["include_usage"].as_bool() == Some(true),
             input,
             output: wanted.min(cap.unwrap_or(u64::MAX)),
             capped: cap.is_some_and(|cap| cap < wanted),
         }
     }
 
-    fn whole(&self, body: &Value) -> Script {
-        Script::json(200, body).costs(self.input, self.output)
+    fn unary(&self, body: &Value) -> Script {
+        Script::json(200, body).charging(self.input, self.output)
     }
 
     fn events(&self, events: Vec<Piece>) -> Script {
         let stream = Script::charged_stream(events);
         match stream {
-            Script::Fixed(mut answer) => {
-                answer.input_tokens = self.input;
-                Script::Fixed(answer)
+            Script::Fixed(mut response) => {
+                response.input_tokens = self.input;
+                Script::Fixed(response)
             }
             other => other,
         }
@@ -83,13 +84,13 @@ impl Call {
         json!({"prompt_tokens": self.input, "completion_tokens": self.output, "total_tokens": self.input + self.output})
     }
 
-    fn chat_end(&self) -> &'static str {
+    fn finish_reason(&self) -> &'static str {
         if self.capped { "length" } else { "stop" }
     }
 
     fn chat_body(&self) -> Value {
         json!({"id": self.id, "object": "chat.completion", "created": 1, "model": self.model,
-            "choices": [{"index": 0, "message": {"role": "assistant", "content": self.text()}, "finish_reason": self.chat_end()}],
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": self.text()}, "finish_reason": self.finish_reason()}],
             "usage": self.chat_usage()})
     }
 
@@ -111,17 +112,17 @@ impl Call {
         )];
         events.extend((0..self.output).map(|n| {
             self.chat_chunk(&delta(json!({"content": token(n)}), Value::Null), None)
-                .worth(1)
+                .charging(1)
         }));
-        events.push(self.chat_chunk(&delta(json!({}), json!(self.chat_end())), None));
-        if self.usage_wanted {
+        events.push(self.chat_chunk(&delta(json!({}), json!(self.finish_reason())), None));
+        if self.include_usage {
             events.push(self.chat_chunk(&json!([]), Some(self.chat_usage())));
         }
         events.push(Piece::of("data: [DONE]\n\n"));
         events
     }
 
-    fn messages_end(&self) -> &'static str {
+    fn stop_reason(&self) -> &'static str {
         if self.capped {
             "max_tokens"
         } else {
@@ -131,7 +132,7 @@ impl Call {
 
     fn messages_body(&self) -> Value {
         json!({"id": self.id, "type": "message", "role": "assistant", "model": self.model,
-            "content": [{"type": "text", "text": self.text()}], "stop_reason": self.messages_end(), "stop_sequence": null,
+            "content": [{"type": "text", "text": self.text()}], "stop_reason": self.stop_reason(), "stop_sequence": null,
             "usage": {"input_tokens": self.input, "output_tokens": self.output}})
     }
 
@@ -158,7 +159,7 @@ impl Call {
                 "content_block_delta",
                 json!({"type": "content_block_delta", "index": 0, "delta": delta}),
             )
-            .worth(1)
+            .charging(1)
         }));
         events.push(event(
             "content_block_stop",
@@ -166,7 +167,7 @@ impl Call {
         ));
         events.push(event(
             "message_delta",
-            json!({"type": "message_delta", "delta": {"stop_reason": self.messages_end(), "stop_sequence": null},
+            json!({"type": "message_delta", "delta": {"stop_reason": self.stop_reason(), "stop_sequence": null},
                 "usage": {"output_tokens": self.output}}),
         ));
         events.push(event("message_stop", json!({"type": "message_stop"})));

@@ -1,5 +1,5 @@
-//! The real thing: the built binary in a folder of its own, told only by its config file and its HTTP API, and ended only
-//! by its own process id. When it is dropped, its books are checked, and that it never panicked.
+//! Gateway as a process: the built binary in its own folder, controlled only by its configuration file, its HTTP API and
+//! signals to its process id. Its `Drop` asserts that the books agree and that the process never panicked.
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
@@ -19,11 +19,11 @@ use super::upstream::Upstream;
 use super::{DEADLINE, wait_until};
 
 impl Setup {
-    /// Makes the data folder, starts the server and waits until it is ready.
+    /// Creates the data folder, starts the server and waits until it is ready.
     pub fn start(self) -> Gatekeeper {
         let port = ReservedPort::new();
-        let (folder, data, config) = self.written(port.address);
-        let instance = Instance::new(port.address, initialise(&config, None));
+        let (folder, data, config) = self.write_files(port.address);
+        let instance = Instance::new(port.address, initialize(&config, None));
         let mut gatekeeper = Gatekeeper {
             instance,
             folder,
@@ -31,9 +31,9 @@ impl Setup {
             config,
             _port: port,
             namespace: None,
-            running: None,
+            child: None,
             starts: 0,
-            books_checked: true,
+            check_books: true,
         };
         gatekeeper.start();
         gatekeeper
@@ -41,31 +41,31 @@ impl Setup {
 }
 
 impl Setup {
-    /// The same with a data folder of so many MiB, seen by the server alone: a tmpfs in a mount namespace. An error says
-    /// why that cannot be had here.
+    /// Starts with a data folder of so many MiB: a tmpfs in a mount namespace of the server. An error gives the reason why
+    /// this machine cannot provide it.
     pub fn start_on_tmpfs(self, mib: u64) -> Result<Gatekeeper, String> {
         let port = ReservedPort::new();
-        let (folder, data, config) = self.written(port.address);
+        let (folder, data, config) = self.write_files(port.address);
         fs::create_dir(&data).expect("the data folder can be made");
         let namespace = Namespace::with_tmpfs(&data, mib)?;
-        let key = initialise(&config, Some(&namespace));
+        let key = initialize(&config, Some(&namespace));
         let mut gatekeeper = Gatekeeper {
             instance: Instance::new(port.address, key),
             folder,
-            data: namespace.sees(&data),
+            data: namespace.outside_path(&data),
             config,
             _port: port,
             namespace: Some(namespace),
-            running: None,
+            child: None,
             starts: 0,
-            books_checked: true,
+            check_books: true,
         };
         gatekeeper.start();
         Ok(gatekeeper)
     }
 }
 
-/// A mount namespace, for as long as the process lives that holds it.
+/// Mount namespace; it exists as long as the process that holds it.
 #[derive(Debug)]
 struct Namespace {
     holder: Child,
@@ -86,28 +86,28 @@ impl Namespace {
         let mut holder = command
             .spawn()
             .map_err(|error| format!("unshare: {error}"))?;
-        let mut said = String::new();
+        let mut line = String::new();
         let out = holder.stdout.take().expect("a pipe");
-        let _ = std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut said);
-        if said.trim() == "mounted" {
+        let _ = std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut line);
+        if line.trim() == "mounted" {
             return Ok(Namespace { holder });
         }
         let output = holder
             .wait_with_output()
             .map_err(|error| error.to_string())?;
         Err(format!(
-            "no tmpfs in a mount namespace: {}",
+            "failed to mount a tmpfs in a mount namespace: {}",
             String::from_utf8_lossy(&output.stderr).trim()
         ))
     }
 
-    /// A path inside, as it is reached from outside.
-    fn sees(&self, path: &Path) -> PathBuf {
-        let inside = path.strip_prefix("/").expect("an absolute path");
+    /// Path inside the namespace, as reached from outside.
+    fn outside_path(&self, path: &Path) -> PathBuf {
+        let relative = path.strip_prefix("/").expect("an absolute path");
         Path::new("/proc")
             .join(self.holder.id().to_string())
             .join("root")
-            .join(inside)
+            .join(relative)
     }
 }
 
@@ -118,7 +118,7 @@ impl Drop for Namespace {
     }
 }
 
-/// The running gateway.
+/// Gateway process.
 #[derive(Debug)]
 pub struct Gatekeeper {
     instance: Instance,
@@ -127,9 +127,9 @@ pub struct Gatekeeper {
     pub config: PathBuf,
     _port: ReservedPort,
     namespace: Option<Namespace>,
-    running: Option<Child>,
+    child: Option<Child>,
     starts: usize,
-    books_checked: bool,
+    check_books: bool,
 }
 
 impl Deref for Gatekeeper {
@@ -147,46 +147,46 @@ impl DerefMut for Gatekeeper {
 }
 
 impl Gatekeeper {
-    /// A config without providers.
+    /// Configuration without providers.
     pub fn without_providers() -> Setup {
         Setup::default()
     }
 
-    /// One provider `up` that speaks chat, priced at 1 and 5 dollars per million tokens.
+    /// Configuration with one provider `up` of the chat dialect, at 1 and 5 dollars per million tokens.
     pub fn with_upstream(upstream: &Upstream) -> Setup {
         Gatekeeper::without_providers().provider(&Provider::openai("up", upstream))
     }
 
-    /// The folder of config, data and output.
+    /// Folder of configuration, data and output.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
     pub fn pid(&self) -> u32 {
-        self.running.as_ref().expect("the server runs").id()
+        self.child.as_ref().expect("the server runs").id()
     }
 
-    /// `kill -9`, and the process is gone.
+    /// Sends SIGKILL and waits for the exit.
     pub fn kill_9(&mut self) {
-        let mut child = self.running.take().expect("the server runs");
+        let mut child = self.child.take().expect("the server runs");
         child.kill().expect("a child can be killed");
         child.wait().expect("a killed child ends");
     }
 
-    /// SIGTERM, and waits for the end.
+    /// Sends SIGTERM and waits for the exit.
     pub fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         self.wait_for_exit()
     }
 
     pub fn signal(&self, signal: Signal) {
-        let child = self.running.as_ref().expect("the server runs");
+        let child = self.child.as_ref().expect("the server runs");
         kill_process(Pid::from_child(child), signal).expect("a child can be signalled");
     }
 
-    /// Until the process has ended by itself; past the deadline it is killed and the test fails.
+    /// Waits for the exit; past the deadline the process is killed and the test fails.
     pub fn wait_for_exit(&mut self) -> ExitStatus {
-        let mut child = self.running.take().expect("the server runs");
+        let mut child = self.child.take().expect("the server runs");
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(60) {
             if let Some(status) = child.try_wait().expect("a child can be asked") {
@@ -196,22 +196,22 @@ impl Gatekeeper {
         }
         let _ = child.kill();
         let _ = child.wait();
-        panic!("the server did not end within 60 s\n{}", self.output());
+        panic!("the server did not exit within 60 s\n{}", self.output());
     }
 
-    /// Starts again on the same folder and port, and waits until it is ready.
+    /// Starts again on the same folder and port and waits until it is ready.
     pub fn start(&mut self) {
-        assert!(self.running.is_none(), "the server runs already");
+        assert!(self.child.is_none(), "the server runs already");
         self.spawn();
         let start = Instant::now();
         while !self.is_ready() {
-            let ended = self
+            let exit = self
                 .running
                 .as_mut()
                 .and_then(|child| child.try_wait().expect("a child can be asked"));
             assert!(
-                ended.is_none(),
-                "the server ended with {ended:?} instead of getting ready\n{}",
+                exit.is_none(),
+                "the server exited with {exit:?} before it was ready\n{}",
                 self.output()
             );
             assert!(
@@ -223,16 +223,16 @@ impl Gatekeeper {
         }
     }
 
-    /// Starts again and waits only until it listens: for a server that will not call itself ready.
+    /// Starts again and waits only until it listens: for a server that never becomes ready.
     pub fn start_until_listening(&mut self) {
-        assert!(self.running.is_none(), "the server runs already");
+        assert!(self.child.is_none(), "the server runs already");
         self.spawn();
         wait_until("the server listens", || {
             std::net::TcpStream::connect(self.address()).is_ok()
         });
     }
 
-    /// Starts a server that is expected to refuse, and returns how it ended and what it said.
+    /// Starts a server that is expected to exit; returns its exit status and output.
     pub fn start_expecting_failure(&mut self) -> (ExitStatus, String) {
         self.spawn();
         let status = self.wait_for_exit();
@@ -240,13 +240,13 @@ impl Gatekeeper {
     }
 
     pub fn restart(&mut self) {
-        if self.running.is_some() {
+        if self.child.is_some() {
             self.stop();
         }
         self.start();
     }
 
-    /// Runs another command of the binary with this config's environment: `["verify", "sk-gk-…"]`.
+    /// Runs another command of the binary in the folder: `["verify", "sk-gk-…"]`.
     pub fn run(&self, arguments: &[&str]) -> std::process::Output {
         gatekeeper_command()
             .current_dir(self.folder())
@@ -255,13 +255,13 @@ impl Gatekeeper {
             .expect("the binary runs")
     }
 
-    /// What the server of this start has printed.
+    /// Output of the current start.
     pub fn output(&self) -> String {
         let file = self.folder().join(format!("serve-{}.log", self.starts));
         fs::read_to_string(file).unwrap_or_default()
     }
 
-    /// What all starts have printed.
+    /// Output of all starts.
     pub fn all_output(&self) -> String {
         let files = (1..=self.starts).map(|start| self.folder().join(format!("serve-{start}.log")));
         files
@@ -269,16 +269,16 @@ impl Gatekeeper {
             .collect()
     }
 
-    /// For tests whose books are wrong on purpose.
+    /// Disables the check on drop, for tests whose books are wrong on purpose.
     pub fn skip_books_check(&mut self) {
-        self.books_checked = false;
+        self.check_books = false;
     }
 
     fn spawn(&mut self) {
         self.starts += 1;
         let log = File::create(self.folder().join(format!("serve-{}.log", self.starts)))
             .expect("a file for the output");
-        let same = log.try_clone().expect("one file for both outputs");
+        let stderr = log.try_clone().expect("one file for both outputs");
         let child = gatekeeper_command_in(self.namespace.as_ref())
             .arg("serve")
             .arg("--config")
@@ -286,10 +286,10 @@ impl Gatekeeper {
             .current_dir(self.folder())
             .stdin(Stdio::null())
             .stdout(log)
-            .stderr(same)
+            .stderr(stderr)
             .spawn()
             .expect("the binary starts");
-        self.running = Some(child);
+        self.child = Some(child);
     }
 
     fn is_ready(&self) -> bool {
@@ -308,28 +308,28 @@ impl Gatekeeper {
 
 impl Drop for Gatekeeper {
     fn drop(&mut self) {
-        if self.running.is_none() {
+        if self.child.is_none() {
             return;
         }
         if std::thread::panicking() {
-            eprintln!("--- the server said\n{}", tail(&self.output(), 60));
-        } else if self.books_checked {
+            eprintln!("--- output of the server\n{}", tail(&self.output(), 60));
+        } else if self.check_books {
             self.assert_books_agree();
-            let said = self.all_output();
+            let output = self.all_output();
             assert!(
-                !said.contains("panicked at"),
+                !output.contains("panicked at"),
                 "the server panicked:\n{}",
-                tail(&said, 60)
+                tail(&output, 60)
             );
         }
-        if let Some(mut child) = self.running.take() {
+        if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();
         }
     }
 }
 
-/// A port that nobody else is given, through restarts: bound but never listened on.
+/// Port that stays reserved across restarts: bound but never listening.
 #[derive(Debug)]
 pub struct ReservedPort {
     pub address: SocketAddr,
@@ -350,7 +350,7 @@ impl ReservedPort {
     }
 }
 
-/// The binary with an environment that cannot surprise it.
+/// Command of the binary without inherited `GATEKEEPER_*` variables.
 pub fn gatekeeper_command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gatekeeper"));
     for (name, _) in std::env::vars_os() {
@@ -379,26 +379,27 @@ fn gatekeeper_command_in(namespace: Option<&Namespace>) -> Command {
     command
 }
 
-fn initialise(config: &Path, namespace: Option<&Namespace>) -> String {
-    let beside = config
+/// Runs `init`; returns the administrative key that it printed.
+fn initialize(config: &Path, namespace: Option<&Namespace>) -> String {
+    let folder = config
         .parent()
-        .expect("the config lies in the test's folder");
-    let made = gatekeeper_command_in(namespace)
+        .expect("the configuration lies in the test's folder");
+    let init = gatekeeper_command_in(namespace)
         .arg("init")
         .arg("--config")
         .arg(config)
-        .current_dir(beside)
+        .current_dir(folder)
         .output()
         .expect("the binary runs");
-    let said = String::from_utf8_lossy(&made.stdout).into_owned();
+    let output = String::from_utf8_lossy(&init.stdout).into_owned();
     assert!(
-        made.status.success(),
-        "init failed: {said}{}",
-        String::from_utf8_lossy(&made.stderr)
+        init.status.success(),
+        "init failed: {output}{}",
+        String::from_utf8_lossy(&init.stderr)
     );
-    let mut words = said.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_');
+    let mut words = output.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_');
     let key = words.find(|word| word.starts_with("sk-gk-master-"));
-    key.unwrap_or_else(|| panic!("init printed no administrative key: {said}"))
+    key.unwrap_or_else(|| panic!("init printed no administrative key: {output}"))
         .to_owned()
 }
 

@@ -1,6 +1,6 @@
-//! Numbers that look random and are the same on every run.
+//! Deterministic pseudo-random numbers.
 
-/// xorshift: the same numbers for the same seed on every run.
+/// xorshift generator: equal seeds give equal numbers on every run.
 #[derive(Clone, Debug)]
 pub struct SeededRng(u64);
 
@@ -16,7 +16,7 @@ impl SeededRng {
         self.0
     }
 
-    /// `from` to `to`, both included.
+    /// Number from `from` to `to`, both included.
     pub fn between(&mut self, from: u64, to: u64) -> u64 {
         from + self.next() % (to - from + 1)
     }

@@ -1,5 +1,5 @@
-//! What the upstream is told to say: bytes exactly as given, in which framing, at which pace, to which end, and what a
-//! vendor would charge for it. Plain values; playing them is `upstream.rs`.
+//! Scripts of the upstream: response bytes exactly as given, their framing, pace and end, and the tokens that a vendor
+//! would charge. Plain values; `upstream` plays them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,36 +7,39 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::upstream::ReceivedRequest;
+use super::request::ReceivedRequest;
 
-/// An answer, or a way to choose one by the request.
+/// Fixed response, or a function that chooses one for the request.
 #[derive(Clone)]
 pub enum Script {
     Fixed(Box<ScriptedResponse>),
-    By(Arc<dyn Fn(&ReceivedRequest) -> Script + Send + Sync>),
+    FromRequest(Arc<dyn Fn(&ReceivedRequest) -> Script + Send + Sync>),
 }
 
+/// Response to play.
 #[derive(Clone, Debug)]
 pub struct ScriptedResponse {
     pub status: u16,
     pub headers: Vec<(String, String)>,
-    /// written as they are, one write each; in a chunked body one chunk each
+    /// sent unchanged, one write each; in a chunked body one chunk each
     pub pieces: Vec<Piece>,
     pub framing: Framing,
+    /// before the head
     pub delay: Duration,
+    /// between two pieces
     pub pause: Duration,
-    /// at most so many bytes per write, each write flushed
+    /// largest write
     pub write_bytes_max: usize,
-    /// stop after so many bytes of the body, and then do as `ending` says
+    /// body bytes to send before `ending`
     pub body_bytes_max: usize,
-    /// stop after so many pieces, and then do as `ending` says
+    /// pieces to send before `ending`
     pub pieces_max: usize,
     pub ending: Ending,
-    /// charged as soon as the head goes out
+    /// charged once the head is sent
     pub input_tokens: u64,
 }
 
-/// A part of the body, and the output tokens that are charged once it is sent.
+/// Part of the body and the output tokens charged once it is sent.
 #[derive(Clone, Debug)]
 pub struct Piece {
     pub bytes: Vec<u8>,
@@ -48,24 +51,24 @@ pub enum Framing {
     ContentLength,
     Chunked,
     CloseDelimited,
-    /// the pieces are the whole wire, head included
+    /// the pieces include the head
     Raw,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// as the framing ends
+    /// as the framing requires
     Clean,
-    /// the connection is closed where it stands, without the framing's end
+    /// closes the connection without the end of the framing
     Closes,
     /// RST
     Resets,
-    /// nothing more comes and the connection stays, until the peer goes
+    /// keeps the connection open and sends nothing more
     Hangs,
 }
 
 impl Script {
-    /// A whole JSON body with its length.
+    /// JSON body with a content length.
     pub fn unary(status: u16, body: impl AsRef<[u8]>) -> Script {
         Script::fixed(
             status,
@@ -79,7 +82,7 @@ impl Script {
         Script::unary(status, body.to_string())
     }
 
-    /// Server-sent events, written as they are given (with their empty lines), chunked.
+    /// Server-sent events as given (with their empty lines), chunked.
     pub fn stream(events: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Script {
         let pieces = events.into_iter().map(Piece::of).collect();
         Script::fixed(
@@ -90,7 +93,7 @@ impl Script {
         )
     }
 
-    /// Like `stream`, with what each event costs.
+    /// Like `stream`, with the tokens charged for each event.
     pub fn charged_stream(pieces: Vec<Piece>) -> Script {
         Script::fixed(
             200,
@@ -100,29 +103,29 @@ impl Script {
         )
     }
 
-    /// The wire itself, head and all; the connection is closed after it.
+    /// Raw bytes including the head; the connection is closed after them.
     pub fn raw(wire: impl AsRef<[u8]>) -> Script {
         Script::fixed(0, "", vec![Piece::of(wire)], Framing::Raw)
     }
 
-    /// Reads the request and never says a word.
+    /// Reads the request and never responds.
     pub fn hangs() -> Script {
         Script::raw(b"").then_hangs()
     }
 
-    /// Reads the request and closes.
+    /// Reads the request and closes the connection.
     pub fn closes() -> Script {
         Script::raw(b"")
     }
 
-    /// Chooses by the request.
+    /// Chooses the response by the request.
     pub fn from_request(
         choose: impl Fn(&ReceivedRequest) -> Script + Send + Sync + 'static,
     ) -> Script {
-        Script::By(Arc::new(choose))
+        Script::FromRequest(Arc::new(choose))
     }
 
-    /// One after the other; the last one stays.
+    /// One script per request; the last one repeats.
     pub fn in_turn(scripts: impl IntoIterator<Item = Script>) -> Script {
         let scripts: Vec<Script> = scripts.into_iter().collect();
         assert!(!scripts.is_empty(), "at least one script");
@@ -152,24 +155,24 @@ impl Script {
         }))
     }
 
-    /// The answer to this request.
-    pub fn answer_to(&self, seen: &ReceivedRequest) -> ScriptedResponse {
+    /// Response to this request.
+    pub fn response_to(&self, request: &ReceivedRequest) -> ScriptedResponse {
         match self {
-            Script::Fixed(answer) => (**answer).clone(),
-            Script::By(choose) => choose(seen).answer_to(seen),
+            Script::Fixed(response) => (**response).clone(),
+            Script::FromRequest(choose) => choose(request).response_to(request),
         }
     }
 
     fn changed(self, change: impl Fn(&mut ScriptedResponse) + Send + Sync + 'static) -> Script {
         match self {
-            Script::Fixed(mut answer) => {
-                change(&mut answer);
-                Script::Fixed(answer)
+            Script::Fixed(mut response) => {
+                change(&mut response);
+                Script::Fixed(response)
             }
-            Script::By(choose) => Script::from_request(move |seen| {
-                let mut answer = choose(seen).answer_to(seen);
-                change(&mut answer);
-                Script::Fixed(Box::new(answer))
+            Script::FromRequest(choose) => Script::from_request(move |request| {
+                let mut response = choose(request).response_to(request);
+                change(&mut response);
+                Script::Fixed(Box::new(response))
             }),
         }
     }
@@ -178,25 +181,25 @@ impl Script {
     #[must_use]
     pub fn header(self, name: &str, value: &str) -> Script {
         let (name, value) = (name.to_owned(), value.to_owned());
-        self.changed(move |answer| {
-            answer.headers.retain(|(known, _)| *known != name);
-            answer.headers.push((name.clone(), value.clone()));
+        self.changed(move |response| {
+            response.headers.retain(|(known, _)| *known != name);
+            response.headers.push((name.clone(), value.clone()));
         })
     }
 
-    /// Before the head.
+    /// Delay before the head.
     #[must_use]
     pub fn delay_ms(self, delay_ms: u64) -> Script {
-        self.changed(move |answer| answer.delay = Duration::from_millis(delay_ms))
+        self.changed(move |response| response.delay = Duration::from_millis(delay_ms))
     }
 
-    /// Between two pieces.
+    /// Pause between two pieces.
     #[must_use]
     pub fn pause_ms_between(self, pause_ms: u64) -> Script {
-        self.changed(move |answer| answer.pause = Duration::from_millis(pause_ms))
+        self.changed(move |response| response.pause = Duration::from_millis(pause_ms))
     }
 
-    /// Head, framing and body, each byte in a write of its own.
+    /// Sends head, framing and body one byte per write.
     #[must_use]
     pub fn one_byte_per_write(self) -> Script {
         self.in_writes_of(1)
@@ -204,61 +207,61 @@ impl Script {
 
     #[must_use]
     pub fn in_writes_of(self, bytes: usize) -> Script {
-        self.changed(move |answer| answer.write_bytes_max = bytes)
+        self.changed(move |response| response.write_bytes_max = bytes)
     }
 
     #[must_use]
     pub fn content_length(self) -> Script {
-        self.changed(|answer| answer.framing = Framing::ContentLength)
+        self.changed(|response| response.framing = Framing::ContentLength)
     }
 
     #[must_use]
     pub fn chunked(self) -> Script {
-        self.changed(|answer| answer.framing = Framing::Chunked)
+        self.changed(|response| response.framing = Framing::Chunked)
     }
 
     #[must_use]
     pub fn close_delimited(self) -> Script {
-        self.changed(|answer| answer.framing = Framing::CloseDelimited)
+        self.changed(|response| response.framing = Framing::CloseDelimited)
     }
 
     #[must_use]
     pub fn then_hangs(self) -> Script {
-        self.changed(|answer| answer.ending = Ending::Hangs)
+        self.changed(|response| response.ending = Ending::Hangs)
     }
 
     #[must_use]
     pub fn then_resets(self) -> Script {
-        self.changed(|answer| answer.ending = Ending::Resets)
+        self.changed(|response| response.ending = Ending::Resets)
     }
 
-    /// Says everything, and closes without the framing's end.
+    /// Sends everything, then closes without the end of the framing.
     #[must_use]
     pub fn then_closes(self) -> Script {
-        self.changed(|answer| answer.ending = Ending::Closes)
+        self.changed(|response| response.ending = Ending::Closes)
     }
 
-    /// Closes in the middle, after so many bytes of the body.
+    /// Closes after so many bytes of the body.
     #[must_use]
     pub fn truncated_after(self, body_bytes: usize) -> Script {
-        self.changed(move |answer| {
-            answer.body_bytes_max = body_bytes;
-            answer.ending = Ending::Closes;
+        self.changed(move |response| {
+            response.body_bytes_max = body_bytes;
+            response.ending = Ending::Closes;
         })
     }
 
-    /// Sends so many pieces and then does as the ending says: `.only(5).then_hangs()`.
+    /// Sends only so many pieces before the ending: `.only(5).then_hangs()`.
     #[must_use]
     pub fn only(self, pieces: usize) -> Script {
-        self.changed(move |answer| answer.pieces_max = pieces)
+        self.changed(move |response| response.pieces_max = pieces)
     }
 
-    /// What a vendor charges: the input with the head, the output with the last piece.
+    /// Tokens to charge: input with the head, output with the last piece.
     #[must_use]
-    pub fn costs(self, input_tokens: u64, output_tokens: u64) -> Script {
-        self.changed(move |answer| {
-            answer.input_tokens = input_tokens;
-            if let Some(last) = answer.pieces.last_mut() {
+    pub fn charging(self, input_tokens: u64, output_tokens: u64) -> Script {
+        self.changed(move |response| {
+            response.input_tokens = input_tokens;
+            if let Some(last) = response.pieces.last_mut() {
                 last.output_tokens = output_tokens;
             }
         })
@@ -274,14 +277,14 @@ impl Piece {
     }
 
     #[must_use]
-    pub fn worth(mut self, output_tokens: u64) -> Piece {
+    pub fn charging(mut self, output_tokens: u64) -> Piece {
         self.output_tokens = output_tokens;
         self
     }
 }
 
 impl ScriptedResponse {
-    /// The head as it goes out; nothing for a raw script.
+    /// Head bytes; empty for a raw script.
     pub fn head(&self) -> Vec<u8> {
         if self.framing == Framing::Raw {
             return Vec::new();
@@ -329,7 +332,7 @@ impl ScriptedResponse {
     }
 }
 
-/// A chunk that announces all of `bytes` and carries the first `cut` of them.
+/// Chunk that announces all of `bytes` and carries the first `cut` of them.
 fn framed(bytes: &[u8], cut: usize) -> Vec<u8> {
     let mut chunk = format!("{:x}\r\n", bytes.len()).into_bytes();
     chunk.extend_from_slice(&bytes[..cut]);

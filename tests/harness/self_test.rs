@@ -1,5 +1,5 @@
-//! The harness against itself: a persona calls the scripted upstream directly, so that a fault found through the gateway
-//! is the gateway's.
+//! Tests of the harness itself: a client calls the scripted upstream directly, so that a fault found through the gateway
+//! is a fault of the gateway.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use super::upstream::Upstream;
 use super::workers::run_workers;
 use super::{pico, usd};
 
-fn ask(upstream: &Upstream, body: &serde_json::Value) -> Response {
+fn send_chat(upstream: &Upstream, body: &serde_json::Value) -> Response {
     anon(upstream.address()).chat(body)
 }
 
 #[test]
-fn money_is_read_and_written_without_loss() {
+fn money_parse_and_format_is_lossless() {
     assert_eq!(pico("1.000000000001"), 1_000_000_000_001);
     assert_eq!(pico("-0.5"), -500_000_000_000);
     assert_eq!(usd(pico("0.00011")), "0.00011");
@@ -25,21 +25,21 @@ fn money_is_read_and_written_without_loss() {
 }
 
 #[test]
-fn an_honest_model_answers_both_dialects_and_keeps_its_bill() {
+fn model_script_both_dialects_keeps_bill() {
     let upstream = Upstream::start();
     upstream.respond_with(model::with_usage(7, 30));
-    let person = anon(upstream.address());
-    let chat = person.chat(&json!({"model": "m", "max_tokens": 5}));
+    let client = anon(upstream.address());
+    let chat = client.chat(&json!({"model": "m", "max_tokens": 5}));
     assert_eq!(
         chat.assert_status(200).json()["usage"]["completion_tokens"],
         5
     );
-    let messages = person.messages(&json!({"model": "c", "max_tokens": 100}));
+    let messages = client.messages(&json!({"model": "c", "max_tokens": 100}));
     assert_eq!(
         messages.assert_status(200).json()["usage"],
         json!({"input_tokens": 7, "output_tokens": 30})
     );
-    let (events, end) = person
+    let (events, end) = client
         .open_stream(
             "/v1/chat/completions",
             &json!({"model": "m", "stream": true}),
@@ -60,7 +60,7 @@ fn an_honest_model_answers_both_dialects_and_keeps_its_bill() {
     let bill: Vec<_> = upstream
         .bill()
         .iter()
-        .map(|line| (line.input_tokens, line.output_tokens, line.whole))
+        .map(|line| (line.input_tokens, line.output_tokens, line.complete))
         .collect();
     assert_eq!(bill, [(7, 5, true), (7, 30, true), (7, 30, true)]);
     assert_eq!(upstream.bill_total(2, 10), 3 * 14 + 650);
@@ -68,7 +68,7 @@ fn an_honest_model_answers_both_dialects_and_keeps_its_bill() {
 }
 
 #[test]
-fn bytes_are_replayed_as_given_one_per_write() {
+fn upstream_one_byte_per_write_replays_exact_bytes() {
     let upstream = Upstream::start();
     let wire = "HTTP/1.1 203 Odd\r\nX-Odd:  yes\r\nContent-Length: 4\r\n\r\n\u{e9}\r\n";
     upstream.respond_with(Script::raw(wire).one_byte_per_write());
@@ -80,19 +80,19 @@ fn bytes_are_replayed_as_given_one_per_write() {
         stream.read_bytes(),
         ("\u{e9}\r\n".as_bytes().to_vec(), BodyEnd::Clean)
     );
-    let seen = upstream.last_request();
+    let request = upstream.last_request();
     assert_eq!(
-        (seen.method(), seen.target(), seen.path()),
+        (request.method(), request.target(), request.path()),
         ("GET", "/odd?a=1", "/odd")
     );
     assert_eq!(
-        seen.head.raw,
+        request.head.raw,
         b"GET /odd?a=1 HTTP/1.1\r\nHost: x\r\nX-Mixed: Case\r\n\r\n"
     );
 }
 
 #[test]
-fn a_hang_up_is_noticed_while_the_upstream_is_silent() {
+fn upstream_client_disconnect_while_silent_is_recorded() {
     let upstream = Upstream::start();
     upstream.respond_with(model::with_usage(10, 100).only(6).then_hangs());
     let mut stream = anon(upstream.address()).open_stream(
@@ -103,18 +103,18 @@ fn a_hang_up_is_noticed_while_the_upstream_is_silent() {
     assert_eq!(upstream.disconnects().len(), 0);
     let left = stream.disconnect();
     upstream.wait_for_disconnects(1).wait_until_idle();
-    let hang_up = upstream.disconnects()[0];
-    assert_eq!((hang_up.request, hang_up.pieces_sent), (Some(0), 6));
-    assert!(hang_up.at.saturating_duration_since(left) < Duration::from_secs(1));
+    let disconnect = upstream.disconnects()[0];
+    assert_eq!((disconnect.request, disconnect.pieces_sent), (Some(0), 6));
+    assert!(disconnect.at.saturating_duration_since(left) < Duration::from_secs(1));
     let line = upstream.bill()[0].clone();
     assert_eq!(
-        (line.input_tokens, line.output_tokens, line.whole),
+        (line.input_tokens, line.output_tokens, line.complete),
         (10, 5, false)
     );
 }
 
 #[test]
-fn a_hang_up_is_noticed_while_the_upstream_talks() {
+fn upstream_client_disconnect_while_sending_is_recorded() {
     let upstream = Upstream::start();
     upstream.respond_with(model::with_usage(10, 10_000).pause_ms_between(1));
     let mut stream = anon(upstream.address())
@@ -124,13 +124,13 @@ fn a_hang_up_is_noticed_while_the_upstream_talks() {
     upstream.wait_for_disconnects(1).wait_until_idle();
     let line = upstream.bill()[0].clone();
     assert!(
-        line.output_tokens >= 5 && line.output_tokens < 10_000 && !line.whole,
+        line.output_tokens >= 5 && line.output_tokens < 10_000 && !line.complete,
         "{line:?}"
     );
 }
 
 #[test]
-fn every_unhappy_end_is_told_apart() {
+fn client_body_ends_are_distinguished() {
     let upstream = Upstream::start();
     let events = ["data: 1\n\n", "data: 2\n\n", "data: 3\n\n"];
     let end_of = |script: Script| {
@@ -172,16 +172,16 @@ fn every_unhappy_end_is_told_apart() {
 }
 
 #[test]
-fn scripts_take_turns_and_see_the_request() {
+fn scripts_in_turn_receive_request() {
     let upstream = Upstream::start();
     upstream.respond_with(Script::in_turn([
         Script::unary(500, "{}"),
-        Script::from_request(|seen| Script::json(200, &json!({"path": seen.path()})))
+        Script::from_request(|request| Script::json(200, &json!({"path": request.path()})))
             .delay_ms(1)
             .header("x-turn", "2"),
     ]));
-    ask(&upstream, &json!({})).assert_status(500);
-    let second = ask(&upstream, &json!({}));
+    send_chat(&upstream, &json!({})).assert_status(500);
+    let second = send_chat(&upstream, &json!({}));
     assert_eq!(
         second.assert_status(200).json(),
         json!({"path": "/v1/chat/completions"})
@@ -190,19 +190,19 @@ fn scripts_take_turns_and_see_the_request() {
 }
 
 #[test]
-fn nobody_listens_at_a_refusing_upstream() {
+fn upstream_refusing_rejects_connections() {
     let upstream = Upstream::refusing();
     assert!(std::net::TcpStream::connect(upstream.address()).is_err());
 }
 
 #[test]
-fn a_crowd_keeps_its_connections_and_its_order() {
+fn workers_keep_connections_and_order() {
     let upstream = Upstream::start();
-    let person = anon(upstream.address());
+    let client = anon(upstream.address());
     let numbers = run_workers(
         8,
         400,
-        |_| person.connect(),
+        |_| client.connect(),
         |connection, number| {
             connection.chat(&json!({"model": "m"})).assert_status(200);
             number

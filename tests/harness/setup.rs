@@ -1,4 +1,4 @@
-//! A config in the making: providers, settings, ledger lines. Says nothing about how the gateway is run.
+//! Builder of a configuration: providers, settings, ledger lines. It does not run the gateway.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -9,10 +9,10 @@ use tempfile::TempDir;
 
 use super::upstream::Upstream;
 
-/// The credential that the config names; it may show up at the upstream and nowhere else.
+/// Upstream credential in the configuration; it must appear at the upstream and nowhere else.
 pub const UPSTREAM_KEY: &str = "sk-upstream-canary-4242";
 
-/// A config in the making.
+/// Builder of a configuration in a temporary folder.
 #[derive(Debug)]
 pub struct Setup {
     providers: Vec<String>,
@@ -21,7 +21,7 @@ pub struct Setup {
     folder: TempDir,
 }
 
-/// One `[providers.NAME]` in the making.
+/// Builder of one `[providers.NAME]` section.
 #[derive(Clone, Debug)]
 pub struct Provider {
     name: String,
@@ -30,13 +30,13 @@ pub struct Provider {
     price: String,
     models: Vec<String>,
     request_ceiling: Option<String>,
-    /// the lines that name where the credential is kept
+    /// keys that name the credential file
     credential: &'static [&'static str],
     lines: String,
 }
 
 impl Provider {
-    /// Speaks chat, at 1 and 5 dollars per million tokens, with the models `m-small` and `m-large`.
+    /// Provider of the chat dialect at 1 and 5 dollars per million tokens, with the models `m-small` and `m-large`.
     pub fn openai(name: &str, upstream: &Upstream) -> Provider {
         Provider {
             name: name.to_owned(),
@@ -50,7 +50,7 @@ impl Provider {
         }
     }
 
-    /// Speaks messages, at 1 and 5 dollars per million tokens, with the model `c-small`.
+    /// Provider of the messages dialect at 1 and 5 dollars per million tokens, with the model `c-small`.
     pub fn anthropic(name: &str, upstream: &Upstream) -> Provider {
         Provider {
             preset: "anthropic".to_owned(),
@@ -60,7 +60,7 @@ impl Provider {
         }
     }
 
-    /// Dollars per million tokens, in and out.
+    /// Input and output price in dollars per million tokens.
     #[must_use]
     pub fn price(mut self, input: &str, output: &str) -> Provider {
         self.price = price(input, output);
@@ -80,7 +80,7 @@ impl Provider {
         self
     }
 
-    /// Another preset by its name.
+    /// Preset by name.
     #[must_use]
     pub fn preset(mut self, preset: &str) -> Provider {
         self.preset = preset.to_owned();
@@ -93,21 +93,21 @@ impl Provider {
         self
     }
 
-    /// What one request may cost at most where nothing else bounds it, in dollars.
+    /// Ceiling of one request in dollars, where nothing else bounds its cost.
     #[must_use]
     pub fn request_ceiling(mut self, usd: &str) -> Provider {
         self.request_ceiling = Some(usd.to_owned());
         self
     }
 
-    /// Requests are signed in place of a key that goes along.
+    /// Signs requests (SigV4) instead of sending a key.
     #[must_use]
     pub fn signed(mut self) -> Provider {
         self.credential = &["access_key_id", "secret_access_key", "session_token"];
         self
     }
 
-    /// Any further line of its section.
+    /// Adds any further line to the section.
     #[must_use]
     pub fn line(mut self, line: &str) -> Provider {
         self.lines.push_str(line);
@@ -159,14 +159,14 @@ impl Setup {
         self
     }
 
-    /// A line of `[ledger]`, for example `sync = "disk"`.
+    /// Adds a line to `[ledger]`, for example `sync = "disk"`.
     #[must_use]
     pub fn ledger(mut self, line: &str) -> Setup {
         self.ledger.push(line.to_owned());
         self
     }
 
-    /// Any further TOML: top-level lines and tables other than `[ledger]`.
+    /// Adds any further TOML: top-level lines and tables other than `[ledger]`.
     #[must_use]
     pub fn setting(mut self, toml: &str) -> Setup {
         self.settings.push_str(toml);
@@ -174,14 +174,14 @@ impl Setup {
         self
     }
 
-    /// Writes the credential and the config; the folder that holds them, the data folder, the config's path.
-    pub(super) fn written(self, listen: SocketAddr) -> (TempDir, PathBuf, PathBuf) {
+    /// Writes the credential and the configuration; returns their folder, the data folder and the path of the configuration.
+    pub(super) fn write_files(self, listen: SocketAddr) -> (TempDir, PathBuf, PathBuf) {
         let (data, config) = (
             self.folder.path().join("data"),
             self.folder.path().join("gatekeeper.toml"),
         );
         write_secret(&self.folder.path().join("upstream.key"), UPSTREAM_KEY);
-        fs::write(&config, self.toml(listen, &data)).expect("the config can be written");
+        fs::write(&config, self.toml(listen, &data)).expect("the configuration can be written");
         (self.folder, data, config)
     }
 
@@ -198,5 +198,6 @@ impl Setup {
 
 fn write_secret(file: &Path, secret: &str) {
     fs::write(file, secret).expect("a secret can be written");
-    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).expect("a secret can be closed");
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600))
+        .expect("permissions of a secret can be restricted");
 }

@@ -1,9 +1,9 @@
-//! Many at once: a bounded number of threads that take numbered turns until all turns are taken.
+//! Concurrent calls: a bounded number of worker threads takes numbered turns until none is left.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Runs `turn(worker's own state, number)` for 0..turns with `workers` threads, and returns the results in the order of
-/// their numbers. Each worker makes its state once, for example a connection that it keeps.
+/// Runs `turn(state, number)` for 0..turns on `workers` threads and returns the results in the order of the numbers. Each
+/// worker creates its state once, for example a connection.
 pub fn run_workers<S, T: Send>(
     workers: usize,
     turns: usize,
@@ -29,7 +29,7 @@ pub fn run_workers<S, T: Send>(
             .collect();
         handles
             .into_iter()
-            .flat_map(|worker| worker.join().expect("a member of the crowd panicked"))
+            .flat_map(|worker| worker.join().expect("a worker panicked"))
             .collect()
     });
     results.sort_by_key(|(number, _)| *number);

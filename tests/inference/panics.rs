@@ -40,10 +40,10 @@ fn every_panic_of_a_call_leaves_its_hold_resolved_and_its_place_free() {
             let mut panics = 0;
             for nth in 1..INSTANTS_MAX {
                 let mut connection = gateway.user(&key).connect();
-                gateway.wire.panic_at(nth);
+                gateway.clock_panic.panic_at(nth);
                 connection.send_request("POST", dialect.path(), Some(body.to_string().as_bytes()));
                 let answer = connection.try_read_response("POST");
-                let tripped = gateway.wire.disarm();
+                let tripped = gateway.clock_panic.disarm();
                 wait_until("no hold is open", || gateway.holds_open() == 0);
                 if !tripped {
                     assert_eq!(answer.expect("an answer").status, 200);
