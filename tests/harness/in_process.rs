@@ -109,8 +109,8 @@ impl Setup {
     /// Starts at another time.
     pub fn start_in_process_at(self, instant: &str) -> InProcessGateway {
         let (folder, _data, path) = self.write_files(SocketAddr::from(([127, 0, 0, 1], 0)));
-        let key =
-            process::block_on(process::init(&read(&path))).expect("a new folder can be initialized");
+        let key = process::block_on(process::init(&read(&path)))
+            .expect("a new folder can be initialized");
         let mut gateway = InProcessGateway {
             instance: Instance::new(
                 SocketAddr::from(([127, 0, 0, 1], 0)),
