@@ -1,35 +1,36 @@
-//! The most that a call can cost, before anybody is asked: the bound of its input and the cap of its output in, money out.
-//! It may be too high, never too low: any usage within the bound and the cap, at any tier that was possible, costs at most
-//! the ceiling.
+//! Ceiling: the maximum cost of a call before it is sent, from its input bound and its output cap.
+//! It can be too high but must never be too low: all usage within bound and cap, at every tier that
+//! could serve the call, costs at most the ceiling.
 
 use super::rates::{Rates, Tier};
 use super::{Price, PriceUnknown};
 use crate::domain::input_bound::InputBound;
 use crate::domain::money::Money;
 
-/// The most tokens that one image comes to: 10,000 patches of 32 × 32 pixels at full detail, and a quarter for the model's
-/// multiplier. Models that count more say so in the sheet (`image_tokens`).
+/// Maximum tokens of an image: 10,000 patches of 32 × 32 pixels at full detail, plus a quarter for
+/// the model's multiplier. The sheet lists models with a higher maximum (`image_tokens`).
 const IMAGE_TOKENS: u64 = 12_500;
 
-/// What a model's template adds once for tools (346 to 804 tokens where vendors publish it).
+/// Tokens that a model's template adds once for tools (346 to 804 where published).
 const TOOL_PREAMBLE_TOKENS: u64 = 1_000;
 
-/// What it adds for each tool beyond the tool's bytes: a vendor-defined tool (a computer, an editor, a shell) stands in the
-/// body as a name only and comes to at most 735 tokens where published.
+/// Tokens that the template adds for each tool besides the bytes of its declaration: a
+/// vendor-defined tool (computer, editor, shell) is only a name in the body and takes at most 735
+/// tokens where published.
 const TOOL_TOKENS: u64 = 800;
 
-/// Why a call has no ceiling.
+/// Reason for the lack of a ceiling.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CeilingError {
     /// no price is known for the model
     #[error("{PriceUnknown}")]
     Unpriced,
-    /// nothing bounds the input: the reason, as `remote image URL`
+    /// the input has no bound; the reason, such as `remote image URL`
     #[error("nothing bounds what this request can cost: {0}")]
     Unbounded(String),
 }
 
-/// The dearest rates that could apply to one call.
+/// Highest rates that can apply to a call.
 #[derive(Default)]
 struct HighestRates {
     input: u64,
@@ -38,45 +39,47 @@ struct HighestRates {
 }
 
 impl HighestRates {
-    fn consider(&mut self, rates: &Rates, audio: bool) {
-        self.input = self.input.max(rates.dearest_input(audio));
-        self.output = self.output.max(rates.dearest_output());
+    fn include(&mut self, rates: &Rates, has_audio: bool) {
+        self.input = self.input.max(rates.highest_input(has_audio));
+        self.output = self.output.max(rates.highest_output());
         self.search = self.search.max(rates.search);
     }
 }
 
 impl Price {
-    /// The most that a call costs with this input and at most `output_cap` tokens in each of `choices` answers.
+    /// Maximum cost of a call with this input and at most `output_cap` tokens in each of `choices`
+    /// responses.
     pub fn ceiling(
         &self,
         input: &InputBound,
         output_cap: u64,
         choices: u64,
-        tier_asked: Option<&str>,
+        requested_tier: Option<&str>,
     ) -> Result<Money, CeilingError> {
-        let (input, output_rate) = self.bounded(input, tier_asked)?;
+        let (input, output_rate) = self.input_ceiling_and_output_rate(input, requested_tier)?;
         Ok(input.plus(output_rate.times(output_cap).times(choices)))
     }
 
-    /// The most that the input alone costs.
+    /// Maximum cost of the input alone.
     pub fn input_ceiling(
         &self,
         input: &InputBound,
-        tier_asked: Option<&str>,
+        requested_tier: Option<&str>,
     ) -> Result<Money, CeilingError> {
-        self.bounded(input, tier_asked).map(|(input, _)| input)
+        self.input_ceiling_and_output_rate(input, requested_tier)
+            .map(|(input, _)| input)
     }
 
-    /// How many output tokens `room` buys in each of `choices` answers, once the input is paid for.
+    /// Output tokens in each of `choices` responses that `remainder` buys after the input.
     pub fn affordable_output(
         &self,
         input: &InputBound,
         choices: u64,
-        tier_asked: Option<&str>,
-        room: Money,
+        requested_tier: Option<&str>,
+        remainder: Money,
     ) -> Result<u64, CeilingError> {
-        let (input, output_rate) = self.bounded(input, tier_asked)?;
-        let left = room.minus(input).pico();
+        let (input, output_rate) = self.input_ceiling_and_output_rate(input, requested_tier)?;
+        let left = remainder.minus(input).pico();
         let per_token = output_rate.times(choices.max(1)).pico();
         Ok(match (left, per_token) {
             (..0, _) => 0,
@@ -85,11 +88,11 @@ impl Price {
         })
     }
 
-    /// The most that the input costs, and the dearest rate of an output token.
-    fn bounded(
+    /// Maximum cost of the input, and the highest rate of an output token.
+    fn input_ceiling_and_output_rate(
         &self,
         input: &InputBound,
-        tier_asked: Option<&str>,
+        requested_tier: Option<&str>,
     ) -> Result<(Money, Money), CeilingError> {
         if !self.is_known() {
             return Err(CeilingError::Unpriced);
@@ -97,40 +100,40 @@ impl Price {
         if matches!(self, Price::Free) {
             return Ok((Money::ZERO, Money::ZERO));
         }
-        if let Some(word) = tier_asked.filter(|word| !self.lists(Tier::named(word))) {
+        if let Some(tier) = requested_tier.filter(|tier| !self.has_rates_for(Tier::parse(tier))) {
             return Err(CeilingError::Unbounded(format!(
-                "the price sheet has no rates for {word}"
+                "the price sheet has no rates for {tier}"
             )));
         }
         let tokens = self.input_tokens(input)?;
-        let dearest = self.dearest(tokens, input.audio, tier_asked);
-        let paid = |rate: u64, count| Money::from_pico(i128::from(rate)).times(count);
+        let rates = self.highest_rates(tokens, input.audio, requested_tier);
+        let cost = |rate: u64, count| Money::from_pico(i128::from(rate)).times(count);
         Ok((
-            paid(dearest.input, tokens).plus(paid(dearest.search, input.searches)),
-            paid(dearest.output, 1),
+            cost(rates.input, tokens).plus(cost(rates.search, input.searches)),
+            cost(rates.output, 1),
         ))
     }
 
-    /// The most tokens that the input comes to.
+    /// Maximum tokens of the input.
     fn input_tokens(&self, input: &InputBound) -> Result<u64, CeilingError> {
-        let window_bounds = |what: &str| {
+        let context_window = |what: &str| {
             self.context().ok_or_else(|| {
                 CeilingError::Unbounded(format!(
                     "{what} for a model whose context window is not known"
                 ))
             })
         };
-        if let Some(why) = &input.unbounded {
-            return Err(CeilingError::Unbounded(why.clone()));
+        if let Some(reason) = &input.unbounded {
+            return Err(CeilingError::Unbounded(reason.clone()));
         }
         let prompts = input.prompts.max(1);
         if input.searches > 0 {
-            // each search's results are a prompt again
-            return Ok(window_bounds("a web search")?
+            // the results of each search are input again
+            return Ok(context_window("a web search")?
                 .saturating_mul(input.searches.saturating_add(prompts)));
         }
         if input.documents > 0 {
-            return Ok(window_bounds("a document")?.saturating_mul(prompts));
+            return Ok(context_window("a document")?.saturating_mul(prompts));
         }
         let windows = self
             .context()
@@ -157,20 +160,25 @@ impl Price {
             .saturating_add(tools)
     }
 
-    /// The dearest rates over every tier and context band that the call could come under.
-    fn dearest(&self, tokens: u64, audio: bool, tier_asked: Option<&str>) -> HighestRates {
-        let mut dearest = HighestRates::default();
+    /// Highest rates over all tiers and context bands that can apply to the call.
+    fn highest_rates(
+        &self,
+        tokens: u64,
+        has_audio: bool,
+        requested_tier: Option<&str>,
+    ) -> HighestRates {
+        let mut highest = HighestRates::default();
         match self {
             Price::Sheet(row) => row
                 .reachable(tokens)
-                .flat_map(|card| Tier::possible(tier_asked).map(|tier| card.at(tier)))
-                .for_each(|rates| dearest.consider(rates, audio)),
+                .flat_map(|card| Tier::possible(requested_tier).map(|tier| card.at(tier)))
+                .for_each(|rates| highest.include(rates, has_audio)),
             Price::Fixed { input, output } => {
-                dearest.consider(&Rates::fixed(*input, *output), audio)
+                highest.include(&Rates::fixed(*input, *output), has_audio)
             }
             Price::Free | Price::Unknown => {}
         }
-        dearest
+        highest
     }
 }
 
@@ -196,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn input_is_billed_once_and_output_per_choice() {
+    fn ceiling_counts_input_once_and_output_per_choice() {
         let gpt = price("openai", "gpt-5.1");
         assert_eq!(usd(gpt.ceiling(&text(1_000), 100, 1, None)), "0.00225");
         assert_eq!(usd(gpt.ceiling(&text(1_000), 100, 3, None)), "0.00425");
@@ -212,7 +220,7 @@ mod tests {
         assert_eq!(
             usd(gpt.ceiling(&text(1_000), 100, 1, Some("flex"))),
             "0.00225",
-            "a full tier falls back to the base"
+            "a full tier falls back to the base tier"
         );
         assert_eq!(
             usd(gpt.input_ceiling(&text(u64::MAX), None)),
@@ -223,12 +231,12 @@ mod tests {
         assert_eq!(
             usd(claude.input_ceiling(&text(1_000), None)),
             "0.002",
-            "all of it may be written to the cache for an hour"
+            "a cache write for an hour has the highest rate"
         );
     }
 
     #[test]
-    fn each_text_to_embed_has_the_whole_window_and_no_output() {
+    fn ceiling_of_embeddings_has_a_window_per_text_and_no_output() {
         let small = price("openai", "text-embedding-3-small");
         let texts = |prompts| InputBound {
             text_bytes: 100_000,
@@ -243,17 +251,17 @@ mod tests {
         assert_eq!(
             usd(small.ceiling(&texts(3), 500, 1, None)),
             "0.00049146",
-            "three times as many, and no output"
+            "three windows, no output"
         );
         assert_eq!(
             usd(small.ceiling(&texts(40), 0, 1, None)),
             "0.002",
-            "but never more than there are bytes"
+            "at most one token per byte"
         );
     }
 
     #[test]
-    fn media_and_tools_have_ceilings_of_their_own() {
+    fn ceiling_includes_images_tools_documents_searches_and_audio() {
         let gpt = price("openai", "gpt-5.1");
         let images = |images| InputBound {
             images,
@@ -298,16 +306,16 @@ mod tests {
     }
 
     #[test]
-    fn a_model_that_makes_images_may_answer_with_nothing_else() {
+    fn ceiling_of_image_model_uses_image_rate_for_all_output() {
         let image_model = price("gemini", "gemini-2.5-flash-image");
         assert_eq!(
             usd(image_model.ceiling(&text(100), 1_290, 1, None)),
             "0.03873",
             "100 × 0.3 + 1290 × 30"
         );
-        let room = Money::from_pico(38_730_000_000);
+        let remainder = Money::from_pico(38_730_000_000);
         assert_eq!(
-            image_model.affordable_output(&text(100), 1, None, room),
+            image_model.affordable_output(&text(100), 1, None, remainder),
             Ok(1_290)
         );
         assert_eq!(
@@ -317,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nothing_bounds_has_no_ceiling() {
+    fn ceiling_of_unbounded_or_unpriced_call_is_an_error() {
         let fixed = Price::Fixed {
             input: 1,
             output: 1,
@@ -356,13 +364,14 @@ mod tests {
     }
 
     #[test]
-    fn the_room_that_is_left_buys_output() {
+    fn affordable_output_is_what_the_remainder_buys() {
         let gpt = price("openai", "gpt-5.1");
-        let room = |pico| gpt.affordable_output(&text(1_000), 2, None, Money::from_pico(pico));
-        assert_eq!(room(1_250_000_000 + 7 * 20_000_000), Ok(7));
-        assert_eq!(room(1_250_000_000 + 7 * 20_000_000 - 1), Ok(6));
+        let affordable =
+            |pico| gpt.affordable_output(&text(1_000), 2, None, Money::from_pico(pico));
+        assert_eq!(affordable(1_250_000_000 + 7 * 20_000_000), Ok(7));
+        assert_eq!(affordable(1_250_000_000 + 7 * 20_000_000 - 1), Ok(6));
         assert_eq!(
-            (room(1_250_000_000), room(0), room(-1)),
+            (affordable(1_250_000_000), affordable(0), affordable(-1)),
             (Ok(0), Ok(0), Ok(0))
         );
         assert_eq!(
@@ -376,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_counts_saturate() {
+    fn ceiling_of_largest_counts_saturates() {
         let fixed = Price::Fixed {
             input: u64::MAX,
             output: u64::MAX,
@@ -399,10 +408,10 @@ mod tests {
         );
     }
 
-    /// xorshift: the same cases on every run.
-    struct Seeded(u64);
+    /// xorshift with a fixed seed: the same cases on every run.
+    struct SeededRng(u64);
 
-    impl Seeded {
+    impl SeededRng {
         fn next(&mut self) -> u64 {
             self.0 ^= self.0 << 13;
             self.0 ^= self.0 >> 7;
@@ -410,12 +419,12 @@ mod tests {
             self.0
         }
 
-        /// 0 to `most`, its ends included, both often.
-        fn upto(&mut self, most: u64) -> u64 {
+        /// 0 to `max` inclusive; both ends are frequent.
+        fn up_to(&mut self, max: u64) -> u64 {
             match self.next() % 4 {
                 0 => 0,
-                1 => most,
-                _ => self.next() % most.saturating_add(1).max(1),
+                1 => max,
+                _ => self.next() % max.saturating_add(1).max(1),
             }
         }
 
@@ -423,11 +432,11 @@ mod tests {
             choices[(self.next() % choices.len() as u64) as usize]
         }
 
-        /// Input and output as an upstream may report them, split in every way over the classes.
-        fn usage(&mut self, in_most: u64, out_most: u64, bound: &InputBound) -> Usage {
-            let mut left = self.upto(in_most);
-            let mut part = |seeded: &mut Seeded| {
-                let part = seeded.upto(left);
+        /// Usage as an upstream can report it, split over the classes in random ways.
+        fn usage(&mut self, in_max: u64, out_max: u64, bound: &InputBound) -> Usage {
+            let mut left = self.up_to(in_max);
+            let mut part = |rng: &mut SeededRng| {
+                let part = rng.up_to(left);
                 left -= part;
                 part
             };
@@ -439,19 +448,19 @@ mod tests {
                 ..Usage::default()
             };
             usage.uncached_in = left;
-            usage.audio_in = if bound.audio { self.upto(in_most) } else { 0 };
-            usage.audio_cached = if bound.audio { self.upto(in_most) } else { 0 };
-            usage.out_total = self.upto(out_most);
-            usage.reasoning = self.upto(out_most);
-            usage.audio_out = self.upto(out_most);
-            usage.image_out = self.upto(out_most);
-            usage.web_searches = self.upto(bound.searches);
+            usage.audio_in = if bound.audio { self.up_to(in_max) } else { 0 };
+            usage.audio_cached = if bound.audio { self.up_to(in_max) } else { 0 };
+            usage.out_total = self.up_to(out_max);
+            usage.reasoning = self.up_to(out_max);
+            usage.audio_out = self.up_to(out_max);
+            usage.image_out = self.up_to(out_max);
+            usage.web_searches = self.up_to(bound.searches);
             usage
         }
 
         fn bound(&mut self) -> InputBound {
             InputBound {
-                text_bytes: self.upto(600_000),
+                text_bytes: self.up_to(600_000),
                 images: self.one_of(&[0, 0, 1, 7]),
                 documents: self.one_of(&[0, 0, 0, 1]),
                 audio: self.one_of(&[false, true]),
@@ -473,7 +482,7 @@ mod tests {
         Some("x"),
     ];
 
-    /// Every row of the sheet that a call can come under, and what the operator can say instead.
+    /// Rows of all vendors, and the prices that an operator can set instead.
     fn all_prices() -> Vec<Price> {
         let sheet = Sheet::embedded();
         let vendors = [
@@ -500,36 +509,32 @@ mod tests {
     }
 
     #[test]
-    fn no_usage_within_its_bounds_costs_more_than_the_ceiling() {
+    fn ceiling_is_never_below_the_cost_of_usage_within_bounds() {
         let prices = all_prices();
-        let mut seeded = Seeded(0x9E37_79B9_7F4A_7C15);
+        let mut rng = SeededRng(0x9E37_79B9_7F4A_7C15);
         let mut checked = 0;
         for round in 0..prices.len() * TIERS.len() * 8 {
-            let (price, asked) = (
+            let (price, tier) = (
                 &prices[round % prices.len()],
                 TIERS[round / prices.len() % TIERS.len()],
             );
-            let (bound, cap, choices) = (
-                seeded.bound(),
-                seeded.upto(200_000),
-                seeded.one_of(&[1, 1, 5]),
-            );
-            let Ok(ceiling) = price.ceiling(&bound, cap, choices, asked) else {
+            let (bound, cap, choices) = (rng.bound(), rng.up_to(200_000), rng.one_of(&[1, 1, 5]));
+            let Ok(ceiling) = price.ceiling(&bound, cap, choices, tier) else {
                 continue;
             };
             let tokens = price.input_tokens(&bound).unwrap_or(bound.text_bytes);
-            let served = match asked {
-                Some("auto") => seeded.one_of(&[None, Some("priority"), Some("default")]),
-                asked => seeded.one_of(&[None, asked, Some("standard"), Some("never heard of")]),
+            let served = match tier {
+                Some("auto") => rng.one_of(&[None, Some("priority"), Some("default")]),
+                tier => rng.one_of(&[None, tier, Some("standard"), Some("unknown")]),
             };
-            let mut usage = seeded.usage(tokens, cap * choices, &bound);
+            let mut usage = rng.usage(tokens, cap * choices, &bound);
             usage.service_tier = served.map(str::to_owned);
             let bill = price
-                .cost(&usage, asked)
-                .expect("what has a ceiling has a price");
+                .cost(&usage, tier)
+                .expect("a price, as there is a ceiling");
             assert!(
                 bill.total <= ceiling,
-                "{price:?} {bound:?} {cap} × {choices} {asked:?}: {bill:?} over {ceiling}"
+                "{price:?} {bound:?} {cap} × {choices} {tier:?}: {bill:?} over {ceiling}"
             );
             assert_eq!(
                 bill.lines.iter().map(|line| line.amount()).sum::<Money>(),
@@ -541,52 +546,51 @@ mod tests {
     }
 
     #[test]
-    fn a_larger_request_never_has_a_smaller_ceiling() {
+    fn ceiling_of_larger_request_is_never_smaller() {
         let prices = all_prices();
-        let mut seeded = Seeded(11);
+        let mut rng = SeededRng(11);
         for round in 0..prices.len() * TIERS.len() * 2 {
-            let (price, asked) = (
+            let (price, tier) = (
                 &prices[round % prices.len()],
                 TIERS[round / prices.len() % TIERS.len()],
             );
-            let (bound, cap, choices) =
-                (seeded.bound(), seeded.upto(200_000), seeded.one_of(&[1, 5]));
+            let (bound, cap, choices) = (rng.bound(), rng.up_to(200_000), rng.one_of(&[1, 5]));
             let larger = InputBound {
-                text_bytes: bound.text_bytes + seeded.upto(600_000),
-                images: bound.images + seeded.upto(3),
-                audio: bound.audio || seeded.one_of(&[false, true]),
-                searches: bound.searches + seeded.upto(2),
-                tools: bound.tools + seeded.upto(5),
+                text_bytes: bound.text_bytes + rng.up_to(600_000),
+                images: bound.images + rng.up_to(3),
+                audio: bound.audio || rng.one_of(&[false, true]),
+                searches: bound.searches + rng.up_to(2),
+                tools: bound.tools + rng.up_to(5),
                 ..bound.clone()
             };
             let ceiling =
-                |bound: &InputBound, cap, choices| price.ceiling(bound, cap, choices, asked);
+                |bound: &InputBound, cap, choices| price.ceiling(bound, cap, choices, tier);
             let (Ok(small), Ok(large)) = (
                 ceiling(&bound, cap, choices),
-                ceiling(&larger, cap + seeded.upto(9), choices + seeded.upto(2)),
+                ceiling(&larger, cap + rng.up_to(9), choices + rng.up_to(2)),
             ) else {
                 continue;
             };
             assert!(
                 small <= large,
-                "{price:?} {asked:?}: {small} for {bound:?}, {large} for {larger:?}"
+                "{price:?} {tier:?}: {small} for {bound:?}, {large} for {larger:?}"
             );
         }
     }
 
     #[test]
-    fn what_the_room_affords_fits_the_room_and_one_token_more_does_not() {
+    fn affordable_output_fits_the_remainder_and_one_more_token_does_not() {
         let gpt = price("openai", "gpt-5.5");
-        let mut seeded = Seeded(7);
+        let mut rng = SeededRng(7);
         for _ in 0..2_000 {
-            let (bound, choices) = (seeded.bound(), seeded.one_of(&[1, 4]));
-            let room = Money::from_pico(i128::from(seeded.upto(20_000_000_000_000)));
+            let (bound, choices) = (rng.bound(), rng.one_of(&[1, 4]));
+            let remainder = Money::from_pico(i128::from(rng.up_to(20_000_000_000_000)));
             let cap = gpt
-                .affordable_output(&bound, choices, None, room)
+                .affordable_output(&bound, choices, None, remainder)
                 .expect("a price");
             let ceiling = |cap| gpt.ceiling(&bound, cap, choices, None).expect("a ceiling");
-            assert!(cap == 0 || ceiling(cap) <= room);
-            assert!(ceiling(cap + 1) > room);
+            assert!(cap == 0 || ceiling(cap) <= remainder);
+            assert!(ceiling(cap + 1) > remainder);
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What a call cost: usage in, a bill of count × rate out. The lines sum to the total exactly; nothing is ever rounded.
+//! Cost of a call: takes its usage, returns a bill of lines (count × rate). The lines must sum to
+//! the total exactly; amounts must never be rounded.
 
 use super::Price;
 use super::rates::{Rates, Tier};
@@ -6,24 +7,25 @@ use crate::domain::event::CostLine;
 use crate::domain::money::Money;
 use crate::domain::usage::Usage;
 
-/// The cost of one call, with the counts and rates it came from.
+/// Cost of one call, with the counts and rates it consists of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bill {
     pub total: Money,
     pub lines: Vec<CostLine>,
-    /// the tier that served is dearer than the base rates, and these are in its place, because the sheet does not have its own
+    /// base rates were used for a tier that costs more, because the sheet lacks its rates
     pub rates_estimated: bool,
 }
 
-/// No price is known for the model, or its sheet lacks a rate that the call needs.
+/// No price is known for the model, or the sheet lacks a rate that the call needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no price is known for this model; give its provider a price in the configuration")]
 pub struct PriceUnknown;
 
 impl Price {
-    /// The cost of this usage: at the tier that the answer named, in the band of the whole prompt.
-    pub fn cost(&self, usage: &Usage, tier_asked: Option<&str>) -> Result<Bill, PriceUnknown> {
-        let tier = Tier::billed(usage.service_tier.as_deref(), tier_asked);
+    /// Cost of this usage, at the tier that the response names, in the context band of the complete
+    /// prompt.
+    pub fn cost(&self, usage: &Usage, requested_tier: Option<&str>) -> Result<Bill, PriceUnknown> {
+        let tier = Tier::billed(usage.service_tier.as_deref(), requested_tier);
         let rates = self.rates(usage.in_total(), tier)?;
         let lines: Vec<CostLine> = input_lines(&rates, usage)
             .into_iter()
@@ -33,31 +35,31 @@ impl Price {
         Ok(Bill {
             total: lines.iter().map(CostLine::amount).sum(),
             lines,
-            rates_estimated: !self.lists(tier),
+            rates_estimated: !self.has_rates_for(tier),
         })
     }
 }
 
 fn input_lines(rates: &Rates, usage: &Usage) -> [CostLine; 7] {
-    let (plain, audio, audio_rate) = set_apart(usage.uncached_in, usage.audio_in, rates.audio_in);
+    let (text, audio, audio_rate) = split_subset(usage.uncached_in, usage.audio_in, rates.audio_in);
     let (cached, cached_audio, cached_audio_rate) =
-        set_apart(usage.cache_read, usage.audio_cached, rates.audio_cached);
+        split_subset(usage.cache_read, usage.audio_cached, rates.audio_cached);
     [
-        line("input", plain, rates.input),
+        line("input", text, rates.input),
         line("audio_in", audio, audio_rate),
         line("cache_read", cached, rates.cache_read),
         line("cache_read_audio", cached_audio, cached_audio_rate),
         line("cache_write_5m", usage.cache_write_5m, rates.cache_write),
         line("cache_write_1h", usage.cache_write_1h, rates.cache_write_1h),
-        // an upstream that does not say the lifetime wrote for the usual one
+        // unknown lifetime: the default one
         line("cache_write", usage.cache_write_other, rates.cache_write),
     ]
 }
 
 fn output_lines(rates: &Rates, usage: &Usage) -> [CostLine; 5] {
-    let (rest, audio, audio_rate) = set_apart(usage.out_total, usage.audio_out, rates.audio_out);
-    let (rest, image, image_rate) = set_apart(rest, usage.image_out, rates.image_out);
-    let (plain, reasoning, reasoning_rate) = set_apart(rest, usage.reasoning, rates.reasoning);
+    let (rest, audio, audio_rate) = split_subset(usage.out_total, usage.audio_out, rates.audio_out);
+    let (rest, image, image_rate) = split_subset(rest, usage.image_out, rates.image_out);
+    let (plain, reasoning, reasoning_rate) = split_subset(rest, usage.reasoning, rates.reasoning);
     [
         line("output", plain, rates.output),
         line("audio_out", audio, audio_rate),
@@ -67,9 +69,9 @@ fn output_lines(rates: &Rates, usage: &Usage) -> [CostLine; 5] {
     ]
 }
 
-/// Splits a subset off its total where it has a rate of its own: what remains, the subset, its rate. A subset that is
-/// reported larger than its total is cut to it, so that no token is billed twice.
-fn set_apart(total: u64, subset: u64, rate: Option<u64>) -> (u64, u64, u64) {
+/// Remainder, subset and rate of a subset with a rate of its own. A subset reported larger than its
+/// total is cut to the total, so that no token is billed twice.
+fn split_subset(total: u64, subset: u64, rate: Option<u64>) -> (u64, u64, u64) {
     match rate {
         Some(rate) => (total.saturating_sub(subset), subset.min(total), rate),
         None => (total, 0, 0),
@@ -93,16 +95,16 @@ mod tests {
         Price::Sheet(Sheet::embedded().find(vendor, model).expect(model))
     }
 
-    fn usd(price: &Price, usage: &Usage, tier_asked: Option<&str>) -> String {
+    fn usd(price: &Price, usage: &Usage, requested_tier: Option<&str>) -> String {
         price
-            .cost(usage, tier_asked)
+            .cost(usage, requested_tier)
             .expect("a price")
             .total
             .to_string()
     }
 
     #[test]
-    fn every_class_is_billed_at_its_own_listed_rate() {
+    fn cost_uses_the_listed_rate_of_each_class() {
         let usage = Usage {
             uncached_in: 1_000_000,
             cache_read: 1_000_000,
@@ -130,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn audio_and_reasoning_are_set_apart_where_they_are_listed() {
+    fn cost_splits_audio_and_reasoning_if_listed() {
         let usage = Usage {
             uncached_in: 1_000_000,
             audio_in: 500_000,
@@ -161,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_that_a_model_makes_is_billed_at_the_rate_of_images() {
+    fn cost_of_generated_image_uses_image_rate() {
         let usage = Usage {
             uncached_in: 100,
             out_total: 1_290,
@@ -182,12 +184,12 @@ mod tests {
         assert_eq!(
             usd(&image_model, &mixed, None),
             "0.039005",
-            "and 110 × 2.5 more"
+            "plus 110 × 2.5"
         );
         assert_eq!(
             usd(&price("gemini", "gemini-2.5-flash"), &usage, None),
             "0.003255",
-            "it has no rate for images"
+            "no image rate listed"
         );
         let batch = Usage {
             service_tier: Some("batch".into()),
@@ -207,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn sound_that_a_cache_served_is_billed_at_its_own_rate_where_it_is_listed() {
+    fn cost_of_cached_audio_uses_its_rate_if_listed() {
         let usage = Usage {
             uncached_in: 200,
             cache_read: 800,
@@ -241,19 +243,19 @@ mod tests {
         assert_eq!(
             usd(&price("gemini", "gemini-2.5-flash-image"), &usage, None),
             "0.000584",
-            "800 at 0.03: none is listed"
+            "800 at 0.03: no rate for cached audio"
         );
     }
 
     #[test]
-    fn the_answers_tier_decides() {
+    fn cost_uses_the_tier_of_the_response() {
         let usage = |tier: Option<&str>| Usage {
             uncached_in: 1_000_000,
             service_tier: tier.map(str::to_owned),
             ..Usage::default()
         };
         let gpt = price("openai", "gpt-5.1-2025-11-13");
-        for (served, asked, expected) in [
+        for (served, requested, expected) in [
             (Some("default"), Some("priority"), "1.25"),
             (Some("priority"), None, "2.5"),
             (Some("flex"), Some("flex"), "0.625"),
@@ -263,15 +265,15 @@ mod tests {
             (None, None, "1.25"),
         ] {
             assert_eq!(
-                usd(&gpt, &usage(served), asked),
+                usd(&gpt, &usage(served), requested),
                 expected,
-                "{served:?} {asked:?}"
+                "{served:?} {requested:?}"
             );
         }
     }
 
     #[test]
-    fn the_band_is_chosen_by_the_whole_prompt_and_holds_for_all_tokens() {
+    fn cost_band_follows_the_complete_prompt_and_applies_to_all_tokens() {
         let haiku = price("anthropic", "claude-haiku-5-5");
         let short = Usage {
             uncached_in: 1,
@@ -288,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_costs_nothing_and_huge_counts_do_not_wrap() {
+    fn cost_of_no_usage_is_zero_and_of_huge_usage_saturates() {
         let all = [
             price("anthropic", "claude-haiku-5-5"),
             Price::Free,
@@ -312,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_price_there_is_no_bill() {
+    fn cost_without_a_price_is_an_error() {
         assert_eq!(
             Price::Unknown.cost(&Usage::default(), None),
             Err(PriceUnknown)
@@ -339,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dearer_tier_that_the_sheet_does_not_list_is_a_guess_and_bounds_nothing() {
+    fn unlisted_higher_tier_has_estimated_rates_and_no_ceiling() {
         use crate::domain::input_bound::InputBound;
         use crate::price::CeilingError;
         let usage = |tier: &str| Usage {
@@ -400,7 +402,7 @@ mod tests {
                 .cost(&usage("fast"), None)
                 .expect("a price")
                 .rates_estimated,
-            "who set it says what it costs"
+            "a fixed price holds for all tiers"
         );
     }
 }

@@ -1,4 +1,5 @@
-//! Money arithmetic: what a call cost, and the most it can cost. Pure: no IO, no clock, never a float.
+//! Cost of a call and its ceiling, from usage or input bound and the rates of a model. Pure
+//! arithmetic: must never do IO, read a clock or use floats.
 
 mod ceiling;
 mod cost;
@@ -16,46 +17,47 @@ pub use sheet::{Sheet, SheetError};
 
 use rates::{Rates, Tier};
 
-/// Where a deployment's rates come from.
+/// Source of a deployment's rates.
 #[derive(Clone, Debug)]
 pub enum Price {
     /// a row of a price sheet
     Sheet(Arc<Row>),
-    /// the operator says that it costs nothing
+    /// declared free by the operator
     Free,
-    /// the operator's own rates in pico-USD per token: `input` for every class of input, `output` for all output
+    /// the operator's rates in pico-USD per token: `input` for all classes of input, `output` for
+    /// all output
     Fixed { input: u64, output: u64 },
-    /// nobody said: refused where a budget blocks
+    /// no price known: refused under a `block` budget
     Unknown,
 }
 
 impl Price {
-    /// The context window in tokens, if known.
+    /// Context window in tokens, if known.
     pub fn context(&self) -> Option<u64> {
         self.row().and_then(|row| row.context)
     }
 
-    /// The most output tokens that the model writes, if known.
+    /// Output limit of the model in tokens, if known.
     pub fn max_output(&self) -> Option<u64> {
         self.row().and_then(|row| row.max_output)
     }
 
-    /// Whether the model is known to spend output tokens on reasoning.
+    /// True for a model that is known to spend output tokens on reasoning.
     pub fn supports_reasoning(&self) -> bool {
         self.row().is_some_and(Row::reasons)
     }
 
-    /// What the sheet says that the model is for, if it says so.
+    /// Purpose of the model according to the sheet, if listed.
     pub fn mode(&self) -> Option<Mode> {
         self.row().map(|row| row.mode)
     }
 
-    /// Whether it knows what this tier costs.
-    fn lists(&self, tier: Tier) -> bool {
-        self.row().is_none_or(|row| row.lists(tier))
+    /// True if the rates of this tier are known.
+    fn has_rates_for(&self, tier: Tier) -> bool {
+        self.row().is_none_or(|row| row.has_rates_for(tier))
     }
 
-    /// Whether a call could be billed at all.
+    /// True if a call can be billed.
     pub fn is_known(&self) -> bool {
         match self {
             Price::Sheet(row) => row.is_priced(),
@@ -71,10 +73,10 @@ impl Price {
         }
     }
 
-    /// The rates for a prompt of this many tokens at this tier.
+    /// Rates for a prompt of `in_total` tokens at this tier.
     fn rates(&self, in_total: u64, tier: Tier) -> Result<Rates, PriceUnknown> {
         match self {
-            Price::Sheet(row) if row.is_priced() => Ok(*row.card(in_total).at(tier)),
+            Price::Sheet(row) if row.is_priced() => Ok(*row.rate_card(in_total).at(tier)),
             Price::Free => Ok(Rates::default()),
             Price::Fixed { input, output } => Ok(Rates::fixed(*input, *output)),
             Price::Sheet(_) | Price::Unknown => Err(PriceUnknown),

@@ -1,15 +1,17 @@
-//! The rates of one model at one service tier and one context band, every gap filled, in pico-USD per unit. Where a sheet
-//! leaves a class out, the gap is filled from the dearer side: a bill may never come out under the vendor's.
+//! Rates of one model at one service tier and in one context band, in pico-USD per unit. A class
+//! that the sheet omits gets the higher of the plausible rates: a bill must never be below the
+//! vendor's.
 
 use serde::{Deserialize, Deserializer, de};
 
 use crate::domain::money::Money;
 use crate::domain::usage::INFERENCE_GEO_PREFIX;
 
-/// Vendors list hosted web search at $10 per 1,000 calls (OpenAI and Anthropic, November 2026); the sheet has no column for it.
+/// Hosted web search at $10 per 1,000 calls (OpenAI and Anthropic, November 2026); the sheet has no
+/// column for it.
 const SEARCH_FEE_PICO: u64 = 10_000_000_000;
 
-/// The service tiers that sheets list rates for.
+/// Service tiers with rates in a sheet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tier {
     Standard,
@@ -21,39 +23,41 @@ pub(super) enum Tier {
 impl Tier {
     pub(super) const ALL: [Tier; 4] = [Tier::Standard, Tier::Batch, Tier::Flex, Tier::Priority];
 
-    /// The tier that a word on the wire means. `default`, `standard`, `on_demand` and words nobody knows are the base rates.
-    pub(super) fn named(word: &str) -> Tier {
-        match word {
+    /// Tier of a name on the wire. `default`, `standard`, `on_demand` and unknown names are the
+    /// base tier.
+    pub(super) fn parse(name: &str) -> Tier {
+        match name {
             "batch" => Tier::Batch,
             "flex" => Tier::Flex,
-            // asked for as `fast`, answered as `priority`
+            // `fast` in requests, `priority` in responses
             "priority" | "fast" => Tier::Priority,
-            word if word.starts_with(INFERENCE_GEO_PREFIX) => Tier::Priority,
+            name if name.starts_with(INFERENCE_GEO_PREFIX) => Tier::Priority,
             _ => Tier::Standard,
         }
     }
 
-    /// The tier that is billed: the one that the answer names. An answer that names none is billed at the dearer of what was
-    /// asked and the base rates, because nothing shows that a discount was granted.
-    pub(super) fn billed(served: Option<&str>, asked: Option<&str>) -> Tier {
-        match (served, asked.map(Tier::named)) {
-            (Some(word), _) => Tier::named(word),
+    /// Billed tier: the one that the response names. Without a name, the more expensive of the
+    /// requested and the base tier, because no discount is confirmed.
+    pub(super) fn billed(served: Option<&str>, requested: Option<&str>) -> Tier {
+        match (served, requested.map(Tier::parse)) {
+            (Some(name), _) => Tier::parse(name),
             (None, Some(Tier::Priority)) => Tier::Priority,
             (None, _) => Tier::Standard,
         }
     }
 
-    /// The tiers that could serve a call. The base tier always can: a call that finds its tier full falls back to it.
-    pub(super) fn possible(asked: Option<&str>) -> [Tier; 2] {
-        match asked {
+    /// Tiers that can serve a call. The base tier always can: a full tier falls back to it.
+    pub(super) fn possible(requested: Option<&str>) -> [Tier; 2] {
+        match requested {
             Some("auto") => [Tier::Standard, Tier::Priority],
-            Some(word) => [Tier::Standard, Tier::named(word)],
+            Some(name) => [Tier::Standard, Tier::parse(name)],
             None => [Tier::Standard, Tier::Standard],
         }
     }
 }
 
-/// Rates as a sheet writes them: USD per million tokens, any of them absent. Columns that chat does not need are not read.
+/// Rates as listed in a sheet (USD per million tokens), each optional. Columns that chat does not
+/// need are ignored.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 pub(super) struct SheetRates {
     #[serde(default, deserialize_with = "pico_per_token")]
@@ -79,13 +83,13 @@ pub(super) struct SheetRates {
 }
 
 impl SheetRates {
-    /// Its own rates, and `other`'s where it has none.
+    /// Own rates, completed by those of `other`.
     pub(super) fn or(self, other: SheetRates) -> SheetRates {
         self.combine(other, Option::or)
     }
 
-    /// The dearer rate of each class.
-    pub(super) fn dearer(self, other: SheetRates) -> SheetRates {
+    /// Higher rate of each class.
+    pub(super) fn max(self, other: SheetRates) -> SheetRates {
         self.combine(other, Option::max)
     }
 
@@ -109,7 +113,7 @@ impl SheetRates {
     }
 }
 
-/// `"12.5"` USD per million tokens is 12,500,000 pico-USD per token; what is not a whole pico is rounded up.
+/// `"12.5"` USD per million tokens is 12,500,000 pico-USD per token; fractions are rounded up.
 fn pico_per_token<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     const TOKENS_PER_UNIT: i128 = 1_000_000;
     let text = String::deserialize(deserializer)?;
@@ -117,10 +121,10 @@ fn pico_per_token<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u
     let per_token = (per_million + TOKENS_PER_UNIT - 1) / TOKENS_PER_UNIT;
     u64::try_from(per_token)
         .map(Some)
-        .map_err(|_| de::Error::custom(format!("the rate {text} is too large")))
+        .map_err(|_| de::Error::custom(format!("rate `{text}` exceeds the maximum")))
 }
 
-/// Rates with every gap filled. The options are subsets that are billed apart only where the sheet lists them.
+/// Complete rates. An optional rate is that of a subset, which is billed separately only if listed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rates {
     pub(super) input: u64,
@@ -138,7 +142,7 @@ pub(super) struct Rates {
 }
 
 impl Rates {
-    /// The operator's own rates. They say all there is to pay, so a search costs only its tokens.
+    /// Rates set by the operator. They are complete: a search costs only its tokens.
     pub(super) fn fixed(input: u64, output: u64) -> Rates {
         Rates {
             input,
@@ -150,7 +154,8 @@ impl Rates {
         }
     }
 
-    pub(super) fn listed(listed: SheetRates) -> Rates {
+    /// Rates of a sheet; omitted classes are filled.
+    pub(super) fn from_sheet(listed: SheetRates) -> Rates {
         let input = listed.input.unwrap_or(0);
         Rates {
             input,
@@ -158,9 +163,9 @@ impl Rates {
             audio_cached: listed.cache_read_audio,
             cache_write: listed.cache_write.unwrap_or(input),
             cache_write_1h: listed.cache_write_1h.unwrap_or(match listed.cache_write {
-                // who charges for writes charges twice the input for an hour, wherever a list price is known
+                // vendors that charge for cache writes charge twice the input rate for an hour
                 Some(cache_write) => cache_write.max(input.saturating_mul(2)),
-                // who does not list writes bills them as input
+                // unlisted cache writes are billed as input
                 None => input,
             }),
             audio_in: listed.input_audio,
@@ -172,23 +177,23 @@ impl Rates {
         }
     }
 
-    /// The dearest that an input token can be.
-    pub(super) fn dearest_input(&self, audio: bool) -> u64 {
+    /// Highest rate of an input token.
+    pub(super) fn highest_input(&self, has_audio: bool) -> u64 {
         let text = [
             self.input,
             self.cache_read,
             self.cache_write,
             self.cache_write_1h,
         ];
-        let sound = [self.audio_in, self.audio_cached]
+        let audio = [self.audio_in, self.audio_cached]
             .into_iter()
             .flatten()
-            .filter(|_| audio);
-        text.into_iter().chain(sound).fold(0, u64::max)
+            .filter(|_| has_audio);
+        text.into_iter().chain(audio).fold(0, u64::max)
     }
 
-    /// The dearest that an output token can be. No request forbids a model to answer with what it has a rate for.
-    pub(super) fn dearest_output(&self) -> u64 {
+    /// Highest rate of an output token: no request can exclude a kind of output that the model has.
+    pub(super) fn highest_output(&self) -> u64 {
         [self.reasoning, self.audio_out, self.image_out]
             .into_iter()
             .flatten()
@@ -205,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_that_is_no_whole_pico_is_rounded_up() {
+    fn sheet_rate_with_fraction_of_pico_is_rounded_up() {
         let rates = listed(r#"{"input":"12.5","output":"0.0000001","cache_read":"0.000001"}"#);
         assert_eq!(
             (rates.input, rates.output, rates.cache_read),
@@ -216,44 +221,44 @@ mod tests {
     }
 
     #[test]
-    fn gaps_are_filled_from_the_dearer_side() {
-        let plain = Rates::listed(listed(r#"{"input":"1","output":"5"}"#));
+    fn omitted_rates_get_the_higher_plausible_rate() {
+        let plain = Rates::from_sheet(listed(r#"{"input":"1","output":"5"}"#));
         assert_eq!(
             (plain.cache_read, plain.cache_write, plain.cache_write_1h),
             (1_000_000, 1_000_000, 1_000_000)
         );
-        let writes = Rates::listed(listed(
+        let writes = Rates::from_sheet(listed(
             r#"{"input":"1","output":"5","cache_read":"0.1","cache_write":"1.25"}"#,
         ));
         assert_eq!(
             (writes.cache_read, writes.cache_write, writes.cache_write_1h),
             (100_000, 1_250_000, 2_000_000)
         );
-        let dear = Rates::listed(listed(r#"{"input":"1","output":"5","cache_write":"3"}"#));
+        let dear = Rates::from_sheet(listed(r#"{"input":"1","output":"5","cache_write":"3"}"#));
         assert_eq!(dear.cache_write_1h, 3_000_000);
     }
 
     #[test]
-    fn the_dearest_rates_are_of_all_that_a_call_may_hold() {
-        let rates = Rates::listed(listed(
+    fn highest_rates_cover_all_classes_of_a_call() {
+        let rates = Rates::from_sheet(listed(
             r#"{"input":"1","input_audio":"2","cache_read_audio":"3","output":"5","output_audio":"6","output_image":"7"}"#,
         ));
         assert_eq!(
-            (rates.dearest_input(false), rates.dearest_input(true)),
+            (rates.highest_input(false), rates.highest_input(true)),
             (1_000_000, 3_000_000)
         );
-        assert_eq!(rates.dearest_output(), 7_000_000);
+        assert_eq!(rates.highest_output(), 7_000_000);
     }
 
     #[test]
-    fn the_answer_says_the_tier_and_an_unknown_word_is_never_a_discount() {
+    fn billed_tier_is_that_of_the_response_and_unknown_is_base() {
         assert_eq!(Tier::billed(Some("flex"), None), Tier::Flex);
         assert_eq!(
             Tier::billed(Some("default"), Some("priority")),
             Tier::Standard
         );
-        for word in ["default", "standard", "on_demand", "scale", "FLEX", ""] {
-            assert_eq!(Tier::billed(Some(word), None), Tier::Standard, "{word}");
+        for name in ["default", "standard", "on_demand", "scale", "FLEX", ""] {
+            assert_eq!(Tier::billed(Some(name), None), Tier::Standard, "{name}");
         }
         assert_eq!(Tier::billed(None, Some("flex")), Tier::Standard);
         assert_eq!(Tier::billed(None, Some("fast")), Tier::Priority);

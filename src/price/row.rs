@@ -1,11 +1,12 @@
-//! One row of a price sheet: what a vendor lists for one model. Read from JSON once; its rates are settled then, band by
-//! band and tier by tier, so that pricing a call is a look-up.
+//! Row of a price sheet: a vendor's prices for one model. Parsed once from JSON into complete rates
+//! for each context band and tier, so that pricing a call is a lookup. Must never change
+//! afterwards.
 
 use serde::Deserialize;
 
 use super::rates::{Rates, SheetRates, Tier};
 
-/// What a model is for; only `Chat` and `Embedding` models are offered by their bare names.
+/// Purpose of a model; only `Chat` and `Embedding` models are offered by their bare names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
@@ -17,39 +18,40 @@ pub enum Mode {
     Other,
 }
 
-/// What a vendor lists for one model.
+/// Prices and limits that a vendor lists for one model.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(from = "SheetRow")]
 pub struct Row {
     pub vendor: String,
     pub model: String,
     pub mode: Mode,
-    /// tokens that a prompt may have
+    /// context window in tokens
     pub context: Option<u64>,
     pub max_output: Option<u64>,
     pub capabilities: Vec<String>,
-    /// the day from which the vendor may switch it off, `2027-04-01`
+    /// date from which the vendor can retire the model, `2027-04-01`
     pub deprecated_on: Option<String>,
-    /// the most tokens that one image comes to, where the general ceiling is too low
+    /// maximum tokens of an image, if above the general ceiling
     pub(super) image_tokens: Option<u64>,
-    /// by rising `above`; the first has `above` 0 and holds the base rates
-    cards: Vec<Card>,
+    /// ascending by `above`; the first has `above` 0 and the base rates
+    cards: Vec<RateCard>,
     priced: bool,
     lists_priority: bool,
 }
 
-/// The rates of one context band. A band holds for all tokens of a call whose whole prompt is longer than `above`.
+/// Rates of one context band, for all tokens of a call whose complete prompt exceeds `above`
+/// tokens.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Card {
+pub(super) struct RateCard {
     above: u64,
     tiers: [Rates; Tier::ALL.len()],
 }
 
-impl Card {
-    fn new(above: u64, rates: impl Fn(Tier) -> SheetRates) -> Card {
-        Card {
+impl RateCard {
+    fn new(above: u64, rates: impl Fn(Tier) -> SheetRates) -> RateCard {
+        RateCard {
             above,
-            tiers: Tier::ALL.map(|tier| Rates::listed(rates(tier))),
+            tiers: Tier::ALL.map(|tier| Rates::from_sheet(rates(tier))),
         }
     }
 
@@ -63,36 +65,37 @@ impl Row {
         self.has_capability("reasoning")
     }
 
-    /// Whether the sheet names this capability: `tools`, `vision`, `pdf`, `json_schema`, …
+    /// True if the sheet lists this capability: `tools`, `vision`, `pdf`, `json_schema`, …
     pub fn has_capability(&self, capability: &str) -> bool {
-        self.capabilities.iter().any(|known| known == capability)
+        self.capabilities.iter().any(|listed| listed == capability)
     }
 
-    /// Whether input and output both have a rate; embeddings have no output. A listed rate of zero is no price: sheets write it for what is billed by
-    /// another unit or not sold yet, and a model is free only when the operator says so.
+    /// True if input and output have a rate; embeddings have no output. A listed zero is not a
+    /// price: sheets use it for models billed in another unit or not yet sold, and only the
+    /// operator can declare a model free.
     pub fn is_priced(&self) -> bool {
         self.priced
     }
 
-    /// Whether it has rates of its own for a tier that may be dearer than the base rates.
-    pub(super) fn lists(&self, tier: Tier) -> bool {
+    /// False for a tier that can cost more than the base tier and has no rates in the sheet.
+    pub(super) fn has_rates_for(&self, tier: Tier) -> bool {
         tier != Tier::Priority || self.lists_priority
     }
 
-    /// The card for a whole prompt of this many tokens.
-    pub(super) fn card(&self, in_total: u64) -> &Card {
+    /// Rates for a complete prompt of `in_total` tokens.
+    pub(super) fn rate_card(&self, in_total: u64) -> &RateCard {
         self.reachable(in_total).last().unwrap_or(&self.cards[0])
     }
 
-    /// Every card that a prompt of at most this many tokens can come under.
-    pub(super) fn reachable(&self, in_total: u64) -> impl Iterator<Item = &Card> {
+    /// Rate cards that can apply to a prompt of at most `in_total` tokens.
+    pub(super) fn reachable(&self, in_total: u64) -> impl Iterator<Item = &RateCard> {
         self.cards
             .iter()
             .take_while(move |card| card.above == 0 || card.above < in_total)
     }
 }
 
-/// A row as the file has it. Members that are priced by another unit than the token are not read.
+/// Row as row in the file. Fields priced in units other than tokens are ignored.
 #[derive(Deserialize)]
 struct SheetRow {
     provider: String,
@@ -103,30 +106,30 @@ struct SheetRow {
     image_tokens: Option<u64>,
     rates: SheetRates,
     #[serde(default)]
-    service_tiers: Tiers,
+    service_tiers: TierRates,
     #[serde(default)]
-    long_context: Vec<Band>,
+    long_context: Vec<ContextBand>,
     #[serde(default)]
     capabilities: Vec<String>,
     deprecated_on: Option<String>,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
-struct Tiers {
+struct TierRates {
     batch: Option<SheetRates>,
     flex: Option<SheetRates>,
     priority: Option<SheetRates>,
 }
 
 #[derive(Deserialize)]
-struct Band {
+struct ContextBand {
     above_input_tokens: u64,
     standard: SheetRates,
     #[serde(flatten)]
-    tiers: Tiers,
+    tiers: TierRates,
 }
 
-impl Tiers {
+impl TierRates {
     fn of(&self, tier: Tier) -> Option<SheetRates> {
         match tier {
             Tier::Standard => None,
@@ -138,51 +141,48 @@ impl Tiers {
 }
 
 impl From<SheetRow> for Row {
-    fn from(written: SheetRow) -> Row {
+    fn from(row: SheetRow) -> Row {
         Row {
-            cards: written.cards(),
-            lists_priority: written.service_tiers.priority.is_some()
-                || written
+            cards: row.cards(),
+            lists_priority: row.service_tiers.priority.is_some()
+                || row
                     .long_context
                     .iter()
                     .any(|band| band.tiers.priority.is_some()),
-            priced: written.rates.input.is_some_and(|rate| rate > 0)
-                && (written.mode == Mode::Embedding
-                    || written.rates.output.is_some_and(|rate| rate > 0)),
-            vendor: written.provider,
-            model: written.model,
-            mode: written.mode,
-            context: written.context,
-            max_output: written.max_output,
-            capabilities: written.capabilities,
-            deprecated_on: written.deprecated_on,
-            image_tokens: written.image_tokens,
+            priced: row.rates.input.is_some_and(|rate| rate > 0)
+                && (row.mode == Mode::Embedding || row.rates.output.is_some_and(|rate| rate > 0)),
+            vendor: row.provider,
+            model: row.model,
+            mode: row.mode,
+            context: row.context,
+            max_output: row.max_output,
+            capabilities: row.capabilities,
+            deprecated_on: row.deprecated_on,
+            image_tokens: row.image_tokens,
         }
     }
 }
 
 impl SheetRow {
-    fn cards(&self) -> Vec<Card> {
+    fn cards(&self) -> Vec<RateCard> {
         let base = |tier| {
             self.service_tiers
                 .of(tier)
                 .unwrap_or_default()
                 .or(self.rates)
         };
-        let mut cards = vec![Card::new(0, base)];
+        let mut cards = vec![RateCard::new(0, base)];
         cards.extend(
             self.long_context
                 .iter()
                 .filter(|band| band.above_input_tokens > 0)
                 .map(|band| {
                     let standard = band.standard.or(self.rates);
-                    Card::new(band.above_input_tokens, |tier| {
+                    RateCard::new(band.above_input_tokens, |tier| {
                         match (tier, band.tiers.of(tier)) {
                             (Tier::Standard, _) => standard,
-                            // what the band does not say of a tier is the dearer of that tier and of the band
-                            (_, listed) => {
-                                listed.unwrap_or_default().or(standard.dearer(base(tier)))
-                            }
+                            // rates omitted for the tier: the higher of tier and band
+                            (_, listed) => listed.unwrap_or_default().or(standard.max(base(tier))),
                         }
                     })
                 }),
@@ -205,13 +205,13 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_prompt_chooses_the_band() {
+    fn rate_card_follows_the_complete_prompt() {
         let row = row(
             r#"{"input":"1","output":"2"}"#,
             r#","long_context":[{"above_input_tokens":500,"standard":{"input":"3","output":"4"}},
                 {"above_input_tokens":200,"standard":{"input":"2","output":"3"}}]"#,
         );
-        let input = |in_total| row.card(in_total).at(Tier::Standard).input;
+        let input = |in_total| row.rate_card(in_total).at(Tier::Standard).input;
         assert_eq!(
             [0, 200, 201, 500, 501, u64::MAX].map(input),
             [1, 1, 2, 2, 3, 3].map(|usd| usd * 1_000_000)
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_band_does_not_say_of_a_tier_is_the_dearer_of_both() {
+    fn rates_omitted_for_tier_in_band_are_the_higher_of_both() {
         let row = row(
             r#"{"input":"4","output":"8"}"#,
             r#","service_tiers":{"priority":{"input":"10","output":"12"},"flex":{"input":"2","output":"4"}},
@@ -228,19 +228,19 @@ mod tests {
         );
         let long = |tier| {
             (
-                row.card(501).at(tier).input / 1_000_000,
-                row.card(501).at(tier).output / 1_000_000,
+                row.rate_card(501).at(tier).input / 1_000_000,
+                row.rate_card(501).at(tier).output / 1_000_000,
             )
         };
         assert_eq!(long(Tier::Standard), (8, 16));
         assert_eq!(long(Tier::Priority), (10, 16));
         assert_eq!(long(Tier::Flex), (3, 16));
         assert_eq!(long(Tier::Batch), (8, 16));
-        assert_eq!(row.card(1).at(Tier::Flex).output, 4_000_000);
+        assert_eq!(row.rate_card(1).at(Tier::Flex).output, 4_000_000);
     }
 
     #[test]
-    fn a_zero_or_a_missing_rate_is_no_price() {
+    fn row_with_zero_or_missing_rate_is_unpriced() {
         for rates in [
             r#"{}"#,
             r#"{"input":"0","output":"0"}"#,

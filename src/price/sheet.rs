@@ -1,4 +1,5 @@
-//! The price sheet: vendor and model in, the listed row out. Parsed once from JSON, then only read.
+//! Price sheet: finds the row of a vendor's model. Parsed once from JSON, then immutable. Must
+//! never return the price of another snapshot date.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,39 +11,39 @@ use super::snapshot;
 
 const EMBEDDED: &str = include_str!("../../assets/prices.json");
 
-/// List prices by vendor and model.
+/// Prices by vendor and model.
 #[derive(Clone, Debug)]
 pub struct Sheet {
-    vendors: HashMap<String, Vendor>,
+    vendors: HashMap<String, VendorRows>,
 }
 
-/// Why a text is no price sheet.
+/// Failure to parse a price sheet.
 #[derive(Debug, thiserror::Error)]
-#[error("the price sheet cannot be read: {0}; take it again from where it came")]
+#[error("malformed price sheet: {0}; fetch it again from its source")]
 pub struct SheetError(#[from] serde_json::Error);
 
 #[derive(Clone, Debug, Default)]
-struct Vendor {
-    /// in the order of the sheet
+struct VendorRows {
+    /// in sheet order
     rows: Vec<Arc<Row>>,
     by_model: HashMap<String, Arc<Row>>,
-    /// the newest dated row of a name without its date
-    newest: HashMap<String, (snapshot::Date, Arc<Row>)>,
+    /// newest dated row by undated name
+    newest: HashMap<String, (snapshot::SnapshotDate, Arc<Row>)>,
 }
 
 impl Sheet {
-    /// The list prices that ship inside the program.
+    /// Price sheet embedded in the binary.
     pub fn embedded() -> Sheet {
-        Sheet::parse(EMBEDDED).expect("the shipped price sheet is checked by a test")
+        Sheet::parse(EMBEDDED).expect("a test parses the embedded price sheet")
     }
 
-    /// Reads a sheet in the form of `assets/prices.json`.
+    /// Parses a sheet in the format of `assets/prices.json`.
     pub fn parse(json: &str) -> Result<Sheet, SheetError> {
         #[derive(Deserialize)]
         struct SheetFile {
             models: Vec<Row>,
         }
-        let mut vendors: HashMap<String, Vendor> = HashMap::new();
+        let mut vendors: HashMap<String, VendorRows> = HashMap::new();
         for row in serde_json::from_str::<SheetFile>(json)?.models {
             vendors
                 .entry(row.vendor.clone())
@@ -52,17 +53,18 @@ impl Sheet {
         Ok(Sheet { vendors })
     }
 
-    /// The row of this very name; else, for a dated name, the row of the name without its date; else, for a name without a
-    /// date, its newest dated row.
+    /// Row of exactly this name; else, for a dated name, the row of the undated name; else, for an
+    /// undated name, its newest dated row.
     pub fn find(&self, vendor: &str, model: &str) -> Option<Arc<Row>> {
         let vendor = self.vendors.get(vendor)?;
         let exact = vendor.by_model.get(model);
-        let undated = || snapshot::split(model).and_then(|(name, _)| vendor.by_model.get(name));
+        let undated =
+            || snapshot::split_date(model).and_then(|(name, _)| vendor.by_model.get(name));
         let newest = || vendor.newest.get(model).map(|(_, row)| row);
         exact.or_else(undated).or_else(newest).cloned()
     }
 
-    /// All rows of a vendor, in the order of the sheet.
+    /// Rows of a vendor in sheet order.
     pub fn models(&self, vendor: &str) -> impl Iterator<Item = &Arc<Row>> {
         self.vendors
             .get(vendor)
@@ -71,11 +73,11 @@ impl Sheet {
     }
 }
 
-impl Vendor {
+impl VendorRows {
     fn add(&mut self, row: Arc<Row>) {
-        if let Some((name, date)) = snapshot::split(&row.model) {
-            let known = self.newest.get(name);
-            if known.is_none_or(|(newest, _)| *newest < date) {
+        if let Some((name, date)) = snapshot::split_date(&row.model) {
+            let newest = self.newest.get(name);
+            if newest.is_none_or(|(newest, _)| *newest < date) {
                 self.newest.insert(name.to_owned(), (date, row.clone()));
             }
         }
@@ -99,12 +101,12 @@ mod tests {
         Sheet::parse(&format!(r#"{{"models":[{}]}}"#, rows.join(","))).expect("a sheet")
     }
 
-    fn found(sheet: &Sheet, asked: &str) -> Option<String> {
-        sheet.find("v", asked).map(|row| row.model.clone())
+    fn find(sheet: &Sheet, name: &str) -> Option<String> {
+        sheet.find("v", name).map(|row| row.model.clone())
     }
 
     #[test]
-    fn the_shipped_sheet_reads_whole() {
+    fn embedded_sheet_parses_completely() {
         let sheet = Sheet::embedded();
         let rows: Vec<&Arc<Row>> = sheet
             .vendors
@@ -131,38 +133,38 @@ mod tests {
         );
         assert!(
             sheet.find("openai", "claude-sonnet-4-5").is_none()
-                && sheet.models("nobody").next().is_none()
+                && sheet.models("unknown").next().is_none()
         );
     }
 
     #[test]
-    fn dated_and_undated_names_find_each_other() {
+    fn sheet_find_matches_dated_and_undated_names() {
         let undated = sheet(&["gpt-5.1", "gpt-4"]);
         assert_eq!(
-            found(&undated, "gpt-5.1-2025-11-13").as_deref(),
+            find(&undated, "gpt-5.1-2025-11-13").as_deref(),
             Some("gpt-5.1")
         );
-        assert_eq!(found(&undated, "gpt-4-0613").as_deref(), Some("gpt-4"));
+        assert_eq!(find(&undated, "gpt-4-0613").as_deref(), Some("gpt-4"));
         assert_eq!(
-            found(&undated, "gpt-5.1-20251113").as_deref(),
+            find(&undated, "gpt-5.1-20251113").as_deref(),
             Some("gpt-5.1")
         );
         let dated = sheet(&["m-2025-11-13", "m-2026-02-01", "m-2025-12-31", "m-0613"]);
-        assert_eq!(found(&dated, "m").as_deref(), Some("m-2026-02-01"));
+        assert_eq!(find(&dated, "m").as_deref(), Some("m-2026-02-01"));
         assert_eq!(
-            found(&dated, "m-2025-11-13").as_deref(),
+            find(&dated, "m-2025-11-13").as_deref(),
             Some("m-2025-11-13")
         );
         assert_eq!(
-            found(&dated, "m-2024-01-01"),
+            find(&dated, "m-2024-01-01"),
             None,
-            "another day may have another price"
+            "another date can have another price"
         );
-        assert_eq!(found(&dated, "n"), None);
+        assert_eq!(find(&dated, "n"), None);
     }
 
     #[test]
-    fn an_unreadable_sheet_is_refused() {
+    fn malformed_sheet_is_an_error() {
         assert!(Sheet::parse("{}").is_err());
         assert!(Sheet::parse(r#"{"models":[{"provider":"v"}]}"#).is_err());
     }

@@ -1,47 +1,49 @@
-//! Whether a model's name ends in the date of a snapshot: `gpt-5.1-2025-11-13` is `gpt-5.1` as of a day.
+//! Snapshot date at the end of a model name: `gpt-5.1-2025-11-13` is `gpt-5.1` as of that date.
+//! Must never take other digits (`m-4096`) for a date.
 
-/// When a snapshot was made, comparable among the snapshots of one model. Short forms lack a year or a day and come first.
-pub(super) type Date = (bool, u32);
+/// Snapshot date, comparable among snapshots of one model. Short forms lack year or day and sort
+/// first.
+pub(super) type SnapshotDate = (bool, u32);
 
 /// Splits `name-YYYY-MM-DD`, `name-YYYYMMDD` and `name-MMDD` (or `-YYMM`) into name and date.
-pub(super) fn split(model: &str) -> Option<(&str, Date)> {
+pub(super) fn split_date(model: &str) -> Option<(&str, SnapshotDate)> {
     long_dashed(model)
         .or_else(|| long(model))
         .or_else(|| short(model))
 }
 
-fn long_dashed(model: &str) -> Option<(&str, Date)> {
+fn long_dashed(model: &str) -> Option<(&str, SnapshotDate)> {
     let (rest, day) = model.rsplit_once('-')?;
     let (rest, month) = rest.rsplit_once('-')?;
     let (name, year) = rest.rsplit_once('-')?;
     full_date(name, number(year, 4)?, number(month, 2)?, number(day, 2)?)
 }
 
-fn long(model: &str) -> Option<(&str, Date)> {
+fn long(model: &str) -> Option<(&str, SnapshotDate)> {
     let (name, digits) = model.rsplit_once('-')?;
     let date = number(digits, 8)?;
     full_date(name, date / 10_000, date / 100 % 100, date % 100)
 }
 
-fn short(model: &str) -> Option<(&str, Date)> {
+fn short(model: &str) -> Option<(&str, SnapshotDate)> {
     let (name, digits) = model.rsplit_once('-')?;
     let date = number(digits, 4)?;
     let (high, low) = (date / 100, date % 100);
     let month_and_day = (1..=12).contains(&high) && (1..=31).contains(&low);
     let year_and_month = (23..=39).contains(&high) && (1..=12).contains(&low);
-    // `model-05-2026` is a month and a year: the vendor's own name for it, not a snapshot of `model-05`
-    let stands_alone = name
+    // `model-05-2026` ends with month and year, which is part of the name
+    let is_isolated = name
         .rsplit('-')
         .next()
-        .is_none_or(|before| number(before, 2).is_none());
-    (stands_alone && !name.is_empty() && (month_and_day || year_and_month))
+        .is_none_or(|previous| number(previous, 2).is_none());
+    (is_isolated && !name.is_empty() && (month_and_day || year_and_month))
         .then_some((name, (false, date)))
 }
 
-fn full_date(name: &str, year: u32, month: u32, day: u32) -> Option<(&str, Date)> {
-    let plausible =
+fn full_date(name: &str, year: u32, month: u32, day: u32) -> Option<(&str, SnapshotDate)> {
+    let is_valid =
         (2020..2100).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
-    (plausible && !name.is_empty()).then_some((name, (true, year * 10_000 + month * 100 + day)))
+    (is_valid && !name.is_empty()).then_some((name, (true, year * 10_000 + month * 100 + day)))
 }
 
 fn number(digits: &str, width: usize) -> Option<u32> {
@@ -55,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_date_at_the_end_is_told_from_other_digits() {
+    fn snapshot_date_is_distinguished_from_other_digits() {
         for (model, name, date) in [
             ("gpt-5.1-2025-11-13", "gpt-5.1", (true, 20_251_113)),
             (
@@ -66,7 +68,7 @@ mod tests {
             ("gpt-4-0613", "gpt-4", (false, 613)),
             ("mistral-large-2512", "mistral-large", (false, 2512)),
         ] {
-            assert_eq!(split(model), Some((name, date)), "{model}");
+            assert_eq!(split_date(model), Some((name, date)), "{model}");
         }
         for model in [
             "gpt-5.1",
@@ -78,7 +80,7 @@ mod tests {
             "0613",
             "é-20251001x",
         ] {
-            assert_eq!(split(model), None, "{model}");
+            assert_eq!(split_date(model), None, "{model}");
         }
     }
 }

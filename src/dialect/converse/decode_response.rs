@@ -128,7 +128,10 @@ impl ConverseDecoder {
                     kind,
                     data,
                 };
-                events.push(OutputEvent::State { block, provider_state });
+                events.push(OutputEvent::State {
+                    block,
+                    provider_state,
+                });
             }
         }
     }

@@ -360,7 +360,9 @@ impl<'a> Encoder<'a> {
                 text: &reasoning.text,
                 signature: &provider_state.data,
             },
-            ProviderStateKind::Redacted => ReasoningContentBlock::RedactedContent(&provider_state.data),
+            ProviderStateKind::Redacted => {
+                ReasoningContentBlock::RedactedContent(&provider_state.data)
+            }
         })
     }
 

@@ -255,11 +255,14 @@ impl<'a> Encoder<'a> {
 
     /// Models that sign calls require a signature on the first call of a turn.
     fn function_call(&self, call: &'a ToolCall, is_first: bool) -> Part<'a> {
-        let signature = call.provider_state.as_ref().and_then(|provider_state| match provider_state.origin {
-            // only Gemini signs calls, so a signature of unknown origin can be valid
-            None => Some(provider_state.data.as_str()),
-            Some(_) => self.own_signature(provider_state),
-        });
+        let signature =
+            call.provider_state
+                .as_ref()
+                .and_then(|provider_state| match provider_state.origin {
+                    // only Gemini signs calls, so a signature of unknown origin can be valid
+                    None => Some(provider_state.data.as_str()),
+                    Some(_) => self.own_signature(provider_state),
+                });
         let function_call = FunctionCall {
             id: self.id(&call.id),
             name: self.options.names.sent(&call.name),
@@ -280,7 +283,8 @@ impl<'a> Encoder<'a> {
         let origin = provider_state.origin.as_ref()?;
         let is_own =
             origin.dialect == Dialect::Gemini.as_str() && origin.model == self.options.model;
-        (is_own && provider_state.kind == ProviderStateKind::Signature).then_some(provider_state.data.as_str())
+        (is_own && provider_state.kind == ProviderStateKind::Signature)
+            .then_some(provider_state.data.as_str())
     }
 
     /// Media go inside the result, or after all results of the turn (`result_media`) if the model

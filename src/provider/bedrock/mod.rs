@@ -283,7 +283,11 @@ mod tests {
     fn bedrock_other_families_have_fewer_capabilities() {
         let llama = capabilities("us.meta.llama4-scout-17b-instruct-v1:0");
         assert_eq!(
-            (llama.stop_sequences_max, llama.tool_choice_forced, llama.top_k),
+            (
+                llama.stop_sequences_max,
+                llama.tool_choice_forced,
+                llama.top_k
+            ),
             (0, false, false)
         );
         let reasoning = |id| capabilities(id).reasoning;

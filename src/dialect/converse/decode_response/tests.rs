@@ -107,7 +107,10 @@ fn response(events: &[OutputEvent]) -> ChatResponse {
 fn lines(response: &ChatResponse) -> Vec<String> {
     let line = |content: &Content| match content {
         Content::Text(text) => format!("text {text}"),
-        Content::Reasoning(ReasoningBlock { text, provider_state }) => {
+        Content::Reasoning(ReasoningBlock {
+            text,
+            provider_state,
+        }) => {
             let provider_state = provider_state
                 .as_ref()
                 .map(|provider_state| format!("{:?} {}", provider_state.kind, provider_state.data));

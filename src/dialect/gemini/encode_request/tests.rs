@@ -101,7 +101,10 @@ fn e07_gemini_call_keeps_own_signature_or_gets_replacement() {
     let own = provider_state(Some(("gemini", MODEL)), "own");
     for (provider_state, expected) in [
         (Some(own.clone()), Some("own".to_owned())),
-        (Some(provider_state(None, "unsealed")), Some("unsealed".to_owned())),
+        (
+            Some(provider_state(None, "unsealed")),
+            Some("unsealed".to_owned()),
+        ),
         (
             Some(provider_state(Some(("gemini", "gemini-3-pro")), "other")),
             replacement(),
@@ -138,7 +141,10 @@ fn gemini_reasoning_without_own_signature_is_dropped() {
     let contents = vec![
         reasoning("hm", own()),
         reasoning("unsigned", None),
-        reasoning("foreign", Some(provider_state(Some(("messages", "claude")), "x"))),
+        reasoning(
+            "foreign",
+            Some(provider_state(Some(("messages", "claude")), "x")),
+        ),
         reasoning("unknown origin", Some(provider_state(None, "x"))),
         Content::Text("yes".into()),
         reasoning("", own()),
