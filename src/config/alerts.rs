@@ -1,75 +1,76 @@
-//! The `[alerts]` section: from how much on a budget says so, and whom a webhook tells. No fault repeats the webhook's
-//! address: many have a token in them.
+//! The `[alerts]` section: threshold of budget alerts and their webhook. Must never repeat the webhook's URL in a
+//! message: many contain a token.
 
+use super::base_url::parse_base_url;
 use super::file::{ConfigErrors, Section, Spanned};
-use super::provider::checked_url;
 use super::secret::{Environment, SecretSource};
-use super::{AlertConfig, Webhook};
+use super::settings::{AlertConfig, Webhook};
 use crate::domain::secret::Secret;
 
-const TIMEOUT_S: u64 = 5;
+const TIMEOUT_S_DEFAULT: u64 = 5;
 const URL_BYTES_MAX: usize = 2_000;
 
-/// Without an environment no secret is read, and nobody is told: for commands that only look.
+/// Without an environment no secret is read and no webhook is returned: for commands that send no alerts.
 pub(super) fn resolve(
     mut section: Section<'_>,
     environment: Option<Environment<'_>>,
-    faults: &mut ConfigErrors,
+    errors: &mut ConfigErrors,
 ) -> AlertConfig {
-    let usual = AlertConfig::default();
-    let percent = section.whole(
+    let default = AlertConfig::default();
+    let percent = section.integer(
         "threshold_percent",
-        usual.threshold_percent.into(),
+        default.threshold_percent.into(),
         1..=100,
-        faults,
+        errors,
     );
-    let url = section.text("webhook", faults);
-    let secret = section.text("webhook_secret", faults);
-    let timeout_ms = section.whole("webhook_timeout_s", TIMEOUT_S, 1..=60, faults) * 1_000;
-    section.finish(faults);
+    let url = section.string("webhook", errors);
+    let secret = section.string("webhook_secret", errors);
+    let timeout_ms =
+        section.integer("webhook_timeout_s", TIMEOUT_S_DEFAULT, 1..=60, errors) * 1_000;
+    section.finish(errors);
     if let (None, Some(secret)) = (&url, &secret) {
-        secret.fault(
-            faults,
-            "has a meaning only with a webhook; leave it out, or write webhook = \"https://…\"",
+        secret.report(
+            errors,
+            "no effect without a webhook; remove it, or write webhook = \"https://…\"",
         );
     }
     let webhook = url.zip(environment).and_then(|(url, environment)| {
         let secret = match secret {
-            Some(written) => Some(read(written, environment, faults)?),
+            Some(written) => Some(read_secret(written, environment, errors)?),
             None => None,
         };
         Some(Webhook {
-            url: url.checked(faults, |url| checked_webhook(url))?,
+            url: url.parse(errors, |url| parse_webhook_url(url))?,
             secret,
             timeout_ms,
         })
     });
     AlertConfig {
-        threshold_percent: u8::try_from(percent).unwrap_or(usual.threshold_percent),
+        threshold_percent: u8::try_from(percent).unwrap_or(default.threshold_percent),
         webhook,
     }
 }
 
-fn read(
+fn read_secret(
     written: Spanned<String>,
     environment: Environment<'_>,
-    faults: &mut ConfigErrors,
+    errors: &mut ConfigErrors,
 ) -> Option<Secret> {
-    written.checked(faults, |source| {
+    written.parse(errors, |source| {
         SecretSource::parse(source)?.read(environment)
     })
 }
 
-/// An address with a query, as webhooks have them.
-fn checked_webhook(url: &str) -> Result<Secret, String> {
-    let (address, query) = url.split_once('?').unwrap_or((url, ""));
-    checked_url(address)?;
+/// Parses a URL that, unlike a base URL, may have a query.
+fn parse_webhook_url(url: &str) -> Result<Secret, String> {
+    let (base, query) = url.split_once('?').unwrap_or((url, ""));
+    parse_base_url(base)?;
     if url.len() > URL_BYTES_MAX
         || query.contains('#')
         || !query.bytes().all(|byte| byte.is_ascii_graphic())
     {
         return Err(format!(
-            "has a query that no address has, or more than {URL_BYTES_MAX} bytes"
+            "invalid query or more than {URL_BYTES_MAX} bytes; percent-encode the query, without #"
         ));
     }
     Ok(Secret::new(url))
@@ -81,22 +82,22 @@ mod tests {
     use crate::config::file;
 
     fn resolved(text: &str) -> Result<AlertConfig, String> {
-        let mut faults = ConfigErrors::default();
-        let section = file::parse("gatekeeper.toml", text, &mut faults);
+        let mut errors = ConfigErrors::default();
+        let section = file::parse("gatekeeper.toml", text, &mut errors);
         let alerts = resolve(
             section,
             Some(&|name| (name == "KEY").then(|| "hush".to_owned())),
-            &mut faults,
+            &mut errors,
         );
-        if faults.0.is_empty() {
+        if errors.0.is_empty() {
             Ok(alerts)
         } else {
-            Err(faults.to_string())
+            Err(errors.to_string())
         }
     }
 
     #[test]
-    fn nothing_said_is_eighty_five_percent_and_no_webhook() {
+    fn alerts_default_is_85_percent_without_webhook() {
         let alerts = resolved("").expect("defaults");
         assert_eq!(
             (alerts.threshold_percent, alerts.webhook.is_none()),
@@ -105,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_webhook_has_an_address_a_secret_and_a_deadline() {
+    fn webhook_url_secret_and_timeout_are_resolved() {
         let text = "threshold_percent = 70\nwebhook = \"https://host/x?sig=1\"\nwebhook_secret = \"env:KEY\"\nwebhook_timeout_s = 9";
         let alerts = resolved(text).expect("a webhook");
         let webhook = alerts.webhook.expect("a webhook");
@@ -122,26 +123,26 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_and_no_address_repeated() {
-        for (text, says) in [
+    fn alerts_invalid_setting_is_reported_without_url() {
+        for (text, message) in [
             ("threshold_percent = 0", "from 1 to 100"),
-            ("webhook = \"hunter2.example\"", "must begin with http"),
+            ("webhook = \"hunter2.example\"", "start it with http"),
             (
                 "webhook = \"https://user:hunter2@host/\"",
-                "no user or password",
+                "user or password",
             ),
             ("webhook = \"https://host/?a=hunter2 b\"", "query"),
             (
                 "webhook = \"https://host\"\nwebhook_secret = \"hunter2\"",
                 "env:NAME",
             ),
-            ("webhook_secret = \"env:KEY\"", "only with a webhook"),
-            ("hook = 1", "not a key"),
+            ("webhook_secret = \"env:KEY\"", "without a webhook"),
+            ("hook = 1", "unknown key"),
         ] {
-            let faults = resolved(text).expect_err(text);
+            let errors = resolved(text).expect_err(text);
             assert!(
-                faults.contains(says) && !faults.contains("hunter2"),
-                "{faults}"
+                errors.contains(message) && !errors.contains("hunter2"),
+                "{errors}"
             );
         }
     }

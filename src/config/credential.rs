@@ -1,27 +1,27 @@
-//! Who a provider is called as: a key that goes along, or keys of AWS that sign, for a region. Takes the lines of the section,
-//! answers with what was found or what is wrong. It never looks beyond the places that the lines name.
+//! Credential of a provider: an API key, or AWS keys that sign requests for a region. Takes the section's credential
+//! keys, returns the secrets or reports errors. Reads only the sources that the section names.
 
 use super::file::{ConfigErrors, Section, Spanned};
 use super::secret::{Environment, SecretSource};
 use crate::domain::secret::Secret;
 use crate::provider::{AwsKeys, BaseUrl, CredentialStyle, Preset, Signer};
 
-const KEEP: &str = "\"env:NAME\", \"file:/path\" or \"credential:NAME\" (systemd)";
+const SOURCES: &str = "\"env:NAME\", \"file:/path\" or \"credential:NAME\" (systemd)";
 const REGION_BYTES_MAX: usize = 40;
 
-/// A line that names where a secret is kept, and the secret, if it could be read.
-type Line = Option<(Spanned<String>, Option<Secret>)>;
+/// A key that names the source of a secret, and the secret if it was readable.
+type SecretSetting = Option<(Spanned<String>, Option<Secret>)>;
 
-/// The lines as they were written.
-pub(super) struct Lines {
-    api_key: Line,
-    access_key_id: Line,
-    secret_access_key: Line,
-    session_token: Line,
+/// Credential keys as written, before they are checked against the preset.
+pub(super) struct CredentialSettings {
+    api_key: SecretSetting,
+    access_key_id: SecretSetting,
+    secret_access_key: SecretSetting,
+    session_token: SecretSetting,
     region: Option<Spanned<String>>,
 }
 
-/// What they come to.
+/// Resolved credential.
 #[derive(Debug, Default)]
 pub(super) struct Credential {
     pub api_key: Option<Secret>,
@@ -29,38 +29,38 @@ pub(super) struct Credential {
     pub region: Option<String>,
 }
 
-impl Lines {
+impl CredentialSettings {
     pub(super) fn take(
         section: &mut Section<'_>,
         environment: Environment<'_>,
-        faults: &mut ConfigErrors,
-    ) -> Lines {
-        let mut line = |key: &'static str| {
-            let written = section.text(key, faults)?;
-            let secret = written.clone().checked(faults, |source| {
+        errors: &mut ConfigErrors,
+    ) -> CredentialSettings {
+        let mut secret = |key: &'static str| {
+            let written = section.string(key, errors)?;
+            let secret = written.clone().parse(errors, |source| {
                 SecretSource::parse(source)?.read(environment)
             });
             Some((written, secret))
         };
-        Lines {
-            api_key: line("api_key"),
-            access_key_id: line("access_key_id"),
-            secret_access_key: line("secret_access_key"),
-            session_token: line("session_token"),
-            region: section.text("region", faults),
+        CredentialSettings {
+            api_key: secret("api_key"),
+            access_key_id: secret("access_key_id"),
+            secret_access_key: secret("secret_access_key"),
+            session_token: secret("session_token"),
+            region: section.string("region", errors),
         }
     }
 
-    /// `has_address`: the section says where the vendor is reached; a fake or a gateway there may want no credential.
+    /// With an explicit `base_url` the credential is optional: a proxy or test server may need none.
     pub(super) fn resolve(
         self,
         preset: &Preset,
         name: &Spanned<String>,
-        has_address: bool,
-        faults: &mut ConfigErrors,
+        has_base_url: bool,
+        errors: &mut ConfigErrors,
     ) -> Credential {
-        let region = self.region(preset, name, has_address, faults);
-        let of_aws = [
+        let region = self.region(preset, name, has_base_url, errors);
+        let aws_key = [
             &self.access_key_id,
             &self.secret_access_key,
             &self.session_token,
@@ -68,48 +68,48 @@ impl Lines {
         .into_iter()
         .flatten()
         .next();
-        let needed = preset.needs_key && !has_address;
-        match (preset.credential, &self.api_key, of_aws) {
+        let needed = preset.needs_key && !has_base_url;
+        match (preset.credential, &self.api_key, aws_key) {
             (CredentialStyle::BearerOrSigned(_), Some((api_key, _)), Some(_)) => {
-                api_key.fault(
-                    faults,
-                    "stands beside keys of AWS; leave the one or the others out",
+                api_key.report(
+                    errors,
+                    "both api_key and AWS keys present; remove one of them",
                 );
             }
             (CredentialStyle::BearerOrSigned(service), None, Some(_)) => {
                 return Credential {
                     api_key: None,
-                    signer: self.signer(service, region.clone(), name, faults),
+                    signer: self.signer(service, region.clone(), name, errors),
                     region,
                 };
             }
             (CredentialStyle::BearerOrSigned(_), None, None) if needed => {
-                let keys = "or access_key_id = … and secret_access_key = … (keys of AWS)";
-                name.fault(
-                    faults,
+                let keys = "or access_key_id = … and secret_access_key = … (AWS keys)";
+                name.report(
+                    errors,
                     format_args!(
-                        "has no credential; write api_key = … (a key of {}), {keys}, each {KEEP}",
+                        "missing credential; write api_key = … (a {} key), {keys}, each {SOURCES}",
                         preset.name
                     ),
                 );
             }
             (_, _, Some((written, _))) => {
-                written.fault(
-                    faults,
+                written.report(
+                    errors,
                     format_args!(
-                        "has no meaning for type {}; write api_key = {KEEP}",
+                        "not supported by type {}; write api_key = {SOURCES}",
                         preset.name
                     ),
                 );
             }
-            (_, None, None) if needed => name.fault(
-                faults,
-                format_args!("has no api_key; write api_key = {KEEP}"),
+            (_, None, None) if needed => name.report(
+                errors,
+                format_args!("missing api_key; write api_key = {SOURCES}"),
             ),
             _ => {}
         }
         Credential {
-            api_key: found(self.api_key),
+            api_key: into_secret(self.api_key),
             signer: None,
             region,
         }
@@ -120,20 +120,23 @@ impl Lines {
         service: &'static str,
         region: Option<String>,
         name: &Spanned<String>,
-        faults: &mut ConfigErrors,
+        errors: &mut ConfigErrors,
     ) -> Option<Signer> {
-        for (key, line) in [
+        for (key, setting) in [
             ("access_key_id", &self.access_key_id),
             ("secret_access_key", &self.secret_access_key),
         ] {
-            if line.is_none() {
-                name.fault(faults, format_args!("has no {key}; write {key} = {KEEP}"));
+            if setting.is_none() {
+                name.report(
+                    errors,
+                    format_args!("missing {key}; write {key} = {SOURCES}"),
+                );
             }
         }
         let keys = AwsKeys {
-            access_key_id: found(self.access_key_id)?,
-            secret_access_key: found(self.secret_access_key)?,
-            session_token: found(self.session_token),
+            access_key_id: into_secret(self.access_key_id)?,
+            secret_access_key: into_secret(self.secret_access_key)?,
+            session_token: into_secret(self.session_token),
         };
         Some(Signer {
             keys,
@@ -146,32 +149,32 @@ impl Lines {
         &self,
         preset: &Preset,
         name: &Spanned<String>,
-        has_address: bool,
-        faults: &mut ConfigErrors,
+        has_base_url: bool,
+        errors: &mut ConfigErrors,
     ) -> Option<String> {
         match (preset.base_url, self.region.clone()) {
-            (BaseUrl::Regional(_), Some(written)) => written.checked(faults, |region| {
+            (BaseUrl::Regional(_), Some(written)) => written.parse(errors, |region| {
                 let plain =
                     |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
                 if region.is_empty()
                     || region.len() > REGION_BYTES_MAX
                     || !region.bytes().all(plain)
                 {
-                    return Err("is no region; write it like \"eu-west-1\"".to_owned());
+                    return Err("invalid region; use e.g. \"eu-west-1\"".to_owned());
                 }
                 Ok(region.clone())
             }),
             (BaseUrl::Regional(_), None) => {
-                // the region stands in the address, and in every signature
-                if !has_address || self.access_key_id.is_some() {
-                    name.fault(faults, "has no region; write region = \"eu-west-1\"");
+                // the region is part of the default host and of every signature
+                if !has_base_url || self.access_key_id.is_some() {
+                    name.report(errors, "missing region; write region = \"eu-west-1\"");
                 }
                 None
             }
             (_, Some(written)) => {
-                written.fault(
-                    faults,
-                    format_args!("has no meaning for type {}; leave it out", preset.name),
+                written.report(
+                    errors,
+                    format_args!("not supported by type {}; remove it", preset.name),
                 );
                 None
             }
@@ -180,6 +183,6 @@ impl Lines {
     }
 }
 
-fn found(line: Line) -> Option<Secret> {
-    line.and_then(|(_, secret)| secret)
+fn into_secret(setting: SecretSetting) -> Option<Secret> {
+    setting.and_then(|(_, secret)| secret)
 }

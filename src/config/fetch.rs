@@ -1,24 +1,24 @@
-//! The `[fetch]` section: whether the gateway may fetch what a client only names. Off unless it is turned on: nothing else lets a
-//! client choose where the process connects to.
+//! The `[fetch]` section: limits of fetching images by URL. Off by default, because no other setting lets a client
+//! choose a host that the gateway connects to.
 
 use std::net::IpAddr;
 
 use super::file::{ConfigErrors, Section, Spanned};
-use super::{FetchConfig, MIB};
+use super::settings::{FetchConfig, MIB};
 
-const IMAGE_MB: u64 = 10;
-const TIMEOUT_S: u64 = 15;
+const IMAGE_MB_DEFAULT: u64 = 10;
+const TIMEOUT_S_DEFAULT: u64 = 15;
 
-/// `None`: nothing is fetched.
-pub(super) fn resolve(mut section: Section<'_>, faults: &mut ConfigErrors) -> Option<FetchConfig> {
-    let images = section.as_str("images", false, &[("on", true), ("off", false)], faults);
-    let bytes_max = section.whole("image_mb", IMAGE_MB, 1..=100, faults) * MIB;
-    let timeout_ms = section.whole("timeout_s", TIMEOUT_S, 1..=120, faults) * 1_000;
-    let hosts = section.texts("private_hosts", faults);
-    section.finish(faults);
+/// Returns `None` if fetching is off.
+pub(super) fn resolve(mut section: Section<'_>, errors: &mut ConfigErrors) -> Option<FetchConfig> {
+    let images = section.choice("images", false, &[("on", true), ("off", false)], errors);
+    let bytes_max = section.integer("image_mb", IMAGE_MB_DEFAULT, 1..=100, errors) * MIB;
+    let timeout_ms = section.integer("timeout_s", TIMEOUT_S_DEFAULT, 1..=120, errors) * 1_000;
+    let hosts = section.strings("private_hosts", errors);
+    section.finish(errors);
     let private_hosts = hosts
         .into_iter()
-        .filter_map(|written| address(written, faults))
+        .filter_map(|written| parse_ip(written, errors))
         .collect();
     images.then_some(FetchConfig {
         private_hosts,
@@ -27,9 +27,9 @@ pub(super) fn resolve(mut section: Section<'_>, faults: &mut ConfigErrors) -> Op
     })
 }
 
-fn address(written: Spanned<String>, faults: &mut ConfigErrors) -> Option<IpAddr> {
-    written.checked(faults, |text| {
+fn parse_ip(written: Spanned<String>, errors: &mut ConfigErrors) -> Option<IpAddr> {
+    written.parse(errors, |text| {
         text.parse()
-            .map_err(|_| format!("`{text}` is no IP address; write it like 10.0.0.7 or fd00::7"))
+            .map_err(|_| format!("invalid IP address `{text}`; use e.g. 10.0.0.7 or fd00::7"))
     })
 }

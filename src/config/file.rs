@@ -1,34 +1,34 @@
-//! The TOML file as written: takes the text, hands out its keys one by one with their lines, and collects every fault
-//! instead of stopping at the first. Never repeats a value that may be a secret.
+//! TOML reader: takes the text of the file, returns its keys one by one with their lines, and collects every error
+//! instead of stopping at the first. Must never repeat a value that may be a secret.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// One thing wrong with the configuration: where, and what to write instead.
+/// One invalid setting: its location, the cause and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     /// `gatekeeper.toml:7`, `--listen`
-    pub place: String,
+    pub location: String,
     pub message: String,
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.message)
+        write!(f, "{}: {}", self.location, self.message)
     }
 }
 
-/// Everything wrong with the configuration, one line each.
+/// All errors of a configuration, displayed one per line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigErrors(pub Vec<ConfigError>);
 
 impl ConfigErrors {
-    pub fn add(&mut self, place: impl Into<String>, message: impl Into<String>) {
+    pub fn add(&mut self, location: impl Into<String>, message: impl Into<String>) {
         self.0.push(ConfigError {
-            place: place.into(),
+            location: location.into(),
             message: message.into(),
         });
     }
@@ -36,8 +36,8 @@ impl ConfigErrors {
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, fault) in self.0.iter().enumerate() {
-            write!(f, "{}{fault}", if index == 0 { "" } else { "\n" })?;
+        for (index, error) in self.0.iter().enumerate() {
+            write!(f, "{}{error}", if index == 0 { "" } else { "\n" })?;
         }
         Ok(())
     }
@@ -45,50 +45,53 @@ impl fmt::Display for ConfigErrors {
 
 impl std::error::Error for ConfigErrors {}
 
-/// A value with the place to name when it turns out to be wrong.
+/// A value with the location and key that error messages name.
 #[derive(Clone, Debug)]
 pub(super) struct Spanned<T> {
     /// `gatekeeper.toml:7`
-    pub place: String,
+    pub location: String,
     /// `providers.openai.base_url`
     pub key: String,
     pub value: T,
 }
 
 impl<T> Spanned<T> {
-    pub fn fault(&self, faults: &mut ConfigErrors, message: impl fmt::Display) {
-        faults.add(self.place.clone(), format!("{}: {message}", self.key));
+    pub fn report(&self, errors: &mut ConfigErrors, message: impl fmt::Display) {
+        errors.add(self.location.clone(), format!("{}: {message}", self.key));
     }
 
-    /// The value, or a fault saying what is wrong with it.
-    pub fn checked<U>(
+    /// Returns the parsed value, or reports the parser's message.
+    pub fn parse<U>(
         self,
-        faults: &mut ConfigErrors,
-        check: impl FnOnce(&T) -> Result<U, String>,
+        errors: &mut ConfigErrors,
+        parse: impl FnOnce(&T) -> Result<U, String>,
     ) -> Option<U> {
-        check(&self.value)
-            .map_err(|message| self.fault(faults, message))
+        parse(&self.value)
+            .map_err(|message| self.report(errors, message))
             .ok()
+    }
+
+    fn with_value<U>(self, value: U) -> Spanned<U> {
+        Spanned {
+            location: self.location,
+            key: self.key,
+            value,
+        }
     }
 }
 
-/// Reads a whole file into its top section. Syntax faults are added; what could be read is handed out all the same.
-pub(super) fn parse<'t>(name: &str, text: &'t str, faults: &mut ConfigErrors) -> Section<'t> {
-    let (table, errors) = DeTable::parse_recoverable(text);
+/// Parses a file into its top-level section. Syntax errors are reported; the readable rest is returned all the same.
+pub(super) fn parse<'t>(name: &str, text: &'t str, errors: &mut ConfigErrors) -> Section<'t> {
+    let (table, syntax_errors) = DeTable::parse_recoverable(text);
     let origin = Origin {
         name: name.to_owned(),
         text,
     };
-    for error in errors {
+    for error in syntax_errors {
         let line = error.span().map_or(1, |span| origin.line(span.start));
-        // the message only: the library's own display repeats the line, and a key may stand on it
-        faults.add(
-            format!("{name}:{line}"),
-            format!(
-                "not TOML: {}",
-                error.message().lines().next().unwrap_or("syntax error")
-            ),
-        );
+        // only the message: the library's Display repeats the line, which may hold a key
+        let cause = error.message().lines().next().unwrap_or("syntax error");
+        errors.add(format!("{name}:{line}"), format!("invalid TOML: {cause}"));
     }
     Section::new(origin, String::new(), table.into_inner())
 }
@@ -100,89 +103,69 @@ struct Origin<'t> {
 }
 
 impl Origin<'_> {
-    fn line(&self, at: usize) -> usize {
-        1 + self
-            .text
-            .bytes()
-            .take(at)
-            .filter(|byte| *byte == b'\n')
-            .count()
+    fn line(&self, offset: usize) -> usize {
+        let before = self.text.bytes().take(offset);
+        1 + before.filter(|byte| *byte == b'\n').count()
     }
 
-    fn place(&self, at: usize) -> String {
-        format!("{}:{}", self.name, self.line(at))
+    fn location(&self, offset: usize) -> String {
+        format!("{}:{}", self.name, self.line(offset))
     }
 }
 
-/// One table of the file. Each key is taken once; what nobody took is unknown.
+/// One table of the file. The resolver takes each key once; the keys left over are unknown.
 pub(super) struct Section<'t> {
     origin: Origin<'t>,
-    /// `limits.`; empty at the top
+    /// `limits.`; empty at the top level
     prefix: String,
     entries: Vec<Spanned<DeValue<'t>>>,
-    /// keys that exist, to be listed beside an unknown one
-    asked: Vec<&'static str>,
+    /// every key that the resolver asked for, listed in the error about an unknown key
+    known_keys: Vec<&'static str>,
 }
 
 impl<'t> Section<'t> {
     fn new(origin: Origin<'t>, prefix: String, table: DeTable<'t>) -> Section<'t> {
-        let entry = |(key, value): (Spanned<_>, Spanned<DeValue<'t>>)| {
-            let key: Spanned<std::borrow::Cow<'t, str>> = key;
-            let place = origin.place(key.span().start);
-            Spanned {
-                place,
+        let entry =
+            |(key, value): (toml::Spanned<Cow<'t, str>>, toml::Spanned<DeValue<'t>>)| Spanned {
+                location: origin.location(key.span().start),
                 key: format!("{prefix}{}", key.get_ref()),
                 value: value.into_inner(),
-            }
-        };
+            };
         let entries = table.into_iter().map(entry).collect();
         Section {
             origin,
             prefix,
             entries,
-            asked: Vec::new(),
+            known_keys: Vec::new(),
         }
     }
 
-    /// Takes a key as it stands.
+    /// Takes the unparsed value of a key.
     pub fn take(&mut self, key: &'static str) -> Option<Spanned<DeValue<'t>>> {
-        self.asked.push(key);
-        let at = self
+        self.known_keys.push(key);
+        let index = self
             .entries
             .iter()
             .position(|entry| entry.key[self.prefix.len()..] == *key)?;
-        Some(self.entries.remove(at))
+        Some(self.entries.remove(index))
     }
 
-    pub fn text(
+    /// Takes a string.
+    pub fn string(
         &mut self,
         key: &'static str,
-        faults: &mut ConfigErrors,
+        errors: &mut ConfigErrors,
     ) -> Option<Spanned<String>> {
-        let entry = self.take(key)?;
-        match &entry.value {
-            DeValue::String(text) => Some(Spanned {
-                value: text.to_string(),
-                place: entry.place,
-                key: entry.key,
-            }),
-            other => {
-                entry.fault(
-                    faults,
-                    format_args!("is {}; write a text in quotes", kind(other)),
-                );
-                None
-            }
-        }
+        into_string(self.take(key)?, errors)
     }
 
-    /// A whole number within its range, or the default.
-    pub fn whole(
+    /// Takes an integer within its range, or returns the default.
+    pub fn integer(
         &mut self,
         key: &'static str,
         default: u64,
         range: RangeInclusive<u64>,
-        faults: &mut ConfigErrors,
+        errors: &mut ConfigErrors,
     ) -> u64 {
         let Some(entry) = self.take(key) else {
             return default;
@@ -191,87 +174,88 @@ impl<'t> Section<'t> {
             DeValue::Integer(digits) => i128::from_str_radix(digits.as_str(), digits.radix()).ok(),
             _ => None,
         };
-        if let Some(number) = number
+        let in_range = number
             .and_then(|number| u64::try_from(number).ok())
-            .filter(|number| range.contains(number))
-        {
+            .filter(|number| range.contains(number));
+        if let Some(number) = in_range {
             return number;
         }
-        let written = number.map_or(kind(&entry.value).to_owned(), |number| number.to_string());
-        entry.fault(
-            faults,
-            format_args!(
-                "is {written}; write a whole number from {} to {}",
-                range.start(),
-                range.end()
-            ),
+        let cause = match number {
+            Some(number) => format!("invalid value {number}"),
+            None => format!("expected an integer, found {}", type_name(&entry.value)),
+        };
+        let (min, max) = (range.start(), range.end());
+        entry.report(
+            errors,
+            format_args!("{cause}; use an integer from {min} to {max}"),
         );
         default
     }
 
-    /// One of a few words, or the default.
-    pub fn word<T: Copy>(
+    /// Takes one of a few keywords, or returns the default.
+    pub fn choice<T: Copy>(
         &mut self,
         key: &'static str,
         default: T,
-        words: &[(&str, T)],
-        faults: &mut ConfigErrors,
+        choices: &[(&str, T)],
+        errors: &mut ConfigErrors,
     ) -> T {
-        let Some(written) = self.text(key, faults) else {
+        let Some(entry) = self.string(key, errors) else {
             return default;
         };
-        if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == written.value) {
-            return *meaning;
+        if let Some((_, value)) = choices.iter().find(|(word, _)| *word == entry.value) {
+            return *value;
         }
-        let choices: Vec<String> = words
+        let words: Vec<String> = choices
             .iter()
             .map(|(word, _)| format!("\"{word}\""))
             .collect();
-        written.fault(
-            faults,
-            format_args!("is \"{}\"; write {}", written.value, choices.join(" or ")),
+        let message = format!(
+            "invalid value \"{}\"; use {}",
+            entry.value,
+            words.join(" or ")
         );
+        entry.report(errors, message);
         default
     }
 
-    /// A list of texts; empty when the key is missing.
-    pub fn texts(&mut self, key: &'static str, faults: &mut ConfigErrors) -> Vec<Spanned<String>> {
+    /// Takes an array of strings; empty if the key is absent.
+    pub fn strings(
+        &mut self,
+        key: &'static str,
+        errors: &mut ConfigErrors,
+    ) -> Vec<Spanned<String>> {
         let Some(entry) = self.take(key) else {
             return Vec::new();
         };
         let DeValue::Array(items) = &entry.value else {
-            entry.fault(
-                faults,
-                format_args!(
-                    "is {}; write a list like [\"a\", \"b\"]",
-                    kind(&entry.value)
-                ),
-            );
+            let found = type_name(&entry.value);
+            let message = format!("expected an array, found {found}; write [\"a\", \"b\"]");
+            entry.report(errors, message);
             return Vec::new();
         };
-        let mut texts = Vec::new();
+        let mut strings = Vec::new();
         for item in items {
             match item.get_ref() {
                 DeValue::String(text) => {
-                    texts.push(Spanned {
-                        place: entry.place.clone(),
-                        key: entry.key.clone(),
-                        value: text.to_string(),
-                    });
+                    strings.push(entry.clone().with_value(text.to_string()));
                 }
-                other => entry.fault(
-                    faults,
-                    format_args!("holds {}; every item is a text in quotes", kind(other)),
+                other => entry.report(
+                    errors,
+                    format_args!(
+                        "expected an array of strings, found {} in it; write every item in quotes",
+                        type_name(other)
+                    ),
                 ),
             }
         }
-        texts
+        strings
     }
 
-    /// A table below this one; an empty one when the key is missing.
-    pub fn section(&mut self, key: &'static str, faults: &mut ConfigErrors) -> Section<'t> {
+    /// Takes a nested table; an empty one if the key is absent.
+    pub fn section(&mut self, key: &'static str, errors: &mut ConfigErrors) -> Section<'t> {
         match self.take(key) {
-            Some(entry) => self.below(entry, faults),
+            Some(entry) => self.nested(entry, errors),
             None => Section::new(
                 self.origin.clone(),
                 format!("{}{key}.", self.prefix),
@@ -280,86 +264,73 @@ impl<'t> Section<'t> {
         }
     }
 
-    /// Turns a value that was taken into the table it should be.
-    pub fn below(&self, entry: Spanned<DeValue<'t>>, faults: &mut ConfigErrors) -> Section<'t> {
+    /// Turns a taken value into a section.
+    pub fn nested(&self, entry: Spanned<DeValue<'t>>, errors: &mut ConfigErrors) -> Section<'t> {
         let prefix = format!("{}.", entry.key);
         let table = match entry.value {
             DeValue::Table(table) => table,
             ref other => {
-                entry.fault(
-                    faults,
-                    format_args!("is {}; write a table: [{}]", kind(other), entry.key),
-                );
+                let found = type_name(other);
+                let message = format!("expected a table, found {found}; write [{}]", entry.key);
+                entry.report(errors, message);
                 DeTable::new()
             }
         };
         Section::new(self.origin.clone(), prefix, table)
     }
 
-    /// Takes every table that is left, for sections whose keys are names of the operator's choosing.
-    pub fn named(&mut self, faults: &mut ConfigErrors) -> Vec<(Spanned<String>, Section<'t>)> {
+    /// Takes every remaining table, for sections whose keys are chosen by the operator.
+    pub fn named_sections(
+        &mut self,
+        errors: &mut ConfigErrors,
+    ) -> Vec<(Spanned<String>, Section<'t>)> {
         let entries = std::mem::take(&mut self.entries);
         let named = |entry: Spanned<DeValue<'t>>| {
             let name = entry.key[self.prefix.len()..].to_owned();
-            let written = Spanned {
-                place: entry.place.clone(),
-                key: entry.key.clone(),
-                value: name,
-            };
-            (written, self.below(entry, faults))
+            (entry.clone().with_value(name), self.nested(entry, errors))
         };
         entries.into_iter().map(named).collect()
     }
 
-    /// Takes every text that is left, for sections whose keys are names of the operator's choosing.
-    pub fn pairs(&mut self, faults: &mut ConfigErrors) -> Vec<(String, Spanned<String>)> {
+    /// Takes every remaining string, for sections whose keys are chosen by the operator.
+    pub fn named_strings(&mut self, errors: &mut ConfigErrors) -> Vec<(String, Spanned<String>)> {
         let entries = std::mem::take(&mut self.entries);
-        let pair = |entry: Spanned<DeValue<'t>>| match &entry.value {
-            DeValue::String(text) => {
-                let name = entry.key[self.prefix.len()..].to_owned();
-                Some((
-                    name,
-                    Spanned {
-                        value: text.to_string(),
-                        place: entry.place,
-                        key: entry.key,
-                    },
-                ))
-            }
-            other => {
-                entry.fault(
-                    faults,
-                    format_args!("is {}; write a text in quotes", kind(other)),
-                );
-                None
-            }
+        let named = |entry: Spanned<DeValue<'t>>| {
+            let name = entry.key[self.prefix.len()..].to_owned();
+            Some((name, into_string(entry, errors)?))
         };
-        entries.into_iter().filter_map(pair).collect()
+        entries.into_iter().filter_map(named).collect()
     }
 
-    /// Names every key that nobody asked for. Its value is not shown: a misspelt `api_key` holds one.
-    pub fn finish(self, faults: &mut ConfigErrors) {
+    /// Reports every key that the resolver did not take. Its value is not shown: a misspelt `api_key` holds a secret.
+    pub fn finish(self, errors: &mut ConfigErrors) {
+        let known = self.known_keys.join(", ");
         for entry in &self.entries {
-            entry.fault(
-                faults,
-                format_args!(
-                    "is not a key that is known here; the keys are {}",
-                    self.asked.join(", ")
-                ),
-            );
+            entry.report(errors, format_args!("unknown key; the keys are {known}"));
         }
     }
 }
 
-/// What a value is, in words; the value itself may be a secret.
-pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
+fn into_string(entry: Spanned<DeValue<'_>>, errors: &mut ConfigErrors) -> Option<Spanned<String>> {
+    if let DeValue::String(text) = &entry.value {
+        let text = text.to_string();
+        return Some(entry.with_value(text));
+    }
+    let found = type_name(&entry.value);
+    let message = format!("expected a string, found {found}; write it in quotes");
+    entry.report(errors, message);
+    None
+}
+
+/// Type of a value, for messages; the value itself may be a secret.
+pub(super) fn type_name(value: &DeValue<'_>) -> &'static str {
     match value {
-        DeValue::String(_) => "a text",
-        DeValue::Integer(_) => "a whole number",
-        DeValue::Float(_) => "a number with a point",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date",
-        DeValue::Array(_) => "a list",
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "an integer",
+        DeValue::Float(_) => "a float",
+        DeValue::Boolean(_) => "a boolean",
+        DeValue::Datetime(_) => "a date-time",
+        DeValue::Array(_) => "an array",
         DeValue::Table(_) => "a table",
     }
 }

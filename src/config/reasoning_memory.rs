@@ -1,40 +1,45 @@
-//! The `[reasoning_memory]` section: whether and for how long thoughts of models are kept; and where the key is that seals them.
+//! The `[reasoning_memory]` section: bounds of the stored reasoning; and `seal_key`, the source of the key that seals
+//! it. Must never repeat the key in a message.
 
-use crate::config::file::{ConfigErrors, Section, Spanned, kind};
-use crate::config::secret::{Environment, SecretSource};
-use crate::config::{DAY_MS, MIB, ReasoningMemoryConfig, SealKeySource};
-use crate::domain::secret::Secret;
 use toml::de::DeValue;
 
-const KEY_LETTERS_MIN: usize = 32;
+use super::file::{ConfigErrors, Section, Spanned, type_name};
+use super::secret::{Environment, SecretSource};
+use super::settings::{DAY_MS, MIB, ReasoningMemoryConfig, SealKeySource};
+use crate::domain::secret::Secret;
+
+const KEY_BYTES_MIN: usize = 32;
 
 pub(super) fn resolve(
     mut section: Section<'_>,
-    faults: &mut ConfigErrors,
+    errors: &mut ConfigErrors,
 ) -> ReasoningMemoryConfig {
-    let usual = ReasoningMemoryConfig::default();
+    let default = ReasoningMemoryConfig::default();
     let memory = ReasoningMemoryConfig {
-        enabled: enabled(&mut section, usual.enabled, faults),
-        keep_ms: section.whole("days", usual.keep_ms / DAY_MS, 1..=90, faults) * DAY_MS,
-        entries_max: section.whole("entries_max", usual.entries_max, 1..=10_000_000, faults),
-        bytes_max: section.whole("size_mb", usual.bytes_max / MIB, 1..=1_000_000, faults) * MIB,
+        enabled: enabled(&mut section, default.enabled, errors),
+        keep_ms: section.integer("days", default.keep_ms / DAY_MS, 1..=90, errors) * DAY_MS,
+        entries_max: section.integer("entries_max", default.entries_max, 1..=10_000_000, errors),
+        bytes_max: section.integer("size_mb", default.bytes_max / MIB, 1..=1_000_000, errors) * MIB,
     };
-    section.finish(faults);
+    section.finish(errors);
     memory
 }
 
-fn enabled(section: &mut Section<'_>, usual: bool, faults: &mut ConfigErrors) -> bool {
+fn enabled(section: &mut Section<'_>, default: bool, errors: &mut ConfigErrors) -> bool {
     let Some(entry) = section.take("enabled") else {
-        return usual;
+        return default;
     };
     match &entry.value {
         DeValue::Boolean(enabled) => *enabled,
         other => {
-            entry.fault(
-                faults,
-                format_args!("is {}; write true or false", kind(other)),
+            entry.report(
+                errors,
+                format_args!(
+                    "expected a boolean, found {}; write true or false",
+                    type_name(other)
+                ),
             );
-            usual
+            default
         }
     }
 }
@@ -43,28 +48,28 @@ fn enabled(section: &mut Section<'_>, usual: bool, faults: &mut ConfigErrors) ->
 pub(super) fn seal_key(
     written: Option<Spanned<String>>,
     environment: Option<Environment<'_>>,
-    faults: &mut ConfigErrors,
+    errors: &mut ConfigErrors,
 ) -> SealKeySource {
     let (written, environment) = match (written, environment) {
         (None, _) => return SealKeySource::Folder,
-        (Some(_), None) => return unread(),
+        (Some(_), None) => return unread_key(),
         (Some(written), Some(environment)) => (written, environment),
     };
-    let read = |source: &String| {
+    let read_key = |source: &String| {
         let secret = SecretSource::parse(source)?.read(environment)?;
         match secret.expose().len() {
-            KEY_LETTERS_MIN.. => Ok(secret),
+            KEY_BYTES_MIN.. => Ok(secret),
             _ => Err(format!(
-                "leads to a key of fewer than {KEY_LETTERS_MIN} letters; make one with: openssl rand -hex 32"
+                "key shorter than {KEY_BYTES_MIN} characters; create one with: openssl rand -hex 32"
             )),
         }
     };
     written
-        .checked(faults, read)
-        .map_or_else(unread, SealKeySource::Configured)
+        .parse(errors, read_key)
+        .map_or_else(unread_key, SealKeySource::Configured)
 }
 
-fn unread() -> SealKeySource {
+fn unread_key() -> SealKeySource {
     SealKeySource::Configured(Secret::new(""))
 }
 
@@ -74,28 +79,28 @@ mod tests {
     use crate::config::file;
 
     fn resolved(text: &str) -> Result<(ReasoningMemoryConfig, SealKeySource), String> {
-        let mut faults = ConfigErrors::default();
-        let mut top = file::parse("gatekeeper.toml", text, &mut faults);
+        let mut errors = ConfigErrors::default();
+        let mut top = file::parse("gatekeeper.toml", text, &mut errors);
         let environment = |name: &str| match name {
             "KEY" => Some("k".repeat(32)),
             "SHORT" => Some("k".repeat(31)),
             _ => None,
         };
         let key = seal_key(
-            top.text("seal_key", &mut faults),
+            top.string("seal_key", &mut errors),
             Some(&environment),
-            &mut faults,
+            &mut errors,
         );
-        let memory = resolve(top, &mut faults);
-        if faults.0.is_empty() {
+        let memory = resolve(top, &mut errors);
+        if errors.0.is_empty() {
             Ok((memory, key))
         } else {
-            Err(faults.to_string())
+            Err(errors.to_string())
         }
     }
 
     #[test]
-    fn nothing_said_is_seven_days_and_a_key_in_the_folder() {
+    fn reasoning_memory_default_is_7_days_with_key_in_folder() {
         let (memory, key) = resolved("").expect("defaults");
         assert!(memory.enabled);
         assert_eq!(
@@ -106,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn all_of_it_can_be_said() {
+    fn reasoning_memory_all_keys_are_resolved() {
         let text =
             "seal_key = \"env:KEY\"\nenabled = false\ndays = 1\nentries_max = 5\nsize_mb = 2";
         let (memory, key) = resolved(text).expect("settings");
@@ -123,18 +128,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
-        for (text, says) in [
+    fn reasoning_memory_invalid_setting_is_reported() {
+        for (text, message) in [
             ("enabled = 1", "write true or false"),
             ("days = 0", "from 1 to 90"),
-            ("seal_key = \"env:SHORT\"", "fewer than 32 letters"),
+            ("seal_key = \"env:SHORT\"", "shorter than 32 characters"),
             ("seal_key = \"env:NONE\"", "$NONE is not set"),
-            ("dayz = 1", "not a key that is known here"),
+            ("dayz = 1", "unknown key"),
         ] {
-            let faults = resolved(text).expect_err(text);
+            let errors = resolved(text).expect_err(text);
             assert!(
-                faults.contains(says) && !faults.contains("kkkk"),
-                "{faults}"
+                errors.contains(message) && !errors.contains("kkkk"),
+                "{errors}"
             );
         }
     }

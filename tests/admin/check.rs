@@ -23,7 +23,7 @@ fn a_good_configuration_is_shown_without_its_secrets() {
          base_url = \"http://10.0.0.5:8000/v1\"\nprice = { input = \"0.25\", output = \"1\" }\nmodels = [\"llama-4\", \"gpt-5.1\"]\n",
     );
     let said = said.ends(0).says(&[
-        "not initialised",
+        "not initialized",
         "openai",
         "list prices",
         "http://10.0.0.5:8000/v1",
@@ -65,7 +65,7 @@ fn every_fault_is_named_with_its_line_and_remedy_at_once() {
 fn a_file_that_is_not_toml_is_named_with_its_line() {
     check("listen = = 1\n")
         .ends(78)
-        .complains(&["gatekeeper.toml:1:", "not TOML"]);
+        .complains(&["gatekeeper.toml:1:", "invalid TOML"]);
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_price_of_nothing_is_called_free() {
     let zeros = check(&section("{ input = \"0\", output = \"0.00\" }"));
     zeros.ends(78).complains(&[
         "gatekeeper.toml:5:",
-        "price: has no rate above zero",
+        "price: no rate above zero",
         "price = \"free\"",
     ]);
     check(&section("{ input = \"0\", output = \"0.01\" }")).ends(0);

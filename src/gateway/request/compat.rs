@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use crate::config::Unsupported;
+use crate::config::UnsupportedFieldPolicy;
 use crate::dialect::{Edit, Request};
 use crate::domain::api_error::ApiError;
 use crate::provider::{BodyWrapper, CompatRules};
@@ -28,7 +28,7 @@ pub(crate) fn check(
         );
         return Err(ApiError::invalid(message).with_param("n"));
     }
-    if deployment.provider.unsupported == Unsupported::Error
+    if deployment.provider.unsupported == UnsupportedFieldPolicy::Error
         && let Some(member) =
             dropped(request, compat).find(|member| says_something(request, member))
     {

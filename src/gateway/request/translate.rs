@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use crate::config::Unsupported;
+use crate::config::UnsupportedFieldPolicy;
 use crate::conversation::{Capabilities, ChatRequest, Content, Media, Source, ToolNames};
 use crate::dialect::{self, Dialect, EncodeOptions, Request, ResponseMeta, Translation};
 use crate::domain::api_error::ApiError;
@@ -46,7 +46,7 @@ impl TranslatedRequest {
             inline_images::images(&mut ask, fetcher).await?;
         }
         ask.fit(&takes, dialect::words(request.dialect), &name)?;
-        if deployment.provider.unsupported == Unsupported::Error
+        if deployment.provider.unsupported == UnsupportedFieldPolicy::Error
             && let Some(member) = ask.dropped.first()
         {
             return Err(compat::not_taken(deployment, member));

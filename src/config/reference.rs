@@ -1,0 +1,139 @@
+//! Configuration reference: renders the table of all keys as Markdown, which is kept in `docs/configuration.md`. Tests
+//! compare the table with the keys, ranges and defaults of the resolver and with the packaged file.
+
+mod keys;
+
+use std::fmt::Write;
+
+use keys::SECTIONS;
+
+/// One table of the file.
+struct SectionReference {
+    /// `limits`, `providers.NAME`; empty at the top level
+    name: &'static str,
+    summary: &'static str,
+    keys: &'static [KeyReference],
+}
+
+struct KeyReference {
+    name: &'static str,
+    kind: KeyKind,
+    default: KeyDefault,
+    /// empty for values without a unit
+    unit: &'static str,
+    meaning: &'static str,
+}
+
+#[derive(Clone, Copy)]
+enum KeyKind {
+    String,
+    /// source of a secret: `env:NAME`, `file:/path` or `credential:NAME`
+    Secret,
+    Boolean,
+    Integer {
+        min: u64,
+        max: u64,
+    },
+    Choice(&'static [&'static str]),
+    Strings,
+    /// a decimal amount in quotes, or an integer
+    Amount,
+    /// a table whose keys are chosen by the operator and whose values are strings
+    StringTable,
+    /// one of the keywords, or a table
+    ChoiceOrTable(&'static [&'static str]),
+}
+
+#[derive(Clone, Copy)]
+enum KeyDefault {
+    /// the value as written in TOML
+    Toml(&'static str),
+    /// derived from other settings or from the machine
+    Derived(&'static str),
+    Absent,
+}
+
+/// Renders the reference as Markdown.
+pub fn markdown() -> String {
+    let mut text = INTRODUCTION.to_owned();
+    for section in SECTIONS {
+        let title = match section.name {
+            "" => "Top level".to_owned(),
+            name => format!("`[{name}]`"),
+        };
+        // writing to a String cannot fail
+        let _ = write!(text, "\n## {title}\n\n{}\n\n{HEADING}", section.summary);
+        text.extend(section.keys.iter().map(KeyReference::row));
+    }
+    text
+}
+
+impl KeyReference {
+    fn row(&self) -> String {
+        format!(
+            "| `{}` | {} | {} | {} | {} |\n",
+            self.name,
+            self.kind.describe(),
+            self.default.describe(),
+            self.unit,
+            self.meaning
+        )
+    }
+}
+
+impl KeyKind {
+    fn describe(self) -> String {
+        match self {
+            KeyKind::String => "string".to_owned(),
+            KeyKind::Secret => "secret source".to_owned(),
+            KeyKind::Boolean => "boolean".to_owned(),
+            KeyKind::Integer { min, max } => format!("integer, {min} to {max}"),
+            KeyKind::Choice(words) => quoted(words),
+            KeyKind::Strings => "array of strings".to_owned(),
+            KeyKind::Amount => "amount".to_owned(),
+            KeyKind::StringTable => "table of strings".to_owned(),
+            KeyKind::ChoiceOrTable(words) => format!("{} or a table", quoted(words)),
+        }
+    }
+}
+
+impl KeyDefault {
+    fn describe(self) -> String {
+        match self {
+            KeyDefault::Toml(value) => format!("`{value}`"),
+            KeyDefault::Derived(description) => description.to_owned(),
+            KeyDefault::Absent => "none".to_owned(),
+        }
+    }
+}
+
+fn quoted(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("`\"{word}\"`")).collect();
+    quoted.join(" or ")
+}
+
+const HEADING: &str = "\
+| Key | Type | Default | Unit | Meaning |
+|---|---|---|---|---|
+";
+
+const INTRODUCTION: &str = "\
+# Configuration
+
+Generated from `src/config/reference/keys.rs` by `GK_WRITE_TABLES=1 cargo test --locked --lib configuration_reference`. Do not edit: the
+test fails when this page is out of date.
+
+Gatekeeper reads one TOML file: the one named by `--config` or `$GATEKEEPER_CONFIG`, else `./gatekeeper.toml`, else
+`/etc/gatekeeper/gatekeeper.toml`. Without a file the defaults apply. `--data` or `$GATEKEEPER_DATA` overrides `data`; `--listen` or
+`$GATEKEEPER_LISTEN` overrides `listen`. Unknown keys are errors. `gatekeeper check` reports all errors at once. Changes take effect at the
+next start.
+
+- A **secret source** names the place that stores a secret: `\"env:NAME\"`, `\"file:/path\"` or `\"credential:NAME\"` (systemd
+  `LoadCredential=NAME:/path`). The file never contains a secret itself.
+- An **amount** is a decimal number in quotes, such as `\"0.50\"`; an integer needs no quotes.
+
+`packaging/gatekeeper.toml` is an example file with every section.
+";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,189 @@
+//! Tests of the reference against the resolver, the packaged file and `docs/configuration.md`.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::*;
+use crate::config::{Config, ConfigErrors, Overrides, parse};
+
+const PACKAGED: &str = include_str!("../../../packaging/gatekeeper.toml");
+
+fn resolved(text: &str) -> Result<Config, ConfigErrors> {
+    parse(
+        Path::new("gatekeeper.toml"),
+        text,
+        &Overrides::default(),
+        &|_| None,
+    )
+}
+
+/// A file with these lines in one section; `ollama` stands for `NAME`, because it needs no credential.
+fn file(section: &SectionReference, lines: &str) -> String {
+    match section.name {
+        "" => lines.to_owned(),
+        name => format!("[{}]\n{lines}", name.replace("NAME", "ollama")),
+    }
+}
+
+/// Returns the error about one key of the section.
+fn error_of(section: &SectionReference, key: &str, value: &str) -> String {
+    let text = file(section, &format!("{key} = {value}\n"));
+    let errors = resolved(&text).expect_err(&text).0;
+    let of_key = |message: &String| {
+        let (path, _) = message.split_once(": ").unwrap_or_default();
+        path.rsplit('.').next() == Some(key)
+    };
+    let mut messages = errors.into_iter().map(|error| error.message);
+    messages
+        .find(of_key)
+        .unwrap_or_else(|| panic!("no error of {key} in:\n{text}"))
+}
+
+#[test]
+fn configuration_reference_lists_exactly_the_accepted_keys() {
+    for section in SECTIONS {
+        let message = error_of(section, "no_such_key", "1");
+        let (_, accepted) = message
+            .split_once("the keys are ")
+            .expect("a list of the keys");
+        let accepted: BTreeSet<&str> = accepted.split(", ").collect();
+        let mut listed: BTreeSet<&str> = section.keys.iter().map(|key| key.name).collect();
+        if section.name.is_empty() {
+            let sections = SECTIONS
+                .iter()
+                .filter_map(|other| other.name.split('.').next());
+            listed.extend(sections.filter(|name| !name.is_empty()));
+        }
+        assert_eq!(listed, accepted, "[{}]", section.name);
+    }
+}
+
+/// An invalid value of the kind, and the part of the error that states what is valid.
+fn invalid_value(kind: KeyKind) -> (String, String) {
+    let words = |words: &[&str], separator| {
+        let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+        quoted.join(separator)
+    };
+    let (value, expected) = match kind {
+        KeyKind::String | KeyKind::Secret => ("1".to_owned(), "expected a string".to_owned()),
+        KeyKind::Boolean => ("1".to_owned(), "expected a boolean".to_owned()),
+        KeyKind::Integer { min, max } => (
+            (max + 1).to_string(),
+            format!("use an integer from {min} to {max}"),
+        ),
+        KeyKind::Choice(choices) => (
+            "\"?\"".to_owned(),
+            format!("use {}", words(choices, " or ")),
+        ),
+        KeyKind::Strings => ("1".to_owned(), "expected an array".to_owned()),
+        KeyKind::Amount => ("true".to_owned(), "expected an amount".to_owned()),
+        KeyKind::StringTable => ("1".to_owned(), "expected a table".to_owned()),
+        KeyKind::ChoiceOrTable(choices) => ("\"?\"".to_owned(), words(choices, ", ")),
+    };
+    (value, expected)
+}
+
+#[test]
+fn configuration_reference_types_and_ranges_match_resolver() {
+    for section in SECTIONS {
+        for key in section.keys {
+            let (value, expected) = invalid_value(key.kind);
+            let message = error_of(section, key.name, &value);
+            assert!(message.contains(&expected), "{expected}: {message}");
+        }
+    }
+}
+
+#[test]
+fn configuration_reference_defaults_match_resolver() {
+    for section in SECTIONS {
+        // without these lines the other keys of the section have no effect
+        let enabling = match section.name {
+            "fetch" => "images = \"on\"\n",
+            "alerts" => "webhook = \"http://localhost/\"\n",
+            "providers.NAME.price" => "input = 1\noutput = 1\n",
+            _ => "",
+        };
+        let written = |key: &KeyReference| match key.default {
+            KeyDefault::Toml(value) if !enabling.starts_with(&format!("{} ", key.name)) => {
+                format!("{} = {value}\n", key.name)
+            }
+            _ => String::new(),
+        };
+        let defaults: String = section.keys.iter().map(written).collect();
+        let resolve = |lines: &str| resolved(&file(section, lines)).expect(lines);
+        assert_eq!(
+            format!("{:?}", resolve(&format!("{enabling}{defaults}"))),
+            format!("{:?}", resolve(enabling)),
+            "[{}]",
+            section.name
+        );
+    }
+}
+
+#[test]
+fn configuration_reference_lists_every_provider_type() {
+    let provider = SECTIONS
+        .iter()
+        .find(|section| section.name == "providers.NAME")
+        .expect("the section");
+    for preset in crate::provider::REGISTRY {
+        let name = preset.name;
+        assert!(provider.summary.contains(&format!("`{name}`")), "{name}");
+        assert!(PACKAGED.contains(name), "{name}");
+    }
+}
+
+/// Keys of the packaged file by section: example lines (`#: key = value`) and the list above the providers (`#   key  meaning`).
+fn packaged_keys() -> BTreeSet<(String, String)> {
+    let mut section = String::new();
+    let mut keys = BTreeSet::new();
+    for line in PACKAGED.lines() {
+        let example = line.strip_prefix("#: ");
+        if let Some(name) = example.and_then(|text| text.strip_prefix('[')) {
+            let name = name.trim_end_matches(']');
+            section = match name.split_once('.') {
+                Some((parent, _)) => format!("{parent}.NAME"),
+                None => name.to_owned(),
+            };
+        } else if let Some((key, _)) = example.and_then(|text| text.split_once(" = ")) {
+            keys.insert((section.clone(), key.to_owned()));
+        } else if let Some(text) = line
+            .strip_prefix("#   ")
+            .filter(|text| !text.starts_with(' '))
+        {
+            let key = text.split(' ').next().unwrap_or_default();
+            keys.insert(("providers.NAME".to_owned(), key.to_owned()));
+        }
+    }
+    keys
+}
+
+#[test]
+fn packaged_file_names_exactly_the_keys_of_the_reference() {
+    let of_section = |section: &'static SectionReference| {
+        let pair = |key: &KeyReference| (section.name.to_owned(), key.name.to_owned());
+        section.keys.iter().map(pair)
+    };
+    let written_inline = "providers.NAME.price";
+    let listed: BTreeSet<(String, String)> = SECTIONS
+        .iter()
+        .filter(|section| section.name != written_inline)
+        .flat_map(of_section)
+        .collect();
+    assert_eq!(packaged_keys(), listed);
+    assert!(PACKAGED.contains("price = { input = \"0.60\", output = \"2.40\" }"));
+}
+
+#[test]
+fn configuration_reference_matches_docs() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    if std::env::var_os("GK_WRITE_TABLES").is_some_and(|value| value == "1") {
+        std::fs::write(&path, markdown()).expect("docs/configuration.md is writable");
+    }
+    let page = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        page == markdown(),
+        "docs/configuration.md is out of date; run the test with GK_WRITE_TABLES=1"
+    );
+}

@@ -1,0 +1,320 @@
+//! Resolved settings: the types that the rest of the program reads, with their defaults. Values are validated by the
+//! resolver and not checked again.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::domain::money::Money;
+use crate::domain::secret::Secret;
+use crate::provider::{Endpoint, OnDisconnect, Preset, Signer};
+
+/// Settings, fixed for the life of the process.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub listen: SocketAddr,
+    /// data folder: `gatekeeper.redb`, `ledger/`, `memory.redb`, `seal.key`, `admin.sock`, `lock`
+    pub folder: PathBuf,
+    /// IANA timezone of budget windows and reports
+    pub timezone: String,
+    pub workers: usize,
+    /// adds an `anthropic/` alias per model, since Claude Code's picker shows no other names
+    pub picker_aliases: bool,
+    pub ledger: LedgerConfig,
+    pub retention: Retention,
+    pub limits: Limits,
+    pub alerts: AlertConfig,
+    pub reasoning_memory: ReasoningMemoryConfig,
+    pub seal_key: SealKeySource,
+    /// `None` if images by URL are not fetched
+    pub fetch: Option<FetchConfig>,
+    pub providers: Vec<Arc<Provider>>,
+}
+
+impl Config {
+    /// Path of the accounting database; the file exists once the data folder is initialized.
+    pub fn books_path(folder: &Path) -> PathBuf {
+        folder.join("gatekeeper.redb")
+    }
+
+    /// Longest time between the arrival of a request and its hold: image fetches, then the budget queue.
+    pub fn admission_wait_ms_max(&self) -> u64 {
+        let images_ms = self
+            .fetch
+            .as_ref()
+            .map_or(0, |fetch| fetch.timeout_ms * IMAGES_MAX as u64);
+        images_ms + self.limits.queue_wait_ms
+    }
+}
+
+/// Durability that a ledger record needs before its request proceeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sync {
+    /// a request proceeds after `write()`: the record survives `kill -9`, but not always a power cut
+    Os,
+    /// a request proceeds after `fdatasync`: the record survives a power cut
+    Disk,
+}
+
+/// Treatment of an output cap that exceeds the remaining budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overrun {
+    /// refuse the request
+    Refuse,
+    /// lower the cap to the remaining budget
+    Clamp,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct LedgerConfig {
+    pub sync: Sync,
+    pub segment_bytes: u64,
+    /// free disk space below which new requests are refused
+    pub disk_reserve_mb: u64,
+    pub budget_overrun: Overrun,
+}
+
+impl Default for LedgerConfig {
+    fn default() -> LedgerConfig {
+        LedgerConfig {
+            sync: Sync::Os,
+            segment_bytes: 64 * MIB,
+            disk_reserve_mb: 256,
+            budget_overrun: Overrun::Refuse,
+        }
+    }
+}
+
+/// Retention of each kind of row in whole days; 0 keeps it forever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// usage records with their corrections
+    pub requests_days: u64,
+    /// refused requests; at most `requests_days`
+    pub refused_days: u64,
+    /// hourly roll-ups
+    pub hours_days: u64,
+    /// daily roll-ups
+    pub days_days: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Retention {
+        Retention {
+            requests_days: 400,
+            refused_days: 30,
+            hours_days: 400,
+            days_days: 0,
+        }
+    }
+}
+
+/// Limits of fetching images by URL for a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchConfig {
+    /// addresses outside the public Internet that may be contacted
+    pub private_hosts: Vec<std::net::IpAddr>,
+    pub bytes_max: usize,
+    /// per image
+    pub timeout_ms: u64,
+}
+
+/// Images fetched per request; a request with more URLs is refused.
+pub const IMAGES_MAX: usize = 20;
+
+/// Bytes per unit of a `_mb` key.
+pub const MIB: u64 = 1024 * 1024;
+
+/// Size limits and timeouts of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub body_bytes_max: usize,
+    /// to receive a complete request body
+    pub body_timeout_ms: u64,
+    pub connect_timeout_ms: u64,
+    /// until the head of the upstream response
+    pub head_timeout_ms: u64,
+    /// between two chunks of an upstream body
+    pub idle_timeout_ms: u64,
+    /// of an upstream call, to its last byte
+    pub call_timeout_ms: u64,
+    /// time without reading after which a client counts as disconnected
+    pub client_stall_ms: u64,
+    /// of a unary response body or of one stream event
+    pub answer_bytes_max: usize,
+    /// idle time of a stream after which a ping is sent
+    pub ping_ms: u64,
+    pub queue_max: usize,
+    pub queue_wait_ms: u64,
+    /// time for in-flight requests to finish after SIGTERM
+    pub drain_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            body_bytes_max: 32 << 20,
+            body_timeout_ms: 60_000,
+            connect_timeout_ms: 10_000,
+            head_timeout_ms: 300_000,
+            idle_timeout_ms: 120_000,
+            call_timeout_ms: 1_800_000,
+            client_stall_ms: 60_000,
+            answer_bytes_max: 32 << 20,
+            ping_ms: 15_000,
+            queue_max: 1000,
+            queue_wait_ms: 10_000,
+            drain_ms: 30_000,
+        }
+    }
+}
+
+/// Source of the key that seals opaque provider state and stored reasoning.
+#[derive(Clone, Debug)]
+pub enum SealKeySource {
+    /// `seal.key` in the data folder, created if absent
+    Folder,
+    /// set by the operator, at least 32 bytes; empty for commands that read no secrets
+    Configured(Secret),
+}
+
+/// Bounds of the reasoning stored for clients whose dialect cannot carry it.
+#[derive(Clone, Copy, Debug)]
+pub struct ReasoningMemoryConfig {
+    pub enabled: bool,
+    pub keep_ms: u64,
+    pub entries_max: u64,
+    pub bytes_max: u64,
+}
+
+impl Default for ReasoningMemoryConfig {
+    fn default() -> ReasoningMemoryConfig {
+        ReasoningMemoryConfig {
+            enabled: true,
+            keep_ms: 7 * DAY_MS,
+            entries_max: 100_000,
+            bytes_max: 1024 * MIB,
+        }
+    }
+}
+
+pub(super) const DAY_MS: u64 = 86_400_000;
+
+/// Budget alerts: threshold and webhook, in addition to the log and the audit log.
+#[derive(Clone, Debug)]
+pub struct AlertConfig {
+    /// of the budget's limit
+    pub threshold_percent: u8,
+    pub webhook: Option<Webhook>,
+}
+
+impl Default for AlertConfig {
+    fn default() -> AlertConfig {
+        AlertConfig {
+            threshold_percent: 85,
+            webhook: None,
+        }
+    }
+}
+
+/// Receiver of alerts.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    /// secret, because many webhook URLs contain a token
+    pub url: Secret,
+    /// HMAC key of the signature
+    pub secret: Option<Secret>,
+    /// per attempt
+    pub timeout_ms: u64,
+}
+
+/// One `[providers.NAME]`: a vendor's preset with a base URL and a credential.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    pub name: String,
+    pub preset: &'static Preset,
+    /// scheme, host, port and path prefix, without a trailing slash
+    pub base_url: String,
+    pub api_key: Option<Secret>,
+    /// signs requests instead of sending a key
+    pub signer: Option<Signer>,
+    pub price: PriceSetting,
+    /// bare names that resolve to this provider, in addition to those of its price sheet
+    pub models: Vec<String>,
+    /// cost ceiling of a request whose cost is otherwise unbounded
+    pub request_ceiling: Option<Money>,
+    /// custom model names, each with the model of the price sheet whose rates apply
+    pub priced_as: BTreeMap<String, String>,
+    /// for vendors with versioned URLs
+    pub api_version: Option<String>,
+    pub unsupported: UnsupportedFieldPolicy,
+    pub on_disconnect: OnDisconnect,
+}
+
+/// Treatment of a request field that the vendor does not support.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnsupportedFieldPolicy {
+    /// remove the field and name it in a response header
+    #[default]
+    Drop,
+    /// refuse the request
+    Error,
+}
+
+impl Provider {
+    pub fn has_credential(&self) -> bool {
+        self.api_key.is_some() || self.signer.is_some()
+    }
+
+    /// URL of a call.
+    pub fn url(&self, endpoint: &Endpoint, model: &str, streamed: bool) -> String {
+        let path = endpoint
+            .stream_path
+            .filter(|_| streamed)
+            .unwrap_or(endpoint.path);
+        match (endpoint.versioned_path, &self.api_version) {
+            (Some(path), Some(version)) => {
+                format!(
+                    "{}{}?api-version={version}",
+                    self.base_url,
+                    path.replace("{model}", &path_segment(model))
+                )
+            }
+            _ if path.contains("{model}") => format!(
+                "{}{}",
+                self.base_url,
+                path.replace("{model}", &path_segment(model))
+            ),
+            _ => format!("{}{path}", self.base_url),
+        }
+    }
+}
+
+/// Percent-encodes a name as one path segment.
+fn path_segment(name: &str) -> String {
+    use std::fmt::Write;
+    let mut segment = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            segment.push(char::from(byte));
+        } else {
+            // writing to a String cannot fail
+            let _ = write!(segment, "%{byte:02X}");
+        }
+    }
+    segment
+}
+
+/// Source of a provider's rates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PriceSetting {
+    /// embedded price sheet of this vendor
+    Sheet(&'static str),
+    Free,
+    /// pico-USD per token
+    Fixed {
+        input: u64,
+        output: u64,
+    },
+}
