@@ -1,5 +1,5 @@
-//! The running server as the command line sees it: takes calls of the control plane, sends them over the local admin socket
-//! or to a URL with an administrative key, returns the answer or the server's own words of refusal.
+//! Client of the running server: sends control-plane calls over the local admin socket, or to a URL with an
+//! administrative key. Returns the response, or the server's error message as a `Failure`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,24 +8,25 @@ use clap::Args;
 use serde_json::Value;
 use tokio::net::{TcpStream, UnixStream};
 
-use super::{Failure, SettingsArgs};
+use super::failure::Failure;
+use super::settings::SettingsArgs;
 use crate::cli::http::{CSV, CallError, JSON, Request, exchange};
 use crate::config::{self, Config, SecretSource};
 use crate::domain::secret::Secret;
 use crate::process::ADMIN_SOCKET;
 
-/// How the server is reached.
+/// Flags that select the server.
 #[derive(Clone, Debug, Args)]
 pub struct ServerArgs {
     #[command(flatten)]
-    place: SettingsArgs,
-    /// Speak to this server, like http://127.0.0.1:4000, instead of the local admin socket
+    settings: SettingsArgs,
+    /// Base URL of the server, e.g. http://127.0.0.1:4000, instead of the local admin socket
     #[arg(long, value_name = "URL", env = "GATEKEEPER_URL")]
     url: Option<String>,
-    /// With --url: a file that holds an administrative key [default: $GATEKEEPER_ADMIN_KEY]
+    /// With --url: file that contains an administrative key [default: $GATEKEEPER_ADMIN_KEY]
     #[arg(long, value_name = "FILE", requires = "url")]
     admin_key_file: Option<PathBuf>,
-    /// Print the server's answer as JSON
+    /// Print the server's response as JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -35,25 +36,25 @@ impl ServerArgs {
         match &self.url {
             Some(url) => AdminClient::at_url(url, self.admin_key_file.clone()),
             None => Ok(AdminClient::local(
-                &config::load_base(&self.place.told())?.config,
+                &config::load_base(&self.settings.overrides())?.config,
             )),
         }
     }
 }
 
-/// A way to the control plane.
+/// Client of the control plane.
 #[derive(Debug)]
 pub struct AdminClient {
-    door: Transport,
-    /// before every path: the prefix of a reverse proxy
+    transport: Transport,
+    /// path prefix of a reverse proxy
     prefix: String,
 }
 
 #[derive(Debug)]
 enum Transport {
-    /// its peer's user is its credential
+    /// authenticates by the user id of the peer
     Socket(PathBuf),
-    Address {
+    Tcp {
         address: SocketAddr,
         host: String,
         key: Secret,
@@ -61,19 +62,19 @@ enum Transport {
 }
 
 impl AdminClient {
-    /// Over the socket in the data folder.
+    /// Connects to the socket in the data folder.
     pub fn local(config: &Config) -> AdminClient {
         AdminClient {
-            door: Transport::Socket(config.folder.join(ADMIN_SOCKET)),
+            transport: Transport::Socket(config.folder.join(ADMIN_SOCKET)),
             prefix: String::new(),
         }
     }
 
     fn at_url(url: &str, key_file: Option<PathBuf>) -> Result<AdminClient, Failure> {
-        let checked = config::checked_url(url)
-            .map_err(|message| Failure::usage(format!("--url {message}")))?;
+        let checked = config::parse_base_url(url)
+            .map_err(|message| Failure::usage(format!("--url: {message}")))?;
         let Some(rest) = checked.strip_prefix("http://") else {
-            let message = "--url with https is not supported yet; run the command on the server itself, or through `ssh -L 4000:127.0.0.1:4000`";
+            let message = "https not supported by --url; run the command on the server, or through `ssh -L 4000:127.0.0.1:4000`";
             return Err(Failure::usage(message));
         };
         let (host, prefix) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -83,12 +84,12 @@ impl AdminClient {
         };
         let key = key.read(&config::process_environment).map_err(|message| {
             Failure::usage(format!(
-                "--url needs an administrative key: {message}; or give --admin-key-file"
+                "missing administrative key for --url: {message}; or set --admin-key-file"
             ))
         })?;
         Ok(AdminClient {
-            door: Transport::Address {
-                address: address(host)?,
+            transport: Transport::Tcp {
+                address: parse_host(host)?,
                 host: host.to_owned(),
                 key,
             },
@@ -96,7 +97,7 @@ impl AdminClient {
         })
     }
 
-    /// One call, as it is answered.
+    /// Sends one call and returns status and body.
     pub async fn call(
         &self,
         method: &str,
@@ -114,12 +115,12 @@ impl AdminClient {
         body: Option<String>,
     ) -> Result<(u16, String), CallError> {
         let path = &format!("{}{path}", self.prefix);
-        match &self.door {
+        match &self.transport {
             Transport::Socket(socket) => {
                 let at = || socket.display().to_string();
                 let stream = UnixStream::connect(socket)
                     .await
-                    .map_err(|error| not_reached(at(), error))?;
+                    .map_err(|error| connect_error(at(), error))?;
                 exchange(
                     stream,
                     Request {
@@ -133,10 +134,10 @@ impl AdminClient {
                 )
                 .await
             }
-            Transport::Address { address, host, key } => {
+            Transport::Tcp { address, host, key } => {
                 let stream = TcpStream::connect(address)
                     .await
-                    .map_err(|error| not_reached(address.to_string(), error))?;
+                    .map_err(|error| connect_error(address.to_string(), error))?;
                 exchange(
                     stream,
                     Request {
@@ -154,64 +155,69 @@ impl AdminClient {
     }
 
     pub async fn get(&self, path: &str) -> Result<Value, Failure> {
-        self.ask("GET", path, None).await
+        self.call_json("GET", path, None).await
     }
 
-    /// A report as a table.
+    /// Returns a report as CSV.
     pub async fn csv(&self, path: &str) -> Result<String, Failure> {
-        let answer = self
+        let response = self
             .call_for(CSV, "GET", path, None)
             .await
-            .map_err(|error| Failure::refused(error.to_string()))?;
-        granted("GET", path, answer)
+            .map_err(|error| Failure::runtime(error.to_string()))?;
+        body_of("GET", path, response)
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
-        self.ask("POST", path, Some(body.to_string())).await
+        self.call_json("POST", path, Some(body.to_string())).await
     }
 
     pub async fn delete(&self, path: &str) -> Result<Value, Failure> {
-        self.ask("DELETE", path, None).await
+        self.call_json("DELETE", path, None).await
     }
 
     pub async fn patch(&self, path: &str, body: &Value) -> Result<Value, Failure> {
-        self.ask("PATCH", path, Some(body.to_string())).await
+        self.call_json("PATCH", path, Some(body.to_string())).await
     }
 
-    /// The rows of a list.
+    /// Returns the rows of a list.
     pub async fn list(&self, path: &str) -> Result<Vec<Value>, Failure> {
-        let mut answer = self.get(path).await?;
-        Ok(answer["data"]
+        let mut page = self.get(path).await?;
+        Ok(page["data"]
             .as_array_mut()
             .map(std::mem::take)
             .unwrap_or_default())
     }
 
-    async fn ask(&self, method: &str, path: &str, body: Option<String>) -> Result<Value, Failure> {
-        let answer = self
+    async fn call_json(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<String>,
+    ) -> Result<Value, Failure> {
+        let response = self
             .call(method, path, body)
             .await
-            .map_err(|error| Failure::refused(error.to_string()))?;
-        Ok(serde_json::from_str(&granted(method, path, answer)?).unwrap_or(Value::Null))
+            .map_err(|error| Failure::runtime(error.to_string()))?;
+        Ok(serde_json::from_str(&body_of(method, path, response)?).unwrap_or(Value::Null))
     }
 }
 
-/// The text of an answer, or the server's reason for a refusal.
-fn granted(method: &str, path: &str, (status, text): (u16, String)) -> Result<String, Failure> {
+/// Returns the body of a 2xx response, or the server's error message.
+fn body_of(method: &str, path: &str, (status, text): (u16, String)) -> Result<String, Failure> {
     if (200..300).contains(&status) {
         return Ok(text);
     }
-    let answer: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-    let why = answer["error"]["message"]
+    let body: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+    let cause = body["error"]["message"]
         .as_str()
-        .unwrap_or("the server gave no reason; look at its log");
-    Err(Failure::refused(format!(
-        "{method} {path} was answered {status}: {why}"
+        .unwrap_or("no reason given; check the server's log");
+    Err(Failure::runtime(format!(
+        "{method} {path} failed with {status}: {cause}"
     )))
 }
 
-/// A text inside a query.
-pub fn encoded(text: &str) -> String {
+/// Percent-encodes a query parameter.
+pub fn percent_encode(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     text.bytes()
         .map(|byte| {
@@ -224,15 +230,16 @@ pub fn encoded(text: &str) -> String {
         .collect()
 }
 
-fn not_reached(at: String, why: std::io::Error) -> CallError {
-    match why.kind() {
-        std::io::ErrorKind::PermissionDenied => CallError::NotAllowed { at },
-        _ => CallError::NotReached { at, why },
+fn connect_error(at: String, error: std::io::Error) -> CallError {
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => CallError::PermissionDenied { at },
+        _ => CallError::Unreachable { at, error },
     }
 }
 
-/// Names are not resolved here: a static binary has no resolver of its own machine, and the key must go to no other.
-fn address(host: &str) -> Result<SocketAddr, Failure> {
+/// Parses `HOST[:PORT]`. Only `localhost` is resolved: a static binary has no system resolver, and the key must not be
+/// sent to another host.
+fn parse_host(host: &str) -> Result<SocketAddr, Failure> {
     let with_port = if host.contains(':') && !host.ends_with(']') {
         host.to_owned()
     } else {
@@ -244,7 +251,7 @@ fn address(host: &str) -> Result<SocketAddr, Failure> {
         .unwrap_or(with_port);
     numeric.parse().map_err(|_| {
         Failure::usage(format!(
-            "--url: `{host}` is a name; write the address in numbers, like http://10.0.0.5:4000"
+            "--url: host name `{host}` not supported; use an IP address, e.g. http://10.0.0.5:4000"
         ))
     })
 }
@@ -254,7 +261,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_names_its_address_in_numbers() {
+    fn url_host_must_be_an_ip_address() {
         for (host, expected) in [
             ("127.0.0.1:4000", "127.0.0.1:4000"),
             ("localhost:4000", "127.0.0.1:4000"),
@@ -262,18 +269,22 @@ mod tests {
             ("[::1]", "[::1]:80"),
         ] {
             assert_eq!(
-                address(host).map(|address| address.to_string()).as_deref(),
+                parse_host(host)
+                    .map(|address| address.to_string())
+                    .as_deref(),
                 Ok(expected)
             );
         }
         assert_eq!(
-            address("gateway.lan:4000").expect_err("a name").exit_code(),
+            parse_host("gateway.lan:4000")
+                .expect_err("a name")
+                .exit_code(),
             2
         );
     }
 
     #[test]
-    fn https_is_refused_with_a_way_out() {
+    fn url_https_is_rejected_with_ssh_hint() {
         let failure = AdminClient::at_url("https://gateway.lan", None).expect_err("https");
         assert!(failure.to_string().contains("ssh -L"), "{failure}");
     }

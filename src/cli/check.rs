@@ -1,11 +1,12 @@
-//! `gatekeeper check`: what the configuration comes to, or everything that is wrong with it. It opens no connection and
-//! shows no secret.
+//! `gatekeeper check`: prints the resolved configuration and its providers, or every configuration error. Must never
+//! open a connection or print a secret.
 
 use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Failure, SettingsArgs};
+use super::failure::Failure;
+use super::settings::SettingsArgs;
 use crate::cli::data_dir;
 use crate::cli::table::{print, table};
 use crate::config::{self, LoadedConfig, PriceSetting, Provider};
@@ -13,14 +14,14 @@ use crate::domain::money::Money;
 use crate::price::Sheet;
 use crate::route::RouteTable;
 
-/// More names than this tell nobody more.
+/// Ambiguous model names listed.
 const AMBIGUOUS_SHOWN: usize = 20;
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    place: SettingsArgs,
-    /// The address to listen on; outweighs `listen` in the configuration
+    settings: SettingsArgs,
+    /// Listen address; overrides `listen` in the configuration
     #[arg(long, value_name = "ADDRESS", env = "GATEKEEPER_LISTEN")]
     listen: Option<String>,
 }
@@ -28,29 +29,29 @@ pub struct Args {
 pub fn run(args: Args) -> Result<(), Failure> {
     let loaded = config::load(&config::Overrides {
         listen: args.listen,
-        ..args.place.told()
+        ..args.settings.overrides()
     })?;
     let routes = RouteTable::new(&loaded.config.providers, Arc::new(Sheet::embedded()));
     print(&format!(
         "{}\n{}{}",
-        settings(&loaded),
-        providers(&loaded.config.providers, &routes),
-        ambiguous(&routes)
+        render_settings(&loaded),
+        render_providers(&loaded.config.providers, &routes),
+        render_ambiguous(&routes)
     ))
 }
 
-fn settings(loaded: &LoadedConfig) -> String {
+fn render_settings(loaded: &LoadedConfig) -> String {
     let config = &loaded.config;
     let file = loaded
         .file
         .as_deref()
-        .map_or("none; defaults hold".to_owned(), |file: &Path| {
+        .map_or("none; defaults apply".to_owned(), |file: &Path| {
             file.display().to_string()
         });
-    let state = if data_dir::is_initialised(&config.folder) {
-        "initialised"
+    let state = if data_dir::is_initialized(&config.folder) {
+        "initialized"
     } else {
-        "not initialised; run `gatekeeper init`"
+        "not initialized; run `gatekeeper init`"
     };
     format!(
         "configuration  {file}\nlisten         {}\ndata           {} ({state})\ntimezone       {}\n",
@@ -60,9 +61,10 @@ fn settings(loaded: &LoadedConfig) -> String {
     )
 }
 
-fn providers(providers: &[Arc<Provider>], routes: &RouteTable) -> String {
+fn render_providers(providers: &[Arc<Provider>], routes: &RouteTable) -> String {
     if providers.is_empty() {
-        return "no providers: write a [providers.NAME] with its api_key\n".to_owned();
+        return "no providers configured; add a [providers.NAME] section with its api_key\n"
+            .to_owned();
     }
     let row = |provider: &Arc<Provider>| {
         let models = routes
@@ -79,7 +81,7 @@ fn providers(providers: &[Arc<Provider>], routes: &RouteTable) -> String {
             provider.preset.name.to_owned(),
             provider.base_url.clone(),
             credential.to_owned(),
-            price(provider.price),
+            render_price(provider.price),
             models.to_string(),
         ]
     };
@@ -90,7 +92,7 @@ fn providers(providers: &[Arc<Provider>], routes: &RouteTable) -> String {
     )
 }
 
-fn price(price: PriceSetting) -> String {
+fn render_price(price: PriceSetting) -> String {
     let usd = |pico_per_token: u64| Money::from_pico(i128::from(pico_per_token)).times(1_000_000);
     match price {
         PriceSetting::Sheet(_) => "list prices".to_owned(),
@@ -101,7 +103,7 @@ fn price(price: PriceSetting) -> String {
     }
 }
 
-fn ambiguous(routes: &RouteTable) -> String {
+fn render_ambiguous(routes: &RouteTable) -> String {
     let names: Vec<(&str, &[String])> = routes.ambiguous().collect();
     let mut text = String::new();
     if names.is_empty() {
@@ -111,7 +113,7 @@ fn ambiguous(routes: &RouteTable) -> String {
     // writing to a String cannot fail
     let _ = writeln!(
         text,
-        "\nNames that mean more than one provider ({count}); clients must write the longer form:"
+        "\nambiguous model names ({count}); clients must use one of the qualified names:"
     );
     for (name, forms) in names.iter().take(AMBIGUOUS_SHOWN) {
         let _ = writeln!(text, "  {name}: {}", forms.join(" or "));

@@ -1,41 +1,42 @@
-//! The data folder before there is a server: created for its owner alone; a folder with other things in it is never taken.
+//! Data folder: creates it with mode 0700 and checks that it was initialized. Must never use a folder that contains
+//! other files.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
-use crate::cli::Failure;
+use crate::cli::failure::Failure;
 use crate::config::Config;
 
-/// Whether the books exist.
-pub fn is_initialised(folder: &Path) -> bool {
-    Config::books(folder).exists()
+/// Returns true if the accounting database exists.
+pub fn is_initialized(folder: &Path) -> bool {
+    Config::books_path(folder).exists()
 }
 
-/// The folder to serve from must have been initialised: an empty one would be a gateway without keys and without memory.
-pub fn require_initialised(folder: &Path) -> Result<(), Failure> {
-    if is_initialised(folder) {
+/// Rejects a folder without an accounting database: serving from it would lose all keys and balances.
+pub fn require_initialized(folder: &Path) -> Result<(), Failure> {
+    if is_initialized(folder) {
         return Ok(());
     }
-    let logged = fs::read_dir(folder.join("ledger")).is_ok_and(|mut files| files.next().is_some());
+    let has_wal = fs::read_dir(folder.join("ledger")).is_ok_and(|mut files| files.next().is_some());
     let folder = folder.display();
-    if logged {
-        let message = "has a ledger log and no gatekeeper.redb: the books are gone; nothing was written; restore a backup";
+    if has_wal {
+        let message = "has ledger segments but no gatekeeper.redb: accounting database missing; nothing was written; restore a backup";
         return Err(Failure::configuration(format!(
-            "the data folder {folder} {message}"
+            "data folder {folder} {message}"
         )));
     }
     Err(Failure::configuration(format!(
-        "the data folder {folder} was never initialised; run `gatekeeper init --data {folder}`"
+        "data folder {folder} not initialized; run `gatekeeper init --data {folder}`"
     )))
 }
 
-/// Creates the folder, or takes an empty one, and closes it to others (0700).
+/// Creates the folder, or uses an empty one, with mode 0700.
 pub fn create(folder: &Path) -> Result<(), Failure> {
     let failed = |error: io::Error| {
         Failure::configuration(format!(
-            "the data folder {} cannot be created ({error}); check the path and its owner",
+            "failed to create data folder {} ({error}); check its path and owner",
             folder.display()
         ))
     };
@@ -45,9 +46,9 @@ pub fn create(folder: &Path) -> Result<(), Failure> {
         .create(folder)
         .map_err(failed)?;
     if fs::read_dir(folder).map_err(failed)?.next().is_some() {
-        let message = "has other things in it; name an empty or a new folder with --data";
+        let message = "not empty; name an empty or new folder with --data";
         return Err(Failure::configuration(format!(
-            "the data folder {} {message}",
+            "data folder {} {message}",
             folder.display()
         )));
     }
@@ -59,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_folder_is_for_its_owner_alone_and_a_full_one_is_not_taken() {
+    fn data_folder_is_created_private_and_must_be_empty() {
         let parent = tempfile::tempdir().expect("a temporary folder");
         let folder = parent.path().join("a/b");
         create(&folder).expect("a new folder");
@@ -72,12 +73,12 @@ mod tests {
             0o700
         );
         create(&folder).expect("an empty folder");
-        fs::write(folder.join("letter.txt"), "dear").expect("write");
+        fs::write(folder.join("notes.txt"), "text").expect("write");
         assert!(
             create(&folder)
-                .expect_err("a full folder")
+                .expect_err("a folder with files")
                 .to_string()
-                .contains("has other things in it")
+                .contains("not empty")
         );
         assert_eq!(
             require_initialised(&folder)

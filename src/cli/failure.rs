@@ -1,38 +1,39 @@
-//! Why a command did not do what was asked, in words for the person who typed it, and the exit code for the script.
+//! Failure of a command: a message for the operator and an exit code for scripts. Every error of a folder below becomes
+//! a `Failure` here.
 
 use std::fmt;
 
 use crate::config::ConfigErrors;
 use crate::process::StartError;
 
-/// A message (thing, value, remedy) and an exit code.
+/// A message (cause, value, remedy) and an exit code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     message: String,
     exit_code: u8,
 }
 
-/// `EX_CONFIG`: systemd is told not to restart on it.
+/// `EX_CONFIG`: the systemd unit does not restart on it.
 const CONFIGURATION: u8 = 78;
 
 impl Failure {
-    /// Refused by the server, or failed on the way.
-    pub fn refused(message: impl Into<String>) -> Failure {
+    /// The server refused the command, or an operation failed.
+    pub fn runtime(message: impl Into<String>) -> Failure {
         Failure {
             message: message.into(),
             exit_code: 1,
         }
     }
 
-    /// A part of the books differs; the exit code says which.
-    pub fn differs(message: impl Into<String>, exit_code: u8) -> Failure {
+    /// Verification found a mismatch; the exit code identifies the part.
+    pub fn mismatch(message: impl Into<String>, exit_code: u8) -> Failure {
         Failure {
             message: message.into(),
             exit_code,
         }
     }
 
-    /// The arguments do not go together.
+    /// Invalid command line.
     pub fn usage(message: impl Into<String>) -> Failure {
         Failure {
             message: message.into(),
@@ -40,7 +41,7 @@ impl Failure {
         }
     }
 
-    /// The configuration or the data folder is wrong; trying again will not help.
+    /// Invalid configuration or data folder; a retry does not help.
     pub fn configuration(message: impl Into<String>) -> Failure {
         Failure {
             message: message.into(),
@@ -60,30 +61,28 @@ impl fmt::Display for Failure {
 }
 
 impl From<ConfigErrors> for Failure {
-    fn from(faults: ConfigErrors) -> Failure {
-        let count = faults.0.len();
-        let thing = if count == 1 {
-            "a fault".to_owned()
-        } else {
-            format!("{count} faults")
+    fn from(errors: ConfigErrors) -> Failure {
+        let count = match errors.0.len() {
+            1 => "1 error".to_owned(),
+            count => format!("{count} errors"),
         };
-        let lines: Vec<String> = faults
+        let lines: Vec<String> = errors
             .0
             .iter()
-            .map(|fault| format!("\n  {fault}"))
+            .map(|error| format!("\n  {error}"))
             .collect();
-        Failure::configuration(format!("the configuration has {thing}:{}", lines.concat()))
+        Failure::configuration(format!("invalid configuration, {count}:{}", lines.concat()))
     }
 }
 
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Failure {
-        // what may be different the next time is worth a restart; the rest is for a person
+        // transient causes are worth a restart by systemd; the others need the operator
         match error {
             StartError::Listen { .. }
             | StartError::Server(_)
             | StartError::Random(_)
-            | StartError::Ledger(_) => Failure::refused(error.to_string()),
+            | StartError::Ledger(_) => Failure::runtime(error.to_string()),
             _ => Failure::configuration(error.to_string()),
         }
     }

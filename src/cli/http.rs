@@ -1,5 +1,5 @@
-//! One HTTP/1.1 request and its answer over a connection that is closed afterwards: takes a stream and a request, returns
-//! status and body. Bounded in size and time; never follows a redirect, never keeps a connection.
+//! HTTP/1.1 client of the control plane: sends one request over a stream, returns status and body. Bounded in size and
+//! time; must never follow a redirect or reuse a connection.
 
 use std::io;
 use std::time::Duration;
@@ -8,13 +8,13 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::domain::secret::Secret;
 
-const ANSWER_BYTES_MAX: u64 = 64 << 20;
+const RESPONSE_BYTES_MAX: u64 = 64 << 20;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 pub const JSON: &str = "application/json";
 pub const CSV: &str = "text/csv";
 
-/// What is asked of the server.
+/// Request to the control plane.
 #[derive(Debug)]
 pub struct Request<'a> {
     pub method: &'a str,
@@ -26,35 +26,35 @@ pub struct Request<'a> {
     pub body: Option<String>,
 }
 
-/// Why there is no answer.
+/// Failure of a control-plane call.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     #[error(
-        "no server is reached at {at}: {why}; start one with `gatekeeper serve`, or name its data folder with --data or its address with --url"
+        "no server reachable at {at}: {error}; start one with `gatekeeper serve`, or name its data folder with --data or its address with --url"
     )]
-    NotReached { at: String, why: io::Error },
+    Unreachable { at: String, error: io::Error },
     #[error(
-        "{at} may not be used by this user; run the command as root or as the user that runs the server"
+        "permission denied for {at}; run the command as root or as the user that runs the server"
     )]
-    NotAllowed { at: String },
-    #[error("the connection to the server broke: {0}")]
-    Broken(#[from] io::Error),
-    #[error("the server did not answer within {} seconds; look at its log", DEADLINE.as_secs())]
-    TooSlow,
-    #[error("the server's answer is larger than 64 MiB; ask for less")]
+    PermissionDenied { at: String },
+    #[error("connection to the server failed: {0}")]
+    Connection(#[from] io::Error),
+    #[error("no response from the server within {} s; check its log", DEADLINE.as_secs())]
+    Timeout,
+    #[error("response larger than 64 MiB; narrow the request")]
     TooLarge,
-    #[error("what answered does not speak HTTP as this command expects ({0}); check --url")]
-    NotHttp(&'static str),
+    #[error("invalid HTTP response ({0}); check --url")]
+    InvalidResponse(&'static str),
 }
 
-/// Sends the request and reads the whole answer.
+/// Sends the request and reads the complete response.
 pub async fn exchange<S>(stream: S, request: Request<'_>) -> Result<(u16, String), CallError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     tokio::time::timeout(DEADLINE, send_and_read(stream, request))
         .await
-        .map_err(|_| CallError::TooSlow)?
+        .map_err(|_| CallError::Timeout)?
 }
 
 async fn send_and_read<S>(mut stream: S, request: Request<'_>) -> Result<(u16, String), CallError>
@@ -66,15 +66,15 @@ where
         stream.write_all(body.as_bytes()).await?;
     }
     stream.flush().await?;
-    let mut answer = Vec::new();
+    let mut response = Vec::new();
     stream
-        .take(ANSWER_BYTES_MAX + 1)
-        .read_to_end(&mut answer)
+        .take(RESPONSE_BYTES_MAX + 1)
+        .read_to_end(&mut response)
         .await?;
-    if answer.len() as u64 > ANSWER_BYTES_MAX {
+    if response.len() as u64 > RESPONSE_BYTES_MAX {
         return Err(CallError::TooLarge);
     }
-    read_answer(&answer)
+    parse_response(&response)
 }
 
 impl Request<'_> {
@@ -96,34 +96,34 @@ impl Request<'_> {
     }
 }
 
-fn read_answer(answer: &[u8]) -> Result<(u16, String), CallError> {
-    let end = memchr::memmem::find(answer, b"\r\n\r\n").ok_or(CallError::NotHttp("no head"))?;
-    let head = std::str::from_utf8(&answer[..end])
-        .map_err(|_| CallError::NotHttp("a head that is not text"))?;
-    let body = &answer[end + 4..];
+fn parse_response(response: &[u8]) -> Result<(u16, String), CallError> {
+    let end =
+        memchr::memmem::find(response, b"\r\n\r\n").ok_or(CallError::InvalidResponse("no head"))?;
+    let head = std::str::from_utf8(&response[..end])
+        .map_err(|_| CallError::InvalidResponse("head not UTF-8"))?;
+    let body = &response[end + 4..];
     let status = head
         .strip_prefix("HTTP/1.")
         .and_then(|rest| rest.get(2..5))
         .and_then(|digits| digits.parse().ok());
-    let status = status.ok_or(CallError::NotHttp("no status"))?;
+    let status = status.ok_or(CallError::InvalidResponse("no status"))?;
     let body = match (
         header(head, "transfer-encoding"),
         header(head, "content-length"),
     ) {
-        (Some(coding), _) if coding.eq_ignore_ascii_case("chunked") => unchunked(body)?,
-        (Some(_), _) => return Err(CallError::NotHttp("an unknown transfer encoding")),
+        (Some(coding), _) if coding.eq_ignore_ascii_case("chunked") => decode_chunked(body)?,
+        (Some(_), _) => return Err(CallError::InvalidResponse("unknown transfer encoding")),
         (None, Some(length)) => {
             let length = length
                 .parse()
-                .map_err(|_| CallError::NotHttp("a content-length that is no number"))?;
+                .map_err(|_| CallError::InvalidResponse("invalid content-length"))?;
             body.get(..length)
-                .ok_or(CallError::NotHttp("a body that was cut off"))?
+                .ok_or(CallError::InvalidResponse("truncated body"))?
                 .to_vec()
         }
         (None, None) => body.to_vec(),
     };
-    let body =
-        String::from_utf8(body).map_err(|_| CallError::NotHttp("a body that is not text"))?;
+    let body = String::from_utf8(body).map_err(|_| CallError::InvalidResponse("body not UTF-8"))?;
     Ok((status, body))
 }
 
@@ -138,24 +138,24 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value.trim())
 }
 
-/// Takes the chunks apart. A body without its last chunk was cut off.
-fn unchunked(mut rest: &[u8]) -> Result<Vec<u8>, CallError> {
-    const CUT: CallError = CallError::NotHttp("a body that was cut off");
+/// Decodes a chunked body. A body without its last chunk is truncated.
+fn decode_chunked(mut rest: &[u8]) -> Result<Vec<u8>, CallError> {
+    const TRUNCATED: CallError = CallError::InvalidResponse("truncated body");
     let mut body = Vec::new();
     loop {
-        let end = memchr::memmem::find(rest, b"\r\n").ok_or(CUT)?;
+        let end = memchr::memmem::find(rest, b"\r\n").ok_or(TRUNCATED)?;
         let size = std::str::from_utf8(&rest[..end])
             .ok()
             .and_then(|line| line.split(';').next());
         let size = size
             .and_then(|digits| usize::from_str_radix(digits.trim(), 16).ok())
-            .ok_or(CallError::NotHttp("a chunk without a size"))?;
+            .ok_or(CallError::InvalidResponse("invalid chunk size"))?;
         if size == 0 {
             return Ok(body);
         }
-        let chunk = rest[end + 2..].get(..size).ok_or(CUT)?;
+        let chunk = rest[end + 2..].get(..size).ok_or(TRUNCATED)?;
         body.extend_from_slice(chunk);
-        rest = rest.get(end + 2 + size + 2..).ok_or(CUT)?;
+        rest = rest.get(end + 2 + size + 2..).ok_or(TRUNCATED)?;
     }
 }
 
@@ -175,8 +175,8 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_read_by_its_length_or_its_chunks() {
-        for (answer, expected) in [
+    fn response_is_read_by_length_or_chunks() {
+        for (response, expected) in [
             (
                 "HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\n{}",
                 (201, "{}"),
@@ -187,14 +187,14 @@ mod tests {
             ),
             ("HTTP/1.1 204 No Content\r\n\r\n", (204, "")),
         ] {
-            let (status, body) = read_answer(answer.as_bytes()).expect(answer);
+            let (status, body) = parse_response(response.as_bytes()).expect(response);
             assert_eq!((status, body.as_str()), expected);
         }
     }
 
     #[test]
-    fn what_was_cut_off_or_is_no_http_is_an_error() {
-        for answer in [
+    fn response_truncated_or_invalid_is_an_error() {
+        for response in [
             "",
             "SSH-2.0-OpenSSH\r\n\r\n",
             "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n{}",
@@ -203,12 +203,12 @@ mod tests {
             "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nffffffffffffffff\r\n{}\r\n",
             "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\nx",
         ] {
-            assert!(read_answer(answer.as_bytes()).is_err(), "{answer}");
+            assert!(parse_response(response.as_bytes()).is_err(), "{response}");
         }
     }
 
     #[test]
-    fn the_request_says_its_length_and_carries_the_key() {
+    fn request_head_has_length_and_key() {
         let key = Secret::new("sk-gk-master-x");
         let head = request(Some(&key), Some("{}")).head();
         assert!(

@@ -1,7 +1,8 @@
-//! `gatekeeper init`: creates the data folder and prints its administrative key, once. It never touches a folder that has
-//! books or anything else in it.
+//! `gatekeeper init`: creates the data folder and prints its administrative key, once. Must never change a folder that
+//! contains anything.
 
-use super::{Failure, SettingsArgs};
+use super::failure::Failure;
+use super::settings::SettingsArgs;
 use crate::cli::data_dir;
 use crate::cli::table::print;
 use crate::config;
@@ -10,15 +11,15 @@ use crate::process;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    place: SettingsArgs,
+    settings: SettingsArgs,
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    let config = config::load_base(&args.place.told())?.config;
-    let shown = config.folder.display();
-    if data_dir::is_initialised(&config.folder) {
-        return Err(Failure::refused(format!(
-            "the data folder {shown} is initialised already; start it with `gatekeeper serve`, and make a further administrative key \
+    let config = config::load_base(&args.settings.overrides())?.config;
+    let folder = config.folder.display();
+    if data_dir::is_initialized(&config.folder) {
+        return Err(Failure::runtime(format!(
+            "data folder {folder} already initialized; start the server with `gatekeeper serve`, and create another administrative key \
              with `gatekeeper keys create --admin --name NAME`"
         )));
     }
@@ -27,12 +28,12 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let key = key.expose();
     print(&format!(
         "\
-The data folder {shown} is ready. This is its administrative key; it is shown only now:
+Data folder {folder} created. Its administrative key is shown only now:
 
   {key}
 
-It administers and cannot call models. Next:
-  1. name a provider in gatekeeper.toml:   [providers.NAME], api_key = \"env:VARIABLE\"
+The key administers the gateway and cannot call models. Next:
+  1. add a provider to gatekeeper.toml:   [providers.NAME], api_key = \"env:VARIABLE\"
   2. gatekeeper check
   3. gatekeeper serve
   4. gatekeeper keys create --team eng --budget '$10' --expires 7d

@@ -1,154 +1,152 @@
-//! `gatekeeper keys`: creates, lists and disables keys of the running server. A new key's secret is printed once and kept
-//! nowhere here.
+//! `gatekeeper keys`: creates, lists and disables keys of the running server. The secret of a new key is printed once;
+//! it must never be stored.
 
 use clap::{ArgGroup, Subcommand};
 use serde_json::{Value, json};
 
-use super::Failure;
 use super::admin::{AdminClient, ServerArgs};
+use super::failure::Failure;
 use crate::cli::parse::{BudgetArgument, LimitArguments, expiry};
-use crate::cli::table;
-use crate::cli::table::{budgets, cell, limits, models, print, table};
+use crate::cli::table::{budgets, cell, limits, models, print, print_json, table};
 use crate::process;
 
-/// Team names shown beside an unknown one.
+/// Team names listed in the error about an unknown team.
 const TEAMS_SHOWN: usize = 20;
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Create a virtual key of a team, or with --admin an administrative key
+    /// Create a virtual key of a team or, with --admin, an administrative key
     Create(CreateArgs),
-    /// List the keys with their budgets
+    /// List keys with their budgets
     List(ServerArgs),
-    /// Disable a key: it is refused from the next request on
+    /// Disable a key; requests with it are refused from now on
     Disable(DisableArgs),
 }
 
 #[derive(Clone, Debug, clap::Args)]
-#[command(group(ArgGroup::new("whose").args(["team", "parent", "admin"]).required(true).multiple(true)))]
+#[command(group(ArgGroup::new("owner").args(["team", "parent", "admin"]).required(true).multiple(true)))]
 pub struct CreateArgs {
-    /// The team that the key belongs to
+    /// Team that owns the key
     #[arg(long, value_name = "NAME")]
     team: Option<String>,
-    /// A key that this one stands below, like key_3: it has all limits of that key besides its own
+    /// Parent key, e.g. key_3; its budgets and limits apply in addition to the key's own
     #[arg(long, value_name = "KEY")]
     parent: Option<String>,
-    /// What people call the key [default: the team's name and some letters]
+    /// Name of the key [default: name of the team or parent with a random suffix]
     #[arg(long, visible_alias = "label", value_name = "NAME")]
     name: Option<String>,
-    /// Models that it may call, within those of its team, with `*` for any letters [default: all of them]
+    /// Models that the key may call, within those of its team; `*` is a wildcard [default: all]
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     models: Vec<String>,
-    /// What it may spend: '$10' in total, '$10/day', '$10/week', '$10/month'; may be given more than once
+    /// Budget: '$10' in total, '$10/day', '$10/week' or '$10/month'; may be repeated
     #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
     budget: Vec<BudgetArgument>,
     #[command(flatten)]
     limits: LimitArguments,
-    /// When it ends: 7d, 12h, 30m or an instant like 2026-12-31T00:00:00Z [default: never]
+    /// Expiry: 7d, 12h, 30m or an instant such as 2026-12-31T00:00:00Z [default: never]
     #[arg(long, value_name = "TIME", value_parser = expiry)]
     expires: Option<String>,
-    /// An administrative key: it administers everything and calls no model
+    /// Create an administrative key: it administers everything and cannot call models
     #[arg(long, requires = "name", conflicts_with_all = ["team", "parent", "models", "budget", "rpm", "tpm", "max_parallel", "expires"])]
     admin: bool,
     #[command(flatten)]
-    reach: ServerArgs,
+    server: ServerArgs,
 }
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct DisableArgs {
-    /// The key's id, like key_3, from `gatekeeper keys list`
+    /// Id of the key, e.g. key_3, from `gatekeeper keys list`
     id: String,
     #[command(flatten)]
-    reach: ServerArgs,
+    server: ServerArgs,
 }
 
 pub fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Create(args) => process::block_on(create(args)),
-        Command::List(reach) => process::block_on(list(reach)),
+        Command::List(server) => process::block_on(list(server)),
         Command::Disable(args) => process::block_on(disable(args)),
     }
 }
 
 async fn create(args: CreateArgs) -> Result<(), Failure> {
-    let named = |name: &Option<String>| name.as_ref().is_some_and(|name| !name.trim().is_empty());
-    if !args.admin && !named(&args.parent) && !named(&args.team) {
-        let message = "say whose key it is: --team NAME, or --parent KEY for one below another key, or --admin for an \
+    let is_set = |name: &Option<String>| name.as_ref().is_some_and(|name| !name.trim().is_empty());
+    if !args.admin && !is_set(&args.parent) && !is_set(&args.team) {
+        let message = "missing owner of the key; use --team NAME, --parent KEY for a child key, or --admin for an \
                        administrative key";
         return Err(Failure::usage(message));
     }
-    let admin = args.reach.admin()?;
+    let admin = args.server.admin()?;
     let mut notice = String::new();
-    let (wanted, place) = match (&args.parent, &args.team) {
+    let (body, owner) = match (&args.parent, &args.team) {
         (Some(parent), _) => {
-            let above = admin.get(&format!("/v1/keys/{}", key_id(parent)?)).await?;
+            let parent_key = admin.get(&format!("/v1/keys/{}", key_id(parent)?)).await?;
             (
-                virtual_key(&args, &cell(&above["name"]))?,
-                format!(" below {} ({parent})", cell(&above["name"])),
+                virtual_key(&args, &cell(&parent_key["name"]))?,
+                format!(" below {} ({parent})", cell(&parent_key["name"])),
             )
         }
         (None, Some(team)) => {
             if find_or_create_team(&admin, team).await? {
-                notice = format!("created team {team}, the first one; it may call every model\n");
+                notice = format!("created team {team}, the first one, with access to all models\n");
             }
             (virtual_key(&args, team)?, format!(" of team {team}"))
         }
         (None, None) => (json!({"admin": true, "name": args.name}), String::new()),
     };
-    let key = admin.post("/v1/keys", &wanted).await?;
-    if args.reach.json {
+    let key = admin.post("/v1/keys", &body).await?;
+    if args.server.json {
         eprint!("{notice}");
-        return table::json(&key);
+        return print_json(&key);
     }
-    print(&format!("{notice}{}", created(&key, &place)))
+    print(&format!("{notice}{}", render_created(&key, &owner)))
 }
 
-/// `above` is the name of the team or key that it is made in.
-fn virtual_key(args: &CreateArgs, above: &str) -> Result<Value, Failure> {
+/// Builds the request body for a virtual key. `owner` is the name of its team or parent key.
+fn virtual_key(args: &CreateArgs, owner: &str) -> Result<Value, Failure> {
     let name = match &args.name {
         Some(name) => name.clone(),
-        None => invented_name(above)?,
+        None => generate_name(owner)?,
     };
     let budgets: Vec<Value> = args.budget.iter().map(BudgetArgument::json).collect();
-    let mut wanted =
+    let mut body =
         json!({"name": name, "models": args.models, "expires": args.expires, "budgets": budgets});
-    for (member, value) in [("team", &args.team), ("parent", &args.parent)] {
+    for (field, value) in [("team", &args.team), ("parent", &args.parent)] {
         if let Some(value) = value {
-            wanted[member] = json!(value);
+            body[field] = json!(value);
         }
     }
-    args.limits.put_into(&mut wanted);
-    Ok(wanted)
+    args.limits.add_to(&mut body);
+    Ok(body)
 }
 
-/// Names are unique in a team, so an invented one has some chance in it.
-fn invented_name(above: &str) -> Result<String, Failure> {
-    let mut letters = [0; 3];
-    getrandom::fill(&mut letters).map_err(|error| {
-        Failure::refused(format!("the system gives no random numbers: {error}"))
-    })?;
-    let [one, two, three] = letters;
-    Ok(format!("{above}-{one:02x}{two:02x}{three:02x}"))
+/// Generates a name with a random suffix, because names are unique in a team.
+fn generate_name(owner: &str) -> Result<String, Failure> {
+    let mut random = [0; 3];
+    getrandom::fill(&mut random)
+        .map_err(|error| Failure::runtime(format!("failed to read random numbers: {error}")))?;
+    let [one, two, three] = random;
+    Ok(format!("{owner}-{one:02x}{two:02x}{three:02x}"))
 }
 
-/// Whether the team had to be created: on an instance without any the first use must succeed; with others there, a name
-/// that is not among them is a typing error.
-async fn find_or_create_team(admin: &AdminClient, wanted: &str) -> Result<bool, Failure> {
+/// Returns true if the team was created. The first team is created on demand; if other teams exist, an unknown name is
+/// taken for a typing error.
+async fn find_or_create_team(admin: &AdminClient, name: &str) -> Result<bool, Failure> {
     let teams = admin.list("/v1/teams").await?;
     if teams.is_empty() {
-        admin.post("/v1/teams", &json!({"name": wanted})).await?;
+        admin.post("/v1/teams", &json!({"name": name})).await?;
         return Ok(true);
     }
     if teams
         .iter()
-        .any(|team| team["name"] == wanted || team["id"] == wanted)
+        .any(|team| team["name"] == name || team["id"] == name)
     {
         return Ok(false);
     }
-    Err(Failure::refused(unknown_team(wanted, &teams)))
+    Err(Failure::runtime(unknown_team(name, &teams)))
 }
 
-fn unknown_team(wanted: &str, teams: &[Value]) -> String {
+fn unknown_team(name: &str, teams: &[Value]) -> String {
     let names: Vec<String> = teams
         .iter()
         .take(TEAMS_SHOWN)
@@ -161,38 +159,36 @@ fn unknown_team(wanted: &str, teams: &[Value]) -> String {
         String::new()
     };
     format!(
-        "there is no team `{wanted}`; the teams are {}{more}; create it with `gatekeeper teams create {wanted}`",
+        "unknown team `{name}`; the teams are {}{more}; create it with `gatekeeper teams create {name}`",
         names.join(", ")
     )
 }
 
-/// `place` is empty for an administrative key.
-fn created(key: &Value, place: &str) -> String {
+/// Renders a new key. `owner` is empty for an administrative key.
+fn render_created(key: &Value, owner: &str) -> String {
     let (id, name, secret) = (cell(&key["id"]), cell(&key["name"]), cell(&key["key"]));
-    let what = match place {
-        "" => format!(
-            "created administrative key {name} ({id}); it administers and calls no models\n"
-        ),
-        place => format!(
-            "created key {name} ({id}){place}\n  models   {}\n  budgets  {}\n  limits   {}\n  expires  {}\n",
+    let summary = match owner {
+        "" => format!("created administrative key {name} ({id}); it cannot call models\n"),
+        owner => format!(
+            "created key {name} ({id}){owner}\n  models   {}\n  budgets  {}\n  limits   {}\n  expires  {}\n",
             models(&key["models"]),
             budgets(&key["budgets"]),
             limits(&key["limits"]),
             expires(key)
         ),
     };
-    format!("{what}\n  {secret}\n\nThe key is shown only now.\n")
+    format!("{summary}\n  {secret}\n\nThe key is shown only now.\n")
 }
 
 fn expires(key: &Value) -> String {
     key["expires_at"].as_str().unwrap_or("never").to_owned()
 }
 
-async fn list(reach: ServerArgs) -> Result<(), Failure> {
-    let admin = reach.admin()?;
+async fn list(server: ServerArgs) -> Result<(), Failure> {
+    let admin = server.admin()?;
     let keys = admin.list("/v1/keys").await?;
-    if reach.json {
-        return table::json(&Value::Array(keys));
+    if server.json {
+        return print_json(&Value::Array(keys));
     }
     if keys.is_empty() {
         return print("no keys yet; create one with `gatekeeper keys create --team NAME`\n");
@@ -241,21 +237,21 @@ fn row(key: &Value, teams: &[Value]) -> Vec<String> {
 async fn disable(args: DisableArgs) -> Result<(), Failure> {
     let path = format!("/v1/keys/{}", key_id(&args.id)?);
     let key = args
-        .reach
+        .server
         .admin()?
         .patch(&path, &json!({"disabled": true}))
         .await?;
-    if args.reach.json {
-        return table::json(&key);
+    if args.server.json {
+        return print_json(&key);
     }
     print(&format!(
-        "disabled key {} ({}); it is refused from the next request on\n",
+        "disabled key {} ({}); requests with it are refused from now on\n",
         cell(&key["name"]),
         args.id
     ))
 }
 
-/// A key in a path is named by its id.
+/// Checks that the text is an id, so that it is safe in a path.
 fn key_id(text: &str) -> Result<&str, Failure> {
     if text
         .bytes()
@@ -264,7 +260,7 @@ fn key_id(text: &str) -> Result<&str, Failure> {
         return Ok(text);
     }
     Err(Failure::usage(
-        "a key is named by its id, like key_3; `gatekeeper keys list` shows it",
+        "invalid key id; name the key by its id, e.g. key_3, as shown by `gatekeeper keys list`",
     ))
 }
 
@@ -273,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unknown_team_is_told_the_teams_and_the_command() {
+    fn unknown_team_error_lists_teams_and_command() {
         let teams: Vec<Value> = (0..25)
             .map(|number| json!({"name": format!("t{number}")}))
             .collect();
@@ -287,9 +283,9 @@ mod tests {
     }
 
     #[test]
-    fn the_secret_of_a_new_key_stands_alone_on_its_line() {
+    fn created_key_secret_is_alone_on_its_line() {
         let key = json!({"id": "key_1", "name": "eng-1", "key": "sk-gk-eng-x", "models": [], "budgets": []});
-        let text = created(&key, " of team eng");
+        let text = render_created(&key, " of team eng");
         assert!(
             text.lines().any(|line| line.trim() == "sk-gk-eng-x"),
             "{text}"

@@ -1,82 +1,81 @@
-//! `gatekeeper ledger`: what is wrong in the books and how it is put right, as the running server has it. The exit code of
-//! `verify` says which part differs.
+//! `gatekeeper ledger`: verifies the books of the running server and corrects requests. The exit code of `verify`
+//! identifies the part that differs.
 
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::Failure;
-use super::admin::{AdminClient, ServerArgs, encoded};
+use super::admin::{AdminClient, ServerArgs, percent_encode};
+use super::failure::Failure;
 use crate::cli::parse::correction;
-use crate::cli::table;
-use crate::cli::table::{cell, print, table};
+use crate::cli::table::{cell, print, print_json, table};
 use crate::process;
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Compute balances and roll-ups once more from the records and say what differs
+    /// Recompute balances and roll-ups from the records and report differences
     Verify(ServerArgs),
-    /// List the requests that were in flight when the server ended: they are booked at their ceiling
+    /// List orphans: requests in flight when the server was killed, recorded at their ceiling
     Orphans(OrphansArgs),
-    /// Write a compensating entry for one request
+    /// Correct the cost of one request
     Correct(CorrectArgs),
 }
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct OrphansArgs {
-    /// Correct them all to their estimate, in one audited command
+    /// Correct all orphans to their estimates, as one audited change
     #[arg(long)]
     settle_estimated: bool,
-    /// Only those of this team: an id or a name
+    /// Only orphans of this team, by id or name
     #[arg(long, value_name = "TEAM")]
     team: Option<String>,
     #[command(flatten)]
-    reach: ServerArgs,
+    server: ServerArgs,
 }
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct CorrectArgs {
-    /// The request's id, as in the header x-gatekeeper-request-id
+    /// Id of the request, from the header x-gatekeeper-request-id
     request: String,
-    /// What is added to its cost: '-$0.12' gives back
+    /// Amount added to the cost; negative for a refund: '-$0.12'
     #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true, value_parser = correction)]
     amount: String,
-    /// Why, for the audit log: up to 500 characters
+    /// Reason for the audit log, up to 500 characters
     #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// Which attempt, where the request had more than one
+    /// Number of the attempt, if the request had several
     #[arg(long, value_name = "NUMBER")]
     attempt: Option<u8>,
     #[command(flatten)]
-    reach: ServerArgs,
+    server: ServerArgs,
 }
 
 pub fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Verify(reach) => process::block_on(verify(reach)),
-        Command::Orphans(args) if args.settle_estimated => process::block_on(settle(args)),
-        Command::Orphans(args) => process::block_on(orphans(args)),
+        Command::Verify(server) => process::block_on(verify(server)),
+        Command::Orphans(args) if args.settle_estimated => process::block_on(settle_orphans(args)),
+        Command::Orphans(args) => process::block_on(show_orphans(args)),
         Command::Correct(args) => process::block_on(correct(args)),
     }
 }
 
-async fn verify(reach: ServerArgs) -> Result<(), Failure> {
-    let verified = reach.admin()?.get("/v1/ledger/verify").await?;
-    if reach.json {
-        table::json(&verified)?;
+async fn verify(server: ServerArgs) -> Result<(), Failure> {
+    let report = server.admin()?.get("/v1/ledger/verify").await?;
+    if server.json {
+        print_json(&report)?;
     } else {
-        print(&verification(&verified))?;
+        print(&render_report(&report))?;
     }
-    match differs(&verified) {
-        Some((part, exit_code)) => Err(Failure::differs(
-            format!("the books do not agree: {part} differ"),
+    match first_mismatch(&report) {
+        Some((part, exit_code)) => Err(Failure::mismatch(
+            format!("books inconsistent: {part} differ"),
             exit_code,
         )),
         None => Ok(()),
     }
 }
 
-/// The first part that differs, and its exit code.
-fn differs(verified: &Value) -> Option<(&'static str, u8)> {
+/// Returns the first part that differs and its exit code.
+fn first_mismatch(report: &Value) -> Option<(&'static str, u8)> {
     let parts = [
         ("records", 10),
         ("balances", 11),
@@ -84,30 +83,30 @@ fn differs(verified: &Value) -> Option<(&'static str, u8)> {
         ("log", 13),
     ];
     parts.into_iter().find(|(part, _)| {
-        verified["differing"][part]
+        report["differing"][part]
             .as_u64()
             .is_some_and(|count| count > 0)
     })
 }
 
-fn verification(verified: &Value) -> String {
-    let log = &verified["log"];
+fn render_report(report: &Value) -> String {
+    let log = &report["log"];
     let mut text = format!(
         "{} records, {} corrections, {} balances, {} roll-ups; log written {}, synced {}, applied {}\n",
-        cell(&verified["records"]),
-        cell(&verified["corrections"]),
-        cell(&verified["balances"]),
-        cell(&verified["rollups"]),
+        cell(&report["records"]),
+        cell(&report["corrections"]),
+        cell(&report["balances"]),
+        cell(&report["rollups"]),
         cell(&log["written"]),
         cell(&log["synced"]),
         cell(&log["applied"]),
     );
-    if let Some(from) = verified["compared_from"].as_str() {
+    if let Some(from) = report["compared_from"].as_str() {
         text += &format!(
-            "hours and days before {from} were not compared: their requests are no longer kept (`[retention]`)\n"
+            "roll-ups before {from} were not compared: their records were deleted (`[retention]`)\n"
         );
     }
-    for difference in verified["differences"].as_array().into_iter().flatten() {
+    for difference in report["differences"].as_array().into_iter().flatten() {
         text += &format!(
             "{}: {}: {}\n",
             cell(&difference["part"]),
@@ -115,15 +114,17 @@ fn verification(verified: &Value) -> String {
             cell(&difference["says"])
         );
     }
-    if verified["agrees"] == true {
+    if report["agrees"] == true {
         text += "all agree\n";
     }
     text
 }
 
-/// All pages of the orphans, as one list.
-async fn listed(admin: &AdminClient, team: Option<&str>) -> Result<Value, Failure> {
-    let team = team.map_or(String::new(), |team| format!("&team={}", encoded(team)));
+/// Fetches all pages of orphans as one list.
+async fn fetch_orphans(admin: &AdminClient, team: Option<&str>) -> Result<Value, Failure> {
+    let team = team.map_or(String::new(), |team| {
+        format!("&team={}", percent_encode(team))
+    });
     let (mut rows, mut after) = (Vec::new(), String::new());
     loop {
         let mut page = admin
@@ -145,30 +146,30 @@ async fn listed(admin: &AdminClient, team: Option<&str>) -> Result<Value, Failur
     }
 }
 
-async fn orphans(args: OrphansArgs) -> Result<(), Failure> {
-    let page = listed(&args.reach.admin()?, args.team.as_deref()).await?;
-    if args.reach.json {
-        table::json(&page)
+async fn show_orphans(args: OrphansArgs) -> Result<(), Failure> {
+    let page = fetch_orphans(&args.server.admin()?, args.team.as_deref()).await?;
+    if args.server.json {
+        print_json(&page)
     } else {
-        print(&orphans_shown(&page))
+        print(&render_orphans(&page))
     }
 }
 
-fn orphans_shown(page: &Value) -> String {
+fn render_orphans(page: &Value) -> String {
     let row = |orphan: &Value| {
-        let heard = match &orphan["last_heard"] {
+        let progress = match &orphan["last_heard"] {
             Value::Null => "nothing".to_owned(),
-            heard => format!(
+            progress => format!(
                 "{} bytes after {} ms",
-                cell(&heard["output_bytes"]),
-                cell(&heard["after_ms"])
+                cell(&progress["output_bytes"]),
+                cell(&progress["after_ms"])
             ),
         };
         let names = ["id", "at", "key", "model", "cost_usd", "estimate_usd"];
         names
             .iter()
             .map(|name| cell(&orphan[*name]))
-            .chain([heard])
+            .chain([progress])
             .collect::<Vec<String>>()
     };
     let rows: Vec<Vec<String>> = page["data"]
@@ -178,30 +179,29 @@ fn orphans_shown(page: &Value) -> String {
         .map(row)
         .collect();
     if rows.is_empty() {
-        return "no orphans: no request is booked at its ceiling without having been corrected\n"
-            .to_owned();
+        return "no orphans\n".to_owned();
     }
     let heading = [
         "REQUEST",
         "AT",
         "KEY",
         "MODEL",
-        "BOOKED USD",
+        "COST USD",
         "ESTIMATE USD",
-        "LAST HEARD OF",
+        "LAST PROGRESS",
     ];
     table(&heading, &rows) + "\ncorrect them with `gatekeeper ledger orphans --settle-estimated`\n"
 }
 
-async fn settle(args: OrphansArgs) -> Result<(), Failure> {
+async fn settle_orphans(args: OrphansArgs) -> Result<(), Failure> {
     let body = json!({"orphans": "estimated", "team": args.team});
     let corrected = args
-        .reach
+        .server
         .admin()?
         .post("/v1/ledger/corrections", &body)
         .await?;
-    if args.reach.json {
-        return table::json(&corrected);
+    if args.server.json {
+        return print_json(&corrected);
     }
     print(&format!(
         "corrected {} orphans by ${}; {} are left\n",
@@ -214,12 +214,12 @@ async fn settle(args: OrphansArgs) -> Result<(), Failure> {
 async fn correct(args: CorrectArgs) -> Result<(), Failure> {
     let body = json!({"request": args.request, "attempt": args.attempt, "amount": args.amount, "reason": args.reason});
     let corrected = args
-        .reach
+        .server
         .admin()?
         .post("/v1/ledger/corrections", &body)
         .await?;
-    if args.reach.json {
-        return table::json(&corrected);
+    if args.server.json {
+        return print_json(&corrected);
     }
     print(&format!(
         "corrected {} by ${}\n",
@@ -233,29 +233,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_exit_code_says_which_part_differs() {
-        let verified = |records, balances, rollups, log| json!({"differing": {"records": records, "balances": balances, "rollups": rollups, "log": log}});
+    fn verify_exit_code_identifies_the_first_mismatch() {
+        let report = |records, balances, rollups, log| json!({"differing": {"records": records, "balances": balances, "rollups": rollups, "log": log}});
         for (answer, expected) in [
-            (verified(0, 0, 0, 0), None),
-            (verified(1, 1, 0, 0), Some(10)),
-            (verified(0, 2, 1, 0), Some(11)),
-            (verified(0, 0, 1, 1), Some(12)),
-            (verified(0, 0, 0, 1), Some(13)),
+            (report(0, 0, 0, 0), None),
+            (report(1, 1, 0, 0), Some(10)),
+            (report(0, 2, 1, 0), Some(11)),
+            (report(0, 0, 1, 1), Some(12)),
+            (report(0, 0, 0, 1), Some(13)),
         ] {
-            assert_eq!(differs(&answer).map(|(_, code)| code), expected);
+            assert_eq!(first_mismatch(&answer).map(|(_, code)| code), expected);
         }
     }
 
     #[test]
-    fn an_orphan_is_shown_with_what_is_known_of_it() {
+    fn orphan_is_rendered_with_progress_and_remedy() {
         let orphan = json!({"id": "req_1", "at": "2026-11-23T10:00:00Z", "key": "key_1", "model": "m", "cost_usd": "0.5",
             "estimate_usd": "0.02", "last_heard": {"output_bytes": 300, "after_ms": 4000}});
-        let text = orphans_shown(&json!({"data": [orphan]}));
+        let text = render_orphans(&json!({"data": [orphan]}));
         assert!(
             text.contains("300 bytes after 4000 ms") && text.contains("--settle-estimated"),
             "{text}"
         );
-        assert!(orphans_shown(&json!({"data": []})).starts_with("no orphans"));
-        assert_eq!(encoded("a&b c"), "a%26b%20c");
+        assert!(render_orphans(&json!({"data": []})).starts_with("no orphans"));
+        assert_eq!(percent_encode("a&b c"), "a%26b%20c");
     }
 }

@@ -1,32 +1,31 @@
-//! `gatekeeper memory`: empties what is kept of models' thoughts, in the running server.
+//! `gatekeeper memory`: deletes the stored reasoning of the running server.
 
 use clap::Subcommand;
 
-use super::Failure;
 use super::admin::ServerArgs;
-use crate::cli::table;
-use crate::cli::table::{cell, print};
+use super::failure::Failure;
+use crate::cli::table::{cell, print, print_json};
 use crate::process;
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Throw away what is kept of models' thoughts for clients that cannot carry it
+    /// Delete all stored reasoning; conversations in progress lose it
     Purge(ServerArgs),
 }
 
 pub fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Purge(reach) => process::block_on(purge(reach)),
+        Command::Purge(server) => process::block_on(purge(server)),
     }
 }
 
-async fn purge(reach: ServerArgs) -> Result<(), Failure> {
-    let purged = reach.admin()?.delete("/v1/reasoning-memory").await?;
-    if reach.json {
-        return table::json(&purged);
+async fn purge(server: ServerArgs) -> Result<(), Failure> {
+    let purged = server.admin()?.delete("/v1/reasoning-memory").await?;
+    if server.json {
+        return print_json(&purged);
     }
     print(&format!(
-        "{} entries of the reasoning memory are thrown away\n",
+        "{} entries deleted from the reasoning memory\n",
         cell(&purged["entries"])
     ))
 }

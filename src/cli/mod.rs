@@ -1,5 +1,5 @@
-//! The command line: takes the arguments, runs one command, answers with what to print and an exit code. One file per
-//! command; nothing here decides about keys, budgets or money: that is asked of the running server.
+//! Command line: parses the arguments, runs one command (one file each), prints its result and returns an exit code.
+//! Keys, budgets and money are decided by the running server, never here.
 
 mod admin;
 mod check;
@@ -15,29 +15,26 @@ mod memory;
 mod parse;
 mod requests;
 mod serve;
+mod settings;
 mod signals;
 mod table;
 mod teams;
 mod usage;
 mod verify;
 
-use std::path::PathBuf;
-
-use clap::{Args, Parser, Subcommand};
-
-use crate::config::Overrides;
+use clap::{Parser, Subcommand};
 
 pub use failure::Failure;
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0   done
-  1   refused or failed; the message says what and why
-  2   the command line is wrong
-  10  `ledger verify`: records differ (11 balances, 12 roll-ups, 13 the log)
-  78  the configuration or the data folder is wrong";
+  1   refused or failed; the message names the cause
+  2   invalid command line
+  10  `ledger verify`: records differ (11 balances, 12 roll-ups, 13 the WAL)
+  78  invalid configuration or data folder";
 
-/// An AI gateway and control plane: virtual keys, budgets that hold, books that survive kill -9.
+/// AI gateway and control plane with virtual keys, hard budgets and crash-safe accounting
 #[derive(Debug, Parser)]
 #[command(name = "gatekeeper", version, after_help = EXIT_CODES)]
 pub struct Cli {
@@ -49,11 +46,11 @@ pub struct Cli {
 enum Command {
     /// Run the gateway until SIGTERM or Ctrl-C
     Serve(serve::Args),
-    /// Run the gateway with a simulated provider, three teams and commands to paste
+    /// Run the gateway with a simulated provider, three teams and sample commands
     Demo(demo::Args),
     /// Create the data folder and print the administrative key, once
     Init(init::Args),
-    /// Read the configuration and say everything that is wrong with it
+    /// Check the configuration and report all errors
     Check(check::Args),
     /// Create, list and disable keys
     #[command(subcommand)]
@@ -61,49 +58,29 @@ enum Command {
     /// Create and list teams
     #[command(subcommand)]
     Teams(teams::Command),
-    /// Say what a key may do, and why not if it may not
+    /// Show the permissions of a key, or the reason why it is refused
     Verify(verify::Args),
-    /// Show what was used and what it cost: this month by team and model, or as asked
+    /// Show usage and cost, by default of this month by team and model
     Usage(usage::Args),
-    /// Explain what a request cost
+    /// Explain the cost of a request
     #[command(subcommand)]
     Requests(requests::Command),
     /// Verify and correct the books
     #[command(subcommand)]
     Ledger(ledger::Command),
-    /// Empty what is kept of models' thoughts
+    /// Delete stored reasoning
     #[command(subcommand)]
     Memory(memory::Command),
-    /// Show the time that budgets go by, beside the wall clock
+    /// Show the adopted time, which budgets use, and the wall clock
     Clock(clock::Args),
 }
 
-/// Where the settings and the data are.
-#[derive(Clone, Debug, Args)]
-struct SettingsArgs {
-    /// The configuration file [default: ./gatekeeper.toml, else /etc/gatekeeper/gatekeeper.toml]
-    #[arg(long, value_name = "FILE", env = "GATEKEEPER_CONFIG")]
-    config: Option<PathBuf>,
-    /// The data folder; outweighs `data` in the configuration
-    #[arg(long, value_name = "FOLDER", env = "GATEKEEPER_DATA")]
-    data: Option<PathBuf>,
-}
-
-impl SettingsArgs {
-    fn told(&self) -> Overrides {
-        Overrides {
-            config: self.config.clone(),
-            data: self.data.clone(),
-            listen: None,
-        }
-    }
-}
-
-/// The arguments of this process. A wrong one ends it here, with exit code 2.
+/// Parses the arguments of this process; exits with code 2 if they are invalid.
 pub fn parse() -> Cli {
     Cli::parse()
 }
 
+/// Runs the command to its end.
 pub fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Serve(args) => serve::run(args),
@@ -126,13 +103,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_consistent() {
+    fn command_line_definition_is_consistent() {
         use clap::CommandFactory;
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn the_commands_that_people_are_shown_are_understood() {
+    fn documented_commands_are_parsed() {
         for line in [
             "gatekeeper demo",
             "gatekeeper demo --listen 127.0.0.1:4001",

@@ -1,5 +1,5 @@
-//! Money, time and models as people type them: takes the text of an argument, answers with what the server is told, or
-//! with how to write it. The server checks again; this only answers sooner.
+//! Argument parsers for money, limits and expiry: take the text of an argument, return the value for the request body or
+//! an error with the syntax. The server validates again; these only fail earlier.
 
 use std::num::NonZeroU32;
 use std::str::FromStr;
@@ -18,7 +18,7 @@ pub struct BudgetArgument {
 }
 
 impl BudgetArgument {
-    /// The form in which the server takes it.
+    /// Returns the value in the request body.
     pub fn json(&self) -> Value {
         json!({"limit": self.limit.to_string(), "period": self.period.as_str()})
     }
@@ -28,25 +28,25 @@ impl FromStr for BudgetArgument {
     type Err = String;
 
     fn from_str(text: &str) -> Result<BudgetArgument, String> {
-        let (amount, window) = text.split_once('/').unwrap_or((text, "total"));
-        let period = match window.trim() {
+        let (amount, period_word) = text.split_once('/').unwrap_or((text, "total"));
+        let period = match period_word.trim() {
             "day" => Some(Period::Daily),
             "week" => Some(Period::Weekly),
             "month" => Some(Period::Monthly),
             word => Period::parse(word),
         };
         let period = period
-            .ok_or_else(|| format!("`{window}` is no window of a budget; write '$10', '$10/day', '$10/week' or '$10/month'"))?;
-        // the shell makes `0` of an unquoted `$10`, and nothing of an unquoted `$ten`
+            .ok_or_else(|| format!("invalid budget period `{period_word}`; write '$10', '$10/day', '$10/week' or '$10/month'"))?;
+        // the shell expands an unquoted `$10` to `0` and an unquoted `$ten` to nothing
         if amount.trim().is_empty() || Money::parse(amount).is_ok_and(|limit| limit.is_zero()) {
-            return Err("the amount is nothing; put it in single quotes, or the shell takes it for a variable: '$10'".to_owned());
+            return Err("empty amount; write it in single quotes, so that the shell does not expand it: '$10'".to_owned());
         }
         let limit = Money::parse(amount).map_err(|error| error.to_string())?;
         Ok(BudgetArgument { limit, period })
     }
 }
 
-/// What may pass in a minute and run at once; flags that a key and a team share.
+/// Rate limit flags, shared by keys and teams.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct LimitArguments {
     /// Requests per minute
@@ -55,21 +55,21 @@ pub struct LimitArguments {
     /// Tokens per minute, input and output together
     #[arg(long, value_name = "COUNT", allow_hyphen_values = true, value_parser = count)]
     tpm: Option<NonZeroU32>,
-    /// Calls that run at the same time
+    /// Parallel calls
     #[arg(long, value_name = "COUNT", allow_hyphen_values = true, value_parser = count)]
     max_parallel: Option<NonZeroU32>,
 }
 
 impl LimitArguments {
-    /// Writes them into the object that the server takes.
-    pub fn put_into(&self, object: &mut Value) {
+    /// Adds the limits to a request body.
+    pub fn add_to(&self, body: &mut Value) {
         for (name, limit) in [
             ("rpm", self.rpm),
             ("tpm", self.tpm),
             ("max_parallel", self.max_parallel),
         ] {
             if let Some(limit) = limit {
-                object[name] = json!(limit);
+                body[name] = json!(limit);
             }
         }
     }
@@ -78,23 +78,23 @@ impl LimitArguments {
 fn count(text: &str) -> Result<NonZeroU32, String> {
     text.parse().map_err(|_| {
         format!(
-            "`{text}` is no limit; write a whole number from 1 to {}, or leave it out",
+            "invalid limit `{text}`; write a whole number from 1 to {}, or omit the flag",
             u32::MAX
         )
     })
 }
 
-/// `-$0.12`, `0.12`: an amount that is added to what was booked. Passed on as plain digits.
+/// Parses the amount of a correction, `-$0.12` or `0.12`, and returns its digits.
 pub fn correction(text: &str) -> Result<String, String> {
     let amount = Money::parse_signed(text).map_err(|error| error.to_string())?;
-    // the shell makes `-.12` of an unquoted `-$0.12` and `-` of `-$x`
+    // the shell expands an unquoted `-$0.12` to `-.12` and `-$x` to `-`
     if amount.is_zero() {
-        return Err("the amount is nothing; put it in single quotes, or the shell takes it for a variable: '-$0.12'".to_owned());
+        return Err("empty amount; write it in single quotes, so that the shell does not expand it: '-$0.12'".to_owned());
     }
     Ok(amount.to_string())
 }
 
-/// Checks `7d`, `12h`, `30m` or an instant, and passes it on as it was typed: the server's clock decides.
+/// Validates `7d`, `12h`, `30m` or an instant and returns it unchanged: durations count from the server's clock.
 pub fn expiry(text: &str) -> Result<String, String> {
     let (digits, unit) =
         text.split_at(text.len() - text.chars().next_back().map_or(0, char::len_utf8));
@@ -104,7 +104,7 @@ pub fn expiry(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err(format!(
-        "`{text}` is no time to expire; write 7d, 12h, 30m or an instant like 2026-12-31T00:00:00Z"
+        "invalid expiry `{text}`; write 7d, 12h, 30m or an instant such as 2026-12-31T00:00:00Z"
     ))
 }
 
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_budget_is_an_amount_and_a_window() {
+    fn budget_is_an_amount_and_a_period() {
         for (typed, limit, period) in [
             ("$10", "10", "total"),
             ("10", "10", "total"),
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_budget_is_told_how_to_write_one() {
+    fn budget_invalid_error_shows_syntax() {
         for (typed, expected) in [
             ("ten", "not an amount"),
             ("-1", "not an amount"),
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_correction_may_be_negative_and_is_something() {
+    fn correction_may_be_negative_but_not_zero() {
         for (typed, expected) in [("-$0.12", "-0.12"), ("0.5", "0.5"), ("$-3", "-3")] {
             assert_eq!(correction(typed).as_deref(), Ok(expected));
         }
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expiry_is_a_duration_or_an_instant() {
+    fn expiry_is_a_duration_or_an_instant() {
         for typed in [
             "7d",
             "12h",

@@ -1,27 +1,26 @@
-//! `gatekeeper requests explain`: what a request cost, as the sum of its record. Adds nothing up by itself that the server
-//! has not booked: every figure stands in the record.
+//! `gatekeeper requests explain`: renders the cost of a request as the sum in its usage record. Must never compute a
+//! figure that is not in the record.
 
 use clap::Subcommand;
 use serde_json::Value;
 
-use super::Failure;
 use super::admin::ServerArgs;
-use crate::cli::table;
-use crate::cli::table::{cell, print};
+use super::failure::Failure;
+use crate::cli::table::{cell, print, print_json};
 use crate::process;
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Show a request's cost line by line: counts, rates, what was held, which budgets were charged
+    /// Show the cost of a request line by line: counts, rates, hold, charged budgets
     Explain(ExplainArgs),
 }
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct ExplainArgs {
-    /// The request's id, as in the header x-gatekeeper-request-id
+    /// Id of the request, from the header x-gatekeeper-request-id
     request: String,
     #[command(flatten)]
-    reach: ServerArgs,
+    server: ServerArgs,
 }
 
 pub fn run(command: Command) -> Result<(), Failure> {
@@ -38,23 +37,23 @@ async fn explain(args: ExplainArgs) -> Result<(), Failure> {
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
     {
         return Err(Failure::usage(
-            "a request's id is `req_` and 26 letters, as in the header x-gatekeeper-request-id",
+            "invalid request id; write `req_` and 26 characters, as in the header x-gatekeeper-request-id",
         ));
     }
     let request = args
-        .reach
+        .server
         .admin()?
         .get(&format!("/v1/requests/{id}"))
         .await?;
-    if args.reach.json {
-        table::json(&request)
+    if args.server.json {
+        print_json(&request)
     } else {
-        print(&explained(&request))
+        print(&render_request(&request))
     }
 }
 
-fn explained(request: &Value) -> String {
-    let whose = |name: &str, id: &Value| match &request[name] {
+fn render_request(request: &Value) -> String {
+    let named = |name: &str, id: &Value| match &request[name] {
         Value::Null => cell(id),
         name => format!("{} ({})", cell(name), cell(id)),
     };
@@ -66,20 +65,20 @@ fn explained(request: &Value) -> String {
     if let Some(first) = attempts.first() {
         text += &format!(
             "  key      {}\n  team     {}\n",
-            whose("key_name", &first["key"]),
-            whose("team_name", &first["team"])
+            named("key_name", &first["key"]),
+            named("team_name", &first["team"])
         );
     }
     let refusal = &request["refusal"];
     if !refusal.is_null() {
-        text += &refused(
+        text += &render_refusal(
             refusal,
-            &whose("key_name", &refusal["key"]),
-            &whose("team_name", &refusal["team"]),
+            &named("key_name", &refusal["key"]),
+            &named("team_name", &refusal["team"]),
         );
     }
     for attempt in attempts {
-        text += &attempt_explained(attempt, &request["budgets"]);
+        text += &render_attempt(attempt, &request["budgets"]);
     }
     if attempts.len() > 1 {
         text += &format!("\n  all attempts  ${}\n", cell(&request["net_cost_usd"]));
@@ -87,20 +86,20 @@ fn explained(request: &Value) -> String {
     text
 }
 
-fn refused(refusal: &Value, key: &str, team: &str) -> String {
-    let asked = match refusal["model_asked"].as_str() {
-        Some("") | None => "nothing that could be read".to_owned(),
+fn render_refusal(refusal: &Value, key: &str, team: &str) -> String {
+    let model = match refusal["model_asked"].as_str() {
+        Some("") | None => "no readable model".to_owned(),
         Some(model) => model.to_owned(),
     };
     format!(
-        "  key      {key}\n  team     {team}\n\nrefused at {}: {}\n  asked    {asked} ({})\n  cost     $0: nothing was held or sent\n",
+        "  key      {key}\n  team     {team}\n\nrefused at {}: {}\n  asked    {model} ({})\n  cost     $0: nothing was held or sent\n",
         cell(&refusal["at"]),
         cell(&refusal["code"]),
         cell(&refusal["dialect"]),
     )
 }
 
-fn attempt_explained(attempt: &Value, budgets: &Value) -> String {
+fn render_attempt(attempt: &Value, budgets: &Value) -> String {
     let cap = attempt["output_cap"]
         .as_u64()
         .map_or(String::new(), |tokens| {
@@ -121,25 +120,29 @@ fn attempt_explained(attempt: &Value, budgets: &Value) -> String {
         cell(&attempt["provider"]),
         cell(&attempt["model"]),
     );
-    for (what, name) in [("tag     ", "tag"), ("user    ", "user")] {
+    for (label, name) in [("tag     ", "tag"), ("user    ", "user")] {
         if let Some(value) = attempt[name].as_str() {
             text.truncate(text.trim_end().len());
-            text += &format!("\n  {what} {value}\n\n");
+            text += &format!("\n  {label} {value}\n\n");
         }
     }
-    text += &sum(attempt);
+    text += &render_sum(attempt);
     text += &format!(
         "\n  held     ${} before the call{cap}\n",
         cell(&attempt["ceiling_usd"])
     );
     for charge in list(&attempt["charges"]) {
-        text += &format!("  charged  {}\n", charged(charge, budgets));
+        text += &format!("  charged  {}\n", render_charge(charge, budgets));
     }
     if list(&attempt["charges"]).is_empty() {
         text += "  charged  no budget\n";
     }
     for flag in list(&attempt["flags"]) {
-        text += &format!("  flag     {}: {}\n", cell(flag), in_words(&cell(flag)));
+        text += &format!(
+            "  flag     {}: {}\n",
+            cell(flag),
+            describe_flag(&cell(flag))
+        );
     }
     text
 }
@@ -148,50 +151,50 @@ fn list(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-/// The lines, their total, and what was corrected of it; amounts in one column.
-fn sum(attempt: &Value) -> String {
+/// Renders cost lines, total and corrections, with the amounts in one column.
+fn render_sum(attempt: &Value) -> String {
     let mut rows: Vec<(String, String)> = Vec::new();
     for line in list(&attempt["cost_lines"]) {
-        let what = format!(
+        let label = format!(
             "{:<14} {:>12} × ${}",
             cell(&line["class"]),
             cell(&line["count"]),
             cell(&line["rate_usd"])
         );
-        rows.push((what, cell(&line["amount_usd"])));
+        rows.push((label, cell(&line["amount_usd"])));
     }
     rows.push(("cost".to_owned(), cell(&attempt["cost_usd"])));
     let corrections = list(&attempt["corrections"]);
     for entry in corrections {
-        let what = format!(
+        let label = format!(
             "corrected {} by {}: {}",
             cell(&entry["at"]),
             cell(&entry["actor"]),
             cell(&entry["reason"])
         );
-        rows.push((what, cell(&entry["amount_usd"])));
+        rows.push((label, cell(&entry["amount_usd"])));
     }
     if !corrections.is_empty() {
         rows.push(("net cost".to_owned(), cell(&attempt["net_cost_usd"])));
     }
     let width = rows
         .iter()
-        .map(|(what, _)| what.chars().count())
+        .map(|(label, _)| label.chars().count())
         .max()
         .unwrap_or(0);
     rows.iter()
-        .map(|(what, amount)| format!("  {what:<width$} = ${amount}\n"))
+        .map(|(label, amount)| format!("  {label:<width$} = ${amount}\n"))
         .collect()
 }
 
-/// `bud_3: team eng, $10 monthly, blocks, window from … to …`
-fn charged(charge: &Value, budgets: &Value) -> String {
+/// Renders `bud_3 of team eng: $10 monthly, blocks; window START to END`.
+fn render_charge(charge: &Value, budgets: &Value) -> String {
     let Some(budget) = list(budgets)
         .iter()
         .find(|budget| budget["id"] == charge["budget"])
     else {
         return format!(
-            "{}, which is no more; window from {}",
+            "{}, deleted since; window from {}",
             cell(&charge["budget"]),
             cell(&charge["window_start"])
         );
@@ -223,17 +226,17 @@ fn charged(charge: &Value, budgets: &Value) -> String {
     )
 }
 
-fn in_words(flag: &str) -> &'static str {
+fn describe_flag(flag: &str) -> &'static str {
     match flag {
-        "estimated" => "the upstream did not report all tokens; they were estimated from the bytes",
-        "orphaned" => {
-            "the server ended while the call was in flight; it was booked at what was held"
+        "estimated" => {
+            "the upstream did not report all tokens; missing counts were estimated from bytes"
         }
-        "over_ceiling" => "the upstream billed more than was held; the whole bill was booked",
-        "lying_usage" => "the upstream's usage report was impossible; what was held was booked",
-        "unpriced" => "no price is known; nothing was booked",
-        "over_warning" => "a budget that only warns was over its limit",
-        _ => "this release of the command does not know it",
+        "orphaned" => "the server was killed while the call was in flight; the hold was charged",
+        "over_ceiling" => "the cost exceeded the hold; the full cost was charged",
+        "lying_usage" => "the upstream reported invalid usage; the hold was charged",
+        "unpriced" => "price unknown; nothing was charged",
+        "over_warning" => "a warn-only budget was over its limit",
+        _ => "unknown flag; update this command",
     }
 }
 
@@ -244,7 +247,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cost_is_explained_as_a_sum_with_all_that_belongs_to_it() {
+    fn explanation_shows_sum_hold_charges_and_flags() {
         let attempt = json!({
             "attempt": 1, "at": "2026-11-23T10:00:00Z", "status": "ok", "model_asked": "fast", "dialect": "chat", "stream": true,
             "provider": "openai", "model": "gpt-5.1", "ceiling_usd": "0.01", "output_cap": 256, "flags": ["estimated"],
@@ -259,7 +262,7 @@ mod tests {
         });
         let budget = json!({"id": "bud_3", "owner": "team_2", "owner_name": "eng", "limit": "10", "period": "monthly",
             "action": "block", "model": null, "window_end": "2026-12-01T00:00:00Z"});
-        let text = explained(
+        let text = render_request(
             &json!({"id": "req_1", "key_name": "laptop", "team_name": "eng", "attempts": [attempt],
             "budgets": [budget]}),
         );
@@ -272,7 +275,7 @@ mod tests {
             "net cost",
             "held     $0.01 before the call, with at most 256 output tokens",
             "bud_3 of team eng: $10 monthly, blocks; window 2026-11-01T00:00:00Z to 2026-12-01T00:00:00Z",
-            "bud_9, which is no more",
+            "bud_9, deleted since",
             "estimated: the upstream did not report",
         ] {
             assert!(text.contains(expected), "{expected}\n{text}");

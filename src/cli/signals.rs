@@ -1,11 +1,12 @@
-//! The wish of a person or of systemd that the process ends: SIGTERM or Ctrl-C.
+//! Stop signals of the process: SIGTERM and SIGINT (Ctrl-C). The first starts a graceful shutdown, a second one ends it
+//! at once.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Failure;
+use super::failure::Failure;
 use crate::process::RunningServer;
 
-/// Both signals, caught from the moment this exists.
+/// Handlers of both signals, installed on creation.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
@@ -13,17 +14,19 @@ pub struct Signals {
 }
 
 impl Signals {
-    pub fn catch() -> Result<Signals, Failure> {
-        let caught = |kind| {
-            signal(kind)
-                .map_err(|error| Failure::refused(format!("signals cannot be caught: {error}")))
+    pub fn install() -> Result<Signals, Failure> {
+        let handler = |kind| {
+            signal(kind).map_err(|error| {
+                Failure::runtime(format!("failed to install signal handlers: {error}"))
+            })
         };
         Ok(Signals {
-            terminate: caught(SignalKind::terminate())?,
-            interrupt: caught(SignalKind::interrupt())?,
+            terminate: handler(SignalKind::terminate())?,
+            interrupt: handler(SignalKind::interrupt())?,
         })
     }
 
+    /// Waits for either signal.
     pub async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
@@ -31,12 +34,12 @@ impl Signals {
         }
     }
 
-    /// Waits for the first signal, then lets running requests finish; a second signal ends the wait.
-    pub async fn until_stopped(&mut self, server: RunningServer) -> Result<(), Failure> {
+    /// Waits for a signal, then for in-flight requests; a second signal ends the wait.
+    pub async fn run_until_stopped(&mut self, server: RunningServer) -> Result<(), Failure> {
         self.next().await;
         tokio::select! {
             () = server.stop() => Ok(()),
-            () = self.next() => Err(Failure::refused("stopped by a second signal before running requests had finished")),
+            () = self.next() => Err(Failure::runtime("graceful shutdown aborted by a second signal; in-flight requests were cut off")),
         }
     }
 }

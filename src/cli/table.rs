@@ -1,28 +1,29 @@
-//! What goes to standard output: text for people in columns, JSON for scripts. Never more than it was handed.
+//! Standard output: column-aligned tables for people, JSON for scripts, and renderers of values that several commands
+//! share. Must never print more than the server returned.
 
 use std::io::{self, Write};
 
 use serde_json::Value;
 
-use crate::cli::Failure;
+use crate::cli::failure::Failure;
 
-/// Writes a text to standard output. A reader that has gone (`| head -1`) is not a failure.
+/// Writes a text to standard output. A closed pipe (`| head -1`) is not a failure.
 pub fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::refused(format!(
-            "standard output cannot be written: {error}"
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::runtime(format!(
+            "failed to write standard output: {error}"
         ))),
         _ => Ok(()),
     }
 }
 
-/// The server's own answer, for scripts.
-pub fn json(value: &Value) -> Result<(), Failure> {
+/// Prints the server's response as JSON.
+pub fn print_json(value: &Value) -> Result<(), Failure> {
     print(&format!("{value:#}\n"))
 }
 
-/// Columns as wide as their widest cell, with a heading.
+/// Renders a heading and rows in columns as wide as their widest cell.
 pub fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     let heading: Vec<String> = heading.iter().map(|title| (*title).to_owned()).collect();
     let lines = || std::iter::once(&heading).chain(rows);
@@ -45,7 +46,7 @@ pub fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     lines().map(line).collect()
 }
 
-/// A member of an answer as a person reads it; `-` where there is none.
+/// Renders a JSON value as a table cell; `-` for null.
 pub fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
@@ -54,7 +55,7 @@ pub fn cell(value: &Value) -> String {
     }
 }
 
-/// An allow-list; an empty one allows everything.
+/// Renders an allow-list; an empty one allows all models.
 pub fn models(value: &Value) -> String {
     match value.as_array() {
         Some(models) if !models.is_empty() => {
@@ -64,9 +65,9 @@ pub fn models(value: &Value) -> String {
     }
 }
 
-/// Every budget with what is left of it and when it starts anew: `$10 daily, $7.5 left until 2026-11-24T00:00:00Z`.
+/// Renders budgets with remainder and reset: `$10 daily, $7.5 left until 2026-11-24T00:00:00Z`.
 pub fn budgets(value: &Value) -> String {
-    let one = |budget: &Value| {
+    let render = |budget: &Value| {
         let mut text = format!("${} {}", cell(&budget["limit"]), cell(&budget["period"]));
         if !budget["model"].is_null() {
             text += &format!(" on {}", cell(&budget["model"]));
@@ -84,23 +85,23 @@ pub fn budgets(value: &Value) -> String {
     };
     match value.as_array() {
         Some(budgets) if !budgets.is_empty() => {
-            budgets.iter().map(one).collect::<Vec<_>>().join("; ")
+            budgets.iter().map(render).collect::<Vec<_>>().join("; ")
         }
         _ => "none".to_owned(),
     }
 }
 
-/// Every rate limit: `60 requests a minute, 4 at once on gpt-5*`.
+/// Renders rate limits: `60 requests per minute, 4 in parallel on gpt-5*`.
 pub fn limits(value: &Value) -> String {
-    let one = |limit: &Value| {
+    let render = |limit: &Value| {
         let measures = [
-            ("rpm", "requests a minute"),
-            ("tpm", "tokens a minute"),
-            ("max_parallel", "at once"),
+            ("rpm", "requests per minute"),
+            ("tpm", "tokens per minute"),
+            ("max_parallel", "in parallel"),
         ];
-        let given = measures.iter().filter(|(name, _)| !limit[name].is_null());
-        let mut text = given
-            .map(|(name, what)| format!("{} {what}", limit[name]))
+        let present = measures.iter().filter(|(name, _)| !limit[name].is_null());
+        let mut text = present
+            .map(|(name, unit)| format!("{} {unit}", limit[name]))
             .collect::<Vec<_>>()
             .join(", ");
         if !limit["model"].is_null() {
@@ -109,7 +110,9 @@ pub fn limits(value: &Value) -> String {
         text
     };
     match value.as_array() {
-        Some(limits) if !limits.is_empty() => limits.iter().map(one).collect::<Vec<_>>().join("; "),
+        Some(limits) if !limits.is_empty() => {
+            limits.iter().map(render).collect::<Vec<_>>().join("; ")
+        }
         _ => "none".to_owned(),
     }
 }
@@ -121,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_as_wide_as_their_widest_cell() {
+    fn table_columns_fit_their_widest_cell() {
         let rows = [
             vec!["engineering".to_owned(), "1".to_owned()],
             vec!["ops".to_owned(), "22".to_owned()],
@@ -133,24 +136,24 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_told_in_words() {
-        let told = json!([{"rpm": 60, "tpm": null, "max_parallel": 4, "model": null}, {"tpm": 1000, "model": "gpt-5*"}]);
+    fn limits_are_rendered_with_units_and_model() {
+        let value = json!([{"rpm": 60, "tpm": null, "max_parallel": 4, "model": null}, {"tpm": 1000, "model": "gpt-5*"}]);
         assert_eq!(
-            limits(&told),
-            "60 requests a minute, 4 at once; 1000 tokens a minute on gpt-5*"
+            limits(&value),
+            "60 requests per minute, 4 in parallel; 1000 tokens per minute on gpt-5*"
         );
         assert_eq!(limits(&json!([])), "none");
     }
 
     #[test]
-    fn budgets_are_told_with_what_is_left() {
-        let told = json!([
+    fn budgets_are_rendered_with_remainder_and_reset() {
+        let value = json!([
             {"limit": "10", "period": "total", "action": "block", "model": null, "remaining": "7.5"},
             {"limit": "1", "period": "daily", "action": "warn", "model": "gpt-*", "remaining": "1",
              "resets_at": "2026-11-24T00:00:00Z"},
         ]);
         let expected = "$10 total, $7.5 left; $1 daily on gpt-* (warns only), $1 left until 2026-11-24T00:00:00Z";
-        assert_eq!(budgets(&told), expected);
+        assert_eq!(budgets(&value), expected);
         assert_eq!(
             (
                 budgets(&json!([])),

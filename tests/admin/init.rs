@@ -32,7 +32,7 @@ fn a_folder_is_set_up_once_for_its_owner_alone() {
     assert_eq!(mode & 0o777, 0o700);
     let again = runs(folder.path(), &["init"])
         .ends(1)
-        .complains(&["initialised already", "gatekeeper serve"]);
+        .complains(&["already initialized", "gatekeeper serve"]);
     assert!(!again.err.contains(&key) && again.out.is_empty());
 }
 
@@ -43,7 +43,7 @@ fn a_folder_with_other_things_in_it_is_not_taken() {
     fs::write(folder.path().join("photos/1.jpg"), "me").expect("a file");
     runs(folder.path(), &["init", "--data", "photos"])
         .ends(78)
-        .complains(&["photos", "other things in it", "--data"]);
+        .complains(&["photos", "not empty", "--data"]);
     assert_eq!(
         fs::read_dir(folder.path().join("photos"))
             .expect("the folder")
@@ -57,7 +57,7 @@ fn serving_a_folder_that_was_never_set_up_names_the_remedy() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     runs(folder.path(), &["serve"])
         .ends(78)
-        .complains(&["never initialised", "gatekeeper init --data"]);
+        .complains(&["not initialized", "gatekeeper init --data"]);
     assert_eq!(
         fs::read_dir(folder.path()).expect("the folder").count(),
         0,
@@ -77,7 +77,7 @@ fn commands_without_a_server_say_that_there_is_none() {
     ] {
         runs(folder.path(), arguments)
             .ends(1)
-            .complains(&["no server is reached", "gatekeeper serve"]);
+            .complains(&["no server reachable", "gatekeeper serve"]);
     }
 }
 

@@ -33,7 +33,7 @@ fn the_first_key_makes_its_team_and_works() {
         .says(&["no keys yet", "gatekeeper keys create --team"]);
     runs(&gatekeeper, &["usage"])
         .ends(0)
-        .says(&["nothing was used from 20"]);
+        .says(&["no usage from 20"]);
     let made = runs(
         &gatekeeper,
         &[
@@ -104,7 +104,7 @@ fn a_team_that_is_not_there_is_a_typing_error_once_there_are_teams() {
         .complains(&["409", "engineering", "exists already"]);
     let refused = runs(&gatekeeper, &["keys", "create", "--team", "enginering"]).ends(1);
     refused.complains(&[
-        "no team `enginering`",
+        "unknown team `enginering`",
         "engineering",
         "gatekeeper teams create enginering",
     ]);
@@ -134,7 +134,7 @@ fn a_key_is_verified_as_a_call_with_it_would_be() {
     let admin_key = gatekeeper.admin_key.clone();
     runs(&gatekeeper, &["verify", &admin_key])
         .ends(0)
-        .says(&["administrative", "calls no models"]);
+        .says(&["administrative", "cannot call models"]);
     let mut mistyped = key.secret.clone();
     mistyped.pop();
     runs(&gatekeeper, &["verify", &mistyped])

@@ -528,7 +528,7 @@ fn the_command_shows_both_clocks_and_accepts() {
     }
     assert_eq!(
         runs(&["accept"]),
-        "time was 2026-11-23T23:30:00Z and is 2026-11-24T00:30:00Z\n"
+        "adopted time changed from 2026-11-23T23:30:00Z to 2026-11-24T00:30:00Z\n"
     );
     assert!(runs(&[]).contains("in step"));
     house

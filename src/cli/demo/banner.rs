@@ -1,12 +1,12 @@
-//! What the demo prints when it is ready: where it listens, its keys, and commands that can be pasted as they stand.
+//! Banner of the demo: listen address, keys, and sample commands to paste into a shell.
 
 use std::net::SocketAddr;
 use std::path::Path;
 
 use super::secrets::Secrets;
-use super::{LARGE, SMALL};
+use super::teams::{LARGE, SMALL};
 
-/// A command that can be pasted into a shell, under a line that says what it shows.
+/// A shell command with a title.
 struct SampleCommand {
     title: &'static str,
     command: String,
@@ -15,12 +15,12 @@ struct SampleCommand {
 pub fn text(address: SocketAddr, data: &Path, secrets: &Secrets) -> String {
     let commands: Vec<String> = commands(address, secrets)
         .iter()
-        .map(|shown| format!("# {}\n{}\n", shown.title, shown.command))
+        .map(|sample| format!("# {}\n{}\n", sample.title, sample.command))
         .collect();
     format!(
         "\
-Gatekeeper's demo listens on http://{address}. Behind it is a simulator, not a model: the text means nothing, the
-money is invented, everything else is real. Data folder: {}
+Gatekeeper's demo listens on http://{address}. Its provider is a simulator: response texts and prices are invented,
+everything else is real. Data folder: {}
 
   OpenAI SDKs      base URL  http://{address}/v1
   Anthropic SDKs   base URL  http://{address}
@@ -28,7 +28,7 @@ money is invented, everything else is real. Data folder: {}
   administrative   {}
 
 {}
-Ctrl-C stops the demo; the next start finds everything again.
+Ctrl-C stops the demo; the next start continues with the same data.
 ",
         data.display(),
         key(secrets, "engineering"),
@@ -53,11 +53,11 @@ fn commands(address: SocketAddr, secrets: &Secrets) -> Vec<SampleCommand> {
     );
     vec![
         SampleCommand {
-            title: "A streamed answer; the cost is the last comment.",
+            title: "Streamed response; the last comment is its cost.",
             command: chat("engineering", LARGE, r#""stream":true,"#),
         },
         SampleCommand {
-            title: "The same gateway in Anthropic's dialect.",
+            title: "The same gateway with the Anthropic API.",
             command: post(
                 address,
                 "/v1/messages",
@@ -66,18 +66,18 @@ fn commands(address: SocketAddr, secrets: &Secrets) -> Vec<SampleCommand> {
             ),
         },
         SampleCommand {
-            title: "What was just booked.",
+            title: "The records of these requests.",
             command: format!(
                 "curl -s 'http://{address}/v1/requests?limit=2' -H 'Authorization: Bearer {}'",
                 secrets.admin_key()
             ),
         },
         SampleCommand {
-            title: "Refused, 403: marketing may not call this model.",
+            title: "Refused with 403: model not allowed for marketing.",
             command: chat("marketing", LARGE, ""),
         },
         SampleCommand {
-            title: "Refused, 402: support has used up its budget.",
+            title: "Refused with 402: budget of support exhausted.",
             command: chat("support", SMALL, ""),
         },
     ]
@@ -99,24 +99,24 @@ mod tests {
     use crate::domain::secret::Secret;
 
     #[test]
-    fn every_command_has_a_body_that_is_json_and_quotes_that_close() {
+    fn sample_commands_have_json_bodies_and_balanced_quotes() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut secrets = Secrets::new(folder.path(), &Secret::new("sk-gk-master-x"));
         for team in ["engineering", "marketing", "support"] {
             secrets
-                .keep(team, &format!("sk-gk-{team}-x"))
+                .add(team, &format!("sk-gk-{team}-x"))
                 .expect("saved");
         }
         let commands = commands("127.0.0.1:4000".parse().expect("an address"), &secrets);
         assert_eq!(commands.len(), 5);
-        for shown in commands {
+        for sample in commands {
             assert_eq!(
-                shown.command.matches('\'').count() % 2,
+                sample.command.matches('\'').count() % 2,
                 0,
                 "{}",
-                shown.command
+                sample.command
             );
-            if let Some((_, body)) = shown.command.split_once("-d ") {
+            if let Some((_, body)) = sample.command.split_once("-d ") {
                 let body: serde_json::Value =
                     serde_json::from_str(body.trim_matches('\'')).expect("JSON");
                 assert!(body["model"].is_string() && body["messages"].is_array());

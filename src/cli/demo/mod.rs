@@ -1,8 +1,9 @@
-//! `gatekeeper demo`: the real gateway in front of the built-in simulator, with three teams and commands to paste. It has a
-//! data folder of its own and never touches another one.
+//! `gatekeeper demo`: runs the real gateway with the built-in simulator, three teams and sample commands. It has its own
+//! data folder; any other folder must never be changed.
 
 mod banner;
 mod secrets;
+mod teams;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -10,118 +11,86 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::admin::AdminClient;
+use super::failure::Failure;
+use super::serve;
 use super::signals::Signals;
-use super::{Failure, serve};
 use crate::cli::data_dir;
 use crate::cli::table::print;
 use crate::config::{self, Config, Overrides};
 use crate::process::{self, Platform};
 use crate::simulator::Simulator;
 use secrets::Secrets;
-
-const LARGE: &str = "simulator-large";
-const SMALL: &str = "simulator-small";
+use teams::{LARGE, SMALL, TEAMS};
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// The demo's own data folder
+    /// Data folder of the demo
     #[arg(long, value_name = "FOLDER", default_value = "gatekeeper-demo")]
     data: PathBuf,
-    /// The address to listen on
+    /// Listen address
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4000")]
     listen: String,
 }
-
-/// A team of the demo, with what it may call and spend.
-struct DemoTeam {
-    name: &'static str,
-    models: &'static [&'static str],
-    limit_usd: &'static str,
-    period: &'static str,
-}
-
-const TEAMS: [DemoTeam; 3] = [
-    DemoTeam {
-        name: "engineering",
-        models: &[LARGE, SMALL],
-        limit_usd: "10",
-        period: "monthly",
-    },
-    DemoTeam {
-        name: "marketing",
-        models: &[SMALL],
-        limit_usd: "5",
-        period: "monthly",
-    },
-    // less than any request costs: it is over budget from the start
-    DemoTeam {
-        name: "support",
-        models: &[SMALL],
-        limit_usd: "0.000001",
-        period: "total",
-    },
-];
 
 pub fn run(args: Args) -> Result<(), Failure> {
     let listen = config::parse_listen(&args.listen)
         .map_err(|message| Failure::usage(format!("--listen: {message}")))?;
     require_free(listen)?;
-    serve::log("warn");
-    let secrets = open(&args.data)?;
+    serve::init_logging("warn");
+    let secrets = open_or_create(&args.data)?;
     process::block_on(demo(args.data, listen, secrets))
 }
 
-/// Says so before anything is created or started.
+/// Checks that the address is free before anything is created or started.
 fn require_free(listen: SocketAddr) -> Result<(), Failure> {
     TcpListener::bind(listen).map(drop).map_err(|error| {
-        let other = SocketAddr::new(listen.ip(), listen.port().saturating_add(1));
-        Failure::refused(format!(
-            "{listen} cannot be listened on ({error}); stop what uses it, or choose another address: gatekeeper demo --listen {other}"
+        let alternative = SocketAddr::new(listen.ip(), listen.port().saturating_add(1));
+        Failure::runtime(format!(
+            "failed to listen on {listen} ({error}); stop the process that uses it, or use another address: gatekeeper demo --listen {alternative}"
         ))
     })
 }
 
-/// The secrets of the demo in this folder; on the first start it is created.
-fn open(data: &Path) -> Result<Secrets, Failure> {
-    if data_dir::is_initialised(data) {
+/// Returns the secrets stored in the demo's folder; the first start creates it.
+fn open_or_create(data: &Path) -> Result<Secrets, Failure> {
+    if data_dir::is_initialized(data) {
         return Secrets::read(data);
     }
     data_dir::create(data)?;
-    let told = Overrides {
+    let overrides = Overrides {
         data: Some(data.to_owned()),
         ..Overrides::default()
     };
-    let admin_key = process::block_on(process::init(&settings("", &told)?))?;
+    let admin_key = process::block_on(process::init(&settings("", &overrides)?))?;
     let secrets = Secrets::new(data, &admin_key);
     secrets.save()?;
     Ok(secrets)
 }
 
-/// The demo's configuration, read as any other would be.
-fn settings(text: &str, told: &Overrides) -> Result<Config, Failure> {
-    Ok(config::parse(Path::new("demo"), text, told, &|_| None)?)
+/// Parses the demo's configuration with the ordinary parser.
+fn settings(text: &str, overrides: &Overrides) -> Result<Config, Failure> {
+    Ok(config::parse(Path::new("demo"), text, overrides, &|_| {
+        None
+    })?)
 }
 
-fn simulated(base_url: &str) -> String {
+fn simulator_settings(base_url: &str) -> String {
     format!(
         "[providers.simulator]\nbase_url = \"{base_url}\"\nmodels = [\"{LARGE}\", \"{SMALL}\"]\n"
     )
 }
 
 async fn demo(data: PathBuf, listen: SocketAddr, mut secrets: Secrets) -> Result<(), Failure> {
-    let mut signals = Signals::catch()?;
-    let failed = |error| {
-        Failure::refused(format!(
-            "the simulator cannot listen on the loopback interface: {error}"
-        ))
-    };
-    let simulator = Simulator::default().start().map_err(failed)?;
-    let told = Overrides {
+    let mut signals = Signals::install()?;
+    let listen_error =
+        |error| Failure::runtime(format!("simulator failed to listen on 127.0.0.1: {error}"));
+    let simulator = Simulator::default().start().map_err(listen_error)?;
+    let overrides = Overrides {
         data: Some(data.clone()),
         listen: Some(listen.to_string()),
         config: None,
     };
-    let config = settings(&simulated(&simulator.base_url()), &told)?;
+    let config = settings(&simulator_settings(&simulator.base_url()), &overrides)?;
     let admin = AdminClient::local(&config);
     let running = process::start(config, Platform::system()).await?;
     let address = running.address;
@@ -129,7 +98,7 @@ async fn demo(data: PathBuf, listen: SocketAddr, mut secrets: Secrets) -> Result
     let outcome = match populate(&admin, &mut secrets).await {
         Ok(()) => {
             print(&banner::text(address, &data, &secrets))?;
-            signals.until_stopped(running).await
+            signals.run_until_stopped(running).await
         }
         Err(failure) => {
             running.stop().await;
@@ -139,17 +108,17 @@ async fn demo(data: PathBuf, listen: SocketAddr, mut secrets: Secrets) -> Result
     simulator.stop().await;
     outcome?;
     print(&format!(
-        "the demo has stopped; everything it booked is kept in {}\n",
+        "demo stopped; its data is kept in {}\n",
         data.display()
     ))
 }
 
-/// Creates the teams and keys that are not there yet. Each secret is saved as soon as it is known.
+/// Creates missing teams and keys. Each secret is saved as soon as it is returned.
 async fn populate(admin: &AdminClient, secrets: &mut Secrets) -> Result<(), Failure> {
     let existing = admin.list("/v1/teams").await?;
     for team in TEAMS
         .iter()
-        .filter(|team| existing.iter().all(|known| known["name"] != team.name))
+        .filter(|team| existing.iter().all(|other| other["name"] != team.name))
     {
         let budget = json!({"limit": team.limit_usd, "period": team.period, "action": "block"});
         admin
@@ -164,7 +133,7 @@ async fn populate(admin: &AdminClient, secrets: &mut Secrets) -> Result<(), Fail
             let key = admin
                 .post("/v1/keys", &json!({"name": team.name, "team": team.name}))
                 .await?;
-            secrets.keep(team.name, key["key"].as_str().unwrap_or_default())?;
+            secrets.add(team.name, key["key"].as_str().unwrap_or_default())?;
         }
     }
     Ok(())
@@ -175,21 +144,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_demo_runs_on_an_ordinary_configuration() {
-        let told = Overrides {
+    fn demo_settings_are_parsed_as_an_ordinary_configuration() {
+        let overrides = Overrides {
             data: Some("x".into()),
             listen: Some("127.0.0.1:0".to_owned()),
             config: None,
         };
-        let config =
-            settings(&simulated("http://127.0.0.1:9/v1"), &told).expect("a good configuration");
+        let config = settings(&simulator_settings("http://127.0.0.1:9/v1"), &overrides)
+            .expect("a good configuration");
         assert_eq!(config.providers.len(), 1);
         assert_eq!(config.providers[0].models, [LARGE, SMALL]);
         assert_eq!(config.folder, Path::new("x"));
     }
 
     #[test]
-    fn an_address_in_use_is_told_with_another_to_try() {
+    fn listen_address_in_use_error_suggests_another() {
         let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = taken.local_addr().expect("its address");
         let failure = require_free(address).expect_err("taken");

@@ -1,5 +1,5 @@
-//! The demo's keys between two starts: a file in its data folder that only its owner can read. Only the demo keeps keys in
-//! clear, because its keys open nothing but a simulator.
+//! Storage of the demo's keys between starts: a file with mode 0600 in its data folder. Only the demo stores keys in
+//! plain text, because they give access to a simulator only.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -9,16 +9,16 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::Failure;
+use crate::cli::failure::Failure;
 use crate::domain::secret::Secret;
 
 const FILE: &str = "demo-secrets.json";
 
-/// The keys, and where they are kept.
+/// Keys of the demo and the folder that stores them.
 #[derive(Clone)]
 pub struct Secrets {
     folder: PathBuf,
-    kept: StoredSecrets,
+    stored: StoredSecrets,
 }
 
 #[derive(Clone, Deserialize, Serialize)]
@@ -30,57 +30,58 @@ struct StoredSecrets {
 
 impl Secrets {
     pub fn new(folder: &Path, admin_key: &Secret) -> Secrets {
-        let kept = StoredSecrets {
+        let stored = StoredSecrets {
             admin_key: admin_key.expose().to_owned(),
             keys: BTreeMap::new(),
         };
         Secrets {
             folder: folder.to_owned(),
-            kept,
+            stored,
         }
     }
 
-    /// Those of an earlier start. A folder without them is not the demo's.
+    /// Reads the keys of an earlier start. A folder without them does not belong to the demo.
     pub fn read(folder: &Path) -> Result<Secrets, Failure> {
         let path = folder.join(FILE);
         let text = fs::read_to_string(&path).map_err(|error| {
             Failure::configuration(format!(
-                "{} cannot be read ({error}), so {} is not a folder of the demo; name another with --data",
+                "failed to read {} ({error}), so {} is not a folder of the demo; name another folder with --data",
                 path.display(),
                 folder.display()
             ))
         })?;
-        let kept = serde_json::from_str(&text).map_err(|_| {
+        let stored = serde_json::from_str(&text).map_err(|_| {
             Failure::configuration(format!(
-                "{} is damaged; remove the folder {} and start again",
+                "{} is not valid JSON; remove the folder {} and start again",
                 path.display(),
                 folder.display()
             ))
         })?;
         Ok(Secrets {
             folder: folder.to_owned(),
-            kept,
+            stored,
         })
     }
 
     pub fn admin_key(&self) -> &str {
-        &self.kept.admin_key
+        &self.stored.admin_key
     }
 
     pub fn key(&self, team: &str) -> Option<&str> {
-        self.kept.keys.get(team).map(String::as_str)
+        self.stored.keys.get(team).map(String::as_str)
     }
 
-    pub fn keep(&mut self, team: &str, key: &str) -> Result<(), Failure> {
-        self.kept.keys.insert(team.to_owned(), key.to_owned());
+    /// Adds a key and saves the file.
+    pub fn add(&mut self, team: &str, key: &str) -> Result<(), Failure> {
+        self.stored.keys.insert(team.to_owned(), key.to_owned());
         self.save()
     }
 
-    /// Replaces the file as a whole, so that a kill leaves the old one or the new one.
+    /// Replaces the file atomically.
     pub fn save(&self) -> Result<(), Failure> {
         let path = self.folder.join(FILE);
         self.replace(&path).map_err(|error| {
-            Failure::refused(format!("{} cannot be written: {error}", path.display()))
+            Failure::runtime(format!("failed to write {}: {error}", path.display()))
         })
     }
 
@@ -92,7 +93,7 @@ impl Secrets {
             .truncate(true)
             .mode(0o600)
             .open(&new)?;
-        file.write_all(serde_json::to_string_pretty(&self.kept)?.as_bytes())?;
+        file.write_all(serde_json::to_string_pretty(&self.stored)?.as_bytes())?;
         file.sync_all()?;
         fs::rename(&new, path)
     }
@@ -105,11 +106,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_found_again_and_only_their_owner_can_read_them() {
+    fn keys_are_read_back_from_a_private_file() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut secrets = Secrets::new(folder.path(), &Secret::new("sk-gk-master-x"));
         secrets
-            .keep("engineering", "sk-gk-engineering-x")
+            .add("engineering", "sk-gk-engineering-x")
             .expect("saved");
         let again = Secrets::read(folder.path()).expect("read");
         assert_eq!(
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_of_another_gateway_is_not_taken() {
+    fn folder_without_demo_secrets_is_rejected() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let failure = Secrets::read(folder.path()).err().expect("no secrets");
         assert!(

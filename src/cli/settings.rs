@@ -1,0 +1,28 @@
+//! Flags shared by the commands that read the configuration: file and data folder.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::config::Overrides;
+
+/// Configuration file and data folder.
+#[derive(Clone, Debug, Args)]
+pub struct SettingsArgs {
+    /// Configuration file [default: ./gatekeeper.toml, else /etc/gatekeeper/gatekeeper.toml]
+    #[arg(long, value_name = "FILE", env = "GATEKEEPER_CONFIG")]
+    config: Option<PathBuf>,
+    /// Data folder; overrides `data` in the configuration
+    #[arg(long, value_name = "FOLDER", env = "GATEKEEPER_DATA")]
+    data: Option<PathBuf>,
+}
+
+impl SettingsArgs {
+    pub fn overrides(&self) -> Overrides {
+        Overrides {
+            config: self.config.clone(),
+            data: self.data.clone(),
+            listen: None,
+        }
+    }
+}
