@@ -1,4 +1,4 @@
-//! The process: arguments in, one command run, an exit code out. It decides nothing itself.
+//! Entry point of the process: parses the arguments, runs one command and returns its exit code.
 #![deny(unsafe_code)]
 
 use std::process::ExitCode;

@@ -1,6 +1,7 @@
-//! From a host's name to a connected socket: names go through our own resolver, never getaddrinfo (a static binary must
-//! not load the machine's name-service modules), and every socket has `TCP_NODELAY`.
+//! Connectors: resolve a host name and open a TCP connection with `TCP_NODELAY`. Must never use getaddrinfo, because a
+//! static binary cannot load the system's name-service modules.
 
+use std::cell::OnceCell;
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -14,19 +15,16 @@ use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ResolverConfig, ResolverOpts};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::system_conf::read_system_conf;
-use std::cell::OnceCell;
 
-/// The machine's name servers, read when the first name is looked up.
-struct Names(OnceCell<Option<TokioResolver>>);
+/// DNS resolver with the system's name servers, which are read on the first lookup.
+struct DnsResolver(OnceCell<Option<TokioResolver>>);
 
-impl Names {
+impl DnsResolver {
     fn resolver(&self) -> Option<&TokioResolver> {
         self.0
             .get_or_init(|| {
                 let (config, options) = read_system_conf().unwrap_or_else(|error| {
-                    tracing::warn!(
-                        "the machine's resolver settings cannot be read ({error}): only addresses and hosts entries will work"
-                    );
+                    tracing::warn!(%error, "resolver settings unreadable; only IP addresses and hosts entries resolve");
                     (ResolverConfig::default(), ResolverOpts::default())
                 });
                 TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()).with_options(options).build().ok()
@@ -35,7 +33,7 @@ impl Names {
     }
 }
 
-impl Resolve for Names {
+impl Resolve for DnsResolver {
     fn lookup<'a>(
         &'a self,
         host: &'a str,
@@ -49,7 +47,7 @@ impl Resolve for Names {
             {
                 return Ok(vec![SocketAddr::new(address, port)]);
             }
-            let resolver = self.resolver().ok_or("no resolver could be set up")?;
+            let resolver = self.resolver().ok_or("failed to set up the resolver")?;
             let found = resolver.lookup_ip(host).await?;
             Ok(found
                 .iter()
@@ -59,39 +57,39 @@ impl Resolve for Names {
     }
 }
 
-/// Says of an address whether it may be connected to.
-pub(super) type Guard = Rc<dyn Fn(IpAddr) -> bool>;
+/// Predicate: true for addresses that may be connected to.
+pub(super) type AddressGuard = Rc<dyn Fn(IpAddr) -> bool>;
 
-/// The connector that awc is given. One per worker.
+/// Connector for configured providers; one per worker.
 pub(super) fn connector<R: Host + 'static>()
 -> impl Service<ConnectInfo<R>, Response = Connection<R, TcpStream>, Error = ConnectError>
 + Clone
 + 'static {
-    over(None)
+    guarded_by(None)
 }
 
-/// The same for addresses that a client chose.
-pub(super) fn guarded<R: Host + 'static>(
-    guard: Guard,
+/// Connector for URLs chosen by clients.
+pub(super) fn guarded_connector<R: Host + 'static>(
+    guard: AddressGuard,
 ) -> impl Service<ConnectInfo<R>, Response = Connection<R, TcpStream>, Error = ConnectError>
 + Clone
 + 'static {
-    over(Some(guard))
+    guarded_by(Some(guard))
 }
 
-fn over<R: Host + 'static>(
-    guard: Option<Guard>,
+fn guarded_by<R: Host + 'static>(
+    guard: Option<AddressGuard>,
 ) -> impl Service<ConnectInfo<R>, Response = Connection<R, TcpStream>, Error = ConnectError>
 + Clone
 + 'static {
-    let resolver = Rc::new(Resolver::custom(Names(OnceCell::new())).service());
+    let resolver = Rc::new(Resolver::custom(DnsResolver(OnceCell::new())).service());
     let tcp = TcpConnectorService::default();
     fn_service(move |request: ConnectInfo<R>| {
         let (resolver, guard) = (resolver.clone(), guard.clone());
         async move {
             let mut resolved = resolver.call(request).await?;
             if let Some(guard) = guard {
-                resolved = allowed(resolved, &guard)?;
+                resolved = retain_allowed(resolved, &guard)?;
             }
             let connection = tcp.call(resolved).await?;
             connection
@@ -103,19 +101,17 @@ fn over<R: Host + 'static>(
     })
 }
 
-/// Less the forbidden addresses. Looks at what will be connected to: an address in place of a name never comes to the names' resolver.
-fn allowed<R: Host>(
+/// Removes forbidden addresses. Checks the resolved addresses, because a literal address bypasses the resolver.
+fn retain_allowed<R: Host>(
     resolved: ConnectInfo<R>,
-    guard: &Guard,
+    guard: &AddressGuard,
 ) -> Result<ConnectInfo<R>, ConnectError> {
     let allowed: Vec<SocketAddr> = resolved
         .addrs()
         .filter(|address| guard(address.ip()))
         .collect();
     if allowed.is_empty() {
-        return Err(ConnectError::Resolver(
-            "it leads to no address of the Internet".into(),
-        ));
+        return Err(ConnectError::Resolver("host has no public address".into()));
     }
     Ok(resolved.set_addrs(allowed))
 }

@@ -1,6 +1,5 @@
-//! Fetches what a client only names: a resource at an address of the client's choosing, so the connection is made only to
-//! addresses that everybody on the Internet could reach, and those that the operator named. Follows no redirect, sends nothing
-//! of the client's or of ours, reads no more than it was told.
+//! Fetcher of images by URL. Because the client chooses the URL, it connects only to public addresses and to hosts that
+//! the operator allows. Must never follow a redirect, send a credential or read beyond the size limit.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
@@ -9,20 +8,22 @@ use std::time::Duration;
 use awc::Connector;
 use bytes::Bytes;
 
-use crate::upstream::client::{IncomingResponse, TlsRoots, TransportError, client_over};
-use crate::upstream::destination;
+use super::connection::{TlsRoots, build_client};
+use super::destination;
+use super::error::TransportError;
+use super::response::IncomingResponse;
 
-/// What may be fetched, and from where.
+/// Limits of fetching.
 #[derive(Clone, Debug)]
 pub struct FetchRules {
-    /// addresses of the operator's own network that may be asked too
+    /// addresses outside the public Internet that may be contacted
     pub private_hosts: Vec<IpAddr>,
     pub bytes_max: usize,
-    /// for the whole of it
+    /// of one fetch, connecting included
     pub timeout_ms: u64,
 }
 
-/// One per worker.
+/// Fetcher of one worker thread.
 #[derive(Clone)]
 pub struct Fetcher {
     client: awc::Client,
@@ -31,52 +32,53 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
-    pub fn new(roots: &TlsRoots, connect_timeout_ms: u64, fetching: &FetchRules) -> Fetcher {
-        let private: Rc<[IpAddr]> = fetching.private_hosts.as_slice().into();
-        let guard =
+    pub fn new(roots: &TlsRoots, connect_timeout_ms: u64, rules: &FetchRules) -> Fetcher {
+        let private: Rc<[IpAddr]> = rules.private_hosts.as_slice().into();
+        let is_allowed =
             move |address: IpAddr| is_public(address) || private.contains(&address.to_canonical());
-        let connector = Connector::new().connector(destination::guarded(Rc::new(guard)));
-        let client = client_over(connector, roots, Duration::from_millis(connect_timeout_ms));
+        let connector =
+            Connector::new().connector(destination::guarded_connector(Rc::new(is_allowed)));
+        let client = build_client(connector, roots, Duration::from_millis(connect_timeout_ms));
         Fetcher {
             client,
-            bytes_max: fetching.bytes_max,
-            timeout_ms: fetching.timeout_ms,
+            bytes_max: rules.bytes_max,
+            timeout_ms: rules.timeout_ms,
         }
     }
 
-    /// The whole body of a good answer.
+    /// Returns the complete body of a 200 response.
     pub async fn fetch(&self, url: &str) -> Result<Bytes, TransportError> {
-        let within = Duration::from_millis(self.timeout_ms);
-        let whole = async {
-            // a connection of its own: nothing that a host says late can be taken for another answer
+        let timeout = Duration::from_millis(self.timeout_ms);
+        let body = async {
+            // one connection per fetch: late bytes of a host cannot be read as another response
             let request = self
                 .client
                 .get(url)
                 .no_decompress()
                 .force_close()
-                .timeout(within);
+                .timeout(timeout);
             let response = request
                 .send()
                 .await
-                .map_err(|error| TransportError::of(&error, self.timeout_ms))?;
+                .map_err(|error| TransportError::from_send(&error, self.timeout_ms))?;
             let incoming = IncomingResponse::new(response, |_| false);
             if incoming.status != 200 {
-                return Err(TransportError::Broken(format!(
-                    "it was answered with {}",
+                return Err(TransportError::Exchange(format!(
+                    "response status {}",
                     incoming.status
                 )));
             }
             incoming
-                .whole(self.bytes_max, self.timeout_ms, |_| {})
+                .read_body(self.bytes_max, self.timeout_ms, |_| {})
                 .await
         };
-        tokio::time::timeout(within, whole)
+        tokio::time::timeout(timeout, body)
             .await
             .unwrap_or(Err(TransportError::HeadTimeout(self.timeout_ms)))
     }
 }
 
-/// Whether an address belongs to the Internet at large, and not to a machine, a network or a protocol of its own.
+/// Returns true for addresses of the public Internet: not loopback, private, link-local, reserved or multicast.
 fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => is_public_v4(v4),
@@ -102,13 +104,13 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     !reserved
 }
 
-/// Global unicast, less what is set aside in it and what stands for an IPv4 address elsewhere.
+/// Returns true for global unicast, except reserved ranges and ranges that embed IPv4 addresses.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [a, b, ..] = address.segments();
     let global = a & 0xe000 == 0x2000;
-    let set_aside =
+    let reserved =
         (a == 0x2001 && (b < 0x0200 || b == 0x0db8)) || a == 0x2002 || (a == 0x3fff && b < 0x1000);
-    global && !set_aside
+    global && !reserved
 }
 
 #[cfg(test)]
@@ -116,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_addresses_of_the_internet_are_public() {
+    fn reserved_and_private_addresses_are_not_public() {
         for (address, public) in [
             ("8.8.8.8", true),
             ("1.1.1.1", true),

@@ -1,9 +1,15 @@
-//! Calls to vendors: the only folder that knows awc. It sends what it is given, follows no redirect, changes no byte, and
-//! every wait in it has a deadline.
+//! Upstream calls: the only folder that uses awc. Sends requests unchanged, follows no redirect, and bounds every wait
+//! with a timeout.
 
 mod client;
+mod connection;
 mod destination;
+mod error;
 mod fetch;
+mod response;
 
-pub use client::{Client, IncomingResponse, OutgoingRequest, TlsRoots, TransportError};
+pub use client::{Client, OutgoingRequest};
+pub use connection::TlsRoots;
+pub use error::TransportError;
 pub use fetch::{FetchRules, Fetcher};
+pub use response::IncomingResponse;

@@ -286,7 +286,7 @@ fn a_whole_answer_that_outlasts_its_deadline_is_504_though_it_trickles() {
             504,
             "upstream_timeout",
         );
-        assert!(message.contains("not whole within 1000 ms"), "{message}");
+        assert!(message.contains("incomplete after 1000 ms"), "{message}");
         house.upstream.wait_for_disconnects(hang_ups);
         let booked = house.booked();
         let came = booked.ends("broken", &["estimated"]).output();

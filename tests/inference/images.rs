@@ -89,7 +89,7 @@ fn m03_a_private_address_that_nobody_named_is_refused_without_a_connection() {
             let expected = if fetch.contains("off") {
                 "base64"
             } else {
-                "no address of the Internet"
+                "no public address"
             };
             assert!(message.contains(expected), "{url}: {message}");
             house.nothing_happened();

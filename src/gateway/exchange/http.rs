@@ -187,7 +187,7 @@ pub(crate) async fn whole(
     deadline: Instant,
     came: impl FnMut(usize),
 ) -> Result<Bytes, TransportError> {
-    let whole = incoming.whole(limits.answer_bytes_max, limits.idle_timeout_ms, came);
+    let whole = incoming.read_body(limits.answer_bytes_max, limits.idle_timeout_ms, came);
     match tokio::time::timeout_at(deadline.into(), whole).await {
         Ok(read) => read,
         Err(_) => Err(TransportError::CallTimeout(limits.call_timeout_ms)),

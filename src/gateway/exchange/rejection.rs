@@ -66,7 +66,7 @@ impl UpstreamRejection {
         incoming: IncomingResponse,
     ) -> UpstreamRejection {
         let answered = (incoming.status, incoming.headers.clone());
-        let whole = incoming.whole(ERROR_BYTES_MAX, ERROR_WAIT_MS, |_| {});
+        let whole = incoming.read_body(ERROR_BYTES_MAX, ERROR_WAIT_MS, |_| {});
         let body = match tokio::time::timeout(Duration::from_millis(ERROR_WAIT_MS), whole).await {
             Ok(Ok(body)) => Ok(body),
             Ok(Err(TransportError::TooLarge(_))) => {

@@ -1,0 +1,106 @@
+//! Response of an upstream: status, selected headers, and the body as received. A truncated chunked body is
+//! indistinguishable from a complete one here; the dialect detects it.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use awc::error::PayloadError;
+use awc::http::StatusCode;
+use awc::http::header::CONTENT_LENGTH;
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+
+use super::error::TransportError;
+
+type ChunkStream = Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>>;
+
+/// A response whose head has been received.
+pub struct IncomingResponse {
+    pub status: u16,
+    /// the selected headers, names in lower case
+    pub headers: Vec<(String, String)>,
+    chunks: ChunkStream,
+    /// bytes of the content-length not received yet
+    outstanding: Option<u64>,
+}
+
+impl IncomingResponse {
+    pub(super) fn new<S>(
+        response: awc::ClientResponse<S>,
+        keep: impl Fn(&str) -> bool,
+    ) -> IncomingResponse
+    where
+        S: Stream<Item = Result<Bytes, PayloadError>> + Unpin + 'static,
+    {
+        let headers = response
+            .headers()
+            .iter()
+            .filter(|(name, _)| keep(name.as_str()))
+            .filter_map(|(name, value)| {
+                Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+            });
+        let length = response
+            .headers()
+            .get(CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok()?.parse().ok());
+        IncomingResponse {
+            status: response.status().as_u16(),
+            headers: headers.collect(),
+            outstanding: length.filter(|_| response.status() != StatusCode::NO_CONTENT),
+            // awc panics if a body is polled after its end
+            chunks: Box::pin(response.fuse()),
+        }
+    }
+
+    /// Returns the next chunk, `None` at the end. Fails if no data arrives for `idle_ms`.
+    pub async fn next(&mut self, idle_ms: u64) -> Result<Option<Bytes>, TransportError> {
+        let next = tokio::time::timeout(Duration::from_millis(idle_ms), self.chunks.next());
+        match next
+            .await
+            .map_err(|_| TransportError::IdleTimeout(idle_ms))?
+        {
+            Some(Ok(bytes)) => {
+                self.outstanding = self
+                    .outstanding
+                    .map(|outstanding| outstanding.saturating_sub(bytes.len() as u64));
+                Ok(Some(bytes))
+            }
+            Some(Err(error)) => Err(TransportError::Exchange(error.to_string())),
+            None if self.outstanding.is_some_and(|outstanding| outstanding > 0) => Err(
+                TransportError::Exchange("body shorter than its content-length".into()),
+            ),
+            None => Ok(None),
+        }
+    }
+
+    /// Reads the complete body. `on_progress` receives the bytes read so far, which a failed read does not return.
+    pub async fn read_body(
+        mut self,
+        bytes_max: usize,
+        idle_ms: u64,
+        mut on_progress: impl FnMut(usize),
+    ) -> Result<Bytes, TransportError> {
+        let Some(first) = self.next(idle_ms).await? else {
+            return Ok(Bytes::new());
+        };
+        let mut rest = BytesMut::new();
+        let mut length = first.len();
+        on_progress(length);
+        while let Some(more) = self.next(idle_ms).await? {
+            if rest.is_empty() {
+                rest.extend_from_slice(&first);
+            }
+            rest.extend_from_slice(&more);
+            length += more.len();
+            on_progress(length);
+            if length > bytes_max {
+                return Err(TransportError::TooLarge(bytes_max));
+            }
+        }
+        Ok(if rest.is_empty() {
+            first
+        } else {
+            rest.freeze()
+        })
+    }
+}
