@@ -60,7 +60,7 @@ fn configuration_reference_lists_exactly_the_accepted_keys() {
 
 /// An invalid value of the kind, and the part of the error that states what is valid.
 fn invalid_value(kind: KeyKind) -> (String, String) {
-    let words = |words: &[&str], separator| {
+    let words = |words: &[&str], separator: &str| {
         let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
         quoted.join(separator)
     };
@@ -162,7 +162,7 @@ fn packaged_keys() -> BTreeSet<(String, String)> {
 #[test]
 fn packaged_file_names_exactly_the_keys_of_the_reference() {
     let of_section = |section: &'static SectionReference| {
-        let pair = |key: &KeyReference| (section.name.to_owned(), key.name.to_owned());
+        let pair = move |key: &KeyReference| (section.name.to_owned(), key.name.to_owned());
         section.keys.iter().map(pair)
     };
     let written_inline = "providers.NAME.price";
