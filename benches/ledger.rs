@@ -182,7 +182,7 @@ impl Bench {
     }
 
     fn is_booked(&self) {
-        waits(self.store.wal().booked());
+        waits(self.store.wal().wait_posted());
     }
 }
 
@@ -460,7 +460,7 @@ async fn calls(bench: &Bench, count: usize) {
     let journal = bench.store.wal();
     for _ in 0..count {
         let held = bench.hold();
-        journal.settled(held.sequence).await;
-        journal.settled(bench.settle(&held)).await;
+        journal.wait_committed(held.sequence).await;
+        journal.wait_committed(bench.settle(&held)).await;
     }
 }

@@ -297,7 +297,7 @@ fn open_reasoning_memory(
 ) -> Option<Arc<ReasoningMemory>> {
     let settings = config.reasoning_memory;
     if !settings.enabled {
-        ReasoningMemory::forget(&*instance.disk);
+        ReasoningMemory::remove_file(&*instance.disk);
         return None;
     }
     let bounds = Bounds {

@@ -141,7 +141,7 @@ fn say(control: &Control, alert: &Alert) {
 async fn note(control: &Control, alert: &Alert, wanted: bool) -> Result<(), ApiError> {
     let (noted, detail) = (alert.clone(), message(control, alert));
     let written = control.store.write(move |books| {
-        if !books.note_alert(&noted, if wanted { &detail } else { "" })? {
+        if !books.record_alert(&noted, if wanted { &detail } else { "" })? {
             return Ok::<(), ApiError>(());
         }
         books.append_audit(&AuditEvent {
@@ -218,7 +218,7 @@ async fn send_all(control: &Control, client: &Client, webhook: &Webhook, written
 async fn untaken(control: &Control) -> Option<Vec<UndeliveredAlert>> {
     loop {
         let store = control.store.clone();
-        match blocking(move || store.untaken_alerts(READ_AT_ONCE)).await {
+        match blocking(move || store.undelivered_alerts(READ_AT_ONCE)).await {
             Ok(untaken) => return Some(untaken).filter(|untaken| !untaken.is_empty()),
             Err(problem) => {
                 tracing::debug!("the alerts cannot be read and are looked for again: {problem}")
@@ -299,7 +299,7 @@ async fn taken(control: &Control, message: UndeliveredAlert) {
         let done = message.clone();
         match control
             .store
-            .write(move |books| books.alert_taken(&done).map_err(ApiError::from))
+            .write(move |books| books.mark_alert_delivered(&done).map_err(ApiError::from))
             .await
         {
             Ok(()) => return,

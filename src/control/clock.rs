@@ -137,10 +137,10 @@ impl Control {
         let quiet = tokio::time::timeout(QUIET_WAIT, self.books_still.lock()).await;
         let _quiet = quiet.map_err(|_| busy("the books are being corrected or verified"))?;
         let windows = self.ledger.prepare_set_back(adoption.anchor.now_ms);
-        let booked = tokio::time::timeout(BOOKED_WAIT, self.ledger.wal().booked()).await;
+        let booked = tokio::time::timeout(BOOKED_WAIT, self.ledger.wal().wait_posted()).await;
         booked.map_err(|_| busy("the books are behind the log"))?;
         let store = self.store.clone();
-        let known = blocking(move || store.known_of(&windows)).await?;
+        let known = blocking(move || store.known_windows(&windows)).await?;
         self.commit(actor, action, adoption).await?;
         self.ledger.set_back(&adoption, known);
         Ok(())

@@ -10,7 +10,7 @@ use crate::domain::api_error::ApiError;
 use crate::domain::event::StatusClass;
 use crate::domain::id::{KeyId, OrganizationId, TeamId};
 use crate::domain::zone::{Window, Zone};
-use crate::store::{Grain, RetentionCutoffs, RollupKey, RollupSums, StoreError};
+use crate::store::{RetentionCutoffs, RollupKey, RollupPeriod, RollupSums, StoreError};
 
 /// A report with more rows is refused: it would be read by nobody.
 const ROWS_MAX: usize = 10_000;
@@ -205,24 +205,24 @@ impl UsageQuery {
         let to_ms = zone.day(self.end_ms).start_ms;
         let pieces = if self.stretch == Some(ReportInterval::Hour) || from_ms >= to_ms {
             vec![RollupRange {
-                grain: Grain::Hour,
+                grain: RollupPeriod::Hour,
                 from_ms: self.start_ms,
                 to_ms: self.end_ms,
             }]
         } else {
             vec![
                 RollupRange {
-                    grain: Grain::Hour,
+                    grain: RollupPeriod::Hour,
                     from_ms: self.start_ms,
                     to_ms: from_ms,
                 },
                 RollupRange {
-                    grain: Grain::Day,
+                    grain: RollupPeriod::Day,
                     from_ms,
                     to_ms,
                 },
                 RollupRange {
-                    grain: Grain::Hour,
+                    grain: RollupPeriod::Hour,
                     from_ms: to_ms,
                     to_ms: self.end_ms,
                 },
@@ -238,7 +238,7 @@ impl UsageQuery {
 /// A range of roll-ups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct RollupRange {
-    grain: Grain,
+    grain: RollupPeriod,
     from_ms: u64,
     to_ms: u64,
 }
@@ -247,8 +247,8 @@ impl RollupRange {
     /// From when on its grain is there.
     fn kept_ms(&self, kept: &RetentionCutoffs) -> u64 {
         match self.grain {
-            Grain::Hour => kept.hours_ms,
-            Grain::Day => kept.days_ms,
+            RollupPeriod::Hour => kept.hours_ms,
+            RollupPeriod::Day => kept.days_ms,
         }
     }
 }
@@ -257,10 +257,10 @@ impl RollupRange {
 fn not_kept(piece: &RollupRange, kept: &RetentionCutoffs, zone: &Zone) -> ApiError {
     let from = zone.date(piece.kept_ms(kept));
     let message = match piece.grain {
-        Grain::Hour => format!(
+        RollupPeriod::Hour => format!(
             "hours before {from} are not kept (`retention.hours_days`); ask for whole days, or from there on"
         ),
-        Grain::Day => {
+        RollupPeriod::Day => {
             format!("usage before {from} is not kept (`retention.days_days`); ask from there on")
         }
     };
@@ -312,7 +312,7 @@ impl Control {
             (query.clone(), self.zone.clone(), self.directory.load_full());
         let groups = self.read(move |store| {
             let (mut groups, mut rows) = (Groups::new(), 0);
-            let (pieces, kept) = (query.pieces(&zone), store.kept()?);
+            let (pieces, kept) = (query.pieces(&zone), store.retention_cutoffs()?);
             if let Some(gone) = pieces
                 .iter()
                 .find(|piece| piece.from_ms < piece.kept_ms(&kept))
@@ -473,10 +473,10 @@ mod tests {
             (query.start_ms, query.end_ms),
             (ms("2026-10-31T23:00:00Z"), ms("2026-11-30T23:00:00Z"))
         );
-        assert_eq!(grains(&query, &berlin), [Grain::Day]);
+        assert_eq!(grains(&query, &berlin), [RollupPeriod::Day]);
     }
 
-    fn grains(query: &UsageQuery, zone: &Zone) -> Vec<Grain> {
+    fn grains(query: &UsageQuery, zone: &Zone) -> Vec<RollupPeriod> {
         query.pieces(zone).iter().map(|piece| piece.grain).collect()
     }
 
@@ -492,7 +492,7 @@ mod tests {
         )
         .expect("a query");
         let days = RollupRange {
-            grain: Grain::Day,
+            grain: RollupPeriod::Day,
             from_ms: ms("2026-11-01T23:00:00Z"),
             to_ms: ms("2026-11-19T23:00:00Z"),
         };
@@ -508,7 +508,7 @@ mod tests {
         );
         assert_eq!(
             grains(&query, &berlin),
-            [Grain::Hour, Grain::Day, Grain::Hour]
+            [RollupPeriod::Hour, RollupPeriod::Day, RollupPeriod::Hour]
         );
     }
 
@@ -527,7 +527,10 @@ mod tests {
             (query.start_ms, query.end_ms),
             (ms("2026-10-31T23:00:00Z"), ms("2026-11-02T10:00:00Z"))
         );
-        assert_eq!(grains(&query, &berlin), [Grain::Day, Grain::Hour]);
+        assert_eq!(
+            grains(&query, &berlin),
+            [RollupPeriod::Day, RollupPeriod::Hour]
+        );
         let open = parse(
             &berlin,
             &[("start", "2026-11-01"), ("end", "2026-11-23T10:30:00Z")],
@@ -535,7 +538,7 @@ mod tests {
         .expect("a query");
         assert_eq!(
             grains(&open, &berlin),
-            [Grain::Day, Grain::Hour],
+            [RollupPeriod::Day, RollupPeriod::Hour],
             "an end that has not come is no midnight"
         );
         let within = parse(
@@ -546,7 +549,7 @@ mod tests {
             ],
         )
         .expect("a query");
-        assert_eq!(grains(&within, &berlin), [Grain::Hour]);
+        assert_eq!(grains(&within, &berlin), [RollupPeriod::Hour]);
     }
 
     #[test]
@@ -591,7 +594,7 @@ mod tests {
                 &parse(&utc, &[("group_by", "hour")]).expect("a query"),
                 &utc
             ),
-            [Grain::Hour]
+            [RollupPeriod::Hour]
         );
         for parameters in [
             [("group_by", "team,model,key")],

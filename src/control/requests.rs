@@ -351,7 +351,7 @@ impl Control {
             return self.followed(query, place).await;
         }
         // what is booked while the page is read is told twice rather than never
-        let follow = self.store.place().to_string();
+        let follow = self.store.feed_cursor().to_string();
         let (asked, scan) = (query.clone(), query.scan(self.waits_ms + STEPS_MS));
         let scanned = self
             .read(move |store| store.request_log(&scan, |looked| asked.wants(looked)))
@@ -380,7 +380,7 @@ impl Control {
             ),
         };
         loop {
-            let mut booked = self.store.wal().bookings();
+            let mut booked = self.store.wal().postings();
             let asked = query.clone();
             let bounds = (query.limit, ROWS_MAX);
             let followed = self
@@ -389,7 +389,7 @@ impl Control {
                 })
                 .await?;
             let followed = followed.ok_or_else(place_lost)?;
-            place = followed.place;
+            place = followed.cursor;
             // one that stopped at its bound is answered too: the caller goes on where it stopped
             if !followed.entries.is_empty()
                 || !followed.finished

@@ -38,7 +38,7 @@ impl Control {
 pub(super) async fn keep(control: Control, mut told: watch::Receiver<bool>) {
     loop {
         if let Some(kept) = control.kept_now() {
-            control.store.keep_from(kept);
+            control.store.set_retention(kept);
         }
         tokio::select! {
             _ = told.wait_for(|ends| *ends) => return,

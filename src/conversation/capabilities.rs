@@ -1,10 +1,8 @@
-//! Capabilities of a model as data: presets state them, the capability filter and the request
-//! encoders read them. Must never depend on a vendor's name.
+//! What a model takes, as data: the vendors' files fill it in, the writers of requests read it.
 
 use crate::conversation::Effort;
 
-/// Request features that one model at one vendor accepts. Presets start from `Capabilities::all()`
-/// and switch features off.
+/// What one model at one vendor can be asked. Begin from `Capabilities::all()` and take away.
 #[derive(Clone, Copy, Debug)]
 pub struct Capabilities {
     /// temperature, top_p, top_k
@@ -14,74 +12,74 @@ pub struct Capabilities {
     pub top_k: bool,
     pub penalties: bool,
     pub seed: bool,
-    /// maximum number of stop sequences; 0 for none
+    /// how many stop texts; 0 for none
     pub stop_sequences_max: usize,
     pub reasoning: ReasoningStyle,
-    /// reasoning excludes sampling parameters and a forced tool
+    /// thinking goes with neither sampling nor a forced tool
     pub exclusive_reasoning: bool,
-    /// reasoning without the model's own signature is rejected
+    /// thoughts that it did not sign itself are refused
     pub signed_reasoning: bool,
     pub images: bool,
     /// images by URL, fetched by the vendor
     pub image_urls: bool,
-    /// PDF and similar
+    /// PDF and the like
     pub documents: bool,
-    /// images inside tool results
+    /// images inside results of tools
     pub tool_result_images: bool,
     pub tools: bool,
     /// `tool_choice: none` with tools declared
     pub tool_choice_none: bool,
-    /// a named tool, or any tool, can be forced
+    /// a tool, or any tool, can be forced
     pub tool_choice_forced: bool,
-    /// parallel calls can be disabled
+    /// parallel calls can be turned off
     pub parallel_switch: bool,
     pub json_object: bool,
     pub json_schema: bool,
-    /// schemas can allow additional properties
+    /// a schema may leave its objects open to any member
     pub open_schemas: bool,
-    /// `strict` of a tool or schema
+    /// the closing `strict` of a tool or schema
     pub strict: bool,
-    /// a user message can follow tool results directly
+    /// a user's message may follow the results of tools at once
     pub user_after_results: bool,
     pub system_turns: SystemTurns,
     /// cache hints on blocks
     pub cache_hints: bool,
     pub service_tier: bool,
-    /// identifier of the end user
+    /// the end user's name
     pub user: bool,
     pub names: NameRule,
     pub ids: IdRule,
-    /// the first call of a turn must be returned with its signature
+    /// the first call of a turn must come back with the vendor's signature
     pub signed_calls: bool,
-    /// media can be inside a tool result, not only after it (Gemini dialect)
+    /// media can stand within a result, not only behind it (Gemini's dialect)
     pub media_within_results: bool,
 }
 
-/// Parameter that controls the reasoning of a model.
+/// How a model is told to think.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReasoningStyle {
-    /// no reasoning, or no control of it
+    /// it does not, or cannot be told
     None,
-    /// one of these efforts
+    /// by one of these words
     Effort(&'static [Effort]),
-    /// tokens from `min` to `max`; with a `min` of 0, a budget of 0 disables reasoning
+    /// by a number of tokens from `min` to `max`; with a `min` of 0 none means not to think
     Budget { min: u64, max: u64 },
-    /// the model decides itself, guided by one of these efforts
+    /// it decides by itself, and takes these words
     Adaptive(&'static [Effort]),
     /// on or off
     Switch,
 }
 
-/// Positions at which a system turn is accepted.
+/// Where a system turn may stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SystemTurns {
-    /// only before all other turns: a later one becomes a marked user turn at its position
+    /// only before everything else: a later one becomes a marked user turn, in its place
     First,
     /// anywhere
     Anywhere,
 }
 
-/// Accepted tool names: letters, digits, `_` and `also`.
+/// Which names of tools a vendor takes: letters, digits, `_` and `also`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NameRule {
     pub max: usize,
@@ -89,7 +87,7 @@ pub struct NameRule {
     pub begins_with_letter: bool,
 }
 
-/// Accepted call ids: letters, digits and `also`.
+/// Which ids of calls a vendor takes: letters, digits and `also`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdRule {
     pub min: usize,
@@ -98,20 +96,20 @@ pub struct IdRule {
 }
 
 impl Capabilities {
-    /// Capabilities of an unknown model with the chat dialect.
+    /// What those take who speak the chat dialect and of whose model nothing else is known.
     pub const fn chat() -> Capabilities {
         Capabilities {
             top_k: false,
             stop_sequences_max: 4,
             reasoning: ReasoningStyle::Effort(&[Effort::Low, Effort::Medium, Effort::High]),
-            // a `tool` message is text only: its images follow in a user message
+            // a message of the role `tool` is text: what it shows follows as a user's message
             tool_result_images: true,
             cache_hints: false,
             ..Capabilities::all()
         }
     }
 
-    /// All features.
+    /// Everything.
     pub const fn all() -> Capabilities {
         Capabilities {
             sampling: true,

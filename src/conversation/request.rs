@@ -1,12 +1,11 @@
-//! Canonical chat request, decoded from any client dialect. Numbers and schemas keep the client's
-//! bytes and must never be reformatted.
+//! What a client asks, whatever dialect it asked in.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::conversation::{Content, ContentBlock};
 
-/// JSON value that keeps its bytes.
+/// A JSON value that is kept as it was written.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(transparent)]
 pub struct RawJson(pub Box<RawValue>);
@@ -32,19 +31,19 @@ impl Default for RawJson {
     }
 }
 
-/// Parses one JSON value; `None` if malformed.
+/// A text that is one JSON value; `None` if it is not.
 pub fn raw(json: String) -> Option<RawJson> {
     RawValue::from_string(json).ok().map(RawJson)
 }
 
-/// Number as the client wrote it.
+/// A number as the client wrote it.
 pub type Number = RawJson;
 
-/// Request of a conversation.
+/// One request.
 #[derive(Clone, Debug, Default)]
 pub struct ChatRequest {
     pub streamed: bool,
-    /// in the client's order, system turns at their positions
+    /// in the client's order, system turns where they stand
     pub turns: Vec<Turn>,
     pub tools: Vec<Tool>,
     pub tool_choice: ToolChoice,
@@ -52,14 +51,14 @@ pub struct ChatRequest {
     pub parallel_tools: Option<bool>,
     pub output_cap: Option<u64>,
     pub sampling: Sampling,
-    /// stop sequences
+    /// texts at which the answer ends
     pub stop: Vec<String>,
     pub reasoning: ReasoningOptions,
     pub format: Format,
-    /// the client's identifier of the end user
+    /// the end user as the client names them
     pub user: Option<String>,
     pub service_tier: Option<String>,
-    /// dropped fields, by the client's names
+    /// members that have no place here, by the client's names
     pub dropped: Vec<String>,
 }
 
@@ -71,7 +70,7 @@ impl ChatRequest {
         }
     }
 
-    /// Images and documents, including those in tool results.
+    /// Images and documents, also those in results of tools.
     pub fn media(&self) -> impl Iterator<Item = &Content> {
         let blocks = self.turns.iter().flat_map(|turn| &turn.blocks);
         let contents = blocks.flat_map(|block| match &block.content {
@@ -86,7 +85,7 @@ impl ChatRequest {
     }
 }
 
-/// Names in a client's dialect of the fields that can be dropped or refused.
+/// What a client's dialect calls the members that may have to be left out or refused.
 #[derive(Clone, Copy, Debug)]
 pub struct FieldNames {
     pub messages: &'static str,
@@ -125,12 +124,12 @@ pub enum ToolChoice {
     #[default]
     Auto,
     None,
-    /// the model must call a tool
+    /// some tool must be called
     Any,
     Named(String),
 }
 
-/// Sampling parameters as the client wrote them.
+/// How the next token is drawn. Values as the client wrote them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sampling {
     pub temperature: Option<Number>,
@@ -141,32 +140,32 @@ pub struct Sampling {
     pub seed: Option<Number>,
 }
 
-/// Reasoning requested by the client.
+/// How much the model is to think.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReasoningOptions {
-    /// `Some(Effort::None)`: disabled
+    /// `Some(Effort::None)`: not at all
     pub effort: Option<Effort>,
-    /// tokens, if the client set a number
+    /// tokens, where the client named a number
     pub budget: Option<u64>,
-    /// enabled, the amount left to the model
+    /// the client turned thinking on and leaves the amount to the model
     pub adaptive: bool,
-    /// visibility of the reasoning text
+    /// whether the thoughts are to be shown
     pub summary: Option<Summary>,
 }
 
 impl ReasoningOptions {
-    /// True if the client set any option.
+    /// Whether the client said anything of it.
     pub fn is_named(&self) -> bool {
         *self != ReasoningOptions::default()
     }
 
-    /// True if the client disabled reasoning.
+    /// Whether the client wants it off.
     pub fn is_off(&self) -> bool {
         self.effort == Some(Effort::None)
     }
 }
 
-/// Reasoning effort, ascending, as in the dialects.
+/// Words for effort, from none to all, as the dialects have them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effort {
     None,
@@ -201,22 +200,22 @@ impl Effort {
         }
     }
 
-    pub fn parse(name: &str) -> Option<Effort> {
+    pub fn parse(word: &str) -> Option<Effort> {
         Effort::ALL
             .into_iter()
-            .find(|effort| effort.as_str() == name)
+            .find(|effort| effort.as_str() == word)
     }
 
-    /// Nearest effort that a model supports; the lower of two equally near. `None` without any.
-    pub fn nearest(self, supported: &[Effort]) -> Option<Effort> {
+    /// The nearest of the words that a model takes; of two that are as near the lower. `None` where it takes none.
+    pub fn nearest(self, taken: &[Effort]) -> Option<Effort> {
         let distance = |other: &Effort| (*other as i8 - self as i8).unsigned_abs();
-        supported
+        taken
             .iter()
             .copied()
             .min_by_key(|other| (distance(other), *other))
     }
 
-    /// Equivalent thinking budget in tokens.
+    /// Thinking tokens that stand for the word where a model takes a number only.
     pub const fn tokens(self) -> u64 {
         match self {
             Effort::None => 0,
@@ -229,7 +228,7 @@ impl Effort {
         }
     }
 
-    /// Equivalent effort of a thinking budget in tokens.
+    /// The word that stands for a number of thinking tokens where a model takes words only.
     pub fn from_tokens(tokens: u64) -> Effort {
         Effort::ALL
             .into_iter()
@@ -239,14 +238,14 @@ impl Effort {
     }
 }
 
-/// Requested visibility of the reasoning text.
+/// What the client wants to see of the thoughts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Summary {
     Shown,
     Omitted,
 }
 
-/// Format of the response text.
+/// The shape that the answer's text must have.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Format {
     #[default]
@@ -266,15 +265,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn effort_maps_to_nearest_supported_and_to_tokens_and_back() {
-        let supported = [Effort::Low, Effort::Medium, Effort::High];
-        for (requested, expected) in [
+    fn efforts_map_to_the_nearest_word_and_to_numbers_and_back() {
+        let taken = [Effort::Low, Effort::Medium, Effort::High];
+        for (asked, expected) in [
             (Effort::None, Effort::Low),
             (Effort::Minimal, Effort::Low),
             (Effort::Medium, Effort::Medium),
             (Effort::Max, Effort::High),
         ] {
-            assert_eq!(requested.nearest(&supported), Some(expected));
+            assert_eq!(asked.nearest(&taken), Some(expected));
         }
         assert_eq!(Effort::High.nearest(&[]), None);
         assert_eq!(

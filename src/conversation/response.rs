@@ -1,48 +1,46 @@
-//! Complete response, and the part of it that later turns need. Must never retain anything without
-//! provider state.
+//! A whole answer, and what of it must be remembered for the turns that follow.
 
 use crate::conversation::{Content, ContentBlock, ProviderState, ReasoningBlock, StopReason};
 
 #[derive(Clone, Debug, Default)]
 pub struct ChatResponse {
-    /// text, reasoning and calls in the order in which they were opened
+    /// text, reasoning and calls in the order in which they began
     pub blocks: Vec<ContentBlock>,
     pub stop: StopReason,
 }
 
-/// Reasoning that the client's dialect cannot carry and the vendor needs again; stored by the ids
-/// of the calls that follow it.
+/// What a client's dialect cannot carry and the vendor wants to see again: kept by the ids of the calls that followed it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RetainedReasoning {
-    /// reasoning before the first call
+    /// the thoughts before the first call
     pub reasoning: Vec<ReasoningBlock>,
-    /// call id, provider state of the call
+    /// call id, what goes with the call itself
     pub calls: Vec<(String, Option<ProviderState>)>,
 }
 
 impl ChatResponse {
-    /// `None` without a call or without provider state.
+    /// What is worth keeping: only where there is a call and something opaque.
     pub fn retained_reasoning(&self) -> Option<RetainedReasoning> {
-        let mut retained = RetainedReasoning::default();
+        let mut remembered = RetainedReasoning::default();
         for block in &self.blocks {
             match &block.content {
-                Content::Reasoning(reasoning) if retained.calls.is_empty() => {
-                    retained.reasoning.push(reasoning.clone())
+                Content::Reasoning(reasoned) if remembered.calls.is_empty() => {
+                    remembered.reasoning.push(reasoned.clone())
                 }
-                Content::ToolCall(call) => retained
+                Content::ToolCall(call) => remembered
                     .calls
                     .push((call.id.clone(), call.provider_state.clone())),
                 _ => {}
             }
         }
-        retained
+        remembered
             .reasoning
-            .retain(|reasoning| reasoning.provider_state.is_some());
-        let has_state = !retained.reasoning.is_empty()
-            || retained
+            .retain(|reasoned| reasoned.provider_state.is_some());
+        let is_worth_it = !remembered.reasoning.is_empty()
+            || remembered
                 .calls
                 .iter()
                 .any(|(_, provider_state)| provider_state.is_some());
-        (has_state && !retained.calls.is_empty()).then_some(retained)
+        (is_worth_it && !remembered.calls.is_empty()).then_some(remembered)
     }
 }

@@ -1,5 +1,4 @@
-//! Builds a complete response from the output events of a stream or a unary body. Events of unknown
-//! blocks are ignored; must never panic.
+//! Gathers the events of a stream into the whole answer that they tell.
 
 use crate::conversation::{
     BlockKind, ChatResponse, Content, OutputEvent, ReasoningBlock, StopReason, ToolCall,
@@ -7,17 +6,16 @@ use crate::conversation::{
 
 #[derive(Clone, Debug, Default)]
 pub struct ResponseBuilder {
-    /// block number, content so far
+    /// the reader's block number, what there is of the block
     blocks: Vec<(u32, Content)>,
     stop: StopReason,
-    has_call: bool,
-    /// text and arguments were already sent to the client
+    called: bool,
+    /// text and arguments have gone to the client already
     only_reasoning: bool,
 }
 
 impl ResponseBuilder {
-    /// Builder that keeps only what is needed after a stream: stop reason, calls without arguments,
-    /// and reasoning.
+    /// Keeps only what is needed once a stream is over: why it ended, which calls there were, and the thoughts.
     pub fn reasoning_only() -> ResponseBuilder {
         ResponseBuilder {
             only_reasoning: true,
@@ -29,16 +27,16 @@ impl ResponseBuilder {
         let only_reasoning = self.only_reasoning;
         match event {
             OutputEvent::Open { block, block_kind } => {
-                self.has_call |= matches!(block_kind, BlockKind::Call { .. });
-                self.blocks.push((*block, empty_content(block_kind)));
+                self.called |= matches!(block_kind, BlockKind::Call { .. });
+                self.blocks.push((*block, begun(block_kind)));
             }
             OutputEvent::Delta { block, text } => {
                 match self
                     .block(*block)
                     .filter(|content| !only_reasoning || matches!(content, Content::Reasoning(_)))
                 {
-                    Some(Content::Text(content)) => content.push_str(text),
-                    Some(Content::Reasoning(reasoning)) => reasoning.text.push_str(text),
+                    Some(Content::Text(so_far)) => so_far.push_str(text),
+                    Some(Content::Reasoning(reasoned)) => reasoned.text.push_str(text),
                     Some(Content::ToolCall(call)) => call.arguments.push_str(text),
                     _ => {}
                 }
@@ -47,8 +45,8 @@ impl ResponseBuilder {
                 block,
                 provider_state,
             } => match self.block(*block) {
-                Some(Content::Reasoning(reasoning)) => {
-                    reasoning.provider_state = Some(provider_state.clone())
+                Some(Content::Reasoning(reasoned)) => {
+                    reasoned.provider_state = Some(provider_state.clone())
                 }
                 Some(Content::ToolCall(call)) => call.provider_state = Some(provider_state.clone()),
                 _ => {}
@@ -58,12 +56,12 @@ impl ResponseBuilder {
         }
     }
 
-    /// Response without its empty blocks; calls are always kept.
+    /// The answer: blocks in which nothing was said are left out, calls always stand.
     pub fn build(self) -> ChatResponse {
-        let has_content = |content: &Content| match content {
+        let said = |content: &Content| match content {
             Content::Text(text) => !text.is_empty(),
-            Content::Reasoning(reasoning) => {
-                !reasoning.text.is_empty() || reasoning.provider_state.is_some()
+            Content::Reasoning(reasoned) => {
+                !reasoned.text.is_empty() || reasoned.provider_state.is_some()
             }
             _ => true,
         };
@@ -71,18 +69,18 @@ impl ResponseBuilder {
             .blocks
             .into_iter()
             .map(|(_, content)| content)
-            .filter(has_content)
+            .filter(said)
             .map(Into::into)
             .collect();
         ChatResponse {
             blocks,
-            stop: self.stop.with_calls(self.has_call),
+            stop: self.stop.with_calls(self.called),
         }
     }
 
-    /// Stop reason as far as it is known.
+    /// Why the answer ends, as far as it is known.
     pub fn stop(&self) -> StopReason {
-        self.stop.clone().with_calls(self.has_call)
+        self.stop.clone().with_calls(self.called)
     }
 
     fn block(&mut self, number: u32) -> Option<&mut Content> {
@@ -94,7 +92,7 @@ impl ResponseBuilder {
     }
 }
 
-fn empty_content(block_kind: &BlockKind) -> Content {
+fn begun(block_kind: &BlockKind) -> Content {
     match block_kind {
         BlockKind::Text => Content::Text(String::new()),
         BlockKind::Reasoning => Content::Reasoning(ReasoningBlock::default()),
@@ -111,7 +109,7 @@ fn empty_content(block_kind: &BlockKind) -> Content {
 mod tests {
     use super::*;
 
-    fn delta(block: u32, text: &str) -> OutputEvent {
+    fn piece(block: u32, text: &str) -> OutputEvent {
         OutputEvent::Delta {
             block,
             text: text.into(),
@@ -119,8 +117,8 @@ mod tests {
     }
 
     #[test]
-    fn response_builder_separates_concurrent_blocks() {
-        let mut builder = ResponseBuilder::default();
+    fn blocks_that_are_open_side_by_side_are_told_apart() {
+        let mut fold = ResponseBuilder::default();
         let call = |id: &str| BlockKind::Call {
             id: id.into(),
             name: "f".into(),
@@ -138,18 +136,18 @@ mod tests {
                 block: 2,
                 block_kind: call("b"),
             },
-            delta(2, "{\"x\""),
-            delta(1, "{"),
-            delta(2, ":1}"),
-            delta(1, "}"),
-            delta(9, "of an unknown block"),
+            piece(2, "{\"x\""),
+            piece(1, "{"),
+            piece(2, ":1}"),
+            piece(1, "}"),
+            piece(9, "nobody's"),
             OutputEvent::Stop(StopReason::End),
         ] {
-            builder.add(&event);
+            fold.add(&event);
         }
-        let response = builder.build();
-        assert_eq!(response.stop, StopReason::Tool);
-        let calls: Vec<&str> = response
+        let answer = fold.build();
+        assert_eq!(answer.stop, StopReason::Tool);
+        let calls: Vec<&str> = answer
             .blocks
             .iter()
             .map(|block| match &block.content {
@@ -157,15 +155,15 @@ mod tests {
                 _ => "not a call",
             })
             .collect();
-        assert_eq!(calls, ["{}", "{\"x\":1}"], "without the empty text");
+        assert_eq!(calls, ["{}", "{\"x\":1}"], "and the empty text is gone");
     }
 
     #[test]
-    fn response_builder_without_a_call_never_stops_with_tool() {
-        let mut builder = ResponseBuilder::default();
-        builder.add(&OutputEvent::Stop(StopReason::Tool));
-        assert_eq!(builder.stop(), StopReason::End);
-        builder.add(&OutputEvent::Stop(StopReason::Length));
-        assert_eq!(builder.build().stop, StopReason::Length);
+    fn without_a_call_there_is_no_tool_stop() {
+        let mut fold = ResponseBuilder::default();
+        fold.add(&OutputEvent::Stop(StopReason::Tool));
+        assert_eq!(fold.stop(), StopReason::End);
+        fold.add(&OutputEvent::Stop(StopReason::Length));
+        assert_eq!(fold.build().stop, StopReason::Length);
     }
 }

@@ -104,7 +104,7 @@ impl Ledger {
             ledger.settle(hold.id, CallResult::orphaned(hold.cost_max(), now_ms))?;
         }
         // what was told is what was written down; the rest is due
-        ledger.lock().restore_sent(&recovered.told);
+        ledger.lock().restore_sent(&recovered.sent_alerts);
         Ok(ledger)
     }
 

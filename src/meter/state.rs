@@ -374,7 +374,7 @@ impl LedgerState {
                 ..Balance::default()
             });
         }
-        for (charge, kind) in known.told {
+        for (charge, kind) in known.sent_alerts {
             if let Some(balance) = self.balances.get_mut(&charge) {
                 balance.sent.mark_sent(kind);
             }

@@ -1,46 +1,44 @@
-//! The disk as the store needs it: a few files in one folder. Tests put another disk under the log and the books, one
-//! that stalls, fails, tears or forgets.
+//! File-system trait of the store: a few files in one folder, and `FolderDisk`, which implements it on a locked data folder. Tests
+//! substitute disks that stall, fail, tear writes or lose power.
 
-use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Files by their name below the data folder, such as `ledger/0001.log`.
+/// Files by name below the data folder, e.g. `ledger/000001.log`.
 pub trait Disk: Send + Sync + 'static {
-    /// Opens for reading and writing, creating what is not there. A new file's name lasts once its folder is synced; that
-    /// of a new folder lasts at once.
+    /// Opens for reading and writing, creating the file and its folder if need be. The name of a new file is durable once its folder is
+    /// synced, that of a new folder at once.
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
     fn exists(&self, name: &str) -> bool;
-    /// The names of the files in a folder, sorted; an absent folder is empty.
+    /// Names of the files in a folder, sorted; an absent folder is empty.
     fn names(&self, folder: &str) -> io::Result<Vec<String>>;
     fn remove(&self, name: &str) -> io::Result<()>;
-    /// Gives a file another name, at once: a power cut leaves it under one of the two.
+    /// Renames atomically: a power cut leaves the file under one of the two names.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
-    /// Makes created and removed names last.
+    /// Makes created, renamed and removed names durable.
     fn sync_folder(&self, folder: &str) -> io::Result<()>;
     fn free_mb(&self) -> io::Result<u64>;
 }
 
-/// One open file, written at offsets.
+/// Open file, written at offsets.
 pub trait DiskFile: Send + Sync + 'static {
     fn size(&self) -> io::Result<u64>;
     fn set_size(&self, size: u64) -> io::Result<()>;
-    /// Sets a size, with room on the disk for all of it: later writes inside find the disk never full.
+    /// Sets a size and allocates all its blocks: later writes inside never find the disk full.
     fn allocate(&self, size: u64) -> io::Result<()>;
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()>;
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
     fn sync_data(&self) -> io::Result<()>;
 }
 
-/// How long a lock that somebody holds is asked for.
+/// Time to wait for a lock that another process holds.
 const LOCK_WAIT: Duration = Duration::from_millis(500);
 
-/// The real folder, locked for as long as this value lives.
+/// A folder of the file system, locked for as long as this value lives.
 pub struct FolderDisk {
     folder: PathBuf,
     _lock: File,
@@ -57,7 +55,7 @@ impl FolderDisk {
             .write(true)
             .mode(0o600)
             .open(folder.join("lock"))?;
-        locked(&lock).map_err(|_| {
+        lock_with_timeout(&lock).map_err(|_| {
             let message = format!(
                 "{} is in use by another gatekeeper process; stop it first",
                 folder.display()
@@ -71,7 +69,7 @@ impl FolderDisk {
     }
 }
 
-/// Creates a folder, and what lies above it, so that no power cut takes it away again.
+/// Creates a folder and its parents durably.
 fn create_folder(folder: &Path) -> io::Result<()> {
     let exists = folder.is_dir();
     fs::DirBuilder::new()
@@ -87,18 +85,18 @@ fn create_folder(folder: &Path) -> io::Result<()> {
     });
     match parent.map(File::open) {
         Some(Ok(parent)) if !exists => parent.sync_all(),
-        // one who may create here but not look: nothing more can be done
+        // the parent may be writable but not readable: then it cannot be synced
         _ => Ok(()),
     }
 }
 
-/// Takes the lock. One that has just been let go of may be held for a moment by a child on its way to become another program.
-fn locked(lock: &File) -> Result<(), std::fs::TryLockError> {
+/// Takes the lock, with retries: a child process between fork and exec may hold a released lock for a moment.
+fn lock_with_timeout(lock: &File) -> Result<(), std::fs::TryLockError> {
     let deadline = Instant::now() + LOCK_WAIT;
     loop {
         match lock.try_lock() {
             Err(_) if Instant::now() < deadline => std::thread::sleep(LOCK_WAIT / 50),
-            taken => return taken,
+            outcome => return outcome,
         }
     }
 }
@@ -150,8 +148,8 @@ impl Disk for FolderDisk {
     }
 
     fn free_mb(&self) -> io::Result<u64> {
-        let figures = rustix::fs::statvfs(&self.folder)?;
-        Ok(figures.f_bavail.saturating_mul(figures.f_frsize) / (1024 * 1024))
+        let stats = rustix::fs::statvfs(&self.folder)?;
+        Ok(stats.f_bavail.saturating_mul(stats.f_frsize) / (1024 * 1024))
     }
 }
 
@@ -169,9 +167,9 @@ impl DiskFile for RealFile {
     fn allocate(&self, size: u64) -> io::Result<()> {
         use rustix::fs::{FallocateFlags, fallocate};
         match fallocate(&self.0, FallocateFlags::empty(), 0, size) {
-            // a file system without it: the size alone
+            // the file system cannot allocate: set the size alone
             Err(rustix::io::Errno::OPNOTSUPP) => self.0.set_len(size),
-            done => Ok(done?),
+            outcome => Ok(outcome?),
         }
     }
 
@@ -185,67 +183,5 @@ impl DiskFile for RealFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.0.sync_data()
-    }
-}
-
-/// A page of the books, in bytes.
-const PAGE: u64 = 4096;
-
-/// What happens to a database's file below redb.
-#[derive(Default)]
-pub(super) struct Below {
-    /// an operation has failed: from there on redb refuses everything
-    pub failed: AtomicBool,
-    /// what redb did not have in its cache
-    pub pages_read: AtomicU64,
-}
-
-/// redb on the same disk as the log.
-pub(super) struct Backend {
-    file: Arc<dyn DiskFile>,
-    below: Arc<Below>,
-}
-
-impl Backend {
-    pub(super) fn on(file: Arc<dyn DiskFile>, below: Arc<Below>) -> Backend {
-        Backend { file, below }
-    }
-
-    fn noted<T>(&self, done: io::Result<T>) -> io::Result<T> {
-        if done.is_err() {
-            self.below.failed.store(true, Ordering::Release);
-        }
-        done
-    }
-}
-
-impl fmt::Debug for Backend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Backend")
-    }
-}
-
-impl redb::StorageBackend for Backend {
-    fn len(&self) -> io::Result<u64> {
-        self.noted(self.file.size())
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.below
-            .pages_read
-            .fetch_add((out.len() as u64).div_ceil(PAGE), Ordering::Relaxed);
-        self.noted(self.file.read_at(offset, out))
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.noted(self.file.set_size(len))
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.noted(self.file.sync_data())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.noted(self.file.write_at(offset, data))
     }
 }

@@ -1,26 +1,25 @@
-//! Something that fails, perhaps again and again, and is said now and then.
+//! Throttles log messages about a repeating failure: the first is logged at once, then one every 10 s, and the recovery once.
 
 use std::time::{Duration, Instant};
 
-/// While something keeps failing it is said again so often.
-const SAY_AGAIN: Duration = Duration::from_secs(10);
+const INTERVAL: Duration = Duration::from_secs(10);
 
-/// When it was last said; `None`: nothing fails.
+/// Time of the last message; `None` while nothing fails.
 #[derive(Default)]
 pub(super) struct LogThrottle(Option<Instant>);
 
 impl LogThrottle {
-    /// Whether to say it now.
+    /// Counts a failure; `true` if it is to be logged.
     pub(super) fn should_log(&mut self) -> bool {
-        let news = self.0.is_none_or(|said| said.elapsed() >= SAY_AGAIN);
-        if news {
+        let due = self.0.is_none_or(|logged| logged.elapsed() >= INTERVAL);
+        if due {
             self.0 = Some(Instant::now());
         }
-        news
+        due
     }
 
-    /// Whether it is over just now.
-    pub(super) fn ends(&mut self) -> bool {
+    /// Counts a success; `true` if it ends a series of failures.
+    pub(super) fn recovered(&mut self) -> bool {
         self.0.take().is_some()
     }
 }

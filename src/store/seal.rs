@@ -1,5 +1,5 @@
-//! The instance's own key, kept beside the books and never in them, the keys that are made of it, and the sealing of content that
-//! must not lie in clear on the disk. Must never show a key.
+//! Seal key of the instance, stored beside the books and never in them; keys derived from it by purpose; and authenticated encryption
+//! of content that must not lie in clear text on the disk. It must never print a key.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -12,14 +12,14 @@ use ring::hmac;
 
 use crate::domain::secret::Secret;
 
-/// The file of the key, below the data folder.
+/// File of the seal key, below the data folder.
 pub const KEY_FILE: &str = "seal.key";
-/// A shorter secret can be guessed.
+/// A shorter secret could be guessed.
 const SECRET_LETTERS_MIN: usize = 32;
 const SECRET_BYTES_MAX: u64 = 4_096;
 const NONCE_BYTES: usize = 24;
 
-/// What all seals of this instance are made of.
+/// Key-encryption key; all other keys are derived from it.
 #[derive(Clone)]
 pub struct SealKey(hmac::Key);
 
@@ -30,7 +30,7 @@ impl std::fmt::Debug for SealKey {
 }
 
 impl SealKey {
-    /// Of a secret that an operator keeps elsewhere. Whether it is long enough for a key is checked where it is read.
+    /// Makes the key of a secret that the operator stores elsewhere; the configuration checks its length.
     pub fn of_secret(secret: &Secret) -> SealKey {
         SealKey(hmac::Key::new(
             hmac::HMAC_SHA256,
@@ -38,7 +38,7 @@ impl SealKey {
         ))
     }
 
-    /// The key of a data folder; a folder without one gets one, which only its owner can read.
+    /// Reads the key of a data folder, or creates one that only its owner can read.
     pub fn in_folder(folder: &Path) -> io::Result<SealKey> {
         let path = folder.join(KEY_FILE);
         let mut written = String::new();
@@ -55,14 +55,14 @@ impl SealKey {
         let letters = written.trim();
         if letters.len() < SECRET_LETTERS_MIN {
             let message = format!(
-                "holds no key of at least {SECRET_LETTERS_MIN} letters; remove it, and a new one is made"
+                "invalid seal key; it needs at least {SECRET_LETTERS_MIN} letters, remove the file to create a new one"
             );
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
         Ok(SealKey::of_secret(&Secret::new(letters)))
     }
 
-    /// A key for one purpose: from it nobody finds this one or that of another purpose.
+    /// Derives the key for one purpose; it reveals neither this key nor that of another purpose.
     pub fn for_purpose(&self, purpose: &str) -> [u8; 32] {
         let mut key = [0; 32];
         key.copy_from_slice(hmac::sign(&self.0, purpose.as_bytes()).as_ref());
@@ -70,7 +70,7 @@ impl SealKey {
     }
 }
 
-/// Whole or not at all: a kill leaves no half of a key.
+/// Creates the key atomically: a kill leaves no partial file.
 fn create(folder: &Path, path: &Path) -> io::Result<String> {
     let mut key = [0; 32];
     getrandom::fill(&mut key).map_err(io::Error::other)?;
@@ -92,7 +92,7 @@ fn create(folder: &Path, path: &Path) -> io::Result<String> {
     Ok(hex)
 }
 
-/// Seals for one purpose.
+/// Authenticated encryption for one purpose.
 pub struct Seal(XChaCha20Poly1305);
 
 impl Seal {
@@ -100,7 +100,7 @@ impl Seal {
         Seal(XChaCha20Poly1305::new(&key.into()))
     }
 
-    /// What only `open` with the same key and the same `about` gives back.
+    /// Encrypts `plain`; `open` needs the same key and the same associated data `about`.
     pub fn seal(&self, about: &[u8], plain: &[u8]) -> Option<Vec<u8>> {
         let mut nonce = [0; NONCE_BYTES];
         getrandom::fill(&mut nonce).ok()?;
@@ -117,7 +117,7 @@ impl Seal {
         Some([&nonce[..], &sealed].concat())
     }
 
-    /// `None` for what was not sealed with this key about the same, or is damaged.
+    /// Decrypts; `None` if key or associated data differ, or the bytes are damaged.
     pub fn open(&self, about: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>()?;
         self.0
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_has_one_key_that_only_its_owner_reads() {
+    fn seal_key_in_folder_is_created_once_and_readable_by_its_owner_only() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let key = SealKey::in_folder(folder.path()).expect("a key");
         let again = SealKey::in_folder(folder.path()).expect("the key");
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_holds_no_key_is_told() {
+    fn seal_key_file_too_short_is_refused() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs::write(folder.path().join(KEY_FILE), "short\n").expect("written");
         assert!(
@@ -173,18 +173,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sealed_opens_only_whole_with_its_key_and_about_the_same() {
+    fn sealed_bytes_open_only_with_same_key_and_associated_data() {
         let seal = Seal::new([7; 32]);
-        let sealed = seal.seal(b"about", b"a thought").expect("sealed");
+        let sealed = seal.seal(b"about", b"reasoning").expect("sealed");
         assert_ne!(
             sealed,
-            seal.seal(b"about", b"a thought").expect("sealed"),
-            "never the same bytes"
+            seal.seal(b"about", b"reasoning").expect("sealed"),
+            "each nonce differs"
         );
-        assert!(!sealed.windows(7).any(|window| window == b"thought"));
+        assert!(!sealed.windows(6).any(|window| window == b"reason"));
         assert_eq!(
             seal.open(b"about", &sealed).as_deref(),
-            Some(&b"a thought"[..])
+            Some(&b"reasoning"[..])
         );
         assert_eq!(seal.open(b"another", &sealed), None);
         assert_eq!(Seal::new([8; 32]).open(b"about", &sealed), None);

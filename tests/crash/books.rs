@@ -243,7 +243,7 @@ impl Work {
         );
         self.promises.written.store(sequence, Ordering::SeqCst);
         if self.wait_for_disk && self.seeded.between(0, 3) == 0 {
-            let acknowledged = self.waits_for(store.wal().settled(sequence));
+            let acknowledged = self.waits_for(store.wal().wait_committed(sequence));
             if acknowledged {
                 self.promises.synced.store(sequence, Ordering::SeqCst);
             }
@@ -259,7 +259,7 @@ impl Work {
     }
 
     fn waits_for_books(&self, store: &Store) {
-        self.waits_for(store.wal().booked());
+        self.waits_for(store.wal().wait_posted());
         self.looks(store);
     }
 

@@ -225,7 +225,7 @@ fn several_segments() -> (Arc<SimulatedDisk>, usize, Vec<String>) {
     let mut work = work();
     for _ in 0..9 {
         work.holds(&store, 10);
-        waits(store.wal().settled(work.events.len() as u64));
+        waits(store.wal().wait_committed(work.events.len() as u64));
     }
     work.holds(&store, 1);
     let killed = Arc::new(

@@ -339,7 +339,7 @@ fn what_a_killed_process_had_on_disk_is_not_lost_by_the_next_that_cannot_sync() 
     let (store, _) = bare(&disk, true, true);
     disk.fail_book_syncs();
     let work = works(&store, 7, true, 30);
-    waits(store.wal().settled(work.events.len() as u64));
+    waits(store.wal().wait_committed(work.events.len() as u64));
     let killed = Arc::new(
         disk.snapshot()
             .after(&PowerLoss::DropAll, &mut SeededRng::new(1)),

@@ -114,7 +114,7 @@ impl<'g> RefusalEntry<'g> {
         let as_row = gateway
             .refusals
             .one_more(key.id, code, gateway.time.boot_ms());
-        gateway.ledger.wal().refusals().note(refusal, as_row);
+        gateway.ledger.wal().refusals().add(refusal, as_row);
         problem
     }
 }

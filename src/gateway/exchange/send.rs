@@ -212,7 +212,10 @@ impl AdmittedAttempt {
 
 /// Waits until a record is as safe as `ledger.sync` promises.
 pub(crate) async fn on_disk(open: &OpenHold, sequence: u64) -> Result<(), ApiError> {
-    let wait = tokio::time::timeout(DISK_WAIT, open.gateway.ledger.wal().settled(sequence));
+    let wait = tokio::time::timeout(
+        DISK_WAIT,
+        open.gateway.ledger.wal().wait_committed(sequence),
+    );
     wait.await.map_err(|_| {
         let message = format!(
             "the disk under the ledger has not answered for {} s; try again in a moment",

@@ -55,7 +55,7 @@ pub(crate) fn keep(memory: &ReasoningMemory, team: TeamId, remembered: RetainedR
             continue;
         }
         match serde_json::to_vec(&kept) {
-            Ok(plain) => memory.keep(team, &id, plain),
+            Ok(plain) => memory.store(team, &id, plain),
             Err(error) => tracing::error!("a thought cannot be kept: {error}"),
         }
     }

@@ -1,15 +1,17 @@
-//! Which alerts of budgets were told: a row for each window and kind, written with its audit event, that keeps the message
-//! until somebody has taken it. So none is told twice, and none is lost that was told.
+//! Alerts sent by budgets: one row per window and kind, written with its audit event, holds the message until it is delivered. So no
+//! alert is sent twice, and none is lost.
 
 use redb::{ReadableDatabase, ReadableTable};
 
 use crate::domain::alert::{Alert, AlertKind};
 use crate::domain::event::Charge;
 use crate::domain::id::BudgetId;
+use crate::store::books::store::Store;
 use crate::store::books::tables::{ALERTS, BUDGETS};
-use crate::store::{ChangeTransaction, Store, StoreError};
+use crate::store::books::tenants::ChangeTransaction;
+use crate::store::error::StoreError;
 
-/// A message that nobody has taken yet.
+/// Message that is not delivered yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UndeliveredAlert {
     pub charge: Charge,
@@ -28,12 +30,12 @@ fn kind_of(number: u8) -> Result<AlertKind, StoreError> {
     let kind = AlertKind::ALL.get(usize::from(number)).copied();
     kind.ok_or_else(|| StoreError::Record {
         kind: "alert",
-        reason: format!("kind {number} is not known"),
+        reason: format!("unknown kind {number}"),
     })
 }
 
-/// What was told of which window.
-pub(crate) fn told(
+/// Alerts sent, by window.
+pub(in crate::store) fn sent(
     rows: &impl ReadableTable<(u64, u64, u8), &'static str>,
 ) -> Result<Vec<(Charge, AlertKind)>, StoreError> {
     rows.iter()?
@@ -51,9 +53,9 @@ pub(crate) fn told(
 }
 
 impl ChangeTransaction<'_> {
-    /// Notes an alert with the message that is to be delivered, none where nobody wants it. `false` if it is noted already.
-    /// Rows of windows that are over go, once their message is taken.
-    pub fn note_alert(&mut self, alert: &Alert, message: &str) -> Result<bool, StoreError> {
+    /// Records an alert with the message to deliver, empty if there is no recipient; `false` if it is recorded already. Delivered rows of
+    /// earlier windows are removed.
+    pub fn record_alert(&mut self, alert: &Alert, message: &str) -> Result<bool, StoreError> {
         let mut rows = self.transaction.open_table(ALERTS)?;
         let (budget, start_ms) = (alert.budget.id.0, alert.window.start_ms);
         let key = (budget, start_ms, number(alert.kind));
@@ -67,13 +69,13 @@ impl ChangeTransaction<'_> {
         Ok(true)
     }
 
-    /// The message was taken, or given up; of a budget that is no more nothing is left.
-    pub fn alert_taken(&mut self, untaken: &UndeliveredAlert) -> Result<(), StoreError> {
+    /// Marks a message as delivered or given up; the row of a deleted budget is removed.
+    pub fn mark_alert_delivered(&mut self, alert: &UndeliveredAlert) -> Result<(), StoreError> {
         let mut rows = self.transaction.open_table(ALERTS)?;
         let key = (
-            untaken.charge.budget.0,
-            untaken.charge.window_start_ms,
-            number(untaken.kind),
+            alert.charge.budget.0,
+            alert.charge.window_start_ms,
+            number(alert.kind),
         );
         if rows.remove(key)?.is_some()
             && self.transaction.open_table(BUDGETS)?.get(key.0)?.is_some()
@@ -83,8 +85,8 @@ impl ChangeTransaction<'_> {
         Ok(())
     }
 
-    /// With a budget goes what it told.
-    pub(crate) fn forget_alerts(&mut self, id: BudgetId) -> Result<(), StoreError> {
+    /// Removes the delivered alerts of a deleted budget.
+    pub(in crate::store) fn remove_alerts(&mut self, id: BudgetId) -> Result<(), StoreError> {
         let mut rows = self.transaction.open_table(ALERTS)?;
         rows.retain_in((id.0, 0, 0)..=(id.0, u64::MAX, u8::MAX), |_, message| {
             !message.is_empty()
@@ -94,10 +96,10 @@ impl ChangeTransaction<'_> {
 }
 
 impl Store {
-    /// Messages that nobody has taken, so many at most.
-    pub fn untaken_alerts(&self, limit: usize) -> Result<Vec<UndeliveredAlert>, StoreError> {
+    /// Messages to deliver, at most `limit`.
+    pub fn undelivered_alerts(&self, limit: usize) -> Result<Vec<UndeliveredAlert>, StoreError> {
         let read = self.database.open()?.begin_read()?;
-        let mut untaken = Vec::new();
+        let mut undelivered = Vec::new();
         for row in read.open_table(ALERTS)?.iter()? {
             let (key, message) = row?;
             let ((budget, window_start_ms, kind), message) = (key.value(), message.value());
@@ -106,16 +108,16 @@ impl Store {
                     budget: BudgetId(budget),
                     window_start_ms,
                 };
-                untaken.push(UndeliveredAlert {
+                undelivered.push(UndeliveredAlert {
                     charge,
                     kind: kind_of(kind)?,
                     message: message.to_owned(),
                 });
             }
-            if untaken.len() == limit {
+            if undelivered.len() == limit {
                 break;
             }
         }
-        Ok(untaken)
+        Ok(undelivered)
     }
 }

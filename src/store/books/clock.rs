@@ -1,5 +1,5 @@
-//! Where adopted time is kept: one anchor among the books' numbers, replaced as a whole. And what a ledger has to read when
-//! time goes back: the balances of windows that it has forgotten.
+//! Adopted time in the books: one anchor in `meta`, replaced as a whole. Also the balances and alerts of windows that the ledger must
+//! reload when time goes back.
 
 use redb::ReadableDatabase;
 
@@ -8,19 +8,21 @@ use crate::domain::event::Charge;
 use crate::domain::money::Money;
 use crate::domain::time::Anchor;
 use crate::store::books::alerts;
+use crate::store::books::store::Store;
 use crate::store::books::tables::{ALERTS, BALANCES, META};
+use crate::store::books::tenants::ChangeTransaction;
 use crate::store::codec::Stored;
-use crate::store::{ChangeTransaction, Store, StoreError};
+use crate::store::error::StoreError;
 
-/// Windows as the books know them.
+/// Balances and sent alerts of windows, as stored.
 #[derive(Debug, Default)]
 pub struct KnownWindows {
     pub balances: Vec<(Charge, Money)>,
-    pub told: Vec<(Charge, AlertKind)>,
+    pub sent_alerts: Vec<(Charge, AlertKind)>,
 }
 
 impl Store {
-    /// The anchor that was noted last; `None`: this instance has never run.
+    /// Anchor stored last; `None`: this instance has never run.
     pub fn anchor(&self) -> Result<Option<Anchor>, StoreError> {
         let read = self.database.open()?.begin_read()?;
         let meta = read.open_table(META)?;
@@ -42,10 +44,10 @@ impl Store {
         }))
     }
 
-    /// What is booked in these windows and in every later one of the same budgets, and what was told of windows.
-    pub fn known_of(&self, windows: &[Charge]) -> Result<KnownWindows, StoreError> {
+    /// Balances of these windows and of every later one of the same budgets, and all sent alerts.
+    pub fn known_windows(&self, windows: &[Charge]) -> Result<KnownWindows, StoreError> {
         let read = self.database.open()?.begin_read()?;
-        let told = alerts::told(&read.open_table(ALERTS)?)?;
+        let sent_alerts = alerts::sent(&read.open_table(ALERTS)?)?;
         let table = read.open_table(BALANCES)?;
         let mut balances = Vec::new();
         for window in windows {
@@ -63,12 +65,15 @@ impl Store {
                 ));
             }
         }
-        Ok(KnownWindows { balances, told })
+        Ok(KnownWindows {
+            balances,
+            sent_alerts,
+        })
     }
 }
 
 impl ChangeTransaction<'_> {
-    /// Notes where time goes on from after a restart.
+    /// Stores the anchor from which time continues after a restart.
     pub fn put_anchor(&mut self, anchor: &Anchor) -> Result<(), StoreError> {
         let mut meta = self.meta()?;
         meta.insert("clock_now_ms", anchor.now_ms)?;

@@ -1,5 +1,5 @@
-//! The newest rows of the request log in the order in which they were booked, for whoever follows it: a request is told when
-//! it has ended, however early it began. In memory and bounded; the request log itself knows them all, by their beginning.
+//! Feed of the request log: ids of the feed rows in order of posting, for followers that want each request when it ends, however
+//! early it began. In memory and bounded; the request log itself has all rows, in order of their start.
 
 use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
@@ -10,31 +10,31 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::domain::event::HoldId;
 
 /// 2 MB, some seconds of the fastest instance.
-const KEPT: usize = 65_536;
+const ROWS_MAX: usize = 65_536;
 
-/// A place between two bookings of one process.
+/// Position between two rows of the feed of one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FeedCursor {
-    /// no number of another process means anything
-    life: u64,
-    number: u64,
+    /// random per process: cursors of another process are invalid
+    process: u64,
+    rows: u64,
 }
 
 impl FeedCursor {
-    /// The form that `Display` gives.
+    /// Parses the form that `Display` writes.
     pub fn parse(text: &str) -> Option<FeedCursor> {
-        let (life, number) = text.strip_prefix("at_")?.split_once('.')?;
-        let life = Some(life).filter(|life| life.len() == 16)?;
+        let (process, rows) = text.strip_prefix("at_")?.split_once('.')?;
+        let process = Some(process).filter(|process| process.len() == 16)?;
         Some(FeedCursor {
-            life: u64::from_str_radix(life, 16).ok()?,
-            number: number.parse().ok()?,
+            process: u64::from_str_radix(process, 16).ok()?,
+            rows: rows.parse().ok()?,
         })
     }
 
-    /// The place behind so many more rows.
-    pub(crate) fn behind(self, rows: usize) -> FeedCursor {
+    /// Cursor this many rows later.
+    pub(in crate::store) fn plus(self, rows: usize) -> FeedCursor {
         FeedCursor {
-            number: self.number + rows as u64,
+            rows: self.rows + rows as u64,
             ..self
         }
     }
@@ -42,65 +42,70 @@ impl FeedCursor {
 
 impl fmt::Display for FeedCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "at_{:016x}.{}", self.life, self.number)
+        write!(f, "at_{:016x}.{}", self.process, self.rows)
     }
 }
 
-pub(crate) struct Feed {
-    life: u64,
-    kept: Mutex<FeedRing>,
+/// Bounded list of the feed rows.
+pub(in crate::store) struct Feed {
+    process: u64,
+    ring: Mutex<FeedRing>,
 }
 
 #[derive(Default)]
 struct FeedRing {
-    /// rows since the start
-    booked: u64,
+    /// rows posted since the start
+    posted: u64,
     ids: VecDeque<HoldId>,
 }
 
 impl Default for Feed {
     fn default() -> Feed {
-        // a hasher begins with what no other process has
+        // `RandomState` is seeded randomly per process
         Feed {
-            life: RandomState::new().build_hasher().finish(),
-            kept: Mutex::default(),
+            process: RandomState::new().build_hasher().finish(),
+            ring: Mutex::default(),
         }
     }
 }
 
 impl Feed {
-    /// Rows were booked; they can be read.
-    pub(crate) fn note(&self, ids: impl Iterator<Item = HoldId>) {
-        let mut kept = self.lock();
+    /// Appends rows that are committed.
+    pub(in crate::store) fn append(&self, ids: impl Iterator<Item = HoldId>) {
+        let mut ring = self.lock();
         for id in ids {
-            kept.booked += 1;
-            kept.ids.push_back(id);
+            ring.posted += 1;
+            ring.ids.push_back(id);
         }
-        let over = kept.ids.len().saturating_sub(KEPT);
-        kept.ids.drain(..over);
+        let excess = ring.ids.len().saturating_sub(ROWS_MAX);
+        ring.ids.drain(..excess);
     }
 
-    /// The place behind the last row.
-    pub(crate) fn place(&self) -> FeedCursor {
+    /// Cursor after the last row.
+    pub(in crate::store) fn end(&self) -> FeedCursor {
         FeedCursor {
-            life: self.life,
-            number: self.lock().booked,
+            process: self.process,
+            rows: self.lock().posted,
         }
     }
 
-    /// The rows behind a place, oldest first. `None`: they are not known any more, or never were.
-    pub(crate) fn since(&self, place: FeedCursor, rows_max: usize) -> Option<Vec<HoldId>> {
-        let kept = self.lock();
-        let behind = kept
-            .booked
-            .checked_sub(place.number)
-            .filter(|_| place.life == self.life)?;
-        let from = kept.ids.len().checked_sub(usize::try_from(behind).ok()?)?;
-        Some(kept.ids.iter().skip(from).take(rows_max).copied().collect())
+    /// Rows after a cursor, oldest first. `None`: they are no longer in the feed, or never were.
+    pub(in crate::store) fn since(
+        &self,
+        cursor: FeedCursor,
+        rows_max: usize,
+    ) -> Option<Vec<HoldId>> {
+        let ring = self.lock();
+        let behind = ring
+            .posted
+            .checked_sub(cursor.rows)
+            .filter(|_| cursor.process == self.process)?;
+        let from = ring.ids.len().checked_sub(usize::try_from(behind).ok()?)?;
+        Some(ring.ids.iter().skip(from).take(rows_max).copied().collect())
     }
 
     fn lock(&self) -> MutexGuard<'_, FeedRing> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -117,36 +122,36 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_a_place_is_told_once_in_order() {
-        let newest = Feed::default();
-        newest.note(ids(0..3));
-        let place = newest.place();
-        assert_eq!(newest.since(place, 10), Some(Vec::new()));
-        newest.note(ids(3..8));
-        assert_eq!(newest.since(place, 2), Some(ids(3..5).collect()));
-        assert_eq!(newest.since(place.behind(2), 10), Some(ids(5..8).collect()));
+    fn feed_returns_the_rows_after_a_cursor_once_in_order() {
+        let feed = Feed::default();
+        feed.append(ids(0..3));
+        let cursor = feed.end();
+        assert_eq!(feed.since(cursor, 10), Some(Vec::new()));
+        feed.append(ids(3..8));
+        assert_eq!(feed.since(cursor, 2), Some(ids(3..5).collect()));
+        assert_eq!(feed.since(cursor.plus(2), 10), Some(ids(5..8).collect()));
         assert_eq!(
-            newest.since(place.behind(6), 10),
+            feed.since(cursor.plus(6), 10),
             None,
-            "it was never reached"
+            "a cursor beyond the end"
         );
     }
 
     #[test]
-    fn what_is_too_long_ago_or_of_another_life_is_not_known() {
-        let newest = Feed::default();
-        let first = newest.place();
-        newest.note(ids(0..1));
-        newest.note(ids(0..KEPT as u128));
-        assert_eq!(newest.since(first, 1), None);
-        assert_eq!(newest.since(first.behind(1), 1), Some(ids(0..1).collect()));
-        assert_eq!(Feed::default().since(newest.place(), 1), None);
+    fn feed_cursor_too_old_or_of_another_process_is_unknown() {
+        let feed = Feed::default();
+        let first = feed.end();
+        feed.append(ids(0..1));
+        feed.append(ids(0..ROWS_MAX as u128));
+        assert_eq!(feed.since(first, 1), None);
+        assert_eq!(feed.since(first.plus(1), 1), Some(ids(0..1).collect()));
+        assert_eq!(Feed::default().since(feed.end(), 1), None);
     }
 
     #[test]
-    fn a_place_is_read_as_it_is_written() {
-        let place = Feed::default().place().behind(12);
-        assert_eq!(FeedCursor::parse(&place.to_string()), Some(place));
+    fn feed_cursor_text_round_trips() {
+        let cursor = Feed::default().end().plus(12);
+        assert_eq!(FeedCursor::parse(&cursor.to_string()), Some(cursor));
         for text in [
             "",
             "at_",

@@ -1,15 +1,24 @@
-//! TODO-HEADER
+//! The books, `gatekeeper.redb`: usage records, balances, roll-ups, tenants and audit events. `database` opens the file, `tables` lists
+//! its tables; the one thread of `writer` posts synced records of the log (`post`), runs control-plane changes (`tenants`) and deletes
+//! old rows (`retention`); reports read in transactions of their own. Nothing but the writer's thread commits.
 
-pub(crate) mod alerts;
-pub(crate) mod clock;
-pub(crate) mod feed;
-pub(crate) mod post;
-pub(crate) mod records;
-pub(crate) mod refusals;
-pub(crate) mod retention;
-pub(crate) mod rollups;
-pub(crate) mod tables;
-pub(crate) mod tenants;
-pub(crate) mod verify;
-pub(crate) mod writer;
-pub(crate) mod yielding;
+pub(in crate::store) mod alerts;
+pub(in crate::store) mod clock;
+mod concurrent_postings;
+pub(in crate::store) mod database;
+pub(in crate::store) mod feed;
+pub(in crate::store) mod inspection;
+pub(in crate::store) mod overlay;
+mod post;
+pub(in crate::store) mod records;
+pub(in crate::store) mod recovery;
+mod retention;
+mod rollups;
+pub(in crate::store) mod slot;
+pub(in crate::store) mod store;
+pub(in crate::store) mod tables;
+pub(in crate::store) mod tenants;
+pub(in crate::store) mod time_zone;
+pub(in crate::store) mod verify;
+pub(in crate::store) mod writer;
+mod yielding;

@@ -1,32 +1,30 @@
-//! Booking: a batch of the log's records becomes usage records, balances and roll-ups in one transaction, each row written
-//! once however many records touch it. It only adds amounts that stand in the records.
+//! Posting: writes a batch of records of the log as usage records, balances and roll-ups in one transaction, each row once however many
+//! records touch it. It adds amounts found in the records and never reads limits, prices or tenants.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, WriteTransaction};
+use redb::{Database, ReadableTable, WriteTransaction};
 
 use crate::domain::event::{
     Charge, Correction, Flags, Hold, HoldId, LedgerEvent, Progress, Settlement, Status, StatusClass,
 };
-use crate::domain::id::BudgetId;
 use crate::domain::money::Money;
 use crate::domain::refusal::Refusal;
 use crate::domain::zone::{Window, Zone};
-use crate::store::books::alerts;
-use crate::store::books::refusals::RefusalBatch;
-use crate::store::books::tables;
+use crate::store::books::database::begin;
 use crate::store::books::tables::{
-    ALERTS, BALANCES, BalanceTable, CORRECTIONS, DAYS, HOURS, META, OPEN_HOLDS, ORPHANS, RECORDS,
+    BALANCES, BalanceTable, CORRECTIONS, DAYS, HOURS, META, OPEN_HOLDS, ORPHANS, RECORDS,
     RECORDS_NOT_OK, RECORDS_OF_KEY, REFUSED, RollupTable,
 };
 use crate::store::books::yielding::Yielder;
-use crate::store::codec::{Stored, class_number};
-use crate::store::wal::recovery::Replay;
-use crate::store::{RecoveredState, RollupKey, RollupSums, StoreError};
+use crate::store::codec::Stored;
+use crate::store::codec::status::class_number;
+use crate::store::error::StoreError;
+use crate::store::refusals::RefusalBatch;
+use crate::store::rollup::{RollupKey, RollupSums};
 
-/// What a batch comes to, row by row.
+/// Sums of a batch, row by row.
 #[derive(Default)]
 struct PostingBatch<'a> {
     settlements: Vec<&'a Settlement>,
@@ -34,38 +32,38 @@ struct PostingBatch<'a> {
     hours: BTreeMap<RollupKey, RollupSums>,
     days: BTreeMap<RollupKey, RollupSums>,
     opened: BTreeMap<HoldId, &'a Hold>,
-    /// the last that was noted of holds that are open at the end of the batch
+    /// latest progress of holds that are open at the end of the batch
     progressed: BTreeMap<HoldId, &'a Progress>,
-    /// ended here, begun in an earlier batch
+    /// closed in this batch, opened in an earlier one
     closed: BTreeSet<HoldId>,
 }
 
-/// Books a batch, and what was refused, durably. The batch must follow what is booked already, without a gap; what of it is
-/// booked already, by a commit that reported a failure and yet took place, is left out.
-pub(crate) fn book(
+/// Posts a batch and the pending refusals durably. The batch must follow the posted records without a gap; records that are posted
+/// already, by a commit that took effect although it reported an error, are skipped.
+pub(in crate::store) fn post(
     database: &Database,
     batch: &[(u64, Arc<LedgerEvent>)],
-    refused: &RefusalBatch,
+    refusals: &RefusalBatch,
     zone: &Zone,
-    pace: &Yielder,
+    yielder: &Yielder,
 ) -> Result<(), StoreError> {
-    let transaction = tables::begin(database)?;
+    let transaction = begin(database)?;
     let applied = transaction
         .open_table(META)?
         .get("applied")?
         .map_or(0, |value| value.value());
-    let mut fold = fold(
+    let mut sums = sum_batch(
         &batch[batch.partition_point(|(sequence, _)| *sequence <= applied)..],
         zone,
-        pace,
+        yielder,
     );
-    fold.refuse(refused, zone);
-    write_records(&transaction, &fold, pace)?;
-    write_refusals(&transaction, &refused.rows)?;
-    write_holds(&transaction, &fold)?;
-    add_money(&transaction, BALANCES, &fold.balances)?;
-    write_rollups(&transaction, HOURS, &fold.hours)?;
-    write_rollups(&transaction, DAYS, &fold.days)?;
+    sums.count_refusals(refusals, zone);
+    write_records(&transaction, &sums, yielder)?;
+    write_refusals(&transaction, &refusals.rows)?;
+    write_holds(&transaction, &sums)?;
+    add_money(&transaction, BALANCES, &sums.balances)?;
+    write_rollups(&transaction, HOURS, &sums.hours)?;
+    write_rollups(&transaction, DAYS, &sums.days)?;
     if let Some((last, _)) = batch.last() {
         transaction.open_table(META)?.insert("applied", last)?;
     }
@@ -73,10 +71,10 @@ pub(crate) fn book(
     Ok(())
 }
 
-/// The rows of the request log that a batch makes.
-pub(crate) fn rows<'a>(
+/// Ids of the request-log rows that a batch adds.
+pub(in crate::store) fn posted_ids<'a>(
     batch: &'a [(u64, Arc<LedgerEvent>)],
-    refused: &'a RefusalBatch,
+    refusals: &'a RefusalBatch,
 ) -> impl Iterator<Item = HoldId> + 'a {
     let settled = batch.iter().filter_map(|(_, event)| {
         if let LedgerEvent::Settle(settled) = &**event {
@@ -85,28 +83,32 @@ pub(crate) fn rows<'a>(
             None
         }
     });
-    settled.chain(refused.rows.iter().map(|refusal| HoldId {
+    settled.chain(refusals.rows.iter().map(|refusal| HoldId {
         request: refusal.request,
         attempt: REFUSED,
     }))
 }
 
-fn fold<'a>(batch: &'a [(u64, Arc<LedgerEvent>)], zone: &Zone, pace: &Yielder) -> PostingBatch<'a> {
-    let mut fold = PostingBatch::default();
+fn sum_batch<'a>(
+    batch: &'a [(u64, Arc<LedgerEvent>)],
+    zone: &Zone,
+    yielder: &Yielder,
+) -> PostingBatch<'a> {
+    let mut sums = PostingBatch::default();
     let mut hour = Window {
         start_ms: 0,
         end_ms: 0,
     };
     let mut day = hour;
-    for (_, event) in pace.over(batch) {
+    for (_, event) in yielder.over(batch) {
         match &**event {
             LedgerEvent::Hold(hold) => {
-                fold.opened.insert(hold.id, hold);
+                sums.opened.insert(hold.id, hold);
             }
             LedgerEvent::Progress { id, progress } => {
-                fold.progressed.insert(*id, progress);
+                sums.progressed.insert(*id, progress);
             }
-            LedgerEvent::Release { id, .. } => fold.close(*id),
+            LedgerEvent::Release { id, .. } => sums.close(*id),
             LedgerEvent::Settle(settlement) => {
                 let at_ms = settlement.hold.at_ms;
                 if !hour.contains(at_ms) {
@@ -115,11 +117,11 @@ fn fold<'a>(batch: &'a [(u64, Arc<LedgerEvent>)], zone: &Zone, pace: &Yielder) -
                 if !day.contains(at_ms) {
                     day = zone.day(at_ms);
                 }
-                fold.settle(settlement, hour, day);
+                sums.settle(settlement, hour, day);
             }
         }
     }
-    fold
+    sums
 }
 
 impl<'a> PostingBatch<'a> {
@@ -132,13 +134,13 @@ impl<'a> PostingBatch<'a> {
 
     fn settle(&mut self, settlement: &'a Settlement, hour: Window, day: Window) {
         self.close(settlement.hold.id);
-        self.add(settlement, &sums(settlement), hour, day);
+        self.add(settlement, &sums_of(settlement), hour, day);
         self.settlements.push(settlement);
     }
 
-    /// Counts refusals, by key alone: the names that were asked for may be anything.
-    fn refuse(&mut self, refused: &RefusalBatch, zone: &Zone) {
-        for (minute, count) in &refused.counts {
+    /// Counts refusals by key alone: the requested model names are arbitrary.
+    fn count_refusals(&mut self, refusals: &RefusalBatch, zone: &Zone) {
+        for (minute, count) in &refusals.counts {
             let key = |start_ms| RollupKey {
                 start_ms,
                 key: minute.key,
@@ -162,7 +164,7 @@ impl<'a> PostingBatch<'a> {
         }
     }
 
-    /// Adds to every balance and roll-up that a record counts in.
+    /// Adds to every balance and roll-up of a record.
     fn add(&mut self, settlement: &Settlement, sums: &RollupSums, hour: Window, day: Window) {
         for charge in &settlement.hold.charges {
             let balance = self.balances.entry(*charge).or_default();
@@ -179,13 +181,13 @@ impl<'a> PostingBatch<'a> {
     }
 }
 
-/// Writes compensating entries, and adds them to the balances and roll-ups of their records; the records stay as they are.
-pub(crate) fn correct(
+/// Writes compensating entries and adds them to the balances and roll-ups of their records; the records stay unchanged.
+pub(in crate::store) fn correct(
     transaction: &WriteTransaction,
     corrected: &[(Settlement, Correction)],
     zone: &Zone,
 ) -> Result<(), StoreError> {
-    let mut fold = PostingBatch::default();
+    let mut batch = PostingBatch::default();
     {
         let mut corrections = transaction.open_table(CORRECTIONS)?;
         let mut orphans = transaction.open_table(ORPHANS)?;
@@ -203,15 +205,16 @@ pub(crate) fn correct(
                 cost: correction.amount,
                 ..RollupSums::default()
             };
-            fold.add(record, &sums, zone.hour(at_ms), zone.day(at_ms));
+            batch.add(record, &sums, zone.hour(at_ms), zone.day(at_ms));
         }
     }
-    add_money(transaction, BALANCES, &fold.balances)?;
-    write_rollups(transaction, HOURS, &fold.hours)?;
-    write_rollups(transaction, DAYS, &fold.days)
+    add_money(transaction, BALANCES, &batch.balances)?;
+    write_rollups(transaction, HOURS, &batch.hours)?;
+    write_rollups(transaction, DAYS, &batch.days)
 }
 
-pub(crate) fn rollup_key(settlement: &Settlement, start_ms: u64) -> RollupKey {
+/// Key of a record's roll-up in the period that begins at `start_ms`.
+pub(in crate::store) fn rollup_key(settlement: &Settlement, start_ms: u64) -> RollupKey {
     let subject = &settlement.hold.subject;
     RollupKey {
         start_ms,
@@ -223,7 +226,8 @@ pub(crate) fn rollup_key(settlement: &Settlement, start_ms: u64) -> RollupKey {
     }
 }
 
-pub(crate) fn sums(settlement: &Settlement) -> RollupSums {
+/// Contribution of a record to its roll-ups.
+pub(in crate::store) fn sums_of(settlement: &Settlement) -> RollupSums {
     RollupSums {
         requests: 1,
         refused: 0,
@@ -236,13 +240,13 @@ pub(crate) fn sums(settlement: &Settlement) -> RollupSums {
 
 fn write_records(
     transaction: &WriteTransaction,
-    fold: &PostingBatch<'_>,
-    pace: &Yielder,
+    batch: &PostingBatch<'_>,
+    yielder: &Yielder,
 ) -> Result<(), StoreError> {
     let mut records = transaction.open_table(RECORDS)?;
     let mut of_key = transaction.open_table(RECORDS_OF_KEY)?;
     let mut not_ok = transaction.open_table(RECORDS_NOT_OK)?;
-    for settlement in pace.over(&fold.settlements) {
+    for settlement in yielder.over(&batch.settlements) {
         let (request, attempt) = (settlement.hold.id.request.0, settlement.hold.id.attempt);
         records.insert((request, attempt), settlement.encode()?.as_slice())?;
         of_key.insert((settlement.hold.subject.key.0, request, attempt), ())?;
@@ -278,13 +282,13 @@ fn write_refusals(transaction: &WriteTransaction, rows: &[Refusal]) -> Result<()
     Ok(())
 }
 
-fn write_holds(transaction: &WriteTransaction, fold: &PostingBatch<'_>) -> Result<(), StoreError> {
+fn write_holds(transaction: &WriteTransaction, batch: &PostingBatch<'_>) -> Result<(), StoreError> {
     let mut open = transaction.open_table(OPEN_HOLDS)?;
-    for id in &fold.closed {
+    for id in &batch.closed {
         open.remove((id.request.0, id.attempt))?;
     }
-    for (id, hold) in &fold.opened {
-        let encoded = match fold.progressed.get(id) {
+    for (id, hold) in &batch.opened {
+        let encoded = match batch.progressed.get(id) {
             Some(progress) => Hold {
                 progress: (*progress).clone(),
                 ..(*hold).clone()
@@ -294,17 +298,17 @@ fn write_holds(transaction: &WriteTransaction, fold: &PostingBatch<'_>) -> Resul
         };
         open.insert((id.request.0, id.attempt), encoded.as_slice())?;
     }
-    for (id, progress) in fold
+    for (id, progress) in batch
         .progressed
         .iter()
-        .filter(|(id, _)| !fold.opened.contains_key(id))
+        .filter(|(id, _)| !batch.opened.contains_key(id))
     {
         let key = (id.request.0, id.attempt);
-        let known = open
+        let stored = open
             .get(key)?
             .map(|row| Hold::decode(row.value()))
             .transpose()?;
-        if let Some(hold) = known {
+        if let Some(hold) = stored {
             open.insert(
                 key,
                 Hold {
@@ -319,8 +323,8 @@ fn write_holds(transaction: &WriteTransaction, fold: &PostingBatch<'_>) -> Resul
     Ok(())
 }
 
-/// Adds to the sums of budget windows.
-pub(crate) fn add_money(
+/// Adds to the amounts of budget windows.
+pub(in crate::store) fn add_money(
     transaction: &WriteTransaction,
     table: BalanceTable,
     sums: &BTreeMap<Charge, Money>,
@@ -361,62 +365,4 @@ fn write_rollups(
         rollups.insert(key, sums.encode()?.as_slice())?;
     }
     Ok(())
-}
-
-/// The state as of the last record of the log: the books plus what is not booked yet.
-pub(crate) fn recover(database: &Database, replay: &Replay) -> Result<RecoveredState, StoreError> {
-    let read = database.begin_read()?;
-    let mut holds: HashMap<HoldId, Hold> = HashMap::new();
-    for row in read.open_table(OPEN_HOLDS)?.iter()? {
-        let hold = Hold::decode(row?.1.value())?;
-        holds.insert(hold.id, hold);
-    }
-    let mut balances: HashMap<Charge, Money> = HashMap::new();
-    for row in read.open_table(BALANCES)?.iter()? {
-        let (key, bytes) = row?;
-        let (budget, window_start_ms) = key.value();
-        balances.insert(
-            Charge {
-                budget: BudgetId(budget),
-                window_start_ms,
-            },
-            Money::decode(bytes.value())?,
-        );
-    }
-    let mut ended: HashSet<HoldId> = HashSet::new();
-    let mut orphans = read.open_table(ORPHANS)?.len()?;
-    for (_, event) in &replay.events {
-        match &**event {
-            LedgerEvent::Hold(hold) => {
-                holds.insert(hold.id, hold.clone());
-            }
-            LedgerEvent::Release { id, .. } => {
-                ended.insert(*id);
-            }
-            LedgerEvent::Settle(settlement) => {
-                ended.insert(settlement.hold.id);
-                orphans += u64::from(settlement.ending.flags.has(Flags::ORPHANED));
-                for charge in &settlement.hold.charges {
-                    let balance = balances.entry(*charge).or_default();
-                    *balance = balance.plus(settlement.ending.cost);
-                }
-            }
-            LedgerEvent::Progress { id, progress } => {
-                if let Some(hold) = holds.get_mut(id) {
-                    hold.progress = progress.clone();
-                }
-            }
-        }
-    }
-    holds.retain(|id, _| !ended.contains(id));
-    let mut holds: Vec<Hold> = holds.into_values().collect();
-    holds.sort_by_key(|hold| hold.id);
-    Ok(RecoveredState {
-        holds,
-        balances: balances.into_iter().collect(),
-        orphans,
-        told: alerts::told(&read.open_table(ALERTS)?)?,
-        remarks: replay.remarks.clone(),
-        replayed: replay.events.len() as u64,
-    })
 }

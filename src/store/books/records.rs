@@ -1,5 +1,5 @@
-//! Usage records by time, by key and by how they ended, with what has been corrected of them. A read looks at no more rows
-//! than it is allowed, says how far it came, and its transaction never outlives the call.
+//! Reads of the request log: usage records and refusals by time, key or status class, with corrections; and the feed behind a cursor.
+//! A read visits at most the given number of rows and returns how far it came; its transaction never outlives the call.
 
 use std::sync::atomic::Ordering;
 
@@ -10,11 +10,13 @@ use crate::domain::id::{KeyId, RequestId};
 use crate::domain::money::Money;
 use crate::domain::refusal::Refusal;
 use crate::store::books::feed::FeedCursor;
+use crate::store::books::store::Store;
 use crate::store::books::tables::{
     CORRECTIONS, ORPHANS, RECORDS, RECORDS_NOT_OK, RECORDS_OF_KEY, REFUSED,
 };
-use crate::store::codec::{Stored, class_number};
-use crate::store::{Store, StoreError};
+use crate::store::codec::Stored;
+use crate::store::codec::status::class_number;
+use crate::store::error::StoreError;
 
 /// A usage record and its compensating entries, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +30,7 @@ impl Record {
         self.settlement.hold.id
     }
 
-    /// What was booked, as corrected since.
+    /// Cost including corrections.
     pub fn net_cost(&self) -> Money {
         self.settlement.ending.cost.plus(
             self.corrections
@@ -39,7 +41,7 @@ impl Record {
     }
 }
 
-/// One row of the request log.
+/// Row of the request log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestLogEntry {
     Booked(Record),
@@ -58,131 +60,131 @@ impl RequestLogEntry {
     }
 }
 
-/// An entry as it is looked at, before anybody asks for its corrections.
+/// Row of the request log without corrections, for filtering.
 #[derive(Clone, Debug)]
 pub enum EntryHead {
     Booked(Settlement),
     Refused(Refusal),
 }
 
-/// Which order of rows is walked.
+/// Index that a scan follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordIndex {
     Time,
     Key(KeyId),
-    /// any class but `ok`: what ended well is in no index
+    /// any class but `ok`, which has no index
     NotOk(StatusClass),
 }
 
-/// A walk through the request log from `from` up to, and without, `to`.
+/// Scan of the request log from `from` to `to`, exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scan {
     pub index: RecordIndex,
     pub from: HoldId,
     pub to: HoldId,
     pub newest_first: bool,
-    /// entries wanted
+    /// entries returned
     pub limit: usize,
-    /// rows that may be looked at
+    /// rows visited
     pub rows_max: usize,
 }
 
-/// How far a walk came.
+/// Result of a scan.
 #[derive(Clone, Debug, Default)]
 pub struct ScanPage {
     pub entries: Vec<RequestLogEntry>,
-    /// the last row that was looked at
+    /// last row visited
     pub last: Option<HoldId>,
     pub rows: usize,
-    /// nothing is left behind it
+    /// the scan reached its end
     pub finished: bool,
 }
 
-/// What was booked behind a place.
+/// Rows posted after a cursor.
 #[derive(Clone, Debug)]
 pub struct FeedPage {
-    /// oldest booking first
+    /// oldest posting first
     pub entries: Vec<RequestLogEntry>,
-    /// where to go on
-    pub place: FeedCursor,
-    /// nothing is left behind it
+    /// cursor of the next call
+    pub cursor: FeedCursor,
+    /// the feed has no further rows
     pub finished: bool,
 }
 
 type Ids<'t> = Box<dyn Iterator<Item = Result<HoldId, StoreError>> + 't>;
 
 impl Store {
-    /// Walks the request log and keeps what is wanted of it.
+    /// Scans the request log and returns the rows that pass the filter.
     pub fn request_log(
         &self,
         scan: &Scan,
-        mut wanted: impl FnMut(&EntryHead) -> bool,
+        mut filter: impl FnMut(&EntryHead) -> bool,
     ) -> Result<ScanPage, StoreError> {
         let read = self.database.open()?.begin_read()?;
         let (records, corrections) = (read.open_table(RECORDS)?, read.open_table(CORRECTIONS)?);
-        let mut scanned = ScanPage::default();
+        let mut page = ScanPage::default();
         for id in ids(&read, scan)? {
-            if scanned.entries.len() == scan.limit || scanned.rows == scan.rows_max {
-                return Ok(scanned);
+            if page.entries.len() == scan.limit || page.rows == scan.rows_max {
+                return Ok(page);
             }
             let id = id?;
-            scanned.rows += 1;
+            page.rows += 1;
             self.database
                 .rows_read
                 .requests
                 .fetch_add(1, Ordering::Relaxed);
-            scanned.last = Some(id);
-            let looked = looked(&records, id)?.ok_or_else(|| missing(id))?;
-            if wanted(&looked) {
-                scanned.entries.push(entry(&corrections, looked)?);
+            page.last = Some(id);
+            let head = read_head(&records, id)?.ok_or_else(|| missing(id))?;
+            if filter(&head) {
+                page.entries.push(entry(&corrections, head)?);
             }
         }
-        scanned.finished = true;
-        Ok(scanned)
+        page.finished = true;
+        Ok(page)
     }
 
-    /// The place behind everything that is booked.
-    pub fn place(&self) -> FeedCursor {
-        self.database.newest.place()
+    /// Cursor after everything posted so far.
+    pub fn feed_cursor(&self) -> FeedCursor {
+        self.database.feed.end()
     }
 
-    /// Keeps what is wanted of the rows that were booked behind a place. `None`: these are not known any more, because the
-    /// process has started since, or too many came.
+    /// Returns the rows after a cursor that pass the filter. `None`: they are no longer in the feed, because the process was restarted or
+    /// too many followed.
     pub fn request_log_since(
         &self,
-        place: FeedCursor,
+        cursor: FeedCursor,
         (limit, rows_max): (usize, usize),
-        mut wanted: impl FnMut(&EntryHead) -> bool,
+        mut filter: impl FnMut(&EntryHead) -> bool,
     ) -> Result<Option<FeedPage>, StoreError> {
-        let Some(ids) = self.database.newest.since(place, rows_max) else {
+        let Some(ids) = self.database.feed.since(cursor, rows_max) else {
             return Ok(None);
         };
         let read = self.database.open()?.begin_read()?;
         let (records, corrections) = (read.open_table(RECORDS)?, read.open_table(CORRECTIONS)?);
-        let mut followed = FeedPage {
+        let mut page = FeedPage {
             entries: Vec::new(),
-            place,
+            cursor,
             finished: ids.len() < rows_max,
         };
         for id in ids {
-            if followed.entries.len() == limit {
-                followed.finished = false;
+            if page.entries.len() == limit {
+                page.finished = false;
                 break;
             }
-            followed.place = followed.place.behind(1);
+            page.cursor = page.cursor.plus(1);
             self.database
                 .rows_read
                 .requests
                 .fetch_add(1, Ordering::Relaxed);
-            // it may be too old to be kept already
-            if let Some(looked) = looked(&records, id)?.filter(&mut wanted) {
-                followed.entries.push(entry(&corrections, looked)?);
+            // retention may have deleted it already
+            if let Some(head) = read_head(&records, id)?.filter(&mut filter) {
+                page.entries.push(entry(&corrections, head)?);
             }
         }
-        Ok(Some(followed))
+        Ok(Some(page))
     }
 
-    /// Every attempt of one request.
+    /// Usage records of every attempt of a request.
     pub fn request(&self, request: RequestId) -> Result<Vec<Record>, StoreError> {
         let read = self.database.open()?.begin_read()?;
         attempts(
@@ -192,14 +194,14 @@ impl Store {
         )
     }
 
-    /// The request as it was refused, if it was and is a row.
+    /// Refusal of a request, if it was refused and has a row.
     pub fn refusal(&self, request: RequestId) -> Result<Option<Refusal>, StoreError> {
         let read = self.database.open()?.begin_read()?;
         let row = read.open_table(RECORDS)?.get((request.0, REFUSED))?;
         row.map(|row| Refusal::decode(row.value())).transpose()
     }
 
-    /// Orphans that nobody has corrected, oldest first, from the given one on.
+    /// Uncorrected orphans, oldest first, from the given one on.
     pub fn orphans(&self, from: HoldId, limit: usize) -> Result<Vec<Record>, StoreError> {
         let read = self.database.open()?.begin_read()?;
         orphans(
@@ -211,7 +213,7 @@ impl Store {
         )
     }
 
-    /// How many orphans nobody has corrected: read off the table, not counted.
+    /// Number of uncorrected orphans, without a scan.
     pub fn orphans_uncorrected(&self) -> Result<u64, StoreError> {
         Ok(self
             .database
@@ -222,6 +224,7 @@ impl Store {
     }
 }
 
+/// Ids in the order of the scan.
 fn ids<'t>(read: &'t ReadTransaction, scan: &Scan) -> Result<Ids<'t>, StoreError> {
     let (from, to) = (
         (scan.from.request.0, scan.from.attempt),
@@ -240,7 +243,7 @@ fn ids<'t>(read: &'t ReadTransaction, scan: &Scan) -> Result<Ids<'t>, StoreError
                 let (request, attempt) = row?.0.value();
                 Ok(hold_id(request, attempt))
             });
-            turned(rows, scan.newest_first)
+            in_order(rows, scan.newest_first)
         }
         RecordIndex::Key(KeyId(key)) => {
             let range = (key, from.0, from.1)..(key, to.0, to.1);
@@ -251,7 +254,7 @@ fn ids<'t>(read: &'t ReadTransaction, scan: &Scan) -> Result<Ids<'t>, StoreError
                     let (_, request, attempt) = row?.0.value();
                     Ok(hold_id(request, attempt))
                 });
-            turned(rows, scan.newest_first)
+            in_order(rows, scan.newest_first)
         }
         RecordIndex::NotOk(class) => {
             let class = class_number(class);
@@ -263,12 +266,12 @@ fn ids<'t>(read: &'t ReadTransaction, scan: &Scan) -> Result<Ids<'t>, StoreError
                     let (_, request, attempt) = row?.0.value();
                     Ok(hold_id(request, attempt))
                 });
-            turned(rows, scan.newest_first)
+            in_order(rows, scan.newest_first)
         }
     })
 }
 
-fn turned<'t>(
+fn in_order<'t>(
     rows: impl DoubleEndedIterator<Item = Result<HoldId, StoreError>> + 't,
     newest_first: bool,
 ) -> Ids<'t> {
@@ -279,7 +282,7 @@ fn turned<'t>(
     }
 }
 
-fn looked(
+fn read_head(
     records: &impl ReadableTable<(u128, u8), &'static [u8]>,
     id: HoldId,
 ) -> Result<Option<EntryHead>, StoreError> {
@@ -292,7 +295,7 @@ fn looked(
     .map_err(|error| StoreError::Record {
         kind: Settlement::KIND,
         reason: format!(
-            "{} attempt {}: {error}; `gatekeeper ledger verify` tells all of them",
+            "{} attempt {}: {error}; `gatekeeper ledger verify` lists all of them",
             id.request, id.attempt
         ),
     })
@@ -300,7 +303,7 @@ fn looked(
 
 fn missing(id: HoldId) -> StoreError {
     let reason = format!(
-        "{} attempt {} stands in an index and is missing",
+        "{} attempt {} is in an index and has no record",
         id.request, id.attempt
     );
     StoreError::Record {
@@ -311,9 +314,9 @@ fn missing(id: HoldId) -> StoreError {
 
 fn entry(
     corrections: &impl ReadableTable<(u128, u8, u32), &'static [u8]>,
-    looked: EntryHead,
+    head: EntryHead,
 ) -> Result<RequestLogEntry, StoreError> {
-    Ok(match looked {
+    Ok(match head {
         EntryHead::Booked(settlement) => {
             RequestLogEntry::Booked(with_corrections(corrections, settlement)?)
         }
@@ -336,7 +339,8 @@ fn with_corrections(
     })
 }
 
-pub(crate) fn attempts(
+/// Records of every attempt of a request.
+pub(in crate::store) fn attempts(
     records: &impl ReadableTable<(u128, u8), &'static [u8]>,
     corrections: &impl ReadableTable<(u128, u8, u32), &'static [u8]>,
     request: RequestId,
@@ -347,7 +351,8 @@ pub(crate) fn attempts(
         .collect()
 }
 
-pub(crate) fn orphans(
+/// Uncorrected orphans from the given one on.
+pub(in crate::store) fn orphans(
     orphans: &impl ReadableTable<(u128, u8), ()>,
     records: &impl ReadableTable<(u128, u8), &'static [u8]>,
     corrections: &impl ReadableTable<(u128, u8, u32), &'static [u8]>,

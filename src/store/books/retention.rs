@@ -1,87 +1,68 @@
-//! What is no longer kept goes: usage records with their indexes, corrections and marks, refusals, hours, days, and the
-//! balances of windows that ended before the first kept request. A slice is one transaction of at most 2,000 rows. What a
-//! record came to stays in its roll-ups and in its balances, so that reports, budgets and the books' verification go on.
+//! Retention: deletes old usage records with their index rows and corrections, refusals, roll-ups, and the balances of windows that
+//! ended before the first cutoffs request, in slices of at most 2,000 rows per transaction. The cost of a deleted record stays in its
+//! roll-ups and balances (`carried`), so that reports, budgets and verification remain exact.
 
 use std::collections::BTreeMap;
 
-use redb::{Database, ReadTransaction, ReadableTable, WriteTransaction};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, WriteTransaction};
 
-use crate::domain::event::{Charge, Correction, Flags, HoldId, Settlement, Status, StatusClass};
+use crate::domain::event::{Correction, Flags, HoldId, Settlement, Status, StatusClass};
 use crate::domain::id::RequestId;
 use crate::domain::money::Money;
 use crate::domain::refusal::Refusal;
+use crate::store::books::database::begin;
 use crate::store::books::post::add_money;
-use crate::store::books::tables;
+use crate::store::books::store::Store;
 use crate::store::books::tables::{
     BALANCES, CARRIED, CORRECTIONS, DAYS, HOURS, META, ORPHANS, RECORDS, RECORDS_NOT_OK,
     RECORDS_OF_KEY, REFUSED, RollupTable,
 };
-use crate::store::codec::{Stored, class_number};
-use crate::store::{Store, StoreError};
+use crate::store::codec::Stored;
+use crate::store::codec::status::class_number;
+use crate::store::error::StoreError;
+use crate::store::retention_cutoffs::RetentionCutoffs;
 
-/// Rows that one slice deletes.
+/// Rows deleted by one slice.
 const SLICE: usize = 2_000;
-/// Rows that hang on one record at most: its own, three of indexes, and its corrections.
+/// Rows of one record: its own, three of indexes, and its corrections.
 const RECORD_ROWS_MAX: usize = 110;
-/// No window but `total` is longer.
-const WINDOW_MS_MAX: u64 = 32 * 86_400_000;
 
-/// From when on each kind is kept; 0 keeps all of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RetentionCutoffs {
-    pub requests_ms: u64,
-    pub refusals_ms: u64,
-    pub hours_ms: u64,
-    pub days_ms: u64,
-}
-
-impl RetentionCutoffs {
-    /// A window that began before this ended before the first kept request.
-    fn balances_ms(&self) -> u64 {
-        self.requests_ms.saturating_sub(WINDOW_MS_MAX)
-    }
-
-    /// Whether the balance of a window is kept. That of `total`, which began at 0, always is.
-    pub(crate) fn has_balance(&self, charge: &Charge) -> bool {
-        charge.window_start_ms == 0 || charge.window_start_ms >= self.balances_ms()
-    }
-
-    /// What has been deleted so far, as a transaction sees it.
-    pub(crate) fn stored(read: &ReadTransaction) -> Result<RetentionCutoffs, StoreError> {
-        let meta = read.open_table(META)?;
-        let from =
-            |name: &str| Ok::<u64, StoreError>(meta.get(name)?.map_or(0, |value| value.value()));
-        Ok(RetentionCutoffs {
-            requests_ms: from(REQUESTS)?,
-            refusals_ms: 0,
-            hours_ms: from(HOURS_FROM)?,
-            days_ms: from(DAYS_FROM)?,
-        })
-    }
-}
-
-/// Names in `meta`: nothing is known from before.
-const REQUESTS: &str = "kept_requests_ms";
+/// Names in `meta` of the instants before which rows were deleted.
+const REQUESTS_FROM: &str = "kept_requests_ms";
 const HOURS_FROM: &str = "kept_hours_ms";
 const DAYS_FROM: &str = "kept_days_ms";
 
 impl Store {
-    /// Tells from when on each kind is to be kept. The writer deletes the rest when it has nothing else to do.
-    pub fn keep_from(&self, kept: RetentionCutoffs) {
-        self.journal.keep_from(kept);
+    /// Sets the cutoffs; the writer deletes older rows when it is idle.
+    pub fn set_retention(&self, cutoffs: RetentionCutoffs) {
+        self.wal.set_retention(cutoffs);
     }
 
-    /// From when on what is there: what is older was deleted.
-    pub fn kept(&self) -> Result<RetentionCutoffs, StoreError> {
-        use redb::ReadableDatabase;
-        RetentionCutoffs::stored(&self.database.open()?.begin_read()?)
+    /// Cutoffs of the deletions so far.
+    pub fn retention_cutoffs(&self) -> Result<RetentionCutoffs, StoreError> {
+        stored_cutoffs(&self.database.open()?.begin_read()?)
     }
 }
 
-/// Deletes the next slice; returns how many rows, 0 when nothing is left to delete.
-pub(crate) fn slice(database: &Database, kept: &RetentionCutoffs) -> Result<usize, StoreError> {
-    let transaction = tables::begin(database)?;
-    let rows = delete_oldest(&transaction, kept)?;
+/// Cutoffs of the deletions so far, as a transaction sees them.
+pub(super) fn stored_cutoffs(read: &ReadTransaction) -> Result<RetentionCutoffs, StoreError> {
+    let meta = read.open_table(META)?;
+    let from = |name: &str| Ok::<u64, StoreError>(meta.get(name)?.map_or(0, |value| value.value()));
+    Ok(RetentionCutoffs {
+        requests_ms: from(REQUESTS_FROM)?,
+        refusals_ms: 0,
+        hours_ms: from(HOURS_FROM)?,
+        days_ms: from(DAYS_FROM)?,
+    })
+}
+
+/// Deletes the next slice; returns the number of rows, 0 when nothing is left to delete.
+pub(in crate::store) fn slice(
+    database: &Database,
+    cutoffs: &RetentionCutoffs,
+) -> Result<usize, StoreError> {
+    let transaction = begin(database)?;
+    let rows = delete_oldest(&transaction, cutoffs)?;
     if rows == 0 {
         transaction.abort()?;
     } else {
@@ -90,17 +71,17 @@ pub(crate) fn slice(database: &Database, kept: &RetentionCutoffs) -> Result<usiz
     Ok(rows)
 }
 
-/// Kind by kind. Requests come before balances: those of past windows go when no record is left that counts in them.
+/// Deletes rows of the first kind that has old ones. Requests come before balances: a balance is deleted once no record counts in it.
 fn delete_oldest(
     transaction: &WriteTransaction,
-    kept: &RetentionCutoffs,
+    cutoffs: &RetentionCutoffs,
 ) -> Result<usize, StoreError> {
     let kinds: [&dyn Fn() -> Result<usize, StoreError>; 5] = [
-        &|| delete_refusals(transaction, kept.refusals_ms),
-        &|| delete_requests(transaction, kept),
-        &|| delete_rollups(transaction, HOURS, HOURS_FROM, kept.hours_ms),
-        &|| delete_rollups(transaction, DAYS, DAYS_FROM, kept.days_ms),
-        &|| delete_balances(transaction, kept),
+        &|| delete_refusals(transaction, cutoffs.refusals_ms),
+        &|| delete_requests(transaction, cutoffs),
+        &|| delete_rollups(transaction, HOURS, HOURS_FROM, cutoffs.hours_ms),
+        &|| delete_rollups(transaction, DAYS, DAYS_FROM, cutoffs.days_ms),
+        &|| delete_balances(transaction, cutoffs),
     ];
     for delete in kinds {
         let rows = delete()?;
@@ -111,13 +92,13 @@ fn delete_oldest(
     Ok(0)
 }
 
-/// The first place of an instant in the order of requests.
-fn place(at_ms: u64) -> (u128, u8) {
+/// First key of an instant in `records`.
+fn first_key(at_ms: u64) -> (u128, u8) {
     (RequestId::first_at(at_ms.min((1 << 48) - 1)).0, 0)
 }
 
-/// Raises what is known to be deleted, in the transaction that deletes it.
-fn raise(transaction: &WriteTransaction, name: &str, to_ms: u64) -> Result<(), StoreError> {
+/// Raises a stored cutoff, in the transaction that deletes the rows.
+fn raise_cutoff(transaction: &WriteTransaction, name: &str, to_ms: u64) -> Result<(), StoreError> {
     let mut meta = transaction.open_table(META)?;
     let known = meta.get(name)?.map_or(0, |value| value.value());
     meta.insert(name, known.max(to_ms))?;
@@ -129,7 +110,7 @@ fn delete_refusals(transaction: &WriteTransaction, before_ms: u64) -> Result<usi
     let mut records = transaction.open_table(RECORDS)?;
     let mut of_key = transaction.open_table(RECORDS_OF_KEY)?;
     let class = class_number(StatusClass::Refused);
-    let (end, _) = place(before_ms);
+    let (end, _) = first_key(before_ms);
     let rows = not_ok
         .range((class, 0, 0)..(class, end, 0))?
         .take(SLICE / 3);
@@ -151,9 +132,9 @@ fn delete_refusals(transaction: &WriteTransaction, before_ms: u64) -> Result<usi
 
 fn delete_requests(
     transaction: &WriteTransaction,
-    kept: &RetentionCutoffs,
+    cutoffs: &RetentionCutoffs,
 ) -> Result<usize, StoreError> {
-    let old = old_records(transaction, kept.requests_ms)?;
+    let old = old_records(transaction, cutoffs.requests_ms)?;
     let (mut rows, mut carried) = (0, BTreeMap::new());
     for record in &old {
         if rows > SLICE - RECORD_ROWS_MAX {
@@ -165,7 +146,7 @@ fn delete_requests(
             .hold
             .charges
             .iter()
-            .filter(|charge| kept.has_balance(charge))
+            .filter(|charge| cutoffs.has_balance(charge))
         {
             let sum: &mut Money = carried.entry(*charge).or_default();
             *sum = sum.plus(record.ending.cost).plus(corrected);
@@ -173,12 +154,12 @@ fn delete_requests(
     }
     if rows > 0 {
         add_money(transaction, CARRIED, &carried)?;
-        raise(transaction, REQUESTS, kept.requests_ms)?;
+        raise_cutoff(transaction, REQUESTS_FROM, cutoffs.requests_ms)?;
     }
     Ok(rows)
 }
 
-/// The oldest records that go. One that was admitted later than its id says may belong to a day that is kept.
+/// Oldest records before the cutoff. A record admitted later than its id says may belong to a cutoffs day and is left.
 fn old_records(
     transaction: &WriteTransaction,
     before_ms: u64,
@@ -186,7 +167,7 @@ fn old_records(
     let mut old = Vec::new();
     for row in transaction
         .open_table(RECORDS)?
-        .range(place(0)..place(before_ms))?
+        .range(first_key(0)..first_key(before_ms))?
     {
         let (key, bytes) = row?;
         if key.value().1 == REFUSED {
@@ -196,7 +177,7 @@ fn old_records(
         if record.hold.at_ms < before_ms {
             old.push(record);
         }
-        // each has two rows at least
+        // each record has at least two rows
         if old.len() == SLICE / 2 {
             break;
         }
@@ -204,7 +185,7 @@ fn old_records(
     Ok(old)
 }
 
-/// Deletes a record and what hangs on it; returns how many rows, and what its corrections came to.
+/// Deletes a record, its index rows and corrections; returns the number of rows and the sum of the corrections.
 fn delete_record(
     transaction: &WriteTransaction,
     record: &Settlement,
@@ -253,20 +234,20 @@ fn delete_rollups(
         rows += 1;
     }
     if rows > 0 {
-        raise(transaction, name, before_ms)?;
+        raise_cutoff(transaction, name, before_ms)?;
     }
     Ok(rows)
 }
 
 fn delete_balances(
     transaction: &WriteTransaction,
-    kept: &RetentionCutoffs,
+    cutoffs: &RetentionCutoffs,
 ) -> Result<usize, StoreError> {
     let mut rows = 0;
     for table in [BALANCES, CARRIED] {
         let mut balances = transaction.open_table(table)?;
         let is_past = |(_, window_start_ms): (u64, u64), _: &[u8]| {
-            window_start_ms > 0 && window_start_ms < kept.balances_ms()
+            window_start_ms > 0 && window_start_ms < cutoffs.balances_ms()
         };
         for row in balances.extract_if(is_past)?.take(SLICE - rows) {
             row?;
@@ -274,27 +255,27 @@ fn delete_balances(
         }
     }
     if rows > 0 {
-        raise(transaction, REQUESTS, kept.requests_ms)?;
+        raise_cutoff(transaction, REQUESTS_FROM, cutoffs.requests_ms)?;
     }
     Ok(rows)
 }
 
 #[cfg(test)]
 mod tests {
-    use redb::{ReadableDatabase, ReadableTableMetadata};
+    use redb::ReadableTableMetadata;
 
     use super::*;
-    use crate::store::tests::{call, fresh, wait_until_booked};
+    use crate::store::tests::{create_store, log_call, wait_until_posted};
 
     #[test]
-    fn slices_are_small_and_leave_what_is_kept() {
+    fn retention_slices_are_bounded_and_delete_only_old_rows() {
         let folder = tempfile::tempdir().expect("a folder");
-        let store = fresh(folder.path());
+        let store = create_store(folder.path());
         for number in 1..=2_500 {
-            call(&store, number * 1_000);
+            log_call(&store, number * 1_000);
         }
-        wait_until_booked(&store);
-        let kept = RetentionCutoffs {
+        wait_until_posted(&store);
+        let cutoffs = RetentionCutoffs {
             requests_ms: 2_400_000,
             refusals_ms: 2_400_000,
             hours_ms: 3_600_000,
@@ -302,10 +283,10 @@ mod tests {
         };
         let database = store.database.open().expect("the books");
         let slices: Vec<usize> = std::iter::from_fn(|| {
-            Some(slice(&database, &kept).expect("a slice")).filter(|rows| *rows > 0)
+            Some(slice(&database, &cutoffs).expect("a slice")).filter(|rows| *rows > 0)
         })
         .collect();
-        // 2,399 records with a place in one index each, and the one hour that they are summed in
+        // 2,399 records with one index row each, and the one hour with their sums
         assert_eq!(slices.iter().sum::<usize>(), 2 * 2_399 + 1);
         assert!(
             slices.len() > 3 && slices.iter().all(|rows| *rows <= SLICE),
@@ -326,10 +307,10 @@ mod tests {
             Money::from_pico(123 * 2_399)
         );
         assert_eq!(
-            RetentionCutoffs::stored(&read).expect("what is kept"),
+            stored_cutoffs(&read).expect("the cutoffs"),
             RetentionCutoffs {
                 refusals_ms: 0,
-                ..kept
+                ..cutoffs
             }
         );
         drop((read, database));

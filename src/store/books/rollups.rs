@@ -1,4 +1,4 @@
-//! Reads for reports: roll-ups by range, balances. A read transaction never outlives its call.
+//! Reads for reports: roll-ups by range, balances, and counters of the reads. A read transaction never outlives its call.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -8,25 +8,28 @@ use redb::{ReadableDatabase, ReadableTable};
 use crate::domain::event::Charge;
 use crate::domain::id::{BudgetId, KeyId};
 use crate::domain::money::Money;
+use crate::store::books::slot::RowsRead;
+use crate::store::books::store::Store;
 use crate::store::books::tables::{BALANCES, DAYS, HOURS};
-use crate::store::codec::{Stored, class_of};
-use crate::store::{Grain, RollupKey, RollupSums, RowsRead, Store, StoreError};
+use crate::store::codec::Stored;
+use crate::store::codec::status::class_of;
+use crate::store::error::StoreError;
+use crate::store::rollup::{RollupKey, RollupPeriod, RollupSums};
 
 impl Store {
-    /// Visits the roll-ups whose period begins in `from_ms..to_ms`, in order of time, but no more than `rows_max`. Returns
-    /// how many rows were read.
+    /// Visits the roll-ups whose period begins in `from_ms..to_ms`, in order of time, at most `rows_max`; returns the number of rows read.
     pub fn rollups(
         &self,
-        grain: Grain,
+        period: RollupPeriod,
         from_ms: u64,
         to_ms: u64,
         rows_max: u64,
         mut visit: impl FnMut(&RollupKey, &RollupSums),
     ) -> Result<u64, StoreError> {
         let read = self.database.open()?.begin_read()?;
-        let table = read.open_table(match grain {
-            Grain::Hour => HOURS,
-            Grain::Day => DAYS,
+        let table = read.open_table(match period {
+            RollupPeriod::Hour => HOURS,
+            RollupPeriod::Day => DAYS,
         })?;
         let mut rows = 0;
         for row in
@@ -58,7 +61,7 @@ impl Store {
         Ok(rows)
     }
 
-    /// The settled amount of every budget window, as booked.
+    /// Settled amount of every budget window.
     pub fn balances(&self) -> Result<Vec<(Charge, Money)>, StoreError> {
         let read = self.database.open()?.begin_read()?;
         let table = read.open_table(BALANCES)?;
@@ -78,7 +81,7 @@ impl Store {
             .collect()
     }
 
-    /// How many rows reports have read since the start: roll-ups, and entries of the request log.
+    /// Rows read by reports since the start: roll-ups, and entries of the request log.
     pub fn rows_read(&self) -> (u64, u64) {
         let RowsRead { rollups, requests } = &self.database.rows_read;
         (
@@ -87,19 +90,19 @@ impl Store {
         )
     }
 
-    /// Has whoever waits for bookings look once more.
+    /// Wakes the waiters for postings, so that they check their deadline and the shutdown.
     pub fn wake_followers(&self) {
-        self.journal.tell_followers();
+        self.wal.notify_followers();
     }
 
-    /// Pages of the books that were read from the disk since the start, for whatever reason.
+    /// Pages of the books read from the disk since the start.
     pub fn pages_read(&self) -> u64 {
-        self.database.below.pages_read.load(Ordering::Relaxed)
+        self.database.io_state.pages_read.load(Ordering::Relaxed)
     }
 
-    /// Waits until what was logged by now is in the books; `false` if that took longer than `wait_ms`.
+    /// Waits until every record written by now is posted; `false` after `wait_ms`.
     pub async fn applied_now(&self, wait_ms: u64) -> bool {
-        tokio::time::timeout(Duration::from_millis(wait_ms), self.journal.booked())
+        tokio::time::timeout(Duration::from_millis(wait_ms), self.wal.wait_posted())
             .await
             .is_ok()
     }

@@ -1,5 +1,5 @@
-//! Typed reads and writes of the control plane's rows. A `Change` is one transaction on the writer's thread: it is stored
-//! with its audit event or not at all.
+//! Rows of the control plane: typed reads, and `ChangeTransaction`, one write transaction on the writer's thread. A change is stored
+//! together with its audit event or not at all.
 
 use redb::{ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
 
@@ -9,18 +9,20 @@ use crate::domain::id::{AdminKeyId, BudgetId, KeyId, LimitId, OrganizationId, Re
 use crate::domain::limit::RateLimit;
 use crate::domain::tenant::{AdminKey, Organization, Team, VirtualKey};
 use crate::domain::zone::Zone;
-use crate::store::books::tables;
+use crate::store::books::database::begin;
+use crate::store::books::post;
+use crate::store::books::records::{self, Record};
+use crate::store::books::store::Store;
 use crate::store::books::tables::{
-    ADMIN_KEYS, AUDIT, BUDGETS, KEYS, META, NAMES, ORGANIZATIONS, ORPHANS, RATE_LIMITS, RECORDS,
-    TEAMS,
+    ADMIN_KEYS, AUDIT, BUDGETS, CORRECTIONS, KEYS, META, NAMES, ORGANIZATIONS, ORPHANS,
+    RATE_LIMITS, RECORDS, TEAMS,
 };
-use crate::store::books::{post, records};
 use crate::store::codec::Stored;
-use crate::store::{Record, Store, StoreError};
+use crate::store::error::StoreError;
 
 type Rows = TableDefinition<'static, u64, &'static [u8]>;
 
-/// Everything that the directory is built from.
+/// All tenants and their limits; the directory is built from them.
 #[derive(Clone, Debug, Default)]
 pub struct Tenants {
     pub organizations: Vec<Organization>,
@@ -31,7 +33,7 @@ pub struct Tenants {
     pub limits: Vec<RateLimit>,
 }
 
-/// One change of the control plane, as it is told to an auditor. Never a secret.
+/// Audit event of a control-plane change. It never contains a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEvent {
     pub at_ms: u64,
@@ -39,7 +41,7 @@ pub struct AuditEvent {
     pub actor: String,
     /// `key.create`
     pub action: &'static str,
-    /// the id of the thing changed
+    /// id of the changed object
     pub subject: String,
     /// a JSON object
     pub detail: String,
@@ -55,14 +57,13 @@ struct AuditLine<'a> {
     detail: &'a serde_json::value::RawValue,
 }
 
-/// A transaction of the control plane. Dropped without commit, it changed nothing.
+/// Write transaction of a control-plane change. Dropped without commit, it changed nothing.
 pub struct ChangeTransaction<'t> {
-    pub(crate) transaction: &'t WriteTransaction,
+    pub(in crate::store) transaction: &'t WriteTransaction,
 }
 
 impl Store {
-    /// Runs a change on the writer's thread, in a transaction of its own; returns when it is on disk. An error of the
-    /// closure leaves everything as it was.
+    /// Runs a change on the writer's thread in a transaction of its own; returns when it is durable. An error of the closure rolls it back.
     pub async fn write<T, E>(
         &self,
         change: impl FnOnce(&mut ChangeTransaction<'_>) -> Result<T, E> + Send + 'static,
@@ -71,19 +72,19 @@ impl Store {
         T: Send + 'static,
         E: Send + 'static + From<StoreError>,
     {
-        let (answer, answered) = tokio::sync::oneshot::channel();
-        self.journal.submit(Box::new(move |database| {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        self.wal.submit(Box::new(move |database| {
             let result = database
                 .map_err(E::from)
                 .and_then(|database| run(database, change));
-            let _ = answer.send(result);
+            let _ = sender.send(result);
         }))?;
-        answered
+        receiver
             .await
             .unwrap_or_else(|_| Err(E::from(StoreError::Closed)))
     }
 
-    /// Every tenant, as of the last commit.
+    /// Reads all tenants and limits, as of the last commit.
     pub fn tenants(&self) -> Result<Tenants, StoreError> {
         let read = self.database.open()?.begin_read()?;
         Ok(Tenants {
@@ -96,7 +97,7 @@ impl Store {
         })
     }
 
-    /// The audit events, oldest first, as JSON lines.
+    /// Audit events after a sequence number, oldest first, as JSON lines.
     pub fn audit(&self, after: u64, limit: usize) -> Result<Vec<String>, StoreError> {
         let read = self.database.open()?.begin_read()?;
         let table = read.open_table(AUDIT)?;
@@ -112,7 +113,7 @@ fn run<T, E: From<StoreError>>(
     database: &redb::Database,
     change: impl FnOnce(&mut ChangeTransaction<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
-    let transaction = tables::begin(database)?;
+    let transaction = begin(database)?;
     let result = change(&mut ChangeTransaction {
         transaction: &transaction,
     })?;
@@ -125,7 +126,7 @@ fn all<N: Stored>(table: &impl ReadableTable<u64, &'static [u8]>) -> Result<Vec<
 }
 
 impl ChangeTransaction<'_> {
-    /// The next number of the one sequence that all kinds share.
+    /// Next number of the sequence shared by the ids of all kinds.
     pub fn next_id(&mut self) -> Result<u64, StoreError> {
         let mut meta = self.meta()?;
         let next = meta.get("next_id")?.map_or(1, |value| value.value());
@@ -133,7 +134,7 @@ impl ChangeTransaction<'_> {
         Ok(next)
     }
 
-    /// Takes a name in a scope such as `team/org_1`; `false` if another has it.
+    /// Reserves a name in a scope such as `team/org_1`; `false` if it is taken.
     pub fn claim_name(&mut self, scope: &str, name: &str) -> Result<bool, StoreError> {
         Ok(self
             .transaction
@@ -196,7 +197,7 @@ impl ChangeTransaction<'_> {
 
     pub fn remove_budget(&mut self, id: BudgetId) -> Result<(), StoreError> {
         self.transaction.open_table(BUDGETS)?.remove(id.0)?;
-        self.forget_alerts(id)
+        self.remove_alerts(id)
     }
 
     pub fn put_limit(&mut self, limit: &RateLimit) -> Result<(), StoreError> {
@@ -208,22 +209,22 @@ impl ChangeTransaction<'_> {
         Ok(())
     }
 
-    /// Every attempt of a request that was booked, with what has been corrected of it.
+    /// Usage records of every attempt of a request, with corrections.
     pub fn records(&mut self, request: RequestId) -> Result<Vec<Record>, StoreError> {
         let rows = self.transaction.open_table(RECORDS)?;
-        let corrections = self.transaction.open_table(tables::CORRECTIONS)?;
+        let corrections = self.transaction.open_table(CORRECTIONS)?;
         records::attempts(&rows, &corrections, request)
     }
 
-    /// Orphans that nobody has corrected, oldest first, from the given one on.
+    /// Uncorrected orphans, oldest first, from the given one on.
     pub fn orphans(&mut self, from: HoldId, limit: usize) -> Result<Vec<Record>, StoreError> {
         let orphans = self.transaction.open_table(ORPHANS)?;
         let rows = self.transaction.open_table(RECORDS)?;
-        let corrections = self.transaction.open_table(tables::CORRECTIONS)?;
+        let corrections = self.transaction.open_table(CORRECTIONS)?;
         records::orphans(&orphans, &rows, &corrections, from, limit)
     }
 
-    /// Writes compensating entries with all that they change: balances, hours and days, and no record.
+    /// Writes compensating entries and adds them to balances, hours and days; the records stay unchanged.
     pub fn correct(
         &mut self,
         corrected: &[(Settlement, Correction)],
@@ -232,7 +233,7 @@ impl ChangeTransaction<'_> {
         post::correct(self.transaction, corrected, zone)
     }
 
-    /// Appends to the audit log; returns the event's number.
+    /// Appends to the audit log; returns the sequence number.
     pub fn append_audit(&mut self, event: &AuditEvent) -> Result<u64, StoreError> {
         let fault = |reason: String| StoreError::Record {
             kind: "audit event",
@@ -255,7 +256,7 @@ impl ChangeTransaction<'_> {
         Ok(seq)
     }
 
-    pub(crate) fn meta(&self) -> Result<Table<'_, &'static str, u64>, StoreError> {
+    pub(in crate::store) fn meta(&self) -> Result<Table<'_, &'static str, u64>, StoreError> {
         Ok(self.transaction.open_table(META)?)
     }
 

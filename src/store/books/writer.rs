@@ -1,183 +1,193 @@
-//! The one thread that writes the books: what is synced, changes of the control plane, and the slices of retention. Nobody waits
-//! for it but those who asked to (changes of the control plane, reports). It ends when the store is closed and everything is booked.
+//! The writer: the one thread that commits to the books. It posts synced records, runs control-plane changes and deletes slices of old
+//! rows. No request waits for it but changes and reports that ask for it. It ends when the store is closing and everything is posted.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::store::books::retention::RetentionCutoffs;
+use crate::store::books::slot::DatabaseSlot;
 use crate::store::books::yielding::Yielder;
-use crate::store::books::{post, retention, tables};
+use crate::store::books::{database, post, retention};
 use crate::store::log_throttle::LogThrottle;
+use crate::store::options::Options;
+use crate::store::retention_cutoffs::RetentionCutoffs;
+use crate::store::wal::handle::Wal;
 use crate::store::wal::segment::Segment;
-use crate::store::wal::{Wal, WriterWork};
-use crate::store::{Options, Slot, StoreError};
+use crate::store::wal::state::ChangeJob;
+use crate::store::wal::writer_work::WriterWork;
 
-const RETRY: Duration = Duration::from_secs(1);
-pub(crate) fn start(database: Arc<Slot>, journal: Arc<Wal>, options: Options) -> JoinHandle<()> {
+/// Pause after a failed commit.
+const RETRY_MS: u64 = 1_000;
+const RETRY: Duration = Duration::from_millis(RETRY_MS);
+
+/// Starts the thread.
+pub(in crate::store) fn start(
+    database: Arc<DatabaseSlot>,
+    wal: Arc<Wal>,
+    options: Options,
+) -> JoinHandle<()> {
     let writer = Writer {
         database,
-        journal,
+        wal,
         options,
         not_before: None,
-        books_trouble: LogThrottle::default(),
-        segment_trouble: LogThrottle::default(),
+        books_failures: LogThrottle::default(),
+        segment_failures: LogThrottle::default(),
     };
     match std::thread::Builder::new()
         .name("gk-writer".into())
         .spawn(move || writer.run())
     {
         Ok(handle) => handle,
-        Err(error) => panic!("no thread can be started for the store's writer: {error}"),
+        Err(error) => panic!("failed to start the writer thread: {error}"),
     }
 }
 
 struct Writer {
-    database: Arc<Slot>,
-    journal: Arc<Wal>,
+    database: Arc<DatabaseSlot>,
+    wal: Arc<Wal>,
     options: Options,
-    /// after a failed commit the books are left alone until then
+    /// end of the pause after a failed commit
     not_before: Option<Instant>,
-    books_trouble: LogThrottle,
-    segment_trouble: LogThrottle,
+    books_failures: LogThrottle,
+    segment_failures: LogThrottle,
 }
 
 impl Writer {
     fn run(mut self) {
-        while let Some(step) = self.journal.next_booking(self.not_before) {
-            // a step that only runs a change does not end the pause
-            if step.book {
+        while let Some(work) = self.wal.next_work(self.not_before) {
+            // work that only runs changes does not end the pause
+            if work.post {
                 self.not_before = None;
             }
-            self.take(step);
+            self.perform(work);
         }
     }
 
-    fn take(&mut self, step: WriterWork) {
-        self.mend_books();
-        if step.book {
-            self.book();
+    fn perform(&mut self, work: WriterWork) {
+        self.reopen_if_unusable();
+        if work.post {
+            self.post();
         }
-        if let Some(number) = step.prepare {
-            self.prepare(number);
+        if let Some(number) = work.prepare {
+            self.prepare_segment(number);
         }
-        if let Some(kept) = step.sweep {
-            self.sweep(kept);
+        if let Some(cutoffs) = work.retention {
+            self.delete_slice(cutoffs);
         }
-        self.run_jobs(step);
+        self.run_jobs(work.jobs);
     }
 
-    /// Deletes a slice of what is no longer kept; not while the books are verified, which is begun on this thread.
-    fn sweep(&mut self, kept: RetentionCutoffs) {
-        if self.database.booked.is_noting() {
-            return self.journal.swept(kept, None);
+    /// Deletes a slice of old rows, but not during a verification, which is begun on this thread.
+    fn delete_slice(&mut self, cutoffs: RetentionCutoffs) {
+        if self.database.concurrent_postings.is_collecting() {
+            return self.wal.retention_slice_done(cutoffs, None);
         }
         match self
             .database
             .open()
-            .and_then(|database| retention::slice(&database, &kept))
+            .and_then(|database| retention::slice(&database, &cutoffs))
         {
-            Ok(rows) => self.journal.swept(kept, Some(rows)),
+            Ok(rows) => self.wal.retention_slice_done(cutoffs, Some(rows)),
             Err(error) => {
-                self.journal.swept(kept, None);
-                let news = self.books_trouble.should_log();
-                if news {
-                    tracing::error!(
-                        "what is no longer kept cannot be deleted; tried again every second: {error}"
-                    );
+                self.wal.retention_slice_done(cutoffs, None);
+                let logged = self.books_failures.should_log();
+                if logged {
+                    tracing::error!(%error, retry_ms = RETRY_MS, "retention failed");
                 }
-                self.reopen(news);
-                self.not_before = Some(Instant::now() + RETRY);
+                self.pause(logged);
             }
         }
     }
 
-    fn book(&mut self) {
-        let (batch, refused) = (self.journal.take_batch(), self.journal.refusals().take());
-        if batch.is_empty() && refused.is_empty() {
+    fn post(&mut self) {
+        let (batch, refusals) = (self.wal.take_batch(), self.wal.refusals().take());
+        if batch.is_empty() && refusals.is_empty() {
             return;
         }
-        // before the commit, so that no verification sees a row of which it was not told
-        self.database.booked.note(&batch);
-        let pace = Yielder::default();
+        // before the commit, so that a verification never sees a row that was not collected
+        self.database.concurrent_postings.collect(&batch);
+        let yielder = Yielder::default();
         let zone = &self.options.zone;
-        let booked = self
+        let posted = self
             .database
             .open()
-            .and_then(|database| post::book(&database, &batch, &refused, zone, &pace));
-        match booked {
-            Ok(()) => {
-                self.database.newest.note(post::rows(&batch, &refused));
-                self.journal.refusals().mark_written(&refused);
-                match batch.last() {
-                    Some((applied, _)) => self
-                        .journal
-                        .mark_applied(*applied)
-                        .iter()
-                        .for_each(|name| self.remove(name)),
-                    None => self.journal.tell_followers(),
-                }
-                pace.over(batch).for_each(drop);
-                if self.books_trouble.ends() {
-                    tracing::info!("the books are written again");
-                }
+            .and_then(|database| post::post(&database, &batch, &refusals, zone, &yielder));
+        if let Err(error) = posted {
+            self.wal.put_back(batch);
+            self.wal.refusals().put_back(refusals);
+            let logged = self.books_failures.should_log();
+            if logged {
+                tracing::error!(%error, retry_ms = RETRY_MS, "books not written; the log keeps all records");
             }
-            Err(error) => {
-                self.journal.put_back(batch);
-                self.journal.refusals().put_back(refused);
-                let news = self.books_trouble.should_log();
-                if news {
-                    tracing::error!(
-                        "the books cannot be written, the log keeps what comes in; tried again every second: {error}"
-                    );
-                }
-                self.reopen(news);
-                self.not_before = Some(Instant::now() + RETRY);
-            }
+            return self.pause(logged);
+        }
+        self.database
+            .feed
+            .append(post::posted_ids(&batch, &refusals));
+        self.wal.refusals().mark_written(&refusals);
+        match batch.last() {
+            Some((applied, _)) => self
+                .wal
+                .mark_applied(*applied)
+                .iter()
+                .for_each(|name| self.remove(name)),
+            None => self.wal.notify_followers(),
+        }
+        yielder.over(batch).for_each(drop);
+        if self.books_failures.recovered() {
+            tracing::info!("books written again");
         }
     }
 
-    /// An I/O error that a report or a change of the control plane met is nobody else's to mend: no booking may come for hours.
-    fn mend_books(&mut self) {
+    /// After a failed commit: reopens the database and pauses.
+    fn pause(&mut self, logged: bool) {
+        self.reopen(logged);
+        self.not_before = Some(Instant::now() + RETRY);
+    }
+
+    /// Reopens the database after an I/O error of a report or a change: the next posting may be hours away.
+    fn reopen_if_unusable(&mut self) {
         let held_off = self.not_before.is_some_and(|until| Instant::now() < until);
         if held_off || !self.database.is_unusable() {
             return;
         }
-        let news = self.books_trouble.should_log();
-        if news {
-            tracing::error!("the books met an I/O error and are opened anew");
+        let logged = self.books_failures.should_log();
+        if logged {
+            tracing::error!("I/O error in the books; reopening the database");
         }
-        self.reopen(news);
+        self.reopen(logged);
         let failing = self.database.is_unusable();
-        self.journal.books_fail(failing);
+        self.wal.set_books_failing(failing);
         if failing {
             self.not_before = Some(Instant::now() + RETRY);
-        } else if self.books_trouble.ends() {
-            tracing::info!("the books are open again");
+        } else if self.books_failures.recovered() {
+            tracing::info!("books reopened");
         }
     }
 
-    /// redb refuses everything after the first I/O error until it is opened anew.
-    fn reopen(&self, said: bool) {
+    /// Replaces the database handle: redb refuses everything after the first I/O error.
+    fn reopen(&self, log_failure: bool) {
         if let Ok(old) = self.database.open() {
             self.database.put(None);
             let deadline = Instant::now() + RETRY;
-            // a reader may still hold the old handle; two handles on one file must not be
+            // a reader may still hold the old handle; one file must not have two
             while Arc::strong_count(&old) > 1 && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
-        self.database.below.failed.store(false, Ordering::Release);
-        match tables::open_database(&self.options, &self.database.below) {
+        let io_state = &self.database.io_state;
+        io_state.failed.store(false, Ordering::Release);
+        match database::open(&self.options, io_state) {
             Ok(database) => self.database.put(Some(Arc::new(database))),
-            Err(error) if said => tracing::error!("the books cannot be opened: {error}"),
+            Err(error) if log_failure => tracing::error!(%error, "failed to reopen the books"),
             Err(_) => {}
         }
     }
 
-    fn run_jobs(&self, step: WriterWork) {
-        for job in step.jobs {
+    fn run_jobs(&self, jobs: Vec<ChangeJob>) {
+        for job in jobs {
             match self.database.open() {
                 Ok(database) => job(Ok(&database)),
                 Err(error) => job(Err(error)),
@@ -185,20 +195,20 @@ impl Writer {
         }
     }
 
-    fn prepare(&mut self, number: u32) {
+    fn prepare_segment(&mut self, number: u32) {
         match Segment::create(
             self.options.disk.as_ref(),
             number,
             self.options.segment_bytes,
         ) {
             Ok(segment) => {
-                self.segment_trouble.ends();
-                if let Some(unwanted) = self.journal.put_ready(segment) {
-                    self.remove(&unwanted);
+                self.segment_failures.recovered();
+                if let Some(surplus) = self.wal.put_ready(segment) {
+                    self.remove(&surplus);
                 }
             }
-            Err(error) if self.segment_trouble.should_log() => {
-                tracing::error!("the next segment of the ledger's log cannot be made: {error}");
+            Err(error) if self.segment_failures.should_log() => {
+                tracing::error!(%error, "failed to create the next segment of the ledger log");
             }
             Err(_) => {}
         }
@@ -206,13 +216,7 @@ impl Writer {
 
     fn remove(&self, name: &str) {
         if let Err(error) = self.options.disk.remove(name) {
-            tracing::warn!("{name} is no longer needed but cannot be removed: {error}");
+            tracing::warn!(file = name, %error, "failed to remove a segment of the ledger log");
         }
-    }
-}
-
-impl From<std::io::Error> for StoreError {
-    fn from(error: std::io::Error) -> StoreError {
-        StoreError::Database(error.to_string())
     }
 }

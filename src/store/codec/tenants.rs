@@ -1,4 +1,4 @@
-//! Organizations, teams, keys, budgets and rate limits as rows.
+//! Organizations, teams, keys, budgets and rate limits as rows. Rows are positional: the order of the fields is stored.
 
 use std::num::NonZeroU32;
 
@@ -177,7 +177,7 @@ impl Stored for AdminKey {
     }
 }
 
-/// 0 organization, 1 team, 2 key; and its number.
+/// Kind (0 organization, 1 team, 2 key) and id.
 fn owner_row(owner: Owner) -> (u8, u64) {
     match owner {
         Owner::Organization(id) => (0, id.0),
@@ -191,7 +191,7 @@ fn owner_of(kind: u8, number: u64) -> Result<Owner, String> {
         0 => Ok(Owner::Organization(OrganizationId(number))),
         1 => Ok(Owner::Team(TeamId(number))),
         2 => Ok(Owner::Key(KeyId(number))),
-        other => Err(format!("owner of kind {other} is not known")),
+        other => Err(format!("unknown owner kind {other}")),
     }
 }
 
@@ -233,7 +233,7 @@ impl Stored for Budget {
     fn from_row(row: BudgetRow) -> Result<Budget, String> {
         let period = Period::ALL
             .get(usize::from(row.period))
-            .ok_or_else(|| format!("period {} is not known", row.period))?;
+            .ok_or_else(|| format!("unknown period {}", row.period))?;
         Ok(Budget {
             id: BudgetId(row.id),
             owner: owner_of(row.owner_kind, row.owner)?,

@@ -1,12 +1,18 @@
-//! The memory on a real folder: found again by its own team only, gone when too old or too much, thrown away when damaged.
+//! The reasoning memory on a real folder: entries belong to one team, old and surplus ones are deleted, a damaged file is discarded.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::domain::clock::ManualClock;
+use crate::domain::id::TeamId;
 use crate::domain::secret::Secret;
 use crate::domain::time::Time;
 use crate::store::disk::FolderDisk;
-use crate::store::reasoning_memory::*;
+use crate::store::error::StoreError;
+use crate::store::reasoning_memory::memory::ENTRY_BYTES_MAX;
+use crate::store::reasoning_memory::pending::BYTES_MAX;
+use crate::store::reasoning_memory::{Bounds, FILE, ReasoningMemory};
+use crate::store::seal::SealKey;
 
 const DAY_MS: u64 = 86_400_000;
 const BOUNDS: Bounds = Bounds {
@@ -15,17 +21,17 @@ const BOUNDS: Bounds = Bounds {
     keep_ms: 7 * DAY_MS,
 };
 
-struct Place {
+struct Fixture {
     folder: tempfile::TempDir,
     disk: Arc<FolderDisk>,
     clock: ManualClock,
 }
 
-impl Place {
-    fn new() -> Place {
+impl Fixture {
+    fn new() -> Fixture {
         let folder = tempfile::tempdir().expect("a folder");
         let disk = Arc::new(FolderDisk::lock(folder.path()).expect("the folder is free"));
-        Place {
+        Fixture {
             folder,
             disk,
             clock: ManualClock::at_ms(30 * DAY_MS),
@@ -50,11 +56,11 @@ fn key(letter: &str) -> SealKey {
     SealKey::of_secret(&Secret::new(letter.repeat(32)))
 }
 
-fn keep(memory: &ReasoningMemory, team: u64, call: &str, thought: &str) {
-    memory.keep(TeamId(team), call, thought.as_bytes().to_vec());
+fn store(memory: &ReasoningMemory, team: u64, call: &str, reasoning: &str) {
+    memory.store(TeamId(team), call, reasoning.as_bytes().to_vec());
 }
 
-fn found(memory: &ReasoningMemory, team: u64, call: &str) -> Option<String> {
+fn find(memory: &ReasoningMemory, team: u64, call: &str) -> Option<String> {
     memory
         .find(TeamId(team), call)
         .map(|plain| String::from_utf8(plain).expect("UTF-8"))
@@ -65,98 +71,98 @@ fn bytes(path: &Path) -> Vec<u8> {
 }
 
 #[test]
-fn a_thought_is_found_at_once_and_after_a_restart_by_its_own_team_only() {
-    let place = Place::new();
-    let memory = place.open(BOUNDS);
-    keep(&memory, 1, "call_1", "a long thought");
-    keep(&memory, 2, "call_1", "of another team");
+fn memory_entry_is_found_by_its_team_only_also_after_restart() {
+    let fixture = Fixture::new();
+    let memory = fixture.open(BOUNDS);
+    store(&memory, 1, "call_1", "a long reasoning");
+    store(&memory, 2, "call_1", "of another team");
     for restarted in [false, true] {
         let memory = if restarted {
             memory.close();
-            &place.open(BOUNDS)
+            &fixture.open(BOUNDS)
         } else {
             &memory
         };
         assert_eq!(
-            found(memory, 1, "call_1").as_deref(),
-            Some("a long thought")
+            find(memory, 1, "call_1").as_deref(),
+            Some("a long reasoning")
         );
         assert_eq!(
-            found(memory, 2, "call_1").as_deref(),
+            find(memory, 2, "call_1").as_deref(),
             Some("of another team")
         );
         assert_eq!(
-            (found(memory, 3, "call_1"), found(memory, 1, "call_2")),
+            (find(memory, 3, "call_1"), find(memory, 1, "call_2")),
             (None, None)
         );
         if restarted {
             memory.close();
         }
     }
-    let stored = bytes(&place.file());
-    for clear in [&b"a long thought"[..], b"call_1"] {
+    let stored = bytes(&fixture.file());
+    for clear in [&b"a long reasoning"[..], b"call_1"] {
         assert!(
             !stored.windows(clear.len()).any(|window| window == clear),
-            "nothing lies in clear"
+            "no clear text in the file"
         );
     }
     let stranger = ReasoningMemory::open(
-        place.disk.clone(),
-        Arc::new(Time::new(Arc::new(place.clock.clone()))),
+        fixture.disk.clone(),
+        Arc::new(Time::new(Arc::new(fixture.clock.clone()))),
         &key("x"),
         BOUNDS,
     );
-    assert_eq!(found(&stranger, 1, "call_1"), None);
+    assert_eq!(find(&stranger, 1, "call_1"), None);
     stranger.close();
 }
 
 #[test]
-fn the_last_thought_of_a_call_counts() {
-    let place = Place::new();
-    let memory = place.open(BOUNDS);
-    keep(&memory, 1, "call_1", "first");
+fn memory_later_entry_of_a_call_replaces_the_earlier() {
+    let fixture = Fixture::new();
+    let memory = fixture.open(BOUNDS);
+    store(&memory, 1, "call_1", "first");
     memory.close();
-    let memory = place.open(BOUNDS);
-    keep(&memory, 1, "call_1", "second");
-    assert_eq!(found(&memory, 1, "call_1").as_deref(), Some("second"));
+    let memory = fixture.open(BOUNDS);
+    store(&memory, 1, "call_1", "second");
+    assert_eq!(find(&memory, 1, "call_1").as_deref(), Some("second"));
     memory.close();
-    let memory = place.open(BOUNDS);
-    assert_eq!(found(&memory, 1, "call_1").as_deref(), Some("second"));
+    let memory = fixture.open(BOUNDS);
+    assert_eq!(find(&memory, 1, "call_1").as_deref(), Some("second"));
     assert_eq!(memory.purge().expect("purged"), 1);
     memory.close();
 }
 
 #[test]
-fn what_is_too_old_is_gone() {
-    let place = Place::new();
-    let memory = place.open(BOUNDS);
-    keep(&memory, 1, "call_1", "old");
-    place.clock.advance_ms(7 * DAY_MS);
-    keep(&memory, 1, "call_2", "new");
-    assert_eq!(found(&memory, 1, "call_1").as_deref(), Some("old"));
-    place.clock.advance_ms(1);
-    assert_eq!(found(&memory, 1, "call_1"), None);
-    keep(&memory, 1, "call_3", "newer");
+fn memory_expired_entry_is_deleted() {
+    let fixture = Fixture::new();
+    let memory = fixture.open(BOUNDS);
+    store(&memory, 1, "call_1", "old");
+    fixture.clock.advance_ms(7 * DAY_MS);
+    store(&memory, 1, "call_2", "new");
+    assert_eq!(find(&memory, 1, "call_1").as_deref(), Some("old"));
+    fixture.clock.advance_ms(1);
+    assert_eq!(find(&memory, 1, "call_1"), None);
+    store(&memory, 1, "call_3", "newer");
     memory.close();
-    let memory = place.open(BOUNDS);
+    let memory = fixture.open(BOUNDS);
     assert_eq!(
         (
-            found(&memory, 1, "call_1"),
-            found(&memory, 1, "call_2").as_deref()
+            find(&memory, 1, "call_1"),
+            find(&memory, 1, "call_2").as_deref()
         ),
         (None, Some("new"))
     );
     assert_eq!(
         memory.purge().expect("purged"),
         2,
-        "the old one is not in the file either"
+        "the expired entry is not in the file"
     );
     memory.close();
 }
 
 #[test]
-fn over_its_bounds_the_oldest_go() {
-    // instant, nonce, nine letters, code
+fn memory_over_its_bounds_deletes_the_oldest_entries() {
+    // time, nonce, nine letters, authentication tag
     const ENTRY: u64 = 8 + 24 + 9 + 16;
     for bounds in [
         Bounds {
@@ -168,101 +174,101 @@ fn over_its_bounds_the_oldest_go() {
             ..BOUNDS
         },
     ] {
-        let place = Place::new();
-        let memory = place.open(bounds);
+        let fixture = Fixture::new();
+        let memory = fixture.open(bounds);
         for number in 0..10 {
-            place.clock.advance_ms(1);
-            keep(&memory, 1, &format!("call_{number}"), "a thought");
+            fixture.clock.advance_ms(1);
+            store(&memory, 1, &format!("call_{number}"), "reasoning");
         }
         memory.close();
-        let memory = place.open(bounds);
-        let kept: Vec<u32> = (0..10)
-            .filter(|number| found(&memory, 1, &format!("call_{number}")).is_some())
+        let memory = fixture.open(bounds);
+        let left: Vec<u32> = (0..10)
+            .filter(|number| find(&memory, 1, &format!("call_{number}")).is_some())
             .collect();
-        assert_eq!(kept, [7, 8, 9]);
+        assert_eq!(left, [7, 8, 9]);
         memory.close();
     }
 }
 
 #[test]
-fn what_is_too_large_is_not_kept_and_nothing_waits_without_bound() {
-    let place = Place::new();
-    let memory = place.open(BOUNDS);
-    memory.keep(TeamId(1), "large", vec![0; ENTRY_BYTES_MAX + 1]);
+fn memory_large_entry_is_dropped_and_pending_bytes_are_bounded() {
+    let fixture = Fixture::new();
+    let memory = fixture.open(BOUNDS);
+    memory.store(TeamId(1), "large", vec![0; ENTRY_BYTES_MAX + 1]);
     assert_eq!(memory.find(TeamId(1), "large"), None);
     for number in 0..1_000 {
-        memory.keep(
+        memory.store(
             TeamId(1),
             &format!("call_{number}"),
             vec![0; ENTRY_BYTES_MAX],
         );
-        assert!(memory.shared.waiting().bytes <= WAITING_BYTES_MAX);
+        assert!(memory.shared.pending().bytes <= BYTES_MAX);
     }
     memory.close();
-    assert_eq!(memory.shared.waiting().order.len(), 0);
+    assert_eq!(memory.shared.pending().order.len(), 0);
 }
 
 #[test]
-fn a_purge_empties_it_and_leaves_nothing_in_the_file() {
-    let place = Place::new();
-    let memory = place.open(BOUNDS);
+fn memory_purge_deletes_every_entry_from_the_file() {
+    let fixture = Fixture::new();
+    let memory = fixture.open(BOUNDS);
     for number in 0..50 {
-        keep(
+        store(
             &memory,
             1,
             &format!("call_{number}"),
-            &"thought ".repeat(1_000),
+            &"reasoning ".repeat(1_000),
         );
     }
     memory.close();
-    let size = bytes(&place.file()).len();
-    let memory = place.open(BOUNDS);
-    keep(&memory, 1, "waiting", "a thought");
+    let size = bytes(&fixture.file()).len();
+    let memory = fixture.open(BOUNDS);
+    store(&memory, 1, "waiting", "reasoning");
     assert!(memory.purge().expect("purged") >= 50);
     assert_eq!(
-        (found(&memory, 1, "call_1"), found(&memory, 1, "waiting")),
+        (find(&memory, 1, "call_1"), find(&memory, 1, "waiting")),
         (None, None)
     );
-    keep(&memory, 1, "call_1", "again");
+    store(&memory, 1, "call_1", "again");
     memory.close();
-    assert!(bytes(&place.file()).len() < size / 2);
-    let memory = place.open(BOUNDS);
-    assert_eq!(found(&memory, 1, "call_1").as_deref(), Some("again"));
+    assert!(bytes(&fixture.file()).len() < size / 2);
+    let memory = fixture.open(BOUNDS);
+    assert_eq!(find(&memory, 1, "call_1").as_deref(), Some("again"));
     memory.close();
     assert!(matches!(memory.purge(), Err(StoreError::Closed)));
 }
 
 #[test]
-fn a_damaged_file_is_thrown_away_and_a_memory_that_is_off_leaves_none() {
+fn memory_damaged_file_is_replaced_and_disabled_memory_leaves_no_file() {
     for damage in [&b"not a database at all"[..], b""] {
-        let place = Place::new();
-        std::fs::write(place.file(), damage).expect("written");
-        let memory = place.open(BOUNDS);
-        keep(&memory, 1, "call_1", "a thought");
+        let fixture = Fixture::new();
+        std::fs::write(fixture.file(), damage).expect("written");
+        let memory = fixture.open(BOUNDS);
+        store(&memory, 1, "call_1", "reasoning");
         memory.close();
-        let memory = place.open(BOUNDS);
-        assert_eq!(found(&memory, 1, "call_1").as_deref(), Some("a thought"));
+        let memory = fixture.open(BOUNDS);
+        assert_eq!(find(&memory, 1, "call_1").as_deref(), Some("reasoning"));
         memory.close();
-        ReasoningMemory::forget(&*place.disk);
-        assert!(!place.file().exists());
+        ReasoningMemory::remove_file(&*fixture.disk);
+        assert!(!fixture.file().exists());
     }
 }
 
-/// However a file is cut or changed: nothing that was not kept is ever found, and the next start keeps again.
+/// However the file is cut or changed: no wrong entry is ever find, and the next start stores again.
 #[test]
-fn no_damage_of_the_file_breaks_a_start() {
-    let place = Place::new();
-    let memory = place.open(BOUNDS);
+fn memory_file_damaged_at_any_offset_starts_and_stores_again() {
+    let fixture = Fixture::new();
+    let memory = fixture.open(BOUNDS);
     for number in 0..20 {
-        keep(
+        store(
             &memory,
             1,
             &format!("call_{number}"),
-            &format!("thought {number}"),
+            &format!("reasoning {number}"),
         );
     }
     memory.close();
-    let whole = bytes(&place.file());
+    let whole = bytes(&fixture.file());
     let step = whole.len() / 24 + 1;
     for at in (0..whole.len()).step_by(step) {
         for cut in [true, false] {
@@ -272,14 +278,16 @@ fn no_damage_of_the_file_breaks_a_start() {
             } else {
                 damaged[at] ^= 0xff;
             }
-            std::fs::write(place.file(), damaged).expect("written");
-            let memory = place.open(BOUNDS);
+            std::fs::write(fixture.file(), damaged).expect("written");
+            let memory = fixture.open(BOUNDS);
             for number in 0..20 {
-                let thought = found(&memory, 1, &format!("call_{number}"));
-                assert!(thought.is_none_or(|thought| thought == format!("thought {number}")));
+                let reasoning = find(&memory, 1, &format!("call_{number}"));
+                assert!(
+                    reasoning.is_none_or(|reasoning| reasoning == format!("reasoning {number}"))
+                );
             }
-            keep(&memory, 1, "new", "new");
-            assert_eq!(found(&memory, 1, "new").as_deref(), Some("new"));
+            store(&memory, 1, "new", "new");
+            assert_eq!(find(&memory, 1, "new").as_deref(), Some("new"));
             memory.close();
         }
     }

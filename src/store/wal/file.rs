@@ -1,73 +1,44 @@
-//! The ledger's log: numbered records in zero-filled segments `ledger/NNNNNN.log`, each record one `write()`. It knows how
-//! far it is written and how far it is synced, finds a torn tail after a crash and tells it from corruption. It must never
-//! hand out a number twice, nor append after bytes that a failed append may have left.
+//! The segmented log: numbered records in zero-filled segments `ledger/NNNNNN.log`, each record one `write()`. It tracks the
+//! written and the synced position. It must never assign a sequence number twice, nor append after bytes that a failed append may
+//! have left.
 
 use std::io;
 use std::sync::Arc;
 
-use crate::store::books::tables::Identity;
 use crate::store::disk::{Disk, DiskFile};
+use crate::store::error::StoreError;
+use crate::store::identity::Identity;
+use crate::store::options::Options;
+use crate::store::wal::error::WalError;
 use crate::store::wal::recovery::{ClosedSegment, Replay, scan};
 use crate::store::wal::segment::{FOLDER, SEGMENT_HEADER, Segment, file_name, record};
-use crate::store::{Options, StoreError};
 
-/// Why the log cannot be used. Nothing has been written when one of these is returned by `open`.
-#[derive(Debug, thiserror::Error)]
-pub enum WalError {
-    #[error("ledger log: {0}")]
-    Io(#[from] io::Error),
-    #[error(
-        "{segment} is damaged at byte {offset}: record {sequence} was on disk and is unreadable. Restore a backup, or accept the loss of \
-         all records of this segment and of later ones that are not in gatekeeper.redb; in the data folder: {repair}"
-    )]
-    Corrupt {
-        segment: String,
-        offset: u64,
-        sequence: u64,
-        repair: String,
-    },
-    #[error(
-        "{segment} belongs to another data folder or to the time before a restore; move it away, in the data folder: \
-         mv {segment} {segment}.foreign"
-    )]
-    Foreign { segment: String },
-    #[error(
-        "the ledger log begins at record {found}, but gatekeeper.redb ends at {applied}: a segment is missing; put it back"
-    )]
-    Gap { applied: u64, found: u64 },
-    #[error("{segment}, record {sequence}: {reason}")]
-    Unreadable {
-        segment: String,
-        sequence: u64,
-        reason: String,
-    },
-}
-
-pub(crate) struct SegmentedLog {
+pub(in crate::store) struct SegmentedLog {
     disk: Arc<dyn Disk>,
     segment_bytes: u64,
     identity: Identity,
     active: Segment,
-    /// zero-filled and waiting, so that rolling over costs nothing
+    /// prepared next segment, so that rolling over costs nothing
     ready: Option<Segment>,
-    /// never given out twice: two hands may be making a segment at the same time
+    /// never assigned twice: writer and ledger may create a segment at the same time
     next_number: u32,
-    sealed: Vec<ClosedSegment>,
+    closed: Vec<ClosedSegment>,
     /// files before the active one whose records are not yet synced
     unsynced_files: Vec<Arc<dyn DiskFile>>,
-    /// a segment was made whose name a power cut could still take away
+    /// a segment was created whose directory entry is not synced
     folder_unsynced: bool,
-    /// the last record that the start found: an earlier process may have promised that it is on disk
+    /// last record found at the start: an earlier process may have acknowledged it as durable
     found: u64,
     written: u64,
     synced: u64,
-    /// bytes after `active.end` that a failed append may have left
+    /// length of the bytes after `active.end` that a failed append may have left
     torn: u64,
+    /// an fsync failed and its records are not rewritten yet
     distrusted: bool,
 }
 
-/// The file that is written to, and up to where: what a look for damage reads.
-pub(crate) struct ActiveSegment {
+/// Snapshot of the segment that is being written, for verification.
+pub(in crate::store) struct ActiveSegment {
     pub identity: Identity,
     pub name: String,
     pub file: Arc<dyn DiskFile>,
@@ -75,15 +46,15 @@ pub(crate) struct ActiveSegment {
     pub end: u64,
 }
 
-/// What a sync has to do so that everything up to a record lasts.
-pub(crate) struct SyncBatch {
+/// Files and folder to sync so that every record up to `upto` is durable.
+pub(in crate::store) struct SyncBatch {
     files: Vec<Arc<dyn DiskFile>>,
     folder: Option<Arc<dyn Disk>>,
     pub upto: u64,
 }
 
 impl SyncBatch {
-    pub(crate) fn sync(&self) -> io::Result<()> {
+    pub(in crate::store) fn sync(&self) -> io::Result<()> {
         for file in &self.files {
             file.sync_data()?;
         }
@@ -94,13 +65,13 @@ impl SyncBatch {
 }
 
 impl SegmentedLog {
-    /// Reads what is there from `identity.applied` on.
-    pub(crate) fn open(
+    /// Scans the log from `identity.applied` on and opens it for appending. A damaged log is an error, and nothing is written.
+    pub(in crate::store) fn open(
         options: &Options,
         identity: &Identity,
     ) -> Result<(SegmentedLog, Replay), StoreError> {
         let found = scan(options.disk.as_ref(), identity)?;
-        for spare in &found.spares {
+        for spare in &found.unused {
             options.disk.remove(spare).map_err(WalError::Io)?;
         }
         let mut replay = found.replay;
@@ -112,7 +83,7 @@ impl SegmentedLog {
             .max()
             .unwrap_or(0)
             + 1;
-        let goes_on = found.tail.is_some();
+        let continues = found.tail.is_some();
         let active = match found.tail {
             Some(tail) => tail,
             None => {
@@ -122,26 +93,26 @@ impl SegmentedLog {
                         found.last_sequence, identity.applied
                     ));
                 }
-                let mut fresh =
+                let mut segment =
                     Segment::create(options.disk.as_ref(), number, options.segment_bytes)
                         .map_err(WalError::Io)?;
-                fresh
+                segment
                     .begin(identity, next)
-                    .and_then(|()| fresh.file.sync_data())
+                    .and_then(|()| segment.file.sync_data())
                     .map_err(WalError::Io)?;
-                fresh
+                segment
             }
         };
         let mut unsynced_files = Vec::new();
-        for doubtful in found.doubtful {
-            unsynced_files.push(doubtful.written_again().map_err(WalError::Io)?);
+        for unverified in found.unverified {
+            unsynced_files.push(unverified.rewrite().map_err(WalError::Io)?);
         }
-        if goes_on {
-            // the active one is synced anyway
+        if continues {
+            // the active segment is in every sync batch
             unsynced_files.pop();
         }
-        let mut sealed = found.segments;
-        sealed.retain(|segment| segment.number != active.number);
+        let mut closed = found.segments;
+        closed.retain(|segment| segment.number != active.number);
         let log = SegmentedLog {
             disk: options.disk.clone(),
             segment_bytes: options.segment_bytes,
@@ -149,7 +120,7 @@ impl SegmentedLog {
             next_number: number.max(active.number + 1),
             active,
             ready: None,
-            sealed,
+            closed,
             unsynced_files,
             folder_unsynced: true,
             found: next - 1,
@@ -161,15 +132,15 @@ impl SegmentedLog {
         Ok((log, replay))
     }
 
-    pub(crate) fn written(&self) -> u64 {
+    pub(in crate::store) fn written(&self) -> u64 {
         self.written
     }
 
-    pub(crate) fn synced(&self) -> u64 {
+    pub(in crate::store) fn synced(&self) -> u64 {
         self.synced
     }
 
-    pub(crate) fn active(&self) -> ActiveSegment {
+    pub(in crate::store) fn active(&self) -> ActiveSegment {
         let Segment {
             number,
             first_sequence,
@@ -185,8 +156,8 @@ impl SegmentedLog {
         }
     }
 
-    /// Bytes that can still be appended without making a new file.
-    pub(crate) fn room(&self) -> u64 {
+    /// Bytes that can be appended without creating a file.
+    pub(in crate::store) fn free_bytes(&self) -> u64 {
         let spare = self
             .ready
             .as_ref()
@@ -194,18 +165,18 @@ impl SegmentedLog {
         (self.active.capacity - self.active.end).saturating_add(spare)
     }
 
-    /// Appends one record in one write. On an error nothing is appended, and what the failed write may have left is
-    /// wiped before anything else is written.
-    pub(crate) fn append(&mut self, payload: &[u8]) -> io::Result<u64> {
+    /// Appends one record in one write. On an error nothing is appended, and bytes left by the failed write are zeroed before the
+    /// next one.
+    pub(in crate::store) fn append(&mut self, payload: &[u8]) -> io::Result<u64> {
         let sequence = self.written + 1;
         let record = record(sequence, self.synced, payload);
         if self.active.end + record.len() as u64 > self.active.capacity {
             self.roll(sequence)?;
         }
-        self.wipe_torn()?;
+        self.zero_torn()?;
         if let Err(error) = self.active.file.write_at(self.active.end, &record) {
             self.torn = record.len() as u64;
-            let _ = self.wipe_torn();
+            let _ = self.zero_torn();
             return Err(error);
         }
         self.active.end += record.len() as u64;
@@ -213,7 +184,7 @@ impl SegmentedLog {
         Ok(sequence)
     }
 
-    fn wipe_torn(&mut self) -> io::Result<()> {
+    fn zero_torn(&mut self) -> io::Result<()> {
         if self.torn > 0 {
             self.active
                 .file
@@ -223,21 +194,21 @@ impl SegmentedLog {
         Ok(())
     }
 
-    /// Goes on in the next segment, which begins with `first_sequence`.
+    /// Makes the next segment the active one; it begins with `first_sequence`.
     fn roll(&mut self, first_sequence: u64) -> io::Result<()> {
-        self.wipe_torn()?;
+        self.zero_torn()?;
         self.make_ready()?;
         let Some(mut next) = self.ready.take() else {
             return Err(io::Error::other("no segment is ready"));
         };
         if let Err(error) = next.begin(&self.identity, first_sequence) {
-            // the head may stand there all the same: no record from this number on may go into the old segment
+            // the header may have reached the disk: the old segment must take no further record
             self.active.capacity = self.active.end;
             self.ready = Some(next);
             return Err(error);
         }
         let old = std::mem::replace(&mut self.active, next);
-        self.sealed.push(ClosedSegment {
+        self.closed.push(ClosedSegment {
             number: old.number,
             last_sequence: first_sequence - 1,
         });
@@ -245,8 +216,8 @@ impl SegmentedLog {
         Ok(())
     }
 
-    /// What there is to sync.
-    pub(crate) fn unsynced(&mut self) -> SyncBatch {
+    /// Everything that the next fsync must cover.
+    pub(in crate::store) fn sync_batch(&mut self) -> SyncBatch {
         let mut files = self.unsynced_files.clone();
         files.push(self.active.file.clone());
         let folder = std::mem::take(&mut self.folder_unsynced).then(|| self.disk.clone());
@@ -257,16 +228,16 @@ impl SegmentedLog {
         }
     }
 
-    pub(crate) fn mark_synced(&mut self, done: &SyncBatch) {
+    pub(in crate::store) fn mark_synced(&mut self, done: &SyncBatch) {
         self.synced = self.synced.max(done.upto);
-        // all but the last of the files that were synced will see no further record
+        // only the last of the synced files, the active segment, takes further records
         self.unsynced_files
             .drain(..(done.files.len() - 1).min(self.unsynced_files.len()));
     }
 
-    /// After a failed sync: what is not known to be on disk is written again into a new segment; the file that failed
-    /// is never trusted again. If that fails too, the log is as it was, and is distrusted until it succeeds.
-    pub(crate) fn write_again<'a>(
+    /// After a failed fsync: writes the unsynced records to a new segment and never syncs the failed file again. If this fails too,
+    /// the log is unchanged and distrusted until a retry succeeds.
+    pub(in crate::store) fn rewrite_unsynced<'a>(
         &mut self,
         payloads: impl Iterator<Item = (u64, &'a [u8])>,
     ) -> io::Result<()> {
@@ -277,12 +248,12 @@ impl SegmentedLog {
             .filter(|(sequence, _)| *sequence >= first)
             .map(|(at, payload)| record(at, self.synced, payload))
             .collect();
-        // numbers rise with the records: a spare with a lower one can no longer come next
+        // segment numbers rise with the records: a prepared segment of a lower number cannot follow
         if let Some(spare) = self.ready.take() {
             self.disk.remove(&file_name(spare.number))?;
         }
         let number = self.take_number();
-        let next = match self.written_whole(number, &records, first) {
+        let next = match self.write_segment(number, &records, first) {
             Ok(next) => next,
             Err(error) => {
                 let _ = self.disk.remove(&file_name(number));
@@ -290,7 +261,7 @@ impl SegmentedLog {
             }
         };
         let old = std::mem::replace(&mut self.active, next);
-        self.sealed.push(ClosedSegment {
+        self.closed.push(ClosedSegment {
             number: old.number,
             last_sequence: first - 1,
         });
@@ -300,8 +271,8 @@ impl SegmentedLog {
         Ok(())
     }
 
-    /// A new segment with these records. Its head is written last: without one it is a spare that nobody misses.
-    fn written_whole(&self, number: u32, records: &[Vec<u8>], first: u64) -> io::Result<Segment> {
+    /// Creates a segment with these records. Its header is written last: without one it counts as unused.
+    fn write_segment(&self, number: u32, records: &[Vec<u8>], first: u64) -> io::Result<Segment> {
         let bytes: usize = records.iter().map(Vec::len).sum();
         let capacity = self.segment_bytes.max(SEGMENT_HEADER + bytes as u64);
         let mut segment = Segment::unfilled(self.disk.as_ref(), number, capacity)?;
@@ -310,22 +281,22 @@ impl SegmentedLog {
             segment.end += record.len() as u64;
         }
         if first <= self.found {
-            // from its head on this segment stands in the place of one that has them on disk
+            // once it has a header, this segment replaces one that holds them durably
             segment.file.sync_data()?;
         }
         segment.begin(&self.identity, first)?;
         Ok(segment)
     }
 
-    /// A sync has failed, and what it did not cover is not written again yet.
-    pub(crate) fn is_distrusted(&self) -> bool {
+    /// True after a failed fsync until its records are rewritten.
+    pub(in crate::store) fn is_distrusted(&self) -> bool {
         self.distrusted
     }
 
-    /// The number for a segment to prepare, once the active one is half full and none waits.
-    pub(crate) fn wants_ready(&mut self) -> Option<u32> {
-        let wanted = self.ready.is_none() && self.active.end * 2 > self.active.capacity;
-        wanted.then(|| self.take_number())
+    /// Number of the segment to prepare, once the active one is half full and none is ready.
+    pub(in crate::store) fn segment_to_prepare(&mut self) -> Option<u32> {
+        let needed = self.ready.is_none() && self.active.end * 2 > self.active.capacity;
+        needed.then(|| self.take_number())
     }
 
     fn take_number(&mut self) -> u32 {
@@ -333,8 +304,8 @@ impl SegmentedLog {
         self.next_number - 1
     }
 
-    /// Makes the next segment at once, without filling it: the writer was too slow to prepare one.
-    pub(crate) fn make_ready(&mut self) -> io::Result<()> {
+    /// Creates the next segment at once, without filling it, if the writer has not prepared one.
+    pub(in crate::store) fn make_ready(&mut self) -> io::Result<()> {
         if self.ready.is_none() {
             let number = self.take_number();
             self.folder_unsynced = true;
@@ -347,8 +318,8 @@ impl SegmentedLog {
         Ok(())
     }
 
-    /// Takes a prepared segment; hands back the name of one that came too late, to be removed.
-    pub(crate) fn put_ready(&mut self, segment: Segment) -> Option<String> {
+    /// Takes a prepared segment; returns the file name of one that came too late and must be removed.
+    pub(in crate::store) fn put_ready(&mut self, segment: Segment) -> Option<String> {
         if self.ready.is_some() || segment.number < self.active.number {
             return Some(file_name(segment.number));
         }
@@ -356,18 +327,19 @@ impl SegmentedLog {
         None
     }
 
-    /// Names of the segments that the books have overtaken, and forgets them. None before the active one is known to be on
-    /// disk: a power cut that took it and brought older ones back would leave a log that looks damaged, or has a gap.
-    pub(crate) fn retire(&mut self, applied: u64) -> Vec<String> {
+    /// Forgets the segments whose records are all posted and returns their file names. None before the active one is durable: a power
+    /// cut that lost it and restored older ones would leave a log that looks damaged or has a gap.
+    pub(in crate::store) fn retire(&mut self, applied: u64) -> Vec<String> {
         if self.synced < self.active.first_sequence {
             return Vec::new();
         }
-        let (gone, kept): (Vec<ClosedSegment>, Vec<ClosedSegment>) =
-            std::mem::take(&mut self.sealed)
+        let (retired, remaining): (Vec<ClosedSegment>, Vec<ClosedSegment>) =
+            std::mem::take(&mut self.closed)
                 .into_iter()
                 .partition(|segment| segment.last_sequence <= applied);
-        self.sealed = kept;
-        gone.into_iter()
+        self.closed = remaining;
+        retired
+            .into_iter()
             .map(|segment| file_name(segment.number))
             .collect()
     }

@@ -1,45 +1,45 @@
-//! Reading the ledger's log after a start: the records that the books do not have yet, up to where it ends. A torn tail is
-//! cut, which is told from corruption by the marks in the records: what one of them says was synced must be there. That holds
-//! for marks in files that are not read as well: a head that was lost makes no spare of a segment.
+//! Recovery scan of the log: returns the records that the books lack, and the position at which appending continues. A torn tail is
+//! truncated; it differs from corruption by the synced marks in the records: a record at or below such a mark must be readable. Marks
+//! in skipped files count too, so a segment whose header was lost is not mistaken for an unused one. On an error nothing is written.
 
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::domain::event::LedgerEvent;
-use crate::store::books::tables::Identity;
 use crate::store::codec::Stored;
 use crate::store::disk::{Disk, DiskFile};
-use crate::store::wal::file::WalError;
+use crate::store::identity::Identity;
+use crate::store::wal::error::WalError;
 use crate::store::wal::segment::{
     ALIGN, FOLDER, HeaderState, RECORD_HEADER, SEGMENT_HEADER, Segment, read_header, read_record,
 };
 
-/// What `open` read: the records after `applied`, and what it put right.
+/// Result for the caller of `open`: the records after `applied`, and remarks on repairs for the start log.
 #[derive(Default)]
-pub(crate) struct Replay {
+pub(in crate::store) struct Replay {
     pub events: Vec<(u64, Arc<LedgerEvent>)>,
     pub remarks: Vec<String>,
 }
 
-/// A segment that sees no further record.
-pub(crate) struct ClosedSegment {
+/// Segment that takes no further record.
+pub(in crate::store) struct ClosedSegment {
     pub number: u32,
     pub last_sequence: u64,
 }
 
-/// A file that may be in memory only.
-pub(crate) struct UnverifiedFile {
+/// File that may be in the page cache only.
+pub(in crate::store) struct UnverifiedFile {
     file: Arc<dyn DiskFile>,
-    /// from the first record that the books lack to the end of the last
+    /// byte range of the records that the books lack
     records: Range<usize>,
 }
 
 impl UnverifiedFile {
-    /// Writes what was read from it once more, and hands it over to be synced. An earlier process may have met a failed sync
-    /// and died: what it had written is still read, and yet no sync would bring it to the disk.
-    pub(crate) fn written_again(self) -> io::Result<Arc<dyn DiskFile>> {
-        // its size may be in memory only, like its bytes
+    /// Writes the bytes read from the file once more and returns the file for the next fsync. After a failed fsync of an earlier
+    /// process the pages are clean but not durable, and no later fsync would write them.
+    pub(in crate::store) fn rewrite(self) -> io::Result<Arc<dyn DiskFile>> {
+        // the size may be in memory only, like the bytes
         self.file.set_size(self.file.size()?)?;
         for part in [0..SEGMENT_HEADER as usize, self.records] {
             let mut bytes = vec![0; part.len()];
@@ -50,16 +50,16 @@ impl UnverifiedFile {
     }
 }
 
-/// What the folder holds, read once from start to end.
-pub(crate) struct ScanResult {
+/// Content of the log folder, read once from start to end.
+pub(in crate::store) struct ScanResult {
     pub segments: Vec<ClosedSegment>,
-    /// where the log goes on; `None`: a new segment must begin
+    /// segment to continue; `None`: a new one must begin
     pub tail: Option<Segment>,
     pub last_sequence: u64,
-    /// files with records that the books lack, and the tail's, in order: perhaps never synced, or by a sync that failed
-    pub doubtful: Vec<UnverifiedFile>,
-    /// files that have no head: never begun, or nothing in them was ever synced
-    pub spares: Vec<String>,
+    /// files with records that the books lack, the tail last: never synced, or by an fsync that may have failed
+    pub unverified: Vec<UnverifiedFile>,
+    /// files without a header: never used, or nothing in them was ever synced
+    pub unused: Vec<String>,
     pub replay: Replay,
 }
 
@@ -67,84 +67,84 @@ struct Header {
     number: u32,
     name: String,
     first_sequence: u64,
-    /// the first record that is not looked for in it: a later segment has it
+    /// end of the records to read from it: a later segment holds this one
     until: u64,
 }
 
-/// A file that is not read in its turn: it has no head, or the books or a later segment have overtaken it.
+/// File that is not read in order: it has no header, or its records are in the books or in a later segment.
 struct SkippedSegment {
     number: u32,
     name: String,
-    /// what stands in it all the same
-    traces: HighMarks,
+    marks: HighMarks,
 }
 
-/// The highest of what sound records say, wherever they stand.
+/// Highest numbers in the intact records of a file, at any offset.
 #[derive(Clone, Copy, Default)]
 struct HighMarks {
     sequence: u64,
     synced: u64,
 }
 
-/// What reading needs to know from segment to segment.
+/// State of the scan across segments.
 struct Reader<'a> {
     disk: &'a dyn Disk,
     applied: u64,
     expected: u64,
-    /// the highest record of which anything says that it was on disk
+    /// highest synced mark found anywhere
     highest_synced: u64,
-    aside: Vec<SkippedSegment>,
-    found: ScanResult,
+    skipped: Vec<SkippedSegment>,
+    result: ScanResult,
 }
 
-/// How the reading of a segment ended.
+/// Result of reading one segment.
 enum ScanStep {
-    /// at its end, where the next one begins
+    /// complete; the next one continues
     Next,
-    /// the log goes on here, or cannot
+    /// end of the log; `None`: a new segment must begin
     Tail(Option<Segment>),
 }
 
-pub(crate) fn scan(disk: &dyn Disk, identity: &Identity) -> Result<ScanResult, WalError> {
+/// Reads the log folder; `identity.applied` is the last record in the books.
+pub(in crate::store) fn scan(disk: &dyn Disk, identity: &Identity) -> Result<ScanResult, WalError> {
     let applied = identity.applied;
-    let mut found = ScanResult {
+    let mut result = ScanResult {
         segments: Vec::new(),
         tail: None,
         last_sequence: 0,
-        doubtful: Vec::new(),
-        spares: Vec::new(),
+        unverified: Vec::new(),
+        unused: Vec::new(),
         replay: Replay::default(),
     };
     let mut headless = Vec::new();
-    let (headers, overtaken) = needed(
+    let (headers, overtaken) = select(
         headers(disk, identity, &mut headless)?,
         applied,
-        &mut found.segments,
+        &mut result.segments,
     );
-    found
-        .spares
+    result
+        .unused
         .extend(headless.iter().map(|(_, name)| name.clone()));
-    let mut aside = Vec::new();
+    let mut skipped = Vec::new();
     for (number, name) in headless.into_iter().chain(overtaken) {
-        let (_, bytes) = whole(disk, &name)?;
-        let traces = traces(&bytes, SEGMENT_HEADER as usize);
-        aside.push(SkippedSegment {
+        let (_, bytes) = read_file(disk, &name)?;
+        let marks = high_marks(&bytes, SEGMENT_HEADER as usize);
+        skipped.push(SkippedSegment {
             number,
             name,
-            traces,
+            marks,
         });
     }
-    let highest_synced = aside
+    let highest_synced = skipped
         .iter()
-        .map(|file| file.traces.synced)
+        .map(|file| file.marks.synced)
         .fold(applied, u64::max);
     let mut reader = Reader {
         disk,
         applied,
         expected: applied + 1,
         highest_synced,
-        aside,
-        found,
+        skipped,
+        result,
     };
     match headers.first() {
         Some(first) if first.first_sequence <= applied + 1 => {
@@ -153,13 +153,13 @@ pub(crate) fn scan(disk: &dyn Disk, identity: &Identity) -> Result<ScanResult, W
         None if highest_synced <= applied => {}
         first => return Err(reader.missing(first)?),
     }
-    reader.remark_headless();
-    Ok(reader.found)
+    reader.remark_unused();
+    Ok(reader.result)
 }
 
-/// Leaves those whose records are looked for. The books may have overtaken a segment that was not removed yet, or whose
-/// removal a power cut undid; and what a failed sync did not cover was written again, from there on, to a later one.
-fn needed(
+/// Splits segments into those to read and the others, which are listed in `others`. A posted segment may not be removed yet, or a power
+/// cut may have undone the removal; and after a failed fsync a later segment repeats the records.
+fn select(
     mut headers: Vec<Header>,
     applied: u64,
     others: &mut Vec<ClosedSegment>,
@@ -190,25 +190,27 @@ impl Reader<'_> {
         self.expected = from;
         for (position, header) in headers.iter().enumerate() {
             if let ScanStep::Tail(tail) = self.segment(header, &headers[position + 1..])? {
-                self.found.tail = tail;
+                self.result.tail = tail;
                 break;
             }
         }
-        self.found.last_sequence = self.expected - 1;
+        self.result.last_sequence = self.expected - 1;
         Ok(())
     }
 
     fn segment(&mut self, header: &Header, later: &[Header]) -> Result<ScanStep, WalError> {
-        let (file, bytes) = whole(self.disk, &header.name)?;
+        let (file, bytes) = read_file(self.disk, &header.name)?;
         let records = self.records(header, &bytes)?;
         let at = records.end;
-        self.found.segments.push(ClosedSegment {
+        self.result.segments.push(ClosedSegment {
             number: header.number,
             last_sequence: self.expected - 1,
         });
         if self.expected == header.until {
             if self.expected > self.applied + 1 {
-                self.found.doubtful.push(UnverifiedFile { file, records });
+                self.result
+                    .unverified
+                    .push(UnverifiedFile { file, records });
             }
             return Ok(ScanStep::Next);
         }
@@ -216,7 +218,7 @@ impl Reader<'_> {
         if self.expected <= self.highest_synced.max(synced_beyond) {
             let ends_cleanly = bytes[at..].iter().all(|byte| *byte == 0);
             if ends_cleanly && later.is_empty() && self.highest_synced == self.applied {
-                // only the books go on: nothing that was in this log is missing from them
+                // everything that was in this log is in the books
                 return Ok(ScanStep::Tail(None));
             }
             let damaged = if ends_cleanly { self.holder() } else { None };
@@ -225,17 +227,17 @@ impl Reader<'_> {
             });
             return Err(self.corrupt(number, name, at)?);
         }
-        cut(
+        truncate(
             self.disk,
             file.as_ref(),
             &header.name,
             &bytes,
             at,
             later,
-            &mut self.found.replay.remarks,
+            &mut self.result.replay.remarks,
         )?;
         let capacity = bytes.len() as u64;
-        self.found.doubtful.push(UnverifiedFile {
+        self.result.unverified.push(UnverifiedFile {
             file: file.clone(),
             records,
         });
@@ -248,7 +250,7 @@ impl Reader<'_> {
         })))
     }
 
-    /// No file goes on where the books end: one that did has lost its head, or is gone.
+    /// Error for a log without a segment that continues the books: its header was lost, or the file is gone.
     fn missing(&self, first: Option<&Header>) -> Result<WalError, WalError> {
         let found = first.map_or(self.highest_synced, |first| first.first_sequence);
         match self.holder() {
@@ -260,16 +262,16 @@ impl Reader<'_> {
         }
     }
 
-    /// The first of the files set aside in which the next record may stand: it holds that one or a later one.
+    /// First skipped file that may hold the expected record: it holds that one or a later one.
     fn holder(&self) -> Option<&SkippedSegment> {
-        self.aside
+        self.skipped
             .iter()
-            .filter(|file| file.traces.sequence >= self.expected)
+            .filter(|file| file.marks.sequence >= self.expected)
             .min_by_key(|file| file.number)
     }
 
     fn corrupt(&self, number: u32, name: &str, at: usize) -> Result<WalError, WalError> {
-        let (segment, repair) = (name.to_owned(), moving_away(self.disk, number)?);
+        let (segment, repair) = (name.to_owned(), repair_command(self.disk, number)?);
         Ok(WalError::Corrupt {
             segment,
             offset: at as u64,
@@ -278,24 +280,24 @@ impl Reader<'_> {
         })
     }
 
-    /// Says of what a power cut took before its first sync that it is gone: its head was not on disk, so no record in it was
-    /// ever promised to be. What of it was read elsewhere is not gone.
-    fn remark_headless(&mut self) {
-        let read = self.found.last_sequence.max(self.applied);
+    /// Adds a remark for each removed file that held records not read elsewhere: its header was not durable, so none of its records
+    /// was ever acknowledged as durable.
+    fn remark_unused(&mut self) {
+        let read = self.result.last_sequence.max(self.applied);
         for file in self
-            .aside
+            .skipped
             .iter()
-            .filter(|file| self.found.spares.contains(&file.name) && file.traces.sequence > read)
+            .filter(|file| self.result.unused.contains(&file.name) && file.marks.sequence > read)
         {
             let remark = format!(
-                "{}: removed; it has no head, and nothing in it had ever been synced",
+                "{}: removed; it has no header, and nothing in it had ever been synced",
                 file.name
             );
-            self.found.replay.remarks.push(remark);
+            self.result.replay.remarks.push(remark);
         }
     }
 
-    /// Reads sound records in order; returns where those that the books lack begin and end.
+    /// Reads intact records in order; returns the byte range of those that the books lack.
     fn records(&mut self, header: &Header, bytes: &[u8]) -> Result<Range<usize>, WalError> {
         let mut at = SEGMENT_HEADER as usize;
         let mut from = at;
@@ -312,7 +314,7 @@ impl Reader<'_> {
                         sequence: read.sequence,
                         reason: error.to_string(),
                     })?;
-                self.found
+                self.result
                     .replay
                     .events
                     .push((read.sequence, Arc::new(event)));
@@ -327,8 +329,8 @@ impl Reader<'_> {
     }
 }
 
-/// The command that takes a segment and all later ones out of the log: without the first, the others would be a gap.
-fn moving_away(disk: &dyn Disk, from: u32) -> Result<String, WalError> {
+/// Shell command that moves a segment and all later ones away: without the first, the later ones would follow a gap.
+fn repair_command(disk: &dyn Disk, from: u32) -> Result<String, WalError> {
     let mut moves: Vec<(u32, String)> = Vec::new();
     for name in disk.names(FOLDER)? {
         if let Some(number) = number_of(&name).filter(|number| *number >= from) {
@@ -350,7 +352,7 @@ fn number_of(name: &str) -> Option<u32> {
     name.strip_suffix(".log")?.parse().ok()
 }
 
-/// The heads of all segments in order. The files that have none are named apart.
+/// Headers of all segments in order; files without one are added to `headless`.
 fn headers(
     disk: &dyn Disk,
     identity: &Identity,
@@ -370,7 +372,7 @@ fn headers(
         match read_header(&bytes, identity) {
             HeaderState::Unused => headless.push((number, path)),
             HeaderState::Corrupt => {
-                let (sequence, repair) = (identity.applied + 1, moving_away(disk, number)?);
+                let (sequence, repair) = (identity.applied + 1, repair_command(disk, number)?);
                 return Err(WalError::Corrupt {
                     segment: path,
                     offset: 0,
@@ -391,29 +393,29 @@ fn headers(
     Ok(headers)
 }
 
-/// The highest synced mark in any sound record past an unreadable place: what it covers was on disk once.
+/// Highest synced mark in any intact record after an unreadable offset: what it covers was durable once.
 fn synced_beyond(
     disk: &dyn Disk,
     bytes: &[u8],
     at: usize,
     later: &[Header],
 ) -> Result<u64, WalError> {
-    let mut highest = traces(bytes, at).synced;
+    let mut highest = high_marks(bytes, at).synced;
     for header in later {
-        let (_, bytes) = whole(disk, &header.name)?;
-        highest = highest.max(traces(&bytes, SEGMENT_HEADER as usize).synced);
+        let (_, bytes) = read_file(disk, &header.name)?;
+        highest = highest.max(high_marks(&bytes, SEGMENT_HEADER as usize).synced);
     }
     Ok(highest)
 }
 
-fn whole(disk: &dyn Disk, name: &str) -> Result<(Arc<dyn DiskFile>, Vec<u8>), WalError> {
+fn read_file(disk: &dyn Disk, name: &str) -> Result<(Arc<dyn DiskFile>, Vec<u8>), WalError> {
     let file = disk.open(name)?;
     let mut bytes = vec![0; file.size()? as usize];
     file.read_at(0, &mut bytes)?;
     Ok((file, bytes))
 }
 
-fn traces(bytes: &[u8], from: usize) -> HighMarks {
+fn high_marks(bytes: &[u8], from: usize) -> HighMarks {
     let mut highest = HighMarks::default();
     let mut at = from;
     while at + RECORD_HEADER <= bytes.len() {
@@ -431,9 +433,8 @@ fn traces(bytes: &[u8], from: usize) -> HighMarks {
     highest
 }
 
-/// Cuts a torn tail: zeroes what follows the last sound record and removes later segments, none of which was ever known
-/// to be on disk.
-fn cut(
+/// Truncates a torn tail: zeroes the bytes after the last intact record and removes later segments, none of which was ever durable.
+fn truncate(
     disk: &dyn Disk,
     file: &dyn DiskFile,
     name: &str,
@@ -458,7 +459,7 @@ fn cut(
         ));
     }
     if !later.is_empty() {
-        // a power cut that brought one back would put its records in the place of those that are written now
+        // a removed segment restored by a power cut would replace the records written from now on
         disk.sync_folder(FOLDER)?;
     }
     Ok(())

@@ -1,45 +1,49 @@
-//! One file of the ledger's log and the bytes in it: a head that says whose it is and where it begins, and records that say
-//! their length, number and checksum. It knows no other file, and never trusts a byte that it reads.
+//! One segment file of the log and its bytes: a header with instance, generation and first sequence number, then records with
+//! length, checksum, sequence number and synced mark. It knows no other file, and never trusts a byte that it reads.
 
 use std::io;
 use std::sync::Arc;
 
-use crate::store::books::tables::Identity;
 use crate::store::disk::{Disk, DiskFile};
+use crate::store::identity::Identity;
 
-pub(crate) const FOLDER: &str = "ledger";
+pub(in crate::store) const FOLDER: &str = "ledger";
 const MAGIC: &[u8; 8] = b"GKLEDGR1";
-pub(crate) const SEGMENT_HEADER: u64 = 64;
+pub(in crate::store) const SEGMENT_HEADER: u64 = 64;
 /// length, checksum, sequence, highest sequence known to be synced
-pub(crate) const RECORD_HEADER: usize = 24;
+pub(in crate::store) const RECORD_HEADER: usize = 24;
 /// Records start at multiples of this, so that a scan past damage finds them.
-pub(crate) const ALIGN: usize = 8;
-pub(crate) const RECORD_BYTES_MAX: usize = 64 * 1024;
+pub(in crate::store) const ALIGN: usize = 8;
+pub(in crate::store) const RECORD_BYTES_MAX: usize = 64 * 1024;
 
-pub(crate) struct Segment {
+pub(in crate::store) struct Segment {
     pub number: u32,
-    /// its first record; 0 until it is begun
+    /// 0 until the header is written
     pub first_sequence: u64,
     pub file: Arc<dyn DiskFile>,
-    /// where the next record goes
+    /// offset of the next record
     pub end: u64,
     pub capacity: u64,
 }
 
 impl Segment {
-    /// A zero-filled file: its blocks are allocated, so that a sync has no metadata to write.
-    pub(crate) fn create(disk: &dyn Disk, number: u32, capacity: u64) -> io::Result<Segment> {
+    /// Creates a zero-filled file: its blocks are allocated, so that fsync has no metadata to write.
+    pub(in crate::store) fn create(
+        disk: &dyn Disk,
+        number: u32,
+        capacity: u64,
+    ) -> io::Result<Segment> {
         let segment = Segment::unfilled(disk, number, capacity)?;
         segment
             .fill()
             .and_then(|()| disk.sync_folder(FOLDER))
-            .inspect_err(|_| forget(disk, number))?;
+            .inspect_err(|_| remove_quietly(disk, number))?;
         Ok(segment)
     }
 
     fn fill(&self) -> io::Result<()> {
-        // page by page: the kernel keeps what one large write brought as one large folio, and every small write into it
-        // would then walk all its blocks (measured: 6 µs of 31 in the kernel for a request's two records)
+        // page by page: the kernel caches one large write as one large folio, and every small write into it then walks all its
+        // blocks (measured: 6 of 31 µs in the kernel for the two records of a request)
         let zeros = [0u8; 4096];
         let mut at = 0;
         while at < self.capacity {
@@ -50,12 +54,17 @@ impl Segment {
         self.file.sync_data()
     }
 
-    pub(crate) fn unfilled(disk: &dyn Disk, number: u32, capacity: u64) -> io::Result<Segment> {
+    /// Creates a file with allocated but unwritten blocks.
+    pub(in crate::store) fn unfilled(
+        disk: &dyn Disk,
+        number: u32,
+        capacity: u64,
+    ) -> io::Result<Segment> {
         let file = disk.open(&file_name(number))?;
-        // what a hold reserves for its settlement must be there when the disk is full
+        // the bytes that a hold reserves for its settlement must exist on a full disk
         file.set_size(0)
             .and_then(|()| file.allocate(capacity))
-            .inspect_err(|_| forget(disk, number))?;
+            .inspect_err(|_| remove_quietly(disk, number))?;
         Ok(Segment {
             number,
             first_sequence: 0,
@@ -65,18 +74,23 @@ impl Segment {
         })
     }
 
-    pub(crate) fn begin(&mut self, identity: &Identity, first_sequence: u64) -> io::Result<()> {
+    /// Writes the header.
+    pub(in crate::store) fn begin(
+        &mut self,
+        identity: &Identity,
+        first_sequence: u64,
+    ) -> io::Result<()> {
         self.first_sequence = first_sequence;
         self.file.write_at(0, &header(identity, first_sequence))
     }
 }
 
-/// Takes away what was begun and could not be made: a full disk would gather a file with every try.
-fn forget(disk: &dyn Disk, number: u32) {
+/// Removes a file whose creation failed: on a full disk every retry would leave another one.
+fn remove_quietly(disk: &dyn Disk, number: u32) {
     let _ = disk.remove(&file_name(number));
 }
 
-pub(crate) fn file_name(number: u32) -> String {
+pub(in crate::store) fn file_name(number: u32) -> String {
     format!("{FOLDER}/{number:06}.log")
 }
 
@@ -91,24 +105,24 @@ fn header(identity: &Identity, first_sequence: u64) -> [u8; SEGMENT_HEADER as us
     bytes
 }
 
-/// What the head of a segment says.
-pub(crate) enum HeaderState {
-    /// nothing, or the beginning of a head whose writing was cut off: a spare that was never begun
+/// State of a segment's header.
+pub(in crate::store) enum HeaderState {
+    /// empty or torn: the segment was never used
     Unused,
     Corrupt,
-    /// of another data folder, or of the time before a restore
+    /// of another instance or generation
     Foreign,
     Ours {
         first_sequence: u64,
     },
 }
 
-pub(crate) fn read_header(
+pub(in crate::store) fn read_header(
     bytes: &[u8; SEGMENT_HEADER as usize],
     identity: &Identity,
 ) -> HeaderState {
     if bytes[..8] != *MAGIC || crc32fast::hash(&bytes[..36]).to_le_bytes() != bytes[36..40] {
-        // the checksum comes last
+        // the checksum is last: zeros mean that the header was not completed
         let unfinished = bytes[36..].iter().all(|byte| *byte == 0);
         return if unfinished {
             HeaderState::Unused
@@ -124,7 +138,8 @@ pub(crate) fn read_header(
     }
 }
 
-pub(crate) fn record(sequence: u64, synced: u64, payload: &[u8]) -> Vec<u8> {
+/// Encodes a record; `synced` is the highest sequence number known to be synced.
+pub(in crate::store) fn record(sequence: u64, synced: u64, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity((RECORD_HEADER + payload.len()).next_multiple_of(ALIGN));
     bytes.extend_from_slice(&(payload.len() as u32).to_le_bytes());
     bytes.extend_from_slice(&[0; 4]);
@@ -137,17 +152,17 @@ pub(crate) fn record(sequence: u64, synced: u64, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A sound record as it was found.
-pub(crate) struct RawRecord<'a> {
+/// Intact record as read from a file.
+pub(in crate::store) struct RawRecord<'a> {
     pub sequence: u64,
     pub synced: u64,
     pub payload: &'a [u8],
-    /// with its head and its filling
+    /// bytes including header and padding
     pub length: usize,
 }
 
-/// The record at an offset, if there is a whole and sound one.
-pub(crate) fn read_record(bytes: &[u8], at: usize) -> Option<RawRecord<'_>> {
+/// Returns the record at an offset if it is complete and its checksum matches.
+pub(in crate::store) fn read_record(bytes: &[u8], at: usize) -> Option<RawRecord<'_>> {
     let head = bytes.get(at..at + RECORD_HEADER)?;
     let word =
         |from: usize| u64::from_le_bytes(head[from..from + 8].try_into().unwrap_or_default());
@@ -159,11 +174,11 @@ pub(crate) fn read_record(bytes: &[u8], at: usize) -> Option<RawRecord<'_>> {
     if crc32fast::hash(body) != (word(0) >> 32) as u32 {
         return None;
     }
-    let whole = (RECORD_HEADER + length).next_multiple_of(ALIGN);
+    let padded = (RECORD_HEADER + length).next_multiple_of(ALIGN);
     Some(RawRecord {
         sequence: word(8),
         synced: word(16),
         payload: &body[16..],
-        length: whole,
+        length: padded,
     })
 }

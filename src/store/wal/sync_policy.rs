@@ -1,97 +1,107 @@
-//! When the log is to be synced. A sync costs the same whatever it covers, so what is written waits a little for company, and no
-//! longer than who waits for it can bear. Takes counts and instants, says what is due; touches no file and no clock.
+//! Group commit: delays fsync briefly so that one covers several records, bounded by the latency that clients accept. Takes counts and
+//! instants, returns the next action of the sync thread; reads no clock and touches no file.
 
 use std::time::{Duration, Instant};
 
-/// Where nobody waits for the disk, a sync waits for so many records, and for so long; and a commit of the books after it.
-pub(crate) const BATCH: usize = 4096;
-pub(crate) const LINGER: Duration = Duration::from_millis(20);
+/// Size and age limit of a sync cycle when no client waits for the disk, and of a commit of the books.
+pub(in crate::store) const BATCH: usize = 4096;
+pub(in crate::store) const LINGER: Duration = Duration::from_millis(20);
 
-/// With fewer than so many records in its last group, the next sync that clients wait for rests a while: a small part of what an
-/// upstream takes.
-const GROUP: usize = 16;
-const REST: Duration = Duration::from_micros(500);
+/// When clients wait for the disk: after a group smaller than this the next fsync is delayed, by a small part of an upstream's latency.
+const GROUP_MIN: usize = 16;
+const GROUP_DELAY: Duration = Duration::from_micros(500);
 
-/// What is written and not synced, as far as time goes.
+/// Timing state of the unsynced records.
 #[derive(Default)]
-pub(crate) struct SyncPolicy {
-    /// clients wait for the disk
-    awaited: bool,
+pub(in crate::store) struct SyncPolicy {
+    clients_wait: bool,
     oldest: Option<Instant>,
-    /// no sync before, but for a whole group
-    rests_until: Option<Instant>,
-    /// somebody asked for all that is written
-    wanted: bool,
+    /// earliest next fsync of a group smaller than `GROUP_MIN`
+    not_before: Option<Instant>,
+    /// a caller waits until everything written is synced
+    requested: bool,
 }
 
-/// What who syncs is to do.
+/// Next action of the sync thread.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum NextSync {
+pub(in crate::store) enum NextSync {
     Now,
-    /// look again then, or when called
+    /// ask again at this instant, or when woken
     At(Instant),
-    /// nothing, until called
-    Nothing,
+    /// sleep until woken
+    Idle,
 }
 
 impl SyncPolicy {
-    pub(crate) fn new(awaited: bool, oldest: Option<Instant>) -> SyncPolicy {
+    pub(in crate::store) fn new(clients_wait: bool, oldest: Option<Instant>) -> SyncPolicy {
         SyncPolicy {
-            awaited,
+            clients_wait,
             oldest,
             ..SyncPolicy::default()
         }
     }
 
-    /// One more record was written, `unsynced` in all: whether who syncs must be called. It looks for more before it rests, so not for
-    /// every record.
-    pub(crate) fn record_written(&mut self, now: Instant, unsynced: usize) -> bool {
+    /// Counts a written record, `unsynced` in all; `true` if the sync thread must be woken. It rechecks before it sleeps, so not every
+    /// record wakes it.
+    pub(in crate::store) fn record_written(&mut self, now: Instant, unsynced: usize) -> bool {
         let first = self.oldest.is_none();
         self.oldest.get_or_insert(now);
-        let enough = if self.awaited { GROUP } else { BATCH };
-        (first && self.rests_until.is_none()) || unsynced == enough
+        let enough = if self.clients_wait { GROUP_MIN } else { BATCH };
+        (first && self.not_before.is_none()) || unsynced == enough
     }
 
-    /// Everything that is written by now is wanted on the disk.
-    pub(crate) fn request_sync(&mut self) {
-        self.wanted = true;
+    /// Requests an fsync of everything written by now, without delay.
+    pub(in crate::store) fn request_sync(&mut self) {
+        self.requested = true;
     }
 
-    /// What is due with so many records unsynced; `hurried`: the store is closing.
-    pub(crate) fn due(&mut self, now: Instant, unsynced: usize, hurried: bool) -> NextSync {
-        self.rests_until = self.rests_until.filter(|until| now < *until);
+    /// Next action with this many unsynced records; a closing store is not delayed.
+    pub(in crate::store) fn next(
+        &mut self,
+        now: Instant,
+        unsynced: usize,
+        closing: bool,
+    ) -> NextSync {
+        self.not_before = self.not_before.filter(|until| now < *until);
         if unsynced == 0 {
-            self.wanted = false;
-            // a rest is over by the clock, also while nothing waits: nobody calls before
+            self.requested = false;
+            // the first record during the delay does not wake the thread, so it must wake itself at its end
             return self
-                .rests_until
-                .filter(|_| !hurried)
-                .map_or(NextSync::Nothing, NextSync::At);
+                .not_before
+                .filter(|_| !closing)
+                .map_or(NextSync::Idle, NextSync::At);
         }
-        let not_before = match self.awaited {
-            true => self.rests_until.filter(|_| unsynced < GROUP),
+        let not_before = match self.clients_wait {
+            true => self.not_before.filter(|_| unsynced < GROUP_MIN),
             false => self
                 .oldest
                 .map(|since| since + LINGER)
                 .filter(|_| unsynced < BATCH),
         };
         match not_before {
-            Some(until) if now < until && !self.wanted && !hurried => NextSync::At(until),
+            Some(until) if now < until && !self.requested && !closing => NextSync::At(until),
             _ => {
-                self.wanted = false;
+                self.requested = false;
                 NextSync::Now
             }
         }
     }
 
-    /// A sync that began then has covered so many records; `left`: more were written meanwhile.
-    pub(crate) fn synced(&mut self, begun: Instant, now: Instant, covered: u64, left: bool) {
-        self.rests_until = (self.awaited && covered < GROUP as u64).then(|| now + REST);
-        self.oldest = left.then_some(begun);
+    /// Notes an fsync that covered this many records; `more`: further ones were written since it started.
+    pub(in crate::store) fn sync_completed(
+        &mut self,
+        started: Instant,
+        now: Instant,
+        covered: u64,
+        more: bool,
+    ) {
+        self.not_before =
+            (self.clients_wait && covered < GROUP_MIN as u64).then(|| now + GROUP_DELAY);
+        self.oldest = more.then_some(started);
     }
 
-    /// How long the oldest of them has waited.
-    pub(crate) fn waits(&self, now: Instant) -> Duration {
+    /// Age of the oldest unsynced record.
+    pub(in crate::store) fn oldest_age(&self, now: Instant) -> Duration {
         self.oldest
             .map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
@@ -104,68 +114,84 @@ mod tests {
     const US: Duration = Duration::from_micros(1);
 
     #[test]
-    fn nobody_waits_for_the_disk_so_a_sync_waits_for_a_batch_or_twenty_milliseconds() {
+    fn sync_policy_without_waiting_clients_syncs_per_batch_or_20_ms() {
         let now = Instant::now();
-        let mut company = SyncPolicy::new(false, None);
-        assert_eq!(company.due(now, 0, false), NextSync::Nothing);
-        assert!(company.record_written(now, 1), "the first calls");
-        assert!(!company.record_written(now + US, 2), "the second does not");
-        assert_eq!(company.due(now + US, 2, false), NextSync::At(now + LINGER));
-        assert!(company.record_written(now + US, BATCH), "a batch calls");
-        assert_eq!(company.due(now + US, BATCH, false), NextSync::Now);
-        assert_eq!(company.due(now + LINGER, 2, false), NextSync::Now);
-        company.synced(now + LINGER, now + LINGER * 2, 2, true);
-        assert_eq!(
-            company.due(now + LINGER * 2, 1, false),
-            NextSync::Now,
-            "what came during a sync waits from its begin on"
+        let mut policy = SyncPolicy::new(false, None);
+        assert_eq!(policy.next(now, 0, false), NextSync::Idle);
+        assert!(
+            policy.record_written(now, 1),
+            "the first record wakes the thread"
         );
-        company.synced(now + LINGER * 2, now + LINGER * 2, 1, false);
-        assert_eq!(company.waits(now + LINGER * 3), Duration::ZERO);
+        assert!(
+            !policy.record_written(now + US, 2),
+            "the second record does not"
+        );
+        assert_eq!(policy.next(now + US, 2, false), NextSync::At(now + LINGER));
+        assert!(policy.record_written(now + US, BATCH), "a full batch does");
+        assert_eq!(policy.next(now + US, BATCH, false), NextSync::Now);
+        assert_eq!(policy.next(now + LINGER, 2, false), NextSync::Now);
+        policy.sync_completed(now + LINGER, now + LINGER * 2, 2, true);
+        assert_eq!(
+            policy.next(now + LINGER * 2, 1, false),
+            NextSync::Now,
+            "records written during an fsync age from its start"
+        );
+        policy.sync_completed(now + LINGER * 2, now + LINGER * 2, 1, false);
+        assert_eq!(policy.oldest_age(now + LINGER * 3), Duration::ZERO);
     }
 
     #[test]
-    fn clients_wait_for_the_disk_so_only_a_small_group_makes_the_next_one_rest() {
+    fn sync_policy_with_waiting_clients_delays_only_after_a_small_group() {
         let now = Instant::now();
-        let mut company = SyncPolicy::new(true, None);
-        assert!(company.record_written(now, 1));
-        assert_eq!(company.due(now, 1, false), NextSync::Now);
-        company.synced(now, now, 1, false);
+        let mut policy = SyncPolicy::new(true, None);
+        assert!(policy.record_written(now, 1));
+        assert_eq!(policy.next(now, 1, false), NextSync::Now);
+        policy.sync_completed(now, now, 1, false);
         assert_eq!(
-            company.due(now, 0, false),
-            NextSync::At(now + REST),
-            "the clock ends a rest, nobody calls"
+            policy.next(now, 0, false),
+            NextSync::At(now + GROUP_DELAY),
+            "the delay ends by the clock, without a wake-up"
         );
-        assert!(!company.record_written(now + US, 1));
-        assert_eq!(company.due(now + US, 1, false), NextSync::At(now + REST));
-        assert!(company.record_written(now + US, GROUP), "a group calls");
-        assert_eq!(company.due(now + US, GROUP, false), NextSync::Now);
-        assert_eq!(company.due(now + REST, 1, false), NextSync::Now);
-        company.synced(now, now, GROUP as u64, false);
-        assert!(company.record_written(now + US, 1));
+        assert!(!policy.record_written(now + US, 1));
         assert_eq!(
-            company.due(now + US, 1, false),
+            policy.next(now + US, 1, false),
+            NextSync::At(now + GROUP_DELAY)
+        );
+        assert!(
+            policy.record_written(now + US, GROUP_MIN),
+            "a full group wakes the thread"
+        );
+        assert_eq!(policy.next(now + US, GROUP_MIN, false), NextSync::Now);
+        assert_eq!(policy.next(now + GROUP_DELAY, 1, false), NextSync::Now);
+        policy.sync_completed(now, now, GROUP_MIN as u64, false);
+        assert!(policy.record_written(now + US, 1));
+        assert_eq!(
+            policy.next(now + US, 1, false),
             NextSync::Now,
-            "after a whole group none rests"
+            "no delay after a full group"
         );
     }
 
     #[test]
-    fn who_wants_all_on_disk_and_a_closing_store_wait_for_no_company() {
+    fn sync_policy_requested_or_closing_syncs_without_delay() {
         let now = Instant::now();
-        for awaited in [false, true] {
-            let mut company = SyncPolicy::new(awaited, None);
-            company.synced(now, now, 1, true);
-            assert_eq!(company.due(now, 1, true), NextSync::Now, "closing");
+        for clients_wait in [false, true] {
+            let mut policy = SyncPolicy::new(clients_wait, None);
+            policy.sync_completed(now, now, 1, true);
+            assert_eq!(policy.next(now, 1, true), NextSync::Now, "closing");
             assert_eq!(
-                company.due(now, 0, true),
-                NextSync::Nothing,
-                "closing, and all is synced"
+                policy.next(now, 0, true),
+                NextSync::Idle,
+                "closing with everything synced"
             );
-            assert_ne!(company.due(now, 1, false), NextSync::Now);
-            company.request_sync();
-            assert_eq!(company.due(now, 1, false), NextSync::Now);
-            assert_ne!(company.due(now, 1, false), NextSync::Now, "once");
+            assert_ne!(policy.next(now, 1, false), NextSync::Now);
+            policy.request_sync();
+            assert_eq!(policy.next(now, 1, false), NextSync::Now);
+            assert_ne!(
+                policy.next(now, 1, false),
+                NextSync::Now,
+                "a request holds for one fsync"
+            );
         }
     }
 }

@@ -1,104 +1,111 @@
-//! The thread that syncs the log, so that nobody who waits for the disk waits for the books. It ends when the store is closed
-//! and everything is synced, or cannot be.
+//! The thread that syncs the log, so that clients who wait for the disk do not wait for the books. It also watches the free disk
+//! space. It ends when the store is closing and everything is synced, or cannot be.
 
+use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::store::Options;
 use crate::store::log_throttle::LogThrottle;
-use crate::store::wal::Wal;
+use crate::store::options::Options;
+use crate::store::wal::handle::Wal;
 
-/// After a failed sync, so that a disk that fails at once is not asked a thousand times a second.
-const SYNC_PAUSE: Duration = Duration::from_millis(50);
-/// How often a sync is tried while the store is closing.
-const LAST_TRIES: usize = 3;
-/// How often the free space is looked at.
-const DISK_LOOK: Duration = Duration::from_secs(1);
+/// Pause after a failed fsync, so that a disk that fails at once is not tried a thousand times per second.
+const RETRY: Duration = Duration::from_millis(50);
+/// Failed fsyncs of a closing store after which the thread gives up.
+const CLOSING_TRIES: usize = 3;
+const FREE_SPACE_INTERVAL: Duration = Duration::from_secs(1);
 
-pub(crate) fn start(journal: Arc<Wal>, options: Options) -> JoinHandle<()> {
-    let syncer = SyncThread {
-        journal,
+/// Starts the thread.
+pub(in crate::store) fn start(wal: Arc<Wal>, options: Options) -> JoinHandle<()> {
+    let thread = SyncThread {
+        wal,
         options,
-        disk_looked: None,
-        disk_unknown: false,
-        log_trouble: LogThrottle::default(),
+        free_space_checked: None,
+        free_space_unknown: false,
+        tries: CLOSING_TRIES,
+        failures: LogThrottle::default(),
     };
     match std::thread::Builder::new()
         .name("gk-syncer".into())
-        .spawn(move || syncer.run())
+        .spawn(move || thread.run())
     {
         Ok(handle) => handle,
-        Err(error) => panic!("no thread can be started to sync the ledger's log: {error}"),
+        Err(error) => panic!("failed to start the sync thread: {error}"),
     }
 }
 
 struct SyncThread {
-    journal: Arc<Wal>,
+    wal: Arc<Wal>,
     options: Options,
-    disk_looked: Option<Instant>,
-    disk_unknown: bool,
-    log_trouble: LogThrottle,
+    free_space_checked: Option<Instant>,
+    free_space_unknown: bool,
+    /// failed fsyncs left while the store is closing
+    tries: usize,
+    failures: LogThrottle,
 }
 
-/// However the thread ends, the writer does not wait for it.
-struct End(Arc<Wal>);
+/// Reports the end of the thread, also after a panic: the writer must not wait for it.
+struct EndGuard(Arc<Wal>);
 
-impl Drop for End {
+impl Drop for EndGuard {
     fn drop(&mut self) {
-        self.0.syncs_no_more();
+        self.0.sync_thread_ended();
     }
 }
 
 impl SyncThread {
     fn run(mut self) {
-        let _end = End(self.journal.clone());
-        let mut tries = LAST_TRIES;
-        while let Some(sync) = self.journal.next_sync() {
-            self.look_at_disk();
-            if !sync {
+        let _end = EndGuard(self.wal.clone());
+        while let Some(due) = self.wal.next_sync() {
+            self.check_free_space();
+            if !due {
                 continue;
             }
-            match self.journal.sync() {
-                Ok(()) if self.log_trouble.ends() => {
-                    tracing::info!("the ledger's log is synced again")
-                }
+            match self.wal.sync() {
+                Ok(()) if self.failures.recovered() => tracing::info!("ledger log synced again"),
                 Ok(()) => {}
                 Err(error) => {
-                    if self.log_trouble.should_log() {
-                        tracing::error!(
-                            "the ledger's log cannot be synced; its records are written again to a new segment: {error}"
-                        );
-                    }
-                    if self.journal.is_stopping() {
-                        tries -= 1;
-                    }
-                    if tries == 0 {
-                        // a disk that may never heal is not waited for: the log keeps what it has
-                        tracing::error!("the ledger's log could not be synced at the end: {error}");
+                    if !self.retry(&error) {
                         return;
                     }
-                    std::thread::sleep(SYNC_PAUSE);
                 }
             }
         }
     }
 
-    fn look_at_disk(&mut self) {
+    /// Logs a failed fsync and pauses; `false` when a closing store gives up.
+    fn retry(&mut self, error: &io::Error) -> bool {
+        if self.failures.should_log() {
+            tracing::error!(%error, "ledger log sync failed; its records are written to a new segment");
+        }
+        if self.wal.is_stopping() {
+            self.tries -= 1;
+        }
+        if self.tries == 0 {
+            // the disk may never recover; the records stay in the log
+            tracing::error!(%error, "ledger log not synced at shutdown");
+            return false;
+        }
+        std::thread::sleep(RETRY);
+        true
+    }
+
+    fn check_free_space(&mut self) {
         if self
-            .disk_looked
-            .is_some_and(|looked| looked.elapsed() < DISK_LOOK)
+            .free_space_checked
+            .is_some_and(|at| at.elapsed() < FREE_SPACE_INTERVAL)
         {
             return;
         }
-        self.disk_looked = Some(Instant::now());
+        self.free_space_checked = Some(Instant::now());
         match self.options.disk.free_mb() {
-            Ok(free) => self
-                .journal
-                .set_disk_low(free < self.options.disk_reserve_mb),
-            // said once; it would be said every second
-            Err(error) if !std::mem::replace(&mut self.disk_unknown, true) => {
-                tracing::warn!("the free space of the data folder is unknown: {error}");
+            Ok(free_mb) => self
+                .wal
+                .set_disk_low(free_mb < self.options.disk_reserve_mb),
+            // logged once, not every second
+            Err(error) if !std::mem::replace(&mut self.free_space_unknown, true) => {
+                tracing::warn!(%error, "free disk space of the data folder unknown");
             }
             Err(_) => {}
         }

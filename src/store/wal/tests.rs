@@ -1,48 +1,55 @@
-//! The log's room, without the threads that would make more of it.
+//! Reserved bytes of the log, tested without the threads that would create further segments.
 
 use std::sync::Arc;
 
-use crate::store::books::tables;
+use crate::domain::event::LedgerEvent;
+use crate::store::books::database;
+use crate::store::books::inspection::Inspection;
 use crate::store::codec::tests::{sample_hold, sample_progress, sample_settlement};
 use crate::store::tests::options;
-use crate::store::wal::*;
+use crate::store::wal::file::SegmentedLog;
+use crate::store::wal::handle::Wal;
 
 const HOLDS: u64 = 10;
-/// More than the log's file could ever take.
-const NOTES_MAX: usize = 10_000;
+/// More than one segment could take.
+const PROGRESS_MAX: usize = 10_000;
 
 #[test]
-fn notes_of_progress_leave_the_room_that_holds_have_reserved_for_their_ends() {
+fn progress_records_leave_the_bytes_reserved_for_settlements() {
     let folder = tempfile::tempdir().expect("a folder");
     let options = options(folder.path(), true);
-    let identity = tables::identify(&options).expect("the books are made");
+    database::ensure(&options).expect("new books");
+    let identity = Inspection::open(&options)
+        .and_then(|books| books.identity(&options.zone))
+        .expect("an identity");
     let (log, replay) = SegmentedLog::open(&options, &identity).expect("a new log");
-    let journal = Wal::new(log, replay.events, 0, 0, &options);
+    let wal = Wal::new(log, replay.events, 0, 0, false);
     for at_ms in 0..HOLDS {
-        journal
-            .append(Arc::new(LedgerEvent::Hold(sample_hold(at_ms))))
+        wal.append(Arc::new(LedgerEvent::Hold(sample_hold(at_ms))))
             .expect("there is room");
     }
-    // no other file can be made: a folder stands in the place of each
+    // folders under the names of the next segments make their creation fail
     for number in 2..30 {
         std::fs::create_dir(folder.path().join(format!("ledger/{number:06}.log")))
             .expect("a folder can be made");
     }
-    let note = || LedgerEvent::Progress {
+    let progress = || LedgerEvent::Progress {
         id: sample_hold(0).id,
         progress: sample_progress(),
     };
-    let noted = (0..NOTES_MAX)
-        .take_while(|_| journal.append(Arc::new(note())).is_ok())
+    let appended = (0..PROGRESS_MAX)
+        .take_while(|_| wal.append(Arc::new(progress())).is_ok())
         .count();
-    assert!((1..NOTES_MAX).contains(&noted), "{noted} notes");
+    assert!(
+        (1..PROGRESS_MAX).contains(&appended),
+        "{appended} progress records"
+    );
     for at_ms in 0..HOLDS {
-        journal
-            .append(Arc::new(LedgerEvent::Settle(sample_settlement(at_ms))))
-            .expect("its room was reserved");
+        wal.append(Arc::new(LedgerEvent::Settle(sample_settlement(at_ms))))
+            .expect("its bytes were reserved");
     }
     assert!(
-        journal.append(Arc::new(note())).is_ok(),
+        wal.append(Arc::new(progress())).is_ok(),
         "nothing is reserved any more"
     );
 }

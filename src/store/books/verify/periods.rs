@@ -1,5 +1,5 @@
-//! Hours and days computed once more, while their records go by, and compared with what is stored as soon as no record can come for
-//! them any more. What is booked meanwhile is put right afterwards.
+//! Roll-ups of one period length, computed again from the records and compared with the stored rows as soon as no further record can
+//! belong to them. Postings made meanwhile are added afterwards.
 
 use std::collections::BTreeMap;
 
@@ -9,18 +9,21 @@ use crate::domain::event::{Settlement, StatusClass};
 use crate::domain::id::KeyId;
 use crate::domain::money::Money;
 use crate::domain::zone::{Window, Zone};
+use crate::store::books::database::applied;
 use crate::store::books::post::rollup_key;
 use crate::store::books::tables::{DAYS, HOURS};
-use crate::store::books::verify::{VerifyReport, applied};
-use crate::store::codec::{Stored, class_of};
-use crate::store::{Grain, RollupKey, RollupSums, StoreError};
+use crate::store::books::verify::report::{Part, VerifyReport};
+use crate::store::codec::Stored;
+use crate::store::codec::status::class_of;
+use crate::store::error::StoreError;
+use crate::store::rollup::{RollupKey, RollupPeriod, RollupSums};
 
-/// Differences that are kept; of a roll-up that many differ the rest is only counted.
+/// Differing roll-ups held in memory; more end the verification.
 const DIFFERENCES_MAX: usize = 10_000;
 
-/// Computed less stored, member by member.
+/// Computed sums minus stored sums.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Delta {
+pub(in crate::store) struct Delta {
     counts: [i128; 4],
     cost: Money,
 }
@@ -68,23 +71,23 @@ impl std::fmt::Display for Delta {
     }
 }
 
-/// The roll-ups of one grain: those that records may still come for, and those that differ.
-pub(crate) struct Periods {
-    grain: Grain,
-    /// before this nothing can be compared
+/// Roll-ups of one period length: open ones, to which records may still belong, and those that differ.
+pub(in crate::store) struct Periods {
+    period: RollupPeriod,
+    /// roll-ups before this cannot be compared, because their records were deleted
     from_ms: u64,
-    /// the period of the last record
+    /// period of the last record
     window: Window,
     open: BTreeMap<RollupKey, RollupSums>,
-    /// compared up to here, and what the comparing transaction saw of the log
+    /// end of each comparison, and the log position that its transaction saw
     closed: Vec<(u64, u64)>,
     pub differing: BTreeMap<RollupKey, Delta>,
 }
 
 impl Periods {
-    pub(crate) fn of(grain: Grain, from_ms: u64) -> Periods {
+    pub(in crate::store) fn of(period: RollupPeriod, from_ms: u64) -> Periods {
         Periods {
-            grain,
+            period,
             from_ms,
             window: Window {
                 start_ms: 0,
@@ -100,7 +103,7 @@ impl Periods {
         self.closed.last().map_or(self.from_ms, |(to_ms, _)| *to_ms)
     }
 
-    pub(crate) fn add(
+    pub(in crate::store) fn add(
         &mut self,
         record: &Settlement,
         sums: &RollupSums,
@@ -114,13 +117,13 @@ impl Periods {
         if key.start_ms >= self.closed_to_ms() {
             self.open.entry(key).or_default().add(sums);
         } else {
-            // its instant and that of its id lie far apart: the clock was set
-            self.differ(key, Delta::of(sums));
+            // its admission is much earlier than its id says: the clock was set
+            self.add_difference(key, Delta::of(sums));
         }
     }
 
-    /// A record that was booked after its slice was read: the stored row has it if it was read later still.
-    pub(crate) fn late(&mut self, sequence: u64, key: RollupKey, sums: &RollupSums) {
+    /// Adds a record posted after its slice was read, if the stored row was read after the posting.
+    pub(in crate::store) fn add_late(&mut self, sequence: u64, key: RollupKey, sums: &RollupSums) {
         let closing = self
             .closed
             .partition_point(|(to_ms, _)| *to_ms <= key.start_ms);
@@ -129,63 +132,40 @@ impl Periods {
             .get(closing)
             .is_some_and(|(_, applied)| sequence <= *applied)
         {
-            self.differ(key, Delta::of(sums));
+            self.add_difference(key, Delta::of(sums));
         }
     }
 
-    /// Compares everything before an instant with what is stored.
-    pub(crate) fn close(
+    /// Compares all roll-ups before an instant with the stored rows.
+    pub(in crate::store) fn close(
         &mut self,
         read: &ReadTransaction,
         to_ms: u64,
-        verified: &mut VerifyReport,
+        report: &mut VerifyReport,
     ) -> Result<(), StoreError> {
         let from_ms = self.closed_to_ms();
         if to_ms <= from_ms {
             return Ok(());
         }
-        let table = read.open_table(match self.grain {
-            Grain::Hour => HOURS,
-            Grain::Day => DAYS,
+        let table = read.open_table(match self.period {
+            RollupPeriod::Hour => HOURS,
+            RollupPeriod::Day => DAYS,
         })?;
         for row in table.range((from_ms, 0, "", "", "", 0)..(to_ms, 0, "", "", "", 0))? {
             let (key, bytes) = row?;
-            let (start_ms, id, model_asked, provider, model, class) = key.value();
-            let class = class_of(class).map_err(|reason| StoreError::Record {
-                kind: RollupSums::KIND,
-                reason,
-            })?;
-            if class == StatusClass::Refused {
-                // counted, not added up: most of what is refused is no row
+            let key = key_of(key.value())?;
+            if key.class == StatusClass::Refused {
+                // refusals are counts: most of them have no row to recount
                 continue;
             }
-            let (model_asked, provider, model) = (
-                model_asked.to_owned(),
-                provider.to_owned(),
-                model.to_owned(),
-            );
-            let key = RollupKey {
-                start_ms,
-                key: KeyId(id),
-                model_asked,
-                provider,
-                model,
-                class,
-            };
             let computed = self.open.remove(&key).unwrap_or_default();
-            verified.rollups += 1;
-            let stored = match RollupSums::decode(bytes.value()) {
-                Ok(stored) => stored,
-                Err(error) => {
-                    verified.differs(
-                        crate::store::books::verify::Part::Rollups,
-                        self.named(&key),
-                        error.to_string(),
-                    );
-                    continue;
+            report.rollups += 1;
+            match RollupSums::decode(bytes.value()) {
+                Ok(stored) => {
+                    self.add_difference(key, Delta::of(&computed).minus(Delta::of(&stored)))
                 }
-            };
-            self.differ(key, Delta::of(&computed).minus(Delta::of(&stored)));
+                Err(error) => report.add(Part::Rollups, self.row_name(&key), error.to_string()),
+            }
         }
         while let Some(entry) = self
             .open
@@ -193,7 +173,7 @@ impl Periods {
             .filter(|entry| entry.key().start_ms < to_ms)
         {
             let (key, computed) = entry.remove_entry();
-            self.differ(key, Delta::of(&computed));
+            self.add_difference(key, Delta::of(&computed));
         }
         self.closed.push((to_ms, applied(read)?));
         if self.differing.len() > DIFFERENCES_MAX {
@@ -204,7 +184,7 @@ impl Periods {
         Ok(())
     }
 
-    fn differ(&mut self, key: RollupKey, delta: Delta) {
+    fn add_difference(&mut self, key: RollupKey, delta: Delta) {
         if key.start_ms < self.from_ms {
             return;
         }
@@ -215,14 +195,15 @@ impl Periods {
         }
     }
 
-    pub(crate) fn named(&self, key: &RollupKey) -> String {
-        let grain = match self.grain {
-            Grain::Hour => "hour",
-            Grain::Day => "day",
+    /// Name of a roll-up in the report.
+    pub(in crate::store) fn row_name(&self, key: &RollupKey) -> String {
+        let period = match self.period {
+            RollupPeriod::Hour => "hour",
+            RollupPeriod::Day => "day",
         };
         let from = Zone::utc().rfc3339(key.start_ms);
         format!(
-            "{grain} {from} {} {} {}/{} {}",
+            "{period} {from} {} {} {}/{} {}",
             key.key,
             key.model_asked,
             key.provider,
@@ -230,4 +211,21 @@ impl Periods {
             key.class.as_str()
         )
     }
+}
+
+/// Row key of the hour and day tables.
+fn key_of(
+    (start_ms, id, model_asked, provider, model, class): (u64, u64, &str, &str, &str, u8),
+) -> Result<RollupKey, StoreError> {
+    Ok(RollupKey {
+        start_ms,
+        key: KeyId(id),
+        model_asked: model_asked.to_owned(),
+        provider: provider.to_owned(),
+        model: model.to_owned(),
+        class: class_of(class).map_err(|reason| StoreError::Record {
+            kind: RollupSums::KIND,
+            reason,
+        })?,
+    })
 }

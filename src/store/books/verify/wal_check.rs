@@ -1,71 +1,72 @@
-//! The log's file as a start would read it: every record sound and in its place, and the books have what it settles. Reads the file that
-//! is being written, up to where it was written when the look began; what came before it is booked and gone. It changes nothing.
+//! Check of the active segment as recovery would read it: every record is intact and in order, and every posted settlement is in the
+//! books. Reads up to the end at the start of the check; earlier segments are posted and removed. It changes nothing.
 
 use redb::{ReadOnlyTable, ReadTransaction};
 
 use crate::domain::event::{LedgerEvent, Settlement};
-use crate::store::StoreError;
-use crate::store::books::retention::RetentionCutoffs;
+use crate::store::books::database::applied;
 use crate::store::books::tables::RECORDS;
-use crate::store::books::verify::{Part, VerifyReport, applied, named};
+use crate::store::books::verify::report::{Part, VerifyReport, record_name};
 use crate::store::codec::Stored;
+use crate::store::error::StoreError;
+use crate::store::retention_cutoffs::RetentionCutoffs;
 use crate::store::wal::file::ActiveSegment;
 use crate::store::wal::segment::{
     HeaderState, RawRecord, SEGMENT_HEADER, read_header, read_record,
 };
 
-/// Read at once; far more than a record.
+/// Bytes read at once; far more than a record.
 const CHUNK: u64 = 1 << 20;
 
-/// How a look at the log ended.
-pub(crate) enum WalCheck {
-    Whole,
-    /// what is wrong with the file
+pub(in crate::store) enum CheckOutcome {
+    Intact,
+    /// with the kind of damage
     Damaged(String),
 }
 
-pub(crate) struct LogLook<'a> {
+/// Input and report of a check.
+pub(in crate::store) struct WalCheck<'a> {
     pub active: &'a ActiveSegment,
-    pub kept: RetentionCutoffs,
-    pub verified: &'a mut VerifyReport,
+    pub cutoffs: RetentionCutoffs,
+    pub report: &'a mut VerifyReport,
 }
 
-impl LogLook<'_> {
-    /// Reads the file; `books` begins a read transaction, one for each of its chunks.
-    pub(crate) fn run(
+impl WalCheck<'_> {
+    /// Reads the file; `books` begins a read transaction for each chunk.
+    pub(in crate::store) fn run(
         &mut self,
         books: impl Fn() -> Result<ReadTransaction, StoreError>,
-    ) -> Result<WalCheck, StoreError> {
+    ) -> Result<CheckOutcome, StoreError> {
         let mut head = [0; SEGMENT_HEADER as usize];
         if let Err(error) = self.active.file.read_at(0, &mut head) {
-            return Ok(WalCheck::Damaged(format!("it cannot be read: {error}")));
+            return Ok(CheckOutcome::Damaged(format!("it is unreadable: {error}")));
         }
         match read_header(&head, &self.active.identity) {
             HeaderState::Ours { first_sequence }
                 if first_sequence == self.active.first_sequence => {}
-            _ => return Ok(WalCheck::Damaged("its head is damaged".into())),
+            _ => return Ok(CheckOutcome::Damaged("its header is damaged".into())),
         }
         let (mut at, mut sequence) = (SEGMENT_HEADER, self.active.first_sequence);
         while at < self.active.end {
             let mut bytes = vec![0; CHUNK.min(self.active.end - at) as usize];
             if let Err(error) = self.active.file.read_at(at, &mut bytes) {
-                return Ok(WalCheck::Damaged(format!(
-                    "it cannot be read at byte {at}: {error}"
+                return Ok(CheckOutcome::Damaged(format!(
+                    "it is unreadable at byte {at}: {error}"
                 )));
             }
             let read = books()?;
             let taken = self.chunk(&bytes, &mut sequence, &read)?;
             if taken == 0 {
-                return Ok(WalCheck::Damaged(format!(
+                return Ok(CheckOutcome::Damaged(format!(
                     "record {sequence} at byte {at} is damaged"
                 )));
             }
             at += taken as u64;
         }
-        Ok(WalCheck::Whole)
+        Ok(CheckOutcome::Intact)
     }
 
-    /// Takes the sound records at the front of a chunk; returns how many bytes they are.
+    /// Checks the intact records at the front of a chunk; returns their length in bytes.
     fn chunk(
         &mut self,
         bytes: &[u8],
@@ -86,7 +87,7 @@ impl LogLook<'_> {
         Ok(taken)
     }
 
-    /// A settlement that is booked is a record of the books, to the byte.
+    /// Compares a posted settlement with its record in the books, byte by byte.
     fn compare(
         &mut self,
         record: &RawRecord<'_>,
@@ -103,7 +104,7 @@ impl LogLook<'_> {
             Some(stored) if stored == settlement.encode()? => return Ok(()),
             Some(stored) => {
                 let booked = Settlement::decode(&stored)
-                    .map_or("what cannot be read".into(), |booked| {
+                    .map_or("an unreadable record".into(), |booked| {
                         format!("${}", booked.ending.cost)
                     });
                 format!(
@@ -111,14 +112,14 @@ impl LogLook<'_> {
                     record.sequence, settlement.ending.cost
                 )
             }
-            // retention has deleted it
-            None if settlement.hold.at_ms < self.kept.requests_ms => return Ok(()),
+            // deleted by retention
+            None if settlement.hold.at_ms < self.cutoffs.requests_ms => return Ok(()),
             None => format!(
                 "record {} of the log settles it at ${}, the books do not have it",
                 record.sequence, settlement.ending.cost
             ),
         };
-        self.verified.differs(Part::Log, named(id), says);
+        self.report.add(Part::Log, record_name(id), says);
         Ok(())
     }
 }

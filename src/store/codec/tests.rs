@@ -1,0 +1,202 @@
+//! Stored bytes: values round-trip, version 2 never changes, and no input makes a decoder panic. Also the sample events of other tests.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use crate::domain::attribution::{Attribution, Tag, UserHash};
+use crate::domain::budget::{Action, Budget, Owner, Period};
+use crate::domain::event::{
+    CallResult, Charge, CostLine, Flags, Hold, HoldId, LedgerEvent, Progress, Settlement, Status,
+    Subject,
+};
+use crate::domain::id::{BudgetId, KeyId, LimitId, OrganizationId, RequestId, TeamId};
+use crate::domain::limit::RateLimit;
+use crate::domain::money::Money;
+use crate::domain::pattern::Pattern;
+use crate::domain::usage::Usage;
+use crate::store::codec::Stored;
+
+pub(in crate::store) fn sample_hold(at_ms: u64) -> Hold {
+    Hold {
+        id: HoldId {
+            request: RequestId::new(at_ms, 7),
+            attempt: 1,
+        },
+        at_ms,
+        subject: Arc::new(Subject {
+            organization: OrganizationId(1),
+            team: TeamId(2),
+            key: KeyId(3),
+            model_asked: "gpt-5.1".into(),
+            provider: "openai".into(),
+            model: "gpt-5.1-2025-11-13".into(),
+            dialect: "chat".into(),
+            streamed: true,
+            attribution: Attribution {
+                user: Some(UserHash(u64::MAX)),
+                tag: Tag::parse(b"nightly"),
+            },
+        }),
+        ceiling: Money::from_usd(1),
+        charges: vec![Charge {
+            budget: BudgetId(9),
+            window_start_ms: 0,
+        }],
+        progress: Progress {
+            cost: Money::from_pico(40),
+            ..Progress::default()
+        },
+    }
+}
+
+/// Usage with a distinct number per class, so that no two can be swapped unnoticed.
+fn all_classes() -> Usage {
+    Usage {
+        uncached_in: 1,
+        cache_read: 2,
+        cache_write_5m: 3,
+        cache_write_1h: 4,
+        cache_write_other: 5,
+        out_total: 6,
+        reasoning: 7,
+        audio_in: 8,
+        audio_cached: 9,
+        audio_out: 10,
+        image_out: 11,
+        web_searches: 12,
+        service_tier: Some("flex".into()),
+    }
+}
+
+pub(in crate::store) fn sample_progress() -> Progress {
+    Progress {
+        after_ms: 2_000,
+        output_bytes: 5,
+        usage: Some(Usage::default()),
+        cost: Money::from_pico(60),
+    }
+}
+
+pub(in crate::store) fn sample_settlement(at_ms: u64) -> Settlement {
+    let ending = CallResult {
+        ended_ms: at_ms + 5,
+        status: Status::Ok,
+        flags: Flags::ESTIMATED,
+        usage: Usage {
+            uncached_in: 10,
+            out_total: 20,
+            service_tier: Some("default".into()),
+            ..Usage::default()
+        },
+        cost: Money::from_pico(123),
+        lines: vec![CostLine {
+            class: "input",
+            count: 10,
+            rate_pico: 1,
+        }],
+        output_cap: Some(256),
+        upstream_status: 200,
+        first_content_ms: Some(3),
+    };
+    Settlement {
+        hold: sample_hold(at_ms),
+        ending,
+    }
+}
+
+#[test]
+fn codec_events_round_trip() {
+    let mut every_class = sample_settlement(5);
+    every_class.ending.usage = all_classes();
+    every_class.ending.lines = CostLine::CLASSES
+        .map(|class| CostLine {
+            class,
+            count: 1,
+            rate_pico: 2,
+        })
+        .into();
+    for event in [
+        LedgerEvent::Hold(sample_hold(1)),
+        LedgerEvent::Settle(sample_settlement(2)),
+        LedgerEvent::Release {
+            id: sample_hold(3).id,
+            at_ms: 4,
+        },
+        LedgerEvent::Progress {
+            id: sample_hold(3).id,
+            progress: sample_progress(),
+        },
+        LedgerEvent::Settle(every_class),
+    ] {
+        assert_eq!(
+            LedgerEvent::decode(&event.encode().expect("encodes")).expect("decodes"),
+            event
+        );
+    }
+}
+
+/// Every data folder in use has bytes of version 2: a change of a row needs a new version.
+#[test]
+fn codec_version_2_bytes_are_unchanged() {
+    let budget = Budget {
+        id: BudgetId(7),
+        owner: Owner::Team(TeamId(2)),
+        limit: Money::from_pico(1_000),
+        period: Period::Monthly,
+        action: Action::Warn,
+        model: Some(Pattern::new("a*")),
+    };
+    let bytes = budget.encode().expect("encodes");
+    assert_eq!(bytes, [2, 7, 1, 2, 251, 208, 7, 2, 1, 1, 2, b'a', b'*']);
+    assert_eq!(Budget::decode(&bytes).expect("decodes"), budget);
+    let (id, owner, model) = (LimitId(7), Owner::Key(KeyId(3)), Some(Pattern::new("a*")));
+    let limit = RateLimit {
+        id,
+        owner,
+        rpm: NonZeroU32::new(60),
+        tpm: None,
+        max_parallel: NonZeroU32::new(2),
+        model,
+    };
+    let bytes = limit.encode().expect("encodes");
+    assert_eq!(bytes, [2, 7, 2, 3, 1, 60, 0, 1, 2, 1, 2, b'a', b'*']);
+    assert_eq!(RateLimit::decode(&bytes).expect("decodes"), limit);
+}
+
+#[test]
+fn codec_damaged_bytes_are_an_error_and_never_a_panic() {
+    let good = LedgerEvent::Settle(sample_settlement(2))
+        .encode()
+        .expect("encodes");
+    for end in 0..good.len() {
+        assert!(LedgerEvent::decode(&good[..end]).is_err());
+    }
+    for at in 0..good.len() {
+        for bit in 0..8 {
+            let mut bad = good.clone();
+            bad[at] ^= 1 << bit;
+            let _ = LedgerEvent::decode(&bad);
+        }
+    }
+    let mut long = good.clone();
+    long.push(0);
+    assert!(LedgerEvent::decode(&long).is_err(), "bytes left over");
+}
+
+#[test]
+fn codec_unknown_version_is_refused_with_its_number() {
+    let good = LedgerEvent::Hold(sample_hold(1)).encode().expect("encodes");
+    for (version, expected) in [
+        (3, "version 3 was written by a newer release"),
+        (255, "version 255 was written by a newer release"),
+        (1, "unknown version 1"),
+        (0, "unknown version 0"),
+    ] {
+        let mut bytes = good.clone();
+        bytes[0] = version;
+        let error = LedgerEvent::decode(&bytes)
+            .expect_err("refused")
+            .to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
