@@ -1,10 +1,11 @@
-//! What a turn is made of: text, media, calls of tools and their results, and what a model thought.
+//! Content of a turn: text, media, tool calls and results, reasoning. Values as the client or the
+//! model sent them; arguments of a call must never be lost.
 
 use std::borrow::Cow;
 
 use crate::conversation::request::RawJson;
 
-/// One piece of a turn, and the hint that everything up to it may be cached.
+/// Content of a turn, and the hint that the conversation up to it can be cached.
 #[derive(Clone, Debug)]
 pub struct ContentBlock {
     pub content: Content,
@@ -30,7 +31,7 @@ pub enum Content {
     Reasoning(ReasoningBlock),
 }
 
-/// How long a vendor is asked to keep the beginning of the conversation.
+/// Requested lifetime of the cached prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cache {
     FiveMinutes,
@@ -40,38 +41,38 @@ pub enum Cache {
 /// An image or a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Media {
-    /// `image/png`, `application/pdf`; empty where the client did not say (of a URL)
+    /// `image/png`, `application/pdf`; empty if the client omitted it (with a URL)
     pub mime: String,
     pub source: Source,
-    /// a document's name, where the client gave one
+    /// name of a document, if the client sent one
     pub name: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// the bytes in base64, standard alphabet, as the client sent them
+    /// base64 in the standard alphabet, as the client sent it
     Base64(String),
     /// plain text of a document
     Text(String),
     Url(String),
-    /// the id of a file that a vendor keeps
+    /// id of a file stored at a vendor
     File(String),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToolCall {
     pub id: String,
-    /// as the client knows it
+    /// the client's name of the tool
     pub name: String,
-    /// JSON as the model wrote it, perhaps not valid; empty for no arguments
+    /// JSON as the model wrote it, possibly invalid; empty without arguments
     pub arguments: String,
-    /// what the vendor wants to see again with this call
+    /// to be returned to the vendor with this call
     pub provider_state: Option<ProviderState>,
 }
 
 impl ToolCall {
-    /// The arguments as one JSON object: nothing is `{}`, and what is no object is kept under `arguments` as text, so that
-    /// nothing is lost.
+    /// Arguments as a JSON object: `{}` without arguments; text that is not an object is kept as a
+    /// string under `arguments`.
     pub fn object(&self) -> Cow<'_, str> {
         let text = self.arguments.trim();
         if text.is_empty() {
@@ -83,7 +84,7 @@ impl ToolCall {
         Cow::Owned(serde_json::json!({ "arguments": text }).to_string())
     }
 
-    /// The same as a JSON value that is written as it stands.
+    /// Arguments as a JSON object that is serialized unchanged.
     pub fn object_raw(&self) -> RawJson {
         crate::conversation::raw(self.object().into_owned()).unwrap_or_default()
     }
@@ -93,7 +94,7 @@ impl ToolCall {
 pub struct ToolResult {
     /// the id of the call
     pub id: String,
-    /// the tool's name, looked up from the call where the client's dialect does not say
+    /// name of the tool, taken from the call if the client's dialect omits it
     pub name: Option<String>,
     /// text, images, documents
     pub blocks: Vec<ContentBlock>,
@@ -101,7 +102,7 @@ pub struct ToolResult {
 }
 
 impl ToolResult {
-    /// All its text, joined with line ends.
+    /// All texts, joined with newlines.
     pub fn text(&self) -> String {
         let texts = self.blocks.iter().filter_map(|block| match &block.content {
             Content::Text(text) => Some(text.as_str()),
@@ -111,17 +112,17 @@ impl ToolResult {
     }
 }
 
-/// What a model thought: readable text, and perhaps what only its vendor can read.
+/// Reasoning of a model: readable text, and optionally state that only its vendor can read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReasoningBlock {
     pub text: String,
     pub provider_state: Option<ProviderState>,
 }
 
-/// A vendor's own bytes, to be given back unchanged to the model that made them and to nobody else.
+/// Opaque bytes of a vendor, to be returned unchanged to the model that made them and to no other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderState {
-    /// whose it is; `None`: the client sent something that we did not seal, which may be genuine
+    /// `None`: sent by the client without the gateway's seal, possibly genuine
     pub origin: Option<Origin>,
     pub kind: ProviderStateKind,
     pub data: String,
@@ -129,13 +130,13 @@ pub struct ProviderState {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProviderStateKind {
-    /// signs the readable text beside it
+    /// signature of the readable text
     Signature,
-    /// stands in place of the text
+    /// replacement of the text
     Redacted,
 }
 
-/// Who can read an opaque: a dialect's word, and the model as it is called upstream.
+/// Maker of provider state: dialect and the upstream's name of the model.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     pub dialect: Cow<'static, str>,
@@ -147,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arguments_are_always_an_object_and_never_lost() {
+    fn tool_call_arguments_become_an_object_without_loss() {
         let object = |arguments: &str| {
             let call = ToolCall {
                 id: "c".into(),

@@ -1,8 +1,10 @@
-//! What a model takes, as data: the vendors' files fill it in, the writers of requests read it.
+//! Capabilities of a model as data: presets state them, the capability filter and the request
+//! encoders read them. Must never depend on a vendor's name.
 
 use crate::conversation::Effort;
 
-/// What one model at one vendor can be asked. Begin from `Capabilities::all()` and take away.
+/// Request features that one model at one vendor accepts. Presets start from `Capabilities::all()`
+/// and switch features off.
 #[derive(Clone, Copy, Debug)]
 pub struct Capabilities {
     /// temperature, top_p, top_k
@@ -12,74 +14,74 @@ pub struct Capabilities {
     pub top_k: bool,
     pub penalties: bool,
     pub seed: bool,
-    /// how many stop texts; 0 for none
+    /// maximum number of stop sequences; 0 for none
     pub stop_sequences_max: usize,
     pub reasoning: ReasoningStyle,
-    /// thinking goes with neither sampling nor a forced tool
+    /// reasoning excludes sampling parameters and a forced tool
     pub exclusive_reasoning: bool,
-    /// thoughts that it did not sign itself are refused
+    /// reasoning without the model's own signature is rejected
     pub signed_reasoning: bool,
     pub images: bool,
     /// images by URL, fetched by the vendor
     pub image_urls: bool,
-    /// PDF and the like
+    /// PDF and similar
     pub documents: bool,
-    /// images inside results of tools
+    /// images inside tool results
     pub tool_result_images: bool,
     pub tools: bool,
     /// `tool_choice: none` with tools declared
     pub tool_choice_none: bool,
-    /// a tool, or any tool, can be forced
+    /// a named tool, or any tool, can be forced
     pub tool_choice_forced: bool,
-    /// parallel calls can be turned off
+    /// parallel calls can be disabled
     pub parallel_switch: bool,
     pub json_object: bool,
     pub json_schema: bool,
-    /// a schema may leave its objects open to any member
+    /// schemas can allow additional properties
     pub open_schemas: bool,
-    /// the closing `strict` of a tool or schema
+    /// `strict` of a tool or schema
     pub strict: bool,
-    /// a user's message may follow the results of tools at once
+    /// a user message can follow tool results directly
     pub user_after_results: bool,
     pub system_turns: SystemTurns,
     /// cache hints on blocks
     pub cache_hints: bool,
     pub service_tier: bool,
-    /// the end user's name
+    /// identifier of the end user
     pub user: bool,
     pub names: NameRule,
     pub ids: IdRule,
-    /// the first call of a turn must come back with the vendor's signature
+    /// the first call of a turn must be returned with its signature
     pub signed_calls: bool,
-    /// media can stand within a result, not only behind it (Gemini's dialect)
+    /// media can be inside a tool result, not only after it (Gemini dialect)
     pub media_within_results: bool,
 }
 
-/// How a model is told to think.
+/// Parameter that controls the reasoning of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReasoningStyle {
-    /// it does not, or cannot be told
+    /// no reasoning, or no control of it
     None,
-    /// by one of these words
+    /// one of these efforts
     Effort(&'static [Effort]),
-    /// by a number of tokens from `min` to `max`; with a `min` of 0 none means not to think
+    /// tokens from `min` to `max`; with a `min` of 0, a budget of 0 disables reasoning
     Budget { min: u64, max: u64 },
-    /// it decides by itself, and takes these words
+    /// the model decides itself, guided by one of these efforts
     Adaptive(&'static [Effort]),
     /// on or off
     Switch,
 }
 
-/// Where a system turn may stand.
+/// Positions at which a system turn is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SystemTurns {
-    /// only before everything else: a later one becomes a marked user turn, in its place
+    /// only before all other turns: a later one becomes a marked user turn at its position
     First,
     /// anywhere
     Anywhere,
 }
 
-/// Which names of tools a vendor takes: letters, digits, `_` and `also`.
+/// Accepted tool names: letters, digits, `_` and `also`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NameRule {
     pub max: usize,
@@ -87,7 +89,7 @@ pub struct NameRule {
     pub begins_with_letter: bool,
 }
 
-/// Which ids of calls a vendor takes: letters, digits and `also`.
+/// Accepted call ids: letters, digits and `also`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdRule {
     pub min: usize,
@@ -96,20 +98,20 @@ pub struct IdRule {
 }
 
 impl Capabilities {
-    /// What those take who speak the chat dialect and of whose model nothing else is known.
+    /// Capabilities of an unknown model with the chat dialect.
     pub const fn chat() -> Capabilities {
         Capabilities {
             top_k: false,
             stop_sequences_max: 4,
             reasoning: ReasoningStyle::Effort(&[Effort::Low, Effort::Medium, Effort::High]),
-            // a message of the role `tool` is text: what it shows follows as a user's message
+            // a `tool` message is text only: its images follow in a user message
             tool_result_images: true,
             cache_hints: false,
             ..Capabilities::all()
         }
     }
 
-    /// Everything.
+    /// All features.
     pub const fn all() -> Capabilities {
         Capabilities {
             sampling: true,

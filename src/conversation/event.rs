@@ -1,21 +1,22 @@
-//! An upstream's answer as it comes, in pieces that belong to numbered blocks. Blocks may be open side by side (parallel calls
-//! in OpenAI's dialect); who must write one at a time orders them.
+//! Output events: increments of an upstream's response, each of a numbered block. Several blocks
+//! can be open at once (parallel calls in OpenAI's dialect); an encoder whose dialect allows one at
+//! a time must order them.
 
 use crate::conversation::{ProviderState, StopReason};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OutputEvent {
-    /// a block begins; numbers are the reader's own, each used once in an answer
+    /// a block begins; the decoder assigns its number, unique in a response
     Open {
         block: u32,
         block_kind: BlockKind,
     },
-    /// text of a text block, thoughts of a reasoning block, or a piece of a call's JSON arguments
+    /// part of a text, of a reasoning text, or of a call's JSON arguments
     Delta {
         block: u32,
         text: String,
     },
-    /// what only the vendor can read, of a reasoning block or a call; the last one counts
+    /// provider state of a reasoning block or a call; the last one counts
     State {
         block: u32,
         provider_state: ProviderState,
@@ -23,7 +24,7 @@ pub enum OutputEvent {
     Close {
         block: u32,
     },
-    /// why the answer ends; more events may follow (a late usage)
+    /// the response ends; late usage can follow
     Stop(StopReason),
 }
 
@@ -31,7 +32,7 @@ pub enum OutputEvent {
 pub enum BlockKind {
     Text,
     Reasoning,
-    /// id and name as the upstream gave them; the id is minted by the reader where there is none
+    /// id and name from the upstream; the decoder generates a missing id
     Call {
         id: String,
         name: String,

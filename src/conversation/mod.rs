@@ -1,5 +1,6 @@
-//! The neutral hub between two dialects: what a client asks and what an upstream answers, in the richest shape that any of
-//! them has (ordered blocks). Plain values; the dialects read and write them. Never bytes of a wire format, never a decision by vendor.
+//! Canonical model between dialects: requests, ordered content blocks, output events, responses and
+//! the capabilities of a model. Plain values that the dialects decode and encode. Must never
+//! contain bytes of a wire format, nor decide by vendor.
 
 mod block;
 mod capabilities;

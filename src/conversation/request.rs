@@ -1,11 +1,12 @@
-//! What a client asks, whatever dialect it asked in.
+//! Canonical chat request, decoded from any client dialect. Numbers and schemas keep the client's
+//! bytes and must never be reformatted.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::conversation::{Content, ContentBlock};
 
-/// A JSON value that is kept as it was written.
+/// JSON value that keeps its bytes.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(transparent)]
 pub struct RawJson(pub Box<RawValue>);
@@ -31,19 +32,19 @@ impl Default for RawJson {
     }
 }
 
-/// A text that is one JSON value; `None` if it is not.
+/// Parses one JSON value; `None` if malformed.
 pub fn raw(json: String) -> Option<RawJson> {
     RawValue::from_string(json).ok().map(RawJson)
 }
 
-/// A number as the client wrote it.
+/// Number as the client wrote it.
 pub type Number = RawJson;
 
-/// One request.
+/// Request of a conversation.
 #[derive(Clone, Debug, Default)]
 pub struct ChatRequest {
     pub streamed: bool,
-    /// in the client's order, system turns where they stand
+    /// in the client's order, system turns at their positions
     pub turns: Vec<Turn>,
     pub tools: Vec<Tool>,
     pub tool_choice: ToolChoice,
@@ -51,14 +52,14 @@ pub struct ChatRequest {
     pub parallel_tools: Option<bool>,
     pub output_cap: Option<u64>,
     pub sampling: Sampling,
-    /// texts at which the answer ends
+    /// stop sequences
     pub stop: Vec<String>,
     pub reasoning: ReasoningOptions,
     pub format: Format,
-    /// the end user as the client names them
+    /// the client's identifier of the end user
     pub user: Option<String>,
     pub service_tier: Option<String>,
-    /// members that have no place here, by the client's names
+    /// dropped fields, by the client's names
     pub dropped: Vec<String>,
 }
 
@@ -70,7 +71,7 @@ impl ChatRequest {
         }
     }
 
-    /// Images and documents, also those in results of tools.
+    /// Images and documents, including those in tool results.
     pub fn media(&self) -> impl Iterator<Item = &Content> {
         let blocks = self.turns.iter().flat_map(|turn| &turn.blocks);
         let contents = blocks.flat_map(|block| match &block.content {
@@ -85,7 +86,7 @@ impl ChatRequest {
     }
 }
 
-/// What a client's dialect calls the members that may have to be left out or refused.
+/// Names in a client's dialect of the fields that can be dropped or refused.
 #[derive(Clone, Copy, Debug)]
 pub struct FieldNames {
     pub messages: &'static str,
@@ -124,12 +125,12 @@ pub enum ToolChoice {
     #[default]
     Auto,
     None,
-    /// some tool must be called
+    /// the model must call a tool
     Any,
     Named(String),
 }
 
-/// How the next token is drawn. Values as the client wrote them.
+/// Sampling parameters as the client wrote them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sampling {
     pub temperature: Option<Number>,
@@ -140,32 +141,32 @@ pub struct Sampling {
     pub seed: Option<Number>,
 }
 
-/// How much the model is to think.
+/// Reasoning requested by the client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReasoningOptions {
-    /// `Some(Effort::None)`: not at all
+    /// `Some(Effort::None)`: disabled
     pub effort: Option<Effort>,
-    /// tokens, where the client named a number
+    /// tokens, if the client set a number
     pub budget: Option<u64>,
-    /// the client turned thinking on and leaves the amount to the model
+    /// enabled, the amount left to the model
     pub adaptive: bool,
-    /// whether the thoughts are to be shown
+    /// visibility of the reasoning text
     pub summary: Option<Summary>,
 }
 
 impl ReasoningOptions {
-    /// Whether the client said anything of it.
+    /// True if the client set any option.
     pub fn is_named(&self) -> bool {
         *self != ReasoningOptions::default()
     }
 
-    /// Whether the client wants it off.
+    /// True if the client disabled reasoning.
     pub fn is_off(&self) -> bool {
         self.effort == Some(Effort::None)
     }
 }
 
-/// Words for effort, from none to all, as the dialects have them.
+/// Reasoning effort, ascending, as in the dialects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effort {
     None,
@@ -200,22 +201,22 @@ impl Effort {
         }
     }
 
-    pub fn parse(word: &str) -> Option<Effort> {
+    pub fn parse(name: &str) -> Option<Effort> {
         Effort::ALL
             .into_iter()
-            .find(|effort| effort.as_str() == word)
+            .find(|effort| effort.as_str() == name)
     }
 
-    /// The nearest of the words that a model takes; of two that are as near the lower. `None` where it takes none.
-    pub fn nearest(self, taken: &[Effort]) -> Option<Effort> {
+    /// Nearest effort that a model supports; the lower of two equally near. `None` without any.
+    pub fn nearest(self, supported: &[Effort]) -> Option<Effort> {
         let distance = |other: &Effort| (*other as i8 - self as i8).unsigned_abs();
-        taken
+        supported
             .iter()
             .copied()
             .min_by_key(|other| (distance(other), *other))
     }
 
-    /// Thinking tokens that stand for the word where a model takes a number only.
+    /// Equivalent thinking budget in tokens.
     pub const fn tokens(self) -> u64 {
         match self {
             Effort::None => 0,
@@ -228,7 +229,7 @@ impl Effort {
         }
     }
 
-    /// The word that stands for a number of thinking tokens where a model takes words only.
+    /// Equivalent effort of a thinking budget in tokens.
     pub fn from_tokens(tokens: u64) -> Effort {
         Effort::ALL
             .into_iter()
@@ -238,14 +239,14 @@ impl Effort {
     }
 }
 
-/// What the client wants to see of the thoughts.
+/// Requested visibility of the reasoning text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Summary {
     Shown,
     Omitted,
 }
 
-/// The shape that the answer's text must have.
+/// Format of the response text.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Format {
     #[default]
@@ -265,15 +266,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn efforts_map_to_the_nearest_word_and_to_numbers_and_back() {
-        let taken = [Effort::Low, Effort::Medium, Effort::High];
-        for (asked, expected) in [
+    fn effort_maps_to_nearest_supported_and_to_tokens_and_back() {
+        let supported = [Effort::Low, Effort::Medium, Effort::High];
+        for (requested, expected) in [
             (Effort::None, Effort::Low),
             (Effort::Minimal, Effort::Low),
             (Effort::Medium, Effort::Medium),
             (Effort::Max, Effort::High),
         ] {
-            assert_eq!(asked.nearest(&taken), Some(expected));
+            assert_eq!(requested.nearest(&supported), Some(expected));
         }
         assert_eq!(Effort::High.nearest(&[]), None);
         assert_eq!(

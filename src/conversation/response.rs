@@ -1,46 +1,48 @@
-//! A whole answer, and what of it must be remembered for the turns that follow.
+//! Complete response, and the part of it that later turns need. Must never retain anything without
+//! provider state.
 
 use crate::conversation::{Content, ContentBlock, ProviderState, ReasoningBlock, StopReason};
 
 #[derive(Clone, Debug, Default)]
 pub struct ChatResponse {
-    /// text, reasoning and calls in the order in which they began
+    /// text, reasoning and calls in the order in which they were opened
     pub blocks: Vec<ContentBlock>,
     pub stop: StopReason,
 }
 
-/// What a client's dialect cannot carry and the vendor wants to see again: kept by the ids of the calls that followed it.
+/// Reasoning that the client's dialect cannot carry and the vendor needs again; stored by the ids
+/// of the calls that follow it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RetainedReasoning {
-    /// the thoughts before the first call
+    /// reasoning before the first call
     pub reasoning: Vec<ReasoningBlock>,
-    /// call id, what goes with the call itself
+    /// call id, provider state of the call
     pub calls: Vec<(String, Option<ProviderState>)>,
 }
 
 impl ChatResponse {
-    /// What is worth keeping: only where there is a call and something opaque.
+    /// `None` without a call or without provider state.
     pub fn retained_reasoning(&self) -> Option<RetainedReasoning> {
-        let mut remembered = RetainedReasoning::default();
+        let mut retained = RetainedReasoning::default();
         for block in &self.blocks {
             match &block.content {
-                Content::Reasoning(reasoned) if remembered.calls.is_empty() => {
-                    remembered.reasoning.push(reasoned.clone())
+                Content::Reasoning(reasoning) if retained.calls.is_empty() => {
+                    retained.reasoning.push(reasoning.clone())
                 }
-                Content::ToolCall(call) => remembered
+                Content::ToolCall(call) => retained
                     .calls
                     .push((call.id.clone(), call.provider_state.clone())),
                 _ => {}
             }
         }
-        remembered
+        retained
             .reasoning
-            .retain(|reasoned| reasoned.provider_state.is_some());
-        let is_worth_it = !remembered.reasoning.is_empty()
-            || remembered
+            .retain(|reasoning| reasoning.provider_state.is_some());
+        let has_state = !retained.reasoning.is_empty()
+            || retained
                 .calls
                 .iter()
                 .any(|(_, provider_state)| provider_state.is_some());
-        (is_worth_it && !remembered.calls.is_empty()).then_some(remembered)
+        (has_state && !retained.calls.is_empty()).then_some(retained)
     }
 }

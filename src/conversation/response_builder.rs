@@ -1,4 +1,5 @@
-//! Gathers the events of a stream into the whole answer that they tell.
+//! Builds a complete response from the output events of a stream or a unary body. Events of unknown
+//! blocks are ignored; must never panic.
 
 use crate::conversation::{
     BlockKind, ChatResponse, Content, OutputEvent, ReasoningBlock, StopReason, ToolCall,
@@ -6,16 +7,17 @@ use crate::conversation::{
 
 #[derive(Clone, Debug, Default)]
 pub struct ResponseBuilder {
-    /// the reader's block number, what there is of the block
+    /// block number, content so far
     blocks: Vec<(u32, Content)>,
     stop: StopReason,
-    called: bool,
-    /// text and arguments have gone to the client already
+    has_call: bool,
+    /// text and arguments were already sent to the client
     only_reasoning: bool,
 }
 
 impl ResponseBuilder {
-    /// Keeps only what is needed once a stream is over: why it ended, which calls there were, and the thoughts.
+    /// Builder that keeps only what is needed after a stream: stop reason, calls without arguments,
+    /// and reasoning.
     pub fn reasoning_only() -> ResponseBuilder {
         ResponseBuilder {
             only_reasoning: true,
@@ -27,16 +29,16 @@ impl ResponseBuilder {
         let only_reasoning = self.only_reasoning;
         match event {
             OutputEvent::Open { block, block_kind } => {
-                self.called |= matches!(block_kind, BlockKind::Call { .. });
-                self.blocks.push((*block, begun(block_kind)));
+                self.has_call |= matches!(block_kind, BlockKind::Call { .. });
+                self.blocks.push((*block, empty_content(block_kind)));
             }
             OutputEvent::Delta { block, text } => {
                 match self
                     .block(*block)
                     .filter(|content| !only_reasoning || matches!(content, Content::Reasoning(_)))
                 {
-                    Some(Content::Text(so_far)) => so_far.push_str(text),
-                    Some(Content::Reasoning(reasoned)) => reasoned.text.push_str(text),
+                    Some(Content::Text(content)) => content.push_str(text),
+                    Some(Content::Reasoning(reasoning)) => reasoning.text.push_str(text),
                     Some(Content::ToolCall(call)) => call.arguments.push_str(text),
                     _ => {}
                 }
@@ -45,8 +47,8 @@ impl ResponseBuilder {
                 block,
                 provider_state,
             } => match self.block(*block) {
-                Some(Content::Reasoning(reasoned)) => {
-                    reasoned.provider_state = Some(provider_state.clone())
+                Some(Content::Reasoning(reasoning)) => {
+                    reasoning.provider_state = Some(provider_state.clone())
                 }
                 Some(Content::ToolCall(call)) => call.provider_state = Some(provider_state.clone()),
                 _ => {}
@@ -56,12 +58,12 @@ impl ResponseBuilder {
         }
     }
 
-    /// The answer: blocks in which nothing was said are left out, calls always stand.
+    /// Response without its empty blocks; calls are always kept.
     pub fn build(self) -> ChatResponse {
-        let said = |content: &Content| match content {
+        let has_content = |content: &Content| match content {
             Content::Text(text) => !text.is_empty(),
-            Content::Reasoning(reasoned) => {
-                !reasoned.text.is_empty() || reasoned.provider_state.is_some()
+            Content::Reasoning(reasoning) => {
+                !reasoning.text.is_empty() || reasoning.provider_state.is_some()
             }
             _ => true,
         };
@@ -69,18 +71,18 @@ impl ResponseBuilder {
             .blocks
             .into_iter()
             .map(|(_, content)| content)
-            .filter(said)
+            .filter(has_content)
             .map(Into::into)
             .collect();
         ChatResponse {
             blocks,
-            stop: self.stop.with_calls(self.called),
+            stop: self.stop.with_calls(self.has_call),
         }
     }
 
-    /// Why the answer ends, as far as it is known.
+    /// Stop reason as far as it is known.
     pub fn stop(&self) -> StopReason {
-        self.stop.clone().with_calls(self.called)
+        self.stop.clone().with_calls(self.has_call)
     }
 
     fn block(&mut self, number: u32) -> Option<&mut Content> {
@@ -92,7 +94,7 @@ impl ResponseBuilder {
     }
 }
 
-fn begun(block_kind: &BlockKind) -> Content {
+fn empty_content(block_kind: &BlockKind) -> Content {
     match block_kind {
         BlockKind::Text => Content::Text(String::new()),
         BlockKind::Reasoning => Content::Reasoning(ReasoningBlock::default()),
@@ -109,7 +111,7 @@ fn begun(block_kind: &BlockKind) -> Content {
 mod tests {
     use super::*;
 
-    fn piece(block: u32, text: &str) -> OutputEvent {
+    fn delta(block: u32, text: &str) -> OutputEvent {
         OutputEvent::Delta {
             block,
             text: text.into(),
@@ -117,8 +119,8 @@ mod tests {
     }
 
     #[test]
-    fn blocks_that_are_open_side_by_side_are_told_apart() {
-        let mut fold = ResponseBuilder::default();
+    fn response_builder_separates_concurrent_blocks() {
+        let mut builder = ResponseBuilder::default();
         let call = |id: &str| BlockKind::Call {
             id: id.into(),
             name: "f".into(),
@@ -136,18 +138,18 @@ mod tests {
                 block: 2,
                 block_kind: call("b"),
             },
-            piece(2, "{\"x\""),
-            piece(1, "{"),
-            piece(2, ":1}"),
-            piece(1, "}"),
-            piece(9, "nobody's"),
+            delta(2, "{\"x\""),
+            delta(1, "{"),
+            delta(2, ":1}"),
+            delta(1, "}"),
+            delta(9, "of an unknown block"),
             OutputEvent::Stop(StopReason::End),
         ] {
-            fold.add(&event);
+            builder.add(&event);
         }
-        let answer = fold.build();
-        assert_eq!(answer.stop, StopReason::Tool);
-        let calls: Vec<&str> = answer
+        let response = builder.build();
+        assert_eq!(response.stop, StopReason::Tool);
+        let calls: Vec<&str> = response
             .blocks
             .iter()
             .map(|block| match &block.content {
@@ -155,15 +157,15 @@ mod tests {
                 _ => "not a call",
             })
             .collect();
-        assert_eq!(calls, ["{}", "{\"x\":1}"], "and the empty text is gone");
+        assert_eq!(calls, ["{}", "{\"x\":1}"], "without the empty text");
     }
 
     #[test]
-    fn without_a_call_there_is_no_tool_stop() {
-        let mut fold = ResponseBuilder::default();
-        fold.add(&OutputEvent::Stop(StopReason::Tool));
-        assert_eq!(fold.stop(), StopReason::End);
-        fold.add(&OutputEvent::Stop(StopReason::Length));
-        assert_eq!(fold.build().stop, StopReason::Length);
+    fn response_builder_without_a_call_never_stops_with_tool() {
+        let mut builder = ResponseBuilder::default();
+        builder.add(&OutputEvent::Stop(StopReason::Tool));
+        assert_eq!(builder.stop(), StopReason::End);
+        builder.add(&OutputEvent::Stop(StopReason::Length));
+        assert_eq!(builder.build().stop, StopReason::Length);
     }
 }

@@ -1,28 +1,28 @@
-//! Why an answer ended (shared by all dialects: WIRE.md 2.11).
+//! Canonical stop reason of a response. Failed responses have none: they must be errors.
 
-/// The hub's word for it; errors are no stop but an error.
+/// Reason for the end of a response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum StopReason {
     #[default]
     End,
-    /// a stop text was met; which, where the upstream says it
+    /// a stop sequence matched; its text, if the upstream reports it
     Sequence(Option<String>),
     /// the output cap
     Length,
     Tool,
-    /// refused, filtered, guardrail, a blocked prompt
+    /// model refusal, content filter, guardrail or blocked prompt
     Filtered,
     ContextWindow,
-    /// the vendor asks to be called again with what there is
+    /// the vendor requests another call to continue the turn
     Pause,
 }
 
 impl StopReason {
-    /// With what was seen of the answer: a call means `tool` whatever the upstream says of the end, and without one there is no
-    /// `tool`. Length, filters and the like stand: the call may be cut off.
+    /// Reason corrected by the content: a normal end with a call is `Tool`, and `Tool` without a
+    /// call is a normal end. Other reasons stay, because the call can be truncated.
     #[must_use]
-    pub fn with_calls(self, called: bool) -> StopReason {
-        match (self, called) {
+    pub fn with_calls(self, has_call: bool) -> StopReason {
+        match (self, has_call) {
             (StopReason::End, true) => StopReason::Tool,
             (StopReason::Tool, false) => StopReason::End,
             (stop, _) => stop,

@@ -1,5 +1,6 @@
-//! Names and ids that fit where they are sent: a vendor may take fewer letters than the client used. Shortened names are
-//! remembered for the length of a call, so that the client sees its own again.
+//! Tool names and call ids within an upstream's rules, which can allow fewer characters than the
+//! client used. Replaced names are kept for one call: the client must never see a name that it did
+//! not send.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -8,18 +9,20 @@ use sha2::{Digest, Sha256};
 
 use crate::conversation::{ChatRequest, Content, IdRule, NameRule, ToolChoice};
 
-/// The tools of one request: the client's names and those that are sent.
+/// Client names of a request's tools, and the names sent upstream.
 #[derive(Clone, Debug, Default)]
 pub struct ToolNames {
+    /// by client name
     sent: HashMap<String, String>,
+    /// by sent name
     original: HashMap<String, String>,
 }
 
 impl ToolNames {
-    /// Gathers every tool name that an ask holds and does not fit.
-    pub fn of(ask: &ChatRequest, rule: NameRule) -> ToolNames {
+    /// Replacements for all tool names of a request that violate the rule.
+    pub fn of(request: &ChatRequest, rule: NameRule) -> ToolNames {
         let mut names = ToolNames::default();
-        let calls = ask
+        let calls = request
             .turns
             .iter()
             .flat_map(|turn| &turn.blocks)
@@ -28,11 +31,11 @@ impl ToolNames {
                 Content::ToolResult(result) => result.name.as_deref(),
                 _ => None,
             });
-        let chosen = match &ask.tool_choice {
+        let chosen = match &request.tool_choice {
             ToolChoice::Named(name) => Some(name.as_str()),
             _ => None,
         };
-        for name in ask
+        for name in request
             .tools
             .iter()
             .map(|tool| tool.name.as_str())
@@ -45,20 +48,20 @@ impl ToolNames {
     }
 
     fn add(&mut self, name: &str, rule: NameRule) {
-        if rule.fits(name) || self.sent.contains_key(name) {
+        if rule.allows(name) || self.sent.contains_key(name) {
             return;
         }
-        let fitting = rule.fitting(name);
-        self.original.insert(fitting.clone(), name.to_owned());
-        self.sent.insert(name.to_owned(), fitting);
+        let replacement = rule.replacement(name);
+        self.original.insert(replacement.clone(), name.to_owned());
+        self.sent.insert(name.to_owned(), replacement);
     }
 
-    /// The name as it is sent upstream.
+    /// Name sent upstream.
     pub fn sent<'n>(&'n self, name: &'n str) -> &'n str {
         self.sent.get(name).map_or(name, String::as_str)
     }
 
-    /// The client's name of a tool that the upstream calls.
+    /// Client's name of a tool that the upstream calls.
     pub fn original<'n>(&'n self, name: &'n str) -> &'n str {
         self.original.get(name).map_or(name, String::as_str)
     }
@@ -69,48 +72,55 @@ impl ToolNames {
 }
 
 impl NameRule {
-    fn takes(self, letter: char) -> bool {
+    fn allows_char(self, letter: char) -> bool {
         letter.is_ascii_alphanumeric() || letter == '_' || self.also.contains(letter)
     }
 
-    fn fits(self, name: &str) -> bool {
-        let begins = !self.begins_with_letter
+    fn allows(self, name: &str) -> bool {
+        let has_valid_start = !self.begins_with_letter
             || name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
         !name.is_empty()
             && name.len() <= self.max
-            && begins
-            && name.chars().all(|letter| self.takes(letter))
+            && has_valid_start
+            && name.chars().all(|letter| self.allows_char(letter))
     }
 
-    /// The beginning of the name and a fingerprint of the whole: equal names stay equal, different ones different.
-    fn fitting(self, name: &str) -> String {
-        let mark = fingerprint(name, 8);
-        let room = self.max.saturating_sub(mark.len() + 1);
-        let mut kept: String = name
+    /// Prefix of the name and a fingerprint of all of it: equal names stay equal, different ones
+    /// different.
+    fn replacement(self, name: &str) -> String {
+        let fingerprint = fingerprint(name, 8);
+        let prefix_max = self.max.saturating_sub(fingerprint.len() + 1);
+        let mut prefix: String = name
             .chars()
-            .map(|letter| if self.takes(letter) { letter } else { '_' })
-            .take(room)
+            .map(|letter| {
+                if self.allows_char(letter) {
+                    letter
+                } else {
+                    '_'
+                }
+            })
+            .take(prefix_max)
             .collect();
         if self.begins_with_letter
-            && !kept.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+            && !prefix.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
         {
-            kept.insert(0, '_');
-            kept.truncate(room);
+            prefix.insert(0, '_');
+            prefix.truncate(prefix_max);
         }
-        format!("{kept}_{mark}")
+        format!("{prefix}_{fingerprint}")
     }
 }
 
-/// The id of a call as an upstream takes it. The same id always becomes the same, so call and result stay together.
+/// Call id within the upstream's rule. Equal ids stay equal, so that call and result match.
 pub fn fit_call_id(id: &str, rule: IdRule) -> Cow<'_, str> {
-    let takes = |letter: char| letter.is_ascii_alphanumeric() || rule.also.contains(letter);
-    if !id.is_empty() && id.len() >= rule.min && id.len() <= rule.max && id.chars().all(takes) {
+    let allows = |letter: char| letter.is_ascii_alphanumeric() || rule.also.contains(letter);
+    if !id.is_empty() && id.len() >= rule.min && id.len() <= rule.max && id.chars().all(allows) {
         return Cow::Borrowed(id);
     }
     Cow::Owned(fingerprint(id, rule.max.min(24)))
 }
 
-/// So many hexadecimal digits of the text's hash.
+/// First hexadecimal digits of the text's hash.
 fn fingerprint(text: &str, digits: usize) -> String {
     let hash = Sha256::digest(text.as_bytes());
     let mut hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -130,7 +140,7 @@ mod tests {
     };
 
     #[test]
-    fn u09_long_names_are_shortened_and_come_back() {
+    fn u09_long_tool_names_are_replaced_and_restored() {
         let long = format!("mcp__server__{}", "x".repeat(100));
         let other = format!("{long}y");
         let tool = |name: &str| Tool {
@@ -140,22 +150,22 @@ mod tests {
             strict: None,
             cache: None,
         };
-        let ask = ChatRequest {
-            tools: vec![tool(&long), tool(&other), tool("fits"), tool("9 né")],
+        let request = ChatRequest {
+            tools: vec![tool(&long), tool(&other), tool("valid"), tool("9 né")],
             ..ChatRequest::default()
         };
-        let names = ToolNames::of(&ask, RULE);
-        for name in [long.as_str(), &other, "fits", "9 né"] {
+        let names = ToolNames::of(&request, RULE);
+        for name in [long.as_str(), &other, "valid", "9 né"] {
             let sent = names.sent(name);
-            assert!(RULE.fits(sent), "{sent}");
+            assert!(RULE.allows(sent), "{sent}");
             assert_eq!(names.original(sent), name);
         }
         assert_ne!(names.sent(&long), names.sent(&other));
-        assert_eq!(names.sent("fits"), "fits");
+        assert_eq!(names.sent("valid"), "valid");
     }
 
     #[test]
-    fn ids_that_do_not_fit_become_the_same_fitting_one() {
+    fn invalid_call_id_always_gets_the_same_replacement() {
         let rule = IdRule {
             min: 9,
             max: 9,

@@ -1,33 +1,34 @@
-//! Brings the turns of an ask into the one order that every vendor takes: no two turns of one role in a row, and after calls
-//! of tools one user turn that begins with all their results, in the order of the calls. A result that is missing gets an
-//! error in its place; one that nobody asked for becomes text. Nothing else moves (it would break the vendor's cache of the beginning).
+//! Orders the turns of a request as all vendors accept them: no two turns of one role in a row, and
+//! after tool calls one user turn that begins with all results, in call order. A missing result
+//! becomes an error, a result without a call becomes text. Must never move anything else: that
+//! would invalidate the vendor's prompt cache.
 
 use crate::conversation::{ChatRequest, Content, ContentBlock, Role, ToolResult, Turn};
 
-/// What stands where the client gave no result.
-const MISSING: &str = "The tool was not run: no result was given.";
+/// Text in place of a missing tool result.
+const MISSING_RESULT: &str = "The tool was not run: no result was given.";
 
 impl ChatRequest {
-    /// Orders the turns, and fills in the names of the tools that results belong to.
+    /// Orders the turns and completes the tool names of results.
     pub fn order_turns(&mut self) {
-        let mut ordering = TurnOrderer::default();
+        let mut orderer = TurnOrderer::default();
         for turn in std::mem::take(&mut self.turns) {
             match turn.role {
-                Role::Assistant => ordering.assistant(turn),
-                Role::User => ordering.user(turn),
-                Role::System => ordering.system(turn),
+                Role::Assistant => orderer.assistant(turn),
+                Role::User => orderer.user(turn),
+                Role::System => orderer.system(turn),
             }
         }
-        ordering.close();
-        self.turns = ordering.ordered;
+        orderer.close();
+        self.turns = orderer.ordered;
     }
 
-    /// Joins turns of one role that follow each other.
+    /// Joins successive turns of one role.
     pub fn join_turns(&mut self) {
         let mut joined: Vec<Turn> = Vec::with_capacity(self.turns.len());
         for turn in std::mem::take(&mut self.turns) {
             match joined.last_mut() {
-                Some(before) if before.role == turn.role => before.blocks.extend(turn.blocks),
+                Some(previous) if previous.role == turn.role => previous.blocks.extend(turn.blocks),
                 _ => joined.push(turn),
             }
         }
@@ -38,15 +39,15 @@ impl ChatRequest {
 #[derive(Default)]
 struct TurnOrderer {
     ordered: Vec<Turn>,
-    /// the calls of the last assistant turn: what each was, and its result
-    calls: Vec<Call>,
-    /// what the user said beside the results
+    /// calls of the last assistant turn, with their results
+    calls: Vec<PendingCall>,
+    /// user content besides the results
     rest: Vec<ContentBlock>,
-    /// system turns that came before the results were whole
+    /// system turns before the results were complete
     systems: Vec<Turn>,
 }
 
-struct Call {
+struct PendingCall {
     id: String,
     name: String,
     result: Option<ContentBlock>,
@@ -54,28 +55,28 @@ struct Call {
 
 impl TurnOrderer {
     fn assistant(&mut self, turn: Turn) {
-        let called = turn.blocks.iter().filter_map(|block| match &block.content {
-            Content::ToolCall(call) => Some(Call {
+        let calls = turn.blocks.iter().filter_map(|block| match &block.content {
+            Content::ToolCall(call) => Some(PendingCall {
                 id: call.id.clone(),
                 name: call.name.clone(),
                 result: None,
             }),
             _ => None,
         });
-        let called: Vec<Call> = called.collect();
-        let unanswered = self.rest.is_empty()
+        let calls: Vec<PendingCall> = calls.collect();
+        let has_no_user_input = self.rest.is_empty()
             && self.systems.is_empty()
             && self.calls.iter().all(|call| call.result.is_none());
         match self.ordered.last_mut() {
-            Some(before) if before.role == Role::Assistant && unanswered => {
-                before.blocks.extend(turn.blocks)
+            Some(previous) if previous.role == Role::Assistant && has_no_user_input => {
+                previous.blocks.extend(turn.blocks)
             }
             _ => {
                 self.close();
                 self.ordered.push(turn);
             }
         }
-        self.calls.extend(called);
+        self.calls.extend(calls);
     }
 
     fn user(&mut self, turn: Turn) {
@@ -85,7 +86,7 @@ impl TurnOrderer {
         if self.calls.is_empty() && !self.rest.is_empty() {
             let blocks = std::mem::take(&mut self.rest);
             match self.ordered.last_mut() {
-                Some(before) if before.role == Role::User => before.blocks.extend(blocks),
+                Some(previous) if previous.role == Role::User => previous.blocks.extend(blocks),
                 _ => self.ordered.push(Turn {
                     role: Role::User,
                     blocks,
@@ -107,7 +108,7 @@ impl TurnOrderer {
                 result.name.get_or_insert_with(|| call.name.clone());
                 call.result = Some(block);
             }
-            // it answers no call of the turn before: only its content is left
+            // no call in the previous turn: only the content is kept
             None => self.rest.append(&mut result.blocks),
         }
     }
@@ -120,12 +121,12 @@ impl TurnOrderer {
         self.ordered.push(turn);
     }
 
-    /// Ends what the last assistant turn began.
+    /// Adds the user turn with the results of the last assistant turn.
     fn close(&mut self) {
-        let results = self
-            .calls
-            .drain(..)
-            .map(|call| call.result.unwrap_or_else(|| missing(&call.id, &call.name)));
+        let results = self.calls.drain(..).map(|call| {
+            call.result
+                .unwrap_or_else(|| missing_result(&call.id, &call.name))
+        });
         let mut blocks: Vec<ContentBlock> = results.collect();
         blocks.append(&mut self.rest);
         if !blocks.is_empty() {
@@ -138,8 +139,8 @@ impl TurnOrderer {
     }
 }
 
-fn missing(id: &str, name: &str) -> ContentBlock {
-    let blocks = vec![Content::Text(MISSING.to_owned()).into()];
+fn missing_result(id: &str, name: &str) -> ContentBlock {
+    let blocks = vec![Content::Text(MISSING_RESULT.to_owned()).into()];
     Content::ToolResult(ToolResult {
         id: id.to_owned(),
         name: Some(name.to_owned()),
@@ -188,13 +189,13 @@ mod tests {
         }
     }
 
-    /// One line per turn: its role, and its blocks.
+    /// One line for each ordered turn: role and blocks.
     fn ordered(turns: Vec<Turn>) -> Vec<String> {
-        let mut ask = ChatRequest {
+        let mut request = ChatRequest {
             turns,
             ..ChatRequest::default()
         };
-        ask.order_turns();
+        request.order_turns();
         let block = |block: &ContentBlock| match &block.content {
             Content::Text(text) => text.clone(),
             Content::ToolCall(call) => format!("call {}", call.id),
@@ -212,11 +213,11 @@ mod tests {
             let blocks: Vec<String> = turn.blocks.iter().map(block).collect();
             format!("{:?}: {}", turn.role, blocks.join(" | "))
         };
-        ask.turns.iter().map(line).collect()
+        request.turns.iter().map(line).collect()
     }
 
     #[test]
-    fn e05_results_of_a_turn_are_one_user_turn_in_the_order_of_the_calls_before_any_text() {
+    fn e05_tool_results_are_one_user_turn_in_call_order_before_text() {
         let turns = vec![
             text(Role::User, "go"),
             call("a"),
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_result_is_an_error_and_one_that_nobody_asked_for_is_text() {
+    fn missing_tool_result_is_an_error_and_unexpected_result_is_text() {
         let turns = vec![
             call("a"),
             call("b"),
@@ -250,15 +251,15 @@ mod tests {
             ordered(turns),
             [
                 "Assistant: call a | call b".to_owned(),
-                format!("User: tool_a {MISSING}! | tool_b of b | of c"),
+                format!("User: tool_a {MISSING_RESULT}! | tool_b of b | of c"),
                 "Assistant: so | call d".to_owned(),
-                format!("User: tool_d {MISSING}!"),
+                format!("User: tool_d {MISSING_RESULT}!"),
             ]
         );
     }
 
     #[test]
-    fn a_system_turn_keeps_its_place_but_never_between_a_call_and_its_result() {
+    fn system_turn_keeps_its_position_except_between_call_and_result() {
         let turns = vec![
             text(Role::System, "first"),
             text(Role::User, "go"),
