@@ -95,7 +95,7 @@ impl Row {
     }
 }
 
-/// Row as row in the file. Fields priced in units other than tokens are ignored.
+/// Row as stored in the file. Fields priced in units other than tokens are ignored.
 #[derive(Deserialize)]
 struct SheetRow {
     provider: String,

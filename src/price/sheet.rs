@@ -1,5 +1,5 @@
 //! Price sheet: finds the row of a vendor's model. Parsed once from JSON, then immutable. Must
-//! never return the price of another snapshot date.
+//! never return the price of another date for a dated name.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 //! Google Gemini: its own `generateContent`, with the model in the URL; embedded prices. The
-//! generation determines how reasoning is requested and if signatures must be returned.
+//! generation determines how reasoning is requested and whether signatures must be returned.
 
 use super::{BaseUrl, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
 use crate::conversation::{Capabilities, Effort, NameRule, ReasoningStyle, SystemTurns};

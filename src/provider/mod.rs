@@ -55,13 +55,13 @@ pub struct Preset {
     /// calls without a credential fail
     pub needs_key: bool,
     pub endpoints: &'static [Endpoint],
-    /// price unless the configuration sets one
+    /// default of the provider's `price`
     pub price: PriceRule,
     /// field for the output cap of a chat request that names none
     pub output_cap_member: &'static str,
     /// a chat stream reports usage only with `stream_options.include_usage`
     pub stream_usage_opt_in: bool,
-    /// unless the configuration sets it
+    /// default of the provider's `on_disconnect`
     pub on_disconnect: OnDisconnect,
     /// trust a reported zero; otherwise usage is estimated
     pub zero_usage_is_real: bool,

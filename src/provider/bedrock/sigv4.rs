@@ -163,8 +163,8 @@ mod tests {
 
     use super::*;
 
-    /// Generated with botocore's signer: `python tests/sdk/sigv4.py >
-    /// tests/golden/bedrock/sigv4.json`.
+    /// Generated with botocore's signer:
+    /// `python tests/sdk/sigv4.py > tests/golden/bedrock/sigv4.json`.
     const VECTORS: &str = include_str!("../../../tests/golden/bedrock/sigv4.json");
 
     #[derive(Deserialize)]
