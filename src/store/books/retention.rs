@@ -1,5 +1,5 @@
 //! Retention: deletes old usage records with their index rows and corrections, refusals, roll-ups, and the balances of windows that
-//! ended before the first cutoffs request, in slices of at most 2,000 rows per transaction. The cost of a deleted record stays in its
+//! ended before the first kept request, in slices of at most 2,000 rows per transaction. The cost of a deleted record stays in its
 //! roll-ups and balances (`carried`), so that reports, budgets and verification remain exact.
 
 use std::collections::BTreeMap;
@@ -159,7 +159,7 @@ fn delete_requests(
     Ok(rows)
 }
 
-/// Oldest records before the cutoff. A record admitted later than its id says may belong to a cutoffs day and is left.
+/// Oldest records before the cutoff. A record admitted later than its id says may belong to a kept day and is left.
 fn old_records(
     transaction: &WriteTransaction,
     before_ms: u64,
