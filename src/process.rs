@@ -328,7 +328,7 @@ fn control(
         .with_retention(config.retention)
         .with_catalogue(catalogue)
         .with_memory(memory)
-        .with_waits_ms(config.admission_wait_ms_max())
+        .with_admission_wait_ms(config.admission_wait_ms_max())
 }
 
 fn bind(config: &Config) -> Result<Sockets, StartError> {

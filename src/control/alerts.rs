@@ -1,5 +1,5 @@
-//! What budgets have to say: written down once, in the log and with its audit event, and then sent to the webhook. No call
-//! waits for it; what could not be sent at a stop or a crash is sent after the next start.
+//! Budget alerts: each is logged, stored once with its audit event, and then sent to the webhook. No call waits for it; alerts
+//! that were not sent before a shutdown or crash are sent after the next start.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::auth::role::Actor;
 use crate::config::{AlertConfig, Webhook};
-use crate::control::{Control, beside};
+use crate::control::plane::{Control, blocking};
 use crate::domain::alert::Alert;
 use crate::domain::api_error::ApiError;
 use crate::domain::budget::Owner;
@@ -20,143 +20,146 @@ use crate::domain::zone::Zone;
 use crate::store::{AuditEvent, UndeliveredAlert};
 use crate::upstream::{Client, OutgoingRequest};
 
-/// Alerts that may wait to be written down.
-const WAITING_MAX: usize = 1_024;
-/// Messages that are read at once to be sent.
-const READ_AT_ONCE: usize = 64;
-/// How often it is looked whether an alert found no place to wait.
-const LOOK: Duration = Duration::from_secs(1);
-/// After what cannot be written; it is tried again.
-const RETRY: Duration = Duration::from_secs(1);
-/// Before the second and before the third try to send a message; after it, it is given up.
-const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
-const SIGNATURE: &str = "x-gatekeeper-signature";
+/// Alerts that may wait to be stored.
+const QUEUE_MAX: usize = 1_024;
+/// Messages read at once for sending.
+const BATCH: usize = 64;
+/// Interval at which alerts that found the queue full are collected.
+const COLLECT_INTERVAL: Duration = Duration::from_secs(1);
+/// Pause after a failed read or write of the books.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// Pauses before the second and the third attempt to send a message; then it is given up.
+const ATTEMPT_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
+const SIGNATURE_HEADER: &str = "x-gatekeeper-signature";
 
-/// The two who see to alerts: one writes them down, one sends them.
+/// Background task that stores alerts and sends them to the webhook.
 pub struct Alerts {
     control: Control,
-    arriving: mpsc::Receiver<Alert>,
+    queue: mpsc::Receiver<Alert>,
     webhook: Option<Webhook>,
     client: Client,
 }
 
 impl Alerts {
-    /// The way in for those who have alerts. What budgets had left unsaid when the process ended is in it already.
+    /// Returns the task and the sender for new alerts. Alerts that were due when the process last ended are queued already.
     pub fn open(
         control: &Control,
         config: AlertConfig,
         client: Client,
     ) -> (Alerts, mpsc::Sender<Alert>) {
-        let (told, arriving) = mpsc::channel(WAITING_MAX);
+        let (sender, queue) = mpsc::channel(QUEUE_MAX);
         control.ledger.set_threshold(config.threshold_percent);
         for alert in control.ledger.alerts_due(control.now_ms()) {
-            if let Err(untold) = told.try_send(alert) {
-                control.ledger.requeue(&untold.into_inner());
+            if let Err(unsent) = sender.try_send(alert) {
+                control.ledger.requeue(&unsent.into_inner());
             }
         }
         (
             Alerts {
                 control: control.clone(),
-                arriving,
+                queue,
                 webhook: config.webhook,
                 client,
             },
-            told,
+            sender,
         )
     }
 
-    /// Runs until it is told to end; then writes down what has arrived and leaves the rest of the sending for another day.
-    pub(super) async fn run(self, mut told: watch::Receiver<bool>) {
-        let written = Arc::new(Notify::new());
-        // of what was not sent before the last end
-        written.notify_one();
+    /// Runs until shutdown, then stores the queued alerts; unsent ones are sent after the next start.
+    pub(super) async fn run(self, mut shutdown: watch::Receiver<bool>) {
+        let stored = Arc::new(Notify::new());
+        // alerts of an earlier run may still be unsent
+        stored.notify_one();
         let Alerts {
             control,
-            mut arriving,
+            mut queue,
             webhook,
             client,
         } = self;
-        let wanted = webhook.is_some();
+        let is_delivered = webhook.is_some();
         let sending = async {
             match &webhook {
-                Some(webhook) => send_all(&control, &client, webhook, &written).await,
+                Some(webhook) => send_all(&control, &client, webhook, &stored).await,
                 None => std::future::pending().await,
             }
         };
-        let writing = async {
-            let mut look = tokio::time::interval(LOOK);
+        let storing = async {
+            let mut collect = tokio::time::interval(COLLECT_INTERVAL);
             loop {
-                // what found no place to wait, and what was booked late, is asked for
+                // alerts that found the queue full or were booked late are collected from the ledger
                 let alerts = tokio::select! {
-                    arrived = arriving.recv() => match arrived {
+                    received = queue.recv() => match received {
                         Some(alert) => vec![alert],
                         None => return,
                     },
-                    _ = look.tick() => control.ledger.alerts_pending(control.now_ms()),
+                    _ = collect.tick() => control.ledger.alerts_pending(control.now_ms()),
                 };
                 for alert in alerts {
-                    write_down(&control, &alert, wanted).await;
-                    written.notify_one();
+                    store_with_retry(&control, &alert, is_delivered).await;
+                    stored.notify_one();
                 }
             }
         };
         tokio::select! {
             biased;
-            _ = told.wait_for(|ends| *ends) => {}
+            _ = shutdown.wait_for(|is_shutdown| *is_shutdown) => {}
             () = sending => {}
-            () = writing => {}
+            () = storing => {}
         }
-        arriving.close();
-        while let Ok(alert) = arriving.try_recv() {
-            say(&control, &alert);
-            let last = note(&control, &alert, wanted).await;
-            last.unwrap_or_else(|problem| {
-                tracing::error!("an alert cannot be written down before the end: {problem}")
-            });
-        }
-    }
-}
-
-/// Tries until the books take it; nothing is told that is not written.
-async fn write_down(control: &Control, alert: &Alert, wanted: bool) {
-    say(control, alert);
-    let mut said = false;
-    while let Err(problem) = note(control, alert, wanted).await {
-        if !std::mem::replace(&mut said, true) {
-            tracing::error!(
-                "an alert of {} cannot be written down and is tried again: {problem}",
-                alert.budget.id
+        queue.close();
+        while let Ok(alert) = queue.try_recv() {
+            log_alert(&control, &alert);
+            let result = store_alert(&control, &alert, is_delivered).await;
+            result.unwrap_or_else(
+                |error| tracing::error!(budget = %alert.budget.id, %error, "failed to store an alert before shutdown"),
             );
         }
-        tokio::time::sleep(RETRY).await;
     }
 }
 
-/// In the process's log, before it is in the books: a crash between the two tells it twice rather than never.
-fn say(control: &Control, alert: &Alert) {
-    tracing::warn!(budget = %alert.budget.id, percent = alert.percent(), "{}: {}", alert.kind.as_str(), message(control, alert));
+/// Retries until the books take the alert; an alert is never sent before it is stored.
+async fn store_with_retry(control: &Control, alert: &Alert, is_delivered: bool) {
+    log_alert(control, alert);
+    let mut is_logged = false;
+    while let Err(error) = store_alert(control, alert, is_delivered).await {
+        if !std::mem::replace(&mut is_logged, true) {
+            tracing::error!(budget = %alert.budget.id, %error, "failed to store an alert; retrying");
+        }
+        tokio::time::sleep(RETRY_PAUSE).await;
+    }
 }
 
-/// One alert into the books and the audit log.
-async fn note(control: &Control, alert: &Alert, wanted: bool) -> Result<(), ApiError> {
-    let (noted, detail) = (alert.clone(), message(control, alert));
-    let written = control.store.write(move |books| {
-        if !books.record_alert(&noted, if wanted { &detail } else { "" })? {
+/// Writes the alert to the process log, before it is stored: a crash between the two logs it twice rather than never.
+fn log_alert(control: &Control, alert: &Alert) {
+    tracing::warn!(
+        event = alert.kind.as_str(),
+        budget = %alert.budget.id,
+        percent = alert.percent(),
+        alert = message(control, alert),
+        "budget alert"
+    );
+}
+
+/// Stores the alert, once, with its audit event; for the webhook too if it `is_delivered` to one.
+async fn store_alert(control: &Control, alert: &Alert, is_delivered: bool) -> Result<(), ApiError> {
+    let (alert, detail) = (alert.clone(), message(control, alert));
+    let write = control.store.write(move |books| {
+        if !books.record_alert(&alert, if is_delivered { &detail } else { "" })? {
             return Ok::<(), ApiError>(());
         }
         books.append_audit(&AuditEvent {
-            at_ms: noted.at_ms,
+            at_ms: alert.at_ms,
             actor: Actor::Process.to_string(),
-            action: noted.kind.as_str(),
-            subject: noted.budget.id.to_string(),
+            action: alert.kind.as_str(),
+            subject: alert.budget.id.to_string(),
             detail,
         })?;
         Ok(())
     });
-    written.await
+    write.await
 }
 
-/// The form in which the audit log keeps it and the webhook gets it.
+/// JSON message of an alert, for the audit log and the webhook.
 fn message(control: &Control, alert: &Alert) -> String {
     let (budget, window) = (&alert.budget, alert.window);
     let directory = control.directory();
@@ -201,59 +204,53 @@ fn rfc3339(at_ms: u64) -> String {
     Zone::utc().rfc3339(at_ms)
 }
 
-/// Sends what is written down, one after the other, whenever there may be something.
-async fn send_all(control: &Control, client: &Client, webhook: &Webhook, written: &Notify) {
+/// Sends stored alerts in order, whenever one was stored.
+async fn send_all(control: &Control, client: &Client, webhook: &Webhook, stored: &Notify) {
     loop {
-        written.notified().await;
-        while let Some(untaken) = untaken(control).await {
-            for message in untaken {
-                send(client, webhook, &message).await;
-                taken(control, message).await;
+        stored.notified().await;
+        while let Some(alerts) = undelivered(control).await {
+            for alert in alerts {
+                send(client, webhook, &alert).await;
+                mark_delivered(control, alert).await;
             }
         }
     }
 }
 
-/// What is to be sent; `None` where there is nothing.
-async fn untaken(control: &Control) -> Option<Vec<UndeliveredAlert>> {
+/// Stored alerts still to be sent; `None` if there are none.
+async fn undelivered(control: &Control) -> Option<Vec<UndeliveredAlert>> {
     loop {
         let store = control.store.clone();
-        match blocking(move || store.undelivered_alerts(READ_AT_ONCE)).await {
-            Ok(untaken) => return Some(untaken).filter(|untaken| !untaken.is_empty()),
-            Err(problem) => {
-                tracing::debug!("the alerts cannot be read and are looked for again: {problem}")
-            }
+        match blocking(move || store.undelivered_alerts(BATCH)).await {
+            Ok(alerts) => return Some(alerts).filter(|alerts| !alerts.is_empty()),
+            Err(error) => tracing::debug!(%error, "failed to read stored alerts; retrying"),
         }
-        tokio::time::sleep(RETRY).await;
+        tokio::time::sleep(RETRY_PAUSE).await;
     }
 }
 
-/// Three tries; each has its deadline.
-async fn send(client: &Client, webhook: &Webhook, message: &UndeliveredAlert) {
-    let mut pauses = PAUSES.into_iter();
-    let mut tries = 1;
+/// Tries three times, each time with its own deadline.
+async fn send(client: &Client, webhook: &Webhook, alert: &UndeliveredAlert) {
+    let mut pauses = ATTEMPT_PAUSES.into_iter();
+    let mut attempts = 1;
     loop {
-        let why = match posted(client, webhook, &message.message).await {
-            Ok(()) => return,
-            Err(why) => why,
-        };
-        let Some(pause) = pauses.next() else {
-            tracing::error!(
-                "the webhook did not take an alert of {} in {tries} tries: {why}",
-                message.charge.budget
-            );
+        let budget = alert.charge.budget;
+        let Err(error) = post(client, webhook, &alert.message).await else {
             return;
         };
-        tracing::warn!(
-            "the webhook did not take an alert of {}: {why}; next try in {pause:?}",
-            message.charge.budget
-        );
+        let Some(pause) = pauses.next() else {
+            tracing::error!(%budget, attempts, error, "failed to send an alert to the webhook; giving up");
+            return;
+        };
+        let retry_ms = pause.as_millis() as u64;
+        tracing::warn!(%budget, error, retry_ms, "failed to send an alert to the webhook; retrying");
         tokio::time::sleep(pause).await;
-        tries += 1;
+        attempts += 1;
     }
 }
 
-async fn posted(client: &Client, webhook: &Webhook, message: &str) -> Result<(), String> {
+/// `Err`: reason in words, without the address of the webhook.
+async fn post(client: &Client, webhook: &Webhook, message: &str) -> Result<(), String> {
     let signature = webhook
         .secret
         .as_ref()
@@ -262,7 +259,11 @@ async fn posted(client: &Client, webhook: &Webhook, message: &str) -> Result<(),
         ("content-type", "application/json"),
         ("user-agent", "gatekeeper"),
     ];
-    headers.extend(signature.as_deref().map(|signature| (SIGNATURE, signature)));
+    headers.extend(
+        signature
+            .as_deref()
+            .map(|signature| (SIGNATURE_HEADER, signature)),
+    );
     let body = Bytes::copy_from_slice(message.as_bytes());
     let outgoing = OutgoingRequest {
         url: webhook.url.expose(),
@@ -272,8 +273,8 @@ async fn posted(client: &Client, webhook: &Webhook, message: &str) -> Result<(),
     };
     match client.post(outgoing, |_| false).await {
         Ok(answer) if (200..300).contains(&answer.status) => Ok(()),
-        Ok(answer) => Err(format!("it answered {}", answer.status)),
-        Err(failed) => Err(failed.to_string()),
+        Ok(answer) => Err(format!("status {}", answer.status)),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -293,21 +294,20 @@ fn signature(secret: &Secret, message: &str) -> String {
         })
 }
 
-/// Taken or given up: it is not sent again.
-async fn taken(control: &Control, message: UndeliveredAlert) {
+/// Marks a sent or given-up alert, so that it is not sent again.
+async fn mark_delivered(control: &Control, alert: UndeliveredAlert) {
     loop {
-        let done = message.clone();
-        match control
-            .store
-            .write(move |books| books.mark_alert_delivered(&done).map_err(ApiError::from))
-            .await
-        {
+        let delivered = alert.clone();
+        let write = control.store.write(move |books| {
+            books
+                .mark_alert_delivered(&delivered)
+                .map_err(ApiError::from)
+        });
+        match write.await {
             Ok(()) => return,
-            Err(problem) => {
-                tracing::debug!("a sent alert cannot be noted and is tried again: {problem}")
-            }
+            Err(error) => tracing::debug!(%error, "failed to mark an alert as sent; retrying"),
         }
-        tokio::time::sleep(RETRY).await;
+        tokio::time::sleep(RETRY_PAUSE).await;
     }
 }
 
@@ -316,7 +316,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signature_is_the_hmac_of_the_body() {
+    fn signature_is_hmac_sha256_of_the_body() {
         // RFC 4231, test case 2
         let signed = signature(&Secret::new("Jefe"), "what do ya want for nothing?");
         assert_eq!(

@@ -1,36 +1,40 @@
-//! What runs beside requests: begun before the first is taken, ended and waited for before the books are closed.
+//! Background tasks of the instance: started before the first request, stopped and awaited before the books close.
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::control::alerts::Alerts;
-use crate::control::{Control, clock, retention, unlogged_endings};
+use crate::control::plane::Control;
+use crate::control::{clock, retention, unlogged_endings};
 
-/// The background tasks, and the word that ends them.
+/// Running background tasks and their shutdown signal.
 pub struct BackgroundTasks {
-    ends: watch::Sender<bool>,
+    shutdown: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
 
 impl BackgroundTasks {
     pub async fn start(control: &Control, alerts: Alerts) -> BackgroundTasks {
-        clock::note(control).await;
-        let (ends, told) = watch::channel(false);
+        clock::store_time(control).await;
+        let (shutdown, receiver) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        tasks.spawn(clock::watch(control.clone(), told.clone()));
-        tasks.spawn(retention::keep(control.clone(), told.clone()));
-        tasks.spawn(unlogged_endings::book(control.ledger.clone(), told.clone()));
-        // its client belongs to this thread
-        tasks.spawn_local(alerts.run(told));
-        BackgroundTasks { ends, tasks }
+        tasks.spawn(clock::watch(control.clone(), receiver.clone()));
+        tasks.spawn(retention::run(control.clone(), receiver.clone()));
+        tasks.spawn(unlogged_endings::log(
+            control.ledger.clone(),
+            receiver.clone(),
+        ));
+        // its HTTP client belongs to this thread
+        tasks.spawn_local(alerts.run(receiver));
+        BackgroundTasks { shutdown, tasks }
     }
 
-    /// Ends every task and waits for it.
+    /// Signals shutdown and waits for every task.
     pub async fn stop(mut self) {
-        self.ends.send_replace(true);
+        self.shutdown.send_replace(true);
         while let Some(ended) = self.tasks.join_next().await {
             if let Err(error) = ended {
-                tracing::error!("a background task broke off: {error}");
+                tracing::error!(%error, "background task failed");
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Budgets of an owner: stores what is wanted, keeping the identity (and so the spend) of what stays. Never keeps a limit
-//! of its own.
+//! Budgets of an owner in the books: replaces them with the wanted ones, keeping the id (and so the spend) of each that counts
+//! the same. The limits in force are the ledger's.
 
 use serde_json::{Map, Value, json};
 
@@ -9,49 +9,49 @@ use crate::domain::budget::{Budget, Owner};
 use crate::domain::id::BudgetId;
 use crate::store::ChangeTransaction;
 
-/// What a change of budgets did.
+/// Budgets of an owner before and after a change.
 pub(super) struct BudgetChanges {
     pub before: Vec<Budget>,
-    pub now: Vec<Budget>,
+    pub after: Vec<Budget>,
 }
 
 impl BudgetChanges {
-    /// Every budget that the ledger must hear of: new, changed or gone.
-    pub fn touched(&self) -> Vec<BudgetId> {
-        let gone = self
+    /// Ids of all budgets that were created, changed or removed.
+    pub fn affected(&self) -> Vec<BudgetId> {
+        let removed = self
             .before
             .iter()
             .map(|budget| budget.id)
-            .filter(|id| self.now.iter().all(|budget| budget.id != *id));
-        self.now
+            .filter(|id| self.after.iter().all(|budget| budget.id != *id));
+        self.after
             .iter()
             .map(|budget| budget.id)
-            .chain(gone)
+            .chain(removed)
             .collect()
     }
 
-    pub fn note(&self, detail: &mut Map<String, Value>) {
+    pub fn add_to_audit(&self, detail: &mut Map<String, Value>) {
         detail.insert(
             "budgets".to_owned(),
-            json!({ "from": audited(&self.before), "to": audited(&self.now) }),
+            json!({ "from": to_audit(&self.before), "to": to_audit(&self.after) }),
         );
     }
 }
 
-/// Makes the owner's budgets those that are wanted, in one transaction.
+/// Replaces the owner's budgets with the wanted ones.
 pub(super) fn rewrite(
     books: &mut ChangeTransaction<'_>,
     owner: Owner,
     wanted: &Budgets,
 ) -> Result<BudgetChanges, ApiError> {
     let before = books.budgets_of(owner)?;
-    let kept = matched(&before, wanted.terms());
+    let kept = match_existing(&before, wanted.terms());
     for budget in &before {
         if !kept.contains(&Some(budget.id)) {
             books.remove_budget(budget.id)?;
         }
     }
-    let mut now = Vec::with_capacity(kept.len());
+    let mut after = Vec::with_capacity(kept.len());
     for (terms, kept) in wanted.terms().iter().zip(kept) {
         let id = match kept {
             Some(id) => id,
@@ -72,34 +72,34 @@ pub(super) fn rewrite(
             model,
         };
         books.put_budget(&budget)?;
-        now.push(budget);
+        after.push(budget);
     }
-    Ok(BudgetChanges { before, now })
+    Ok(BudgetChanges { before, after })
 }
 
-/// Which budget lives on in each of the wanted: one of the same period, model and action, else one of the same period and
-/// model. Those two say what is counted and since when; limit and action may change under a running window.
-fn matched(before: &[Budget], wanted: &[BudgetTerms]) -> Vec<Option<BudgetId>> {
+/// The existing budget that each wanted one continues: same period, model and action, else same period and model. Those two
+/// define what is counted and since when; limit and action may change within a window.
+fn match_existing(before: &[Budget], wanted: &[BudgetTerms]) -> Vec<Option<BudgetId>> {
     let mut kept: Vec<Option<BudgetId>> = vec![None; wanted.len()];
     for same_action in [true, false] {
-        for (place, terms) in wanted.iter().enumerate() {
-            if kept[place].is_some() {
+        for (index, terms) in wanted.iter().enumerate() {
+            if kept[index].is_some() {
                 continue;
             }
-            let alike = |budget: &&Budget| {
+            let matches = |budget: &&Budget| {
                 budget.period == terms.period
                     && budget.model == terms.model
                     && (!same_action || budget.action == terms.action)
                     && !kept.contains(&Some(budget.id))
             };
-            kept[place] = before.iter().find(alike).map(|budget| budget.id);
+            kept[index] = before.iter().find(matches).map(|budget| budget.id);
         }
     }
     kept
 }
 
-/// The form that audit events keep.
-pub(super) fn audited(budgets: &[Budget]) -> Value {
+/// Form in which audit events record budgets.
+pub(super) fn to_audit(budgets: &[Budget]) -> Value {
     let one = |budget: &Budget| {
         json!({
             "id": budget.id.to_string(),
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_that_counts_the_same_keeps_its_identity() {
+    fn budget_with_same_period_and_model_keeps_its_id() {
         let before = [
             budget(1, terms(Period::Monthly, Action::Block, None)),
             budget(2, terms(Period::Monthly, Action::Warn, None)),
@@ -159,18 +159,18 @@ mod tests {
             terms(Period::Daily, Action::Block, None),
         ];
         assert_eq!(
-            matched(&before, &wanted),
+            match_existing(&before, &wanted),
             [Some(BudgetId(3)), Some(BudgetId(2)), None]
         );
     }
 
     #[test]
-    fn no_identity_is_given_twice() {
+    fn budget_id_is_reused_only_once() {
         let before = [budget(1, terms(Period::Total, Action::Block, None))];
         let wanted = [
             terms(Period::Total, Action::Warn, None),
             terms(Period::Total, Action::Block, None),
         ];
-        assert_eq!(matched(&before, &wanted), [None, Some(BudgetId(1))]);
+        assert_eq!(match_existing(&before, &wanted), [None, Some(BudgetId(1))]);
     }
 }

@@ -1,5 +1,5 @@
-//! Adopting wall time: by itself once it has run steadily, or by an audited command. Windows follow adopted time, so
-//! nothing else in the program may move them.
+//! Adoption of wall time: automatic once it has run steadily, or by an audited command. Budget windows follow adopted time, so
+//! nothing else in the program may move it.
 
 use std::time::Duration;
 
@@ -8,105 +8,111 @@ use tokio::sync::watch;
 
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
-use crate::control::owner_limits::AffectedLimits;
-use crate::control::{ChangeOutcome, Control, beside};
+use crate::control::change::{AffectedLimits, ChangeOutcome};
+use crate::control::plane::{Control, blocking};
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::time::{Adoption, ClockStatus, STEADY_MS};
 use crate::domain::zone::Zone;
 
-/// How long adopting an earlier time waits until all that was logged before is in the books.
-const BOOKED_WAIT: Duration = Duration::from_secs(5);
-/// How long an adoption waits for another to end.
-const TURN_WAIT: Duration = Duration::from_secs(10);
-/// How long adopting an earlier time waits for a correction or a verification to end.
-const QUIET_WAIT: Duration = Duration::from_secs(2);
+/// Longest wait, before an earlier time is adopted, until everything logged is applied to the books.
+const APPLIED_WAIT: Duration = Duration::from_secs(5);
+/// Longest wait for another adoption to finish.
+const ADOPTION_LOCK_WAIT: Duration = Duration::from_secs(10);
+/// Longest wait, before an earlier time is adopted, for a correction or verification to finish.
+const BOOKS_LOCK_WAIT: Duration = Duration::from_secs(2);
 
-/// How often the clocks are looked at.
-const LOOK: Duration = Duration::from_secs(1);
-/// How long a start or an end waits for time to be noted; a disk that stalls holds neither up.
-const NOTE_WAIT: Duration = Duration::from_secs(2);
+/// Interval between two comparisons of the clocks.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// Longest wait of start and shutdown for the time to be stored; a stalled disk holds up neither.
+const STORE_WAIT: Duration = Duration::from_secs(2);
 
-/// Why a wall clock may be adopted.
+/// Reason to adopt the wall clock.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Leave {
+enum AdoptionReason {
     /// it has run steadily
     Steady,
-    /// somebody says that it is right
-    Given,
+    /// an operator accepted it
+    Accepted,
 }
 
 impl Control {
-    /// How the clocks stand to each other, after a look at them.
+    /// Adopted and wall time, after an automatic adoption where one is due.
     pub async fn clock(&self, _grant: &Grant<may::ReadClock>) -> ClockStatus {
-        self.look_at_clock().await;
+        self.adopt_if_steady().await;
         self.time.status()
     }
 
-    /// Adopts the wall clock as it is now. Returns what that did.
+    /// Adopts the wall clock as it is now.
     pub async fn accept_clock(
         &self,
         grant: &Grant<may::AcceptClock>,
     ) -> Result<Adoption, ApiError> {
-        let adopted = self.adopt(grant.actor().clone(), Leave::Given).await?;
-        adopted.ok_or_else(|| {
-            ApiError::new(
-                ErrorCode::Internal,
-                "the wall clock was not adopted; try again",
-            )
-        })
+        let adopted = self
+            .adopt(grant.actor().clone(), AdoptionReason::Accepted)
+            .await?;
+        adopted
+            .ok_or_else(|| ApiError::new(ErrorCode::Internal, "wall clock not adopted; try again"))
     }
 
-    /// Adopts the wall clock if it has run steadily for long enough. What cannot be stored now is due again at the next
-    /// look.
-    async fn look_at_clock(&self) {
+    /// Adopts the wall clock if it has run steadily for long enough. If that fails, the next check tries again.
+    async fn adopt_if_steady(&self) {
         if self.time.poll_adoption().is_some()
-            && let Err(problem) = self.adopt(Actor::Process, Leave::Steady).await
+            && let Err(error) = self.adopt(Actor::Process, AdoptionReason::Steady).await
         {
-            tracing::debug!(%problem, "the wall clock has run steadily but is not adopted yet");
+            tracing::debug!(%error, "adoption of the wall clock failed; the next check retries");
         }
     }
 
-    async fn note_time(&self) -> Result<(), ApiError> {
+    async fn store_anchor(&self) -> Result<(), ApiError> {
         let anchor = self.time.anchor();
         self.store
             .write(move |books| books.put_anchor(&anchor).map_err(ApiError::from))
             .await
     }
 
-    /// One at a time, and carried to its end even if the caller hangs up: what is committed must also be in force.
-    async fn adopt(&self, actor: Actor, leave: Leave) -> Result<Option<Adoption>, ApiError> {
-        let turn = tokio::time::timeout(TURN_WAIT, self.adopting.clone().lock_owned()).await;
-        let turn = turn.map_err(|_| busy("it is being adopted already"))?;
+    /// One adoption at a time; completes even if the caller hangs up: a committed adoption must also be in force.
+    async fn adopt(
+        &self,
+        actor: Actor,
+        reason: AdoptionReason,
+    ) -> Result<Option<Adoption>, ApiError> {
+        let lock =
+            tokio::time::timeout(ADOPTION_LOCK_WAIT, self.adoption_lock.clone().lock_owned()).await;
+        let lock = lock.map_err(|_| busy("another adoption is running"))?;
         let control = self.clone();
         let task = tokio::spawn(async move {
-            let _turn = turn;
-            control.adopt_alone(&actor, leave).await
+            let _lock = lock;
+            control.adopt_locked(&actor, reason).await
         });
         task.await.unwrap_or_else(|error| {
             Err(ApiError::new(
                 ErrorCode::Internal,
-                format!("the adoption broke off: {error}"),
+                format!("adoption failed: {error}"),
             ))
         })
     }
 
-    async fn adopt_alone(&self, actor: &Actor, leave: Leave) -> Result<Option<Adoption>, ApiError> {
-        let adoption = match leave {
-            Leave::Steady => self.time.poll_adoption(),
-            Leave::Given => Some(self.time.adoption()),
+    async fn adopt_locked(
+        &self,
+        actor: &Actor,
+        reason: AdoptionReason,
+    ) -> Result<Option<Adoption>, ApiError> {
+        let adoption = match reason {
+            AdoptionReason::Steady => self.time.poll_adoption(),
+            AdoptionReason::Accepted => Some(self.time.adoption()),
         };
         let Some(adoption) = adoption else {
             return Ok(None);
         };
-        if leave == Leave::Steady && adoption.in_step() {
-            // a step that is no jump: nobody needs to hear of it
+        if reason == AdoptionReason::Steady && adoption.in_step() {
+            // a step within tolerance is not audited
             self.store
                 .write(move |books| books.put_anchor(&adoption.anchor).map_err(ApiError::from))
                 .await?;
             self.time.adopt(&adoption);
             return Ok(Some(adoption));
         }
-        let action = if leave == Leave::Steady {
+        let action = if reason == AdoptionReason::Steady {
             "clock.adopt"
         } else {
             "clock.accept"
@@ -120,25 +126,26 @@ impl Control {
                 .inspect_err(|_| self.ledger.cancel_set_back())?;
         }
         tracing::warn!(
-            "time was {} and is {}",
-            instant(adoption.from_ms),
-            instant(adoption.anchor.now_ms)
+            from = instant(adoption.from_ms),
+            to = instant(adoption.anchor.now_ms),
+            "wall clock adopted"
         );
         Ok(Some(adoption))
     }
 
-    /// Windows that the ledger has forgotten come back with what was spent in them; nobody may correct that meanwhile.
+    /// Adopts an earlier time: windows that the ledger has dropped return with their spend, which no correction may change
+    /// meanwhile.
     async fn set_back(
         &self,
         actor: &Actor,
         action: &'static str,
         adoption: Adoption,
     ) -> Result<(), ApiError> {
-        let quiet = tokio::time::timeout(QUIET_WAIT, self.books_still.lock()).await;
-        let _quiet = quiet.map_err(|_| busy("the books are being corrected or verified"))?;
+        let lock = tokio::time::timeout(BOOKS_LOCK_WAIT, self.books_lock.lock()).await;
+        let _lock = lock.map_err(|_| busy("the books are being corrected or verified"))?;
         let windows = self.ledger.prepare_set_back(adoption.anchor.now_ms);
-        let booked = tokio::time::timeout(BOOKED_WAIT, self.ledger.wal().wait_posted()).await;
-        booked.map_err(|_| busy("the books are behind the log"))?;
+        let applied = tokio::time::timeout(APPLIED_WAIT, self.ledger.wal().wait_posted()).await;
+        applied.map_err(|_| busy("the books are behind the log"))?;
         let store = self.store.clone();
         let known = blocking(move || store.known_windows(&windows)).await?;
         self.commit(actor, action, adoption).await?;
@@ -160,53 +167,49 @@ impl Control {
                 answer: (),
                 subject: "clock".to_owned(),
                 detail,
-                touched: AffectedLimits::default(),
+                affected: AffectedLimits::default(),
             })
         })
         .await
     }
 }
 
-/// Looks at the clocks until it is told to end.
-pub(super) async fn watch(control: Control, mut told: watch::Receiver<bool>) {
+/// Background task: compares the clocks until shutdown.
+pub(super) async fn watch(control: Control, mut shutdown: watch::Receiver<bool>) {
     let mut was_in_step = true;
     loop {
-        control.look_at_clock().await;
-        let standing = control.time.status();
-        if was_in_step && !standing.in_step() {
+        control.adopt_if_steady().await;
+        let status = control.time.status();
+        if was_in_step && !status.in_step() {
             tracing::warn!(
-                "the wall clock is {} s off adopted time, by which budgets, keys and reports go until it has run steadily for \
-                 {} minutes; `gatekeeper clock` shows both, `gatekeeper clock accept` adopts it at once",
-                standing.ahead_ms() / 1_000,
-                STEADY_MS / 60_000
+                ahead_ms = status.ahead_ms(),
+                adopted_after_ms = STEADY_MS,
+                "wall clock differs from adopted time, which budgets, keys and reports follow; `gatekeeper clock` shows both, \
+                 `gatekeeper clock accept` adopts the wall clock now"
             );
         }
-        was_in_step = standing.in_step();
+        was_in_step = status.in_step();
         tokio::select! {
-            _ = told.wait_for(|ends| *ends) => break,
-            () = tokio::time::sleep(LOOK) => {}
+            _ = shutdown.wait_for(|is_shutdown| *is_shutdown) => break,
+            () = tokio::time::sleep(CHECK_INTERVAL) => {}
         }
     }
-    note(&control).await;
+    store_time(&control).await;
 }
 
-/// Notes where time goes on from after a restart, if that can be done now.
-pub(super) async fn note(control: &Control) {
-    match tokio::time::timeout(NOTE_WAIT, control.note_time()).await {
+/// Stores the anchor from which time continues after a restart; only logs a failure.
+pub(super) async fn store_time(control: &Control) {
+    match tokio::time::timeout(STORE_WAIT, control.store_anchor()).await {
         Ok(Ok(())) => {}
-        Ok(Err(problem)) => {
-            tracing::warn!(%problem, "the time could not be noted for the next start")
-        }
-        Err(_) => tracing::warn!(
-            "the time could not be noted for the next start: the disk does not answer"
-        ),
+        Ok(Err(error)) => tracing::warn!(%error, "failed to store the time for the next start"),
+        Err(_) => tracing::warn!("timeout while storing the time for the next start"),
     }
 }
 
-fn busy(why: &str) -> ApiError {
+fn busy(reason: &str) -> ApiError {
     ApiError::new(
         ErrorCode::LedgerUnavailable,
-        format!("the wall clock was not adopted: {why}; try again in a moment"),
+        format!("wall clock not adopted: {reason}; try again in a moment"),
     )
     .with_retry_after(1)
 }

@@ -1,5 +1,5 @@
-//! What is put right afterwards: orphans settled at their estimate, single requests corrected, the books compared with
-//! themselves. Entry, balances, roll-ups and audit event are one transaction; then the ledger is told; no record is changed.
+//! Corrections and verification of the books: orphans settled at their estimate, single requests corrected, sums recomputed.
+//! Entry, balances, roll-ups and audit event are one transaction, then the ledger follows. Records are never changed.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -10,30 +10,28 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::auth::grant::Grant;
 use crate::auth::role::{Actor, may};
-use crate::control::fields::Fields;
-use crate::control::reports::FRESH_WAIT_MS;
-use crate::control::requests::following;
+use crate::control::error::not_found;
+use crate::control::plane::{Control, FRESH_WAIT_MS};
+use crate::control::requests::next_id;
 use crate::control::teams::resolve_team;
-use crate::control::{Control, not_found};
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::event::{Correction, HoldId, Settlement};
 use crate::domain::id::{RequestId, TeamId};
 use crate::domain::money::Money;
 use crate::store::{AuditEvent, ChangeTransaction, Record, StoreError, VerifyReport};
 
-const REASON_CHARS_MAX: usize = 500;
-/// Entries that one record can have.
+/// Corrections of one record at most.
 const CORRECTIONS_MAX: usize = 100;
-/// Orphans that one page shows.
+/// Orphans of one page.
 const PAGE: usize = 500;
-/// Orphans that one command settles; what is left is said.
+/// Orphans that one command settles at most; the result counts the rest.
 const SETTLED_MAX: usize = 10_000;
-/// How long a correction waits while the books are verified.
+/// Longest wait of a correction for a verification to finish.
 const VERIFICATION_WAIT: Duration = Duration::from_secs(10);
-/// How long a verification waits until the books have caught up with the log.
+/// Longest wait of a verification until the books have caught up with the log.
 const CATCH_UP_MS: u64 = 5_000;
 
-/// Orphans, oldest first, and how many there are in all.
+/// A page of orphans, oldest first, and the number of all uncorrected ones.
 #[derive(Clone, Debug)]
 pub struct OrphanPage {
     pub orphans: Vec<Record>,
@@ -41,89 +39,38 @@ pub struct OrphanPage {
     pub uncorrected: u64,
 }
 
-/// What a command corrected, and how many orphans are left uncorrected.
+/// Entries that a command wrote, and the number of orphans still uncorrected.
 #[derive(Clone, Debug)]
 pub struct CorrectionResult {
     pub entries: Vec<(Settlement, Correction)>,
     pub orphans_left: u64,
 }
 
-/// What is to be corrected.
+/// Scope of a correction.
 #[derive(Clone, Debug)]
 pub enum CorrectionRequest {
-    /// every orphan, or those of one team, at its estimate
+    /// all orphans, or those of one team (id or name), at their estimates
     Orphans {
         team: Option<String>,
     },
     Request(SingleCorrection),
 }
 
+/// Correction of one request by an amount.
 #[derive(Clone, Debug)]
 pub struct SingleCorrection {
     pub request: RequestId,
-    /// needed where the request had more than one
+    /// required where the request had more than one
     pub attempt: Option<u8>,
     pub amount: Money,
     pub reason: String,
 }
 
-impl CorrectionRequest {
-    pub fn from_json(body: &[u8]) -> Result<CorrectionRequest, ApiError> {
-        let mut fields = Fields::of_body(body)?;
-        let orphans: Option<String> = fields.take("orphans", "\"estimated\"")?;
-        let wanted = match orphans.as_deref() {
-            None => CorrectionRequest::Request(SingleCorrection::take(&mut fields)?),
-            Some("estimated") => CorrectionRequest::Orphans {
-                team: fields.take("team", "an id or a name")?,
-            },
-            Some(_) => return Err(fields.fault("orphans", "must be \"estimated\"")),
-        };
-        fields.finish()?;
-        Ok(wanted)
-    }
-}
-
-impl SingleCorrection {
-    fn take(fields: &mut Fields) -> Result<SingleCorrection, ApiError> {
-        let request: String = fields.require("request", "the id of a request")?;
-        let request = RequestId::parse(&request)
-            .ok_or_else(|| fields.fault("request", "must be the id of a request, like req_…"))?;
-        let amount = fields.take_signed_money("amount")?;
-        let amount = amount.ok_or_else(|| {
-            fields.fault(
-                "amount",
-                "is missing; it must be an amount of dollars like \"-0.12\"",
-            )
-        })?;
-        if amount.is_zero() {
-            return Err(fields.fault("amount", "must not be zero; nothing would be corrected"));
-        }
-        let reason: String = fields.require("reason", "a text that says why")?;
-        let reason = reason.trim().to_owned();
-        if reason.is_empty()
-            || reason.chars().count() > REASON_CHARS_MAX
-            || reason.chars().any(char::is_control)
-        {
-            return Err(fields.fault(
-                "reason",
-                format!("must be 1 to {REASON_CHARS_MAX} characters on one line"),
-            ));
-        }
-        let attempt = fields.take("attempt", "the number of an attempt, from 1")?;
-        Ok(SingleCorrection {
-            request,
-            attempt,
-            amount,
-            reason,
-        })
-    }
-}
-
-/// What a change of the books came to; `None` where there was nothing to change.
+/// Entries that a correction wrote; `None` where there was nothing to correct.
 type PostedCorrections = Option<Vec<(Settlement, Correction)>>;
 
 impl Control {
-    /// Requests that were in flight when the process ended and that nobody has corrected.
+    /// Uncorrected requests that were in flight when the process ended.
     pub async fn orphans(
         &self,
         _grant: &Grant<may::ReadLedger>,
@@ -158,25 +105,25 @@ impl Control {
         self.read(|store| store.orphans_uncorrected()).await
     }
 
-    /// Corrects what is wanted, in one transaction. Settling orphans twice changes nothing the second time.
+    /// Writes the corrections in one transaction. Settling orphans is idempotent.
     pub async fn correct(
         &self,
         grant: &Grant<may::CorrectLedger>,
-        wanted: CorrectionRequest,
+        request: CorrectionRequest,
     ) -> Result<CorrectionResult, ApiError> {
-        let entries = match wanted {
+        let entries = match request {
             CorrectionRequest::Orphans { team } => {
                 let team = team
                     .map(|team| resolve_team(&self.directory.load(), &team))
                     .transpose()?;
-                self.book(grant.actor(), move |books, at_ms, actor| {
+                self.post(grant.actor(), move |books, at_ms, actor| {
                     settle_orphans(books, team, at_ms, actor)
                 })
                 .await?
             }
-            CorrectionRequest::Request(one) => {
-                self.book(grant.actor(), move |books, at_ms, actor| {
-                    correct_one(books, &one, at_ms, actor)
+            CorrectionRequest::Request(single) => {
+                self.post(grant.actor(), move |books, at_ms, actor| {
+                    correct_request(books, &single, at_ms, actor)
                 })
                 .await?
             }
@@ -187,9 +134,9 @@ impl Control {
         })
     }
 
-    /// Writes entries with their audit event, then tells the ledger. Carried to its end even if the caller hangs up: what
-    /// is committed must also be in force.
-    async fn book(
+    /// Writes entries with their audit event, then applies them to the ledger. Completes even if the caller hangs up: a
+    /// committed correction must also be in force.
+    async fn post(
         &self,
         actor: &Actor,
         choose: impl FnOnce(
@@ -200,79 +147,79 @@ impl Control {
         + Send
         + 'static,
     ) -> Result<PostedCorrections, ApiError> {
-        let quiet =
-            tokio::time::timeout(VERIFICATION_WAIT, self.books_still.clone().lock_owned()).await;
-        let quiet = quiet.map_err(|_| being_verified())?;
-        // a request that has just ended can be corrected
+        let lock =
+            tokio::time::timeout(VERIFICATION_WAIT, self.books_lock.clone().lock_owned()).await;
+        let lock = lock.map_err(|_| books_locked())?;
+        // so that a request that has just ended can be corrected
         let _fresh = self.store.applied_now(FRESH_WAIT_MS).await;
         let (control, actor, at_ms) = (self.clone(), actor.to_string(), self.now_ms());
         let task = tokio::spawn(async move {
-            let _quiet = quiet;
+            let _lock = lock;
             let zone = control.zone.clone();
             let write = control.store.write(move |books| {
-                let Some(chosen) = choose(books, at_ms, &actor)? else {
+                let Some(batch) = choose(books, at_ms, &actor)? else {
                     return Ok::<PostedCorrections, ApiError>(None);
                 };
-                books.correct(&chosen.entries, &zone)?;
-                let (subject, detail) = (chosen.subject, chosen.detail.to_string());
+                books.correct(&batch.entries, &zone)?;
+                let (subject, detail) = (batch.subject, batch.detail.to_string());
                 books.append_audit(&AuditEvent {
                     at_ms,
                     actor,
-                    action: chosen.action,
+                    action: batch.action,
                     subject,
                     detail,
                 })?;
-                Ok(Some(chosen.entries))
+                Ok(Some(batch.entries))
             });
-            let booked = write.await?;
-            for (record, correction) in booked.iter().flatten() {
+            let posted = write.await?;
+            for (record, correction) in posted.iter().flatten() {
                 control
                     .ledger
                     .correct(&record.hold.charges, correction.amount);
             }
-            Ok(booked)
+            Ok(posted)
         });
         task.await.unwrap_or_else(|error| {
             Err(ApiError::new(
                 ErrorCode::Internal,
-                format!("the correction broke off: {error}"),
+                format!("correction failed: {error}"),
             ))
         })
     }
 
-    /// Computes the books once more and says what differs. Ends early if the caller has gone.
+    /// Recomputes all sums of the books and reports differences. Ends early if the caller disconnects.
     pub async fn verify_books(
         &self,
         _grant: &Grant<may::ReadLedger>,
     ) -> Result<VerifyReport, ApiError> {
-        let quiet = self
-            .books_still
+        let lock = self
+            .books_lock
             .clone()
             .try_lock_owned()
-            .map_err(|_| being_verified())?;
-        let begun = self
+            .map_err(|_| books_locked())?;
+        let verification = self
             .store
             .verification(self.zone.clone(), CATCH_UP_MS)
             .await?;
         let caller = Arc::new(());
-        let waits = Arc::downgrade(&caller);
+        let caller_alive = Arc::downgrade(&caller);
         let task = tokio::task::spawn_blocking(move || {
-            let _quiet: OwnedMutexGuard<()> = quiet;
-            begun.run(|| Weak::strong_count(&waits) > 0)
+            let _lock: OwnedMutexGuard<()> = lock;
+            verification.run(|| Weak::strong_count(&caller_alive) > 0)
         });
-        let verified = task.await;
+        let report = task.await;
         drop(caller);
-        match verified {
-            Ok(verified) => Ok(verified?),
+        match report {
+            Ok(report) => Ok(report?),
             Err(error) => Err(ApiError::new(
                 ErrorCode::Internal,
-                format!("the verification broke off: {error}"),
+                format!("verification failed: {error}"),
             )),
         }
     }
 }
 
-/// Entries to be written, and the words of their audit event.
+/// Entries to write, with action, subject and detail of their audit event.
 struct CorrectionBatch {
     entries: Vec<(Settlement, Correction)>,
     action: &'static str,
@@ -289,7 +236,7 @@ fn is_of(record: &Record, team: Option<TeamId>) -> bool {
     team.is_none_or(|team| record.settlement.hold.subject.team == team)
 }
 
-/// What an orphan is taken to have cost: as if its client had gone when it was last heard of. Never more than was booked.
+/// Estimated cost of an orphan, as if its client had disconnected at its last progress record. Never more than was booked.
 pub fn estimate(orphan: &Record) -> Money {
     orphan
         .settlement
@@ -337,26 +284,26 @@ fn settle_orphans(
     }))
 }
 
-/// The first of a team's orphans, or of all.
+/// The oldest orphans, of one team or of all.
 fn orphans_of(
     books: &mut ChangeTransaction<'_>,
     team: Option<TeamId>,
 ) -> Result<Vec<Record>, ApiError> {
-    let (mut found, mut from) = (Vec::new(), FIRST);
+    let (mut orphans, mut from) = (Vec::new(), FIRST);
     loop {
         let page = books.orphans(from, PAGE)?;
         let last = page.last().map(Record::id).filter(|_| page.len() == PAGE);
-        found.extend(page.into_iter().filter(|orphan| is_of(orphan, team)));
+        orphans.extend(page.into_iter().filter(|orphan| is_of(orphan, team)));
         match last {
-            Some(last) if found.len() < SETTLED_MAX => from = following(last),
+            Some(last) if orphans.len() < SETTLED_MAX => from = next_id(last),
             _ => break,
         }
     }
-    found.truncate(SETTLED_MAX);
-    Ok(found)
+    orphans.truncate(SETTLED_MAX);
+    Ok(orphans)
 }
 
-/// What each key gets back, for the audit event: its size goes with the keys, not with the requests.
+/// Corrected amount per key: the audit event grows with the keys, not with the requests.
 fn by_key(entries: &[(Settlement, Correction)]) -> serde_json::Value {
     let mut keys: BTreeMap<String, Money> = BTreeMap::new();
     for (record, correction) in entries {
@@ -369,22 +316,22 @@ fn by_key(entries: &[(Settlement, Correction)]) -> serde_json::Value {
         .into()
 }
 
-fn correct_one(
+fn correct_request(
     books: &mut ChangeTransaction<'_>,
-    wanted: &SingleCorrection,
+    correction: &SingleCorrection,
     at_ms: u64,
     actor: &str,
 ) -> Result<Option<CorrectionBatch>, ApiError> {
-    let records = books.records(wanted.request)?;
-    let record = the_attempt(records, wanted)?;
+    let records = books.records(correction.request)?;
+    let record = select_attempt(records, correction)?;
     if record.corrections.len() >= CORRECTIONS_MAX {
         let message = format!(
-            "{} has {CORRECTIONS_MAX} corrections already; it takes no more",
-            wanted.request
+            "limit of {CORRECTIONS_MAX} corrections of {} reached",
+            correction.request
         );
         return Err(ApiError::new(ErrorCode::Conflict, message).with_param("request"));
     }
-    let (net, amount) = (record.net_cost(), wanted.amount);
+    let (net, amount) = (record.net_cost(), correction.amount);
     if net.plus(amount) < Money::ZERO {
         let most = if net > Money::ZERO {
             format!("give back at most -{net}")
@@ -393,35 +340,38 @@ fn correct_one(
         };
         let message = format!(
             "`amount` would bring {} to ${}; it stands at ${net}, so {most}",
-            wanted.request,
+            correction.request,
             net.plus(amount)
         );
         return Err(ApiError::invalid(message).with_param("amount"));
     }
     let attempt = record.id().attempt;
     let detail =
-        json!({ "attempt": attempt, "amount": amount.to_string(), "reason": wanted.reason });
-    let correction = Correction {
+        json!({ "attempt": attempt, "amount": amount.to_string(), "reason": correction.reason });
+    let entry = Correction {
         at_ms,
         amount,
-        reason: wanted.reason.clone(),
+        reason: correction.reason.clone(),
         actor: actor.to_owned(),
     };
-    let entries = vec![(record.settlement, correction)];
+    let entries = vec![(record.settlement, entry)];
     Ok(Some(CorrectionBatch {
         entries,
         action: "ledger.correct",
-        subject: wanted.request.to_string(),
+        subject: correction.request.to_string(),
         detail,
     }))
 }
 
-/// The attempt that is meant; one of several must be named.
-fn the_attempt(mut records: Vec<Record>, wanted: &SingleCorrection) -> Result<Record, ApiError> {
+/// The attempt to correct; of several, the correction must name one.
+fn select_attempt(
+    mut records: Vec<Record>,
+    correction: &SingleCorrection,
+) -> Result<Record, ApiError> {
     if records.is_empty() {
-        return Err(not_found("request", wanted.request).with_param("request"));
+        return Err(not_found("request", correction.request).with_param("request"));
     }
-    if let Some(attempt) = wanted.attempt {
+    if let Some(attempt) = correction.attempt {
         let found = records
             .into_iter()
             .find(|record| record.id().attempt == attempt);
@@ -431,8 +381,8 @@ fn the_attempt(mut records: Vec<Record>, wanted: &SingleCorrection) -> Result<Re
         (Some(only), 0) => Ok(only),
         (_, more) => {
             let message = format!(
-                "{} had {} attempts; say which with `attempt`",
-                wanted.request,
+                "{} had {} attempts; choose one with `attempt`",
+                correction.request,
                 more + 1
             );
             Err(ApiError::invalid(message).with_param("attempt"))
@@ -440,7 +390,7 @@ fn the_attempt(mut records: Vec<Record>, wanted: &SingleCorrection) -> Result<Re
     }
 }
 
-fn being_verified() -> ApiError {
-    let message = "the books are being verified or corrected just now; try again in a moment";
+fn books_locked() -> ApiError {
+    let message = "books locked by a verification or correction; try again in a moment";
     ApiError::new(ErrorCode::Conflict, message).with_retry_after(5)
 }

@@ -1,13 +1,11 @@
-//! Rate limits of an owner: reads what is wanted, stores it, keeping the identity (and so what is used of the minute) of
-//! what stays. Never keeps a limit of its own.
+//! Rate limits of an owner in the books: replaces them with the wanted ones, keeping the id (and so the usage within the minute)
+//! of a limit on the same model. The limits in force are the ledger's.
 
 use std::collections::HashSet;
 use std::num::NonZeroU32;
 
 use serde_json::{Map, Value, json};
 
-use crate::control::fields::Fields;
-use crate::control::input::take_pattern;
 use crate::domain::api_error::ApiError;
 use crate::domain::budget::Owner;
 use crate::domain::id::LimitId;
@@ -15,11 +13,10 @@ use crate::domain::limit::RateLimit;
 use crate::domain::pattern::Pattern;
 use crate::store::ChangeTransaction;
 
-/// per owner
+/// Rate limits per owner.
 pub const LIMITS_MAX: usize = 16;
-const WHOLE: &str = "a whole number from 1 to 4294967295, or null for no limit";
 
-/// One rate limit as it is asked for.
+/// Terms of one rate limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LimitTerms {
     pub rpm: Option<NonZeroU32>,
@@ -29,23 +26,6 @@ pub struct LimitTerms {
 }
 
 impl LimitTerms {
-    fn take(mut fields: Fields) -> Result<LimitTerms, ApiError> {
-        let terms = LimitTerms {
-            rpm: fields.take("rpm", WHOLE)?,
-            tpm: fields.take("tpm", WHOLE)?,
-            max_parallel: fields.take("max_parallel", WHOLE)?,
-            model: take_pattern(&mut fields)?,
-        };
-        if terms.limits_nothing() {
-            return Err(fields.fault(
-                "rpm",
-                "is missing; an entry has at least one of rpm, tpm and max_parallel",
-            ));
-        }
-        fields.finish()?;
-        Ok(terms)
-    }
-
     fn of(limit: &RateLimit) -> LimitTerms {
         let RateLimit {
             rpm,
@@ -61,17 +41,18 @@ impl LimitTerms {
         }
     }
 
-    fn limits_nothing(&self) -> bool {
+    /// Has no limit at all.
+    pub fn is_empty(&self) -> bool {
         self.rpm.is_none() && self.tpm.is_none() && self.max_parallel.is_none()
     }
 }
 
-/// What is asked for the rate limits of an owner.
+/// Wanted rate limits of an owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Limits {
-    /// `limits`: these and no others, no two of the same model
+    /// these and no others, no two on the same model
     Exactly(Vec<LimitTerms>),
-    /// `rpm`, `tpm`, `max_parallel`: so much of the limit over all models is replaced, `Some(None)` by nothing
+    /// replaces parts of the limit over all models; `Some(None)` removes a part
     OverAll {
         rpm: Option<Option<NonZeroU32>>,
         tpm: Option<Option<NonZeroU32>>,
@@ -86,37 +67,8 @@ impl Default for Limits {
 }
 
 impl Limits {
-    pub(super) fn take(fields: &mut Fields) -> Result<Option<Limits>, ApiError> {
-        let list = fields.take_objects("limits")?;
-        let rpm = fields.take_even_null("rpm", WHOLE)?;
-        let tpm = fields.take_even_null("tpm", WHOLE)?;
-        let max_parallel = fields.take_even_null("max_parallel", WHOLE)?;
-        let flat = [("rpm", rpm), ("tpm", tpm), ("max_parallel", max_parallel)]
-            .into_iter()
-            .find(|(_, given)| given.is_some());
-        match (list, flat) {
-            (Some(_), Some((name, _))) => Err(fields.fault(
-                name,
-                "is of the limit over all models; write it into `limits`",
-            )),
-            (Some(list), None) => {
-                let terms = list
-                    .into_iter()
-                    .take(LIMITS_MAX + 1)
-                    .map(LimitTerms::take)
-                    .collect::<Result<_, _>>()?;
-                fields.placed("limits", Limits::exactly(terms)).map(Some)
-            }
-            (None, Some(_)) => Ok(Some(Limits::OverAll {
-                rpm,
-                tpm,
-                max_parallel,
-            })),
-            (None, None) => Ok(None),
-        }
-    }
-
-    fn exactly(terms: Vec<LimitTerms>) -> Result<Limits, ApiError> {
+    /// Refuses too many entries, and two on the same model.
+    pub fn exactly(terms: Vec<LimitTerms>) -> Result<Limits, ApiError> {
         if terms.len() > LIMITS_MAX {
             return Err(ApiError::invalid(format!(
                 "may have at most {LIMITS_MAX} entries"
@@ -127,14 +79,14 @@ impl Limits {
             .iter()
             .position(|terms| !seen.insert(terms.model.as_ref()))
         {
-            Some(place) => Err(ApiError::invalid("repeats the model of another entry")
-                .with_param(format!("limits[{place}]"))),
+            Some(index) => Err(ApiError::invalid("repeats the model of another entry")
+                .with_param(format!("limits[{index}]"))),
             None => Ok(Limits::Exactly(terms)),
         }
     }
 
-    /// What an owner has then.
-    fn over(&self, before: &[RateLimit]) -> Vec<LimitTerms> {
+    /// Limits that the owner has after the change.
+    fn apply_to(&self, before: &[RateLimit]) -> Vec<LimitTerms> {
         let (rpm, tpm, max_parallel) = match self {
             Limits::Exactly(terms) => return terms.clone(),
             Limits::OverAll {
@@ -154,47 +106,51 @@ impl Limits {
             max_parallel: max_parallel.unwrap_or(was.max_parallel),
             model: None,
         };
-        if !now.limits_nothing() {
+        if !now.is_empty() {
             all.insert(0, now);
         }
         all
     }
 }
 
-/// What a change of limits did.
+/// Rate limits of an owner before and after a change.
 pub(super) struct LimitChanges {
     pub before: Vec<RateLimit>,
-    pub now: Vec<RateLimit>,
+    pub after: Vec<RateLimit>,
 }
 
 impl LimitChanges {
-    /// Every limit that the ledger must hear of: new, changed or gone.
-    pub fn touched(&self) -> Vec<LimitId> {
-        let gone = self
+    /// Ids of all limits that were created, changed or removed.
+    pub fn affected(&self) -> Vec<LimitId> {
+        let removed = self
             .before
             .iter()
             .map(|limit| limit.id)
-            .filter(|id| self.now.iter().all(|limit| limit.id != *id));
-        self.now.iter().map(|limit| limit.id).chain(gone).collect()
+            .filter(|id| self.after.iter().all(|limit| limit.id != *id));
+        self.after
+            .iter()
+            .map(|limit| limit.id)
+            .chain(removed)
+            .collect()
     }
 
-    pub fn note(&self, detail: &mut Map<String, Value>) {
+    pub fn add_to_audit(&self, detail: &mut Map<String, Value>) {
         detail.insert(
             "limits".to_owned(),
-            json!({ "from": audited(&self.before), "to": audited(&self.now) }),
+            json!({ "from": to_audit(&self.before), "to": to_audit(&self.after) }),
         );
     }
 }
 
-/// Makes the owner's limits those that are wanted, in one transaction. A limit of the same model lives on.
+/// Replaces the owner's limits with the wanted ones; a limit on the same model keeps its id.
 pub(super) fn rewrite(
     books: &mut ChangeTransaction<'_>,
     owner: Owner,
     wanted: &Limits,
 ) -> Result<LimitChanges, ApiError> {
     let before = books.limits_of(owner)?;
-    let mut now = Vec::new();
-    for terms in wanted.over(&before) {
+    let mut after = Vec::new();
+    for terms in wanted.apply_to(&before) {
         let id = match before.iter().find(|limit| limit.model == terms.model) {
             Some(limit) => limit.id,
             None => LimitId(books.next_id()?),
@@ -214,19 +170,19 @@ pub(super) fn rewrite(
             model,
         };
         books.put_limit(&limit)?;
-        now.push(limit);
+        after.push(limit);
     }
-    let rewritten = LimitChanges { before, now };
-    for limit in &rewritten.before {
-        if rewritten.now.iter().all(|kept| kept.id != limit.id) {
+    let changes = LimitChanges { before, after };
+    for limit in &changes.before {
+        if changes.after.iter().all(|kept| kept.id != limit.id) {
             books.remove_limit(limit.id)?;
         }
     }
-    Ok(rewritten)
+    Ok(changes)
 }
 
-/// The form that audit events keep.
-pub(super) fn audited(limits: &[RateLimit]) -> Value {
+/// Form in which audit events record rate limits.
+pub(super) fn to_audit(limits: &[RateLimit]) -> Value {
     let one = |limit: &RateLimit| {
         json!({
             "id": limit.id.to_string(),
@@ -244,13 +200,6 @@ mod tests {
     use super::*;
     use crate::domain::id::KeyId;
 
-    fn limits(body: &str) -> Result<Option<Limits>, ApiError> {
-        let mut fields = Fields::of_body(body.as_bytes())?;
-        let limits = Limits::take(&mut fields)?;
-        fields.finish()?;
-        Ok(limits)
-    }
-
     fn limit(id: u64, rpm: u32, model: Option<&str>) -> RateLimit {
         let (id, owner, model) = (LimitId(id), Owner::Key(KeyId(1)), model.map(Pattern::new));
         RateLimit {
@@ -264,48 +213,29 @@ mod tests {
     }
 
     #[test]
-    fn the_flat_members_change_what_they_name_and_nothing_else() {
+    fn flat_limits_change_only_the_parts_they_name() {
         let before = [limit(1, 60, None), limit(2, 5, Some("m-*"))];
-        let now = |body: &str| limits(body).expect(body).expect("there").over(&before);
-        let added = now(r#"{"tpm":1000}"#);
+        let over_all = |rpm, tpm| {
+            let max_parallel = None;
+            Limits::OverAll {
+                rpm,
+                tpm,
+                max_parallel,
+            }
+            .apply_to(&before)
+        };
+        let added = over_all(None, Some(NonZeroU32::new(1_000)));
         assert_eq!(
             (added[0].rpm, added[0].tpm),
             (NonZeroU32::new(60), NonZeroU32::new(1_000))
         );
         assert_eq!(added[1].model, Some(Pattern::new("m-*")));
-        let dropped = now(r#"{"rpm":null}"#);
+        let removed = over_all(Some(None), None);
         assert_eq!(
-            (dropped.len(), dropped[0].model.is_some()),
+            (removed.len(), removed[0].model.is_some()),
             (1, true),
-            "a limit of nothing is none"
+            "an empty limit is removed"
         );
-        assert!(now(r#"{"limits":[]}"#).is_empty());
-        assert_eq!(limits("{}").expect("nothing"), None);
-    }
-
-    #[test]
-    fn a_fault_in_a_limit_names_its_member() {
-        let many = format!(r#"{{"limits":[{}]}}"#, [r#"{"rpm":1}"#; 17].join(","));
-        for (body, param) in [
-            (r#"{"rpm":0}"#, "rpm"),
-            (r#"{"rpm":-1}"#, "rpm"),
-            (r#"{"tpm":1.5}"#, "tpm"),
-            (r#"{"tpm":4294967296}"#, "tpm"),
-            (r#"{"max_parallel":"8"}"#, "max_parallel"),
-            (r#"{"rpm":1,"limits":[]}"#, "rpm"),
-            (r#"{"limits":{}}"#, "limits"),
-            (r#"{"limits":[{"model":"m"}]}"#, "limits[0].rpm"),
-            (r#"{"limits":[{"rpm":1},{"tpm":0}]}"#, "limits[1].tpm"),
-            (r#"{"limits":[{"rpm":1},{"tpm":2}]}"#, "limits[1]"),
-            (r#"{"limits":[{"rpm":1,"model":"a b"}]}"#, "limits[0].model"),
-            (r#"{"limits":[{"rpm":1,"rps":1}]}"#, "limits[0].rps"),
-            (many.as_str(), "limits"),
-        ] {
-            assert_eq!(
-                limits(body).expect_err(body).param.as_deref(),
-                Some(param),
-                "{body}"
-            );
-        }
+        assert!(Limits::default().apply_to(&before).is_empty());
     }
 }

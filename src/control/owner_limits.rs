@@ -1,35 +1,35 @@
-//! The budgets and rate limits of one owner, together: rewritten in one transaction, shown with what the ledger knows.
+//! Budgets and rate limits of one owner: rewritten together in one transaction, shown with their status in the ledger.
 
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use crate::control::Control;
 use crate::control::budgets;
+use crate::control::change::AffectedLimits;
 use crate::control::input::Budgets;
 use crate::control::limits::{self, Limits};
+use crate::control::plane::Control;
 use crate::domain::api_error::ApiError;
 use crate::domain::budget::{Budget, Owner};
-use crate::domain::id::{BudgetId, LimitId};
 use crate::domain::limit::RateLimit;
 use crate::meter::{BudgetStatus, RateLimitStatus};
 use crate::store::ChangeTransaction;
 
-/// A budget and how it stands; `None` if the ledger has not heard of it.
+/// A budget with its status; `None` if the ledger does not have it.
 #[derive(Clone, Debug)]
 pub struct BudgetWithStatus {
     pub budget: Budget,
     pub status: Option<BudgetStatus>,
 }
 
-/// A rate limit and how it stands; `None` if the ledger has not heard of it.
+/// A rate limit with its status; `None` if the ledger does not have it.
 #[derive(Clone, Debug)]
 pub struct LimitWithStatus {
     pub limit: RateLimit,
     pub status: Option<RateLimitStatus>,
 }
 
-/// A tenant with the budgets and rate limits that are its own.
+/// A tenant with its own budgets and rate limits.
 #[derive(Clone, Debug)]
 pub struct WithLimits<T> {
     pub record: T,
@@ -37,22 +37,15 @@ pub struct WithLimits<T> {
     pub limits: Vec<LimitWithStatus>,
 }
 
-/// What an owner has.
+/// Stored budgets and rate limits of an owner.
 #[derive(Clone, Debug, Default)]
 pub(super) struct OwnerLimits {
     pub budgets: Vec<Budget>,
     pub limits: Vec<RateLimit>,
 }
 
-/// What the ledger must hear of.
-#[derive(Clone, Debug, Default)]
-pub(super) struct AffectedLimits {
-    pub budgets: Vec<BudgetId>,
-    pub limits: Vec<LimitId>,
-}
-
 impl Control {
-    pub(super) fn with_standings<T>(&self, record: T, owned: OwnerLimits) -> WithLimits<T> {
+    pub(super) fn with_status<T>(&self, record: T, stored: OwnerLimits) -> WithLimits<T> {
         let budget = |budget: Budget| BudgetWithStatus {
             status: self.ledger.budget_status(budget.id),
             budget,
@@ -63,65 +56,66 @@ impl Control {
         };
         WithLimits {
             record,
-            budgets: owned.budgets.into_iter().map(budget).collect(),
-            limits: owned.limits.into_iter().map(limit).collect(),
+            budgets: stored.budgets.into_iter().map(budget).collect(),
+            limits: stored.limits.into_iter().map(limit).collect(),
         }
     }
 }
 
-/// Gives a new owner what is wanted, and notes it for the audit event.
+/// Creates the budgets and rate limits of a new owner and adds them to the detail of the audit event.
 pub(super) fn create(
     books: &mut ChangeTransaction<'_>,
     owner: Owner,
-    wanted: (&Budgets, &Limits),
+    (budgets, limits): (&Budgets, &Limits),
     detail: &mut Value,
 ) -> Result<(OwnerLimits, AffectedLimits), ApiError> {
     let (budgets, limits) = (
-        budgets::rewrite(books, owner, wanted.0)?,
-        limits::rewrite(books, owner, wanted.1)?,
+        budgets::rewrite(books, owner, budgets)?,
+        limits::rewrite(books, owner, limits)?,
     );
-    detail["budgets"] = budgets::audited(&budgets.now);
-    detail["limits"] = limits::audited(&limits.now);
-    let touched = AffectedLimits {
-        budgets: budgets.touched(),
-        limits: limits.touched(),
+    detail["budgets"] = budgets::to_audit(&budgets.after);
+    detail["limits"] = limits::to_audit(&limits.after);
+    let affected = AffectedLimits {
+        budgets: budgets.affected(),
+        limits: limits.affected(),
     };
     Ok((
         OwnerLimits {
-            budgets: budgets.now,
-            limits: limits.now,
+            budgets: budgets.after,
+            limits: limits.after,
         },
-        touched,
+        affected,
     ))
 }
 
-/// Rewrites what a change wants otherwise, and notes it for the audit event.
+/// Rewrites the budgets and rate limits that a change names and adds them to the detail of the audit event.
 pub(super) fn change(
     books: &mut ChangeTransaction<'_>,
     owner: Owner,
-    wanted: (Option<&Budgets>, Option<&Limits>),
+    (budgets, limits): (Option<&Budgets>, Option<&Limits>),
     detail: &mut Map<String, Value>,
 ) -> Result<(OwnerLimits, AffectedLimits), ApiError> {
-    let mut owned = OwnerLimits {
+    let mut stored = OwnerLimits {
         budgets: books.budgets_of(owner)?,
         limits: books.limits_of(owner)?,
     };
-    let mut touched = AffectedLimits::default();
-    if let Some(wanted) = wanted.0 {
-        let budgets = budgets::rewrite(books, owner, wanted)?;
-        budgets.note(detail);
-        touched.budgets = budgets.touched();
-        owned.budgets = budgets.now;
+    let mut affected = AffectedLimits::default();
+    if let Some(budgets) = budgets {
+        let changes = budgets::rewrite(books, owner, budgets)?;
+        changes.add_to_audit(detail);
+        affected.budgets = changes.affected();
+        stored.budgets = changes.after;
     }
-    if let Some(wanted) = wanted.1 {
-        let limits = limits::rewrite(books, owner, wanted)?;
-        limits.note(detail);
-        touched.limits = limits.touched();
-        owned.limits = limits.now;
+    if let Some(limits) = limits {
+        let changes = limits::rewrite(books, owner, limits)?;
+        changes.add_to_audit(detail);
+        affected.limits = changes.affected();
+        stored.limits = changes.after;
     }
-    Ok((owned, touched))
+    Ok((stored, affected))
 }
 
+/// Groups all budgets and rate limits by their owner.
 pub(super) fn by_owner(
     budgets: Vec<Budget>,
     limits: Vec<RateLimit>,

@@ -1,25 +1,23 @@
-//! Reports: who used how much. Reads roll-ups as they are booked; computes no price.
+//! Usage reports: sums of roll-ups over a time range, by group. Reads roll-ups as they were booked; computes no price.
 
 use std::collections::HashMap;
 
 use crate::auth::directory::Directory;
 use crate::auth::grant::Grant;
 use crate::auth::role::may;
-use crate::control::Control;
+use crate::control::plane::{Control, FRESH_WAIT_MS};
 use crate::domain::api_error::ApiError;
 use crate::domain::event::StatusClass;
 use crate::domain::id::{KeyId, OrganizationId, TeamId};
 use crate::domain::zone::{Window, Zone};
-use crate::store::{RetentionCutoffs, RollupKey, RollupPeriod, RollupSums, StoreError};
+use crate::store::{RetentionCutoffs, RollupKey, RollupPeriod, RollupSums, Store, StoreError};
 
-/// A report with more rows is refused: it would be read by nobody.
+/// Row limit; larger reports are refused.
 const ROWS_MAX: usize = 10_000;
-/// Roll-ups that one report reads: a second's work.
+/// Roll-ups that one report reads at most: about a second of work.
 const ROLLUPS_MAX: u64 = 1_000_000;
-/// How long a report waits for what was logged just now.
-pub(super) const FRESH_WAIT_MS: u64 = 250;
 
-/// What usage can be grouped by.
+/// Property to group usage by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dimension {
     Provider,
@@ -31,7 +29,7 @@ pub enum Dimension {
 }
 
 impl Dimension {
-    const ALL: [Dimension; 6] = [
+    pub const ALL: [Dimension; 6] = [
         Dimension::Provider,
         Dimension::Model,
         Dimension::Team,
@@ -52,19 +50,7 @@ impl Dimension {
     }
 }
 
-impl Dimension {
-    /// Tenants are told by their id and, beside it, their name.
-    pub fn name_word(self) -> Option<&'static str> {
-        match self {
-            Dimension::Team => Some("team_name"),
-            Dimension::Organization => Some("organization_name"),
-            Dimension::Key => Some("key_name"),
-            Dimension::Provider | Dimension::Model | Dimension::Status => None,
-        }
-    }
-}
-
-/// Stretches of time that usage can be grouped by, cut in the instance's zone.
+/// Length of time to group usage by, cut in the zone of the instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReportInterval {
     Hour,
@@ -73,7 +59,7 @@ pub enum ReportInterval {
 }
 
 impl ReportInterval {
-    const ALL: [ReportInterval; 3] = [
+    pub const ALL: [ReportInterval; 3] = [
         ReportInterval::Hour,
         ReportInterval::Day,
         ReportInterval::Month,
@@ -96,106 +82,21 @@ impl ReportInterval {
     }
 }
 
-/// Whose usage, from when to when.
+/// Time range and groups of a usage report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageQuery {
+    /// start of an hour
     pub start_ms: u64,
-    /// not included
+    /// start of an hour, exclusive
     pub end_ms: u64,
-    pub stretch: Option<ReportInterval>,
+    pub interval: Option<ReportInterval>,
     pub dimensions: Vec<Dimension>,
 }
 
 impl UsageQuery {
-    /// Reads `start`, `end`, `group_by`. Both ends are widened to whole hours, because usage is kept by the hour; the answer
-    /// says to which.
-    pub fn parse(
-        parameters: &[(String, String)],
-        zone: &Zone,
-        now_ms: u64,
-    ) -> Result<UsageQuery, ApiError> {
-        let month = zone.month(now_ms);
-        let mut query = UsageQuery {
-            start_ms: month.start_ms,
-            end_ms: month.end_ms,
-            stretch: None,
-            dimensions: Vec::new(),
-        };
-        for (name, value) in parameters {
-            match name.as_str() {
-                "start" => query.start_ms = zone.hour(instant("start", value, zone)?).start_ms,
-                "end" => query.end_ms = hour_up(zone, instant("end", value, zone)?),
-                "group_by" => query.group_by(value)?,
-                other => {
-                    let other: String = other.chars().take(64).collect();
-                    return Err(ApiError::invalid(format!(
-                        "`{other}` is not known here; usage takes start, end, group_by"
-                    ))
-                    .with_param(other));
-                }
-            }
-        }
-        let given = |wanted: &str| parameters.iter().any(|(name, _)| name == wanted);
-        let (from, to) = (zone.date(month.start_ms), zone.date(month.end_ms));
-        let (at, says) = match (given("start"), given("end")) {
-            _ if query.start_ms < query.end_ms => return Ok(query),
-            (false, true) => (
-                "end",
-                format!(
-                    "`end` must be after `start`, which is {from} where it is not given; give `start`"
-                ),
-            ),
-            (true, false) => (
-                "start",
-                format!(
-                    "`start` must be before `end`, which is {to} where it is not given; give `end`"
-                ),
-            ),
-            _ => ("start", "`start` must be before `end`".to_owned()),
-        };
-        Err(ApiError::invalid(says).with_param(at))
-    }
-
-    fn group_by(&mut self, value: &str) -> Result<(), ApiError> {
-        let fault =
-            |says: &str| ApiError::invalid(format!("`group_by` {says}")).with_param("group_by");
-        for word in value
-            .split(',')
-            .map(str::trim)
-            .filter(|word| !word.is_empty())
-        {
-            if let Some(stretch) = ReportInterval::ALL
-                .into_iter()
-                .find(|stretch| stretch.as_str() == word)
-            {
-                if self.stretch.replace(stretch).is_some() {
-                    return Err(fault("takes one of hour, day, month"));
-                }
-            } else if let Some(dimension) = Dimension::ALL
-                .into_iter()
-                .find(|dimension| dimension.as_str() == word)
-            {
-                if self.dimensions.contains(&dimension) {
-                    return Err(fault("names the same thing twice"));
-                }
-                self.dimensions.push(dimension);
-            } else {
-                return Err(fault(
-                    "takes provider, model, team, organization, key, status, and one of hour, day, month",
-                ));
-            }
-        }
-        if self.dimensions.len() > 2 {
-            return Err(fault(
-                "takes at most two of provider, model, team, organization, key, status",
-            ));
-        }
-        Ok(())
-    }
-
-    /// What is to be read: days where whole days are asked for, hours for the ragged ends, only hours where hours are
-    /// wanted. An end that has not come yet is ragged all the same: time may have gone back, and usage lie behind it.
-    fn pieces(&self, zone: &Zone) -> Vec<RollupRange> {
+    /// Ranges to read: days for whole days, hours for the partial days at both ends, only hours if grouped by hour. An end in
+    /// the future counts as partial all the same: time may have gone back, and usage may lie after it.
+    fn ranges(&self, zone: &Zone) -> Vec<RollupRange> {
         let start = zone.day(self.start_ms);
         let from_ms = if start.start_ms == self.start_ms {
             self.start_ms
@@ -203,71 +104,73 @@ impl UsageQuery {
             start.end_ms
         };
         let to_ms = zone.day(self.end_ms).start_ms;
-        let pieces = if self.stretch == Some(ReportInterval::Hour) || from_ms >= to_ms {
+        let ranges = if self.interval == Some(ReportInterval::Hour) || from_ms >= to_ms {
             vec![RollupRange {
-                grain: RollupPeriod::Hour,
+                period: RollupPeriod::Hour,
                 from_ms: self.start_ms,
                 to_ms: self.end_ms,
             }]
         } else {
             vec![
                 RollupRange {
-                    grain: RollupPeriod::Hour,
+                    period: RollupPeriod::Hour,
                     from_ms: self.start_ms,
                     to_ms: from_ms,
                 },
                 RollupRange {
-                    grain: RollupPeriod::Day,
+                    period: RollupPeriod::Day,
                     from_ms,
                     to_ms,
                 },
                 RollupRange {
-                    grain: RollupPeriod::Hour,
+                    period: RollupPeriod::Hour,
                     from_ms: to_ms,
                     to_ms: self.end_ms,
                 },
             ]
         };
-        pieces
+        ranges
             .into_iter()
-            .filter(|piece| piece.from_ms < piece.to_ms)
+            .filter(|range| range.from_ms < range.to_ms)
             .collect()
     }
 }
 
-/// A range of roll-ups.
+/// A time range of hour or day roll-ups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct RollupRange {
-    grain: RollupPeriod,
+    period: RollupPeriod,
     from_ms: u64,
     to_ms: u64,
 }
 
 impl RollupRange {
-    /// From when on its grain is there.
-    fn kept_ms(&self, kept: &RetentionCutoffs) -> u64 {
-        match self.grain {
-            RollupPeriod::Hour => kept.hours_ms,
-            RollupPeriod::Day => kept.days_ms,
+    /// Start of retention for its roll-ups.
+    fn retained_from_ms(&self, cutoffs: &RetentionCutoffs) -> u64 {
+        match self.period {
+            RollupPeriod::Hour => cutoffs.hours_ms,
+            RollupPeriod::Day => cutoffs.days_ms,
         }
     }
 }
 
-/// Part of the answer was deleted: a sum without it would be wrong.
-fn not_kept(piece: &RollupRange, kept: &RetentionCutoffs, zone: &Zone) -> ApiError {
-    let from = zone.date(piece.kept_ms(kept));
-    let message = match piece.grain {
+/// Refuses a report whose sums would lack deleted roll-ups.
+fn not_retained(range: &RollupRange, cutoffs: &RetentionCutoffs, zone: &Zone) -> ApiError {
+    let from = zone.date(range.retained_from_ms(cutoffs));
+    let message = match range.period {
         RollupPeriod::Hour => format!(
-            "hours before {from} are not kept (`retention.hours_days`); ask for whole days, or from there on"
+            "hours before {from} are not retained (`retention.hours_days`); ask for whole days, or a later start"
         ),
         RollupPeriod::Day => {
-            format!("usage before {from} is not kept (`retention.days_days`); ask from there on")
+            format!(
+                "usage before {from} is not retained (`retention.days_days`); ask for a later start"
+            )
         }
     };
     ApiError::invalid(message).with_param("start")
 }
 
-/// What a group has in common. `None`: the key is not known (any more).
+/// Value of a dimension that a group shares. `None`: the key does not exist (any more).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum GroupValue {
     Provider(String),
@@ -278,23 +181,24 @@ pub enum GroupValue {
     Status(StatusClass),
 }
 
+/// Sums of one group.
 #[derive(Clone, Debug)]
 pub struct UsageRow {
-    /// the start of the hour, day or month
-    pub stretch_start_ms: Option<u64>,
+    /// start of the hour, day or month
+    pub interval_start_ms: Option<u64>,
     /// in the order of the query's dimensions
-    pub members: Vec<GroupValue>,
+    pub values: Vec<GroupValue>,
     pub sums: RollupSums,
 }
 
 #[derive(Clone, Debug)]
 pub struct UsageReport {
-    /// by time, then the dearest first
+    /// by time, then the highest cost first
     pub rows: Vec<UsageRow>,
     pub total: RollupSums,
-    /// everything logged until then is counted; `None`: the newest may be missing
+    /// everything logged until then is counted; `None`: the newest requests may be missing
     pub as_of_ms: Option<u64>,
-    /// requests of all times that are booked at their ceiling and that nobody has corrected
+    /// uncorrected orphans of all times, booked at their ceiling
     pub orphans_uncorrected: u64,
 }
 
@@ -308,58 +212,59 @@ impl Control {
     ) -> Result<UsageReport, ApiError> {
         let now_ms = self.now_ms();
         let fresh = self.store.applied_now(FRESH_WAIT_MS).await;
-        let (query, zone, directory) =
-            (query.clone(), self.zone.clone(), self.directory.load_full());
-        let groups = self.read(move |store| {
-            let (mut groups, mut rows) = (Groups::new(), 0);
-            let (pieces, kept) = (query.pieces(&zone), store.retention_cutoffs()?);
-            if let Some(gone) = pieces
+        let (query, zone) = (query.clone(), self.zone.clone());
+        let directory = self.directory.load_full();
+        let read = self.read(move |store| {
+            let (ranges, cutoffs) = (query.ranges(&zone), store.retention_cutoffs()?);
+            if let Some(range) = ranges
                 .iter()
-                .find(|piece| piece.from_ms < piece.kept_ms(&kept))
+                .find(|range| range.from_ms < range.retained_from_ms(&cutoffs))
             {
-                return Ok(Err(not_kept(gone, &kept, &zone)));
+                return Ok(Err(not_retained(range, &cutoffs, &zone)));
             }
-            for RollupRange {
-                grain,
-                from_ms,
-                to_ms,
-            } in pieces
-            {
-                rows += store.rollups(grain, from_ms, to_ms, ROLLUPS_MAX - rows, |row, sums| {
-                    if groups.len() <= ROWS_MAX {
-                        groups
-                            .entry(group_of(&query, &zone, &directory, row))
-                            .or_default()
-                            .add(sums);
-                    }
-                })?;
-            }
+            let (groups, rows) = read_groups(store, &query, &ranges, &zone, &directory)?;
             Ok::<_, StoreError>(Ok((groups, rows, store.orphans_uncorrected()?)))
         });
-        let (groups, rows, orphans_uncorrected) = groups.await??;
+        let (groups, rows, orphans_uncorrected) = read.await??;
         if rows == ROLLUPS_MAX {
             let message = format!(
-                "this report would read more than {ROLLUPS_MAX} roll-ups; ask for a shorter time, or for whole days"
+                "limit of {ROLLUPS_MAX} roll-ups per report exceeded; ask for a shorter time, or for whole days"
             );
             return Err(ApiError::invalid(message).with_param("start"));
         }
         report(groups, fresh.then_some(now_ms), orphans_uncorrected)
     }
 
-    /// Rows that reports have read since the start: roll-ups, and entries of the request log.
+    /// Rows read by reports since the start: roll-ups, entries of the request log.
     pub fn rows_read(&self) -> (u64, u64) {
         self.store.rows_read()
     }
 
-    /// Pages of the books that were read from the disk since the start: reports, bookings, all.
+    /// Database pages read from disk since the start, by any operation.
     pub fn pages_read(&self) -> u64 {
         self.store.pages_read()
     }
+}
 
-    /// Names for the ids in a report.
-    pub fn directory(&self) -> std::sync::Arc<Directory> {
-        self.directory.load_full()
+/// Sums the roll-ups of these ranges by group; returns also how many were read. Stops adding groups above the row limit.
+fn read_groups(
+    store: &Store,
+    query: &UsageQuery,
+    ranges: &[RollupRange],
+    zone: &Zone,
+    directory: &Directory,
+) -> Result<(Groups, u64), StoreError> {
+    let (mut groups, mut rows) = (Groups::new(), 0);
+    for range in ranges {
+        let (period, from_ms, to_ms) = (range.period, range.from_ms, range.to_ms);
+        rows += store.rollups(period, from_ms, to_ms, ROLLUPS_MAX - rows, |row, sums| {
+            if groups.len() <= ROWS_MAX {
+                let group = group_of(query, zone, directory, row);
+                groups.entry(group).or_default().add(sums);
+            }
+        })?;
     }
+    Ok((groups, rows))
 }
 
 fn group_of(
@@ -369,7 +274,7 @@ fn group_of(
     row: &RollupKey,
 ) -> (Option<u64>, Vec<GroupValue>) {
     let caller = directory.key(row.key);
-    let member = |dimension: &Dimension| match dimension {
+    let value = |dimension: &Dimension| match dimension {
         Dimension::Provider => GroupValue::Provider(row.provider.clone()),
         Dimension::Model => GroupValue::Model(row.model.clone()),
         Dimension::Team => GroupValue::Team(caller.map(|caller| caller.team.id)),
@@ -379,12 +284,12 @@ fn group_of(
         Dimension::Key => GroupValue::Key(row.key),
         Dimension::Status => GroupValue::Status(row.class),
     };
-    let stretch_start_ms = query
-        .stretch
-        .map(|stretch| stretch.window(zone, row.start_ms).start_ms);
+    let interval_start_ms = query
+        .interval
+        .map(|interval| interval.window(zone, row.start_ms).start_ms);
     (
-        stretch_start_ms,
-        query.dimensions.iter().map(member).collect(),
+        interval_start_ms,
+        query.dimensions.iter().map(value).collect(),
     )
 }
 
@@ -395,26 +300,26 @@ fn report(
 ) -> Result<UsageReport, ApiError> {
     if groups.len() > ROWS_MAX {
         return Err(ApiError::invalid(format!(
-            "this report has more than {ROWS_MAX} rows; ask for a shorter time or fewer groups"
+            "limit of {ROWS_MAX} rows per report exceeded; ask for a shorter time or fewer groups"
         ))
         .with_param("group_by"));
     }
     let mut total = RollupSums::default();
     let mut rows: Vec<UsageRow> = Vec::with_capacity(groups.len());
-    for ((stretch_start_ms, members), sums) in groups {
+    for ((interval_start_ms, values), sums) in groups {
         total.add(&sums);
         rows.push(UsageRow {
-            stretch_start_ms,
-            members,
+            interval_start_ms,
+            values,
             sums,
         });
     }
     rows.sort_by(|one, other| {
         let by_cost = other.sums.cost.cmp(&one.sums.cost);
-        one.stretch_start_ms
-            .cmp(&other.stretch_start_ms)
+        one.interval_start_ms
+            .cmp(&other.interval_start_ms)
             .then(by_cost)
-            .then_with(|| one.members.cmp(&other.members))
+            .then_with(|| one.values.cmp(&other.values))
     });
     Ok(UsageReport {
         rows,
@@ -424,194 +329,74 @@ fn report(
     })
 }
 
-/// A date of the instance's zone, or RFC 3339; a `+` that a browser turned into a space is understood.
-pub(super) fn instant(name: &str, text: &str, zone: &Zone) -> Result<u64, ApiError> {
-    zone.date_start_ms(text)
-        .filter(|_| text.len() == 10)
-        .or_else(|| Zone::parse_rfc3339(text))
-        .or_else(|| Zone::parse_rfc3339(&text.replace(' ', "+")))
-        .ok_or_else(|| {
-            ApiError::invalid(format!(
-                "`{name}` must be a date like 2026-11-01 or an instant like 2026-11-01T00:00:00Z"
-            ))
-            .with_param(name)
-        })
-}
-
-fn hour_up(zone: &Zone, at_ms: u64) -> u64 {
-    let hour = zone.hour(at_ms);
-    if hour.start_ms == at_ms {
-        at_ms
-    } else {
-        hour.end_ms
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const NOW: &str = "2026-11-23T10:20:30Z";
 
     fn ms(text: &str) -> u64 {
         Zone::parse_rfc3339(text).expect(text)
     }
 
-    fn parse(zone: &Zone, parameters: &[(&str, &str)]) -> Result<UsageQuery, ApiError> {
-        let owned: Vec<(String, String)> = parameters
-            .iter()
-            .map(|(name, value)| ((*name).into(), (*value).into()))
-            .collect();
-        UsageQuery::parse(&owned, zone, ms(NOW))
+    fn query(start: &str, end: &str, interval: Option<ReportInterval>) -> UsageQuery {
+        UsageQuery {
+            start_ms: ms(start),
+            end_ms: ms(end),
+            interval,
+            dimensions: Vec::new(),
+        }
+    }
+
+    fn periods(start: &str, end: &str, interval: Option<ReportInterval>) -> Vec<RollupPeriod> {
+        let berlin = Zone::parse("Europe/Berlin").expect("zone");
+        let ranges = query(start, end, interval).ranges(&berlin);
+        ranges.iter().map(|range| range.period).collect()
     }
 
     #[test]
-    fn nothing_said_is_this_month_by_day_roll_ups() {
+    fn whole_days_are_read_as_days_and_partial_days_as_hours() {
         let berlin = Zone::parse("Europe/Berlin").expect("zone");
-        let query = parse(&berlin, &[]).expect("a query");
-        assert_eq!(
-            (query.start_ms, query.end_ms),
-            (ms("2026-10-31T23:00:00Z"), ms("2026-11-30T23:00:00Z"))
-        );
-        assert_eq!(grains(&query, &berlin), [RollupPeriod::Day]);
-    }
-
-    fn grains(query: &UsageQuery, zone: &Zone) -> Vec<RollupPeriod> {
-        query.pieces(zone).iter().map(|piece| piece.grain).collect()
-    }
-
-    #[test]
-    fn whole_days_are_read_as_days_and_ragged_ends_as_hours() {
-        let berlin = Zone::parse("Europe/Berlin").expect("zone");
-        let query = parse(
-            &berlin,
-            &[
-                ("start", "2026-11-01T10:00:00Z"),
-                ("end", "2026-11-20T11:30:00Z"),
-            ],
-        )
-        .expect("a query");
+        let query = query("2026-11-01T10:00:00Z", "2026-11-20T12:00:00Z", None);
         let days = RollupRange {
-            grain: RollupPeriod::Day,
+            period: RollupPeriod::Day,
             from_ms: ms("2026-11-01T23:00:00Z"),
             to_ms: ms("2026-11-19T23:00:00Z"),
         };
-        let pieces = query.pieces(&berlin);
-        assert_eq!(pieces[1], days);
+        let ranges = query.ranges(&berlin);
+        assert_eq!(ranges[1], days);
         assert_eq!(
-            (pieces[0].from_ms, pieces[0].to_ms),
+            (ranges[0].from_ms, ranges[0].to_ms),
             (ms("2026-11-01T10:00:00Z"), days.from_ms)
         );
         assert_eq!(
-            (pieces[2].from_ms, pieces[2].to_ms),
+            (ranges[2].from_ms, ranges[2].to_ms),
             (days.to_ms, ms("2026-11-20T12:00:00Z"))
         );
+        let periods: Vec<RollupPeriod> = ranges.iter().map(|range| range.period).collect();
         assert_eq!(
-            grains(&query, &berlin),
+            periods,
             [RollupPeriod::Hour, RollupPeriod::Day, RollupPeriod::Hour]
         );
     }
 
     #[test]
-    fn ends_are_dates_of_the_zone_or_instants_widened_to_the_hour() {
-        let berlin = Zone::parse("Europe/Berlin").expect("zone");
-        let query = parse(
-            &berlin,
-            &[
-                ("start", "2026-11-01"),
-                ("end", "2026-11-02T10:20:00 01:00"),
-            ],
-        )
-        .expect("a query");
+    fn period_follows_ends_and_interval() {
+        let month = ("2026-10-31T23:00:00Z", "2026-11-30T23:00:00Z");
+        assert_eq!(periods(month.0, month.1, None), [RollupPeriod::Day]);
+        let hourly = Some(ReportInterval::Hour);
+        assert_eq!(periods(month.0, month.1, hourly), [RollupPeriod::Hour]);
         assert_eq!(
-            (query.start_ms, query.end_ms),
-            (ms("2026-10-31T23:00:00Z"), ms("2026-11-02T10:00:00Z"))
-        );
-        assert_eq!(
-            grains(&query, &berlin),
+            periods(month.0, "2026-11-02T10:00:00Z", None),
             [RollupPeriod::Day, RollupPeriod::Hour]
         );
-        let open = parse(
-            &berlin,
-            &[("start", "2026-11-01"), ("end", "2026-11-23T10:30:00Z")],
-        )
-        .expect("a query");
         assert_eq!(
-            grains(&open, &berlin),
+            periods(month.0, "2026-11-23T11:00:00Z", None),
             [RollupPeriod::Day, RollupPeriod::Hour],
-            "an end that has not come is no midnight"
+            "an end in the future is not rounded to midnight"
         );
-        let within = parse(
-            &berlin,
-            &[
-                ("start", "2026-11-02T08:00:00Z"),
-                ("end", "2026-11-02T10:00:00Z"),
-            ],
-        )
-        .expect("a query");
-        assert_eq!(grains(&within, &berlin), [RollupPeriod::Hour]);
-    }
-
-    #[test]
-    fn an_end_that_was_not_given_is_named_where_it_does_not_fit() {
-        let utc = Zone::utc();
-        for (parameters, param, says) in [
-            (
-                vec![("end", "2026-01-01")],
-                "end",
-                "which is 2026-11-01 where it is not given; give `start`",
-            ),
-            (
-                vec![("start", "2027-01-01")],
-                "start",
-                "which is 2026-12-01 where it is not given; give `end`",
-            ),
-            (
-                vec![("start", "2026-01-02"), ("end", "2026-01-01")],
-                "start",
-                "`start` must be before `end`",
-            ),
-        ] {
-            let problem = parse(&utc, &parameters).expect_err("refused");
-            assert_eq!(problem.param.as_deref(), Some(param));
-            assert!(problem.message.ends_with(says), "{}", problem.message);
-        }
-    }
-
-    #[test]
-    fn grouping_is_by_two_things_and_one_stretch_of_time() {
-        let utc = Zone::utc();
-        let query = parse(&utc, &[("group_by", "team,day,model")]).expect("a query");
+        let within_a_day = ("2026-11-02T08:00:00Z", "2026-11-02T10:00:00Z");
         assert_eq!(
-            (query.stretch, query.dimensions),
-            (
-                Some(ReportInterval::Day),
-                vec![Dimension::Team, Dimension::Model]
-            )
-        );
-        assert_eq!(
-            grains(
-                &parse(&utc, &[("group_by", "hour")]).expect("a query"),
-                &utc
-            ),
+            periods(within_a_day.0, within_a_day.1, None),
             [RollupPeriod::Hour]
         );
-        for parameters in [
-            [("group_by", "team,model,key")],
-            [("group_by", "hour,day")],
-            [("group_by", "team,team")],
-            [("group_by", "colour")],
-            [("start", "yesterday")],
-            [("start", "2027-01-01")],
-            [("limit", "3")],
-        ] {
-            assert!(
-                parse(&utc, &parameters)
-                    .expect_err("refused")
-                    .param
-                    .is_some(),
-                "{parameters:?}"
-            );
-        }
     }
 }

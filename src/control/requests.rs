@@ -1,100 +1,71 @@
-//! The single requests: a page of them, filtered, or all that is known of one. A page reads no more rows than it may and
-//! says where to go on; a follower waits for the next one without a thread of its own.
+//! The request log: pages of it, filtered, and the detail of one request. A page reads a bounded number of rows and returns the
+//! cursor of the next; a follower waits for new entries without occupying a thread.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::auth::directory::Directory;
 use crate::auth::grant::Grant;
 use crate::auth::role::may;
-use crate::control::reports::{FRESH_WAIT_MS, instant};
-use crate::control::teams::resolve_team;
-use crate::control::{Control, not_found};
+use crate::control::error::not_found;
+use crate::control::plane::{Control, FOLLOWERS_MAX, FRESH_WAIT_MS};
 use crate::domain::api_error::{ApiError, ErrorCode};
-use crate::domain::attribution::{Pseudonyms, Tag, UserHash};
+use crate::domain::attribution::{Tag, UserHash};
 use crate::domain::budget::Budget;
 use crate::domain::event::{Flags, HoldId, Settlement, Status, StatusClass};
 use crate::domain::id::{KeyId, RequestId, TeamId};
 use crate::domain::pattern::Pattern;
 use crate::domain::refusal::Refusal;
-use crate::domain::zone::Zone;
 use crate::store::{EntryHead, FeedCursor, Record, RecordIndex, RequestLogEntry, Scan, ScanPage};
 
+/// Entries of a page, unless the query sets another limit.
 pub const REQUESTS_DEFAULT: usize = 50;
+/// Entries of a page at most.
 pub const REQUESTS_MAX: usize = 500;
-/// Rows that one page looks at where a filter has no index.
+/// Rows that one page reads where a filter has no index.
 const ROWS_MAX: usize = 10_000;
-const WAIT_MAX_S: u64 = 30;
-/// Followers that may wait at once.
-pub(super) const FOLLOWERS_MAX: usize = 64;
-/// A follower looks again this long after something was booked, so that a busy instance is not read at every commit.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// Between two steps of a request that wait for nobody; generous, because nothing but a page's length hangs on it.
-const STEPS_MS: u64 = 60_000;
+/// A follower reads again this long after a commit, so that a busy instance is not read at every commit.
+const REREAD_DELAY: Duration = Duration::from_millis(100);
+/// Time from a request's arrival to its hold besides waiting; generous, because it only widens the range of a scan.
+const PROCESSING_MS: u64 = 60_000;
 
-/// What the words of a query mean here.
-pub struct QueryContext<'a> {
-    pub zone: &'a Zone,
-    pub directory: &'a Directory,
-    pub pseudonyms: &'a Pseudonyms,
-}
-
-/// Which requests are asked for.
+/// Filters and page of the request log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestQuery {
-    key: Option<KeyId>,
-    team: Option<TeamId>,
-    model: Option<Pattern>,
-    provider: Option<String>,
-    class: Option<StatusClass>,
+    pub key: Option<KeyId>,
+    pub team: Option<TeamId>,
+    pub model: Option<Pattern>,
+    pub provider: Option<String>,
+    pub class: Option<StatusClass>,
     /// within the class
-    status: Option<Status>,
-    flag: Option<Flags>,
-    tag: Option<Tag>,
-    user: Option<UserHash>,
-    start_ms: u64,
-    end_ms: u64,
-    before: Option<HoldId>,
-    after: Option<RequestCursor>,
-    wait_s: u64,
-    limit: usize,
+    pub status: Option<Status>,
+    pub flag: Option<Flags>,
+    pub tag: Option<Tag>,
+    pub user: Option<UserHash>,
+    pub start_ms: u64,
+    /// exclusive; `u64::MAX`: no end
+    pub end_ms: u64,
+    /// entries before this id, newest first
+    pub before: Option<HoldId>,
+    /// entries after this cursor, oldest first; excludes `before`
+    pub after: Option<RequestCursor>,
+    /// longest wait for an entry after a feed cursor
+    pub wait_s: u64,
+    pub limit: usize,
 }
 
-/// Behind what an answer begins.
+/// Start of a page, exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum RequestCursor {
-    /// the requests that were admitted later
+pub enum RequestCursor {
+    /// followed by requests that were admitted later
     Request(HoldId),
-    /// those that were booked later
-    Place(FeedCursor),
+    /// followed by requests that were booked later
+    Feed(FeedCursor),
 }
 
-/// Entries of the request log: newest first, behind `after` oldest first.
-#[derive(Clone, Debug)]
-pub struct RequestPage {
-    pub entries: Vec<RequestLogEntry>,
-    /// what `before` or `after` takes to go on
-    pub next: Option<String>,
-    /// what `after` takes to be told what was booked since
-    pub follow: String,
-}
-
-/// One request with every attempt that was booked, or as it was refused, and the budgets that were charged, as far as they still are.
-#[derive(Clone, Debug)]
-pub struct RequestDetail {
-    pub attempts: Vec<Record>,
-    pub refusal: Option<Refusal>,
-    pub budgets: Vec<Budget>,
-}
-
-impl RequestQuery {
-    /// Reads the parameters; a name that is not known is refused, because a filter that is ignored shows too much.
-    pub fn parse(
-        parameters: &[(String, String)],
-        terms: &QueryContext<'_>,
-    ) -> Result<RequestQuery, ApiError> {
-        let mut query = RequestQuery {
+impl Default for RequestQuery {
+    fn default() -> RequestQuery {
+        RequestQuery {
             key: None,
             team: None,
             model: None,
@@ -110,100 +81,30 @@ impl RequestQuery {
             after: None,
             wait_s: 0,
             limit: REQUESTS_DEFAULT,
-        };
-        for (name, value) in parameters {
-            query.take(name, value, terms)?;
         }
-        if query.start_ms >= query.end_ms {
-            return Err(ApiError::invalid("`start` must be before `end`").with_param("start"));
-        }
-        if query.before.is_some() && query.after.is_some() {
-            return Err(ApiError::invalid(
-                "give `before` to go back or `after` to follow, not both",
-            )
-            .with_param("after"));
-        }
-        if query.wait_s > 0 && !matches!(query.after, Some(RequestCursor::Place(_))) {
-            let message = "`wait` goes with `after=FOLLOW`, where FOLLOW is the `follow` of an earlier answer";
-            return Err(ApiError::invalid(message).with_param("wait"));
-        }
-        Ok(query)
     }
+}
 
-    fn take(&mut self, name: &str, value: &str, terms: &QueryContext<'_>) -> Result<(), ApiError> {
-        let fault =
-            |says: String| ApiError::invalid(format!("`{name}` must be {says}")).with_param(name);
-        match name {
-            "key" => {
-                self.key = Some(
-                    KeyId::parse(value).ok_or_else(|| fault("the id of a virtual key".into()))?,
-                )
-            }
-            "team" => self.team = Some(resolve_team(terms.directory, value)?),
-            "model" => self.model = Some(Pattern::new(value)),
-            "provider" => self.provider = Some(value.to_owned()),
-            "status" => {
-                self.status = Status::parse(value);
-                self.class = self
-                    .status
-                    .map(Status::class)
-                    .or_else(|| StatusClass::parse(value));
-                self.class
-                    .ok_or_else(|| fault(format!("one of {}", status_words())))?;
-            }
-            "flag" => {
-                let words = Flags(u16::MAX).names().collect::<Vec<_>>().join(", ");
-                self.flag =
-                    Some(Flags::parse(value).ok_or_else(|| fault(format!("one of {words}")))?);
-            }
-            "tag" => {
-                self.tag = Some(
-                    Tag::parse(value.as_bytes())
-                        .ok_or_else(|| fault("a tag, as it was sent".into()))?,
-                )
-            }
-            "user" => self.user = Some(terms.pseudonyms.user(value)),
-            "start" => self.start_ms = instant("start", value, terms.zone)?,
-            "end" => self.end_ms = instant("end", value, terms.zone)?,
-            "before" => {
-                self.before = Some(
-                    parse_cursor(value, 0).ok_or_else(|| fault("the id of a request".into()))?,
-                )
-            }
-            "after" => {
-                let request = || parse_cursor(value, u8::MAX).map(RequestCursor::Request);
-                let after = FeedCursor::parse(value)
-                    .map(RequestCursor::Place)
-                    .or_else(request);
-                self.after = Some(after.ok_or_else(|| {
-                    fault("the id of a request, or the `follow` of an earlier answer".into())
-                })?);
-            }
-            "wait" => {
-                let fits = value.parse().ok().filter(|seconds| *seconds <= WAIT_MAX_S);
-                self.wait_s = fits.ok_or_else(|| fault(format!("0 to {WAIT_MAX_S} seconds")))?;
-            }
-            "limit" => {
-                let fits = value
-                    .parse()
-                    .ok()
-                    .filter(|limit| (1..=REQUESTS_MAX).contains(limit));
-                self.limit = fits.ok_or_else(|| fault(format!("1 to {REQUESTS_MAX}")))?;
-            }
-            other => {
-                let other: String = other.chars().take(64).collect();
-                let known = "key, team, model, provider, status, flag, tag, user, start, end, before, after, wait, limit";
-                return Err(ApiError::invalid(format!(
-                    "`{other}` is not known here; the list of requests takes {known}"
-                ))
-                .with_param(other));
-            }
-        }
-        Ok(())
-    }
+/// A page of the request log: newest first; after a cursor, oldest first.
+#[derive(Clone, Debug)]
+pub struct RequestPage {
+    pub entries: Vec<RequestLogEntry>,
+    /// cursor of the next page, for `before` or `after`
+    pub next: Option<String>,
+    /// cursor for `after`: entries booked since this page
+    pub follow: String,
+}
 
-    /// A request's id is of the instant it came, its place in reports of the instant its hold was granted: later by
-    /// `admission_ms` at most.
+/// One request: its booked attempts or its refusal, and those of the charged budgets that still exist.
+#[derive(Clone, Debug)]
+pub struct RequestDetail {
+    pub attempts: Vec<Record>,
+    pub refusal: Option<Refusal>,
+    pub budgets: Vec<Budget>,
+}
+
+impl RequestQuery {
+    /// The id of a request holds the time of its arrival, its row the time of its hold: up to `admission_ms` later.
     fn scan(&self, admission_ms: u64) -> Scan {
         let first_at = |at_ms: u64| HoldId {
             request: RequestId::first_at(at_ms.min((1 << 48) - 1)),
@@ -223,7 +124,7 @@ impl RequestQuery {
         Scan {
             index,
             from: if let Some(RequestCursor::Request(after)) = self.after {
-                start.max(following(after))
+                start.max(next_id(after))
             } else {
                 start
             },
@@ -234,14 +135,14 @@ impl RequestQuery {
         }
     }
 
-    fn wants(&self, looked: &EntryHead) -> bool {
-        match looked {
-            EntryHead::Booked(record) => self.wants_booked(record),
-            EntryHead::Refused(refusal) => self.wants_refused(refusal),
+    fn matches(&self, entry: &EntryHead) -> bool {
+        match entry {
+            EntryHead::Booked(record) => self.matches_booked(record),
+            EntryHead::Refused(refusal) => self.matches_refused(refusal),
         }
     }
 
-    fn wants_refused(&self, refusal: &Refusal) -> bool {
+    fn matches_refused(&self, refusal: &Refusal) -> bool {
         (self.start_ms..self.end_ms).contains(&refusal.at_ms)
             && self.key.is_none_or(|key| refusal.key == key)
             && self.team.is_none_or(|team| refusal.team == team)
@@ -249,12 +150,12 @@ impl RequestQuery {
             && self.tag.as_ref().is_none_or(|tag| refusal.attribution.tag.as_ref() == Some(tag))
             && self.user.is_none_or(|user| refusal.attribution.user == Some(user))
             && self.class.is_none_or(|class| class == StatusClass::Refused)
-            // it came to no provider, and there is nothing to flag
+            // a refusal reached no provider and has no flags
             && self.provider.is_none()
             && self.flag.is_none()
     }
 
-    fn wants_booked(&self, record: &Settlement) -> bool {
+    fn matches_booked(&self, record: &Settlement) -> bool {
         let (hold, subject) = (&record.hold, &record.hold.subject);
         let is_model = |model: &Pattern| {
             model.matches_deployment(&subject.model_asked, &subject.provider, &subject.model)
@@ -283,39 +184,27 @@ impl RequestQuery {
                 .is_none_or(|user| subject.attribution.user == Some(user))
     }
 
-    /// Where the next page begins.
-    fn next(&self, scanned: &ScanPage) -> Option<String> {
+    /// Cursor of the next page.
+    fn next_cursor(&self, scanned: &ScanPage) -> Option<String> {
         let id = scanned.last.filter(|_| !scanned.finished)?;
         Some(match id.attempt {
-            // a refusal is alone
+            // a refusal has no attempts
             0 | u8::MAX => id.request.to_string(),
-            // going back, nothing of the request is left behind its first attempt
+            // backwards, the first attempt of a request is its last row
             1 if self.after.is_none() => id.request.to_string(),
             attempt => format!("{}.{attempt}", id.request),
         })
     }
 }
 
-/// How a request can have ended, and the classes of that which are no status themselves.
-fn status_words() -> String {
-    let mut words = Status::ALL.map(Status::as_str).to_vec();
-    words.extend(
-        StatusClass::ALL
-            .map(StatusClass::as_str)
-            .into_iter()
-            .filter(|word| Status::parse(word).is_none()),
-    );
-    words.join(", ")
-}
-
-/// Behind every id.
+/// Greater than every id in use.
 const END: HoldId = HoldId {
     request: RequestId(u128::MAX),
     attempt: u8::MAX,
 };
 
-/// The first place behind a row.
-pub(super) fn following(id: HoldId) -> HoldId {
+/// The smallest id after this one.
+pub(super) fn next_id(id: HoldId) -> HoldId {
     match id.attempt.checked_add(1) {
         Some(attempt) => HoldId { attempt, ..id },
         None => HoldId {
@@ -325,55 +214,42 @@ pub(super) fn following(id: HoldId) -> HoldId {
     }
 }
 
-/// `req_…` or, for one of its attempts, `req_….2`.
-fn parse_cursor(text: &str, attempt: u8) -> Option<HoldId> {
-    match text.split_once('.') {
-        Some((id, attempt)) => Some(HoldId {
-            request: RequestId::parse(id)?,
-            attempt: attempt.parse().ok()?,
-        }),
-        None => Some(HoldId {
-            request: RequestId::parse(text)?,
-            attempt,
-        }),
-    }
-}
-
 impl Control {
     pub async fn requests(
         &self,
         _grant: &Grant<may::ReadUsage>,
         query: RequestQuery,
     ) -> Result<RequestPage, ApiError> {
-        // a list that lags a little is still a list
+        // a page that misses the newest entries is still valid
         let _fresh = self.store.applied_now(FRESH_WAIT_MS).await;
-        if let Some(RequestCursor::Place(place)) = query.after {
-            return self.followed(query, place).await;
+        if let Some(RequestCursor::Feed(cursor)) = query.after {
+            return self.follow(query, cursor).await;
         }
-        // what is booked while the page is read is told twice rather than never
+        // taken before the read: an entry booked meanwhile is returned twice rather than never
         let follow = self.store.feed_cursor().to_string();
-        let (asked, scan) = (query.clone(), query.scan(self.waits_ms + STEPS_MS));
+        let scan = query.scan(self.admission_wait_ms + PROCESSING_MS);
+        let filter = query.clone();
         let scanned = self
-            .read(move |store| store.request_log(&scan, |looked| asked.wants(looked)))
+            .read(move |store| store.request_log(&scan, |entry| filter.matches(entry)))
             .await?;
         Ok(RequestPage {
-            next: query.next(&scanned),
+            next: query.next_cursor(&scanned),
             entries: scanned.entries,
             follow,
         })
     }
 
-    /// What was booked behind a place; waits for the first of it.
-    async fn followed(
+    /// Entries booked after a cursor; waits for the first one.
+    async fn follow(
         &self,
         query: RequestQuery,
-        mut place: FeedCursor,
+        mut cursor: FeedCursor,
     ) -> Result<RequestPage, ApiError> {
         let deadline = Instant::now() + Duration::from_secs(query.wait_s);
-        let _turn = match query.wait_s {
+        let _permit = match query.wait_s {
             0 => None,
             _ => Some(
-                self.followers
+                self.follower_permits
                     .clone()
                     .try_acquire_owned()
                     .map_err(|_| too_many_followers())?,
@@ -381,34 +257,34 @@ impl Control {
         };
         loop {
             let mut booked = self.store.wal().postings();
-            let asked = query.clone();
+            let filter = query.clone();
             let bounds = (query.limit, ROWS_MAX);
-            let followed = self
+            let page = self
                 .read(move |store| {
-                    store.request_log_since(place, bounds, |looked| asked.wants(looked))
+                    store.request_log_since(cursor, bounds, |entry| filter.matches(entry))
                 })
                 .await?;
-            let followed = followed.ok_or_else(place_lost)?;
-            place = followed.cursor;
-            // one that stopped at its bound is answered too: the caller goes on where it stopped
-            if !followed.entries.is_empty()
-                || !followed.finished
+            let page = page.ok_or_else(cursor_lost)?;
+            cursor = page.cursor;
+            // a page that reached its row bound is returned even if empty: its cursor lies further on
+            if !page.entries.is_empty()
+                || !page.finished
                 || Instant::now() >= deadline
-                || self.followers.is_closed()
+                || self.follower_permits.is_closed()
             {
-                let cursor = place.to_string();
+                let cursor = cursor.to_string();
                 return Ok(RequestPage {
-                    entries: followed.entries,
+                    entries: page.entries,
                     next: Some(cursor.clone()),
                     follow: cursor,
                 });
             }
-            let _something = tokio::time::timeout_at(deadline, booked.changed()).await;
-            tokio::time::sleep_until(deadline.min(Instant::now() + LOOK_AGAIN)).await;
+            let _commit = tokio::time::timeout_at(deadline, booked.changed()).await;
+            tokio::time::sleep_until(deadline.min(Instant::now() + REREAD_DELAY)).await;
         }
     }
 
-    /// Every attempt of one request.
+    /// All that is known of one request.
     pub async fn request(
         &self,
         _grant: &Grant<may::ReadUsage>,
@@ -425,7 +301,7 @@ impl Control {
         let (attempts, refusal, mut budgets) = known.await?;
         if attempts.is_empty() && refusal.is_none() {
             let message = format!(
-                "{}; a request is booked when it has ended",
+                "{}; a request is booked once it has ended",
                 not_found("request", id).message
             );
             return Err(ApiError::new(ErrorCode::NotFound, message));
@@ -443,52 +319,32 @@ impl Control {
         })
     }
 
-    /// Answers all who wait for the next request, and lets nobody wait any more: the process is stopping.
+    /// Shutdown: answers all waiting followers and admits no more.
     pub fn close_followers(&self) {
-        self.followers.close();
+        self.follower_permits.close();
         self.store.wake_followers();
     }
 
-    /// Calls that wait for the next request.
+    /// Followers that wait for an entry.
     pub fn followers(&self) -> usize {
-        FOLLOWERS_MAX.saturating_sub(self.followers.available_permits())
+        FOLLOWERS_MAX.saturating_sub(self.follower_permits.available_permits())
     }
 }
 
-fn place_lost() -> ApiError {
-    let message = "the requests behind this place are not known any more: the gateway was started since, or too many have ended; \
-                   read the list without `after`, and follow from its `follow`";
+fn cursor_lost() -> ApiError {
+    let message = "stale cursor: the gateway was restarted, or too many requests have ended since; \
+                   read the list without `after`, then continue from its `follow`";
     ApiError::invalid(message).with_param("after")
 }
 
 fn too_many_followers() -> ApiError {
-    let message =
-        format!("{FOLLOWERS_MAX} calls wait for the next request already; ask without `wait`");
+    let message = format!("limit of {FOLLOWERS_MAX} waiting followers reached; ask without `wait`");
     ApiError::new(ErrorCode::Overloaded, message).with_retry_after(5)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Tenants;
-
-    fn parse(text: &str) -> Result<RequestQuery, ApiError> {
-        let pairs = text.split('&').filter(|pair| !pair.is_empty());
-        let parameters: Vec<(String, String)> = pairs
-            .map(|pair| pair.split_once('=').expect("a pair"))
-            .map(|(name, value)| (name.into(), value.into()))
-            .collect();
-        let (zone, directory) = (Zone::utc(), Directory::build(Tenants::default()));
-        let pseudonyms = Pseudonyms::new([7; 16]);
-        RequestQuery::parse(
-            &parameters,
-            &QueryContext {
-                zone: &zone,
-                directory: &directory,
-                pseudonyms: &pseudonyms,
-            },
-        )
-    }
 
     fn id(request: u128, attempt: u8) -> HoldId {
         HoldId {
@@ -498,68 +354,61 @@ mod tests {
     }
 
     #[test]
-    fn what_has_an_index_is_walked_by_it() {
-        let index = |text: &str| parse(text).expect(text).scan(0).index;
-        assert_eq!(index(""), RecordIndex::Time);
-        assert_eq!(index("key=key_3&status=broken"), RecordIndex::Key(KeyId(3)));
-        assert_eq!(
-            index("status=broken&flag=estimated"),
-            RecordIndex::NotOk(StatusClass::Failed)
-        );
-        assert_eq!(index("status=ok&provider=x"), RecordIndex::Time);
+    fn scan_uses_the_most_selective_index() {
+        let index = |query: RequestQuery| query.scan(0).index;
+        let failed = RequestQuery {
+            class: Some(StatusClass::Failed),
+            ..RequestQuery::default()
+        };
+        let of_key = RequestQuery {
+            key: Some(KeyId(3)),
+            ..failed.clone()
+        };
+        let ok = RequestQuery {
+            class: Some(StatusClass::Ok),
+            ..RequestQuery::default()
+        };
+        assert_eq!(index(RequestQuery::default()), RecordIndex::Time);
+        assert_eq!(index(of_key), RecordIndex::Key(KeyId(3)));
+        assert_eq!(index(failed), RecordIndex::NotOk(StatusClass::Failed));
+        assert_eq!(index(ok), RecordIndex::Time);
     }
 
     #[test]
-    fn a_cursor_ends_before_or_begins_after_its_request() {
+    fn cursor_excludes_its_request() {
         let request = RequestId::new(5_000, 7);
-        let scan = parse(&format!("before={request}"))
-            .expect("a query")
-            .scan(0);
-        assert_eq!((scan.to, scan.newest_first), (id(request.0, 0), true));
-        let scan = parse(&format!("after={request}")).expect("a query").scan(0);
+        let before = |attempt| {
+            let query = RequestQuery {
+                before: Some(id(request.0, attempt)),
+                ..RequestQuery::default()
+            };
+            query.scan(0)
+        };
+        assert_eq!(
+            (before(0).to, before(0).newest_first),
+            (id(request.0, 0), true)
+        );
+        assert_eq!(before(2).to, id(request.0, 2));
+        let after = RequestQuery {
+            after: Some(RequestCursor::Request(id(request.0, u8::MAX))),
+            ..RequestQuery::default()
+        };
+        let scan = after.scan(0);
         assert_eq!(
             (scan.from, scan.newest_first),
             (id(request.0 + 1, 0), false)
         );
-        let scan = parse(&format!("before={request}.2"))
-            .expect("a query")
-            .scan(0);
-        assert_eq!(scan.to, id(request.0, 2));
     }
 
     #[test]
-    fn what_came_before_the_start_and_may_have_waited_until_then_is_looked_at() {
-        let from = |wait_ms| {
-            parse("start=1970-01-02")
-                .expect("a query")
-                .scan(wait_ms)
-                .from
+    fn scan_starts_earlier_by_the_admission_wait() {
+        let query = RequestQuery {
+            start_ms: 86_400_000,
+            ..RequestQuery::default()
         };
+        let from = |wait_ms| query.scan(wait_ms).from;
         assert_eq!(from(0), id(RequestId::first_at(86_400_000).0, 0));
         assert_eq!(from(400_000), id(RequestId::first_at(86_000_000).0, 0));
         assert_eq!(from(u64::MAX), id(0, 0));
-    }
-
-    #[test]
-    fn a_wrong_filter_is_named() {
-        for text in [
-            "key=team_1",
-            "team=nobody",
-            "status=fine",
-            "flag=blue",
-            "tag=two words",
-            "start=yesterday",
-            "start=2026-11-02&end=2026-11-01",
-            "before=req_1",
-            "wait=5",
-            "after=req_00000000000000000000000000&wait=31",
-            "after=req_00000000000000000000000000&wait=5",
-            "after=at_1.2",
-            "limit=0",
-            "limit=501",
-            "colour=blue",
-        ] {
-            assert!(parse(text).expect_err(text).param.is_some(), "{text}");
-        }
     }
 }

@@ -1,71 +1,39 @@
-//! Teams: what their keys may call, and what they may spend.
+//! Teams: allowed models, budgets and rate limits of a group of keys.
 
 use serde_json::{Map, json};
 
 use crate::auth::directory::Directory;
 use crate::auth::grant::Grant;
 use crate::auth::role::may;
-use crate::control::fields::Fields;
-use crate::control::input::{Budgets, Models, Name, models_audited};
+use crate::control::change::ChangeOutcome;
+use crate::control::error::{name_taken, not_found};
+use crate::control::input::{Budgets, Models, Name, models_to_audit};
 use crate::control::limits::Limits;
-use crate::control::owner_limits;
-use crate::control::{ChangeOutcome, Control, WithLimits, name_taken, not_found};
+use crate::control::owner_limits::{self, WithLimits};
+use crate::control::plane::Control;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::budget::Owner;
 use crate::domain::id::{OrganizationId, TeamId};
 use crate::domain::tenant::Team;
 use crate::store::ChangeTransaction;
 
-/// A team as it is asked for.
+/// A new team.
 #[derive(Clone, Debug)]
 pub struct NewTeam {
     pub name: Name,
-    /// id or name; may be left out where there is only one
+    /// id or name; may be omitted where only one organization exists
     pub organization: Option<String>,
     pub models: Models,
     pub budgets: Budgets,
     pub limits: Limits,
 }
 
-impl NewTeam {
-    pub fn from_json(body: &[u8]) -> Result<NewTeam, ApiError> {
-        let mut fields = Fields::of_body(body)?;
-        let new = NewTeam {
-            name: Name::take(&mut fields)?,
-            organization: fields.take("organization", "an id or a name")?,
-            models: Models::take(&mut fields)?.unwrap_or_default(),
-            budgets: Budgets::take(&mut fields)?.unwrap_or_default(),
-            limits: Limits::take(&mut fields)?.unwrap_or_default(),
-        };
-        fields.finish()?;
-        Ok(new)
-    }
-}
-
-/// What shall be different; `None` leaves a thing as it is.
+/// Partial update of a team; `None` leaves a part unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct TeamChange {
     pub models: Option<Models>,
     pub budgets: Option<Budgets>,
     pub limits: Option<Limits>,
-}
-
-impl TeamChange {
-    pub fn from_json(body: &[u8]) -> Result<TeamChange, ApiError> {
-        let mut fields = Fields::of_body(body)?;
-        let change = TeamChange {
-            models: Models::take(&mut fields)?,
-            budgets: Budgets::take(&mut fields)?,
-            limits: Limits::take(&mut fields)?,
-        };
-        fields.finish()?;
-        if change.models.is_none() && change.budgets.is_none() && change.limits.is_none() {
-            return Err(ApiError::invalid(
-                "nothing to change; give `models`, `budgets` or `limits`",
-            ));
-        }
-        Ok(change)
-    }
 }
 
 impl Control {
@@ -92,9 +60,9 @@ impl Control {
             let mut detail = json!({
                 "name": team.name,
                 "organization": organization.to_string(),
-                "models": models_audited(&team.models),
+                "models": models_to_audit(&team.models),
             });
-            let (owned, touched) = owner_limits::create(
+            let (stored, affected) = owner_limits::create(
                 books,
                 Owner::Team(id),
                 (&new.budgets, &new.limits),
@@ -103,39 +71,39 @@ impl Control {
             Ok(ChangeOutcome {
                 subject: id.to_string(),
                 detail,
-                touched,
-                answer: (team, owned),
+                affected,
+                answer: (team, stored),
             })
         };
-        let (team, owned) = self.apply(grant.actor(), "team.create", create).await?;
-        Ok(self.with_standings(team, owned))
+        let (team, stored) = self.apply(grant.actor(), "team.create", create).await?;
+        Ok(self.with_status(team, stored))
     }
 
     pub async fn change_team(
         &self,
         grant: &Grant<may::ChangeTeams>,
         id: TeamId,
-        wanted: TeamChange,
+        update: TeamChange,
     ) -> Result<WithLimits<Team>, ApiError> {
-        let apply = move |books: &mut ChangeTransaction<'_>, _at_ms: u64| {
+        let change = move |books: &mut ChangeTransaction<'_>, _at_ms: u64| {
             let mut team = books.team(id)?.ok_or_else(|| not_found("team", id))?;
             let mut detail = Map::new();
-            if let Some(models) = wanted.models {
+            if let Some(models) = update.models {
                 detail.insert("models".to_owned(), models.replace(&mut team.models));
                 books.put_team(&team)?;
             }
-            let terms = (wanted.budgets.as_ref(), wanted.limits.as_ref());
-            let (owned, touched) =
-                owner_limits::change(books, Owner::Team(id), terms, &mut detail)?;
+            let limits = (update.budgets.as_ref(), update.limits.as_ref());
+            let (stored, affected) =
+                owner_limits::change(books, Owner::Team(id), limits, &mut detail)?;
             Ok(ChangeOutcome {
                 subject: id.to_string(),
                 detail: detail.into(),
-                touched,
-                answer: (team, owned),
+                affected,
+                answer: (team, stored),
             })
         };
-        let (team, owned) = self.apply(grant.actor(), "team.change", apply).await?;
-        Ok(self.with_standings(team, owned))
+        let (team, stored) = self.apply(grant.actor(), "team.change", change).await?;
+        Ok(self.with_status(team, stored))
     }
 
     pub async fn teams(
@@ -143,12 +111,12 @@ impl Control {
         _grant: &Grant<may::ReadTenants>,
     ) -> Result<Vec<WithLimits<Team>>, ApiError> {
         let tenants = self.read(|store| store.tenants()).await?;
-        let mut owned = owner_limits::by_owner(tenants.budgets, tenants.limits);
-        let shown = |team: Team| {
-            let own = owned.remove(&Owner::Team(team.id)).unwrap_or_default();
-            self.with_standings(team, own)
+        let mut by_owner = owner_limits::by_owner(tenants.budgets, tenants.limits);
+        let with_status = |team: Team| {
+            let owner = Owner::Team(team.id);
+            self.with_status(team, by_owner.remove(&owner).unwrap_or_default())
         };
-        Ok(tenants.teams.into_iter().map(shown).collect())
+        Ok(tenants.teams.into_iter().map(with_status).collect())
     }
 
     pub async fn team(
@@ -164,17 +132,17 @@ impl Control {
     }
 }
 
-/// The team that an id or a name means; a name that two organizations use means neither.
-pub(super) fn resolve_team(directory: &Directory, text: &str) -> Result<TeamId, ApiError> {
+/// The team with this id or name; a name that two organizations use is ambiguous and refused.
+pub fn resolve_team(directory: &Directory, text: &str) -> Result<TeamId, ApiError> {
     if let Some(id) = TeamId::parse(text) {
         return Ok(id);
     }
-    let found: Vec<&Team> = directory.teams().filter(|team| team.name == text).collect();
-    match found.as_slice() {
+    let named: Vec<&Team> = directory.teams().filter(|team| team.name == text).collect();
+    match named.as_slice() {
         [team] => Ok(team.id),
-        [] => Err(not_found("team", shown(text)).with_param("team")),
+        [] => Err(not_found("team", redacted(text)).with_param("team")),
         [one, other, ..] => Err(ApiError::invalid(format!(
-            "`team` means more than one team: {} of {} and {} of {}; give the id",
+            "ambiguous `team`: {} of {} and {} of {}; give the id",
             one.id, one.organization, other.id, other.organization
         ))
         .with_param("team")),
@@ -196,28 +164,28 @@ fn resolve_organization(
             (Some(only), None) => Ok(only),
             (None, _) => Err(ApiError::new(
                 ErrorCode::NotFound,
-                "there is no organization yet; run `gatekeeper init`",
+                "no organization exists yet; run `gatekeeper init`",
             )
             .with_param("organization")),
             _ => Err(ApiError::invalid(
-                "`organization` is missing, and there is more than one; give its id or name",
+                "`organization` is missing and more than one exists; give its id or name",
             )
             .with_param("organization")),
         };
     };
-    let meant = match OrganizationId::parse(text) {
+    let organization = match OrganizationId::parse(text) {
         Some(id) => directory.organization(id),
         None => directory
             .organizations()
             .find(|organization| organization.name == text),
     };
-    meant
+    organization
         .map(|organization| organization.id)
-        .ok_or_else(|| not_found("organization", shown(text)).with_param("organization"))
+        .ok_or_else(|| not_found("organization", redacted(text)).with_param("organization"))
 }
 
-/// What was given for a name, if it could be one; a message repeats nothing else.
-fn shown(text: &str) -> &str {
+/// The text if it could be a name; anything else might be a secret and is not repeated.
+fn redacted(text: &str) -> &str {
     if Name::parse(text).is_ok() {
         text
     } else {

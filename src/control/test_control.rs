@@ -1,4 +1,4 @@
-//! A control plane on a store of its own in a temporary folder, for the tests of this folder and of `server`.
+//! A control plane on its own store in a temporary folder, for the tests of this folder and of `server`.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use tempfile::TempDir;
 use crate::auth;
 use crate::auth::directory::{Caller, DirectoryCell};
 use crate::auth::grant::Grant;
-use crate::auth::role::{Actor, Permit};
-use crate::control::Control;
+use crate::auth::role::{Actor, Permit, may};
+use crate::control::plane::Control;
 use crate::domain::api_error::ApiError;
 use crate::domain::clock::ManualClock;
 use crate::domain::secret::Secret;
@@ -26,13 +26,15 @@ pub(crate) struct TestControl {
     pub clock: ManualClock,
     pub store: Store,
     pub ledger: Arc<Ledger>,
+    pub directory: Arc<DirectoryCell>,
+    pub time: Arc<Time>,
     /// the first administrative key
     pub admin: Secret,
     _folder: TempDir,
 }
 
 impl TestControl {
-    /// Set up: one organization, one administrative key, nothing else.
+    /// After setup: one organization, one administrative key, nothing else.
     pub async fn open() -> TestControl {
         let (folder, clock, zone) = (
             tempfile::tempdir().expect("a folder"),
@@ -61,9 +63,15 @@ impl TestControl {
             Arc::new(ledger),
             Arc::new(DirectoryCell::open(&store).expect("a directory")),
         );
-        let control = Control::new(store.clone(), ledger.clone(), directory, time, zone);
+        let control = Control::new(
+            store.clone(),
+            ledger.clone(),
+            directory.clone(),
+            time.clone(),
+            zone,
+        );
         let admin = control
-            .bootstrap(&grant(crate::auth::role::may::SetUp))
+            .bootstrap(&grant(may::SetUp))
             .await
             .expect("an empty instance");
         TestControl {
@@ -71,14 +79,20 @@ impl TestControl {
             clock,
             store,
             ledger,
+            directory,
+            time,
             admin,
             _folder: folder,
         }
     }
 
-    /// What a call with this key would meet.
-    pub fn caller(&self, text: &str) -> Result<Arc<Caller>, ApiError> {
-        auth::authenticate(&self.control.directory(), Some(text), self.control.now_ms())
+    /// Authenticates a call with this secret.
+    pub fn caller(&self, secret: &str) -> Result<Arc<Caller>, ApiError> {
+        auth::authenticate(
+            &self.control.directory(),
+            Some(secret),
+            self.control.now_ms(),
+        )
     }
 
     pub fn audit(&self) -> Vec<serde_json::Value> {

@@ -1,4 +1,5 @@
-//! Calls whose end the log did not take, because its disk was full or broken: once it takes records again, they are booked.
+//! Background task for calls whose end the WAL did not take because its disk was full or broken: logs them once it takes
+//! records again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,26 +8,26 @@ use tokio::sync::watch;
 
 use crate::meter::Ledger;
 
-/// How often the log is tried. While something is owed this also tells `/readyz` how the log stands.
-const TRY: Duration = Duration::from_secs(1);
+/// Interval between two tries. While an ending is unlogged, the tries also keep the WAL's status in `/readyz` current.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Second after second, and once more when it is told to end: then no call is left.
-pub(super) async fn book(ledger: Arc<Ledger>, mut told: watch::Receiver<bool>) {
+/// Tries until shutdown, and once more then.
+pub(super) async fn log(ledger: Arc<Ledger>, mut shutdown: watch::Receiver<bool>) {
     loop {
-        let ends = tokio::time::timeout(TRY, told.wait_for(|ends| *ends))
+        let signalled = shutdown.wait_for(|is_shutdown| *is_shutdown);
+        let is_shutdown = tokio::time::timeout(RETRY_INTERVAL, signalled)
             .await
             .is_ok();
-        let logged = ledger.settle_unlogged();
-        if logged > 0 {
-            tracing::info!(
-                "the ends of {logged} calls, which could not be logged when they came, are logged now"
-            );
+        let count = ledger.settle_unlogged();
+        if count > 0 {
+            tracing::info!(count, "pending settlements logged");
         }
-        if ends {
-            let left = ledger.unlogged();
-            if left > 0 {
+        if is_shutdown {
+            let count = ledger.unlogged();
+            if count > 0 {
                 tracing::error!(
-                    "the ends of {left} calls cannot be logged: the next start books them at their ceilings"
+                    count,
+                    "settlements not logged; the next start books these calls at their ceilings"
                 );
             }
             return;

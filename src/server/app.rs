@@ -1,11 +1,14 @@
-//! Every URL on one page.
+//! Every URL and method of the server on one page, on actix-web's router. Contains no handler.
 
 use actix_web::web::{self, ServiceConfig};
 
 use crate::dialect::Dialect;
-use crate::server::{api, health, inference};
+use crate::server::api::{
+    clock, keys, ledger, organizations, reasoning_memory, requests, resource, teams, usage,
+};
+use crate::server::{health, inference};
 
-/// Paths that SDKs make of a base URL with or without `/v1`.
+/// Prefixes that SDKs make of a base URL with or without `/v1`.
 const PREFIXES: [&str; 3] = ["/v1", "", "/v1/v1"];
 const INFERENCE: [(&str, Dialect); 5] = [
     ("/chat/completions", Dialect::Chat),
@@ -16,6 +19,15 @@ const INFERENCE: [(&str, Dialect); 5] = [
 ];
 
 pub(super) fn routes(app: &mut ServiceConfig) {
+    operation(app);
+    for prefix in PREFIXES {
+        data_plane(app, prefix);
+    }
+    control_plane(app);
+    app.default_service(web::to(inference::not_served));
+}
+
+fn operation(app: &mut ServiceConfig) {
     app.route("/", web::head().to(health::probe));
     for path in ["/healthz", "/health/liveliness"] {
         app.route(path, web::get().to(health::alive));
@@ -24,37 +36,53 @@ pub(super) fn routes(app: &mut ServiceConfig) {
         app.route(path, web::get().to(health::ready));
     }
     app.route("/metrics", web::get().to(health::metrics));
-    for prefix in PREFIXES {
-        for (path, dialect) in INFERENCE {
-            app.route(
-                &format!("{prefix}{path}"),
-                web::post().to(move |request, payload| inference::infer(dialect, request, payload)),
-            );
-        }
-        app.route(
-            &format!("{prefix}/responses"),
-            web::get().to(inference::no_upgrade),
-        );
-        app.route(
-            &format!("{prefix}/models"),
-            web::get().to(inference::models),
-        );
-        app.route(
-            &format!("{prefix}/models/{{id:.+}}"),
-            web::get().to(inference::model),
-        );
-    }
-    for (path, _) in api::ROUTES {
-        app.service(web::resource(path).to(inference::administer));
-    }
-    app.default_service(web::to(inference::not_served));
 }
 
-/// The dialect in which an error on a path is told.
-pub(super) fn dialect_of(path: &str) -> Dialect {
-    if path.contains("/messages") {
-        Dialect::Messages
-    } else {
-        Dialect::Chat
+fn data_plane(app: &mut ServiceConfig, prefix: &str) {
+    for (path, dialect) in INFERENCE {
+        let infer = move |request, payload| inference::infer(dialect, request, payload);
+        app.route(&format!("{prefix}{path}"), web::post().to(infer));
     }
+    app.route(
+        &format!("{prefix}/responses"),
+        web::get().to(inference::no_upgrade),
+    );
+    app.route(
+        &format!("{prefix}/models"),
+        web::get().to(inference::models),
+    );
+    app.route(
+        &format!("{prefix}/models/{{id:.+}}"),
+        web::get().to(inference::model),
+    );
 }
+
+fn control_plane(app: &mut ServiceConfig) {
+    app.service(
+        resource("/v1/organizations")
+            .get(organizations::list)
+            .post(organizations::create),
+    )
+    .service(resource("/v1/organizations/{id}").patch(organizations::change))
+    .service(resource("/v1/teams").get(teams::list).post(teams::create))
+    .service(
+        resource("/v1/teams/{id}")
+            .get(teams::get)
+            .patch(teams::change),
+    )
+    .service(resource("/v1/keys").get(keys::list).post(keys::create))
+    .service(resource("/v1/keys/verify").post(keys::verify))
+    .service(resource("/v1/keys/{id}").get(keys::get).patch(keys::change))
+    .service(resource("/v1/usage").get(usage::get))
+    .service(resource("/v1/requests").get(requests::list))
+    .service(resource("/v1/requests/{id}").get(requests::get))
+    .service(resource("/v1/ledger/orphans").get(ledger::orphans))
+    .service(resource("/v1/ledger/corrections").post(ledger::correct))
+    .service(resource("/v1/ledger/verify").get(ledger::verify))
+    .service(resource("/v1/reasoning-memory").delete(reasoning_memory::purge))
+    .service(resource("/v1/clock").get(clock::get))
+    .service(resource("/v1/clock/accept").post(clock::accept));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,5 @@
-//! From HTTP to a call: who is at the other end, which credential it shows, and its body within bounds of size and time.
+//! HTTP to typed input: the peer of a connection, the credential, the actor of a control-plane call, and the body within limits
+//! of size and time. Errors are `ApiError`s; renders no response.
 
 use std::any::Any;
 use std::time::Duration;
@@ -12,22 +13,31 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use rustix::net::sockopt::set_tcp_user_timeout;
 
-use crate::auth::bearer;
 use crate::auth::role::Actor;
+use crate::auth::{self, bearer};
 use crate::domain::api_error::{ApiError, ErrorCode};
-use crate::server::api;
+use crate::server::worker::Worker;
 
-/// A body up to this is read before its key is looked at: it is there already.
+/// A body up to this length is read before its credential is checked.
 const SHORT_BODY_BYTES: u64 = 64 * 1024;
 
-/// The peer of a connection that came through the local admin socket.
+/// Peer of a connection through the local admin socket.
 #[derive(Clone, Copy, Debug)]
 struct LocalPeer {
     uid: u32,
 }
 
-/// Remembers the peer's user where the connection is local: the kernel says who it is. Over the network, a client that takes
-/// nothing for `stall_ms` loses its connection.
+/// Limits of a body, and the setting that raises the size limit.
+#[derive(Clone, Copy)]
+pub(super) struct BodyLimits {
+    pub bytes_max: usize,
+    pub timeout_ms: u64,
+    /// `None`: the size limit is fixed
+    pub setting: Option<&'static str>,
+}
+
+/// On a new connection: records the peer's uid, as the kernel reports it, for the local socket; for TCP, sets the time after
+/// which a client that reads nothing loses its connection.
 pub(super) fn note_peer(connection: &dyn Any, data: &mut Extensions, stall_ms: u64) {
     if let Some(stream) = connection.downcast_ref::<UnixStream>()
         && let Ok(peer) = stream.peer_cred()
@@ -38,95 +48,137 @@ pub(super) fn note_peer(connection: &dyn Any, data: &mut Extensions, stall_ms: u
         && let Err(error) =
             set_tcp_user_timeout(stream, u32::try_from(stall_ms).unwrap_or(u32::MAX))
     {
-        tracing::debug!("a connection has no limit for a client that reads nothing: {error}");
+        tracing::debug!(%error, "failed to limit the time that a client may read nothing");
     }
 }
 
-/// The actor at the local door: root and the service's own user act as owner.
-pub(super) fn local_actor(request: &HttpRequest) -> Option<Actor> {
-    let peer = request.conn_data::<LocalPeer>()?;
-    let own = rustix::process::geteuid().as_raw();
-    (peer.uid == 0 || peer.uid == own).then_some(Actor::Local { uid: peer.uid })
+/// Actor of a control-plane call: the peer of the local socket, else the holder of an administrative key.
+pub(super) fn actor(request: &HttpRequest) -> Result<Actor, ApiError> {
+    match local_actor(request) {
+        Some(actor) => Ok(actor),
+        None => auth::authenticate_admin(
+            &Worker::of(request).directory.load(),
+            credential(request).as_deref(),
+        ),
+    }
 }
 
-/// The credential that the client shows, in whichever of the three headers.
+/// Peer of the local admin socket, if it is root or the service's own user.
+fn local_actor(request: &HttpRequest) -> Option<Actor> {
+    let peer = request.conn_data::<LocalPeer>()?;
+    let own_uid = rustix::process::geteuid().as_raw();
+    (peer.uid == 0 || peer.uid == own_uid).then_some(Actor::Local { uid: peer.uid })
+}
+
+/// Credential of the client, from any of the three headers.
 pub(super) fn credential(request: &HttpRequest) -> Option<String> {
-    let header = |name| {
-        request
-            .headers()
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-    };
     bearer::credential(
-        header("authorization"),
-        header("x-api-key"),
-        header("api-key"),
+        header(request, "authorization"),
+        header(request, "x-api-key"),
+        header(request, "api-key"),
     )
     .map(str::to_owned)
 }
 
-/// The length of the body as its head says it.
-fn announced(request: &HttpRequest) -> Option<u64> {
+pub(super) fn header<'r>(request: &'r HttpRequest, name: &str) -> Option<&'r str> {
     request
         .headers()
-        .get(CONTENT_LENGTH)?
-        .to_str()
-        .ok()?
-        .parse()
-        .ok()
+        .get(name)
+        .and_then(|value| value.to_str().ok())
 }
 
-/// Whether the body may be so long that nobody should be waited for who has not shown a key.
+/// `content-length` of the request.
+fn content_length(request: &HttpRequest) -> Option<u64> {
+    header(request, CONTENT_LENGTH.as_str())?.parse().ok()
+}
+
+/// True for a body of great or unknown length: the credential is then checked before the body is awaited.
 pub(super) fn may_be_long(request: &HttpRequest) -> bool {
-    announced(request).is_none_or(|bytes| bytes > SHORT_BODY_BYTES)
+    content_length(request).is_none_or(|bytes| bytes > SHORT_BODY_BYTES)
 }
 
-/// The whole body, or why it is not taken. One that is announced too long is not waited for.
+/// Reads the body. A body that is announced as too long is refused without being read.
 pub(super) async fn body(
     request: &HttpRequest,
-    mut payload: Payload,
-    bytes_max: usize,
-    timeout_ms: u64,
+    payload: Payload,
+    limits: BodyLimits,
 ) -> Result<Bytes, ApiError> {
-    let too_large = || {
-        // the control plane's own limit is not a setting
-        let remedy = if bytes_max == api::BODY_BYTES_MAX {
-            ""
-        } else {
-            ", or raise `body_mb` under [limits]"
-        };
-        let message = format!("the body is longer than {bytes_max} bytes; send less{remedy}");
-        ApiError::new(ErrorCode::RequestTooLarge, message)
-    };
-    if announced(request).is_some_and(|bytes| bytes > bytes_max as u64) {
-        return Err(too_large());
+    if content_length(request).is_some_and(|bytes| bytes > limits.bytes_max as u64) {
+        return Err(too_large(limits));
     }
-    let read = async {
-        let mut whole = BytesMut::new();
-        let mut only: Option<Bytes> = None;
-        while let Some(chunk) = payload.next().await {
-            let chunk = chunk.map_err(|error| {
-                ApiError::invalid(format!("the body could not be read: {error}"))
-            })?;
-            if whole.len() + only.as_ref().map_or(0, Bytes::len) + chunk.len() > bytes_max {
-                return Err(too_large());
-            }
-            match only.take() {
-                None if whole.is_empty() => only = Some(chunk),
-                None => whole.extend_from_slice(&chunk),
-                Some(first) => {
-                    whole.extend_from_slice(&first);
-                    whole.extend_from_slice(&chunk);
-                }
-            }
-        }
-        Ok(only.unwrap_or_else(|| whole.freeze()))
-    };
-    match tokio::time::timeout(Duration::from_millis(timeout_ms), read).await {
+    let timeout = Duration::from_millis(limits.timeout_ms);
+    match tokio::time::timeout(timeout, read(payload, limits)).await {
         Ok(body) => body,
         Err(_) => Err(ApiError::invalid(format!(
-            "the body was not whole after {} s; send it faster",
-            timeout_ms / 1_000
+            "incomplete body after {} s; send it faster",
+            limits.timeout_ms / 1_000
         ))),
+    }
+}
+
+/// A body of one chunk is not copied.
+async fn read(mut payload: Payload, limits: BodyLimits) -> Result<Bytes, ApiError> {
+    let mut joined = BytesMut::new();
+    let mut single: Option<Bytes> = None;
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk
+            .map_err(|error| ApiError::invalid(format!("failed to read the body: {error}")))?;
+        let read_bytes = joined.len() + single.as_ref().map_or(0, Bytes::len);
+        if read_bytes + chunk.len() > limits.bytes_max {
+            return Err(too_large(limits));
+        }
+        match single.take() {
+            None if joined.is_empty() => single = Some(chunk),
+            None => joined.extend_from_slice(&chunk),
+            Some(first) => {
+                joined.extend_from_slice(&first);
+                joined.extend_from_slice(&chunk);
+            }
+        }
+    }
+    Ok(single.unwrap_or_else(|| joined.freeze()))
+}
+
+fn too_large(limits: BodyLimits) -> ApiError {
+    let bytes_max = limits.bytes_max;
+    let remedy = limits
+        .setting
+        .map(|setting| format!(", or raise {setting}"))
+        .unwrap_or_default();
+    let message = format!("body longer than {bytes_max} bytes; send less{remedy}");
+    ApiError::new(ErrorCode::RequestTooLarge, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::FromRequest;
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    async fn body_of(bytes: usize) -> Result<Bytes, ApiError> {
+        let limits = BodyLimits {
+            bytes_max: 8,
+            timeout_ms: 1_000,
+            setting: Some("`body_mb` under [limits]"),
+        };
+        let (request, mut payload) = TestRequest::post()
+            .set_payload(vec![b' '; bytes])
+            .to_http_parts();
+        let payload = Payload::from_request(&request, &mut payload)
+            .await
+            .expect("a payload");
+        body(&request, payload, limits).await
+    }
+
+    #[actix_web::test]
+    async fn body_over_limit_is_refused_with_the_setting_that_raises_it() {
+        assert_eq!(body_of(8).await.expect("within the limit").len(), 8);
+        let error = body_of(9).await.expect_err("over the limit");
+        assert_eq!(error.code, ErrorCode::RequestTooLarge);
+        assert_eq!(
+            error.message,
+            "body longer than 8 bytes; send less, or raise `body_mb` under [limits]"
+        );
     }
 }

@@ -1,73 +1,83 @@
-//! Alive, ready, and in figures. The first two need no key and say nothing else.
+//! Liveness, readiness and metrics. Liveness and readiness need no key; without one, readiness shows only its status.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 use actix_web::{HttpRequest, HttpResponse};
 
 use crate::dialect::Dialect;
+use crate::domain::time::ClockStatus;
 use crate::server::worker::Worker;
-use crate::server::{inference, respond};
+use crate::server::{extract, respond};
 
-/// `HEAD /`: what Claude Code asks before anything else.
+/// `HEAD /`: the first request of Claude Code.
 pub(super) async fn probe() -> HttpResponse {
     HttpResponse::Ok().finish()
 }
 
+/// Liveness: always 200.
 pub(super) async fn alive() -> HttpResponse {
     status(200, "ok")
 }
 
-/// 503 while new requests would be refused; `degraded` while requests are served but something needs a look: what, is said
-/// to whoever may administer.
+/// Readiness: 503 while new requests would be refused; `degraded` while requests are served but an operator should act. Only
+/// administrators see the reasons.
 pub(super) async fn ready(request: HttpRequest) -> HttpResponse {
     let worker = Worker::of(&request);
-    let journal = worker.ledger.wal().metrics();
-    if !worker.gateway.inflight().is_open() {
-        return status(503, "stopping");
+    if let Some(reason) = unready_reason(worker) {
+        return status(503, reason);
     }
-    if journal.disk_low {
-        return status(503, "disk nearly full");
+    let reasons = degraded_reasons(worker);
+    if reasons.is_empty() {
+        return status(200, "ready");
     }
-    if journal.log_failing {
-        return status(503, "the ledger's log cannot be written");
+    if extract::actor(&request).is_err() {
+        return status(200, "degraded");
     }
-    if journal.behind {
-        return status(503, "the books are behind the log");
-    }
-    let mut reasons = Vec::new();
-    if journal.sync_failing {
-        reasons.push("the ledger's log cannot be synced".to_owned());
-    }
-    if journal.books_failing {
-        reasons.push("the books cannot be written; the log keeps what comes in".to_owned());
-    }
-    let clock = worker.time.status();
-    if !clock.in_step() {
-        let (off_s, way) = (
-            clock.ahead_ms().unsigned_abs() / 1_000,
-            if clock.ahead_ms() > 0 {
-                "ahead of"
-            } else {
-                "behind"
-            },
-        );
-        reasons.push(format!(
-            "the wall clock is {off_s} s {way} adopted time; see `gatekeeper clock`"
-        ));
-    }
-    match reasons.is_empty() {
-        true => status(200, "ready"),
-        // without a key the status and nothing else
-        false if inference::actor(worker, &request).is_err() => status(200, "degraded"),
-        false => degraded(&reasons.join("; ")),
-    }
-}
-
-fn degraded(reason: &str) -> HttpResponse {
-    let body = serde_json::json!({ "status": "degraded", "reason": reason });
+    let body = serde_json::json!({ "status": "degraded", "reason": reasons.join("; ") });
     HttpResponse::Ok()
         .content_type("application/json")
         .body(body.to_string())
+}
+
+fn unready_reason(worker: &Worker) -> Option<&'static str> {
+    let wal = worker.ledger.wal().metrics();
+    if !worker.gateway.inflight().is_open() {
+        Some("stopping")
+    } else if wal.disk_low {
+        Some("disk nearly full")
+    } else if wal.log_failing {
+        Some("the ledger's log cannot be written")
+    } else if wal.behind {
+        Some("the books are behind the log")
+    } else {
+        None
+    }
+}
+
+fn degraded_reasons(worker: &Worker) -> Vec<String> {
+    let wal = worker.ledger.wal().metrics();
+    let mut reasons = Vec::new();
+    if wal.sync_failing {
+        reasons.push("failed to sync the ledger's log".to_owned());
+    }
+    if wal.books_failing {
+        reasons.push("failed to write the books; new records stay in the log".to_owned());
+    }
+    let clock = worker.time.status();
+    if !clock.in_step() {
+        reasons.push(clock_reason(&clock));
+    }
+    reasons
+}
+
+fn clock_reason(clock: &ClockStatus) -> String {
+    let off_s = clock.ahead_ms().unsigned_abs() / 1_000;
+    let direction = if clock.ahead_ms() > 0 {
+        "ahead of"
+    } else {
+        "behind"
+    };
+    format!("wall clock {off_s} s {direction} adopted time; see `gatekeeper clock`")
 }
 
 fn status(code: u16, word: &str) -> HttpResponse {
@@ -77,100 +87,77 @@ fn status(code: u16, word: &str) -> HttpResponse {
         .body(format!("{{\"status\":\"{word}\"}}"))
 }
 
-/// The figures for Prometheus, for whoever may administer.
+/// Metrics for Prometheus, for administrators.
 pub(super) async fn metrics(request: HttpRequest) -> HttpResponse {
     let worker = Worker::of(&request);
-    if let Err(problem) = inference::actor(worker, &request) {
-        return respond::http(worker.gateway.refuse(Dialect::Chat, &problem));
+    if let Err(error) = extract::actor(&request) {
+        return respond::refusal(worker, Dialect::Chat, &error);
     }
     let mut text = String::with_capacity(4096);
-    let journal = worker.ledger.wal().metrics();
-    let (rollups_read, requests_read) = worker.control.rows_read();
-    for (name, kind, value) in [
-        (
-            "gatekeeper_holds_open",
-            "gauge",
-            worker.ledger.open_holds() as u64,
-        ),
-        (
-            "gatekeeper_ends_unlogged",
-            "gauge",
-            worker.ledger.unlogged() as u64,
-        ),
-        (
-            "gatekeeper_requests_running",
-            "gauge",
-            worker.gateway.inflight().running() as u64,
-        ),
-        (
-            "gatekeeper_requests_waiting",
-            "gauge",
-            worker.gateway.waiting() as u64,
-        ),
-        (
-            "gatekeeper_requests_draining",
-            "gauge",
-            worker.gateway.draining() as u64,
-        ),
-        ("gatekeeper_ledger_written", "counter", journal.written),
-        ("gatekeeper_ledger_synced", "counter", journal.synced),
-        ("gatekeeper_ledger_applied", "counter", journal.applied),
-        ("gatekeeper_ledger_backlog", "gauge", journal.backlog as u64),
-        (
-            "gatekeeper_ledger_unsynced_ms",
-            "gauge",
-            journal.unsynced_ms,
-        ),
-        (
-            "gatekeeper_retention_rows_deleted",
-            "counter",
-            journal.retention_rows,
-        ),
-        (
-            "gatekeeper_refusals_uncounted",
-            "counter",
-            worker.ledger.wal().refusals().uncounted(),
-        ),
-        (
-            "gatekeeper_books_pages_read",
-            "counter",
-            worker.control.pages_read(),
-        ),
-        ("gatekeeper_report_rollups_read", "counter", rollups_read),
-        ("gatekeeper_report_requests_read", "counter", requests_read),
-    ] {
-        let _ = writeln!(text, "# TYPE {name} {kind}\n{name} {value}");
-    }
-    let clock = worker.time.status();
-    let _ = writeln!(
-        text,
-        "# TYPE gatekeeper_clock_ahead_ms gauge\ngatekeeper_clock_ahead_ms {}",
-        clock.ahead_ms()
-    );
-    let _ = writeln!(
-        text,
-        "# TYPE gatekeeper_clock_adopted gauge\ngatekeeper_clock_adopted {}",
-        u8::from(clock.in_step())
-    );
-    let _ = writeln!(
-        text,
-        "# TYPE gatekeeper_held_usd gauge\ngatekeeper_held_usd {}",
-        worker.ledger.held_total()
-    );
-    let _ = writeln!(
-        text,
-        "# TYPE gatekeeper_followers_waiting gauge\ngatekeeper_followers_waiting {}",
-        worker.control.followers()
-    );
-    // while the books reopen the rest of the figures still counts
+    write_request_metrics(&mut text, worker);
+    write_ledger_metrics(&mut text, worker);
+    write_books_metrics(&mut text, worker);
+    write_clock_metrics(&mut text, worker);
+    // while the books reopen, the other metrics are still valid
     if let Ok(orphans) = worker.control.orphans_uncorrected().await {
-        let _ = writeln!(
-            text,
-            "# TYPE gatekeeper_orphans_uncorrected gauge\ngatekeeper_orphans_uncorrected {orphans}"
-        );
+        gauge(&mut text, "gatekeeper_orphans_uncorrected", orphans);
     }
     worker.gateway.metrics().write(&mut text);
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4")
         .body(text)
+}
+
+fn write_request_metrics(text: &mut String, worker: &Worker) {
+    let (ledger, gateway) = (&worker.ledger, &worker.gateway);
+    gauge(text, "gatekeeper_holds_open", ledger.open_holds());
+    gauge(text, "gatekeeper_held_usd", ledger.held_total());
+    gauge(text, "gatekeeper_ends_unlogged", ledger.unlogged());
+    let running = gateway.inflight().running();
+    gauge(text, "gatekeeper_requests_running", running);
+    gauge(text, "gatekeeper_requests_waiting", gateway.waiting());
+    gauge(text, "gatekeeper_requests_draining", gateway.draining());
+    let followers = worker.control.followers();
+    gauge(text, "gatekeeper_followers_waiting", followers);
+}
+
+fn write_ledger_metrics(text: &mut String, worker: &Worker) {
+    let wal = worker.ledger.wal().metrics();
+    counter(text, "gatekeeper_ledger_written", wal.written);
+    counter(text, "gatekeeper_ledger_synced", wal.synced);
+    counter(text, "gatekeeper_ledger_applied", wal.applied);
+    gauge(text, "gatekeeper_ledger_backlog", wal.backlog);
+    gauge(text, "gatekeeper_ledger_unsynced_ms", wal.unsynced_ms);
+    let deleted = wal.retention_rows;
+    counter(text, "gatekeeper_retention_rows_deleted", deleted);
+    let uncounted = worker.ledger.wal().refusals().uncounted();
+    counter(text, "gatekeeper_refusals_uncounted", uncounted);
+}
+
+fn write_books_metrics(text: &mut String, worker: &Worker) {
+    let (rollups_read, requests_read) = worker.control.rows_read();
+    let pages_read = worker.control.pages_read();
+    counter(text, "gatekeeper_books_pages_read", pages_read);
+    counter(text, "gatekeeper_report_rollups_read", rollups_read);
+    counter(text, "gatekeeper_report_requests_read", requests_read);
+}
+
+fn write_clock_metrics(text: &mut String, worker: &Worker) {
+    let clock = worker.time.status();
+    gauge(text, "gatekeeper_clock_ahead_ms", clock.ahead_ms());
+    let adopted = u8::from(clock.in_step());
+    gauge(text, "gatekeeper_clock_adopted", adopted);
+}
+
+fn gauge(text: &mut String, name: &str, value: impl Display) {
+    write_metric(text, name, "gauge", value);
+}
+
+fn counter(text: &mut String, name: &str, value: impl Display) {
+    write_metric(text, name, "counter", value);
+}
+
+fn write_metric(text: &mut String, name: &str, kind: &str, value: impl Display) {
+    // writing to a String cannot fail
+    let _ = writeln!(text, "# TYPE {name} {kind}\n{name} {value}");
 }

@@ -1,13 +1,21 @@
-//! From a reply to HTTP. The one place where a refusal becomes a status.
+//! Replies to HTTP: the only place that turns a refusal into a status. Takes replies of the gateway and of the control plane,
+//! returns responses; decides nothing.
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use futures_util::stream::poll_fn;
 
+use crate::dialect::Dialect;
+use crate::domain::api_error::ApiError;
 use crate::gateway::{Body, Reply};
-use crate::server::api::ApiReply;
+use crate::server::api::reply::ApiReply;
+use crate::server::worker::Worker;
 
-pub(super) fn http(reply: Reply) -> HttpResponse {
+/// Cursor of the next page, for formats that have no member for it.
+const NEXT_HEADER: &str = "x-gatekeeper-next";
+
+/// A reply of the data plane.
+pub(super) fn reply(reply: Reply) -> HttpResponse {
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::BAD_GATEWAY);
     let mut response = HttpResponse::build(status);
     for (name, value) in reply.headers {
@@ -15,22 +23,25 @@ pub(super) fn http(reply: Reply) -> HttpResponse {
     }
     match reply.body {
         Body::Whole(bytes) => response.body(bytes),
-        Body::Stream(mut pieces) => {
-            response.streaming(poll_fn(move |context| pieces.poll_next(context)))
+        Body::Stream(mut stream) => {
+            response.streaming(poll_fn(move |context| stream.poll_next(context)))
         }
     }
 }
 
-/// Where the next page of a table begins.
-const NEXT: &str = "x-gatekeeper-next";
+/// An error in the shape of a dialect.
+pub(super) fn refusal(worker: &Worker, dialect: Dialect, error: &ApiError) -> HttpResponse {
+    reply(worker.gateway.refuse(dialect, error))
+}
 
-pub(super) fn administrative(reply: ApiReply) -> HttpResponse {
-    let mut response =
-        HttpResponse::build(StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK));
+/// A reply of the control plane.
+pub(super) fn api(reply: ApiReply) -> HttpResponse {
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
+    let mut response = HttpResponse::build(status);
     if let Some(next) = reply.next {
-        response.append_header((NEXT, next));
+        response.append_header((NEXT_HEADER, next));
     }
     response
-        .content_type(reply.media.content_type())
+        .content_type(reply.format.content_type())
         .body(reply.text)
 }

@@ -101,7 +101,7 @@ fn a_team_that_is_not_there_is_a_typing_error_once_there_are_teams() {
     .says(&["engineering", "$5 monthly"]);
     runs(&gatekeeper, &["teams", "create", "engineering"])
         .ends(1)
-        .complains(&["409", "engineering", "exists already"]);
+        .complains(&["409", "engineering", "already exists"]);
     let refused = runs(&gatekeeper, &["keys", "create", "--team", "enginering"]).ends(1);
     refused.complains(&[
         "unknown team `enginering`",

@@ -160,7 +160,7 @@ fn a_body_that_never_becomes_whole_is_given_up() {
             400,
             "invalid_request_error",
         );
-        assert!(message.contains("was not whole after 1 s"), "{message}");
+        assert!(message.contains("incomplete body after 1 s"), "{message}");
     }
     house.nothing_happened();
 }

@@ -56,7 +56,7 @@ fn a_request_is_explained_from_its_record() {
     let unknown = explain(&format!("req_{}", "0".repeat(26)));
     let why = String::from_utf8_lossy(&unknown.stderr).into_owned();
     assert!(
-        unknown.status.code() == Some(1) && why.contains("there is no request"),
+        unknown.status.code() == Some(1) && why.contains("unknown request"),
         "{why}"
     );
     let wrong = explain("nonsense");

@@ -1,6 +1,6 @@
-//! In which form an answer of the control plane is wanted.
+//! Content negotiation for lists and reports: `accept` header in, `ReportFormat` out.
 
-/// How an answer is written. Only the reports have columns; everything else answers in JSON.
+/// Format of an answer. CSV is for lists and reports; everything else is JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReportFormat {
     Json,
@@ -8,12 +8,12 @@ pub enum ReportFormat {
 }
 
 impl ReportFormat {
-    /// What a client's `accept` prefers: by `q`, at the same `q` what it names more closely, and else JSON.
+    /// Format that the `accept` header prefers: by `q`, then by the more specific range, else JSON.
     pub fn accepted(accept: Option<&str>) -> ReportFormat {
         let accept = accept.unwrap_or_default();
         let (json, csv) = (
-            wanted(accept, "application", "json"),
-            wanted(accept, "text", "csv"),
+            preference(accept, "application", "json"),
+            preference(accept, "text", "csv"),
         );
         if csv > json && csv.0 > 0 {
             ReportFormat::Csv
@@ -30,26 +30,26 @@ impl ReportFormat {
     }
 }
 
-/// How much a type is wanted, in thousandths, and how closely it is named: by itself, by its family, or as anything. The
-/// closest name counts.
-fn wanted(accept: &str, family: &str, kind: &str) -> (u16, u8) {
+/// Quality in thousandths and specificity of the most specific range that matches: 3 for the type itself, 2 for `type/*`, 1
+/// for `*/*`.
+fn preference(accept: &str, top_level: &str, subtype: &str) -> (u16, u8) {
     let mut best = (0, 0);
     for range in accept.split(',') {
         let mut parts = range.split(';').map(str::trim);
         let Some((left, right)) = parts.next().and_then(|media| media.split_once('/')) else {
             continue;
         };
-        let closeness = match (
-            left.eq_ignore_ascii_case(family),
-            right.eq_ignore_ascii_case(kind),
+        let specificity = match (
+            left.eq_ignore_ascii_case(top_level),
+            right.eq_ignore_ascii_case(subtype),
         ) {
             (true, true) => 3,
             (true, false) if right == "*" => 2,
             _ if (left, right) == ("*", "*") => 1,
             _ => continue,
         };
-        if closeness > best.1 {
-            best = (parts.find_map(quality).unwrap_or(1_000), closeness);
+        if specificity > best.1 {
+            best = (parts.find_map(quality).unwrap_or(1_000), specificity);
         }
     }
     best
@@ -58,10 +58,10 @@ fn wanted(accept: &str, family: &str, kind: &str) -> (u16, u8) {
 /// `q=0.8`, in thousandths.
 fn quality(parameter: &str) -> Option<u16> {
     let (name, value) = parameter.split_once('=')?;
-    let share: f32 = value
+    let quality: f32 = value
         .trim()
         .parse()
         .ok()
         .filter(|_| name.trim().eq_ignore_ascii_case("q"))?;
-    Some((share.clamp(0.0, 1.0) * 1_000.0).round() as u16)
+    Some((quality.clamp(0.0, 1.0) * 1_000.0).round() as u16)
 }

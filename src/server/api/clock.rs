@@ -1,24 +1,22 @@
-//! Adopted time and the wall clock over HTTP. Decides nothing itself.
+//! `/v1/clock`: adopted time and wall clock; adoption of the wall clock.
 
 use serde_json::json;
 
-use crate::auth::grant::Grant;
-use crate::auth::role::{Actor, may};
-use crate::control::Control;
+use crate::auth::role::may;
 use crate::domain::api_error::ApiError;
 use crate::domain::time::STEADY_MS;
-use crate::server::api::ApiReply;
-use crate::server::api::views::instant;
+use crate::server::api::call::ApiCall;
+use crate::server::api::reply::ApiReply;
+use crate::server::api::views::rfc3339;
 
 /// `GET /v1/clock`
-pub async fn show(control: &Control, actor: &Actor) -> Result<ApiReply, ApiError> {
-    let status = control
-        .clock(&Grant::for_actor(actor, may::ReadClock)?)
-        .await;
+pub(crate) async fn get(call: ApiCall) -> Result<ApiReply, ApiError> {
+    let grant = call.grant(may::ReadClock)?;
+    let status = call.control.clock(&grant).await;
     ApiReply::ok(&json!({
         "object": "clock",
-        "adopted": instant(status.now_ms),
-        "wall": instant(status.wall_ms),
+        "adopted": rfc3339(status.now_ms),
+        "wall": rfc3339(status.wall_ms),
         "ahead_ms": status.ahead_ms(),
         "in_step": status.in_step(),
         "steady_ms": status.steady_ms,
@@ -27,14 +25,13 @@ pub async fn show(control: &Control, actor: &Actor) -> Result<ApiReply, ApiError
 }
 
 /// `POST /v1/clock/accept`
-pub async fn accept(control: &Control, actor: &Actor) -> Result<ApiReply, ApiError> {
-    let adoption = control
-        .accept_clock(&Grant::for_actor(actor, may::AcceptClock)?)
-        .await?;
+pub(crate) async fn accept(call: ApiCall) -> Result<ApiReply, ApiError> {
+    let grant = call.grant(may::AcceptClock)?;
+    let adoption = call.control.accept_clock(&grant).await?;
     ApiReply::ok(&json!({
         "object": "clock_adoption",
-        "from": instant(adoption.from_ms),
-        "to": instant(adoption.anchor.now_ms),
+        "from": rfc3339(adoption.from_ms),
+        "to": rfc3339(adoption.anchor.now_ms),
         "by_ms": adoption.by_ms(),
     }))
 }

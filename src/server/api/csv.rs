@@ -1,9 +1,8 @@
-//! Rows as CSV (RFC 4180), for spreadsheets: takes the members of JSON objects by name, returns a heading and a line each.
-//! Never lets a cell be taken for a formula.
+//! JSON objects as CSV (RFC 4180) for spreadsheets: columns are members by name. No cell can be read as a formula.
 
 use serde_json::{Map, Value};
 
-/// The columns of these rows; a member that is missing or null is an empty cell.
+/// A header line and a line per row; a missing or null member is an empty cell.
 pub(crate) fn table<'r>(
     columns: &[&str],
     rows: impl IntoIterator<Item = &'r Map<String, Value>>,
@@ -26,21 +25,21 @@ fn line(cells: impl Iterator<Item = String>) -> String {
 fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
-        Value::String(text) => quoted(&defused(text)),
-        // a list of words
-        Value::Array(items) => quoted(&defused(
+        Value::String(text) => quote(&escape_formula(text)),
+        // a list of words, separated by spaces
+        Value::Array(items) => quote(&escape_formula(
             &items
                 .iter()
                 .filter_map(Value::as_str)
                 .collect::<Vec<_>>()
                 .join(" "),
         )),
-        other => quoted(&other.to_string()),
+        other => quote(&other.to_string()),
     }
 }
 
-/// A spreadsheet runs what begins like a formula; after an apostrophe it is text.
-fn defused(text: &str) -> String {
+/// Prefixes an apostrophe to text that a spreadsheet would run as a formula.
+fn escape_formula(text: &str) -> String {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         format!("'{text}")
     } else {
@@ -48,7 +47,7 @@ fn defused(text: &str) -> String {
     }
 }
 
-fn quoted(text: &str) -> String {
+fn quote(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {
@@ -63,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cells_are_quoted_and_never_formulas() {
+    fn cell_is_quoted_and_never_a_formula() {
         let row = json!({"a": "=1+1", "b": "x, \"y\"\nz", "c": null, "d": 3, "e": "0.000000000001", "f": ["one", "two"], "g": "\t@"});
         let row = row.as_object().expect("an object");
         assert_eq!(
@@ -71,8 +70,8 @@ mod tests {
             "a,b,c,d,e,f,g,h\r\n'=1+1,\"x, \"\"y\"\"\nz\",,3,0.000000000001,one two,'\t@,\r\n"
         );
         for text in ["+1", "-1", "@a", "\ta", "\ra"] {
-            assert!(defused(text).starts_with('\''), "{text:?}");
+            assert!(escape_formula(text).starts_with('\''), "{text:?}");
         }
-        assert_eq!(defused("a=b"), "a=b");
+        assert_eq!(escape_formula("a=b"), "a=b");
     }
 }

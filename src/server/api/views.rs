@@ -1,11 +1,11 @@
-//! The JSON of the control plane's nouns. Money is a decimal string with all its digits, instants are RFC 3339 UTC; a
-//! secret only where `key` is given, in the answer to its creation.
+//! JSON of tenants and keys. Money is an exact decimal string, instants are RFC 3339 in UTC. A secret is rendered only as `key`, in
+//! the answer to its creation.
 
 use std::num::NonZeroU32;
 
 use serde::Serialize;
 
-use crate::control::keys::{KeyAncestor, KeyStatus};
+use crate::control::key_status::{KeyAncestor, KeyStatus};
 use crate::control::{BudgetWithStatus, LimitWithStatus, WithLimits};
 use crate::domain::budget::Owner;
 use crate::domain::pattern::Pattern;
@@ -13,7 +13,7 @@ use crate::domain::secret::Secret;
 use crate::domain::tenant::{AdminKey, Organization, Team, VirtualKey};
 use crate::domain::zone::Zone;
 
-/// `next` is where the following page begins; `null`: there is none.
+/// A page of resources. `next`: cursor of the next page; null on the last.
 #[derive(Serialize)]
 pub(crate) struct List<T> {
     pub data: Vec<T>,
@@ -29,6 +29,7 @@ impl<T> List<T> {
     }
 }
 
+/// A budget with its status; members of the status are null while the ledger does not have it.
 #[derive(Serialize)]
 pub(crate) struct BudgetJson<'a> {
     id: String,
@@ -56,12 +57,12 @@ impl BudgetJson<'_> {
             spent: status.map(|status| status.settled.to_string()),
             held: status.map(|status| status.held.to_string()),
             remaining: status.map(|status| status.remaining().to_string()),
-            resets_at: status.and_then(|status| status.resets_at_ms).map(instant),
+            resets_at: status.and_then(|status| status.resets_at_ms).map(rfc3339),
         }
     }
 }
 
-/// `remaining_…` where there is such a limit; `running` counts the calls that run now.
+/// A rate limit with its status. `remaining_*` is null without such a limit; `running` counts calls in flight.
 #[derive(Serialize)]
 pub(crate) struct LimitJson<'a> {
     id: String,
@@ -90,7 +91,7 @@ impl LimitJson<'_> {
     }
 }
 
-/// The budgets and rate limits of an owner; the flat members are those of the limit over all models.
+/// Budgets and rate limits of an owner; the flat members repeat the limit over all models.
 #[derive(Serialize)]
 struct LimitsJson<'a> {
     budgets: Vec<BudgetJson<'a>>,
@@ -105,7 +106,7 @@ impl<'a> LimitsJson<'a> {
         let over_all = owner
             .limits
             .iter()
-            .map(|owned| &owned.limit)
+            .map(|with_status| &with_status.limit)
             .find(|limit| limit.model.is_none());
         LimitsJson {
             budgets: owner.budgets.iter().map(BudgetJson::of).collect(),
@@ -123,7 +124,7 @@ pub(crate) struct OrganizationJson<'a> {
     object: &'static str,
     name: &'a str,
     #[serde(flatten)]
-    owned: LimitsJson<'a>,
+    limits: LimitsJson<'a>,
     created_at: String,
 }
 
@@ -134,8 +135,8 @@ impl OrganizationJson<'_> {
             id: record.id.to_string(),
             object: "organization",
             name: &record.name,
-            owned: LimitsJson::of(owner),
-            created_at: instant(record.created_ms),
+            limits: LimitsJson::of(owner),
+            created_at: rfc3339(record.created_ms),
         }
     }
 }
@@ -148,7 +149,7 @@ pub(crate) struct TeamJson<'a> {
     organization: String,
     models: Vec<&'a str>,
     #[serde(flatten)]
-    owned: LimitsJson<'a>,
+    limits: LimitsJson<'a>,
     created_at: String,
 }
 
@@ -161,8 +162,8 @@ impl TeamJson<'_> {
             name: &record.name,
             organization: record.organization.to_string(),
             models: record.models.iter().map(Pattern::as_str).collect(),
-            owned: LimitsJson::of(owner),
-            created_at: instant(record.created_ms),
+            limits: LimitsJson::of(owner),
+            created_at: rfc3339(record.created_ms),
         }
     }
 }
@@ -171,25 +172,25 @@ impl TeamJson<'_> {
 pub(crate) struct KeyJson<'a> {
     id: String,
     object: &'static str,
-    /// only in the answer to its creation
+    /// secret, only in the answer to its creation
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
     name: &'a str,
     team: String,
     organization: String,
-    /// the key that it was made under
+    /// parent key
     parent: Option<String>,
     models: Vec<&'a str>,
     expires_at: Option<String>,
     disabled: bool,
     hint: &'a str,
     #[serde(flatten)]
-    owned: LimitsJson<'a>,
+    limits: LimitsJson<'a>,
     created_at: String,
 }
 
 impl<'k> KeyJson<'k> {
-    pub fn showing(self, secret: &'k Secret) -> KeyJson<'k> {
+    pub fn with_secret(self, secret: &'k Secret) -> KeyJson<'k> {
         KeyJson {
             key: Some(secret.expose()),
             ..self
@@ -207,11 +208,11 @@ impl<'k> KeyJson<'k> {
             organization: record.organization.to_string(),
             parent: record.parent.map(|parent| parent.to_string()),
             models: record.models.iter().map(Pattern::as_str).collect(),
-            expires_at: record.expires_ms.map(instant),
+            expires_at: record.expires_ms.map(rfc3339),
             disabled: record.disabled,
             hint: &record.hint,
-            owned: LimitsJson::of(owner),
-            created_at: instant(record.created_ms),
+            limits: LimitsJson::of(owner),
+            created_at: rfc3339(record.created_ms),
         }
     }
 }
@@ -220,7 +221,7 @@ impl<'k> KeyJson<'k> {
 pub(crate) struct AdminKeyJson<'a> {
     id: String,
     object: &'static str,
-    /// only in the answer to its creation
+    /// secret, only in the answer to its creation
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
     name: &'a str,
@@ -230,7 +231,7 @@ pub(crate) struct AdminKeyJson<'a> {
 }
 
 impl<'k> AdminKeyJson<'k> {
-    pub fn showing(self, secret: &'k Secret) -> AdminKeyJson<'k> {
+    pub fn with_secret(self, secret: &'k Secret) -> AdminKeyJson<'k> {
         AdminKeyJson {
             key: Some(secret.expose()),
             ..self
@@ -245,7 +246,7 @@ impl<'k> AdminKeyJson<'k> {
             name: &admin.name,
             disabled: admin.disabled,
             hint: &admin.hint,
-            created_at: instant(admin.created_ms),
+            created_at: rfc3339(admin.created_ms),
         }
     }
 }
@@ -255,25 +256,25 @@ struct AncestorJson<'a> {
     owner: String,
     name: &'a str,
     #[serde(flatten)]
-    owned: LimitsJson<'a>,
+    limits: LimitsJson<'a>,
 }
 
 impl AncestorJson<'_> {
-    fn of(above: &WithLimits<KeyAncestor>) -> AncestorJson<'_> {
-        let owner = match above.record.owner {
+    fn of(ancestor: &WithLimits<KeyAncestor>) -> AncestorJson<'_> {
+        let owner = match ancestor.record.owner {
             Owner::Organization(id) => id.to_string(),
             Owner::Team(id) => id.to_string(),
             Owner::Key(id) => id.to_string(),
         };
         AncestorJson {
             owner,
-            name: &above.record.name,
-            owned: LimitsJson::of(above),
+            name: &ancestor.record.name,
+            limits: LimitsJson::of(ancestor),
         }
     }
 }
 
-/// What a key is good for: `kind` is `virtual`, `administrative` or null; a refusal has the word and message of the call.
+/// Status of a key: `kind` is `virtual`, `administrative` or null; a refused key has code and message of the error.
 #[derive(Default, Serialize)]
 pub(crate) struct KeyStatusJson<'a> {
     object: &'static str,
@@ -287,48 +288,49 @@ pub(crate) struct KeyStatusJson<'a> {
     team_name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     admin_key: Option<String>,
-    /// whose budgets and limits it is charged to besides its own
+    /// owners above it whose budgets and limits its calls also count against
     above: Vec<AncestorJson<'a>>,
-    /// the configured models that it may call
+    /// configured models that it may call
     models: &'a [String],
 }
 
 impl KeyStatusJson<'_> {
-    pub fn of(verdict: &KeyStatus) -> KeyStatusJson<'_> {
-        let shape = KeyStatusJson {
+    pub fn of(status: &KeyStatus) -> KeyStatusJson<'_> {
+        let valid = KeyStatusJson {
             object: "key_verification",
             valid: true,
             ..KeyStatusJson::default()
         };
-        match verdict {
+        match status {
             KeyStatus::Virtual {
                 caller,
                 own,
-                above,
+                ancestors,
                 models,
             } => KeyStatusJson {
                 kind: Some("virtual"),
                 key: Some(KeyJson::of(own)),
                 team_name: Some(&caller.team.name),
-                above: above.iter().map(AncestorJson::of).collect(),
+                above: ancestors.iter().map(AncestorJson::of).collect(),
                 models,
-                ..shape
+                ..valid
             },
             KeyStatus::Administrative { id, .. } => KeyStatusJson {
                 kind: Some("administrative"),
                 admin_key: Some(id.to_string()),
-                ..shape
+                ..valid
             },
-            KeyStatus::Refused(problem) => KeyStatusJson {
+            KeyStatus::Refused(error) => KeyStatusJson {
                 valid: false,
-                code: Some(problem.code.as_str()),
-                message: Some(&problem.message),
-                ..shape
+                code: Some(error.code.as_str()),
+                message: Some(&error.message),
+                ..valid
             },
         }
     }
 }
 
-pub(crate) fn instant(at_ms: u64) -> String {
+/// An instant as JSON has it.
+pub(crate) fn rfc3339(at_ms: u64) -> String {
     Zone::utc().rfc3339(at_ms)
 }

@@ -1,5 +1,5 @@
-//! A JSON object taken apart member by member, so that every fault is named with its member. Never repeats a value in a
-//! message: it may be a secret.
+//! JSON bodies of the control plane: an object is read member by member, so that each error names its member. No message
+//! repeats a value, which may be a secret.
 
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
@@ -8,13 +8,13 @@ use serde_json::value::RawValue;
 use crate::domain::api_error::ApiError;
 use crate::domain::money::{Money, MoneyError};
 
-/// Members that a later release will know: refused by name rather than ignored, because ignoring a limit is dangerous.
-const NOT_YET: [&str; 1] = ["metadata"];
+/// Members of later releases. They are refused by name: to ignore a limit would be dangerous.
+const PLANNED: [&str; 1] = ["metadata"];
 
-/// The members of one object that nobody has taken yet.
+/// Members of an object that were not taken yet.
 pub struct Fields {
-    /// where the object stands in the body: empty, or `budgets[0].`
-    at: String,
+    /// path of the object in the body: empty, or `budgets[0].`
+    prefix: String,
     members: Vec<(String, Box<RawValue>)>,
     known: Vec<&'static str>,
 }
@@ -26,67 +26,69 @@ impl Fields {
                 "the body must be a JSON object with unique members: {error}"
             ))
         })?;
-        Fields::of(String::new(), members)
+        Ok(Fields::of(String::new(), members))
     }
 
-    fn of_value(at: String, value: &RawValue) -> Result<Fields, ApiError> {
+    fn of_value(path: String, value: &RawValue) -> Result<Fields, ApiError> {
         let members: Members = serde_json::from_str(value.get()).map_err(|_| {
-            ApiError::invalid(format!("`{at}` must be a JSON object with unique members"))
-                .with_param(at.clone())
+            ApiError::invalid(format!(
+                "`{path}` must be a JSON object with unique members"
+            ))
+            .with_param(path.clone())
         })?;
-        Fields::of(format!("{at}."), members)
+        Ok(Fields::of(format!("{path}."), members))
     }
 
-    fn of(at: String, Members(members): Members) -> Result<Fields, ApiError> {
-        Ok(Fields {
-            at,
+    fn of(prefix: String, Members(members): Members) -> Fields {
+        Fields {
+            prefix,
             members,
             known: Vec::new(),
-        })
+        }
     }
 
-    /// Takes a member; absent and null are alike.
+    /// Takes a member; null counts as absent.
     pub fn take<T: DeserializeOwned>(
         &mut self,
         name: &'static str,
-        wanted: &str,
+        expected: &str,
     ) -> Result<Option<T>, ApiError> {
-        match self.take_even_null::<T>(name, wanted)? {
+        match self.take_nullable::<T>(name, expected)? {
             Some(value) => Ok(value),
             None => Ok(None),
         }
     }
 
     /// Takes a member; `Some(None)` where it is null.
-    pub fn take_even_null<T: DeserializeOwned>(
+    pub fn take_nullable<T: DeserializeOwned>(
         &mut self,
         name: &'static str,
-        wanted: &str,
+        expected: &str,
     ) -> Result<Option<Option<T>>, ApiError> {
         let Some(value) = self.take_raw(name) else {
             return Ok(None);
         };
         serde_json::from_str(value.get())
             .map(Some)
-            .map_err(|_| self.fault(name, format!("must be {wanted}")))
+            .map_err(|_| self.invalid(name, format!("must be {expected}")))
     }
 
-    /// Takes a member that the call cannot do without.
+    /// Takes a required member.
     pub fn require<T: DeserializeOwned>(
         &mut self,
         name: &'static str,
-        wanted: &str,
+        expected: &str,
     ) -> Result<T, ApiError> {
-        self.take(name, wanted)?
-            .ok_or_else(|| self.fault(name, format!("is missing; it must be {wanted}")))
+        self.take(name, expected)?
+            .ok_or_else(|| self.invalid(name, format!("is missing; it must be {expected}")))
     }
 
-    /// Takes an amount of dollars from its own digits, whether they stand in quotes or not: never through a float.
+    /// Takes an amount of dollars from its digits, a string or a number: never through a float.
     pub fn take_money(&mut self, name: &'static str) -> Result<Option<Money>, ApiError> {
         self.take_amount(name, "an amount of dollars like \"10.50\"", Money::parse)
     }
 
-    /// The same for what may be negative.
+    /// The same for an amount that may be negative.
     pub fn take_signed_money(&mut self, name: &'static str) -> Result<Option<Money>, ApiError> {
         self.take_amount(
             name,
@@ -98,7 +100,7 @@ impl Fields {
     fn take_amount(
         &mut self,
         name: &'static str,
-        wanted: &str,
+        expected: &str,
         parse: fn(&str) -> Result<Money, MoneyError>,
     ) -> Result<Option<Money>, ApiError> {
         let Some(value) = self.take_raw(name).filter(|value| value.get() != "null") else {
@@ -108,10 +110,10 @@ impl Fields {
             quoted if quoted.starts_with('"') => serde_json::from_str(quoted).ok(),
             number => Some(number.to_owned()),
         };
-        let text: String = text.ok_or_else(|| self.fault(name, format!("must be {wanted}")))?;
+        let text: String = text.ok_or_else(|| self.invalid(name, format!("must be {expected}")))?;
         parse(&text).map(Some).map_err(|error| match text.len() {
-            0..=40 => self.fault(name, format!("is not right: {error}")),
-            _ => self.fault(name, format!("must be {wanted}")),
+            0..=40 => self.invalid(name, format!("is invalid: {error}")),
+            _ => self.invalid(name, format!("must be {expected}")),
         })
     }
 
@@ -120,8 +122,8 @@ impl Fields {
         let Some(values) = self.take::<Vec<Box<RawValue>>>(name, "a list of objects")? else {
             return Ok(None);
         };
-        let object = |(place, value): (usize, Box<RawValue>)| {
-            Fields::of_value(format!("{}{name}[{place}]", self.at), &value)
+        let object = |(index, value): (usize, Box<RawValue>)| {
+            Fields::of_value(format!("{}{name}[{index}]", self.prefix), &value)
         };
         values
             .into_iter()
@@ -131,50 +133,47 @@ impl Fields {
             .map(Some)
     }
 
-    /// A 400 that names the member.
-    pub fn fault(&self, name: &str, says: impl AsRef<str>) -> ApiError {
-        let path = format!("{}{name}", self.at);
-        ApiError::invalid(format!("`{path}` {}", says.as_ref())).with_param(path)
+    /// 400 that names the member; `problem` continues the name.
+    pub fn invalid(&self, name: &str, problem: impl AsRef<str>) -> ApiError {
+        let path = format!("{}{name}", self.prefix);
+        ApiError::invalid(format!("`{path}` {}", problem.as_ref())).with_param(path)
     }
 
-    /// Gives a fault found deeper down the member's name.
-    pub fn placed<T>(&self, name: &str, outcome: Result<T, ApiError>) -> Result<T, ApiError> {
-        outcome.map_err(|problem| {
-            let path = format!("{}{}", self.at, problem.param.as_deref().unwrap_or(name));
+    /// Puts the name of the member before the error of a parser that does not know it.
+    pub fn within<T>(&self, name: &str, result: Result<T, ApiError>) -> Result<T, ApiError> {
+        result.map_err(|error| {
+            let path = format!("{}{}", self.prefix, error.param.as_deref().unwrap_or(name));
             ApiError {
-                message: format!("`{path}` {}", problem.message),
-                ..problem
+                message: format!("`{path}` {}", error.message),
+                ..error
             }
             .with_param(path)
         })
     }
 
-    /// What is left over is a fault.
+    /// Refuses members that were not taken.
     pub fn finish(self) -> Result<(), ApiError> {
         let Some((name, _)) = self.members.first() else {
             return Ok(());
         };
-        if NOT_YET.contains(&name.as_str()) {
-            return Err(self.fault(name, "is not supported by this release yet; leave it out"));
+        if PLANNED.contains(&name.as_str()) {
+            return Err(self.invalid(name, "is not supported by this release yet; leave it out"));
         }
         let name: String = name.chars().take(64).collect();
-        Err(self.fault(
+        Err(self.invalid(
             &name,
-            format!(
-                "is not a member that this call knows; it takes {}",
-                self.known.join(", ")
-            ),
+            format!("is unknown; this call takes {}", self.known.join(", ")),
         ))
     }
 
     fn take_raw(&mut self, name: &'static str) -> Option<Box<RawValue>> {
         self.known.push(name);
-        let place = self.members.iter().position(|(known, _)| known == name)?;
-        Some(self.members.swap_remove(place).1)
+        let index = self.members.iter().position(|(known, _)| known == name)?;
+        Some(self.members.swap_remove(index).1)
     }
 }
 
-/// An object's members as they stand, each name once.
+/// Unparsed members of an object, each name once.
 struct Members(Vec<(String, Box<RawValue>)>);
 
 impl<'de> Deserialize<'de> for Members {
@@ -185,7 +184,7 @@ impl<'de> Deserialize<'de> for Members {
 
 struct MembersVisitor;
 
-/// No call takes so many members.
+/// More members than any call takes.
 const MEMBERS_MAX: usize = 64;
 
 impl<'de> Visitor<'de> for MembersVisitor {
@@ -199,7 +198,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
         let mut members: Vec<(String, Box<RawValue>)> = Vec::new();
         while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
             if members.iter().any(|(known, _)| *known == name) {
-                return Err(serde::de::Error::custom("a member stands there twice"));
+                return Err(serde::de::Error::custom("duplicate field"));
             }
             if members.len() == MEMBERS_MAX {
                 return Err(serde::de::Error::custom("too many members"));
@@ -219,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn money_is_read_from_its_digits() {
+    fn money_is_parsed_from_its_digits() {
         for (body, expected) in [
             (r#"{"limit": "12.50"}"#, Some("12.5")),
             (r#"{"limit": 0.1}"#, Some("0.1")),
@@ -244,13 +243,13 @@ mod tests {
             r#"{"limit": [1]}"#,
             r#"{"limit": ""}"#,
         ] {
-            let problem = fields(body).take_money("limit").expect_err(body);
-            assert_eq!(problem.param.as_deref(), Some("limit"), "{problem}");
+            let error = fields(body).take_money("limit").expect_err(body);
+            assert_eq!(error.param.as_deref(), Some("limit"), "{error}");
         }
     }
 
     #[test]
-    fn a_body_is_one_object_with_unique_members() {
+    fn body_must_be_one_object_with_unique_members() {
         for body in [
             "",
             "[]",
@@ -266,28 +265,26 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_took_is_named_with_what_is_known() {
+    fn unknown_member_error_names_it_and_the_known_ones() {
         let mut taken = fields(r#"{"nmae": "x"}"#);
         assert_eq!(
             taken.take::<String>("name", "a text").expect("absent"),
             None
         );
-        let problem = taken.finish().expect_err("left over");
-        assert_eq!(problem.param.as_deref(), Some("nmae"));
-        assert!(problem.message.contains("it takes name"), "{problem}");
-        let problem = fields(r#"{"metadata": {}}"#)
+        let error = taken.finish().expect_err("left over");
+        assert_eq!(error.param.as_deref(), Some("nmae"));
+        assert!(error.message.contains("this call takes name"), "{error}");
+        let error = fields(r#"{"metadata": {}}"#)
             .finish()
             .expect_err("left over");
         assert!(
-            problem
-                .message
-                .contains("not supported by this release yet"),
-            "{problem}"
+            error.message.contains("not supported by this release yet"),
+            "{error}"
         );
     }
 
     #[test]
-    fn a_fault_in_a_list_names_its_place() {
+    fn list_element_error_names_its_index() {
         let mut outer = fields(r#"{"budgets": [{"limit": 1}, {"limit": "x"}]}"#);
         let mut inner = outer
             .take_objects("budgets")
@@ -305,10 +302,10 @@ mod tests {
     }
 
     #[test]
-    fn no_value_is_repeated() {
-        let problem = fields(r#"{"key": ["sk-gk-secret"]}"#)
+    fn error_does_not_repeat_a_value() {
+        let error = fields(r#"{"key": ["sk-gk-secret"]}"#)
             .require::<String>("key", "a text")
             .expect_err("a list");
-        assert!(!problem.message.contains("secret"), "{problem}");
+        assert!(!error.message.contains("secret"), "{error}");
     }
 }

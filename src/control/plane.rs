@@ -1,0 +1,138 @@
+//! `Control`: the handle through which an instance is read and changed while it runs. Holds the parts of the instance and the
+//! locks of the control plane; the operations are in the files of the resources.
+
+use std::sync::Arc;
+
+use crate::auth::directory::{Directory, DirectoryCell};
+use crate::config::Retention;
+use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::domain::attribution::Pseudonyms;
+use crate::domain::time::Time;
+use crate::domain::zone::Zone;
+use crate::meter::Ledger;
+use crate::store::reasoning_memory::ReasoningMemory;
+use crate::store::{Store, StoreError};
+
+/// Clients that may follow the request log at once.
+pub(super) const FOLLOWERS_MAX: usize = 64;
+/// Longest wait of a report until everything logged before it is applied to the books.
+pub(super) const FRESH_WAIT_MS: u64 = 250;
+
+/// Calls a visitor with every model name that resolves here: name, provider, model of the provider.
+pub type Catalogue = dyn Fn(&mut dyn FnMut(&str, &str, &str)) + Send + Sync;
+
+/// Handle on the control plane; clones share everything.
+#[derive(Clone)]
+pub struct Control {
+    pub(super) store: Store,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) directory: Arc<DirectoryCell>,
+    pub(super) time: Arc<Time>,
+    pub(super) zone: Zone,
+    pub(super) pseudonyms: Pseudonyms,
+    pub(super) catalogue: Arc<Catalogue>,
+    pub(super) memory: Option<Arc<ReasoningMemory>>,
+    pub(super) retention: Option<Retention>,
+    /// longest time from a request's arrival to its hold
+    pub(super) admission_wait_ms: u64,
+    /// held while the wall clock is adopted
+    pub(super) adoption_lock: Arc<tokio::sync::Mutex<()>>,
+    /// held while the books are corrected or verified
+    pub(super) books_lock: Arc<tokio::sync::Mutex<()>>,
+    /// one permit per follower of the request log
+    pub(super) follower_permits: Arc<tokio::sync::Semaphore>,
+}
+
+impl Control {
+    pub fn new(
+        store: Store,
+        ledger: Arc<Ledger>,
+        directory: Arc<DirectoryCell>,
+        time: Arc<Time>,
+        zone: Zone,
+    ) -> Control {
+        Control {
+            pseudonyms: Pseudonyms::new(store.instance()),
+            store,
+            ledger,
+            directory,
+            time,
+            zone,
+            catalogue: Arc::new(|_| {}),
+            memory: None,
+            retention: None,
+            admission_wait_ms: 0,
+            adoption_lock: Arc::default(),
+            books_lock: Arc::default(),
+            follower_permits: Arc::new(tokio::sync::Semaphore::new(FOLLOWERS_MAX)),
+        }
+    }
+
+    /// Configured model names, for the answer of `verify`.
+    #[must_use]
+    pub fn with_catalogue(self, catalogue: Arc<Catalogue>) -> Control {
+        Control { catalogue, ..self }
+    }
+
+    /// The reasoning memory that can be purged.
+    #[must_use]
+    pub fn with_memory(self, memory: Option<Arc<ReasoningMemory>>) -> Control {
+        Control { memory, ..self }
+    }
+
+    /// Longest time from a request's arrival to its hold: lists filtered by time look back that far.
+    #[must_use]
+    pub fn with_admission_wait_ms(self, admission_wait_ms: u64) -> Control {
+        Control {
+            admission_wait_ms,
+            ..self
+        }
+    }
+
+    /// Retention of each kind of row; without it everything is kept.
+    #[must_use]
+    pub fn with_retention(self, retention: Retention) -> Control {
+        Control {
+            retention: Some(retention),
+            ..self
+        }
+    }
+
+    pub fn zone(&self) -> &Zone {
+        &self.zone
+    }
+
+    pub fn pseudonyms(&self) -> &Pseudonyms {
+        &self.pseudonyms
+    }
+
+    pub fn directory(&self) -> Arc<Directory> {
+        self.directory.load_full()
+    }
+
+    pub fn now_ms(&self) -> u64 {
+        self.time.now_ms()
+    }
+
+    /// Reads committed rows, outside the thread that serves requests.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let store = self.store.clone();
+        blocking(move || read(&store)).await
+    }
+}
+
+/// Runs a blocking read on the pool for such work.
+pub(super) async fn blocking<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, ApiError> {
+    match tokio::task::spawn_blocking(read).await {
+        Ok(outcome) => outcome.map_err(ApiError::from),
+        Err(error) => Err(ApiError::new(
+            ErrorCode::Internal,
+            format!("read of the books failed: {error}"),
+        )),
+    }
+}

@@ -1,0 +1,66 @@
+//! `ApiCall`: one call of the control plane, read from HTTP. Holds the authenticated actor and the unparsed id, query and body;
+//! the file of each resource parses them.
+
+use actix_web::HttpRequest;
+use actix_web::web::Payload;
+use bytes::Bytes;
+
+use crate::auth::grant::Grant;
+use crate::auth::role::{Actor, Permit};
+use crate::control::Control;
+use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::server::api::accept::ReportFormat;
+use crate::server::extract::{self, BodyLimits};
+use crate::server::worker::Worker;
+
+/// Body of a control-plane call at most: 64 patterns and 16 budgets fit many times.
+const BODY_BYTES_MAX: usize = 256 * 1024;
+
+pub(crate) struct ApiCall {
+    pub control: Control,
+    pub actor: Actor,
+    /// `{id}` of the path; empty where the path has none
+    pub id: String,
+    pub query: String,
+    pub body: Bytes,
+    /// preferred format of a report
+    pub format: ReportFormat,
+}
+
+impl ApiCall {
+    /// Authenticates the actor before it reads the body.
+    pub async fn read(request: &HttpRequest, payload: Payload) -> Result<ApiCall, ApiError> {
+        let worker = Worker::of(request);
+        let actor = extract::actor(request)?;
+        let limits = BodyLimits {
+            bytes_max: BODY_BYTES_MAX,
+            timeout_ms: worker.gateway.limits().body_timeout_ms,
+            setting: None,
+        };
+        let body = extract::body(request, payload, limits).await?;
+        let id = request.match_info().get("id").unwrap_or_default();
+        Ok(ApiCall {
+            control: worker.control.clone(),
+            actor,
+            id: id.to_owned(),
+            query: request.query_string().to_owned(),
+            body,
+            format: ReportFormat::accepted(extract::header(request, "accept")),
+        })
+    }
+
+    /// Permission of the actor for one action; 403 without it.
+    pub fn grant<P: Permit>(&self, action: P) -> Result<Grant<P>, ApiError> {
+        Grant::for_actor(&self.actor, action)
+    }
+}
+
+/// An id of another kind, or a malformed one, is as unknown as one that was never given out.
+pub(super) fn known<T>(parsed: Option<T>, kind: &str) -> Result<T, ApiError> {
+    parsed.ok_or_else(|| {
+        ApiError::new(
+            ErrorCode::NotFound,
+            format!("unknown {kind} id; list them to see which exist"),
+        )
+    })
+}

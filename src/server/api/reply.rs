@@ -1,0 +1,50 @@
+//! `ApiReply`: answer of the control plane before it becomes HTTP, in JSON or, for lists and reports, in CSV.
+
+use serde::Serialize;
+
+use crate::domain::api_error::{ApiError, ErrorCode};
+use crate::server::api::accept::ReportFormat;
+
+/// Answer of a control-plane call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ApiReply {
+    pub status: u16,
+    pub format: ReportFormat,
+    pub text: String,
+    /// cursor of the next page for CSV; JSON has it in the text
+    pub next: Option<String>,
+}
+
+impl ApiReply {
+    pub fn ok(body: &impl Serialize) -> Result<ApiReply, ApiError> {
+        ApiReply::json(200, body)
+    }
+
+    pub fn created(body: &impl Serialize) -> Result<ApiReply, ApiError> {
+        ApiReply::json(201, body)
+    }
+
+    pub fn csv(text: String, next: Option<String>) -> ApiReply {
+        ApiReply {
+            status: 200,
+            format: ReportFormat::Csv,
+            text,
+            next,
+        }
+    }
+
+    fn json(status: u16, body: &impl Serialize) -> Result<ApiReply, ApiError> {
+        let text = serde_json::to_string(body).map_err(|error| {
+            ApiError::new(
+                ErrorCode::Internal,
+                format!("failed to serialize the answer: {error}"),
+            )
+        })?;
+        Ok(ApiReply {
+            status,
+            format: ReportFormat::Json,
+            text,
+            next: None,
+        })
+    }
+}

@@ -1,0 +1,169 @@
+//! JSON of entries of the request log: attempts and refusals. Money is an exact decimal string, instants are RFC 3339 in UTC.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::domain::attribution::Tag;
+use crate::domain::event::{Charge, Correction, CostLine, StatusClass};
+use crate::domain::money::Money;
+use crate::domain::refusal::Refusal;
+use crate::domain::usage::Usage;
+use crate::server::api::views::rfc3339;
+use crate::store::{Record, RequestLogEntry};
+
+/// Record of one attempt, or a refusal.
+#[derive(Serialize)]
+pub(crate) struct RequestJson<'a> {
+    id: String,
+    object: &'static str,
+    attempt: u8,
+    at: String,
+    organization: String,
+    team: String,
+    key: String,
+    model_asked: &'a str,
+    /// null for a refusal
+    model: Option<&'a str>,
+    provider: Option<&'a str>,
+    dialect: &'a str,
+    stream: Option<bool>,
+    /// pseudonym of the end user
+    user: Option<String>,
+    tag: Option<&'a str>,
+    status: &'static str,
+    /// error code of a refusal
+    code: Option<&'static str>,
+    flags: Vec<&'static str>,
+    usage: Value,
+    /// as booked: the sum of `cost_lines`
+    cost_usd: String,
+    /// with corrections: what usage and budgets count
+    net_cost_usd: String,
+    cost_lines: Vec<Value>,
+    corrections: Vec<Value>,
+    charges: Vec<Value>,
+    ceiling_usd: String,
+    output_cap: Option<u64>,
+    /// null: the upstream did not answer
+    upstream_status: Option<u16>,
+    first_content_ms: Option<u64>,
+    total_ms: u64,
+}
+
+impl RequestJson<'_> {
+    pub fn of_entry(entry: &RequestLogEntry) -> RequestJson<'_> {
+        match entry {
+            RequestLogEntry::Booked(record) => RequestJson::of(record),
+            RequestLogEntry::Refused(refusal) => RequestJson::of_refusal(refusal),
+        }
+    }
+
+    /// A refusal: nothing was held, sent or booked.
+    pub fn of_refusal(refusal: &Refusal) -> RequestJson<'_> {
+        let zero = Money::ZERO.to_string();
+        RequestJson {
+            id: refusal.request.to_string(),
+            object: "request",
+            attempt: 0,
+            at: rfc3339(refusal.at_ms),
+            organization: refusal.organization.to_string(),
+            team: refusal.team.to_string(),
+            key: refusal.key.to_string(),
+            model_asked: &refusal.model_asked,
+            model: None,
+            provider: None,
+            dialect: &refusal.dialect,
+            stream: None,
+            user: refusal.attribution.user.map(|user| user.to_string()),
+            tag: refusal.attribution.tag.as_ref().map(Tag::as_str),
+            status: StatusClass::Refused.as_str(),
+            code: Some(refusal.code.as_str()),
+            flags: Vec::new(),
+            usage: usage_json(&Usage::default()),
+            cost_usd: zero.clone(),
+            net_cost_usd: zero.clone(),
+            cost_lines: Vec::new(),
+            corrections: Vec::new(),
+            charges: Vec::new(),
+            ceiling_usd: zero,
+            output_cap: None,
+            upstream_status: None,
+            first_content_ms: None,
+            total_ms: 0,
+        }
+    }
+
+    pub fn of(row: &Record) -> RequestJson<'_> {
+        let (hold, ending) = (&row.settlement.hold, &row.settlement.ending);
+        let subject = &hold.subject;
+        RequestJson {
+            id: hold.id.request.to_string(),
+            object: "request",
+            attempt: hold.id.attempt,
+            at: rfc3339(hold.at_ms),
+            organization: subject.organization.to_string(),
+            team: subject.team.to_string(),
+            key: subject.key.to_string(),
+            model_asked: &subject.model_asked,
+            model: Some(&subject.model),
+            provider: Some(&subject.provider),
+            dialect: &subject.dialect,
+            stream: Some(subject.streamed),
+            user: subject.attribution.user.map(|user| user.to_string()),
+            tag: subject.attribution.tag.as_ref().map(Tag::as_str),
+            status: ending.status.as_str(),
+            code: None,
+            flags: ending.flags.names().collect(),
+            usage: usage_json(&ending.usage),
+            cost_usd: ending.cost.to_string(),
+            net_cost_usd: row.net_cost().to_string(),
+            cost_lines: ending.lines.iter().map(cost_line_json).collect(),
+            corrections: row.corrections.iter().map(correction_json).collect(),
+            charges: hold.charges.iter().map(charge_json).collect(),
+            ceiling_usd: hold.ceiling.to_string(),
+            output_cap: ending.output_cap,
+            upstream_status: Some(ending.upstream_status).filter(|status| *status != 0),
+            first_content_ms: ending.first_content_ms,
+            total_ms: ending.ended_ms.saturating_sub(hold.at_ms),
+        }
+    }
+}
+
+pub(crate) fn usage_json(usage: &Usage) -> Value {
+    let writes = [
+        usage.cache_write_5m,
+        usage.cache_write_1h,
+        usage.cache_write_other,
+    ];
+    json!({
+        "input_tokens": usage.in_total(),
+        "cached_tokens": usage.cache_read,
+        "cache_write_tokens": writes.into_iter().fold(0, u64::saturating_add),
+        "output_tokens": usage.out_total,
+        "reasoning_tokens": usage.reasoning,
+    })
+}
+
+pub(crate) fn correction_json(entry: &Correction) -> Value {
+    json!({
+        "at": rfc3339(entry.at_ms),
+        "amount_usd": entry.amount.to_string(),
+        "reason": entry.reason,
+        "actor": entry.actor,
+    })
+}
+
+fn charge_json(charge: &Charge) -> Value {
+    // the one window of a `total` budget has no start
+    let start = Some(charge.window_start_ms).filter(|start_ms| *start_ms > 0);
+    json!({ "budget": charge.budget.to_string(), "window_start": start.map(rfc3339) })
+}
+
+fn cost_line_json(line: &CostLine) -> Value {
+    json!({
+        "class": line.class,
+        "count": line.count,
+        "rate_usd": Money::from_pico(i128::from(line.rate_pico)).to_string(),
+        "amount_usd": line.amount().to_string(),
+    })
+}

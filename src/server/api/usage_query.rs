@@ -1,0 +1,220 @@
+//! Query string of `GET /v1/usage`: parameters in, `UsageQuery` out. Both ends are widened to whole hours, because usage is kept
+//! by the hour; the answer states the resulting ends.
+
+use crate::control::reports::{Dimension, ReportInterval, UsageQuery};
+use crate::domain::api_error::ApiError;
+use crate::domain::zone::Zone;
+use crate::server::api::query::{parse_instant, unknown_parameter};
+
+/// Reads `start`, `end`, `group_by`; the default range is the current month.
+pub(super) fn parse(
+    parameters: &[(String, String)],
+    zone: &Zone,
+    now_ms: u64,
+) -> Result<UsageQuery, ApiError> {
+    let month = zone.month(now_ms);
+    let mut query = UsageQuery {
+        start_ms: month.start_ms,
+        end_ms: month.end_ms,
+        interval: None,
+        dimensions: Vec::new(),
+    };
+    for (name, value) in parameters {
+        match name.as_str() {
+            "start" => query.start_ms = zone.hour(parse_instant("start", value, zone)?).start_ms,
+            "end" => query.end_ms = round_up_to_hour(parse_instant("end", value, zone)?, zone),
+            "group_by" => parse_groups(&mut query, value)?,
+            other => return Err(unknown_parameter(other, "usage", "start, end, group_by")),
+        }
+    }
+    if query.start_ms >= query.end_ms {
+        let is_given = |wanted: &str| parameters.iter().any(|(name, _)| name == wanted);
+        let defaults = (zone.date(month.start_ms), zone.date(month.end_ms));
+        return Err(empty_range(is_given("start"), is_given("end"), defaults));
+    }
+    Ok(query)
+}
+
+/// 400 for a range that is empty; names the default of the end that was not given.
+fn empty_range(start_given: bool, end_given: bool, defaults: (String, String)) -> ApiError {
+    let (start, end) = defaults;
+    let (param, message) = match (start_given, end_given) {
+        (false, true) => (
+            "end",
+            format!("`end` must be after `start`, which defaults to {start}; give `start`"),
+        ),
+        (true, false) => (
+            "start",
+            format!("`start` must be before `end`, which defaults to {end}; give `end`"),
+        ),
+        _ => ("start", "`start` must be before `end`".to_owned()),
+    };
+    ApiError::invalid(message).with_param(param)
+}
+
+fn round_up_to_hour(at_ms: u64, zone: &Zone) -> u64 {
+    let hour = zone.hour(at_ms);
+    if hour.start_ms == at_ms {
+        at_ms
+    } else {
+        hour.end_ms
+    }
+}
+
+fn parse_groups(query: &mut UsageQuery, value: &str) -> Result<(), ApiError> {
+    let words = value
+        .split(',')
+        .map(str::trim)
+        .filter(|word| !word.is_empty());
+    for word in words {
+        parse_group(query, word)?;
+    }
+    if query.dimensions.len() > 2 {
+        return Err(invalid_group(
+            "takes at most two of provider, model, team, organization, key, status",
+        ));
+    }
+    Ok(())
+}
+
+fn parse_group(query: &mut UsageQuery, word: &str) -> Result<(), ApiError> {
+    let mut intervals = ReportInterval::ALL.into_iter();
+    if let Some(interval) = intervals.find(|interval| interval.as_str() == word) {
+        return match query.interval.replace(interval) {
+            Some(_) => Err(invalid_group("takes one of hour, day, month")),
+            None => Ok(()),
+        };
+    }
+    let mut dimensions = Dimension::ALL.into_iter();
+    match dimensions.find(|dimension| dimension.as_str() == word) {
+        None => Err(invalid_group(
+            "takes provider, model, team, organization, key, status, and one of hour, day, month",
+        )),
+        Some(dimension) if query.dimensions.contains(&dimension) => {
+            Err(invalid_group("names the same thing twice"))
+        }
+        Some(dimension) => {
+            query.dimensions.push(dimension);
+            Ok(())
+        }
+    }
+}
+
+fn invalid_group(problem: &str) -> ApiError {
+    ApiError::invalid(format!("`group_by` {problem}")).with_param("group_by")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: &str = "2026-11-23T10:20:30Z";
+
+    fn ms(text: &str) -> u64 {
+        Zone::parse_rfc3339(text).expect(text)
+    }
+
+    fn query(zone: &Zone, parameters: &[(&str, &str)]) -> Result<UsageQuery, ApiError> {
+        let owned: Vec<(String, String)> = parameters
+            .iter()
+            .map(|(name, value)| ((*name).into(), (*value).into()))
+            .collect();
+        parse(&owned, zone, ms(NOW))
+    }
+
+    #[test]
+    fn default_range_is_the_current_month_of_the_zone() {
+        let berlin = Zone::parse("Europe/Berlin").expect("zone");
+        let query = query(&berlin, &[]).expect("a query");
+        assert_eq!(
+            (query.start_ms, query.end_ms),
+            (ms("2026-10-31T23:00:00Z"), ms("2026-11-30T23:00:00Z"))
+        );
+        assert_eq!((query.interval, query.dimensions), (None, Vec::new()));
+    }
+
+    #[test]
+    fn ends_are_dates_of_the_zone_or_instants_widened_to_the_hour() {
+        let berlin = Zone::parse("Europe/Berlin").expect("zone");
+        for (start, end, expected) in [
+            (
+                "2026-11-01",
+                "2026-11-02T10:20:00 01:00",
+                ("2026-10-31T23:00:00Z", "2026-11-02T10:00:00Z"),
+            ),
+            (
+                "2026-11-01T10:00:00Z",
+                "2026-11-20T11:30:00Z",
+                ("2026-11-01T10:00:00Z", "2026-11-20T12:00:00Z"),
+            ),
+            (
+                "2026-11-02T08:59:59Z",
+                "2026-11-23T10:30:00Z",
+                ("2026-11-02T08:00:00Z", "2026-11-23T11:00:00Z"),
+            ),
+        ] {
+            let query = query(&berlin, &[("start", start), ("end", end)]).expect("a query");
+            assert_eq!(
+                (query.start_ms, query.end_ms),
+                (ms(expected.0), ms(expected.1)),
+                "{start} to {end}"
+            );
+        }
+    }
+
+    #[test]
+    fn empty_range_error_names_the_default_of_the_missing_end() {
+        let utc = Zone::utc();
+        for (parameters, param, ending) in [
+            (
+                vec![("end", "2026-01-01")],
+                "end",
+                "which defaults to 2026-11-01; give `start`",
+            ),
+            (
+                vec![("start", "2027-01-01")],
+                "start",
+                "which defaults to 2026-12-01; give `end`",
+            ),
+            (
+                vec![("start", "2026-01-02"), ("end", "2026-01-01")],
+                "start",
+                "`start` must be before `end`",
+            ),
+        ] {
+            let error = query(&utc, &parameters).expect_err("refused");
+            assert_eq!(error.param.as_deref(), Some(param));
+            assert!(error.message.ends_with(ending), "{}", error.message);
+        }
+    }
+
+    #[test]
+    fn groups_are_two_dimensions_and_one_interval_at_most() {
+        let utc = Zone::utc();
+        let parsed = query(&utc, &[("group_by", "team,day,model")]).expect("a query");
+        assert_eq!(
+            (parsed.interval, parsed.dimensions),
+            (
+                Some(ReportInterval::Day),
+                vec![Dimension::Team, Dimension::Model]
+            )
+        );
+        for parameters in [
+            [("group_by", "team,model,key")],
+            [("group_by", "hour,day")],
+            [("group_by", "team,team")],
+            [("group_by", "colour")],
+            [("start", "yesterday")],
+            [("start", "2027-01-01")],
+            [("limit", "3")],
+        ] {
+            assert!(
+                query(&utc, &parameters)
+                    .expect_err("refused")
+                    .param
+                    .is_some(),
+                "{parameters:?}"
+            );
+        }
+    }
+}

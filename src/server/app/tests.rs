@@ -1,0 +1,151 @@
+//! Tests of the router: path and method select the handler; authentication comes before everything else.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use actix_web::http::{Method, StatusCode};
+use actix_web::test::{TestRequest, call_service, init_service, read_body};
+use actix_web::{App, web};
+use tokio::sync::mpsc;
+
+use super::routes;
+use crate::config::{self, Config, Overrides};
+use crate::control::test_control::TestControl;
+use crate::domain::secret::Secret;
+use crate::gateway::{Gateway, GatewayParts};
+use crate::price::Sheet;
+use crate::route::RouteTable;
+use crate::server::worker::Worker;
+use crate::store::seal::SealKey;
+use crate::upstream::{Client, TlsRoots};
+
+const CONFIG: &str =
+    "[providers.simulator]\nbase_url = \"http://127.0.0.1:9/v1\"\nmodels = [\"simulator-small\"]\n";
+
+/// Method, path, status, part of the body.
+const CASES: [(Method, &str, u16, &str); 13] = [
+    (Method::GET, "/v1/teams", 200, "\"data\":[]"),
+    (
+        Method::GET,
+        "/v1/teams/team_99",
+        404,
+        "unknown team `team_99`",
+    ),
+    (
+        Method::GET,
+        "/v1/keys/verify",
+        404,
+        "/v1/keys/verify does not take GET; it takes POST",
+    ),
+    (Method::GET, "/v1/keys/key_99", 404, "unknown key `key_99`"),
+    (
+        Method::DELETE,
+        "/v1/teams/team_3",
+        404,
+        "/v1/teams/{id} does not take DELETE; it takes GET, PATCH",
+    ),
+    (
+        Method::PATCH,
+        "/v1/teams/team_3",
+        400,
+        "the body must be a JSON object",
+    ),
+    (Method::HEAD, "/v1/clock", 404, ""),
+    (Method::DELETE, "/v1/reasoning-memory", 200, "\"entries\":0"),
+    (
+        Method::GET,
+        "/v1/teams/",
+        501,
+        "is not served by this gateway",
+    ),
+    (
+        Method::GET,
+        "/v1/teams/a/b",
+        501,
+        "is not served by this gateway",
+    ),
+    (
+        Method::GET,
+        "/v1/users",
+        501,
+        "is not served by this gateway",
+    ),
+    (Method::GET, "/teams", 404, "unknown path /teams"),
+    (Method::GET, "/healthz", 200, "ok"),
+];
+
+fn config() -> Config {
+    let overrides = Overrides {
+        data: Some("x".into()),
+        listen: Some("127.0.0.1:0".to_owned()),
+        config: None,
+    };
+    config::parse(Path::new("test"), CONFIG, &overrides, &|_| None).expect("a valid configuration")
+}
+
+fn worker(instance: &TestControl) -> Worker {
+    let config = config();
+    let routes = RouteTable::new(&config.providers, Arc::new(Sheet::embedded()));
+    let parts = GatewayParts {
+        directory: instance.directory.clone(),
+        ledger: instance.ledger.clone(),
+        pseudonyms: instance.control.pseudonyms().clone(),
+        alerts: mpsc::channel(1).0,
+        seal_key: SealKey::of_secret(&Secret::new("0123456789abcdef0123456789abcdef")),
+        memory: None,
+        time: instance.time.clone(),
+    };
+    let gateway = Gateway::new(&config, Arc::new(routes), parts).expect("random bytes");
+    let roots = TlsRoots::built_in().expect("TLS roots");
+    Worker {
+        gateway: Arc::new(gateway),
+        control: instance.control.clone(),
+        directory: instance.directory.clone(),
+        ledger: instance.ledger.clone(),
+        time: instance.time.clone(),
+        client: Client::new(&roots, 1_000, None),
+    }
+}
+
+#[actix_web::test]
+async fn path_and_method_select_the_handler() {
+    let instance = TestControl::open().await;
+    let app = App::new().app_data(worker(&instance)).configure(routes);
+    let app = init_service(app).await;
+    for (method, path, status, expected) in CASES {
+        let request = TestRequest::with_uri(path)
+            .method(method.clone())
+            .insert_header(("x-api-key", instance.admin.expose()))
+            .to_request();
+        let response = call_service(&app, request).await;
+        assert_eq!(response.status().as_u16(), status, "{method} {path}");
+        let body = read_body(response).await;
+        let body = String::from_utf8_lossy(&body);
+        assert!(body.contains(expected), "{method} {path}: {body}");
+    }
+}
+
+#[actix_web::test]
+async fn control_plane_authenticates_before_method_and_body() {
+    let instance = TestControl::open().await;
+    let app = App::new().app_data(worker(&instance)).configure(routes);
+    let app = init_service(app).await;
+    let too_long = web::Bytes::from(vec![b' '; 256 * 1024 + 1]);
+    for (method, path) in [
+        (Method::GET, "/v1/teams"),
+        (Method::DELETE, "/v1/teams"),
+        (Method::POST, "/v1/teams"),
+    ] {
+        let request = |key: &str| {
+            TestRequest::with_uri(path)
+                .method(method.clone())
+                .insert_header(("x-api-key", key.to_owned()))
+                .set_payload(too_long.clone())
+                .to_request()
+        };
+        let response = call_service(&app, request("sk-gk-unknown")).await;
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{method}");
+        let response = call_service(&app, request(instance.admin.expose())).await;
+        assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE, "{method}");
+    }
+}
