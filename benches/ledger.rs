@@ -1,13 +1,13 @@
-//! What the ledger costs, without any HTTP: a hold and its settlement against two bare `write()` calls of 300 bytes, all
-//! CPU that a request takes with its share of syncs and commits, the one lock under several workers, and `ledger.sync =
-//! "disk"` against a bare loop that writes and syncs groups. Everything is measured in turns in one run, because figures of
-//! two runs cannot be compared; medians are given.
+//! Cost of the ledger without HTTP: a hold and its settlement against two bare `write` calls of 300 bytes; the CPU of a
+//! request with its share of syncs and commits; lock contention under several workers; and `ledger.sync = "disk"` against
+//! a bare loop that writes and syncs groups. The subjects alternate within one run, because figures of two runs are not
+//! comparable; medians are reported.
 //!
 //! ```text
-//! cargo bench --bench ledger                                     100,000 requests a turn, 5 rounds
-//! GK_LEDGER_REQUESTS=2000 GK_LEDGER_ROUNDS=1 …                   a smoke run
+//! cargo bench --bench ledger                                     100,000 requests per turn, 5 rounds
+//! GK_LEDGER_REQUESTS=2000 GK_LEDGER_ROUNDS=1 …                   smoke run
 //! ```
-//! What does not drift with the machine is asserted: writes, syncs and bytes per request.
+//! Asserted is only what does not depend on the machine: writes, syncs and bytes per request.
 
 #[path = "ledger/counted.rs"]
 mod counted;
@@ -35,22 +35,22 @@ use gatekeeper::store::{Options, Store};
 use counted::{CountedDisk, Counters, Counts};
 
 const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
-/// Requests after which the writer is waited for: the log must not run away from the books.
+/// Requests per wait for the writer thread, so that the WAL does not get too far ahead of the books.
 const CHUNK: usize = 5_000;
 const BARE_BYTES: usize = 300;
-const AT_ONCE: usize = 64;
+const PARALLEL_CALLS: usize = 64;
 const NOW_MS: u64 = 1_800_000_000_000;
 /// Key, team, organization.
 const BUDGETS: [BudgetId; 3] = [BudgetId(1), BudgetId(2), BudgetId(3)];
 
-fn count(name: &str, default: usize) -> usize {
+fn count_from_env(name: &str, default: usize) -> usize {
     std::env::var(name).map_or(default, |text| {
         text.parse()
             .unwrap_or_else(|_| panic!("{name}={text} is not a count"))
     })
 }
 
-/// The ledger on a folder of its own.
+/// Ledger and store in a folder of their own.
 struct Bench {
     ledger: Arc<Ledger>,
     store: Store,
@@ -136,7 +136,7 @@ impl Bench {
                 limits: &[],
                 tokens: Tokens::default(),
             })
-            .expect("there is room")
+            .expect("the budgets have a remainder")
     }
 
     fn settle(&self, held: &HoldGrant) -> u64 {
@@ -170,48 +170,49 @@ impl Bench {
         };
         self.ledger
             .settle(held.id, ending)
-            .expect("the log can be written")
+            .expect("the WAL is writable")
             .sequence
     }
 
-    fn requests(&self, count: usize) {
+    fn run_requests(&self, count: usize) {
         for _ in 0..count {
             let held = self.hold();
             self.settle(&held);
         }
     }
 
-    fn is_booked(&self) {
-        waits(self.store.wal().wait_posted());
+    fn wait_until_posted(&self) {
+        block_on(self.store.wal().wait_posted());
     }
 }
 
-fn waits<T>(future: impl Future<Output = T>) -> T {
+fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
         .build()
         .expect("a runtime")
         .block_on(future)
 }
 
-/// Nanoseconds on a CPU: of one thread, or of all.
-fn cpu_ns(of_all: bool) -> u64 {
-    let of = |path: &Path| -> u64 {
-        let text = fs::read_to_string(path.join("schedstat")).unwrap_or_default();
-        text.split(' ')
-            .next()
-            .and_then(|first| first.parse().ok())
-            .unwrap_or(0)
-    };
-    if !of_all {
-        return of(Path::new("/proc/thread-self"));
-    }
+/// CPU time of this thread.
+fn thread_cpu_ns() -> u64 {
+    schedstat_ns(Path::new("/proc/thread-self"))
+}
+
+/// CPU time of all threads of this process.
+fn process_cpu_ns() -> u64 {
     let threads = fs::read_dir("/proc/self/task").expect("Linux");
     threads
-        .map(|thread| of(&thread.expect("a thread").path()))
+        .map(|thread| schedstat_ns(&thread.expect("a thread").path()))
         .sum()
 }
 
-/// What the turns of one subject gave, in µs per request.
+fn schedstat_ns(task: &Path) -> u64 {
+    let text = fs::read_to_string(task.join("schedstat")).unwrap_or_default();
+    let first = text.split(' ').next();
+    first.and_then(|first| first.parse().ok()).unwrap_or(0)
+}
+
+/// Turns of one subject, in µs per request.
 #[derive(Default)]
 struct Turns(Vec<f64>);
 
@@ -226,7 +227,7 @@ impl Turns {
         sorted[sorted.len() / 2]
     }
 
-    fn all(&self) -> String {
+    fn by_round(&self) -> String {
         self.0
             .iter()
             .map(|turn| format!("{turn:.2}"))
@@ -235,24 +236,24 @@ impl Turns {
     }
 }
 
-/// The yardstick: a zero-filled file that is written 300 bytes at a time, as the log is.
-struct Bare {
+/// Baseline: a zero-filled file written in chunks of 300 bytes, like the WAL.
+struct BareFile {
     file: File,
     end: u64,
 }
 
-impl Bare {
-    fn new(path: &Path) -> Bare {
+impl BareFile {
+    fn new(path: &Path) -> BareFile {
         let file = File::create_new(path).expect("a file in the bench's folder");
         for at in 0..SEGMENT_BYTES / 4096 {
             file.write_all_at(&[0; 4096], at * 4096)
                 .expect("zeros are written");
         }
         file.sync_data().expect("zeros are synced");
-        Bare { file, end: 0 }
+        BareFile { file, end: 0 }
     }
 
-    fn writes(&mut self, count: usize) {
+    fn write_records(&mut self, count: usize) {
         let record = [0x5a_u8; BARE_BYTES];
         for _ in 0..count {
             if self.end + BARE_BYTES as u64 > SEGMENT_BYTES {
@@ -268,57 +269,61 @@ impl Bare {
 
 fn main() {
     let (requests, rounds) = (
-        count("GK_LEDGER_REQUESTS", 100_000).max(100),
-        count("GK_LEDGER_ROUNDS", 5).max(1),
+        count_from_env("GK_LEDGER_REQUESTS", 100_000).max(100),
+        count_from_env("GK_LEDGER_ROUNDS", 5).max(1),
     );
-    // beside what cargo builds: a disk, where the temporary folder may be memory
+    // in the target folder, because the system's temporary folder may be in memory
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
-    cost(&folder.path().join("cost"), requests, rounds);
-    contention(&folder.path().join("contention"), requests, rounds);
-    group_sync(&folder.path().join("disk"), requests / 5, rounds);
+    measure_cost(&folder.path().join("cost"), requests, rounds);
+    measure_contention(&folder.path().join("contention"), requests, rounds);
+    measure_group_sync(&folder.path().join("disk"), requests / 5, rounds);
 }
 
-/// One caller: what it pays, and what everybody pays together.
-fn cost(folder: &Path, requests: usize, rounds: usize) {
+/// One caller: the CPU of its thread, and of all threads together.
+fn measure_cost(folder: &Path, requests: usize, rounds: usize) {
     let bench = Bench::open(folder, false);
-    let mut bare = Bare::new(&folder.join("bare"));
-    let (mut of_bare, mut of_caller, mut of_all) =
+    let mut bare = BareFile::new(&folder.join("bare"));
+    let (mut bare_turns, mut caller_turns, mut all_turns) =
         (Turns::default(), Turns::default(), Turns::default());
-    bench.requests(requests.min(CHUNK));
-    bench.is_booked();
+    bench.run_requests(requests.min(CHUNK));
+    bench.wait_until_posted();
     let mut counts = Counts::default();
     for _ in 0..rounds {
-        let begun = cpu_ns(false);
-        bare.writes(2 * requests);
-        of_bare.add(cpu_ns(false) - begun, requests);
+        let start = thread_cpu_ns();
+        bare.write_records(2 * requests);
+        bare_turns.add(thread_cpu_ns() - start, requests);
         bench.counters.take();
-        let (mut caller, all) = (0, cpu_ns(true));
+        let (mut caller, all) = (0, process_cpu_ns());
         for chunk in chunks(requests) {
-            let begun = cpu_ns(false);
-            bench.requests(chunk);
-            caller += cpu_ns(false) - begun;
-            bench.is_booked();
+            let start = thread_cpu_ns();
+            bench.run_requests(chunk);
+            caller += thread_cpu_ns() - start;
+            bench.wait_until_posted();
         }
-        of_caller.add(caller, requests);
-        of_all.add(cpu_ns(true) - all, requests);
+        caller_turns.add(caller, requests);
+        all_turns.add(process_cpu_ns() - all, requests);
         counts = bench.counters.take();
     }
     bench.store.close();
-    let (bare, caller, all) = (of_bare.median(), of_caller.median(), of_all.median());
+    let (bare, caller, all) = (
+        bare_turns.median(),
+        caller_turns.median(),
+        all_turns.median(),
+    );
     println!("| CPU of one request                     |  median µs | bar           | by round");
     println!("|----------------------------------------|-----------:|---------------|---------");
     println!(
         "| two bare writes of {BARE_BYTES} bytes           | {bare:>10.2} |               | {}",
-        of_bare.all()
+        bare_turns.by_round()
     );
     println!(
         "| hold + settlement, by the caller       | {caller:>10.2} | ≤ {:>5.2} (4 ×) | {}",
         4.0 * bare,
-        of_caller.all()
+        caller_turns.by_round()
     );
     println!(
         "| with its share of syncs and commits    | {all:>10.2} | ≤ 33.33       | {}",
-        of_all.all()
+        all_turns.by_round()
     );
     println!(
         "FIGURE hold + settlement: {caller:.2} µs of CPU, {:.2} × two bare writes of {BARE_BYTES} bytes",
@@ -328,15 +333,15 @@ fn cost(folder: &Path, requests: usize, rounds: usize) {
         "FIGURE ledger on one core: {:.0} requests/s, by CPU of caller and writer",
         1e6 / all
     );
-    check(&counts, requests);
+    assert_counts(&counts, requests);
 }
 
 fn chunks(requests: usize) -> impl Iterator<Item = usize> {
     (0..requests.div_ceil(CHUNK)).map(move |chunk| CHUNK.min(requests - chunk * CHUNK))
 }
 
-/// What does not drift.
-fn check(counts: &Counts, requests: usize) {
+/// Reports and asserts the counts that do not depend on the machine.
+fn assert_counts(counts: &Counts, requests: usize) {
     let per_request = |count: u64| count as f64 / requests as f64;
     println!(
         "FIGURE ledger per request: {:.3} writes and {:.1} bytes to the log, {:.4} syncs of the log, {:.4} of the books, {:.0} bytes to the books",
@@ -349,20 +354,20 @@ fn check(counts: &Counts, requests: usize) {
     assert_eq!(
         counts.log_writes,
         2 * requests as u64,
-        "a request is two writes to the log"
+        "a request is two writes to the WAL"
     );
     assert!(
         per_request(counts.log_bytes) <= 600.0,
-        "a request's two records are no longer than 600 bytes"
+        "the two records of a request exceed 600 bytes"
     );
     assert!(
         per_request(counts.log_syncs + counts.book_syncs) <= 0.1,
-        "ten requests share a sync, at the least: {counts:?}"
+        "fewer than ten requests share a sync: {counts:?}"
     );
 }
 
-/// The one lock: the same requests by 1, 2 and 4 workers.
-fn contention(folder: &Path, requests: usize, rounds: usize) {
+/// Contention for the ledger's lock: the same requests by 1, 2 and 4 workers.
+fn measure_contention(folder: &Path, requests: usize, rounds: usize) {
     const WORKERS: [usize; 3] = [1, 2, 4];
     let bench = Bench::open(folder, false);
     let mut turns: [(Turns, Turns); 3] = Default::default();
@@ -370,18 +375,18 @@ fn contention(folder: &Path, requests: usize, rounds: usize) {
         for (workers, (cpu, wall)) in WORKERS.into_iter().zip(&mut turns) {
             let (mut busy, mut elapsed) = (0, Duration::ZERO);
             for chunk in chunks(requests) {
-                let (begun, ns) = (Instant::now(), AtomicU64::new(0));
+                let (start, ns) = (Instant::now(), AtomicU64::new(0));
                 std::thread::scope(|scope| {
                     for _ in 0..workers {
                         scope.spawn(|| {
-                            bench.requests(chunk / workers);
-                            ns.fetch_add(cpu_ns(false), Ordering::Relaxed);
+                            bench.run_requests(chunk / workers);
+                            ns.fetch_add(thread_cpu_ns(), Ordering::Relaxed);
                         });
                     }
                 });
-                elapsed += begun.elapsed();
+                elapsed += start.elapsed();
                 busy += ns.into_inner();
-                bench.is_booked();
+                bench.wait_until_posted();
             }
             cpu.add(busy, requests);
             wall.add(elapsed.as_nanos() as u64, requests);
@@ -405,62 +410,63 @@ fn contention(folder: &Path, requests: usize, rounds: usize) {
     );
 }
 
-/// 64 callers that wait for the disk twice each, against a loop that writes 64 records and syncs them.
-fn group_sync(folder: &Path, requests: usize, rounds: usize) {
+/// 64 callers that each wait for the disk twice, against a loop that writes 64 records and syncs them.
+fn measure_group_sync(folder: &Path, requests: usize, rounds: usize) {
     let bench = Arc::new(Bench::open(folder, true));
-    let mut bare = Bare::new(&folder.join("bare"));
-    let (mut of_bare, mut of_ledger) = (Turns::default(), Turns::default());
+    let mut bare = BareFile::new(&folder.join("bare"));
+    let (mut bare_turns, mut ledger_turns) = (Turns::default(), Turns::default());
     let mut counts = Counts::default();
     for _ in 0..rounds {
-        let begun = Instant::now();
-        for _ in 0..(2 * requests).div_ceil(AT_ONCE) {
-            bare.writes(AT_ONCE);
+        let start = Instant::now();
+        for _ in 0..(2 * requests).div_ceil(PARALLEL_CALLS) {
+            bare.write_records(PARALLEL_CALLS);
             bare.file.sync_data().expect("a group is synced");
         }
-        of_bare.add(begun.elapsed().as_nanos() as u64, requests);
+        bare_turns.add(start.elapsed().as_nanos() as u64, requests);
         bench.counters.take();
-        let begun = Instant::now();
-        waits(async {
-            let share = requests / AT_ONCE;
-            futures_util::future::join_all((0..AT_ONCE).map(|_| calls(&bench, share))).await;
+        let start = Instant::now();
+        block_on(async {
+            let share = requests / PARALLEL_CALLS;
+            futures_util::future::join_all((0..PARALLEL_CALLS).map(|_| run_calls(&bench, share)))
+                .await;
         });
-        of_ledger.add(
-            begun.elapsed().as_nanos() as u64,
-            requests / AT_ONCE * AT_ONCE,
+        ledger_turns.add(
+            start.elapsed().as_nanos() as u64,
+            requests / PARALLEL_CALLS * PARALLEL_CALLS,
         );
         counts = bench.counters.take();
-        bench.is_booked();
+        bench.wait_until_posted();
     }
     bench.store.close();
-    let (bare, ledger) = (of_bare.median(), of_ledger.median());
+    let (bare, ledger) = (bare_turns.median(), ledger_turns.median());
     println!();
     println!(
-        "| {AT_ONCE} at once, every record on disk     | median µs a request | bar            | by round"
+        "| {PARALLEL_CALLS} at once, every record on disk     | median µs a request | bar            | by round"
     );
     println!(
         "|---------------------------------------|--------------------:|----------------|---------"
     );
     println!(
-        "| bare groups of {AT_ONCE}, written and synced | {bare:>19.2} |                | {}",
-        of_bare.all()
+        "| bare groups of {PARALLEL_CALLS}, written and synced | {bare:>19.2} |                | {}",
+        bare_turns.by_round()
     );
     println!(
         "| ledger.sync = \"disk\"                  | {ledger:>19.2} | ≤ {:>6.2} (1.5 ×) | {}",
         1.5 * bare,
-        of_ledger.all()
+        ledger_turns.by_round()
     );
     println!(
-        "FIGURE ledger.sync disk: {:.2} × a bare group fdatasync loop at {AT_ONCE} at once, {:.1} records a sync",
+        "FIGURE ledger.sync disk: {:.2} × a bare group fdatasync loop at {PARALLEL_CALLS} at once, {:.1} records a sync",
         ledger / bare,
         counts.log_writes as f64 / counts.log_syncs as f64
     );
 }
 
-async fn calls(bench: &Bench, count: usize) {
-    let journal = bench.store.wal();
+async fn run_calls(bench: &Bench, count: usize) {
+    let wal = bench.store.wal();
     for _ in 0..count {
         let held = bench.hold();
-        journal.wait_committed(held.sequence).await;
-        journal.wait_committed(bench.settle(&held)).await;
+        wal.wait_committed(held.sequence).await;
+        wal.wait_committed(bench.settle(&held)).await;
     }
 }

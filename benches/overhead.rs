@@ -1,14 +1,14 @@
-//! What governing a request costs: requests per second and CPU microseconds per request at 64 connections, for an
-//! upstream called directly, through a bare actix→awc relay, and through Gatekeeper with key, budget hold and ledger on
-//! (`os`, `disk`). Every server is a process of its own and only its CPU is counted. The subjects take turns, because CPU
-//! per request drifts with the host; compare medians of one run only, never figures of two runs.
+//! Overhead per request: throughput and CPU time per request at 64 connections, for an upstream called directly, through
+//! a bare actix→awc relay, and through Gatekeeper with key, budget hold and ledger (`os`, `disk`). Every server is a
+//! process of its own and only its CPU counts. The subjects alternate, because CPU time drifts with the host; compare
+//! medians of one run only.
 //!
 //! ```text
-//! cargo bench --bench overhead                      20,000 requests a turn, 3 rounds
-//! GK_BENCH_REQUESTS=500 GK_BENCH_ROUNDS=1 …         a smoke run
-//! GATEKEEPER_BIN=path …                             another binary than the one cargo built
+//! cargo bench --bench overhead                      20,000 requests per turn, 3 rounds
+//! GK_BENCH_REQUESTS=500 GK_BENCH_ROUNDS=1 …         smoke run
+//! GATEKEEPER_BIN=path …                             another binary
 //! ```
-//! All traffic is on loopback; every run is bounded in count and time and ends its processes by itself.
+//! All traffic is on loopback; every run is bounded in count and time and ends its processes.
 
 #[path = "overhead/load.rs"]
 mod load;
@@ -33,22 +33,22 @@ fn main() {
     match arguments.get(1).map(String::as_str) {
         Some("--role=upstream") => roles::upstream(),
         Some("--role=relay") => {
-            roles::relay(arguments.get(2).expect("the relay is told its upstream"))
+            roles::relay(arguments.get(2).expect("the address of the upstream"))
         }
-        _ => conduct(&Counts::from_environment(20_000)),
+        _ => run(&Counts::from_environment(20_000)),
     }
 }
 
-fn conduct(counts: &Counts) {
+fn run(counts: &Counts) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut subjects = subjects(folder.path(), counts);
     let before = calibrate();
     for subject in &mut subjects {
-        subject.warms_up(counts);
+        subject.warm_up(counts);
     }
     for round in 1..=counts.rounds {
         for subject in &mut subjects {
-            subject.takes_a_turn(counts);
+            subject.run_turn(counts);
         }
         eprintln!("round {round} of {}", counts.rounds);
     }
@@ -80,7 +80,7 @@ fn subjects(folder: &Path, counts: &Counts) -> Vec<Subject> {
                 Load::new(server.address, &key, "m-small", ""),
                 server.into(),
             )),
-            Err(why) => println!("SKIPPED {name}: {why}"),
+            Err(error) => println!("SKIPPED {name}: {error}"),
         }
     }
     println!(
@@ -149,7 +149,7 @@ fn report(counts: &Counts, subjects: &[Subject], before: Duration, after: Durati
     );
 }
 
-/// What the disk gives anyone: groups of as many small records as there are connections, one `fdatasync` each.
+/// Baseline of the disk: groups of one small record per connection, one `fdatasync` each.
 fn report_raw_sync(folder: &Path, counts: &Counts) {
     let mut file = File::create(folder.join("raw")).expect("a file in the temporary folder");
     let group = vec![0x5a_u8; 300 * counts.connections];
@@ -157,10 +157,10 @@ fn report_raw_sync(folder: &Path, counts: &Counts) {
     let mut times: Vec<Duration> = Vec::new();
     let start = Instant::now();
     for _ in 0..syncs {
-        let one = Instant::now();
+        let sync_start = Instant::now();
         file.write_all(&group).expect("the group is written");
         file.sync_data().expect("the group is synced");
-        times.push(one.elapsed());
+        times.push(sync_start.elapsed());
     }
     let elapsed = start.elapsed();
     times.sort();

@@ -1,14 +1,14 @@
-//! What a million requests weigh: bytes on disk split into records, indexes and roll-ups, the rows and pages of the books that a
-//! month's report reads and how long it takes, those of a page of the request log, the start after `kill -9`, and memory. The books are filled through the
-//! log and the writer, by a process that is killed while it writes; everything else is asked of a real server on that folder.
+//! Scale of the books at a million requests: bytes on disk by records, indexes and roll-ups; rows, database pages and
+//! time of a month's report and of a request-log page; start after `kill -9`; memory. A process fills the books through
+//! the WAL and the writer thread and is killed while it writes; all figures come from a real server on that folder.
 //!
 //! ```text
 //! cargo bench --bench scale                  1,000,000 requests
-//! GK_RECORDS=50000 …                         a smoke run
-//! GATEKEEPER_BIN=path …                      another binary than the one cargo built
+//! GK_RECORDS=50000 …                         smoke run
+//! GATEKEEPER_BIN=path …                      another binary
 //! ```
-//! 35 days, 50 keys in 5 teams with a daily and a monthly budget each, 12 models of 4 providers of which a key uses 4, 97 % ok, the rest
-//! failed or left by their clients. Asserted are counts of rows and pages and generous bounds; the figures are for reading.
+//! Data: 35 days, 50 keys in 5 teams with a daily and a monthly budget each, 12 models of 4 providers of which a key uses
+//! 4; 97 % ok, the rest failed or disconnected. Asserted are counts of rows and pages and generous time bounds.
 
 #[path = "scale/books.rs"]
 mod books;
@@ -20,34 +20,34 @@ mod server;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use books::{Part, Weight};
+use books::{BooksSize, TableSize};
 use server::Server;
 
-/// Whatever they were read for, since the start.
+/// Metric: pages of the accounting database read since the start.
 const PAGES_READ: &str = "gatekeeper_books_pages_read";
-/// However large the books are.
+/// Pages read at a start, independent of the size of the books.
 const START_PAGES_MAX: f64 = 500.0;
-/// A page of 4 KB has so many roll-ups at least, the pages of their tree counted in.
-const ROLLUPS_OF_PAGE_MIN: f64 = 12.0;
+/// Roll-ups per page of 4 KB, including the inner pages of their tree.
+const ROLLUPS_PER_PAGE_MIN: f64 = 12.0;
 const REPORTS: usize = 21;
 const ROLLUPS_MAX: f64 = 20_000.0;
 const PAGE_ROWS_MAX: f64 = 10_000.0;
 const MEMORY_MB_MAX: f64 = 150.0;
-/// Ten times the bar of 2 s and of 50 ms, because the machine may be busy; the figures say what it was.
+/// Ten times the targets of 2 s and 50 ms, because the machine may be busy; the figures show the actual time.
 const START_MAX: Duration = Duration::from_secs(20);
 const REPORT_MAX: Duration = Duration::from_millis(500);
-/// A leaf that was just split is half full, less what a page itself takes.
-const FULL_MIN: f64 = 0.4;
+/// Fill ratio of pages: a leaf just split is half full, minus the overhead of a page.
+const FILL_RATIO_MIN: f64 = 0.4;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.get(1).map(String::as_str) {
         Some("--role=fill") => fill::role(&arguments[2..]),
-        _ => conduct(records()),
+        _ => run(records_from_env()),
     }
 }
 
-fn records() -> u64 {
+fn records_from_env() -> u64 {
     let text = std::env::var("GK_RECORDS").unwrap_or_else(|_| "1000000".to_owned());
     let records: u64 = text
         .parse()
@@ -55,65 +55,65 @@ fn records() -> u64 {
     records.clamp(10_000, 20_000_000)
 }
 
-fn figure(name: &str, value: &str) {
+fn print_figure(name: &str, value: &str) {
     println!("FIGURE scale, {name}: {value}");
 }
 
-fn conduct(records: u64) {
+fn run(records: u64) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path().join("data");
-    let admin = Server::sets_up(folder.path(), &data);
-    figure("requests", &records.to_string());
+    let admin = Server::set_up(folder.path(), &data);
+    print_figure("requests", &records.to_string());
 
-    // a tenth first, so that growth can be told
-    fill::filled(&data, records / 10, records);
-    let tenth = Weight::of(&data);
-    let begun = Instant::now();
-    fill::filled_and_killed(&data, records / 10, records);
-    let took = begun.elapsed().as_secs_f64();
-    figure(
+    // a tenth first, to measure growth
+    fill::fill(&data, records / 10, records);
+    let tenth = BooksSize::of(&data);
+    let start_time = Instant::now();
+    fill::fill_and_kill(&data, records / 10, records);
+    let took = start_time.elapsed().as_secs_f64();
+    print_figure(
         "filled through the log and the writer, requests/s",
         &format!("{:.0}", (records - records / 10) as f64 / took),
     );
 
-    let begun = Instant::now();
-    let server = Server::starts(folder.path());
-    let start = begun.elapsed();
-    figure("start after kill -9, ms", &start.as_millis().to_string());
+    let start_time = Instant::now();
+    let server = Server::start(folder.path());
+    let start = start_time.elapsed();
+    print_figure("start after kill -9, ms", &start.as_millis().to_string());
     assert!(start < START_MAX, "the start after kill -9 took {start:?}");
     let server = server.with_key(admin);
     let pages = server.metric(PAGES_READ);
-    figure("pages read at that start", &pages.to_string());
+    print_figure("pages read at that start", &pages.to_string());
     assert!(
         pages <= START_PAGES_MAX,
         "the start after kill -9 reads {pages} pages"
     );
     let memory = server.memory_mb();
-    figure(
+    print_figure(
         "memory of that server at its most, MB",
         &format!("{memory:.0}"),
     );
     assert!(memory < MEMORY_MB_MAX, "{memory} MB");
-    let server = server.starts_again(folder.path());
+    let server = server.restart(folder.path());
     let pages = server.metric(PAGES_READ);
-    figure("pages read at a start after a stop", &pages.to_string());
+    print_figure("pages read at a start after a stop", &pages.to_string());
     assert!(pages <= START_PAGES_MAX, "a start reads {pages} pages");
-    measures_usage(&server);
-    measures_pages(&server);
+    measure_usage_report(&server);
+    measure_request_pages(&server);
     let memory = server.memory_mb();
-    figure(
+    print_figure(
         "memory of the server at its most, MB",
         &format!("{memory:.0}"),
     );
     assert!(memory < MEMORY_MB_MAX, "{memory} MB");
-    measures_verification(&server);
+    measure_verification(&server);
     drop(server);
-    compares(&tenth, &Weight::of(&data));
+    assert_growth(&tenth, &BooksSize::of(&data));
     println!("scale: passed");
 }
 
-/// A month by model: the rows that it reads, and its time.
-fn measures_usage(server: &Server) {
+/// Usage of a month by model: rows and pages read, and time.
+fn measure_usage_report(server: &Server) {
     let path = format!(
         "/v1/usage?group_by=model&start={}&end={}",
         fill::date(30),
@@ -121,7 +121,7 @@ fn measures_usage(server: &Server) {
     );
     let before = server.metric("gatekeeper_report_rollups_read");
     let mut report = serde_json::Value::Null;
-    let pages = reads_pages(server, || report = server.gets(&path));
+    let pages = pages_read_by(server, || report = server.get(&path));
     let rows = server.metric("gatekeeper_report_rollups_read") - before;
     assert_eq!(
         report["data"].as_array().map(Vec::len),
@@ -134,10 +134,10 @@ fn measures_usage(server: &Server) {
             .is_some_and(|requests| requests > 0),
         "{report}"
     );
-    figure("roll-ups read for 30 days by model", &format!("{rows:.0}"));
-    figure("pages read for it", &pages.to_string());
+    print_figure("roll-ups read for 30 days by model", &format!("{rows:.0}"));
+    print_figure("pages read for it", &pages.to_string());
     assert!(
-        pages > 0.0 && pages <= rows / ROLLUPS_OF_PAGE_MIN,
+        pages > 0.0 && pages <= rows / ROLLUPS_PER_PAGE_MIN,
         "{rows} roll-ups are read in {pages} pages"
     );
     assert!(
@@ -145,43 +145,43 @@ fn measures_usage(server: &Server) {
         "a month's report reads {rows} roll-ups"
     );
     let mut times: Vec<Duration> = (0..REPORTS)
-        .map(|_| timed(|| drop(server.gets(&path))))
+        .map(|_| duration_of(|| drop(server.get(&path))))
         .collect();
     times.sort();
     let median = times[REPORTS / 2];
-    figure(
+    print_figure(
         "30 days by model, ms (median, slowest of 21)",
         &format!("{:.1}, {:.1}", ms(median), ms(times[REPORTS - 1])),
     );
     assert!(median < REPORT_MAX, "a month's report takes {median:?}");
 }
 
-/// Pages of the books that are read from the disk meanwhile.
-fn reads_pages(server: &Server, meanwhile: impl FnOnce()) -> f64 {
+/// Pages of the accounting database read from the disk by an operation.
+fn pages_read_by(server: &Server, operation: impl FnOnce()) -> f64 {
     let before = server.metric(PAGES_READ);
-    meanwhile();
+    operation();
     server.metric(PAGES_READ) - before
 }
 
-fn timed(what: impl FnOnce()) -> Duration {
-    let begun = Instant::now();
-    what();
-    begun.elapsed()
+fn duration_of(operation: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    operation();
+    start.elapsed()
 }
 
 fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1_000.0
 }
 
-/// Pages of the request log: with an index as many rows as are shown, without one a bounded number.
-fn measures_pages(server: &Server) {
-    let key = server.gets("/v1/keys")["data"][7]["id"]
+/// Pages of the request log: an indexed filter reads as many rows as it shows, another filter a bounded number.
+fn measure_request_pages(server: &Server) {
+    let key = server.get("/v1/keys")["data"][7]["id"]
         .as_str()
         .expect("a key")
         .to_owned();
     for (name, query, rows_max, pages_max) in [
         ("newest", "limit=50".to_owned(), 51.0, 30.0),
-        // each of its records may stand in a page of its own, below pages of their tree
+        // each record may be in a page of its own, below inner pages of the tree
         ("of a key", format!("limit=50&key={key}"), 51.0, 150.0),
         ("failed", "limit=50&status=failed".to_owned(), 51.0, 150.0),
         (
@@ -193,11 +193,11 @@ fn measures_pages(server: &Server) {
     ] {
         let before = server.metric("gatekeeper_report_requests_read");
         let mut took = Duration::ZERO;
-        let pages = reads_pages(server, || {
-            took = timed(|| drop(server.gets(&format!("/v1/requests?{query}"))))
+        let pages = pages_read_by(server, || {
+            took = duration_of(|| drop(server.get(&format!("/v1/requests?{query}"))))
         });
         let rows = server.metric("gatekeeper_report_requests_read") - before;
-        figure(
+        print_figure(
             &format!("page of requests ({name}), rows, pages read and ms"),
             &format!("{rows:.0}, {pages}, {:.1}", ms(took)),
         );
@@ -212,58 +212,64 @@ fn measures_pages(server: &Server) {
     }
 }
 
-fn measures_verification(server: &Server) {
+fn measure_verification(server: &Server) {
     let mut verified = serde_json::Value::Null;
-    let took = timed(|| verified = server.gets("/v1/ledger/verify"));
+    let took = duration_of(|| verified = server.get("/v1/ledger/verify"));
     assert_eq!(verified["agrees"], true, "{verified:#}");
-    figure("verification, s", &format!("{:.1}", took.as_secs_f64()));
-    figure(
+    print_figure("verification, s", &format!("{:.1}", took.as_secs_f64()));
+    print_figure(
         "memory of the server after it, at its most, MB",
         &format!("{:.0}", server.memory_mb()),
     );
 }
 
-/// Bytes per request, and that they do not grow with the number of requests. Asserted is what rows take, which is the same in each run;
-/// how full their pages are at one instant is chance (rows in random order split pages at their half), so of that only the bounds.
-fn compares(tenth: &Weight, all: &Weight) {
+/// Asserts that bytes per request do not grow with the number of requests. Row sizes are the same in each run; the fill
+/// ratio of pages is random (rows in random order split pages in half), so only its bound is asserted.
+fn assert_growth(tenth: &BooksSize, all: &BooksSize) {
     for (name, part) in [
         ("record", &all.records),
         ("indexes", &all.indexes),
         ("roll-ups", &all.rollups),
         ("other", &all.other),
     ] {
-        figure(
+        print_figure(
             &format!("bytes per request on disk, {name}"),
-            &format!("{:.1}", part.bytes as f64 / all.requests as f64),
+            &format!("{:.1}", part.page_bytes as f64 / all.requests as f64),
         );
     }
-    figure(
+    print_figure(
         "bytes per request on disk, the whole file",
-        &format!("{:.1}", all.file as f64 / all.requests as f64),
+        &format!("{:.1}", all.file_bytes as f64 / all.requests as f64),
     );
     for (name, small, large) in [
         ("records", &tenth.records, &all.records),
         ("indexes", &tenth.indexes, &all.indexes),
     ] {
-        let growth = |of: fn(&Part) -> u64| {
+        let growth = |of: fn(&TableSize) -> u64| {
             (of(large) as f64 / all.requests as f64) / (of(small) as f64 / tenth.requests as f64)
         };
-        let (rows, pages) = (growth(|part| part.stored), growth(|part| part.bytes));
-        figure(
+        let (rows, pages) = (
+            growth(|part| part.row_bytes),
+            growth(|part| part.page_bytes),
+        );
+        print_figure(
             &format!("bytes per request of {name}, against a tenth of the requests: rows, pages"),
             &format!("{rows:.3}, {pages:.3}"),
         );
         assert!(
             (0.98..1.02).contains(&rows),
-            "rows of {name} do not grow with the number of requests: {rows}"
+            "bytes per row of {name} grow with the number of requests: {rows}"
         );
         for part in [small, large] {
-            let full = part.stored as f64 / part.bytes as f64;
-            assert!(full >= FULL_MIN, "pages of {name} are {full:.2} full");
+            let ratio = part.row_bytes as f64 / part.page_bytes as f64;
+            assert!(
+                ratio >= FILL_RATIO_MIN,
+                "pages of {name} are {ratio:.2} full"
+            );
         }
     }
     let growth = all.rollups.rows as f64 / tenth.rollups.rows as f64;
-    figure(
+    print_figure(
         "roll-ups, against a tenth of the requests",
         &format!("{growth:.2}"),
     );
@@ -273,7 +279,7 @@ fn compares(tenth: &Weight, all: &Weight) {
     );
 }
 
-/// The file of the books below a data folder.
-fn file(data: &Path) -> std::path::PathBuf {
+/// Path of the accounting database in a data folder.
+fn books_path(data: &Path) -> std::path::PathBuf {
     data.join("gatekeeper.redb")
 }

@@ -1,11 +1,11 @@
-//! What another dialect costs: CPU microseconds per whole answer and per streamed piece, for a chat client at an upstream of its
-//! own dialect (bytes passed on, usage read along) and at one that speaks Anthropic's (translated both ways), with a bare
-//! actix→awc relay as the yardstick. The upstream sends a piece a millisecond, so that no two share a read. Like `overhead`, it
-//! counts the server's CPU alone and compares medians of one run.
+//! Cost of translation: CPU time per unary response and per stream event, for a chat client at an upstream of the same
+//! dialect (pass-through) and at one that speaks Anthropic's (translated both ways), with a bare actix→awc relay as
+//! baseline. The upstream sends one event per millisecond, so that no two share a read. As in `overhead`, only the server's
+//! CPU counts and medians of one run are compared.
 //!
 //! ```text
-//! cargo bench --bench stream                        10,000 whole answers and 200 streams a turn, 3 rounds
-//! GK_BENCH_REQUESTS=500 GK_BENCH_ROUNDS=1 …         a smoke run
+//! cargo bench --bench stream                        10,000 unary responses and 200 streams per turn, 3 rounds
+//! GK_BENCH_REQUESTS=500 GK_BENCH_ROUNDS=1 …         smoke run
 //! ```
 
 #[path = "overhead/load.rs"]
@@ -26,9 +26,9 @@ use subject::{Counts, Subject, calibrate};
 
 const STREAMED: &str = r#","stream":true"#;
 
-/// One server asked for one model, whole and streamed.
+/// Unary and streamed requests to one model of one server.
 struct Pair {
-    whole: Subject,
+    unary: Subject,
     streamed: Subject,
 }
 
@@ -37,17 +37,17 @@ fn main() {
     match arguments.get(1).map(String::as_str) {
         Some("--role=upstream") => roles::upstream(),
         Some("--role=relay") => {
-            roles::relay(arguments.get(2).expect("the relay is told its upstream"))
+            roles::relay(arguments.get(2).expect("the address of the upstream"))
         }
-        _ => conduct(&Counts::from_environment(10_000)),
+        _ => run(&Counts::from_environment(10_000)),
     }
 }
 
-fn conduct(counts: &Counts) {
+fn run(counts: &Counts) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let upstream = Server::role(&["--role=upstream"]);
     let mut pairs = pairs(folder.path(), &upstream);
-    // a stream is so many pieces: fewer of them are as much work
+    // a stream has many events, so fewer streams are as much work
     let streams = Counts {
         requests: (counts.requests / 50).max(counts.connections),
         ..*counts
@@ -56,19 +56,19 @@ fn conduct(counts: &Counts) {
         "{} whole answers and {} streams of {} pieces a turn, {} connections, {} rounds",
         counts.requests,
         streams.requests,
-        roles::PIECES,
+        roles::EVENTS,
         counts.connections,
         counts.rounds
     );
     let before = calibrate();
     for pair in &mut pairs {
-        pair.whole.warms_up(counts);
-        pair.streamed.warms_up(&streams);
+        pair.unary.warm_up(counts);
+        pair.streamed.warm_up(&streams);
     }
     for round in 1..=counts.rounds {
         for pair in &mut pairs {
-            pair.whole.takes_a_turn(counts);
-            pair.streamed.takes_a_turn(&streams);
+            pair.unary.run_turn(counts);
+            pair.streamed.run_turn(&streams);
         }
         eprintln!("round {round} of {}", counts.rounds);
     }
@@ -93,7 +93,7 @@ fn pairs(folder: &Path, upstream: &Server) -> Vec<Pair> {
             pairs.push(Pair::new("same dialect", &server, &key, "m-small"));
             pairs.push(Pair::new("other dialect", &server, &key, "c-small"));
         }
-        Err(why) => println!("SKIPPED gatekeeper: {why}"),
+        Err(error) => println!("SKIPPED gatekeeper: {error}"),
     }
     pairs
 }
@@ -108,20 +108,20 @@ impl Pair {
             )
         };
         Pair {
-            whole: subject(""),
+            unary: subject(""),
             streamed: subject(STREAMED),
         }
     }
 
-    /// CPU of one streamed piece: what a stream costs beyond a whole answer, by its pieces.
-    fn piece_us(&self) -> f64 {
+    /// CPU time per stream event: the excess over a unary response, divided by the events.
+    fn event_us(&self) -> f64 {
         let cpu = |subject: &Subject| subject.median(|turn| turn.cpu_us);
-        (cpu(&self.streamed) - cpu(&self.whole)) / roles::PIECES as f64
+        (cpu(&self.streamed) - cpu(&self.unary)) / roles::EVENTS as f64
     }
 }
 
 fn report(counts: &Counts, pairs: &[Pair]) {
-    let whole = |pair: &Pair| pair.whole.median(|turn| turn.cpu_us);
+    let unary_us = |pair: &Pair| pair.unary.median(|turn| turn.cpu_us);
     println!(
         "| subject | whole/s | CPU µs/whole | p50 ms | p99 ms | CPU µs/stream | CPU µs/piece |"
     );
@@ -129,16 +129,16 @@ fn report(counts: &Counts, pairs: &[Pair]) {
     for pair in pairs {
         println!(
             "| {} | {:.0} | {:.1} | {:.2} | {:.2} | {:.0} | {:.2} |",
-            pair.whole.name,
-            pair.whole.median(|turn| turn.requests_per_s),
-            whole(pair),
-            pair.whole.median(|turn| turn.p50_ms),
-            pair.whole.median(|turn| turn.p99_ms),
+            pair.unary.name,
+            pair.unary.median(|turn| turn.requests_per_s),
+            unary_us(pair),
+            pair.unary.median(|turn| turn.p50_ms),
+            pair.unary.median(|turn| turn.p99_ms),
             pair.streamed.median(|turn| turn.cpu_us),
-            pair.piece_us(),
+            pair.event_us(),
         );
         let turns: Vec<String> = pair
-            .whole
+            .unary
             .turns
             .iter()
             .map(|turn| format!("{:.1}", turn.cpu_us))
@@ -151,7 +151,7 @@ fn report(counts: &Counts, pairs: &[Pair]) {
             .collect();
         eprintln!(
             "{} by round: whole {}; streams {}",
-            pair.whole.name,
+            pair.unary.name,
             turns.join(" "),
             streams.join(" ")
         );
@@ -159,12 +159,12 @@ fn report(counts: &Counts, pairs: &[Pair]) {
     if let [_, same, other] = pairs {
         println!(
             "FIGURE other dialect, whole answer: {:.2} × the same dialect (goal 2)",
-            whole(other) / whole(same)
+            unary_us(other) / unary_us(same)
         );
         println!(
             "FIGURE other dialect, streamed piece: {:.1} µs (goal 25), same dialect {:.1} µs",
-            other.piece_us(),
-            same.piece_us()
+            other.event_us(),
+            same.event_us()
         );
     }
     println!(

@@ -1,4 +1,4 @@
-//! The real folder with counters: how often the log is written and synced, how many bytes go where.
+//! Disk of the data folder with counters: writes, bytes and syncs of the WAL and of the accounting database.
 
 use std::io;
 use std::path::Path;
@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use gatekeeper::store::disk::{Disk, DiskFile, FolderDisk};
 
-/// Longer writes to a segment, and those to its head, make it ready.
+/// Longer writes, and writes to the header, prepare a segment and are not records.
 const RECORD_BYTES_MAX: usize = 64 * 1024;
-const SEGMENT_HEAD_BYTES: u64 = 64;
+const SEGMENT_HEADER_BYTES: u64 = 64;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counts {
@@ -30,7 +30,7 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Since the last time.
+    /// Returns the counts since the last call.
     pub fn take(&self) -> Counts {
         let take = |counter: &AtomicU64| counter.swap(0, Ordering::Relaxed);
         Counts {
@@ -51,7 +51,7 @@ pub struct CountedDisk {
 impl CountedDisk {
     pub fn lock(folder: &Path, counters: &Arc<Counters>) -> CountedDisk {
         CountedDisk {
-            folder: FolderDisk::lock(folder).expect("nobody uses the bench's folder"),
+            folder: FolderDisk::lock(folder).expect("the folder is not in use"),
             counters: Arc::clone(counters),
         }
     }
@@ -62,7 +62,7 @@ impl Disk for CountedDisk {
         let file = self.folder.open(name)?;
         Ok(Arc::new(CountedFile {
             file,
-            of_log: name.starts_with("ledger/"),
+            is_wal: name.starts_with("ledger/"),
             counters: Arc::clone(&self.counters),
         }))
     }
@@ -94,7 +94,7 @@ impl Disk for CountedDisk {
 
 struct CountedFile {
     file: Arc<dyn DiskFile>,
-    of_log: bool,
+    is_wal: bool,
     counters: Arc<Counters>,
 }
 
@@ -117,9 +117,9 @@ impl DiskFile for CountedFile {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let (counters, length) = (&self.counters, bytes.len() as u64);
-        if !self.of_log {
+        if !self.is_wal {
             counters.book_bytes.fetch_add(length, Ordering::Relaxed);
-        } else if offset >= SEGMENT_HEAD_BYTES
+        } else if offset >= SEGMENT_HEADER_BYTES
             && bytes.len() <= RECORD_BYTES_MAX
             && bytes.iter().any(|byte| *byte != 0)
         {
@@ -130,7 +130,7 @@ impl DiskFile for CountedFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let syncs = if self.of_log {
+        let syncs = if self.is_wal {
             &self.counters.log_syncs
         } else {
             &self.counters.book_syncs

@@ -1,5 +1,5 @@
-//! The load: a number of connections that each ask, read the whole answer, and ask again, until the count is reached. Any
-//! answer but 200 ends the run: a figure over refusals is no figure.
+//! Load generator: connections that each send a request, read the complete response and repeat until the count is
+//! reached. Any status but 200 aborts the run, because a figure that includes refusals is meaningless.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::LocalSet;
 
-/// No turn lasts longer.
+/// Time limit of a turn.
 const TURN_MAX: Duration = Duration::from_secs(180);
 
 pub struct Load {
@@ -26,11 +26,11 @@ pub struct Turn {
 }
 
 impl Load {
-    /// A chat call of 2 KB to a model; `more` are further members, each with a comma before it.
-    pub fn new(address: SocketAddr, key: &str, model: &str, more: &str) -> Load {
+    /// A chat request of 2 KB to a model; `fields` are further fields, each with a leading comma.
+    pub fn new(address: SocketAddr, key: &str, model: &str, fields: &str) -> Load {
         let words = "Please summarise what the committee decided about the bridge. ".repeat(29);
         let body = format!(
-            r#"{{"model":"{model}","max_tokens":256,"temperature":0.2,"messages":[{{"role":"system","content":"You are brief."}},{{"role":"user","content":"{words}"}}]{more}}}"#
+            r#"{{"model":"{model}","max_tokens":256,"temperature":0.2,"messages":[{{"role":"system","content":"You are brief."}},{{"role":"user","content":"{words}"}}]{fields}}}"#
         );
         let request = format!(
             "POST /v1/chat/completions HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\n\
@@ -49,24 +49,24 @@ impl Load {
             .build()
             .expect("a runtime for the load");
         let local = LocalSet::new();
-        let left = Rc::new(Cell::new(requests));
+        let remaining = Rc::new(Cell::new(requests));
         let start = Instant::now();
         let latency = local.block_on(&runtime, async {
             let callers: Vec<_> = (0..connections.min(requests))
                 .map(|_| {
-                    tokio::task::spawn_local(call(
+                    tokio::task::spawn_local(run_connection(
                         self.address,
                         Rc::clone(&self.request),
-                        Rc::clone(&left),
+                        Rc::clone(&remaining),
                     ))
                 })
                 .collect();
             let mut all = histogram();
             for caller in callers {
-                let own = tokio::time::timeout(TURN_MAX, caller)
+                let latency = tokio::time::timeout(TURN_MAX, caller)
                     .await
-                    .expect("a turn ends in time");
-                all.add(own.expect("no caller panics"))
+                    .expect("the turn ends in time");
+                all.add(latency.expect("no caller panics"))
                     .expect("histograms of one shape add up");
             }
             all
@@ -82,25 +82,29 @@ fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 200_000_000, 3).expect("the bounds of the histogram are in order")
 }
 
-async fn call(address: SocketAddr, request: Rc<Vec<u8>>, left: Rc<Cell<usize>>) -> Histogram<u64> {
+async fn run_connection(
+    address: SocketAddr,
+    request: Rc<Vec<u8>>,
+    remaining: Rc<Cell<usize>>,
+) -> Histogram<u64> {
     let mut latency = histogram();
     let mut stream = TcpStream::connect(address)
         .await
         .expect("the server listens");
     stream.set_nodelay(true).expect("TCP_NODELAY");
     let mut buffer = Vec::with_capacity(8 * 1024);
-    while left.get() > 0 {
-        left.set(left.get() - 1);
+    while remaining.get() > 0 {
+        remaining.set(remaining.get() - 1);
         let start = Instant::now();
         stream.write_all(&request).await.expect("the server reads");
-        answer(&mut stream, &mut buffer).await;
+        read_response(&mut stream, &mut buffer).await;
         latency.saturating_record(u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX));
     }
     latency
 }
 
-/// Reads one answer, with a length or in chunks, and forgets it.
-async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) {
+/// Reads one response, with a length or in chunks, and discards it.
+async fn read_response(stream: &mut TcpStream, buffer: &mut Vec<u8>) {
     let head = loop {
         if let Some(head) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
             break head + 4;
@@ -110,7 +114,7 @@ async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) {
     let text = String::from_utf8_lossy(&buffer[..head]).into_owned();
     assert!(
         text.starts_with("HTTP/1.1 200"),
-        "the server answered {text}"
+        "response status is not 200: {text}"
     );
     if text.contains("chunked") {
         while !buffer.ends_with(b"\r\n0\r\n\r\n") {
@@ -119,7 +123,7 @@ async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) {
         let end = memchr::memmem::find(buffer, b"data: [DONE]");
         assert!(
             end.is_some(),
-            "the stream ended without its end: {}",
+            "the stream ended without [DONE]: {}",
             String::from_utf8_lossy(buffer)
         );
         return buffer.clear();
@@ -133,10 +137,13 @@ async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) {
 
 async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) {
     let count = stream.read_buf(buffer).await.expect("the server answers");
-    assert!(count > 0, "the server closed in the middle of an answer");
+    assert!(
+        count > 0,
+        "the server closed the connection within a response"
+    );
 }
 
-/// The length that a head announces.
+/// Returns the content-length of a head.
 pub fn content_length(head: &str) -> usize {
     let mut lines = head.split("\r\n").filter_map(|line| line.split_once(':'));
     let found = lines.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));

@@ -1,6 +1,6 @@
-//! The servers that the benches bring themselves, each in a process of its own: an upstream that always gives the same answer
-//! of some 840 bytes, in the dialect that it is asked in, whole or as a stream of 100 pieces a millisecond apart; and the least
-//! that a relay of actix and awc can be. They say their port and live until they are ended.
+//! Servers of the benches, each in a process of its own: an upstream that always sends the same response of about 840
+//! bytes, in the dialect of the request, unary or as a stream of 100 events one millisecond apart; and a minimal relay of
+//! actix and awc. They print their address and run until they are killed.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -11,18 +11,18 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::load::content_length;
 
-/// Pieces of a streamed answer.
-pub const PIECES: usize = 100;
+/// Content events of a stream.
+pub const EVENTS: usize = 100;
 
-/// What the upstream says, whatever it is asked.
-struct Answers {
+/// Responses of the upstream.
+struct Responses {
     chat: Vec<u8>,
     messages: Vec<u8>,
     chat_events: Vec<String>,
     messages_events: Vec<String>,
 }
 
-/// Answers every request with the same completion.
+/// Runs the upstream.
 pub fn upstream() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -32,31 +32,31 @@ pub fn upstream() {
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
             .expect("a free port on loopback");
-        say_address(
+        print_address(
             listener
                 .local_addr()
                 .expect("a bound listener has an address"),
         );
-        let answer = Rc::new(Answers::new());
+        let responses = Rc::new(Responses::new());
         let local = tokio::task::LocalSet::new();
         local
             .run_until(async {
                 loop {
                     let (stream, _) = listener.accept().await.expect("the listener lives");
-                    tokio::task::spawn_local(answers(stream, Rc::clone(&answer)));
+                    tokio::task::spawn_local(serve_connection(stream, Rc::clone(&responses)));
                 }
             })
             .await;
     });
 }
 
-async fn answers(mut stream: TcpStream, all: Rc<Answers>) {
+async fn serve_connection(mut stream: TcpStream, responses: Rc<Responses>) {
     let _ = stream.set_nodelay(true);
     let mut buffer = Vec::with_capacity(8 * 1024);
     loop {
         while let Some(end) = request_end(&buffer) {
             let request: Vec<u8> = buffer.drain(..end).collect();
-            if all.answer(&mut stream, &request).await.is_err() {
+            if responses.send(&mut stream, &request).await.is_err() {
                 return;
             }
         }
@@ -66,8 +66,8 @@ async fn answers(mut stream: TcpStream, all: Rc<Answers>) {
     }
 }
 
-impl Answers {
-    fn new() -> Answers {
+impl Responses {
+    fn new() -> Responses {
         let words = "The committee decided to repair the bridge before the winter. ".repeat(7);
         let chat = format!(
             r#"{{"id":"chatcmpl-overhead","object":"chat.completion","created":1,"model":"m-small","choices":[{{"index":0,"message":{{"role":"assistant","content":"{words}"}},"logprobs":null,"finish_reason":"stop"}}],"usage":{{"prompt_tokens":420,"completion_tokens":96,"total_tokens":516,"prompt_tokens_details":{{"cached_tokens":0}},"completion_tokens_details":{{"reasoning_tokens":0}}}},"service_tier":"default"}}"#
@@ -75,15 +75,15 @@ impl Answers {
         let messages = format!(
             r#"{{"id":"msg_overhead","type":"message","role":"assistant","model":"c-small","content":[{{"type":"text","text":"{words}"}}],"stop_reason":"end_turn","stop_sequence":null,"usage":{{"input_tokens":420,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"cache_creation":{{"ephemeral_5m_input_tokens":0,"ephemeral_1h_input_tokens":0}},"output_tokens":96,"service_tier":"standard"}}}}"#
         );
-        Answers {
-            chat: whole(&chat),
-            messages: whole(&messages),
+        Responses {
+            chat: unary(&chat),
+            messages: unary(&messages),
             chat_events: chat_events(),
             messages_events: messages_events(),
         }
     }
 
-    async fn answer(&self, stream: &mut TcpStream, request: &[u8]) -> std::io::Result<()> {
+    async fn send(&self, stream: &mut TcpStream, request: &[u8]) -> std::io::Result<()> {
         let is_messages = request.starts_with(b"POST /v1/messages");
         if memchr::memmem::find(request, b"\"stream\":true").is_none() {
             return stream
@@ -119,7 +119,7 @@ fn chat_events() -> Vec<String> {
         )
     };
     let mut events = vec![chunk(r#""role":"assistant","content":"""#, "null")];
-    events.extend((0..PIECES).map(|_| chunk(r#""content":" before""#, "null")));
+    events.extend((0..EVENTS).map(|_| chunk(r#""content":" before""#, "null")));
     events.push(chunk("", "\"stop\""));
     events.push(format!(
         "data: {{{head},\"choices\":[],\"usage\":{{\"prompt_tokens\":420,\"completion_tokens\":100,\"total_tokens\":520}}}}\n\n"
@@ -141,7 +141,7 @@ fn messages_events() -> Vec<String> {
             r#","index":0,"content_block":{"type":"text","text":""}"#,
         ),
     ];
-    events.extend((0..PIECES).map(|_| {
+    events.extend((0..EVENTS).map(|_| {
         event(
             "content_block_delta",
             r#","index":0,"delta":{"type":"text_delta","text":" before"}"#,
@@ -162,7 +162,7 @@ fn request_end(buffer: &[u8]) -> Option<usize> {
     (buffer.len() >= end).then_some(end)
 }
 
-fn whole(body: &str) -> Vec<u8> {
+fn unary(body: &str) -> Vec<u8> {
     let head = format!(
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
         body.len()
@@ -170,7 +170,7 @@ fn whole(body: &str) -> Vec<u8> {
     [head.as_bytes(), body.as_bytes()].concat()
 }
 
-/// Sends each request on and its answer back, and does nothing else.
+/// Runs the relay: forwards each request and its response unchanged.
 pub fn relay(upstream: &str) {
     let target = format!("http://{upstream}");
     let served = actix_web::rt::System::new().block_on(async move {
@@ -189,10 +189,10 @@ pub fn relay(upstream: &str) {
             .workers(1)
             .bind("127.0.0.1:0")
             .expect("a free port on loopback");
-        say_address(server.addrs()[0]);
+        print_address(server.addrs()[0]);
         server.run().await
     });
-    served.expect("the relay runs until it is ended");
+    served.expect("the relay runs until it is killed");
 }
 
 struct Relay {
@@ -212,30 +212,30 @@ async fn forward(relay: web::Data<Relay>, request: HttpRequest, body: web::Bytes
     {
         call = call.insert_header((name.clone(), value.clone()));
     }
-    let Ok(mut answer) = call.send_body(body).await else {
+    let Ok(mut response) = call.send_body(body).await else {
         return HttpResponse::BadGateway().finish();
     };
-    let mut reply = HttpResponse::build(answer.status());
-    for (name, value) in answer
+    let mut reply = HttpResponse::build(response.status());
+    for (name, value) in response
         .headers()
         .iter()
         .filter(|(name, _)| *name != "content-length")
     {
         reply.insert_header((name.clone(), value.clone()));
     }
-    if answer
+    if response
         .headers()
         .get("content-type")
         .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
     {
-        return reply.streaming(answer);
+        return reply.streaming(response);
     }
-    match answer.body().await {
+    match response.body().await {
         Ok(body) => reply.body(body),
         Err(_) => HttpResponse::BadGateway().finish(),
     }
 }
 
-fn say_address(address: SocketAddr) {
+fn print_address(address: SocketAddr) {
     println!("{address}");
 }

@@ -1,4 +1,4 @@
-//! The processes under test: started by the conductor, asked for their CPU through `/proc`, ended by their own id.
+//! Server processes under test: start them, read their CPU time from `/proc`, kill them by their own id.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -10,16 +10,16 @@ use std::time::{Duration, Instant};
 
 use super::load::content_length;
 
-/// A server process and where it listens.
+/// A server process and its address.
 pub struct Server {
     pub address: SocketAddr,
     child: Child,
 }
 
 impl Server {
-    /// This executable in another role; it prints its address first.
+    /// Starts this executable in another role; its first output line is its address.
     pub fn role(arguments: &[&str]) -> Server {
-        let own = std::env::current_exe().expect("the bench knows its own file");
+        let own = std::env::current_exe().expect("the path of this executable");
         let mut child = Command::new(own)
             .args(arguments)
             .stdout(Stdio::piped())
@@ -29,15 +29,15 @@ impl Server {
         let output = child.stdout.take().expect("the role's output is a pipe");
         BufReader::new(output)
             .read_line(&mut line)
-            .expect("the role says its address");
+            .expect("the role prints its address");
         let address = line
             .trim()
             .parse()
-            .unwrap_or_else(|_| panic!("the role said {line:?} instead of its address"));
+            .unwrap_or_else(|_| panic!("the role printed {line:?} instead of its address"));
         Server { address, child }
     }
 
-    /// Gatekeeper in a folder of its own, with a key under a budget that blocks.
+    /// Starts Gatekeeper in a folder of its own, with a key under a `block` budget.
     pub fn gatekeeper(
         folder: &Path,
         sync: &str,
@@ -66,26 +66,26 @@ impl Server {
             address,
             child: serve.spawn().map_err(|error| error.to_string())?,
         };
-        server.waits_until_ready(&folder.join("log"))?;
+        server.wait_until_ready(&folder.join("log"))?;
         let team = r#"{"name":"bench","models":["*"],"budgets":[{"limit":"1000000","period":"total","action":"block"}]}"#;
-        let team = member(&server.posts("/v1/teams", &admin, team)?, "id")?;
-        let key = server.posts(
+        let team = string_field(&server.post("/v1/teams", &admin, team)?, "id")?;
+        let key = server.post(
             "/v1/keys",
             &admin,
             &format!(r#"{{"name":"bench","team":"{team}","models":["*"]}}"#),
         )?;
-        let key = member(&key, "key")?;
+        let key = string_field(&key, "key")?;
         Ok((server, key))
     }
 
-    /// User and system time of the process since its start, in microseconds.
+    /// Returns user and system time of the process since its start, in microseconds.
     pub fn cpu_us(&self) -> f64 {
         stat_us(&format!("/proc/{}/stat", self.child.id()))
             .expect("the server still runs")
             .1
     }
 
-    /// The same by the name of its threads; threads of one kind are added up.
+    /// Returns CPU time by thread name; threads of the same kind are added up.
     pub fn cpu_us_by_thread(&self) -> BTreeMap<String, f64> {
         let mut threads = BTreeMap::new();
         let tasks =
@@ -103,31 +103,31 @@ impl Server {
         threads
     }
 
-    fn waits_until_ready(&mut self, log: &Path) -> Result<(), String> {
+    fn wait_until_ready(&mut self, log: &Path) -> Result<(), String> {
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(20) {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Err(format!(
-                    "it ended with {status}: {}",
+                    "the server exited with {status}: {}",
                     fs::read_to_string(log).unwrap_or_default()
                 ));
             }
-            if self.asks("GET", "/readyz", "", "").is_ok() {
+            if self.send("GET", "/readyz", "", "").is_ok() {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(20));
         }
         Err(format!(
-            "it was not ready within 20 s: {}",
+            "the server was not ready within 20 s: {}",
             fs::read_to_string(log).unwrap_or_default()
         ))
     }
 
-    fn posts(&self, path: &str, key: &str, body: &str) -> Result<String, String> {
-        self.asks("POST", path, key, body)
+    fn post(&self, path: &str, key: &str, body: &str) -> Result<String, String> {
+        self.send("POST", path, key, body)
     }
 
-    fn asks(&self, method: &str, path: &str, key: &str, body: &str) -> Result<String, String> {
+    fn send(&self, method: &str, path: &str, key: &str, body: &str) -> Result<String, String> {
         let mut stream = TcpStream::connect(self.address).map_err(|error| error.to_string())?;
         stream
             .set_read_timeout(Some(Duration::from_secs(10)))
@@ -145,7 +145,7 @@ impl Server {
         let _ = stream.read_to_string(&mut answer);
         let (head, body) = answer
             .split_once("\r\n\r\n")
-            .ok_or_else(|| format!("no answer to {method} {path}"))?;
+            .ok_or_else(|| format!("no response to {method} {path}"))?;
         let good = head.starts_with("HTTP/1.1 20") && body.len() >= content_length(head);
         if good {
             Ok(body.to_owned())
@@ -162,7 +162,7 @@ impl Drop for Server {
     }
 }
 
-/// Name and CPU time of a process or thread, from its line in `/proc`.
+/// Returns name and CPU time of a process or thread, from its `stat` line in `/proc`.
 fn stat_us(path: &str) -> Option<(String, f64)> {
     let stat = fs::read_to_string(path).ok()?;
     let (name, rest) = stat.split_once('(')?.1.rsplit_once(") ")?;
@@ -172,11 +172,11 @@ fn stat_us(path: &str) -> Option<(String, f64)> {
         .take(2)
         .filter_map(|field| field.parse().ok())
         .collect();
-    // fields 14 and 15 of the line; Linux tells user space 100 ticks a second
+    // fields 14 and 15 of the line, in ticks of 10 ms
     Some((name.to_owned(), fields.iter().sum::<f64>() * 10_000.0))
 }
 
-/// The binary of GATEKEEPER_BIN, else the one that cargo built beside this bench.
+/// Returns the binary named by GATEKEEPER_BIN, else the one built by cargo.
 fn binary() -> Result<PathBuf, String> {
     let named = std::env::var_os("GATEKEEPER_BIN").map(PathBuf::from);
     let binary = named.unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_gatekeeper")));
@@ -184,7 +184,7 @@ fn binary() -> Result<PathBuf, String> {
         Ok(binary)
     } else {
         Err(format!(
-            "{} is no file: set GATEKEEPER_BIN",
+            "{} is not a file; set GATEKEEPER_BIN",
             binary.display()
         ))
     }
@@ -208,20 +208,20 @@ fn toml(
 }
 
 fn administrative_key(binary: &Path, data: &Path) -> Result<String, String> {
-    let made = Command::new(binary)
+    let output = Command::new(binary)
         .arg("init")
         .arg("--data")
         .arg(data)
         .current_dir("/")
         .output()
         .map_err(|error| error.to_string())?;
-    let said = String::from_utf8_lossy(&made.stdout).into_owned();
-    let mut words = said.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_');
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_');
     let key = words.find(|word| word.starts_with("sk-gk-master-"));
     key.map(str::to_owned).ok_or_else(|| {
         format!(
-            "init printed no key: {said}{}",
-            String::from_utf8_lossy(&made.stderr)
+            "init printed no key: {text}{}",
+            String::from_utf8_lossy(&output.stderr)
         )
     })
 }
@@ -233,8 +233,8 @@ fn free_address() -> SocketAddr {
         .expect("a bound listener has an address")
 }
 
-/// A member of a JSON object that is a string.
-fn member(json: &str, name: &str) -> Result<String, String> {
+/// Returns a string field of a JSON object.
+fn string_field(json: &str, name: &str) -> Result<String, String> {
     let object: serde_json::Value =
         serde_json::from_str(json).map_err(|error| format!("{error}: {json}"))?;
     object[name]

@@ -1,5 +1,5 @@
-//! What the benches measure: a server under a load, turn by turn, its CPU alone. Medians of one run are compared, never figures of
-//! two runs.
+//! Subject of a bench: a server under a load, measured turn by turn by the CPU time of its process. Only medians of one
+//! run are comparable.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -9,25 +9,25 @@ use std::time::{Duration, Instant};
 use super::load::{Load, Turn};
 use super::servers::Server;
 
-/// How much is measured.
+/// Size of a bench.
 pub struct Counts {
     pub requests: usize,
     pub rounds: usize,
     pub connections: usize,
 }
 
-/// One thing that is measured, and what its turns gave.
+/// A server under measurement with the figures of its turns.
 pub struct Subject {
     pub name: &'static str,
     pub server: Rc<Server>,
     load: Load,
-    pub turns: Vec<Measured>,
-    /// over all turns
+    pub turns: Vec<TurnFigures>,
+    /// sum of all turns
     pub threads_us: BTreeMap<String, f64>,
 }
 
 #[derive(Clone, Copy)]
-pub struct Measured {
+pub struct TurnFigures {
     pub cpu_us: f64,
     pub requests_per_s: f64,
     pub p50_ms: f64,
@@ -35,7 +35,7 @@ pub struct Measured {
 }
 
 impl Counts {
-    /// `requests` a turn where the environment says nothing.
+    /// Reads the counts from the environment; `requests` is the default per turn.
     pub fn from_environment(requests: usize) -> Counts {
         let count = |name: &str, default: usize| {
             std::env::var(name).map_or(default, |text| {
@@ -62,15 +62,15 @@ impl Subject {
         }
     }
 
-    pub fn warms_up(&mut self, counts: &Counts) {
+    pub fn warm_up(&mut self, counts: &Counts) {
         self.load
             .run(counts.connections, (counts.requests / 10).clamp(1, 2_000));
     }
 
-    pub fn takes_a_turn(&mut self, counts: &Counts) {
+    pub fn run_turn(&mut self, counts: &Counts) {
         let (before, threads_before) = (self.server.cpu_us(), self.server.cpu_us_by_thread());
         let Turn { elapsed, latency } = self.load.run(counts.connections, counts.requests);
-        // what the server still does for these requests (writing the books) is theirs
+        // includes the posting of these requests by the writer thread
         std::thread::sleep(Duration::from_millis(200));
         let cpu_us = self.server.cpu_us() - before;
         for (thread, after_us) in self.server.cpu_us_by_thread() {
@@ -78,7 +78,7 @@ impl Subject {
             *self.threads_us.entry(thread).or_default() += after_us - before_us;
         }
         let requests = counts.requests as f64;
-        self.turns.push(Measured {
+        self.turns.push(TurnFigures {
             cpu_us: cpu_us / requests,
             requests_per_s: requests / elapsed.as_secs_f64(),
             p50_ms: latency.value_at_quantile(0.50) as f64 / 1e3,
@@ -86,14 +86,14 @@ impl Subject {
         });
     }
 
-    pub fn median(&self, of: impl Fn(&Measured) -> f64) -> f64 {
-        let mut values: Vec<f64> = self.turns.iter().map(of).collect();
+    pub fn median(&self, figure: impl Fn(&TurnFigures) -> f64) -> f64 {
+        let mut values: Vec<f64> = self.turns.iter().map(figure).collect();
         values.sort_by(f64::total_cmp);
         values[values.len() / 2]
     }
 }
 
-/// A fixed piece of work; its time tells how fast the machine is just now.
+/// Runs a fixed amount of work and returns its duration, a measure of the machine's current speed.
 pub fn calibrate() -> Duration {
     let start = Instant::now();
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;

@@ -1,5 +1,5 @@
-//! Fills the books as the ledger does: a hold and a settlement for each request go through the log to the writer. Takes keys
-//! and budgets as they are stored; the requests end now and begin 35 days ago.
+//! Fills the books like the ledger: the hold and the settlement of each request pass through the WAL to the writer thread.
+//! Uses the stored keys and budgets; the requests cover the last 35 days.
 
 use std::io::{BufRead, BufReader, Write};
 use std::ops::Range;
@@ -26,32 +26,32 @@ const PROVIDERS: usize = 4;
 const MODELS_OF_KEY: usize = 4;
 const DAYS: u64 = 35;
 const DAY_MS: u64 = 86_400_000;
-/// What a whole run may take before it counts as stuck.
+/// Time limit of filling.
 const FILL_MAX: Duration = Duration::from_secs(7_200);
 
-/// Fills in the first so many of all requests, and closes.
-pub fn filled(data: &Path, first: u64, requests: u64) {
+/// Fills in the first requests and closes the store.
+pub fn fill(data: &Path, first: u64, requests: u64) {
     let mut child = child(data, 0..first, requests, "close");
     let status = child.wait().expect("the filling process ends");
     assert!(status.success(), "filling ended with {status}");
 }
 
-/// Fills in those that are left, goes on writing, and is killed in the middle of it.
-pub fn filled_and_killed(data: &Path, first: u64, requests: u64) {
+/// Fills in the remaining requests, continues to write, and is killed while it writes.
+pub fn fill_and_kill(data: &Path, first: u64, requests: u64) {
     let mut child = child(data, first..requests, requests, "go on");
     let mut line = String::new();
-    let output = child.stdout.take().expect("its output is a pipe");
+    let output = child.stdout.take().expect("the output is a pipe");
     BufReader::new(output)
         .read_line(&mut line)
-        .expect("it says when it is done");
+        .expect("the process reports completion");
     assert_eq!(line.trim(), "filled");
     std::thread::sleep(Duration::from_millis(200));
-    child.kill().expect("it still writes");
-    child.wait().expect("it is gone");
+    child.kill().expect("the process still writes");
+    child.wait().expect("the process ends");
 }
 
 fn child(data: &Path, numbers: Range<u64>, requests: u64, then: &str) -> Child {
-    let own = std::env::current_exe().expect("the bench knows its own file");
+    let own = std::env::current_exe().expect("the path of this executable");
     let mut fill = Command::new(own);
     let counts = [numbers.start, numbers.end, requests].map(|count| count.to_string());
     fill.arg("--role=fill")
@@ -63,7 +63,7 @@ fn child(data: &Path, numbers: Range<u64>, requests: u64, then: &str) -> Child {
     fill.spawn().expect("the filling process starts")
 }
 
-/// `FOLDER FROM TO REQUESTS close|go on`: the requests with these numbers, of so many in all.
+/// Runs the filling process. Arguments: `FOLDER FROM TO REQUESTS close|go on`, a range of numbers and the total.
 pub fn role(arguments: &[String]) {
     let [data, from, to, requests, then] = arguments else {
         panic!("--role=fill takes FOLDER FROM TO REQUESTS THEN")
@@ -79,28 +79,28 @@ pub fn role(arguments: &[String]) {
         create: false,
     };
     let (store, _) = Store::open(options).expect("the books open");
-    let scene = Scene::of(store.tenants().expect("tenants"), requests);
-    let (journal, begun) = (store.wal(), SystemTime::now());
+    let workload = Workload::of(store.tenants().expect("tenants"), requests);
+    let (wal, start) = (store.wal(), SystemTime::now());
     for number in from..to {
-        scene.call(&journal, number);
+        workload.append_request(&wal, number);
         assert!(
-            begun.elapsed().is_ok_and(|took| took < FILL_MAX),
+            start.elapsed().is_ok_and(|took| took < FILL_MAX),
             "stuck after {number} requests"
         );
     }
     if then == "close" {
         return store.close();
     }
-    while journal.metrics().applied < journal.metrics().written {
+    while wal.metrics().applied < wal.metrics().written {
         std::thread::sleep(Duration::from_millis(1));
     }
     println!("filled");
-    std::io::stdout().flush().expect("the conductor listens");
-    // until it is killed, or long past that
-    (requests..requests + 10_000_000).for_each(|number| scene.call(&journal, number));
+    std::io::stdout().flush().expect("the parent process reads");
+    // continues until the process is killed; bounded in case it is not
+    (requests..requests + 10_000_000).for_each(|number| workload.append_request(&wal, number));
 }
 
-/// The date so many days ago, as reports take it; with 0 tomorrow's, which is not included.
+/// Returns the exclusive end date of the day so many days ago: tomorrow for 0.
 pub fn date(days_ago: u64) -> String {
     Zone::utc().date(now_ms() + DAY_MS - days_ago * DAY_MS)
 }
@@ -111,35 +111,35 @@ fn now_ms() -> u64 {
         .map_or(0, |since| since.as_millis() as u64)
 }
 
-/// Who calls what, and when.
-struct Scene {
+/// Generator of requests.
+struct Workload {
     callers: Vec<(VirtualKey, Vec<gatekeeper::domain::budget::Budget>)>,
     start_ms: u64,
-    /// what fills the random part of ids
+    /// source of randomness
     seed: u64,
     requests: u64,
     zone: Zone,
 }
 
-impl Scene {
-    fn of(tenants: Tenants, requests: u64) -> Scene {
+impl Workload {
+    fn of(tenants: Tenants, requests: u64) -> Workload {
         assert_eq!(tenants.keys.len(), KEYS, "the bench made its keys");
-        let above = |key: &VirtualKey| {
-            let counts =
+        let budgets_above = |key: &VirtualKey| {
+            let applies =
                 |owner: Owner| owner == Owner::Key(key.id) || owner == Owner::Team(key.team);
             tenants
                 .budgets
                 .iter()
-                .filter(|budget| counts(budget.owner))
+                .filter(|budget| applies(budget.owner))
                 .cloned()
                 .collect()
         };
         let callers = tenants
             .keys
             .iter()
-            .map(|key| (key.clone(), above(key)))
+            .map(|key| (key.clone(), budgets_above(key)))
             .collect();
-        Scene {
+        Workload {
             callers,
             start_ms: now_ms() - DAYS * DAY_MS,
             seed: now_ms(),
@@ -148,15 +148,15 @@ impl Scene {
         }
     }
 
-    /// Hold and settlement of one request; waits while the books are behind.
-    fn call(&self, journal: &Wal, number: u64) {
+    /// Appends hold and settlement of one request; waits while the writer thread is behind.
+    fn append_request(&self, wal: &Wal, number: u64) {
         let hold = self.hold(number);
         let settlement = Settlement {
-            ending: ending(&hold, mixed(self.seed ^ number)),
+            ending: call_result(&hold, mix(self.seed ^ number)),
             hold: hold.clone(),
         };
         for event in [LedgerEvent::Hold(hold), LedgerEvent::Settle(settlement)].map(Arc::new) {
-            while let Err(not_logged) = journal.append(event.clone()) {
+            while let Err(not_logged) = wal.append(event.clone()) {
                 assert!(matches!(not_logged, AppendError::Behind(_)), "{not_logged}");
                 std::thread::sleep(Duration::from_millis(1));
             }
@@ -164,12 +164,12 @@ impl Scene {
     }
 
     fn hold(&self, number: u64) -> Hold {
-        let chance = mixed(number.wrapping_mul(3) ^ self.seed);
+        let random = mix(number.wrapping_mul(3) ^ self.seed);
         let at_ms = self.start_ms + number.min(self.requests) * (DAYS * DAY_MS) / self.requests;
-        let caller = chance as usize % KEYS;
+        let caller = random as usize % KEYS;
         let (key, budgets) = &self.callers[caller];
         let model =
-            (caller + (chance >> 16) as usize % MODELS_OF_KEY * (MODELS / MODELS_OF_KEY)) % MODELS;
+            (caller + (random >> 16) as usize % MODELS_OF_KEY * (MODELS / MODELS_OF_KEY)) % MODELS;
         let charge = |budget: &gatekeeper::domain::budget::Budget| Charge {
             budget: budget.id,
             window_start_ms: self.zone.window(budget.period, at_ms).start_ms,
@@ -189,7 +189,7 @@ impl Scene {
                 provider: format!("provider-{}", model % PROVIDERS),
                 model: format!("model-{model}-2026-11-01"),
                 dialect: "chat".to_owned(),
-                streamed: chance & 1 == 0,
+                streamed: random & 1 == 0,
             }),
             ceiling: cost_lines(8_000, 4_000).iter().map(CostLine::amount).sum(),
             charges: budgets.iter().map(charge).collect(),
@@ -198,15 +198,15 @@ impl Scene {
     }
 }
 
-fn ending(hold: &Hold, chance: u64) -> CallResult {
-    let status = match chance % 1_000 {
+fn call_result(hold: &Hold, random: u64) -> CallResult {
+    let status = match random % 1_000 {
         0..970 => Status::Ok,
         970..980 => Status::UpstreamError,
         980..985 => Status::Broken,
         985..990 => Status::Truncated,
         _ => Status::ClientGone,
     };
-    let (uncached_in, out_total) = (200 + (chance >> 20) % 6_000, 20 + (chance >> 40) % 1_500);
+    let (uncached_in, out_total) = (200 + (random >> 20) % 6_000, 20 + (random >> 40) % 1_500);
     let flags = if status == Status::ClientGone {
         Flags::ESTIMATED
     } else {
@@ -214,7 +214,7 @@ fn ending(hold: &Hold, chance: u64) -> CallResult {
     };
     let lines = cost_lines(uncached_in, out_total);
     CallResult {
-        ended_ms: hold.at_ms + 400 + chance % 20_000,
+        ended_ms: hold.at_ms + 400 + random % 20_000,
         status,
         flags,
         usage: Usage {
@@ -242,8 +242,8 @@ fn cost_lines(input: u64, output: u64) -> Vec<CostLine> {
     ]
 }
 
-/// Spreads numbers evenly (the finaliser of SplitMix64).
-fn mixed(number: u64) -> u64 {
+/// Finalizer of SplitMix64.
+fn mix(number: u64) -> u64 {
     let mut bits = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

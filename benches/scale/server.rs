@@ -1,4 +1,4 @@
-//! The real server on the folder under test: set up once with its keys, started, asked over HTTP, ended by its own id.
+//! Server process on the folder under test: sets it up with its keys, starts it, calls it over HTTP, kills it by its own id.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -13,8 +13,8 @@ use super::fill::KEYS;
 
 const TEAMS: usize = 5;
 const READY_MAX: Duration = Duration::from_secs(120);
-/// A verification of ten million requests takes minutes.
-const ANSWER_MAX: Duration = Duration::from_secs(1_800);
+/// Verification of ten million requests takes minutes.
+const RESPONSE_MAX: Duration = Duration::from_secs(1_800);
 
 pub struct Server {
     address: SocketAddr,
@@ -23,43 +23,42 @@ pub struct Server {
 }
 
 impl Server {
-    /// Makes the data folder with 50 keys in 5 teams, each with budgets; returns the administrative key.
-    pub fn sets_up(folder: &Path, data: &Path) -> String {
-        let made = Command::new(binary())
+    /// Creates the data folder with 50 keys in 5 teams, each with budgets; returns the administrative key.
+    pub fn set_up(folder: &Path, data: &Path) -> String {
+        let output = Command::new(binary())
             .arg("init")
             .arg("--data")
             .arg(data)
             .current_dir("/")
             .output()
             .expect("init runs");
-        let said = String::from_utf8_lossy(&made.stdout).into_owned();
-        let mut words = said.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_');
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_');
         let admin = words
             .find(|word| word.starts_with("sk-gk-master-"))
             .expect("init prints a key")
             .to_owned();
-        let server = Server::starts(folder).with_key(admin.clone());
+        let server = Server::start(folder).with_key(admin.clone());
         let budgets = json!([{"limit": "1000000", "period": "daily"}, {"limit": "1000000", "period": "monthly"}]);
         for number in 0..KEYS {
             let team = format!("team-{}", number % TEAMS);
             if number < TEAMS {
-                server.posts(
+                server.post(
                     "/v1/teams",
                     &json!({"name": team, "models": ["*"], "budgets": budgets}),
                 );
             }
             server
-                .posts("/v1/keys", &json!({"name": format!("key-{number}"), "team": team, "models": ["*"], "budgets": budgets}));
+                .post("/v1/keys", &json!({"name": format!("key-{number}"), "team": team, "models": ["*"], "budgets": budgets}));
         }
-        server.ends();
+        server.stop();
         admin
     }
 
-    /// Started, and ready to serve.
-    pub fn starts(folder: &Path) -> Server {
+    /// Starts the server and waits until it is ready.
+    pub fn start(folder: &Path) -> Server {
         let (config, log) = (folder.join("gatekeeper.toml"), folder.join("log"));
         let address = free_address();
-        // what is filled in is never too old here
         let toml =
             format!("listen = \"{address}\"\ndata = \"data\"\nworkers = 1\n[providers.ollama]\n");
         fs::write(&config, toml).expect("the config is written");
@@ -79,19 +78,19 @@ impl Server {
             child: serve.spawn().expect("the server starts"),
             admin: String::new(),
         };
-        let begun = Instant::now();
+        let start = Instant::now();
         while server
-            .asks("GET", "/readyz", "")
+            .send("GET", "/readyz", "")
             .is_none_or(|(status, _)| status != 200)
         {
-            let ended = server
+            let exit = server
                 .child
                 .try_wait()
-                .expect("the server can be asked after");
+                .expect("the server is a child process");
             let log = || fs::read_to_string(&log).unwrap_or_default();
             assert!(
-                ended.is_none() && begun.elapsed() < READY_MAX,
-                "the server is not ready: {ended:?} {}",
+                exit.is_none() && start.elapsed() < READY_MAX,
+                "the server is not ready: {exit:?} {}",
                 log()
             );
             std::thread::sleep(Duration::from_millis(5));
@@ -104,41 +103,41 @@ impl Server {
         self
     }
 
-    /// Ends as on SIGTERM and waits for it.
-    fn ends(mut self) {
+    /// Stops the server with SIGTERM and waits for its end.
+    fn stop(mut self) {
         let pid = self.child.id().to_string();
-        let told = Command::new("kill")
+        let kill = Command::new("kill")
             .arg("-TERM")
             .arg(pid)
             .status()
             .expect("kill runs");
-        assert!(told.success() && self.child.wait().expect("the server ends").success());
+        assert!(kill.success() && self.child.wait().expect("the server ends").success());
     }
 
-    /// With nothing in its cache.
-    pub fn starts_again(self, folder: &Path) -> Server {
+    /// Restarts the server, so that its cache is empty.
+    pub fn restart(self, folder: &Path) -> Server {
         let admin = self.admin.clone();
-        self.ends();
-        Server::starts(folder).with_key(admin)
+        self.stop();
+        Server::start(folder).with_key(admin)
     }
 
-    pub fn gets(&self, path: &str) -> Value {
+    pub fn get(&self, path: &str) -> Value {
         let (status, body) = self
-            .asks("GET", path, "")
-            .unwrap_or_else(|| panic!("no answer to GET {path}"));
+            .send("GET", path, "")
+            .unwrap_or_else(|| panic!("no response to GET {path}"));
         assert_eq!(status, 200, "GET {path}: {body}");
         serde_json::from_str(&body).unwrap_or_else(|error| panic!("GET {path}: {error}: {body}"))
     }
 
-    fn posts(&self, path: &str, body: &Value) {
-        let answered = self
-            .asks("POST", path, &body.to_string())
-            .unwrap_or_else(|| panic!("no answer to POST {path}"));
-        assert_eq!(answered.0, 201, "POST {path}: {}", answered.1);
+    fn post(&self, path: &str, body: &Value) {
+        let (status, text) = self
+            .send("POST", path, &body.to_string())
+            .unwrap_or_else(|| panic!("no response to POST {path}"));
+        assert_eq!(status, 201, "POST {path}: {text}");
     }
 
     pub fn metric(&self, name: &str) -> f64 {
-        let (_, text) = self.asks("GET", "/metrics", "").expect("metrics");
+        let (_, text) = self.send("GET", "/metrics", "").expect("metrics");
         let line = text
             .lines()
             .find(|line| line.split(' ').next() == Some(name))
@@ -149,7 +148,7 @@ impl Server {
             .unwrap_or_else(|| panic!("{line}"))
     }
 
-    /// The most memory that the process has had resident since its start.
+    /// Returns the peak resident memory of the process.
     pub fn memory_mb(&self) -> f64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))
             .expect("the server still runs");
@@ -165,10 +164,10 @@ impl Server {
         kb * 1_024.0 / 1e6
     }
 
-    /// Status and body; `None` where nobody answers.
-    fn asks(&self, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
+    /// Returns status and body; `None` if the server is unreachable.
+    fn send(&self, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
         let mut stream = TcpStream::connect(self.address).ok()?;
-        stream.set_read_timeout(Some(ANSWER_MAX)).ok()?;
+        stream.set_read_timeout(Some(RESPONSE_MAX)).ok()?;
         let request = format!(
             "{method} {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
             self.address,
@@ -190,7 +189,7 @@ impl Drop for Server {
     }
 }
 
-/// The binary of GATEKEEPER_BIN, else the one that cargo built beside this bench.
+/// Returns the binary named by GATEKEEPER_BIN, else the one built by cargo.
 fn binary() -> PathBuf {
     let named = std::env::var_os("GATEKEEPER_BIN").map(PathBuf::from);
     named.unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_gatekeeper")))
