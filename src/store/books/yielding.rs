@@ -12,13 +12,13 @@ const YIELD_MAX: Duration = Duration::from_millis(10);
 
 /// Yielding during one commit.
 #[derive(Default)]
-pub(super) struct Yielder {
+pub(in crate::store) struct Yielder {
     spent: Cell<Duration>,
 }
 
 impl Yielder {
     /// Passes the items through, yielding after every `ROWS`.
-    pub(super) fn over<I: IntoIterator>(&self, items: I) -> impl Iterator<Item = I::Item> {
+    pub(in crate::store) fn over<I: IntoIterator>(&self, items: I) -> impl Iterator<Item = I::Item> {
         items.into_iter().enumerate().map(|(at, item)| {
             if at % ROWS == ROWS - 1 {
                 self.yield_now();
