@@ -137,8 +137,8 @@ impl RequestQuery {
 
     fn matches(&self, entry: &EntryHead) -> bool {
         match entry {
-            EntryHead::Booked(record) => self.matches_booked(record),
-            EntryHead::Refused(refusal) => self.matches_refused(refusal),
+            EntryHead::Record(record) => self.matches_booked(record),
+            EntryHead::Refusal(refusal) => self.matches_refused(refusal),
         }
     }
 

@@ -5,6 +5,7 @@
 pub(in crate::store) const REOPENING: &str =
     "I/O error, the database is being reopened; try again in a second";
 
+/// Failure of the store.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("data folder not initialized; run `gatekeeper init --data FOLDER` first")]
@@ -33,10 +34,10 @@ pub enum StoreError {
     )]
     Upgrade { from: u64, to: u64, reason: String },
     #[error(
-        "timezone = {set:?} differs from timezone = {booked:?} of the books: budgets would start anew and reports would omit earlier \
-         usage; nothing was written; set timezone = {booked:?}, or begin a new data folder"
+        "timezone = {configured:?} differs from timezone = {stored:?} of the books: budgets would start anew and reports would omit earlier \
+         usage; nothing was written; set timezone = {stored:?}, or begin a new data folder"
     )]
-    OtherZone { booked: String, set: String },
+    OtherZone { stored: String, configured: String },
     #[error("{0}")]
     Log(String),
     #[error("gatekeeper.redb: {0}")]

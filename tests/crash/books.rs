@@ -141,7 +141,7 @@ fn records(store: &Store) -> Vec<Settlement> {
         .request_log(&scan, |_| true)
         .expect("the records can be read");
     let booked = |entry| {
-        if let RequestLogEntry::Booked(record) = entry {
+        if let RequestLogEntry::Record(record) = entry {
             Some(record.settlement)
         } else {
             None

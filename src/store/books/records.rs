@@ -44,15 +44,15 @@ impl Record {
 /// Row of the request log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestLogEntry {
-    Booked(Record),
-    Refused(Refusal),
+    Record(Record),
+    Refusal(Refusal),
 }
 
 impl RequestLogEntry {
     pub fn id(&self) -> HoldId {
         match self {
-            RequestLogEntry::Booked(record) => record.id(),
-            RequestLogEntry::Refused(refusal) => HoldId {
+            RequestLogEntry::Record(record) => record.id(),
+            RequestLogEntry::Refusal(refusal) => HoldId {
                 request: refusal.request,
                 attempt: REFUSED,
             },
@@ -63,8 +63,8 @@ impl RequestLogEntry {
 /// Row of the request log without corrections, for filtering.
 #[derive(Clone, Debug)]
 pub enum EntryHead {
-    Booked(Settlement),
-    Refused(Refusal),
+    Record(Settlement),
+    Refusal(Refusal),
 }
 
 /// Index that a scan follows.
@@ -288,8 +288,8 @@ fn read_head(
 ) -> Result<Option<EntryHead>, StoreError> {
     let row = records.get((id.request.0, id.attempt))?;
     row.map(|row| match id.attempt {
-        REFUSED => Refusal::decode(row.value()).map(EntryHead::Refused),
-        _ => Settlement::decode(row.value()).map(EntryHead::Booked),
+        REFUSED => Refusal::decode(row.value()).map(EntryHead::Refusal),
+        _ => Settlement::decode(row.value()).map(EntryHead::Record),
     })
     .transpose()
     .map_err(|error| StoreError::Record {
@@ -317,10 +317,10 @@ fn entry(
     head: EntryHead,
 ) -> Result<RequestLogEntry, StoreError> {
     Ok(match head {
-        EntryHead::Booked(settlement) => {
-            RequestLogEntry::Booked(with_corrections(corrections, settlement)?)
+        EntryHead::Record(settlement) => {
+            RequestLogEntry::Record(with_corrections(corrections, settlement)?)
         }
-        EntryHead::Refused(refusal) => RequestLogEntry::Refused(refusal),
+        EntryHead::Refusal(refusal) => RequestLogEntry::Refusal(refusal),
     })
 }
 

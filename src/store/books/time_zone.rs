@@ -11,16 +11,16 @@ use crate::store::error::StoreError;
 /// Refuses a zone other than that of the books.
 pub(in crate::store) fn check(database: &Database, zone: &Zone) -> Result<(), StoreError> {
     let words = database.begin_read()?.open_table(WORDS)?;
-    let booked = words
+    let stored = words
         .get(TIMEZONE)?
         .map_or_else(String::new, |word| word.value().to_owned());
-    let set = zone.name();
-    if booked == set {
+    let configured = zone.name();
+    if stored == configured {
         Ok(())
     } else {
         Err(StoreError::OtherZone {
-            booked,
-            set: set.to_owned(),
+            stored,
+            configured: configured.to_owned(),
         })
     }
 }

@@ -18,7 +18,10 @@ pub(in crate::store) struct Yielder {
 
 impl Yielder {
     /// Passes the items through, yielding after every `ROWS`.
-    pub(in crate::store) fn over<I: IntoIterator>(&self, items: I) -> impl Iterator<Item = I::Item> {
+    pub(in crate::store) fn over<I: IntoIterator>(
+        &self,
+        items: I,
+    ) -> impl Iterator<Item = I::Item> {
         items.into_iter().enumerate().map(|(at, item)| {
             if at % ROWS == ROWS - 1 {
                 self.yield_now();

@@ -74,7 +74,7 @@ fn list_records(store: &Store, before_ms: Option<u64>, limit: usize) -> Vec<Reco
     entries
         .into_iter()
         .filter_map(|entry| {
-            if let RequestLogEntry::Booked(record) = entry {
+            if let RequestLogEntry::Record(record) = entry {
                 Some(record)
             } else {
                 None

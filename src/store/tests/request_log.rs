@@ -27,7 +27,7 @@ fn request_log_scan_stops_at_its_limits_and_returns_its_position() {
         rows_max: 7,
     };
     let tenth =
-        |head: &EntryHead| matches!(head, EntryHead::Booked(record) if record.hold.at_ms == 10_000);
+        |head: &EntryHead| matches!(head, EntryHead::Record(record) if record.hold.at_ms == 10_000);
     let first = store.request_log(&scan, tenth).expect("reads");
     assert_eq!(
         (first.entries.len(), first.rows, first.finished),

@@ -73,12 +73,12 @@ impl WalCheck<'_> {
         sequence: &mut u64,
         read: &ReadTransaction,
     ) -> Result<usize, StoreError> {
-        let (booked, records) = (applied(read)?, read.open_table(RECORDS)?);
+        let (applied, records) = (applied(read)?, read.open_table(RECORDS)?);
         let mut taken = 0;
         while let Some(record) =
             read_record(bytes, taken).filter(|record| record.sequence == *sequence)
         {
-            if record.sequence <= booked {
+            if record.sequence <= applied {
                 self.compare(&record, &records)?;
             }
             taken += record.length;
@@ -103,12 +103,12 @@ impl WalCheck<'_> {
         let says = match stored {
             Some(stored) if stored == settlement.encode()? => return Ok(()),
             Some(stored) => {
-                let booked = Settlement::decode(&stored)
-                    .map_or("an unreadable record".into(), |booked| {
-                        format!("${}", booked.ending.cost)
+                let posted = Settlement::decode(&stored)
+                    .map_or("an unreadable record".into(), |posted| {
+                        format!("${}", posted.ending.cost)
                     });
                 format!(
-                    "record {} of the log says ${}, the books say {booked}",
+                    "record {} of the log says ${}, the books say {posted}",
                     record.sequence, settlement.ending.cost
                 )
             }
