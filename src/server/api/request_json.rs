@@ -53,8 +53,8 @@ pub(crate) struct RequestJson<'a> {
 impl RequestJson<'_> {
     pub fn of_entry(entry: &RequestLogEntry) -> RequestJson<'_> {
         match entry {
-            RequestLogEntry::Booked(record) => RequestJson::of(record),
-            RequestLogEntry::Refused(refusal) => RequestJson::of_refusal(refusal),
+            RequestLogEntry::Record(record) => RequestJson::of(record),
+            RequestLogEntry::Refusal(refusal) => RequestJson::of_refusal(refusal),
         }
     }
 
