@@ -1,5 +1,5 @@
-//! What the ledger's log remembers: a hold, how far a stream came, and how the hold ended. An event carries everything
-//! that replaying it needs; a replay never looks at today's directory, limits or prices.
+//! Ledger events as logged in the WAL: hold, progress of a stream, settlement, release. An event contains everything its
+//! replay needs; a replay never consults the current directory, limits or prices.
 
 use std::sync::Arc;
 
@@ -8,49 +8,49 @@ use crate::domain::id::{BudgetId, KeyId, OrganizationId, RequestId, TeamId};
 use crate::domain::money::Money;
 use crate::domain::usage::Usage;
 
-/// One attempt's claim on every budget above the caller. Attempts of one request are told apart by `attempt`, from 1.
+/// Id of one attempt's hold. `attempt` distinguishes the attempts of a request and starts at 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HoldId {
     pub request: RequestId,
     pub attempt: u8,
 }
 
-/// A budget and the start of the window that is charged (ms since 1970; 0 for `total`).
+/// A charged budget window: budget and window start (ms since 1970; 0 for `total`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Charge {
     pub budget: BudgetId,
     pub window_start_ms: u64,
 }
 
-/// Who asked for what, from whom it was got. The same in the hold and in its usage record.
+/// Tenant, model and provider of a call; identical in the hold and its usage record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
     pub organization: OrganizationId,
     pub team: TeamId,
     pub key: KeyId,
-    /// the name the client asked for
+    /// model name as requested by the client
     pub model_asked: String,
     pub provider: String,
-    /// the deployment's model, as sent upstream
+    /// model name as sent upstream
     pub model: String,
-    /// the client's dialect and manner: `chat`, `messages`
+    /// the client's dialect: `chat`, `messages`
     pub dialect: String,
     pub streamed: bool,
     pub attribution: Attribution,
 }
 
-/// How an attempt ended.
+/// Final status of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Status {
-    /// answered to its terminal event
+    /// complete up to the terminal event
     Ok,
-    /// the upstream refused or failed before any content
+    /// the upstream rejected the call or failed before any content
     UpstreamError,
-    /// the stream failed after it had begun: in-band error, idle deadline
+    /// the stream failed after its start: in-band error, idle deadline
     Broken,
     /// the stream ended without its terminal event
     Truncated,
-    /// the client went away
+    /// the client disconnected
     ClientGone,
     /// the gateway's process ended while the call was in flight
     Orphaned,
@@ -66,7 +66,7 @@ impl Status {
         Status::Orphaned,
     ];
 
-    /// What it is if the client was not told the end of its answer.
+    /// Status to record if the end of the response was not delivered to the client.
     #[must_use]
     pub fn if_undelivered(self) -> Status {
         if self == Status::Ok {
@@ -103,15 +103,15 @@ impl Status {
     }
 }
 
-/// How requests ended, coarsely: what sums are kept by, and what went wrong is found by. A stored row keeps the position.
+/// Coarse status, the key of aggregates and filters. Stored rows contain the position in `ALL`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StatusClass {
     Ok,
-    /// the upstream failed, at once or in the middle
+    /// the upstream failed, before or during the response
     Failed,
     ClientGone,
     Orphaned,
-    /// refused by the gateway: nothing was sent, nothing was booked
+    /// refused by the gateway: nothing sent, nothing charged
     Refused,
 }
 
@@ -141,20 +141,20 @@ impl StatusClass {
     }
 }
 
-/// What a reader of a record must know about its figures. A set, kept as bits.
+/// Caveats about the figures of a record: a set, stored as bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Flags(pub u16);
 
 impl Flags {
     /// tokens were estimated, not reported
     pub const ESTIMATED: Flags = Flags(1);
-    /// in flight at a crash: booked at its ceiling
+    /// in flight at a crash; charged at its ceiling
     pub const ORPHANED: Flags = Flags(2);
     /// the upstream billed more than was held
     pub const OVER_CEILING: Flags = Flags(4);
-    /// the usage report was impossible: booked at its ceiling
+    /// the reported usage was invalid; charged at its ceiling
     pub const LYING_USAGE: Flags = Flags(8);
-    /// no price is known: booked at zero
+    /// no price is known; charged at zero
     pub const UNPRICED: Flags = Flags(16);
     /// a `warn` budget is over its limit
     pub const OVER_WARNING: Flags = Flags(32);
@@ -177,7 +177,7 @@ impl Flags {
         self.0 & other.0 == other.0
     }
 
-    /// The one flag that a word means.
+    /// The flag with this name.
     pub fn parse(name: &str) -> Option<Flags> {
         Flags::NAMES
             .into_iter()
@@ -193,10 +193,10 @@ impl Flags {
     }
 }
 
-/// Count × rate = amount: one summand of a cost, kept with the rate that was used.
+/// One line of a bill: count × rate = amount, stored with the rate used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CostLine {
-    /// one of `CLASSES`; `ceiling` where the whole hold was booked
+    /// one of `CLASSES`; `ceiling` if the full hold was charged
     pub class: &'static str,
     pub count: u64,
     /// pico-USD per unit
@@ -204,7 +204,7 @@ pub struct CostLine {
 }
 
 impl CostLine {
-    /// The classes a line can have; a stored record keeps the position.
+    /// Classes of cost lines; stored records contain the position.
     pub const CLASSES: [&'static str; 13] = [
         "input",
         "cache_read",
@@ -226,46 +226,46 @@ impl CostLine {
     }
 }
 
-/// How far an attempt is known to have come. At admission nothing has been delivered, and the cost is that of its input.
+/// Known progress of an attempt. At admission nothing is delivered and the cost is that of the input.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// ms from admission
     pub after_ms: u64,
     pub output_bytes: u64,
-    /// what the upstream had reported by then
+    /// usage reported so far
     pub usage: Option<Usage>,
-    /// what would be booked if the call had ended here, estimated where nothing was reported
+    /// cost if the call ended here; estimated if no usage was reported
     pub cost: Money,
 }
 
-/// The claim as it stands in the log and, for a long stream, in the store.
+/// Reservation of one attempt in every budget that counts it, as stored in the WAL and the books.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hold {
     pub id: HoldId,
-    /// admission: this instant chose the windows
+    /// time of admission; determines the budget windows
     pub at_ms: u64,
     pub subject: Arc<Subject>,
     pub ceiling: Money,
     pub charges: Vec<Charge>,
-    /// the last that was noted; kept in a record only where the call was orphaned
+    /// latest recorded progress; a usage record keeps it only for orphaned calls
     pub progress: Progress,
 }
 
 impl Hold {
-    /// The most that is known to be possible: its ceiling, or what was reported above it.
+    /// Maximum possible cost: the ceiling, or the reported cost if higher.
     pub fn cost_max(&self) -> Money {
         self.ceiling.max(self.progress.cost)
     }
 }
 
-/// How a hold ended in a bill: the whole usage record, so that it can be booked without its hold.
+/// Settlement of a hold: the complete usage record, so that it can be posted without the logged hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settlement {
     pub hold: Hold,
     pub ending: CallResult,
 }
 
-/// How an attempt ended, as the gateway saw it, and what it cost.
+/// Result of an attempt as observed by the gateway, with its cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallResult {
     pub ended_ms: u64,
@@ -276,14 +276,14 @@ pub struct CallResult {
     pub lines: Vec<CostLine>,
     /// the output cap sent upstream, if any
     pub output_cap: Option<u64>,
-    /// the HTTP status that the upstream answered with, 0 for none
+    /// HTTP status of the upstream response; 0 for none
     pub upstream_status: u16,
     /// ms from admission to the first content event
     pub first_content_ms: Option<u64>,
 }
 
 impl CallResult {
-    /// Of a call that nobody saw end: its hold is booked whole.
+    /// Result of a call with unknown end: the full hold is charged.
     pub fn orphaned(ceiling: Money, ended_ms: u64) -> CallResult {
         let ending = CallResult {
             ended_ms,
@@ -299,7 +299,7 @@ impl CallResult {
         ending.at_ceiling(ceiling, Flags::ORPHANED)
     }
 
-    /// Books the whole hold: nothing better is known.
+    /// Charges the full hold because the actual cost is unknown.
     #[must_use]
     pub fn at_ceiling(mut self, ceiling: Money, flag: Flags) -> CallResult {
         self.flags = self.flags.with(flag);
@@ -312,34 +312,34 @@ impl CallResult {
         self
     }
 
-    /// The tokens that were used; `None` where the report of them cannot be true.
+    /// Total tokens; `None` if the reported usage was invalid.
     pub fn tokens(&self) -> Option<u64> {
         let known = !self.flags.has(Flags::LYING_USAGE);
         known.then(|| self.usage.in_total().saturating_add(self.usage.out_total))
     }
 }
 
-/// A compensating entry: it changes what a record comes to in balances and reports, and leaves the record as it was.
+/// Correction: a compensating entry that changes balances and reports and leaves the usage record unchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Correction {
     pub at_ms: u64,
-    /// added to the record's cost: negative to give back; zero says that the booked cost was looked at and stands
+    /// added to the record's cost; negative to refund; zero confirms the charged cost after review
     pub amount: Money,
     pub reason: String,
-    /// as the audit log names him
+    /// actor in the form of the audit log
     pub actor: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LedgerEvent {
     Hold(Hold),
-    /// what a stream has delivered so far: at most every 2 s
+    /// progress of a stream, at most every 2 s
     Progress {
         id: HoldId,
         progress: Progress,
     },
     Settle(Settlement),
-    /// nothing was used: the claim is given back and no record is written
+    /// the hold is returned unused and no record is written
     Release {
         id: HoldId,
         at_ms: u64,

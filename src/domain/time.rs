@@ -1,25 +1,26 @@
-//! What time it is, as far as money is concerned: the last adopted wall time, carried on by the boot-time clock. A jump of
-//! the wall clock moves nothing here until somebody adopts it. Pure: it says when adopting is due, and never does it itself.
+//! Adopted time, the time base of budget windows and records: the last adopted wall time, advanced by the boot-time clock. A
+//! jump of the wall clock has no effect until it is adopted. This module reports when adoption is due and never adopts by
+//! itself.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::clock::Clock;
 
-/// A wall clock that has run this long without a jump is believed.
+/// A wall clock without a jump for this long is trusted.
 pub const STEADY_MS: u64 = 600_000;
-/// A wall clock this near to adopted time is in step with it: daemons that keep the time make steps of this size.
+/// Maximum difference from adopted time that counts as in step; time daemons make steps of this size.
 pub const IN_STEP_MS: u64 = 5_000;
-/// More than this against the boot-time clock, within the time it is watched, is a jump.
+/// A larger change relative to the boot-time clock is a jump.
 const JUMP_MS: u64 = 1_000;
 
-/// An instant of adopted time and of the boot-time clock: enough to go on from after a restart.
+/// Adopted time and boot-time clock at one instant; sufficient to resume after a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Anchor {
     pub now_ms: u64,
     pub boot_ms: u64,
     pub boot: Option<u128>,
-    /// to what time it was that a jump of the wall clock was last adopted; 0: never
+    /// wall time of the last adopted jump; 0 for none
     pub jumped_ms: u64,
 }
 
@@ -29,18 +30,18 @@ impl Anchor {
     }
 }
 
-/// The clocks as they stand to each other.
+/// Adopted time compared with the wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockStatus {
-    /// adopted time: what windows, keys and records go by
+    /// adopted time, used by windows, keys and records
     pub now_ms: u64,
     pub wall_ms: u64,
-    /// how long the wall clock has run without a jump, as far as it was watched
+    /// time since the last observed jump of the wall clock
     pub steady_ms: u64,
 }
 
 impl ClockStatus {
-    /// How far the wall clock is ahead of adopted time; negative: behind.
+    /// Lead of the wall clock over adopted time; negative if it is behind.
     pub fn ahead_ms(&self) -> i64 {
         signed(self.wall_ms).saturating_sub(signed(self.now_ms))
     }
@@ -50,17 +51,17 @@ impl ClockStatus {
     }
 }
 
-/// A wall time that was read and may be adopted.
+/// A wall-clock reading that may be adopted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Adoption {
-    /// adopted time as it was when the clocks were read
+    /// adopted time when the clocks were read
     pub from_ms: u64,
-    /// adopted time and boot-time clock as of then, once it is adopted
+    /// anchor that is in force after the adoption
     pub anchor: Anchor,
 }
 
 impl Adoption {
-    /// How far adopted time moves.
+    /// Change of adopted time.
     pub fn by_ms(&self) -> i64 {
         signed(self.anchor.now_ms).saturating_sub(signed(self.from_ms))
     }
@@ -70,7 +71,7 @@ impl Adoption {
     }
 }
 
-/// The wall clock under watch: where it stands against the boot-time clock, and since when.
+/// Observed offset of the wall clock from the boot-time clock, and since when it holds.
 #[derive(Clone, Copy, Debug)]
 struct WallClockWatch {
     offset_ms: i64,
@@ -78,35 +79,35 @@ struct WallClockWatch {
 }
 
 impl WallClockWatch {
-    fn agrees(self, offset_ms: i64) -> bool {
+    fn matches(self, offset_ms: i64) -> bool {
         self.offset_ms.abs_diff(offset_ms) <= JUMP_MS
     }
 }
 
-/// Adopted time. Shared by everything that asks what time it is.
+/// Adopted time, shared by all modules that need the current time.
 pub struct Time {
     clock: Arc<dyn Clock>,
-    /// adopted time less the boot-time clock
+    /// adopted time minus boot-time clock
     offset_ms: AtomicI64,
     jumped_ms: AtomicU64,
     wall: Mutex<WallClockWatch>,
 }
 
 impl Time {
-    /// Of an instance that has never run: the wall clock is adopted as it is, for nothing has been spent.
+    /// Time of a new instance: adopts the wall clock as it is, because nothing has been spent yet.
     pub fn new(clock: Arc<dyn Clock>) -> Time {
         let offset_ms = signed(clock.wall_ms()).saturating_sub(signed(clock.boot_ms()));
         Time::with_offset(clock, offset_ms, 0)
     }
 
-    /// Goes on from where an instance was last. While the machine has been running all the time that is exact. After a
-    /// start of the machine nobody knows how long it was off: time goes on from the anchor as if it had not been.
+    /// Resumes from the stored anchor. Exact within one boot; after a reboot the off time is unknown, and time continues from
+    /// the anchor.
     pub fn resume(clock: Arc<dyn Clock>, anchor: Anchor) -> Time {
         let boot_ms = clock.boot_ms();
         let wall_offset_ms = signed(clock.wall_ms()).saturating_sub(signed(boot_ms));
         let same_boot = match (anchor.boot, clock.boot()) {
             (Some(then), Some(now)) => then == now,
-            // the wall clock less the boot-time clock is when the machine was started
+            // wall clock minus boot-time clock is the boot time of the machine
             _ => anchor.offset_ms().abs_diff(wall_offset_ms) <= IN_STEP_MS,
         };
         let offset_ms = match same_boot && boot_ms >= anchor.boot_ms {
@@ -135,17 +136,17 @@ impl Time {
         self.now_at(self.clock.boot_ms())
     }
 
-    /// The boot-time clock: for what counts minutes and cares for no date.
+    /// Boot-time clock, for intervals that need no date.
     pub fn boot_ms(&self) -> u64 {
         self.clock.boot_ms()
     }
 
-    /// The wall clock as it is, right or wrong: for what is told to others who have clocks of their own, and nothing else.
+    /// Unverified wall clock; only for values compared with other systems' clocks.
     pub fn wall_ms(&self) -> u64 {
         self.clock.wall_ms()
     }
 
-    /// Where to go on from after a restart.
+    /// Anchor to store for a restart.
     pub fn anchor(&self) -> Anchor {
         let boot_ms = self.clock.boot_ms();
         Anchor {
@@ -156,7 +157,7 @@ impl Time {
         }
     }
 
-    /// Whether a jump of the wall clock was adopted so lately: then nothing may be thrown away because of its age.
+    /// Returns true if a jump was adopted within the last `ms`; data must not be deleted by age then.
     pub fn has_jumped_within(&self, ms: u64) -> bool {
         let jumped_ms = self.jumped_ms();
         jumped_ms > 0 && self.now_ms().saturating_sub(jumped_ms) < ms
@@ -166,12 +167,13 @@ impl Time {
         self.jumped_ms.load(Ordering::SeqCst)
     }
 
+    /// Reads the clocks without changing the watch.
     pub fn status(&self) -> ClockStatus {
         let (wall_ms, boot_ms) = (self.clock.wall_ms(), self.clock.boot_ms());
-        let watched = *self.watched();
-        let steady = watched.agrees(signed(wall_ms).saturating_sub(signed(boot_ms)));
+        let watch = *self.watch();
+        let steady = watch.matches(signed(wall_ms).saturating_sub(signed(boot_ms)));
         let steady_ms = if steady {
-            boot_ms.saturating_sub(watched.since_boot_ms)
+            boot_ms.saturating_sub(watch.since_boot_ms)
         } else {
             0
         };
@@ -182,22 +184,22 @@ impl Time {
         }
     }
 
-    /// Looks at the clocks, which somebody must do now and then; the wall time to adopt once it has run steadily for long
-    /// enough, which is due again until it is done.
+    /// Reads the clocks; call it periodically. Returns the adoption that is due once the wall clock has run without a jump for
+    /// `STEADY_MS`, repeatedly until it is adopted.
     pub fn poll_adoption(&self) -> Option<Adoption> {
         let adoption = self.adoption();
         let (offset_ms, boot_ms) = (adoption.anchor.offset_ms(), adoption.anchor.boot_ms);
-        let mut watched = self.watched();
-        if !watched.agrees(offset_ms) {
-            *watched = WallClockWatch {
+        let mut watch = self.watch();
+        if !watch.matches(offset_ms) {
+            *watch = WallClockWatch {
                 offset_ms,
                 since_boot_ms: boot_ms,
             };
         }
-        (boot_ms.saturating_sub(watched.since_boot_ms) >= STEADY_MS).then_some(adoption)
+        (boot_ms.saturating_sub(watch.since_boot_ms) >= STEADY_MS).then_some(adoption)
     }
 
-    /// The wall clock as it is now, steady or not.
+    /// Adoption of the wall clock as it is now, trusted or not.
     pub fn adoption(&self) -> Adoption {
         let (now_ms, boot_ms) = (self.clock.wall_ms(), self.clock.boot_ms());
         let anchor = Anchor {
@@ -223,13 +225,13 @@ impl Time {
         }
     }
 
-    /// Time goes by the wall clock from here on, as it was read. The watch begins anew.
+    /// Sets adopted time to the reading and restarts the watch.
     pub fn adopt(&self, adoption: &Adoption) {
         let (offset_ms, since_boot_ms) = (adoption.anchor.offset_ms(), adoption.anchor.boot_ms);
         self.offset_ms.store(offset_ms, Ordering::SeqCst);
         self.jumped_ms
             .store(adoption.anchor.jumped_ms, Ordering::SeqCst);
-        *self.watched() = WallClockWatch {
+        *self.watch() = WallClockWatch {
             offset_ms,
             since_boot_ms,
         };
@@ -240,7 +242,7 @@ impl Time {
             .unwrap_or(0)
     }
 
-    fn watched(&self) -> MutexGuard<'_, WallClockWatch> {
+    fn watch(&self) -> MutexGuard<'_, WallClockWatch> {
         self.wall.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -268,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jump_moves_nothing_until_it_has_run_for_ten_minutes() {
+    fn wall_clock_jump_is_due_for_adoption_after_ten_steady_minutes() {
         for jump_ms in JUMPS_MS {
             let (clock, time) = started();
             clock.jump_ms(jump_ms);
@@ -308,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_goes_on_jumping_is_never_adopted() {
+    fn wall_clock_that_keeps_jumping_is_never_adopted() {
         let (clock, time) = started();
         for minute in 0..60 {
             clock.jump_ms(if minute % 2 == 0 { 90_000 } else { -80_000 });
@@ -319,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jump_that_is_taken_back_leaves_no_trace() {
+    fn reverted_jump_has_no_effect() {
         let (clock, time) = started();
         time.poll_adoption();
         clock.jump_ms(HOUR_MS);
@@ -334,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn small_steps_are_in_step_and_are_taken_over_after_ten_minutes() {
+    fn small_step_is_in_step_and_due_after_ten_minutes() {
         let (clock, time) = started();
         clock.jump_ms(3_000);
         assert!(time.status().in_step() && time.poll_adoption().is_none());
@@ -344,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_of_the_process_goes_on_exactly_however_the_wall_clock_was_set_meanwhile() {
+    fn process_restart_resumes_exactly_despite_wall_clock_jump() {
         for jump_ms in JUMPS_MS {
             let (clock, time) = started();
             let anchor = time.anchor();
@@ -365,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_start_of_the_machine_time_goes_on_from_the_anchor() {
+    fn reboot_resumes_from_the_anchor() {
         for (off_ms, jump_ms) in [
             (60_000, 0),
             (3 * 86_400_000, 0),
@@ -382,34 +384,34 @@ mod tests {
                 (NOW_MS, false),
                 "{off_ms} {jump_ms}"
             );
-            // and again, before the wall clock was believed
+            // a second restart before the wall clock is trusted
             clock.advance_ms(1_000);
             assert_eq!(resumed(&clock, &time).now_ms(), NOW_MS + 1_000);
         }
     }
 
     #[test]
-    fn where_a_start_of_the_machine_has_no_number_the_clocks_tell() {
+    fn resume_without_boot_id_compares_the_clocks() {
         let (clock, time) = started();
-        let nameless = Anchor {
+        let without_boot_id = Anchor {
             boot: None,
             ..time.anchor()
         };
         clock.advance_ms(5_000);
         assert_eq!(
-            Time::resume(Arc::new(clock.clone()), nameless).now_ms(),
+            Time::resume(Arc::new(clock.clone()), without_boot_id).now_ms(),
             NOW_MS + 5_000
         );
         clock.jump_ms(HOUR_MS);
         assert_eq!(
-            Time::resume(Arc::new(clock.clone()), nameless).now_ms(),
+            Time::resume(Arc::new(clock.clone()), without_boot_id).now_ms(),
             NOW_MS,
-            "perhaps another start: nothing is known"
+            "possibly another boot: the off time is unknown"
         );
     }
 
     #[test]
-    fn no_reading_makes_it_overflow() {
+    fn extreme_clock_readings_do_not_overflow() {
         let (clock, time) = started();
         clock.jump_ms(i64::MIN);
         assert!(time.status().ahead_ms() < 0 && time.poll_adoption().is_none());
