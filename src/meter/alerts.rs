@@ -1,5 +1,5 @@
-//! When a budget has something to say: after a settlement or a refusal, once for each window and kind. It only
-//! tells; who writes it down and sends it on does so outside the lock.
+//! Budget alerts: determines after a settlement or refusal which alerts are due, once per window and kind. It only returns
+//! them; callers store and deliver alerts outside the ledger's lock.
 
 use crate::domain::alert::{Alert, AlertKind};
 use crate::domain::event::Charge;
@@ -7,9 +7,10 @@ use crate::domain::id::BudgetId;
 use crate::domain::money::Money;
 use crate::meter::state::LedgerState;
 
+/// Default alert threshold in percent of a budget's limit.
 pub const THRESHOLD_PERCENT: u8 = 85;
 
-/// What has been told of a window: one bit for each kind.
+/// Alerts already sent for a window: one bit per kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct SentAlerts(u8);
 
@@ -38,7 +39,7 @@ impl SentAlerts {
     }
 }
 
-/// Why a budget is looked at.
+/// Event after which a budget is checked for alerts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum AlertTrigger {
     Spent,
@@ -46,7 +47,7 @@ pub(super) enum AlertTrigger {
 }
 
 impl LedgerState {
-    /// What is due of these charges, and from now on told. Windows that are over have nothing to say.
+    /// Alerts due for these charges; marks them as sent. Past windows raise no alerts.
     pub(super) fn alerts_after_settlement(&mut self, charges: &[Charge], at_ms: u64) -> Vec<Alert> {
         let mut alerts = Vec::new();
         for charge in charges {
@@ -55,27 +56,27 @@ impl LedgerState {
         alerts
     }
 
-    /// The same for a budget that has just refused a call.
+    /// Alerts due for a budget that has just refused a call; marks them as sent.
     pub(super) fn alerts_after_refusal(&mut self, id: BudgetId, at_ms: u64) -> Vec<Alert> {
         let mut alerts = Vec::new();
-        if let Some(charge) = self.charge_now(id) {
+        if let Some(charge) = self.current_charge(id) {
             self.collect_due(charge, AlertTrigger::Refused, at_ms, &mut alerts);
         }
         alerts
     }
 
-    /// What every budget has left unsaid.
+    /// Alerts due for all budgets; marks them as sent.
     pub(super) fn alerts_due(&mut self, at_ms: u64) -> Vec<Alert> {
         let mut charges: Vec<Charge> = self
             .budgets
             .keys()
-            .filter_map(|id| self.charge_now(*id))
+            .filter_map(|id| self.current_charge(*id))
             .collect();
         charges.sort();
         self.alerts_after_settlement(&charges, at_ms)
     }
 
-    /// Makes what is told that which was written down.
+    /// Sets the sent alerts to those that are stored.
     pub(super) fn restore_sent(&mut self, sent: &[(Charge, AlertKind)]) {
         self.balances
             .values_mut()
@@ -91,7 +92,7 @@ impl LedgerState {
         }
     }
 
-    /// An alert that could not be handed on is due again.
+    /// Marks an alert as due again.
     pub(super) fn requeue(&mut self, alert: &Alert) {
         let charge = Charge {
             budget: alert.budget.id,
@@ -103,7 +104,7 @@ impl LedgerState {
         }
     }
 
-    /// What every budget has left unsaid, where something was taken back since this was asked last.
+    /// Alerts due for all budgets if any alert was requeued since the last call.
     pub(super) fn alerts_pending(&mut self, at_ms: u64) -> Vec<Alert> {
         if std::mem::take(&mut self.has_requeued_alerts) {
             self.alerts_due(at_ms)
@@ -112,11 +113,11 @@ impl LedgerState {
         }
     }
 
-    fn charge_now(&self, id: BudgetId) -> Option<Charge> {
-        let watched = self.budgets.get(&id)?;
+    fn current_charge(&self, id: BudgetId) -> Option<Charge> {
+        let state = self.budgets.get(&id)?;
         Some(Charge {
             budget: id,
-            window_start_ms: watched.window.start_ms,
+            window_start_ms: state.window.start_ms,
         })
     }
 
@@ -127,14 +128,14 @@ impl LedgerState {
         at_ms: u64,
         alerts: &mut Vec<Alert>,
     ) {
-        let Some(watched) = self
+        let Some(state) = self
             .budgets
             .get(&charge.budget)
-            .filter(|watched| watched.window.start_ms == charge.window_start_ms)
+            .filter(|state| state.window.start_ms == charge.window_start_ms)
         else {
             return;
         };
-        // only what was spent makes a balance; a budget of nothing is at its limit without one
+        // a refusal may concern a budget without a balance: a limit of zero is reached without any spend
         let balance = match trigger {
             AlertTrigger::Spent => self.balances.get_mut(&charge),
             AlertTrigger::Refused => Some(self.balances.entry(charge).or_default()),
@@ -142,18 +143,18 @@ impl LedgerState {
         let Some(balance) = balance.filter(|balance| !balance.sent.has_all()) else {
             return;
         };
-        let (limit, settled) = (watched.budget.limit, balance.settled);
+        let (limit, settled) = (state.budget.limit, balance.settled);
         let refused = trigger == AlertTrigger::Refused;
-        let some_spent = refused || settled > Money::ZERO;
-        let threshold = some_spent && passed(settled, limit, self.threshold_percent);
-        let at_limit = some_spent && settled >= limit || refused && threshold;
+        let has_spend = refused || settled > Money::ZERO;
+        let threshold = has_spend && reaches_percent(settled, limit, self.threshold_percent);
+        let at_limit = has_spend && settled >= limit || refused && threshold;
         for (kind, due) in [
             (AlertKind::Threshold, threshold),
             (AlertKind::Limit, at_limit),
         ] {
             if due && !balance.sent.has(kind) {
                 balance.sent.mark_sent(kind);
-                let (budget, window) = (watched.budget.clone(), watched.window);
+                let (budget, window) = (state.budget.clone(), state.window);
                 alerts.push(Alert {
                     kind,
                     budget,
@@ -167,8 +168,8 @@ impl LedgerState {
     }
 }
 
-/// Compared crosswise, so that nothing is rounded.
-fn passed(settled: Money, limit: Money, percent: u8) -> bool {
+/// Returns true if `settled` is at least `percent` of `limit`; multiplies instead of dividing, so nothing is rounded.
+fn reaches_percent(settled: Money, limit: Money, percent: u8) -> bool {
     settled.pico().saturating_mul(100) >= limit.pico().saturating_mul(i128::from(percent))
 }
 
@@ -181,7 +182,7 @@ mod tests {
 
     const DAY_MS: u64 = 86_400_000;
 
-    /// A daily budget of 100, watched from the first day on.
+    /// A daily budget of 100 pico-USD, added on day 1.
     fn state(action: Action) -> LedgerState {
         let mut state = LedgerState::new(Zone::utc());
         state.set_budget(budget(100, action), DAY_MS);
@@ -229,7 +230,7 @@ mod tests {
     use AlertKind::{Limit, Threshold};
 
     #[test]
-    fn each_kind_is_told_once_in_a_window() {
+    fn alert_kind_is_raised_once_per_window() {
         for action in [Action::Block, Action::Warn] {
             let mut state = state(action);
             for (cost, expected) in [
@@ -242,23 +243,19 @@ mod tests {
             ] {
                 assert_eq!(spend(&mut state, 1, cost), expected, "{cost} more");
             }
-            let _turned = state.budget_status(BudgetId(1), 2 * DAY_MS);
-            assert_eq!(
-                spend(&mut state, 1, 1),
-                [],
-                "a window that is over has nothing to say"
-            );
+            let _next_window = state.budget_status(BudgetId(1), 2 * DAY_MS);
+            assert_eq!(spend(&mut state, 1, 1), [], "a past window raises no alert");
             assert_eq!(spend(&mut state, 2, 300), [(Threshold, 300), (Limit, 300)]);
         }
     }
 
     #[test]
-    fn a_refusal_tells_the_limit_once_the_threshold_is_passed() {
+    fn refusal_past_threshold_raises_limit_alert_once() {
         let mut state = state(Action::Block);
         assert_eq!(
             kinds(&state.alerts_after_refusal(BudgetId(1), DAY_MS)),
             [],
-            "one that is too large says nothing of the budget"
+            "a refused oversized call alone raises no alert"
         );
         spend(&mut state, 1, 90);
         assert_eq!(
@@ -269,8 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_below_what_is_spent_is_told_with_the_next_refusal_and_a_budget_of_nothing_with_its_first()
-     {
+    fn refusal_under_lowered_or_zero_limit_raises_both_alerts() {
         let mut state = state(Action::Block);
         spend(&mut state, 1, 20);
         state.set_budget(budget(10, Action::Block), DAY_MS);
@@ -288,10 +284,10 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_down_is_not_told_again_and_what_was_not_is() {
+    fn restored_alerts_are_not_raised_again_and_others_are() {
         let mut state = state(Action::Block);
-        let told = spend(&mut state, 1, 100);
-        assert_eq!(told.len(), 2);
+        let raised = spend(&mut state, 1, 100);
+        assert_eq!(raised.len(), 2);
         state.restore_sent(&[(charge(1), Threshold), (charge(0), Limit)]);
         let due = state.alerts_due(DAY_MS + 9);
         assert_eq!(kinds(&due), [(Limit, 100)]);

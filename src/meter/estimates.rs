@@ -1,56 +1,57 @@
-//! What a call used when nobody said so: tokens from bytes, by what the same model's own reports have taught. No tokenizer
-//! (it would add some 50 MB of memory for a guess that is only needed when a stream breaks).
+//! Token estimates for calls without reported usage: bytes divided by a ratio learned from the same model's reports. Never a
+//! basis of exact money. A tokenizer would cost about 50 MB of memory for a value needed only when a stream breaks.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-/// Bytes per token where nothing is learned yet.
-const DEFAULT: f64 = 3.0;
-const LEAST: f64 = 1.5;
-const MOST: f64 = 6.0;
-/// Shorter answers teach little.
-const LESSON_TOKENS_MIN: u64 = 20;
-/// Models remembered; beyond it new ones get the default.
+/// Bytes per token before anything is learned.
+const BYTES_PER_TOKEN_DEFAULT: f64 = 3.0;
+const BYTES_PER_TOKEN_MIN: f64 = 1.5;
+const BYTES_PER_TOKEN_MAX: f64 = 6.0;
+/// Shorter responses are too imprecise to learn from.
+const LEARNED_TOKENS_MIN: u64 = 20;
+/// Maximum number of models with a learned ratio; further models use the default.
 const MODELS_MAX: usize = 4_096;
 
-/// Bytes of text that was delivered, and how many of its characters are Chinese, Japanese or Korean (a token each).
+/// Size of delivered text; Chinese, Japanese and Korean characters count separately, as one token each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TextSize {
     pub bytes: u64,
     pub cjk_chars: u64,
 }
 
-/// Learned bytes per output token, by provider and model. An estimate, never money.
+/// Learned bytes per output token, by provider and model.
 #[derive(Default)]
 pub struct Estimates(Mutex<HashMap<String, f64>>);
 
 impl Estimates {
-    /// Takes a finished answer's own report as a lesson.
+    /// Updates the ratio from a complete response and its reported output tokens.
     pub fn learn(&self, provider: &str, model: &str, text: TextSize, tokens: u64) {
         let plain = text.bytes.saturating_sub(text.cjk_chars * 3);
-        if tokens < LESSON_TOKENS_MIN || text.cjk_chars > 0 || plain == 0 {
+        if tokens < LEARNED_TOKENS_MIN || text.cjk_chars > 0 || plain == 0 {
             return;
         }
-        let seen = (plain as f64 / tokens as f64).clamp(LEAST, MOST);
+        let observed =
+            (plain as f64 / tokens as f64).clamp(BYTES_PER_TOKEN_MIN, BYTES_PER_TOKEN_MAX);
         let mut learned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let full = learned.len() >= MODELS_MAX;
         let name = format!("{provider}/{model}");
         match learned.get_mut(&name) {
-            Some(ratio) => *ratio += (seen - *ratio) * 0.1,
+            Some(ratio) => *ratio += (observed - *ratio) * 0.1,
             None if !full => {
-                learned.insert(name, seen);
+                learned.insert(name, observed);
             }
             None => {}
         }
     }
 
-    /// Tokens that this much text comes to, rounded up.
+    /// Estimated tokens of a text, rounded up.
     pub fn tokens(&self, provider: &str, model: &str, text: TextSize) -> u64 {
         let learned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let ratio = learned
             .get(&format!("{provider}/{model}"))
             .copied()
-            .unwrap_or(DEFAULT);
+            .unwrap_or(BYTES_PER_TOKEN_DEFAULT);
         let plain = text.bytes.saturating_sub(text.cjk_chars * 3);
         (plain as f64 / ratio).ceil() as u64 + text.cjk_chars
     }
@@ -61,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_estimate_starts_at_three_bytes_and_learns_within_bounds() {
+    fn estimate_starts_at_three_bytes_per_token_and_learns_within_bounds() {
         let estimates = Estimates::default();
         let text = |bytes| TextSize {
             bytes,
@@ -87,7 +88,7 @@ mod tests {
         assert_eq!(
             estimates.tokens("p", "m", text(600)),
             101,
-            "never above six bytes a token"
+            "at most six bytes per token"
         );
     }
 }

@@ -1,5 +1,5 @@
-//! The ledger: one lock under which a claim is checked at every level, numbered, logged and taken, or refused. It waits for
-//! nothing and starts nothing; who must wait for room, or for the disk, does so outside.
+//! The ledger. Under one lock it checks a claim at every level and then numbers, logs and applies the hold, or denies it. It
+//! never waits and starts no task: callers wait for budget or disk outside the lock.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,63 +19,66 @@ use crate::meter::rate_limits::{RateLimitStatus, Tokens};
 use crate::meter::state::{BudgetStatus, HoldDenial, LedgerState, TightestBudget, UnloggedEnding};
 use crate::store::{AppendError, KnownWindows, RecoveredState, Wal};
 
-/// A claim for one attempt: the hold without its instant and charges, and the budgets and rate limits above the caller.
+/// Request for a hold: the hold without time and charges, and the budgets and rate limits that apply to the caller.
 pub struct Claim<'a> {
     pub hold: Hold,
     pub budgets: &'a [BudgetId],
     pub limits: &'a [LimitId],
-    /// reckoned only where there are limits
+    /// zero if the caller has no rate limits
     pub tokens: Tokens,
 }
 
-/// A claim that was taken.
+/// A granted hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HoldGrant {
     pub id: HoldId,
-    /// when it was granted
+    /// time of the grant
     pub at_ms: u64,
-    /// its place in the log: with `ledger.sync = "disk"` the upstream is called once that is on disk
+    /// WAL sequence number; with `ledger.sync = "disk"` the upstream is called once that record is on disk
     pub sequence: u64,
-    /// what the rate limits have left with this claim; `None` where none counts it
+    /// remaining rate limits after this hold; `None` if no limit counts it
     pub allowance: Option<Allowance>,
-    /// what the tightest `block` budget has left with it; `None` where none counts it
+    /// remainder of the tightest `block` budget after this hold; `None` if no such budget counts it
     pub remainder: Option<Remainder>,
 }
 
-/// Why a claim was not taken.
+/// Reason why no hold was granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HoldError {
+    /// a budget or rate limit denies it
     Denied(HoldDenial),
+    /// the WAL did not accept the record
     NotLogged(AppendError),
 }
 
-/// What an ending did.
+/// Effects of a settlement.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Receipt {
     pub sequence: u64,
     pub cost: Money,
-    /// the smallest among the `block` budgets that were charged
+    /// smallest remainder among the charged `block` budgets
     pub remainder: Option<Remainder>,
-    /// what the rate limits have left now that the tokens are known; `None` where none counts it
+    /// remaining rate limits after correction by the actual tokens; `None` if no limit counts the call
     pub allowance: Option<Allowance>,
-    /// budgets in which room came free: the queue wakes who waits for them
+    /// charged budgets; the queue wakes the requests that wait for them
     pub freed: Vec<BudgetId>,
-    /// what budgets have to say now that this is spent
+    /// alerts raised by this spend
     pub alerts: Vec<Alert>,
 }
 
+/// The accounting engine, shared by all requests.
 pub struct Ledger {
     state: Mutex<LedgerState>,
     wal: Arc<Wal>,
-    /// read under the lock, so that no claim carries an instant from before time was set back into the windows after it
+    /// read under the lock, so that no hold carries a time from before a set-back into later windows
     time: Arc<Time>,
-    /// counts what may have made room other than the end of a call
+    /// counts budget changes and corrections, which may free budget without a settlement
     changes: watch::Sender<u64>,
 }
 
 impl Ledger {
-    /// The state as of the last record of the log. Holds that were open then are booked at their ceiling, or at what was
-    /// reported by then where that is more, flagged `orphaned`: their calls may have cost that much.
+    /// Restores the state of the last WAL record. Holds that were open are settled as `orphaned` at their maximum cost, because
+    /// their calls may have cost that much.
     pub fn recover(
         wal: Arc<Wal>,
         zone: Zone,
@@ -103,12 +106,12 @@ impl Ledger {
         for hold in recovered.holds {
             ledger.settle(hold.id, CallResult::orphaned(hold.cost_max(), now_ms))?;
         }
-        // what was told is what was written down; the rest is due
+        // only stored alerts count as sent; all others are due
         ledger.lock().restore_sent(&recovered.sent_alerts);
         Ok(ledger)
     }
 
-    /// Takes a claim at every level, money, requests, tokens and a parallel call together, or nothing.
+    /// Takes a hold at every level (money, requests, tokens, parallel calls), or nothing.
     pub fn hold(&self, claim: Claim<'_>) -> Result<HoldGrant, HoldError> {
         let mut state = self.lock();
         let (at_ms, boot_ms) = (self.time.now_ms(), self.time.boot_ms());
@@ -121,9 +124,9 @@ impl Ledger {
         let id = hold.id;
         let allowance = state.rate_limits.take(claim.limits, &hold, claim.tokens);
         let event = Arc::new(LedgerEvent::Hold(hold));
-        let sequence = self.wal.append(event.clone()).map_err(|not_logged| {
-            state.rate_limits.give_back(id, boot_ms);
-            HoldError::NotLogged(not_logged)
+        let sequence = self.wal.append(event.clone()).map_err(|error| {
+            state.rate_limits.release(id, boot_ms);
+            HoldError::NotLogged(error)
         })?;
         state.apply(&event);
         let remainder = match &*event {
@@ -139,7 +142,7 @@ impl Ledger {
         })
     }
 
-    /// Whether a claim would be taken now. Takes nothing.
+    /// Checks if a hold would be granted now; takes nothing.
     pub fn check_hold(&self, claim: &Claim<'_>) -> Result<(), HoldError> {
         let mut state = self.lock();
         let (at_ms, boot_ms) = (self.time.now_ms(), self.time.boot_ms());
@@ -148,9 +151,8 @@ impl Ledger {
             .map_err(HoldError::Denied)
     }
 
-    /// Puts the actual cost in the place of a hold. On an error the hold stays until `settle_unlogged` can log the ending, and the
-    /// answer must not be ended. A hold that is resolved already is left alone. Rate limits are resolved either way: the call
-    /// is over.
+    /// Replaces a hold by the actual cost. On error the hold stays until `settle_unlogged` logs the ending, and the response must
+    /// not be completed. A resolved hold is left unchanged. Rate limits are always resolved, because the call is over.
     pub fn settle(&self, id: HoldId, mut ending: CallResult) -> Result<Receipt, AppendError> {
         let mut state = self.lock();
         let allowance = state
@@ -160,7 +162,7 @@ impl Ledger {
             return Ok(Receipt::default());
         };
         if ending.status != Status::Orphaned {
-            // the ending says it all; of an orphan nothing else is known
+            // the ending supersedes it; only an orphan keeps its progress
             hold.progress = Progress::default();
         }
         let charged = hold.charges.clone();
@@ -174,7 +176,7 @@ impl Ledger {
         let event = Arc::new(LedgerEvent::Settle(Settlement { hold, ending }));
         let sequence = match self.wal.append(event.clone()) {
             Ok(sequence) => sequence,
-            Err(not_logged) => {
+            Err(error) => {
                 if let LedgerEvent::Settle(Settlement { ending, .. }) = Arc::unwrap_or_clone(event)
                 {
                     let status = ending.status.if_undelivered();
@@ -183,7 +185,7 @@ impl Ledger {
                         UnloggedEnding::Ending(Box::new(CallResult { status, ..ending })),
                     );
                 }
-                return Err(not_logged);
+                return Err(error);
             }
         };
         let freed = state.apply(&event);
@@ -199,11 +201,11 @@ impl Ledger {
         })
     }
 
-    /// Gives a hold back: nothing was used. Returns the budgets in which room came free. On an error the hold stays until
-    /// `settle_unlogged` can give it back.
+    /// Releases an unused hold. Returns the budgets that were charged. On error the hold stays until `settle_unlogged` releases
+    /// it.
     pub fn release(&self, id: HoldId) -> Result<Vec<BudgetId>, AppendError> {
         let mut state = self.lock();
-        state.rate_limits.give_back(id, self.time.boot_ms());
+        state.rate_limits.release(id, self.time.boot_ms());
         if state.hold(id).is_none() {
             return Ok(Vec::new());
         }
@@ -211,45 +213,45 @@ impl Ledger {
             id,
             at_ms: self.time.now_ms(),
         });
-        if let Err(not_logged) = self.wal.append(event.clone()) {
+        if let Err(error) = self.wal.append(event.clone()) {
             state.unlogged.insert(id, UnloggedEnding::Release);
-            return Err(not_logged);
+            return Err(error);
         }
         Ok(state.apply(&event))
     }
 
-    /// Logs the endings that could not be logged when they came, until the log fails again. What budgets have to say of them
-    /// is told by `alerts_pending`. Returns how many were logged.
+    /// Logs pending endings until the WAL fails again. Their alerts are returned by `alerts_pending`. Returns the number of
+    /// endings logged.
     pub fn settle_unlogged(&self) -> usize {
         let mut logged = 0;
-        while let Some((id, unlogged)) = self.first_unlogged() {
-            let done = match unlogged {
+        while let Some((id, unlogged)) = self.pop_unlogged() {
+            let result = match unlogged {
                 UnloggedEnding::Ending(ending) => {
                     self.settle(id, *ending).map(|receipt| receipt.alerts)
                 }
                 UnloggedEnding::Release => self.release(id).map(|_| Vec::new()),
             };
-            let Ok(alerts) = done else { break };
+            let Ok(alerts) = result else { break };
             alerts.iter().for_each(|alert| self.requeue(alert));
             logged += 1;
         }
         if logged > 0 {
-            self.changed();
+            self.notify_change();
         }
         logged
     }
 
-    /// Takes it out: an ending that fails again is put back.
-    fn first_unlogged(&self) -> Option<(HoldId, UnloggedEnding)> {
+    /// Removes the first pending ending; `settle` and `release` put it back if the WAL fails again.
+    fn pop_unlogged(&self) -> Option<(HoldId, UnloggedEnding)> {
         self.lock().unlogged.pop_first()
     }
 
-    /// Endings that the log has not taken yet: each keeps its hold.
+    /// Number of endings not logged yet; each keeps its hold.
     pub fn unlogged(&self) -> usize {
         self.lock().unlogged.len()
     }
 
-    /// Notes how far a stream has come. A lost note costs nothing but a worse estimate after a crash.
+    /// Logs the progress of a stream. A lost record only makes the estimate after a crash less exact.
     pub fn progress(&self, id: HoldId, progress: Progress) {
         let mut state = self.lock();
         if state.hold(id).is_some() {
@@ -260,81 +262,81 @@ impl Ledger {
         }
     }
 
-    /// Takes a compensating entry into the balances, after it is committed. Never logged: the books have it already.
-    /// What budgets have to say of it they say with the next call.
+    /// Applies a correction to the balances after its commit. Not logged, because the books already contain it. Alerts follow
+    /// with the next call.
     pub fn correct(&self, charges: &[Charge], amount: Money) {
         self.lock().correct(charges, amount);
-        self.changed();
+        self.notify_change();
     }
 
-    /// From how many percent of a limit on a budget says so.
+    /// Sets the alert threshold in percent of a budget's limit.
     pub fn set_threshold(&self, percent: u8) {
         self.lock().threshold_percent = percent;
     }
 
-    /// What budgets have left unsaid: after a start, and nothing otherwise.
+    /// Alerts due for all budgets; used after a start.
     pub fn alerts_due(&self, at_ms: u64) -> Vec<Alert> {
         self.lock().alerts_due(at_ms)
     }
 
-    /// What is due because alerts could not be handed on when they came; nothing otherwise.
+    /// Alerts due because some were requeued since the last call; empty otherwise.
     pub fn alerts_pending(&self, at_ms: u64) -> Vec<Alert> {
         self.lock().alerts_pending(at_ms)
     }
 
-    /// An alert that could not be handed on is due again.
+    /// Marks an alert as due again because it could not be delivered.
     pub fn requeue(&self, alert: &Alert) {
         self.lock().requeue(alert);
     }
 
-    /// What is left in the tightest `block` budget that counts this claim; `None` where none does.
+    /// Remainder of the tightest `block` budget that counts this claim; `None` if none does.
     pub fn tightest_budget(&self, claim: &Claim<'_>) -> Option<TightestBudget> {
         self.lock()
             .tightest_budget(claim.budgets, &claim.hold, self.time.now_ms())
     }
 
-    /// The smallest remainder of a `block` budget that counts this claim; `None` where none does.
+    /// Smallest remainder of a `block` budget that counts this claim; `None` if none does.
     pub fn remainder(&self, claim: &Claim<'_>) -> Option<Remainder> {
         self.lock()
             .remainder_of(claim.budgets, &claim.hold, self.time.now_ms())
     }
 
-    /// The `block` budgets that count this claim: those in whose lines it may have to wait.
+    /// `block` budgets that count this claim; it may have to wait in their queues.
     pub fn blocking_budgets(&self, claim: &Claim<'_>) -> Vec<BudgetId> {
         self.lock()
             .blocking_budgets(claim.budgets, &claim.hold, self.time.now_ms())
     }
 
-    /// Tells a limit, after its change is committed.
+    /// Adds or updates a budget after the commit of the change.
     pub fn set_budget(&self, budget: &Budget) {
         self.lock().set_budget(budget.clone(), self.time.now_ms());
-        self.changed();
+        self.notify_change();
     }
 
     pub fn remove_budget(&self, id: BudgetId) {
         self.lock().remove_budget(id);
-        self.changed();
+        self.notify_change();
     }
 
     pub fn budget(&self, id: BudgetId) -> Option<Budget> {
         self.lock()
             .budgets
             .get(&id)
-            .map(|watched| watched.budget.clone())
+            .map(|state| state.budget.clone())
     }
 
     pub fn budget_status(&self, id: BudgetId) -> Option<BudgetStatus> {
         self.lock().budget_status(id, self.time.now_ms())
     }
 
-    /// Tells a rate limit, after its change is committed. Calls that run already have their places in a new one: those whose
-    /// caller it stands above.
-    pub fn set_limit(&self, limit: &RateLimit, is_above: impl Fn(&Subject) -> bool) {
+    /// Adds or updates a rate limit after the commit of the change. A new limit also counts the calls in flight to which it
+    /// applies.
+    pub fn set_limit(&self, limit: &RateLimit, applies: impl Fn(&Subject) -> bool) {
         let mut state = self.lock();
-        let is_new = !state.rate_limits.knows(&[limit.id]);
+        let is_new = !state.rate_limits.contains_all(&[limit.id]);
         state.rate_limits.set(limit.clone(), self.time.boot_ms());
         if is_new {
-            state.count_running(limit.id, is_above);
+            state.count_running(limit.id, applies);
         }
     }
 
@@ -346,22 +348,22 @@ impl Ledger {
         self.lock().rate_limits.status(id, self.time.boot_ms())
     }
 
-    /// The windows into which time is about to be set back. From now on no window is forgotten, until `set_back` or
-    /// `stay`; what the ledger had forgotten before is booked once everything logged by now is.
+    /// Returns the windows into which time is about to be set back. Until `set_back` or `cancel_set_back` no window is dropped;
+    /// windows dropped before are in the books once everything logged so far is posted.
     pub fn prepare_set_back(&self, at_ms: u64) -> Vec<Charge> {
         self.lock().prepare_set_back(at_ms)
     }
 
-    /// Adopts an earlier time. `known`: what the books say of its windows and all later ones.
+    /// Adopts an earlier time. `known` contains these windows and all later ones as of the books.
     pub fn set_back(&self, adoption: &Adoption, known: KnownWindows) {
         let mut state = self.lock();
         self.time.adopt(adoption);
         state.set_back(self.time.now_ms(), known);
         drop(state);
-        self.changed();
+        self.notify_change();
     }
 
-    /// Time is not set back after all.
+    /// Ends a prepared set-back without a change of time.
     pub fn cancel_set_back(&self) {
         self.lock().cancel_set_back();
     }
@@ -374,12 +376,12 @@ impl Ledger {
         self.lock().held_total()
     }
 
-    /// Changes whenever a limit was changed or a balance corrected: who waits for room may have it now.
+    /// Changes with every budget change or correction, so that waiting requests check again.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
 
-    fn changed(&self) {
+    fn notify_change(&self) {
         self.changes.send_modify(|count| *count += 1);
     }
 
@@ -387,24 +389,24 @@ impl Ledger {
         &self.wal
     }
 
-    /// A panic under the lock leaves amounts that `apply` had not begun to change: it does nothing that can panic.
+    /// A poisoned lock is safe to use: `apply` cannot panic, so a panic leaves the amounts consistent.
     fn lock(&self) -> MutexGuard<'_, LedgerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Whether a claim finds room at every level, and what it charges.
+/// Checks a claim at every level; returns the charges of its hold.
 fn check_room(
     state: &mut LedgerState,
     claim: &Claim<'_>,
     at_ms: u64,
     boot_ms: u64,
 ) -> Result<Vec<Charge>, HoldDenial> {
-    if !state.knows(claim.budgets) || !state.rate_limits.knows(claim.limits) {
+    if !state.contains_all(claim.budgets) || !state.rate_limits.contains_all(claim.limits) {
         return Err(HoldDenial::Stale);
     }
     let room = state.check_room(claim.budgets, &claim.hold, at_ms);
-    // no retry helps where money is missing, and nobody waits for money whom a rate limit refuses
+    // an exceeded budget outranks a rate limit, since no retry helps; a rate limit outranks waiting for budget
     if !matches!(
         room,
         Err(HoldDenial::Exceeded { .. } | HoldDenial::Duplicate)

@@ -1,5 +1,6 @@
-//! Everything that is held: the ledger takes the worst case in every budget above the caller before a call, and puts the
-//! actual cost in its place afterwards.
+//! Ledger: reserves the maximum cost of a call in every budget of its caller before the call, and replaces the reservation by
+//! the actual cost afterwards. Also enforces rate limits and raises budget alerts. It logs to the WAL, never writes the books,
+//! and never waits.
 
 mod alerts;
 pub mod estimates;

@@ -1,5 +1,5 @@
-//! The ledger's state without any IO: what is settled and held in every budget window, and which holds are open. It changes
-//! only by `apply`, so that a replay of the log ends in the same state; limits are told to it and never logged.
+//! Ledger state without I/O: settled and held amounts of every budget window, and the open holds. Events change it only
+//! through `apply`, so that a replay of the WAL restores it; budgets and limits are set from outside and never logged.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,23 +15,23 @@ use crate::meter::alerts::{SentAlerts, THRESHOLD_PERCENT};
 use crate::meter::rate_limits::{RateLimitHit, RateLimits};
 use crate::store::KnownWindows;
 
-/// What stands in one window of one budget.
+/// Amounts of one window of one budget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Balance {
     pub settled: Money,
     held: Money,
-    /// open holds that charge it
+    /// number of open holds that charge it
     holds: u32,
     pub sent: SentAlerts,
 }
 
-/// A budget as it stands now.
+/// Current limit and amounts of a budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BudgetStatus {
     pub limit: Money,
     pub settled: Money,
     pub held: Money,
-    /// when the next window begins; `None` for `total`
+    /// start of the next window; `None` for `total`
     pub resets_at_ms: Option<u64>,
     pub blocks: bool,
 }
@@ -53,10 +53,10 @@ impl BudgetStatus {
     }
 }
 
-/// Why a claim was not held.
+/// Reason why a claim was denied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HoldDenial {
-    /// would not fit even if every open hold were given back
+    /// does not fit even if every open hold is released
     Exceeded {
         budget: Box<Budget>,
         status: BudgetStatus,
@@ -69,13 +69,13 @@ pub enum HoldDenial {
     },
     /// a rate limit is used up
     RateLimited(Box<RateLimitHit>),
-    /// it names a budget or limit that is there no more: its caller is to be looked up anew
+    /// a budget or limit of the claim no longer exists; look up the caller again
     Stale,
-    /// the claim is held already: an attempt asks once
+    /// the attempt already has a hold
     Duplicate,
 }
 
-/// A budget with the window it is in.
+/// A budget and its current window.
 pub(super) struct BudgetState {
     pub budget: Budget,
     pub window: Window,
@@ -87,17 +87,17 @@ pub(super) struct LedgerState {
     pub(super) budgets: HashMap<BudgetId, BudgetState, RandomState>,
     pub(super) balances: HashMap<Charge, Balance, RandomState>,
     holds: HashMap<HoldId, Hold, RandomState>,
-    /// while time is being set back: past windows are not forgotten
+    /// past windows are kept while time is being set back
     keeps_past: bool,
-    /// an alert was taken back
+    /// an alert was requeued since the last query
     pub(super) has_requeued_alerts: bool,
-    /// beside all that is logged: a replay knows nothing of it
+    /// not logged; a replay starts with unused limits
     pub(super) rate_limits: RateLimits,
-    /// endings of open holds that the log did not take
+    /// endings of open holds that the WAL did not accept
     pub(super) unlogged: BTreeMap<HoldId, UnloggedEnding>,
 }
 
-/// How a hold ended, when that could not be logged.
+/// Ending of a hold that is not logged yet.
 #[derive(Clone, Debug)]
 pub(super) enum UnloggedEnding {
     Ending(Box<CallResult>),
@@ -119,29 +119,28 @@ impl LedgerState {
         }
     }
 
-    /// Takes what the books say of a window, once its budget is told. Past windows stay in the books alone, which keep them for
-    /// years.
+    /// Restores a balance from the books; its budget must be set before. Past windows, kept in the books for years, are skipped.
     pub(super) fn restore_balance(&mut self, charge: Charge, settled: Money) {
         if !self.is_past(charge) {
             self.balances.entry(charge).or_default().settled = settled;
         }
     }
 
-    /// Whether nothing counts in a window any more: it is over, or its budget is gone. One that is still to come was charged before
-    /// time was set back, and must know of that when it comes.
+    /// Returns true if the window is over or its budget is gone. A future window was charged before time was set back; its
+    /// balance must be kept until it begins.
     pub(super) fn is_past(&self, charge: Charge) -> bool {
         self.budgets
             .get(&charge.budget)
-            .is_none_or(|watched| charge.window_start_ms < watched.window.start_ms)
+            .is_none_or(|state| charge.window_start_ms < state.window.start_ms)
     }
 
-    /// Tells a limit, new or changed. What is spent stays, unless the period changed with it.
+    /// Adds or updates a budget. Its balance is kept unless the period changes.
     pub(super) fn set_budget(&mut self, budget: Budget, now_ms: u64) {
         let known = self
             .budgets
             .get(&budget.id)
             .filter(|known| known.budget.period == budget.period);
-        // a window never turns back, not even by the seconds that a clock may be set back unnoticed
+        // a window never moves back, not even by the few seconds that a time step may set the clock back
         let window = known
             .map(|known| known.window)
             .filter(|window| now_ms < window.end_ms);
@@ -156,11 +155,11 @@ impl LedgerState {
             .retain(|charge, balance| charge.budget != id || balance.holds > 0);
     }
 
-    pub(super) fn knows(&self, ids: &[BudgetId]) -> bool {
+    pub(super) fn contains_all(&self, ids: &[BudgetId]) -> bool {
         ids.iter().all(|id| self.budgets.contains_key(id))
     }
 
-    /// Whether a claim fits into every budget that counts this deployment, and what it charges.
+    /// Checks a claim against every budget that counts its deployment; returns the charges of its hold.
     pub(super) fn check_room(
         &mut self,
         ids: &[BudgetId],
@@ -171,49 +170,49 @@ impl LedgerState {
             return Err(HoldDenial::Duplicate);
         }
         let mut charges = Vec::with_capacity(ids.len());
-        let (mut held_up, mut exceeded) = (None, Vec::new());
+        let (mut held, mut exceeded) = (None, Vec::new());
         for id in ids {
             let Some(status) = self.status_if_counted(*id, hold, now_ms) else {
                 continue;
             };
-            let Some(watched) = self.budgets.get(id) else {
+            let Some(state) = self.budgets.get(id) else {
                 continue;
             };
-            let budget = || Box::new(watched.budget.clone());
+            let budget = || Box::new(state.budget.clone());
             let with_claim = status.settled.plus(hold.ceiling);
             if with_claim > status.limit && status.blocks {
                 exceeded.push((budget(), status));
             }
             if with_claim.plus(status.held) > status.limit && status.blocks {
-                held_up.get_or_insert_with(|| HoldDenial::Held {
+                held.get_or_insert_with(|| HoldDenial::Held {
                     budget: budget(),
                     status,
                 });
             }
             charges.push(Charge {
                 budget: *id,
-                window_start_ms: watched.window.start_ms,
+                window_start_ms: state.window.start_ms,
             });
         }
         if exceeded.is_empty() {
-            held_up.map_or(Ok(charges), Err)
+            held.map_or(Ok(charges), Err)
         } else {
             Err(self.exceeded(exceeded, now_ms))
         }
     }
 
-    /// Of several budgets that refuse a claim the one with the least left is named, and of these the last to begin anew: no
-    /// smaller claim, and no wait, helps before that one does. Each of them has its say.
+    /// Denial by exceeded budgets: names the one with the smallest remainder and, among equals, the latest reset, because no
+    /// smaller call and no earlier retry succeeds. Raises the alerts of all of them.
     fn exceeded(&mut self, budgets: Vec<(Box<Budget>, BudgetStatus)>, now_ms: u64) -> HoldDenial {
         let alerts = budgets
             .iter()
             .flat_map(|(budget, _)| self.alerts_after_refusal(budget.id, now_ms))
             .collect();
-        let lasts =
+        let latest_reset =
             |status: &BudgetStatus| std::cmp::Reverse(status.resets_at_ms.unwrap_or(u64::MAX));
         let named = budgets
             .into_iter()
-            .min_by_key(|(_, status)| (status.limit.minus(status.settled), lasts(status)));
+            .min_by_key(|(_, status)| (status.limit.minus(status.settled), latest_reset(status)));
         match named {
             Some((budget, status)) => HoldDenial::Exceeded {
                 budget,
@@ -224,23 +223,23 @@ impl LedgerState {
         }
     }
 
-    /// Whether a cost brings what is settled in a `warn` budget over its limit.
+    /// Returns true if the cost brings the settled amount of a charged `warn` budget over its limit.
     pub(super) fn over_warning(&self, hold: &Hold, cost: Money) -> bool {
         hold.charges.iter().any(|charge| {
-            let warns = self
+            let warning = self
                 .budgets
                 .get(&charge.budget)
-                .filter(|watched| watched.budget.action == Action::Warn);
+                .filter(|state| state.budget.action == Action::Warn);
             let settled = self
                 .balances
                 .get(charge)
                 .map_or(Money::ZERO, |balance| balance.settled);
-            warns.is_some_and(|watched| settled.plus(cost) > watched.budget.limit)
+            warning.is_some_and(|state| settled.plus(cost) > state.budget.limit)
         })
     }
 
-    /// The smallest remainder among the `block` budgets that count this deployment, with that of open holds given back.
-    /// `None`: nothing blocks.
+    /// Smallest remainders among the `block` budgets that count this deployment: now, and with all holds released. `None` if no
+    /// budget blocks.
     pub(super) fn tightest_budget(
         &mut self,
         ids: &[BudgetId],
@@ -256,15 +255,15 @@ impl LedgerState {
                 continue;
             };
             let now = status.remaining();
-            let once_settled = status.limit.minus(status.settled).max(Money::ZERO);
-            let so_far = tightest.get_or_insert(TightestBudget { now, once_settled });
+            let without_holds = status.limit.minus(status.settled).max(Money::ZERO);
+            let so_far = tightest.get_or_insert(TightestBudget { now, without_holds });
             so_far.now = so_far.now.min(now);
-            so_far.once_settled = so_far.once_settled.min(once_settled);
+            so_far.without_holds = so_far.without_holds.min(without_holds);
         }
         tightest
     }
 
-    /// The smallest remainder among the `block` budgets that count this deployment.
+    /// Smallest remainder among the `block` budgets that count this deployment.
     pub(super) fn remainder_of(
         &mut self,
         ids: &[BudgetId],
@@ -274,10 +273,10 @@ impl LedgerState {
         let statuses = ids
             .iter()
             .filter_map(|id| self.status_if_counted(*id, hold, now_ms));
-        smallest(statuses)
+        smallest_remainder(statuses)
     }
 
-    /// The `block` budgets that count this deployment.
+    /// `block` budgets that count this deployment.
     pub(super) fn blocking_budgets(
         &mut self,
         ids: &[BudgetId],
@@ -292,16 +291,16 @@ impl LedgerState {
         ids
     }
 
-    /// The standing of a budget if it counts the hold's deployment.
+    /// Status of a budget if it counts the hold's deployment.
     fn status_if_counted(
         &mut self,
         id: BudgetId,
         hold: &Hold,
         now_ms: u64,
     ) -> Option<BudgetStatus> {
-        let watched = self.budgets.get(&id)?;
+        let state = self.budgets.get(&id)?;
         let subject = &hold.subject;
-        if let Some(pattern) = &watched.budget.model
+        if let Some(pattern) = &state.budget.model
             && !pattern.matches_deployment(&subject.model_asked, &subject.provider, &subject.model)
         {
             return None;
@@ -309,13 +308,14 @@ impl LedgerState {
         self.budget_status(id, now_ms)
     }
 
-    /// A budget as it stands at an instant. A window never turns back: an earlier instant counts in the latest window.
+    /// Status of a budget; advances its window if that is over. A window never moves back: an earlier time counts in the latest
+    /// window.
     pub(super) fn budget_status(&mut self, id: BudgetId, now_ms: u64) -> Option<BudgetStatus> {
-        let watched = self.budgets.get_mut(&id)?;
-        if now_ms >= watched.window.end_ms {
+        let state = self.budgets.get_mut(&id)?;
+        if now_ms >= state.window.end_ms {
             let old = Charge {
                 budget: id,
-                window_start_ms: watched.window.start_ms,
+                window_start_ms: state.window.start_ms,
             };
             if !self.keeps_past
                 && self
@@ -325,47 +325,46 @@ impl LedgerState {
             {
                 self.balances.remove(&old);
             }
-            watched.window = self.zone.window(watched.budget.period, now_ms);
+            state.window = self.zone.window(state.budget.period, now_ms);
         }
         let charge = Charge {
             budget: id,
-            window_start_ms: watched.window.start_ms,
+            window_start_ms: state.window.start_ms,
         };
         let balance = self.balances.get(&charge).copied().unwrap_or_default();
         Some(BudgetStatus {
-            limit: watched.budget.limit,
+            limit: state.budget.limit,
             settled: balance.settled,
             held: balance.held,
-            resets_at_ms: (watched.window.end_ms != u64::MAX).then_some(watched.window.end_ms),
-            blocks: watched.budget.action == Action::Block,
+            resets_at_ms: (state.window.end_ms != u64::MAX).then_some(state.window.end_ms),
+            blocks: state.budget.action == Action::Block,
         })
     }
 
-    /// The smallest remainder among the `block` budgets that are charged.
+    /// Smallest remainder among the charged `block` budgets.
     pub(super) fn remainder(&mut self, charges: &[Charge], now_ms: u64) -> Option<Remainder> {
-        smallest(
+        smallest_remainder(
             charges
                 .iter()
                 .filter_map(|charge| self.budget_status(charge.budget, now_ms)),
         )
     }
 
-    /// The windows that an instant falls into. From now on no window is forgotten, until `set_back`.
+    /// Windows of all budgets at an instant. Until `set_back` or `cancel_set_back` no window is dropped.
     pub(super) fn prepare_set_back(&mut self, at_ms: u64) -> Vec<Charge> {
         self.keeps_past = true;
-        let window =
-            |watched: &BudgetState| self.zone.window(watched.budget.period, at_ms).start_ms;
+        let window = |state: &BudgetState| self.zone.window(state.budget.period, at_ms).start_ms;
         self.budgets
             .iter()
-            .map(|(id, watched)| Charge {
+            .map(|(id, state)| Charge {
                 budget: *id,
-                window_start_ms: window(watched),
+                window_start_ms: window(state),
             })
             .collect()
     }
 
-    /// Goes back to the windows of an earlier instant. `known` is what the books say of these windows and all later ones;
-    /// what is known here is newer. So every window has its limit once, however often time passes through it.
+    /// Returns to the windows of an earlier time. `known` contains the balances of these and all later windows from the books;
+    /// balances in memory are newer and win. So a window grants its limit once, however often time passes through it.
     pub(super) fn set_back(&mut self, now_ms: u64, known: KnownWindows) {
         self.keeps_past = false;
         for (charge, settled) in known.balances {
@@ -379,8 +378,8 @@ impl LedgerState {
                 balance.sent.mark_sent(kind);
             }
         }
-        for watched in self.budgets.values_mut() {
-            watched.window = self.zone.window(watched.budget.period, now_ms);
+        for state in self.budgets.values_mut() {
+            state.window = self.zone.window(state.budget.period, now_ms);
         }
     }
 
@@ -388,12 +387,12 @@ impl LedgerState {
         self.keeps_past = false;
     }
 
-    /// Gives calls that run a place in a limit that is new; what they took of other measures is past.
-    pub(super) fn count_running(&mut self, limit: LimitId, is_above: impl Fn(&Subject) -> bool) {
+    /// Counts calls in flight as parallel calls of a new limit; their requests and tokens are not counted.
+    pub(super) fn count_running(&mut self, limit: LimitId, applies: impl Fn(&Subject) -> bool) {
         for hold in self
             .holds
             .values()
-            .filter(|hold| is_above(&hold.subject) && !self.unlogged.contains_key(&hold.id))
+            .filter(|hold| applies(&hold.subject) && !self.unlogged.contains_key(&hold.id))
         {
             self.rate_limits.count_running(limit, hold);
         }
@@ -407,13 +406,12 @@ impl LedgerState {
         self.holds.len()
     }
 
-    /// Settled and held in every window that is known: for tests of the invariant.
+    /// Sum of the ceilings of all open holds.
     pub(super) fn held_total(&self) -> Money {
         self.holds.values().map(|hold| hold.ceiling).sum()
     }
 
-    /// Takes an event into the state; returns the budgets in which room came free. A hold resolves at most once: a second
-    /// ending is nothing.
+    /// Applies an event; returns the budgets of a resolved hold. A hold resolves at most once; a second ending has no effect.
     pub(super) fn apply(&mut self, event: &LedgerEvent) -> Vec<BudgetId> {
         match event {
             LedgerEvent::Hold(hold) => {
@@ -438,7 +436,7 @@ impl LedgerState {
         }
     }
 
-    /// Adds a compensating entry to what is settled. A window that is not watched any more stands in the books only.
+    /// Adds a correction to the settled amounts. Windows no longer in memory are corrected in the books alone.
     pub(super) fn correct(&mut self, charges: &[Charge], amount: Money) {
         for charge in charges {
             if let Some(balance) = self.balances.get_mut(charge) {
@@ -463,8 +461,8 @@ impl LedgerState {
             balance.held = balance.held.minus(hold.ceiling);
             balance.settled = balance.settled.plus(cost);
             balance.holds = balance.holds.saturating_sub(1);
-            let unused = balance.holds == 0 && !self.keeps_past;
-            if unused && self.is_past(*charge) {
+            let is_droppable = balance.holds == 0 && !self.keeps_past;
+            if is_droppable && self.is_past(*charge) {
                 self.balances.remove(charge);
             }
             freed.push(charge.budget);
@@ -473,8 +471,8 @@ impl LedgerState {
     }
 }
 
-/// Of those that block; where two have as little left, the one that begins anew later.
-fn smallest(statuses: impl Iterator<Item = BudgetStatus>) -> Option<Remainder> {
+/// Smallest remainder among blocking budgets and, among equals, the latest reset.
+fn smallest_remainder(statuses: impl Iterator<Item = BudgetStatus>) -> Option<Remainder> {
     let remainders = statuses
         .filter(|status| status.blocks)
         .map(|status| status.remainder());
@@ -486,269 +484,12 @@ fn smallest(statuses: impl Iterator<Item = BudgetStatus>) -> Option<Remainder> {
     })
 }
 
-/// What is left in the tightest `block` budget: now, and once every open hold is given back.
+/// Remainders of the tightest `block` budgets: now, and with every open hold released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TightestBudget {
     pub now: Money,
-    pub once_settled: Money,
+    pub without_holds: Money,
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::budget::{Owner, Period};
-    use crate::domain::event::{Flags, Progress, Settlement, Status};
-    use crate::domain::id::{KeyId, OrganizationId, RequestId, TeamId};
-    use crate::domain::pattern::Pattern;
-    use crate::domain::usage::Usage;
-
-    fn budget(id: u64, limit: i128, period: Period, action: Action, model: Option<&str>) -> Budget {
-        Budget {
-            id: BudgetId(id),
-            owner: Owner::Team(TeamId(1)),
-            limit: Money::from_pico(limit),
-            period,
-            action,
-            model: model.map(Pattern::new),
-        }
-    }
-
-    fn hold(number: u128, ceiling: i128) -> Hold {
-        Hold {
-            id: HoldId {
-                request: RequestId(number),
-                attempt: 1,
-            },
-            at_ms: 0,
-            subject: std::sync::Arc::new(Subject {
-                organization: OrganizationId(1),
-                team: TeamId(1),
-                key: KeyId(1),
-                model_asked: "m".into(),
-                provider: "p".into(),
-                model: "m-1".into(),
-                dialect: "chat".into(),
-                streamed: false,
-                attribution: Default::default(),
-            }),
-            ceiling: Money::from_pico(ceiling),
-            charges: Vec::new(),
-            progress: Progress::default(),
-        }
-    }
-
-    fn take(
-        state: &mut LedgerState,
-        ids: &[u64],
-        number: u128,
-        ceiling: i128,
-    ) -> Result<(), HoldDenial> {
-        let ids: Vec<BudgetId> = ids.iter().map(|id| BudgetId(*id)).collect();
-        let mut hold = hold(number, ceiling);
-        let room = state.check_room(&ids, &hold, 1)?;
-        hold.charges = room;
-        state.apply(&LedgerEvent::Hold(hold));
-        Ok(())
-    }
-
-    fn settle(state: &mut LedgerState, number: u128, cost: i128) -> Vec<BudgetId> {
-        let hold = state
-            .hold(HoldId {
-                request: RequestId(number),
-                attempt: 1,
-            })
-            .cloned()
-            .unwrap_or_else(|| hold(number, 0));
-        let ending = CallResult {
-            ended_ms: 2,
-            status: Status::Ok,
-            flags: Flags::default(),
-            usage: Usage::default(),
-            cost: Money::from_pico(cost),
-            lines: Vec::new(),
-            output_cap: None,
-            upstream_status: 200,
-            first_content_ms: None,
-        };
-        state.apply(&LedgerEvent::Settle(Settlement { hold, ending }))
-    }
-
-    #[test]
-    fn every_level_is_taken_or_none() {
-        let mut state = LedgerState::new(Zone::utc());
-        state.set_budget(budget(1, 100, Period::Total, Action::Block, None), 0);
-        state.set_budget(budget(2, 10, Period::Total, Action::Block, None), 0);
-        assert!(
-            matches!(take(&mut state, &[1, 2], 1, 11), Err(HoldDenial::Exceeded { budget, .. }) if budget.id == BudgetId(2))
-        );
-        assert_eq!(state.held_total(), Money::ZERO);
-        take(&mut state, &[1, 2], 1, 10).expect("fits exactly");
-        assert!(matches!(
-            take(&mut state, &[1, 2], 2, 1),
-            Err(HoldDenial::Held { .. })
-        ));
-        assert_eq!(settle(&mut state, 1, 4), [BudgetId(1), BudgetId(2)]);
-        take(&mut state, &[1, 2], 2, 6).expect("what was not used is free again");
-    }
-
-    #[test]
-    fn a_hold_resolves_once() {
-        let mut state = LedgerState::new(Zone::utc());
-        state.set_budget(budget(1, 100, Period::Total, Action::Block, None), 0);
-        take(&mut state, &[1], 1, 50).expect("fits");
-        settle(&mut state, 1, 30);
-        assert!(settle(&mut state, 1, 30).is_empty());
-        let status = state.budget_status(BudgetId(1), 1).expect("known");
-        assert_eq!((status.settled.pico(), status.held.pico()), (30, 0));
-    }
-
-    #[test]
-    fn a_correction_makes_room_in_the_window_that_was_charged() {
-        let mut state = LedgerState::new(Zone::utc());
-        state.set_budget(budget(1, 100, Period::Total, Action::Block, None), 0);
-        take(&mut state, &[1], 1, 100).expect("fits");
-        settle(&mut state, 1, 100);
-        let charged = [
-            Charge {
-                budget: BudgetId(1),
-                window_start_ms: 0,
-            },
-            Charge {
-                budget: BudgetId(2),
-                window_start_ms: 0,
-            },
-        ];
-        state.correct(&charged, Money::from_pico(-70));
-        assert_eq!(
-            state
-                .budget_status(BudgetId(1), 1)
-                .expect("known")
-                .remaining(),
-            Money::from_pico(70)
-        );
-        assert!(
-            !state.balances.contains_key(&charged[1]),
-            "no window is made up"
-        );
-    }
-
-    #[test]
-    fn warn_counts_alike_and_admits() {
-        let mut state = LedgerState::new(Zone::utc());
-        state.set_budget(budget(1, 5, Period::Total, Action::Warn, None), 0);
-        let hold = hold(1, 10);
-        let room = state
-            .check_room(&[BudgetId(1)], &hold, 0)
-            .expect("a warning admits");
-        assert_eq!(room.len(), 1);
-        let hold = Hold {
-            charges: room,
-            ..hold
-        };
-        assert!(
-            state.over_warning(&hold, Money::from_pico(6))
-                && !state.over_warning(&hold, Money::from_pico(5))
-        );
-    }
-
-    #[test]
-    fn a_budget_for_other_models_is_not_charged() {
-        let mut state = LedgerState::new(Zone::utc());
-        state.set_budget(budget(1, 5, Period::Total, Action::Block, Some("gpt-*")), 0);
-        state.set_budget(budget(2, 50, Period::Total, Action::Block, Some("m-*")), 0);
-        let room = state
-            .check_room(&[BudgetId(1), BudgetId(2)], &hold(1, 10), 0)
-            .expect("only the second counts it");
-        assert_eq!(
-            room,
-            [Charge {
-                budget: BudgetId(2),
-                window_start_ms: 0
-            }]
-        );
-    }
-
-    #[test]
-    fn a_new_window_starts_at_zero_and_a_clock_set_back_mints_nothing() {
-        const DAY: u64 = 86_400_000;
-        let mut state = LedgerState::new(Zone::utc());
-        state.set_budget(budget(1, 10, Period::Daily, Action::Block, None), DAY);
-        take(&mut state, &[1], 1, 10).expect("fits");
-        settle(&mut state, 1, 10);
-        assert_eq!(
-            state
-                .budget_status(BudgetId(1), DAY + 5)
-                .expect("known")
-                .remaining(),
-            Money::ZERO
-        );
-        assert_eq!(
-            state
-                .budget_status(BudgetId(1), DAY - 5)
-                .expect("known")
-                .remaining(),
-            Money::ZERO
-        );
-        assert_eq!(
-            state
-                .budget_status(BudgetId(1), 2 * DAY)
-                .expect("known")
-                .remaining(),
-            Money::from_pico(10)
-        );
-        assert_eq!(
-            state
-                .budget_status(BudgetId(1), DAY + 5)
-                .expect("known")
-                .remaining(),
-            Money::from_pico(10)
-        );
-    }
-
-    #[test]
-    fn a_limit_that_is_changed_while_the_clock_is_set_back_over_midnight_opens_no_past_window() {
-        const DAY: u64 = 86_400_000;
-        let mut state = LedgerState::new(Zone::utc());
-        state.set_budget(budget(1, 10, Period::Daily, Action::Block, None), DAY - 1);
-        assert_eq!(
-            state
-                .budget_status(BudgetId(1), DAY)
-                .expect("known")
-                .remaining(),
-            Money::from_pico(10)
-        );
-        take(&mut state, &[1], 1, 10).expect("fits");
-        settle(&mut state, 1, 10);
-        state.set_budget(
-            budget(1, 11, Period::Daily, Action::Block, None),
-            DAY - 3_000,
-        );
-        assert_eq!(
-            state
-                .budget_status(BudgetId(1), DAY - 2_999)
-                .expect("known")
-                .remaining(),
-            Money::from_pico(1)
-        );
-        state.set_budget(budget(1, 11, Period::Daily, Action::Block, None), 2 * DAY);
-        assert_eq!(
-            state
-                .budget_status(BudgetId(1), 2 * DAY)
-                .expect("known")
-                .remaining(),
-            Money::from_pico(11)
-        );
-    }
-
-    #[test]
-    fn a_bill_above_the_ceiling_is_booked_whole_and_blocks() {
-        let mut state = LedgerState::new(Zone::utc());
-        state.set_budget(budget(1, 10, Period::Total, Action::Block, None), 0);
-        take(&mut state, &[1], 1, 5).expect("fits");
-        settle(&mut state, 1, 20);
-        assert!(matches!(
-            take(&mut state, &[1], 2, 0),
-            Err(HoldDenial::Exceeded { .. })
-        ));
-    }
-}
+mod tests;

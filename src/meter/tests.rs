@@ -1,5 +1,5 @@
-//! The ledger's core without any IO, in thousands of random lives: claims, marks, endings, endings told twice, crashes and
-//! replays from any record on, over several budgets, as the seed has them. Every amount is reckoned once more beside it.
+//! Randomized model test of the ledger state, without I/O: claims, progress, endings, repeated endings, crashes and replays from
+//! any record over several budgets, determined by a seed. Every amount is checked against an independent model.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use crate::domain::usage::Usage;
 use crate::domain::zone::Zone;
 use crate::meter::state::{HoldDenial, LedgerState};
 
-/// Where `GK_LIVES` does not say how many.
-const LIVES: u64 = 400;
+/// Default number of runs; `GK_LIVES` overrides it.
+const RUNS: u64 = 400;
 const STEPS: usize = 150;
 const HOUR_MS: u64 = 3_600_000;
 
-/// Limit in pico-dollars, period, action.
+/// Limit in pico-USD, period, action.
 const BUDGETS: [(i128, Period, Action); 5] = [
     (100, Period::Total, Action::Block),
     (60, Period::Daily, Action::Block),
@@ -28,10 +28,10 @@ const BUDGETS: [(i128, Period, Action); 5] = [
     (200, Period::Monthly, Action::Block),
 ];
 
-/// xorshift: the same life for the same seed on every run.
-struct Seeded(u64);
+/// Pseudo-random numbers (xorshift): a seed always yields the same run.
+struct Random(u64);
 
-impl Seeded {
+impl Random {
     fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -39,34 +39,34 @@ impl Seeded {
         self.0 % bound
     }
 
-    fn any<T: Copy>(&mut self, of: impl IntoIterator<Item = T>) -> Option<T> {
+    fn pick<T: Copy>(&mut self, of: impl IntoIterator<Item = T>) -> Option<T> {
         let all: Vec<T> = of.into_iter().collect();
         (!all.is_empty()).then(|| all[self.below(all.len() as u64) as usize])
     }
 }
 
-/// What the log comes to, reckoned from its events one by one.
+/// Independent model: the state expected from the logged events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Reckoned {
+struct ExpectedState {
     open: BTreeMap<HoldId, Hold>,
     ended: BTreeSet<HoldId>,
     settled: BTreeMap<Charge, Money>,
-    /// what bills were above their ceilings
+    /// cost above the ceiling of its hold
     excess: BTreeMap<Charge, Money>,
 }
 
-impl Reckoned {
-    fn of(events: &[LedgerEvent]) -> Reckoned {
-        let mut reckoned = Reckoned::default();
-        events.iter().for_each(|event| reckoned.take(event));
-        reckoned
+impl ExpectedState {
+    fn of(events: &[LedgerEvent]) -> ExpectedState {
+        let mut expected = ExpectedState::default();
+        events.iter().for_each(|event| expected.take(event));
+        expected
     }
 
     fn take(&mut self, event: &LedgerEvent) {
         match event {
             LedgerEvent::Hold(hold) => drop(self.open.insert(hold.id, hold.clone())),
             LedgerEvent::Progress { id, progress } => {
-                self.open.get_mut(id).expect("it is open").progress = progress.clone()
+                self.open.get_mut(id).expect("open").progress = progress.clone()
             }
             LedgerEvent::Release { id, .. } => self.end(*id),
             LedgerEvent::Settle(Settlement { hold, ending }) => {
@@ -95,12 +95,12 @@ impl Reckoned {
     }
 }
 
-struct Life {
-    seeded: Seeded,
+struct Run {
+    random: Random,
     now_ms: u64,
     state: LedgerState,
     log: Vec<LedgerEvent>,
-    reckoned: Reckoned,
+    expected: ExpectedState,
     next: u128,
 }
 
@@ -118,48 +118,48 @@ fn budgets() -> impl Iterator<Item = Budget> {
         })
 }
 
-fn told(mut state: LedgerState, now_ms: u64) -> LedgerState {
+fn with_budgets(mut state: LedgerState, now_ms: u64) -> LedgerState {
     budgets().for_each(|budget| state.set_budget(budget, now_ms));
     state
 }
 
-impl Life {
-    fn begin(seed: u64) -> Life {
-        let mut seeded = Seeded(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
-        let now_ms = 1_700_000_000_000 + seeded.below(1_000_000_000);
-        let state = told(LedgerState::new(Zone::utc()), now_ms);
-        Life {
-            seeded,
+impl Run {
+    fn begin(seed: u64) -> Run {
+        let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        let now_ms = 1_700_000_000_000 + random.below(1_000_000_000);
+        let state = with_budgets(LedgerState::new(Zone::utc()), now_ms);
+        Run {
+            random,
             now_ms,
             state,
             log: Vec::new(),
-            reckoned: Reckoned::default(),
+            expected: ExpectedState::default(),
             next: 1,
         }
     }
 
     fn step(&mut self) {
-        self.now_ms += if self.seeded.below(8) == 0 {
-            self.seeded.below(9 * HOUR_MS)
+        self.now_ms += if self.random.below(8) == 0 {
+            self.random.below(9 * HOUR_MS)
         } else {
-            self.seeded.below(1_000)
+            self.random.below(1_000)
         };
-        match self.seeded.below(20) {
+        match self.random.below(20) {
             0..=8 => self.claim(),
             9 => self.claim_again(),
             10..=14 => self.end(),
             15 => self.end_again(),
-            16 => self.note(),
+            16 => self.record_progress(),
             17 | 18 => self.replay(),
             _ => self.crash(),
         }
-        self.check();
+        self.assert_expected();
     }
 
-    /// As `Ledger` does it: logged, then applied.
-    fn happens(&mut self, event: LedgerEvent) -> Vec<BudgetId> {
+    /// Applies and logs an event like `Ledger`.
+    fn record(&mut self, event: LedgerEvent) -> Vec<BudgetId> {
         let freed = self.state.apply(&event);
-        self.reckoned.take(&event);
+        self.expected.take(&event);
         self.log.push(event);
         freed
     }
@@ -172,9 +172,9 @@ impl Life {
         self.next += 1;
         let ids: Vec<BudgetId> = budgets()
             .map(|budget| budget.id)
-            .filter(|_| self.seeded.below(2) == 0)
+            .filter(|_| self.random.below(2) == 0)
             .collect();
-        let ceiling = Money::from_pico(i128::from(self.seeded.below(30)));
+        let ceiling = Money::from_pico(i128::from(self.random.below(30)));
         let hold = self.hold(id, ceiling);
         match self.state.check_room(&ids, &hold, self.now_ms) {
             Ok(charges) => {
@@ -185,7 +185,7 @@ impl Life {
                         .collect::<Vec<_>>(),
                     ids
                 );
-                drop(self.happens(LedgerEvent::Hold(Hold { charges, ..hold })));
+                drop(self.record(LedgerEvent::Hold(Hold { charges, ..hold })));
             }
             Err(HoldDenial::Exceeded { status, .. }) => {
                 assert!(status.settled.plus(ceiling) > status.limit)
@@ -221,7 +221,7 @@ impl Life {
     }
 
     fn claim_again(&mut self) {
-        let Some(id) = self.seeded.any(self.reckoned.open.keys().copied()) else {
+        let Some(id) = self.random.pick(self.expected.open.keys().copied()) else {
             return;
         };
         let again = self.hold(id, Money::from_pico(1));
@@ -231,18 +231,18 @@ impl Life {
         );
     }
 
-    /// A bill up to the ceiling, one above it, or nothing at all.
+    /// A cost up to the ceiling, a cost above it, or a release.
     fn ending(&mut self, hold: Hold) -> LedgerEvent {
         let ceiling = u64::try_from(hold.ceiling.pico()).expect("a small ceiling");
-        let cost = match self.seeded.below(8) {
+        let cost = match self.random.below(8) {
             0 => {
                 return LedgerEvent::Release {
                     id: hold.id,
                     at_ms: self.now_ms,
                 };
             }
-            1 => ceiling + self.seeded.below(9),
-            _ => self.seeded.below(ceiling + 1),
+            1 => ceiling + self.random.below(9),
+            _ => self.random.below(ceiling + 1),
         };
         let mut ending = CallResult::orphaned(Money::from_pico(i128::from(cost)), self.now_ms);
         (ending.status, ending.usage) = (Status::Ok, Usage::default());
@@ -255,22 +255,22 @@ impl Life {
     }
 
     fn end(&mut self) {
-        let Some(id) = self.seeded.any(self.reckoned.open.keys().copied()) else {
+        let Some(id) = self.random.pick(self.expected.open.keys().copied()) else {
             return;
         };
-        let hold = self.state.hold(id).cloned().expect("what is open is held");
+        let hold = self.state.hold(id).cloned().expect("open");
         let charged: Vec<BudgetId> = hold.charges.iter().map(|charge| charge.budget).collect();
         let event = self.ending(hold);
         assert_eq!(
-            self.happens(event),
+            self.record(event),
             charged,
-            "room came free in each budget that was charged"
+            "the budgets of the hold are returned"
         );
     }
 
-    /// An ending that comes a second time, of whatever kind, is nothing.
+    /// A second ending of any kind has no effect.
     fn end_again(&mut self) {
-        let Some(id) = self.seeded.any(self.reckoned.ended.iter().copied()) else {
+        let Some(id) = self.random.pick(self.expected.ended.iter().copied()) else {
             return;
         };
         assert!(
@@ -282,34 +282,34 @@ impl Life {
         assert!(self.state.apply(&again).is_empty());
     }
 
-    fn note(&mut self) {
-        let Some(id) = self.seeded.any(self.reckoned.open.keys().copied()) else {
+    fn record_progress(&mut self) {
+        let Some(id) = self.random.pick(self.expected.open.keys().copied()) else {
             return;
         };
         let progress = Progress {
-            after_ms: self.seeded.below(9_000),
+            after_ms: self.random.below(9_000),
             ..Progress::default()
         };
-        drop(self.happens(LedgerEvent::Progress { id, progress }));
+        drop(self.record(LedgerEvent::Progress { id, progress }));
     }
 
-    /// The books as of any record, and the rest of the log, end in the same state.
+    /// The books as of any record plus the rest of the log restore the same state.
     fn replay(&mut self) {
-        let booked = self.seeded.below(self.log.len() as u64 + 1) as usize;
+        let booked = self.random.below(self.log.len() as u64 + 1) as usize;
         let mut again = recovered(&self.log, booked, self.now_ms);
-        same(&mut again, &mut self.state, &self.reckoned, self.now_ms);
+        assert_same(&mut again, &mut self.state, &self.expected, self.now_ms);
     }
 
-    /// The log ends where a power cut left it; what was open is booked at its ceiling, once.
+    /// A power failure truncates the log; open holds are settled at their ceiling, once.
     fn crash(&mut self) {
-        let lost = self.seeded.below(4).min(self.log.len() as u64) as usize;
+        let lost = self.random.below(4).min(self.log.len() as u64) as usize;
         self.log.truncate(self.log.len() - lost);
-        let booked = self.seeded.below(self.log.len() as u64 + 1) as usize;
+        let booked = self.random.below(self.log.len() as u64 + 1) as usize;
         self.state = recovered(&self.log, booked, self.now_ms);
-        self.reckoned = Reckoned::of(&self.log);
-        for hold in self.reckoned.open.clone().into_values() {
+        self.expected = ExpectedState::of(&self.log);
+        for hold in self.expected.open.clone().into_values() {
             let ending = CallResult::orphaned(hold.ceiling, self.now_ms);
-            drop(self.happens(LedgerEvent::Settle(Settlement { hold, ending })));
+            drop(self.record(LedgerEvent::Settle(Settlement { hold, ending })));
         }
         assert_eq!(
             (self.state.open_holds(), self.state.held_total()),
@@ -317,30 +317,30 @@ impl Life {
         );
     }
 
-    fn check(&mut self) {
-        assert_eq!(self.state.open_holds(), self.reckoned.open.len());
+    fn assert_expected(&mut self) {
+        assert_eq!(self.state.open_holds(), self.expected.open.len());
         for budget in budgets() {
             let status = self
                 .state
                 .budget_status(budget.id, self.now_ms)
-                .expect("it is known");
+                .expect("known");
             let window_start_ms = Zone::utc().window(budget.period, self.now_ms).start_ms;
             let charge = Charge {
                 budget: budget.id,
                 window_start_ms,
             };
             let settled = self
-                .reckoned
+                .expected
                 .settled
                 .get(&charge)
                 .copied()
                 .unwrap_or_default();
             assert_eq!(
                 (status.settled, status.held),
-                (settled, self.reckoned.held(charge))
+                (settled, self.expected.held(charge))
             );
             let excess = self
-                .reckoned
+                .expected
                 .excess
                 .get(&charge)
                 .copied()
@@ -348,16 +348,16 @@ impl Life {
             let within = status.settled.plus(status.held) <= status.limit.plus(excess);
             assert!(
                 within || budget.action == Action::Warn,
-                "{status:?} with {excess} of flagged bills above their ceilings"
+                "{status:?} with {excess} of cost above ceilings"
             );
         }
     }
 }
 
-/// As a restart finds it: balances and open holds from the books as of one record, then the rest of the log.
+/// State after a restart: balances and open holds from the books as of one record, then a replay of the rest of the log.
 fn recovered(log: &[LedgerEvent], booked: usize, now_ms: u64) -> LedgerState {
-    let books = Reckoned::of(&log[..booked]);
-    let mut state = told(LedgerState::new(Zone::utc()), now_ms);
+    let books = ExpectedState::of(&log[..booked]);
+    let mut state = with_budgets(LedgerState::new(Zone::utc()), now_ms);
     books
         .settled
         .iter()
@@ -372,7 +372,12 @@ fn recovered(log: &[LedgerEvent], booked: usize, now_ms: u64) -> LedgerState {
     state
 }
 
-fn same(one: &mut LedgerState, other: &mut LedgerState, reckoned: &Reckoned, now_ms: u64) {
+fn assert_same(
+    one: &mut LedgerState,
+    other: &mut LedgerState,
+    expected: &ExpectedState,
+    now_ms: u64,
+) {
     for budget in budgets() {
         assert_eq!(
             one.budget_status(budget.id, now_ms),
@@ -383,41 +388,41 @@ fn same(one: &mut LedgerState, other: &mut LedgerState, reckoned: &Reckoned, now
         (one.open_holds(), one.held_total()),
         (other.open_holds(), other.held_total())
     );
-    for (id, hold) in &reckoned.open {
+    for (id, hold) in &expected.open {
         assert_eq!((one.hold(*id), other.hold(*id)), (Some(hold), Some(hold)));
     }
 }
 
 #[test]
-fn in_any_life_every_hold_resolves_at_most_once_and_no_budget_is_overspent() {
+fn random_runs_resolve_each_hold_at_most_once_and_overspend_no_budget() {
     let (mut holds, mut ended) = (0, 0);
-    let lives = std::env::var("GK_LIVES")
-        .map_or(LIVES, |lives| lives.parse().expect("GK_LIVES is a count"));
-    for seed in 1..=lives {
-        let mut life = Life::begin(seed);
+    let runs =
+        std::env::var("GK_LIVES").map_or(RUNS, |runs| runs.parse().expect("GK_LIVES is a count"));
+    for seed in 1..=runs {
+        let mut run = Run::begin(seed);
         for _ in 0..STEPS {
-            life.step();
+            run.step();
         }
-        holds += life
+        holds += run
             .log
             .iter()
             .filter(|event| matches!(event, LedgerEvent::Hold(_)))
             .count();
-        ended += life.reckoned.ended.len();
+        ended += run.expected.ended.len();
     }
-    let (holds, ended) = (holds as u64 / lives, ended as u64 / lives);
+    let (holds, ended) = (holds as u64 / runs, ended as u64 / runs);
     assert!(
         holds > 25 && ended > 20,
-        "{holds} holds, {ended} endings a life: too few to say anything"
+        "{holds} holds, {ended} endings per run: too few"
     );
 }
 
-/// Years of daily windows are in the books; a restart takes the open ones into memory.
+/// The books contain years of daily windows; a restart loads only the current ones.
 #[test]
-fn a_restart_knows_no_window_that_is_over() {
+fn restart_loads_no_past_window() {
     let day_ms = 86_400_000;
     let now_ms = 20_000 * day_ms + 5;
-    let mut state = told(LedgerState::new(Zone::utc()), now_ms);
+    let mut state = with_budgets(LedgerState::new(Zone::utc()), now_ms);
     for budget in budgets() {
         for ago in 0..400 {
             let start_ms = Zone::utc()
