@@ -1,8 +1,7 @@
-//! Where a key stands in a request: picks the credential out of the values of the three headers that SDKs use. It does not
-//! judge it.
+//! Extracts the credential from the three request headers that SDKs use. It never validates the credential.
 
-/// `Authorization: Bearer KEY`, else `x-api-key`, else `api-key`. Clients that send two keys mean the first in that order;
-/// another scheme than Bearer, or an empty value, is as good as none.
+/// Returns the key from `Authorization: Bearer KEY`, else from `x-api-key`, else from `api-key`. A scheme other than Bearer or an
+/// empty value counts as absent.
 pub fn credential<'a>(
     authorization: Option<&'a str>,
     x_api_key: Option<&'a str>,
@@ -26,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_header_with_a_key_counts() {
+    fn credential_comes_from_the_first_header_with_a_key() {
         for (headers, expected) in [
             ([Some("Bearer a"), None, None], Some("a")),
             ([Some("bearer  a "), None, None], Some("a")),

@@ -1,5 +1,5 @@
-//! Every key in memory, found by its hash: who is behind it, and under which budgets and rate limits. A picture of the last commit, swapped
-//! whole; it never holds a limit or a spend (those are the ledger's) nor a secret.
+//! Directory of all keys in memory, looked up by hash: tenant, budgets and rate limits of each key. An immutable snapshot of the
+//! last commit, replaced as a whole. It never contains amounts, which belong to the ledger, or secrets.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,22 +11,22 @@ use crate::domain::id::{BudgetId, KeyId, LimitId, OrganizationId, TeamId};
 use crate::domain::tenant::{AdminKey, Organization, PARENTS_MAX, SecretHash, Team, VirtualKey};
 use crate::store::{Store, StoreError, Tenants};
 
-/// A virtual key with everything above it.
+/// A virtual key with its ancestors, team and organization.
 #[derive(Debug)]
 pub struct Caller {
     pub key: VirtualKey,
-    /// the keys above it, nearest first
+    /// ancestor keys, nearest first
     pub parents: Vec<VirtualKey>,
     pub team: Team,
     pub organization: Organization,
-    /// of the key, then of its parents, its team, its organization
+    /// budgets of the key, then of its ancestors, team and organization
     pub budgets: Vec<BudgetId>,
     /// rate limits, in the same order
     pub limits: Vec<LimitId>,
 }
 
 impl Caller {
-    /// Whose a budget or limit above this caller is, in the words of a refusal.
+    /// Describes the owner of a budget or limit in a refusal message.
     pub fn describe_owner(&self, owner: Owner) -> String {
         match owner {
             Owner::Organization(_) => "this organization".to_owned(),
@@ -36,13 +36,13 @@ impl Caller {
         }
     }
 
-    /// The key and those above it: what one of them may not do, the key may not.
+    /// The key and its ancestors; a restriction of any of them applies to the key.
     pub fn keys(&self) -> impl Iterator<Item = &VirtualKey> + Clone {
         std::iter::once(&self.key).chain(&self.parents)
     }
 }
 
-/// What stands above callers, by its owner.
+/// Keys by id, and budgets and limits by owner.
 #[derive(Default)]
 struct OwnerIndex {
     keys: HashMap<KeyId, VirtualKey>,
@@ -51,7 +51,7 @@ struct OwnerIndex {
 }
 
 impl OwnerIndex {
-    /// The keys above one, nearest first; `None` where one is missing or there are more than there can be.
+    /// Ancestors of a key, nearest first; `None` if one is missing or there are more than `PARENTS_MAX`.
     fn parents(&self, key: &VirtualKey) -> Option<Vec<VirtualKey>> {
         let mut parents: Vec<VirtualKey> = Vec::new();
         let mut next = key.parent;
@@ -67,7 +67,7 @@ impl OwnerIndex {
     }
 }
 
-/// The tenants as of one commit.
+/// Snapshot of the tenants as of one commit.
 #[derive(Debug, Default)]
 pub struct Directory {
     callers: HashMap<SecretHash, Arc<Caller>>,
@@ -79,19 +79,19 @@ pub struct Directory {
 
 impl Directory {
     pub fn build(tenants: Tenants) -> Directory {
-        let mut above = OwnerIndex::default();
+        let mut index = OwnerIndex::default();
         for budget in &tenants.budgets {
-            above
+            index
                 .budgets
                 .entry(budget.owner)
                 .or_default()
                 .push(budget.id);
         }
         for key in &tenants.keys {
-            above.keys.insert(key.id, key.clone());
+            index.keys.insert(key.id, key.clone());
         }
         for limit in &tenants.limits {
-            above.limits.entry(limit.owner).or_default().push(limit.id);
+            index.limits.entry(limit.owner).or_default().push(limit.id);
         }
         let mut directory = Directory {
             teams: tenants
@@ -112,17 +112,17 @@ impl Directory {
             ..Directory::default()
         };
         for key in tenants.keys {
-            directory.add(key, &above);
+            directory.add(key, &index);
         }
         directory
     }
 
-    /// The caller behind a presented key, enabled or not, expired or not.
+    /// Caller of the virtual key with this hash, even if disabled or expired.
     pub fn caller(&self, hash: &SecretHash) -> Option<&Arc<Caller>> {
         self.callers.get(hash)
     }
 
-    /// The administrative key with this hash, enabled or not.
+    /// Administrative key with this hash, even if disabled.
     pub fn admin(&self, hash: &SecretHash) -> Option<&AdminKey> {
         self.admins.get(hash)
     }
@@ -155,17 +155,17 @@ impl Directory {
         self.admins.values()
     }
 
-    /// A key without its parents, team or organization cannot be charged to anybody, so it stays unknown.
-    fn add(&mut self, key: VirtualKey, above: &OwnerIndex) {
-        let Some(parents) = above.parents(&key) else {
-            tracing::error!(key = %key.id, "a stored key has no parent, or too many above it; it is refused");
+    /// Adds a key. A key without its ancestors, team or organization cannot be charged, so it is left out and refused.
+    fn add(&mut self, key: VirtualKey, index: &OwnerIndex) {
+        let Some(parents) = index.parents(&key) else {
+            tracing::error!(key = %key.id, "key refused: stored without its parent or with too many ancestors");
             return;
         };
         let (Some(team), Some(organization)) = (
             self.teams.get(&key.team),
             self.organizations.get(&key.organization),
         ) else {
-            tracing::error!(key = %key.id, team = %key.team, organization = %key.organization, "a stored key has no team; it is refused");
+            tracing::error!(key = %key.id, team = %key.team, organization = %key.organization, "key refused: stored without its team or organization");
             return;
         };
         let keys = std::iter::once(&key)
@@ -177,13 +177,13 @@ impl Directory {
         let caller = Arc::new(Caller {
             budgets: owners
                 .iter()
-                .filter_map(|owner| above.budgets.get(owner))
+                .filter_map(|owner| index.budgets.get(owner))
                 .flatten()
                 .copied()
                 .collect(),
             limits: owners
                 .iter()
-                .filter_map(|owner| above.limits.get(owner))
+                .filter_map(|owner| index.limits.get(owner))
                 .flatten()
                 .copied()
                 .collect(),
@@ -197,10 +197,10 @@ impl Directory {
     }
 }
 
-/// The directory that holds now. Reading takes no lock.
+/// Cell with the current directory. Reading takes no lock.
 pub struct DirectoryCell {
     current: ArcSwap<Directory>,
-    /// one refresh at a time, so that an older picture never replaces a newer one
+    /// serializes refreshes, so that an older snapshot never replaces a newer one
     refreshing: Mutex<()>,
 }
 
@@ -212,7 +212,7 @@ impl DirectoryCell {
         }
     }
 
-    /// The directory of a store that was just opened.
+    /// Loads the directory of an open store.
     pub fn open(store: &Store) -> Result<DirectoryCell, StoreError> {
         Ok(DirectoryCell::new(Directory::build(store.tenants()?)))
     }
@@ -221,32 +221,32 @@ impl DirectoryCell {
         self.current.load()
     }
 
-    /// The same, to be kept for a while.
+    /// Current directory as an owned reference, for longer use.
     pub fn load_full(&self) -> Arc<Directory> {
         self.current.load_full()
     }
 
-    /// Reads what is committed and swaps it in.
+    /// Loads the committed tenants and replaces the directory.
     pub fn refresh(&self, store: &Store) -> Result<(), StoreError> {
         self.refresh_with(store, |_| {})
     }
 
-    /// Like `refresh`, but tells somebody first what is committed: the ledger must know a budget before any caller names it,
-    /// and of two changes must hear the newer last. What is gone is told by the caller, afterwards: for as long as a caller
-    /// that can be looked up names a budget the ledger must know it.
+    /// Like `refresh`, but first passes the committed tenants to `before_swap`: the ledger must contain a budget before a caller
+    /// refers to it, and must see changes in commit order. Removed budgets must be removed from the ledger only afterwards, as
+    /// long as no caller refers to them any more.
     pub fn refresh_with<T>(
         &self,
         store: &Store,
-        tell: impl FnOnce(&Tenants) -> T,
+        before_swap: impl FnOnce(&Tenants) -> T,
     ) -> Result<T, StoreError> {
         let _one_at_a_time = self
             .refreshing
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let tenants = store.tenants()?;
-        let told = tell(&tenants);
+        let result = before_swap(&tenants);
         self.current.store(Arc::new(Directory::build(tenants)));
-        Ok(told)
+        Ok(result)
     }
 }
 
@@ -260,7 +260,7 @@ pub mod samples {
     use crate::domain::money::Money;
     use crate::domain::secret::Secret;
 
-    /// One organization, one team, a key of each sort, a budget at each level.
+    /// One organization, one team, one key of each kind, a budget at each level.
     pub struct Sample {
         pub directory: Directory,
         pub virtual_key: Secret,
@@ -273,15 +273,15 @@ pub mod samples {
         pub disabled_admin_key: Secret,
     }
 
-    fn key(id: u64, name: &str, minted: &GeneratedKey) -> VirtualKey {
+    fn key(id: u64, name: &str, generated: &GeneratedKey) -> VirtualKey {
         VirtualKey {
             id: KeyId(id),
             team: TeamId(2),
             organization: OrganizationId(1),
             parent: None,
             name: name.into(),
-            secret_hash: minted.hash,
-            hint: minted.hint.clone(),
+            secret_hash: generated.hash,
+            hint: generated.hint.clone(),
             models: Vec::new(),
             expires_ms: None,
             disabled: false,
@@ -289,8 +289,8 @@ pub mod samples {
         }
     }
 
-    fn admin(id: u64, name: &str, minted: &GeneratedKey) -> AdminKey {
-        let (secret_hash, hint) = (minted.hash, minted.hint.clone());
+    fn admin(id: u64, name: &str, generated: &GeneratedKey) -> AdminKey {
+        let (secret_hash, hint) = (generated.hash, generated.hint.clone());
         AdminKey {
             id: AdminKeyId(id),
             name: name.into(),
@@ -329,9 +329,9 @@ pub mod samples {
             ["ci", "off", "brief"].map(|name| generate(name).expect("randomness"));
         let children =
             ["grandchild", "of-off", "of-brief"].map(|name| generate(name).expect("randomness"));
-        let child = |id: u64, parent: u64, minted: &GeneratedKey| VirtualKey {
+        let child = |id: u64, parent: u64, generated: &GeneratedKey| VirtualKey {
             parent: Some(KeyId(parent)),
-            ..key(id, &format!("child-{id}"), minted)
+            ..key(id, &format!("child-{id}"), generated)
         };
         let [first, old] = [(); 2].map(|()| generate_admin().expect("randomness"));
         let expires_ms = 5_000_000_000;
@@ -395,7 +395,7 @@ pub mod samples {
             disabled_key: off.secret,
             expiring_key: brief.secret,
             expires_ms,
-            children: children.map(|minted| minted.secret),
+            children: children.map(|generated| generated.secret),
             admin_key: first.secret,
             disabled_admin_key: old.secret,
         }
@@ -408,7 +408,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_caller_names_the_budgets_and_limits_from_its_key_upwards() {
+    fn caller_lists_budgets_and_limits_from_key_to_organization() {
         let sample = sample();
         let caller = sample.directory.key(KeyId(3)).expect("the key");
         assert_eq!(caller.budgets, [BudgetId(11), BudgetId(10), BudgetId(9)]);
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_is_charged_to_every_key_above_it() {
+    fn child_key_is_charged_to_every_ancestor() {
         let sample = sample();
         let caller = sample.directory.key(KeyId(21)).expect("the key");
         assert_eq!(caller.budgets, [16, 15, 11, 10, 9].map(BudgetId));
@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_without_a_team_or_a_parent_is_unknown() {
+    fn key_without_team_or_parent_is_unknown() {
         let directory = sample().directory;
         assert!(
             [6, 24, 25]

@@ -1,12 +1,12 @@
-//! Leave to do one thing on the control plane. Every call of `control` takes one, and the only way to one is through the
-//! table in `role`, so that no change can be reached unauthorised.
+//! Authorization proofs: every operation of `control` takes a `Grant` for its action, and a grant can only be created through the
+//! table in `role`, so no operation is reachable without authorization.
 
 use std::marker::PhantomData;
 
 use crate::auth::role::{Actor, Permit};
 use crate::domain::api_error::{ApiError, ErrorCode};
 
-/// That an actor may do `P`.
+/// Proof that an actor is authorized for action `P`.
 #[derive(Clone, Debug)]
 pub struct Grant<P> {
     actor: Actor,
@@ -14,7 +14,7 @@ pub struct Grant<P> {
 }
 
 impl<P: Permit> Grant<P> {
-    /// `Grant::for_actor(&actor, may::ChangeTeams)`; 403 where the actor's role does not carry the action.
+    /// Authorizes an actor, as in `Grant::for_actor(&actor, may::ChangeTeams)`; 403 if its role lacks the action.
     pub fn for_actor(actor: &Actor, _action: P) -> Result<Grant<P>, ApiError> {
         if actor.role().may(P::ACTION) {
             return Ok(Grant {
@@ -25,7 +25,7 @@ impl<P: Permit> Grant<P> {
         Err(ApiError::new(
             ErrorCode::PermissionDenied,
             format!(
-                "{actor} has the role {}, which does not carry {}; ask an owner",
+                "permission denied: {actor} has the role {}, which lacks {}; ask an owner",
                 actor.role().as_str(),
                 P::ACTION.as_str()
             ),

@@ -1,5 +1,5 @@
-//! Who is calling: answers with the caller or the actor behind a presented key, from the directory in memory. Never asks
-//! the store, never says more about a key than its last four letters.
+//! Authentication: resolves a presented key to its caller or actor, from the directory in memory. Never reads the store and never
+//! reveals more of a key than its last four characters.
 
 pub mod bearer;
 pub mod directory;
@@ -14,75 +14,75 @@ use crate::auth::role::Actor;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::tenant::VirtualKey;
 
-/// The caller of a model, or 401, or 403 for a key that administers.
+/// Authenticates a model caller; 401 for an invalid key, 403 for an administrative key.
 pub fn authenticate(
     directory: &Directory,
     credential: Option<&str>,
     now_ms: u64,
 ) -> Result<Arc<Caller>, ApiError> {
-    let text = presented(credential)?;
+    let text = require(credential)?;
     let hash = key::hash(text);
     let Some(caller) = directory.caller(&hash) else {
         return Err(match directory.admin(&hash) {
             Some(_) => ApiError::new(
                 ErrorCode::PermissionDenied,
                 format!(
-                    "the key {} is administrative, and administrative keys cannot call models; use a virtual key",
+                    "the key {} is an administrative key and cannot call models; use a virtual key",
                     hint(text)
                 ),
             ),
-            None => not_known(text),
+            None => unknown_key(text),
         });
     };
     for key in caller.keys() {
-        still_valid(key, &caller.key, text, now_ms)?;
+        check_valid(key, &caller.key, text, now_ms)?;
     }
     Ok(caller.clone())
 }
 
-/// A key lives no longer than the keys above it.
-fn still_valid(
+/// Rejects a disabled or expired key; `key` is the presented key or one of its ancestors.
+fn check_valid(
     key: &VirtualKey,
     presented: &VirtualKey,
     text: &str,
     now_ms: u64,
 ) -> Result<(), ApiError> {
-    let whose = if key.id == presented.id {
+    let owner = if key.id == presented.id {
         String::new()
     } else {
         format!("{} above the key ", key.id)
     };
     if key.disabled {
-        return Err(disabled(text, &whose));
+        return Err(disabled(text, &owner));
     }
     let Some(expires_ms) = key.expires_ms.filter(|expires_ms| *expires_ms <= now_ms) else {
         return Ok(());
     };
-    let ago = roughly(now_ms.saturating_sub(expires_ms));
+    let ago = approximate_duration(now_ms.saturating_sub(expires_ms));
     let message = format!(
-        "the key {whose}{} expired {ago} ago; ask your administrator for a new one",
+        "the key {owner}{} expired {ago} ago; ask your administrator for a new one",
         hint(text)
     );
     Err(ApiError::new(ErrorCode::KeyExpired, message))
 }
 
-/// The actor behind an administrative key, or 401, or 403 for a key that calls models.
+/// Authenticates an administrative key; 401 for an invalid key, 403 for a virtual key.
 pub fn authenticate_admin(
     directory: &Directory,
     credential: Option<&str>,
 ) -> Result<Actor, ApiError> {
-    let text = presented(credential)?;
+    let text = require(credential)?;
     let hash = key::hash(text);
     let Some(admin) = directory.admin(&hash) else {
         return Err(match directory.caller(&hash) {
             Some(_) => ApiError::new(
                 ErrorCode::PermissionDenied,
                 format!(
-                    "the key {} is a virtual key, and virtual keys cannot administer; use an administrative key",
+                    "the key {} is a virtual key and cannot administer; use an administrative key",
                     hint(text)
                 ),
             ),
-            None => not_known(text),
+            None => unknown_key(text),
         });
     };
     if admin.disabled {
@@ -94,34 +94,34 @@ pub fn authenticate_admin(
     })
 }
 
-/// The caller whose key is presented, whether it may call or not.
+/// Caller of a presented key, even if it is disabled or expired.
 pub fn find_caller(directory: &Directory, credential: Option<&str>) -> Option<Arc<Caller>> {
     directory.caller(&key::hash(credential?)).cloned()
 }
 
-fn presented(credential: Option<&str>) -> Result<&str, ApiError> {
+fn require(credential: Option<&str>) -> Result<&str, ApiError> {
     credential.ok_or_else(|| {
         ApiError::new(
             ErrorCode::Authentication,
-            "no key was presented; send `Authorization: Bearer sk-gk-…` (`x-api-key` and `api-key` are accepted too)",
+            "missing API key; send `Authorization: Bearer sk-gk-…` (`x-api-key` and `api-key` are accepted too)",
         )
     })
 }
 
-fn not_known(text: &str) -> ApiError {
+fn unknown_key(text: &str) -> ApiError {
     let message = if key::has_valid_checksum(text) {
         format!(
-            "the key {} is not known here; it belongs to another gateway or was never stored",
+            "unknown key {}; it belongs to another gateway or was never stored",
             hint(text)
         )
     } else if text.starts_with(key::PREFIX) {
         format!(
-            "the key {} is mistyped or cut off: its checksum is wrong; copy it again, whole",
+            "invalid key {}: checksum mismatch; copy the complete key again",
             hint(text)
         )
     } else {
         format!(
-            "the key {} is not a key of this gateway, those begin with `{}`; ask your administrator for one",
+            "invalid key {}: keys of this gateway begin with `{}`; ask your administrator for one",
             hint(text),
             key::PREFIX
         )
@@ -129,15 +129,15 @@ fn not_known(text: &str) -> ApiError {
     ApiError::new(ErrorCode::Authentication, message)
 }
 
-fn disabled(text: &str, whose: &str) -> ApiError {
+fn disabled(text: &str, owner: &str) -> ApiError {
     let message = format!(
-        "the key {whose}{} is disabled; ask your administrator to enable it",
+        "the key {owner}{} is disabled; ask your administrator to enable it",
         hint(text)
     );
     ApiError::new(ErrorCode::Authentication, message)
 }
 
-/// The last four letters, where the text is long enough that they give nothing away and plain enough to be printed.
+/// The last four characters if the text is long enough to stay secret and they are printable; else a placeholder.
 fn hint(text: &str) -> String {
     match text.len().checked_sub(4).and_then(|at| text.get(at..)) {
         Some(last) if text.len() >= 20 && last.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
@@ -147,7 +147,7 @@ fn hint(text: &str) -> String {
     }
 }
 
-fn roughly(elapsed_ms: u64) -> String {
+fn approximate_duration(elapsed_ms: u64) -> String {
     let minutes = elapsed_ms / 60_000;
     let (count, unit) = match minutes {
         0 => return "less than a minute".to_owned(),
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_virtual_key_is_its_caller() {
+    fn virtual_key_resolves_to_its_caller() {
         let sample = sample();
         let caller = authenticate(&sample.directory, Some(sample.virtual_key.expose()), NOW_MS)
             .expect("a caller");
@@ -182,30 +182,27 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_live_key_is_401_and_named_by_its_hint_only() {
+    fn invalid_key_returns_401_and_shows_only_its_hint() {
         let sample = sample();
         let known = sample.virtual_key.expose();
         let mistyped = known.replace("sk-gk-ci-", "sk-gk-cj-");
         let stranger = key::generate("ci").expect("randomness").secret;
         for (text, says) in [
             (mistyped.as_str(), "checksum"),
-            (stranger.expose(), "not known"),
-            ("sk-proj-AAAABBBBCCCCDDDDEEEE", "not a key of this gateway"),
+            (stranger.expose(), "unknown key"),
+            ("sk-proj-AAAABBBBCCCCDDDDEEEE", "keys of this gateway begin"),
             (sample.disabled_key.expose(), "disabled"),
         ] {
-            let problem = refusal(&sample, text);
-            assert_eq!(problem.code, ErrorCode::Authentication, "{problem}");
-            assert!(problem.message.contains(says), "{problem}");
+            let error = refusal(&sample, text);
+            assert_eq!(error.code, ErrorCode::Authentication, "{error}");
+            assert!(error.message.contains(says), "{error}");
             assert!(
-                problem
+                error
                     .message
                     .contains(&format!("…{}", &text[text.len() - 4..])),
-                "{problem}"
+                "{error}"
             );
-            assert!(
-                !problem.message.contains(&text[text.len() - 8..]),
-                "{problem}"
-            );
+            assert!(!error.message.contains(&text[text.len() - 8..]), "{error}");
         }
         let short = refusal(&sample, "hunter2");
         assert!(!short.message.contains("ter2"), "{short}");
@@ -218,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_dead_from_the_instant_it_expires() {
+    fn key_is_rejected_from_its_expiry_on() {
         let sample = sample();
         let text = Some(sample.expiring_key.expose());
         assert!(authenticate(&sample.directory, text, sample.expires_ms - 1).is_ok());
@@ -227,55 +224,48 @@ mod tests {
             (60_000, "1 minute ago"),
             (172_800_000, "2 days ago"),
         ] {
-            let problem = authenticate(&sample.directory, text, sample.expires_ms + now_ms)
+            let error = authenticate(&sample.directory, text, sample.expires_ms + now_ms)
                 .expect_err("expired");
-            assert_eq!(problem.code, ErrorCode::KeyExpired);
-            assert!(problem.message.contains(says), "{problem}");
+            assert_eq!(error.code, ErrorCode::KeyExpired);
+            assert!(error.message.contains(says), "{error}");
         }
     }
 
     #[test]
-    fn a_child_is_dead_when_a_key_above_it_is() {
+    fn child_key_is_rejected_with_a_disabled_or_expired_ancestor() {
         let sample = sample();
         let [of_live, of_disabled, of_expiring] = sample.children.each_ref().map(Secret::expose);
         assert!(authenticate(&sample.directory, Some(of_live), NOW_MS).is_ok());
-        let problem = refusal(&sample, of_disabled);
-        assert_eq!(problem.code, ErrorCode::Authentication);
-        assert!(
-            problem.message.contains("key_4 above the key …"),
-            "{problem}"
-        );
+        let error = refusal(&sample, of_disabled);
+        assert_eq!(error.code, ErrorCode::Authentication);
+        assert!(error.message.contains("key_4 above the key …"), "{error}");
         assert!(authenticate(&sample.directory, Some(of_expiring), sample.expires_ms - 1).is_ok());
-        let problem = authenticate(&sample.directory, Some(of_expiring), sample.expires_ms)
+        let error = authenticate(&sample.directory, Some(of_expiring), sample.expires_ms)
             .expect_err("expired");
-        assert_eq!(problem.code, ErrorCode::KeyExpired);
-        assert!(
-            problem.message.contains("key_5 above the key …"),
-            "{problem}"
-        );
+        assert_eq!(error.code, ErrorCode::KeyExpired);
+        assert!(error.message.contains("key_5 above the key …"), "{error}");
     }
 
     #[test]
-    fn neither_kind_of_key_does_the_work_of_the_other() {
+    fn virtual_and_admin_keys_are_not_interchangeable() {
         let sample = sample();
         assert_eq!(
             refusal(&sample, sample.admin_key.expose()).code,
             ErrorCode::PermissionDenied
         );
-        let problem = authenticate_admin(&sample.directory, Some(sample.virtual_key.expose()))
+        let error = authenticate_admin(&sample.directory, Some(sample.virtual_key.expose()))
             .expect_err("refused");
-        assert_eq!(problem.code, ErrorCode::PermissionDenied);
+        assert_eq!(error.code, ErrorCode::PermissionDenied);
         let actor = authenticate_admin(&sample.directory, Some(sample.admin_key.expose()))
             .expect("an actor");
         assert!(matches!(actor, Actor::AdminKey { ref name, .. } if name == "first"));
-        let problem =
-            authenticate_admin(&sample.directory, Some(sample.disabled_admin_key.expose()))
-                .expect_err("refused");
-        assert_eq!(problem.code, ErrorCode::Authentication);
+        let error = authenticate_admin(&sample.directory, Some(sample.disabled_admin_key.expose()))
+            .expect_err("refused");
+        assert_eq!(error.code, ErrorCode::Authentication);
     }
 
     #[test]
-    fn a_text_of_any_letters_is_refused_without_a_panic() {
+    fn arbitrary_text_is_rejected_without_panic() {
         let sample = sample();
         for text in [
             "",

@@ -1,10 +1,10 @@
-//! Which role may do what: the one table of the control plane. Never asks who somebody is beyond his role.
+//! Authorization table of the control plane: the roles that may perform each action. Authorization depends on the role alone.
 
 use std::fmt;
 
 use crate::domain::id::AdminKeyId;
 
-/// Who acts on the control plane, as the audit log will name him.
+/// Actor of a control-plane operation, as recorded in the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {
     /// the peer of the local admin socket
@@ -15,12 +15,12 @@ pub enum Actor {
         id: AdminKeyId,
         name: String,
     },
-    /// the program itself: started by a person (`init`, `demo`), or of its own accord
+    /// the gateway process itself, as in `init`, `demo` or a background task
     Process,
 }
 
 impl Actor {
-    /// All three doors that are open now lead to the instance's owner.
+    /// Role of the actor; currently every actor is an owner.
     pub fn role(&self) -> Role {
         match self {
             Actor::Local { .. } | Actor::AdminKey { .. } | Actor::Process => Role::Owner,
@@ -28,7 +28,7 @@ impl Actor {
     }
 }
 
-/// The form that audit events keep: never a name, because names change.
+/// Stored form in audit events: never a name, because names change.
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -39,9 +39,10 @@ impl fmt::Display for Actor {
     }
 }
 
+/// Role of an actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// of the whole instance
+    /// owner of the instance
     Owner,
 }
 
@@ -57,10 +58,10 @@ impl Role {
     }
 }
 
-/// One line per action: what it is called, who may do it. Each action is a type too, for `Grant`.
+/// One line per action: name and permitted roles. Each action is also a type, for `Grant`.
 macro_rules! table {
-    ($($(#[$doc:meta])* $action:ident, $word:literal, [$($role:ident),*];)*) => {
-        /// Something that can be done on the control plane.
+    ($($(#[$doc:meta])* $action:ident, $name:literal, [$($role:ident),*];)*) => {
+        /// Action of the control plane.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Action {
             $($(#[$doc])* $action,)*
@@ -71,7 +72,7 @@ macro_rules! table {
 
             pub fn as_str(self) -> &'static str {
                 match self {
-                    $(Action::$action => $word,)*
+                    $(Action::$action => $name,)*
                 }
             }
 
@@ -82,7 +83,7 @@ macro_rules! table {
             }
         }
 
-        /// The actions as types: `Grant<ChangeTeams>` is leave to change teams and nothing else.
+        /// The actions as types: `Grant<ChangeTeams>` permits changing teams and nothing else.
         pub mod may {
             use super::{Action, Permit};
             $(
@@ -100,21 +101,21 @@ macro_rules! table {
 table! {
     /// set up an empty instance
     SetUp, "instance.set_up", [Owner];
-    /// see organizations, teams, keys and their budgets; check a key
+    /// view organizations, teams, keys and their budgets; check a key
     ReadTenants, "tenants.read", [Owner];
     ChangeOrganizations, "organizations.change", [Owner];
     ChangeTeams, "teams.change", [Owner];
     /// virtual keys
     ChangeKeys, "keys.change", [Owner];
     ChangeAdminKeys, "admin_keys.change", [Owner];
-    /// usage and requests of everybody
+    /// usage and requests of all tenants
     ReadUsage, "usage.read", [Owner];
-    /// see orphans, verify the books
+    /// view orphans, verify the books
     ReadLedger, "ledger.read", [Owner];
     CorrectLedger, "ledger.correct", [Owner];
-    /// throw away what is kept of models' thoughts
+    /// purge the stored reasoning
     PurgeMemory, "reasoning_memory.purge", [Owner];
-    /// see adopted time and the wall clock
+    /// view adopted time and the wall clock
     ReadClock, "clock.read", [Owner];
     /// adopt the wall clock as it is
     AcceptClock, "clock.accept", [Owner];
@@ -130,20 +131,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_owner_may_do_everything() {
+    fn owner_may_perform_every_action() {
         assert!(Action::ALL.iter().all(|action| Role::Owner.may(*action)));
     }
 
     #[test]
-    fn actors_are_named_for_the_audit_log() {
+    fn actor_display_is_the_audit_log_form() {
         let key = Actor::AdminKey {
             id: AdminKeyId(3),
             name: "ops".into(),
         };
-        let named: Vec<String> = [Actor::Local { uid: 1000 }, key, Actor::Process]
+        let names: Vec<String> = [Actor::Local { uid: 1000 }, key, Actor::Process]
             .iter()
             .map(Actor::to_string)
             .collect();
-        assert_eq!(named, ["local:uid=1000", "admin:adm_3", "process"]);
+        assert_eq!(names, ["local:uid=1000", "admin:adm_3", "process"]);
     }
 }

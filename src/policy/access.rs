@@ -1,16 +1,17 @@
-//! Whether a key may call a model: its team's patterns, its own and those of every key above it must mean it. Pure; knows nothing of what is
-//! configured, so that a refusal never tells which models exist.
+//! Model access: a key may call a model only if the patterns of its team, of the key and of every ancestor key match it. Pure;
+//! it does not know the configuration, so a refusal never reveals which models exist.
 
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::pattern::Pattern;
 use crate::domain::tenant::{Team, VirtualKey};
 
-/// So many patterns, and so many letters of the name asked for, are shown in a refusal.
-const PATTERNS_SHOWN: usize = 8;
-const NAME_CHARS_SHOWN: usize = 128;
+/// Maximum number of patterns in a refusal message.
+const SHOWN_PATTERNS_MAX: usize = 8;
+/// Maximum length of the model name in a refusal message, in characters.
+const SHOWN_NAME_CHARS_MAX: usize = 128;
 
-/// `keys` are the caller's and those above it; `asked` is the name in the request; `provider` and `model` are the deployment
-/// that it resolved to.
+/// Refuses a model that the team or a key does not allow. `keys` contains the caller's key and its ancestors; `asked` is the
+/// requested name; `provider` and `model` identify its deployment.
 pub fn check_model_allowed<'k>(
     team: &Team,
     mut keys: impl Iterator<Item = &'k VirtualKey>,
@@ -18,26 +19,26 @@ pub fn check_model_allowed<'k>(
     provider: &str,
     model: &str,
 ) -> Result<(), ApiError> {
-    let (restricting, name, patterns) = if !mean(&team.models, asked, provider, model) {
+    let (restricting, name, patterns) = if !any_matches(&team.models, asked, provider, model) {
         ("team", &team.name, &team.models)
-    } else if let Some(key) = keys.find(|key| !mean(&key.models, asked, provider, model)) {
+    } else if let Some(key) = keys.find(|key| !any_matches(&key.models, asked, provider, model)) {
         ("key", &key.name, &key.models)
     } else {
         return Ok(());
     };
-    let asked: String = asked.chars().take(NAME_CHARS_SHOWN).collect();
+    let asked: String = asked.chars().take(SHOWN_NAME_CHARS_MAX).collect();
     Err(ApiError::new(
         ErrorCode::ModelNotAllowed,
         format!(
-            "the model `{asked}` is not allowed here: the {restricting} `{name}` may call {}; ask for one of these, or have an \
-             administrator allow it",
+            "model `{asked}` not allowed: the {restricting} `{name}` may call {}; use one of these or ask an administrator \
+             to allow it",
             list(patterns)
         ),
     )
     .with_param("model"))
 }
 
-/// Whether `model_allowed` would say yes: for lists of models.
+/// Returns true if `check_model_allowed` succeeds; used to filter lists of models.
 pub fn is_model_allowed<'k>(
     team: &Team,
     mut keys: impl Iterator<Item = &'k VirtualKey>,
@@ -45,12 +46,12 @@ pub fn is_model_allowed<'k>(
     provider: &str,
     model: &str,
 ) -> bool {
-    mean(&team.models, asked, provider, model)
-        && keys.all(|key| mean(&key.models, asked, provider, model))
+    any_matches(&team.models, asked, provider, model)
+        && keys.all(|key| any_matches(&key.models, asked, provider, model))
 }
 
-/// No patterns restrict nothing.
-fn mean(patterns: &[Pattern], asked: &str, provider: &str, model: &str) -> bool {
+/// Returns true if a pattern matches or there are no patterns, which means no restriction.
+fn any_matches(patterns: &[Pattern], asked: &str, provider: &str, model: &str) -> bool {
     patterns.is_empty()
         || patterns
             .iter()
@@ -60,10 +61,10 @@ fn mean(patterns: &[Pattern], asked: &str, provider: &str, model: &str) -> bool 
 fn list(patterns: &[Pattern]) -> String {
     let shown: Vec<String> = patterns
         .iter()
-        .take(PATTERNS_SHOWN)
+        .take(SHOWN_PATTERNS_MAX)
         .map(|pattern| format!("`{pattern}`"))
         .collect();
-    match patterns.len().saturating_sub(PATTERNS_SHOWN) {
+    match patterns.len().saturating_sub(SHOWN_PATTERNS_MAX) {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),
     }
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn both_the_team_and_the_key_must_allow_a_model() {
+    fn model_needs_permission_of_team_and_key() {
         for (team, key, expected) in [
             (&[][..], &[][..], true),
             (&["gpt-5-*"], &[], true),
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_may_call_what_every_key_above_it_may() {
+    fn child_key_needs_permission_of_every_ancestor() {
         let (team, parent) = tenants(&[], &["gpt-5-*"]);
         let (_, child) = tenants(&[], &["*"]);
         let allowed = |model| {
@@ -153,13 +154,13 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_names_the_model_who_restricts_and_what_is_allowed() {
+    fn refusal_names_model_restricting_tenant_and_allowed_models() {
         let (team, key) = tenants(&["gpt-5-mini", "claude-haiku-*"], &[]);
-        let problem =
+        let error =
             check_model_allowed(&team, std::iter::once(&key), "gpt-5.1", "openai", "gpt-5.1")
                 .expect_err("refused");
         assert_eq!(
-            (problem.code, problem.param.as_deref()),
+            (error.code, error.param.as_deref()),
             (ErrorCode::ModelNotAllowed, Some("model"))
         );
         for part in [
@@ -167,15 +168,15 @@ mod tests {
             "team `marketing`",
             "`gpt-5-mini`, `claude-haiku-*`",
         ] {
-            assert!(problem.message.contains(part), "{problem}");
+            assert!(error.message.contains(part), "{error}");
         }
     }
 
     #[test]
-    fn a_refusal_is_bounded() {
+    fn refusal_message_length_is_bounded() {
         let many: Vec<String> = (0..64).map(|count| format!("model-{count}")).collect();
         let (team, key) = tenants(&[], &many.iter().map(String::as_str).collect::<Vec<_>>());
-        let problem = check_model_allowed(
+        let error = check_model_allowed(
             &team,
             std::iter::once(&key),
             &"é".repeat(100_000),
@@ -184,9 +185,9 @@ mod tests {
         )
         .expect_err("refused");
         assert!(
-            problem.message.contains("and 56 more") && problem.message.contains("key `campaign`"),
-            "{problem}"
+            error.message.contains("and 56 more") && error.message.contains("key `campaign`"),
+            "{error}"
         );
-        assert!(problem.message.len() < 1_000);
+        assert!(error.message.len() < 1_000);
     }
 }

@@ -1,3 +1,3 @@
-//! Whether a caller may do what it asks: pure checks, one file each. They read what they are given and change nothing.
+//! Policy checks of a call: pure functions of their arguments, one file per policy. They change nothing.
 
 pub mod access;

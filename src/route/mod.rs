@@ -1,4 +1,4 @@
-//! Where a call goes: the name that a client asked for in, the deployment that serves it out.
+//! Routing: resolves the model name of a request to the deployment that serves it.
 
 pub mod table;
 

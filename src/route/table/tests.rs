@@ -1,0 +1,249 @@
+//! Tests of the route table: bare, qualified, dated, aliased and ambiguous names, and error messages.
+
+use super::*;
+use crate::provider;
+
+fn provider(name: &str, preset: &str, price: PriceSetting, models: &[&str]) -> Arc<Provider> {
+    Arc::new(Provider {
+        name: name.to_owned(),
+        preset: provider::find(preset).expect(preset),
+        base_url: "http://127.0.0.1:1".to_owned(),
+        api_key: None,
+        signer: None,
+        price,
+        models: models.iter().map(|model| (*model).to_owned()).collect(),
+        request_ceiling: None,
+        priced_as: Default::default(),
+        api_version: None,
+        unsupported: Default::default(),
+        on_disconnect: provider::OnDisconnect::Abort,
+    })
+}
+
+fn table(providers: &[Arc<Provider>]) -> RouteTable {
+    RouteTable::new(providers, Arc::new(Sheet::embedded()))
+}
+
+fn openai() -> Arc<Provider> {
+    provider("openai", "openai", PriceSetting::Sheet("openai"), &[])
+}
+
+fn local(models: &[&str]) -> Arc<Provider> {
+    provider("local", "ollama", PriceSetting::Free, models)
+}
+
+fn resolve(table: &RouteTable, asked: &str) -> Result<String, RouteError> {
+    table
+        .resolve(asked)
+        .map(|deployment| deployment.qualified())
+}
+
+#[test]
+fn bare_name_resolves_to_the_only_provider_listing_it() {
+    let table = table(&[openai(), local(&["qwen3:8b"])]);
+    assert_eq!(resolve(&table, "gpt-5.1").as_deref(), Ok("openai/gpt-5.1"));
+    assert_eq!(resolve(&table, "qwen3:8b").as_deref(), Ok("local/qwen3:8b"));
+    assert_eq!(
+        resolve(&table, "gpt-5.1-2026-10-31").as_deref(),
+        Ok("openai/gpt-5.1-2026-10-31")
+    );
+    assert!(
+        matches!(&table.resolve("gpt-5.1-2026-10-31").expect("dated").price, Price::Sheet(row) if row.model == "gpt-5.1")
+    );
+    for unknown in [
+        "claude-haiku-4-5",
+        "",
+        "/",
+        "openai/",
+        "openai/..",
+        "nobody/gpt-5.1",
+        "gpt-9.9-codex",
+    ] {
+        assert_eq!(
+            resolve(&table, unknown),
+            Err(RouteError::Unknown),
+            "{unknown}"
+        );
+    }
+}
+
+#[test]
+fn embedding_model_is_listed_and_priced_by_input() {
+    let table = table(&[openai()]);
+    let small = table.resolve("text-embedding-3-small").expect("listed");
+    assert_eq!(
+        (small.price.mode(), small.price.is_known()),
+        (Some(Mode::Embedding), true)
+    );
+    assert!(
+        table
+            .names()
+            .any(|(name, _)| name == "text-embedding-3-small")
+    );
+}
+
+#[test]
+fn custom_deployment_name_is_priced_as_configured() {
+    let mut azure = Arc::unwrap_or_clone(provider(
+        "azure",
+        "azure",
+        PriceSetting::Sheet("azure"),
+        &["other"],
+    ));
+    azure.priced_as = [("our-chat".to_owned(), "gpt-4.1".to_owned())].into();
+    let table = table(&[Arc::new(azure)]);
+    let ours = table.resolve("our-chat").expect("listed");
+    assert_eq!(
+        (ours.model.as_str(), ours.qualified().as_str()),
+        ("our-chat", "azure/our-chat")
+    );
+    assert!(matches!(&ours.price, Price::Sheet(row) if row.model == "gpt-4.1"));
+    assert!(matches!(
+        table.resolve("other").expect("listed").price,
+        Price::Unknown
+    ));
+}
+
+#[test]
+fn qualified_name_always_resolves() {
+    let table = table(&[openai(), local(&[])]);
+    let price = |asked: &str| table.resolve(asked).expect(asked).price.clone();
+    assert!(matches!(price("openai/gpt-5.1"), Price::Sheet(_)));
+    assert!(
+        matches!(price("openai/gpt-5.1-codex"), Price::Sheet(_)),
+        "a model of an unlisted mode"
+    );
+    assert!(matches!(price("openai/not-yet-known"), Price::Unknown));
+    assert!(matches!(price("local/org/some-model"), Price::Free));
+    assert_eq!(
+        table
+            .resolve("local/org/some-model")
+            .expect("a slash")
+            .model,
+        "org/some-model"
+    );
+}
+
+#[test]
+fn alias_resolves_to_listed_name_and_hides_none() {
+    let table = table(&[openai(), local(&["anthropic/own", "own"])]);
+    assert_eq!(table.resolve_alias("anthropic/gpt-5.1"), "gpt-5.1");
+    for name in [
+        "anthropic/own",
+        "anthropic/unknown",
+        "anthropic/claude-haiku-4-5",
+        "gpt-5.1",
+        "anthropic/",
+    ] {
+        assert_eq!(table.resolve_alias(name), name);
+    }
+}
+
+#[test]
+fn name_listed_by_two_providers_is_ambiguous() {
+    let second = provider("openai-eu", "openai", PriceSetting::Sheet("openai"), &[]);
+    let table = table(&[openai(), second, local(&["gpt-4.1-2099-01-01"])]);
+    let both = |model: &str| vec![format!("openai/{model}"), format!("openai-eu/{model}")];
+    assert_eq!(
+        resolve(&table, "gpt-5.1"),
+        Err(RouteError::Ambiguous(both("gpt-5.1")))
+    );
+    assert_eq!(
+        resolve(&table, "gpt-5.1-2099-01-01"),
+        Err(RouteError::Ambiguous(both("gpt-5.1-2099-01-01"))),
+        "unlisted"
+    );
+    assert!(
+        table
+            .ambiguous()
+            .any(|(name, forms)| name == "gpt-4.1-2099-01-01" && forms.len() == 3),
+        "listed, and by its date"
+    );
+    assert_eq!(
+        resolve(&table, "openai-eu/gpt-5.1").as_deref(),
+        Ok("openai-eu/gpt-5.1")
+    );
+    let names: Vec<&str> = table.names().map(|(name, _)| name).collect();
+    assert!(
+        names.contains(&"openai/gpt-5.1")
+            && names.contains(&"openai-eu/gpt-5.1")
+            && !names.contains(&"gpt-5.1")
+    );
+    assert!(names.is_sorted());
+}
+
+#[test]
+fn bare_name_that_reads_as_qualified_resolves_to_that_provider() {
+    let table = table(&[openai(), local(&["openai/gpt-oss", "meta/llama"])]);
+    assert_eq!(
+        table
+            .resolve("openai/gpt-oss")
+            .expect("a name")
+            .provider
+            .name,
+        "openai"
+    );
+    assert_eq!(
+        resolve(&table, "local/openai/gpt-oss").as_deref(),
+        Ok("local/openai/gpt-oss")
+    );
+    assert_eq!(
+        resolve(&table, "meta/llama").as_deref(),
+        Ok("local/meta/llama")
+    );
+    let names: Vec<&str> = table.names().map(|(name, _)| name).collect();
+    assert!(
+        names.contains(&"local/openai/gpt-oss")
+            && names.contains(&"meta/llama")
+            && !names.contains(&"openai/gpt-oss")
+    );
+    assert!(table.ambiguous().next().is_none());
+}
+
+#[test]
+fn every_listed_name_resolves_to_its_deployment() {
+    let anthropic = provider(
+        "anthropic",
+        "anthropic",
+        PriceSetting::Sheet("anthropic"),
+        &[],
+    );
+    let gateway = provider(
+        "house",
+        "openai_compatible",
+        PriceSetting::Fixed {
+            input: 1,
+            output: 2,
+        },
+        &["gpt-5.1", "house-1"],
+    );
+    let table = table(&[openai(), anthropic, gateway]);
+    assert!(table.names().count() > 80);
+    for (name, deployment) in table.names() {
+        assert!(
+            Arc::ptr_eq(&table.resolve(name).expect(name), deployment),
+            "{name}"
+        );
+    }
+    assert!(
+        table.names().any(|(name, deployment)| name == "house-1"
+            && matches!(deployment.price, Price::Fixed { .. }))
+    );
+}
+
+#[test]
+fn route_error_message_is_short_and_names_the_remedy() {
+    let unknown = RouteError::Unknown.to_api_error(&"é".repeat(100_000));
+    assert_eq!(
+        (unknown.code, unknown.param.as_deref()),
+        (ErrorCode::ModelNotFound, Some("model"))
+    );
+    assert!(unknown.message.len() < 600 && unknown.message.contains("/v1/models"));
+    let ambiguous =
+        RouteError::Ambiguous(vec!["a/m".to_owned(), "b/m".to_owned()]).to_api_error("m");
+    assert_eq!(ambiguous.code.status(), 400);
+    assert_eq!(
+        ambiguous.message,
+        "ambiguous model `m`: several providers list it; use `a/m` or `b/m`"
+    );
+}
