@@ -1,5 +1,5 @@
-//! How many prompts an embeddings request has. Takes the value of `input`, answers a count, or nothing where it is no text, no
-//! tokens and no array of either: what else stands there (an image's address) might be bounded by nothing.
+//! Embeddings: the shallow read of a request, with a count of its prompts, and of a response. Requests and responses have the shape of
+//! chat's. An input that is neither text nor tokens (an image's address) is refused: nothing would bound it.
 
 use std::fmt;
 
@@ -7,8 +7,77 @@ use serde::Deserializer as _;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// A text or one array of tokens is one prompt; an array of texts or of token arrays has one in each place.
-pub(super) fn prompts(input: &str) -> Option<u64> {
+use crate::dialect::chat;
+use crate::dialect::decoded_response::{DecodedResponse, IncompleteResponse};
+use crate::dialect::request::{OutputCap, RequestBody, RequestFields, invalid_field};
+use crate::domain::api_error::ApiError;
+use crate::domain::input_bound::InputBound;
+use crate::domain::usage::{ReportedUsage, Side};
+
+/// An embeddings response has no output tokens, so its cap is zero.
+const NO_OUTPUT: OutputCap = OutputCap {
+    member: "",
+    tokens: 0,
+};
+
+pub(super) fn read_request(body: &RequestBody<'_>) -> Result<RequestFields, ApiError> {
+    let prompts = count_prompts(body)?;
+    Ok(RequestFields {
+        streamed: false,
+        usage_asked: true,
+        output_cap: Some(NO_OUTPUT),
+        output_cap_fields: &[],
+        thinking_budget: None,
+        choices: 1,
+        service_tier: body.service_tier()?,
+        user: body.text("user"),
+        audio_output: false,
+        input: InputBound {
+            text_bytes: body.bytes.len() as u64,
+            prompts,
+            ..InputBound::default()
+        },
+    })
+}
+
+/// Reads a response: vectors are no tokens, so its usage is complete without an output count.
+pub(super) fn decode_unary(body: &[u8]) -> Result<DecodedResponse, IncompleteResponse> {
+    match chat::decode_unary(body) {
+        Ok(response) => Ok(DecodedResponse {
+            report: input_only(response.report),
+            ..response
+        }),
+        Err(IncompleteResponse::Fault { fault, report }) => {
+            Err(IncompleteResponse::fault(fault, input_only(*report)))
+        }
+        Err(incomplete) => Err(incomplete),
+    }
+}
+
+fn input_only(report: ReportedUsage) -> ReportedUsage {
+    match report {
+        ReportedUsage::Partial {
+            usage,
+            missing: Side::Output,
+        } => ReportedUsage::Complete(usage),
+        report => report,
+    }
+}
+
+fn count_prompts(body: &RequestBody<'_>) -> Result<u64, ApiError> {
+    let Some(input) = body.raw("input") else {
+        return Err(invalid_field(
+            "input",
+            "is missing; send a text, or an array of texts",
+        ));
+    };
+    prompts(input).ok_or_else(|| {
+        invalid_field("input", "is neither a text, nor tokens, nor an array of either; send a text, or an array of texts")
+    })
+}
+
+/// A text or an array of tokens is one prompt; an array of texts or of token arrays has one per element.
+fn prompts(input: &str) -> Option<u64> {
     match input.as_bytes().first()? {
         b'"' => Some(1),
         b'[' => serde_json::Deserializer::from_str(input)
@@ -45,7 +114,7 @@ impl<'de> Visitor<'de> for Prompts {
     }
 }
 
-/// Whole numbers and what separates them.
+/// Whole numbers and separators.
 fn are_tokens(json: &[u8]) -> bool {
     !json.is_empty()
         && json
@@ -58,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prompts_are_counted_and_what_is_none_is_refused() {
+    fn prompts_are_counted_and_other_inputs_are_refused() {
         for (input, expected) in [
             (r#""hello""#, Some(1)),
             (r#""""#, Some(1)),

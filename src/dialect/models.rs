@@ -1,12 +1,12 @@
-//! The list of models in both shapes: OpenAI's whole, Anthropic's by pages. Takes entries in the order in which they
-//! are to be shown; must never leave out `lifecycle`, without which Anthropic's SDK 2 refuses the list.
+//! List of models in two shapes: OpenAI's complete list, Anthropic's pages. Keeps the order of its entries; must never omit
+//! `lifecycle`, without which Anthropic's SDK 2 rejects the list.
 
 use serde::Serialize;
 
-use crate::dialect::answer::written;
-use crate::dialect::{Dialect, ErrorFormat};
+use crate::dialect::name::Dialect;
+use crate::dialect::wire::json::to_json;
 
-/// One model that the caller may use.
+/// A model that the caller may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelEntry {
     pub id: String,
@@ -15,11 +15,11 @@ pub struct ModelEntry {
     pub owned_by: String,
 }
 
-/// What a name begins with that Claude Code's picker is to show: it passes over all others.
+/// Prefixes of the names that Claude Code's picker shows.
 const PICKED: [&str; 2] = ["claude", "anthropic"];
 const ALIAS: &str = "anthropic/";
 
-/// The alias under which the picker shows a model; `None` for a name that it shows as it is.
+/// Alias under which the picker shows a model; `None` for a name that it shows unchanged.
 pub fn picker_alias(name: &str) -> Option<String> {
     let is_picked = PICKED.iter().any(|begin| {
         name.get(..begin.len())
@@ -28,18 +28,18 @@ pub fn picker_alias(name: &str) -> Option<String> {
     (!is_picked).then(|| format!("{ALIAS}{name}"))
 }
 
-/// The name behind such an alias, if it can be one.
+/// The name behind a picker alias, if it is one.
 pub fn behind_alias(asked: &str) -> Option<&str> {
     asked
         .strip_prefix(ALIAS)
         .filter(|name| picker_alias(name).is_some())
 }
 
-/// The part of the list that was asked for.
+/// Requested part of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ModelPage<'q> {
     pub limit: usize,
-    /// entries behind this one
+    /// entries after this one
     pub after_id: Option<&'q str>,
     /// the last entries before this one
     pub before_id: Option<&'q str>,
@@ -90,17 +90,17 @@ struct AnthropicModel<'e> {
 
 /// All models in OpenAI's shape.
 pub fn models_list(entries: &[ModelEntry]) -> String {
-    written(&OpenAiList {
+    to_json(&OpenAiList {
         object: "list",
         data: entries.iter().map(openai).collect(),
     })
 }
 
-/// One model, in the shape that was asked for.
+/// One model in the shape of the client's dialect.
 pub fn model_object(entry: &ModelEntry, dialect: Dialect) -> String {
-    match dialect.error_format() {
-        ErrorFormat::OpenAi => written(&openai(entry)),
-        ErrorFormat::Anthropic => written(&anthropic(entry)),
+    match dialect {
+        Dialect::Messages => to_json(&anthropic(entry)),
+        _ => to_json(&openai(entry)),
     }
 }
 
@@ -113,7 +113,7 @@ fn openai(entry: &ModelEntry) -> OpenAiModel<'_> {
     }
 }
 
-/// One page in Anthropic's shape. Behind or before a model that is not there stands nothing.
+/// One page in Anthropic's shape; empty after or before an unknown model.
 pub fn models_page(entries: &[ModelEntry], page: ModelPage<'_>) -> String {
     let position = |id: &str| entries.iter().position(|entry| entry.id == id);
     let (shown, has_more) = match (page.after_id, page.before_id) {
@@ -131,7 +131,7 @@ pub fn models_page(entries: &[ModelEntry], page: ModelPage<'_>) -> String {
             (&behind[..count], count < behind.len())
         }
     };
-    written(&AnthropicList {
+    to_json(&AnthropicList {
         has_more,
         first_id: shown.first().map(|entry| entry.id.as_str()),
         last_id: shown.last().map(|entry| entry.id.as_str()),
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn openai_gets_one_list() {
+    fn openai_list_has_all_models() {
         assert_eq!(
             models_list(&entries(&["a"])),
             r#"{"object":"list","data":[{"id":"a","object":"model","created":1767225600,"owned_by":"openai"}]}"#
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn anthropic_gets_a_page() {
+    fn anthropic_page_has_its_shape() {
         assert_eq!(
             models_page(&entries(&["a"]), ModelPage::default()),
             concat!(
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn b08_pages_walk_over_all_models_both_ways() {
+    fn b08_pages_cover_all_models_in_both_directions() {
         let entries = entries(&["a", "b", "c"]);
         let end = |page: ModelPage<'_>| {
             models_page(&entries, page)

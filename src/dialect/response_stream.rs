@@ -1,70 +1,104 @@
-//! The passage of one answer from upstream to client: alike bytes with a tee reading along, or a translation. Takes what the
-//! upstream sends in any pieces, gives back what the client is to see and what it is for the relay.
+//! One response on its way from upstream to client, passed through with a tap or translated event by event. Takes the upstream's bytes
+//! in any pieces; returns what the client receives and its kind for the relay. Each event is parsed once. Must never end the client's
+//! response before the upstream ended its own.
 
 use bytes::Bytes;
 
-use crate::conversation::RetainedReasoning;
-use crate::dialect::output::DeliveredText;
-use crate::dialect::tee::{EventKind, PassthroughTap};
-use crate::dialect::translate::Translation;
-use crate::dialect::unary::{DecodedResponse, IncompleteResponse, decode_unary};
+use crate::conversation::{BlockKind, OutputEvent, ResponseBuilder, RetainedReasoning, ToolNames};
+use crate::dialect::codec::{ResponseDecoder, ResponseEncoder, ResponseMeta, StreamState};
+use crate::dialect::decoded_response::{DecodedResponse, IncompleteResponse};
+use crate::dialect::embeddings;
+use crate::dialect::error::UpstreamError;
+use crate::dialect::name::{Dialect, Operation};
+use crate::dialect::request::Request;
+use crate::dialect::tap::{EventKind, PassthroughTap};
+use crate::dialect::text_counter::DeliveredText;
 use crate::dialect::wire::framing::{BadFrame, Frames, Framing};
-use crate::dialect::{Dialect, error_event};
+use crate::dialect::wire::sse::{Fields, parse};
 use crate::domain::api_error::ApiError;
 use crate::domain::usage::{ReportedUsage, Usage};
 
-/// One answer on its way.
+/// One response, stream or unary.
 pub struct ResponseStream {
     frames: Frames,
-    way: StreamMode,
-    /// the upstream's terminal event, to be passed on once the cost is booked
-    terminal: Bytes,
+    client: Dialect,
+    mode: StreamMode,
 }
 
 enum StreamMode {
     Passthrough {
-        dialect: Dialect,
-        tee: PassthroughTap,
+        operation: Operation,
+        tap: Box<dyn PassthroughTap>,
+        /// the upstream's terminal event, withheld until the cost is settled
+        terminal: Bytes,
     },
-    Translated(Box<Translation>),
+    Translated(Box<TranslatedResponse>),
 }
 
-/// One event of the upstream: what it is, and what the client sees of it (nothing yet of a terminal one).
+/// One event of the upstream: its kind, and the bytes for the client, which are empty for a terminal event.
 pub struct ForwardedEvent {
     pub kind: EventKind,
     pub bytes: Bytes,
 }
 
+impl ForwardedEvent {
+    fn without_bytes(kind: EventKind) -> ForwardedEvent {
+        ForwardedEvent {
+            kind,
+            bytes: Bytes::new(),
+        }
+    }
+}
+
 impl ResponseStream {
-    /// Both sides speak alike. `hide_usage_chunk`: the client did not ask for the usage chunk that the gateway asked for.
+    /// Client and upstream speak the same dialect. `hide_usage_chunk`: the client did not ask for the usage chunk that the gateway
+    /// asked for.
     pub fn passthrough(
-        dialect: Dialect,
+        request: &Request,
         framing: Framing,
         hide_usage_chunk: bool,
         event_bytes_max: usize,
     ) -> ResponseStream {
-        let way = StreamMode::Passthrough {
-            dialect,
-            tee: PassthroughTap::new(dialect, hide_usage_chunk),
-        };
         ResponseStream {
             frames: Frames::new(framing, event_bytes_max),
-            way,
-            terminal: Bytes::new(),
+            client: request.dialect,
+            mode: StreamMode::Passthrough {
+                operation: request.operation,
+                tap: request.dialect.client_or_chat().tap(hide_usage_chunk),
+                terminal: Bytes::new(),
+            },
         }
     }
 
+    /// Translates from the upstream's dialect. `names` are the names that the request's tools have upstream. `None` if one of the
+    /// dialects is not translated.
     pub fn translated(
-        translation: Translation,
+        upstream: Dialect,
+        request: &Request,
+        meta: ResponseMeta,
+        names: ToolNames,
         framing: Framing,
         event_bytes_max: usize,
-    ) -> ResponseStream {
-        let way = StreamMode::Translated(Box::new(translation));
-        ResponseStream {
+    ) -> Option<ResponseStream> {
+        let decoder = upstream.upstream()?.decoder(&meta);
+        let encoder = request.dialect.client()?.encoder(request, meta);
+        let builder = if request.streamed {
+            ResponseBuilder::reasoning_only()
+        } else {
+            ResponseBuilder::default()
+        };
+        Some(ResponseStream {
             frames: Frames::new(framing, event_bytes_max),
-            way,
-            terminal: Bytes::new(),
-        }
+            client: request.dialect,
+            mode: StreamMode::Translated(Box::new(TranslatedResponse {
+                decoder,
+                encoder,
+                names,
+                builder,
+                delivered: DeliveredText::default(),
+                events: Vec::new(),
+            })),
+        })
     }
 
     /// Takes the next bytes of the upstream's stream.
@@ -72,166 +106,239 @@ impl ResponseStream {
         self.frames.push(bytes)
     }
 
-    /// The next whole event that has come.
+    /// Next complete event.
     pub fn next_event(&mut self) -> Option<ForwardedEvent> {
         let event = self.frames.next_event()?;
-        Some(self.pass(event))
+        Some(self.forward(&event, &parse(&event)))
     }
 
-    fn pass(&mut self, event: Bytes) -> ForwardedEvent {
-        match &mut self.way {
-            StreamMode::Passthrough { tee, .. } => match tee.read(&event) {
+    fn forward(&mut self, event: &Bytes, fields: &Fields<'_>) -> ForwardedEvent {
+        match &mut self.mode {
+            StreamMode::Passthrough { tap, terminal, .. } => match tap.read(fields) {
                 EventKind::Terminal => {
-                    self.terminal = event;
-                    ForwardedEvent {
-                        kind: EventKind::Terminal,
-                        bytes: Bytes::new(),
-                    }
+                    terminal.clone_from(event);
+                    ForwardedEvent::without_bytes(EventKind::Terminal)
                 }
-                kind @ (EventKind::Content | EventKind::Head) => {
-                    ForwardedEvent { kind, bytes: event }
-                }
+                kind @ (EventKind::Content | EventKind::Head) => ForwardedEvent {
+                    kind,
+                    bytes: event.clone(),
+                },
                 kind @ (EventKind::Hidden | EventKind::Error(_) | EventKind::Truncated) => {
-                    ForwardedEvent {
-                        kind,
-                        bytes: Bytes::new(),
-                    }
+                    ForwardedEvent::without_bytes(kind)
                 }
             },
-            StreamMode::Translated(translation) => {
-                let mut bytes = Vec::new();
-                let kind = translation.read(&event, &mut bytes);
-                ForwardedEvent {
-                    kind,
-                    bytes: bytes.into(),
-                }
-            }
+            StreamMode::Translated(response) => response.forward(fields),
         }
     }
 
-    /// Reads the next whole event that has come for its usage alone, after a stream failed: nothing of it is for the client.
+    /// Reads the next complete event for its usage only, after the stream has failed.
     pub fn read_trailing_usage(&mut self) -> Option<EventKind> {
         let event = self.frames.next_event()?;
-        Some(match &mut self.way {
-            StreamMode::Passthrough { tee, .. } => tee.read_trailing_usage(&event),
-            StreamMode::Translated(translation) => translation.read_trailing_usage(&event),
+        let fields = parse(&event);
+        Some(match &mut self.mode {
+            StreamMode::Passthrough { tap, .. } => tap.read_trailing_usage(&fields),
+            StreamMode::Translated(response) => response.read_trailing_usage(&fields),
         })
     }
 
-    /// The upstream's body has ended. What it left without an end is told if it makes the answer whole, or is a whole error;
-    /// else nothing: the stream is truncated.
+    /// The upstream's body has ended. An event without its end counts if it completes the response or is a complete error; otherwise the
+    /// stream is truncated and there is no event.
     pub fn ended(&mut self) -> Option<ForwardedEvent> {
-        if let Some(rest) = self.frames.rest() {
-            let is_whole_json =
-                serde_json::from_slice::<serde::de::IgnoredAny>(&crate::dialect::parse(&rest).data)
-                    .is_ok();
-            let passed = self.pass(rest);
-            match passed.kind {
-                EventKind::Terminal => return Some(passed),
-                EventKind::Error(_) if is_whole_json => return Some(passed),
-                EventKind::Content | EventKind::Head if self.is_whole() => {
-                    return Some(ForwardedEvent {
-                        kind: EventKind::Terminal,
-                        ..passed
-                    });
-                }
-                _ => return None,
-            }
+        let Some(rest) = self.frames.rest() else {
+            return self
+                .is_complete()
+                .then(|| ForwardedEvent::without_bytes(EventKind::Terminal));
+        };
+        let fields = parse(&rest);
+        let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&fields.data).is_ok();
+        let event = self.forward(&rest, &fields);
+        match event.kind {
+            EventKind::Terminal => Some(event),
+            EventKind::Error(_) if is_json => Some(event),
+            EventKind::Content | EventKind::Head if self.is_complete() => Some(ForwardedEvent {
+                kind: EventKind::Terminal,
+                ..event
+            }),
+            _ => None,
         }
-        self.is_whole().then(|| ForwardedEvent {
-            kind: EventKind::Terminal,
-            bytes: Bytes::new(),
-        })
     }
 
-    fn is_whole(&self) -> bool {
-        match &self.way {
+    fn is_complete(&self) -> bool {
+        match &self.mode {
             StreamMode::Passthrough { .. } => false,
-            StreamMode::Translated(translation) => translation.is_whole(),
+            StreamMode::Translated(response) => response.decoder.is_complete(),
         }
     }
 
-    /// The end of the client's stream, after the cost is booked: `comment` stands just before the terminal event.
+    /// End of the client's stream, after settlement, with `comment` directly before the terminal event.
     pub fn end(&mut self, usage: &Usage, comment: &[u8]) -> Bytes {
-        let end = match &mut self.way {
-            StreamMode::Passthrough { .. } => std::mem::take(&mut self.terminal),
-            StreamMode::Translated(translation) => translation.end(usage),
+        let (end, at) = match &mut self.mode {
+            StreamMode::Passthrough { terminal, .. } => (std::mem::take(terminal), 0),
+            StreamMode::Translated(response) => {
+                let end = response.end(usage);
+                let at = last_event(&end);
+                (end, at)
+            }
         };
-        let before = match &self.way {
-            StreamMode::Passthrough { .. } => 0,
-            StreamMode::Translated(_) => last_event(&end),
-        };
-        [&end[..before], comment, &end[before..]].concat().into()
+        [&end[..at], comment, &end[at..]].concat().into()
     }
 
-    /// A failure within a stream that has begun, as the client reads it.
-    pub fn failed(&mut self, problem: &ApiError, request_id: &str) -> Bytes {
-        match &mut self.way {
-            StreamMode::Passthrough { dialect, tee } => tee
-                .failed(problem, request_id)
-                .unwrap_or_else(|| error_event(*dialect, problem, request_id)),
-            StreamMode::Translated(translation) => translation.failed(problem, request_id),
+    /// Events that end the client's stream with an error.
+    pub fn error_events(&mut self, error: &ApiError, request_id: &str) -> Bytes {
+        match &mut self.mode {
+            StreamMode::Passthrough { tap, .. } => tap.error_events(error, request_id),
+            StreamMode::Translated(response) => response.encoder.error_events(error, request_id),
         }
     }
 
-    /// Reads a whole answer.
-    pub fn whole(&mut self, body: &[u8]) -> Result<DecodedResponse, IncompleteResponse> {
-        match &mut self.way {
-            StreamMode::Passthrough { dialect, .. } => decode_unary(*dialect, body),
-            StreamMode::Translated(translation) => translation.whole(body),
+    /// Reads a unary response.
+    pub fn decode_unary(&mut self, body: &[u8]) -> Result<DecodedResponse, IncompleteResponse> {
+        match &mut self.mode {
+            StreamMode::Passthrough {
+                operation: Operation::Embeddings,
+                ..
+            } => embeddings::decode_unary(body),
+            StreamMode::Passthrough { .. } => self.client.client_or_chat().decode_unary(body),
+            StreamMode::Translated(response) => response.decode_unary(body),
         }
     }
 
-    /// A whole answer that was read, as the client reads it.
-    pub fn written(&self, body: Bytes, usage: &Usage) -> Bytes {
-        match &self.way {
+    /// The unary response that was read, as the client receives it.
+    pub fn encode_unary(&self, body: Bytes, usage: &Usage) -> Bytes {
+        match &self.mode {
             StreamMode::Passthrough { .. } => body,
-            StreamMode::Translated(translation) => translation.written(usage),
+            StreamMode::Translated(response) => response.encode_unary(usage),
         }
     }
 
     /// The client's dialect.
     pub fn dialect(&self) -> Dialect {
-        match &self.way {
-            StreamMode::Passthrough { dialect, .. } => *dialect,
-            StreamMode::Translated(translation) => translation.client(),
-        }
+        self.client
     }
 
-    /// The usage as it stands.
+    /// Usage so far.
     pub fn report(&self) -> ReportedUsage {
-        match &self.way {
-            StreamMode::Passthrough { tee, .. } => tee.report(),
-            StreamMode::Translated(translation) => translation.report(),
+        match &self.mode {
+            StreamMode::Passthrough { tap, .. } => tap.report(),
+            StreamMode::Translated(response) => response.decoder.report(),
         }
     }
 
-    /// Whether the report's output count is the last word, not to be replaced by an estimate.
+    /// The reported output is final and not to be replaced by an estimate.
     pub fn output_is_final(&self) -> bool {
-        match &self.way {
-            StreamMode::Passthrough { tee, .. } => tee.output_is_final(),
-            StreamMode::Translated(translation) => translation.output_is_final(),
+        match &self.mode {
+            StreamMode::Passthrough { tap, .. } => tap.output_is_final(),
+            StreamMode::Translated(response) => response.decoder.output_is_final(),
         }
     }
 
-    /// All text of the answer so far.
+    /// Text of the response so far.
     pub fn delivered(&self) -> DeliveredText {
-        match &self.way {
-            StreamMode::Passthrough { tee, .. } => tee.delivered(),
-            StreamMode::Translated(translation) => translation.delivered(),
+        match &self.mode {
+            StreamMode::Passthrough { tap, .. } => tap.delivered(),
+            StreamMode::Translated(response) => response.delivered,
         }
     }
 
-    /// What must be remembered for the turns that follow.
+    /// Reasoning that later turns need and the client's dialect cannot carry.
     pub fn retained_reasoning(&self) -> Option<RetainedReasoning> {
-        match &self.way {
-            StreamMode::Passthrough { .. } => None,
-            StreamMode::Translated(translation) => translation.retained_reasoning(),
+        let StreamMode::Translated(response) = &self.mode else {
+            return None;
+        };
+        let mut retained = response.builder.clone().build().retained_reasoning()?;
+        if self.client != Dialect::Chat {
+            // other dialects carry sealed reasoning, but no provider state of calls
+            retained.reasoning.clear();
         }
+        let has_call_state = retained.calls.iter().any(|(_, state)| state.is_some());
+        (!retained.reasoning.is_empty() || has_call_state).then_some(retained)
     }
 }
 
-/// Where the last of several events begins. They are our own: each ends with an empty line, and has no other.
+/// A response during its translation.
+struct TranslatedResponse {
+    decoder: Box<dyn ResponseDecoder>,
+    encoder: Box<dyn ResponseEncoder>,
+    names: ToolNames,
+    builder: ResponseBuilder,
+    delivered: DeliveredText,
+    /// decoded, not yet encoded
+    events: Vec<OutputEvent>,
+}
+
+impl TranslatedResponse {
+    fn forward(&mut self, fields: &Fields<'_>) -> ForwardedEvent {
+        if fields.only_comment {
+            return ForwardedEvent::without_bytes(EventKind::Head);
+        }
+        let state = self.decoder.event(fields, &mut self.events);
+        let mut bytes = Vec::new();
+        let has_content = self.take_events(Some(&mut bytes));
+        ForwardedEvent {
+            kind: kind(state, has_content),
+            bytes: bytes.into(),
+        }
+    }
+
+    fn read_trailing_usage(&mut self, fields: &Fields<'_>) -> EventKind {
+        let state = self.decoder.event(fields, &mut self.events);
+        self.events.clear();
+        kind(state, false)
+    }
+
+    fn end(&mut self, usage: &Usage) -> Bytes {
+        let mut out = Vec::new();
+        self.encoder.end(&self.builder.stop(), usage, &mut out);
+        out.into()
+    }
+
+    fn decode_unary(&mut self, body: &[u8]) -> Result<DecodedResponse, IncompleteResponse> {
+        self.decoder.decode_unary(body, &mut self.events)?;
+        self.take_events(None);
+        Ok(DecodedResponse {
+            report: self.decoder.report(),
+            delivered: self.delivered,
+        })
+    }
+
+    fn encode_unary(&self, usage: &Usage) -> Bytes {
+        let response = self.builder.clone().build();
+        self.encoder.encode_unary(&response, usage).into()
+    }
+
+    /// Counts the decoded events, adds them to the response and encodes them to `out`. Returns `true` if any is content.
+    fn take_events(&mut self, mut out: Option<&mut Vec<u8>>) -> bool {
+        let mut has_content = false;
+        for mut event in self.events.drain(..) {
+            if let OutputEvent::Open {
+                block_kind: BlockKind::Call { name, .. },
+                ..
+            } = &mut event
+                && !self.names.is_empty()
+            {
+                *name = self.names.original(name).to_owned();
+            }
+            has_content |= self.delivered.count_event(&event);
+            self.builder.add(&event);
+            if let Some(out) = &mut out {
+                self.encoder.event(&event, out);
+            }
+        }
+        has_content
+    }
+}
+
+fn kind(state: Result<StreamState, UpstreamError>, has_content: bool) -> EventKind {
+    match state {
+        Err(error) => EventKind::Error(error),
+        Ok(StreamState::End) => EventKind::Terminal,
+        Ok(StreamState::Truncated) => EventKind::Truncated,
+        Ok(StreamState::More) if has_content => EventKind::Content,
+        Ok(StreamState::More) => EventKind::Head,
+    }
+}
+
+/// Start of the last of several events. The gateway wrote them: each ends with an empty line and has no other.
 fn last_event(events: &[u8]) -> usize {
     let before = events.strip_suffix(b"\n\n").unwrap_or(events);
     memchr::memmem::rfind(before, b"\n\n").map_or(0, |end| end + 2)

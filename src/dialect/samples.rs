@@ -1,17 +1,17 @@
-//! Bytes for the tests of this folder: streams and answers as the upstreams send them, and ways to damage them.
+//! Test data for this folder: streams as upstreams send them, damaged copies, and readers of decoded events.
 
 use bytes::Bytes;
 
 use crate::conversation::{
     Content, ContentBlock, OutputEvent, ProviderState, ResponseBuilder, StateSealer,
 };
-use crate::dialect::UpstreamError;
-use crate::dialect::translate::{ResponseDecoder, ResponseMeta, StreamState};
-use crate::dialect::unary::IncompleteResponse;
+use crate::dialect::codec::{ResponseDecoder, ResponseMeta, StreamState};
+use crate::dialect::decoded_response::IncompleteResponse;
+use crate::dialect::error::UpstreamError;
 use crate::dialect::wire::framing::{Frames, Framing};
 use crate::dialect::wire::sse::{Splitter, parse};
 
-/// OpenAI with `include_usage`, cached input and reasoning; 日 in the second piece of content.
+/// OpenAI with `include_usage`, cached input and reasoning; 日 in the second delta of content.
 pub(super) const CHAT_STREAM: &str = concat!(
     "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"gpt-5.1\",\"service_tier\":\"default\",",
     "\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null},\"finish_reason\":null}],\"usage\":null}\n\n",
@@ -50,7 +50,7 @@ pub(super) const MESSAGES_STREAM: &str = concat!(
     "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
 );
 
-/// The events of a stream.
+/// Events of a stream.
 pub(super) fn events(stream: &str) -> Vec<Bytes> {
     events_of(stream.as_bytes())
 }
@@ -63,8 +63,7 @@ pub(super) fn events_of(stream: &[u8]) -> Vec<Bytes> {
     std::iter::from_fn(|| splitter.next_event()).collect()
 }
 
-/// Every prefix of a sample (or an even choice of them), and that many copies with a few bytes changed, taken out or put
-/// in: always the same ones.
+/// Prefixes of a sample (at most about 200), and `count` copies with a few bytes changed, removed or inserted: deterministic.
 pub(super) fn damaged(sample: &[u8], count: usize) -> impl Iterator<Item = Vec<u8>> {
     const PIECES: [&[u8]; 10] = [
         b"\"", b"\\", b"{", b"}", b"[", b",", b"\\ud800", b"-1", b"1e999", b"\xff",
@@ -97,7 +96,7 @@ pub(super) fn damaged(sample: &[u8], count: usize) -> impl Iterator<Item = Vec<u
     prefixes.chain(changed)
 }
 
-/// What a reader makes of a stream: the events, and whether it was whole in the end.
+/// Decoded events of a stream; `true` if it is complete.
 pub(super) fn heard(
     reader: &mut dyn ResponseDecoder,
     framing: Framing,
@@ -114,10 +113,10 @@ pub(super) fn heard(
             Err(fault) => return (events, Err(fault)),
         }
     }
-    (events, Ok(ended || reader.is_whole()))
+    (events, Ok(ended || reader.is_complete()))
 }
 
-/// The answer that events tell, a line per block and one for its end; and that each block is opened and closed once.
+/// The response of events, a line per block and one for its stop. Asserts that each block is opened and closed once.
 pub(super) fn story(events: &[OutputEvent]) -> Vec<String> {
     let mut fold = ResponseBuilder::default();
     let mut open: Vec<u32> = Vec::new();
@@ -172,7 +171,7 @@ pub(super) fn story(events: &[OutputEvent]) -> Vec<String> {
         .collect()
 }
 
-/// The head of an answer to request `req_1`.
+/// Head of a response to request `req_1`.
 pub(super) fn head(model: &str) -> ResponseMeta {
     ResponseMeta {
         request_id: "req_1".into(),
@@ -182,8 +181,7 @@ pub(super) fn head(model: &str) -> ResponseMeta {
     }
 }
 
-/// Reads damaged copies of a stream and of a whole answer with new readers: no bytes make one panic, and no beginning of a whole answer is
-/// one.
+/// Decodes damaged copies of a stream and of a unary response: none panics, and no prefix of the response is a response.
 pub(super) fn survives(
     new: impl Fn() -> Box<dyn ResponseDecoder>,
     framing: Framing,
@@ -193,17 +191,21 @@ pub(super) fn survives(
     for bytes in damaged(stream.as_bytes(), 1_000) {
         let mut reader = new();
         let _ = heard(&mut *reader, framing, &bytes);
-        let _ = (reader.report(), reader.output_is_final(), reader.is_whole());
+        let _ = (
+            reader.report(),
+            reader.output_is_final(),
+            reader.is_complete(),
+        );
     }
     for bytes in damaged(answer.as_bytes(), 1_000) {
         let mut reader = new();
-        let _ = reader.whole(&bytes, &mut Vec::new());
+        let _ = reader.decode_unary(&bytes, &mut Vec::new());
         let _ = (reader.report(), reader.output_is_final());
     }
     let answer = answer.trim_end().as_bytes();
     for end in 0..answer.len() {
-        let read = new().whole(&answer[..end], &mut Vec::new());
-        // these beginnings can be told from nonsense by nobody
+        let read = new().decode_unary(&answer[..end], &mut Vec::new());
+        // such a prefix is not distinguishable from invalid JSON
         let within_a_token =
             std::str::from_utf8(&answer[..end]).is_err() || answer[..end].ends_with(b".");
         assert!(

@@ -1,12 +1,12 @@
-//! JSON Schemas on their way to a vendor that takes most of them: what only names the kind of schema is taken out, the rest stays as
-//! the client wrote it. Must never change what a schema means.
+//! JSON schemas for vendors that accept most of them: removes `$schema`, keeps the rest as the client wrote it. Must never change the
+//! meaning of a schema.
 
 use std::borrow::Cow;
 
 use crate::conversation::{RawJson, raw};
 use crate::dialect::wire::raw_object::RawObject;
 
-/// The member that says which JSON Schema a schema is written in; several vendors refuse what they do not know there.
+/// Version of JSON Schema; several vendors reject unknown ones.
 const KIND: &str = "$schema";
 
 /// The schema without its `$schema`.
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_kind_is_taken_out_and_the_rest_keeps_its_order_and_its_numbers() {
+    fn schema_field_is_removed_and_the_rest_is_unchanged() {
         for (schema, expected) in [
             (r#"{"type":"object"}"#, r#"{"type":"object"}"#),
             (

@@ -20,7 +20,7 @@ use crate::auth;
 use crate::auth::directory::{Caller, DirectoryCell};
 use crate::config::{Config, Limits, Overrun};
 use crate::conversation::StateSealer;
-use crate::dialect::{self, Dialect, Request};
+use crate::dialect::{self, Dialect, Operation, Request};
 use crate::domain::alert::Alert;
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::attribution::{Pseudonyms, Tag};
@@ -45,6 +45,7 @@ use crate::upstream::Client;
 /// A model call as the listener hands it over.
 pub struct Call {
     pub dialect: Dialect,
+    pub operation: Operation,
     pub credential: Option<String>,
     /// the client's headers that `is_forwarded`, names in lower case
     pub headers: Vec<(String, String)>,
@@ -149,6 +150,7 @@ impl Gateway {
         let running = self.inflight.begin()?;
         let Call {
             dialect,
+            operation,
             credential,
             headers,
             tag,
@@ -159,6 +161,7 @@ impl Gateway {
             .map_err(|problem| {
                 let call = UnparsedCall {
                     dialect,
+                    operation,
                     credential: credential.as_deref(),
                     id,
                 };
@@ -166,13 +169,13 @@ impl Gateway {
                     entering.read_what_can_be(tag.as_deref(), &body)
                 })
             })?;
-        let mut entering = RefusalEntry::new(self, id, dialect, caller.clone());
+        let mut entering = RefusalEntry::new(self, id, dialect, operation, caller.clone());
         let tag = tag
             .map(|bytes| Tag::parse(&bytes).ok_or_else(|| entering.refused(invalid_tag())))
             .transpose()?;
         entering.tag.clone_from(&tag);
         let mut request =
-            dialect::read(dialect, body).map_err(|problem| entering.refused(problem))?;
+            dialect::read(dialect, operation, body).map_err(|problem| entering.refused(problem))?;
         self.resolve_alias(&mut request);
         entering.read(&request);
         let deployment = self
@@ -181,7 +184,7 @@ impl Gateway {
         let planned =
             Admission::plan(self, caller, request, deployment, id, tag, client.fetcher()).await;
         let attempt = planned.map_err(|problem| entering.refused(problem))?;
-        if dialect.is_unmetered() {
+        if operation.is_unmetered() {
             return Ok(Box::pin(free::call(attempt, client, &headers, running)).await?);
         }
         let held = attempt
@@ -219,7 +222,7 @@ impl Gateway {
         let Some(caller) = auth::find_caller(&self.directory.load(), call.credential) else {
             return problem;
         };
-        let mut entering = RefusalEntry::new(self, call.id, call.dialect, caller);
+        let mut entering = RefusalEntry::new(self, call.id, call.dialect, call.operation, caller);
         read(&mut entering);
         entering.refused(problem)
     }
@@ -282,6 +285,7 @@ impl Gateway {
     pub fn refuse_call(
         &self,
         dialect: Dialect,
+        operation: Operation,
         credential: Option<&str>,
         problem: ApiError,
     ) -> Reply {
@@ -289,6 +293,7 @@ impl Gateway {
         let problem = self.note_refusal(
             &UnparsedCall {
                 dialect,
+                operation,
                 credential,
                 id,
             },
@@ -348,6 +353,7 @@ impl Gateway {
 /// A call that is refused before it is read.
 struct UnparsedCall<'c> {
     dialect: Dialect,
+    operation: Operation,
     credential: Option<&'c str>,
     id: RequestId,
 }

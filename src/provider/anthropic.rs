@@ -13,7 +13,7 @@ pub(super) static PRESET: Preset = Preset {
     needs_key: true,
     endpoints: &[
         Endpoint::at(Dialect::Messages, "/messages"),
-        Endpoint::at(Dialect::TokenCount, "/messages/count_tokens"),
+        Endpoint::token_count("/messages/count_tokens"),
     ],
     price: PriceRule::Sheet("anthropic"),
     output_cap_member: "max_tokens",

@@ -16,7 +16,7 @@ pub(super) static PRESET: Preset = Preset {
             .with_versioned_path("/openai/deployments/{model}/chat/completions"),
         Endpoint::at(Dialect::Responses, "/openai/v1/responses")
             .with_versioned_path("/openai/responses"),
-        Endpoint::at(Dialect::Embeddings, "/openai/v1/embeddings")
+        Endpoint::embeddings("/openai/v1/embeddings")
             .with_versioned_path("/openai/deployments/{model}/embeddings"),
     ],
     price: PriceRule::Sheet("azure"),

@@ -11,7 +11,7 @@ pub(super) static PRESET: Preset = Preset {
     needs_key: true,
     endpoints: &[
         Endpoint::at(Dialect::Cohere, "/v2/chat"),
-        Endpoint::at(Dialect::Embeddings, "/compatibility/v1/embeddings"),
+        Endpoint::embeddings("/compatibility/v1/embeddings"),
     ],
     price: PriceRule::Sheet("cohere"),
     output_cap_member: "max_tokens",

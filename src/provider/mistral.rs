@@ -15,7 +15,7 @@ pub(super) static PRESET: Preset = Preset {
     needs_key: true,
     endpoints: &[
         Endpoint::at(Dialect::Chat, "/chat/completions").with_compat(&CHAT),
-        Endpoint::at(Dialect::Embeddings, "/embeddings").with_compat(&EMBEDDINGS),
+        Endpoint::embeddings("/embeddings").with_compat(&EMBEDDINGS),
     ],
     price: PriceRule::Sheet("mistral"),
     output_cap_member: "max_tokens",

@@ -20,7 +20,7 @@ mod together;
 pub use bedrock::{AwsKeys, RequestToSign, Signer};
 
 use crate::conversation::Capabilities;
-use crate::dialect::{Dialect, Framing};
+use crate::dialect::{Dialect, Framing, Operation};
 use crate::domain::secret::Secret;
 
 /// Presets that `[providers.NAME]` can name; each has a file of its own.
@@ -81,9 +81,10 @@ pub enum BaseUrl {
     Regional(fn(&str) -> String),
 }
 
-/// Dialect of a vendor and its path.
+/// Operation and dialect of a vendor and their path.
 #[derive(Clone, Copy, Debug)]
 pub struct Endpoint {
+    pub operation: Operation,
     pub dialect: Dialect,
     /// appended to the base URL; `{model}` is the model's name as one path segment
     pub path: &'static str,
@@ -105,6 +106,7 @@ impl Endpoint {
     /// Endpoint of a vendor that supports the dialect without differences.
     const fn at(dialect: Dialect, path: &'static str) -> Endpoint {
         Endpoint {
+            operation: Operation::Conversation,
             dialect,
             path,
             stream_path: None,
@@ -113,6 +115,20 @@ impl Endpoint {
             supports_model: |_| true,
             compat: None,
             wrapper: None,
+        }
+    }
+
+    const fn embeddings(path: &'static str) -> Endpoint {
+        Endpoint {
+            operation: Operation::Embeddings,
+            ..Endpoint::at(Dialect::Chat, path)
+        }
+    }
+
+    const fn token_count(path: &'static str) -> Endpoint {
+        Endpoint {
+            operation: Operation::TokenCount,
+            ..Endpoint::at(Dialect::Messages, path)
         }
     }
 
@@ -242,15 +258,20 @@ pub enum PriceRule {
 impl Preset {
     /// Endpoint for a call in a client dialect: the endpoint of that dialect if it serves the
     /// model, else, for a conversation, the first one that requests can be translated to.
-    pub fn endpoint(&self, client: Dialect, model: &str) -> Option<&'static Endpoint> {
+    pub fn endpoint(
+        &self,
+        operation: Operation,
+        client: Dialect,
+        model: &str,
+    ) -> Option<&'static Endpoint> {
         let endpoints = || {
-            self.endpoints
-                .iter()
-                .filter(|endpoint| (endpoint.supports_model)(model))
+            self.endpoints.iter().filter(|endpoint| {
+                endpoint.operation == operation && (endpoint.supports_model)(model)
+            })
         };
         let own = endpoints().find(|endpoint| endpoint.dialect == client);
         let other = || endpoints().find(|endpoint| endpoint.dialect.can_encode());
-        own.or_else(|| client.is_conversation().then(other).flatten())
+        own.or_else(other)
     }
 }
 
@@ -326,11 +347,11 @@ mod tests {
                 );
             }
         }
-        assert!(openai::PRESET.endpoint(Dialect::TokenCount, "m").is_none());
+        let endpoint =
+            |preset: &Preset, operation| preset.endpoint(operation, Dialect::Messages, "m");
+        assert!(endpoint(&openai::PRESET, Operation::TokenCount).is_none());
         assert_eq!(
-            ollama::PRESET
-                .endpoint(Dialect::Messages, "m")
-                .map(|endpoint| endpoint.path),
+            endpoint(&ollama::PRESET, Operation::Conversation).map(|endpoint| endpoint.path),
             Some("/messages")
         );
     }
@@ -343,7 +364,9 @@ mod tests {
                     continue;
                 };
                 let mut added = vec!["model"];
-                if endpoint.dialect == Dialect::Chat {
+                if endpoint.dialect == Dialect::Chat
+                    && endpoint.operation == Operation::Conversation
+                {
                     added.extend([preset.output_cap_member, "messages", "stream"]);
                     added.extend(preset.stream_usage_opt_in.then_some("stream_options"));
                 }

@@ -16,7 +16,7 @@ pub(super) static PRESET: Preset = Preset {
     endpoints: &[
         Endpoint::at(Dialect::Chat, "/chat/completions").with_compat(&CHAT),
         Endpoint::at(Dialect::Messages, "/messages"),
-        Endpoint::at(Dialect::Embeddings, "/embeddings"),
+        Endpoint::embeddings("/embeddings"),
     ],
     price: PriceRule::Free,
     output_cap_member: "max_tokens",

@@ -14,7 +14,7 @@ pub(super) static PRESET: Preset = Preset {
     needs_key: false,
     endpoints: &[
         Endpoint::at(Dialect::Ollama, "/api/chat").with_framing(Framing::Lines),
-        Endpoint::at(Dialect::Embeddings, "/v1/embeddings"),
+        Endpoint::embeddings("/v1/embeddings"),
     ],
     price: PriceRule::Free,
     output_cap_member: "num_predict",

@@ -13,7 +13,7 @@ pub(super) static PRESET: Preset = Preset {
     endpoints: &[
         Endpoint::at(Dialect::Chat, "/chat/completions"),
         Endpoint::at(Dialect::Responses, "/responses"),
-        Endpoint::at(Dialect::Embeddings, "/embeddings"),
+        Endpoint::embeddings("/embeddings"),
     ],
     price: PriceRule::Sheet("openai"),
     // reasoning models reject `max_tokens`; all current models accept this field

@@ -11,7 +11,7 @@ pub(super) static PRESET: Preset = Preset {
     needs_key: false,
     endpoints: &[
         Endpoint::at(Dialect::Chat, "/chat/completions"),
-        Endpoint::at(Dialect::Embeddings, "/embeddings"),
+        Endpoint::embeddings("/embeddings"),
     ],
     price: PriceRule::Required,
     // the older name: some servers do not know `max_completion_tokens`

@@ -15,7 +15,7 @@ pub(super) static PRESET: Preset = Preset {
     needs_key: true,
     endpoints: &[
         Endpoint::at(Dialect::Chat, "/chat/completions").with_compat(&CHAT),
-        Endpoint::at(Dialect::Embeddings, "/embeddings"),
+        Endpoint::embeddings("/embeddings"),
     ],
     price: PriceRule::Sheet("together"),
     output_cap_member: "max_tokens",

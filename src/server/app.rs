@@ -2,7 +2,7 @@
 
 use actix_web::web::{self, ServiceConfig};
 
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Operation};
 use crate::server::api::{
     clock, keys, ledger, organizations, reasoning_memory, requests, resource, teams, usage,
 };
@@ -10,12 +10,16 @@ use crate::server::{health, inference};
 
 /// Prefixes that SDKs make of a base URL with or without `/v1`.
 const PREFIXES: [&str; 3] = ["/v1", "", "/v1/v1"];
-const INFERENCE: [(&str, Dialect); 5] = [
-    ("/chat/completions", Dialect::Chat),
-    ("/responses", Dialect::Responses),
-    ("/messages", Dialect::Messages),
-    ("/messages/count_tokens", Dialect::TokenCount),
-    ("/embeddings", Dialect::Embeddings),
+const INFERENCE: [(&str, Dialect, Operation); 5] = [
+    ("/chat/completions", Dialect::Chat, Operation::Conversation),
+    ("/responses", Dialect::Responses, Operation::Conversation),
+    ("/messages", Dialect::Messages, Operation::Conversation),
+    (
+        "/messages/count_tokens",
+        Dialect::Messages,
+        Operation::TokenCount,
+    ),
+    ("/embeddings", Dialect::Chat, Operation::Embeddings),
 ];
 
 pub(super) fn routes(app: &mut ServiceConfig) {
@@ -39,8 +43,8 @@ fn operation(app: &mut ServiceConfig) {
 }
 
 fn data_plane(app: &mut ServiceConfig, prefix: &str) {
-    for (path, dialect) in INFERENCE {
-        let infer = move |request, payload| inference::infer(dialect, request, payload);
+    for (path, dialect, operation) in INFERENCE {
+        let infer = move |request, payload| inference::infer(dialect, operation, request, payload);
         app.route(&format!("{prefix}{path}"), web::post().to(infer));
     }
     app.route(

@@ -4,7 +4,7 @@ use actix_web::web::{Path, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 
-use crate::dialect::{self, Dialect, ModelEntry, ModelPage};
+use crate::dialect::{self, Dialect, ModelEntry, ModelPage, Operation};
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::gateway::{self, Call, TAG_HEADER};
 use crate::server::extract::BodyLimits;
@@ -17,19 +17,21 @@ const MODELS_CREATED_S: u64 = 1_767_225_600;
 /// `POST` of a model call in a dialect.
 pub(super) async fn infer(
     dialect: Dialect,
+    operation: Operation,
     request: HttpRequest,
     payload: Payload,
 ) -> HttpResponse {
     let worker = Worker::of(&request);
-    match read_call(worker, dialect, &request, payload).await {
+    match read_call(worker, dialect, operation, &request, payload).await {
         Ok(call) => respond::reply(worker.gateway.handle(&worker.client, call).await),
-        Err(error) => refuse_call(worker, dialect, &request, error),
+        Err(error) => refuse_call(worker, dialect, operation, &request, error),
     }
 }
 
 async fn read_call(
     worker: &Worker,
     dialect: Dialect,
+    operation: Operation,
     request: &HttpRequest,
     payload: Payload,
 ) -> Result<Call, ApiError> {
@@ -55,6 +57,7 @@ async fn read_call(
     let tag = request.headers().get(TAG_HEADER);
     Ok(Call {
         dialect,
+        operation,
         credential,
         headers,
         tag: tag.map(|value| Bytes::copy_from_slice(value.as_bytes())),
@@ -66,6 +69,7 @@ async fn read_call(
 fn refuse_call(
     worker: &Worker,
     dialect: Dialect,
+    operation: Operation,
     request: &HttpRequest,
     error: ApiError,
 ) -> HttpResponse {
@@ -73,7 +77,7 @@ fn refuse_call(
     respond::reply(
         worker
             .gateway
-            .refuse_call(dialect, credential.as_deref(), error),
+            .refuse_call(dialect, operation, credential.as_deref(), error),
     )
 }
 
@@ -177,7 +181,13 @@ pub(super) async fn not_served(request: HttpRequest) -> HttpResponse {
     } else {
         ApiError::new(ErrorCode::NotFound, format!("unknown path {path}"))
     };
-    refuse_call(Worker::of(&request), dialect_of(&path), &request, error)
+    refuse_call(
+        Worker::of(&request),
+        dialect_of(&path),
+        Operation::Conversation,
+        &request,
+        error,
+    )
 }
 
 /// Dialect of an error on this path.

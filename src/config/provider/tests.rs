@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::config::file::ConfigErrors;
 use crate::config::resolve::{Overrides, parse};
 use crate::config::settings::{Config, PriceSetting, Provider};
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Operation};
 
 const KEY: &str = "sk-canary-0123456789";
 
@@ -33,7 +33,9 @@ fn provider(text: &str) -> Result<Provider, ConfigErrors> {
 }
 
 fn chat_url(provider: &Provider, model: &str, streamed: bool) -> String {
-    let endpoint = provider.preset.endpoint(Dialect::Chat, model);
+    let endpoint = provider
+        .preset
+        .endpoint(Operation::Conversation, Dialect::Chat, model);
     provider.url(endpoint.expect("a chat endpoint"), model, streamed)
 }
 

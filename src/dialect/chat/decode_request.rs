@@ -1,4 +1,5 @@
-//! A client's chat request as a neutral ask. What has no place there is named, what would change the answer is refused.
+//! Decoder of a client's chat request. Fields without a position in the canonical model are listed in `dropped`; fields that would
+//! change the answer are refused.
 
 use serde::Deserialize;
 
@@ -7,12 +8,12 @@ use crate::conversation::{
     ReasoningBlock, ReasoningOptions, Role, Source, StateSealer, Tool, ToolCall, ToolChoice,
     ToolResult, Turn, raw,
 };
-use crate::dialect::Request;
-use crate::dialect::wire::json::{Arguments, typed};
+use crate::dialect::request::{Request, typed};
+use crate::dialect::wire::json::Arguments;
 use crate::domain::api_error::ApiError;
 
-/// Members that are read here, or that say nothing to another vendor and lose nothing.
-const READ: [&str; 9] = [
+/// Fields that are read elsewhere, or that another vendor can do without.
+const KNOWN: [&str; 9] = [
     "model",
     "messages",
     "stream",
@@ -24,10 +25,10 @@ const READ: [&str; 9] = [
     "audio",
 ];
 
-/// Reads the body of a request that was read shallowly before. `envelope` opens what a client carried for a vendor.
+/// Decodes a request after its shallow read. `sealer` opens provider state that the client carried.
 pub(in crate::dialect) fn decode_request(
     request: &Request,
-    envelope: &StateSealer,
+    sealer: &StateSealer,
 ) -> Result<ChatRequest, ApiError> {
     if request.choices > 1 {
         let message =
@@ -40,7 +41,7 @@ pub(in crate::dialect) fn decode_request(
         )
         .with_param("modalities"));
     }
-    let mut ask = ChatRequest {
+    let mut decoded = ChatRequest {
         streamed: request.streamed,
         output_cap: request.output_cap.map(|cap| cap.tokens),
         service_tier: request.service_tier.clone(),
@@ -48,22 +49,22 @@ pub(in crate::dialect) fn decode_request(
         ..ChatRequest::default()
     };
     let messages: Vec<Message> = typed(request, "messages")?.unwrap_or_default();
-    for (place, message) in messages.into_iter().enumerate() {
-        ask.turns.push(turn(message, place, envelope)?);
+    for (position, message) in messages.into_iter().enumerate() {
+        decoded.turns.push(turn(message, position, sealer)?);
     }
     let names: Vec<&str> = request.member_names().collect();
     for name in names {
-        member(&mut ask, request, name)?;
+        field(&mut decoded, request, name)?;
     }
-    Ok(ask)
+    Ok(decoded)
 }
 
-/// Takes one top-level member into the ask.
-fn member(ask: &mut ChatRequest, request: &Request, name: &str) -> Result<(), ApiError> {
+/// Decodes one top-level field.
+fn field(decoded: &mut ChatRequest, request: &Request, name: &str) -> Result<(), ApiError> {
     if request.member(name) == Some("null") {
         return Ok(());
     }
-    let sampling = &mut ask.sampling;
+    let sampling = &mut decoded.sampling;
     let number = || -> Result<Option<Number>, ApiError> { typed(request, name) };
     match name {
         "temperature" => sampling.temperature = number()?,
@@ -73,28 +74,28 @@ fn member(ask: &mut ChatRequest, request: &Request, name: &str) -> Result<(), Ap
         "presence_penalty" => sampling.presence_penalty = number()?,
         "seed" => sampling.seed = number()?,
         "stop" => {
-            ask.stop = typed::<Stops>(request, name)?
+            decoded.stop = typed::<Stops>(request, name)?
                 .map(Stops::list)
                 .unwrap_or_default()
         }
-        "tools" => ask.tools = tools(request)?,
+        "tools" => decoded.tools = tools(request)?,
         "tool_choice" => {
-            ask.tool_choice = typed::<Choice>(request, name)?
+            decoded.tool_choice = typed::<Choice>(request, name)?
                 .map(Choice::meaning)
                 .transpose()?
                 .unwrap_or_default()
         }
-        "parallel_tool_calls" => ask.parallel_tools = typed(request, name)?,
+        "parallel_tool_calls" => decoded.parallel_tools = typed(request, name)?,
         "response_format" => {
-            ask.format = typed::<ResponseFormat>(request, name)?
+            decoded.format = typed::<ResponseFormat>(request, name)?
                 .map(ResponseFormat::meaning)
                 .unwrap_or_default()
         }
-        "reasoning_effort" => ask.reasoning = effort(typed(request, name)?)?,
-        // taken from the shallow reading
+        "reasoning_effort" => decoded.reasoning = effort(typed(request, name)?)?,
+        // from the shallow read
         "service_tier" | "user" | "modalities" => {}
-        name if READ.contains(&name) => {}
-        name => ask.drop_param(name),
+        name if KNOWN.contains(&name) => {}
+        name => decoded.drop_param(name),
     }
     Ok(())
 }
@@ -154,7 +155,7 @@ struct File {
     file_id: Option<String>,
 }
 
-/// Anthropic's word for a cache hint, which many chat clients send along.
+/// Anthropic's cache hint, which many chat clients send.
 #[derive(Deserialize)]
 struct CacheControl {
     #[serde(default)]
@@ -188,9 +189,9 @@ struct GoogleContent {
     thought_signature: Option<String>,
 }
 
-fn turn(message: Message, place: usize, envelope: &StateSealer) -> Result<Turn, ApiError> {
+fn turn(message: Message, position: usize, sealer: &StateSealer) -> Result<Turn, ApiError> {
     let refused = |what: String| {
-        ApiError::invalid(format!("messages[{place}]: {what}")).with_param("messages")
+        ApiError::invalid(format!("messages[{position}]: {what}")).with_param("messages")
     };
     let mut blocks = Vec::new();
     if let Some(text) = message.reasoning_content.filter(|text| !text.is_empty()) {
@@ -227,7 +228,7 @@ fn turn(message: Message, place: usize, envelope: &StateSealer) -> Result<Turn, 
         }
     };
     for call in message.tool_calls.unwrap_or_default() {
-        blocks.push(Content::ToolCall(tool_call(call, envelope).map_err(refused)?).into());
+        blocks.push(Content::ToolCall(tool_call(call, sealer).map_err(refused)?).into());
     }
     Ok(Turn { role, blocks })
 }
@@ -252,7 +253,7 @@ fn tool_turn(id: Option<String>, blocks: Vec<ContentBlock>) -> Result<Turn, Stri
     })
 }
 
-fn tool_call(call: Call, envelope: &StateSealer) -> Result<ToolCall, String> {
+fn tool_call(call: Call, sealer: &StateSealer) -> Result<ToolCall, String> {
     let function = call
         .function
         .ok_or("a tool call has no `function`; calls of other kinds cannot be translated")?;
@@ -265,7 +266,7 @@ fn tool_call(call: Call, envelope: &StateSealer) -> Result<ToolCall, String> {
         id: call.id,
         name: function.name,
         arguments,
-        provider_state: signature.map(|token| envelope.open(&token)),
+        provider_state: signature.map(|token| sealer.open(&token)),
     })
 }
 
@@ -302,7 +303,7 @@ fn block(part: Part) -> Result<Option<ContentBlock>, String> {
     Ok(Some(ContentBlock { content, cache }))
 }
 
-/// A data URL taken apart, or the address as it is.
+/// Payload of a data URL, or the URL itself.
 fn media(url: String, usual: &str) -> Media {
     let inline = url
         .get(..5)
@@ -520,17 +521,17 @@ fn effort(word: Option<String>) -> Result<ReasoningOptions, ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::{Dialect, read};
+    use crate::dialect::{Dialect, Operation, read};
 
     fn ask(more: &str) -> Result<ChatRequest, ApiError> {
         let body = format!(r#"{{"model":"m"{more}}}"#);
-        let request = read(Dialect::Chat, body.into()).expect("a request");
+        let request = read(Dialect::Chat, Operation::Conversation, body.into()).expect("a request");
         decode_request(&request, &StateSealer::new([0; 32]))
     }
 
     #[test]
-    fn a_conversation_with_tools_and_images_is_read() {
-        let ask = ask(
+    fn conversation_with_tools_and_images_is_decoded() {
+        let decoded = ask(
             r#","messages":[{"role":"developer","content":"be brief"},
             {"role":"user","content":[{"type":"text","text":"see","cache_control":{"type":"ephemeral","ttl":"1h"}},
               {"type":"image_url","image_url":{"url":"data:image/PNG;base64,AAAA","detail":"low"}}]},
@@ -540,26 +541,30 @@ mod tests {
             "tool_choice":{"type":"function","function":{"name":"f"}},"stop":"END","temperature":0.70,"reasoning_effort":"high",
             "max_completion_tokens":50,"logit_bias":{"1":2},"metadata":null"#,
         )
-        .expect("an ask");
+        .expect("a decoded request");
         assert_eq!(
-            ask.turns.iter().map(|turn| turn.role).collect::<Vec<_>>(),
+            decoded
+                .turns
+                .iter()
+                .map(|turn| turn.role)
+                .collect::<Vec<_>>(),
             [Role::System, Role::User, Role::Assistant, Role::User]
         );
-        let see = &ask.turns[1].blocks;
+        let see = &decoded.turns[1].blocks;
         assert_eq!(see[0].cache, Some(Cache::Hour));
         assert!(
             matches!(&see[1].content, Content::Image(Media { mime, source: Source::Base64(data), .. }) if mime == "image/png" && data == "AAAA")
         );
         assert!(
-            matches!(&ask.turns[2].blocks[0].content, Content::ToolCall(call) if call.arguments == "{\"a\":1}")
+            matches!(&decoded.turns[2].blocks[0].content, Content::ToolCall(call) if call.arguments == "{\"a\":1}")
         );
         assert_eq!(
-            ask.tools[0].schema.as_str(),
+            decoded.tools[0].schema.as_str(),
             r#"{"type":"object","b":1,"a":2}"#,
             "as it was written"
         );
         assert_eq!(
-            (ask.stop, ask.output_cap, ask.dropped),
+            (decoded.stop, decoded.output_cap, decoded.dropped),
             (
                 vec!["END".to_owned()],
                 Some(50),
@@ -567,17 +572,17 @@ mod tests {
             )
         );
         assert_eq!(
-            ask.sampling.temperature.as_ref().map(RawJson::as_str),
+            decoded.sampling.temperature.as_ref().map(RawJson::as_str),
             Some("0.70")
         );
         assert_eq!(
-            (ask.tool_choice, ask.reasoning.effort),
+            (decoded.tool_choice, decoded.reasoning.effort),
             (ToolChoice::Named("f".into()), Some(Effort::High))
         );
     }
 
     #[test]
-    fn what_cannot_be_had_is_refused_with_its_place() {
+    fn unsupported_field_is_refused_with_its_position() {
         for (more, param) in [
             (r#","messages":[],"n":2"#, "n"),
             (
@@ -608,8 +613,9 @@ mod tests {
     }
 
     #[test]
-    fn half_an_emoji_does_not_stop_a_translation() {
-        let ask = ask(r#","messages":[{"role":"user","content":"a\ud83d"}]"#).expect("an ask");
-        assert!(matches!(&ask.turns[0].blocks[0].content, Content::Text(text) if text == "a "));
+    fn half_surrogate_is_decoded_as_space() {
+        let decoded =
+            ask(r#","messages":[{"role":"user","content":"a\ud83d"}]"#).expect("a decoded request");
+        assert!(matches!(&decoded.turns[0].blocks[0].content, Content::Text(text) if text == "a "));
     }
 }

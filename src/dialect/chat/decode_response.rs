@@ -1,29 +1,31 @@
-//! What an upstream answers in the chat dialect, as neutral events. Tolerant of those who borrow it: thoughts under several
-//! names, content in pieces of several kinds, calls without ids or with their arguments as objects.
+//! Decoder of chat responses. Tolerates vendors that borrow the dialect: reasoning under several names, content in parts of several
+//! types, calls without ids or with their arguments as objects.
 
 use serde::Deserialize;
 
 use crate::conversation::{BlockKind, OutputEvent, StopReason};
-use crate::dialect::chat::{Chunk, StreamedUsage, choice_failed};
-use crate::dialect::translate::{ResponseDecoder, ResponseMeta, StreamState};
-use crate::dialect::unary::{DecodedResponse, IncompleteResponse, decode_unary};
+use crate::dialect::chat::chunk::{Chunk, choice_error};
+use crate::dialect::chat::stream::StreamedUsage;
+use crate::dialect::chat::unary;
+use crate::dialect::codec::{ResponseDecoder, ResponseMeta, StreamState};
+use crate::dialect::decoded_response::IncompleteResponse;
+use crate::dialect::error::{KindField, UpstreamError, read_error_event};
 use crate::dialect::wire::json;
 use crate::dialect::wire::json::Arguments;
 use crate::dialect::wire::sse::Fields;
-use crate::dialect::{Dialect, UpstreamError};
 use crate::domain::usage::ReportedUsage;
 
-/// Reads one answer; of several choices only the first.
+/// Decoder of one response; of several choices only the first.
 pub(in crate::dialect) struct ChatDecoder {
-    /// what minted ids begin with
+    /// prefix of generated ids
     seed: String,
     usage: StreamedUsage,
-    /// of a whole answer
+    /// usage of a unary response
     report: Option<ReportedUsage>,
     blocks: u32,
-    /// the block of text or thoughts that is open
+    /// open block of text or reasoning
     open: Option<(u32, BlockKind)>,
-    /// the upstream's number of a call, its id, its block
+    /// upstream index of a call, its id, its block
     calls: Vec<(u64, String, u32)>,
 }
 
@@ -65,7 +67,7 @@ enum Contents {
     Other(serde::de::IgnoredAny),
 }
 
-/// Mistral's pieces: `{type: text, text}`, `{type: thinking, thinking: [{text}]}`.
+/// Mistral's parts: `{type: text, text}`, `{type: thinking, thinking: [{text}]}`.
 #[derive(Deserialize)]
 struct Part {
     #[serde(default)]
@@ -110,15 +112,15 @@ impl ChatDecoder {
         }
     }
 
-    /// Whether there was one.
+    /// Decodes the first choice; `false` if there is none.
     fn first_choice(
         &mut self,
         data: &[u8],
         events: &mut Vec<OutputEvent>,
     ) -> Result<bool, UpstreamError> {
-        let answered: ResponseBody = json::lenient(data)
+        let response: ResponseBody = json::lenient(data)
             .map_err(|_| UpstreamError::unreadable("the upstream sent a chunk of another shape"))?;
-        let Some(choice) = answered
+        let Some(choice) = response
             .choices
             .into_iter()
             .find(|choice| choice.index.unwrap_or(0) == 0)
@@ -139,19 +141,19 @@ impl ChatDecoder {
     }
 
     fn delta(&mut self, delta: Delta, events: &mut Vec<OutputEvent>) {
-        // some send the same thoughts under both names
+        // some vendors send the same reasoning under both names
         if let Some(text) = delta.reasoning_content.or(delta.reasoning) {
-            self.say(BlockKind::Reasoning, text, events);
+            self.append(BlockKind::Reasoning, text, events);
         }
         match delta.content {
-            Some(Contents::Text(text)) => self.say(BlockKind::Text, text, events),
+            Some(Contents::Text(text)) => self.append(BlockKind::Text, text, events),
             Some(Contents::Parts(parts)) => {
                 parts.into_iter().for_each(|part| self.part(part, events))
             }
             Some(Contents::Other(_)) | None => {}
         }
         if let Some(text) = delta.refusal {
-            self.say(BlockKind::Text, text, events);
+            self.append(BlockKind::Text, text, events);
         }
         for call in delta.tool_calls.unwrap_or_default() {
             self.call(call, events);
@@ -160,15 +162,15 @@ impl ChatDecoder {
 
     fn part(&mut self, part: Part, events: &mut Vec<OutputEvent>) {
         for thought in part.thinking.unwrap_or_default() {
-            self.say(BlockKind::Reasoning, thought.text, events);
+            self.append(BlockKind::Reasoning, thought.text, events);
         }
         if let Some(text) = part.text {
-            self.say(BlockKind::Text, text, events);
+            self.append(BlockKind::Text, text, events);
         }
     }
 
-    /// A piece of text or thoughts: goes into the block of its kind that is open, or opens one.
-    fn say(&mut self, block_kind: BlockKind, text: String, events: &mut Vec<OutputEvent>) {
+    /// Appends text or reasoning to the open block of its kind, or opens one.
+    fn append(&mut self, block_kind: BlockKind, text: String, events: &mut Vec<OutputEvent>) {
         if text.is_empty() {
             return;
         }
@@ -194,7 +196,7 @@ impl ChatDecoder {
         });
         let id = call.id.filter(|id| !id.is_empty());
         let index = call.index.unwrap_or(match (&id, self.calls.last()) {
-            // whole calls without a number: each names itself anew
+            // complete calls without an index: each has a name or id of its own
             (Some(id), Some((index, known, _))) if id != known => index + 1,
             (None, Some((index, ..))) if name.is_some() => index + 1,
             (_, Some((index, ..))) => *index,
@@ -206,7 +208,7 @@ impl ChatDecoder {
             .rev()
             .find(|(number, ..)| *number == index);
         let block = match known {
-            // some number every call 0 and tell them apart by id only
+            // some vendors give every call the index 0 and distinguish them by id only
             Some((_, known, block))
                 if id.as_ref().is_none_or(|id| id == known) || name.is_none() =>
             {
@@ -262,7 +264,7 @@ impl ResponseDecoder for ChatDecoder {
         match data {
             _ if fields.event == Some(b"error") => {
                 self.usage.ended = true;
-                return Err(crate::dialect::fault::named(Dialect::Chat, data));
+                return Err(read_error_event(data, KindField::Code));
             }
             b"" => return Ok(StreamState::More),
             b"[DONE]" if self.usage.ended => return Ok(StreamState::End),
@@ -270,38 +272,35 @@ impl ResponseDecoder for ChatDecoder {
             _ => {}
         }
         let Ok(mut chunk) = json::read(&Chunk::default(), data) else {
-            return Err(UpstreamError::unreadable(
-                "the upstream sent an event that is not JSON",
-            ));
+            return Err(UpstreamError::event_not_json());
         };
         self.usage.then(&mut chunk);
         if chunk.choices > 0 {
             self.first_choice(data, events)?;
         }
         if chunk.error.seen {
-            return Err(chunk.error.certain_fault(Dialect::Chat));
+            return Err(chunk.error.error_or_default(KindField::Code));
         }
         if chunk.choice_failed {
-            return Err(choice_failed());
+            return Err(choice_error());
         }
         Ok(StreamState::More)
     }
 
-    fn whole(
+    fn decode_unary(
         &mut self,
         body: &[u8],
         events: &mut Vec<OutputEvent>,
     ) -> Result<(), IncompleteResponse> {
-        let DecodedResponse { report, .. } = decode_unary(Dialect::Chat, body)?;
-        self.report = Some(report);
-        let answered = match self.first_choice(body, events) {
+        self.report = Some(unary::decode_unary(body)?.report);
+        let response = match self.first_choice(body, events) {
             Ok(true) => Ok(()),
             Ok(false) => Err(UpstreamError::unreadable(
                 "the upstream's answer has no choice",
             )),
             Err(fault) => Err(fault),
         };
-        answered.map_err(|fault| IncompleteResponse::fault(fault, self.report()))
+        response.map_err(|fault| IncompleteResponse::fault(fault, self.report()))
     }
 
     fn report(&self) -> ReportedUsage {
@@ -313,7 +312,7 @@ impl ResponseDecoder for ChatDecoder {
     }
 }
 
-/// Every word for an end that those who speak this dialect use (WIRE.md 2.11).
+/// Stop reason of every finish reason that vendors of this dialect send.
 fn stop(reason: &str) -> StopReason {
     match reason {
         "length" | "max_tokens" => StopReason::Length,
@@ -322,10 +321,8 @@ fn stop(reason: &str) -> StopReason {
         "content_filter" | "refusal" => StopReason::Filtered,
         "stop" | "eos" | "end_turn" | "stop_sequence" | "COMPLETE" => StopReason::End,
         other => {
-            tracing::warn!(
-                "an upstream ended an answer with the unknown reason {:?}: taken for a plain end",
-                other.get(..40).unwrap_or(other)
-            );
+            let reason = other.get(..40).unwrap_or(other);
+            tracing::warn!(reason, "unknown finish reason; treated as a normal end");
             StopReason::End
         }
     }
@@ -338,7 +335,7 @@ mod tests {
     use crate::dialect::samples;
     use crate::dialect::wire::sse;
 
-    fn reader() -> ChatDecoder {
+    fn decoder() -> ChatDecoder {
         ChatDecoder::new(&ResponseMeta {
             request_id: "req_1".into(),
             model: "m".into(),
@@ -347,20 +344,20 @@ mod tests {
         })
     }
 
-    /// The blocks that a stream of these choices tells, one line each, and why it stopped.
-    fn told(chunks: &[&str]) -> (Vec<String>, StopReason) {
-        let (mut reader, mut events) = (reader(), Vec::new());
+    /// Blocks of a stream of choices, one line each, and the stop reason.
+    fn decoded(chunks: &[&str]) -> (Vec<String>, StopReason) {
+        let (mut decoder, mut events) = (decoder(), Vec::new());
         for chunk in chunks {
             let event = format!("data: {{\"choices\":[{chunk}]}}\n\n");
             assert_eq!(
-                reader.event(&sse::parse(event.as_bytes()), &mut events),
+                decoder.event(&sse::parse(event.as_bytes()), &mut events),
                 Ok(StreamState::More),
                 "{chunk}"
             );
         }
-        let mut fold = ResponseBuilder::default();
-        events.iter().for_each(|event| fold.add(event));
-        let answer = fold.build();
+        let mut builder = ResponseBuilder::default();
+        events.iter().for_each(|event| builder.add(event));
+        let answer = builder.build();
         let line = |content: &Content| match content {
             Content::Text(text) => format!("text {text}"),
             Content::Reasoning(reasoned) => format!("thought {}", reasoned.text),
@@ -378,8 +375,8 @@ mod tests {
     }
 
     #[test]
-    fn e02_calls_whose_pieces_come_mixed_are_told_apart() {
-        let (blocks, stop) = told(&[
+    fn e02_interleaved_deltas_of_calls_are_separated() {
+        let (blocks, stop) = decoded(&[
             r#"{"index":0,"delta":{"role":"assistant","content":"so"}}"#,
             r#"{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":""}},{"index":1,"id":"b","function":{"name":"g","arguments":"{"}}]}}"#,
             r#"{"index":0,"delta":{"tool_calls":[{"index":1,"function":{"arguments":"}"}}]}}"#,
@@ -392,8 +389,8 @@ mod tests {
     }
 
     #[test]
-    fn whole_calls_without_numbers_or_ids_are_calls_of_their_own() {
-        let (blocks, _) = told(&[
+    fn complete_calls_without_index_or_id_are_separate() {
+        let (blocks, _) = decoded(&[
             r#"{"delta":{"tool_calls":[{"function":{"name":"f","arguments":{"x": 1}}},{"function":{"name":"g"}}]}}"#,
             r#"{"delta":{"tool_calls":[{"index":0,"id":"c","function":{"name":"h","arguments":"{}"}}]}}"#,
         ]);
@@ -404,8 +401,8 @@ mod tests {
     }
 
     #[test]
-    fn r03_r04_thoughts_are_told_from_text_under_every_name() {
-        let (blocks, stop) = told(&[
+    fn r03_r04_reasoning_under_every_name_is_separated_from_text() {
+        let (blocks, stop) = decoded(&[
             r#"{"delta":{"reasoning":"hm"}}"#,
             r#"{"delta":{"reasoning_content":"!","reasoning":"!"}}"#,
             r#"{"delta":{"content":[{"type":"thinking","thinking":[{"type":"text","text":" so"}]},{"type":"text","text":"a"}]}}"#,
@@ -416,16 +413,16 @@ mod tests {
     }
 
     #[test]
-    fn an_end_mark_without_a_reason_is_a_break_and_an_answer_without_a_choice_none() {
+    fn done_without_finish_reason_is_truncated_and_response_without_choice_is_an_error() {
         let ends = |reason: &str| {
-            let (mut reader, mut events) = (reader(), Vec::new());
+            let (mut decoder, mut events) = (decoder(), Vec::new());
             let chunk = format!(
                 "data: {{\"choices\":[{{\"delta\":{{\"content\":\"a\"}},\"finish_reason\":{reason}}}]}}\n\n"
             );
-            reader
+            decoder
                 .event(&sse::parse(chunk.as_bytes()), &mut events)
                 .expect("a chunk");
-            reader.event(&sse::parse(b"data: [DONE]\n\n"), &mut events)
+            decoder.event(&sse::parse(b"data: [DONE]\n\n"), &mut events)
         };
         assert_eq!(
             ["\"stop\"", "\"\"", "null"].map(ends),
@@ -440,13 +437,13 @@ mod tests {
             r#"{"choices":[]}"#,
             r#"{"choices":[{"index":1,"message":{"content":"a"}}]}"#,
         ] {
-            let read = reader().whole(body.as_bytes(), &mut Vec::new());
+            let read = decoder().decode_unary(body.as_bytes(), &mut Vec::new());
             assert!(
                 matches!(&read, Err(IncompleteResponse::Fault { fault, .. }) if fault.unreadable),
                 "{body}: {read:?}"
             );
         }
-        let failed = reader().whole(
+        let failed = decoder().decode_unary(
             br#"{"choices":[{"message":{"content":"a"},"finish_reason":"error"}]}"#,
             &mut Vec::new(),
         );
@@ -457,14 +454,14 @@ mod tests {
     }
 
     #[test]
-    fn no_bytes_make_it_panic() {
+    fn damaged_bytes_never_panic() {
         for damaged in samples::damaged(samples::CHAT_STREAM.as_bytes(), 3_000) {
-            let (mut reader, mut events) = (reader(), Vec::new());
+            let (mut decoder, mut events) = (decoder(), Vec::new());
             for event in samples::events(&String::from_utf8_lossy(&damaged)) {
-                let _ = reader.event(&sse::parse(&event), &mut events);
+                let _ = decoder.event(&sse::parse(&event), &mut events);
             }
-            let _ = reader.whole(&damaged, &mut events);
-            let _ = (reader.report(), reader.output_is_final());
+            let _ = decoder.decode_unary(&damaged, &mut events);
+            let _ = (decoder.report(), decoder.output_is_final());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A neutral ask as the body of an upstream's chat request.
+//! Encoder of chat requests. Equal requests give equal bytes, so that the upstream's cache is hit.
 
 use std::borrow::Cow;
 
@@ -8,14 +8,14 @@ use crate::conversation::{
     ChatRequest, Content, ContentBlock, Effort, Format, Media, RawJson, Role, Source, Tool,
     ToolCall, ToolChoice, ToolResult, Turn, fit_call_id,
 };
-use crate::dialect::answer::written;
-use crate::dialect::hub::EncodeOptions;
+use crate::dialect::codec::EncodeOptions;
+use crate::dialect::wire::json::to_json;
 
-/// What stands before the text of a result that tells a failure: the dialect has no flag for it.
+/// Prefix of a failed tool result: the dialect has no flag for failures.
 const FAILED: &str = "Error: ";
-/// What stands in a result whose image follows in a user's message: the dialect's results are text.
+/// Text of a tool result whose image follows in a user message: results are text only.
 const IMAGE_FOLLOWS: &str = "(the image follows)";
-/// What the assistant says between results of tools and a user, where the vendor insists that it says something (E6).
+/// Assistant message between tool results and a user message, for vendors that require one.
 const UNDERSTOOD: &str = "Understood.";
 
 #[derive(Serialize)]
@@ -166,7 +166,7 @@ struct JsonSchema<'a> {
     strict: Option<bool>,
 }
 
-/// Writes an ask that fits the model.
+/// Encodes a request that fits the model.
 pub(in crate::dialect) fn encode_request(ask: &ChatRequest, sending: &EncodeOptions<'_>) -> String {
     let mut messages = Vec::with_capacity(ask.turns.len() + 1);
     for turn in &ask.turns {
@@ -174,7 +174,7 @@ pub(in crate::dialect) fn encode_request(ask: &ChatRequest, sending: &EncodeOpti
     }
     let newer = sending.output_cap_member == "max_completion_tokens";
     let sampling = &ask.sampling;
-    written(&Body {
+    to_json(&Body {
         model: sending.model,
         messages,
         max_completion_tokens: sending.output_cap.filter(|_| newer),
@@ -204,7 +204,7 @@ pub(in crate::dialect) fn encode_request(ask: &ChatRequest, sending: &EncodeOpti
     })
 }
 
-/// One turn: results of tools are messages of their own, and what they show follows as a user's message.
+/// One turn. Tool results are messages of their own; their media follow in a user message.
 fn push_turn<'a>(messages: &mut Vec<Message<'a>>, turn: &'a Turn, sending: &EncodeOptions<'a>) {
     let (mut parts, mut calls) = (Vec::new(), Vec::new());
     for block in &turn.blocks {
@@ -214,7 +214,7 @@ fn push_turn<'a>(messages: &mut Vec<Message<'a>>, turn: &'a Turn, sending: &Enco
                 parts.extend(result.blocks.iter().filter_map(medium));
             }
             Content::ToolCall(call) => calls.push(called(call, sending)),
-            // what another model thought is nothing that this one said
+            // reasoning of another model is not sent
             Content::Reasoning(_) => {}
             Content::Text(text) => parts.push(Part::Text { text }),
             Content::Image(_) | Content::Document(_) => parts.extend(medium(block)),
@@ -248,7 +248,7 @@ fn push_turn<'a>(messages: &mut Vec<Message<'a>>, turn: &'a Turn, sending: &Enco
     });
 }
 
-/// Parts as the least that says them: a text alone is a text, and an assistant's parts are its text.
+/// The simplest form of parts: a single text is a string, and an assistant's parts are its text.
 fn contents(mut parts: Vec<Part<'_>>, role: Role) -> Contents<'_> {
     if parts.is_empty() {
         return Contents::None;
@@ -306,7 +306,7 @@ fn called<'a>(call: &'a ToolCall, sending: &EncodeOptions<'a>) -> Call<'a> {
     }
 }
 
-/// An image or document as a part; text documents as their text. What `fit` would have refused is nothing.
+/// An image or document as a part; a text document as its text. `None` for what `fit` refuses.
 fn medium(block: &ContentBlock) -> Option<Part<'_>> {
     match &block.content {
         Content::Image(Media {
@@ -401,11 +401,12 @@ fn response_format(format: &Format) -> Option<ResponseFormat<'_>> {
 mod tests {
     use super::*;
     use crate::conversation::{Capabilities, IdRule, StateSealer, ToolNames, raw};
-    use crate::dialect::{Dialect, read};
+    use crate::dialect::{Dialect, Operation, read};
 
     fn sent(body: &str, takes: Capabilities) -> serde_json::Value {
         let request = read(
             Dialect::Chat,
+            Operation::Conversation,
             bytes::Bytes::copy_from_slice(body.as_bytes()),
         )
         .expect("a request");
@@ -427,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn e06_ids_are_nine_letters_and_the_assistant_speaks_between_results_and_a_user() {
+    fn e06_ids_have_nine_letters_and_an_assistant_message_separates_results_from_user() {
         let body = r#"{"model":"m","stream":true,"max_completion_tokens":9,"messages":[
             {"role":"assistant","tool_calls":[{"id":"call_1","type":"function","function":{"name":"f","arguments":""}}]},
             {"role":"tool","tool_call_id":"call_1","content":"done"},{"role":"user","content":"and now?"}]}"#;
@@ -464,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn e24_equal_asks_are_equal_bytes_and_schemas_stay_as_they_were_written() {
+    fn e24_equal_requests_are_equal_bytes_and_schemas_are_unchanged() {
         let schema = raw(r#"{"z":1.0, "a":{"$ref":"x"}}"#.into()).expect("JSON");
         let tool = Tool {
             name: "f".into(),

@@ -1,23 +1,24 @@
-//! Neutral events as a client of the chat dialect reads them. Thoughts go out as `reasoning_content`, which clients that know it
-//! show and others pass over; what only a vendor can read is not sent, since these clients lose it.
+//! Encoder of chat responses. Reasoning is sent as `reasoning_content`, which clients show or skip; provider state is not sent,
+//! because chat clients do not return it.
 
 use bytes::Bytes;
 use serde::Serialize;
 
 use crate::conversation::{BlockKind, ChatResponse, Content, OutputEvent, StopReason};
-use crate::dialect::answer::written;
-use crate::dialect::translate::{ResponseEncoder, ResponseMeta, failed};
-use crate::dialect::{Dialect, Request};
+use crate::dialect::chat::error;
+use crate::dialect::codec::{ResponseEncoder, ResponseMeta};
+use crate::dialect::request::Request;
+use crate::dialect::wire::json::to_json;
 use crate::domain::api_error::ApiError;
 use crate::domain::usage::Usage;
 
-/// Writes one answer.
+/// Encoder of one response.
 pub(in crate::dialect) struct ChatEncoder {
     id: String,
     head: ResponseMeta,
     usage_asked: bool,
     begun: bool,
-    /// the reader's number of each block that is text, thoughts or a call (then with the client's number)
+    /// blocks by number: text, reasoning, or a call with the client's index
     blocks: Vec<(u32, Kind)>,
     calls: u64,
 }
@@ -92,7 +93,7 @@ struct Function<'a> {
     arguments: &'a str,
 }
 
-/// Usage as this dialect tells it: the prompt with everything that a cache served or took.
+/// Usage of this dialect: the prompt includes cache reads and writes.
 #[derive(Serialize)]
 struct UsageOut {
     prompt_tokens: u64,
@@ -175,7 +176,7 @@ impl ChatEncoder {
             usage,
         };
         out.extend_from_slice(b"data: ");
-        out.extend_from_slice(written(&chunk).as_bytes());
+        out.extend_from_slice(to_json(&chunk).as_bytes());
         out.extend_from_slice(b"\n\n");
     }
 
@@ -209,7 +210,7 @@ impl ChatEncoder {
         self.blocks.push((block, kind));
     }
 
-    fn piece(&mut self, block: u32, text: &str, out: &mut Vec<u8>) {
+    fn delta(&mut self, block: u32, text: &str, out: &mut Vec<u8>) {
         let Some((_, kind)) = self
             .blocks
             .iter()
@@ -252,7 +253,7 @@ impl ResponseEncoder for ChatEncoder {
     fn event(&mut self, event: &OutputEvent, out: &mut Vec<u8>) {
         match event {
             OutputEvent::Open { block, block_kind } => self.open(*block, block_kind, out),
-            OutputEvent::Delta { block, text } => self.piece(*block, text, out),
+            OutputEvent::Delta { block, text } => self.delta(*block, text, out),
             OutputEvent::State { .. } | OutputEvent::Close { .. } | OutputEvent::Stop(_) => {}
         }
     }
@@ -281,17 +282,18 @@ impl ResponseEncoder for ChatEncoder {
         out.extend_from_slice(b"data: [DONE]\n\n");
     }
 
-    fn failed(&mut self, problem: &ApiError, request_id: &str) -> Bytes {
-        failed(Dialect::Chat, problem, request_id)
+    fn error_events(&mut self, error: &ApiError, _request_id: &str) -> Bytes {
+        error::error_event(error)
     }
 
-    fn whole(&self, answer: &ChatResponse, usage: &Usage) -> String {
-        let (mut text, mut thoughts, mut tool_calls) = (None::<String>, None::<String>, Vec::new());
+    fn encode_unary(&self, answer: &ChatResponse, usage: &Usage) -> String {
+        let (mut text, mut reasoning, mut tool_calls) =
+            (None::<String>, None::<String>, Vec::new());
         for block in &answer.blocks {
             match &block.content {
                 Content::Text(more) => text.get_or_insert_default().push_str(more),
                 Content::Reasoning(reasoned) if !reasoned.text.is_empty() => {
-                    thoughts.get_or_insert_default().push_str(&reasoned.text);
+                    reasoning.get_or_insert_default().push_str(&reasoned.text);
                 }
                 Content::ToolCall(call) => {
                     let arguments = if call.arguments.trim().is_empty() {
@@ -318,7 +320,7 @@ impl ResponseEncoder for ChatEncoder {
             role: "assistant",
             content,
             refusal: None,
-            reasoning_content: thoughts,
+            reasoning_content: reasoning,
             tool_calls,
         };
         let choice = Choice {
@@ -328,7 +330,7 @@ impl ResponseEncoder for ChatEncoder {
             logprobs: None,
             finish_reason: Some(reason(&answer.stop)),
         };
-        written(&Chunk {
+        to_json(&Chunk {
             id: &self.id,
             object: "chat.completion",
             created: self.head.created_s,
@@ -352,7 +354,7 @@ fn reason(stop: &StopReason) -> &'static str {
 mod tests {
     use super::*;
     use crate::conversation::{ResponseBuilder, StateSealer};
-    use crate::dialect::read;
+    use crate::dialect::{Dialect, Operation, read};
     use serde_json::{Value, json};
 
     const USAGE: Usage = Usage {
@@ -371,9 +373,9 @@ mod tests {
         service_tier: None,
     };
 
-    fn writer(more: &str) -> ChatEncoder {
+    fn encoder(more: &str) -> ChatEncoder {
         let body = format!(r#"{{"model":"m","messages":[]{more}}}"#);
-        let request = read(Dialect::Chat, body.into()).expect("a request");
+        let request = read(Dialect::Chat, Operation::Conversation, body.into()).expect("a request");
         let envelope = StateSealer::new([0; 32]);
         ChatEncoder::new(
             &request,
@@ -415,13 +417,13 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_has_one_role_its_pieces_and_one_end() {
-        let mut writer = writer(r#","stream":true,"stream_options":{"include_usage":true}"#);
+    fn stream_has_one_role_its_deltas_and_one_end() {
+        let mut encoder = encoder(r#","stream":true,"stream_options":{"include_usage":true}"#);
         let mut out = Vec::new();
         events()
             .iter()
-            .for_each(|event| writer.event(event, &mut out));
-        writer.end(&StopReason::Tool, &USAGE, &mut out);
+            .for_each(|event| encoder.event(event, &mut out));
+        encoder.end(&StopReason::Tool, &USAGE, &mut out);
         let text = String::from_utf8(out).expect("UTF-8");
         let (chunks, end) = text.trim_end().rsplit_once("\n\n").expect("events");
         assert_eq!(end, "data: [DONE]");
@@ -452,11 +454,12 @@ mod tests {
     }
 
     #[test]
-    fn c01_a_whole_answer_tells_the_prompt_with_all_that_a_cache_served_or_took() {
-        let mut fold = ResponseBuilder::default();
-        events().iter().for_each(|event| fold.add(event));
+    fn c01_unary_prompt_tokens_include_cache_reads_and_writes() {
+        let mut builder = ResponseBuilder::default();
+        events().iter().for_each(|event| builder.add(event));
         let answer: Value =
-            serde_json::from_str(&writer("").whole(&fold.build(), &USAGE)).expect("JSON");
+            serde_json::from_str(&encoder("").encode_unary(&builder.build(), &USAGE))
+                .expect("JSON");
         let message = &answer["choices"][0]["message"];
         assert_eq!(
             (&message["content"], &message["reasoning_content"]),

@@ -6,12 +6,12 @@
 use serde::Deserialize;
 
 use crate::conversation::{BlockKind, OutputEvent, StopReason};
+use crate::dialect::codec::{ResponseDecoder, ResponseMeta, StreamState};
 use crate::dialect::cohere::usage::CohereUsage;
-use crate::dialect::translate::{ResponseDecoder, ResponseMeta, StreamState};
-use crate::dialect::unary::{IncompleteResponse, whole_of};
+use crate::dialect::decoded_response::{IncompleteResponse, parse_object};
+use crate::dialect::error::{KindField, UpstreamError, read_error_event};
 use crate::dialect::wire::json;
 use crate::dialect::wire::sse::Fields;
-use crate::dialect::{Dialect, UpstreamError, fault};
 use crate::domain::usage::{ReportedUsage, Side};
 
 /// Decoder of one response.
@@ -307,17 +307,17 @@ impl ResponseDecoder for CohereDecoder {
         let event: CohereEvent = json::lenient(data)
             .map_err(|_| UpstreamError::unreadable("malformed Cohere event from the upstream"))?;
         if event.kind.is_none() && event.message.is_some() || fields.event == Some(b"error") {
-            return Err(fault::named(Dialect::Cohere, data));
+            return Err(read_error_event(data, KindField::Code));
         }
         self.stream_event(event, events)
     }
 
-    fn whole(
+    fn decode_unary(
         &mut self,
         body: &[u8],
         events: &mut Vec<OutputEvent>,
     ) -> Result<(), IncompleteResponse> {
-        let response: ResponseBody = whole_of(body)?;
+        let response: ResponseBody = parse_object(body)?;
         self.usage = response.usage;
         self.output_counted = true;
         let message = match response.message {

@@ -10,9 +10,9 @@ use crate::conversation::{
     ChatRequest, Content, ContentBlock, Format, Media, RawJson, Role, Source, Tool, ToolCall,
     ToolChoice, ToolResult, Turn, fit_call_id,
 };
-use crate::dialect::answer::written;
-use crate::dialect::hub::EncodeOptions;
+use crate::dialect::codec::EncodeOptions;
 use crate::dialect::schema::without_kind;
+use crate::dialect::wire::json::to_json;
 
 /// Prefix of a failed tool result: the dialect has no error flag.
 const ERROR_PREFIX: &str = "Error: ";
@@ -140,7 +140,7 @@ pub(in crate::dialect) fn encode_request(
         .for_each(|turn| encoder.push_turn(turn, &mut messages));
     let (tools, tool_choice) = encoder.tools(request);
     let sampling = &request.sampling;
-    written(&RequestBody {
+    to_json(&RequestBody {
         model: options.model,
         messages,
         stream: request.streamed,

@@ -7,17 +7,17 @@ use serde::de::DeserializeOwned;
 use crate::conversation::{
     BlockKind, Origin, OutputEvent, ProviderState, ProviderStateKind, StopReason,
 };
+use crate::dialect::codec::{ResponseDecoder, ResponseMeta, StreamState};
 use crate::dialect::converse::response_body::{
     ContentBlockDeltaEvent, ContentBlockStart, ContentBlockStartEvent, ContentBlockStopEvent,
     ConverseResponse, MessageStopEvent, ReasoningContentDelta, ResponseBlock, ToolUseStart,
 };
 use crate::dialect::converse::usage::{ConverseUsage, Metadata};
-use crate::dialect::fault;
-use crate::dialect::translate::{ResponseDecoder, ResponseMeta, StreamState};
-use crate::dialect::unary::IncompleteResponse;
+use crate::dialect::decoded_response::IncompleteResponse;
+use crate::dialect::error::{KindField, UpstreamError, read_error_event};
+use crate::dialect::name::Dialect;
 use crate::dialect::wire::json;
 use crate::dialect::wire::sse::Fields;
-use crate::dialect::{Dialect, UpstreamError};
 use crate::domain::usage::ReportedUsage;
 
 /// Bound of the blocks that an upstream leaves open; beyond it the oldest is closed. Converse opens
@@ -289,14 +289,14 @@ impl ResponseDecoder for ConverseDecoder {
                     StreamState::More
                 });
             }
-            b"error" => return Err(fault::named(Dialect::Converse, data)),
+            b"error" => return Err(read_error_event(data, KindField::Code)),
             // messageStart and unknown events
             _ => {}
         }
         Ok(StreamState::More)
     }
 
-    fn whole(
+    fn decode_unary(
         &mut self,
         body: &[u8],
         events: &mut Vec<OutputEvent>,

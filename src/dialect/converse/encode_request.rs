@@ -10,14 +10,14 @@ use crate::conversation::{
     ChatRequest, Content, ContentBlock, Format, ProviderState, ProviderStateKind, RawJson,
     ReasoningBlock, Role, ToolCall, ToolResult, Turn, fit_call_id,
 };
-use crate::dialect::Dialect;
-use crate::dialect::answer::written;
+use crate::dialect::codec::EncodeOptions;
 use crate::dialect::converse::media::{Document, DocumentNames, Image};
 use crate::dialect::converse::model_family::{ModelFamily, base_model_id};
 use crate::dialect::converse::model_fields::ModelFields;
 use crate::dialect::converse::tools::{CachePoint, ToolConfig, tool_config};
-use crate::dialect::hub::EncodeOptions;
-use crate::dialect::messages::closed_schema;
+use crate::dialect::messages::schema;
+use crate::dialect::name::Dialect;
+use crate::dialect::wire::json::to_json;
 
 /// Text of a tool result without output: Converse rejects blank texts.
 const NO_OUTPUT: &str = "(no output)";
@@ -49,7 +49,7 @@ pub(in crate::dialect) fn encode_request(
         .reasoning
         .effort
         .filter(|_| is_claude && request.reasoning.adaptive);
-    written(&RequestBody {
+    to_json(&RequestBody {
         messages,
         system: encoder.system(),
         inference_config: InferenceConfig {
@@ -431,7 +431,7 @@ fn text_format(format: &Format, family: ModelFamily) -> Option<TextFormat<'_>> {
         return None;
     };
     let schema = match family {
-        ModelFamily::Claude => Cow::Owned(closed_schema(schema).as_str().to_owned()),
+        ModelFamily::Claude => Cow::Owned(schema::closed(schema).as_str().to_owned()),
         _ => Cow::Borrowed(schema.as_str()),
     };
     let json_schema = JsonSchema {

@@ -11,6 +11,22 @@ mod response_body;
 mod tools;
 mod usage;
 
-pub(super) use crate::dialect::converse::decode_response::ConverseDecoder;
-pub(super) use encode_request::encode_request;
 pub use model_family::{ModelFamily, base_model_id};
+
+use crate::conversation::ChatRequest;
+use crate::dialect::codec::{EncodeOptions, ResponseDecoder, ResponseMeta};
+use crate::dialect::converse::decode_response::ConverseDecoder;
+use crate::dialect::upstream::UpstreamDialect;
+
+/// The dialect.
+pub(super) struct Converse;
+
+impl UpstreamDialect for Converse {
+    fn encode_request(&self, request: &ChatRequest, options: &EncodeOptions<'_>) -> String {
+        encode_request::encode_request(request, options)
+    }
+
+    fn decoder(&self, meta: &ResponseMeta) -> Box<dyn ResponseDecoder> {
+        Box::new(ConverseDecoder::new(meta))
+    }
+}

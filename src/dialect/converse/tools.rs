@@ -4,9 +4,9 @@
 use serde::Serialize;
 
 use crate::conversation::{Cache, ChatRequest, RawJson, Tool, ToolChoice};
+use crate::dialect::codec::EncodeOptions;
 use crate::dialect::converse::model_family::ModelFamily;
-use crate::dialect::hub::EncodeOptions;
-use crate::dialect::messages::object_schema;
+use crate::dialect::messages::schema;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -108,7 +108,7 @@ fn tool_spec<'a>(tool: &'a Tool, options: &EncodeOptions<'a>) -> ToolSpec<'a> {
             .as_deref()
             .filter(|description| !description.is_empty()),
         input_schema: InputSchema {
-            json: object_schema(&tool.schema),
+            json: schema::object(&tool.schema),
         },
         strict: tool.strict == Some(true),
     }

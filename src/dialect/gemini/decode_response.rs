@@ -9,12 +9,13 @@ use serde::de::IgnoredAny;
 use crate::conversation::{
     BlockKind, Origin, OutputEvent, ProviderState, ProviderStateKind, RawJson, StopReason,
 };
+use crate::dialect::codec::{ResponseDecoder, ResponseMeta, StreamState};
+use crate::dialect::decoded_response::{IncompleteResponse, parse_object};
+use crate::dialect::error::{KindField, UpstreamError, read_error_event};
 use crate::dialect::gemini::usage::GeminiUsage;
-use crate::dialect::translate::{ResponseDecoder, ResponseMeta, StreamState};
-use crate::dialect::unary::{IncompleteResponse, whole_of};
+use crate::dialect::name::Dialect;
 use crate::dialect::wire::json;
 use crate::dialect::wire::sse::Fields;
-use crate::dialect::{Dialect, UpstreamError, fault};
 use crate::domain::usage::{ReportedUsage, Side};
 
 /// Decoder of one response; of several candidates only the first is read.
@@ -291,21 +292,21 @@ impl ResponseDecoder for GeminiDecoder {
         if response.error.is_some() || fields.event == Some(b"error") {
             self.ended = true;
             self.add_usage(response.usage_metadata);
-            return Err(fault::named(Dialect::Gemini, data));
+            return Err(read_error_event(data, KindField::Code));
         }
         self.response(response, events)?;
         Ok(StreamState::More)
     }
 
-    fn whole(
+    fn decode_unary(
         &mut self,
         body: &[u8],
         events: &mut Vec<OutputEvent>,
     ) -> Result<(), IncompleteResponse> {
-        let response: GenerateContentResponse = whole_of(body)?;
+        let response: GenerateContentResponse = parse_object(body)?;
         if response.error.is_some() {
             return Err(IncompleteResponse::fault(
-                fault::named(Dialect::Gemini, body),
+                read_error_event(body, KindField::Code),
                 response.usage_metadata.report(),
             ));
         }
@@ -350,7 +351,7 @@ impl ResponseDecoder for GeminiDecoder {
         self.output_counted && !is_missing
     }
 
-    fn is_whole(&self) -> bool {
+    fn is_complete(&self) -> bool {
         self.finished
     }
 }

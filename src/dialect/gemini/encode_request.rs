@@ -11,10 +11,10 @@ use crate::conversation::{
     RawJson, ReasoningBlock, Role, Source, Summary, ToolCall, ToolChoice, ToolResult, Turn,
     fit_call_id,
 };
-use crate::dialect::Dialect;
-use crate::dialect::answer::written;
-use crate::dialect::hub::EncodeOptions;
+use crate::dialect::codec::EncodeOptions;
+use crate::dialect::name::Dialect;
 use crate::dialect::schema::without_kind;
+use crate::dialect::wire::json::to_json;
 
 /// Documented replacement for a lost signature: Gemini rejects a call without any.
 const LOST_SIGNATURE: &str = "skip_thought_signature_validator";
@@ -172,7 +172,7 @@ pub(in crate::dialect) fn encode_request(
         .iter()
         .filter_map(|turn| encoder.content(turn))
         .collect();
-    written(&GenerateContentRequest {
+    to_json(&GenerateContentRequest {
         contents,
         system_instruction: (!system.is_empty()).then_some(GeminiContent {
             role: None,

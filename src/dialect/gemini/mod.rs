@@ -3,7 +3,28 @@
 
 mod decode_response;
 mod encode_request;
+mod error;
 mod usage;
 
-pub(super) use crate::dialect::gemini::decode_response::GeminiDecoder;
-pub(super) use encode_request::encode_request;
+use crate::conversation::ChatRequest;
+use crate::dialect::codec::{EncodeOptions, ResponseDecoder, ResponseMeta};
+use crate::dialect::error::UpstreamError;
+use crate::dialect::gemini::decode_response::GeminiDecoder;
+use crate::dialect::upstream::UpstreamDialect;
+
+/// The dialect.
+pub(super) struct Gemini;
+
+impl UpstreamDialect for Gemini {
+    fn encode_request(&self, request: &ChatRequest, options: &EncodeOptions<'_>) -> String {
+        encode_request::encode_request(request, options)
+    }
+
+    fn decoder(&self, meta: &ResponseMeta) -> Box<dyn ResponseDecoder> {
+        Box::new(GeminiDecoder::new(meta))
+    }
+
+    fn effective_status(&self, status: u16, error: &UpstreamError) -> u16 {
+        error::effective_status(status, error)
+    }
+}

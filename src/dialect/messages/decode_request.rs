@@ -1,4 +1,5 @@
-//! A client's messages request as a neutral ask. What has no place there is named, what would change the answer is refused.
+//! Decoder of a client's messages request. Fields without a place in the canonical model are listed in `dropped`; fields that would
+//! change the answer are refused.
 
 #[cfg(test)]
 mod tests;
@@ -9,36 +10,35 @@ use crate::conversation::{
     ChatRequest, Content, ContentBlock, Effort, Format, RawJson, Role, StateSealer, Summary, Tool,
     ToolChoice, Turn,
 };
-use crate::dialect::Request;
-use crate::dialect::messages::decode_turns::read_turns;
+use crate::dialect::messages::decode_turns::decode_turns;
 use crate::dialect::messages::shape::{CacheControl, TextOr};
-use crate::dialect::wire::json::typed;
+use crate::dialect::request::{Request, typed};
 use crate::domain::api_error::ApiError;
 
-/// Members that were read before, or say nothing to another vendor and lose nothing.
+/// Fields that are read elsewhere, or that another vendor can do without.
 const READ: [&str; 5] = ["model", "messages", "system", "stream", "max_tokens"];
 
-/// Members without which the answer would be another one, and what they ask for.
+/// Fields that would change the answer, and what they request.
 const REFUSED: [(&str, &str); 3] = [
     ("container", "a container"),
     ("mcp_servers", "tools that Anthropic calls"),
     ("inference_geo", "a region that only Anthropic keeps to"),
 ];
 
-/// How a system block begins that Claude Code sends for Anthropic's accounts only: it changes with every release, and would
-/// break the cache of any other vendor.
+/// Prefix of a system block that Claude Code sends for Anthropic's billing. It changes with every release and would defeat the cache
+/// of any other vendor.
 const BILLING_HEADER: &str = "x-anthropic-billing-header:";
 
-/// Reads the body of a request that was read shallowly before. `envelope` opens what a client carried for a vendor.
+/// Decodes a request after its shallow read. `sealer` opens provider state that the client carried.
 pub(in crate::dialect) fn decode_request(
     request: &Request,
-    envelope: &StateSealer,
+    sealer: &StateSealer,
 ) -> Result<ChatRequest, ApiError> {
     if request.output_cap.is_some_and(|cap| cap.tokens == 0) {
         let message = "`max_tokens` of 0 only warms Anthropic's cache, and this vendor has none; ask for at least 1";
         return Err(ApiError::invalid(message).with_param("max_tokens"));
     }
-    let mut ask = ChatRequest {
+    let mut decoded = ChatRequest {
         streamed: request.streamed,
         output_cap: request.output_cap.map(|cap| cap.tokens),
         user: request.user.clone(),
@@ -48,19 +48,19 @@ pub(in crate::dialect) fn decode_request(
             .map(|tier| tier_word(tier).to_owned()),
         ..ChatRequest::default()
     };
-    system(&mut ask, request)?;
-    read_turns(&mut ask, request, envelope)?;
+    system(&mut decoded, request)?;
+    decode_turns(&mut decoded, request, sealer)?;
     let names: Vec<String> = request.member_names().map(str::to_owned).collect();
     for name in names
         .iter()
         .filter(|name| request.member(name) != Some("null"))
     {
-        member(&mut ask, request, name)?;
+        field(&mut decoded, request, name)?;
     }
-    Ok(ask)
+    Ok(decoded)
 }
 
-/// The hub's word for a tier, which is OpenAI's.
+/// Tier in the canonical model, which has OpenAI's names.
 fn tier_word(tier: &str) -> &str {
     if tier == "standard_only" {
         "default"
@@ -69,7 +69,7 @@ fn tier_word(tier: &str) -> &str {
     }
 }
 
-fn system(ask: &mut ChatRequest, request: &Request) -> Result<(), ApiError> {
+fn system(decoded: &mut ChatRequest, request: &Request) -> Result<(), ApiError> {
     let blocks = match typed::<TextOr<SystemBlock>>(request, "system")? {
         None => return Ok(()),
         Some(TextOr::Text(text)) => vec![SystemBlock {
@@ -82,7 +82,7 @@ fn system(ask: &mut ChatRequest, request: &Request) -> Result<(), ApiError> {
         .into_iter()
         .partition(|block| !block.text.trim_start().starts_with(BILLING_HEADER));
     if !billing.is_empty() {
-        ask.drop_param(BILLING_HEADER.trim_end_matches(':'));
+        decoded.drop_param(BILLING_HEADER.trim_end_matches(':'));
     }
     let blocks: Vec<ContentBlock> = kept
         .into_iter()
@@ -90,7 +90,7 @@ fn system(ask: &mut ChatRequest, request: &Request) -> Result<(), ApiError> {
         .map(SystemBlock::block)
         .collect();
     if !blocks.is_empty() {
-        ask.turns.push(Turn {
+        decoded.turns.push(Turn {
             role: Role::System,
             blocks,
         });
@@ -98,8 +98,8 @@ fn system(ask: &mut ChatRequest, request: &Request) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Takes one top-level member into the ask.
-fn member(ask: &mut ChatRequest, request: &Request, name: &str) -> Result<(), ApiError> {
+/// Decodes one top-level field.
+fn field(decoded: &mut ChatRequest, request: &Request, name: &str) -> Result<(), ApiError> {
     if let Some((_, what)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
         let message = format!(
             "`{name}` asks for {what}, which this vendor does not have; leave it out or ask an Anthropic model"
@@ -107,36 +107,36 @@ fn member(ask: &mut ChatRequest, request: &Request, name: &str) -> Result<(), Ap
         return Err(ApiError::invalid(message).with_param(name));
     }
     match name {
-        "temperature" => ask.sampling.temperature = typed(request, "temperature")?,
-        "top_p" => ask.sampling.top_p = typed(request, "top_p")?,
-        "top_k" => ask.sampling.top_k = typed(request, "top_k")?,
-        "stop_sequences" => ask.stop = typed(request, "stop_sequences")?.unwrap_or_default(),
-        "tools" => tools(ask, request)?,
-        "tool_choice" => tool_choice(ask, request)?,
-        "thinking" => thinking(ask, request)?,
-        "output_config" => output_config(ask, request)?,
-        // where structured output stood before it had its place
+        "temperature" => decoded.sampling.temperature = typed(request, "temperature")?,
+        "top_p" => decoded.sampling.top_p = typed(request, "top_p")?,
+        "top_k" => decoded.sampling.top_k = typed(request, "top_k")?,
+        "stop_sequences" => decoded.stop = typed(request, "stop_sequences")?.unwrap_or_default(),
+        "tools" => tools(decoded, request)?,
+        "tool_choice" => tool_choice(decoded, request)?,
+        "thinking" => thinking(decoded, request)?,
+        "output_config" => output_config(decoded, request)?,
+        // former name of `output_config.format`
         "output_format" => {
             if let Some(format) = typed::<OutputFormat>(request, "output_format")? {
-                ask.format = format.meaning();
+                decoded.format = format.meaning();
             }
         }
-        // taken from the shallow reading
+        // from the shallow read
         "metadata" | "service_tier" | "speed" => {}
         name if READ.contains(&name) => {}
-        name => ask.drop_param(name),
+        name => decoded.drop_param(name),
     }
     Ok(())
 }
 
-fn tools(ask: &mut ChatRequest, request: &Request) -> Result<(), ApiError> {
+fn tools(decoded: &mut ChatRequest, request: &Request) -> Result<(), ApiError> {
     let declared: Vec<ToolDeclaration> = typed(request, "tools")?.unwrap_or_default();
     for tool in declared {
         match tool.kind.as_deref() {
             None | Some("custom") => {}
-            // the vendor runs it, or trained its model for it: nobody else knows what it is
+            // hosted by Anthropic, or known to its models only
             Some(hosted) => {
-                ask.drop_param(format!("tools.{hosted}"));
+                decoded.drop_param(format!("tools.{hosted}"));
                 continue;
             }
         }
@@ -154,7 +154,7 @@ fn tools(ask: &mut ChatRequest, request: &Request) -> Result<(), ApiError> {
             return Err(ApiError::invalid(message).with_param("tools"));
         };
         let cache = tool.cache_control.map(CacheControl::meaning);
-        ask.tools.push(Tool {
+        decoded.tools.push(Tool {
             name,
             description: tool.description,
             schema,
@@ -165,12 +165,12 @@ fn tools(ask: &mut ChatRequest, request: &Request) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn tool_choice(ask: &mut ChatRequest, request: &Request) -> Result<(), ApiError> {
+fn tool_choice(decoded: &mut ChatRequest, request: &Request) -> Result<(), ApiError> {
     let Some(choice) = typed::<Choice>(request, "tool_choice")? else {
         return Ok(());
     };
-    ask.parallel_tools = choice.disable_parallel_tool_use.map(|disabled| !disabled);
-    ask.tool_choice = match (choice.kind.as_str(), choice.name) {
+    decoded.parallel_tools = choice.disable_parallel_tool_use.map(|disabled| !disabled);
+    decoded.tool_choice = match (choice.kind.as_str(), choice.name) {
         ("auto", _) => ToolChoice::Auto,
         ("any", _) => ToolChoice::Any,
         ("none", _) => ToolChoice::None,
@@ -183,11 +183,11 @@ fn tool_choice(ask: &mut ChatRequest, request: &Request) -> Result<(), ApiError>
     Ok(())
 }
 
-fn thinking(ask: &mut ChatRequest, request: &Request) -> Result<(), ApiError> {
+fn thinking(decoded: &mut ChatRequest, request: &Request) -> Result<(), ApiError> {
     let Some(thinking) = typed::<Thinking>(request, "thinking")? else {
         return Ok(());
     };
-    let reasoning = &mut ask.reasoning;
+    let reasoning = &mut decoded.reasoning;
     reasoning.summary = match thinking.display.as_deref() {
         Some("summarized") => Some(Summary::Shown),
         Some("omitted") => Some(Summary::Omitted),
@@ -195,7 +195,7 @@ fn thinking(ask: &mut ChatRequest, request: &Request) -> Result<(), ApiError> {
     };
     match thinking.kind.as_str() {
         "enabled" if thinking.budget_tokens.is_some() => reasoning.budget = thinking.budget_tokens,
-        // thinking between calls only is a matter of the vendor's models: what is left of it is that it thinks
+        // interleaved thinking is specific to Anthropic's models; only thinking itself is kept
         "enabled" | "adaptive" | "between_tools" => reasoning.adaptive = true,
         "disabled" => reasoning.effort = Some(Effort::None),
         _ => {
@@ -206,7 +206,7 @@ fn thinking(ask: &mut ChatRequest, request: &Request) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn output_config(ask: &mut ChatRequest, request: &Request) -> Result<(), ApiError> {
+fn output_config(decoded: &mut ChatRequest, request: &Request) -> Result<(), ApiError> {
     let Some(config) = typed::<OutputConfig>(request, "output_config")? else {
         return Ok(());
     };
@@ -215,16 +215,16 @@ fn output_config(ask: &mut ChatRequest, request: &Request) -> Result<(), ApiErro
             let message = "`output_config.effort` is none of low, medium, high, xhigh, max";
             return Err(ApiError::invalid(message).with_param("output_config.effort"));
         };
-        // without thinking there is none to put effort into
-        if !ask.reasoning.is_off() {
-            ask.reasoning.effort = Some(effort);
+        // effort has no meaning without thinking
+        if !decoded.reasoning.is_off() {
+            decoded.reasoning.effort = Some(effort);
         }
     }
     if let Some(format) = config.format {
-        ask.format = format.meaning();
+        decoded.format = format.meaning();
     }
     if config.task_budget.is_some() {
-        ask.drop_param("output_config.task_budget");
+        decoded.drop_param("output_config.task_budget");
     }
     Ok(())
 }
@@ -300,7 +300,7 @@ struct OutputFormat {
 
 impl OutputFormat {
     fn meaning(self) -> Format {
-        // the vendor holds every answer to its schema
+        // Anthropic enforces every schema
         let name = self.name.unwrap_or_else(|| "answer".to_owned());
         Format::JsonSchema {
             name,

@@ -1,42 +1,44 @@
-//! What an upstream answers in the messages dialect, as neutral events. Passes over blocks that are nobody's but Anthropic's
-//! (what hosted tools did), and over events and blocks that nobody knows.
+//! Decoder of messages responses. Skips blocks of Anthropic's hosted tools, and unknown events and blocks.
 
 use serde::{Deserialize, Deserializer};
 
 use crate::conversation::{
     BlockKind, Origin, OutputEvent, ProviderState, ProviderStateKind, RawJson, StopReason,
 };
+use crate::dialect::codec::{ResponseDecoder, ResponseMeta, StreamState};
+use crate::dialect::decoded_response::IncompleteResponse;
+use crate::dialect::error::{KindField, UpstreamError, read_error_event};
+use crate::dialect::messages::event::{MessagesEvent, MessagesEventKind};
 use crate::dialect::messages::shape::TextOr;
-use crate::dialect::messages::{MessagesEvent, MessagesEventKind, MessagesUsage};
-use crate::dialect::translate::{ResponseDecoder, ResponseMeta, StreamState};
-use crate::dialect::unary::{IncompleteResponse, decode_unary};
+use crate::dialect::messages::unary;
+use crate::dialect::messages::usage::MessagesUsage;
+use crate::dialect::name::Dialect;
 use crate::dialect::wire::json;
 use crate::dialect::wire::json::Leaf;
 use crate::dialect::wire::sse::Fields;
-use crate::dialect::{Dialect, UpstreamError, fault};
 use crate::domain::usage::ReportedUsage;
 
-/// Reads one answer.
+/// Decoder of one response.
 pub(in crate::dialect) struct MessagesDecoder {
-    /// what minted ids begin with
+    /// prefix of generated ids
     seed: String,
     origin: Origin,
     usage: MessagesUsage,
     stopped: bool,
     output_is_final: bool,
-    /// of a whole answer
+    /// usage of a unary response
     report: Option<ReportedUsage>,
-    /// how many blocks there were so far
+    /// number of blocks so far
     blocks: u32,
     open: Vec<OpenBlock>,
 }
 
-/// A block that has begun and not ended.
+/// A block that has not ended.
 struct OpenBlock {
-    /// the upstream's number
+    /// index at the upstream
     index: u64,
     block: u32,
-    /// arguments that stood at the beginning: a placeholder, unless no others come
+    /// arguments in the block's start: a placeholder, unless no others follow
     arguments: Option<String>,
 }
 
@@ -52,7 +54,7 @@ struct Frame {
     delta: Option<Delta>,
 }
 
-/// A piece, with the members of all kinds; the stop stands in one of its own.
+/// A delta with the fields of all types, including the stop.
 #[derive(Default, Deserialize)]
 struct Delta {
     #[serde(default, deserialize_with = "loose")]
@@ -69,7 +71,7 @@ struct Delta {
     stop_sequence: Option<String>,
 }
 
-/// A block, at its beginning in a stream or whole, with the members of all kinds.
+/// A block with the fields of all types, at its start in a stream or complete.
 #[derive(Deserialize)]
 struct Part {
     #[serde(rename = "type", default, deserialize_with = "loose")]
@@ -100,7 +102,7 @@ struct Whole {
     stop_sequence: Option<String>,
 }
 
-/// A text; anything else is as good as absent.
+/// A text; any other value counts as absent.
 fn loose<'de, D: Deserializer<'de>>(json: D) -> Result<Option<String>, D::Error> {
     Ok(match Leaf::deserialize(json)? {
         Leaf::Text(text) => Some(text.into_owned()),
@@ -125,15 +127,15 @@ impl MessagesDecoder {
         }
     }
 
-    /// An event that tells usage, or an error.
-    fn told(&mut self, data: &[u8]) -> Result<(), UpstreamError> {
+    /// Reads usage or an error from an event.
+    fn read_usage(&mut self, data: &[u8]) -> Result<(), UpstreamError> {
         let event = json::read(&MessagesEvent::default(), data).map_err(|_| not_json())?;
         self.usage.then(event.usage);
         self.stopped |= event.stopped;
         self.output_is_final |= self.stopped && event.has_final_usage;
         match event.kind {
-            _ if event.error.seen => Err(event.error.certain_fault(Dialect::Messages)),
-            Some(MessagesEventKind::Error) => Err(event.error.certain_fault(Dialect::Messages)),
+            _ if event.error.seen => Err(event.error.error_or_default(KindField::Type)),
+            Some(MessagesEventKind::Error) => Err(event.error.error_or_default(KindField::Type)),
             _ => Ok(()),
         }
     }
@@ -158,7 +160,7 @@ impl MessagesDecoder {
                     arguments,
                 )
             }
-            // hosted tools, and what nobody knows
+            // hosted tools and unknown types
             _ => return,
         };
         self.end(index, events);
@@ -199,7 +201,7 @@ impl MessagesDecoder {
         let OpenBlock {
             block, arguments, ..
         } = self.open.swap_remove(at);
-        // some send all arguments at the beginning and nothing after it
+        // some vendors send all arguments in the block's start
         piece(
             block,
             arguments.filter(|arguments| !is_placeholder(arguments)),
@@ -244,10 +246,10 @@ impl ResponseDecoder for MessagesDecoder {
         let data = event.data.trim_ascii();
         match data {
             _ if event.event == Some(b"error") => {
-                return Err(fault::named(Dialect::Messages, data));
+                return Err(read_error_event(data, KindField::Type));
             }
             b"" if event.event == Some(b"message_stop") => return Ok(StreamState::End),
-            // OpenAI's end mark, which some who borrow this dialect add
+            // OpenAI's terminal event, which some vendors that borrow this dialect add
             b"" | b"[DONE]" => return Ok(StreamState::More),
             _ => {}
         }
@@ -264,7 +266,7 @@ impl ResponseDecoder for MessagesDecoder {
             (b"content_block_delta", _, Some(delta)) => self.go_on(index, delta, events),
             (b"content_block_stop", ..) => self.end(index, events),
             (b"message_delta", _, delta) => {
-                self.told(data)?;
+                self.read_usage(data)?;
                 if let Some(Delta {
                     stop_reason: Some(reason),
                     stop_sequence,
@@ -279,18 +281,18 @@ impl ResponseDecoder for MessagesDecoder {
                 return Ok(StreamState::End);
             }
             (b"ping", ..) => {}
-            // also an error that stands in an event of another name
-            _ => self.told(data)?,
+            // also an error in an event of another name
+            _ => self.read_usage(data)?,
         }
         Ok(StreamState::More)
     }
 
-    fn whole(
+    fn decode_unary(
         &mut self,
         body: &[u8],
         events: &mut Vec<OutputEvent>,
     ) -> Result<(), IncompleteResponse> {
-        let unary = decode_unary(Dialect::Messages, body)?;
+        let unary = unary::decode_unary(body)?;
         let whole: Whole = json::lenient(body).map_err(|_| IncompleteResponse::NotJson)?;
         if whole.content.is_none() && whole.stop_reason.is_none() {
             let fault = UpstreamError::unreadable("the upstream's answer has no content");
@@ -335,12 +337,12 @@ fn piece(block: u32, said: Option<String>, events: &mut Vec<OutputEvent>) {
     }
 }
 
-/// `{}` at the beginning of a call says that the arguments follow.
+/// `{}` in a block's start means that the arguments follow.
 fn is_placeholder(arguments: &str) -> bool {
     matches!(Leaf::of(arguments), Some(Leaf::Empty | Leaf::Null))
 }
 
-/// A reason that nobody knows is an end like others.
+/// An unknown reason is a normal end.
 fn stop(reason: &str, sequence: Option<String>) -> StopReason {
     match reason {
         "max_tokens" => StopReason::Length,
@@ -365,7 +367,7 @@ mod tests {
     use crate::dialect::wire::sse;
     use crate::domain::usage::Usage;
 
-    fn reader() -> MessagesDecoder {
+    fn decoder() -> MessagesDecoder {
         let envelope = StateSealer::new([7; 32]);
         MessagesDecoder::new(&ResponseMeta {
             request_id: "req_1".into(),
@@ -375,31 +377,31 @@ mod tests {
         })
     }
 
-    /// What a stream tells, and whether it came to its end.
-    fn heard(
+    /// Decoded events of a stream, and its last state.
+    fn decode(
         stream: &[u8],
     ) -> (
         Result<StreamState, UpstreamError>,
         ChatResponse,
         ReportedUsage,
     ) {
-        let (mut reader, mut events, mut heard) = (reader(), Vec::new(), Ok(StreamState::More));
+        let (mut decoder, mut events, mut heard) = (decoder(), Vec::new(), Ok(StreamState::More));
         for event in samples::events(&String::from_utf8_lossy(stream)) {
-            heard = reader.event(&sse::parse(&event), &mut events);
+            heard = decoder.event(&sse::parse(&event), &mut events);
             if heard != Ok(StreamState::More) {
                 break;
             }
         }
-        (heard, folded(&events), reader.report())
+        (heard, built(&events), decoder.report())
     }
 
-    fn folded(events: &[OutputEvent]) -> ChatResponse {
+    fn built(events: &[OutputEvent]) -> ChatResponse {
         let mut fold = ResponseBuilder::default();
         events.iter().for_each(|event| fold.add(event));
         fold.build()
     }
 
-    fn told(answer: &ChatResponse) -> Vec<String> {
+    fn lines(answer: &ChatResponse) -> Vec<String> {
         let told = answer.blocks.iter().map(|block| match &block.content {
             Content::Text(text) => text.clone(),
             Content::ToolCall(call) => format!("{}={}{}", call.id, call.name, call.arguments),
@@ -427,11 +429,11 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_read_to_its_end() {
-        let (end, answer, report) = heard(samples::MESSAGES_STREAM.as_bytes());
+    fn stream_is_decoded_to_its_end() {
+        let (end, answer, report) = decode(samples::MESSAGES_STREAM.as_bytes());
         assert_eq!(end, Ok(StreamState::End));
         assert_eq!(
-            told(&answer),
+            lines(&answer),
             ["(hmm) Signature c2ln", "Hello you", r#"toolu_1=f{"a":1"#]
         );
         assert_eq!(answer.stop, StopReason::Tool);
@@ -450,34 +452,34 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_answer_is_read() {
+    fn unary_response_is_decoded() {
         let body = r#"{"id":"m","type":"message","content":[{"type":"redacted_thinking","data":"cmVk"},
             {"type":"server_tool_use","id":"s","name":"web_search","input":{"query":"q"}},
             {"type":"text","text":"Hello"},{"type":"tool_use","id":"t","name":"f","input":{"b": 1.0}},{"type":"tool_use","id":"u","name":"g","input":{}}],
             "stop_reason":"max_tokens","stop_sequence":null,"usage":{"input_tokens":5,"output_tokens":7}}"#;
-        let (mut reader, mut events) = (reader(), Vec::new());
-        reader
-            .whole(body.as_bytes(), &mut events)
+        let (mut decoder, mut events) = (decoder(), Vec::new());
+        decoder
+            .decode_unary(body.as_bytes(), &mut events)
             .expect("an answer");
-        let answer = folded(&events);
+        let answer = built(&events);
         assert_eq!(
-            told(&answer),
+            lines(&answer),
             ["() Redacted cmVk", "Hello", r#"t=f{"b": 1.0}"#, "u=g"]
         );
         assert_eq!(answer.stop, StopReason::Length);
         assert_eq!(
-            reader.report(),
+            decoder.report(),
             ReportedUsage::Complete(Usage {
                 uncached_in: 5,
                 out_total: 7,
                 ..Usage::default()
             })
         );
-        assert!(reader.output_is_final());
+        assert!(decoder.output_is_final());
     }
 
     #[test]
-    fn stops_are_the_hubs() {
+    fn stop_reasons_are_canonical() {
         for (reason, sequence, expected) in [
             ("end_turn", "null", StopReason::End),
             (
@@ -498,12 +500,12 @@ mod tests {
             let stream = event(&format!(
                 r#"{{"type":"message_delta","delta":{{"stop_reason":"{reason}","stop_sequence":{sequence}}},"usage":{{"output_tokens":1}}}}"#
             ));
-            assert_eq!(heard(stream.as_bytes()).1.stop, expected, "{reason}");
+            assert_eq!(decode(stream.as_bytes()).1.stop, expected, "{reason}");
         }
     }
 
     #[test]
-    fn e04_arguments_at_the_beginning_count_only_if_no_others_come() {
+    fn e04_arguments_in_block_start_count_only_without_deltas() {
         let start = |input: &str| {
             event(&format!(
                 r#"{{"type":"content_block_start","index":0,"content_block":{{"type":"tool_use","id":"t","name":"f","input":{input}}}}}"#
@@ -519,12 +521,12 @@ mod tests {
             (start(r#"{"b":2}"#) + &delta + &stop, r#"t=f{"a":1}"#),
             (start("{}") + &stop, "t=f"),
         ] {
-            assert_eq!(told(&heard(stream.as_bytes()).1), [expected]);
+            assert_eq!(lines(&decode(stream.as_bytes()).1), [expected]);
         }
     }
 
     #[test]
-    fn p05_what_nobody_knows_is_passed_over_and_an_error_never_is() {
+    fn p05_unknown_event_is_skipped_and_error_is_not() {
         let unknown = [
             "event: ping\ndata: {\"type\":\"ping\"}\n\n".to_owned(),
             event(
@@ -539,7 +541,7 @@ mod tests {
             ),
             "data: [DONE]\n\n".to_owned(),
         ];
-        let (end, answer, _) = heard(unknown.concat().as_bytes());
+        let (end, answer, _) = decode(unknown.concat().as_bytes());
         assert_eq!((end, answer.blocks.len()), (Ok(StreamState::More), 0));
         for stream in [
             "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"busy\"}}\n\n"
@@ -547,24 +549,24 @@ mod tests {
             event(r#"{"type":"error","error":{"type":"overloaded_error","message":"busy"}}"#),
             event(r#"{"error":{"type":"overloaded_error","message":"busy"}}"#),
         ] {
-            let fault = heard(stream.as_bytes()).0.expect_err("an error");
+            let fault = decode(stream.as_bytes()).0.expect_err("an error");
             assert_eq!((fault.status, fault.message.as_str()), (Some(529), "busy"));
         }
-        assert!(heard(b"data: {\"type\":\n\n").0.is_err());
+        assert!(decode(b"data: {\"type\":\n\n").0.is_err());
     }
 
     #[test]
-    fn no_bytes_make_it_panic_and_no_prefix_is_whole() {
+    fn damaged_bytes_never_panic_and_no_prefix_is_complete() {
         let stream = samples::MESSAGES_STREAM.as_bytes();
         let last = samples::MESSAGES_STREAM
             .rfind("event: message_stop")
             .expect("an end");
         for end in 0..last {
-            assert_ne!(heard(&stream[..end]).0, Ok(StreamState::End), "{end}");
+            assert_ne!(decode(&stream[..end]).0, Ok(StreamState::End), "{end}");
         }
         for damaged in samples::damaged(stream, 2_000) {
-            let _ = heard(&damaged);
-            let _ = reader().whole(&damaged, &mut Vec::new());
+            let _ = decode(&damaged);
+            let _ = decoder().decode_unary(&damaged, &mut Vec::new());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The messages of a client's request as turns: every block that another vendor can be told, and a refusal of those that none can.
+//! Decoder of the messages of a request into turns. Blocks that only Anthropic can read are refused or dropped by name.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -7,26 +7,25 @@ use crate::conversation::{
     ChatRequest, Content, ContentBlock, Media, ProviderStateKind, RawJson, ReasoningBlock, Role,
     Source, StateSealer, ToolCall, ToolResult, Turn,
 };
-use crate::dialect::Request;
 use crate::dialect::messages::shape::{CacheControl, TextOr};
-use crate::dialect::wire::json::typed;
+use crate::dialect::request::{Request, typed};
 use crate::domain::api_error::ApiError;
 
-/// Adds the turns to an ask.
-pub(super) fn read_turns(
-    ask: &mut ChatRequest,
+/// Decodes the turns of a request.
+pub(super) fn decode_turns(
+    decoded: &mut ChatRequest,
     request: &Request,
-    envelope: &StateSealer,
+    sealer: &StateSealer,
 ) -> Result<(), ApiError> {
     let messages: Vec<Message> = typed(request, "messages")?.unwrap_or_default();
     for (place, message) in messages.into_iter().enumerate() {
         let turn = Reader {
-            ask,
-            envelope,
+            decoded,
+            sealer,
             place,
         }
         .turn(message)?;
-        ask.turns.extend(turn);
+        decoded.turns.extend(turn);
     }
     Ok(())
 }
@@ -37,8 +36,7 @@ struct Message {
     content: TextOr<Part>,
 }
 
-/// One block, with the members of all kinds; those that are of another shape in blocks of other kinds are read when it is known
-/// which it is.
+/// One block with the fields of all types; a field whose shape depends on the type stays raw until the type is known.
 #[derive(Deserialize)]
 struct Part {
     #[serde(rename = "type")]
@@ -77,7 +75,7 @@ struct Part {
     cache_control: Option<CacheControl>,
 }
 
-/// Where an image or a document is.
+/// Location of an image or document.
 #[derive(Deserialize)]
 struct MediaSource {
     #[serde(rename = "type")]
@@ -94,15 +92,15 @@ struct MediaSource {
     content: Option<TextOr<Part>>,
 }
 
-/// Reads the blocks of one message.
+/// Decoder of the blocks of one message.
 struct Reader<'a> {
-    ask: &'a mut ChatRequest,
-    envelope: &'a StateSealer,
+    decoded: &'a mut ChatRequest,
+    sealer: &'a StateSealer,
     place: usize,
 }
 
 impl Reader<'_> {
-    /// `None` if nothing is said.
+    /// `None` for an empty message.
     fn turn(&mut self, message: Message) -> Result<Option<Turn>, ApiError> {
         let role = match message.role.as_str() {
             "user" => Role::User,
@@ -135,14 +133,14 @@ impl Reader<'_> {
     ) -> Result<(), ApiError> {
         let cache = part.cache_control.take().map(CacheControl::meaning);
         if part.citations.is_some() {
-            self.ask.drop_param("citations");
+            self.decoded.drop_param("citations");
         }
         let content = match (part.kind.as_str(), role) {
             ("text", _) => match part.text {
                 Some(text) if !text.is_empty() => Content::Text(text),
                 _ => return Ok(()),
             },
-            // that a tool is at hand: all tools are, elsewhere
+            // availability of a tool: other vendors always have all tools
             ("tool_reference", Role::User) => Content::Text(part.tool_name.unwrap_or_default()),
             ("image", Role::User) => Content::Image(self.media(part.source, None)?),
             ("document", Role::User) => {
@@ -155,7 +153,7 @@ impl Reader<'_> {
             ("tool_use", Role::Assistant) => Content::ToolCall(self.tool_call(part)?),
             ("thinking", Role::Assistant) => {
                 let signature = part.signature.filter(|signature| !signature.is_empty());
-                let provider_state = signature.map(|signature| self.envelope.open(&signature));
+                let provider_state = signature.map(|signature| self.sealer.open(&signature));
                 Content::Reasoning(ReasoningBlock {
                     text: part.thinking.unwrap_or_default(),
                     provider_state,
@@ -169,7 +167,7 @@ impl Reader<'_> {
     }
 
     fn redacted(&self, data: Option<String>) -> ReasoningBlock {
-        let mut provider_state = self.envelope.open(&data.unwrap_or_default());
+        let mut provider_state = self.sealer.open(&data.unwrap_or_default());
         if provider_state.origin.is_none() {
             provider_state.kind = ProviderStateKind::Redacted;
         }
@@ -253,7 +251,7 @@ impl Reader<'_> {
         Ok(Media { mime, source, name })
     }
 
-    /// A document that is made of blocks.
+    /// Text of a document made of blocks.
     fn only_text(&mut self, content: TextOr<Part>) -> Result<String, ApiError> {
         let blocks = self.blocks(content, Role::User)?;
         let mut texts = Vec::with_capacity(blocks.len());

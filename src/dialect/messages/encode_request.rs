@@ -1,4 +1,4 @@
-//! A neutral ask as the body of an upstream's messages request. Must never send a signature that the model itself did not make.
+//! Encoder of messages requests. Must never send a signature that another model made.
 
 #[cfg(test)]
 mod tests;
@@ -14,20 +14,20 @@ use crate::conversation::{
     ProviderStateKind, RawJson, ReasoningBlock, Role, Source, Summary, Tool, ToolCall, ToolChoice,
     ToolResult, Turn, fit_call_id,
 };
-use crate::dialect::Dialect;
-use crate::dialect::answer::written;
-use crate::dialect::hub::EncodeOptions;
-use crate::dialect::messages::family::is_same_model;
+use crate::dialect::codec::EncodeOptions;
+use crate::dialect::messages::same_model::is_same_model;
 use crate::dialect::messages::schema;
+use crate::dialect::name::Dialect;
+use crate::dialect::wire::json::to_json;
 
-/// What a conversation begins with that has no user's turn at its beginning: the vendor insists on one.
+/// First user message of a conversation that does not begin with one; the vendor requires it.
 const OPENING: &str = "Begin.";
-/// What a result says that tells a failure and nothing of it: the vendor insists on words.
+/// Text of a failed tool result without text; the vendor requires some.
 const FAILED: &str = "The tool failed.";
-/// The least that the vendor takes for a thinking budget.
+/// Smallest thinking budget that the vendor accepts.
 const BUDGET_MIN: u64 = 1_024;
 
-/// Writes an ask that was fitted.
+/// Encodes a request that fits the model.
 pub(in crate::dialect) fn encode_request(ask: &ChatRequest, sending: &EncodeOptions<'_>) -> String {
     let writer = Writer { ask, sending };
     let max_tokens = ask
@@ -36,7 +36,7 @@ pub(in crate::dialect) fn encode_request(ask: &ChatRequest, sending: &EncodeOpti
         .unwrap_or(sending.output_max);
     let thinking = writer.thinking(max_tokens);
     let sampling = &ask.sampling;
-    written(&Body {
+    to_json(&Body {
         model: sending.model,
         max_tokens,
         stream: ask.streamed,
@@ -217,7 +217,7 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    /// The system turns at the beginning.
+    /// Leading system turns.
     fn system(&self) -> Vec<Part<'a>> {
         let turns = self
             .ask
@@ -273,7 +273,7 @@ impl<'a> Writer<'a> {
         blocks.iter().filter_map(|block| self.part(block)).collect()
     }
 
-    /// `None` for what the vendor would refuse: empty text, thoughts of others.
+    /// `None` for what the vendor would reject: empty text, reasoning of other models.
     fn part(&self, block: &'a ContentBlock) -> Option<Part<'a>> {
         let piece = match &block.content {
             Content::Text(text) if text.trim().is_empty() => return None,
@@ -289,7 +289,7 @@ impl<'a> Writer<'a> {
             },
             Content::ToolCall(call) => self.call(call),
             Content::ToolResult(result) => self.result(result),
-            // takes no cache hint
+            // accepts no cache hint
             Content::Reasoning(reasoned) => {
                 return self.thought(reasoned).map(|piece| Part {
                     piece,
@@ -341,7 +341,7 @@ impl<'a> Writer<'a> {
         })
     }
 
-    /// Only what this model made. A client of another dialect cannot hold anything genuine that we did not seal.
+    /// The state was made by this model. A client of another dialect has genuine state only if the gateway sealed it.
     fn is_own(&self, provider_state: &ProviderState) -> bool {
         provider_state.origin.as_ref().is_some_and(|origin| {
             origin.dialect == Dialect::Messages.as_str()
@@ -349,7 +349,7 @@ impl<'a> Writer<'a> {
         })
     }
 
-    /// The tools, or, where there are none any more, those that were called: the vendor takes no call of a tool that is unknown.
+    /// Declared tools, or the called ones if none is declared: the vendor rejects calls of unknown tools.
     fn tools(&self) -> Vec<ToolDeclaration<'a>> {
         if !self.ask.tools.is_empty() {
             return self
@@ -382,7 +382,7 @@ impl<'a> Writer<'a> {
             name: self.sending.names.sent(&tool.name),
             description: tool.description.as_deref(),
             input_schema: schema::object(&tool.schema),
-            // false is what it is without the word
+            // false is the default
             strict: tool.strict.filter(|strict| *strict),
             cache_control: tool.cache.map(cache_control),
         }
@@ -398,7 +398,7 @@ impl<'a> Writer<'a> {
             })
         };
         match &self.ask.tool_choice {
-            // called once, and not to be called again
+            // called before, not callable now
             ToolChoice::Auto if self.ask.tools.is_empty() => {
                 let has_called = !self.tools().is_empty();
                 has_called.then_some(Choice {
@@ -419,7 +419,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// A budget has to leave room below the cap; what is left of it must still be one.
+    /// A thinking budget must be below the output cap and not under the minimum.
     fn thinking(&self, max_tokens: u64) -> Option<Thinking> {
         let reasoning = &self.ask.reasoning;
         let display = reasoning.summary.map(|summary| match summary {
@@ -441,7 +441,7 @@ impl<'a> Writer<'a> {
             });
         }
         let budget = reasoning.budget?.min(max_tokens.saturating_sub(1));
-        let fits = budget >= BUDGET_MIN && self.thoughts_are_whole();
+        let fits = budget >= BUDGET_MIN && self.has_required_reasoning();
         fits.then_some(Thinking {
             kind: "enabled",
             budget_tokens: Some(budget),
@@ -449,9 +449,8 @@ impl<'a> Writer<'a> {
         })
     }
 
-    /// Where thinking has a budget, a turn of calls that is still going on must begin with its thoughts: without them the vendor
-    /// refuses to think at all.
-    fn thoughts_are_whole(&self) -> bool {
+    /// With a thinking budget, an unfinished turn of calls must begin with its reasoning; otherwise the vendor rejects thinking.
+    fn has_required_reasoning(&self) -> bool {
         let Some(last) = self
             .ask
             .turns
@@ -536,7 +535,7 @@ fn kept(media: &Media) -> MediaSource<'_> {
     }
 }
 
-/// A document of text, which the vendor takes as text only.
+/// Text of a text document, which the vendor accepts as text only.
 fn plain_text(media: &Media, data: &str) -> Option<String> {
     if !media.mime.starts_with("text/") {
         return None;
@@ -544,7 +543,7 @@ fn plain_text(media: &Media, data: &str) -> Option<String> {
     String::from_utf8(BASE64.decode(data).ok()?).ok()
 }
 
-/// The vendor takes no beginning of an answer that ends in white space.
+/// The vendor rejects a prefilled answer that ends in white space.
 fn trim_end(content: &mut [Part<'_>]) {
     if let Some(Part {
         piece: Piece::Text { text },

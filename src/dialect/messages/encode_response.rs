@@ -1,6 +1,6 @@
-//! Neutral events as a client of the messages dialect reads them: one block after the other, however they come, with numbers
-//! that have no gap. Thoughts that no vendor signed go out with an empty signature, as clients take them; what another vendor
-//! signed goes out sealed, so that it comes back to nobody else.
+//! Encoder of messages responses: one block after the other, whatever the order of the events, with consecutive indexes. Unsigned
+//! reasoning gets an empty signature, which clients accept; a signature of another vendor is sealed, so that only that vendor gets
+//! it back.
 
 #[cfg(test)]
 mod tests;
@@ -14,24 +14,24 @@ use crate::conversation::{
     BlockKind, ChatResponse, Content, OutputEvent, ProviderState, ProviderStateKind, RawJson,
     ReasoningBlock, StopReason,
 };
-use crate::dialect::Dialect;
-use crate::dialect::answer::written;
-use crate::dialect::translate::{ResponseEncoder, ResponseMeta, failed};
+use crate::dialect::codec::{ResponseEncoder, ResponseMeta};
+use crate::dialect::messages::error;
+use crate::dialect::wire::json::to_json;
 use crate::domain::api_error::ApiError;
 use crate::domain::usage::Usage;
 
-/// Writes one answer.
+/// Encoder of one response.
 pub(in crate::dialect) struct MessagesEncoder {
     id: String,
     head: ResponseMeta,
     begun: bool,
-    /// the number of the next block towards the client
+    /// index of the client's next block
     index: u64,
-    /// the block that the client is being told
+    /// block being sent to the client
     current: Option<Current>,
-    /// blocks that came meanwhile, in the order in which they began
+    /// blocks received meanwhile, in the order of their start
     waiting: VecDeque<BufferedBlock>,
-    /// what the reader's blocks are, by its numbers: text may go on after another block has come
+    /// kinds of the decoder's blocks by number: text may continue after another block has started
     kinds: Vec<(u32, Kind)>,
 }
 
@@ -45,7 +45,7 @@ enum Kind {
 struct Current {
     block: u32,
     kind: Kind,
-    /// the client knows of it: blocks in which nothing is said are never told
+    /// its start was sent; empty blocks are never sent
     told: bool,
     provider_state: Option<ProviderState>,
 }
@@ -72,7 +72,7 @@ impl MessagesEncoder {
         }
     }
 
-    /// The first event of a stream. What was used is known at its end.
+    /// First event of a stream. Its usage is known at the end.
     fn begin(&mut self, out: &mut Vec<u8>) {
         if std::mem::replace(&mut self.begun, true) {
             return;
@@ -107,7 +107,7 @@ impl MessagesEncoder {
     }
 
     fn open(&mut self, block: u32, block_kind: &BlockKind, out: &mut Vec<u8>) {
-        // a call's arguments are one text: until it ends, what follows waits
+        // the arguments of a call must not be interrupted: other blocks wait for its end
         if self
             .current
             .as_ref()
@@ -135,7 +135,7 @@ impl MessagesEncoder {
             provider_state: None,
         });
         if let BlockKind::Call { id, name } = block_kind {
-            self.tell(
+            self.send_start(
                 &Part::ToolUse {
                     id,
                     name,
@@ -146,8 +146,8 @@ impl MessagesEncoder {
         }
     }
 
-    /// The client is told that the current block begins.
-    fn tell(&mut self, content_block: &Part<'_>, out: &mut Vec<u8>) {
+    /// Sends the start of the current block.
+    fn send_start(&mut self, content_block: &Part<'_>, out: &mut Vec<u8>) {
         if let Some(current) = &mut self.current {
             current.told = true;
         }
@@ -176,13 +176,13 @@ impl MessagesEncoder {
         match kind {
             Kind::Text => {
                 if !told {
-                    self.tell(&Part::Text { text: "" }, out);
+                    self.send_start(&Part::Text { text: "" }, out);
                 }
                 self.delta(&Delta::Text { text }, out);
             }
             Kind::Reasoning => {
                 if !told {
-                    self.tell(
+                    self.send_start(
                         &Part::Thinking {
                             thinking: "",
                             signature: String::new(),
@@ -196,7 +196,7 @@ impl MessagesEncoder {
         }
     }
 
-    /// Whether the block takes a piece. One of text or thoughts that was ended because another one came goes on as a new one.
+    /// The block is open for a delta. Text or reasoning that was closed for another block continues as a new block.
     fn has_open(&mut self, block: u32, out: &mut Vec<u8>) -> bool {
         let waits = |waiting: &BufferedBlock| waiting.block == block && !waiting.closed;
         if self.is_current(block) || self.waiting.iter().any(waits) {
@@ -237,7 +237,7 @@ impl MessagesEncoder {
     }
 
     fn provider_state(&mut self, block: u32, provider_state: &ProviderState, out: &mut Vec<u8>) {
-        // what goes with a call has no place here: the gateway remembers it
+        // state of a call has no field in this dialect: the gateway stores it
         if self.kind(block) != Some(Kind::Reasoning) || !self.has_open(block, out) {
             return;
         }
@@ -268,7 +268,7 @@ impl MessagesEncoder {
         }
     }
 
-    /// Tells what waited, up to the first call that goes on.
+    /// Sends buffered blocks, up to the first call that has not ended.
     fn follow(&mut self, out: &mut Vec<u8>) {
         while self.current.is_none()
             && let Some(BufferedBlock {
@@ -284,7 +284,7 @@ impl MessagesEncoder {
             if let Some(current) = &mut self.current {
                 current.provider_state = provider_state;
             }
-            // text goes on as a block of its own, if it does
+            // later text becomes a block of its own
             let goes_on = !closed
                 && (matches!(block_kind, BlockKind::Call { .. }) || self.waiting.is_empty());
             if !goes_on {
@@ -299,18 +299,18 @@ impl MessagesEncoder {
         }
     }
 
-    /// Ends the current block; a signature stands just before its end.
+    /// Ends the current block; its signature comes directly before its end.
     fn close_current(&mut self, out: &mut Vec<u8>) {
         let Some(current) = &self.current else { return };
         if let Some(provider_state) = current.provider_state.clone() {
             let token = self.head.envelope.seal(&provider_state);
             match (provider_state.kind, current.told) {
                 (ProviderStateKind::Redacted, false) => {
-                    self.tell(&Part::RedactedThinking { data: token }, out)
+                    self.send_start(&Part::RedactedThinking { data: token }, out)
                 }
                 (_, told) => {
                     if !told {
-                        self.tell(
+                        self.send_start(
                             &Part::Thinking {
                                 thinking: "",
                                 signature: String::new(),
@@ -378,11 +378,11 @@ impl ResponseEncoder for MessagesEncoder {
         out.extend_from_slice(b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n");
     }
 
-    fn failed(&mut self, problem: &ApiError, request_id: &str) -> Bytes {
-        failed(Dialect::Messages, problem, request_id)
+    fn error_events(&mut self, error: &ApiError, request_id: &str) -> Bytes {
+        error::error_event(error, request_id)
     }
 
-    fn whole(&self, answer: &ChatResponse, usage: &Usage) -> String {
+    fn encode_unary(&self, answer: &ChatResponse, usage: &Usage) -> String {
         let parts = answer
             .blocks
             .iter()
@@ -396,7 +396,7 @@ impl ResponseEncoder for MessagesEncoder {
                 }),
                 Content::Image(_) | Content::Document(_) | Content::ToolResult(_) => None,
             });
-        written(&self.message(parts.collect(), Some(&answer.stop), usage))
+        to_json(&self.message(parts.collect(), Some(&answer.stop), usage))
     }
 }
 
@@ -549,7 +549,7 @@ struct MessageEnd<'a> {
     stop_details: Option<()>,
 }
 
-/// What was used, as this dialect counts it: input without what a cache served or took.
+/// Usage of this dialect: the input excludes cache reads and writes.
 #[derive(Serialize)]
 struct Counts {
     input_tokens: u64,
@@ -587,7 +587,7 @@ impl Counts {
             cache_creation_input_tokens: usage.cache_writes(),
             cache_read_input_tokens: usage.cache_read,
             cache_creation: CacheWrites {
-                // what nobody told the lifetime of has the usual one
+                // an unknown lifetime counts as the default
                 ephemeral_5m_input_tokens: usage.cache_writes().saturating_sub(hour),
                 ephemeral_1h_input_tokens: hour,
             },

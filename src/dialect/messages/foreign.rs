@@ -1,17 +1,16 @@
-//! Thoughts of other vendors' models in a client's messages: a conversation that went elsewhere for a turn carries them in blocks
-//! that Anthropic refuses. Takes the `messages` of a request, gives them back without these blocks and with every other byte as it
-//! was; `None` where there are none, which is found out without reading the JSON.
+//! Reasoning of other vendors' models in a client's messages, which Anthropic rejects. Takes the `messages` of a request; returns
+//! them without these blocks and with all other bytes unchanged, or `None` without parsing the JSON if there are none.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::conversation::StateSealer;
-use crate::dialect::Request;
+use crate::dialect::request::Request;
 use crate::dialect::wire::raw_object::RawObject;
 
 const SIGNATURE: &[u8] = b"\"signature\"";
 
-/// `unsigned_too`: blocks without a signature go as well as those that the gateway sealed.
+/// Removes blocks that the gateway sealed, and with `unsigned_too` blocks without a signature.
 pub fn without_foreign_reasoning(request: &Request, unsigned_too: bool) -> Option<String> {
     let messages = request.member("messages")?;
     let may_have = memchr::memmem::find(messages.as_bytes(), StateSealer::PREFIX.as_bytes())
@@ -29,13 +28,13 @@ fn has_empty_signature(messages: &str) -> bool {
     })
 }
 
-/// `None` where nothing has to go.
+/// `None` if nothing is removed.
 fn without(messages: &str, unsigned_too: bool) -> Option<String> {
     let all: Vec<&RawValue> = serde_json::from_str(messages).ok()?;
     let mut kept = Vec::with_capacity(all.len());
     let mut changed = false;
     for message in all {
-        match thinned(message.get(), unsigned_too) {
+        match filtered(message.get(), unsigned_too) {
             FilteredMessage::AsItWas => kept.push(message.get().to_owned()),
             FilteredMessage::To(message) => {
                 changed = true;
@@ -50,11 +49,11 @@ fn without(messages: &str, unsigned_too: bool) -> Option<String> {
 enum FilteredMessage {
     AsItWas,
     To(String),
-    /// nothing else was said
+    /// no other block is left
     Empty,
 }
 
-fn thinned(message: &str, unsigned_too: bool) -> FilteredMessage {
+fn filtered(message: &str, unsigned_too: bool) -> FilteredMessage {
     let Ok(members) = RawObject::read(message.as_bytes()) else {
         return FilteredMessage::AsItWas;
     };
@@ -90,7 +89,7 @@ fn thinned(message: &str, unsigned_too: bool) -> FilteredMessage {
     ))
 }
 
-/// What tells whose a block is.
+/// Fields that tell the origin of a block.
 #[derive(Deserialize)]
 struct Part {
     #[serde(rename = "type", default)]
@@ -117,18 +116,18 @@ fn is_foreign(block: &str, unsigned_too: bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::{Dialect, read};
+    use crate::dialect::{Dialect, Operation, read};
 
     fn cleaned(messages: &str, unsigned_too: bool) -> Option<String> {
         let body = format!(r#"{{"model":"m","max_tokens":9,"messages":{messages}}}"#);
         without_foreign_reasoning(
-            &read(Dialect::Messages, body.into()).expect("a request"),
+            &read(Dialect::Messages, Operation::Conversation, body.into()).expect("a request"),
             unsigned_too,
         )
     }
 
     #[test]
-    fn e08_thoughts_of_others_go_and_every_other_byte_stays() {
+    fn e08_foreign_reasoning_is_removed_and_other_bytes_are_unchanged() {
         let messages = r#"[ {"role":"user", "content":"gk1."},
             {"content":[{"type":"thinking","thinking":"a","signature":"gk1.x"}, {"type":"redacted_thinking","data":"gk1.y"},
              {"type":"thinking","thinking":"b","signature":""},{ "type":"text","text":"1.0" }], "role":"assistant"},
@@ -147,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_conversation_without_them_is_not_touched() {
+    fn conversation_without_foreign_reasoning_is_unchanged() {
         for messages in [
             r#"[{"role":"user","content":"gk1. and \"signature\":\"\""}]"#,
             r#"[{"role":"assistant","content":[{"type":"thinking","thinking":"d","signature":"EqoB"}]}]"#,

@@ -1,12 +1,12 @@
-//! Schemas as Anthropic insists on them. Takes JSON as it was written and keeps its order: only what is missing is added.
+//! JSON schemas as Anthropic requires them. Keeps the order of the schema and adds only what is missing.
 
 use crate::conversation::{RawJson, raw};
 use crate::dialect::wire::raw_object::RawObject;
 
-/// Deeper schemas are left as they are.
+/// Deeper schemas are left unchanged.
 const DEPTH_MAX: u8 = 64;
 
-/// A tool's schema: it has to say that it is an object's.
+/// A tool's schema, with the required `type: object`.
 pub(in crate::dialect) fn object(schema: &RawJson) -> RawJson {
     let json = schema.as_str().trim();
     let said = |members: &RawObject| members.value(json.as_bytes(), "type").is_some();
@@ -20,12 +20,12 @@ pub(in crate::dialect) fn object(schema: &RawJson) -> RawJson {
     }
 }
 
-/// An answer's schema: every object in it has to be closed.
+/// A response schema, with every object closed as required.
 pub(in crate::dialect) fn closed(schema: &RawJson) -> RawJson {
     raw(close(schema.as_str(), DEPTH_MAX)).unwrap_or_else(|| schema.clone())
 }
 
-/// Adds a member at the beginning of an object.
+/// Adds a field at the beginning of an object.
 fn with(object: &str, member: &str) -> String {
     let rest = object[1..].trim_start();
     let comma = if rest.starts_with('}') { "" } else { "," };
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tools_schema_says_that_it_is_an_objects() {
+    fn tool_schema_has_type_object() {
         for (schema, expected) in [
             ("{}", r#"{"type":"object"}"#),
             (
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answers_schema_is_closed_all_the_way_down_and_keeps_its_order() {
+    fn response_schema_is_closed_at_every_level_and_keeps_its_order() {
         for (schema, expected) in [
             (r#"{"type":"string"}"#, r#"{"type":"string"}"#),
             (

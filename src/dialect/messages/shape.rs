@@ -1,4 +1,4 @@
-//! The JSON shapes that requests and answers of this dialect share.
+//! JSON shapes that requests and responses of this dialect share.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -8,13 +8,13 @@ use serde::de::{Deserializer, SeqAccess, Visitor};
 
 use crate::conversation::Cache;
 
-/// A text, or an array of something: contents and prompts come either way. Null is an empty array.
+/// A text or an array: content and system prompts have either shape. Null is an empty array.
 pub(super) enum TextOr<T> {
     Text(String),
     Many(Vec<T>),
 }
 
-// by hand: an untagged enum keeps no JSON as it was written
+// not derived: an untagged enum cannot keep raw JSON
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for TextOr<T> {
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
         struct Either<T>(PhantomData<T>);

@@ -7,13 +7,13 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::conversation::{BlockKind, OutputEvent, RawJson, StopReason};
+use crate::dialect::codec::{ResponseDecoder, ResponseMeta, StreamState};
+use crate::dialect::decoded_response::{IncompleteResponse, parse_object};
+use crate::dialect::error::{KindField, UpstreamError, read_error_event};
 use crate::dialect::ollama::usage::OllamaUsage;
-use crate::dialect::translate::{ResponseDecoder, ResponseMeta, StreamState};
-use crate::dialect::unary::{IncompleteResponse, whole_of};
 use crate::dialect::wire::count::Count;
 use crate::dialect::wire::json;
 use crate::dialect::wire::sse::Fields;
-use crate::dialect::{Dialect, UpstreamError, fault};
 use crate::domain::usage::ReportedUsage;
 
 /// Decoder of one response.
@@ -181,7 +181,7 @@ impl ResponseDecoder for OllamaDecoder {
             .map_err(|_| UpstreamError::unreadable("malformed Ollama line from the upstream"))?;
         if line.error.is_some() {
             self.add_usage(&line);
-            return Err(fault::named(Dialect::Ollama, data));
+            return Err(read_error_event(data, KindField::Code));
         }
         self.line(line, events);
         Ok(if self.done {
@@ -191,16 +191,16 @@ impl ResponseDecoder for OllamaDecoder {
         })
     }
 
-    fn whole(
+    fn decode_unary(
         &mut self,
         body: &[u8],
         events: &mut Vec<OutputEvent>,
     ) -> Result<(), IncompleteResponse> {
-        let line: ResponseLine = whole_of(body)?;
+        let line: ResponseLine = parse_object(body)?;
         if line.error.is_some() {
             self.add_usage(&line);
             return Err(IncompleteResponse::fault(
-                fault::named(Dialect::Ollama, body),
+                read_error_event(body, KindField::Code),
                 self.report(),
             ));
         }
@@ -258,7 +258,7 @@ mod tests {
         let (stream_events, end) = samples::heard(&mut streamed, Framing::Lines, stream.as_bytes());
         assert_eq!(end, Ok(true));
         unary_decoder
-            .whole(unary.as_bytes(), &mut events)
+            .decode_unary(unary.as_bytes(), &mut events)
             .expect("a complete response");
         let story = samples::story(&stream_events);
         assert_eq!(samples::story(&events), story);
@@ -301,7 +301,7 @@ mod tests {
         let text = r#"{"message":{"tool_calls":[{"id":"own","function":{"name":"f","arguments":"{\"a\":1}"}}]},"done":true}"#;
         let mut events = Vec::new();
         decoder()
-            .whole(text.as_bytes(), &mut events)
+            .decode_unary(text.as_bytes(), &mut events)
             .expect("a response");
         assert_eq!(samples::story(&events)[0], r#"call own: f({"a":1})"#);
     }
@@ -354,12 +354,12 @@ mod tests {
             samples::heard(&mut decoder(), Framing::Lines, prefix.as_bytes()).1,
             Ok(false)
         );
-        let result = decoder().whole(
+        let result = decoder().decode_unary(
             TEXT.replace("\"done\":true", "\"done\":false").as_bytes(),
             &mut Vec::new(),
         );
         assert_eq!(result, Err(IncompleteResponse::Truncated));
-        let unknown = decoder().whole(
+        let unknown = decoder().decode_unary(
             include_str!("../../../tests/golden/ollama/unknown.json").as_bytes(),
             &mut Vec::new(),
         );

@@ -8,8 +8,8 @@ use crate::conversation::{
     ChatRequest, Content, ContentBlock, Format, Media, RawJson, Role, Source, Tool, ToolCall,
     ToolResult, Turn,
 };
-use crate::dialect::answer::written;
-use crate::dialect::hub::EncodeOptions;
+use crate::dialect::codec::EncodeOptions;
+use crate::dialect::wire::json::to_json;
 
 /// Prefix of a failed tool result: the dialect has no error flag.
 const ERROR_PREFIX: &str = "Error: ";
@@ -116,7 +116,7 @@ pub(in crate::dialect) fn encode_request(
         .iter()
         .for_each(|turn| encoder.push_turn(turn, &mut messages));
     let sampling = &request.sampling;
-    written(&RequestBody {
+    to_json(&RequestBody {
         model: options.model,
         messages,
         stream: request.streamed,

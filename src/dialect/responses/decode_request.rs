@@ -1,5 +1,5 @@
-//! A client's Responses request as a neutral ask. What has no place there is named, what would change the answer or needs a
-//! conversation that a vendor keeps is refused.
+//! Decoder of a client's Responses request. Fields without a place in the canonical model are listed in `dropped`; fields that would
+//! change the answer, or need a conversation stored by a vendor, are refused.
 
 use serde::Deserialize;
 
@@ -7,13 +7,12 @@ use crate::conversation::{
     ChatRequest, Content, Effort, Format, Number, RawJson, ReasoningOptions, Role, StateSealer,
     Summary, ToolChoice, Turn,
 };
-use crate::dialect::Request;
+use crate::dialect::request::{Request, typed};
 use crate::dialect::responses::items::{self, Item};
 use crate::dialect::responses::tools::{TOOL_SEARCH, Table, Tools};
-use crate::dialect::wire::json::typed;
 use crate::domain::api_error::ApiError;
 
-/// Members that are read here, or that say nothing to another vendor and lose nothing.
+/// Fields that are read elsewhere, or that another vendor can do without.
 const READ: [&str; 17] = [
     "model",
     "input",
@@ -31,17 +30,17 @@ const READ: [&str; 17] = [
     "prompt_cache_options",
     "prompt_cache_retention",
     "background",
-    // of hosted tools, which are named themselves
+    // settings of hosted tools, which are listed themselves
     "max_tool_calls",
 ];
 
-/// What a vendor keeps and nobody else can look up.
+/// References to what a vendor stores.
 const KEPT_BY_VENDOR: [&str; 3] = ["previous_response_id", "conversation", "prompt"];
 
-/// What may be asked to be included at no loss: the sealed thoughts always are.
+/// Values of `include` without effect: sealed reasoning is always included.
 const INCLUDED: &str = "reasoning.encrypted_content";
 
-/// Reads the body of a request that was read shallowly before. `envelope` opens what a client carried for a vendor.
+/// Decodes a request after its shallow read. `envelope` opens provider state that the client carried.
 pub(in crate::dialect) fn decode_request(
     request: &Request,
     envelope: &StateSealer,
@@ -108,7 +107,7 @@ fn turns(request: &Request, envelope: &StateSealer) -> Result<Vec<Turn>, ApiErro
     Ok(turns)
 }
 
-/// Takes one top-level member into the ask.
+/// Decodes one top-level field.
 fn member(
     ask: &mut ChatRequest,
     request: &Request,
@@ -126,9 +125,9 @@ fn member(
         "reasoning" => reason(ask, typed(request, "reasoning")?)?,
         "text" => text(ask, typed(request, "text")?),
         "include" => include(ask, typed(request, "include")?),
-        // nothing is stored, and the answer says so; the SDKs' own default is no wish
+        // nothing is stored, and the response says so; the SDKs send true by default
         "store" => {}
-        // the whole conversation goes out, or it is refused
+        // a conversation is sent completely or refused
         "truncation" if request.member(name) == Some("\"disabled\"") => {}
         "top_logprobs" if request.member(name) == Some("0") => {}
         name if READ.contains(&name) => {}
@@ -174,7 +173,7 @@ fn choose(ask: &mut ChatRequest, choice: Option<Choice>, table: &Table) -> Resul
             let allowed: Vec<String> = choice
                 .tools
                 .iter()
-                .filter_map(ChoiceObject::hub_name)
+                .filter_map(ChoiceObject::canonical_name)
                 .collect();
             ask.tools.retain(|tool| allowed.contains(&tool.name));
             if choice.mode.as_deref() == Some("required") {
@@ -183,23 +182,25 @@ fn choose(ask: &mut ChatRequest, choice: Option<Choice>, table: &Table) -> Resul
                 ToolChoice::Auto
             }
         }
-        Some(Choice::Object(choice)) => match choice.hub_name().filter(|name| table.holds(name)) {
-            Some(name) => ToolChoice::Named(name),
-            None => {
-                return refused(
-                    "names a tool that is not declared, or one that only its vendor runs",
-                );
+        Some(Choice::Object(choice)) => {
+            match choice.canonical_name().filter(|name| table.holds(name)) {
+                Some(name) => ToolChoice::Named(name),
+                None => {
+                    return refused(
+                        "names a tool that is not declared, or one that only its vendor runs",
+                    );
+                }
             }
-        },
+        }
     };
     Ok(())
 }
 
 impl ChoiceObject {
-    fn hub_name(&self) -> Option<String> {
+    fn canonical_name(&self) -> Option<String> {
         match (self.kind.as_str(), &self.name) {
             ("function" | "custom", Some(name)) => {
-                Some(Table::hub_name(self.namespace.as_deref(), name))
+                Some(Table::canonical_name(self.namespace.as_deref(), name))
             }
             (TOOL_SEARCH, _) => Some(TOOL_SEARCH.to_owned()),
             _ => None,
@@ -300,7 +301,7 @@ mod tests {
     use crate::conversation::{
         Media, Origin, ProviderState, ProviderStateKind, ReasoningBlock, Source, ToolCall,
     };
-    use crate::dialect::{Dialect, read};
+    use crate::dialect::{Dialect, Operation, read};
 
     fn envelope() -> StateSealer {
         StateSealer::new([0; 32])
@@ -308,10 +309,13 @@ mod tests {
 
     fn ask(more: &str) -> Result<ChatRequest, ApiError> {
         let body = format!(r#"{{"model":"m"{more}}}"#);
-        decode_request(&read(Dialect::Responses, body.into())?, &envelope())
+        decode_request(
+            &read(Dialect::Responses, Operation::Conversation, body.into())?,
+            &envelope(),
+        )
     }
 
-    /// One line per turn: its role, and what its blocks are.
+    /// One line per turn: role and blocks.
     fn lines(ask: &ChatRequest) -> Vec<String> {
         let block = |content: &Content| match content {
             Content::Text(text) => text.clone(),
@@ -353,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn items_of_every_kind_become_turns() {
+    fn items_of_every_type_become_turns() {
         let origin = Some(Origin {
             dialect: "messages".into(),
             model: "claude".into(),
@@ -408,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn e27_tools_of_every_kind_become_functions_or_are_named() {
+    fn e27_tools_of_every_type_become_functions_or_are_dropped() {
         let ask = ask(
             r#","input":"hi","tools":[
             {"type":"function","name":"f","strict":false,"parameters":{"type":"object","b":1,"a":2}},
@@ -449,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn the_settings_are_read_and_the_rest_is_named() {
+    fn settings_are_decoded_and_the_rest_is_dropped() {
         let ask =
             ask(r#","input":"hi","max_output_tokens":50,"temperature":0.70,"reasoning":{"effort":"xhigh","summary":"auto"},
             "text":{"format":{"type":"json_schema","name":"n","schema":{"type":"object"},"strict":true},"verbosity":"low"},
@@ -484,7 +488,7 @@ mod tests {
     }
 
     #[test]
-    fn allowed_tools_leave_only_those() {
+    fn allowed_tools_remove_all_others() {
         let ask = ask(r#","input":"hi","tools":[{"type":"function","name":"f"},{"type":"function","name":"g"}],
             "tool_choice":{"type":"allowed_tools","mode":"required","tools":[{"type":"function","name":"g"}]}"#)
         .expect("an ask");
@@ -495,17 +499,17 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_a_client_sends_stops_the_reading() {
+    fn damaged_body_never_panics() {
         let body = include_str!("../../../tests/golden/codex/tools-2.json");
         for bytes in crate::dialect::samples::damaged(body.as_bytes(), 300) {
-            if let Ok(request) = read(Dialect::Responses, bytes.into()) {
+            if let Ok(request) = read(Dialect::Responses, Operation::Conversation, bytes.into()) {
                 drop(decode_request(&request, &envelope()));
             }
         }
     }
 
     #[test]
-    fn what_only_a_vendor_could_look_up_is_refused_with_its_place() {
+    fn reference_to_stored_item_is_refused_with_its_position() {
         for (more, param) in [
             (
                 r#","input":"x","previous_response_id":"resp_1""#,

@@ -1,12 +1,12 @@
-//! What an answer object repeats of its request: the members that the SDKs' types require, as the client wrote them, or what
-//! stands for their absence. On one line, because events hold it.
+//! Request fields that a response object repeats because the SDKs' types require them: as the client wrote them, or the value for an
+//! absent field. On one line, because events contain them.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::dialect::Request;
+use crate::dialect::request::Request;
 
-/// The repeated members. Nothing is stored and nothing runs in the background, whatever was asked.
+/// Repeated fields. Nothing is stored or runs in the background, whatever was requested.
 #[derive(Debug, Serialize)]
 pub(super) struct Echo {
     background: bool,
@@ -65,7 +65,7 @@ fn said(request: &Request, name: &str, absent: &str) -> Box<RawValue> {
     RawValue::from_string(one_line(json)).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
 
-/// JSON without line ends: none can stand within its texts.
+/// JSON without line ends; its texts cannot contain any.
 pub(super) fn one_line(json: &str) -> String {
     json.replace(['\n', '\r'], " ")
 }

@@ -1,24 +1,24 @@
-//! Neutral events as a client of Responses reads them: every item is begun, told in pieces, told whole and ended, and the last
-//! event brings the whole answer once more, with its usage. Numbers of events only ever rise, and every id is the answer's own.
+//! Encoder of Responses: every item is started, sent in deltas, repeated and ended; the last event repeats the whole response with its
+//! usage. Event numbers are consecutive, and every id derives from the gateway's request.
 
 use bytes::Bytes;
 
 use crate::conversation::{
     BlockKind, ChatResponse, Content, OutputEvent, ProviderState, StopReason,
 };
-use crate::dialect::Request;
-use crate::dialect::answer::written;
+use crate::dialect::codec::{ResponseEncoder, ResponseMeta};
+use crate::dialect::request::Request;
 use crate::dialect::responses::echo::Echo;
-use crate::dialect::responses::failure;
+use crate::dialect::responses::error;
 use crate::dialect::responses::output::{
     BEGUN, EventOut, Incomplete, Item, Kind, Part, ResponseOut, arguments,
 };
 use crate::dialect::responses::tools::{Form, Table, Tools, custom_input};
-use crate::dialect::translate::{ResponseEncoder, ResponseMeta};
+use crate::dialect::wire::json::to_json;
 use crate::domain::api_error::ApiError;
 use crate::domain::usage::Usage;
 
-/// Writes one answer.
+/// Encoder of one response.
 pub(in crate::dialect) struct ResponsesEncoder {
     id: String,
     head: ResponseMeta,
@@ -27,11 +27,11 @@ pub(in crate::dialect) struct ResponsesEncoder {
     next_sequence: u64,
     begun: bool,
     items: Vec<OutputItem>,
-    /// blocks of which nothing is told yet: a text or thoughts may stay empty
+    /// blocks not sent yet: text and reasoning may stay empty
     silent: Vec<(u32, Kind)>,
 }
 
-/// One item of the answer as far as it is told; its place is its number.
+/// One item of the response so far; its position is its index.
 #[derive(Debug)]
 struct OutputItem {
     block: u32,
@@ -40,7 +40,7 @@ struct OutputItem {
     text: String,
     sealed: Option<String>,
     done: bool,
-    /// ended before its own end
+    /// the response ended before the item did
     cut_off: bool,
 }
 
@@ -50,9 +50,9 @@ const INCOMPLETE: &str = "incomplete";
 impl ResponsesEncoder {
     pub(in crate::dialect) fn new(request: &Request, head: ResponseMeta) -> ResponsesEncoder {
         ResponsesEncoder {
-            id: failure::response_id(&head.request_id),
+            id: error::response_id(&head.request_id),
             echo: Echo::of(request),
-            // the request was read with the same eyes before, and was good
+            // the tools were decoded before without an error
             table: Tools::of(request).unwrap_or_default().table,
             head,
             next_sequence: 0,
@@ -66,7 +66,7 @@ impl ResponsesEncoder {
         format!(
             "{}_{}_{place}",
             kind.prefix(),
-            failure::bare(&self.head.request_id)
+            error::without_prefix(&self.head.request_id)
         )
     }
 
@@ -86,7 +86,7 @@ impl ResponsesEncoder {
         }
     }
 
-    /// The first two events, before anything else is told.
+    /// First two events of a stream.
     fn begin(&mut self, out: &mut Vec<u8>) {
         if std::mem::replace(&mut self.begun, true) {
             return;
@@ -125,7 +125,7 @@ impl ResponsesEncoder {
         }
     }
 
-    /// Begins an item.
+    /// Starts an item.
     fn add(&mut self, block: u32, kind: Kind, out: &mut Vec<u8>) {
         let place = self.items.len();
         let id = self.item_id(&kind, place);
@@ -138,7 +138,7 @@ impl ResponsesEncoder {
             done: false,
             cut_off: false,
         });
-        self.whole_item("response.output_item.added", place, BEGUN, out);
+        self.item_event("response.output_item.added", place, BEGUN, out);
         if matches!(self.items[place].kind, Kind::Message) {
             let event = self.numbered("response.content_part.added");
             put(
@@ -151,12 +151,12 @@ impl ResponsesEncoder {
         }
     }
 
-    /// The number and the type of the next event.
+    /// Number and type of the next event.
     fn numbered(&mut self, kind: &'static str) -> (u64, &'static str) {
         (self.number(), kind)
     }
 
-    /// An event of an item, with what says which item it is of.
+    /// An event of an item, with the item's id and index.
     fn of_item(&self, place: usize, (sequence_number, kind): (u64, &'static str)) -> EventOut<'_> {
         let told = &self.items[place];
         EventOut {
@@ -170,8 +170,8 @@ impl ResponsesEncoder {
         }
     }
 
-    /// An event that brings an item whole.
-    fn whole_item(
+    /// An event that contains a whole item.
+    fn item_event(
         &mut self,
         kind: &'static str,
         place: usize,
@@ -192,7 +192,7 @@ impl ResponsesEncoder {
         );
     }
 
-    /// The place of the item that a block has become, or becomes now that something of it is told.
+    /// Position of a block's item, which is started if necessary.
     fn place(&mut self, block: u32, out: &mut Vec<u8>) -> Option<usize> {
         if let Some(at) = self.silent.iter().position(|(number, _)| *number == block) {
             let (_, kind) = self.silent.swap_remove(at);
@@ -220,7 +220,7 @@ impl ResponsesEncoder {
                 form: Form::Function(_),
                 ..
             } => "response.function_call_arguments.delta",
-            // told once it can be read
+            // sent when it is complete
             Kind::Call { .. } => return,
         };
         if is_first && matches!(self.items[place].kind, Kind::Reasoning) {
@@ -248,7 +248,7 @@ impl ResponsesEncoder {
     fn seal(&mut self, block: u32, provider_state: &ProviderState, out: &mut Vec<u8>) {
         let is_call =
             |told: &OutputItem| told.block == block && matches!(told.kind, Kind::Call { .. });
-        // a call's is remembered by the gateway, since this dialect has no place for it
+        // state of a call has no field in this dialect: the gateway stores it
         if self.items.iter().any(is_call) {
             return;
         }
@@ -269,7 +269,7 @@ impl ResponsesEncoder {
         }
     }
 
-    /// Tells an item whole and ends it.
+    /// Repeats an item and ends it.
     fn finish(&mut self, place: usize, status: &'static str, out: &mut Vec<u8>) {
         match &self.items[place].kind {
             Kind::Message => {
@@ -340,7 +340,7 @@ impl ResponsesEncoder {
         }
         self.items[place].done = true;
         self.items[place].cut_off = status == INCOMPLETE;
-        self.whole_item("response.output_item.done", place, status, out);
+        self.item_event("response.output_item.done", place, status, out);
     }
 
     fn custom_input(&mut self, place: usize, out: &mut Vec<u8>) {
@@ -415,7 +415,7 @@ impl ResponseEncoder for ResponsesEncoder {
         };
         let sequence_number = self.number();
         let output = self.items.iter().map(OutputItem::finished).collect();
-        let response = Some(self.whole_response(reason, output, usage));
+        let response = Some(self.final_response(reason, output, usage));
         put(
             &EventOut {
                 kind,
@@ -427,11 +427,11 @@ impl ResponseEncoder for ResponsesEncoder {
         );
     }
 
-    fn failed(&mut self, problem: &ApiError, _: &str) -> Bytes {
-        failure::events(problem, &self.id, self.next_sequence)
+    fn error_events(&mut self, error: &ApiError, _request_id: &str) -> Bytes {
+        error::error_events(error, &self.id, self.next_sequence)
     }
 
-    fn whole(&self, answer: &ChatResponse, usage: &Usage) -> String {
+    fn encode_unary(&self, answer: &ChatResponse, usage: &Usage) -> String {
         let reason = incomplete(&answer.stop);
         let mut told: Vec<OutputItem> = Vec::with_capacity(answer.blocks.len());
         for block in &answer.blocks {
@@ -451,7 +451,7 @@ impl ResponseEncoder for ResponsesEncoder {
         if let Some(last) = told.last_mut() {
             last.cut_off = reason.is_some();
         }
-        written(&self.whole_response(
+        to_json(&self.final_response(
             reason,
             told.iter().map(OutputItem::finished).collect(),
             usage,
@@ -460,7 +460,7 @@ impl ResponseEncoder for ResponsesEncoder {
 }
 
 impl ResponsesEncoder {
-    /// What a block of a whole answer is as an item.
+    /// A block of a unary response as an item.
     fn of_block(&self, content: &Content) -> Option<(Kind, String, Option<String>)> {
         Some(match content {
             Content::Text(text) => (Kind::Message, text.clone(), None),
@@ -482,7 +482,7 @@ impl ResponsesEncoder {
         })
     }
 
-    fn whole_response<'a>(
+    fn final_response<'a>(
         &'a self,
         reason: Option<&'static str>,
         output: Vec<Item<'a>>,
@@ -502,7 +502,7 @@ impl ResponsesEncoder {
     }
 }
 
-/// Why an answer is not whole, in this dialect's words (WIRE.md 2.11).
+/// `incomplete_details.reason` of a stop reason; `None` for a complete response.
 fn incomplete(stop: &StopReason) -> Option<&'static str> {
     match stop {
         StopReason::End | StopReason::Sequence(_) | StopReason::Tool | StopReason::Pause => None,
@@ -511,7 +511,7 @@ fn incomplete(stop: &StopReason) -> Option<&'static str> {
     }
 }
 
-/// The tier that served, in a word that the SDKs know.
+/// The tier that served, if the SDKs know its name.
 fn tier(served: &str) -> &str {
     if ["auto", "default", "flex", "scale", "priority", "fast"].contains(&served) {
         served
@@ -524,7 +524,7 @@ fn put(event: &EventOut<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"event: ");
     out.extend_from_slice(event.kind.as_bytes());
     out.extend_from_slice(b"\ndata: ");
-    out.extend_from_slice(written(event).as_bytes());
+    out.extend_from_slice(to_json(event).as_bytes());
     out.extend_from_slice(b"\n\n");
 }
 
@@ -535,14 +535,15 @@ mod tests {
     use super::*;
     use crate::conversation::{Origin, ProviderStateKind, ResponseBuilder, StateSealer};
     use crate::dialect::wire::sse;
-    use crate::dialect::{Dialect, read, samples};
+    use crate::dialect::{Dialect, Operation, read, samples};
 
     const TOOLS: &str = r#""tools":[{"type":"function","name":"f","parameters":{}},{"type":"custom","name":"patch"},
         {"type":"namespace","name":"agents","tools":[{"type":"function","name":"close"}]},{"type":"tool_search","execution":"client"}]"#;
 
     fn writer(more: &str) -> ResponsesEncoder {
         let body = format!("{{\"model\":\"m\",\"input\":\"hi\",\n{TOOLS}{more}}}");
-        let request = read(Dialect::Responses, body.into()).expect("a request");
+        let request =
+            read(Dialect::Responses, Operation::Conversation, body.into()).expect("a request");
         let envelope = StateSealer::new([0; 32]);
         let head = ResponseMeta {
             request_id: "req_7".into(),
@@ -604,7 +605,7 @@ mod tests {
         }
     }
 
-    /// The events of a stream: each name is its type, and the numbers have no gap.
+    /// Events of a stream, whose names equal their types and whose numbers are consecutive.
     fn streamed(
         writer: &mut ResponsesEncoder,
         events: &[OutputEvent],
@@ -634,7 +635,7 @@ mod tests {
     }
 
     #[test]
-    fn t03_a_text_is_told_in_the_full_sequence_of_events() {
+    fn t03_text_is_sent_in_the_full_sequence_of_events() {
         let events = [
             opened(0, BlockKind::Text),
             piece(0, "Grüße"),
@@ -677,7 +678,7 @@ mod tests {
     }
 
     #[test]
-    fn r06_thoughts_are_a_summary_and_a_seal_that_opens_again() {
+    fn r06_reasoning_is_a_summary_and_a_sealed_state() {
         let events = [
             opened(0, BlockKind::Reasoning),
             piece(0, "h"),
@@ -709,7 +710,7 @@ mod tests {
             ),
             (Some("claude".into()), "sig")
         );
-        // hidden thoughts have no text and still a seal
+        // hidden reasoning has no text but a sealed state
         let told = streamed(
             &mut writer(""),
             &[opened(0, BlockKind::Reasoning), signature(0), close(0)],
@@ -723,7 +724,7 @@ mod tests {
     }
 
     #[test]
-    fn e27_calls_come_back_in_the_form_in_which_the_tools_were_declared() {
+    fn e27_calls_have_the_form_of_the_declared_tools() {
         let events = [
             call(0, "c1", "agents__close"),
             call(1, "c2", "patch"),
@@ -774,7 +775,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_ends_early_is_incomplete_and_says_why() {
+    fn truncated_answer_is_incomplete_with_its_reason() {
         for (stop, reason) in [
             (StopReason::Length, "max_output_tokens"),
             (StopReason::ContextWindow, "max_output_tokens"),
@@ -796,7 +797,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_said_is_no_item() {
+    fn empty_block_is_no_item() {
         let told = streamed(
             &mut writer(""),
             &[
@@ -814,7 +815,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_answer_is_the_last_event_s() {
+    fn unary_response_equals_the_last_event() {
         let events = [
             opened(0, BlockKind::Reasoning),
             piece(0, "hm"),
@@ -831,7 +832,7 @@ mod tests {
         events.iter().for_each(|event| fold.add(event));
         let mut writer = writer(r#","temperature":0.70,"tool_choice":"auto","reasoning":null"#);
         let whole: Value =
-            serde_json::from_str(&writer.whole(&fold.build(), &usage())).expect("JSON");
+            serde_json::from_str(&writer.encode_unary(&fold.build(), &usage())).expect("JSON");
         let told = streamed(&mut writer, &events, &StopReason::Tool);
         assert_eq!(whole, told.last().expect("the end")["response"]);
         assert_eq!(

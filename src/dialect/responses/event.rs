@@ -1,128 +1,25 @@
-//! What an event (or whole answer) of OpenAI's Responses says: usage, output, the end, an error. The usage stands in the answer
-//! object, which the last event brings whole; output is counted from the deltas, never once more from what repeats them.
+//! Events and unary responses of the Responses dialect, as far as pass-through and usage need them. The usage is in the response object,
+//! which the last event carries; text is counted in deltas, never once more in events that repeat it.
 
 use serde::de::MapAccess;
 
-use crate::dialect::fault::FaultReader;
-use crate::dialect::output::TextCounter;
-use crate::dialect::wire::count::Count;
+use crate::dialect::error::ErrorReader;
+use crate::dialect::responses::usage::ResponsesUsage;
+use crate::dialect::text_counter::TextCounter;
 use crate::dialect::wire::json::{ElementsSeed, FieldVisitor, Leaf, ObjectSeed, skip};
-use crate::domain::usage::{ReportedUsage, Usage};
 
-/// An id is kept to be told again in an error; a longer one is no id.
+/// Longer ids are ignored; an id is kept for the gateway's own errors.
 const ID_BYTES_MAX: usize = 200;
 
-/// The counts of `usage`, per field the last one given.
+/// The response object: a unary response, or the state that the events of a stream carry.
 #[derive(Clone, Debug, Default)]
-pub(in crate::dialect) struct ResponsesUsage {
-    input: Count,
-    output: Count,
-    cached: Count,
-    cache_write: Count,
-    reasoning: Count,
-    /// searches that the vendor ran, from the items of the answer
-    searches: u64,
-    service_tier: Option<String>,
-}
-
-impl ResponsesUsage {
-    pub(in crate::dialect) fn then(&mut self, later: ResponsesUsage) {
-        self.input.then(later.input);
-        self.output.then(later.output);
-        self.cached.then(later.cached);
-        self.cache_write.then(later.cache_write);
-        self.reasoning.then(later.reasoning);
-        self.searches = self.searches.max(later.searches);
-        self.service_tier = later.service_tier.or(self.service_tier.take());
-    }
-
-    /// So many more searches are over.
-    pub(in crate::dialect) fn searched(&mut self, searches: u64) {
-        self.searches = self.searches.saturating_add(searches);
-    }
-
-    pub(in crate::dialect) fn output_said(&self) -> bool {
-        self.output.is_said()
-    }
-
-    pub(in crate::dialect) fn report(&self) -> ReportedUsage {
-        if [
-            self.input,
-            self.output,
-            self.cached,
-            self.cache_write,
-            self.reasoning,
-        ]
-        .contains(&Count::Invalid)
-        {
-            return ReportedUsage::Invalid;
-        }
-        let (cache_read, cache_write_other) = (self.cached.tokens(), self.cache_write.tokens());
-        let out_total = self.output.tokens();
-        let usage = Usage {
-            uncached_in: self
-                .input
-                .tokens()
-                .saturating_sub(cache_read)
-                .saturating_sub(cache_write_other),
-            cache_read,
-            cache_write_other,
-            out_total,
-            reasoning: self.reasoning.tokens().min(out_total),
-            web_searches: self.searches,
-            service_tier: self.service_tier.clone(),
-            ..Usage::default()
-        };
-        ReportedUsage::of(usage, self.input.is_said(), self.output.is_said())
-    }
-}
-
-impl FieldVisitor for ResponsesUsage {
-    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
-        match name {
-            "input_tokens" => self.input = Count::required(map)?,
-            "output_tokens" => self.output = Count::required(map)?,
-            "input_tokens_details" | "output_tokens_details" => {
-                map.next_value_seed(ObjectSeed(&mut Details(self)))?
-            }
-            _ => skip(map)?,
-        }
-        Ok(())
-    }
-
-    fn other(&mut self) {
-        self.input = Count::Invalid;
-    }
-}
-
-struct Details<'u>(&'u mut ResponsesUsage);
-
-impl FieldVisitor for Details<'_> {
-    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
-        let count = match name {
-            "cached_tokens" => &mut self.0.cached,
-            "cache_write_tokens" => &mut self.0.cache_write,
-            "reasoning_tokens" => &mut self.0.reasoning,
-            _ => return skip(map),
-        };
-        count.then(Count::optional(map)?);
-        Ok(())
-    }
-
-    fn other(&mut self) {
-        self.0.cached = Count::Invalid;
-    }
-}
-
-/// The answer object: a whole answer, or what the events of a stream bring along.
-#[derive(Clone, Debug, Default)]
-pub(in crate::dialect) struct ResponseBody {
-    pub(in crate::dialect) usage: ResponsesUsage,
-    pub(in crate::dialect) items: Items,
-    pub(in crate::dialect) error: FaultReader,
-    pub(in crate::dialect) id: Option<String>,
+pub(super) struct ResponseBody {
+    pub(super) usage: ResponsesUsage,
+    pub(super) items: Items,
+    pub(super) error: ErrorReader,
+    pub(super) id: Option<String>,
     /// `status: failed`, whatever `error` says
-    pub(in crate::dialect) failed: bool,
+    pub(super) failed: bool,
 }
 
 impl FieldVisitor for ResponseBody {
@@ -158,13 +55,13 @@ impl FieldVisitor for ResponseBody {
     }
 }
 
-/// The items of an answer.
+/// Items of a response.
 #[derive(Clone, Debug, Default)]
-pub(in crate::dialect) struct Items {
-    pub(in crate::dialect) output: TextCounter,
+pub(super) struct Items {
+    pub(super) output: TextCounter,
     searches: u64,
     is_search: bool,
-    is_look: bool,
+    is_page_view: bool,
 }
 
 impl FieldVisitor for Items {
@@ -175,7 +72,7 @@ impl FieldVisitor for Items {
                 Ok(())
             }
             "action" => map.next_value_seed(ObjectSeed(&mut Action(self))),
-            // what a hosted tool found or made is seen by the client, but the model did not write it
+            // results of a hosted tool reach the client, but the model did not write them
             "results" | "result" | "outputs" | "tools" => {
                 self.output.has_content = true;
                 skip(map)
@@ -185,22 +82,22 @@ impl FieldVisitor for Items {
     }
 
     fn end(&mut self) {
-        let (is_search, is_look) = (
+        let (is_search, is_page_view) = (
             std::mem::take(&mut self.is_search),
-            std::mem::take(&mut self.is_look),
+            std::mem::take(&mut self.is_page_view),
         );
-        self.searches += u64::from(is_search && !is_look);
+        self.searches += u64::from(is_search && !is_page_view);
     }
 }
 
-/// What a search call did: pages that it only opened, or looked through, are no searches.
+/// Action of a search call; opening a page, or searching in one, is no search.
 struct Action<'i>(&'i mut Items);
 
 impl FieldVisitor for Action<'_> {
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "type" => {
-                self.0.is_look = matches!(
+                self.0.is_page_view = matches!(
                     map.next_value::<Leaf<'_>>()?.text(),
                     Some("open_page" | "find" | "find_in_page")
                 );
@@ -211,24 +108,24 @@ impl FieldVisitor for Action<'_> {
     }
 }
 
-/// What an event of a stream is, by its name.
+/// Kind of an event, by its name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::dialect) enum ResponsesEventKind {
+pub(super) enum ResponsesEventKind {
     #[default]
     Other,
-    /// an item begins: its name and id only
+    /// start of an item: its name and id only
     ItemAdded,
-    /// an item is over, and told once more
+    /// end of an item, which repeats it
     ItemDone,
     Delta,
-    /// completed or incomplete: both are whole
+    /// `response.completed` or `response.incomplete`: both are complete responses
     Stop,
     /// `error` or `response.failed`
     Error,
 }
 
 impl ResponsesEventKind {
-    pub(in crate::dialect) fn of(name: &[u8]) -> ResponsesEventKind {
+    pub(super) fn of(name: &[u8]) -> ResponsesEventKind {
         match name {
             b"response.completed" | b"response.incomplete" => ResponsesEventKind::Stop,
             b"response.failed" | b"error" => ResponsesEventKind::Error,
@@ -242,17 +139,17 @@ impl ResponsesEventKind {
 
 /// One event of a stream.
 #[derive(Clone, Debug, Default)]
-pub(in crate::dialect) struct ResponsesEvent {
-    pub(in crate::dialect) kind: Option<ResponsesEventKind>,
-    pub(in crate::dialect) answered: ResponseBody,
-    pub(in crate::dialect) item: Items,
-    pub(in crate::dialect) delta: TextCounter,
-    pub(in crate::dialect) sequence: Option<u64>,
+pub(super) struct ResponsesEvent {
+    pub(super) kind: Option<ResponsesEventKind>,
+    pub(super) answered: ResponseBody,
+    pub(super) item: Items,
+    pub(super) delta: TextCounter,
+    pub(super) sequence: Option<u64>,
 }
 
 impl ResponsesEvent {
-    /// How many searches the finished item was.
-    pub(in crate::dialect) fn item_searches(&self, kind: ResponsesEventKind) -> u64 {
+    /// Number of searches of the finished item.
+    pub(super) fn item_searches(&self, kind: ResponsesEventKind) -> u64 {
         if kind == ResponsesEventKind::ItemDone {
             self.item.searches
         } else {
@@ -289,13 +186,14 @@ impl FieldVisitor for ResponsesEvent {
 mod tests {
     use super::*;
     use crate::dialect::wire::json::read;
+    use crate::domain::usage::{ReportedUsage, Usage};
 
     fn answered(json: &str) -> ResponseBody {
         read(&ResponseBody::default(), json.as_bytes()).expect("JSON")
     }
 
     #[test]
-    fn cached_and_written_tokens_are_taken_out_of_the_input() {
+    fn cached_and_written_tokens_are_not_uncached_input() {
         let usage = |usage: &str| {
             answered(&format!(r#"{{"usage":{usage},"service_tier":"flex"}}"#))
                 .usage
@@ -331,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn only_searches_that_searched_are_counted() {
+    fn page_views_are_not_counted_as_searches() {
         let answer = answered(
             r#"{"output":[{"type":"web_search_call","id":"ws_1","status":"completed","action":{"type":"search","query":"q"}},
             {"action":{"type":"open_page","url":"u"},"type":"web_search_call"},{"type":"web_search_call"},

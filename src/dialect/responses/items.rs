@@ -1,4 +1,4 @@
-//! The items of a request's input as turns. An item that only its vendor could look up, run or read is refused by its kind.
+//! Decoder of input items into turns. An item that only its vendor can look up, run or read is refused by its type.
 
 use serde::Deserialize;
 
@@ -6,10 +6,10 @@ use crate::conversation::{
     Content, ContentBlock, Media, ProviderState, RawJson, ReasoningBlock, Role, Source,
     StateSealer, ToolCall, ToolResult, Turn,
 };
+use crate::dialect::input_bound::printable;
 use crate::dialect::responses::tools::{TOOL_SEARCH, Table, custom_arguments};
-use crate::dialect::tools::as_str;
 
-/// What all kinds of items hold, as far as it is read.
+/// Fields of all types of items.
 #[derive(Deserialize)]
 pub(super) struct Item {
     #[serde(rename = "type", default)]
@@ -24,7 +24,7 @@ pub(super) struct Item {
     name: Option<String>,
     #[serde(default)]
     namespace: Option<String>,
-    /// a function's: a text that is JSON; a tool search's: an object
+    /// of a function: a text that is JSON; of a tool search: an object
     #[serde(default)]
     arguments: Option<RawJson>,
     #[serde(default)]
@@ -67,7 +67,7 @@ struct Part {
     filename: Option<String>,
 }
 
-/// A tool that a search found.
+/// A tool in the result of a tool search.
 #[derive(Deserialize)]
 struct FoundTool {
     #[serde(default)]
@@ -76,10 +76,10 @@ struct FoundTool {
     tools: Vec<FoundTool>,
 }
 
-/// An item's turn; `None` where nothing is left of it. An error says what is wrong with the item.
+/// Turn of an item; `None` for an empty one. The error describes the item.
 pub(super) fn turn(item: Item, envelope: &StateSealer) -> Result<Option<Turn>, String> {
     let kind = item.kind.clone().unwrap_or_else(|| {
-        // the easy form of a message, and the short one of a reference
+        // a message or a reference without its type
         if item.role.is_some() {
             "message"
         } else {
@@ -95,7 +95,7 @@ pub(super) fn turn(item: Item, envelope: &StateSealer) -> Result<Option<Turn>, S
         "tool_search_call" => called(search_call(item)?),
         "function_call_output" | "custom_tool_call_output" => result(item)?,
         "tool_search_output" => found(item)?,
-        // read with the tools
+        // decoded with the tools
         "additional_tools" => return Ok(None),
         "item_reference" => {
             return Err("an `item_reference` names an item that another vendor keeps and this model never saw; send the items \
@@ -103,7 +103,7 @@ pub(super) fn turn(item: Item, envelope: &StateSealer) -> Result<Option<Turn>, S
                 .into());
         }
         other => {
-            let other = word(other);
+            let other = printable(other);
             return Err(format!(
                 "an item of the type `{other}` cannot be translated for this model; leave it out"
             ));
@@ -117,7 +117,7 @@ fn message(item: Item) -> Result<Turn, String> {
         Some("system" | "developer") => Role::System,
         Some("user") | None => Role::User,
         Some("assistant") => Role::Assistant,
-        Some(other) => return Err(format!("the role `{}` is not known", word(other))),
+        Some(other) => return Err(format!("the role `{}` is not known", printable(other))),
     };
     Ok(Turn {
         role,
@@ -143,7 +143,7 @@ fn reasoning(item: Item, envelope: &StateSealer) -> Turn {
         .encrypted_content
         .filter(|token| !token.is_empty())
         .map(|token| envelope.open(&token));
-    // what no envelope of ours holds is OpenAI's own, and never another vendor's to read
+    // state that the gateway did not seal is OpenAI's and never sent to another vendor
     let provider_state: Option<ProviderState> =
         provider_state.filter(|provider_state| provider_state.origin.is_some());
     let is_empty = text.is_empty() && provider_state.is_none();
@@ -177,7 +177,7 @@ fn function_call(item: Item) -> Result<ToolCall, String> {
     let arguments = item.arguments.map(text_or_json).unwrap_or_default();
     Ok(ToolCall {
         id,
-        name: Table::hub_name(item.namespace.as_deref(), &name),
+        name: Table::canonical_name(item.namespace.as_deref(), &name),
         arguments,
         provider_state: None,
     })
@@ -191,7 +191,7 @@ fn custom_call(item: Item) -> Result<ToolCall, String> {
     let arguments = custom_arguments(&item.input.unwrap_or_default());
     Ok(ToolCall {
         id,
-        name: Table::hub_name(item.namespace.as_deref(), &name),
+        name: Table::canonical_name(item.namespace.as_deref(), &name),
         arguments,
         provider_state: None,
     })
@@ -210,7 +210,7 @@ fn search_call(item: Item) -> Result<ToolCall, String> {
     })
 }
 
-/// A JSON text's own text; anything else as it stands.
+/// The text of a JSON string; any other JSON unchanged.
 fn text_or_json(json: RawJson) -> String {
     serde_json::from_str::<String>(json.as_str()).unwrap_or_else(|_| json.as_str().to_owned())
 }
@@ -228,7 +228,7 @@ fn result(item: Item) -> Result<Turn, String> {
     }))
 }
 
-/// The tools themselves are declared beside all others; the result only names them.
+/// The tools are declared with all others; the result only names them.
 fn found(item: Item) -> Result<Turn, String> {
     let id =
         item.call_id.ok_or("a `tool_search_output` without a `call_id` is a vendor's and cannot be translated; leave it out")?;
@@ -238,7 +238,7 @@ fn found(item: Item) -> Result<Turn, String> {
         names.extend(
             tool.tools
                 .iter()
-                .filter_map(|inner| Some(Table::hub_name(namespace, inner.name.as_deref()?))),
+                .filter_map(|inner| Some(Table::canonical_name(namespace, inner.name.as_deref()?))),
         );
         if tool.tools.is_empty() {
             names.extend(tool.name);
@@ -286,7 +286,7 @@ fn block(part: Part) -> Result<Option<ContentBlock>, String> {
         "input_image" => Content::Image(image(part)?),
         "input_file" => Content::Document(file(part)?),
         other => {
-            let other = word(other);
+            let other = printable(other);
             return Err(format!(
                 "a part of the type `{other}` cannot be translated for this model; send text, images or files"
             ));
@@ -335,7 +335,7 @@ fn file(part: Part) -> Result<Media, String> {
     })
 }
 
-/// A data URL taken apart, or the address as it is.
+/// Payload of a data URL, or the URL itself.
 fn inline(url: String, usual: &str) -> Media {
     let is_inline = url
         .get(..5)

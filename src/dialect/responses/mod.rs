@@ -1,24 +1,38 @@
-//! OpenAI's Responses as its clients speak it, without anything that a vendor would have to keep between calls; towards OpenAI
-//! itself and those who speak alike, everything passes.
+//! OpenAI's Responses as clients speak it, without anything that a vendor would have to store between calls. Upstreams of the dialect
+//! receive everything: it is only passed through.
 
 mod decode_request;
 mod echo;
 mod encode_response;
+mod error;
 mod event;
-mod failure;
+mod input_bound;
 mod items;
 mod output;
-mod tee;
+mod request;
+mod stream;
 mod tools;
+mod unary;
+mod usage;
 
-pub(super) use crate::dialect::responses::encode_response::ResponsesEncoder;
-pub(super) use decode_request::read_request;
-pub(super) use tee::{ResponsesTap, whole};
+use bytes::Bytes;
 
-use crate::conversation::FieldNames;
+use crate::conversation::{ChatRequest, FieldNames, StateSealer};
+use crate::dialect::chat;
+use crate::dialect::client::ClientDialect;
+use crate::dialect::codec::{ResponseEncoder, ResponseMeta};
+use crate::dialect::decoded_response::{DecodedResponse, IncompleteResponse};
+use crate::dialect::request::{Request, RequestBody, RequestFields};
+use crate::dialect::responses::encode_response::ResponsesEncoder;
+use crate::dialect::responses::stream::ResponsesTap;
+use crate::dialect::tap::PassthroughTap;
+use crate::domain::api_error::ApiError;
 
-/// What this dialect calls what may have to be left out.
-pub(super) const WORDS: FieldNames = FieldNames {
+/// The dialect.
+pub(super) struct Responses;
+
+/// Names of the fields that a translation may have to drop.
+const FIELD_NAMES: FieldNames = FieldNames {
     messages: "input",
     stop: "stop",
     reasoning: "reasoning",
@@ -26,3 +40,45 @@ pub(super) const WORDS: FieldNames = FieldNames {
     parallel_tools: "parallel_tool_calls",
     user: "user",
 };
+
+impl ClientDialect for Responses {
+    fn read_request(&self, body: &RequestBody<'_>) -> Result<RequestFields, ApiError> {
+        request::read_request(body)
+    }
+
+    fn decode_request(
+        &self,
+        request: &Request,
+        sealer: &StateSealer,
+    ) -> Result<ChatRequest, ApiError> {
+        decode_request::decode_request(request, sealer)
+    }
+
+    fn field_names(&self) -> &'static FieldNames {
+        &FIELD_NAMES
+    }
+
+    fn encoder(&self, request: &Request, meta: ResponseMeta) -> Box<dyn ResponseEncoder> {
+        Box::new(ResponsesEncoder::new(request, meta))
+    }
+
+    fn tap(&self, _hide_usage_chunk: bool) -> Box<dyn PassthroughTap> {
+        Box::new(ResponsesTap::default())
+    }
+
+    fn decode_unary(&self, body: &[u8]) -> Result<DecodedResponse, IncompleteResponse> {
+        unary::decode_unary(body)
+    }
+
+    fn error_body(&self, error: &ApiError, _request_id: &str) -> String {
+        chat::error::error_body(error)
+    }
+
+    fn is_error_body(&self, body: &[u8]) -> bool {
+        chat::error::is_error_body(body)
+    }
+
+    fn ping(&self) -> Bytes {
+        Bytes::from_static(chat::error::PING)
+    }
+}

@@ -1,5 +1,4 @@
-//! The items of an answer, the answer object around them, and the events that tell them, as clients of Responses read them. The
-//! members are those that the SDKs' types require.
+//! JSON of a response: items, the response object, and the events of a stream, with the fields that the SDKs' types require.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -8,7 +7,7 @@ use crate::dialect::responses::echo::{Echo, one_line};
 use crate::dialect::responses::tools::{Form, FunctionCall, custom_input};
 use crate::domain::usage::Usage;
 
-/// One item of an answer, finished or not.
+/// One item of a response, finished or not.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum Item<'a> {
@@ -50,7 +49,7 @@ pub(super) enum Item<'a> {
     },
 }
 
-/// One piece of a message, or of the summary of thoughts.
+/// One part of a message, or of a reasoning summary.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum Part<'a> {
@@ -74,7 +73,7 @@ impl<'a> Part<'a> {
     }
 }
 
-/// What an item is, with the ids that it keeps.
+/// Type of an item, with its call id.
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
     Message,
@@ -83,7 +82,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// What the id of such an item begins with.
+    /// Prefix of the item's id.
     pub(super) const fn prefix(&self) -> &'static str {
         match self {
             Kind::Message => "msg",
@@ -103,7 +102,7 @@ impl Kind {
         }
     }
 
-    /// The name of the tool that is called, as the client knows it.
+    /// Name of the called tool, as the client declared it.
     pub(super) fn name(&self) -> Option<&str> {
         match self {
             Kind::Call {
@@ -114,7 +113,7 @@ impl Kind {
         }
     }
 
-    /// The item with this text: a message's, the thoughts', or the arguments of a call.
+    /// The item with its text: of a message, of reasoning, or the arguments of a call.
     pub(super) fn item<'a>(
         &'a self,
         id: &'a str,
@@ -153,7 +152,7 @@ impl Kind {
     }
 }
 
-/// The status of an item that has begun.
+/// Status of an unfinished item.
 pub(super) const BEGUN: &str = "in_progress";
 
 fn call<'a>(
@@ -200,12 +199,12 @@ fn call<'a>(
     }
 }
 
-/// A call without arguments has an empty object of them (E4).
+/// A call without arguments has an empty object.
 pub(super) fn arguments(text: &str) -> &str {
     if text.trim().is_empty() { "{}" } else { text }
 }
 
-/// Arguments that the client reads as an object and not as a text.
+/// Arguments as an object instead of a text.
 fn object(text: &str) -> Box<RawValue> {
     let whole = serde_json::from_str::<Box<RawValue>>(text).ok();
     let one_line = whole.map(|json| one_line(json.get()));
@@ -214,7 +213,7 @@ fn object(text: &str) -> Box<RawValue> {
         .unwrap_or_else(|| RawValue::from_string("{}".to_owned()).expect("an empty object is JSON"))
 }
 
-/// One event of a stream; which members it has depends on its type.
+/// One event of a stream; its fields depend on its type.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct EventOut<'a> {
     #[serde(rename = "type")]
@@ -248,7 +247,7 @@ pub(super) struct EventOut<'a> {
     pub(super) logprobs: Option<[(); 0]>,
 }
 
-/// The answer object.
+/// The response object.
 #[derive(Debug, Serialize)]
 pub(super) struct ResponseOut<'a> {
     pub(super) id: &'a str,
@@ -261,7 +260,7 @@ pub(super) struct ResponseOut<'a> {
     pub(super) output: Vec<Item<'a>>,
     pub(super) usage: Option<UsageOut>,
     pub(super) service_tier: Option<&'a str>,
-    /// what the request said
+    /// repeated request fields
     #[serde(flatten)]
     pub(super) echo: &'a Echo,
 }
@@ -271,7 +270,7 @@ pub(super) struct Incomplete {
     pub(super) reason: &'static str,
 }
 
-/// Usage as this dialect tells it: the input with everything that a cache served or took.
+/// Usage of this dialect: the input includes cache reads and writes.
 #[derive(Debug, Serialize)]
 pub(super) struct UsageOut {
     input_tokens: u64,

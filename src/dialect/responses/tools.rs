@@ -1,6 +1,6 @@
-//! The tools of a request as the hub knows them: functions only, each under one name. A custom tool becomes a function of one text,
-//! a namespace is spread out under names that lead back, the client's own search for tools is a function too. The same table,
-//! read from the same request, gives each call back in the form that the client declared (E27).
+//! Tools of a request in the canonical model, which has functions only. A custom tool becomes a function with one text, the tools of a
+//! namespace get qualified names, and the client's tool search is a function too. The same table returns each call in the form that
+//! the client declared.
 
 use std::collections::HashMap;
 
@@ -8,18 +8,19 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::conversation::{RawJson, Tool, raw};
-use crate::dialect::Request;
+use crate::dialect::input_bound::printable;
+use crate::dialect::request::{Request, typed};
 use crate::dialect::wire::json::lenient;
 use crate::domain::api_error::ApiError;
 
-/// The name under which the hub knows the client's search for tools.
+/// Canonical name of the client's tool search.
 pub(super) const TOOL_SEARCH: &str = "tool_search";
-/// The one argument of a custom tool that has become a function.
+/// Only argument of the function for a custom tool.
 const CUSTOM_ARGUMENT: &str = "input";
-/// Between a namespace and a name in it.
+/// Separator between a namespace and a name in it.
 const BETWEEN: &str = "__";
 
-/// The form in which a client declared a tool, and reads calls of it.
+/// Form in which a client declared a tool and expects its calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     Function(FunctionCall),
@@ -27,20 +28,20 @@ pub(super) enum Form {
     ToolSearch,
 }
 
-/// A tool's name as the client calls it.
+/// Name of a tool at the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FunctionCall {
     pub(super) namespace: Option<String>,
     pub(super) name: String,
 }
 
-/// Every declared tool by the hub's name of it.
+/// Every declared tool by its canonical name.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Table {
     forms: HashMap<String, Form>,
 }
 
-/// A tool as a client declares it; of a namespace the tools in it.
+/// A tool declared by a client, or a namespace with its tools.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct ToolDeclaration {
     #[serde(rename = "type", default)]
@@ -69,7 +70,7 @@ struct CustomFormat {
     definition: Option<String>,
 }
 
-/// An item of the input that brings tools along; of all others nothing is read.
+/// Tools of an input item, if it has any.
 #[derive(Deserialize)]
 struct Item {
     #[serde(default)]
@@ -77,8 +78,8 @@ struct Item {
 }
 
 impl Table {
-    /// The hub's name of a tool that a call in the history names.
-    pub(super) fn hub_name(namespace: Option<&str>, name: &str) -> String {
+    /// Canonical name of a tool in a call of the history.
+    pub(super) fn canonical_name(namespace: Option<&str>, name: &str) -> String {
         match namespace.filter(|namespace| !namespace.is_empty()) {
             Some(namespace) if namespace.ends_with(BETWEEN) => format!("{namespace}{name}"),
             Some(namespace) => format!("{namespace}{BETWEEN}{name}"),
@@ -86,22 +87,22 @@ impl Table {
         }
     }
 
-    /// How the client reads a call of the tool with this name of the hub's. What was never declared is a plain function.
-    pub(super) fn form(&self, hub_name: &str) -> Form {
-        self.forms.get(hub_name).cloned().unwrap_or_else(|| {
+    /// Form of a tool's calls by its canonical name; an undeclared tool is a plain function.
+    pub(super) fn form(&self, canonical_name: &str) -> Form {
+        self.forms.get(canonical_name).cloned().unwrap_or_else(|| {
             Form::Function(FunctionCall {
                 namespace: None,
-                name: hub_name.to_owned(),
+                name: canonical_name.to_owned(),
             })
         })
     }
 
-    pub(super) fn holds(&self, hub_name: &str) -> bool {
-        self.forms.contains_key(hub_name)
+    pub(super) fn holds(&self, canonical_name: &str) -> bool {
+        self.forms.contains_key(canonical_name)
     }
 }
 
-/// The tools of a request: the table, the hub's tools in the client's order, and what vendors run and others do not have.
+/// Tools of a request: the table, the canonical tools in the client's order, and the dropped hosted tools.
 #[derive(Debug, Default)]
 pub(super) struct Tools {
     pub(super) table: Table,
@@ -110,12 +111,10 @@ pub(super) struct Tools {
 }
 
 impl Tools {
-    /// Reads `tools`, and the tools that items of the input bring along.
+    /// Reads `tools`, and the tools in items of the input.
     pub(super) fn of(request: &Request) -> Result<Tools, ApiError> {
         let mut tools = Tools::default();
-        for declared in crate::dialect::wire::json::typed::<Vec<ToolDeclaration>>(request, "tools")?
-            .unwrap_or_default()
-        {
+        for declared in typed::<Vec<ToolDeclaration>>(request, "tools")?.unwrap_or_default() {
             tools.add(declared, None);
         }
         let input = request.member("input").unwrap_or_default();
@@ -124,7 +123,7 @@ impl Tools {
         if input.starts_with('[')
             && (brings_tools("additional_tools") || brings_tools("tool_search_output"))
         {
-            // an item of another shape is told by who reads the items
+            // the decoder of items reports an item of another shape
             let items: Vec<Item> = lenient(input.as_bytes()).unwrap_or_default();
             for declared in items
                 .into_iter()
@@ -149,11 +148,9 @@ impl Tools {
             (TOOL_SEARCH, _) if declared.execution.as_deref() == Some("client") => {
                 self.tool_search(declared)
             }
-            // what all tools are loaded without
+            // a hosted tool search is unnecessary: all tools are declared
             (TOOL_SEARCH, _) => {}
-            (kind, _) => self
-                .dropped
-                .push(format!("tools.{}", crate::dialect::tools::as_str(kind))),
+            (kind, _) => self.dropped.push(format!("tools.{}", printable(kind))),
         }
     }
 
@@ -168,7 +165,7 @@ impl Tools {
             name,
         };
         let tool = Tool {
-            name: Table::hub_name(namespace, &called.name),
+            name: Table::canonical_name(namespace, &called.name),
             description: declared.description,
             schema,
             strict: declared.strict,
@@ -196,7 +193,7 @@ impl Tools {
             name,
         };
         let tool = Tool {
-            name: Table::hub_name(namespace, &called.name),
+            name: Table::canonical_name(namespace, &called.name),
             description: Some(description).filter(|description| !description.is_empty()),
             schema: one_text(),
             strict: None,
@@ -223,7 +220,7 @@ impl Tools {
         self.put(tool, Form::ToolSearch);
     }
 
-    /// The first of a name counts: a search may bring the same tool twice.
+    /// The first tool of a name counts: a tool search may return a tool twice.
     fn put(&mut self, tool: Tool, form: Form) {
         if !self.table.holds(&tool.name) {
             self.table.forms.insert(tool.name.clone(), form);
@@ -232,12 +229,12 @@ impl Tools {
     }
 }
 
-/// The arguments of the function that a custom tool has become.
+/// Arguments of the function for a custom tool.
 pub(super) fn custom_arguments(input: &str) -> String {
     json!({ CUSTOM_ARGUMENT: input }).to_string()
 }
 
-/// The text that a custom tool is called with; what the model wrote, where it is something else.
+/// Input of a custom tool; the raw arguments if they have another shape.
 pub(super) fn custom_input(arguments: &str) -> String {
     #[derive(Deserialize)]
     struct Arguments {

@@ -1,4 +1,4 @@
-//! One count of a usage report, as an upstream may say it: not at all, honestly, or impossibly. Must never guess.
+//! One count of a usage report: absent, a value, or invalid. Must never guess.
 
 use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer};
@@ -31,12 +31,12 @@ impl Count {
         }
     }
 
-    /// A count that may be null when there is nothing to count.
+    /// A count that may be null.
     pub(crate) fn optional<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Count, A::Error> {
         map.next_value()
     }
 
-    /// A count that no honest report leaves null.
+    /// A count for which null is invalid.
     pub(crate) fn required<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Count, A::Error> {
         Count::optional(map).map(|count| {
             if count == Count::Absent {

@@ -1,9 +1,9 @@
-//! AWS event-stream frames: cuts a body that arrives in any pieces into whole frames and tells each as a server-sent event. Every
-//! frame is checked by both of its sums and all of its lengths; must never hand out anything of one that does not add up.
+//! AWS event-stream frames: splits a body that arrives in any pieces into frames and returns each as a server-sent event. Checks both
+//! checksums and all lengths of every frame; must never return any part of a malformed one.
 //!
 //! ```text
-//! total length u32 · headers' length u32 · sum of these 8 bytes u32 · headers · payload · sum of all before it u32
-//! header: name's length u8 · name · kind u8 · value
+//! total length u32 · headers length u32 · CRC of these 8 bytes u32 · headers · payload · CRC of all before it u32
+//! header: name length u8 · name · type u8 · value
 //! ```
 
 use std::collections::VecDeque;
@@ -13,15 +13,15 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::{Bytes, BytesMut};
 use serde::Deserialize;
 
-use crate::dialect::answer::written;
 use crate::dialect::wire::json;
+use crate::dialect::wire::json::to_json;
 
 const PRELUDE_BYTES: usize = 12;
 const SUM_BYTES: usize = 4;
-/// The bounds of AWS's own clients.
+/// Limits of AWS's own clients.
 const HEADERS_BYTES_MAX: usize = 128 * 1024;
 
-/// A frame that does not add up.
+/// A malformed frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     #[error("the upstream sent a frame whose beginning does not match its checksum")]
@@ -38,11 +38,11 @@ pub enum FrameError {
     Payload,
 }
 
-/// Cuts one stream. Frames before a flaw are still handed out; after it nothing is taken.
+/// Splitter of one stream. Returns the frames before a malformed one, and nothing after it.
 #[derive(Debug)]
 pub(crate) struct FrameSplitter {
     frame_bytes_max: usize,
-    /// the beginning of a frame
+    /// start of an incomplete frame
     held: BytesMut,
     ready: VecDeque<Bytes>,
     flaw: Option<FrameError>,
@@ -77,12 +77,12 @@ impl FrameSplitter {
         }
     }
 
-    /// The next whole frame as a server-sent event.
+    /// Next complete frame as a server-sent event.
     pub(crate) fn next_event(&mut self) -> Option<Bytes> {
         self.ready.pop_front()
     }
 
-    /// Cuts off one frame; what it says, if it says anything.
+    /// Splits off one frame; the inner `None` is a frame without an event.
     fn next_frame(&mut self) -> Result<Option<Option<Bytes>>, FrameError> {
         let Some(lengths) = lengths(&self.held, self.frame_bytes_max)? else {
             return Ok(None);
@@ -96,7 +96,7 @@ impl FrameSplitter {
             return Err(FrameError::Sum);
         }
         let (headers, payload) = content[PRELUDE_BYTES..].split_at(lengths.headers);
-        told(&Headers::read(headers)?, payload).map(Some)
+        frame_event(&Headers::read(headers)?, payload).map(Some)
     }
 }
 
@@ -105,7 +105,7 @@ struct Lengths {
     headers: usize,
 }
 
-/// The lengths of the frame that begins here, once they have come; garbage is known by them at once.
+/// Lengths of the next frame, once received; they expose garbage at once.
 fn lengths(held: &[u8], frame_bytes_max: usize) -> Result<Option<Lengths>, FrameError> {
     let Some(prelude) = held.get(..PRELUDE_BYTES) else {
         return Ok(None);
@@ -126,7 +126,7 @@ fn lengths(held: &[u8], frame_bytes_max: usize) -> Result<Option<Lengths>, Frame
     Ok(Some(Lengths { total, headers }))
 }
 
-/// Big-endian; of fewer than four bytes as many as there are.
+/// Big-endian number of up to four bytes.
 fn number(bytes: &[u8]) -> u32 {
     bytes
         .iter()
@@ -134,7 +134,7 @@ fn number(bytes: &[u8]) -> u32 {
         .fold(0, |number, byte| number << 8 | u32::from(*byte))
 }
 
-/// The headers that say what a frame is; all others are passed over.
+/// Headers that classify a frame; others are skipped.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Headers<'h> {
     message_type: Option<&'h str>,
@@ -168,7 +168,7 @@ impl<'h> Headers<'h> {
     }
 }
 
-/// Takes one header off the front: its name, and its value if that is a text.
+/// Splits off one header: its name, and its value if that is a text.
 fn header<'h>(bytes: &mut &'h [u8]) -> Option<(&'h [u8], Option<&'h [u8]>)> {
     let name_length = usize::from(take(bytes, 1)?[0]);
     let name = take(bytes, name_length)?;
@@ -198,16 +198,16 @@ fn take<'h>(bytes: &mut &'h [u8], count: usize) -> Option<&'h [u8]> {
     Some(taken)
 }
 
-/// What a frame says, as a server-sent event.
-fn told(headers: &Headers<'_>, payload: &[u8]) -> Result<Option<Bytes>, FrameError> {
+/// The event of a frame, as a server-sent event.
+fn frame_event(headers: &Headers<'_>, payload: &[u8]) -> Result<Option<Bytes>, FrameError> {
     match headers.message_type {
         Some("event") => {}
         Some("exception" | "error") => return Ok(Some(failure(headers, payload))),
-        // kinds of frames that are not known yet say nothing to us
+        // unknown types of frames are skipped
         _ => return Ok(None),
     }
     match headers.event_type {
-        // an event of the model's own dialect, wrapped
+        // a wrapped event of the model's own dialect
         Some("chunk") => unwrapped(payload).map(Some),
         Some(name) if is_plain(name) => Ok(Some(event(name, payload))),
         _ => Err(FrameError::Headers),
@@ -221,7 +221,7 @@ fn event(name: &str, data: &[u8]) -> Bytes {
     event.extend_from_slice(b"\ndata: ");
     let from = event.len();
     event.extend_from_slice(data);
-    // a line end means nothing between two values of JSON, and would end the line here
+    // line ends between JSON values are insignificant, and would end the SSE line
     for byte in &mut event[from..] {
         if matches!(*byte, b'\n' | b'\r') {
             *byte = b' ';
@@ -231,7 +231,7 @@ fn event(name: &str, data: &[u8]) -> Bytes {
     event.freeze()
 }
 
-/// A name that can stand in a line.
+/// The name is safe in an SSE line.
 fn is_plain(name: &str) -> bool {
     !name.is_empty()
         && name
@@ -244,7 +244,7 @@ struct WrappedEvent {
     bytes: String,
 }
 
-/// The name that an event gives itself.
+/// Type of a wrapped event.
 #[derive(Deserialize)]
 struct NamedEvent {
     #[serde(rename = "type", default)]
@@ -264,7 +264,7 @@ fn unwrapped(payload: &[u8]) -> Result<Bytes, FrameError> {
     })
 }
 
-/// The content of an exception.
+/// Payload of an exception.
 #[derive(Default, Deserialize)]
 struct Exception {
     #[serde(default, alias = "Message")]
@@ -273,7 +273,7 @@ struct Exception {
     original_message: Option<String>,
 }
 
-/// An error event in the one shape that all readers of faults know.
+/// An error event in the shape that `ErrorReader` reads.
 fn failure(headers: &Headers<'_>, payload: &[u8]) -> Bytes {
     let exception: Exception = json::lenient(payload).unwrap_or_default();
     let kind = headers
@@ -290,11 +290,11 @@ fn failure(headers: &Headers<'_>, payload: &[u8]) -> Bytes {
     let error = serde_json::json!({ "type": kind, "status": status(kind), "message": message });
     event(
         "error",
-        written(&serde_json::json!({ "type": "error", "error": error })).as_bytes(),
+        to_json(&serde_json::json!({ "type": "error", "error": error })).as_bytes(),
     )
 }
 
-/// The HTTP status that AWS's word for a failure stands for; `null` for a word that is not known.
+/// HTTP status of an AWS exception; `None` for an unknown one.
 pub(crate) fn status(kind: &str) -> Option<u16> {
     let kind = kind
         .strip_suffix("Exception")
@@ -367,7 +367,7 @@ pub(crate) mod tests {
         )
     }
 
-    /// All events of a stream that arrives in pieces, and how it went on after them.
+    /// Events of a stream that arrives in pieces, and its error.
     fn read(pieces: &[&[u8]]) -> (String, Option<FrameError>) {
         let mut splitter = FrameSplitter::new(100_000);
         let flaw = pieces.iter().find_map(|piece| splitter.push(piece).err());
@@ -376,7 +376,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn p09_frames_become_events_however_the_bytes_arrive() {
+    fn p09_frames_become_events_in_any_pieces() {
         let stream = [
             said("messageStart", r#"{"role":"assistant","p":"ab"}"#),
             said("contentBlockDelta", "{\"delta\":\n{\"text\":\"日\"}}"),
@@ -415,7 +415,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn headers_of_every_kind_are_passed_over() {
+    fn headers_of_every_type_are_skipped() {
         let mut headers = Vec::new();
         for (kind, value) in [
             (0, vec![]),
@@ -464,7 +464,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_name_cannot_smuggle_in_a_line() {
+    fn event_name_cannot_inject_a_line() {
         for name in ["", "a\ndata: {}", "a\r", "a b"] {
             assert_eq!(
                 read(&[&said(name, "{}")]),
@@ -476,7 +476,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_frame_that_does_not_add_up_is_a_flaw_and_those_before_it_are_not() {
+    fn malformed_frame_is_an_error_after_the_frames_before_it() {
         let good = said("a", "{}");
         for at in 0..good.len() {
             let mut stream = [good.clone(), good.clone()].concat();
@@ -497,7 +497,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn impossible_and_large_lengths_are_known_by_the_beginning() {
+    fn impossible_or_large_length_is_detected_at_the_start() {
         let prelude = |total: u32, headers: u32| {
             let mut prelude = total.to_be_bytes().to_vec();
             prelude.extend_from_slice(&headers.to_be_bytes());
@@ -525,7 +525,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn content_that_cannot_be_unwrapped_is_a_flaw() {
+    fn content_that_cannot_be_unwrapped_is_an_error() {
         for payload in [
             "",
             "{}",
@@ -542,7 +542,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn no_bytes_make_it_panic() {
+    fn damaged_bytes_never_panic() {
         let stream = [
             said("a", "{}"),
             chunk(r#"{"type":"b"}"#),
@@ -551,14 +551,14 @@ pub(crate) mod tests {
         .concat();
         for damaged in crate::dialect::samples::damaged(&stream, 2_000) {
             read(&[&damaged]);
-            // damage behind the sums
+            // damage under valid checksums
             read(&[&framed(&damaged[PRELUDE_BYTES.min(damaged.len())..], b"{}")]);
             read(&[&said("chunk", &String::from_utf8_lossy(&damaged))]);
         }
     }
 
     #[test]
-    fn x03_every_word_for_a_failure_has_its_status() {
+    fn x03_every_exception_has_its_status() {
         for (kind, expected) in [
             ("throttlingException", Some(429)),
             ("ThrottlingException", Some(429)),

@@ -1,5 +1,5 @@
-//! Cuts an upstream's body into events, whatever its framing: server-sent events as they are, and everything else in their
-//! shape, so that what reads them knows one. Must never hand out an event that has not come whole.
+//! Splits an upstream's body into events in any framing. Lines and AWS frames become server-sent events, so that decoders know one
+//! framing only. Must never return an incomplete event.
 
 use std::collections::VecDeque;
 
@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use crate::dialect::wire::eventstream::{FrameError, FrameSplitter};
 use crate::dialect::wire::sse::{Splitter, TooLarge};
 
-/// How a stream's events lie in its body.
+/// Framing of the events of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
     /// server-sent events
@@ -20,21 +20,21 @@ pub enum Framing {
 }
 
 impl Framing {
-    /// Whether a body of this content type can be such a stream.
+    /// The content type belongs to this framing.
     pub fn is(self, content_type: &str) -> bool {
         let media = match self {
             Framing::Sse => "text/event-stream",
             Framing::Lines => "application/x-ndjson",
             Framing::AwsFrames => "application/vnd.amazon.eventstream",
         };
-        // in any case, with its parameters behind
+        // case-insensitive, parameters may follow
         content_type
             .get(..media.len())
             .is_some_and(|begin| begin.eq_ignore_ascii_case(media))
     }
 }
 
-/// A stream that cannot be cut.
+/// A stream that cannot be split.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadFrame {
     #[error("it has an event that is too large: {0}")]
@@ -43,7 +43,7 @@ pub enum BadFrame {
     Frame(#[from] FrameError),
 }
 
-/// The events of one stream.
+/// Splitter of one stream.
 #[derive(Debug)]
 pub(crate) enum Frames {
     Sse(Splitter),
@@ -84,7 +84,7 @@ impl Frames {
         }
     }
 
-    /// What is left at the end of the body, as an event: some vendors leave out the end of the very last one.
+    /// Bytes left at the end of the body, as an event: some vendors omit the end of the last one.
     pub(crate) fn rest(&mut self) -> Option<Bytes> {
         match self {
             Frames::Sse(splitter) => {
@@ -92,24 +92,24 @@ impl Frames {
                 (!rest.is_empty()).then(|| [&rest[..], b"\n\n"].concat().into())
             }
             Frames::Lines(lines) => as_event(&lines.held.split()),
-            // a frame says how long it is: what is left is a piece of one
+            // frames have lengths: the rest is an incomplete one
             Frames::Aws(_) => None,
         }
     }
 }
 
-/// Cuts a stream into lines; what ends them, and lines without anything, are left out.
+/// Splits a stream into lines without their ends, and skips empty lines.
 #[derive(Debug)]
 pub(crate) struct Lines {
     event_bytes_max: usize,
-    /// the beginning of a line, from earlier chunks
+    /// start of an incomplete line
     held: BytesMut,
     ready: VecDeque<Bytes>,
     overflowed: bool,
 }
 
 impl Lines {
-    /// Lines before one that is too long are still handed out; after it nothing is taken.
+    /// Keeps the lines before one that is too long, and nothing after it.
     fn push(&mut self, mut chunk: Bytes) -> Result<(), TooLarge> {
         while !self.overflowed {
             let Some(end) = memchr::memchr(b'\n', &chunk) else {
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_events_however_they_are_cut() {
+    fn lines_are_events_in_any_pieces() {
         for size in 1..LINES.len() {
             let mut frames = Frames::new(Framing::Lines, 100);
             let mut seen = Vec::new();
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_too_long_ends_the_stream_after_those_before_it() {
+    fn line_above_limit_ends_the_stream_after_the_lines_before_it() {
         let mut frames = Frames::new(Framing::Lines, 10);
         assert!(
             frames
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn content_types_tell_framings_apart() {
+    fn content_type_matches_one_framing() {
         assert!(
             Framing::Lines.is("application/x-ndjson; charset=utf-8")
                 && !Framing::Lines.is("text/event-stream")

@@ -1,37 +1,35 @@
-//! Reads the few members of a JSON text that somebody asked for, whatever shape the rest has. It copies nothing that
-//! it can borrow, takes a value of the wrong shape for an absent one, and must never fail on what it was not asked for.
+//! Visitor for JSON texts: reads selected fields, whatever the shape of the rest. Borrows where possible, treats a value of the wrong
+//! shape as absent, and must never fail on a field that was not selected.
 
 use std::borrow::Cow;
 use std::fmt;
 
+use serde::Serialize;
 use serde::de::{
     Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
     Visitor,
 };
 use serde_json::value::RawValue;
 
-use crate::dialect::Request;
-use crate::domain::api_error::ApiError;
-
-/// Somebody who wants members of an object.
+/// Reader of selected fields of an object.
 pub(crate) trait FieldVisitor {
-    /// Takes exactly one value from `map`: the member's. A member may come twice; it is shown twice.
+    /// Takes exactly one value from `map`: the field's. Called twice for a duplicate field.
     fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error>;
 
-    /// A text stands where an object could.
+    /// A text in place of an object.
     fn text(&mut self, _text: &str) {
         self.other();
     }
 
-    /// Something else stands where an object could; null is nothing.
+    /// Another value in place of an object, except null.
     fn other(&mut self) {}
 
-    /// The object is over.
+    /// End of the object.
     fn end(&mut self) {}
 }
 
-/// Reads a whole JSON text: an object, or an array of objects one after the other. Starts again from `start` with
-/// half surrogates (`"\ud83d"`, which cut emoji leave behind and most parsers let through) replaced by spaces.
+/// Reads a complete JSON text: an object, or each object of an array. On an error starts again from `start` with half surrogates
+/// (`"\ud83d"`, left by truncated emoji and accepted by most parsers) replaced by spaces.
 pub(crate) fn read<R: FieldVisitor + Clone>(
     start: &R,
     text: &[u8],
@@ -49,8 +47,8 @@ fn read_strictly<R: FieldVisitor>(mut reader: R, text: &[u8]) -> Result<R, serde
     Ok(reader)
 }
 
-/// A copy in which every `\uD8xx`…`\uDFxx` is `\u0020`; `None` if there is none. An escaped backslash before a `u`
-/// is hit too, which only turns text into other text of the same length.
+/// A copy in which every `\uD8xx`…`\uDFxx` is `\u0020`; `None` if there is none. Also replaces after an escaped backslash, which
+/// only turns text into other text of the same length.
 fn without_surrogates(text: &[u8]) -> Option<Vec<u8>> {
     let mut mended: Option<Vec<u8>> = None;
     for at in memchr::memmem::find_iter(text, b"\\u") {
@@ -64,7 +62,7 @@ fn without_surrogates(text: &[u8]) -> Option<Vec<u8>> {
     mended
 }
 
-/// A JSON text as a value of a type that copies; half surrogates are read as spaces.
+/// A JSON text as a value of an owned type; half surrogates are read as spaces.
 pub(crate) fn lenient<T: DeserializeOwned>(text: &[u8]) -> Result<T, serde_json::Error> {
     serde_json::from_slice(text).or_else(|flaw| match without_surrogates(text) {
         Some(mended) => serde_json::from_slice(&mended),
@@ -72,7 +70,7 @@ pub(crate) fn lenient<T: DeserializeOwned>(text: &[u8]) -> Result<T, serde_json:
     })
 }
 
-/// A JSON text without the white space between its tokens, which some who write for the eye put there; the rest as it stands.
+/// A JSON text without white space between its tokens, otherwise unchanged.
 pub(crate) fn compact(json: &str) -> String {
     let (mut in_text, mut escaped) = (false, false);
     let kept = json.chars().filter(|letter| {
@@ -87,24 +85,12 @@ pub(crate) fn compact(json: &str) -> String {
     kept.collect()
 }
 
-/// A member of a request as a value of a type; `None` if it is not there or null. A refusal names the member and the place, never
-/// what stands there.
-pub(crate) fn typed<T: DeserializeOwned>(
-    request: &Request,
-    member: &str,
-) -> Result<Option<T>, ApiError> {
-    let Some(json) = request.member(member).filter(|json| *json != "null") else {
-        return Ok(None);
-    };
-    lenient(json.as_bytes()).map(Some).map_err(|flaw| {
-        let (line, column) = (flaw.line(), flaw.column());
-        let message =
-            format!("`{member}` has a value of another kind than this endpoint takes, near its line {line}, column {column}");
-        ApiError::invalid(message).with_param(member)
-    })
+/// Serializes a value that has only texts and numbers.
+pub(crate) fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("texts and numbers are always JSON")
 }
 
-/// A member that an answer can do without: of another kind than it should be it is as good as absent.
+/// An optional field: a value of another type counts as absent.
 pub(crate) fn if_it_fits<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
     json: D,
 ) -> Result<T, D::Error> {
@@ -112,7 +98,7 @@ pub(crate) fn if_it_fits<'de, D: Deserializer<'de>, T: DeserializeOwned + Defaul
     Ok(serde_json::from_str(written.get()).unwrap_or_default())
 }
 
-/// The arguments of a call: a text that is JSON, as most dialects have it, or the JSON itself; as the text either way.
+/// Arguments of a call, as text: most dialects send JSON in a string, some the JSON itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Arguments(pub String);
 
@@ -129,13 +115,13 @@ impl<'de> Deserialize<'de> for Arguments {
     }
 }
 
-/// One object; a text is handed on, that something else stands there is said.
+/// Reads one object; passes a text to `text`, any other value to `other`.
 pub(crate) struct ObjectSeed<'r, R>(pub &'r mut R);
 
-/// An array of objects or texts, or one of them; that something else stands there is said.
+/// Reads an array of objects or texts, or a single one; passes any other value to `other`.
 pub(crate) struct ElementsSeed<'r, R>(pub &'r mut R);
 
-/// The visits that mean nothing to a reader of objects.
+/// Visits of scalars in place of an object.
 macro_rules! pass_over_scalars {
     () => {
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -188,7 +174,7 @@ impl<'de, R: FieldVisitor> Visitor<'de> for ObjectSeed<'_, R> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<(), A::Error> {
         self.0.other();
-        pass_over(seq)
+        skip_elements(seq)
     }
 }
 
@@ -223,17 +209,17 @@ impl<'de, R: FieldVisitor> DeserializeSeed<'de> for ElementsSeed<'_, R> {
     }
 }
 
-fn pass_over<'de, A: SeqAccess<'de>>(mut seq: A) -> Result<(), A::Error> {
+fn skip_elements<'de, A: SeqAccess<'de>>(mut seq: A) -> Result<(), A::Error> {
     while seq.next_element::<IgnoredAny>()?.is_some() {}
     Ok(())
 }
 
-/// Passes over the value of a member.
+/// Skips the value of a field.
 pub(crate) fn skip<'de, A: MapAccess<'de>>(map: &mut A) -> Result<(), A::Error> {
     map.next_value::<IgnoredAny>().map(drop)
 }
 
-/// A member's name: borrowed unless it is written with escapes.
+/// Name of a field: borrowed unless it has escapes.
 pub(crate) struct Name<'de>(pub Cow<'de, str>);
 
 impl<'de> Deserialize<'de> for Name<'de> {
@@ -243,7 +229,7 @@ impl<'de> Deserialize<'de> for Name<'de> {
             type Value = Name<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a member's name")
+                f.write_str("a field name")
             }
 
             fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Name<'de>, E> {
@@ -258,7 +244,7 @@ impl<'de> Deserialize<'de> for Name<'de> {
     }
 }
 
-/// One value, as far as a reader of single values needs it.
+/// One value, without the content of arrays and objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Leaf<'de> {
     Null,
@@ -268,14 +254,14 @@ pub(crate) enum Leaf<'de> {
     /// any other number
     Number,
     Text(Cow<'de, str>),
-    /// an array or object that has nothing in it
+    /// an empty array or object
     Empty,
     /// an array or object
     Nested,
 }
 
 impl<'de> Leaf<'de> {
-    /// Reads a JSON text that is one value; `None` if it cannot be read.
+    /// Reads a JSON text that is one value; `None` if it is invalid.
     pub(crate) fn of(json: &'de str) -> Option<Leaf<'de>> {
         serde_json::from_str(json).ok()
     }
@@ -287,7 +273,7 @@ impl<'de> Leaf<'de> {
         }
     }
 
-    /// Says something: not null, not an empty array or object.
+    /// The value is neither null nor an empty array or object.
     pub(crate) fn says_something(&self) -> bool {
         !matches!(self, Leaf::Null | Leaf::Empty)
     }
@@ -340,7 +326,7 @@ impl<'de> Visitor<'de> for AnyLeaf {
         if seq.next_element::<IgnoredAny>()?.is_none() {
             return Ok(Leaf::Empty);
         }
-        pass_over(seq)?;
+        skip_elements(seq)?;
         Ok(Leaf::Nested)
     }
 
@@ -384,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_asked_for_is_read_whatever_its_shape() {
+    fn selected_fields_are_read_in_any_shape() {
         for (json, expected) in [
             (r#"{"a":"x","b":"y"}"#, "x"),
             (
@@ -402,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn white_space_is_only_left_out_between_tokens() {
+    fn white_space_is_removed_between_tokens_only() {
         assert_eq!(
             compact("{\n \"a b\" : [1.0,\t\"\\\" c \\\\\" ] }"),
             r#"{"a b":[1.0,"\" c \\"]}"#
@@ -410,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn half_an_emoji_does_not_stop_the_reading() {
+    fn half_surrogate_is_read_as_space() {
         assert_eq!(texts(r#"{"a":"x\ud83d"}"#).as_deref(), Some("x "));
         assert_eq!(
             texts(r#"{"a":["x\ud83d\ude00", "\uDE00"]}"#).as_deref(),
@@ -419,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_tell_whole_numbers_from_the_rest() {
+    fn leaf_distinguishes_whole_numbers() {
         for (json, expected) in [
             ("null", Leaf::Null),
             ("true", Leaf::Bool(true)),

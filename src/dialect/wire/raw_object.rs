@@ -1,5 +1,5 @@
-//! Where the members of one JSON object lie in its bytes. Takes a text, answers names and spans; the whole text is
-//! checked on the way. Must never let two parsers see two values: a name that comes twice, however written, is a flaw.
+//! Positions of the fields of one JSON object in its bytes: names and spans. The whole text is validated. Two parsers must never see
+//! two values: a duplicate field in any spelling is an error.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,13 +11,13 @@ use serde_json::value::RawValue;
 
 use crate::dialect::wire::json::Name;
 
-/// More top-level members than any dialect knows, several times over.
+/// Several times the number of top-level fields of any dialect.
 const MEMBERS_MAX: usize = 512;
 
-/// The members of an object in the order in which they stand.
+/// Fields of an object in their order.
 #[derive(Clone, Debug)]
 pub(crate) struct RawObject {
-    /// where the `{` is
+    /// position of the `{`
     pub(crate) open: usize,
     pub(crate) list: Vec<RawField>,
 }
@@ -25,19 +25,19 @@ pub(crate) struct RawObject {
 #[derive(Clone, Debug)]
 pub(crate) struct RawField {
     name: FieldName,
-    /// the bytes of its value
+    /// span of its value
     pub(crate) value: Range<usize>,
 }
 
 #[derive(Clone, Debug)]
 enum FieldName {
-    /// as it stands in the text
+    /// span of the name in the text
     Plain(Range<usize>),
-    /// written with escapes
+    /// decoded name of a name with escapes
     Escaped(Box<str>),
 }
 
-/// Why a text is not an object whose members have one value each.
+/// Reason why a text is not an object without duplicate fields.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RawObjectError {
     #[error("it is empty")]
@@ -82,12 +82,12 @@ impl RawObject {
         read.map_err(|flaw| RawObjectError::at(&flaw))?;
         let members = RawObject { open, list };
         members
-            .twice(text)
+            .duplicate(text)
             .map_or(Ok(()), |name| Err(RawObjectError::Duplicate(name)))?;
         Ok(members)
     }
 
-    /// The value of a member as it stands in the text.
+    /// Raw value of a field.
     pub(crate) fn value<'t>(&self, text: &'t [u8], name: &str) -> Option<&'t str> {
         let member = self
             .list
@@ -96,7 +96,7 @@ impl RawObject {
         std::str::from_utf8(&text[member.value.clone()]).ok()
     }
 
-    fn twice(&self, text: &str) -> Option<String> {
+    fn duplicate(&self, text: &str) -> Option<String> {
         let mut names: Vec<&[u8]> = self
             .list
             .iter()
@@ -104,7 +104,7 @@ impl RawObject {
             .collect();
         names.sort_unstable();
         let twice = names.windows(2).find(|pair| pair[0] == pair[1])?[0];
-        Some(shown(&String::from_utf8_lossy(twice)))
+        Some(printable_name(&String::from_utf8_lossy(twice)))
     }
 }
 
@@ -128,8 +128,8 @@ impl RawObjectError {
     }
 }
 
-/// A name is shown only if it looks like one: a body that is not a request must not be quoted back.
-fn shown(name: &str) -> String {
+/// The name, if it looks like one: other content must not be quoted in an error.
+fn printable_name(name: &str) -> String {
     let plain = name.len() <= 64
         && name
             .bytes()
@@ -172,7 +172,7 @@ impl<'de> Visitor<'de> for Collect<'de, '_> {
     }
 }
 
-/// Where a borrowed part lies in its text.
+/// Span of a borrowed part in its text.
 fn span(text: &str, part: &str) -> Range<usize> {
     let start = (part.as_ptr() as usize)
         .checked_sub(text.as_ptr() as usize)
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn members_are_found_where_they_stand() {
+    fn fields_are_found_at_their_positions() {
         let text = br#" { "a" : 1.0 ,"mod\u0065l":"m","c":{"a":2} } "#;
         let members = RawObject::read(text).expect("an object");
         assert_eq!(members.open, 1);
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_comes_twice_is_a_flaw_however_it_is_written() {
+    fn duplicate_field_is_an_error_in_any_spelling() {
         assert_eq!(
             flaw(br#"{"model":1,"b":2,"mod\u0065l":3}"#),
             RawObjectError::Duplicate("`model`".into())
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_one_object_is_a_flaw() {
+    fn text_that_is_not_one_object_is_an_error() {
         assert_eq!(flaw(b" \n"), RawObjectError::Empty);
         assert_eq!(flaw(b"[\"a\"]"), RawObjectError::NotAnObject);
         assert_eq!(flaw(b"\xef\xbb\xbf{}"), RawObjectError::NotAnObject);
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn nesting_however_deep_is_checked_without_recursion() {
+    fn deep_nesting_is_validated_without_recursion() {
         let deep = format!("{{\"a\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
         assert!(RawObject::read(deep.as_bytes()).is_ok());
     }

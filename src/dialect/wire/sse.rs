@@ -1,49 +1,48 @@
-//! Server-sent events as bytes: cuts a stream that arrives in any pieces into whole raw events, and reads the fields
-//! of one. An event keeps every byte it came with, its blank line included; nothing is decoded before it is whole.
+//! Server-sent events as bytes: splits a stream that arrives in any pieces into raw events, and parses one event. An event keeps all
+//! of its bytes, including its blank line; must never decode an incomplete event.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-/// The stream has an event (or an unended line) longer than the bound.
+/// An event, or a line without an end, above the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the upstream sent an event of more than {event_bytes_max} bytes")]
 pub struct TooLarge {
     pub event_bytes_max: usize,
 }
 
-/// Cuts a stream into events. Lines end with LF, CR LF or CR, also mixed. Joined together, the events and the rest are
-/// the stream.
+/// Splitter of a stream. Lines end with LF, CR LF or CR, also mixed. The events and the rest together are the stream.
 #[derive(Debug)]
 pub struct Splitter {
     event_bytes_max: usize,
-    /// the beginning of an event, from earlier chunks
+    /// start of an incomplete event
     held: BytesMut,
     ready: VecDeque<Bytes>,
     place: Place,
     overflowed: bool,
 }
 
-/// Where in an event the last byte was.
+/// Position of the last byte in an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// at the beginning of a line
+    /// at the start of a line
     LineStart,
     InLine,
-    /// behind the CR that ended a line; an LF may belong to it
+    /// after the CR that ended a line; an LF may belong to it
     AfterCr,
-    /// behind the CR of a blank line; an LF may belong to it
+    /// after the CR of a blank line; an LF may belong to it
     AfterBlankCr,
-    /// behind an event that ended in CR CR, told at once because streams with bare CRs have no further byte to wait
-    /// for; an LF still belongs to the CR and stands at the beginning of the next event
+    /// after an event that ended in CR CR and was returned at once, because a stream with bare CRs has no further byte to wait for; an LF
+    /// still belongs to the CR and is at the start of the next event
     AfterBareCr,
 }
 
-/// What a byte does.
+/// Effect of a byte.
 enum Step {
     Go(Place),
-    /// the event ends behind this byte
+    /// the event ends after this byte
     EndsHere(Place),
     /// the event ended before this byte
     EndedBefore,
@@ -60,7 +59,7 @@ impl Splitter {
         }
     }
 
-    /// Takes the next bytes. Events before one that is too large are still handed out; after it nothing is taken.
+    /// Takes the next bytes. Keeps the events before one that is too large, and nothing after it.
     pub fn push(&mut self, mut chunk: Bytes) -> Result<(), TooLarge> {
         while !self.overflowed {
             let Some(end) = self.event_end(&chunk) else {
@@ -83,12 +82,12 @@ impl Splitter {
         Ok(())
     }
 
-    /// The next whole event, if one has come.
+    /// Next complete event.
     pub fn next_event(&mut self) -> Option<Bytes> {
         self.ready.pop_front()
     }
 
-    /// What is left at the end of the stream without a blank line behind it. Empty when the stream ended between events.
+    /// Bytes left at the end of the stream, after the last complete event.
     pub fn rest(&mut self) -> Bytes {
         self.place = Place::LineStart;
         self.held.split().freeze()
@@ -106,7 +105,7 @@ impl Splitter {
         self.held.split().freeze()
     }
 
-    /// Where the first event in the chunk ends; moves `place` up to there.
+    /// End of the first event in the chunk; moves `place` there.
     fn event_end(&mut self, chunk: &[u8]) -> Option<usize> {
         let mut at = 0;
         loop {
@@ -147,17 +146,17 @@ impl Place {
     }
 }
 
-/// What one event says.
+/// Fields of one event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fields<'e> {
     pub event: Option<&'e [u8]>,
     /// the data lines, joined with LF
     pub data: Cow<'e, [u8]>,
-    /// no field at all: comments and blank lines
+    /// no field, only comments and blank lines
     pub only_comment: bool,
 }
 
-/// Reads one raw event, tolerantly: `data:` with or without a space, a byte order mark before the first field.
+/// Parses one raw event leniently: `data:` with or without a space, a byte order mark before the first field.
 pub fn parse(event: &[u8]) -> Fields<'_> {
     let mut fields = Fields {
         only_comment: true,
@@ -185,7 +184,7 @@ pub fn parse(event: &[u8]) -> Fields<'_> {
     fields
 }
 
-/// The lines that are not empty.
+/// Lines that are not empty.
 fn lines(event: &[u8]) -> impl Iterator<Item = &[u8]> {
     event
         .split(|byte| matches!(byte, b'\n' | b'\r'))
@@ -238,7 +237,7 @@ mod tests {
     ];
 
     #[test]
-    fn e14_events_are_the_same_however_the_bytes_arrive() {
+    fn e14_events_are_equal_in_any_pieces() {
         for (stream, expected) in STREAMS {
             let expected: Vec<Vec<u8>> = expected
                 .iter()
@@ -265,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_blank_line_behind_it_is_the_rest() {
+    fn bytes_without_a_blank_line_are_the_rest() {
         for (stream, expected) in [
             ("data: a\n\ndata: b\n", "data: b\n"),
             ("data: [DONE]", "data: [DONE]"),
@@ -276,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_in_one_chunk_is_not_copied() {
+    fn event_in_one_chunk_is_not_copied() {
         let chunk = Bytes::from_static(b"data: a\n\ndata: b\n\ndata:");
         let mut splitter = Splitter::new(100);
         splitter.push(chunk.clone()).expect("small");
@@ -292,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_over_the_bound_is_refused_and_those_before_it_are_not() {
+    fn event_above_limit_is_an_error_after_the_events_before_it() {
         let mut splitter = Splitter::new(9);
         let too_large = Err(TooLarge { event_bytes_max: 9 });
         assert_eq!(
@@ -313,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_read_tolerantly() {
+    fn fields_are_parsed_leniently() {
         for (event, name, data, only_comment) in [
             ("data: a\n\n", None, "a", false),
             ("data:a\r\n\r\n", None, "a", false),

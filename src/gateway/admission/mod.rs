@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use crate::auth::directory::Caller;
-use crate::dialect::{Dialect, Request};
+use crate::dialect::{Dialect, Operation, Request};
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::attribution::{Attribution, Tag};
 use crate::domain::budget::Budget;
@@ -60,14 +60,14 @@ impl<'g> Admission<'g> {
         tag: Option<Tag>,
         fetcher: Option<&Fetcher>,
     ) -> Result<Admission<'g>, ApiError> {
-        let Some(endpoint) = deployment
-            .provider
-            .preset
-            .endpoint(request.dialect, &deployment.model)
-        else {
-            return Err(not_spoken(&deployment, request.dialect));
+        let Some(endpoint) = deployment.provider.preset.endpoint(
+            request.operation,
+            request.dialect,
+            &deployment.model,
+        ) else {
+            return Err(not_spoken(&deployment, &request));
         };
-        made_for(&deployment, request.dialect)?;
+        made_for(&deployment, &request)?;
         let crossing = if endpoint.dialect == request.dialect {
             if let Some(compat) = endpoint.compat {
                 compat::check(&request, compat, &deployment)?;
@@ -313,7 +313,9 @@ impl<'g> Admission<'g> {
                 model_asked: self.request.model.clone(),
                 provider: self.deployment.provider.name.clone(),
                 model: self.deployment.model.clone(),
-                dialect: self.request.dialect.as_str().to_owned(),
+                dialect: (self.request.operation)
+                    .record_name(self.request.dialect)
+                    .to_owned(),
                 streamed: self.request.streamed,
                 attribution: self.attribution.clone(),
             }),
@@ -400,7 +402,7 @@ impl<'g> Admission<'g> {
             .deployment
             .price
             .input_ceiling(&self.request.input, self.request.service_tier.as_deref());
-        self.request.dialect != Dialect::Embeddings && input.is_ok_and(|input| input < left)
+        self.request.operation != Operation::Embeddings && input.is_ok_and(|input| input < left)
     }
 
     fn no_place(&self, short_of: BudgetId) -> ApiError {
@@ -460,18 +462,18 @@ enum AdmissionError {
     Refused(ApiError),
 }
 
-fn not_spoken(deployment: &Deployment, dialect: Dialect) -> ApiError {
+fn not_spoken(deployment: &Deployment, request: &Request) -> ApiError {
     let name = deployment.qualified();
-    let message = match dialect {
-        Dialect::Embeddings => {
+    let message = match request.operation {
+        Operation::Embeddings => {
             format!("{name} has no embeddings that this gateway knows of; ask a provider that has")
         }
-        Dialect::TokenCount => {
+        Operation::TokenCount => {
             format!("{name} counts no tokens for its callers; count them yourself")
         }
-        _ => format!(
+        Operation::Conversation => format!(
             "{name} does not speak the {} dialect, and no dialect that it can be translated to",
-            dialect.as_str()
+            request.dialect.as_str()
         ),
     };
     ApiError::new(ErrorCode::NotSupported, message).with_param("model")
@@ -479,16 +481,20 @@ fn not_spoken(deployment: &Deployment, dialect: Dialect) -> ApiError {
 
 /// A model that makes vectors has no conversations, and the other way round; where no sheet says what a model is for, its
 /// vendor will.
-fn made_for(deployment: &Deployment, dialect: Dialect) -> Result<(), ApiError> {
-    let (does, instead) = match (deployment.price.mode(), dialect) {
-        (Some(Mode::Embedding), Dialect::Chat | Dialect::Messages | Dialect::Responses) => {
+fn made_for(deployment: &Deployment, request: &Request) -> Result<(), ApiError> {
+    let (does, instead) = match (deployment.price.mode(), request.operation) {
+        (Some(Mode::Embedding), Operation::Conversation) => {
             ("makes embeddings", "POST /v1/embeddings")
         }
-        (Some(Mode::Responses), Dialect::Chat | Dialect::Messages) => (
-            "is reached in the Responses dialect only",
-            "POST /v1/responses",
-        ),
-        (Some(Mode::Chat | Mode::Responses), Dialect::Embeddings) => {
+        (Some(Mode::Responses), Operation::Conversation)
+            if request.dialect != Dialect::Responses =>
+        {
+            (
+                "is reached in the Responses dialect only",
+                "POST /v1/responses",
+            )
+        }
+        (Some(Mode::Chat | Mode::Responses), Operation::Embeddings) => {
             ("makes no embeddings", "the endpoint of a conversation")
         }
         _ => return Ok(()),

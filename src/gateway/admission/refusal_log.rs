@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 
 use crate::auth::directory::Caller;
-use crate::dialect::{self, Dialect, Request};
+use crate::dialect::{self, Dialect, Operation, Request};
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::attribution::{Attribution, Tag};
 use crate::domain::id::{KeyId, RequestId};
@@ -49,6 +49,7 @@ pub(crate) struct RefusalEntry<'g> {
     gateway: &'g Gateway,
     request: RequestId,
     dialect: Dialect,
+    operation: Operation,
     caller: Arc<Caller>,
     pub tag: Option<Tag>,
     /// empty until it was read
@@ -62,12 +63,14 @@ impl<'g> RefusalEntry<'g> {
         gateway: &'g Gateway,
         request: RequestId,
         dialect: Dialect,
+        operation: Operation,
         caller: Arc<Caller>,
     ) -> RefusalEntry<'g> {
         RefusalEntry {
             gateway,
             request,
             dialect,
+            operation,
             caller,
             tag: None,
             model_asked: String::new(),
@@ -84,7 +87,7 @@ impl<'g> RefusalEntry<'g> {
     /// A call that is refused whatever stands in it: its row is found like others where the rest can be read.
     pub fn read_what_can_be(&mut self, tag: Option<&[u8]>, body: &Bytes) {
         self.tag = tag.and_then(Tag::parse);
-        if let Ok(request) = dialect::read(self.dialect, body.clone()) {
+        if let Ok(request) = dialect::read(self.dialect, self.operation, body.clone()) {
             self.read(&request);
         }
     }
@@ -108,7 +111,7 @@ impl<'g> RefusalEntry<'g> {
                 user,
                 tag: self.tag.clone(),
             },
-            dialect: self.dialect.as_str().to_owned(),
+            dialect: self.operation.record_name(self.dialect).to_owned(),
             code,
         };
         let as_row = gateway

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::dialect::{self, Dialect, ErrorFormat, UpstreamError};
+use crate::dialect::{self, Dialect, UpstreamError};
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::domain::event::Status;
 use crate::domain::id::RequestId;
@@ -88,11 +88,11 @@ impl UpstreamRejection {
         let retry_after = headers.iter().find(|(name, _)| name == "retry-after");
         let told_s = retry_after.and_then(|(_, value)| value.parse().ok());
         let fault = match &body {
-            Ok(body) => dialect::upstream_fault(upstream, body),
+            Ok(body) => dialect::upstream_error(upstream, body),
             Err(why) => UpstreamError::new(*why),
         };
         let body = body.unwrap_or_default();
-        let status = dialect::standing(upstream, status, &fault);
+        let status = dialect::effective_status(upstream, status, &fault);
         let retry_after_s = told_s.or_else(|| dialect::retry_after_s(&body));
         UpstreamRejection {
             client,
@@ -130,12 +130,7 @@ impl UpstreamRejection {
 
     /// A vendor may take Anthropic's dialect and tell errors in its own.
     fn is_in_the_clients_shape(&self) -> bool {
-        let object =
-            serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&self.body);
-        let is_shaped = |object: serde_json::Map<_, _>| {
-            self.client.error_format() == ErrorFormat::OpenAi || object.contains_key("error")
-        };
-        self.client == self.upstream && object.is_ok_and(is_shaped)
+        self.client == self.upstream && dialect::is_error_body(self.client, &self.body)
     }
 
     fn passed_on(self, mut head: Reply, id: RequestId) -> Reply {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::dialect::{self, Dialect, Edit, Request, ResponseMeta, ResponseStream};
+use crate::dialect::{self, Dialect, Edit, Operation, Request, ResponseMeta, ResponseStream};
 use crate::domain::api_error::{ApiError, ErrorCode};
 use crate::gateway::admission::output_cap::CapDecision;
 use crate::gateway::exchange::drain::DisconnectFlag;
@@ -127,7 +127,7 @@ impl AdmittedAttempt {
             let hide_usage = self.open.deployment.provider.preset.stream_usage_opt_in
                 && !self.request.usage_asked;
             let passage = ResponseStream::passthrough(
-                self.request.dialect,
+                &self.request,
                 self.endpoint.framing,
                 hide_usage,
                 event_bytes_max,
@@ -144,11 +144,9 @@ impl AdmittedAttempt {
             created_s: self.open.gateway.time.now_ms() / 1_000,
             envelope: self.open.gateway.envelope.clone(),
         };
-        let translation = crossing.translation(&self.request, head)?;
-        Ok((
-            body,
-            ResponseStream::translated(translation, self.endpoint.framing, event_bytes_max),
-        ))
+        let framing = self.endpoint.framing;
+        let passage = crossing.response_stream(&self.request, head, framing, event_bytes_max)?;
+        Ok((body, passage))
     }
 
     /// A translated body at a vendor that borrows its dialect: fitted by the same table as a client's own would be.
@@ -156,7 +154,7 @@ impl AdmittedAttempt {
         let Some(compat) = self.endpoint.compat else {
             return Ok(body);
         };
-        let request = dialect::read(self.endpoint.dialect, body)
+        let request = dialect::read(self.endpoint.dialect, Operation::Conversation, body)
             .map_err(|_| defect("a translated request cannot be read"))?;
         let mut edits = Vec::new();
         compat::edits(&request, compat, &mut edits);

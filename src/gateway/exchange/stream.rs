@@ -242,7 +242,7 @@ impl Stream {
             Err(RelayEnd::Bad(bad)) => {
                 let problem = self.settle(bad.status).err().unwrap_or(bad.problem);
                 let id = self.open.held.id.request.to_string();
-                let failed = self.passage.failed(&problem, &id);
+                let failed = self.passage.error_events(&problem, &id);
                 if self.send(&client, failed).await.is_ok() {
                     client.end();
                 }

@@ -42,7 +42,7 @@ pub(crate) async fn unary(answered: UpstreamResponse) -> Result<Reply, ApiError>
     if streamed {
         return Err(not_a_stream(open, passage, &body));
     }
-    let read = match passage.whole(&body) {
+    let read = match passage.decode_unary(&body) {
         Ok(read) => read,
         Err(IncompleteResponse::Fault { fault, report }) => {
             return Err(faulty(open, *report, &fault));
@@ -66,7 +66,7 @@ pub(crate) async fn unary(answered: UpstreamResponse) -> Result<Reply, ApiError>
         .push(("x-gatekeeper-cost-usd".into(), receipt.cost.to_string()));
     reply::put_remainder(&mut reply.headers, receipt.remainder);
     output_cap(&mut reply, &cap);
-    reply.body = Body::Whole(passage.written(body, &open.used()));
+    reply.body = Body::Whole(passage.encode_unary(body, &open.used()));
     drop(running);
     Ok(reply)
 }
@@ -105,7 +105,7 @@ fn faulty(mut open: OpenHold, report: ReportedUsage, fault: &UpstreamError) -> A
 
 /// The client asked for a stream and the upstream sent something else: its usage counts all the same.
 fn not_a_stream(mut open: OpenHold, mut passage: ResponseStream, body: &[u8]) -> ApiError {
-    match passage.whole(body) {
+    match passage.decode_unary(body) {
         Ok(read) => {
             note_answer(&mut open, read);
         }

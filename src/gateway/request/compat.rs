@@ -182,7 +182,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::dialect::{Dialect, read};
+    use crate::dialect::{Dialect, Operation, read};
     use crate::provider::SupportedFields;
 
     static TABLE: CompatRules = CompatRules {
@@ -204,6 +204,7 @@ mod tests {
     fn request(more: &str) -> Request {
         read(
             Dialect::Chat,
+            Operation::Conversation,
             Bytes::from(format!(r#"{{"model":"m","messages":[]{more}}}"#)),
         )
         .expect("a request")

@@ -5,7 +5,9 @@ use bytes::Bytes;
 
 use crate::config::UnsupportedFieldPolicy;
 use crate::conversation::{Capabilities, ChatRequest, Content, Media, Source, ToolNames};
-use crate::dialect::{self, Dialect, EncodeOptions, Request, ResponseMeta, Translation};
+use crate::dialect::{
+    self, Dialect, EncodeOptions, Framing, Request, ResponseMeta, ResponseStream,
+};
 use crate::domain::api_error::ApiError;
 use crate::domain::id::TeamId;
 use crate::domain::input_bound::InputBound;
@@ -45,7 +47,7 @@ impl TranslatedRequest {
         if let Some(fetcher) = fetcher.filter(|_| takes.images && !takes.image_urls) {
             inline_images::images(&mut ask, fetcher).await?;
         }
-        ask.fit(&takes, dialect::words(request.dialect), &name)?;
+        ask.fit(&takes, dialect::field_names(request.dialect), &name)?;
         if deployment.provider.unsupported == UnsupportedFieldPolicy::Error
             && let Some(member) = ask.dropped.first()
         {
@@ -128,12 +130,21 @@ impl TranslatedRequest {
     }
 
     /// How the answer comes back.
-    pub(crate) fn translation(
+    pub(crate) fn response_stream(
         self,
         request: &Request,
         head: ResponseMeta,
-    ) -> Result<Translation, ApiError> {
-        Translation::new(self.upstream, request, head, self.names)
-            .ok_or_else(|| defect("an answer cannot be translated"))
+        framing: Framing,
+        event_bytes_max: usize,
+    ) -> Result<ResponseStream, ApiError> {
+        ResponseStream::translated(
+            self.upstream,
+            request,
+            head,
+            self.names,
+            framing,
+            event_bytes_max,
+        )
+        .ok_or_else(|| defect("an answer cannot be translated"))
     }
 }

@@ -193,10 +193,15 @@ fn claude(version: Version) -> Capabilities {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::Operation;
 
     #[test]
     fn bedrock_messages_calls_to_claude_use_invoke_and_others_converse() {
-        let path = |client, model| PRESET.endpoint(client, model).map(|endpoint| endpoint.path);
+        let path_of = |operation, client, model| {
+            let endpoint = PRESET.endpoint(operation, client, model);
+            endpoint.map(|endpoint| endpoint.path)
+        };
+        let path = |client, model| path_of(Operation::Conversation, client, model);
         let (invoke, converse) = (
             Some("/model/{model}/invoke"),
             Some("/model/{model}/converse"),
@@ -222,11 +227,20 @@ mod tests {
                 "{model}"
             );
         }
-        assert_eq!(path(Dialect::TokenCount, "anthropic.claude-opus-5"), None);
-        assert_eq!(
-            path(Dialect::Embeddings, "amazon.titan-embed-text-v2:0"),
-            None
-        );
+        for (operation, client, model) in [
+            (
+                Operation::TokenCount,
+                Dialect::Messages,
+                "anthropic.claude-opus-5",
+            ),
+            (
+                Operation::Embeddings,
+                Dialect::Chat,
+                "amazon.titan-embed-text-v2:0",
+            ),
+        ] {
+            assert_eq!(path_of(operation, client, model), None);
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ fn decode(stream: &str, unary: &str) -> (Vec<String>, ReportedUsage) {
     let (stream_events, end) = samples::heard(&mut streamed, Framing::Sse, stream.as_bytes());
     assert_eq!(end, Ok(true));
     unary_decoder
-        .whole(unary.as_bytes(), &mut events)
+        .decode_unary(unary.as_bytes(), &mut events)
         .expect("a complete response");
     let story = samples::story(&stream_events);
     assert_eq!(samples::story(&events), story);
@@ -112,7 +112,7 @@ fn cohere_stream_without_message_end_is_truncated() {
 #[test]
 fn cohere_body_without_message_is_an_error() {
     for body in ["{}", r#"{"message":"no"}"#, r#"{"message":null}"#] {
-        let result = decoder().whole(body.as_bytes(), &mut Vec::new());
+        let result = decoder().decode_unary(body.as_bytes(), &mut Vec::new());
         assert!(
             matches!(result, Err(IncompleteResponse::Fault { .. })),
             "{body}: {result:?}"

@@ -82,7 +82,7 @@ fn decode(
         };
         state = decoder.event(&fields, &mut output)?;
     }
-    assert!(!decoder.is_whole());
+    assert!(!decoder.is_complete());
     Ok((response(&output), state, decoder.report()))
 }
 
@@ -286,7 +286,7 @@ const UNARY: &str = r#"{"metrics":{"latencyMs":9},"output":{"message":{"role":"a
 
 fn decode_unary(body: &[u8]) -> Result<(ChatResponse, ReportedUsage), IncompleteResponse> {
     let (mut decoder, mut output) = (decoder(), Vec::new());
-    decoder.whole(body, &mut output)?;
+    decoder.decode_unary(body, &mut output)?;
     assert!(decoder.output_is_final() || decoder.report() != used(11, 5));
     Ok((response(&output), decoder.report()))
 }
@@ -344,6 +344,6 @@ fn converse_damaged_response_never_panics() {
         }
     }
     for damaged in samples::damaged(UNARY.as_bytes(), 1_000) {
-        let _ = decoder().whole(&damaged, &mut Vec::new());
+        let _ = decoder().decode_unary(&damaged, &mut Vec::new());
     }
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::conversation::{
     Capabilities, Effort, Origin, ReasoningStyle, StateSealer, SystemTurns, ToolNames,
 };
-use crate::dialect::hub::{decode_request, words};
+use crate::dialect::{Operation, decode_request, field_names};
 
 const CLAUDE: &str = "eu.anthropic.claude-sonnet-4-5-20250929-v1:0";
 
@@ -26,8 +26,12 @@ fn sealer() -> StateSealer {
 }
 
 fn canonical_request(chat_body: &Value) -> ChatRequest {
-    let request =
-        crate::dialect::read(Dialect::Chat, chat_body.to_string().into()).expect("a chat request");
+    let request = crate::dialect::read(
+        Dialect::Chat,
+        Operation::Conversation,
+        chat_body.to_string().into(),
+    )
+    .expect("a chat request");
     decode_request(&request, &sealer()).expect("a canonical request")
 }
 
@@ -51,7 +55,7 @@ fn encode_options<'a>(
 fn encode_for(model: &str, capabilities: &Capabilities, chat_body: &Value) -> Value {
     let mut request = canonical_request(chat_body);
     request
-        .fit(capabilities, words(Dialect::Chat), "b/m")
+        .fit(capabilities, field_names(Dialect::Chat), "b/m")
         .expect("a supported request");
     let names = ToolNames::of(&request, capabilities.names);
     let options = encode_options(model, capabilities, &names);

@@ -21,7 +21,7 @@ fn decode(stream: &str, unary: &str) -> (Vec<String>, ReportedUsage) {
     let (stream_events, end) = samples::heard(&mut streamed, Framing::Sse, stream.as_bytes());
     assert_eq!(end, Ok(true));
     unary_decoder
-        .whole(unary.as_bytes(), &mut events)
+        .decode_unary(unary.as_bytes(), &mut events)
         .expect("a complete response");
     let story = samples::story(&stream_events);
     assert_eq!(samples::story(&events), story);
@@ -162,7 +162,7 @@ fn gemini_response_without_output_count_has_partial_usage() {
     let uncounted = TEXT.replace("candidatesTokenCount", "somethingElse");
     let mut decoder = decoder();
     decoder
-        .whole(uncounted.as_bytes(), &mut Vec::new())
+        .decode_unary(uncounted.as_bytes(), &mut Vec::new())
         .expect("a response");
     assert!(
         matches!(
@@ -185,7 +185,7 @@ fn gemini_body_without_candidates_is_an_error() {
         r#"{"candidates":null,"usageMetadata":{}}"#,
         r#"{"error":{"code":500}}"#,
     ] {
-        let result = decoder().whole(body.as_bytes(), &mut Vec::new());
+        let result = decoder().decode_unary(body.as_bytes(), &mut Vec::new());
         assert!(
             matches!(result, Err(IncompleteResponse::Fault { .. })),
             "{body}: {result:?}"

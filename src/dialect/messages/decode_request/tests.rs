@@ -1,11 +1,16 @@
-//! Requests of this dialect, and what is read of them.
+//! Requests of this dialect and their decoded form.
 
 use crate::conversation::{Cache, Content, ProviderStateKind, Source};
 use crate::dialect::messages::decode_request::*;
-use crate::dialect::{Dialect, read};
+use crate::dialect::{Dialect, Operation, read};
 
 fn asked(body: &str) -> Result<ChatRequest, ApiError> {
-    let request = read(Dialect::Messages, body.to_owned().into()).expect("a request");
+    let request = read(
+        Dialect::Messages,
+        Operation::Conversation,
+        body.to_owned().into(),
+    )
+    .expect("a request");
     decode_request(&request, &StateSealer::new([7; 32]))
 }
 
@@ -21,7 +26,7 @@ fn saying(messages: &str) -> Result<ChatRequest, ApiError> {
     ))
 }
 
-/// One line per turn: its role and its blocks; `*` for a cache hint of five minutes, `**` for one of an hour.
+/// One line per turn: role and blocks; `*` is a cache hint of five minutes, `**` of an hour.
 fn told(ask: &ChatRequest) -> Vec<String> {
     let line = |turn: &Turn| format!("{:?}: {}", turn.role, blocks(&turn.blocks, " | "));
     ask.turns.iter().map(line).collect()
@@ -64,7 +69,7 @@ fn block(block: &ContentBlock) -> String {
 }
 
 #[test]
-fn every_block_that_others_know_is_read_in_its_place() {
+fn portable_blocks_are_decoded_in_order() {
     let ask = saying(
         r#"[{"role":"user","content":[{"type":"text","text":"look"},{"type":"text","text":""},
             {"type":"image","source":{"type":"base64","media_type":"image/png","data":"AAAA"},"cache_control":{"type":"ephemeral"}},
@@ -93,7 +98,7 @@ fn every_block_that_others_know_is_read_in_its_place() {
 }
 
 #[test]
-fn what_nobody_else_knows_is_refused_by_its_name_and_place() {
+fn anthropic_only_block_is_refused_with_its_position() {
     for (block, name) in [
         (
             r#"{"type":"search_result","source":"s","title":"t","content":[]}"#,
@@ -134,7 +139,7 @@ fn what_nobody_else_knows_is_refused_by_its_name_and_place() {
 }
 
 #[test]
-fn what_only_anthropic_means_is_dropped_by_its_name() {
+fn anthropic_only_field_is_dropped_by_name() {
     let ask = with(
         r#","context_management":{"edits":[]},"betas":["x"],"top_k":4,"diagnostics":null,
             "output_config":{"effort":"xhigh","task_budget":{"type":"tokens","total":9}},
@@ -161,7 +166,7 @@ fn what_only_anthropic_means_is_dropped_by_its_name() {
 }
 
 #[test]
-fn thinking_is_read_in_all_its_forms() {
+fn thinking_is_decoded_in_all_its_forms() {
     let reasoning = |more: &str| with(more).expect("an ask").reasoning;
     let adaptive = reasoning(
         r#","output_config":{"effort":"xhigh"},"thinking":{"type":"adaptive","display":"summarized"}"#,
@@ -190,7 +195,7 @@ fn thinking_is_read_in_all_its_forms() {
 }
 
 #[test]
-fn u05_choices_of_tools_are_read() {
+fn u05_tool_choices_are_decoded() {
     for (choice, expected, parallel) in [
         (r#"{"type":"auto"}"#, ToolChoice::Auto, None),
         (
@@ -212,7 +217,7 @@ fn u05_choices_of_tools_are_read() {
 }
 
 #[test]
-fn a_structured_answer_is_asked_for_in_either_place() {
+fn response_format_is_decoded_from_either_field() {
     for more in [
         r#","output_config":{"format":{"type":"json_schema","schema":{"type":"object"}}}"#,
         r#","output_format":{"type":"json_schema","schema":{"type":"object"}}"#,
@@ -228,7 +233,7 @@ fn a_structured_answer_is_asked_for_in_either_place() {
 }
 
 #[test]
-fn e01_what_claude_code_sends_is_read_whole() {
+fn e01_request_of_claude_code_is_decoded_completely() {
     let tools: Vec<String> = (0..25)
         .map(|n| {
             format!(
@@ -272,7 +277,7 @@ fn e01_what_claude_code_sends_is_read_whole() {
 }
 
 #[test]
-fn e08_what_the_gateway_sealed_is_opened_and_the_rest_kept_as_it_is() {
+fn e08_sealed_state_is_opened_and_other_state_is_kept() {
     let envelope = StateSealer::new([7; 32]);
     let origin = crate::conversation::Origin {
         dialect: "gemini".into(),
@@ -297,13 +302,13 @@ fn e08_what_the_gateway_sealed_is_opened_and_the_rest_kept_as_it_is() {
 }
 
 #[test]
-fn no_bytes_make_it_panic() {
+fn damaged_bytes_never_panic() {
     let body = r#"{"model":"m","max_tokens":9,"system":[{"type":"text","text":"s"}],"tools":[{"name":"f","input_schema":{}}],
         "messages":[{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[{"type":"text","text":"日"}]}]},
         {"role":"assistant","content":[{"type":"thinking","thinking":"hm","signature":"c2ln"},{"type":"tool_use","id":"t","name":"f","input":{}}]}],
         "thinking":{"type":"enabled","budget_tokens":2048},"tool_choice":{"type":"tool","name":"f"},"output_config":{"effort":"low"}}"#;
     for damaged in crate::dialect::samples::damaged(body.as_bytes(), 3_000) {
-        if let Ok(request) = read(Dialect::Messages, damaged.into()) {
+        if let Ok(request) = read(Dialect::Messages, Operation::Conversation, damaged.into()) {
             let _ = decode_request(&request, &StateSealer::new([7; 32]));
         }
     }

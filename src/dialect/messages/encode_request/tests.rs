@@ -1,4 +1,4 @@
-//! Asks, and what is written of them.
+//! Canonical requests and their encoded form.
 
 use serde_json::{Value, json};
 
@@ -101,7 +101,7 @@ fn tool(schema: &str) -> Tool {
 }
 
 #[test]
-fn a_whole_conversation_is_written() {
+fn conversation_is_encoded() {
     let png = Media {
         mime: "image/png".into(),
         source: Source::Base64("AAAA".into()),
@@ -179,7 +179,7 @@ fn a_whole_conversation_is_written() {
 }
 
 #[test]
-fn e08_thoughts_of_other_models_and_unsigned_ones_are_left_out() {
+fn e08_foreign_and_unsigned_reasoning_is_left_out() {
     let unsigned = Content::Reasoning(ReasoningBlock {
         text: "hm".into(),
         provider_state: None,
@@ -214,7 +214,7 @@ fn e08_thoughts_of_other_models_and_unsigned_ones_are_left_out() {
 }
 
 #[test]
-fn u05_choices_of_tools_are_written() {
+fn u05_tool_choices_are_encoded() {
     for (tool_choice, parallel_tools, expected) in [
         (ToolChoice::Auto, None, Value::Null),
         (
@@ -241,7 +241,7 @@ fn u05_choices_of_tools_are_written() {
 }
 
 #[test]
-fn calls_of_tools_that_are_not_declared_any_more_are_declared_and_not_to_be_called() {
+fn undeclared_tool_with_calls_is_declared_and_not_callable() {
     let turns = vec![
         turn(Role::User, vec![text("go")]),
         turn(Role::Assistant, vec![call("a", ""), call("b", "")]),
@@ -263,7 +263,7 @@ fn calls_of_tools_that_are_not_declared_any_more_are_declared_and_not_to_be_call
 }
 
 #[test]
-fn a_conversation_begins_with_a_user_and_no_beginning_of_an_answer_ends_in_white_space() {
+fn conversation_begins_with_user_and_prefill_has_no_trailing_white_space() {
     let body = sent(&ChatRequest {
         turns: vec![turn(Role::Assistant, vec![text("Dear \n")])],
         ..ChatRequest::default()
@@ -281,7 +281,7 @@ fn a_conversation_begins_with_a_user_and_no_beginning_of_an_answer_ends_in_white
 }
 
 #[test]
-fn r01_thinking_is_written_as_the_model_takes_it_and_leaves_room() {
+fn r01_thinking_is_encoded_for_the_model_and_leaves_output_tokens() {
     let thinking = |reasoning: ReasoningOptions, output_cap| {
         let body = sent(&ChatRequest {
             reasoning,
@@ -320,7 +320,7 @@ fn r01_thinking_is_written_as_the_model_takes_it_and_leaves_room() {
 }
 
 #[test]
-fn a_budget_is_left_out_where_the_thoughts_of_a_turn_of_calls_are_lost() {
+fn thinking_budget_is_left_out_when_reasoning_of_calls_is_lost() {
     let thinking = |assistant: Vec<Content>| {
         let turns = vec![
             turn(Role::User, vec![text("go")]),
@@ -354,7 +354,7 @@ fn a_budget_is_left_out_where_the_thoughts_of_a_turn_of_calls_are_lost() {
 }
 
 #[test]
-fn m05_a_structured_answer_has_the_vendors_own_member_and_a_closed_schema() {
+fn m05_response_format_has_the_vendors_field_and_a_closed_schema() {
     let schema =
         raw(r#"{"type":"object","properties":{"a":{"type":"string"}}}"#.into()).expect("JSON");
     let format = Format::JsonSchema {

@@ -1,4 +1,4 @@
-//! Events in every order, and what a client is told of them.
+//! Events in every order and their encoded form.
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ fn writer() -> MessagesEncoder {
     })
 }
 
-/// The stream's events, checked as the SDK's accumulator would: names, order, numbers.
+/// Events of the stream, checked like the SDK's accumulator: names, order, indexes.
 fn written(events: &[OutputEvent], stop: &StopReason, usage: &Usage) -> Vec<Value> {
     let (mut writer, mut out) = (writer(), Vec::new());
     events
@@ -54,7 +54,7 @@ fn written(events: &[OutputEvent], stop: &StopReason, usage: &Usage) -> Vec<Valu
     told
 }
 
-/// The blocks as a client puts them together: kind, content, signature.
+/// Blocks as a client accumulates them: type, content, signature.
 fn blocks(events: &[OutputEvent]) -> Vec<String> {
     let mut blocks: Vec<String> = Vec::new();
     for data in written(events, &StopReason::End, &Usage::default()) {
@@ -143,7 +143,7 @@ fn signed(block: u32, kind: ProviderStateKind) -> OutputEvent {
 }
 
 #[test]
-fn e02_pieces_of_parallel_calls_are_told_one_call_after_the_other() {
+fn e02_deltas_of_parallel_calls_are_sent_call_by_call() {
     let events = [
         open(0, BlockKind::Text),
         piece(0, "I look"),
@@ -165,7 +165,7 @@ fn e02_pieces_of_parallel_calls_are_told_one_call_after_the_other() {
 }
 
 #[test]
-fn e02_a_call_that_nobody_ends_ends_with_the_stream() {
+fn e02_unended_call_ends_with_the_stream() {
     let events = [
         call(1, "a"),
         call(2, "b"),
@@ -196,7 +196,7 @@ fn e03_text_after_a_call_is_a_block_of_its_own() {
 }
 
 #[test]
-fn e09_a_signature_stands_just_before_the_end_of_its_block_sealed() {
+fn e09_sealed_signature_comes_directly_before_the_end_of_its_block() {
     let events = [
         open(0, BlockKind::Reasoning),
         piece(0, "h"),
@@ -238,7 +238,7 @@ fn e09_a_signature_stands_just_before_the_end_of_its_block_sealed() {
 }
 
 #[test]
-fn r03_unsigned_thoughts_are_a_block_with_an_empty_signature_and_empty_blocks_are_none() {
+fn r03_unsigned_reasoning_has_an_empty_signature_and_empty_blocks_are_not_sent() {
     let events = [
         open(0, BlockKind::Reasoning),
         close(0),
@@ -260,7 +260,7 @@ fn r03_unsigned_thoughts_are_a_block_with_an_empty_signature_and_empty_blocks_ar
 }
 
 #[test]
-fn the_end_tells_the_stop_and_what_was_used_without_the_cache() {
+fn end_has_the_stop_reason_and_usage_without_cache() {
     let usage = Usage {
         uncached_in: 5,
         cache_read: 21,
@@ -290,7 +290,7 @@ fn the_end_tells_the_stop_and_what_was_used_without_the_cache() {
 }
 
 #[test]
-fn stops_are_this_dialects() {
+fn stop_reasons_are_of_the_dialect() {
     for (stop, expected) in [
         (StopReason::End, "end_turn"),
         (StopReason::Sequence(None), "stop_sequence"),
@@ -308,7 +308,7 @@ fn stops_are_this_dialects() {
 }
 
 #[test]
-fn a_whole_answer_says_the_same_as_a_stream() {
+fn unary_response_equals_the_stream() {
     let events = [
         open(0, BlockKind::Reasoning),
         piece(0, "hm"),
@@ -321,7 +321,7 @@ fn a_whole_answer_says_the_same_as_a_stream() {
     ];
     let mut fold = ResponseBuilder::default();
     events.iter().for_each(|event| fold.add(event));
-    let whole: Value = serde_json::from_str(&writer().whole(
+    let whole: Value = serde_json::from_str(&writer().decode_unary(
         &fold.build(),
         &Usage {
             out_total: 1,
@@ -347,9 +347,9 @@ fn a_whole_answer_says_the_same_as_a_stream() {
     );
 }
 
-/// However blocks and pieces come, blocks are told one after the other and no text is lost.
+/// Blocks are sent one after the other in any order of events, and no text is lost.
 #[test]
-fn no_order_of_events_breaks_the_order_of_blocks() {
+fn any_order_of_events_keeps_the_order_of_blocks() {
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
     let mut below = move |bound: u64| {
         random ^= random << 13;

@@ -1,11 +1,11 @@
-//! Whether two names are one model: a signature is for the model that made it, however the model is called where it runs.
+//! Comparison of model names across vendors: a signature is valid for the model that made it, under all of its names.
 
-/// Takes names as vendors have them: `claude-sonnet-4-5`, `claude-sonnet-4-5-20250929`, `us.anthropic.claude-sonnet-4-5-20250929-v1:0`.
+/// The names, in any vendor's form, mean one model: `claude-sonnet-4-5`, `claude-sonnet-4-5-20250929`, `us.anthropic.claude-sonnet-4-5-20250929-v1:0`.
 pub(in crate::dialect) fn is_same_model(one: &str, other: &str) -> bool {
     one == other || plain(one).is_some_and(|one| plain(other) == Some(one))
 }
 
-/// The name without whose region and vendor it is, and without its date and version; `None` where it is none of Anthropic's.
+/// The name without region, vendor, date and version; `None` for a model that is not Anthropic's.
 fn plain(name: &str) -> Option<&str> {
     let name = &name[name.find("claude")?..];
     let name = name.split_once(':').map_or(name, |(name, _)| name);
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_model_is_known_by_all_its_names_and_no_other_model_is() {
+    fn model_matches_all_its_names_and_no_other_model() {
         for (one, other, same) in [
             ("claude-sonnet-4-5", "claude-sonnet-4-5-20250929", true),
             (

@@ -1,20 +1,21 @@
-//! How much an upstream has said: walks a delta or a message and counts its text, for estimates and to tell content
-//! from framing. Counts every text whose name it does not know, so that a new kind of delta is never taken for silence.
+//! Text that an upstream has sent: counted for estimates, and to distinguish content from framing. Text under an unknown name counts,
+//! so that a new kind of delta is never taken for silence.
 
 use serde::de::MapAccess;
 use serde_json::value::RawValue;
 
+use crate::conversation::{BlockKind, OutputEvent};
 use crate::dialect::wire::json::{ElementsSeed, FieldVisitor, Leaf, skip};
 
-/// Deeper than any delta or message lies.
+/// Deeper than any delta or message.
 const DEPTH_MAX: u8 = 16;
 
-/// Text that an upstream has delivered: content, reasoning, refusals, tool names and arguments.
+/// Text of a response: content, reasoning, model refusals, tool names and arguments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeliveredText {
-    /// as UTF-8, the CJK characters included
+    /// UTF-8, including CJK characters
     pub text_bytes: u64,
-    /// characters that are about one token each
+    /// characters of about one token each
     pub cjk_chars: u64,
 }
 
@@ -30,6 +31,25 @@ impl DeliveredText {
         self.text_bytes += more.text_bytes;
         self.cjk_chars += more.cjk_chars;
     }
+
+    /// Counts the text of an event; `true` if the event is content.
+    pub(super) fn count_event(&mut self, event: &OutputEvent) -> bool {
+        match event {
+            OutputEvent::Open {
+                block_kind: BlockKind::Call { name, .. },
+                ..
+            } => {
+                self.count(name);
+                true
+            }
+            OutputEvent::Delta { text, .. } => {
+                self.count(text);
+                !text.is_empty()
+            }
+            OutputEvent::State { .. } => true,
+            OutputEvent::Open { .. } | OutputEvent::Close { .. } | OutputEvent::Stop(_) => false,
+        }
+    }
 }
 
 fn is_cjk(letter: char) -> bool {
@@ -38,24 +58,24 @@ fn is_cjk(letter: char) -> bool {
         | 0xff00..=0xffef | 0x2_0000..=0x3_ffff)
 }
 
-/// Walks one delta, message or block.
+/// Counts the text of one delta, message or block.
 #[derive(Clone, Debug, Default)]
 pub(super) struct TextCounter {
     pub(super) delivered: DeliveredText,
-    /// there is something that a client would see as part of the answer
+    /// the client would see part of an answer
     pub(super) has_content: bool,
     depth: u8,
 }
 
 impl TextCounter {
-    /// Something that is content but not text of the model: a signature, sound, a citation.
+    /// Content that is not text of the model: a signature, audio, a citation.
     fn uncounted<'de, A: MapAccess<'de>>(&mut self, map: &mut A) -> Result<(), A::Error> {
         let value: Leaf<'_> = map.next_value()?;
         self.has_content |= value.text().is_some_and(|text| !text.is_empty());
         Ok(())
     }
 
-    /// Tool arguments: a text in streams, perhaps an object in whole answers. Empty ones are placeholders.
+    /// Tool arguments: a text in streams, possibly an object in unary responses. Empty arguments are placeholders.
     fn arguments<'de, A: MapAccess<'de>>(&mut self, map: &mut A) -> Result<(), A::Error> {
         let json = map.next_value::<&RawValue>()?.get();
         match Leaf::of(json) {
@@ -96,7 +116,7 @@ mod tests {
     use super::*;
     use crate::dialect::wire::json::read;
 
-    fn walked(json: &str) -> (u64, u64, bool) {
+    fn counted(json: &str) -> (u64, u64, bool) {
         let output = read(&TextCounter::default(), json.as_bytes()).expect("JSON");
         (
             output.delivered.text_bytes,
@@ -106,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_counted_wherever_it_stands() {
+    fn text_under_any_name_is_counted() {
         for (delta, expected) in [
             (r#"{"role":"assistant","content":""}"#, (0, 0, false)),
             (
@@ -150,7 +170,7 @@ mod tests {
             ),
             (r#"{"a_new_kind_of_text":"abc"}"#, (3, 0, true)),
         ] {
-            assert_eq!(walked(delta), expected, "{delta}");
+            assert_eq!(counted(delta), expected, "{delta}");
         }
     }
 }

@@ -1,10 +1,10 @@
-//! How a stream of Responses fails: two events, because no client reads both. OpenAI's SDKs raise on `error` (with an object of
-//! that name in it), Codex hears only `response.failed`.
+//! The gateway's own error in a stream of Responses: two events, because no client reads both. OpenAI's SDKs raise on `error` (with an
+//! object of that name in it), Codex reads only `response.failed`.
 
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::dialect::answer::written;
+use crate::dialect::wire::json::to_json;
 use crate::domain::api_error::ApiError;
 
 #[derive(Serialize)]
@@ -15,11 +15,11 @@ struct ErrorEvent<'p> {
     code: &'static str,
     message: &'p str,
     param: Option<&'p str>,
-    error: Inner<'p>,
+    error: ErrorObject<'p>,
 }
 
 #[derive(Serialize)]
-struct Inner<'p> {
+struct ErrorObject<'p> {
     #[serde(rename = "type")]
     kind: &'static str,
     code: &'static str,
@@ -32,11 +32,11 @@ struct FailedEvent<'p> {
     #[serde(rename = "type")]
     kind: &'static str,
     sequence_number: u64,
-    response: Failed<'p>,
+    response: FailedResponse<'p>,
 }
 
 #[derive(Serialize)]
-struct Failed<'p> {
+struct FailedResponse<'p> {
     id: &'p str,
     object: &'static str,
     status: &'static str,
@@ -51,8 +51,8 @@ struct ErrorDetail<'p> {
     message: &'p str,
 }
 
-/// The last events of a stream that failed; `next` is the number that its next event would have had.
-pub(in crate::dialect) fn events(problem: &ApiError, id: &str, next: u64) -> Bytes {
+/// Last events of a failed stream; `next` is the number that its next event would have had.
+pub(super) fn error_events(problem: &ApiError, id: &str, next: u64) -> Bytes {
     let (code, message, param) = (
         problem.code.as_str(),
         problem.message.as_str(),
@@ -64,14 +64,14 @@ pub(in crate::dialect) fn events(problem: &ApiError, id: &str, next: u64) -> Byt
         code,
         message,
         param,
-        error: Inner {
+        error: ErrorObject {
             kind: code,
             code,
             message,
             param,
         },
     };
-    let response = Failed {
+    let response = FailedResponse {
         id,
         object: "response",
         status: "failed",
@@ -84,18 +84,18 @@ pub(in crate::dialect) fn events(problem: &ApiError, id: &str, next: u64) -> Byt
         sequence_number: next.saturating_add(1),
         response,
     };
-    let (error, failed) = (written(&error), written(&failed));
+    let (error, failed) = (to_json(&error), to_json(&failed));
     Bytes::from(format!(
         "event: error\ndata: {error}\n\nevent: response.failed\ndata: {failed}\n\n"
     ))
 }
 
-/// The id of an answer of ours.
-pub(in crate::dialect) fn response_id(request_id: &str) -> String {
-    format!("resp_{}", bare(request_id))
+/// Id of a response made by the gateway.
+pub(super) fn response_id(request_id: &str) -> String {
+    format!("resp_{}", without_prefix(request_id))
 }
 
-/// A request's id without its kind.
-pub(super) fn bare(request_id: &str) -> &str {
+/// A request's id without its prefix.
+pub(super) fn without_prefix(request_id: &str) -> &str {
     request_id.strip_prefix("req_").unwrap_or(request_id)
 }

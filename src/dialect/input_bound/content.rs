@@ -1,17 +1,24 @@
-//! What bounds a request's input: walks messages and tools, counts media, and names the first thing that nothing
-//! bounds. Reads parsed members, never greps, so that no spelling hides a URL; must never take an unknown reference for text.
+//! Bound of the content of a request: walks messages and items, counts media, and names the first thing that nothing bounds. Reads
+//! parsed fields, never greps, so that no spelling hides a URL; must never take an unknown reference for text.
 
 use serde::de::MapAccess;
 
-use crate::dialect::Dialect;
-use crate::dialect::tools::{AddedTool, Tools, unbounded, word};
-use crate::dialect::wire::json::{ElementsSeed, FieldVisitor, Leaf, ObjectSeed, read, skip};
+use crate::dialect::input_bound::tools::{AddedTool, ToolRules, ToolVisitor, printable, unbounded};
+use crate::dialect::wire::json::{ElementsSeed, FieldVisitor, Leaf, ObjectSeed, skip};
 use crate::domain::input_bound::InputBound;
 
 /// Content in content: a tool result in a message is 2, a document in it 3.
 const DEPTH_MAX: u8 = 8;
 
-/// Items of Responses that tell of a call which the vendor ran.
+/// Content of one dialect.
+#[derive(Debug)]
+pub(in crate::dialect) struct InputRules {
+    pub(in crate::dialect) tools: &'static ToolRules,
+    /// Responses: content consists of items, which may refer to what the vendor stores and bring tools along
+    pub(in crate::dialect) has_items: bool,
+}
+
+/// Items of Responses for calls that the vendor ran.
 const HOSTED_CALLS: [&str; 5] = [
     "web_search_call",
     "file_search_call",
@@ -20,63 +27,7 @@ const HOSTED_CALLS: [&str; 5] = [
     "mcp_call",
 ];
 
-/// Gathers the bound of one request, member by member.
-#[derive(Debug)]
-pub(super) struct Input {
-    dialect: Dialect,
-    bound: InputBound,
-    media_bytes: u64,
-}
-
-impl Input {
-    pub(super) fn new(dialect: Dialect) -> Input {
-        Input {
-            dialect,
-            bound: InputBound::default(),
-            media_bytes: 0,
-        }
-    }
-
-    /// Reads `messages`, `system` or anything else that holds content.
-    pub(super) fn content(&mut self, json: &str) -> Result<(), serde_json::Error> {
-        let parts = read(&ContentParts::new(self.dialect), json.as_bytes())?;
-        self.media_bytes += parts.media_bytes;
-        add(&mut self.bound, parts.bound);
-        Ok(())
-    }
-
-    /// Reads `tools`.
-    pub(super) fn tools(
-        &mut self,
-        json: &str,
-        hosted_calls_max: Option<u64>,
-    ) -> Result<(), serde_json::Error> {
-        let tools = Tools::new(self.dialect).with_calls_max(hosted_calls_max);
-        add(&mut self.bound, read(&tools, json.as_bytes())?.bound);
-        Ok(())
-    }
-
-    pub(super) fn audio(&mut self) {
-        self.bound.audio = true;
-    }
-
-    /// Something that the vendor keeps and that the model's context window bounds, as it does a document.
-    pub(super) fn stored(&mut self) {
-        self.bound.documents += 1;
-    }
-
-    pub(super) fn unbounded(&mut self, why: &str) {
-        unbounded(&mut self.bound, why);
-    }
-
-    /// The bound of a body of that many bytes.
-    pub(super) fn finish(mut self, body_bytes: usize) -> InputBound {
-        self.bound.text_bytes = (body_bytes as u64).saturating_sub(self.media_bytes);
-        self.bound
-    }
-}
-
-fn add(bound: &mut InputBound, more: InputBound) {
+pub(super) fn add(bound: &mut InputBound, more: InputBound) {
     bound.images += more.images;
     bound.documents += more.documents;
     bound.audio |= more.audio;
@@ -87,39 +38,13 @@ fn add(bound: &mut InputBound, more: InputBound) {
     }
 }
 
-/// Whether a `context_management` asks for a compaction. What cannot be read may ask for anything.
-pub(super) fn compacts(json: &str) -> bool {
-    read(&Edits::default(), json.as_bytes()).map_or(true, |edits| edits.compacts)
-}
-
-#[derive(Clone, Default)]
-struct Edits {
-    compacts: bool,
-}
-
-impl FieldVisitor for Edits {
-    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
-        match name {
-            "edits" => map.next_value_seed(ElementsSeed(self)),
-            "type" => {
-                self.compacts |= map
-                    .next_value::<Leaf<'_>>()?
-                    .text()
-                    .is_some_and(|kind| kind.starts_with("compact"));
-                Ok(())
-            }
-            _ => skip(map),
-        }
-    }
-}
-
 /// Reads messages and the parts in them alike: what a member means does not hang on the declared `type`, which a
 /// lenient upstream may not look at.
 #[derive(Clone)]
-struct ContentParts {
-    dialect: Dialect,
-    bound: InputBound,
-    media_bytes: u64,
+pub(super) struct ContentParts {
+    rules: &'static InputRules,
+    pub(super) bound: InputBound,
+    pub(super) media_bytes: u64,
     depth: u8,
     part: Part,
 }
@@ -166,9 +91,9 @@ impl Item {
 }
 
 impl ContentParts {
-    fn new(dialect: Dialect) -> ContentParts {
+    pub(super) fn new(rules: &'static InputRules) -> ContentParts {
         ContentParts {
-            dialect,
+            rules,
             bound: InputBound::default(),
             media_bytes: 0,
             depth: 0,
@@ -249,9 +174,7 @@ impl FieldVisitor for ContentParts {
                 self.part.item.has_body = true;
                 self.nested(map)
             }
-            "output" | "id" | "encrypted_content" | "tools"
-                if self.dialect == Dialect::Responses =>
-            {
+            "output" | "id" | "encrypted_content" | "tools" if self.rules.has_items => {
                 self.item(name, map)
             }
             "type" => {
@@ -275,13 +198,13 @@ impl FieldVisitor for ContentParts {
             }
             "audio" => map.next_value_seed(ObjectSeed(&mut StoredAudio(self))),
             "tool" => {
-                let mut added = AddedTool(Tools::new(self.dialect));
+                let mut added = AddedTool(ToolVisitor::new(self.rules.tools, None));
                 map.next_value_seed(ObjectSeed(&mut added))?;
                 add(&mut self.bound, added.0.bound);
                 Ok(())
             }
             name => match name.strip_suffix("_url") {
-                Some(what) => self.reference(word(what), map),
+                Some(what) => self.reference(printable(what), map),
                 None => skip(map),
             },
         }
@@ -289,7 +212,7 @@ impl FieldVisitor for ContentParts {
 
     fn end(&mut self) {
         let part = std::mem::take(&mut self.part);
-        if self.dialect == Dialect::Responses && part.item.is_stored() {
+        if self.rules.has_items && part.item.is_stored() {
             self.bound.documents += 1;
         }
         let is_image = part.is_image && !part.is_other;
@@ -322,7 +245,7 @@ impl ContentParts {
                 self.nested(map)
             }
             "tools" => {
-                let mut tools = Tools::new(self.dialect);
+                let mut tools = ToolVisitor::new(self.rules.tools, None);
                 map.next_value_seed(ElementsSeed(&mut tools))?;
                 add(&mut self.bound, tools.bound);
                 Ok(())
@@ -456,192 +379,4 @@ fn strip_prefix_ignoring_case<'t>(text: &'t str, prefix: &str) -> Option<&'t str
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn content(dialect: Dialect, json: &str) -> InputBound {
-        let mut input = Input::new(dialect);
-        input.content(json).expect("readable");
-        input.finish(json.len())
-    }
-
-    fn why(dialect: Dialect, json: &str) -> Option<String> {
-        content(dialect, json).unbounded
-    }
-
-    #[test]
-    fn text_counts_its_bytes_and_needs_nothing_else() {
-        let json = r#"[{"role":"user","content":"see https://x.y and {\"type\":\"image_url\"}"},{"role":"user","content":[{"type":"text","text":"file_id"}]}]"#;
-        for dialect in [Dialect::Chat, Dialect::Messages] {
-            let expected = InputBound {
-                text_bytes: json.len() as u64,
-                ..InputBound::default()
-            };
-            assert_eq!(content(dialect, json), expected);
-        }
-    }
-
-    #[test]
-    fn chat_images_are_counted_and_their_payload_is_not() {
-        let json = r#"[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAABBBB"}},
-            {"type":"image_url","image_url":"DATA:Image/png;base64,CCCC"}]}]"#;
-        let bound = content(Dialect::Chat, json);
-        assert_eq!(
-            (bound.images, bound.documents, bound.unbounded),
-            (2, 0, None)
-        );
-        assert_eq!(bound.text_bytes, json.len() as u64 - 12);
-    }
-
-    #[test]
-    fn chat_files_and_sounds_are_told_apart() {
-        let json = r#"[{"role":"user","content":[{"type":"file","file":{"filename":"a.pdf","file_data":"data:application/pdf;base64,AAAA"}},
-            {"type":"input_audio","input_audio":{"data":"AAAA","format":"wav"}}]}]"#;
-        let bound = content(Dialect::Chat, json);
-        assert_eq!(
-            (bound.images, bound.documents, bound.audio, bound.unbounded),
-            (0, 1, true, None)
-        );
-        assert_eq!(bound.text_bytes, json.len() as u64 - 32);
-    }
-
-    #[test]
-    fn what_lies_elsewhere_is_unbounded() {
-        for (part, expected) in [
-            (
-                r#"{"type":"image_url","image_url":{"url":"https://x.y/z.png"}}"#,
-                "remote image URL",
-            ),
-            (
-                r#"{"type":"image_url","image_url":{"\u0075rl":"https:\/\/x.y"}}"#,
-                "remote image URL",
-            ),
-            (
-                r#"{"type":"text","image\u005furl":"gs://x"}"#,
-                "remote image URL",
-            ),
-            (
-                r#"{"type":"document_url","document_url":"https://x.y"}"#,
-                "remote document URL",
-            ),
-            (r#"{"type":"file","file":{"file_id":"file-1"}}"#, "file id"),
-            (
-                r#"{"type":"file","file":{"file_data":"https://x.y"}}"#,
-                "remote file URL",
-            ),
-        ] {
-            let json =
-                format!(r#"[{{"role":"user","content":[{{"type":"text","text":"a"}},{part}]}}]"#);
-            assert_eq!(
-                why(Dialect::Chat, &json).as_deref(),
-                Some(expected),
-                "{part}"
-            );
-        }
-        assert_eq!(
-            why(
-                Dialect::Chat,
-                r#"[{"role":"assistant","audio":{"id":"a"}}]"#
-            )
-            .as_deref(),
-            Some("stored audio")
-        );
-        assert_eq!(
-            why(Dialect::Chat, r#"[{"role":"assistant","audio":null}]"#),
-            None
-        );
-    }
-
-    #[test]
-    fn blocks_of_messages_are_counted_also_inside_tool_results() {
-        let json = r#"[{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":[
-            {"type":"image","source":{"type":"base64","media_type":"image/png","data":"AAAABBBB"}},
-            {"source":{"data":"CCCC","type":"base64"},"type":"document"},
-            {"type":"document","source":{"type":"text","media_type":"text/plain","data":"counted"}},
-            {"type":"document","source":{"type":"content","content":[{"type":"image","source":{"type":"base64","data":"DD"}}]}},
-            {"type":"search_result","source":"https://x.y","title":"t","content":[{"type":"text","text":"x"}]},
-            {"type":"web_search_result","url":"https://x.y","encrypted_content":"zzz"}
-        ]}]}]"#;
-        let bound = content(Dialect::Messages, json);
-        assert_eq!(
-            (bound.images, bound.documents, bound.unbounded.as_deref()),
-            (2, 1, None)
-        );
-        assert_eq!(bound.text_bytes, json.len() as u64 - 14);
-    }
-
-    #[test]
-    fn blocks_that_lie_elsewhere_are_unbounded() {
-        for (block, expected) in [
-            (
-                r#"{"type":"image","source":{"type":"url","url":"https://x.y"}}"#,
-                "remote image URL",
-            ),
-            (
-                r#"{"type":"document","source":{"type":"url","url":"https://x.y"}}"#,
-                "remote document URL",
-            ),
-            (
-                r#"{"type":"image","source":{"type":"file","file_id":"f"}}"#,
-                "file id",
-            ),
-            (r#"{"type":"container_upload","file_id":"f"}"#, "file id"),
-            (
-                r#"{"type":"tool_addition","tool":{"type":"tool_definition","definition":{"type":"web_search_20250305"}}}"#,
-                "hosted tool web_search_20250305 without max_uses",
-            ),
-        ] {
-            for json in [
-                format!(r#"[{{"role":"user","content":[{block}]}}]"#),
-                format!(
-                    r#"[{{"role":"user","content":[{{"type":"tool_result","content":[{block}]}}]}}]"#
-                ),
-            ] {
-                assert_eq!(
-                    why(Dialect::Messages, &json).as_deref(),
-                    Some(expected),
-                    "{json}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn a_source_cannot_pass_as_text_by_naming_two_types() {
-        let json = r#"[{"content":[{"type":"image","source":{"type":"text","type":"base64","data":"AAAA"}}]}]"#;
-        assert_eq!(content(Dialect::Messages, json).images, 1);
-    }
-
-    #[test]
-    fn content_nested_beyond_the_depth_is_unbounded_not_overlooked() {
-        let image = r#"{"type":"image","source":{"type":"url","url":"https://x.y"}}"#;
-        let deep = |depth: usize| {
-            format!(
-                "[{}{image}{}]",
-                r#"{"content":["#.repeat(depth),
-                "]}".repeat(depth)
-            )
-        };
-        assert_eq!(
-            why(Dialect::Messages, &deep(8)).as_deref(),
-            Some("remote image URL")
-        );
-        assert_eq!(
-            why(Dialect::Messages, &deep(9)).as_deref(),
-            Some("content nested too deep")
-        );
-        assert_eq!(
-            why(Dialect::Messages, &deep(10_000)).as_deref(),
-            Some("content nested too deep")
-        );
-    }
-
-    #[test]
-    fn half_an_emoji_in_a_text_hides_nothing() {
-        let json = r#"[{"role":"user","content":"\ud83d"},{"role":"user","content":[{"type":"image_url","image_url":"https://x"}]}]"#;
-        assert_eq!(
-            why(Dialect::Chat, json).as_deref(),
-            Some("remote image URL")
-        );
-    }
-}
+mod tests;

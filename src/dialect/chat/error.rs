@@ -1,0 +1,46 @@
+//! The gateway's own errors in the shape of OpenAI's, for clients of chat and Responses.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::dialect::wire::json::to_json;
+use crate::domain::api_error::ApiError;
+
+#[derive(Serialize)]
+struct ErrorBody<'p> {
+    error: ErrorDetail<'p>,
+}
+
+#[derive(Serialize)]
+struct ErrorDetail<'p> {
+    message: &'p str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    param: Option<&'p str>,
+    code: &'static str,
+}
+
+pub(in crate::dialect) fn error_body(error: &ApiError) -> String {
+    let code = error.code.as_str();
+    to_json(&ErrorBody {
+        error: ErrorDetail {
+            message: error.message.as_str(),
+            kind: code,
+            param: error.param.as_deref(),
+            code,
+        },
+    })
+}
+
+/// An error within a stream.
+pub(super) fn error_event(error: &ApiError) -> Bytes {
+    Bytes::from(format!("data: {}\n\n", error_body(error)))
+}
+
+/// Clients of OpenAI's dialects accept any JSON object as an error.
+pub(in crate::dialect) fn is_error_body(body: &[u8]) -> bool {
+    serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body).is_ok()
+}
+
+/// A comment, which clients skip.
+pub(in crate::dialect) const PING: &[u8] = b": ping\n\n";

@@ -1,0 +1,157 @@
+//! Usage counts of the chat dialect, with the names that vendors which borrow it give them. A count that is negative, fractional or
+//! not a number makes the usage invalid; null totals do too.
+
+use serde::de::MapAccess;
+
+use crate::dialect::wire::count::Count;
+use crate::dialect::wire::json::{FieldVisitor, ObjectSeed, skip};
+use crate::domain::usage::{ReportedUsage, Usage};
+
+/// Counts of `usage`: the last value of each field.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ChatUsage {
+    prompt: Count,
+    completion: Count,
+    cached: Count,
+    cache_write: Count,
+    audio_in: Count,
+    audio_out: Count,
+    image_out: Count,
+    reasoning: Count,
+    pub(super) service_tier: Option<String>,
+}
+
+impl ChatUsage {
+    pub(super) fn then(&mut self, later: ChatUsage) {
+        self.prompt.then(later.prompt);
+        self.completion.then(later.completion);
+        self.cached.then(later.cached);
+        self.cache_write.then(later.cache_write);
+        self.audio_in.then(later.audio_in);
+        self.audio_out.then(later.audio_out);
+        self.image_out.then(later.image_out);
+        self.reasoning.then(later.reasoning);
+        self.service_tier = later.service_tier.or(self.service_tier.take());
+    }
+
+    pub(super) fn output_said(&self) -> bool {
+        self.completion.is_said()
+    }
+
+    pub(super) fn report(&self) -> ReportedUsage {
+        let totals = [self.prompt, self.completion, self.cached, self.cache_write];
+        let shares = [
+            self.audio_in,
+            self.audio_out,
+            self.image_out,
+            self.reasoning,
+        ];
+        if totals
+            .iter()
+            .chain(&shares)
+            .any(|count| *count == Count::Invalid)
+        {
+            return ReportedUsage::Invalid;
+        }
+        let (cache_read, cache_write_other) = (self.cached.tokens(), self.cache_write.tokens());
+        let uncached_in = self
+            .prompt
+            .tokens()
+            .saturating_sub(cache_read)
+            .saturating_sub(cache_write_other);
+        let out_total = self.completion.tokens();
+        let usage = Usage {
+            uncached_in,
+            cache_read,
+            cache_write_other,
+            out_total,
+            reasoning: self.reasoning.tokens().min(out_total),
+            audio_in: self.audio_in.tokens().min(uncached_in),
+            audio_out: self.audio_out.tokens().min(out_total),
+            image_out: self.image_out.tokens().min(out_total),
+            service_tier: self.service_tier.clone(),
+            ..Usage::default()
+        };
+        ReportedUsage::of(usage, self.prompt.is_said(), self.completion.is_said())
+    }
+}
+
+impl FieldVisitor for ChatUsage {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "prompt_tokens" => self.prompt = Count::required(map)?,
+            "completion_tokens" => self.completion = Count::required(map)?,
+            "cached_tokens" | "num_cached_tokens" => self.cached.then(Count::optional(map)?),
+            "prompt_tokens_details" | "prompt_token_details" => {
+                map.next_value_seed(ObjectSeed(&mut PromptDetails(self)))?
+            }
+            "completion_tokens_details" => {
+                map.next_value_seed(ObjectSeed(&mut CompletionDetails(self)))?
+            }
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+
+    fn other(&mut self) {
+        self.prompt = Count::Invalid;
+    }
+}
+
+struct PromptDetails<'u>(&'u mut ChatUsage);
+
+impl FieldVisitor for PromptDetails<'_> {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "cached_tokens" => self.0.cached.then(Count::optional(map)?),
+            "cache_write_tokens" => self.0.cache_write.then(Count::optional(map)?),
+            "audio_tokens" => self.0.audio_in.then(Count::optional(map)?),
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+
+    fn other(&mut self) {
+        self.0.cached = Count::Invalid;
+    }
+}
+
+struct CompletionDetails<'u>(&'u mut ChatUsage);
+
+impl FieldVisitor for CompletionDetails<'_> {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "reasoning_tokens" => self.0.reasoning.then(Count::optional(map)?),
+            "audio_tokens" => self.0.audio_out.then(Count::optional(map)?),
+            // OpenRouter's count for image models
+            "image_tokens" => self.0.image_out.then(Count::optional(map)?),
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+
+    fn other(&mut self) {
+        self.0.reasoning = Count::Invalid;
+    }
+}
+
+/// A usage object, distinguished from null.
+#[derive(Default)]
+pub(super) struct UsageObject {
+    pub(super) usage: ChatUsage,
+    pub(super) seen: bool,
+}
+
+impl FieldVisitor for UsageObject {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        self.usage.member(name, map)
+    }
+
+    fn other(&mut self) {
+        self.usage.other();
+    }
+
+    fn end(&mut self) {
+        self.seen = true;
+    }
+}

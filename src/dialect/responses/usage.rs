@@ -1,0 +1,108 @@
+//! Usage counts of the Responses dialect.
+
+use serde::de::MapAccess;
+
+use crate::dialect::wire::count::Count;
+use crate::dialect::wire::json::{FieldVisitor, ObjectSeed, skip};
+use crate::domain::usage::{ReportedUsage, Usage};
+
+/// Counts of `usage`: the last value of each field.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ResponsesUsage {
+    input: Count,
+    output: Count,
+    cached: Count,
+    cache_write: Count,
+    reasoning: Count,
+    /// searches that the vendor ran, from the items of the response
+    pub(super) searches: u64,
+    pub(super) service_tier: Option<String>,
+}
+
+impl ResponsesUsage {
+    pub(super) fn then(&mut self, later: ResponsesUsage) {
+        self.input.then(later.input);
+        self.output.then(later.output);
+        self.cached.then(later.cached);
+        self.cache_write.then(later.cache_write);
+        self.reasoning.then(later.reasoning);
+        self.searches = self.searches.max(later.searches);
+        self.service_tier = later.service_tier.or(self.service_tier.take());
+    }
+
+    pub(super) fn add_searches(&mut self, searches: u64) {
+        self.searches = self.searches.saturating_add(searches);
+    }
+
+    pub(super) fn output_said(&self) -> bool {
+        self.output.is_said()
+    }
+
+    pub(super) fn report(&self) -> ReportedUsage {
+        if [
+            self.input,
+            self.output,
+            self.cached,
+            self.cache_write,
+            self.reasoning,
+        ]
+        .contains(&Count::Invalid)
+        {
+            return ReportedUsage::Invalid;
+        }
+        let (cache_read, cache_write_other) = (self.cached.tokens(), self.cache_write.tokens());
+        let out_total = self.output.tokens();
+        let usage = Usage {
+            uncached_in: self
+                .input
+                .tokens()
+                .saturating_sub(cache_read)
+                .saturating_sub(cache_write_other),
+            cache_read,
+            cache_write_other,
+            out_total,
+            reasoning: self.reasoning.tokens().min(out_total),
+            web_searches: self.searches,
+            service_tier: self.service_tier.clone(),
+            ..Usage::default()
+        };
+        ReportedUsage::of(usage, self.input.is_said(), self.output.is_said())
+    }
+}
+
+impl FieldVisitor for ResponsesUsage {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "input_tokens" => self.input = Count::required(map)?,
+            "output_tokens" => self.output = Count::required(map)?,
+            "input_tokens_details" | "output_tokens_details" => {
+                map.next_value_seed(ObjectSeed(&mut Details(self)))?
+            }
+            _ => skip(map)?,
+        }
+        Ok(())
+    }
+
+    fn other(&mut self) {
+        self.input = Count::Invalid;
+    }
+}
+
+struct Details<'u>(&'u mut ResponsesUsage);
+
+impl FieldVisitor for Details<'_> {
+    fn member<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        let count = match name {
+            "cached_tokens" => &mut self.0.cached,
+            "cache_write_tokens" => &mut self.0.cache_write,
+            "reasoning_tokens" => &mut self.0.reasoning,
+            _ => return skip(map),
+        };
+        count.then(Count::optional(map)?);
+        Ok(())
+    }
+
+    fn other(&mut self) {
+        self.0.cached = Count::Invalid;
+    }
+}
