@@ -1,11 +1,11 @@
-//! `gatekeeper check`: what a configuration comes to, or everything that is wrong with it at once.
+//! `gatekeeper check`: summary of a valid configuration, or all its errors at once; never a secret.
 
 use std::fs;
 
-use super::Said;
+use super::CommandOutput;
 use crate::harness::process::gatekeeper_command;
 
-fn check(toml: &str) -> Said {
+fn check(toml: &str) -> CommandOutput {
     let folder = tempfile::tempdir().expect("a temporary folder");
     fs::write(folder.path().join("gatekeeper.toml"), toml).expect("the config can be written");
     let mut command = gatekeeper_command();
@@ -17,32 +17,34 @@ fn check(toml: &str) -> Said {
 }
 
 #[test]
-fn a_good_configuration_is_shown_without_its_secrets() {
-    let said = check(
+fn check_valid_config_prints_summary_without_secrets() {
+    let output = check(
         "[providers.openai]\napi_key = \"env:THE_KEY\"\n[providers.lan]\ntype = \"openai_compatible\"\n\
          base_url = \"http://10.0.0.5:8000/v1\"\nprice = { input = \"0.25\", output = \"1\" }\nmodels = [\"llama-4\", \"gpt-5.1\"]\n",
     );
-    let said = said.ends(0).says(&[
-        "not initialized",
+    let output = output.assert_exit_code(0).assert_stdout(&[
+        "not initialised",
         "openai",
         "list prices",
         "http://10.0.0.5:8000/v1",
         "$0.25 in, $1 out",
     ]);
     assert!(
-        said.out.contains("gpt-5.1: openai/gpt-5.1 or lan/gpt-5.1")
-            || said.out.contains("lan/gpt-5.1 or openai/gpt-5.1")
+        output
+            .out
+            .contains("gpt-5.1: openai/gpt-5.1 or lan/gpt-5.1")
+            || output.out.contains("lan/gpt-5.1 or openai/gpt-5.1")
     );
-    assert!(!said.out.contains("sk-canary") && !said.err.contains("sk-canary"));
+    assert!(!output.out.contains("sk-canary") && !output.err.contains("sk-canary"));
 }
 
 #[test]
-fn every_fault_is_named_with_its_line_and_remedy_at_once() {
-    let said = check(
+fn check_invalid_config_reports_every_error_with_line_and_remedy() {
+    let output = check(
         "listen = \"everywhere\"\ntimezone = \"Mars/Olympus\"\nwrokers = 3\n[ledger]\nsync = \"never\"\n\
          [providers.openai]\napi_key = \"sk-canary-check-2\"\n[providers.lan]\ntype = \"openai_compatible\"\n",
     );
-    let said = said.ends(78).complains(&[
+    let output = output.assert_exit_code(78).assert_stderr(&[
         "gatekeeper.toml:1:",
         "everywhere",
         "gatekeeper.toml:2:",
@@ -55,38 +57,38 @@ fn every_fault_is_named_with_its_line_and_remedy_at_once() {
         "base_url",
     ]);
     assert!(
-        !said.err.contains("sk-canary"),
-        "a key that was pasted into the file is not repeated: {}",
-        said.err
+        !output.err.contains("sk-canary"),
+        "credential from the file is in the output: {}",
+        output.err
     );
 }
 
 #[test]
-fn a_file_that_is_not_toml_is_named_with_its_line() {
+fn check_invalid_toml_reports_line() {
     check("listen = = 1\n")
-        .ends(78)
-        .complains(&["gatekeeper.toml:1:", "invalid TOML"]);
+        .assert_exit_code(78)
+        .assert_stderr(&["gatekeeper.toml:1:", "not TOML"]);
 }
 
 #[test]
-fn a_credential_that_is_not_there_is_said() {
+fn check_missing_credential_reports_variable() {
     check("[providers.openai]\napi_key = \"env:NO_SUCH_KEY\"\n")
-        .ends(78)
-        .complains(&["gatekeeper.toml:2:", "NO_SUCH_KEY"]);
+        .assert_exit_code(78)
+        .assert_stderr(&["gatekeeper.toml:2:", "NO_SUCH_KEY"]);
 }
 
 #[test]
-fn a_price_of_nothing_is_called_free() {
+fn check_zero_price_suggests_free() {
     let section = |price: &str| {
         format!(
             "[providers.lan]\ntype = \"openai_compatible\"\nbase_url = \"http://127.0.0.1:1\"\nmodels = [\"m\"]\nprice = {price}\n"
         )
     };
     let zeros = check(&section("{ input = \"0\", output = \"0.00\" }"));
-    zeros.ends(78).complains(&[
+    zeros.assert_exit_code(78).assert_stderr(&[
         "gatekeeper.toml:5:",
-        "price: no rate above zero",
+        "price: has no rate above zero",
         "price = \"free\"",
     ]);
-    check(&section("{ input = \"0\", output = \"0.01\" }")).ends(0);
+    check(&section("{ input = \"0\", output = \"0.01\" }")).assert_exit_code(0);
 }

@@ -1,5 +1,4 @@
-//! `gatekeeper demo`: one command to a gateway that answers, with keys and refusals to try; the next start finds
-//! everything again.
+//! `gatekeeper demo`: a serving gateway with sample keys from one command; a restart keeps keys and usage.
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
@@ -16,12 +15,12 @@ use crate::harness::{print_figure, wait_until};
 
 struct Demo {
     child: Child,
-    said: String,
+    output: String,
 }
 
 impl Demo {
-    /// Starts and waits for the banner.
-    fn starts(folder: &Path, port: &ReservedPort) -> Demo {
+    /// Starts the demo and waits for its banner.
+    fn start(folder: &Path, port: &ReservedPort) -> Demo {
         let log = folder.join("demo.log");
         let out = File::create(&log).expect("a file for the output");
         let mut command = gatekeeper_command();
@@ -38,30 +37,30 @@ impl Demo {
             .expect("the binary starts");
         let mut demo = Demo {
             child,
-            said: String::new(),
+            output: String::new(),
         };
-        wait_until("the demo says how it is stopped", || {
-            demo.said = fs::read_to_string(&log).unwrap_or_default();
-            demo.said.contains("Ctrl-C stops")
+        wait_until("the demo prints its banner", || {
+            demo.output = fs::read_to_string(&log).unwrap_or_default();
+            demo.output.contains("Ctrl-C stops")
         });
         demo
     }
 
-    fn key(&self, begin: &str) -> String {
+    fn key(&self, prefix: &str) -> String {
         let words = self
             .said
             .split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
         words
             .into_iter()
-            .find(|word| word.starts_with(begin))
-            .unwrap_or_else(|| panic!("no {begin} in {}", self.said))
+            .find(|word| word.starts_with(prefix))
+            .unwrap_or_else(|| panic!("no {prefix} in {}", self.output))
             .to_owned()
     }
 
-    /// As a person does it.
-    fn gets_ctrl_c(mut self) {
+    /// Sends SIGINT and expects a clean exit.
+    fn interrupt(mut self) {
         kill_process(Pid::from_child(&self.child), Signal::INT).expect("a child can be signalled");
-        assert_eq!(self.child.wait().expect("the demo ends").code(), Some(0));
+        assert_eq!(self.child.wait().expect("the demo exits").code(), Some(0));
     }
 }
 
@@ -77,19 +76,19 @@ fn hello(model: &str) -> Value {
 }
 
 #[test]
-fn the_demo_answers_refuses_ends_cleanly_and_finds_everything_again() {
+fn demo_restart_keeps_keys_and_usage() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let port = ReservedPort::new();
-    let begun = Instant::now();
-    let demo = Demo::starts(folder.path(), &port);
+    let start = Instant::now();
+    let demo = Demo::start(folder.path(), &port);
     let engineer = user(port.address, &demo.key("sk-gk-engineering-"));
     engineer.chat(&hello("simulator-large")).assert_status(200);
-    let took = begun.elapsed();
+    let elapsed = start.elapsed();
     print_figure(
         "demo to first answer",
-        &format!("{} ms, built for the tests", took.as_millis()),
+        &format!("{} ms, built for the tests", elapsed.as_millis()),
     );
-    assert!(took < Duration::from_secs(10), "{took:?}");
+    assert!(elapsed < Duration::from_secs(10), "{elapsed:?}");
 
     engineer
         .messages(&hello("simulator-small"))
@@ -121,30 +120,32 @@ fn the_demo_answers_refuses_ends_cleanly_and_finds_everything_again() {
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o600);
-    let banner = demo.said.clone();
-    demo.gets_ctrl_c();
+    let banner = demo.output.clone();
+    demo.interrupt();
 
-    let again = Demo::starts(folder.path(), &port);
+    let again = Demo::start(folder.path(), &port);
     assert_eq!(
-        again.said.replace("gatekeeper has stopped\n", ""),
+        again.output.replace("gatekeeper has stopped\n", ""),
         banner.replace("gatekeeper has stopped\n", "")
     );
     assert_eq!(usage(&admin), before);
     engineer.chat(&hello("simulator-small")).assert_status(200);
-    again.gets_ctrl_c();
+    again.interrupt();
 }
 
 #[test]
-fn the_demo_takes_no_folder_that_is_not_its_own() {
+fn demo_foreign_folder_is_refused() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     fs::create_dir(folder.path().join("gatekeeper-demo")).expect("a folder");
     fs::write(folder.path().join("gatekeeper-demo/mine.txt"), "mine").expect("a file");
     let port = ReservedPort::new();
-    let said: super::Said = gatekeeper_command()
+    let output: super::CommandOutput = gatekeeper_command()
         .current_dir(folder.path())
         .args(["demo", "--listen", &port.address.to_string()])
         .output()
         .expect("the binary runs")
         .into();
-    said.ends(78).complains(&["gatekeeper-demo", "not empty"]);
+    output
+        .assert_exit_code(78)
+        .assert_stderr(&["gatekeeper-demo", "other things in it"]);
 }

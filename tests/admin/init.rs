@@ -1,13 +1,13 @@
-//! The first minutes: set up once, and every wrong order of the first commands says what to do instead.
+//! First commands: `init` once per folder, and a remedy for every command that runs too early.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::Said;
+use super::CommandOutput;
 use crate::harness::process::gatekeeper_command;
 
-fn runs(folder: &Path, arguments: &[&str]) -> Said {
+fn run(folder: &Path, arguments: &[&str]) -> CommandOutput {
     gatekeeper_command()
         .current_dir(folder)
         .args(arguments)
@@ -17,33 +17,31 @@ fn runs(folder: &Path, arguments: &[&str]) -> Said {
 }
 
 #[test]
-fn a_folder_is_set_up_once_for_its_owner_alone() {
+fn init_second_run_is_refused_and_folder_is_private() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let said = runs(folder.path(), &["init"]).ends(0).says(&[
-        "gatekeeper-data",
-        "shown only now",
-        "gatekeeper serve",
-    ]);
-    let key = said.as_str("sk-gk-master-");
+    let output = run(folder.path(), &["init"])
+        .assert_exit_code(0)
+        .assert_stdout(&["gatekeeper-data", "shown only now", "gatekeeper serve"]);
+    let key = output.word_with_prefix("sk-gk-master-");
     let mode = fs::metadata(folder.path().join("gatekeeper-data"))
         .expect("the folder")
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o700);
-    let again = runs(folder.path(), &["init"])
-        .ends(1)
-        .complains(&["already initialized", "gatekeeper serve"]);
+    let again = run(folder.path(), &["init"])
+        .assert_exit_code(1)
+        .assert_stderr(&["initialised already", "gatekeeper serve"]);
     assert!(!again.err.contains(&key) && again.out.is_empty());
 }
 
 #[test]
-fn a_folder_with_other_things_in_it_is_not_taken() {
+fn init_nonempty_folder_is_refused() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     fs::create_dir(folder.path().join("photos")).expect("a folder");
     fs::write(folder.path().join("photos/1.jpg"), "me").expect("a file");
-    runs(folder.path(), &["init", "--data", "photos"])
-        .ends(78)
-        .complains(&["photos", "not empty", "--data"]);
+    run(folder.path(), &["init", "--data", "photos"])
+        .assert_exit_code(78)
+        .assert_stderr(&["photos", "other things in it", "--data"]);
     assert_eq!(
         fs::read_dir(folder.path().join("photos"))
             .expect("the folder")
@@ -53,75 +51,75 @@ fn a_folder_with_other_things_in_it_is_not_taken() {
 }
 
 #[test]
-fn serving_a_folder_that_was_never_set_up_names_the_remedy() {
+fn serve_uninitialised_folder_suggests_init() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    runs(folder.path(), &["serve"])
-        .ends(78)
-        .complains(&["not initialized", "gatekeeper init --data"]);
+    run(folder.path(), &["serve"])
+        .assert_exit_code(78)
+        .assert_stderr(&["never initialised", "gatekeeper init --data"]);
     assert_eq!(
         fs::read_dir(folder.path()).expect("the folder").count(),
         0,
-        "nothing was made"
+        "folder stays empty"
     );
 }
 
 #[test]
-fn commands_without_a_server_say_that_there_is_none() {
+fn command_without_server_suggests_serve() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    runs(folder.path(), &["init"]).ends(0);
+    run(folder.path(), &["init"]).assert_exit_code(0);
     for arguments in [
         &["keys", "create", "--team", "eng"][..],
         &["keys", "list"],
         &["usage"],
         &["verify", "sk-gk-x"],
     ] {
-        runs(folder.path(), arguments)
-            .ends(1)
-            .complains(&["no server reachable", "gatekeeper serve"]);
+        run(folder.path(), arguments)
+            .assert_exit_code(1)
+            .assert_stderr(&["no server is reached", "gatekeeper serve"]);
     }
 }
 
 #[test]
-fn a_wrong_command_line_is_2_and_says_what_is_right() {
+fn command_invalid_argument_exits_2_with_remedy() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    for whose in [&["keys", "create"][..], &["keys", "create", "--team", ""]] {
-        runs(folder.path(), whose)
-            .ends(2)
-            .complains(&["--team", "--parent", "--admin"]);
+    for arguments in [&["keys", "create"][..], &["keys", "create", "--team", ""]] {
+        run(folder.path(), arguments)
+            .assert_exit_code(2)
+            .assert_stderr(&["--team", "--parent", "--admin"]);
     }
     for command in [
         &["keys", "create", "--team", "eng"][..],
         &["teams", "create", "eng"],
     ] {
-        runs(folder.path(), &[command, &["--budget", "-5"]].concat())
-            .ends(2)
-            .complains(&["not an amount"]);
-        runs(folder.path(), &[command, &["--rpm", "0"]].concat())
-            .ends(2)
-            .complains(&["a whole number from 1"]);
-        runs(folder.path(), &[command, &["--tpm", "-3"]].concat())
-            .ends(2)
-            .complains(&["a whole number from 1"]);
+        run(folder.path(), &[command, &["--budget", "-5"]].concat())
+            .assert_exit_code(2)
+            .assert_stderr(&["not an amount"]);
+        run(folder.path(), &[command, &["--rpm", "0"]].concat())
+            .assert_exit_code(2)
+            .assert_stderr(&["a whole number from 1"]);
+        run(folder.path(), &[command, &["--tpm", "-3"]].concat())
+            .assert_exit_code(2)
+            .assert_stderr(&["a whole number from 1"]);
     }
-    runs(
+    run(
         folder.path(),
         &["keys", "create", "--team", "eng", "--budget", "0"],
     )
-    .ends(2)
-    .complains(&["single quotes", "'$10'"]);
-    runs(
+    .assert_exit_code(2)
+    .assert_stderr(&["single quotes", "'$10'"]);
+    run(
         folder.path(),
         &["keys", "create", "--team", "eng", "--budget", "$5/year"],
     )
-    .ends(2)
-    .complains(&["'$10/month'"]);
-    runs(
+    .assert_exit_code(2)
+    .assert_stderr(&["'$10/month'"]);
+    run(
         folder.path(),
         &["keys", "create", "--team", "eng", "--expires", "soon"],
     )
-    .ends(2)
-    .complains(&["7d"]);
-    runs(folder.path(), &["serve", "--listen", "everywhere"])
-        .ends(78)
-        .complains(&["127.0.0.1:4000"]);
+    .assert_exit_code(2)
+    .assert_stderr(&["7d"]);
+    run(folder.path(), &["serve", "--listen", "everywhere"])
+        .assert_exit_code(78)
+        .assert_stderr(&["127.0.0.1:4000"]);
 }

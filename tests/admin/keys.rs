@@ -1,15 +1,15 @@
-//! Keys, teams and usage over the command line, through the local socket and through a URL with an administrative key.
+//! Keys, teams and usage over the command line: through the local socket, and through a URL with an admin key.
 
 use std::fs;
 
 use serde_json::{Value, json};
 
-use super::Said;
+use super::CommandOutput;
 use crate::budget::call::Call;
 use crate::harness::process::{Gatekeeper, Key};
 use crate::harness::upstream::Upstream;
 
-fn runs(gatekeeper: &Gatekeeper, arguments: &[&str]) -> Said {
+fn run(gatekeeper: &Gatekeeper, arguments: &[&str]) -> CommandOutput {
     gatekeeper.run(arguments).into()
 }
 
@@ -25,16 +25,16 @@ fn user(gatekeeper: &Gatekeeper, secret: &str) -> crate::harness::client::HttpCl
 }
 
 #[test]
-fn the_first_key_makes_its_team_and_works() {
+fn keys_create_in_missing_first_team_creates_team() {
     let upstream = Upstream::start();
     let gatekeeper = Gatekeeper::with_upstream(&upstream).start();
-    runs(&gatekeeper, &["keys", "list"])
-        .ends(0)
-        .says(&["no keys yet", "gatekeeper keys create --team"]);
-    runs(&gatekeeper, &["usage"])
-        .ends(0)
-        .says(&["no usage from 20"]);
-    let made = runs(
+    run(&gatekeeper, &["keys", "list"])
+        .assert_exit_code(0)
+        .assert_stdout(&["no keys yet", "gatekeeper keys create --team"]);
+    run(&gatekeeper, &["usage"])
+        .assert_exit_code(0)
+        .assert_stdout(&["nothing was used from 20"]);
+    let created = run(
         &gatekeeper,
         &[
             "keys",
@@ -51,14 +51,14 @@ fn the_first_key_makes_its_team_and_works() {
             "laptop",
         ],
     );
-    let made = made.ends(0).says(&[
+    let created = created.assert_exit_code(0).assert_stdout(&[
         "created team eng, the first one",
         "laptop",
         "m-small",
         "$10 daily",
         "shown only now",
     ]);
-    let secret = made.as_str("sk-gk-");
+    let secret = created.word_with_prefix("sk-gk-");
     user(&gatekeeper, &secret).chat(&call()).assert_status(200);
     let mut large = call();
     large["model"] = json!("m-large");
@@ -79,10 +79,12 @@ fn the_first_key_makes_its_team_and_works() {
         (&json!("10"), &json!("daily"))
     );
     assert!(key["expires_at"].is_string() && key.get("key").is_none());
-    runs(&gatekeeper, &["usage"])
-        .ends(0)
-        .says(&["TEAM", "eng", "m-small", "0.00011", "all"]);
-    let usage = runs(&gatekeeper, &["usage", "--json"]).ends(0).json();
+    run(&gatekeeper, &["usage"])
+        .assert_exit_code(0)
+        .assert_stdout(&["TEAM", "eng", "m-small", "0.00011", "all"]);
+    let usage = run(&gatekeeper, &["usage", "--json"])
+        .assert_exit_code(0)
+        .json();
     assert_eq!(
         (&usage["total"]["cost_usd"], &usage["data"][0]["team_name"]),
         (&json!("0.00011"), &json!("eng"))
@@ -90,72 +92,70 @@ fn the_first_key_makes_its_team_and_works() {
 }
 
 #[test]
-fn a_team_that_is_not_there_is_a_typing_error_once_there_are_teams() {
+fn keys_create_unknown_team_with_other_teams_is_refused() {
     let upstream = Upstream::start();
     let gatekeeper = Gatekeeper::with_upstream(&upstream).start();
-    runs(
+    run(
         &gatekeeper,
         &["teams", "create", "engineering", "--budget", "$5/month"],
     )
-    .ends(0)
-    .says(&["engineering", "$5 monthly"]);
-    runs(&gatekeeper, &["teams", "create", "engineering"])
-        .ends(1)
-        .complains(&["409", "engineering", "already exists"]);
-    let refused = runs(&gatekeeper, &["keys", "create", "--team", "enginering"]).ends(1);
-    refused.complains(&[
-        "unknown team `enginering`",
+    .assert_exit_code(0)
+    .assert_stdout(&["engineering", "$5 monthly"]);
+    run(&gatekeeper, &["teams", "create", "engineering"])
+        .assert_exit_code(1)
+        .assert_stderr(&["409", "engineering", "exists already"]);
+    let output = run(&gatekeeper, &["keys", "create", "--team", "enginering"]).assert_exit_code(1);
+    output.assert_stderr(&[
+        "no team `enginering`",
         "engineering",
         "gatekeeper teams create enginering",
     ]);
-    runs(&gatekeeper, &["teams", "list"])
-        .ends(0)
-        .says(&["engineering", "$5 monthly"]);
+    run(&gatekeeper, &["teams", "list"])
+        .assert_exit_code(0)
+        .assert_stdout(&["engineering", "$5 monthly"]);
 }
 
 #[test]
-fn a_key_is_verified_as_a_call_with_it_would_be() {
+fn verify_key_reports_same_verdict_as_call() {
     let upstream = Upstream::start();
     let mut gatekeeper = Gatekeeper::with_upstream(&upstream).start();
     let team = gatekeeper.team_with_budget("eng", "10");
     let key = gatekeeper.key(&json!({"name": "laptop", "team": team.id, "models": ["m-*"]}));
-    let said = runs(&gatekeeper, &["verify", &key.secret]).ends(0).says(&[
-        "valid: key laptop",
-        "team eng",
-        "m-large, m-small",
-    ]);
-    assert!(!said.out.contains(&key.secret) && !said.err.contains(&key.secret));
+    let output = run(&gatekeeper, &["verify", &key.secret])
+        .assert_exit_code(0)
+        .assert_stdout(&["valid: key laptop", "team eng", "m-large, m-small"]);
+    assert!(!output.out.contains(&key.secret) && !output.err.contains(&key.secret));
     assert_eq!(
-        runs(&gatekeeper, &["verify", &key.secret, "--json"])
-            .ends(0)
+        run(&gatekeeper, &["verify", &key.secret, "--json"])
+            .assert_exit_code(0)
             .json()["valid"],
         true
     );
     let admin_key = gatekeeper.admin_key.clone();
-    runs(&gatekeeper, &["verify", &admin_key])
-        .ends(0)
-        .says(&["administrative", "cannot call models"]);
+    run(&gatekeeper, &["verify", &admin_key])
+        .assert_exit_code(0)
+        .assert_stdout(&["administrative", "calls no models"]);
     let mut mistyped = key.secret.clone();
     mistyped.pop();
-    runs(&gatekeeper, &["verify", &mistyped])
-        .ends(1)
-        .complains(&["refused", "authentication_error"]);
-    runs(&gatekeeper, &["keys", "disable", &key.id])
-        .ends(0)
-        .says(&["disabled key laptop"]);
-    runs(&gatekeeper, &["verify", &key.secret])
-        .ends(1)
-        .complains(&["disabled", "authentication_error"]);
+    run(&gatekeeper, &["verify", &mistyped])
+        .assert_exit_code(1)
+        .assert_stderr(&["refused", "authentication_error"]);
+    run(&gatekeeper, &["keys", "disable", &key.id])
+        .assert_exit_code(0)
+        .assert_stdout(&["disabled key laptop"]);
+    run(&gatekeeper, &["verify", &key.secret])
+        .assert_exit_code(1)
+        .assert_stderr(&["disabled", "authentication_error"]);
     assert_eq!(
-        runs(&gatekeeper, &["verify", &key.secret, "--json"])
-            .ends(1)
+        run(&gatekeeper, &["verify", &key.secret, "--json"])
+            .assert_exit_code(1)
             .json()["valid"],
         false
     );
 }
 
 #[test]
-fn an_expired_key_is_refused_by_its_own_word() {
+fn expired_key_returns_key_expired() {
     let upstream = Upstream::start();
     let mut gateway = Gatekeeper::with_upstream(&upstream)
         .ledger("segment_mb = 1")
@@ -174,12 +174,12 @@ fn an_expired_key_is_refused_by_its_own_word() {
             .error_type(),
         "key_expired"
     );
-    let verdict = gateway
+    let status = gateway
         .admin()
         .post("/v1/keys/verify", &json!({"key": key.secret}))
         .json();
     assert_eq!(
-        (&verdict["valid"], &verdict["code"]),
+        (&status["valid"], &status["code"]),
         (&json!(false), &json!("key_expired"))
     );
     gateway
@@ -190,7 +190,7 @@ fn an_expired_key_is_refused_by_its_own_word() {
 }
 
 #[test]
-fn a_disabled_key_is_dead_on_the_next_request() {
+fn disabled_key_is_refused_on_next_request() {
     let upstream = Upstream::start();
     let mut gatekeeper = Gatekeeper::with_upstream(&upstream).start();
     let team = gatekeeper.team_with_budget("eng", "10");
@@ -200,61 +200,63 @@ fn a_disabled_key_is_dead_on_the_next_request() {
     );
     let mut connection = gatekeeper.user(&key).connect();
     connection.chat(&call()).assert_status(200);
-    runs(&gatekeeper, &["keys", "disable", &key.id]).ends(0);
+    run(&gatekeeper, &["keys", "disable", &key.id]).assert_exit_code(0);
     assert_eq!(
         connection.chat(&call()).assert_status(401).error_type(),
         "authentication_error"
     );
     gatekeeper.user(&other).chat(&call()).assert_status(200);
-    runs(&gatekeeper, &["keys", "disable", "key_999"])
-        .ends(1)
-        .complains(&["404", "key_999"]);
-    runs(&gatekeeper, &["keys", "disable", "../teams"])
-        .ends(2)
-        .complains(&["by its id"]);
+    run(&gatekeeper, &["keys", "disable", "key_999"])
+        .assert_exit_code(1)
+        .assert_stderr(&["404", "key_999"]);
+    run(&gatekeeper, &["keys", "disable", "../teams"])
+        .assert_exit_code(2)
+        .assert_stderr(&["by its id"]);
 }
 
 #[test]
-fn over_a_url_the_same_is_done_with_an_administrative_key() {
+fn command_with_url_requires_admin_key() {
     let upstream = Upstream::start();
     let mut gatekeeper = Gatekeeper::with_upstream(&upstream).start();
     let file = gatekeeper.folder().join("admin.key");
     fs::write(&file, &gatekeeper.admin_key).expect("the key can be written");
     let (url, file) = (gatekeeper.url(), file.display().to_string());
     let at_url = |arguments: &[&str]| {
-        runs(
+        run(
             &gatekeeper,
             &[arguments, &["--url", &url, "--admin-key-file", &file]].concat(),
         )
     };
     let secret = at_url(&["keys", "create", "--team", "eng"])
-        .ends(0)
-        .as_str("sk-gk-");
+        .assert_exit_code(0)
+        .word_with_prefix("sk-gk-");
     user(&gatekeeper, &secret).chat(&call()).assert_status(200);
-    at_url(&["keys", "list"]).ends(0).says(&["eng", "active"]);
+    at_url(&["keys", "list"])
+        .assert_exit_code(0)
+        .assert_stdout(&["eng", "active"]);
     let ops = at_url(&["keys", "create", "--admin", "--name", "ops"])
-        .ends(0)
-        .says(&["administrative key ops"]);
-    let ops = ops.as_str("sk-gk-master-");
-    at_url(&["verify", &ops]).ends(0);
-    runs(&gatekeeper, &["usage", "--url", &url])
-        .ends(2)
-        .complains(&["administrative key", "--admin-key-file"]);
+        .assert_exit_code(0)
+        .assert_stdout(&["administrative key ops"]);
+    let ops = ops.word_with_prefix("sk-gk-master-");
+    at_url(&["verify", &ops]).assert_exit_code(0);
+    run(&gatekeeper, &["usage", "--url", &url])
+        .assert_exit_code(2)
+        .assert_stderr(&["administrative key", "--admin-key-file"]);
     fs::write(&file, &secret).expect("the key can be written");
-    runs(
+    run(
         &gatekeeper,
         &["usage", "--url", &url, "--admin-key-file", &file],
     )
-    .ends(1)
-    .complains(&["403"]);
+    .assert_exit_code(1)
+    .assert_stderr(&["403"]);
     fs::write(&file, "sk-gk-master-nonsense").expect("the key can be written");
-    runs(
+    run(
         &gatekeeper,
         &["usage", "--url", &url, "--admin-key-file", &file],
     )
-    .ends(1)
-    .complains(&["401"]);
-    // an administrative key can be taken away, and is dead at once
+    .assert_exit_code(1)
+    .assert_stderr(&["401"]);
+    // a disabled admin key is refused at once, also after a restart
     fs::write(&file, &ops).expect("the key can be written");
     let key = gatekeeper.admin().get("/v1/keys?admin=true").json()["data"]
         .as_array()
@@ -267,56 +269,56 @@ fn over_a_url_the_same_is_done_with_an_administrative_key() {
         .admin()
         .patch(&format!("/v1/keys/{id}"), &json!({"disabled": true}))
         .assert_status(200);
-    runs(
+    run(
         &gatekeeper,
         &["usage", "--url", &url, "--admin-key-file", &file],
     )
-    .ends(1)
-    .complains(&["401"]);
+    .assert_exit_code(1)
+    .assert_stderr(&["401"]);
     gatekeeper.stop();
     gatekeeper.start();
-    runs(
+    run(
         &gatekeeper,
         &["usage", "--url", &url, "--admin-key-file", &file],
     )
-    .ends(1)
-    .complains(&["401"]);
+    .assert_exit_code(1)
+    .assert_stderr(&["401"]);
 }
 
 #[test]
-fn the_command_line_makes_a_key_below_another() {
+fn keys_create_with_parent_creates_child_key() {
     let upstream = Upstream::start();
     let mut gatekeeper = Gatekeeper::with_upstream(&upstream).start();
     let team = gatekeeper.team(&json!({"name": "eng"}));
     let parent = gatekeeper.key_of(&team);
-    let made = runs(
+    let created = run(
         &gatekeeper,
         &[
             "keys", "create", "--parent", &parent.id, "--budget", "$1/day",
         ],
     )
-    .ends(0);
-    let made = made.says(&[
+    .assert_exit_code(0);
+    let created = created.assert_stdout(&[
         &format!("below eng-key ({})", parent.id),
         "created key eng-key-",
         "$1 daily",
     ]);
-    let secret = made.as_str("sk-gk-");
+    let secret = created.word_with_prefix("sk-gk-");
     user(&gatekeeper, &secret).chat(&call()).assert_status(200);
-    runs(&gatekeeper, &["keys", "list"])
-        .ends(0)
-        .says(&[&format!("(below {})", parent.id)]);
-    runs(&gatekeeper, &["keys", "create", "--parent", "key_999"])
-        .ends(1)
-        .complains(&["404", "key_999"]);
-    runs(&gatekeeper, &["keys", "create", "--parent", "../x"])
-        .ends(2)
-        .complains(&["by its id"]);
-    runs(
+    run(&gatekeeper, &["keys", "list"])
+        .assert_exit_code(0)
+        .assert_stdout(&[&format!("(below {})", parent.id)]);
+    run(&gatekeeper, &["keys", "create", "--parent", "key_999"])
+        .assert_exit_code(1)
+        .assert_stderr(&["404", "key_999"]);
+    run(&gatekeeper, &["keys", "create", "--parent", "../x"])
+        .assert_exit_code(2)
+        .assert_stderr(&["by its id"]);
+    run(
         &gatekeeper,
         &[
             "keys", "create", "--admin", "--name", "x", "--parent", &parent.id,
         ],
     )
-    .ends(2);
+    .assert_exit_code(2);
 }

@@ -1,5 +1,4 @@
-//! Administration as a person does it: the command line, what it says when something is wrong, what every change leaves
-//! behind, and what it never does.
+//! Administration: the command line, its messages and exit codes, the audit log, and the secrecy of credentials.
 
 mod audit;
 mod check;
@@ -10,17 +9,17 @@ mod secrets;
 
 use std::process::Output;
 
-/// What a command said, and how it ended.
-struct Said {
+/// Exit code and output of a command.
+struct CommandOutput {
     code: Option<i32>,
     out: String,
     err: String,
 }
 
-impl From<Output> for Said {
-    fn from(output: Output) -> Said {
+impl From<Output> for CommandOutput {
+    fn from(output: Output) -> CommandOutput {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Said {
+        CommandOutput {
             code: output.status.code(),
             out: text(&output.stdout),
             err: text(&output.stderr),
@@ -28,22 +27,22 @@ impl From<Output> for Said {
     }
 }
 
-impl Said {
-    /// Panics with everything that was said unless the command ended so.
+impl CommandOutput {
+    /// Panics with the output unless the exit code is this one.
     #[track_caller]
-    fn ends(self, code: i32) -> Said {
+    fn assert_exit_code(self, code: i32) -> CommandOutput {
         assert_eq!(self.code, Some(code), "{}{}", self.out, self.err);
         assert!(!self.err.contains("panicked"), "{}", self.err);
         self
     }
 
-    /// Every part must stand in what was said on this side.
+    /// Panics unless standard output contains every part.
     #[track_caller]
-    fn says(self, parts: &[&str]) -> Said {
+    fn assert_stdout(self, parts: &[&str]) -> CommandOutput {
         parts.iter().for_each(|part| {
             assert!(
                 self.out.contains(part),
-                "`{part}` is missing in: {}{}",
+                "`{part}` missing in: {}{}",
                 self.out,
                 self.err
             )
@@ -51,12 +50,13 @@ impl Said {
         self
     }
 
+    /// Panics unless standard error contains every part.
     #[track_caller]
-    fn complains(self, parts: &[&str]) -> Said {
+    fn assert_stderr(self, parts: &[&str]) -> CommandOutput {
         parts.iter().for_each(|part| {
             assert!(
                 self.err.contains(part),
-                "`{part}` is missing in: {}{}",
+                "`{part}` missing in: {}{}",
                 self.out,
                 self.err
             )
@@ -68,14 +68,14 @@ impl Said {
         serde_json::from_str(&self.out).unwrap_or_else(|_| panic!("not JSON: {}", self.out))
     }
 
-    /// The first word that begins so.
+    /// First word of standard output with this prefix.
     #[track_caller]
-    fn as_str(&self, begin: &str) -> String {
+    fn word_with_prefix(&self, prefix: &str) -> String {
         let word = self
             .out
             .split(|c: char| c.is_whitespace() || "()'\",".contains(c))
-            .find(|word| word.starts_with(begin));
-        word.unwrap_or_else(|| panic!("no `{begin}…` in: {}", self.out))
+            .find(|word| word.starts_with(prefix));
+        word.unwrap_or_else(|| panic!("no word `{prefix}…` in: {}", self.out))
             .to_owned()
     }
 }
