@@ -48,7 +48,7 @@ impl Demo {
 
     fn key(&self, prefix: &str) -> String {
         let words = self
-            .said
+            .output
             .split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
         words
             .into_iter()

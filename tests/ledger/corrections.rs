@@ -1,4 +1,4 @@
-//! Compensating entries: they count in balances, hours and days, say why and by whom, and leave the record alone.
+//! Corrections: each counts in balances, hours and days, has a reason and an actor, and leaves the usage record unchanged.
 
 use serde_json::{Value, json};
 
@@ -9,10 +9,11 @@ use crate::harness::process::{Gatekeeper, text};
 use crate::harness::upstream::Upstream;
 use crate::harness::{hello, usd};
 
-/// 10 tokens in and 20 out, at 1 and 5 micro-dollars.
+/// Cost of 10 input tokens at 1 micro-dollar and 20 output tokens at 5.
 const COST: i128 = 110_000_000;
 
-fn house() -> (Upstream, InProcessGateway, String) {
+/// A gateway with one served request; its id is the last value.
+fn fixture() -> (Upstream, InProcessGateway, String) {
     let upstream = Upstream::start();
     upstream.respond_with(model::with_usage(10, 20));
     let mut gateway = Gatekeeper::with_upstream(&upstream).start_in_process();
@@ -39,12 +40,12 @@ fn spent(gateway: &InProcessGateway) -> String {
 }
 
 #[test]
-fn a_correction_counts_everywhere_and_says_why() {
-    let (_upstream, mut gateway, id) = house();
+fn correction_changes_all_totals_and_is_audited() {
+    let (_upstream, mut gateway, id) = fixture();
     let body = json!({"request": id, "amount": "-$0.00005", "reason": "billed twice"});
-    let made = correct(&gateway, &body).assert_status(201).json();
+    let created = correct(&gateway, &body).assert_status(201).json();
     assert_eq!(
-        (&made["corrected"], &made["amount_usd"]),
+        (&created["corrected"], &created["amount_usd"]),
         (&json!(1), &json!("-0.00005"))
     );
     let net = usd(COST - 50_000_000);
@@ -88,7 +89,7 @@ fn a_correction_counts_everywhere_and_says_why() {
 }
 
 #[test]
-fn a_correction_in_a_past_window_leaves_the_present_one_alone() {
+fn correction_of_past_window_keeps_current_window() {
     let upstream = Upstream::start();
     upstream.respond_with(model::with_usage(10, 20));
     let gateway = Gatekeeper::with_upstream(&upstream).start_in_process();
@@ -121,31 +122,18 @@ fn a_correction_in_a_past_window_leaves_the_present_one_alone() {
 }
 
 #[test]
-fn what_cannot_be_corrected_is_refused_and_changes_nothing() {
-    let (_upstream, gateway, id) = house();
+fn correction_invalid_is_refused_without_change() {
+    let (_upstream, gateway, id) = fixture();
     let events = gateway.audit().len();
-    let long = "x".repeat(501);
+    let of_request =
+        |amount: &str, reason: &str| json!({"request": id, "amount": amount, "reason": reason});
+    let unknown_id = format!("req_{}", "0".repeat(26));
     for (status, body) in [
-        (
-            400,
-            json!({"request": id, "amount": "-1", "reason": "more than it cost"}),
-        ),
-        (
-            400,
-            json!({"request": id, "amount": "0", "reason": "nothing"}),
-        ),
-        (
-            400,
-            json!({"request": id, "amount": "ten", "reason": "no amount"}),
-        ),
-        (
-            400,
-            json!({"request": id, "amount": "-0.00001", "reason": ""}),
-        ),
-        (
-            400,
-            json!({"request": id, "amount": "-0.00001", "reason": long}),
-        ),
+        (400, of_request("-1", "more than it cost")),
+        (400, of_request("0", "nothing")),
+        (400, of_request("ten", "no amount")),
+        (400, of_request("-0.00001", "")),
+        (400, of_request("-0.00001", &"x".repeat(501))),
         (400, json!({"request": id, "amount": "-0.00001"})),
         (
             400,
@@ -157,11 +145,11 @@ fn what_cannot_be_corrected_is_refused_and_changes_nothing() {
         ),
         (
             404,
-            json!({"request": format!("req_{}", "0".repeat(26)), "amount": "-0.00001", "reason": "unknown"}),
+            json!({"request": unknown_id, "amount": "-0.00001", "reason": "unknown"}),
         ),
     ] {
-        let answer = correct(&gateway, &body);
-        assert_eq!(answer.status, status, "{body}: {}", answer.text());
+        let response = correct(&gateway, &body);
+        assert_eq!(response.status, status, "{body}: {}", response.text());
     }
     assert_eq!(
         (usd(gateway.usage_total()), gateway.audit().len()),
@@ -170,8 +158,8 @@ fn what_cannot_be_corrected_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn where_nothing_is_left_there_is_nothing_to_give_back() {
-    let (_upstream, gateway, id) = house();
+fn correction_beyond_net_cost_is_refused() {
+    let (_upstream, gateway, id) = fixture();
     let back = |amount: &str| {
         correct(
             &gateway,

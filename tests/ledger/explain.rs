@@ -1,5 +1,5 @@
-//! `gatekeeper requests explain`: the sum of a record in words, from the running server; and the sums of random requests,
-//! computed once more by a script that shares no code with the gateway.
+//! `gatekeeper requests explain`: cost lines of a record as text from the running server, and the sums of random requests
+//! recomputed by a script that shares no code with the gateway.
 
 use std::process::Command;
 
@@ -12,7 +12,7 @@ use crate::harness::upstream::{ReceivedRequest, Upstream};
 use crate::harness::{hello, pico, print_figure, print_skipped, repetitions, usd};
 
 #[test]
-fn a_request_is_explained_from_its_record() {
+fn explain_request_prints_its_cost_lines() {
     let upstream = Upstream::start();
     upstream.respond_with(model::with_usage(10, 20));
     let mut gatekeeper = Gatekeeper::with_upstream(&upstream).start();
@@ -31,12 +31,12 @@ fn a_request_is_explained_from_its_record() {
         .assert_status(201);
     let config = gatekeeper.config.to_str().expect("a path");
     let explain = |id: &str| gatekeeper.run(&["requests", "explain", id, "--config", config]);
-    let told = explain(&id);
-    let text = String::from_utf8_lossy(&told.stdout).into_owned();
+    let output = explain(&id);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
-        told.status.success(),
+        output.status.success(),
         "{}",
-        String::from_utf8_lossy(&told.stderr)
+        String::from_utf8_lossy(&output.stderr)
     );
     for expected in [
         "eng-key (key_",
@@ -54,19 +54,19 @@ fn a_request_is_explained_from_its_record() {
         assert!(text.contains(expected), "{expected}\n{text}");
     }
     let unknown = explain(&format!("req_{}", "0".repeat(26)));
-    let why = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    let message = String::from_utf8_lossy(&unknown.stderr).into_owned();
     assert!(
-        unknown.status.code() == Some(1) && why.contains("unknown request"),
-        "{why}"
+        unknown.status.code() == Some(1) && message.contains("there is no request"),
+        "{message}"
     );
-    let wrong = explain("nonsense");
-    assert_eq!(wrong.status.code(), Some(2));
+    let invalid = explain("nonsense");
+    assert_eq!(invalid.status.code(), Some(2));
 }
 
-/// Numbers that differ from request to request and are the same in every run (SplitMix64).
-struct Chance(u64);
+/// Random numbers by request number, equal in every run (SplitMix64).
+struct Random(u64);
 
-impl Chance {
+impl Random {
     fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
@@ -75,7 +75,7 @@ impl Chance {
         (bits ^ (bits >> 31)) % end
     }
 
-    /// Now and then many, to reach the band of long prompts.
+    /// Token count; one in eight may reach the price band of long prompts.
     fn tokens(&mut self) -> u64 {
         if self.below(8) == 0 {
             self.below(400_000)
@@ -95,43 +95,43 @@ impl Chance {
     }
 }
 
-/// Uses something else each time: cached and written input, audio, reasoning, searches, tiers, long prompts.
-fn uses_by_chance(seen: &ReceivedRequest) -> Script {
-    let mut chance = Chance(seen.number as u64);
+/// Response with random usage: cached and written input, audio, reasoning, searches, tiers, long prompts.
+fn random_usage(seen: &ReceivedRequest) -> Script {
+    let mut random = Random(seen.number as u64);
     let body = if seen.path().ends_with("/messages") {
-        messages_answer(&mut chance)
+        messages_response(&mut random)
     } else {
-        chat_answer(&mut chance)
+        chat_response(&mut random)
     };
     Script::json(200, &body)
 }
 
-fn chat_answer(chance: &mut Chance) -> Value {
-    let (prompt, completion) = (chance.tokens(), chance.below(5_000));
-    let cached = chance.below(prompt + 1);
+fn chat_response(random: &mut Random) -> Value {
+    let (prompt, completion) = (random.tokens(), random.below(5_000));
+    let cached = random.below(prompt + 1);
     let (audio_in, audio_out) = (
-        chance.below(prompt - cached + 1),
-        chance.below(completion + 1),
+        random.below(prompt - cached + 1),
+        random.below(completion + 1),
     );
-    json!({"id": "up", "object": "chat.completion", "created": 1, "model": "m", "service_tier": chance.tier(),
+    json!({"id": "up", "object": "chat.completion", "created": 1, "model": "m", "service_tier": random.tier(),
         "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion,
             "prompt_tokens_details": {"cached_tokens": cached, "audio_tokens": audio_in},
-            "completion_tokens_details": {"reasoning_tokens": chance.below(completion - audio_out + 1), "audio_tokens": audio_out}}})
+            "completion_tokens_details": {"reasoning_tokens": random.below(completion - audio_out + 1), "audio_tokens": audio_out}}})
 }
 
-fn messages_answer(chance: &mut Chance) -> Value {
-    let (minutes, hour) = (chance.below(9_000), chance.below(9_000));
+fn messages_response(random: &mut Random) -> Value {
+    let (minutes, hour) = (random.below(9_000), random.below(9_000));
     json!({"id": "up", "type": "message", "role": "assistant", "model": "m", "content": [{"type": "text", "text": "hi"}],
         "stop_reason": "end_turn", "stop_sequence": null,
-        "usage": {"input_tokens": chance.tokens(), "output_tokens": chance.below(5_000), "cache_read_input_tokens": chance.tokens(),
+        "usage": {"input_tokens": random.tokens(), "output_tokens": random.below(5_000), "cache_read_input_tokens": random.tokens(),
             "cache_creation_input_tokens": minutes + hour,
             "cache_creation": {"ephemeral_5m_input_tokens": minutes, "ephemeral_1h_input_tokens": hour},
-            "server_tool_use": {"web_search_requests": chance.below(3)}}})
+            "server_tool_use": {"web_search_requests": random.below(3)}}})
 }
 
-/// Every token of an answer is in exactly one line.
-fn counts_every_token(row: &Value) {
+/// Checks that every token of a response is in exactly one cost line.
+fn assert_every_token_is_counted(row: &Value) {
     let lines = row["cost_lines"].as_array().expect("lines");
     let counted = |classes: &[&str]| -> u64 {
         let lines = lines.iter().filter(|line| {
@@ -164,13 +164,13 @@ fn counts_every_token(row: &Value) {
 }
 
 #[test]
-fn the_sums_of_random_requests_are_computed_once_more_by_a_stranger() {
+fn explain_random_requests_matches_independent_script() {
     if Command::new("python3").arg("--version").output().is_err() {
         return print_skipped("explain", "no python3");
     }
     let requests = repetitions("GK_EXPLAINED", 200);
     let upstream = Upstream::start();
-    upstream.respond_with(Script::from_request(uses_by_chance));
+    upstream.respond_with(Script::from_request(random_usage));
     let by_sheet = |provider: Provider| provider.priced_by("sheet").models(&[]);
     let openai = by_sheet(Provider::openai("openai", &upstream).preset("openai"));
     let anthropic = by_sheet(Provider::anthropic("anthropic", &upstream));
@@ -190,7 +190,7 @@ fn the_sums_of_random_requests_are_computed_once_more_by_a_stranger() {
         assert_eq!(status, 200);
     }
     let rows = gatekeeper.requests();
-    rows.iter().for_each(counts_every_token);
+    rows.iter().for_each(assert_every_token_is_counted);
     for row in rows.iter().step_by(7) {
         let back = usd(-pico(&text(row, "cost_usd")) / 10);
         let body = json!({"request": row["id"], "amount": back, "reason": "a tenth back"});
@@ -207,15 +207,15 @@ fn the_sums_of_random_requests_are_computed_once_more_by_a_stranger() {
         &gatekeeper.admin_key,
         &requests.to_string(),
     ]);
-    let told = explain.output().expect("python3 runs");
-    let said = String::from_utf8_lossy(&told.stdout).into_owned();
+    let output = explain.output().expect("python3 runs");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
-        told.status.success(),
-        "{said}{}",
-        String::from_utf8_lossy(&told.stderr)
+        output.status.success(),
+        "{printed}{}",
+        String::from_utf8_lossy(&output.stderr)
     );
     assert_eq!(
-        said.trim(),
+        printed.trim(),
         format!("the sums of {requests} requests: passed")
     );
     let classes: std::collections::BTreeSet<String> = rows

@@ -1,4 +1,4 @@
-//! The ledger's commands and the request reports: orphans and their correction, verification, filters, explanations.
+//! Ledger commands and request reports: orphans, corrections, verification, retention, refusals, filters, explanations.
 
 mod corrections;
 mod explain;

@@ -1,5 +1,5 @@
-//! Calls in flight at a `kill -9`: booked at their ceiling, listed with what is known of them, and corrected to their
-//! estimate by one audited command that changes nothing the second time.
+//! Orphans: calls in flight at a `kill -9` are booked at their ceiling, listed with their known progress, and corrected to
+//! their estimate by one audited command that changes nothing the second time.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
 use crate::harness::{pico, usd, wait_until};
 
-/// A server that was killed while a stream, of which it had heard, and a whole answer, of which it had not, were in flight.
+/// A gateway killed and restarted with two calls in flight: a stream with logged progress and a unary call without.
 fn killed() -> (Upstream, Gatekeeper, Key) {
     let upstream = Upstream::start();
     upstream.respond_with(Script::from_request(|seen| {
@@ -26,19 +26,19 @@ fn killed() -> (Upstream, Gatekeeper, Key) {
         "/v1/chat/completions",
         &Call::chat().streamed(true).at_most(5_000).body(),
     );
-    let mut whole = gatekeeper.user(&key).connect();
-    whole.send_request(
+    let mut unary = gatekeeper.user(&key).connect();
+    unary.send_request(
         "POST",
         "/v1/chat/completions",
         Some(Call::chat().at_most(1_000).body().to_string().as_bytes()),
     );
     upstream.wait_for_requests(2);
-    // two holds, and the stream's first note after 2 s
+    // two holds, and the stream's first progress mark after 2 s
     wait_until("progress is logged", || {
         gatekeeper.metric("gatekeeper_ledger_written") >= 3.0
     });
     gatekeeper.kill_9();
-    drop((stream, whole));
+    drop((stream, unary));
     gatekeeper.start();
     (upstream, gatekeeper, key)
 }
@@ -53,13 +53,13 @@ fn orphans(gatekeeper: &Gatekeeper) -> Vec<Value> {
 }
 
 fn command(gatekeeper: &Gatekeeper, arguments: &[&str]) -> String {
-    let ran = gatekeeper.run(arguments);
+    let output = gatekeeper.run(arguments);
     assert!(
-        ran.status.success(),
+        output.status.success(),
         "{arguments:?}: {}",
-        String::from_utf8_lossy(&ran.stderr)
+        String::from_utf8_lossy(&output.stderr)
     );
-    String::from_utf8_lossy(&ran.stdout).into_owned()
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 fn spent(gatekeeper: &Gatekeeper) -> i128 {
@@ -71,47 +71,33 @@ fn spent(gatekeeper: &Gatekeeper) -> i128 {
     pico(&text(&teams["data"][0]["budgets"][0], "spent"))
 }
 
-#[test]
-fn orphans_are_corrected_to_their_estimate_once() {
-    let (_upstream, mut gatekeeper, _) = killed();
-    assert!(
-        gatekeeper
-            .output()
-            .contains("booked at their ceiling and flagged `orphaned`; list them with `gatekeeper ledger orphans`, correct them with --settle-estimated orphans=2"),
-        "{}",
-        gatekeeper.output()
-    );
-    assert_eq!(
-        gatekeeper.output().matches("in flight").count(),
-        1,
-        "it is said once"
-    );
-    let listed = orphans(&gatekeeper);
-    assert_eq!(listed.len(), 2);
-    let stream = listed
+/// Sum of one amount over all orphans.
+fn sum(orphans: &[Value], amount: &str) -> i128 {
+    orphans
         .iter()
-        .find(|orphan| orphan["stream"] == true)
-        .expect("the stream");
-    let whole = listed
+        .map(|orphan| pico(&text(orphan, amount)))
+        .sum()
+}
+
+fn with_stream(orphans: &[Value], stream: bool) -> &Value {
+    orphans
         .iter()
-        .find(|orphan| orphan["stream"] == false)
-        .expect("the whole answer");
+        .find(|orphan| orphan["stream"] == stream)
+        .expect("one stream and one unary call")
+}
+
+/// Checks the list of the two orphans of `killed`: progress, ceilings and estimates.
+fn assert_listed(orphans: &[Value]) {
+    assert_eq!(orphans.len(), 2);
+    let (stream, unary) = (with_stream(orphans, true), with_stream(orphans, false));
     assert!(
         stream["last_heard"]["output_bytes"]
             .as_u64()
             .is_some_and(|bytes| bytes > 0),
         "{stream}"
     );
-    assert!(whole["last_heard"].is_null(), "{whole}");
-    let booked: i128 = listed
-        .iter()
-        .map(|orphan| pico(&text(orphan, "cost_usd")))
-        .sum();
-    let estimate: i128 = listed
-        .iter()
-        .map(|orphan| pico(&text(orphan, "estimate_usd")))
-        .sum();
-    for orphan in &listed {
+    assert!(unary["last_heard"].is_null(), "{unary}");
+    for orphan in orphans {
         let (cost, estimate) = (
             pico(&text(orphan, "cost_usd")),
             pico(&text(orphan, "estimate_usd")),
@@ -124,9 +110,43 @@ fn orphans_are_corrected_to_their_estimate_once() {
         );
     }
     assert!(
-        pico(&text(stream, "estimate_usd")) > pico(&text(whole, "estimate_usd")),
-        "the input, and what was delivered"
+        pico(&text(stream, "estimate_usd")) > pico(&text(unary, "estimate_usd")),
+        "the estimate counts the delivered output"
     );
+}
+
+/// Runs a command with the config of the gateway.
+fn run(gatekeeper: &Gatekeeper, arguments: &[&str]) -> String {
+    let config = gatekeeper.config.to_str().expect("a path");
+    command(gatekeeper, &[arguments, &["--config", config]].concat())
+}
+
+/// Checks that each record keeps its cost and flag and has one correction.
+fn assert_corrected(rows: &[Value]) {
+    for row in rows {
+        assert_eq!(
+            row["cost_usd"], row["ceiling_usd"],
+            "the record is unchanged"
+        );
+        assert_eq!(
+            (row["corrections"].as_array().map(Vec::len), &row["flags"]),
+            (Some(1), &json!(["orphaned"]))
+        );
+    }
+}
+
+#[test]
+fn orphans_settle_estimated_corrects_each_once() {
+    let (_upstream, mut gatekeeper, _) = killed();
+    let log = gatekeeper.output();
+    assert!(
+        log.contains("booked at their ceiling and flagged `orphaned`; list them with `gatekeeper ledger orphans`, correct them with --settle-estimated orphans=2"),
+        "{log}"
+    );
+    assert_eq!(log.matches("in flight").count(), 1, "logged once");
+    let listed = orphans(&gatekeeper);
+    assert_listed(&listed);
+    let (booked, estimate) = (sum(&listed, "cost_usd"), sum(&listed, "estimate_usd"));
     assert_eq!(
         (
             spent(&gatekeeper),
@@ -134,31 +154,15 @@ fn orphans_are_corrected_to_their_estimate_once() {
         ),
         (booked, 2.0)
     );
-    let place = ["--config", gatekeeper.config.to_str().expect("a path")].map(str::to_owned);
-    let with_place = |arguments: &[&str]| -> Vec<String> {
-        arguments
-            .iter()
-            .map(|argument| (*argument).to_owned())
-            .chain(place.clone())
-            .collect()
-    };
-    let run = |gatekeeper: &Gatekeeper, arguments: &[&str]| {
-        let owned = with_place(arguments);
-        command(
-            gatekeeper,
-            &owned.iter().map(String::as_str).collect::<Vec<_>>(),
-        )
-    };
     assert!(run(&gatekeeper, &["usage"]).contains("warning: 2 requests"));
-    assert!(run(&gatekeeper, &["ledger", "orphans"]).contains(&text(stream, "id")));
+    let stream = text(with_stream(&listed, true), "id");
+    assert!(run(&gatekeeper, &["ledger", "orphans"]).contains(&stream));
 
-    let said = run(&gatekeeper, &["ledger", "orphans", "--settle-estimated"]);
+    let output = run(&gatekeeper, &["ledger", "orphans", "--settle-estimated"]);
+    let amount = usd(estimate - booked);
     assert_eq!(
-        said,
-        format!(
-            "corrected 2 orphans by ${}; 0 are left\n",
-            usd(estimate - booked)
-        )
+        output,
+        format!("corrected 2 orphans by ${amount}; 0 are left\n")
     );
     gatekeeper.assert_books_agree();
     assert_eq!(
@@ -166,21 +170,12 @@ fn orphans_are_corrected_to_their_estimate_once() {
         (estimate, estimate)
     );
     let rows = gatekeeper.requests();
-    for row in &rows {
-        assert_eq!(
-            row["cost_usd"], row["ceiling_usd"],
-            "the record stays as it was"
-        );
-        assert_eq!(
-            (row["corrections"].as_array().map(Vec::len), &row["flags"]),
-            (Some(1), &json!(["orphaned"]))
-        );
-    }
+    assert_corrected(&rows);
     assert!(orphans(&gatekeeper).is_empty() && !run(&gatekeeper, &["usage"]).contains("warning"));
     assert_eq!(gatekeeper.metric("gatekeeper_orphans_uncorrected"), 0.0);
 
-    let again = run(&gatekeeper, &["ledger", "orphans", "--settle-estimated"]);
-    assert_eq!(again, "corrected 0 orphans by $0; 0 are left\n");
+    let output = run(&gatekeeper, &["ledger", "orphans", "--settle-estimated"]);
+    assert_eq!(output, "corrected 0 orphans by $0; 0 are left\n");
     assert_eq!(gatekeeper.requests(), rows);
     gatekeeper.restart();
     assert_eq!(
@@ -194,7 +189,7 @@ fn orphans_are_corrected_to_their_estimate_once() {
 }
 
 #[test]
-fn orphans_of_one_team_are_corrected_alone_and_a_correction_by_hand_counts() {
+fn orphans_settle_by_team_skips_other_teams_and_corrected_orphans() {
     let (upstream, mut gatekeeper, _) = killed();
     upstream.wait_until_idle();
     let other = gatekeeper.team(&json!({"name": "other"}));

@@ -1,5 +1,5 @@
-//! What was refused is in the request log and in usage: ten rows per key, reason and minute, the rest as a count; no money,
-//! and nothing of it in the ledger's log.
+//! Refusals in the request log and in usage: ten rows per key, reason and minute, the rest as a count; they cost nothing
+//! and are not in the write-ahead log.
 
 use serde_json::{Value, json};
 
@@ -9,8 +9,8 @@ use crate::harness::process::{Gatekeeper, Key};
 use crate::harness::upstream::Upstream;
 use crate::harness::{hello, wait_until};
 
-/// A key with a budget that is too small for anything.
-fn house() -> (Upstream, InProcessGateway, Key) {
+/// A key with a budget too small for any call.
+fn fixture() -> (Upstream, InProcessGateway, Key) {
     let upstream = Upstream::start();
     upstream.respond_with(model::with_usage(10, 20));
     let mut gateway = Gatekeeper::with_upstream(&upstream).start_in_process();
@@ -37,8 +37,8 @@ fn counted(gateway: &InProcessGateway) -> (u64, u64) {
 }
 
 #[test]
-fn a_refusal_is_a_row_with_its_word_and_costs_nothing() {
-    let (_upstream, gateway, key) = house();
+fn refusal_is_logged_with_error_code_and_zero_cost() {
+    let (_upstream, gateway, key) = fixture();
     let refusal = gateway.user(&key).chat(&hello("m-small"));
     let id = refusal
         .assert_status(402)
@@ -54,9 +54,9 @@ fn a_refusal_is_a_row_with_its_word_and_costs_nothing() {
         .post_bytes("/v1/chat/completions", b"{")
         .assert_status(400);
     let rows = refused(&gateway, "status=refused");
-    let words: Vec<&Value> = rows.iter().map(|row| &row["code"]).collect();
+    let codes: Vec<&Value> = rows.iter().map(|row| &row["code"]).collect();
     assert_eq!(
-        words,
+        codes,
         [
             &json!("invalid_request_error"),
             &json!("model_not_found"),
@@ -80,7 +80,7 @@ fn a_refusal_is_a_row_with_its_word_and_costs_nothing() {
     assert_eq!(
         refused(&gateway, &format!("key={}", key.id)).len(),
         3,
-        "the index by key has them"
+        "the index by key contains refusals"
     );
     assert_eq!(refused(&gateway, "model=m-*").len(), 1);
     assert_eq!(refused(&gateway, "provider=up").len(), 0);
@@ -107,8 +107,8 @@ fn a_refusal_is_a_row_with_its_word_and_costs_nothing() {
 }
 
 #[test]
-fn an_endpoint_that_is_not_served_is_refused_like_anything_else() {
-    let (_upstream, gateway, key) = house();
+fn refusal_unsupported_endpoint_is_logged() {
+    let (_upstream, gateway, key) = fixture();
     for path in ["/v1/images/generations", "/v1/nonsense"] {
         gateway
             .user(&key)
@@ -124,8 +124,8 @@ fn an_endpoint_that_is_not_served_is_refused_like_anything_else() {
 }
 
 #[test]
-fn ten_rows_per_key_reason_and_minute_and_the_rest_is_counted() {
-    let (_upstream, gateway, key) = house();
+fn refusal_log_over_ten_rows_per_minute_only_counts() {
+    let (_upstream, gateway, key) = fixture();
     let mut connection = gateway.user(&key).connect();
     let written = gateway.metric("gatekeeper_ledger_written");
     for _ in 0..25 {
@@ -147,13 +147,13 @@ fn ten_rows_per_key_reason_and_minute_and_the_rest_is_counted() {
     assert_eq!(
         gateway.metric("gatekeeper_ledger_written"),
         written,
-        "nothing of it is in the ledger's log"
+        "refusals are not in the write-ahead log"
     );
 }
 
 #[test]
-fn a_key_that_may_not_call_any_more_is_told_from_one_that_is_not_known() {
-    let (_upstream, gateway, key) = house();
+fn refusal_disabled_key_is_logged_and_unknown_key_is_not() {
+    let (_upstream, gateway, key) = fixture();
     gateway
         .admin()
         .patch(&format!("/v1/keys/{}", key.id), &json!({"disabled": true}))
@@ -165,12 +165,12 @@ fn a_key_that_may_not_call_any_more_is_told_from_one_that_is_not_known() {
         .with("x-gatekeeper-tag", "nightly")
         .chat(&body)
         .assert_status(401);
-    let stranger = Key {
+    let unknown = Key {
         id: String::new(),
         secret: "sk-gk-eng-nobody".to_owned(),
     };
     gateway
-        .user(&stranger)
+        .user(&unknown)
         .chat(&hello("m-small"))
         .assert_status(401);
     let rows = refused(&gateway, "status=refused");
@@ -185,16 +185,16 @@ fn a_key_that_may_not_call_any_more_is_told_from_one_that_is_not_known() {
 }
 
 #[test]
-fn a_refusal_is_found_again_after_a_restart() {
-    let (_upstream, mut gateway, key) = house();
+fn refusal_after_restart_is_kept() {
+    let (_upstream, mut gateway, key) = fixture();
     gateway
         .user(&key)
         .chat(&hello("m-small"))
         .assert_status(402);
-    // an orderly end writes what waits
+    // a clean stop writes pending refusals
     gateway.stop();
     gateway.start();
-    wait_until("the refusal is found again", || {
+    wait_until("the refusal is listed", || {
         refused(&gateway, "status=refused").len() == 1
     });
     assert_eq!(counted(&gateway), (0, 1));

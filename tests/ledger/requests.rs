@@ -1,4 +1,4 @@
-//! `GET /v1/requests`: filters, cursors in both directions, and waiting for the next request.
+//! `GET /v1/requests`: filters, cursors in both directions, and long polling for the next request.
 
 use std::time::{Duration, Instant};
 
@@ -12,14 +12,14 @@ use crate::harness::script::Script;
 use crate::harness::upstream::{ReceivedRequest, Upstream};
 use crate::harness::{hello, wait_until};
 
-struct House {
+struct Fixture {
     upstream: Upstream,
     gateway: InProcessGateway,
     keys: [Key; 2],
 }
 
-/// Two teams with a key each; `m-large` fails, and its calls come an hour later.
-fn house() -> House {
+/// Two teams with a key each; the call of `m-large` fails and comes an hour later.
+fn fixture() -> Fixture {
     let upstream = Upstream::start();
     upstream.respond_with(Script::from_request(|seen| {
         match seen.json()["model"].as_str() {
@@ -46,14 +46,14 @@ fn house() -> House {
         .user(&keys[0])
         .chat(&hello("m-large"))
         .assert_status(502);
-    House {
+    Fixture {
         upstream,
         gateway,
         keys,
     }
 }
 
-impl House {
+impl Fixture {
     fn page(&self, query: &str) -> Value {
         self.gateway
             .admin()
@@ -68,9 +68,9 @@ impl House {
 }
 
 #[test]
-fn each_filter_keeps_what_it_says() {
-    let house = house();
-    let (first, second) = (&house.keys[0].id, &house.keys[1].id);
+fn requests_filter_returns_matching_rows() {
+    let fixture = fixture();
+    let (first, second) = (&fixture.keys[0].id, &fixture.keys[1].id);
     for (query, expected) in [
         (String::new(), 5),
         (format!("key={first}"), 3),
@@ -94,23 +94,27 @@ fn each_filter_keeps_what_it_says() {
             1,
         ),
     ] {
-        assert_eq!(house.count(&query), expected, "{query}");
+        assert_eq!(fixture.count(&query), expected, "{query}");
     }
     assert_eq!(
-        house.gateway.admin().get("/v1/requests?colour=blue").status,
+        fixture
+            .gateway
+            .admin()
+            .get("/v1/requests?colour=blue")
+            .status,
         400
     );
 }
 
-/// It came at ten, and had its hold after five minutes in the line.
+/// The request arrives at 10:00 and is held at 10:05.
 #[test]
-fn a_request_that_waited_is_found_at_the_time_of_its_hold() {
+fn requests_queued_request_is_listed_at_hold_time() {
     let upstream = Upstream::start();
     upstream.respond_with(model::with_usage(10, 20).delay_ms(1_000));
     let mut gateway = Gatekeeper::with_upstream(&upstream)
         .setting("[limits]\nqueue_wait_s = 600")
         .start_in_process();
-    // room for one of them
+    // room for one call
     let team = gateway.team_with_budget("eng", "0.00055");
     let user = gateway.user(&gateway.key_of(&team));
     let mut call = hello("m-small");
@@ -118,8 +122,8 @@ fn a_request_that_waited_is_found_at_the_time_of_its_hold() {
     std::thread::scope(|scope| {
         let first = scope.spawn(|| user.chat(&call).assert_status(200).status);
         upstream.wait_for_requests(1);
-        let second = scope.spawn(|| text_of_id(user.chat(&call).assert_status(200)));
-        wait_until("the second waits", || {
+        let second = scope.spawn(|| request_id(user.chat(&call).assert_status(200)));
+        wait_until("the second call is queued", || {
             gateway.metric("gatekeeper_requests_waiting") == 1.0
         });
         gateway.advance_to("2026-11-23T10:05:00Z");
@@ -142,12 +146,12 @@ fn a_request_that_waited_is_found_at_the_time_of_its_hold() {
 }
 
 #[test]
-fn cursors_lead_back_and_forth_through_every_row_once() {
-    let house = house();
+fn requests_cursors_visit_every_row_once_in_both_directions() {
+    let fixture = fixture();
     let walk = |direction: &str, start: &str| {
         let (mut ids, mut cursor) = (Vec::new(), start.to_owned());
         loop {
-            let page = house.page(&format!("limit=2{cursor}"));
+            let page = fixture.page(&format!("limit=2{cursor}"));
             let rows = page["data"].as_array().expect("a list").clone();
             ids.extend(rows.iter().map(|row| text(row, "id")));
             match page["next"].as_str() {
@@ -156,40 +160,43 @@ fn cursors_lead_back_and_forth_through_every_row_once() {
             }
         }
     };
-    let mut back = walk("before", "");
+    let mut backward = walk("before", "");
     let zero = format!("&after=req_{}", "0".repeat(26));
-    let forth = walk("after", &zero);
-    back.reverse();
-    assert_eq!((back.len(), &back), (5, &forth));
+    let forward = walk("after", &zero);
+    backward.reverse();
+    assert_eq!((backward.len(), &backward), (5, &forward));
 }
 
 #[test]
-fn a_follower_waits_for_the_next_request_and_no_longer_than_told() {
-    let house = house();
-    let follow = text(&house.page("limit=1"), "follow");
-    let begun = Instant::now();
-    let none = house.page(&format!("after={follow}&wait=1"));
+fn requests_follow_returns_next_row_or_empty_page_at_timeout() {
+    let fixture = fixture();
+    let follow = text(&fixture.page("limit=1"), "follow");
+    let start = Instant::now();
+    let none = fixture.page(&format!("after={follow}&wait=1"));
     assert!(
-        begun.elapsed() >= Duration::from_secs(1) && none["data"] == json!([]),
+        start.elapsed() >= Duration::from_secs(1) && none["data"] == json!([]),
         "{none}"
     );
     let next = text(&none, "next");
     std::thread::scope(|scope| {
         let follower = scope.spawn(|| {
             (
-                house.page(&format!("after={next}&wait=20&team=ops")),
+                fixture.page(&format!("after={next}&wait=20&team=ops")),
                 Instant::now(),
             )
         });
-        wait_until("somebody follows", || {
-            house.gateway.metric("gatekeeper_followers_waiting") >= 1.0
+        wait_until("the follower waits", || {
+            fixture.gateway.metric("gatekeeper_followers_waiting") >= 1.0
         });
-        house
+        fixture
             .gateway
-            .user(&house.keys[0])
+            .user(&fixture.keys[0])
             .chat(&hello("m-small"))
             .assert_status(200);
-        let id = house.gateway.user(&house.keys[1]).chat(&hello("m-small"));
+        let id = fixture
+            .gateway
+            .user(&fixture.keys[1])
+            .chat(&hello("m-small"));
         let called = Instant::now();
         let (page, at) = follower.join().expect("a page");
         assert_eq!(
@@ -198,70 +205,71 @@ fn a_follower_waits_for_the_next_request_and_no_longer_than_told() {
         );
         assert!(
             at.saturating_duration_since(called) < Duration::from_secs(2),
-            "told after {:?}",
+            "returned after {:?}",
             at - called
         );
     });
 }
 
 #[test]
-fn a_follower_that_leaves_gives_its_place_back() {
-    let house = house();
-    let follow = text(&house.page("limit=1"), "follow");
-    let mut connection = house.gateway.admin().connect();
+fn requests_follow_disconnect_frees_slot() {
+    let fixture = fixture();
+    let follow = text(&fixture.page("limit=1"), "follow");
+    let mut connection = fixture.gateway.admin().connect();
     connection.send_request("GET", &format!("/v1/requests?after={follow}&wait=30"), None);
-    wait_until("somebody follows", || {
-        house.gateway.metric("gatekeeper_followers_waiting") == 1.0
+    wait_until("the follower waits", || {
+        fixture.gateway.metric("gatekeeper_followers_waiting") == 1.0
     });
     let left = Instant::now();
     connection.disconnect();
-    wait_until("nobody follows", || {
-        house.gateway.metric("gatekeeper_followers_waiting") == 0.0
+    wait_until("the follower is gone", || {
+        fixture.gateway.metric("gatekeeper_followers_waiting") == 0.0
     });
     assert!(
         left.elapsed() < Duration::from_secs(2),
-        "noticed after {:?}",
+        "disconnect noticed after {:?}",
         left.elapsed()
     );
 }
 
 #[test]
-fn a_follower_is_told_what_began_early_and_ended_late() {
-    let house = house();
+fn requests_follow_returns_rows_in_order_of_completion() {
+    let fixture = fixture();
     let holds = |seen: &ReceivedRequest| seen.json()["messages"][0]["content"] == "slow";
-    house
+    fixture
         .upstream
         .respond_with(Script::from_request(move |seen| {
             model::with_usage(10, 20).delay_ms(if holds(seen) { 5_000 } else { 0 })
         }));
     let (before, user) = (
-        house.upstream.request_count(),
-        house.gateway.user(&house.keys[0]),
+        fixture.upstream.request_count(),
+        fixture.gateway.user(&fixture.keys[0]),
     );
-    let mut follow = text(&house.page("limit=1"), "follow");
+    let mut follow = text(&fixture.page("limit=1"), "follow");
     let (slow, fast) = std::thread::scope(|scope| {
         let slow = scope.spawn(|| {
             let mut body = hello("m-small");
             body["messages"][0]["content"] = json!("slow");
-            text_of_id(&user.chat(&body))
+            request_id(&user.chat(&body))
         });
-        house.upstream.wait_for_requests(before + 1);
-        let fast = text_of_id(&house.gateway.user(&house.keys[1]).chat(&hello("m-small")));
-        let refused = text_of_id(
-            &house
+        fixture.upstream.wait_for_requests(before + 1);
+        let fast = request_id(
+            &fixture
                 .gateway
-                .user(&house.keys[1])
+                .user(&fixture.keys[1])
+                .chat(&hello("m-small")),
+        );
+        let refused = request_id(
+            &fixture
+                .gateway
+                .user(&fixture.keys[1])
                 .chat(&hello("no-such-model")),
         );
-        let mut told = Vec::new();
-        while told.len() < 3 {
-            let page = house.page(&format!("after={follow}&wait=20&limit=1"));
-            assert_ne!(
-                page["data"],
-                json!([]),
-                "nothing came in 20 s after {told:?}"
-            );
-            told.extend(
+        let mut ids = Vec::new();
+        while ids.len() < 3 {
+            let page = fixture.page(&format!("after={follow}&wait=20&limit=1"));
+            assert_ne!(page["data"], json!([]), "no row in 20 s after {ids:?}");
+            ids.extend(
                 page["data"]
                     .as_array()
                     .expect("a list")
@@ -271,12 +279,12 @@ fn a_follower_is_told_what_began_early_and_ended_late() {
             follow = text(&page, "next");
         }
         let slow = slow.join().expect("a caller");
-        assert_eq!(told.last(), Some(&slow), "it ended last");
-        assert!(told.contains(&fast) && told.contains(&refused), "{told:?}");
+        assert_eq!(ids.last(), Some(&slow), "the slow call ends last");
+        assert!(ids.contains(&fast) && ids.contains(&refused), "{ids:?}");
         (slow, fast)
     });
-    assert!(slow < fast, "it began first");
-    let nothing = house.page(&format!("after={follow}"));
+    assert!(slow < fast, "the slow call starts first");
+    let nothing = fixture.page(&format!("after={follow}"));
     assert_eq!(
         (&nothing["data"], &nothing["next"]),
         (&json!([]), &json!(follow))
@@ -284,12 +292,12 @@ fn a_follower_is_told_what_began_early_and_ended_late() {
 }
 
 #[test]
-fn a_follower_that_comes_back_after_a_restart_is_told_to_read_the_list() {
-    let mut house = house();
-    let follow = text(&house.page("limit=1"), "follow");
-    house.gateway.stop();
-    house.gateway.start();
-    let refused = house
+fn requests_follow_cursor_before_restart_is_refused() {
+    let mut fixture = fixture();
+    let follow = text(&fixture.page("limit=1"), "follow");
+    fixture.gateway.stop();
+    fixture.gateway.start();
+    let refused = fixture
         .gateway
         .admin()
         .get(&format!("/v1/requests?after={follow}&wait=5"));
@@ -304,17 +312,17 @@ fn a_follower_that_comes_back_after_a_restart_is_told_to_read_the_list() {
     );
 }
 
-fn text_of_id(answer: &Response) -> String {
+fn request_id(answer: &Response) -> String {
     answer
         .header("x-gatekeeper-request-id")
-        .expect("every answer has its id")
+        .expect("every response has a request id")
         .to_owned()
 }
 
 #[test]
-fn who_waits_for_the_next_request_is_answered_when_the_process_stops() {
+fn requests_follow_on_shutdown_returns_empty_page() {
     let upstream = Upstream::start();
-    let mut gatekeeper = crate::harness::process::Gatekeeper::with_upstream(&upstream).start();
+    let mut gatekeeper = Gatekeeper::with_upstream(&upstream).start();
     let follow = text(
         &gatekeeper
             .admin()
@@ -323,14 +331,18 @@ fn who_waits_for_the_next_request_is_answered_when_the_process_stops() {
             .json(),
         "follow",
     );
-    let person = gatekeeper.admin();
+    let admin = gatekeeper.admin();
     std::thread::scope(|scope| {
-        let waits = scope.spawn(|| person.get(&format!("/v1/requests?after={follow}&wait=25")));
-        wait_until("it waits", || {
+        let follower = scope.spawn(|| admin.get(&format!("/v1/requests?after={follow}&wait=25")));
+        wait_until("the follower waits", || {
             gatekeeper.metric("gatekeeper_followers_waiting") == 1.0
         });
         gatekeeper.signal(rustix::process::Signal::TERM);
-        let page = waits.join().expect("an answer").assert_status(200).json();
+        let page = follower
+            .join()
+            .expect("an answer")
+            .assert_status(200)
+            .json();
         assert_eq!((&page["data"], &page["next"]), (&json!([]), &json!(follow)));
     });
     assert_eq!(gatekeeper.wait_for_exit().code(), Some(0));

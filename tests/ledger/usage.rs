@@ -1,4 +1,4 @@
-//! `GET /v1/usage` and the request list as tables: CSV for spreadsheets, classes of status, ends in the middle of a day.
+//! `GET /v1/usage` and the request list: CSV output, status classes, and intervals that start or end within a day.
 
 use serde_json::json;
 
@@ -9,8 +9,8 @@ use crate::harness::process::{Gatekeeper, Key};
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
 
-/// A team whose name is a formula; `m-large` fails.
-fn house() -> (Upstream, InProcessGateway, Key) {
+/// Calls over three days by a team with a spreadsheet formula as its name; `m-large` fails.
+fn fixture() -> (Upstream, InProcessGateway, Key) {
     let upstream = Upstream::start();
     upstream.respond_with(Script::from_request(|seen| {
         match seen.json()["model"].as_str() {
@@ -36,8 +36,8 @@ fn house() -> (Upstream, InProcessGateway, Key) {
 }
 
 #[test]
-fn a_report_is_a_table_for_spreadsheets_where_csv_is_asked_for() {
-    let (_upstream, gateway, key) = house();
+fn usage_accept_csv_returns_escaped_table() {
+    let (_upstream, gateway, key) = fixture();
     let csv = gateway
         .admin()
         .with("accept", "text/csv")
@@ -88,8 +88,8 @@ fn a_report_is_a_table_for_spreadsheets_where_csv_is_asked_for() {
 }
 
 #[test]
-fn ends_in_the_middle_of_a_day_count_whole_days_and_single_hours() {
-    let (_upstream, gateway, _) = house();
+fn usage_interval_within_days_combines_days_and_hours() {
+    let (_upstream, gateway, _) = fixture();
     let requests = |query: &str| {
         let report = gateway
             .admin()
@@ -111,8 +111,8 @@ fn ends_in_the_middle_of_a_day_count_whole_days_and_single_hours() {
 }
 
 #[test]
-fn a_class_of_status_finds_all_that_is_in_it() {
-    let (_upstream, gateway, _) = house();
+fn requests_status_class_returns_all_its_statuses() {
+    let (_upstream, gateway, _) = fixture();
     let count = |query: &str| {
         gateway
             .admin()
@@ -133,8 +133,8 @@ fn a_class_of_status_finds_all_that_is_in_it() {
 }
 
 #[test]
-fn a_month_by_model_reads_a_roll_up_per_day_and_model() {
-    let (_upstream, gateway, _) = house();
+fn usage_month_by_model_reads_one_rollup_per_day_and_model() {
+    let (_upstream, gateway, _) = fixture();
     let read = || gateway.metric("gatekeeper_report_rollups_read");
     let before = read();
     gateway
@@ -145,11 +145,11 @@ fn a_month_by_model_reads_a_roll_up_per_day_and_model() {
     assert_eq!(read() - before, 4.0);
 }
 
-/// The clock is set back by hours, and then by days: what was booked by the time that it said lies behind `end`.
+/// After the clock is set back by hours and then days, rows booked before lie past `end`.
 #[test]
-fn what_lies_behind_the_end_is_not_counted_once_time_has_gone_back() {
+fn usage_after_clock_set_back_excludes_rows_past_end() {
     const HOUR_MS: i64 = 3_600_000;
-    let (_upstream, gateway, _) = house();
+    let (_upstream, gateway, _) = fixture();
     let requests = |query: &str| {
         let report = gateway
             .admin()
@@ -178,8 +178,8 @@ fn what_lies_behind_the_end_is_not_counted_once_time_has_gone_back() {
 }
 
 #[test]
-fn an_end_that_no_calendar_can_hold_is_the_last_there_is() {
-    let (_upstream, gateway, _) = house();
+fn usage_end_beyond_calendar_is_clamped() {
+    let (_upstream, gateway, _) = fixture();
     for end in ["9999-12-31", "9999-12-31T23:59:59Z", "9999-12-30"] {
         let report = gateway
             .admin()
@@ -218,7 +218,7 @@ fn an_end_that_no_calendar_can_hold_is_the_last_there_is() {
     assert_eq!(
         early["error"]["param"],
         json!("start"),
-        "nothing lies between"
+        "the interval is empty"
     );
     assert_eq!(
         gateway
@@ -231,8 +231,8 @@ fn an_end_that_no_calendar_can_hold_is_the_last_there_is() {
 }
 
 #[test]
-fn a_parameter_that_is_given_twice_is_refused() {
-    let (_upstream, gateway, _) = house();
+fn query_duplicate_parameter_is_refused() {
+    let (_upstream, gateway, _) = fixture();
     for (path, name) in [
         ("/v1/usage?group_by=team&group_by=model", "group_by"),
         ("/v1/requests?status=ok&limit=3&status=failed", "status"),
@@ -244,8 +244,8 @@ fn a_parameter_that_is_given_twice_is_refused() {
 }
 
 #[test]
-fn a_table_is_the_answer_where_it_is_preferred() {
-    let (_upstream, gateway, _) = house();
+fn usage_accept_preference_selects_csv_or_json() {
+    let (_upstream, gateway, _) = fixture();
     for (accept, table) in [
         ("text/csv", true),
         ("TEXT/CSV; q=0.5, */*;q=0.1", true),

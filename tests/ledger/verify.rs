@@ -1,5 +1,4 @@
-//! `ledger verify`: silent over books that agree, also while they are written, and the exit code says what was tampered
-//! with.
+//! `ledger verify`: no difference in consistent books, also during writes; the exit code names the tampered part.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -22,7 +21,8 @@ const RECORDS: TableDefinition<(u128, u8), Bytes> = TableDefinition::new("record
 const OF_KEY: TableDefinition<(u64, u128, u8), ()> = TableDefinition::new("records_of_key");
 const CORRECTIONS: TableDefinition<(u128, u8, u32), Bytes> = TableDefinition::new("corrections");
 
-fn house() -> (Upstream, Gatekeeper) {
+/// A gateway with five served calls.
+fn fixture() -> (Upstream, Gatekeeper) {
     let upstream = Upstream::start();
     upstream.respond_with(model::with_usage(10, 20));
     let mut gatekeeper = Gatekeeper::with_upstream(&upstream).start();
@@ -37,29 +37,29 @@ fn house() -> (Upstream, Gatekeeper) {
     (upstream, gatekeeper)
 }
 
-/// Exit code and output of `ledger verify` after the stored books were changed behind the server's back.
-fn verified_after(tamper: impl FnOnce(&Database)) -> (Option<i32>, String) {
-    let (_upstream, mut gatekeeper) = house();
+/// Exit code and output of `ledger verify` after the stored books were changed while the gateway was stopped.
+fn verify_after(tamper: impl FnOnce(&Database)) -> (Option<i32>, String) {
+    let (_upstream, mut gatekeeper) = fixture();
     gatekeeper.skip_books_check();
     gatekeeper.stop();
     tamper(&Database::open(gatekeeper.data.join("gatekeeper.redb")).expect("the books open"));
     gatekeeper.start();
-    let ran = gatekeeper.run(&[
+    let result = gatekeeper.run(&[
         "ledger",
         "verify",
         "--config",
         gatekeeper.config.to_str().expect("a path"),
     ]);
     (
-        ran.status.code(),
-        String::from_utf8_lossy(&ran.stdout).into_owned(),
+        result.status.code(),
+        String::from_utf8_lossy(&result.stdout).into_owned(),
     )
 }
 
-/// One picodollar, as a balance is stored.
+/// Stored form of a balance of one pico-dollar.
 const ONE_PICO: [u8; 2] = [2, 2];
 
-fn tampers_balance(books: &Database) {
+fn change_balance(books: &Database) {
     let change = books.begin_write().expect("a transaction");
     {
         let mut table = change.open_table(BALANCES).expect("the table");
@@ -69,7 +69,7 @@ fn tampers_balance(books: &Database) {
     change.commit().expect("commits");
 }
 
-fn tampers_hour(books: &Database) {
+fn change_hour(books: &Database) {
     let read = books.begin_read().expect("a transaction");
     let table = read.open_table(HOURS).expect("the table");
     let (key, _) = table.first().expect("reads").expect("an hour");
@@ -83,9 +83,9 @@ fn tampers_hour(books: &Database) {
     change.commit().expect("commits");
 }
 
-fn adds_stray_correction(books: &Database) {
+fn add_stray_correction(books: &Database) {
     let change = books.begin_write().expect("a transaction");
-    // at 0, one picodollar back, no reason, by nobody
+    // at 0 ms, one pico-dollar back, without reason and actor
     change
         .open_table(CORRECTIONS)
         .expect("the table")
@@ -94,19 +94,19 @@ fn adds_stray_correction(books: &Database) {
     change.commit().expect("commits");
 }
 
-fn takes_a_place_in_the_index(books: &Database) {
+fn remove_index_entry(books: &Database) {
     let change = books.begin_write().expect("a transaction");
     change
         .open_table(OF_KEY)
         .expect("the table")
         .pop_first()
         .expect("reads")
-        .expect("a place");
+        .expect("an index entry");
     change.commit().expect("commits");
 }
 
-fn takes_a_record(books: &Database) {
-    takes_a_place_in_the_index(books);
+fn remove_record(books: &Database) {
+    remove_index_entry(books);
     let change = books.begin_write().expect("a transaction");
     change
         .open_table(RECORDS)
@@ -117,8 +117,8 @@ fn takes_a_record(books: &Database) {
     change.commit().expect("commits");
 }
 
-/// As a bad disk leaves it.
-fn garbles_a_record(books: &Database) {
+/// Overwrites a record with bytes that do not decode.
+fn garble_record(books: &Database) {
     let change = books.begin_write().expect("a transaction");
     {
         let mut records = change.open_table(RECORDS).expect("the table");
@@ -129,68 +129,71 @@ fn garbles_a_record(books: &Database) {
 }
 
 #[test]
-fn a_record_that_cannot_be_read_is_told_and_the_rest_is_looked_at() {
-    let (code, said) = verified_after(garbles_a_record);
+fn verify_unreadable_record_is_reported_and_rest_is_checked() {
+    let (code, output) = verify_after(garble_record);
     assert!(
-        code == Some(10) && said.contains("unreadable"),
-        "{code:?} {said}"
+        code == Some(10) && output.contains("cannot be read"),
+        "{code:?} {output}"
     );
     assert!(
-        said.contains("balances: ") && said.contains("rollups: hour") && said.contains("log: "),
-        "{said}"
+        output.contains("balances: ")
+            && output.contains("rollups: hour")
+            && output.contains("log: "),
+        "{output}"
     );
 }
 
 #[test]
-fn the_exit_code_says_what_differs() {
-    let (code, said) = verified_after(|_| {});
+fn verify_exit_code_names_first_difference() {
+    let (code, output) = verify_after(|_| {});
     assert!(
-        code == Some(0) && said.contains("5 records") && said.contains("all agree"),
-        "{code:?} {said}"
+        code == Some(0) && output.contains("5 records") && output.contains("all agree"),
+        "{code:?} {output}"
     );
-    let (code, said) = verified_after(adds_stray_correction);
+    let (code, output) = verify_after(add_stray_correction);
     assert!(
-        code == Some(10) && said.contains("a correction without its record"),
-        "{code:?} {said}"
+        code == Some(10) && output.contains("a correction without its record"),
+        "{code:?} {output}"
     );
-    let (code, said) = verified_after(takes_a_place_in_the_index);
+    let (code, output) = verify_after(remove_index_entry);
     assert!(
-        code == Some(10) && said.contains("it is missing in the index by key"),
-        "{code:?} {said}"
+        code == Some(10) && output.contains("it is missing in the index by key"),
+        "{code:?} {output}"
     );
-    let (code, said) = verified_after(tampers_balance);
+    let (code, output) = verify_after(change_balance);
     assert!(
-        code == Some(11) && said.contains("it says $0.000000000001, its records come to $0.00055"),
-        "{code:?} {said}"
+        code == Some(11)
+            && output.contains("it says $0.000000000001, its records come to $0.00055"),
+        "{code:?} {output}"
     );
-    let (code, said) = verified_after(tampers_hour);
+    let (code, output) = verify_after(change_hour);
     assert!(
-        code == Some(12) && said.contains("its records have +4 requests, +50 input"),
-        "{code:?} {said}"
+        code == Some(12) && output.contains("its records have +4 requests, +50 input"),
+        "{code:?} {output}"
     );
-    let (code, said) = verified_after(|books| {
-        tampers_hour(books);
-        tampers_balance(books);
+    let (code, output) = verify_after(|books| {
+        change_hour(books);
+        change_balance(books);
     });
     assert!(
-        code == Some(11) && said.contains("rollups: hour"),
-        "the first of them: {code:?} {said}"
+        code == Some(11) && output.contains("rollups: hour"),
+        "the exit code is that of the first difference: {code:?} {output}"
     );
 }
 
 #[test]
-fn a_record_that_the_books_lost_is_told_by_the_log() {
-    let (code, said) = verified_after(takes_a_record);
+fn verify_record_missing_in_books_is_found_in_log() {
+    let (code, output) = verify_after(remove_record);
     assert!(
-        code == Some(11) && said.contains("log: ") && said.contains("the books do not have it"),
-        "{code:?} {said}"
+        code == Some(11) && output.contains("log: ") && output.contains("the books do not have it"),
+        "{code:?} {output}"
     );
 }
 
 #[test]
-fn damage_in_the_log_is_found_before_the_next_start_refuses_it_and_what_it_prints_repairs_it() {
+fn verify_damaged_log_prints_working_repair_command() {
     const LOG: &str = "ledger/000001.log";
-    let (_upstream, mut gatekeeper) = house();
+    let (_upstream, mut gatekeeper) = fixture();
     let verify = [
         "ledger",
         "verify",
@@ -199,10 +202,10 @@ fn damage_in_the_log_is_found_before_the_next_start_refuses_it_and_what_it_print
     ]
     .map(str::to_owned);
     let verifies = |gatekeeper: &Gatekeeper| {
-        let ran = gatekeeper.run(&verify.each_ref().map(String::as_str));
+        let result = gatekeeper.run(&verify.each_ref().map(String::as_str));
         (
-            ran.status.code(),
-            String::from_utf8_lossy(&ran.stdout).into_owned(),
+            result.status.code(),
+            String::from_utf8_lossy(&result.stdout).into_owned(),
         )
     };
     assert_eq!(verifies(&gatekeeper).0, Some(0));
@@ -213,17 +216,18 @@ fn damage_in_the_log_is_found_before_the_next_start_refuses_it_and_what_it_print
         .expect("the log is there");
     let mut head = [0; 64 + 24];
     log.read_exact_at(&mut head, 0)
-        .expect("its head and the first record's");
-    // a byte of the second record
+        .expect("the headers of the file and the first record");
+    // two bytes of the second record
     let at = 64 + (24 + u64::from(u16::from_le_bytes([head[64], head[65]]))).next_multiple_of(8);
     log.write_all_at(b"\xff\xff", at + 30)
         .expect("the log can be written");
-    let (code, said) = verifies(&gatekeeper);
+    let (code, output) = verifies(&gatekeeper);
     assert!(
-        code == Some(13) && said.contains(&format!("log: {LOG}: record 2 at byte {at} is damaged")),
-        "{code:?} {said}"
+        code == Some(13)
+            && output.contains(&format!("log: {LOG}: record 2 at byte {at} is damaged")),
+        "{code:?} {output}"
     );
-    let repair = said
+    let repair = output
         .split("in the data folder: ")
         .nth(1)
         .and_then(|rest| rest.lines().next())
@@ -241,38 +245,38 @@ fn damage_in_the_log_is_found_before_the_next_start_refuses_it_and_what_it_print
     assert_eq!(
         gatekeeper.usage()["total"]["requests"],
         5,
-        "nothing is lost"
+        "no request is lost"
     );
-    // and the head of the file
+    // damage in the segment header
     let log = OpenOptions::new()
         .write(true)
         .open(newest_log(&gatekeeper))
         .expect("the log is there");
     log.write_all_at(b"\xff", 12)
         .expect("the log can be written");
-    let (code, said) = verifies(&gatekeeper);
+    let (code, output) = verifies(&gatekeeper);
     assert!(
-        code == Some(13) && said.contains("its header is damaged"),
-        "{code:?} {said}"
+        code == Some(13) && output.contains("its head is damaged"),
+        "{code:?} {output}"
     );
     gatekeeper.skip_books_check();
 }
 
 #[test]
-fn a_log_that_is_deleted_under_a_running_server_is_told_and_costs_nothing_if_it_is_stopped() {
-    let (_upstream, mut gatekeeper) = house();
+fn verify_deleted_log_is_reported_and_clean_stop_loses_nothing() {
+    let (_upstream, mut gatekeeper) = fixture();
     fs::remove_file(newest_log(&gatekeeper)).expect("the log can be removed");
-    let ran = gatekeeper.run(&[
+    let result = gatekeeper.run(&[
         "ledger",
         "verify",
         "--config",
         &gatekeeper.config.display().to_string(),
     ]);
-    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+    let output = String::from_utf8_lossy(&result.stdout).into_owned();
     assert!(
-        ran.status.code() == Some(13) && said.contains("it is gone"),
-        "{:?} {said}",
-        ran.status.code()
+        result.status.code() == Some(13) && output.contains("it is gone"),
+        "{:?} {output}",
+        result.status.code()
     );
     gatekeeper.skip_books_check();
     gatekeeper.stop();
@@ -280,7 +284,7 @@ fn a_log_that_is_deleted_under_a_running_server_is_told_and_costs_nothing_if_it_
     assert_eq!(
         gatekeeper.usage()["total"]["requests"],
         5,
-        "nothing is lost"
+        "no request is lost"
     );
     assert_eq!(gatekeeper.verify_ledger()["agrees"], true);
 }
@@ -294,29 +298,29 @@ fn newest_log(gatekeeper: &Gatekeeper) -> std::path::PathBuf {
 }
 
 #[test]
-fn books_that_are_being_written_agree() {
+fn verify_during_writes_reports_no_difference() {
     let upstream = Upstream::start();
     upstream.respond_with(model::with_usage(10, 20));
     let mut gatekeeper = Gatekeeper::with_upstream(&upstream).start();
     let team = gatekeeper.team_with_budget("eng", "100");
     let key = gatekeeper.key_of(&team);
-    let over = AtomicBool::new(false);
+    let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let (gatekeeper, key, over) = (&gatekeeper, &key, &over);
+        let (gatekeeper, key, stop) = (&gatekeeper, &key, &stop);
         let load = scope.spawn(move || {
             run_workers(
                 8,
                 8,
                 |_| gatekeeper.user(key).connect(),
                 |connection, number| {
-                    while !over.load(Ordering::SeqCst) {
+                    while !stop.load(Ordering::SeqCst) {
                         let call = Call::chat().at_most(50).streamed(number % 2 == 0);
                         assert_eq!(call.by(connection).status, 200);
                     }
                 },
             );
         });
-        let over = SetOnDrop(over);
+        let stop = SetOnDrop(stop);
         for _ in 0..10 {
             let verified = gatekeeper.verify_ledger();
             assert_eq!(verified["differences"], json!([]), "{verified:#}");
@@ -334,7 +338,7 @@ fn books_that_are_being_written_agree() {
                     .assert_status(201);
             }
         }
-        drop(over);
-        load.join().expect("a client saw something wrong");
+        drop(stop);
+        load.join().expect("all clients succeed");
     });
 }
