@@ -1,5 +1,5 @@
-//! `kill -9` under load. Who saw the end of an answer has its exact row; what was in flight is booked at its ceiling and
-//! flagged; the difference to the upstream's own bill is exactly that; and a second restart changes nothing.
+//! `kill -9` under load: every completed call has its exact row, calls in flight are booked at their ceiling and flagged,
+//! the upstream's bill differs by exactly that, and a second restart changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -18,14 +18,14 @@ const WORKERS: usize = 24;
 const INPUT: u64 = 1_000_000;
 const OUTPUT: u64 = 5_000_000;
 const CAP: u64 = 64;
-/// Call number n has a body of so many bytes and n: its ceiling tells which call a row is of.
+/// Body size of call 0; call n has n bytes more, so that its ceiling identifies the call.
 const BODY_BYTES: u64 = 300;
 
-/// A call as a client knew it at the end.
-struct Complete {
+/// A call whose response the client received completely.
+struct CompletedCall {
     number: u64,
     request: String,
-    /// a unary answer says it in a header, a stream in a comment
+    /// from a header of a unary response, from a comment of a stream
     cost: i128,
 }
 
@@ -37,8 +37,8 @@ fn body(number: u64, streamed: bool) -> Vec<u8> {
     body.to_string().into_bytes()
 }
 
-/// One call; `None` once the server is gone.
-fn calls(connection: &mut Connection, number: u64) -> Option<Complete> {
+/// One call; `None` after the kill.
+fn call(connection: &mut Connection, number: u64) -> Option<CompletedCall> {
     let path = if number.is_multiple_of(3) {
         "/v1/messages"
     } else {
@@ -49,15 +49,15 @@ fn calls(connection: &mut Connection, number: u64) -> Option<Complete> {
     let answer = connection.try_read_response("POST").ok()?;
     answer.assert_status(200);
     let cost = if streamed {
-        let said = answer.text();
+        let output = answer.text();
         assert!(
-            said.contains("[DONE]") || said.contains("message_stop"),
-            "a clean end without a terminal event: {said}"
+            output.contains("[DONE]") || output.contains("message_stop"),
+            "clean end without a terminal event: {output}"
         );
-        let comment = said
+        let comment = output
             .lines()
             .find_map(|line| line.strip_prefix(": x-gatekeeper-cost-usd "));
-        pico(comment.unwrap_or_else(|| panic!("no cost comment in {said}")))
+        pico(comment.unwrap_or_else(|| panic!("no cost comment in {output}")))
     } else {
         answer.cost()
     };
@@ -65,23 +65,23 @@ fn calls(connection: &mut Connection, number: u64) -> Option<Complete> {
         .header("x-gatekeeper-request-id")
         .expect("an id")
         .to_owned();
-    Some(Complete {
+    Some(CompletedCall {
         number,
         request,
         cost,
     })
 }
 
-struct House {
+struct LoadTest {
     upstream: Upstream,
     gatekeeper: Gatekeeper,
     key: Key,
     next: AtomicU64,
-    complete: Mutex<Vec<Complete>>,
+    complete: Mutex<Vec<CompletedCall>>,
 }
 
-impl House {
-    fn new() -> House {
+impl LoadTest {
+    fn new() -> LoadTest {
         let upstream = Upstream::start();
         upstream.respond_with(model::with_usage(10, 20).pause_ms_between(1));
         let mut gatekeeper = Gatekeeper::with_upstream(&upstream)
@@ -90,7 +90,7 @@ impl House {
             .start();
         let team = gatekeeper.team_with_budget("eng", "1000");
         let key = gatekeeper.key_of(&team);
-        House {
+        LoadTest {
             upstream,
             gatekeeper,
             key,
@@ -99,11 +99,11 @@ impl House {
         }
     }
 
-    /// Load from all workers until the server is killed, once so many more requests have reached the upstream.
-    fn is_killed_after(&mut self, requests: usize) {
-        let wanted = self.upstream.request_count() + requests;
+    /// Runs load from all workers and kills the gateway once this many more requests have reached the upstream.
+    fn kill_after(&mut self, requests: usize) {
+        let requests_total = self.upstream.request_count() + requests;
         let user = self.gatekeeper.user(&self.key);
-        let (next, complete, over) = (&self.next, &self.complete, &AtomicBool::new(false));
+        let (next, complete, stop) = (&self.next, &self.complete, &AtomicBool::new(false));
         let (upstream, gatekeeper) = (&self.upstream, &mut self.gatekeeper);
         std::thread::scope(|scope| {
             let load = scope.spawn(move || {
@@ -112,42 +112,39 @@ impl House {
                     WORKERS,
                     |_| user.connect(),
                     |connection, _| {
-                        while !over.load(Ordering::SeqCst) {
-                            let Some(call) = calls(connection, next.fetch_add(1, Ordering::SeqCst))
+                        while !stop.load(Ordering::SeqCst) {
+                            let Some(call) = call(connection, next.fetch_add(1, Ordering::SeqCst))
                             else {
                                 return;
                             };
-                            complete
-                                .lock()
-                                .expect("no panic while calls are noted")
-                                .push(call);
+                            complete.lock().expect("no worker panicked").push(call);
                         }
                     },
                 )
             });
-            let ends = SetOnDrop(over);
-            upstream.wait_for_requests(wanted);
+            let stop_workers = SetOnDrop(stop);
+            upstream.wait_for_requests(requests_total);
             gatekeeper.kill_9();
-            drop(ends);
-            load.join().expect("a client saw something wrong");
+            drop(stop_workers);
+            load.join().expect("all clients succeed");
         });
         self.upstream.wait_until_idle();
     }
 
-    /// What the upstream has charged for each call.
+    /// Amount charged by the upstream, by number of the call.
     fn bill(&self) -> BTreeMap<u64, i128> {
         let seen = self.upstream.requests();
         let charged = self.upstream.bill();
         let number = |request: usize| {
-            let asked = seen[request].json()["messages"][0]["content"]
+            let content = seen[request].json()["messages"][0]["content"]
                 .as_str()
                 .unwrap_or_default()
                 .to_owned();
-            asked
+            content
                 .split(' ')
                 .next()
                 .and_then(|number| number.parse().ok())
-                .expect("every call says its number")
+                .expect("every call has its number")
         };
         charged
             .iter()
@@ -155,17 +152,18 @@ impl House {
             .collect()
     }
 
-    fn checks(&self) -> usize {
-        // the usage report says whether it is up to date; the list of requests does not
+    /// Checks rows against completed calls and the bill; returns the number of orphans.
+    fn assert_rows(&self) -> usize {
+        // only the usage report waits until the books are up to date
         self.gatekeeper.usage();
         let rows = self.gatekeeper.requests();
         let by_number: BTreeMap<u64, &Value> =
             rows.iter().map(|row| (number_of(row), row)).collect();
-        assert_eq!(by_number.len(), rows.len(), "no call has two rows");
-        for call in self.complete.lock().expect("nobody calls now").iter() {
+        assert_eq!(by_number.len(), rows.len(), "every call has one row");
+        for call in self.complete.lock().expect("no worker panicked").iter() {
             let row = by_number
                 .get(&call.number)
-                .unwrap_or_else(|| panic!("call {} is not in the books", call.request));
+                .unwrap_or_else(|| panic!("call {} is missing in the books", call.request));
             assert_eq!(
                 (text(row, "id"), text(row, "status")),
                 (call.request.clone(), "ok".to_owned())
@@ -176,11 +174,11 @@ impl House {
                 "{row}"
             );
         }
-        self.checks_orphans(&by_number)
+        self.assert_orphans(&by_number)
     }
 
-    /// Ledger − upstream's bill = what the orphans were booked too high; returns how many there are.
-    fn checks_orphans(&self, rows: &BTreeMap<u64, &Value>) -> usize {
+    /// Checks that only orphans exceed the bill; returns their number.
+    fn assert_orphans(&self, rows: &BTreeMap<u64, &Value>) -> usize {
         let bill = self.bill();
         let missing: BTreeSet<&u64> = bill
             .keys()
@@ -188,7 +186,7 @@ impl House {
             .collect();
         assert!(
             missing.is_empty(),
-            "billed by the upstream, but not in the books: {missing:?}"
+            "billed calls missing in the books: {missing:?}"
         );
         let mut orphans = 0;
         for (number, row) in rows {
@@ -213,7 +211,7 @@ impl House {
         orphans
     }
 
-    /// Everything the books say.
+    /// Request log, usage and budgets.
     fn books(&self) -> (Vec<Value>, Value, Value) {
         let usage = self.gatekeeper.usage();
         let teams = self.gatekeeper.admin().get("/v1/teams").json();
@@ -224,30 +222,30 @@ impl House {
 fn number_of(row: &Value) -> u64 {
     let ceiling = pico(&text(row, "ceiling_usd")) - i128::from(CAP * OUTPUT);
     assert_eq!(ceiling % i128::from(INPUT), 0, "{row}");
-    u64::try_from(ceiling / i128::from(INPUT)).expect("a body has bytes") - BODY_BYTES
+    u64::try_from(ceiling / i128::from(INPUT)).expect("a ceiling covers the body") - BODY_BYTES
 }
 
 #[test]
-fn who_saw_the_end_of_an_answer_has_its_row_after_kill_9() {
-    let mut house = House::new();
-    let mut seeded = crate::budget::call::SeededRng::new(2026);
+fn completed_calls_after_kill_9_have_exact_rows() {
+    let mut test = LoadTest::new();
+    let mut rng = crate::budget::call::SeededRng::new(2026);
     let kills = repetitions("GK_KILLS", 5);
     let mut orphans = 0;
     for kill in 0..kills {
-        house.is_killed_after(seeded.between(20, 150) as usize);
-        house.gatekeeper.start();
-        orphans = house.checks();
-        house.gatekeeper.assert_books_agree();
-        let before = house.books();
+        test.kill_after(rng.between(20, 150) as usize);
+        test.gatekeeper.start();
+        orphans = test.assert_rows();
+        test.gatekeeper.assert_books_agree();
+        let before = test.books();
         if kill % 2 == 0 {
-            house.gatekeeper.kill_9();
-            house.gatekeeper.start();
+            test.gatekeeper.kill_9();
+            test.gatekeeper.start();
         } else {
-            house.gatekeeper.restart();
+            test.gatekeeper.restart();
         }
-        assert_eq!(before, house.books(), "a second restart changes nothing");
+        assert_eq!(before, test.books(), "a second restart changes nothing");
     }
-    let complete = house.complete.lock().expect("nobody calls now").len();
+    let complete = test.complete.lock().expect("no worker panicked").len();
     assert!(orphans > 0, "no kill caught a call in flight");
     print_figure(
         "kill -9",

@@ -1,21 +1,23 @@
-//! The books when things go wrong: a killed process, a slow or failing disk, a damaged or foreign data folder.
+//! Crashes and faults: a killed process, power cuts, a slow, failing or full disk, a damaged or foreign data folder.
 
-mod books;
-mod counts;
-mod failing;
+mod data_folder;
+mod disk_operations;
+mod expected_books;
+mod failing_disk;
 mod faults;
-mod folder;
-mod full;
-mod images;
+mod full_disk;
 mod kill;
-mod stall;
+mod power_cuts;
+mod segments;
+mod stalled_disk;
+mod workload;
 
 use crate::harness::in_process::InProcessGateway;
 use crate::harness::process::{Gatekeeper, Key, Provider};
 use crate::harness::upstream::Upstream;
 
-/// Both dialects, a team that may spend a lot, and its key; with further lines of `[ledger]`.
-fn house(upstream: &Upstream, ledger: &str) -> (InProcessGateway, Key) {
+/// A gateway with two dialects, further lines of `[ledger]`, and a key of a team with a large budget.
+fn fixture(upstream: &Upstream, ledger: &str) -> (InProcessGateway, Key) {
     let mut gateway = Gatekeeper::with_upstream(upstream)
         .provider(&Provider::anthropic("claude", upstream))
         .ledger(&format!("segment_mb = 1\n{ledger}"))

@@ -1,9 +1,8 @@
-//! A disk that stalls. With `ledger.sync = "os"` no request waits for it; with `"disk"` every request does, because that is
-//! what was asked for.
+//! Stalled disk: with `ledger.sync = "os"` no request waits for a sync, with `"disk"` every request does.
 
 use std::time::{Duration, Instant};
 
-use super::house;
+use super::fixture;
 use crate::budget::call::{Call, is_whole};
 use crate::harness::in_process::InProcessGateway;
 use crate::harness::model;
@@ -14,26 +13,26 @@ use crate::harness::{print_figure, wait_until};
 
 const STALL_MS: u64 = 3_000;
 
-/// How long each of so many calls took while every sync stalls.
-fn times(sync: &str, calls: usize) -> Vec<Duration> {
+/// Duration of each call while every sync stalls.
+fn stalled_call_times(sync: &str, calls: usize) -> Vec<Duration> {
     let upstream = Upstream::start();
     upstream.respond_with(model::with_usage(10, 20));
-    let (gateway, key) = house(&upstream, &format!("sync = {sync:?}"));
+    let (gateway, key) = fixture(&upstream, &format!("sync = {sync:?}"));
     let unsynced_ms = || gateway.metric("gatekeeper_ledger_unsynced_ms");
     gateway.disk.set_sync_delay_ms(STALL_MS);
-    let times = timed(&gateway, &key, calls);
+    let times = call_times(&gateway, &key, calls);
     if sync == "os" {
-        timed(&gateway, &key, 1);
-        wait_until("the metric says for how long nothing was synced", || {
+        call_times(&gateway, &key, 1);
+        wait_until("the metric shows the time without a sync", || {
             unsynced_ms() >= 300.0
         });
     }
     gateway.disk.heal();
-    wait_until("all is synced", || unsynced_ms() == 0.0);
+    wait_until("every record is synced", || unsynced_ms() == 0.0);
     times
 }
 
-fn timed(gateway: &InProcessGateway, key: &Key, calls: usize) -> Vec<Duration> {
+fn call_times(gateway: &InProcessGateway, key: &Key, calls: usize) -> Vec<Duration> {
     run_workers(
         16,
         calls,
@@ -46,21 +45,21 @@ fn timed(gateway: &InProcessGateway, key: &Key, calls: usize) -> Vec<Duration> {
             }
             .at_most(30)
             .streamed(number % 2 == 0);
-            let begun = Instant::now();
+            let start = Instant::now();
             let answer = call.by(connection);
             assert!(
                 answer.status == 200 && is_whole(&answer),
                 "{}",
                 answer.text()
             );
-            begun.elapsed()
+            start.elapsed()
         },
     )
 }
 
 #[test]
-fn no_request_sees_a_stall_of_the_disk() {
-    let times = times("os", 200);
+fn stalled_disk_with_sync_os_delays_no_request() {
+    let times = stalled_call_times("os", 200);
     let longest = times.iter().max().expect("200 calls");
     print_figure(
         "3 s fsync stall",
@@ -73,8 +72,8 @@ fn no_request_sees_a_stall_of_the_disk() {
 }
 
 #[test]
-fn with_sync_disk_every_request_waits_for_the_disk() {
-    let times = times("disk", 16);
+fn stalled_disk_with_sync_disk_delays_every_request() {
+    let times = stalled_call_times("disk", 16);
     let shortest = times.iter().min().expect("16 calls");
     assert!(
         *shortest >= Duration::from_millis(STALL_MS),

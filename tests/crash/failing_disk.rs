@@ -1,11 +1,11 @@
-//! A disk that fails while the gateway runs. Requests are refused in words while nothing can be written, and taken again
-//! by themselves; a sync that failed is not trusted, and loses nothing.
+//! Failing disk: requests are refused with a message while the log cannot be written, and served again without a restart;
+//! a failed sync is not trusted and loses no record.
 
 use std::thread;
 
 use serde_json::json;
 
-use super::house;
+use super::fixture;
 use crate::budget::call::Call;
 use crate::harness::in_process::InProcessGateway;
 use crate::harness::process::{Gatekeeper, Key};
@@ -17,9 +17,9 @@ fn call() -> serde_json::Value {
 }
 
 #[test]
-fn a_disk_that_is_nearly_full_refuses_new_requests_and_heals_without_a_restart() {
+fn low_disk_space_refuses_requests_until_freed() {
     let upstream = Upstream::start();
-    let (gateway, key) = house(&upstream, "disk_reserve_mb = 100");
+    let (gateway, key) = fixture(&upstream, "disk_reserve_mb = 100");
     let user = gateway.user(&key);
     user.chat(&call()).assert_status(200);
     gateway.disk.set_free_mb(99);
@@ -51,7 +51,7 @@ fn a_disk_that_is_nearly_full_refuses_new_requests_and_heals_without_a_restart()
 }
 
 #[test]
-fn a_reserve_larger_than_the_disk_is_said_at_the_real_door_too() {
+fn disk_reserve_larger_than_disk_refuses_requests() {
     let upstream = Upstream::start();
     let mut gatekeeper = Gatekeeper::with_upstream(&upstream)
         .ledger("disk_reserve_mb = 1")
@@ -80,9 +80,9 @@ fn a_reserve_larger_than_the_disk_is_said_at_the_real_door_too() {
 }
 
 #[test]
-fn a_sync_that_failed_loses_nothing() {
+fn failed_sync_loses_no_record() {
     let upstream = Upstream::start();
-    let (mut gateway, key) = house(&upstream, "");
+    let (mut gateway, key) = fixture(&upstream, "");
     let user = gateway.user(&key);
     for failing in [1, 0, 3, 0] {
         gateway.disk.fail_next_syncs(failing);
@@ -90,7 +90,7 @@ fn a_sync_that_failed_loses_nothing() {
             user.chat(&call()).assert_status(200);
         }
     }
-    // a sync of the books may have failed too: they cannot be read until they are opened again, within a second
+    // a failed sync of the books also makes them unreadable until they are reopened, within a second
     wait_until("the books have caught up", || {
         let usage = gateway
             .admin()
@@ -109,11 +109,11 @@ fn a_sync_that_failed_loses_nothing() {
     );
 }
 
-/// The records that a failed sync did not cover are written again; here that fails as well, in the middle.
+/// The rewrite of the records after a failed sync fails half way as well.
 #[test]
-fn a_sync_that_failed_and_could_not_be_made_good_at_once_loses_nothing() {
+fn failed_sync_with_failed_rewrite_loses_no_record() {
     let upstream = Upstream::start();
-    let (mut gateway, key) = house(&upstream, "");
+    let (mut gateway, key) = fixture(&upstream, "");
     let user = gateway.user(&key);
     gateway.usage();
     gateway.disk.set_sync_delay_ms(300);
@@ -143,9 +143,9 @@ fn a_sync_that_failed_and_could_not_be_made_good_at_once_loses_nothing() {
 }
 
 #[test]
-fn while_nothing_can_be_written_requests_are_refused_and_afterwards_taken_again() {
+fn failed_log_write_refuses_requests_until_healed() {
     let upstream = Upstream::start();
-    let (gateway, key) = house(&upstream, "");
+    let (gateway, key) = fixture(&upstream, "");
     let user = gateway.user(&key);
     user.chat(&call()).assert_status(200);
     gateway.usage();
@@ -158,7 +158,7 @@ fn while_nothing_can_be_written_requests_are_refused_and_afterwards_taken_again(
     assert_eq!(
         upstream.request_count(),
         1,
-        "nothing is sent upstream that is not in the log"
+        "no unlogged call is sent upstream"
     );
     gateway.disk.set_writes_failing(false);
     user.chat(&call()).assert_status(200);
@@ -167,8 +167,8 @@ fn while_nothing_can_be_written_requests_are_refused_and_afterwards_taken_again(
     });
 }
 
-/// A call whose stream the log did not take the end of, on a disk that still fails.
-fn if_undelivered(gateway: &InProcessGateway, key: &Key, upstream: &Upstream) {
+/// Makes a streamed call whose settlement cannot be logged; the disk keeps failing.
+fn leave_settlement_unlogged(gateway: &InProcessGateway, key: &Key, upstream: &Upstream) {
     upstream.respond_with(model::with_usage(10, 20).pause_ms_between(10));
     let mut stream = gateway.user(key).open_stream(
         Call::chat().path(),
@@ -177,38 +177,38 @@ fn if_undelivered(gateway: &InProcessGateway, key: &Key, upstream: &Upstream) {
     stream.read_deltas(3);
     gateway.disk.set_writes_failing(true);
     let (events, _) = stream.read_events();
-    let said: String = events
+    let output: String = events
         .iter()
         .map(|event| String::from_utf8_lossy(&event.raw).into_owned())
         .collect();
-    assert!(said.contains("ledger_unavailable"), "{said}");
-    assert!(!said.contains("[DONE]"), "{said}");
+    assert!(output.contains("ledger_unavailable"), "{output}");
+    assert!(!output.contains("[DONE]"), "{output}");
     upstream.respond_with(model::with_usage(10, 20));
 }
 
-/// Its hold stays as long, and it is booked at what it cost once the log takes it: the client was not told its end.
+/// The hold stays open and is settled at its cost once the log can be written; the client gets no terminal event.
 #[test]
-fn an_answer_whose_cost_cannot_be_written_is_not_ended_and_is_booked_later() {
+fn unlogged_settlement_withholds_terminal_event_and_is_retried() {
     let upstream = Upstream::start();
-    let (mut gateway, key) = house(&upstream, "");
-    if_undelivered(&gateway, &key, &upstream);
-    let left = || {
+    let (mut gateway, key) = fixture(&upstream, "");
+    leave_settlement_unlogged(&gateway, &key, &upstream);
+    let unlogged = || {
         (
             gateway.holds_open(),
             gateway.metric("gatekeeper_ends_unlogged"),
         )
     };
-    assert_eq!(left(), (1, 1.0));
-    // longer than a request that failed is remembered: the log is tried all the while
-    wait_until("it was tried often", || {
+    assert_eq!(unlogged(), (1, 1.0));
+    // the settlement is retried for longer than a failed append counts as failing
+    wait_until("the settlement is retried", || {
         gateway.disk.counts().failed_log_writes > 7
     });
     assert_eq!(
-        (gateway.anon().get("/readyz").status, left()),
+        (gateway.anon().get("/readyz").status, unlogged()),
         (503, (1, 1.0))
     );
     gateway.disk.set_writes_failing(false);
-    wait_until("the log takes it", || left() == (0, 0.0));
+    wait_until("the settlement is logged", || unlogged() == (0, 0.0));
     assert_eq!(gateway.anon().get("/readyz").status, 200);
     gateway.usage();
     let row = gateway.requests().remove(0);
@@ -230,15 +230,15 @@ fn an_answer_whose_cost_cannot_be_written_is_not_ended_and_is_booked_later() {
     assert_eq!(
         (gateway.usage_total(), gateway.requests().len()),
         (booked, 1),
-        "a restart has nothing to add"
+        "a restart adds nothing"
     );
 }
 
 #[test]
-fn what_the_log_did_not_take_is_logged_when_the_gateway_is_stopped() {
+fn unlogged_settlement_is_logged_on_clean_stop() {
     let upstream = Upstream::start();
-    let (mut gateway, key) = house(&upstream, "");
-    if_undelivered(&gateway, &key, &upstream);
+    let (mut gateway, key) = fixture(&upstream, "");
+    leave_settlement_unlogged(&gateway, &key, &upstream);
     gateway.disk.set_writes_failing(false);
     gateway.stop();
     gateway.start();
@@ -251,10 +251,10 @@ fn what_the_log_did_not_take_is_logged_when_the_gateway_is_stopped() {
 }
 
 #[test]
-fn what_the_log_never_took_is_booked_at_its_ceiling_by_the_next_start() {
+fn unlogged_settlement_is_orphaned_at_ceiling_by_next_start() {
     let upstream = Upstream::start();
-    let (mut gateway, key) = house(&upstream, "");
-    if_undelivered(&gateway, &key, &upstream);
+    let (mut gateway, key) = fixture(&upstream, "");
+    leave_settlement_unlogged(&gateway, &key, &upstream);
     gateway.stop();
     gateway.disk.set_writes_failing(false);
     gateway.start();
@@ -266,31 +266,31 @@ fn what_the_log_never_took_is_booked_at_its_ceiling_by_the_next_start() {
     );
 }
 
-/// Who waits for the room that such a call keeps gets it with the booking.
+/// A call queued behind the open hold is served once its settlement is logged.
 #[test]
-fn room_that_an_unlogged_end_keeps_comes_free_with_it() {
+fn unlogged_settlement_frees_budget_for_queue_once_logged() {
     let upstream = Upstream::start();
-    let (mut gateway, _) = house(&upstream, "");
+    let (mut gateway, _) = fixture(&upstream, "");
     let team = gateway.team_with_budget("small", "0.00045");
     let key = gateway.key_of(&team);
-    if_undelivered(&gateway, &key, &upstream);
+    leave_settlement_unlogged(&gateway, &key, &upstream);
     let user = gateway.user(&key);
     thread::scope(|scope| {
-        let waits = scope.spawn(|| user.chat(&call()).status);
-        wait_until("it waits for room", || {
+        let queued = scope.spawn(|| user.chat(&call()).status);
+        wait_until("the call is queued", || {
             gateway.metric("gatekeeper_requests_waiting") == 1.0
         });
         gateway.disk.set_writes_failing(false);
-        assert_eq!(waits.join().expect("a call ends"), 200);
+        assert_eq!(queued.join().expect("a call ends"), 200);
     });
     gateway.assert_books_agree();
 }
 
-/// A hold that cannot be given back is given back later, and leaves no record: nothing was sent.
+/// The release is retried and leaves no record, as nothing was sent upstream.
 #[test]
-fn a_hold_that_cannot_be_given_back_is_given_back_later() {
+fn unlogged_release_is_retried_and_leaves_no_record() {
     let upstream = Upstream::start();
-    let (gateway, key) = house(&upstream, "sync = \"disk\"");
+    let (gateway, key) = fixture(&upstream, "sync = \"disk\"");
     gateway.disk.set_sync_delay_ms(1_000);
     let mut connection = gateway.user(&key).connect();
     connection.send_request(
@@ -298,27 +298,27 @@ fn a_hold_that_cannot_be_given_back_is_given_back_later() {
         Call::chat().path(),
         Some(call().to_string().as_bytes()),
     );
-    wait_until("it is held and waits for the disk", || {
+    wait_until("the call is held and waits for the disk", || {
         gateway.holds_open() == 1
     });
     gateway.disk.set_writes_failing(true);
     connection.disconnect();
-    wait_until("it cannot be given back", || {
+    wait_until("the release is unlogged", || {
         gateway.metric("gatekeeper_ends_unlogged") == 1.0
     });
     gateway.disk.heal();
-    wait_until("it is given back", || gateway.holds_open() == 0);
+    wait_until("the hold is released", || gateway.holds_open() == 0);
     gateway.usage();
     assert_eq!((gateway.requests().len(), upstream.request_count()), (0, 0));
     gateway.assert_books_agree();
 }
 
-/// Who asks whether to send requests here is told no while they would be refused, and asked to look again soon: only a request shows
-/// whether the log can be written once more.
+/// `/readyz` is 503 while requests would be refused; it returns to 200 on its own after a while, because only a request
+/// shows if the log can be written again.
 #[test]
-fn while_the_log_cannot_be_written_the_gateway_is_not_ready() {
+fn readiness_while_log_writes_fail_is_503() {
     let upstream = Upstream::start();
-    let (gateway, key) = house(&upstream, "");
+    let (gateway, key) = fixture(&upstream, "");
     let user = gateway.user(&key);
     let ready = || gateway.anon().get("/readyz").status;
     user.chat(&Call::chat().at_most(30).body())
@@ -337,11 +337,11 @@ fn while_the_log_cannot_be_written_the_gateway_is_not_ready() {
     gateway.disk.heal();
     user.chat(&Call::chat().at_most(30).body())
         .assert_status(200);
-    assert_eq!(ready(), 200, "at once, by the request that was taken");
+    assert_eq!(ready(), 200, "ready at once, by the served request");
     gateway.disk.fail_after_log_writes(0);
     user.chat(&Call::chat().at_most(30).body())
         .assert_status(503);
     assert_eq!(ready(), 503);
     gateway.disk.heal();
-    wait_until("it takes requests again", || ready() == 200);
+    wait_until("the gateway is ready again", || ready() == 200);
 }

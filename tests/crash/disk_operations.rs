@@ -1,7 +1,7 @@
-//! What a request costs the disk, as counts that do not drift with the machine: two writes to the log, no sync of its own,
-//! and commits of the books that many requests share.
+//! Disk operations per request, as counts that do not depend on the machine: two log writes, no sync of its own, and
+//! commits of the books that many requests share.
 
-use super::house;
+use super::fixture;
 use crate::budget::call::{Call, is_whole};
 use crate::harness::in_process::InProcessGateway;
 use crate::harness::print_figure;
@@ -10,23 +10,23 @@ use crate::harness::upstream::Upstream;
 use crate::harness::workers::run_workers;
 
 const REQUESTS: usize = 640;
-const AT_ONCE: usize = 64;
+const CONCURRENCY: usize = 64;
 
-fn crowd(gateway: &InProcessGateway, key: &Key) {
-    let ask = |connection: &mut _, _| {
+fn run_load(gateway: &InProcessGateway, key: &Key) {
+    let call = |connection: &mut _, _| {
         Call::chat()
             .at_most(30)
             .by(connection)
             .assert_status(200)
             .status
     };
-    run_workers(AT_ONCE, REQUESTS, |_| gateway.user(key).connect(), ask);
+    run_workers(CONCURRENCY, REQUESTS, |_| gateway.user(key).connect(), call);
 }
 
 #[test]
-fn a_request_is_two_writes_to_the_log_and_waits_for_no_sync() {
+fn request_makes_two_log_writes_and_no_sync() {
     let upstream = Upstream::start();
-    let (gateway, key) = house(&upstream, "");
+    let (gateway, key) = fixture(&upstream, "");
     gateway.usage();
     gateway.disk.reset_counts();
     let mut connection = gateway.user(&key).connect();
@@ -45,10 +45,10 @@ fn a_request_is_two_writes_to_the_log_and_waits_for_no_sync() {
 }
 
 #[test]
-fn a_refused_request_writes_nothing() {
+fn refused_request_writes_nothing() {
     let upstream = Upstream::start();
-    let (mut gateway, _) = house(&upstream, "");
-    let team = gateway.team_with_budget("poor", "0.00001");
+    let (mut gateway, _) = fixture(&upstream, "");
+    let team = gateway.team_with_budget("small", "0.00001");
     let key = gateway.key_of(&team);
     gateway.usage();
     gateway.disk.reset_counts();
@@ -64,21 +64,21 @@ fn a_refused_request_writes_nothing() {
     assert_eq!(gateway.disk.counts().log_writes, 0);
 }
 
-/// On a disk that takes 200 ms to sync, as a busy one does: the faster the requests come, the more share a commit.
+/// With 200 ms per sync, as on a busy disk, more concurrent requests share a commit.
 #[test]
-fn requests_at_once_share_their_syncs_and_commits() {
+fn concurrent_requests_share_syncs_and_commits() {
     let upstream = Upstream::start();
-    let (gateway, key) = house(&upstream, "");
+    let (gateway, key) = fixture(&upstream, "");
     gateway.usage();
     gateway.disk.set_sync_delay_ms(200);
     gateway.disk.reset_counts();
-    crowd(&gateway, &key);
+    run_load(&gateway, &key);
     let counts = gateway.disk.counts();
     let syncs = counts.log_syncs + counts.book_syncs;
     print_figure(
         "syncs per request",
         &format!(
-            "{:.3} at {AT_ONCE} at once, os mode",
+            "{:.3} at {CONCURRENCY} at once, os mode",
             syncs as f64 / REQUESTS as f64
         ),
     );
@@ -93,13 +93,13 @@ fn requests_at_once_share_their_syncs_and_commits() {
 }
 
 #[test]
-fn with_sync_disk_requests_at_once_share_one_sync_of_the_log() {
+fn concurrent_requests_with_sync_disk_share_log_syncs() {
     let upstream = Upstream::start();
-    let (gateway, key) = house(&upstream, "sync = \"disk\"");
+    let (gateway, key) = fixture(&upstream, "sync = \"disk\"");
     gateway.usage();
     gateway.disk.set_sync_delay_ms(50);
     gateway.disk.reset_counts();
-    crowd(&gateway, &key);
+    run_load(&gateway, &key);
     let counts = gateway.disk.counts();
     assert_eq!(
         (counts.log_writes, counts.syncs_elsewhere),
