@@ -1,11 +1,11 @@
-//! A model call as the budget tests make it: dialect, manner and output cap, over a kept connection, and what came of it.
+//! A model call of the budget tests: dialect, streaming and output cap. Equal calls have equal ceilings.
 
 use serde_json::{Value, json};
 
 use crate::harness::client::{Connection, Response};
 pub use crate::harness::rng::SeededRng;
 
-/// What is asked. The text is always the same, so that equal calls have equal ceilings.
+/// One call with a fixed text.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Call {
     pub messages: bool,
@@ -58,7 +58,7 @@ impl Call {
         body
     }
 
-    /// Asks and reads everything.
+    /// Sends the call and reads the response.
     pub fn by(self, connection: &mut Connection) -> Response {
         connection.call(
             "POST",
@@ -68,10 +68,10 @@ impl Call {
     }
 }
 
-/// Whether a good answer also came to its end: the terminal event of a stream, or a whole body.
-pub fn is_whole(answer: &Response) -> bool {
-    let text = answer.text();
-    match answer.header("content-type") {
+/// True if a stream has its terminal event, or a body its closing brace.
+pub fn is_complete(response: &Response) -> bool {
+    let text = response.text();
+    match response.header("content-type") {
         Some(kind) if kind.starts_with("text/event-stream") => {
             text.contains("data: [DONE]") || text.contains("event: message_stop")
         }

@@ -1,30 +1,32 @@
-//! The race through organization, team, parent key, child keys and a model pattern: the seed says which of them has room for
-//! twenty calls, and in which window; all others have more. Never is one overspent, and the tight one is used up.
+//! Race through organization, team, parent key, child keys and a model pattern: one of them, by seed, has room for twenty
+//! calls in one window, all others have more. No budget is overspent, and the tight one is used up.
 
 use gatekeeper::domain::id::BudgetId;
 use serde_json::{Value, json};
 
-use super::race::{AT_ONCE, REQUESTS, Race, cost_of, house, raced, served, spent};
-use super::sampler::{Looks, budgets};
+use super::race::{
+    CONCURRENCY, REQUESTS, Race, cost_of, count_served, run_sampled, spent, start_gateway,
+};
+use super::sampler::{SampleCounts, budgets};
 use crate::harness::in_process::InProcessGateway;
 use crate::harness::process::{Key, text};
 use crate::harness::upstream::{BillLine, Upstream};
 use crate::harness::{print_figure, repetitions, usd};
 
-/// What the tight budgets have room for, in calls, and the others.
+/// Room of tight budgets and of all others, in calls.
 const TIGHT: i128 = 20;
 const ROOMY: i128 = 45;
-/// The chat calls, about half of all.
+/// Models of the chat calls, about half of all calls.
 const PATTERN: &str = "m-*";
 
-/// Whose budget is tight.
+/// Owner of the tight budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Level {
     Organization,
     Team,
     Parent,
     Children,
-    /// the parent's for the chat models alone
+    /// parent key, for the chat models only
     Pattern,
 }
 
@@ -37,24 +39,24 @@ const LEVELS: [Level; 5] = [
 ];
 const WINDOWS: [&str; 2] = ["total", "daily"];
 
-/// What binds in a race: after ten seeds every level did in both windows.
+/// The tight budget of a race; ten seeds cover every level in both windows.
 #[derive(Clone, Copy, Debug)]
-struct Tight {
+struct TightBudget {
     level: Level,
     window: &'static str,
 }
 
-impl Tight {
-    fn seeded(seed: u64) -> Tight {
-        Tight {
+impl TightBudget {
+    fn from_seed(seed: u64) -> TightBudget {
+        TightBudget {
             level: LEVELS[(seed % 5) as usize],
             window: WINDOWS[(seed % 2) as usize],
         }
     }
 
-    /// The budgets of one level: one a window, and the parent's for a pattern.
+    /// Budgets of one level: one per window, and the pattern budget of the parent key.
     fn budgets(self, level: Level, cost: i128) -> Value {
-        // what the pattern does not count must not use up the others' room before the pattern's is
+        // calls outside the pattern must not use up the other budgets first
         let roomy = if self.level == Level::Pattern {
             REQUESTS as i128 + ROOMY
         } else {
@@ -73,16 +75,21 @@ impl Tight {
     }
 }
 
-/// Organization, team, parent key and two children, each with its budgets.
-struct Family {
+/// Organization, team, parent key and two child keys, each with its budgets.
+struct OwnerTree {
     organization: String,
     team: String,
     parent: Key,
     children: [Key; 2],
 }
 
-impl Family {
-    fn made(gateway: &mut InProcessGateway, name: &str, tight: Tight, cost: i128) -> Family {
+impl OwnerTree {
+    fn create(
+        gateway: &mut InProcessGateway,
+        name: &str,
+        tight: TightBudget,
+        cost: i128,
+    ) -> OwnerTree {
         let of = |level| tight.budgets(level, cost);
         let organization = json!({"name": name, "budgets": of(Level::Organization)});
         let organization = text(
@@ -101,7 +108,7 @@ impl Family {
             gateway.key(&json!({"name": name, "parent": parent.id, "budgets": of(Level::Children)}))
         };
         let children = ["a", "b"].map(child);
-        Family {
+        OwnerTree {
             organization,
             team: team.id,
             parent,
@@ -109,7 +116,7 @@ impl Family {
         }
     }
 
-    /// As the API shows them: the organization, the team, the parent, the children.
+    /// Responses of the API in order: organization, team, parent, children.
     fn shown(&self, gateway: &InProcessGateway) -> Vec<Value> {
         let found = gateway
             .admin()
@@ -135,19 +142,19 @@ impl Family {
 }
 
 #[test]
-fn no_level_is_overspent_whichever_has_the_least_room() {
+fn race_through_all_levels_overspends_no_budget() {
     let upstream = Upstream::start();
-    let mut gateway = house(&upstream);
+    let mut gateway = start_gateway(&upstream);
     let seeds = repetitions("GK_RACE_SEEDS", 5);
-    let mut looked = Looks::default();
+    let mut samples_total = SampleCounts::default();
     for seed in 0..seeds as u64 {
-        looked.add(race_through_all_levels(seed, &upstream, &mut gateway));
+        samples_total.add(race_through_all_levels(seed, &upstream, &mut gateway));
     }
-    let Looks { all, held } = looked;
+    let SampleCounts { all, held } = samples_total;
     print_figure(
         "race through all levels",
         &format!(
-            "{seeds} seeds, {REQUESTS} requests each, {AT_ONCE} at once: never over, {held} of {all} looks saw holds"
+            "{seeds} seeds, {REQUESTS} requests each, {CONCURRENCY} at once: never over, {held} of {all} looks saw holds"
         ),
     );
 }
@@ -156,40 +163,43 @@ fn race_through_all_levels(
     seed: u64,
     upstream: &Upstream,
     gateway: &mut InProcessGateway,
-) -> Looks {
+) -> SampleCounts {
     let (race, from, tight) = (
-        Race::seeded(seed, upstream),
+        Race::from_seed(seed, upstream),
         upstream.bill().len(),
-        Tight::seeded(seed),
+        TightBudget::from_seed(seed),
     );
-    let family = Family::made(gateway, &format!("levels-{seed}"), tight, race.cost);
-    let all: Vec<BudgetId> = family.shown(gateway).iter().flat_map(budgets).collect();
+    let owners = OwnerTree::create(gateway, &format!("levels-{seed}"), tight, race.cost);
+    let all: Vec<BudgetId> = owners.shown(gateway).iter().flat_map(budgets).collect();
     assert_eq!(
         all.len(),
         11,
-        "two windows at each of five owners, and a pattern"
+        "two windows for each of five owners, and a pattern"
     );
-    let (answers, looks) = raced(&race, gateway, &family.children, &all);
+    let (responses, samples) = run_sampled(&race, gateway, &owners.children, &all);
     let lines = upstream.wait_until_idle().bill().split_off(from);
     assert_eq!(
-        served(&answers),
+        count_served(&responses),
         lines.len() as i128,
         "seed {seed}: {tight:?}"
     );
-    let shown = family.shown(gateway);
-    is_what_was_billed(&shown, &lines, &format!("seed {seed}: {tight:?}"));
-    for budget in tight_ones(&shown, tight) {
-        let (calls, least) = (spent(budget) / race.cost, race.least(TIGHT * race.cost));
+    let shown = owners.shown(gateway);
+    assert_spent_equals_bill(&shown, &lines, &format!("seed {seed}: {tight:?}"));
+    for budget in tight_budgets(&shown, tight) {
+        let (calls, least) = (
+            spent(budget) / race.cost,
+            race.served_min(TIGHT * race.cost),
+        );
         assert!(
             (least..=TIGHT).contains(&calls),
             "seed {seed}: {tight:?}: {calls} calls, at least {least} expected"
         );
     }
-    looks
+    samples
 }
 
-/// Every budget stands at the upstream's own bill, and the children's together do.
-fn is_what_was_billed(shown: &[Value], lines: &[BillLine], when: &str) {
+/// Checks every budget, and the sum over the children, against the upstream's bill.
+fn assert_spent_equals_bill(shown: &[Value], lines: &[BillLine], when: &str) {
     let chat: Vec<BillLine> = lines
         .iter()
         .filter(|line| line.model.starts_with("m-"))
@@ -221,8 +231,8 @@ fn is_what_was_billed(shown: &[Value], lines: &[BillLine], when: &str) {
     );
 }
 
-/// The budgets that bind: one, or one of each child.
-fn tight_ones(shown: &[Value], tight: Tight) -> Vec<&Value> {
+/// The tight budgets: one, or one per child.
+fn tight_budgets(shown: &[Value], tight: TightBudget) -> Vec<&Value> {
     let owners = match tight.level {
         Level::Organization => &shown[..1],
         Level::Team => &shown[1..2],

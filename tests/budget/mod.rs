@@ -1,21 +1,26 @@
-//! Budgets through the door: nothing is overspent, what fits is served, and every refusal says why.
+//! Budgets, rate limits, alerts and the adopted clock, tested over HTTP: no overspending, fair queueing, exact messages.
 
 mod alerts;
 pub mod call;
-mod children;
+mod child_keys;
 mod clock;
-mod fits;
+mod clock_fixture;
+mod clock_jumps;
+mod invalid_usage;
 mod levels;
-mod lying;
 mod media;
 mod money;
 mod oversized;
-mod priceless;
+mod queue;
+mod queue_admission;
 mod race;
-mod rates;
-mod refused;
-mod reports;
+mod rate_limit_concurrency;
+mod rate_limits;
+mod remaining_headers;
 mod sampler;
-mod vendors;
-mod waiting;
+mod unpriced_models;
+mod usage_reports;
+mod vendor_responses;
+mod webhook;
+mod webhook_delivery;
 mod windows;

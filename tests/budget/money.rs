@@ -1,4 +1,4 @@
-//! Money as arithmetic: what holds for every amount, tried with seeded amounts of every size up to the ends of the range.
+//! Money arithmetic: properties of all amounts, checked with seeded amounts of every size up to the ends of the range.
 
 use gatekeeper::domain::money::Money;
 use gatekeeper::domain::usage::Usage;
@@ -11,31 +11,31 @@ fn rounds() -> usize {
     repetitions("GK_MONEY_ROUNDS", 20_000)
 }
 
-/// Any integer: of every length in bits alike, and the ends of the range now and then.
-fn any(seeded: &mut SeededRng) -> i128 {
-    match seeded.between(0, 19) {
+/// Random integer: every bit length is equally likely, one in twenty is an end of the range.
+fn any(rng: &mut SeededRng) -> i128 {
+    match rng.between(0, 19) {
         0 => i128::MAX,
         1 => i128::MIN,
         2 => 0,
         _ => {
-            let bits = (u128::from(seeded.next()) << 64 | u128::from(seeded.next()))
-                >> seeded.between(0, 127);
+            let bits =
+                (u128::from(rng.next()) << 64 | u128::from(rng.next())) >> rng.between(0, 127);
             bits as i128
         }
     }
 }
 
-/// An amount that somebody could write: up to ten to the fifteen dollars, to the last digit.
-fn written(seeded: &mut SeededRng) -> i128 {
-    const MOST: i128 = 1_000_000_000_000_000 * 1_000_000_000_000;
-    any(seeded).checked_abs().unwrap_or(0) % (MOST + 1)
+/// Random amount that parses: up to 10^15 dollars.
+fn parsable(rng: &mut SeededRng) -> i128 {
+    const PICO_MAX: i128 = 1_000_000_000_000_000 * 1_000_000_000_000;
+    any(rng).checked_abs().unwrap_or(0) % (PICO_MAX + 1)
 }
 
 #[test]
-fn what_is_printed_reads_back_to_the_last_digit() {
-    let mut seeded = SeededRng::new(1);
+fn money_printed_amount_parses_to_same_amount() {
+    let mut rng = SeededRng::new(1);
     for _ in 0..rounds() {
-        let amount = written(&mut seeded);
+        let amount = parsable(&mut rng);
         let printed = Money::from_pico(amount).to_string();
         assert_eq!(printed, usd(amount));
         assert_eq!(pico(&printed), amount);
@@ -62,13 +62,13 @@ fn what_is_printed_reads_back_to_the_last_digit() {
 }
 
 #[test]
-fn sums_are_exact_where_there_is_room_and_stop_at_the_ends_where_there_is_none() {
-    let mut seeded = SeededRng::new(2);
+fn money_arithmetic_is_exact_and_saturates() {
+    let mut rng = SeededRng::new(2);
     for _ in 0..rounds() {
         let (one, other, times) = (
-            any(&mut seeded),
-            any(&mut seeded),
-            seeded.next() >> seeded.between(0, 63),
+            any(&mut rng),
+            any(&mut rng),
+            rng.next() >> rng.between(0, 63),
         );
         let [a, b] = [one, other].map(Money::from_pico);
         let nearest = |positive: bool| if positive { i128::MAX } else { i128::MIN };
@@ -91,16 +91,16 @@ fn sums_are_exact_where_there_is_room_and_stop_at_the_ends_where_there_is_none()
 }
 
 #[test]
-fn the_order_of_what_is_spent_changes_no_sum() {
-    let mut seeded = SeededRng::new(3);
+fn money_sum_is_independent_of_order() {
+    let mut rng = SeededRng::new(3);
     for _ in 0..rounds() / 20 {
-        // none is negative: so it holds at the end of the range too
-        let mut amounts: Vec<Money> = (0..seeded.between(1, 40))
-            .map(|_| Money::from_pico(any(&mut seeded).checked_abs().unwrap_or(0)))
+        // sums of amounts that are not negative saturate in any order
+        let mut amounts: Vec<Money> = (0..rng.between(1, 40))
+            .map(|_| Money::from_pico(any(&mut rng).checked_abs().unwrap_or(0)))
             .collect();
         let total: Money = amounts.iter().copied().sum();
         for last in (1..amounts.len()).rev() {
-            amounts.swap(last, seeded.between(0, last as u64) as usize);
+            amounts.swap(last, rng.between(0, last as u64) as usize);
         }
         let (front, back) = amounts.split_at(amounts.len() / 2);
         let [front, back]: [Money; 2] = [front, back].map(|half| half.iter().copied().sum());
@@ -110,7 +110,7 @@ fn the_order_of_what_is_spent_changes_no_sum() {
 }
 
 #[test]
-fn a_cost_is_the_sum_of_its_lines_and_never_negative_whatever_an_upstream_reports() {
+fn cost_of_any_usage_is_sum_of_lines_and_never_negative() {
     let sheet = Sheet::embedded();
     let mut prices: Vec<Price> = ["openai", "anthropic", "gemini", "mistral", "azure"]
         .iter()
@@ -124,10 +124,10 @@ fn a_cost_is_the_sum_of_its_lines_and_never_negative_whatever_an_upstream_report
             output: u64::MAX,
         },
     ]);
-    let mut seeded = SeededRng::new(4);
+    let mut rng = SeededRng::new(4);
     let mut priced = 0;
     for round in 0..rounds() {
-        let mut tokens = || seeded.next() >> seeded.between(0, 63);
+        let mut tokens = || rng.next() >> rng.between(0, 63);
         let usage = Usage {
             uncached_in: tokens(),
             cache_read: tokens(),
@@ -147,10 +147,10 @@ fn a_cost_is_the_sum_of_its_lines_and_never_negative_whatever_an_upstream_report
         let Ok(bill) = prices[round % prices.len()].cost(&usage, None) else {
             continue;
         };
-        let by_hand = bill.lines.iter().fold(0i128, |sum, line| {
+        let expected = bill.lines.iter().fold(0i128, |sum, line| {
             sum.saturating_add(i128::from(line.rate_pico).saturating_mul(i128::from(line.count)))
         });
-        assert_eq!(bill.total.pico(), by_hand, "{usage:?}: {bill:?}");
+        assert_eq!(bill.total.pico(), expected, "{usage:?}: {bill:?}");
         assert!(bill.total >= Money::ZERO);
         priced += 1;
     }

@@ -1,5 +1,5 @@
-//! One request that is larger than what is left: refused before the upstream hears of it, or its output cap lowered to what
-//! is left. Where the client names no cap, the gateway's own is sent, shown and recorded.
+//! Requests larger than the remaining budget: refused before the upstream, or sent with a lower output cap. Without a cap
+//! from the client, the gateway's cap is sent, returned and recorded.
 
 use serde_json::json;
 
@@ -8,15 +8,15 @@ use crate::harness::process::{Gatekeeper, Provider, text};
 use crate::harness::upstream::{ReceivedRequest, Upstream};
 use crate::harness::{model, pico};
 
-/// The cap that the upstream was sent, under whichever name.
-fn cap_seen(seen: &ReceivedRequest) -> Option<u64> {
+/// Output cap of an upstream request, under either name.
+fn sent_cap(seen: &ReceivedRequest) -> Option<u64> {
     let body = seen.json();
     ["max_completion_tokens", "max_tokens"]
         .iter()
         .find_map(|name| body[*name].as_u64())
 }
 
-fn house(upstream: &Upstream, ledger: &str) -> Gatekeeper {
+fn start_gateway(upstream: &Upstream, ledger: &str) -> Gatekeeper {
     Gatekeeper::with_upstream(upstream)
         .provider(&Provider::anthropic("claude", upstream))
         .ledger(ledger)
@@ -24,20 +24,20 @@ fn house(upstream: &Upstream, ledger: &str) -> Gatekeeper {
 }
 
 #[test]
-fn a_request_larger_than_the_remainder_is_refused_and_the_upstream_hears_nothing() {
+fn request_over_remaining_budget_is_refused_before_upstream() {
     let upstream = Upstream::start();
-    let mut gatekeeper = house(&upstream, "");
+    let mut gatekeeper = start_gateway(&upstream, "");
     let team = gatekeeper.team_with_budget("small", "0.002");
     let user = gatekeeper.user(&gatekeeper.key_of(&team));
-    let refused = user.chat(&Call::chat().at_most(400).body());
+    let refusal = user.chat(&Call::chat().at_most(400).body());
     assert_eq!(
         (
-            refused.assert_status(402).error_type(),
+            refusal.assert_status(402).error_type(),
             upstream.request_count()
         ),
         ("budget_exceeded".to_owned(), 0)
     );
-    let message = refused.error_message();
+    let message = refusal.error_message();
     for part in [
         "total budget",
         "of this team",
@@ -46,12 +46,12 @@ fn a_request_larger_than_the_remainder_is_refused_and_the_upstream_hears_nothing
         "400 output tokens",
         "max_tokens",
     ] {
-        assert!(message.contains(part), "`{part}` is missing in: {message}");
+        assert!(message.contains(part), "`{part}` missing in: {message}");
     }
-    let refused = user.messages(&Call::messages().at_most(400).body());
+    let refusal = user.messages(&Call::messages().at_most(400).body());
     assert_eq!(
         (
-            refused.assert_status(402).error_type(),
+            refusal.assert_status(402).error_type(),
             upstream.request_count()
         ),
         ("billing_error".to_owned(), 0)
@@ -59,31 +59,31 @@ fn a_request_larger_than_the_remainder_is_refused_and_the_upstream_hears_nothing
     user.chat(&Call::chat().at_most(300).body())
         .assert_status(200);
     assert_eq!(
-        cap_seen(&upstream.last_request()),
+        sent_cap(&upstream.last_request()),
         Some(300),
-        "what the client named and what fits is not touched"
+        "a cap of the client that fits is unchanged"
     );
 }
 
 #[test]
-fn clamp_lowers_the_named_cap_to_what_is_left() {
+fn overrun_clamp_lowers_named_cap_to_remaining_budget() {
     let upstream = Upstream::start();
     upstream.respond_with(model::with_usage(10, 2_000));
-    let mut gatekeeper = house(&upstream, "budget_overrun = \"clamp\"");
+    let mut gatekeeper = start_gateway(&upstream, "budget_overrun = \"clamp\"");
     for (number, call) in [Call::chat().at_most(9_000), Call::messages().at_most(9_000)]
         .into_iter()
         .enumerate()
     {
         let team = gatekeeper.team_with_budget(&format!("clamped-{number}"), "0.002");
         let user = gatekeeper.user(&gatekeeper.key_of(&team));
-        let answer = call.by(&mut user.connect());
-        answer.assert_status(200);
-        let cap = cap_seen(&upstream.last_request()).expect("a cap is sent");
-        // 2,000 micro-dollars less a micro-dollar a byte buy this much at 5 a token
+        let response = call.by(&mut user.connect());
+        response.assert_status(200);
+        let cap = sent_cap(&upstream.last_request()).expect("a cap is sent");
+        // 2,000 micro-dollars minus 1 per byte of input buy this many tokens at 5
         let affordable = (2_000 - call.body().to_string().len() as u64) / 5;
         assert_eq!(cap, affordable);
         assert_eq!(
-            answer.header("x-gatekeeper-output-cap"),
+            response.header("x-gatekeeper-output-cap"),
             Some(&*cap.to_string())
         );
         assert_eq!(gatekeeper.usage()["total"]["requests"], json!(number + 1));
@@ -92,21 +92,21 @@ fn clamp_lowers_the_named_cap_to_what_is_left() {
             (&row["output_cap"], &row["flags"]),
             (&json!(cap), &json!([]))
         );
-        // nothing sensible is left now
+        // the remainder is below the smallest cap
         assert_eq!(call.by(&mut user.connect()).status, 402);
     }
 }
 
 #[test]
-fn a_clamp_never_goes_below_the_thinking_budget_and_1024() {
+fn overrun_clamp_keeps_thinking_budget_plus_1024() {
     let upstream = Upstream::start();
-    let mut gatekeeper = house(&upstream, "budget_overrun = \"clamp\"");
+    let mut gatekeeper = start_gateway(&upstream, "budget_overrun = \"clamp\"");
     let team = gatekeeper.team_with_budget("thinking", "0.02");
     let user = gatekeeper.user(&gatekeeper.key_of(&team));
     let mut body = Call::messages().at_most(9_000).body();
     body["thinking"] = json!({"type": "enabled", "budget_tokens": 2_000});
     user.messages(&body).assert_status(200);
-    let cap = cap_seen(&upstream.last_request()).expect("a cap is sent");
+    let cap = sent_cap(&upstream.last_request()).expect("a cap is sent");
     assert!((3_024..4_000).contains(&cap), "{cap}");
     assert_eq!(upstream.last_request().json()["thinking"], body["thinking"]);
     body["thinking"]["budget_tokens"] = json!(3_500);
@@ -117,10 +117,10 @@ fn a_clamp_never_goes_below_the_thinking_budget_and_1024() {
     assert_eq!(upstream.request_count(), 1);
 }
 
-/// A client of the chat dialect names an effort, the vendor wants a number of tokens: beside whatever cap the gateway chooses the
-/// model is left room to think and to answer.
+/// An effort of the chat dialect becomes a token budget at the vendor; any cap chosen by the gateway leaves tokens for
+/// thinking and for the answer.
 #[test]
-fn an_effort_that_becomes_a_number_leaves_1024_of_a_cap_of_ours_for_the_answer() {
+fn reasoning_effort_as_token_budget_leaves_1024_tokens_for_answer() {
     let upstream = Upstream::start();
     upstream.respond_with(model::with_usage(10, 20));
     let claude = Provider::anthropic("claude", &upstream)
@@ -131,7 +131,7 @@ fn an_effort_that_becomes_a_number_leaves_1024_of_a_cap_of_ours_for_the_answer()
         .provider(&claude)
         .ledger("budget_overrun = \"clamp\"")
         .start();
-    let mut asks = |limit: &str, cap: Option<u64>| {
+    let mut sent_caps = |limit: &str, cap: Option<u64>| {
         let team = gatekeeper.team_with_budget(limit, limit);
         let mut body = json!({"model": "claude-haiku-4-5", "reasoning_effort": "high",
             "messages": [{"role": "user", "content": "What does it cost?"}]});
@@ -149,29 +149,29 @@ fn an_effort_that_becomes_a_number_leaves_1024_of_a_cap_of_ours_for_the_answer()
             number(&sent["thinking"]["budget_tokens"]),
         )
     };
-    assert_eq!(asks("0.03", None), (4_096, 3_072));
-    let (cap, thinking) = asks("0.031", Some(60_000));
+    assert_eq!(sent_caps("0.03", None), (4_096, 3_072));
+    let (cap, thinking) = sent_caps("0.031", Some(60_000));
     assert!(cap < 7_000 && thinking == cap - 1_024, "{cap} {thinking}");
-    assert_eq!(asks("10", None), (64_000, 16_384));
-    // less than the least that the model can think with would be no thinking at all
+    assert_eq!(sent_caps("10", None), (64_000, 16_384));
+    // a cap below the model's smallest thinking budget would disable thinking
     let team = gatekeeper.team_with_budget("least", "0.0104");
     let body = json!({"model": "claude-haiku-4-5", "reasoning_effort": "high", "max_tokens": 60_000,
         "messages": [{"role": "user", "content": "What does it cost?"}]});
-    let refused = gatekeeper.user(&gatekeeper.key_of(&team)).chat(&body);
+    let refusal = gatekeeper.user(&gatekeeper.key_of(&team)).chat(&body);
     assert!(
-        refused
+        refusal
             .assert_status(402)
             .error_message()
             .contains("with up to 2048 output tokens"),
         "{}",
-        refused.error_message()
+        refusal.error_message()
     );
 }
 
 #[test]
-fn where_no_cap_is_named_the_gateways_own_is_sent_shown_and_recorded() {
+fn request_without_cap_gets_gateway_cap_sent_and_recorded() {
     let upstream = Upstream::start();
-    let mut gatekeeper = house(&upstream, "");
+    let mut gatekeeper = start_gateway(&upstream, "");
     for (name, limit, streamed) in [
         ("tight", "0.002", false),
         ("wide", "0.05", true),
@@ -180,11 +180,11 @@ fn where_no_cap_is_named_the_gateways_own_is_sent_shown_and_recorded() {
         let team = gatekeeper.team_with_budget(name, limit);
         let user = gatekeeper.user(&gatekeeper.key_of(&team));
         let call = Call::chat().streamed(streamed);
-        let answer = call.by(&mut user.connect());
-        answer.assert_status(200);
-        let cap = cap_seen(&upstream.last_request()).expect("a cap is sent");
+        let response = call.by(&mut user.connect());
+        response.assert_status(200);
+        let cap = sent_cap(&upstream.last_request()).expect("a cap is sent");
         assert_eq!(
-            answer.header("x-gatekeeper-output-cap"),
+            response.header("x-gatekeeper-output-cap"),
             Some(&*cap.to_string())
         );
         gatekeeper.usage();
@@ -199,15 +199,17 @@ fn where_no_cap_is_named_the_gateways_own_is_sent_shown_and_recorded() {
 }
 
 #[test]
-fn without_a_budget_that_blocks_the_clients_bytes_are_not_touched() {
+fn request_without_block_budget_is_forwarded_unchanged() {
     let upstream = Upstream::start();
-    let mut gatekeeper = house(&upstream, "");
+    let mut gatekeeper = start_gateway(&upstream, "");
     let team = gatekeeper
         .team(&json!({"name": "free", "budgets": [{"limit": "0.0001", "action": "warn"}]}));
     let user = gatekeeper.user(&gatekeeper.key_of(&team));
-    let answer = user.chat(&Call::chat().body());
+    let response = user.chat(&Call::chat().body());
     assert_eq!(
-        answer.assert_status(200).header("x-gatekeeper-output-cap"),
+        response
+            .assert_status(200)
+            .header("x-gatekeeper-output-cap"),
         None
     );
     assert_eq!(

@@ -1,5 +1,5 @@
-//! Whoever looks at the ledger itself every 5 ms while others spend: through no door, on a thread of its own, so that no
-//! load on the door keeps it from looking. No `block` budget may ever stand above its limit.
+//! Sampler: reads the ledger every 5 ms on a thread of its own while calls spend, without HTTP, so that load does not delay
+//! it. It panics if a `block` budget exceeds its limit.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -11,27 +11,26 @@ use serde_json::Value;
 
 use crate::harness::process::text;
 
-const EVERY: Duration = Duration::from_millis(5);
-/// A machine that gives the sampler a tenth of its turns still counts as watched: every 50 ms of a race one look, and three
-/// in all.
-const LOOK_AT_LEAST_EVERY: Duration = Duration::from_millis(50);
-const LOOKS_MIN: usize = 3;
+const INTERVAL: Duration = Duration::from_millis(5);
+/// Longest average interval: a busy machine may skip nine samples in ten.
+const INTERVAL_MAX: Duration = Duration::from_millis(50);
+const SAMPLES_MIN: usize = 3;
 
-/// How often it looked, and how many of these looks saw something held.
+/// Number of samples, and of those with an open hold.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Looks {
+pub struct SampleCounts {
     pub all: usize,
     pub held: usize,
 }
 
-impl Looks {
-    pub fn add(&mut self, other: Looks) {
+impl SampleCounts {
+    pub fn add(&mut self, other: SampleCounts) {
         self.all += other.all;
         self.held += other.held;
     }
 }
 
-/// The budgets of an organization, team or key as the API shows it.
+/// Budget ids of an organization, team or key from its API response.
 pub fn budgets(owner: &Value) -> Vec<BudgetId> {
     let budgets = owner["budgets"].as_array().expect("budgets");
     budgets
@@ -40,53 +39,57 @@ pub fn budgets(owner: &Value) -> Vec<BudgetId> {
         .collect()
 }
 
-/// Does the work while every one of the budgets is looked at. Panics if one stood above its limit, or if nobody really
-/// looked: too seldom, or never while something was held.
-pub fn watched<T>(ledger: &Ledger, budgets: &[BudgetId], work: impl FnOnce() -> T) -> (T, Looks) {
-    let began = Instant::now();
-    let (over, is_over) = mpsc::channel::<()>();
-    let (done, looks) = std::thread::scope(|scope| {
+/// Samples the budgets while the work runs. Panics if one exceeds its limit, if there are too few samples, or if none has a
+/// hold.
+pub fn sample_while<T>(
+    ledger: &Ledger,
+    budgets: &[BudgetId],
+    work: impl FnOnce() -> T,
+) -> (T, SampleCounts) {
+    let start = Instant::now();
+    let (stop, stopped) = mpsc::channel::<()>();
+    let (result, samples) = std::thread::scope(|scope| {
         let sampler = scope.spawn(move || {
-            let mut looks = Looks::default();
-            while is_over.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
-                look(ledger, budgets, &mut looks);
+            let mut samples = SampleCounts::default();
+            while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                sample(ledger, budgets, &mut samples);
             }
-            looks
+            samples
         });
-        let done = work();
-        drop(over);
-        (
-            done,
-            sampler.join().expect("a budget stood above its limit"),
-        )
+        let result = work();
+        drop(stop);
+        (result, sampler.join().expect("no budget exceeds its limit"))
     });
-    let took = began.elapsed();
-    let least = LOOKS_MIN.max((took.as_millis() / LOOK_AT_LEAST_EVERY.as_millis()) as usize);
+    let elapsed = start.elapsed();
+    let samples_min = SAMPLES_MIN.max((elapsed.as_millis() / INTERVAL_MAX.as_millis()) as usize);
     assert!(
-        looks.all >= least,
-        "{looks:?} in {took:?}: at least {least} expected"
+        samples.all >= samples_min,
+        "{samples:?} in {elapsed:?}: at least {samples_min} expected"
     );
-    assert!(looks.held > 0, "{looks:?} in {took:?}: nobody saw a hold");
-    (done, looks)
+    assert!(
+        samples.held > 0,
+        "{samples:?} in {elapsed:?}: no sample has a hold"
+    );
+    (result, samples)
 }
 
-/// One look at every budget.
-fn look(ledger: &Ledger, budgets: &[BudgetId], looks: &mut Looks) {
+/// Reads every budget once.
+fn sample(ledger: &Ledger, budgets: &[BudgetId], samples: &mut SampleCounts) {
     let mut held = false;
     for id in budgets {
-        let standing = ledger
+        let status = ledger
             .budget_status(*id)
             .expect("the ledger knows the budget");
-        let taken = standing.settled.plus(standing.held);
+        let used = status.settled.plus(status.held);
         assert!(
-            taken <= standing.limit,
+            used <= status.limit,
             "{id}: settled {} + held {} of {}",
-            standing.settled,
-            standing.held,
-            standing.limit
+            status.settled,
+            status.held,
+            status.limit
         );
-        held |= standing.held > Money::ZERO;
+        held |= status.held > Money::ZERO;
     }
-    looks.all += 1;
-    looks.held += usize::from(held);
+    samples.all += 1;
+    samples.held += usize::from(held);
 }

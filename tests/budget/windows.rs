@@ -1,4 +1,4 @@
-//! Windows, patterns and levels: several budgets at once, each counting what is its own, each starting anew at its instant.
+//! Budget windows, model patterns and levels: several budgets apply together, each counts its own calls and resets on time.
 
 use serde_json::{Value, json};
 
@@ -8,12 +8,12 @@ use crate::harness::pico;
 use crate::harness::process::{Gatekeeper, Key, Team, text};
 use crate::harness::upstream::Upstream;
 
-/// A call costs 110 micro-dollars and is held at some 195.
+/// A call that costs 110 micro-dollars and is held at about 195.
 fn call() -> Value {
     Call::chat().at_most(20).body()
 }
 
-fn house(upstream: &Upstream, settings: &str) -> InProcessGateway {
+fn start_gateway(upstream: &Upstream, settings: &str) -> InProcessGateway {
     Gatekeeper::with_upstream(upstream)
         .setting(settings)
         .ledger("segment_mb = 1")
@@ -26,17 +26,17 @@ fn team(gateway: &mut InProcessGateway, budgets: &Value) -> (Team, Key) {
     (team, key)
 }
 
-/// How many calls are served until one is refused, and why that one is.
-fn served(gateway: &InProcessGateway, key: &Key) -> (usize, String) {
+/// Number of calls served until a refusal, and its message.
+fn count_served(gateway: &InProcessGateway, key: &Key) -> (usize, String) {
     let user = gateway.user(key);
     for served in 0..100 {
-        let answer = user.chat(&call());
-        if answer.status != 200 {
-            assert_eq!(answer.assert_status(402).error_type(), "budget_exceeded");
-            return (served, answer.error_message());
+        let response = user.chat(&call());
+        if response.status != 200 {
+            assert_eq!(response.assert_status(402).error_type(), "budget_exceeded");
+            return (served, response.error_message());
         }
     }
-    panic!("nothing blocks");
+    panic!("no budget blocks");
 }
 
 fn budgets(gateway: &InProcessGateway, team: &Team) -> Vec<Value> {
@@ -48,9 +48,9 @@ fn budgets(gateway: &InProcessGateway, team: &Team) -> Vec<Value> {
 }
 
 #[test]
-fn day_week_month_and_total_hold_at_once_and_each_starts_anew_at_its_own_instant() {
+fn budget_windows_of_all_periods_apply_together_and_reset_on_time() {
     let upstream = Upstream::start();
-    let mut gateway = house(&upstream, "");
+    let mut gateway = start_gateway(&upstream, "");
     let (team, key) = team(
         &mut gateway,
         &json!([
@@ -64,7 +64,7 @@ fn day_week_month_and_total_hold_at_once_and_each_starts_anew_at_its_own_instant
         ("2026-11-23T10:00:00Z", 3, "daily"),
         ("2026-11-23T23:59:59.999Z", 0, "daily"),
         ("2026-11-24T00:00:00Z", 3, "daily"),
-        // both refuse, and the week has less left
+        // both refuse; the weekly budget is tighter
         ("2026-11-25T07:00:00Z", 3, "weekly"),
         ("2026-11-26T07:00:00Z", 0, "weekly"),
         ("2026-11-29T23:59:59.999Z", 0, "weekly"),
@@ -76,16 +76,16 @@ fn day_week_month_and_total_hold_at_once_and_each_starts_anew_at_its_own_instant
         ("2028-02-29T00:00:00Z", 0, "total"),
     ] {
         gateway.advance_to(instant);
-        let (count, why) = served(&gateway, &key);
-        assert_eq!(count, expected, "at {instant}: {why}");
+        let (count, message) = count_served(&gateway, &key);
+        assert_eq!(count, expected, "at {instant}: {message}");
         assert!(
-            why.contains(&format!("the {by} budget")),
-            "at {instant}: {why}"
+            message.contains(&format!("the {by} budget")),
+            "at {instant}: {message}"
         );
         assert_eq!(
-            why.contains("Z; this request"),
+            message.contains("Z; this request"),
             by != "total",
-            "a window says when it ends: {why}"
+            "a refusal names the end of the window: {message}"
         );
     }
     let spent: Vec<String> = budgets(&gateway, &team)
@@ -96,22 +96,22 @@ fn day_week_month_and_total_hold_at_once_and_each_starts_anew_at_its_own_instant
 }
 
 #[test]
-fn windows_are_cut_in_the_zone_of_the_instance_and_say_when_they_end() {
+fn budget_window_follows_instance_timezone() {
     let upstream = Upstream::start();
-    let mut gateway = house(&upstream, "timezone = \"Europe/Berlin\"");
+    let mut gateway = start_gateway(&upstream, "timezone = \"Europe/Berlin\"");
     let (team, key) = team(
         &mut gateway,
         &json!([{"limit": "0.0005", "period": "daily"}]),
     );
-    assert_eq!(served(&gateway, &key).0, 3);
+    assert_eq!(count_served(&gateway, &key).0, 3);
     assert_eq!(
         text(&budgets(&gateway, &team)[0], "resets_at"),
         "2026-11-23T23:00:00Z"
     );
     gateway.advance_to("2026-11-23T22:59:59Z");
-    assert_eq!(served(&gateway, &key).0, 0);
+    assert_eq!(count_served(&gateway, &key).0, 0);
     gateway.advance_to("2026-11-23T23:00:00Z");
-    assert_eq!(served(&gateway, &key).0, 3);
+    assert_eq!(count_served(&gateway, &key).0, 3);
     assert_eq!(
         text(&budgets(&gateway, &team)[0], "resets_at"),
         "2026-11-24T23:00:00Z"
@@ -119,29 +119,29 @@ fn windows_are_cut_in_the_zone_of_the_instance_and_say_when_they_end() {
 }
 
 #[test]
-fn a_restart_forgets_no_window() {
+fn budget_window_after_restart_is_kept() {
     let upstream = Upstream::start();
-    let mut gateway = house(&upstream, "");
+    let mut gateway = start_gateway(&upstream, "");
     let (team, key) = team(
         &mut gateway,
         &json!([{"limit": "0.0005", "period": "daily"}, {"limit": "0.001", "period": "total"}]),
     );
-    assert_eq!(served(&gateway, &key).0, 3);
+    assert_eq!(count_served(&gateway, &key).0, 3);
     let before = budgets(&gateway, &team);
     gateway.stop();
     gateway.start();
     assert_eq!(budgets(&gateway, &team), before);
-    assert_eq!(served(&gateway, &key).0, 0);
+    assert_eq!(count_served(&gateway, &key).0, 0);
     gateway.advance_to("2026-11-24T00:00:00Z");
     gateway.stop();
     gateway.start();
-    assert_eq!(served(&gateway, &key).0, 3);
+    assert_eq!(count_served(&gateway, &key).0, 3);
 }
 
 #[test]
-fn lowering_a_limit_below_what_is_spent_blocks_and_raising_it_admits_at_once() {
+fn budget_limit_change_applies_at_once() {
     let upstream = Upstream::start();
-    let mut gateway = house(&upstream, "");
+    let mut gateway = start_gateway(&upstream, "");
     let (team, key) = team(
         &mut gateway,
         &json!([{"limit": "0.0005", "period": "monthly"}]),
@@ -166,29 +166,29 @@ fn lowering_a_limit_below_what_is_spent_blocks_and_raising_it_admits_at_once() {
         ("0.00011".to_owned(), "0".to_owned())
     );
     limit(&gateway, "0.0004");
-    assert_eq!(served(&gateway, &key).0, 1);
+    assert_eq!(count_served(&gateway, &key).0, 1);
     limit(&gateway, "0.0005");
-    assert_eq!(served(&gateway, &key).0, 1);
+    assert_eq!(count_served(&gateway, &key).0, 1);
     assert_eq!(text(&budgets(&gateway, &team)[0], "spent"), "0.00033");
 }
 
 #[test]
-fn a_warning_admits_always_counts_alike_and_flags() {
+fn warn_budget_admits_counts_and_flags() {
     let upstream = Upstream::start();
-    let mut gateway = house(&upstream, "");
+    let mut gateway = start_gateway(&upstream, "");
     let (team, key) = team(
         &mut gateway,
         &json!([{"limit": "0.0003", "period": "total", "action": "warn"}]),
     );
     let user = gateway.user(&key);
     for _ in 0..4 {
-        let answer = user.chat(&call());
+        let response = user.chat(&call());
         assert_eq!(
-            answer
+            response
                 .assert_status(200)
                 .header("x-gatekeeper-budget-remaining-usd"),
             None,
-            "only what blocks has a remainder"
+            "only block budgets have a remainder"
         );
     }
     let budget = &budgets(&gateway, &team)[0];
@@ -200,7 +200,7 @@ fn a_warning_admits_always_counts_alike_and_flags() {
     let mut rows = gateway.requests();
     rows.reverse();
     let flags: Vec<&Value> = rows.iter().map(|row| &row["flags"]).collect();
-    // by what was spent, not by what was held: the third call is the first over the limit
+    // the flag follows spent, not held: the third call is the first over the limit
     assert_eq!(
         flags,
         [
@@ -213,9 +213,9 @@ fn a_warning_admits_always_counts_alike_and_flags() {
 }
 
 #[test]
-fn a_budget_for_some_models_counts_only_those() {
+fn model_pattern_budget_counts_matching_calls() {
     let upstream = Upstream::start();
-    let mut gateway = house(&upstream, "");
+    let mut gateway = start_gateway(&upstream, "");
     let (team, key) = team(
         &mut gateway,
         &json!([{"limit": "0.0003", "model": "m-l*"}, {"limit": "0.0005", "model": "up/m-small"}, {"limit": "10"}]),
@@ -227,9 +227,9 @@ fn a_budget_for_some_models_counts_only_those() {
         body
     };
     user.chat(&large("m-large")).assert_status(200);
-    let refused = user.chat(&large("up/m-large"));
-    assert_eq!(refused.assert_status(402).error_type(), "budget_exceeded");
-    assert_eq!(served(&gateway, &key).0, 3);
+    let refusal = user.chat(&large("up/m-large"));
+    assert_eq!(refusal.assert_status(402).error_type(), "budget_exceeded");
+    assert_eq!(count_served(&gateway, &key).0, 3);
     let spent: Vec<String> = budgets(&gateway, &team)
         .iter()
         .map(|budget| text(budget, "spent"))
@@ -238,14 +238,14 @@ fn a_budget_for_some_models_counts_only_those() {
 }
 
 #[test]
-fn the_smallest_remainder_above_the_caller_is_in_the_answer() {
+fn remaining_budget_header_is_smallest_remainder() {
     let upstream = Upstream::start();
-    let mut gateway = house(&upstream, "");
+    let mut gateway = start_gateway(&upstream, "");
     let (team, _) = team(&mut gateway, &json!([{"limit": "5"}]));
     let key = gateway.key(&json!({"name": "small", "team": team.id, "budget_limit": "0.001", "budget_period": "daily"}));
-    let answer = gateway.user(&key).chat(&call());
+    let response = gateway.user(&key).chat(&call());
     assert_eq!(
-        answer
+        response
             .assert_status(200)
             .header("x-gatekeeper-budget-remaining-usd"),
         Some("0.00089")
@@ -255,41 +255,41 @@ fn the_smallest_remainder_above_the_caller_is_in_the_answer() {
 }
 
 #[test]
-fn answers_streams_and_refusals_say_what_is_left_and_when_it_starts_anew() {
+fn remaining_and_reset_headers_are_in_responses_streams_and_refusals() {
     let upstream = Upstream::start();
-    let mut gateway = house(&upstream, "");
+    let mut gateway = start_gateway(&upstream, "");
     gateway.advance_to("2026-11-24T10:00:00Z");
     let budgets = json!([{"limit": "0.0004", "period": "daily", "model": "m-sm*"}, {"limit": "1", "period": "monthly"}]);
     let (_, key) = team(&mut gateway, &budgets);
     let user = gateway.user(&key);
-    let said = |answer: &crate::harness::client::Response| {
+    let headers = |response: &crate::harness::client::Response| {
         [
             "x-gatekeeper-budget-remaining-usd",
             "x-gatekeeper-budget-reset",
         ]
-        .map(|name| answer.header(name).unwrap_or("").to_owned())
+        .map(|name| response.header(name).unwrap_or("").to_owned())
     };
     let reset = "2026-11-25T00:00:00Z".to_owned();
     assert_eq!(
-        said(user.chat(&call()).assert_status(200)),
+        headers(user.chat(&call()).assert_status(200)),
         ["0.00029".to_owned(), reset.clone()]
     );
     let stream = Call::chat()
         .at_most(20)
         .streamed(true)
         .by(&mut user.connect());
-    let [left, until] = said(stream.assert_status(200));
-    // with its own hold: what it will have cost is not known yet
+    let [left, until] = headers(stream.assert_status(200));
+    // the remainder includes the open hold of the stream
     assert!(
         pico(&left) > 0 && pico(&left) < pico("0.00018") && until == reset,
         "{left} {until}"
     );
-    let refused = user.chat(&Call::chat().at_most(100).body());
+    let refusal = user.chat(&Call::chat().at_most(100).body());
     assert_eq!(
-        said(refused.assert_status(402)),
+        headers(refusal.assert_status(402)),
         ["0.00018".to_owned(), reset]
     );
-    let message = refused.error_message();
+    let message = refusal.error_message();
     assert!(
         message.contains(" on m-sm* of this team") && message.contains("Name a smaller max_tokens"),
         "{message}"
@@ -303,37 +303,38 @@ fn answers_streams_and_refusals_say_what_is_left_and_when_it_starts_anew() {
     );
 }
 
-/// In another zone no balance and no sum would be found: every budget would start anew, with what it has spent.
+/// In another timezone stored balances and roll-ups would not be found, and every budget would start again.
 #[test]
-fn another_zone_is_refused_once_something_is_booked() {
+fn timezone_change_after_first_booking_is_refused() {
     let upstream = Upstream::start();
     upstream.respond_with(crate::harness::model::with_usage(10, 20));
     let mut gatekeeper = Gatekeeper::with_upstream(&upstream)
         .setting("timezone = \"Europe/Berlin\"")
         .start();
-    let moves = |gatekeeper: &Gatekeeper, from: &str, to: &str| {
+    let replace_timezone = |gatekeeper: &Gatekeeper, from: &str, to: &str| {
         let config =
             std::fs::read_to_string(&gatekeeper.config).expect("the configuration is there");
         assert!(config.contains(from));
-        std::fs::write(&gatekeeper.config, config.replace(from, to)).expect("it can be written");
+        std::fs::write(&gatekeeper.config, config.replace(from, to))
+            .expect("the configuration can be written");
     };
     gatekeeper.stop();
-    moves(&gatekeeper, "Europe/Berlin", "America/New_York");
+    replace_timezone(&gatekeeper, "Europe/Berlin", "America/New_York");
     gatekeeper.start();
     let team = gatekeeper.team_with_budget("eng", "10");
     let key = gatekeeper.key_of(&team);
     gatekeeper.user(&key).chat(&call()).assert_status(200);
     gatekeeper.stop();
-    moves(&gatekeeper, "America/New_York", "Europe/Berlin");
-    let (status, said) = gatekeeper.start_expecting_failure();
-    assert_eq!(status.code(), Some(78), "{said}");
+    replace_timezone(&gatekeeper, "America/New_York", "Europe/Berlin");
+    let (status, output) = gatekeeper.start_expecting_failure();
+    assert_eq!(status.code(), Some(78), "{output}");
     assert!(
-        said.contains("\"America/New_York\"")
-            && said.contains("\"Europe/Berlin\"")
-            && said.contains("nothing was written"),
-        "{said}"
+        output.contains("\"America/New_York\"")
+            && output.contains("\"Europe/Berlin\"")
+            && output.contains("nothing was written"),
+        "{output}"
     );
-    moves(&gatekeeper, "Europe/Berlin", "America/New_York");
+    replace_timezone(&gatekeeper, "Europe/Berlin", "America/New_York");
     gatekeeper.start();
     assert_eq!(gatekeeper.usage()["total"]["requests"], 1);
 }

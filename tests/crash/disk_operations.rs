@@ -2,7 +2,7 @@
 //! commits of the books that many requests share.
 
 use super::fixture;
-use crate::budget::call::{Call, is_whole};
+use crate::budget::call::{Call, is_complete};
 use crate::harness::in_process::InProcessGateway;
 use crate::harness::print_figure;
 use crate::harness::process::Key;
@@ -38,7 +38,7 @@ fn request_makes_two_log_writes_and_no_sync() {
         }
         .at_most(30)
         .streamed(number % 4 < 2);
-        assert!(is_whole(call.by(&mut connection).assert_status(200)));
+        assert!(is_complete(call.by(&mut connection).assert_status(200)));
     }
     let counts = gateway.disk.counts();
     assert_eq!((counts.log_writes, counts.syncs_elsewhere), (100, 0));

@@ -46,10 +46,10 @@ fn call(connection: &mut Connection, number: u64) -> Option<CompletedCall> {
     };
     let streamed = !number.is_multiple_of(2);
     connection.send_request("POST", path, Some(&body(number, streamed)));
-    let answer = connection.try_read_response("POST").ok()?;
-    answer.assert_status(200);
+    let response = connection.try_read_response("POST").ok()?;
+    response.assert_status(200);
     let cost = if streamed {
-        let output = answer.text();
+        let output = response.text();
         assert!(
             output.contains("[DONE]") || output.contains("message_stop"),
             "clean end without a terminal event: {output}"
@@ -59,9 +59,9 @@ fn call(connection: &mut Connection, number: u64) -> Option<CompletedCall> {
             .find_map(|line| line.strip_prefix(": x-gatekeeper-cost-usd "));
         pico(comment.unwrap_or_else(|| panic!("no cost comment in {output}")))
     } else {
-        answer.cost()
+        response.cost()
     };
-    let request = answer
+    let request = response
         .header("x-gatekeeper-request-id")
         .expect("an id")
         .to_owned();

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::fixture;
-use crate::budget::call::{Call, is_whole};
+use crate::budget::call::{Call, is_complete};
 use crate::harness::in_process::InProcessGateway;
 use crate::harness::model;
 use crate::harness::process::Key;
@@ -46,11 +46,11 @@ fn call_times(gateway: &InProcessGateway, key: &Key, calls: usize) -> Vec<Durati
             .at_most(30)
             .streamed(number % 2 == 0);
             let start = Instant::now();
-            let answer = call.by(connection);
+            let response = call.by(connection);
             assert!(
-                answer.status == 200 && is_whole(&answer),
+                response.status == 200 && is_complete(&response),
                 "{}",
-                answer.text()
+                response.text()
             );
             start.elapsed()
         },

@@ -1,4 +1,4 @@
-//! What an answer that is none says of the budgets above: the tightest of them, whatever it was refused for.
+//! Remaining-budget headers of refusals and failures: the tightest budget above the caller, for any reason of the failure.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ use crate::harness::wait_until;
 const TOMORROW: &str = "2026-11-24T00:00:00Z";
 const NEXT_MONTH: &str = "2026-12-01T00:00:00Z";
 
-fn house(upstream: &Upstream) -> InProcessGateway {
+fn start_gateway(upstream: &Upstream) -> InProcessGateway {
     upstream.respond_with(model::with_usage(10, 20));
     Gatekeeper::with_upstream(upstream)
         .provider(&Provider::anthropic("claude", upstream))
@@ -30,27 +30,27 @@ fn key(gateway: &mut InProcessGateway, of_team: Value, of_key: Value) -> Key {
     gateway.key(&json!({"name": "ci", "team": team.id, "models": ["*"], "budgets": of_key}))
 }
 
-fn with_remainder(answer: &Response) -> (Option<String>, Option<String>) {
-    let header = |name| answer.header(name).map(str::to_owned);
+fn budget_headers(response: &Response) -> (Option<String>, Option<String>) {
+    let header = |name| response.header(name).map(str::to_owned);
     (
         header("x-gatekeeper-budget-remaining-usd"),
         header("x-gatekeeper-budget-reset"),
     )
 }
 
-fn told(left: &str, reset: Option<&str>) -> (Option<String>, Option<String>) {
+fn headers(left: &str, reset: Option<&str>) -> (Option<String>, Option<String>) {
     (Some(left.to_owned()), reset.map(str::to_owned))
 }
 
-/// It costs 0.0001 and up, by its cap: 600 tokens are $0.003.
+/// A call with a ceiling of about $0.003 by its cap of 600 tokens.
 fn large() -> Value {
     Call::chat().at_most(600).body()
 }
 
 #[test]
-fn of_several_budgets_that_refuse_the_tightest_is_named_and_of_these_the_last_to_begin_anew() {
+fn budget_refusal_names_tightest_budget_with_latest_reset() {
     let upstream = Upstream::start();
-    let mut gateway = house(&upstream);
+    let mut gateway = start_gateway(&upstream);
     for (of_team, of_key, left, reset, named) in [
         (
             json!([{"limit": "0.001", "period": "monthly"}]),
@@ -82,26 +82,26 @@ fn of_several_budgets_that_refuse_the_tightest_is_named_and_of_these_the_last_to
         ),
     ] {
         let key = key(&mut gateway, of_team, of_key);
-        let refused = gateway.user(&key).chat(&large());
+        let refusal = gateway.user(&key).chat(&large());
         assert_eq!(
-            of_budget(refused.assert_status(402)),
-            told(left, reset),
+            budget_headers(refusal.assert_status(402)),
+            headers(left, reset),
             "{}",
-            refused.error_message()
+            refusal.error_message()
         );
         assert!(
-            refused
+            refusal
                 .error_message()
                 .starts_with(&format!("the {named} budget")),
             "{}",
-            refused.error_message()
+            refusal.error_message()
         );
     }
     assert_eq!(upstream.request_count(), 0);
 }
 
 #[test]
-fn who_waited_in_vain_is_told_whose_budget_was_held_and_the_tightest_remainder() {
+fn budget_held_response_names_owner_and_remainder() {
     let upstream = Upstream::start();
     upstream.respond_with(Script::hangs());
     let mut gateway = Gatekeeper::with_upstream(&upstream)
@@ -119,14 +119,14 @@ fn who_waited_in_vain_is_told_whose_budget_was_held_and_the_tightest_remainder()
         Some(large().to_string().as_bytes()),
     );
     upstream.wait_for_requests(1);
-    let refused = gateway.user(&key).chat(&large());
-    assert_eq!(refused.assert_status(429).error_type(), "budget_held");
-    let (left, reset) = of_budget(&refused);
+    let refusal = gateway.user(&key).chat(&large());
+    assert_eq!(refusal.assert_status(429).error_type(), "budget_held");
+    let (left, reset) = budget_headers(&refusal);
     assert!(
         left.is_some_and(|left| left.starts_with("0.000")) && reset.as_deref() == Some(TOMORROW),
-        "{refused:?}"
+        "{refusal:?}"
     );
-    let message = refused.error_message();
+    let message = refusal.error_message();
     assert!(
         message.contains("the daily budget")
             && message.contains("of this key")
@@ -136,38 +136,40 @@ fn who_waited_in_vain_is_told_whose_budget_was_held_and_the_tightest_remainder()
 }
 
 #[test]
-fn what_is_refused_or_fails_for_another_reason_tells_the_budget_too() {
+fn failed_call_response_has_remaining_budget_headers() {
     let upstream = Upstream::start();
-    let mut gateway = house(&upstream);
+    let mut gateway = start_gateway(&upstream);
     let key = key(
         &mut gateway,
         json!([{"limit": "10", "period": "monthly"}]),
         json!([]),
     );
     let user = gateway.user(&key);
-    let full = told("10", Some(NEXT_MONTH));
+    let full = headers("10", Some(NEXT_MONTH));
     upstream.respond_with(Script::json(
         400,
         &json!({"error": {"message": "no", "type": "invalid_request_error"}}),
     ));
-    assert_eq!(of_budget(user.chat(&large()).assert_status(400)), full);
+    assert_eq!(budget_headers(user.chat(&large()).assert_status(400)), full);
     upstream.respond_with(Script::json(500, &json!({"error": {"message": "broken"}})));
-    let (left, reset) = of_budget(user.chat(&large()).assert_status(502));
+    let (left, reset) = budget_headers(user.chat(&large()).assert_status(502));
     assert!(
         left.is_some_and(|left| left.starts_with("9.99")) && reset.as_deref() == Some(NEXT_MONTH),
-        "as it was held"
+        "the remainder is after the hold"
     );
     gateway
         .admin()
         .patch(&format!("/v1/keys/{}", key.id), &json!({"rpm": 1}))
         .assert_status(200);
     upstream.respond_with(model::with_usage(10, 20));
-    wait_until("the minute is used", || user.chat(&large()).status == 429);
-    let refused = user.messages(&Call::messages().at_most(30).body());
+    wait_until("the rate limit is used up", || {
+        user.chat(&large()).status == 429
+    });
+    let refusal = user.messages(&Call::messages().at_most(30).body());
     assert!(
-        of_budget(refused.assert_status(429))
+        budget_headers(refusal.assert_status(429))
             .0
             .is_some_and(|left| left.starts_with("9.99")),
-        "{refused:?}"
+        "{refusal:?}"
     );
 }

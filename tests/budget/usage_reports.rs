@@ -1,23 +1,23 @@
-//! What an upstream says of its usage, in every dialect, to every client, whole and streamed: what is impossible is flagged and
-//! booked at the hold, what is missing is estimated, and what is above the ceiling is booked whole.
+//! Usage reports of every dialect to every client, unary and streamed: invalid counts are flagged and booked at the ceiling,
+//! missing counts are estimated, and costs above the ceiling are booked whole.
 
 use serde_json::{Value, json};
 
-use super::vendors::{CONVERSATIONS, Client, TEXT, VENDORS, Vendor, frame, named};
+use super::vendor_responses::{CONVERSATIONS, Client, TEXT, VENDORS, Vendor, frame, named};
 use crate::harness::process::{Gatekeeper, Key, text};
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
 use crate::harness::{pico, wait_until};
 
-/// A gateway before one account at each vendor.
-struct House {
+/// A gateway with one provider per vendor.
+struct Fixture {
     upstream: Upstream,
     gatekeeper: Gatekeeper,
     key: Key,
 }
 
-impl House {
-    fn opens() -> House {
+impl Fixture {
+    fn new() -> Fixture {
         let upstream = Upstream::start();
         let setup = Gatekeeper::without_providers().ledger("segment_mb = 1");
         let mut gatekeeper = VENDORS
@@ -28,28 +28,33 @@ impl House {
             .start();
         let team = gatekeeper.team_with_budget("eng", "1000");
         let key = gatekeeper.key_of(&team);
-        House {
+        Fixture {
             upstream,
             gatekeeper,
             key,
         }
     }
 
-    /// The row of a call that was served with this usage.
+    /// Record of a call that was served with this usage.
     #[track_caller]
     fn row(&self, call: Call, usage: &str) -> Value {
         let (client, vendor, streamed) = call;
-        let answer = self.asked(call, vendor.answers(streamed, usage));
-        assert_eq!(answer.status, 200, "{call:?} {usage}: {}", answer.text());
-        assert!(
-            client == Client::Embeddings || answer.text().contains(TEXT),
+        let response = self.send(call, vendor.respond(streamed, usage));
+        assert_eq!(
+            response.status,
+            200,
             "{call:?} {usage}: {}",
-            answer.text()
+            response.text()
+        );
+        assert!(
+            client == Client::Embeddings || response.text().contains(TEXT),
+            "{call:?} {usage}: {}",
+            response.text()
         );
         self.last_row()
     }
 
-    fn asked(
+    fn send(
         &self,
         (client, vendor, streamed): Call,
         script: Script,
@@ -57,7 +62,7 @@ impl House {
         self.upstream.respond_with(script);
         self.gatekeeper
             .user(&self.key)
-            .post(client.path(), &client.asking(vendor, streamed))
+            .post(client.path(), &client.request(vendor, streamed))
     }
 
     fn last_row(&self) -> Value {
@@ -70,8 +75,8 @@ type Call = (Client, Vendor, bool);
 
 fn all_calls() -> Vec<Call> {
     let of = |vendor: &'static Vendor| {
-        let manners = vendor.manners().iter();
-        manners.flat_map(|streamed| {
+        let stream_modes = vendor.stream_modes().iter();
+        stream_modes.flat_map(|streamed| {
             vendor
                 .clients()
                 .iter()
@@ -81,8 +86,9 @@ fn all_calls() -> Vec<Call> {
     VENDORS.iter().flat_map(of).collect()
 }
 
+/// Checks that the call is booked at its ceiling and flagged.
 #[track_caller]
-fn is_booked_at_the_hold(row: &Value, what: &str) {
+fn assert_invalid(row: &Value, what: &str) {
     assert_eq!(
         (&row["flags"], text(row, "status")),
         (&json!(["lying_usage"]), "ok".to_owned()),
@@ -96,9 +102,9 @@ fn is_booked_at_the_hold(row: &Value, what: &str) {
     assert!(pico(&text(row, "cost_usd")) > 0, "{what}: {row}");
 }
 
-/// Flagged or not, with so many tokens in and out; `None` is an estimate, of 5 tokens for what was said.
+/// Checks token counts and flag; `None` is an estimate, of 5 tokens for the output.
 #[track_caller]
-fn is_booked(row: &Value, input: Option<u64>, output: Option<u64>, what: &str) {
+fn assert_booked(row: &Value, input: Option<u64>, output: Option<u64>, what: &str) {
     let flags = if input.is_none() || output.is_none() {
         json!(["estimated"])
     } else {
@@ -109,49 +115,49 @@ fn is_booked(row: &Value, input: Option<u64>, output: Option<u64>, what: &str) {
         (&flags, "ok".to_owned()),
         "{what}: {row}"
     );
-    let [told_in, told_out] =
+    let [actual_in, actual_out] =
         ["input_tokens", "output_tokens"].map(|name| row["usage"][name].as_u64().expect("a count"));
     match input {
-        Some(input) => assert_eq!(told_in, input, "{what}: {row}"),
-        None => assert!((5..100).contains(&told_in), "{what}: {row}"),
+        Some(input) => assert_eq!(actual_in, input, "{what}: {row}"),
+        None => assert!((5..100).contains(&actual_in), "{what}: {row}"),
     }
-    assert_eq!(told_out, output.unwrap_or(5), "{what}: {row}");
-    let cost = i128::from(told_in + 5 * told_out) * 1_000_000;
+    assert_eq!(actual_out, output.unwrap_or(5), "{what}: {row}");
+    let cost = i128::from(actual_in + 5 * actual_out) * 1_000_000;
     assert_eq!(pico(&text(row, "cost_usd")), cost, "{what}: {row}");
 }
 
 #[test]
-fn an_impossible_count_is_booked_at_the_hold_in_every_dialect() {
-    let house = House::opens();
+fn usage_invalid_count_is_booked_at_ceiling_in_every_dialect() {
+    let fixture = Fixture::new();
     for call in all_calls() {
         let vendor = call.1;
-        for lie in ["-5", "9223372036854775808", "\"7\"", "1e300", "12.5", "[]"] {
-            let outputs = house.row(call, &vendor.usage(Some("3"), Some(lie)));
-            is_booked_at_the_hold(&outputs, &format!("{call:?} out {lie}"));
+        for invalid in ["-5", "9223372036854775808", "\"7\"", "1e300", "12.5", "[]"] {
+            let outputs = fixture.row(call, &vendor.usage(Some("3"), Some(invalid)));
+            assert_invalid(&outputs, &format!("{call:?} out {invalid}"));
         }
-        let inputs = house.row(call, &vendor.usage(Some("-1"), Some("3")));
-        is_booked_at_the_hold(&inputs, &format!("{call:?} in -1"));
+        let inputs = fixture.row(call, &vendor.usage(Some("-1"), Some("3")));
+        assert_invalid(&inputs, &format!("{call:?} in -1"));
     }
 }
 
 #[test]
-fn a_usage_of_the_wrong_kind_is_a_lie_in_every_dialect_and_null_is_none() {
-    let house = House::opens();
+fn usage_of_wrong_type_is_invalid_and_null_is_missing_in_every_dialect() {
+    let fixture = Fixture::new();
     for call in all_calls() {
         let vendor = call.1;
-        // Ollama's counts have no object around them
-        for lie in ["\"x\"", "-3", "[]", "true"]
+        // Ollama has no usage object
+        for invalid in ["\"x\"", "-3", "[]", "true"]
             .into_iter()
             .filter(|_| vendor != Vendor::Ollama)
         {
-            is_booked_at_the_hold(
-                &house.row(call, &vendor.usage_member(lie)),
-                &format!("{call:?} {lie}"),
+            assert_invalid(
+                &fixture.row(call, &vendor.usage_member(invalid)),
+                &format!("{call:?} {invalid}"),
             );
         }
         let output = (vendor == Vendor::Embeddings).then_some(0);
-        is_booked(
-            &house.row(call, &vendor.usage_member("null")),
+        assert_booked(
+            &fixture.row(call, &vendor.usage_member("null")),
             None,
             output,
             &format!("{call:?} null"),
@@ -160,9 +166,9 @@ fn a_usage_of_the_wrong_kind_is_a_lie_in_every_dialect_and_null_is_none() {
 }
 
 #[test]
-fn details_of_the_wrong_kind_are_lies_and_words_of_the_wrong_kind_are_nothing() {
-    let house = House::opens();
-    for (vendor, lies) in [
+fn usage_details_of_wrong_type_are_invalid_and_labels_are_ignored() {
+    let fixture = Fixture::new();
+    for (vendor, values) in [
         (
             Vendor::Chat,
             vec![
@@ -196,62 +202,62 @@ fn details_of_the_wrong_kind_are_lies_and_words_of_the_wrong_kind_are_nothing() 
             .into_iter()
             .flat_map(|client| [(client, false), (client, true)])
         {
-            for lie in &lies {
-                is_booked_at_the_hold(
-                    &house.row((client, vendor, streamed), lie),
-                    &format!("{client:?} {vendor:?} {lie}"),
+            for invalid in &values {
+                assert_invalid(
+                    &fixture.row((client, vendor, streamed), invalid),
+                    &format!("{client:?} {vendor:?} {invalid}"),
                 );
             }
         }
     }
-    for odd in [
+    for ignored in [
         r#","usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":2,"serviceTier":5}"#,
         r#","usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":2,"promptTokensDetails":[{"modality":5,"tokenCount":3}]}"#,
         r#","serviceTier":5,"usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":2}"#,
     ] {
         for streamed in [false, true] {
-            is_booked(
-                &house.row((Client::Chat, Vendor::Gemini, streamed), odd),
+            assert_booked(
+                &fixture.row((Client::Chat, Vendor::Gemini, streamed), ignored),
                 Some(3),
                 Some(2),
-                odd,
+                ignored,
             );
         }
     }
 }
 
 #[test]
-fn what_is_not_said_of_a_usage_is_estimated_and_what_is_said_is_not() {
-    let house = House::opens();
+fn usage_missing_counts_are_estimated_in_every_dialect() {
+    let fixture = Fixture::new();
     for call in all_calls() {
         let vendor = call.1;
-        let nothing = (vendor == Vendor::Embeddings).then_some(0);
-        is_booked(
-            &house.row(call, ""),
+        let output = (vendor == Vendor::Embeddings).then_some(0);
+        assert_booked(
+            &fixture.row(call, ""),
             None,
-            nothing,
+            output,
             &format!("{call:?} nothing"),
         );
-        is_booked(
-            &house.row(call, &vendor.usage(None, None)),
+        assert_booked(
+            &fixture.row(call, &vendor.usage(None, None)),
             None,
-            nothing,
+            output,
             &format!("{call:?} empty"),
         );
-        is_booked(
-            &house.row(call, &vendor.usage(Some("10"), None)),
+        assert_booked(
+            &fixture.row(call, &vendor.usage(Some("10"), None)),
             Some(10),
-            nothing,
+            output,
             &format!("{call:?} input"),
         );
-        is_booked(
-            &house.row(call, &vendor.usage(None, Some("4"))),
+        assert_booked(
+            &fixture.row(call, &vendor.usage(None, Some("4"))),
             None,
             Some(4),
             &format!("{call:?} output"),
         );
-        is_booked(
-            &house.row(call, &vendor.usage(Some("10"), Some("4"))),
+        assert_booked(
+            &fixture.row(call, &vendor.usage(Some("10"), Some("4"))),
             Some(10),
             Some(4),
             &format!("{call:?} both"),
@@ -259,37 +265,36 @@ fn what_is_not_said_of_a_usage_is_estimated_and_what_is_said_is_not() {
     }
 }
 
-/// Cohere and Converse tell their usage in the event that ends the answer and nowhere else.
+/// Cohere and Converse are skipped: they report usage in the last event only.
 #[test]
-fn an_output_that_was_counted_before_the_end_is_a_beginning_and_one_counted_with_it_the_last_word()
-{
-    let house = House::opens();
+fn usage_before_end_of_stream_is_minimum_and_at_end_is_final() {
+    let fixture = Fixture::new();
     for call in all_calls() {
         let (_, vendor, streamed) = call;
         if !streamed || matches!(vendor, Vendor::Cohere | Vendor::Converse) {
             continue;
         }
         let row = |early: &str, late: &str| {
-            let answer = house.asked(call, vendor.stream(early, late));
-            assert_eq!(answer.status, 200, "{call:?}: {}", answer.text());
-            house.last_row()
+            let response = fixture.send(call, vendor.stream(early, late));
+            assert_eq!(response.status, 200, "{call:?}: {}", response.text());
+            fixture.last_row()
         };
-        let told = |output| vendor.usage(Some("10"), Some(output));
-        is_booked(
-            &row(&told("1"), ""),
+        let usage = |output| vendor.usage(Some("10"), Some(output));
+        assert_booked(
+            &row(&usage("1"), ""),
             Some(10),
             None,
             &format!("{call:?} early"),
         );
-        let more = row(&told("9"), "");
+        let more = row(&usage("9"), "");
         let (flags, output) = (&more["flags"], &more["usage"]["output_tokens"]);
         assert_eq!(
             (flags, output),
             (&json!(["estimated"]), &json!(9)),
-            "{call:?}: never below what was said: {more}"
+            "{call:?}: never below a reported count: {more}"
         );
-        is_booked(
-            &row(&told("1"), &told("4")),
+        assert_booked(
+            &row(&usage("1"), &usage("4")),
             Some(10),
             Some(4),
             &format!("{call:?} throughout"),
@@ -298,20 +303,22 @@ fn an_output_that_was_counted_before_the_end_is_a_beginning_and_one_counted_with
 }
 
 #[test]
-fn a_drained_answer_that_failed_is_booked_at_the_usage_behind_its_failure() {
-    let house = House::opens();
-    house.upstream.respond_with(failing(Vendor::Converse, 150));
-    let user = house.gatekeeper.user(&house.key);
+fn drained_stream_that_fails_is_booked_at_usage_after_failure() {
+    let fixture = Fixture::new();
+    fixture
+        .upstream
+        .respond_with(failing(Vendor::Converse, 150));
+    let user = fixture.gatekeeper.user(&fixture.key);
     let mut stream = user.open_stream(
         Client::Chat.path(),
-        &Client::Chat.asking(Vendor::Converse, true),
+        &Client::Chat.request(Vendor::Converse, true),
     );
     stream.read_deltas(1);
     stream.disconnect();
     wait_until("the call is booked", || {
-        !house.gatekeeper.requests().is_empty()
+        !fixture.gatekeeper.requests().is_empty()
     });
-    let row = house.last_row();
+    let row = fixture.last_row();
     let counts = (
         &row["usage"]["input_tokens"],
         &row["usage"]["output_tokens"],
@@ -324,7 +331,7 @@ fn a_drained_answer_that_failed_is_booked_at_the_usage_behind_its_failure() {
     );
 }
 
-/// A stream that says something and then fails, with the usage beside the failure or behind it.
+/// A stream with text that fails, with the usage in the failure event or after it.
 fn failing(vendor: Vendor, pause_ms: u64) -> Script {
     let usage = vendor.usage(Some("10"), Some("4"));
     match vendor {
@@ -355,18 +362,18 @@ fn failing(vendor: Vendor, pause_ms: u64) -> Script {
 }
 
 #[test]
-fn a_failure_that_tells_its_usage_is_booked_at_it_and_is_no_estimate() {
-    let house = House::opens();
+fn failed_stream_with_usage_is_booked_without_estimate() {
+    let fixture = Fixture::new();
     for vendor in [Vendor::Converse, Vendor::Cohere, Vendor::Responses] {
         for client in vendor.clients() {
             for (pause_ms, status) in [(0, None), (50, Some("broken"))] {
-                let answer = house.asked((*client, vendor, true), failing(vendor, pause_ms));
-                let row = house.last_row();
+                let response = fixture.send((*client, vendor, true), failing(vendor, pause_ms));
+                let row = fixture.last_row();
                 assert!(
-                    !answer.text().contains("response.completed")
-                        && !answer.text().contains("message_stop"),
+                    !response.text().contains("response.completed")
+                        && !response.text().contains("message_stop"),
                     "{}",
-                    answer.text()
+                    response.text()
                 );
                 let counts = (
                     &row["usage"]["input_tokens"],
@@ -378,7 +385,7 @@ fn a_failure_that_tells_its_usage_is_booked_at_it_and_is_no_estimate() {
                     (&json!(10), &json!(4), &json!([])),
                     "{client:?} {vendor:?} {pause_ms}: {row}"
                 );
-                // without pauses nothing may have been passed on
+                // without pauses the failure may precede the first forwarded event
                 assert!(
                     status.is_none_or(|status| row["status"] == status),
                     "{client:?} {vendor:?}: {row}"
@@ -389,15 +396,15 @@ fn a_failure_that_tells_its_usage_is_booked_at_it_and_is_no_estimate() {
 }
 
 #[test]
-fn a_bill_above_the_ceiling_is_booked_whole_in_every_dialect() {
-    let house = House::opens();
+fn usage_above_ceiling_is_booked_whole_in_every_dialect() {
+    let fixture = Fixture::new();
     for call in all_calls() {
         let (input, output) = if call.1 == Vendor::Embeddings {
             ("3000", None)
         } else {
             ("3", Some("1000"))
         };
-        let row = house.row(call, &call.1.usage(Some(input), output));
+        let row = fixture.row(call, &call.1.usage(Some(input), output));
         let cost = if output.is_some() {
             5_003_000_000
         } else {
@@ -412,18 +419,18 @@ fn a_bill_above_the_ceiling_is_booked_whole_in_every_dialect() {
 }
 
 #[test]
-fn zero_is_trusted_from_a_vendor_that_is_known_and_from_nobody_else() {
-    let house = House::opens();
+fn usage_zero_is_trusted_from_known_vendors_in_every_dialect() {
+    let fixture = Fixture::new();
     for call in all_calls() {
         let vendor = call.1;
-        let row = |input, output| house.row(call, &vendor.usage(Some(input), Some(output)));
+        let row = |input, output| fixture.row(call, &vendor.usage(Some(input), Some(output)));
         let what = format!("{call:?}");
         if vendor == Vendor::Compatible {
-            is_booked(&row("0", "0"), None, None, &what);
-            is_booked(&row("0", "4"), None, Some(4), &what);
-            is_booked(&row("10", "0"), Some(10), None, &what);
+            assert_booked(&row("0", "0"), None, None, &what);
+            assert_booked(&row("0", "4"), None, Some(4), &what);
+            assert_booked(&row("10", "0"), Some(10), None, &what);
         } else {
-            is_booked(&row("0", "0"), Some(0), Some(0), &what);
+            assert_booked(&row("0", "0"), Some(0), Some(0), &what);
         }
     }
 }

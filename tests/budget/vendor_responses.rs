@@ -1,5 +1,5 @@
-//! One short answer in every dialect that a vendor can answer in, whole and as a stream, with whatever it says of its usage; and
-//! the requests that bring it about.
+//! Vendor responses with a chosen usage report: one short text in every upstream dialect, unary and streamed, and the client
+//! requests for them.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::harness::process::Provider;
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
 
-/// What the model says in each of them: 15 bytes, which an estimate takes for 5 tokens.
+/// Output text: 15 bytes, estimated as 5 tokens.
 pub const TEXT: &str = "Nothing at all.";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub const CONVERSATIONS: [Client; 3] = [Client::Chat, Client::Messages, Client::
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Vendor {
     Chat,
-    /// the chat dialect at a server that nobody knows
+    /// chat dialect of an unknown server
     Compatible,
     Messages,
     Responses,
@@ -50,7 +50,7 @@ impl Client {
         }
     }
 
-    pub fn asking(self, vendor: Vendor, streamed: bool) -> Value {
+    pub fn request(self, vendor: Vendor, streamed: bool) -> Value {
         let model = vendor.model();
         let messages = json!([{"role": "user", "content": "What does it cost?"}]);
         let mut body = match self {
@@ -78,8 +78,8 @@ impl Vendor {
         }
     }
 
-    /// Its answers come whole, and perhaps as streams.
-    pub fn manners(self) -> &'static [bool] {
+    /// Supported values of `stream`.
+    pub fn stream_modes(self) -> &'static [bool] {
         if self == Embeddings {
             &[false]
         } else {
@@ -101,7 +101,7 @@ impl Vendor {
         }
     }
 
-    /// The vendor's account, at 1 and 5 dollars per million tokens.
+    /// Provider at 1 and 5 dollars per million tokens.
     pub fn provider(self, upstream: &Upstream) -> Provider {
         let name = format!("{self:?}").to_lowercase();
         let provider = Provider::openai(&name, upstream).models(&[self.model()]);
@@ -118,7 +118,7 @@ impl Vendor {
         }
     }
 
-    /// Members that say the usage, with these counts; one that is not given is left out.
+    /// Usage fields with these counts; a missing count is left out.
     pub fn usage(self, input: Option<&str>, output: Option<&str>) -> String {
         let (input_name, output_name) = match self {
             Chat | Compatible | Embeddings => ("prompt_tokens", "completion_tokens"),
@@ -139,7 +139,7 @@ impl Vendor {
         }
     }
 
-    /// The member with this in the place of the usage.
+    /// Usage field with this value.
     pub fn usage_member(self, value: &str) -> String {
         format!(
             ",{:?}:{value}",
@@ -151,16 +151,16 @@ impl Vendor {
         )
     }
 
-    /// The answer; `usage` is a member with a comma before it, or nothing.
-    pub fn answers(self, streamed: bool, usage: &str) -> Script {
+    /// Response script; `usage` is a field with a leading comma, or empty.
+    pub fn respond(self, streamed: bool, usage: &str) -> Script {
         if streamed {
             self.stream("", usage)
         } else {
-            Script::unary(200, self.whole(usage))
+            Script::unary(200, self.unary(usage))
         }
     }
 
-    fn whole(self, usage: &str) -> String {
+    fn unary(self, usage: &str) -> String {
         match self {
             Chat | Compatible => format!(
                 r#"{{"id":"a","object":"chat.completion","model":"m","choices":[{{"index":0,"message":{{"role":"assistant","content":"{TEXT}"}},"finish_reason":"stop"}}]{usage}}}"#
@@ -183,97 +183,121 @@ impl Vendor {
         }
     }
 
-    /// A stream that tells one usage with its text, and another with its end.
+    /// Streamed response with one usage report beside the text and another at the end.
     pub fn stream(self, early: &str, usage: &str) -> Script {
         match self {
-            Chat | Compatible => Script::stream([
-                data(&format!(
-                    r#"{{"id":"a","choices":[{{"index":0,"delta":{{"content":"{TEXT}"}},"finish_reason":null}}]{early}}}"#
-                )),
-                data(r#"{"id":"a","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#),
-                data(&format!(r#"{{"id":"a","choices":[]{usage}}}"#)),
-                data("[DONE]"),
-            ]),
-            Messages => Script::stream([
-                named(
-                    "message_start",
-                    r#","message":{"id":"a","type":"message","role":"assistant","content":[],"model":"c"}"#,
-                ),
-                named(
-                    "content_block_start",
-                    r#","index":0,"content_block":{"type":"text","text":""}"#,
-                ),
-                named(
-                    "content_block_delta",
-                    &format!(r#","index":0,"delta":{{"type":"text_delta","text":"{TEXT}"}}"#),
-                ),
-                named("message_delta", &format!(r#","delta":{{}}{early}"#)),
-                named("content_block_stop", r#","index":0"#),
-                named(
-                    "message_delta",
-                    &format!(r#","delta":{{"stop_reason":"end_turn"}}{usage}"#),
-                ),
-                named("message_stop", ""),
-            ]),
-            Responses => Script::stream([
-                named(
-                    "response.output_text.delta",
-                    &format!(
-                        r#","item_id":"i","output_index":0,"content_index":0,"delta":"{TEXT}""#
-                    ),
-                ),
-                named(
-                    "response.in_progress",
-                    &format!(r#","response":{}"#, response("in_progress", early)),
-                ),
-                named(
-                    "response.completed",
-                    &format!(r#","response":{}"#, response("completed", usage)),
-                ),
-            ]),
-            Gemini => Script::stream([
-                data(&gemini(early).replace(r#","finishReason":"STOP""#, "")),
-                data(&gemini(usage).replace(TEXT, "")),
-            ]),
-            Cohere => Script::stream([
-                named(
-                    "content-start",
-                    r#","index":0,"delta":{"message":{"content":{"type":"text","text":""}}}"#,
-                ),
-                named(
-                    "content-delta",
-                    &format!(
-                        r#","index":0,"delta":{{"message":{{"content":{{"text":"{TEXT}"}}}}}}"#
-                    ),
-                ),
-                named(
-                    "message-end",
-                    &format!(r#","delta":{{"finish_reason":"COMPLETE"{usage}}}"#),
-                ),
-            ]),
-            Ollama => Script::stream([
-                ollama(TEXT, "false", early),
-                "\n".to_owned(),
-                ollama("", "true", usage),
-                "\n".to_owned(),
-            ])
-            .header("content-type", "application/x-ndjson"),
-            Converse => Script::stream([
-                frame(
-                    "contentBlockDelta",
-                    &format!(r#"{{"contentBlockIndex":0,"delta":{{"text":"{TEXT}"}}}}"#),
-                ),
-                frame("contentBlockStop", r#"{"contentBlockIndex":0}"#),
-                frame("messageStop", r#"{"stopReason":"end_turn"}"#),
-                frame(
-                    "metadata",
-                    &format!(r#"{{"metrics":{{"latencyMs":9}}{usage}}}"#),
-                ),
-            ])
-            .header("content-type", "application/vnd.amazon.eventstream"),
-            Embeddings => unreachable!("vectors are not streamed"),
+            Chat | Compatible => chat_stream(early, usage),
+            Messages => messages_stream(early, usage),
+            Responses => responses_stream(early, usage),
+            Gemini => gemini_stream(early, usage),
+            Cohere => cohere_stream(usage),
+            Ollama => ollama_stream(early, usage),
+            Converse => converse_stream(usage),
+            Embeddings => unreachable!("embeddings are not streamed"),
         }
     }
+}
+
+fn chat_stream(early: &str, usage: &str) -> Script {
+    Script::stream([
+        data(&format!(
+            r#"{{"id":"a","choices":[{{"index":0,"delta":{{"content":"{TEXT}"}},"finish_reason":null}}]{early}}}"#
+        )),
+        data(r#"{"id":"a","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#),
+        data(&format!(r#"{{"id":"a","choices":[]{usage}}}"#)),
+        data("[DONE]"),
+    ])
+}
+
+fn messages_stream(early: &str, usage: &str) -> Script {
+    Script::stream([
+        named(
+            "message_start",
+            r#","message":{"id":"a","type":"message","role":"assistant","content":[],"model":"c"}"#,
+        ),
+        named(
+            "content_block_start",
+            r#","index":0,"content_block":{"type":"text","text":""}"#,
+        ),
+        named(
+            "content_block_delta",
+            &format!(r#","index":0,"delta":{{"type":"text_delta","text":"{TEXT}"}}"#),
+        ),
+        named("message_delta", &format!(r#","delta":{{}}{early}"#)),
+        named("content_block_stop", r#","index":0"#),
+        named(
+            "message_delta",
+            &format!(r#","delta":{{"stop_reason":"end_turn"}}{usage}"#),
+        ),
+        named("message_stop", ""),
+    ])
+}
+
+fn responses_stream(early: &str, usage: &str) -> Script {
+    Script::stream([
+        named(
+            "response.output_text.delta",
+            &format!(r#","item_id":"i","output_index":0,"content_index":0,"delta":"{TEXT}""#),
+        ),
+        named(
+            "response.in_progress",
+            &format!(r#","response":{}"#, response("in_progress", early)),
+        ),
+        named(
+            "response.completed",
+            &format!(r#","response":{}"#, response("completed", usage)),
+        ),
+    ])
+}
+
+fn gemini_stream(early: &str, usage: &str) -> Script {
+    Script::stream([
+        data(&gemini(early).replace(r#","finishReason":"STOP""#, "")),
+        data(&gemini(usage).replace(TEXT, "")),
+    ])
+}
+
+fn cohere_stream(usage: &str) -> Script {
+    Script::stream([
+        named(
+            "content-start",
+            r#","index":0,"delta":{"message":{"content":{"type":"text","text":""}}}"#,
+        ),
+        named(
+            "content-delta",
+            &format!(r#","index":0,"delta":{{"message":{{"content":{{"text":"{TEXT}"}}}}}}"#),
+        ),
+        named(
+            "message-end",
+            &format!(r#","delta":{{"finish_reason":"COMPLETE"{usage}}}"#),
+        ),
+    ])
+}
+
+fn ollama_stream(early: &str, usage: &str) -> Script {
+    Script::stream([
+        ollama(TEXT, "false", early),
+        "\n".to_owned(),
+        ollama("", "true", usage),
+        "\n".to_owned(),
+    ])
+    .header("content-type", "application/x-ndjson")
+}
+
+fn converse_stream(usage: &str) -> Script {
+    Script::stream([
+        frame(
+            "contentBlockDelta",
+            &format!(r#"{{"contentBlockIndex":0,"delta":{{"text":"{TEXT}"}}}}"#),
+        ),
+        frame("contentBlockStop", r#"{"contentBlockIndex":0}"#),
+        frame("messageStop", r#"{"stopReason":"end_turn"}"#),
+        frame(
+            "metadata",
+            &format!(r#"{{"metrics":{{"latencyMs":9}}{usage}}}"#),
+        ),
+    ])
+    .header("content-type", "application/vnd.amazon.eventstream")
 }
 
 fn response(status: &str, usage: &str) -> String {
@@ -298,11 +322,12 @@ fn data(json: &str) -> String {
     format!("data: {json}\n\n")
 }
 
+/// Server-sent event with its name as `type`.
 pub fn named(name: &str, rest: &str) -> String {
     format!("event: {name}\ndata: {{\"type\":\"{name}\"{rest}}}\n\n")
 }
 
-/// A frame of AWS's event stream.
+/// Frame of an AWS event stream.
 pub fn frame(event: &str, payload: &str) -> Vec<u8> {
     let mut headers = Vec::new();
     for (name, value) in [

@@ -1,4 +1,4 @@
-//! What has no price or no bound is refused where a budget blocks, and served with an honest flag where none does.
+//! Calls without a price or a bound: refused under a `block` budget, served and flagged otherwise.
 
 use serde_json::{Value, json};
 
@@ -8,8 +8,8 @@ use crate::harness::process::{Gatekeeper, Key, Provider, text};
 use crate::harness::upstream::Upstream;
 use crate::harness::{pico, wait_until};
 
-/// `up` has a price, `list` has a model that is on no list, `gratis` costs nothing, `capped` has a ceiling per request.
-fn house(upstream: &Upstream) -> Gatekeeper {
+/// Provider `up` has a price, `list` a model without a sheet row, `gratis` is free, `capped` has a request ceiling.
+fn start_gateway(upstream: &Upstream) -> Gatekeeper {
     Gatekeeper::with_upstream(upstream)
         .provider(&Provider::anthropic("claude", upstream))
         .provider(
@@ -38,11 +38,11 @@ fn keys(gatekeeper: &mut Gatekeeper) -> (Key, Key) {
     (gatekeeper.key_of(&blocked), gatekeeper.key_of(&open))
 }
 
-fn asking(model: &str) -> Value {
+fn request(model: &str) -> Value {
     json!({"model": model, "max_tokens": 50, "messages": [{"role": "user", "content": "What does it cost?"}]})
 }
 
-/// An image that only the vendor will look at: nobody knows its size.
+/// A request with a remote image, whose size is unknown.
 fn with_image(model: &str) -> Value {
     json!({"model": model, "max_tokens": 50, "messages": [{"role": "user", "content": [
         {"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": {"url": "https://images.test/1.png"}}]}]})
@@ -54,24 +54,24 @@ fn newest(gatekeeper: &Gatekeeper) -> Value {
 }
 
 #[test]
-fn an_unpriced_model_is_refused_where_a_budget_blocks_and_flagged_where_none_does() {
+fn unpriced_model_is_refused_under_block_budget_and_flagged_otherwise() {
     let upstream = Upstream::start();
-    let mut gatekeeper = house(&upstream);
+    let mut gatekeeper = start_gateway(&upstream);
     let (blocked, open) = keys(&mut gatekeeper);
-    let refused = gatekeeper.user(&blocked).chat(&asking("m-unheard-of"));
+    let refusal = gatekeeper.user(&blocked).chat(&request("m-unheard-of"));
     assert_eq!(
         (
-            refused.assert_status(402).error_type(),
+            refusal.assert_status(402).error_type(),
             upstream.request_count()
         ),
         ("price_unknown".to_owned(), 0)
     );
     assert!(
-        refused.error_message().contains("[providers.list]"),
+        refusal.error_message().contains("[providers.list]"),
         "{}",
-        refused.error_message()
+        refusal.error_message()
     );
-    let served = gatekeeper.user(&open).chat(&asking("m-unheard-of"));
+    let served = gatekeeper.user(&open).chat(&request("m-unheard-of"));
     assert_eq!(served.assert_status(200).cost(), 0);
     let row = newest(&gatekeeper);
     assert_eq!(
@@ -80,9 +80,9 @@ fn an_unpriced_model_is_refused_where_a_budget_blocks_and_flagged_where_none_doe
     );
 }
 
-/// A sheet writes zero for what is billed by other things than tokens, and for what may cost nothing for now.
+/// Sheets have a zero for models billed by other units than tokens, and for previews that are free for now.
 #[test]
-fn a_price_of_zero_on_the_sheet_is_no_price() {
+fn sheet_price_of_zero_counts_as_unpriced() {
     const MODEL: &str = "labs-leanstral-1-5-1";
     let upstream = Upstream::start();
     let labs = Provider::openai("labs", &upstream)
@@ -91,10 +91,10 @@ fn a_price_of_zero_on_the_sheet_is_no_price() {
         .models(&[MODEL]);
     let mut gatekeeper = Gatekeeper::with_upstream(&upstream).provider(&labs).start();
     let (blocked, open) = keys(&mut gatekeeper);
-    let refused = gatekeeper.user(&blocked).chat(&asking(MODEL));
+    let refusal = gatekeeper.user(&blocked).chat(&request(MODEL));
     assert_eq!(
         (
-            refused.assert_status(402).error_type(),
+            refusal.assert_status(402).error_type(),
             upstream.request_count()
         ),
         ("price_unknown".to_owned(), 0)
@@ -102,7 +102,7 @@ fn a_price_of_zero_on_the_sheet_is_no_price() {
     assert_eq!(
         gatekeeper
             .user(&open)
-            .chat(&asking(MODEL))
+            .chat(&request(MODEL))
             .assert_status(200)
             .cost(),
         0
@@ -110,10 +110,9 @@ fn a_price_of_zero_on_the_sheet_is_no_price() {
     assert_eq!(newest(&gatekeeper)["flags"], json!(["unpriced"]));
 }
 
-/// The sheet has no rates for Anthropic's fast mode, which costs several times as much, nor for its inference in one country.
+/// The sheet has no rates for Anthropic's fast mode, which costs several times as much, and for inference in one country.
 #[test]
-fn a_dearer_tier_that_is_on_no_sheet_is_refused_where_a_budget_blocks_and_flagged_where_none_does()
-{
+fn tier_without_sheet_rates_is_refused_under_block_budget_and_flagged_otherwise() {
     const MODEL: &str = "claude-sonnet-4-5";
     let upstream = Upstream::start();
     let claude = Provider::anthropic("claude", &upstream)
@@ -125,24 +124,24 @@ fn a_dearer_tier_that_is_on_no_sheet_is_refused_where_a_budget_blocks_and_flagge
         .start();
     let (blocked, open) = keys(&mut gatekeeper);
     for (member, value) in [("speed", "fast"), ("inference_geo", "us")] {
-        let mut body = asking(MODEL);
+        let mut body = request(MODEL);
         assert_eq!(gatekeeper.user(&blocked).messages(&body).status, 200);
         assert_eq!(newest(&gatekeeper)["flags"], json!([]));
         let before = upstream.request_count();
         body[member] = json!(value);
-        let refused = gatekeeper.user(&blocked).messages(&body);
+        let refusal = gatekeeper.user(&blocked).messages(&body);
         assert_eq!(
             (
-                refused.assert_status(402).error_type(),
+                refusal.assert_status(402).error_type(),
                 upstream.request_count()
             ),
             ("billing_error".to_owned(), before)
         );
         assert!(
-            refused.error_message().contains(value)
-                && refused.error_message().contains("nothing bounds"),
+            refusal.error_message().contains(value)
+                && refusal.error_message().contains("nothing bounds"),
             "{}",
-            refused.error_message()
+            refusal.error_message()
         );
         let served = gatekeeper.user(&open).messages(&body);
         assert!(served.assert_status(200).cost() > 0, "at the base rates");
@@ -151,41 +150,41 @@ fn a_dearer_tier_that_is_on_no_sheet_is_refused_where_a_budget_blocks_and_flagge
 }
 
 #[test]
-fn what_nothing_bounds_is_refused_where_a_budget_blocks() {
+fn unbounded_request_under_block_budget_is_refused() {
     let upstream = Upstream::start();
-    let mut gatekeeper = house(&upstream);
+    let mut gatekeeper = start_gateway(&upstream);
     let (blocked, _) = keys(&mut gatekeeper);
     let user = gatekeeper.user(&blocked);
     let mut file = with_image("m-small");
     file["messages"][0]["content"][1] = json!({"type": "file", "file": {"file_id": "file-1"}});
-    for (body, why) in [
+    for (body, reason) in [
         (with_image("m-small"), "remote image URL"),
         (file, "file id"),
     ] {
-        let refused = user.chat(&body);
-        assert_eq!(refused.assert_status(402).error_type(), "cost_unbounded");
-        let message = refused.error_message();
+        let refusal = user.chat(&body);
+        assert_eq!(refusal.assert_status(402).error_type(), "cost_unbounded");
+        let message = refusal.error_message();
         assert!(
-            message.contains(why) && message.contains("request_ceiling"),
+            message.contains(reason) && message.contains("request_ceiling"),
             "{message}"
         );
     }
-    let mut search = asking("c-small");
+    let mut search = request("c-small");
     search["tools"] = json!([{"type": "web_search_20250305", "name": "web_search"}]);
-    let refused = user.messages(&search);
-    assert_eq!(refused.assert_status(402).error_type(), "billing_error");
+    let refusal = user.messages(&search);
+    assert_eq!(refusal.assert_status(402).error_type(), "billing_error");
     assert!(
-        refused.error_message().contains("web_search"),
+        refusal.error_message().contains("web_search"),
         "{}",
-        refused.error_message()
+        refusal.error_message()
     );
     assert_eq!(upstream.request_count(), 0);
 }
 
 #[test]
-fn with_a_ceiling_per_request_it_is_served_and_the_ceiling_is_what_is_held() {
+fn unbounded_request_with_request_ceiling_is_held_at_ceiling() {
     let upstream = Upstream::start();
-    let mut gatekeeper = house(&upstream);
+    let mut gatekeeper = start_gateway(&upstream);
     let (blocked, _) = keys(&mut gatekeeper);
     let served = gatekeeper.user(&blocked).chat(&with_image("m-capped"));
     assert_eq!(served.assert_status(200).cost(), 110_000_000);
@@ -194,17 +193,17 @@ fn with_a_ceiling_per_request_it_is_served_and_the_ceiling_is_what_is_held() {
         (text(&row, "ceiling_usd"), &row["flags"]),
         ("0.25".to_owned(), &json!([]))
     );
-    let poor = gatekeeper.team_with_budget("poor", "0.2");
-    let refused = gatekeeper
-        .user(&gatekeeper.key_of(&poor))
+    let small = gatekeeper.team_with_budget("small", "0.2");
+    let refusal = gatekeeper
+        .user(&gatekeeper.key_of(&small))
         .chat(&with_image("m-capped"));
-    assert_eq!(refused.assert_status(402).error_type(), "budget_exceeded");
+    assert_eq!(refusal.assert_status(402).error_type(), "budget_exceeded");
 }
 
 #[test]
-fn without_a_budget_that_blocks_what_nothing_bounds_is_served_and_booked_as_reported() {
+fn unbounded_request_without_block_budget_is_booked_as_reported() {
     let upstream = Upstream::start();
-    let mut gatekeeper = house(&upstream);
+    let mut gatekeeper = start_gateway(&upstream);
     let (_, open) = keys(&mut gatekeeper);
     let served = gatekeeper.user(&open).chat(&with_image("m-small"));
     assert_eq!(served.assert_status(200).cost(), 110_000_000);
@@ -212,10 +211,10 @@ fn without_a_budget_that_blocks_what_nothing_bounds_is_served_and_booked_as_repo
 }
 
 #[test]
-fn a_hang_up_on_what_nothing_bounds_is_billed_as_far_as_it_is_known() {
+fn unbounded_stream_after_disconnect_is_booked_as_estimate() {
     let upstream = Upstream::start();
     upstream.respond_with(model::with_usage(10, 100).only(50).then_hangs());
-    let mut gatekeeper = house(&upstream);
+    let mut gatekeeper = start_gateway(&upstream);
     let (_, open) = keys(&mut gatekeeper);
     let mut body = with_image("m-small");
     body["stream"] = json!(true);
@@ -224,7 +223,7 @@ fn a_hang_up_on_what_nothing_bounds_is_billed_as_far_as_it_is_known() {
         .open_stream(Call::chat().path(), &body);
     stream.read_deltas(40);
     stream.disconnect();
-    wait_until("the hang-up is booked", || {
+    wait_until("the disconnect is booked", || {
         gatekeeper.usage()["total"]["requests"] == json!(1)
     });
     let row = newest(&gatekeeper);
@@ -236,21 +235,21 @@ fn a_hang_up_on_what_nothing_bounds_is_billed_as_far_as_it_is_known() {
 }
 
 #[test]
-fn a_provider_that_is_free_is_served_by_the_smallest_budget_and_costs_nothing() {
+fn free_provider_is_served_under_smallest_budget_at_no_cost() {
     let upstream = Upstream::start();
-    let mut gatekeeper = house(&upstream);
-    let team = gatekeeper.team_with_budget("poor", "0.000001");
+    let mut gatekeeper = start_gateway(&upstream);
+    let team = gatekeeper.team_with_budget("small", "0.000001");
     let user = gatekeeper.user(&gatekeeper.key_of(&team));
-    let mut body = asking("m-gratis");
+    let mut body = request("m-gratis");
     assert_eq!(user.chat(&body).assert_status(200).cost(), 0);
     body.as_object_mut()
         .expect("an object")
         .remove("max_tokens");
-    let answer = user.chat(&body);
+    let response = user.chat(&body);
     assert_eq!(
         (
-            answer.assert_status(200).cost(),
-            answer.header("x-gatekeeper-output-cap")
+            response.assert_status(200).cost(),
+            response.header("x-gatekeeper-output-cap")
         ),
         (0, None)
     );
@@ -259,5 +258,5 @@ fn a_provider_that_is_free_is_served_by_the_smallest_budget_and_costs_nothing() 
         (&row["flags"], &row["usage"]["output_tokens"]),
         (&json!([]), &json!(20))
     );
-    assert_eq!(user.chat(&asking("m-small")).status, 402);
+    assert_eq!(user.chat(&request("m-small")).status, 402);
 }

@@ -1,5 +1,4 @@
-//! Usage reports that are impossible, missing, empty or larger than what was held: money is booked all the same, and the
-//! record says what to think of it.
+//! Usage reports that are invalid, missing, zero or above the ceiling: the call is booked and the record is flagged.
 
 use serde_json::{Value, json};
 
@@ -9,8 +8,8 @@ use crate::harness::process::{Gatekeeper, Provider, text};
 use crate::harness::script::Script;
 use crate::harness::upstream::Upstream;
 
-/// As they stand in JSON.
-const LIES: [&str; 6] = [
+/// Invalid counts as JSON.
+const INVALID_COUNTS: [&str; 6] = [
     "-5",
     "9223372036854775808",
     "\"7\"",
@@ -19,42 +18,42 @@ const LIES: [&str; 6] = [
     "12.5",
 ];
 
-struct House {
+struct Fixture {
     upstream: Upstream,
     gatekeeper: Gatekeeper,
     key: crate::harness::process::Key,
 }
 
-impl House {
-    fn new(limit: &str) -> House {
+impl Fixture {
+    fn new(limit: &str) -> Fixture {
         let upstream = Upstream::start();
         let mut gatekeeper = Gatekeeper::with_upstream(&upstream)
             .provider(&Provider::anthropic("claude", &upstream))
             .start();
         let team = gatekeeper.team_with_budget("eng", limit);
         let key = gatekeeper.key_of(&team);
-        House {
+        Fixture {
             upstream,
             gatekeeper,
             key,
         }
     }
 
-    /// The row of a call that was served with this usage.
+    /// Record of a call that was served with this usage.
     fn row(&self, call: Call, usage: &str) -> Value {
         self.upstream.respond_with(if call.streamed {
             stream(call, usage)
         } else {
-            whole(call, usage)
+            unary(call, usage)
         });
-        let answer = call.by(&mut self.gatekeeper.user(&self.key).connect());
-        assert_eq!(answer.status, 200, "{usage}: {}", answer.text());
+        let response = call.by(&mut self.gatekeeper.user(&self.key).connect());
+        assert_eq!(response.status, 200, "{usage}: {}", response.text());
         self.gatekeeper.usage();
         self.gatekeeper.requests().remove(0)
     }
 }
 
-impl Drop for House {
+impl Drop for Fixture {
     fn drop(&mut self) {
         assert!(
             !self.gatekeeper.all_output().contains("panicked"),
@@ -64,7 +63,7 @@ impl Drop for House {
     }
 }
 
-fn whole(call: Call, usage: &str) -> Script {
+fn unary(call: Call, usage: &str) -> Script {
     Script::unary(
         200,
         if call.messages {
@@ -80,7 +79,7 @@ fn whole(call: Call, usage: &str) -> Script {
 }
 
 fn stream(call: Call, usage: &str) -> Script {
-    let said = |event: &str| {
+    let data = |event: &str| {
         if call.messages {
             event.to_owned()
         } else {
@@ -113,20 +112,20 @@ fn stream(call: Call, usage: &str) -> Script {
         ]);
     }
     Script::stream([
-        said(
+        data(
             r#"{"id":"a","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"Nothing at all."},"finish_reason":null}]}"#,
         ),
-        said(
+        data(
             r#"{"id":"a","object":"chat.completion.chunk","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
         ),
-        said(&format!(
+        data(&format!(
             r#"{{"id":"a","object":"chat.completion.chunk","choices":[]{usage}}}"#
         )),
-        said("[DONE]"),
+        data("[DONE]"),
     ])
 }
 
-/// A usage member with this output count, in the words of the dialect.
+/// Usage object of the dialect with these counts.
 fn usage_of(call: Call, input: &str, output: &str) -> String {
     if call.messages {
         format!(r#","usage":{{"input_tokens":{input},"output_tokens":{output}}}"#)
@@ -148,22 +147,22 @@ fn all_calls() -> [Call; 4] {
 }
 
 #[test]
-fn an_impossible_report_is_booked_at_the_hold_and_flagged() {
-    let house = House::new("1000");
+fn usage_invalid_is_booked_at_ceiling_and_flagged() {
+    let fixture = Fixture::new("1000");
     for call in all_calls() {
-        for lie in LIES {
-            let row = house.row(call, &usage_of(call, "3", lie));
+        for count in INVALID_COUNTS {
+            let row = fixture.row(call, &usage_of(call, "3", count));
             assert_eq!(
                 row["flags"],
                 json!(["lying_usage"]),
-                "{call:?} {lie}: {row}"
+                "{call:?} {count}: {row}"
             );
             assert_eq!(
                 (text(&row, "cost_usd"), text(&row, "status")),
                 (text(&row, "ceiling_usd"), "ok".to_owned())
             );
         }
-        let row = house.row(call, &usage_of(call, "-1", "3"));
+        let row = fixture.row(call, &usage_of(call, "-1", "3"));
         assert_eq!(
             (&row["flags"], text(&row, "cost_usd")),
             (&json!(["lying_usage"]), text(&row, "ceiling_usd")),
@@ -173,19 +172,19 @@ fn an_impossible_report_is_booked_at_the_hold_and_flagged() {
 }
 
 #[test]
-fn a_bill_above_the_ceiling_is_booked_whole_flagged_and_blocks() {
+fn usage_above_ceiling_is_booked_whole_and_blocks_budget() {
     for call in all_calls() {
-        let house = House::new("0.004");
-        let row = house.row(call, &usage_of(call, "3", "1000"));
+        let fixture = Fixture::new("0.004");
+        let row = fixture.row(call, &usage_of(call, "3", "1000"));
         assert_eq!(
             (pico(&text(&row, "cost_usd")), &row["flags"]),
             (5_003_000_000, &json!(["over_ceiling"])),
             "{call:?}"
         );
         assert!(pico(&text(&row, "ceiling_usd")) < pico("0.001"));
-        let user = house.gatekeeper.user(&house.key);
+        let user = fixture.gatekeeper.user(&fixture.key);
         assert_eq!(call.by(&mut user.connect()).status, 402);
-        let team = &house.gatekeeper.admin().get("/v1/teams").json()["data"][0];
+        let team = &fixture.gatekeeper.admin().get("/v1/teams").json()["data"][0];
         assert_eq!(
             (
                 text(&team["budgets"][0], "spent"),
@@ -197,12 +196,12 @@ fn a_bill_above_the_ceiling_is_booked_whole_flagged_and_blocks() {
 }
 
 #[test]
-fn a_missing_report_is_estimated_within_the_hold() {
-    let house = House::new("1000");
+fn usage_missing_is_estimated_within_ceiling() {
+    let fixture = Fixture::new("1000");
     for call in
         [Call::chat(), Call::messages(), Call::chat().streamed(true)].map(|call| call.at_most(40))
     {
-        let row = house.row(call, "");
+        let row = fixture.row(call, "");
         assert_eq!(
             (&row["flags"], text(&row, "status")),
             (&json!(["estimated"]), "ok".to_owned()),
@@ -210,11 +209,11 @@ fn a_missing_report_is_estimated_within_the_hold() {
         );
         let [cost, ceiling] = ["cost_usd", "ceiling_usd"].map(|name| pico(&text(&row, name)));
         assert!(0 < cost && cost <= ceiling, "{row}");
-        // 15 bytes of text at 3 bytes a token
+        // 15 bytes of text at 3 bytes per token
         assert_eq!(row["usage"]["output_tokens"], json!(5), "{row}");
     }
-    // the head of a messages stream has counted the input, but the last word on the output is missing
-    let row = house.row(Call::messages().streamed(true).at_most(40), "");
+    // message_start has the input count, but message_delta lacks the output count
+    let row = fixture.row(Call::messages().streamed(true).at_most(40), "");
     assert_eq!(
         (&row["flags"], &row["usage"]["input_tokens"]),
         (&json!(["estimated"]), &json!(3)),
@@ -223,9 +222,9 @@ fn a_missing_report_is_estimated_within_the_hold() {
 }
 
 #[test]
-fn a_report_of_zero_is_trusted() {
-    let house = House::new("1000");
-    let row = house.row(
+fn usage_zero_is_trusted_from_known_vendor_only() {
+    let fixture = Fixture::new("1000");
+    let row = fixture.row(
         Call::messages().at_most(40),
         &usage_of(Call::messages(), "0", "0"),
     );
@@ -234,9 +233,9 @@ fn a_report_of_zero_is_trusted() {
         (&json!([]), "0".to_owned()),
         "{row}"
     );
-    // of a server that nobody knows it is not
+    // zero from an unknown server is not trusted
     for call in [Call::chat(), Call::chat().streamed(true)].map(|call| call.at_most(40)) {
-        let row = house.row(call, &usage_of(call, "0", "0"));
+        let row = fixture.row(call, &usage_of(call, "0", "0"));
         assert_eq!(
             (&row["flags"], &row["usage"]["output_tokens"]),
             (&json!(["estimated"]), &json!(5)),
@@ -251,43 +250,45 @@ fn a_report_of_zero_is_trusted() {
     }
 }
 
-/// What is estimated takes no more than was held; what is reported is booked whole, whatever is estimated beside it.
+/// Estimated counts stay within the hold; reported counts are booked whole, even beside an estimate.
 #[test]
-fn a_reported_side_above_the_ceiling_is_booked_whole_though_the_other_is_estimated() {
-    let house = House::new("1000");
+fn usage_partial_above_ceiling_is_booked_whole() {
+    let fixture = Fixture::new("1000");
     for call in [Call::chat(), Call::chat().streamed(true)].map(|call| call.at_most(40)) {
-        // zero input is believed of nobody here
-        let row = house.row(call, &usage_of(call, "0", "1000"));
+        // zero input from an unknown server is estimated
+        let row = fixture.row(call, &usage_of(call, "0", "1000"));
         assert_eq!(
             (&row["flags"], text(&row, "cost_usd")),
             (&json!(["estimated", "over_ceiling"]), "0.005".to_owned()),
             "{row}"
         );
     }
-    let row = house.row(Call::chat().at_most(40), &usage_of(Call::chat(), "0", "30"));
+    let row = fixture.row(Call::chat().at_most(40), &usage_of(Call::chat(), "0", "30"));
     let cost = pico(&text(&row, "cost_usd"));
     assert!(
         150_000_000 < cost && cost <= pico(&text(&row, "ceiling_usd")),
         "{row}"
     );
-    // the head of a messages stream has counted a large input, then the client goes away
+    // message_start has a large input count, then the client disconnects
     let head = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"type\":\"message\",\"role\":\"assistant\",\
                 \"model\":\"c\",\"content\":[],\"stop_reason\":null,\"usage\":{\"input_tokens\":50000,\"output_tokens\":1}}}\n\n";
     let text_of = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\
                    \"text\":\"word \"}}\n\n";
-    house
+    fixture
         .upstream
         .respond_with(Script::stream([head, text_of]).then_hangs());
-    let asking = Call::messages().streamed(true).at_most(40);
-    let mut stream = house
+    let request = Call::messages().streamed(true).at_most(40);
+    let mut stream = fixture
         .gatekeeper
-        .user(&house.key)
-        .open_stream(asking.path(), &asking.body());
+        .user(&fixture.key)
+        .open_stream(request.path(), &request.body());
     stream.read_deltas(1);
     stream.disconnect();
-    crate::harness::wait_until("it is booked", || house.gatekeeper.holds_open() == 0);
-    house.gatekeeper.usage();
-    let row = house.gatekeeper.requests().remove(0);
+    crate::harness::wait_until("the call is booked", || {
+        fixture.gatekeeper.holds_open() == 0
+    });
+    fixture.gatekeeper.usage();
+    let row = fixture.gatekeeper.requests().remove(0);
     assert_eq!(
         (&row["status"], &row["flags"]),
         (&json!("client_gone"), &json!(["estimated", "over_ceiling"])),
