@@ -23,7 +23,7 @@ fn check_valid_config_prints_summary_without_secrets() {
          base_url = \"http://10.0.0.5:8000/v1\"\nprice = { input = \"0.25\", output = \"1\" }\nmodels = [\"llama-4\", \"gpt-5.1\"]\n",
     );
     let output = output.assert_exit_code(0).assert_stdout(&[
-        "not initialised",
+        "not initialized",
         "openai",
         "list prices",
         "http://10.0.0.5:8000/v1",
@@ -67,7 +67,7 @@ fn check_invalid_config_reports_every_error_with_line_and_remedy() {
 fn check_invalid_toml_reports_line() {
     check("listen = = 1\n")
         .assert_exit_code(78)
-        .assert_stderr(&["gatekeeper.toml:1:", "not TOML"]);
+        .assert_stderr(&["gatekeeper.toml:1:", "invalid TOML"]);
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn check_zero_price_suggests_free() {
     let zeros = check(&section("{ input = \"0\", output = \"0.00\" }"));
     zeros.assert_exit_code(78).assert_stderr(&[
         "gatekeeper.toml:5:",
-        "price: has no rate above zero",
+        "price: no rate above zero",
         "price = \"free\"",
     ]);
     check(&section("{ input = \"0\", output = \"0.01\" }")).assert_exit_code(0);

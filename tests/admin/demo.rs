@@ -147,5 +147,5 @@ fn demo_foreign_folder_is_refused() {
         .into();
     output
         .assert_exit_code(78)
-        .assert_stderr(&["gatekeeper-demo", "other things in it"]);
+        .assert_stderr(&["gatekeeper-demo", "not empty"]);
 }

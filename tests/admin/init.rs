@@ -30,7 +30,7 @@ fn init_second_run_is_refused_and_folder_is_private() {
     assert_eq!(mode & 0o777, 0o700);
     let again = run(folder.path(), &["init"])
         .assert_exit_code(1)
-        .assert_stderr(&["initialised already", "gatekeeper serve"]);
+        .assert_stderr(&["already initialized", "gatekeeper serve"]);
     assert!(!again.err.contains(&key) && again.out.is_empty());
 }
 
@@ -41,7 +41,7 @@ fn init_nonempty_folder_is_refused() {
     fs::write(folder.path().join("photos/1.jpg"), "me").expect("a file");
     run(folder.path(), &["init", "--data", "photos"])
         .assert_exit_code(78)
-        .assert_stderr(&["photos", "other things in it", "--data"]);
+        .assert_stderr(&["photos", "not empty", "--data"]);
     assert_eq!(
         fs::read_dir(folder.path().join("photos"))
             .expect("the folder")
@@ -55,7 +55,7 @@ fn serve_uninitialised_folder_suggests_init() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     run(folder.path(), &["serve"])
         .assert_exit_code(78)
-        .assert_stderr(&["never initialised", "gatekeeper init --data"]);
+        .assert_stderr(&["not initialized", "gatekeeper init --data"]);
     assert_eq!(
         fs::read_dir(folder.path()).expect("the folder").count(),
         0,
@@ -75,7 +75,7 @@ fn command_without_server_suggests_serve() {
     ] {
         run(folder.path(), arguments)
             .assert_exit_code(1)
-            .assert_stderr(&["no server is reached", "gatekeeper serve"]);
+            .assert_stderr(&["no server reachable", "gatekeeper serve"]);
     }
 }
 

@@ -33,7 +33,7 @@ fn keys_create_in_missing_first_team_creates_team() {
         .assert_stdout(&["no keys yet", "gatekeeper keys create --team"]);
     run(&gatekeeper, &["usage"])
         .assert_exit_code(0)
-        .assert_stdout(&["nothing was used from 20"]);
+        .assert_stdout(&["no usage from 20"]);
     let created = run(
         &gatekeeper,
         &[
@@ -106,7 +106,7 @@ fn keys_create_unknown_team_with_other_teams_is_refused() {
         .assert_stderr(&["409", "engineering", "exists already"]);
     let output = run(&gatekeeper, &["keys", "create", "--team", "enginering"]).assert_exit_code(1);
     output.assert_stderr(&[
-        "no team `enginering`",
+        "unknown team `enginering`",
         "engineering",
         "gatekeeper teams create enginering",
     ]);
@@ -134,7 +134,7 @@ fn verify_key_reports_same_verdict_as_call() {
     let admin_key = gatekeeper.admin_key.clone();
     run(&gatekeeper, &["verify", &admin_key])
         .assert_exit_code(0)
-        .assert_stdout(&["administrative", "calls no models"]);
+        .assert_stdout(&["administrative", "cannot call models"]);
     let mut mistyped = key.secret.clone();
     mistyped.pop();
     run(&gatekeeper, &["verify", &mistyped])

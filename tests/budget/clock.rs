@@ -123,7 +123,7 @@ fn clock_command_shows_both_clocks_and_accepts() {
     }
     assert_eq!(
         run(&["accept"]),
-        "time was 2026-11-23T23:30:00Z and is 2026-11-24T00:30:00Z\n"
+        "adopted time changed from 2026-11-23T23:30:00Z to 2026-11-24T00:30:00Z\n"
     );
     assert!(run(&[]).contains("in step"));
     fixture

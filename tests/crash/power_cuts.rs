@@ -354,7 +354,7 @@ fn synced_records_survive_next_start_with_failing_syncs() {
     let (store, _) = open(&disk, true, true);
     disk.fail_book_syncs();
     let work = run_workload(&store, 7, true, 30);
-    block_on(store.wal().settled(work.events.len() as u64));
+    block_on(store.wal().wait_committed(work.events.len() as u64));
     let killed = Arc::new(
         disk.snapshot()
             .after(&PowerLoss::DropAll, &mut SeededRng::new(1)),

@@ -50,7 +50,7 @@ fn several_segments() -> (Arc<SimulatedDisk>, usize, Vec<String>) {
     let mut work = workload();
     for _ in 0..9 {
         work.hold_many(&store, 10);
-        block_on(store.wal().settled(work.events.len() as u64));
+        block_on(store.wal().wait_committed(work.events.len() as u64));
     }
     work.hold_many(&store, 1);
     let killed = Arc::new(

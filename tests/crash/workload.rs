@@ -88,7 +88,7 @@ impl Workload {
         );
         self.acks.written.store(sequence, Ordering::SeqCst);
         if self.wait_for_disk && self.rng.between(0, 3) == 0 {
-            let acknowledged = self.wait_for(store.wal().settled(sequence));
+            let acknowledged = self.wait_for(store.wal().wait_committed(sequence));
             if acknowledged {
                 self.acks.synced.store(sequence, Ordering::SeqCst);
             }
@@ -104,7 +104,7 @@ impl Workload {
     }
 
     fn wait_for_books(&self, store: &Store) {
-        self.wait_for(store.wal().booked());
+        self.wait_for(store.wal().wait_posted());
         self.note_synced(store);
     }
 
