@@ -103,7 +103,7 @@ fn keys_create_unknown_team_with_other_teams_is_refused() {
     .assert_stdout(&["engineering", "$5 monthly"]);
     run(&gatekeeper, &["teams", "create", "engineering"])
         .assert_exit_code(1)
-        .assert_stderr(&["409", "engineering", "exists already"]);
+        .assert_stderr(&["409", "engineering", "already exists"]);
     let output = run(&gatekeeper, &["keys", "create", "--team", "enginering"]).assert_exit_code(1);
     output.assert_stderr(&[
         "unknown team `enginering`",

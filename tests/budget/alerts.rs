@@ -228,7 +228,7 @@ fn alerts_over_queue_capacity_are_all_sent_once() {
     let logged = |gatekeeper: &Gatekeeper, kind: &str| {
         gatekeeper
             .all_output()
-            .matches(&format!("{kind}: "))
+            .matches(&format!("event=\"{kind}\""))
             .count()
     };
     wait_until("all threshold alerts are logged", || {

@@ -137,7 +137,7 @@ fn records(store: &Store) -> Vec<Settlement> {
         .request_log(&scan, |_| true)
         .expect("the records can be read");
     let settlement = |entry| {
-        if let RequestLogEntry::Booked(record) = entry {
+        if let RequestLogEntry::Record(record) = entry {
             Some(record.settlement)
         } else {
             None

@@ -56,7 +56,7 @@ fn explain_request_prints_its_cost_lines() {
     let unknown = explain(&format!("req_{}", "0".repeat(26)));
     let message = String::from_utf8_lossy(&unknown.stderr).into_owned();
     assert!(
-        unknown.status.code() == Some(1) && message.contains("there is no request"),
+        unknown.status.code() == Some(1) && message.contains("unknown request"),
         "{message}"
     );
     let invalid = explain("nonsense");
