@@ -324,6 +324,24 @@ pub mod samples {
         }
     }
 
+    fn budgets() -> Vec<Budget> {
+        vec![
+            budget(9, Owner::Organization(OrganizationId(1))),
+            budget(10, Owner::Team(TeamId(2))),
+            budget(11, Owner::Key(KeyId(3))),
+            budget(12, Owner::Key(KeyId(5))),
+            budget(15, Owner::Key(KeyId(20))),
+            budget(16, Owner::Key(KeyId(21))),
+        ]
+    }
+
+    fn limits() -> Vec<RateLimit> {
+        vec![
+            limit(13, Owner::Organization(OrganizationId(1))),
+            limit(14, Owner::Key(KeyId(3))),
+        ]
+    }
+
     pub fn sample() -> Sample {
         let [ci, off, brief] =
             ["ci", "off", "brief"].map(|name| generate(name).expect("randomness"));
@@ -376,18 +394,8 @@ pub mod samples {
                     ..admin(8, "old", &old)
                 },
             ],
-            budgets: vec![
-                budget(9, Owner::Organization(OrganizationId(1))),
-                budget(10, Owner::Team(TeamId(2))),
-                budget(11, Owner::Key(KeyId(3))),
-                budget(12, Owner::Key(KeyId(5))),
-                budget(15, Owner::Key(KeyId(20))),
-                budget(16, Owner::Key(KeyId(21))),
-            ],
-            limits: vec![
-                limit(13, Owner::Organization(OrganizationId(1))),
-                limit(14, Owner::Key(KeyId(3))),
-            ],
+            budgets: budgets(),
+            limits: limits(),
         };
         Sample {
             directory: Directory::build(tenants),

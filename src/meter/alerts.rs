@@ -5,39 +5,8 @@ use crate::domain::alert::{Alert, AlertKind};
 use crate::domain::event::Charge;
 use crate::domain::id::BudgetId;
 use crate::domain::money::Money;
+use crate::meter::sent_alerts::SentAlerts;
 use crate::meter::state::LedgerState;
-
-/// Default alert threshold in percent of a budget's limit.
-pub const THRESHOLD_PERCENT: u8 = 85;
-
-/// Alerts already sent for a window: one bit per kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct SentAlerts(u8);
-
-impl SentAlerts {
-    fn bit(kind: AlertKind) -> u8 {
-        match kind {
-            AlertKind::Threshold => 1,
-            AlertKind::Limit => 2,
-        }
-    }
-
-    fn has(self, kind: AlertKind) -> bool {
-        self.0 & SentAlerts::bit(kind) != 0
-    }
-
-    fn has_all(self) -> bool {
-        AlertKind::ALL.into_iter().all(|kind| self.has(kind))
-    }
-
-    pub(super) fn mark_sent(&mut self, kind: AlertKind) {
-        self.0 |= SentAlerts::bit(kind);
-    }
-
-    fn requeue(&mut self, kind: AlertKind) {
-        self.0 &= !SentAlerts::bit(kind);
-    }
-}
 
 /// Event after which a budget is checked for alerts.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -6,11 +6,12 @@ mod alerts;
 pub mod estimates;
 mod ledger;
 mod rate_limits;
+mod sent_alerts;
 mod state;
 #[cfg(test)]
 mod tests;
 
-pub use crate::meter::alerts::THRESHOLD_PERCENT;
 pub use crate::meter::rate_limits::{Measure, RateLimitHit, RateLimitStatus, Tokens};
+pub use crate::meter::sent_alerts::THRESHOLD_PERCENT;
 pub use ledger::{Claim, HoldError, HoldGrant, Ledger, Receipt};
 pub use state::{BudgetStatus, HoldDenial, TightestBudget};

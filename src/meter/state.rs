@@ -11,8 +11,8 @@ use crate::domain::event::{CallResult, Charge, Hold, HoldId, LedgerEvent, Subjec
 use crate::domain::id::{BudgetId, LimitId};
 use crate::domain::money::Money;
 use crate::domain::zone::{Window, Zone};
-use crate::meter::alerts::{SentAlerts, THRESHOLD_PERCENT};
 use crate::meter::rate_limits::{RateLimitHit, RateLimits};
+use crate::meter::sent_alerts::{SentAlerts, THRESHOLD_PERCENT};
 use crate::store::KnownWindows;
 
 /// Amounts of one window of one budget.
