@@ -157,7 +157,7 @@ impl Ledger {
         let mut state = self.lock();
         let allowance = state
             .rate_limits
-            .end(id, ending.tokens(), self.time.boot_ms());
+            .settle(id, ending.tokens(), self.time.boot_ms());
         let Some(mut hold) = state.hold(id).cloned() else {
             return Ok(Receipt::default());
         };

@@ -100,7 +100,7 @@ fn response(events: &[OutputEvent]) -> ChatResponse {
         }
         builder.add(event);
     }
-    builder.answer()
+    builder.build()
 }
 
 /// One line for each block.
