@@ -2,8 +2,8 @@
 //! It can be too high but must never be too low: all usage within bound and cap, at every tier that
 //! could serve the call, costs at most the ceiling.
 
+use super::pricing::{Price, PriceUnknown};
 use super::rates::{Rates, Tier};
-use super::{Price, PriceUnknown};
 use crate::domain::input_bound::InputBound;
 use crate::domain::money::Money;
 

@@ -1,7 +1,7 @@
 //! Cost of a call: takes its usage, returns a bill of lines (count × rate). The lines must sum to
 //! the total exactly; amounts must never be rounded.
 
-use super::Price;
+use super::pricing::{Price, PriceUnknown};
 use super::rates::{Rates, Tier};
 use crate::domain::event::CostLine;
 use crate::domain::money::Money;
@@ -15,11 +15,6 @@ pub struct Bill {
     /// base rates were used for a tier that costs more, because the sheet lacks its rates
     pub rates_estimated: bool,
 }
-
-/// No price is known for the model, or the sheet lacks a rate that the call needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no price is known for this model; give its provider a price in the configuration")]
-pub struct PriceUnknown;
 
 impl Price {
     /// Cost of this usage, at the tier that the response names, in the context band of the complete

@@ -6,7 +6,9 @@ mod sigv4;
 
 pub use sigv4::{AwsKeys, RequestToSign, Signer};
 
-use super::{BaseUrl, BodyWrapper, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule};
+use super::preset::{
+    BaseUrl, BodyWrapper, CredentialStyle, Endpoint, OnDisconnect, Preset, PriceRule,
+};
 use crate::conversation::{Capabilities, Effort, IdRule, NameRule, ReasoningStyle, SystemTurns};
 use crate::dialect::{Dialect, Framing, ModelFamily, base_model_id};
 
