@@ -1,4 +1,4 @@
-//! Decoder of a client's chat request. Fields without a position in the canonical model are listed in `dropped`; fields that would
+//! Decoder of a client's chat request. Fields without a place in the canonical model are listed in `dropped`; fields that would
 //! change the answer are refused.
 
 use serde::Deserialize;
@@ -8,8 +8,10 @@ use crate::conversation::{
     ReasoningBlock, ReasoningOptions, Role, Source, StateSealer, Tool, ToolCall, ToolChoice,
     ToolResult, Turn, raw,
 };
+use crate::dialect::chat::request_body::{
+    CacheControl, Call, Contents, File, ImageUrl, Message, Part,
+};
 use crate::dialect::request::{Request, typed};
-use crate::dialect::wire::json::Arguments;
 use crate::domain::api_error::ApiError;
 
 /// Fields that are read elsewhere, or that another vendor can do without.
@@ -98,95 +100,6 @@ fn field(decoded: &mut ChatRequest, request: &Request, name: &str) -> Result<(),
         name => decoded.drop_param(name),
     }
     Ok(())
-}
-
-#[derive(Deserialize)]
-struct Message {
-    role: String,
-    #[serde(default)]
-    content: Option<Contents>,
-    #[serde(default)]
-    refusal: Option<String>,
-    #[serde(default, alias = "reasoning")]
-    reasoning_content: Option<String>,
-    #[serde(default)]
-    tool_calls: Option<Vec<Call>>,
-    #[serde(default)]
-    tool_call_id: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Contents {
-    Text(String),
-    Parts(Vec<Part>),
-}
-
-#[derive(Deserialize)]
-struct Part {
-    #[serde(rename = "type", default)]
-    kind: String,
-    #[serde(default)]
-    text: Option<String>,
-    #[serde(default)]
-    refusal: Option<String>,
-    #[serde(default)]
-    image_url: Option<ImageUrl>,
-    #[serde(default)]
-    file: Option<File>,
-    #[serde(default)]
-    cache_control: Option<CacheControl>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum ImageUrl {
-    Plain(String),
-    Object { url: String },
-}
-
-#[derive(Deserialize)]
-struct File {
-    #[serde(default)]
-    filename: Option<String>,
-    #[serde(default)]
-    file_data: Option<String>,
-    #[serde(default)]
-    file_id: Option<String>,
-}
-
-/// Anthropic's cache hint, which many chat clients send.
-#[derive(Deserialize)]
-struct CacheControl {
-    #[serde(default)]
-    ttl: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Call {
-    #[serde(default)]
-    id: String,
-    #[serde(default)]
-    function: Option<Function>,
-    #[serde(default)]
-    extra_content: Option<ExtraContent>,
-}
-
-#[derive(Deserialize)]
-struct Function {
-    name: String,
-    #[serde(default)]
-    arguments: Arguments,
-}
-
-#[derive(Deserialize)]
-struct ExtraContent {
-    google: Option<GoogleContent>,
-}
-
-#[derive(Deserialize)]
-struct GoogleContent {
-    thought_signature: Option<String>,
 }
 
 fn turn(message: Message, position: usize, sealer: &StateSealer) -> Result<Turn, ApiError> {

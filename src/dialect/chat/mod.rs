@@ -8,6 +8,7 @@ mod encode_response;
 pub(super) mod error;
 pub(super) mod input_bound;
 mod request;
+mod request_body;
 mod stream;
 mod unary;
 mod usage;

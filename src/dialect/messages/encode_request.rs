@@ -7,7 +7,6 @@ use std::borrow::Cow;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::Serialize;
 
 use crate::conversation::{
     Cache, ChatRequest, Content, ContentBlock, Effort, Format, Media, ProviderState,
@@ -15,6 +14,10 @@ use crate::conversation::{
     ToolResult, Turn, fit_call_id,
 };
 use crate::dialect::codec::EncodeOptions;
+use crate::dialect::messages::request_body::{
+    Body, CacheControl, Choice, MediaSource, Message, Metadata, OutputConfig, OutputFormat, Part,
+    Piece, Thinking, ToolDeclaration,
+};
 use crate::dialect::messages::same_model::is_same_model;
 use crate::dialect::messages::schema;
 use crate::dialect::name::Dialect;
@@ -52,163 +55,6 @@ pub(in crate::dialect) fn encode_request(ask: &ChatRequest, sending: &EncodeOpti
         top_k: sampling.top_k.as_ref(),
         metadata: ask.user.as_deref().map(|user_id| Metadata { user_id }),
     })
-}
-
-#[derive(Serialize)]
-struct Body<'a> {
-    model: &'a str,
-    max_tokens: u64,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    stream: bool,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    system: Vec<Part<'a>>,
-    messages: Vec<Message<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    tools: Vec<ToolDeclaration<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tool_choice: Option<Choice<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    thinking: Option<Thinking>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    output_config: Option<OutputConfig>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    stop_sequences: &'a [String],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    temperature: Option<&'a RawJson>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    top_p: Option<&'a RawJson>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    top_k: Option<&'a RawJson>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<Metadata<'a>>,
-}
-
-#[derive(Serialize)]
-struct Metadata<'a> {
-    user_id: &'a str,
-}
-
-#[derive(Serialize)]
-struct Message<'a> {
-    role: &'static str,
-    content: Vec<Part<'a>>,
-}
-
-#[derive(Serialize)]
-struct Part<'a> {
-    #[serde(flatten)]
-    piece: Piece<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cache_control: Option<CacheControl>,
-}
-
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Piece<'a> {
-    Text {
-        text: Cow<'a, str>,
-    },
-    Image {
-        source: MediaSource<'a>,
-    },
-    Document {
-        source: MediaSource<'a>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        title: Option<&'a str>,
-    },
-    Thinking {
-        thinking: &'a str,
-        signature: &'a str,
-    },
-    RedactedThinking {
-        data: &'a str,
-    },
-    ToolUse {
-        id: Cow<'a, str>,
-        name: &'a str,
-        input: RawJson,
-    },
-    ToolResult {
-        tool_use_id: Cow<'a, str>,
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        content: Vec<Part<'a>>,
-        #[serde(skip_serializing_if = "std::ops::Not::not")]
-        is_error: bool,
-    },
-}
-
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum MediaSource<'a> {
-    Base64 {
-        media_type: &'a str,
-        data: &'a str,
-    },
-    Text {
-        media_type: &'static str,
-        data: Cow<'a, str>,
-    },
-    Url {
-        url: &'a str,
-    },
-    File {
-        file_id: &'a str,
-    },
-}
-
-#[derive(Serialize)]
-struct CacheControl {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ttl: Option<&'static str>,
-}
-
-#[derive(Serialize)]
-struct ToolDeclaration<'a> {
-    name: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<&'a str>,
-    input_schema: RawJson,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    strict: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cache_control: Option<CacheControl>,
-}
-
-#[derive(Serialize)]
-struct Choice<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    disable_parallel_tool_use: bool,
-}
-
-#[derive(Serialize)]
-struct Thinking {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    budget_tokens: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    display: Option<&'static str>,
-}
-
-#[derive(Serialize)]
-struct OutputConfig {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    effort: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    format: Option<OutputFormat>,
-}
-
-#[derive(Serialize)]
-struct OutputFormat {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    schema: RawJson,
 }
 
 struct Writer<'a> {

@@ -16,6 +16,10 @@ use crate::conversation::{
 };
 use crate::dialect::codec::{ResponseEncoder, ResponseMeta};
 use crate::dialect::messages::error;
+use crate::dialect::messages::response_body::{
+    BlockDelta, BlockStart, BlockStop, Counts, Delta, Message, MessageDelta, MessageEnd,
+    MessageStart, Part,
+};
 use crate::dialect::wire::json::to_json;
 use crate::domain::api_error::ApiError;
 use crate::domain::usage::Usage;
@@ -456,148 +460,4 @@ fn frame(out: &mut Vec<u8>, name: &str, data: &impl Serialize) {
     out.extend_from_slice(b"\ndata: ");
     serde_json::to_writer(&mut *out, data).expect("texts and numbers are always JSON");
     out.extend_from_slice(b"\n\n");
-}
-
-#[derive(Serialize)]
-struct MessageStart<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    message: Message<'a>,
-}
-
-#[derive(Serialize)]
-struct Message<'a> {
-    id: &'a str,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    role: &'static str,
-    model: &'a str,
-    content: Vec<Part<'a>>,
-    stop_reason: Option<&'static str>,
-    stop_sequence: Option<&'a str>,
-    usage: Counts,
-}
-
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Part<'a> {
-    Text {
-        text: &'a str,
-    },
-    Thinking {
-        thinking: &'a str,
-        signature: String,
-    },
-    RedactedThinking {
-        data: String,
-    },
-    ToolUse {
-        id: &'a str,
-        name: &'a str,
-        input: RawJson,
-    },
-}
-
-#[derive(Serialize)]
-struct BlockStart<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    index: u64,
-    content_block: &'a Part<'a>,
-}
-
-#[derive(Serialize)]
-struct BlockDelta<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    index: u64,
-    delta: &'a Delta<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(tag = "type")]
-enum Delta<'a> {
-    #[serde(rename = "text_delta")]
-    Text { text: &'a str },
-    #[serde(rename = "thinking_delta")]
-    Thinking { thinking: &'a str },
-    #[serde(rename = "signature_delta")]
-    Signature { signature: &'a str },
-    #[serde(rename = "input_json_delta")]
-    InputJson { partial_json: &'a str },
-}
-
-#[derive(Serialize)]
-struct BlockStop {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    index: u64,
-}
-
-#[derive(Serialize)]
-struct MessageDelta<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    delta: MessageEnd<'a>,
-    usage: Counts,
-}
-
-#[derive(Serialize)]
-struct MessageEnd<'a> {
-    stop_reason: &'static str,
-    stop_sequence: Option<&'a str>,
-    stop_details: Option<()>,
-}
-
-/// Usage of this dialect: the input excludes cache reads and writes.
-#[derive(Serialize)]
-struct Counts {
-    input_tokens: u64,
-    cache_creation_input_tokens: u64,
-    cache_read_input_tokens: u64,
-    cache_creation: CacheWrites,
-    output_tokens: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    output_tokens_details: Option<OutputDetails>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    server_tool_use: Option<ServerTools>,
-}
-
-#[derive(Serialize)]
-struct CacheWrites {
-    ephemeral_5m_input_tokens: u64,
-    ephemeral_1h_input_tokens: u64,
-}
-
-#[derive(Serialize)]
-struct OutputDetails {
-    thinking_tokens: u64,
-}
-
-#[derive(Serialize)]
-struct ServerTools {
-    web_search_requests: u64,
-}
-
-impl Counts {
-    fn of(usage: &Usage) -> Counts {
-        let hour = usage.cache_write_1h;
-        Counts {
-            input_tokens: usage.uncached_in,
-            cache_creation_input_tokens: usage.cache_writes(),
-            cache_read_input_tokens: usage.cache_read,
-            cache_creation: CacheWrites {
-                // an unknown lifetime counts as the default
-                ephemeral_5m_input_tokens: usage.cache_writes().saturating_sub(hour),
-                ephemeral_1h_input_tokens: hour,
-            },
-            output_tokens: usage.out_total,
-            output_tokens_details: (usage.reasoning > 0).then_some(OutputDetails {
-                thinking_tokens: usage.reasoning,
-            }),
-            server_tool_use: (usage.web_searches > 0).then_some(ServerTools {
-                web_search_requests: usage.web_searches,
-            }),
-        }
-    }
 }

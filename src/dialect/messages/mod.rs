@@ -10,6 +10,8 @@ mod event;
 mod foreign;
 pub(super) mod input_bound;
 mod request;
+mod request_body;
+mod response_body;
 mod same_model;
 pub(super) mod schema;
 mod shape;

@@ -11,8 +11,10 @@ use crate::dialect::request::Request;
 use crate::dialect::responses::echo::Echo;
 use crate::dialect::responses::error;
 use crate::dialect::responses::output::{
-    BEGUN, EventOut, Incomplete, Item, Kind, Part, ResponseOut, arguments,
+    BEGUN, EventOut, Incomplete, Item, Kind, Part, ResponseOut, arguments, incomplete_reason,
+    known_tier, put_event,
 };
+use crate::dialect::responses::output_item::{COMPLETED, INCOMPLETE, OutputItem};
 use crate::dialect::responses::tools::{Form, Table, Tools, custom_input};
 use crate::dialect::wire::json::to_json;
 use crate::domain::api_error::ApiError;
@@ -30,22 +32,6 @@ pub(in crate::dialect) struct ResponsesEncoder {
     /// blocks not sent yet: text and reasoning may stay empty
     silent: Vec<(u32, Kind)>,
 }
-
-/// One item of the response so far; its position is its index.
-#[derive(Debug)]
-struct OutputItem {
-    block: u32,
-    id: String,
-    kind: Kind,
-    text: String,
-    sealed: Option<String>,
-    done: bool,
-    /// the response ended before the item did
-    cut_off: bool,
-}
-
-const COMPLETED: &str = "completed";
-const INCOMPLETE: &str = "incomplete";
 
 impl ResponsesEncoder {
     pub(in crate::dialect) fn new(request: &Request, head: ResponseMeta) -> ResponsesEncoder {
@@ -94,7 +80,7 @@ impl ResponsesEncoder {
         for kind in ["response.created", "response.in_progress"] {
             let sequence_number = self.number();
             let response = Some(self.response(BEGUN, Vec::new()));
-            put(
+            put_event(
                 &EventOut {
                     kind,
                     sequence_number,
@@ -141,7 +127,7 @@ impl ResponsesEncoder {
         self.item_event("response.output_item.added", place, BEGUN, out);
         if matches!(self.items[place].kind, Kind::Message) {
             let event = self.numbered("response.content_part.added");
-            put(
+            put_event(
                 &EventOut {
                     part: Some(Part::text("")),
                     ..self.of_item(place, event)
@@ -180,7 +166,7 @@ impl ResponsesEncoder {
     ) {
         let sequence_number = self.number();
         let (output_index, item) = (Some(place as u64), Some(self.items[place].item(status)));
-        put(
+        put_event(
             &EventOut {
                 kind,
                 sequence_number,
@@ -225,7 +211,7 @@ impl ResponsesEncoder {
         };
         if is_first && matches!(self.items[place].kind, Kind::Reasoning) {
             let event = self.numbered("response.reasoning_summary_part.added");
-            put(
+            put_event(
                 &EventOut {
                     part: Some(Part::SummaryText { text: "" }),
                     ..self.of_item(place, event)
@@ -235,7 +221,7 @@ impl ResponsesEncoder {
         }
         let event = self.numbered(kind);
         let logprobs = matches!(self.items[place].kind, Kind::Message).then_some([]);
-        put(
+        put_event(
             &EventOut {
                 delta: Some(text),
                 logprobs,
@@ -274,7 +260,7 @@ impl ResponsesEncoder {
         match &self.items[place].kind {
             Kind::Message => {
                 let event = self.numbered("response.output_text.done");
-                put(
+                put_event(
                     &EventOut {
                         text: Some(&self.items[place].text),
                         logprobs: Some([]),
@@ -283,7 +269,7 @@ impl ResponsesEncoder {
                     out,
                 );
                 let event = self.numbered("response.content_part.done");
-                put(
+                put_event(
                     &EventOut {
                         part: Some(Part::text(&self.items[place].text)),
                         ..self.of_item(place, event)
@@ -294,7 +280,7 @@ impl ResponsesEncoder {
             Kind::Reasoning if self.items[place].text.is_empty() => {}
             Kind::Reasoning => {
                 let event = self.numbered("response.reasoning_summary_text.done");
-                put(
+                put_event(
                     &EventOut {
                         text: Some(&self.items[place].text),
                         ..self.of_item(place, event)
@@ -305,7 +291,7 @@ impl ResponsesEncoder {
                 let part = Some(Part::SummaryText {
                     text: &self.items[place].text,
                 });
-                put(
+                put_event(
                     &EventOut {
                         part,
                         ..self.of_item(place, event)
@@ -320,7 +306,7 @@ impl ResponsesEncoder {
                 let event = self.numbered("response.function_call_arguments.done");
                 let told = &self.items[place];
                 let (arguments, name) = (Some(arguments(&told.text)), told.kind.name());
-                put(
+                put_event(
                     &EventOut {
                         arguments,
                         name,
@@ -347,7 +333,7 @@ impl ResponsesEncoder {
         let input = custom_input(&self.items[place].text);
         if !input.is_empty() {
             let event = self.numbered("response.custom_tool_call_input.delta");
-            put(
+            put_event(
                 &EventOut {
                     delta: Some(&input),
                     ..self.of_item(place, event)
@@ -356,24 +342,13 @@ impl ResponsesEncoder {
             );
         }
         let event = self.numbered("response.custom_tool_call_input.done");
-        put(
+        put_event(
             &EventOut {
                 input: Some(&input),
                 ..self.of_item(place, event)
             },
             out,
         );
-    }
-}
-
-impl OutputItem {
-    fn item(&self, status: &'static str) -> Item<'_> {
-        self.kind
-            .item(&self.id, status, &self.text, self.sealed.as_deref())
-    }
-
-    fn finished(&self) -> Item<'_> {
-        self.item(if self.cut_off { INCOMPLETE } else { COMPLETED })
     }
 }
 
@@ -394,7 +369,7 @@ impl ResponseEncoder for ResponsesEncoder {
 
     fn end(&mut self, stop: &StopReason, usage: &Usage, out: &mut Vec<u8>) {
         self.begin(out);
-        let reason = incomplete(stop);
+        let reason = incomplete_reason(stop);
         for place in 0..self.items.len() {
             if !self.items[place].done {
                 self.finish(
@@ -416,7 +391,7 @@ impl ResponseEncoder for ResponsesEncoder {
         let sequence_number = self.number();
         let output = self.items.iter().map(OutputItem::finished).collect();
         let response = Some(self.final_response(reason, output, usage));
-        put(
+        put_event(
             &EventOut {
                 kind,
                 sequence_number,
@@ -432,7 +407,7 @@ impl ResponseEncoder for ResponsesEncoder {
     }
 
     fn encode_unary(&self, answer: &ChatResponse, usage: &Usage) -> String {
-        let reason = incomplete(&answer.stop);
+        let reason = incomplete_reason(&answer.stop);
         let mut told: Vec<OutputItem> = Vec::with_capacity(answer.blocks.len());
         for block in &answer.blocks {
             if let Some((kind, text, sealed)) = self.of_block(&block.content) {
@@ -496,36 +471,10 @@ impl ResponsesEncoder {
         ResponseOut {
             incomplete_details: reason.map(|reason| Incomplete { reason }),
             usage: Some(usage.into()),
-            service_tier: usage.service_tier.as_deref().map(tier),
+            service_tier: usage.service_tier.as_deref().map(known_tier),
             ..self.response(status, output)
         }
     }
-}
-
-/// `incomplete_details.reason` of a stop reason; `None` for a complete response.
-fn incomplete(stop: &StopReason) -> Option<&'static str> {
-    match stop {
-        StopReason::End | StopReason::Sequence(_) | StopReason::Tool | StopReason::Pause => None,
-        StopReason::Length | StopReason::ContextWindow => Some("max_output_tokens"),
-        StopReason::Filtered => Some("content_filter"),
-    }
-}
-
-/// The tier that served, if the SDKs know its name.
-fn tier(served: &str) -> &str {
-    if ["auto", "default", "flex", "scale", "priority", "fast"].contains(&served) {
-        served
-    } else {
-        "default"
-    }
-}
-
-fn put(event: &EventOut<'_>, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"event: ");
-    out.extend_from_slice(event.kind.as_bytes());
-    out.extend_from_slice(b"\ndata: ");
-    out.extend_from_slice(to_json(event).as_bytes());
-    out.extend_from_slice(b"\n\n");
 }
 
 #[cfg(test)]

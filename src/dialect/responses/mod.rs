@@ -9,6 +9,7 @@ mod event;
 mod input_bound;
 mod items;
 mod output;
+mod output_item;
 mod request;
 mod stream;
 mod tools;

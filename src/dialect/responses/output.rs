@@ -3,8 +3,10 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::conversation::StopReason;
 use crate::dialect::responses::echo::{Echo, one_line};
 use crate::dialect::responses::tools::{Form, FunctionCall, custom_input};
+use crate::dialect::wire::json::to_json;
 use crate::domain::usage::Usage;
 
 /// One item of a response, finished or not.
@@ -307,4 +309,30 @@ impl From<&Usage> for UsageOut {
             total_tokens: input_tokens.saturating_add(usage.out_total),
         }
     }
+}
+
+/// `incomplete_details.reason` of a stop reason; `None` for a complete response.
+pub(super) fn incomplete_reason(stop: &StopReason) -> Option<&'static str> {
+    match stop {
+        StopReason::End | StopReason::Sequence(_) | StopReason::Tool | StopReason::Pause => None,
+        StopReason::Length | StopReason::ContextWindow => Some("max_output_tokens"),
+        StopReason::Filtered => Some("content_filter"),
+    }
+}
+
+/// The tier that served, if the SDKs know its name.
+pub(super) fn known_tier(served: &str) -> &str {
+    if ["auto", "default", "flex", "scale", "priority", "fast"].contains(&served) {
+        served
+    } else {
+        "default"
+    }
+}
+
+pub(super) fn put_event(event: &EventOut<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"event: ");
+    out.extend_from_slice(event.kind.as_bytes());
+    out.extend_from_slice(b"\ndata: ");
+    out.extend_from_slice(to_json(event).as_bytes());
+    out.extend_from_slice(b"\n\n");
 }
